@@ -1,0 +1,3 @@
+DROP TABLE hooks;
+DROP TABLE plugin_revisions;
+DROP TABLE plugins;

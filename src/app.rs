@@ -1,0 +1,162 @@
+//! The composition root: builds the parts once, and passes news of changes to those that cache.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::auth::{Authenticator, Vault};
+use crate::cache::Cache;
+use crate::config::{Config, ROOT_DATA_DIR};
+use crate::context::TenantId;
+use crate::error::{Error, Result};
+use crate::hooks::{Chain, Engine};
+use crate::store::embedded::{self, Embedded, Purpose};
+use crate::store::{self, Change, Changes, Store};
+
+/// Tenants whose hooks are kept ready.
+const CACHED_CHAINS: usize = 10_000;
+const DEFAULT_DATA_DIR: &str = "./sigpersist-data";
+
+/// The parts of a server or command, wired together.
+#[derive(Debug)]
+pub struct App {
+    /// All settings.
+    pub config: Config,
+    /// The database.
+    pub store: Store,
+    /// The master key, where there is one.
+    pub vault: Option<Arc<Vault>>,
+    /// Who may call.
+    pub authenticator: Authenticator,
+    /// What runs plugins.
+    pub engine: Arc<Engine>,
+    /// Hooks of tenants, ready to run.
+    pub chains: Cache<TenantId, Arc<Chain>>,
+}
+
+impl App {
+    /// Builds the parts on a database.
+    ///
+    /// # Errors
+    ///
+    /// A sentence about the setting or machine at fault.
+    pub fn new(config: Config, database: &Database) -> anyhow::Result<Self> {
+        let vault = database.vault(&config)?.map(Arc::new);
+        Ok(Self {
+            store: Store::new(database.url(), &config.database),
+            authenticator: Authenticator::new(config.auth.clone(), vault.clone()),
+            engine: Arc::new(Engine::new(&config.hooks)?),
+            chains: Cache::new(CACHED_CHAINS),
+            vault,
+            config,
+        })
+    }
+
+    /// The master key, which shared secrets need.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Refused`] with what to do, where there is none.
+    pub fn vault(&self) -> Result<&Vault> {
+        self.vault.as_deref().ok_or_else(crate::auth::no_master_key)
+    }
+
+    /// Hears of what other processes change, until the result is dropped.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Internal`] where the operating system gives no thread.
+    pub fn listen(self: &Arc<Self>, database: &Database) -> Result<Changes> {
+        let app = Arc::downgrade(self);
+        let changed = move |change| {
+            let Some(app) = app.upgrade() else { return };
+            match change {
+                Change::Keys(tenant) => app.authenticator.invalidate(Some(tenant)),
+                Change::Hooks(tenant) => app.chains.invalidate(|cached, _| *cached == tenant),
+                Change::Everything => {
+                    app.authenticator.invalidate(None);
+                    app.chains.invalidate(|_, _| true);
+                }
+            }
+        };
+        Changes::listen(database.url().to_owned(), changed).map_err(Error::internal)
+    }
+}
+
+/// The database that the configuration names: one of the user's, or the embedded one, which lives as long as this.
+#[derive(Debug)]
+pub struct Database {
+    url: String,
+    data_dir: PathBuf,
+    embedded: Option<Embedded>,
+}
+
+impl Database {
+    /// Opens the database; blocks while the embedded one starts.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Embedded::open`].
+    pub fn open(config: &Config, purpose: Purpose) -> anyhow::Result<Self> {
+        let data_dir = data_dir(config);
+        if let Some(url) = &config.database_url {
+            return Ok(Self {
+                url: url.clone(),
+                data_dir,
+                embedded: None,
+            });
+        }
+        let embedded = Embedded::open(&data_dir, purpose, &[])?;
+        Ok(Self {
+            url: embedded.url().to_owned(),
+            data_dir,
+            embedded: Some(embedded),
+        })
+    }
+
+    /// The database for libpq.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Where the embedded database lives, if it is that one.
+    pub fn embedded_dir(&self) -> Option<&Path> {
+        self.embedded.as_ref().map(|_| self.data_dir.as_path())
+    }
+
+    /// The master key: from the file that the configuration names, or made beside the embedded database.
+    fn vault(&self, config: &Config) -> anyhow::Result<Option<Vault>> {
+        match &config.master_key_file {
+            Some(path) => Vault::from_file(path).map(Some),
+            None if self.embedded.is_some() => {
+                Vault::from_file_or_new(&self.data_dir.join("master.key")).map(Some)
+            }
+            None => Ok(None),
+        }
+    }
+
+    /// Brings the schema up to date, or with `migrate` false makes sure that it is; says what was done.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`store::migrate`] and [`store::check_schema`].
+    pub fn prepare(&self, migrate: bool) -> anyhow::Result<Vec<String>> {
+        if migrate {
+            store::migrate(&self.url)
+        } else {
+            store::check_schema(&self.url).map(|()| Vec::new())
+        }
+    }
+}
+
+/// The data directory: the one that is set, or the usual one, or where Postgres's user can't reach that, root's.
+fn data_dir(config: &Config) -> PathBuf {
+    if let Some(set) = &config.data_dir {
+        return set.clone();
+    }
+    let here = std::env::current_dir().unwrap_or_default();
+    if embedded::reachable(&here) {
+        DEFAULT_DATA_DIR.into()
+    } else {
+        ROOT_DATA_DIR.into()
+    }
+}

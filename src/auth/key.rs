@@ -1,0 +1,202 @@
+//! Keys that verify tokens, and the algorithms that they may be used with.
+
+use std::str::FromStr;
+
+use jsonwebtoken as jwt;
+
+use super::Vault;
+use crate::context::TenantId;
+use crate::error::{Error, Result};
+
+/// Signature algorithms of tokens (RFC 7518 section 3.1, RFC 8037). Never `none`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Algorithm {
+    /// HMAC with SHA-256.
+    Hs256,
+    /// HMAC with SHA-384.
+    Hs384,
+    /// HMAC with SHA-512.
+    Hs512,
+    /// RSASSA-PKCS1-v1_5 with SHA-256.
+    Rs256,
+    /// RSASSA-PSS with SHA-256.
+    Ps256,
+    /// ECDSA on P-256 with SHA-256.
+    Es256,
+    /// ECDSA on P-384 with SHA-384.
+    Es384,
+    /// Ed25519.
+    EdDsa,
+}
+
+impl Algorithm {
+    const ALL: [Self; 8] = [
+        Self::Hs256,
+        Self::Hs384,
+        Self::Hs512,
+        Self::Rs256,
+        Self::Ps256,
+        Self::Es256,
+        Self::Es384,
+        Self::EdDsa,
+    ];
+
+    /// The algorithm as the `alg` of a header spells it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Hs256 => "HS256",
+            Self::Hs384 => "HS384",
+            Self::Hs512 => "HS512",
+            Self::Rs256 => "RS256",
+            Self::Ps256 => "PS256",
+            Self::Es256 => "ES256",
+            Self::Es384 => "ES384",
+            Self::EdDsa => "EdDSA",
+        }
+    }
+
+    /// Length of a shared secret that is as strong as its hash (RFC 7518 section 3.2), in bytes; none for public keys.
+    pub fn secret_bytes(self) -> Option<usize> {
+        match self {
+            Self::Hs256 => Some(32),
+            Self::Hs384 => Some(48),
+            Self::Hs512 => Some(64),
+            _ => None,
+        }
+    }
+
+    pub(super) fn to_jwt(self) -> jwt::Algorithm {
+        match self {
+            Self::Hs256 => jwt::Algorithm::HS256,
+            Self::Hs384 => jwt::Algorithm::HS384,
+            Self::Hs512 => jwt::Algorithm::HS512,
+            Self::Rs256 => jwt::Algorithm::RS256,
+            Self::Ps256 => jwt::Algorithm::PS256,
+            Self::Es256 => jwt::Algorithm::ES256,
+            Self::Es384 => jwt::Algorithm::ES384,
+            Self::EdDsa => jwt::Algorithm::EdDSA,
+        }
+    }
+}
+
+impl FromStr for Algorithm {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL
+            .into_iter()
+            .find(|algorithm| algorithm.as_str() == text)
+            .ok_or_else(|| {
+                format!(
+                    "`{text}` is no algorithm for tokens; use one of {}",
+                    Self::ALL.map(Self::as_str).join(", ")
+                )
+            })
+    }
+}
+
+/// A key as the database has it.
+#[derive(Debug, Clone)]
+pub struct StoredKey {
+    /// The tenant whose callers it vouches for.
+    pub tenant: TenantId,
+    /// That tenant's slug.
+    pub tenant_slug: String,
+    /// Whether that tenant is suspended.
+    pub tenant_suspended: bool,
+    /// Its name in the headers of tokens.
+    pub kid: String,
+    /// The one algorithm it may be used with.
+    pub algorithm: Algorithm,
+    /// What it verifies with.
+    pub material: KeyMaterial,
+}
+
+/// What a key verifies with.
+#[derive(Clone)]
+pub enum KeyMaterial {
+    /// A shared secret, encrypted by the [`Vault`].
+    EncryptedSecret(Vec<u8>),
+    /// A public key, PEM SubjectPublicKeyInfo.
+    PublicKey(String),
+}
+
+impl std::fmt::Debug for KeyMaterial {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::EncryptedSecret(_) => "EncryptedSecret",
+            Self::PublicKey(_) => "PublicKey",
+        })
+    }
+}
+
+impl StoredKey {
+    /// The key in the form that verifies tokens.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Internal`] where the secret can't be decrypted, [`Error::Refused`] where the PEM does not hold a key of
+    /// the algorithm.
+    pub fn decoding_key(&self, vault: Option<&Vault>) -> Result<jwt::DecodingKey> {
+        match &self.material {
+            KeyMaterial::EncryptedSecret(_) => {
+                Ok(jwt::DecodingKey::from_secret(&self.secret(vault)?))
+            }
+            KeyMaterial::PublicKey(pem) => public_key(self.algorithm, pem),
+        }
+    }
+
+    /// The shared secret, in the clear; wiped when dropped.
+    pub(super) fn secret(&self, vault: Option<&Vault>) -> Result<zeroize::Zeroizing<Vec<u8>>> {
+        let KeyMaterial::EncryptedSecret(encrypted) = &self.material else {
+            return Err(Error::refused(
+                "This key is public: its owner signs tokens with the private one.",
+            ));
+        };
+        vault
+            .ok_or_else(no_master_key)?
+            .decrypt(encrypted, &self.binding())
+    }
+
+    /// What a secret's ciphertext is bound to, so that it can't be moved to another row.
+    pub fn binding(&self) -> String {
+        format!(
+            "tenant_keys/{}/{}/{}",
+            self.tenant,
+            self.kid,
+            self.algorithm.as_str()
+        )
+    }
+}
+
+/// Without a master key, shared secrets can be neither stored nor used.
+pub fn no_master_key() -> Error {
+    Error::refused(
+        "Shared secrets need a master key: make one with `openssl rand -hex 32 > master.key` and set SIGPERSIST_MASTER_KEY_FILE to that file.",
+    )
+}
+
+/// Reads a public key and makes sure that it fits the algorithm.
+///
+/// # Errors
+///
+/// [`Error::Refused`] where the PEM does not hold a key of the algorithm.
+pub fn public_key(algorithm: Algorithm, pem: &str) -> Result<jwt::DecodingKey> {
+    let key = match algorithm {
+        Algorithm::Rs256 | Algorithm::Ps256 => jwt::DecodingKey::from_rsa_pem(pem.as_bytes()),
+        Algorithm::Es256 | Algorithm::Es384 => jwt::DecodingKey::from_ec_pem(pem.as_bytes()),
+        Algorithm::EdDsa => jwt::DecodingKey::from_ed_pem(pem.as_bytes()),
+        Algorithm::Hs256 | Algorithm::Hs384 | Algorithm::Hs512 => {
+            return Err(Error::refused(format!(
+                "{} works with a shared secret, not with a public key.",
+                algorithm.as_str()
+            )));
+        }
+    };
+    key.map_err(|_| {
+        Error::refused(format!(
+            "The file does not hold a public key for {} as PEM (`-----BEGIN PUBLIC KEY-----`).",
+            algorithm.as_str()
+        ))
+    })
+}

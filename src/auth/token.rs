@@ -1,0 +1,176 @@
+//! JSON Web Tokens: reading and verifying them as RFC 8725 demands, and issuing them for scripts.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use jsonwebtoken as jwt;
+use serde::{Deserialize, Serialize};
+
+use super::Vault;
+use super::key::{Algorithm, StoredKey};
+use crate::config::AuthConfig;
+use crate::context::Scope;
+use crate::error::{Error, Result};
+
+/// Longest token that is looked at, in bytes.
+const MAX_TOKEN_BYTES: usize = 8 * 1024;
+/// Longest `kid` that is looked up, in bytes.
+const MAX_KID_BYTES: usize = 128;
+
+/// What a verified token says. Unknown scopes are left out: they allow nothing here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claims {
+    /// The `sub` claim.
+    pub subject: Option<String>,
+    /// What the token allows.
+    pub scopes: Vec<Scope>,
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+struct RawClaims {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sub: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tenant: Option<String>,
+    #[serde(default)]
+    scope: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    iat: Option<u64>,
+    exp: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    iss: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    aud: Option<OneOrMany>,
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(untagged)]
+enum OneOrMany {
+    One(String),
+    Many(Vec<String>),
+}
+
+/// The `kid` of a token's header, before anything is verified.
+///
+/// # Errors
+///
+/// [`Error::InvalidToken`].
+pub fn key_id(token: &str) -> Result<String> {
+    if token.len() > MAX_TOKEN_BYTES {
+        return Err(Error::InvalidToken("it is too long"));
+    }
+    let header = jwt::decode_header(token)
+        .map_err(|_| Error::InvalidToken("it is not a signed JWT with a known algorithm"))?;
+    match header.kid {
+        Some(kid) if (1..=MAX_KID_BYTES).contains(&kid.len()) => Ok(kid),
+        _ => Err(Error::InvalidToken("its header has no usable `kid`")),
+    }
+}
+
+/// Verifies a token with the key that its `kid` names.
+///
+/// The algorithm is the key's, never the token's; keys embedded in the token's header are ignored.
+///
+/// # Errors
+///
+/// [`Error::InvalidToken`] or [`Error::ExpiredToken`].
+pub fn verify(
+    token: &str,
+    algorithm: Algorithm,
+    key: &jwt::DecodingKey,
+    tenant_slug: &str,
+    config: &AuthConfig,
+) -> Result<Claims> {
+    let mut validation = jwt::Validation::new(algorithm.to_jwt());
+    validation.leeway = config.leeway_s;
+    validation.validate_nbf = true;
+    validation.set_required_spec_claims(&["exp"]);
+    match &config.audience {
+        Some(audience) => {
+            validation.set_audience(&[audience]);
+            validation.required_spec_claims.insert("aud".to_owned());
+        }
+        None => validation.validate_aud = false,
+    }
+    if let Some(issuer) = &config.issuer {
+        validation.set_issuer(&[issuer]);
+        validation.required_spec_claims.insert("iss".to_owned());
+    }
+    let claims = jwt::decode::<RawClaims>(token, key, &validation)
+        .map_err(|error| refusal(error.kind()))?
+        .claims;
+    if claims
+        .iat
+        .is_some_and(|iat| iat > now_s().saturating_add(config.leeway_s))
+    {
+        return Err(Error::InvalidToken("it was issued in the future"));
+    }
+    if claims.tenant.is_some_and(|tenant| tenant != tenant_slug) {
+        return Err(Error::InvalidToken("it is for another tenant than its key"));
+    }
+    Ok(Claims {
+        subject: claims.sub,
+        scopes: claims
+            .scope
+            .split(' ')
+            .filter_map(|scope| scope.parse().ok())
+            .collect(),
+    })
+}
+
+/// Sentences of our own, since the library's may quote the token.
+fn refusal(kind: &jwt::errors::ErrorKind) -> Error {
+    use jwt::errors::ErrorKind;
+    match kind {
+        ErrorKind::ExpiredSignature => Error::ExpiredToken,
+        ErrorKind::ImmatureSignature => Error::InvalidToken("it is not valid yet"),
+        ErrorKind::InvalidSignature => Error::InvalidToken("its signature does not verify"),
+        ErrorKind::InvalidAlgorithm | ErrorKind::InvalidAlgorithmName => {
+            Error::InvalidToken("its algorithm is not the one of its key")
+        }
+        ErrorKind::InvalidIssuer => Error::InvalidToken("its issuer is not the one expected"),
+        ErrorKind::InvalidAudience => Error::InvalidToken("its audience is not the one expected"),
+        ErrorKind::MissingRequiredClaim(_) => Error::InvalidToken(
+            "it lacks a required claim (`exp`, and `iss` and `aud` where they are configured)",
+        ),
+        _ => Error::InvalidToken("its claims can't be read"),
+    }
+}
+
+/// Issues a token that a tenant's shared secret signs.
+///
+/// # Errors
+///
+/// [`Error::Refused`] where the key is public or no master key is configured.
+pub fn issue(
+    key: &StoredKey,
+    vault: Option<&Vault>,
+    subject: Option<String>,
+    scopes: &[Scope],
+    lifetime: Duration,
+    config: &AuthConfig,
+) -> Result<String> {
+    let secret = key.secret(vault)?;
+    let now = now_s();
+    let claims = RawClaims {
+        sub: subject,
+        tenant: Some(key.tenant_slug.clone()),
+        scope: scopes
+            .iter()
+            .map(|scope| scope.as_str())
+            .collect::<Vec<_>>()
+            .join(" "),
+        iat: Some(now),
+        exp: now.saturating_add(lifetime.as_secs()),
+        iss: config.issuer.clone(),
+        aud: config.audience.clone().map(OneOrMany::One),
+    };
+    let mut header = jwt::Header::new(key.algorithm.to_jwt());
+    header.kid = Some(key.kid.clone());
+    jwt::encode(&header, &claims, &jwt::EncodingKey::from_secret(&secret)).map_err(Error::internal)
+}
+
+fn now_s() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
+}

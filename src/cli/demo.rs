@@ -1,0 +1,362 @@
+//! `sigpersist demo`: the whole of it on real input, each step as the command that anyone can repeat, and its answer.
+
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context as _, ensure};
+use clap::Args;
+use serde_json::{Value, json};
+use tracing::info;
+
+use super::output::Output;
+use super::serve::{Signals, bind, listening_line, runtime};
+use crate::app::{App, Database};
+use crate::auth::key::Algorithm;
+use crate::config::Config;
+use crate::context::Scope;
+use crate::plugins::model::{Mode, OnFailure};
+use crate::plugins::{self, HookRequest};
+use crate::store::embedded::Purpose;
+use crate::{http, telemetry, tenants};
+
+const TENANT: &str = "demo";
+/// The two plugins, in the order in which they run.
+const PLUGINS: [(&str, &[u8]); 2] = [
+    (
+        "signer-tags",
+        include_bytes!("../../plugins/signer-tags/signer-tags.wasm"),
+    ),
+    (
+        "require-countersignature",
+        include_bytes!("../../plugins/require-countersignature/require-countersignature.wasm"),
+    ),
+];
+const FIRST: &str = include_str!("../../tests/data/first.cms.b64");
+const COUNTERSIGNED: &str = include_str!("../../tests/data/countersigned.cms.b64");
+const DROPPED: &str = include_str!("../../tests/data/dropped.cms.b64");
+/// A tag that `signer-tags` derives from the first signer's certificate.
+const DERIVED_TAG: &str = "iin:123456789011";
+/// Longest text that an answer is shown with.
+const SHOWN_CHARS: usize = 60;
+
+#[derive(Debug, Args)]
+pub(super) struct Demo {
+    /// Address to listen on; port 0 picks a free one [default: 127.0.0.1:8080].
+    #[arg(long, value_name = "HOST:PORT")]
+    listen: Option<String>,
+    /// Stop after the last step instead of staying up.
+    #[arg(long)]
+    exit: bool,
+}
+
+impl Demo {
+    pub(super) fn run(self, mut config: Config, output: &Output) -> anyhow::Result<()> {
+        if let Some(listen) = self.listen {
+            config.http.listen = listen;
+        }
+        // The demo shows the embedded database, and leaves a database of the user's alone.
+        config.database_url = None;
+        config.log.filter = "warn".to_owned();
+        telemetry::init(&config.log);
+        let runtime = runtime(&config)?;
+        let signals = Signals::new(&runtime)?;
+        let listener = runtime.block_on(bind(&config.http.listen))?;
+        let base = format!("http://{}", listener.local_addr()?);
+        let listening = listening_line(&listener)?;
+
+        output.line("Starting a private Postgres in the data directory, and a server on it …")?;
+        let database = Database::open(&config, Purpose::Serve)?;
+        database.prepare(true)?;
+        let data_dir = database
+            .embedded_dir()
+            .context("the demo's database is embedded")?
+            .to_owned();
+        let app = Arc::new(App::new(config, &database)?);
+        let changes = app.listen(&database)?;
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let serving = runtime.spawn(http::serve(Arc::clone(&app), listener, async {
+            // Told to stop, or the other side is gone: both mean stop.
+            drop(stopped.await);
+        }));
+        output.line(&listening)?;
+
+        let mut tour = Tour::new(&app, output, base, &data_dir)?;
+        tour.run()?;
+        if self.exit {
+            drop(stop);
+        } else {
+            tour.farewell()?;
+            runtime.block_on(signals.stop());
+            drop(stop);
+        }
+        info!("Stopping");
+        runtime.block_on(serving)??;
+        drop(changes);
+        Ok(())
+    }
+}
+
+/// The steps, and what they share.
+struct Tour<'a> {
+    app: &'a App,
+    output: &'a Output,
+    base: String,
+    /// Where the requests' bodies and the token are kept, for the reader to send again.
+    folder: PathBuf,
+    data_dir: PathBuf,
+    token: String,
+    document: String,
+    agent: ureq::Agent,
+}
+
+impl<'a> Tour<'a> {
+    fn new(
+        app: &'a App,
+        output: &'a Output,
+        base: String,
+        data_dir: &Path,
+    ) -> anyhow::Result<Self> {
+        let folder = data_dir.join("demo");
+        std::fs::create_dir_all(&folder)
+            .with_context(|| format!("{} can't be made", folder.display()))?;
+        let seconds = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
+        let agent = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_global(Some(Duration::from_secs(30)))
+            .build()
+            .into();
+        Ok(Self {
+            app,
+            output,
+            base,
+            folder,
+            data_dir: data_dir.to_owned(),
+            token: String::new(),
+            document: format!("contract-{seconds}"),
+            agent,
+        })
+    }
+
+    fn run(&mut self) -> anyhow::Result<()> {
+        self.token = self.set_up()?;
+        self.requests()
+    }
+
+    /// What an admin and an operator do first, with the commands that do the same.
+    fn set_up(&self) -> anyhow::Result<String> {
+        let data_dir = self.data_dir.display();
+        self.title("A tenant, a key, and a token that the key signs")?;
+        tenants::create(self.app, TENANT, Some("Demonstration"))?;
+        self.command(&format!(
+            "sigpersist --data-dir {data_dir} tenant create {TENANT} --name Demonstration"
+        ))?;
+        tenants::add_key(self.app, TENANT, Algorithm::Hs256, None)?;
+        self.command(&format!(
+            "sigpersist --data-dir {data_dir} key add {TENANT}"
+        ))?;
+        let subject = Some("newcomer".to_owned());
+        let lifetime = Duration::from_secs(24 * 3600);
+        let token = tenants::issue_token(self.app, TENANT, &Scope::APPLICATION, subject, lifetime)?;
+        let path = self.write("token", &token)?;
+        self.command(&format!(
+            "sigpersist --data-dir {data_dir} token issue {TENANT} --subject newcomer --ttl 24h >{0}\n  TOKEN=$(cat {0})",
+            path.display()
+        ))?;
+
+        self.title("Two WebAssembly plugins, bound to the tenant's saves")?;
+        for (order, (name, component)) in (1..).zip(PLUGINS) {
+            plugins::upload(self.app, None, name, component)?;
+            let request = HookRequest {
+                plugin: name.to_owned(),
+                order,
+                timeout_ms: None,
+                mode: Mode::Enforce,
+                on_failure: OnFailure::Reject,
+                settings: json!({}),
+            };
+            plugins::set_hook(self.app, TENANT, name, request)?;
+            self.command(&format!(
+                "sigpersist --data-dir {data_dir} plugin upload {name} plugins/{name}/{name}.wasm"
+            ))?;
+            self.command(&format!(
+                "sigpersist --data-dir {data_dir} hook set {TENANT} {name} --plugin {name} --order {order}"
+            ))?;
+        }
+        // This process binds and serves; another server would hear of it within a second.
+        self.app.chains.invalidate(|_, _| true);
+        self.app.authenticator.invalidate(None);
+        Ok(token)
+    }
+
+    fn requests(&self) -> anyhow::Result<()> {
+        self.title("Aigerim signs: the first version. The hook derives tags from her certificate")?;
+        let saved = self.post("first", 0, FIRST, 201)?;
+        let tags = saved
+            .pointer("/content/signature/tags")
+            .unwrap_or(&Value::Null);
+        ensure!(
+            tags.to_string().contains(DERIVED_TAG),
+            "The tags were not derived"
+        );
+
+        self.title("Daulet countersigns, over version 1")?;
+        self.post("countersigned", 1, COUNTERSIGNED, 201)?;
+
+        self.title("Someone sends a version that drops Aigerim: the second hook refuses it")?;
+        let refused = self.post("dropped", 2, DROPPED, 422)?;
+        ensure!(
+            refused.get("code") == Some(&json!("hook_rejected")),
+            "The hook did not refuse"
+        );
+
+        self.title(
+            "The same request again, as after a lost answer: still version 2, nothing stored twice",
+        )?;
+        self.post("countersigned", 1, COUNTERSIGNED, 200)?;
+
+        self.title("Read back: both signers, byte for byte")?;
+        let read = self.get(
+            &format!("/signature?document={}&thread=demo", self.document),
+            200,
+        )?;
+        let signature = read
+            .pointer("/content/signature/signature")
+            .and_then(Value::as_str);
+        ensure!(
+            signature == Some(COUNTERSIGNED.trim()),
+            "The signature came back changed"
+        );
+
+        self.title("Listed by a tag that the hook derived")?;
+        let listed = self.get(
+            &format!("/signatures?tags={DERIVED_TAG}&limit=1&count=true&omit=signature"),
+            200,
+        )?;
+        ensure!(
+            listed.pointer("/content/signatures/0/document") == Some(&json!(self.document)),
+            "The thread is not listed"
+        );
+
+        self.title("Its history")?;
+        self.get(
+            &format!(
+                "/signature/versions?document={}&thread=demo&omit=signature",
+                self.document
+            ),
+            200,
+        )?;
+        Ok(())
+    }
+
+    fn post(&self, name: &str, version: u32, cms: &str, expected: u16) -> anyhow::Result<Value> {
+        let body = json!({
+            "document": self.document,
+            "thread": "demo",
+            "version": version,
+            "cms": cms.trim(),
+            "version_created_by": "newcomer",
+            "version_comment": name,
+            "tags": ["demo"],
+        });
+        let path = self.write(&format!("{name}.json"), &body.to_string())?;
+        self.command(&format!(
+            "curl -s -H \"Authorization: Bearer $TOKEN\" -H 'Content-Type: application/json' \\\n    -d @{} {}/signature",
+            path.display(),
+            self.base
+        ))?;
+        let response = self
+            .agent
+            .post(format!("{}/signature", self.base))
+            .header("authorization", format!("Bearer {}", self.token))
+            .header("content-type", "application/json")
+            .send(body.to_string())?;
+        self.answer(response, expected)
+    }
+
+    fn get(&self, path: &str, expected: u16) -> anyhow::Result<Value> {
+        let url = format!("{}{path}", self.base);
+        self.command(&format!(
+            "curl -s -H \"Authorization: Bearer $TOKEN\" '{url}'"
+        ))?;
+        let response = self
+            .agent
+            .get(&url)
+            .header("authorization", format!("Bearer {}", self.token))
+            .call()?;
+        self.answer(response, expected)
+    }
+
+    fn answer(
+        &self,
+        mut response: ::http::Response<ureq::Body>,
+        expected: u16,
+    ) -> anyhow::Result<Value> {
+        let status = response.status();
+        let text = response
+            .body_mut()
+            .with_config()
+            .limit(1 << 28)
+            .read_to_string()?;
+        let answer: Value = serde_json::from_str(&text)?;
+        let mut shown = answer.clone();
+        shorten(&mut shown);
+        let shown = serde_json::to_string_pretty(&shown)?.replace('\n', "\n  ");
+        self.output.line(&format!("  {status}\n  {shown}"))?;
+        ensure!(
+            status.as_u16() == expected,
+            "Expected the status {expected}, got {status}"
+        );
+        Ok(answer)
+    }
+
+    fn title(&self, text: &str) -> anyhow::Result<()> {
+        self.output.line(&format!("\n{text}"))
+    }
+
+    fn command(&self, text: &str) -> anyhow::Result<()> {
+        self.output.line(&format!("$ {text}"))
+    }
+
+    /// Writes a file that only its user can read: the token is one.
+    fn write(&self, name: &str, text: &str) -> anyhow::Result<PathBuf> {
+        let path = self.folder.join(name);
+        let mut file = std::fs::File::options()
+            .create(true)
+            .write(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&path)
+            .with_context(|| format!("{} can't be written", path.display()))?;
+        file.write_all(text.as_bytes())?;
+        Ok(path)
+    }
+
+    fn farewell(&self) -> anyhow::Result<()> {
+        self.output.line(&format!(
+            "\nThat was all of it, and it stays up: go on in another terminal. Everything is in {}.\n\
+             $ TOKEN=$(cat {})\n\
+             $ curl -s -H \"Authorization: Bearer $TOKEN\" '{}/signatures?limit=5&omit=signature'\n\
+             Ctrl-C stops the server and its database; `sigpersist serve --data-dir {}` goes on with them.",
+            self.data_dir.display(),
+            self.folder.join("token").display(),
+            self.base,
+            self.data_dir.display(),
+        ))
+    }
+}
+
+/// Shortens texts that would fill the screen: signatures are thousands of characters.
+fn shorten(value: &mut Value) {
+    match value {
+        Value::String(text) if text.chars().count() > SHOWN_CHARS * 2 && !text.contains(' ') => {
+            let head: String = text.chars().take(SHOWN_CHARS).collect();
+            *text = format!("{head}… ({} characters)", text.chars().count());
+        }
+        Value::Array(items) => items.iter_mut().for_each(shorten),
+        Value::Object(members) => members.values_mut().for_each(shorten),
+        _ => {}
+    }
+}

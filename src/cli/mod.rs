@@ -1,0 +1,120 @@
+//! The command line: one file for each command. Results go to standard output, as sentences or with `--json` as one JSON
+//! object; everything else goes to standard error.
+
+mod demo;
+mod hook;
+mod key;
+mod migrate;
+mod output;
+mod plugin;
+mod serve;
+mod tenant;
+mod token;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::app::{App, Database};
+use crate::config::Config;
+use crate::store::embedded::Purpose;
+use crate::telemetry;
+use output::Output;
+
+/// Stores the electronic signatures of documents: every version, for many tenants, judged by WebAssembly hooks.
+#[derive(Debug, Parser)]
+#[command(
+    name = "sigpersist",
+    version,
+    propagate_version = true,
+    max_term_width = 100
+)]
+struct Cli {
+    #[command(flatten)]
+    common: Common,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Args)]
+struct Common {
+    /// Directory of the embedded database [default: ./sigpersist-data]. Not used with a database URL.
+    #[arg(long, global = true, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Configuration file; `sigpersist.toml` in the repository explains every setting.
+    #[arg(long, global = true, value_name = "FILE", env = "SIGPERSIST_CONFIG")]
+    config: Option<PathBuf>,
+    /// Print the result as one JSON object, for scripts.
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve until told to stop (SIGTERM or Ctrl-C).
+    Serve(serve::Serve),
+    /// Bring the database's schema up to date.
+    Migrate,
+    /// Manage tenants.
+    #[command(subcommand)]
+    Tenant(tenant::Tenant),
+    /// Manage the keys that verify tokens.
+    #[command(subcommand)]
+    Key(key::Key),
+    /// Issue tokens.
+    #[command(subcommand)]
+    Token(token::Token),
+    /// Upload plugins.
+    #[command(subcommand)]
+    Plugin(plugin::Plugin),
+    /// Bind plugins to tenants.
+    #[command(subcommand)]
+    Hook(hook::Hook),
+    /// Show the whole of Sigpersist at work on an embedded database, then stay up to be tried.
+    Demo(demo::Demo),
+}
+
+/// Parses the arguments and runs the command; errors are printed for people.
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    let output = Output::new(cli.common.json);
+    match execute(cli, &output) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            output.error(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn execute(cli: Cli, output: &Output) -> anyhow::Result<()> {
+    let mut config = Config::load(cli.common.config.as_deref(), std::env::vars())?;
+    if cli.common.data_dir.is_some() {
+        config.data_dir = cli.common.data_dir;
+    }
+    match cli.command {
+        Command::Serve(command) => return command.run(config, output),
+        Command::Demo(command) => return command.run(config, output),
+        _ => {}
+    }
+    // A command talks through its result; the log is for what goes wrong on the way.
+    config.log.filter = "warn".to_owned();
+    telemetry::init(&config.log);
+    // One connection does for one command.
+    config.database.pool_size = 1;
+    let database = Database::open(&config, Purpose::Command)?;
+    if let Command::Migrate = cli.command {
+        return migrate::run(&database, output);
+    }
+    database.prepare(true)?;
+    let app = App::new(config, &database)?;
+    match cli.command {
+        Command::Tenant(command) => command.run(&app, output),
+        Command::Key(command) => command.run(&app, output),
+        Command::Token(command) => command.run(&app, output),
+        Command::Plugin(command) => command.run(&app, output),
+        Command::Hook(command) => command.run(&app, output),
+        Command::Serve(_) | Command::Demo(_) | Command::Migrate => Ok(()),
+    }
+}

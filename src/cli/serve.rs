@@ -1,0 +1,108 @@
+//! `sigpersist serve`.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use clap::Args;
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing::info;
+
+use super::output::Output;
+use crate::app::{App, Database};
+use crate::config::Config;
+use crate::store::embedded::Purpose;
+use crate::{http, telemetry};
+
+#[derive(Debug, Args)]
+pub(super) struct Serve {
+    /// Address to listen on; port 0 picks a free one [default: 127.0.0.1:8080].
+    #[arg(long, value_name = "HOST:PORT")]
+    listen: Option<String>,
+    /// Refuse to start on an old schema instead of bringing it up to date.
+    #[arg(long)]
+    no_migrate: bool,
+}
+
+impl Serve {
+    pub(super) fn run(self, mut config: Config, output: &Output) -> anyhow::Result<()> {
+        if let Some(listen) = self.listen {
+            config.http.listen = listen;
+        }
+        telemetry::init(&config.log);
+        let runtime = runtime(&config)?;
+        let signals = Signals::new(&runtime)?;
+        // Before the database, so that a taken port costs nothing.
+        let listener = runtime.block_on(bind(&config.http.listen))?;
+        let database = Database::open(&config, Purpose::Serve)?;
+        for migration in database.prepare(!self.no_migrate)? {
+            info!(migration, "Ran a migration");
+        }
+        let app = Arc::new(App::new(config, &database)?);
+        let changes = app.listen(&database)?;
+        output.line(&listening_line(&listener)?)?;
+        let served = runtime.block_on(http::serve(app, listener, signals.stop()));
+        info!("Stopping");
+        drop(changes);
+        runtime.shutdown_timeout(std::time::Duration::from_secs(5));
+        served?;
+        Ok(())
+    }
+}
+
+/// The line that scripts wait for.
+pub(super) fn listening_line(listener: &TcpListener) -> anyhow::Result<String> {
+    Ok(format!(
+        "Sigpersist is listening on http://{}",
+        listener.local_addr()?
+    ))
+}
+
+pub(super) async fn bind(address: &str) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address)
+        .await
+        .with_context(|| format!("Can't listen on {address}; choose another address with --listen"))
+}
+
+/// A runtime with a thread for each request that may be answered at once, and some for hooks and keys being loaded.
+pub(super) fn runtime(config: &Config) -> anyhow::Result<Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .max_blocking_threads(config.http.max_concurrent_requests.saturating_add(64))
+        .build()
+        .context("The asynchronous runtime can't be started")
+}
+
+/// SIGTERM and SIGINT: the first asks to stop, a second one stops at once.
+pub(super) struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    pub(super) fn new(runtime: &Runtime) -> anyhow::Result<Self> {
+        let _guard = runtime.enter();
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+
+    /// Completes at the first signal.
+    pub(super) async fn stop(mut self) {
+        self.next().await;
+        info!("Told to stop; finishing the requests in flight");
+        tokio::spawn(async move {
+            self.next().await;
+            std::process::exit(1);
+        });
+    }
+}

@@ -1,0 +1,93 @@
+//! `sigpersist token`.
+
+use std::time::Duration;
+
+use clap::Subcommand;
+use serde_json::json;
+
+use super::output::Output;
+use crate::app::App;
+use crate::context::Scope;
+use crate::tenants;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Token {
+    /// Issue a token that the tenant's newest shared secret signs, and print it alone.
+    Issue {
+        /// The tenant's slug.
+        tenant: String,
+        /// What the token allows; repeat for several [default: all of a tenant application's].
+        #[arg(long = "scope", value_name = "SCOPE")]
+        scopes: Vec<Scope>,
+        /// Who will use it: the `sub` claim.
+        #[arg(long, value_name = "NAME")]
+        subject: Option<String>,
+        /// How long it is valid: 90s, 15m, 1h, 30d.
+        #[arg(long, value_name = "TIME", default_value = "1h", value_parser = parse_duration)]
+        ttl: Duration,
+    },
+}
+
+impl Token {
+    pub(super) fn run(self, app: &App, output: &Output) -> anyhow::Result<()> {
+        let Self::Issue {
+            tenant,
+            scopes,
+            subject,
+            ttl,
+        } = self;
+        let scopes = if scopes.is_empty() {
+            Scope::APPLICATION.to_vec()
+        } else {
+            scopes
+        };
+        let token = tenants::issue_token(app, &tenant, &scopes, subject, ttl)?;
+        output.result(
+            &token,
+            &json!({ "tenant": tenant, "token": token, "scopes": scopes, "expires_in_s": ttl.as_secs() }),
+        )
+    }
+}
+
+/// Reads a whole number and a unit: `90s`, `15m`, `1h`, `30d`.
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    let number = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let seconds_each = match text.strip_prefix(number) {
+        Some("" | "s") => 1,
+        Some("m") => 60,
+        Some("h") => 3600,
+        Some("d") => 24 * 3600,
+        _ => 0,
+    };
+    match number.parse::<u64>() {
+        Ok(number) if seconds_each > 0 => {
+            Ok(Duration::from_secs(number.saturating_mul(seconds_each)))
+        }
+        _ => Err("a time is a whole number and s, m, h or d, such as 1h".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_a_number_and_a_unit() {
+        for (text, seconds) in [
+            ("90", 90),
+            ("90s", 90),
+            ("15m", 900),
+            ("1h", 3600),
+            ("2d", 172_800),
+        ] {
+            assert_eq!(
+                parse_duration(text),
+                Ok(Duration::from_secs(seconds)),
+                "{text}"
+            );
+        }
+        for bad in ["", "h", "1x", "-1h", "1.5h", "1hs"] {
+            assert!(parse_duration(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! Object identifiers and the names people know them by.
+
+use super::Algorithm;
+
+/// `id-signedData` (RFC 5652 section 5.1).
+pub(super) const SIGNED_DATA: &str = "1.2.840.113549.1.7.2";
+/// `id-signingTime` (RFC 5652 section 11.3).
+pub(super) const SIGNING_TIME: &str = "1.2.840.113549.1.9.5";
+
+/// Digest, key and signature algorithms.
+const ALGORITHMS: [(&str, &str); 42] = [
+    ("1.2.840.113549.2.5", "MD5"),
+    ("1.3.14.3.2.26", "SHA-1"),
+    ("2.16.840.1.101.3.4.2.4", "SHA-224"),
+    ("2.16.840.1.101.3.4.2.1", "SHA-256"),
+    ("2.16.840.1.101.3.4.2.2", "SHA-384"),
+    ("2.16.840.1.101.3.4.2.3", "SHA-512"),
+    ("2.16.840.1.101.3.4.2.7", "SHA3-224"),
+    ("2.16.840.1.101.3.4.2.8", "SHA3-256"),
+    ("2.16.840.1.101.3.4.2.9", "SHA3-384"),
+    ("2.16.840.1.101.3.4.2.10", "SHA3-512"),
+    ("1.3.36.3.2.1", "RIPEMD-160"),
+    ("1.2.840.113549.1.1.1", "RSA"),
+    ("1.2.840.113549.1.1.4", "RSA with MD5"),
+    ("1.2.840.113549.1.1.5", "RSA with SHA-1"),
+    ("1.2.840.113549.1.1.10", "RSA-PSS"),
+    ("1.2.840.113549.1.1.11", "RSA with SHA-256"),
+    ("1.2.840.113549.1.1.12", "RSA with SHA-384"),
+    ("1.2.840.113549.1.1.13", "RSA with SHA-512"),
+    ("1.2.840.113549.1.1.14", "RSA with SHA-224"),
+    ("2.16.840.1.101.3.4.3.13", "RSA with SHA3-224"),
+    ("2.16.840.1.101.3.4.3.14", "RSA with SHA3-256"),
+    ("2.16.840.1.101.3.4.3.15", "RSA with SHA3-384"),
+    ("2.16.840.1.101.3.4.3.16", "RSA with SHA3-512"),
+    ("1.2.840.10040.4.1", "DSA"),
+    ("1.2.840.10040.4.3", "DSA with SHA-1"),
+    ("1.2.840.10045.2.1", "EC"),
+    ("1.2.840.10045.4.1", "ECDSA with SHA-1"),
+    ("1.2.840.10045.4.3.1", "ECDSA with SHA-224"),
+    ("1.2.840.10045.4.3.2", "ECDSA with SHA-256"),
+    ("1.2.840.10045.4.3.3", "ECDSA with SHA-384"),
+    ("1.2.840.10045.4.3.4", "ECDSA with SHA-512"),
+    ("1.3.101.112", "Ed25519"),
+    ("1.3.101.113", "Ed448"),
+    // Russia, RFC 7091 and RFC 6986.
+    ("1.2.643.7.1.1.1.1", "GOST R 34.10-2012 (256)"),
+    ("1.2.643.7.1.1.1.2", "GOST R 34.10-2012 (512)"),
+    ("1.2.643.7.1.1.2.2", "GOST R 34.11-2012 (256)"),
+    ("1.2.643.7.1.1.2.3", "GOST R 34.11-2012 (512)"),
+    // Kazakhstan's national certification authority.
+    ("1.2.398.3.10.1.1.1.1", "GOST 34.310-2004"),
+    (
+        "1.2.398.3.10.1.1.1.2",
+        "GOST 34.310-2004 with GOST 34.311-95",
+    ),
+    ("1.2.398.3.10.1.1.2.2", "GOST R 34.10-2015 (512)"),
+    (
+        "1.2.398.3.10.1.1.2.3.2",
+        "GOST R 34.10-2015 (512) with GOST R 34.11-2015 (512)",
+    ),
+    ("1.2.398.3.10.1.3.3", "GOST R 34.11-2015 (512)"),
+];
+
+/// Types of name attributes (RFC 4519, RFC 5280 appendix A) by the short names that certificates' readers use.
+const NAME_ATTRIBUTES: [(&str, &str); 20] = [
+    ("2.5.4.3", "CN"),
+    ("2.5.4.4", "SN"),
+    ("2.5.4.5", "serialNumber"),
+    ("2.5.4.6", "C"),
+    ("2.5.4.7", "L"),
+    ("2.5.4.8", "ST"),
+    ("2.5.4.9", "street"),
+    ("2.5.4.10", "O"),
+    ("2.5.4.11", "OU"),
+    ("2.5.4.12", "title"),
+    ("2.5.4.13", "description"),
+    ("2.5.4.15", "businessCategory"),
+    ("2.5.4.17", "postalCode"),
+    ("2.5.4.42", "GN"),
+    ("2.5.4.43", "initials"),
+    ("2.5.4.65", "pseudonym"),
+    ("2.5.4.97", "organizationIdentifier"),
+    ("0.9.2342.19200300.100.1.1", "UID"),
+    ("0.9.2342.19200300.100.1.25", "DC"),
+    ("1.2.840.113549.1.9.1", "emailAddress"),
+];
+
+/// The algorithm of an OID.
+pub(super) fn algorithm(oid: String) -> Algorithm {
+    Algorithm {
+        name: look_up(&ALGORITHMS, &oid),
+        oid,
+    }
+}
+
+/// The short name of a type of name attribute.
+pub(super) fn name_attribute(oid: &str) -> Option<&'static str> {
+    look_up(&NAME_ATTRIBUTES, oid)
+}
+
+fn look_up(table: &[(&str, &'static str)], oid: &str) -> Option<&'static str> {
+    table
+        .iter()
+        .find(|(known, _)| *known == oid)
+        .map(|(_, name)| *name)
+}

@@ -1,0 +1,393 @@
+//! All settings: built-in defaults, then a TOML file, then the environment, then flags. Read once, at start.
+//!
+//! Every setting can be given in the environment: `hooks.timeout_ms` is `SIGPERSIST_HOOKS_TIMEOUT_MS`. The annotated
+//! file `sigpersist.toml` in the repository lists them all with their defaults; a test holds the two together.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use serde::{Deserialize, Serialize};
+
+/// Where root keeps the embedded database when Postgres's user can't reach the usual place.
+pub const ROOT_DATA_DIR: &str = "/var/lib/sigpersist";
+
+/// The server's settings.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Where the embedded database and the master key live.
+    pub data_dir: Option<PathBuf>,
+    /// Postgres to use instead of the embedded one, a libpq URL; also read from `DATABASE_URL`.
+    pub database_url: Option<String>,
+    /// File with the key that encrypts secrets at rest: 32 bytes in hexadecimal.
+    pub master_key_file: Option<PathBuf>,
+    /// The HTTP side.
+    pub http: HttpConfig,
+    /// Connections to Postgres.
+    pub database: DatabaseConfig,
+    /// Tokens.
+    pub auth: AuthConfig,
+    /// Limits of hooks.
+    pub hooks: HooksConfig,
+    /// What is logged, and how.
+    pub log: LogConfig,
+}
+
+/// The HTTP side.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct HttpConfig {
+    /// Address to listen on.
+    pub listen: String,
+    /// Largest signature that a request may carry, in bytes of its text.
+    pub max_signature_bytes: usize,
+    /// Most bytes of signatures in one page of a list.
+    pub max_list_bytes: usize,
+    /// How long a request's body may take to arrive, in milliseconds.
+    pub body_timeout_ms: u64,
+    /// Requests that may be answered at once; others wait.
+    pub max_concurrent_requests: usize,
+    /// How long a request may wait for its turn before it is refused with 503, in milliseconds.
+    pub queue_timeout_ms: u64,
+    /// How long requests in flight may go on after SIGTERM, in milliseconds.
+    pub shutdown_timeout_ms: u64,
+}
+
+impl Default for HttpConfig {
+    fn default() -> Self {
+        Self {
+            listen: "127.0.0.1:8080".to_owned(),
+            max_signature_bytes: 10 * 1024 * 1024,
+            max_list_bytes: 64 * 1024 * 1024,
+            body_timeout_ms: 30_000,
+            max_concurrent_requests: 256,
+            queue_timeout_ms: 2_000,
+            shutdown_timeout_ms: 10_000,
+        }
+    }
+}
+
+impl HttpConfig {
+    /// Largest request body, in bytes: a signature whose every byte was escaped to two in JSON, and the rest.
+    pub fn max_body_bytes(&self) -> usize {
+        self.max_signature_bytes
+            .saturating_mul(2)
+            .saturating_add(256 * 1024)
+    }
+}
+
+/// Connections to Postgres.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DatabaseConfig {
+    /// Most connections at once, besides one for notifications.
+    pub pool_size: u32,
+    /// How long a request may wait for a connection, in milliseconds.
+    pub pool_timeout_ms: u64,
+    /// How long one statement may run, in milliseconds.
+    pub statement_timeout_ms: u64,
+}
+
+impl Default for DatabaseConfig {
+    fn default() -> Self {
+        Self {
+            pool_size: 16,
+            pool_timeout_ms: 2_000,
+            statement_timeout_ms: 10_000,
+        }
+    }
+}
+
+/// Tokens.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AuthConfig {
+    /// The `iss` that tokens must carry.
+    pub issuer: Option<String>,
+    /// The `aud` that tokens must carry.
+    pub audience: Option<String>,
+    /// Clock skew that `exp`, `nbf` and `iat` are forgiven, in seconds.
+    pub leeway_s: u64,
+}
+
+impl Default for AuthConfig {
+    fn default() -> Self {
+        Self {
+            issuer: None,
+            audience: None,
+            leeway_s: 30,
+        }
+    }
+}
+
+/// Limits of hooks. Sizes are in bytes.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct HooksConfig {
+    /// Largest component that may be uploaded.
+    pub max_component_bytes: usize,
+    /// Wall-clock limit of one call where the hook does not set its own, in milliseconds.
+    pub timeout_ms: u32,
+    /// Highest limit that a hook may set, in milliseconds.
+    pub max_timeout_ms: u32,
+    /// Fuel of one call: about one unit for each WebAssembly instruction, the same on every machine.
+    pub fuel: u64,
+    /// Most linear memory of one call.
+    pub max_memory_bytes: usize,
+    /// Most elements in the tables of one call.
+    pub max_table_elements: usize,
+    /// Most that one call may pass to the server in one host call or as its result.
+    pub max_hostcall_bytes: usize,
+    /// Most that one call may read with `payload` and `previous` together.
+    pub max_read_bytes: u64,
+    /// Most host calls of one call.
+    pub max_hostcalls: u32,
+    /// Most that one call may log; what is over is dropped.
+    pub max_log_bytes: usize,
+    /// Saves and deletes that may be judged at once; 0 for twice the number of processors, at least 4.
+    pub max_concurrent: usize,
+    /// The same for one tenant; 0 for half of `max_concurrent`.
+    pub max_concurrent_per_tenant: usize,
+    /// How long a request may wait for its turn, in milliseconds.
+    pub queue_timeout_ms: u64,
+}
+
+impl Default for HooksConfig {
+    fn default() -> Self {
+        Self {
+            max_component_bytes: 32 * 1024 * 1024,
+            timeout_ms: 100,
+            max_timeout_ms: 5_000,
+            fuel: 1_000_000_000,
+            max_memory_bytes: 32 * 1024 * 1024,
+            max_table_elements: 20_000,
+            max_hostcall_bytes: 1024 * 1024,
+            max_read_bytes: 64 * 1024 * 1024,
+            max_hostcalls: 10_000,
+            max_log_bytes: 16 * 1024,
+            max_concurrent: 0,
+            max_concurrent_per_tenant: 0,
+            queue_timeout_ms: 1_000,
+        }
+    }
+}
+
+/// What is logged, and how.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LogConfig {
+    /// Which events, in the syntax of `RUST_LOG`.
+    pub filter: String,
+    /// For people or for programs.
+    pub format: LogFormat,
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self {
+            filter: "info".to_owned(),
+            format: LogFormat::Text,
+        }
+    }
+}
+
+/// How a log line looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// A line for people.
+    Text,
+    /// A JSON object.
+    Json,
+}
+
+const PREFIX: &str = "SIGPERSIST_";
+/// Read by the command line and the demo, not settings of the server.
+const RESERVED: [&str; 1] = ["SIGPERSIST_CONFIG"];
+
+impl Config {
+    /// Reads the file, where one is given, and the environment over it.
+    ///
+    /// # Errors
+    ///
+    /// A sentence that names the file or variable and what is wrong with it.
+    pub fn load(
+        file: Option<&Path>,
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> anyhow::Result<Self> {
+        let mut settings = match file {
+            Some(path) => {
+                let text = std::fs::read_to_string(path).with_context(|| {
+                    format!("The configuration file {} can't be read", path.display())
+                })?;
+                // Checked by itself first, so that the message shows the line of the file.
+                toml::from_str::<Self>(&text).with_context(|| {
+                    format!("The configuration file {} is not valid", path.display())
+                })?;
+                toml::from_str(&text)?
+            }
+            None => toml::Table::new(),
+        };
+        for (variable, value) in environment {
+            if variable == "DATABASE_URL" && !value.is_empty() {
+                settings.insert("database_url".to_owned(), value.into());
+            } else if let Some(name) = variable.strip_prefix(PREFIX)
+                && !RESERVED.contains(&variable.as_str())
+            {
+                set(&mut settings, &variable, &name.to_lowercase(), value)?;
+            }
+        }
+        let config: Self = settings
+            .try_into()
+            .context("The environment's settings are not valid")?;
+        config.check()?;
+        Ok(config)
+    }
+
+    fn check(&self) -> anyhow::Result<()> {
+        for (name, value) in [
+            (
+                "http.max_concurrent_requests",
+                self.http.max_concurrent_requests,
+            ),
+            ("http.max_signature_bytes", self.http.max_signature_bytes),
+            ("database.pool_size", self.database.pool_size as usize),
+            ("hooks.timeout_ms", self.hooks.timeout_ms as usize),
+            ("hooks.max_memory_bytes", self.hooks.max_memory_bytes),
+        ] {
+            if value == 0 {
+                bail!("The setting {name} must be at least 1.");
+            }
+        }
+        if self.hooks.timeout_ms > self.hooks.max_timeout_ms {
+            bail!("The setting hooks.timeout_ms must not be above hooks.max_timeout_ms.");
+        }
+        Ok(())
+    }
+}
+
+/// Puts one variable where it belongs, with the type that the setting has.
+fn set(
+    settings: &mut toml::Table,
+    variable: &str,
+    name: &str,
+    value: String,
+) -> anyhow::Result<()> {
+    let known = toml::Table::try_from(every_setting())?;
+    let (table, key, example) = if let Some(example) =
+        known.get(name).filter(|example| !example.is_table())
+    {
+        (settings, name, example)
+    } else if let Some((section, key, example)) = name.split_once('_').and_then(|(section, key)| {
+        let example = known.get(section)?.as_table()?.get(key)?;
+        Some((section, key, example))
+    }) {
+        let section = settings
+            .entry(section)
+            .or_insert_with(|| toml::Table::new().into())
+            .as_table_mut()
+            .context("a section is a table")?;
+        (section, key, example)
+    } else {
+        bail!(
+            "There is no setting for the environment variable {variable}; see sigpersist.toml for all of them."
+        );
+    };
+    let value = match example {
+        toml::Value::Integer(_) => value
+            .parse::<i64>()
+            .with_context(|| format!("The environment variable {variable} must be a whole number"))?
+            .into(),
+        _ => toml::Value::String(value),
+    };
+    table.insert(key.to_owned(), value);
+    Ok(())
+}
+
+/// A configuration in which the optional settings are set too, so that their names are known.
+fn every_setting() -> Config {
+    Config {
+        data_dir: Some(PathBuf::new()),
+        database_url: Some(String::new()),
+        master_key_file: Some(PathBuf::new()),
+        auth: AuthConfig {
+            issuer: Some(String::new()),
+            audience: Some(String::new()),
+            ..AuthConfig::default()
+        },
+        ..Config::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(environment: &[(&str, &str)]) -> anyhow::Result<Config> {
+        let pairs = environment
+            .iter()
+            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
+        Config::load(None, pairs)
+    }
+
+    #[test]
+    fn the_environment_sets_any_setting() {
+        let config = load(&[
+            ("DATABASE_URL", "postgres://db/x"),
+            ("SIGPERSIST_MASTER_KEY_FILE", "/key"),
+            ("SIGPERSIST_HOOKS_TIMEOUT_MS", "7"),
+            ("SIGPERSIST_AUTH_AUDIENCE", "123"),
+            ("SIGPERSIST_LOG_FORMAT", "json"),
+            ("PATH", "/bin"),
+        ])
+        .unwrap();
+        assert_eq!(config.database_url.as_deref(), Some("postgres://db/x"));
+        assert_eq!(config.master_key_file.as_deref(), Some(Path::new("/key")));
+        assert_eq!(config.hooks.timeout_ms, 7);
+        assert_eq!(config.auth.audience.as_deref(), Some("123"));
+        assert_eq!(config.log.format, LogFormat::Json);
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        let unknown = load(&[("SIGPERSIST_HOOKS_TIMEOUT", "7")]).unwrap_err();
+        assert!(
+            unknown.to_string().contains("SIGPERSIST_HOOKS_TIMEOUT"),
+            "{unknown}"
+        );
+        let wrong = load(&[("SIGPERSIST_HOOKS_TIMEOUT_MS", "soon")]).unwrap_err();
+        assert!(wrong.to_string().contains("whole number"), "{wrong}");
+        assert!(load(&[("SIGPERSIST_DATABASE_POOL_SIZE", "0")]).is_err());
+    }
+
+    /// The annotated file shows every setting at its default: what is commented out is what would be the default.
+    #[test]
+    fn the_annotated_file_lists_every_setting_with_its_default() {
+        let text = include_str!("../sigpersist.toml");
+        let uncommented: String = text
+            .lines()
+            .map(|line| {
+                line.strip_prefix("#")
+                    .filter(|rest| !rest.starts_with(' '))
+                    .unwrap_or(line)
+            })
+            .fold(String::new(), |all, line| all + line + "\n");
+        let shown: toml::Table = toml::from_str(&uncommented).unwrap();
+        let config: Config = toml::from_str(&uncommented).unwrap();
+        for (section, value) in toml::Table::try_from(every_setting()).unwrap() {
+            let shown = shown
+                .get(&section)
+                .unwrap_or_else(|| panic!("{section} is not shown"));
+            for key in value.as_table().into_iter().flat_map(toml::Table::keys) {
+                assert!(shown.get(key).is_some(), "{section}.{key} is not shown");
+            }
+        }
+        let defaults = Config::default();
+        assert_eq!(
+            (config.http, config.database),
+            (defaults.http, defaults.database)
+        );
+        assert_eq!((config.hooks, config.log), (defaults.hooks, defaults.log));
+        assert_eq!(config.auth.leeway_s, defaults.auth.leeway_s);
+    }
+}

@@ -1,0 +1,121 @@
+//! Who is asking, for which tenant, and under which request id: what every use-case is given first.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+/// Number of a tenant in the database. Never shown to clients; they know the slug.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TenantId(pub i32);
+
+impl fmt::Display for TenantId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// What a token allows, in the words of its `scope` claim (RFC 8693 section 4.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+pub enum Scope {
+    /// Read and list signatures.
+    #[serde(rename = "signatures:read")]
+    SignaturesRead,
+    /// Save signatures.
+    #[serde(rename = "signatures:write")]
+    SignaturesWrite,
+    /// Delete signatures.
+    #[serde(rename = "signatures:delete")]
+    SignaturesDelete,
+    /// See plugins and their revisions.
+    #[serde(rename = "plugins:read")]
+    PluginsRead,
+    /// Upload and delete plugins.
+    #[serde(rename = "plugins:write")]
+    PluginsWrite,
+    /// See hooks.
+    #[serde(rename = "hooks:read")]
+    HooksRead,
+    /// Bind, configure and remove hooks.
+    #[serde(rename = "hooks:write")]
+    HooksWrite,
+}
+
+impl Scope {
+    /// All scopes that a tenant's token may carry.
+    pub const ALL: [Self; 7] = [
+        Self::SignaturesRead,
+        Self::SignaturesWrite,
+        Self::SignaturesDelete,
+        Self::PluginsRead,
+        Self::PluginsWrite,
+        Self::HooksRead,
+        Self::HooksWrite,
+    ];
+
+    /// The scopes of a tenant application.
+    pub const APPLICATION: [Self; 3] = [
+        Self::SignaturesRead,
+        Self::SignaturesWrite,
+        Self::SignaturesDelete,
+    ];
+
+    /// The scope as a claim spells it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::SignaturesRead => "signatures:read",
+            Self::SignaturesWrite => "signatures:write",
+            Self::SignaturesDelete => "signatures:delete",
+            Self::PluginsRead => "plugins:read",
+            Self::PluginsWrite => "plugins:write",
+            Self::HooksRead => "hooks:read",
+            Self::HooksWrite => "hooks:write",
+        }
+    }
+}
+
+impl FromStr for Scope {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL
+            .into_iter()
+            .find(|scope| scope.as_str() == text)
+            .ok_or_else(|| {
+                format!(
+                    "there is no scope `{text}`; the scopes are {}",
+                    Self::ALL.map(Self::as_str).join(", ")
+                )
+            })
+    }
+}
+
+/// A caller whose token was verified.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    /// The tenant that the token's key belongs to.
+    pub tenant: TenantId,
+    /// That tenant's slug.
+    pub tenant_slug: Arc<str>,
+    /// The token's `sub` claim.
+    pub subject: Option<String>,
+    /// What the token allows.
+    pub scopes: Vec<Scope>,
+}
+
+/// A caller and the request it makes.
+#[derive(Debug, Clone)]
+pub struct Context {
+    /// Who asks.
+    pub caller: Caller,
+    /// The id under which the request appears in the log and in its answer.
+    pub request_id: Arc<str>,
+}
+
+impl Context {
+    /// The tenant that all queries of this request are for.
+    pub fn tenant(&self) -> TenantId {
+        self.caller.tenant
+    }
+}

@@ -1,0 +1,164 @@
+//! The one error of the library.
+//!
+//! It names what went wrong in the words of the contract and knows nothing of HTTP: `http::error` chooses statuses,
+//! codes and headers, and writes the cause of an unexpected error to the log, once. `Display` is the sentence that the
+//! client reads, so it never carries a cause, a secret or a piece of a signature.
+
+use std::error::Error as StdError;
+
+/// What a use-case can fail with.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The request's body is not JSON of the expected form.
+    #[error("The request body is not readable JSON: {0}.")]
+    MalformedJson(String),
+    /// A parameter is missing, unknown, of the wrong type or out of range.
+    #[error("{message}")]
+    InvalidParameter {
+        /// JSON pointer (RFC 6901) to the parameter.
+        field: String,
+        /// A sentence that names the rule.
+        message: String,
+    },
+    /// The request's body is larger than the server takes.
+    #[error("The request body is larger than the limit of {limit_bytes} bytes.")]
+    PayloadTooLarge {
+        /// The limit, in bytes.
+        limit_bytes: usize,
+    },
+    /// The request's body did not arrive in time.
+    #[error("The request body did not arrive within {timeout_ms} ms.")]
+    BodyTimeout {
+        /// How long the server waited, in milliseconds.
+        timeout_ms: u64,
+    },
+    /// The request's body is declared as something else than JSON.
+    #[error("The request body must be JSON: send it with `Content-Type: application/json`.")]
+    UnsupportedMediaType,
+    /// No route has this path.
+    #[error("There is nothing at this path.")]
+    RouteNotFound,
+    /// The path exists, but not with this method.
+    #[error("This path does not answer this method; it answers {}.", allowed.join(", "))]
+    MethodNotAllowed {
+        /// The methods that it answers.
+        allowed: Vec<&'static str>,
+    },
+
+    /// The request carries no bearer token.
+    #[error("This request needs a token: send `Authorization: Bearer <JWT>`.")]
+    MissingToken,
+    /// The token is not acceptable; the reason holds nothing of the token itself.
+    #[error("The token is not valid: {0}.")]
+    InvalidToken(&'static str),
+    /// The token was valid once.
+    #[error("The token has expired; ask for a new one.")]
+    ExpiredToken,
+    /// The caller is known but its token lacks a scope.
+    #[error("This request needs a token with the scope `{0}`.")]
+    InsufficientScope(&'static str),
+    /// The caller's tenant is suspended.
+    #[error("This tenant is suspended.")]
+    TenantSuspended,
+
+    /// The thread, or the version of it, is not there (or is another tenant's, which is the same).
+    #[error("There is no such signature.")]
+    SignatureNotFound,
+    /// The version that the caller signed over is not the current one.
+    #[error(
+        "The signature has moved on: its current version is {current_version}. Read it, sign over it and send it again."
+    )]
+    VersionConflict {
+        /// What is stored; 0 where nothing is.
+        current_version: u32,
+    },
+    /// `If-Match` or `If-None-Match` did not hold.
+    #[error(
+        "The precondition of the request does not hold: the current version is {current_version}."
+    )]
+    PreconditionFailed {
+        /// What is stored; 0 where nothing is.
+        current_version: u32,
+    },
+
+    /// Hooks refused the save or delete.
+    #[error("{} refused this request.", hooks_phrase(.0))]
+    HookRejected(Vec<HookRejection>),
+    /// A hook trapped, missed its deadline or broke a limit, and is set to reject then.
+    #[error("The hook `{hook}` failed, and its settings say that nothing may be stored then.")]
+    HookFailed {
+        /// The hook's name.
+        hook: String,
+        /// What happened, for the log.
+        reason: String,
+    },
+    /// A component, hook, tenant or key can't be what an operator or admin asked for.
+    #[error("{0}")]
+    Refused(String),
+
+    /// The tenant has more work under way than it may.
+    #[error("This tenant has too many requests under way; try again in a moment.")]
+    RateLimited,
+    /// The server has more work than it can do in time. Nothing was stored.
+    #[error("The server is overloaded; try again in a moment. Nothing was stored.")]
+    Overloaded,
+    /// The database can't be reached or did not answer in time.
+    #[error("The database is not available; try again in a moment.")]
+    DatabaseUnavailable(#[source] Box<dyn StdError + Send + Sync>),
+    /// Anything else: a bug, or a broken machine.
+    #[error("The server failed to answer this request.")]
+    Internal(#[source] Box<dyn StdError + Send + Sync>),
+}
+
+/// One hook's refusal of a save or delete.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HookRejection {
+    /// The hook's name.
+    pub hook: String,
+    /// The plugin's stable code.
+    pub code: String,
+    /// A sentence for a person.
+    pub message: String,
+    /// JSON pointer to the offending parameter, where the plugin named one.
+    pub field: Option<String>,
+}
+
+fn hooks_phrase(rejections: &[HookRejection]) -> String {
+    let mut names: Vec<_> = rejections
+        .iter()
+        .map(|rejection| rejection.hook.as_str())
+        .collect();
+    names.dedup();
+    match names.as_slice() {
+        [name] => format!("The hook `{name}`"),
+        names => format!("The hooks `{}`", names.join("`, `")),
+    }
+}
+
+impl Error {
+    /// A parameter that breaks its rule; `name` is the parameter, not yet a pointer.
+    pub fn invalid(name: &str, message: impl Into<String>) -> Self {
+        Self::InvalidParameter {
+            field: json_pointer(name),
+            message: message.into(),
+        }
+    }
+
+    /// Something that cannot happen unless the server or its machine is broken.
+    pub fn internal(cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        Self::Internal(cause.into())
+    }
+
+    /// An operator's or admin's wish that can't be met, with the sentence that says why and what to do.
+    pub fn refused(message: impl Into<String>) -> Self {
+        Self::Refused(message.into())
+    }
+}
+
+/// The JSON pointer (RFC 6901) to a member of the top-level object.
+fn json_pointer(name: &str) -> String {
+    format!("/{}", name.replace('~', "~0").replace('/', "~1"))
+}
+
+/// What the library's functions return.
+pub type Result<T, E = Error> = std::result::Result<T, E>;

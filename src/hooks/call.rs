@@ -1,0 +1,92 @@
+//! One call of one function of a plugin: a fresh instance, every limit armed, and whatever happens comes back as a value.
+
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use wasmtime::component::Instance;
+use wasmtime::{Store, Trap};
+
+use super::engine::Engine;
+use super::host::{HostState, LimitBroken};
+use super::plugin::Plugin;
+
+/// What is needed for a call.
+pub(super) struct Call<'a> {
+    pub(super) engine: &'a Engine,
+    pub(super) plugin: &'a Plugin,
+    pub(super) state: HostState,
+    pub(super) timeout_ms: u32,
+}
+
+/// Why a call gave no answer, for the log and for operators.
+#[derive(Debug)]
+pub(super) enum Failure {
+    Deadline {
+        timeout_ms: u32,
+    },
+    Fuel {
+        limit: u64,
+    },
+    Limit(LimitBroken),
+    /// A trap, with wasmtime's words, which may be long.
+    Trap(String),
+    /// A panic of our own.
+    Panic,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Deadline { timeout_ms } => {
+                write!(f, "it ran longer than its limit of {timeout_ms} ms")
+            }
+            Self::Fuel { limit } => write!(f, "it used up its fuel of {limit} (hooks.fuel)"),
+            Self::Limit(limit) => limit.fmt(f),
+            Self::Trap(text) => f.write_str(text),
+            Self::Panic => f.write_str("the server panicked while it ran"),
+        }
+    }
+}
+
+impl Call<'_> {
+    /// Runs `function` on a fresh instance.
+    pub(super) fn run<T>(
+        self,
+        function: impl FnOnce(&mut Store<HostState>, &Instance) -> wasmtime::Result<T>,
+    ) -> Result<T, Failure> {
+        let Self {
+            engine,
+            plugin,
+            state,
+            timeout_ms,
+        } = self;
+        let fuel = engine.config.fuel;
+        let run = || {
+            let mut store = Store::new(&engine.engine, state);
+            store.limiter(|state| &mut state.limits);
+            store.set_fuel(fuel)?;
+            store.set_hostcall_fuel(engine.config.max_hostcall_bytes);
+            let _running = engine.running();
+            // The epoch may be about to advance, so the first tick does not count.
+            store.set_epoch_deadline(u64::from(timeout_ms) + 1);
+            let instance = plugin.pre.instantiate(&mut store)?;
+            function(&mut store, &instance)
+        };
+        match catch_unwind(AssertUnwindSafe(run)) {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(error)) => Err(failure(&error, timeout_ms, fuel)),
+            Err(_) => Err(Failure::Panic),
+        }
+    }
+}
+
+fn failure(error: &wasmtime::Error, timeout_ms: u32, fuel: u64) -> Failure {
+    if let Some(limit) = error.downcast_ref::<LimitBroken>() {
+        return Failure::Limit(limit.clone());
+    }
+    match error.downcast_ref::<Trap>() {
+        Some(Trap::Interrupt) => Failure::Deadline { timeout_ms },
+        Some(Trap::OutOfFuel) => Failure::Fuel { limit: fuel },
+        _ => Failure::Trap(format!("{error:#}")),
+    }
+}

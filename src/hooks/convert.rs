@@ -1,0 +1,111 @@
+//! From our values to the records of the contract.
+
+use super::bindings::sigpersist::hooks::{cms as wit, types};
+use crate::cms;
+use crate::digest::to_hex;
+use crate::signatures::model::{Format, SignatureBody, ThreadKey};
+
+/// What a record of a version is made of; the body stays behind.
+pub(super) struct Version<'a> {
+    pub(super) key: &'a ThreadKey,
+    pub(super) version: u32,
+    pub(super) stage: Option<&'a String>,
+    pub(super) created_by: Option<&'a String>,
+    pub(super) comment: Option<&'a String>,
+    pub(super) tags: &'a [String],
+    pub(super) body: &'a SignatureBody,
+}
+
+pub(super) fn signature(version: &Version<'_>) -> types::Signature {
+    types::Signature {
+        document: version.key.document.clone(),
+        thread: version.key.thread.clone(),
+        version: version.version,
+        stage: version.stage.cloned(),
+        created_by: version.created_by.cloned(),
+        comment: version.comment.cloned(),
+        tags: version.tags.to_vec(),
+        size: version.body.bytes.len() as u64,
+        sha256: to_hex(&version.body.sha256),
+        format: match version.body.format() {
+            Format::Cms => types::Format::Cms,
+            Format::Xml => types::Format::Xml,
+            Format::Unknown => types::Format::Unknown,
+        },
+        extra: Vec::new(),
+    }
+}
+
+pub(super) fn inspection(found: cms::Inspection) -> wit::Inspection {
+    wit::Inspection {
+        detached: found.detached,
+        content_type: found.content_type,
+        content_size: found.content_size,
+        signers: found.signers.into_iter().map(signer).collect(),
+        certificates: u32::try_from(found.certificates).unwrap_or(u32::MAX),
+        extra: Vec::new(),
+    }
+}
+
+pub(super) fn inspect_error(error: cms::InspectError) -> wit::InspectError {
+    match error {
+        cms::InspectError::NotCms => wit::InspectError::NotCms,
+        cms::InspectError::Malformed(why) => wit::InspectError::Malformed(why.to_owned()),
+    }
+}
+
+fn signer(signer: cms::Signer) -> wit::Signer {
+    wit::Signer {
+        identifier: match signer.identifier {
+            cms::SignerIdentifier::IssuerAndSerial { issuer, serial } => {
+                wit::SignerIdentifier::IssuerAndSerial(wit::IssuerAndSerial {
+                    issuer: name(issuer),
+                    serial,
+                })
+            }
+            cms::SignerIdentifier::SubjectKeyIdentifier(id) => {
+                wit::SignerIdentifier::SubjectKeyIdentifier(id)
+            }
+        },
+        certificate: signer.certificate.map(certificate),
+        digest_algorithm: algorithm(signer.digest_algorithm),
+        signature_algorithm: algorithm(signer.signature_algorithm),
+        signing_time_ms: signer.signing_time_ms,
+        extra: Vec::new(),
+    }
+}
+
+fn certificate(certificate: cms::Certificate) -> wit::Certificate {
+    wit::Certificate {
+        subject: name(certificate.subject),
+        issuer: name(certificate.issuer),
+        serial: certificate.serial,
+        not_before_ms: certificate.not_before_ms,
+        not_after_ms: certificate.not_after_ms,
+        sha256: certificate.sha256,
+        public_key_algorithm: algorithm(certificate.public_key_algorithm),
+        extra: Vec::new(),
+    }
+}
+
+fn name(name: cms::Name) -> wit::Name {
+    wit::Name {
+        rfc4514: name.rfc4514,
+        attributes: name
+            .attributes
+            .into_iter()
+            .map(|attribute| wit::NameAttribute {
+                oid: attribute.oid,
+                name: attribute.name.map(str::to_owned),
+                value: attribute.value,
+            })
+            .collect(),
+    }
+}
+
+fn algorithm(algorithm: cms::Algorithm) -> wit::Algorithm {
+    wit::Algorithm {
+        oid: algorithm.oid,
+        name: algorithm.name.map(str::to_owned),
+    }
+}

@@ -1,0 +1,266 @@
+//! The one engine of the process: its settings, its clock, compiled plugins, and the bounds on concurrent work.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::thread::{JoinHandle, Thread};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tracing::warn;
+use wasmtime::component::{HasSelf, Linker};
+use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
+
+use super::bindings;
+use super::host::HostState;
+use super::plugin::Plugin;
+use crate::config::HooksConfig;
+use crate::context::TenantId;
+use crate::digest::sha256;
+use crate::error::{Error, Result};
+use crate::plugins::model::Digest;
+
+/// One tick of the deadline's clock.
+const TICK: Duration = Duration::from_millis(1);
+/// Compiled plugins kept ready.
+const CACHED_PLUGINS: usize = 1000;
+/// Slots for instances beyond those that can run at once: a slot that a plugin left warm is reused by it faster.
+const WARM_SLOTS: u32 = 64;
+/// Memory that a slot keeps when its instance is gone: the plugin kit's arena, and a Rust guest's stack and data.
+const KEEP_RESIDENT_BYTES: usize = 1024 * 1024;
+/// Core modules, and so tables, that one component may be made of; toolchains use up to a handful.
+const CORE_INSTANCES_PER_PLUGIN: u32 = 16;
+const MEMORIES_PER_PLUGIN: u32 = 2;
+
+/// Runs plugins.
+pub struct Engine {
+    pub(super) engine: wasmtime::Engine,
+    pub(super) linker: Linker<HostState>,
+    pub(super) config: HooksConfig,
+    clock: Clock,
+    plugins: quick_cache::sync::Cache<Digest, Arc<Plugin>>,
+    turns: Arc<Semaphore>,
+    turns_per_tenant: usize,
+    tenants: Mutex<HashMap<TenantId, Weak<Semaphore>>>,
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "Engine with {} turns free",
+            self.turns.available_permits()
+        )
+    }
+}
+
+impl Engine {
+    /// Starts the engine and its clock.
+    ///
+    /// # Errors
+    ///
+    /// Where the machine can't run it.
+    pub fn new(config: &HooksConfig) -> anyhow::Result<Self> {
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let turns = match config.max_concurrent {
+            0 => (2 * processors).max(4),
+            set => set,
+        };
+        let turns_per_tenant = match config.max_concurrent_per_tenant {
+            0 => turns.div_ceil(2),
+            set => set.min(turns),
+        };
+        let engine = new_engine(config, turns)?;
+        let mut linker = Linker::new(&engine);
+        bindings::Plugin::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state)
+            .map_err(|error| anyhow::anyhow!("{error:#}"))
+            .context("The host functions can't be linked")?;
+        Ok(Self {
+            clock: Clock::start(&engine).context("The clock of hooks can't be started")?,
+            engine,
+            linker,
+            config: config.clone(),
+            plugins: quick_cache::sync::Cache::new(CACHED_PLUGINS),
+            turns: Arc::new(Semaphore::new(turns)),
+            turns_per_tenant,
+            tenants: Mutex::default(),
+        })
+    }
+
+    /// The compiled plugin of this digest, from memory, or compiled from the bytes that `load` gives. Two callers that
+    /// need the same one compile it once. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// Those of `load`, and [`Error::Internal`] where what was once admitted no longer compiles.
+    pub fn plugin(
+        &self,
+        digest: Digest,
+        load: impl FnOnce() -> Result<Vec<u8>>,
+    ) -> Result<Arc<Plugin>> {
+        self.plugins.get_or_insert_with(&digest, || {
+            let component = load()?;
+            if sha256(&component) != digest.0 {
+                return Err(Error::internal(format!(
+                    "the stored component {digest} was changed"
+                )));
+            }
+            Plugin::compile(self, &component)
+                .map(Arc::new)
+                .map_err(|error| {
+                    Error::internal(format!("the stored component {digest} is refused: {error}"))
+                })
+        })
+    }
+
+    /// Waits for a turn to run a tenant's hooks. One tenant's slow hooks hold at most half of all turns by default, so
+    /// they can't keep the others from theirs.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::RateLimited`] where the tenant's own work took too long, [`Error::Overloaded`] where everybody's did.
+    pub async fn turn(&self, tenant: TenantId) -> Result<Turn> {
+        let patience = Duration::from_millis(self.config.queue_timeout_ms);
+        let of_tenant = self.tenant_turns(tenant);
+        let of_tenant = tokio::time::timeout(patience, of_tenant.acquire_owned())
+            .await
+            .map_err(|_| Error::RateLimited)?
+            .map_err(Error::internal)?;
+        let of_all = tokio::time::timeout(patience, Arc::clone(&self.turns).acquire_owned())
+            .await
+            .map_err(|_| Error::Overloaded)?
+            .map_err(Error::internal)?;
+        Ok(Turn {
+            _of_tenant: of_tenant,
+            _of_all: of_all,
+        })
+    }
+
+    fn tenant_turns(&self, tenant: TenantId) -> Arc<Semaphore> {
+        let mut tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(turns) = tenants.get(&tenant).and_then(Weak::upgrade) {
+            return turns;
+        }
+        // Nobody holds or waits for these any more.
+        tenants.retain(|_, turns| turns.strong_count() > 0);
+        let turns = Arc::new(Semaphore::new(self.turns_per_tenant));
+        tenants.insert(tenant, Arc::downgrade(&turns));
+        turns
+    }
+
+    /// Keeps the deadline's clock running while the guard lives.
+    pub(super) fn running(&self) -> Running<'_> {
+        self.clock.running()
+    }
+}
+
+/// The right to run one chain of hooks now.
+#[derive(Debug)]
+pub struct Turn {
+    _of_tenant: OwnedSemaphorePermit,
+    _of_all: OwnedSemaphorePermit,
+}
+
+fn new_engine(config: &HooksConfig, turns: usize) -> anyhow::Result<wasmtime::Engine> {
+    let mut settings = Config::new();
+    settings
+        .wasm_component_model(true)
+        .consume_fuel(true)
+        .epoch_interruption(true)
+        // A verdict must not depend on the machine: one NaN, and relaxed SIMD at its most exact.
+        .cranelift_nan_canonicalization(true)
+        .relaxed_simd_deterministic(true);
+    let mut pooled = settings.clone();
+    pooled.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(config, turns)?));
+    wasmtime::Engine::new(&pooled).or_else(|error| {
+        // Where address space is limited (ulimit -v), each call maps its memory anew: slower, but right.
+        warn!(cause = %error, "The pool for hooks does not fit this machine; hooks will run slower");
+        wasmtime::Engine::new(&settings).map_err(|error| anyhow::anyhow!("The engine for hooks can't be started: {error:#}"))
+    })
+}
+
+fn pool(config: &HooksConfig, turns: usize) -> anyhow::Result<PoolingAllocationConfig> {
+    let slots = u32::try_from(turns)
+        .context("hooks.max_concurrent is too large")?
+        .max(WARM_SLOTS);
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(slots)
+        .total_core_instances(slots * CORE_INSTANCES_PER_PLUGIN)
+        .total_tables(slots * CORE_INSTANCES_PER_PLUGIN)
+        .total_memories(slots * MEMORIES_PER_PLUGIN)
+        .max_core_instances_per_component(CORE_INSTANCES_PER_PLUGIN)
+        .max_tables_per_component(CORE_INSTANCES_PER_PLUGIN)
+        .max_memories_per_component(MEMORIES_PER_PLUGIN)
+        .max_memory_size(config.max_memory_bytes)
+        .table_elements(config.max_table_elements)
+        .max_unused_warm_slots(slots)
+        .linear_memory_keep_resident(KEEP_RESIDENT_BYTES)
+        .table_keep_resident(KEEP_RESIDENT_BYTES)
+        .pagemap_scan(Enabled::Auto);
+    Ok(pool)
+}
+
+/// Advances the engine's epoch once a millisecond, on a thread of the operating system's, while any guest runs.
+#[derive(Debug)]
+struct Clock {
+    running: Arc<AtomicUsize>,
+    stop: Arc<AtomicBool>,
+    thread: Thread,
+    handle: Option<JoinHandle<()>>,
+}
+
+impl Clock {
+    fn start(engine: &wasmtime::Engine) -> std::io::Result<Self> {
+        let running = Arc::new(AtomicUsize::new(0));
+        let stop = Arc::new(AtomicBool::new(false));
+        let handle = {
+            let (engine, running, stop) = (engine.clone(), Arc::clone(&running), Arc::clone(&stop));
+            std::thread::Builder::new()
+                .name("hook-clock".to_owned())
+                .spawn(move || {
+                    while !stop.load(Ordering::SeqCst) {
+                        if running.load(Ordering::SeqCst) == 0 {
+                            std::thread::park();
+                        } else {
+                            std::thread::sleep(TICK);
+                            engine.increment_epoch();
+                        }
+                    }
+                })?
+        };
+        Ok(Self {
+            running,
+            stop,
+            thread: handle.thread().clone(),
+            handle: Some(handle),
+        })
+    }
+
+    fn running(&self) -> Running<'_> {
+        if self.running.fetch_add(1, Ordering::SeqCst) == 0 {
+            self.thread.unpark();
+        }
+        Running(self)
+    }
+}
+
+impl Drop for Clock {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::SeqCst);
+        self.thread.unpark();
+        if let Some(handle) = self.handle.take() {
+            // The thread has nothing to say.
+            drop(handle.join());
+        }
+    }
+}
+
+/// A guest is running.
+pub(super) struct Running<'a>(&'a Clock);
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.0.running.fetch_sub(1, Ordering::SeqCst);
+    }
+}

@@ -1,0 +1,242 @@
+//! What the server answers a plugin while it runs, and what it counts meanwhile.
+
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+use tracing::{debug, error, info, warn};
+use wasmtime::{ResourceLimiter, Result};
+
+use super::bindings::sigpersist::hooks::{cms, config, log, payload, previous, types};
+use super::convert::{inspect_error, inspection};
+use crate::config::HooksConfig;
+
+/// A limit that a call broke.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("it broke the limit of {value} {unit} ({setting})")]
+pub(super) struct LimitBroken {
+    setting: &'static str,
+    value: u64,
+    unit: &'static str,
+}
+
+/// What the hooks of one request share.
+#[derive(Debug)]
+pub(super) struct Subject {
+    pub(super) payload: Document,
+    pub(super) previous: Option<(types::Signature, Document)>,
+}
+
+/// A signature's bytes, parsed at most once.
+#[derive(Debug)]
+pub(super) struct Document {
+    bytes: Bytes,
+    inspection: OnceLock<Result<cms::Inspection, cms::InspectError>>,
+}
+
+impl Document {
+    pub(super) fn new(bytes: Bytes) -> Self {
+        Self {
+            bytes,
+            inspection: OnceLock::new(),
+        }
+    }
+
+    fn inspect(&self) -> Result<cms::Inspection, cms::InspectError> {
+        self.inspection
+            .get_or_init(|| match crate::cms::inspect(&self.bytes) {
+                Ok(found) => Ok(inspection(found)),
+                Err(error) => Err(inspect_error(error)),
+            })
+            .clone()
+    }
+}
+
+/// The state of one call.
+pub(super) struct HostState {
+    pub(super) limits: MemoryLimits,
+    hook: Arc<str>,
+    settings: Arc<str>,
+    /// Absent while a plugin is described or its settings are checked.
+    subject: Option<Arc<Subject>>,
+    hostcalls_left: u32,
+    read_bytes_left: u64,
+    log_bytes_left: usize,
+    max_hostcalls: u32,
+    max_read_bytes: u64,
+}
+
+impl HostState {
+    pub(super) fn new(
+        config: &HooksConfig,
+        hook: &str,
+        settings: Arc<str>,
+        subject: Option<Arc<Subject>>,
+    ) -> Self {
+        Self {
+            limits: MemoryLimits {
+                max_memory_bytes: config.max_memory_bytes,
+                max_table_elements: config.max_table_elements,
+                memory_bytes: 0,
+            },
+            hook: hook.into(),
+            settings,
+            subject,
+            hostcalls_left: config.max_hostcalls,
+            read_bytes_left: config.max_read_bytes,
+            log_bytes_left: config.max_log_bytes,
+            max_hostcalls: config.max_hostcalls,
+            max_read_bytes: config.max_read_bytes,
+        }
+    }
+
+    fn count_hostcall(&mut self) -> Result<()> {
+        self.hostcalls_left = self.hostcalls_left.checked_sub(1).ok_or(LimitBroken {
+            setting: "hooks.max_hostcalls",
+            value: self.max_hostcalls.into(),
+            unit: "host calls",
+        })?;
+        Ok(())
+    }
+
+    fn subject(&mut self) -> Result<Arc<Subject>> {
+        self.count_hostcall()?;
+        self.subject.clone().ok_or_else(|| {
+            wasmtime::format_err!("there is no signature to look at while a plugin is set up")
+        })
+    }
+
+    fn read(&mut self, bytes: &[u8], offset: u64, len: u32) -> Result<Vec<u8>> {
+        let rest = usize::try_from(offset)
+            .ok()
+            .and_then(|offset| bytes.get(offset..))
+            .unwrap_or_default();
+        let read = rest.get(..usize::try_from(len)?).unwrap_or(rest);
+        self.read_bytes_left =
+            self.read_bytes_left
+                .checked_sub(read.len() as u64)
+                .ok_or(LimitBroken {
+                    setting: "hooks.max_read_bytes",
+                    value: self.max_read_bytes,
+                    unit: "bytes read",
+                })?;
+        Ok(read.to_vec())
+    }
+}
+
+/// Linear memory over all memories of the instance, and elements of each table. A broken limit is an error that names
+/// it, not a failed `memory.grow`, which guests turn into an unreachable that explains nothing.
+pub(super) struct MemoryLimits {
+    max_memory_bytes: usize,
+    max_table_elements: usize,
+    memory_bytes: usize,
+}
+
+impl ResourceLimiter for MemoryLimits {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> Result<bool> {
+        let total = self
+            .memory_bytes
+            .saturating_sub(current)
+            .saturating_add(desired);
+        if total > self.max_memory_bytes {
+            return Err(LimitBroken {
+                setting: "hooks.max_memory_bytes",
+                value: self.max_memory_bytes as u64,
+                unit: "bytes of memory",
+            }
+            .into());
+        }
+        self.memory_bytes = total;
+        Ok(true)
+    }
+
+    fn table_growing(
+        &mut self,
+        _current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> Result<bool> {
+        if desired > self.max_table_elements {
+            return Err(LimitBroken {
+                setting: "hooks.max_table_elements",
+                value: self.max_table_elements as u64,
+                unit: "table elements",
+            }
+            .into());
+        }
+        Ok(true)
+    }
+}
+
+impl types::Host for HostState {}
+
+impl log::Host for HostState {
+    fn write(&mut self, level: log::Level, message: String) -> Result<()> {
+        self.count_hostcall()?;
+        let Some(left) = self.log_bytes_left.checked_sub(message.len()) else {
+            if self.log_bytes_left > 0 {
+                self.log_bytes_left = 0;
+                warn!(hook = %self.hook, "The hook logs more than it may (hooks.max_log_bytes); the rest is dropped");
+            }
+            return Ok(());
+        };
+        self.log_bytes_left = left;
+        let hook = &self.hook;
+        match level {
+            log::Level::Debug => debug!(%hook, "{message}"),
+            log::Level::Info => info!(%hook, "{message}"),
+            log::Level::Warn => warn!(%hook, "{message}"),
+            log::Level::Error => error!(%hook, "{message}"),
+        }
+        Ok(())
+    }
+}
+
+impl config::Host for HostState {
+    fn json(&mut self) -> Result<String> {
+        self.count_hostcall()?;
+        Ok(self.settings.to_string())
+    }
+}
+
+impl payload::Host for HostState {
+    fn read(&mut self, offset: u64, len: u32) -> Result<Vec<u8>> {
+        let subject = self.subject()?;
+        Self::read(self, &subject.payload.bytes, offset, len)
+    }
+}
+
+impl cms::Host for HostState {
+    fn inspect(&mut self) -> Result<Result<cms::Inspection, cms::InspectError>> {
+        Ok(self.subject()?.payload.inspect())
+    }
+}
+
+impl previous::Host for HostState {
+    fn metadata(&mut self) -> Result<Option<types::Signature>> {
+        Ok(self
+            .subject()?
+            .previous
+            .as_ref()
+            .map(|(metadata, _)| metadata.clone()))
+    }
+
+    fn read(&mut self, offset: u64, len: u32) -> Result<Vec<u8>> {
+        let subject = self.subject()?;
+        match &subject.previous {
+            Some((_, document)) => Self::read(self, &document.bytes, offset, len),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    fn inspect(&mut self) -> Result<Result<cms::Inspection, cms::InspectError>> {
+        Ok(match &self.subject()?.previous {
+            Some((_, document)) => document.inspect(),
+            None => Err(cms::InspectError::NotCms),
+        })
+    }
+}

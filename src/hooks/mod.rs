@@ -1,0 +1,21 @@
+//! Plugins at work: the only module that knows wasmtime.
+//!
+//! - `bindings` is generated from `plugins/wit`; `convert` fills its records from ours.
+//! - `engine` holds the one engine of the process, its clock, and the bounds on concurrent work.
+//! - `plugin` admits a component and keeps it ready; `call` runs one function of it under all limits; `host` answers
+//!   what it asks meanwhile.
+//! - `chain` is a tenant's hooks in order, and what they make of a save or delete.
+//!
+//! It gets data, never a connection: no guest runs while the database waits for it.
+
+mod bindings;
+mod call;
+mod chain;
+mod convert;
+mod engine;
+mod host;
+mod plugin;
+
+pub use chain::{Bound, Chain, Judged};
+pub use engine::{Engine, Turn};
+pub use plugin::{Description, Plugin, SettingsIssue};

@@ -1,0 +1,232 @@
+//! A component that was admitted, compiled, and is ready to be instantiated.
+
+use wasmtime::component::{Component, InstancePre};
+
+use super::bindings::exports::sigpersist::hooks as exports;
+use super::call::{Call, Failure};
+use super::engine::Engine;
+use super::host::HostState;
+use crate::error::{Error, Result};
+
+const PACKAGE: &str = "sigpersist:hooks/";
+const VERSION: &str = "@1.0.0";
+const LIFECYCLE: &str = "lifecycle";
+const JUDGES: [&str; 3] = ["tagger", "save-validator", "delete-validator"];
+/// `types` holds no functions; components import it for its records.
+const IMPORTS: [&str; 6] = ["types", "log", "config", "payload", "cms", "previous"];
+
+/// What every component begins with: the magic of WebAssembly, then the version and layer of components.
+const COMPONENT_PREAMBLE: &[u8] = b"\0asm\x0d\0\x01\0";
+const CORE_MODULE_PREAMBLE: &[u8] = b"\0asm\x01\0\0\0";
+
+/// A compiled plugin.
+pub struct Plugin {
+    pub(super) pre: InstancePre<HostState>,
+    pub(super) lifecycle: exports::lifecycle::GuestIndices,
+    pub(super) tagger: Option<exports::tagger::GuestIndices>,
+    pub(super) save_validator: Option<exports::save_validator::GuestIndices>,
+    pub(super) delete_validator: Option<exports::delete_validator::GuestIndices>,
+    exports: Vec<String>,
+    imports: Vec<String>,
+}
+
+impl std::fmt::Debug for Plugin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Plugin {:?}", self.exports)
+    }
+}
+
+/// What a plugin says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Description {
+    /// One line: what it does.
+    pub summary: String,
+}
+
+/// A mistake in settings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SettingsIssue {
+    /// JSON pointer to it; empty for the whole.
+    pub field: String,
+    /// A sentence for the operator.
+    pub message: String,
+}
+
+impl Plugin {
+    /// Admits and compiles a component: size, kind, validity, imports, exports. Blocks for as long as compiling takes.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Refused`] with the reason, in words for whoever built the component.
+    pub fn compile(engine: &Engine, bytes: &[u8]) -> Result<Self> {
+        check_kind(bytes, engine.config.max_component_bytes)?;
+        let component = Component::new(&engine.engine, bytes).map_err(|error| {
+            Error::refused(format!(
+                "The component is not valid WebAssembly: {error:#}."
+            ))
+        })?;
+        let kind = component.component_type();
+        let mut imports = Vec::new();
+        for (name, _) in kind.imports(&engine.engine) {
+            // Checked here and not by linking, which lets an empty instance of any name pass.
+            match ours(name) {
+                Some(interface) if IMPORTS.contains(&interface) => {
+                    imports.push(interface.to_owned())
+                }
+                _ => {
+                    return Err(Error::refused(format!(
+                        "The component imports `{name}`, which hooks are not given. They may import {} of {PACKAGE}{VERSION}, and no WASI.",
+                        IMPORTS.join(", ")
+                    )));
+                }
+            }
+        }
+        let mut exported = Vec::new();
+        for (name, _) in kind.exports(&engine.engine) {
+            match ours(name) {
+                Some(interface) if interface == LIFECYCLE || JUDGES.contains(&interface) => {
+                    exported.push(interface.to_owned());
+                }
+                // Another version or a misspelt name would silently never run.
+                _ if name.starts_with("sigpersist:") => {
+                    return Err(Error::refused(format!(
+                        "The component exports `{name}`, which this server does not know."
+                    )));
+                }
+                _ => {}
+            }
+        }
+        let exports = |interface: &str| exported.iter().any(|name| name == interface);
+        if !exports(LIFECYCLE) {
+            return Err(Error::refused(format!(
+                "The component does not export `{PACKAGE}{LIFECYCLE}{VERSION}`."
+            )));
+        }
+        if !JUDGES.into_iter().any(exports) {
+            return Err(Error::refused(format!(
+                "The component exports none of {}, so it would judge nothing.",
+                JUDGES.join(", ")
+            )));
+        }
+        let pre = engine.linker.instantiate_pre(&component).map_err(|error| {
+            Error::refused(format!(
+                "The component does not fit the contract: {error:#}."
+            ))
+        })?;
+        let mismatch = |error: wasmtime::Error| {
+            Error::refused(format!(
+                "The component does not fit the contract: {error:#}."
+            ))
+        };
+        Ok(Self {
+            lifecycle: exports::lifecycle::GuestIndices::new(&pre).map_err(mismatch)?,
+            tagger: exports("tagger")
+                .then(|| exports::tagger::GuestIndices::new(&pre))
+                .transpose()
+                .map_err(mismatch)?,
+            save_validator: exports("save-validator")
+                .then(|| exports::save_validator::GuestIndices::new(&pre))
+                .transpose()
+                .map_err(mismatch)?,
+            delete_validator: exports("delete-validator")
+                .then(|| exports::delete_validator::GuestIndices::new(&pre))
+                .transpose()
+                .map_err(mismatch)?,
+            pre,
+            imports,
+            exports: exported,
+        })
+    }
+
+    /// Interfaces of the contract that it exports.
+    pub fn exports(&self) -> &[String] {
+        &self.exports
+    }
+
+    /// Interfaces of the contract that it imports.
+    pub fn imports(&self) -> &[String] {
+        &self.imports
+    }
+
+    /// Whether it asks for the version that is signed over.
+    pub fn imports_previous(&self) -> bool {
+        self.imports.iter().any(|name| name == "previous")
+    }
+
+    /// Asks it what it does.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Refused`] where the call fails.
+    pub fn describe(&self, engine: &Engine) -> Result<Description> {
+        let description = self
+            .lifecycle_call(engine)
+            .run(|store, instance| {
+                self.lifecycle
+                    .load(&mut *store, instance)?
+                    .call_describe(store)
+            })
+            .map_err(|failure| refuse("describe", &failure))?;
+        Ok(Description {
+            summary: description.summary,
+        })
+    }
+
+    /// Asks it whether it accepts these settings; an empty list means yes.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Refused`] where the call fails.
+    pub fn validate_settings(&self, engine: &Engine, settings: &str) -> Result<Vec<SettingsIssue>> {
+        let issues = self
+            .lifecycle_call(engine)
+            .run(|store, instance| {
+                self.lifecycle
+                    .load(&mut *store, instance)?
+                    .call_validate_config(store, settings)
+            })
+            .map_err(|failure| refuse("validate-config", &failure))?;
+        Ok(issues
+            .into_iter()
+            .map(|issue| SettingsIssue {
+                field: issue.field,
+                message: issue.message,
+            })
+            .collect())
+    }
+
+    fn lifecycle_call<'a>(&'a self, engine: &'a Engine) -> Call<'a> {
+        Call {
+            engine,
+            plugin: self,
+            state: HostState::new(&engine.config, LIFECYCLE, "{}".into(), None),
+            timeout_ms: engine.config.max_timeout_ms,
+        }
+    }
+}
+
+fn refuse(function: &str, failure: &Failure) -> Error {
+    Error::refused(format!("The component's `{function}` failed: {failure}."))
+}
+
+fn check_kind(bytes: &[u8], max_bytes: usize) -> Result<()> {
+    if bytes.len() > max_bytes {
+        return Err(Error::refused(format!(
+            "The component has {} bytes; the limit is {max_bytes} (hooks.max_component_bytes).",
+            bytes.len()
+        )));
+    }
+    if bytes.starts_with(COMPONENT_PREAMBLE) {
+        return Ok(());
+    }
+    Err(Error::refused(if bytes.starts_with(CORE_MODULE_PREAMBLE) {
+        "This is a core WebAssembly module; a plugin is a component (`wasm-tools component new` makes one of the other)."
+    } else {
+        "This is no WebAssembly component."
+    }))
+}
+
+/// The interface of our package that a name is of, in the version that this server speaks.
+fn ours(name: &str) -> Option<&str> {
+    name.strip_prefix(PACKAGE)?.strip_suffix(VERSION)
+}

@@ -1,0 +1,47 @@
+//! From a request's headers to its caller (RFC 6750).
+
+use std::sync::Arc;
+
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
+
+use crate::app::App;
+use crate::context::Caller;
+use crate::error::{Error, Result};
+use crate::telemetry;
+
+/// Verifies the bearer token; asks the database only for a key that is not ready.
+pub(super) async fn authenticate(app: &Arc<App>, headers: &HeaderMap) -> Result<Caller> {
+    let token = bearer(headers)?;
+    if let Some(caller) = app.authenticator.authenticate_ready(token)? {
+        return Ok(caller);
+    }
+    let (app, token) = (Arc::clone(app), token.to_owned());
+    telemetry::spawn_blocking(move || {
+        app.authenticator
+            .authenticate(&token, |kid| app.store.key_get(kid))
+    })
+    .await
+    .map_err(Error::internal)?
+}
+
+fn bearer(headers: &HeaderMap) -> Result<&str> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let value = values.next().ok_or(Error::MissingToken)?;
+    if values.next().is_some() {
+        return Err(Error::InvalidToken(
+            "there is more than one `Authorization` header",
+        ));
+    }
+    let text = value
+        .to_str()
+        .map_err(|_| Error::InvalidToken("the `Authorization` header is not readable"))?;
+    match text.split_once(' ') {
+        Some((scheme, token))
+            if scheme.eq_ignore_ascii_case("Bearer") && !token.trim().is_empty() =>
+        {
+            Ok(token.trim())
+        }
+        _ => Err(Error::MissingToken),
+    }
+}

@@ -1,0 +1,102 @@
+//! Reading request bodies, bounded in size and time.
+
+use std::pin::Pin;
+use std::time::Duration;
+
+use bytes::{Buf, Bytes, BytesMut};
+use futures_util::{Stream, StreamExt as _};
+use http::HeaderMap;
+use http::header::CONTENT_LENGTH;
+use tokio::time::timeout;
+
+use crate::config::HttpConfig;
+use crate::error::{Error, Result};
+
+/// How long a refused client may go on sending, so that it comes to read the answer.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// A body that has yet to be read.
+pub(super) struct Body {
+    stream: Pin<Box<dyn Stream<Item = Result<Bytes, warp::Error>> + Send>>,
+    declared_bytes: usize,
+    max_bytes: usize,
+    timeout_ms: u64,
+    at_end: bool,
+}
+
+impl Body {
+    pub(super) fn new<B: Buf>(
+        stream: impl Stream<Item = Result<B, warp::Error>> + Send + 'static,
+        headers: &HeaderMap,
+        config: &HttpConfig,
+    ) -> Self {
+        let declared = headers
+            .get(CONTENT_LENGTH)
+            .and_then(|value| value.to_str().ok()?.parse().ok());
+        Self {
+            stream: Box::pin(
+                stream.map(|part| part.map(|mut part| part.copy_to_bytes(part.remaining()))),
+            ),
+            declared_bytes: declared.unwrap_or(0),
+            max_bytes: config.max_body_bytes(),
+            timeout_ms: config.body_timeout_ms,
+            at_end: false,
+        }
+    }
+
+    /// The whole body.
+    pub(super) async fn read(&mut self) -> Result<Bytes> {
+        let timeout_ms = self.timeout_ms;
+        let too_large = Error::PayloadTooLarge {
+            limit_bytes: self.max_bytes,
+        };
+        if self.declared_bytes > self.max_bytes {
+            return Err(too_large);
+        }
+        let reading = async {
+            let mut whole = BytesMut::new();
+            while let Some(part) = self.next().await? {
+                if whole.len() + part.len() > self.max_bytes {
+                    return Err(too_large);
+                }
+                whole.extend_from_slice(&part);
+            }
+            Ok(whole.freeze())
+        };
+        timeout(Duration::from_millis(timeout_ms), reading)
+            .await
+            .unwrap_or(Err(Error::BodyTimeout { timeout_ms }))
+    }
+
+    /// Reads on without keeping anything, up to the size that a body may have and for a short time.
+    pub(super) async fn drain(&mut self) {
+        if self.at_end {
+            return;
+        }
+        let draining = async {
+            let mut left = self.max_bytes;
+            while let Ok(Some(part)) = self.next().await {
+                match left.checked_sub(part.len()) {
+                    Some(less) => left = less,
+                    None => break,
+                }
+            }
+        };
+        // Out of time is as good as at the end: the connection will be closed.
+        drop(timeout(DRAIN_TIMEOUT, draining).await);
+    }
+
+    async fn next(&mut self) -> Result<Option<Bytes>> {
+        match self.stream.next().await {
+            Some(Ok(part)) => Ok(Some(part)),
+            Some(Err(_)) => {
+                self.at_end = true;
+                Err(Error::MalformedJson("it was broken off".to_owned()))
+            }
+            None => {
+                self.at_end = true;
+                Ok(None)
+            }
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! From the library's errors to the contract's statuses, codes and headers; and to the log, once.
+
+use std::error::Error as StdError;
+
+use http::StatusCode;
+use http::header::{ALLOW, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use serde::Serialize;
+use serde_json::{Value, json};
+use tracing::error;
+
+use super::reply::{Response, json_response};
+use crate::error::Error;
+
+const REALM: &str = "Bearer realm=\"sigpersist\"";
+
+#[derive(Serialize)]
+struct Failure<'a> {
+    status: bool,
+    message: &'a str,
+    content: Option<()>,
+    code: &'static str,
+    request_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    details: Option<Value>,
+}
+
+/// The answer to a request that failed.
+pub(super) fn error_response(error: &Error, request_id: &str) -> Response {
+    let (status, code) = status_and_code(error);
+    log(error, status);
+    let message = error.to_string();
+    let body = serde_json::to_vec(&Failure {
+        status: false,
+        message: &message,
+        content: None,
+        code,
+        request_id,
+        details: details(error),
+    })
+    .unwrap_or_default();
+    let mut response = json_response(status, body, request_id);
+    if let Some((name, value)) = header(error) {
+        response.headers_mut().insert(name, value);
+    }
+    response
+}
+
+fn status_and_code(error: &Error) -> (StatusCode, &'static str) {
+    match error {
+        Error::MalformedJson(_) => (StatusCode::BAD_REQUEST, "malformed_json"),
+        Error::InvalidParameter { .. } => (StatusCode::BAD_REQUEST, "invalid_parameter"),
+        Error::MissingToken => (StatusCode::UNAUTHORIZED, "missing_token"),
+        Error::InvalidToken(_) => (StatusCode::UNAUTHORIZED, "invalid_token"),
+        Error::ExpiredToken => (StatusCode::UNAUTHORIZED, "expired_token"),
+        Error::InsufficientScope(_) => (StatusCode::FORBIDDEN, "insufficient_scope"),
+        Error::TenantSuspended => (StatusCode::FORBIDDEN, "tenant_suspended"),
+        Error::SignatureNotFound => (StatusCode::NOT_FOUND, "signature_not_found"),
+        Error::RouteNotFound => (StatusCode::NOT_FOUND, "route_not_found"),
+        Error::MethodNotAllowed { .. } => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
+        Error::BodyTimeout { .. } => (StatusCode::REQUEST_TIMEOUT, "body_timeout"),
+        Error::VersionConflict { .. } => (StatusCode::CONFLICT, "version_conflict"),
+        Error::PreconditionFailed { .. } => {
+            (StatusCode::PRECONDITION_FAILED, "precondition_failed")
+        }
+        Error::PayloadTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large"),
+        Error::UnsupportedMediaType => {
+            (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type")
+        }
+        Error::HookRejected(_) => (StatusCode::UNPROCESSABLE_ENTITY, "hook_rejected"),
+        Error::Refused(_) => (StatusCode::UNPROCESSABLE_ENTITY, "refused"),
+        Error::RateLimited => (StatusCode::TOO_MANY_REQUESTS, "rate_limited"),
+        Error::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, "overloaded"),
+        Error::DatabaseUnavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "database_unavailable"),
+        Error::HookFailed { .. } => (StatusCode::INTERNAL_SERVER_ERROR, "hook_failed"),
+        Error::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
+    }
+}
+
+/// Facts for programs.
+fn details(error: &Error) -> Option<Value> {
+    Some(match error {
+        Error::InvalidParameter { field, .. } if field.is_empty() => return None,
+        Error::InvalidParameter { field, .. } => json!({ "field": field }),
+        Error::PayloadTooLarge { limit_bytes } => json!({ "limit_bytes": limit_bytes }),
+        Error::BodyTimeout { timeout_ms } => json!({ "timeout_ms": timeout_ms }),
+        Error::MethodNotAllowed { allowed } => json!({ "allowed": allowed }),
+        Error::InsufficientScope(scope) => json!({ "scope": scope }),
+        Error::VersionConflict { current_version }
+        | Error::PreconditionFailed { current_version } => {
+            json!({ "current_version": current_version })
+        }
+        Error::HookRejected(rejections) => {
+            let rejections: Vec<_> = rejections
+                .iter()
+                .map(|rejection| {
+                    json!({
+                        "hook": rejection.hook,
+                        "code": rejection.code,
+                        "message": rejection.message,
+                        "field": rejection.field,
+                    })
+                })
+                .collect();
+            json!({ "rejections": rejections })
+        }
+        Error::HookFailed { hook, .. } => json!({ "hook": hook }),
+        _ => return None,
+    })
+}
+
+/// The header that the status calls for (RFC 6750 section 3, RFC 9110 sections 10.2.1 and 10.2.3).
+fn header(error: &Error) -> Option<(HeaderName, HeaderValue)> {
+    let (name, value) = match error {
+        Error::MissingToken => (WWW_AUTHENTICATE, REALM.to_owned()),
+        Error::InvalidToken(reason) => {
+            let value = format!(
+                "{REALM}, error=\"invalid_token\", error_description=\"{}\"",
+                reason.replace('"', "'")
+            );
+            (WWW_AUTHENTICATE, value)
+        }
+        Error::ExpiredToken => {
+            let value =
+                format!("{REALM}, error=\"invalid_token\", error_description=\"it has expired\"");
+            (WWW_AUTHENTICATE, value)
+        }
+        Error::InsufficientScope(scope) => {
+            let value = format!("{REALM}, error=\"insufficient_scope\", scope=\"{scope}\"");
+            (WWW_AUTHENTICATE, value)
+        }
+        Error::MethodNotAllowed { allowed } => (ALLOW, allowed.join(", ")),
+        Error::RateLimited | Error::Overloaded | Error::DatabaseUnavailable(_) => {
+            (RETRY_AFTER, "1".to_owned())
+        }
+        _ => return None,
+    };
+    HeaderValue::from_str(&value)
+        .ok()
+        .map(|value| (name, value))
+}
+
+/// Failures of ours go to the log with their whole chain of causes; the client reads a fixed sentence.
+fn log(error: &Error, status: StatusCode) {
+    if let Error::HookFailed { hook, reason } = error {
+        error!(hook, reason, "A hook failed");
+    } else if status.is_server_error() {
+        let mut causes = Vec::new();
+        let mut source = error.source();
+        while let Some(cause) = source {
+            causes.push(cause.to_string());
+            source = cause.source();
+        }
+        error!(cause = causes.join(": "), "{error}");
+    }
+}

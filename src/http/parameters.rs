@@ -1,0 +1,330 @@
+//! Parameters, from the query string and from a JSON body alike.
+//!
+//! The reference says "Parameters (json)", but many clients and proxies drop the body of a GET, so both are read
+//! everywhere. A parameter that is given twice must say the same both times; one that nobody knows is an error, since a
+//! misspelt filter would silently match everything.
+
+use std::fmt;
+
+use http::HeaderMap;
+use http::header::CONTENT_TYPE;
+use percent_encoding::percent_decode_str;
+use serde::de::{Deserializer, MapAccess, Visitor};
+use serde_json::Value;
+
+use crate::error::{Error, Result};
+
+/// Parameters that were given.
+#[derive(Debug)]
+pub(super) struct Parameters {
+    query: Vec<(String, String)>,
+    json: Vec<(String, Value)>,
+}
+
+impl Parameters {
+    /// Reads query and body, and refuses unknown names.
+    pub(super) fn read(
+        query: &str,
+        headers: &HeaderMap,
+        body: &[u8],
+        known: &[&str],
+    ) -> Result<Self> {
+        let parameters = Self {
+            query: read_query(query)?,
+            json: read_json(headers, body)?,
+        };
+        let names = parameters.query.iter().map(|(name, _)| name);
+        let mut unknown: Vec<_> = names
+            .chain(parameters.json.iter().map(|(name, _)| name))
+            .filter(|name| !known.contains(&name.as_str()))
+            .collect();
+        unknown.dedup();
+        match unknown.as_slice() {
+            [] => Ok(parameters),
+            [first, ..] => {
+                let names: Vec<_> = unknown
+                    .iter()
+                    .map(|name| format!("`{}`", shortened(name)))
+                    .collect();
+                Err(Error::invalid(
+                    first,
+                    format!(
+                        "There is no parameter {} here; the parameters are {}.",
+                        names.join(", "),
+                        known.join(", ")
+                    ),
+                ))
+            }
+        }
+    }
+
+    /// A text.
+    pub(super) fn text(&self, name: &str) -> Result<Option<String>> {
+        self.one(
+            name,
+            "a string",
+            |text| Some(text.to_owned()),
+            |value| value.as_str().map(str::to_owned),
+        )
+    }
+
+    /// A text that must be there.
+    pub(super) fn required_text(&self, name: &str) -> Result<String> {
+        self.text(name)?
+            .ok_or_else(|| Error::invalid(name, format!("`{name}` is required.")))
+    }
+
+    /// A text, or a whole number as its digits.
+    pub(super) fn text_or_integer(&self, name: &str) -> Result<Option<String>> {
+        self.one(
+            name,
+            "a string or an integer",
+            |text| Some(text.to_owned()),
+            |value| match value {
+                Value::String(text) => Some(text.clone()),
+                Value::Number(number) if number.is_i64() || number.is_u64() => {
+                    Some(number.to_string())
+                }
+                _ => None,
+            },
+        )
+    }
+
+    /// A whole number between `min` and `max`.
+    pub(super) fn integer(&self, name: &str, min: u32, max: u32) -> Result<Option<u32>> {
+        let in_range = |number: u64| {
+            u32::try_from(number)
+                .ok()
+                .filter(|number| (min..=max).contains(number))
+        };
+        self.one(
+            name,
+            &format!("an integer between {min} and {max}"),
+            |text| in_range(text.parse().ok()?),
+            |value| in_range(value.as_u64()?),
+        )
+    }
+
+    /// True or false.
+    pub(super) fn boolean(&self, name: &str) -> Result<Option<bool>> {
+        self.one(
+            name,
+            "true or false",
+            |text| match text {
+                "true" | "1" => Some(true),
+                "false" | "0" => Some(false),
+                _ => None,
+            },
+            Value::as_bool,
+        )
+    }
+
+    /// A list of texts: repeated in a query, an array or a single string in JSON.
+    pub(super) fn list(&self, name: &str) -> Result<Option<Vec<String>>> {
+        let in_query: Vec<_> = self.query_values(name).map(str::to_owned).collect();
+        let mut found = (!in_query.is_empty()).then_some(in_query);
+        for value in self.json_values(name) {
+            let list = match value {
+                Value::String(text) => Some(vec![text.clone()]),
+                Value::Array(items) => items
+                    .iter()
+                    .map(|item| item.as_str().map(str::to_owned))
+                    .collect(),
+                _ => None,
+            };
+            let list = list.ok_or_else(|| {
+                Error::invalid(name, format!("`{name}` must be an array of strings."))
+            })?;
+            keep(name, &mut found, list)?;
+        }
+        Ok(found)
+    }
+
+    /// The value that all mentions of a name agree on.
+    fn one<T: PartialEq>(
+        &self,
+        name: &str,
+        rule: &str,
+        from_query: impl Fn(&str) -> Option<T>,
+        from_json: impl Fn(&Value) -> Option<T>,
+    ) -> Result<Option<T>> {
+        let in_query = self.query_values(name).map(from_query);
+        let in_json = self.json_values(name).map(from_json);
+        let mut found = None;
+        for value in in_query.chain(in_json) {
+            let value =
+                value.ok_or_else(|| Error::invalid(name, format!("`{name}` must be {rule}.")))?;
+            keep(name, &mut found, value)?;
+        }
+        Ok(found)
+    }
+
+    fn query_values(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.query
+            .iter()
+            .filter(move |(key, _)| key == name)
+            .map(|(_, value)| value.as_str())
+    }
+
+    /// Null is what many clients send for "not given".
+    fn json_values(&self, name: &str) -> impl Iterator<Item = &Value> {
+        self.json
+            .iter()
+            .filter(move |(key, value)| key == name && !value.is_null())
+            .map(|(_, value)| value)
+    }
+}
+
+fn keep<T: PartialEq>(name: &str, found: &mut Option<T>, value: T) -> Result<()> {
+    match found {
+        Some(before) if *before != value => Err(Error::invalid(
+            name,
+            format!("`{name}` is given more than once, with different values."),
+        )),
+        _ => {
+            *found = Some(value);
+            Ok(())
+        }
+    }
+}
+
+fn shortened(name: &str) -> String {
+    name.chars().take(64).collect()
+}
+
+/// Reads `application/x-www-form-urlencoded` pairs; `tags[]` is `tags`.
+fn read_query(query: &str) -> Result<Vec<(String, String)>> {
+    query
+        .split('&')
+        .filter(|pair| !pair.is_empty())
+        .map(|pair| {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let name = decode(name)?;
+            let name = name.strip_suffix("[]").unwrap_or(&name).to_owned();
+            Ok((name, decode(value)?))
+        })
+        .collect()
+}
+
+fn decode(text: &str) -> Result<String> {
+    let spaced = text.replace('+', " ");
+    percent_decode_str(&spaced)
+        .decode_utf8()
+        .map(Into::into)
+        .map_err(|_| Error::InvalidParameter {
+            field: String::new(),
+            message: "The query string holds bytes that are not UTF-8.".to_owned(),
+        })
+}
+
+fn read_json(headers: &HeaderMap, body: &[u8]) -> Result<Vec<(String, Value)>> {
+    if body.is_empty() {
+        return Ok(Vec::new());
+    }
+    if let Some(kind) = headers.get(CONTENT_TYPE) {
+        let kind = kind.to_str().map_err(|_| Error::UnsupportedMediaType)?;
+        let essence = kind.split(';').next().unwrap_or_default().trim();
+        if !essence.eq_ignore_ascii_case("application/json") {
+            return Err(Error::UnsupportedMediaType);
+        }
+    }
+    let mut deserializer = serde_json::Deserializer::from_slice(body);
+    let members = deserializer
+        .deserialize_map(Members)
+        .and_then(|members| deserializer.end().map(|()| members));
+    // Serde's words name the place and what was expected there, never what was found, but for the kind of value.
+    members.map_err(|error| {
+        Error::MalformedJson(if error.is_data() {
+            "it must be an object".to_owned()
+        } else {
+            error.to_string()
+        })
+    })
+}
+
+/// The members of an object in order, those of the same name side by side.
+struct Members;
+
+impl<'de> Visitor<'de> for Members {
+    type Value = Vec<(String, Value)>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut members = Vec::new();
+        while let Some(member) = map.next_entry()? {
+            members.push(member);
+        }
+        Ok(members)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(query: &str, body: &str) -> Result<Parameters> {
+        Parameters::read(
+            query,
+            &HeaderMap::new(),
+            body.as_bytes(),
+            &["a", "b", "tags"],
+        )
+    }
+
+    #[test]
+    fn query_and_body_mean_the_same_and_must_agree() {
+        let both = read("a=1&b=x+y%21", r#"{"a": 1, "b": null}"#).unwrap();
+        assert_eq!(both.integer("a", 0, 9).unwrap(), Some(1));
+        assert_eq!(both.text("b").unwrap().as_deref(), Some("x y!"));
+        assert!(
+            read("a=1", r#"{"a": 2}"#)
+                .unwrap()
+                .integer("a", 0, 9)
+                .is_err()
+        );
+        assert!(read("a=1&a=2", "").unwrap().integer("a", 0, 9).is_err());
+        assert!(
+            read("", r#"{"a": "x", "a": "y"}"#)
+                .unwrap()
+                .text("a")
+                .is_err()
+        );
+        assert!(
+            read("", r#"{"a": "x", "a": "x"}"#)
+                .unwrap()
+                .text("a")
+                .is_ok()
+        );
+    }
+
+    #[test]
+    fn lists_come_in_all_their_spellings() {
+        for (query, body) in [
+            ("tags=x&tags=y", ""),
+            ("tags[]=x&tags[]=y", ""),
+            ("tags%5B%5D=x&tags=y", ""),
+            ("", r#"{"tags": ["x", "y"]}"#),
+            ("tags=x&tags=y", r#"{"tags": ["x", "y"]}"#),
+        ] {
+            let list = read(query, body).unwrap().list("tags").unwrap();
+            assert_eq!(list.unwrap(), ["x", "y"], "{query} {body}");
+        }
+        let one = read("", r#"{"tags": "x"}"#).unwrap().list("tags").unwrap();
+        assert_eq!(one.unwrap(), ["x"]);
+        for body in [r#"{"tags": [1]}"#, r#"{"tags": {}}"#, r#"{"tags": 1}"#] {
+            assert!(read("", body).unwrap().list("tags").is_err(), "{body}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_an_object_of_known_parameters_is_refused() {
+        for body in ["[]", "1", "null", "{", "{} {}", "\u{feff}{}", r#"{"z": 1}"#] {
+            assert!(read("", body).is_err(), "{body}");
+        }
+        assert!(read("z=1", "").is_err());
+        assert!(read("a=%ff", "").is_err());
+    }
+}

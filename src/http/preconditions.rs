@@ -1,0 +1,96 @@
+//! `If-Match` and `If-None-Match` (RFC 9110 section 13.1), whose entity tags are version numbers here.
+
+use http::HeaderMap;
+use http::header::{HeaderName, IF_MATCH, IF_NONE_MATCH};
+
+use crate::error::{Error, Result};
+use crate::signatures::model::{Preconditions, Versions};
+
+/// Reads both headers.
+///
+/// # Errors
+///
+/// [`Error::InvalidParameter`] where one of them is no list of entity tags.
+pub(super) fn preconditions(headers: &HeaderMap) -> Result<Preconditions> {
+    Ok(Preconditions {
+        if_match: versions(headers, &IF_MATCH, Comparison::Strong)?,
+        if_none_match: versions(headers, &IF_NONE_MATCH, Comparison::Weak)?,
+    })
+}
+
+/// How weak tags (`W/"3"`) are compared: never equal, or as if they were strong (RFC 9110 section 8.8.3.2).
+#[derive(Clone, Copy, PartialEq)]
+enum Comparison {
+    Strong,
+    Weak,
+}
+
+fn versions(
+    headers: &HeaderMap,
+    name: &HeaderName,
+    comparison: Comparison,
+) -> Result<Option<Versions>> {
+    let mut found: Option<Vec<u32>> = None;
+    for value in headers.get_all(name) {
+        let text = value.to_str().map_err(|_| unreadable(name))?.trim();
+        if text == "*" {
+            return Ok(Some(Versions::Any));
+        }
+        let tags = found.get_or_insert_default();
+        for tag in text.split(',').map(str::trim).filter(|tag| !tag.is_empty()) {
+            let (weak, tag) = match tag.strip_prefix("W/") {
+                Some(tag) => (true, tag),
+                None => (false, tag),
+            };
+            let opaque = tag
+                .strip_prefix('"')
+                .and_then(|tag| tag.strip_suffix('"'))
+                .filter(|tag| !tag.contains('"'))
+                .ok_or_else(|| unreadable(name))?;
+            // A tag that is no version of ours is legal, and matches nothing.
+            if let Ok(version) = opaque.parse()
+                && (!weak || comparison == Comparison::Weak)
+            {
+                tags.push(version);
+            }
+        }
+    }
+    Ok(found.map(Versions::These))
+}
+
+fn unreadable(name: &HeaderName) -> Error {
+    Error::InvalidParameter {
+        field: String::new(),
+        message: format!(
+            "The header `{name}` must be `*` or a list of versions in quotes, such as \"3\"."
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn if_match(value: &'static str) -> Result<Option<Versions>> {
+        let mut headers = HeaderMap::new();
+        headers.insert(IF_MATCH, value.parse().unwrap());
+        preconditions(&headers).map(|preconditions| preconditions.if_match)
+    }
+
+    #[test]
+    fn tags_are_read_as_versions() {
+        assert_eq!(if_match("*").unwrap(), Some(Versions::Any));
+        assert_eq!(if_match("\"3\"").unwrap(), Some(Versions::These(vec![3])));
+        assert_eq!(
+            if_match("\"3\", \"x\", W/\"4\" ,\"5\"").unwrap(),
+            Some(Versions::These(vec![3, 5]))
+        );
+        for bad in ["3", "\"3", "\"3\"\"4\"", "W/3"] {
+            assert!(if_match(bad).is_err(), "{bad}");
+        }
+        assert_eq!(
+            preconditions(&HeaderMap::new()).unwrap(),
+            Preconditions::default()
+        );
+    }
+}

@@ -1,0 +1,88 @@
+//! Accepting connections, and stopping without cutting anybody off.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderMap;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tracing::warn;
+use warp::Filter;
+
+use super::body::Body;
+use super::respond::{Incoming, respond};
+use crate::app::App;
+
+/// What all requests share.
+#[derive(Debug)]
+pub struct Server {
+    pub(super) app: Arc<App>,
+    /// Requests that may be answered at once.
+    pub(super) turns: Arc<Semaphore>,
+}
+
+/// Serves until `shutdown` completes, then lets requests in flight finish for as long as the configuration allows.
+///
+/// # Errors
+///
+/// Where the listener has no address.
+pub async fn serve(
+    app: Arc<App>,
+    listener: TcpListener,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> std::io::Result<SocketAddr> {
+    let address = listener.local_addr()?;
+    let patience = Duration::from_millis(app.config.http.shutdown_timeout_ms);
+    let server = Arc::new(Server {
+        turns: Arc::new(Semaphore::new(app.config.http.max_concurrent_requests)),
+        app,
+    });
+    let (stopping, stopped) = tokio::sync::oneshot::channel();
+    let serving = warp::serve(filter(server))
+        .incoming(listener)
+        .graceful(async move {
+            shutdown.await;
+            // Dropping the sender says the same.
+            let _told: Result<(), ()> = stopping.send(());
+        })
+        .run();
+    tokio::pin!(serving);
+    tokio::select! {
+        () = &mut serving => {}
+        () = async {
+            // A sender that is dropped unsent means the same: there is nobody left to wait for.
+            drop(stopped.await);
+            tokio::time::sleep(patience).await;
+        } => warn!("Some requests did not finish within {} ms and were cut off", patience.as_millis()),
+    }
+    Ok(address)
+}
+
+fn filter(
+    server: Arc<Server>,
+) -> impl Filter<Extract = (impl warp::Reply,), Error = warp::Rejection> + Clone + Send + Sync + 'static
+{
+    let query = warp::query::raw().or(warp::any().map(String::new)).unify();
+    warp::method()
+        .and(warp::path::full())
+        .and(query)
+        .and(warp::header::headers_cloned())
+        .and(warp::body::stream())
+        .then(
+            move |method, path: warp::path::FullPath, query, headers: HeaderMap, stream| {
+                let server = Arc::clone(&server);
+                async move {
+                    let body = Body::new(stream, &headers, &server.app.config.http);
+                    let incoming = Incoming {
+                        method,
+                        path: path.as_str().to_owned(),
+                        query,
+                        headers,
+                    };
+                    respond(server, incoming, body).await
+                }
+            },
+        )
+}

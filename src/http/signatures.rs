@@ -1,0 +1,365 @@
+//! The handlers of signatures: from parameters to a use-case, and from its result to the shapes of the contract.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+use super::parameters::Parameters;
+use super::preconditions::preconditions;
+use super::reply::Reply;
+use super::respond::Call;
+use crate::error::{Error, Result};
+use crate::signatures::model::{
+    Draft, MAX_VERSION, Signature, SignatureBody, SignatureId, ThreadKey, check_comment,
+    check_label, fold_tags,
+};
+use crate::signatures::{self, List, MAX_LIMIT, Saved};
+use crate::store::{ListFilter, Position};
+
+const DEFAULT_LIMIT: u32 = 50;
+
+/// A version as the reference shows it.
+#[derive(Serialize)]
+struct SignatureContent {
+    id: i64,
+    version: u32,
+    document: String,
+    thread: String,
+    /// Only in lists, where the reference calls the thread so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    chain: Option<String>,
+    stage: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signature: Option<String>,
+    parent: Option<u32>,
+    version_created_by: Option<String>,
+    version_created_at: String,
+    version_comment: Option<String>,
+    tags: Vec<String>,
+    created_at: String,
+    updated_at: String,
+}
+
+impl From<Signature> for SignatureContent {
+    fn from(signature: Signature) -> Self {
+        Self {
+            id: signature.id.0,
+            version: signature.version,
+            chain: None,
+            parent: signature.parent(),
+            document: signature.key.document,
+            thread: signature.key.thread,
+            stage: signature.stage,
+            signature: signature.body.as_ref().map(SignatureBody::to_text),
+            version_created_by: signature.created_by,
+            version_created_at: time(signature.version_created_at),
+            version_comment: signature.comment,
+            tags: signature.tags,
+            created_at: time(signature.created_at),
+            updated_at: time(signature.updated_at),
+        }
+    }
+}
+
+impl SignatureContent {
+    fn with_chain(mut self) -> Self {
+        self.chain = Some(self.thread.clone());
+        self
+    }
+}
+
+fn time(time: DateTime<Utc>) -> String {
+    time.format("%Y-%m-%d %H:%M:%S").to_string()
+}
+
+#[derive(Serialize)]
+struct OneContent {
+    signature: SignatureContent,
+}
+
+impl OneContent {
+    fn new(signature: &Signature) -> Self {
+        Self {
+            signature: signature.clone().into(),
+        }
+    }
+}
+
+/// `GET /signature`.
+pub(super) fn get(call: Call) -> Result<Reply> {
+    let parameters = call.parameters(&["document", "thread", "version"])?;
+    let preconditions = preconditions(&call.headers)?;
+    let version = parameters.integer("version", 1, MAX_VERSION)?;
+    let signature = signatures::get(&call.app, &call.context, &thread_key(&parameters)?, version)?;
+    if !preconditions.match_holds(signature.version) {
+        return Err(Error::PreconditionFailed {
+            current_version: signature.version,
+        });
+    }
+    if !preconditions.none_match_holds(signature.version) {
+        return Ok(Reply::not_modified(&signature));
+    }
+    Ok(Reply::content(&OneContent::new(&signature))?.with_etag(&signature))
+}
+
+/// `POST /signature`.
+pub(super) fn post(mut call: Call) -> Result<Reply> {
+    let parameters = call.parameters(&[
+        "document",
+        "thread",
+        "version",
+        "cms",
+        "version_created_by",
+        "version_comment",
+        "tags",
+        "stage",
+    ])?;
+    let draft = draft(&parameters, call.app.config.http.max_signature_bytes)?;
+    let preconditions = preconditions(&call.headers)?;
+    let judges = call.take_judges()?;
+    match signatures::save(&call.app, &call.context, judges, &draft, &preconditions)? {
+        Saved::New(signature) => Ok(Reply::content(&OneContent::new(&signature))?
+            .created(&signature)
+            .with_etag(&signature)),
+        Saved::Before(signature) => {
+            Ok(Reply::content(&OneContent::new(&signature))?.with_etag(&signature))
+        }
+    }
+}
+
+/// `DELETE /signature`.
+pub(super) fn delete(mut call: Call) -> Result<Reply> {
+    let key = thread_key(&call.parameters(&["document", "thread"])?)?;
+    let preconditions = preconditions(&call.headers)?;
+    let judges = call.take_judges()?;
+    signatures::delete(&call.app, &call.context, &judges, &key, &preconditions)?;
+    Reply::done()
+}
+
+#[derive(Serialize)]
+struct HistoryContent {
+    versions: Vec<SignatureContent>,
+    next: Option<String>,
+}
+
+/// `GET /signature/versions`.
+pub(super) fn versions(call: Call) -> Result<Reply> {
+    let parameters = call.parameters(&["document", "thread", "limit", "cursor", "omit"])?;
+    let before = match parameters.text("cursor")? {
+        Some(cursor) => Some(cursor.parse().map_err(|_| invalid_cursor())?),
+        None => None,
+    };
+    let (versions, next) = signatures::history(
+        &call.app,
+        &call.context,
+        &thread_key(&parameters)?,
+        before,
+        limit(&parameters)?,
+        !omits_signature(&parameters)?,
+    )?;
+    Reply::content(&HistoryContent {
+        versions: versions.into_iter().map(Into::into).collect(),
+        next: next.map(|version| version.to_string()),
+    })
+}
+
+#[derive(Serialize)]
+struct ListContent {
+    signatures: Vec<SignatureContent>,
+    next: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    nb_results: Option<i64>,
+}
+
+/// `GET /signatures`.
+pub(super) fn list(call: Call) -> Result<Reply> {
+    let parameters = call.parameters(&[
+        "document",
+        "chain",
+        "thread",
+        "stage",
+        "tags",
+        "tags_match",
+        "limit",
+        "offset",
+        "count",
+        "cursor",
+        "omit",
+    ])?;
+    let page = signatures::list(
+        &call.app,
+        &call.context,
+        &List {
+            filter: filter(&parameters)?,
+            after: parameters
+                .text("cursor")?
+                .map(|cursor| read_cursor(&cursor))
+                .transpose()?,
+            limit: limit(&parameters)?,
+            offset: parameters.integer("offset", 0, MAX_VERSION)?.unwrap_or(0),
+            count: parameters.boolean("count")?.unwrap_or(false),
+            omit_body: omits_signature(&parameters)?,
+        },
+    )?;
+    Reply::content(&ListContent {
+        signatures: page
+            .signatures
+            .into_iter()
+            .map(|signature| SignatureContent::from(signature).with_chain())
+            .collect(),
+        next: page.next.map(cursor),
+        nb_results: page.nb_results,
+    })
+}
+
+fn thread_key(parameters: &Parameters) -> Result<ThreadKey> {
+    let label = |name| {
+        let text = parameters.required_text(name)?;
+        check_label(name, &text)?;
+        Ok::<_, Error>(text)
+    };
+    Ok(ThreadKey {
+        document: label("document")?,
+        thread: label("thread")?,
+    })
+}
+
+fn draft(parameters: &Parameters, max_signature_bytes: usize) -> Result<Draft> {
+    let key = thread_key(parameters)?;
+    let signed_over = parameters.integer("version", 0, MAX_VERSION)?;
+    let cms = parameters.required_text("cms")?;
+    if cms.is_empty() {
+        return Err(Error::invalid("cms", "`cms` must not be empty."));
+    }
+    if cms.len() > max_signature_bytes {
+        return Err(Error::PayloadTooLarge {
+            limit_bytes: max_signature_bytes,
+        });
+    }
+    let created_by = parameters.text_or_integer("version_created_by")?;
+    if let Some(created_by) = &created_by {
+        check_label("version_created_by", created_by)?;
+    }
+    let comment = parameters.text("version_comment")?;
+    if let Some(comment) = &comment {
+        check_comment("version_comment", comment)?;
+    }
+    Ok(Draft {
+        key,
+        signed_over,
+        stage: optional_label(parameters, "stage")?,
+        created_by,
+        comment,
+        tags: fold_tags("tags", parameters.list("tags")?.unwrap_or_default())?,
+        body: SignatureBody::from_text(cms),
+    })
+}
+
+fn filter(parameters: &Parameters) -> Result<ListFilter> {
+    let thread = optional_label(parameters, "thread")?;
+    let chain = optional_label(parameters, "chain")?;
+    if thread.is_some() && chain.is_some() && thread != chain {
+        return Err(Error::invalid(
+            "chain",
+            "`chain` and `thread` are the same, but are given with different values.",
+        ));
+    }
+    let all_tags = match parameters.text("tags_match")?.as_deref() {
+        None | Some("any") => false,
+        Some("all") => true,
+        Some(_) => {
+            return Err(Error::invalid(
+                "tags_match",
+                "`tags_match` must be `any` or `all`.",
+            ));
+        }
+    };
+    Ok(ListFilter {
+        document: optional_label(parameters, "document")?,
+        thread: chain.or(thread),
+        stage: optional_label(parameters, "stage")?,
+        tags: fold_tags("tags", parameters.list("tags")?.unwrap_or_default())?,
+        all_tags,
+    })
+}
+
+fn optional_label(parameters: &Parameters, name: &str) -> Result<Option<String>> {
+    let text = parameters.text(name)?;
+    if let Some(text) = &text {
+        check_label(name, text)?;
+    }
+    Ok(text)
+}
+
+fn limit(parameters: &Parameters) -> Result<u32> {
+    Ok(parameters
+        .integer("limit", 1, MAX_LIMIT)?
+        .unwrap_or(DEFAULT_LIMIT))
+}
+
+/// `omit=signature` leaves the bytes out.
+fn omits_signature(parameters: &Parameters) -> Result<bool> {
+    match parameters.list("omit")?.unwrap_or_default().as_slice() {
+        [] => Ok(false),
+        all if all.iter().all(|name| name == "signature") => Ok(true),
+        _ => Err(Error::invalid(
+            "omit",
+            "`omit` can only leave out `signature`.",
+        )),
+    }
+}
+
+fn invalid_cursor() -> Error {
+    Error::invalid(
+        "cursor",
+        "`cursor` must be the `next` of an earlier answer.",
+    )
+}
+
+/// A place in a list as clients carry it: microseconds since 1970 and the thread's number, eight bytes each.
+fn cursor(position: Position) -> String {
+    let mut bytes = [0; 16];
+    bytes[..8].copy_from_slice(&position.created_at.timestamp_micros().to_be_bytes());
+    bytes[8..].copy_from_slice(&position.id.0.to_be_bytes());
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+fn read_cursor(cursor: &str) -> Result<Position> {
+    let bytes: [u8; 16] = URL_SAFE_NO_PAD
+        .decode(cursor)
+        .ok()
+        .and_then(|bytes| bytes.try_into().ok())
+        .ok_or_else(invalid_cursor)?;
+    let number = |bytes: &[u8]| {
+        bytes
+            .iter()
+            .fold(0, |number, byte| (number << 8) | i64::from(*byte))
+    };
+    let (micros, id) = bytes.split_at(8);
+    // Beyond year 9999 is no time of ours, and more than Postgres takes as text.
+    let created_at = DateTime::from_timestamp_micros(number(micros))
+        .filter(|time| (1970..10_000).contains(&chrono::Datelike::year(time)))
+        .ok_or_else(invalid_cursor)?;
+    Ok(Position {
+        created_at,
+        id: SignatureId(number(id)),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cursors_come_back_as_they_went_and_others_are_refused() {
+        let position = Position {
+            created_at: DateTime::from_timestamp_micros(1_613_660_400_123_456).unwrap(),
+            id: SignatureId(42),
+        };
+        assert_eq!(read_cursor(&cursor(position)).unwrap(), position);
+        for bad in ["", "x", "AAAA", &"_".repeat(22), &"A".repeat(44)] {
+            assert!(read_cursor(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! The domain: signatures of documents, in threads of versions. One file for each use-case.
+
+mod delete;
+mod get;
+mod list;
+pub mod model;
+mod save;
+
+pub use delete::delete;
+pub use get::{get, history};
+pub use list::{List, MAX_LIMIT, Page, list};
+pub use save::{Saved, save};

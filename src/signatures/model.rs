@@ -1,0 +1,332 @@
+//! The nouns of the domain and their rules: what a signature, a version and a draft are. Plain values, no I/O.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+
+use crate::digest::sha256;
+use crate::error::{Error, Result};
+
+/// Longest `document`, `thread`, `stage`, tag and author, in characters.
+pub const MAX_LABEL_CHARS: usize = 255;
+/// Longest comment, in characters.
+pub const MAX_COMMENT_CHARS: usize = 4096;
+/// Most tags of one version.
+pub const MAX_TAGS: usize = 64;
+/// Highest version number: what a Postgres `integer` holds.
+pub const MAX_VERSION: u32 = i32::MAX.unsigned_abs();
+
+/// Stable number of a thread.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SignatureId(pub i64);
+
+/// A thread by the tenant's own words: one document in one story.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ThreadKey {
+    /// The document's code.
+    pub document: String,
+    /// The story in which it is signed; also called chain.
+    pub thread: String,
+}
+
+/// How the text that a client sent follows from a signature's bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Encoding {
+    /// It is their padded base64 (RFC 4648 section 4), without line breaks.
+    Base64,
+    /// It is the bytes themselves.
+    Text,
+}
+
+/// What a signature's bytes look like, judged by their first ones alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// An ASN.1 SEQUENCE.
+    Cms,
+    /// Text that begins with `<`.
+    Xml,
+    /// Neither.
+    Unknown,
+}
+
+/// A signature: bytes, and how to give back exactly the text that the client sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignatureBody {
+    /// From the bytes to the text.
+    pub encoding: Encoding,
+    /// DER (or whatever else was base64'd), or the text as it came.
+    pub bytes: Bytes,
+    /// Digest of the bytes.
+    pub sha256: [u8; 32],
+}
+
+impl SignatureBody {
+    /// Takes a client's text apart, so that base64 which round-trips exactly is kept decoded: a quarter smaller.
+    pub fn from_text(text: String) -> Self {
+        let decoded = BASE64
+            .decode(&text)
+            .ok()
+            .filter(|bytes| BASE64.encode(bytes) == text);
+        let (encoding, bytes) = match decoded {
+            Some(bytes) => (Encoding::Base64, Bytes::from(bytes)),
+            None => (Encoding::Text, Bytes::from(text)),
+        };
+        let sha256 = sha256(&bytes);
+        Self {
+            encoding,
+            bytes,
+            sha256,
+        }
+    }
+
+    /// The text that the client sent, byte for byte.
+    pub fn to_text(&self) -> String {
+        match self.encoding {
+            Encoding::Base64 => BASE64.encode(&self.bytes),
+            Encoding::Text => String::from_utf8_lossy(&self.bytes).into_owned(),
+        }
+    }
+
+    /// What the bytes look like.
+    pub fn format(&self) -> Format {
+        let text = self
+            .bytes
+            .strip_prefix(b"\xef\xbb\xbf")
+            .unwrap_or(&self.bytes);
+        match text.trim_ascii_start() {
+            [b'<', ..] => Format::Xml,
+            _ if self.bytes.first() == Some(&0x30) && self.encoding == Encoding::Base64 => {
+                Format::Cms
+            }
+            _ => Format::Unknown,
+        }
+    }
+}
+
+/// A version as it is stored, with what it shows of its thread.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Signature {
+    /// The thread's stable number.
+    pub id: SignatureId,
+    /// Which document, in which story.
+    pub key: ThreadKey,
+    /// This version's place in the history, from 1.
+    pub version: u32,
+    /// The client's label for this version.
+    pub stage: Option<String>,
+    /// Who created this version.
+    pub created_by: Option<String>,
+    /// The client's comment on this version.
+    pub comment: Option<String>,
+    /// Tags that this version was saved with.
+    pub tags: Vec<String>,
+    /// When this version was saved.
+    pub version_created_at: DateTime<Utc>,
+    /// When the thread's version 1 was saved.
+    pub created_at: DateTime<Utc>,
+    /// When the thread's current version was saved.
+    pub updated_at: DateTime<Utc>,
+    /// The signature itself; absent where the caller asked to leave it out.
+    pub body: Option<SignatureBody>,
+}
+
+impl Signature {
+    /// The version that this one was signed over.
+    pub fn parent(&self) -> Option<u32> {
+        self.version.checked_sub(1).filter(|parent| *parent >= 1)
+    }
+}
+
+/// What a client wants saved, before hooks and store have seen it.
+#[derive(Debug, Clone)]
+pub struct Draft {
+    /// Which document, in which story.
+    pub key: ThreadKey,
+    /// The version that the client signed over: 0 for none; absent where it did not say.
+    pub signed_over: Option<u32>,
+    /// The signature.
+    pub body: SignatureBody,
+    /// The client's label for the new version.
+    pub stage: Option<String>,
+    /// Who created the signature.
+    pub created_by: Option<String>,
+    /// The client's comment.
+    pub comment: Option<String>,
+    /// The thread's tags from now on; folded, in the client's order.
+    pub tags: Vec<String>,
+}
+
+/// What `If-Match` and `If-None-Match` (RFC 9110 section 13.1) ask of the current version.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Preconditions {
+    /// `If-Match`: the thread exists, with one of these versions.
+    pub if_match: Option<Versions>,
+    /// `If-None-Match`: the thread does not exist, or has none of these versions.
+    pub if_none_match: Option<Versions>,
+}
+
+/// The entity tags of a precondition, read as versions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Versions {
+    /// `*`: any version.
+    Any,
+    /// A list; tags that name no version match nothing and are left out.
+    These(Vec<u32>),
+}
+
+impl Versions {
+    fn contains(&self, version: u32) -> bool {
+        match self {
+            Self::Any => version >= 1,
+            Self::These(versions) => versions.contains(&version),
+        }
+    }
+}
+
+impl Preconditions {
+    /// Whether nothing is asked.
+    pub fn is_empty(&self) -> bool {
+        self.if_match.is_none() && self.if_none_match.is_none()
+    }
+
+    /// The version that `If-Match` names, where it names exactly one.
+    pub fn only_match(&self) -> Option<u32> {
+        match self.if_match.as_ref()? {
+            Versions::These(versions) => match versions.as_slice() {
+                [version] => Some(*version),
+                _ => None,
+            },
+            Versions::Any => None,
+        }
+    }
+
+    /// Whether `If-Match` allows this current version; 0 stands for "nothing stored".
+    pub fn match_holds(&self, version: u32) -> bool {
+        self.if_match
+            .as_ref()
+            .is_none_or(|versions| versions.contains(version))
+    }
+
+    /// Whether `If-None-Match` allows this current version; 0 stands for "nothing stored".
+    pub fn none_match_holds(&self, version: u32) -> bool {
+        self.if_none_match
+            .as_ref()
+            .is_none_or(|versions| !versions.contains(version))
+    }
+
+    /// Whether both hold.
+    pub fn hold(&self, version: u32) -> bool {
+        self.match_holds(version) && self.none_match_holds(version)
+    }
+}
+
+/// Checks a document, thread, stage, tag or author.
+///
+/// # Errors
+///
+/// [`Error::InvalidParameter`] where it is empty, longer than [`MAX_LABEL_CHARS`] or has a control character.
+pub fn check_label(name: &str, text: &str) -> Result<()> {
+    let chars = text.chars().count();
+    if chars == 0 {
+        Err(Error::invalid(name, format!("`{name}` must not be empty.")))
+    } else if chars > MAX_LABEL_CHARS {
+        let message = format!("`{name}` has {chars} characters; the limit is {MAX_LABEL_CHARS}.");
+        Err(Error::invalid(name, message))
+    } else if text.chars().any(char::is_control) {
+        Err(Error::invalid(
+            name,
+            format!("`{name}` must not hold control characters."),
+        ))
+    } else {
+        Ok(())
+    }
+}
+
+/// Checks a comment.
+///
+/// # Errors
+///
+/// [`Error::InvalidParameter`] where it is longer than [`MAX_COMMENT_CHARS`] or holds U+0000, which Postgres can't
+/// store in text.
+pub fn check_comment(name: &str, text: &str) -> Result<()> {
+    let chars = text.chars().count();
+    if chars > MAX_COMMENT_CHARS {
+        let message = format!("`{name}` has {chars} characters; the limit is {MAX_COMMENT_CHARS}.");
+        return Err(Error::invalid(name, message));
+    }
+    if text.contains('\0') {
+        return Err(Error::invalid(
+            name,
+            format!("`{name}` must not hold the character U+0000."),
+        ));
+    }
+    Ok(())
+}
+
+/// Checks tags and folds duplicates, keeping the order of first mention.
+///
+/// # Errors
+///
+/// [`Error::InvalidParameter`] where a tag breaks the rules of [`check_label`] or more than [`MAX_TAGS`] remain.
+pub fn fold_tags(name: &str, tags: Vec<String>) -> Result<Vec<String>> {
+    let mut folded: Vec<String> = Vec::with_capacity(tags.len().min(MAX_TAGS));
+    for tag in tags {
+        check_label(name, &tag)?;
+        if folded.contains(&tag) {
+            continue;
+        }
+        if folded.len() == MAX_TAGS {
+            return Err(Error::invalid(
+                name,
+                format!("`{name}` has more than {MAX_TAGS} different tags."),
+            ));
+        }
+        folded.push(tag);
+    }
+    Ok(folded)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_text_comes_back_byte_for_byte() {
+        for (text, encoding) in [
+            ("MIIB", Encoding::Base64),
+            ("MIIBAA==", Encoding::Base64),
+            ("MIIBAA", Encoding::Text),
+            ("MIIBAB==", Encoding::Text), // not canonical: the last bits are lost by decoding
+            ("MIIB\n", Encoding::Text),
+            ("MI IB", Encoding::Text),
+            ("<a/>", Encoding::Text),
+            ("\u{feff}<a/>", Encoding::Text),
+            ("ключ", Encoding::Text),
+        ] {
+            let body = SignatureBody::from_text(text.to_owned());
+            assert_eq!(body.encoding, encoding, "{text}");
+            assert_eq!(body.to_text(), text);
+        }
+    }
+
+    #[test]
+    fn format_is_told_by_the_first_bytes() {
+        let format = |text: &str| SignatureBody::from_text(text.to_owned()).format();
+        assert_eq!(format("MIIB"), Format::Cms);
+        assert_eq!(format("\u{feff} <a/>"), Format::Xml);
+        assert_eq!(format("PGEvPgo="), Format::Xml);
+        assert_eq!(format("0 is the byte 0x30"), Format::Unknown);
+    }
+
+    #[test]
+    fn tags_fold_in_the_order_of_first_mention() {
+        let tags =
+            |tags: &[&str]| fold_tags("tags", tags.iter().map(ToString::to_string).collect());
+        assert_eq!(tags(&["b", "a", "b"]).unwrap(), ["b", "a"]);
+        assert!(tags(&[""]).is_err());
+        assert!(tags(&["a\tb"]).is_err());
+        assert!(tags(&[&"x".repeat(256)]).is_err());
+        assert!(tags(&[&"ж".repeat(255)]).is_ok());
+    }
+}

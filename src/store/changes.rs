@@ -1,0 +1,126 @@
+//! News of what other processes changed: a thread that LISTENs, so that caches are right within a second everywhere.
+//!
+//! While the connection is down, or where notifications do not come through, nobody can say what was missed: then
+//! everything is told to have changed once a second.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use diesel::connection::SimpleConnection as _;
+use diesel::pg::PgConnection;
+use tracing::{debug, info, warn};
+
+use crate::context::TenantId;
+
+/// What may have changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// Keys of a tenant, or the tenant itself.
+    Keys(TenantId),
+    /// Hooks of a tenant.
+    Hooks(TenantId),
+    /// Anything: notifications may have been missed.
+    Everything,
+}
+
+impl Change {
+    /// Reads what the trigger `notify_change` sends; what a newer schema may add means everything.
+    fn parse(payload: &str) -> Self {
+        let parsed = payload.split_once(':').and_then(|(what, tenant)| {
+            let tenant = TenantId(tenant.parse().ok()?);
+            match what {
+                "keys" => Some(Self::Keys(tenant)),
+                "hooks" => Some(Self::Hooks(tenant)),
+                _ => None,
+            }
+        });
+        parsed.unwrap_or(Self::Everything)
+    }
+}
+
+/// How often waiting notifications are looked for: a read of a socket, without a round trip.
+const POLL: Duration = Duration::from_millis(50);
+/// How often the connection is tried, and everything is told to have changed while it is down.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// The listening thread; it ends when this is dropped.
+#[derive(Debug)]
+pub struct Changes {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Changes {
+    /// Starts to listen, and calls `changed` for each change from now on.
+    ///
+    /// # Errors
+    ///
+    /// Where the operating system gives no thread.
+    pub fn listen(url: String, changed: impl Fn(Change) + Send + 'static) -> std::io::Result<Self> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let thread = std::thread::Builder::new().name("changes".to_owned()).spawn(move || {
+            while !stopped.load(Ordering::Relaxed) {
+                if let Err(cause) = listen_once(&url, &stopped, &changed) {
+                    warn!(%cause, "Notifications from the database were cut; looking again every second");
+                    changed(Change::Everything);
+                    std::thread::park_timeout(RETRY);
+                }
+            }
+        })?;
+        Ok(Self {
+            stop,
+            thread: Some(thread),
+        })
+    }
+}
+
+impl Drop for Changes {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            thread.thread().unpark();
+            // The thread has nothing to say, and a panic in it was printed already.
+            drop(thread.join());
+        }
+    }
+}
+
+fn listen_once(url: &str, stopped: &AtomicBool, changed: &impl Fn(Change)) -> anyhow::Result<()> {
+    let mut connection: PgConnection = super::pool::connect(url)?;
+    connection.batch_execute("LISTEN sigpersist_changes")?;
+    info!("Listening for changes of keys and hooks");
+    changed(Change::Everything);
+    let mut quiet = Duration::ZERO;
+    while !stopped.load(Ordering::Relaxed) {
+        for notification in connection.notifications_iter() {
+            let payload = notification?.payload;
+            debug!(payload, "Something changed");
+            changed(Change::parse(&payload));
+        }
+        std::thread::park_timeout(POLL);
+        quiet += POLL;
+        if quiet >= RETRY {
+            // A dead peer shows itself only when something is sent.
+            connection.batch_execute("SELECT 1")?;
+            quiet = Duration::ZERO;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_understood_means_everything() {
+        assert_eq!(Change::parse("keys:7"), Change::Keys(TenantId(7)));
+        assert_eq!(Change::parse("hooks:7"), Change::Hooks(TenantId(7)));
+        for payload in ["", "hooks", "hooks:x", "quotas:7"] {
+            assert_eq!(Change::parse(payload), Change::Everything);
+        }
+    }
+}

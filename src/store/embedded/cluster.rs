@@ -1,0 +1,330 @@
+//! The cluster on disk: where its files are, whose they are, and how it is made.
+//!
+//! ```text
+//! <data dir>/
+//!   lock, guests.lock    who uses the directory
+//!   postgres/            Postgres's own files
+//!   postgres.log         what Postgres says
+//!   run/                 its socket, where the path is short enough for one
+//! ```
+
+use std::fs::{self, DirBuilder, File, Permissions};
+use std::io::Write as _;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _, chown};
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, bail, ensure};
+use nix::unistd::{Gid, Uid, User, geteuid};
+use tracing::info;
+
+use super::programs::Programs;
+use crate::digest::{sha256, to_hex};
+
+/// Longest path of a Unix socket that every supported system takes (`sun_path` has 104 bytes on macOS, 108 on Linux).
+const MAX_SOCKET_PATH_BYTES: usize = 103;
+/// What Postgres calls its socket in the folder that it is given.
+const SOCKET_NAME: &str = ".s.PGSQL.5432";
+/// The log starts anew at the next start when it is larger; one old log is kept.
+const MAX_LOG_BYTES: u64 = 16 * 1024 * 1024;
+
+/// A cluster and what is needed to run it.
+#[derive(Debug)]
+pub(super) struct Cluster {
+    data_dir: PathBuf,
+    socket_dir: PathBuf,
+    owner: Option<(Uid, Gid)>,
+    owner_name: String,
+}
+
+impl Cluster {
+    /// Prepares a data directory, making it where it does not exist. Finds and makes nothing else yet.
+    pub(super) fn new(data_dir: &Path) -> anyhow::Result<Self> {
+        if !data_dir.exists() {
+            DirBuilder::new()
+                .recursive(true)
+                .create(data_dir)
+                .with_context(|| {
+                    format!("The data directory {} can't be made", data_dir.display())
+                })?;
+        }
+        let data_dir = data_dir.canonicalize().with_context(|| {
+            format!("The data directory {} can't be reached", data_dir.display())
+        })?;
+        let (owner, owner_name) = match other_user(&data_dir.join("postgres"))? {
+            Some(user) => (Some((user.uid, user.gid)), user.name),
+            None => (None, String::new()),
+        };
+        let cluster = Self {
+            socket_dir: socket_dir(&data_dir),
+            data_dir,
+            owner,
+            owner_name,
+        };
+        if let Some((uid, gid)) = cluster.owner {
+            cluster.let_owner_in(uid, gid)?;
+        }
+        cluster.make_private_dir(&cluster.socket_dir)?;
+        Ok(cluster)
+    }
+
+    pub(super) fn data_dir(&self) -> &Path {
+        &self.data_dir
+    }
+
+    /// Postgres's own folder, PGDATA.
+    pub(super) fn files(&self) -> PathBuf {
+        self.data_dir.join("postgres")
+    }
+
+    pub(super) fn socket_dir(&self) -> &Path {
+        &self.socket_dir
+    }
+
+    /// The socket's lock file, which may be left over after a crash.
+    pub(super) fn socket_lock(&self) -> PathBuf {
+        self.socket_dir.join(format!("{SOCKET_NAME}.lock"))
+    }
+
+    pub(super) fn url(&self, database: &str) -> String {
+        let host = self
+            .socket_dir
+            .display()
+            .to_string()
+            .replace('\\', r"\\")
+            .replace('\'', r"\'");
+        format!("host='{host}' user=sigpersist dbname={database}")
+    }
+
+    /// A Postgres program, to be run as the cluster's owner and apart from our terminal's signals.
+    pub(super) fn command(&self, program: &Path) -> Command {
+        let mut command = Command::new(program);
+        for (variable, _) in
+            std::env::vars_os().filter(|(name, _)| name.as_bytes().starts_with(b"PG"))
+        {
+            command.env_remove(variable);
+        }
+        command
+            .env("LC_ALL", "C")
+            .current_dir(&self.data_dir)
+            .stdin(Stdio::null())
+            .process_group(0);
+        if let Some((uid, gid)) = self.owner {
+            command.uid(uid.as_raw()).gid(gid.as_raw());
+        }
+        command
+    }
+
+    /// Postgres's log, open for appending.
+    pub(super) fn log(&self) -> anyhow::Result<File> {
+        let path = self.data_dir.join("postgres.log");
+        if fs::metadata(&path).is_ok_and(|metadata| metadata.len() > MAX_LOG_BYTES) {
+            fs::rename(&path, path.with_extension("log.1"))?;
+        }
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(&path)
+            .with_context(|| format!("{} can't be opened", path.display()))?;
+        log.set_permissions(Permissions::from_mode(0o600))?;
+        Ok(log)
+    }
+
+    /// The programs for this cluster, which is made first where it does not exist.
+    pub(super) fn prepare(&self) -> anyhow::Result<Programs> {
+        let version_file = self.files().join("PG_VERSION");
+        if version_file.exists() {
+            let version = fs::read_to_string(&version_file)
+                .with_context(|| format!("{} can't be read", version_file.display()))?;
+            let major = version
+                .trim()
+                .parse()
+                .context("PG_VERSION holds no number")?;
+            return Programs::find(Some(major));
+        }
+        let programs = Programs::find(None)?;
+        info!(
+            data_dir = %self.data_dir.display(),
+            "Making the embedded database with Postgres {}",
+            programs.major
+        );
+        self.make(&programs)
+            .context("The embedded database can't be made")?;
+        Ok(programs)
+    }
+
+    /// Makes the cluster under another name and renames it when it is whole, so that a crash leaves no half of one.
+    fn make(&self, programs: &Programs) -> anyhow::Result<()> {
+        let unfinished = self.data_dir.join("postgres.unfinished");
+        if unfinished.exists() {
+            fs::remove_dir_all(&unfinished)?;
+        }
+        self.make_private_dir(&unfinished)?;
+        let output = self
+            .command(&programs.path("initdb"))
+            .arg("--pgdata")
+            .arg(&unfinished)
+            .args(["--username=postgres", "--auth=trust", "--data-checksums"])
+            .args(["--encoding=UTF8", "--locale=C", "--no-instructions"])
+            .output()
+            .context("initdb can't be started")?;
+        ensure!(
+            output.status.success(),
+            "initdb failed: {}",
+            String::from_utf8_lossy(&output.stderr).trim()
+        );
+        // The server's own role is no superuser: a mistake in a query can't reach the operating system.
+        let mut single = self
+            .command(&programs.path("postgres"))
+            .args(["--single", "-j", "-D"])
+            .arg(&unfinished)
+            .arg("postgres")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .context("postgres can't be started")?;
+        single
+            .stdin
+            .take()
+            .context("the pipe is there")?
+            .write_all(b"CREATE ROLE sigpersist LOGIN CREATEDB;\n\nCREATE DATABASE sigpersist OWNER sigpersist;\n\n")?;
+        let output = single.wait_with_output()?;
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        ensure!(
+            output.status.success() && !complaint.contains("ERROR"),
+            "the first database can't be made: {}",
+            complaint.trim()
+        );
+        fs::rename(&unfinished, self.files())?;
+        File::open(&self.data_dir)?.sync_all()?;
+        Ok(())
+    }
+
+    /// A folder that only the cluster's owner can enter.
+    fn make_private_dir(&self, path: &Path) -> anyhow::Result<()> {
+        let context = || format!("The folder {} can't be made private", path.display());
+        match DirBuilder::new().mode(0o700).create(path) {
+            Ok(()) => {
+                if let Some((uid, gid)) = self.owner {
+                    chown(path, Some(uid.as_raw()), Some(gid.as_raw())).with_context(context)?;
+                }
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+                let expected = self.owner.map_or(geteuid(), |(uid, _)| uid);
+                let metadata = fs::symlink_metadata(path).with_context(context)?;
+                if !metadata.is_dir()
+                    || metadata.uid() != expected.as_raw()
+                    || metadata.mode() & 0o077 != 0
+                {
+                    bail!(
+                        "The folder {} must belong to the user that runs Postgres, and to nobody else. Remove it and start again.",
+                        path.display()
+                    );
+                }
+            }
+            Err(error) => return Err(error).with_context(context),
+        }
+        Ok(())
+    }
+
+    /// Started as root, Postgres runs as another user, which must be able to pass through our directory to its own.
+    fn let_owner_in(&self, uid: Uid, gid: Gid) -> anyhow::Result<()> {
+        let mode = fs::metadata(&self.data_dir)?.mode();
+        if mode & 0o011 != 0o011 {
+            fs::set_permissions(
+                &self.data_dir,
+                Permissions::from_mode(mode & 0o7777 | 0o011),
+            )?;
+        }
+        if let Some(closed) = first_closed_folder(&self.data_dir, uid, gid)? {
+            bail!(
+                "Postgres does not run as root, and the user {} that runs it instead can't enter {}.\n\
+                 Give a --data-dir that it can reach, such as {}.",
+                self.owner_name,
+                closed.display(),
+                crate::config::ROOT_DATA_DIR
+            );
+        }
+        Ok(())
+    }
+}
+
+/// Whether the user that would run Postgres can reach this folder; where we are not root, that is us.
+pub fn reachable(folder: &Path) -> bool {
+    match other_user(&folder.join("postgres")) {
+        Ok(Some(user)) => matches!(first_closed_folder(folder, user.uid, user.gid), Ok(None)),
+        _ => true,
+    }
+}
+
+/// The nearest folder to the root, on the way to this one, that the user can't enter.
+fn first_closed_folder(folder: &Path, uid: Uid, gid: Gid) -> std::io::Result<Option<PathBuf>> {
+    let mut closed = None;
+    for ancestor in folder.ancestors() {
+        let metadata = fs::metadata(ancestor)?;
+        let may_enter = if metadata.uid() == uid.as_raw() {
+            0o100
+        } else if metadata.gid() == gid.as_raw() {
+            0o010
+        } else {
+            0o001
+        };
+        if metadata.mode() & may_enter == 0 {
+            closed = Some(ancestor.to_owned());
+        }
+    }
+    Ok(closed)
+}
+
+/// As whom Postgres runs where we are root: the owner of the files that are there, or a user made for such things.
+fn other_user(files: &Path) -> anyhow::Result<Option<User>> {
+    if !geteuid().is_root() {
+        return Ok(None);
+    }
+    if let Ok(metadata) = fs::metadata(files)
+        && metadata.uid() != 0
+        && let Some(user) = User::from_uid(Uid::from_raw(metadata.uid()))?
+    {
+        return Ok(Some(user));
+    }
+    for name in ["postgres", "nobody"] {
+        if let Some(user) = User::from_name(name)? {
+            return Ok(Some(user));
+        }
+    }
+    bail!(
+        "Postgres does not run as root, and this machine has no user `postgres` or `nobody` to run it as."
+    )
+}
+
+/// Where the socket goes: into the data directory, or where its path is too long for a socket, into the system's folder
+/// for temporary files under a name that follows from it.
+fn socket_dir(data_dir: &Path) -> PathBuf {
+    let inside = data_dir.join("run");
+    if inside.join(SOCKET_NAME).as_os_str().len() <= MAX_SOCKET_PATH_BYTES {
+        return inside;
+    }
+    let digest = sha256(data_dir.as_os_str().as_bytes());
+    Path::new("/tmp").join(format!("sigpersist-{}", to_hex(&digest[..8])))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_socket_of_a_deep_directory_goes_where_its_path_is_short() {
+        assert_eq!(
+            socket_dir(Path::new("/srv/data")),
+            Path::new("/srv/data/run")
+        );
+        let deep = PathBuf::from(format!("/{}", "deep/".repeat(30)));
+        let short = socket_dir(&deep);
+        assert!(short.starts_with("/tmp"), "{}", short.display());
+        assert_eq!(short, socket_dir(&deep));
+        assert_ne!(short, socket_dir(&deep.join("other")));
+    }
+}

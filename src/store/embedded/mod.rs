@@ -1,0 +1,196 @@
+//! The embedded default: a private Postgres in a data directory.
+//!
+//! The server itself makes and runs it from the Postgres programs installed on the machine, on a Unix socket, with
+//! checksums and full durability.
+//!
+//! - [`programs`] finds the programs, [`cluster`] makes the cluster, [`supervisor`] runs it and restarts it.
+//! - This file decides who may do so. Whoever holds the lock on `lock` owns the directory and runs Postgres; it stops
+//!   an orphan of a killed owner first. A command that finds the lock held uses the owner's Postgres as a guest, and
+//!   holds a shared lock on `guests.lock`, for which an owner that is itself a command waits before it stops.
+
+mod cluster;
+mod programs;
+mod supervisor;
+
+use std::fs::{File, TryLockError};
+use std::io::{Read as _, Seek as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+
+use cluster::Cluster;
+pub use cluster::reachable;
+use supervisor::Supervisor;
+
+/// How long to wait for another process to finish with the directory.
+const PATIENCE: Duration = Duration::from_secs(30);
+const POLL: Duration = Duration::from_millis(20);
+
+/// Why the directory is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// To serve until told to stop: two servers never share a directory.
+    Serve,
+    /// For one command, beside a running server or without one.
+    Command,
+}
+
+impl Purpose {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Serve => "server",
+            Self::Command => "command",
+        }
+    }
+}
+
+/// The embedded database, open. Dropping it stops Postgres where this process runs it.
+#[derive(Debug)]
+pub struct Embedded {
+    url: String,
+    role: Role,
+}
+
+#[derive(Debug)]
+enum Role {
+    Owner {
+        supervisor: Supervisor,
+        purpose: Purpose,
+        guests: PathBuf,
+        _lock: File,
+    },
+    Guest {
+        _guest: File,
+    },
+}
+
+impl Embedded {
+    /// Opens the database of a data directory, making both where they do not exist.
+    ///
+    /// `settings` are added to Postgres's command line, after our own.
+    ///
+    /// # Errors
+    ///
+    /// A sentence that says what is missing and what to do: no Postgres programs, a directory that its user can't
+    /// enter, another server on it.
+    pub fn open(
+        data_dir: &Path,
+        purpose: Purpose,
+        settings: &[(&str, &str)],
+    ) -> anyhow::Result<Self> {
+        let cluster = Cluster::new(data_dir)?;
+        let lock_path = cluster.data_dir().join("lock");
+        let guests_path = cluster.data_dir().join("guests.lock");
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let lock = open_lock(&lock_path)?;
+            match lock.try_lock() {
+                Ok(()) => {
+                    write_owner(&lock, purpose)?;
+                    let supervisor = Supervisor::start(cluster, settings)?;
+                    return Ok(Self {
+                        url: supervisor.cluster().url("sigpersist"),
+                        role: Role::Owner {
+                            supervisor,
+                            purpose,
+                            guests: guests_path,
+                            _lock: lock,
+                        },
+                    });
+                }
+                Err(TryLockError::WouldBlock) => {}
+                Err(TryLockError::Error(error)) => {
+                    return Err(error)
+                        .with_context(|| format!("{} can't be locked", lock_path.display()));
+                }
+            }
+            let owner = read_owner(lock);
+            if purpose == Purpose::Command {
+                let guest = open_lock(&guests_path)?;
+                let url = cluster.url("sigpersist");
+                if guest.try_lock_shared().is_ok() && super::pool::connect(&url).is_ok() {
+                    return Ok(Self {
+                        url,
+                        role: Role::Guest { _guest: guest },
+                    });
+                }
+            } else if owner.starts_with(Purpose::Serve.word()) {
+                bail!(
+                    "Another Sigpersist {owner} runs on {}. Stop it, or give this one its own --data-dir.",
+                    data_dir.display()
+                );
+            }
+            if Instant::now() > deadline {
+                bail!(
+                    "The data directory {} has been in use by a Sigpersist {owner} for {} s. Try again when it is done.",
+                    data_dir.display(),
+                    PATIENCE.as_secs()
+                );
+            }
+            std::thread::sleep(POLL);
+        }
+    }
+
+    /// Where Postgres listens, for libpq.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Another database of the same Postgres, for libpq.
+    pub fn url_of(&self, database: &str) -> String {
+        self.url
+            .replace("dbname=sigpersist", &format!("dbname={database}"))
+    }
+}
+
+impl Drop for Embedded {
+    fn drop(&mut self) {
+        let Role::Owner {
+            supervisor,
+            purpose,
+            guests,
+            ..
+        } = &mut self.role
+        else {
+            return;
+        };
+        // Held until after Postgres has stopped, so that no guest comes in between.
+        let _guests = (*purpose == Purpose::Command).then(|| wait_for_guests(guests));
+        supervisor.stop();
+    }
+}
+
+fn wait_for_guests(path: &Path) -> Option<File> {
+    let file = open_lock(path).ok()?;
+    let deadline = Instant::now() + PATIENCE;
+    while file.try_lock().is_err() && Instant::now() < deadline {
+        std::thread::sleep(POLL);
+    }
+    Some(file)
+}
+
+fn open_lock(path: &Path) -> anyhow::Result<File> {
+    File::options()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(path)
+        .with_context(|| format!("{} can't be opened", path.display()))
+}
+
+fn write_owner(mut lock: &File, purpose: Purpose) -> anyhow::Result<()> {
+    lock.set_len(0)?;
+    lock.rewind()?;
+    write!(lock, "{} (process {})", purpose.word(), std::process::id())?;
+    Ok(())
+}
+
+fn read_owner(mut lock: File) -> String {
+    let mut owner = String::new();
+    match lock.read_to_string(&mut owner) {
+        Ok(1..) => owner,
+        _ => "process".to_owned(),
+    }
+}

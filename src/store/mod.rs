@@ -1,0 +1,24 @@
+//! Postgres, through Diesel and r2d2, and nothing else: the only module that knows SQL.
+//!
+//! A [`Store`] is a pool of connections with one method for each query, named after its noun (`signature_insert`,
+//! `signature_list`). Every query of a tenant's rows takes the [`TenantId`](crate::context::TenantId). All of it
+//! blocks: call it from [`crate::telemetry::spawn_blocking`], and never while something else is held.
+
+mod changes;
+pub mod embedded;
+mod hooks;
+mod keys;
+mod migrations;
+mod plugins;
+mod pool;
+mod schema;
+mod signature_list;
+mod signature_save;
+mod signatures;
+mod tenants;
+
+pub use changes::{Change, Changes};
+pub use migrations::{check_schema, migrate};
+pub use plugins::NewRevision;
+pub use pool::Store;
+pub use signature_list::{ListFilter, ListPage, Position};

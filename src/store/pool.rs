@@ -1,0 +1,236 @@
+//! The pool of connections, and what its errors mean.
+
+use std::time::{Duration, Instant};
+
+use diesel::connection::SimpleConnection as _;
+use diesel::pg::PgConnection;
+use diesel::r2d2::{ManageConnection, Pool};
+use diesel::result::{ConnectionError, DatabaseErrorKind, Error as DieselError, QueryResult};
+use diesel::{Connection as _, ConnectionResult};
+use tracing::debug;
+
+use crate::config::DatabaseConfig;
+use crate::error::{Error, Result};
+
+/// A connection that was idle for longer than this is tried before it is used: one round trip that a busy connection
+/// is spared.
+const TRUSTED_FOR: Duration = Duration::from_secs(1);
+
+/// The database, as a pool of connections. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Store {
+    pool: Pool<Manager>,
+}
+
+impl Store {
+    /// A store on this database. Connections are made when they are needed, so this does not fail.
+    pub fn new(url: &str, config: &DatabaseConfig) -> Self {
+        let manager = Manager {
+            url: with_defaults(url),
+            statement_timeout_ms: config.statement_timeout_ms,
+        };
+        let pool = Pool::builder()
+            .max_size(config.pool_size)
+            .min_idle(Some(config.pool_size.min(2)))
+            .connection_timeout(Duration::from_millis(config.pool_timeout_ms))
+            .error_handler(Box::new(LogConnectionErrors))
+            .build_unchecked(manager);
+        Self { pool }
+    }
+
+    /// Runs queries on a connection of the pool.
+    pub(super) fn run<T>(
+        &self,
+        queries: impl FnOnce(&mut PgConnection) -> QueryResult<T>,
+    ) -> Result<T> {
+        let mut session = self
+            .pool
+            .get()
+            .map_err(|error| Error::DatabaseUnavailable(error.into()))?;
+        let result = queries(&mut session.connection);
+        session.used_at = Instant::now();
+        result.map_err(|error| {
+            session.broken = is_connection_lost(&error);
+            query_error(error)
+        })
+    }
+
+    /// Like [`Self::run`], as one transaction.
+    pub(super) fn transaction<T>(
+        &self,
+        queries: impl FnOnce(&mut PgConnection) -> QueryResult<T>,
+    ) -> Result<T> {
+        self.run(|connection| connection.transaction(queries))
+    }
+}
+
+/// Opens a connection outside the pool, for migrations and notifications.
+pub(super) fn connect(url: &str) -> ConnectionResult<PgConnection> {
+    PgConnection::establish(&with_defaults(url))
+}
+
+/// Adds what libpq would otherwise leave to chance: a bound on connecting, and a name to show in `pg_stat_activity`.
+fn with_defaults(url: &str) -> String {
+    let mut url = url.to_owned();
+    let is_uri = url.starts_with("postgres://") || url.starts_with("postgresql://");
+    for (name, value) in [("connect_timeout", "5"), ("application_name", "sigpersist")] {
+        if url.contains(name) {
+            continue;
+        }
+        url.push(match (is_uri, url.contains('?')) {
+            (true, true) => '&',
+            (true, false) => '?',
+            (false, _) => ' ',
+        });
+        url.push_str(name);
+        url.push('=');
+        url.push_str(value);
+    }
+    url
+}
+
+fn is_connection_lost(error: &DieselError) -> bool {
+    match error {
+        DieselError::DatabaseError(kind, information) => {
+            matches!(
+                kind,
+                DatabaseErrorKind::ClosedConnection | DatabaseErrorKind::UnableToSendCommand
+            ) || is_shutdown_message(information.message())
+        }
+        DieselError::BrokenTransactionManager => true,
+        _ => false,
+    }
+}
+
+/// Diesel does not pass on SQLSTATE 57P01 to 57P03 (shutting down, crashed, starting up), only their words; and libpq's
+/// own words for a lost connection arrive as an unknown kind of error.
+fn is_shutdown_message(message: &str) -> bool {
+    [
+        "terminating connection",
+        "the database system is",
+        "server closed the connection",
+        "no connection to the server",
+        "could not receive data from server",
+        "could not send data to server",
+        "SSL connection has been closed",
+        "SSL SYSCALL error",
+    ]
+    .iter()
+    .any(|words| message.contains(words))
+}
+
+/// What a failed query means to the caller.
+fn query_error(error: DieselError) -> Error {
+    let out_of_time = matches!(&error, DieselError::DatabaseError(_, information)
+        if information.message().contains("statement timeout") || information.message().contains("lock timeout"));
+    if out_of_time || is_connection_lost(&error) {
+        Error::DatabaseUnavailable(error.into())
+    } else {
+        Error::internal(error)
+    }
+}
+
+/// A pooled connection and what the pool must know of it.
+#[derive(Debug)]
+struct Session {
+    connection: SharedDebug<PgConnection>,
+    used_at: Instant,
+    broken: bool,
+}
+
+/// `PgConnection` has no `Debug`; the pool asks for none of its content.
+struct SharedDebug<T>(T);
+
+impl<T> std::fmt::Debug for SharedDebug<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(std::any::type_name::<T>())
+    }
+}
+
+impl<T> std::ops::Deref for SharedDebug<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T> std::ops::DerefMut for SharedDebug<T> {
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.0
+    }
+}
+
+#[derive(Debug)]
+struct Manager {
+    url: String,
+    statement_timeout_ms: u64,
+}
+
+impl ManageConnection for Manager {
+    type Connection = Session;
+    type Error = PoolError;
+
+    fn connect(&self) -> Result<Session, PoolError> {
+        let mut connection = PgConnection::establish(&self.url)?;
+        connection.batch_execute(&format!(
+            "SET statement_timeout = {0}; SET idle_in_transaction_session_timeout = {0}; SET timezone = 'UTC'",
+            self.statement_timeout_ms
+        ))?;
+        Ok(Session {
+            connection: SharedDebug(connection),
+            used_at: Instant::now(),
+            broken: false,
+        })
+    }
+
+    fn is_valid(&self, session: &mut Session) -> Result<(), PoolError> {
+        if session.used_at.elapsed() > TRUSTED_FOR {
+            session.connection.batch_execute("SELECT 1")?;
+        }
+        Ok(())
+    }
+
+    fn has_broken(&self, session: &mut Session) -> bool {
+        session.broken || std::thread::panicking()
+    }
+}
+
+/// Why the pool could not make or keep a connection.
+#[derive(Debug, thiserror::Error)]
+enum PoolError {
+    #[error("The database refused a connection")]
+    Connect(#[from] ConnectionError),
+    #[error("A connection to the database was lost")]
+    Query(#[from] DieselError),
+}
+
+#[derive(Debug)]
+struct LogConnectionErrors;
+
+impl diesel::r2d2::HandleError<PoolError> for LogConnectionErrors {
+    fn handle_error(&self, error: PoolError) {
+        debug!(cause = ?error, "The pool lost or could not make a connection");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_are_added_in_either_form_of_url_and_never_over_the_users_own() {
+        assert_eq!(
+            with_defaults("postgres://h/d"),
+            "postgres://h/d?connect_timeout=5&application_name=sigpersist"
+        );
+        assert_eq!(
+            with_defaults("postgresql://h/d?sslmode=require&connect_timeout=1"),
+            "postgresql://h/d?sslmode=require&connect_timeout=1&application_name=sigpersist"
+        );
+        assert_eq!(
+            with_defaults("host=/run dbname=d application_name=x"),
+            "host=/run dbname=d application_name=x connect_timeout=5"
+        );
+    }
+}

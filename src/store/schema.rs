@@ -1,0 +1,180 @@
+// @generated automatically by Diesel CLI.
+
+diesel::table! {
+    /// Bindings of plugin revisions to tenants: what judges each save and delete
+    hooks (tenant_id, name) {
+        /// The tenant whose saves and deletes the hook judges
+        tenant_id -> Int4,
+        /// The hook's name, unique within the tenant
+        name -> Text,
+        /// The plugin
+        plugin_id -> Int4,
+        /// The revision of the plugin that runs
+        sha256 -> Bytea,
+        /// Hooks run from the lowest to the highest, ties by name
+        position -> Int4,
+        /// enforce, or monitor: run, but change and reject nothing
+        mode -> Text,
+        /// What a trap, a missed deadline or a broken limit means: reject, or allow
+        on_failure -> Text,
+        /// Wall-clock limit of one call, in milliseconds
+        timeout_ms -> Int4,
+        /// The JSON that the hook reads as its configuration
+        settings -> Jsonb,
+        /// When the hook was first set
+        created_at -> Timestamptz,
+        /// When the hook was last set
+        updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    /// Immutable revisions of plugins, known by the digest of their bytes
+    plugin_revisions (plugin_id, sha256) {
+        /// The plugin
+        plugin_id -> Int4,
+        /// SHA-256 of the component
+        sha256 -> Bytea,
+        /// The component as it was uploaded
+        component -> Bytea,
+        /// The contract's interfaces that the component exports
+        exports -> Array<Text>,
+        /// The contract's interfaces that the component imports
+        imports -> Array<Text>,
+        /// What the component said of itself at upload
+        description -> Text,
+        /// The last time these bytes were uploaded under the plugin's name; the greatest marks the newest revision
+        uploaded_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    /// Names under which operators upload WebAssembly components
+    plugins (id) {
+        /// What revisions and hooks refer to
+        id -> Int4,
+        /// The tenant that alone may bind the plugin; null for the platform's, which any tenant may
+        tenant_id -> Nullable<Int4>,
+        /// The plugin's name, unique within its owner
+        name -> Text,
+        /// When the first revision was uploaded
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    /// Index of the tags that threads have now: from a tag to its threads, newest first
+    signature_tags (tenant_id, signature_id, tag) {
+        /// The owner
+        tenant_id -> Int4,
+        /// The thread
+        signature_id -> Int8,
+        /// When version 1 was saved, repeated so that the index yields the order of lists
+        created_at -> Timestamptz,
+        /// One tag of the thread's current version
+        tag -> Text,
+    }
+}
+
+diesel::table! {
+    /// Versions of threads, append-only: version N was signed over version N - 1
+    signature_versions (tenant_id, signature_id, version) {
+        /// The owner
+        tenant_id -> Int4,
+        /// Place in the thread's history: 1, 2, 3 without gaps
+        version -> Int4,
+        /// The thread
+        signature_id -> Int8,
+        /// When the version was saved
+        created_at -> Timestamptz,
+        /// How the text that the client sent follows from the signature's bytes: b, it is their padded base64 (RFC 4648 section 4); t, it is the bytes
+        encoding -> CChar,
+        /// SHA-256 of the signature's bytes
+        sha256 -> Bytea,
+        /// The client's label for this version
+        stage -> Nullable<Text>,
+        /// Who created this version, the client's own word
+        created_by -> Nullable<Text>,
+        /// The client's comment on this version
+        comment -> Nullable<Text>,
+        /// Tags that the version was saved with, hooks' included, in the order given; those of the current version are the thread's
+        tags -> Array<Text>,
+        /// The signature, stored once: decoded where its base64 round-trips exactly, as it came otherwise
+        signature -> Bytea,
+    }
+}
+
+diesel::table! {
+    /// Threads: one row for each document and thread of a tenant
+    signatures (tenant_id, id) {
+        /// The owner
+        tenant_id -> Int4,
+        /// The current version, and how many there are
+        version -> Int4,
+        /// Stable id of the thread
+        id -> Int8,
+        /// When version 1 was saved
+        created_at -> Timestamptz,
+        /// When the current version was saved
+        updated_at -> Timestamptz,
+        /// The document's code, the tenant's own word
+        document -> Text,
+        /// The story in which the document is signed, also called chain
+        thread -> Text,
+        /// Stage of the current version, repeated here so that lists filter by it in order
+        stage -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    /// Keys that verify the tokens of a tenant's callers
+    tenant_keys (tenant_id, kid) {
+        /// The tenant whose callers the key vouches for
+        tenant_id -> Int4,
+        /// The kid of a token's header (RFC 7515 section 4.1.4); unique on the server, so that it decides the tenant
+        kid -> Text,
+        /// The one algorithm that the key may be used with (RFC 8725 section 3.1)
+        algorithm -> Text,
+        /// HMAC secret: one byte of format version, 12 of nonce, then AES-256-GCM ciphertext under the master key, bound to tenant, kid and algorithm
+        encrypted_secret -> Nullable<Bytea>,
+        /// Public key as a PEM SubjectPublicKeyInfo
+        public_key -> Nullable<Text>,
+        /// When the key was added
+        created_at -> Timestamptz,
+        /// Since when the key verifies nothing; null while it is active
+        revoked_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
+    /// Organisations that share the server without seeing one another
+    tenants (id) {
+        /// What tenant-owned rows carry; never shown to clients
+        id -> Int4,
+        /// The tenant's name in commands, tokens and URLs: a DNS label, never changed
+        slug -> Text,
+        /// The tenant's name for people
+        name -> Text,
+        /// Since when every request of the tenant is refused; null while it is active
+        suspended_at -> Nullable<Timestamptz>,
+        /// When the tenant was created
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::joinable!(hooks -> tenants (tenant_id));
+diesel::joinable!(plugin_revisions -> plugins (plugin_id));
+diesel::joinable!(plugins -> tenants (tenant_id));
+diesel::joinable!(signatures -> tenants (tenant_id));
+diesel::joinable!(tenant_keys -> tenants (tenant_id));
+
+diesel::allow_tables_to_appear_in_same_query!(
+    hooks,
+    plugin_revisions,
+    plugins,
+    signature_tags,
+    signature_versions,
+    signatures,
+    tenant_keys,
+    tenants,
+);

@@ -1,0 +1,263 @@
+//! Listing threads: each filter on its own walks an index that yields the order of the list, newest first, so that a
+//! page costs the same however many threads there are. Further filters are checked on the way.
+
+use chrono::{DateTime, Utc};
+use diesel::pg::{Pg, PgConnection};
+use diesel::prelude::*;
+use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
+use diesel::sql_types::{Array, BigInt, Binary, CChar, Integer, Nullable, Text, Timestamptz};
+
+use super::pool::Store;
+use super::signatures::SignatureRow;
+use crate::context::TenantId;
+use crate::error::Result;
+use crate::signatures::model::{Signature, SignatureId};
+
+/// Which threads a list is of; all of them where nothing is asked.
+#[derive(Debug, Clone, Default)]
+pub struct ListFilter {
+    /// Only this document.
+    pub document: Option<String>,
+    /// Only this story.
+    pub thread: Option<String>,
+    /// Only threads whose current version has this stage.
+    pub stage: Option<String>,
+    /// Only threads with these tags; empty for any.
+    pub tags: Vec<String>,
+    /// Whether all tags must be there, or one is enough.
+    pub all_tags: bool,
+}
+
+/// A place in the list: that of the last thread seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Position {
+    /// Its time of creation.
+    pub created_at: DateTime<Utc>,
+    /// Its number, which settles ties.
+    pub id: SignatureId,
+}
+
+/// How much of the list, and from where.
+#[derive(Debug, Clone)]
+pub struct ListPage {
+    /// Only what comes after this place.
+    pub after: Option<Position>,
+    /// At most so many.
+    pub limit: i64,
+    /// After leaving out so many.
+    pub offset: i64,
+    /// Leave signatures out where all of the page together have more bytes than this; -1 leaves them out always.
+    pub max_bytes: i64,
+}
+
+impl Store {
+    /// A page of a tenant's threads with their current versions, newest first.
+    pub fn signature_list(
+        &self,
+        tenant: TenantId,
+        filter: &ListFilter,
+        page: &ListPage,
+    ) -> Result<Vec<Signature>> {
+        let wanted = page.offset.saturating_add(page.limit);
+        let query = ListQuery {
+            tenant_id: tenant.0,
+            filter,
+            page,
+            wanted,
+            after_id: page.after.map_or(0, |position| position.id.0),
+        };
+        let rows = self.run(|connection| query.load::<SignatureRow>(connection))?;
+        rows.into_iter().map(SignatureRow::into_signature).collect()
+    }
+
+    /// How many threads a filter matches.
+    pub fn signature_count(&self, tenant: TenantId, filter: &ListFilter) -> Result<i64> {
+        let query = CountQuery {
+            tenant_id: tenant.0,
+            filter,
+        };
+        self.run(|connection| query.get_result(connection))
+    }
+}
+
+#[derive(Debug)]
+struct ListQuery<'a> {
+    tenant_id: i32,
+    filter: &'a ListFilter,
+    page: &'a ListPage,
+    /// Offset and limit together: how much of each tag's own list can be in the page.
+    wanted: i64,
+    after_id: i64,
+}
+
+impl Query for ListQuery<'_> {
+    type SqlType = (
+        BigInt,
+        Text,
+        Text,
+        Timestamptz,
+        Timestamptz,
+        Integer,
+        Timestamptz,
+        Nullable<Text>,
+        Nullable<Text>,
+        Nullable<Text>,
+        Array<Text>,
+        CChar,
+        Binary,
+        Nullable<Binary>,
+    );
+}
+
+/// The text depends on the filter, so Diesel caches the prepared statement by its text.
+impl QueryId for ListQuery<'_> {
+    type QueryId = ();
+    const HAS_STATIC_QUERY_ID: bool = false;
+}
+
+impl RunQueryDsl<PgConnection> for ListQuery<'_> {}
+
+impl QueryFragment<Pg> for ListQuery<'_> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql(
+            "SELECT s.id, s.document, s.thread, s.created_at, s.updated_at, v.version, v.created_at, v.stage, \
+                    v.created_by, v.comment, v.tags, v.encoding, v.sha256, \
+                    CASE WHEN sum(octet_length(v.signature)) OVER () <= ",
+        );
+        out.push_bind_param::<BigInt, _>(&self.page.max_bytes)?;
+        out.push_sql(" THEN v.signature END FROM (");
+        if self.filter.tags.is_empty() {
+            out.push_sql("SELECT s.id, s.created_at FROM signatures s WHERE s.tenant_id = ");
+            out.push_bind_param::<Integer, _>(&self.tenant_id)?;
+            self.filter.push_columns(&mut out)?;
+            self.push_after(&mut out, "s.created_at", "s.id")?;
+        } else if self.filter.all_tags {
+            out.push_sql(
+                "SELECT t.signature_id AS id, t.created_at FROM signature_tags t \
+                 JOIN signatures s ON s.tenant_id = t.tenant_id AND s.id = t.signature_id WHERE t.tenant_id = ",
+            );
+            out.push_bind_param::<Integer, _>(&self.tenant_id)?;
+            let (first, rest) = self.filter.tags.split_first().expect("there are tags");
+            out.push_sql(" AND t.tag = ");
+            out.push_bind_param::<Text, _>(first)?;
+            push_all_tags(&mut out, rest)?;
+            self.filter.push_columns(&mut out)?;
+            self.push_after(&mut out, "t.created_at", "t.signature_id")?;
+        } else {
+            // The newest of each tag, merged: a thread with several of the tags appears once.
+            out.push_sql("SELECT DISTINCT one.id, one.created_at FROM unnest(");
+            out.push_bind_param::<Array<Text>, _>(&self.filter.tags)?;
+            out.push_sql(
+                "::text[]) AS wanted (tag) CROSS JOIN LATERAL ( \
+                 SELECT t.signature_id AS id, t.created_at FROM signature_tags t \
+                 JOIN signatures s ON s.tenant_id = t.tenant_id AND s.id = t.signature_id WHERE t.tenant_id = ",
+            );
+            out.push_bind_param::<Integer, _>(&self.tenant_id)?;
+            out.push_sql(" AND t.tag = wanted.tag");
+            self.filter.push_columns(&mut out)?;
+            self.push_after(&mut out, "t.created_at", "t.signature_id")?;
+            out.push_sql(" ORDER BY t.created_at DESC, t.signature_id DESC LIMIT ");
+            out.push_bind_param::<BigInt, _>(&self.wanted)?;
+            out.push_sql(") one");
+        }
+        out.push_sql(" ORDER BY created_at DESC, id DESC LIMIT ");
+        out.push_bind_param::<BigInt, _>(&self.page.limit)?;
+        out.push_sql(" OFFSET ");
+        out.push_bind_param::<BigInt, _>(&self.page.offset)?;
+        out.push_sql(") page JOIN signatures s ON s.tenant_id = ");
+        out.push_bind_param::<Integer, _>(&self.tenant_id)?;
+        out.push_sql(
+            " AND s.id = page.id JOIN signature_versions v ON v.tenant_id = s.tenant_id AND v.signature_id = s.id \
+             AND v.version = s.version ORDER BY s.created_at DESC, s.id DESC",
+        );
+        Ok(())
+    }
+}
+
+impl ListQuery<'_> {
+    fn push_after<'b>(
+        &'b self,
+        out: &mut AstPass<'_, 'b, Pg>,
+        created_at: &str,
+        id: &str,
+    ) -> QueryResult<()> {
+        let Some(after) = &self.page.after else {
+            return Ok(());
+        };
+        out.push_sql(&format!(" AND ({created_at}, {id}) < ("));
+        out.push_bind_param::<Timestamptz, _>(&after.created_at)?;
+        out.push_sql(", ");
+        out.push_bind_param::<BigInt, _>(&self.after_id)?;
+        out.push_sql(")");
+        Ok(())
+    }
+}
+
+impl ListFilter {
+    /// Conditions on the thread's own columns, as `s`.
+    fn push_columns<'b>(&'b self, out: &mut AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        for (column, value) in [
+            ("document", &self.document),
+            ("thread", &self.thread),
+            ("stage", &self.stage),
+        ] {
+            if let Some(value) = value {
+                out.push_sql(&format!(" AND s.{column} = "));
+                out.push_bind_param::<Text, _>(value)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The condition that the thread `s` has each of the tags.
+fn push_all_tags<'b>(out: &mut AstPass<'_, 'b, Pg>, tags: &'b [String]) -> QueryResult<()> {
+    for tag in tags {
+        out.push_sql(
+            " AND EXISTS (SELECT FROM signature_tags o WHERE o.tenant_id = s.tenant_id AND o.signature_id = s.id \
+             AND o.tag = ",
+        );
+        out.push_bind_param::<Text, _>(tag)?;
+        out.push_sql(")");
+    }
+    Ok(())
+}
+
+#[derive(Debug)]
+struct CountQuery<'a> {
+    tenant_id: i32,
+    filter: &'a ListFilter,
+}
+
+impl Query for CountQuery<'_> {
+    type SqlType = BigInt;
+}
+
+impl QueryId for CountQuery<'_> {
+    type QueryId = ();
+    const HAS_STATIC_QUERY_ID: bool = false;
+}
+
+impl RunQueryDsl<PgConnection> for CountQuery<'_> {}
+
+impl QueryFragment<Pg> for CountQuery<'_> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql("SELECT count(*) FROM signatures s WHERE s.tenant_id = ");
+        out.push_bind_param::<Integer, _>(&self.tenant_id)?;
+        self.filter.push_columns(&mut out)?;
+        if self.filter.tags.is_empty() {
+            return Ok(());
+        }
+        if self.filter.all_tags {
+            return push_all_tags(&mut out, &self.filter.tags);
+        }
+        out.push_sql(
+            " AND s.id IN (SELECT t.signature_id FROM signature_tags t WHERE t.tenant_id = ",
+        );
+        out.push_bind_param::<Integer, _>(&self.tenant_id)?;
+        out.push_sql(" AND t.tag = ANY (");
+        out.push_bind_param::<Array<Text>, _>(&self.filter.tags)?;
+        out.push_sql("))");
+        Ok(())
+    }
+}

@@ -1,0 +1,168 @@
+//! Saving a version: one statement, so one round trip and one transaction.
+//!
+//! Two writers over the same version meet at the row of the thread: the second waits for the first to commit, looks
+//! again (READ COMMITTED), no longer finds the version it signed over, and changes nothing. Two that create the same
+//! thread meet at its unique index in the same way.
+
+use chrono::{DateTime, Utc};
+use diesel::pg::{Pg, PgConnection};
+use diesel::prelude::*;
+use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
+use diesel::sql_types::{Array, BigInt, Binary, Bool, CChar, Integer, Nullable, Text, Timestamptz};
+
+use super::pool::Store;
+use super::signatures::{encoding_to_code, version_from_column, version_to_column};
+use crate::context::TenantId;
+use crate::error::Result;
+use crate::signatures::model::{Draft, Signature, SignatureId};
+
+impl Store {
+    /// Saves a draft as the next version of its thread, where the thread is as the caller expects it; otherwise changes
+    /// nothing and returns nothing.
+    ///
+    /// `over` is the version that must be current: 0 for no thread at all. With `or_first`, which needs `over` 0, a
+    /// thread at version 1 is taken too, unless that version is the draft itself.
+    pub fn signature_save(
+        &self,
+        tenant: TenantId,
+        draft: &Draft,
+        tags: &[String],
+        over: u32,
+        or_first: bool,
+    ) -> Result<Option<Signature>> {
+        let query = SaveVersion {
+            tenant_id: tenant.0,
+            document: &draft.key.document,
+            thread: &draft.key.thread,
+            over: if or_first { 1 } else { version_to_column(over) },
+            may_create: over == 0,
+            may_repeat_first: !or_first,
+            stage: draft.stage.as_deref(),
+            created_by: draft.created_by.as_deref(),
+            comment: draft.comment.as_deref(),
+            tags,
+            encoding: encoding_to_code(draft.body.encoding),
+            sha256: &draft.body.sha256,
+            signature: &draft.body.bytes,
+        };
+        let saved = self.run(|connection| {
+            query
+                .get_result::<(i64, i32, DateTime<Utc>, DateTime<Utc>)>(connection)
+                .optional()
+        })?;
+        let Some((id, version, created_at, updated_at)) = saved else {
+            return Ok(None);
+        };
+        Ok(Some(Signature {
+            id: SignatureId(id),
+            key: draft.key.clone(),
+            version: version_from_column(version)?,
+            stage: draft.stage.clone(),
+            created_by: draft.created_by.clone(),
+            comment: draft.comment.clone(),
+            tags: tags.to_vec(),
+            version_created_at: updated_at,
+            created_at,
+            updated_at,
+            body: Some(draft.body.clone()),
+        }))
+    }
+}
+
+#[derive(Debug)]
+struct SaveVersion<'a> {
+    tenant_id: i32,
+    document: &'a str,
+    thread: &'a str,
+    over: i32,
+    may_create: bool,
+    may_repeat_first: bool,
+    stage: Option<&'a str>,
+    created_by: Option<&'a str>,
+    comment: Option<&'a str>,
+    tags: &'a [String],
+    encoding: u8,
+    sha256: &'a [u8],
+    signature: &'a [u8],
+}
+
+impl QueryId for SaveVersion<'_> {
+    type QueryId = SaveVersion<'static>;
+    const HAS_STATIC_QUERY_ID: bool = true;
+}
+
+impl Query for SaveVersion<'_> {
+    type SqlType = (BigInt, Integer, Timestamptz, Timestamptz);
+}
+
+impl RunQueryDsl<PgConnection> for SaveVersion<'_> {}
+
+/// `input` names the parameters once. Everything that writes depends on `saved`, so a conflict writes nothing; and tags
+/// that stay are not written again.
+impl QueryFragment<Pg> for SaveVersion<'_> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql("WITH input AS (SELECT ");
+        out.push_bind_param::<Integer, _>(&self.tenant_id)?;
+        out.push_sql("::integer AS tenant_id, ");
+        out.push_bind_param::<Text, _>(self.document)?;
+        out.push_sql("::text AS document, ");
+        out.push_bind_param::<Text, _>(self.thread)?;
+        out.push_sql("::text AS thread, ");
+        out.push_bind_param::<Integer, _>(&self.over)?;
+        out.push_sql("::integer AS over, ");
+        out.push_bind_param::<Bool, _>(&self.may_create)?;
+        out.push_sql("::boolean AS may_create, ");
+        out.push_bind_param::<Bool, _>(&self.may_repeat_first)?;
+        out.push_sql("::boolean AS may_repeat_first, ");
+        out.push_bind_param::<Nullable<Text>, _>(&self.stage)?;
+        out.push_sql("::text AS stage, ");
+        out.push_bind_param::<Nullable<Text>, _>(&self.created_by)?;
+        out.push_sql("::text AS created_by, ");
+        out.push_bind_param::<Nullable<Text>, _>(&self.comment)?;
+        out.push_sql("::text AS comment, ");
+        out.push_bind_param::<Array<Text>, _>(self.tags)?;
+        out.push_sql("::text[] AS tags, ");
+        out.push_bind_param::<CChar, _>(&self.encoding)?;
+        out.push_sql("::\"char\" AS encoding, ");
+        out.push_bind_param::<Binary, _>(self.sha256)?;
+        out.push_sql("::bytea AS sha256, ");
+        out.push_bind_param::<Binary, _>(self.signature)?;
+        out.push_sql(
+            "::bytea AS signature), \
+             updated AS ( \
+                 UPDATE signatures s SET version = s.version + 1, stage = i.stage, updated_at = now() FROM input i \
+                 WHERE s.tenant_id = i.tenant_id AND s.document = i.document AND s.thread = i.thread \
+                   AND i.over >= 1 AND s.version = i.over \
+                   AND (i.may_repeat_first OR NOT EXISTS ( \
+                       SELECT FROM signature_versions v \
+                       WHERE v.tenant_id = s.tenant_id AND v.signature_id = s.id AND v.version = 1 \
+                         AND v.sha256 = i.sha256 AND v.encoding = i.encoding AND v.tags = i.tags \
+                         AND v.stage IS NOT DISTINCT FROM i.stage \
+                         AND v.created_by IS NOT DISTINCT FROM i.created_by \
+                         AND v.comment IS NOT DISTINCT FROM i.comment)) \
+                 RETURNING s.id, s.version, s.created_at, s.updated_at), \
+             created AS ( \
+                 INSERT INTO signatures (tenant_id, document, thread, version, stage) \
+                 SELECT tenant_id, document, thread, 1, stage FROM input \
+                 WHERE may_create AND NOT EXISTS (SELECT FROM updated) \
+                 ON CONFLICT ON CONSTRAINT signatures_thread_key DO NOTHING \
+                 RETURNING id, version, created_at, updated_at), \
+             saved AS (SELECT * FROM updated UNION ALL SELECT * FROM created), \
+             history AS ( \
+                 INSERT INTO signature_versions (tenant_id, signature_id, version, stage, created_by, comment, tags, \
+                                                 encoding, sha256, signature) \
+                 SELECT i.tenant_id, s.id, s.version, i.stage, i.created_by, i.comment, i.tags, \
+                        i.encoding, i.sha256, i.signature \
+                 FROM saved s, input i), \
+             untagged AS ( \
+                 DELETE FROM signature_tags t USING updated u, input i \
+                 WHERE t.tenant_id = i.tenant_id AND t.signature_id = u.id AND t.tag <> ALL (i.tags)), \
+             tagged AS ( \
+                 INSERT INTO signature_tags (tenant_id, signature_id, created_at, tag) \
+                 SELECT i.tenant_id, s.id, s.created_at, wanted.tag FROM saved s, input i, unnest(i.tags) AS wanted (tag) \
+                 ON CONFLICT DO NOTHING) \
+             SELECT id, version, created_at, updated_at FROM saved",
+        );
+        Ok(())
+    }
+}

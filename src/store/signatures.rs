@@ -1,0 +1,226 @@
+//! Queries that read and delete threads and their versions.
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+
+use super::pool::Store;
+use super::schema::{signature_versions, signatures};
+use crate::context::TenantId;
+use crate::error::{Error, Result};
+use crate::signatures::model::{Encoding, Signature, SignatureBody, SignatureId, ThreadKey};
+
+/// The columns of a [`Signature`], in the order that all queries select them; the digest comes with the bytes or not at
+/// all.
+#[derive(Debug, Queryable)]
+pub(super) struct SignatureRow {
+    id: i64,
+    document: String,
+    thread: String,
+    created_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
+    version: i32,
+    version_created_at: DateTime<Utc>,
+    stage: Option<String>,
+    created_by: Option<String>,
+    comment: Option<String>,
+    tags: Vec<String>,
+    encoding: u8,
+    sha256: Vec<u8>,
+    signature: Option<Vec<u8>>,
+}
+
+impl SignatureRow {
+    pub(super) fn into_signature(self) -> Result<Signature> {
+        let body = match self.signature {
+            Some(bytes) => Some(SignatureBody {
+                encoding: encoding_from_code(self.encoding)?,
+                bytes: bytes.into(),
+                sha256: self
+                    .sha256
+                    .try_into()
+                    .map_err(|_| Error::internal("a stored SHA-256 has not 32 bytes"))?,
+            }),
+            None => None,
+        };
+        Ok(Signature {
+            id: SignatureId(self.id),
+            key: ThreadKey {
+                document: self.document,
+                thread: self.thread,
+            },
+            version: version_from_column(self.version)?,
+            stage: self.stage,
+            created_by: self.created_by,
+            comment: self.comment,
+            tags: self.tags,
+            version_created_at: self.version_created_at,
+            created_at: self.created_at,
+            updated_at: self.updated_at,
+            body,
+        })
+    }
+}
+
+pub(super) fn version_from_column(version: i32) -> Result<u32> {
+    u32::try_from(version).map_err(Error::internal)
+}
+
+/// A version that no `integer` column can hold names nothing.
+pub(super) fn version_to_column(version: u32) -> i32 {
+    i32::try_from(version).unwrap_or(i32::MAX)
+}
+
+pub(super) fn encoding_to_code(encoding: Encoding) -> u8 {
+    match encoding {
+        Encoding::Base64 => b'b',
+        Encoding::Text => b't',
+    }
+}
+
+fn encoding_from_code(code: u8) -> Result<Encoding> {
+    match code {
+        b'b' => Ok(Encoding::Base64),
+        b't' => Ok(Encoding::Text),
+        _ => Err(Error::internal(format!("a stored encoding is {code}"))),
+    }
+}
+
+/// A thread joined with one of its versions.
+macro_rules! thread_with_versions {
+    () => {
+        signatures::table.inner_join(
+            signature_versions::table.on(signature_versions::tenant_id
+                .eq(signatures::tenant_id)
+                .and(signature_versions::signature_id.eq(signatures::id))),
+        )
+    };
+}
+
+macro_rules! signature_columns {
+    ($bytes:expr) => {
+        (
+            signatures::id,
+            signatures::document,
+            signatures::thread,
+            signatures::created_at,
+            signatures::updated_at,
+            signature_versions::version,
+            signature_versions::created_at,
+            signature_versions::stage,
+            signature_versions::created_by,
+            signature_versions::comment,
+            signature_versions::tags,
+            signature_versions::encoding,
+            signature_versions::sha256,
+            $bytes,
+        )
+    };
+}
+
+impl Store {
+    /// One version of a thread; the current one where none is named.
+    pub fn signature_get(
+        &self,
+        tenant: TenantId,
+        key: &ThreadKey,
+        version: Option<u32>,
+    ) -> Result<Option<Signature>> {
+        let thread = thread_with_versions!()
+            .filter(signatures::tenant_id.eq(tenant.0))
+            .filter(signatures::document.eq(&key.document))
+            .filter(signatures::thread.eq(&key.thread))
+            .select(signature_columns!(signature_versions::signature.nullable()));
+        let row = self.run(|connection| match version {
+            Some(version) => thread
+                .filter(signature_versions::version.eq(version_to_column(version)))
+                .first::<SignatureRow>(connection)
+                .optional(),
+            None => thread
+                .filter(signature_versions::version.eq(signatures::version))
+                .first::<SignatureRow>(connection)
+                .optional(),
+        })?;
+        row.map(SignatureRow::into_signature).transpose()
+    }
+
+    /// A thread's current version; 0 where nothing is stored.
+    pub fn signature_current_version(&self, tenant: TenantId, key: &ThreadKey) -> Result<u32> {
+        let version = self.run(|connection| {
+            signatures::table
+                .filter(signatures::tenant_id.eq(tenant.0))
+                .filter(signatures::document.eq(&key.document))
+                .filter(signatures::thread.eq(&key.thread))
+                .select(signatures::version)
+                .first::<i32>(connection)
+                .optional()
+        })?;
+        version.map_or(Ok(0), version_from_column)
+    }
+
+    /// A thread's history, newest first: at most `limit` versions before `before`. Signatures are left out on demand,
+    /// or where all together have more than `max_bytes`: then each comes without its body.
+    pub fn signature_history(
+        &self,
+        tenant: TenantId,
+        key: &ThreadKey,
+        before: Option<u32>,
+        limit: i64,
+        max_bytes: Option<i64>,
+    ) -> Result<Vec<Signature>> {
+        let bytes = diesel::dsl::sql::<diesel::sql_types::Nullable<diesel::sql_types::Binary>>(
+            "CASE WHEN sum(octet_length(signature_versions.signature)) OVER () <= ",
+        )
+        .bind::<diesel::sql_types::BigInt, _>(max_bytes.unwrap_or(-1))
+        .sql(" THEN signature_versions.signature END");
+        let page = signature_versions::table
+            .filter(signature_versions::tenant_id.eq(tenant.0))
+            .filter(signature_versions::version.lt(before.map_or(i32::MAX, version_to_column)));
+        let rows = self.run(|connection| {
+            // Two steps, since the window of the sum must be the page and not the whole history.
+            let Some(id) = signatures::table
+                .filter(signatures::tenant_id.eq(tenant.0))
+                .filter(signatures::document.eq(&key.document))
+                .filter(signatures::thread.eq(&key.thread))
+                .select(signatures::id)
+                .first::<i64>(connection)
+                .optional()?
+            else {
+                return Ok(Vec::new());
+            };
+            let versions: Vec<i32> = page
+                .filter(signature_versions::signature_id.eq(id))
+                .order(signature_versions::version.desc())
+                .limit(limit)
+                .select(signature_versions::version)
+                .load(connection)?;
+            thread_with_versions!()
+                .filter(signatures::tenant_id.eq(tenant.0))
+                .filter(signatures::id.eq(id))
+                .filter(signature_versions::version.eq_any(versions))
+                .order(signature_versions::version.desc())
+                .select(signature_columns!(bytes))
+                .load::<SignatureRow>(connection)
+        })?;
+        rows.into_iter().map(SignatureRow::into_signature).collect()
+    }
+
+    /// Deletes a thread with all its versions and tags, where `version` is its current one. Says whether it did.
+    pub fn signature_delete(
+        &self,
+        tenant: TenantId,
+        key: &ThreadKey,
+        version: u32,
+    ) -> Result<bool> {
+        let deleted = self.run(|connection| {
+            diesel::delete(
+                signatures::table
+                    .filter(signatures::tenant_id.eq(tenant.0))
+                    .filter(signatures::document.eq(&key.document))
+                    .filter(signatures::thread.eq(&key.thread))
+                    .filter(signatures::version.eq(version_to_column(version))),
+            )
+            .execute(connection)
+        })?;
+        Ok(deleted > 0)
+    }
+}

@@ -1,0 +1,144 @@
+//! Tenants and their keys: what admin scripts do through the command line.
+
+pub mod model;
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use zeroize::Zeroizing;
+
+use crate::app::App;
+use crate::auth::key::{Algorithm, KeyMaterial, StoredKey, public_key};
+use crate::auth::token;
+use crate::context::Scope;
+use crate::error::{Error, Result};
+use model::{Tenant, check_slug};
+
+/// Longest lifetime of a token that the server issues.
+pub const MAX_TOKEN_LIFETIME: Duration = Duration::from_secs(366 * 24 * 3600);
+
+/// Creates a tenant; the one that is there where the slug is taken. Says whether it is new.
+///
+/// # Errors
+///
+/// [`Error::Refused`] for a slug or name against the rules.
+pub fn create(app: &App, slug: &str, name: Option<&str>) -> Result<(Tenant, bool)> {
+    check_slug("tenant", slug)?;
+    let name = name.unwrap_or(slug);
+    if name.is_empty() || name.chars().count() > 255 || name.chars().any(char::is_control) {
+        return Err(Error::refused(
+            "A tenant's name has 1 to 255 characters and no control characters.",
+        ));
+    }
+    match app.store.tenant_insert(slug, name)? {
+        Some(tenant) => Ok((tenant, true)),
+        None => Ok((find(app, slug)?, false)),
+    }
+}
+
+/// The tenant of this slug.
+///
+/// # Errors
+///
+/// [`Error::Refused`] where there is none.
+pub fn find(app: &App, slug: &str) -> Result<Tenant> {
+    app.store.tenant_get(slug)?.ok_or_else(|| {
+        Error::refused(format!(
+            "There is no tenant `{slug}`. Create it with `sigpersist tenant create {slug}`."
+        ))
+    })
+}
+
+/// A new key, and its secret where it is a shared one: this is the only time that it can be read.
+#[derive(Debug)]
+pub struct NewKey {
+    /// The key's name in the headers of tokens.
+    pub kid: String,
+    /// The one algorithm it may be used with.
+    pub algorithm: Algorithm,
+    /// The shared secret: the HMAC key is this text itself, byte for byte.
+    pub secret: Option<Zeroizing<String>>,
+}
+
+/// Adds a key to a tenant: registers the public key that is given, or makes a shared secret.
+///
+/// # Errors
+///
+/// [`Error::Refused`] where key and algorithm do not fit, or a shared secret is asked for without a master key.
+pub fn add_key(
+    app: &App,
+    slug: &str,
+    algorithm: Algorithm,
+    public_key_pem: Option<&str>,
+) -> Result<NewKey> {
+    let tenant = find(app, slug)?;
+    let kid = crate::auth::random_name()?;
+    let mut key = StoredKey {
+        tenant: tenant.id,
+        tenant_slug: tenant.slug,
+        tenant_suspended: tenant.suspended_at.is_some(),
+        kid,
+        algorithm,
+        material: KeyMaterial::PublicKey(String::new()),
+    };
+    let secret = match (public_key_pem, algorithm.secret_bytes()) {
+        (Some(pem), _) => {
+            public_key(algorithm, pem)?;
+            key.material = KeyMaterial::PublicKey(pem.to_owned());
+            None
+        }
+        (None, Some(length)) => {
+            let random = crate::auth::random_bytes(length)?;
+            let secret = Zeroizing::new(URL_SAFE_NO_PAD.encode(&*random));
+            let encrypted = app.vault()?.encrypt(secret.as_bytes(), &key.binding())?;
+            key.material = KeyMaterial::EncryptedSecret(encrypted);
+            Some(secret)
+        }
+        (None, None) => {
+            return Err(Error::refused(format!(
+                "{} works with a key pair of yours: give the public one with --public-key FILE.",
+                algorithm.as_str()
+            )));
+        }
+    };
+    app.store.key_insert(&key)?;
+    Ok(NewKey {
+        kid: key.kid,
+        algorithm,
+        secret,
+    })
+}
+
+/// Issues a token that the tenant's newest shared secret signs.
+///
+/// # Errors
+///
+/// [`Error::Refused`] where the tenant has no shared secret, or the lifetime is out of range.
+pub fn issue_token(
+    app: &App,
+    slug: &str,
+    scopes: &[Scope],
+    subject: Option<String>,
+    lifetime: Duration,
+) -> Result<String> {
+    if lifetime.as_secs() == 0 || lifetime > MAX_TOKEN_LIFETIME {
+        return Err(Error::refused(
+            "A token's lifetime is between 1 second and 366 days.",
+        ));
+    }
+    let tenant = find(app, slug)?;
+    let key = app.store.key_newest_secret(tenant.id)?.ok_or_else(|| {
+        Error::refused(format!(
+            "The tenant `{slug}` has no shared secret to sign with. Add one with `sigpersist key add {slug}`."
+        ))
+    })?;
+    token::issue(
+        &key,
+        app.vault.as_deref(),
+        subject,
+        scopes,
+        lifetime,
+        &app.config.auth,
+    )
+}

@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# Makes the signatures of this folder anew with OpenSSL: real CMS over one small document, signed by people who do not
+# exist, with the subjects that Kazakhstan's national certification authority gives (IIN in serialNumber, BIN in OU).
+# The private keys are thrown away.
+#   first.cms.b64           signed by Aigerim (RSA)
+#   countersigned.cms.b64   the same, countersigned by Daulet (ECDSA)
+#   dropped.cms.b64         signed by Daulet alone
+#   detached.cms.pem        signed by Daulet, the document elsewhere, in PEM armour
+#   indefinite.cms.b64      signed by Aigerim, in BER with indefinite lengths
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work"
+
+openssl req -x509 -newkey rsa:2048 -nodes -sha256 -days 36500 -keyout ca.key -out ca.pem -utf8 \
+  -subj "/C=KZ/O=Sigpersist/CN=Sigpersist Test CA" 2>/dev/null
+
+person() { # NAME SUBJECT KEY-OPTIONS…
+  local name=$1 subject=$2; shift 2
+  openssl req -new -nodes -utf8 -keyout "$name.key" -out "$name.csr" -subj "$subject" "$@" 2>/dev/null
+  openssl x509 -req -in "$name.csr" -CA ca.pem -CAkey ca.key -CAcreateserial -sha256 -days 36500 -out "$name.pem" \
+    -extfile <(printf 'keyUsage=digitalSignature,nonRepudiation\nsubjectKeyIdentifier=hash\n') 2>/dev/null
+}
+person aigerim "/C=KZ/SN=АХМЕТОВА/GN=БОЛАТҚЫЗЫ/serialNumber=IIN123456789011/O=ТОО \"Тест\", филиал/OU=BIN123456789021/CN=АХМЕТОВА АЙГЕРІМ" -newkey rsa:2048
+person daulet "/C=KZ/serialNumber=IIN123456789022/CN=ДӘУЛЕТ НҰРЛАН" -newkey ec -pkeyopt ec_paramgen_curve:P-256
+
+printf 'A contract between two people who do not exist.\n' >document.txt
+sign() { openssl cms -sign -binary -in document.txt -outform DER -md sha256 "$@"; }
+sign -nodetach -signer aigerim.pem -inkey aigerim.key -out first.der
+openssl cms -resign -binary -inform DER -in first.der -signer daulet.pem -inkey daulet.key -md sha256 -outform DER -out countersigned.der
+sign -nodetach -signer daulet.pem -inkey daulet.key -out dropped.der
+sign -nodetach -signer aigerim.pem -inkey aigerim.key -stream -out indefinite.der
+openssl cms -sign -binary -in document.txt -outform PEM -md sha256 -keyid -signer daulet.pem -inkey daulet.key -out "$here/detached.cms.pem"
+for name in first countersigned dropped indefinite; do
+  openssl base64 -A -in $name.der -out "$here/$name.cms.b64"
+done
