@@ -3,6 +3,8 @@
 //! Tokens, secrets and signature bodies never reach a log; nothing here could tell them apart, so the code that has
 //! them must not pass them on.
 
+use std::io::IsTerminal as _;
+
 use tracing::Span;
 use tracing_subscriber::EnvFilter;
 
@@ -15,6 +17,7 @@ pub fn init(config: &LogConfig) {
         .unwrap_or_else(|_| EnvFilter::new("info"));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
     // An error here means that logging has been started already.
     drop(match config.format {

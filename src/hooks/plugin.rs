@@ -71,7 +71,7 @@ impl Plugin {
             // Checked here and not by linking, which lets an empty instance of any name pass.
             match ours(name) {
                 Some(interface) if IMPORTS.contains(&interface) => {
-                    imports.push(interface.to_owned())
+                    imports.push(interface.to_owned());
                 }
                 _ => {
                     return Err(Error::refused(format!(

@@ -6,7 +6,7 @@ use http::StatusCode;
 use http::header::{ALLOW, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use serde::Serialize;
 use serde_json::{Value, json};
-use tracing::error;
+use tracing::{error, warn};
 
 use super::reply::{Response, json_response};
 use crate::error::Error;
@@ -150,6 +150,11 @@ fn log(error: &Error, status: StatusCode) {
             causes.push(cause.to_string());
             source = cause.source();
         }
-        error!(cause = causes.join(": "), "{error}");
+        let cause = causes.join(": ").replace('\n', " ");
+        if matches!(error, Error::Internal(_)) {
+            error!(cause, "{error}");
+        } else {
+            warn!(cause, "{error}");
+        }
     }
 }

@@ -1,0 +1,315 @@
+//! The embedded database: kept over restarts and crashes, one server at a time, no Postgres left running.
+
+use std::collections::HashMap;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::support::{Client, FIRST, Program, eventually, run, sigpersist, temp_dir};
+
+fn token(data_dir: &Path) -> String {
+    run(data_dir, &["tenant", "create", "acme"]);
+    run(data_dir, &["key", "add", "acme"]);
+    run(data_dir, &["token", "issue", "acme"])
+}
+
+fn postmaster(data_dir: &Path) -> Pid {
+    let text = std::fs::read_to_string(data_dir.join("postgres/postmaster.pid")).unwrap();
+    Pid::from_raw(text.lines().next().unwrap().parse().unwrap())
+}
+
+fn is_alive(pid: Pid) -> bool {
+    kill(pid, None).is_ok()
+}
+
+#[test]
+fn a_restart_keeps_everything_and_stops_postgres_in_between() {
+    let folder = temp_dir();
+    let data_dir = folder.path().join("data");
+    let token = token(&data_dir);
+    let server = Program::serve(&data_dir);
+    server
+        .client(&token)
+        .save("d", "t", 0, FIRST.trim())
+        .expect(201);
+    let before = server.client(&token).read("d", "t").expect(200);
+    let postgres = postmaster(&data_dir);
+    assert!(is_alive(postgres));
+    assert!(server.stop().success());
+    assert!(!is_alive(postgres));
+    assert!(!data_dir.join("postgres/postmaster.pid").exists());
+    let server = Program::serve(&data_dir);
+    assert_eq!(
+        server.client(&token).read("d", "t").expect(200).json,
+        before.json
+    );
+}
+
+#[test]
+fn the_private_postgres_is_durable_checked_and_out_of_reach() {
+    let folder = temp_dir();
+    let data_dir = folder.path().join("data");
+    let _server = Program::serve(&data_dir);
+    let socket = data_dir.join("run");
+    let url = format!(
+        "host={} user=sigpersist dbname=sigpersist",
+        socket.display()
+    );
+    let setting = |name: &str| {
+        use diesel::{Connection as _, RunQueryDsl as _};
+        let mut connection = diesel::PgConnection::establish(&url).unwrap();
+        diesel::select(diesel::dsl::sql::<diesel::sql_types::Text>(&format!(
+            "current_setting('{name}')"
+        )))
+        .get_result::<String>(&mut connection)
+        .unwrap()
+    };
+    for (name, value) in [
+        ("fsync", "on"),
+        ("synchronous_commit", "on"),
+        ("full_page_writes", "on"),
+        ("data_checksums", "on"),
+        ("listen_addresses", ""),
+        ("is_superuser", "off"),
+    ] {
+        assert_eq!(setting(name), value, "{name}");
+    }
+    use std::os::unix::fs::MetadataExt as _;
+    for private in ["run", "postgres", "master.key"] {
+        let mode = std::fs::metadata(data_dir.join(private)).unwrap().mode();
+        assert_eq!(mode & 0o077, 0, "{private} has mode {mode:o}");
+    }
+}
+
+#[test]
+fn two_servers_never_share_a_directory() {
+    let folder = temp_dir();
+    let data_dir = folder.path().join("data");
+    let server = Program::serve(&data_dir);
+    let second = sigpersist(&data_dir, &["serve", "--listen", "127.0.0.1:0"])
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&second.stderr);
+    assert!(!second.status.success());
+    assert!(
+        text.contains("Another Sigpersist server") && text.contains("--data-dir"),
+        "{text}"
+    );
+    Client::new(&server.base, None)
+        .get("/signatures")
+        .expect_error(401, "missing_token");
+}
+
+#[test]
+fn commands_share_a_directory_without_a_server() {
+    let folder = temp_dir();
+    let data_dir = folder.path().join("data");
+    std::thread::scope(|scope| {
+        let commands: Vec<_> = (0..6)
+            .map(|n| {
+                let data_dir = &data_dir;
+                scope.spawn(move || run(data_dir, &["tenant", "create", &format!("tenant-{n}")]))
+            })
+            .collect();
+        for command in commands {
+            assert!(command.join().unwrap().contains("Created"));
+        }
+    });
+    assert!(!data_dir.join("postgres/postmaster.pid").exists());
+}
+
+#[test]
+fn a_server_that_is_killed_takes_its_postgres_along() {
+    let folder = temp_dir();
+    let data_dir = folder.path().join("data");
+    let mut server = Program::serve(&data_dir);
+    let postgres = postmaster(&data_dir);
+    server.kill();
+    eventually(|| !is_alive(postgres));
+}
+
+#[test]
+fn a_postgres_that_is_killed_is_started_again() {
+    let folder = temp_dir();
+    let data_dir = folder.path().join("data");
+    let token = token(&data_dir);
+    let server = Program::serve(&data_dir);
+    let acme = server.client(&token);
+    acme.save("d", "t", 0, FIRST.trim()).expect(201);
+    for round in 0..3 {
+        let postgres = postmaster(&data_dir);
+        kill(postgres, Signal::SIGKILL).unwrap();
+        let mut statuses = Vec::new();
+        eventually_saves(&acme, round + 1, &mut statuses);
+        assert!(
+            statuses.iter().all(|status| [201, 503].contains(status)),
+            "{statuses:?}"
+        );
+        assert_ne!(postmaster(&data_dir), postgres);
+    }
+    let history = acme
+        .get("/signature/versions?document=d&thread=t")
+        .expect(200);
+    assert_eq!(history.versions().len(), 4);
+    assert!(server.stop().success());
+}
+
+fn eventually_saves(client: &Client, version: u32, statuses: &mut Vec<u16>) {
+    for _ in 0..200 {
+        let status = client
+            .save("d", "t", version, &format!("over {version}"))
+            .status;
+        statuses.push(status);
+        if status == 201 {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn stale_lock_files_with_a_strangers_process_number_do_not_block_a_start() {
+    let folder = temp_dir();
+    let data_dir = folder.path().join("data");
+    let server = Program::serve(&data_dir);
+    let pid_file = data_dir.join("postgres/postmaster.pid");
+    let socket_lock = data_dir.join("run/.s.PGSQL.5432.lock");
+    let (pid_text, lock_text) = (
+        std::fs::read_to_string(&pid_file).unwrap(),
+        std::fs::read_to_string(&socket_lock).unwrap(),
+    );
+    assert!(server.stop().success());
+    // A process that lives and is somebody else's: as after a reboot, or in a container.
+    let mut stranger = std::process::Command::new("sleep")
+        .arg("60")
+        .spawn()
+        .unwrap();
+    let replaced = |text: &str| {
+        let (_, rest) = text.split_once('\n').unwrap();
+        format!("{}\n{rest}", stranger.id())
+    };
+    std::fs::write(&pid_file, replaced(&pid_text)).unwrap();
+    std::fs::write(&socket_lock, replaced(&lock_text)).unwrap();
+    let server = Program::serve(&data_dir);
+    assert!(
+        stranger.try_wait().unwrap().is_none(),
+        "the stranger was stopped"
+    );
+    assert!(server.stop().success());
+    stranger.kill().unwrap();
+    stranger.wait().unwrap();
+}
+
+#[test]
+fn nothing_acknowledged_is_lost_when_everything_is_killed_in_mid_load() {
+    let folder = temp_dir();
+    let data_dir = folder.path().join("data");
+    let token = token(&data_dir);
+    let acknowledged: Mutex<HashMap<String, u32>> = Mutex::default();
+    let body = |thread: &str, version: u32| format!("{thread} over {version} {}", "x".repeat(3000));
+    let mut total = 0;
+    for round in 0..5 {
+        let mut server = Program::serve(&data_dir);
+        let stop = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            for writer in 0..8 {
+                let (client, acknowledged, stop, body) =
+                    (server.client(&token), &acknowledged, &stop, &body);
+                scope.spawn(move || {
+                    let mut number = 0;
+                    while !stop.load(Ordering::Relaxed) {
+                        // Each thread gets three versions.
+                        let (thread, over) = (format!("{round}-{writer}-{}", number / 3), number % 3);
+                        number += 1;
+                        let text = serde_json::json!({
+                            "document": "d", "thread": thread, "version": over, "cms": body(&thread, over),
+                        });
+                        let headers = [("content-type", "application/json")];
+                        match client.try_send("POST", "/signature", &headers, Some(text.to_string().into_bytes())) {
+                            Ok(response) if response.status == 201 => {
+                                acknowledged.lock().unwrap().insert(thread, over + 1);
+                            }
+                            _ => return,
+                        }
+                    }
+                });
+            }
+            std::thread::sleep(Duration::from_millis(400 + 100 * round));
+            // Postgres and server at once, without a word of warning.
+            let postgres = postmaster(&data_dir);
+            server.kill();
+            // It may be gone already: the kernel stops it with the server.
+            kill(postgres, Signal::SIGKILL).ok();
+            stop.store(true, Ordering::Relaxed);
+        });
+        let server = Program::serve(&data_dir);
+        let client = server.client(&token);
+        let acknowledged = acknowledged.lock().unwrap();
+        total = acknowledged.len();
+        for (thread, version) in acknowledged.iter() {
+            let history = client
+                .get(&format!("/signature/versions?document=d&thread={thread}"))
+                .expect(200);
+            let stored = u32::try_from(history.versions().len()).unwrap();
+            // One more may have been saved and its answer lost.
+            assert!(
+                (*version..=version + 1).contains(&stored),
+                "{thread}: {version} acknowledged, {stored} stored"
+            );
+            for saved in history.versions() {
+                let number = u32::try_from(saved["version"].as_u64().unwrap()).unwrap();
+                assert_eq!(saved["signature"], body(thread, number - 1));
+            }
+        }
+        assert!(server.stop().success());
+    }
+    assert!(total > 100, "only {total} threads were saved");
+}
+
+#[test]
+fn sigterm_lets_requests_in_flight_finish() {
+    let folder = temp_dir();
+    let data_dir = folder.path().join("data");
+    let token = token(&data_dir);
+    let server = Program::serve(&data_dir);
+    let acme = server.client(&token);
+    let address = server.base.trim_start_matches("http://").to_owned();
+    // Requests whose second half comes only after the server was told to stop.
+    let mut requests: Vec<_> = (0..8)
+        .map(|n| {
+            let body = serde_json::json!({"document": n.to_string(), "thread": "t", "cms": "x"}).to_string();
+            let mut stream = TcpStream::connect(&address).unwrap();
+            let (length, half) = (body.len(), body.len() / 2);
+            write!(
+                stream,
+                "POST /signature HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\ncontent-length: {length}\r\n\r\n{}",
+                &body[..half]
+            )
+            .unwrap();
+            (stream, body[half..].to_owned())
+        })
+        .collect();
+    // An answer to a later request tells that these were accepted.
+    acme.read("d", "t").expect_error(404, "signature_not_found");
+    server.signal(Signal::SIGTERM);
+    std::thread::sleep(Duration::from_millis(100));
+    for (stream, rest) in &mut requests {
+        stream.write_all(rest.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 201"), "{answer}");
+    }
+    assert!(server.wait().success());
+    let server = Program::serve(&data_dir);
+    let listed = server
+        .client(&token)
+        .get("/signatures?count=true")
+        .expect(200);
+    assert_eq!(listed.json["content"]["nb_results"], 8);
+}

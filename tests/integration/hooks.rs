@@ -1,0 +1,474 @@
+//! Hooks obeyed and violated, in pairs.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use sigpersist::plugins::model::{Mode, OnFailure};
+
+use crate::support::guest::{ACCEPT, Guest, LOOP};
+use crate::support::{
+    COUNTERSIGNED, Client, DETACHED, DROPPED, FIRST, INDEFINITE, REQUIRE_COUNTERSIGNATURE,
+    SIGNER_TAGS, TestApp, eventually,
+};
+
+const AIGERIM: [&str; 3] = [
+    "iin:123456789011",
+    "bin:123456789021",
+    "signer:АХМЕТОВА АЙГЕРІМ",
+];
+const DAULET: [&str; 2] = ["iin:123456789022", "signer:ДӘУЛЕТ НҰРЛАН"];
+
+fn guest(judge: &str) -> Vec<u8> {
+    Guest {
+        judge,
+        ..Guest::default()
+    }
+    .component()
+}
+
+/// Rejects: an error with an empty list of rejections.
+const REJECT: &str = "(i32.store8 (i32.const 2048) (i32.const 1)) (i32.const 2048)";
+
+#[test]
+fn tags_are_derived_from_the_signers() {
+    let app = TestApp::start();
+    let acme = app.tenant("acme");
+    app.hook("acme", "signer-tags", SIGNER_TAGS, |_| {});
+    let save = |document: &str, cms: &str| {
+        acme.post(&json!({"document": document, "thread": "t", "cms": cms, "tags": ["own", "iin:999999999999"]}))
+            .expect(201)
+    };
+    // A client can't claim a signer who did not sign.
+    let first = save("first", FIRST.trim());
+    assert_eq!(first.tags(), [&["own"][..], &AIGERIM].concat());
+    let both = save("both", COUNTERSIGNED.trim());
+    assert_eq!(both.tags(), [&["own"][..], &DAULET, &AIGERIM].concat());
+    assert_eq!(save("indefinite", INDEFINITE.trim()).tags(), first.tags());
+    // What is no base64 CMS has no signers; it is saved all the same.
+    for (document, cms) in [("xml", "<a/>"), ("pem", DETACHED), ("other", "MIIB")] {
+        assert_eq!(save(document, cms).tags(), ["own"]);
+    }
+    let listed = acme.get("/signatures?tags=iin:123456789022").expect(200);
+    assert_eq!(listed.signatures().len(), 1);
+    assert_eq!(acme.read("first", "t").expect(200).tags(), first.tags());
+}
+
+#[test]
+fn settings_reach_the_hook_and_mistakes_in_them_are_refused() {
+    let app = TestApp::start();
+    let acme = app.tenant("acme");
+    app.hook("acme", "signer-tags", SIGNER_TAGS, |request| {
+        request.settings = json!({"prefixes": {"iin": "person/", "bin": "", "signer": ""}});
+    });
+    assert_eq!(
+        acme.save("d", "t", 0, FIRST.trim()).expect(201).tags(),
+        ["person/123456789011"]
+    );
+    let refused = sigpersist::plugins::set_hook(
+        &app.app,
+        "acme",
+        "signer-tags",
+        sigpersist::plugins::HookRequest {
+            plugin: "signer-tags".to_owned(),
+            order: 0,
+            timeout_ms: None,
+            mode: Mode::Enforce,
+            on_failure: OnFailure::Reject,
+            settings: json!({"prefixes": {"inn": "typo"}}),
+        },
+    );
+    let message = refused.unwrap_err().to_string();
+    assert!(
+        message.contains("/prefixes") && message.contains("inn"),
+        "{message}"
+    );
+    assert_eq!(
+        acme.save("e", "t", 0, FIRST.trim()).expect(201).tags(),
+        ["person/123456789011"]
+    );
+}
+
+#[test]
+fn a_new_version_must_keep_the_earlier_signers() {
+    let app = TestApp::start();
+    let acme = app.tenant("acme");
+    app.hook(
+        "acme",
+        "require-countersignature",
+        REQUIRE_COUNTERSIGNATURE,
+        |_| {},
+    );
+    acme.save("d", "t", 1, FIRST.trim()).expect(201);
+    let refused = acme
+        .save("d", "t", 1, DROPPED.trim())
+        .expect_error(422, "hook_rejected");
+    assert_eq!(
+        refused.json["details"]["rejections"],
+        json!([{
+            "hook": "require-countersignature",
+            "code": "signer-dropped",
+            "message": "The new version drops the signer АХМЕТОВА АЙГЕРІМ.",
+            "field": "/cms",
+        }])
+    );
+    assert_eq!(acme.read("d", "t").expect(200).signature()["version"], 1);
+    acme.save("d", "t", 1, COUNTERSIGNED.trim()).expect(201);
+    // Retries and conflicts are what they are without hooks.
+    acme.save("d", "t", 1, FIRST.trim()).expect(200);
+    acme.save("d", "t", 1, COUNTERSIGNED.trim()).expect(200);
+    acme.save("d", "t", 3, COUNTERSIGNED.trim())
+        .expect_error(409, "version_conflict");
+    let broken = acme
+        .save("d", "t", 2, "MIIB")
+        .expect_error(422, "hook_rejected");
+    assert_eq!(broken.json["details"]["rejections"][0]["code"], "not-cms");
+    let xml = acme
+        .save("x", "t", 0, "<a/>")
+        .expect_error(422, "hook_rejected");
+    assert_eq!(xml.json["details"]["rejections"][0]["code"], "not-cms");
+    acme.read("x", "t").expect_error(404, "signature_not_found");
+}
+
+#[test]
+fn all_rejections_are_reported_together() {
+    let app = TestApp::start();
+    let acme = app.tenant("acme");
+    app.hook(
+        "acme",
+        "require-countersignature",
+        REQUIRE_COUNTERSIGNATURE,
+        |request| request.order = 1,
+    );
+    app.hook("acme", "second", &guest(REJECT), |request| {
+        request.order = 2;
+    });
+    app.hook("acme", "third", &guest(ACCEPT), |request| request.order = 3);
+    let refused = acme
+        .save("d", "t", 0, "<a/>")
+        .expect_error(422, "hook_rejected");
+    let rejections = refused.json["details"]["rejections"].as_array().unwrap();
+    let hooks: Vec<_> = rejections
+        .iter()
+        .map(|rejection| &rejection["hook"])
+        .collect();
+    assert_eq!(hooks, ["require-countersignature", "second"]);
+}
+
+#[test]
+fn a_hook_of_one_tenant_does_not_judge_another() {
+    let app = TestApp::start();
+    let (acme, other) = (app.tenant("acme"), app.tenant("other"));
+    app.hook("acme", "no", &guest(REJECT), |_| {});
+    acme.save("d", "t", 0, "x")
+        .expect_error(422, "hook_rejected");
+    other.save("d", "t", 0, "x").expect(201);
+}
+
+#[test]
+fn a_trap_is_a_failed_hook_and_its_settings_say_what_that_means() {
+    let app = TestApp::start();
+    let acme = app.tenant("acme");
+    app.hook("acme", "fine", &guest(ACCEPT), |_| {});
+    acme.save("a", "t", 0, "x").expect(201);
+    app.hook("acme", "trap", &guest("(unreachable)"), |_| {});
+    let failed = acme.save("d", "t", 0, "x").expect_error(500, "hook_failed");
+    assert_eq!(failed.json["details"]["hook"], "trap");
+    assert!(
+        !failed.text.contains("unreachable"),
+        "the trap's text is for the log"
+    );
+    acme.read("d", "t").expect_error(404, "signature_not_found");
+    app.bind("acme", "trap", "trap", |request| {
+        request.on_failure = OnFailure::Allow;
+    });
+    acme.save("d", "t", 0, "x").expect(201);
+}
+
+#[test]
+fn an_endless_loop_is_stopped_within_its_deadline() {
+    let app = TestApp::start();
+    let acme = app.tenant("acme");
+    app.hook("acme", "loop", &guest(LOOP), |request| {
+        request.timeout_ms = Some(300);
+    });
+    let save = || acme.save("d", "t", 0, "x").expect_error(500, "hook_failed");
+    save();
+    // The machine is shared with other tests, so the one in the middle of five counts for what is late.
+    let mut elapsed: Vec<_> = (0..5)
+        .map(|_| {
+            let since = Instant::now();
+            assert_eq!(save().json["details"]["hook"], "loop");
+            since.elapsed()
+        })
+        .collect();
+    elapsed.sort();
+    assert!(elapsed[0] >= Duration::from_millis(300), "{elapsed:?}");
+    assert!(elapsed[2] < Duration::from_millis(400), "{elapsed:?}");
+}
+
+#[test]
+fn memory_is_limited() {
+    let app = TestApp::start_with(|config| config.hooks.max_memory_bytes = 2 * 1024 * 1024);
+    let acme = app.tenant("acme");
+    // Four pages to begin with, of 64 KiB each; the limit is 32.
+    let grow = |pages: u32| {
+        guest(&format!(
+            "(drop (memory.grow (i32.const {pages}))) (i32.const 1024)"
+        ))
+    };
+    app.hook("acme", "memory", &grow(28), |_| {});
+    acme.save("a", "t", 0, "x").expect(201);
+    app.hook("acme", "memory", &grow(29), |_| {});
+    acme.save("b", "t", 0, "x").expect_error(500, "hook_failed");
+    acme.read("b", "t").expect_error(404, "signature_not_found");
+}
+
+#[test]
+fn fuel_is_a_limit_that_does_not_depend_on_the_clock() {
+    let app = TestApp::start_with(|config| config.hooks.fuel = 1_000_000);
+    let acme = app.tenant("acme");
+    let count = |rounds: u32| {
+        guest(&format!(
+            "(local $n i32) (local.set $n (i32.const {rounds}))
+             (loop $again (br_if $again (local.tee $n (i32.sub (local.get $n) (i32.const 1)))))
+             (i32.const 1024)"
+        ))
+    };
+    app.hook("acme", "count", &count(10_000), |request| {
+        request.timeout_ms = Some(5000);
+    });
+    acme.save("a", "t", 0, "x").expect(201);
+    app.hook("acme", "count", &count(1_000_000), |request| {
+        request.timeout_ms = Some(5000);
+    });
+    acme.save("b", "t", 0, "x").expect_error(500, "hook_failed");
+}
+
+#[test]
+fn host_calls_logs_and_reads_are_limited() {
+    let app = TestApp::start_with(|config| {
+        config.hooks.max_hostcalls = 100;
+        config.hooks.max_read_bytes = 10_000;
+        config.hooks.max_log_bytes = 100;
+    });
+    let acme = app.tenant("acme");
+    let repeat = |import: &str, call: &str, times: u32| {
+        Guest {
+            definitions: import,
+            judge: &format!(
+                "(local $n i32) (local.set $n (i32.const {times}))
+                 (loop $again {call} (br_if $again (local.tee $n (i32.sub (local.get $n) (i32.const 1)))))
+                 (i32.const 1024)"
+            ),
+            ..Guest::default()
+        }
+        .component()
+    };
+    let log = r#"(import "sigpersist:hooks/log@1.0.0" "write" (func $log (param i32 i32 i32)))"#;
+    let write = "(call $log (i32.const 1) (i32.const 768) (i32.const 6))";
+    // Lines over the limit of bytes are dropped, which is no failure; calls over theirs are one.
+    for (times, status) in [(99, 201), (101, 500)] {
+        app.hook("acme", "host", &repeat(log, write, times), |_| {});
+        assert_eq!(
+            acme.save(&format!("log {times}"), "t", 0, "x").status,
+            status
+        );
+    }
+    let read =
+        r#"(import "sigpersist:hooks/payload@1.0.0" "read" (func $read (param i64 i32 i32)))"#;
+    let pull = "(call $read (i64.const 0) (i32.const 1000) (i32.const 4096))";
+    for (times, status) in [(10, 201), (11, 500)] {
+        app.hook("acme", "host", &repeat(read, pull, times), |_| {});
+        let saved = acme.save(&format!("read {times}"), "t", 0, &"?".repeat(1000));
+        assert_eq!(saved.status, status, "{}", saved.text);
+    }
+}
+
+#[test]
+fn a_result_that_is_too_large_or_against_the_rules_is_a_failed_hook() {
+    let app = TestApp::start_with(|config| config.hooks.max_hostcall_bytes = 10_000);
+    let acme = app.tenant("acme");
+    // One tag to set, at 2048: its text and length as given.
+    let tagger = |at: u32, length: u32| {
+        let judge = format!(
+            "(i32.store (i32.const 1028) (i32.const 2048)) (i32.store (i32.const 1032) (i32.const 1))
+             (i32.store (i32.const 2048) (i32.const {at})) (i32.store (i32.const 2052) (i32.const {length}))
+             (i32.const 1024)"
+        );
+        Guest {
+            judges: &["tagger"],
+            judge: &judge,
+            ..Guest::default()
+        }
+        .component()
+    };
+    app.hook("acme", "tagger", &tagger(768, 6), |_| {});
+    assert_eq!(acme.save("a", "t", 0, "x").expect(201).tags(), ["a test"]);
+    for (at, length) in [
+        (768, 0),
+        (768, 7),
+        (4096, 256),
+        (0, 200_000),
+        (0, 2_000_000_000),
+    ] {
+        app.hook("acme", "tagger", &tagger(at, length), |_| {});
+        acme.save("b", "t", 0, "x").expect_error(500, "hook_failed");
+    }
+    app.bind("acme", "tagger", "tagger", |request| {
+        request.on_failure = OnFailure::Allow;
+    });
+    assert!(acme.save("b", "t", 0, "x").expect(201).tags().is_empty());
+}
+
+#[test]
+fn a_monitored_hook_changes_and_rejects_nothing() {
+    let app = TestApp::start();
+    let acme = app.tenant("acme");
+    for (name, component) in [
+        ("signer-tags", SIGNER_TAGS.to_vec()),
+        ("reject", guest(REJECT)),
+        ("trap", guest("(unreachable)")),
+    ] {
+        app.hook("acme", name, &component, |request| {
+            request.mode = Mode::Monitor;
+        });
+    }
+    assert!(
+        acme.save("d", "t", 0, FIRST.trim())
+            .expect(201)
+            .tags()
+            .is_empty()
+    );
+    app.bind("acme", "reject", "reject", |_| {});
+    acme.save("d", "t", 1, "x")
+        .expect_error(422, "hook_rejected");
+}
+
+#[test]
+fn deletes_are_judged_by_their_own_hooks() {
+    let app = TestApp::start();
+    let acme = app.tenant("acme");
+    acme.delete("d", "t")
+        .expect_error(404, "signature_not_found");
+    let delete_guest = |judge: &str| {
+        Guest {
+            judges: &["delete-validator"],
+            judge,
+            ..Guest::default()
+        }
+        .component()
+    };
+    acme.save("d", "t", 0, "x").expect(201);
+    app.hook("acme", "hold", &delete_guest(REJECT), |_| {});
+    acme.delete("d", "t").expect_error(422, "hook_rejected");
+    acme.delete("d", "other")
+        .expect_error(404, "signature_not_found");
+    acme.save("d", "t", 1, "y").expect(201);
+    app.hook("acme", "hold", &delete_guest("(unreachable)"), |_| {});
+    acme.delete("d", "t").expect_error(500, "hook_failed");
+    assert_eq!(acme.read("d", "t").expect(200).signature()["version"], 2);
+    app.hook("acme", "hold", &delete_guest(ACCEPT), |_| {});
+    acme.delete("d", "t").expect(200);
+}
+
+#[test]
+fn a_changed_binding_is_picked_up_live_by_every_server() {
+    let app = TestApp::start();
+    let replica = app.replica();
+    let acme = app.tenant("acme");
+    let elsewhere = Client::new(&replica.base, acme.token.clone());
+    let tags = |client: &Client, document: &str| {
+        let saved = client.save(document, "t", 0, FIRST.trim()).expect(201);
+        saved.tags().len()
+    };
+    assert_eq!((tags(&acme, "a"), tags(&elsewhere, "b")), (0, 0));
+    let since = Instant::now();
+    app.hook("acme", "signer-tags", SIGNER_TAGS, |_| {});
+    let number = std::cell::Cell::new(0);
+    eventually(|| {
+        number.set(number.get() + 1);
+        tags(&elsewhere, &format!("elsewhere {}", number.get())) == 3
+    });
+    assert!(
+        since.elapsed() < Duration::from_secs(1),
+        "{:?}",
+        since.elapsed()
+    );
+    assert_eq!(tags(&acme, "c"), 3);
+    // Gone again, by whatever hand.
+    app.database.execute("DELETE FROM hooks");
+    eventually(|| {
+        number.set(number.get() + 1);
+        tags(&elsewhere, &format!("elsewhere {}", number.get())) == 0
+    });
+}
+
+#[test]
+fn no_request_fails_while_bindings_change() {
+    let app = TestApp::start();
+    let acme = app.tenant("acme");
+    app.hook("acme", "signer-tags", SIGNER_TAGS, |_| {});
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let writers: Vec<_> = (0..4)
+            .map(|writer| {
+                let (acme, stop) = (acme.clone(), &stop);
+                scope.spawn(move || {
+                    let mut saved = 0;
+                    while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                        acme.save(&format!("{writer} {saved}"), "t", 0, FIRST.trim())
+                            .expect(201);
+                        saved += 1;
+                    }
+                    saved
+                })
+            })
+            .collect();
+        for order in 0..10 {
+            app.set("acme", "signer-tags", "signer-tags", |request| {
+                request.order = order;
+            });
+            std::thread::sleep(Duration::from_millis(60));
+        }
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        let saved: u32 = writers
+            .into_iter()
+            .map(|writer| writer.join().unwrap())
+            .sum();
+        assert!(saved > 10, "{saved}");
+    });
+}
+
+#[test]
+fn one_tenants_slow_hooks_leave_turns_to_the_others() {
+    let app = TestApp::start_with(|config| {
+        config.hooks.max_concurrent = 4;
+        config.hooks.max_concurrent_per_tenant = 2;
+        config.hooks.queue_timeout_ms = 300;
+    });
+    let (slow, fast) = (app.tenant("slow"), app.tenant("fast"));
+    app.hook("slow", "loop", &guest(LOOP), |request| {
+        request.timeout_ms = Some(1000);
+    });
+    app.hook("fast", "fine", &guest(ACCEPT), |_| {});
+    fast.save("warm", "t", 0, "x").expect(201);
+    std::thread::scope(|scope| {
+        let spinning: Vec<_> = (0..6)
+            .map(|n| {
+                let slow = slow.clone();
+                scope.spawn(move || slow.save(&n.to_string(), "t", 0, "x").status)
+            })
+            .collect();
+        std::thread::sleep(Duration::from_millis(100));
+        for n in 0..5 {
+            fast.save(&n.to_string(), "t", 0, "x").expect(201);
+        }
+        let mut statuses: Vec<_> = spinning
+            .into_iter()
+            .map(|thread| thread.join().unwrap())
+            .collect();
+        statuses.sort_unstable();
+        // Two ran to their deadline, four waited in vain.
+        assert_eq!(statuses, [429, 429, 429, 429, 500, 500]);
+    });
+}

@@ -1,0 +1,26 @@
+//! One binary: a real Postgres, a real server on a port of its own for each test, and a real HTTP client.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::string_slice,
+    reason = "a test that panics has failed, as it should"
+)]
+
+mod architecture;
+mod auth;
+mod bodies;
+mod command_line;
+mod delete;
+mod embedded;
+mod envelope;
+mod hooks;
+mod isolation;
+mod list;
+mod plugins;
+mod races;
+mod read;
+mod reference;
+mod save;
+mod schema;
+mod support;
+mod vectors;

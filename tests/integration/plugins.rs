@@ -1,0 +1,177 @@
+//! What may be uploaded, and what is refused with its reason.
+
+use serde_json::json;
+use sigpersist::plugins::model::{Mode, OnFailure};
+use sigpersist::plugins::{self, HookRequest};
+
+use crate::support::guest::{Guest, LOOP};
+use crate::support::{REQUIRE_COUNTERSIGNATURE, SIGNER_TAGS, TestApp};
+
+#[track_caller]
+fn refused(app: &TestApp, component: &[u8], why: &str) {
+    let message = plugins::upload(&app.app, None, "plugin", component)
+        .unwrap_err()
+        .to_string();
+    assert!(message.contains(why), "{message}");
+}
+
+#[test]
+fn the_examples_are_admitted_and_described() {
+    let app = TestApp::start();
+    let tags = plugins::upload(&app.app, None, "signer-tags", SIGNER_TAGS).unwrap();
+    assert_eq!(tags.exports, ["lifecycle", "tagger"]);
+    assert!(
+        tags.imports.contains(&"cms".to_owned()) && !tags.imports.contains(&"previous".to_owned())
+    );
+    assert!(tags.description.contains("iin:"), "{}", tags.description);
+    let keeps = plugins::upload(
+        &app.app,
+        None,
+        "require-countersignature",
+        REQUIRE_COUNTERSIGNATURE,
+    )
+    .unwrap();
+    assert!(keeps.imports.contains(&"previous".to_owned()));
+    // The same bytes are the same revision.
+    let again = plugins::upload(&app.app, None, "signer-tags", SIGNER_TAGS).unwrap();
+    assert_eq!(again.sha256, tags.sha256);
+}
+
+#[test]
+fn what_is_no_component_of_the_contract_is_refused_with_the_reason() {
+    let app = TestApp::start();
+    let good = Guest::default().component();
+    assert!(plugins::upload(&app.app, None, "plugin", &good).is_ok());
+    refused(&app, b"", "no WebAssembly component");
+    refused(&app, b"(component)", "no WebAssembly component");
+    refused(&app, b"\x7fELF precompiled", "no WebAssembly component");
+    refused(
+        &app,
+        &Guest::default().core_module(),
+        "core WebAssembly module",
+    );
+    refused(&app, &good[..good.len() - 1], "not valid");
+    refused(
+        &app,
+        &good[..8],
+        "does not export `sigpersist:hooks/lifecycle@1.0.0`",
+    );
+    let nothing = Guest {
+        judges: &[],
+        ..Guest::default()
+    };
+    refused(&app, &nothing.component(), "would judge nothing");
+    let clock = Guest {
+        imports: "import clock;",
+        definitions: r#"(import "test:guest/clock" "now" (func (result i64)))"#,
+        ..Guest::default()
+    };
+    refused(&app, &clock.component(), "imports `test:guest/clock`");
+}
+
+#[test]
+fn a_component_over_the_cap_is_refused_before_it_is_read() {
+    let good = Guest::default().component();
+    for (cap, fits) in [(good.len(), true), (good.len() - 1, false)] {
+        let app = TestApp::start_with(|config| config.hooks.max_component_bytes = cap);
+        assert_eq!(
+            plugins::upload(&app.app, None, "plugin", &good).is_ok(),
+            fits
+        );
+    }
+}
+
+#[test]
+fn a_plugin_that_misbehaves_while_it_is_set_up_is_refused_naming_the_limit() {
+    let app = TestApp::start_with(|config| {
+        config.hooks.max_timeout_ms = 100;
+        config.hooks.max_memory_bytes = 1024 * 1024;
+    });
+    let describe = |describe: &str| {
+        Guest {
+            describe,
+            ..Guest::default()
+        }
+        .component()
+    };
+    refused(&app, &describe(LOOP), "longer than its limit of 100 ms");
+    refused(&app, &describe("(unreachable)"), "unreachable");
+    refused(
+        &app,
+        &describe("(memory.grow (i32.const 100))"),
+        "the limit of 1048576 bytes of memory (hooks.max_memory_bytes)",
+    );
+    let recursion = Guest {
+        definitions: "(func $deeper (call $deeper))",
+        describe: "(call $deeper) (i32.const 512)",
+        ..Guest::default()
+    };
+    refused(&app, &recursion.component(), "stack");
+    let payload = Guest {
+        definitions: r#"(import "sigpersist:hooks/payload@1.0.0" "read" (func $read (param i64 i32 i32)))"#,
+        describe: "(call $read (i64.const 0) (i32.const 1) (i32.const 4096)) (i32.const 512)",
+        ..Guest::default()
+    };
+    refused(&app, &payload.component(), "no signature to look at");
+    let validate = Guest {
+        validate: "(unreachable)",
+        ..Guest::default()
+    };
+    refused(&app, &validate.component(), "validate-config");
+    // And the next one is admitted as if nothing had been.
+    assert!(plugins::upload(&app.app, None, "plugin", &Guest::default().component()).is_ok());
+}
+
+#[test]
+fn a_tenants_own_plugin_is_its_alone_and_comes_before_the_platforms() {
+    let app = TestApp::start();
+    app.tenant("acme");
+    app.tenant("other");
+    let request = || HookRequest {
+        plugin: "plugin".to_owned(),
+        order: 0,
+        timeout_ms: None,
+        mode: Mode::Enforce,
+        on_failure: OnFailure::Reject,
+        settings: json!({}),
+    };
+    let own = plugins::upload(&app.app, Some("acme"), "plugin", SIGNER_TAGS).unwrap();
+    assert_eq!(
+        plugins::set_hook(&app.app, "acme", "hook", request())
+            .unwrap()
+            .sha256,
+        own.sha256
+    );
+    let missing = plugins::set_hook(&app.app, "other", "hook", request()).unwrap_err();
+    assert!(
+        missing.to_string().contains("There is no plugin `plugin`"),
+        "{missing}"
+    );
+    let platform = plugins::upload(&app.app, None, "plugin", REQUIRE_COUNTERSIGNATURE).unwrap();
+    assert_eq!(
+        plugins::set_hook(&app.app, "other", "hook", request())
+            .unwrap()
+            .sha256,
+        platform.sha256
+    );
+    assert_eq!(
+        plugins::set_hook(&app.app, "acme", "hook", request())
+            .unwrap()
+            .sha256,
+        own.sha256
+    );
+}
+
+#[test]
+fn a_stored_component_that_was_changed_does_not_run() {
+    let app = TestApp::start();
+    let acme = app.tenant("acme");
+    app.hook("acme", "signer-tags", SIGNER_TAGS, |_| {});
+    app.database.execute(
+        "ALTER TABLE plugin_revisions DROP CONSTRAINT plugin_revisions_sha256_check;
+         UPDATE plugin_revisions SET component = set_byte(component, 100, 7);",
+    );
+    let fresh = app.replica();
+    let client = crate::support::Client::new(&fresh.base, acme.token.clone());
+    client.save("d", "t", 0, "x").expect_error(500, "internal");
+}

@@ -1,0 +1,125 @@
+//! The database's schema, as the migrations make it.
+
+use crate::support::{TestApp, TestDatabase};
+
+#[test]
+fn migrations_reverse_and_run_again() {
+    use diesel_migrations::{EmbeddedMigrations, MigrationHarness as _, embed_migrations};
+    const MIGRATIONS: EmbeddedMigrations = embed_migrations!();
+    let database = TestDatabase::empty();
+    let tables = "SELECT table_name::text AS line FROM information_schema.tables WHERE table_schema = 'public'
+                  AND table_name <> '__diesel_schema_migrations' ORDER BY 1";
+    let functions =
+        "SELECT proname::text AS line FROM pg_proc WHERE pronamespace = 'public'::regnamespace
+                     AND proname NOT LIKE 'diesel%' ORDER BY 1";
+    let mut connection = database.connect();
+    connection.run_pending_migrations(MIGRATIONS).unwrap();
+    let before = database.lines(tables);
+    assert!(before.contains("signature_versions"));
+    connection.revert_all_migrations(MIGRATIONS).unwrap();
+    assert_eq!(database.lines(tables), "");
+    assert_eq!(database.lines(functions), "");
+    connection.run_pending_migrations(MIGRATIONS).unwrap();
+    assert_eq!(database.lines(tables), before);
+}
+
+#[test]
+fn every_table_and_column_says_what_it_is() {
+    let app = TestApp::start();
+    let silent = app.database.lines(
+        "SELECT c.relname || coalesce('.' || a.attname, '') AS line
+         FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum >= 0 OR a.attrelid = c.oid AND false
+         WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r' AND c.relname NOT LIKE '\\_\\_diesel%'
+           AND a.attnum > 0 AND NOT a.attisdropped
+           AND (col_description(c.oid, a.attnum) IS NULL OR obj_description(c.oid) IS NULL)",
+    );
+    assert_eq!(silent, "");
+}
+
+#[test]
+fn tenant_owned_tables_lead_their_key_with_the_tenant_and_cascade_from_their_parent() {
+    let app = TestApp::start();
+    let tables = app.database.lines(
+        "SELECT table_name::text AS line FROM information_schema.columns
+         WHERE table_schema = 'public' AND column_name = 'tenant_id' AND is_nullable = 'NO' ORDER BY 1",
+    );
+    assert_eq!(
+        tables.lines().collect::<Vec<_>>(),
+        [
+            "hooks",
+            "signature_tags",
+            "signature_versions",
+            "signatures",
+            "tenant_keys"
+        ]
+    );
+    for table in tables.lines() {
+        let keys = app.database.lines(&format!(
+            "SELECT pg_get_constraintdef(oid) AS line FROM pg_constraint WHERE conrelid = '{table}'::regclass"
+        ));
+        assert!(keys.contains("PRIMARY KEY (tenant_id, "), "{table}: {keys}");
+        let cascades = keys.lines().any(|key| {
+            key.starts_with("FOREIGN KEY (tenant_id") && key.ends_with("ON DELETE CASCADE")
+        });
+        assert!(cascades, "{table}: {keys}");
+    }
+}
+
+/// The generated `schema.rs` names each column of the migrated database, in order.
+#[test]
+fn the_generated_schema_is_that_of_the_database() {
+    let app = TestApp::start();
+    let source = include_str!("../../src/store/schema.rs");
+    let mut generated = Vec::new();
+    let mut table = "";
+    for line in source.lines().map(str::trim) {
+        if let Some((name, _)) = line.split_once(" (").filter(|_| line.ends_with(") {")) {
+            table = name;
+        } else if let Some((column, _)) = line
+            .split_once(" -> ")
+            .filter(|_| !line.starts_with("diesel::"))
+        {
+            generated.push(format!("{table}.{column}"));
+        }
+    }
+    let actual = app.database.lines(
+        "SELECT table_name || '.' || column_name AS line FROM information_schema.columns
+         WHERE table_schema = 'public' AND table_name <> '__diesel_schema_migrations'
+         ORDER BY table_name COLLATE \"C\", ordinal_position",
+    );
+    assert_eq!(generated, actual.lines().collect::<Vec<_>>());
+}
+
+/// A new version of a thread rewrites no index: the update of its row stays on its page.
+#[test]
+fn saving_a_version_touches_as_few_index_entries_as_can_be() {
+    let app = TestApp::start();
+    let acme = app.tenant("acme");
+    for version in 0..50 {
+        let body = serde_json::json!({
+            "document": "d", "thread": "t", "version": version, "cms": format!("over {version}"), "tags": ["a", "b"],
+        });
+        acme.post(&body).expect(201);
+    }
+    let mut counts = String::new();
+    // The counters arrive when the connections that made them are idle or gone.
+    for _ in 0..50 {
+        app.database.execute("SELECT pg_stat_clear_snapshot()");
+        counts = app.database.lines(
+            "SELECT relname || ' ' || n_tup_ins || ' ' || n_tup_upd || ' ' || n_tup_hot_upd || ' ' || n_tup_del AS line
+             FROM pg_stat_user_tables WHERE relname LIKE 'signature%' ORDER BY 1",
+        );
+        if counts.contains("signature_versions 50") && counts.contains("signatures 1 49") {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(200));
+    }
+    assert_eq!(
+        counts.lines().collect::<Vec<_>>(),
+        [
+            "signature_tags 2 0 0 0",
+            "signature_versions 50 0 0 0",
+            "signatures 1 49 49 0"
+        ]
+    );
+}

@@ -1,0 +1,173 @@
+//! One Postgres for all tests, by the same means as a new user gets it, and a database for each test, cloned from a
+//! migrated template.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use diesel::connection::SimpleConnection as _;
+use diesel::{Connection as _, PgConnection, RunQueryDsl as _};
+use sigpersist::store;
+use sigpersist::store::embedded::{Embedded, Purpose};
+
+const PREFIX: &str = "sigpersist-test-";
+
+/// A folder for one test, which every user can pass through: Postgres runs as another one where tests run as root.
+pub(crate) fn temp_dir() -> tempfile::TempDir {
+    let folder = tempfile::Builder::new()
+        .prefix(&format!("{PREFIX}{}-", std::process::id()))
+        .tempdir()
+        .unwrap();
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    folder
+}
+
+/// The Postgres of this run. It lives as long as the process; the kernel stops it then, and the next run removes what
+/// is left of it.
+fn postgres() -> &'static Embedded {
+    static POSTGRES: OnceLock<Embedded> = OnceLock::new();
+    POSTGRES.get_or_init(|| {
+        remove_leftovers();
+        let data_dir = temp_dir().keep();
+        let settings = [
+            // Nothing in it outlives the run. Tests of durability start servers with clusters of their own.
+            ("fsync", "off"),
+            ("max_connections", "500"),
+        ];
+        let embedded = Embedded::open(&data_dir, Purpose::Serve, &settings).unwrap();
+        store::migrate(embedded.url()).unwrap();
+        embedded
+    })
+}
+
+/// Folders of runs whose process is gone.
+fn remove_leftovers() {
+    for entry in std::env::temp_dir()
+        .read_dir()
+        .unwrap()
+        .filter_map(Result::ok)
+    {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let pid = name
+            .strip_prefix(PREFIX)
+            .and_then(|rest| rest.split('-').next());
+        if let Some(pid) = pid
+            && !Path::new("/proc").join(pid).exists()
+        {
+            drop(std::fs::remove_dir_all(entry.path()));
+        }
+    }
+}
+
+/// A database of its own, dropped at the end.
+pub(crate) struct TestDatabase {
+    name: String,
+    /// For libpq.
+    pub(crate) url: String,
+    pub(crate) folder: tempfile::TempDir,
+}
+
+impl TestDatabase {
+    pub(crate) fn new() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("test_{}", NEXT.fetch_add(1, Ordering::Relaxed));
+        let postgres = postgres();
+        admin(
+            postgres,
+            &format!("CREATE DATABASE {name} TEMPLATE sigpersist"),
+        );
+        Self {
+            url: postgres.url_of(&name),
+            name,
+            folder: temp_dir(),
+        }
+    }
+
+    /// An empty one, without the schema.
+    pub(crate) fn empty() -> Self {
+        let database = Self::new();
+        admin(postgres(), &format!("DROP DATABASE {}", database.name));
+        admin(postgres(), &format!("CREATE DATABASE {}", database.name));
+        database
+    }
+
+    pub(crate) fn connect(&self) -> PgConnection {
+        PgConnection::establish(&self.url).unwrap()
+    }
+
+    pub(crate) fn execute(&self, sql: &str) {
+        self.connect().batch_execute(sql).unwrap();
+    }
+
+    /// All rows of a table as text.
+    pub(crate) fn dump(&self, table: &str) -> String {
+        self.lines(&format!("SELECT t::text AS line FROM {table} t"))
+    }
+
+    /// Cuts all connections and refuses new ones, or lets them in again.
+    pub(crate) fn forbid_connections(&self, forbid: bool) {
+        let (name, allow) = (&self.name, !forbid);
+        admin(
+            postgres(),
+            &format!("ALTER DATABASE {name} ALLOW_CONNECTIONS {allow}"),
+        );
+        if forbid {
+            admin(
+                postgres(),
+                &format!(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
+                ),
+            );
+        }
+    }
+
+    /// The plan of a query.
+    pub(crate) fn explain(&self, sql: &str) -> String {
+        #[derive(diesel::QueryableByName)]
+        struct Line {
+            #[diesel(sql_type = diesel::sql_types::Text, column_name = "QUERY PLAN")]
+            line: String,
+        }
+        let lines = diesel::sql_query(format!("EXPLAIN {sql}"))
+            .load::<Line>(&mut self.connect())
+            .unwrap();
+        lines.into_iter().map(|line| line.line + "\n").collect()
+    }
+
+    /// The column `line` of a query.
+    pub(crate) fn lines(&self, sql: &str) -> String {
+        #[derive(diesel::QueryableByName)]
+        struct Line {
+            #[diesel(sql_type = diesel::sql_types::Text)]
+            line: String,
+        }
+        let lines = diesel::sql_query(sql)
+            .load::<Line>(&mut self.connect())
+            .unwrap();
+        lines.into_iter().map(|line| line.line + "\n").collect()
+    }
+
+    /// A master key for this database.
+    pub(crate) fn master_key_file(&self) -> PathBuf {
+        let path = self.folder.path().join("master.key");
+        if !path.exists() {
+            std::fs::write(&path, "07".repeat(32)).unwrap();
+        }
+        path
+    }
+}
+
+impl Drop for TestDatabase {
+    fn drop(&mut self) {
+        admin(
+            postgres(),
+            &format!("DROP DATABASE {} WITH (FORCE)", self.name),
+        );
+    }
+}
+
+fn admin(postgres: &Embedded, sql: &str) {
+    let mut connection = PgConnection::establish(&postgres.url_of("postgres")).unwrap();
+    connection.batch_execute(sql).unwrap();
+}

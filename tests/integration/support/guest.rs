@@ -1,0 +1,124 @@
+//! Plugins in WebAssembly text, for what no honest plugin does. Built in process, so that no toolchain is needed.
+
+use std::path::Path;
+
+use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
+use wit_parser::Resolve;
+
+/// A plugin: what its functions do, in the body of a function of type `(result i32)`.
+pub(crate) struct Guest<'a> {
+    /// Which of `tagger`, `save-validator` and `delete-validator` it exports.
+    pub(crate) judges: &'a [&'a str],
+    /// Body of every judge; `(i32.const 1024)` points at an answer that accepts and changes nothing.
+    pub(crate) judge: &'a str,
+    /// Body of `describe`; `(i32.const 512)` points at the text "a test".
+    pub(crate) describe: &'a str,
+    /// Body of `validate-config`; `(i32.const 1024)` points at an empty list.
+    pub(crate) validate: &'a str,
+    /// Further definitions.
+    pub(crate) definitions: &'a str,
+    /// Imports of the world beside the contract's own.
+    pub(crate) imports: &'a str,
+}
+
+impl Default for Guest<'_> {
+    fn default() -> Self {
+        Self {
+            judges: &["save-validator"],
+            judge: ACCEPT,
+            describe: "(i32.const 512)",
+            validate: "(i32.const 1024)",
+            definitions: "",
+            imports: "",
+        }
+    }
+}
+
+/// The answer that accepts and changes nothing: zeros, whatever its type.
+pub(crate) const ACCEPT: &str = "(i32.const 1024)";
+
+/// Never ends.
+pub(crate) const LOOP: &str = "(loop (br 0)) (unreachable)";
+
+impl Guest<'_> {
+    /// The module's text.
+    fn wat(&self) -> String {
+        let judges: String = self
+            .judges
+            .iter()
+            .map(|judge| {
+                let function = match *judge {
+                    "tagger" => "tag",
+                    "save-validator" => "validate-save",
+                    "delete-validator" => "validate-delete",
+                    other => panic!("{other} is no judge"),
+                };
+                let body = self.judge;
+                format!(r#"(func (export "sigpersist:hooks/{judge}@1.0.0#{function}") (param i32) (result i32) {body})"#)
+            })
+            .collect();
+        let Self {
+            describe,
+            validate,
+            definitions,
+            ..
+        } = self;
+        // Definitions come first, since imports must.
+        format!(
+            r#"(module
+                {definitions}
+                (memory (export "memory") 4)
+                (data (i32.const 512) "\00\03\00\00\06\00\00\00")
+                (data (i32.const 768) "a test")
+                (global $next (mut i32) (i32.const 65536))
+                (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32)
+                    (local $start i32)
+                    (local.set $start (i32.and (i32.add (global.get $next) (i32.const 7)) (i32.const -8)))
+                    (global.set $next (i32.add (local.get $start) (local.get 3)))
+                    (local.get $start))
+                (func (export "sigpersist:hooks/lifecycle@1.0.0#describe") (result i32) {describe})
+                (func (export "sigpersist:hooks/lifecycle@1.0.0#validate-config") (param i32 i32) (result i32) {validate})
+                {judges})"#
+        )
+    }
+
+    /// The module by itself.
+    pub(crate) fn core_module(&self) -> Vec<u8> {
+        wat::parse_str(self.wat()).unwrap()
+    }
+
+    /// The component.
+    pub(crate) fn component(&self) -> Vec<u8> {
+        let mut resolve = Resolve::default();
+        resolve
+            .push_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("plugins/wit"))
+            .unwrap();
+        let exports: String = self
+            .judges
+            .iter()
+            .map(|judge| format!("export sigpersist:hooks/{judge}@1.0.0;"))
+            .collect();
+        let world = format!(
+            "package test:guest;
+             interface clock {{ now: func() -> u64; }}
+             world guest {{
+                 include sigpersist:hooks/host@1.0.0;
+                 {}
+                 export sigpersist:hooks/lifecycle@1.0.0;
+                 {exports}
+             }}",
+            self.imports
+        );
+        let package = resolve.push_str("guest.wit", &world).unwrap();
+        let world = resolve.select_world(&[package], Some("guest")).unwrap();
+        let mut module = self.core_module();
+        embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8, false)
+            .unwrap();
+        ComponentEncoder::default()
+            .module(&module)
+            .unwrap()
+            .validate(true)
+            .encode()
+            .unwrap()
+    }
+}

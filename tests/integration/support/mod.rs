@@ -1,0 +1,29 @@
+//! What tests share: a Postgres, servers, clients, and plugins that misbehave.
+
+mod client;
+mod database;
+pub(crate) mod guest;
+mod program;
+mod test_app;
+
+pub(crate) use client::{Client, Response};
+pub(crate) use database::{TestDatabase, temp_dir};
+pub(crate) use program::{Program, run, sigpersist};
+pub(crate) use test_app::{TestApp, eventually};
+
+/// A CMS of `tests/data`: signed by Aigerim (IIN 123456789011, BIN 123456789021).
+pub(crate) const FIRST: &str = include_str!("../../data/first.cms.b64");
+/// The same, countersigned by Daulet (IIN 123456789022).
+pub(crate) const COUNTERSIGNED: &str = include_str!("../../data/countersigned.cms.b64");
+/// Signed by Daulet alone.
+pub(crate) const DROPPED: &str = include_str!("../../data/dropped.cms.b64");
+/// Signed by Daulet, detached, in PEM armour, by key identifier.
+pub(crate) const DETACHED: &str = include_str!("../../data/detached.cms.pem");
+/// Signed by Aigerim, in BER with indefinite lengths.
+pub(crate) const INDEFINITE: &str = include_str!("../../data/indefinite.cms.b64");
+
+/// The example plugins.
+pub(crate) const SIGNER_TAGS: &[u8] =
+    include_bytes!("../../../plugins/signer-tags/signer-tags.wasm");
+pub(crate) const REQUIRE_COUNTERSIGNATURE: &[u8] =
+    include_bytes!("../../../plugins/require-countersignature/require-countersignature.wasm");

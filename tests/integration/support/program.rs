@@ -1,0 +1,113 @@
+//! The real program, as a process.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use super::Client;
+
+/// A command of the program; the environment says nothing about databases.
+pub(crate) fn sigpersist(data_dir: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sigpersist"));
+    command
+        .env_remove("DATABASE_URL")
+        .env_remove("RUST_LOG")
+        .arg("--data-dir")
+        .arg(data_dir)
+        .args(arguments);
+    command
+}
+
+/// Runs a command that must succeed, and gives what it printed.
+#[track_caller]
+pub(crate) fn run(data_dir: &Path, arguments: &[&str]) -> String {
+    let output = sigpersist(data_dir, arguments).output().unwrap();
+    assert_success(&output);
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+#[track_caller]
+pub(crate) fn assert_success(output: &Output) {
+    assert!(
+        output.status.success(),
+        "{}\n{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+/// A running server.
+pub(crate) struct Program {
+    pub(crate) child: Child,
+    pub(crate) base: String,
+}
+
+impl Program {
+    /// Starts `serve` on a free port and waits for its line.
+    #[track_caller]
+    pub(crate) fn serve(data_dir: &Path) -> Self {
+        let mut command = sigpersist(data_dir, &["serve", "--listen", "127.0.0.1:0"]);
+        // What a server logs belongs to no test's output; say RUST_LOG and look into the folder to debug one.
+        command.stderr(Stdio::null());
+        Self::start(command)
+    }
+
+    #[track_caller]
+    pub(crate) fn start(mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        for line in lines {
+            if let Some((_, address)) = line.unwrap().split_once("listening on ") {
+                let base = address.to_owned();
+                return Self { child, base };
+            }
+        }
+        panic!("the server did not start: {:?}", child.wait());
+    }
+
+    pub(crate) fn client(&self, token: &str) -> Client {
+        Client::new(&self.base, Some(token.to_owned()))
+    }
+
+    pub(crate) fn signal(&self, signal: nix::sys::signal::Signal) {
+        let pid = nix::unistd::Pid::from_raw(i32::try_from(self.child.id()).unwrap());
+        nix::sys::signal::kill(pid, signal).unwrap();
+    }
+
+    /// SIGTERM, and how it ended.
+    #[track_caller]
+    pub(crate) fn stop(self) -> std::process::ExitStatus {
+        self.signal(nix::sys::signal::Signal::SIGTERM);
+        self.wait()
+    }
+
+    /// How it ended.
+    #[track_caller]
+    pub(crate) fn wait(mut self) -> std::process::ExitStatus {
+        let since = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(
+                since.elapsed() < Duration::from_secs(30),
+                "the server does not stop"
+            );
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// SIGKILL.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
