@@ -7,6 +7,7 @@
 #   dropped.cms.b64         signed by Daulet alone
 #   detached.cms.pem        signed by Daulet, the document elsewhere, in PEM armour
 #   indefinite.cms.b64      signed by Aigerim, in BER with indefinite lengths
+#   large.cms.b64           signed by Aigerim, 12 KB: a larger document inside, for benchmarks
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 work=$(mktemp -d)
@@ -32,6 +33,8 @@ openssl cms -resign -binary -inform DER -in first.der -signer daulet.pem -inkey 
 sign -nodetach -signer daulet.pem -inkey daulet.key -out dropped.der
 sign -nodetach -signer aigerim.pem -inkey aigerim.key -stream -out indefinite.der
 openssl cms -sign -binary -in document.txt -outform PEM -md sha256 -keyid -signer daulet.pem -inkey daulet.key -out "$here/detached.cms.pem"
-for name in first countersigned dropped indefinite; do
+openssl rand -base64 5400 >document.txt
+sign -nodetach -signer aigerim.pem -inkey aigerim.key -out large.der
+for name in first countersigned dropped indefinite large; do
   openssl base64 -A -in $name.der -out "$here/$name.cms.b64"
 done

@@ -123,3 +123,48 @@ fn saving_a_version_touches_as_few_index_entries_as_can_be() {
         ]
     );
 }
+
+/// The benchmark compares the server with pgbench running the same SQL; here it is the same.
+#[test]
+fn the_benchmarks_statement_is_the_servers() {
+    let app = TestApp::start();
+    let acme = app.tenant("acme");
+    acme.save("d", "t", 0, "x").expect(201);
+    let mut statement = app
+        .database
+        .lines("SELECT query AS line FROM pg_stat_activity WHERE query LIKE 'WITH input%' AND datname = current_database()");
+    let values = [
+        "1",
+        "'bench-' || :client_id || '-' || random()::text",
+        "'bench'",
+        "0",
+        "true",
+        "true",
+        "NULL",
+        "NULL",
+        "NULL",
+        "'{}'",
+        "'b'",
+        "sha256(:signature::bytea)",
+        ":signature",
+    ];
+    for (number, value) in values.iter().enumerate().rev() {
+        statement = statement.replace(&format!("${}", number + 1), value);
+    }
+    let words = |text: &str| {
+        text.split_whitespace()
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+            .join(" ")
+    };
+    let benchmark = include_str!("../../bench/save.sql");
+    let benchmark: String = benchmark
+        .lines()
+        .filter(|line| !line.starts_with("--"))
+        .map(|line| format!("{line} "))
+        .collect();
+    assert_eq!(
+        words(benchmark.trim_end().trim_end_matches(';')),
+        words(&statement)
+    );
+}

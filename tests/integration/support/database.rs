@@ -34,6 +34,8 @@ fn postgres() -> &'static Embedded {
             // Nothing in it outlives the run. Tests of durability start servers with clusters of their own.
             ("fsync", "off"),
             ("max_connections", "500"),
+            // Whole statements can be seen in pg_stat_activity.
+            ("track_activity_query_size", "16384"),
         ];
         let embedded = Embedded::open(&data_dir, Purpose::Serve, &settings).unwrap();
         store::migrate(embedded.url()).unwrap();
