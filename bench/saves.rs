@@ -1,5 +1,5 @@
 //! Saves per second of 12 KB signatures through the real server, without a hook and with one, beside pgbench running the
-//! same SQL on the same Postgres: `make bench`.
+//! same SQL on the same Postgres: `make bench`. All three save the same three tags, which the hook derives.
 //!
 //! Everything shares one machine, so the figures are low and only their ratios travel. The three take turns, round by
 //! round, and each figure is the median of its rounds. `SECONDS` and `ROUNDS` in the environment make it longer.
@@ -19,6 +19,8 @@ use std::time::{Duration, Instant};
 
 const SIGNATURE: &str = include_str!("../tests/data/large.cms.b64");
 const CONNECTIONS: usize = 16;
+/// What the hook derives; sent by the client where there is no hook.
+const TAGS: &str = r#","tags":["iin:123456789011","bin:123456789021","signer:АХМЕТОВА АЙГЕРІМ"]"#;
 
 fn main() {
     let setting = |name: &str, default: u64| {
@@ -56,12 +58,14 @@ fn main() {
             &server.address,
             &plain,
             &format!("plain-{round}"),
+            TAGS,
             seconds,
         ));
         figures[2].push(saves(
             &server.address,
             &hooked,
             &format!("hooked-{round}"),
+            "",
             seconds,
         ));
     }
@@ -140,7 +144,7 @@ impl Drop for Server {
 }
 
 /// First versions of new threads, over connections that are kept open.
-fn saves(address: &str, token: &str, name: &str, seconds: u64) -> f64 {
+fn saves(address: &str, token: &str, name: &str, tags: &str, seconds: u64) -> f64 {
     let end = Instant::now() + Duration::from_secs(seconds);
     let since = Instant::now();
     let saved: u32 = std::thread::scope(|scope| {
@@ -151,7 +155,12 @@ fn saves(address: &str, token: &str, name: &str, seconds: u64) -> f64 {
                     stream.get_ref().set_nodelay(true).unwrap();
                     let mut saved = 0;
                     while Instant::now() < end {
-                        save(&mut stream, token, &format!("{name}-{connection}-{saved}"));
+                        save(
+                            &mut stream,
+                            token,
+                            &format!("{name}-{connection}-{saved}"),
+                            tags,
+                        );
                         saved += 1;
                     }
                     saved
@@ -167,9 +176,10 @@ fn saves(address: &str, token: &str, name: &str, seconds: u64) -> f64 {
 }
 
 /// One request and its answer, with as little work on this side as can be.
-fn save(stream: &mut BufReader<TcpStream>, token: &str, document: &str) {
+fn save(stream: &mut BufReader<TcpStream>, token: &str, document: &str, tags: &str) {
     let cms = SIGNATURE.trim();
-    let body = format!(r#"{{"document":"{document}","thread":"bench","version":0,"cms":"{cms}"}}"#);
+    let body =
+        format!(r#"{{"document":"{document}","thread":"bench","version":0,"cms":"{cms}"{tags}}}"#);
     let request = format!(
         "POST /signature HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer {token}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
         body.len()

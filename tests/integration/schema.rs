@@ -143,7 +143,7 @@ fn the_benchmarks_statement_is_the_servers() {
         "NULL",
         "NULL",
         "NULL",
-        "'{}'",
+        r"ARRAY[E'iin\x3a123456789011', E'bin\x3a123456789021', E'signer\x3aАХМЕТОВА АЙГЕРІМ']",
         "'b'",
         "sha256(:signature::bytea)",
         ":signature",

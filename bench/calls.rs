@@ -1,0 +1,101 @@
+//! Microseconds for one call of a hook, on a fresh instance with all limits on: `cargo bench --bench calls`.
+//!
+//! The hook is `signer-tags` over a signature of 12 KB, on one thread and on two.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a benchmark prints, and stops where something is wrong"
+)]
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use sigpersist::config::HooksConfig;
+use sigpersist::context::{Caller, Context, TenantId};
+use sigpersist::hooks::{Bound, Chain, Engine, Plugin};
+use sigpersist::plugins::model::{Mode, OnFailure};
+use sigpersist::signatures::model::{Draft, SignatureBody, ThreadKey};
+
+const SIGNATURE: &str = include_str!("../tests/data/large.cms.b64");
+const COMPONENT: &[u8] = include_bytes!("../plugins/signer-tags/signer-tags.wasm");
+const TIME: Duration = Duration::from_secs(3);
+
+fn main() {
+    let engine = Arc::new(Engine::new(&HooksConfig::default()).unwrap());
+    let plugin = Arc::new(Plugin::compile(&engine, COMPONENT).unwrap());
+    let chain = Chain::new(
+        Arc::clone(&engine),
+        vec![Bound {
+            name: "signer-tags".to_owned(),
+            plugin,
+            mode: Mode::Enforce,
+            on_failure: OnFailure::Reject,
+            timeout_ms: 100,
+            settings: "{}".into(),
+        }],
+    );
+    let inspect = per_second(1, || {
+        let body = SignatureBody::from_text(SIGNATURE.trim().to_owned());
+        sigpersist::cms::inspect(&body.bytes).unwrap();
+    });
+    println!(
+        "decoding, hashing and parsing alone   {:6.1} µs",
+        1e6 / inspect
+    );
+    let draft = Draft {
+        key: ThreadKey {
+            document: "contract-1".to_owned(),
+            thread: "ticket-1".to_owned(),
+        },
+        signed_over: None,
+        body: SignatureBody::from_text(SIGNATURE.trim().to_owned()),
+        stage: None,
+        created_by: None,
+        comment: None,
+        tags: vec!["one".to_owned(), "two".to_owned()],
+    };
+    let context = Context {
+        caller: Caller {
+            tenant: TenantId(1),
+            tenant_slug: "bench".into(),
+            subject: None,
+            scopes: Vec::new(),
+        },
+        request_id: "bench".into(),
+    };
+    let judge = || {
+        let judged = chain.judge_save(&context, &draft, 1, None).unwrap();
+        assert_eq!(judged.tags.len(), 5);
+    };
+    let one = per_second(1, judge);
+    let two = per_second(2, judge);
+    println!("one call, parsing included            {:6.1} µs", 1e6 / one);
+    println!(
+        "calls a second: {one:.0} on one thread, {two:.0} on two ({:.2} times)",
+        two / one
+    );
+}
+
+fn per_second(threads: usize, work: impl Fn() + Sync) -> f64 {
+    let end = Instant::now() + TIME;
+    let total: u32 = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..threads)
+            .map(|_| {
+                scope.spawn(|| {
+                    let mut calls = 0;
+                    while Instant::now() < end {
+                        work();
+                        calls += 1;
+                    }
+                    calls
+                })
+            })
+            .collect();
+        threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap())
+            .sum()
+    });
+    f64::from(total) / TIME.as_secs_f64()
+}
