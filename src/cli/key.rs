@@ -17,7 +17,7 @@ pub(super) enum Key {
     Add {
         /// The tenant's slug.
         tenant: String,
-        /// The one algorithm the key may be used with: HS256, HS384, HS512, RS256, PS256, ES256, ES384 or `EdDSA`.
+        /// The one algorithm the key may be used with: HS256, HS384, HS512, RS256, PS256, ES256, ES384 or EdDSA.
         #[arg(long, default_value = "HS256")]
         alg: Algorithm,
         /// Register this public key (PEM) instead of making a secret.

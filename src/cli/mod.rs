@@ -38,6 +38,7 @@ struct Cli {
 }
 
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Common options")]
 struct Common {
     /// Directory of the embedded database [default: ./sigpersist-data]. Not used with a database URL.
     #[arg(long, global = true, value_name = "DIR")]

@@ -25,7 +25,7 @@ use crate::plugins::Operation;
 use reply::Reply;
 use respond::Call;
 
-pub use server::{Server, serve};
+pub use server::serve;
 
 /// A route: what it answers, to whom, and who judges it first.
 #[derive(Debug)]

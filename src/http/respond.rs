@@ -114,15 +114,16 @@ async fn answer(
         return Err(Error::InsufficientScope(route.scope.as_str()));
     }
     let body = body.read().await?;
+    // First the turn that a tenant may be waiting for because of its own hooks: meanwhile it keeps nobody else from theirs.
+    let judges = match route.judged {
+        Some(operation) => Some(plugins::judges(&app, caller.tenant, operation).await?),
+        None => None,
+    };
     let patience = Duration::from_millis(app.config.http.queue_timeout_ms);
     let turn = tokio::time::timeout(patience, Arc::clone(&server.turns).acquire_owned())
         .await
         .map_err(|_| Error::Overloaded)?
         .map_err(Error::internal)?;
-    let judges = match route.judged {
-        Some(operation) => Some(plugins::judges(&app, caller.tenant, operation).await?),
-        None => None,
-    };
     let call = Call {
         app,
         context: Context { caller, request_id },

@@ -17,7 +17,7 @@ use crate::app::App;
 
 /// What all requests share.
 #[derive(Debug)]
-pub struct Server {
+pub(super) struct Server {
     pub(super) app: Arc<App>,
     /// Requests that may be answered at once.
     pub(super) turns: Arc<Semaphore>,

@@ -11,11 +11,10 @@ use super::reply::Reply;
 use super::respond::Call;
 use crate::error::{Error, Result};
 use crate::signatures::model::{
-    Draft, MAX_VERSION, Signature, SignatureBody, SignatureId, ThreadKey, check_comment,
-    check_label, fold_tags,
+    Draft, ListFilter, MAX_VERSION, Position, Signature, SignatureBody, SignatureId, ThreadKey,
+    check_comment, check_label, fold_tags,
 };
 use crate::signatures::{self, List, MAX_LIMIT, Saved};
-use crate::store::{ListFilter, Position};
 
 const DEFAULT_LIMIT: u32 = 50;
 

@@ -1,10 +1,10 @@
 //! Listing a tenant's threads, newest first.
 
-use super::model::Signature;
+use super::model::{ListFilter, Position, Signature};
 use crate::app::App;
 use crate::context::Context;
 use crate::error::{Error, Result};
-use crate::store::{ListFilter, ListPage, Position};
+use crate::store::ListPage;
 
 /// Most threads of one page.
 pub const MAX_LIMIT: u32 = 1000;

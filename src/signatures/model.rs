@@ -138,6 +138,30 @@ impl Signature {
     }
 }
 
+/// Which threads a list is of; all of them where nothing is asked.
+#[derive(Debug, Clone, Default)]
+pub struct ListFilter {
+    /// Only this document.
+    pub document: Option<String>,
+    /// Only this story.
+    pub thread: Option<String>,
+    /// Only threads whose current version has this stage.
+    pub stage: Option<String>,
+    /// Only threads with these tags; empty for any.
+    pub tags: Vec<String>,
+    /// Whether all tags must be there, or one is enough.
+    pub all_tags: bool,
+}
+
+/// A place in the list: that of the last thread seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Position {
+    /// Its time of creation.
+    pub created_at: DateTime<Utc>,
+    /// Its number, which settles ties.
+    pub id: SignatureId,
+}
+
 /// What a client wants saved, before hooks and store have seen it.
 #[derive(Debug, Clone)]
 pub struct Draft {

@@ -21,4 +21,4 @@ pub use changes::{Change, Changes};
 pub use migrations::{check_schema, migrate};
 pub use plugins::NewRevision;
 pub use pool::Store;
-pub use signature_list::{ListFilter, ListPage, Position};
+pub use signature_list::ListPage;

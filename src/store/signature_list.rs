@@ -1,7 +1,6 @@
 //! Listing threads: each filter on its own walks an index that yields the order of the list, newest first, so that a
 //! page costs the same however many threads there are. Further filters are checked on the way.
 
-use chrono::{DateTime, Utc};
 use diesel::pg::{Pg, PgConnection};
 use diesel::prelude::*;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
@@ -11,31 +10,7 @@ use super::pool::Store;
 use super::signatures::SignatureRow;
 use crate::context::TenantId;
 use crate::error::Result;
-use crate::signatures::model::{Signature, SignatureId};
-
-/// Which threads a list is of; all of them where nothing is asked.
-#[derive(Debug, Clone, Default)]
-pub struct ListFilter {
-    /// Only this document.
-    pub document: Option<String>,
-    /// Only this story.
-    pub thread: Option<String>,
-    /// Only threads whose current version has this stage.
-    pub stage: Option<String>,
-    /// Only threads with these tags; empty for any.
-    pub tags: Vec<String>,
-    /// Whether all tags must be there, or one is enough.
-    pub all_tags: bool,
-}
-
-/// A place in the list: that of the last thread seen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Position {
-    /// Its time of creation.
-    pub created_at: DateTime<Utc>,
-    /// Its number, which settles ties.
-    pub id: SignatureId,
-}
+use crate::signatures::model::{ListFilter, Position, Signature};
 
 /// How much of the list, and from where.
 #[derive(Debug, Clone)]
@@ -129,7 +104,7 @@ impl QueryFragment<Pg> for ListQuery<'_> {
         if self.filter.tags.is_empty() {
             out.push_sql("SELECT s.id, s.created_at FROM signatures s WHERE s.tenant_id = ");
             out.push_bind_param::<Integer, _>(&self.tenant_id)?;
-            self.filter.push_columns(&mut out)?;
+            push_columns(self.filter, &mut out)?;
             self.push_after(&mut out, "s.created_at", "s.id")?;
         } else if self.filter.all_tags {
             out.push_sql(
@@ -141,7 +116,7 @@ impl QueryFragment<Pg> for ListQuery<'_> {
             out.push_sql(" AND t.tag = ");
             out.push_bind_param::<Text, _>(first)?;
             push_all_tags(&mut out, rest)?;
-            self.filter.push_columns(&mut out)?;
+            push_columns(self.filter, &mut out)?;
             self.push_after(&mut out, "t.created_at", "t.signature_id")?;
         } else {
             // The newest of each tag, merged: a thread with several of the tags appears once.
@@ -154,7 +129,7 @@ impl QueryFragment<Pg> for ListQuery<'_> {
             );
             out.push_bind_param::<Integer, _>(&self.tenant_id)?;
             out.push_sql(" AND t.tag = wanted.tag");
-            self.filter.push_columns(&mut out)?;
+            push_columns(self.filter, &mut out)?;
             self.push_after(&mut out, "t.created_at", "t.signature_id")?;
             out.push_sql(" ORDER BY t.created_at DESC, t.signature_id DESC LIMIT ");
             out.push_bind_param::<BigInt, _>(&self.wanted)?;
@@ -193,21 +168,19 @@ impl ListQuery<'_> {
     }
 }
 
-impl ListFilter {
-    /// Conditions on the thread's own columns, as `s`.
-    fn push_columns<'b>(&'b self, out: &mut AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        for (column, value) in [
-            ("document", &self.document),
-            ("thread", &self.thread),
-            ("stage", &self.stage),
-        ] {
-            if let Some(value) = value {
-                out.push_sql(&format!(" AND s.{column} = "));
-                out.push_bind_param::<Text, _>(value)?;
-            }
+/// Conditions on the thread's own columns, as `s`.
+fn push_columns<'b>(filter: &'b ListFilter, out: &mut AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+    for (column, value) in [
+        ("document", &filter.document),
+        ("thread", &filter.thread),
+        ("stage", &filter.stage),
+    ] {
+        if let Some(value) = value {
+            out.push_sql(&format!(" AND s.{column} = "));
+            out.push_bind_param::<Text, _>(value)?;
         }
-        Ok(())
     }
+    Ok(())
 }
 
 /// The condition that the thread `s` has each of the tags.
@@ -244,7 +217,7 @@ impl QueryFragment<Pg> for CountQuery<'_> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         out.push_sql("SELECT count(*) FROM signatures s WHERE s.tenant_id = ");
         out.push_bind_param::<Integer, _>(&self.tenant_id)?;
-        self.filter.push_columns(&mut out)?;
+        push_columns(self.filter, &mut out)?;
         if self.filter.tags.is_empty() {
             return Ok(());
         }

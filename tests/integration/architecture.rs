@@ -69,7 +69,7 @@ fn each_technology_has_one_home() {
 #[test]
 fn layers_do_not_reach_over_one_another() {
     let forbidden: [(&str, &[&str]); 9] = [
-        ("http/", &["store::embedded", "store::Store", "hooks"]),
+        ("http/", &["store", "hooks"]),
         ("hooks/", &["store", "http", "app"]),
         ("store/", &["hooks", "http", "app"]),
         ("auth/", &["store", "http", "hooks", "app"]),

@@ -224,6 +224,26 @@ fn memory_is_limited() {
 }
 
 #[test]
+fn tables_are_limited() {
+    let app = TestApp::start_with(|config| config.hooks.max_table_elements = 1000);
+    let acme = app.tenant("acme");
+    let grow = |elements: u32| {
+        Guest {
+            definitions: "(table $table 1 funcref)",
+            judge: &format!(
+                "(drop (table.grow $table (ref.null func) (i32.const {elements}))) (i32.const 1024)"
+            ),
+            ..Guest::default()
+        }
+        .component()
+    };
+    app.hook("acme", "table", &grow(999), |_| {});
+    acme.save("a", "t", 0, "x").expect(201);
+    app.hook("acme", "table", &grow(1000), |_| {});
+    acme.save("b", "t", 0, "x").expect_error(500, "hook_failed");
+}
+
+#[test]
 fn fuel_is_a_limit_that_does_not_depend_on_the_clock() {
     let app = TestApp::start_with(|config| config.hooks.fuel = 1_000_000);
     let acme = app.tenant("acme");

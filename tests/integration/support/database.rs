@@ -2,7 +2,7 @@
 //! migrated template.
 
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -55,7 +55,8 @@ fn remove_leftovers() {
             .strip_prefix(PREFIX)
             .and_then(|rest| rest.split('-').next());
         if let Some(pid) = pid
-            && !Path::new("/proc").join(pid).exists()
+            && let Ok(pid) = pid.parse()
+            && nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), None).is_err()
         {
             drop(std::fs::remove_dir_all(entry.path()));
         }
