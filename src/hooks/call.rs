@@ -2,9 +2,10 @@
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
 
 use wasmtime::component::Instance;
-use wasmtime::{Store, Trap};
+use wasmtime::{Store, Trap, UpdateDeadline};
 
 use super::engine::Engine;
 use super::host::{HostState, LimitBroken};
@@ -67,8 +68,18 @@ impl Call<'_> {
             store.set_fuel(fuel)?;
             store.set_hostcall_fuel(engine.config.max_hostcall_bytes);
             let _running = engine.running();
-            // The epoch may be about to advance, so the first tick does not count.
+            // Ticks that the clock slept through arrive all at once, and may be from before this call: the wall clock has
+            // the last word.
+            let since = Instant::now();
             store.set_epoch_deadline(u64::from(timeout_ms) + 1);
+            store.epoch_deadline_callback(move |_| {
+                let left = Duration::from_millis(timeout_ms.into()).saturating_sub(since.elapsed());
+                if left.is_zero() {
+                    return Err(Trap::Interrupt.into());
+                }
+                let ticks = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
+                Ok(UpdateDeadline::Continue(ticks.saturating_add(1)))
+            });
             let instance = plugin.pre.instantiate(&mut store)?;
             function(&mut store, &instance)
         };

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread::{JoinHandle, Thread};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -219,12 +219,18 @@ impl Clock {
             std::thread::Builder::new()
                 .name("hook-clock".to_owned())
                 .spawn(move || {
+                    let mut before = Instant::now();
                     while !stop.load(Ordering::SeqCst) {
                         if running.load(Ordering::SeqCst) == 0 {
                             std::thread::park();
+                            before = Instant::now();
                         } else {
                             std::thread::sleep(TICK);
-                            engine.increment_epoch();
+                            // A busy machine wakes this thread late: the ticks that it slept through count all the same.
+                            while before.elapsed() >= TICK {
+                                engine.increment_epoch();
+                                before += TICK;
+                            }
                         }
                     }
                 })?
