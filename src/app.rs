@@ -2,6 +2,9 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
 
 use crate::auth::{Authenticator, Vault};
 use crate::cache::Cache;
@@ -11,9 +14,12 @@ use crate::error::{Error, Result};
 use crate::hooks::{Chain, Engine};
 use crate::store::embedded::{self, Embedded, Purpose};
 use crate::store::{self, Change, Changes, Store};
+use crate::telemetry;
 
 /// Tenants whose hooks are kept ready.
 const CACHED_CHAINS: usize = 10_000;
+/// Loads of keys and hooks at once.
+const LOADS_AT_ONCE: usize = 8;
 const DEFAULT_DATA_DIR: &str = "./sigpersist-data";
 
 /// The parts of a server or command, wired together.
@@ -29,6 +35,8 @@ pub struct App {
     pub authenticator: Authenticator,
     /// What runs plugins.
     pub engine: Arc<Engine>,
+    /// Turns to load keys and hooks that are not ready: strangers cause such loads, so they get few threads.
+    loads: Arc<Semaphore>,
     /// Hooks of tenants, ready to run.
     pub chains: Cache<TenantId, Arc<Chain>>,
 }
@@ -45,10 +53,34 @@ impl App {
             store: Store::new(database.url(), &config.database),
             authenticator: Authenticator::new(config.auth.clone(), vault.clone()),
             engine: Arc::new(Engine::new(&config.hooks)?),
+            loads: Arc::new(Semaphore::new(LOADS_AT_ONCE)),
             chains: Cache::new(CACHED_CHAINS),
             vault,
             config,
         })
+    }
+
+    /// Runs a load of keys or hooks on a thread that may block, when its turn has come.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Overloaded`] where that takes too long, and those of the load.
+    pub async fn load<T: Send + 'static>(
+        self: &Arc<Self>,
+        load: impl FnOnce(&Self) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let patience = Duration::from_millis(self.config.http.queue_timeout_ms);
+        let turn = tokio::time::timeout(patience, Arc::clone(&self.loads).acquire_owned())
+            .await
+            .map_err(|_| Error::Overloaded)?
+            .map_err(Error::internal)?;
+        let app = Arc::clone(self);
+        telemetry::spawn_blocking(move || {
+            let _turn = turn;
+            load(&app)
+        })
+        .await
+        .map_err(Error::internal)?
     }
 
     /// The master key, which shared secrets need.

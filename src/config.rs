@@ -68,10 +68,11 @@ impl Default for HttpConfig {
 }
 
 impl HttpConfig {
-    /// Largest request body, in bytes: a signature whose every byte was escaped to two in JSON, and the rest.
+    /// Largest request body, in bytes: a signature that JSON escapes made three times as long (`\u0436` for the two bytes
+    /// of a Cyrillic letter), and the rest.
     pub fn max_body_bytes(&self) -> usize {
         self.max_signature_bytes
-            .saturating_mul(2)
+            .saturating_mul(3)
             .saturating_add(256 * 1024)
     }
 }
@@ -202,11 +203,10 @@ pub enum LogFormat {
 }
 
 const PREFIX: &str = "SIGPERSIST_";
-/// Read by the command line and the demo, not settings of the server.
-const RESERVED: [&str; 1] = ["SIGPERSIST_CONFIG"];
 
 impl Config {
-    /// Reads the file, where one is given, and the environment over it.
+    /// Reads the file, where one is given, and the environment over it; variables that are no settings are passed over,
+    /// those of a section must be known.
     ///
     /// # Errors
     ///
@@ -231,9 +231,7 @@ impl Config {
         for (variable, value) in environment {
             if variable == "DATABASE_URL" && !value.is_empty() {
                 settings.insert("database_url".to_owned(), value.into());
-            } else if let Some(name) = variable.strip_prefix(PREFIX)
-                && !RESERVED.contains(&variable.as_str())
-            {
+            } else if let Some(name) = variable.strip_prefix(PREFIX) {
                 set(&mut settings, &variable, &name.to_lowercase(), value)?;
             }
         }
@@ -252,6 +250,10 @@ impl Config {
             ),
             ("http.max_signature_bytes", self.http.max_signature_bytes),
             ("database.pool_size", self.database.pool_size as usize),
+            (
+                "database.pool_timeout_ms",
+                usize::try_from(self.database.pool_timeout_ms).unwrap_or(usize::MAX),
+            ),
             ("hooks.timeout_ms", self.hooks.timeout_ms as usize),
             ("hooks.max_memory_bytes", self.hooks.max_memory_bytes),
         ] {
@@ -288,10 +290,16 @@ fn set(
             .as_table_mut()
             .context("a section is a table")?;
         (section, key, example)
-    } else {
+    } else if name
+        .split_once('_')
+        .is_some_and(|(section, _)| known.contains_key(section))
+    {
         bail!(
             "There is no setting for the environment variable {variable}; see sigpersist.toml for all of them."
         );
+    } else {
+        // Not ours: Kubernetes, for one, sets SIGPERSIST_SERVICE_HOST for a service of that name.
+        return Ok(());
     };
     let value = match example {
         toml::Value::Integer(_) => value
@@ -358,6 +366,10 @@ mod tests {
         let wrong = load(&[("SIGPERSIST_HOOKS_TIMEOUT_MS", "soon")]).unwrap_err();
         assert!(wrong.to_string().contains("whole number"), "{wrong}");
         assert!(load(&[("SIGPERSIST_DATABASE_POOL_SIZE", "0")]).is_err());
+        assert_eq!(
+            load(&[("SIGPERSIST_SERVICE_HOST", "10.0.0.1")]).unwrap(),
+            Config::default()
+        );
     }
 
     /// The annotated file shows every setting at its default: what is commented out is what would be the default.

@@ -4,3 +4,4 @@ DROP TABLE signatures;
 DROP TABLE tenant_keys;
 DROP TABLE tenants;
 DROP FUNCTION notify_change();
+DROP TABLE change_counter;

@@ -113,11 +113,23 @@ COMMENT ON COLUMN signature_tags.signature_id IS 'The thread';
 COMMENT ON COLUMN signature_tags.created_at IS 'When version 1 was saved, repeated so that the index yields the order of lists';
 COMMENT ON COLUMN signature_tags.tag IS 'One tag of the thread''s current version';
 
--- Servers keep keys and hook chains in memory and LISTEN on this channel for what they must read again.
+-- Servers keep keys and hook chains in memory. They LISTEN on this channel for what they must read again, and compare the
+-- counter once a second, since notifications do not pass through every pooler.
+CREATE TABLE change_counter (
+    id boolean PRIMARY KEY DEFAULT true,
+    changes bigint NOT NULL DEFAULT 0,
+    CONSTRAINT change_counter_id_check CHECK (id)
+);
+COMMENT ON TABLE change_counter IS 'One row: how often keys, tenants or hooks were changed';
+COMMENT ON COLUMN change_counter.id IS 'Always true';
+COMMENT ON COLUMN change_counter.changes IS 'Grows with each changed row, in the transaction that changed it';
+INSERT INTO change_counter DEFAULT VALUES;
+
 CREATE FUNCTION notify_change() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     changed jsonb := CASE WHEN TG_OP = 'DELETE' THEN to_jsonb(OLD) ELSE to_jsonb(NEW) END;
 BEGIN
+    UPDATE change_counter SET changes = changes + 1;
     PERFORM pg_notify('sigpersist_changes', TG_ARGV[0] || ':' || (changed ->> TG_ARGV[1]));
     RETURN NULL;
 END

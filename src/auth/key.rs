@@ -3,10 +3,21 @@
 use std::str::FromStr;
 
 use jsonwebtoken as jwt;
+use x509_parser::pem::parse_x509_pem;
+use x509_parser::prelude::FromDer as _;
+use x509_parser::public_key::PublicKey;
+use x509_parser::x509::SubjectPublicKeyInfo;
 
 use super::Vault;
 use crate::context::TenantId;
 use crate::error::{Error, Result};
+
+/// Shortest RSA key (RFC 7518 section 3.3).
+const MIN_RSA_BITS: usize = 2048;
+/// `secp256r1` and `secp384r1` (RFC 5480 section 2.1.1.1), and `id-Ed25519` (RFC 8410 section 3).
+const P256: &str = "1.2.840.10045.3.1.7";
+const P384: &str = "1.3.132.0.34";
+const ED25519: &str = "1.3.101.112";
 
 /// Signature algorithms of tokens (RFC 7518 section 3.1, RFC 8037). Never `none`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -182,6 +193,12 @@ pub fn no_master_key() -> Error {
 ///
 /// [`Error::Refused`] where the PEM does not hold a key of the algorithm.
 pub fn public_key(algorithm: Algorithm, pem: &str) -> Result<jwt::DecodingKey> {
+    let refused = || {
+        Error::refused(format!(
+            "The file does not hold a public key for {} as PEM (`-----BEGIN PUBLIC KEY-----`; RSA of at least {MIN_RSA_BITS} bits).",
+            algorithm.as_str()
+        ))
+    };
     let key = match algorithm {
         Algorithm::Rs256 | Algorithm::Ps256 => jwt::DecodingKey::from_rsa_pem(pem.as_bytes()),
         Algorithm::Es256 | Algorithm::Es384 => jwt::DecodingKey::from_ec_pem(pem.as_bytes()),
@@ -193,10 +210,36 @@ pub fn public_key(algorithm: Algorithm, pem: &str) -> Result<jwt::DecodingKey> {
             )));
         }
     };
-    key.map_err(|_| {
-        Error::refused(format!(
-            "The file does not hold a public key for {} as PEM (`-----BEGIN PUBLIC KEY-----`).",
-            algorithm.as_str()
-        ))
-    })
+    // The library takes private keys and any curve too.
+    if is_public_key_for(algorithm, pem) {
+        key.map_err(|_| refused())
+    } else {
+        Err(refused())
+    }
+}
+
+/// Whether the PEM is a SubjectPublicKeyInfo (RFC 5280 section 4.1.2.7) of a kind and size that the algorithm takes.
+fn is_public_key_for(algorithm: Algorithm, pem: &str) -> bool {
+    let Ok((_, pem)) = parse_x509_pem(pem.as_bytes()) else {
+        return false;
+    };
+    let Ok((_, info)) = SubjectPublicKeyInfo::from_der(&pem.contents) else {
+        return false;
+    };
+    let curve = info
+        .algorithm
+        .parameters
+        .as_ref()
+        .and_then(|curve| curve.as_oid().ok());
+    let curve = curve.map(|oid| oid.to_id_string());
+    pem.label == "PUBLIC KEY"
+        && match algorithm {
+            Algorithm::Rs256 | Algorithm::Ps256 => {
+                matches!(info.parsed(), Ok(PublicKey::RSA(key)) if key.key_size() >= MIN_RSA_BITS)
+            }
+            Algorithm::Es256 => curve.as_deref() == Some(P256),
+            Algorithm::Es384 => curve.as_deref() == Some(P384),
+            Algorithm::EdDsa => info.algorithm.algorithm.to_id_string() == ED25519,
+            Algorithm::Hs256 | Algorithm::Hs384 | Algorithm::Hs512 => false,
+        }
 }

@@ -33,9 +33,10 @@ struct RawClaims {
     tenant: Option<String>,
     #[serde(default)]
     scope: String,
+    /// Seconds since 1970, which may have a fraction (RFC 7519 section 2).
     #[serde(skip_serializing_if = "Option::is_none")]
-    iat: Option<u64>,
-    exp: u64,
+    iat: Option<serde_json::Number>,
+    exp: serde_json::Number,
     #[serde(skip_serializing_if = "Option::is_none")]
     iss: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -98,10 +99,10 @@ pub fn verify(
     let claims = jwt::decode::<RawClaims>(token, key, &validation)
         .map_err(|error| refusal(error.kind()))?
         .claims;
-    if claims
-        .iat
-        .is_some_and(|iat| iat > now_s().saturating_add(config.leeway_s))
-    {
+    let latest = now_s().saturating_add(config.leeway_s);
+    // A number beyond f64 is no time either.
+    let seconds = |time: serde_json::Number| time.as_f64().map_or(u64::MAX, |time| time as u64);
+    if claims.iat.is_some_and(|iat| seconds(iat) > latest) {
         return Err(Error::InvalidToken("it was issued in the future"));
     }
     if claims.tenant.is_some_and(|tenant| tenant != tenant_slug) {
@@ -159,8 +160,8 @@ pub fn issue(
             .map(|scope| scope.as_str())
             .collect::<Vec<_>>()
             .join(" "),
-        iat: Some(now),
-        exp: now.saturating_add(lifetime.as_secs()),
+        iat: Some(now.into()),
+        exp: now.saturating_add(lifetime.as_secs()).into(),
         iss: config.issuer.clone(),
         aud: config.audience.clone().map(OneOrMany::One),
     };

@@ -90,7 +90,10 @@ pub fn run() -> ExitCode {
 }
 
 fn execute(cli: Cli, output: &Output) -> anyhow::Result<()> {
-    let mut config = Config::load(cli.common.config.as_deref(), std::env::vars())?;
+    // What is not UTF-8 is no setting of ours.
+    let environment = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let mut config = Config::load(cli.common.config.as_deref(), environment)?;
     if cli.common.data_dir.is_some() {
         config.data_dir = cli.common.data_dir;
     }
@@ -108,7 +111,8 @@ fn execute(cli: Cli, output: &Output) -> anyhow::Result<()> {
     if let Command::Migrate = cli.command {
         return migrate::run(&database, output);
     }
-    database.prepare(true)?;
+    // The schema of a database of one's own changes only with `migrate` and `serve`.
+    database.prepare(database.embedded_dir().is_some())?;
     let app = App::new(config, &database)?;
     match cli.command {
         Command::Tenant(command) => command.run(&app, output),

@@ -41,6 +41,11 @@ impl<'a> Embedded<'a> {
         Ok(all)
     }
 
+    /// Size of its encoding, in bytes.
+    pub(super) fn len(&self) -> usize {
+        self.der.len()
+    }
+
     /// Whether this is the certificate of that issuer, as encoded, and serial number.
     pub(super) fn is(&self, issuer: &[u8], serial: &[u8]) -> bool {
         self.certificate.issuer().as_raw() == issuer && self.certificate.raw_serial() == serial

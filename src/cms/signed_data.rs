@@ -11,7 +11,10 @@ use crate::digest::to_hex;
 type Result<T> = std::result::Result<T, InspectError>;
 
 /// Most signers and certificates that are read; no honest document has more.
-const MAX_ENTRIES: usize = 1000;
+const MAX_ENTRIES: usize = 500;
+/// Most bytes of certificates and issuers that are described, counted again for each signer that uses them: many signers
+/// with one huge certificate would otherwise fill the memory.
+const MAX_DESCRIBED_BYTES: usize = 2 * 1024 * 1024;
 
 /// Reads a CMS in BER or DER.
 ///
@@ -32,12 +35,13 @@ pub fn inspect(bytes: &[u8]) -> Result<Inspection> {
     fields.optional(1)?;
     let signer_infos = fields.expect(Tag::Set, "its SignedData has no set of signers")?;
     let mut signers = Vec::new();
+    let mut described_bytes = 0;
     let mut infos = signer_infos.inside();
     while let Some(info) = infos.next()? {
         if signers.len() == MAX_ENTRIES {
             return Err(InspectError::Malformed("it has too many signers to read"));
         }
-        signers.push(read_signer(&info, &certificates)?);
+        signers.push(read_signer(&info, &certificates, &mut described_bytes)?);
     }
     Ok(Inspection {
         detached: content_size.is_none(),
@@ -84,9 +88,15 @@ fn read_content(content: &Value<'_>) -> Result<(String, Option<u64>)> {
     Ok((kind, Some(size)))
 }
 
-fn read_signer(info: &Value<'_>, certificates: &[Embedded<'_>]) -> Result<Signer> {
+fn read_signer(
+    info: &Value<'_>,
+    certificates: &[Embedded<'_>],
+    described_bytes: &mut usize,
+) -> Result<Signer> {
     let mut fields = info.inside();
     fields.expect(Tag::Integer, "a signer has no version")?;
+    // All that is described of a signer but its certificate is inside of its own value.
+    *described_bytes += info.raw.len().min(MAX_DESCRIBED_BYTES);
     let (identifier, certificate) = match fields.next()? {
         Some(sid) if sid.is_sequence() => {
             let mut parts = sid.inside();
@@ -124,6 +134,12 @@ fn read_signer(info: &Value<'_>, certificates: &[Embedded<'_>]) -> Result<Signer
     };
     let signature_algorithm =
         read_algorithm(&fields.expect(Tag::Sequence, "a signer has no signature algorithm")?)?;
+    *described_bytes += certificate.map_or(0, Embedded::len);
+    if *described_bytes > MAX_DESCRIBED_BYTES {
+        return Err(InspectError::Malformed(
+            "its signers and their certificates are too large to read",
+        ));
+    }
     Ok(Signer {
         identifier,
         certificate: certificate.map(Embedded::describe).transpose()?,

@@ -11,12 +11,15 @@ use super::bindings::sigpersist::hooks::types;
 use super::call::{Call, Failure};
 use super::convert::{Version, signature};
 use super::engine::Engine;
-use super::host::{Document, HostState, Subject};
+use super::host::{Document, HostState, Subject, loggable};
 use super::plugin::Plugin;
 use crate::context::Context;
 use crate::error::{Error, HookRejection, Result};
 use crate::plugins::model::{Mode, OnFailure};
-use crate::signatures::model::{Draft, Signature, fold_tags};
+use crate::signatures::model::{Draft, MAX_TAGS, Signature, fold_tags};
+
+/// Most warnings of one call that reach the log.
+const MAX_LOGGED_WARNINGS: usize = 10;
 
 /// A plugin bound to a tenant.
 #[derive(Debug)]
@@ -113,7 +116,13 @@ impl Chain {
             match verdict {
                 None => {}
                 Some(Ok(changes)) => {
-                    let tags = match changed_tags(&draft.tags, changes.set, &changes.remove) {
+                    let tags = changed_tags(&draft.tags, changes.set, &changes.remove);
+                    if tags.len() > MAX_TAGS {
+                        // What the client sent and what the signers bring are too many together, which is nobody's failure.
+                        hook.rejected(vec![too_many_tags(tags.len())], &mut rejections);
+                        continue;
+                    }
+                    let tags = match fold_tags("tags", tags) {
                         Ok(tags) => tags,
                         Err(error) => {
                             hook.failed("tag", &format!("its tags break the rules: {error}"))?;
@@ -217,7 +226,8 @@ impl Chain {
 
 impl Bound {
     fn fails<T>(&self, function: &str, failure: &Failure) -> Result<Option<T>> {
-        self.failed(function, &failure.to_string()).map(|()| None)
+        self.failed(function, &loggable(&failure.to_string()))
+            .map(|()| None)
     }
 
     /// A failure counts only where the hook decides, and is set to reject then.
@@ -243,7 +253,8 @@ impl Bound {
         match verdict {
             None => {}
             Some(Ok(acceptance)) => {
-                for warning in acceptance.warnings {
+                for warning in acceptance.warnings.iter().take(MAX_LOGGED_WARNINGS) {
+                    let warning = loggable(warning);
                     info!(hook = self.name, warning, "A hook accepted with a warning");
                 }
             }
@@ -280,9 +291,28 @@ impl Bound {
 }
 
 /// Tags as a tagger wants them: those that stay keep their places, new ones follow.
-fn changed_tags(tags: &[String], set: Vec<String>, remove: &[String]) -> Result<Vec<String>> {
-    let kept = tags.iter().filter(|tag| !remove.contains(tag)).cloned();
-    fold_tags("tags", kept.chain(set).collect())
+fn changed_tags(tags: &[String], set: Vec<String>, remove: &[String]) -> Vec<String> {
+    let mut changed: Vec<_> = tags
+        .iter()
+        .filter(|tag| !remove.contains(tag))
+        .cloned()
+        .collect();
+    for tag in set {
+        if !changed.contains(&tag) {
+            changed.push(tag);
+        }
+    }
+    changed
+}
+
+fn too_many_tags(number: usize) -> types::Rejection {
+    types::Rejection {
+        code: "too-many-tags".to_owned(),
+        message: format!(
+            "With the tags that this hook derives there are {number}; the limit is {MAX_TAGS}."
+        ),
+        field: Some("/tags".to_owned()),
+    }
 }
 
 fn caller(context: &Context) -> types::Context {
@@ -327,14 +357,13 @@ mod tests {
     fn tags_that_stay_keep_their_places_and_new_ones_follow() {
         let tags = |tags: &[&str]| tags.iter().map(ToString::to_string).collect::<Vec<_>>();
         assert_eq!(
-            changed_tags(&tags(&["a", "b", "c"]), tags(&["d", "a"]), &tags(&["b"])).unwrap(),
+            changed_tags(&tags(&["a", "b", "c"]), tags(&["d", "a"]), &tags(&["b"])),
             tags(&["a", "c", "d"])
         );
         // Taken away and set again: it stays, at the end.
         assert_eq!(
-            changed_tags(&tags(&["a", "b"]), tags(&["a"]), &tags(&["a"])).unwrap(),
+            changed_tags(&tags(&["a", "b"]), tags(&["a"]), &tags(&["a"])),
             tags(&["b", "a"])
         );
-        assert!(changed_tags(&[], tags(&[""]), &[]).is_err());
     }
 }

@@ -51,6 +51,28 @@ impl Document {
     }
 }
 
+/// Longest text of a guest's that one line of the log takes, in characters.
+const MAX_LOGGED_CHARS: usize = 2000;
+
+/// A guest's text, fit for one line of the log: it can neither fill it nor begin a line of its own.
+pub(super) fn loggable(text: &str) -> String {
+    let mut line: String = text
+        .chars()
+        .take(MAX_LOGGED_CHARS)
+        .map(|character| {
+            if character.is_control() {
+                ' '
+            } else {
+                character
+            }
+        })
+        .collect();
+    if text.chars().nth(MAX_LOGGED_CHARS).is_some() {
+        line.push('…');
+    }
+    line
+}
+
 /// The state of one call.
 pub(super) struct HostState {
     pub(super) limits: MemoryLimits,
@@ -185,6 +207,7 @@ impl log::Host for HostState {
             return Ok(());
         };
         self.log_bytes_left = left;
+        let message = loggable(&message);
         let hook = &self.hook;
         match level {
             log::Level::Debug => debug!(%hook, "{message}"),

@@ -8,7 +8,6 @@ use http::header::AUTHORIZATION;
 use crate::app::App;
 use crate::context::Caller;
 use crate::error::{Error, Result};
-use crate::telemetry;
 
 /// Verifies the bearer token; asks the database only for a key that is not ready.
 pub(super) async fn authenticate(app: &Arc<App>, headers: &HeaderMap) -> Result<Caller> {
@@ -16,13 +15,12 @@ pub(super) async fn authenticate(app: &Arc<App>, headers: &HeaderMap) -> Result<
     if let Some(caller) = app.authenticator.authenticate_ready(token)? {
         return Ok(caller);
     }
-    let (app, token) = (Arc::clone(app), token.to_owned());
-    telemetry::spawn_blocking(move || {
+    let token = token.to_owned();
+    app.load(move |app| {
         app.authenticator
             .authenticate(&token, |kid| app.store.key_get(kid))
     })
     .await
-    .map_err(Error::internal)?
 }
 
 fn bearer(headers: &HeaderMap) -> Result<&str> {

@@ -10,7 +10,6 @@ use crate::digest::sha256;
 use crate::error::{Error, Result};
 use crate::hooks::{Bound, Chain, Plugin, Turn};
 use crate::store::NewRevision;
-use crate::telemetry;
 use crate::tenants;
 use crate::tenants::model::check_slug;
 use model::{Digest, Hook, Mode, OnFailure, Revision};
@@ -145,7 +144,8 @@ pub fn chain(app: &App, tenant: TenantId) -> Result<Arc<Chain>> {
                     name: hook.name,
                     mode: hook.mode,
                     on_failure: hook.on_failure,
-                    timeout_ms: hook.timeout_ms,
+                    // The ceiling is this server's, whoever set the hook.
+                    timeout_ms: hook.timeout_ms.min(app.config.hooks.max_timeout_ms),
                     settings: hook.settings.to_string().into(),
                 })
             })
@@ -186,12 +186,7 @@ impl Judges {
 pub async fn judges(app: &Arc<App>, tenant: TenantId, operation: Operation) -> Result<Judges> {
     let chain = match app.chains.get(&tenant) {
         Some(chain) => chain,
-        None => {
-            let app = Arc::clone(app);
-            telemetry::spawn_blocking(move || chain(&app, tenant))
-                .await
-                .map_err(Error::internal)??
-        }
+        None => app.load(move |app| chain(app, tenant)).await?,
     };
     let needed = match operation {
         Operation::Save => chain.judges_saves(),

@@ -36,12 +36,10 @@ pub fn history(
     with_body: bool,
 ) -> Result<(Vec<Signature>, Option<u32>)> {
     let max_bytes = with_body.then(|| super::list::max_page_bytes(app));
-    let versions =
-        app.store
-            .signature_history(context.tenant(), key, before, i64::from(limit), max_bytes)?;
-    if versions.is_empty() && before.is_none() {
-        return Err(Error::SignatureNotFound);
-    }
+    let versions = app
+        .store
+        .signature_history(context.tenant(), key, before, i64::from(limit), max_bytes)?
+        .ok_or(Error::SignatureNotFound)?;
     if with_body {
         super::list::check_page_bytes(app, &versions)?;
     }

@@ -47,8 +47,7 @@ pub fn list(app: &App, context: &Context, list: &List) -> Result<Page> {
     let limit = i64::from(list.limit);
     let page = ListPage {
         after: list.after,
-        // One more tells whether there is a next page.
-        limit: limit + 1,
+        limit,
         offset: i64::from(list.offset),
         max_bytes: if list.omit_body {
             -1
@@ -57,11 +56,11 @@ pub fn list(app: &App, context: &Context, list: &List) -> Result<Page> {
         },
     };
     let mut signatures = app.store.signature_list(tenant, &list.filter, &page)?;
+    let more = signatures.len() > list.limit as usize;
+    signatures.truncate(list.limit as usize);
     if !list.omit_body {
         check_page_bytes(app, &signatures)?;
     }
-    let more = signatures.len() > list.limit as usize;
-    signatures.truncate(list.limit as usize);
     let next = signatures.last().filter(|_| more).map(|last| Position {
         created_at: last.created_at,
         id: last.id,

@@ -76,8 +76,7 @@ pub fn save(
 ) -> Result<Saved> {
     let tenant = context.tenant();
     let Some(expected) = Expected::new(draft, preconditions).narrow(preconditions) else {
-        let current_version = app.store.signature_current_version(tenant, &draft.key)?;
-        return Err(Error::PreconditionFailed { current_version });
+        return Err(conflict(app, context, draft, preconditions)?);
     };
     if !judges.chain.judges_saves() {
         return store(app, context, draft, &draft.tags, expected, preconditions);
@@ -207,7 +206,7 @@ fn conflict(
         .signature_current_version(context.tenant(), &draft.key)?;
     Ok(if !preconditions.hold(current_version) {
         Error::PreconditionFailed { current_version }
-    } else if draft.signed_over.is_none() && preconditions.is_empty() && current_version > 0 {
+    } else if draft.signed_over.is_none() && current_version > 0 {
         Error::invalid(
             "version",
             format!(

@@ -1,7 +1,7 @@
 //! News of what other processes changed: a thread that LISTENs, so that caches are right within a second everywhere.
 //!
-//! While the connection is down, or where notifications do not come through, nobody can say what was missed: then
-//! everything is told to have changed once a second.
+//! Where notifications do not come through, a counter that is compared once a second tells that something changed, though
+//! not what. While the connection is down, everything is told to have changed once a second.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,8 +10,10 @@ use std::time::Duration;
 
 use diesel::connection::SimpleConnection as _;
 use diesel::pg::PgConnection;
+use diesel::{QueryDsl as _, QueryResult, RunQueryDsl as _};
 use tracing::{debug, info, warn};
 
+use super::schema::change_counter;
 use crate::context::TenantId;
 
 /// What may have changed.
@@ -91,24 +93,37 @@ impl Drop for Changes {
 fn listen_once(url: &str, stopped: &AtomicBool, changed: &impl Fn(Change)) -> anyhow::Result<()> {
     let mut connection: PgConnection = super::pool::connect(url)?;
     connection.batch_execute("LISTEN sigpersist_changes")?;
+    let mut counted = count(&mut connection)?;
     info!("Listening for changes of keys and hooks");
     changed(Change::Everything);
+    let mut notified = false;
     let mut quiet = Duration::ZERO;
     while !stopped.load(Ordering::Relaxed) {
         for notification in connection.notifications_iter() {
             let payload = notification?.payload;
             debug!(payload, "Something changed");
             changed(Change::parse(&payload));
+            notified = true;
         }
         std::thread::park_timeout(POLL);
         quiet += POLL;
         if quiet >= RETRY {
-            // A dead peer shows itself only when something is sent.
-            connection.batch_execute("SELECT 1")?;
-            quiet = Duration::ZERO;
+            // This also shows whether the connection is alive.
+            let now = count(&mut connection)?;
+            if now != counted && !notified {
+                changed(Change::Everything);
+            }
+            (counted, notified, quiet) = (now, false, Duration::ZERO);
         }
     }
     Ok(())
+}
+
+/// How often anything was changed.
+fn count(connection: &mut PgConnection) -> QueryResult<i64> {
+    change_counter::table
+        .select(change_counter::changes)
+        .first(connection)
 }
 
 #[cfg(test)]

@@ -2,8 +2,10 @@
 
 use anyhow::{Context as _, anyhow, bail};
 use diesel::connection::SimpleConnection as _;
+use diesel::dsl::sql;
+use diesel::migration::MigrationSource;
 use diesel::pg::{Pg, PgConnection};
-use diesel::sql_types::{Integer, Text};
+use diesel::sql_types::{Bool, Integer, Text};
 use diesel::{QueryableByName, RunQueryDsl as _};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
@@ -14,6 +16,7 @@ const LOCK_KEY: i64 = 0x7369_6770_6572_7369;
 
 /// Oldest Postgres that the queries are written for.
 const OLDEST_VERSION: i32 = 140_000;
+const UNREADABLE: &str = "The database's migrations can't be read";
 
 /// Brings the schema up to date and returns the names of the migrations that were run.
 ///
@@ -27,7 +30,12 @@ pub fn migrate(url: &str) -> anyhow::Result<Vec<String>> {
     connection
         .batch_execute(&format!("SELECT pg_advisory_lock({LOCK_KEY})"))
         .context("The lock for migrations can't be taken")?;
-    refuse_newer_schema(&mut connection)?;
+    let applied: Vec<_> = MigrationHarness::<Pg>::applied_migrations(&mut connection)
+        .map_err(|error| anyhow!(error).context(UNREADABLE))?
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    refuse_newer_schema(&applied)?;
     let applied = connection
         .run_pending_migrations(MIGRATIONS)
         .map_err(|error| {
@@ -44,10 +52,24 @@ pub fn migrate(url: &str) -> anyhow::Result<Vec<String>> {
 /// As [`migrate`], and where migrations are pending.
 pub fn check_schema(url: &str) -> anyhow::Result<()> {
     let mut connection = open(url)?;
-    refuse_newer_schema(&mut connection)?;
-    let pending = MigrationHarness::<Pg>::has_pending_migration(&mut connection, MIGRATIONS)
-        .map_err(|error| anyhow!(error).context("The database's migrations can't be read"))?;
-    if pending {
+    // Diesel's own way of asking creates its table first, which a check must not.
+    let exists = diesel::select(sql::<Bool>(
+        "to_regclass('__diesel_schema_migrations') IS NOT NULL",
+    ))
+    .get_result::<bool>(&mut connection)
+    .context(UNREADABLE)?;
+    let applied: Vec<String> = if exists {
+        diesel::sql_query("SELECT version AS name, 0 AS number FROM __diesel_schema_migrations")
+            .load::<Version>(&mut connection)
+            .context(UNREADABLE)?
+            .into_iter()
+            .map(|version| version.name)
+            .collect()
+    } else {
+        Vec::new()
+    };
+    refuse_newer_schema(&applied)?;
+    if known()?.iter().any(|version| !applied.contains(version)) {
         bail!(
             "The database's schema is older than this program. Run `sigpersist migrate`, or serve without --no-migrate."
         );
@@ -63,7 +85,7 @@ fn open(url: &str) -> anyhow::Result<PgConnection> {
         )
     })?;
     let version = diesel::sql_query("SELECT current_setting('server_version_num')::integer AS number, current_setting('server_version') AS name")
-        .get_result::<ServerVersion>(&mut connection)
+        .get_result::<Version>(&mut connection)
         .context("The database does not tell its version")?;
     if version.number < OLDEST_VERSION {
         bail!(
@@ -74,14 +96,18 @@ fn open(url: &str) -> anyhow::Result<PgConnection> {
     Ok(connection)
 }
 
-fn refuse_newer_schema(connection: &mut PgConnection) -> anyhow::Result<()> {
-    let known: Vec<_> = diesel::migration::MigrationSource::<Pg>::migrations(&MIGRATIONS)
-        .map_err(|error| anyhow!(error).context("The program's own migrations can't be read"))?
+/// Versions of the migrations in this program.
+fn known() -> anyhow::Result<Vec<String>> {
+    let migrations = MigrationSource::<Pg>::migrations(&MIGRATIONS)
+        .map_err(|error| anyhow!(error).context("The program's own migrations can't be read"))?;
+    Ok(migrations
         .iter()
-        .map(|migration| migration.name().version().as_owned())
-        .collect();
-    let applied = MigrationHarness::<Pg>::applied_migrations(connection)
-        .map_err(|error| anyhow!(error).context("The database's migrations can't be read"))?;
+        .map(|migration| migration.name().version().to_string())
+        .collect())
+}
+
+fn refuse_newer_schema(applied: &[String]) -> anyhow::Result<()> {
+    let known = known()?;
     if let Some(unknown) = applied.iter().find(|version| !known.contains(version)) {
         bail!(
             "The database's schema has the migration {unknown}, which this program does not know: it is too old for this database."
@@ -91,7 +117,7 @@ fn refuse_newer_schema(connection: &mut PgConnection) -> anyhow::Result<()> {
 }
 
 #[derive(QueryableByName)]
-struct ServerVersion {
+struct Version {
     #[diesel(sql_type = Integer)]
     number: i32,
     #[diesel(sql_type = Text)]

@@ -69,11 +69,15 @@ pub(super) fn connect(url: &str) -> ConnectionResult<PgConnection> {
     PgConnection::establish(&with_defaults(url))
 }
 
-/// Adds what libpq would otherwise leave to chance: a bound on connecting, and a name to show in `pg_stat_activity`.
+/// Adds what libpq would otherwise leave to chance: bounds on connecting and on a peer that is gone, and a name to show in `pg_stat_activity`.
 fn with_defaults(url: &str) -> String {
     let mut url = url.to_owned();
     let is_uri = url.starts_with("postgres://") || url.starts_with("postgresql://");
-    for (name, value) in [("connect_timeout", "5"), ("application_name", "sigpersist")] {
+    for (name, value) in [
+        ("connect_timeout", "5"),
+        ("tcp_user_timeout", "10000"),
+        ("application_name", "sigpersist"),
+    ] {
         if url.contains(name) {
             continue;
         }
@@ -222,15 +226,15 @@ mod tests {
     fn defaults_are_added_in_either_form_of_url_and_never_over_the_users_own() {
         assert_eq!(
             with_defaults("postgres://h/d"),
-            "postgres://h/d?connect_timeout=5&application_name=sigpersist"
+            "postgres://h/d?connect_timeout=5&tcp_user_timeout=10000&application_name=sigpersist"
         );
         assert_eq!(
             with_defaults("postgresql://h/d?sslmode=require&connect_timeout=1"),
-            "postgresql://h/d?sslmode=require&connect_timeout=1&application_name=sigpersist"
+            "postgresql://h/d?sslmode=require&connect_timeout=1&tcp_user_timeout=10000&application_name=sigpersist"
         );
         assert_eq!(
             with_defaults("host=/run dbname=d application_name=x"),
-            "host=/run dbname=d application_name=x connect_timeout=5"
+            "host=/run dbname=d application_name=x connect_timeout=5 tcp_user_timeout=10000"
         );
     }
 }

@@ -1,6 +1,16 @@
 // @generated automatically by Diesel CLI.
 
 diesel::table! {
+    /// One row: how often keys, tenants or hooks were changed
+    change_counter (id) {
+        /// Always true
+        id -> Bool,
+        /// Grows with each changed row, in the transaction that changed it
+        changes -> Int8,
+    }
+}
+
+diesel::table! {
     /// Bindings of plugin revisions to tenants: what judges each save and delete
     hooks (tenant_id, name) {
         /// The tenant whose saves and deletes the hook judges
@@ -169,6 +179,7 @@ diesel::joinable!(signatures -> tenants (tenant_id));
 diesel::joinable!(tenant_keys -> tenants (tenant_id));
 
 diesel::allow_tables_to_appear_in_same_query!(
+    change_counter,
     hooks,
     plugin_revisions,
     plugins,

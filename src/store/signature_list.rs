@@ -17,7 +17,7 @@ use crate::signatures::model::{ListFilter, Position, Signature};
 pub struct ListPage {
     /// Only what comes after this place.
     pub after: Option<Position>,
-    /// At most so many.
+    /// At most so many, and one more without its signature where there is one: it tells that the list goes on.
     pub limit: i64,
     /// After leaving out so many.
     pub offset: i64,
@@ -33,12 +33,13 @@ impl Store {
         filter: &ListFilter,
         page: &ListPage,
     ) -> Result<Vec<Signature>> {
-        let wanted = page.offset.saturating_add(page.limit);
+        let one_more = page.limit.saturating_add(1);
         let query = ListQuery {
             tenant_id: tenant.0,
             filter,
             page,
-            wanted,
+            one_more,
+            wanted: page.offset.saturating_add(one_more),
             after_id: page.after.map_or(0, |position| position.id.0),
         };
         let rows = self.run(|connection| query.load::<SignatureRow>(connection))?;
@@ -60,7 +61,9 @@ struct ListQuery<'a> {
     tenant_id: i32,
     filter: &'a ListFilter,
     page: &'a ListPage,
-    /// Offset and limit together: how much of each tag's own list can be in the page.
+    /// The page and the thread after it, which comes without its signature.
+    one_more: i64,
+    /// The offset and these together: how much of each tag's own list can be in the page.
     wanted: i64,
     after_id: i64,
 }
@@ -97,10 +100,17 @@ impl QueryFragment<Pg> for ListQuery<'_> {
         out.push_sql(
             "SELECT s.id, s.document, s.thread, s.created_at, s.updated_at, v.version, v.created_at, v.stage, \
                     v.created_by, v.comment, v.tags, v.encoding, v.sha256, \
-                    CASE WHEN sum(octet_length(v.signature)) OVER () <= ",
+                    CASE WHEN sum(octet_length(v.signature)) FILTER (WHERE page.place <= ",
         );
+        out.push_bind_param::<BigInt, _>(&self.page.limit)?;
+        out.push_sql(") OVER () <= ");
         out.push_bind_param::<BigInt, _>(&self.page.max_bytes)?;
-        out.push_sql(" THEN v.signature END FROM (");
+        out.push_sql(" AND page.place <= ");
+        out.push_bind_param::<BigInt, _>(&self.page.limit)?;
+        out.push_sql(
+            " THEN v.signature END FROM ( \
+             SELECT ids.id, row_number() OVER (ORDER BY ids.created_at DESC, ids.id DESC) AS place FROM (",
+        );
         if self.filter.tags.is_empty() {
             out.push_sql("SELECT s.id, s.created_at FROM signatures s WHERE s.tenant_id = ");
             out.push_bind_param::<Integer, _>(&self.tenant_id)?;
@@ -136,10 +146,10 @@ impl QueryFragment<Pg> for ListQuery<'_> {
             out.push_sql(") one");
         }
         out.push_sql(" ORDER BY created_at DESC, id DESC LIMIT ");
-        out.push_bind_param::<BigInt, _>(&self.page.limit)?;
+        out.push_bind_param::<BigInt, _>(&self.one_more)?;
         out.push_sql(" OFFSET ");
         out.push_bind_param::<BigInt, _>(&self.page.offset)?;
-        out.push_sql(") page JOIN signatures s ON s.tenant_id = ");
+        out.push_sql(") ids) page JOIN signatures s ON s.tenant_id = ");
         out.push_bind_param::<Integer, _>(&self.tenant_id)?;
         out.push_sql(
             " AND s.id = page.id JOIN signature_versions v ON v.tenant_id = s.tenant_id AND v.signature_id = s.id \

@@ -157,7 +157,7 @@ impl Store {
         version.map_or(Ok(0), version_from_column)
     }
 
-    /// A thread's history, newest first: at most `limit` versions before `before`. Signatures are left out on demand,
+    /// A thread's history, newest first, or nothing where there is no such thread: at most `limit` versions before `before`. Signatures are left out on demand,
     /// or where all together have more than `max_bytes`: then each comes without its body.
     pub fn signature_history(
         &self,
@@ -166,7 +166,7 @@ impl Store {
         before: Option<u32>,
         limit: i64,
         max_bytes: Option<i64>,
-    ) -> Result<Vec<Signature>> {
+    ) -> Result<Option<Vec<Signature>>> {
         let bytes = diesel::dsl::sql::<diesel::sql_types::Nullable<diesel::sql_types::Binary>>(
             "CASE WHEN sum(octet_length(signature_versions.signature)) OVER () <= ",
         )
@@ -185,7 +185,7 @@ impl Store {
                 .first::<i64>(connection)
                 .optional()?
             else {
-                return Ok(Vec::new());
+                return Ok(None);
             };
             let versions: Vec<i32> = page
                 .filter(signature_versions::signature_id.eq(id))
@@ -200,8 +200,10 @@ impl Store {
                 .order(signature_versions::version.desc())
                 .select(signature_columns!(bytes))
                 .load::<SignatureRow>(connection)
+                .map(Some)
         })?;
-        rows.into_iter().map(SignatureRow::into_signature).collect()
+        rows.map(|rows| rows.into_iter().map(SignatureRow::into_signature).collect())
+            .transpose()
     }
 
     /// Deletes a thread with all its versions and tags, where `version` is its current one. Says whether it did.

@@ -113,6 +113,7 @@ fn claims_are_checked() {
         json!({"nbf": now() - 10, "iat": now() - 10, "iss": "anyone", "aud": ["anything"]}),
         json!({"tenant": "acme"}),
         json!({"exp": now() - 20}),
+        json!({"exp": 4_000_000_000.5, "iat": 1_700_000_000.25}),
         json!({"nbf": now() + 20, "iat": now() + 20}),
         json!({"scope": "unknown signatures:read"}),
     ] {
@@ -248,6 +249,7 @@ fn a_public_key_verifies_and_is_never_a_secret() {
     let ed_pem = x509(&|| ed.public_key().as_der().unwrap());
     let rsa_pem = x509(&|| rsa.public_key().as_der().unwrap());
     let rsa_pkcs8: Pkcs8V1Der<'_> = rsa.as_der().unwrap();
+    let rsa_private_pem = pem(rsa_pkcs8.as_ref()).replace("PUBLIC", "PRIVATE");
     // PKCS#1 is inside PKCS#8, after version and algorithm.
     let rsa_pkcs1 = &rsa_pkcs8.as_ref()[26..];
     let p256_key = EncodingKey::from_ec_der(p256.to_pkcs8v1().unwrap().as_ref());
@@ -278,6 +280,9 @@ fn a_public_key_verifies_and_is_never_a_secret() {
         (Algorithm::Es256, rsa_pem.as_str()),
         (Algorithm::Rs256, &p256_pem),
         (Algorithm::EdDsa, &p256_pem),
+        (Algorithm::Es256, &p384_pem),
+        (Algorithm::Es384, &p256_pem),
+        (Algorithm::Rs256, &rsa_private_pem),
         (Algorithm::Es256, "no pem"),
         (Algorithm::Hs256, &p256_pem),
     ] {

@@ -54,6 +54,43 @@ fn tags_are_derived_from_the_signers() {
 }
 
 #[test]
+fn more_tags_than_fit_are_a_rejection_and_no_failure() {
+    let app = TestApp::start();
+    let acme = app.tenant("acme");
+    app.hook("acme", "signer-tags", SIGNER_TAGS, |_| {});
+    let save = |number: usize| {
+        let tags: Vec<_> = (0..number).map(|n| format!("own {n}")).collect();
+        acme.post(&json!({"document": number.to_string(), "thread": "t", "cms": FIRST.trim(), "tags": tags}))
+    };
+    save(61).expect(201);
+    let refused = save(62).expect_error(422, "hook_rejected");
+    assert_eq!(
+        refused.json["details"]["rejections"][0]["code"],
+        "too-many-tags"
+    );
+    assert_eq!(refused.json["details"]["rejections"][0]["field"], "/tags");
+}
+
+#[test]
+fn a_servers_own_ceiling_holds_whoever_set_the_hook() {
+    let app = TestApp::start_with(|config| config.hooks.max_timeout_ms = 200);
+    let acme = app.tenant("acme");
+    app.hook("acme", "loop", &guest(LOOP), |request| {
+        request.timeout_ms = Some(200);
+    });
+    app.database.execute("UPDATE hooks SET timeout_ms = 60000");
+    eventually(|| {
+        app.app
+            .chains
+            .get(&sigpersist::context::TenantId(1))
+            .is_none()
+    });
+    let since = Instant::now();
+    acme.save("d", "t", 0, "x").expect_error(500, "hook_failed");
+    assert!(since.elapsed() < Duration::from_secs(5));
+}
+
+#[test]
 fn settings_reach_the_hook_and_mistakes_in_them_are_refused() {
     let app = TestApp::start();
     let acme = app.tenant("acme");
@@ -421,6 +458,22 @@ fn a_changed_binding_is_picked_up_live_by_every_server() {
         number.set(number.get() + 1);
         tags(&elsewhere, &format!("elsewhere {}", number.get())) == 0
     });
+}
+
+#[test]
+fn a_change_whose_notification_is_lost_is_noticed_by_the_counter() {
+    let app = TestApp::start();
+    let acme = app.tenant("acme");
+    app.hook("acme", "no", &guest(REJECT), |_| {});
+    acme.save("d", "t", 0, "x")
+        .expect_error(422, "hook_rejected");
+    // As behind a pooler that passes no notifications on. What came before is counted first.
+    std::thread::sleep(Duration::from_millis(2500));
+    app.database.execute(
+        "BEGIN; ALTER TABLE hooks DISABLE TRIGGER hooks_notify; DELETE FROM hooks;
+         UPDATE change_counter SET changes = changes + 1; COMMIT",
+    );
+    eventually(|| acme.save("d", "t", 0, "x").status == 201);
 }
 
 #[test]

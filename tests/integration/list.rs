@@ -213,6 +213,8 @@ fn a_page_that_would_not_fit_into_memory_is_refused_with_the_way_out() {
         .get("/signatures")
         .expect_error(400, "invalid_parameter");
     assert_eq!(refused.json["details"]["field"], "/limit");
+    // What comes after the page does not count.
+    assert_eq!(documents("/signatures?limit=1", &acme), ["b"]);
     assert_eq!(documents("/signatures?omit=signature", &acme), ["b", "a"]);
     acme.get("/signatures?document=a").expect(200).signatures()[0]["signature"]
         .as_str()

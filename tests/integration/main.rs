@@ -3,6 +3,7 @@
 #![expect(
     clippy::unwrap_used,
     clippy::string_slice,
+    clippy::print_stderr,
     reason = "a test that panics has failed, as it should"
 )]
 

@@ -102,6 +102,8 @@ fn the_history_is_listed_newest_first_in_pages() {
         }
     }
     assert_eq!(seen, versions);
+    acme.get("/signature/versions?document=d&thread=x&cursor=5")
+        .expect_error(404, "signature_not_found");
     acme.get("/signature/versions?document=d&thread=x")
         .expect_error(404, "signature_not_found");
     for query in ["&cursor=x", "&limit=0", "&limit=1001", "&omit=tags"] {

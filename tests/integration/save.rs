@@ -140,6 +140,9 @@ fn preconditions_say_the_same_in_http_words() {
         .expect_error(412, "precondition_failed");
     assert_eq!(stale.json["details"]["current_version"], 2);
     post(json!(2), "other", &[("if-match", "\"1\"")]).expect_error(412, "precondition_failed");
+    // The precondition holds, and the version is wrong all the same.
+    post(json!(3), "other", &[("if-match", "\"2\"")]).expect_error(409, "version_conflict");
+    post(json!(null), "other", &[("if-match", "*")]).expect_error(400, "invalid_parameter");
     post(json!(2), "other", &[("if-match", "W/\"2\"")]).expect_error(412, "precondition_failed");
     let named =
         post(json!(2), "other", &[("if-match", "2")]).expect_error(400, "invalid_parameter");

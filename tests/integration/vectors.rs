@@ -11,7 +11,11 @@ use crate::support::{COUNTERSIGNED, DETACHED, FIRST, INDEFINITE, TestApp};
 
 fn vectors() -> Option<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/vectors");
-    folder.is_dir().then_some(folder)
+    if folder.is_dir() {
+        return Some(folder);
+    }
+    eprintln!("skipped: there is no {}", folder.display());
+    None
 }
 
 fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
@@ -83,6 +87,37 @@ fn our_own_signatures_are_read_whole() {
         cms::SignerIdentifier::SubjectKeyIdentifier(_)
     ));
     assert!(detached.signers[0].certificate.is_some());
+}
+
+#[test]
+fn many_signers_with_one_huge_certificate_do_not_fill_the_memory() {
+    // The signers of a real CMS, two thousand times: more than any honest document has.
+    let bytes = STANDARD.decode(FIRST.trim()).unwrap();
+    let signer_at = bytes
+        .windows(2)
+        .rposition(|window| window == [0x31, 0x82])
+        .unwrap();
+    let length = usize::from(u16::from_be_bytes([
+        bytes[signer_at + 2],
+        bytes[signer_at + 3],
+    ]));
+    let signer = &bytes[signer_at + 4..signer_at + 4 + length];
+    let many = signer.repeat(2000);
+    let inside = &bytes[..signer_at];
+    // Indefinite lengths outside, so that only the set of signers needs a new length.
+    let mut forged = vec![0x30, 0x80];
+    let content_info = &inside[4..15];
+    forged.extend_from_slice(content_info);
+    forged.extend_from_slice(&[0xa0, 0x80, 0x30, 0x80]);
+    forged.extend_from_slice(&inside[23..]);
+    forged.extend_from_slice(&[0x31, 0x83]);
+    forged.extend_from_slice(&u32::try_from(many.len()).unwrap().to_be_bytes()[1..]);
+    forged.extend_from_slice(&many);
+    forged.extend_from_slice(&[0; 6]);
+    match cms::inspect(&forged) {
+        Err(cms::InspectError::Malformed(why)) => assert!(why.contains("too"), "{why}"),
+        other => panic!("{other:?}"),
+    }
 }
 
 #[test]

@@ -76,10 +76,18 @@ fn check(old: &Inspection, new: &Inspection) -> Result<(), Vec<Rejection>> {
     let dropped: Vec<_> = old
         .signers
         .iter()
-        .filter(|signer| !new.signers.iter().any(|other| identity(other) == identity(signer)))
+        .filter(|signer| !new.signers.iter().any(|other| is_same(other, signer)))
         .map(|signer| rejection("signer-dropped", format!("The new version drops the signer {}.", label(signer))))
         .collect();
     if dropped.is_empty() { Ok(()) } else { Err(dropped) }
+}
+
+/// Two signatures of one signer: with the same certificate, or where one of them does not embed it, naming the same.
+fn is_same(one: &Signer, other: &Signer) -> bool {
+    match (&one.certificate, &other.certificate) {
+        (Some(one), Some(other)) => one.sha256 == other.sha256,
+        _ => identity(one) == identity(other),
+    }
 }
 
 /// What names a signer's certificate: the same for each signature that it makes.

@@ -17,16 +17,20 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, bail, ensure};
+use nix::sys::signal::Signal;
 use nix::unistd::{Gid, Uid, User, geteuid};
 use tracing::info;
 
 use super::programs::Programs;
+use super::supervisor::die_with_this_thread;
 use crate::digest::{sha256, to_hex};
 
 /// Longest path of a Unix socket that every supported system takes (`sun_path` has 104 bytes on macOS, 108 on Linux).
 const MAX_SOCKET_PATH_BYTES: usize = 103;
 /// What Postgres calls its socket in the folder that it is given.
 const SOCKET_NAME: &str = ".s.PGSQL.5432";
+/// A cluster in the making, and after this the number of the process that makes it.
+const UNFINISHED: &str = "postgres.unfinished-";
 /// The log starts anew at the next start when it is larger; one old log is kept.
 const MAX_LOG_BYTES: u64 = 16 * 1024 * 1024;
 
@@ -157,35 +161,45 @@ impl Cluster {
 
     /// Makes the cluster under another name and renames it when it is whole, so that a crash leaves no half of one.
     fn make(&self, programs: &Programs) -> anyhow::Result<()> {
-        let unfinished = self.data_dir.join("postgres.unfinished");
-        if unfinished.exists() {
-            fs::remove_dir_all(&unfinished)?;
+        // A name of its own each time: what made an earlier one may have outlived the process that asked for it.
+        for entry in self.data_dir.read_dir()? {
+            let entry = entry?;
+            if entry
+                .file_name()
+                .as_bytes()
+                .starts_with(UNFINISHED.as_bytes())
+            {
+                fs::remove_dir_all(entry.path())?;
+            }
         }
+        let unfinished = self
+            .data_dir
+            .join(format!("{UNFINISHED}{}", std::process::id()));
         self.make_private_dir(&unfinished)?;
-        let output = self
-            .command(&programs.path("initdb"))
+        let mut initdb = self.command(&programs.path("initdb"));
+        initdb
             .arg("--pgdata")
             .arg(&unfinished)
             .args(["--username=postgres", "--auth=trust", "--data-checksums"])
-            .args(["--encoding=UTF8", "--locale=C", "--no-instructions"])
-            .output()
-            .context("initdb can't be started")?;
+            .args(["--encoding=UTF8", "--locale=C", "--no-instructions"]);
+        die_with_this_thread(&mut initdb, Signal::SIGKILL);
+        let output = initdb.output().context("initdb can't be started")?;
         ensure!(
             output.status.success(),
             "initdb failed: {}",
             String::from_utf8_lossy(&output.stderr).trim()
         );
         // The server's own role is no superuser: a mistake in a query can't reach the operating system.
-        let mut single = self
-            .command(&programs.path("postgres"))
+        let mut single = self.command(&programs.path("postgres"));
+        single
             .args(["--single", "-j", "-D"])
             .arg(&unfinished)
             .arg("postgres")
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .context("postgres can't be started")?;
+            .stderr(Stdio::piped());
+        die_with_this_thread(&mut single, Signal::SIGKILL);
+        let mut single = single.spawn().context("postgres can't be started")?;
         single
             .stdin
             .take()

@@ -5,9 +5,10 @@
 //! directory stops the orphan.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
@@ -204,7 +205,8 @@ impl Runner {
         command
             .stdout(Stdio::from(log.try_clone()?))
             .stderr(Stdio::from(log));
-        die_with_this_thread(&mut command);
+        // A fast shutdown: what is acknowledged is kept, and the next start is quick.
+        die_with_this_thread(&mut command, Signal::SIGINT);
         let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
         if !self.stopping.load(Ordering::SeqCst) {
             *child = Some(command.spawn().context("postgres can't be started")?);
@@ -279,10 +281,10 @@ impl Runner {
 /// Has the kernel stop the process when the calling thread ends. After the change of user, which clears this setting;
 /// the standard library runs such closures last.
 #[cfg(target_os = "linux")]
-fn die_with_this_thread(command: &mut std::process::Command) {
+pub(super) fn die_with_this_thread(command: &mut Command, signal: Signal) {
     let parent = nix::unistd::getpid();
     let closure = move || {
-        nix::sys::prctl::set_pdeathsig(Signal::SIGINT)?;
+        nix::sys::prctl::set_pdeathsig(signal)?;
         if nix::unistd::getppid() == parent {
             Ok(())
         } else {
@@ -299,7 +301,7 @@ fn die_with_this_thread(command: &mut std::process::Command) {
 }
 
 #[cfg(not(target_os = "linux"))]
-fn die_with_this_thread(_command: &mut std::process::Command) {}
+pub(super) fn die_with_this_thread(_command: &mut Command, _signal: Signal) {}
 
 /// Stops a Postgres whose owner was killed, and mends what a dead one left behind. The caller holds the directory's
 /// lock, so nobody else starts one.
@@ -335,13 +337,14 @@ fn stop_orphan(cluster: &Cluster) -> anyhow::Result<()> {
             );
         }
     }
-    if !wait_until(|| !any_runs_on(&files)) {
+    if !wait_until(|| !any_works_on(&files, Some(true))) {
         bail!(
             "Children of a killed Postgres still work on {}; stop them and start again.",
             files.display()
         );
     }
-    if kill(pid, None).is_ok() {
+    let is_stranger = kill(pid, None).is_ok() && works_on(pid, &files) == Some(false);
+    if is_stranger && !any_works_on(&files, None) {
         remove_stale(&[&pid_file, &cluster.socket_lock()])?;
     }
     Ok(())
@@ -360,14 +363,14 @@ fn wait_until(condition: impl Fn() -> bool) -> bool {
     }
 }
 
-/// Whether any process works on these files, as far as the system tells.
-fn any_runs_on(files: &Path) -> bool {
+/// Whether there is a process of which [`works_on`] says so.
+fn any_works_on(files: &Path, answer: Option<bool>) -> bool {
     let Ok(processes) = Path::new("/proc").read_dir() else {
-        return false;
+        return answer.is_none();
     };
-    processes.filter_map(Result::ok).any(|process| {
-        fs::read_link(process.path().join("cwd")).is_ok_and(|folder| folder == files)
-    })
+    processes
+        .filter_map(|process| process.ok()?.file_name().to_str()?.parse().ok())
+        .any(|pid| works_on(Pid::from_raw(pid), files) == answer)
 }
 
 fn read_pid(pid_file: &Path) -> Option<Pid> {
@@ -375,22 +378,48 @@ fn read_pid(pid_file: &Path) -> Option<Pid> {
     text.lines().next()?.trim().parse().ok().map(Pid::from_raw)
 }
 
-/// Whether this process is a Postgres on these files: its working directory is theirs. Where the system does not tell
-/// (no /proc), a living process is believed to be.
+/// Whether this process is a living Postgres on these files, as far as can be told.
 fn runs_on(pid: Pid, files: &Path) -> bool {
-    if kill(pid, None).is_err() {
-        return false;
-    }
-    match fs::read_link(format!("/proc/{pid}/cwd")) {
-        Ok(folder) => folder == files,
-        Err(_) => !Path::new("/proc/self").exists(),
+    kill(pid, None).is_ok() && works_on(pid, files) == Some(true)
+}
+
+/// Whether a process is a Postgres that works on these files; nothing where the system does not tell.
+///
+/// A Postgres and its children work in their folder. Root without `CAP_SYS_PTRACE`, as in a container, may not look where
+/// another user's process works; then the command line tells of the first one, which names the folder, and of what is no
+/// Postgres at all.
+fn works_on(pid: Pid, files: &Path) -> Option<bool> {
+    let process = Path::new("/proc").join(pid.to_string());
+    let command = match fs::read_link(process.join("cwd")) {
+        Ok(folder) => return Some(folder == files),
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+            fs::read(process.join("cmdline")).ok()?
+        }
+        // Gone in between; where there is no /proc at all, `ps` tells the same.
+        Err(_) if Path::new("/proc/self").exists() => return Some(false),
+        Err(_) => {
+            let pid = pid.to_string();
+            Command::new("ps")
+                .args(["-o", "command=", "-p", &pid])
+                .output()
+                .ok()?
+                .stdout
+        }
+    };
+    let command = String::from_utf8_lossy(&command);
+    if command.contains(&*files.to_string_lossy()) {
+        Some(true)
+    } else if command.contains("postgres") {
+        None
+    } else {
+        Some(false)
     }
 }
 
 fn remove_stale(paths: &[&Path]) -> anyhow::Result<()> {
     for path in paths {
         match fs::remove_file(path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
                 return Err(error).with_context(|| format!("{} can't be removed", path.display()));
             }
             _ => {}
