@@ -125,15 +125,22 @@ impl TestDatabase {
         }
     }
 
-    /// The plan of a query.
-    pub(crate) fn explain(&self, sql: &str) -> String {
+    /// What a statement with these values for its parameters really does: its plan, with the rows that each part gave.
+    pub(crate) fn analyze(&self, statement: &str, values: &str) -> String {
         #[derive(diesel::QueryableByName)]
         struct Line {
             #[diesel(sql_type = diesel::sql_types::Text, column_name = "QUERY PLAN")]
             line: String,
         }
-        let lines = diesel::sql_query(format!("EXPLAIN {sql}"))
-            .load::<Line>(&mut self.connect())
+        let mut connection = self.connect();
+        connection
+            .batch_execute(&format!("PREPARE statement AS {statement}"))
+            .unwrap();
+        let explain = format!(
+            "EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF) EXECUTE statement ({values})"
+        );
+        let lines = diesel::sql_query(explain)
+            .load::<Line>(&mut connection)
             .unwrap();
         lines.into_iter().map(|line| line.line + "\n").collect()
     }
