@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
@@ -14,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::hooks::{Chain, Engine};
 use crate::store::embedded::{self, Embedded, Purpose};
 use crate::store::{self, Change, Changes, Store};
-use crate::telemetry;
+use crate::{telemetry, turns};
 
 /// Tenants whose hooks are kept ready.
 const CACHED_CHAINS: usize = 10_000;
@@ -69,11 +68,12 @@ impl App {
         self: &Arc<Self>,
         load: impl FnOnce(&Self) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        let patience = Duration::from_millis(self.config.http.queue_timeout_ms);
-        let turn = tokio::time::timeout(patience, Arc::clone(&self.loads).acquire_owned())
-            .await
-            .map_err(|_| Error::Overloaded)?
-            .map_err(Error::internal)?;
+        let turn = turns::wait(
+            &self.loads,
+            self.config.http.queue_timeout_ms,
+            Error::Overloaded,
+        )
+        .await?;
         let app = Arc::clone(self);
         telemetry::spawn_blocking(move || {
             let _turn = turn;

@@ -11,7 +11,7 @@
 //! | [`hooks`] | wasmtime |
 //! | [`store`] | Diesel, r2d2, Postgres |
 //! | [`signatures`], [`tenants`], [`plugins`] | the use-cases, in plain Rust |
-//! | [`cms`], [`cache`], [`digest`], [`context`], [`error`], [`config`] | nobody else |
+//! | [`cms`], [`cache`], [`digest`], [`context`], [`error`], [`config`], [`turns`] | nobody else |
 //! | [`cli`] | the command line |
 //! | [`app`] | how the parts are wired together |
 
@@ -31,3 +31,4 @@ pub mod signatures;
 pub mod store;
 pub mod telemetry;
 pub mod tenants;
+pub mod turns;

@@ -96,7 +96,7 @@ fn read_signer(
     let mut fields = info.inside();
     fields.expect(Tag::Integer, "a signer has no version")?;
     // All that is described of a signer but its certificate is inside of its own value.
-    *described_bytes += info.raw.len().min(MAX_DESCRIBED_BYTES);
+    *described_bytes += info.raw.len();
     let (identifier, certificate) = match fields.next()? {
         Some(sid) if sid.is_sequence() => {
             let mut parts = sid.inside();

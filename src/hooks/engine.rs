@@ -20,6 +20,7 @@ use crate::context::TenantId;
 use crate::digest::sha256;
 use crate::error::{Error, Result};
 use crate::plugins::model::Digest;
+use crate::turns;
 
 /// One tick of the deadline's clock.
 const TICK: Duration = Duration::from_millis(1);
@@ -121,16 +122,10 @@ impl Engine {
     ///
     /// [`Error::RateLimited`] where the tenant's own work took too long, [`Error::Overloaded`] where everybody's did.
     pub async fn turn(&self, tenant: TenantId) -> Result<Turn> {
-        let patience = Duration::from_millis(self.config.queue_timeout_ms);
-        let of_tenant = self.tenant_turns(tenant);
-        let of_tenant = tokio::time::timeout(patience, of_tenant.acquire_owned())
-            .await
-            .map_err(|_| Error::RateLimited)?
-            .map_err(Error::internal)?;
-        let of_all = tokio::time::timeout(patience, Arc::clone(&self.turns).acquire_owned())
-            .await
-            .map_err(|_| Error::Overloaded)?
-            .map_err(Error::internal)?;
+        let patience_ms = self.config.queue_timeout_ms;
+        let of_tenant =
+            turns::wait(&self.tenant_turns(tenant), patience_ms, Error::RateLimited).await?;
+        let of_all = turns::wait(&self.turns, patience_ms, Error::Overloaded).await?;
         Ok(Turn {
             _of_tenant: of_tenant,
             _of_all: of_all,

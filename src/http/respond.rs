@@ -2,7 +2,7 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
@@ -21,7 +21,7 @@ use crate::auth::random_name;
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::plugins::{self, Judges};
-use crate::telemetry;
+use crate::{telemetry, turns};
 
 /// Longest request id that is taken from the client, in characters.
 const MAX_REQUEST_ID_CHARS: usize = 128;
@@ -119,11 +119,12 @@ async fn answer(
         Some(operation) => Some(plugins::judges(&app, caller.tenant, operation).await?),
         None => None,
     };
-    let patience = Duration::from_millis(app.config.http.queue_timeout_ms);
-    let turn = tokio::time::timeout(patience, Arc::clone(&server.turns).acquire_owned())
-        .await
-        .map_err(|_| Error::Overloaded)?
-        .map_err(Error::internal)?;
+    let turn = turns::wait(
+        &server.turns,
+        app.config.http.queue_timeout_ms,
+        Error::Overloaded,
+    )
+    .await?;
     let call = Call {
         app,
         context: Context { caller, request_id },

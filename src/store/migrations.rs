@@ -5,7 +5,7 @@ use diesel::connection::SimpleConnection as _;
 use diesel::dsl::sql;
 use diesel::migration::MigrationSource;
 use diesel::pg::{Pg, PgConnection};
-use diesel::sql_types::{Bool, Integer, Text};
+use diesel::sql_types::{Array, Bool, Integer, Text};
 use diesel::{QueryableByName, RunQueryDsl as _};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
@@ -59,12 +59,11 @@ pub fn check_schema(url: &str) -> anyhow::Result<()> {
     .get_result::<bool>(&mut connection)
     .context(UNREADABLE)?;
     let applied: Vec<String> = if exists {
-        diesel::sql_query("SELECT version AS name, 0 AS number FROM __diesel_schema_migrations")
-            .load::<Version>(&mut connection)
-            .context(UNREADABLE)?
-            .into_iter()
-            .map(|version| version.name)
-            .collect()
+        diesel::select(sql::<Array<Text>>(
+            "ARRAY (SELECT version::text FROM __diesel_schema_migrations)",
+        ))
+        .get_result(&mut connection)
+        .context(UNREADABLE)?
     } else {
         Vec::new()
     };
@@ -85,7 +84,7 @@ fn open(url: &str) -> anyhow::Result<PgConnection> {
         )
     })?;
     let version = diesel::sql_query("SELECT current_setting('server_version_num')::integer AS number, current_setting('server_version') AS name")
-        .get_result::<Version>(&mut connection)
+        .get_result::<ServerVersion>(&mut connection)
         .context("The database does not tell its version")?;
     if version.number < OLDEST_VERSION {
         bail!(
@@ -117,7 +116,7 @@ fn refuse_newer_schema(applied: &[String]) -> anyhow::Result<()> {
 }
 
 #[derive(QueryableByName)]
-struct Version {
+struct ServerVersion {
     #[diesel(sql_type = Integer)]
     number: i32,
     #[diesel(sql_type = Text)]

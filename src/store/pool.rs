@@ -69,7 +69,8 @@ pub(super) fn connect(url: &str) -> ConnectionResult<PgConnection> {
     PgConnection::establish(&with_defaults(url))
 }
 
-/// Adds what libpq would otherwise leave to chance: bounds on connecting and on a peer that is gone, and a name to show in `pg_stat_activity`.
+/// Adds what libpq would otherwise leave to chance: bounds on connecting and on a peer that is gone, and a name to show in
+/// `pg_stat_activity`.
 fn with_defaults(url: &str) -> String {
     let mut url = url.to_owned();
     let is_uri = url.starts_with("postgres://") || url.starts_with("postgresql://");
