@@ -12,9 +12,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sigpersist::config::HooksConfig;
-use sigpersist::context::{Caller, Context, TenantId};
-use sigpersist::hooks::{Bound, Chain, Engine, Plugin};
-use sigpersist::plugins::model::{Mode, OnFailure};
+use sigpersist::decisions::model::Circumstances;
+use sigpersist::hooks::{Bound, Chain, Engine, Guest, Plugin};
 use sigpersist::signatures::model::{Draft, SignatureBody, ThreadKey};
 
 const SIGNATURE: &str = include_str!("../tests/data/large.cms.b64");
@@ -26,14 +25,14 @@ fn main() {
     let plugin = Arc::new(Plugin::compile(&engine, COMPONENT).unwrap());
     let chain = Chain::new(
         Arc::clone(&engine),
-        vec![Bound {
-            name: "signer-tags".to_owned(),
-            plugin,
-            mode: Mode::Enforce,
-            on_failure: OnFailure::Reject,
-            timeout_ms: 100,
-            settings: "{}".into(),
-        }],
+        vec![Bound::unbound(
+            "signer-tags",
+            Guest {
+                plugin,
+                settings: "{}".into(),
+            },
+            HooksConfig::default().default_limits(),
+        )],
     );
     let inspect = per_second(1, || {
         let body = SignatureBody::from_text(SIGNATURE.trim().to_owned());
@@ -55,17 +54,15 @@ fn main() {
         comment: None,
         tags: vec!["one".to_owned(), "two".to_owned()],
     };
-    let context = Context {
-        caller: Caller {
-            tenant: TenantId(1),
-            tenant_slug: "bench".into(),
-            subject: None,
-            scopes: Vec::new(),
-        },
-        request_id: "bench".into(),
+    let circumstances = Circumstances {
+        tenant: "bench".to_owned(),
+        request_id: "bench".to_owned(),
+        subject: None,
+        scopes: Vec::new(),
+        now_ms: 1_790_000_000_000,
     };
     let judge = || {
-        let judged = chain.judge_save(&context, &draft, 1, None).unwrap();
+        let judged = chain.judge_save(&circumstances, &draft, 1, None);
         assert_eq!(judged.tags.len(), 5);
     };
     let one = per_second(1, judge);

@@ -38,6 +38,8 @@ pub struct App {
     loads: Arc<Semaphore>,
     /// Hooks of tenants, ready to run.
     pub chains: Cache<TenantId, Arc<Chain>>,
+    /// Turns to try hooks out, apart from those that serve requests.
+    pub trials: Arc<Semaphore>,
 }
 
 impl App {
@@ -54,6 +56,7 @@ impl App {
             engine: Arc::new(Engine::new(&config.hooks)?),
             loads: Arc::new(Semaphore::new(LOADS_AT_ONCE)),
             chains: Cache::new(CACHED_CHAINS),
+            trials: Arc::new(Semaphore::new(config.hooks.max_concurrent_trials.max(1))),
             vault,
             config,
         })
@@ -83,6 +86,11 @@ impl App {
         .map_err(Error::internal)?
     }
 
+    /// Forgets a tenant's hooks, so that this server reads at once what it has just changed itself.
+    pub fn forget_hooks(&self, tenant: TenantId) {
+        self.chains.invalidate(|cached, _| *cached == tenant);
+    }
+
     /// The master key, which shared secrets need.
     ///
     /// # Errors
@@ -103,7 +111,7 @@ impl App {
             let Some(app) = app.upgrade() else { return };
             match change {
                 Change::Keys(tenant) => app.authenticator.invalidate(Some(tenant)),
-                Change::Hooks(tenant) => app.chains.invalidate(|cached, _| *cached == tenant),
+                Change::Hooks(tenant) => app.forget_hooks(tenant),
                 Change::Everything => {
                     app.authenticator.invalidate(None);
                     app.chains.invalidate(|_, _| true);

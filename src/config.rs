@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use serde::{Deserialize, Serialize};
 
+use crate::plugins::model::Limits;
+
 /// Where root keeps the embedded database when Postgres's user can't reach the usual place.
 pub const ROOT_DATA_DIR: &str = "/var/lib/sigpersist";
 
@@ -151,6 +153,18 @@ pub struct HooksConfig {
     pub max_concurrent_per_tenant: usize,
     /// How long a request may wait for its turn, in milliseconds.
     pub queue_timeout_ms: u64,
+    /// Trials (evaluations, backtests, replays, test cases) that may run at once, beside the serving of requests.
+    pub max_concurrent_trials: usize,
+    /// Failures in a row after which a hook is set aside; 0 for never.
+    pub quarantine_failures: u32,
+    /// Share of failures, in percent, from which a hook is set aside; 0 for never.
+    pub quarantine_percent: u32,
+    /// Runs over which that share is taken.
+    pub quarantine_window: u32,
+    /// How long decisions of hooks are kept, in days; 0 for ever.
+    pub keep_decisions_days: u32,
+    /// Largest signature that is kept where hooks refused it, so that the decision can be replayed; 0 for none.
+    pub max_kept_input_bytes: usize,
 }
 
 impl Default for HooksConfig {
@@ -169,6 +183,31 @@ impl Default for HooksConfig {
             max_concurrent: 0,
             max_concurrent_per_tenant: 0,
             queue_timeout_ms: 1_000,
+            max_concurrent_trials: 1,
+            quarantine_failures: 10,
+            quarantine_percent: 50,
+            quarantine_window: 100,
+            keep_decisions_days: 90,
+            max_kept_input_bytes: 1024 * 1024,
+        }
+    }
+}
+
+impl HooksConfig {
+    /// What a call of a hook may take that sets no limits of its own.
+    pub fn default_limits(&self) -> Limits {
+        Limits {
+            timeout_ms: self.timeout_ms.min(self.max_timeout_ms),
+            ..self.ceiling()
+        }
+    }
+
+    /// The most that any call of a hook may take.
+    pub fn ceiling(&self) -> Limits {
+        Limits {
+            timeout_ms: self.max_timeout_ms,
+            memory_bytes: self.max_memory_bytes as u64,
+            fuel: self.fuel,
         }
     }
 }

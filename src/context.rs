@@ -6,9 +6,15 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use crate::audit::Actor;
+use crate::error::{Error, Result};
+
 /// Number of a tenant in the database. Never shown to clients; they know the slug.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TenantId(pub i32);
+
+/// What stands for the platform where changes are told: no tenant has this number.
+pub const PLATFORM: TenantId = TenantId(0);
 
 impl fmt::Display for TenantId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -78,7 +84,7 @@ impl Scope {
 impl FromStr for Scope {
     type Err = String;
 
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
+    fn from_str(text: &str) -> Result<Self, String> {
         Self::ALL
             .into_iter()
             .find(|scope| scope.as_str() == text)
@@ -91,13 +97,20 @@ impl FromStr for Scope {
     }
 }
 
+/// A tenant that is acted for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tenancy {
+    /// The tenant.
+    pub id: TenantId,
+    /// Its slug.
+    pub slug: Arc<str>,
+}
+
 /// A caller whose token was verified.
 #[derive(Debug, Clone)]
 pub struct Caller {
-    /// The tenant that the token's key belongs to.
-    pub tenant: TenantId,
-    /// That tenant's slug.
-    pub tenant_slug: Arc<str>,
+    /// The tenant that the token's key belongs to; none for the platform's own.
+    pub tenant: Option<Tenancy>,
     /// The token's `sub` claim.
     pub subject: Option<String>,
     /// What the token allows.
@@ -109,13 +122,41 @@ pub struct Caller {
 pub struct Context {
     /// Who asks.
     pub caller: Caller,
+    /// For whom: the caller's own tenant, or the one that a caller of the platform names; none for the platform itself.
+    pub tenancy: Option<Tenancy>,
     /// The id under which the request appears in the log and in its answer.
     pub request_id: Arc<str>,
 }
 
 impl Context {
     /// The tenant that all queries of this request are for.
-    pub fn tenant(&self) -> TenantId {
-        self.caller.tenant
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TenantRequired`] where a caller of the platform names none.
+    pub fn tenant(&self) -> Result<TenantId> {
+        self.tenancy().map(|tenancy| tenancy.id)
+    }
+
+    /// The same with its slug.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::tenant`].
+    pub fn tenancy(&self) -> Result<&Tenancy> {
+        self.tenancy.as_ref().ok_or(Error::TenantRequired)
+    }
+
+    /// Who owns what is uploaded or listed: the tenant, or none for the platform.
+    pub fn owner(&self) -> Option<TenantId> {
+        self.tenancy.as_ref().map(|tenancy| tenancy.id)
+    }
+
+    /// Who is to be named in the audit trail.
+    pub fn actor(&self) -> Actor {
+        Actor {
+            subject: self.caller.subject.clone(),
+            request_id: Some(Arc::clone(&self.request_id)),
+        }
     }
 }

@@ -18,3 +18,15 @@ pub fn to_hex(bytes: &[u8]) -> String {
         .flat_map(|byte| [digit(byte >> 4), digit(*byte)])
         .collect()
 }
+
+/// Bytes from hexadecimal of either case; nothing where it is none.
+pub fn from_hex(text: &str) -> Option<Vec<u8>> {
+    let digits: Option<Vec<_>> = text.chars().map(|digit| digit.to_digit(16)).collect();
+    digits?
+        .chunks(2)
+        .map(|pair| match pair {
+            [high, low] => u8::try_from(high * 16 + low).ok(),
+            _ => None,
+        })
+        .collect()
+}

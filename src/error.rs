@@ -6,6 +6,8 @@
 
 use std::error::Error as StdError;
 
+use serde::Serialize;
+
 /// What a use-case can fail with.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -61,6 +63,31 @@ pub enum Error {
     #[error("This tenant is suspended.")]
     TenantSuspended,
 
+    /// A caller of the platform must say for which tenant it acts.
+    #[error(
+        "A token of the platform acts for no tenant by itself: name one, as in `/tenants/{{tenant}}/hooks`."
+    )]
+    TenantRequired,
+
+    /// Something that an operator names is not there (or is another tenant's, which is the same).
+    #[error("There is no such {}.", .0.as_str())]
+    NotFound(Noun),
+    /// A plugin can't be deleted while hooks run it.
+    #[error("The plugin is bound by {}; remove or rebind what binds it first.", hooks_phrase(.hooks, "the hook", "the hooks"))]
+    PluginBound {
+        /// The hooks; `tenant/hook` for a plugin of the platform's.
+        hooks: Vec<String>,
+    },
+    /// A plugin refuses its settings.
+    #[error("The plugin refuses these settings: {}.", issues_phrase(.0))]
+    SettingsRefused(Vec<SettingsIssue>),
+    /// Test cases that came with a component do not pass.
+    #[error("{} of the test cases that came with the component did not pass; it was not stored.", .0.len())]
+    CasesFailed(Vec<CaseFailure>),
+    /// What a decision was made on is not stored any more, or never was.
+    #[error("The input of this decision can't be replayed: {0}.")]
+    InputGone(&'static str),
+
     /// The thread, or the version of it, is not there (or is another tenant's, which is the same).
     #[error("There is no such signature.")]
     SignatureNotFound,
@@ -82,7 +109,7 @@ pub enum Error {
     },
 
     /// Hooks refused the save or delete.
-    #[error("{} refused this request.", hooks_phrase(.0))]
+    #[error("{} refused this request.", rejections_phrase(.0))]
     HookRejected(Vec<HookRejection>),
     /// A hook trapped, missed its deadline or broke a limit, and is set to reject then.
     #[error("The hook `{hook}` failed, and its settings say that nothing may be stored then.")]
@@ -123,16 +150,73 @@ pub struct HookRejection {
     pub field: Option<String>,
 }
 
-fn hooks_phrase(rejections: &[HookRejection]) -> String {
+/// What operators name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Noun {
+    /// A tenant.
+    Tenant,
+    /// A plugin.
+    Plugin,
+    /// A revision of a plugin.
+    Revision,
+    /// A hook.
+    Hook,
+    /// A binding that a hook had.
+    Binding,
+    /// A decision of a hook.
+    Decision,
+}
+
+crate::words!(
+    Noun,
+    Tenant = "tenant",
+    Plugin = "plugin",
+    Revision = "revision",
+    Hook = "hook",
+    Binding = "binding",
+    Decision = "decision"
+);
+
+/// A mistake in settings.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SettingsIssue {
+    /// JSON pointer to it; empty for the whole.
+    pub field: String,
+    /// A sentence for the operator.
+    pub message: String,
+}
+
+/// A test case that did not pass.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CaseFailure {
+    /// The case.
+    pub case: String,
+    /// What was expected and what came, line by line.
+    pub differences: Vec<String>,
+}
+
+fn rejections_phrase(rejections: &[HookRejection]) -> String {
     let mut names: Vec<_> = rejections
         .iter()
-        .map(|rejection| rejection.hook.as_str())
+        .map(|rejection| rejection.hook.clone())
         .collect();
     names.dedup();
-    match names.as_slice() {
-        [name] => format!("The hook `{name}`"),
-        names => format!("The hooks `{}`", names.join("`, `")),
+    hooks_phrase(&names, "The hook", "The hooks")
+}
+
+fn hooks_phrase(names: &[String], one: &str, many: &str) -> String {
+    match names {
+        [name] => format!("{one} `{name}`"),
+        names => format!("{many} `{}`", names.join("`, `")),
     }
+}
+
+fn issues_phrase(issues: &[SettingsIssue]) -> String {
+    let issues: Vec<_> = issues
+        .iter()
+        .map(|issue| format!("{}: {}", issue.field, issue.message.trim_end_matches('.')))
+        .collect();
+    issues.join("; ")
 }
 
 impl Error {

@@ -10,18 +10,22 @@
 //! | [`auth`] | JSON Web Tokens, encryption at rest |
 //! | [`hooks`] | wasmtime |
 //! | [`store`] | Diesel, r2d2, Postgres |
-//! | [`signatures`], [`tenants`], [`plugins`] | the use-cases, in plain Rust |
-//! | [`cms`], [`cache`], [`digest`], [`context`], [`error`], [`config`], [`turns`] | nobody else |
+//! | [`signatures`], [`tenants`], [`plugins`], [`decisions`], [`trials`] | the use-cases, in plain Rust |
+//! | [`cms`], [`audit`], [`cache`], [`digest`], [`context`], [`error`], [`config`], [`time`], [`turns`] | nobody else |
 //! | [`cli`] | the command line |
 //! | [`app`] | how the parts are wired together |
 
+mod words;
+
 pub mod app;
+pub mod audit;
 pub mod auth;
 pub mod cache;
 pub mod cli;
 pub mod cms;
 pub mod config;
 pub mod context;
+pub mod decisions;
 pub mod digest;
 pub mod error;
 pub mod hooks;
@@ -31,4 +35,6 @@ pub mod signatures;
 pub mod store;
 pub mod telemetry;
 pub mod tenants;
+pub mod time;
+pub mod trials;
 pub mod turns;

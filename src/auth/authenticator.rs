@@ -9,7 +9,7 @@ use super::key::{Algorithm, StoredKey};
 use super::token;
 use crate::cache::Cache;
 use crate::config::AuthConfig;
-use crate::context::{Caller, TenantId};
+use crate::context::{Caller, PLATFORM, Tenancy, TenantId};
 use crate::error::{Error, Result};
 
 /// Keys kept ready, and names of keys that do not exist, so that guessing does not reach the database each time.
@@ -24,8 +24,8 @@ pub struct Authenticator {
 }
 
 struct ReadyKey {
-    tenant: TenantId,
-    tenant_slug: Arc<str>,
+    /// None for the platform's own keys.
+    tenant: Option<Tenancy>,
     tenant_suspended: bool,
     algorithm: Algorithm,
     key: DecodingKey,
@@ -33,7 +33,13 @@ struct ReadyKey {
 
 impl std::fmt::Debug for ReadyKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "ReadyKey of {}", self.tenant_slug)
+        write!(f, "ReadyKey of {:?}", self.tenant)
+    }
+}
+
+impl ReadyKey {
+    fn owner(&self) -> TenantId {
+        self.tenant.as_ref().map_or(PLATFORM, |tenant| tenant.id)
     }
 }
 
@@ -73,8 +79,7 @@ impl Authenticator {
             // The name as the token spells it; asking again costs nothing.
             match load(&token::key_id(token)?)? {
                 Some(stored) => Ok(Some(Arc::new(ReadyKey {
-                    tenant: stored.tenant,
-                    tenant_slug: stored.tenant_slug.as_str().into(),
+                    tenant: stored.tenant.clone(),
                     tenant_suspended: stored.tenant_suspended,
                     algorithm: stored.algorithm,
                     key: stored
@@ -93,15 +98,14 @@ impl Authenticator {
             token,
             key.algorithm,
             &key.key,
-            &key.tenant_slug,
+            key.tenant.as_ref().map(|tenant| &*tenant.slug),
             &self.config,
         )?;
         if key.tenant_suspended {
             return Err(Error::TenantSuspended);
         }
         Ok(Caller {
-            tenant: key.tenant,
-            tenant_slug: Arc::clone(&key.tenant_slug),
+            tenant: key.tenant.clone(),
             subject: claims.subject,
             scopes: claims.scopes,
         })
@@ -111,7 +115,7 @@ impl Authenticator {
     pub fn invalidate(&self, tenant: Option<TenantId>) {
         self.keys.invalidate(|_, key| {
             key.as_ref()
-                .is_none_or(|key| tenant.is_none_or(|tenant| key.tenant == tenant))
+                .is_none_or(|key| tenant.is_none_or(|tenant| key.owner() == tenant))
         });
     }
 }

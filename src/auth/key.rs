@@ -9,7 +9,7 @@ use x509_parser::public_key::PublicKey;
 use x509_parser::x509::SubjectPublicKeyInfo;
 
 use super::Vault;
-use crate::context::TenantId;
+use crate::context::Tenancy;
 use crate::error::{Error, Result};
 
 /// Shortest RSA key (RFC 7518 section 3.3).
@@ -109,10 +109,8 @@ impl FromStr for Algorithm {
 /// A key as the database has it.
 #[derive(Debug, Clone)]
 pub struct StoredKey {
-    /// The tenant whose callers it vouches for.
-    pub tenant: TenantId,
-    /// That tenant's slug.
-    pub tenant_slug: String,
+    /// The tenant whose callers it vouches for; none for the platform's.
+    pub tenant: Option<Tenancy>,
     /// Whether that tenant is suspended.
     pub tenant_suspended: bool,
     /// Its name in the headers of tokens.
@@ -171,12 +169,11 @@ impl StoredKey {
 
     /// What a secret's ciphertext is bound to, so that it can't be moved to another row.
     pub fn binding(&self) -> String {
-        format!(
-            "tenant_keys/{}/{}/{}",
-            self.tenant,
-            self.kid,
-            self.algorithm.as_str()
-        )
+        let algorithm = self.algorithm.as_str();
+        match &self.tenant {
+            Some(tenant) => format!("tenant_keys/{}/{}/{algorithm}", tenant.id, self.kid),
+            None => format!("platform_keys/{}/{algorithm}", self.kid),
+        }
     }
 }
 

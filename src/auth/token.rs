@@ -69,7 +69,7 @@ pub fn key_id(token: &str) -> Result<String> {
 
 /// Verifies a token with the key that its `kid` names.
 ///
-/// The algorithm is the key's, never the token's; keys embedded in the token's header are ignored.
+/// `tenant_slug` is that of the key's tenant, none for the platform's keys. The algorithm is the key's, never the token's; keys embedded in the token's header are ignored.
 ///
 /// # Errors
 ///
@@ -78,7 +78,7 @@ pub fn verify(
     token: &str,
     algorithm: Algorithm,
     key: &jwt::DecodingKey,
-    tenant_slug: &str,
+    tenant_slug: Option<&str>,
     config: &AuthConfig,
 ) -> Result<Claims> {
     let mut validation = jwt::Validation::new(algorithm.to_jwt());
@@ -105,7 +105,10 @@ pub fn verify(
     if claims.iat.is_some_and(|iat| seconds(iat) > latest) {
         return Err(Error::InvalidToken("it was issued in the future"));
     }
-    if claims.tenant.is_some_and(|tenant| tenant != tenant_slug) {
+    if claims
+        .tenant
+        .is_some_and(|tenant| Some(tenant.as_str()) != tenant_slug)
+    {
         return Err(Error::InvalidToken("it is for another tenant than its key"));
     }
     Ok(Claims {
@@ -137,7 +140,7 @@ fn refusal(kind: &jwt::errors::ErrorKind) -> Error {
     }
 }
 
-/// Issues a token that a tenant's shared secret signs.
+/// Issues a token that a shared secret signs.
 ///
 /// # Errors
 ///
@@ -154,7 +157,7 @@ pub fn issue(
     let now = now_s();
     let claims = RawClaims {
         sub: subject,
-        tenant: Some(key.tenant_slug.clone()),
+        tenant: key.tenant.as_ref().map(|tenant| tenant.slug.to_string()),
         scope: scopes
             .iter()
             .map(|scope| scope.as_str())

@@ -14,12 +14,14 @@ use tracing::info;
 use super::output::Output;
 use super::serve::{Signals, bind, listening_line, runtime};
 use crate::app::{App, Database};
+use crate::audit::Actor;
 use crate::auth::key::Algorithm;
 use crate::config::Config;
 use crate::context::Scope;
-use crate::plugins::model::{Mode, OnFailure};
 use crate::plugins::{self, HookRequest};
+use crate::signatures::model::Preconditions;
 use crate::store::embedded::Purpose;
+use crate::tenants::Holder;
 use crate::{http, telemetry, tenants};
 
 const TENANT: &str = "demo";
@@ -149,17 +151,19 @@ impl<'a> Tour<'a> {
     fn set_up(&self) -> anyhow::Result<String> {
         let data_dir = self.data_dir.display();
         self.title("A tenant, a key, and a token that the key signs")?;
-        tenants::create(self.app, TENANT, Some("Demonstration"))?;
+        let (tenant, _) = tenants::create(self.app, TENANT, Some("Demonstration"))?;
         self.command(&format!(
             "sigpersist --data-dir {data_dir} tenant create {TENANT} --name Demonstration"
         ))?;
-        tenants::add_key(self.app, TENANT, Algorithm::Hs256, None)?;
+        let holder = Holder::Tenant(TENANT.to_owned());
+        tenants::add_key(self.app, &holder, Algorithm::Hs256, None)?;
         self.command(&format!(
             "sigpersist --data-dir {data_dir} key add {TENANT}"
         ))?;
         let subject = Some("newcomer".to_owned());
         let lifetime = Duration::from_secs(24 * 3600);
-        let token = tenants::issue_token(self.app, TENANT, &Scope::APPLICATION, subject, lifetime)?;
+        let token =
+            tenants::issue_token(self.app, &holder, &Scope::APPLICATION, subject, lifetime)?;
         let path = self.write("token", &token)?;
         self.command(&format!(
             "sigpersist --data-dir {data_dir} token issue {TENANT} --subject newcomer --ttl 24h >{0}\n  TOKEN=$(cat {0})",
@@ -168,16 +172,20 @@ impl<'a> Tour<'a> {
 
         self.title("Two WebAssembly plugins, bound to the tenant's saves")?;
         for (order, (name, component)) in (1..).zip(PLUGINS) {
-            plugins::upload(self.app, None, name, component)?;
+            let actor = Actor::command_line();
+            plugins::upload(self.app, None, actor.clone(), name, component, &[])?;
             let request = HookRequest {
-                plugin: name.to_owned(),
                 order,
-                timeout_ms: None,
-                mode: Mode::Enforce,
-                on_failure: OnFailure::Reject,
-                settings: json!({}),
+                ..HookRequest::new(name)
             };
-            plugins::set_hook(self.app, TENANT, name, request)?;
+            plugins::set_hook(
+                self.app,
+                tenant.id,
+                &actor,
+                name,
+                &request,
+                &Preconditions::default(),
+            )?;
             self.command(&format!(
                 "sigpersist --data-dir {data_dir} plugin upload {name} plugins/{name}/{name}.wasm"
             ))?;

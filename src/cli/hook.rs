@@ -5,8 +5,11 @@ use serde_json::{Value, json};
 
 use super::output::Output;
 use crate::app::App;
+use crate::audit::Actor;
 use crate::plugins::model::{Mode, OnFailure};
 use crate::plugins::{self, HookRequest};
+use crate::signatures::model::Preconditions;
+use crate::tenants;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Hook {
@@ -55,14 +58,25 @@ impl Hook {
             settings,
         } = self;
         let request = HookRequest {
-            plugin: plugin.clone(),
             order,
             timeout_ms,
             mode,
             on_failure,
             settings,
+            ..HookRequest::new(&plugin)
         };
-        let hook = plugins::set_hook(app, &tenant, &name, request)?;
+        let id = tenants::find(app, &tenant)?.id;
+        let preconditions = Preconditions::default();
+        let hook = plugins::set_hook(
+            app,
+            id,
+            &Actor::command_line(),
+            &name,
+            &request,
+            &preconditions,
+        )?
+        .hook
+        .binding;
         let sentence = format!(
             "The hook `{name}` of `{tenant}` runs the plugin `{plugin}`, revision {}.",
             hook.sha256
@@ -74,8 +88,8 @@ impl Hook {
                 "name": name,
                 "plugin": plugin,
                 "sha256": hook.sha256.to_string(),
-                "order": hook.position,
-                "timeout_ms": hook.timeout_ms,
+                "order": hook.order,
+                "timeout_ms": hook.limits.timeout_ms,
                 "mode": hook.mode,
                 "on_failure": hook.on_failure,
                 "settings": hook.settings,

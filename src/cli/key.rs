@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use clap::Subcommand;
 use serde_json::json;
 
+use super::holder::HolderArgs;
 use super::output::Output;
 use crate::app::App;
 use crate::auth::key::Algorithm;
@@ -15,8 +16,8 @@ use crate::tenants;
 pub(super) enum Key {
     /// Add a key to a tenant: make a shared secret and show it once, or register a public key.
     Add {
-        /// The tenant's slug.
-        tenant: String,
+        #[command(flatten)]
+        holder: HolderArgs,
         /// The one algorithm the key may be used with: HS256, HS384, HS512, RS256, PS256, ES256, ES384 or EdDSA.
         #[arg(long, default_value = "HS256")]
         alg: Algorithm,
@@ -29,10 +30,11 @@ pub(super) enum Key {
 impl Key {
     pub(super) fn run(self, app: &App, output: &Output) -> anyhow::Result<()> {
         let Self::Add {
-            tenant,
+            holder,
             alg,
             public_key,
         } = self;
+        let (holder, who) = holder.into_holder();
         let pem =
             match &public_key {
                 Some(path) => {
@@ -43,21 +45,21 @@ impl Key {
                 }
                 None => None,
             };
-        let key = tenants::add_key(app, &tenant, alg, pem.as_deref())?;
+        let key = tenants::add_key(app, &holder, alg, pem.as_deref())?;
         let (kid, alg) = (&key.kid, alg.as_str());
         let sentence = match &key.secret {
             Some(secret) => format!(
-                "Added an {alg} key to `{tenant}`. The secret is shown only this once; the HMAC key is this text itself.\nkid: {kid}\nsecret: {}\nNext: sigpersist token issue {tenant}",
+                "Added an {alg} key to `{who}`. The secret is shown only this once; the HMAC key is this text itself.\nkid: {kid}\nsecret: {}\nNext: sigpersist token issue {who}",
                 secret.as_str()
             ),
             None => format!(
-                "Added an {alg} public key to `{tenant}`. Put its name into the header of tokens.\nkid: {kid}"
+                "Added an {alg} public key to `{who}`. Put its name into the header of tokens.\nkid: {kid}"
             ),
         };
         let secret = key.secret.as_ref().map(|secret| secret.as_str());
         output.result(
             &sentence,
-            &json!({ "tenant": tenant, "kid": kid, "alg": alg, "secret": secret }),
+            &json!({ "tenant": holder.slug(), "kid": kid, "alg": alg, "secret": secret }),
         )
     }
 }

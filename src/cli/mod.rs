@@ -2,6 +2,7 @@
 //! object; everything else goes to standard error.
 
 mod demo;
+mod holder;
 mod hook;
 mod key;
 mod migrate;

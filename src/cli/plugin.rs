@@ -8,7 +8,8 @@ use serde_json::json;
 
 use super::output::Output;
 use crate::app::App;
-use crate::plugins;
+use crate::audit::Actor;
+use crate::{plugins, tenants};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Plugin {
@@ -29,7 +30,12 @@ impl Plugin {
         let Self::Upload { name, file, tenant } = self;
         let component = std::fs::read(&file)
             .with_context(|| format!("The component {} can't be read", file.display()))?;
-        let revision = plugins::upload(app, tenant.as_deref(), &name, &component)?;
+        let owner = tenant
+            .map(|slug| tenants::find(app, &slug))
+            .transpose()?
+            .map(|tenant| tenant.id);
+        let actor = Actor::command_line();
+        let revision = plugins::upload(app, owner, actor, &name, &component, &[])?.revision;
         let sentence = format!(
             "Uploaded the plugin `{name}`: {}.\nrevision: {}\nNext: sigpersist hook set TENANT {name} --plugin {name}",
             revision.description, revision.sha256

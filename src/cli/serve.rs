@@ -12,6 +12,7 @@ use tracing::info;
 use super::output::Output;
 use crate::app::{App, Database};
 use crate::config::Config;
+use crate::decisions::Retention;
 use crate::store::embedded::Purpose;
 use crate::{http, telemetry};
 
@@ -42,7 +43,10 @@ impl Serve {
         let app = Arc::new(App::new(config, &database)?);
         let changes = app.listen(&database)?;
         output.line(&listening_line(&listener)?)?;
-        let served = runtime.block_on(http::serve(app, listener, signals.stop()));
+        let served = runtime.block_on(async {
+            let _retention = Retention::start(Arc::clone(&app));
+            http::serve(app, listener, signals.stop()).await
+        });
         info!("Stopping");
         drop(changes);
         runtime.shutdown_timeout(std::time::Duration::from_secs(5));

@@ -5,6 +5,7 @@ use std::time::Duration;
 use clap::Subcommand;
 use serde_json::json;
 
+use super::holder::HolderArgs;
 use super::output::Output;
 use crate::app::App;
 use crate::context::Scope;
@@ -14,8 +15,8 @@ use crate::tenants;
 pub(super) enum Token {
     /// Issue a token that the tenant's newest shared secret signs, and print it alone.
     Issue {
-        /// The tenant's slug.
-        tenant: String,
+        #[command(flatten)]
+        holder: HolderArgs,
         /// What the token allows; repeat for several [default: all of a tenant application's].
         #[arg(long = "scope", value_name = "SCOPE")]
         scopes: Vec<Scope>,
@@ -31,20 +32,21 @@ pub(super) enum Token {
 impl Token {
     pub(super) fn run(self, app: &App, output: &Output) -> anyhow::Result<()> {
         let Self::Issue {
-            tenant,
+            holder,
             scopes,
             subject,
             ttl,
         } = self;
+        let (holder, _) = holder.into_holder();
         let scopes = if scopes.is_empty() {
             Scope::APPLICATION.to_vec()
         } else {
             scopes
         };
-        let token = tenants::issue_token(app, &tenant, &scopes, subject, ttl)?;
+        let token = tenants::issue_token(app, &holder, &scopes, subject, ttl)?;
         output.result(
             &token,
-            &json!({ "tenant": tenant, "token": token, "scopes": scopes, "expires_in_s": ttl.as_secs() }),
+            &json!({ "tenant": holder.slug(), "token": token, "scopes": scopes, "expires_in_s": ttl.as_secs() }),
         )
     }
 }

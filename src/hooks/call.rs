@@ -10,13 +10,24 @@ use wasmtime::{Store, Trap, UpdateDeadline};
 use super::engine::Engine;
 use super::host::{HostState, LimitBroken};
 use super::plugin::Plugin;
+use crate::decisions::model::LogLine;
+use crate::plugins::model::Limits;
 
 /// What is needed for a call.
 pub(super) struct Call<'a> {
     pub(super) engine: &'a Engine,
     pub(super) plugin: &'a Plugin,
     pub(super) state: HostState,
-    pub(super) timeout_ms: u32,
+    pub(super) limits: Limits,
+}
+
+/// A call that has ended, and what it took.
+pub(super) struct Ended<T> {
+    pub(super) result: Result<T, Failure>,
+    pub(super) log: Vec<LogLine>,
+    pub(super) fuel: u64,
+    pub(super) microseconds: u64,
+    pub(super) memory_bytes: u64,
 }
 
 /// Why a call gave no answer, for the log and for operators.
@@ -39,9 +50,12 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Deadline { timeout_ms } => {
-                write!(f, "it ran longer than its limit of {timeout_ms} ms")
+                write!(
+                    f,
+                    "it ran longer than its limit of {timeout_ms} ms (timeout_ms)"
+                )
             }
-            Self::Fuel { limit } => write!(f, "it used up its fuel of {limit} (hooks.fuel)"),
+            Self::Fuel { limit } => write!(f, "it used up its limit of {limit} fuel (fuel)"),
             Self::Limit(limit) => limit.fmt(f),
             Self::Trap(text) => f.write_str(text),
             Self::Panic => f.write_str("the server panicked while it ran"),
@@ -54,26 +68,26 @@ impl Call<'_> {
     pub(super) fn run<T>(
         self,
         function: impl FnOnce(&mut Store<HostState>, &Instance) -> wasmtime::Result<T>,
-    ) -> Result<T, Failure> {
+    ) -> Ended<T> {
         let Self {
             engine,
             plugin,
             state,
-            timeout_ms,
+            limits,
         } = self;
-        let fuel = engine.config.fuel;
+        let since = Instant::now();
+        let mut store = Store::new(&engine.engine, state);
         let run = || {
-            let mut store = Store::new(&engine.engine, state);
             store.limiter(|state| &mut state.limits);
-            store.set_fuel(fuel)?;
+            store.set_fuel(limits.fuel)?;
             store.set_hostcall_fuel(engine.config.max_hostcall_bytes);
             let _running = engine.running();
             // Ticks that the clock slept through arrive all at once, and may be from before this call: the wall clock has
             // the last word.
-            let since = Instant::now();
-            store.set_epoch_deadline(u64::from(timeout_ms) + 1);
+            let timeout = Duration::from_millis(limits.timeout_ms.into());
+            store.set_epoch_deadline(u64::from(limits.timeout_ms) + 1);
             store.epoch_deadline_callback(move |_| {
-                let left = Duration::from_millis(timeout_ms.into()).saturating_sub(since.elapsed());
+                let left = timeout.saturating_sub(since.elapsed());
                 if left.is_zero() {
                     return Err(Trap::Interrupt.into());
                 }
@@ -83,21 +97,32 @@ impl Call<'_> {
             let instance = plugin.pre.instantiate(&mut store)?;
             function(&mut store, &instance)
         };
-        match catch_unwind(AssertUnwindSafe(run)) {
+        let result = match catch_unwind(AssertUnwindSafe(run)) {
             Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(error)) => Err(failure(&error, timeout_ms, fuel)),
+            Ok(Err(error)) => Err(failure(&error, limits)),
             Err(_) => Err(Failure::Panic),
+        };
+        let fuel = limits.fuel.saturating_sub(store.get_fuel().unwrap_or(0));
+        let state = store.into_data();
+        Ended {
+            result,
+            fuel,
+            memory_bytes: state.limits.memory_bytes(),
+            log: state.into_log(),
+            microseconds: u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX),
         }
     }
 }
 
-fn failure(error: &wasmtime::Error, timeout_ms: u32, fuel: u64) -> Failure {
+fn failure(error: &wasmtime::Error, limits: Limits) -> Failure {
     if let Some(limit) = error.downcast_ref::<LimitBroken>() {
         return Failure::Limit(limit.clone());
     }
     match error.downcast_ref::<Trap>() {
-        Some(Trap::Interrupt) => Failure::Deadline { timeout_ms },
-        Some(Trap::OutOfFuel) => Failure::Fuel { limit: fuel },
+        Some(Trap::Interrupt) => Failure::Deadline {
+            timeout_ms: limits.timeout_ms,
+        },
+        Some(Trap::OutOfFuel) => Failure::Fuel { limit: limits.fuel },
         _ => Failure::Trap(format!("{error:#}")),
     }
 }

@@ -1,42 +1,16 @@
 //! A tenant's hooks in order, and what they make of a save or delete.
 
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use tracing::{debug, info, warn};
-use wasmtime::Store;
-use wasmtime::component::Instance;
-
-use super::bindings::sigpersist::hooks::types;
-use super::call::{Call, Failure};
-use super::convert::{Version, signature};
+use super::bound::{Bound, Sick};
+use super::convert::{Version, context, signature, stored};
 use super::engine::Engine;
-use super::host::{Document, HostState, Subject, loggable};
-use super::plugin::Plugin;
-use crate::context::Context;
-use crate::error::{Error, HookRejection, Result};
-use crate::plugins::model::{Mode, OnFailure};
-use crate::signatures::model::{Draft, MAX_TAGS, Signature, fold_tags};
-
-/// Most warnings of one call that reach the log.
-const MAX_LOGGED_WARNINGS: usize = 10;
-
-/// A plugin bound to a tenant.
-#[derive(Debug)]
-pub struct Bound {
-    /// The hook's name.
-    pub name: String,
-    /// What runs.
-    pub plugin: Arc<Plugin>,
-    /// Whether it decides.
-    pub mode: Mode,
-    /// What its failure means.
-    pub on_failure: OnFailure,
-    /// Wall-clock limit of one call, in milliseconds.
-    pub timeout_ms: u32,
-    /// What it reads as its configuration, as JSON text.
-    pub settings: Arc<str>,
-}
+use super::host::{Document, Subject};
+use super::seat::Seat;
+use crate::decisions::model::{Circumstances, Decision, Outcome};
+use crate::error::{Error, HookRejection};
+use crate::plugins::model::Operation;
+use crate::signatures::model::{Draft, Signature};
 
 /// A tenant's hooks as they were at one moment. A request keeps the one that it began with.
 #[derive(Debug)]
@@ -45,11 +19,17 @@ pub struct Chain {
     hooks: Vec<Bound>,
 }
 
-/// What taggers and validators made of a draft that nobody rejected.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What taggers and validators made of a save or delete.
+#[derive(Debug)]
 pub struct Judged {
-    /// The thread's tags from now on.
+    /// The thread's tags from now on, where it is a save that nobody refuses.
     pub tags: Vec<String>,
+    /// What each hook decided, in the order in which they ran; a shadow's decision comes before that of its hook.
+    pub decisions: Vec<Decision>,
+    /// Hooks that have failed too often.
+    pub sick: Vec<Sick>,
+    /// The hook whose failure ended it all.
+    failed: Option<(Arc<str>, String)>,
 }
 
 impl Chain {
@@ -58,42 +38,48 @@ impl Chain {
         Self { engine, hooks }
     }
 
-    /// Whether any hook judges saves.
-    pub fn judges_saves(&self) -> bool {
-        self.hooks
-            .iter()
-            .any(|hook| hook.plugin.tagger.is_some() || hook.plugin.save_validator.is_some())
+    /// The hooks.
+    pub fn hooks(&self) -> &[Bound] {
+        &self.hooks
     }
 
-    /// Whether any hook judges deletes.
-    pub fn judges_deletes(&self) -> bool {
-        self.hooks
-            .iter()
-            .any(|hook| hook.plugin.delete_validator.is_some())
+    /// Whether any hook judges this.
+    pub fn judges(&self, operation: Operation) -> bool {
+        self.hooks.iter().any(|hook| hook.judges(operation))
     }
 
     /// Whether any hook that judges saves looks at the version that is signed over.
     pub fn wants_previous(&self) -> bool {
-        self.hooks.iter().any(|hook| hook.plugin.imports_previous())
+        self.hooks
+            .iter()
+            .any(|hook| hook.judges(Operation::Save) && hook.imports_previous())
     }
 
     /// Runs the taggers, then the validators, on a draft that would become `version`.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::HookRejected`] with all rejections together, or [`Error::HookFailed`].
     pub fn judge_save(
         &self,
-        context: &Context,
+        circumstances: &Circumstances,
         draft: &Draft,
         version: u32,
         previous: Option<&Signature>,
-    ) -> Result<Judged> {
+    ) -> Judged {
+        self.judge_save_between(circumstances, draft, version, previous, None)
+    }
+
+    /// The same as a part of another chain, whose taggers leave `tags_after` to the validators.
+    pub fn judge_save_between(
+        &self,
+        circumstances: &Circumstances,
+        draft: &Draft,
+        version: u32,
+        previous: Option<&Signature>,
+        tags_after: Option<Vec<String>>,
+    ) -> Judged {
         let subject = Arc::new(Subject {
             payload: Document::new(draft.body.bytes.clone()),
             previous: previous.and_then(stored),
         });
-        let mut draft = signature(&Version {
+        let mut record = signature(&Version {
             key: &draft.key,
             version,
             stage: draft.stage.as_ref(),
@@ -101,273 +87,131 @@ impl Chain {
             comment: draft.comment.as_ref(),
             tags: &draft.tags,
             body: &draft.body,
+            saved: None,
         });
-        let caller = caller(context);
-        let mut rejections = Vec::new();
-        for hook in &self.hooks {
-            let Some(tagger) = &hook.plugin.tagger else {
-                continue;
-            };
-            let verdict = self.run(hook, "tag", &subject, |store, instance| {
-                tagger
-                    .load(&mut *store, instance)?
-                    .call_tag(store, &caller, &draft)
-            })?;
-            match verdict {
-                None => {}
-                Some(Ok(changes)) => {
-                    let tags = changed_tags(&draft.tags, changes.set, &changes.remove);
-                    if tags.len() > MAX_TAGS {
-                        // What the client sent and what the signers bring are too many together, which is nobody's failure.
-                        hook.rejected(vec![too_many_tags()], &mut rejections);
-                        continue;
-                    }
-                    let tags = match fold_tags("tags", tags) {
-                        Ok(tags) => tags,
-                        Err(error) => {
-                            hook.failed("tag", &format!("its tags break the rules: {error}"))?;
-                            continue;
-                        }
-                    };
-                    if hook.mode == Mode::Enforce {
-                        draft.tags = tags;
-                    } else {
-                        info!(
-                            hook = hook.name,
-                            changes = (tags != draft.tags),
-                            "A monitored hook would have tagged"
-                        );
-                    }
+        let caller = context(circumstances);
+        let mut seats = self.seats(Operation::Save);
+        let stopped = seats.iter_mut().any(|seat| {
+            seat.tag(&self.engine, &subject, &caller, &mut record);
+            seat.stops()
+        });
+        if let Some(tags) = tags_after {
+            record.tags = tags;
+        }
+        if !stopped {
+            for seat in &mut seats {
+                seat.validate_save(&self.engine, &subject, &caller, &record);
+                if seat.stops() {
+                    break;
                 }
-                Some(Err(rejection)) => hook.rejected(vec![rejection], &mut rejections),
             }
         }
-        for hook in &self.hooks {
-            let Some(validator) = &hook.plugin.save_validator else {
-                continue;
-            };
-            let verdict = self.run(hook, "validate-save", &subject, |store, instance| {
-                validator
-                    .load(&mut *store, instance)?
-                    .call_validate_save(store, &caller, &draft)
-            })?;
-            hook.settle(verdict, &mut rejections);
-        }
-        if rejections.is_empty() {
-            Ok(Judged { tags: draft.tags })
-        } else {
-            Err(Error::HookRejected(rejections))
-        }
+        self.conclude(seats, record.tags)
     }
 
     /// Runs the validators of deletes on the current version of a thread, which comes with its body.
-    ///
-    /// # Errors
-    ///
-    /// As [`Self::judge_save`].
-    pub fn judge_delete(&self, context: &Context, current: &Signature) -> Result<()> {
-        let Some((stored, payload)) = stored(current) else {
-            return Err(Error::internal("a delete is judged without its signature"));
+    pub fn judge_delete(&self, circumstances: &Circumstances, current: &Signature) -> Judged {
+        let Some((record, payload)) = stored(current) else {
+            return Judged::empty(current.tags.clone());
         };
         let subject = Arc::new(Subject {
             payload,
             previous: None,
         });
-        let caller = caller(context);
-        let mut rejections = Vec::new();
-        for hook in &self.hooks {
-            let Some(validator) = &hook.plugin.delete_validator else {
-                continue;
-            };
-            let verdict = self.run(hook, "validate-delete", &subject, |store, instance| {
-                validator
-                    .load(&mut *store, instance)?
-                    .call_validate_delete(store, &caller, &stored)
-            })?;
-            hook.settle(verdict, &mut rejections);
+        let caller = context(circumstances);
+        let mut seats = self.seats(Operation::Delete);
+        for seat in &mut seats {
+            seat.validate_delete(&self.engine, &subject, &caller, &record);
+            if seat.stops() {
+                break;
+            }
         }
-        if rejections.is_empty() {
-            Ok(())
-        } else {
-            Err(Error::HookRejected(rejections))
-        }
+        self.conclude(seats, record.tags)
     }
 
-    /// Calls a hook; nothing where it failed and may.
-    fn run<T>(
-        &self,
-        hook: &Bound,
-        function: &'static str,
-        subject: &Arc<Subject>,
-        call: impl FnOnce(&mut Store<HostState>, &Instance) -> wasmtime::Result<T>,
-    ) -> Result<Option<T>> {
-        let since = Instant::now();
-        let state = HostState::new(
-            &self.engine.config,
-            &hook.name,
-            Arc::clone(&hook.settings),
-            Some(Arc::clone(subject)),
-        );
-        let result = Call {
-            engine: &self.engine,
-            plugin: &hook.plugin,
-            state,
-            timeout_ms: hook.timeout_ms,
+    /// A seat for each hook that judges this. A shadow sits before its hook, so that it sees the tags as the hook does.
+    fn seats(&self, operation: Operation) -> Vec<Seat<'_>> {
+        let mut seats = Vec::with_capacity(self.hooks.len());
+        for hook in &self.hooks {
+            if !hook.operations.contains(&operation) {
+                continue;
+            }
+            if let Some(shadow) = &hook.shadow
+                && shadow.plugin.judges(operation)
+            {
+                seats.push(Seat::new(hook, shadow, true));
+            }
+            if hook.guest.plugin.judges(operation) {
+                seats.push(Seat::new(hook, &hook.guest, false));
+            }
         }
-        .run(call);
-        let us = u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX);
-        debug!(hook = hook.name, function, us, "A hook has run");
-        match result {
-            Ok(answer) => Ok(Some(answer)),
-            Err(failure) => hook.fails(function, &failure),
+        seats
+    }
+
+    fn conclude(&self, seats: Vec<Seat<'_>>, tags: Vec<String>) -> Judged {
+        let mut judged = Judged::empty(tags);
+        for seat in seats {
+            if seat.stops() {
+                let reason = seat.decision.failure.clone().unwrap_or_default();
+                judged.failed = Some((Arc::clone(&seat.decision.hook), reason));
+            }
+            judged.sick.extend(seat.sick(&self.engine.config));
+            let decision = seat.decision;
+            if !decision.shadow
+                && let Some(shadow) = judged.decisions.last_mut()
+                && shadow.shadow
+                && shadow.hook == decision.hook
+            {
+                shadow.differs = Some(!shadow.agrees(&decision));
+            }
+            judged.decisions.push(decision);
         }
+        judged
     }
 }
 
-impl Bound {
-    fn fails<T>(&self, function: &str, failure: &Failure) -> Result<Option<T>> {
-        self.failed(function, &loggable(&failure.to_string()))
-            .map(|()| None)
+impl Judged {
+    fn empty(tags: Vec<String>) -> Self {
+        Self {
+            tags,
+            decisions: Vec::new(),
+            sick: Vec::new(),
+            failed: None,
+        }
     }
 
-    /// A failure counts only where the hook decides, and is set to reject then.
-    fn failed(&self, function: &str, reason: &str) -> Result<()> {
-        if self.mode == Mode::Enforce && self.on_failure == OnFailure::Reject {
-            return Err(Error::HookFailed {
-                hook: self.name.clone(),
-                reason: format!("{function}: {reason}"),
+    /// What becomes of the save or delete.
+    pub fn outcome(&self) -> Outcome {
+        if self.failed.is_some() {
+            Outcome::Failed
+        } else if self.rejections().next().is_some() {
+            Outcome::Rejected
+        } else {
+            Outcome::Accepted
+        }
+    }
+
+    /// Why it is refused, if it is: all rejections together, or the hook that failed.
+    pub fn refusal(&self) -> Option<Error> {
+        if let Some((hook, reason)) = &self.failed {
+            return Some(Error::HookFailed {
+                hook: hook.to_string(),
+                reason: reason.clone(),
             });
         }
-        warn!(
-            hook = self.name,
-            function, reason, "A hook failed; its settings let the request pass"
-        );
-        Ok(())
+        let rejections: Vec<_> = self.rejections().collect();
+        (!rejections.is_empty()).then_some(Error::HookRejected(rejections))
     }
 
-    fn settle(
-        &self,
-        verdict: Option<Result<types::Acceptance, Vec<types::Rejection>>>,
-        rejections: &mut Vec<HookRejection>,
-    ) {
-        match verdict {
-            None => {}
-            Some(Ok(acceptance)) => {
-                for warning in acceptance.warnings.iter().take(MAX_LOGGED_WARNINGS) {
-                    let warning = loggable(warning);
-                    info!(hook = self.name, warning, "A hook accepted with a warning");
-                }
-            }
-            Some(Err(refusals)) => self.rejected(refusals, rejections),
-        }
-    }
-
-    fn rejected(&self, refusals: Vec<types::Rejection>, rejections: &mut Vec<HookRejection>) {
-        if self.mode == Mode::Monitor {
-            info!(
-                hook = self.name,
-                refusals = refusals.len(),
-                "A monitored hook would have rejected"
-            );
-            return;
-        }
-        // A rejection without a reason is one all the same.
-        let refusals = if refusals.is_empty() {
-            vec![types::Rejection {
-                code: "rejected".to_owned(),
-                message: "The hook gave no reason.".to_owned(),
-                field: None,
-            }]
-        } else {
-            refusals
-        };
-        rejections.extend(refusals.into_iter().map(|refusal| HookRejection {
-            hook: self.name.clone(),
-            code: refusal.code,
-            message: refusal.message,
-            field: refusal.field,
-        }));
-    }
-}
-
-/// Tags as a tagger wants them: those that stay keep their places, new ones follow. Once there are more than fit, the rest
-/// is not looked at: a guest may send very many.
-fn changed_tags(tags: &[String], set: Vec<String>, remove: &[String]) -> Vec<String> {
-    let mut changed: Vec<_> = tags
-        .iter()
-        .filter(|tag| !remove.contains(tag))
-        .cloned()
-        .collect();
-    for tag in set {
-        if changed.len() > MAX_TAGS {
-            break;
-        }
-        if !changed.contains(&tag) {
-            changed.push(tag);
-        }
-    }
-    changed
-}
-
-fn too_many_tags() -> types::Rejection {
-    types::Rejection {
-        code: "too-many-tags".to_owned(),
-        message: format!("With the tags that this hook derives there are more than {MAX_TAGS}."),
-        field: Some("/tags".to_owned()),
-    }
-}
-
-fn caller(context: &Context) -> types::Context {
-    types::Context {
-        tenant: context.caller.tenant_slug.to_string(),
-        request_id: context.request_id.to_string(),
-        subject: context.caller.subject.clone(),
-        scopes: context
-            .caller
-            .scopes
-            .iter()
-            .map(|scope| scope.as_str().to_owned())
-            .collect(),
-        now_ms: SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .ok()
-            .and_then(|since| u64::try_from(since.as_millis()).ok())
-            .unwrap_or_default(),
-        extra: Vec::new(),
-    }
-}
-
-fn stored(stored: &Signature) -> Option<(types::Signature, Document)> {
-    let body = stored.body.as_ref()?;
-    let record = signature(&Version {
-        key: &stored.key,
-        version: stored.version,
-        stage: stored.stage.as_ref(),
-        created_by: stored.created_by.as_ref(),
-        comment: stored.comment.as_ref(),
-        tags: &stored.tags,
-        body,
-    });
-    Some((record, Document::new(body.bytes.clone())))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{MAX_TAGS, changed_tags};
-
-    #[test]
-    fn tags_that_stay_keep_their_places_and_new_ones_follow() {
-        let tags = |tags: &[&str]| tags.iter().map(ToString::to_string).collect::<Vec<_>>();
-        assert_eq!(
-            changed_tags(&tags(&["a", "b", "c"]), tags(&["d", "a"]), &tags(&["b"])),
-            tags(&["a", "c", "d"])
-        );
-        // Taken away and set again: it stays, at the end.
-        assert_eq!(
-            changed_tags(&tags(&["a", "b"]), tags(&["a"]), &tags(&["a"])),
-            tags(&["b", "a"])
-        );
-        let very_many = (0..1_000_000).map(|number| number.to_string()).collect();
-        assert_eq!(changed_tags(&[], very_many, &[]).len(), MAX_TAGS + 1);
+    fn rejections(&self) -> impl Iterator<Item = HookRejection> {
+        let deciding = self.decisions.iter().filter(|decision| decision.decides());
+        deciding.flat_map(|decision| {
+            decision.rejections.iter().map(|rejection| HookRejection {
+                hook: decision.hook.to_string(),
+                code: rejection.code.clone(),
+                message: rejection.message.clone(),
+                field: rejection.field.clone(),
+            })
+        })
     }
 }

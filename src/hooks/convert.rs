@@ -1,9 +1,13 @@
 //! From our values to the records of the contract.
 
+use chrono::{DateTime, Utc};
+
 use super::bindings::sigpersist::hooks::{cms as wit, types};
+use super::host::Document;
 use crate::cms;
+use crate::decisions::model::Circumstances;
 use crate::digest::to_hex;
-use crate::signatures::model::{Format, SignatureBody, ThreadKey};
+use crate::signatures::model::{Format, Signature, SignatureBody, ThreadKey};
 
 /// What a record of a version is made of; the body stays behind.
 pub(super) struct Version<'a> {
@@ -14,6 +18,8 @@ pub(super) struct Version<'a> {
     pub(super) comment: Option<&'a String>,
     pub(super) tags: &'a [String],
     pub(super) body: &'a SignatureBody,
+    /// When the thread's first version and this one were saved; a draft was not.
+    pub(super) saved: Option<(DateTime<Utc>, DateTime<Utc>)>,
 }
 
 pub(super) fn signature(version: &Version<'_>) -> types::Signature {
@@ -32,6 +38,46 @@ pub(super) fn signature(version: &Version<'_>) -> types::Signature {
             Format::Xml => types::Format::Xml,
             Format::Unknown => types::Format::Unknown,
         },
+        extra: match version.saved {
+            Some((thread, version)) => vec![
+                milliseconds("created-at-ms", thread),
+                milliseconds("version-created-at-ms", version),
+            ],
+            None => Vec::new(),
+        },
+    }
+}
+
+fn milliseconds(name: &str, time: DateTime<Utc>) -> types::Attribute {
+    types::Attribute {
+        name: name.to_owned(),
+        value: time.timestamp_millis().to_string(),
+    }
+}
+
+/// The record of a version that is stored, with its bytes; nothing where it came without them.
+pub(super) fn stored(stored: &Signature) -> Option<(types::Signature, Document)> {
+    let body = stored.body.as_ref()?;
+    let record = signature(&Version {
+        key: &stored.key,
+        version: stored.version,
+        stage: stored.stage.as_ref(),
+        created_by: stored.created_by.as_ref(),
+        comment: stored.comment.as_ref(),
+        tags: &stored.tags,
+        body,
+        saved: Some((stored.created_at, stored.version_created_at)),
+    });
+    Some((record, Document::new(body.bytes.clone())))
+}
+
+pub(super) fn context(circumstances: &Circumstances) -> types::Context {
+    types::Context {
+        tenant: circumstances.tenant.clone(),
+        request_id: circumstances.request_id.clone(),
+        subject: circumstances.subject.clone(),
+        scopes: circumstances.scopes.clone(),
+        now_ms: circumstances.now_ms,
         extra: Vec::new(),
     }
 }

@@ -19,7 +19,7 @@ use crate::config::HooksConfig;
 use crate::context::TenantId;
 use crate::digest::sha256;
 use crate::error::{Error, Result};
-use crate::plugins::model::Digest;
+use crate::plugins::model::{Digest, Limits};
 use crate::turns;
 
 /// One tick of the deadline's clock.
@@ -115,6 +115,20 @@ impl Engine {
         })
     }
 
+    /// Checks and compiles a component that is uploaded, and keeps it ready. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Refused`] with what is wrong with it.
+    pub fn admit(&self, digest: Digest, component: &[u8]) -> Result<Arc<Plugin>> {
+        if let Some(plugin) = self.plugins.get(&digest) {
+            return Ok(plugin);
+        }
+        let plugin = Arc::new(Plugin::compile(self, component)?);
+        self.plugins.insert(digest, Arc::clone(&plugin));
+        Ok(plugin)
+    }
+
     /// Waits for a turn to run a tenant's hooks. One tenant's slow hooks hold at most half of all turns by default, so
     /// they can't keep the others from theirs.
     ///
@@ -142,6 +156,11 @@ impl Engine {
         let turns = Arc::new(Semaphore::new(self.turns_per_tenant));
         tenants.insert(tenant, Arc::downgrade(&turns));
         turns
+    }
+
+    /// The most that any call may take.
+    pub fn ceiling(&self) -> Limits {
+        self.config.ceiling()
     }
 
     /// Keeps the deadline's clock running while the guard lives.

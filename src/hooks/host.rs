@@ -9,6 +9,7 @@ use wasmtime::{ResourceLimiter, Result};
 use super::bindings::sigpersist::hooks::{cms, config, log, payload, previous, types};
 use super::convert::{inspect_error, inspection};
 use crate::config::HooksConfig;
+use crate::decisions::model::{LogLine, clean};
 
 /// A limit that a call broke.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -51,31 +52,10 @@ impl Document {
     }
 }
 
-/// Longest text of a guest's that one line of the log takes, in characters.
-const MAX_LOGGED_CHARS: usize = 2000;
-
-/// A guest's text, fit for one line of the log: it can neither fill it nor begin a line of its own.
-pub(super) fn loggable(text: &str) -> String {
-    let mut line: String = text
-        .chars()
-        .take(MAX_LOGGED_CHARS)
-        .map(|character| {
-            if character.is_control() {
-                ' '
-            } else {
-                character
-            }
-        })
-        .collect();
-    if text.chars().nth(MAX_LOGGED_CHARS).is_some() {
-        line.push('…');
-    }
-    line
-}
-
 /// The state of one call.
 pub(super) struct HostState {
     pub(super) limits: MemoryLimits,
+    log: Vec<LogLine>,
     hook: Arc<str>,
     settings: Arc<str>,
     /// Absent while a plugin is described or its settings are checked.
@@ -90,25 +70,32 @@ pub(super) struct HostState {
 impl HostState {
     pub(super) fn new(
         config: &HooksConfig,
-        hook: &str,
-        settings: Arc<str>,
+        hook: &Arc<str>,
+        settings: &Arc<str>,
+        memory_bytes: u64,
         subject: Option<Arc<Subject>>,
     ) -> Self {
         Self {
             limits: MemoryLimits {
-                max_memory_bytes: config.max_memory_bytes,
+                max_memory_bytes: memory_bytes,
                 max_table_elements: config.max_table_elements,
                 memory_bytes: 0,
             },
-            hook: hook.into(),
-            settings,
+            hook: Arc::clone(hook),
+            settings: Arc::clone(settings),
             subject,
+            log: Vec::new(),
             hostcalls_left: config.max_hostcalls,
             read_bytes_left: config.max_read_bytes,
             log_bytes_left: config.max_log_bytes,
             max_hostcalls: config.max_hostcalls,
             max_read_bytes: config.max_read_bytes,
         }
+    }
+
+    /// What the guest wrote.
+    pub(super) fn into_log(self) -> Vec<LogLine> {
+        self.log
     }
 
     fn count_hostcall(&mut self) -> Result<()> {
@@ -148,9 +135,16 @@ impl HostState {
 /// Linear memory over all memories of the instance, and elements of each table. A broken limit is an error that names
 /// it, not a failed `memory.grow`, which guests turn into an unreachable that explains nothing.
 pub(super) struct MemoryLimits {
-    max_memory_bytes: usize,
+    max_memory_bytes: u64,
     max_table_elements: usize,
-    memory_bytes: usize,
+    memory_bytes: u64,
+}
+
+impl MemoryLimits {
+    /// What the instance's memories have grown to.
+    pub(super) fn memory_bytes(&self) -> u64 {
+        self.memory_bytes
+    }
 }
 
 impl ResourceLimiter for MemoryLimits {
@@ -162,12 +156,12 @@ impl ResourceLimiter for MemoryLimits {
     ) -> Result<bool> {
         let total = self
             .memory_bytes
-            .saturating_sub(current)
-            .saturating_add(desired);
+            .saturating_sub(current as u64)
+            .saturating_add(desired as u64);
         if total > self.max_memory_bytes {
             return Err(LimitBroken {
-                setting: "hooks.max_memory_bytes",
-                value: self.max_memory_bytes as u64,
+                setting: "memory_bytes",
+                value: self.max_memory_bytes,
                 unit: "bytes of memory",
             }
             .into());
@@ -194,20 +188,30 @@ impl ResourceLimiter for MemoryLimits {
     }
 }
 
+/// What an empty line counts, so that there can't be a million of them.
+const MIN_LOG_BYTES: usize = 16;
+
 impl types::Host for HostState {}
 
 impl log::Host for HostState {
     fn write(&mut self, level: log::Level, message: String) -> Result<()> {
         self.count_hostcall()?;
-        let Some(left) = self.log_bytes_left.checked_sub(message.len()) else {
+        let (word, cost) = (word(level), message.len().max(MIN_LOG_BYTES));
+        let Some(left) = self.log_bytes_left.checked_sub(cost) else {
             if self.log_bytes_left > 0 {
                 self.log_bytes_left = 0;
+                self.log.push(LogLine {
+                    level: "warn".to_owned(),
+                    message:
+                        "The hook logs more than it may (hooks.max_log_bytes); the rest is dropped."
+                            .to_owned(),
+                });
                 warn!(hook = %self.hook, "The hook logs more than it may (hooks.max_log_bytes); the rest is dropped");
             }
             return Ok(());
         };
         self.log_bytes_left = left;
-        let message = loggable(&message);
+        let message = clean(&message);
         let hook = &self.hook;
         match level {
             log::Level::Debug => debug!(%hook, "{message}"),
@@ -215,7 +219,20 @@ impl log::Host for HostState {
             log::Level::Warn => warn!(%hook, "{message}"),
             log::Level::Error => error!(%hook, "{message}"),
         }
+        self.log.push(LogLine {
+            level: word.to_owned(),
+            message,
+        });
         Ok(())
+    }
+}
+
+fn word(level: log::Level) -> &'static str {
+    match level {
+        log::Level::Debug => "debug",
+        log::Level::Info => "info",
+        log::Level::Warn => "warn",
+        log::Level::Error => "error",
     }
 }
 

@@ -4,18 +4,22 @@
 //! - `engine` holds the one engine of the process, its clock, and the bounds on concurrent work.
 //! - `plugin` admits a component and keeps it ready; `call` runs one function of it under all limits; `host` answers
 //!   what it asks meanwhile.
-//! - `chain` is a tenant's hooks in order, and what they make of a save or delete.
+//! - `chain` is a tenant's hooks in order, and what they make of a save or delete: each hook, which is `bound`, has a
+//!   `seat` there.
 //!
 //! It gets data, never a connection: no guest runs while the database waits for it.
 
 mod bindings;
+mod bound;
 mod call;
 mod chain;
 mod convert;
 mod engine;
 mod host;
 mod plugin;
+mod seat;
 
-pub use chain::{Bound, Chain, Judged};
+pub use bound::{Bound, Guest, Health, Sick};
+pub use chain::{Chain, Judged};
 pub use engine::{Engine, Turn};
-pub use plugin::{Description, Plugin, SettingsIssue};
+pub use plugin::{Description, Plugin};

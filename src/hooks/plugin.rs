@@ -6,7 +6,9 @@ use super::bindings::exports::sigpersist::hooks as exports;
 use super::call::{Call, Failure};
 use super::engine::Engine;
 use super::host::HostState;
-use crate::error::{Error, Result};
+use crate::decisions::model::{MAX_ENTRIES, clean};
+use crate::error::{Error, Result, SettingsIssue};
+use crate::plugins::model::Operation;
 
 const PACKAGE: &str = "sigpersist:hooks/";
 const VERSION: &str = "@1.0.0";
@@ -41,15 +43,6 @@ impl std::fmt::Debug for Plugin {
 pub struct Description {
     /// One line: what it does.
     pub summary: String,
-}
-
-/// A mistake in settings.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SettingsIssue {
-    /// JSON pointer to it; empty for the whole.
-    pub field: String,
-    /// A sentence for the operator.
-    pub message: String,
 }
 
 impl Plugin {
@@ -148,6 +141,14 @@ impl Plugin {
         &self.imports
     }
 
+    /// Whether it has anything to say to an operation.
+    pub fn judges(&self, operation: Operation) -> bool {
+        match operation {
+            Operation::Save => self.tagger.is_some() || self.save_validator.is_some(),
+            Operation::Delete => self.delete_validator.is_some(),
+        }
+    }
+
     /// Whether it asks for the version that is signed over.
     pub fn imports_previous(&self) -> bool {
         self.imports.iter().any(|name| name == "previous")
@@ -166,9 +167,10 @@ impl Plugin {
                     .load(&mut *store, instance)?
                     .call_describe(store)
             })
+            .result
             .map_err(|failure| refuse("describe", &failure))?;
         Ok(Description {
-            summary: description.summary,
+            summary: clean(&description.summary),
         })
     }
 
@@ -185,28 +187,40 @@ impl Plugin {
                     .load(&mut *store, instance)?
                     .call_validate_config(store, settings)
             })
+            .result
             .map_err(|failure| refuse("validate-config", &failure))?;
         Ok(issues
             .into_iter()
+            .take(MAX_ENTRIES)
             .map(|issue| SettingsIssue {
-                field: issue.field,
-                message: issue.message,
+                field: clean(&issue.field),
+                message: clean(&issue.message),
             })
             .collect())
     }
 
     fn lifecycle_call<'a>(&'a self, engine: &'a Engine) -> Call<'a> {
+        let limits = engine.config.ceiling();
         Call {
             engine,
             plugin: self,
-            state: HostState::new(&engine.config, LIFECYCLE, "{}".into(), None),
-            timeout_ms: engine.config.max_timeout_ms,
+            state: HostState::new(
+                &engine.config,
+                &LIFECYCLE.into(),
+                &"{}".into(),
+                limits.memory_bytes,
+                None,
+            ),
+            limits,
         }
     }
 }
 
 fn refuse(function: &str, failure: &Failure) -> Error {
-    Error::refused(format!("The component's `{function}` failed: {failure}."))
+    Error::refused(format!(
+        "The component's `{function}` failed: {}.",
+        clean(&failure.to_string())
+    ))
 }
 
 fn check_kind(bytes: &[u8], max_bytes: usize) -> Result<()> {
@@ -220,7 +234,7 @@ fn check_kind(bytes: &[u8], max_bytes: usize) -> Result<()> {
         return Ok(());
     }
     Err(Error::refused(if bytes.starts_with(CORE_MODULE_PREAMBLE) {
-        "This is a core WebAssembly module; a plugin is a component (`wasm-tools component new` makes one of the other)."
+        "This is a core WebAssembly module; a plugin is a component. `sigpersist plugin pack` makes one of a core module that was built for the contract."
     } else {
         "This is no WebAssembly component."
     }))

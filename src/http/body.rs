@@ -44,8 +44,9 @@ impl Body {
         }
     }
 
-    /// The whole body.
-    pub(super) async fn read(&mut self) -> Result<Bytes> {
+    /// The whole body, where it has no more than `max_bytes`.
+    pub(super) async fn read(&mut self, max_bytes: usize) -> Result<Bytes> {
+        self.max_bytes = max_bytes;
         let timeout_ms = self.timeout_ms;
         let too_large = Error::PayloadTooLarge {
             limit_bytes: self.max_bytes,

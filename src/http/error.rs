@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tracing::{error, warn};
 
 use super::reply::{Response, json_response};
-use crate::error::Error;
+use crate::error::{Error, Noun};
 
 const REALM: &str = "Bearer realm=\"sigpersist\"";
 
@@ -53,6 +53,12 @@ fn status_and_code(error: &Error) -> (StatusCode, &'static str) {
         Error::InvalidToken(_) => (StatusCode::UNAUTHORIZED, "invalid_token"),
         Error::ExpiredToken => (StatusCode::UNAUTHORIZED, "expired_token"),
         Error::InsufficientScope(_) => (StatusCode::FORBIDDEN, "insufficient_scope"),
+        Error::TenantRequired => (StatusCode::FORBIDDEN, "tenant_required"),
+        Error::NotFound(noun) => (StatusCode::NOT_FOUND, not_found(*noun)),
+        Error::PluginBound { .. } => (StatusCode::CONFLICT, "plugin_bound"),
+        Error::SettingsRefused(_) => (StatusCode::UNPROCESSABLE_ENTITY, "settings_refused"),
+        Error::CasesFailed(_) => (StatusCode::UNPROCESSABLE_ENTITY, "cases_failed"),
+        Error::InputGone(_) => (StatusCode::GONE, "input_gone"),
         Error::TenantSuspended => (StatusCode::FORBIDDEN, "tenant_suspended"),
         Error::SignatureNotFound => (StatusCode::NOT_FOUND, "signature_not_found"),
         Error::RouteNotFound => (StatusCode::NOT_FOUND, "route_not_found"),
@@ -73,6 +79,17 @@ fn status_and_code(error: &Error) -> (StatusCode, &'static str) {
         Error::DatabaseUnavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "database_unavailable"),
         Error::HookFailed { .. } => (StatusCode::INTERNAL_SERVER_ERROR, "hook_failed"),
         Error::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
+    }
+}
+
+fn not_found(noun: Noun) -> &'static str {
+    match noun {
+        Noun::Tenant => "tenant_not_found",
+        Noun::Plugin => "plugin_not_found",
+        Noun::Revision => "revision_not_found",
+        Noun::Hook => "hook_not_found",
+        Noun::Binding => "binding_not_found",
+        Noun::Decision => "decision_not_found",
     }
 }
 
@@ -104,6 +121,9 @@ fn details(error: &Error) -> Option<Value> {
             json!({ "rejections": rejections })
         }
         Error::HookFailed { hook, .. } => json!({ "hook": hook }),
+        Error::PluginBound { hooks } => json!({ "hooks": hooks }),
+        Error::SettingsRefused(issues) => json!({ "issues": issues }),
+        Error::CasesFailed(failures) => json!({ "cases": failures }),
         _ => return None,
     })
 }

@@ -5,77 +5,159 @@
 //!
 //! - `server` accepts connections and stops gracefully; `respond` is the path of a request through this module.
 //! - `auth` finds out who asks; `body` and `parameters` read what is asked; `preconditions` what must hold.
-//! - `signatures` has the handlers; `reply` and `error` dress what they return.
+//! - `signatures`, `plugins`, `hooks`, `trials` and `decisions` have the handlers; `reply` and `error` dress what they
+//!   return. `operators` has what the handlers of operators share.
 
 mod auth;
 mod body;
+mod decisions;
 mod error;
+mod hooks;
+mod operators;
 mod parameters;
+mod plugins;
 mod preconditions;
 mod reply;
 mod respond;
+mod route;
 mod server;
 mod signatures;
+mod trials;
 
 use http::Method;
 
 use crate::context::Scope;
-use crate::error::Result;
-use crate::plugins::Operation;
-use reply::Reply;
-use respond::Call;
+use crate::plugins::model::Operation;
+use route::{BodyKind, Waits};
 
+pub use route::Route;
 pub use server::serve;
 
-/// A route: what it answers, to whom, and who judges it first.
-#[derive(Debug)]
-pub struct Route {
-    /// The method; HEAD is answered wherever GET is.
-    pub method: Method,
-    /// The whole path.
-    pub path: &'static str,
-    /// What the caller's token must allow.
-    pub scope: Scope,
-    judged: Option<Operation>,
-    /// Runs on a thread that may block.
-    handler: fn(Call) -> Result<Reply>,
-}
-
-/// All routes of the server.
-pub static ROUTES: [Route; 5] = [
-    Route {
-        method: Method::GET,
-        path: "/signature",
-        scope: Scope::SignaturesRead,
-        judged: None,
-        handler: signatures::get,
-    },
-    Route {
-        method: Method::POST,
-        path: "/signature",
-        scope: Scope::SignaturesWrite,
-        judged: Some(Operation::Save),
-        handler: signatures::post,
-    },
-    Route {
-        method: Method::DELETE,
-        path: "/signature",
-        scope: Scope::SignaturesDelete,
-        judged: Some(Operation::Delete),
-        handler: signatures::delete,
-    },
-    Route {
-        method: Method::GET,
-        path: "/signature/versions",
-        scope: Scope::SignaturesRead,
-        judged: None,
-        handler: signatures::versions,
-    },
-    Route {
-        method: Method::GET,
-        path: "/signatures",
-        scope: Scope::SignaturesRead,
-        judged: None,
-        handler: signatures::list,
-    },
+/// All routes of the server. Those of operators are also found under `/tenants/{tenant}`, where callers of the platform
+/// act for any tenant.
+pub static ROUTES: [Route; 23] = [
+    Route::of_tenant(
+        Method::GET,
+        "/signature",
+        Scope::SignaturesRead,
+        signatures::get,
+    ),
+    Route::of_tenant(
+        Method::POST,
+        "/signature",
+        Scope::SignaturesWrite,
+        signatures::post,
+    )
+    .waits(Waits::Judges(Operation::Save)),
+    Route::of_tenant(
+        Method::DELETE,
+        "/signature",
+        Scope::SignaturesDelete,
+        signatures::delete,
+    )
+    .waits(Waits::Judges(Operation::Delete)),
+    Route::of_tenant(
+        Method::GET,
+        "/signature/versions",
+        Scope::SignaturesRead,
+        signatures::versions,
+    ),
+    Route::of_tenant(
+        Method::GET,
+        "/signatures",
+        Scope::SignaturesRead,
+        signatures::list,
+    ),
+    Route::of_operators(Method::GET, "/plugins", Scope::PluginsRead, plugins::list),
+    Route::of_operators(
+        Method::GET,
+        "/plugins/{name}",
+        Scope::PluginsRead,
+        plugins::get,
+    ),
+    Route::of_operators(
+        Method::PUT,
+        "/plugins/{name}",
+        Scope::PluginsWrite,
+        plugins::put,
+    )
+    .takes(BodyKind::Component),
+    Route::of_operators(
+        Method::DELETE,
+        "/plugins/{name}",
+        Scope::PluginsWrite,
+        plugins::delete,
+    ),
+    Route::of_operators(
+        Method::GET,
+        "/plugins/{name}/revisions",
+        Scope::PluginsRead,
+        plugins::revisions,
+    ),
+    Route::of_operators(
+        Method::GET,
+        "/plugins/{name}/revisions/{sha256}",
+        Scope::PluginsRead,
+        plugins::revision,
+    ),
+    Route::of_operators(Method::GET, "/hooks", Scope::HooksRead, hooks::list),
+    Route::of_operators(
+        Method::PUT,
+        "/hooks/order",
+        Scope::HooksWrite,
+        hooks::reorder,
+    ),
+    Route::of_operators(
+        Method::POST,
+        "/hooks/evaluate",
+        Scope::HooksRead,
+        trials::evaluate,
+    )
+    .waits(Waits::Trial),
+    Route::of_operators(
+        Method::POST,
+        "/hooks/backtest",
+        Scope::HooksRead,
+        trials::backtest,
+    )
+    .waits(Waits::Trial),
+    Route::of_operators(
+        Method::GET,
+        "/hooks/decisions",
+        Scope::HooksRead,
+        decisions::list,
+    ),
+    Route::of_operators(
+        Method::GET,
+        "/hooks/decisions/{id}",
+        Scope::HooksRead,
+        decisions::get,
+    ),
+    Route::of_operators(
+        Method::POST,
+        "/hooks/decisions/{id}/replay",
+        Scope::HooksRead,
+        decisions::replay,
+    )
+    .waits(Waits::Trial),
+    Route::of_operators(Method::GET, "/hooks/{name}", Scope::HooksRead, hooks::get),
+    Route::of_operators(Method::PUT, "/hooks/{name}", Scope::HooksWrite, hooks::put),
+    Route::of_operators(
+        Method::DELETE,
+        "/hooks/{name}",
+        Scope::HooksWrite,
+        hooks::delete,
+    ),
+    Route::of_operators(
+        Method::POST,
+        "/hooks/{name}/rollback",
+        Scope::HooksWrite,
+        hooks::rollback,
+    ),
+    Route::of_operators(
+        Method::POST,
+        "/hooks/{name}/release",
+        Scope::HooksWrite,
+        hooks::release,
+    ),
 ];

@@ -9,7 +9,7 @@ use std::fmt;
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 use percent_encoding::percent_decode_str;
-use serde::de::{Deserializer, MapAccess, Visitor};
+use serde::de::{DeserializeOwned, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 
 use crate::error::{Error, Result};
@@ -217,10 +217,67 @@ fn decode(text: &str) -> Result<String> {
         })
 }
 
-fn read_json(headers: &HeaderMap, body: &[u8]) -> Result<Vec<(String, Value)>> {
-    if body.is_empty() {
-        return Ok(Vec::new());
+/// Reads a body that is JSON of a certain form.
+///
+/// # Errors
+///
+/// [`Error::InvalidParameter`] with a JSON pointer to what is not of that form.
+pub(super) fn read_form<T: DeserializeOwned>(
+    query: &str,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Result<T> {
+    if let Some((name, _)) = read_query(query)?.first() {
+        let name = shortened(name);
+        return Err(Error::invalid(
+            &name,
+            format!("There is no parameter `{name}` here: this request is told by its body alone."),
+        ));
     }
+    check_content_type(headers)?;
+    let mut deserializer = serde_json::Deserializer::from_slice(body);
+    let form = serde_path_to_error::deserialize(&mut deserializer);
+    let form = form.map_err(|error| {
+        if error.inner().is_data() {
+            let field = pointer(error.path());
+            // Where in the text it is would only repeat the pointer.
+            let words = error.inner().to_string();
+            let words = words.split(" at line ").next().unwrap_or_default();
+            Error::InvalidParameter {
+                message: match field.as_str() {
+                    "" => format!("The request is not as it should be: {words}."),
+                    field => format!("`{field}` is not as it should be: {words}."),
+                },
+                field,
+            }
+        } else {
+            Error::MalformedJson(error.inner().to_string())
+        }
+    })?;
+    deserializer
+        .end()
+        .map_err(|error| Error::MalformedJson(error.to_string()))?;
+    Ok(form)
+}
+
+/// A path into JSON as a pointer (RFC 6901).
+fn pointer(path: &serde_path_to_error::Path) -> String {
+    use serde_path_to_error::Segment;
+    let mut pointer = String::new();
+    for segment in path {
+        let text = match segment {
+            Segment::Seq { index } => index.to_string(),
+            Segment::Map { key } => key.replace('~', "~0").replace('/', "~1"),
+            Segment::Enum { variant } => variant.clone(),
+            Segment::Unknown => continue,
+        };
+        pointer.push('/');
+        pointer.push_str(&text);
+    }
+    pointer
+}
+
+fn check_content_type(headers: &HeaderMap) -> Result<()> {
     if let Some(kind) = headers.get(CONTENT_TYPE) {
         let kind = kind.to_str().map_err(|_| Error::UnsupportedMediaType)?;
         let essence = kind.split(';').next().unwrap_or_default().trim();
@@ -228,6 +285,14 @@ fn read_json(headers: &HeaderMap, body: &[u8]) -> Result<Vec<(String, Value)>> {
             return Err(Error::UnsupportedMediaType);
         }
     }
+    Ok(())
+}
+
+fn read_json(headers: &HeaderMap, body: &[u8]) -> Result<Vec<(String, Value)>> {
+    if body.is_empty() {
+        return Ok(Vec::new());
+    }
+    check_content_type(headers)?;
     let mut deserializer = serde_json::Deserializer::from_slice(body);
     let members = deserializer
         .deserialize_map(Members)

@@ -1,12 +1,12 @@
 //! Successful answers in the envelope of the contract.
 
+use std::fmt::Display;
+
 use http::StatusCode;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, LOCATION};
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 
 use crate::error::{Error, Result};
-use crate::signatures::model::Signature;
 
 /// An answer of the server.
 pub(super) type Response = http::Response<Vec<u8>>;
@@ -55,32 +55,33 @@ impl Reply {
         })
     }
 
-    /// 304: the client has this version already.
-    pub(super) fn not_modified(signature: &Signature) -> Self {
-        let reply = Self {
+    /// 200 with bytes of another kind than JSON, without an envelope.
+    pub(super) fn bytes(kind: &'static str, body: Vec<u8>) -> Self {
+        Self {
+            status: StatusCode::OK,
+            headers: vec![(CONTENT_TYPE, HeaderValue::from_static(kind))],
+            body,
+        }
+    }
+
+    /// 304: the client has this already.
+    pub(super) fn not_modified() -> Self {
+        Self {
             status: StatusCode::NOT_MODIFIED,
             headers: Vec::new(),
             body: Vec::new(),
-        };
-        reply.with_etag(signature)
+        }
     }
 
     /// The same as 201, with where to find what was made.
-    pub(super) fn created(mut self, signature: &Signature) -> Self {
-        let encode = |text| utf8_percent_encode(text, NON_ALPHANUMERIC);
-        let location = format!(
-            "/signature?document={}&thread={}&version={}",
-            encode(&signature.key.document),
-            encode(&signature.key.thread),
-            signature.version
-        );
+    pub(super) fn created_at(mut self, location: &str) -> Self {
         self.status = StatusCode::CREATED;
-        self.with_header(LOCATION, &location)
+        self.with_header(LOCATION, location)
     }
 
-    /// The same with the version as its entity tag.
-    pub(super) fn with_etag(self, signature: &Signature) -> Self {
-        self.with_header(ETAG, &format!("\"{}\"", signature.version))
+    /// The same with its entity tag: the number or digest of what is shown.
+    pub(super) fn with_etag(self, tag: impl Display) -> Self {
+        self.with_header(ETAG, &format!("\"{tag}\""))
     }
 
     fn with_header(mut self, name: HeaderName, value: &str) -> Self {
@@ -94,7 +95,9 @@ impl Reply {
     /// The answer, with what all answers carry.
     pub(super) fn into_response(self, request_id: &str) -> Response {
         let mut response = json_response(self.status, self.body, request_id);
-        response.headers_mut().extend(self.headers);
+        for (name, value) in self.headers {
+            response.headers_mut().insert(name, value);
+        }
         response
     }
 }

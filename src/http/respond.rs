@@ -7,24 +7,29 @@ use std::time::Instant;
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use http::{HeaderMap, Method};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use serde::de::DeserializeOwned;
 use tracing::{Instrument as _, info, info_span};
 
 use super::auth::authenticate;
 use super::body::Body;
 use super::error::error_response;
-use super::parameters::Parameters;
+use super::parameters::{self, Parameters};
 use super::reply::{Reply, Response};
+use super::route::{self, Found, Waits};
 use super::server::Server;
-use super::{ROUTES, Route};
 use crate::app::App;
 use crate::auth::random_name;
-use crate::context::Context;
-use crate::error::{Error, Result};
+use crate::context::{Caller, Context, Tenancy};
+use crate::error::{Error, Noun, Result};
 use crate::plugins::{self, Judges};
-use crate::{telemetry, turns};
+use crate::{telemetry, tenants, turns};
 
 /// Longest request id that is taken from the client, in characters.
 const MAX_REQUEST_ID_CHARS: usize = 128;
+
+/// What is encoded in a path of ours: names hold hyphens.
+const PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-');
 
 /// A request without its body.
 #[derive(Debug)]
@@ -41,12 +46,49 @@ pub(super) struct Call {
     pub(super) app: Arc<App>,
     pub(super) context: Context,
     pub(super) headers: HeaderMap,
+    segments: Vec<String>,
+    names_tenant: bool,
     query: String,
     body: Bytes,
     judges: Option<Judges>,
 }
 
 impl Call {
+    /// What stands for the only, or first, segment in braces of the route's path.
+    pub(super) fn name(&self) -> &str {
+        self.segment(0)
+    }
+
+    /// What stands for a segment in braces of the route's path, by its place.
+    pub(super) fn segment(&self, place: usize) -> &str {
+        self.segments.get(place).map_or("", String::as_str)
+    }
+
+    /// A path of the API, under the tenant that this request names.
+    pub(super) fn location(&self, segments: &[&str]) -> String {
+        let mut location = String::new();
+        if self.names_tenant
+            && let Some(tenancy) = &self.context.tenancy
+        {
+            location = format!("/tenants/{}", tenancy.slug);
+        }
+        for segment in segments {
+            location.push('/');
+            location.push_str(&utf8_percent_encode(segment, PATH).to_string());
+        }
+        location
+    }
+
+    /// The body as it came.
+    pub(super) fn body(&self) -> &Bytes {
+        &self.body
+    }
+
+    /// The body as JSON of this form; a query would be of no use.
+    pub(super) fn json<T: DeserializeOwned>(&self) -> Result<T> {
+        parameters::read_form(&self.query, &self.headers, &self.body)
+    }
+
     /// The parameters of query and body, of which there are none but `known`.
     pub(super) fn parameters(&self, known: &[&str]) -> Result<Parameters> {
         Parameters::read(&self.query, &self.headers, &self.body, known)
@@ -64,20 +106,19 @@ impl Call {
 pub(super) async fn respond(server: Arc<Server>, incoming: Incoming, mut body: Body) -> Response {
     let since = Instant::now();
     let request_id = request_id(&incoming.headers);
-    let route = find_route(&incoming.method, &incoming.path);
+    let found = route::find(&incoming.method, &incoming.path);
     // Only paths of ours reach the log: others are a stranger's text.
-    let path = ROUTES
-        .iter()
-        .map(|route| route.path)
-        .find(|path| *path == incoming.path)
-        .unwrap_or("(unknown)");
+    let path = match &found {
+        Ok(found) => found.route.path,
+        Err(_) => "(unknown)",
+    };
     let span = info_span!("request", id = %request_id, method = %incoming.method, path);
     async {
         let answer = AssertUnwindSafe(answer(
             server,
             incoming,
             &mut body,
-            route,
+            found,
             Arc::clone(&request_id),
         ));
         let result = answer
@@ -104,21 +145,42 @@ async fn answer(
     server: Arc<Server>,
     incoming: Incoming,
     body: &mut Body,
-    route: Result<&'static Route>,
+    found: Result<Found>,
     request_id: Arc<str>,
 ) -> Result<Reply> {
-    let route = route?;
+    let Found {
+        route,
+        tenant,
+        segments,
+    } = found?;
+    let names_tenant = tenant.is_some();
     let app = Arc::clone(&server.app);
     let caller = authenticate(&app, &incoming.headers).await?;
     if !caller.scopes.contains(&route.scope) {
         return Err(Error::InsufficientScope(route.scope.as_str()));
     }
-    let body = body.read().await?;
-    // First the turn that a tenant may be waiting for because of its own hooks: meanwhile it keeps nobody else from theirs.
-    let judges = match route.judged {
-        Some(operation) => Some(plugins::judges(&app, caller.tenant, operation).await?),
-        None => None,
+    let tenancy = match tenant {
+        None => caller.tenant.clone(),
+        Some(slug) => Some(tenancy(&app, &caller, &decoded(&slug)?).await?),
     };
+    let context = Context {
+        caller,
+        tenancy,
+        request_id,
+    };
+    let body = body.read(route.body.max_bytes(&app.config)).await?;
+    // First the turn that a tenant may be waiting for because of its own hooks: meanwhile it keeps nobody else from theirs.
+    let (mut judges, mut trial) = (None, None);
+    match route.waits {
+        Waits::No => {}
+        Waits::Judges(operation) => {
+            judges = Some(plugins::judges(&app, context.tenant()?, operation).await?);
+        }
+        Waits::Trial => {
+            let patience_ms = app.config.hooks.queue_timeout_ms;
+            trial = Some(turns::wait(&app.trials, patience_ms, Error::RateLimited).await?);
+        }
+    }
     let turn = turns::wait(
         &server.turns,
         app.config.http.queue_timeout_ms,
@@ -127,42 +189,42 @@ async fn answer(
     .await?;
     let call = Call {
         app,
-        context: Context { caller, request_id },
+        context,
         headers: incoming.headers,
+        segments: segments
+            .iter()
+            .map(|segment| decoded(segment))
+            .collect::<Result<_>>()?,
+        names_tenant,
         query: incoming.query,
         body,
         judges,
     };
     telemetry::spawn_blocking(move || {
-        let _turn = turn;
+        let (_turn, _trial) = (turn, trial);
         (route.handler)(call)
     })
     .await
     .map_err(Error::internal)?
 }
 
-fn find_route(method: &Method, path: &str) -> Result<&'static Route> {
-    let here = || ROUTES.iter().filter(|route| route.path == path);
-    let asked = if method == Method::HEAD {
-        &Method::GET
-    } else {
-        method
-    };
-    if let Some(route) = here().find(|route| route.method == *asked) {
-        return Ok(route);
-    }
-    let mut allowed = Vec::new();
-    for route in here() {
-        allowed.push(route.method.as_str());
-        if route.method == Method::GET {
-            allowed.push("HEAD");
+/// The tenant that a path names: the caller's own, or any for a caller of the platform. Another's is not found.
+async fn tenancy(app: &Arc<App>, caller: &Caller, slug: &str) -> Result<Tenancy> {
+    match &caller.tenant {
+        Some(own) if &*own.slug == slug => Ok(own.clone()),
+        Some(_) => Err(Error::NotFound(Noun::Tenant)),
+        None => {
+            let slug = slug.to_owned();
+            app.load(move |app| tenants::acted_for(app, &slug)).await
         }
     }
-    Err(if allowed.is_empty() {
-        Error::RouteNotFound
-    } else {
-        Error::MethodNotAllowed { allowed }
-    })
+}
+
+fn decoded(segment: &str) -> Result<String> {
+    percent_decode_str(segment)
+        .decode_utf8()
+        .map(Into::into)
+        .map_err(|_| Error::RouteNotFound)
 }
 
 /// The client's own request id if it sent a sane one, otherwise a new one.

@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use chrono::{DateTime, Utc};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 
 use super::parameters::Parameters;
@@ -15,6 +15,7 @@ use crate::signatures::model::{
     check_comment, check_label, fold_tags,
 };
 use crate::signatures::{self, List, MAX_LIMIT, Saved};
+use crate::time;
 
 const DEFAULT_LIMIT: u32 = 50;
 
@@ -52,11 +53,11 @@ impl From<Signature> for SignatureContent {
             stage: signature.stage,
             signature: signature.body.as_ref().map(SignatureBody::to_text),
             version_created_by: signature.created_by,
-            version_created_at: time(signature.version_created_at),
+            version_created_at: time::to_text(signature.version_created_at),
             version_comment: signature.comment,
             tags: signature.tags,
-            created_at: time(signature.created_at),
-            updated_at: time(signature.updated_at),
+            created_at: time::to_text(signature.created_at),
+            updated_at: time::to_text(signature.updated_at),
         }
     }
 }
@@ -66,10 +67,6 @@ impl SignatureContent {
         self.chain = Some(self.thread.clone());
         self
     }
-}
-
-fn time(time: DateTime<Utc>) -> String {
-    time.format("%Y-%m-%d %H:%M:%S").to_string()
 }
 
 #[derive(Serialize)]
@@ -97,9 +94,9 @@ pub(super) fn get(call: Call) -> Result<Reply> {
         });
     }
     if !preconditions.none_match_holds(signature.version) {
-        return Ok(Reply::not_modified(&signature));
+        return Ok(Reply::not_modified().with_etag(signature.version));
     }
-    Ok(Reply::content(&OneContent::new(&signature))?.with_etag(&signature))
+    Ok(Reply::content(&OneContent::new(&signature))?.with_etag(signature.version))
 }
 
 /// `POST /signature`.
@@ -119,10 +116,10 @@ pub(super) fn post(mut call: Call) -> Result<Reply> {
     let judges = call.take_judges()?;
     match signatures::save(&call.app, &call.context, judges, &draft, &preconditions)? {
         Saved::New(signature) => Ok(Reply::content(&OneContent::new(&signature))?
-            .created(&signature)
-            .with_etag(&signature)),
+            .created_at(&location(&signature))
+            .with_etag(signature.version)),
         Saved::Before(signature) => {
-            Ok(Reply::content(&OneContent::new(&signature))?.with_etag(&signature))
+            Ok(Reply::content(&OneContent::new(&signature))?.with_etag(signature.version))
         }
     }
 }
@@ -210,6 +207,17 @@ pub(super) fn list(call: Call) -> Result<Reply> {
         next: page.next.map(cursor),
         nb_results: page.nb_results,
     })
+}
+
+/// Where to find a version.
+fn location(signature: &Signature) -> String {
+    let encode = |text| utf8_percent_encode(text, NON_ALPHANUMERIC);
+    format!(
+        "/signature?document={}&thread={}&version={}",
+        encode(&signature.key.document),
+        encode(&signature.key.thread),
+        signature.version
+    )
 }
 
 fn thread_key(parameters: &Parameters) -> Result<ThreadKey> {
@@ -336,10 +344,7 @@ fn read_cursor(cursor: &str) -> Result<Position> {
             .fold(0, |number, byte| (number << 8) | i64::from(*byte))
     };
     let (micros, id) = bytes.split_at(8);
-    // Beyond year 9999 is no time of ours, and more than Postgres takes as text.
-    let created_at = DateTime::from_timestamp_micros(number(micros))
-        .filter(|time| (1970..10_000).contains(&chrono::Datelike::year(time)))
-        .ok_or_else(invalid_cursor)?;
+    let created_at = time::from_micros(number(micros)).ok_or_else(invalid_cursor)?;
     Ok(Position {
         created_at,
         id: SignatureId(number(id)),
@@ -353,7 +358,7 @@ mod tests {
     #[test]
     fn cursors_come_back_as_they_went_and_others_are_refused() {
         let position = Position {
-            created_at: DateTime::from_timestamp_micros(1_613_660_400_123_456).unwrap(),
+            created_at: time::from_micros(1_613_660_400_123_456).unwrap(),
             id: SignatureId(42),
         };
         assert_eq!(read_cursor(&cursor(position)).unwrap(), position);

@@ -1,10 +1,13 @@
 //! Deleting a thread with all its versions.
 
-use super::model::{Preconditions, ThreadKey};
+use super::model::{Preconditions, Signature, ThreadKey};
 use crate::app::App;
 use crate::context::Context;
+use crate::decisions;
+use crate::decisions::model::{Circumstances, Input, Judgement};
 use crate::error::{Error, Result};
 use crate::plugins::Judges;
+use crate::plugins::model::Operation;
 
 /// How often a delete is judged anew because a version was saved while it was judged.
 const ATTEMPTS: usize = 5;
@@ -22,11 +25,11 @@ pub fn delete(
     key: &ThreadKey,
     preconditions: &Preconditions,
 ) -> Result<()> {
-    let tenant = context.tenant();
+    let tenant = context.tenant()?;
     let mut current_version = 0;
     for _ in 0..ATTEMPTS {
         // What is deleted is what was judged: a version that came in between is judged anew.
-        let judged = if judges.chain.judges_deletes() {
+        let judged = if judges.chain.judges(Operation::Delete) {
             app.store.signature_get(tenant, key, None)?
         } else {
             None
@@ -41,12 +44,33 @@ pub fn delete(
         if current_version == 0 {
             return Err(Error::SignatureNotFound);
         }
-        if let Some(signature) = &judged {
-            judges.chain.judge_delete(context, signature)?;
-        }
-        if app.store.signature_delete(tenant, key, current_version)? {
+        let judgement = match &judged {
+            Some(signature) => Some(ask(app, context, judges, signature)?),
+            None => None,
+        };
+        let deleted =
+            app.store
+                .signature_delete(tenant, key, current_version, judgement.as_ref())?;
+        if deleted {
             return Ok(());
         }
     }
     Err(Error::VersionConflict { current_version })
+}
+
+/// Asks the hooks about the delete; gives what is to be recorded with it. What they refuse is recorded here.
+fn ask(app: &App, context: &Context, judges: &Judges, signature: &Signature) -> Result<Judgement> {
+    let circumstances = Circumstances::now(context)?;
+    let judged = judges.chain.judge_delete(&circumstances, signature);
+    let judgement = Judgement::new(
+        Operation::Delete,
+        &signature.key,
+        signature.version,
+        &Input::of_delete(&circumstances, signature),
+        &judged.decisions,
+    )?;
+    match decisions::settle(app, context, &judged, &judgement, None)? {
+        None => Ok(judgement),
+        Some(refusal) => Err(refusal),
+    }
 }

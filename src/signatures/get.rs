@@ -17,7 +17,7 @@ pub fn get(
     version: Option<u32>,
 ) -> Result<Signature> {
     app.store
-        .signature_get(context.tenant(), key, version)?
+        .signature_get(context.tenant()?, key, version)?
         .ok_or(Error::SignatureNotFound)
 }
 
@@ -38,7 +38,7 @@ pub fn history(
     let max_bytes = with_body.then(|| super::list::max_page_bytes(app));
     let versions = app
         .store
-        .signature_history(context.tenant(), key, before, i64::from(limit), max_bytes)?
+        .signature_history(context.tenant()?, key, before, i64::from(limit), max_bytes)?
         .ok_or(Error::SignatureNotFound)?;
     if with_body {
         super::list::check_page_bytes(app, &versions)?;

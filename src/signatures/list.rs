@@ -43,7 +43,7 @@ pub struct Page {
 ///
 /// [`Error::InvalidParameter`] where the page holds too many bytes, and those of the store.
 pub fn list(app: &App, context: &Context, list: &List) -> Result<Page> {
-    let tenant = context.tenant();
+    let tenant = context.tenant()?;
     let limit = i64::from(list.limit);
     let page = ListPage {
         after: list.after,

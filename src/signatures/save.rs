@@ -3,8 +3,11 @@
 use super::model::{Draft, Preconditions, Signature};
 use crate::app::App;
 use crate::context::Context;
+use crate::decisions;
+use crate::decisions::model::{Circumstances, Input, Judgement, Outcome};
 use crate::error::{Error, Result};
 use crate::plugins::Judges;
+use crate::plugins::model::Operation;
 
 /// What became of a draft.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,12 +77,20 @@ pub fn save(
     draft: &Draft,
     preconditions: &Preconditions,
 ) -> Result<Saved> {
-    let tenant = context.tenant();
+    let tenant = context.tenant()?;
     let Some(expected) = Expected::new(draft, preconditions).narrow(preconditions) else {
         return Err(conflict(app, context, draft, preconditions)?);
     };
-    if !judges.chain.judges_saves() {
-        return store(app, context, draft, &draft.tags, expected, preconditions);
+    if !judges.chain.judges(Operation::Save) {
+        return store(
+            app,
+            context,
+            draft,
+            &draft.tags,
+            expected,
+            preconditions,
+            None,
+        );
     }
     // Hooks are told which version the draft would become, so what `"version": 1` means must be settled first.
     if expected == Expected::NothingOrFirst {
@@ -96,8 +107,11 @@ pub fn save(
                 );
             }
             Some(first) if is_repeated(draft, &first) => {
-                let verdict = judges.chain.judge_save(context, draft, 1, None)?;
-                if verdict.tags == first.tags {
+                let (tags, judgement) = ask(app, context, &mut judges, draft, 1, None)?;
+                if tags == first.tags {
+                    let outcome = Outcome::NotStored;
+                    app.store
+                        .judgement_insert(tenant, &judgement, outcome, None)?;
                     return Ok(Saved::Before(first));
                 }
             }
@@ -131,7 +145,7 @@ fn judged(
     let previous = if over > 0 && judges.chain.wants_previous() {
         let previous = app
             .store
-            .signature_get(context.tenant(), &draft.key, Some(over))?;
+            .signature_get(context.tenant()?, &draft.key, Some(over))?;
         if previous.is_none() {
             return Err(conflict(app, context, draft, preconditions)?);
         }
@@ -139,12 +153,48 @@ fn judged(
     } else {
         None
     };
-    let verdict =
-        judges
-            .chain
-            .judge_save(context, draft, over.saturating_add(1), previous.as_ref())?;
+    let version = over.saturating_add(1);
+    let (tags, judgement) = ask(app, context, judges, draft, version, previous.as_ref())?;
     judges.done();
-    store(app, context, draft, &verdict.tags, expected, preconditions)
+    store(
+        app,
+        context,
+        draft,
+        &tags,
+        expected,
+        preconditions,
+        Some(&judgement),
+    )
+}
+
+/// Asks the hooks about the draft as this version; gives the tags that they leave, and what is to be recorded with it. What
+/// they refuse is recorded here.
+fn ask(
+    app: &App,
+    context: &Context,
+    judges: &mut Judges,
+    draft: &Draft,
+    version: u32,
+    previous: Option<&Signature>,
+) -> Result<(Vec<String>, Judgement)> {
+    let circumstances = Circumstances::now(context)?;
+    let judged = judges
+        .chain
+        .judge_save(&circumstances, draft, version, previous);
+    let judgement = Judgement::new(
+        Operation::Save,
+        &draft.key,
+        version,
+        &Input::of_save(&circumstances, draft, previous),
+        &judged.decisions,
+    )?;
+    if judged.refusal().is_some() {
+        judges.done();
+    }
+    match decisions::settle(app, context, &judged, &judgement, Some(&draft.body))? {
+        None => Ok((judged.tags, judgement)),
+        Some(refusal) => Err(refusal),
+    }
 }
 
 fn store(
@@ -154,8 +204,9 @@ fn store(
     tags: &[String],
     expected: Expected,
     preconditions: &Preconditions,
+    judgement: Option<&Judgement>,
 ) -> Result<Saved> {
-    let tenant = context.tenant();
+    let tenant = context.tenant()?;
     let (over, or_first) = match expected {
         Expected::Nothing => (0, false),
         Expected::NothingOrFirst => (0, true),
@@ -163,7 +214,7 @@ fn store(
     };
     if let Some(saved) = app
         .store
-        .signature_save(tenant, draft, tags, over, or_first)?
+        .signature_save(tenant, draft, tags, over, or_first, judgement)?
     {
         return Ok(Saved::New(saved));
     }
@@ -203,7 +254,7 @@ fn conflict(
 ) -> Result<Error> {
     let current_version = app
         .store
-        .signature_current_version(context.tenant(), &draft.key)?;
+        .signature_current_version(context.tenant()?, &draft.key)?;
     Ok(if !preconditions.hold(current_version) {
         Error::PreconditionFailed { current_version }
     } else if draft.signed_over.is_none() && current_version > 0 {

@@ -1,85 +1,347 @@
-//! Queries about hooks: which plugin revisions judge a tenant's saves and deletes.
+//! Queries about hooks: what judges a tenant's saves and deletes, and what it was set to before.
 
-use diesel::dsl::now;
+use chrono::{DateTime, Utc};
+use diesel::dsl::{max, now};
+use diesel::pg::PgConnection;
 use diesel::prelude::*;
+use serde_json::Value;
 
+use super::audit;
 use super::plugins::digest_from_column;
 use super::pool::Store;
-use super::schema::hooks;
+use super::schema::{hook_bindings, hooks, tenants};
+use super::signatures::{version_from_column, version_to_column};
+use crate::audit::Event;
 use crate::context::TenantId;
 use crate::error::{Error, Result};
-use crate::plugins::model::Hook;
+use crate::plugins::model::{Binding, Hook, Limits, Operation, Quarantine, Shadow};
 
-#[derive(Queryable, Selectable, Insertable, AsChangeset)]
-#[diesel(table_name = hooks)]
-struct HookRow {
-    tenant_id: i32,
-    name: String,
+/// The columns of a binding that say what a hook is set to.
+#[derive(Queryable, Selectable, Insertable)]
+#[diesel(table_name = hook_bindings)]
+struct BindingRow {
+    plugin: String,
     plugin_id: i32,
     sha256: Vec<u8>,
     position: i32,
+    operations: Vec<String>,
     mode: String,
     on_failure: String,
     timeout_ms: i32,
-    settings: serde_json::Value,
+    memory_bytes: i64,
+    fuel: i64,
+    settings: Value,
+    enabled: bool,
+    shadow_sha256: Option<Vec<u8>>,
+    shadow_settings: Option<Value>,
 }
 
-impl HookRow {
-    fn into_hook(self) -> Result<Hook> {
-        Ok(Hook {
-            tenant: TenantId(self.tenant_id),
-            name: self.name,
+impl BindingRow {
+    fn new(binding: &Binding) -> Result<Self> {
+        let operations = binding.operations.iter();
+        Ok(Self {
+            plugin: binding.plugin.clone(),
+            plugin_id: binding.plugin_id,
+            sha256: binding.sha256.0.to_vec(),
+            position: binding.order,
+            operations: operations
+                .map(|operation| operation.as_str().to_owned())
+                .collect(),
+            mode: binding.mode.as_str().to_owned(),
+            on_failure: binding.on_failure.as_str().to_owned(),
+            timeout_ms: i32::try_from(binding.limits.timeout_ms).map_err(Error::internal)?,
+            memory_bytes: i64::try_from(binding.limits.memory_bytes).map_err(Error::internal)?,
+            fuel: i64::try_from(binding.limits.fuel).map_err(Error::internal)?,
+            settings: binding.settings.clone(),
+            enabled: binding.enabled,
+            shadow_sha256: binding
+                .shadow
+                .as_ref()
+                .map(|shadow| shadow.sha256.0.to_vec()),
+            shadow_settings: binding
+                .shadow
+                .as_ref()
+                .map(|shadow| shadow.settings.clone()),
+        })
+    }
+
+    fn into_binding(self) -> Result<Binding> {
+        let unreadable = |error: String| Error::internal(error);
+        let operations = self.operations.iter();
+        Ok(Binding {
+            plugin: self.plugin,
             plugin_id: self.plugin_id,
             sha256: digest_from_column(self.sha256)?,
-            position: self.position,
-            mode: self
-                .mode
-                .parse()
-                .map_err(|error: String| Error::internal(error))?,
-            on_failure: self
-                .on_failure
-                .parse()
-                .map_err(|error: String| Error::internal(error))?,
-            timeout_ms: u32::try_from(self.timeout_ms).map_err(Error::internal)?,
+            order: self.position,
+            operations: operations
+                .map(|word| word.parse::<Operation>().map_err(unreadable))
+                .collect::<Result<_>>()?,
+            mode: self.mode.parse().map_err(unreadable)?,
+            on_failure: self.on_failure.parse().map_err(unreadable)?,
+            limits: Limits {
+                timeout_ms: u32::try_from(self.timeout_ms).map_err(Error::internal)?,
+                memory_bytes: u64::try_from(self.memory_bytes).map_err(Error::internal)?,
+                fuel: u64::try_from(self.fuel).map_err(Error::internal)?,
+            },
             settings: self.settings,
+            enabled: self.enabled,
+            shadow: match (self.shadow_sha256, self.shadow_settings) {
+                (Some(sha256), Some(settings)) => Some(Shadow {
+                    sha256: digest_from_column(sha256)?,
+                    settings,
+                }),
+                _ => None,
+            },
         })
     }
 }
 
-impl Store {
-    /// Sets a hook, new or in place of the one of its name.
-    pub fn hook_set(&self, hook: &Hook) -> Result<()> {
-        let row = HookRow {
-            tenant_id: hook.tenant.0,
-            name: hook.name.clone(),
-            plugin_id: hook.plugin_id,
-            sha256: hook.sha256.0.to_vec(),
-            position: hook.position,
-            mode: hook.mode.as_str().to_owned(),
-            on_failure: hook.on_failure.as_str().to_owned(),
-            timeout_ms: i32::try_from(hook.timeout_ms).map_err(Error::internal)?,
-            settings: hook.settings.clone(),
-        };
-        self.run(|connection| {
-            diesel::insert_into(hooks::table)
-                .values(&row)
-                .on_conflict((hooks::tenant_id, hooks::name))
-                .do_update()
-                .set((&row, hooks::updated_at.eq(now)))
-                .execute(connection)
-        })?;
-        Ok(())
-    }
+type HookRow = (
+    String,
+    i32,
+    Option<DateTime<Utc>>,
+    Option<String>,
+    Option<String>,
+    DateTime<Utc>,
+    BindingRow,
+);
 
+fn into_hook(
+    (name, number, quarantined_at, reason, set_by, set_at, binding): HookRow,
+) -> Result<Hook> {
+    Ok(Hook {
+        name,
+        number: version_from_column(number)?,
+        binding: binding.into_binding()?,
+        set_by,
+        set_at,
+        quarantine: quarantined_at
+            .zip(reason)
+            .map(|(since, reason)| Quarantine { since, reason }),
+    })
+}
+
+/// Hooks of a tenant with their bindings in force.
+macro_rules! hooks_of {
+    ($tenant:expr) => {
+        hooks::table
+            .inner_join(
+                hook_bindings::table.on(hook_bindings::tenant_id
+                    .eq(hooks::tenant_id)
+                    .and(hook_bindings::hook.eq(hooks::name))
+                    .and(hook_bindings::number.eq(hooks::binding))),
+            )
+            .filter(hooks::tenant_id.eq($tenant.0))
+            .select((
+                hooks::name,
+                hooks::binding,
+                hooks::quarantined_at,
+                hooks::quarantine_reason,
+                hook_bindings::set_by,
+                hook_bindings::set_at,
+                BindingRow::as_select(),
+            ))
+    };
+}
+
+impl Store {
     /// A tenant's hooks in the order in which they run.
     pub fn hook_list(&self, tenant: TenantId) -> Result<Vec<Hook>> {
         let rows = self.run(|connection| {
-            hooks::table
-                .filter(hooks::tenant_id.eq(tenant.0))
-                .order((hooks::position, hooks::name))
-                .select(HookRow::as_select())
-                .load(connection)
+            hooks_of!(tenant)
+                .order((hook_bindings::position, hooks::name))
+                .load::<HookRow>(connection)
         })?;
-        rows.into_iter().map(HookRow::into_hook).collect()
+        rows.into_iter().map(into_hook).collect()
     }
+
+    /// A tenant's hook of this name.
+    pub fn hook_get(&self, tenant: TenantId, name: &str) -> Result<Option<Hook>> {
+        let row = self.run(|connection| {
+            hooks_of!(tenant)
+                .filter(hooks::name.eq(name))
+                .first::<HookRow>(connection)
+                .optional()
+        })?;
+        row.map(into_hook).transpose()
+    }
+
+    /// What a hook was set to by this change, also where the hook is gone.
+    pub fn hook_binding(
+        &self,
+        tenant: TenantId,
+        name: &str,
+        number: u32,
+    ) -> Result<Option<Binding>> {
+        let row = self.run(|connection| {
+            hook_bindings::table
+                .find((tenant.0, name, version_to_column(number)))
+                .select(BindingRow::as_select())
+                .first(connection)
+                .optional()
+        })?;
+        row.map(BindingRow::into_binding).transpose()
+    }
+
+    /// Sets several hooks at once, each in place of its binding of the number that is named; 0 where there must be none.
+    /// Changes nothing, and gives nothing, where one of them is not as expected. A hook that was set aside is back.
+    pub fn hook_set(
+        &self,
+        tenant: TenantId,
+        changes: &[(&str, u32, Binding)],
+        events: &[Event],
+    ) -> Result<bool> {
+        let rows = changes
+            .iter()
+            .map(|(name, expected, binding)| {
+                Ok((
+                    *name,
+                    version_to_column(*expected),
+                    BindingRow::new(binding)?,
+                ))
+            })
+            .collect::<Result<Vec<_>>>()?;
+        self.transaction(|connection| {
+            lock_hooks(connection, tenant)?;
+            for (name, expected, _) in &rows {
+                let current = hooks::table
+                    .find((tenant.0, name))
+                    .select(hooks::binding)
+                    .first::<i32>(connection)
+                    .optional()?;
+                if current.unwrap_or(0) != *expected {
+                    return Ok(false);
+                }
+            }
+            for ((name, _, row), event) in rows.iter().zip(events) {
+                set(connection, tenant, name, row, event)?;
+            }
+            Ok(true)
+        })
+    }
+
+    /// Removes a hook, where the binding of this number is in force. Its bindings stay, for the record.
+    pub fn hook_delete(
+        &self,
+        tenant: TenantId,
+        name: &str,
+        number: u32,
+        event: &Event,
+    ) -> Result<bool> {
+        self.transaction(|connection| {
+            lock_hooks(connection, tenant)?;
+            let deleted = diesel::delete(
+                hooks::table
+                    .find((tenant.0, name))
+                    .filter(hooks::binding.eq(version_to_column(number))),
+            )
+            .execute(connection)?;
+            if deleted > 0 {
+                audit::insert(connection, event)?;
+            }
+            Ok(deleted > 0)
+        })
+    }
+
+    /// Sets a hook aside, where the binding that failed is still in force and nobody else did. Says whether it did.
+    pub fn hook_quarantine(
+        &self,
+        tenant: TenantId,
+        name: &str,
+        number: u32,
+        reason: &str,
+        event: &Event,
+    ) -> Result<bool> {
+        self.transaction(|connection| {
+            let changed = diesel::update(
+                hooks::table
+                    .find((tenant.0, name))
+                    .filter(hooks::binding.eq(version_to_column(number)))
+                    .filter(hooks::quarantined_at.is_null()),
+            )
+            .set((
+                hooks::quarantined_at.eq(now),
+                hooks::quarantine_reason.eq(reason),
+            ))
+            .execute(connection)?;
+            if changed > 0 {
+                audit::insert(connection, event)?;
+            }
+            Ok(changed > 0)
+        })
+    }
+
+    /// Takes a hook back that was set aside. Says whether it was.
+    pub fn hook_release(&self, tenant: TenantId, name: &str, event: &Event) -> Result<bool> {
+        self.transaction(|connection| {
+            let changed = diesel::update(
+                hooks::table
+                    .find((tenant.0, name))
+                    .filter(hooks::quarantined_at.is_not_null()),
+            )
+            .set((
+                hooks::quarantined_at.eq(None::<DateTime<Utc>>),
+                hooks::quarantine_reason.eq(None::<String>),
+            ))
+            .execute(connection)?;
+            if changed > 0 {
+                audit::insert(connection, event)?;
+            }
+            Ok(changed > 0)
+        })
+    }
+}
+
+/// One operator at a time changes a tenant's hooks; saves go on, since they lock no more of the tenant than its key.
+fn lock_hooks(connection: &mut PgConnection, tenant: TenantId) -> QueryResult<()> {
+    tenants::table
+        .find(tenant.0)
+        .select(tenants::id)
+        .for_no_key_update()
+        .first::<i32>(connection)?;
+    Ok(())
+}
+
+fn set(
+    connection: &mut PgConnection,
+    tenant: TenantId,
+    name: &str,
+    row: &BindingRow,
+    event: &Event,
+) -> QueryResult<()> {
+    // The history outlives the hook, so one of the same name goes on counting.
+    let last: Option<i32> = hook_bindings::table
+        .filter(hook_bindings::tenant_id.eq(tenant.0))
+        .filter(hook_bindings::hook.eq(name))
+        .select(max(hook_bindings::number))
+        .first(connection)?;
+    let number = last.unwrap_or(0) + 1;
+    diesel::insert_into(hook_bindings::table)
+        .values((
+            hook_bindings::tenant_id.eq(tenant.0),
+            hook_bindings::hook.eq(name),
+            hook_bindings::number.eq(number),
+            row,
+            hook_bindings::set_by.eq(&event.actor.subject),
+        ))
+        .execute(connection)?;
+    let in_force = (
+        hooks::binding.eq(number),
+        hooks::plugin_id.eq(row.plugin_id),
+        hooks::sha256.eq(&row.sha256),
+        hooks::shadow_sha256.eq(row.shadow_sha256.as_ref()),
+        hooks::quarantined_at.eq(None::<DateTime<Utc>>),
+        hooks::quarantine_reason.eq(None::<String>),
+    );
+    diesel::insert_into(hooks::table)
+        .values((
+            hooks::tenant_id.eq(tenant.0),
+            hooks::name.eq(name),
+            in_force.clone(),
+        ))
+        .on_conflict((hooks::tenant_id, hooks::name))
+        .do_update()
+        .set(in_force)
+        .execute(connection)?;
+    audit::insert(connection, event)
 }

@@ -4,7 +4,9 @@
 //! `signature_list`). Every query of a tenant's rows takes the [`TenantId`](crate::context::TenantId). All of it
 //! blocks: call it from [`crate::telemetry::spawn_blocking`], and never while something else is held.
 
+mod audit;
 mod changes;
+mod decisions;
 pub mod embedded;
 mod hooks;
 mod keys;
@@ -18,7 +20,9 @@ mod signatures;
 mod tenants;
 
 pub use changes::{Change, Changes};
+pub use decisions::{DecisionFilter, DecisionPage};
 pub use migrations::{check_schema, migrate};
-pub use plugins::NewRevision;
+pub use plugins::{BoundBy, NewRevision, PluginDeletion};
 pub use pool::Store;
 pub use signature_list::ListPage;
+pub use signatures::{Stored, StoredPlace, StoredRange};

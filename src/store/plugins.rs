@@ -2,23 +2,48 @@
 
 use chrono::{DateTime, Utc};
 use diesel::dsl::sql;
+use diesel::pg::PgConnection;
 use diesel::prelude::*;
-use diesel::sql_types::Timestamptz;
+use diesel::sql_types::{BigInt, Timestamptz};
+use serde_json::Value;
 
+use super::audit;
 use super::pool::Store;
-use super::schema::{plugin_revisions, plugins};
+use super::schema::{hooks, plugin_revisions, plugins, tenants};
+use crate::audit::Event;
 use crate::context::TenantId;
 use crate::error::{Error, Result};
-use crate::plugins::model::{Digest, Revision};
+use crate::plugins::model::{Digest, Plugin, Revision};
 
-type RevisionRow = (
-    i32,
-    Vec<u8>,
-    Vec<String>,
-    Vec<String>,
-    String,
-    DateTime<Utc>,
-);
+#[derive(Queryable)]
+struct RevisionRow {
+    plugin_id: i32,
+    sha256: Vec<u8>,
+    size: i64,
+    exports: Vec<String>,
+    imports: Vec<String>,
+    description: String,
+    cases: i64,
+    uploaded_by: Option<String>,
+    uploaded_at: DateTime<Utc>,
+}
+
+/// The columns of a [`RevisionRow`]; the component itself stays where it is.
+macro_rules! revision_columns {
+    () => {
+        (
+            plugin_revisions::plugin_id,
+            plugin_revisions::sha256,
+            sql::<BigInt>("octet_length(plugin_revisions.component)::bigint"),
+            plugin_revisions::exports,
+            plugin_revisions::imports,
+            plugin_revisions::description,
+            sql::<BigInt>("jsonb_array_length(plugin_revisions.cases)::bigint"),
+            plugin_revisions::uploaded_by,
+            plugin_revisions::uploaded_at,
+        )
+    };
+}
 
 pub(super) fn digest_from_column(bytes: Vec<u8>) -> Result<Digest> {
     let digest = bytes
@@ -27,46 +52,70 @@ pub(super) fn digest_from_column(bytes: Vec<u8>) -> Result<Digest> {
     Ok(Digest(digest))
 }
 
-fn into_revision(
-    (plugin_id, sha256, exports, imports, description, uploaded_at): RevisionRow,
-) -> Result<Revision> {
-    Ok(Revision {
-        plugin_id,
-        sha256: digest_from_column(sha256)?,
-        exports,
-        imports,
-        description,
-        uploaded_at,
-    })
+impl RevisionRow {
+    fn into_revision(self) -> Result<Revision> {
+        Ok(Revision {
+            plugin_id: self.plugin_id,
+            sha256: digest_from_column(self.sha256)?,
+            size: u64::try_from(self.size).map_err(Error::internal)?,
+            exports: self.exports,
+            imports: self.imports,
+            description: self.description,
+            cases: self.cases,
+            uploaded_by: self.uploaded_by,
+            uploaded_at: self.uploaded_at,
+        })
+    }
 }
 
-const REVISION_COLUMNS: (
-    plugin_revisions::plugin_id,
-    plugin_revisions::sha256,
-    plugin_revisions::exports,
-    plugin_revisions::imports,
-    plugin_revisions::description,
-    plugin_revisions::uploaded_at,
-) = (
-    plugin_revisions::plugin_id,
-    plugin_revisions::sha256,
-    plugin_revisions::exports,
-    plugin_revisions::imports,
-    plugin_revisions::description,
-    plugin_revisions::uploaded_at,
-);
+/// What is stored of a component.
+#[derive(Debug)]
+pub struct NewRevision<'a> {
+    /// Its digest.
+    pub sha256: Digest,
+    /// Its bytes.
+    pub component: &'a [u8],
+    /// Interfaces of the contract that it exports.
+    pub exports: &'a [String],
+    /// Interfaces of the contract that it imports.
+    pub imports: &'a [String],
+    /// What it says of itself.
+    pub description: &'a str,
+    /// Test cases that it has passed.
+    pub cases: Value,
+}
+
+/// What became of a wish to delete a plugin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PluginDeletion {
+    /// It is gone with all its revisions.
+    Done,
+    /// There was none.
+    NotFound,
+    /// These hooks run it.
+    Bound(Vec<BoundBy>),
+}
+
+/// A hook that runs a plugin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BoundBy {
+    /// The hook's tenant.
+    pub tenant: String,
+    /// The hook.
+    pub hook: String,
+}
 
 impl Store {
-    /// Stores a component as the newest revision of a plugin, which is made where it does not exist. Bytes that are
-    /// there already become the newest again.
+    /// Stores a component as the newest revision of a plugin, which is made where it does not exist, and says whether
+    /// anything changed. Bytes that are there already become the newest again.
     pub fn plugin_upload(
         &self,
         owner: Option<TenantId>,
         name: &str,
-        component: &[u8],
         revision: &NewRevision<'_>,
-    ) -> Result<Revision> {
-        let row: RevisionRow = self.transaction(|connection| {
+        event: &Event,
+    ) -> Result<(Revision, bool)> {
+        let (row, changed) = self.transaction(|connection| {
             // The index is on an expression, which Diesel can't name as a conflict target.
             diesel::insert_into(plugins::table)
                 .values((
@@ -79,67 +128,191 @@ impl Store {
                 .filter(plugins::tenant_id.is_not_distinct_from(owner.map(|owner| owner.0)))
                 .filter(plugins::name.eq(name))
                 .select(plugins::id)
+                .for_no_key_update()
                 .first::<i32>(connection)?;
-            diesel::insert_into(plugin_revisions::table)
+            let newest = newest(connection, plugin_id)?;
+            if let Some(newest) = newest.filter(|row| row.sha256 == revision.sha256.0) {
+                return Ok((newest, false));
+            }
+            let row: RevisionRow = diesel::insert_into(plugin_revisions::table)
                 .values((
                     plugin_revisions::plugin_id.eq(plugin_id),
                     plugin_revisions::sha256.eq(&revision.sha256.0[..]),
-                    plugin_revisions::component.eq(component),
+                    plugin_revisions::component.eq(revision.component),
                     plugin_revisions::exports.eq(revision.exports),
                     plugin_revisions::imports.eq(revision.imports),
                     plugin_revisions::description.eq(revision.description),
+                    plugin_revisions::cases.eq(&revision.cases),
+                    plugin_revisions::uploaded_by.eq(&event.actor.subject),
                 ))
                 .on_conflict((plugin_revisions::plugin_id, plugin_revisions::sha256))
                 .do_update()
-                .set(plugin_revisions::uploaded_at.eq(sql::<Timestamptz>("clock_timestamp()")))
-                .returning(REVISION_COLUMNS)
-                .get_result(connection)
+                .set((
+                    plugin_revisions::cases.eq(&revision.cases),
+                    plugin_revisions::uploaded_by.eq(&event.actor.subject),
+                    plugin_revisions::uploaded_at.eq(sql::<Timestamptz>("clock_timestamp()")),
+                ))
+                .returning(revision_columns!())
+                .get_result(connection)?;
+            audit::insert(connection, event)?;
+            Ok((row, true))
         })?;
-        into_revision(row)
+        Ok((row.into_revision()?, changed))
     }
 
-    /// The newest revision of the plugin of this name that the tenant may bind: its own before the platform's.
-    pub fn plugin_newest(&self, tenant: TenantId, name: &str) -> Result<Option<Revision>> {
-        let row = self.run(|connection| {
+    /// The plugins of an owner, and for a tenant also the platform's, which it may bind; by name.
+    pub fn plugin_list(&self, owner: Option<TenantId>) -> Result<Vec<Plugin>> {
+        let rows = self.run(|connection| {
             plugin_revisions::table
                 .inner_join(plugins::table)
+                .filter(
+                    plugins::tenant_id
+                        .is_null()
+                        .or(plugins::tenant_id.is_not_distinct_from(owner.map(|owner| owner.0))),
+                )
+                .distinct_on((plugins::name, plugins::id))
+                .order((
+                    plugins::name,
+                    plugins::id,
+                    plugin_revisions::uploaded_at.desc(),
+                ))
+                .select((
+                    plugins::tenant_id,
+                    plugins::name,
+                    sql::<BigInt>(
+                        "(SELECT count(*) FROM plugin_revisions r WHERE r.plugin_id = plugins.id)",
+                    ),
+                    revision_columns!(),
+                ))
+                .load::<(Option<i32>, String, i64, RevisionRow)>(connection)
+        })?;
+        rows.into_iter()
+            .map(|(owner, name, revisions, newest)| {
+                let newest = newest.into_revision()?;
+                Ok(Plugin {
+                    id: newest.plugin_id,
+                    owner: owner.map(TenantId),
+                    name,
+                    revisions,
+                    newest,
+                })
+            })
+            .collect()
+    }
+
+    /// The number of the plugin of this name: the owner's own before the platform's.
+    pub fn plugin_find(&self, owner: Option<TenantId>, name: &str) -> Result<Option<i32>> {
+        self.run(|connection| {
+            plugins::table
                 .filter(plugins::name.eq(name))
                 .filter(
                     plugins::tenant_id
-                        .eq(tenant.0)
-                        .or(plugins::tenant_id.is_null()),
+                        .is_null()
+                        .or(plugins::tenant_id.is_not_distinct_from(owner.map(|owner| owner.0))),
                 )
-                .order((
-                    plugins::tenant_id.asc().nulls_last(),
-                    plugin_revisions::uploaded_at.desc(),
-                ))
-                .select(REVISION_COLUMNS)
-                .first::<RevisionRow>(connection)
+                .order(plugins::tenant_id.asc().nulls_last())
+                .select(plugins::id)
+                .first(connection)
                 .optional()
-        })?;
-        row.map(into_revision).transpose()
+        })
     }
 
-    /// The bytes of a revision.
-    pub fn plugin_component(&self, plugin_id: i32, sha256: Digest) -> Result<Vec<u8>> {
+    /// A plugin's revisions, newest first.
+    pub fn plugin_revisions(&self, plugin_id: i32) -> Result<Vec<Revision>> {
+        let rows = self.run(|connection| {
+            plugin_revisions::table
+                .filter(plugin_revisions::plugin_id.eq(plugin_id))
+                .order((
+                    plugin_revisions::uploaded_at.desc(),
+                    plugin_revisions::sha256,
+                ))
+                .select(revision_columns!())
+                .load::<RevisionRow>(connection)
+        })?;
+        rows.into_iter().map(RevisionRow::into_revision).collect()
+    }
+
+    /// One revision of a plugin; the newest where none is named.
+    pub fn plugin_revision(
+        &self,
+        plugin_id: i32,
+        sha256: Option<Digest>,
+    ) -> Result<Option<Revision>> {
+        let row = self.run(|connection| match sha256 {
+            None => newest(connection, plugin_id),
+            Some(sha256) => plugin_revisions::table
+                .find((plugin_id, &sha256.0[..]))
+                .select(revision_columns!())
+                .first::<RevisionRow>(connection)
+                .optional(),
+        })?;
+        row.map(RevisionRow::into_revision).transpose()
+    }
+
+    /// The bytes of a revision, if it is there.
+    pub fn plugin_component(&self, plugin_id: i32, sha256: Digest) -> Result<Option<Vec<u8>>> {
         self.run(|connection| {
             plugin_revisions::table
                 .find((plugin_id, &sha256.0[..]))
                 .select(plugin_revisions::component)
                 .first(connection)
+                .optional()
+        })
+    }
+
+    /// Deletes an owner's plugin with all its revisions, unless a hook runs one of them.
+    pub fn plugin_delete(
+        &self,
+        owner: Option<TenantId>,
+        name: &str,
+        event: &Event,
+    ) -> Result<PluginDeletion> {
+        self.transaction(|connection| {
+            let plugin_id = plugins::table
+                .filter(plugins::tenant_id.is_not_distinct_from(owner.map(|owner| owner.0)))
+                .filter(plugins::name.eq(name))
+                .select(plugins::id)
+                // Nobody can bind it meanwhile: the foreign keys of a new hook would have to lock its revision.
+                .for_update()
+                .first::<i32>(connection)
+                .optional()?;
+            let Some(plugin_id) = plugin_id else {
+                return Ok(PluginDeletion::NotFound);
+            };
+            plugin_revisions::table
+                .filter(plugin_revisions::plugin_id.eq(plugin_id))
+                .select(plugin_revisions::plugin_id)
+                .for_update()
+                .load::<i32>(connection)?;
+            let bound: Vec<(String, String)> = hooks::table
+                .inner_join(tenants::table)
+                .filter(hooks::plugin_id.eq(plugin_id))
+                .order((tenants::slug, hooks::name))
+                .select((tenants::slug, hooks::name))
+                .load(connection)?;
+            if !bound.is_empty() {
+                let bound = bound.into_iter();
+                return Ok(PluginDeletion::Bound(
+                    bound
+                        .map(|(tenant, hook)| BoundBy { tenant, hook })
+                        .collect(),
+                ));
+            }
+            diesel::delete(plugins::table.find(plugin_id)).execute(connection)?;
+            audit::insert(connection, event)?;
+            Ok(PluginDeletion::Done)
         })
     }
 }
 
-/// What is stored of a component beside its bytes.
-#[derive(Debug)]
-pub struct NewRevision<'a> {
-    /// Its digest.
-    pub sha256: Digest,
-    /// Interfaces of the contract that it exports.
-    pub exports: &'a [String],
-    /// Interfaces of the contract that it imports.
-    pub imports: &'a [String],
-    /// What it says of itself.
-    pub description: &'a str,
+fn newest(connection: &mut PgConnection, plugin_id: i32) -> QueryResult<Option<RevisionRow>> {
+    plugin_revisions::table
+        .filter(plugin_revisions::plugin_id.eq(plugin_id))
+        .order((
+            plugin_revisions::uploaded_at.desc(),
+            plugin_revisions::sha256,
+        ))
+        .select(revision_columns!())
+        .first(connection)
+        .optional()
 }

@@ -1,6 +1,28 @@
 // @generated automatically by Diesel CLI.
 
 diesel::table! {
+    /// Who changed what about plugins and hooks; rows are only ever added
+    audit_events (id) {
+        /// Grows with time
+        id -> Int8,
+        /// The tenant that was acted for; null for the platform itself, and where the tenant is gone
+        tenant_id -> Nullable<Int4>,
+        /// When it happened
+        at -> Timestamptz,
+        /// The sub claim of the caller's token, or command line; null for the server itself
+        actor -> Nullable<Text>,
+        /// The request that did it, as the log has it
+        request_id -> Nullable<Text>,
+        /// What was done: hook.set, plugin.upload
+        action -> Text,
+        /// To what: the name of the hook or plugin
+        target -> Text,
+        /// What it became; never a secret
+        details -> Jsonb,
+    }
+}
+
+diesel::table! {
     /// One row: how often keys, tenants or hooks were changed
     change_counter (id) {
         /// Always true
@@ -11,30 +33,132 @@ diesel::table! {
 }
 
 diesel::table! {
-    /// Bindings of plugin revisions to tenants: what judges each save and delete
-    hooks (tenant_id, name) {
+    /// All that hooks were ever set to; rows are only ever added, and outlive the hook
+    hook_bindings (tenant_id, hook, number) {
         /// The tenant whose saves and deletes the hook judges
         tenant_id -> Int4,
-        /// The hook's name, unique within the tenant
-        name -> Text,
-        /// The plugin
+        /// The hook's name
+        hook -> Text,
+        /// Counts the changes of a hook, from 1
+        number -> Int4,
+        /// The plugin's name
+        plugin -> Text,
+        /// The plugin, which may be gone by now
         plugin_id -> Int4,
         /// The revision of the plugin that runs
         sha256 -> Bytea,
         /// Hooks run from the lowest to the highest, ties by name
         position -> Int4,
+        /// What it judges: save, delete, or both
+        operations -> Array<Text>,
         /// enforce, or monitor: run, but change and reject nothing
         mode -> Text,
         /// What a trap, a missed deadline or a broken limit means: reject, or allow
         on_failure -> Text,
         /// Wall-clock limit of one call, in milliseconds
         timeout_ms -> Int4,
+        /// Most linear memory of one call
+        memory_bytes -> Int8,
+        /// Fuel of one call
+        fuel -> Int8,
         /// The JSON that the hook reads as its configuration
         settings -> Jsonb,
+        /// Whether it runs at all
+        enabled -> Bool,
+        /// A revision of the same plugin that runs beside it on the same input, and decides nothing
+        shadow_sha256 -> Nullable<Bytea>,
+        /// What the shadow reads as its configuration
+        shadow_settings -> Nullable<Jsonb>,
+        /// Who set it: the sub claim of the caller's token, or command line
+        set_by -> Nullable<Text>,
+        /// When it was set
+        set_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    /// Signatures that hooks refused, kept so that the decision can be replayed
+    hook_inputs (tenant_id, sha256, encoding) {
+        /// The owner
+        tenant_id -> Int4,
+        /// SHA-256 of the bytes
+        sha256 -> Bytea,
+        /// As of stored versions: b, the text was base64 of the bytes; t, it is the bytes
+        encoding -> CChar,
+        /// When it was last refused
+        at -> Timestamptz,
+        /// The bytes
+        signature -> Bytea,
+    }
+}
+
+diesel::table! {
+    /// What hooks decided about a save or delete, and on what input
+    hook_judgements (tenant_id, at, id) {
+        /// The owner
+        tenant_id -> Int4,
+        /// When it was recorded: in the transaction that stored what was accepted
+        at -> Timestamptz,
+        /// Settles ties of time
+        id -> Int8,
+        /// The version that was judged: for a save, the one that it would become
+        version -> Int4,
+        /// save or delete
+        operation -> Text,
+        /// accepted, rejected, failed (a hook did, and its settings say reject), or not stored (accepted, but the thread had moved on or had this version already)
+        outcome -> Text,
+        /// The document
+        document -> Text,
+        /// The thread
+        thread -> Text,
+        /// SHA-256 of the input as canonical JSON
+        input_sha256 -> Bytea,
+        /// What the hooks were told beside the signature's bytes, whose digest it holds
+        input -> Jsonb,
+        /// What each hook decided, in the order in which they ran
+        decisions -> Jsonb,
+    }
+}
+
+diesel::table! {
+    /// What judges each save and delete of a tenant
+    hooks (tenant_id, name) {
+        /// The tenant whose saves and deletes the hook judges
+        tenant_id -> Int4,
+        /// The hook's name, unique within the tenant
+        name -> Text,
+        /// The binding's plugin, repeated so that it can't be deleted meanwhile
+        plugin_id -> Int4,
+        /// The binding's revision, repeated for the same reason
+        sha256 -> Bytea,
         /// When the hook was first set
         created_at -> Timestamptz,
-        /// When the hook was last set
-        updated_at -> Timestamptz,
+        /// Which of its bindings is in force
+        binding -> Int4,
+        /// The binding's shadow, repeated for the same reason
+        shadow_sha256 -> Nullable<Bytea>,
+        /// Since when the hook is set aside because it kept failing; null while it is not
+        quarantined_at -> Nullable<Timestamptz>,
+        /// How it kept failing
+        quarantine_reason -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    /// Keys that verify the tokens of the platform's operators, who act for any tenant
+    platform_keys (kid) {
+        /// The kid of a token's header (RFC 7515 section 4.1.4); no tenant's key has the same
+        kid -> Text,
+        /// The one algorithm that the key may be used with (RFC 8725 section 3.1)
+        algorithm -> Text,
+        /// HMAC secret: one byte of format version, 12 of nonce, then AES-256-GCM ciphertext under the master key, bound to kid and algorithm
+        encrypted_secret -> Nullable<Bytea>,
+        /// Public key as a PEM SubjectPublicKeyInfo
+        public_key -> Nullable<Text>,
+        /// When the key was added
+        created_at -> Timestamptz,
+        /// Since when the key verifies nothing; null while it is active
+        revoked_at -> Nullable<Timestamptz>,
     }
 }
 
@@ -55,6 +179,10 @@ diesel::table! {
         description -> Text,
         /// The last time these bytes were uploaded under the plugin's name; the greatest marks the newest revision
         uploaded_at -> Timestamptz,
+        /// Who uploaded it last: the sub claim of the caller's token, or command line
+        uploaded_by -> Nullable<Text>,
+        /// Test cases that came with the revision, and that it passed
+        cases -> Jsonb,
     }
 }
 
@@ -172,6 +300,10 @@ diesel::table! {
     }
 }
 
+diesel::joinable!(audit_events -> tenants (tenant_id));
+diesel::joinable!(hook_bindings -> tenants (tenant_id));
+diesel::joinable!(hook_inputs -> tenants (tenant_id));
+diesel::joinable!(hook_judgements -> tenants (tenant_id));
 diesel::joinable!(hooks -> tenants (tenant_id));
 diesel::joinable!(plugin_revisions -> plugins (plugin_id));
 diesel::joinable!(plugins -> tenants (tenant_id));
@@ -179,8 +311,13 @@ diesel::joinable!(signatures -> tenants (tenant_id));
 diesel::joinable!(tenant_keys -> tenants (tenant_id));
 
 diesel::allow_tables_to_appear_in_same_query!(
+    audit_events,
     change_counter,
+    hook_bindings,
+    hook_inputs,
+    hook_judgements,
     hooks,
+    platform_keys,
     plugin_revisions,
     plugins,
     signature_tags,

@@ -13,6 +13,7 @@ use diesel::sql_types::{Array, BigInt, Binary, Bool, CChar, Integer, Nullable, T
 use super::pool::Store;
 use super::signatures::{encoding_to_code, version_from_column, version_to_column};
 use crate::context::TenantId;
+use crate::decisions::model::Judgement;
 use crate::error::Result;
 use crate::signatures::model::{Draft, Signature, SignatureId};
 
@@ -21,7 +22,8 @@ impl Store {
     /// nothing and returns nothing.
     ///
     /// `over` is the version that must be current: 0 for no thread at all. With `or_first`, which needs `over` 0, a
-    /// thread at version 1 is taken too, unless that version is the draft itself.
+    /// thread at version 1 is taken too, unless that version is the draft itself. What hooks decided is recorded either
+    /// way.
     pub fn signature_save(
         &self,
         tenant: TenantId,
@@ -29,7 +31,9 @@ impl Store {
         tags: &[String],
         over: u32,
         or_first: bool,
+        judgement: Option<&Judgement>,
     ) -> Result<Option<Signature>> {
+        let input_sha256 = judgement.map(Judgement::input_sha256);
         let query = SaveVersion {
             tenant_id: tenant.0,
             document: &draft.key.document,
@@ -45,10 +49,16 @@ impl Store {
             sha256: &draft.body.sha256,
             signature: &draft.body.bytes,
         };
-        let saved = self.run(|connection| {
-            query
-                .get_result::<(i64, i32, DateTime<Utc>, DateTime<Utc>)>(connection)
-                .optional()
+        let saved = self.run(|connection| match (judgement, &input_sha256) {
+            (Some(judgement), Some(input_sha256)) => SaveJudgedVersion {
+                save: query,
+                judgement,
+                version: version_to_column(judgement.version),
+                input_sha256,
+            }
+            .get_result::<Saved>(connection)
+            .optional(),
+            _ => query.get_result::<Saved>(connection).optional(),
         })?;
         let Some((id, version, created_at, updated_at)) = saved else {
             return Ok(None);
@@ -68,6 +78,8 @@ impl Store {
         }))
     }
 }
+
+type Saved = (i64, i32, DateTime<Utc>, DateTime<Utc>);
 
 #[derive(Debug)]
 struct SaveVersion<'a> {
@@ -97,10 +109,64 @@ impl Query for SaveVersion<'_> {
 
 impl RunQueryDsl<PgConnection> for SaveVersion<'_> {}
 
-/// `input` names the parameters once. Everything that writes depends on `saved`, so a conflict writes nothing; and tags
-/// that stay are not written again.
+/// The same with what hooks decided about it.
+#[derive(Debug)]
+struct SaveJudgedVersion<'a> {
+    save: SaveVersion<'a>,
+    judgement: &'a Judgement,
+    version: i32,
+    input_sha256: &'a [u8],
+}
+
+impl QueryId for SaveJudgedVersion<'_> {
+    type QueryId = SaveJudgedVersion<'static>;
+    const HAS_STATIC_QUERY_ID: bool = true;
+}
+
+impl Query for SaveJudgedVersion<'_> {
+    type SqlType = (BigInt, Integer, Timestamptz, Timestamptz);
+}
+
+impl RunQueryDsl<PgConnection> for SaveJudgedVersion<'_> {}
+
 impl QueryFragment<Pg> for SaveVersion<'_> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        self.writes(out.reborrow())?;
+        out.push_sql(SELECT_SAVED);
+        Ok(())
+    }
+}
+
+impl QueryFragment<Pg> for SaveJudgedVersion<'_> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        self.save.writes(out.reborrow())?;
+        out.push_sql(
+            ", judged AS ( \
+                 INSERT INTO hook_judgements (tenant_id, version, operation, outcome, document, thread, input_sha256, input, \
+                                              decisions) \
+                 SELECT i.tenant_id, ",
+        );
+        out.push_bind_param::<Integer, _>(&self.version)?;
+        out.push_sql(
+            ", 'save', CASE WHEN EXISTS (SELECT FROM saved) THEN 'accepted' ELSE 'not_stored' END, i.document, i.thread, ",
+        );
+        out.push_bind_param::<Binary, _>(self.input_sha256)?;
+        out.push_sql("::bytea, ");
+        out.push_bind_param::<Text, _>(&self.judgement.input)?;
+        out.push_sql("::jsonb, ");
+        out.push_bind_param::<Text, _>(&self.judgement.decisions)?;
+        out.push_sql("::jsonb FROM input i)");
+        out.push_sql(SELECT_SAVED);
+        Ok(())
+    }
+}
+
+const SELECT_SAVED: &str = " SELECT id, version, created_at, updated_at FROM saved";
+
+/// `input` names the parameters once. Everything that writes depends on `saved`, so a conflict writes nothing; and tags
+/// that stay are not written again.
+impl SaveVersion<'_> {
+    fn writes<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         out.push_sql("WITH input AS (SELECT ");
         out.push_bind_param::<Integer, _>(&self.tenant_id)?;
         out.push_sql("::integer AS tenant_id, ");
@@ -160,8 +226,7 @@ impl QueryFragment<Pg> for SaveVersion<'_> {
              tagged AS ( \
                  INSERT INTO signature_tags (tenant_id, signature_id, created_at, tag) \
                  SELECT i.tenant_id, s.id, s.created_at, wanted.tag FROM saved s, input i, unnest(i.tags) AS wanted (tag) \
-                 ON CONFLICT DO NOTHING) \
-             SELECT id, version, created_at, updated_at FROM saved",
+                 ON CONFLICT DO NOTHING)",
         );
         Ok(())
     }

@@ -3,11 +3,14 @@
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 
+use super::decisions;
 use super::pool::Store;
 use super::schema::{signature_versions, signatures};
 use crate::context::TenantId;
+use crate::decisions::model::{Judgement, Outcome};
 use crate::error::{Error, Result};
 use crate::signatures::model::{Encoding, Signature, SignatureBody, SignatureId, ThreadKey};
+use crate::time;
 
 /// The columns of a [`Signature`], in the order that all queries select them; the digest comes with the bytes or not at
 /// all.
@@ -77,12 +80,73 @@ pub(super) fn encoding_to_code(encoding: Encoding) -> u8 {
     }
 }
 
-fn encoding_from_code(code: u8) -> Result<Encoding> {
+pub(super) fn encoding_from_code(code: u8) -> Result<Encoding> {
     match code {
         b'b' => Ok(Encoding::Base64),
         b't' => Ok(Encoding::Text),
         _ => Err(Error::internal(format!("a stored encoding is {code}"))),
     }
+}
+
+/// Which stored versions are to be looked at; all of them where nothing is asked.
+#[derive(Debug, Clone, Default)]
+pub struct StoredRange {
+    /// Only of this document.
+    pub document: Option<String>,
+    /// Only of threads created at this time or later.
+    pub since: Option<DateTime<Utc>>,
+    /// Only of threads created before this time.
+    pub until: Option<DateTime<Utc>>,
+    /// Only the current version of each thread.
+    pub current_only: bool,
+    /// Only what comes after this.
+    pub after: Option<StoredPlace>,
+}
+
+/// A version's place among all that a tenant has stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StoredPlace {
+    /// When its thread was created.
+    pub created_at: DateTime<Utc>,
+    /// Its thread.
+    pub id: SignatureId,
+    /// Its number.
+    pub version: u32,
+}
+
+impl std::fmt::Display for StoredPlace {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { id, version, .. } = self;
+        write!(
+            f,
+            "{}-{}-{version}",
+            self.created_at.timestamp_micros(),
+            id.0
+        )
+    }
+}
+
+impl std::str::FromStr for StoredPlace {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let mut parts = text.splitn(3, '-');
+        let mut next = || parts.next().ok_or(());
+        Ok(Self {
+            created_at: next()?.parse().ok().and_then(time::from_micros).ok_or(())?,
+            id: SignatureId(next()?.parse().map_err(drop)?),
+            version: next()?.parse().map_err(drop)?,
+        })
+    }
+}
+
+/// A stored version, and its place.
+#[derive(Debug)]
+pub struct Stored {
+    /// Where to go on after it.
+    pub place: StoredPlace,
+    /// The version.
+    pub signature: Signature,
 }
 
 /// A thread joined with one of its versions.
@@ -206,23 +270,90 @@ impl Store {
             .transpose()
     }
 
-    /// Deletes a thread with all its versions and tags, where `version` is its current one. Says whether it did.
+    /// Versions of a tenant's threads with their bytes: the newest threads first, of each the newest version first.
+    pub fn signature_range(
+        &self,
+        tenant: TenantId,
+        range: &StoredRange,
+        limit: i64,
+    ) -> Result<Vec<Stored>> {
+        let mut query = thread_with_versions!()
+            .filter(signatures::tenant_id.eq(tenant.0))
+            .order((
+                signatures::created_at.desc(),
+                signatures::id.desc(),
+                signature_versions::version.desc(),
+            ))
+            .limit(limit)
+            .select(signature_columns!(signature_versions::signature.nullable()))
+            .into_boxed();
+        if let Some(document) = &range.document {
+            query = query.filter(signatures::document.eq(document));
+        }
+        if let Some(since) = range.since {
+            query = query.filter(signatures::created_at.ge(since));
+        }
+        if let Some(until) = range.until {
+            query = query.filter(signatures::created_at.lt(until));
+        }
+        if range.current_only {
+            query = query.filter(signature_versions::version.eq(signatures::version));
+        }
+        if let Some(after) = range.after {
+            // The first condition is what the index can walk.
+            query = query
+                .filter(signatures::created_at.le(after.created_at))
+                .filter(
+                    signatures::created_at
+                        .lt(after.created_at)
+                        .or(signatures::id.lt(after.id.0))
+                        .or(signatures::id
+                            .eq(after.id.0)
+                            .and(signature_versions::version.lt(version_to_column(after.version)))),
+                );
+        }
+        let rows = self.run(|connection| query.load::<SignatureRow>(connection))?;
+        rows.into_iter()
+            .map(|row| {
+                let signature = row.into_signature()?;
+                Ok(Stored {
+                    place: StoredPlace {
+                        created_at: signature.created_at,
+                        id: signature.id,
+                        version: signature.version,
+                    },
+                    signature,
+                })
+            })
+            .collect()
+    }
+
+    /// Deletes a thread with all its versions and tags, where `version` is its current one, and records what hooks
+    /// decided about that. Says whether it did.
     pub fn signature_delete(
         &self,
         tenant: TenantId,
         key: &ThreadKey,
         version: u32,
+        judgement: Option<&Judgement>,
     ) -> Result<bool> {
-        let deleted = self.run(|connection| {
-            diesel::delete(
+        self.transaction(|connection| {
+            let deleted = diesel::delete(
                 signatures::table
                     .filter(signatures::tenant_id.eq(tenant.0))
                     .filter(signatures::document.eq(&key.document))
                     .filter(signatures::thread.eq(&key.thread))
                     .filter(signatures::version.eq(version_to_column(version))),
             )
-            .execute(connection)
-        })?;
-        Ok(deleted > 0)
+            .execute(connection)?;
+            if let Some(judgement) = judgement {
+                let outcome = match deleted {
+                    0 => Outcome::NotStored,
+                    _ => Outcome::Accepted,
+                };
+                decisions::insert(connection, tenant, judgement, outcome)?;
+            }
+            Ok(deleted > 0)
+        })
     }
 }

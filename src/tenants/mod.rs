@@ -11,8 +11,8 @@ use zeroize::Zeroizing;
 use crate::app::App;
 use crate::auth::key::{Algorithm, KeyMaterial, StoredKey, public_key};
 use crate::auth::token;
-use crate::context::Scope;
-use crate::error::{Error, Result};
+use crate::context::{Scope, Tenancy};
+use crate::error::{Error, Noun, Result};
 use model::{Tenant, check_slug};
 
 /// Longest lifetime of a token that the server issues.
@@ -50,6 +50,20 @@ pub fn find(app: &App, slug: &str) -> Result<Tenant> {
     })
 }
 
+/// The tenant that a caller of the platform acts for.
+///
+/// # Errors
+///
+/// [`Error::NotFound`].
+pub fn acted_for(app: &App, slug: &str) -> Result<Tenancy> {
+    let tenant = app.store.tenant_get(slug)?;
+    let tenant = tenant.ok_or(Error::NotFound(Noun::Tenant))?;
+    Ok(Tenancy {
+        id: tenant.id,
+        slug: tenant.slug.into(),
+    })
+}
+
 /// A new key, and its secret where it is a shared one: this is the only time that it can be read.
 #[derive(Debug)]
 pub struct NewKey {
@@ -61,23 +75,53 @@ pub struct NewKey {
     pub secret: Option<Zeroizing<String>>,
 }
 
-/// Adds a key to a tenant: registers the public key that is given, or makes a shared secret.
+/// Whose keys and tokens a command is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Holder {
+    /// A tenant, by its slug.
+    Tenant(String),
+    /// The platform, whose operators act for any tenant.
+    Platform,
+}
+
+impl Holder {
+    /// The tenant's slug, if it is one.
+    pub fn slug(&self) -> Option<&str> {
+        match self {
+            Self::Tenant(slug) => Some(slug),
+            Self::Platform => None,
+        }
+    }
+
+    fn tenant(&self, app: &App) -> Result<Option<Tenant>> {
+        match self {
+            Self::Tenant(slug) => find(app, slug).map(Some),
+            Self::Platform => Ok(None),
+        }
+    }
+}
+
+/// Adds a key to a tenant or the platform: registers the public key that is given, or makes a shared secret.
 ///
 /// # Errors
 ///
 /// [`Error::Refused`] where key and algorithm do not fit, or a shared secret is asked for without a master key.
 pub fn add_key(
     app: &App,
-    slug: &str,
+    holder: &Holder,
     algorithm: Algorithm,
     public_key_pem: Option<&str>,
 ) -> Result<NewKey> {
-    let tenant = find(app, slug)?;
+    let tenant = holder.tenant(app)?;
     let kid = crate::auth::random_name()?;
     let mut key = StoredKey {
-        tenant: tenant.id,
-        tenant_slug: tenant.slug,
-        tenant_suspended: tenant.suspended_at.is_some(),
+        tenant_suspended: tenant
+            .as_ref()
+            .is_some_and(|tenant| tenant.suspended_at.is_some()),
+        tenant: tenant.map(|tenant| Tenancy {
+            id: tenant.id,
+            slug: tenant.slug.into(),
+        }),
         kid,
         algorithm,
         material: KeyMaterial::PublicKey(String::new()),
@@ -110,14 +154,14 @@ pub fn add_key(
     })
 }
 
-/// Issues a token that the tenant's newest shared secret signs.
+/// Issues a token that the newest shared secret of a tenant or of the platform signs.
 ///
 /// # Errors
 ///
-/// [`Error::Refused`] where the tenant has no shared secret, or the lifetime is out of range.
+/// [`Error::Refused`] where there is no shared secret, or the lifetime is out of range.
 pub fn issue_token(
     app: &App,
-    slug: &str,
+    holder: &Holder,
     scopes: &[Scope],
     subject: Option<String>,
     lifetime: Duration,
@@ -127,12 +171,18 @@ pub fn issue_token(
             "A token's lifetime is between 1 second and 366 days.",
         ));
     }
-    let tenant = find(app, slug)?;
-    let key = app.store.key_newest_secret(tenant.id)?.ok_or_else(|| {
-        Error::refused(format!(
-            "The tenant `{slug}` has no shared secret to sign with. Add one with `sigpersist key add {slug}`."
-        ))
-    })?;
+    let tenant = holder.tenant(app)?;
+    let key = app
+        .store
+        .key_newest_secret(tenant.map(|tenant| tenant.id))?
+        .ok_or_else(|| {
+            Error::refused(match holder {
+                Holder::Tenant(slug) => format!(
+                    "The tenant `{slug}` has no shared secret to sign with. Add one with `sigpersist key add {slug}`."
+                ),
+                Holder::Platform => "The platform has no shared secret to sign with. Add one with `sigpersist key add --platform`.".to_owned(),
+            })
+        })?;
     token::issue(
         &key,
         app.vault.as_deref(),

@@ -14,7 +14,7 @@ use jsonwebtoken::{Algorithm as JwtAlgorithm, EncodingKey, Header, encode};
 use serde_json::{Value, json};
 use sigpersist::auth::key::Algorithm;
 use sigpersist::context::Scope;
-use sigpersist::tenants;
+use sigpersist::tenants::{self, Holder};
 
 use crate::support::{Response, TestApp, eventually};
 
@@ -34,7 +34,13 @@ struct Signer {
 impl Signer {
     fn new(app: &TestApp, slug: &str) -> Self {
         tenants::create(&app.app, slug, None).unwrap();
-        let key = tenants::add_key(&app.app, slug, Algorithm::Hs256, None).unwrap();
+        let key = tenants::add_key(
+            &app.app,
+            &Holder::Tenant(slug.to_owned()),
+            Algorithm::Hs256,
+            None,
+        )
+        .unwrap();
         Self {
             kid: key.kid,
             secret: key.secret.unwrap().to_string(),
@@ -264,7 +270,13 @@ fn a_public_key_verifies_and_is_never_a_secret() {
         (Algorithm::Rs256, JwtAlgorithm::RS256, &rsa_pem, &rsa_key),
         (Algorithm::Ps256, JwtAlgorithm::PS256, &rsa_pem, &rsa_key),
     ] {
-        let added = tenants::add_key(&app.app, "acme", algorithm, Some(pem)).unwrap();
+        let added = tenants::add_key(
+            &app.app,
+            &Holder::Tenant("acme".to_owned()),
+            algorithm,
+            Some(pem),
+        )
+        .unwrap();
         assert!(added.secret.is_none());
         let mut header = Header::new(jwt_algorithm);
         header.kid = Some(added.kid.clone());
@@ -287,7 +299,13 @@ fn a_public_key_verifies_and_is_never_a_secret() {
         (Algorithm::Hs256, &p256_pem),
     ] {
         assert!(
-            tenants::add_key(&app.app, "acme", algorithm, Some(pem)).is_err(),
+            tenants::add_key(
+                &app.app,
+                &Holder::Tenant("acme".to_owned()),
+                algorithm,
+                Some(pem)
+            )
+            .is_err(),
             "{algorithm:?}"
         );
     }

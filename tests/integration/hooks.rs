@@ -78,7 +78,8 @@ fn a_servers_own_ceiling_holds_whoever_set_the_hook() {
     app.hook("acme", "loop", &guest(LOOP), |request| {
         request.timeout_ms = Some(200);
     });
-    app.database.execute("UPDATE hooks SET timeout_ms = 60000");
+    app.database
+        .execute("UPDATE hook_bindings SET timeout_ms = 60000; UPDATE hooks SET binding = binding");
     eventually(|| {
         app.app
             .chains
@@ -101,19 +102,9 @@ fn settings_reach_the_hook_and_mistakes_in_them_are_refused() {
         acme.save("d", "t", 0, FIRST.trim()).expect(201).tags(),
         ["person/123456789011"]
     );
-    let refused = sigpersist::plugins::set_hook(
-        &app.app,
-        "acme",
-        "signer-tags",
-        sigpersist::plugins::HookRequest {
-            plugin: "signer-tags".to_owned(),
-            order: 0,
-            timeout_ms: None,
-            mode: Mode::Enforce,
-            on_failure: OnFailure::Reject,
-            settings: json!({"prefixes": {"inn": "typo"}}),
-        },
-    );
+    let refused = app.set("acme", "signer-tags", "signer-tags", |request| {
+        request.settings = json!({"prefixes": {"inn": "typo"}});
+    });
     let message = refused.unwrap_err().to_string();
     assert!(
         message.contains("/prefixes") && message.contains("inn"),
@@ -215,9 +206,10 @@ fn a_trap_is_a_failed_hook_and_its_settings_say_what_that_means() {
         "the trap's text is for the log"
     );
     acme.read("d", "t").expect_error(404, "signature_not_found");
-    app.bind("acme", "trap", "trap", |request| {
+    app.set("acme", "trap", "trap", |request| {
         request.on_failure = OnFailure::Allow;
-    });
+    })
+    .unwrap();
     acme.save("d", "t", 0, "x").expect(201);
 }
 
@@ -371,9 +363,10 @@ fn a_result_that_is_too_large_or_against_the_rules_is_a_failed_hook() {
         app.hook("acme", "tagger", &tagger(at, length), |_| {});
         acme.save("b", "t", 0, "x").expect_error(500, "hook_failed");
     }
-    app.bind("acme", "tagger", "tagger", |request| {
+    app.set("acme", "tagger", "tagger", |request| {
         request.on_failure = OnFailure::Allow;
-    });
+    })
+    .unwrap();
     assert!(acme.save("b", "t", 0, "x").expect(201).tags().is_empty());
 }
 
@@ -396,7 +389,7 @@ fn a_monitored_hook_changes_and_rejects_nothing() {
             .tags()
             .is_empty()
     );
-    app.bind("acme", "reject", "reject", |_| {});
+    app.set("acme", "reject", "reject", |_| {}).unwrap();
     acme.save("d", "t", 1, "x")
         .expect_error(422, "hook_rejected");
 }
@@ -500,7 +493,8 @@ fn no_request_fails_while_bindings_change() {
         for order in 0..10 {
             app.set("acme", "signer-tags", "signer-tags", |request| {
                 request.order = order;
-            });
+            })
+            .unwrap();
             std::thread::sleep(Duration::from_millis(60));
         }
         stop.store(true, std::sync::atomic::Ordering::Relaxed);

@@ -17,6 +17,7 @@ mod envelope;
 mod hooks;
 mod isolation;
 mod list;
+mod operators;
 mod plugins;
 mod races;
 mod read;

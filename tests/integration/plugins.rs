@@ -1,39 +1,29 @@
 //! What may be uploaded, and what is refused with its reason.
 
-use serde_json::json;
-use sigpersist::plugins::model::{Mode, OnFailure};
-use sigpersist::plugins::{self, HookRequest};
-
 use crate::support::guest::{Guest, LOOP};
 use crate::support::{REQUIRE_COUNTERSIGNATURE, SIGNER_TAGS, TestApp};
 
 #[track_caller]
 fn refused(app: &TestApp, component: &[u8], why: &str) {
-    let message = plugins::upload(&app.app, None, "plugin", component)
-        .unwrap_err()
-        .to_string();
+    let message = app.upload("plugin", component).unwrap_err().to_string();
     assert!(message.contains(why), "{message}");
 }
 
 #[test]
 fn the_examples_are_admitted_and_described() {
     let app = TestApp::start();
-    let tags = plugins::upload(&app.app, None, "signer-tags", SIGNER_TAGS).unwrap();
+    let tags = app.upload("signer-tags", SIGNER_TAGS).unwrap();
     assert_eq!(tags.exports, ["lifecycle", "tagger"]);
     assert!(
         tags.imports.contains(&"cms".to_owned()) && !tags.imports.contains(&"previous".to_owned())
     );
     assert!(tags.description.contains("iin:"), "{}", tags.description);
-    let keeps = plugins::upload(
-        &app.app,
-        None,
-        "require-countersignature",
-        REQUIRE_COUNTERSIGNATURE,
-    )
-    .unwrap();
+    let keeps = app
+        .upload("require-countersignature", REQUIRE_COUNTERSIGNATURE)
+        .unwrap();
     assert!(keeps.imports.contains(&"previous".to_owned()));
     // The same bytes are the same revision.
-    let again = plugins::upload(&app.app, None, "signer-tags", SIGNER_TAGS).unwrap();
+    let again = app.upload("signer-tags", SIGNER_TAGS).unwrap();
     assert_eq!(again.sha256, tags.sha256);
 }
 
@@ -41,7 +31,7 @@ fn the_examples_are_admitted_and_described() {
 fn what_is_no_component_of_the_contract_is_refused_with_the_reason() {
     let app = TestApp::start();
     let good = Guest::default().component();
-    assert!(plugins::upload(&app.app, None, "plugin", &good).is_ok());
+    assert!(app.upload("plugin", &good).is_ok());
     refused(&app, b"", "no WebAssembly component");
     refused(&app, b"(component)", "no WebAssembly component");
     refused(&app, b"\x7fELF precompiled", "no WebAssembly component");
@@ -74,10 +64,7 @@ fn a_component_over_the_cap_is_refused_before_it_is_read() {
     let good = Guest::default().component();
     for (cap, fits) in [(good.len(), true), (good.len() - 1, false)] {
         let app = TestApp::start_with(|config| config.hooks.max_component_bytes = cap);
-        assert_eq!(
-            plugins::upload(&app.app, None, "plugin", &good).is_ok(),
-            fits
-        );
+        assert_eq!(app.upload("plugin", &good).is_ok(), fits);
     }
 }
 
@@ -99,7 +86,7 @@ fn a_plugin_that_misbehaves_while_it_is_set_up_is_refused_naming_the_limit() {
     refused(
         &app,
         &describe("(memory.grow (i32.const 100))"),
-        "the limit of 1048576 bytes of memory (hooks.max_memory_bytes)",
+        "the limit of 1048576 bytes of memory (memory_bytes)",
     );
     let recursion = Guest {
         definitions: "(func $deeper (call $deeper))",
@@ -119,7 +106,7 @@ fn a_plugin_that_misbehaves_while_it_is_set_up_is_refused_naming_the_limit() {
     };
     refused(&app, &validate.component(), "validate-config");
     // And the next one is admitted as if nothing had been.
-    assert!(plugins::upload(&app.app, None, "plugin", &Guest::default().component()).is_ok());
+    assert!(app.upload("plugin", &Guest::default().component()).is_ok());
 }
 
 #[test]
@@ -127,39 +114,32 @@ fn a_tenants_own_plugin_is_its_alone_and_comes_before_the_platforms() {
     let app = TestApp::start();
     app.tenant("acme");
     app.tenant("other");
-    let request = || HookRequest {
-        plugin: "plugin".to_owned(),
-        order: 0,
-        timeout_ms: None,
-        mode: Mode::Enforce,
-        on_failure: OnFailure::Reject,
-        settings: json!({}),
+    let sha256 = |tenant| {
+        app.set(tenant, "hook", "plugin", |_| {})
+            .map(|hook| hook.binding.sha256)
     };
-    let own = plugins::upload(&app.app, Some("acme"), "plugin", SIGNER_TAGS).unwrap();
-    assert_eq!(
-        plugins::set_hook(&app.app, "acme", "hook", request())
-            .unwrap()
-            .sha256,
-        own.sha256
-    );
-    let missing = plugins::set_hook(&app.app, "other", "hook", request()).unwrap_err();
+    let own = app
+        .operator("acme")
+        .send(
+            "PUT",
+            "/plugins/plugin",
+            &[("content-type", "application/wasm")],
+            Some(SIGNER_TAGS.to_vec()),
+        )
+        .expect(201);
+    let own = own.json["content"]["revision"]["sha256"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    assert_eq!(sha256("acme").unwrap().to_string(), own);
+    let missing = sha256("other").unwrap_err();
     assert!(
-        missing.to_string().contains("There is no plugin `plugin`"),
+        missing.to_string().contains("There is no such plugin"),
         "{missing}"
     );
-    let platform = plugins::upload(&app.app, None, "plugin", REQUIRE_COUNTERSIGNATURE).unwrap();
-    assert_eq!(
-        plugins::set_hook(&app.app, "other", "hook", request())
-            .unwrap()
-            .sha256,
-        platform.sha256
-    );
-    assert_eq!(
-        plugins::set_hook(&app.app, "acme", "hook", request())
-            .unwrap()
-            .sha256,
-        own.sha256
-    );
+    let platform = app.upload("plugin", REQUIRE_COUNTERSIGNATURE).unwrap();
+    assert_eq!(sha256("other").unwrap(), platform.sha256);
+    assert_eq!(sha256("acme").unwrap().to_string(), own);
 }
 
 #[test]

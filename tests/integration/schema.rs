@@ -46,6 +46,9 @@ fn tenant_owned_tables_lead_their_key_with_the_tenant_and_cascade_from_their_par
     assert_eq!(
         tables.lines().collect::<Vec<_>>(),
         [
+            "hook_bindings",
+            "hook_inputs",
+            "hook_judgements",
             "hooks",
             "signature_tags",
             "signature_versions",

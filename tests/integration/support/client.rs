@@ -99,6 +99,21 @@ impl Client {
         self.send("GET", path, headers, None)
     }
 
+    /// The bytes of an answer that is no text.
+    #[track_caller]
+    pub(crate) fn get_bytes(&self, path: &str, headers: &[(&str, &str)]) -> Vec<u8> {
+        let mut request = self.agent.get(format!("{}{path}", self.base));
+        if let Some(token) = &self.token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let mut response = request.call().unwrap();
+        assert_eq!(response.status().as_u16(), 200);
+        response.body_mut().read_to_vec().unwrap()
+    }
+
     /// A request with a JSON body, whatever the method.
     #[must_use]
     #[track_caller]

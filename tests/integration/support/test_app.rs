@@ -3,16 +3,19 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use serde_json::json;
 use sigpersist::app::{App, Database};
+use sigpersist::audit::Actor;
 use sigpersist::auth::key::Algorithm;
 use sigpersist::config::Config;
-use sigpersist::context::Scope;
-use sigpersist::plugins::model::{Mode, OnFailure};
+use sigpersist::context::{Scope, TenantId};
+use sigpersist::error::Result;
+use sigpersist::http;
+use sigpersist::plugins::model::{Hook, Revision};
 use sigpersist::plugins::{self, HookRequest};
+use sigpersist::signatures::model::Preconditions;
 use sigpersist::store::Changes;
 use sigpersist::store::embedded::Purpose;
-use sigpersist::{http, tenants};
+use sigpersist::tenants::{self, Holder};
 use tokio::runtime::Runtime;
 
 use super::{Client, TestDatabase};
@@ -78,22 +81,57 @@ impl TestApp {
     /// A client that speaks for a new tenant with all of an application's scopes.
     pub(crate) fn tenant(&self, slug: &str) -> Client {
         tenants::create(&self.app, slug, None).unwrap();
-        tenants::add_key(&self.app, slug, Algorithm::Hs256, None).unwrap();
+        let holder = Holder::Tenant(slug.to_owned());
+        tenants::add_key(&self.app, &holder, Algorithm::Hs256, None).unwrap();
         self.client(slug, &Scope::APPLICATION)
     }
 
     /// A client that speaks for a tenant with some scopes.
     pub(crate) fn client(&self, slug: &str, scopes: &[Scope]) -> Client {
+        self.holder(&Holder::Tenant(slug.to_owned()), scopes)
+    }
+
+    /// A client with all scopes that a tenant's operator may have.
+    pub(crate) fn operator(&self, slug: &str) -> Client {
+        self.client(slug, &Scope::ALL)
+    }
+
+    /// A client that speaks for the platform's operators, for whom there is a key then.
+    pub(crate) fn platform(&self) -> Client {
+        tenants::add_key(&self.app, &Holder::Platform, Algorithm::Hs256, None).unwrap();
+        self.holder(&Holder::Platform, &Scope::ALL)
+    }
+
+    fn holder(&self, holder: &Holder, scopes: &[Scope]) -> Client {
         let subject = Some("tester".to_owned());
-        let token =
-            tenants::issue_token(&self.app, slug, scopes, subject, Duration::from_secs(3600))
-                .unwrap();
+        let lifetime = Duration::from_secs(3600);
+        let token = tenants::issue_token(&self.app, holder, scopes, subject, lifetime).unwrap();
         Client::new(&self.base, Some(token))
     }
 
     /// A client without a token.
     pub(crate) fn anonymous(&self) -> Client {
         Client::new(&self.base, None)
+    }
+
+    pub(crate) fn tenant_id(&self, slug: &str) -> TenantId {
+        tenants::find(&self.app, slug).unwrap().id
+    }
+
+    /// What the audit trail says was done for a tenant, and to what.
+    pub(crate) fn audit(&self, slug: &str) -> Vec<String> {
+        let lines = self.database.lines(&format!(
+            "SELECT action || ' ' || target AS line FROM audit_events WHERE tenant_id = {} ORDER BY id",
+            self.tenant_id(slug)
+        ));
+        lines.lines().map(str::to_owned).collect()
+    }
+
+    /// Uploads a plugin of the platform's.
+    pub(crate) fn upload(&self, name: &str, component: &[u8]) -> Result<Revision> {
+        let actor = Actor::command_line();
+        plugins::upload(&self.app, None, actor, name, component, &[])
+            .map(|uploaded| uploaded.revision)
     }
 
     /// Uploads a plugin and binds it as a hook of the same name, with defaults that the closure may change.
@@ -104,22 +142,8 @@ impl TestApp {
         component: &[u8],
         change: impl FnOnce(&mut HookRequest),
     ) {
-        plugins::upload(&self.app, None, name, component).unwrap();
-        self.bind(tenant, name, name, change);
-    }
-
-    /// Binds an uploaded plugin, and waits until the server has noticed by itself.
-    pub(crate) fn bind(
-        &self,
-        tenant: &str,
-        name: &str,
-        plugin: &str,
-        change: impl FnOnce(&mut HookRequest),
-    ) {
-        let tenant_id = tenants::find(&self.app, tenant).unwrap().id;
-        plugins::chain(&self.app, tenant_id).unwrap();
-        self.set(tenant, name, plugin, change);
-        eventually(|| self.app.chains.get(&tenant_id).is_none());
+        self.upload(name, component).unwrap();
+        self.set(tenant, name, name, change).unwrap();
     }
 
     /// Binds an uploaded plugin.
@@ -129,17 +153,18 @@ impl TestApp {
         name: &str,
         plugin: &str,
         change: impl FnOnce(&mut HookRequest),
-    ) {
-        let mut request = HookRequest {
-            plugin: plugin.to_owned(),
-            order: 0,
-            timeout_ms: None,
-            mode: Mode::Enforce,
-            on_failure: OnFailure::Reject,
-            settings: json!({}),
-        };
+    ) -> Result<Hook> {
+        let mut request = HookRequest::new(plugin);
         change(&mut request);
-        plugins::set_hook(&self.app, tenant, name, request).unwrap();
+        plugins::set_hook(
+            &self.app,
+            self.tenant_id(tenant),
+            &Actor::command_line(),
+            name,
+            &request,
+            &Preconditions::default(),
+        )
+        .map(|set| set.hook)
     }
 }
 

@@ -1,0 +1,3 @@
+DROP TABLE audit_events;
+DROP TABLE platform_keys;
+DROP FUNCTION notify_platform_change();

@@ -1,0 +1,2 @@
+DROP TABLE hook_inputs;
+DROP TABLE hook_judgements;

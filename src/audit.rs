@@ -1,0 +1,41 @@
+//! What is written down of each change that an operator makes, in the transaction that makes it.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use crate::context::TenantId;
+
+/// Who changes something.
+#[derive(Debug, Clone, Default)]
+pub struct Actor {
+    /// The `sub` claim of the caller's token, or `command line`; none for the server itself.
+    pub subject: Option<String>,
+    /// The request, as the log has it.
+    pub request_id: Option<Arc<str>>,
+}
+
+impl Actor {
+    /// Whoever may run commands on the server's machine.
+    pub fn command_line() -> Self {
+        Self {
+            subject: Some("command line".to_owned()),
+            request_id: None,
+        }
+    }
+}
+
+/// A change, as the audit trail keeps it.
+#[derive(Debug, Clone)]
+pub struct Event {
+    /// The tenant that was acted for; none for the platform itself.
+    pub tenant: Option<TenantId>,
+    /// Who did it.
+    pub actor: Actor,
+    /// What was done: `hook.set`.
+    pub action: &'static str,
+    /// To what: a name.
+    pub target: String,
+    /// What it became; never a secret.
+    pub details: Value,
+}

@@ -1,0 +1,12 @@
+//! What hooks decided, and on what input: recorded with each save and delete, listed, replayed, cleared in time.
+
+mod list;
+pub mod model;
+mod replay;
+mod retention;
+mod settle;
+
+pub use list::{Filter, Listed, MAX_LIMIT, MadeBy, Page, get, list};
+pub use replay::{Replay, replay};
+pub use retention::Retention;
+pub(crate) use settle::settle;

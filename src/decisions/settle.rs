@@ -1,0 +1,31 @@
+//! What becomes of a judged save or delete: what is refused is recorded at once, what is accepted with what it allows.
+
+use super::model::Judgement;
+use crate::app::App;
+use crate::context::Context;
+use crate::error::{Error, Result};
+use crate::hooks::Judged;
+use crate::plugins;
+use crate::signatures::model::SignatureBody;
+
+/// Sets hooks aside that keep failing; gives the refusal, if there is one, after it was recorded. `body` is what was
+/// refused, where it is stored nowhere else. Blocks.
+pub(crate) fn settle(
+    app: &App,
+    context: &Context,
+    judged: &Judged,
+    judgement: &Judgement,
+    body: Option<&SignatureBody>,
+) -> Result<Option<Error>> {
+    let tenancy = context.tenancy()?;
+    if !judged.sick.is_empty() {
+        plugins::set_aside(app, tenancy.id, &tenancy.slug, &judged.sick);
+    }
+    let Some(refusal) = judged.refusal() else {
+        return Ok(None);
+    };
+    let kept = body.filter(|body| body.bytes.len() <= app.config.hooks.max_kept_input_bytes);
+    app.store
+        .judgement_insert(tenancy.id, judgement, judged.outcome(), kept)?;
+    Ok(Some(refusal))
+}

@@ -1,0 +1,228 @@
+//! What a route is, and how a request finds its own.
+
+use http::Method;
+
+use super::ROUTES;
+use super::reply::Reply;
+use super::respond::Call;
+use crate::config::Config;
+use crate::context::Scope;
+use crate::error::{Error, Result};
+use crate::plugins::model::Operation;
+
+/// Where callers of the platform name the tenant that they act for.
+const TENANTS: &str = "tenants";
+/// What JSON needs for a component in base64, beside its test cases.
+const MAX_CASES_BYTES: usize = 4 * 1024 * 1024;
+
+/// A route: what it answers, to whom, and who judges it first.
+#[derive(Debug)]
+pub struct Route {
+    /// The method; HEAD is answered wherever GET is.
+    pub method: Method,
+    /// The path; a segment in braces stands for any text, which the handler is given.
+    pub path: &'static str,
+    /// What the caller's token must allow.
+    pub scope: Scope,
+    /// Whether it is an operator's, and also found under `/tenants/{tenant}`.
+    pub of_operators: bool,
+    pub(super) waits: Waits,
+    pub(super) body: BodyKind,
+    /// Runs on a thread that may block.
+    pub(super) handler: fn(Call) -> Result<Reply>,
+}
+
+/// What a request waits for before it is answered, beside the turn that all wait for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Waits {
+    /// Nothing more.
+    No,
+    /// That the tenant's hooks may judge it.
+    Judges(Operation),
+    /// That hooks may be tried out.
+    Trial,
+}
+
+/// What its body may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum BodyKind {
+    /// JSON of the size of a signature.
+    Json,
+    /// A component, by itself or in JSON.
+    Component,
+}
+
+impl BodyKind {
+    /// The largest body, in bytes.
+    pub(super) fn max_bytes(self, config: &Config) -> usize {
+        match self {
+            Self::Json => config.http.max_body_bytes(),
+            Self::Component => {
+                let base64 = config
+                    .hooks
+                    .max_component_bytes
+                    .div_ceil(3)
+                    .saturating_mul(4);
+                base64.saturating_add(MAX_CASES_BYTES)
+            }
+        }
+    }
+}
+
+impl Route {
+    pub(super) const fn of_tenant(
+        method: Method,
+        path: &'static str,
+        scope: Scope,
+        handler: fn(Call) -> Result<Reply>,
+    ) -> Self {
+        Self {
+            method,
+            path,
+            scope,
+            of_operators: false,
+            waits: Waits::No,
+            body: BodyKind::Json,
+            handler,
+        }
+    }
+
+    pub(super) const fn of_operators(
+        method: Method,
+        path: &'static str,
+        scope: Scope,
+        handler: fn(Call) -> Result<Reply>,
+    ) -> Self {
+        let mut route = Self::of_tenant(method, path, scope, handler);
+        route.of_operators = true;
+        route
+    }
+
+    pub(super) const fn waits(mut self, waits: Waits) -> Self {
+        self.waits = waits;
+        self
+    }
+
+    pub(super) const fn takes(mut self, body: BodyKind) -> Self {
+        self.body = body;
+        self
+    }
+}
+
+/// A route that a request has found, and what the path says beside it.
+#[derive(Debug, Clone)]
+pub(super) struct Found {
+    pub(super) route: &'static Route,
+    /// The tenant that the path names, undecoded.
+    pub(super) tenant: Option<String>,
+    /// What stands for the segments in braces, in order, undecoded.
+    pub(super) segments: Vec<String>,
+}
+
+/// Finds the route of a request.
+pub(super) fn find(method: &Method, path: &str) -> Result<Found> {
+    let asked = if method == Method::HEAD {
+        &Method::GET
+    } else {
+        method
+    };
+    let segments: Vec<_> = path.split('/').skip(1).collect();
+    let (tenant, rest) = match segments.as_slice() {
+        [first, tenant, rest @ ..] if *first == TENANTS && !rest.is_empty() => {
+            (Some((*tenant).to_owned()), rest)
+        }
+        all => (None, all),
+    };
+    let mut allowed = Vec::new();
+    let mut best: Option<Found> = None;
+    for route in &ROUTES {
+        if tenant.is_some() && !route.of_operators {
+            continue;
+        }
+        let Some(segments) = matched(route.path, rest) else {
+            continue;
+        };
+        if route.method == *asked {
+            // What is named literally comes before what stands for any text.
+            if best
+                .as_ref()
+                .is_none_or(|best| segments.len() < best.segments.len())
+            {
+                best = Some(Found {
+                    route,
+                    tenant: tenant.clone(),
+                    segments,
+                });
+            }
+        } else if !allowed.contains(&route.method.as_str()) {
+            allowed.push(route.method.as_str());
+            if route.method == Method::GET {
+                allowed.push("HEAD");
+            }
+        }
+    }
+    match best {
+        Some(found) => Ok(found),
+        None if allowed.is_empty() => Err(Error::RouteNotFound),
+        None => Err(Error::MethodNotAllowed { allowed }),
+    }
+}
+
+/// What stands for the segments in braces, where the path is this route's.
+fn matched(template: &str, segments: &[&str]) -> Option<Vec<String>> {
+    let mut found = Vec::new();
+    let mut expected = template.split('/').skip(1);
+    for segment in segments {
+        match expected.next()? {
+            any if any.starts_with('{') && !segment.is_empty() => found.push((*segment).to_owned()),
+            literal if literal == *segment => {}
+            _ => return None,
+        }
+    }
+    expected.next().is_none().then_some(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(method: Method, path: &str) -> Option<(&'static str, Option<String>, Vec<String>)> {
+        let found = find(&method, path).ok()?;
+        Some((found.route.path, found.tenant, found.segments))
+    }
+
+    #[test]
+    fn what_is_literal_comes_before_what_stands_for_any_text() {
+        let strings = |texts: &[&str]| texts.iter().map(ToString::to_string).collect::<Vec<_>>();
+        assert_eq!(
+            path(Method::PUT, "/hooks/order"),
+            Some(("/hooks/order", None, vec![]))
+        );
+        assert_eq!(
+            path(Method::PUT, "/hooks/tags"),
+            Some(("/hooks/{name}", None, strings(&["tags"])))
+        );
+        assert_eq!(
+            path(Method::GET, "/tenants/acme/hooks/decisions"),
+            Some(("/hooks/decisions", Some("acme".to_owned()), vec![]))
+        );
+        assert_eq!(
+            path(Method::GET, "/tenants/acme/plugins/p/revisions/00"),
+            Some((
+                "/plugins/{name}/revisions/{sha256}",
+                Some("acme".to_owned()),
+                strings(&["p", "00"])
+            ))
+        );
+        for nothing in [
+            "/hooks/",
+            "/hooks/a/b",
+            "/tenants/acme",
+            "/tenants/acme/",
+            "/tenants/acme/signature",
+            "/tenants",
+        ] {
+            assert_eq!(path(Method::GET, nothing), None, "{nothing}");
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! Whether a revision can run with certain settings: asked before it is bound, and before it is tried.
+
+use std::sync::Arc;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::model::{Digest, Revision};
+use crate::app::App;
+use crate::context::TenantId;
+use crate::error::{Error, Noun, Result};
+use crate::hooks::{Guest, Plugin};
+
+/// A revision with settings that it accepts.
+#[derive(Debug)]
+pub struct Candidate {
+    /// The revision.
+    pub revision: Revision,
+    /// What would run.
+    pub guest: Guest,
+}
+
+/// Which revision: a digest, or `latest`, which means the one that is newest at this moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(try_from = "String")]
+pub enum Which {
+    /// The newest.
+    #[default]
+    Latest,
+    /// This one.
+    This(Digest),
+}
+
+impl TryFrom<String> for Which {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl std::str::FromStr for Which {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "latest" => Ok(Self::Latest),
+            digest => digest
+                .parse()
+                .map(Self::This)
+                .map_err(|error| format!("{error}, or `latest`")),
+        }
+    }
+}
+
+/// Finds a revision that the tenant may bind, and asks it whether it accepts the settings. Blocks.
+///
+/// # Errors
+///
+/// [`Error::NotFound`] for plugin or revision, [`Error::SettingsRefused`] with what the plugin says, pointers beginning
+/// with `pointer`.
+pub fn candidate(
+    app: &App,
+    tenant: TenantId,
+    plugin: &str,
+    which: Which,
+    settings: &Value,
+    pointer: &str,
+) -> Result<Candidate> {
+    let plugin_id = app
+        .store
+        .plugin_find(Some(tenant), plugin)?
+        .ok_or(Error::NotFound(Noun::Plugin))?;
+    let sha256 = match which {
+        Which::Latest => None,
+        Which::This(sha256) => Some(sha256),
+    };
+    let revision = app
+        .store
+        .plugin_revision(plugin_id, sha256)?
+        .ok_or(Error::NotFound(Noun::Revision))?;
+    if !settings.is_object() {
+        return Err(Error::InvalidParameter {
+            field: pointer.to_owned(),
+            message: "A hook's settings are a JSON object.".to_owned(),
+        });
+    }
+    let guest = Guest {
+        plugin: load(app, plugin_id, revision.sha256)?,
+        settings: settings.to_string().into(),
+    };
+    accept_settings(app, &guest, pointer)?;
+    Ok(Candidate { revision, guest })
+}
+
+/// Asks a plugin whether it accepts its settings.
+fn accept_settings(app: &App, guest: &Guest, pointer: &str) -> Result<()> {
+    let mut issues = guest
+        .plugin
+        .validate_settings(&app.engine, &guest.settings)?;
+    if issues.is_empty() {
+        return Ok(());
+    }
+    for issue in &mut issues {
+        issue.field.insert_str(0, pointer);
+    }
+    Err(Error::SettingsRefused(issues))
+}
+
+/// The compiled plugin, from the engine's cache where it is there.
+pub(super) fn load(app: &App, plugin_id: i32, sha256: Digest) -> Result<Arc<Plugin>> {
+    app.engine.plugin(sha256, || {
+        app.store
+            .plugin_component(plugin_id, sha256)?
+            .ok_or(Error::NotFound(Noun::Revision))
+    })
+}

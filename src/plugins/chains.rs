@@ -1,0 +1,104 @@
+//! A tenant's hooks, ready to run, and the right to run them.
+
+use std::sync::Arc;
+
+use super::candidate::load;
+use super::model::{Hook, Mode, OnFailure, Operation};
+use crate::app::App;
+use crate::context::TenantId;
+use crate::error::Result;
+use crate::hooks::{Bound, Chain, Guest, Health, Turn};
+
+/// A tenant's hooks, ready to run; from the database where they are not. Blocks.
+///
+/// # Errors
+///
+/// Those of the store, and [`Error::Internal`](crate::error::Error::Internal) for a stored component that no longer
+/// compiles.
+pub fn chain(app: &App, tenant: TenantId) -> Result<Arc<Chain>> {
+    app.chains.get_or_load(&tenant, || {
+        let hooks = app.store.hook_list(tenant)?;
+        let hooks = hooks
+            .into_iter()
+            .filter(|hook| hook.binding.enabled)
+            .map(|hook| bound(app, hook))
+            .collect::<Result<_>>()?;
+        Ok(Arc::new(Chain::new(Arc::clone(&app.engine), hooks)))
+    })
+}
+
+fn bound(app: &App, hook: Hook) -> Result<Bound> {
+    let binding = hook.binding;
+    let guest = |sha256, settings: &serde_json::Value| {
+        Ok(Guest {
+            plugin: load(app, binding.plugin_id, sha256)?,
+            settings: settings.to_string().into(),
+        })
+    };
+    let set_aside = hook.quarantine.map(|quarantine| {
+        format!(
+            "it is set aside since {} and not asked until it is released: {}",
+            quarantine.since.format("%Y-%m-%d %H:%M:%S"),
+            quarantine.reason
+        )
+    });
+    // The ceiling is this server's, whoever set the hook.
+    let (mut limits, ceiling) = (binding.limits, app.config.hooks.ceiling());
+    limits.timeout_ms = limits.timeout_ms.min(ceiling.timeout_ms);
+    limits.memory_bytes = limits.memory_bytes.min(ceiling.memory_bytes);
+    limits.fuel = limits.fuel.min(ceiling.fuel);
+    let (mode, refuses) = match (set_aside, binding.on_failure) {
+        (None, _) => (binding.mode, None),
+        (Some(_), OnFailure::Allow) => (Mode::Monitor, None),
+        (Some(reason), OnFailure::Reject) => (binding.mode, Some(reason)),
+    };
+    Ok(Bound {
+        name: hook.name.as_str().into(),
+        binding: hook.number,
+        guest: guest(binding.sha256, &binding.settings)?,
+        shadow: binding
+            .shadow
+            .as_ref()
+            .map(|shadow| guest(shadow.sha256, &shadow.settings))
+            .transpose()?,
+        operations: binding.operations,
+        mode,
+        on_failure: binding.on_failure,
+        limits,
+        refuses,
+        health: Health::default(),
+    })
+}
+
+/// A tenant's hooks, and the right to run them now where there is anything to run.
+#[derive(Debug)]
+pub struct Judges {
+    /// The hooks as they were when the request began.
+    pub chain: Arc<Chain>,
+    turn: Option<Turn>,
+}
+
+impl Judges {
+    /// Gives the turn back, when the hooks have run: others need not wait for the database's answer.
+    pub fn done(&mut self) {
+        self.turn = None;
+    }
+}
+
+/// Waits until the tenant's hooks may run.
+///
+/// # Errors
+///
+/// Those of [`chain`] and of [`Engine::turn`](crate::hooks::Engine::turn).
+pub async fn judges(app: &Arc<App>, tenant: TenantId, operation: Operation) -> Result<Judges> {
+    let chain = match app.chains.get(&tenant) {
+        Some(chain) => chain,
+        None => app.load(move |app| chain(app, tenant)).await?,
+    };
+    let turn = if chain.judges(operation) {
+        Some(app.engine.turn(tenant).await?)
+    } else {
+        None
+    };
+    Ok(Judges { chain, turn })
+}

@@ -1,0 +1,165 @@
+//! Plugins and their revisions: uploading, showing, deleting.
+
+use serde_json::json;
+
+use super::model::{Digest, Plugin, Revision};
+use crate::app::App;
+use crate::audit::{Actor, Event};
+use crate::context::TenantId;
+use crate::digest::sha256;
+use crate::error::{Error, Noun, Result};
+use crate::store::{NewRevision, PluginDeletion};
+use crate::tenants::model::check_slug;
+use crate::trials::{Case, check_cases};
+
+/// What became of an upload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Uploaded {
+    /// The revision.
+    pub revision: Revision,
+    /// Whether it was not the newest before.
+    pub changed: bool,
+}
+
+/// Uploads a component as the newest revision of a plugin, after everything about it was checked, and its test cases
+/// have passed. Without an owner it is the platform's. Blocks.
+///
+/// # Errors
+///
+/// [`Error::Refused`] with what is wrong with the component or the name, [`Error::CasesFailed`].
+pub fn upload(
+    app: &App,
+    owner: Option<TenantId>,
+    actor: Actor,
+    name: &str,
+    component: &[u8],
+    cases: &[Case],
+) -> Result<Uploaded> {
+    check_slug("plugin", name)?;
+    let sha256 = Digest(sha256(component));
+    let plugin = app.engine.admit(sha256, component)?;
+    let description = plugin.describe(&app.engine)?;
+    // Whether it can do without settings is asked when it is bound without any; here it must only answer.
+    plugin.validate_settings(&app.engine, "{}")?;
+    check_cases(&app.engine, &plugin, cases)?;
+    let event = Event {
+        tenant: owner,
+        actor,
+        action: "plugin.upload",
+        target: name.to_owned(),
+        details: json!({ "sha256": sha256, "size": component.len(), "cases": cases.len() }),
+    };
+    let (revision, changed) = app.store.plugin_upload(
+        owner,
+        name,
+        &NewRevision {
+            sha256,
+            component,
+            exports: plugin.exports(),
+            imports: plugin.imports(),
+            description: &description.summary,
+            cases: serde_json::to_value(cases).map_err(Error::internal)?,
+        },
+        &event,
+    )?;
+    Ok(Uploaded { revision, changed })
+}
+
+/// An owner's plugins; for a tenant also the platform's, which it may bind. Blocks.
+///
+/// # Errors
+///
+/// Those of the store.
+pub fn plugins(app: &App, owner: Option<TenantId>) -> Result<Vec<Plugin>> {
+    app.store.plugin_list(owner)
+}
+
+/// The plugin of this name: the owner's own before the platform's. Blocks.
+///
+/// # Errors
+///
+/// [`Error::NotFound`].
+pub fn plugin(app: &App, owner: Option<TenantId>, name: &str) -> Result<Plugin> {
+    let id = find(app, owner, name)?;
+    let plugins = app.store.plugin_list(owner)?;
+    plugins
+        .into_iter()
+        .find(|plugin| plugin.id == id)
+        .ok_or(Error::NotFound(Noun::Plugin))
+}
+
+/// A plugin's revisions, newest first. Blocks.
+///
+/// # Errors
+///
+/// [`Error::NotFound`].
+pub fn revisions(app: &App, owner: Option<TenantId>, name: &str) -> Result<Vec<Revision>> {
+    app.store.plugin_revisions(find(app, owner, name)?)
+}
+
+/// One revision of a plugin. Blocks.
+///
+/// # Errors
+///
+/// [`Error::NotFound`].
+pub fn revision(
+    app: &App,
+    owner: Option<TenantId>,
+    name: &str,
+    sha256: Digest,
+) -> Result<Revision> {
+    app.store
+        .plugin_revision(find(app, owner, name)?, Some(sha256))?
+        .ok_or(Error::NotFound(Noun::Revision))
+}
+
+/// The bytes of a revision. Blocks.
+///
+/// # Errors
+///
+/// [`Error::NotFound`].
+pub fn component(
+    app: &App,
+    owner: Option<TenantId>,
+    name: &str,
+    sha256: Digest,
+) -> Result<Vec<u8>> {
+    app.store
+        .plugin_component(find(app, owner, name)?, sha256)?
+        .ok_or(Error::NotFound(Noun::Revision))
+}
+
+/// Deletes an owner's plugin with all its revisions. Blocks.
+///
+/// # Errors
+///
+/// [`Error::NotFound`], and [`Error::PluginBound`] while a hook runs it.
+pub fn delete_plugin(app: &App, owner: Option<TenantId>, actor: Actor, name: &str) -> Result<()> {
+    let event = Event {
+        tenant: owner,
+        actor,
+        action: "plugin.delete",
+        target: name.to_owned(),
+        details: json!({}),
+    };
+    match app.store.plugin_delete(owner, name, &event)? {
+        PluginDeletion::Done => Ok(()),
+        PluginDeletion::NotFound => Err(Error::NotFound(Noun::Plugin)),
+        PluginDeletion::Bound(by) => {
+            // A tenant's own plugin is bound by its own hooks alone; the platform's by those of many.
+            let hook = |bound: crate::store::BoundBy| match owner {
+                Some(_) => bound.hook,
+                None => format!("{}/{}", bound.tenant, bound.hook),
+            };
+            Err(Error::PluginBound {
+                hooks: by.into_iter().map(hook).collect(),
+            })
+        }
+    }
+}
+
+fn find(app: &App, owner: Option<TenantId>, name: &str) -> Result<i32> {
+    app.store
+        .plugin_find(owner, name)?
+        .ok_or(Error::NotFound(Noun::Plugin))
+}

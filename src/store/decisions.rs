@@ -1,0 +1,301 @@
+//! Queries about what hooks decided: the record, the inputs that are kept for replays, and how both are cleared.
+
+use chrono::{DateTime, Utc};
+use diesel::pg::PgConnection;
+use diesel::prelude::*;
+use diesel::sql_query;
+use diesel::sql_types::{BigInt, Binary, Integer, Jsonb, Nullable, Text, Timestamptz};
+use serde_json::Value;
+
+use super::pool::Store;
+use super::schema::hook_inputs;
+use super::signatures::{encoding_from_code, encoding_to_code, version_from_column};
+use crate::context::TenantId;
+use crate::decisions::model::{Decision, DecisionId, Input, Judgement, Outcome, Recorded};
+use crate::error::{Error, Result};
+use crate::plugins::model::Operation;
+use crate::signatures::model::{SignatureBody, ThreadKey};
+
+/// Judgements that one page looks at, at most: a filter that finds little costs no more than that.
+const MAX_SCANNED: i64 = 5_000;
+
+/// Which decisions are asked for; all of them where nothing is.
+#[derive(Debug, Clone, Default)]
+pub struct DecisionFilter<'a> {
+    /// Only of this document.
+    pub document: Option<&'a str>,
+    /// Only of this thread.
+    pub thread: Option<&'a str>,
+    /// Only of this hook.
+    pub hook: Option<&'a str>,
+    /// Only with this verdict.
+    pub verdict: Option<&'a str>,
+    /// Only recorded at this time or later.
+    pub since: Option<DateTime<Utc>>,
+    /// Only recorded before this time.
+    pub until: Option<DateTime<Utc>>,
+}
+
+/// A page of decisions, newest first.
+#[derive(Debug)]
+pub struct DecisionPage {
+    /// The decisions; there may be fewer than asked for although more follow.
+    pub decisions: Vec<Recorded>,
+    /// Where to go on; none at the end.
+    pub next: Option<DecisionId>,
+}
+
+#[derive(QueryableByName)]
+struct DecisionRow {
+    #[diesel(sql_type = Timestamptz)]
+    at: DateTime<Utc>,
+    #[diesel(sql_type = BigInt)]
+    id: i64,
+    #[diesel(sql_type = Integer)]
+    version: i32,
+    #[diesel(sql_type = Text)]
+    operation: String,
+    #[diesel(sql_type = Text)]
+    outcome: String,
+    #[diesel(sql_type = Text)]
+    document: String,
+    #[diesel(sql_type = Text)]
+    thread: String,
+    #[diesel(sql_type = Binary)]
+    input_sha256: Vec<u8>,
+    #[diesel(sql_type = Jsonb)]
+    input: Value,
+    #[diesel(sql_type = BigInt)]
+    place: i64,
+    #[diesel(sql_type = Nullable<Jsonb>)]
+    decision: Option<Value>,
+}
+
+impl DecisionRow {
+    fn id(&self) -> Result<DecisionId> {
+        Ok(DecisionId {
+            at: self.at,
+            judgement: self.id,
+            place: u32::try_from(self.place).map_err(Error::internal)?,
+        })
+    }
+
+    fn into_recorded(self) -> Result<Option<Recorded>> {
+        let id = self.id()?;
+        let unreadable = |error: String| Error::internal(error);
+        let Some(decision) = self.decision else {
+            return Ok(None);
+        };
+        Ok(Some(Recorded {
+            id,
+            operation: self.operation.parse::<Operation>().map_err(unreadable)?,
+            key: ThreadKey {
+                document: self.document,
+                thread: self.thread,
+            },
+            version: version_from_column(self.version)?,
+            outcome: self.outcome.parse::<Outcome>().map_err(unreadable)?,
+            input_sha256: self
+                .input_sha256
+                .try_into()
+                .map_err(|_| Error::internal("a stored SHA-256 has not 32 bytes"))?,
+            input: serde_json::from_value::<Input>(self.input).map_err(Error::internal)?,
+            decision: serde_json::from_value::<Decision>(decision).map_err(Error::internal)?,
+        }))
+    }
+}
+
+impl Store {
+    /// Records what hooks decided where nothing was stored, and keeps the signature that they refused, if it is given.
+    pub fn judgement_insert(
+        &self,
+        tenant: TenantId,
+        judgement: &Judgement,
+        outcome: Outcome,
+        refused: Option<&SignatureBody>,
+    ) -> Result<()> {
+        self.transaction(|connection| {
+            if let Some(body) = refused {
+                diesel::insert_into(hook_inputs::table)
+                    .values((
+                        hook_inputs::tenant_id.eq(tenant.0),
+                        hook_inputs::sha256.eq(&body.sha256[..]),
+                        hook_inputs::encoding.eq(encoding_to_code(body.encoding)),
+                        hook_inputs::signature.eq(&body.bytes[..]),
+                    ))
+                    .on_conflict((
+                        hook_inputs::tenant_id,
+                        hook_inputs::sha256,
+                        hook_inputs::encoding,
+                    ))
+                    .do_update()
+                    .set(hook_inputs::at.eq(diesel::dsl::now))
+                    .execute(connection)?;
+            }
+            insert(connection, tenant, judgement, outcome)
+        })
+    }
+
+    /// A page of a tenant's decisions, newest first, those after `after`.
+    pub fn decision_list(
+        &self,
+        tenant: TenantId,
+        filter: &DecisionFilter<'_>,
+        after: Option<DecisionId>,
+        limit: usize,
+    ) -> Result<DecisionPage> {
+        // The place of the last decision seen is in a judgement that may have more of them.
+        let wanted = i64::try_from(limit).map_err(Error::internal)?;
+        let query = sql_query(
+            "WITH judged AS MATERIALIZED ( \
+                 SELECT * FROM hook_judgements \
+                 WHERE tenant_id = $1 \
+                   AND ($2 IS NULL OR document = $2) AND ($3 IS NULL OR thread = $3) \
+                   AND ($4 IS NULL OR at >= $4) AND ($5 IS NULL OR at < $5) \
+                   AND ($6 IS NULL OR (at, id) <= ($6, $7)) \
+                 ORDER BY at DESC, id DESC LIMIT $10), \
+             found AS ( \
+                 SELECT j.at, j.id, j.version, j.operation, j.outcome, j.document, j.thread, j.input_sha256, j.input, \
+                        d.ordinality - 1 AS place, d.value AS decision \
+                 FROM judged j CROSS JOIN LATERAL jsonb_array_elements(j.decisions) WITH ORDINALITY AS d (value, ordinality) \
+                 WHERE ($8 IS NULL OR d.value ->> 'hook' = $8) \
+                   AND ($9 IS NULL OR coalesce(d.value ->> 'verdict', 'accepted') = $9) \
+                   AND ($6 IS NULL OR (j.at, j.id) < ($6, $7) OR d.ordinality - 1 > $11) \
+                 ORDER BY j.at DESC, j.id DESC, d.ordinality LIMIT $12), \
+             last AS ( \
+                 SELECT at, id FROM judged ORDER BY at, id LIMIT 1) \
+             SELECT at, id, version, operation, outcome, document, thread, input_sha256, input, place, decision FROM found \
+             UNION ALL \
+             SELECT at, id, 0, '', '', '', '', ''::bytea, 'null'::jsonb, 2147483647, NULL \
+             FROM last WHERE (SELECT count(*) FROM judged) = $10 AND (SELECT count(*) FROM found) < $12",
+        );
+        let rows = self.run(|connection| {
+            query
+                .bind::<Integer, _>(tenant.0)
+                .bind::<Nullable<Text>, _>(filter.document)
+                .bind::<Nullable<Text>, _>(filter.thread)
+                .bind::<Nullable<Timestamptz>, _>(filter.since)
+                .bind::<Nullable<Timestamptz>, _>(filter.until)
+                .bind::<Nullable<Timestamptz>, _>(after.map(|after| after.at))
+                .bind::<BigInt, _>(after.map_or(0, |after| after.judgement))
+                .bind::<Nullable<Text>, _>(filter.hook)
+                .bind::<Nullable<Text>, _>(filter.verdict)
+                .bind::<BigInt, _>(MAX_SCANNED)
+                .bind::<BigInt, _>(after.map_or(-1, |after| i64::from(after.place)))
+                .bind::<BigInt, _>(wanted + 1)
+                .load::<DecisionRow>(connection)
+        })?;
+        let mut decisions = Vec::with_capacity(rows.len().min(limit));
+        let mut next = None;
+        for row in rows {
+            let id = row.id()?;
+            match row.into_recorded()? {
+                // The scan ended before the record did.
+                None => next = Some(id),
+                Some(_) if decisions.len() == limit => {
+                    next = decisions.last().map(|last: &Recorded| last.id);
+                }
+                Some(recorded) => decisions.push(recorded),
+            }
+        }
+        Ok(DecisionPage { decisions, next })
+    }
+
+    /// One decision of a tenant, with all that its judgement decided.
+    pub fn decision_get(
+        &self,
+        tenant: TenantId,
+        id: DecisionId,
+    ) -> Result<Option<(Recorded, Vec<Decision>)>> {
+        let row = self.run(|connection| {
+            sql_query(
+                "SELECT at, id, version, operation, outcome, document, thread, input_sha256, input, \
+                        $4::bigint AS place, decisions AS decision \
+                 FROM hook_judgements WHERE tenant_id = $1 AND at = $2 AND id = $3",
+            )
+            .bind::<Integer, _>(tenant.0)
+            .bind::<Timestamptz, _>(id.at)
+            .bind::<BigInt, _>(id.judgement)
+            .bind::<BigInt, _>(i64::from(id.place))
+            .get_result::<DecisionRow>(connection)
+            .optional()
+        })?;
+        let Some(mut row) = row else { return Ok(None) };
+        let all: Vec<Value> = serde_json::from_value(row.decision.take().unwrap_or_default())
+            .map_err(Error::internal)?;
+        row.decision = usize::try_from(id.place)
+            .ok()
+            .and_then(|place| all.get(place))
+            .cloned();
+        let all = serde_json::from_value(Value::Array(all)).map_err(Error::internal)?;
+        Ok(row.into_recorded()?.map(|recorded| (recorded, all)))
+    }
+
+    /// A signature that hooks refused, where it was kept.
+    pub fn input_get(&self, tenant: TenantId, sha256: &[u8]) -> Result<Option<SignatureBody>> {
+        let row = self.run(|connection| {
+            hook_inputs::table
+                .filter(hook_inputs::tenant_id.eq(tenant.0))
+                .filter(hook_inputs::sha256.eq(sha256))
+                .select((
+                    hook_inputs::encoding,
+                    hook_inputs::sha256,
+                    hook_inputs::signature,
+                ))
+                .first::<(u8, Vec<u8>, Vec<u8>)>(connection)
+                .optional()
+        })?;
+        row.map(|(encoding, sha256, bytes)| {
+            Ok(SignatureBody {
+                encoding: encoding_from_code(encoding)?,
+                bytes: bytes.into(),
+                sha256: sha256
+                    .try_into()
+                    .map_err(|_| Error::internal("a stored SHA-256 has not 32 bytes"))?,
+            })
+        })
+        .transpose()
+    }
+
+    /// Deletes at most `limit` judgements, and as many kept inputs, that are older than `before`; says how many rows went.
+    /// Several servers may do it at once.
+    pub fn decision_clear(&self, before: DateTime<Utc>, limit: i64) -> Result<usize> {
+        self.run(|connection| {
+            let mut cleared = 0;
+            for table in ["hook_judgements", "hook_inputs"] {
+                cleared += sql_query(format!(
+                    "DELETE FROM {table} WHERE ctid = ANY (ARRAY( \
+                         SELECT ctid FROM {table} WHERE at < $1 LIMIT $2 FOR UPDATE SKIP LOCKED))"
+                ))
+                .bind::<Timestamptz, _>(before)
+                .bind::<BigInt, _>(limit)
+                .execute(connection)?;
+            }
+            Ok(cleared)
+        })
+    }
+}
+
+/// Records a judgement, in the transaction of what it allowed.
+pub(super) fn insert(
+    connection: &mut PgConnection,
+    tenant: TenantId,
+    judgement: &Judgement,
+    outcome: Outcome,
+) -> QueryResult<()> {
+    sql_query(
+        "INSERT INTO hook_judgements (tenant_id, version, operation, outcome, document, thread, input_sha256, input, decisions) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8::jsonb, $9::jsonb)",
+    )
+    .bind::<Integer, _>(tenant.0)
+    .bind::<Integer, _>(super::signatures::version_to_column(judgement.version))
+    .bind::<Text, _>(judgement.operation.as_str())
+    .bind::<Text, _>(outcome.as_str())
+    .bind::<Text, _>(&judgement.key.document)
+    .bind::<Text, _>(&judgement.key.thread)
+    .bind::<Binary, _>(&judgement.input_sha256()[..])
+    .bind::<Text, _>(&judgement.input)
+    .bind::<Text, _>(&judgement.decisions)
+    .execute(connection)?;
+    Ok(())
+}

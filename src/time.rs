@@ -1,0 +1,65 @@
+//! Times as the contract and cursors spell them.
+
+use chrono::{DateTime, Datelike as _, NaiveDateTime, Utc};
+
+const FORMAT: &str = "%Y-%m-%d %H:%M:%S";
+
+/// A time as the contract spells it: UTC, `YYYY-MM-DD HH:MM:SS`.
+pub fn to_text(time: DateTime<Utc>) -> String {
+    time.format(FORMAT).to_string()
+}
+
+/// Reads a time as the contract spells it, or with an offset (RFC 3339).
+///
+/// # Errors
+///
+/// A sentence that says how a time is spelt.
+pub fn from_text(text: &str) -> Result<DateTime<Utc>, String> {
+    NaiveDateTime::parse_from_str(text, FORMAT)
+        .map(|time| time.and_utc())
+        .or_else(|_| DateTime::parse_from_rfc3339(text).map(Into::into))
+        .ok()
+        .filter(is_storable)
+        .ok_or_else(|| {
+            "a time is `YYYY-MM-DD HH:MM:SS` in UTC, or RFC 3339 with its offset".to_owned()
+        })
+}
+
+/// Reads microseconds since 1970, where they are a time that Postgres takes as text.
+pub fn from_micros(micros: i64) -> Option<DateTime<Utc>> {
+    DateTime::from_timestamp_micros(micros).filter(is_storable)
+}
+
+fn is_storable(time: &DateTime<Utc>) -> bool {
+    (1970..10_000).contains(&time.year())
+}
+
+/// Reads a form's time, which may be left out.
+///
+/// # Errors
+///
+/// As [`from_text`].
+pub fn deserialize_option<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<DateTime<Utc>>, D::Error> {
+    let text: Option<String> = serde::Deserialize::deserialize(deserializer)?;
+    text.map(|text| from_text(&text).map_err(serde::de::Error::custom))
+        .transpose()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_come_back_as_they_went_and_others_are_refused() {
+        let time = from_text("2021-02-18 01:00:00").unwrap();
+        assert_eq!(to_text(time), "2021-02-18 01:00:00");
+        assert_eq!(from_text("2021-02-18T06:00:00+05:00"), Ok(time));
+        assert_eq!(from_micros(time.timestamp_micros()), Some(time));
+        for bad in ["", "yesterday", "2021-02-18", "2021-02-30 00:00:00"] {
+            assert!(from_text(bad).is_err(), "{bad}");
+        }
+        assert_eq!(from_micros(i64::MAX), None);
+    }
+}

@@ -1,0 +1,315 @@
+//! Running a candidate over what a tenant has stored, to see what it would have decided differently.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::evaluate::{CandidateRequest, candidate};
+use crate::app::App;
+use crate::context::Context;
+use crate::decisions::model::{Circumstances, Decision, Verdict};
+use crate::error::{Error, Result};
+use crate::hooks::{Bound, Chain, Judged};
+use crate::plugins;
+use crate::plugins::model::Operation;
+use crate::signatures::model::{Draft, Signature};
+use crate::store::{Stored, StoredRange};
+
+/// Most versions of one backtest.
+pub const MAX_BACKTEST: u32 = 10_000;
+const DEFAULT_BACKTEST: u32 = 1_000;
+/// Versions that are read at once.
+const BATCH: i64 = 20;
+/// Most time that one request takes; what is left is for the next one.
+const MAX_TIME: Duration = Duration::from_secs(20);
+/// For each moment of work, so many of rest: it takes no more than a quarter of one processor from those who save.
+const REST: u32 = 3;
+const MAX_EXAMPLES: usize = 5;
+
+/// What is to be tried, on what.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BacktestRequest {
+    /// The revision and settings.
+    pub candidate: CandidateRequest,
+    /// Saving each version, or deleting each thread as it is now.
+    #[serde(default)]
+    pub operation: Operation,
+    /// Only this document.
+    #[serde(default)]
+    pub document: Option<String>,
+    /// Only threads created at this time or later.
+    #[serde(default, deserialize_with = "crate::time::deserialize_option")]
+    pub since: Option<DateTime<Utc>>,
+    /// Only threads created before this time.
+    #[serde(default, deserialize_with = "crate::time::deserialize_option")]
+    pub until: Option<DateTime<Utc>>,
+    /// Most versions.
+    #[serde(default)]
+    pub limit: Option<u32>,
+    /// Where an earlier backtest ended.
+    #[serde(default)]
+    pub cursor: Option<String>,
+}
+
+/// What a candidate would have decided.
+#[derive(Debug, Default, Serialize)]
+pub struct Backtest {
+    /// How many versions or threads were looked at.
+    pub examined: u32,
+    /// How many would have come out as before.
+    pub unchanged: u32,
+    /// The others, grouped by what changes.
+    pub changes: Vec<Change>,
+    /// Microseconds that the candidate took: the median, the 99th percentile and the most.
+    pub microseconds: Percentiles,
+    /// Where to go on; none where all was looked at.
+    pub next: Option<String>,
+}
+
+/// Costs of many runs.
+#[derive(Debug, Default, Serialize)]
+pub struct Percentiles {
+    /// The median.
+    pub p50: u64,
+    /// The 99th percentile.
+    pub p99: u64,
+    /// The most.
+    pub max: u64,
+}
+
+/// Versions that would come out otherwise, in the same way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Change {
+    /// The verdict of the hook that the candidate would replace; `accepted` where it replaces none.
+    pub from: Verdict,
+    /// The candidate's.
+    pub to: Verdict,
+    /// Whether verdict and codes are the same, and only tags change.
+    pub only_tags: bool,
+    /// How many.
+    pub count: u32,
+    /// Some of them, newest first.
+    pub examples: Vec<Example>,
+}
+
+/// A version that would come out otherwise.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Example {
+    /// Its document.
+    pub document: String,
+    /// Its thread.
+    pub thread: String,
+    /// Its number.
+    pub version: u32,
+    /// Codes and messages of the rejections, or the failure.
+    pub reasons: Vec<String>,
+    /// Tags that it would have added.
+    pub tags_added: Vec<String>,
+    /// Tags that it would have taken away.
+    pub tags_removed: Vec<String>,
+}
+
+/// Runs a candidate over stored versions, newest threads first, beside the serving of requests. Nothing is stored. Calls
+/// `progress` with the number of versions looked at. Blocks, for 20 seconds at most.
+///
+/// # Errors
+///
+/// As [`super::evaluate`].
+pub fn backtest(
+    app: &App,
+    context: &Context,
+    request: &BacktestRequest,
+    mut progress: impl FnMut(u32),
+) -> Result<Backtest> {
+    let limit = request.limit.unwrap_or(DEFAULT_BACKTEST);
+    if !(1..=MAX_BACKTEST).contains(&limit) {
+        let message = format!("`limit` must be between 1 and {MAX_BACKTEST}.");
+        return Err(Error::invalid("limit", message));
+    }
+    let tenant = context.tenant()?;
+    let circumstances = Circumstances::now(context)?;
+    let bound = candidate(app, context, &request.candidate)?;
+    let baseline = plugins::chain(app, tenant)?
+        .hooks()
+        .iter()
+        .find(|hook| request.candidate.hook.is_some() && hook.name == bound.name)
+        .map(|hook| alone(app, hook.for_trial()));
+    let candidate = alone(app, bound);
+    if !candidate.judges(request.operation) {
+        let message = format!(
+            "The candidate does not judge a {}.",
+            request.operation.as_str()
+        );
+        return Err(Error::invalid("operation", message));
+    }
+    let wants_previous = candidate.wants_previous()
+        || baseline
+            .as_ref()
+            .is_some_and(|baseline| baseline.wants_previous());
+    let mut range = StoredRange {
+        document: request.document.clone(),
+        since: request.since,
+        until: request.until,
+        current_only: request.operation == Operation::Delete,
+        after: request
+            .cursor
+            .as_deref()
+            .map(|cursor| cursor.parse().map_err(|()| invalid_cursor()))
+            .transpose()?,
+    };
+    let started = Instant::now();
+    let mut tally = Tally::default();
+    loop {
+        let left = i64::from(limit - tally.examined);
+        let worked = Instant::now();
+        let batch: Vec<Stored> = app.store.signature_range(tenant, &range, BATCH.min(left))?;
+        let Some(last) = batch.last() else {
+            range.after = None;
+            break;
+        };
+        range.after = Some(last.place);
+        for Stored { signature, .. } in &batch {
+            let previous = match signature.parent() {
+                Some(parent) if wants_previous && request.operation == Operation::Save => app
+                    .store
+                    .signature_get(tenant, &signature.key, Some(parent))?,
+                _ => None,
+            };
+            let judge = |chain: &Chain| {
+                let judged = judge(
+                    chain,
+                    request.operation,
+                    &circumstances,
+                    signature,
+                    previous.as_ref(),
+                );
+                judged.and_then(|judged| judged.decisions.into_iter().next())
+            };
+            let Some(decision) = judge(&candidate) else {
+                continue;
+            };
+            let before = baseline.as_ref().and_then(judge);
+            tally.count(signature, before.as_ref(), &decision);
+        }
+        progress(tally.examined);
+        if tally.examined >= limit || started.elapsed() >= MAX_TIME {
+            break;
+        }
+        std::thread::sleep(worked.elapsed() * REST);
+    }
+    Ok(tally.report(range.after.map(|place| place.to_string())))
+}
+
+fn alone(app: &App, hook: Bound) -> Chain {
+    Chain::new(Arc::clone(&app.engine), vec![hook])
+}
+
+fn invalid_cursor() -> Error {
+    Error::invalid("cursor", "`cursor` must be a `next` of an earlier answer.")
+}
+
+fn judge(
+    chain: &Chain,
+    operation: Operation,
+    circumstances: &Circumstances,
+    signature: &Signature,
+    previous: Option<&Signature>,
+) -> Option<Judged> {
+    match operation {
+        Operation::Save => {
+            let draft = Draft {
+                key: signature.key.clone(),
+                signed_over: signature.parent(),
+                body: signature.body.clone()?,
+                stage: signature.stage.clone(),
+                created_by: signature.created_by.clone(),
+                comment: signature.comment.clone(),
+                tags: signature.tags.clone(),
+            };
+            Some(chain.judge_save(circumstances, &draft, signature.version, previous))
+        }
+        Operation::Delete => Some(chain.judge_delete(circumstances, signature)),
+    }
+}
+
+#[derive(Default)]
+struct Tally {
+    examined: u32,
+    unchanged: u32,
+    changes: BTreeMap<(Verdict, Verdict, bool), Change>,
+    microseconds: Vec<u64>,
+}
+
+impl Tally {
+    fn count(&mut self, signature: &Signature, before: Option<&Decision>, decision: &Decision) {
+        self.examined += 1;
+        self.microseconds.push(decision.microseconds);
+        let from = before.map_or(Verdict::Accepted, |before| before.verdict);
+        let agrees = match before {
+            Some(before) => before.agrees(decision),
+            None => {
+                decision.verdict == Verdict::Accepted
+                    && decision.tags_added.is_empty()
+                    && decision.tags_removed.is_empty()
+            }
+        };
+        if agrees {
+            self.unchanged += 1;
+            return;
+        }
+        let codes = |decision: &Decision| -> Vec<String> {
+            let rejections = decision.rejections.iter();
+            rejections.map(|rejection| rejection.code.clone()).collect()
+        };
+        let only_tags = from == decision.verdict
+            && before.is_none_or(|before| codes(before) == codes(decision));
+        let change = self
+            .changes
+            .entry((from, decision.verdict, only_tags))
+            .or_insert_with(|| Change {
+                from,
+                to: decision.verdict,
+                only_tags,
+                count: 0,
+                examples: Vec::new(),
+            });
+        change.count += 1;
+        if change.examples.len() < MAX_EXAMPLES {
+            let rejections = decision.rejections.iter();
+            let reasons =
+                rejections.map(|rejection| format!("{}: {}", rejection.code, rejection.message));
+            change.examples.push(Example {
+                document: signature.key.document.clone(),
+                thread: signature.key.thread.clone(),
+                version: signature.version,
+                reasons: reasons.chain(decision.failure.clone()).collect(),
+                tags_added: decision.tags_added.clone(),
+                tags_removed: decision.tags_removed.clone(),
+            });
+        }
+    }
+
+    fn report(mut self, next: Option<String>) -> Backtest {
+        self.microseconds.sort_unstable();
+        let at = |share: usize| {
+            let place = (self.microseconds.len() * share / 100)
+                .min(self.microseconds.len().saturating_sub(1));
+            self.microseconds.get(place).copied().unwrap_or_default()
+        };
+        Backtest {
+            examined: self.examined,
+            unchanged: self.unchanged,
+            microseconds: Percentiles {
+                p50: at(50),
+                p99: at(99),
+                max: at(100),
+            },
+            changes: self.changes.into_values().collect(),
+            next,
+        }
+    }
+}

@@ -1,0 +1,285 @@
+//! Test cases of a plugin: a sample, and what is expected of it. They run without a server and without a database.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use super::sample::Sample;
+use crate::decisions::model::Decision;
+use crate::error::{CaseFailure, Error, Result};
+use crate::hooks::{Bound, Chain, Engine, Guest, Plugin};
+
+/// Most cases that are taken with one upload.
+const MAX_CASES: usize = 200;
+/// What a case may expect something of.
+const EXPECTED: [&str; 7] = [
+    "verdict",
+    "tags",
+    "rejections",
+    "warnings",
+    "annotations",
+    "issues",
+    "failure",
+];
+
+/// A test case.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Case {
+    /// What it shows.
+    #[serde(default)]
+    pub name: String,
+    /// What is tried.
+    pub input: Sample,
+    /// What must come of it: only what is named is compared.
+    pub expected: Map<String, Value>,
+}
+
+/// What came of a case.
+#[derive(Debug)]
+pub struct Checked {
+    /// Where it is not as expected, line by line; empty where it passed.
+    pub differences: Vec<String>,
+    /// What the plugin decided; none where it refused the settings.
+    pub decision: Option<Decision>,
+}
+
+/// Runs the cases that come with an upload.
+///
+/// # Errors
+///
+/// [`Error::CasesFailed`] with what each failed case expected and got; [`Error::InvalidParameter`] where a case can't be
+/// run.
+pub fn check_cases(engine: &Arc<Engine>, plugin: &Arc<Plugin>, cases: &[Case]) -> Result<()> {
+    if cases.len() > MAX_CASES {
+        let message = format!("There are {} cases; the limit is {MAX_CASES}.", cases.len());
+        return Err(Error::invalid("cases", message));
+    }
+    let mut failures = Vec::new();
+    for (number, case) in cases.iter().enumerate() {
+        let checked = check_case(engine, plugin, case).map_err(|error| match error {
+            Error::InvalidParameter { field, message } => Error::InvalidParameter {
+                field: format!("/cases/{number}/input{field}"),
+                message,
+            },
+            error => error,
+        })?;
+        if !checked.differences.is_empty() {
+            failures.push(CaseFailure {
+                case: case.name.clone(),
+                differences: checked.differences,
+            });
+        }
+    }
+    if failures.is_empty() {
+        Ok(())
+    } else {
+        Err(Error::CasesFailed(failures))
+    }
+}
+
+/// Runs one case.
+///
+/// # Errors
+///
+/// [`Error::InvalidParameter`] where its input breaks the rules of a save, [`Error::Refused`] where the plugin fails to
+/// answer whether it accepts the settings.
+pub fn check_case(engine: &Arc<Engine>, plugin: &Arc<Plugin>, case: &Case) -> Result<Checked> {
+    for name in case.expected.keys() {
+        if !EXPECTED.contains(&name.as_str()) {
+            let message = format!(
+                "A case can't expect `{name}`; it may name {}.",
+                EXPECTED.join(", ")
+            );
+            return Err(Error::invalid(name, message));
+        }
+    }
+    if !case.expected.contains_key("verdict") {
+        return Err(Error::invalid("verdict", "A case must expect a `verdict`."));
+    }
+    let settings = case.input.settings().to_string();
+    let issues = plugin.validate_settings(engine, &settings)?;
+    let (actual, decision) = if issues.is_empty() {
+        let chain = Chain::new(
+            Arc::clone(engine),
+            vec![Bound::unbound(
+                "case",
+                Guest {
+                    plugin: Arc::clone(plugin),
+                    settings: settings.into(),
+                },
+                engine.ceiling(),
+            )],
+        );
+        let circumstances = case.input.circumstances(None);
+        let judged = case.input.judge(&chain, &circumstances)?;
+        let decision = judged.decisions.into_iter().next();
+        let decision = decision.ok_or_else(|| {
+            Error::invalid(
+                "operation",
+                format!(
+                    "The plugin does not judge a {}; it exports {}.",
+                    case.input.operation.as_str(),
+                    plugin.exports().join(", ")
+                ),
+            )
+        })?;
+        let mut actual = json!({
+            "verdict": decision.verdict,
+            "tags": judged.tags,
+            "rejections": decision.rejections,
+            "warnings": decision.warnings,
+            "annotations": decision.annotations,
+        });
+        if let Some(failure) = &decision.failure {
+            actual["failure"] = json!(failure);
+        }
+        (actual, Some(decision))
+    } else {
+        (
+            json!({ "verdict": "settings_refused", "issues": issues }),
+            None,
+        )
+    };
+    let mut differences = Vec::new();
+    compare(
+        "",
+        &Value::Object(case.expected.clone()),
+        &actual,
+        &mut differences,
+    );
+    // A wrong verdict alone does not say why.
+    if differences
+        .iter()
+        .any(|difference| difference.starts_with("verdict:"))
+    {
+        for name in ["failure", "rejections", "issues"] {
+            match &actual[name] {
+                Value::Null => {}
+                Value::Array(none) if none.is_empty() => {}
+                said => differences.push(format!("the plugin says: {name}: {said}")),
+            }
+        }
+    }
+    Ok(Checked {
+        differences,
+        decision,
+    })
+}
+
+/// Compares what is expected, member by member; lists as a whole.
+fn compare(path: &str, expected: &Value, actual: &Value, differences: &mut Vec<String>) {
+    match (expected, actual) {
+        (Value::Object(expected), Value::Object(actual)) => {
+            for (name, expected) in expected {
+                let path = if path.is_empty() {
+                    name.clone()
+                } else {
+                    format!("{path}.{name}")
+                };
+                let actual = actual.get(name).unwrap_or(&Value::Null);
+                compare(&path, expected, actual, differences);
+            }
+        }
+        (Value::Array(expected), Value::Array(actual)) if expected.len() == actual.len() => {
+            for (number, (expected, actual)) in expected.iter().zip(actual).enumerate() {
+                compare(&format!("{path}[{number}]"), expected, actual, differences);
+            }
+        }
+        _ if expected == actual => {}
+        _ => differences.push(format!("{path}: expected {expected}, got {actual}")),
+    }
+}
+
+/// Reads the cases of a directory: its files that end in `.json`, by name, with the signatures that they name beside them.
+///
+/// # Errors
+///
+/// A sentence that names the file.
+pub fn read_cases(directory: &Path) -> anyhow::Result<Vec<Case>> {
+    let entries = fs::read_dir(directory)
+        .with_context(|| format!("The directory {} can't be read", directory.display()))?;
+    let mut paths = Vec::new();
+    for entry in entries {
+        let path = entry?.path();
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "json")
+        {
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    if paths.is_empty() {
+        bail!(
+            "The directory {} holds no case: a file that ends in .json, with `input` and `expected`",
+            directory.display()
+        );
+    }
+    paths
+        .iter()
+        .map(|path| {
+            read_case(directory, path)
+                .with_context(|| format!("The case {} can't be used", path.display()))
+        })
+        .collect()
+}
+
+fn read_case(directory: &Path, path: &Path) -> anyhow::Result<Case> {
+    let mut case: Case = serde_json::from_str(&fs::read_to_string(path)?)?;
+    case.name = path
+        .file_stem()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
+    let mut sample = Some(&mut case.input);
+    while let Some(this) = sample {
+        if let Some(file) = this.cms_file.take() {
+            if this.cms.is_some() {
+                bail!("it has both `cms` and `cms_file`");
+            }
+            let text = fs::read_to_string(directory.join(&file))
+                .with_context(|| format!("its signature {file} can't be read"))?;
+            // What a text editor adds is no part of base64.
+            this.cms = Some(text.trim_end_matches('\n').to_owned());
+        }
+        sample = this.previous.as_deref_mut();
+    }
+    Ok(case)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_expected_is_compared_and_lists_as_a_whole() {
+        let actual = json!({"verdict": "rejected", "tags": ["a", "b"], "rejections": [{"code": "x", "message": "m"}]});
+        let differences = |expected: Value| {
+            let mut found = Vec::new();
+            compare("", &expected, &actual, &mut found);
+            found
+        };
+        assert!(
+            differences(json!({"verdict": "rejected", "rejections": [{"code": "x"}]})).is_empty()
+        );
+        assert_eq!(
+            differences(
+                json!({"verdict": "accepted", "tags": ["a"], "rejections": [{"code": "y"}]})
+            ),
+            [
+                r#"verdict: expected "accepted", got "rejected""#,
+                r#"tags: expected ["a"], got ["a","b"]"#,
+                r#"rejections[0].code: expected "y", got "x""#,
+            ]
+        );
+        assert_eq!(
+            differences(json!({"warnings": []})),
+            ["warnings: expected [], got null"]
+        );
+    }
+}

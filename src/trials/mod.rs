@@ -1,0 +1,15 @@
+//! Trying plugins before they decide anything: nothing here stores anything.
+//!
+//! - `sample` is a save or delete to be tried, as an operator writes it; `case` adds what is expected of it.
+//! - `evaluate` runs a sample through a tenant's chain, or what it would be with a candidate.
+//! - `backtest` runs a candidate over what the tenant has stored.
+
+mod backtest;
+mod case;
+mod evaluate;
+mod sample;
+
+pub use backtest::{Backtest, BacktestRequest, Change, Example, MAX_BACKTEST, backtest};
+pub use case::{Case, Checked, check_case, check_cases, read_cases};
+pub use evaluate::{CandidateRequest, EvaluateRequest, Evaluation, evaluate};
+pub use sample::Sample;

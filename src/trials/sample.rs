@@ -1,0 +1,226 @@
+//! A save or delete to be tried, as an operator writes it in JSON.
+
+use chrono::DateTime;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::decisions::model::Circumstances;
+use crate::error::{Error, Result};
+use crate::hooks::{Chain, Judged};
+use crate::plugins::model::Operation;
+use crate::signatures::model::{
+    Draft, Signature, SignatureBody, SignatureId, ThreadKey, check_comment, check_label, fold_tags,
+};
+
+/// A save or delete to be tried. What is left out has a default that most plugins don't care about.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Sample {
+    /// Save or delete.
+    pub operation: Operation,
+    /// The hook's settings; only in test cases, since hooks and candidates bring their own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub settings: Option<Value>,
+    /// The document.
+    pub document: String,
+    /// The thread.
+    pub thread: String,
+    /// For a save, the version that it would become; for a delete, the current one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<u32>,
+    /// The signature, as a client sends it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cms: Option<String>,
+    /// A file beside the test case that holds it; only in test cases on disk.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cms_file: Option<String>,
+    /// Who created the version.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version_created_by: Option<String>,
+    /// The comment on the version.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version_comment: Option<String>,
+    /// The version's stage.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stage: Option<String>,
+    /// The tags.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<String>,
+    /// When the thread was created, in milliseconds since 1970; of what is stored already.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub created_at_ms: Option<i64>,
+    /// The version that is signed over.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub previous: Option<Box<Self>>,
+    /// Who asks, and when.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub context: Option<PartialCircumstances>,
+}
+
+impl Default for Sample {
+    fn default() -> Self {
+        Self {
+            operation: Operation::Save,
+            settings: None,
+            document: "document".to_owned(),
+            thread: "thread".to_owned(),
+            version: None,
+            cms: None,
+            cms_file: None,
+            version_created_by: None,
+            version_comment: None,
+            stage: None,
+            tags: Vec::new(),
+            created_at_ms: None,
+            previous: None,
+            context: None,
+        }
+    }
+}
+
+/// The circumstances that a sample cares about.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PartialCircumstances {
+    tenant: Option<String>,
+    request_id: Option<String>,
+    subject: Option<String>,
+    scopes: Option<Vec<String>>,
+    now_ms: Option<u64>,
+}
+
+/// The time of a sample that names none.
+const NOW_MS: u64 = 1_790_000_000_000;
+
+impl PartialCircumstances {
+    /// Fills in what is left out.
+    fn over(&self, otherwise: Circumstances) -> Circumstances {
+        Circumstances {
+            tenant: self.tenant.clone().unwrap_or(otherwise.tenant),
+            request_id: self.request_id.clone().unwrap_or(otherwise.request_id),
+            subject: self.subject.clone().or(otherwise.subject),
+            scopes: self.scopes.clone().unwrap_or(otherwise.scopes),
+            now_ms: self.now_ms.unwrap_or(otherwise.now_ms),
+        }
+    }
+}
+
+impl Sample {
+    /// Which thread it is of.
+    pub fn key(&self) -> ThreadKey {
+        ThreadKey {
+            document: self.document.clone(),
+            thread: self.thread.clone(),
+        }
+    }
+
+    /// The settings; none where they are left out.
+    pub fn settings(&self) -> Value {
+        self.settings.clone().unwrap_or_else(|| json!({}))
+    }
+
+    /// The circumstances, those that it leaves out as given, or as test cases have them.
+    pub fn circumstances(&self, otherwise: Option<Circumstances>) -> Circumstances {
+        let otherwise = otherwise.unwrap_or_else(|| Circumstances {
+            tenant: "acme".to_owned(),
+            request_id: "case".to_owned(),
+            subject: None,
+            scopes: vec!["signatures:write".to_owned()],
+            now_ms: NOW_MS,
+        });
+        match &self.context {
+            Some(partial) => partial.over(otherwise),
+            None => otherwise,
+        }
+    }
+
+    /// The sample as a draft.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidParameter`] for what breaks the rules of a save.
+    pub fn draft(&self) -> Result<Draft> {
+        self.check()?;
+        Ok(Draft {
+            key: self.key(),
+            signed_over: None,
+            body: self.body()?,
+            stage: self.stage.clone(),
+            created_by: self.version_created_by.clone(),
+            comment: self.version_comment.clone(),
+            tags: fold_tags("tags", self.tags.clone())?,
+        })
+    }
+
+    /// The sample as something that is stored.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::draft`].
+    pub fn stored(&self, key: &ThreadKey) -> Result<Signature> {
+        let draft = self.draft()?;
+        let created_at = self
+            .created_at_ms
+            .and_then(DateTime::from_timestamp_millis)
+            .unwrap_or_default();
+        Ok(Signature {
+            id: SignatureId(1),
+            key: key.clone(),
+            version: self.version.unwrap_or(1),
+            stage: draft.stage,
+            created_by: draft.created_by,
+            comment: draft.comment,
+            tags: draft.tags,
+            version_created_at: created_at,
+            created_at,
+            updated_at: created_at,
+            body: Some(draft.body),
+        })
+    }
+
+    /// Lets a chain judge it, by itself: nothing is looked up.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::draft`].
+    pub fn judge(&self, chain: &Chain, circumstances: &Circumstances) -> Result<Judged> {
+        match self.operation {
+            Operation::Save => {
+                let draft = self.draft()?;
+                let previous = self
+                    .previous
+                    .as_ref()
+                    .map(|previous| previous.stored(&draft.key))
+                    .transpose()?;
+                let next = previous
+                    .as_ref()
+                    .map_or(1, |previous| previous.version.saturating_add(1));
+                let version = self.version.unwrap_or(next);
+                Ok(chain.judge_save(circumstances, &draft, version, previous.as_ref()))
+            }
+            Operation::Delete => Ok(chain.judge_delete(circumstances, &self.stored(&self.key())?)),
+        }
+    }
+
+    fn body(&self) -> Result<SignatureBody> {
+        match &self.cms {
+            Some(text) if !text.is_empty() => Ok(SignatureBody::from_text(text.clone())),
+            _ => Err(Error::invalid("cms", "`cms` is required.")),
+        }
+    }
+
+    fn check(&self) -> Result<()> {
+        check_label("document", &self.document)?;
+        check_label("thread", &self.thread)?;
+        if let Some(stage) = &self.stage {
+            check_label("stage", stage)?;
+        }
+        if let Some(author) = &self.version_created_by {
+            check_label("version_created_by", author)?;
+        }
+        if let Some(comment) = &self.version_comment {
+            check_comment("version_comment", comment)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,25 @@
+//! Enums whose values are words: in commands, in JSON and in the database.
+
+/// Gives an enum `as_str` and `FromStr`; the error names the words that there are.
+#[macro_export]
+macro_rules! words {
+    ($type:ident, $($value:ident = $word:literal),+) => {
+        impl $type {
+            /// The value's word.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$value => $word),+ }
+            }
+        }
+
+        impl std::str::FromStr for $type {
+            type Err = String;
+
+            fn from_str(word: &str) -> std::result::Result<Self, Self::Err> {
+                match word {
+                    $($word => Ok(Self::$value),)+
+                    _ => Err(format!("`{word}` is none of {}", [$($word),+].join(", "))),
+                }
+            }
+        }
+    };
+}
