@@ -10,7 +10,7 @@ use crate::cache::Cache;
 use crate::config::{Config, ROOT_DATA_DIR};
 use crate::context::TenantId;
 use crate::error::{Error, Result};
-use crate::hooks::{Chain, Engine};
+use crate::hooks::{Chain, Engine, Health};
 use crate::store::embedded::{self, Embedded, Purpose};
 use crate::store::{self, Change, Changes, Store};
 use crate::{telemetry, turns};
@@ -38,6 +38,8 @@ pub struct App {
     loads: Arc<Semaphore>,
     /// Hooks of tenants, ready to run.
     pub chains: Cache<TenantId, Arc<Chain>>,
+    /// How bindings of hooks fare on this server; outlives the chains, which are forgotten with every change.
+    healths: quick_cache::sync::Cache<(TenantId, String, u32), Arc<Health>>,
     /// Turns to try hooks out, apart from those that serve requests.
     pub trials: Arc<Semaphore>,
 }
@@ -56,6 +58,7 @@ impl App {
             engine: Arc::new(Engine::new(&config.hooks)?),
             loads: Arc::new(Semaphore::new(LOADS_AT_ONCE)),
             chains: Cache::new(CACHED_CHAINS),
+            healths: quick_cache::sync::Cache::new(CACHED_CHAINS),
             trials: Arc::new(Semaphore::new(config.hooks.max_concurrent_trials.max(1))),
             vault,
             config,
@@ -84,6 +87,14 @@ impl App {
         })
         .await
         .map_err(Error::internal)?
+    }
+
+    /// How a binding of a hook fares on this server.
+    pub fn health(&self, tenant: TenantId, hook: &str, number: u32) -> Arc<Health> {
+        let key = (tenant, hook.to_owned(), number);
+        self.healths
+            .get_or_insert_with(&key, || Ok::<_, std::convert::Infallible>(Arc::default()))
+            .unwrap_or_else(|never| match never {})
     }
 
     /// Forgets a tenant's hooks, so that this server reads at once what it has just changed itself.

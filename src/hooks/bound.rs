@@ -37,8 +37,8 @@ pub struct Bound {
     pub limits: Limits,
     /// Why it refuses everything without running, where it does.
     pub refuses: Option<String>,
-    /// How it fares.
-    pub health: Health,
+    /// How it fares, on this server.
+    pub health: Arc<Health>,
 }
 
 impl Bound {
@@ -54,7 +54,7 @@ impl Bound {
             on_failure: OnFailure::Reject,
             limits,
             refuses: None,
-            health: Health::default(),
+            health: Arc::default(),
         }
     }
 
@@ -87,7 +87,7 @@ impl Bound {
             on_failure: self.on_failure,
             limits: self.limits,
             refuses: self.refuses.clone(),
-            health: Health::default(),
+            health: Arc::default(),
         }
     }
 }
@@ -118,6 +118,7 @@ impl Health {
             self.failures.fetch_add(1, Ordering::Relaxed);
             let in_a_row = self.in_a_row.fetch_add(1, Ordering::Relaxed) + 1;
             if config.quarantine_failures > 0 && in_a_row >= config.quarantine_failures {
+                self.in_a_row.store(0, Ordering::Relaxed);
                 return Some(format!("It failed {in_a_row} times in a row."));
             }
         } else if self.in_a_row.load(Ordering::Relaxed) > 0 {
@@ -165,5 +166,6 @@ mod tests {
             "five of ten"
         );
         assert_eq!(runs(&[1, 1]), [false, true], "three in a row");
+        assert_eq!(runs(&[1, 1]), [false; 2], "and it starts anew");
     }
 }

@@ -7,7 +7,7 @@ use super::model::{Hook, Mode, OnFailure, Operation};
 use crate::app::App;
 use crate::context::TenantId;
 use crate::error::Result;
-use crate::hooks::{Bound, Chain, Guest, Health, Turn};
+use crate::hooks::{Bound, Chain, Guest, Turn};
 
 /// A tenant's hooks, ready to run; from the database where they are not. Blocks.
 ///
@@ -21,13 +21,13 @@ pub fn chain(app: &App, tenant: TenantId) -> Result<Arc<Chain>> {
         let hooks = hooks
             .into_iter()
             .filter(|hook| hook.binding.enabled)
-            .map(|hook| bound(app, hook))
+            .map(|hook| bound(app, tenant, hook))
             .collect::<Result<_>>()?;
         Ok(Arc::new(Chain::new(Arc::clone(&app.engine), hooks)))
     })
 }
 
-fn bound(app: &App, hook: Hook) -> Result<Bound> {
+fn bound(app: &App, tenant: TenantId, hook: Hook) -> Result<Bound> {
     let binding = hook.binding;
     let guest = |sha256, settings: &serde_json::Value| {
         Ok(Guest {
@@ -66,7 +66,7 @@ fn bound(app: &App, hook: Hook) -> Result<Bound> {
         on_failure: binding.on_failure,
         limits,
         refuses,
-        health: Health::default(),
+        health: app.health(tenant, &hook.name, hook.number),
     })
 }
 

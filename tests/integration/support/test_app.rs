@@ -8,6 +8,7 @@ use sigpersist::audit::Actor;
 use sigpersist::auth::key::Algorithm;
 use sigpersist::config::Config;
 use sigpersist::context::{Scope, TenantId};
+use sigpersist::decisions::Retention;
 use sigpersist::error::Result;
 use sigpersist::http;
 use sigpersist::plugins::model::{Hook, Revision};
@@ -100,6 +101,20 @@ impl TestApp {
     pub(crate) fn platform(&self) -> Client {
         tenants::add_key(&self.app, &Holder::Platform, Algorithm::Hs256, None).unwrap();
         self.holder(&Holder::Platform, &Scope::ALL)
+    }
+
+    /// The same for one tenant: its paths begin with the tenant's.
+    pub(crate) fn platform_for(&self, slug: &str) -> Client {
+        let mut client = self.platform();
+        client.base = format!("{}/tenants/{slug}", self.base);
+        client
+    }
+
+    /// Starts to clear old decisions, until the result is dropped.
+    pub(crate) fn clear_decisions(&self) -> Retention {
+        let runtime = self.runtime.as_ref().unwrap();
+        let _guard = runtime.enter();
+        Retention::start(Arc::clone(&self.app))
     }
 
     fn holder(&self, holder: &Holder, scopes: &[Scope]) -> Client {

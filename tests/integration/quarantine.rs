@@ -1,0 +1,148 @@
+//! Hooks that keep failing are set aside, everywhere at once, until they are released.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use sigpersist::plugins::model::OnFailure;
+
+use crate::support::guest::{Guest, LOOP};
+use crate::support::{Client, TestApp, eventually};
+
+fn looping() -> Vec<u8> {
+    Guest {
+        judge: LOOP,
+        ..Guest::default()
+    }
+    .component()
+}
+
+fn quarantine(operator: &Client) -> Value {
+    operator.get("/hooks/loop").expect(200).json["content"]["hook"]["quarantine"].clone()
+}
+
+fn app() -> TestApp {
+    TestApp::start_with(|config| config.hooks.quarantine_failures = 3)
+}
+
+#[test]
+fn a_hook_that_rejects_on_failure_refuses_at_once_without_running() {
+    let app = app();
+    let acme = app.tenant("acme");
+    let operator = app.operator("acme");
+    app.hook("acme", "loop", &looping(), |request| {
+        request.timeout_ms = Some(100)
+    });
+    for _ in 0..3 {
+        assert_eq!(quarantine(&operator), Value::Null);
+        acme.save("d", "t", 0, "x").expect_error(500, "hook_failed");
+    }
+    let reason = quarantine(&operator)["reason"].as_str().unwrap().to_owned();
+    assert!(reason.contains("3 times in a row"), "{reason}");
+    assert!(reason.contains("its limit of 100 ms"), "{reason}");
+    let since = Instant::now();
+    for _ in 0..10 {
+        acme.save("d", "t", 0, "x").expect_error(500, "hook_failed");
+    }
+    assert!(
+        since.elapsed() < Duration::from_millis(800),
+        "{:?}",
+        since.elapsed()
+    );
+    let last = operator.get("/hooks/decisions?limit=1").expect(200);
+    let failure = last.json["content"]["decisions"][0]["failure"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    assert!(failure.contains("set aside"), "{failure}");
+    // A second server knows.
+    let replica = app.replica();
+    let elsewhere = Client::new(&replica.base, acme.token.clone());
+    let since = Instant::now();
+    elsewhere
+        .save("d", "t", 0, "x")
+        .expect_error(500, "hook_failed");
+    assert!(
+        since.elapsed() < Duration::from_millis(90),
+        "{:?}",
+        since.elapsed()
+    );
+    // Released, it runs again; and it is set aside again when it goes on failing.
+    let released = operator
+        .send("POST", "/hooks/loop/release", &[], None)
+        .expect(200);
+    assert_eq!(released.json["content"]["hook"]["quarantine"], Value::Null);
+    for _ in 0..3 {
+        acme.save("d", "t", 0, "x").expect_error(500, "hook_failed");
+    }
+    assert_ne!(quarantine(&operator), Value::Null);
+    // So does a hook that is set anew.
+    app.hook("acme", "loop", &Guest::default().component(), |_| {});
+    assert_eq!(quarantine(&operator), Value::Null);
+    acme.save("d", "t", 0, "x").expect(201);
+    eventually(|| elsewhere.save("e", "t", 0, "x").status < 300);
+    let events = app.audit("acme");
+    assert_eq!(
+        events[1..],
+        [
+            "hook.quarantine loop",
+            "hook.release loop",
+            "hook.quarantine loop",
+            "hook.set loop"
+        ]
+    );
+}
+
+#[test]
+fn a_hook_that_allows_on_failure_only_watches() {
+    let app = app();
+    let acme = app.tenant("acme");
+    let operator = app.operator("acme");
+    app.hook("acme", "loop", &looping(), |request| {
+        request.timeout_ms = Some(20);
+        request.on_failure = OnFailure::Allow;
+    });
+    for number in 0..4 {
+        acme.save(&number.to_string(), "t", 0, "x").expect(201);
+    }
+    assert_ne!(quarantine(&operator), Value::Null);
+    let modes = operator.get("/hooks/decisions").expect(200).json["content"]["decisions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|decision| decision["mode"].clone())
+        .collect::<Vec<_>>();
+    assert_eq!(modes, ["monitor", "enforce", "enforce", "enforce"]);
+}
+
+#[test]
+fn a_hook_that_fails_too_often_of_many_runs_is_set_aside() {
+    let app = TestApp::start_with(|config| {
+        config.hooks.quarantine_failures = 0;
+        config.hooks.quarantine_window = 6;
+        config.hooks.quarantine_percent = 50;
+    });
+    let acme = app.tenant("acme");
+    let operator = app.operator("acme");
+    // Traps where the document's name has one letter.
+    let half = Guest {
+        judge: "(if (i32.eq (i32.load (i32.add (local.get 0) (i32.const 60))) (i32.const 1)) (then (unreachable))) (i32.const 1024)",
+        ..Guest::default()
+    };
+    app.hook("acme", "loop", &half.component(), |request| {
+        request.on_failure = OnFailure::Allow;
+    });
+    let mut failed = 0;
+    for document in ["a", "bb", "c", "dd", "e", "ff"] {
+        assert_eq!(quarantine(&operator), Value::Null);
+        acme.save(document, "t", 0, "x").expect(201);
+        let last = operator.get("/hooks/decisions?limit=1").expect(200).json;
+        failed += usize::from(last["content"]["decisions"][0]["verdict"] == json!("failed"));
+    }
+    assert_eq!(failed, 3);
+    assert!(
+        quarantine(&operator)["reason"]
+            .as_str()
+            .unwrap()
+            .contains("3 of 6")
+    );
+}
