@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, bail};
 use aws_lc_rs::aead::{AES_256_GCM, Aad, Nonce, RandomizedNonceKey};
-use aws_lc_rs::rand;
+use aws_lc_rs::{hkdf, hmac, rand};
 use zeroize::Zeroizing;
 
 use crate::digest::to_hex;
@@ -20,6 +20,8 @@ const KEY_BYTES: usize = 32;
 #[derive(Debug)]
 pub struct Vault {
     key: RandomizedNonceKey,
+    /// What keys for other purposes are derived from.
+    derivation: hkdf::Prk,
 }
 
 impl Vault {
@@ -40,7 +42,8 @@ impl Vault {
         };
         let key = RandomizedNonceKey::new(&AES_256_GCM, &*bytes)
             .context("AES-256-GCM refuses the master key")?;
-        Ok(Self { key })
+        let derivation = hkdf::Salt::new(hkdf::HKDF_SHA256, &[]).extract(&*bytes);
+        Ok(Self { key, derivation })
     }
 
     /// Like [`Self::from_file`], and makes the file where it does not exist, readable by its user alone.
@@ -116,6 +119,18 @@ impl Vault {
         secret.truncate(length);
         Ok(secret)
     }
+
+    /// A key that authenticates with HMAC-SHA256: its own for each purpose, and always the same for one.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Internal`] where the key can't be derived.
+    pub fn authentication_key(&self, purpose: &str) -> Result<hmac::Key> {
+        self.derivation
+            .expand(&[purpose.as_bytes()], hmac::HMAC_SHA256)
+            .map(hmac::Key::from)
+            .map_err(|_| Error::internal("a key can't be derived from the master key"))
+    }
 }
 
 /// Random bytes from the operating system's generator; wiped when dropped.
@@ -171,6 +186,20 @@ mod tests {
         assert!(again.decrypt(&sealed, "here").is_ok());
         let other = Vault::from_file_or_new(&folder.path().join("b")).unwrap();
         assert!(other.decrypt(&sealed, "here").is_err());
+    }
+
+    #[test]
+    fn keys_for_other_purposes_differ_by_purpose_and_master_key() {
+        let folder = tempfile::tempdir().unwrap();
+        let vault = Vault::from_file_or_new(&folder.path().join("a")).unwrap();
+        let other = Vault::from_file_or_new(&folder.path().join("b")).unwrap();
+        let tag = |vault: &Vault, purpose| {
+            let key = vault.authentication_key(purpose).unwrap();
+            hmac::sign(&key, b"message").as_ref().to_vec()
+        };
+        assert_eq!(tag(&vault, "one"), tag(&vault, "one"));
+        assert_ne!(tag(&vault, "one"), tag(&vault, "two"));
+        assert_ne!(tag(&vault, "one"), tag(&other, "one"));
     }
 
     #[test]
