@@ -10,7 +10,7 @@ use crate::cache::Cache;
 use crate::config::{Config, ROOT_DATA_DIR};
 use crate::context::TenantId;
 use crate::error::{Error, Result};
-use crate::hooks::{Chain, Engine, Health};
+use crate::hooks::{Chain, Compiled, Engine, Health};
 use crate::store::embedded::{self, Embedded, Purpose};
 use crate::store::{self, Change, Changes, Store};
 use crate::{telemetry, turns};
@@ -52,10 +52,14 @@ impl App {
     /// A sentence about the setting or machine at fault.
     pub fn new(config: Config, database: &Database) -> anyhow::Result<Self> {
         let vault = database.vault(&config)?.map(Arc::new);
+        let mut engine = Engine::new(&config.hooks)?;
+        if let Some(compiled) = database.compiled(&config, vault.as_deref())? {
+            engine = engine.keeping(compiled);
+        }
         Ok(Self {
             store: Store::new(database.url(), &config.database),
             authenticator: Authenticator::new(config.auth.clone(), vault.clone()),
-            engine: Arc::new(Engine::new(&config.hooks)?),
+            engine: Arc::new(engine),
             loads: Arc::new(Semaphore::new(LOADS_AT_ONCE)),
             chains: Cache::new(CACHED_CHAINS),
             healths: quick_cache::sync::Cache::new(CACHED_CHAINS),
@@ -183,6 +187,27 @@ impl Database {
             }
             None => Ok(None),
         }
+    }
+
+    /// Where compiled plugins are kept: in the folder that the configuration names, or in the data directory, if there is
+    /// one. Without a master key nothing kept could be trusted.
+    fn compiled(&self, config: &Config, vault: Option<&Vault>) -> anyhow::Result<Option<Compiled>> {
+        let folder = match &config.hooks.cache_dir {
+            Some(folder) => folder.clone(),
+            None if self.embedded.is_some() || config.data_dir.is_some() => {
+                self.data_dir.join("compiled")
+            }
+            None => return Ok(None),
+        };
+        let Some(vault) = vault.filter(|_| config.hooks.max_cache_bytes > 0) else {
+            return Ok(None);
+        };
+        let key = vault.authentication_key("sigpersist compiled plugins 1")?;
+        Ok(Some(Compiled::new(
+            folder,
+            key,
+            config.hooks.max_cache_bytes,
+        )))
     }
 
     /// Brings the schema up to date, or with `migrate` false makes sure that it is; says what was done.

@@ -165,6 +165,10 @@ pub struct HooksConfig {
     pub keep_decisions_days: u32,
     /// Largest signature that is kept where hooks refused it, so that the decision can be replayed; 0 for none.
     pub max_kept_input_bytes: usize,
+    /// Folder for compiled plugins; `compiled` in the data directory where it is left out.
+    pub cache_dir: Option<PathBuf>,
+    /// Most that compiled plugins may take on disk; 0 to keep none there.
+    pub max_cache_bytes: u64,
 }
 
 impl Default for HooksConfig {
@@ -189,6 +193,8 @@ impl Default for HooksConfig {
             quarantine_window: 100,
             keep_decisions_days: 90,
             max_kept_input_bytes: 1024 * 1024,
+            cache_dir: None,
+            max_cache_bytes: 1024 * 1024 * 1024,
         }
     }
 }
@@ -362,6 +368,10 @@ fn every_setting() -> Config {
             audience: Some(String::new()),
             ..AuthConfig::default()
         },
+        hooks: HooksConfig {
+            cache_dir: Some(PathBuf::new()),
+            ..HooksConfig::default()
+        },
         ..Config::default()
     }
 }
@@ -438,7 +448,11 @@ mod tests {
             (config.http, config.database),
             (defaults.http, defaults.database)
         );
-        assert_eq!((config.hooks, config.log), (defaults.hooks, defaults.log));
+        let hooks = HooksConfig {
+            cache_dir: None,
+            ..config.hooks
+        };
+        assert_eq!((hooks, config.log), (defaults.hooks, defaults.log));
         assert_eq!(config.auth.leeway_s, defaults.auth.leeway_s);
     }
 }

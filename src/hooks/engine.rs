@@ -1,18 +1,19 @@
 //! The one engine of the process: its settings, its clock, compiled plugins, and the bounds on concurrent work.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread::{JoinHandle, Thread};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tracing::warn;
-use wasmtime::component::{HasSelf, Linker};
+use tracing::{info, warn};
+use wasmtime::component::{Component, HasSelf, Linker};
 use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use super::bindings;
+use super::compiled::Compiled;
 use super::host::HostState;
 use super::plugin::Plugin;
 use crate::config::HooksConfig;
@@ -41,6 +42,11 @@ pub struct Engine {
     pub(super) config: HooksConfig,
     clock: Clock,
     plugins: quick_cache::sync::Cache<Digest, Arc<Plugin>>,
+    /// Where compiled plugins outlive the process.
+    compiled: Option<Compiled>,
+    /// Held while a component is compiled: a large one takes half a gigabyte meanwhile.
+    compiling: Mutex<()>,
+    compilations: AtomicU64,
     turns: Arc<Semaphore>,
     turns_per_tenant: usize,
     tenants: Mutex<HashMap<TenantId, Weak<Semaphore>>>,
@@ -83,14 +89,26 @@ impl Engine {
             linker,
             config: config.clone(),
             plugins: quick_cache::sync::Cache::new(CACHED_PLUGINS),
+            compiled: None,
+            compiling: Mutex::default(),
+            compilations: AtomicU64::new(0),
             turns: Arc::new(Semaphore::new(turns)),
             turns_per_tenant,
             tenants: Mutex::default(),
         })
     }
 
-    /// The compiled plugin of this digest, from memory, or compiled from the bytes that `load` gives. Two callers that
-    /// need the same one compile it once. Blocks.
+    /// The same engine, which keeps compiled plugins on disk.
+    #[must_use]
+    pub fn keeping(self, compiled: Compiled) -> Self {
+        Self {
+            compiled: Some(compiled),
+            ..self
+        }
+    }
+
+    /// The compiled plugin of this digest: from memory, from disk, or compiled from the bytes that `load` gives. Two
+    /// callers that need the same one compile it once. Blocks.
     ///
     /// # Errors
     ///
@@ -100,33 +118,80 @@ impl Engine {
         digest: Digest,
         load: impl FnOnce() -> Result<Vec<u8>>,
     ) -> Result<Arc<Plugin>> {
-        self.plugins.get_or_insert_with(&digest, || {
+        self.ready(digest, || {
             let component = load()?;
             if sha256(&component) != digest.0 {
                 return Err(Error::internal(format!(
                     "the stored component {digest} was changed"
                 )));
             }
-            Plugin::compile(self, &component)
-                .map(Arc::new)
-                .map_err(|error| {
-                    Error::internal(format!("the stored component {digest} is refused: {error}"))
-                })
+            Plugin::compile(self, &component).map_err(|error| {
+                Error::internal(format!("the stored component {digest} is refused: {error}"))
+            })
         })
     }
 
-    /// Checks and compiles a component that is uploaded, and keeps it ready. Blocks.
+    /// Admits a component that somebody brings, and keeps it ready. Blocks for as long as compiling takes.
     ///
     /// # Errors
     ///
-    /// [`Error::Refused`] with what is wrong with it.
-    pub fn admit(&self, digest: Digest, component: &[u8]) -> Result<Arc<Plugin>> {
-        if let Some(plugin) = self.plugins.get(&digest) {
-            return Ok(plugin);
+    /// Those of [`Plugin::compile`].
+    pub fn admit(&self, component: &[u8]) -> Result<Arc<Plugin>> {
+        Plugin::check_kind(component, self.config.max_component_bytes)?;
+        self.ready(Digest(sha256(component)), || {
+            Plugin::compile(self, component)
+        })
+    }
+
+    fn ready(
+        &self,
+        digest: Digest,
+        compile: impl FnOnce() -> Result<Plugin>,
+    ) -> Result<Arc<Plugin>> {
+        self.plugins.get_or_insert_with(&digest, || {
+            if let Some(plugin) = self.kept(digest) {
+                return Ok(Arc::new(plugin));
+            }
+            let plugin = compile()?;
+            if let Some(compiled) = &self.compiled {
+                compiled.store(&self.engine, digest, plugin.component());
+            }
+            Ok(Arc::new(plugin))
+        })
+    }
+
+    /// The plugin as it was kept on disk.
+    fn kept(&self, digest: Digest) -> Option<Plugin> {
+        let component = self.compiled.as_ref()?.load(&self.engine, digest)?;
+        // What was admitted once may be refused now only if the contract has changed: the bytes then tell why.
+        Plugin::new(self, &component).ok()
+    }
+
+    /// Compiles one component at a time.
+    pub(super) fn compile(&self, component: &[u8]) -> wasmtime::Result<Component> {
+        let _turn = self
+            .compiling
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let since = Instant::now();
+        let compiled = Component::new(&self.engine, component)?;
+        self.compilations.fetch_add(1, Ordering::Relaxed);
+        let bytes = component.len();
+        let ms = since.elapsed().as_millis();
+        info!(bytes, ms, "Compiled a plugin");
+        Ok(compiled)
+    }
+
+    /// How many components this engine has compiled: those that it found neither in memory nor on disk.
+    pub fn compilations(&self) -> u64 {
+        self.compilations.load(Ordering::Relaxed)
+    }
+
+    /// Brings the folder of compiled plugins within its limit; what is too much may be from an earlier one. Blocks.
+    pub fn sweep(&self) {
+        if let Some(compiled) = &self.compiled {
+            compiled.sweep();
         }
-        let plugin = Arc::new(Plugin::compile(self, component)?);
-        self.plugins.insert(digest, Arc::clone(&plugin));
-        Ok(plugin)
     }
 
     /// Waits for a turn to run a tenant's hooks. One tenant's slow hooks hold at most half of all turns by default, so

@@ -2,8 +2,8 @@
 //!
 //! - `bindings` is generated from `plugins/wit`; `convert` fills its records from ours.
 //! - `engine` holds the one engine of the process, its clock, and the bounds on concurrent work.
-//! - `plugin` admits a component and keeps it ready; `call` runs one function of it under all limits; `host` answers
-//!   what it asks meanwhile.
+//! - `plugin` admits a component and keeps it ready; `compiled` keeps what was compiled on disk; `call` runs one function
+//!   of it under all limits; `host` answers what it asks meanwhile.
 //! - `chain` is a tenant's hooks in order, and what they make of a save or delete: each hook, which is `bound`, has a
 //!   `seat` there.
 //!
@@ -13,6 +13,7 @@ mod bindings;
 mod bound;
 mod call;
 mod chain;
+mod compiled;
 mod convert;
 mod engine;
 mod host;
@@ -21,5 +22,6 @@ mod seat;
 
 pub use bound::{Bound, Guest, Health, Sick};
 pub use chain::{Chain, Judged};
+pub use compiled::Compiled;
 pub use engine::{Engine, Turn};
 pub use plugin::{Description, Plugin};

@@ -52,12 +52,21 @@ impl Plugin {
     ///
     /// [`Error::Refused`] with the reason, in words for whoever built the component.
     pub fn compile(engine: &Engine, bytes: &[u8]) -> Result<Self> {
-        check_kind(bytes, engine.config.max_component_bytes)?;
-        let component = Component::new(&engine.engine, bytes).map_err(|error| {
+        Self::check_kind(bytes, engine.config.max_component_bytes)?;
+        let component = engine.compile(bytes).map_err(|error| {
             Error::refused(format!(
                 "The component is not valid WebAssembly: {error:#}."
             ))
         })?;
+        Self::new(engine, &component)
+    }
+
+    /// Admits a compiled component: imports and exports.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::compile`].
+    pub(super) fn new(engine: &Engine, component: &Component) -> Result<Self> {
         let kind = component.component_type();
         let mut imports = Vec::new();
         for (name, _) in kind.imports(&engine.engine) {
@@ -101,7 +110,7 @@ impl Plugin {
                 JUDGES.join(", ")
             )));
         }
-        let pre = engine.linker.instantiate_pre(&component).map_err(|error| {
+        let pre = engine.linker.instantiate_pre(component).map_err(|error| {
             Error::refused(format!(
                 "The component does not fit the contract: {error:#}."
             ))
@@ -129,6 +138,29 @@ impl Plugin {
             imports,
             exports: exported,
         })
+    }
+
+    /// Whether bytes may be a component at all, before anything is made of them.
+    pub(super) fn check_kind(bytes: &[u8], max_bytes: usize) -> Result<()> {
+        if bytes.len() > max_bytes {
+            return Err(Error::refused(format!(
+                "The component has {} bytes; the limit is {max_bytes} (hooks.max_component_bytes).",
+                bytes.len()
+            )));
+        }
+        if bytes.starts_with(COMPONENT_PREAMBLE) {
+            return Ok(());
+        }
+        Err(Error::refused(if bytes.starts_with(CORE_MODULE_PREAMBLE) {
+            "This is a core WebAssembly module; a plugin is a component. `sigpersist plugin pack` makes one of a core module that was built for the contract."
+        } else {
+            "This is no WebAssembly component."
+        }))
+    }
+
+    /// What was compiled.
+    pub(super) fn component(&self) -> &Component {
+        self.pre.component()
     }
 
     /// Interfaces of the contract that it exports.
@@ -221,23 +253,6 @@ fn refuse(function: &str, failure: &Failure) -> Error {
         "The component's `{function}` failed: {}.",
         clean(&failure.to_string())
     ))
-}
-
-fn check_kind(bytes: &[u8], max_bytes: usize) -> Result<()> {
-    if bytes.len() > max_bytes {
-        return Err(Error::refused(format!(
-            "The component has {} bytes; the limit is {max_bytes} (hooks.max_component_bytes).",
-            bytes.len()
-        )));
-    }
-    if bytes.starts_with(COMPONENT_PREAMBLE) {
-        return Ok(());
-    }
-    Err(Error::refused(if bytes.starts_with(CORE_MODULE_PREAMBLE) {
-        "This is a core WebAssembly module; a plugin is a component. `sigpersist plugin pack` makes one of a core module that was built for the contract."
-    } else {
-        "This is no WebAssembly component."
-    }))
 }
 
 /// The interface of our package that a name is of, in the version that this server speaks.

@@ -37,7 +37,7 @@ pub fn upload(
 ) -> Result<Uploaded> {
     check_slug("plugin", name)?;
     let sha256 = Digest(sha256(component));
-    let plugin = app.engine.admit(sha256, component)?;
+    let plugin = app.engine.admit(component)?;
     let description = plugin.describe(&app.engine)?;
     // Whether it can do without settings is asked when it is bound without any; here it must only answer.
     plugin.validate_settings(&app.engine, "{}")?;

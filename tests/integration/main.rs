@@ -11,6 +11,7 @@ mod architecture;
 mod auth;
 mod bodies;
 mod command_line;
+mod compiled;
 mod decisions;
 mod delete;
 mod embedded;

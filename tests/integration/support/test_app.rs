@@ -42,7 +42,11 @@ impl TestApp {
 
     /// Another server on the same database.
     pub(crate) fn replica(&self) -> Self {
-        Self::on(Arc::clone(&self.database), |_| {})
+        self.replica_with(|_| {})
+    }
+
+    pub(crate) fn replica_with(&self, configure: impl FnOnce(&mut Config)) -> Self {
+        Self::on(Arc::clone(&self.database), configure)
     }
 
     fn on(database: Arc<TestDatabase>, configure: impl FnOnce(&mut Config)) -> Self {

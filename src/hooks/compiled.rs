@@ -1,0 +1,347 @@
+//! Compiled plugins on disk, so that a restart compiles nothing again.
+//!
+//! Compiled code runs as it is, so a file is trusted only with a tag that somebody with the master key made for this very
+//! component and this very engine. Whatever else lies there is as good as nothing: it is compiled anew and replaced. No
+//! failure of the disk is one of a request; the log tells of it.
+
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::hash::{Hash, Hasher};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use aws_lc_rs::{digest, hmac};
+use tracing::{debug, warn};
+use wasmtime::component::Component;
+
+use crate::plugins::model::Digest;
+
+/// What a file begins with: its format, and the version of that.
+const MAGIC: &[u8; 8] = b"sigpcwx\x01";
+const TAG_BYTES: usize = 32;
+const SUFFIX: &str = ".compiled";
+const UNFINISHED_SUFFIX: &str = ".unfinished";
+/// A file that is this old and still unfinished was left behind by a crash.
+const ABANDONED: Duration = Duration::from_secs(3600);
+
+/// A folder of compiled plugins.
+#[derive(Debug)]
+pub struct Compiled {
+    folder: PathBuf,
+    key: hmac::Key,
+    max_bytes: u64,
+}
+
+impl Compiled {
+    /// The folder, which need not exist, the key that authenticates what lies there, and how much may lie there.
+    pub fn new(folder: PathBuf, key: hmac::Key, max_bytes: u64) -> Self {
+        Self {
+            folder,
+            key,
+            max_bytes,
+        }
+    }
+
+    /// The compiled component of this digest, if it was kept by this engine's like.
+    pub(super) fn load(&self, engine: &wasmtime::Engine, digest: Digest) -> Option<Component> {
+        let path = self.path(digest);
+        let file = match self.read(&path) {
+            Ok(file) => file,
+            Err(error) => {
+                if error.kind() != io::ErrorKind::NotFound {
+                    warn!(path = %path.display(), cause = %error, "A compiled plugin can't be read; it is compiled anew");
+                }
+                return None;
+            }
+        };
+        let Some(code) = self.authentic(&compatibility(engine), digest, &file) else {
+            warn!(path = %path.display(), "A compiled plugin is damaged, or from another engine or master key; it is compiled anew");
+            return None;
+        };
+        #[expect(
+            unsafe_code,
+            reason = "compiled code can't be loaded from memory otherwise"
+        )]
+        // SAFETY: these very bytes, which nobody else can change any more, were just found to carry a tag that only
+        // `store` makes, with a key that only holders of the master key have, over what `Component::serialize` gave for
+        // an engine of the same compatibility hash.
+        let component = unsafe { Component::deserialize(engine, code) };
+        component
+            .inspect_err(|error| {
+                warn!(path = %path.display(), cause = %format!("{error:#}"), "A compiled plugin can't be loaded; it is compiled anew");
+            })
+            .ok()
+    }
+
+    /// Keeps a compiled component, and removes those that were not used for longest where there are too many.
+    pub(super) fn store(&self, engine: &wasmtime::Engine, digest: Digest, component: &Component) {
+        let stored = component
+            .serialize()
+            .map_err(|error| io::Error::other(format!("{error:#}")))
+            .and_then(|code| self.write(&compatibility(engine), digest, &code));
+        if let Err(error) = stored {
+            warn!(folder = %self.folder.display(), cause = %error, "A compiled plugin can't be kept on disk; it will be compiled again after a restart");
+        }
+        self.sweep();
+    }
+
+    /// Removes what was not used for longest until the rest fits, and what a crash left unfinished.
+    pub(super) fn sweep(&self) {
+        if let Err(error) = self.try_sweep()
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            warn!(folder = %self.folder.display(), cause = %error, "Compiled plugins that are too many can't be removed");
+        }
+    }
+
+    fn path(&self, digest: Digest) -> PathBuf {
+        self.folder.join(format!("{digest}{SUFFIX}"))
+    }
+
+    /// A file's bytes, read once; and notes that they were used.
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        let file = OpenOptions::new()
+            .read(true)
+            // What is no file at all must not keep a thread waiting.
+            .custom_flags(nix::libc::O_NONBLOCK)
+            .open(path)?;
+        let metadata = file.metadata()?;
+        if !metadata.is_file() || metadata.len() > self.max_bytes {
+            return Err(io::Error::other("it is no file of a fitting size"));
+        }
+        let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or_default());
+        (&file).take(self.max_bytes).read_to_end(&mut bytes)?;
+        if let Err(error) = file.set_modified(SystemTime::now()) {
+            debug!(path = %path.display(), cause = %error, "The use of a compiled plugin can't be noted");
+        }
+        Ok(bytes)
+    }
+
+    /// The compiled code in a file's bytes, if they carry the right tag.
+    fn authentic<'a>(
+        &self,
+        compatibility: &[u8; 32],
+        digest: Digest,
+        file: &'a [u8],
+    ) -> Option<&'a [u8]> {
+        let rest = file.strip_prefix(MAGIC)?;
+        let (tag, code) = rest.split_at_checked(TAG_BYTES)?;
+        let expected = self.tag(compatibility, digest, code);
+        verify_slices_are_equal(expected.as_ref(), tag).ok()?;
+        Some(code)
+    }
+
+    fn tag(&self, compatibility: &[u8; 32], digest: Digest, code: &[u8]) -> hmac::Tag {
+        let mut context = hmac::Context::with_key(&self.key);
+        // All but the last are of fixed length, so no two inputs look the same.
+        for part in [MAGIC.as_slice(), &digest.0, compatibility, code] {
+            context.update(part);
+        }
+        context.sign()
+    }
+
+    /// Written aside and renamed, so that nobody ever sees half of one.
+    fn write(&self, compatibility: &[u8; 32], digest: Digest, code: &[u8]) -> io::Result<()> {
+        let bytes = code.len() as u64 + (MAGIC.len() + TAG_BYTES) as u64;
+        if bytes > self.max_bytes {
+            return Err(io::Error::other(format!(
+                "it has {bytes} bytes, and all together may have {} (hooks.max_cache_bytes)",
+                self.max_bytes
+            )));
+        }
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&self.folder)?;
+        let name = crate::auth::random_name().map_err(io::Error::other)?;
+        let aside = self.folder.join(format!("{name}{UNFINISHED_SUFFIX}"));
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&aside)?;
+        let tag = self.tag(compatibility, digest, code);
+        let written = [MAGIC.as_slice(), tag.as_ref(), code]
+            .into_iter()
+            .try_for_each(|part| file.write_all(part))
+            .and_then(|()| fs::rename(&aside, self.path(digest)));
+        if written.is_err() {
+            // Whatever went wrong is told; that its remains can't be removed either is no news.
+            drop(fs::remove_file(&aside));
+        }
+        written
+    }
+
+    fn try_sweep(&self) -> io::Result<()> {
+        let mut kept = Vec::new();
+        for entry in self.folder.read_dir()? {
+            let entry = entry?;
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            // Another process may have removed it meanwhile.
+            let Ok(metadata) = entry.metadata() else {
+                continue;
+            };
+            let used = metadata.modified()?;
+            if name.ends_with(UNFINISHED_SUFFIX) {
+                if used.elapsed().is_ok_and(|age| age > ABANDONED) {
+                    remove(&entry.path())?;
+                }
+            } else if name.ends_with(SUFFIX) {
+                kept.push((used, metadata.len(), entry.path()));
+            }
+        }
+        let mut total: u64 = kept.iter().map(|(_, bytes, _)| bytes).sum();
+        kept.sort_unstable();
+        for (_, bytes, path) in kept {
+            if total <= self.max_bytes {
+                break;
+            }
+            remove(&path)?;
+            total -= bytes;
+        }
+        Ok(())
+    }
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// What an engine's compiled code depends on, besides the component: versions, settings, the processor's features.
+fn compatibility(engine: &wasmtime::Engine) -> [u8; 32] {
+    let mut hasher = Sha256(digest::Context::new(&digest::SHA256));
+    engine.precompile_compatibility_hash().hash(&mut hasher);
+    let mut sum = [0; 32];
+    sum.copy_from_slice(hasher.0.finish().as_ref());
+    sum
+}
+
+/// A hasher whose sums don't depend on Rust's version, and never meet by chance.
+struct Sha256(digest::Context);
+
+impl Hasher for Sha256 {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    fn finish(&self) -> u64 {
+        let sum = self.0.clone().finish();
+        sum.as_ref()
+            .first_chunk()
+            .map_or(0, |first| u64::from_le_bytes(*first))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+
+    use super::*;
+
+    const DIGEST: Digest = Digest([1; 32]);
+    const ENGINE: [u8; 32] = [2; 32];
+
+    fn compiled(folder: &Path, key: &[u8], max_bytes: u64) -> Compiled {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, key);
+        Compiled::new(folder.join("compiled"), key, max_bytes)
+    }
+
+    #[test]
+    fn a_file_is_authentic_only_whole_for_its_own_component_engine_and_key() {
+        let folder = tempfile::tempdir().unwrap();
+        let compiled_here = compiled(folder.path(), b"key", 1000);
+        compiled_here.write(&ENGINE, DIGEST, b"code").unwrap();
+        let file = compiled_here.read(&compiled_here.path(DIGEST)).unwrap();
+        assert_eq!(
+            compiled_here.authentic(&ENGINE, DIGEST, &file),
+            Some(&b"code"[..])
+        );
+        for index in 0..file.len() {
+            let mut changed = file.clone();
+            changed[index] ^= 1;
+            assert_eq!(compiled_here.authentic(&ENGINE, DIGEST, &changed), None);
+            assert_eq!(
+                compiled_here.authentic(&ENGINE, DIGEST, &file[..index]),
+                None
+            );
+        }
+        let longer = [&file[..], b"x"].concat();
+        assert_eq!(compiled_here.authentic(&ENGINE, DIGEST, &longer), None);
+        assert_eq!(compiled_here.authentic(&[3; 32], DIGEST, &file), None);
+        assert_eq!(
+            compiled_here.authentic(&ENGINE, Digest([4; 32]), &file),
+            None
+        );
+        let other = compiled(folder.path(), b"other", 1000);
+        assert_eq!(other.authentic(&ENGINE, DIGEST, &file), None);
+    }
+
+    #[test]
+    fn engines_that_compile_otherwise_share_nothing() {
+        let engine = |fuel| {
+            let mut config = wasmtime::Config::new();
+            config.consume_fuel(fuel);
+            compatibility(&wasmtime::Engine::new(&config).unwrap())
+        };
+        assert_eq!(engine(true), engine(true));
+        assert_ne!(engine(true), engine(false));
+    }
+
+    #[test]
+    fn files_are_for_their_owner_alone_and_replaced_whole() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let compiled = compiled(folder.path(), b"key", 1000);
+        compiled.write(&ENGINE, DIGEST, b"one").unwrap();
+        compiled.write(&ENGINE, DIGEST, b"two").unwrap();
+        let file = compiled.read(&compiled.path(DIGEST)).unwrap();
+        assert_eq!(
+            compiled.authentic(&ENGINE, DIGEST, &file),
+            Some(&b"two"[..])
+        );
+        let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(&compiled.folder), 0o700);
+        assert_eq!(mode(&compiled.path(DIGEST)), 0o600);
+        assert_eq!(compiled.folder.read_dir().unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_was_not_used_for_longest_goes_first() {
+        let folder = tempfile::tempdir().unwrap();
+        let compiled = compiled(folder.path(), b"key", 300);
+        let digests = [1, 2, 3, 4].map(|number| Digest([number; 32]));
+        let long_ago = SystemTime::now() - Duration::from_secs(7200);
+        for (age, digest) in digests.into_iter().enumerate() {
+            compiled.write(&ENGINE, digest, &[0; 60]).unwrap();
+            let file = File::open(compiled.path(digest)).unwrap();
+            file.set_modified(long_ago + Duration::from_secs(age as u64))
+                .unwrap();
+        }
+        let abandoned = compiled.folder.join(format!("x{UNFINISHED_SUFFIX}"));
+        let unfinished = compiled.folder.join(format!("y{UNFINISHED_SUFFIX}"));
+        for path in [&abandoned, &unfinished] {
+            fs::write(path, b"half").unwrap();
+        }
+        File::options()
+            .write(true)
+            .open(&abandoned)
+            .unwrap()
+            .set_modified(long_ago)
+            .unwrap();
+        // The oldest is used again.
+        compiled.read(&compiled.path(digests[0])).unwrap();
+        compiled.sweep();
+        let there = digests.map(|digest| compiled.path(digest).exists());
+        assert_eq!(there, [true, false, true, true]);
+        assert!(!abandoned.exists() && unfinished.exists());
+        // One that alone is too large is not kept at all.
+        assert!(compiled.write(&ENGINE, Digest([5; 32]), &[0; 300]).is_err());
+        assert!(!compiled.path(Digest([5; 32])).exists());
+    }
+}

@@ -1,0 +1,153 @@
+//! Compiled plugins on disk: used where they are authentic, replaced where they are not, and never in a request's way.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use sigpersist::context::Scope;
+
+use crate::support::guest::Guest;
+use crate::support::{FIRST, SIGNER_TAGS, TestApp, temp_dir};
+
+/// A server whose compiled plugins lie in a folder, and a tenant with the hook `signer-tags`.
+fn app_with_hook(folder: &Path) -> TestApp {
+    let app = TestApp::start_with(|config| config.hooks.cache_dir = Some(folder.to_owned()));
+    let _client = app.tenant("acme");
+    app.hook("acme", "signer-tags", SIGNER_TAGS, |_| {});
+    app
+}
+
+/// Another server on the same database and folder, as after a restart.
+fn restarted(app: &TestApp, folder: &Path) -> TestApp {
+    app.replica_with(|config| config.hooks.cache_dir = Some(folder.to_owned()))
+}
+
+/// Saves something, which the hook must have tagged.
+#[track_caller]
+fn saves(app: &TestApp, document: &str) {
+    let saved = app
+        .client("acme", &Scope::APPLICATION)
+        .save(document, "t", 0, FIRST.trim())
+        .expect(201);
+    assert_eq!(saved.tags().len(), 3);
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let entries = folder.read_dir().unwrap();
+    entries.map(|entry| entry.unwrap().path()).collect()
+}
+
+#[test]
+fn a_restart_compiles_nothing_and_reads_no_component() {
+    let folder = temp_dir();
+    let app = app_with_hook(folder.path());
+    saves(&app, "a");
+    // Once for the upload, the binding and the save together.
+    assert_eq!(app.app.engine.compilations(), 1);
+    app.database.execute(
+        "ALTER TABLE plugin_revisions DROP CONSTRAINT plugin_revisions_sha256_check;
+         UPDATE plugin_revisions SET component = 'unreadable'",
+    );
+    let again = restarted(&app, folder.path());
+    saves(&again, "b");
+    assert_eq!(again.app.engine.compilations(), 0);
+    // Even an upload of what is there already.
+    again.upload("again", SIGNER_TAGS).unwrap();
+    assert_eq!(again.app.engine.compilations(), 0);
+}
+
+#[test]
+fn what_is_not_authentic_is_compiled_anew_and_replaced() {
+    let folder = temp_dir();
+    let app = app_with_hook(folder.path());
+    let [path] = files(folder.path()).try_into().unwrap();
+    let good = fs::read(&path).unwrap();
+    let flipped = |index: usize| {
+        let mut bytes = good.clone();
+        bytes[index] ^= 1;
+        bytes
+    };
+    let other = Guest::default().component();
+    app.upload("other", &other).unwrap();
+    let foreign = files(folder.path()).into_iter().find(|file| *file != path);
+    let damages = [
+        flipped(0),
+        flipped(20),
+        flipped(good.len() / 2),
+        flipped(good.len() - 1),
+        good[..good.len() / 2].to_vec(),
+        good[..10].to_vec(),
+        Vec::new(),
+        [&good[..], b"x"].concat(),
+        // The code itself, without a tag.
+        good[40..].to_vec(),
+        // What is right for another component.
+        fs::read(foreign.unwrap()).unwrap(),
+    ];
+    for (number, damage) in damages.into_iter().enumerate() {
+        fs::write(&path, damage).unwrap();
+        let damaged = restarted(&app, folder.path());
+        saves(&damaged, &format!("damaged {number}"));
+        assert_eq!(damaged.app.engine.compilations(), 1, "damage {number}");
+        let replaced = restarted(&app, folder.path());
+        saves(&replaced, &format!("replaced {number}"));
+        assert_eq!(replaced.app.engine.compilations(), 0, "damage {number}");
+    }
+}
+
+#[test]
+fn another_master_key_trusts_nothing_that_was_kept() {
+    let folder = temp_dir();
+    let app = app_with_hook(folder.path());
+    let [path] = files(folder.path()).try_into().unwrap();
+    let before = fs::read(&path).unwrap();
+    let master_key = app.database.folder.path().join("other.key");
+    fs::write(&master_key, "08".repeat(32)).unwrap();
+    let other = app.replica_with(|config| {
+        config.hooks.cache_dir = Some(folder.path().to_owned());
+        config.master_key_file = Some(master_key);
+    });
+    // Its key can't read the tenant's secret, so it is asked from within.
+    let acme = sigpersist::tenants::find(&other.app, "acme").unwrap().id;
+    plugins::chain(&other.app, acme).unwrap();
+    assert_eq!(other.app.engine.compilations(), 1);
+    assert_ne!(fs::read(&path).unwrap(), before);
+}
+
+#[test]
+fn a_folder_that_takes_nothing_is_in_nobodys_way() {
+    let folder = temp_dir();
+    // A file where a folder should be stops even root.
+    let file = folder.path().join("file");
+    fs::write(&file, "").unwrap();
+    let app = app_with_hook(&file.join("compiled"));
+    saves(&app, "a");
+    let again = restarted(&app, &file.join("compiled"));
+    saves(&again, "b");
+    assert_eq!(again.app.engine.compilations(), 1);
+}
+
+#[test]
+fn the_folder_holds_no_more_than_it_may_and_nothing_where_that_is_zero() {
+    let folder = temp_dir();
+    let app = app_with_hook(folder.path());
+    let [first] = files(folder.path()).try_into().unwrap();
+    let bytes = first.metadata().unwrap().len();
+    let small = app.replica_with(|config| {
+        config.hooks.cache_dir = Some(folder.path().to_owned());
+        config.hooks.max_cache_bytes = bytes + 1000;
+    });
+    let other = Guest::default().component();
+    small.upload("other", &other).unwrap();
+    let [second] = files(folder.path()).try_into().unwrap();
+    assert_ne!(second, first);
+    saves(&small, "a");
+    assert_eq!(files(folder.path()), [first]);
+
+    let none = folder.path().join("none");
+    let app = TestApp::start_with(|config| {
+        config.hooks.cache_dir = Some(none.clone());
+        config.hooks.max_cache_bytes = 0;
+    });
+    app.upload("other", &other).unwrap();
+    assert!(!none.exists());
+}
