@@ -14,7 +14,7 @@ use crate::app::{App, Database};
 use crate::config::Config;
 use crate::decisions::Retention;
 use crate::store::embedded::Purpose;
-use crate::{http, telemetry};
+use crate::{http, plugins, telemetry};
 
 #[derive(Debug, Args)]
 pub(super) struct Serve {
@@ -42,6 +42,11 @@ impl Serve {
         }
         let app = Arc::new(App::new(config, &database)?);
         let changes = app.listen(&database)?;
+        let preloaded = Arc::downgrade(&app);
+        // Requests need not wait for it, and what it can't do it tells the log.
+        drop(runtime.spawn(telemetry::spawn_blocking(move || {
+            plugins::preload(&preloaded);
+        })));
         output.line(&listening_line(&listener)?)?;
         let served = runtime.block_on(async {
             let _retention = Retention::start(Arc::clone(&app));

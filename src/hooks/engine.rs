@@ -187,6 +187,11 @@ impl Engine {
         self.compilations.load(Ordering::Relaxed)
     }
 
+    /// How many plugins are kept ready in memory.
+    pub fn capacity(&self) -> usize {
+        CACHED_PLUGINS
+    }
+
     /// Brings the folder of compiled plugins within its limit; what is too much may be from an earlier one. Blocks.
     pub fn sweep(&self) {
         if let Some(compiled) = &self.compiled {

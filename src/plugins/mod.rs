@@ -2,12 +2,14 @@
 //!
 //! - `revisions` takes, shows and deletes plugins; `bindings` does the same with hooks; `candidate` checks that a
 //!   revision and its settings can run.
-//! - `chains` makes a tenant's hooks ready to run; `quarantine` sets those aside that keep failing.
+//! - `chains` makes a tenant's hooks ready to run, and `preload` all their plugins at start; `quarantine` sets those
+//!   aside that keep failing.
 
 mod bindings;
 mod candidate;
 mod chains;
 pub mod model;
+mod preload;
 mod quarantine;
 mod revisions;
 
@@ -17,6 +19,7 @@ pub use bindings::{
 };
 pub use candidate::{Candidate, Which, candidate};
 pub use chains::{Judges, chain, judges};
+pub use preload::preload;
 pub use quarantine::set_aside;
 pub use revisions::{
     Uploaded, component, delete_plugin, plugin, plugins, revision, revisions, upload,

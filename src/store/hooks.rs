@@ -1,7 +1,7 @@
 //! Queries about hooks: what judges a tenant's saves and deletes, and what it was set to before.
 
 use chrono::{DateTime, Utc};
-use diesel::dsl::{max, now};
+use diesel::dsl::{count_star, max, min, now};
 use diesel::pg::PgConnection;
 use diesel::prelude::*;
 use serde_json::Value;
@@ -14,7 +14,7 @@ use super::signatures::{version_from_column, version_to_column};
 use crate::audit::Event;
 use crate::context::TenantId;
 use crate::error::{Error, Result};
-use crate::plugins::model::{Binding, Hook, Limits, Operation, Quarantine, Shadow};
+use crate::plugins::model::{Binding, Digest, Hook, Limits, Operation, Quarantine, Shadow};
 
 /// The columns of a binding that say what a hook is set to.
 #[derive(Queryable, Selectable, Insertable)]
@@ -289,6 +289,23 @@ impl Store {
             }
             Ok(changed > 0)
         })
+    }
+
+    /// The revisions that any hook runs, with a plugin that each is of: those that most hooks run come first.
+    pub fn hook_revisions(&self, limit: usize) -> Result<Vec<(i32, Digest)>> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let rows: Vec<(Option<i32>, Vec<u8>)> = self.run(|connection| {
+            hooks::table
+                .group_by(hooks::sha256)
+                .order((count_star().desc(), hooks::sha256))
+                .limit(limit)
+                .select((min(hooks::plugin_id), hooks::sha256))
+                .load(connection)
+        })?;
+        rows.into_iter()
+            .filter_map(|(plugin, digest)| Some((plugin?, digest)))
+            .map(|(plugin, digest)| Ok((plugin, digest_from_column(digest)?)))
+            .collect()
     }
 }
 

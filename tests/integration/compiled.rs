@@ -2,11 +2,14 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::Arc;
 
 use sigpersist::context::Scope;
+use sigpersist::plugins;
 
 use crate::support::guest::Guest;
-use crate::support::{FIRST, SIGNER_TAGS, TestApp, temp_dir};
+use crate::support::{FIRST, Program, SIGNER_TAGS, TestApp, run, sigpersist, temp_dir};
 
 /// A server whose compiled plugins lie in a folder, and a tenant with the hook `signer-tags`.
 fn app_with_hook(folder: &Path) -> TestApp {
@@ -150,4 +153,66 @@ fn the_folder_holds_no_more_than_it_may_and_nothing_where_that_is_zero() {
     });
     app.upload("other", &other).unwrap();
     assert!(!none.exists());
+}
+
+#[test]
+fn plugins_of_hooks_are_made_ready_ahead_and_a_broken_one_stops_nothing() {
+    let folder = temp_dir();
+    let app = app_with_hook(folder.path());
+    app.hook("acme", "fine", &Guest::default().component(), |_| {});
+    let unbound = Guest {
+        judges: &["delete-validator"],
+        ..Guest::default()
+    };
+    app.upload("unbound", &unbound.component()).unwrap();
+    let ahead = app.replica();
+    plugins::preload(&Arc::downgrade(&ahead.app));
+    assert_eq!(ahead.app.engine.compilations(), 2);
+    app.database.execute(
+        "ALTER TABLE plugin_revisions DROP CONSTRAINT plugin_revisions_sha256_check;
+         UPDATE plugin_revisions SET component = 'unreadable'
+         WHERE plugin_id = (SELECT id FROM plugins WHERE name = 'fine')",
+    );
+    saves(&ahead, "a");
+    assert_eq!(ahead.app.engine.compilations(), 2);
+    let broken = app.replica();
+    plugins::preload(&Arc::downgrade(&broken.app));
+    assert_eq!(broken.app.engine.compilations(), 1);
+    // From the folder, all of them.
+    let kept = restarted(&app, folder.path());
+    plugins::preload(&Arc::downgrade(&kept.app));
+    assert_eq!(kept.app.engine.compilations(), 0);
+    saves(&kept, "b");
+    // One that ends before it begins.
+    let gone = Arc::downgrade(&kept.app);
+    drop(kept);
+    plugins::preload(&gone);
+}
+
+#[test]
+fn the_program_keeps_what_a_command_compiled_and_is_ready_when_it_serves() {
+    let folder = temp_dir();
+    let data_dir = folder.path().join("data");
+    run(&data_dir, &["tenant", "create", "acme"]);
+    let component = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/plugins/signer-tags/signer-tags.wasm"
+    );
+    run(&data_dir, &["plugin", "upload", "signer-tags", component]);
+    run(
+        &data_dir,
+        &["hook", "set", "acme", "tags", "--plugin", "signer-tags"],
+    );
+    assert_eq!(files(&data_dir.join("compiled")).len(), 1);
+    let log = folder.path().join("log");
+    let mut command = sigpersist(&data_dir, &["serve", "--listen", "127.0.0.1:0"]);
+    command.stderr(Stdio::from(fs::File::create(&log).unwrap()));
+    let server = Program::start(command);
+    crate::support::eventually(|| {
+        let log = fs::read_to_string(&log).unwrap();
+        log.contains("The plugins of all hooks are ready plugins=1")
+    });
+    assert!(server.stop().success());
+    let log = fs::read_to_string(&log).unwrap();
+    assert!(!log.contains("Compiled a plugin"), "{log}");
 }
