@@ -1,0 +1,134 @@
+//! What plugins add to a start: `cargo bench --bench start`.
+//!
+//! One data directory has 300 different revisions bound, another none; each is started in turn, until the server listens
+//! and the plugins of all hooks are ready. `ROUNDS` in the environment makes it longer.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a benchmark prints, and stops where something is wrong"
+)]
+
+use std::io::{BufRead as _, BufReader};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use sigpersist::app::{App, Database};
+use sigpersist::config::Config;
+use sigpersist::plugins::model::{Mode, OnFailure};
+use sigpersist::plugins::{self, HookRequest};
+use sigpersist::store::embedded::Purpose;
+use sigpersist::tenants;
+
+const COMPONENT: &[u8] = include_bytes!("../plugins/signer-tags/signer-tags.wasm");
+const REVISIONS: u32 = 300;
+/// The most that they may add.
+const LIMIT: Duration = Duration::from_secs(2);
+
+fn main() {
+    let rounds = std::env::var("ROUNDS").map_or(5, |text| text.parse().unwrap());
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let (none, many) = (folder.path().join("none"), folder.path().join("many"));
+    println!("binding {REVISIONS} revisions …");
+    set_up(&none, 0);
+    set_up(&many, REVISIONS);
+    let mut figures = [Vec::new(), Vec::new(), Vec::new(), Vec::new()];
+    for _ in 0..rounds {
+        let (listening, ready) = start(&none, 0);
+        figures[0].push(listening);
+        figures[1].push(ready);
+        let (listening, ready) = start(&many, REVISIONS);
+        figures[2].push(listening);
+        figures[3].push(ready);
+    }
+    std::fs::remove_dir_all(many.join("compiled")).unwrap();
+    let (_, cold) = start(&many, REVISIONS);
+    let [none_listening, none_ready, many_listening, many_ready] = figures.map(median);
+    println!("median of {rounds} starts          listening     ready");
+    println!("no plugin                     {none_listening:8.2?}  {none_ready:8.2?}");
+    println!("{REVISIONS} revisions, kept on disk   {many_listening:8.2?}  {many_ready:8.2?}");
+    println!("{REVISIONS} revisions, compiled anew            {cold:8.2?}");
+    let added = many_ready.saturating_sub(none_ready);
+    println!("{REVISIONS} revisions kept on disk add {added:.2?} until all are ready");
+    assert!(added <= LIMIT, "that is more than {LIMIT:?}");
+}
+
+fn median(mut figures: Vec<Duration>) -> Duration {
+    figures.sort_unstable();
+    figures[figures.len() / 2]
+}
+
+/// Makes a data directory with a tenant that has this many hooks, each with a revision of its own.
+fn set_up(data_dir: &Path, revisions: u32) {
+    let config = Config {
+        data_dir: Some(data_dir.to_owned()),
+        ..Config::default()
+    };
+    let database = Database::open(&config, Purpose::Serve).unwrap();
+    database.prepare(true).unwrap();
+    let app = App::new(config, &database).unwrap();
+    tenants::create(&app, "bench", None).unwrap();
+    for number in 0..revisions {
+        let name = format!("plugin-{number}");
+        plugins::upload(&app, None, &name, &revision(number)).unwrap();
+        let request = HookRequest {
+            plugin: name.clone(),
+            order: 0,
+            timeout_ms: None,
+            mode: Mode::Enforce,
+            on_failure: OnFailure::Reject,
+            settings: serde_json::json!({}),
+        };
+        plugins::set_hook(&app, "bench", &name, request).unwrap();
+    }
+}
+
+/// The component with a custom section, which changes nothing but its digest.
+fn revision(number: u32) -> Vec<u8> {
+    let number = number.to_le_bytes();
+    // Id 0, the section's size, its name with that name's size, and its content.
+    [COMPONENT, &[0, 6, 1, b'n'], &number].concat()
+}
+
+/// How long a start takes until the server listens, and until its plugins are ready.
+fn start(data_dir: &Path, plugins: u32) -> (Duration, Duration) {
+    let since = Instant::now();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_sigpersist"))
+        .env_remove("DATABASE_URL")
+        .env_remove("RUST_LOG")
+        .arg("--data-dir")
+        .arg(data_dir)
+        .args(["serve", "--listen", "127.0.0.1:0"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let log = BufReader::new(child.stderr.take().unwrap());
+    let said = format!("The plugins of all hooks are ready plugins={plugins} ");
+    let (ready, heard) = std::sync::mpsc::channel();
+    let logged = std::thread::spawn(move || {
+        // Read to the end, so that the server is never kept waiting.
+        for line in log.lines().map(Result::unwrap) {
+            if line.contains(&said) {
+                ready.send(since.elapsed()).unwrap();
+            }
+        }
+    });
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap())
+        .read_line(&mut line)
+        .unwrap();
+    assert!(line.contains("listening"), "{line}");
+    let listening = since.elapsed();
+    let ready = heard.recv().unwrap();
+    let pid = Pid::from_raw(i32::try_from(child.id()).unwrap());
+    kill(pid, Signal::SIGTERM).unwrap();
+    assert!(child.wait().unwrap().success());
+    logged.join().unwrap();
+    (listening, ready)
+}
