@@ -1,0 +1,360 @@
+//! A call of a small typed component beside the same work done by a plugin of Extism over JSON, in one process:
+//! `make bench`, or `cargo run --release --locked` here.
+//!
+//! Both guests (`guests/`) tag a save with two tags, and get the same metadata. The signature of 12 KB is pulled by the
+//! typed one and comes within the JSON of the other. Each call is on a fresh instance with a deadline and a limit of
+//! memory; Sigpersist's has its other limits, too. Extism has a wasmtime of its own, an older one.
+//!
+//! The contestants take turns, round by round, and each figure is the median of its rounds. `SECONDS` and `ROUNDS` in
+//! the environment make it longer; `STRICT=1` makes a missed target an error.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use extism::{CompiledPlugin, Manifest, Plugin as ExtismPlugin, PluginBuilder, Wasm};
+use serde::{Deserialize, Serialize};
+use sigpersist::config::HooksConfig;
+use sigpersist::context::{Caller, Context, Scope, TenantId};
+use sigpersist::digest::to_hex;
+use sigpersist::hooks::{Bound, Chain, Engine};
+use sigpersist::plugins::model::{Mode, OnFailure};
+use sigpersist::signatures::model::{Draft, SignatureBody, ThreadKey};
+
+const SIGNATURE: &str = include_str!("../../../tests/data/large.cms.b64");
+const TYPED: &[u8] = include_bytes!("../guests/typed/typed.wasm");
+const JSON: &[u8] = include_bytes!("../guests/json/json.wasm");
+const LOCK: &str = include_str!("../Cargo.lock");
+const TIMEOUT_MS: u32 = 100;
+
+/// Whether the guest looks at the signature itself.
+const READ: &str = r#"{"read":true}"#;
+const METADATA_ALONE: &str = "{}";
+
+fn main() {
+    let setting = |name: &str, default: u64| {
+        std::env::var(name).map_or(default, |text| text.parse().expect("a number"))
+    };
+    let (rounds, time) = (
+        setting("ROUNDS", 5),
+        Duration::from_secs(setting("SECONDS", 1)),
+    );
+    let draft = draft();
+    let typed = [READ, METADATA_ALONE].map(chain);
+    let compiled = [READ, METADATA_ALONE].map(compile);
+    let inputs = [true, false].map(|whole| Input::of(&draft, whole));
+    let instance =
+        |index: usize| ExtismPlugin::new_from_compiled(&compiled[index]).expect("an instance");
+    let bytes = [draft.body.bytes.len(), 0];
+    // In JSON the signature is text, as it was sent.
+    let characters = [SIGNATURE.trim().len(), 0];
+    for index in 0..2 {
+        let expected = ["one", "two", "by:tester", &format!("size:{}", bytes[index])];
+        assert_eq!(tag_typed(&typed[index], &draft), expected);
+        let expected = ["by:tester", &format!("size:{}", characters[index])];
+        assert_eq!(tag_json(&mut instance(index), &inputs[index]), expected);
+    }
+
+    let mut figures: [[Vec<Round>; 4]; 2] = Default::default();
+    for _ in 0..rounds {
+        for (index, figures) in figures.iter_mut().enumerate() {
+            let input = &inputs[index];
+            // As in a server, threads share the hooks and nothing of a request.
+            let typed = || {
+                let (chain, draft) = (&typed[index], self::draft());
+                move || drop(tag_typed(chain, &draft))
+            };
+            figures[0].push(measure(1, time, typed));
+            figures[1].push(measure(2, time, typed));
+            figures[2].push(measure(1, time, || {
+                || drop(tag_json(&mut instance(index), input))
+            }));
+            figures[3].push(measure(1, time, || {
+                let mut plugin = instance(index);
+                move || drop(tag_json(&mut plugin, input))
+            }));
+        }
+    }
+
+    let [ours, theirs] = wasmtime_versions();
+    println!(
+        "Sigpersist on wasmtime {ours}, Extism {} on wasmtime {theirs};",
+        version_of("extism")
+    );
+    println!(
+        "median of {rounds} rounds of {time:?}, a signature of {} bytes\n",
+        SIGNATURE.trim().len()
+    );
+    let mut met = true;
+    for (index, what) in ["with the signature", "with its metadata alone"]
+        .into_iter()
+        .enumerate()
+    {
+        let [one, two, fresh, reused] = figures[index]
+            .each_ref()
+            .map(|rounds| Round::median(rounds));
+        println!("{what}");
+        println!(
+            "  typed, fresh instance    p50 {:7.1} µs   p99 {:7.1} µs   {:8.0} a second",
+            one.p50, one.p99, one.rate
+        );
+        println!(
+            "  the same on two threads  p50 {:7.1} µs   p99 {:7.1} µs   {:8.0} a second   {:.2} times one thread's",
+            two.p50,
+            two.p99,
+            two.rate,
+            two.rate / one.rate
+        );
+        println!(
+            "  Extism, fresh instance   p50 {:7.1} µs   p99 {:7.1} µs   {:8.0} a second   {:.1} times slower",
+            fresh.p50,
+            fresh.p99,
+            fresh.rate,
+            one.rate / fresh.rate
+        );
+        println!(
+            "  Extism, reused instance  p50 {:7.1} µs   p99 {:7.1} µs   {:8.0} a second   {:.1} times slower",
+            reused.p50,
+            reused.p99,
+            reused.rate,
+            one.rate / reused.rate
+        );
+        if index == 0 {
+            let targets = [
+                ("p50 is at most 10 µs", one.p50 <= 10.0),
+                ("p99 is at most 30 µs", one.p99 <= 30.0),
+                (
+                    "two threads do at least 1.6 times the work of one",
+                    two.rate >= 1.6 * one.rate,
+                ),
+                (
+                    "at least 15 times as fast as Extism's fresh instance",
+                    one.rate >= 15.0 * fresh.rate,
+                ),
+                (
+                    "at least 4 times as fast as Extism's reused instance",
+                    one.rate >= 4.0 * reused.rate,
+                ),
+            ];
+            for (target, holds) in targets {
+                println!("  {} {target}", if holds { "met:   " } else { "missed:" });
+                met &= holds;
+            }
+        }
+    }
+    assert!(
+        met || std::env::var_os("STRICT").is_none(),
+        "a target was missed"
+    );
+}
+
+fn draft() -> Draft {
+    Draft {
+        key: ThreadKey {
+            document: "contract-2026-000123".to_owned(),
+            thread: "ticket-42".to_owned(),
+        },
+        signed_over: None,
+        body: SignatureBody::from_text(SIGNATURE.trim().to_owned()),
+        stage: Some("approval".to_owned()),
+        created_by: Some("tester".to_owned()),
+        comment: Some("Signed at the counter, in the presence of both parties".to_owned()),
+        tags: vec!["one".to_owned(), "two".to_owned()],
+    }
+}
+
+fn context() -> Context {
+    Context {
+        caller: Caller {
+            tenant: TenantId(1),
+            tenant_slug: "bench".into(),
+            subject: Some("tester".to_owned()),
+            scopes: vec![Scope::APPLICATION[0]],
+        },
+        request_id: "0123456789abcdef0123456789abcdef".into(),
+    }
+}
+
+/// One hook, the typed guest, with all limits at their defaults.
+fn chain(settings: &str) -> Chain {
+    let engine = Arc::new(Engine::new(&HooksConfig::default()).expect("an engine"));
+    let plugin = engine.admit(TYPED).expect("a plugin");
+    let hook = Bound {
+        name: "typed".to_owned(),
+        plugin,
+        mode: Mode::Enforce,
+        on_failure: OnFailure::Reject,
+        timeout_ms: TIMEOUT_MS,
+        settings: settings.into(),
+    };
+    Chain::new(engine, vec![hook])
+}
+
+fn tag_typed(chain: &Chain, draft: &Draft) -> Vec<String> {
+    chain
+        .judge_save(&context(), draft, 1, None)
+        .expect("tags")
+        .tags
+}
+
+fn compile(settings: &str) -> CompiledPlugin {
+    let pages = u32::try_from(HooksConfig::default().max_memory_bytes / 65536).expect("few pages");
+    let manifest = Manifest::new([Wasm::data(JSON)])
+        .with_timeout(Duration::from_millis(TIMEOUT_MS.into()))
+        .with_memory_max(pages)
+        .with_config_key("settings", settings);
+    PluginBuilder::new(manifest)
+        .with_cache_disabled()
+        .compile()
+        .expect("a plugin")
+}
+
+/// The records of the contract as one JSON object, and the signature where it is pushed.
+#[derive(Serialize)]
+struct Input {
+    tenant: String,
+    request_id: String,
+    subject: Option<String>,
+    scopes: Vec<String>,
+    now_ms: u64,
+    document: String,
+    thread: String,
+    version: u32,
+    stage: Option<String>,
+    created_by: Option<String>,
+    comment: Option<String>,
+    tags: Vec<String>,
+    size: u64,
+    sha256: String,
+    format: String,
+    signature: Option<String>,
+}
+
+impl Input {
+    fn of(draft: &Draft, whole: bool) -> Self {
+        let context = context();
+        Self {
+            tenant: context.caller.tenant_slug.to_string(),
+            request_id: context.request_id.to_string(),
+            subject: context.caller.subject,
+            scopes: context
+                .caller
+                .scopes
+                .iter()
+                .map(|scope| scope.as_str().to_owned())
+                .collect(),
+            now_ms: 1_750_000_000_000,
+            document: draft.key.document.clone(),
+            thread: draft.key.thread.clone(),
+            version: 1,
+            stage: draft.stage.clone(),
+            created_by: draft.created_by.clone(),
+            comment: draft.comment.clone(),
+            tags: draft.tags.clone(),
+            size: draft.body.bytes.len() as u64,
+            sha256: to_hex(&draft.body.sha256),
+            format: "cms".to_owned(),
+            signature: whole.then(|| SIGNATURE.trim().to_owned()),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Changes {
+    set: Vec<String>,
+}
+
+/// Writing the input and reading the answer are part of the work, as they are for the typed guest.
+fn tag_json(plugin: &mut ExtismPlugin, input: &Input) -> Vec<String> {
+    let input = serde_json::to_string(input).expect("JSON");
+    let answer: &str = plugin.call("tag", input).expect("an answer");
+    serde_json::from_str::<Changes>(answer)
+        .expect("changes")
+        .set
+}
+
+/// What one round gave: microseconds, and calls a second over all threads.
+#[derive(Clone, Copy)]
+struct Round {
+    p50: f64,
+    p99: f64,
+    rate: f64,
+}
+
+impl Round {
+    fn median(rounds: &[Self]) -> Self {
+        let median = |of: fn(&Self) -> f64| {
+            let mut figures: Vec<_> = rounds.iter().map(of).collect();
+            figures.sort_by(f64::total_cmp);
+            figures[figures.len() / 2]
+        };
+        Self {
+            p50: median(|round| round.p50),
+            p99: median(|round| round.p99),
+            rate: median(|round| round.rate),
+        }
+    }
+}
+
+/// Calls on some threads at once, each of which prepares its own.
+fn measure<F: FnMut()>(threads: usize, time: Duration, prepare: impl Fn() -> F + Sync) -> Round {
+    let mut took: Vec<f64> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..threads)
+            .map(|_| {
+                scope.spawn(|| {
+                    let mut call = prepare();
+                    let mut took = Vec::with_capacity(1 << 20);
+                    // What is not counted: the first calls of a thread find nothing warm.
+                    for _ in 0..100 {
+                        call();
+                    }
+                    let end = Instant::now() + time;
+                    loop {
+                        let before = Instant::now();
+                        if before >= end {
+                            return took;
+                        }
+                        call();
+                        took.push(before.elapsed().as_secs_f64() * 1e6);
+                    }
+                })
+            })
+            .collect();
+        threads
+            .into_iter()
+            .flat_map(|thread| thread.join().expect("calls"))
+            .collect()
+    });
+    let rate = took.len() as f64 / time.as_secs_f64();
+    took.sort_by(f64::total_cmp);
+    Round {
+        p50: took[took.len() / 2],
+        p99: took[took.len() * 99 / 100],
+        rate,
+    }
+}
+
+/// The newer one is Sigpersist's, which pins a line of long-term support.
+fn wasmtime_versions() -> [String; 2] {
+    let mut versions = versions("wasmtime");
+    versions.sort_by_key(|version| {
+        version
+            .split('.')
+            .map(|part| part.parse().unwrap_or(0))
+            .collect::<Vec<u32>>()
+    });
+    let [theirs, ours] = versions.try_into().expect("two wasmtimes");
+    [ours, theirs]
+}
+
+fn version_of(name: &str) -> String {
+    versions(name).remove(0)
+}
+
+/// The versions of a crate that this program was built with.
+fn versions(name: &str) -> Vec<String> {
+    let entry = format!("name = \"{name}\"\nversion = \"");
+    LOCK.split(&entry)
+        .skip(1)
+        .filter_map(|rest| rest.split('"').next().map(str::to_owned))
+        .collect()
+}
