@@ -18,9 +18,10 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use sigpersist::app::{App, Database};
+use sigpersist::audit::Actor;
 use sigpersist::config::Config;
-use sigpersist::plugins::model::{Mode, OnFailure};
 use sigpersist::plugins::{self, HookRequest};
+use sigpersist::signatures::model::Preconditions;
 use sigpersist::store::embedded::Purpose;
 use sigpersist::tenants;
 
@@ -72,19 +73,14 @@ fn set_up(data_dir: &Path, revisions: u32) {
     let database = Database::open(&config, Purpose::Serve).unwrap();
     database.prepare(true).unwrap();
     let app = App::new(config, &database).unwrap();
-    tenants::create(&app, "bench", None).unwrap();
+    let (tenant, _) = tenants::create(&app, "bench", None).unwrap();
     for number in 0..revisions {
         let name = format!("plugin-{number}");
-        plugins::upload(&app, None, &name, &revision(number)).unwrap();
-        let request = HookRequest {
-            plugin: name.clone(),
-            order: 0,
-            timeout_ms: None,
-            mode: Mode::Enforce,
-            on_failure: OnFailure::Reject,
-            settings: serde_json::json!({}),
-        };
-        plugins::set_hook(&app, "bench", &name, request).unwrap();
+        let actor = Actor::command_line();
+        plugins::upload(&app, None, actor.clone(), &name, &revision(number), &[]).unwrap();
+        let request = HookRequest::new(&name);
+        let preconditions = Preconditions::default();
+        plugins::set_hook(&app, tenant.id, &actor, &name, &request, &preconditions).unwrap();
     }
 }
 

@@ -14,10 +14,9 @@ use std::time::{Duration, Instant};
 use extism::{CompiledPlugin, Manifest, Plugin as ExtismPlugin, PluginBuilder, Wasm};
 use serde::{Deserialize, Serialize};
 use sigpersist::config::HooksConfig;
-use sigpersist::context::{Caller, Context, Scope, TenantId};
+use sigpersist::decisions::model::Circumstances;
 use sigpersist::digest::to_hex;
-use sigpersist::hooks::{Bound, Chain, Engine};
-use sigpersist::plugins::model::{Mode, OnFailure};
+use sigpersist::hooks::{Bound, Chain, Engine, Guest};
 use sigpersist::signatures::model::{Draft, SignatureBody, ThreadKey};
 
 const SIGNATURE: &str = include_str!("../../../tests/data/large.cms.b64");
@@ -162,38 +161,32 @@ fn draft() -> Draft {
     }
 }
 
-fn context() -> Context {
-    Context {
-        caller: Caller {
-            tenant: TenantId(1),
-            tenant_slug: "bench".into(),
-            subject: Some("tester".to_owned()),
-            scopes: vec![Scope::APPLICATION[0]],
-        },
-        request_id: "0123456789abcdef0123456789abcdef".into(),
+fn circumstances() -> Circumstances {
+    Circumstances {
+        tenant: "bench".to_owned(),
+        request_id: "0123456789abcdef0123456789abcdef".to_owned(),
+        subject: Some("tester".to_owned()),
+        scopes: vec!["signatures:read".to_owned()],
+        now_ms: 1_790_000_000_000,
     }
 }
 
 /// One hook, the typed guest, with all limits at their defaults.
 fn chain(settings: &str) -> Chain {
-    let engine = Arc::new(Engine::new(&HooksConfig::default()).expect("an engine"));
-    let plugin = engine.admit(TYPED).expect("a plugin");
-    let hook = Bound {
-        name: "typed".to_owned(),
-        plugin,
-        mode: Mode::Enforce,
-        on_failure: OnFailure::Reject,
-        timeout_ms: TIMEOUT_MS,
+    let config = HooksConfig::default();
+    let engine = Arc::new(Engine::new(&config).expect("an engine"));
+    let guest = Guest {
+        plugin: engine.admit(TYPED).expect("a plugin"),
         settings: settings.into(),
     };
+    let hook = Bound::unbound("typed", guest, config.default_limits());
     Chain::new(engine, vec![hook])
 }
 
 fn tag_typed(chain: &Chain, draft: &Draft) -> Vec<String> {
-    chain
-        .judge_save(&context(), draft, 1, None)
-        .expect("tags")
-        .tags
+    let judged = chain.judge_save(&circumstances(), draft, 1, None);
+    assert!(judged.refusal().is_none(), "tags");
+    judged.tags
 }
 
 fn compile(settings: &str) -> CompiledPlugin {
@@ -231,18 +224,13 @@ struct Input {
 
 impl Input {
     fn of(draft: &Draft, whole: bool) -> Self {
-        let context = context();
+        let circumstances = circumstances();
         Self {
-            tenant: context.caller.tenant_slug.to_string(),
-            request_id: context.request_id.to_string(),
-            subject: context.caller.subject,
-            scopes: context
-                .caller
-                .scopes
-                .iter()
-                .map(|scope| scope.as_str().to_owned())
-                .collect(),
-            now_ms: 1_750_000_000_000,
+            tenant: circumstances.tenant,
+            request_id: circumstances.request_id,
+            subject: circumstances.subject,
+            scopes: circumstances.scopes,
+            now_ms: circumstances.now_ms,
             document: draft.key.document.clone(),
             thread: draft.key.thread.clone(),
             version: 1,
