@@ -17,6 +17,7 @@ mod delete;
 mod embedded;
 mod envelope;
 mod hooks;
+mod hostile;
 mod isolation;
 mod list;
 mod operators;
