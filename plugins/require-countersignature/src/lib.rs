@@ -1,85 +1,76 @@
 //! Refuses a new version that drops an earlier signer: countersigning may add signers, never take one away.
 //!
 //! A signer is known by its certificate, or where that is not embedded, by the issuer and serial number (or key
-//! identifier) that name it. Settings, all optional: `{"min_signers": 1}`, how many signers each version must have.
+//! identifier) that name it.
 
-wit_bindgen::generate!({
-    inline: "
-        package sigpersist:require-countersignature;
-        world require-countersignature {
-            include sigpersist:hooks/host@1.0.0;
-            export sigpersist:hooks/lifecycle@1.0.0;
-            export sigpersist:hooks/save-validator@1.0.0;
-        }
-    ",
-    path: "../wit",
-    generate_all,
-});
-
-use exports::sigpersist::hooks::lifecycle::{Description, Guest as Lifecycle, Issue};
-use exports::sigpersist::hooks::save_validator::{Acceptance, Context, Guest as SaveValidator, Rejection, Signature};
 use serde::Deserialize;
-use sigpersist::hooks::cms::{self, InspectError, Inspection, Signer, SignerIdentifier};
-use sigpersist::hooks::{config, previous};
+use sigpersist_plugin::{
+    Acceptance, InspectError, Inspection, Plugin, Rejection, Save, SaveValidator, Signer,
+    SignerIdentifier,
+};
 
-#[global_allocator]
-static ALLOCATOR: sigpersist_plugin::Arena = sigpersist_plugin::Arena::new();
-
+/// The settings.
 #[derive(Deserialize)]
 #[serde(default, deny_unknown_fields)]
-struct Settings {
+pub struct RequireCountersignature {
+    /// How many signers each version must have.
     min_signers: usize,
 }
 
-impl Default for Settings {
+impl Default for RequireCountersignature {
     fn default() -> Self {
         Self { min_signers: 1 }
     }
 }
 
-struct RequireCountersignature;
-
-impl Lifecycle for RequireCountersignature {
-    fn describe() -> Description {
-        Description { summary: "Refuses a new version that drops an earlier signer".into() }
-    }
-
-    fn validate_config(json: String) -> Vec<Issue> {
-        match serde_json::from_str::<Settings>(&json) {
-            Ok(_) => Vec::new(),
-            Err(error) => vec![Issue { field: "/min_signers".into(), message: error.to_string() }],
-        }
-    }
+impl Plugin for RequireCountersignature {
+    const SUMMARY: &str = "Refuses a new version that drops an earlier signer";
 }
 
 impl SaveValidator for RequireCountersignature {
-    fn validate_save(_context: Context, _draft: Signature) -> Result<Acceptance, Vec<Rejection>> {
-        let settings: Settings = serde_json::from_str(&config::json()).unwrap_or_default();
-        let new = cms::inspect().map_err(|error| vec![unreadable(&error)])?;
-        if new.signers.len() < settings.min_signers {
-            let message = format!("The signature has {} signers; at least {} are required.", new.signers.len(), settings.min_signers);
-            return Err(vec![rejection("too-few-signers", message)]);
+    fn validate_save(&self, save: &Save) -> Result<Acceptance, Vec<Rejection>> {
+        let new = save.cms().map_err(|error| vec![unreadable(&error)])?;
+        let mut rejections = Vec::new();
+        if new.signers.len() < self.min_signers {
+            let (has, needs) = (new.signers.len(), self.min_signers);
+            let message =
+                format!("The signature has {has} signers; at least {needs} are required.");
+            rejections.push(Rejection::new("too-few-signers", message).at("/cms"));
         }
         let mut warnings = Vec::new();
-        if let Some(over) = previous::metadata() {
-            match previous::inspect() {
-                Ok(old) => check(&old, &new)?,
+        if let Some(previous) = save.previous() {
+            match previous.cms() {
+                Ok(old) => rejections.extend(dropped(&old, &new)),
                 // What was stored before this hook was set may be no CMS: then there is no signer to keep.
-                Err(_) => warnings.push(format!("Version {} is no readable CMS; its signers are not known.", over.version)),
+                Err(_) => {
+                    let version = previous.signature.version;
+                    warnings.push(format!(
+                        "Version {version} is no readable CMS; its signers are not known."
+                    ));
+                }
             }
         }
-        Ok(Acceptance { warnings, annotations: Vec::new() })
+        if rejections.is_empty() {
+            Ok(Acceptance {
+                warnings,
+                ..Acceptance::default()
+            })
+        } else {
+            Err(rejections)
+        }
     }
 }
 
-fn check(old: &Inspection, new: &Inspection) -> Result<(), Vec<Rejection>> {
-    let dropped: Vec<_> = old
+/// A rejection for each earlier signer who is missing.
+fn dropped(old: &Inspection, new: &Inspection) -> impl Iterator<Item = Rejection> {
+    let missing = old
         .signers
         .iter()
-        .filter(|signer| !new.signers.iter().any(|other| is_same(other, signer)))
-        .map(|signer| rejection("signer-dropped", format!("The new version drops the signer {}.", label(signer))))
-        .collect();
-    if dropped.is_empty() { Ok(()) } else { Err(dropped) }
+        .filter(|signer| !new.signers.iter().any(|other| is_same(other, signer)));
+    missing.map(|signer| {
+        let message = format!("The new version drops the signer {}.", label(signer));
+        Rejection::new("signer-dropped", message).at("/cms")
+    })
 }
 
 /// Two signatures of one signer: with the same certificate, or where one of them does not embed it, naming the same.
@@ -103,23 +94,134 @@ fn label(signer: &Signer) -> &str {
     match &signer.certificate {
         Some(certificate) => certificate
             .subject
-            .attributes
-            .iter()
-            .find(|attribute| attribute.name.as_deref() == Some("CN"))
-            .map_or(&certificate.subject.rfc4514, |attribute| &attribute.value),
+            .values("CN")
+            .next()
+            .unwrap_or(&certificate.subject.rfc4514),
         None => identity(signer).1,
     }
 }
 
 fn unreadable(error: &InspectError) -> Rejection {
     match error {
-        InspectError::NotCms => rejection("not-cms", "The signature is no CMS.".into()),
-        InspectError::Malformed(why) => rejection("malformed-cms", format!("The signature is a CMS that can't be read: {why}.")),
+        InspectError::NotCms => Rejection::new("not-cms", "The signature is no CMS."),
+        InspectError::Malformed(why) => Rejection::new(
+            "malformed-cms",
+            format!("The signature is a CMS that can't be read: {why}."),
+        ),
+    }
+    .at("/cms")
+}
+
+sigpersist_plugin::plugin!(RequireCountersignature: SaveValidator);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sigpersist_plugin::{Certificate, Name, Previous, Signature};
+
+    fn signer(name: &str, embedded: bool) -> Signer {
+        let subject = Name::new([("CN", name)]);
+        let certificate = Certificate {
+            subject,
+            sha256: name.into(),
+            ..Certificate::default()
+        };
+        Signer {
+            identifier: SignerIdentifier::SubjectKeyIdentifier(name.into()),
+            certificate: embedded.then_some(certificate),
+            ..Signer::default()
+        }
+    }
+
+    fn signed(names: &[(&str, bool)]) -> Result<Inspection, InspectError> {
+        let signers = names
+            .iter()
+            .map(|&(name, embedded)| signer(name, embedded))
+            .collect();
+        Ok(Inspection {
+            signers,
+            ..Inspection::default()
+        })
+    }
+
+    /// The codes and messages of what is refused, or the warnings.
+    fn judge(
+        new: Result<Inspection, InspectError>,
+        old: Option<Result<Inspection, InspectError>>,
+        min_signers: usize,
+    ) -> Result<Vec<String>, Vec<String>> {
+        let mut save = Save::new(Signature::default()).with_cms(new);
+        if let Some(old) = old {
+            let signature = Signature {
+                version: 1,
+                ..Signature::default()
+            };
+            save = save.with_previous(Previous::new(signature).with_cms(old));
+        }
+        match (RequireCountersignature { min_signers }).validate_save(&save) {
+            Ok(acceptance) => Ok(acceptance.warnings),
+            Err(rejections) => {
+                assert!(
+                    rejections
+                        .iter()
+                        .all(|rejection| rejection.field.as_deref() == Some("/cms"))
+                );
+                Err(rejections
+                    .into_iter()
+                    .map(|rejection| rejection.code + ": " + &rejection.message)
+                    .collect())
+            }
+        }
+    }
+
+    #[test]
+    fn a_version_may_add_signers_and_drop_none() {
+        let (one, two) = (signed(&[("A", true)]), signed(&[("B", true), ("A", true)]));
+        assert_eq!(judge(one.clone(), None, 1), Ok(vec![]));
+        assert_eq!(judge(two.clone(), Some(one.clone()), 1), Ok(vec![]));
+        let dropped = "signer-dropped: The new version drops the signer B.".to_owned();
+        assert_eq!(judge(one, Some(two), 1), Err(vec![dropped]));
+    }
+
+    #[test]
+    fn a_signer_whose_certificate_is_left_out_is_still_there() {
+        assert_eq!(
+            judge(signed(&[("A", false)]), Some(signed(&[("A", true)])), 1),
+            Ok(vec![])
+        );
+        assert!(judge(signed(&[("B", false)]), Some(signed(&[("A", false)])), 1).is_err());
+    }
+
+    #[test]
+    fn everything_wrong_is_told_at_once() {
+        let refused = judge(
+            signed(&[("C", true)]),
+            Some(signed(&[("A", true), ("B", true)])),
+            2,
+        )
+        .unwrap_err();
+        assert_eq!(refused.len(), 3);
+        assert_eq!(
+            refused[0],
+            "too-few-signers: The signature has 1 signers; at least 2 are required."
+        );
+    }
+
+    #[test]
+    fn what_is_no_cms_is_refused_but_may_have_been_there_before() {
+        assert!(judge(Err(InspectError::NotCms), None, 1).is_err());
+        assert!(
+            judge(
+                Err(InspectError::Malformed("it ends early".into())),
+                None,
+                1
+            )
+            .is_err()
+        );
+        let warning = "Version 1 is no readable CMS; its signers are not known.".to_owned();
+        assert_eq!(
+            judge(signed(&[("A", true)]), Some(Err(InspectError::NotCms)), 1),
+            Ok(vec![warning])
+        );
     }
 }
-
-fn rejection(code: &str, message: String) -> Rejection {
-    Rejection { code: code.into(), message, field: Some("/cms".into()) }
-}
-
-export!(RequireCountersignature);

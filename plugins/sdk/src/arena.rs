@@ -1,13 +1,8 @@
-//! The allocator for Sigpersist plugins in Rust.
+//! The allocator.
 //!
 //! Each call of a plugin gets a fresh instance, so memory need never be given back: an arena that only moves forward is
 //! the fastest allocator there can be. The first 512 KiB are static, so most calls never grow the memory, which would
 //! be the slowest thing that they do; beyond, memory grows until the server's limit.
-//!
-//! ```ignore
-//! #[global_allocator]
-//! static ALLOCATOR: sigpersist_plugin::Arena = sigpersist_plugin::Arena::new();
-//! ```
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::cell::{Cell, UnsafeCell};
@@ -81,7 +76,8 @@ fn grow(_pages: usize) -> Option<usize> {
 // SAFETY: each allocation is a range of its own, aligned, in memory that lives as long as the instance.
 unsafe impl GlobalAlloc for Arena {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        self.allocate(layout).map_or(std::ptr::null_mut(), |address| address as *mut u8)
+        self.allocate(layout)
+            .map_or(std::ptr::null_mut(), |address| address as *mut u8)
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {

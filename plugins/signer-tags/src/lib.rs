@@ -1,54 +1,33 @@
-//! Derives tags from who signed: `iin:…`, `bin:…` and `signer:…`.
-//!
-//! Settings, all optional: `{"prefixes": {"iin": "iin:", "bin": "bin:", "signer": "signer:"}}`; an empty prefix leaves that kind
-//! of tag out. Tags with these prefixes that are not derived from the signature are taken away, so that a client can't
-//! claim a signer who did not sign.
+//! Derives tags from who signed: `iin:…`, `bin:…`, `signer:…` and, where it is asked for, the organisation.
 
-wit_bindgen::generate!({
-    inline: "
-        package sigpersist:signer-tags;
-        world signer-tags {
-            include sigpersist:hooks/host@1.0.0;
-            export sigpersist:hooks/lifecycle@1.0.0;
-            export sigpersist:hooks/tagger@1.0.0;
-        }
-    ",
-    path: "../wit",
-    generate_all,
-});
-
-use exports::sigpersist::hooks::lifecycle::{Description, Guest as Lifecycle, Issue};
-use exports::sigpersist::hooks::tagger::{Changes, Context, Guest as Tagger, Rejection, Signature};
 use serde::Deserialize;
-use sigpersist::hooks::cms::{Certificate, inspect};
-use sigpersist::hooks::config;
+use sigpersist_plugin::{Certificate, Changes, Plugin, Rejection, Save, Tagger};
 
-#[global_allocator]
-static ALLOCATOR: sigpersist_plugin::Arena = sigpersist_plugin::Arena::new();
-
-#[derive(Deserialize)]
+/// The settings.
+#[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-struct Settings {
+pub struct SignerTags {
     prefixes: Prefixes,
 }
 
+/// What each kind of tag begins with; empty where that kind is not wanted.
 #[derive(Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct Prefixes {
     iin: String,
     bin: String,
     signer: String,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self { prefixes: Prefixes::default() }
-    }
+    organisation: String,
 }
 
 impl Default for Prefixes {
     fn default() -> Self {
-        Self { iin: "iin:".into(), bin: "bin:".into(), signer: "signer:".into() }
+        Self {
+            iin: "iin:".into(),
+            bin: "bin:".into(),
+            signer: "signer:".into(),
+            organisation: String::new(),
+        }
     }
 }
 
@@ -58,39 +37,50 @@ const MAX_TAG_CHARS: usize = 255;
 /// Individual and business identification numbers of Kazakhstan have twelve digits.
 const ID_DIGITS: usize = 12;
 
-struct SignerTags;
-
-impl Lifecycle for SignerTags {
-    fn describe() -> Description {
-        Description { summary: "Derives iin:, bin: and signer: tags from the signers' certificates".into() }
-    }
-
-    fn validate_config(json: String) -> Vec<Issue> {
-        match serde_json::from_str::<Settings>(&json) {
-            Ok(_) => Vec::new(),
-            Err(error) => vec![Issue { field: "/prefixes".into(), message: error.to_string() }],
-        }
-    }
+impl Plugin for SignerTags {
+    const SUMMARY: &str =
+        "Derives iin:, bin:, signer: and organisation tags from the signers' certificates";
 }
 
 impl Tagger for SignerTags {
-    fn tag(_context: Context, draft: Signature) -> Result<Changes, Rejection> {
-        let Prefixes { iin, bin, signer } =
-            serde_json::from_str::<Settings>(&config::json()).unwrap_or_default().prefixes;
+    fn tag(&self, save: &Save) -> Result<Changes, Rejection> {
+        let Prefixes {
+            iin,
+            bin,
+            signer,
+            organisation,
+        } = &self.prefixes;
         let mut set = Vec::new();
         // What is no CMS has no signers that this plugin can name; whether it may be stored is not its question.
-        if let Ok(inspection) = inspect() {
-            for certificate in inspection.signers.iter().filter_map(|signer| signer.certificate.as_ref()) {
-                add(&mut set, &iin, number(certificate, "serialNumber", "IIN"));
-                add(&mut set, &bin, number(certificate, "OU", "BIN"));
-                add(&mut set, &signer, attribute(certificate, "CN"));
+        if let Ok(inspection) = save.cms() {
+            for certificate in inspection
+                .signers
+                .iter()
+                .filter_map(|signer| signer.certificate.as_ref())
+            {
+                add(&mut set, iin, number(certificate, "serialNumber", "IIN"));
+                add(&mut set, bin, number(certificate, "OU", "BIN"));
+                add(&mut set, signer, certificate.subject.values("CN").next());
+                add(
+                    &mut set,
+                    organisation,
+                    certificate.subject.values("O").next(),
+                );
             }
         }
         let derived = |tag: &String| {
-            [&iin, &bin, &signer].iter().any(|prefix| !prefix.is_empty() && tag.starts_with(prefix.as_str()))
+            let mut prefixes = [iin, bin, signer, organisation].into_iter();
+            prefixes.any(|prefix| !prefix.is_empty() && tag.starts_with(prefix.as_str()))
         };
-        let remove = draft.tags.into_iter().filter(|tag| derived(tag) && !set.contains(tag)).collect();
-        Ok(Changes { set, remove })
+        let claimed = save
+            .draft
+            .tags
+            .iter()
+            .filter(|tag| derived(tag) && !set.contains(tag));
+        Ok(Changes {
+            remove: claimed.cloned().collect(),
+            set,
+        })
     }
 }
 
@@ -99,27 +89,109 @@ fn add(tags: &mut Vec<String>, prefix: &str, value: Option<&str>) {
     if prefix.is_empty() || value.is_empty() {
         return;
     }
-    let tag: String = prefix.chars().chain(value.chars()).filter(|c| !c.is_control()).take(MAX_TAG_CHARS).collect();
+    let text = prefix.chars().chain(value.chars());
+    let tag: String = text
+        .filter(|c| !c.is_control())
+        .take(MAX_TAG_CHARS)
+        .collect();
     if !tags.contains(&tag) {
         tags.push(tag);
     }
 }
 
-/// The first attribute of this name in the subject.
-fn attribute<'a>(certificate: &'a Certificate, name: &str) -> Option<&'a str> {
-    attributes(certificate, name).next()
+/// The twelve digits of the first such attribute of the subject that begins with `label`.
+fn number<'a>(certificate: &'a Certificate, name: &'a str, label: &str) -> Option<&'a str> {
+    let mut digits = certificate
+        .subject
+        .values(name)
+        .filter_map(|value| value.strip_prefix(label));
+    digits.find(|digits| {
+        digits.len() == ID_DIGITS && digits.bytes().all(|byte| byte.is_ascii_digit())
+    })
 }
 
-/// The twelve digits of the first such attribute that begins with `label`.
-fn number<'a>(certificate: &'a Certificate, name: &str, label: &str) -> Option<&'a str> {
-    attributes(certificate, name)
-        .filter_map(|value| value.strip_prefix(label))
-        .find(|digits| digits.len() == ID_DIGITS && digits.bytes().all(|byte| byte.is_ascii_digit()))
-}
+sigpersist_plugin::plugin!(SignerTags: Tagger);
 
-fn attributes<'a>(certificate: &'a Certificate, name: &str) -> impl Iterator<Item = &'a str> {
-    let attributes = certificate.subject.attributes.iter();
-    attributes.filter(move |attribute| attribute.name.as_deref() == Some(name)).map(|attribute| attribute.value.as_str())
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sigpersist_plugin::{Inspection, Name, Signature, Signer, configure};
 
-export!(SignerTags);
+    fn save(tags: &[&str], subject: &[(&str, &str)]) -> Save {
+        let subject = Name::new(subject.iter().copied());
+        let certificate = Some(Certificate {
+            subject,
+            ..Certificate::default()
+        });
+        let signer = Signer {
+            certificate,
+            ..Signer::default()
+        };
+        let tags = tags.iter().map(|&tag| tag.into()).collect();
+        Save::new(Signature {
+            tags,
+            ..Signature::default()
+        })
+        .with_cms(Ok(Inspection {
+            signers: vec![signer.clone(), signer],
+            ..Inspection::default()
+        }))
+    }
+
+    const SUBJECT: [(&str, &str); 5] = [
+        ("serialNumber", "IIN123456789011"),
+        ("O", "ТОО \"Тест\""),
+        ("OU", "a department"),
+        ("OU", "BIN123456789021"),
+        ("CN", "АХМЕТОВА\nАЙГЕРІМ"),
+    ];
+
+    #[test]
+    fn tags_are_derived_once_and_false_claims_go() {
+        let changes = SignerTags::default()
+            .tag(&save(&["iin:1", "iin:123456789011", "draft"], &SUBJECT))
+            .unwrap();
+        assert_eq!(
+            changes.set,
+            [
+                "iin:123456789011",
+                "bin:123456789021",
+                "signer:АХМЕТОВААЙГЕРІМ"
+            ]
+        );
+        assert_eq!(changes.remove, ["iin:1"]);
+    }
+
+    #[test]
+    fn prefixes_can_be_changed_and_left_out() {
+        let prefixes =
+            r#"{"prefixes": {"iin": "", "bin": "", "signer": "", "organisation": "by "}}"#;
+        let plugin = configure::<SignerTags>(prefixes).unwrap();
+        let changes = plugin.tag(&save(&["iin:1", "by me"], &SUBJECT)).unwrap();
+        assert_eq!(
+            changes,
+            Changes {
+                set: vec!["by ТОО \"Тест\"".into()],
+                remove: vec!["by me".into()]
+            }
+        );
+    }
+
+    #[test]
+    fn numbers_have_twelve_digits_and_tags_an_end() {
+        let name = "я".repeat(300);
+        let subject = [
+            ("serialNumber", "IIN12345678901"),
+            ("OU", "BIN12345678902x"),
+            ("CN", name.as_str()),
+        ];
+        let set = SignerTags::default().tag(&save(&[], &subject)).unwrap().set;
+        assert_eq!(set, [format!("signer:{}", "я".repeat(248))]);
+    }
+
+    #[test]
+    fn what_is_no_cms_gets_no_tags() {
+        let save = Save::new(Signature::default());
+        assert_eq!(SignerTags::default().tag(&save), Ok(Changes::default()));
+    }
+}

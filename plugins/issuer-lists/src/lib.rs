@@ -1,0 +1,215 @@
+//! Refuses signatures whose signers' certificates were issued by somebody who is not allowed, or who is denied.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use sigpersist_plugin::{
+    Acceptance, InspectError, Name, Plugin, Rejection, Save, SaveValidator, Signer,
+    SignerIdentifier,
+};
+
+/// The settings. An empty list of allowed issuers allows all.
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct IssuerLists {
+    allow: Vec<Issuer>,
+    deny: Vec<Issuer>,
+}
+
+/// Attributes that an issuer's name must have, by their short names: `{"O": "…", "CN": "…"}`.
+#[derive(Deserialize)]
+#[serde(try_from = "BTreeMap<String, String>")]
+struct Issuer(BTreeMap<String, String>);
+
+impl TryFrom<BTreeMap<String, String>> for Issuer {
+    type Error = &'static str;
+
+    fn try_from(attributes: BTreeMap<String, String>) -> Result<Self, Self::Error> {
+        if attributes.is_empty() {
+            Err("an issuer without attributes would be any")
+        } else {
+            Ok(Self(attributes))
+        }
+    }
+}
+
+impl Issuer {
+    fn is(&self, name: &Name) -> bool {
+        self.0
+            .iter()
+            .all(|(attribute, wanted)| name.values(attribute).any(|value| value == wanted))
+    }
+}
+
+impl Plugin for IssuerLists {
+    const SUMMARY: &str = "Allows and denies issuers of the signers' certificates";
+}
+
+impl SaveValidator for IssuerLists {
+    fn validate_save(&self, save: &Save) -> Result<Acceptance, Vec<Rejection>> {
+        if self.allow.is_empty() && self.deny.is_empty() {
+            return Ok(Acceptance::default());
+        }
+        let inspection = save.cms().map_err(|error| vec![unreadable(&error)])?;
+        let rejections: Vec<_> = inspection
+            .signers
+            .iter()
+            .filter_map(|signer| self.judge(signer))
+            .collect();
+        if rejections.is_empty() {
+            Ok(Acceptance::default())
+        } else {
+            Err(rejections)
+        }
+    }
+}
+
+impl IssuerLists {
+    fn judge(&self, signer: &Signer) -> Option<Rejection> {
+        let (code, message) = match issuer(signer) {
+            None => (
+                "issuer-unknown",
+                "A signer's certificate is not embedded, and its issuer not named.".to_owned(),
+            ),
+            Some(name) if self.deny.iter().any(|denied| denied.is(name)) => (
+                "issuer-denied",
+                format!("The issuer {} is denied.", name.rfc4514),
+            ),
+            Some(name)
+                if !self.allow.is_empty() && !self.allow.iter().any(|allowed| allowed.is(name)) =>
+            {
+                (
+                    "issuer-not-allowed",
+                    format!("The issuer {} is not among those allowed.", name.rfc4514),
+                )
+            }
+            Some(_) => return None,
+        };
+        Some(Rejection::new(code, message).at("/cms"))
+    }
+}
+
+fn issuer(signer: &Signer) -> Option<&Name> {
+    match (&signer.certificate, &signer.identifier) {
+        (Some(certificate), _) => Some(&certificate.issuer),
+        (None, SignerIdentifier::IssuerAndSerial(id)) => Some(&id.issuer),
+        (None, SignerIdentifier::SubjectKeyIdentifier(_)) => None,
+    }
+}
+
+fn unreadable(error: &InspectError) -> Rejection {
+    match error {
+        InspectError::NotCms => Rejection::new("not-cms", "The signature is no CMS."),
+        InspectError::Malformed(why) => Rejection::new(
+            "malformed-cms",
+            format!("The signature is a CMS that can't be read: {why}."),
+        ),
+    }
+    .at("/cms")
+}
+
+sigpersist_plugin::plugin!(IssuerLists: SaveValidator);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sigpersist_plugin::{Certificate, Inspection, IssuerAndSerial, Signature, configure};
+
+    fn issued_by(issuer: &[(&str, &str)]) -> Signer {
+        let issuer = Name::new(issuer.iter().copied());
+        Signer {
+            certificate: Some(Certificate {
+                issuer,
+                ..Certificate::default()
+            }),
+            ..Signer::default()
+        }
+    }
+
+    /// The codes of what is refused.
+    fn judge(settings: &str, signers: &[Signer]) -> Vec<String> {
+        let inspection = Inspection {
+            signers: signers.to_vec(),
+            ..Inspection::default()
+        };
+        let save = Save::new(Signature::default()).with_cms(Ok(inspection));
+        let judged = configure::<IssuerLists>(settings)
+            .unwrap()
+            .validate_save(&save);
+        judged
+            .err()
+            .unwrap_or_default()
+            .into_iter()
+            .map(|rejection| rejection.code)
+            .collect()
+    }
+
+    #[test]
+    fn an_issuer_has_all_attributes_that_are_asked_for() {
+        let issuer = issued_by(&[("C", "KZ"), ("O", "One"), ("CN", "CA")]);
+        let signers = std::slice::from_ref(&issuer);
+        assert!(
+            judge(
+                r#"{"allow": [{"CN": "Other"}, {"O": "One", "CN": "CA"}]}"#,
+                signers
+            )
+            .is_empty()
+        );
+        assert_eq!(
+            judge(r#"{"allow": [{"O": "One", "CN": "Other"}]}"#, signers),
+            ["issuer-not-allowed"]
+        );
+        assert_eq!(
+            judge(
+                r#"{"allow": [{"O": "One"}], "deny": [{"C": "KZ"}]}"#,
+                signers
+            ),
+            ["issuer-denied"]
+        );
+        assert!(judge(r#"{"deny": [{"C": "US"}]}"#, signers).is_empty());
+    }
+
+    #[test]
+    fn each_signer_counts_with_or_without_a_certificate() {
+        let id = IssuerAndSerial {
+            issuer: Name::new([("CN", "Other")]),
+            serial: "01".into(),
+        };
+        let named = Signer {
+            identifier: SignerIdentifier::IssuerAndSerial(id),
+            ..Signer::default()
+        };
+        let signers = [issued_by(&[("CN", "CA")]), named, Signer::default()];
+        assert_eq!(
+            judge(r#"{"allow": [{"CN": "CA"}]}"#, &signers),
+            ["issuer-not-allowed", "issuer-unknown"]
+        );
+        assert!(judge("{}", &signers).is_empty());
+    }
+
+    #[test]
+    fn what_is_no_cms_has_no_issuer() {
+        let save = Save::new(Signature::default());
+        assert!(IssuerLists::default().validate_save(&save).is_ok());
+        let lists = configure::<IssuerLists>(r#"{"deny": [{"CN": "CA"}]}"#).unwrap();
+        assert_eq!(lists.validate_save(&save).unwrap_err()[0].code, "not-cms");
+    }
+
+    #[test]
+    fn an_issuer_that_would_be_any_is_refused() {
+        let issue = configure::<IssuerLists>(r#"{"allow": [{"CN": "CA"}, {}]}"#)
+            .err()
+            .unwrap();
+        assert_eq!(
+            (issue.field.as_str(), issue.message.as_str()),
+            ("/allow/1", "an issuer without attributes would be any")
+        );
+        assert_eq!(
+            configure::<IssuerLists>(r#"{"deny": [{"CN": 1}]}"#)
+                .err()
+                .unwrap()
+                .field,
+            "/deny/0/CN"
+        );
+    }
+}

@@ -1,0 +1,83 @@
+//! Conveniences on the records of the contract.
+
+use crate::{Attribute, Format, Name, NameAttribute, Rejection, Signature, SignerIdentifier};
+
+impl Rejection {
+    /// A refusal: a stable code for programs, and one sentence for a person.
+    pub fn new(code: impl Into<String>, message: impl Into<String>) -> Self {
+        Self {
+            code: code.into(),
+            message: message.into(),
+            field: None,
+        }
+    }
+
+    /// With the JSON pointer of the parameter at fault: `/cms`.
+    #[must_use]
+    pub fn at(mut self, field: impl Into<String>) -> Self {
+        self.field = Some(field.into());
+        self
+    }
+}
+
+impl Signature {
+    /// When version 1 of its thread was saved, in milliseconds since 1970: known of what is stored.
+    pub fn created_at_ms(&self) -> Option<u64> {
+        number(&self.extra, "created-at-ms")
+    }
+
+    /// When this version was saved, in milliseconds since 1970: known of what is stored.
+    pub fn version_created_at_ms(&self) -> Option<u64> {
+        number(&self.extra, "version-created-at-ms")
+    }
+}
+
+fn number(attributes: &[Attribute], name: &str) -> Option<u64> {
+    attributes
+        .iter()
+        .find(|attribute| attribute.name == name)?
+        .value
+        .parse()
+        .ok()
+}
+
+impl Name {
+    /// A name of these attributes, for tests: their short names and values, in the order of the certificate.
+    pub fn new<'a>(attributes: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
+        let mut name = Self::default();
+        for (short, value) in attributes {
+            let comma = if name.rfc4514.is_empty() { "" } else { "," };
+            name.rfc4514 = format!("{short}={value}{comma}{}", name.rfc4514);
+            name.attributes.push(NameAttribute {
+                oid: String::new(),
+                name: Some(short.into()),
+                value: value.into(),
+            });
+        }
+        name
+    }
+
+    /// The values of its attributes of this short name (`CN`, `serialNumber`) or OID, in the order of the certificate.
+    pub fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        let of_name =
+            move |part: &&NameAttribute| part.name.as_deref() == Some(name) || part.oid == name;
+        self.attributes
+            .iter()
+            .filter(of_name)
+            .map(|part| part.value.as_str())
+    }
+}
+
+/// For tests, which name only what matters to them.
+impl Default for SignerIdentifier {
+    fn default() -> Self {
+        Self::SubjectKeyIdentifier(String::new())
+    }
+}
+
+/// For tests, which name only what matters to them.
+impl Default for Format {
+    fn default() -> Self {
+        Self::Unknown
+    }
+}

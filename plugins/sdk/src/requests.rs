@@ -1,0 +1,269 @@
+//! What a plugin is asked about: a [`Save`] or a [`Delete`].
+//!
+//! Beside the metadata that came with the call, each answers what only the server knows: the bytes, what the CMS says,
+//! the version before. That costs nothing until it is asked for, and a component imports only what its code asks.
+//!
+//! In tests on the host there is no server: the values given with `with_…` are the answers.
+
+#[cfg(target_arch = "wasm32")]
+use crate::bindings::sigpersist::hooks::{cms, payload, previous};
+use crate::{Context, InspectError, Inspection, Signature};
+
+/// A version that is about to be saved.
+#[derive(Debug, Clone)]
+pub struct Save {
+    /// Who asks, and when.
+    pub context: Context,
+    /// The version, with the tags that it has so far.
+    pub draft: Signature,
+    #[cfg(not(target_arch = "wasm32"))]
+    given: Given,
+    #[cfg(not(target_arch = "wasm32"))]
+    previous: Option<Previous>,
+}
+
+/// A thread that is about to be deleted.
+#[derive(Debug, Clone)]
+pub struct Delete {
+    /// Who asks, and when.
+    pub context: Context,
+    /// Its current version.
+    pub stored: Signature,
+    #[cfg(not(target_arch = "wasm32"))]
+    given: Given,
+}
+
+/// The version that is signed over.
+#[derive(Debug, Clone)]
+pub struct Previous {
+    /// What is known of it without its bytes.
+    pub signature: Signature,
+    #[cfg(not(target_arch = "wasm32"))]
+    given: Given,
+}
+
+impl Save {
+    /// The version that is signed over; none for a first one.
+    pub fn previous(&self) -> Option<Previous> {
+        #[cfg(target_arch = "wasm32")]
+        return previous::metadata().map(|signature| Previous { signature });
+        #[cfg(not(target_arch = "wasm32"))]
+        self.previous.clone()
+    }
+}
+
+macro_rules! content {
+    ($request:ident.$signature:ident from $inspect:ident::inspect, $read:ident::read) => {
+        impl $request {
+            /// What the CMS says, from the server's one reading of it. Nothing is verified.
+            ///
+            /// # Errors
+            ///
+            /// If the signature is something else than CMS, or broken.
+            pub fn cms(&self) -> Result<Inspection, InspectError> {
+                #[cfg(target_arch = "wasm32")]
+                return $inspect::inspect();
+                #[cfg(not(target_arch = "wasm32"))]
+                self.given.cms.clone()
+            }
+
+            /// All bytes of the signature.
+            pub fn payload(&self) -> Vec<u8> {
+                self.read(0, length(&self.$signature))
+            }
+
+            /// At most `len` bytes of the signature from `offset`; fewer at the end, none after it.
+            pub fn read(&self, offset: u64, len: u32) -> Vec<u8> {
+                #[cfg(target_arch = "wasm32")]
+                return $read::read(offset, len);
+                #[cfg(not(target_arch = "wasm32"))]
+                self.given.read(offset, len)
+            }
+        }
+    };
+}
+content!(Save.draft from cms::inspect, payload::read);
+content!(Delete.stored from cms::inspect, payload::read);
+content!(Previous.signature from previous::inspect, previous::read);
+
+fn length(signature: &Signature) -> u32 {
+    u32::try_from(signature.size).unwrap_or(u32::MAX)
+}
+
+#[cfg(target_arch = "wasm32")]
+mod asked {
+    use super::{Context, Delete, Save, Signature};
+
+    impl Save {
+        pub(crate) fn asked(context: Context, draft: Signature) -> Self {
+            Self { context, draft }
+        }
+    }
+
+    impl Delete {
+        pub(crate) fn asked(context: Context, stored: Signature) -> Self {
+            Self { context, stored }
+        }
+    }
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+use given::Given;
+
+#[cfg(not(target_arch = "wasm32"))]
+mod given {
+    use super::{Context, Delete, InspectError, Inspection, Previous, Save, Signature, length};
+
+    /// What is answered in place of the server. By default the bytes are no CMS, and all zero.
+    #[derive(Debug, Clone)]
+    pub(super) struct Given {
+        pub(super) cms: Result<Inspection, InspectError>,
+        payload: Vec<u8>,
+    }
+
+    impl Given {
+        fn new(signature: &Signature) -> Self {
+            Self {
+                cms: Err(InspectError::NotCms),
+                payload: vec![0; length(signature) as usize],
+            }
+        }
+
+        pub(super) fn read(&self, offset: u64, len: u32) -> Vec<u8> {
+            let offset = usize::try_from(offset)
+                .unwrap_or(usize::MAX)
+                .min(self.payload.len());
+            let rest = &self.payload[offset..];
+            rest[..rest.len().min(len as usize)].to_vec()
+        }
+    }
+
+    macro_rules! given {
+        ($request:ident, $signature:ident) => {
+            /// On the host only, for tests.
+            impl $request {
+                /// With what its CMS says.
+                #[must_use]
+                pub fn with_cms(mut self, cms: Result<Inspection, InspectError>) -> Self {
+                    self.given.cms = cms;
+                    self
+                }
+
+                /// With its bytes, whose number becomes its size.
+                #[must_use]
+                pub fn with_payload(mut self, payload: impl Into<Vec<u8>>) -> Self {
+                    self.given.payload = payload.into();
+                    self.$signature.size = self.given.payload.len() as u64;
+                    self
+                }
+            }
+        };
+    }
+    given!(Save, draft);
+    given!(Delete, stored);
+    given!(Previous, signature);
+
+    /// On the host only, for tests.
+    impl Save {
+        /// A save of this version, over none, by somebody who is not known.
+        #[must_use]
+        pub fn new(draft: Signature) -> Self {
+            Self::asked(Context::default(), draft)
+        }
+
+        /// Over a version that is stored.
+        #[must_use]
+        pub fn with_previous(mut self, previous: Previous) -> Self {
+            self.previous = Some(previous);
+            self
+        }
+
+        /// Asked by somebody, at some time.
+        #[must_use]
+        pub fn with_context(mut self, context: Context) -> Self {
+            self.context = context;
+            self
+        }
+
+        pub(crate) fn asked(context: Context, draft: Signature) -> Self {
+            Self {
+                given: Given::new(&draft),
+                context,
+                draft,
+                previous: None,
+            }
+        }
+    }
+
+    /// On the host only, for tests.
+    impl Delete {
+        /// A delete of the thread whose current version is this, by somebody who is not known.
+        #[must_use]
+        pub fn new(stored: Signature) -> Self {
+            Self::asked(Context::default(), stored)
+        }
+
+        /// Asked by somebody, at some time.
+        #[must_use]
+        pub fn with_context(mut self, context: Context) -> Self {
+            self.context = context;
+            self
+        }
+
+        pub(crate) fn asked(context: Context, stored: Signature) -> Self {
+            Self {
+                given: Given::new(&stored),
+                context,
+                stored,
+            }
+        }
+    }
+
+    /// On the host only, for tests.
+    impl Previous {
+        /// A stored version.
+        #[must_use]
+        pub fn new(signature: Signature) -> Self {
+            Self {
+                given: Given::new(&signature),
+                signature,
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_read_in_parts_and_none_after_the_end() {
+        let save = Save::new(Signature::default()).with_payload("abcdef");
+        assert_eq!((save.draft.size, save.payload()), (6, b"abcdef".to_vec()));
+        assert_eq!(
+            (save.read(4, 10), save.read(6, 1), save.read(u64::MAX, 1)),
+            (b"ef".to_vec(), vec![], vec![])
+        );
+    }
+
+    #[test]
+    fn what_is_given_is_answered() {
+        let over = Previous::new(Signature {
+            version: 1,
+            ..Signature::default()
+        })
+        .with_cms(Ok(Inspection::default()));
+        let save = Save::new(Signature {
+            version: 2,
+            ..Signature::default()
+        })
+        .with_previous(over);
+        assert_eq!(save.cms(), Err(InspectError::NotCms));
+        let over = save.previous().unwrap();
+        assert_eq!(
+            (over.signature.version, over.cms()),
+            (1, Ok(Inspection::default()))
+        );
+        assert!(Save::new(Signature::default()).previous().is_none());
+    }
+}
