@@ -1,0 +1,103 @@
+"""Refuses signatures whose signers' certificates were issued by somebody who is not allowed, or who is denied."""
+
+import json
+
+from componentize_py_types import Err
+from wit_world import exports
+from wit_world.exports.lifecycle import Description, Issue
+from wit_world.imports import cms, config
+from wit_world.imports.types import Acceptance, Rejection
+
+LISTS = ("allow", "deny")
+
+
+class Lifecycle(exports.Lifecycle):
+    def describe(self):
+        return Description("Allows and denies issuers of the signers' certificates")
+
+    def validate_config(self, json):
+        return read(json)[1]
+
+
+class SaveValidator(exports.SaveValidator):
+    def validate_save(self, context, draft):
+        (allow, deny), _ = read(config.json())
+        if allow or deny:
+            rejections = [rejection for signer in signers() for rejection in judge(signer, allow, deny)]
+            if rejections:
+                raise Err(rejections)
+        return Acceptance([], [])
+
+
+def read(text):
+    """The two lists, and what is wrong with them."""
+    try:
+        settings = json.loads(text)
+    except ValueError as error:
+        return ([], []), [Issue("", str(error))]
+    if not isinstance(settings, dict):
+        return ([], []), [Issue("", "must be an object")]
+    issues = [
+        Issue("/" + name.replace("~", "~0").replace("/", "~1"), "there is no such setting")
+        for name in settings
+        if name not in LISTS
+    ]
+    for name in LISTS:
+        issuers = settings.get(name, [])
+        if not isinstance(issuers, list):
+            issues.append(Issue(f"/{name}", "must be an array of issuers"))
+            continue
+        for index, issuer in enumerate(issuers):
+            issues += check(f"/{name}/{index}", issuer)
+    return tuple(settings.get(name, []) for name in LISTS), issues
+
+
+def check(place, issuer):
+    if not isinstance(issuer, dict):
+        return [Issue(place, "must be an object of attributes")]
+    if not issuer:
+        return [Issue(place, "an issuer without attributes would be any")]
+    return [
+        Issue(place + "/" + attribute.replace("~", "~0").replace("/", "~1"), "must be a string")
+        for attribute, value in issuer.items()
+        if not isinstance(value, str)
+    ]
+
+
+def signers():
+    try:
+        return cms.inspect().signers
+    except Err as error:
+        if isinstance(error.value, cms.InspectError_Malformed):
+            message = f"The signature is a CMS that can't be read: {error.value.value}."
+            raise Err([Rejection("malformed-cms", message, "/cms")])
+        raise Err([Rejection("not-cms", "The signature is no CMS.", "/cms")])
+
+
+def judge(signer, allow, deny):
+    """What there is against a signer: nothing, or one rejection."""
+    issuer = issuer_of(signer)
+    if issuer is None:
+        message = "A signer's certificate is not embedded, and its issuer not named."
+        yield Rejection("issuer-unknown", message, "/cms")
+    elif any(is_one(issuer, denied) for denied in deny):
+        yield Rejection("issuer-denied", f"The issuer {issuer.rfc4514} is denied.", "/cms")
+    elif allow and not any(is_one(issuer, allowed) for allowed in allow):
+        message = f"The issuer {issuer.rfc4514} is not among those allowed."
+        yield Rejection("issuer-not-allowed", message, "/cms")
+
+
+def issuer_of(signer):
+    if signer.certificate:
+        return signer.certificate.issuer
+    if isinstance(signer.identifier, cms.SignerIdentifier_IssuerAndSerial):
+        return signer.identifier.value.issuer
+    return None
+
+
+def is_one(issuer, wanted):
+    """Whether the issuer has all attributes that are wanted, by their short names or OIDs."""
+    return all(
+        any(name in (part.name, part.oid) and value == part.value for part in issuer.attributes)
+        for name, value in wanted.items()
+    )
