@@ -1,38 +1,129 @@
 #!/usr/bin/env bash
-# Builds the example plugins in Rust and puts each component beside its source, as <name>/<name>.wasm.
-# Needs the target: rustup target add wasm32-unknown-unknown. Where rustup has none to give, set SIGPERSIST_WASM_BUILD to
-# a command that takes a crate's folder and cargo's options, and builds it for that target.
-#   usage: plugins/build.sh [NAME …]
+# Builds example plugins: each component becomes <name>/<name>.wasm, or goes to a folder of its own.
+#   usage: plugins/build.sh [--out FOLDER] [NAME …]
+# Exits with 3, after one sentence, where a tool that is needed is neither there nor to be had:
+#   Rust        rustup target add wasm32-unknown-unknown; where there is no such target, SIGPERSIST_WASM_BUILD is a command
+#               that takes a crate's folder and cargo's options, and builds it for that target
+#   C           zig; without it the one of c/requirements.txt from PyPI. SIGPERSIST_WASM_CC is another compiler and its
+#               target: "clang --target=wasm32"
+#   JavaScript  npm, for the versions of package-lock.json
+#   Python      python3 with venv, for the versions of requirements.txt
+# C also needs sigpersist, to make a component of the compiled module: SIGPERSIST, or target/release, or target/debug.
 set -euo pipefail
 cd "$(dirname "$0")"
-[ $# -gt 0 ] || set -- signer-tags require-countersignature
+here=$PWD
+out=
+if [ "${1:-}" = --out ]; then
+  mkdir -p "$2"
+  out=$(cd "$2" && pwd)
+  shift 2
+fi
+if [ $# -eq 0 ]; then
+  for cases in */cases; do set -- "$@" "${cases%/cases}"; done
+fi
 
-sysroot=$(rustc --print sysroot)
-bin=$sysroot/lib/rustlib/$(rustc -vV | sed -n 's/^host: //p')/bin
-# The component linker makes the output a component at once, from the WIT that the bindings embed.
-export CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER=$bin/wasm-component-ld
-# The component must not tell where it was built.
-cargo_home=${CARGO_HOME:-$HOME/.cargo}
-flags="-C link-arg=--wasm-ld-path=$bin/gcc-ld/wasm-ld --remap-path-prefix=$HOME=home --remap-path-prefix=$sysroot=rust"
-flags+=" --remap-path-prefix=$PWD=plugins"
-for registry in "$cargo_home"/registry/src/*/; do
-  flags+=" --remap-path-prefix=${registry%/}=crates"
-done
-export RUSTFLAGS=$flags
+missing() {
+  echo "$*" >&2
+  exit 3
+}
 
-build() {
+# A folder for the tools and intermediate results of a plugin.
+work() {
+  mkdir -p "$here/target/$1"
+  echo "$here/target/$1"
+}
+
+# The contract and a plugin's own world, as the tools want them: one folder, with the contract under deps.
+wit() { # NAME
+  local folder
+  folder=$(work "$1")/wit
+  mkdir -p "$folder/deps"
+  cp "$1"/*.wit "$folder/"
+  cp wit/hooks.wit "$folder/deps/"
+  echo "$folder"
+}
+
+# A Python environment with exactly these requirements; made once.
+environment() { # REQUIREMENTS
+  local folder
+  folder=$(work python)/$(cksum <"$1" | tr ' ' -)
+  if [ ! -e "$folder/complete" ]; then
+    python3 -m venv "$folder" >&2 || missing "$1 needs python3 with venv."
+    "$folder/bin/pip" install --quiet --requirement "$1" >&2 || missing "PyPI can't be reached from here, or lacks what $1 names."
+    touch "$folder/complete"
+  fi
+  echo "$folder"
+}
+
+rust() { # NAME FILE
+  local sysroot bin crates
+  command -v cargo >/dev/null || missing "Plugins in Rust need cargo."
+  sysroot=$(rustc --print sysroot)
+  bin=$sysroot/lib/rustlib/$(rustc -vV | sed -n 's/^host: //p')/bin
+  # The component linker makes the output a component at once, from the WIT that the kit embeds.
+  export CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER=$bin/wasm-component-ld
+  # The component must not tell where it was built.
+  RUSTFLAGS="-C link-arg=--wasm-ld-path=$bin/gcc-ld/wasm-ld --remap-path-prefix=$HOME=home --remap-path-prefix=$sysroot=rust"
+  RUSTFLAGS+=" --remap-path-prefix=$here=plugins"
+  for crates in "${CARGO_HOME:-$HOME/.cargo}"/registry/src/*/; do
+    RUSTFLAGS+=" --remap-path-prefix=${crates%/}=crates"
+  done
+  export RUSTFLAGS
   if [ -n "${SIGPERSIST_WASM_BUILD:-}" ]; then
-    $SIGPERSIST_WASM_BUILD "$PWD/$1" --locked
+    $SIGPERSIST_WASM_BUILD "$here/$1" --locked
   elif ls "$sysroot"/lib/rustlib/wasm32-unknown-unknown/lib/libstd-*.rlib >/dev/null 2>&1; then
     (cd "$1" && cargo build --release --locked --target wasm32-unknown-unknown)
   else
-    echo "The Rust toolchain lacks the target wasm32-unknown-unknown: rustup target add wasm32-unknown-unknown." >&2
-    exit 1
+    missing "Plugins in Rust need the target wasm32-unknown-unknown: rustup target add wasm32-unknown-unknown."
   fi
+  cp "target/wasm32-unknown-unknown/release/${1//-/_}.wasm" "$2"
+}
+
+c() { # NAME FILE
+  local sigpersist compiler folder
+  sigpersist=${SIGPERSIST:-$(ls ../target/release/sigpersist ../target/debug/sigpersist 2>/dev/null | head -1)}
+  [ -n "$sigpersist" ] || missing "Plugins in C need sigpersist, to make components: cargo build --release."
+  if [ -n "${SIGPERSIST_WASM_CC:-}" ]; then
+    compiler=$SIGPERSIST_WASM_CC
+  elif command -v zig >/dev/null; then
+    compiler="zig cc -target wasm32-freestanding"
+  else
+    compiler="$(environment c/requirements.txt)/bin/python -m ziglang cc -target wasm32-freestanding" || exit $?
+  fi
+  folder=$(work "$1")
+  $compiler -std=c11 -Os -Wall -Wextra -Werror -nostdlib -fno-builtin -Ic/include -Ic -Wl,--no-entry -Wl,--strip-debug \
+    -Wl,-z,stack-size=65536 "$1"/*.c "$1"/bindings/*.[co] c/*.c -o "$folder/core.wasm"
+  "$sigpersist" plugin pack "$folder/core.wasm" -o "$2"
+}
+
+javascript() { # NAME FILE
+  local folder
+  folder=$(work "$1")
+  command -v npm >/dev/null || missing "Plugins in JavaScript need npm."
+  if ! cmp --silent "$1/package-lock.json" "$folder/package-lock.json" || [ ! -e "$folder/complete" ]; then
+    cp "$1/package.json" "$1/package-lock.json" "$folder/"
+    (cd "$folder" && npm ci --ignore-scripts --loglevel=error >&2) || missing "npm's registry can't be reached from here, or lacks what $1/package-lock.json names."
+    touch "$folder/complete"
+  fi
+  "$folder/node_modules/.bin/componentize-qjs" --wit "$(wit "$1")" --js "$1/plugin.js" --stub-wasi --sync --opt-size -o "$2"
+}
+
+python() { # NAME FILE
+  local tools
+  tools=$(environment "$1/requirements.txt") || exit $?
+  "$tools/bin/componentize-py" -d "$(wit "$1")" -w hook componentize -p "$1" --stub-wasi -o "$2" plugin
 }
 
 for name in "$@"; do
-  build "$name"
-  cp "$name/target/wasm32-unknown-unknown/release/${name//-/_}.wasm" "$name/$name.wasm"
-  echo "plugins/$name/$name.wasm: $(wc -c <"$name/$name.wasm") bytes"
+  file=${out:-$here/$name}/$name.wasm
+  if [ -f "$name/Cargo.toml" ]; then
+    rust "$name" "$file"
+  elif [ -f "$name/package.json" ]; then
+    javascript "$name" "$file"
+  elif [ -f "$name/requirements.txt" ]; then
+    python "$name" "$file"
+  else
+    c "$name" "$file"
+  fi
+  echo "$file: $(wc -c <"$file") bytes"
 done
