@@ -10,14 +10,18 @@
 #   Python      python3 with venv, for the versions of requirements.txt
 # C also needs sigpersist, to make a component of the compiled module: SIGPERSIST, or target/release, or target/debug.
 set -euo pipefail
-cd "$(dirname "$0")"
-here=$PWD
 out=
 if [ "${1:-}" = --out ]; then
   mkdir -p "$2"
   out=$(cd "$2" && pwd)
   shift 2
 fi
+sigpersist=${SIGPERSIST:+$(realpath "$SIGPERSIST")}
+cd "$(dirname "$0")"
+here=$PWD
+for built in "$here"/../target/release/sigpersist "$here"/../target/debug/sigpersist; do
+  [ -n "$sigpersist" ] || [ ! -x "$built" ] || sigpersist=$built
+done
 if [ $# -eq 0 ]; then
   for cases in */cases; do set -- "$@" "${cases%/cases}"; done
 fi
@@ -80,8 +84,7 @@ rust() { # NAME FILE
 }
 
 c() { # NAME FILE
-  local sigpersist compiler folder
-  sigpersist=${SIGPERSIST:-$(ls ../target/release/sigpersist ../target/debug/sigpersist 2>/dev/null | head -1)}
+  local compiler folder
   [ -n "$sigpersist" ] || missing "Plugins in C need sigpersist, to make components: cargo build --release."
   if [ -n "${SIGPERSIST_WASM_CC:-}" ]; then
     compiler=$SIGPERSIST_WASM_CC

@@ -3,13 +3,16 @@
 #   usage: plugins/test.sh [--in FOLDER] [NAME …]
 # The components are <name>/<name>.wasm, or those in the folder. The program is SIGPERSIST, or target/release, or target/debug.
 set -euo pipefail
-cd "$(dirname "$0")"
 in=
 if [ "${1:-}" = --in ]; then
   in=$(cd "$2" && pwd)
   shift 2
 fi
-sigpersist=${SIGPERSIST:-$(ls ../target/release/sigpersist ../target/debug/sigpersist 2>/dev/null | head -1)}
+sigpersist=${SIGPERSIST:+$(realpath "$SIGPERSIST")}
+cd "$(dirname "$0")"
+for built in ../target/release/sigpersist ../target/debug/sigpersist; do
+  [ -n "$sigpersist" ] || [ ! -x "$built" ] || sigpersist=$built
+done
 if [ -z "$sigpersist" ]; then
   echo "There is no sigpersist to test with: cargo build --release, or name one in SIGPERSIST." >&2
   exit 1

@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use sigpersist_plugin::{
-    Acceptance, InspectError, Name, Plugin, Rejection, Save, SaveValidator, Signer,
-    SignerIdentifier,
+    Acceptance, Name, Plugin, Rejection, Save, SaveValidator, Signer, SignerIdentifier,
 };
 
 /// The settings. An empty list of allowed issuers allows all.
@@ -50,7 +49,7 @@ impl SaveValidator for IssuerLists {
         if self.allow.is_empty() && self.deny.is_empty() {
             return Ok(Acceptance::default());
         }
-        let inspection = save.cms().map_err(|error| vec![unreadable(&error)])?;
+        let inspection = save.cms().map_err(|error| vec![error.into()])?;
         let rejections: Vec<_> = inspection
             .signers
             .iter()
@@ -95,17 +94,6 @@ fn issuer(signer: &Signer) -> Option<&Name> {
         (None, SignerIdentifier::IssuerAndSerial(id)) => Some(&id.issuer),
         (None, SignerIdentifier::SubjectKeyIdentifier(_)) => None,
     }
-}
-
-fn unreadable(error: &InspectError) -> Rejection {
-    match error {
-        InspectError::NotCms => Rejection::new("not-cms", "The signature is no CMS."),
-        InspectError::Malformed(why) => Rejection::new(
-            "malformed-cms",
-            format!("The signature is a CMS that can't be read: {why}."),
-        ),
-    }
-    .at("/cms")
 }
 
 sigpersist_plugin::plugin!(IssuerLists: SaveValidator);

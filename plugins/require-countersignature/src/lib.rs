@@ -5,8 +5,7 @@
 
 use serde::Deserialize;
 use sigpersist_plugin::{
-    Acceptance, InspectError, Inspection, Plugin, Rejection, Save, SaveValidator, Signer,
-    SignerIdentifier,
+    Acceptance, Inspection, Plugin, Rejection, Save, SaveValidator, Signer, SignerIdentifier,
 };
 
 /// The settings.
@@ -29,7 +28,7 @@ impl Plugin for RequireCountersignature {
 
 impl SaveValidator for RequireCountersignature {
     fn validate_save(&self, save: &Save) -> Result<Acceptance, Vec<Rejection>> {
-        let new = save.cms().map_err(|error| vec![unreadable(&error)])?;
+        let new = save.cms().map_err(|error| vec![error.into()])?;
         let mut rejections = Vec::new();
         if new.signers.len() < self.min_signers {
             let (has, needs) = (new.signers.len(), self.min_signers);
@@ -101,23 +100,12 @@ fn label(signer: &Signer) -> &str {
     }
 }
 
-fn unreadable(error: &InspectError) -> Rejection {
-    match error {
-        InspectError::NotCms => Rejection::new("not-cms", "The signature is no CMS."),
-        InspectError::Malformed(why) => Rejection::new(
-            "malformed-cms",
-            format!("The signature is a CMS that can't be read: {why}."),
-        ),
-    }
-    .at("/cms")
-}
-
 sigpersist_plugin::plugin!(RequireCountersignature: SaveValidator);
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sigpersist_plugin::{Certificate, Name, Previous, Signature};
+    use sigpersist_plugin::{Certificate, InspectError, Name, Previous, Signature};
 
     fn signer(name: &str, embedded: bool) -> Signer {
         let subject = Name::new([("CN", name)]);

@@ -119,7 +119,7 @@ mod tests {
         unsafe {
             let one = arena.alloc(layout(3, 1));
             let two = arena.alloc(layout(8, 8));
-            assert!(two as usize % 8 == 0 && two as usize >= one as usize + 3);
+            assert!((two as usize).is_multiple_of(8) && two as usize >= one as usize + 3);
             assert_eq!(arena.realloc(two, layout(8, 8), 100), two);
             let moved = arena.realloc(one, layout(3, 1), 10);
             assert!(moved as usize >= two as usize + 100);

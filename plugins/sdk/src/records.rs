@@ -1,6 +1,8 @@
 //! Conveniences on the records of the contract.
 
-use crate::{Attribute, Format, Name, NameAttribute, Rejection, Signature, SignerIdentifier};
+use crate::{
+    Attribute, Format, InspectError, Name, NameAttribute, Rejection, Signature, SignerIdentifier,
+};
 
 impl Rejection {
     /// A refusal: a stable code for programs, and one sentence for a person.
@@ -17,6 +19,20 @@ impl Rejection {
     pub fn at(mut self, field: impl Into<String>) -> Self {
         self.field = Some(field.into());
         self
+    }
+}
+
+/// A CMS that can't be looked into, where a plugin must: codes `not-cms` and `malformed-cms`, at `/cms`.
+impl From<InspectError> for Rejection {
+    fn from(error: InspectError) -> Self {
+        match error {
+            InspectError::NotCms => Self::new("not-cms", "The signature is no CMS."),
+            InspectError::Malformed(why) => {
+                let message = format!("The signature is a CMS that can't be read: {why}.");
+                Self::new("malformed-cms", message)
+            }
+        }
+        .at("/cms")
     }
 }
 

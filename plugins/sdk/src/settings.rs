@@ -39,7 +39,8 @@ fn pointer(path: &Path) -> String {
         match segment {
             Segment::Seq { index } => pointer += &format!("/{index}"),
             Segment::Map { key } => {
-                pointer += &format!("/{}", key.replace('~', "~0").replace('/', "~1"))
+                pointer += "/";
+                pointer += &key.replace('~', "~0").replace('/', "~1");
             }
             // Not a step in JSON: the variant's content is where the variant is, and what is unknown has no name.
             Segment::Enum { .. } | Segment::Unknown => {}
