@@ -52,8 +52,9 @@ environment() { # REQUIREMENTS
   local folder
   folder=$(work python)/$(cksum <"$1" | tr ' ' -)
   if [ ! -e "$folder/complete" ]; then
-    python3 -m venv "$folder" >&2 || missing "$1 needs python3 with venv."
-    "$folder/bin/pip" install --quiet --requirement "$1" >&2 || missing "PyPI can't be reached from here, or lacks what $1 names."
+    python3 -m venv "$folder" >"$folder.log" 2>&1 || missing "python3 can't make a virtual environment: see $folder.log."
+    "$folder/bin/pip" install --retries 1 --requirement "$1" >"$folder.log" 2>&1 ||
+      missing "What plugins/$1 names can't be had from PyPI here: see $folder.log."
     touch "$folder/complete"
   fi
   echo "$folder"
@@ -105,16 +106,18 @@ javascript() { # NAME FILE
   command -v npm >/dev/null || missing "Plugins in JavaScript need npm."
   if ! cmp --silent "$1/package-lock.json" "$folder/package-lock.json" || [ ! -e "$folder/complete" ]; then
     cp "$1/package.json" "$1/package-lock.json" "$folder/"
-    (cd "$folder" && npm ci --ignore-scripts --loglevel=error >&2) || missing "npm's registry can't be reached from here, or lacks what $1/package-lock.json names."
+    (cd "$folder" && npm ci --ignore-scripts --fetch-retries 1 >npm.log 2>&1) ||
+      missing "What plugins/$1/package-lock.json names can't be had from npm here: see $folder/npm.log."
     touch "$folder/complete"
   fi
-  "$folder/node_modules/.bin/componentize-qjs" --wit "$(wit "$1")" --js "$1/plugin.js" --stub-wasi --sync --opt-size -o "$2"
+  "$folder/node_modules/.bin/componentize-qjs" --wit "$(wit "$1")" --js "$1/plugin.js" --stub-wasi --sync --opt-size \
+    -o "$2" >&2
 }
 
 python() { # NAME FILE
   local tools
   tools=$(environment "$1/requirements.txt") || exit $?
-  "$tools/bin/componentize-py" -d "$(wit "$1")" -w hook componentize -p "$1" --stub-wasi -o "$2" plugin
+  "$tools/bin/componentize-py" -d "$(wit "$1")" -w hook componentize -p "$1" --stub-wasi -o "$2" plugin >&2
 }
 
 for name in "$@"; do
