@@ -97,7 +97,7 @@ c() { # NAME FILE
   folder=$(work "$1")
   $compiler -std=c11 -Os -Wall -Wextra -Werror -nostdlib -fno-builtin -Ic/include -Ic -Wl,--no-entry -Wl,--strip-debug \
     -Wl,-z,stack-size=65536 "$1"/*.c "$1"/bindings/*.[co] c/*.c -o "$folder/core.wasm"
-  "$sigpersist" plugin pack "$folder/core.wasm" -o "$2"
+  "$sigpersist" plugin pack "$folder/core.wasm" -o "$2" >&2
 }
 
 javascript() { # NAME FILE
