@@ -31,9 +31,11 @@ const CACHED_PLUGINS: usize = 1000;
 const WARM_SLOTS: u32 = 64;
 /// Memory that a slot keeps when its instance is gone: the plugin kit's arena, and a Rust guest's stack and data.
 const KEEP_RESIDENT_BYTES: usize = 1024 * 1024;
-/// Core modules, and so tables, that one component may be made of; toolchains use up to a handful.
-const CORE_INSTANCES_PER_PLUGIN: u32 = 16;
-const MEMORIES_PER_PLUGIN: u32 = 2;
+/// Core modules that one component may be made of. Rust and C need a handful, Python 38.
+const CORE_INSTANCES_PER_PLUGIN: u32 = 64;
+/// Tables and memories of them all: JavaScript needs three memories, two of which are empty.
+const TABLES_PER_PLUGIN: u32 = 16;
+const MEMORIES_PER_PLUGIN: u32 = 3;
 
 /// Runs plugins.
 pub struct Engine {
@@ -271,10 +273,10 @@ fn pool(config: &HooksConfig, turns: usize) -> anyhow::Result<PoolingAllocationC
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(slots)
         .total_core_instances(slots * CORE_INSTANCES_PER_PLUGIN)
-        .total_tables(slots * CORE_INSTANCES_PER_PLUGIN)
+        .total_tables(slots * TABLES_PER_PLUGIN)
         .total_memories(slots * MEMORIES_PER_PLUGIN)
         .max_core_instances_per_component(CORE_INSTANCES_PER_PLUGIN)
-        .max_tables_per_component(CORE_INSTANCES_PER_PLUGIN)
+        .max_tables_per_component(TABLES_PER_PLUGIN)
         .max_memories_per_component(MEMORIES_PER_PLUGIN)
         .max_memory_size(config.max_memory_bytes)
         .table_elements(config.max_table_elements)
