@@ -147,7 +147,7 @@ pub struct HooksConfig {
     pub max_hostcalls: u32,
     /// Most that one call may log; what is over is dropped.
     pub max_log_bytes: usize,
-    /// Saves and deletes that may be judged at once; 0 for twice the number of processors, at least 4.
+    /// Saves and deletes that may be judged at once; 0 for eight times the number of processors.
     pub max_concurrent: usize,
     /// The same for one tenant; 0 for half of `max_concurrent`.
     pub max_concurrent_per_tenant: usize,

@@ -46,11 +46,14 @@ pub enum Scope {
     /// Bind, configure and remove hooks.
     #[serde(rename = "hooks:write")]
     HooksWrite,
+    /// See what the server counts; only for callers of the platform.
+    #[serde(rename = "metrics:read")]
+    MetricsRead,
 }
 
 impl Scope {
-    /// All scopes that a tenant's token may carry.
-    pub const ALL: [Self; 7] = [
+    /// All scopes.
+    pub const ALL: [Self; 8] = [
         Self::SignaturesRead,
         Self::SignaturesWrite,
         Self::SignaturesDelete,
@@ -58,6 +61,7 @@ impl Scope {
         Self::PluginsWrite,
         Self::HooksRead,
         Self::HooksWrite,
+        Self::MetricsRead,
     ];
 
     /// The scopes of a tenant application.
@@ -77,6 +81,7 @@ impl Scope {
             Self::PluginsWrite => "plugins:write",
             Self::HooksRead => "hooks:read",
             Self::HooksWrite => "hooks:write",
+            Self::MetricsRead => "metrics:read",
         }
     }
 }

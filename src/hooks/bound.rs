@@ -112,13 +112,18 @@ pub struct Health {
 }
 
 impl Health {
+    /// Whether its last run failed.
+    pub(super) fn is_failing(&self) -> bool {
+        self.in_a_row.load(Ordering::Relaxed) > 0
+    }
+
     /// Counts a run; says why the hook should be set aside, where it should.
     pub(super) fn count(&self, failed: bool, config: &HooksConfig) -> Option<String> {
         if failed {
             self.failures.fetch_add(1, Ordering::Relaxed);
             let in_a_row = self.in_a_row.fetch_add(1, Ordering::Relaxed) + 1;
-            if config.quarantine_failures > 0 && in_a_row >= config.quarantine_failures {
-                self.in_a_row.store(0, Ordering::Relaxed);
+            if config.quarantine_failures > 0 && in_a_row.is_multiple_of(config.quarantine_failures)
+            {
                 return Some(format!("It failed {in_a_row} times in a row."));
             }
         } else if self.in_a_row.load(Ordering::Relaxed) > 0 {

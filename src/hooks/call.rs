@@ -13,12 +13,31 @@ use super::plugin::Plugin;
 use crate::decisions::model::LogLine;
 use crate::plugins::model::Limits;
 
+/// How long a call that gives way leaves a processor that others want: at first, and at most.
+const FIRST_REST: Duration = Duration::from_millis(4);
+const LONGEST_REST: Duration = Duration::from_millis(32);
+/// A processor that is not given back sooner is wanted by others.
+const WANTED: Duration = Duration::from_micros(50);
+
+/// Lets other work have this processor, for ever longer where there is any: a guest that never ends keeps a processor busy
+/// only where nobody else wants it.
+fn give_way(rest: &mut Duration) {
+    let since = Instant::now();
+    std::thread::yield_now();
+    if since.elapsed() > WANTED {
+        std::thread::sleep(*rest);
+        *rest = (*rest * 2).min(LONGEST_REST);
+    }
+}
+
 /// What is needed for a call.
 pub(super) struct Call<'a> {
     pub(super) engine: &'a Engine,
     pub(super) plugin: &'a Plugin,
     pub(super) state: HostState,
     pub(super) limits: Limits,
+    /// Whether it lets others have the processor first, once it has run for a millisecond.
+    pub(super) gives_way: bool,
 }
 
 /// A call that has ended, and what it took.
@@ -74,6 +93,7 @@ impl Call<'_> {
             plugin,
             state,
             limits,
+            gives_way,
         } = self;
         let since = Instant::now();
         let mut store = Store::new(&engine.engine, state);
@@ -85,14 +105,27 @@ impl Call<'_> {
             // Ticks that the clock slept through arrive all at once, and may be from before this call: the wall clock has
             // the last word.
             let timeout = Duration::from_millis(limits.timeout_ms.into());
-            store.set_epoch_deadline(u64::from(limits.timeout_ms) + 1);
+            let mut rest = FIRST_REST;
+            store.set_epoch_deadline(if gives_way {
+                1
+            } else {
+                u64::from(limits.timeout_ms) + 1
+            });
             store.epoch_deadline_callback(move |_| {
-                let left = timeout.saturating_sub(since.elapsed());
+                let mut left = timeout.saturating_sub(since.elapsed());
+                if gives_way && !left.is_zero() {
+                    give_way(&mut rest);
+                    left = timeout.saturating_sub(since.elapsed());
+                }
                 if left.is_zero() {
                     return Err(Trap::Interrupt.into());
                 }
                 let ticks = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
-                Ok(UpdateDeadline::Continue(ticks.saturating_add(1)))
+                Ok(UpdateDeadline::Continue(if gives_way {
+                    1
+                } else {
+                    ticks.saturating_add(1)
+                }))
             });
             let instance = plugin.pre.instantiate(&mut store)?;
             function(&mut store, &instance)

@@ -11,6 +11,7 @@ use crate::decisions::model::{Circumstances, Decision, Outcome};
 use crate::error::{Error, HookRejection};
 use crate::plugins::model::Operation;
 use crate::signatures::model::{Draft, Signature};
+use crate::telemetry;
 
 /// A tenant's hooks as they were at one moment. A request keeps the one that it began with.
 #[derive(Debug)]
@@ -157,6 +158,8 @@ impl Chain {
             }
             judged.sick.extend(seat.sick(&self.engine.config));
             let decision = seat.decision;
+            metrics::counter!(telemetry::HOOK_RUNS, "verdict" => decision.verdict.as_str())
+                .increment(1);
             if !decision.shadow
                 && let Some(shadow) = judged.decisions.last_mut()
                 && shadow.shadow

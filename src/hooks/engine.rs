@@ -73,7 +73,7 @@ impl Engine {
     pub fn new(config: &HooksConfig) -> anyhow::Result<Self> {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let turns = match config.max_concurrent {
-            0 => (2 * processors).max(4),
+            0 => (8 * processors).max(8),
             set => set,
         };
         let turns_per_tenant = match config.max_concurrent_per_tenant {

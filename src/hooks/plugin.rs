@@ -244,6 +244,7 @@ impl Plugin {
                 None,
             ),
             limits,
+            gives_way: true,
         }
     }
 }

@@ -63,11 +63,14 @@ impl<'a> Seat<'a> {
 
     /// Counts the run; says that the hook should be set aside, where it should.
     pub(super) fn sick(&self, config: &HooksConfig) -> Option<Sick> {
-        if !self.decision.decides() || self.hook.refuses.is_some() {
+        if self.decision.shadow || self.hook.refuses.is_some() {
             return None;
         }
         let failed = self.decision.verdict == Verdict::Failed;
         let reason = self.hook.health.count(failed, config)?;
+        if !self.decision.decides() {
+            return None;
+        }
         let last = self.decision.failure.as_deref().unwrap_or("unknown");
         Some(Sick {
             hook: Arc::clone(&self.hook.name),
@@ -160,6 +163,7 @@ impl<'a> Seat<'a> {
             plugin: &self.guest.plugin,
             state,
             limits: self.hook.limits,
+            gives_way: self.decision.shadow || self.hook.health.is_failing(),
         }
         .run(call);
         let decision = &mut self.decision;

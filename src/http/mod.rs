@@ -13,6 +13,7 @@ mod body;
 mod decisions;
 mod error;
 mod hooks;
+mod metrics;
 mod operators;
 mod parameters;
 mod plugins;
@@ -30,12 +31,12 @@ use crate::context::Scope;
 use crate::plugins::model::Operation;
 use route::{BodyKind, Waits};
 
-pub use route::Route;
+pub use route::{Audience, Route};
 pub use server::serve;
 
 /// All routes of the server. Those of operators are also found under `/tenants/{tenant}`, where callers of the platform
 /// act for any tenant.
-pub static ROUTES: [Route; 23] = [
+pub static ROUTES: [Route; 24] = [
     Route::of_tenant(
         Method::GET,
         "/signature",
@@ -160,4 +161,5 @@ pub static ROUTES: [Route; 23] = [
         Scope::HooksWrite,
         hooks::release,
     ),
+    Route::of_platform(Method::GET, "/metrics", Scope::MetricsRead, metrics::get),
 ];

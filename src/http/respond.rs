@@ -16,7 +16,7 @@ use super::body::Body;
 use super::error::error_response;
 use super::parameters::{self, Parameters};
 use super::reply::{Reply, Response};
-use super::route::{self, Found, Waits};
+use super::route::{self, Audience, Found, Waits};
 use super::server::Server;
 use crate::app::App;
 use crate::auth::random_name;
@@ -156,7 +156,8 @@ async fn answer(
     let names_tenant = tenant.is_some();
     let app = Arc::clone(&server.app);
     let caller = authenticate(&app, &incoming.headers).await?;
-    if !caller.scopes.contains(&route.scope) {
+    let reserved = route.audience == Audience::Platform && caller.tenant.is_some();
+    if reserved || !caller.scopes.contains(&route.scope) {
         return Err(Error::InsufficientScope(route.scope.as_str()));
     }
     let tenancy = match tenant {

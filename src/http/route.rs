@@ -24,12 +24,23 @@ pub struct Route {
     pub path: &'static str,
     /// What the caller's token must allow.
     pub scope: Scope,
-    /// Whether it is an operator's, and also found under `/tenants/{tenant}`.
-    pub of_operators: bool,
+    /// Who it is for.
+    pub audience: Audience,
     pub(super) waits: Waits,
     pub(super) body: BodyKind,
     /// Runs on a thread that may block.
     pub(super) handler: fn(Call) -> Result<Reply>,
+}
+
+/// Who a route is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Audience {
+    /// Callers of a tenant.
+    Tenant,
+    /// Operators of a tenant, or of the platform under `/tenants/{tenant}`.
+    Operators,
+    /// Callers of the platform alone, whatever scopes a tenant gives its own.
+    Platform,
 }
 
 /// What a request waits for before it is answered, beside the turn that all wait for.
@@ -80,7 +91,7 @@ impl Route {
             method,
             path,
             scope,
-            of_operators: false,
+            audience: Audience::Tenant,
             waits: Waits::No,
             body: BodyKind::Json,
             handler,
@@ -94,7 +105,18 @@ impl Route {
         handler: fn(Call) -> Result<Reply>,
     ) -> Self {
         let mut route = Self::of_tenant(method, path, scope, handler);
-        route.of_operators = true;
+        route.audience = Audience::Operators;
+        route
+    }
+
+    pub(super) const fn of_platform(
+        method: Method,
+        path: &'static str,
+        scope: Scope,
+        handler: fn(Call) -> Result<Reply>,
+    ) -> Self {
+        let mut route = Self::of_tenant(method, path, scope, handler);
+        route.audience = Audience::Platform;
         route
     }
 
@@ -136,7 +158,7 @@ pub(super) fn find(method: &Method, path: &str) -> Result<Found> {
     let mut allowed = Vec::new();
     let mut best: Option<Found> = None;
     for route in &ROUTES {
-        if tenant.is_some() && !route.of_operators {
+        if tenant.is_some() && route.audience != Audience::Operators {
             continue;
         }
         let Some(segments) = matched(route.path, rest) else {

@@ -14,6 +14,7 @@ use warp::Filter;
 use super::body::Body;
 use super::respond::{Incoming, respond};
 use crate::app::App;
+use crate::telemetry;
 
 /// What all requests share.
 #[derive(Debug)]
@@ -34,6 +35,8 @@ pub async fn serve(
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<SocketAddr> {
     let address = listener.local_addr()?;
+    // Counting begins now, and not with the first look at it.
+    drop(telemetry::metrics());
     let patience = Duration::from_millis(app.config.http.shutdown_timeout_ms);
     let server = Arc::new(Server {
         turns: Arc::new(Semaphore::new(app.config.http.max_concurrent_requests)),

@@ -172,7 +172,7 @@ fn deletes_failures_monitors_logs_and_warnings_are_on_record() {
         ..Guest::default()
     };
     app.hook("acme", "wordy", &wordy.component(), |request| {
-        request.order = 3
+        request.order = 3;
     });
     acme.save("d", "t", 0, "x").expect(201);
     acme.delete("d", "t").expect_error(422, "hook_rejected");

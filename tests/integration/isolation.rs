@@ -1,7 +1,7 @@
 //! A tenant never sees another's rows, on any route.
 
 use serde_json::{Value, json};
-use sigpersist::http::ROUTES;
+use sigpersist::http::{Audience, ROUTES};
 
 use crate::support::{Client, SIGNER_TAGS, TestApp};
 
@@ -16,7 +16,7 @@ fn request(method: &str, path: &str, decision: &str) -> (String, Option<Value>) 
         ),
         ("GET", "/signature/versions") => (format!("{path}?{thread}"), None),
         ("GET", "/signatures") => (format!("{path}?tags=hidden&count=true"), None),
-        ("GET", "/plugins" | "/hooks" | "/hooks/decisions") => (path.to_owned(), None),
+        ("GET", "/plugins" | "/hooks" | "/hooks/decisions" | "/metrics") => (path.to_owned(), None),
         ("GET" | "DELETE" | "POST", _)
             if path.starts_with("/plugins/") || path.contains("/hooks/{name}") =>
         {
@@ -114,7 +114,7 @@ fn no_route_shows_changes_or_hints_at_another_tenants_rows() {
             route.path
         );
         // Nor under the other's name.
-        if route.of_operators {
+        if route.audience == Audience::Operators {
             let (path, body) = request(method, route.path, decision);
             let body = body.map(|body| body.to_string().into_bytes());
             let json = [("content-type", "application/json")];

@@ -30,7 +30,7 @@ fn a_hook_that_rejects_on_failure_refuses_at_once_without_running() {
     let acme = app.tenant("acme");
     let operator = app.operator("acme");
     app.hook("acme", "loop", &looping(), |request| {
-        request.timeout_ms = Some(100)
+        request.timeout_ms = Some(100);
     });
     for _ in 0..3 {
         assert_eq!(quarantine(&operator), Value::Null);
@@ -80,6 +80,16 @@ fn a_hook_that_rejects_on_failure_refuses_at_once_without_running() {
     assert_eq!(quarantine(&operator), Value::Null);
     acme.save("d", "t", 0, "x").expect(201);
     eventually(|| elsewhere.save("e", "t", 0, "x").status < 300);
+    let metrics = app.platform().get("/metrics").expect(200);
+    for counted in [
+        "sigpersist_hook_quarantines_total ",
+        "sigpersist_hook_runs_total{verdict=\"failed\"} ",
+    ] {
+        assert!(metrics.text.contains(counted), "{}", metrics.text);
+    }
+    operator
+        .get("/metrics")
+        .expect_error(403, "insufficient_scope");
     let events = app.audit("acme");
     assert_eq!(
         events[1..],
