@@ -4,11 +4,13 @@
 //! - `engine` holds the one engine of the process, its clock, and the bounds on concurrent work.
 //! - `plugin` admits a component and keeps it ready; `compiled` keeps what was compiled on disk; `call` runs one function
 //!   of it under all limits; `host` answers what it asks meanwhile.
+//! - `binary` looks into a WebAssembly file without compiling it; `pack` makes a component of a core module.
 //! - `chain` is a tenant's hooks in order, and what they make of a save or delete: each hook, which is `bound`, has a
 //!   `seat` there.
 //!
 //! It gets data, never a connection: no guest runs while the database waits for it.
 
+mod binary;
 mod bindings;
 mod bound;
 mod call;
@@ -17,11 +19,14 @@ mod compiled;
 mod convert;
 mod engine;
 mod host;
+mod pack;
 mod plugin;
 mod seat;
 
+pub use binary::{Binary, Kind};
 pub use bound::{Bound, Guest, Health, Sick};
 pub use chain::{Chain, Judged};
 pub use compiled::Compiled;
 pub use engine::{Engine, Turn};
-pub use plugin::{Description, Plugin};
+pub use pack::{World, pack};
+pub use plugin::{Cost, Description, Plugin};

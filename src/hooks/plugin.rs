@@ -43,6 +43,19 @@ impl std::fmt::Debug for Plugin {
 pub struct Description {
     /// One line: what it does.
     pub summary: String,
+    /// What saying so took.
+    pub cost: Cost,
+}
+
+/// What a call took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cost {
+    /// Fuel.
+    pub fuel: u64,
+    /// Time, in microseconds.
+    pub microseconds: u64,
+    /// The most linear memory that it held, in bytes.
+    pub memory_bytes: u64,
 }
 
 impl Plugin {
@@ -192,17 +205,21 @@ impl Plugin {
     ///
     /// [`Error::Refused`] where the call fails.
     pub fn describe(&self, engine: &Engine) -> Result<Description> {
-        let description = self
-            .lifecycle_call(engine)
-            .run(|store, instance| {
-                self.lifecycle
-                    .load(&mut *store, instance)?
-                    .call_describe(store)
-            })
+        let ended = self.lifecycle_call(engine).run(|store, instance| {
+            self.lifecycle
+                .load(&mut *store, instance)?
+                .call_describe(store)
+        });
+        let description = ended
             .result
             .map_err(|failure| refuse("describe", &failure))?;
         Ok(Description {
             summary: clean(&description.summary),
+            cost: Cost {
+                fuel: ended.fuel,
+                microseconds: ended.microseconds,
+                memory_bytes: ended.memory_bytes,
+            },
         })
     }
 

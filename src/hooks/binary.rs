@@ -1,0 +1,145 @@
+//! Looking into a WebAssembly file without compiling it: what it is, and what it imports and exports.
+
+use wasmparser::{Encoding, Parser, Payload};
+
+/// What a file is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A component: what a plugin must be.
+    Component,
+    /// A core module, of which a component can be made.
+    CoreModule,
+    /// Something else, or a broken file.
+    Other,
+}
+
+crate::words!(
+    Kind,
+    Component = "component",
+    CoreModule = "core module",
+    Other = "no WebAssembly"
+);
+
+/// What is written in a WebAssembly file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Binary {
+    /// What it is.
+    pub kind: Kind,
+    /// Names that it imports, each once: of a component those of interfaces, of a core module those of modules.
+    pub imports: Vec<String>,
+    /// Names that it exports.
+    pub exports: Vec<String>,
+    /// Whether it is a core module that carries the types of its component.
+    pub has_component_types: bool,
+}
+
+impl Binary {
+    /// Reads a file as far as it can be read; whether it is valid is not asked.
+    pub fn read(bytes: &[u8]) -> Self {
+        let mut binary = Self {
+            kind: Kind::Other,
+            imports: Vec::new(),
+            exports: Vec::new(),
+            has_component_types: false,
+        };
+        // How deep in nested modules and components the reader is: only the outermost one counts.
+        let mut depth = 0_usize;
+        for payload in Parser::new(0).parse_all(bytes) {
+            let Ok(payload) = payload else { break };
+            match payload {
+                Payload::Version { encoding, .. } => {
+                    depth += 1;
+                    if depth == 1 {
+                        binary.kind = match encoding {
+                            Encoding::Component => Kind::Component,
+                            Encoding::Module => Kind::CoreModule,
+                        };
+                    }
+                }
+                Payload::End(_) => depth = depth.saturating_sub(1),
+                payload if depth == 1 => binary.note(payload),
+                _ => {}
+            }
+        }
+        binary
+    }
+
+    fn note(&mut self, payload: Payload<'_>) {
+        match payload {
+            Payload::ImportSection(section) => {
+                for import in section.into_imports().flatten() {
+                    add(&mut self.imports, import.module);
+                }
+            }
+            Payload::ExportSection(section) => {
+                for export in section.into_iter().flatten() {
+                    add(&mut self.exports, export.name);
+                }
+            }
+            Payload::ComponentImportSection(section) => {
+                for import in section.into_iter().flatten() {
+                    add(&mut self.imports, import.name.name);
+                }
+            }
+            Payload::ComponentExportSection(section) => {
+                for export in section.into_iter().flatten() {
+                    add(&mut self.exports, export.name.name);
+                }
+            }
+            Payload::CustomSection(section) if section.name().starts_with("component-type") => {
+                self.has_component_types = true;
+            }
+            _ => {}
+        }
+    }
+}
+
+fn add(names: &mut Vec<String>, name: &str) {
+    if !names.iter().any(|known| known == name) {
+        names.push(name.to_owned());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn components_and_core_modules_tell_their_names() {
+        let component = include_bytes!("../../plugins/signer-tags/signer-tags.wasm");
+        let binary = Binary::read(component);
+        assert_eq!(binary.kind, Kind::Component);
+        assert!(
+            binary
+                .exports
+                .contains(&"sigpersist:hooks/tagger@1.0.0".to_owned()),
+            "{binary:?}"
+        );
+        assert!(
+            binary
+                .imports
+                .iter()
+                .all(|name| name.starts_with("sigpersist:hooks/"))
+        );
+        let module = wat::parse_str(
+            r#"(module
+                (import "env" "a" (func)) (import "env" "b" (func))
+                (func (export "run")))"#,
+        )
+        .unwrap();
+        assert_eq!(
+            Binary::read(&module),
+            Binary {
+                kind: Kind::CoreModule,
+                imports: vec!["env".to_owned()],
+                exports: vec!["run".to_owned()],
+                has_component_types: false,
+            }
+        );
+        for broken in [&b""[..], b"\0asm", b"text"] {
+            assert_eq!(Binary::read(broken).kind, Kind::Other);
+        }
+        // A file that was cut off: what is there is told.
+        assert_eq!(Binary::read(&component[..200]).kind, Kind::Component);
+    }
+}
