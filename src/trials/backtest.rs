@@ -71,7 +71,7 @@ pub struct Backtest {
 }
 
 /// Costs of many runs.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Percentiles {
     /// The median.
     pub p50: u64,
@@ -79,6 +79,22 @@ pub struct Percentiles {
     pub p99: u64,
     /// The most.
     pub max: u64,
+}
+
+impl Percentiles {
+    /// Those of some runs, which are put in order; zeros where there are none.
+    pub fn of(runs: &mut [u64]) -> Self {
+        runs.sort_unstable();
+        let at = |share: usize| {
+            let place = (runs.len() * share / 100).min(runs.len().saturating_sub(1));
+            runs.get(place).copied().unwrap_or_default()
+        };
+        Self {
+            p50: at(50),
+            p99: at(99),
+            max: at(100),
+        }
+    }
 }
 
 /// Versions that would come out otherwise, in the same way.
@@ -294,20 +310,10 @@ impl Tally {
     }
 
     fn report(mut self, next: Option<String>) -> Backtest {
-        self.microseconds.sort_unstable();
-        let at = |share: usize| {
-            let place = (self.microseconds.len() * share / 100)
-                .min(self.microseconds.len().saturating_sub(1));
-            self.microseconds.get(place).copied().unwrap_or_default()
-        };
         Backtest {
             examined: self.examined,
             unchanged: self.unchanged,
-            microseconds: Percentiles {
-                p50: at(50),
-                p99: at(99),
-                max: at(100),
-            },
+            microseconds: Percentiles::of(&mut self.microseconds),
             changes: self.changes.into_values().collect(),
             next,
         }

@@ -1,8 +1,8 @@
 //! Test cases of a plugin: a sample, and what is expected of it. They run without a server and without a database.
 
-use std::fs;
 use std::path::Path;
 use std::sync::Arc;
+use std::{fmt, fs};
 
 use anyhow::{Context as _, bail};
 use serde::{Deserialize, Serialize};
@@ -12,6 +12,7 @@ use super::sample::Sample;
 use crate::decisions::model::Decision;
 use crate::error::{CaseFailure, Error, Result};
 use crate::hooks::{Bound, Chain, Engine, Guest, Plugin};
+use crate::plugins::model::Operation;
 
 /// Most cases that are taken with one upload.
 const MAX_CASES: usize = 200;
@@ -42,10 +43,45 @@ pub struct Case {
 /// What came of a case.
 #[derive(Debug)]
 pub struct Checked {
-    /// Where it is not as expected, line by line; empty where it passed.
-    pub differences: Vec<String>,
+    /// Where it is not as expected; empty where it passed.
+    pub differences: Vec<Difference>,
+    /// What the plugin says of a verdict that is not the expected one.
+    pub says: Vec<String>,
     /// What the plugin decided; none where it refused the settings.
     pub decision: Option<Decision>,
+}
+
+impl Checked {
+    /// Differences and what the plugin says, line by line.
+    pub fn lines(&self) -> Vec<String> {
+        let differences = self.differences.iter().map(ToString::to_string);
+        let says = self.says.iter();
+        differences
+            .chain(says.map(|said| format!("the plugin says: {said}")))
+            .collect()
+    }
+}
+
+/// Something that is not as a case expects it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Difference {
+    /// What: `rejections[0].code`.
+    pub path: String,
+    /// What the case expects.
+    pub expected: Value,
+    /// What came; null where nothing did.
+    pub got: Value,
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            path,
+            expected,
+            got,
+        } = self;
+        write!(f, "{path}: expected {expected}, got {got}")
+    }
 }
 
 /// Runs the cases that come with an upload.
@@ -71,7 +107,7 @@ pub fn check_cases(engine: &Arc<Engine>, plugin: &Arc<Plugin>, cases: &[Case]) -
         if !checked.differences.is_empty() {
             failures.push(CaseFailure {
                 case: case.name.clone(),
-                differences: checked.differences,
+                differences: checked.lines(),
             });
         }
     }
@@ -104,30 +140,11 @@ pub fn check_case(engine: &Arc<Engine>, plugin: &Arc<Plugin>, case: &Case) -> Re
     let settings = case.input.settings().to_string();
     let issues = plugin.validate_settings(engine, &settings)?;
     let (actual, decision) = if issues.is_empty() {
-        let chain = Chain::new(
-            Arc::clone(engine),
-            vec![Bound::unbound(
-                "case",
-                Guest {
-                    plugin: Arc::clone(plugin),
-                    settings: settings.into(),
-                },
-                engine.ceiling(),
-            )],
-        );
+        let chain = case_chain(engine, plugin, &settings);
         let circumstances = case.input.circumstances(None);
         let judged = case.input.judge(&chain, &circumstances)?;
         let decision = judged.decisions.into_iter().next();
-        let decision = decision.ok_or_else(|| {
-            Error::invalid(
-                "operation",
-                format!(
-                    "The plugin does not judge a {}; it exports {}.",
-                    case.input.operation.as_str(),
-                    plugin.exports().join(", ")
-                ),
-            )
-        })?;
+        let decision = decision.ok_or_else(|| not_judged(plugin, case.input.operation))?;
         let mut actual = json!({
             "verdict": decision.verdict,
             "tags": judged.tags,
@@ -153,26 +170,47 @@ pub fn check_case(engine: &Arc<Engine>, plugin: &Arc<Plugin>, case: &Case) -> Re
         &mut differences,
     );
     // A wrong verdict alone does not say why.
+    let mut says = Vec::new();
     if differences
         .iter()
-        .any(|difference| difference.starts_with("verdict:"))
+        .any(|difference| difference.path == "verdict")
     {
         for name in ["failure", "rejections", "issues"] {
             match &actual[name] {
                 Value::Null => {}
                 Value::Array(none) if none.is_empty() => {}
-                said => differences.push(format!("the plugin says: {name}: {said}")),
+                said => says.push(format!("{name}: {said}")),
             }
         }
     }
     Ok(Checked {
         differences,
+        says,
         decision,
     })
 }
 
+/// A plugin by itself, with all that the server allows.
+pub(super) fn case_chain(engine: &Arc<Engine>, plugin: &Arc<Plugin>, settings: &str) -> Chain {
+    let guest = Guest {
+        plugin: Arc::clone(plugin),
+        settings: settings.into(),
+    };
+    let hook = Bound::unbound("case", guest, engine.ceiling());
+    Chain::new(Arc::clone(engine), vec![hook])
+}
+
+pub(super) fn not_judged(plugin: &Plugin, operation: Operation) -> Error {
+    let message = format!(
+        "The plugin does not judge a {}; it exports {}.",
+        operation.as_str(),
+        plugin.exports().join(", ")
+    );
+    Error::invalid("operation", message)
+}
+
 /// Compares what is expected, member by member; lists as a whole.
-fn compare(path: &str, expected: &Value, actual: &Value, differences: &mut Vec<String>) {
+fn compare(path: &str, expected: &Value, actual: &Value, differences: &mut Vec<Difference>) {
     match (expected, actual) {
         (Value::Object(expected), Value::Object(actual)) => {
             for (name, expected) in expected {
@@ -191,7 +229,11 @@ fn compare(path: &str, expected: &Value, actual: &Value, differences: &mut Vec<S
             }
         }
         _ if expected == actual => {}
-        _ => differences.push(format!("{path}: expected {expected}, got {actual}")),
+        _ => differences.push(Difference {
+            path: path.to_owned(),
+            expected: expected.clone(),
+            got: actual.clone(),
+        }),
     }
 }
 
@@ -262,7 +304,8 @@ mod tests {
         let differences = |expected: Value| {
             let mut found = Vec::new();
             compare("", &expected, &actual, &mut found);
-            found
+            let lines = found.iter().map(ToString::to_string);
+            lines.collect::<Vec<_>>()
         };
         assert!(
             differences(json!({"verdict": "rejected", "rejections": [{"code": "x"}]})).is_empty()

@@ -105,6 +105,36 @@ impl PartialCircumstances {
     }
 }
 
+/// A sample that was checked and decoded.
+#[derive(Debug, Clone)]
+pub enum Prepared {
+    /// A save.
+    Save {
+        /// What would be saved.
+        draft: Box<Draft>,
+        /// Which version it would become.
+        version: u32,
+        /// The version that is signed over.
+        previous: Option<Box<Signature>>,
+    },
+    /// A delete of what is stored.
+    Delete(Box<Signature>),
+}
+
+impl Prepared {
+    /// Lets a chain judge it.
+    pub fn judge(&self, chain: &Chain, circumstances: &Circumstances) -> Judged {
+        match self {
+            Self::Save {
+                draft,
+                version,
+                previous,
+            } => chain.judge_save(circumstances, draft, *version, previous.as_deref()),
+            Self::Delete(stored) => chain.judge_delete(circumstances, stored),
+        }
+    }
+}
+
 impl Sample {
     /// Which thread it is of.
     pub fn key(&self) -> ThreadKey {
@@ -184,6 +214,15 @@ impl Sample {
     ///
     /// As [`Self::draft`].
     pub fn judge(&self, chain: &Chain, circumstances: &Circumstances) -> Result<Judged> {
+        Ok(self.prepare()?.judge(chain, circumstances))
+    }
+
+    /// Checks and decodes it, so that it can be judged many times.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::draft`].
+    pub fn prepare(&self) -> Result<Prepared> {
         match self.operation {
             Operation::Save => {
                 let draft = self.draft()?;
@@ -195,10 +234,13 @@ impl Sample {
                 let next = previous
                     .as_ref()
                     .map_or(1, |previous| previous.version.saturating_add(1));
-                let version = self.version.unwrap_or(next);
-                Ok(chain.judge_save(circumstances, &draft, version, previous.as_ref()))
+                Ok(Prepared::Save {
+                    version: self.version.unwrap_or(next),
+                    draft: Box::new(draft),
+                    previous: previous.map(Box::new),
+                })
             }
-            Operation::Delete => Ok(chain.judge_delete(circumstances, &self.stored(&self.key())?)),
+            Operation::Delete => Ok(Prepared::Delete(Box::new(self.stored(&self.key())?))),
         }
     }
 

@@ -1,0 +1,109 @@
+//! Running a sample as often as it can be run, to see what it takes. Without a server and without a database.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+use super::backtest::Percentiles;
+use super::case::{case_chain, not_judged};
+use super::sample::{Prepared, Sample};
+use crate::decisions::model::{Circumstances, Decision, Verdict};
+use crate::error::{Error, Result};
+use crate::hooks::{Chain, Engine, Plugin};
+
+/// Most runs of one thread whose times are kept: a hundred megabytes are enough.
+const MAX_RUNS: usize = 10_000_000;
+
+/// A sample and what judges it, made ready.
+#[derive(Debug)]
+pub struct Bench {
+    chain: Chain,
+    circumstances: Circumstances,
+    prepared: Prepared,
+    first: Decision,
+}
+
+/// What the runs took. A run is all that the plugin does about one save or delete, each call on a fresh instance.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Measured {
+    /// What it says.
+    pub verdict: Verdict,
+    /// How many runs there were.
+    pub runs: u64,
+    /// Runs in a second, all threads together.
+    pub runs_per_second: f64,
+    /// Time of a run, in microseconds.
+    pub microseconds: Percentiles,
+    /// Fuel of a run.
+    pub fuel: u64,
+    /// The most linear memory that a call held, in bytes.
+    pub memory_bytes: u64,
+}
+
+impl Bench {
+    /// Makes a sample ready, and runs it once.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidParameter`] where it breaks the rules of a save, or the plugin does not judge it;
+    /// [`Error::SettingsRefused`].
+    pub fn new(engine: &Arc<Engine>, plugin: &Arc<Plugin>, sample: &Sample) -> Result<Self> {
+        let settings = sample.settings().to_string();
+        let issues = plugin.validate_settings(engine, &settings)?;
+        if !issues.is_empty() {
+            return Err(Error::SettingsRefused(issues));
+        }
+        let chain = case_chain(engine, plugin, &settings);
+        let circumstances = sample.circumstances(None);
+        let prepared = sample.prepare()?;
+        let decisions = prepared.judge(&chain, &circumstances).decisions;
+        let first = decisions
+            .into_iter()
+            .next()
+            .ok_or_else(|| not_judged(plugin, sample.operation))?;
+        Ok(Self {
+            chain,
+            circumstances,
+            prepared,
+            first,
+        })
+    }
+
+    /// Runs it over and over on so many threads. Blocks.
+    pub fn run(&self, time: Duration, threads: usize) -> Measured {
+        let since = Instant::now();
+        let mut runs: Vec<u64> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..threads)
+                .map(|_| scope.spawn(|| self.runs(since, time)))
+                .collect();
+            threads
+                .into_iter()
+                .flat_map(|thread| thread.join().unwrap_or_default())
+                .collect()
+        });
+        let seconds = since.elapsed().as_secs_f64();
+        Measured {
+            verdict: self.first.verdict,
+            runs: runs.len() as u64,
+            runs_per_second: runs.len() as f64 / seconds,
+            microseconds: Percentiles::of(&mut runs),
+            fuel: self.first.fuel,
+            memory_bytes: self.first.memory_bytes,
+        }
+    }
+
+    fn runs(&self, since: Instant, time: Duration) -> Vec<u64> {
+        let mut runs = Vec::new();
+        while since.elapsed() < time && runs.len() < MAX_RUNS {
+            let judged = self.prepared.judge(&self.chain, &self.circumstances);
+            runs.extend(
+                judged
+                    .decisions
+                    .first()
+                    .map(|decision| decision.microseconds),
+            );
+        }
+        runs
+    }
+}
