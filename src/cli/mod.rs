@@ -8,7 +8,9 @@ mod key;
 mod migrate;
 mod output;
 mod plugin;
+mod progress;
 mod serve;
+mod table;
 mod tenant;
 mod token;
 
@@ -67,7 +69,7 @@ enum Command {
     /// Issue tokens.
     #[command(subcommand)]
     Token(token::Token),
-    /// Upload plugins.
+    /// Make, test, upload and look at plugins.
     #[command(subcommand)]
     Plugin(plugin::Plugin),
     /// Bind plugins to tenants.
@@ -106,6 +108,9 @@ fn execute(cli: Cli, output: &Output) -> anyhow::Result<()> {
     // A command talks through its result; the log is for what goes wrong on the way.
     config.log.filter = "warn".to_owned();
     telemetry::init(&config.log);
+    if let Command::Plugin(plugin::Plugin::Offline(command)) = cli.command {
+        return command.run(&config, output);
+    }
     // One connection does for one command.
     config.database.pool_size = 1;
     let database = Database::open(&config, Purpose::Command)?;
@@ -119,8 +124,11 @@ fn execute(cli: Cli, output: &Output) -> anyhow::Result<()> {
         Command::Tenant(command) => command.run(&app, output),
         Command::Key(command) => command.run(&app, output),
         Command::Token(command) => command.run(&app, output),
-        Command::Plugin(command) => command.run(&app, output),
+        Command::Plugin(plugin::Plugin::Stored(command)) => command.run(&app, output),
         Command::Hook(command) => command.run(&app, output),
-        Command::Serve(_) | Command::Demo(_) | Command::Migrate => Ok(()),
+        Command::Serve(_)
+        | Command::Demo(_)
+        | Command::Migrate
+        | Command::Plugin(plugin::Plugin::Offline(_)) => Ok(()),
     }
 }

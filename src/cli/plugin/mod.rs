@@ -1,54 +1,82 @@
-//! `sigpersist plugin`.
+//! `sigpersist plugin`: what is done with a component alone, and what is done with those that are uploaded.
 
-use std::path::PathBuf;
+mod bench;
+mod inspect;
+mod pack;
+mod test;
+mod upload;
+
+use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::Subcommand;
-use serde_json::json;
 
 use super::output::Output;
 use crate::app::App;
-use crate::audit::Actor;
-use crate::{plugins, tenants};
+use crate::config::Config;
+use crate::hooks;
+use crate::hooks::Engine;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Plugin {
-    /// Upload a WebAssembly component as the newest revision of a plugin.
-    Upload {
-        /// The plugin's name: lower-case letters, digits and hyphens.
-        name: String,
-        /// The component.
-        file: PathBuf,
-        /// The tenant that alone may bind it [default: the platform's, which any tenant may bind].
-        #[arg(long)]
-        tenant: Option<String>,
-    },
+    #[command(flatten)]
+    Stored(Stored),
+    #[command(flatten)]
+    Offline(Offline),
 }
 
-impl Plugin {
+/// What needs the database.
+#[derive(Debug, Subcommand)]
+pub(super) enum Stored {
+    /// Upload a WebAssembly component as the newest revision of a plugin.
+    Upload(upload::Upload),
+}
+
+impl Stored {
     pub(super) fn run(self, app: &App, output: &Output) -> anyhow::Result<()> {
-        let Self::Upload { name, file, tenant } = self;
-        let component = std::fs::read(&file)
-            .with_context(|| format!("The component {} can't be read", file.display()))?;
-        let owner = tenant
-            .map(|slug| tenants::find(app, &slug))
-            .transpose()?
-            .map(|tenant| tenant.id);
-        let actor = Actor::command_line();
-        let revision = plugins::upload(app, owner, actor, &name, &component, &[])?.revision;
-        let sentence = format!(
-            "Uploaded the plugin `{name}`: {}.\nrevision: {}\nNext: sigpersist hook set TENANT {name} --plugin {name}",
-            revision.description, revision.sha256
-        );
-        output.result(
-            &sentence,
-            &json!({
-                "name": name,
-                "sha256": revision.sha256.to_string(),
-                "description": revision.description,
-                "exports": revision.exports,
-                "imports": revision.imports,
-            }),
-        )
+        match self {
+            Self::Upload(command) => command.run(app, output),
+        }
     }
+}
+
+/// What needs neither a server nor a database.
+#[derive(Debug, Subcommand)]
+pub(super) enum Offline {
+    /// Look into a component: what it exports and imports, and whether a server would admit it.
+    Inspect(inspect::Inspect),
+    /// Run a plugin's test cases, and show where they don't come out as expected.
+    Test(test::Test),
+    /// Measure what a plugin takes: time, fuel and memory of its test cases.
+    Bench(bench::Bench),
+    /// Make a component of a core WebAssembly module that was built for the contract.
+    Pack(pack::Pack),
+}
+
+impl Offline {
+    pub(super) fn run(self, config: &Config, output: &Output) -> anyhow::Result<()> {
+        let engine = Arc::new(Engine::new(&config.hooks)?);
+        match self {
+            Self::Inspect(command) => command.run(&config.hooks, &engine, output),
+            Self::Test(command) => command.run(&engine, output),
+            Self::Bench(command) => command.run(&engine, output),
+            Self::Pack(command) => command.run(&engine, output),
+        }
+    }
+}
+
+fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
+    std::fs::read(file).with_context(|| format!("The component {} can't be read", file.display()))
+}
+
+/// Reads and compiles a component; says what to do where it is refused.
+fn load(engine: &Engine, file: &Path) -> anyhow::Result<Arc<hooks::Plugin>> {
+    let component = read(file)?;
+    engine.admit(&component).with_context(|| {
+        format!(
+            "A server would not admit {}; `sigpersist plugin inspect` says more",
+            file.display()
+        )
+    })
 }

@@ -1,0 +1,142 @@
+//! `sigpersist plugin bench`.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::bail;
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::load;
+use crate::cli::output::Output;
+use crate::cli::progress::progress;
+use crate::cli::table::Table;
+use crate::error::Result;
+use crate::hooks::{Engine, Plugin};
+use crate::plugins::model::Operation;
+use crate::trials::{self, Measured, Sample, read_cases};
+
+const FIRST: &str = include_str!("../../../tests/data/first.cms.b64");
+const COUNTERSIGNED: &str = include_str!("../../../tests/data/countersigned.cms.b64");
+/// Longest time for one case: an hour.
+const MAX_SECONDS: u64 = 3600;
+/// Calls that the engine keeps room for, whatever the configuration.
+const MAX_THREADS: u64 = 64;
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Bench {
+    /// The component.
+    file: PathBuf,
+    /// Directory of test cases; what they expect is not asked [default: a first signature, a second one over it, and a
+    /// delete, as far as the plugin judges them; with no settings].
+    cases: Option<PathBuf>,
+    /// How long each case runs.
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=MAX_SECONDS))]
+    seconds: u64,
+    /// Threads that run it at once.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=MAX_THREADS))]
+    threads: u64,
+}
+
+impl Bench {
+    pub(super) fn run(self, engine: &Arc<Engine>, output: &Output) -> anyhow::Result<()> {
+        let plugin = load(engine, &self.file)?;
+        let samples: Vec<(String, Sample)> = match &self.cases {
+            Some(directory) => read_cases(directory)?
+                .into_iter()
+                .map(|case| (case.name, case.input))
+                .collect(),
+            None => built_in(&plugin),
+        };
+        let threads = usize::try_from(self.threads)?;
+        let bar = progress(samples.len() as u64, "cases");
+        let mut results = Vec::with_capacity(samples.len());
+        for (name, sample) in samples {
+            bar.set_message(name.clone());
+            let measured = trials::Bench::new(engine, &plugin, &sample)
+                .map(|bench| bench.run(Duration::from_secs(self.seconds), threads));
+            results.push((name, measured));
+            bar.inc(1);
+        }
+        bar.finish_and_clear();
+        let cases: Vec<_> = results.iter().map(facts).collect();
+        output.result(
+            &report(&results),
+            &json!({ "seconds": self.seconds, "threads": threads, "cases": cases }),
+        )?;
+        if results.iter().all(|(_, measured)| measured.is_err()) {
+            bail!(
+                "Nothing could be measured; give a directory of cases that the plugin can run, as for `sigpersist plugin test`."
+            );
+        }
+        Ok(())
+    }
+}
+
+/// Signatures of the kind that most plugins read.
+fn built_in(plugin: &Plugin) -> Vec<(String, Sample)> {
+    let signature = |text: &str| Sample {
+        cms: Some(text.trim().to_owned()),
+        ..Sample::default()
+    };
+    let mut samples = Vec::new();
+    if plugin.judges(Operation::Save) {
+        samples.push(("save".to_owned(), signature(FIRST)));
+        samples.push((
+            "countersign".to_owned(),
+            Sample {
+                previous: Some(Box::new(signature(FIRST))),
+                ..signature(COUNTERSIGNED)
+            },
+        ));
+    }
+    if plugin.judges(Operation::Delete) {
+        samples.push((
+            "delete".to_owned(),
+            Sample {
+                operation: Operation::Delete,
+                ..signature(COUNTERSIGNED)
+            },
+        ));
+    }
+    samples
+}
+
+fn report(results: &[(String, Result<Measured>)]) -> String {
+    let mut table = Table::new(&[
+        "case", "verdict", "runs", "p50 µs", "p99 µs", "max µs", "fuel", "KiB", "runs/s",
+    ]);
+    let mut notes = String::new();
+    for (name, measured) in results {
+        match measured {
+            Ok(measured) => table.row([
+                name.clone(),
+                measured.verdict.as_str().to_owned(),
+                measured.runs.to_string(),
+                measured.microseconds.p50.to_string(),
+                measured.microseconds.p99.to_string(),
+                measured.microseconds.max.to_string(),
+                measured.fuel.to_string(),
+                measured.memory_bytes.div_ceil(1024).to_string(),
+                format!("{:.0}", measured.runs_per_second),
+            ]),
+            Err(error) => notes.push_str(&format!("\n{name} was not measured: {error}")),
+        }
+    }
+    format!("{table}{notes}")
+}
+
+fn facts((name, measured): &(String, Result<Measured>)) -> Value {
+    match measured {
+        Ok(measured) => {
+            let mut facts = json!({ "name": name });
+            if let (Some(facts), Value::Object(measured)) = (facts.as_object_mut(), json!(measured))
+            {
+                facts.extend(measured);
+            }
+            facts
+        }
+        Err(error) => json!({ "name": name, "error": error.to_string() }),
+    }
+}
