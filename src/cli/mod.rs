@@ -1,6 +1,7 @@
 //! The command line: one file for each command. Results go to standard output, as sentences or with `--json` as one JSON
 //! object; everything else goes to standard error.
 
+mod decision;
 mod demo;
 mod holder;
 mod hook;
@@ -11,8 +12,10 @@ mod plugin;
 mod progress;
 mod serve;
 mod table;
+mod tenancy;
 mod tenant;
 mod token;
+mod verdicts;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -72,9 +75,12 @@ enum Command {
     /// Make, test, upload and look at plugins.
     #[command(subcommand)]
     Plugin(plugin::Plugin),
-    /// Bind plugins to tenants.
+    /// Bind plugins to tenants, change and try what is bound.
     #[command(subcommand)]
     Hook(hook::Hook),
+    /// See what hooks decided, and decide it again.
+    #[command(subcommand)]
+    Decision(decision::Decision),
     /// Show the whole of Sigpersist at work on an embedded database, then stay up to be tried.
     Demo(demo::Demo),
 }
@@ -126,6 +132,7 @@ fn execute(cli: Cli, output: &Output) -> anyhow::Result<()> {
         Command::Token(command) => command.run(&app, output),
         Command::Plugin(plugin::Plugin::Stored(command)) => command.run(&app, output),
         Command::Hook(command) => command.run(&app, output),
+        Command::Decision(command) => command.run(&app, output),
         Command::Serve(_)
         | Command::Demo(_)
         | Command::Migrate

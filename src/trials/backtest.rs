@@ -68,6 +68,34 @@ pub struct Backtest {
     pub microseconds: Percentiles,
     /// Where to go on; none where all was looked at.
     pub next: Option<String>,
+    /// Microseconds of each run.
+    #[serde(skip)]
+    runs: Vec<u64>,
+}
+
+impl Backtest {
+    /// Adds the backtest that goes on where this one ended.
+    pub fn extend(&mut self, further: Self) {
+        self.examined += further.examined;
+        self.unchanged += further.unchanged;
+        self.next = further.next;
+        self.runs.extend(further.runs);
+        self.microseconds = Percentiles::of(&mut self.runs);
+        for change in further.changes {
+            let known = self.changes.iter_mut().find(|known| {
+                (known.from, known.to, known.only_tags)
+                    == (change.from, change.to, change.only_tags)
+            });
+            match known {
+                Some(known) => {
+                    known.count += change.count;
+                    known.examples.extend(change.examples);
+                    known.examples.truncate(MAX_EXAMPLES);
+                }
+                None => self.changes.push(change),
+            }
+        }
+    }
 }
 
 /// Costs of many runs.
@@ -316,6 +344,7 @@ impl Tally {
             microseconds: Percentiles::of(&mut self.microseconds),
             changes: self.changes.into_values().collect(),
             next,
+            runs: self.microseconds,
         }
     }
 }

@@ -278,7 +278,13 @@ fn read_case(directory: &Path, path: &Path) -> anyhow::Result<Case> {
         .unwrap_or_default()
         .to_string_lossy()
         .into_owned();
-    let mut sample = Some(&mut case.input);
+    read_signatures(directory, &mut case.input)?;
+    Ok(case)
+}
+
+/// Reads the signatures that a sample names as files.
+fn read_signatures(directory: &Path, sample: &mut Sample) -> anyhow::Result<()> {
+    let mut sample = Some(sample);
     while let Some(this) = sample {
         if let Some(file) = this.cms_file.take() {
             if this.cms.is_some() {
@@ -291,7 +297,22 @@ fn read_case(directory: &Path, path: &Path) -> anyhow::Result<Case> {
         }
         sample = this.previous.as_deref_mut();
     }
-    Ok(case)
+    Ok(())
+}
+
+/// Reads a sample from a file, with the signatures that it names beside it.
+///
+/// # Errors
+///
+/// A sentence that names the file.
+pub fn read_sample(path: &Path) -> anyhow::Result<Sample> {
+    let read = || {
+        let mut sample = serde_json::from_str(&fs::read_to_string(path)?)?;
+        let directory = path.parent().unwrap_or(Path::new(""));
+        read_signatures(directory, &mut sample)?;
+        anyhow::Ok(sample)
+    };
+    read().with_context(|| format!("The input {} can't be used", path.display()))
 }
 
 #[cfg(test)]

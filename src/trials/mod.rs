@@ -15,6 +15,6 @@ pub use backtest::{
     Backtest, BacktestRequest, Change, Example, MAX_BACKTEST, Percentiles, backtest,
 };
 pub use bench::{Bench, Measured};
-pub use case::{Case, Checked, Difference, check_case, check_cases, read_cases};
+pub use case::{Case, Checked, Difference, check_case, check_cases, read_cases, read_sample};
 pub use evaluate::{CandidateRequest, EvaluateRequest, Evaluation, evaluate};
 pub use sample::{Prepared, Sample};

@@ -1,8 +1,11 @@
 //! `sigpersist plugin`: what is done with a component alone, and what is done with those that are uploaded.
 
 mod bench;
+mod delete;
+mod download;
 mod inspect;
 mod pack;
+mod show;
 mod test;
 mod upload;
 
@@ -11,6 +14,8 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::Subcommand;
+
+pub(super) use show::short;
 
 use super::output::Output;
 use crate::app::App;
@@ -31,12 +36,24 @@ pub(super) enum Plugin {
 pub(super) enum Stored {
     /// Upload a WebAssembly component as the newest revision of a plugin.
     Upload(upload::Upload),
+    /// List plugins.
+    List(show::List),
+    /// Show a plugin with all its revisions.
+    Show(show::Show),
+    /// Write a revision's component to a file.
+    Download(download::Download),
+    /// Delete a plugin with all its revisions; what a hook is bound to stays.
+    Delete(delete::Delete),
 }
 
 impl Stored {
     pub(super) fn run(self, app: &App, output: &Output) -> anyhow::Result<()> {
         match self {
             Self::Upload(command) => command.run(app, output),
+            Self::List(command) => command.run(app, output),
+            Self::Show(command) => command.run(app, output),
+            Self::Download(command) => command.run(app, output),
+            Self::Delete(command) => command.run(app, output),
         }
     }
 }

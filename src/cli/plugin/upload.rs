@@ -10,9 +10,10 @@ use super::read;
 use crate::app::App;
 use crate::audit::Actor;
 use crate::cli::output::Output;
+use crate::cli::tenancy::owner;
 use crate::error::Error;
+use crate::plugins;
 use crate::trials::read_cases;
-use crate::{plugins, tenants};
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Upload {
@@ -41,10 +42,7 @@ impl Upload {
             Some(directory) => read_cases(directory)?,
             None => Vec::new(),
         };
-        let owner = tenant
-            .map(|slug| tenants::find(app, &slug))
-            .transpose()?
-            .map(|tenant| tenant.id);
+        let owner = owner(app, tenant.as_deref())?;
         let actor = Actor::command_line();
         let uploaded = match plugins::upload(app, owner, actor, &name, &component, &cases) {
             Ok(uploaded) => uploaded,
@@ -58,6 +56,16 @@ impl Upload {
                 bail!(
                     "Test cases did not pass, so nothing was stored; mend the plugin or the cases, and try them with `sigpersist plugin test`.{failures}"
                 );
+            }
+            Err(Error::InvalidParameter { field, message }) => {
+                let number = field.strip_prefix("/cases/").and_then(|rest| {
+                    let number = rest.split('/').next()?;
+                    number.parse::<usize>().ok()
+                });
+                match number.and_then(|number| cases.get(number)) {
+                    Some(case) => bail!("The case {} can't be run: {message}", case.name),
+                    None => bail!("{message}"),
+                }
             }
             Err(error) => return Err(error.into()),
         };

@@ -1,0 +1,247 @@
+//! `sigpersist decision`.
+
+use chrono::{DateTime, Utc};
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+use super::output::Output;
+use super::table::Table;
+use super::tenancy::advise;
+use super::verdicts;
+use crate::app::App;
+use crate::context::TenantId;
+use crate::decisions::model::{Decision as Decided, DecisionId, Verdict};
+use crate::decisions::{self, Filter, Listed, MAX_LIMIT};
+use crate::digest::to_hex;
+use crate::{tenants, time};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Decision {
+    /// List what a tenant's hooks decided, newest first.
+    List(Box<List>),
+    /// Show a decision with all that the hook said.
+    Show(One),
+    /// Let the same revision with the same settings decide again on the same input, and compare.
+    Replay(One),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct List {
+    /// The tenant's slug.
+    tenant: String,
+    /// Only of this document.
+    #[arg(long)]
+    document: Option<String>,
+    /// Only of this thread.
+    #[arg(long)]
+    thread: Option<String>,
+    /// Only of this hook.
+    #[arg(long, value_name = "NAME")]
+    hook: Option<String>,
+    /// Only with this verdict: accepted, rejected or failed.
+    #[arg(long)]
+    verdict: Option<Verdict>,
+    /// Only at this time or later: "YYYY-MM-DD HH:MM:SS" in UTC, or RFC 3339.
+    #[arg(long, value_name = "TIME", value_parser = time::from_text)]
+    since: Option<DateTime<Utc>>,
+    /// Only before this time.
+    #[arg(long, value_name = "TIME", value_parser = time::from_text)]
+    until: Option<DateTime<Utc>>,
+    /// Most decisions.
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
+    limit: u32,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct One {
+    /// The tenant's slug.
+    tenant: String,
+    /// The decision, as `decision list` tells it.
+    id: DecisionId,
+}
+
+impl Decision {
+    pub(super) fn run(self, app: &App, output: &Output) -> anyhow::Result<()> {
+        match self {
+            Self::List(command) => command.run(app, output),
+            Self::Show(command) => command.show(app, output),
+            Self::Replay(command) => command.replay(app, output),
+        }
+    }
+}
+
+impl List {
+    fn run(self, app: &App, output: &Output) -> anyhow::Result<()> {
+        let tenant = tenants::find(app, &self.tenant)?.id;
+        let filter = Filter {
+            document: self.document,
+            thread: self.thread,
+            hook: self.hook,
+            verdict: self.verdict,
+            since: self.since,
+            until: self.until,
+        };
+        let limit = usize::try_from(self.limit)?;
+        let (listed, next) = collect(app, tenant, &filter, limit)?;
+        let mut table = Table::new(&[
+            "id",
+            "at",
+            "operation",
+            "document",
+            "thread",
+            "version",
+            "hook",
+            "verdict",
+            "outcome",
+            "why",
+        ]);
+        for Listed { recorded, .. } in &listed {
+            let decision = &recorded.decision;
+            table.row([
+                recorded.id.to_string(),
+                time::to_text(recorded.id.at),
+                recorded.operation.as_str().to_owned(),
+                recorded.key.document.clone(),
+                recorded.key.thread.clone(),
+                recorded.version.to_string(),
+                verdicts::name(decision),
+                decision.verdict.as_str().to_owned(),
+                recorded.outcome.as_str().to_owned(),
+                why(decision),
+            ]);
+        }
+        let mut text = if listed.is_empty() {
+            "No such decisions are kept.".to_owned()
+        } else {
+            table.to_string()
+        };
+        if next.is_some() {
+            text.push_str("\nThere are more; see them with a higher --limit, or --until.");
+        }
+        let facts: Vec<_> = listed.iter().map(facts).collect();
+        let next = next.map(|next| next.to_string());
+        output.result(&text, &json!({ "decisions": facts, "next": next }))
+    }
+}
+
+/// As many decisions as are asked for, page by page.
+fn collect(
+    app: &App,
+    tenant: TenantId,
+    filter: &Filter,
+    limit: usize,
+) -> anyhow::Result<(Vec<Listed>, Option<DecisionId>)> {
+    let mut listed = Vec::new();
+    let mut next = None;
+    loop {
+        let left = limit - listed.len();
+        let page = decisions::list(app, tenant, filter, next, left.min(MAX_LIMIT))?;
+        listed.extend(page.decisions);
+        next = page.next;
+        if next.is_none() || listed.len() >= limit {
+            return Ok((listed, next));
+        }
+    }
+}
+
+impl One {
+    fn show(self, app: &App, output: &Output) -> anyhow::Result<()> {
+        let tenant = tenants::find(app, &self.tenant)?.id;
+        let listed = decisions::get(app, tenant, self.id)
+            .map_err(|error| advise(error, Some(&self.tenant)))?;
+        let made_by = match &listed.made_by {
+            Some(made_by) => format!(
+                "plugin:    {}, revision {}\nsettings:  SHA-256 {}",
+                made_by.plugin,
+                made_by.sha256,
+                to_hex(&made_by.settings_sha256)
+            ),
+            None => "plugin:    not known any more".to_owned(),
+        };
+        let text = format!(
+            "{}\n{made_by}\n\n{}",
+            heading(&listed),
+            verdicts::table(std::slice::from_ref(&listed.recorded.decision))
+        );
+        output.result(&text, &facts(&listed))
+    }
+
+    fn replay(self, app: &App, output: &Output) -> anyhow::Result<()> {
+        let tenant = tenants::find(app, &self.tenant)?.id;
+        let replay = decisions::replay(app, tenant, self.id)
+            .map_err(|error| advise(error, Some(&self.tenant)))?;
+        let sentence = if replay.same {
+            "It decides the same again: verdict, codes and tags."
+        } else {
+            "It decides otherwise now."
+        };
+        let text = format!(
+            "{}\n\n{sentence}\n\nas recorded\n{}\n\nnow\n{}",
+            heading(&replay.listed),
+            verdicts::table(std::slice::from_ref(&replay.listed.recorded.decision)),
+            verdicts::table(std::slice::from_ref(&replay.replayed)),
+        );
+        output.result(
+            &text,
+            &json!({
+                "same": replay.same,
+                "recorded": facts(&replay.listed),
+                "replayed": verdicts::facts(&replay.replayed),
+            }),
+        )
+    }
+}
+
+fn heading(Listed { recorded, .. }: &Listed) -> String {
+    let circumstances = &recorded.input.circumstances;
+    format!(
+        "{} of {}/{}, version {}, at {}: {}\nby:        {}, request {}",
+        recorded.operation.as_str(),
+        recorded.key.document,
+        recorded.key.thread,
+        recorded.version,
+        time::to_text(recorded.id.at),
+        recorded.outcome.as_str(),
+        circumstances
+            .subject
+            .as_deref()
+            .unwrap_or("nobody in particular"),
+        circumstances.request_id,
+    )
+}
+
+/// What is said first of what speaks against it.
+fn why(decision: &Decided) -> String {
+    let first = decision.rejections.first();
+    first
+        .map(|rejection| format!("{}: {}", rejection.code, rejection.message))
+        .or(decision.failure.clone())
+        .unwrap_or_default()
+}
+
+/// A decision for programs, with the names of the API.
+fn facts(Listed { recorded, made_by }: &Listed) -> Value {
+    let circumstances = &recorded.input.circumstances;
+    let made_by = made_by.as_ref();
+    let mut facts = json!({
+        "id": recorded.id.to_string(),
+        "at": time::to_text(recorded.id.at),
+        "operation": recorded.operation,
+        "document": recorded.key.document,
+        "thread": recorded.key.thread,
+        "version": recorded.version,
+        "outcome": recorded.outcome,
+        "request_id": circumstances.request_id,
+        "subject": circumstances.subject,
+        "plugin": made_by.map(|made_by| &made_by.plugin),
+        "revision": made_by.map(|made_by| made_by.sha256),
+        "settings_sha256": made_by.map(|made_by| to_hex(&made_by.settings_sha256)),
+        "input_sha256": to_hex(&recorded.input_sha256),
+    });
+    if let (Some(facts), Value::Object(decision)) =
+        (facts.as_object_mut(), verdicts::facts(&recorded.decision))
+    {
+        facts.extend(decision);
+    }
+    facts
+}

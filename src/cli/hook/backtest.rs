@@ -1,0 +1,133 @@
+//! `sigpersist hook backtest`.
+
+use std::fmt::Write as _;
+
+use anyhow::Context as _;
+use chrono::{DateTime, Utc};
+use clap::Args;
+use serde_json::json;
+
+use super::Candidate;
+use crate::app::App;
+use crate::cli::output::Output;
+use crate::cli::progress::progress;
+use crate::cli::tenancy::{advise, context};
+use crate::cli::verdicts::tag_changes;
+use crate::plugins::model::Operation;
+use crate::time;
+use crate::trials::{self, BacktestRequest, MAX_BACKTEST};
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Backtest {
+    /// The tenant's slug.
+    tenant: String,
+    #[command(flatten)]
+    candidate: Candidate,
+    /// save: each version as it was saved; delete: each thread as it is now.
+    #[arg(long, default_value = "save")]
+    operation: Operation,
+    /// Only this document.
+    #[arg(long)]
+    document: Option<String>,
+    /// Only threads created at this time or later: "YYYY-MM-DD HH:MM:SS" in UTC, or RFC 3339.
+    #[arg(long, value_name = "TIME", value_parser = time::from_text)]
+    since: Option<DateTime<Utc>>,
+    /// Only threads created before this time.
+    #[arg(long, value_name = "TIME", value_parser = time::from_text)]
+    until: Option<DateTime<Utc>>,
+    /// Most versions, newest threads first.
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
+    limit: u32,
+}
+
+impl Backtest {
+    pub(super) fn run(self, app: &App, output: &Output) -> anyhow::Result<()> {
+        let context = context(app, &self.tenant)?;
+        let candidate = self.candidate.into_request()?.context(
+            "Say what to try: a hook with --hook, and its new --revision or --settings; or a plugin with --plugin.",
+        )?;
+        let mut request = BacktestRequest {
+            candidate,
+            operation: self.operation,
+            document: self.document,
+            since: self.since,
+            until: self.until,
+            limit: None,
+            cursor: None,
+        };
+        let bar = progress(self.limit.into(), "versions");
+        let mut report = trials::Backtest::default();
+        // One call of it takes so many versions and so long at most.
+        loop {
+            let before = report.examined;
+            request.limit = Some((self.limit - before).min(MAX_BACKTEST));
+            let page = trials::backtest(app, &context, &request, |examined| {
+                bar.set_position((before + examined).into());
+            })
+            .map_err(|error| advise(error, Some(&self.tenant)))?;
+            report.extend(page);
+            request.cursor.clone_from(&report.next);
+            if report.next.is_none() || report.examined >= self.limit {
+                break;
+            }
+        }
+        bar.finish_and_clear();
+        output.result(&text(&report)?, &json!(report))
+    }
+}
+
+fn text(report: &trials::Backtest) -> anyhow::Result<String> {
+    let trials::Backtest {
+        examined,
+        unchanged,
+        changes,
+        microseconds,
+        next,
+        ..
+    } = report;
+    if *examined == 0 {
+        return Ok("Nothing stored fits; there is nothing to try it on.".to_owned());
+    }
+    let mut text = format!(
+        "Looked at {examined}: {unchanged} would come out as before, {} otherwise.\nThe candidate took {} µs (median), {} µs (99th percentile), {} µs at most.",
+        examined - unchanged,
+        microseconds.p50,
+        microseconds.p99,
+        microseconds.max
+    );
+    for change in changes {
+        let (from, to) = (change.from.as_str(), change.to.as_str());
+        let how = match (change.only_tags, change.from == change.to) {
+            (true, _) => format!("{from} with other tags"),
+            (false, true) => format!("{from} for other reasons"),
+            (false, false) => format!("{from} → {to}"),
+        };
+        write!(text, "\n\n{how}: {}", change.count)?;
+        for example in &change.examples {
+            write!(
+                text,
+                "\n  {}/{}, version {}",
+                example.document, example.thread, example.version
+            )?;
+            let tags = tag_changes(&example.tags_added, &example.tags_removed);
+            for said in example
+                .reasons
+                .iter()
+                .chain(Some(&tags).filter(|tags| !tags.is_empty()))
+            {
+                write!(text, "\n    {said}")?;
+            }
+        }
+        let others = usize::try_from(change.count)?.saturating_sub(change.examples.len());
+        if others > 0 {
+            write!(text, "\n  … and {others} more")?;
+        }
+    }
+    if next.is_some() {
+        write!(
+            text,
+            "\n\nMore is stored; a higher --limit looks at more of it."
+        )?;
+    }
+    Ok(text)
+}

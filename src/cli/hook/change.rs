@@ -1,0 +1,105 @@
+//! `sigpersist hook delete`, `rollback`, `release` and `order`.
+
+use clap::Args;
+use serde_json::json;
+
+use super::show::{all, facts, table};
+use crate::app::App;
+use crate::audit::Actor;
+use crate::cli::output::Output;
+use crate::cli::tenancy::advise;
+use crate::signatures::model::Preconditions;
+use crate::{plugins, tenants};
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Delete {
+    /// The tenant's slug.
+    tenant: String,
+    /// The hook's name.
+    name: String,
+}
+
+impl Delete {
+    pub(super) fn run(self, app: &App, output: &Output) -> anyhow::Result<()> {
+        let Self { tenant, name } = self;
+        let id = tenants::find(app, &tenant)?.id;
+        let actor = Actor::command_line();
+        plugins::delete_hook(app, id, &actor, &name, &Preconditions::default())
+            .map_err(|error| advise(error, Some(&tenant)))?;
+        output.result(
+            &format!("Removed the hook `{name}` of `{tenant}`; what it decided stays on record."),
+            &json!({ "tenant": tenant, "name": name, "deleted": true }),
+        )
+    }
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Rollback {
+    /// The tenant's slug.
+    tenant: String,
+    /// The hook's name.
+    name: String,
+    /// The binding's number [default: the one before the present one].
+    #[arg(long, value_name = "NUMBER")]
+    to: Option<u32>,
+}
+
+impl Rollback {
+    pub(super) fn run(self, app: &App, output: &Output) -> anyhow::Result<()> {
+        let Self { tenant, name, to } = self;
+        let id = tenants::find(app, &tenant)?.id;
+        let actor = Actor::command_line();
+        let hook = plugins::rollback(app, id, &actor, &name, to, &Preconditions::default())
+            .map_err(|error| advise(error, Some(&tenant)))?;
+        output.result(
+            &format!(
+                "The hook `{name}` of `{tenant}` runs the plugin `{}`, revision {}, as before. That is its binding {}.",
+                hook.binding.plugin, hook.binding.sha256, hook.number
+            ),
+            &facts(&hook),
+        )
+    }
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Release {
+    /// The tenant's slug.
+    tenant: String,
+    /// The hook's name.
+    name: String,
+}
+
+impl Release {
+    pub(super) fn run(self, app: &App, output: &Output) -> anyhow::Result<()> {
+        let Self { tenant, name } = self;
+        let id = tenants::find(app, &tenant)?.id;
+        let advise = |error| advise(error, Some(&tenant));
+        let before = plugins::hook(app, id, &name).map_err(advise)?;
+        let hook = plugins::release(app, id, &Actor::command_line(), &name).map_err(advise)?;
+        let sentence = if before.quarantine.is_some() {
+            format!("Released the hook `{name}` of `{tenant}`; it is asked again.")
+        } else {
+            format!("The hook `{name}` of `{tenant}` was not set aside; nothing was changed.")
+        };
+        output.result(&sentence, &facts(&hook))
+    }
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Order {
+    /// The tenant's slug.
+    tenant: String,
+    /// The hooks, all of them, in the order in which they are to run.
+    #[arg(required = true, value_name = "NAME")]
+    names: Vec<String>,
+}
+
+impl Order {
+    pub(super) fn run(self, app: &App, output: &Output) -> anyhow::Result<()> {
+        let Self { tenant, names } = self;
+        let id = tenants::find(app, &tenant)?.id;
+        let hooks = plugins::reorder(app, id, &Actor::command_line(), &names)
+            .map_err(|error| advise(error, Some(&tenant)))?;
+        output.result(&table(&tenant, &hooks), &all(&tenant, &hooks))
+    }
+}

@@ -1,0 +1,57 @@
+//! `sigpersist hook evaluate`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::json;
+
+use super::Candidate;
+use crate::app::App;
+use crate::cli::output::Output;
+use crate::cli::tenancy::{advise, context};
+use crate::cli::verdicts;
+use crate::trials::{self, EvaluateRequest, read_sample};
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Evaluate {
+    /// The tenant's slug.
+    tenant: String,
+    /// What is tried: a JSON file with the members of a save ("document", "thread", "cms" or "cms_file", "tags" …), or
+    /// {"operation": "delete"} with "document" and "thread" of what is stored.
+    #[arg(value_name = "INPUT.json")]
+    input: PathBuf,
+    #[command(flatten)]
+    candidate: Candidate,
+}
+
+impl Evaluate {
+    pub(super) fn run(self, app: &App, output: &Output) -> anyhow::Result<()> {
+        let Self {
+            tenant,
+            input,
+            candidate,
+        } = self;
+        let request = EvaluateRequest {
+            input: read_sample(&input)?,
+            candidate: candidate.into_request()?,
+        };
+        let evaluation = trials::evaluate(app, &context(app, &tenant)?, &request)
+            .map_err(|error| advise(error, Some(&tenant)))?;
+        let outcome = evaluation.outcome.as_str();
+        let tags = match evaluation.tags.as_slice() {
+            [] => "none".to_owned(),
+            tags => tags.join(", "),
+        };
+        output.result(
+            &format!(
+                "It would be {outcome}. Tags: {tags}.\n\n{}",
+                verdicts::table(&evaluation.decisions)
+            ),
+            &json!({
+                "outcome": outcome,
+                "tags": evaluation.tags,
+                "decisions": evaluation.decisions.iter().map(verdicts::facts).collect::<Vec<_>>(),
+            }),
+        )
+    }
+}

@@ -1,0 +1,129 @@
+//! `sigpersist plugin list` and `sigpersist plugin show`.
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use crate::app::App;
+use crate::cli::output::Output;
+use crate::cli::table::Table;
+use crate::cli::tenancy::{advise, owner};
+use crate::plugins;
+use crate::plugins::model::{Digest, Plugin, Revision};
+use crate::time;
+
+/// Digits of a digest that tables show.
+const SHORT_DIGEST: usize = 12;
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct List {
+    /// The tenant, whose own plugins come beside the platform's [default: the platform's alone].
+    #[arg(long)]
+    tenant: Option<String>,
+}
+
+impl List {
+    pub(super) fn run(self, app: &App, output: &Output) -> anyhow::Result<()> {
+        let plugins = plugins::plugins(app, owner(app, self.tenant.as_deref())?)?;
+        let mut table = Table::new(&[
+            "name",
+            "owner",
+            "revisions",
+            "newest",
+            "uploaded",
+            "bytes",
+            "says",
+        ]);
+        for plugin in &plugins {
+            table.row([
+                plugin.name.clone(),
+                owner_word(plugin).to_owned(),
+                plugin.revisions.to_string(),
+                short(plugin.newest.sha256),
+                time::to_text(plugin.newest.uploaded_at),
+                plugin.newest.size.to_string(),
+                plugin.newest.description.clone(),
+            ]);
+        }
+        let text = if plugins.is_empty() {
+            "There are no plugins. Next: sigpersist plugin upload NAME FILE".to_owned()
+        } else {
+            table.to_string()
+        };
+        let facts: Vec<_> = plugins.iter().map(plugin_facts).collect();
+        output.result(&text, &json!({ "plugins": facts }))
+    }
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Show {
+    /// The plugin.
+    name: String,
+    /// The tenant: its own plugin of this name, or else the platform's [default: the platform's].
+    #[arg(long)]
+    tenant: Option<String>,
+}
+
+impl Show {
+    pub(super) fn run(self, app: &App, output: &Output) -> anyhow::Result<()> {
+        let owner = owner(app, self.tenant.as_deref())?;
+        let advise = |error| advise(error, self.tenant.as_deref());
+        let plugin = plugins::plugin(app, owner, &self.name).map_err(advise)?;
+        let revisions = plugins::revisions(app, owner, &self.name).map_err(advise)?;
+        let mut table = Table::new(&["revision", "uploaded", "by", "bytes", "cases"]);
+        for revision in &revisions {
+            table.row([
+                revision.sha256.to_string(),
+                time::to_text(revision.uploaded_at),
+                revision.uploaded_by.clone().unwrap_or_default(),
+                revision.size.to_string(),
+                revision.cases.to_string(),
+            ]);
+        }
+        let newest = &plugin.newest;
+        let text = format!(
+            "The plugin `{}` of the {}: {}.\nexports: {}\nimports: {}\n\n{table}",
+            plugin.name,
+            owner_word(&plugin),
+            newest.description.trim_end_matches('.'),
+            newest.exports.join(", "),
+            newest.imports.join(", "),
+        );
+        let mut facts = plugin_facts(&plugin);
+        facts["revisions"] = revisions.iter().map(revision_facts).collect();
+        output.result(&text, &facts)
+    }
+}
+
+fn owner_word(plugin: &Plugin) -> &'static str {
+    match plugin.owner {
+        Some(_) => "tenant",
+        None => "platform",
+    }
+}
+
+/// The beginning of a digest: enough to tell revisions apart.
+pub(in crate::cli) fn short(digest: Digest) -> String {
+    digest.to_string().chars().take(SHORT_DIGEST).collect()
+}
+
+fn plugin_facts(plugin: &Plugin) -> Value {
+    json!({
+        "name": plugin.name,
+        "owner": owner_word(plugin),
+        "revisions": plugin.revisions,
+        "newest": revision_facts(&plugin.newest),
+    })
+}
+
+fn revision_facts(revision: &Revision) -> Value {
+    json!({
+        "sha256": revision.sha256,
+        "size": revision.size,
+        "description": revision.description,
+        "exports": revision.exports,
+        "imports": revision.imports,
+        "cases": revision.cases,
+        "uploaded_by": revision.uploaded_by,
+        "uploaded_at": time::to_text(revision.uploaded_at),
+    })
+}

@@ -1,0 +1,76 @@
+//! For whom a command acts, and what to do where something that it names is not there.
+
+use anyhow::anyhow;
+
+use crate::app::App;
+use crate::auth::random_name;
+use crate::context::{Caller, Context, Scope, Tenancy, TenantId};
+use crate::error::{Error, Noun};
+use crate::tenants;
+
+/// The command line acts for a tenant as an operator of the platform would.
+pub(super) fn context(app: &App, slug: &str) -> anyhow::Result<Context> {
+    let tenant = tenants::find(app, slug)?;
+    Ok(Context {
+        caller: Caller {
+            tenant: None,
+            subject: Some("command line".to_owned()),
+            scopes: Scope::ALL.to_vec(),
+        },
+        tenancy: Some(Tenancy {
+            id: tenant.id,
+            slug: tenant.slug.into(),
+        }),
+        request_id: random_name()?.into(),
+    })
+}
+
+/// Who owns a plugin: the tenant of this slug, or without one the platform.
+pub(super) fn owner(app: &App, slug: Option<&str>) -> anyhow::Result<Option<TenantId>> {
+    let tenant = slug.map(|slug| tenants::find(app, slug)).transpose()?;
+    Ok(tenant.map(|tenant| tenant.id))
+}
+
+/// An error with what to do next, where its sentence alone does not say; without a tenant it is about the platform's
+/// plugins.
+pub(super) fn advise(error: Error, tenant: Option<&str>) -> anyhow::Error {
+    let of_tenant = tenant.map(|slug| format!(" --tenant {slug}"));
+    let of_tenant = of_tenant.as_deref().unwrap_or_default();
+    let slug = tenant.unwrap_or("TENANT");
+    let advice = match &error {
+        Error::NotFound(Noun::Plugin) => {
+            format!("`sigpersist plugin list{of_tenant}` shows those that there are")
+        }
+        Error::NotFound(Noun::Revision) => {
+            format!("`sigpersist plugin show NAME{of_tenant}` shows those that there are")
+        }
+        Error::NotFound(Noun::Hook) => {
+            format!("`sigpersist hook list {slug}` shows those that there are")
+        }
+        Error::NotFound(Noun::Binding) => {
+            format!(
+                "`sigpersist hook show {slug} NAME` shows the hook's present number; a hook's first binding has none before it"
+            )
+        }
+        Error::NotFound(Noun::Decision) => {
+            format!("`sigpersist decision list {slug}` shows those that are kept")
+        }
+        Error::PreconditionFailed { current_version: 0 } => {
+            return anyhow!(
+                "Nothing was changed: there is no such hook now. `sigpersist hook list {slug}` shows those that there are."
+            );
+        }
+        Error::PreconditionFailed { current_version } => {
+            return anyhow!(
+                "Nothing was changed: the hook's number is {current_version} now. Look at it with `sigpersist hook show {slug} NAME`, and decide anew."
+            );
+        }
+        Error::SettingsRefused(_) => "mend the settings and try again".to_owned(),
+        Error::SignatureNotFound => {
+            "a delete is tried on what is stored: give the `document` and `thread` of a stored one, or its `cms`".to_owned()
+        }
+        _ => return error.into(),
+    };
+    let sentence = error.to_string();
+    anyhow!("{}; {advice}.", sentence.trim_end_matches('.'))
+}

@@ -1,0 +1,105 @@
+//! What hooks decided, for people and for programs.
+
+use serde_json::{Value, json};
+
+use super::table::Table;
+use crate::decisions::model::Decision;
+
+/// Decisions of one save or delete: a line for each hook, then all that it said.
+pub(super) fn table(decisions: &[Decision]) -> String {
+    if decisions.is_empty() {
+        return "No hook judges this.".to_owned();
+    }
+    let mut table = Table::new(&["hook", "mode", "verdict", "tags", "fuel", "KiB", "µs"]);
+    let mut said = String::new();
+    for decision in decisions {
+        let name = name(decision);
+        table.row([
+            name.clone(),
+            decision.mode.as_str().to_owned(),
+            decision.verdict.as_str().to_owned(),
+            tags(decision),
+            decision.fuel.to_string(),
+            decision.memory_bytes.div_ceil(1024).to_string(),
+            decision.microseconds.to_string(),
+        ]);
+        for line in sentences(decision) {
+            said.push_str(&format!("\n{name}: {line}"));
+        }
+    }
+    format!("{table}{said}")
+}
+
+/// The hook, and whether it is its shadow.
+pub(super) fn name(decision: &Decision) -> String {
+    if decision.shadow {
+        format!("{} (shadow)", decision.hook)
+    } else {
+        decision.hook.to_string()
+    }
+}
+
+/// Tags that were added and taken away.
+pub(super) fn tags(decision: &Decision) -> String {
+    tag_changes(&decision.tags_added, &decision.tags_removed)
+}
+
+/// The same of two lists: `+new -old`.
+pub(super) fn tag_changes(added: &[String], removed: &[String]) -> String {
+    let added = added.iter().map(|tag| format!("+{tag}"));
+    let removed = removed.iter().map(|tag| format!("-{tag}"));
+    added.chain(removed).collect::<Vec<_>>().join(" ")
+}
+
+/// All that a hook said, a line for each thing.
+pub(super) fn sentences(decision: &Decision) -> Vec<String> {
+    let mut lines = Vec::new();
+    for rejection in &decision.rejections {
+        let field = rejection.field.as_ref();
+        let field = field.map(|field| format!(" ({field})")).unwrap_or_default();
+        lines.push(format!(
+            "rejected: {}{field}: {}",
+            rejection.code, rejection.message
+        ));
+    }
+    if let Some(failure) = &decision.failure {
+        lines.push(format!("failed: {failure}"));
+    }
+    if decision.differs == Some(true) {
+        lines.push("decides otherwise than the hook itself".to_owned());
+    }
+    let warnings = decision.warnings.iter();
+    lines.extend(warnings.map(|warning| format!("warning: {warning}")));
+    for annotation in &decision.annotations {
+        lines.push(format!("{}: {}", annotation.name, annotation.value));
+    }
+    for line in &decision.log {
+        lines.push(format!("log, {}: {}", line.level, line.message));
+    }
+    lines
+}
+
+/// A decision for programs, with the names of the API.
+pub(super) fn facts(decision: &Decision) -> Value {
+    let first = decision.rejections.first();
+    json!({
+        "hook": decision.hook,
+        "binding": decision.binding,
+        "shadow": decision.shadow,
+        "differs": decision.differs,
+        "mode": decision.mode,
+        "verdict": decision.verdict,
+        "code": first.map(|rejection| &rejection.code),
+        "message": first.map(|rejection| &rejection.message),
+        "rejections": decision.rejections,
+        "failure": decision.failure,
+        "tags_added": decision.tags_added,
+        "tags_removed": decision.tags_removed,
+        "warnings": decision.warnings,
+        "annotations": decision.annotations,
+        "log": decision.log,
+        "fuel": decision.fuel,
+        "microseconds": decision.microseconds,
+        "memory_bytes": decision.memory_bytes,
+    })
+}
