@@ -21,6 +21,7 @@ mod hostile;
 mod isolation;
 mod list;
 mod operators;
+mod plugin_commands;
 mod plugins;
 mod quarantine;
 mod races;

@@ -42,7 +42,7 @@ pub(super) enum Stored {
     Show(show::Show),
     /// Write a revision's component to a file.
     Download(download::Download),
-    /// Delete a plugin with all its revisions; what a hook is bound to stays.
+    /// Delete a plugin with all its revisions; refused while a hook is bound to it.
     Delete(delete::Delete),
 }
 
