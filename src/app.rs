@@ -19,6 +19,8 @@ use crate::{telemetry, turns};
 const CACHED_CHAINS: usize = 10_000;
 /// Loads of keys and hooks at once.
 const LOADS_AT_ONCE: usize = 8;
+/// Uploads and new bindings at once.
+const SET_UPS_AT_ONCE: usize = 2;
 const DEFAULT_DATA_DIR: &str = "./sigpersist-data";
 
 /// The parts of a server or command, wired together.
@@ -40,6 +42,8 @@ pub struct App {
     pub chains: Cache<TenantId, Arc<Chain>>,
     /// How bindings of hooks fare on this server; outlives the chains, which are forgotten with every change.
     healths: quick_cache::sync::Cache<(TenantId, String, u32), Arc<Health>>,
+    /// Turns to set plugins and hooks up: to compile, and to ask about settings.
+    pub set_ups: Arc<Semaphore>,
     /// Turns to try hooks out, apart from those that serve requests.
     pub trials: Arc<Semaphore>,
 }
@@ -63,6 +67,7 @@ impl App {
             loads: Arc::new(Semaphore::new(LOADS_AT_ONCE)),
             chains: Cache::new(CACHED_CHAINS),
             healths: quick_cache::sync::Cache::new(CACHED_CHAINS),
+            set_ups: Arc::new(Semaphore::new(SET_UPS_AT_ONCE)),
             trials: Arc::new(Semaphore::new(config.hooks.max_concurrent_trials.max(1))),
             vault,
             config,

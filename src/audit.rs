@@ -6,9 +6,32 @@ use serde_json::Value;
 
 use crate::context::TenantId;
 
+/// What vouches for an actor: subjects alone are whatever a tenant's tokens say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ActorKind {
+    /// A token of a tenant.
+    Tenant,
+    /// A token of the platform.
+    Platform,
+    /// Whoever may run commands on the server's machine.
+    CommandLine,
+    /// The server itself.
+    Server,
+}
+
+crate::words!(
+    ActorKind,
+    Tenant = "tenant",
+    Platform = "platform",
+    CommandLine = "command_line",
+    Server = "server"
+);
+
 /// Who changes something.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Actor {
+    /// What vouches for it.
+    pub kind: ActorKind,
     /// The `sub` claim of the caller's token, or `command line`; none for the server itself.
     pub subject: Option<String>,
     /// The request, as the log has it.
@@ -19,7 +42,17 @@ impl Actor {
     /// Whoever may run commands on the server's machine.
     pub fn command_line() -> Self {
         Self {
+            kind: ActorKind::CommandLine,
             subject: Some("command line".to_owned()),
+            request_id: None,
+        }
+    }
+
+    /// The server itself.
+    pub fn server() -> Self {
+        Self {
+            kind: ActorKind::Server,
+            subject: None,
             request_id: None,
         }
     }

@@ -129,6 +129,10 @@ impl Default for AuthConfig {
 pub struct HooksConfig {
     /// Largest component that may be uploaded.
     pub max_component_bytes: usize,
+    /// Largest settings of a hook, as JSON text.
+    pub max_settings_bytes: usize,
+    /// Most hooks of one tenant.
+    pub max_hooks_per_tenant: usize,
     /// Wall-clock limit of one call where the hook does not set its own, in milliseconds.
     pub timeout_ms: u32,
     /// Highest limit that a hook may set, in milliseconds.
@@ -175,6 +179,8 @@ impl Default for HooksConfig {
     fn default() -> Self {
         Self {
             max_component_bytes: 32 * 1024 * 1024,
+            max_settings_bytes: 64 * 1024,
+            max_hooks_per_tenant: 50,
             timeout_ms: 100,
             max_timeout_ms: 5_000,
             fuel: 1_000_000_000,
@@ -205,6 +211,16 @@ impl HooksConfig {
         Limits {
             timeout_ms: self.timeout_ms.min(self.max_timeout_ms),
             ..self.ceiling()
+        }
+    }
+
+    /// These limits, where they are below the server's own ceiling.
+    pub fn within_ceiling(&self, limits: Limits) -> Limits {
+        let ceiling = self.ceiling();
+        Limits {
+            timeout_ms: limits.timeout_ms.min(ceiling.timeout_ms),
+            memory_bytes: limits.memory_bytes.min(ceiling.memory_bytes),
+            fuel: limits.fuel.min(ceiling.fuel),
         }
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::audit::Actor;
+use crate::audit::{Actor, ActorKind};
 use crate::error::{Error, Result};
 
 /// Number of a tenant in the database. Never shown to clients; they know the slug.
@@ -160,6 +160,10 @@ impl Context {
     /// Who is to be named in the audit trail.
     pub fn actor(&self) -> Actor {
         Actor {
+            kind: match self.caller.tenant {
+                Some(_) => ActorKind::Tenant,
+                None => ActorKind::Platform,
+            },
             subject: self.caller.subject.clone(),
             request_id: Some(Arc::clone(&self.request_id)),
         }

@@ -35,6 +35,7 @@ CREATE TABLE audit_events (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     tenant_id integer REFERENCES tenants (id) ON DELETE SET NULL,
     at timestamptz NOT NULL DEFAULT now(),
+    actor_kind text NOT NULL,
     actor text,
     request_id text,
     action text NOT NULL,
@@ -46,6 +47,7 @@ COMMENT ON TABLE audit_events IS 'Who changed what about plugins and hooks; rows
 COMMENT ON COLUMN audit_events.id IS 'Grows with time';
 COMMENT ON COLUMN audit_events.tenant_id IS 'The tenant that was acted for; null for the platform itself, and where the tenant is gone';
 COMMENT ON COLUMN audit_events.at IS 'When it happened';
+COMMENT ON COLUMN audit_events.actor_kind IS 'What vouches for the actor: a token of a tenant or of the platform, the command line, or the server itself';
 COMMENT ON COLUMN audit_events.actor IS 'The sub claim of the caller''s token, or command line; null for the server itself';
 COMMENT ON COLUMN audit_events.request_id IS 'The request that did it, as the log has it';
 COMMENT ON COLUMN audit_events.action IS 'What was done: hook.set, plugin.upload';

@@ -16,8 +16,6 @@ CREATE TABLE hook_judgements (
     PRIMARY KEY (tenant_id, at, id)
 );
 CREATE INDEX hook_judgements_thread_idx ON hook_judgements (tenant_id, document, thread, at, id);
--- For retention, which looks at all tenants at once: rows lie in the order of their time.
-CREATE INDEX hook_judgements_at_idx ON hook_judgements USING brin (at) WITH (autosummarize = on);
 COMMENT ON TABLE hook_judgements IS 'What hooks decided about a save or delete, and on what input';
 COMMENT ON COLUMN hook_judgements.tenant_id IS 'The owner';
 COMMENT ON COLUMN hook_judgements.at IS 'When it was recorded: in the transaction that stored what was accepted';
@@ -27,7 +25,7 @@ COMMENT ON COLUMN hook_judgements.operation IS 'save or delete';
 COMMENT ON COLUMN hook_judgements.outcome IS 'accepted, rejected, failed (a hook did, and its settings say reject), or not stored (accepted, but the thread had moved on or had this version already)';
 COMMENT ON COLUMN hook_judgements.document IS 'The document';
 COMMENT ON COLUMN hook_judgements.thread IS 'The thread';
-COMMENT ON COLUMN hook_judgements.input_sha256 IS 'SHA-256 of the input as canonical JSON';
+COMMENT ON COLUMN hook_judgements.input_sha256 IS 'SHA-256 of the input as it was written: JSON with its members in the order of the code';
 COMMENT ON COLUMN hook_judgements.input IS 'What the hooks were told beside the signature''s bytes, whose digest it holds';
 COMMENT ON COLUMN hook_judgements.decisions IS 'What each hook decided, in the order in which they ran';
 
@@ -42,7 +40,7 @@ CREATE TABLE hook_inputs (
     CONSTRAINT hook_inputs_sha256_check CHECK (octet_length(sha256) = 32)
 );
 ALTER TABLE hook_inputs ALTER COLUMN signature SET STORAGE EXTERNAL;
-CREATE INDEX hook_inputs_at_idx ON hook_inputs (at);
+CREATE INDEX hook_inputs_at_idx ON hook_inputs (tenant_id, at);
 COMMENT ON TABLE hook_inputs IS 'Signatures that hooks refused, kept so that the decision can be replayed';
 COMMENT ON COLUMN hook_inputs.tenant_id IS 'The owner';
 COMMENT ON COLUMN hook_inputs.sha256 IS 'SHA-256 of the bytes';

@@ -112,7 +112,8 @@ pub fn verify(
         return Err(Error::InvalidToken("it is for another tenant than its key"));
     }
     Ok(Claims {
-        subject: claims.sub,
+        // Postgres can't store U+0000 in text.
+        subject: claims.sub.map(|subject| subject.replace('\0', "\u{fffd}")),
         scopes: claims
             .scope
             .split(' ')

@@ -14,7 +14,7 @@ use crate::plugins::model::Digest;
 use crate::store::DecisionFilter;
 
 /// Most decisions of one page.
-pub const MAX_LIMIT: usize = 1_000;
+pub const MAX_LIMIT: usize = 200;
 
 /// Which decisions are asked for; all of them where nothing is.
 #[derive(Debug, Clone, Default)]

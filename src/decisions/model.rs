@@ -16,9 +16,9 @@ use crate::signatures::model::{Draft, Signature, ThreadKey};
 use crate::time;
 
 /// Longest text of a guest's that is kept or answered, in characters.
-pub const MAX_TEXT_CHARS: usize = 2000;
+pub const MAX_TEXT_CHARS: usize = 500;
 /// Most rejections, warnings, annotations, or issues of one call that are kept.
-pub const MAX_ENTRIES: usize = 50;
+pub const MAX_ENTRIES: usize = 20;
 
 /// A guest's text, fit for one line of a log, a database and an answer: bounded, and without control characters, so that
 /// it can't begin a line of its own.
@@ -68,12 +68,7 @@ impl Circumstances {
         Ok(Self {
             tenant: context.tenancy()?.slug.to_string(),
             request_id: context.request_id.to_string(),
-            // Postgres can't keep U+0000, and what is replayed must be what was told.
-            subject: context
-                .caller
-                .subject
-                .as_ref()
-                .map(|subject| subject.replace('\0', "\u{fffd}")),
+            subject: context.caller.subject.clone(),
             scopes: context
                 .caller
                 .scopes

@@ -35,6 +35,11 @@ pub fn replay(app: &App, tenant: TenantId, id: DecisionId) -> Result<Replay> {
         .decision_get(tenant, id)?
         .ok_or(Error::NotFound(Noun::Decision))?;
     let decision = &recorded.decision;
+    if decision.microseconds == 0 {
+        return Err(Error::InputGone(
+            "the hook was set aside then, and did not run",
+        ));
+    }
     let binding = app
         .store
         .hook_binding(tenant, &decision.hook, decision.binding)?
@@ -74,11 +79,12 @@ pub fn replay(app: &App, tenant: TenantId, id: DecisionId) -> Result<Replay> {
             chain.judge_delete(circumstances, &stored)
         }
     };
-    let replayed = judged
+    let mut replayed = judged
         .decisions
         .into_iter()
         .next()
         .ok_or_else(|| Error::internal("the replayed hook did not run"))?;
+    (replayed.mode, replayed.shadow) = (decision.mode, decision.shadow);
     Ok(Replay {
         same: decision.agrees(&replayed),
         listed: Listed {
@@ -108,7 +114,11 @@ fn bound(app: &App, decision: &Decision, binding: &Binding) -> Result<Bound> {
         // The tags are told from outside, so that the validator sees those of then.
         mode: Mode::Monitor,
         on_failure: OnFailure::Allow,
-        ..Bound::unbound(&decision.hook, guest, binding.limits)
+        ..Bound::unbound(
+            &decision.hook,
+            guest,
+            app.config.hooks.within_ceiling(binding.limits),
+        )
     })
 }
 
@@ -125,11 +135,15 @@ fn tags_before(tags: &[String], decisions: &[Decision], place: usize) -> Vec<Str
 
 /// The signature that was judged: stored where it was accepted, kept where it was refused.
 fn body(app: &App, tenant: TenantId, recorded: &Recorded) -> Result<SignatureBody> {
+    let stored = stored(app, tenant, recorded, recorded.version)?;
+    let same = stored
+        .and_then(|stored| stored.body)
+        .filter(|body| to_hex(&body.sha256) == recorded.input.sha256);
+    if let Some(body) = same {
+        return Ok(body);
+    }
     if recorded.outcome == Outcome::Accepted {
-        return stored(app, tenant, recorded, recorded.version)?
-            .and_then(|stored| stored.body)
-            .filter(|body| to_hex(&body.sha256) == recorded.input.sha256)
-            .ok_or(Error::InputGone("the thread was deleted"));
+        return Err(Error::InputGone("the thread was deleted"));
     }
     let sha256 = from_hex(&recorded.input.sha256).unwrap_or_default();
     app.store

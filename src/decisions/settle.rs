@@ -7,6 +7,7 @@ use crate::error::{Error, Result};
 use crate::hooks::Judged;
 use crate::plugins;
 use crate::signatures::model::SignatureBody;
+use crate::telemetry;
 
 /// Sets hooks aside that keep failing; gives the refusal, if there is one, after it was recorded. `body` is what was
 /// refused, where it is stored nowhere else. Blocks.
@@ -18,6 +19,10 @@ pub(crate) fn settle(
     body: Option<&SignatureBody>,
 ) -> Result<Option<Error>> {
     let tenancy = context.tenancy()?;
+    for decision in &judged.decisions {
+        metrics::counter!(telemetry::HOOK_RUNS, "verdict" => decision.verdict.as_str())
+            .increment(1);
+    }
     if !judged.sick.is_empty() {
         plugins::set_aside(app, tenancy.id, &tenancy.slug, &judged.sick);
     }

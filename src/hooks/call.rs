@@ -132,7 +132,7 @@ impl Call<'_> {
         };
         let result = match catch_unwind(AssertUnwindSafe(run)) {
             Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(error)) => Err(failure(&error, limits)),
+            Ok(Err(error)) => Err(failure(&error, limits, engine.config.max_hostcall_bytes)),
             Err(_) => Err(Failure::Panic),
         };
         let fuel = limits.fuel.saturating_sub(store.get_fuel().unwrap_or(0));
@@ -147,7 +147,7 @@ impl Call<'_> {
     }
 }
 
-fn failure(error: &wasmtime::Error, limits: Limits) -> Failure {
+fn failure(error: &wasmtime::Error, limits: Limits, max_hostcall_bytes: usize) -> Failure {
     if let Some(limit) = error.downcast_ref::<LimitBroken>() {
         return Failure::Limit(limit.clone());
     }
@@ -156,6 +156,17 @@ fn failure(error: &wasmtime::Error, limits: Limits) -> Failure {
             timeout_ms: limits.timeout_ms,
         },
         Some(Trap::OutOfFuel) => Failure::Fuel { limit: limits.fuel },
-        _ => Failure::Trap(format!("{error:#}")),
+        trap => {
+            // What happened comes before where it did, which may be long.
+            let text = match trap {
+                Some(trap) => format!("{trap}: {error}"),
+                None => format!("{error:#}"),
+            };
+            // Wasmtime has no type for it.
+            if text.contains("fuel allocated for hostcalls") {
+                return Failure::Limit(LimitBroken::hostcall_bytes(max_hostcall_bytes));
+            }
+            Failure::Trap(text)
+        }
     }
 }

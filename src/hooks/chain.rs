@@ -11,7 +11,6 @@ use crate::decisions::model::{Circumstances, Decision, Outcome};
 use crate::error::{Error, HookRejection};
 use crate::plugins::model::Operation;
 use crate::signatures::model::{Draft, Signature};
-use crate::telemetry;
 
 /// A tenant's hooks as they were at one moment. A request keeps the one that it began with.
 #[derive(Debug)]
@@ -151,15 +150,14 @@ impl Chain {
 
     fn conclude(&self, seats: Vec<Seat<'_>>, tags: Vec<String>) -> Judged {
         let mut judged = Judged::empty(tags);
-        for seat in seats {
+        // A chain that is stopped leaves hooks unasked, which have decided nothing.
+        for seat in seats.into_iter().filter(|seat| seat.decided) {
             if seat.stops() {
                 let reason = seat.decision.failure.clone().unwrap_or_default();
                 judged.failed = Some((Arc::clone(&seat.decision.hook), reason));
             }
             judged.sick.extend(seat.sick(&self.engine.config));
             let decision = seat.decision;
-            metrics::counter!(telemetry::HOOK_RUNS, "verdict" => decision.verdict.as_str())
-                .increment(1);
             if !decision.shadow
                 && let Some(shadow) = judged.decisions.last_mut()
                 && shadow.shadow

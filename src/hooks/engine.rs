@@ -267,9 +267,12 @@ fn new_engine(config: &HooksConfig, turns: usize) -> anyhow::Result<wasmtime::En
 }
 
 fn pool(config: &HooksConfig, turns: usize) -> anyhow::Result<PoolingAllocationConfig> {
-    let slots = u32::try_from(turns)
-        .context("hooks.max_concurrent is too large")?
-        .max(WARM_SLOTS);
+    // There is always one to be had: who judges has a turn, and trials and set-ups are bounded too.
+    let most = turns.saturating_add(config.max_concurrent_trials);
+    let slots = u32::try_from(most)
+        .ok()
+        .and_then(|most| most.checked_add(WARM_SLOTS))
+        .context("hooks.max_concurrent is too large")?;
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(slots)
         .total_core_instances(slots * CORE_INSTANCES_PER_PLUGIN)

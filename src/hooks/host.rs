@@ -20,6 +20,17 @@ pub(super) struct LimitBroken {
     unit: &'static str,
 }
 
+impl LimitBroken {
+    /// A host call or result with too many bytes.
+    pub(super) fn hostcall_bytes(limit: usize) -> Self {
+        Self {
+            setting: "hooks.max_hostcall_bytes",
+            value: limit as u64,
+            unit: "bytes of one host call or result",
+        }
+    }
+}
+
 /// What the hooks of one request share.
 #[derive(Debug)]
 pub(super) struct Subject {

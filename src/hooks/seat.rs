@@ -21,6 +21,8 @@ use crate::signatures::model::{MAX_TAGS, fold_tags};
 pub(super) struct Seat<'a> {
     hook: &'a Bound,
     guest: &'a Guest,
+    /// Whether it was asked at all, or refuses without being asked.
+    pub(super) decided: bool,
     pub(super) decision: Decision,
 }
 
@@ -30,6 +32,7 @@ impl<'a> Seat<'a> {
         Self {
             hook,
             guest,
+            decided: refuses.is_some(),
             decision: Decision {
                 hook: Arc::clone(&hook.name),
                 binding: hook.binding,
@@ -63,7 +66,7 @@ impl<'a> Seat<'a> {
 
     /// Counts the run; says that the hook should be set aside, where it should.
     pub(super) fn sick(&self, config: &HooksConfig) -> Option<Sick> {
-        if self.decision.shadow || self.hook.refuses.is_some() {
+        if self.decision.shadow || self.hook.refuses.is_some() || !self.decided {
             return None;
         }
         let failed = self.decision.verdict == Verdict::Failed;
@@ -148,9 +151,11 @@ impl<'a> Seat<'a> {
         function: &'static str,
         call: impl FnOnce(&mut Store<HostState>, &Instance) -> wasmtime::Result<T>,
     ) -> Option<T> {
-        if self.hook.refuses.is_some() && !self.decision.shadow {
+        // What has failed is not asked again.
+        if self.decision.verdict == Verdict::Failed {
             return None;
         }
+        self.decided = true;
         let state = HostState::new(
             &engine.config,
             &self.hook.name,

@@ -14,6 +14,7 @@ use crate::decisions::{self, Listed, MAX_LIMIT};
 use crate::digest::to_hex;
 use crate::error::{Error, Noun, Result};
 use crate::plugins::model::{Digest, Mode, Operation};
+use crate::signatures::model::check_label;
 use crate::time;
 
 const DEFAULT_LIMIT: u32 = 50;
@@ -133,14 +134,25 @@ pub(super) fn list(call: Call) -> Result<Reply> {
         })
         .transpose()
     };
+    let label = |name| {
+        let text = parameters.text(name)?;
+        if let Some(text) = &text {
+            check_label(name, text)?;
+        }
+        Ok::<_, Error>(text)
+    };
     let filter = decisions::Filter {
-        document: parameters.text("document")?,
-        thread: parameters.text("thread")?,
-        hook: parameters.text("hook")?,
+        document: label("document")?,
+        thread: label("thread")?,
+        hook: label("hook")?,
         verdict: parsed::<Verdict>(&parameters, "verdict")?,
         since: time("since")?,
         until: time("until")?,
     };
+    if filter.thread.is_some() && filter.document.is_none() {
+        let message = "`thread` is of a `document`: name both.";
+        return Err(Error::invalid("thread", message));
+    }
     let most = u32::try_from(MAX_LIMIT).map_err(Error::internal)?;
     let limit = parameters.integer("limit", 1, most)?;
     let limit = usize::try_from(limit.unwrap_or(DEFAULT_LIMIT)).map_err(Error::internal)?;

@@ -82,7 +82,8 @@ pub static ROUTES: [Route; 24] = [
         Scope::PluginsWrite,
         plugins::put,
     )
-    .takes(BodyKind::Component),
+    .takes(BodyKind::Component)
+    .waits(Waits::SetUp),
     Route::of_operators(
         Method::DELETE,
         "/plugins/{name}",
@@ -114,6 +115,7 @@ pub static ROUTES: [Route; 24] = [
         Scope::HooksRead,
         trials::evaluate,
     )
+    .takes(BodyKind::Json)
     .waits(Waits::Trial),
     Route::of_operators(
         Method::POST,
@@ -121,6 +123,7 @@ pub static ROUTES: [Route; 24] = [
         Scope::HooksRead,
         trials::backtest,
     )
+    .takes(BodyKind::Json)
     .waits(Waits::Trial),
     Route::of_operators(
         Method::GET,
@@ -142,7 +145,8 @@ pub static ROUTES: [Route; 24] = [
     )
     .waits(Waits::Trial),
     Route::of_operators(Method::GET, "/hooks/{name}", Scope::HooksRead, hooks::get),
-    Route::of_operators(Method::PUT, "/hooks/{name}", Scope::HooksWrite, hooks::put),
+    Route::of_operators(Method::PUT, "/hooks/{name}", Scope::HooksWrite, hooks::put)
+        .waits(Waits::SetUp),
     Route::of_operators(
         Method::DELETE,
         "/hooks/{name}",
@@ -154,7 +158,8 @@ pub static ROUTES: [Route; 24] = [
         "/hooks/{name}/rollback",
         Scope::HooksWrite,
         hooks::rollback,
-    ),
+    )
+    .waits(Waits::SetUp),
     Route::of_operators(
         Method::POST,
         "/hooks/{name}/release",

@@ -235,6 +235,12 @@ pub(super) fn read_form<T: DeserializeOwned>(
         ));
     }
     check_content_type(headers)?;
+    if holds_nul(body) {
+        return Err(Error::InvalidParameter {
+            field: String::new(),
+            message: "The request must not hold the character U+0000.".to_owned(),
+        });
+    }
     let mut deserializer = serde_json::Deserializer::from_slice(body);
     let form = serde_path_to_error::deserialize(&mut deserializer);
     let form = form.map_err(|error| {
@@ -258,6 +264,17 @@ pub(super) fn read_form<T: DeserializeOwned>(
         .end()
         .map_err(|error| Error::MalformedJson(error.to_string()))?;
     Ok(form)
+}
+
+/// Whether JSON text holds U+0000, which Postgres can't store in text; it can only be escaped.
+fn holds_nul(json: &[u8]) -> bool {
+    const ESCAPE: &[u8] = b"\\u0000";
+    json.windows(ESCAPE.len()).enumerate().any(|(at, window)| {
+        let before = json.get(..at).unwrap_or_default();
+        // After an odd number of backslashes it is a backslash and five letters.
+        let backslashes = before.iter().rev().take_while(|byte| **byte == b'\\');
+        window == ESCAPE && backslashes.count() % 2 == 0
+    })
 }
 
 /// A path into JSON as a pointer (RFC 6901).
@@ -382,6 +399,14 @@ mod tests {
         for body in [r#"{"tags": [1]}"#, r#"{"tags": {}}"#, r#"{"tags": 1}"#] {
             assert!(read("", body).unwrap().list("tags").is_err(), "{body}");
         }
+    }
+
+    #[test]
+    fn an_escaped_nul_is_told_from_an_escaped_backslash() {
+        assert!(holds_nul(br#"{"a": "\u0000"}"#));
+        assert!(holds_nul(br#"{"a": "\\\u0000"}"#));
+        assert!(!holds_nul(br#"{"a": "\\u0000"}"#));
+        assert!(!holds_nul(br#"{"a": "u0000"}"#));
     }
 
     #[test]

@@ -28,6 +28,9 @@ use crate::{telemetry, tenants, turns};
 /// Longest request id that is taken from the client, in characters.
 const MAX_REQUEST_ID_CHARS: usize = 128;
 
+/// How long an upload or a new binding waits for those before it, which may compile for seconds, in milliseconds.
+const SET_UP_PATIENCE_MS: u64 = 30_000;
+
 /// What is encoded in a path of ours: names hold hyphens.
 const PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-');
 
@@ -177,9 +180,12 @@ async fn answer(
         Waits::Judges(operation) => {
             judges = Some(plugins::judges(&app, context.tenant()?, operation).await?);
         }
+        Waits::SetUp => {
+            trial = Some(turns::wait(&app.set_ups, SET_UP_PATIENCE_MS, Error::Overloaded).await?);
+        }
         Waits::Trial => {
             let patience_ms = app.config.hooks.queue_timeout_ms;
-            trial = Some(turns::wait(&app.trials, patience_ms, Error::RateLimited).await?);
+            trial = Some(turns::wait(&app.trials, patience_ms, Error::Overloaded).await?);
         }
     }
     let turn = turns::wait(
@@ -222,10 +228,11 @@ async fn tenancy(app: &Arc<App>, caller: &Caller, slug: &str) -> Result<Tenancy>
 }
 
 fn decoded(segment: &str) -> Result<String> {
-    percent_decode_str(segment)
-        .decode_utf8()
-        .map(Into::into)
-        .map_err(|_| Error::RouteNotFound)
+    match percent_decode_str(segment).decode_utf8() {
+        // Postgres can't even be asked for U+0000.
+        Ok(text) if !text.contains('\0') => Ok(text.into()),
+        _ => Err(Error::RouteNotFound),
+    }
 }
 
 /// The client's own request id if it sent a sane one, otherwise a new one.

@@ -52,6 +52,8 @@ pub(super) enum Waits {
     Judges(Operation),
     /// That hooks may be tried out.
     Trial,
+    /// That plugins may be compiled, and asked about their settings.
+    SetUp,
 }
 
 /// What its body may be.
@@ -59,6 +61,8 @@ pub(super) enum Waits {
 pub(super) enum BodyKind {
     /// JSON of the size of a signature.
     Json,
+    /// JSON of the size of settings.
+    SmallJson,
     /// A component, by itself or in JSON.
     Component,
 }
@@ -68,6 +72,11 @@ impl BodyKind {
     pub(super) fn max_bytes(self, config: &Config) -> usize {
         match self {
             Self::Json => config.http.max_body_bytes(),
+            Self::SmallJson => config
+                .hooks
+                .max_settings_bytes
+                .saturating_mul(6)
+                .saturating_add(64 * 1024),
             Self::Component => {
                 let base64 = config
                     .hooks
@@ -106,6 +115,7 @@ impl Route {
     ) -> Self {
         let mut route = Self::of_tenant(method, path, scope, handler);
         route.audience = Audience::Operators;
+        route.body = BodyKind::SmallJson;
         route
     }
 

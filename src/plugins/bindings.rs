@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::RESERVED_HOOK_NAMES;
-use super::candidate::{Which, candidate};
+use super::candidate::{Which, bindable, candidate};
 use super::model::{Binding, Hook, Limits, Mode, OnFailure, Operation, Shadow};
 use crate::app::App;
 use crate::audit::{Actor, Event};
@@ -13,6 +13,8 @@ use crate::error::{Error, Noun, Result};
 use crate::signatures::model::Preconditions;
 use crate::tenants::model::check_slug;
 
+/// What the audit trail calls a new order.
+const REORDER: &str = "hook.reorder";
 /// How often a change is tried again because another operator made one meanwhile.
 const ATTEMPTS: usize = 5;
 
@@ -151,7 +153,11 @@ pub fn set_hook(
                 current_version: number,
             });
         }
-        let binding = check(app, tenant, request)?;
+        if number == 0 {
+            check_room(app, tenant)?;
+        }
+        let plugin_id = bindable(app, tenant, &request.plugin)?;
+        let binding = check(app, plugin_id, request)?;
         if let Some(hook) = current.filter(|hook| hook.binding == binding) {
             return Ok(SetHook {
                 hook,
@@ -194,7 +200,8 @@ pub fn rollback(
             .store
             .hook_binding(tenant, name, number)?
             .ok_or(Error::NotFound(Noun::Binding))?;
-        let binding = check(app, tenant, &to_request(binding))?;
+        // The same plugin, whatever else has its name by now.
+        let binding = check(app, binding.plugin_id, &to_request(app, binding))?;
         let changes = [(name, current.number, binding)];
         if put(app, tenant, actor, "hook.rollback", &changes)? {
             return hook(app, tenant, name);
@@ -236,7 +243,7 @@ pub fn reorder(app: &App, tenant: TenantId, actor: &Actor, order: &[String]) -> 
                 changes.push((name.as_str(), hook.number, binding));
             }
         }
-        if changes.is_empty() || put(app, tenant, actor, "hook.reorder", &changes)? {
+        if changes.is_empty() || put(app, tenant, actor, REORDER, &changes)? {
             return app.store.hook_list(tenant);
         }
     }
@@ -302,7 +309,11 @@ fn put(
         .iter()
         .map(|(name, _, binding)| event(tenant, actor, action, name, details(binding)))
         .collect();
-    let done = app.store.hook_set(tenant, changes, &events)?;
+    // A new place mends nothing.
+    let keeps_quarantine = action == REORDER;
+    let done = app
+        .store
+        .hook_set(tenant, changes, &events, keeps_quarantine)?;
     app.forget_hooks(tenant);
     Ok(done)
 }
@@ -336,6 +347,17 @@ fn details(binding: &Binding) -> Value {
     })
 }
 
+/// Makes sure that a tenant may have one hook more.
+fn check_room(app: &App, tenant: TenantId) -> Result<()> {
+    let most = app.config.hooks.max_hooks_per_tenant;
+    if app.store.hook_list(tenant)?.len() < most {
+        return Ok(());
+    }
+    Err(Error::refused(format!(
+        "The tenant has {most} hooks, the most that it may have (hooks.max_hooks_per_tenant)."
+    )))
+}
+
 fn check_name(name: &str) -> Result<()> {
     check_slug("hook", name)?;
     if RESERVED_HOOK_NAMES.contains(&name) {
@@ -347,7 +369,8 @@ fn check_name(name: &str) -> Result<()> {
 }
 
 /// A binding as one would ask for it, its revisions by their digests.
-fn to_request(binding: Binding) -> HookRequest {
+fn to_request(app: &App, binding: Binding) -> HookRequest {
+    let limits = app.config.hooks.within_ceiling(binding.limits);
     HookRequest {
         plugin: binding.plugin,
         revision: Which::This(binding.sha256),
@@ -355,9 +378,9 @@ fn to_request(binding: Binding) -> HookRequest {
         operations: Some(binding.operations),
         mode: binding.mode,
         on_failure: binding.on_failure,
-        timeout_ms: Some(binding.limits.timeout_ms),
-        memory_bytes: Some(binding.limits.memory_bytes),
-        fuel: Some(binding.limits.fuel),
+        timeout_ms: Some(limits.timeout_ms),
+        memory_bytes: Some(limits.memory_bytes),
+        fuel: Some(limits.fuel),
         settings: binding.settings,
         enabled: binding.enabled,
         shadow: binding.shadow.map(|shadow| ShadowRequest {
@@ -368,12 +391,11 @@ fn to_request(binding: Binding) -> HookRequest {
 }
 
 /// Checks a request as a whole, and settles what it leaves open.
-fn check(app: &App, tenant: TenantId, request: &HookRequest) -> Result<Binding> {
+fn check(app: &App, plugin_id: i32, request: &HookRequest) -> Result<Binding> {
     let limits = limits(app, request)?;
     let active = candidate(
         app,
-        tenant,
-        &request.plugin,
+        plugin_id,
         request.revision,
         &request.settings,
         "/settings",
@@ -407,8 +429,7 @@ fn check(app: &App, tenant: TenantId, request: &HookRequest) -> Result<Binding> 
             let settings = shadow.settings.as_ref().unwrap_or(&request.settings);
             let candidate = candidate(
                 app,
-                tenant,
-                &request.plugin,
+                plugin_id,
                 shadow.revision,
                 settings,
                 "/shadow/settings",
@@ -421,7 +442,7 @@ fn check(app: &App, tenant: TenantId, request: &HookRequest) -> Result<Binding> 
     };
     Ok(Binding {
         plugin: request.plugin.clone(),
-        plugin_id: active.revision.plugin_id,
+        plugin_id,
         sha256: active.revision.sha256,
         order: request.order,
         operations,

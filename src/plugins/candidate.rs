@@ -53,24 +53,30 @@ impl std::str::FromStr for Which {
     }
 }
 
-/// Finds a revision that the tenant may bind, and asks it whether it accepts the settings. Blocks.
+/// The number of the plugin of this name that a tenant may bind: its own before the platform's. Blocks.
 ///
 /// # Errors
 ///
-/// [`Error::NotFound`] for plugin or revision, [`Error::SettingsRefused`] with what the plugin says, pointers beginning
+/// [`Error::NotFound`].
+pub fn bindable(app: &App, tenant: TenantId, plugin: &str) -> Result<i32> {
+    app.store
+        .plugin_find(Some(tenant), plugin)?
+        .ok_or(Error::NotFound(Noun::Plugin))
+}
+
+/// Finds a revision of a plugin, and asks it whether it accepts the settings. Blocks.
+///
+/// # Errors
+///
+/// [`Error::NotFound`] for the revision, [`Error::SettingsRefused`] with what the plugin says, pointers beginning
 /// with `pointer`.
 pub fn candidate(
     app: &App,
-    tenant: TenantId,
-    plugin: &str,
+    plugin_id: i32,
     which: Which,
     settings: &Value,
     pointer: &str,
 ) -> Result<Candidate> {
-    let plugin_id = app
-        .store
-        .plugin_find(Some(tenant), plugin)?
-        .ok_or(Error::NotFound(Noun::Plugin))?;
     let sha256 = match which {
         Which::Latest => None,
         Which::This(sha256) => Some(sha256),
@@ -85,9 +91,20 @@ pub fn candidate(
             message: "A hook's settings are a JSON object.".to_owned(),
         });
     }
+    let text = settings.to_string();
+    let limit = app.config.hooks.max_settings_bytes;
+    if text.len() > limit {
+        return Err(Error::InvalidParameter {
+            field: pointer.to_owned(),
+            message: format!(
+                "The settings have {} bytes; the limit is {limit} (hooks.max_settings_bytes).",
+                text.len()
+            ),
+        });
+    }
     let guest = Guest {
         plugin: load(app, plugin_id, revision.sha256)?,
-        settings: settings.to_string().into(),
+        settings: text.into(),
     };
     accept_settings(app, &guest, pointer)?;
     Ok(Candidate { revision, guest })

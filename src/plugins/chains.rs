@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use tracing::{error, warn};
+
 use super::candidate::load;
 use super::model::{Hook, Mode, OnFailure, Operation};
 use crate::app::App;
 use crate::context::TenantId;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::hooks::{Bound, Chain, Guest, Turn};
 
 /// A tenant's hooks, ready to run; from the database where they are not. Blocks.
@@ -21,7 +23,19 @@ pub fn chain(app: &App, tenant: TenantId) -> Result<Arc<Chain>> {
         let hooks = hooks
             .into_iter()
             .filter(|hook| hook.binding.enabled)
-            .map(|hook| bound(app, tenant, hook))
+            .filter_map(|hook| {
+                let name = hook.name.clone();
+                let forgiven = hook.binding.mode == Mode::Monitor
+                    || hook.binding.on_failure == OnFailure::Allow;
+                match bound(app, tenant, hook) {
+                    // A database that can't be reached is no failure of the hook.
+                    Err(cause @ Error::Internal(_)) if forgiven => {
+                        error!(hook = name, %cause, "A hook can't run on this server; its settings let requests pass");
+                        None
+                    }
+                    bound => Some(bound),
+                }
+            })
             .collect::<Result<_>>()?;
         Ok(Arc::new(Chain::new(Arc::clone(&app.engine), hooks)))
     })
@@ -43,10 +57,7 @@ fn bound(app: &App, tenant: TenantId, hook: Hook) -> Result<Bound> {
         )
     });
     // The ceiling is this server's, whoever set the hook.
-    let (mut limits, ceiling) = (binding.limits, app.config.hooks.ceiling());
-    limits.timeout_ms = limits.timeout_ms.min(ceiling.timeout_ms);
-    limits.memory_bytes = limits.memory_bytes.min(ceiling.memory_bytes);
-    limits.fuel = limits.fuel.min(ceiling.fuel);
+    let limits = app.config.hooks.within_ceiling(binding.limits);
     let (mode, refuses) = match (set_aside, binding.on_failure) {
         (None, _) => (binding.mode, None),
         (Some(_), OnFailure::Allow) => (Mode::Monitor, None),
@@ -56,11 +67,15 @@ fn bound(app: &App, tenant: TenantId, hook: Hook) -> Result<Bound> {
         name: hook.name.as_str().into(),
         binding: hook.number,
         guest: guest(binding.sha256, &binding.settings)?,
-        shadow: binding
-            .shadow
-            .as_ref()
-            .map(|shadow| guest(shadow.sha256, &shadow.settings))
-            .transpose()?,
+        shadow: binding.shadow.as_ref().and_then(|shadow| {
+            match guest(shadow.sha256, &shadow.settings) {
+                Ok(guest) => Some(guest),
+                Err(cause) => {
+                    warn!(hook = hook.name, %cause, "A shadow can't run on this server");
+                    None
+                }
+            }
+        }),
         operations: binding.operations,
         mode,
         on_failure: binding.on_failure,

@@ -17,7 +17,7 @@ pub use bindings::{
     HookRequest, SetHook, ShadowRequest, delete_hook, hook, hooks, release, reorder, rollback,
     set_hook,
 };
-pub use candidate::{Candidate, Which, candidate};
+pub use candidate::{Candidate, Which, bindable, candidate};
 pub use chains::{Judges, chain, judges};
 pub use preload::preload;
 pub use quarantine::set_aside;
@@ -25,5 +25,5 @@ pub use revisions::{
     Uploaded, component, delete_plugin, plugin, plugins, revision, revisions, upload,
 };
 
-/// Names that paths of the API mean otherwise.
-const RESERVED_HOOK_NAMES: [&str; 4] = ["order", "evaluate", "backtest", "decisions"];
+/// Names that paths of the API, or trials, mean otherwise.
+const RESERVED_HOOK_NAMES: [&str; 5] = ["order", "evaluate", "backtest", "decisions", "candidate"];

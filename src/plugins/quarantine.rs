@@ -22,7 +22,7 @@ pub fn set_aside(app: &App, tenant: TenantId, slug: &str, sick: &[Sick]) {
     {
         let event = Event {
             tenant: Some(tenant),
-            actor: Actor::default(),
+            actor: Actor::server(),
             action: "hook.quarantine",
             target: hook.to_string(),
             details: json!({ "number": binding, "reason": reason }),

@@ -108,10 +108,10 @@ pub fn save(
             }
             Some(first) if is_repeated(draft, &first) => {
                 let (tags, judgement) = ask(app, context, &mut judges, draft, 1, None)?;
+                // Nothing is stored of it: it was stored before, or is judged anew as another version.
+                app.store
+                    .judgement_insert(tenant, &judgement, Outcome::NotStored, None)?;
                 if tags == first.tags {
-                    let outcome = Outcome::NotStored;
-                    app.store
-                        .judgement_insert(tenant, &judgement, outcome, None)?;
                     return Ok(Saved::Before(first));
                 }
             }

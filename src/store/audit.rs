@@ -11,6 +11,7 @@ pub(super) fn insert(connection: &mut PgConnection, event: &Event) -> QueryResul
     diesel::insert_into(audit_events::table)
         .values((
             audit_events::tenant_id.eq(event.tenant.map(|tenant| tenant.0)),
+            audit_events::actor_kind.eq(event.actor.kind.as_str()),
             audit_events::actor.eq(&event.actor.subject),
             audit_events::request_id.eq(event.actor.request_id.as_deref()),
             audit_events::action.eq(event.action),

@@ -1,7 +1,7 @@
 //! News of what other processes changed: a thread that LISTENs, so that caches are right within a second everywhere.
 //!
 //! Where notifications do not come through, a counter that is compared once a second tells that something changed, though
-//! not what. While the connection is down, everything is told to have changed once a second.
+//! not what. While the connection is down, everything is told to have changed five times a second.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -44,8 +44,11 @@ impl Change {
 
 /// How often waiting notifications are looked for: a read of a socket, without a round trip.
 const POLL: Duration = Duration::from_millis(50);
-/// How often the connection is tried, and everything is told to have changed while it is down.
-const RETRY: Duration = Duration::from_secs(1);
+/// How often the counter is compared.
+const COUNT: Duration = Duration::from_secs(1);
+/// How often the connection is tried, and everything is told to have changed while it is down: what is changed just after it
+/// was cut must be noticed within a second.
+const RETRY: Duration = Duration::from_millis(200);
 
 /// The listening thread; it ends when this is dropped.
 #[derive(Debug)]
@@ -66,7 +69,7 @@ impl Changes {
         let thread = std::thread::Builder::new().name("changes".to_owned()).spawn(move || {
             while !stopped.load(Ordering::Relaxed) {
                 if let Err(cause) = listen_once(&url, &stopped, &changed) {
-                    warn!(%cause, "Notifications from the database were cut; looking again every second");
+                    warn!(%cause, "Notifications from the database were cut; looking again at once");
                     changed(Change::Everything);
                     std::thread::park_timeout(RETRY);
                 }
@@ -107,7 +110,7 @@ fn listen_once(url: &str, stopped: &AtomicBool, changed: &impl Fn(Change)) -> an
         }
         std::thread::park_timeout(POLL);
         quiet += POLL;
-        if quiet >= RETRY {
+        if quiet >= COUNT {
             // This also shows whether the connection is alive.
             let now = count(&mut connection)?;
             if now != counted && !notified {

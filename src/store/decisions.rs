@@ -146,6 +146,11 @@ impl Store {
     ) -> Result<DecisionPage> {
         // The place of the last decision seen is in a judgement that may have more of them.
         let wanted = i64::try_from(limit).map_err(Error::internal)?;
+        // Each judgement has a decision: without a filter among those, no more need be looked at than are wanted.
+        let scanned = match (filter.hook, filter.verdict) {
+            (None, None) => wanted + 1,
+            _ => MAX_SCANNED,
+        };
         let query = sql_query(
             "WITH judged AS MATERIALIZED ( \
                  SELECT * FROM hook_judgements \
@@ -180,7 +185,7 @@ impl Store {
                 .bind::<BigInt, _>(after.map_or(0, |after| after.judgement))
                 .bind::<Nullable<Text>, _>(filter.hook)
                 .bind::<Nullable<Text>, _>(filter.verdict)
-                .bind::<BigInt, _>(MAX_SCANNED)
+                .bind::<BigInt, _>(scanned)
                 .bind::<BigInt, _>(after.map_or(-1, |after| i64::from(after.place)))
                 .bind::<BigInt, _>(wanted + 1)
                 .load::<DecisionRow>(connection)
@@ -263,9 +268,12 @@ impl Store {
         self.run(|connection| {
             let mut cleared = 0;
             for table in ["hook_judgements", "hook_inputs"] {
+                // Tenant by tenant, as the indices are.
                 cleared += sql_query(format!(
                     "DELETE FROM {table} WHERE ctid = ANY (ARRAY( \
-                         SELECT ctid FROM {table} WHERE at < $1 LIMIT $2 FOR UPDATE SKIP LOCKED))"
+                         SELECT old.ctid FROM tenants t CROSS JOIN LATERAL ( \
+                             SELECT ctid FROM {table} WHERE tenant_id = t.id AND at < $1 \
+                             LIMIT $2 FOR UPDATE SKIP LOCKED) AS old LIMIT $2))"
                 ))
                 .bind::<Timestamptz, _>(before)
                 .bind::<BigInt, _>(limit)

@@ -184,12 +184,14 @@ impl Store {
     }
 
     /// Sets several hooks at once, each in place of its binding of the number that is named; 0 where there must be none.
-    /// Changes nothing, and gives nothing, where one of them is not as expected. A hook that was set aside is back.
+    /// Changes nothing, and says so, where one of them is not as expected. A hook that was set aside is back, unless it
+    /// keeps its quarantine.
     pub fn hook_set(
         &self,
         tenant: TenantId,
         changes: &[(&str, u32, Binding)],
         events: &[Event],
+        keeps_quarantine: bool,
     ) -> Result<bool> {
         let rows = changes
             .iter()
@@ -215,6 +217,9 @@ impl Store {
             }
             for ((name, _, row), event) in rows.iter().zip(events) {
                 set(connection, tenant, name, row, event)?;
+                if !keeps_quarantine {
+                    lift_quarantine(connection, tenant, name)?;
+                }
             }
             Ok(true)
         })
@@ -274,16 +279,7 @@ impl Store {
     /// Takes a hook back that was set aside. Says whether it was.
     pub fn hook_release(&self, tenant: TenantId, name: &str, event: &Event) -> Result<bool> {
         self.transaction(|connection| {
-            let changed = diesel::update(
-                hooks::table
-                    .find((tenant.0, name))
-                    .filter(hooks::quarantined_at.is_not_null()),
-            )
-            .set((
-                hooks::quarantined_at.eq(None::<DateTime<Utc>>),
-                hooks::quarantine_reason.eq(None::<String>),
-            ))
-            .execute(connection)?;
+            let changed = lift_quarantine(connection, tenant, name)?;
             if changed > 0 {
                 audit::insert(connection, event)?;
             }
@@ -307,6 +303,24 @@ impl Store {
             .map(|(plugin, digest)| Ok((plugin, digest_from_column(digest)?)))
             .collect()
     }
+}
+
+/// Takes a hook back that was set aside; says how many did.
+fn lift_quarantine(
+    connection: &mut PgConnection,
+    tenant: TenantId,
+    name: &str,
+) -> QueryResult<usize> {
+    diesel::update(
+        hooks::table
+            .find((tenant.0, name))
+            .filter(hooks::quarantined_at.is_not_null()),
+    )
+    .set((
+        hooks::quarantined_at.eq(None::<DateTime<Utc>>),
+        hooks::quarantine_reason.eq(None::<String>),
+    ))
+    .execute(connection)
 }
 
 /// One operator at a time changes a tenant's hooks; saves go on, since they lock no more of the tenant than its key.
@@ -347,8 +361,6 @@ fn set(
         hooks::plugin_id.eq(row.plugin_id),
         hooks::sha256.eq(&row.sha256),
         hooks::shadow_sha256.eq(row.shadow_sha256.as_ref()),
-        hooks::quarantined_at.eq(None::<DateTime<Utc>>),
-        hooks::quarantine_reason.eq(None::<String>),
     );
     diesel::insert_into(hooks::table)
         .values((
@@ -360,5 +372,7 @@ fn set(
         .do_update()
         .set(in_force)
         .execute(connection)?;
-    audit::insert(connection, event)
+    let mut event = event.clone();
+    event.details["number"] = number.into();
+    audit::insert(connection, &event)
 }

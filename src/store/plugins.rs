@@ -131,7 +131,13 @@ impl Store {
                 .for_no_key_update()
                 .first::<i32>(connection)?;
             let newest = newest(connection, plugin_id)?;
-            if let Some(newest) = newest.filter(|row| row.sha256 == revision.sha256.0) {
+            let has_cases = revision
+                .cases
+                .as_array()
+                .is_some_and(|cases| !cases.is_empty());
+            if let Some(newest) = newest.filter(|row| row.sha256 == revision.sha256.0)
+                && !has_cases
+            {
                 return Ok((newest, false));
             }
             let row: RevisionRow = diesel::insert_into(plugin_revisions::table)

@@ -10,7 +10,7 @@ use diesel::{Connection as _, ConnectionResult};
 use tracing::debug;
 
 use crate::config::DatabaseConfig;
-use crate::error::{Error, Result};
+use crate::error::{Error, Noun, Result};
 
 /// A connection that was idle for longer than this is tried before it is used: one round trip that a busy connection
 /// is spared.
@@ -128,6 +128,15 @@ fn is_shutdown_message(message: &str) -> bool {
 fn query_error(error: DieselError) -> Error {
     let out_of_time = matches!(&error, DieselError::DatabaseError(_, information)
         if information.message().contains("statement timeout") || information.message().contains("lock timeout"));
+    // What a hook is to run was deleted meanwhile.
+    if let DieselError::DatabaseError(DatabaseErrorKind::ForeignKeyViolation, information) = &error
+        && matches!(
+            information.constraint_name(),
+            Some("hooks_shadow_fkey" | "hooks_plugin_id_sha256_fkey")
+        )
+    {
+        return Error::NotFound(Noun::Revision);
+    }
     if out_of_time || is_connection_lost(&error) {
         Error::DatabaseUnavailable(error.into())
     } else {

@@ -9,6 +9,8 @@ diesel::table! {
         tenant_id -> Nullable<Int4>,
         /// When it happened
         at -> Timestamptz,
+        /// What vouches for the actor: a token of a tenant or of the platform, the command line, or the server itself
+        actor_kind -> Text,
         /// The sub claim of the caller's token, or command line; null for the server itself
         actor -> Nullable<Text>,
         /// The request that did it, as the log has it
@@ -111,7 +113,7 @@ diesel::table! {
         document -> Text,
         /// The thread
         thread -> Text,
-        /// SHA-256 of the input as canonical JSON
+        /// SHA-256 of the input as it was written: JSON with its members in the order of the code
         input_sha256 -> Bytea,
         /// What the hooks were told beside the signature's bytes, whose digest it holds
         input -> Jsonb,

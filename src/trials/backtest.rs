@@ -211,12 +211,15 @@ pub fn backtest(
         let left = i64::from(limit - tally.examined);
         let worked = Instant::now();
         let batch: Vec<Stored> = app.store.signature_range(tenant, &range, BATCH.min(left))?;
-        let Some(last) = batch.last() else {
+        if batch.is_empty() {
             range.after = None;
             break;
-        };
-        range.after = Some(last.place);
-        for Stored { signature, .. } in &batch {
+        }
+        for Stored { signature, place } in &batch {
+            if started.elapsed() >= MAX_TIME {
+                break;
+            }
+            range.after = Some(*place);
             let previous = match signature.parent() {
                 Some(parent) if wants_previous && request.operation == Operation::Save => app
                     .store

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 use std::{fmt, fs};
 
 use anyhow::{Context as _, bail};
@@ -16,6 +17,8 @@ use crate::plugins::model::Operation;
 
 /// Most cases that are taken with one upload.
 const MAX_CASES: usize = 200;
+/// Most time that they may take together.
+const MAX_TIME: Duration = Duration::from_secs(30);
 /// What a case may expect something of.
 const EXPECTED: [&str; 7] = [
     "verdict",
@@ -95,8 +98,15 @@ pub fn check_cases(engine: &Arc<Engine>, plugin: &Arc<Plugin>, cases: &[Case]) -
         let message = format!("There are {} cases; the limit is {MAX_CASES}.", cases.len());
         return Err(Error::invalid("cases", message));
     }
+    let since = Instant::now();
     let mut failures = Vec::new();
     for (number, case) in cases.iter().enumerate() {
+        if since.elapsed() > MAX_TIME {
+            return Err(Error::refused(format!(
+                "The test cases take longer than {} s.",
+                MAX_TIME.as_secs()
+            )));
+        }
         let checked = check_case(engine, plugin, case).map_err(|error| match error {
             Error::InvalidParameter { field, message } => Error::InvalidParameter {
                 field: format!("/cases/{number}/input{field}"),

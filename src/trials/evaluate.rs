@@ -122,15 +122,17 @@ pub(super) fn candidate(app: &App, context: &Context, request: &CandidateRequest
         ),
     };
     let binding = hook.as_ref().map(|hook| &hook.binding);
-    let plugin = request
-        .plugin
-        .as_ref()
-        .or(binding.map(|binding| &binding.plugin))
-        .ok_or_else(|| Error::InvalidParameter {
-            field: "/candidate/plugin".to_owned(),
-            message: "`candidate` must name a `plugin`, or the `hook` whose plugin it is."
-                .to_owned(),
-        })?;
+    let plugin_id = match (&request.plugin, binding) {
+        (Some(plugin), _) => plugins::bindable(app, tenant, plugin)?,
+        (None, Some(binding)) => binding.plugin_id,
+        (None, None) => {
+            return Err(Error::InvalidParameter {
+                field: "/candidate/plugin".to_owned(),
+                message: "`candidate` must name a `plugin`, or the `hook` whose plugin it is."
+                    .to_owned(),
+            });
+        }
+    };
     let settings = request
         .settings
         .clone()
@@ -138,14 +140,16 @@ pub(super) fn candidate(app: &App, context: &Context, request: &CandidateRequest
         .unwrap_or_else(|| serde_json::json!({}));
     let candidate = plugins::candidate(
         app,
-        tenant,
-        plugin,
+        plugin_id,
         request.revision,
         &settings,
         "/candidate/settings",
     )?;
     let name = hook.as_ref().map_or(CANDIDATE, |hook| &hook.name);
-    let limits = binding.map_or(app.config.hooks.default_limits(), |binding| binding.limits);
+    let config = &app.config.hooks;
+    let limits = binding.map_or(config.default_limits(), |binding| {
+        config.within_ceiling(binding.limits)
+    });
     Ok(Bound {
         binding: hook.as_ref().map_or(0, |hook| hook.number),
         ..Bound::unbound(name, candidate.guest, limits)

@@ -208,6 +208,33 @@ fn deletes_failures_monitors_logs_and_warnings_are_on_record() {
 }
 
 #[test]
+fn hooks_behind_one_that_stops_the_chain_decided_nothing() {
+    let app = TestApp::start();
+    let acme = app.tenant("acme");
+    let operator = app.operator("acme");
+    let trap = guest(&["tagger", "save-validator"], "(unreachable)");
+    app.hook("acme", "trap", &trap, |_| {});
+    let fine = guest(&["save-validator"], "(i32.const 1024)");
+    app.hook("acme", "behind", &fine, |request| request.order = 1);
+    acme.save("d", "t", 0, "x").expect_error(500, "hook_failed");
+    assert_eq!(each(&operator, "", "hook"), ["trap"]);
+    let id = each(&operator, "", "id");
+    let path = format!("/hooks/decisions/{}/replay", id[0].as_str().unwrap());
+    let replay = operator.send("POST", &path, &[], None).expect(200);
+    assert_eq!(replay.json["content"]["same"], true, "{}", replay.text);
+    // Forgiven, its validator is not asked either: as if the hook were not there.
+    app.set("acme", "trap", "trap", |request| {
+        request.on_failure = OnFailure::Allow
+    })
+    .unwrap();
+    acme.save("d", "t", 0, "x").expect(201);
+    assert_eq!(
+        each(&operator, "limit=2", "verdict"),
+        ["failed", "accepted"]
+    );
+}
+
+#[test]
 fn the_record_is_filtered_and_paged() {
     let app = TestApp::start();
     let acme = app.tenant("acme");

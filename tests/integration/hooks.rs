@@ -7,7 +7,7 @@ use sigpersist::plugins::model::{Mode, OnFailure};
 
 use crate::support::guest::{ACCEPT, Guest, LOOP};
 use crate::support::{
-    COUNTERSIGNED, Client, DETACHED, DROPPED, FIRST, INDEFINITE, REQUIRE_COUNTERSIGNATURE,
+    COUNTERSIGNED, Client, DETACHED, DROPPED, FIRST, INDEFINITE, Program, REQUIRE_COUNTERSIGNATURE,
     SIGNER_TAGS, TestApp, eventually,
 };
 
@@ -467,6 +467,60 @@ fn a_change_whose_notification_is_lost_is_noticed_by_the_counter() {
          UPDATE change_counter SET changes = changes + 1; COMMIT",
     );
     eventually(|| acme.save("d", "t", 0, "x").status == 201);
+}
+
+/// Two real servers on one database: what one changes is in force on the other within a second, also where the connection
+/// that brings the news was cut.
+#[test]
+fn two_servers_agree_within_a_second_though_notifications_are_cut() {
+    let app = TestApp::start();
+    let acme = app.tenant("acme");
+    let operator = app.operator("acme");
+    app.upload("no", &guest(REJECT)).unwrap();
+    let servers = [(); 2].map(|()| Program::serve_on(&app.database));
+    let clients = servers
+        .each_ref()
+        .map(|server| server.client(acme.token.as_ref().unwrap()));
+    let operators = servers
+        .each_ref()
+        .map(|server| server.client(operator.token.as_ref().unwrap()));
+    let mut saved = 0;
+    let mut save = |client: &Client| {
+        saved += 1;
+        client.save(&saved.to_string(), "t", 0, "x").status
+    };
+    for client in &clients {
+        assert_eq!(save(client), 201);
+    }
+    for round in 0..6 {
+        if round >= 2 {
+            // Every connection that listens, of both servers and of this process.
+            app.database.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+                 WHERE datname = current_database() AND pid <> pg_backend_pid() AND query LIKE '%change_counter%'",
+            );
+        }
+        let (here, there) = (round % 2, (round + 1) % 2);
+        let since = Instant::now();
+        let expected = if round % 2 == 0 {
+            operators[here]
+                .json("PUT", "/hooks/no", &json!({"plugin": "no"}))
+                .expect(201);
+            422
+        } else {
+            operators[here]
+                .send("DELETE", "/hooks/no", &[], None)
+                .expect(200);
+            201
+        };
+        // At once where it was changed.
+        assert_eq!(save(&clients[here]), expected, "round {round}");
+        while save(&clients[there]) != expected {
+            assert!(since.elapsed() < Duration::from_secs(1), "round {round}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        println!("round {round}: {:?}", since.elapsed());
+    }
 }
 
 #[test]

@@ -76,7 +76,7 @@ const PAIRS: [Pair; 12] = [
         // Rejects with a code of that many bytes, which the record shortens.
         obeys: "(i32.store8 (i32.const 2048) (i32.const 1)) (i32.store (i32.const 2052) (i32.const 131072)) (i32.store (i32.const 2056) (i32.const 100000)) (i32.const 2048)",
         violates: "(drop (memory.grow (i32.const 64))) (i32.store8 (i32.const 2048) (i32.const 1)) (i32.store (i32.const 2052) (i32.const 131072)) (i32.store (i32.const 2056) (i32.const 2000000)) (i32.const 2048)",
-        failure: "fuel",
+        failure: "the limit of 1048576 bytes of one host call or result (hooks.max_hostcall_bytes)",
     },
     Pair {
         what: "a few tags and very many",
@@ -85,7 +85,7 @@ const PAIRS: [Pair; 12] = [
         // The list's elements lie in memory that is zero: empty tags, which are against the rules.
         obeys: "(i32.const 1024)",
         violates: "(drop (memory.grow (i32.const 400))) (i32.store (i32.const 2052) (i32.const 262144)) (i32.store (i32.const 2056) (i32.const 3000000)) (i32.const 2048)",
-        failure: "fuel",
+        failure: "the limit of 1048576 bytes of one host call or result (hooks.max_hostcall_bytes)",
     },
     Pair {
         what: "a log within its bound and a flood of calls",

@@ -403,3 +403,95 @@ fn platform_operators_act_for_any_tenant_and_tenants_for_themselves_alone() {
     let uploaded = platform.get("/tenants/acme/plugins/no").expect(200);
     assert_eq!(uploaded.json["content"]["plugin"]["owner"], "tenant");
 }
+
+#[test]
+fn a_rollback_returns_to_the_same_plugin_whatever_has_its_name_by_now() {
+    let app = TestApp::start();
+    let acme = app.tenant("acme");
+    let operator = app.operator("acme");
+    app.upload("p", &rejecting()).unwrap();
+    operator
+        .json("PUT", "/hooks/h", &json!({"plugin": "p"}))
+        .expect(201);
+    put(&operator, "/plugins/p", &accepting()).expect(201);
+    operator
+        .json("PUT", "/hooks/h", &json!({"plugin": "p"}))
+        .expect(200);
+    acme.save("d", "t", 0, "x").expect(201);
+    operator
+        .send("POST", "/hooks/h/rollback", &[], None)
+        .expect(200);
+    acme.save("e", "t", 0, "x")
+        .expect_error(422, "hook_rejected");
+}
+
+#[test]
+fn what_postgres_can_not_store_is_refused_on_every_path() {
+    let app = TestApp::start();
+    app.tenant("acme");
+    let operator = app.operator("acme");
+    put(&operator, "/plugins/p", &accepting()).expect(201);
+    for (path, body) in [
+        ("/hooks/h", json!({"plugin": "p", "settings": {"a": "\0"}})),
+        ("/hooks/h", json!({"plugin": "p\0"})),
+        ("/hooks/h", json!({"plugin": "p", "settings": {"\0": 1}})),
+        ("/hooks/order", json!({"order": ["\0"]})),
+        ("/plugins/p", json!({"component": "\0"})),
+    ] {
+        operator
+            .json("PUT", path, &body)
+            .expect_error(400, "invalid_parameter");
+    }
+    let candidate = json!({"candidate": {"hook": "\0"}});
+    operator
+        .json("POST", "/hooks/backtest", &candidate)
+        .expect_error(400, "invalid_parameter");
+    for path in ["/hooks/%00", "/plugins/%00", "/tenants/%00/hooks"] {
+        operator.get(path).expect_error(404, "route_not_found");
+    }
+    operator
+        .get("/hooks/decisions?document=%00")
+        .expect_error(400, "invalid_parameter");
+    // Backslashes are no such character.
+    let settings = json!({"plugin": "p", "settings": {"a": "\\u0000"}});
+    operator.json("PUT", "/hooks/h", &settings).expect(201);
+}
+
+#[test]
+fn settings_and_hooks_are_limited_in_size_and_number() {
+    let app = TestApp::start_with(|config| {
+        config.hooks.max_settings_bytes = 100;
+        config.hooks.max_hooks_per_tenant = 2;
+    });
+    app.tenant("acme");
+    let operator = app.operator("acme");
+    put(&operator, "/plugins/p", &accepting()).expect(201);
+    let set = |name: &str, length: usize| {
+        let request = json!({"plugin": "p", "settings": {"a": "x".repeat(length)}});
+        operator.json("PUT", &format!("/hooks/{name}"), &request)
+    };
+    set("a", 92).expect(201);
+    let refused = set("a", 93).expect_error(400, "invalid_parameter");
+    assert_eq!(refused.json["details"]["field"], "/settings");
+    assert!(refused.text.contains("hooks.max_settings_bytes"));
+    set("b", 1).expect(201);
+    let refused = set("c", 1).expect_error(422, "refused");
+    assert!(refused.text.contains("hooks.max_hooks_per_tenant"));
+    set("b", 2).expect(200);
+}
+
+#[test]
+fn a_hook_that_does_not_load_stops_saves_only_where_its_failure_does() {
+    let app = TestApp::start();
+    let acme = app.tenant("acme");
+    app.hook("acme", "broken", &rejecting(), |request| {
+        request.on_failure = sigpersist::plugins::model::OnFailure::Allow;
+    });
+    app.database.execute(
+        "ALTER TABLE plugin_revisions DROP CONSTRAINT plugin_revisions_sha256_check;
+         UPDATE plugin_revisions SET component = set_byte(component, 100, 7);",
+    );
+    let fresh = app.replica();
+    let client = Client::new(&fresh.base, acme.token.clone());
+    client.save("d", "t", 0, "x").expect(201);
+}

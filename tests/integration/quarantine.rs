@@ -66,6 +66,17 @@ fn a_hook_that_rejects_on_failure_refuses_at_once_without_running() {
         "{:?}",
         since.elapsed()
     );
+    // A new place mends nothing.
+    app.hook("acme", "other", &Guest::default().component(), |request| {
+        request.order = -1
+    });
+    operator
+        .json("PUT", "/hooks/order", &json!({"order": ["loop", "other"]}))
+        .expect(200);
+    assert_ne!(quarantine(&operator), Value::Null);
+    operator
+        .send("DELETE", "/hooks/other", &[], None)
+        .expect(200);
     // Released, it runs again; and it is set aside again when it goes on failing.
     let released = operator
         .send("POST", "/hooks/loop/release", &[], None)
@@ -80,12 +91,13 @@ fn a_hook_that_rejects_on_failure_refuses_at_once_without_running() {
     assert_eq!(quarantine(&operator), Value::Null);
     acme.save("d", "t", 0, "x").expect(201);
     eventually(|| elsewhere.save("e", "t", 0, "x").status < 300);
-    let metrics = app.platform().get("/metrics").expect(200);
+    let metrics = app.platform().get_bytes("/metrics", &[]);
+    let metrics = String::from_utf8(metrics).unwrap();
     for counted in [
         "sigpersist_hook_quarantines_total ",
         "sigpersist_hook_runs_total{verdict=\"failed\"} ",
     ] {
-        assert!(metrics.text.contains(counted), "{}", metrics.text);
+        assert!(metrics.contains(counted), "{metrics}");
     }
     operator
         .get("/metrics")
@@ -95,6 +107,10 @@ fn a_hook_that_rejects_on_failure_refuses_at_once_without_running() {
         events[1..],
         [
             "hook.quarantine loop",
+            "hook.set other",
+            "hook.reorder loop",
+            "hook.reorder other",
+            "hook.delete other",
             "hook.release loop",
             "hook.quarantine loop",
             "hook.set loop"

@@ -203,7 +203,7 @@ fn trials_take_turns_of_their_own() {
         .unwrap();
     operator
         .json("POST", "/hooks/evaluate", &json!({"input": {"cms": "x"}}))
-        .expect_error(429, "rate_limited");
+        .expect_error(503, "overloaded");
     acme.save("d", "t", 0, "x").expect(201);
     drop(turn);
     operator

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use super::Client;
+use super::{Client, TestDatabase};
 
 /// A command of the program; the environment says nothing about databases.
 pub(crate) fn sigpersist(data_dir: &Path, arguments: &[&str]) -> Command {
@@ -50,6 +50,20 @@ impl Program {
         let mut command = sigpersist(data_dir, &["serve", "--listen", "127.0.0.1:0"]);
         // What a server logs belongs to no test's output; say RUST_LOG and look into the folder to debug one.
         command.stderr(Stdio::null());
+        Self::start(command)
+    }
+
+    /// The same on a database of a test's.
+    #[track_caller]
+    pub(crate) fn serve_on(database: &TestDatabase) -> Self {
+        let mut command = sigpersist(
+            database.folder.path(),
+            &["serve", "--listen", "127.0.0.1:0"],
+        );
+        command
+            .env("DATABASE_URL", &database.url)
+            .env("SIGPERSIST_MASTER_KEY_FILE", database.master_key_file())
+            .stderr(Stdio::null());
         Self::start(command)
     }
 
