@@ -15,7 +15,7 @@ use crate::hooks::{Bound, Chain, Guest, Turn};
 ///
 /// # Errors
 ///
-/// Those of the store, and [`Error::Internal`](crate::error::Error::Internal) for a stored component that no longer
+/// Those of the store, and [`Error::Internal`] for a stored component that no longer
 /// compiles.
 pub fn chain(app: &App, tenant: TenantId) -> Result<Arc<Chain>> {
     app.chains.get_or_load(&tenant, || {

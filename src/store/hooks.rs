@@ -366,7 +366,7 @@ fn set(
         .values((
             hooks::tenant_id.eq(tenant.0),
             hooks::name.eq(name),
-            in_force.clone(),
+            in_force,
         ))
         .on_conflict((hooks::tenant_id, hooks::name))
         .do_update()

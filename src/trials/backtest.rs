@@ -162,7 +162,7 @@ pub struct Example {
 ///
 /// # Errors
 ///
-/// As [`super::evaluate`].
+/// As [`evaluate`](super::evaluate()).
 pub fn backtest(
     app: &App,
     context: &Context,

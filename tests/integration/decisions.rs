@@ -224,7 +224,7 @@ fn hooks_behind_one_that_stops_the_chain_decided_nothing() {
     assert_eq!(replay.json["content"]["same"], true, "{}", replay.text);
     // Forgiven, its validator is not asked either: as if the hook were not there.
     app.set("acme", "trap", "trap", |request| {
-        request.on_failure = OnFailure::Allow
+        request.on_failure = OnFailure::Allow;
     })
     .unwrap();
     acme.save("d", "t", 0, "x").expect(201);

@@ -519,7 +519,6 @@ fn two_servers_agree_within_a_second_though_notifications_are_cut() {
             assert!(since.elapsed() < Duration::from_secs(1), "round {round}");
             std::thread::sleep(Duration::from_millis(5));
         }
-        println!("round {round}: {:?}", since.elapsed());
     }
 }
 

@@ -68,7 +68,7 @@ fn a_hook_that_rejects_on_failure_refuses_at_once_without_running() {
     );
     // A new place mends nothing.
     app.hook("acme", "other", &Guest::default().component(), |request| {
-        request.order = -1
+        request.order = -1;
     });
     operator
         .json("PUT", "/hooks/order", &json!({"order": ["loop", "other"]}))
