@@ -1,7 +1,7 @@
 //! Plugins and hooks: what operators upload and bind, and how a tenant's chain comes together from it.
 //!
-//! - `revisions` takes, shows and deletes plugins; `bindings` does the same with hooks; `candidate` checks that a
-//!   revision and its settings can run.
+//! - `revisions` takes, shows and deletes plugins; `bindings` does the same with hooks; `request` is what
+//!   operators ask of a hook, and `candidate` checks that a revision and its settings can run.
 //! - `chains` makes a tenant's hooks ready to run, and `preload` all their plugins at start; `quarantine` sets those
 //!   aside that keep failing.
 
@@ -11,16 +11,15 @@ mod chains;
 pub mod model;
 mod preload;
 mod quarantine;
+mod request;
 mod revisions;
 
-pub use bindings::{
-    HookRequest, SetHook, ShadowRequest, delete_hook, hook, hooks, release, reorder, rollback,
-    set_hook,
-};
+pub use bindings::{SetHook, delete_hook, hook, hooks, release, reorder, rollback, set_hook};
 pub use candidate::{Candidate, Which, bindable, candidate};
 pub use chains::{Judges, chain, judges};
 pub use preload::preload;
 pub use quarantine::set_aside;
+pub use request::{HookRequest, ShadowRequest};
 pub use revisions::{
     Uploaded, component, delete_plugin, plugin, plugins, revision, revisions, upload,
 };
