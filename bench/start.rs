@@ -66,10 +66,11 @@ fn median(mut figures: Vec<Duration>) -> Duration {
 
 /// Makes a data directory with a tenant that has this many hooks, each with a revision of its own.
 fn set_up(data_dir: &Path, revisions: u32) {
-    let config = Config {
+    let mut config = Config {
         data_dir: Some(data_dir.to_owned()),
         ..Config::default()
     };
+    config.hooks.max_hooks_per_tenant = 1_000;
     let database = Database::open(&config, Purpose::Serve).unwrap();
     database.prepare(true).unwrap();
     let app = App::new(config, &database).unwrap();

@@ -17,9 +17,23 @@ pub async fn wait(
     patience_ms: u64,
     otherwise: Error,
 ) -> Result<OwnedSemaphorePermit> {
+    wait_for(turns, 1, patience_ms, otherwise).await
+}
+
+/// Waits for several of the turns at once.
+///
+/// # Errors
+///
+/// As [`wait`].
+pub async fn wait_for(
+    turns: &Arc<Semaphore>,
+    number: u32,
+    patience_ms: u64,
+    otherwise: Error,
+) -> Result<OwnedSemaphorePermit> {
     match tokio::time::timeout(
         Duration::from_millis(patience_ms),
-        Arc::clone(turns).acquire_owned(),
+        Arc::clone(turns).acquire_many_owned(number),
     )
     .await
     {

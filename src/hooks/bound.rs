@@ -103,6 +103,10 @@ pub struct Sick {
     pub reason: String,
 }
 
+/// Failures in a row from which a hook gives way, and how often it may try again with all its time.
+const GIVES_WAY_FROM: u32 = 2;
+const TRIES_AGAIN_EVERY: u32 = 64;
+
 /// Counts the failures of one binding on this server.
 #[derive(Debug, Default)]
 pub struct Health {
@@ -112,9 +116,11 @@ pub struct Health {
 }
 
 impl Health {
-    /// Whether its last run failed.
-    pub(super) fn is_failing(&self) -> bool {
-        self.in_a_row.load(Ordering::Relaxed) > 0
+    /// Whether it keeps failing, so that it must leave time to others. Now and then it may try with all its time: what is
+    /// only slow could never end otherwise.
+    pub(super) fn gives_way(&self) -> bool {
+        let in_a_row = self.in_a_row.load(Ordering::Relaxed);
+        in_a_row >= GIVES_WAY_FROM && !in_a_row.is_multiple_of(TRIES_AGAIN_EVERY)
     }
 
     /// Counts a run; says why the hook should be set aside, where it should.

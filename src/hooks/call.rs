@@ -13,22 +13,8 @@ use super::plugin::Plugin;
 use crate::decisions::model::LogLine;
 use crate::plugins::model::Limits;
 
-/// How long a call that gives way leaves a processor that others want: at first, and at most.
-const FIRST_REST: Duration = Duration::from_millis(4);
-const LONGEST_REST: Duration = Duration::from_millis(32);
-/// A processor that is not given back sooner is wanted by others.
-const WANTED: Duration = Duration::from_micros(50);
-
-/// Lets other work have this processor, for ever longer where there is any: a guest that never ends keeps a processor busy
-/// only where nobody else wants it.
-fn give_way(rest: &mut Duration) {
-    let since = Instant::now();
-    std::thread::yield_now();
-    if since.elapsed() > WANTED {
-        std::thread::sleep(*rest);
-        *rest = (*rest * 2).min(LONGEST_REST);
-    }
-}
+/// How long a call that gives way rests after each millisecond that it has run.
+const REST: Duration = Duration::from_millis(25);
 
 /// What is needed for a call.
 pub(super) struct Call<'a> {
@@ -36,7 +22,7 @@ pub(super) struct Call<'a> {
     pub(super) plugin: &'a Plugin,
     pub(super) state: HostState,
     pub(super) limits: Limits,
-    /// Whether it lets others have the processor first, once it has run for a millisecond.
+    /// Whether it leaves most of its time to others: a guest that never ends must not keep processors busy.
     pub(super) gives_way: bool,
 }
 
@@ -105,7 +91,6 @@ impl Call<'_> {
             // Ticks that the clock slept through arrive all at once, and may be from before this call: the wall clock has
             // the last word.
             let timeout = Duration::from_millis(limits.timeout_ms.into());
-            let mut rest = FIRST_REST;
             store.set_epoch_deadline(if gives_way {
                 1
             } else {
@@ -113,8 +98,8 @@ impl Call<'_> {
             });
             store.epoch_deadline_callback(move |_| {
                 let mut left = timeout.saturating_sub(since.elapsed());
-                if gives_way && !left.is_zero() {
-                    give_way(&mut rest);
+                if gives_way {
+                    std::thread::sleep(REST.min(left));
                     left = timeout.saturating_sub(since.elapsed());
                 }
                 if left.is_zero() {

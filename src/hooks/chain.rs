@@ -48,6 +48,11 @@ impl Chain {
         self.hooks.iter().any(|hook| hook.judges(operation))
     }
 
+    /// Whether any hook keeps failing, so that the tenant's hooks should run one at a time.
+    pub fn is_failing(&self) -> bool {
+        self.hooks.iter().any(|hook| hook.health.gives_way())
+    }
+
     /// Whether any hook that judges saves looks at the version that is signed over.
     pub fn wants_previous(&self) -> bool {
         self.hooks

@@ -202,15 +202,25 @@ impl Engine {
     }
 
     /// Waits for a turn to run a tenant's hooks. One tenant's slow hooks hold at most half of all turns by default, so
-    /// they can't keep the others from theirs.
+    /// they can't keep the others from theirs; and a tenant whose hooks keep failing runs them `alone`, one at a time.
     ///
     /// # Errors
     ///
     /// [`Error::RateLimited`] where the tenant's own work took too long, [`Error::Overloaded`] where everybody's did.
-    pub async fn turn(&self, tenant: TenantId) -> Result<Turn> {
+    pub async fn turn(&self, tenant: TenantId, alone: bool) -> Result<Turn> {
         let patience_ms = self.config.queue_timeout_ms;
-        let of_tenant =
-            turns::wait(&self.tenant_turns(tenant), patience_ms, Error::RateLimited).await?;
+        let number = if alone {
+            u32::try_from(self.turns_per_tenant).unwrap_or(u32::MAX)
+        } else {
+            1
+        };
+        let of_tenant = turns::wait_for(
+            &self.tenant_turns(tenant),
+            number,
+            patience_ms,
+            Error::RateLimited,
+        )
+        .await?;
         let of_all = turns::wait(&self.turns, patience_ms, Error::Overloaded).await?;
         Ok(Turn {
             _of_tenant: of_tenant,

@@ -261,7 +261,7 @@ impl Plugin {
                 None,
             ),
             limits,
-            gives_way: true,
+            gives_way: false,
         }
     }
 }

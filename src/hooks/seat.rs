@@ -168,7 +168,7 @@ impl<'a> Seat<'a> {
             plugin: &self.guest.plugin,
             state,
             limits: self.hook.limits,
-            gives_way: self.decision.shadow || self.hook.health.is_failing(),
+            gives_way: self.hook.health.gives_way(),
         }
         .run(call);
         let decision = &mut self.decision;

@@ -111,7 +111,7 @@ pub async fn judges(app: &Arc<App>, tenant: TenantId, operation: Operation) -> R
         None => app.load(move |app| chain(app, tenant)).await?,
     };
     let turn = if chain.judges(operation) {
-        Some(app.engine.turn(tenant).await?)
+        Some(app.engine.turn(tenant, chain.is_failing()).await?)
     } else {
         None
     };
