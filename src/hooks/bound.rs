@@ -105,7 +105,7 @@ pub struct Sick {
 
 /// Failures in a row from which a hook gives way, and how often it may try again with all its time.
 const GIVES_WAY_FROM: u32 = 2;
-const TRIES_AGAIN_EVERY: u32 = 64;
+const TRIES_AGAIN_EVERY: u32 = 1024;
 
 /// Counts the failures of one binding on this server.
 #[derive(Debug, Default)]
