@@ -91,11 +91,12 @@ impl Call<'_> {
             // Ticks that the clock slept through arrive all at once, and may be from before this call: the wall clock has
             // the last word.
             let timeout = Duration::from_millis(limits.timeout_ms.into());
-            store.set_epoch_deadline(if gives_way {
-                1
-            } else {
-                u64::from(limits.timeout_ms) + 1
-            });
+            let ticks = move |left: Duration| match u64::try_from(left.as_millis()) {
+                _ if gives_way => 1,
+                Ok(ticks) => ticks.saturating_add(1),
+                Err(_) => u64::MAX,
+            };
+            store.set_epoch_deadline(ticks(timeout));
             store.epoch_deadline_callback(move |_| {
                 let mut left = timeout.saturating_sub(since.elapsed());
                 if gives_way {
@@ -105,12 +106,7 @@ impl Call<'_> {
                 if left.is_zero() {
                     return Err(Trap::Interrupt.into());
                 }
-                let ticks = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
-                Ok(UpdateDeadline::Continue(if gives_way {
-                    1
-                } else {
-                    ticks.saturating_add(1)
-                }))
+                Ok(UpdateDeadline::Continue(ticks(left)))
             });
             let instance = plugin.pre.instantiate(&mut store)?;
             function(&mut store, &instance)

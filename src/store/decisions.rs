@@ -9,7 +9,9 @@ use serde_json::Value;
 
 use super::pool::Store;
 use super::schema::hook_inputs;
-use super::signatures::{encoding_from_code, encoding_to_code, version_from_column};
+use super::signatures::{
+    encoding_from_code, encoding_to_code, sha256_from_column, version_from_column,
+};
 use crate::context::TenantId;
 use crate::decisions::model::{Decision, DecisionId, Input, Judgement, Outcome, Recorded};
 use crate::error::{Error, Result};
@@ -95,10 +97,7 @@ impl DecisionRow {
             },
             version: version_from_column(self.version)?,
             outcome: self.outcome.parse::<Outcome>().map_err(unreadable)?,
-            input_sha256: self
-                .input_sha256
-                .try_into()
-                .map_err(|_| Error::internal("a stored SHA-256 has not 32 bytes"))?,
+            input_sha256: sha256_from_column(self.input_sha256)?,
             input: serde_json::from_value::<Input>(self.input).map_err(Error::internal)?,
             decision: serde_json::from_value::<Decision>(decision).map_err(Error::internal)?,
         }))
@@ -257,9 +256,7 @@ impl Store {
             Ok(SignatureBody {
                 encoding: encoding_from_code(encoding)?,
                 bytes: bytes.into(),
-                sha256: sha256
-                    .try_into()
-                    .map_err(|_| Error::internal("a stored SHA-256 has not 32 bytes"))?,
+                sha256: sha256_from_column(sha256)?,
             })
         })
         .transpose()

@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::audit;
 use super::pool::Store;
 use super::schema::{hooks, plugin_revisions, plugins, tenants};
+use super::signatures::sha256_from_column;
 use crate::audit::Event;
 use crate::context::TenantId;
 use crate::error::{Error, Result};
@@ -46,10 +47,7 @@ macro_rules! revision_columns {
 }
 
 pub(super) fn digest_from_column(bytes: Vec<u8>) -> Result<Digest> {
-    let digest = bytes
-        .try_into()
-        .map_err(|_| Error::internal("a stored SHA-256 has not 32 bytes"))?;
-    Ok(Digest(digest))
+    sha256_from_column(bytes).map(Digest)
 }
 
 impl RevisionRow {

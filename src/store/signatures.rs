@@ -38,10 +38,7 @@ impl SignatureRow {
             Some(bytes) => Some(SignatureBody {
                 encoding: encoding_from_code(self.encoding)?,
                 bytes: bytes.into(),
-                sha256: self
-                    .sha256
-                    .try_into()
-                    .map_err(|_| Error::internal("a stored SHA-256 has not 32 bytes"))?,
+                sha256: sha256_from_column(self.sha256)?,
             }),
             None => None,
         };
@@ -62,6 +59,12 @@ impl SignatureRow {
             body,
         })
     }
+}
+
+pub(super) fn sha256_from_column(bytes: Vec<u8>) -> Result<[u8; 32]> {
+    bytes
+        .try_into()
+        .map_err(|_| Error::internal("a stored SHA-256 has not 32 bytes"))
 }
 
 pub(super) fn version_from_column(version: i32) -> Result<u32> {
