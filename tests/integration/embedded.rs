@@ -129,6 +129,31 @@ fn commands_share_a_directory_without_a_server() {
 }
 
 #[test]
+fn a_start_that_was_cut_short_before_the_socket_had_its_folder_is_taken_up() {
+    use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+    let folder = temp_dir();
+    let data_dir = folder.path().join("data");
+    let socket_dir = data_dir.join("run");
+    std::fs::create_dir(&data_dir).unwrap();
+    // As it is between being made and being given to the user that runs Postgres, which is another where we are root.
+    std::fs::DirBuilder::new()
+        .mode(0o700)
+        .create(&socket_dir)
+        .unwrap();
+    run(&data_dir, &["tenant", "create", "acme"]);
+    // One that others can enter is no such folder: a stranger may have put a socket there.
+    std::fs::set_permissions(&socket_dir, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let output = sigpersist(&data_dir, &["tenant", "create", "other"])
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        !output.status.success() && text.contains("to nobody else"),
+        "{text}"
+    );
+}
+
+#[test]
 fn a_server_that_is_killed_takes_its_postgres_along() {
     let folder = temp_dir();
     let data_dir = folder.path().join("data");

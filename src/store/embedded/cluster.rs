@@ -70,7 +70,6 @@ impl Cluster {
         if let Some((uid, gid)) = cluster.owner {
             cluster.let_owner_in(uid, gid)?;
         }
-        cluster.make_private_dir(&cluster.socket_dir)?;
         Ok(cluster)
     }
 
@@ -136,8 +135,20 @@ impl Cluster {
         Ok(log)
     }
 
-    /// The programs for this cluster, which is made first where it does not exist.
+    /// Whether the socket's folder is there and nobody but the cluster's owner could have put a socket into it.
+    pub(super) fn socket_is_trusted(&self) -> bool {
+        fs::symlink_metadata(&self.socket_dir)
+            .is_ok_and(|metadata| is_private(&metadata, self.user()))
+    }
+
+    /// The user that Postgres runs as.
+    fn user(&self) -> Uid {
+        self.owner.map_or(geteuid(), |(uid, _)| uid)
+    }
+
+    /// The programs for this cluster, which is made first where it does not exist. Only for the holder of the lock.
     pub(super) fn prepare(&self) -> anyhow::Result<Programs> {
+        self.make_private_dir(&self.socket_dir)?;
         let version_file = self.files().join("PG_VERSION");
         if version_file.exists() {
             let version = fs::read_to_string(&version_file)
@@ -221,25 +232,20 @@ impl Cluster {
     fn make_private_dir(&self, path: &Path) -> anyhow::Result<()> {
         let context = || format!("The folder {} can't be made private", path.display());
         match DirBuilder::new().mode(0o700).create(path) {
-            Ok(()) => {
-                if let Some((uid, gid)) = self.owner {
-                    chown(path, Some(uid.as_raw()), Some(gid.as_raw())).with_context(context)?;
-                }
-            }
+            Ok(()) => {}
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-                let expected = self.owner.map_or(geteuid(), |(uid, _)| uid);
                 let metadata = fs::symlink_metadata(path).with_context(context)?;
-                if !metadata.is_dir()
-                    || metadata.uid() != expected.as_raw()
-                    || metadata.mode() & 0o077 != 0
-                {
-                    bail!(
-                        "The folder {} must belong to the user that runs Postgres, and to nobody else. Remove it and start again.",
-                        path.display()
-                    );
-                }
+                // One of our own is left over from a start that was cut short before it gave the folder away.
+                ensure!(
+                    is_private(&metadata, self.user()) || is_private(&metadata, geteuid()),
+                    "The folder {} must belong to the user that runs Postgres, and to nobody else. Remove it and start again.",
+                    path.display()
+                );
             }
             Err(error) => return Err(error).with_context(context),
+        }
+        if let Some((uid, gid)) = self.owner {
+            chown(path, Some(uid.as_raw()), Some(gid.as_raw())).with_context(context)?;
         }
         Ok(())
     }
@@ -264,6 +270,11 @@ impl Cluster {
         }
         Ok(())
     }
+}
+
+/// Whether this is a folder of the user's that nobody else can enter.
+fn is_private(metadata: &fs::Metadata, user: Uid) -> bool {
+    metadata.is_dir() && metadata.uid() == user.as_raw() && metadata.mode() & 0o077 == 0
 }
 
 /// Whether the user that would run Postgres can reach this folder; where we are not root, that is us.

@@ -109,7 +109,10 @@ impl Embedded {
             if purpose == Purpose::Command {
                 let guest = open_lock(&guests_path)?;
                 let url = cluster.url("sigpersist");
-                if guest.try_lock_shared().is_ok() && super::pool::connect(&url).is_ok() {
+                if guest.try_lock_shared().is_ok()
+                    && cluster.socket_is_trusted()
+                    && super::pool::connect(&url).is_ok()
+                {
                     return Ok(Self {
                         url,
                         role: Role::Guest { _guest: guest },
