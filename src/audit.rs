@@ -69,6 +69,41 @@ pub struct Event {
     pub action: &'static str,
     /// To what: a name.
     pub target: String,
-    /// What it became; never a secret.
-    pub details: Value,
+    /// What it was before; null where it is new, or nothing is set. Never a secret.
+    pub before: Value,
+    /// What it became; null where it is gone. Never a secret.
+    pub after: Value,
+}
+
+impl Event {
+    /// Something that was done, and set nothing.
+    pub fn new(
+        tenant: Option<TenantId>,
+        actor: Actor,
+        action: &'static str,
+        target: impl Into<String>,
+    ) -> Self {
+        Self {
+            tenant,
+            actor,
+            action,
+            target: target.into(),
+            before: Value::Null,
+            after: Value::Null,
+        }
+    }
+
+    /// The same with what was set before.
+    #[must_use]
+    pub fn before(mut self, before: Value) -> Self {
+        self.before = before;
+        self
+    }
+
+    /// The same with what is set now.
+    #[must_use]
+    pub fn after(mut self, after: Value) -> Self {
+        self.after = after;
+        self
+    }
 }

@@ -46,6 +46,18 @@ pub enum Scope {
     /// Bind, configure and remove hooks.
     #[serde(rename = "hooks:write")]
     HooksWrite,
+    /// See tenants and what they use.
+    #[serde(rename = "tenants:read")]
+    TenantsRead,
+    /// Create, change, suspend and delete tenants; only for callers of the platform.
+    #[serde(rename = "tenants:write")]
+    TenantsWrite,
+    /// See, add and revoke keys, and issue tokens; only for callers of the platform, of which it allows everything.
+    #[serde(rename = "keys:write")]
+    KeysWrite,
+    /// Read the audit trail.
+    #[serde(rename = "audit:read")]
+    AuditRead,
     /// See what the server counts; only for callers of the platform.
     #[serde(rename = "metrics:read")]
     MetricsRead,
@@ -53,7 +65,7 @@ pub enum Scope {
 
 impl Scope {
     /// All scopes.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 12] = [
         Self::SignaturesRead,
         Self::SignaturesWrite,
         Self::SignaturesDelete,
@@ -61,6 +73,10 @@ impl Scope {
         Self::PluginsWrite,
         Self::HooksRead,
         Self::HooksWrite,
+        Self::TenantsRead,
+        Self::TenantsWrite,
+        Self::KeysWrite,
+        Self::AuditRead,
         Self::MetricsRead,
     ];
 
@@ -81,6 +97,10 @@ impl Scope {
             Self::PluginsWrite => "plugins:write",
             Self::HooksRead => "hooks:read",
             Self::HooksWrite => "hooks:write",
+            Self::TenantsRead => "tenants:read",
+            Self::TenantsWrite => "tenants:write",
+            Self::KeysWrite => "keys:write",
+            Self::AuditRead => "audit:read",
             Self::MetricsRead => "metrics:read",
         }
     }

@@ -46,7 +46,7 @@ pub fn replay(app: &App, tenant: TenantId, id: DecisionId) -> Result<Replay> {
         .ok_or(Error::InputGone("the hook's binding is gone"))?;
     let chain = Chain::new(
         Arc::clone(&app.engine),
-        vec![bound(app, decision, &binding)?],
+        vec![bound(app, tenant, decision, &binding)?],
     );
     let circumstances = &recorded.input.circumstances;
     let judged = match recorded.operation {
@@ -96,12 +96,12 @@ pub fn replay(app: &App, tenant: TenantId, id: DecisionId) -> Result<Replay> {
 }
 
 /// What decided, as it was bound then.
-fn bound(app: &App, decision: &Decision, binding: &Binding) -> Result<Bound> {
+fn bound(app: &App, tenant: TenantId, decision: &Decision, binding: &Binding) -> Result<Bound> {
     let gone = || Error::InputGone("the plugin's revision was deleted");
     let (sha256, settings) = binding.running(decision.shadow);
     let plugin = app.engine.plugin(sha256, || {
         app.store
-            .plugin_component(binding.plugin_id, sha256)?
+            .plugin_component(Some(tenant), binding.plugin_id, sha256)?
             .ok_or_else(gone)
     })?;
     let guest = Guest {

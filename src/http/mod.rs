@@ -31,7 +31,7 @@ use crate::context::Scope;
 use crate::plugins::model::Operation;
 use route::{BodyKind, Waits};
 
-pub use route::{Audience, Route};
+pub use route::{Audience, NamesTenant, Route};
 pub use server::serve;
 
 /// All routes of the server. Those of operators are also found under `/tenants/{tenant}`, where callers of the platform

@@ -75,14 +75,17 @@ pub fn set_hook(
             check_room(app, tenant)?;
         }
         let plugin_id = bindable(app, tenant, &request.plugin)?;
-        let binding = check(app, plugin_id, request)?;
-        if let Some(hook) = current.filter(|hook| hook.binding == binding) {
+        let binding = check(app, tenant, plugin_id, request)?;
+        if current.as_ref().map(|hook| &hook.binding) == Some(&binding)
+            && let Some(hook) = current
+        {
             return Ok(SetHook {
                 hook,
                 created: false,
             });
         }
-        if put(app, tenant, actor, "hook.set", &[(name, number, binding)])? {
+        let changes = [(name, current.as_ref(), binding)];
+        if put(app, tenant, actor, "hook.set", &changes)? {
             return Ok(SetHook {
                 hook: hook(app, tenant, name)?,
                 created: number == 0,
@@ -119,8 +122,8 @@ pub fn rollback(
             .hook_binding(tenant, name, number)?
             .ok_or(Error::NotFound(Noun::Binding))?;
         // The same plugin, whatever else has its name by now.
-        let binding = check(app, binding.plugin_id, &to_request(app, binding))?;
-        let changes = [(name, current.number, binding)];
+        let binding = check(app, tenant, binding.plugin_id, &to_request(app, binding))?;
+        let changes = [(name, Some(&current), binding)];
         if put(app, tenant, actor, "hook.rollback", &changes)? {
             return hook(app, tenant, name);
         }
@@ -158,7 +161,7 @@ pub fn reorder(app: &App, tenant: TenantId, actor: &Actor, order: &[String]) -> 
                     order: place,
                     ..hook.binding.clone()
                 };
-                changes.push((name.as_str(), hook.number, binding));
+                changes.push((name.as_str(), Some(hook), binding));
             }
         }
         if changes.is_empty() || put(app, tenant, actor, REORDER, &changes)? {
@@ -181,19 +184,15 @@ pub fn delete_hook(
     preconditions: &Preconditions,
 ) -> Result<()> {
     for _ in 0..ATTEMPTS {
-        let number = hook(app, tenant, name)?.number;
+        let current = hook(app, tenant, name)?;
+        let number = current.number;
         if !preconditions.hold(number) {
             return Err(Error::PreconditionFailed {
                 current_version: number,
             });
         }
-        let event = event(
-            tenant,
-            actor,
-            "hook.delete",
-            name,
-            json!({ "number": number }),
-        );
+        let event =
+            Event::new(Some(tenant), actor.clone(), "hook.delete", name).before(audited(&current));
         if app.store.hook_delete(tenant, name, number, &event)? {
             app.forget_hooks(tenant);
             return Ok(());
@@ -208,7 +207,7 @@ pub fn delete_hook(
 ///
 /// [`Error::NotFound`].
 pub fn release(app: &App, tenant: TenantId, actor: &Actor, name: &str) -> Result<Hook> {
-    let event = event(tenant, actor, "hook.release", name, json!({}));
+    let event = Event::new(Some(tenant), actor.clone(), "hook.release", name);
     if app.store.hook_release(tenant, name, &event)? {
         app.forget_hooks(tenant);
     }
@@ -221,38 +220,40 @@ fn put(
     tenant: TenantId,
     actor: &Actor,
     action: &'static str,
-    changes: &[(&str, u32, Binding)],
+    changes: &[(&str, Option<&Hook>, Binding)],
 ) -> Result<bool> {
     let events: Vec<_> = changes
         .iter()
-        .map(|(name, _, binding)| event(tenant, actor, action, name, details(binding)))
+        .map(|(name, before, binding)| {
+            Event::new(Some(tenant), actor.clone(), action, *name)
+                .before(before.map_or(Value::Null, audited))
+                .after(details(binding))
+        })
+        .collect();
+    let changes: Vec<_> = changes
+        .iter()
+        .map(|(name, before, binding)| {
+            let number = before.map_or(0, |hook| hook.number);
+            (*name, number, binding.clone())
+        })
         .collect();
     // A new place mends nothing.
     let keeps_quarantine = action == REORDER;
     let done = app
         .store
-        .hook_set(tenant, changes, &events, keeps_quarantine)?;
+        .hook_set(tenant, &changes, &events, keeps_quarantine)?;
     app.forget_hooks(tenant);
     Ok(done)
 }
 
-fn event(
-    tenant: TenantId,
-    actor: &Actor,
-    action: &'static str,
-    name: &str,
-    details: Value,
-) -> Event {
-    Event {
-        tenant: Some(tenant),
-        actor: actor.clone(),
-        action,
-        target: name.to_owned(),
-        details,
-    }
+/// What the audit trail says of a hook.
+fn audited(hook: &Hook) -> Value {
+    let mut details = details(&hook.binding);
+    details["number"] = hook.number.into();
+    details
 }
 
-/// What the audit trail says of a binding. The settings are in the binding itself.
+/// What the audit trail says of a binding. The settings, which may be secret, are in the binding itself.
 fn details(binding: &Binding) -> Value {
     json!({
         "plugin": binding.plugin,

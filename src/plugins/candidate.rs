@@ -64,7 +64,7 @@ pub fn bindable(app: &App, tenant: TenantId, plugin: &str) -> Result<i32> {
         .ok_or(Error::NotFound(Noun::Plugin))
 }
 
-/// Finds a revision of a plugin, and asks it whether it accepts the settings. Blocks.
+/// Finds a revision of a plugin that a tenant may bind, and asks it whether it accepts the settings. Blocks.
 ///
 /// # Errors
 ///
@@ -72,6 +72,7 @@ pub fn bindable(app: &App, tenant: TenantId, plugin: &str) -> Result<i32> {
 /// with `pointer`.
 pub fn candidate(
     app: &App,
+    tenant: TenantId,
     plugin_id: i32,
     which: Which,
     settings: &Value,
@@ -83,7 +84,7 @@ pub fn candidate(
     };
     let revision = app
         .store
-        .plugin_revision(plugin_id, sha256)?
+        .plugin_revision(Some(tenant), plugin_id, sha256)?
         .ok_or(Error::NotFound(Noun::Revision))?;
     if !settings.is_object() {
         return Err(Error::InvalidParameter {
@@ -103,7 +104,7 @@ pub fn candidate(
         });
     }
     let guest = Guest {
-        plugin: load(app, plugin_id, revision.sha256)?,
+        plugin: load(app, Some(tenant), plugin_id, revision.sha256)?,
         settings: text.into(),
     };
     accept_settings(app, &guest, pointer)?;
@@ -125,10 +126,15 @@ fn accept_settings(app: &App, guest: &Guest, pointer: &str) -> Result<()> {
 }
 
 /// The compiled plugin, from the engine's cache where it is there.
-pub(super) fn load(app: &App, plugin_id: i32, sha256: Digest) -> Result<Arc<Plugin>> {
+pub(super) fn load(
+    app: &App,
+    owner: Option<TenantId>,
+    plugin_id: i32,
+    sha256: Digest,
+) -> Result<Arc<Plugin>> {
     app.engine.plugin(sha256, || {
         app.store
-            .plugin_component(plugin_id, sha256)?
+            .plugin_component(owner, plugin_id, sha256)?
             .ok_or(Error::NotFound(Noun::Revision))
     })
 }

@@ -45,7 +45,7 @@ fn bound(app: &App, tenant: TenantId, hook: Hook) -> Result<Bound> {
     let binding = hook.binding;
     let guest = |sha256, settings: &serde_json::Value| {
         Ok(Guest {
-            plugin: load(app, binding.plugin_id, sha256)?,
+            plugin: load(app, Some(tenant), binding.plugin_id, sha256)?,
             settings: settings.to_string().into(),
         })
     };

@@ -25,7 +25,7 @@ pub fn preload(app: &Weak<App>) {
     let mut ready = 0;
     for (plugin_id, sha256) in revisions {
         let Some(app) = app.upgrade() else { return };
-        match load(&app, plugin_id, sha256) {
+        match load(&app, None, plugin_id, sha256) {
             Ok(_) => ready += 1,
             Err(error) => {
                 warn!(revision = %sha256, cause = %error, "A plugin can't be made ready ahead");

@@ -20,13 +20,13 @@ pub fn set_aside(app: &App, tenant: TenantId, slug: &str, sick: &[Sick]) {
         reason,
     } in sick
     {
-        let event = Event {
-            tenant: Some(tenant),
-            actor: Actor::server(),
-            action: "hook.quarantine",
-            target: hook.to_string(),
-            details: json!({ "number": binding, "reason": reason }),
-        };
+        let event = Event::new(
+            Some(tenant),
+            Actor::server(),
+            "hook.quarantine",
+            hook.to_string(),
+        )
+        .after(json!({ "number": binding, "reason": reason }));
         match app
             .store
             .hook_quarantine(tenant, hook, *binding, reason, &event)

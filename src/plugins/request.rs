@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::candidate::{Which, candidate};
 use super::model::{Binding, Limits, Mode, OnFailure, Operation, Shadow};
 use crate::app::App;
+use crate::context::TenantId;
 use crate::error::{Error, Result};
 
 /// What an operator asks of a hook; what is left out has its default.
@@ -113,10 +114,16 @@ pub(super) fn to_request(app: &App, binding: Binding) -> HookRequest {
 }
 
 /// Checks a request as a whole, and settles what it leaves open.
-pub(super) fn check(app: &App, plugin_id: i32, request: &HookRequest) -> Result<Binding> {
+pub(super) fn check(
+    app: &App,
+    tenant: TenantId,
+    plugin_id: i32,
+    request: &HookRequest,
+) -> Result<Binding> {
     let limits = limits(app, request)?;
     let active = candidate(
         app,
+        tenant,
         plugin_id,
         request.revision,
         &request.settings,
@@ -151,6 +158,7 @@ pub(super) fn check(app: &App, plugin_id: i32, request: &HookRequest) -> Result<
             let settings = shadow.settings.as_ref().unwrap_or(&request.settings);
             let candidate = candidate(
                 app,
+                tenant,
                 plugin_id,
                 shadow.revision,
                 settings,

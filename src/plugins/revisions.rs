@@ -42,13 +42,8 @@ pub fn upload(
     // Whether it can do without settings is asked when it is bound without any; here it must only answer.
     plugin.validate_settings(&app.engine, "{}")?;
     check_cases(&app.engine, &plugin, cases)?;
-    let event = Event {
-        tenant: owner,
-        actor,
-        action: "plugin.upload",
-        target: name.to_owned(),
-        details: json!({ "sha256": sha256, "size": component.len(), "cases": cases.len() }),
-    };
+    let event = Event::new(owner, actor, "plugin.upload", name)
+        .after(json!({ "sha256": sha256, "size": component.len(), "cases": cases.len() }));
     let (revision, changed) = app.store.plugin_upload(
         owner,
         name,
@@ -94,7 +89,7 @@ pub fn plugin(app: &App, owner: Option<TenantId>, name: &str) -> Result<Plugin> 
 ///
 /// [`Error::NotFound`].
 pub fn revisions(app: &App, owner: Option<TenantId>, name: &str) -> Result<Vec<Revision>> {
-    app.store.plugin_revisions(find(app, owner, name)?)
+    app.store.plugin_revisions(owner, find(app, owner, name)?)
 }
 
 /// One revision of a plugin. Blocks.
@@ -109,7 +104,7 @@ pub fn revision(
     sha256: Digest,
 ) -> Result<Revision> {
     app.store
-        .plugin_revision(find(app, owner, name)?, Some(sha256))?
+        .plugin_revision(owner, find(app, owner, name)?, Some(sha256))?
         .ok_or(Error::NotFound(Noun::Revision))
 }
 
@@ -125,7 +120,7 @@ pub fn component(
     sha256: Digest,
 ) -> Result<Vec<u8>> {
     app.store
-        .plugin_component(find(app, owner, name)?, sha256)?
+        .plugin_component(owner, find(app, owner, name)?, sha256)?
         .ok_or(Error::NotFound(Noun::Revision))
 }
 
@@ -135,13 +130,7 @@ pub fn component(
 ///
 /// [`Error::NotFound`], and [`Error::PluginBound`] while a hook runs it.
 pub fn delete_plugin(app: &App, owner: Option<TenantId>, actor: Actor, name: &str) -> Result<()> {
-    let event = Event {
-        tenant: owner,
-        actor,
-        action: "plugin.delete",
-        target: name.to_owned(),
-        details: json!({}),
-    };
+    let event = Event::new(owner, actor, "plugin.delete", name);
     match app.store.plugin_delete(owner, name, &event)? {
         PluginDeletion::Done => Ok(()),
         PluginDeletion::NotFound => Err(Error::NotFound(Noun::Plugin)),

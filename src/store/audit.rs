@@ -16,7 +16,8 @@ pub(super) fn insert(connection: &mut PgConnection, event: &Event) -> QueryResul
             audit_events::request_id.eq(event.actor.request_id.as_deref()),
             audit_events::action.eq(event.action),
             audit_events::target.eq(&event.target),
-            audit_events::details.eq(&event.details),
+            audit_events::details
+                .eq(serde_json::json!({ "before": event.before, "after": event.after })),
         ))
         .execute(connection)?;
     Ok(())

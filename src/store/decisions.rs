@@ -114,7 +114,7 @@ impl Store {
         outcome: Outcome,
         refused: Option<&SignatureBody>,
     ) -> Result<()> {
-        self.transaction(|connection| {
+        self.transaction(tenant, |connection| {
             // Nothing was stored, so nothing that was promised can be lost: others need not wait for this to reach the disk.
             sql_query("SET LOCAL synchronous_commit = off").execute(connection)?;
             if let Some(body) = refused {
@@ -176,7 +176,7 @@ impl Store {
              SELECT at, id, 0, '', '', '', '', ''::bytea, 'null'::jsonb, 2147483647, NULL \
              FROM last WHERE (SELECT count(*) FROM judged) = $10 AND (SELECT count(*) FROM found) < $12",
         );
-        let rows = self.run(|connection| {
+        let rows = self.run(tenant, |connection| {
             query
                 .bind::<Integer, _>(tenant.0)
                 .bind::<Nullable<Text>, _>(filter.document)
@@ -214,7 +214,7 @@ impl Store {
         tenant: TenantId,
         id: DecisionId,
     ) -> Result<Option<(Recorded, Vec<Decision>)>> {
-        let row = self.run(|connection| {
+        let row = self.run(tenant, |connection| {
             sql_query(
                 "SELECT at, id, version, operation, outcome, document, thread, input_sha256, input, \
                         $4::bigint AS place, decisions AS decision \
@@ -240,7 +240,7 @@ impl Store {
 
     /// A signature that hooks refused, where it was kept.
     pub fn input_get(&self, tenant: TenantId, sha256: &[u8]) -> Result<Option<SignatureBody>> {
-        let row = self.run(|connection| {
+        let row = self.run(tenant, |connection| {
             hook_inputs::table
                 .filter(hook_inputs::tenant_id.eq(tenant.0))
                 .filter(hook_inputs::sha256.eq(sha256))
@@ -262,19 +262,22 @@ impl Store {
         .transpose()
     }
 
-    /// Deletes at most `limit` judgements, and as many kept inputs, that are older than `before`; says how many rows went.
-    /// Several servers may do it at once.
-    pub fn decision_clear(&self, before: DateTime<Utc>, limit: i64) -> Result<usize> {
-        self.run(|connection| {
+    /// Deletes at most `limit` judgements of a tenant, and as many kept inputs, that are older than `before`; says how many
+    /// rows went. Several servers may do it at once.
+    pub fn decision_clear(
+        &self,
+        tenant: TenantId,
+        before: DateTime<Utc>,
+        limit: i64,
+    ) -> Result<usize> {
+        self.run(tenant, |connection| {
             let mut cleared = 0;
             for table in ["hook_judgements", "hook_inputs"] {
-                // Tenant by tenant, as the indices are.
                 cleared += sql_query(format!(
                     "DELETE FROM {table} WHERE ctid = ANY (ARRAY( \
-                         SELECT old.ctid FROM tenants t CROSS JOIN LATERAL ( \
-                             SELECT ctid FROM {table} WHERE tenant_id = t.id AND at < $1 \
-                             LIMIT $2 FOR UPDATE SKIP LOCKED) AS old LIMIT $2))"
+                         SELECT ctid FROM {table} WHERE tenant_id = $1 AND at < $2 LIMIT $3))"
                 ))
+                .bind::<Integer, _>(tenant.0)
                 .bind::<Timestamptz, _>(before)
                 .bind::<BigInt, _>(limit)
                 .execute(connection)?;

@@ -12,7 +12,7 @@ use super::pool::Store;
 use super::schema::{hook_bindings, hooks, tenants};
 use super::signatures::{version_from_column, version_to_column};
 use crate::audit::Event;
-use crate::context::TenantId;
+use crate::context::{PLATFORM, TenantId};
 use crate::error::{Error, Result};
 use crate::plugins::model::{Binding, Digest, Hook, Limits, Operation, Quarantine, Shadow};
 
@@ -147,7 +147,7 @@ macro_rules! hooks_of {
 impl Store {
     /// A tenant's hooks in the order in which they run.
     pub fn hook_list(&self, tenant: TenantId) -> Result<Vec<Hook>> {
-        let rows = self.run(|connection| {
+        let rows = self.run(tenant, |connection| {
             hooks_of!(tenant)
                 .order((hook_bindings::position, hooks::name))
                 .load::<HookRow>(connection)
@@ -157,7 +157,7 @@ impl Store {
 
     /// A tenant's hook of this name.
     pub fn hook_get(&self, tenant: TenantId, name: &str) -> Result<Option<Hook>> {
-        let row = self.run(|connection| {
+        let row = self.run(tenant, |connection| {
             hooks_of!(tenant)
                 .filter(hooks::name.eq(name))
                 .first::<HookRow>(connection)
@@ -173,7 +173,7 @@ impl Store {
         name: &str,
         number: u32,
     ) -> Result<Option<Binding>> {
-        let row = self.run(|connection| {
+        let row = self.run(tenant, |connection| {
             hook_bindings::table
                 .find((tenant.0, name, version_to_column(number)))
                 .select(BindingRow::as_select())
@@ -203,7 +203,7 @@ impl Store {
                 ))
             })
             .collect::<Result<Vec<_>>>()?;
-        self.transaction(|connection| {
+        self.transaction(tenant, |connection| {
             lock_hooks(connection, tenant)?;
             for (name, expected, _) in &rows {
                 let current = hooks::table
@@ -233,7 +233,7 @@ impl Store {
         number: u32,
         event: &Event,
     ) -> Result<bool> {
-        self.transaction(|connection| {
+        self.transaction(tenant, |connection| {
             lock_hooks(connection, tenant)?;
             let deleted = diesel::delete(
                 hooks::table
@@ -257,7 +257,7 @@ impl Store {
         reason: &str,
         event: &Event,
     ) -> Result<bool> {
-        self.transaction(|connection| {
+        self.transaction(tenant, |connection| {
             let changed = diesel::update(
                 hooks::table
                     .find((tenant.0, name))
@@ -278,7 +278,7 @@ impl Store {
 
     /// Takes a hook back that was set aside. Says whether it was.
     pub fn hook_release(&self, tenant: TenantId, name: &str, event: &Event) -> Result<bool> {
-        self.transaction(|connection| {
+        self.transaction(tenant, |connection| {
             let changed = lift_quarantine(connection, tenant, name)?;
             if changed > 0 {
                 audit::insert(connection, event)?;
@@ -290,7 +290,7 @@ impl Store {
     /// The revisions that any hook runs, with a plugin that each is of: those that most hooks run come first.
     pub fn hook_revisions(&self, limit: usize) -> Result<Vec<(i32, Digest)>> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let rows: Vec<(Option<i32>, Vec<u8>)> = self.run(|connection| {
+        let rows: Vec<(Option<i32>, Vec<u8>)> = self.run(PLATFORM, |connection| {
             hooks::table
                 .group_by(hooks::sha256)
                 .order((count_star().desc(), hooks::sha256))
@@ -373,6 +373,6 @@ fn set(
         .set(in_force)
         .execute(connection)?;
     let mut event = event.clone();
-    event.details["number"] = number.into();
+    event.after["number"] = number.into();
     audit::insert(connection, &event)
 }

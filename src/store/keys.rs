@@ -5,7 +5,7 @@ use diesel::prelude::*;
 use super::pool::Store;
 use super::schema::{platform_keys, tenant_keys, tenants};
 use crate::auth::key::{KeyMaterial, StoredKey};
-use crate::context::{Tenancy, TenantId};
+use crate::context::{PLATFORM, Tenancy, TenantId};
 use crate::error::{Error, Result};
 
 /// The tenant's id, slug and suspension, where the key is a tenant's; then the key.
@@ -87,7 +87,7 @@ impl Store {
             KeyMaterial::EncryptedSecret(encrypted) => (Some(encrypted), None),
             KeyMaterial::PublicKey(pem) => (None, Some(pem)),
         };
-        self.run(|connection| match &key.tenant {
+        self.run(PLATFORM, |connection| match &key.tenant {
             Some(tenant) => diesel::insert_into(tenant_keys::table)
                 .values((
                     tenant_keys::tenant_id.eq(tenant.id.0),
@@ -111,7 +111,7 @@ impl Store {
 
     /// The active key of this name, whoever's: the key decides the tenant.
     pub fn key_get(&self, kid: &str) -> Result<Option<StoredKey>> {
-        let row = self.run(|connection| {
+        let row = self.run(PLATFORM, |connection| {
             active_tenant_keys!()
                 .filter(tenant_keys::kid.eq(kid))
                 .first::<KeyRow>(connection)
@@ -120,7 +120,7 @@ impl Store {
         if let Some(row) = row {
             return into_key(row).map(Some);
         }
-        let row = self.run(|connection| {
+        let row = self.run(PLATFORM, |connection| {
             active_platform_keys!()
                 .filter(platform_keys::kid.eq(kid))
                 .first::<PlatformKeyRow>(connection)
@@ -133,7 +133,7 @@ impl Store {
     pub fn key_newest_secret(&self, tenant: Option<TenantId>) -> Result<Option<StoredKey>> {
         match tenant {
             Some(tenant) => {
-                let row = self.run(|connection| {
+                let row = self.run(PLATFORM, |connection| {
                     active_tenant_keys!()
                         .filter(tenant_keys::tenant_id.eq(tenant.0))
                         .filter(tenant_keys::encrypted_secret.is_not_null())
@@ -144,7 +144,7 @@ impl Store {
                 row.map(into_key).transpose()
             }
             None => {
-                let row = self.run(|connection| {
+                let row = self.run(PLATFORM, |connection| {
                     active_platform_keys!()
                         .filter(platform_keys::encrypted_secret.is_not_null())
                         .order((platform_keys::created_at.desc(), platform_keys::kid))

@@ -9,6 +9,8 @@ use diesel::sql_types::{Array, Bool, Integer, Text};
 use diesel::{QueryableByName, RunQueryDsl as _};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
+use super::role;
+
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!();
 
 /// Key of the advisory lock that lets several replicas start at once: "sigpersi" in ASCII, read as a number.
@@ -36,6 +38,7 @@ pub fn migrate(url: &str) -> anyhow::Result<Vec<String>> {
         .map(ToString::to_string)
         .collect();
     refuse_newer_schema(&applied)?;
+    role::make(&mut connection, None)?;
     let applied = connection
         .run_pending_migrations(MIGRATIONS)
         .map_err(|error| {

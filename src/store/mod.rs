@@ -13,6 +13,7 @@ mod keys;
 mod migrations;
 mod plugins;
 mod pool;
+mod role;
 mod schema;
 mod signature_list;
 mod signature_save;

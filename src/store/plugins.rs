@@ -12,7 +12,7 @@ use super::pool::Store;
 use super::schema::{hooks, plugin_revisions, plugins, tenants};
 use super::signatures::sha256_from_column;
 use crate::audit::Event;
-use crate::context::TenantId;
+use crate::context::{PLATFORM, TenantId};
 use crate::error::{Error, Result};
 use crate::plugins::model::{Digest, Plugin, Revision};
 
@@ -103,6 +103,11 @@ pub struct BoundBy {
     pub hook: String,
 }
 
+/// For whom an owner's plugins are read and written.
+fn acting(owner: Option<TenantId>) -> TenantId {
+    owner.unwrap_or(PLATFORM)
+}
+
 impl Store {
     /// Stores a component as the newest revision of a plugin, which is made where it does not exist, and says whether
     /// anything changed. Bytes that are there already become the newest again.
@@ -113,7 +118,7 @@ impl Store {
         revision: &NewRevision<'_>,
         event: &Event,
     ) -> Result<(Revision, bool)> {
-        let (row, changed) = self.transaction(|connection| {
+        let (row, changed) = self.transaction(acting(owner), |connection| {
             // The index is on an expression, which Diesel can't name as a conflict target.
             diesel::insert_into(plugins::table)
                 .values((
@@ -166,7 +171,7 @@ impl Store {
 
     /// The plugins of an owner, and for a tenant also the platform's, which it may bind; by name.
     pub fn plugin_list(&self, owner: Option<TenantId>) -> Result<Vec<Plugin>> {
-        let rows = self.run(|connection| {
+        let rows = self.run(acting(owner), |connection| {
             plugin_revisions::table
                 .inner_join(plugins::table)
                 .filter(
@@ -206,7 +211,7 @@ impl Store {
 
     /// The number of the plugin of this name: the owner's own before the platform's.
     pub fn plugin_find(&self, owner: Option<TenantId>, name: &str) -> Result<Option<i32>> {
-        self.run(|connection| {
+        self.run(acting(owner), |connection| {
             plugins::table
                 .filter(plugins::name.eq(name))
                 .filter(
@@ -222,8 +227,12 @@ impl Store {
     }
 
     /// A plugin's revisions, newest first.
-    pub fn plugin_revisions(&self, plugin_id: i32) -> Result<Vec<Revision>> {
-        let rows = self.run(|connection| {
+    pub fn plugin_revisions(
+        &self,
+        owner: Option<TenantId>,
+        plugin_id: i32,
+    ) -> Result<Vec<Revision>> {
+        let rows = self.run(acting(owner), |connection| {
             plugin_revisions::table
                 .filter(plugin_revisions::plugin_id.eq(plugin_id))
                 .order((
@@ -239,10 +248,11 @@ impl Store {
     /// One revision of a plugin; the newest where none is named.
     pub fn plugin_revision(
         &self,
+        owner: Option<TenantId>,
         plugin_id: i32,
         sha256: Option<Digest>,
     ) -> Result<Option<Revision>> {
-        let row = self.run(|connection| match sha256 {
+        let row = self.run(acting(owner), |connection| match sha256 {
             None => newest(connection, plugin_id),
             Some(sha256) => plugin_revisions::table
                 .find((plugin_id, &sha256.0[..]))
@@ -254,8 +264,13 @@ impl Store {
     }
 
     /// The bytes of a revision, if it is there.
-    pub fn plugin_component(&self, plugin_id: i32, sha256: Digest) -> Result<Option<Vec<u8>>> {
-        self.run(|connection| {
+    pub fn plugin_component(
+        &self,
+        owner: Option<TenantId>,
+        plugin_id: i32,
+        sha256: Digest,
+    ) -> Result<Option<Vec<u8>>> {
+        self.run(acting(owner), |connection| {
             plugin_revisions::table
                 .find((plugin_id, &sha256.0[..]))
                 .select(plugin_revisions::component)
@@ -271,7 +286,7 @@ impl Store {
         name: &str,
         event: &Event,
     ) -> Result<PluginDeletion> {
-        self.transaction(|connection| {
+        self.transaction(acting(owner), |connection| {
             let plugin_id = plugins::table
                 .filter(plugins::tenant_id.is_not_distinct_from(owner.map(|owner| owner.0)))
                 .filter(plugins::name.eq(name))

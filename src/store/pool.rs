@@ -9,7 +9,9 @@ use diesel::result::{ConnectionError, DatabaseErrorKind, Error as DieselError, Q
 use diesel::{Connection as _, ConnectionResult};
 use tracing::debug;
 
+use super::role::SERVER_ROLE;
 use crate::config::DatabaseConfig;
+use crate::context::TenantId;
 use crate::error::{Error, Noun, Result};
 
 /// A connection that was idle for longer than this is tried before it is used: one round trip that a busy connection
@@ -38,16 +40,21 @@ impl Store {
         Self { pool }
     }
 
-    /// Runs queries on a connection of the pool.
+    /// Runs queries for a tenant, or for [`PLATFORM`](crate::context::PLATFORM), on a connection of the pool.
+    ///
+    /// The rows that they find are those that row-level security gives to that tenant, whatever they ask for.
     pub(super) fn run<T>(
         &self,
+        tenant: TenantId,
         queries: impl FnOnce(&mut PgConnection) -> QueryResult<T>,
     ) -> Result<T> {
         let mut session = self
             .pool
             .get()
             .map_err(|error| Error::DatabaseUnavailable(error.into()))?;
-        let result = queries(&mut session.connection);
+        let result = session
+            .act_for(tenant)
+            .and_then(|()| queries(&mut session.connection));
         session.used_at = Instant::now();
         result.map_err(|error| {
             session.broken = is_connection_lost(&error);
@@ -58,9 +65,10 @@ impl Store {
     /// Like [`Self::run`], as one transaction.
     pub(super) fn transaction<T>(
         &self,
+        tenant: TenantId,
         queries: impl FnOnce(&mut PgConnection) -> QueryResult<T>,
     ) -> Result<T> {
-        self.run(|connection| connection.transaction(queries))
+        self.run(tenant, |connection| connection.transaction(queries))
     }
 }
 
@@ -148,8 +156,23 @@ fn query_error(error: DieselError) -> Error {
 #[derive(Debug)]
 struct Session {
     connection: SharedDebug<PgConnection>,
+    /// Whose rows row-level security lets it see; nobody knows after a failure to set it.
+    tenant: Option<TenantId>,
     used_at: Instant,
     broken: bool,
+}
+
+impl Session {
+    /// Tells Postgres whose rows the queries from now on are about: a round trip only where that was somebody else before.
+    fn act_for(&mut self, tenant: TenantId) -> QueryResult<()> {
+        if self.tenant != Some(tenant) {
+            self.tenant = None;
+            self.connection
+                .batch_execute(&format!("SET sigpersist.tenant = '{tenant}'"))?;
+            self.tenant = Some(tenant);
+        }
+        Ok(())
+    }
 }
 
 /// `PgConnection` has no `Debug`; the pool asks for none of its content.
@@ -188,11 +211,13 @@ impl ManageConnection for Manager {
     fn connect(&self) -> Result<Session, PoolError> {
         let mut connection = PgConnection::establish(&self.url)?;
         connection.batch_execute(&format!(
-            "SET statement_timeout = {0}; SET idle_in_transaction_session_timeout = {0}; SET timezone = 'UTC'",
+            "SET ROLE {SERVER_ROLE}; SET statement_timeout = {0}; SET idle_in_transaction_session_timeout = {0}; \
+             SET timezone = 'UTC'",
             self.statement_timeout_ms
         ))?;
         Ok(Session {
             connection: SharedDebug(connection),
+            tenant: None,
             used_at: Instant::now(),
             broken: false,
         })

@@ -42,7 +42,7 @@ impl Store {
             wanted: page.offset.saturating_add(one_more),
             after_id: page.after.map_or(0, |position| position.id.0),
         };
-        let rows = self.run(|connection| query.load::<SignatureRow>(connection))?;
+        let rows = self.run(tenant, |connection| query.load::<SignatureRow>(connection))?;
         rows.into_iter().map(SignatureRow::into_signature).collect()
     }
 
@@ -52,7 +52,7 @@ impl Store {
             tenant_id: tenant.0,
             filter,
         };
-        self.run(|connection| query.get_result(connection))
+        self.run(tenant, |connection| query.get_result(connection))
     }
 }
 

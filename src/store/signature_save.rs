@@ -49,7 +49,7 @@ impl Store {
             sha256: &draft.body.sha256,
             signature: &draft.body.bytes,
         };
-        let saved = self.run(|connection| match (judgement, &input_sha256) {
+        let saved = self.run(tenant, |connection| match (judgement, &input_sha256) {
             (Some(judgement), Some(input_sha256)) => SaveJudgedVersion {
                 save: query,
                 judgement,

@@ -197,7 +197,7 @@ impl Store {
             .filter(signatures::document.eq(&key.document))
             .filter(signatures::thread.eq(&key.thread))
             .select(signature_columns!(signature_versions::signature.nullable()));
-        let row = self.run(|connection| match version {
+        let row = self.run(tenant, |connection| match version {
             Some(version) => thread
                 .filter(signature_versions::version.eq(version_to_column(version)))
                 .first::<SignatureRow>(connection)
@@ -212,7 +212,7 @@ impl Store {
 
     /// A thread's current version; 0 where nothing is stored.
     pub fn signature_current_version(&self, tenant: TenantId, key: &ThreadKey) -> Result<u32> {
-        let version = self.run(|connection| {
+        let version = self.run(tenant, |connection| {
             signatures::table
                 .filter(signatures::tenant_id.eq(tenant.0))
                 .filter(signatures::document.eq(&key.document))
@@ -242,7 +242,7 @@ impl Store {
         let page = signature_versions::table
             .filter(signature_versions::tenant_id.eq(tenant.0))
             .filter(signature_versions::version.lt(before.map_or(i32::MAX, version_to_column)));
-        let rows = self.run(|connection| {
+        let rows = self.run(tenant, |connection| {
             // Two steps, since the window of the sum must be the page and not the whole history.
             let Some(id) = signatures::table
                 .filter(signatures::tenant_id.eq(tenant.0))
@@ -315,7 +315,7 @@ impl Store {
                             .and(signature_versions::version.lt(version_to_column(after.version)))),
                 );
         }
-        let rows = self.run(|connection| query.load::<SignatureRow>(connection))?;
+        let rows = self.run(tenant, |connection| query.load::<SignatureRow>(connection))?;
         rows.into_iter()
             .map(|row| {
                 let signature = row.into_signature()?;
@@ -340,7 +340,7 @@ impl Store {
         version: u32,
         judgement: Option<&Judgement>,
     ) -> Result<bool> {
-        self.transaction(|connection| {
+        self.transaction(tenant, |connection| {
             let deleted = diesel::delete(
                 signatures::table
                     .filter(signatures::tenant_id.eq(tenant.0))

@@ -140,6 +140,7 @@ pub(super) fn candidate(app: &App, context: &Context, request: &CandidateRequest
         .unwrap_or_else(|| serde_json::json!({}));
     let candidate = plugins::candidate(
         app,
+        context.tenant()?,
         plugin_id,
         request.revision,
         &settings,

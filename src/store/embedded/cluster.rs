@@ -91,14 +91,20 @@ impl Cluster {
         self.socket_dir.join(format!("{SOCKET_NAME}.lock"))
     }
 
+    /// A database for libpq, as the login that owns all that the server makes.
     pub(super) fn url(&self, database: &str) -> String {
+        self.url_as("sigpersist", database)
+    }
+
+    /// A database for libpq, as this login.
+    pub(super) fn url_as(&self, login: &str, database: &str) -> String {
         let host = self
             .socket_dir
             .display()
             .to_string()
             .replace('\\', r"\\")
             .replace('\'', r"\'");
-        format!("host='{host}' user=sigpersist dbname={database}")
+        format!("host='{host}' user={login} dbname={database}")
     }
 
     /// A Postgres program, to be run as the cluster's owner and apart from our terminal's signals.
@@ -200,7 +206,7 @@ impl Cluster {
             "initdb failed: {}",
             String::from_utf8_lossy(&output.stderr).trim()
         );
-        // The server's own role is no superuser: a mistake in a query can't reach the operating system.
+        // The server's login is no superuser: a mistake in a query can't reach the operating system.
         let mut single = self.command(&programs.path("postgres"));
         single
             .args(["--single", "-j", "-D"])

@@ -89,6 +89,7 @@ impl Embedded {
                 Ok(()) => {
                     write_owner(&lock, purpose)?;
                     let supervisor = Supervisor::start(cluster, settings)?;
+                    make_role(supervisor.cluster())?;
                     return Ok(Self {
                         url: supervisor.cluster().url("sigpersist"),
                         role: Role::Owner {
@@ -171,6 +172,12 @@ fn wait_for_guests(path: &Path) -> Option<File> {
         std::thread::sleep(POLL);
     }
     Some(file)
+}
+
+/// Makes the role that the server works under: our own login may make none.
+fn make_role(cluster: &Cluster) -> anyhow::Result<()> {
+    let mut connection = super::pool::connect(&cluster.url_as("postgres", "postgres"))?;
+    super::role::make(&mut connection, Some("sigpersist"))
 }
 
 fn open_lock(path: &Path) -> anyhow::Result<File> {

@@ -78,7 +78,7 @@ impl TestDatabase {
         let postgres = postgres();
         admin(
             postgres,
-            &format!("CREATE DATABASE {name} TEMPLATE sigpersist"),
+            &format!("CREATE DATABASE {name} TEMPLATE sigpersist OWNER sigpersist"),
         );
         Self {
             url: postgres.url_of(&name),
@@ -91,12 +91,16 @@ impl TestDatabase {
     pub(crate) fn empty() -> Self {
         let database = Self::new();
         admin(postgres(), &format!("DROP DATABASE {}", database.name));
-        admin(postgres(), &format!("CREATE DATABASE {}", database.name));
+        admin(
+            postgres(),
+            &format!("CREATE DATABASE {} OWNER sigpersist", database.name),
+        );
         database
     }
 
+    /// Past row-level security, as a superuser.
     pub(crate) fn connect(&self) -> PgConnection {
-        PgConnection::establish(&self.url).unwrap()
+        PgConnection::establish(&superuser(&self.url)).unwrap()
     }
 
     pub(crate) fn execute(&self, sql: &str) {
@@ -125,7 +129,8 @@ impl TestDatabase {
         }
     }
 
-    /// What a statement with these values for its parameters really does: its plan, with the rows that each part gave.
+    /// What a statement with these values for its parameters really does where the server sends it for the first tenant:
+    /// its plan, with the rows that each part gave.
     pub(crate) fn analyze(&self, statement: &str, values: &str) -> String {
         #[derive(diesel::QueryableByName)]
         struct Line {
@@ -134,7 +139,9 @@ impl TestDatabase {
         }
         let mut connection = self.connect();
         connection
-            .batch_execute(&format!("PREPARE statement AS {statement}"))
+            .batch_execute(&format!(
+                "SET ROLE sigpersist_server; SET sigpersist.tenant = '1'; PREPARE statement AS {statement}"
+            ))
             .unwrap();
         let explain = format!(
             "EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF) EXECUTE statement ({values})"
@@ -177,7 +184,11 @@ impl Drop for TestDatabase {
     }
 }
 
+fn superuser(url: &str) -> String {
+    url.replace("user=sigpersist", "user=postgres")
+}
+
 fn admin(postgres: &Embedded, sql: &str) {
-    let mut connection = PgConnection::establish(&postgres.url_of("postgres")).unwrap();
+    let mut connection = PgConnection::establish(&superuser(&postgres.url_of("postgres"))).unwrap();
     connection.batch_execute(sql).unwrap();
 }
