@@ -36,7 +36,7 @@ pub use server::serve;
 
 /// All routes of the server. Those of operators are also found under `/tenants/{tenant}`, where callers of the platform
 /// act for any tenant.
-pub static ROUTES: [Route; 24] = [
+pub static ROUTES: &[Route] = &[
     Route::of_tenant(
         Method::GET,
         "/signature",

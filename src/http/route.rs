@@ -190,7 +190,7 @@ pub(super) fn find(method: &Method, path: &str) -> Result<Found> {
     };
     let mut allowed = Vec::new();
     let mut best: Option<Found> = None;
-    for route in &ROUTES {
+    for route in ROUTES {
         let segments = match (route.names_tenant, tenant) {
             (NamesTenant::Never, _) => matched(route.path, &segments),
             (NamesTenant::Always, None) => None,

@@ -315,7 +315,7 @@ fn a_public_key_verifies_and_is_never_a_secret() {
 fn scopes_are_enforced_on_every_route() {
     let app = TestApp::start();
     app.tenant("acme");
-    for route in &sigpersist::http::ROUTES {
+    for route in sigpersist::http::ROUTES {
         let others: Vec<_> = Scope::ALL
             .into_iter()
             .filter(|scope| *scope != route.scope)

@@ -141,7 +141,7 @@ fn no_route_shows_changes_or_hints_at_another_tenants_rows() {
 fn every_route_refuses_callers_without_a_good_token() {
     let app = TestApp::start();
     app.tenant("acme");
-    for route in &ROUTES {
+    for route in ROUTES {
         let method = route.method.as_str();
         send(&app.anonymous(), method, route.path, "1-1-0").expect_error(401, "missing_token");
         send(
