@@ -15,11 +15,11 @@ mod support;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
 
-use support::{SIGNATURE, Server, command, connect, folder, median, new_tenant, save, setting};
+use support::{
+    CONNECTIONS, SIGNATURE, Server, command, folder, median, new_tenant, saves_per_second, setting,
+};
 
-const CONNECTIONS: usize = 16;
 /// The tags that `signer-tags` derives; sent by the client where there is no hook.
 const TAGS: &str = r#","tags":["iin:123456789011","bin:123456789021","signer:АХМЕТОВА АЙГЕРІМ"]"#;
 /// A hook that looks at the whole signature and derives two tags, beside one that the client sends.
@@ -109,9 +109,9 @@ fn main() {
         sql.push(pgbench(&data_dir, seconds));
         for ((contestant, token), figures) in CONTESTANTS.iter().zip(&tokens).zip(&mut figures) {
             let name = format!("{}-{round}", contestant.name);
-            figures.push(saves(
+            figures.push(saves_per_second(
                 &server.address,
-                token,
+                std::slice::from_ref(token),
                 &name,
                 contestant.tags,
                 seconds,
@@ -139,33 +139,6 @@ fn main() {
     }
 }
 
-/// First versions of new threads, over connections that are kept open.
-fn saves(address: &str, token: &str, name: &str, tags: &str, seconds: u64) -> f64 {
-    let end = Instant::now() + Duration::from_secs(seconds);
-    let since = Instant::now();
-    let saved: u32 = std::thread::scope(|scope| {
-        let connections: Vec<_> = (0..CONNECTIONS)
-            .map(|connection| {
-                scope.spawn(move || {
-                    let mut stream = connect(address);
-                    let mut saved = 0;
-                    while Instant::now() < end {
-                        let document = format!("{name}-{connection}-{saved}");
-                        assert_eq!(save(&mut stream, token, &document, tags), 201);
-                        saved += 1;
-                    }
-                    saved
-                })
-            })
-            .collect();
-        connections
-            .into_iter()
-            .map(|connection| connection.join().unwrap())
-            .sum()
-    });
-    f64::from(saved) / since.elapsed().as_secs_f64()
-}
-
 /// Transactions a second of the statement that saves a version.
 fn pgbench(data_dir: &Path, seconds: u64) -> f64 {
     use base64::Engine as _;
@@ -181,6 +154,11 @@ fn pgbench(data_dir: &Path, seconds: u64) -> f64 {
         .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/bench/save.sql"))
         .arg("--host")
         .arg(data_dir.join("run"))
+        // As the server does: under a role that row-level security binds, for one tenant.
+        .env(
+            "PGOPTIONS",
+            "-c role=sigpersist_server -c sigpersist.tenant=1",
+        )
         .args(["--username=sigpersist", "--define"])
         .arg(format!("signature=\\x{hex}"))
         .arg("sigpersist")

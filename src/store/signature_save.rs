@@ -164,7 +164,8 @@ impl QueryFragment<Pg> for SaveJudgedVersion<'_> {
 const SELECT_SAVED: &str = " SELECT id, version, created_at, updated_at FROM saved";
 
 /// `input` names the parameters once. Everything that writes depends on `saved`, so a conflict writes nothing; and tags
-/// that stay are not written again.
+/// that stay are not written again. Rows are looked up by values of `input` rather than joined with it, so that the plan for
+/// any values, with the policies of row-level security in it, is an index lookup too, and Postgres need not plan each save.
 impl SaveVersion<'_> {
     fn writes<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         out.push_sql("WITH input AS (SELECT ");
@@ -197,8 +198,8 @@ impl SaveVersion<'_> {
             "::bytea AS signature), \
              updated AS ( \
                  UPDATE signatures s SET version = s.version + 1, stage = i.stage, updated_at = now() FROM input i \
-                 WHERE s.tenant_id = i.tenant_id AND s.document = i.document AND s.thread = i.thread \
-                   AND i.over >= 1 AND s.version = i.over \
+                 WHERE s.tenant_id = (SELECT tenant_id FROM input) AND s.document = (SELECT document FROM input) \
+                   AND s.thread = (SELECT thread FROM input) AND i.over >= 1 AND s.version = i.over \
                    AND (i.may_repeat_first OR NOT EXISTS ( \
                        SELECT FROM signature_versions v \
                        WHERE v.tenant_id = s.tenant_id AND v.signature_id = s.id AND v.version = 1 \
@@ -222,7 +223,7 @@ impl SaveVersion<'_> {
                  FROM saved s, input i), \
              untagged AS ( \
                  DELETE FROM signature_tags t USING updated u, input i \
-                 WHERE t.tenant_id = i.tenant_id AND t.signature_id = u.id AND t.tag <> ALL (i.tags)), \
+                 WHERE t.tenant_id = (SELECT tenant_id FROM input) AND t.signature_id = u.id AND t.tag <> ALL (i.tags)), \
              tagged AS ( \
                  INSERT INTO signature_tags (tenant_id, signature_id, created_at, tag) \
                  SELECT i.tenant_id, s.id, s.created_at, wanted.tag FROM saved s, input i, unnest(i.tags) AS wanted (tag) \
