@@ -11,14 +11,15 @@
     reason = "a benchmark prints, and stops where something is wrong"
 )]
 
+#[path = "support/load.rs"]
+mod load;
 mod support;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use support::{
-    CONNECTIONS, SIGNATURE, Server, command, folder, median, new_tenant, saves_per_second, setting,
-};
+use load::{CONNECTIONS, saves_per_second};
+use support::{SIGNATURE, Server, command, folder, median, new_tenant, setting};
 
 /// The tags that `signer-tags` derives; sent by the client where there is no hook.
 const TAGS: &str = r#","tags":["iin:123456789011","bin:123456789021","signer:АХМЕТОВА АЙГЕРІМ"]"#;

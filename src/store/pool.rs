@@ -255,6 +255,15 @@ impl diesel::r2d2::HandleError<PoolError> for LogConnectionErrors {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use diesel::dsl::sql;
+    use diesel::sql_types::Text;
+    use diesel::{QueryDsl as _, RunQueryDsl as _};
+
+    use super::super::embedded::{Embedded, Purpose};
+    use super::super::schema::tenants;
     use super::*;
 
     #[test]
@@ -271,5 +280,68 @@ mod tests {
             with_defaults("host=/run dbname=d application_name=x"),
             "host=/run dbname=d application_name=x connect_timeout=5 tcp_user_timeout=10000"
         );
+    }
+
+    /// A pool of one connection, on a Postgres of its own with two tenants.
+    fn pool_of_one() -> (tempfile::TempDir, Embedded, Store) {
+        let folder = tempfile::tempdir().unwrap();
+        let everybody = std::fs::Permissions::from_mode(0o755);
+        std::fs::set_permissions(folder.path(), everybody).unwrap();
+        let embedded = Embedded::open(&folder.path().join("data"), Purpose::Serve, &[]).unwrap();
+        super::super::migrate(embedded.url()).unwrap();
+        let config = DatabaseConfig {
+            pool_size: 1,
+            statement_timeout_ms: 200,
+            ..DatabaseConfig::default()
+        };
+        let store = Store::new(embedded.url(), &config);
+        for slug in ["one", "two"] {
+            store.tenant_insert(slug, slug).unwrap();
+        }
+        (folder, embedded, store)
+    }
+
+    /// What a tenant sees that asks for everything.
+    fn seen(store: &Store, tenant: TenantId) -> Vec<(i32, String)> {
+        store
+            .run(tenant, |connection| {
+                tenants::table
+                    .select((
+                        tenants::id,
+                        sql::<Text>("current_user || ' ' || current_tenant()"),
+                    ))
+                    .load(connection)
+            })
+            .unwrap()
+    }
+
+    #[test]
+    fn a_pooled_connection_forgets_whom_it_acted_for_whatever_happens() {
+        let (_folder, _postgres, store) = pool_of_one();
+        let (one, two) = (TenantId(1), TenantId(2));
+        let stumbles: [fn(&mut PgConnection) -> QueryResult<()>; 6] = [
+            |_| Ok(()),
+            |connection| connection.batch_execute("SELECT 1 / 0"),
+            |connection| connection.batch_execute("SELECT pg_sleep(10)"),
+            |connection| {
+                connection
+                    .transaction(|connection| connection.batch_execute("SELECT 1; SELECT 1 / 0"))
+            },
+            |_| panic!("in the middle"),
+            |connection| {
+                connection.transaction(|connection| {
+                    connection.batch_execute("SELECT 1").unwrap();
+                    panic!("in the middle of a transaction")
+                })
+            },
+        ];
+        for (number, stumble) in stumbles.into_iter().enumerate() {
+            let stumbled = catch_unwind(AssertUnwindSafe(|| store.run(one, stumble)));
+            assert_eq!(matches!(stumbled, Ok(Ok(()))), number == 0, "{number}");
+            for tenant in [two, one, two] {
+                let expected = [(tenant.0, format!("{SERVER_ROLE} {tenant}"))];
+                assert_eq!(seen(&store, tenant), expected, "after {number}");
+            }
+        }
     }
 }

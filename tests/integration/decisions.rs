@@ -5,11 +5,8 @@ use sigpersist::plugins::model::{Mode, OnFailure};
 
 use crate::support::guest::{Guest, LOOP};
 use crate::support::{
-    COUNTERSIGNED, Client, DROPPED, FIRST, REQUIRE_COUNTERSIGNATURE, SIGNER_TAGS, TestApp,
+    COUNTERSIGNED, Client, DROPPED, FIRST, REJECT, REQUIRE_COUNTERSIGNATURE, SIGNER_TAGS, TestApp,
 };
-
-/// Rejects: an error with an empty list of rejections.
-const REJECT: &str = "(i32.store8 (i32.const 2048) (i32.const 1)) (i32.const 2048)";
 
 fn decisions(client: &Client, query: &str) -> Vec<Value> {
     let page = client.get(&format!("/hooks/decisions?{query}")).expect(200);

@@ -7,8 +7,8 @@ use sigpersist::plugins::model::{Mode, OnFailure};
 
 use crate::support::guest::{ACCEPT, Guest, LOOP};
 use crate::support::{
-    COUNTERSIGNED, Client, DETACHED, DROPPED, FIRST, INDEFINITE, Program, REQUIRE_COUNTERSIGNATURE,
-    SIGNER_TAGS, TestApp, eventually,
+    COUNTERSIGNED, Client, DETACHED, DROPPED, FIRST, INDEFINITE, Program, REJECT,
+    REQUIRE_COUNTERSIGNATURE, SIGNER_TAGS, TestApp, eventually,
 };
 
 const AIGERIM: [&str; 3] = [
@@ -25,9 +25,6 @@ fn guest(judge: &str) -> Vec<u8> {
     }
     .component()
 }
-
-/// Rejects: an error with an empty list of rejections.
-const REJECT: &str = "(i32.store8 (i32.const 2048) (i32.const 1)) (i32.const 2048)";
 
 #[test]
 fn tags_are_derived_from_the_signers() {

@@ -27,6 +27,7 @@ mod quarantine;
 mod races;
 mod read;
 mod reference;
+mod row_security;
 mod save;
 mod schema;
 mod support;

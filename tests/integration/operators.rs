@@ -5,16 +5,13 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Value, json};
 
 use crate::support::guest::Guest;
-use crate::support::{Client, FIRST, REQUIRE_COUNTERSIGNATURE, SIGNER_TAGS, TestApp};
+use crate::support::{Client, FIRST, REJECT, REQUIRE_COUNTERSIGNATURE, SIGNER_TAGS, TestApp};
 
 const WASM: [(&str, &str); 1] = [("content-type", "application/wasm")];
 
 fn put(client: &Client, path: &str, component: &[u8]) -> crate::support::Response {
     client.send("PUT", path, &WASM, Some(component.to_vec()))
 }
-
-/// Rejects: an error with an empty list of rejections.
-const REJECT: &str = "(i32.store8 (i32.const 2048) (i32.const 1)) (i32.const 2048)";
 
 fn rejecting() -> Vec<u8> {
     Guest {

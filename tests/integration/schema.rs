@@ -68,6 +68,33 @@ fn tenant_owned_tables_lead_their_key_with_the_tenant_and_cascade_from_their_par
     }
 }
 
+/// Whatever is somebody's, Postgres shows to nobody else. A new table is under forced row-level security, or is named here.
+#[test]
+fn every_table_that_is_somebodys_is_under_forced_row_level_security() {
+    const NOBODYS: [&str; 2] = ["__diesel_schema_migrations", "change_counter"];
+    let app = TestApp::start();
+    let tables = app.database.lines(
+        "SELECT relname::text AS line FROM pg_class WHERE relkind IN ('r', 'p') AND relnamespace = 'public'::regnamespace",
+    );
+    for table in tables.lines().filter(|table| !NOBODYS.contains(table)) {
+        let forced = app.database.lines(&format!(
+            "SELECT (relrowsecurity AND relforcerowsecurity)::text AS line FROM pg_class WHERE oid = '{table}'::regclass"
+        ));
+        assert_eq!(forced.trim(), "true", "{table}");
+        let policies = app.database.lines(&format!(
+            r"SELECT regexp_replace(concat_ws(' ', policyname, qual, with_check), '\s+', ' ', 'g') AS line
+              FROM pg_policies WHERE tablename = '{table}'"
+        ));
+        assert!(policies.contains("current_tenant()"), "{table}: {policies}");
+        for policy in policies.lines() {
+            // Rows of plugin revisions are whose their plugins are, which are under policies of their own.
+            let limited = policy.contains("current_tenant()")
+                || (table == "plugin_revisions" && policy.contains("FROM plugins p"));
+            assert!(limited, "{table}: {policy}");
+        }
+    }
+}
+
 /// The generated `schema.rs` names each column of the migrated database, in order.
 #[test]
 fn the_generated_schema_is_that_of_the_database() {

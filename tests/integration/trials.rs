@@ -4,11 +4,8 @@ use serde_json::{Value, json};
 
 use crate::support::guest::Guest;
 use crate::support::{
-    COUNTERSIGNED, DROPPED, FIRST, REQUIRE_COUNTERSIGNATURE, SIGNER_TAGS, TestApp,
+    COUNTERSIGNED, DROPPED, FIRST, REJECT, REQUIRE_COUNTERSIGNATURE, SIGNER_TAGS, TestApp,
 };
-
-/// Rejects: an error with an empty list of rejections.
-const REJECT: &str = "(i32.store8 (i32.const 2048) (i32.const 1)) (i32.const 2048)";
 
 #[test]
 fn a_draft_is_evaluated_by_the_whole_chain_and_nothing_is_stored() {

@@ -27,3 +27,5 @@ pub(crate) const SIGNER_TAGS: &[u8] =
     include_bytes!("../../../plugins/signer-tags/signer-tags.wasm");
 pub(crate) const REQUIRE_COUNTERSIGNATURE: &[u8] =
     include_bytes!("../../../plugins/require-countersignature/require-countersignature.wasm");
+/// What a [`guest::Guest`] judges that rejects: an error with an empty list of rejections.
+pub(crate) const REJECT: &str = "(i32.store8 (i32.const 2048) (i32.const 1)) (i32.const 2048)";

@@ -1,0 +1,84 @@
+//! What row-level security costs: saves per second of 12 KB signatures with it and without, by one tenant and by as many as
+//! there are connections: `make bench`.
+//!
+//! For one tenant, Postgres checks its policies; for many, the server must also tell each pooled connection for whom it works
+//! now. The contestants take turns, round by round, and what counts is the median of the rounds' ratios. `SECONDS` and
+//! `ROUNDS` in the environment make it longer.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a benchmark prints, and stops where something is wrong"
+)]
+
+#[path = "support/load.rs"]
+mod load;
+mod support;
+
+use diesel::connection::SimpleConnection as _;
+use diesel::{Connection as _, PgConnection};
+
+use load::{CONNECTIONS, saves_per_second};
+use support::{SIGNATURE, Server, folder, median, new_tenant, setting};
+
+/// The tables that a save writes to.
+const TABLES: [&str; 3] = ["signatures", "signature_versions", "signature_tags"];
+const TAGS: &str = r#","tags":["iin:123456789011","bin:123456789021"]"#;
+/// What saves with it must at least be of those without.
+const TARGET: f64 = 0.95;
+
+fn main() {
+    let (seconds, rounds) = (setting("SECONDS", 4), setting("ROUNDS", 5));
+    let folder = folder();
+    let data_dir = folder.path().join("data");
+    let tokens: Vec<_> = (0..CONNECTIONS)
+        .map(|number| new_tenant(&data_dir, &format!("tenant-{number}")))
+        .collect();
+    let server = Server::start(&data_dir, &[]);
+    let mut owner = PgConnection::establish(&format!(
+        "host={} user=sigpersist dbname=sigpersist",
+        data_dir.join("run").display()
+    ))
+    .unwrap();
+    let mut measure = |secured: bool, tokens: &[String], name: &str| {
+        let state = if secured { "ENABLE" } else { "DISABLE" };
+        for table in TABLES {
+            owner
+                .batch_execute(&format!("ALTER TABLE {table} {state} ROW LEVEL SECURITY"))
+                .unwrap();
+        }
+        saves_per_second(&server.address, tokens, name, TAGS, seconds)
+    };
+    let one = &tokens[..1];
+    measure(true, one, "warm-up");
+    let mut figures = [const { Vec::new() }; 3];
+    let [mut one_ratio, mut many_ratio] = [Vec::new(), Vec::new()];
+    for round in 0..rounds {
+        println!("round {} of {rounds} …", round + 1);
+        let without = measure(false, one, &format!("without-{round}"));
+        let with = measure(true, one, &format!("with-{round}"));
+        let many = measure(true, &tokens, &format!("many-{round}"));
+        // Again, so that what the machine does meanwhile weighs on both sides.
+        let after = measure(false, one, &format!("after-{round}"));
+        let without = f64::midpoint(without, after);
+        one_ratio.push(with / without);
+        many_ratio.push(many / without);
+        for (figures, figure) in figures.iter_mut().zip([without, with, many]) {
+            figures.push(figure);
+        }
+    }
+    let [without, with, many] = figures.map(median);
+    let bytes = SIGNATURE.len();
+    println!(
+        "\n{CONNECTIONS} connections, {bytes} bytes a signature, fsync on; median of {rounds} rounds of {seconds} s"
+    );
+    println!("without row-level security, one tenant  {without:6.0} a second");
+    println!(
+        "with it, one tenant                     {with:6.0} a second   {:.2} of without (target {TARGET})",
+        median(one_ratio)
+    );
+    println!(
+        "with it, {CONNECTIONS} tenants                    {many:6.0} a second   {:.2} of without (target {TARGET})",
+        median(many_ratio)
+    );
+}

@@ -1,0 +1,301 @@
+//! Postgres itself keeps tenants apart: a query that forgets its WHERE finds nothing of another's.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use diesel::connection::SimpleConnection as _;
+use diesel::{Connection as _, PgConnection, RunQueryDsl as _};
+use serde_json::json;
+use sigpersist::plugins::HookRequest;
+use sigpersist::plugins::model::Mode;
+
+use crate::support::guest::Guest;
+use crate::support::{Client, REJECT, TestApp, TestDatabase, eventually};
+
+/// Tables whose rows belong to one tenant each.
+const TABLES: [&str; 8] = [
+    "signatures",
+    "signature_versions",
+    "signature_tags",
+    "hooks",
+    "hook_bindings",
+    "hook_judgements",
+    "hook_inputs",
+    "tenant_keys",
+];
+
+/// Two tenants, each with rows in all of these tables.
+fn two_tenants(app: &TestApp) -> [Client; 2] {
+    let reject = Guest {
+        judge: REJECT,
+        ..Guest::default()
+    };
+    ["acme", "evil"].map(|slug| {
+        let client = app.tenant(slug);
+        let body =
+            json!({"document": "d", "thread": "t", "cms": format!("of {slug}"), "tags": [slug]});
+        app.hook(slug, "no", &reject.component(), |_| {});
+        client.post(&body).expect(422);
+        let watch = |hook: &mut HookRequest| hook.mode = Mode::Monitor;
+        app.set(slug, "no", "no", watch).unwrap();
+        client.post(&body).expect(201);
+        client
+    })
+}
+
+/// A connection as the server's own: under its role, for this tenant.
+fn session(database: &TestDatabase, tenant: &str) -> PgConnection {
+    let mut connection = PgConnection::establish(&database.url).unwrap();
+    connection
+        .batch_execute(&format!(
+            "SET ROLE sigpersist_server; SET sigpersist.tenant = '{tenant}'"
+        ))
+        .unwrap();
+    connection
+}
+
+fn count(connection: &mut PgConnection, what: &str) -> i64 {
+    diesel::select(diesel::dsl::sql::<diesel::sql_types::BigInt>(&format!(
+        "(SELECT count(*) FROM {what})"
+    )))
+    .get_result(connection)
+    .unwrap()
+}
+
+#[test]
+fn a_query_that_forgets_its_where_finds_nothing_of_anothers() {
+    let app = TestApp::start();
+    two_tenants(&app);
+    let [acme, evil] = ["acme", "evil"].map(|slug| app.tenant_id(slug));
+    let mut all = app.database.connect();
+    for table in TABLES {
+        for (tenant, other) in [(acme, evil), (evil, acme)] {
+            let own = count(&mut all, &format!("{table} WHERE tenant_id = {tenant}"));
+            assert!(own > 0, "{table} has nothing to be found");
+            let mut session = session(&app.database, &tenant.to_string());
+            assert_eq!(count(&mut session, table), own, "{table}");
+            let others = format!("{table} WHERE tenant_id = {other}");
+            assert_eq!(count(&mut session, &others), 0, "{table}");
+        }
+        // Who says nothing sees nothing; nor does a tenant that there is not.
+        for nobody in ["", "2147483647"] {
+            assert_eq!(
+                count(&mut session(&app.database, nobody), table),
+                0,
+                "{table}"
+            );
+        }
+        // The owner of the tables is bound too, without the role and with nothing said.
+        let mut owner = PgConnection::establish(&app.database.url).unwrap();
+        assert_eq!(count(&mut owner, table), 0, "{table}");
+    }
+}
+
+#[test]
+fn nobody_writes_rows_of_another_tenants() {
+    let app = TestApp::start();
+    two_tenants(&app);
+    let [acme, evil] = ["acme", "evil"].map(|slug| app.tenant_id(slug));
+    let mut session = session(&app.database, &acme.to_string());
+    let before: Vec<_> = TABLES.map(|table| app.database.dump(table)).into();
+    let policy = "row-level security policy";
+    for (refused, why) in [
+        (
+            format!(
+                "INSERT INTO signatures (tenant_id, document, thread, version) VALUES ({evil}, 'x', 'x', 1)"
+            ),
+            policy,
+        ),
+        (format!("UPDATE signatures SET tenant_id = {evil}"), policy),
+        (
+            format!(
+                "INSERT INTO signature_tags SELECT {evil}, signature_id, created_at, 'x' FROM signature_tags"
+            ),
+            policy,
+        ),
+        (
+            format!(
+                "INSERT INTO hook_judgements (tenant_id, version, operation, outcome, document, thread, input_sha256, input, decisions)
+                 SELECT {evil}, version, operation, outcome, document, thread, input_sha256, input, decisions FROM hook_judgements"
+            ),
+            policy,
+        ),
+        (
+            format!(
+                "INSERT INTO tenant_keys (tenant_id, kid, algorithm, public_key) VALUES ({evil}, 'x', 'RS256', 'x')"
+            ),
+            policy,
+        ),
+        // What is only ever added to, what the role does not own, and what would let it out.
+        (
+            "UPDATE signature_versions SET comment = 'x'".to_owned(),
+            "permission denied",
+        ),
+        (
+            "UPDATE audit_events SET action = 'x'".to_owned(),
+            "permission denied",
+        ),
+        ("DELETE FROM audit_events".to_owned(), "permission denied"),
+        ("TRUNCATE signatures CASCADE".to_owned(), "permission denied"),
+        (
+            "ALTER TABLE signatures DISABLE ROW LEVEL SECURITY".to_owned(),
+            "must be owner",
+        ),
+        ("DROP POLICY own ON signatures".to_owned(), "must be owner"),
+        (
+            "SET row_security = off; SELECT count(*) FROM signatures".to_owned(),
+            policy,
+        ),
+        (
+            "ALTER ROLE sigpersist_server BYPASSRLS".to_owned(),
+            "must be superuser",
+        ),
+    ] {
+        let error = session.batch_execute(&refused).unwrap_err().to_string();
+        assert!(error.contains(why), "{refused}: {error}");
+    }
+    session.batch_execute("SET row_security = on").unwrap();
+    for unseen in [
+        format!("UPDATE signatures SET stage = 'x' WHERE tenant_id = {evil}"),
+        format!("DELETE FROM signatures WHERE tenant_id = {evil}"),
+        format!("DELETE FROM tenants WHERE id = {evil}"),
+    ] {
+        session.batch_execute(&unseen).unwrap();
+    }
+    let after: Vec<_> = TABLES.map(|table| app.database.dump(table)).into();
+    assert_eq!(before, after);
+}
+
+#[test]
+fn the_server_has_no_more_rights_than_its_role() {
+    let app = TestApp::start();
+    let acme = app.tenant("acme");
+    acme.save("d", "t", 0, "x").expect(201);
+    // It logs in as the owner of all tables, and can't read one that its role may not.
+    let revoke = "REVOKE SELECT ON signatures FROM sigpersist_server";
+    app.database.execute(revoke);
+    acme.read("d", "t").expect_error(500, "internal");
+    app.database
+        .execute(&revoke.replace("REVOKE", "GRANT").replace("FROM", "TO"));
+    acme.read("d", "t").expect(200);
+    let role = app.database.lines(
+        "SELECT concat_ws(' ', rolsuper, rolbypassrls, rolcreaterole, rolcreatedb, rolcanlogin) AS line
+         FROM pg_roles WHERE rolname = 'sigpersist_server'",
+    );
+    assert_eq!(role.trim(), "f f f f f");
+    let owned = app.database.lines(
+        "SELECT relname::text AS line FROM pg_class WHERE pg_get_userbyid(relowner) = 'sigpersist_server'",
+    );
+    assert_eq!(owned, "");
+}
+
+/// One connection serves two tenants in turn while all goes wrong that can. A trigger refuses whatever is written for
+/// another tenant than the session's, beside the policies.
+#[test]
+fn a_pooled_connection_never_carries_a_tenant_into_anothers_request() {
+    let app = TestApp::start_with(|config| {
+        config.database.pool_size = 1;
+        config.database.statement_timeout_ms = 300;
+    });
+    let [acme, evil] = two_tenants(&app);
+    app.database.execute(
+        "CREATE FUNCTION stumble() RETURNS trigger LANGUAGE plpgsql AS $$
+         BEGIN
+             IF NEW.document = 'error' THEN RAISE EXCEPTION 'in the middle'; END IF;
+             IF NEW.document = 'slow' THEN PERFORM pg_sleep(0.15); END IF;
+             IF NEW.document = 'endless' THEN PERFORM pg_sleep(60); END IF;
+             IF NEW.document = 'killed' THEN PERFORM pg_terminate_backend(pg_backend_pid()); END IF;
+             RETURN NEW;
+         END $$;
+         ALTER FUNCTION stumble() OWNER TO postgres; ALTER FUNCTION stumble() SECURITY DEFINER;
+         CREATE TRIGGER stumble BEFORE INSERT ON signatures FOR EACH ROW EXECUTE FUNCTION stumble()",
+    );
+    let backend = || {
+        app.database.lines(
+            "SELECT pid::text AS line FROM pg_stat_activity WHERE usename = 'sigpersist' AND query NOT LIKE '%change%'
+             AND query NOT LIKE 'LISTEN%' AND datname = current_database()",
+        )
+    };
+    let undisturbed = |client: &Client, slug: &str| {
+        let listed = client.get("/signatures?count=true").expect(200);
+        let own = listed
+            .signatures()
+            .iter()
+            .all(|signature| signature["tags"] == json!([slug]));
+        assert!(own, "{}", listed.text);
+        assert_eq!(
+            client.read("d", "t").expect(200).signature()["signature"],
+            format!("of {slug}")
+        );
+    };
+    let first = backend();
+    for (document, statuses) in [
+        ("fine", [201].as_slice()),
+        ("error", &[500]),
+        ("endless", &[503]),
+    ] {
+        let body = json!({"document": document, "thread": "t", "cms": "x", "tags": ["acme"]});
+        let status = acme.post(&body).status;
+        assert!(statuses.contains(&status), "{document}: {status}");
+        undisturbed(&evil, "evil");
+        undisturbed(&acme, "acme");
+        // It was the same connection all the time.
+        assert_eq!(backend(), first, "{document}");
+    }
+    // A client that hangs up in the middle: what it asked for is done for it, and the next tenant's is done for that.
+    hang_up(
+        &acme,
+        &json!({"document": "slow", "thread": "t", "cms": "x", "tags": ["acme"]}),
+    );
+    undisturbed(&evil, "evil");
+    eventually(|| acme.read("slow", "t").status == 200);
+    evil.read("slow", "t")
+        .expect_error(404, "signature_not_found");
+    // A connection that dies is replaced by one that is told anew.
+    let killed = acme.save("killed", "t", 0, "x");
+    assert_eq!(killed.status, 503, "{}", killed.text);
+    eventually(|| evil.read("d", "t").status == 200);
+    undisturbed(&evil, "evil");
+    undisturbed(&acme, "acme");
+}
+
+/// Sends a save, and is gone before it is answered.
+fn hang_up(client: &Client, body: &serde_json::Value) {
+    let body = body.to_string();
+    let address = client.base.strip_prefix("http://").unwrap();
+    let mut stream = TcpStream::connect(address).unwrap();
+    let token = client.token.as_deref().unwrap();
+    write!(
+        stream,
+        "POST /signature HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\ncontent-type: application/json\r\n\
+         content-length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .unwrap();
+    stream
+        .set_read_timeout(Some(Duration::from_millis(60)))
+        .unwrap();
+    assert!(stream.read(&mut [0]).is_err(), "it was answered too soon");
+}
+
+/// Many tenants over few connections: each finds its own, whoever had the connection before.
+#[test]
+fn many_tenants_share_few_connections() {
+    let app = TestApp::start_with(|config| config.database.pool_size = 2);
+    let tenants: Vec<_> = (0..8)
+        .map(|number| (number, app.tenant(&format!("tenant-{number}"))))
+        .collect();
+    std::thread::scope(|scope| {
+        for (number, client) in &tenants {
+            scope.spawn(move || {
+                for version in 0..25 {
+                    let text = format!("{number} over {version}");
+                    client.save("d", "t", version, &text).expect(201);
+                    let read = client.read("d", "t").expect(200);
+                    assert_eq!(read.signature()["signature"], text);
+                }
+            });
+        }
+    });
+}
