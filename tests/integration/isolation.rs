@@ -1,9 +1,12 @@
 //! A tenant never sees another's rows, on any route.
 
-use serde_json::{Value, json};
-use sigpersist::http::{Audience, ROUTES};
+use std::time::{Duration, Instant};
 
-use crate::support::{Client, SIGNER_TAGS, TestApp};
+use serde_json::{Value, json};
+use sigpersist::context::Scope;
+use sigpersist::http::{Audience, NamesTenant, ROUTES};
+
+use crate::support::{Client, FIRST, SIGNER_TAGS, TestApp, eventually};
 
 /// A request that finds something of the tenant's own on each route. A new route fails here until it is listed.
 fn request(method: &str, path: &str, decision: &str) -> (String, Option<Value>) {
@@ -137,21 +140,150 @@ fn no_route_shows_changes_or_hints_at_another_tenants_rows() {
     assert_eq!(listed.json["content"]["nb_results"], 1);
 }
 
+/// Every route, and everybody who must not get through: the status and code that each is told.
 #[test]
-fn every_route_refuses_callers_without_a_good_token() {
+fn every_route_refuses_each_kind_of_stranger() {
     let app = TestApp::start();
-    app.tenant("acme");
+    for slug in ["acme", "evil", "asleep"] {
+        app.tenant(slug);
+    }
+    let asleep = app.operator("asleep");
+    app.database
+        .execute("UPDATE tenants SET suspended_at = now() WHERE slug = 'asleep'");
+    eventually(|| asleep.get("/signatures").status == 403);
+    let platform = app.platform();
     for route in ROUTES {
         let method = route.method.as_str();
-        send(&app.anonymous(), method, route.path, "1-1-0").expect_error(401, "missing_token");
-        send(
-            &app.anonymous().with_token("garbage"),
-            method,
-            route.path,
-            "1-1-0",
-        )
-        .expect_error(401, "invalid_token");
+        let refused = |client: &Client, prefix: &str, status: u16, code: &str| {
+            let mut client = client.clone();
+            client.base.push_str(prefix);
+            let answer = send(&client, method, route.path, "1-1-0");
+            let told = (answer.status, answer.json["code"].as_str());
+            let path = format!("{method} {prefix}{}", route.path);
+            assert_eq!(told, (status, Some(code)), "{path}: {}", answer.text);
+        };
+        let everywhere: &[&str] = match route.names_tenant {
+            NamesTenant::Never => &[""],
+            NamesTenant::Maybe => &["", "/tenants/acme"],
+            NamesTenant::Always => &["/tenants/acme"],
+        };
+        for prefix in everywhere {
+            refused(&app.anonymous(), prefix, 401, "missing_token");
+            let garbage = app.anonymous().with_token("garbage");
+            refused(&garbage, prefix, 401, "invalid_token");
+            refused(&asleep, prefix, 403, "tenant_suspended");
+        }
+        let but_one: Vec<_> = Scope::ALL
+            .into_iter()
+            .filter(|scope| *scope != route.scope)
+            .collect();
+        let unscoped = match route.audience {
+            Audience::Platform => app.platform_with(&but_one),
+            Audience::Tenant | Audience::Operators => app.client("acme", &but_one),
+        };
+        for prefix in everywhere {
+            refused(&unscoped, prefix, 403, "insufficient_scope");
+        }
+        // The other's, under the other's name; and routes that are nobody's but one tenant's, or the platform's.
+        let evil = app.operator("evil");
+        match (route.audience, route.names_tenant) {
+            (Audience::Platform, _) => {
+                for prefix in everywhere {
+                    refused(&evil, prefix, 403, "insufficient_scope");
+                }
+            }
+            (_, NamesTenant::Never) => {
+                for stranger in [&evil, &platform] {
+                    refused(stranger, "/tenants/acme", 404, "route_not_found");
+                }
+                refused(&platform, "", 403, "tenant_required");
+            }
+            (_, NamesTenant::Maybe | NamesTenant::Always) => {
+                refused(&evil, "/tenants/acme", 404, "tenant_not_found");
+                refused(&evil, "/tenants/nobody", 404, "tenant_not_found");
+                refused(&platform, "/tenants/nobody", 404, "tenant_not_found");
+            }
+        }
     }
+}
+
+/// Whoever guesses names and ids learns nothing from how long an answer takes: of what is another tenant's, and of what is not
+/// there at all.
+#[test]
+fn guessing_takes_as_long_whether_there_is_something_or_not() {
+    const TRIES: usize = 500;
+    /// Standard deviations of the rank sum, by which chance goes astray in one of 15,000 tries.
+    const CHANCE: f64 = 4.0;
+    let app = TestApp::start();
+    let acme = app.tenant("acme");
+    acme.save("secret", "t", 0, "x").expect(201);
+    app.hook("acme", "secret", SIGNER_TAGS, |_| {});
+    acme.save("other", "t", 0, FIRST.trim()).expect(201);
+    let decisions = app.operator("acme").get("/hooks/decisions").expect(200);
+    let decision = decisions.json["content"]["decisions"][0]["id"]
+        .as_str()
+        .unwrap();
+    app.tenant("evil");
+    let evil = app.operator("evil");
+    for (there, not_there) in [
+        (
+            "/signature?document=secret&thread=t".to_owned(),
+            "/signature?document=nobody&thread=t",
+        ),
+        (
+            "/signature/versions?document=secret&thread=t".to_owned(),
+            "/signature/versions?document=nobody&thread=t",
+        ),
+        ("/hooks/secret".to_owned(), "/hooks/nobody"),
+        (
+            format!("/hooks/decisions/{decision}"),
+            "/hooks/decisions/1700000000000000-9-0",
+        ),
+        ("/tenants/acme/hooks".to_owned(), "/tenants/none/hooks"),
+    ] {
+        let time = |path: &str| {
+            let since = Instant::now();
+            let answer = evil.get(path);
+            (since.elapsed(), answer)
+        };
+        let (_, of_another) = time(&there);
+        let (_, of_nobody) = time(not_there);
+        assert_eq!(of_another.status, 404, "{there}");
+        assert_eq!(masked(of_another.json), masked(of_nobody.json), "{there}");
+        // Chance may go astray once, but not thrice the same way.
+        let mut scores = Vec::new();
+        while scores.len() < 3 {
+            let mut times = [Vec::new(), Vec::new()];
+            for number in 0..TRIES * 2 {
+                // In turn, and each as often the first as the second.
+                let which = (number + number / 2) % 2;
+                times[which].push(time([&there, not_there][which]).0);
+            }
+            scores.push(rank_sum_score(times));
+            if scores.last().is_some_and(|score| score.abs() <= CHANCE) {
+                break;
+            }
+        }
+        let astray = scores.len() == 3
+            && (scores.iter().all(|score| *score > 0.0) || scores.iter().all(|score| *score < 0.0));
+        assert!(!astray, "{there} can be told from {not_there}: {scores:?}");
+    }
+}
+
+/// By how many standard deviations the ranks of the first times differ from chance: the rank-sum test of Mann and Whitney.
+fn rank_sum_score([first, second]: [Vec<Duration>; 2]) -> f64 {
+    let (n, m) = (first.len() as f64, second.len() as f64);
+    let firsts = first.into_iter().map(|time| (time, true));
+    let seconds = second.into_iter().map(|time| (time, false));
+    let mut all: Vec<_> = firsts.chain(seconds).collect();
+    all.sort_unstable();
+    let ranks: f64 = (1_u32..)
+        .zip(&all)
+        .filter(|(_, (_, is_first))| *is_first)
+        .map(|(rank, _)| f64::from(rank))
+        .sum();
+    let expected = n * (n + m + 1.0) / 2.0;
+    (ranks - expected) / (n * m * (n + m + 1.0) / 12.0).sqrt()
 }
 
 #[test]

@@ -103,8 +103,13 @@ impl TestApp {
 
     /// A client that speaks for the platform's operators, for whom there is a key then.
     pub(crate) fn platform(&self) -> Client {
+        self.platform_with(&Scope::ALL)
+    }
+
+    /// The same with some scopes.
+    pub(crate) fn platform_with(&self, scopes: &[Scope]) -> Client {
         tenants::add_key(&self.app, &Holder::Platform, Algorithm::Hs256, None).unwrap();
-        self.holder(&Holder::Platform, &Scope::ALL)
+        self.holder(&Holder::Platform, scopes)
     }
 
     /// The same for one tenant: its paths begin with the tenant's.
