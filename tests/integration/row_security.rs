@@ -11,7 +11,7 @@ use sigpersist::plugins::HookRequest;
 use sigpersist::plugins::model::Mode;
 
 use crate::support::guest::Guest;
-use crate::support::{Client, REJECT, TestApp, TestDatabase, eventually};
+use crate::support::{Client, REJECT, TestApp, TestDatabase, eventually, sigpersist};
 
 /// Tables whose rows belong to one tenant each.
 const TABLES: [&str; 8] = [
@@ -188,6 +188,35 @@ fn the_server_has_no_more_rights_than_its_role() {
         "SELECT relname::text AS line FROM pg_class WHERE pg_get_userbyid(relowner) = 'sigpersist_server'",
     );
     assert_eq!(owned, "");
+}
+
+/// A login that may not make roles is told what somebody who may can do, and needs no more than that.
+#[test]
+fn a_login_without_rights_is_told_what_to_ask_for() {
+    let database = TestDatabase::empty();
+    let login = format!("login_{}", std::process::id());
+    database.execute(&format!(
+        "CREATE ROLE {login} LOGIN; GRANT ALL ON SCHEMA public TO {login}"
+    ));
+    let url = database
+        .url
+        .replace("user=sigpersist", &format!("user={login}"));
+    let migrate = || {
+        sigpersist(database.folder.path(), &["migrate"])
+            .env("DATABASE_URL", &url)
+            .output()
+            .unwrap()
+    };
+    let refused = migrate();
+    let text = String::from_utf8_lossy(&refused.stderr);
+    assert!(!refused.status.success());
+    let advice = format!("GRANT sigpersist_server TO \"{login}\"");
+    assert!(text.contains(&advice), "{text}");
+    database.execute(&advice);
+    let done = migrate();
+    let text = String::from_utf8_lossy(&done.stderr);
+    assert!(done.status.success(), "{text}");
+    database.execute(&format!("DROP OWNED BY {login} CASCADE; DROP ROLE {login}"));
 }
 
 /// One connection serves two tenants in turn while all goes wrong that can. A trigger refuses whatever is written for
