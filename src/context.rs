@@ -138,6 +138,8 @@ pub struct Caller {
     pub tenant: Option<Tenancy>,
     /// The token's `sub` claim.
     pub subject: Option<String>,
+    /// The `kid` of the key that verified the token; none where there was no token.
+    pub key: Option<Arc<str>>,
     /// What the token allows.
     pub scopes: Vec<Scope>,
 }
@@ -185,6 +187,7 @@ impl Context {
                 None => ActorKind::Platform,
             },
             subject: self.caller.subject.clone(),
+            key: self.caller.key.clone(),
             request_id: Some(Arc::clone(&self.request_id)),
         }
     }

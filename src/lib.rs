@@ -10,8 +10,8 @@
 //! | [`auth`] | JSON Web Tokens, encryption at rest |
 //! | [`hooks`] | wasmtime |
 //! | [`store`] | Diesel, r2d2, Postgres |
-//! | [`signatures`], [`tenants`], [`plugins`], [`decisions`], [`trials`] | the use-cases, in plain Rust |
-//! | [`cms`], [`audit`], [`cache`], [`digest`], [`context`], [`error`], [`config`], [`time`], [`turns`] | nobody else |
+//! | [`signatures`], [`tenants`], [`plugins`], [`decisions`], [`trials`], [`audit`] | the use-cases, in plain Rust |
+//! | [`cms`], [`cache`], [`digest`], [`context`], [`error`], [`config`], [`time`], [`turns`] | nobody else |
 //! | [`cli`] | the command line |
 //! | [`app`] | how the parts are wired together |
 

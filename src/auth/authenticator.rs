@@ -27,6 +27,7 @@ struct ReadyKey {
     /// None for the platform's own keys.
     tenant: Option<Tenancy>,
     tenant_suspended: bool,
+    kid: Arc<str>,
     algorithm: Algorithm,
     key: DecodingKey,
 }
@@ -81,6 +82,7 @@ impl Authenticator {
                 Some(stored) => Ok(Some(Arc::new(ReadyKey {
                     tenant: stored.tenant.clone(),
                     tenant_suspended: stored.tenant_suspended,
+                    kid: stored.kid.as_str().into(),
                     algorithm: stored.algorithm,
                     key: stored
                         .decoding_key(self.vault.as_deref())
@@ -107,6 +109,7 @@ impl Authenticator {
         Ok(Caller {
             tenant: key.tenant.clone(),
             subject: claims.subject,
+            key: Some(Arc::clone(&key.kid)),
             scopes: claims.scopes,
         })
     }

@@ -15,6 +15,7 @@ pub(super) fn context(app: &App, slug: &str) -> anyhow::Result<Context> {
         caller: Caller {
             tenant: None,
             subject: Some("command line".to_owned()),
+            key: None,
             scopes: Scope::ALL.to_vec(),
         },
         tenancy: Some(Tenancy {

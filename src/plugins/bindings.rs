@@ -9,6 +9,7 @@ use super::request::{HookRequest, check, to_request};
 use crate::app::App;
 use crate::audit::{Actor, Event};
 use crate::context::TenantId;
+use crate::digest::{sha256, to_hex};
 use crate::error::{Error, Noun, Result};
 use crate::signatures::model::Preconditions;
 use crate::tenants::model::check_slug;
@@ -207,7 +208,14 @@ pub fn delete_hook(
 ///
 /// [`Error::NotFound`].
 pub fn release(app: &App, tenant: TenantId, actor: &Actor, name: &str) -> Result<Hook> {
-    let event = Event::new(Some(tenant), actor.clone(), "hook.release", name);
+    let current = hook(app, tenant, name)?;
+    let Some(quarantine) = &current.quarantine else {
+        return Ok(current);
+    };
+    let number = current.number;
+    let event = Event::new(Some(tenant), actor.clone(), "hook.release", name)
+        .before(json!({ "number": number, "quarantine": quarantine.reason }))
+        .after(json!({ "number": number, "quarantine": null }));
     if app.store.hook_release(tenant, name, &event)? {
         app.forget_hooks(tenant);
     }
@@ -253,16 +261,26 @@ fn audited(hook: &Hook) -> Value {
     details
 }
 
-/// What the audit trail says of a binding. The settings, which may be secret, are in the binding itself.
+/// What the audit trail says of a binding. Settings, which may be secret, are in the binding itself; here is their digest,
+/// as decisions have it, so that a change of them is seen.
 fn details(binding: &Binding) -> Value {
+    let digest = |settings: &Value| to_hex(&sha256(settings.to_string().as_bytes()));
     json!({
         "plugin": binding.plugin,
         "revision": binding.sha256,
         "order": binding.order,
+        "operations": binding.operations,
         "mode": binding.mode,
         "on_failure": binding.on_failure,
+        "timeout_ms": binding.limits.timeout_ms,
+        "memory_bytes": binding.limits.memory_bytes,
+        "fuel": binding.limits.fuel,
+        "settings_sha256": digest(&binding.settings),
         "enabled": binding.enabled,
-        "shadow": binding.shadow.as_ref().map(|shadow| shadow.sha256),
+        "shadow": binding.shadow.as_ref().map(|shadow| json!({
+            "revision": shadow.sha256,
+            "settings_sha256": digest(&shadow.settings),
+        })),
     })
 }
 

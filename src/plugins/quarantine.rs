@@ -26,7 +26,8 @@ pub fn set_aside(app: &App, tenant: TenantId, slug: &str, sick: &[Sick]) {
             "hook.quarantine",
             hook.to_string(),
         )
-        .after(json!({ "number": binding, "reason": reason }));
+        .before(json!({ "number": binding, "quarantine": null }))
+        .after(json!({ "number": binding, "quarantine": reason }));
         match app
             .store
             .hook_quarantine(tenant, hook, *binding, reason, &event)

@@ -1,7 +1,5 @@
 //! Plugins and their revisions: uploading, showing, deleting.
 
-use serde_json::json;
-
 use super::model::{Digest, Plugin, Revision};
 use crate::app::App;
 use crate::audit::{Actor, Event};
@@ -42,8 +40,7 @@ pub fn upload(
     // Whether it can do without settings is asked when it is bound without any; here it must only answer.
     plugin.validate_settings(&app.engine, "{}")?;
     check_cases(&app.engine, &plugin, cases)?;
-    let event = Event::new(owner, actor, "plugin.upload", name)
-        .after(json!({ "sha256": sha256, "size": component.len(), "cases": cases.len() }));
+    let event = Event::new(owner, actor, "plugin.upload", name);
     let (revision, changed) = app.store.plugin_upload(
         owner,
         name,

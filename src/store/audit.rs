@@ -1,24 +1,226 @@
 //! The audit trail, which is only ever added to.
 
+use chrono::{DateTime, Utc};
+use diesel::dsl::sql;
 use diesel::pg::PgConnection;
 use diesel::prelude::*;
+use diesel::sql_query;
+use diesel::sql_types::{BigInt, Binary, Bool, Integer, Json, Nullable, Text};
 
+use super::pool::Store;
 use super::schema::audit_events;
-use crate::audit::Event;
+use super::snapshot::Snapshot;
+use crate::audit::{Event, Filter, Head, Place, Recorded, Whose};
+use crate::context::{PLATFORM, TenantId};
+use crate::error::Result;
 
-/// Adds an event, in the transaction of the change that it tells of.
+/// Adds an event, in the transaction of the change that it tells of; as its last step, since the others who change
+/// something of the tenant's wait from here on.
 pub(super) fn insert(connection: &mut PgConnection, event: &Event) -> QueryResult<()> {
-    diesel::insert_into(audit_events::table)
-        .values((
-            audit_events::tenant_id.eq(event.tenant.map(|tenant| tenant.0)),
-            audit_events::actor_kind.eq(event.actor.kind.as_str()),
-            audit_events::actor.eq(&event.actor.subject),
-            audit_events::request_id.eq(event.actor.request_id.as_deref()),
-            audit_events::action.eq(event.action),
-            audit_events::target.eq(&event.target),
-            audit_events::details
-                .eq(serde_json::json!({ "before": event.before, "after": event.after })),
-        ))
-        .execute(connection)?;
+    sql_query(
+        // A tenant that is gone by now is the target of its own deletion.
+        "INSERT INTO audit_events (tenant_id, tenant, actor_kind, actor, actor_key, request_id, action, target, before, after) \
+         VALUES ($1, CASE WHEN $1 <> 0 THEN coalesce((SELECT slug FROM tenants WHERE id = $1), $7) END, $2, $3, $4, $5, $6, $7, $8, $9)",
+    )
+    .bind::<Integer, _>(event.tenant.unwrap_or(PLATFORM).0)
+    .bind::<Text, _>(event.actor.kind.as_str())
+    .bind::<Nullable<Text>, _>(&event.actor.subject)
+    .bind::<Nullable<Text>, _>(event.actor.key.as_deref())
+    .bind::<Nullable<Text>, _>(event.actor.request_id.as_deref())
+    .bind::<Text, _>(event.action)
+    .bind::<Text, _>(&event.target)
+    .bind::<Nullable<Json>, _>(Some(&event.before).filter(|json| !json.is_null()))
+    .bind::<Nullable<Json>, _>(Some(&event.after).filter(|json| !json.is_null()))
+    .execute(connection)?;
     Ok(())
+}
+
+#[derive(Queryable)]
+struct EventRow {
+    tenant_id: i32,
+    number: i64,
+    at: DateTime<Utc>,
+    tenant: Option<String>,
+    actor_kind: String,
+    actor: Option<String>,
+    actor_key: Option<String>,
+    request_id: Option<String>,
+    action: String,
+    target: String,
+    before: Option<String>,
+    after: Option<String>,
+    previous: Vec<u8>,
+    hash: Vec<u8>,
+}
+
+impl From<EventRow> for Recorded {
+    fn from(row: EventRow) -> Self {
+        Self {
+            chain: TenantId(row.tenant_id),
+            number: row.number,
+            at: row.at,
+            tenant: row.tenant,
+            actor_kind: row.actor_kind,
+            actor: row.actor,
+            actor_key: row.actor_key,
+            request_id: row.request_id,
+            action: row.action,
+            target: row.target,
+            before: row.before,
+            after: row.after,
+            previous: row.previous,
+            hash: row.hash,
+        }
+    }
+}
+
+/// The columns of an [`EventRow`]: JSON as its very text, of which the hash is.
+macro_rules! event_columns {
+    () => {
+        (
+            audit_events::tenant_id,
+            audit_events::number,
+            audit_events::at,
+            audit_events::tenant,
+            audit_events::actor_kind,
+            audit_events::actor,
+            audit_events::actor_key,
+            audit_events::request_id,
+            audit_events::action,
+            audit_events::target,
+            sql::<Nullable<Text>>("audit_events.before::text"),
+            sql::<Nullable<Text>>("audit_events.after::text"),
+            audit_events::previous,
+            audit_events::hash,
+        )
+    };
+}
+
+/// A chain of the audit trail.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredChain {
+    /// The tenant, which may be gone by now, or the platform.
+    pub chain: TenantId,
+    /// Its slug; none for the platform.
+    pub tenant: Option<String>,
+    /// Where it ends; none where that is not stored.
+    pub head: Option<Head>,
+}
+
+#[derive(QueryableByName)]
+struct ChainRow {
+    #[diesel(sql_type = Integer)]
+    tenant_id: i32,
+    #[diesel(sql_type = Nullable<Text>)]
+    slug: Option<String>,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    number: Option<i64>,
+    #[diesel(sql_type = Nullable<Binary>)]
+    hash: Option<Vec<u8>>,
+}
+
+impl Store {
+    /// Events, newest first, those after `after`. Whose they are and when they happened is what an index yields them by; what
+    /// else is asked is looked for among those.
+    pub fn audit_list(
+        &self,
+        filter: &Filter,
+        after: Option<&Place>,
+        limit: usize,
+    ) -> Result<Vec<Recorded>> {
+        let mut query = audit_events::table
+            .order((audit_events::at.desc(), audit_events::hash.desc()))
+            .limit(i64::try_from(limit).unwrap_or(i64::MAX))
+            .select(event_columns!())
+            .into_boxed();
+        let mut acting = PLATFORM;
+        match &filter.whose {
+            Whose::Everybodys => {}
+            Whose::Platforms => query = query.filter(audit_events::tenant.is_null()),
+            Whose::Named(slug) => query = query.filter(audit_events::tenant.eq(slug)),
+            Whose::Tenants(tenancy) => {
+                acting = tenancy.id;
+                // A deleted tenant may have had the same slug.
+                query = query
+                    .filter(audit_events::tenant.eq(tenancy.slug.as_ref()))
+                    .filter(audit_events::tenant_id.eq(tenancy.id.0));
+            }
+        }
+        if let Some(since) = filter.since {
+            query = query.filter(audit_events::at.ge(since));
+        }
+        if let Some(until) = filter.until {
+            query = query.filter(audit_events::at.lt(until));
+        }
+        if let Some(Place { at, hash }) = after {
+            // The first condition is what the index can walk.
+            query = query.filter(audit_events::at.le(at)).filter(
+                audit_events::at
+                    .lt(at)
+                    .or(audit_events::hash.lt(hash.as_slice())),
+            );
+        }
+        if let Some(actor) = &filter.actor {
+            query = query.filter(audit_events::actor.eq(actor));
+        }
+        if let Some(action) = &filter.action {
+            query = if action.ends_with('.') {
+                let begins = sql::<Bool>("starts_with(audit_events.action, ");
+                query.filter(begins.bind::<Text, _>(action).sql(")"))
+            } else {
+                query.filter(audit_events::action.eq(action))
+            };
+        }
+        if let Some(target) = &filter.target {
+            query = query.filter(audit_events::target.eq(target));
+        }
+        if let Some(request_id) = &filter.request_id {
+            query = query.filter(audit_events::request_id.eq(request_id));
+        }
+        let rows = self.run(acting, |connection| query.load::<EventRow>(connection))?;
+        Ok(rows.into_iter().map(Into::into).collect())
+    }
+}
+
+impl Snapshot<'_> {
+    /// All chains that there are or should be, the platform's first.
+    pub fn audit_chains(&mut self) -> Result<Vec<StoredChain>> {
+        let query = sql_query(
+            "SELECT c.tenant_id, h.number, h.hash, \
+                    coalesce(t.slug, (SELECT e.tenant FROM audit_events e WHERE e.tenant_id = c.tenant_id \
+                                      ORDER BY e.number DESC LIMIT 1)) AS slug \
+             FROM (SELECT 0 AS tenant_id UNION SELECT id FROM tenants UNION SELECT tenant_id FROM audit_heads \
+                   UNION SELECT tenant_id FROM audit_events) c \
+             LEFT JOIN audit_heads h USING (tenant_id) LEFT JOIN tenants t ON t.id = c.tenant_id ORDER BY 1",
+        );
+        let rows = self.run(|connection| query.load::<ChainRow>(connection))?;
+        Ok(rows
+            .into_iter()
+            .map(|row| StoredChain {
+                chain: TenantId(row.tenant_id),
+                tenant: row.slug,
+                head: row
+                    .number
+                    .zip(row.hash)
+                    .map(|(number, hash)| Head { number, hash }),
+            })
+            .collect())
+    }
+
+    /// Events of a chain after this number, in order.
+    pub fn audit_events(
+        &mut self,
+        chain: TenantId,
+        after: i64,
+        limit: i64,
+    ) -> Result<Vec<Recorded>> {
+        let query = audit_events::table
+            .filter(audit_events::tenant_id.eq(chain.0))
+            .filter(audit_events::number.gt(after))
+            .order(audit_events::number)
+            .limit(limit)
+            .select(event_columns!());
+        let rows = self.run(|connection| query.load::<EventRow>(connection))?;
+        Ok(rows.into_iter().map(Into::into).collect())
+    }
 }

@@ -11,7 +11,7 @@ use super::plugins::digest_from_column;
 use super::pool::Store;
 use super::schema::{hook_bindings, hooks, tenants};
 use super::signatures::{version_from_column, version_to_column};
-use crate::audit::Event;
+use crate::audit::{Actor, Event};
 use crate::context::{PLATFORM, TenantId};
 use crate::error::{Error, Result};
 use crate::plugins::model::{Binding, Digest, Hook, Limits, Operation, Quarantine, Shadow};
@@ -215,11 +215,16 @@ impl Store {
                     return Ok(false);
                 }
             }
-            for ((name, _, row), event) in rows.iter().zip(events) {
-                set(connection, tenant, name, row, event)?;
+            let mut events = events.to_vec();
+            for ((name, _, row), event) in rows.iter().zip(&mut events) {
+                let number = set(connection, tenant, name, row, &event.actor)?;
+                event.after["number"] = number.into();
                 if !keeps_quarantine {
                     lift_quarantine(connection, tenant, name)?;
                 }
+            }
+            for event in &events {
+                audit::insert(connection, event)?;
             }
             Ok(true)
         })
@@ -333,13 +338,14 @@ fn lock_hooks(connection: &mut PgConnection, tenant: TenantId) -> QueryResult<()
     Ok(())
 }
 
+/// Sets a hook, and says the number of its new binding.
 fn set(
     connection: &mut PgConnection,
     tenant: TenantId,
     name: &str,
     row: &BindingRow,
-    event: &Event,
-) -> QueryResult<()> {
+    actor: &Actor,
+) -> QueryResult<i32> {
     // The history outlives the hook, so one of the same name goes on counting.
     let last: Option<i32> = hook_bindings::table
         .filter(hook_bindings::tenant_id.eq(tenant.0))
@@ -353,7 +359,7 @@ fn set(
             hook_bindings::hook.eq(name),
             hook_bindings::number.eq(number),
             row,
-            hook_bindings::set_by.eq(&event.actor.subject),
+            hook_bindings::set_by.eq(&actor.subject),
         ))
         .execute(connection)?;
     let in_force = (
@@ -372,7 +378,5 @@ fn set(
         .do_update()
         .set(in_force)
         .execute(connection)?;
-    let mut event = event.clone();
-    event.after["number"] = number.into();
-    audit::insert(connection, &event)
+    Ok(number)
 }

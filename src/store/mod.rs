@@ -18,8 +18,10 @@ mod schema;
 mod signature_list;
 mod signature_save;
 mod signatures;
+mod snapshot;
 mod tenants;
 
+pub use audit::StoredChain;
 pub use changes::{Change, Changes};
 pub use decisions::{DecisionFilter, DecisionPage};
 pub use migrations::{check_schema, migrate};
@@ -27,3 +29,4 @@ pub use plugins::{BoundBy, NewRevision, PluginDeletion};
 pub use pool::Store;
 pub use signature_list::ListPage;
 pub use signatures::{Stored, StoredPlace, StoredRange};
+pub use snapshot::Snapshot;

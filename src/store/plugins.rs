@@ -5,7 +5,7 @@ use diesel::dsl::sql;
 use diesel::pg::PgConnection;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Timestamptz};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::audit;
 use super::pool::Store;
@@ -13,6 +13,7 @@ use super::schema::{hooks, plugin_revisions, plugins, tenants};
 use super::signatures::sha256_from_column;
 use crate::audit::Event;
 use crate::context::{PLATFORM, TenantId};
+use crate::digest::to_hex;
 use crate::error::{Error, Result};
 use crate::plugins::model::{Digest, Plugin, Revision};
 
@@ -51,6 +52,11 @@ pub(super) fn digest_from_column(bytes: Vec<u8>) -> Result<Digest> {
 }
 
 impl RevisionRow {
+    /// What the audit trail says of a revision.
+    fn audited(&self) -> Value {
+        json!({ "sha256": to_hex(&self.sha256), "size": self.size, "cases": self.cases })
+    }
+
     fn into_revision(self) -> Result<Revision> {
         Ok(Revision {
             plugin_id: self.plugin_id,
@@ -110,7 +116,8 @@ fn acting(owner: Option<TenantId>) -> TenantId {
 
 impl Store {
     /// Stores a component as the newest revision of a plugin, which is made where it does not exist, and says whether
-    /// anything changed. Bytes that are there already become the newest again.
+    /// anything changed. Bytes that are there already become the newest again. The event is told what was the newest before,
+    /// and what is now.
     pub fn plugin_upload(
         &self,
         owner: Option<TenantId>,
@@ -134,6 +141,7 @@ impl Store {
                 .for_no_key_update()
                 .first::<i32>(connection)?;
             let newest = newest(connection, plugin_id)?;
+            let before = newest.as_ref().map_or(Value::Null, RevisionRow::audited);
             let has_cases = revision
                 .cases
                 .as_array()
@@ -163,7 +171,8 @@ impl Store {
                 ))
                 .returning(revision_columns!())
                 .get_result(connection)?;
-            audit::insert(connection, event)?;
+            let event = event.clone().before(before).after(row.audited());
+            audit::insert(connection, &event)?;
             Ok((row, true))
         })?;
         Ok((row.into_revision()?, changed))
@@ -279,7 +288,7 @@ impl Store {
         })
     }
 
-    /// Deletes an owner's plugin with all its revisions, unless a hook runs one of them.
+    /// Deletes an owner's plugin with all its revisions, which the event is told, unless a hook runs one of them.
     pub fn plugin_delete(
         &self,
         owner: Option<TenantId>,
@@ -298,11 +307,12 @@ impl Store {
             let Some(plugin_id) = plugin_id else {
                 return Ok(PluginDeletion::NotFound);
             };
-            plugin_revisions::table
+            let revisions: Vec<Vec<u8>> = plugin_revisions::table
                 .filter(plugin_revisions::plugin_id.eq(plugin_id))
-                .select(plugin_revisions::plugin_id)
+                .order(plugin_revisions::sha256)
+                .select(plugin_revisions::sha256)
                 .for_update()
-                .load::<i32>(connection)?;
+                .load(connection)?;
             let bound: Vec<(String, String)> = hooks::table
                 .inner_join(tenants::table)
                 .filter(hooks::plugin_id.eq(plugin_id))
@@ -318,7 +328,9 @@ impl Store {
                 ));
             }
             diesel::delete(plugins::table.find(plugin_id)).execute(connection)?;
-            audit::insert(connection, event)?;
+            let revisions: Vec<_> = revisions.iter().map(|sha256| to_hex(sha256)).collect();
+            let event = event.clone().before(json!({ "revisions": revisions }));
+            audit::insert(connection, &event)?;
             Ok(PluginDeletion::Done)
         })
     }

@@ -133,7 +133,7 @@ fn is_shutdown_message(message: &str) -> bool {
 }
 
 /// What a failed query means to the caller.
-fn query_error(error: DieselError) -> Error {
+pub(super) fn query_error(error: DieselError) -> Error {
     let out_of_time = matches!(&error, DieselError::DatabaseError(_, information)
         if information.message().contains("statement timeout") || information.message().contains("lock timeout"));
     // What a hook is to run was deleted meanwhile.

@@ -1,26 +1,50 @@
 // @generated automatically by Diesel CLI.
 
 diesel::table! {
-    /// Who changed what about plugins and hooks; rows are only ever added
-    audit_events (id) {
-        /// Grows with time
-        id -> Int8,
-        /// The tenant that was acted for; null for the platform itself, and where the tenant is gone
-        tenant_id -> Nullable<Int4>,
-        /// When it happened
+    /// Who changed what; a chain of events for each tenant, which are only ever added, and outlive the tenant
+    audit_events (tenant_id, number) {
+        /// The tenant that was acted for, which may be gone by now; 0 for the platform itself
+        tenant_id -> Int4,
+        /// The event's place in the chain: 1, 2, 3 without gaps
+        number -> Int8,
+        /// When it happened; later than the event before it
         at -> Timestamptz,
+        /// The tenant's slug as it was then; null for the platform itself
+        tenant -> Nullable<Text>,
         /// What vouches for the actor: a token of a tenant or of the platform, the command line, or the server itself
         actor_kind -> Text,
         /// The sub claim of the caller's token, or command line; null for the server itself
         actor -> Nullable<Text>,
+        /// The kid of the key that verified the caller's token; null where there was none
+        actor_key -> Nullable<Text>,
         /// The request that did it, as the log has it
         request_id -> Nullable<Text>,
         /// What was done: hook.set, plugin.upload
         action -> Text,
-        /// To what: the name of the hook or plugin
+        /// To what: its name
         target -> Text,
-        /// What it became; never a secret
-        details -> Jsonb,
+        /// What was set before, as it was written; null where that was nothing. Never a secret
+        before -> Nullable<Json>,
+        /// What is set since, as it was written; null where that is nothing. Never a secret
+        after -> Nullable<Json>,
+        /// The hash of the event before it in the chain; 32 zero bytes for the first
+        previous -> Bytea,
+        /// SHA-256 over the hash of the event before it, then its own columns as netstrings
+        hash -> Bytea,
+    }
+}
+
+diesel::table! {
+    /// Where each chain of the audit trail ends, so that a missing end is found; its rows let one writer of a chain in at a time
+    audit_heads (tenant_id) {
+        /// The chain
+        tenant_id -> Int4,
+        /// The number of its last event
+        number -> Int8,
+        /// The time of its last event
+        at -> Timestamptz,
+        /// The hash of its last event
+        hash -> Bytea,
     }
 }
 
@@ -302,7 +326,6 @@ diesel::table! {
     }
 }
 
-diesel::joinable!(audit_events -> tenants (tenant_id));
 diesel::joinable!(hook_bindings -> tenants (tenant_id));
 diesel::joinable!(hook_inputs -> tenants (tenant_id));
 diesel::joinable!(hook_judgements -> tenants (tenant_id));
@@ -314,6 +337,7 @@ diesel::joinable!(tenant_keys -> tenants (tenant_id));
 
 diesel::allow_tables_to_appear_in_same_query!(
     audit_events,
+    audit_heads,
     change_counter,
     hook_bindings,
     hook_inputs,

@@ -86,7 +86,7 @@ fn layers_do_not_reach_over_one_another() {
             "plugins/model.rs",
             &["store", "http", "hooks", "app", "auth"],
         ),
-        ("audit.rs", &["store", "http", "hooks", "app", "auth"]),
+        ("audit/model.rs", &["store", "http", "hooks", "app", "auth"]),
         (
             "signatures/model.rs",
             &["store", "http", "hooks", "app", "auth", "plugins"],

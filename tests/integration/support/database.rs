@@ -132,6 +132,11 @@ impl TestDatabase {
     /// What a statement with these values for its parameters really does where the server sends it for the first tenant:
     /// its plan, with the rows that each part gave.
     pub(crate) fn analyze(&self, statement: &str, values: &str) -> String {
+        self.analyze_for(1, statement, values)
+    }
+
+    /// The same where the server sends it for this tenant, or 0, the platform.
+    pub(crate) fn analyze_for(&self, tenant: u32, statement: &str, values: &str) -> String {
         #[derive(diesel::QueryableByName)]
         struct Line {
             #[diesel(sql_type = diesel::sql_types::Text, column_name = "QUERY PLAN")]
@@ -140,7 +145,7 @@ impl TestDatabase {
         let mut connection = self.connect();
         connection
             .batch_execute(&format!(
-                "SET ROLE sigpersist_server; SET sigpersist.tenant = '1'; PREPARE statement AS {statement}"
+                "SET ROLE sigpersist_server; SET sigpersist.tenant = '{tenant}'; PREPARE statement AS {statement}"
             ))
             .unwrap();
         let explain = format!(

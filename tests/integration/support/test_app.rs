@@ -145,7 +145,7 @@ impl TestApp {
     /// What the audit trail says was done for a tenant, and to what.
     pub(crate) fn audit(&self, slug: &str) -> Vec<String> {
         let lines = self.database.lines(&format!(
-            "SELECT action || ' ' || target AS line FROM audit_events WHERE tenant_id = {} ORDER BY id",
+            "SELECT action || ' ' || target AS line FROM audit_events WHERE tenant_id = {} ORDER BY number",
             self.tenant_id(slug)
         ));
         lines.lines().map(str::to_owned).collect()

@@ -1,0 +1,32 @@
+//! Reading the audit trail.
+
+use super::model::{Filter, Place, Recorded};
+use crate::app::App;
+use crate::error::Result;
+
+/// Most events of one page.
+pub const MAX_LIMIT: usize = 200;
+
+/// A page of events.
+#[derive(Debug)]
+pub struct Page {
+    /// The events, newest first.
+    pub events: Vec<Recorded>,
+    /// Where to go on; none at the end.
+    pub next: Option<Place>,
+}
+
+/// A page of events, newest first, those after `after`. Blocks.
+///
+/// # Errors
+///
+/// Those of the store.
+pub fn list(app: &App, filter: &Filter, after: Option<&Place>, limit: usize) -> Result<Page> {
+    let mut events = app
+        .store
+        .audit_list(filter, after, limit.saturating_add(1))?;
+    let more = events.len() > limit;
+    events.truncate(limit);
+    let next = events.last().filter(|_| more).map(Recorded::place);
+    Ok(Page { events, next })
+}

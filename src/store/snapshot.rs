@@ -1,0 +1,50 @@
+//! One moment of the database, for those who read more of it than fits into memory.
+
+use diesel::connection::SimpleConnection as _;
+use diesel::pg::PgConnection;
+use diesel::result::QueryResult;
+
+use super::pool::{Store, query_error};
+use crate::context::TenantId;
+use crate::error::Result;
+
+/// What the database held at one moment, however long it is read. Its queries are methods, as those of [`Store`] are.
+pub struct Snapshot<'a> {
+    connection: &'a mut PgConnection,
+    pub(super) tenant: TenantId,
+}
+
+impl std::fmt::Debug for Snapshot<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Snapshot for {}", self.tenant)
+    }
+}
+
+impl Snapshot<'_> {
+    pub(super) fn run<T>(
+        &mut self,
+        queries: impl FnOnce(&mut PgConnection) -> QueryResult<T>,
+    ) -> Result<T> {
+        queries(self.connection).map_err(query_error)
+    }
+}
+
+impl Store {
+    /// Reads one moment of the database for a tenant, or for [`PLATFORM`](crate::context::PLATFORM). Holds a connection
+    /// until it is done.
+    pub fn snapshot<T>(
+        &self,
+        tenant: TenantId,
+        read: impl FnOnce(&mut Snapshot<'_>) -> Result<T>,
+    ) -> Result<T> {
+        self.run(tenant, |connection| {
+            let transaction = connection.build_transaction();
+            transaction.repeatable_read().read_only().run(|connection| {
+                // Whoever takes what is read may be slow.
+                connection.batch_execute("SET LOCAL idle_in_transaction_session_timeout = 0")?;
+                // An error of the reader's is none of the transaction's, which changes nothing.
+                Ok(read(&mut Snapshot { connection, tenant }))
+            })
+        })?
+    }
+}
