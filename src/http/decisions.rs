@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::operators::parsed;
+use super::operators::{label_of, parsed, time_of};
 use super::reply::Reply;
 use super::respond::Call;
 use crate::decisions::model::{
@@ -14,7 +14,6 @@ use crate::decisions::{self, Listed, MAX_LIMIT};
 use crate::digest::to_hex;
 use crate::error::{Error, Noun, Result};
 use crate::plugins::model::{Digest, Mode, Operation};
-use crate::signatures::model::check_label;
 use crate::time;
 
 const DEFAULT_LIMIT: u32 = 50;
@@ -126,28 +125,13 @@ pub(super) fn list(call: Call) -> Result<Reply> {
     let parameters = call.parameters(&[
         "document", "thread", "hook", "verdict", "since", "until", "cursor", "limit",
     ])?;
-    let time = |name| {
-        let text = parameters.text(name)?;
-        text.map(|text| {
-            time::from_text(&text)
-                .map_err(|message| Error::invalid(name, format!("`{name}`: {message}.")))
-        })
-        .transpose()
-    };
-    let label = |name| {
-        let text = parameters.text(name)?;
-        if let Some(text) = &text {
-            check_label(name, text)?;
-        }
-        Ok::<_, Error>(text)
-    };
     let filter = decisions::Filter {
-        document: label("document")?,
-        thread: label("thread")?,
-        hook: label("hook")?,
+        document: label_of(&parameters, "document")?,
+        thread: label_of(&parameters, "thread")?,
+        hook: label_of(&parameters, "hook")?,
         verdict: parsed::<Verdict>(&parameters, "verdict")?,
-        since: time("since")?,
-        until: time("until")?,
+        since: time_of(&parameters, "since")?,
+        until: time_of(&parameters, "until")?,
     };
     if filter.thread.is_some() && filter.document.is_none() {
         let message = "`thread` is of a `document`: name both.";

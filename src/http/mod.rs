@@ -5,9 +5,10 @@
 //!
 //! - `server` accepts connections and stops gracefully; `respond` is the path of a request through this module.
 //! - `auth` finds out who asks; `body` and `parameters` read what is asked; `preconditions` what must hold.
-//! - `signatures`, `plugins`, `hooks`, `trials` and `decisions` have the handlers; `reply` and `error` dress what they
+//! - `signatures`, `plugins`, `hooks`, `trials`, `decisions` and `audit` have the handlers; `reply` and `error` dress what they
 //!   return. `operators` has what the handlers of operators share.
 
+mod audit;
 mod auth;
 mod body;
 mod decisions;
@@ -166,5 +167,6 @@ pub static ROUTES: &[Route] = &[
         Scope::HooksWrite,
         hooks::release,
     ),
+    Route::of_operators(Method::GET, "/audit", Scope::AuditRead, audit::list),
     Route::of_platform(Method::GET, "/metrics", Scope::MetricsRead, metrics::get),
 ];

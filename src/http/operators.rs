@@ -2,9 +2,13 @@
 
 use std::str::FromStr;
 
+use chrono::{DateTime, Utc};
+
 use super::parameters::Parameters;
 use crate::error::{Error, Result};
 use crate::plugins::model::Digest;
+use crate::signatures::model::check_label;
+use crate::time;
 
 /// Reads a digest from a path; what is none names no revision.
 pub(super) fn digest(segment: &str) -> Result<Digest> {
@@ -27,4 +31,23 @@ pub(super) fn parsed<T: FromStr<Err = String>>(
             .map_err(|message: String| Error::invalid(name, format!("`{name}`: {message}.")))
     })
     .transpose()
+}
+
+/// Reads a parameter that is a time.
+pub(super) fn time_of(parameters: &Parameters, name: &str) -> Result<Option<DateTime<Utc>>> {
+    let text = parameters.text(name)?;
+    text.map(|text| {
+        time::from_text(&text)
+            .map_err(|message| Error::invalid(name, format!("`{name}`: {message}.")))
+    })
+    .transpose()
+}
+
+/// Reads a parameter that is a name of something.
+pub(super) fn label_of(parameters: &Parameters, name: &str) -> Result<Option<String>> {
+    let text = parameters.text(name)?;
+    if let Some(text) = &text {
+        check_label(name, text)?;
+    }
+    Ok(text)
 }

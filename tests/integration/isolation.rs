@@ -20,6 +20,7 @@ fn request(method: &str, path: &str, decision: &str) -> (String, Option<Value>) 
         ("GET", "/signature/versions") => (format!("{path}?{thread}"), None),
         ("GET", "/signatures") => (format!("{path}?tags=hidden&count=true"), None),
         ("GET", "/plugins" | "/hooks" | "/hooks/decisions" | "/metrics") => (path.to_owned(), None),
+        ("GET", "/audit") => (format!("{path}?action=hook."), None),
         ("GET" | "DELETE" | "POST", _)
             if path.starts_with("/plugins/") || path.contains("/hooks/{name}") =>
         {
