@@ -1,6 +1,7 @@
 //! The command line: one file for each command. Results go to standard output, as sentences or with `--json` as one JSON
 //! object; everything else goes to standard error.
 
+mod audit;
 mod decision;
 mod demo;
 mod holder;
@@ -81,6 +82,9 @@ enum Command {
     /// See what hooks decided, and decide it again.
     #[command(subcommand)]
     Decision(decision::Decision),
+    /// See who changed what, and whether that record is whole.
+    #[command(subcommand)]
+    Audit(audit::Audit),
     /// Show the whole of Sigpersist at work on an embedded database, then stay up to be tried.
     Demo(demo::Demo),
 }
@@ -89,11 +93,15 @@ enum Command {
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
     let output = Output::new(cli.common.json);
+    let failure = match cli.command {
+        Command::Audit(audit::Audit::Verify(_)) => audit::failure,
+        _ => |_: &anyhow::Error| ExitCode::FAILURE,
+    };
     match execute(cli, &output) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             output.error(&error);
-            ExitCode::FAILURE
+            failure(&error)
         }
     }
 }
@@ -133,6 +141,7 @@ fn execute(cli: Cli, output: &Output) -> anyhow::Result<()> {
         Command::Plugin(plugin::Plugin::Stored(command)) => command.run(&app, output),
         Command::Hook(command) => command.run(&app, output),
         Command::Decision(command) => command.run(&app, output),
+        Command::Audit(command) => command.run(&app, output),
         Command::Serve(_)
         | Command::Demo(_)
         | Command::Migrate

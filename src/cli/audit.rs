@@ -1,0 +1,259 @@
+//! `sigpersist audit`.
+
+use std::process::ExitCode;
+
+use anyhow::bail;
+use chrono::{DateTime, Utc};
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+use super::output::Output;
+use super::progress::progress;
+use super::table::Table;
+use crate::app::App;
+use crate::audit::{self, Filter, Head, MAX_FAULTS, MAX_LIMIT, Place, Recorded, Verified, Whose};
+use crate::digest::to_hex;
+use crate::time;
+
+/// The exit code of a check that could not be made: nothing is known then.
+const COULD_NOT_CHECK: u8 = 2;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Audit {
+    /// List who changed what, newest first.
+    List(Box<List>),
+    /// Find events that were changed, taken away or moved. Ends with 0 where there are none, 1 where there are, 2 where it could not be checked.
+    Verify(Verify),
+}
+
+/// Whose events a command is about.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+struct WhoseArgs {
+    /// The slug of a tenant, which may be deleted by now.
+    tenant: Option<String>,
+    /// The platform itself.
+    #[arg(long)]
+    platform: bool,
+    /// All tenants and the platform.
+    #[arg(long)]
+    all: bool,
+}
+
+impl WhoseArgs {
+    fn into_whose(self) -> Whose {
+        match self.tenant {
+            Some(slug) => Whose::Named(slug),
+            None if self.platform => Whose::Platforms,
+            None => Whose::Everybodys,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct List {
+    #[command(flatten)]
+    whose: WhoseArgs,
+    /// Only by this actor: the `sub` claim of a token, or "command line".
+    #[arg(long, value_name = "NAME")]
+    actor: Option<String>,
+    /// Only this action, such as hook.set; ending with a dot, all that begin so.
+    #[arg(long)]
+    action: Option<String>,
+    /// Only to what has this name.
+    #[arg(long, value_name = "NAME")]
+    target: Option<String>,
+    /// Only by this request.
+    #[arg(long, value_name = "ID")]
+    request_id: Option<String>,
+    /// Only at this time or later: "YYYY-MM-DD HH:MM:SS" in UTC, or RFC 3339.
+    #[arg(long, value_name = "TIME", value_parser = time::from_text)]
+    since: Option<DateTime<Utc>>,
+    /// Only before this time.
+    #[arg(long, value_name = "TIME", value_parser = time::from_text)]
+    until: Option<DateTime<Utc>>,
+    /// Most events.
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
+    limit: u32,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Verify {
+    #[command(flatten)]
+    whose: WhoseArgs,
+    /// An event that must be there: the end of a chain as an earlier check printed it.
+    #[arg(long, value_name = "NUMBER:HASH", conflicts_with = "all")]
+    expect: Option<Head>,
+}
+
+impl Audit {
+    pub(super) fn run(self, app: &App, output: &Output) -> anyhow::Result<()> {
+        match self {
+            Self::List(command) => command.run(app, output),
+            Self::Verify(command) => command.run(app, output),
+        }
+    }
+}
+
+impl List {
+    fn run(self, app: &App, output: &Output) -> anyhow::Result<()> {
+        let filter = Filter {
+            whose: self.whose.into_whose(),
+            actor: self.actor,
+            action: self.action,
+            target: self.target,
+            request_id: self.request_id,
+            since: self.since,
+            until: self.until,
+        };
+        let (events, next) = collect(app, &filter, usize::try_from(self.limit)?)?;
+        let mut table = Table::new(&[
+            "at", "tenant", "number", "by", "key", "request", "action", "target",
+        ]);
+        for event in &events {
+            table.row([
+                time::to_text(event.at),
+                owner(event.tenant.as_deref()).to_owned(),
+                event.number.to_string(),
+                event.actor.clone().unwrap_or(event.actor_kind.clone()),
+                event.actor_key.clone().unwrap_or_default(),
+                event.request_id.clone().unwrap_or_default(),
+                event.action.clone(),
+                event.target.clone(),
+            ]);
+        }
+        let mut text = if events.is_empty() {
+            "There are no such events.".to_owned()
+        } else {
+            table.to_string()
+        };
+        if next.is_some() {
+            text.push_str("\nThere are more; see them with a higher --limit, or --until.");
+        }
+        let events = events.iter().map(facts).collect::<Result<Vec<_>, _>>()?;
+        let next = next.map(|next| next.to_string());
+        output.result(&text, &json!({ "events": events, "next": next }))
+    }
+}
+
+/// As many events as are asked for, page by page.
+fn collect(
+    app: &App,
+    filter: &Filter,
+    limit: usize,
+) -> anyhow::Result<(Vec<Recorded>, Option<Place>)> {
+    let mut events = Vec::new();
+    let mut next = None;
+    loop {
+        let left = limit - events.len();
+        let page = audit::list(app, filter, next.as_ref(), left.min(MAX_LIMIT))?;
+        events.extend(page.events);
+        next = page.next;
+        if next.is_none() || events.len() >= limit {
+            return Ok((events, next));
+        }
+    }
+}
+
+/// How a chain is called where its tenant is named.
+fn owner(tenant: Option<&str>) -> &str {
+    tenant.unwrap_or("(platform)")
+}
+
+/// An event for programs, with the names of the API.
+fn facts(event: &Recorded) -> serde_json::Result<Value> {
+    let value = |text: &Option<String>| text.as_deref().map(serde_json::from_str).transpose();
+    let (before, after): (Option<Value>, Option<Value>) =
+        (value(&event.before)?, value(&event.after)?);
+    Ok(json!({
+        "tenant": event.tenant,
+        "number": event.number,
+        "at": time::to_text(event.at),
+        "actor_kind": event.actor_kind,
+        "actor": event.actor,
+        "key": event.actor_key,
+        "request_id": event.request_id,
+        "action": event.action,
+        "target": event.target,
+        "before": before,
+        "after": after,
+        "hash": to_hex(&event.hash),
+    }))
+}
+
+/// That something is wrong with the audit trail: found out, and told on standard output.
+#[derive(Debug, thiserror::Error)]
+#[error("the audit trail is not whole: {0} of its chains {1} broken")]
+struct Broken(usize, &'static str);
+
+/// What a check ends with that does not find everything whole.
+pub(super) fn failure(error: &anyhow::Error) -> ExitCode {
+    if error.is::<Broken>() {
+        ExitCode::FAILURE
+    } else {
+        COULD_NOT_CHECK.into()
+    }
+}
+
+impl Verify {
+    fn run(self, app: &App, output: &Output) -> anyhow::Result<()> {
+        let whose = self.whose.into_whose();
+        let bar = progress(0, "events");
+        let chains = audit::verify(app, &whose, self.expect.as_ref(), |seen, all| {
+            bar.set_length(all);
+            bar.set_position(seen);
+        });
+        bar.finish_and_clear();
+        let chains = chains?;
+        if let Whose::Named(slug) = whose
+            && chains.is_empty()
+        {
+            bail!("There is no tenant `{slug}`, and there are no events of one that was deleted.");
+        }
+        let text: Vec<_> = chains.iter().map(told).collect();
+        let broken = chains.iter().filter(|chain| !chain.faults.is_empty());
+        let broken = broken.count();
+        let facts: Vec<_> = chains
+            .iter()
+            .map(|chain| {
+                let faults = chain.faults.iter().map(ToString::to_string);
+                json!({
+                    "tenant": chain.tenant,
+                    "events": chain.events,
+                    "head": chain.head.to_string(),
+                    "faults": faults.collect::<Vec<_>>(),
+                })
+            })
+            .collect();
+        output.result(
+            &text.join("\n"),
+            &json!({ "whole": broken == 0, "chains": facts }),
+        )?;
+        match broken {
+            0 => Ok(()),
+            1 => Err(Broken(1, "is").into()),
+            many => Err(Broken(many, "are").into()),
+        }
+    }
+}
+
+/// What was found out about a chain, for people.
+fn told(chain: &Verified) -> String {
+    let events = match chain.events {
+        1 => "1 event".to_owned(),
+        many => format!("{many} events"),
+    };
+    let mut text = format!("{}: {events}", owner(chain.tenant.as_deref()));
+    if chain.faults.is_empty() {
+        text.push_str(&format!(", whole, up to {}", chain.head));
+    } else {
+        text.push_str(", BROKEN");
+    }
+    for fault in &chain.faults {
+        text.push_str(&format!("\n    {fault}"));
+    }
+    if chain.faults.len() >= MAX_FAULTS {
+        text.push_str("\n    and maybe more");
+    }
+    text
+}
