@@ -114,6 +114,8 @@ impl Embedded {
                     && cluster.socket_is_trusted()
                     && super::pool::connect(&url).is_ok()
                 {
+                    // The owner may not have come so far yet.
+                    make_role(&cluster)?;
                     return Ok(Self {
                         url,
                         role: Role::Guest { _guest: guest },
