@@ -9,6 +9,36 @@ pub fn sha256(bytes: &[u8]) -> [u8; 32] {
     sum
 }
 
+/// SHA-256 of bytes that come one after another.
+#[derive(Clone)]
+pub struct RunningSha256(digest::Context);
+
+impl std::fmt::Debug for RunningSha256 {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("RunningSha256")
+    }
+}
+
+impl RunningSha256 {
+    /// Of nothing yet.
+    #[expect(clippy::new_without_default, reason = "there is no value to leave out")]
+    pub fn new() -> Self {
+        Self(digest::Context::new(&digest::SHA256))
+    }
+
+    /// These bytes come next.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// The digest of all that came.
+    pub fn finish(self) -> [u8; 32] {
+        let mut sum = [0; 32];
+        sum.copy_from_slice(self.0.finish().as_ref());
+        sum
+    }
+}
+
 /// Bytes as lower-case hexadecimal.
 pub fn to_hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";

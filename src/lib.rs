@@ -10,7 +10,7 @@
 //! | [`auth`] | JSON Web Tokens, encryption at rest |
 //! | [`hooks`] | wasmtime |
 //! | [`store`] | Diesel, r2d2, Postgres |
-//! | [`signatures`], [`tenants`], [`plugins`], [`decisions`], [`trials`], [`audit`] | the use-cases, in plain Rust |
+//! | [`signatures`], [`tenants`], [`plugins`], [`decisions`], [`trials`], [`audit`], [`transfer`] | the use-cases, in plain Rust |
 //! | [`cms`], [`cache`], [`digest`], [`context`], [`error`], [`config`], [`time`], [`turns`] | nobody else |
 //! | [`cli`] | the command line |
 //! | [`app`] | how the parts are wired together |
@@ -36,5 +36,6 @@ pub mod store;
 pub mod telemetry;
 pub mod tenants;
 pub mod time;
+pub mod transfer;
 pub mod trials;
 pub mod turns;

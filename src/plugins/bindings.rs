@@ -222,6 +222,20 @@ pub fn release(app: &App, tenant: TenantId, actor: &Actor, name: &str) -> Result
     hook(app, tenant, name)
 }
 
+/// Makes sure that a tenant may have a binding under this name, and that it can run here. Blocks.
+///
+/// # Errors
+///
+/// Those of [`set_hook`].
+pub fn check_binding(app: &App, tenant: TenantId, name: &str, binding: &Binding) -> Result<()> {
+    check_name(name)?;
+    if app.store.hook_get(tenant, name)?.is_none() {
+        check_room(app, tenant)?;
+    }
+    let request = to_request(app, binding.clone());
+    check(app, tenant, binding.plugin_id, &request).map(drop)
+}
+
 /// Stores changes, and lets this server see them at once; the others hear of them.
 fn put(
     app: &App,

@@ -14,7 +14,9 @@ mod quarantine;
 mod request;
 mod revisions;
 
-pub use bindings::{SetHook, delete_hook, hook, hooks, release, reorder, rollback, set_hook};
+pub use bindings::{
+    SetHook, check_binding, delete_hook, hook, hooks, release, reorder, rollback, set_hook,
+};
 pub use candidate::{Candidate, Which, bindable, candidate};
 pub use chains::{Judges, chain, judges};
 pub use preload::preload;

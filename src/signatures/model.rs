@@ -22,7 +22,7 @@ pub const MAX_VERSION: u32 = i32::MAX.unsigned_abs();
 pub struct SignatureId(pub i64);
 
 /// A thread by the tenant's own words: one document in one story.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ThreadKey {
     /// The document's code.
     pub document: String,

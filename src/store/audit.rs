@@ -120,6 +120,12 @@ struct ChainRow {
 }
 
 impl Store {
+    /// Adds an event by itself, of something that changed nothing in the database or was done in many transactions.
+    pub fn audit_insert(&self, event: &Event) -> Result<()> {
+        let acting = event.tenant.unwrap_or(PLATFORM);
+        self.run(acting, |connection| insert(connection, event))
+    }
+
     /// Events, newest first, those after `after`. Whose they are and when they happened is what an index yields them by; what
     /// else is asked is looked for among those.
     pub fn audit_list(

@@ -19,10 +19,10 @@ use crate::plugins::model::{Binding, Digest, Hook, Limits, Operation, Quarantine
 /// The columns of a binding that say what a hook is set to.
 #[derive(Queryable, Selectable, Insertable)]
 #[diesel(table_name = hook_bindings)]
-struct BindingRow {
+pub(super) struct BindingRow {
     plugin: String,
-    plugin_id: i32,
-    sha256: Vec<u8>,
+    pub(super) plugin_id: i32,
+    pub(super) sha256: Vec<u8>,
     position: i32,
     operations: Vec<String>,
     mode: String,
@@ -32,12 +32,12 @@ struct BindingRow {
     fuel: i64,
     settings: Value,
     enabled: bool,
-    shadow_sha256: Option<Vec<u8>>,
+    pub(super) shadow_sha256: Option<Vec<u8>>,
     shadow_settings: Option<Value>,
 }
 
 impl BindingRow {
-    fn new(binding: &Binding) -> Result<Self> {
+    pub(super) fn new(binding: &Binding) -> Result<Self> {
         let operations = binding.operations.iter();
         Ok(Self {
             plugin: binding.plugin.clone(),
@@ -65,7 +65,7 @@ impl BindingRow {
         })
     }
 
-    fn into_binding(self) -> Result<Binding> {
+    pub(super) fn into_binding(self) -> Result<Binding> {
         let unreadable = |error: String| Error::internal(error);
         let operations = self.operations.iter();
         Ok(Binding {
@@ -329,7 +329,7 @@ fn lift_quarantine(
 }
 
 /// One operator at a time changes a tenant's hooks; saves go on, since they lock no more of the tenant than its key.
-fn lock_hooks(connection: &mut PgConnection, tenant: TenantId) -> QueryResult<()> {
+pub(super) fn lock_hooks(connection: &mut PgConnection, tenant: TenantId) -> QueryResult<()> {
     tenants::table
         .find(tenant.0)
         .select(tenants::id)

@@ -20,6 +20,8 @@ mod signature_save;
 mod signatures;
 mod snapshot;
 mod tenants;
+mod transfer_in;
+mod transfer_out;
 
 pub use audit::StoredChain;
 pub use changes::{Change, Changes};
@@ -30,3 +32,5 @@ pub use pool::Store;
 pub use signature_list::ListPage;
 pub use signatures::{Stored, StoredPlace, StoredRange};
 pub use snapshot::Snapshot;
+pub use transfer_in::{KnownThread, NewPart};
+pub use transfer_out::{Exported, ExportedInput, InputPlace, JudgementPlace, VersionPlace};

@@ -1,0 +1,422 @@
+//! Queries that read all of a tenant, page by page in the order of a key.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+use diesel::dsl::count_star;
+use diesel::prelude::*;
+use diesel::sql_query;
+use diesel::sql_types::{
+    Array, BigInt, Binary, CChar, Integer, Jsonb, Nullable, Text, Timestamptz,
+};
+use serde_json::Value;
+
+use super::hooks::BindingRow;
+use super::plugins::digest_from_column;
+use super::schema::{hook_bindings, hook_inputs, hooks, plugin_revisions, plugins};
+use super::signatures::{encoding_from_code, sha256_from_column, version_from_column};
+use super::snapshot::Snapshot;
+use crate::error::{Error, Result};
+use crate::plugins::model::Digest;
+use crate::signatures::model::SignatureBody;
+use crate::transfer::model::{
+    Counts, Hook, HookBinding, InForce, Judgement, Quarantine, StoredVersion, Thread,
+};
+
+/// Versions of one page, however small they are.
+const MAX_VERSIONS: i64 = 1_000;
+/// Judgements of one page, and bindings.
+const MAX_ROWS: i64 = 200;
+/// Refused signatures of one page.
+const MAX_INPUTS: i64 = 4;
+
+/// A version's place in the order of export.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct VersionPlace {
+    id: i64,
+    version: i32,
+}
+
+/// A judgement's place in the order of export.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct JudgementPlace {
+    at: DateTime<Utc>,
+    id: i64,
+}
+
+/// A refused signature's place in the order of export.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct InputPlace {
+    sha256: Vec<u8>,
+    encoding: u8,
+}
+
+/// A version, and its thread.
+#[derive(Debug)]
+pub struct Exported {
+    /// Where to go on after it.
+    pub place: VersionPlace,
+    /// Its thread.
+    pub thread: Thread,
+    /// The version.
+    pub version: StoredVersion,
+}
+
+/// A signature that hooks refused.
+#[derive(Debug)]
+pub struct ExportedInput {
+    /// Where to go on after it.
+    pub place: InputPlace,
+    /// When it was last refused.
+    pub at: DateTime<Utc>,
+    /// The signature.
+    pub body: SignatureBody,
+}
+
+#[derive(QueryableByName)]
+struct VersionRow {
+    #[diesel(sql_type = BigInt)]
+    id: i64,
+    #[diesel(sql_type = Text)]
+    document: String,
+    #[diesel(sql_type = Text)]
+    thread: String,
+    #[diesel(sql_type = Integer)]
+    versions: i32,
+    #[diesel(sql_type = Timestamptz)]
+    thread_created_at: DateTime<Utc>,
+    #[diesel(sql_type = Timestamptz)]
+    thread_updated_at: DateTime<Utc>,
+    #[diesel(sql_type = Integer)]
+    version: i32,
+    #[diesel(sql_type = Timestamptz)]
+    created_at: DateTime<Utc>,
+    #[diesel(sql_type = Nullable<Text>)]
+    stage: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    created_by: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    comment: Option<String>,
+    #[diesel(sql_type = Array<Text>)]
+    tags: Vec<String>,
+    #[diesel(sql_type = CChar)]
+    encoding: u8,
+    #[diesel(sql_type = Binary)]
+    sha256: Vec<u8>,
+    #[diesel(sql_type = Binary)]
+    signature: Vec<u8>,
+}
+
+impl VersionRow {
+    fn into_exported(self) -> Result<Exported> {
+        Ok(Exported {
+            place: VersionPlace {
+                id: self.id,
+                version: self.version,
+            },
+            thread: Thread {
+                document: self.document,
+                thread: self.thread,
+                versions: version_from_column(self.versions)?,
+                created_at: self.thread_created_at,
+                updated_at: self.thread_updated_at,
+            },
+            version: StoredVersion {
+                version: version_from_column(self.version)?,
+                created_at: self.created_at,
+                stage: self.stage,
+                created_by: self.created_by,
+                comment: self.comment,
+                tags: self.tags,
+                body: SignatureBody {
+                    encoding: encoding_from_code(self.encoding)?,
+                    bytes: self.signature.into(),
+                    sha256: sha256_from_column(self.sha256)?,
+                },
+            },
+        })
+    }
+}
+
+#[derive(QueryableByName)]
+struct CountsRow {
+    #[diesel(sql_type = BigInt)]
+    threads: i64,
+    #[diesel(sql_type = BigInt)]
+    versions: i64,
+    #[diesel(sql_type = BigInt)]
+    revisions: i64,
+    #[diesel(sql_type = BigInt)]
+    hooks: i64,
+    #[diesel(sql_type = BigInt)]
+    bindings: i64,
+    #[diesel(sql_type = BigInt)]
+    judgements: i64,
+    #[diesel(sql_type = BigInt)]
+    inputs: i64,
+}
+
+#[derive(QueryableByName)]
+struct JudgementRow {
+    #[diesel(sql_type = Timestamptz)]
+    at: DateTime<Utc>,
+    #[diesel(sql_type = BigInt)]
+    id: i64,
+    #[diesel(sql_type = Integer)]
+    version: i32,
+    #[diesel(sql_type = Text)]
+    operation: String,
+    #[diesel(sql_type = Text)]
+    outcome: String,
+    #[diesel(sql_type = Text)]
+    document: String,
+    #[diesel(sql_type = Text)]
+    thread: String,
+    #[diesel(sql_type = Binary)]
+    input_sha256: Vec<u8>,
+    #[diesel(sql_type = Jsonb)]
+    input: Value,
+    #[diesel(sql_type = Jsonb)]
+    decisions: Value,
+}
+
+impl Snapshot<'_> {
+    /// How much of everything there is.
+    pub fn export_counts(&mut self) -> Result<Counts> {
+        let query = sql_query(
+            "SELECT (SELECT count(*) FROM signatures WHERE tenant_id = $1) AS threads, \
+                    (SELECT count(*) FROM signature_versions WHERE tenant_id = $1) AS versions, \
+                    (SELECT count(*) FROM plugin_revisions r JOIN plugins p ON p.id = r.plugin_id \
+                     WHERE p.tenant_id = $1) AS revisions, \
+                    (SELECT count(DISTINCT hook) FROM hook_bindings WHERE tenant_id = $1) AS hooks, \
+                    (SELECT count(*) FROM hook_bindings WHERE tenant_id = $1) AS bindings, \
+                    (SELECT count(*) FROM hook_judgements WHERE tenant_id = $1) AS judgements, \
+                    (SELECT count(*) FROM hook_inputs WHERE tenant_id = $1) AS inputs",
+        )
+        .bind::<Integer, _>(self.tenant.0);
+        let row: CountsRow = self.run(|connection| query.get_result(connection))?;
+        let count = |rows: i64| u64::try_from(rows).map_err(Error::internal);
+        Ok(Counts {
+            threads: count(row.threads)?,
+            versions: count(row.versions)?,
+            revisions: count(row.revisions)?,
+            hooks: count(row.hooks)?,
+            bindings: count(row.bindings)?,
+            judgements: count(row.judgements)?,
+            inputs: count(row.inputs)?,
+        })
+    }
+
+    /// The versions of all threads after this place: those whose bytes before them in the page are fewer than `max_bytes`.
+    pub fn export_versions(
+        &mut self,
+        after: VersionPlace,
+        max_bytes: i64,
+    ) -> Result<Vec<Exported>> {
+        // The bytes of what is left out are never read.
+        let query = sql_query(
+            "SELECT s.id, s.document, s.thread, s.version AS versions, s.created_at AS thread_created_at, \
+                    s.updated_at AS thread_updated_at, v.version, v.created_at, v.stage, v.created_by, v.comment, v.tags, \
+                    v.encoding, v.sha256, v.signature \
+             FROM (SELECT *, sum(octet_length(signature)) OVER (ORDER BY signature_id, version) - octet_length(signature) \
+                          AS bytes_before \
+                   FROM (SELECT * FROM signature_versions \
+                         WHERE tenant_id = $1 AND (signature_id, version) > ($2, $3) \
+                         ORDER BY signature_id, version LIMIT $4) page) v \
+             JOIN signatures s ON s.tenant_id = $1 AND s.id = v.signature_id \
+             WHERE v.bytes_before < $5 ORDER BY v.signature_id, v.version",
+        )
+        .bind::<Integer, _>(self.tenant.0)
+        .bind::<BigInt, _>(after.id)
+        .bind::<Integer, _>(after.version)
+        .bind::<BigInt, _>(MAX_VERSIONS)
+        .bind::<BigInt, _>(max_bytes);
+        let rows = self.run(|connection| query.load::<VersionRow>(connection))?;
+        rows.into_iter().map(VersionRow::into_exported).collect()
+    }
+
+    /// The revisions of the tenant's own plugins, those of one plugin from the oldest to the newest.
+    pub fn export_revisions(&mut self) -> Result<Vec<(i32, String, Digest)>> {
+        let tenant = self.tenant.0;
+        let rows: Vec<(i32, String, Vec<u8>)> = self.run(|connection| {
+            plugin_revisions::table
+                .inner_join(plugins::table)
+                .filter(plugins::tenant_id.eq(tenant))
+                .order((plugins::name, plugin_revisions::uploaded_at))
+                .select((plugins::id, plugins::name, plugin_revisions::sha256))
+                .load(connection)
+        })?;
+        rows.into_iter()
+            .map(|(id, name, sha256)| Ok((id, name, digest_from_column(sha256)?)))
+            .collect()
+    }
+
+    /// A revision's component, and its test cases.
+    pub fn export_component(&mut self, plugin_id: i32, sha256: Digest) -> Result<(Vec<u8>, Value)> {
+        self.run(|connection| {
+            plugin_revisions::table
+                .find((plugin_id, &sha256.0[..]))
+                .select((plugin_revisions::component, plugin_revisions::cases))
+                .first(connection)
+        })
+    }
+
+    /// All hooks that there are or were.
+    pub fn export_hooks(&mut self) -> Result<Vec<Hook>> {
+        type Row = (
+            String,
+            i32,
+            DateTime<Utc>,
+            Option<DateTime<Utc>>,
+            Option<String>,
+        );
+        let tenant = self.tenant.0;
+        let all: Vec<(String, i64)> = self.run(|connection| {
+            hook_bindings::table
+                .filter(hook_bindings::tenant_id.eq(tenant))
+                .group_by(hook_bindings::hook)
+                .order(hook_bindings::hook)
+                .select((hook_bindings::hook, count_star()))
+                .load(connection)
+        })?;
+        let there: Vec<Row> = self.run(|connection| {
+            hooks::table
+                .filter(hooks::tenant_id.eq(tenant))
+                .select((
+                    hooks::name,
+                    hooks::binding,
+                    hooks::created_at,
+                    hooks::quarantined_at,
+                    hooks::quarantine_reason,
+                ))
+                .load(connection)
+        })?;
+        let mut there = there
+            .into_iter()
+            .map(|(name, binding, created_at, since, reason)| {
+                let quarantine = since.zip(reason);
+                let in_force = InForce {
+                    binding: version_from_column(binding)?,
+                    created_at,
+                    quarantine: quarantine.map(|(since, reason)| Quarantine { since, reason }),
+                };
+                Ok((name, in_force))
+            })
+            .collect::<Result<HashMap<_, _>>>()?;
+        all.into_iter()
+            .map(|(name, bindings)| {
+                Ok(Hook {
+                    bindings: u32::try_from(bindings).map_err(Error::internal)?,
+                    in_force: there.remove(&name),
+                    name,
+                })
+            })
+            .collect()
+    }
+
+    /// The bindings of a hook after this number.
+    pub fn export_bindings(&mut self, hook: &str, after: u32) -> Result<Vec<HookBinding>> {
+        let tenant = self.tenant.0;
+        let after = super::signatures::version_to_column(after);
+        let rows: Vec<(i32, Option<String>, DateTime<Utc>, BindingRow)> =
+            self.run(|connection| {
+                hook_bindings::table
+                    .filter(hook_bindings::tenant_id.eq(tenant))
+                    .filter(hook_bindings::hook.eq(hook))
+                    .filter(hook_bindings::number.gt(after))
+                    .order(hook_bindings::number)
+                    .limit(MAX_ROWS)
+                    .select((
+                        hook_bindings::number,
+                        hook_bindings::set_by,
+                        hook_bindings::set_at,
+                        BindingRow::as_select(),
+                    ))
+                    .load(connection)
+            })?;
+        rows.into_iter()
+            .map(|(number, set_by, set_at, row)| {
+                let number = version_from_column(number)?;
+                Ok(HookBinding::new(
+                    number,
+                    row.into_binding()?,
+                    set_by,
+                    set_at,
+                ))
+            })
+            .collect()
+    }
+
+    /// What hooks decided, after this place, and where to go on.
+    pub fn export_judgements(
+        &mut self,
+        after: Option<JudgementPlace>,
+    ) -> Result<(Vec<Judgement>, Option<JudgementPlace>)> {
+        let query = sql_query(
+            "SELECT at, id, version, operation, outcome, document, thread, input_sha256, input, decisions \
+             FROM hook_judgements WHERE tenant_id = $1 AND (at, id) > (coalesce($2, '-infinity'), $3) \
+             ORDER BY at, id LIMIT $4",
+        )
+        .bind::<Integer, _>(self.tenant.0)
+        .bind::<Nullable<Timestamptz>, _>(after.map(|after| after.at))
+        .bind::<BigInt, _>(after.map_or(0, |after| after.id))
+        .bind::<BigInt, _>(MAX_ROWS);
+        let rows = self.run(|connection| query.load::<JudgementRow>(connection))?;
+        let next = rows.last().map(|row| JudgementPlace {
+            at: row.at,
+            id: row.id,
+        });
+        let judgements = rows.into_iter().map(|row| {
+            Ok(Judgement {
+                at: row.at,
+                id: row.id,
+                version: version_from_column(row.version)?,
+                operation: row.operation,
+                outcome: row.outcome,
+                document: row.document,
+                thread: row.thread,
+                input_sha256: digest_from_column(row.input_sha256)?,
+                input: row.input,
+                decisions: row.decisions,
+            })
+        });
+        Ok((judgements.collect::<Result<_>>()?, next))
+    }
+
+    /// Signatures that hooks refused, after this place.
+    pub fn export_inputs(&mut self, after: &InputPlace) -> Result<Vec<ExportedInput>> {
+        type Row = (Vec<u8>, u8, DateTime<Utc>, Vec<u8>);
+        let tenant = self.tenant.0;
+        let rows: Vec<Row> = self.run(|connection| {
+            hook_inputs::table
+                .filter(hook_inputs::tenant_id.eq(tenant))
+                .filter(
+                    hook_inputs::sha256.gt(&after.sha256).or(hook_inputs::sha256
+                        .eq(&after.sha256)
+                        .and(hook_inputs::encoding.gt(after.encoding))),
+                )
+                .order((hook_inputs::sha256, hook_inputs::encoding))
+                .limit(MAX_INPUTS)
+                .select((
+                    hook_inputs::sha256,
+                    hook_inputs::encoding,
+                    hook_inputs::at,
+                    hook_inputs::signature,
+                ))
+                .load(connection)
+        })?;
+        rows.into_iter()
+            .map(|(sha256, encoding, at, signature)| {
+                Ok(ExportedInput {
+                    at,
+                    body: SignatureBody {
+                        encoding: encoding_from_code(encoding)?,
+                        bytes: signature.into(),
+                        sha256: sha256_from_column(sha256.clone())?,
+                    },
+                    place: InputPlace { sha256, encoding },
+                })
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,174 @@
+//! Writing a tenant's file.
+
+use std::io::Write;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use chrono::Utc;
+use serde_json::json;
+
+use super::model::{Counts, End, FORMAT, FORMAT_VERSION, Header, Input, Line, Revision};
+use crate::app::App;
+use crate::audit::{Actor, Event};
+use crate::digest::RunningSha256;
+use crate::error::{Error, Result};
+use crate::plugins::model::Digest;
+use crate::store::{ExportedInput, InputPlace, Snapshot, VersionPlace};
+use crate::tenants::model::Tenant;
+
+/// Bytes of signatures that are read at once, but for one that is larger by itself.
+const PAGE_BYTES: i64 = 8 * 1024 * 1024;
+
+/// Writes all of a tenant but its keys, as it is at this moment; what its hooks decided only on demand. `progress` is told
+/// how many versions of how many are written. Blocks.
+///
+/// # Errors
+///
+/// [`Error::Refused`] where it can't be written, and those of the store.
+pub fn export(
+    app: &App,
+    tenant: &Tenant,
+    actor: &Actor,
+    output: &mut dyn Write,
+    with_decisions: bool,
+    mut progress: impl FnMut(u64, u64),
+) -> Result<Counts> {
+    let mut file = File {
+        output,
+        digest: RunningSha256::new(),
+        counts: Counts::default(),
+    };
+    let written = app.store.snapshot(tenant.id, |snapshot| {
+        let mut counts = snapshot.export_counts()?;
+        if !with_decisions {
+            (counts.judgements, counts.inputs) = (0, 0);
+        }
+        file.write(&Line::Header(Header {
+            format: FORMAT.to_owned(),
+            format_version: FORMAT_VERSION,
+            tenant: tenant.slug.clone(),
+            exported_at: Utc::now(),
+            counts,
+        }))?;
+        threads(snapshot, &mut file, |written| {
+            progress(written, counts.versions);
+        })?;
+        hooks(snapshot, &mut file)?;
+        if with_decisions {
+            decisions(snapshot, &mut file)?;
+        }
+        let end = End {
+            counts: file.counts,
+            sha256: Digest(file.digest.clone().finish()),
+        };
+        file.write(&Line::End(end))?;
+        file.output.flush().map_err(unwritable)
+    });
+    // What left the database is told even where not all of it did.
+    let event = Event::new(
+        Some(tenant.id),
+        actor.clone(),
+        "tenant.export",
+        &*tenant.slug,
+    )
+    .after(json!({ "counts": file.counts, "complete": written.is_ok() }));
+    app.store.audit_insert(&event)?;
+    written.map(|()| file.counts)
+}
+
+fn threads(
+    snapshot: &mut Snapshot<'_>,
+    file: &mut File<'_>,
+    mut progress: impl FnMut(u64),
+) -> Result<()> {
+    let mut after = VersionPlace::default();
+    loop {
+        let page = snapshot.export_versions(after, PAGE_BYTES)?;
+        if page.is_empty() {
+            return Ok(());
+        }
+        for exported in page {
+            after = exported.place;
+            if exported.version.version == 1 {
+                file.add(&Line::Thread(exported.thread))?;
+            }
+            file.add(&exported.version.into_line())?;
+        }
+        progress(file.counts.versions);
+    }
+}
+
+fn hooks(snapshot: &mut Snapshot<'_>, file: &mut File<'_>) -> Result<()> {
+    for (plugin_id, plugin, sha256) in snapshot.export_revisions()? {
+        let (component, cases) = snapshot.export_component(plugin_id, sha256)?;
+        file.add(&Line::Revision(Revision {
+            plugin,
+            cases,
+            component: BASE64.encode(component),
+        }))?;
+    }
+    for hook in snapshot.export_hooks()? {
+        file.add(&Line::Hook(hook.clone()))?;
+        let mut last = 0;
+        while last < hook.bindings {
+            for binding in snapshot.export_bindings(&hook.name, last)? {
+                last = binding.number;
+                file.add(&Line::Binding(binding))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn decisions(snapshot: &mut Snapshot<'_>, file: &mut File<'_>) -> Result<()> {
+    let mut after = None;
+    loop {
+        let (judgements, next) = snapshot.export_judgements(after)?;
+        for judgement in judgements {
+            file.add(&Line::Judgement(judgement))?;
+        }
+        if next.is_none() {
+            break;
+        }
+        after = next;
+    }
+    let mut after = InputPlace::default();
+    loop {
+        let inputs = snapshot.export_inputs(&after)?;
+        if inputs.is_empty() {
+            return Ok(());
+        }
+        for ExportedInput { place, at, body } in inputs {
+            after = place;
+            let signature = body.to_text();
+            file.add(&Line::Input(Input { at, signature }))?;
+        }
+    }
+}
+
+struct File<'a> {
+    output: &'a mut dyn Write,
+    digest: RunningSha256,
+    counts: Counts,
+}
+
+impl File<'_> {
+    /// A line between header and end.
+    fn add(&mut self, line: &Line) -> Result<()> {
+        self.counts.add(line);
+        let text = self.write(line)?;
+        self.digest.update(&text);
+        Ok(())
+    }
+
+    fn write(&mut self, line: &Line) -> Result<Vec<u8>> {
+        let mut text = serde_json::to_vec(line).map_err(Error::internal)?;
+        text.push(b'\n');
+        self.output.write_all(&text).map_err(unwritable)?;
+        Ok(text)
+    }
+}
+
+fn unwritable(error: std::io::Error) -> Error {
+    Error::refused(format!("The export can't be written: {error}."))
+}

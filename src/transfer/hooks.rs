@@ -1,0 +1,163 @@
+//! Plugins and hooks of a tenant's file. A plugin is uploaded as by anybody; a hook comes with its history, so that what was
+//! decided goes on naming what decided it, and only where it can run.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+
+use super::model::{Hook, HookBinding, Revision};
+use crate::app::App;
+use crate::audit::Actor;
+use crate::context::TenantId;
+use crate::digest::sha256;
+use crate::error::{Error, Result};
+use crate::plugins;
+use crate::plugins::model::Digest;
+use crate::trials::Case;
+
+/// The number of a plugin that is not here: what was bound to it can be shown, but not run.
+const NO_PLUGIN: i32 = 0;
+
+/// What became of a part of the file.
+pub(super) enum Taken {
+    New,
+    Same,
+    /// With the reason.
+    LeftOut(String),
+}
+
+/// Errors that say what is wrong with a part of the file; others end the import.
+fn left_out(error: Error) -> Result<Taken> {
+    match error {
+        Error::DatabaseUnavailable(_) | Error::Internal(_) | Error::Overloaded => Err(error),
+        refused => Ok(Taken::LeftOut(
+            refused.to_string().trim_end_matches('.').to_owned(),
+        )),
+    }
+}
+
+/// Uploads a revision of a plugin of the tenant's own, unless it is there.
+pub(super) fn take_revision(
+    app: &App,
+    tenant: TenantId,
+    actor: &Actor,
+    revision: &Revision,
+) -> Result<Taken> {
+    let Ok(component) = BASE64.decode(&revision.component) else {
+        return Ok(Taken::LeftOut("its component is not base64".to_owned()));
+    };
+    let cases: Vec<Case> = match serde_json::from_value(revision.cases.clone()) {
+        Ok(cases) => cases,
+        Err(error) => return Ok(Taken::LeftOut(format!("its test cases: {error}"))),
+    };
+    let sha256 = Digest(sha256(&component));
+    let plugins = app.store.plugin_list(Some(tenant))?;
+    let own = plugins
+        .iter()
+        .find(|plugin| plugin.owner == Some(tenant) && plugin.name == revision.plugin);
+    if let Some(own) = own
+        && has(app, tenant, own.id, sha256)?
+    {
+        return Ok(Taken::Same);
+    }
+    let name = &revision.plugin;
+    match plugins::upload(app, Some(tenant), actor.clone(), name, &component, &cases) {
+        Ok(_) => Ok(Taken::New),
+        Err(error) => left_out(error),
+    }
+}
+
+/// Adds to a hook what it was set to, and sets it as it is in the file. Nothing of a hook is written where something else of
+/// its name was set, or where it can't run.
+pub(super) fn take_hook(
+    app: &App,
+    tenant: TenantId,
+    hook: &Hook,
+    bindings: &[HookBinding],
+) -> Result<Taken> {
+    let mut numbers = Vec::with_capacity(bindings.len());
+    for line in bindings {
+        numbers.push(find_plugin(app, tenant, line)?);
+    }
+    let mut in_force = None;
+    if let Some(wanted) = &hook.in_force {
+        let line = bindings.iter().zip(&numbers);
+        let mut line = line.filter(|(line, _)| line.number == wanted.binding);
+        let Some((line, plugin_id)) = line.next() else {
+            return Ok(Taken::LeftOut("its binding is not in the file".to_owned()));
+        };
+        let Some(plugin_id) = plugin_id else {
+            return Ok(Taken::LeftOut(format!(
+                "the plugin `{}`, revision {}{}, is not here; upload it, and import again",
+                line.plugin,
+                line.revision,
+                match &line.shadow {
+                    Some(shadow) => format!(" with {} beside it", shadow.revision),
+                    None => String::new(),
+                }
+            )));
+        };
+        let binding = line.to_binding(*plugin_id);
+        if let Err(error) = plugins::check_binding(app, tenant, &hook.name, &binding) {
+            return left_out(error);
+        }
+        in_force = Some((wanted, binding));
+    }
+    let mut missing = Vec::new();
+    for (line, plugin_id) in bindings.iter().zip(numbers) {
+        match app.store.hook_binding(tenant, &hook.name, line.number)? {
+            Some(stored) if stored == line.to_binding(stored.plugin_id) => {}
+            Some(_) => return Ok(another(line.number)),
+            None => missing.push((line, plugin_id.unwrap_or(NO_PLUGIN))),
+        }
+    }
+    for (line, plugin_id) in missing {
+        if !app
+            .store
+            .import_binding(tenant, &hook.name, line, plugin_id)?
+        {
+            return Ok(another(line.number));
+        }
+    }
+    let Some((wanted, binding)) = in_force else {
+        return Ok(Taken::Same);
+    };
+    let current = app.store.hook_get(tenant, &hook.name)?;
+    let over = current.map_or(0, |hook| hook.number);
+    if over >= wanted.binding {
+        return Ok(Taken::Same);
+    }
+    let set = app
+        .store
+        .import_hook(tenant, &hook.name, over, &binding, wanted)?;
+    app.forget_hooks(tenant);
+    Ok(if set {
+        Taken::New
+    } else {
+        Taken::LeftOut("it was set by somebody else meanwhile; import again".to_owned())
+    })
+}
+
+fn another(number: u32) -> Taken {
+    Taken::LeftOut(format!("its binding {number} is another one here"))
+}
+
+/// The plugin that has what a binding runs: the tenant's own, or the platform's.
+fn find_plugin(app: &App, tenant: TenantId, line: &HookBinding) -> Result<Option<i32>> {
+    let own = app.store.plugin_find(Some(tenant), &line.plugin)?;
+    let platforms = app.store.plugin_find(None, &line.plugin)?;
+    for plugin_id in [own, platforms].into_iter().flatten() {
+        let shadow = line.shadow.as_ref();
+        let has_shadow = shadow.map(|shadow| has(app, tenant, plugin_id, shadow.revision));
+        if has(app, tenant, plugin_id, line.revision)? && has_shadow.unwrap_or(Ok(true))? {
+            return Ok(Some(plugin_id));
+        }
+    }
+    Ok(None)
+}
+
+fn has(app: &App, tenant: TenantId, plugin_id: i32, sha256: Digest) -> Result<bool> {
+    let revision = app
+        .store
+        .plugin_revision(Some(tenant), plugin_id, Some(sha256))?;
+    Ok(revision.is_some())
+}

@@ -1,0 +1,413 @@
+//! Reading a tenant's file into a tenant, which may have some of it already.
+
+use std::collections::{HashMap, HashSet};
+use std::io::BufRead;
+use std::mem;
+
+use serde::Serialize;
+use serde_json::json;
+
+use super::hooks::{self, Taken};
+use super::model::{BodyMark, Header, Hook, HookBinding, Judgement, Part, StoredVersion, Thread};
+use super::read::{Item, Lines};
+use crate::app::App;
+use crate::audit::{Actor, Event};
+use crate::context::TenantId;
+use crate::error::{Error, Result};
+use crate::signatures::model::{SignatureId, ThreadKey};
+use crate::store::{KnownThread, NewPart};
+use crate::tenants::model::Tenant;
+
+/// Bytes of signatures in one transaction, but for one that is larger by itself.
+const BATCH_BYTES: usize = 8 * 1024 * 1024;
+/// Versions in one transaction.
+const BATCH_VERSIONS: usize = 2_000;
+/// Judgements in one transaction.
+const BATCH_JUDGEMENTS: usize = 200;
+/// How often a batch is looked at anew because others saved or deleted meanwhile.
+const ATTEMPTS: usize = 5;
+/// Most things that are told of those which were not imported.
+const MAX_TOLD: usize = 100;
+
+/// What became of an import.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Imported {
+    /// Threads that were not there.
+    pub new_threads: u64,
+    /// Versions that were not there, those of new threads among them.
+    pub new_versions: u64,
+    /// Versions that were there already.
+    pub same_versions: u64,
+    /// Revisions of plugins that were not there.
+    pub new_revisions: u64,
+    /// Hooks that were set, or moved on.
+    pub new_hooks: u64,
+    /// Judgements that were not there.
+    pub new_judgements: u64,
+    /// Refused signatures that were not there.
+    pub new_inputs: u64,
+    /// Threads that were left as they are, since here they have another history.
+    pub conflicts: u64,
+    /// Plugins and hooks that were left out.
+    pub left_out: u64,
+    /// Sentences about conflicts and what was left out, the first hundred.
+    pub told: Vec<String>,
+}
+
+impl Imported {
+    /// Whether the tenant has all of the file.
+    pub fn is_complete(&self) -> bool {
+        self.conflicts == 0 && self.left_out == 0
+    }
+
+    fn tell(&mut self, sentence: String) {
+        if self.told.len() < MAX_TOLD {
+            self.told.push(sentence);
+        }
+    }
+
+    fn conflict(&mut self, key: &ThreadKey, why: &str) {
+        self.conflicts += 1;
+        self.tell(format!("{}/{}: {why}.", key.document, key.thread));
+    }
+
+    fn leave_out(&mut self, what: &str, why: &str) {
+        self.left_out += 1;
+        self.tell(format!("{what} is left out: {why}."));
+    }
+}
+
+/// Reads a file to its end without importing it, so that one which is cut off or changed is found before anything is
+/// written. `progress` is told how many versions of how many were read.
+///
+/// # Errors
+///
+/// [`Error::Refused`] with the line that is not as it should be.
+pub fn check(
+    app: &App,
+    source: impl BufRead,
+    mut progress: impl FnMut(u64, u64),
+) -> Result<Header> {
+    let (header, mut lines) = Lines::open(source, &app.config)?;
+    let mut versions = 0;
+    while let Some(item) = lines.next()? {
+        versions += u64::from(matches!(item, Item::Version(_)));
+        progress(versions, header.counts.versions);
+    }
+    Ok(header)
+}
+
+/// Reads a file into a tenant. Blocks.
+///
+/// What is there identically is passed over, what is there otherwise stays as it is and is told. Nothing of it is judged by
+/// hooks. `progress` is told how many versions of how many are done.
+///
+/// # Errors
+///
+/// [`Error::Refused`] with the line that is not as it should be, and those of the store; what came before is imported then.
+pub fn import(
+    app: &App,
+    tenant: &Tenant,
+    actor: &Actor,
+    source: impl BufRead,
+    progress: impl FnMut(u64, u64),
+) -> Result<Imported> {
+    let (header, lines) = Lines::open(source, &app.config)?;
+    let mut import = Import {
+        app,
+        tenant: tenant.id,
+        actor,
+        batch: Batch::default(),
+        thread: None,
+        hook: None,
+        judgements: Vec::new(),
+        imported: Imported::default(),
+    };
+    let read = import.read(lines, header.counts.versions, progress);
+    let imported = import.imported;
+    let told = json!({
+        "from": header.tenant,
+        "exported_at": header.exported_at,
+        "new_threads": imported.new_threads,
+        "new_versions": imported.new_versions,
+        "new_revisions": imported.new_revisions,
+        "new_hooks": imported.new_hooks,
+        "new_judgements": imported.new_judgements,
+        "new_inputs": imported.new_inputs,
+        "conflicts": imported.conflicts,
+        "left_out": imported.left_out,
+        "complete": read.is_ok() && imported.is_complete(),
+    });
+    let event = Event::new(
+        Some(tenant.id),
+        actor.clone(),
+        "tenant.import",
+        &*tenant.slug,
+    );
+    app.store.audit_insert(&event.after(told))?;
+    read.map(|()| imported)
+}
+
+struct Import<'a> {
+    app: &'a App,
+    tenant: TenantId,
+    actor: &'a Actor,
+    batch: Batch,
+    /// The thread whose versions come; none where they are to be passed over.
+    thread: Option<Thread>,
+    hook: Option<(Hook, Vec<HookBinding>)>,
+    judgements: Vec<Judgement>,
+    imported: Imported,
+}
+
+/// Versions that are written together.
+#[derive(Default)]
+struct Batch {
+    parts: Vec<Part>,
+    keys: HashSet<ThreadKey>,
+    versions: usize,
+    bytes: usize,
+}
+
+/// What is to be done with a part, after a look at what is there.
+enum Wanted {
+    Nothing,
+    New,
+    Continued(KnownThread),
+    Conflict(String),
+}
+
+impl Import<'_> {
+    fn read(
+        &mut self,
+        mut lines: Lines<impl BufRead>,
+        versions: u64,
+        mut progress: impl FnMut(u64, u64),
+    ) -> Result<()> {
+        let mut done = 0;
+        while let Some(item) = lines.next()? {
+            match item {
+                Item::Version(version) => {
+                    done += 1;
+                    self.version(version)?;
+                    progress(done, versions);
+                }
+                Item::Thread(thread) => self.thread = Some(thread),
+                other => {
+                    // What comes after the threads may need them.
+                    self.flush()?;
+                    self.other(other)?;
+                }
+            }
+        }
+        self.flush()?;
+        self.flush_judgements()
+    }
+
+    fn other(&mut self, item: Item) -> Result<()> {
+        match item {
+            Item::Revision(revision) => {
+                let name = format!("A revision of the plugin `{}`", revision.plugin);
+                match hooks::take_revision(self.app, self.tenant, self.actor, &revision)? {
+                    Taken::New => self.imported.new_revisions += 1,
+                    Taken::Same => {}
+                    Taken::LeftOut(why) => self.imported.leave_out(&name, &why),
+                }
+            }
+            Item::Hook(hook) => self.hook = Some((hook, Vec::new())),
+            Item::Binding(binding) => {
+                let Some((hook, bindings)) = &mut self.hook else {
+                    return Err(Error::internal(
+                        "a binding without its hook was let through",
+                    ));
+                };
+                bindings.push(binding);
+                if bindings.len() == hook.bindings as usize
+                    && let Some((hook, bindings)) = self.hook.take()
+                {
+                    match hooks::take_hook(self.app, self.tenant, &hook, &bindings)? {
+                        Taken::New => self.imported.new_hooks += 1,
+                        Taken::Same => {}
+                        Taken::LeftOut(why) => {
+                            let name = format!("The hook `{}`", hook.name);
+                            self.imported.leave_out(&name, &why);
+                        }
+                    }
+                }
+            }
+            Item::Judgement(judgement) => {
+                self.judgements.push(judgement);
+                if self.judgements.len() >= BATCH_JUDGEMENTS {
+                    self.flush_judgements()?;
+                }
+            }
+            Item::Input(at, body) => {
+                let new = self.app.store.import_input(self.tenant, at, &body)?;
+                self.imported.new_inputs += u64::from(new);
+            }
+            Item::Thread(_) | Item::Version(_) => {}
+        }
+        Ok(())
+    }
+
+    fn flush_judgements(&mut self) -> Result<()> {
+        let judgements = mem::take(&mut self.judgements);
+        let new = self.app.store.import_judgements(self.tenant, &judgements)?;
+        self.imported.new_judgements += new as u64;
+        Ok(())
+    }
+
+    fn version(&mut self, version: StoredVersion) -> Result<()> {
+        let Some(thread) = &self.thread else {
+            return Ok(());
+        };
+        let key = ThreadKey {
+            document: thread.document.clone(),
+            thread: thread.thread.clone(),
+        };
+        // A file that tells a thread twice tells the second time what is there by then.
+        if version.version == 1 && self.batch.keys.contains(&key) {
+            self.flush()?;
+        }
+        let Some(thread) = &self.thread else {
+            return Ok(());
+        };
+        let updated_at = if version.version == thread.versions {
+            thread.updated_at
+        } else {
+            version.created_at
+        };
+        self.batch.versions += 1;
+        self.batch.bytes += version.body.bytes.len();
+        match self.batch.parts.last_mut() {
+            Some(part) if part.key == key => {
+                part.updated_at = updated_at;
+                part.versions.push(version);
+            }
+            _ => {
+                self.batch.keys.insert(key.clone());
+                self.batch.parts.push(Part {
+                    key,
+                    created_at: thread.created_at,
+                    updated_at,
+                    versions: vec![version],
+                });
+            }
+        }
+        if self.batch.versions >= BATCH_VERSIONS || self.batch.bytes >= BATCH_BYTES {
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        let mut parts = mem::take(&mut self.batch).parts;
+        for _ in 0..ATTEMPTS {
+            if parts.is_empty() {
+                return Ok(());
+            }
+            parts = self.write(parts)?;
+        }
+        Err(Error::Overloaded)
+    }
+
+    /// Writes what of the parts is not there yet; gives back those whose threads others changed meanwhile.
+    fn write(&mut self, mut parts: Vec<Part>) -> Result<Vec<Part>> {
+        let store = &self.app.store;
+        let keys: Vec<_> = parts.iter().map(|part| &part.key).collect();
+        let known = store.import_threads(self.tenant, &keys)?;
+        let ranges: Vec<_> = parts
+            .iter()
+            .zip(&known)
+            .filter_map(|(part, known)| {
+                let first = part.versions.first()?.version;
+                let last = part.versions.last()?.version;
+                Some((known.as_ref()?.id, first, last))
+            })
+            .collect();
+        let stored = store.import_versions(self.tenant, &ranges)?;
+        let mut wanted = Vec::with_capacity(parts.len());
+        for (part, known) in parts.iter_mut().zip(known) {
+            let before = part.versions.len();
+            let want = look(part, known, &stored);
+            if let Wanted::Conflict(why) = &want {
+                self.imported.conflict(&part.key, why);
+                let current = self.thread.as_ref();
+                if current.is_some_and(|thread| {
+                    thread.document == part.key.document && thread.thread == part.key.thread
+                }) {
+                    self.thread = None;
+                }
+            } else {
+                self.imported.same_versions += (before - part.versions.len()) as u64;
+            }
+            wanted.push(want);
+        }
+        let new: Vec<_> = parts
+            .iter()
+            .zip(&wanted)
+            .filter_map(|(part, want)| match want {
+                Wanted::Nothing | Wanted::Conflict(_) => None,
+                Wanted::New => Some(NewPart { known: None, part }),
+                Wanted::Continued(known) => Some(NewPart {
+                    known: Some(known),
+                    part,
+                }),
+            })
+            .collect();
+        if new.is_empty() {
+            return Ok(Vec::new());
+        }
+        let written = store.import_write(self.tenant, &new)?;
+        for (new, _) in new.iter().zip(&written).filter(|(_, written)| **written) {
+            self.imported.new_threads += u64::from(new.known.is_none());
+            self.imported.new_versions += new.part.versions.len() as u64;
+        }
+        let mut written = written.into_iter();
+        let mut left = Vec::new();
+        for (part, want) in parts.into_iter().zip(&wanted) {
+            if matches!(want, Wanted::New | Wanted::Continued(_)) && written.next() == Some(false) {
+                left.push(part);
+            }
+        }
+        Ok(left)
+    }
+}
+
+/// Compares a part with what is there, and takes away from it what is there already.
+fn look(
+    part: &mut Part,
+    known: Option<KnownThread>,
+    stored: &HashMap<(SignatureId, u32), StoredVersion<BodyMark>>,
+) -> Wanted {
+    let first = part.versions.first().map_or(1, |first| first.version);
+    let Some(known) = known else {
+        return match first {
+            1 => Wanted::New,
+            _ => Wanted::Conflict("it was deleted while it was imported".to_owned()),
+        };
+    };
+    if known.created_at != part.created_at {
+        return Wanted::Conflict(
+            "there is a thread of this name that began at another time".to_owned(),
+        );
+    }
+    let there = |version: &StoredVersion| version.version <= known.version;
+    for version in part.versions.iter().filter(|version| there(version)) {
+        let same = stored
+            .get(&(known.id, version.version))
+            .is_some_and(|stored| version.is(stored));
+        if !same {
+            return Wanted::Conflict(format!("version {} is another one here", version.version));
+        }
+    }
+    if first > known.version.saturating_add(1) {
+        return Wanted::Conflict("it was changed while it was imported".to_owned());
+    }
+    part.versions.retain(|version| !there(version));
+    if part.versions.is_empty() {
+        Wanted::Nothing
+    } else {
+        Wanted::Continued(known)
+    }
+}

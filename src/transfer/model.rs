@@ -1,0 +1,352 @@
+//! The lines of a tenant's file. Plain values, no I/O.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::plugins::model::{Binding, Digest, Limits, Mode, OnFailure, Operation, Shadow};
+use crate::signatures::model::{Encoding, SignatureBody, ThreadKey};
+
+/// What the header calls the format.
+pub const FORMAT: &str = "sigpersist tenant";
+/// The version of the format that is written, and the only one that is read.
+pub const FORMAT_VERSION: u32 = 1;
+
+/// A line.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Line {
+    /// The first.
+    Header(Header),
+    /// A thread, whose versions follow.
+    Thread(Thread),
+    /// The next version of the thread.
+    Version(Version),
+    /// A revision of a plugin of the tenant's own; of one plugin the oldest first.
+    Revision(Revision),
+    /// A hook, there or deleted, whose bindings follow.
+    Hook(Hook),
+    /// The next binding of the hook.
+    Binding(HookBinding),
+    /// What hooks decided about one save or delete.
+    Judgement(Judgement),
+    /// A signature that hooks refused, kept for replays.
+    Input(Input),
+    /// The last.
+    End(End),
+}
+
+/// What a file is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Header {
+    /// [`FORMAT`].
+    pub format: String,
+    /// [`FORMAT_VERSION`].
+    pub format_version: u32,
+    /// The tenant's slug where it was exported.
+    pub tenant: String,
+    /// The moment whose state it holds.
+    pub exported_at: DateTime<Utc>,
+    /// What it holds.
+    pub counts: Counts,
+}
+
+/// How much of what a file holds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "the names of the lines say it")]
+pub struct Counts {
+    pub threads: u64,
+    pub versions: u64,
+    pub revisions: u64,
+    pub hooks: u64,
+    pub bindings: u64,
+    pub judgements: u64,
+    pub inputs: u64,
+}
+
+impl Counts {
+    /// One line more.
+    pub fn add(&mut self, line: &Line) {
+        match line {
+            Line::Thread(_) => self.threads += 1,
+            Line::Version(_) => self.versions += 1,
+            Line::Revision(_) => self.revisions += 1,
+            Line::Hook(_) => self.hooks += 1,
+            Line::Binding(_) => self.bindings += 1,
+            Line::Judgement(_) => self.judgements += 1,
+            Line::Input(_) => self.inputs += 1,
+            Line::Header(_) | Line::End(_) => {}
+        }
+    }
+}
+
+/// What shows that nothing is missing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct End {
+    /// What the lines between header and end are.
+    pub counts: Counts,
+    /// SHA-256 of those lines, their line feeds included: two files of the same content have the same.
+    pub sha256: Digest,
+}
+
+/// A thread.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Thread {
+    /// Which document.
+    pub document: String,
+    /// In which story.
+    pub thread: String,
+    /// How many versions there are.
+    pub versions: u32,
+    /// When the first was saved.
+    pub created_at: DateTime<Utc>,
+    /// When the last was saved.
+    pub updated_at: DateTime<Utc>,
+}
+
+/// A version of a thread.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "they are those of a signature")]
+pub struct Version {
+    pub version: u32,
+    pub created_at: DateTime<Utc>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stage: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_by: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub comment: Option<String>,
+    pub tags: Vec<String>,
+    /// SHA-256 of the signature's bytes.
+    pub sha256: Digest,
+    /// The text that the client sent.
+    pub signature: String,
+}
+
+/// A version as it is stored: the line but for the text, of which the body is made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "they are those of a signature")]
+pub struct StoredVersion<Body = SignatureBody> {
+    pub version: u32,
+    pub created_at: DateTime<Utc>,
+    pub stage: Option<String>,
+    pub created_by: Option<String>,
+    pub comment: Option<String>,
+    pub tags: Vec<String>,
+    pub body: Body,
+}
+
+/// What tells one body from another without its bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "they are those of a body")]
+pub struct BodyMark {
+    pub encoding: Encoding,
+    pub sha256: [u8; 32],
+}
+
+impl StoredVersion {
+    /// The version as a line.
+    pub fn into_line(self) -> Line {
+        Line::Version(Version {
+            version: self.version,
+            created_at: self.created_at,
+            stage: self.stage,
+            created_by: self.created_by,
+            comment: self.comment,
+            tags: self.tags,
+            sha256: Digest(self.body.sha256),
+            signature: self.body.to_text(),
+        })
+    }
+
+    /// Whether a stored version is this one.
+    pub fn is(&self, stored: &StoredVersion<BodyMark>) -> bool {
+        self.version == stored.version
+            && self.created_at == stored.created_at
+            && self.stage == stored.stage
+            && self.created_by == stored.created_by
+            && self.comment == stored.comment
+            && self.tags == stored.tags
+            && self.body.encoding == stored.body.encoding
+            && self.body.sha256 == stored.body.sha256
+    }
+}
+
+/// Versions of one thread that follow one another, as they are written together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Part {
+    /// The thread.
+    pub key: ThreadKey,
+    /// When its first version was saved.
+    pub created_at: DateTime<Utc>,
+    /// When the last of these was saved.
+    pub updated_at: DateTime<Utc>,
+    /// The versions, at least one.
+    pub versions: Vec<StoredVersion>,
+}
+
+/// A revision of a plugin.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Revision {
+    /// The plugin's name.
+    pub plugin: String,
+    /// The test cases that came with it.
+    pub cases: Value,
+    /// The component, in base64.
+    pub component: String,
+}
+
+/// A hook.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Hook {
+    /// Its name.
+    pub name: String,
+    /// How many bindings it has had.
+    pub bindings: u32,
+    /// What it is now; none where it was deleted.
+    pub in_force: Option<InForce>,
+}
+
+/// What a hook is now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InForce {
+    /// The number of its binding.
+    pub binding: u32,
+    /// When it was first set.
+    pub created_at: DateTime<Utc>,
+    /// Since when it is set aside, and why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quarantine: Option<Quarantine>,
+}
+
+/// That a hook is set aside.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "they are those of a hook")]
+pub struct Quarantine {
+    pub since: DateTime<Utc>,
+    pub reason: String,
+}
+
+/// What a hook was set to.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "they are those of a binding")]
+pub struct HookBinding {
+    pub number: u32,
+    pub plugin: String,
+    pub revision: Digest,
+    pub order: i32,
+    pub operations: Vec<Operation>,
+    pub mode: Mode,
+    pub on_failure: OnFailure,
+    pub timeout_ms: u32,
+    pub memory_bytes: u64,
+    pub fuel: u64,
+    pub settings: Value,
+    pub enabled: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shadow: Option<HookShadow>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub set_by: Option<String>,
+    pub set_at: DateTime<Utc>,
+}
+
+/// What ran beside it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "they are those of a shadow")]
+pub struct HookShadow {
+    pub revision: Digest,
+    pub settings: Value,
+}
+
+impl HookBinding {
+    /// A binding as a line.
+    pub fn new(
+        number: u32,
+        binding: Binding,
+        set_by: Option<String>,
+        set_at: DateTime<Utc>,
+    ) -> Self {
+        Self {
+            number,
+            plugin: binding.plugin,
+            revision: binding.sha256,
+            order: binding.order,
+            operations: binding.operations,
+            mode: binding.mode,
+            on_failure: binding.on_failure,
+            timeout_ms: binding.limits.timeout_ms,
+            memory_bytes: binding.limits.memory_bytes,
+            fuel: binding.limits.fuel,
+            settings: binding.settings,
+            enabled: binding.enabled,
+            shadow: binding.shadow.map(|shadow| HookShadow {
+                revision: shadow.sha256,
+                settings: shadow.settings,
+            }),
+            set_by,
+            set_at,
+        }
+    }
+
+    /// The binding, of the plugin that has this number here.
+    pub fn to_binding(&self, plugin_id: i32) -> Binding {
+        Binding {
+            plugin: self.plugin.clone(),
+            plugin_id,
+            sha256: self.revision,
+            order: self.order,
+            operations: self.operations.clone(),
+            mode: self.mode,
+            on_failure: self.on_failure,
+            limits: Limits {
+                timeout_ms: self.timeout_ms,
+                memory_bytes: self.memory_bytes,
+                fuel: self.fuel,
+            },
+            settings: self.settings.clone(),
+            enabled: self.enabled,
+            shadow: self.shadow.as_ref().map(|shadow| Shadow {
+                sha256: shadow.revision,
+                settings: shadow.settings.clone(),
+            }),
+        }
+    }
+}
+
+/// What hooks decided about one save or delete, as it is stored.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "they are those of a decision")]
+pub struct Judgement {
+    pub at: DateTime<Utc>,
+    pub id: i64,
+    pub version: u32,
+    pub operation: String,
+    pub outcome: String,
+    pub document: String,
+    pub thread: String,
+    pub input_sha256: Digest,
+    pub input: Value,
+    pub decisions: Value,
+}
+
+/// A signature that hooks refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Input {
+    /// When it was last refused.
+    pub at: DateTime<Utc>,
+    /// The text that the client sent.
+    pub signature: String,
+}

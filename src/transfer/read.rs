@@ -1,0 +1,246 @@
+//! Taking a tenant's file apart, line by line, and making sure that each is what it should be.
+
+use std::fmt::Display;
+use std::io::{BufRead, Read as _};
+
+use chrono::{DateTime, Utc};
+
+use super::model::{
+    Counts, End, FORMAT, FORMAT_VERSION, Header, Hook, HookBinding, Judgement, Line, Revision,
+    StoredVersion, Thread, Version,
+};
+use crate::config::Config;
+use crate::digest::RunningSha256;
+use crate::error::{Error, Result};
+use crate::signatures::model::{SignatureBody, check_comment, check_label, fold_tags};
+
+/// What JSON needs for the test cases of a component.
+const MAX_CASES_BYTES: usize = 4 * 1024 * 1024;
+
+/// What a line brings, header and end aside.
+#[derive(Debug)]
+pub(super) enum Item {
+    Thread(Thread),
+    Version(StoredVersion),
+    Revision(Revision),
+    Hook(Hook),
+    Binding(HookBinding),
+    Judgement(Judgement),
+    Input(DateTime<Utc>, SignatureBody),
+}
+
+/// The lines of a file.
+#[derive(Debug)]
+pub(super) struct Lines<R> {
+    source: R,
+    max_bytes: usize,
+    line: Vec<u8>,
+    number: u64,
+    digest: RunningSha256,
+    counts: Counts,
+    follows: Follows,
+}
+
+/// What the next line must be: the number that it has, and the last one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Follows {
+    Anything,
+    Version { next: u32, last: u32 },
+    Binding { next: u32, last: u32 },
+}
+
+impl Follows {
+    fn after(next: u32, last: u32, follows: impl FnOnce(u32, u32) -> Self) -> Self {
+        if next > last {
+            Self::Anything
+        } else {
+            follows(next, last)
+        }
+    }
+}
+
+impl<R: BufRead> Lines<R> {
+    /// Reads the header.
+    pub(super) fn open(source: R, config: &Config) -> Result<(Header, Self)> {
+        let component = config.hooks.max_component_bytes.div_ceil(3) * 4 + MAX_CASES_BYTES;
+        let mut lines = Self {
+            source,
+            max_bytes: config.http.max_body_bytes().max(component),
+            line: Vec::new(),
+            number: 0,
+            digest: RunningSha256::new(),
+            counts: Counts::default(),
+            follows: Follows::Anything,
+        };
+        match lines.read()? {
+            Line::Header(header)
+                if header.format == FORMAT && header.format_version == FORMAT_VERSION =>
+            {
+                Ok((header, lines))
+            }
+            Line::Header(header) => Err(lines.fault(format!(
+                "the file is of the format `{}`, version {}; this program reads `{FORMAT}`, version {FORMAT_VERSION}",
+                header.format, header.format_version
+            ))),
+            _ => Err(lines.fault("it is not the header, with which the file of a tenant begins")),
+        }
+    }
+
+    /// The next item; nothing at the end, where the file is whole.
+    pub(super) fn next(&mut self) -> Result<Option<Item>> {
+        let line = self.read()?;
+        if let Line::End(end) = line {
+            return self.end(&end).map(|()| None);
+        }
+        self.digest.update(&self.line);
+        self.counts.add(&line);
+        self.follow(&line)?;
+        self.item(line).map(Some)
+    }
+
+    /// What is wrong with the present line.
+    fn fault(&self, what: impl Display) -> Error {
+        Error::refused(format!("Line {} of the file: {what}.", self.number))
+    }
+
+    fn read(&mut self) -> Result<Line> {
+        self.line.clear();
+        let most = u64::try_from(self.max_bytes).unwrap_or(u64::MAX);
+        let mut bounded = (&mut self.source).take(most);
+        if let Err(error) = bounded.read_until(b'\n', &mut self.line) {
+            return Err(Error::refused(format!("The file can't be read: {error}.")));
+        }
+        if self.line.is_empty() {
+            return Err(Error::refused(format!(
+                "The file ends after line {} without its last line: it was cut off. Get it whole, and import it again.",
+                self.number
+            )));
+        }
+        self.number += 1;
+        if self.line.last() != Some(&b'\n') {
+            return Err(if self.line.len() == self.max_bytes {
+                self.fault(format!(
+                    "it has more than {} bytes, the most for http.max_signature_bytes and hooks.max_component_bytes as they are set here",
+                    self.max_bytes
+                ))
+            } else {
+                self.fault("it has no end: the file was cut off. Get it whole, and import it again")
+            });
+        }
+        serde_json::from_slice(&self.line).map_err(|error| {
+            // The line of the JSON itself is always 1.
+            let words = error.to_string();
+            let words = words.split(" at line ").next().unwrap_or_default();
+            self.fault(format!(
+                "it is not as it should be, at column {}: {words}",
+                error.column()
+            ))
+        })
+    }
+
+    fn end(&mut self, end: &End) -> Result<()> {
+        if self.follows != Follows::Anything {
+            return Err(self.fault("it comes too early"));
+        }
+        if end.counts != self.counts || end.sha256.0 != self.digest.clone().finish() {
+            return Err(self.fault(
+                "what comes before it is not what was exported: lines were changed, added or taken away",
+            ));
+        }
+        let mut rest = [0];
+        match self.source.read(&mut rest) {
+            Ok(0) => Ok(()),
+            _ => Err(self.fault("the file goes on after it")),
+        }
+    }
+
+    /// Makes sure that the line is the one that must come next.
+    fn follow(&mut self, line: &Line) -> Result<()> {
+        let version = |next, last| Follows::Version { next, last };
+        let binding = |next, last| Follows::Binding { next, last };
+        self.follows = match (self.follows, line) {
+            (Follows::Anything, Line::Thread(thread)) if thread.versions > 0 => {
+                version(1, thread.versions)
+            }
+            (Follows::Anything, Line::Hook(hook)) if hook.bindings > 0 => binding(1, hook.bindings),
+            (Follows::Anything, Line::Revision(_) | Line::Judgement(_) | Line::Input(_)) => {
+                Follows::Anything
+            }
+            (Follows::Version { next, last }, Line::Version(line)) if line.version == next => {
+                Follows::after(next + 1, last, version)
+            }
+            (Follows::Binding { next, last }, Line::Binding(line)) if line.number == next => {
+                Follows::after(next + 1, last, binding)
+            }
+            (Follows::Version { next, last }, _) => {
+                return Err(self.fault(format!(
+                    "it is not version {next} of {last}, which must be here"
+                )));
+            }
+            (Follows::Binding { next, last }, _) => {
+                return Err(self.fault(format!(
+                    "it is not binding {next} of {last}, which must be here"
+                )));
+            }
+            (Follows::Anything, _) => return Err(self.fault("it has no place here")),
+        };
+        Ok(())
+    }
+
+    fn item(&self, line: Line) -> Result<Item> {
+        Ok(match line {
+            Line::Thread(thread) => {
+                self.label("document", Some(&thread.document))?;
+                self.label("thread", Some(&thread.thread))?;
+                Item::Thread(thread)
+            }
+            Line::Version(version) => Item::Version(self.version(version)?),
+            Line::Revision(revision) => Item::Revision(revision),
+            Line::Hook(hook) => Item::Hook(hook),
+            Line::Binding(binding) => Item::Binding(binding),
+            Line::Judgement(judgement) => {
+                self.label("document", Some(&judgement.document))?;
+                self.label("thread", Some(&judgement.thread))?;
+                Item::Judgement(judgement)
+            }
+            Line::Input(input) => Item::Input(input.at, SignatureBody::from_text(input.signature)),
+            Line::Header(_) | Line::End(_) => return Err(self.fault("it has no place here")),
+        })
+    }
+
+    fn version(&self, version: Version) -> Result<StoredVersion> {
+        self.label("stage", version.stage.as_deref())?;
+        self.label("created_by", version.created_by.as_deref())?;
+        if let Some(comment) = &version.comment {
+            check_comment("comment", comment).map_err(|error| self.broken(&error))?;
+        }
+        let tags = fold_tags("tags", version.tags).map_err(|error| self.broken(&error))?;
+        let body = SignatureBody::from_text(version.signature);
+        if body.sha256 != version.sha256.0 {
+            return Err(
+                self.fault("the signature is not the one that was exported, by its SHA-256")
+            );
+        }
+        Ok(StoredVersion {
+            version: version.version,
+            created_at: version.created_at,
+            stage: version.stage,
+            created_by: version.created_by,
+            comment: version.comment,
+            tags,
+            body,
+        })
+    }
+
+    fn label(&self, name: &str, text: Option<&str>) -> Result<()> {
+        match text {
+            Some(text) => check_label(name, text).map_err(|error| self.broken(&error)),
+            None => Ok(()),
+        }
+    }
+
+    /// A rule of the domain that the present line breaks.
+    fn broken(&self, rule: &Error) -> Error {
+        self.fault(rule.to_string().trim_end_matches('.'))
+    }
+}
