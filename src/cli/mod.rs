@@ -16,6 +16,7 @@ mod table;
 mod tenancy;
 mod tenant;
 mod token;
+mod transfer;
 mod verdicts;
 
 use std::path::PathBuf;

@@ -32,5 +32,6 @@ mod row_security;
 mod save;
 mod schema;
 mod support;
+mod transfer;
 mod trials;
 mod vectors;

@@ -1,0 +1,180 @@
+//! `sigpersist tenant export` and `sigpersist tenant import`.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufRead, BufReader, BufWriter, Write};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+use serde_json::json;
+
+use super::output::Output;
+use super::progress::progress;
+use crate::app::App;
+use crate::audit::Actor;
+use crate::transfer::model::Counts;
+use crate::transfer::{self, Imported};
+use crate::{error, tenants};
+
+/// What stands for standard input or output.
+const STANDARD: &str = "-";
+/// Bytes that are read or written at once.
+const BUFFER_BYTES: usize = 1024 * 1024;
+
+#[derive(Debug, Args)]
+pub(super) struct Export {
+    /// The tenant's slug.
+    tenant: String,
+    /// The file to write, which only its owner can read; - for standard output, where nothing else is said then.
+    #[arg(long, value_name = "FILE", default_value = STANDARD)]
+    output: PathBuf,
+    /// What hooks decided too, with the signatures that they refused.
+    #[arg(long)]
+    decisions: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Import {
+    /// The slug of the tenant to import into, which may have another name than the exported one.
+    tenant: String,
+    /// The file to read, first to its end to see that it is whole; - for standard input.
+    #[arg(long, value_name = "FILE", default_value = STANDARD)]
+    input: PathBuf,
+    /// Create the tenant where it does not exist.
+    #[arg(long)]
+    create: bool,
+}
+
+impl Export {
+    pub(super) fn run(self, app: &App, output: &Output) -> anyhow::Result<()> {
+        let tenant = tenants::find(app, &self.tenant)?;
+        let bar = progress(0, "versions");
+        let write = |file: &mut dyn Write| {
+            let actor = Actor::command_line();
+            transfer::export(app, &tenant, &actor, file, self.decisions, |done, all| {
+                bar.set_length(all);
+                bar.set_position(done);
+            })
+        };
+        if self.output.as_os_str() == STANDARD {
+            write(&mut BufWriter::with_capacity(
+                BUFFER_BYTES,
+                io::stdout().lock(),
+            ))?;
+            bar.finish_and_clear();
+            return Ok(());
+        }
+        let counts = write_whole(&self.output, write)?;
+        bar.finish_and_clear();
+        let file = self.output.display();
+        output.result(
+            &format!("Exported `{}` to {file}: {}.", tenant.slug, told(&counts)),
+            &json!({ "tenant": tenant.slug, "file": file.to_string(), "counts": counts }),
+        )
+    }
+}
+
+/// Writes a file under another name first, so that one which is there is never half a file.
+fn write_whole(
+    path: &Path,
+    write: impl FnOnce(&mut dyn Write) -> error::Result<Counts>,
+) -> anyhow::Result<Counts> {
+    let mut part = path.as_os_str().to_owned();
+    part.push(".part");
+    let unwritable = || format!("The file {} can't be written", path.display());
+    let file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&part)
+        .with_context(unwritable)?;
+    let written = write(&mut BufWriter::with_capacity(BUFFER_BYTES, &file));
+    let written = written.map_err(anyhow::Error::from).and_then(|counts| {
+        file.sync_all()?;
+        fs::rename(&part, path)?;
+        Ok(counts)
+    });
+    if written.is_err() {
+        // What is half written is of no use; that it can't be removed is not what went wrong.
+        drop(fs::remove_file(&part));
+    }
+    written.with_context(unwritable)
+}
+
+/// What a file holds, for people.
+fn told(counts: &Counts) -> String {
+    let mut parts = vec![
+        format!(
+            "{} threads with {} versions",
+            counts.threads, counts.versions
+        ),
+        format!("{} hooks", counts.hooks),
+        format!("{} revisions of its own plugins", counts.revisions),
+    ];
+    if counts.judgements > 0 {
+        parts.push(format!("what hooks decided {} times", counts.judgements));
+    }
+    parts.join(", ")
+}
+
+impl Import {
+    pub(super) fn run(self, app: &App, output: &Output) -> anyhow::Result<()> {
+        let slug = &self.tenant;
+        let bar = progress(0, "versions");
+        let show = |done, all| {
+            bar.set_length(all);
+            bar.set_position(done);
+        };
+        let source: Box<dyn BufRead> = if self.input.as_os_str() == STANDARD {
+            Box::new(BufReader::with_capacity(BUFFER_BYTES, io::stdin().lock()))
+        } else {
+            bar.set_message("read");
+            transfer::check(app, self.open()?, show)?;
+            bar.set_message("imported");
+            Box::new(self.open()?)
+        };
+        let tenant = if self.create {
+            tenants::create(app, slug, None)?.0
+        } else {
+            tenants::find(app, slug)?
+        };
+        let imported = transfer::import(app, &tenant, &Actor::command_line(), source, show)?;
+        bar.finish_and_clear();
+        output.result(
+            &sentence(slug, &imported),
+            &json!({ "tenant": slug, "complete": imported.is_complete(), "imported": imported }),
+        )?;
+        if imported.is_complete() {
+            return Ok(());
+        }
+        bail!(
+            "not all of the file was imported: {} threads are others here, and {} plugins or hooks were left out",
+            imported.conflicts,
+            imported.left_out
+        );
+    }
+
+    fn open(&self) -> anyhow::Result<BufReader<File>> {
+        let file = File::open(&self.input)
+            .with_context(|| format!("The file {} can't be read", self.input.display()))?;
+        Ok(BufReader::with_capacity(BUFFER_BYTES, file))
+    }
+}
+
+fn sentence(slug: &str, imported: &Imported) -> String {
+    let mut text = format!(
+        "Imported into `{slug}`: {} new threads, {} new versions, {} hooks, {} revisions of plugins; {} versions were there already.",
+        imported.new_threads,
+        imported.new_versions,
+        imported.new_hooks,
+        imported.new_revisions,
+        imported.same_versions
+    );
+    for told in &imported.told {
+        text.push_str("\n    ");
+        text.push_str(told);
+    }
+    text
+}

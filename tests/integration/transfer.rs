@@ -1,0 +1,529 @@
+//! A tenant as a file: out of one database, into another, and nothing lost, doubled or mixed up on the way.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use serde_json::{Value, json};
+
+use crate::support::guest::Guest;
+use crate::support::{COUNTERSIGNED, Client, FIRST, SIGNER_TAGS, TestApp, eventually, sigpersist};
+
+/// Rejects: an error with an empty list of rejections.
+const REJECT: &str = "(i32.store8 (i32.const 2048) (i32.const 1)) (i32.const 2048)";
+
+fn command(app: &TestApp, arguments: &[&str]) -> Command {
+    let mut command = sigpersist(app.database.folder.path(), arguments);
+    command
+        .env("DATABASE_URL", &app.database.url)
+        .env("SIGPERSIST_MASTER_KEY_FILE", app.database.master_key_file());
+    command
+}
+
+/// A file of the tenant, in the folder of its database.
+#[track_caller]
+fn export(app: &TestApp, slug: &str, more: &[&str]) -> PathBuf {
+    let path = app.database.folder.path().join(format!("{slug}.ndjson"));
+    let mut arguments = vec!["tenant", "export", slug, "--output", path.to_str().unwrap()];
+    arguments.extend(more);
+    let output = command(app, &arguments).output().unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    path
+}
+
+/// What an import says, and whether it imported all.
+#[track_caller]
+fn import(app: &TestApp, slug: &str, file: &Path) -> (bool, Value, String) {
+    let input = file.to_str().unwrap();
+    let arguments = [
+        "tenant", "import", slug, "--input", input, "--create", "--json",
+    ];
+    let output = command(app, &arguments).output().unwrap();
+    let error = String::from_utf8(output.stderr).unwrap();
+    let said: Value = serde_json::from_slice(&output.stdout).unwrap_or(Value::Null);
+    (output.status.success(), said["imported"].clone(), error)
+}
+
+#[track_caller]
+fn import_all(app: &TestApp, slug: &str, file: &Path) -> Value {
+    let (complete, said, error) = import(app, slug, file);
+    assert!(complete, "{said} {error}");
+    said
+}
+
+fn lines(file: &Path) -> Vec<String> {
+    let text = std::fs::read_to_string(file).unwrap();
+    text.lines().map(str::to_owned).collect()
+}
+
+/// The lines without the header, which tells the slug and the time.
+fn content(file: &Path) -> Vec<String> {
+    lines(file).split_off(1)
+}
+
+/// All that a client sees of a tenant's signatures, but for their numbers.
+fn seen(client: &Client) -> Vec<Value> {
+    let page = client.get("/signatures?limit=1000&count=true").expect(200);
+    let mut seen = vec![page.json["content"]["nb_results"].clone()];
+    for listed in page.signatures() {
+        seen.push(listed.clone());
+        let (document, thread) = (&listed["document"], &listed["thread"]);
+        let query = json!({"document": document, "thread": thread});
+        let history = client
+            .json("GET", "/signature/versions", &query)
+            .expect(200);
+        seen.extend(history.versions().iter().cloned());
+    }
+    for signature in &mut seen {
+        if let Some(signature) = signature.as_object_mut() {
+            signature.remove("id");
+        }
+    }
+    seen
+}
+
+/// Threads of all kinds: both encodings, several versions, everything that can be said of a version, and gone ones.
+fn fill(client: &Client) {
+    let texts = [
+        FIRST.trim().to_owned(),
+        COUNTERSIGNED.trim().to_owned(),
+        "<подпись кто=\"Әйгерім\">\r\n\t\\u0000 & \u{1F58B}</подпись>".to_owned(),
+        "MIIBAB==".to_owned(),
+        "\u{feff}<a/>\n".to_owned(),
+    ];
+    for number in 0..12_usize {
+        let mut version = 0;
+        for text in texts.iter().cycle().skip(number).take(1 + number % 4) {
+            let tags: Vec<_> = (0..number % 3)
+                .map(|tag| format!("тег {}", tag * version))
+                .collect();
+            let body = json!({
+                "document": format!("d {number}"), "thread": "t, \"1\"", "version": version, "cms": text,
+                "tags": tags,
+                "stage": (number % 2 == 0).then(|| format!("stage {version}")),
+                "version_created_by": (number % 3 == 0).then_some("Дәулет"),
+                "version_comment": (number % 5 == 0).then_some("two\nlines"),
+            });
+            client.post(&body).expect(201);
+            version += 1;
+        }
+    }
+    client.save("gone", "t", 0, "x").expect(201);
+    client.delete("gone", "t").expect(200);
+}
+
+#[test]
+fn a_tenant_comes_out_of_another_database_as_it_went_in() {
+    let (here, there) = (TestApp::start(), TestApp::start());
+    let acme = here.tenant("acme");
+    let other = here.tenant("other");
+    other
+        .save("d 1", "t, \"1\"", 0, "the other's own")
+        .expect(201);
+    fill(&acme);
+    let file = export(&here, "acme", &[]);
+    let mode = std::os::unix::fs::PermissionsExt::mode(&file.metadata().unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o600);
+    assert!(
+        !std::fs::read_to_string(&file)
+            .unwrap()
+            .contains("the other's own")
+    );
+    let header: Value = serde_json::from_str(&lines(&file)[0]).unwrap();
+    assert_eq!(header["header"]["tenant"], "acme");
+    assert_eq!(header["header"]["counts"]["threads"], 12);
+    // Among others, into a tenant of another name.
+    let neighbour = there.tenant("neighbour");
+    fill(&neighbour);
+    let before = there.database.dump("signatures");
+    let said = import_all(&there, "copy", &file);
+    assert_eq!(said["new_threads"], 12);
+    assert_eq!(content(&export(&there, "copy", &[])), content(&file));
+    let copy = there.tenant("copy");
+    assert_eq!(seen(&copy), seen(&acme));
+    assert!(there.database.dump("signatures").starts_with(&before));
+    // What is found by tags and stages is found here too, and the next version follows.
+    for query in ["tags=тег+0&count=true", "stage=stage+2&count=true"] {
+        let query = format!("/signatures?{}", query.replace("тег", "%D1%82%D0%B5%D0%B3"));
+        let count =
+            |client: &Client| client.get(&query).expect(200).json["content"]["nb_results"].clone();
+        assert_eq!(count(&copy), count(&acme), "{query}");
+        assert!(count(&copy).as_u64().unwrap() > 0);
+    }
+    copy.save("d 3", "t, \"1\"", 4, "next").expect(201);
+    // Both sides know of it.
+    assert_eq!(here.audit("acme").last().unwrap(), "tenant.export acme");
+    assert_eq!(there.audit("copy").last().unwrap(), "tenant.export copy");
+    assert!(
+        there
+            .audit("copy")
+            .contains(&"tenant.import copy".to_owned())
+    );
+}
+
+#[test]
+fn an_import_made_again_changes_nothing_and_goes_on_where_the_source_did() {
+    let (here, there) = (TestApp::start(), TestApp::start());
+    let acme = here.tenant("acme");
+    fill(&acme);
+    let first = export(&here, "acme", &[]);
+    import_all(&there, "acme", &first);
+    let tables = ["signatures", "signature_versions", "signature_tags"];
+    let dump = || tables.map(|table| there.database.dump(table));
+    let before = dump();
+    let said = import_all(&there, "acme", &first);
+    assert_eq!(said["new_threads"], 0);
+    assert_eq!(said["new_versions"], 0);
+    assert_eq!(dump(), before);
+    // The source goes on: new versions with other tags, and a new thread.
+    let body = json!({"document": "d 1", "thread": "t, \"1\"", "version": 2, "cms": "on", "tags": ["new"], "stage": "last"});
+    acme.post(&body).expect(201);
+    acme.save("d 99", "t", 0, "x").expect(201);
+    let second = export(&here, "acme", &[]);
+    let said = import_all(&there, "acme", &second);
+    assert_eq!(
+        (&said["new_threads"], &said["new_versions"]),
+        (&json!(1), &json!(2))
+    );
+    assert_eq!(content(&export(&there, "acme", &[])), content(&second));
+    let copy = there.tenant("acme");
+    assert_eq!(seen(&copy), seen(&acme));
+    let tagged = copy.get("/signatures?tags=new").expect(200);
+    assert_eq!(tagged.signatures().len(), 1);
+    // What has gone on here is not behind.
+    copy.save("d 99", "t", 1, "y").expect(201);
+    assert_eq!(import_all(&there, "acme", &second)["new_versions"], 0);
+}
+
+#[test]
+fn a_thread_with_another_history_is_left_as_it_is_and_told() {
+    let (here, there) = (TestApp::start(), TestApp::start());
+    let acme = here.tenant("acme");
+    for document in ["a", "b", "c"] {
+        acme.save(document, "t", 0, "one").expect(201);
+        acme.save(document, "t", 1, "two").expect(201);
+    }
+    let file = export(&here, "acme", &[]);
+    let copy = there.tenant("copy");
+    copy.save("b", "t", 0, "one").expect(201);
+    let (complete, said, error) = import(&there, "copy", &file);
+    assert!(!complete);
+    assert!(error.contains("1 threads are others here"), "{error}");
+    assert_eq!(
+        (&said["conflicts"], &said["new_threads"]),
+        (&json!(1), &json!(2))
+    );
+    assert_eq!(
+        said["told"][0],
+        "b/t: there is a thread of this name that began at another time."
+    );
+    assert_eq!(copy.read("b", "t").expect(200).signature()["version"], 1);
+    // The same beginning, and another end: a later version differs, and an earlier one too.
+    copy.delete("a", "t").expect(200);
+    copy.delete("b", "t").expect(200);
+    import_all(&there, "copy", &file);
+    for (version, sentence) in [
+        (1, "a/t: version 1 is another one here."),
+        (2, "a/t: version 2 is another one here."),
+    ] {
+        there.database.execute(&format!(
+            "UPDATE signature_versions v SET comment = 'x' FROM signatures s WHERE s.id = signature_id AND document = 'a' AND v.version = {version}"
+        ));
+        let (complete, said, _) = import(&there, "copy", &file);
+        assert!(!complete);
+        assert_eq!(said["told"], json!([sentence]));
+        there
+            .database
+            .execute("UPDATE signature_versions SET comment = NULL");
+    }
+}
+
+#[test]
+fn a_file_that_is_not_whole_is_told_by_its_line_and_writes_nothing() {
+    let app = TestApp::start();
+    let acme = app.tenant("acme");
+    for document in ["a", "b"] {
+        acme.save(document, "t", 0, "one").expect(201);
+        acme.save(document, "t", 1, "two").expect(201);
+    }
+    let whole = lines(&export(&app, "acme", &[]));
+    assert_eq!(whole.len(), 8);
+    app.tenant("copy");
+    let path = app.database.folder.path().join("broken.ndjson");
+    let line = |number: usize, from: &str, to: &str| {
+        let mut lines = whole.clone();
+        assert!(lines[number - 1].contains(from));
+        lines[number - 1] = lines[number - 1].replace(from, to);
+        lines.join("\n") + "\n"
+    };
+    let without = |number: usize| {
+        let mut lines = whole.clone();
+        lines.remove(number - 1);
+        lines.join("\n") + "\n"
+    };
+    let all = whole.join("\n") + "\n";
+    let sha256 = format!("\"sha256\":\"{}\"", "0".repeat(64));
+    for (text, said) in [
+        (String::new(), "ends after line 0"),
+        (
+            whole[..5].join("\n") + "\n",
+            "ends after line 5 without its last line",
+        ),
+        (
+            all[..all.len() - 20].to_owned(),
+            "Line 8 of the file: it has no end",
+        ),
+        (
+            whole[..4].join("\n")[..200].to_owned(),
+            "Line 1 of the file: it has no end",
+        ),
+        (without(1), "Line 1 of the file: it is not the header"),
+        (without(4), "Line 4 of the file: it is not version 2 of 2"),
+        (without(5), "Line 5 of the file: it has no place here"),
+        (
+            line(4, "two", "owt"),
+            "Line 4 of the file: the signature is not the one that was exported",
+        ),
+        (
+            line(5, "\"b\"", "\"c\""),
+            "Line 8 of the file: what comes before it is not what was exported",
+        ),
+        (
+            line(2, "\"a\"", "\"\""),
+            "Line 2 of the file: `document` must not be empty",
+        ),
+        (
+            line(2, "\"thread\":{", "\"thread\":{\"x\":1,"),
+            "Line 2 of the file: it is not as it should be, at column 14: unknown field `x`",
+        ),
+        (
+            line(3, "}}", "}"),
+            "Line 3 of the file: it is not as it should be",
+        ),
+        (
+            line(8, "\"sha256\"", &format!("{sha256},\"x\"")),
+            "Line 8 of the file: it is not as it should be",
+        ),
+        (
+            line(1, "\"format_version\":1", "\"format_version\":2"),
+            "of the format `sigpersist tenant`, version 2",
+        ),
+        (
+            all.clone() + "\n",
+            "Line 8 of the file: the file goes on after it",
+        ),
+        ("x".repeat(60 << 20), "Line 1 of the file: it has more than"),
+    ] {
+        std::fs::write(&path, text).unwrap();
+        let (complete, _, error) = import(&app, "copy", &path);
+        assert!(!complete);
+        assert!(error.contains(said), "{said}: {error}");
+    }
+    assert!(
+        app.client("copy", &sigpersist::context::Scope::APPLICATION)
+            .get("/signatures")
+            .expect(200)
+            .signatures()
+            .is_empty()
+    );
+    // From a pipe, what came before is imported: with the whole file the rest follows.
+    std::fs::write(&path, whole[..7].join("\n") + "\n").unwrap();
+    let output = command(&app, &["tenant", "import", "copy"])
+        .stdin(std::fs::File::open(&path).unwrap())
+        .output()
+        .unwrap();
+    assert!(!output.status.success());
+    std::fs::write(&path, &all).unwrap();
+    import_all(&app, "copy", &path);
+    assert_eq!(content(&export(&app, "copy", &[])), whole[1..]);
+}
+
+#[test]
+fn an_import_that_was_killed_is_made_again_and_a_large_signature_travels() {
+    let (here, there) = (TestApp::start(), TestApp::start());
+    let acme = here.tenant("acme");
+    let large = "ж".repeat(5 << 20);
+    acme.save("large", "t", 0, &large).expect(201);
+    let medium = "m".repeat(1 << 20);
+    for version in 0..30 {
+        acme.save("long", "t", version, &format!("{medium}{version}"))
+            .expect(201);
+    }
+    for number in 1..50 {
+        acme.save(&format!("d{number}"), "t", 0, &medium[..number])
+            .expect(201);
+    }
+    let file = export(&here, "acme", &[]);
+    let text = std::fs::read(&file).unwrap();
+    let mut child = command(&there, &["tenant", "import", "copy", "--create"])
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut pipe = child.stdin.take().unwrap();
+    pipe.write_all(&text[..30 << 20]).unwrap();
+    pipe.flush().unwrap();
+    let versions = || {
+        there
+            .database
+            .lines("SELECT count(*)::text AS line FROM signature_versions")
+    };
+    eventually(|| versions().trim().parse::<u32>().unwrap() > 8);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    drop(pipe);
+    let half: u64 = versions().trim().parse().unwrap();
+    assert!(half < 40, "{half}");
+    let said = import_all(&there, "copy", &file);
+    assert_eq!(said["same_versions"], half);
+    assert_eq!(content(&export(&there, "copy", &[])), content(&file));
+    let copy = there.tenant("copy");
+    assert_eq!(
+        copy.read("large", "t").expect(200).signature()["signature"],
+        large
+    );
+    // Out of a pipe comes the same.
+    let output = command(&there, &["tenant", "export", "copy"])
+        .output()
+        .unwrap();
+    assert_eq!(
+        output.stdout.len(),
+        std::fs::metadata(export(&there, "copy", &[]))
+            .unwrap()
+            .len() as usize
+    );
+}
+
+#[test]
+fn hooks_plugins_and_decisions_go_on_in_another_database() {
+    let (here, there) = (TestApp::start(), TestApp::start());
+    let acme = here.tenant("acme");
+    let operator = here.operator("acme");
+    let wasm = [("content-type", "application/wasm")];
+    let rejecting = Guest {
+        judge: REJECT,
+        ..Guest::default()
+    }
+    .component();
+    operator
+        .send(
+            "PUT",
+            "/plugins/own",
+            &wasm,
+            Some(Guest::default().component()),
+        )
+        .expect(201);
+    operator
+        .send("PUT", "/plugins/own", &wasm, Some(rejecting))
+        .expect(201);
+    here.upload("tags", SIGNER_TAGS).unwrap();
+    operator
+        .json("PUT", "/hooks/tags", &json!({"plugin": "tags"}))
+        .expect(201);
+    operator
+        .json(
+            "PUT",
+            "/hooks/no",
+            &json!({"plugin": "own", "mode": "monitor", "settings": {"a": [1, {"b": "ж"}]}}),
+        )
+        .expect(201);
+    acme.save("d", "t", 0, FIRST.trim()).expect(201);
+    operator
+        .json("PUT", "/hooks/no", &json!({"plugin": "own"}))
+        .expect(200);
+    acme.save("refused", "t", 0, "<a/>")
+        .expect_error(422, "hook_rejected");
+    operator
+        .json(
+            "PUT",
+            "/hooks/gone",
+            &json!({"plugin": "own", "enabled": false}),
+        )
+        .expect(201);
+    operator
+        .send("DELETE", "/hooks/gone", &[], None)
+        .expect(200);
+    let file = export(&here, "acme", &["--decisions"]);
+    // Without the platform's plugin, the hook that runs it is left out, and all else is there.
+    let (complete, said, error) = import(&there, "copy", &file);
+    assert!(!complete, "{said}");
+    assert!(
+        error.contains("1 plugins or hooks were left out"),
+        "{error}"
+    );
+    let told = said["told"][0].as_str().unwrap();
+    assert!(
+        told.starts_with("The hook `tags` is left out: the plugin `tags`, revision "),
+        "{told}"
+    );
+    assert_eq!(
+        (
+            &said["new_revisions"],
+            &said["new_hooks"],
+            &said["new_judgements"]
+        ),
+        (&json!(2), &json!(1), &json!(2))
+    );
+    there.upload("tags", SIGNER_TAGS).unwrap();
+    let said = import_all(&there, "copy", &file);
+    assert_eq!(
+        (
+            &said["new_revisions"],
+            &said["new_hooks"],
+            &said["new_judgements"]
+        ),
+        (&json!(0), &json!(1), &json!(0))
+    );
+    assert_eq!(
+        content(&export(&there, "copy", &["--decisions"])),
+        content(&file)
+    );
+    assert_eq!(import_all(&there, "copy", &file)["new_hooks"], 0);
+    // They judge here as they did there.
+    let copy = there.tenant("copy");
+    let copied = there.operator("copy");
+    let hooks = |client: &Client| client.get("/hooks").expect(200).json["content"]["hooks"].clone();
+    assert_eq!(hooks(&copied), hooks(&operator));
+    eventually(|| copy.save("new", "t", 0, FIRST.trim()).status == 422);
+    // What was decided keeps its name, and is decided again.
+    let decisions = |client: &Client| {
+        client
+            .get("/hooks/decisions?document=refused")
+            .expect(200)
+            .json["content"]["decisions"]
+            .clone()
+    };
+    assert_eq!(decisions(&copied), decisions(&operator));
+    for decision in decisions(&operator).as_array().unwrap() {
+        let path = format!(
+            "/hooks/decisions/{}/replay",
+            decision["id"].as_str().unwrap()
+        );
+        let replayed = copied.send("POST", &path, &[], None).expect(200);
+        assert_eq!(replayed.json["content"]["same"], true);
+    }
+    // History too: back to where it only watched.
+    copied
+        .send("POST", "/hooks/no/rollback", &[], None)
+        .expect(200);
+    eventually(|| copy.save("new", "t", 0, FIRST.trim()).status == 201);
+    // Another hook of the same name stays.
+    there.tenant("third");
+    there.set("third", "no", "tags", |_| {}).unwrap();
+    let (complete, said, _) = import(&there, "third", &file);
+    assert!(!complete);
+    assert_eq!(
+        said["told"],
+        json!(["The hook `no` is left out: its binding 1 is another one here."])
+    );
+    assert_eq!(
+        there.operator("third").get("/hooks/no").expect(200).json["content"]["hook"]["plugin"],
+        "tags"
+    );
+    // No key and no token came along.
+    let file = std::fs::read_to_string(file).unwrap();
+    assert!(!file.contains("secret") && !file.contains(&acme.token.unwrap()));
+}
