@@ -96,8 +96,8 @@ fn fill(client: &Client) {
         "\u{feff}<a/>\n".to_owned(),
     ];
     for number in 0..12_usize {
-        let mut version = 0;
-        for text in texts.iter().cycle().skip(number).take(1 + number % 4) {
+        let texts = texts.iter().cycle().skip(number).take(1 + number % 4);
+        for (version, text) in texts.enumerate() {
             let tags: Vec<_> = (0..number % 3)
                 .map(|tag| format!("тег {}", tag * version))
                 .collect();
@@ -109,7 +109,6 @@ fn fill(client: &Client) {
                 "version_comment": (number % 5 == 0).then_some("two\nlines"),
             });
             client.post(&body).expect(201);
-            version += 1;
         }
     }
     client.save("gone", "t", 0, "x").expect(201);
