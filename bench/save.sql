@@ -6,5 +6,6 @@ created AS ( INSERT INTO signatures (tenant_id, document, thread, version, stage
 saved AS (SELECT * FROM updated UNION ALL SELECT * FROM created),
 history AS ( INSERT INTO signature_versions (tenant_id, signature_id, version, stage, created_by, comment, tags, encoding, sha256, signature) SELECT i.tenant_id, s.id, s.version, i.stage, i.created_by, i.comment, i.tags, i.encoding, i.sha256, i.signature FROM saved s, input i),
 untagged AS ( DELETE FROM signature_tags t USING updated u, input i WHERE t.tenant_id = (SELECT tenant_id FROM input) AND t.signature_id = u.id AND t.tag <> ALL (i.tags)),
-tagged AS ( INSERT INTO signature_tags (tenant_id, signature_id, created_at, tag) SELECT i.tenant_id, s.id, s.created_at, wanted.tag FROM saved s, input i, unnest(i.tags) AS wanted (tag) ON CONFLICT DO NOTHING)
+tagged AS ( INSERT INTO signature_tags (tenant_id, signature_id, created_at, tag) SELECT i.tenant_id, s.id, s.created_at, wanted.tag FROM saved s, input i, unnest(i.tags) AS wanted (tag) ON CONFLICT DO NOTHING),
+counted AS ( INSERT INTO tenant_usage (tenant_id, bytes, threads, versions, shard) SELECT i.tenant_id, octet_length(i.signature), (s.version = 1)::integer, 1, (pg_backend_pid() % 64)::smallint FROM saved s, input i ON CONFLICT (tenant_id, shard) DO UPDATE SET bytes = tenant_usage.bytes + excluded.bytes, threads = tenant_usage.threads + excluded.threads, versions = tenant_usage.versions + excluded.versions)
 SELECT id, version, created_at, updated_at FROM saved;

@@ -23,7 +23,7 @@ use sigpersist::config::Config;
 use sigpersist::plugins::{self, HookRequest};
 use sigpersist::signatures::model::Preconditions;
 use sigpersist::store::embedded::Purpose;
-use sigpersist::tenants;
+use sigpersist::tenants::{self, NewTenant};
 
 const COMPONENT: &[u8] = include_bytes!("../plugins/signer-tags/signer-tags.wasm");
 const REVISIONS: u32 = 300;
@@ -74,7 +74,8 @@ fn set_up(data_dir: &Path, revisions: u32) {
     let database = Database::open(&config, Purpose::Serve).unwrap();
     database.prepare(true).unwrap();
     let app = App::new(config, &database).unwrap();
-    let (tenant, _) = tenants::create(&app, "bench", None).unwrap();
+    let (tenant, _) =
+        tenants::create(&app, &Actor::command_line(), &NewTenant::new("bench")).unwrap();
     for number in 0..revisions {
         let name = format!("plugin-{number}");
         let actor = Actor::command_line();

@@ -13,6 +13,7 @@ use crate::error::{Error, Result};
 use crate::hooks::{Chain, Compiled, Engine, Health};
 use crate::store::embedded::{self, Embedded, Purpose};
 use crate::store::{self, Change, Changes, Store};
+use crate::tenants::meters::Meters;
 use crate::{telemetry, turns};
 
 /// Tenants whose hooks are kept ready.
@@ -42,6 +43,8 @@ pub struct App {
     pub chains: Cache<TenantId, Arc<Chain>>,
     /// How bindings of hooks fare on this server; outlives the chains, which are forgotten with every change.
     healths: quick_cache::sync::Cache<(TenantId, String, u32), Arc<Health>>,
+    /// What tenants use, against their quotas.
+    pub meters: Meters,
     /// Turns to set plugins and hooks up: to compile, and to ask about settings.
     pub set_ups: Arc<Semaphore>,
     /// Turns to try hooks out, apart from those that serve requests.
@@ -67,6 +70,7 @@ impl App {
             loads: Arc::new(Semaphore::new(LOADS_AT_ONCE)),
             chains: Cache::new(CACHED_CHAINS),
             healths: quick_cache::sync::Cache::new(CACHED_CHAINS),
+            meters: Meters::new(config.quotas),
             set_ups: Arc::new(Semaphore::new(SET_UPS_AT_ONCE)),
             trials: Arc::new(Semaphore::new(config.hooks.max_concurrent_trials.max(1))),
             vault,
@@ -106,6 +110,12 @@ impl App {
             .unwrap_or_else(|never| match never {})
     }
 
+    /// Forgets a tenant's keys, and with them its suspension and quotas, so that this server reads at once what it has just
+    /// changed itself.
+    pub fn forget_keys(&self, tenant: TenantId) {
+        self.authenticator.invalidate(Some(tenant));
+    }
+
     /// Forgets a tenant's hooks, so that this server reads at once what it has just changed itself.
     pub fn forget_hooks(&self, tenant: TenantId) {
         self.chains.invalidate(|cached, _| *cached == tenant);
@@ -130,7 +140,7 @@ impl App {
         let changed = move |change| {
             let Some(app) = app.upgrade() else { return };
             match change {
-                Change::Keys(tenant) => app.authenticator.invalidate(Some(tenant)),
+                Change::Keys(tenant) => app.forget_keys(tenant),
                 Change::Hooks(tenant) => app.forget_hooks(tenant),
                 Change::Everything => {
                     app.authenticator.invalidate(None);

@@ -9,6 +9,7 @@ use anyhow::{Context as _, bail};
 use serde::{Deserialize, Serialize};
 
 use crate::plugins::model::Limits;
+use crate::tenants::quotas::Quotas;
 
 /// Where root keeps the embedded database when Postgres's user can't reach the usual place.
 pub const ROOT_DATA_DIR: &str = "/var/lib/sigpersist";
@@ -31,6 +32,10 @@ pub struct Config {
     pub auth: AuthConfig,
     /// Limits of hooks.
     pub hooks: HooksConfig,
+    /// The life of tenants.
+    pub tenants: TenantsConfig,
+    /// What each tenant may use that has no quota of its own; 0 for no limit.
+    pub quotas: Quotas<u64>,
     /// What is logged, and how.
     pub log: LogConfig,
 }
@@ -230,6 +235,22 @@ impl HooksConfig {
             timeout_ms: self.max_timeout_ms,
             memory_bytes: self.max_memory_bytes as u64,
             fuel: self.fuel,
+        }
+    }
+}
+
+/// The life of tenants.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TenantsConfig {
+    /// How long the deletion of a tenant can be taken back, in days.
+    pub delete_grace_days: u32,
+}
+
+impl Default for TenantsConfig {
+    fn default() -> Self {
+        Self {
+            delete_grace_days: 30,
         }
     }
 }
@@ -470,5 +491,9 @@ mod tests {
         };
         assert_eq!((hooks, config.log), (defaults.hooks, defaults.log));
         assert_eq!(config.auth.leeway_s, defaults.auth.leeway_s);
+        assert_eq!(
+            (config.tenants, config.quotas),
+            (defaults.tenants, defaults.quotas)
+        );
     }
 }

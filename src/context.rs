@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::audit::{Actor, ActorKind};
 use crate::error::{Error, Result};
+use crate::tenants::quotas::Quotas;
 
 /// Number of a tenant in the database. Never shown to clients; they know the slug.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -136,6 +137,8 @@ pub struct Tenancy {
 pub struct Caller {
     /// The tenant that the token's key belongs to; none for the platform's own.
     pub tenant: Option<Tenancy>,
+    /// The quotas that are set for that tenant.
+    pub quotas: Quotas<Option<u64>>,
     /// The token's `sub` claim.
     pub subject: Option<String>,
     /// The `kid` of the key that verified the token; none where there was no token.

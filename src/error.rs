@@ -5,8 +5,11 @@
 //! client reads, so it never carries a cause, a secret or a piece of a signature.
 
 use std::error::Error as StdError;
+use std::time::Duration;
 
 use serde::Serialize;
+
+use crate::tenants::quotas::Quota;
 
 /// What a use-case can fail with.
 #[derive(Debug, thiserror::Error)]
@@ -62,6 +65,30 @@ pub enum Error {
     /// The caller's tenant is suspended.
     #[error("This tenant is suspended.")]
     TenantSuspended,
+
+    /// A tenant of this slug is there, and is not what was asked for.
+    #[error(
+        "There is a tenant `{slug}` already, with another name or other quotas. Change it with `PATCH /tenants/{slug}` or `sigpersist tenant update {slug}`."
+    )]
+    TenantExists {
+        /// The slug.
+        slug: String,
+    },
+    /// A tenant is being deleted; the sentence says what can be done.
+    #[error("{0}")]
+    TenantDeleting(String),
+    /// The tenant would use more than it may.
+    #[error("{}", quota_phrase(*.quota, *.limit, *.used))]
+    QuotaExceeded {
+        /// The quota.
+        quota: Quota,
+        /// How much it allows.
+        limit: u64,
+        /// How much is used now.
+        used: u64,
+        /// When it is worth while to try again; none where time alone changes nothing.
+        retry_after: Option<Duration>,
+    },
 
     /// A caller of the platform must say for which tenant it acts.
     #[error(
@@ -208,6 +235,28 @@ fn hooks_phrase(names: &[String], one: &str, many: &str) -> String {
     match names {
         [name] => format!("{one} `{name}`"),
         names => format!("{many} `{}`", names.join("`, `")),
+    }
+}
+
+fn quota_phrase(quota: Quota, limit: u64, used: u64) -> String {
+    match quota {
+        Quota::Bytes => format!(
+            "This tenant may store {limit} bytes of signatures and has stored {used}: delete some, or ask for a higher quota."
+        ),
+        Quota::Threads => format!(
+            "This tenant may have {limit} signatures and has {used}: delete some, or ask for a higher quota."
+        ),
+        Quota::Requests => {
+            format!("This tenant may make {limit} requests a second; try again in a moment.")
+        }
+        Quota::ConcurrentRequests => {
+            format!(
+                "This tenant may have {limit} requests under way at once; try again in a moment."
+            )
+        }
+        Quota::HookTime => format!(
+            "This tenant's hooks may run for {limit} ms a second, and have {used} ms to pay off; try again later."
+        ),
     }
 }
 

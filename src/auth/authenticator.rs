@@ -11,6 +11,7 @@ use crate::cache::Cache;
 use crate::config::AuthConfig;
 use crate::context::{Caller, PLATFORM, Tenancy, TenantId};
 use crate::error::{Error, Result};
+use crate::tenants::quotas::Quotas;
 
 /// Keys kept ready, and names of keys that do not exist, so that guessing does not reach the database each time.
 const CACHED_KEYS: usize = 10_000;
@@ -28,6 +29,7 @@ struct ReadyKey {
     tenant: Option<Tenancy>,
     tenant_suspended: bool,
     kid: Arc<str>,
+    quotas: Quotas<Option<u64>>,
     algorithm: Algorithm,
     key: DecodingKey,
 }
@@ -66,7 +68,7 @@ impl Authenticator {
         }
     }
 
-    /// Verifies a token; `load` asks the database for a key, and blocks.
+    /// Verifies a token; `load` asks the database for a key and its tenant's quotas, and blocks.
     ///
     /// # Errors
     ///
@@ -74,15 +76,16 @@ impl Authenticator {
     pub fn authenticate(
         &self,
         token: &str,
-        load: impl Fn(&str) -> Result<Option<StoredKey>>,
+        load: impl Fn(&str) -> Result<Option<(StoredKey, Quotas<Option<u64>>)>>,
     ) -> Result<Caller> {
         let key = self.keys.get_or_load(&token::key_id(token)?, || {
             // The name as the token spells it; asking again costs nothing.
             match load(&token::key_id(token)?)? {
-                Some(stored) => Ok(Some(Arc::new(ReadyKey {
+                Some((stored, quotas)) => Ok(Some(Arc::new(ReadyKey {
                     tenant: stored.tenant.clone(),
                     tenant_suspended: stored.tenant_suspended,
                     kid: stored.kid.as_str().into(),
+                    quotas,
                     algorithm: stored.algorithm,
                     key: stored
                         .decoding_key(self.vault.as_deref())
@@ -108,6 +111,7 @@ impl Authenticator {
         }
         Ok(Caller {
             tenant: key.tenant.clone(),
+            quotas: key.quotas,
             subject: claims.subject,
             key: Some(Arc::clone(&key.kid)),
             scopes: claims.scopes,

@@ -21,7 +21,7 @@ use crate::context::Scope;
 use crate::plugins::{self, HookRequest};
 use crate::signatures::model::Preconditions;
 use crate::store::embedded::Purpose;
-use crate::tenants::Holder;
+use crate::tenants::{Holder, NewTenant};
 use crate::{http, telemetry, tenants};
 
 const TENANT: &str = "demo";
@@ -151,7 +151,14 @@ impl<'a> Tour<'a> {
     fn set_up(&self) -> anyhow::Result<String> {
         let data_dir = self.data_dir.display();
         self.title("A tenant, a key, and a token that the key signs")?;
-        let (tenant, _) = tenants::create(self.app, TENANT, Some("Demonstration"))?;
+        let (tenant, _) = tenants::create(
+            self.app,
+            &Actor::command_line(),
+            &NewTenant {
+                name: Some("Demonstration".to_owned()),
+                ..NewTenant::new(TENANT)
+            },
+        )?;
         self.command(&format!(
             "sigpersist --data-dir {data_dir} tenant create {TENANT} --name Demonstration"
         ))?;

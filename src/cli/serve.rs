@@ -14,6 +14,7 @@ use crate::app::{App, Database};
 use crate::config::Config;
 use crate::decisions::Retention;
 use crate::store::embedded::Purpose;
+use crate::tenants::Removal;
 use crate::{http, plugins, telemetry};
 
 #[derive(Debug, Args)]
@@ -50,6 +51,7 @@ impl Serve {
         output.line(&listening_line(&listener)?)?;
         let served = runtime.block_on(async {
             let _retention = Retention::start(Arc::clone(&app));
+            let _removal = Removal::start(Arc::clone(&app));
             http::serve(app, listener, signals.stop()).await
         });
         info!("Stopping");

@@ -7,6 +7,7 @@ use crate::auth::random_name;
 use crate::context::{Caller, Context, Scope, Tenancy, TenantId};
 use crate::error::{Error, Noun};
 use crate::tenants;
+use crate::tenants::quotas::Quotas;
 
 /// The command line acts for a tenant as an operator of the platform would.
 pub(super) fn context(app: &App, slug: &str) -> anyhow::Result<Context> {
@@ -14,6 +15,7 @@ pub(super) fn context(app: &App, slug: &str) -> anyhow::Result<Context> {
     Ok(Context {
         caller: Caller {
             tenant: None,
+            quotas: Quotas::default(),
             subject: Some("command line".to_owned()),
             key: None,
             scopes: Scope::ALL.to_vec(),
@@ -39,6 +41,9 @@ pub(super) fn advise(error: Error, tenant: Option<&str>) -> anyhow::Error {
     let of_tenant = of_tenant.as_deref().unwrap_or_default();
     let slug = tenant.unwrap_or("TENANT");
     let advice = match &error {
+        Error::NotFound(Noun::Tenant) => {
+            "`sigpersist tenant list` shows those that there are".to_owned()
+        }
         Error::NotFound(Noun::Plugin) => {
             format!("`sigpersist plugin list{of_tenant}` shows those that there are")
         }

@@ -13,9 +13,10 @@ use super::output::Output;
 use super::progress::progress;
 use crate::app::App;
 use crate::audit::Actor;
+use crate::error;
+use crate::tenants::{self, NewTenant};
 use crate::transfer::model::Counts;
 use crate::transfer::{self, Imported};
-use crate::{error, tenants};
 
 /// What stands for standard input or output.
 const STANDARD: &str = "-";
@@ -136,7 +137,11 @@ impl Import {
             Box::new(self.open()?)
         };
         let tenant = if self.create {
-            tenants::create(app, slug, None)?.0
+            let new = NewTenant {
+                slug: slug.clone(),
+                ..NewTenant::default()
+            };
+            tenants::create(app, &Actor::command_line(), &new)?.0
         } else {
             tenants::find(app, slug)?
         };

@@ -19,6 +19,12 @@ pub(crate) fn settle(
     body: Option<&SignatureBody>,
 ) -> Result<Option<Error>> {
     let tenancy = context.tenancy()?;
+    let microseconds = judged
+        .decisions
+        .iter()
+        .map(|decision| decision.microseconds);
+    app.meters
+        .charge_hook_time(&context.caller, microseconds.sum());
     for decision in &judged.decisions {
         metrics::counter!(telemetry::HOOK_RUNS, "verdict" => decision.verdict.as_str())
             .increment(1);

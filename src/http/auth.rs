@@ -8,6 +8,7 @@ use http::header::AUTHORIZATION;
 use crate::app::App;
 use crate::context::Caller;
 use crate::error::{Error, Result};
+use crate::tenants;
 
 /// Verifies the bearer token; asks the database only for a key that is not ready.
 pub(super) async fn authenticate(app: &Arc<App>, headers: &HeaderMap) -> Result<Caller> {
@@ -18,7 +19,7 @@ pub(super) async fn authenticate(app: &Arc<App>, headers: &HeaderMap) -> Result<
     let token = token.to_owned();
     app.load(move |app| {
         app.authenticator
-            .authenticate(&token, |kid| app.store.key_get(kid))
+            .authenticate(&token, |kid| tenants::key_and_quotas(app, kid))
     })
     .await
 }

@@ -1,6 +1,7 @@
 //! From the library's errors to the contract's statuses, codes and headers; and to the log, once.
 
 use std::error::Error as StdError;
+use std::time::Duration;
 
 use http::StatusCode;
 use http::header::{ALLOW, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
@@ -60,6 +61,9 @@ fn status_and_code(error: &Error) -> (StatusCode, &'static str) {
         Error::CasesFailed(_) => (StatusCode::UNPROCESSABLE_ENTITY, "cases_failed"),
         Error::InputGone(_) => (StatusCode::GONE, "input_gone"),
         Error::TenantSuspended => (StatusCode::FORBIDDEN, "tenant_suspended"),
+        Error::TenantExists { .. } => (StatusCode::CONFLICT, "tenant_exists"),
+        Error::TenantDeleting(_) => (StatusCode::CONFLICT, "tenant_deleting"),
+        Error::QuotaExceeded { .. } => (StatusCode::TOO_MANY_REQUESTS, "quota_exceeded"),
         Error::SignatureNotFound => (StatusCode::NOT_FOUND, "signature_not_found"),
         Error::RouteNotFound => (StatusCode::NOT_FOUND, "route_not_found"),
         Error::MethodNotAllowed { .. } => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
@@ -124,6 +128,9 @@ fn details(error: &Error) -> Option<Value> {
         Error::PluginBound { hooks } => json!({ "hooks": hooks }),
         Error::SettingsRefused(issues) => json!({ "issues": issues }),
         Error::CasesFailed(failures) => json!({ "cases": failures }),
+        Error::QuotaExceeded {
+            quota, limit, used, ..
+        } => json!({ "quota": quota.as_str(), "limit": limit, "used": used }),
         _ => return None,
     })
 }
@@ -152,11 +159,20 @@ fn header(error: &Error) -> Option<(HeaderName, HeaderValue)> {
         Error::RateLimited | Error::Overloaded | Error::DatabaseUnavailable(_) => {
             (RETRY_AFTER, "1".to_owned())
         }
+        Error::QuotaExceeded {
+            retry_after: Some(wait),
+            ..
+        } => (RETRY_AFTER, seconds_rounded_up(*wait).to_string()),
         _ => return None,
     };
     HeaderValue::from_str(&value)
         .ok()
         .map(|value| (name, value))
+}
+
+/// What is waited for that long has passed.
+fn seconds_rounded_up(wait: Duration) -> u64 {
+    wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
 }
 
 /// Failures of ours go to the log with their whole chain of causes; the client reads a fixed sentence.

@@ -5,8 +5,8 @@
 //!
 //! - `server` accepts connections and stops gracefully; `respond` is the path of a request through this module.
 //! - `auth` finds out who asks; `body` and `parameters` read what is asked; `preconditions` what must hold.
-//! - `signatures`, `plugins`, `hooks`, `trials`, `decisions` and `audit` have the handlers; `reply` and `error` dress what they
-//!   return. `operators` has what the handlers of operators share.
+//! - `signatures`, `plugins`, `hooks`, `trials`, `decisions`, `audit` and `tenants` have the handlers; `reply` and `error` dress
+//!   what they return. `operators` has what the handlers of operators share.
 
 mod audit;
 mod auth;
@@ -24,6 +24,7 @@ mod respond;
 mod route;
 mod server;
 mod signatures;
+mod tenants;
 mod trials;
 
 use http::Method;
@@ -169,4 +170,44 @@ pub static ROUTES: &[Route] = &[
     ),
     Route::of_operators(Method::GET, "/audit", Scope::AuditRead, audit::list),
     Route::of_platform(Method::GET, "/metrics", Scope::MetricsRead, metrics::get),
+    Route::of_platform(Method::GET, "/tenants", Scope::TenantsRead, tenants::list),
+    Route::of_platform(
+        Method::POST,
+        "/tenants",
+        Scope::TenantsWrite,
+        tenants::create,
+    ),
+    Route::of_platform(
+        Method::GET,
+        "/tenants/{name}",
+        Scope::TenantsRead,
+        tenants::get,
+    ),
+    Route::of_platform(
+        Method::PATCH,
+        "/tenants/{name}",
+        Scope::TenantsWrite,
+        tenants::update,
+    ),
+    Route::of_platform(
+        Method::DELETE,
+        "/tenants/{name}",
+        Scope::TenantsWrite,
+        tenants::delete,
+    ),
+    Route::of_platform(
+        Method::POST,
+        "/suspend",
+        Scope::TenantsWrite,
+        tenants::suspend,
+    )
+    .names_tenant(NamesTenant::Always),
+    Route::of_platform(
+        Method::POST,
+        "/resume",
+        Scope::TenantsWrite,
+        tenants::resume,
+    )
+    .names_tenant(NamesTenant::Always),
+    Route::of_operators(Method::GET, "/usage", Scope::TenantsRead, tenants::usage),
 ];

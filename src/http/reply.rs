@@ -73,6 +73,12 @@ impl Reply {
         }
     }
 
+    /// The same as 202: what is asked for happens later.
+    pub(super) fn accepted(mut self) -> Self {
+        self.status = StatusCode::ACCEPTED;
+        self
+    }
+
     /// The same as 201, with where to find what was made.
     pub(super) fn created_at(mut self, location: &str) -> Self {
         self.status = StatusCode::CREATED;

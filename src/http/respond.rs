@@ -159,6 +159,7 @@ async fn answer(
     let names_tenant = tenant.is_some();
     let app = Arc::clone(&server.app);
     let caller = authenticate(&app, &incoming.headers).await?;
+    let under_way = app.meters.admit(&caller)?;
     let reserved = route.audience == Audience::Platform && caller.tenant.is_some();
     if reserved || !caller.scopes.contains(&route.scope) {
         return Err(Error::InsufficientScope(route.scope.as_str()));
@@ -178,7 +179,7 @@ async fn answer(
     match route.waits {
         Waits::No => {}
         Waits::Judges(operation) => {
-            judges = Some(plugins::judges(&app, context.tenant()?, operation).await?);
+            judges = Some(plugins::judges(&app, &context, operation).await?);
         }
         Waits::SetUp => {
             trial = Some(turns::wait(&app.set_ups, SET_UP_PATIENCE_MS, Error::Overloaded).await?);
@@ -208,7 +209,7 @@ async fn answer(
         judges,
     };
     telemetry::spawn_blocking(move || {
-        let (_turn, _trial) = (turn, trial);
+        let (_turn, _trial, _under_way) = (turn, trial, under_way);
         (route.handler)(call)
     })
     .await

@@ -147,7 +147,6 @@ impl Route {
     }
 
     /// The same, found under `/tenants/{tenant}` too, or there alone.
-    #[expect(dead_code, reason = "the routes about tenants are the first to use it")]
     pub(super) const fn names_tenant(mut self, names_tenant: NamesTenant) -> Self {
         self.names_tenant = names_tenant;
         self
@@ -270,13 +269,22 @@ mod tests {
                 strings(&["p", "00"])
             ))
         );
+        assert_eq!(
+            path(Method::GET, "/tenants/acme"),
+            Some(("/tenants/{name}", None, strings(&["acme"])))
+        );
+        assert_eq!(
+            path(Method::POST, "/tenants/acme/suspend"),
+            Some(("/suspend", Some("acme".to_owned()), vec![]))
+        );
+        assert_eq!(path(Method::POST, "/suspend"), None);
         for nothing in [
             "/hooks/",
             "/hooks/a/b",
-            "/tenants/acme",
+            "/tenants/",
             "/tenants/acme/",
             "/tenants/acme/signature",
-            "/tenants",
+            "/tenants/acme/suspend",
         ] {
             assert_eq!(path(Method::GET, nothing), None, "{nothing}");
         }

@@ -111,7 +111,7 @@ pub(super) fn post(mut call: Call) -> Result<Reply> {
         "tags",
         "stage",
     ])?;
-    let draft = draft(&parameters, call.app.config.http.max_signature_bytes)?;
+    let draft = draft(&parameters, max_signature_bytes(&call))?;
     let preconditions = preconditions(&call.headers)?;
     let judges = call.take_judges()?;
     match signatures::save(&call.app, &call.context, judges, &draft, &preconditions)? {
@@ -121,6 +121,16 @@ pub(super) fn post(mut call: Call) -> Result<Reply> {
         Saved::Before(signature) => {
             Ok(Reply::content(&OneContent::new(&signature))?.with_etag(signature.version))
         }
+    }
+}
+
+/// Largest signature that the caller's tenant may send, in bytes of its text.
+fn max_signature_bytes(call: &Call) -> usize {
+    let of_server = call.app.config.http.max_signature_bytes;
+    let quotas = call.app.meters.in_force(call.context.caller.quotas);
+    match usize::try_from(quotas.max_signature_bytes) {
+        Ok(of_tenant) if of_tenant > 0 => of_tenant.min(of_server),
+        _ => of_server,
     }
 }
 

@@ -7,7 +7,7 @@ use tracing::{error, warn};
 use super::candidate::load;
 use super::model::{Hook, Mode, OnFailure, Operation};
 use crate::app::App;
-use crate::context::TenantId;
+use crate::context::{Context, TenantId};
 use crate::error::{Error, Result};
 use crate::hooks::{Bound, Chain, Guest, Turn};
 
@@ -104,13 +104,16 @@ impl Judges {
 ///
 /// # Errors
 ///
-/// Those of [`chain`] and of [`Engine::turn`](crate::hooks::Engine::turn).
-pub async fn judges(app: &Arc<App>, tenant: TenantId, operation: Operation) -> Result<Judges> {
+/// [`Error::QuotaExceeded`] where they have run for too long, and those of [`chain`] and of
+/// [`Engine::turn`](crate::hooks::Engine::turn).
+pub async fn judges(app: &Arc<App>, context: &Context, operation: Operation) -> Result<Judges> {
+    let tenant = context.tenant()?;
     let chain = match app.chains.get(&tenant) {
         Some(chain) => chain,
         None => app.load(move |app| chain(app, tenant)).await?,
     };
     let turn = if chain.judges(operation) {
+        app.meters.check_hook_time(&context.caller)?;
         Some(app.engine.turn(tenant, chain.is_failing()).await?)
     } else {
         None

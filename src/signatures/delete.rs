@@ -8,6 +8,7 @@ use crate::decisions::model::{Circumstances, Input, Judgement};
 use crate::error::{Error, Result};
 use crate::plugins::Judges;
 use crate::plugins::model::Operation;
+use crate::tenants;
 
 /// How often a delete is judged anew because a version was saved while it was judged.
 const ATTEMPTS: usize = 5;
@@ -52,6 +53,7 @@ pub fn delete(
             app.store
                 .signature_delete(tenant, key, current_version, judgement.as_ref())?;
         if deleted {
+            tenants::forget_usage(app, context);
             return Ok(());
         }
     }

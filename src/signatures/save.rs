@@ -8,6 +8,8 @@ use crate::decisions::model::{Circumstances, Input, Judgement, Outcome};
 use crate::error::{Error, Result};
 use crate::plugins::Judges;
 use crate::plugins::model::Operation;
+use crate::tenants::quotas::Quota;
+use crate::tenants::{self, Room};
 
 /// What became of a draft.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,12 +56,11 @@ impl Expected {
         }
     }
 
-    /// The versions that the draft can have become, had the same request been made before.
-    fn outcomes(self) -> &'static [u32] {
+    /// The version that the draft is over; 0 where it may be a first one.
+    fn over(self) -> u32 {
         match self {
-            Self::Nothing => &[1],
-            Self::NothingOrFirst => &[1, 2],
-            Self::Version(_) => &[],
+            Self::Version(version) => version,
+            Self::Nothing | Self::NothingOrFirst => 0,
         }
     }
 }
@@ -69,7 +70,8 @@ impl Expected {
 /// # Errors
 ///
 /// [`Error::VersionConflict`] or [`Error::PreconditionFailed`] where the thread is not as the caller expects it,
-/// [`Error::InvalidParameter`] where it exists and no version was named, and those of the hooks and the store.
+/// [`Error::InvalidParameter`] where it exists and no version was named, [`Error::QuotaExceeded`] where the tenant has no
+/// room for it, and those of the hooks and the store.
 pub fn save(
     app: &App,
     context: &Context,
@@ -78,36 +80,28 @@ pub fn save(
     preconditions: &Preconditions,
 ) -> Result<Saved> {
     let tenant = context.tenant()?;
-    let Some(expected) = Expected::new(draft, preconditions).narrow(preconditions) else {
-        return Err(conflict(app, context, draft, preconditions)?);
+    let mut save = Save {
+        app,
+        context,
+        draft,
+        preconditions,
+        room: None,
+        full: None,
     };
+    let Some(expected) = Expected::new(draft, preconditions).narrow(preconditions) else {
+        return Err(save.conflict()?);
+    };
+    save.make_room(expected)?;
     if !judges.chain.judges(Operation::Save) {
-        return store(
-            app,
-            context,
-            draft,
-            &draft.tags,
-            expected,
-            preconditions,
-            None,
-        );
+        return save.store(&draft.tags, expected, None);
     }
     // Hooks are told which version the draft would become, so what `"version": 1` means must be settled first.
     if expected == Expected::NothingOrFirst {
         let first = app.store.signature_get(tenant, &draft.key, Some(1))?;
         match first {
-            None => {
-                return judged(
-                    app,
-                    context,
-                    &mut judges,
-                    draft,
-                    Expected::Nothing,
-                    preconditions,
-                );
-            }
+            None => return save.judged(&mut judges, Expected::Nothing),
             Some(first) if is_repeated(draft, &first) => {
-                let (tags, judgement) = ask(app, context, &mut judges, draft, 1, None)?;
+                let (tags, judgement) = save.ask(&mut judges, 1, None)?;
                 // Nothing is stored of it: it was stored before, or is judged anew as another version.
                 app.store
                     .judgement_insert(tenant, &judgement, Outcome::NotStored, None)?;
@@ -117,124 +111,196 @@ pub fn save(
             }
             Some(_) => {}
         }
-        return judged(
+        return save.judged(&mut judges, Expected::Version(1));
+    }
+    save.judged(&mut judges, expected)
+}
+
+/// A save on its way.
+struct Save<'a> {
+    app: &'a App,
+    context: &'a Context,
+    draft: &'a Draft,
+    preconditions: &'a Preconditions,
+    /// Room for it in the tenant's quotas.
+    room: Option<Room>,
+    /// Why there is none: then it can only have been saved before.
+    full: Option<Error>,
+}
+
+impl Save<'_> {
+    /// Keeps room for the draft. Where there is none, that is the end, unless the draft may have been saved before.
+    fn make_room(&mut self, expected: Expected) -> Result<()> {
+        let Self {
             app,
             context,
-            &mut judges,
             draft,
-            Expected::Version(1),
-            preconditions,
-        );
-    }
-    judged(app, context, &mut judges, draft, expected, preconditions)
-}
-
-/// Lets the hooks judge the draft, and stores it with the tags that they leave.
-fn judged(
-    app: &App,
-    context: &Context,
-    judges: &mut Judges,
-    draft: &Draft,
-    expected: Expected,
-    preconditions: &Preconditions,
-) -> Result<Saved> {
-    let over = match expected {
-        Expected::Version(version) => version,
-        Expected::Nothing | Expected::NothingOrFirst => 0,
-    };
-    let previous = if over > 0 && judges.chain.wants_previous() {
-        let previous = app
-            .store
-            .signature_get(context.tenant()?, &draft.key, Some(over))?;
-        if previous.is_none() {
-            return Err(conflict(app, context, draft, preconditions)?);
-        }
-        previous
-    } else {
-        None
-    };
-    let version = over.saturating_add(1);
-    let (tags, judgement) = ask(app, context, judges, draft, version, previous.as_ref())?;
-    judges.done();
-    store(
-        app,
-        context,
-        draft,
-        &tags,
-        expected,
-        preconditions,
-        Some(&judgement),
-    )
-}
-
-/// Asks the hooks about the draft as this version; gives the tags that they leave, and what is to be recorded with it. What
-/// they refuse is recorded here.
-fn ask(
-    app: &App,
-    context: &Context,
-    judges: &mut Judges,
-    draft: &Draft,
-    version: u32,
-    previous: Option<&Signature>,
-) -> Result<(Vec<String>, Judgement)> {
-    let circumstances = Circumstances::now(context)?;
-    let judged = judges
-        .chain
-        .judge_save(&circumstances, draft, version, previous);
-    let judgement = Judgement::new(
-        Operation::Save,
-        &draft.key,
-        version,
-        &Input::of_save(&circumstances, draft, previous),
-        &judged.decisions,
-    )?;
-    if judged.refusal().is_some() {
-        judges.done();
-    }
-    match decisions::settle(app, context, &judged, &judgement, Some(&draft.body))? {
-        None => Ok((judged.tags, judgement)),
-        Some(refusal) => Err(refusal),
-    }
-}
-
-fn store(
-    app: &App,
-    context: &Context,
-    draft: &Draft,
-    tags: &[String],
-    expected: Expected,
-    preconditions: &Preconditions,
-    judgement: Option<&Judgement>,
-) -> Result<Saved> {
-    let tenant = context.tenant()?;
-    let (over, or_first) = match expected {
-        Expected::Nothing => (0, false),
-        Expected::NothingOrFirst => (0, true),
-        Expected::Version(version) => (version, false),
-    };
-    if let Some(saved) = app
-        .store
-        .signature_save(tenant, draft, tags, over, or_first, judgement)?
-    {
-        return Ok(Saved::New(saved));
-    }
-    // The thread is not as expected: because this very request was made before, or because somebody else was first.
-    let next = [over.saturating_add(1)];
-    let outcomes = match expected.outcomes() {
-        [] => &next[..],
-        outcomes => outcomes,
-    };
-    for version in outcomes {
-        if let Some(stored) = app
-            .store
-            .signature_get(tenant, &draft.key, Some(*version))?
-            && is_repeated(draft, &stored)
-            && stored.tags == tags
+            ..
+        } = *self;
+        let tenant = context.tenant()?;
+        let bytes = draft.body.bytes.len();
+        let creates = !matches!(expected, Expected::Version(_));
+        let mut room = tenants::room(app, context, bytes, creates);
+        if let Err(Error::QuotaExceeded {
+            quota: Quota::Threads,
+            ..
+        }) = room
+            && app.store.signature_current_version(tenant, &draft.key)? > 0
         {
-            return Ok(Saved::Before(stored));
+            // It creates no thread after all.
+            room = tenants::room(app, context, bytes, false);
+        }
+        match room {
+            Ok(room) => self.room = Some(room),
+            Err(full @ Error::QuotaExceeded { .. }) => {
+                // What tags hooks would leave is not known yet.
+                if self.repeated(expected, |_| true)?.is_none() {
+                    return Err(full);
+                }
+                self.full = Some(full);
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    /// Lets the hooks judge the draft, and stores it with the tags that they leave.
+    fn judged(self, judges: &mut Judges, expected: Expected) -> Result<Saved> {
+        let over = expected.over();
+        let previous = if over > 0 && judges.chain.wants_previous() {
+            let previous = self.app.store.signature_get(
+                self.context.tenant()?,
+                &self.draft.key,
+                Some(over),
+            )?;
+            if previous.is_none() {
+                return Err(self.conflict()?);
+            }
+            previous
+        } else {
+            None
+        };
+        let version = over.saturating_add(1);
+        let (tags, judgement) = self.ask(judges, version, previous.as_ref())?;
+        judges.done();
+        self.store(&tags, expected, Some(&judgement))
+    }
+
+    /// Asks the hooks about the draft as this version; gives the tags that they leave, and what is to be recorded with it.
+    /// What they refuse is recorded here.
+    fn ask(
+        &self,
+        judges: &mut Judges,
+        version: u32,
+        previous: Option<&Signature>,
+    ) -> Result<(Vec<String>, Judgement)> {
+        let Self {
+            app,
+            context,
+            draft,
+            ..
+        } = *self;
+        let circumstances = Circumstances::now(context)?;
+        let judged = judges
+            .chain
+            .judge_save(&circumstances, draft, version, previous);
+        let judgement = Judgement::new(
+            Operation::Save,
+            &draft.key,
+            version,
+            &Input::of_save(&circumstances, draft, previous),
+            &judged.decisions,
+        )?;
+        if judged.refusal().is_some() {
+            judges.done();
+        }
+        match decisions::settle(app, context, &judged, &judgement, Some(&draft.body))? {
+            None => Ok((judged.tags, judgement)),
+            Some(refusal) => Err(refusal),
         }
     }
-    Err(conflict(app, context, draft, preconditions)?)
+
+    /// Stores the draft with these tags, or finds out why that can't be.
+    fn store(
+        mut self,
+        tags: &[String],
+        expected: Expected,
+        judgement: Option<&Judgement>,
+    ) -> Result<Saved> {
+        let Self {
+            app,
+            context,
+            draft,
+            ..
+        } = self;
+        let tenant = context.tenant()?;
+        let (over, or_first) = (expected.over(), expected == Expected::NothingOrFirst);
+        if let Some(room) = self.room.take() {
+            let saved = app
+                .store
+                .signature_save(tenant, draft, tags, over, or_first, judgement)?;
+            if let Some(saved) = saved {
+                room.used(saved.version == 1);
+                return Ok(Saved::New(saved));
+            }
+        } else if let Some(judgement) = judgement {
+            app.store
+                .judgement_insert(tenant, judgement, Outcome::NotStored, None)?;
+        }
+        // The thread is not as expected: because this very request was made before, or because somebody else was first.
+        let before = self.repeated(expected, |stored| stored.tags == tags)?;
+        if let Some(before) = before {
+            return Ok(Saved::Before(before));
+        }
+        match self.full {
+            Some(full) => Err(full),
+            None => Err(self.conflict()?),
+        }
+    }
+
+    /// The stored version that the draft has become already, had the same request been made before.
+    fn repeated(
+        &self,
+        expected: Expected,
+        has_tags: impl Fn(&Signature) -> bool,
+    ) -> Result<Option<Signature>> {
+        let tenant = self.context.tenant()?;
+        let next = [expected.over().saturating_add(1)];
+        let versions = match expected {
+            Expected::NothingOrFirst => &[1, 2][..],
+            Expected::Nothing | Expected::Version(_) => &next,
+        };
+        for version in versions {
+            let stored = &self.app.store;
+            if let Some(stored) = stored.signature_get(tenant, &self.draft.key, Some(*version))?
+                && is_repeated(self.draft, &stored)
+                && has_tags(&stored)
+            {
+                return Ok(Some(stored));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The error that tells the caller what is there instead.
+    fn conflict(&self) -> Result<Error> {
+        let current_version = self
+            .app
+            .store
+            .signature_current_version(self.context.tenant()?, &self.draft.key)?;
+        Ok(if !self.preconditions.hold(current_version) {
+            Error::PreconditionFailed { current_version }
+        } else if self.draft.signed_over.is_none() && current_version > 0 {
+            Error::invalid(
+                "version",
+                format!(
+                    "`version` is required, since version {current_version} of this signature is stored: name the version that you signed over."
+                ),
+            )
+        } else {
+            Error::VersionConflict { current_version }
+        })
+    }
 }
 
 /// Whether a stored version has the draft's content, tags aside.
@@ -243,30 +309,6 @@ fn is_repeated(draft: &Draft, stored: &Signature) -> bool {
         && stored.stage == draft.stage
         && stored.created_by == draft.created_by
         && stored.comment == draft.comment
-}
-
-/// The error that tells the caller what is there instead.
-fn conflict(
-    app: &App,
-    context: &Context,
-    draft: &Draft,
-    preconditions: &Preconditions,
-) -> Result<Error> {
-    let current_version = app
-        .store
-        .signature_current_version(context.tenant()?, &draft.key)?;
-    Ok(if !preconditions.hold(current_version) {
-        Error::PreconditionFailed { current_version }
-    } else if draft.signed_over.is_none() && current_version > 0 {
-        Error::invalid(
-            "version",
-            format!(
-                "`version` is required, since version {current_version} of this signature is stored: name the version that you signed over."
-            ),
-        )
-    } else {
-        Error::VersionConflict { current_version }
-    })
 }
 
 #[cfg(test)]

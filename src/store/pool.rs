@@ -145,6 +145,14 @@ pub(super) fn query_error(error: DieselError) -> Error {
     {
         return Error::NotFound(Noun::Revision);
     }
+    // The tenant was removed meanwhile: it was suspended before.
+    if let DieselError::DatabaseError(DatabaseErrorKind::ForeignKeyViolation, information) = &error
+        && information
+            .constraint_name()
+            .is_some_and(|name| name.ends_with("_tenant_id_fkey"))
+    {
+        return Error::TenantSuspended;
+    }
     if out_of_time || is_connection_lost(&error) {
         Error::DatabaseUnavailable(error.into())
     } else {
@@ -260,11 +268,12 @@ mod tests {
 
     use diesel::dsl::sql;
     use diesel::sql_types::Text;
-    use diesel::{QueryDsl as _, RunQueryDsl as _};
+    use diesel::{ExpressionMethods as _, QueryDsl as _, RunQueryDsl as _};
 
     use super::super::embedded::{Embedded, Purpose};
     use super::super::schema::tenants;
     use super::*;
+    use crate::context::PLATFORM;
 
     #[test]
     fn defaults_are_added_in_either_form_of_url_and_never_over_the_users_own() {
@@ -296,7 +305,11 @@ mod tests {
         };
         let store = Store::new(embedded.url(), &config);
         for slug in ["one", "two"] {
-            store.tenant_insert(slug, slug).unwrap();
+            let row = (tenants::slug.eq(slug), tenants::name.eq(slug));
+            let query = diesel::insert_into(tenants::table).values(row);
+            store
+                .run(PLATFORM, |connection| query.execute(connection))
+                .unwrap();
         }
         (folder, embedded, store)
     }

@@ -311,6 +311,22 @@ diesel::table! {
 }
 
 diesel::table! {
+    /// What a tenant has stored: the sum of its rows, each of which may be below zero
+    tenant_usage (tenant_id, shard) {
+        /// The owner
+        tenant_id -> Int4,
+        /// Bytes of signatures, as they are stored
+        bytes -> Int8,
+        /// Threads
+        threads -> Int8,
+        /// Versions of threads
+        versions -> Int8,
+        /// Which connections add here
+        shard -> Int2,
+    }
+}
+
+diesel::table! {
     /// Organisations that share the server without seeing one another
     tenants (id) {
         /// What tenant-owned rows carry; never shown to clients
@@ -323,6 +339,24 @@ diesel::table! {
         suspended_at -> Nullable<Timestamptz>,
         /// When the tenant was created
         created_at -> Timestamptz,
+        /// When all that is the tenant's will be removed; null unless its deletion is scheduled
+        delete_after -> Nullable<Timestamptz>,
+        /// When the removal began, which nothing takes back; null before that
+        removing_since -> Nullable<Timestamptz>,
+        /// Most bytes of signatures, as they are stored. Of all quotas, null means the server's default, and 0 no limit
+        max_bytes -> Nullable<Int8>,
+        /// Most threads
+        max_threads -> Nullable<Int8>,
+        /// Largest signature, in bytes of the text that the client sends
+        max_signature_bytes -> Nullable<Int8>,
+        /// Requests a second, on each server
+        requests_per_second -> Nullable<Int8>,
+        /// Requests that may come at once after a quiet time, on each server; 0 for as many as a second allows
+        request_burst -> Nullable<Int8>,
+        /// Requests under way at once, on each server
+        max_concurrent_requests -> Nullable<Int8>,
+        /// Milliseconds that hooks may run each second, on each server
+        hook_ms_per_second -> Nullable<Int8>,
     }
 }
 
@@ -334,6 +368,7 @@ diesel::joinable!(plugin_revisions -> plugins (plugin_id));
 diesel::joinable!(plugins -> tenants (tenant_id));
 diesel::joinable!(signatures -> tenants (tenant_id));
 diesel::joinable!(tenant_keys -> tenants (tenant_id));
+diesel::joinable!(tenant_usage -> tenants (tenant_id));
 
 diesel::allow_tables_to_appear_in_same_query!(
     audit_events,
@@ -350,5 +385,6 @@ diesel::allow_tables_to_appear_in_same_query!(
     signature_versions,
     signatures,
     tenant_keys,
+    tenant_usage,
     tenants,
 );

@@ -12,6 +12,7 @@ use diesel::sql_types::{Array, BigInt, Binary, Bool, CChar, Integer, Nullable, T
 
 use super::pool::Store;
 use super::signatures::{encoding_to_code, version_from_column, version_to_column};
+use super::usage;
 use crate::context::TenantId;
 use crate::decisions::model::Judgement;
 use crate::error::Result;
@@ -166,6 +167,8 @@ const SELECT_SAVED: &str = " SELECT id, version, created_at, updated_at FROM sav
 /// `input` names the parameters once. Everything that writes depends on `saved`, so a conflict writes nothing; and tags
 /// that stay are not written again. Rows are looked up by values of `input` rather than joined with it, so that the plan for
 /// any values, with the policies of row-level security in it, is an index lookup too, and Postgres need not plan each save.
+/// What is counted comes last in the text, and so first of what follows on `saved`; it
+/// waits with nothing in hand but the thread.
 impl SaveVersion<'_> {
     fn writes<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         out.push_sql("WITH input AS (SELECT ");
@@ -227,8 +230,17 @@ impl SaveVersion<'_> {
              tagged AS ( \
                  INSERT INTO signature_tags (tenant_id, signature_id, created_at, tag) \
                  SELECT i.tenant_id, s.id, s.created_at, wanted.tag FROM saved s, input i, unnest(i.tags) AS wanted (tag) \
-                 ON CONFLICT DO NOTHING)",
+                 ON CONFLICT DO NOTHING), \
+             counted AS ( ",
         );
+        out.push_sql(usage::INSERT);
+        out.push_sql(
+            "SELECT i.tenant_id, octet_length(i.signature), (s.version = 1)::integer, 1, ",
+        );
+        out.push_sql(usage::SHARD);
+        out.push_sql(" FROM saved s, input i");
+        out.push_sql(usage::OR_ADD);
+        out.push_sql(")");
         Ok(())
     }
 }

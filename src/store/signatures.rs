@@ -2,10 +2,12 @@
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
+use diesel::sql_query;
+use diesel::sql_types::{Integer, Text};
 
-use super::decisions;
 use super::pool::Store;
 use super::schema::{signature_versions, signatures};
+use super::{decisions, usage};
 use crate::context::TenantId;
 use crate::decisions::model::{Judgement, Outcome};
 use crate::error::{Error, Result};
@@ -341,13 +343,22 @@ impl Store {
         judgement: Option<&Judgement>,
     ) -> Result<bool> {
         self.transaction(tenant, |connection| {
-            let deleted = diesel::delete(
-                signatures::table
-                    .filter(signatures::tenant_id.eq(tenant.0))
-                    .filter(signatures::document.eq(&key.document))
-                    .filter(signatures::thread.eq(&key.thread))
-                    .filter(signatures::version.eq(version_to_column(version))),
-            )
+            // The versions go after the statement, so it still sees them.
+            let deleted = sql_query(format!(
+                "WITH deleted AS ( \
+                     DELETE FROM signatures \
+                     WHERE tenant_id = $1 AND document = $2 AND thread = $3 AND version = $4 RETURNING tenant_id, id) \
+                 {} SELECT d.tenant_id, -sum(octet_length(v.signature)), -1, -count(*), {} \
+                 FROM deleted d JOIN signature_versions v ON v.tenant_id = d.tenant_id AND v.signature_id = d.id \
+                 GROUP BY d.tenant_id {}",
+                usage::INSERT,
+                usage::SHARD,
+                usage::OR_ADD
+            ))
+            .bind::<Integer, _>(tenant.0)
+            .bind::<Text, _>(&key.document)
+            .bind::<Text, _>(&key.thread)
+            .bind::<Integer, _>(version_to_column(version))
             .execute(connection)?;
             if let Some(judgement) = judgement {
                 let outcome = match deleted {

@@ -21,10 +21,12 @@ use super::signatures::{
     encoding_from_code, encoding_to_code, sha256_from_column, version_from_column,
     version_to_column,
 };
+use super::usage;
 use crate::context::TenantId;
 use crate::error::Result;
 use crate::plugins::model::Binding;
 use crate::signatures::model::{SignatureBody, SignatureId, ThreadKey};
+use crate::tenants::Usage;
 use crate::transfer::model::{BodyMark, HookBinding, InForce, Judgement, Part, StoredVersion};
 
 /// Rows of tags in one statement, which takes no more than 65,535 values.
@@ -209,6 +211,15 @@ impl Store {
                     .values(tags)
                     .execute(connection)?;
             }
+            let mut added = Usage::default();
+            for (new, _) in written() {
+                added.threads += i64::from(new.known.is_none());
+                for version in &new.part.versions {
+                    added.versions += 1;
+                    added.bytes += i64::try_from(version.body.bytes.len()).unwrap_or(i64::MAX);
+                }
+            }
+            usage::add(connection, tenant, added)?;
             Ok(ids.iter().map(Option::is_some).collect())
         })
     }

@@ -1,6 +1,11 @@
-//! Tenants and their keys: what admin scripts do through the command line.
+//! Tenants, what they may use, and their keys: what admins do over REST and on the command line.
 
+mod lifecycle;
+pub mod meters;
 pub mod model;
+pub mod quotas;
+mod removal;
+mod usage;
 
 use std::time::Duration;
 
@@ -13,29 +18,17 @@ use crate::auth::key::{Algorithm, KeyMaterial, StoredKey, public_key};
 use crate::auth::token;
 use crate::context::{Scope, Tenancy};
 use crate::error::{Error, Noun, Result};
-use model::{Tenant, check_slug};
+use model::Tenant;
+
+pub use lifecycle::{
+    NewTenant, Page, TenantFilter, create, delete, get, key_and_quotas, list, resume, suspend,
+    update,
+};
+pub use removal::Removal;
+pub use usage::{Room, Usage, forget as forget_usage, room, usage};
 
 /// Longest lifetime of a token that the server issues.
 pub const MAX_TOKEN_LIFETIME: Duration = Duration::from_secs(366 * 24 * 3600);
-
-/// Creates a tenant; the one that is there where the slug is taken. Says whether it is new.
-///
-/// # Errors
-///
-/// [`Error::Refused`] for a slug or name against the rules.
-pub fn create(app: &App, slug: &str, name: Option<&str>) -> Result<(Tenant, bool)> {
-    check_slug("tenant", slug)?;
-    let name = name.unwrap_or(slug);
-    if name.is_empty() || name.chars().count() > 255 || name.chars().any(char::is_control) {
-        return Err(Error::refused(
-            "A tenant's name has 1 to 255 characters and no control characters.",
-        ));
-    }
-    match app.store.tenant_insert(slug, name)? {
-        Some(tenant) => Ok((tenant, true)),
-        None => Ok((find(app, slug)?, false)),
-    }
-}
 
 /// The tenant of this slug.
 ///

@@ -1,7 +1,9 @@
 //! What a tenant is.
 
 use chrono::{DateTime, Utc};
+use serde::Serialize;
 
+use super::quotas::Quotas;
 use crate::context::TenantId;
 use crate::error::{Error, Result};
 
@@ -16,8 +18,65 @@ pub struct Tenant {
     pub name: String,
     /// Since when it is suspended.
     pub suspended_at: Option<DateTime<Utc>>,
+    /// When all that is its own will be removed.
+    pub delete_after: Option<DateTime<Utc>>,
+    /// When the removal began.
+    pub removing_since: Option<DateTime<Utc>>,
+    /// The quotas that are set for it.
+    pub quotas: Quotas<Option<u64>>,
     /// When it was created.
     pub created_at: DateTime<Utc>,
+}
+
+impl Tenant {
+    /// Where it is in its life.
+    pub fn state(&self) -> TenantState {
+        if self.removing_since.is_some() {
+            TenantState::Removing
+        } else if self.delete_after.is_some() {
+            TenantState::Deleting
+        } else if self.suspended_at.is_some() {
+            TenantState::Suspended
+        } else {
+            TenantState::Active
+        }
+    }
+}
+
+/// Where a tenant is in its life. Only an active one's requests are answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TenantState {
+    /// Its requests are answered.
+    Active,
+    /// Its requests are refused, until it is resumed.
+    Suspended,
+    /// Suspended, and to be removed unless it is resumed before.
+    Deleting,
+    /// What is its own is being removed, which nothing takes back.
+    Removing,
+}
+
+crate::words!(
+    TenantState,
+    Active = "active",
+    Suspended = "suspended",
+    Deleting = "deleting",
+    Removing = "removing"
+);
+
+/// Checks the name that a tenant has for people.
+///
+/// # Errors
+///
+/// [`Error::Refused`] with the rule.
+pub fn check_name(name: &str) -> Result<()> {
+    if name.is_empty() || name.chars().count() > 255 || name.chars().any(char::is_control) {
+        return Err(Error::refused(
+            "A tenant's name has 1 to 255 characters and no control characters.",
+        ));
+    }
+    Ok(())
 }
 
 /// Checks the name of a tenant, plugin or hook: a DNS label (RFC 1123 section 2.1) in lower case.

@@ -12,9 +12,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use jsonwebtoken::{Algorithm as JwtAlgorithm, EncodingKey, Header, encode};
 use serde_json::{Value, json};
+use sigpersist::audit::Actor;
 use sigpersist::auth::key::Algorithm;
 use sigpersist::context::Scope;
-use sigpersist::tenants::{self, Holder};
+use sigpersist::http::NamesTenant;
+use sigpersist::tenants::{self, Holder, NewTenant};
 
 use crate::support::{Response, TestApp, eventually};
 
@@ -33,7 +35,7 @@ struct Signer {
 
 impl Signer {
     fn new(app: &TestApp, slug: &str) -> Self {
-        tenants::create(&app.app, slug, None).unwrap();
+        tenants::create(&app.app, &Actor::command_line(), &NewTenant::new(slug)).unwrap();
         let key = tenants::add_key(
             &app.app,
             &Holder::Tenant(slug.to_owned()),
@@ -232,7 +234,7 @@ fn the_key_alone_decides_the_algorithm() {
 #[test]
 fn a_public_key_verifies_and_is_never_a_secret() {
     let app = TestApp::start();
-    tenants::create(&app.app, "acme", None).unwrap();
+    tenants::create(&app.app, &Actor::command_line(), &NewTenant::new("acme")).unwrap();
     let pem = |der: &[u8]| {
         let text = STANDARD.encode(der);
         let lines: Vec<_> = text
@@ -320,8 +322,12 @@ fn scopes_are_enforced_on_every_route() {
             .into_iter()
             .filter(|scope| *scope != route.scope)
             .collect();
+        let path = match route.names_tenant {
+            NamesTenant::Always => format!("/tenants/acme{}", route.path),
+            _ => route.path.to_owned(),
+        };
         let client = app.client("acme", &others);
-        let refused = client.send(route.method.as_str(), route.path, &[], None);
+        let refused = client.send(route.method.as_str(), &path, &[], None);
         let refused = refused.expect_error(403, "insufficient_scope");
         assert_eq!(refused.json["details"]["scope"], route.scope.as_str());
         assert_eq!(
@@ -332,7 +338,7 @@ fn scopes_are_enforced_on_every_route() {
             )
         );
         app.client("acme", &[])
-            .send(route.method.as_str(), route.path, &[], None)
+            .send(route.method.as_str(), &path, &[], None)
             .expect_error(403, "insufficient_scope");
     }
 }

@@ -13,10 +13,8 @@ fn a_script_sets_up_a_tenant_before_and_beside_a_server() {
     // Without a server.
     let created: Value =
         serde_json::from_str(&run(&data_dir, &["tenant", "create", "acme", "--json"])).unwrap();
-    assert_eq!(
-        created,
-        json!({"slug": "acme", "name": "acme", "created": true})
-    );
+    assert_eq!(created["slug"], "acme");
+    assert_eq!(created["created"], true);
     assert!(run(&data_dir, &["tenant", "create", "acme"]).contains("exists already"));
     run(&data_dir, &["key", "add", "acme"]);
     // Beside one.

@@ -55,7 +55,8 @@ fn tenant_owned_tables_lead_their_key_with_the_tenant_and_cascade_from_their_par
             "signature_tags",
             "signature_versions",
             "signatures",
-            "tenant_keys"
+            "tenant_keys",
+            "tenant_usage"
         ]
     );
     for table in tables.lines() {

@@ -16,7 +16,7 @@ use sigpersist::plugins::{self, HookRequest};
 use sigpersist::signatures::model::Preconditions;
 use sigpersist::store::Changes;
 use sigpersist::store::embedded::Purpose;
-use sigpersist::tenants::{self, Holder};
+use sigpersist::tenants::{self, Holder, NewTenant, Removal};
 use tokio::runtime::Runtime;
 
 use super::{Client, TestDatabase};
@@ -85,7 +85,7 @@ impl TestApp {
 
     /// A client that speaks for a new tenant with all of an application's scopes.
     pub(crate) fn tenant(&self, slug: &str) -> Client {
-        tenants::create(&self.app, slug, None).unwrap();
+        tenants::create(&self.app, &Actor::command_line(), &NewTenant::new(slug)).unwrap();
         let holder = Holder::Tenant(slug.to_owned());
         tenants::add_key(&self.app, &holder, Algorithm::Hs256, None).unwrap();
         self.client(slug, &Scope::APPLICATION)
@@ -126,6 +126,13 @@ impl TestApp {
         Retention::start(Arc::clone(&self.app))
     }
 
+    /// Starts to remove tenants whose deletion is due, until the result is dropped.
+    pub(crate) fn remove_tenants(&self) -> Removal {
+        let runtime = self.runtime.as_ref().unwrap();
+        let _guard = runtime.enter();
+        Removal::start(Arc::clone(&self.app))
+    }
+
     fn holder(&self, holder: &Holder, scopes: &[Scope]) -> Client {
         let subject = Some("tester".to_owned());
         let lifetime = Duration::from_secs(3600);
@@ -142,10 +149,11 @@ impl TestApp {
         tenants::find(&self.app, slug).unwrap().id
     }
 
-    /// What the audit trail says was done for a tenant, and to what.
+    /// What the audit trail says was done for a tenant, and to what, beside setting it up for a test.
     pub(crate) fn audit(&self, slug: &str) -> Vec<String> {
         let lines = self.database.lines(&format!(
-            "SELECT action || ' ' || target AS line FROM audit_events WHERE tenant_id = {} ORDER BY number",
+            "SELECT action || ' ' || target AS line FROM audit_events
+             WHERE tenant_id = {} AND action NOT IN ('tenant.create', 'key.add', 'token.issue') ORDER BY number",
             self.tenant_id(slug)
         ));
         lines.lines().map(str::to_owned).collect()

@@ -1,0 +1,14 @@
+DROP TABLE tenant_usage;
+DROP INDEX tenants_delete_after_idx;
+ALTER TABLE tenants
+    DROP CONSTRAINT tenants_quotas_check,
+    DROP CONSTRAINT tenants_deletion_check,
+    DROP COLUMN hook_ms_per_second,
+    DROP COLUMN max_concurrent_requests,
+    DROP COLUMN request_burst,
+    DROP COLUMN requests_per_second,
+    DROP COLUMN max_signature_bytes,
+    DROP COLUMN max_threads,
+    DROP COLUMN max_bytes,
+    DROP COLUMN removing_since,
+    DROP COLUMN delete_after;

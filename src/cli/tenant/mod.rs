@@ -1,0 +1,94 @@
+//! `sigpersist tenant`.
+
+mod change;
+mod show;
+
+use clap::{Args, Subcommand};
+
+use super::output::Output;
+use super::transfer::{Export, Import};
+use crate::app::App;
+use crate::tenants::quotas::{Change, Quotas};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Tenant {
+    /// Create a tenant; doing it again changes nothing.
+    Create(change::Create),
+    /// List tenants by their slugs.
+    List(show::List),
+    /// Show a tenant with its quotas.
+    Show(show::Show),
+    /// Change a tenant's name and quotas. Servers use it within a second.
+    Update(change::Update),
+    /// Refuse a tenant's requests, on all servers within a second, until it is resumed.
+    Suspend(change::Suspend),
+    /// Answer a tenant's requests again; takes a deletion back that has not begun.
+    Resume(change::Resume),
+    /// Suspend a tenant now and remove all that is its own later, or with --confirm as soon as may be.
+    Delete(change::Delete),
+    /// Show what a tenant has stored, beside its quotas.
+    Usage(show::Usage),
+    /// Write all of a tenant but its keys to a file.
+    Export(Export),
+    /// Read such a file into a tenant; doing it again changes nothing.
+    Import(Import),
+}
+
+impl Tenant {
+    pub(super) fn run(self, app: &App, output: &Output) -> anyhow::Result<()> {
+        match self {
+            Self::Create(command) => command.run(app, output),
+            Self::List(command) => command.run(app, output),
+            Self::Show(command) => command.run(app, output),
+            Self::Update(command) => command.run(app, output),
+            Self::Suspend(command) => command.run(app, output),
+            Self::Resume(command) => command.run(app, output),
+            Self::Delete(command) => command.run(app, output),
+            Self::Usage(command) => command.run(app, output),
+            Self::Export(command) => command.run(app, output),
+            Self::Import(command) => command.run(app, output),
+        }
+    }
+}
+
+/// What a tenant may use: a number, 0 for no limit, or `default` for the server's default.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Quotas (a number, 0 for no limit, or `default` for the server's)")]
+struct QuotaArgs {
+    /// Most bytes of signatures, as they are stored; 10G is 10,737,418,240.
+    #[arg(long, value_name = "SIZE")]
+    max_bytes: Option<Change>,
+    /// Most threads.
+    #[arg(long, value_name = "N")]
+    max_threads: Option<Change>,
+    /// Largest signature, in bytes of its text.
+    #[arg(long, value_name = "SIZE")]
+    max_signature_bytes: Option<Change>,
+    /// Requests a second, on each server.
+    #[arg(long, value_name = "N")]
+    requests_per_second: Option<Change>,
+    /// Requests that may come at once after a quiet time; 0 for as many as a second allows.
+    #[arg(long, value_name = "N")]
+    request_burst: Option<Change>,
+    /// Requests under way at once, on each server.
+    #[arg(long, value_name = "N")]
+    max_concurrent_requests: Option<Change>,
+    /// Milliseconds that hooks may run each second, on each server.
+    #[arg(long, value_name = "MS")]
+    hook_ms_per_second: Option<Change>,
+}
+
+impl From<QuotaArgs> for Quotas<Change> {
+    fn from(arguments: QuotaArgs) -> Self {
+        let given = Quotas {
+            max_bytes: arguments.max_bytes,
+            max_threads: arguments.max_threads,
+            max_signature_bytes: arguments.max_signature_bytes,
+            requests_per_second: arguments.requests_per_second,
+            request_burst: arguments.request_burst,
+            max_concurrent_requests: arguments.max_concurrent_requests,
+            hook_ms_per_second: arguments.hook_ms_per_second,
+        };
+        given.map(Option::unwrap_or_default)
+    }
+}

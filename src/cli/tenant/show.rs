@@ -1,0 +1,207 @@
+//! `sigpersist tenant list`, `show` and `usage`.
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use crate::app::App;
+use crate::cli::output::Output;
+use crate::cli::table::Table;
+use crate::cli::tenancy::advise;
+use crate::tenants::model::{Tenant, TenantState};
+use crate::tenants::{self, TenantFilter};
+use crate::time;
+
+/// What one query lists.
+const PAGE: u32 = 1_000;
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct List {
+    /// Only those in this state: active, suspended, deleting or removing.
+    #[arg(long)]
+    state: Option<TenantState>,
+}
+
+impl List {
+    pub(super) fn run(self, app: &App, output: &Output) -> anyhow::Result<()> {
+        let mut filter = TenantFilter {
+            state: self.state,
+            after: None,
+        };
+        let mut found = Vec::new();
+        loop {
+            let page = tenants::list(app, &filter, PAGE)?;
+            found.extend(page.tenants);
+            if page.next.is_none() {
+                break;
+            }
+            filter.after = page.next;
+        }
+        let mut table = Table::new(&["slug", "name", "state", "created", "removed after"]);
+        for tenant in &found {
+            table.row([
+                tenant.slug.clone(),
+                tenant.name.clone(),
+                tenant.state().as_str().to_owned(),
+                time::to_text(tenant.created_at),
+                tenant.delete_after.map(time::to_text).unwrap_or_default(),
+            ]);
+        }
+        let text = match (found.is_empty(), self.state) {
+            (false, _) => table.to_string(),
+            (true, Some(state)) => format!("No tenant is {}.", state.as_str()),
+            (true, None) => "There are no tenants. Next: sigpersist tenant create SLUG".to_owned(),
+        };
+        let tenants: Vec<_> = found.iter().map(|tenant| facts(app, tenant)).collect();
+        output.result(&text, &json!({ "tenants": tenants }))
+    }
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Show {
+    /// The tenant's slug.
+    slug: String,
+}
+
+impl Show {
+    pub(super) fn run(self, app: &App, output: &Output) -> anyhow::Result<()> {
+        let tenant =
+            tenants::get(app, &self.slug).map_err(|error| advise(error, Some(&self.slug)))?;
+        output.result(&sheet(app, &tenant), &facts(app, &tenant))
+    }
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Usage {
+    /// The tenant's slug.
+    slug: String,
+}
+
+impl Usage {
+    pub(super) fn run(self, app: &App, output: &Output) -> anyhow::Result<()> {
+        let tenant =
+            tenants::get(app, &self.slug).map_err(|error| advise(error, Some(&self.slug)))?;
+        let usage = tenants::usage(app, tenant.id)?;
+        let in_force = app.meters.in_force(tenant.quotas);
+        let mut table = Table::new(&["", "used", "quota"]);
+        table.row([
+            "stored".to_owned(),
+            size(usage.bytes.unsigned_abs()),
+            limit(in_force.max_bytes, size),
+        ]);
+        for (name, used, quota) in [
+            (
+                "threads",
+                usage.threads,
+                limit(in_force.max_threads, number),
+            ),
+            ("versions", usage.versions, String::new()),
+        ] {
+            table.row([name.to_owned(), used.to_string(), quota]);
+        }
+        output.result(
+            &table.to_string(),
+            &json!({ "slug": tenant.slug, "usage": usage, "quotas_in_force": in_force }),
+        )
+    }
+}
+
+/// A tenant for people.
+pub(super) fn sheet(app: &App, tenant: &Tenant) -> String {
+    let mut text = format!(
+        "slug:      {}\nname:      {}\nstate:     {}\ncreated:   {}",
+        tenant.slug,
+        tenant.name,
+        tenant.state().as_str(),
+        time::to_text(tenant.created_at),
+    );
+    if let Some(since) = tenant.suspended_at {
+        line(&mut text, "suspended", &time::to_text(since));
+    }
+    if let Some(when) = tenant.delete_after {
+        line(
+            &mut text,
+            "removed",
+            &format!("after {}", time::to_text(when)),
+        );
+    }
+    let facts = facts(app, tenant);
+    let mut table = Table::new(&["quota", "in force", "set"]);
+    for (name, in_force) in facts["quotas_in_force"].as_object().into_iter().flatten() {
+        let show = if name.ends_with("_bytes") {
+            size
+        } else {
+            number
+        };
+        let own = facts["quotas"][name].as_u64();
+        table.row([
+            name.clone(),
+            limit(in_force.as_u64().unwrap_or_default(), show),
+            own.map_or("default".to_owned(), show),
+        ]);
+    }
+    format!("{text}\n\n{table}")
+}
+
+fn line(text: &mut String, name: &str, value: &str) {
+    let name = format!("{name}:");
+    text.push_str(&format!("\n{name:10} {value}"));
+}
+
+/// A tenant for programs, with the names of the API.
+pub(super) fn facts(app: &App, tenant: &Tenant) -> Value {
+    json!({
+        "slug": tenant.slug,
+        "name": tenant.name,
+        "state": tenant.state(),
+        "suspended_at": tenant.suspended_at.map(time::to_text),
+        "delete_after": tenant.delete_after.map(time::to_text),
+        "created_at": time::to_text(tenant.created_at),
+        "quotas": tenant.quotas,
+        "quotas_in_force": app.meters.in_force(tenant.quotas),
+    })
+}
+
+fn limit(limit: u64, show: fn(u64) -> String) -> String {
+    match limit {
+        0 => "no limit".to_owned(),
+        limit => show(limit),
+    }
+}
+
+fn number(number: u64) -> String {
+    number.to_string()
+}
+
+/// Bytes in the largest unit of which there is one at least, with one decimal.
+fn size(bytes: u64) -> String {
+    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
+    let mut shown = format!("{bytes} bytes");
+    let mut tenths = u128::from(bytes) * 10;
+    for unit in UNITS {
+        if tenths < 10 * 1024 {
+            break;
+        }
+        tenths /= 1024;
+        shown = format!("{}.{} {unit}", tenths / 10, tenths % 10);
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::size;
+
+    #[test]
+    fn sizes_are_told_in_units_that_people_read() {
+        for (bytes, told) in [
+            (0, "0 bytes"),
+            (1023, "1023 bytes"),
+            (1024, "1.0 KiB"),
+            (1_600_000, "1.5 MiB"),
+            (10 << 30, "10.0 GiB"),
+            (u64::MAX, "16777215.9 TiB"),
+        ] {
+            assert_eq!(size(bytes), told);
+        }
+    }
+}

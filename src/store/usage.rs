@@ -1,0 +1,67 @@
+//! What tenants have stored: added up with each save and delete, in the same transaction.
+//!
+//! Each connection adds to a row of its own, or seldom one that another adds to as well, so that no save waits for
+//! another's commit. In every transaction that row comes after the threads that it locks, and before nothing but what
+//! belongs to them, so that there are no deadlocks.
+
+use diesel::pg::PgConnection;
+use diesel::prelude::*;
+use diesel::sql_query;
+use diesel::sql_types::{BigInt, Integer};
+
+use super::pool::Store;
+use super::schema::tenant_usage;
+use crate::context::TenantId;
+use crate::error::Result;
+use crate::tenants::Usage;
+
+/// Adds the row that a query gives, as the end of a statement: `(tenant_id, bytes, threads, versions)` and [`SHARD`].
+pub(super) const INSERT: &str =
+    "INSERT INTO tenant_usage (tenant_id, bytes, threads, versions, shard) ";
+/// The row that this connection adds to. There are several connections for each processor at most, in few servers.
+pub(super) const SHARD: &str = "(pg_backend_pid() % 64)::smallint";
+/// What ends the statement that began with [`INSERT`].
+pub(super) const OR_ADD: &str = " ON CONFLICT (tenant_id, shard) DO UPDATE \
+    SET bytes = tenant_usage.bytes + excluded.bytes, threads = tenant_usage.threads + excluded.threads, \
+        versions = tenant_usage.versions + excluded.versions";
+
+impl Store {
+    /// What a tenant has stored.
+    pub fn usage_get(&self, tenant: TenantId) -> Result<Usage> {
+        self.run(tenant, |connection| sum(connection, tenant))
+    }
+}
+
+/// Adds to what a tenant has stored, as the last step of a transaction that stored it.
+pub(super) fn add(
+    connection: &mut PgConnection,
+    tenant: TenantId,
+    usage: Usage,
+) -> QueryResult<()> {
+    sql_query(format!("{INSERT}VALUES ($1, $2, $3, $4, {SHARD}){OR_ADD}"))
+        .bind::<Integer, _>(tenant.0)
+        .bind::<BigInt, _>(usage.bytes)
+        .bind::<BigInt, _>(usage.threads)
+        .bind::<BigInt, _>(usage.versions)
+        .execute(connection)?;
+    Ok(())
+}
+
+/// What a tenant has stored: the sum of all that was added.
+pub(super) fn sum(connection: &mut PgConnection, tenant: TenantId) -> QueryResult<Usage> {
+    // A sum of bigint is numeric.
+    let sum = |column| diesel::dsl::sql::<BigInt>(column);
+    let (bytes, threads, versions) = tenant_usage::table
+        .filter(tenant_usage::tenant_id.eq(tenant.0))
+        .select((
+            sum("coalesce(sum(bytes), 0)::bigint"),
+            sum("coalesce(sum(threads), 0)::bigint"),
+            sum("coalesce(sum(versions), 0)::bigint"),
+        ))
+        .first(connection)?;
+    Ok(Usage {
+        bytes,
+        threads,
+        versions,
+    })
+}

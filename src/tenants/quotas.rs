@@ -1,0 +1,213 @@
+//! What tenants may use: quotas as they are set, changed and in force. `meters` and `usage` hold tenants to them.
+
+use std::str::FromStr;
+
+use serde::de::Deserializer;
+use serde::{Deserialize, Serialize};
+
+/// A value for each quota. `u64` is what is in force, 0 for no limit; `Option<u64>` what is set for one tenant, where
+/// none means the server's default; [`Change`] what an admin wants of it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Quotas<T: Default> {
+    /// Most bytes of signatures, as they are stored.
+    pub max_bytes: T,
+    /// Most threads.
+    pub max_threads: T,
+    /// Largest signature, in bytes of its text; the server's own limit holds beside it.
+    pub max_signature_bytes: T,
+    /// Requests a second, on each server.
+    pub requests_per_second: T,
+    /// Requests that may come at once after a quiet time; 0 for as many as a second allows.
+    pub request_burst: T,
+    /// Requests under way at once, on each server.
+    pub max_concurrent_requests: T,
+    /// Milliseconds that hooks may run each second, on each server.
+    pub hook_ms_per_second: T,
+}
+
+impl<T: Default> Quotas<T> {
+    /// What `combine` makes of each quota here and the same there.
+    pub fn zip<U: Default, V: Default>(
+        self,
+        other: Quotas<U>,
+        combine: impl Fn(T, U) -> V,
+    ) -> Quotas<V> {
+        Quotas {
+            max_bytes: combine(self.max_bytes, other.max_bytes),
+            max_threads: combine(self.max_threads, other.max_threads),
+            max_signature_bytes: combine(self.max_signature_bytes, other.max_signature_bytes),
+            requests_per_second: combine(self.requests_per_second, other.requests_per_second),
+            request_burst: combine(self.request_burst, other.request_burst),
+            max_concurrent_requests: combine(
+                self.max_concurrent_requests,
+                other.max_concurrent_requests,
+            ),
+            hook_ms_per_second: combine(self.hook_ms_per_second, other.hook_ms_per_second),
+        }
+    }
+
+    /// What `change` makes of each quota.
+    pub fn map<V: Default>(self, change: impl Fn(T) -> V) -> Quotas<V> {
+        self.zip(Quotas::<()>::default(), |value, ()| change(value))
+    }
+}
+
+impl Quotas<Option<u64>> {
+    /// What is in force: the tenant's own, or the server's defaults.
+    pub fn in_force(self, defaults: Quotas<u64>) -> Quotas<u64> {
+        let mut in_force = self.zip(defaults, Option::unwrap_or);
+        if in_force.request_burst == 0 {
+            in_force.request_burst = in_force.requests_per_second;
+        }
+        in_force
+    }
+
+    /// The same after a change.
+    #[must_use]
+    pub fn changed(self, change: Quotas<Change>) -> Self {
+        self.zip(change, |own, change| match change {
+            Change::Keep => own,
+            Change::Default => None,
+            Change::To(value) => Some(value),
+        })
+    }
+}
+
+/// What is to become of a tenant's quota.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Change {
+    /// It stays.
+    #[default]
+    Keep,
+    /// The server's default: null in JSON.
+    Default,
+    /// This, 0 for no limit.
+    To(u64),
+}
+
+impl<'de> Deserialize<'de> for Change {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value: Option<u64> = Deserialize::deserialize(deserializer)?;
+        match value {
+            None => Ok(Self::Default),
+            // What the database can store.
+            Some(value) if i64::try_from(value).is_ok() => Ok(Self::To(value)),
+            Some(_) => Err(serde::de::Error::custom(format!(
+                "the number is above {}",
+                i64::MAX
+            ))),
+        }
+    }
+}
+
+impl FromStr for Change {
+    type Err = String;
+
+    /// `default`, or a whole number, which may have a unit of bytes: `10G` or `10GiB`.
+    fn from_str(text: &str) -> Result<Self, String> {
+        const UNITS: [&str; 5] = ["", "K", "M", "G", "T"];
+        if text == "default" {
+            return Ok(Self::Default);
+        }
+        let number = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+        let unit = text.strip_prefix(number).unwrap_or_default();
+        let unit = unit.strip_suffix("iB").unwrap_or(unit);
+        let power = UNITS.iter().position(|known| *known == unit);
+        let value = number
+            .parse::<u64>()
+            .ok()
+            .zip(power)
+            .and_then(|(number, power)| {
+                let value = number.checked_mul(1 << (10 * power))?;
+                i64::try_from(value).is_ok().then_some(value)
+            });
+        value.map(Self::To).ok_or_else(|| {
+            "a quota is a whole number, 0 for no limit, or `default`; K, M, G and T stand for powers of 1,024"
+                .to_owned()
+        })
+    }
+}
+
+/// A quota that a request went over; its word is the name of the setting that would have to be higher.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Quota {
+    /// Stored bytes.
+    Bytes,
+    /// Threads.
+    Threads,
+    /// Requests a second.
+    Requests,
+    /// Requests at once.
+    ConcurrentRequests,
+    /// Time of hooks.
+    HookTime,
+}
+
+crate::words!(
+    Quota,
+    Bytes = "max_bytes",
+    Threads = "max_threads",
+    Requests = "requests_per_second",
+    ConcurrentRequests = "max_concurrent_requests",
+    HookTime = "hook_ms_per_second"
+);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_set_for_a_tenant_is_the_servers_default() {
+        let own = Quotas {
+            max_bytes: Some(0),
+            max_threads: Some(7),
+            ..Quotas::default()
+        };
+        let defaults = Quotas {
+            max_bytes: 5,
+            max_threads: 5,
+            requests_per_second: 5,
+            ..Quotas::default()
+        };
+        let in_force = own.in_force(defaults);
+        assert_eq!((in_force.max_bytes, in_force.max_threads), (0, 7));
+        assert_eq!(
+            (in_force.requests_per_second, in_force.request_burst),
+            (5, 5)
+        );
+        let change: Quotas<Change> =
+            serde_json::from_str(r#"{"max_bytes": null, "request_burst": 9}"#).unwrap();
+        let changed = own.changed(change);
+        assert_eq!((changed.max_bytes, changed.max_threads), (None, Some(7)));
+        assert_eq!(changed.in_force(defaults).request_burst, 9);
+        for bad in [
+            r#"{"oops": 1}"#,
+            r#"{"max_bytes": -1}"#,
+            r#"{"max_bytes": 1e30}"#,
+        ] {
+            assert!(
+                serde_json::from_str::<Quotas<Change>>(bad).is_err(),
+                "{bad}"
+            );
+        }
+        let most = format!(r#"{{"max_bytes": {}}}"#, u64::MAX);
+        assert!(serde_json::from_str::<Quotas<Change>>(&most).is_err());
+    }
+
+    #[test]
+    fn quotas_are_numbers_with_units_of_bytes() {
+        for (text, change) in [
+            ("default", Change::Default),
+            ("0", Change::To(0)),
+            ("10", Change::To(10)),
+            ("1K", Change::To(1024)),
+            ("3GiB", Change::To(3 << 30)),
+        ] {
+            assert_eq!(text.parse(), Ok(change), "{text}");
+        }
+        for bad in ["", "K", "-1", "1.5G", "1X", "1iBiB", "9999999999T"] {
+            assert!(bad.parse::<Change>().is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! Removing tenants whose deletion is due, in the background. Every server looks for them; a lock in the database keeps two
+//! from the same tenant, and ends with whoever holds it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::task::JoinHandle;
+use tracing::{info, warn};
+
+use super::usage::Usage;
+use crate::app::App;
+use crate::audit::{Actor, Event};
+use crate::context::{PLATFORM, TenantId};
+use crate::error::Result;
+use crate::store::Removed;
+use crate::telemetry;
+
+/// How often it is looked whether there is anything to remove.
+const INTERVAL: Duration = Duration::from_secs(2);
+/// Time between two batches, which leaves the database to the others.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// The task that removes; it ends when this is dropped.
+#[derive(Debug)]
+pub struct Removal(JoinHandle<()>);
+
+impl Removal {
+    /// Starts to remove the tenants that are due, now and then, and what a server before has left of others.
+    pub fn start(app: Arc<App>) -> Self {
+        Self(tokio::spawn(async move {
+            loop {
+                remove(&app).await;
+                tokio::time::sleep(INTERVAL).await;
+            }
+        }))
+    }
+}
+
+impl Drop for Removal {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Where the removal of tenants is.
+#[derive(Debug, Clone)]
+enum Step {
+    /// It looks for the next one.
+    After(TenantId),
+    /// It removes what is this one's own.
+    Of(TenantId, Arc<str>),
+}
+
+/// Removes all tenants that are due.
+async fn remove(app: &Arc<App>) {
+    let mut step = Step::After(PLATFORM);
+    loop {
+        let app = Arc::clone(app);
+        let rests = matches!(step, Step::Of(..));
+        match telemetry::spawn_blocking(move || take(&app, step)).await {
+            Ok(Ok(None)) => return,
+            Ok(Ok(Some(next))) => step = next,
+            Ok(Err(cause)) => {
+                warn!(%cause, "A tenant could not be removed; trying again later");
+                return;
+            }
+            // The server is stopping.
+            Err(_) => return,
+        }
+        if rests {
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+}
+
+/// Takes one step; gives the next one.
+fn take(app: &App, step: Step) -> Result<Option<Step>> {
+    match step {
+        Step::After(tenant) => {
+            let next = app.store.removal_begin(tenant)?;
+            Ok(next.map(|(tenant, slug)| Step::Of(tenant, slug.into())))
+        }
+        Step::Of(tenant, slug) => match app.store.removal_step(tenant)? {
+            Removed::Rows(_) => Ok(Some(Step::Of(tenant, slug))),
+            Removed::Elsewhere => Ok(Some(Step::After(tenant))),
+            Removed::Nothing => {
+                if app
+                    .store
+                    .removal_end(tenant, |stored| removed(&slug, stored))?
+                {
+                    info!(tenant = &*slug, "Removed a tenant");
+                }
+                app.forget_keys(tenant);
+                app.forget_hooks(tenant);
+                Ok(Some(Step::After(tenant)))
+            }
+        },
+    }
+}
+
+/// What the platform's audit trail keeps of a tenant that is gone.
+fn removed(slug: &str, stored: Usage) -> Event {
+    Event::new(None, Actor::server(), "tenant.removed", slug).before(json!(stored))
+}

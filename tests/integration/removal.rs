@@ -1,0 +1,245 @@
+//! Removing tenants: in the background, in batches, whatever happens to the server, and nobody else's rows.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::support::{Client, Program, SIGNER_TAGS, TestApp, TestDatabase};
+
+/// Tables with rows of tenants.
+fn owned_tables(app: &TestApp) -> Vec<String> {
+    let tables = app.database.lines(
+        "SELECT DISTINCT table_name::text AS line FROM information_schema.columns
+         WHERE table_schema = 'public' AND column_name = 'tenant_id' AND table_name NOT LIKE 'audit%' ORDER BY 1",
+    );
+    tables.lines().map(str::to_owned).collect()
+}
+
+fn rows_of(app: &TestApp, table: &str, tenant: i32) -> String {
+    app.database.lines(&format!(
+        "SELECT t::text AS line FROM {table} t WHERE tenant_id = {tenant} ORDER BY 1"
+    ))
+}
+
+/// Threads with two versions and two tags each, past the server.
+fn fill(database: &TestDatabase, tenant: i32, threads: u32) {
+    database.execute(&format!(
+        "INSERT INTO signatures (tenant_id, version, document, thread)
+         SELECT {tenant}, 2, 'filled-' || n, 't' FROM generate_series(1, {threads}) n;
+         INSERT INTO signature_versions (tenant_id, version, signature_id, encoding, sha256, tags, signature)
+         SELECT {tenant}, v, id, 't', sha256('x'), '{{}}', 'x'
+         FROM signatures, generate_series(1, 2) v WHERE tenant_id = {tenant} AND document LIKE 'filled-%';
+         INSERT INTO signature_tags (tenant_id, signature_id, created_at, tag)
+         SELECT {tenant}, id, created_at, tag
+         FROM signatures, unnest(ARRAY['a', 'b']) tag WHERE tenant_id = {tenant} AND document LIKE 'filled-%';
+         INSERT INTO tenant_usage (tenant_id, bytes, threads, versions, shard)
+         VALUES ({tenant}, 2 * {threads}, {threads}, 2 * {threads}, 99)"
+    ));
+}
+
+#[track_caller]
+fn wait_until_gone(client: &Client, slug: &str) {
+    let since = Instant::now();
+    while client.get(&format!("/tenants/{slug}")).status != 404 {
+        assert!(
+            since.elapsed() < Duration::from_secs(60),
+            "it is still there"
+        );
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// A tenant with something in every table.
+fn busy_tenant(app: &TestApp, slug: &str) -> Client {
+    let client = app.tenant(slug);
+    let operator = app.operator(slug);
+    let component = [("content-type", "application/wasm")];
+    operator
+        .send(
+            "PUT",
+            "/plugins/own",
+            &component,
+            Some(SIGNER_TAGS.to_vec()),
+        )
+        .expect(201);
+    operator
+        .json("PUT", "/hooks/own", &json!({"plugin": "own"}))
+        .expect(201);
+    for document in ["a", "b"] {
+        client
+            .post(&json!({"document": document, "thread": "t", "cms": "x", "tags": ["tag"]}))
+            .expect(201);
+    }
+    app.database.execute(&format!(
+        "INSERT INTO hook_inputs (tenant_id, sha256, encoding, signature)
+         VALUES ({}, sha256('y'), 't', 'y')",
+        app.tenant_id(slug)
+    ));
+    client
+}
+
+#[test]
+fn a_confirmed_deletion_removes_all_that_is_the_tenants_and_nothing_else() {
+    let app = TestApp::start();
+    let acme = busy_tenant(&app, "acme");
+    let other = busy_tenant(&app, "other");
+    let (id, others) = (app.tenant_id("acme").0, app.tenant_id("other").0);
+    let tables = owned_tables(&app);
+    let before: Vec<_> = tables
+        .iter()
+        .map(|table| {
+            assert_ne!(rows_of(&app, table, id), "", "nothing to remove in {table}");
+            rows_of(&app, table, others)
+        })
+        .collect();
+    let revisions = app.database.dump("plugin_revisions").lines().count();
+    let platform = app.platform();
+    let _removal = app.remove_tenants();
+    let deleted = platform
+        .send("DELETE", "/tenants/acme?confirm=acme", &[], None)
+        .expect(202);
+    assert_ne!(
+        deleted.json["content"]["tenant"]["delete_after"],
+        Value::Null
+    );
+    wait_until_gone(&platform, "acme");
+    for (table, before) in tables.iter().zip(before) {
+        assert_eq!(rows_of(&app, table, id), "", "left in {table}");
+        assert_eq!(rows_of(&app, table, others), before, "{table}");
+    }
+    assert_eq!(
+        app.database.dump("plugin_revisions").lines().count(),
+        revisions - 1
+    );
+    // Its tokens are nobody's; the other tenant goes on.
+    acme.read("a", "t").expect_error(401, "invalid_token");
+    other.save("a", "t", 1, "over").expect(201);
+    // The trail keeps that it happened, and how much went.
+    let trail = app.database.lines(
+        "SELECT concat_ws(' ', actor_kind, target, before, after) AS line FROM audit_events WHERE action = 'tenant.removed'",
+    );
+    assert_eq!(
+        trail,
+        "server acme {\"bytes\":2,\"threads\":2,\"versions\":2}\n"
+    );
+    let actions = app
+        .database
+        .lines("SELECT action AS line FROM audit_events WHERE target = 'acme' ORDER BY at");
+    assert_eq!(
+        actions.lines().collect::<Vec<_>>(),
+        ["tenant.create", "tenant.delete", "tenant.removed"]
+    );
+    // The name is free, and its new bearer starts with nothing.
+    let again = app.tenant("acme");
+    assert!(again.get("/signatures").expect(200).signatures().is_empty());
+    again.save("a", "t", 0, "new").expect(201);
+}
+
+#[test]
+fn a_removal_goes_on_after_its_server_was_killed_and_another_was_started() {
+    let app = TestApp::start();
+    app.tenant("acme");
+    let other = app.tenant("other");
+    other.save("a", "t", 0, "x").expect(201);
+    let id = app.tenant_id("acme").0;
+    fill(&app.database, id, 15_000);
+    let left = || {
+        let counts = app.database.lines(&format!(
+            "SELECT ((SELECT count(*) FROM signature_tags WHERE tenant_id = {id})
+                   + (SELECT count(*) FROM signature_versions WHERE tenant_id = {id})
+                   + (SELECT count(*) FROM signatures WHERE tenant_id = {id}))::text AS line"
+        ));
+        counts.trim().parse::<u32>().unwrap()
+    };
+    let platform = app.platform();
+    platform
+        .send("DELETE", "/tenants/acme?confirm=acme", &[], None)
+        .expect(202);
+    let serve = || Program::serve_on(&app.database);
+    for _ in 0..2 {
+        let before = left();
+        let mut server = serve();
+        let since = Instant::now();
+        while left() > before - 5_000 {
+            assert!(
+                since.elapsed() < Duration::from_secs(30),
+                "nothing is removed"
+            );
+        }
+        server.kill();
+    }
+    let interrupted = left();
+    assert!((1..70_000).contains(&interrupted), "{interrupted}");
+    // In batches: each takes a thousand rows at most, and there is a pause after it.
+    platform.get("/tenants/acme").expect(200);
+    platform
+        .send("POST", "/tenants/acme/resume", &[], None)
+        .expect_error(409, "tenant_deleting");
+    // Two servers at once do it once.
+    let _servers = (serve(), serve());
+    wait_until_gone(&platform, "acme");
+    assert_eq!(left(), 0);
+    let trail = app
+        .database
+        .lines("SELECT before::text AS line FROM audit_events WHERE action = 'tenant.removed'");
+    assert_eq!(
+        trail,
+        "{\"bytes\":30000,\"threads\":15000,\"versions\":30000}\n"
+    );
+    other.read("a", "t").expect(200);
+}
+
+#[test]
+fn a_tenant_is_removed_when_its_time_has_come_and_not_before() {
+    let app = TestApp::start();
+    app.tenant("due");
+    app.tenant("later");
+    let platform = app.platform();
+    for slug in ["due", "later"] {
+        platform
+            .send("DELETE", &format!("/tenants/{slug}"), &[], None)
+            .expect(202);
+    }
+    app.database.execute(
+        "UPDATE tenants SET delete_after = now() - interval '1 minute' WHERE slug = 'due'",
+    );
+    let _removal = app.remove_tenants();
+    wait_until_gone(&platform, "due");
+    let later = platform.get("/tenants/later").expect(200);
+    assert_eq!(later.json["content"]["tenant"]["state"], "deleting");
+}
+
+/// What was under way when the tenant was suspended finds that it is gone: that is no failure of the server.
+#[test]
+fn a_save_under_way_while_its_tenant_is_removed_is_refused() {
+    let app = TestApp::start();
+    let acme = app.tenant("acme");
+    acme.save("a", "t", 0, "x").expect(201);
+    let platform = app.platform();
+    // Nobody hears that it is suspended.
+    app.database
+        .execute("ALTER TABLE tenants DISABLE TRIGGER tenants_notify; ALTER TABLE tenant_keys DISABLE TRIGGER tenant_keys_notify");
+    let replica = app.replica();
+    let elsewhere = Client::new(&replica.base, acme.token.clone());
+    elsewhere.read("a", "t").expect(200);
+    platform
+        .send("DELETE", "/tenants/acme?confirm=acme", &[], None)
+        .expect(202);
+    let saving = std::thread::spawn({
+        let elsewhere = elsewhere.clone();
+        move || {
+            (0..10_000)
+                .map(|number| elsewhere.save(&format!("d-{number}"), "t", 0, "x").status)
+                .find(|status| *status != 201)
+        }
+    });
+    let _removal = app.remove_tenants();
+    wait_until_gone(&platform, "acme");
+    assert_eq!(saving.join().unwrap(), Some(403));
+    elsewhere
+        .save("e", "t", 0, "x")
+        .expect_error(403, "tenant_suspended");
+    for table in owned_tables(&app) {
+        assert_eq!(app.database.dump(&table), "", "{table}");
+    }
+}
