@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::auth::{Authenticator, Vault};
 use crate::cache::Cache;
@@ -87,12 +87,7 @@ impl App {
         self: &Arc<Self>,
         load: impl FnOnce(&Self) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        let turn = turns::wait(
-            &self.loads,
-            self.config.http.queue_timeout_ms,
-            Error::Overloaded,
-        )
-        .await?;
+        let turn = self.load_turn().await?;
         let app = Arc::clone(self);
         telemetry::spawn_blocking(move || {
             let _turn = turn;
@@ -100,6 +95,16 @@ impl App {
         })
         .await
         .map_err(Error::internal)?
+    }
+
+    /// Waits for a turn to load what a stranger causes to be loaded.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Overloaded`] where that takes too long.
+    pub async fn load_turn(&self) -> Result<OwnedSemaphorePermit> {
+        let patience_ms = self.config.http.queue_timeout_ms;
+        turns::wait(&self.loads, patience_ms, Error::Overloaded).await
     }
 
     /// How a binding of a hook fares on this server.

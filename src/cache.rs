@@ -45,6 +45,11 @@ impl<K: Eq + Hash + Clone, V: Clone> Cache<K, V> {
         Ok(value)
     }
 
+    /// Forgets one entry.
+    pub fn remove(&self, key: &K) {
+        self.entries.remove(key);
+    }
+
     /// Forgets the entries for which `stale` holds, and whatever is being loaded now.
     pub fn invalidate(&self, stale: impl Fn(&K, &V) -> bool) {
         self.generation.fetch_add(1, Ordering::SeqCst);

@@ -116,6 +116,8 @@ pub struct AuthConfig {
     pub audience: Option<String>,
     /// Clock skew that `exp`, `nbf` and `iat` are forgiven, in seconds.
     pub leeway_s: u64,
+    /// Longest time until a token expires, in seconds, whoever issues it.
+    pub max_token_lifetime_s: u64,
 }
 
 impl Default for AuthConfig {
@@ -124,6 +126,7 @@ impl Default for AuthConfig {
             issuer: None,
             audience: None,
             leeway_s: 30,
+            max_token_lifetime_s: 366 * 24 * 3600,
         }
     }
 }
@@ -490,7 +493,10 @@ mod tests {
             ..config.hooks
         };
         assert_eq!((hooks, config.log), (defaults.hooks, defaults.log));
-        assert_eq!(config.auth.leeway_s, defaults.auth.leeway_s);
+        assert_eq!(
+            (config.auth.leeway_s, config.auth.max_token_lifetime_s),
+            (defaults.auth.leeway_s, defaults.auth.max_token_lifetime_s)
+        );
         assert_eq!(
             (config.tenants, config.quotas),
             (defaults.tenants, defaults.quotas)

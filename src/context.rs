@@ -132,7 +132,7 @@ pub struct Tenancy {
     pub slug: Arc<str>,
 }
 
-/// A caller whose token was verified.
+/// A caller whose token was verified, or who needs none.
 #[derive(Debug, Clone)]
 pub struct Caller {
     /// The tenant that the token's key belongs to; none for the platform's own.
@@ -147,11 +147,24 @@ pub struct Caller {
     pub scopes: Vec<Scope>,
 }
 
+impl Caller {
+    /// Whoever asks for what is shown to everybody.
+    pub fn nobody() -> Self {
+        Self {
+            tenant: None,
+            quotas: Quotas::default(),
+            subject: None,
+            key: None,
+            scopes: Vec::new(),
+        }
+    }
+}
+
 /// A caller and the request it makes.
 #[derive(Debug, Clone)]
 pub struct Context {
     /// Who asks.
-    pub caller: Caller,
+    pub caller: Arc<Caller>,
     /// For whom: the caller's own tenant, or the one that a caller of the platform names; none for the platform itself.
     pub tenancy: Option<Tenancy>,
     /// The id under which the request appears in the log and in its answer.

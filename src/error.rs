@@ -74,6 +74,14 @@ pub enum Error {
         /// The slug.
         slug: String,
     },
+    /// A key of this name is there, and is not what was asked for.
+    #[error(
+        "The name `{kid}` is taken by another key, or by the same one with other times, or it is revoked. Give the key another name."
+    )]
+    KeyExists {
+        /// The key's name.
+        kid: String,
+    },
     /// A tenant is being deleted; the sentence says what can be done.
     #[error("{0}")]
     TenantDeleting(String),
@@ -192,6 +200,8 @@ pub enum Noun {
     Binding,
     /// A decision of a hook.
     Decision,
+    /// A key.
+    Key,
 }
 
 crate::words!(
@@ -201,8 +211,24 @@ crate::words!(
     Revision = "revision",
     Hook = "hook",
     Binding = "binding",
-    Decision = "decision"
+    Decision = "decision",
+    Key = "key"
 );
+
+impl Noun {
+    /// What it is called when there is none.
+    fn not_found(self) -> &'static str {
+        match self {
+            Self::Tenant => "tenant_not_found",
+            Self::Plugin => "plugin_not_found",
+            Self::Revision => "revision_not_found",
+            Self::Hook => "hook_not_found",
+            Self::Binding => "binding_not_found",
+            Self::Decision => "decision_not_found",
+            Self::Key => "key_not_found",
+        }
+    }
+}
 
 /// A mistake in settings.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -274,6 +300,44 @@ impl Error {
         Self::InvalidParameter {
             field: json_pointer(name),
             message: message.into(),
+        }
+    }
+
+    /// A stable name of what went wrong, for programs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::MalformedJson(_) => "malformed_json",
+            Self::InvalidParameter { .. } => "invalid_parameter",
+            Self::MissingToken => "missing_token",
+            Self::InvalidToken(_) => "invalid_token",
+            Self::ExpiredToken => "expired_token",
+            Self::InsufficientScope(_) => "insufficient_scope",
+            Self::TenantRequired => "tenant_required",
+            Self::NotFound(noun) => noun.not_found(),
+            Self::PluginBound { .. } => "plugin_bound",
+            Self::SettingsRefused(_) => "settings_refused",
+            Self::CasesFailed(_) => "cases_failed",
+            Self::InputGone(_) => "input_gone",
+            Self::TenantSuspended => "tenant_suspended",
+            Self::TenantExists { .. } => "tenant_exists",
+            Self::KeyExists { .. } => "key_exists",
+            Self::TenantDeleting(_) => "tenant_deleting",
+            Self::QuotaExceeded { .. } => "quota_exceeded",
+            Self::SignatureNotFound => "signature_not_found",
+            Self::RouteNotFound => "route_not_found",
+            Self::MethodNotAllowed { .. } => "method_not_allowed",
+            Self::BodyTimeout { .. } => "body_timeout",
+            Self::VersionConflict { .. } => "version_conflict",
+            Self::PreconditionFailed { .. } => "precondition_failed",
+            Self::PayloadTooLarge { .. } => "payload_too_large",
+            Self::UnsupportedMediaType => "unsupported_media_type",
+            Self::HookRejected(_) => "hook_rejected",
+            Self::Refused(_) => "refused",
+            Self::RateLimited => "rate_limited",
+            Self::Overloaded => "overloaded",
+            Self::DatabaseUnavailable(_) => "database_unavailable",
+            Self::HookFailed { .. } => "hook_failed",
+            Self::Internal(_) => "internal",
         }
     }
 

@@ -1,20 +1,27 @@
 //! From a bearer token to a caller.
+//!
+//! A token that was verified is known again, by its SHA-256, until it expires or anything of its tenant's keys changes:
+//! an ECDSA signature costs some fifty times what finding it again does.
 
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use jsonwebtoken::DecodingKey;
 
 use super::Vault;
-use super::key::{Algorithm, StoredKey};
+use super::key::{KeyState, StoredKey};
 use super::token;
 use crate::cache::Cache;
 use crate::config::AuthConfig;
-use crate::context::{Caller, PLATFORM, Tenancy, TenantId};
+use crate::context::{Caller, TenantId};
+use crate::digest::sha256;
 use crate::error::{Error, Result};
 use crate::tenants::quotas::Quotas;
 
 /// Keys kept ready, and names of keys that do not exist, so that guessing does not reach the database each time.
 const CACHED_KEYS: usize = 10_000;
+/// Verified tokens that are known again.
+const CACHED_TOKENS: usize = 10_000;
 
 /// Verifies tokens with the keys of the database, which it keeps ready.
 #[derive(Debug)]
@@ -22,27 +29,40 @@ pub struct Authenticator {
     config: AuthConfig,
     vault: Option<Arc<Vault>>,
     keys: Cache<String, Option<Arc<ReadyKey>>>,
+    tokens: Cache<[u8; 32], Verified>,
 }
 
 struct ReadyKey {
-    /// None for the platform's own keys.
-    tenant: Option<Tenancy>,
-    tenant_suspended: bool,
+    stored: StoredKey,
     kid: Arc<str>,
     quotas: Quotas<Option<u64>>,
-    algorithm: Algorithm,
     key: DecodingKey,
 }
 
 impl std::fmt::Debug for ReadyKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "ReadyKey of {:?}", self.tenant)
+        write!(f, "ReadyKey of {:?}", self.stored.tenant)
     }
 }
 
-impl ReadyKey {
-    fn owner(&self) -> TenantId {
-        self.tenant.as_ref().map_or(PLATFORM, |tenant| tenant.id)
+/// A caller whose token was verified, and for how long that holds.
+#[derive(Debug, Clone)]
+struct Verified {
+    owner: TenantId,
+    caller: Arc<Caller>,
+    until: DateTime<Utc>,
+}
+
+/// Why a token is not verified yet.
+enum Unverified {
+    /// Its key is not ready.
+    NotReady,
+    Failed(Error),
+}
+
+impl From<Error> for Unverified {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
     }
 }
 
@@ -53,6 +73,7 @@ impl Authenticator {
             config,
             vault,
             keys: Cache::new(CACHED_KEYS),
+            tokens: Cache::new(CACHED_TOKENS),
         }
     }
 
@@ -61,10 +82,15 @@ impl Authenticator {
     /// # Errors
     ///
     /// [`Error::InvalidToken`], [`Error::ExpiredToken`] or [`Error::TenantSuspended`].
-    pub fn authenticate_ready(&self, token: &str) -> Result<Option<Caller>> {
-        match self.keys.get(&token::key_id(token)?) {
-            Some(key) => self.verify(token, key.as_deref()).map(Some),
-            None => Ok(None),
+    pub fn authenticate_ready(&self, token: &str) -> Result<Option<Arc<Caller>>> {
+        let ready = |kid: &str| {
+            let key = self.keys.get(&kid.to_owned());
+            key.ok_or(Unverified::NotReady)
+        };
+        match self.verified(token, ready) {
+            Ok(caller) => Ok(Some(caller)),
+            Err(Unverified::NotReady) => Ok(None),
+            Err(Unverified::Failed(error)) => Err(error),
         }
     }
 
@@ -77,52 +103,104 @@ impl Authenticator {
         &self,
         token: &str,
         load: impl Fn(&str) -> Result<Option<(StoredKey, Quotas<Option<u64>>)>>,
-    ) -> Result<Caller> {
-        let key = self.keys.get_or_load(&token::key_id(token)?, || {
-            // The name as the token spells it; asking again costs nothing.
-            match load(&token::key_id(token)?)? {
+    ) -> Result<Arc<Caller>> {
+        let loaded = |kid: &str| {
+            let key = self.keys.get_or_load(&kid.to_owned(), || match load(kid)? {
                 Some((stored, quotas)) => Ok(Some(Arc::new(ReadyKey {
-                    tenant: stored.tenant.clone(),
-                    tenant_suspended: stored.tenant_suspended,
                     kid: stored.kid.as_str().into(),
                     quotas,
-                    algorithm: stored.algorithm,
                     key: stored
                         .decoding_key(self.vault.as_deref())
                         .map_err(Error::internal)?,
+                    stored,
                 }))),
                 None => Ok::<_, Error>(None),
-            }
-        })?;
-        self.verify(token, key.as_deref())
+            });
+            key.map_err(Unverified::Failed)
+        };
+        match self.verified(token, loaded) {
+            Ok(caller) => Ok(caller),
+            Err(Unverified::Failed(error)) => Err(error),
+            Err(Unverified::NotReady) => Err(Error::internal("a key was loaded and is not ready")),
+        }
     }
 
-    fn verify(&self, token: &str, key: Option<&ReadyKey>) -> Result<Caller> {
-        let key = key.ok_or(Error::InvalidToken("its `kid` names no active key"))?;
+    /// The caller of a token that is known, or that verifies with the key that `find` finds.
+    fn verified(
+        &self,
+        token: &str,
+        find: impl Fn(&str) -> Result<Option<Arc<ReadyKey>>, Unverified>,
+    ) -> Result<Arc<Caller>, Unverified> {
+        // The key is asked for within the load, so that news of it forget the token too, whichever comes first.
+        let verify = || {
+            let kid = token::key_id(token)?;
+            self.verify(token, find(&kid)?.as_deref())
+        };
+        if token.len() > token::MAX_TOKEN_BYTES {
+            return verify().map(|verified| verified.caller);
+        }
+        let known = sha256(token.as_bytes());
+        let verified = self.tokens.get_or_load(&known, verify)?;
+        if Utc::now() < verified.until {
+            return Ok(verified.caller);
+        }
+        // It has expired since; who says so best is who verifies it.
+        self.tokens.remove(&known);
+        verify().map(|verified| verified.caller)
+    }
+
+    fn verify(&self, token: &str, key: Option<&ReadyKey>) -> Result<Verified, Unverified> {
+        let unknown = Error::InvalidToken("its `kid` names no active key");
+        let key = key.filter(|key| key.stored.revoked_at.is_none());
+        let ReadyKey {
+            stored,
+            kid,
+            quotas,
+            key,
+        } = key.ok_or(unknown)?;
+        let tenant = stored.tenant.as_ref();
         let claims = token::verify(
             token,
-            key.algorithm,
-            &key.key,
-            key.tenant.as_ref().map(|tenant| &*tenant.slug),
+            stored.algorithm,
+            key,
+            tenant.map(|tenant| &*tenant.slug),
             &self.config,
         )?;
-        if key.tenant_suspended {
-            return Err(Error::TenantSuspended);
+        // Only who has the key is told of its life.
+        match stored.state(Utc::now()) {
+            KeyState::Active => {}
+            KeyState::Pending => return Err(Error::InvalidToken("its key is not valid yet").into()),
+            KeyState::Expired | KeyState::Revoked => {
+                return Err(Error::InvalidToken("its key is not valid any more").into());
+            }
         }
-        Ok(Caller {
-            tenant: key.tenant.clone(),
-            quotas: key.quotas,
+        if stored.tenant_suspended {
+            return Err(Error::TenantSuspended.into());
+        }
+        let until = stored
+            .expires_at
+            .map_or(claims.valid_until, |end| end.min(claims.valid_until));
+        let caller = Caller {
+            tenant: stored.tenant.clone(),
+            quotas: *quotas,
             subject: claims.subject,
-            key: Some(Arc::clone(&key.kid)),
+            key: Some(Arc::clone(kid)),
             scopes: claims.scopes,
+        };
+        Ok(Verified {
+            owner: stored.owner(),
+            caller: Arc::new(caller),
+            until,
         })
     }
 
-    /// Forgets the keys of a tenant and the names of keys that did not exist; of all tenants where none is named.
+    /// Forgets the keys of a tenant, the tokens that they verified, and the names of keys that did not exist; of all
+    /// tenants where none is named.
     pub fn invalidate(&self, tenant: Option<TenantId>) {
-        self.keys.invalidate(|_, key| {
-            key.as_ref()
-                .is_none_or(|key| tenant.is_none_or(|tenant| key.owner() == tenant))
-        });
+        let stale = |owner: TenantId| tenant.is_none_or(|tenant| owner == tenant);
+        self.keys
+            .invalidate(|_, key| key.as_ref().is_none_or(|key| stale(key.stored.owner())));
+        // The tokens last: one that is verified with an old key meanwhile is not kept.
+        self.tokens.invalidate(|_, verified| stale(verified.owner));
     }
 }

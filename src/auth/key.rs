@@ -1,110 +1,21 @@
-//! Keys that verify tokens, and the algorithms that they may be used with.
+//! Keys that verify tokens, as the database has them.
 
-use std::str::FromStr;
-
+use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der, PublicKeyX509Der};
+use aws_lc_rs::rsa::{KeyPair as RsaKeyPair, KeySize};
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair,
+    KeyPair as _,
+};
+use chrono::{DateTime, Utc};
 use jsonwebtoken as jwt;
-use x509_parser::pem::parse_x509_pem;
-use x509_parser::prelude::FromDer as _;
-use x509_parser::public_key::PublicKey;
-use x509_parser::x509::SubjectPublicKeyInfo;
+use serde::Serialize;
+use zeroize::Zeroizing;
 
 use super::Vault;
-use crate::context::Tenancy;
+use super::algorithm::Algorithm;
+use super::public_key::{PublicKey, to_pem};
+use crate::context::{PLATFORM, Tenancy, TenantId};
 use crate::error::{Error, Result};
-
-/// Shortest RSA key (RFC 7518 section 3.3).
-const MIN_RSA_BITS: usize = 2048;
-/// `secp256r1` and `secp384r1` (RFC 5480 section 2.1.1.1), and `id-Ed25519` (RFC 8410 section 3).
-const P256: &str = "1.2.840.10045.3.1.7";
-const P384: &str = "1.3.132.0.34";
-const ED25519: &str = "1.3.101.112";
-
-/// Signature algorithms of tokens (RFC 7518 section 3.1, RFC 8037). Never `none`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Algorithm {
-    /// HMAC with SHA-256.
-    Hs256,
-    /// HMAC with SHA-384.
-    Hs384,
-    /// HMAC with SHA-512.
-    Hs512,
-    /// RSASSA-PKCS1-v1_5 with SHA-256.
-    Rs256,
-    /// RSASSA-PSS with SHA-256.
-    Ps256,
-    /// ECDSA on P-256 with SHA-256.
-    Es256,
-    /// ECDSA on P-384 with SHA-384.
-    Es384,
-    /// Ed25519.
-    EdDsa,
-}
-
-impl Algorithm {
-    const ALL: [Self; 8] = [
-        Self::Hs256,
-        Self::Hs384,
-        Self::Hs512,
-        Self::Rs256,
-        Self::Ps256,
-        Self::Es256,
-        Self::Es384,
-        Self::EdDsa,
-    ];
-
-    /// The algorithm as the `alg` of a header spells it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Hs256 => "HS256",
-            Self::Hs384 => "HS384",
-            Self::Hs512 => "HS512",
-            Self::Rs256 => "RS256",
-            Self::Ps256 => "PS256",
-            Self::Es256 => "ES256",
-            Self::Es384 => "ES384",
-            Self::EdDsa => "EdDSA",
-        }
-    }
-
-    /// Length of a shared secret that is as strong as its hash (RFC 7518 section 3.2), in bytes; none for public keys.
-    pub fn secret_bytes(self) -> Option<usize> {
-        match self {
-            Self::Hs256 => Some(32),
-            Self::Hs384 => Some(48),
-            Self::Hs512 => Some(64),
-            _ => None,
-        }
-    }
-
-    pub(super) fn to_jwt(self) -> jwt::Algorithm {
-        match self {
-            Self::Hs256 => jwt::Algorithm::HS256,
-            Self::Hs384 => jwt::Algorithm::HS384,
-            Self::Hs512 => jwt::Algorithm::HS512,
-            Self::Rs256 => jwt::Algorithm::RS256,
-            Self::Ps256 => jwt::Algorithm::PS256,
-            Self::Es256 => jwt::Algorithm::ES256,
-            Self::Es384 => jwt::Algorithm::ES384,
-            Self::EdDsa => jwt::Algorithm::EdDSA,
-        }
-    }
-}
-
-impl FromStr for Algorithm {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Self::ALL
-            .into_iter()
-            .find(|algorithm| algorithm.as_str() == text)
-            .ok_or_else(|| {
-                format!(
-                    "`{text}` is no algorithm for tokens; use one of {}",
-                    Self::ALL.map(Self::as_str).join(", ")
-                )
-            })
-    }
-}
 
 /// A key as the database has it.
 #[derive(Debug, Clone)]
@@ -117,8 +28,16 @@ pub struct StoredKey {
     pub kid: String,
     /// The one algorithm it may be used with.
     pub algorithm: Algorithm,
-    /// What it verifies with.
+    /// What it verifies with, and signs with where the server can.
     pub material: KeyMaterial,
+    /// When it was added.
+    pub created_at: DateTime<Utc>,
+    /// From when on it verifies; none for at once.
+    pub not_before: Option<DateTime<Utc>>,
+    /// Until when it verifies; none for as long as it is not revoked.
+    pub expires_at: Option<DateTime<Utc>>,
+    /// Since when it is revoked.
+    pub revoked_at: Option<DateTime<Utc>>,
 }
 
 /// What a key verifies with.
@@ -126,8 +45,15 @@ pub struct StoredKey {
 pub enum KeyMaterial {
     /// A shared secret, encrypted by the [`Vault`].
     EncryptedSecret(Vec<u8>),
-    /// A public key, PEM SubjectPublicKeyInfo.
+    /// A public key, PEM SubjectPublicKeyInfo; its owner keeps the private one.
     PublicKey(String),
+    /// A key pair of the server's own.
+    KeyPair {
+        /// The public key, PEM SubjectPublicKeyInfo.
+        public: String,
+        /// The private key, PKCS #8, encrypted by the [`Vault`].
+        encrypted_private: Vec<u8>,
+    },
 }
 
 impl std::fmt::Debug for KeyMaterial {
@@ -135,33 +61,118 @@ impl std::fmt::Debug for KeyMaterial {
         f.write_str(match self {
             Self::EncryptedSecret(_) => "EncryptedSecret",
             Self::PublicKey(_) => "PublicKey",
+            Self::KeyPair { .. } => "KeyPair",
         })
     }
 }
 
+/// Where a key is in its life. Only an active one verifies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum KeyState {
+    /// Its time has not come.
+    Pending,
+    /// It verifies.
+    Active,
+    /// Its time is over.
+    Expired,
+    /// Somebody has ended it.
+    Revoked,
+}
+
+crate::words!(
+    KeyState,
+    Pending = "pending",
+    Active = "active",
+    Expired = "expired",
+    Revoked = "revoked"
+);
+
 impl StoredKey {
+    /// Where it is in its life.
+    pub fn state(&self, now: DateTime<Utc>) -> KeyState {
+        if self.revoked_at.is_some() {
+            KeyState::Revoked
+        } else if self.expires_at.is_some_and(|end| end <= now) {
+            KeyState::Expired
+        } else if self.not_before.is_some_and(|begin| begin > now) {
+            KeyState::Pending
+        } else {
+            KeyState::Active
+        }
+    }
+
+    /// Whose it is: the tenant, or [`PLATFORM`].
+    pub fn owner(&self) -> TenantId {
+        self.tenant.as_ref().map_or(PLATFORM, |tenant| tenant.id)
+    }
+
+    /// What it is made of: `secret`, `public_key` or `key_pair`.
+    pub fn kind(&self) -> &'static str {
+        match self.material {
+            KeyMaterial::EncryptedSecret(_) => "secret",
+            KeyMaterial::PublicKey(_) => "public_key",
+            KeyMaterial::KeyPair { .. } => "key_pair",
+        }
+    }
+
+    /// Its public key, PEM SubjectPublicKeyInfo, where it has one.
+    pub fn public_key(&self) -> Option<&str> {
+        match &self.material {
+            KeyMaterial::EncryptedSecret(_) => None,
+            KeyMaterial::PublicKey(pem) | KeyMaterial::KeyPair { public: pem, .. } => Some(pem),
+        }
+    }
+
+    /// What the vault has encrypted of it.
+    pub fn encrypted(&self) -> Option<&[u8]> {
+        match &self.material {
+            KeyMaterial::PublicKey(_) => None,
+            KeyMaterial::EncryptedSecret(encrypted)
+            | KeyMaterial::KeyPair {
+                encrypted_private: encrypted,
+                ..
+            } => Some(encrypted),
+        }
+    }
+
     /// The key in the form that verifies tokens.
     ///
     /// # Errors
     ///
     /// [`Error::Internal`] where the secret can't be decrypted, [`Error::Refused`] where the PEM does not hold a key of
-    /// the algorithm.
+    /// the algorithm, or there is no master key.
     pub fn decoding_key(&self, vault: Option<&Vault>) -> Result<jwt::DecodingKey> {
-        match &self.material {
-            KeyMaterial::EncryptedSecret(_) => {
-                Ok(jwt::DecodingKey::from_secret(&self.secret(vault)?))
-            }
-            KeyMaterial::PublicKey(pem) => public_key(self.algorithm, pem),
+        match self.public_key() {
+            Some(pem) => PublicKey::from_pem(self.algorithm, pem)?.decoding_key(),
+            None => Ok(jwt::DecodingKey::from_secret(&self.secret(vault)?)),
         }
     }
 
-    /// The shared secret, in the clear; wiped when dropped.
-    pub(super) fn secret(&self, vault: Option<&Vault>) -> Result<zeroize::Zeroizing<Vec<u8>>> {
-        let KeyMaterial::EncryptedSecret(encrypted) = &self.material else {
-            return Err(Error::refused(
-                "This key is public: its owner signs tokens with the private one.",
-            ));
+    /// The key in the form that signs tokens.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Refused`] where the server can't sign with it, [`Error::Internal`] where it can't be decrypted.
+    pub(super) fn encoding_key(&self, vault: Option<&Vault>) -> Result<jwt::EncodingKey> {
+        let secret = self.secret(vault)?;
+        if self.algorithm.secret_bytes().is_some() {
+            return Ok(jwt::EncodingKey::from_secret(&secret));
+        }
+        let pem = Zeroizing::new(to_pem("PRIVATE KEY", &secret));
+        let key = match self.algorithm {
+            Algorithm::Rs256 | Algorithm::Ps256 => jwt::EncodingKey::from_rsa_pem(pem.as_bytes()),
+            Algorithm::Es256 | Algorithm::Es384 => jwt::EncodingKey::from_ec_pem(pem.as_bytes()),
+            _ => jwt::EncodingKey::from_ed_pem(pem.as_bytes()),
         };
+        key.map_err(Error::internal)
+    }
+
+    /// What the vault has encrypted, in the clear; wiped when dropped.
+    fn secret(&self, vault: Option<&Vault>) -> Result<Zeroizing<Vec<u8>>> {
+        let encrypted = self.encrypted().ok_or_else(|| {
+            Error::refused("This key is public: its owner signs tokens with the private one.")
+        })?;
         vault
             .ok_or_else(no_master_key)?
             .decrypt(encrypted, &self.binding())
@@ -184,59 +195,47 @@ pub fn no_master_key() -> Error {
     )
 }
 
-/// Reads a public key and makes sure that it fits the algorithm.
+/// A key pair that nobody has: the public key, and the private one as PKCS #8.
 ///
 /// # Errors
 ///
-/// [`Error::Refused`] where the PEM does not hold a key of the algorithm.
-pub fn public_key(algorithm: Algorithm, pem: &str) -> Result<jwt::DecodingKey> {
-    let refused = || {
-        Error::refused(format!(
-            "The file does not hold a public key for {} as PEM (`-----BEGIN PUBLIC KEY-----`; RSA of at least {MIN_RSA_BITS} bits).",
-            algorithm.as_str()
-        ))
-    };
-    let key = match algorithm {
-        Algorithm::Rs256 | Algorithm::Ps256 => jwt::DecodingKey::from_rsa_pem(pem.as_bytes()),
-        Algorithm::Es256 | Algorithm::Es384 => jwt::DecodingKey::from_ec_pem(pem.as_bytes()),
-        Algorithm::EdDsa => jwt::DecodingKey::from_ed_pem(pem.as_bytes()),
+/// [`Error::Refused`] for algorithms of shared secrets, [`Error::Internal`] where the machine can't make one.
+pub fn new_key_pair(algorithm: Algorithm) -> Result<(PublicKey, Zeroizing<Vec<u8>>)> {
+    let made = match algorithm {
+        Algorithm::Es256 => ecdsa(&ECDSA_P256_SHA256_FIXED_SIGNING),
+        Algorithm::Es384 => ecdsa(&ECDSA_P384_SHA384_FIXED_SIGNING),
+        Algorithm::EdDsa => Ed25519KeyPair::generate().and_then(|pair| {
+            let private = pair.to_pkcs8v1()?;
+            parts(&pair.public_key().as_der()?, private.as_ref())
+        }),
+        // As strong as is thought enough beyond 2030 (NIST SP 800-57 part 1, table 2).
+        Algorithm::Rs256 | Algorithm::Ps256 => {
+            RsaKeyPair::generate(KeySize::Rsa3072).and_then(|pair| {
+                let private: Pkcs8V1Der<'_> = pair.as_der()?;
+                parts(&pair.public_key().as_der()?, private.as_ref())
+            })
+        }
         Algorithm::Hs256 | Algorithm::Hs384 | Algorithm::Hs512 => {
-            return Err(Error::refused(format!(
-                "{} works with a shared secret, not with a public key.",
-                algorithm.as_str()
-            )));
+            return Err(Error::refused("Shared secrets are no key pairs."));
         }
     };
-    // The library takes private keys and any curve too.
-    if is_public_key_for(algorithm, pem) {
-        key.map_err(|_| refused())
-    } else {
-        Err(refused())
-    }
+    let (public, private) = made.map_err(|_| Error::internal("a key pair can't be made"))?;
+    Ok((PublicKey::from_der(algorithm, &public)?, private))
 }
 
-/// Whether the PEM is a SubjectPublicKeyInfo (RFC 5280 section 4.1.2.7) of a kind and size that the algorithm takes.
-fn is_public_key_for(algorithm: Algorithm, pem: &str) -> bool {
-    let Ok((_, pem)) = parse_x509_pem(pem.as_bytes()) else {
-        return false;
-    };
-    let Ok((_, info)) = SubjectPublicKeyInfo::from_der(&pem.contents) else {
-        return false;
-    };
-    let curve = info
-        .algorithm
-        .parameters
-        .as_ref()
-        .and_then(|curve| curve.as_oid().ok());
-    let curve = curve.map(|oid| oid.to_id_string());
-    pem.label == "PUBLIC KEY"
-        && match algorithm {
-            Algorithm::Rs256 | Algorithm::Ps256 => {
-                matches!(info.parsed(), Ok(PublicKey::RSA(key)) if key.key_size() >= MIN_RSA_BITS)
-            }
-            Algorithm::Es256 => curve.as_deref() == Some(P256),
-            Algorithm::Es384 => curve.as_deref() == Some(P384),
-            Algorithm::EdDsa => info.algorithm.algorithm.to_id_string() == ED25519,
-            Algorithm::Hs256 | Algorithm::Hs384 | Algorithm::Hs512 => false,
-        }
+type Parts = (Vec<u8>, Zeroizing<Vec<u8>>);
+
+fn ecdsa(
+    algorithm: &'static aws_lc_rs::signature::EcdsaSigningAlgorithm,
+) -> Result<Parts, aws_lc_rs::error::Unspecified> {
+    let pair = EcdsaKeyPair::generate(algorithm)?;
+    let private = pair.to_pkcs8v1()?;
+    parts(&pair.public_key().as_der()?, private.as_ref())
+}
+
+fn parts(
+    public: &PublicKeyX509Der<'_>,
+    private: &[u8],
+) -> Result<Parts, aws_lc_rs::error::Unspecified> {
+    Ok((public.as_ref().to_vec(), Zeroizing::new(private.to_vec())))
 }

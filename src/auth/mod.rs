@@ -1,10 +1,13 @@
 //! Who may call: keys, tokens, and the encryption of secrets at rest. The only module that knows JSON Web Tokens.
 
+pub mod algorithm;
 mod authenticator;
 pub mod key;
+mod master_key;
+pub mod public_key;
 pub mod token;
 mod vault;
 
 pub use authenticator::Authenticator;
 pub use key::no_master_key;
-pub use vault::{Vault, random_bytes, random_name};
+pub use vault::{MasterKeyId, MasterKeyIds, Vault, random_bytes, random_name};

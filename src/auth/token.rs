@@ -2,19 +2,21 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use chrono::{DateTime, Utc};
 use jsonwebtoken as jwt;
 use serde::{Deserialize, Serialize};
 
 use super::Vault;
-use super::key::{Algorithm, StoredKey};
+use super::algorithm::Algorithm;
+use super::key::StoredKey;
 use crate::config::AuthConfig;
 use crate::context::Scope;
 use crate::error::{Error, Result};
 
 /// Longest token that is looked at, in bytes.
-const MAX_TOKEN_BYTES: usize = 8 * 1024;
-/// Longest `kid` that is looked up, in bytes.
-const MAX_KID_BYTES: usize = 128;
+pub(super) const MAX_TOKEN_BYTES: usize = 8 * 1024;
+/// Longest `kid`, in bytes.
+pub const MAX_KID_BYTES: usize = 128;
 
 /// What a verified token says. Unknown scopes are left out: they allow nothing here.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +25,8 @@ pub struct Claims {
     pub subject: Option<String>,
     /// What the token allows.
     pub scopes: Vec<Scope>,
+    /// When it expires, with the skew that is forgiven.
+    pub valid_until: DateTime<Utc>,
 }
 
 #[derive(Debug, Deserialize, Serialize)]
@@ -62,9 +66,14 @@ pub fn key_id(token: &str) -> Result<String> {
     let header = jwt::decode_header(token)
         .map_err(|_| Error::InvalidToken("it is not a signed JWT with a known algorithm"))?;
     match header.kid {
-        Some(kid) if (1..=MAX_KID_BYTES).contains(&kid.len()) => Ok(kid),
+        Some(kid) if is_key_id(&kid) => Ok(kid),
         _ => Err(Error::InvalidToken("its header has no usable `kid`")),
     }
+}
+
+/// Whether a text may name a key: printable ASCII without spaces.
+pub fn is_key_id(text: &str) -> bool {
+    (1..=MAX_KID_BYTES).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 /// Verifies a token with the key that its `kid` names.
@@ -102,6 +111,12 @@ pub fn verify(
     let latest = now_s().saturating_add(config.leeway_s);
     // A number beyond f64 is no time either.
     let seconds = |time: serde_json::Number| time.as_f64().map_or(u64::MAX, |time| time as u64);
+    let expires_s = seconds(claims.exp);
+    if expires_s > latest.saturating_add(config.max_token_lifetime_s) {
+        return Err(Error::InvalidToken(
+            "it would be valid for longer than tokens may be here",
+        ));
+    }
     if claims.iat.is_some_and(|iat| seconds(iat) > latest) {
         return Err(Error::InvalidToken("it was issued in the future"));
     }
@@ -111,7 +126,12 @@ pub fn verify(
     {
         return Err(Error::InvalidToken("it is for another tenant than its key"));
     }
+    let valid_until_s = i64::try_from(expires_s.saturating_add(config.leeway_s));
     Ok(Claims {
+        valid_until: valid_until_s
+            .ok()
+            .and_then(|seconds| DateTime::from_timestamp(seconds, 0))
+            .unwrap_or(DateTime::<Utc>::MAX_UTC),
         // Postgres can't store U+0000 in text.
         subject: claims.sub.map(|subject| subject.replace('\0', "\u{fffd}")),
         scopes: claims
@@ -141,11 +161,11 @@ fn refusal(kind: &jwt::errors::ErrorKind) -> Error {
     }
 }
 
-/// Issues a token that a shared secret signs.
+/// Issues a token that a key of the server's signs.
 ///
 /// # Errors
 ///
-/// [`Error::Refused`] where the key is public or no master key is configured.
+/// [`Error::Refused`] where the server can't sign with the key, or no master key is configured.
 pub fn issue(
     key: &StoredKey,
     vault: Option<&Vault>,
@@ -154,16 +174,12 @@ pub fn issue(
     lifetime: Duration,
     config: &AuthConfig,
 ) -> Result<String> {
-    let secret = key.secret(vault)?;
     let now = now_s();
+    let scopes: Vec<_> = scopes.iter().map(|scope| scope.as_str()).collect();
     let claims = RawClaims {
         sub: subject,
         tenant: key.tenant.as_ref().map(|tenant| tenant.slug.to_string()),
-        scope: scopes
-            .iter()
-            .map(|scope| scope.as_str())
-            .collect::<Vec<_>>()
-            .join(" "),
+        scope: scopes.join(" "),
         iat: Some(now.into()),
         exp: now.saturating_add(lifetime.as_secs()).into(),
         iss: config.issuer.clone(),
@@ -171,7 +187,7 @@ pub fn issue(
     };
     let mut header = jwt::Header::new(key.algorithm.to_jwt());
     header.kid = Some(key.kid.clone());
-    jwt::encode(&header, &claims, &jwt::EncodingKey::from_secret(&secret)).map_err(Error::internal)
+    jwt::encode(&header, &claims, &key.encoding_key(vault)?).map_err(Error::internal)
 }
 
 fn now_s() -> u64 {

@@ -1,27 +1,130 @@
-//! Encryption of secrets at rest: AES-256-GCM under a master key that lives outside the database.
+//! Encryption of secrets at rest: AES-256-GCM under a master key that lives outside the database. A ciphertext names the
+//! key that it is under, so that the master key can be rotated while servers run.
 
-use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail};
 use aws_lc_rs::aead::{AES_256_GCM, Aad, Nonce, RandomizedNonceKey};
 use aws_lc_rs::{hkdf, hmac, rand};
 use zeroize::Zeroizing;
 
+use super::master_key::{Key, MasterKeyFile, MasterKeys, new_key};
 use crate::digest::to_hex;
 use crate::error::{Error, Result};
 
-const FORMAT_VERSION: u8 = 1;
+/// The first byte of a ciphertext: since version 2 the name of its key follows.
+const UNNAMED_VERSION: u8 = 1;
+const FORMAT_VERSION: u8 = 2;
 const NONCE_BYTES: usize = 12;
-const KEY_BYTES: usize = 32;
+/// How often a ciphertext under an unknown key may cause the file to be read.
+const REREAD_EVERY: Duration = Duration::from_secs(1);
 
-/// The master key.
+/// Names a master key without telling anything of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MasterKeyId(pub [u8; 8]);
+
+impl std::fmt::Display for MasterKeyId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&to_hex(&self.0))
+    }
+}
+
+impl MasterKeyId {
+    /// What a ciphertext under this key begins with.
+    pub fn prefix(self) -> Vec<u8> {
+        [&[FORMAT_VERSION], self.0.as_slice()].concat()
+    }
+}
+
+/// A master key, ready to use.
 #[derive(Debug)]
-pub struct Vault {
+struct ReadyKey {
+    id: MasterKeyId,
     key: RandomizedNonceKey,
     /// What keys for other purposes are derived from.
     derivation: hkdf::Prk,
+}
+
+impl ReadyKey {
+    fn new(bytes: &Key) -> anyhow::Result<Self> {
+        let failed = |_| anyhow::anyhow!("AES-256-GCM refuses the master key");
+        let derivation = hkdf::Salt::new(hkdf::HKDF_SHA256, &[]).extract(&**bytes);
+        let mut id = [0; 8];
+        let name = derive(&derivation, "sigpersist master key name 1").map_err(failed)?;
+        let name = hmac::sign(&name, b"");
+        id.copy_from_slice(name.as_ref().get(..8).unwrap_or(&[0; 8]));
+        Ok(Self {
+            id: MasterKeyId(id),
+            key: RandomizedNonceKey::new(&AES_256_GCM, &**bytes).map_err(failed)?,
+            derivation,
+        })
+    }
+
+    fn open(&self, nonce_and_sealed: &[u8], binding: &str) -> Option<Zeroizing<Vec<u8>>> {
+        let (nonce, sealed) = nonce_and_sealed.split_at_checked(NONCE_BYTES)?;
+        let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
+        let mut secret = Zeroizing::new(sealed.to_vec());
+        let opened = self
+            .key
+            .open_in_place(nonce, Aad::from(binding), &mut secret);
+        let length = opened.ok()?.len();
+        secret.truncate(length);
+        Some(secret)
+    }
+}
+
+fn derive(
+    derivation: &hkdf::Prk,
+    purpose: &str,
+) -> Result<hmac::Key, aws_lc_rs::error::Unspecified> {
+    derivation
+        .expand(&[purpose.as_bytes()], hmac::HMAC_SHA256)
+        .map(hmac::Key::from)
+}
+
+/// The keys of the file, the current one first.
+#[derive(Debug)]
+struct Ring {
+    keys: Vec<ReadyKey>,
+    read_at: Instant,
+}
+
+impl Ring {
+    fn new(keys: &MasterKeys) -> anyhow::Result<Self> {
+        let keys = keys.all().map(ReadyKey::new);
+        Ok(Self {
+            keys: keys.collect::<anyhow::Result<_>>()?,
+            read_at: Instant::now(),
+        })
+    }
+
+    fn current(&self) -> Result<&ReadyKey> {
+        let first = self.keys.first();
+        first.ok_or_else(|| Error::internal("there is no master key"))
+    }
+
+    fn named(&self, id: &[u8]) -> Option<&ReadyKey> {
+        self.keys.iter().find(|key| key.id.0 == id)
+    }
+}
+
+/// The master key, and beside it those that it replaces or that replace it, while it is rotated.
+#[derive(Debug)]
+pub struct Vault {
+    file: MasterKeyFile,
+    ring: Mutex<Arc<Ring>>,
+}
+
+/// How far the rotation of the master key is, which its file tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MasterKeyIds {
+    /// The key that encrypts.
+    pub current: MasterKeyId,
+    /// The one that is to.
+    pub next: Option<MasterKeyId>,
+    /// Those that did, and are still needed or not taken away yet.
+    pub old: Vec<MasterKeyId>,
 }
 
 impl Vault {
@@ -31,19 +134,12 @@ impl Vault {
     ///
     /// A sentence that names the file and how to make one.
     pub fn from_file(path: &Path) -> anyhow::Result<Self> {
-        let text = std::fs::read_to_string(path)
-            .map(Zeroizing::new)
-            .with_context(|| format!("The master key file {} can't be read", path.display()))?;
-        let Some(bytes) = from_hex(text.trim()) else {
-            bail!(
-                "The master key file {} must hold {KEY_BYTES} bytes in hexadecimal; `openssl rand -hex {KEY_BYTES}` makes them.",
-                path.display()
-            );
-        };
-        let key = RandomizedNonceKey::new(&AES_256_GCM, &*bytes)
-            .context("AES-256-GCM refuses the master key")?;
-        let derivation = hkdf::Salt::new(hkdf::HKDF_SHA256, &[]).extract(&*bytes);
-        Ok(Self { key, derivation })
+        let file = MasterKeyFile(path.to_owned());
+        let ring = Ring::new(&file.read()?)?;
+        Ok(Self {
+            file,
+            ring: Mutex::new(Arc::new(ring)),
+        })
     }
 
     /// Like [`Self::from_file`], and makes the file where it does not exist, readable by its user alone.
@@ -52,45 +148,38 @@ impl Vault {
     ///
     /// As [`Self::from_file`], and where the file can't be made.
     pub fn from_file_or_new(path: &Path) -> anyhow::Result<Self> {
-        if !path.exists() {
-            let text = Zeroizing::new(to_hex(&random_bytes(KEY_BYTES)?));
-            // Written aside and linked, so that of two processes that start at once only one makes the key, whole.
-            let aside = path.with_extension(format!("new-{}", std::process::id()));
-            let mut file = std::fs::OpenOptions::new()
-                .write(true)
-                .create(true)
-                .truncate(true)
-                .mode(0o600)
-                .open(&aside)
-                .with_context(|| format!("The master key file {} can't be made", path.display()))?;
-            writeln!(file, "{}", *text)?;
-            file.sync_all()?;
-            let linked = std::fs::hard_link(&aside, path);
-            std::fs::remove_file(&aside)?;
-            match linked {
-                Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
-                    return Err(error).with_context(|| {
-                        format!("The master key file {} can't be made", path.display())
-                    });
-                }
-                _ => {}
-            }
-        }
+        MasterKeyFile(path.to_owned()).make_if_missing()?;
         Self::from_file(path)
     }
 
+    fn ring(&self) -> Arc<Ring> {
+        let ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(&ring)
+    }
+
+    fn read_again(&self) -> anyhow::Result<Arc<Ring>> {
+        let ring = Arc::new(Ring::new(&self.file.read()?)?);
+        *self.ring.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&ring);
+        Ok(ring)
+    }
+
     /// Encrypts a secret. `binding` says where it is stored; only there it decrypts again.
+    ///
+    /// The file is read anew, so that nothing is put under a key that is being replaced; where it can't be read any more,
+    /// the key from before goes on.
     ///
     /// # Errors
     ///
     /// [`Error::Internal`] where the machine gives no randomness.
     pub fn encrypt(&self, secret: &[u8], binding: &str) -> Result<Vec<u8>> {
+        let ring = self.read_again().unwrap_or_else(|_| self.ring());
+        let current = ring.current()?;
         let mut sealed = secret.to_vec();
-        let nonce = self
+        let nonce = current
             .key
             .seal_in_place_append_tag(Aad::from(binding), &mut sealed)
             .map_err(|_| Error::internal("a secret can't be encrypted"))?;
-        Ok([&[FORMAT_VERSION], nonce.as_ref().as_slice(), &sealed].concat())
+        Ok([current.id.prefix().as_slice(), nonce.as_ref(), &sealed].concat())
     }
 
     /// Decrypts what [`Self::encrypt`] made for the same place.
@@ -99,37 +188,107 @@ impl Vault {
     ///
     /// [`Error::Internal`] where the master key is another one, or the ciphertext was changed or moved.
     pub fn decrypt(&self, stored: &[u8], binding: &str) -> Result<Zeroizing<Vec<u8>>> {
-        let failed = || {
+        let ring = self.ring();
+        let opened = match stored.split_first() {
+            Some((&FORMAT_VERSION, rest)) => rest
+                .split_at_checked(size_of::<MasterKeyId>())
+                .and_then(|(id, rest)| match ring.named(id) {
+                    Some(key) => key.open(rest, binding),
+                    None => self.ring_with(id)?.named(id)?.open(rest, binding),
+                }),
+            Some((&UNNAMED_VERSION, rest)) => {
+                let mut keys = ring.keys.iter();
+                keys.find_map(|key| key.open(rest, binding))
+            }
+            _ => None,
+        };
+        opened.ok_or_else(|| {
             Error::internal(
                 "a stored secret can't be decrypted: the master key is another one, or the row was changed",
             )
-        };
-        let (&version, rest) = stored.split_first().ok_or_else(failed)?;
-        let (nonce, sealed) = rest.split_at_checked(NONCE_BYTES).ok_or_else(failed)?;
-        if version != FORMAT_VERSION {
-            return Err(failed());
-        }
-        let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| failed())?;
-        let mut secret = Zeroizing::new(sealed.to_vec());
-        let length = self
-            .key
-            .open_in_place(nonce, Aad::from(binding), &mut secret)
-            .map_err(|_| failed())?
-            .len();
-        secret.truncate(length);
-        Ok(secret)
+        })
     }
 
-    /// A key that authenticates with HMAC-SHA256: its own for each purpose, and always the same for one.
+    /// The keys of the file, read again where that has not just been done: it may have a key of this name by now.
+    fn ring_with(&self, id: &[u8]) -> Option<Arc<Ring>> {
+        let ring = self.ring();
+        if ring.named(id).is_some() || ring.read_at.elapsed() < REREAD_EVERY {
+            return Some(ring);
+        }
+        self.read_again().ok()
+    }
+
+    /// A key that authenticates with HMAC-SHA256: its own for each purpose, and always the same for one, as long as the
+    /// master key is.
     ///
     /// # Errors
     ///
     /// [`Error::Internal`] where the key can't be derived.
     pub fn authentication_key(&self, purpose: &str) -> Result<hmac::Key> {
-        self.derivation
-            .expand(&[purpose.as_bytes()], hmac::HMAC_SHA256)
-            .map(hmac::Key::from)
+        derive(&self.ring().current()?.derivation, purpose)
             .map_err(|_| Error::internal("a key can't be derived from the master key"))
+    }
+
+    /// The names of the keys in the file, which is read anew.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Self::from_file`].
+    pub fn key_ids(&self) -> anyhow::Result<MasterKeyIds> {
+        let keys = self.file.read()?;
+        self.read_again()?;
+        let id = |key: &Key| ReadyKey::new(key).map(|key| key.id);
+        Ok(MasterKeyIds {
+            current: id(&keys.current)?,
+            next: keys.next.as_ref().map(id).transpose()?,
+            old: keys.old.iter().map(id).collect::<anyhow::Result<_>>()?,
+        })
+    }
+
+    /// Puts a new key into the file that is to encrypt later, where there is none yet.
+    ///
+    /// # Errors
+    ///
+    /// Where the file can't be read or written.
+    pub fn prepare_key(&self) -> anyhow::Result<()> {
+        let mut keys = self.file.read()?;
+        if keys.next.is_none() {
+            keys.next = Some(new_key()?);
+            self.file.replace(&keys)?;
+        }
+        self.read_again()?;
+        Ok(())
+    }
+
+    /// Lets the key that was prepared encrypt from now on; the present one stays to decrypt.
+    ///
+    /// # Errors
+    ///
+    /// Where the file can't be read or written.
+    pub fn promote_key(&self) -> anyhow::Result<()> {
+        let mut keys = self.file.read()?;
+        if let Some(next) = keys.next.take() {
+            keys.old
+                .insert(0, std::mem::replace(&mut keys.current, next));
+            self.file.replace(&keys)?;
+        }
+        self.read_again()?;
+        Ok(())
+    }
+
+    /// Takes the keys away that do not encrypt any more.
+    ///
+    /// # Errors
+    ///
+    /// Where the file can't be read or written.
+    pub fn drop_old_keys(&self) -> anyhow::Result<()> {
+        let mut keys = self.file.read()?;
+        if !keys.old.is_empty() {
+            keys.old.clear();
+            self.file.replace(&keys)?;
+        }
+        self.read_again()?;
+        Ok(())
     }
 }
 
@@ -151,17 +310,6 @@ pub fn random_bytes(length: usize) -> Result<Zeroizing<Vec<u8>>> {
 /// As [`random_bytes`].
 pub fn random_name() -> Result<String> {
     Ok(to_hex(&random_bytes(16)?))
-}
-
-fn from_hex(text: &str) -> Option<Zeroizing<[u8; KEY_BYTES]>> {
-    let mut bytes = Zeroizing::new([0; KEY_BYTES]);
-    if text.len() != KEY_BYTES * 2 || !text.is_ascii() {
-        return None;
-    }
-    for (index, byte) in bytes.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(text.get(index * 2..index * 2 + 2)?, 16).ok()?;
-    }
-    Some(bytes)
 }
 
 #[cfg(test)]
@@ -203,12 +351,63 @@ mod tests {
     }
 
     #[test]
-    fn a_key_file_that_holds_something_else_is_refused() {
+    fn secrets_outlive_the_rotation_of_their_key_also_in_a_server_that_runs() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("key");
-        for text in ["", "00", &"g".repeat(64), &"0".repeat(63)] {
-            std::fs::write(&path, text).unwrap();
-            assert!(Vault::from_file(&path).is_err(), "{text}");
+        let path = folder.path().join("a");
+        let vault = Vault::from_file_or_new(&path).unwrap();
+        let running = Vault::from_file(&path).unwrap();
+        let before = vault.encrypt(b"secret", "here").unwrap();
+        let old = vault.key_ids().unwrap();
+        vault.prepare_key().unwrap();
+        let prepared = vault.key_ids().unwrap();
+        assert_eq!((prepared.current, &prepared.old), (old.current, &old.old));
+        assert!(
+            vault
+                .encrypt(b"secret", "here")
+                .unwrap()
+                .starts_with(&old.current.prefix())
+        );
+        vault.prepare_key().unwrap();
+        assert_eq!(vault.key_ids().unwrap(), prepared);
+        vault.promote_key().unwrap();
+        let promoted = vault.key_ids().unwrap();
+        assert_eq!(Some(promoted.current), prepared.next);
+        assert_eq!((promoted.next, promoted.old), (None, vec![old.current]));
+        // The server that runs encrypts under the new key at once, though nobody told it.
+        let since = running.encrypt(b"secret", "here").unwrap();
+        assert!(since.starts_with(&promoted.current.prefix()));
+        for sealed in [&before, &since] {
+            assert_eq!(*running.decrypt(sealed, "here").unwrap(), b"secret");
         }
+        vault.drop_old_keys().unwrap();
+        assert!(vault.decrypt(&before, "here").is_err());
+        assert_eq!(*vault.decrypt(&since, "here").unwrap(), b"secret");
+    }
+
+    #[test]
+    fn a_key_that_has_come_into_the_file_is_found_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        let vault = Vault::from_file_or_new(&path).unwrap();
+        let running = Vault::from_file(&path).unwrap();
+        vault.prepare_key().unwrap();
+        vault.promote_key().unwrap();
+        let since = vault.encrypt(b"secret", "here").unwrap();
+        // The file has just been read, so it is not read again for every ciphertext that strangers may cause.
+        assert!(running.decrypt(&since, "here").is_err());
+        std::thread::sleep(REREAD_EVERY);
+        assert_eq!(*running.decrypt(&since, "here").unwrap(), b"secret");
+    }
+
+    #[test]
+    fn a_secret_from_before_keys_had_names_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let vault = Vault::from_file_or_new(&folder.path().join("a")).unwrap();
+        let named = vault.encrypt(b"secret", "here").unwrap();
+        let unnamed = [&[UNNAMED_VERSION], named.split_at(9).1].concat();
+        assert_eq!(*vault.decrypt(&unnamed, "here").unwrap(), b"secret");
+        vault.prepare_key().unwrap();
+        vault.promote_key().unwrap();
+        assert_eq!(*vault.decrypt(&unnamed, "here").unwrap(), b"secret");
     }
 }

@@ -15,13 +15,12 @@ use super::output::Output;
 use super::serve::{Signals, bind, listening_line, runtime};
 use crate::app::{App, Database};
 use crate::audit::Actor;
-use crate::auth::key::Algorithm;
+use crate::auth::algorithm::Algorithm;
 use crate::config::Config;
-use crate::context::Scope;
 use crate::plugins::{self, HookRequest};
 use crate::signatures::model::Preconditions;
 use crate::store::embedded::Purpose;
-use crate::tenants::{Holder, NewTenant};
+use crate::tenants::{Holder, NewKey, NewTenant, NewToken};
 use crate::{http, telemetry, tenants};
 
 const TENANT: &str = "demo";
@@ -124,7 +123,8 @@ impl<'a> Tour<'a> {
         let folder = data_dir.join("demo");
         std::fs::create_dir_all(&folder)
             .with_context(|| format!("{} can't be made", folder.display()))?;
-        let seconds = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
+        // A thread that no tour before has begun.
+        let ms = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis();
         let agent = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .timeout_global(Some(Duration::from_secs(30)))
@@ -137,7 +137,7 @@ impl<'a> Tour<'a> {
             folder,
             data_dir: data_dir.to_owned(),
             token: String::new(),
-            document: format!("contract-{seconds}"),
+            document: format!("contract-{ms}"),
             agent,
         })
     }
@@ -162,15 +162,21 @@ impl<'a> Tour<'a> {
         self.command(&format!(
             "sigpersist --data-dir {data_dir} tenant create {TENANT} --name Demonstration"
         ))?;
-        let holder = Holder::Tenant(TENANT.to_owned());
-        tenants::add_key(self.app, &holder, Algorithm::Hs256, None)?;
+        let (actor, holder) = (
+            Actor::command_line(),
+            Holder::named(self.app, Some(TENANT))?,
+        );
+        tenants::add_key(self.app, &actor, &holder, &NewKey::made(Algorithm::Hs256))?;
         self.command(&format!(
             "sigpersist --data-dir {data_dir} key add {TENANT}"
         ))?;
-        let subject = Some("newcomer".to_owned());
-        let lifetime = Duration::from_secs(24 * 3600);
-        let token =
-            tenants::issue_token(self.app, &holder, &Scope::APPLICATION, subject, lifetime)?;
+        let new = NewToken {
+            scopes: None,
+            subject: Some("newcomer".to_owned()),
+            lifetime: Duration::from_secs(24 * 3600),
+            kid: None,
+        };
+        let token = tenants::issue_token(self.app, &actor, &holder, new)?.token;
         let path = self.write("token", &token)?;
         self.command(&format!(
             "sigpersist --data-dir {data_dir} token issue {TENANT} --subject newcomer --ttl 24h >{0}\n  TOKEN=$(cat {0})",
@@ -179,7 +185,6 @@ impl<'a> Tour<'a> {
 
         self.title("Two WebAssembly plugins, bound to the tenant's saves")?;
         for (order, (name, component)) in (1..).zip(PLUGINS) {
-            let actor = Actor::command_line();
             plugins::upload(self.app, None, actor.clone(), name, component, &[])?;
             let request = HookRequest {
                 order,

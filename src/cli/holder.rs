@@ -2,6 +2,8 @@
 
 use clap::Args;
 
+use crate::app::App;
+use crate::error::Result;
 use crate::tenants::Holder;
 
 #[derive(Debug, Args)]
@@ -15,11 +17,18 @@ pub(super) struct HolderArgs {
 }
 
 impl HolderArgs {
-    /// Who it is, and how a command line says so.
-    pub(super) fn into_holder(self) -> (Holder, String) {
-        match self.tenant {
-            Some(slug) => (Holder::Tenant(slug.clone()), slug),
-            None => (Holder::Platform, "--platform".to_owned()),
-        }
+    /// Who it is.
+    pub(super) fn find(&self, app: &App) -> Result<Holder> {
+        Holder::named(app, self.tenant.as_deref())
+    }
+
+    /// How a command line says so.
+    pub(super) fn as_argument(&self) -> &str {
+        self.tenant.as_deref().unwrap_or("--platform")
+    }
+
+    /// The tenant's slug, if it is one.
+    pub(super) fn slug(&self) -> Option<&str> {
+        self.tenant.as_deref()
     }
 }

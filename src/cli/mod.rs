@@ -4,9 +4,11 @@
 mod audit;
 mod decision;
 mod demo;
+mod failure;
 mod holder;
 mod hook;
 mod key;
+mod master_key;
 mod migrate;
 mod output;
 mod plugin;
@@ -71,6 +73,9 @@ enum Command {
     /// Manage the keys that verify tokens.
     #[command(subcommand)]
     Key(key::Key),
+    /// Manage the master key, which encrypts what is secret of those keys.
+    #[command(subcommand)]
+    MasterKey(master_key::MasterKey),
     /// Issue tokens.
     #[command(subcommand)]
     Token(token::Token),
@@ -96,7 +101,7 @@ pub fn run() -> ExitCode {
     let output = Output::new(cli.common.json);
     let failure = match cli.command {
         Command::Audit(audit::Audit::Verify(_)) => audit::failure,
-        _ => |_: &anyhow::Error| ExitCode::FAILURE,
+        _ => failure::exit_code,
     };
     match execute(cli, &output) {
         Ok(()) => ExitCode::SUCCESS,
@@ -138,6 +143,7 @@ fn execute(cli: Cli, output: &Output) -> anyhow::Result<()> {
     match cli.command {
         Command::Tenant(command) => command.run(&app, output),
         Command::Key(command) => command.run(&app, output),
+        Command::MasterKey(command) => command.run(&app, output),
         Command::Token(command) => command.run(&app, output),
         Command::Plugin(plugin::Plugin::Stored(command)) => command.run(&app, output),
         Command::Hook(command) => command.run(&app, output),

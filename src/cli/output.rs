@@ -4,6 +4,8 @@ use std::io::Write as _;
 
 use serde_json::{Value, json};
 
+use super::failure;
+
 /// Prints results as sentences or as JSON.
 #[derive(Debug)]
 pub(super) struct Output {
@@ -32,7 +34,7 @@ impl Output {
     /// Why a command failed, on standard error.
     pub(super) fn error(&self, error: &anyhow::Error) {
         let text = if self.json {
-            json!({ "error": format!("{error:#}") }).to_string()
+            json!({ "error": format!("{error:#}"), "code": failure::code(error) }).to_string()
         } else {
             format!("error: {error:#}")
         };

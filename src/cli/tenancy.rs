@@ -1,25 +1,22 @@
 //! For whom a command acts, and what to do where something that it names is not there.
 
-use anyhow::anyhow;
+use std::sync::Arc;
 
 use crate::app::App;
 use crate::auth::random_name;
 use crate::context::{Caller, Context, Scope, Tenancy, TenantId};
 use crate::error::{Error, Noun};
 use crate::tenants;
-use crate::tenants::quotas::Quotas;
 
 /// The command line acts for a tenant as an operator of the platform would.
 pub(super) fn context(app: &App, slug: &str) -> anyhow::Result<Context> {
     let tenant = tenants::find(app, slug)?;
     Ok(Context {
-        caller: Caller {
-            tenant: None,
-            quotas: Quotas::default(),
+        caller: Arc::new(Caller {
             subject: Some("command line".to_owned()),
-            key: None,
             scopes: Scope::ALL.to_vec(),
-        },
+            ..Caller::nobody()
+        }),
         tenancy: Some(Tenancy {
             id: tenant.id,
             slug: tenant.slug.into(),
@@ -32,6 +29,14 @@ pub(super) fn context(app: &App, slug: &str) -> anyhow::Result<Context> {
 pub(super) fn owner(app: &App, slug: Option<&str>) -> anyhow::Result<Option<TenantId>> {
     let tenant = slug.map(|slug| tenants::find(app, slug)).transpose()?;
     Ok(tenant.map(|tenant| tenant.id))
+}
+
+/// An error that says what to do next.
+#[derive(Debug, thiserror::Error)]
+#[error("{sentence}")]
+pub(super) struct Advised {
+    sentence: String,
+    pub(super) error: Error,
 }
 
 /// An error with what to do next, where its sentence alone does not say; without a tenant it is about the platform's
@@ -58,18 +63,23 @@ pub(super) fn advise(error: Error, tenant: Option<&str>) -> anyhow::Error {
                 "`sigpersist hook show {slug} NAME` shows the hook's present number; a hook's first binding has none before it"
             )
         }
+        Error::NotFound(Noun::Key) => {
+            format!("`sigpersist key list {slug}` shows those that there are")
+        }
         Error::NotFound(Noun::Decision) => {
             format!("`sigpersist decision list {slug}` shows those that are kept")
         }
         Error::PreconditionFailed { current_version: 0 } => {
-            return anyhow!(
+            let sentence = format!(
                 "Nothing was changed: there is no such hook now. `sigpersist hook list {slug}` shows those that there are."
             );
+            return Advised { sentence, error }.into();
         }
         Error::PreconditionFailed { current_version } => {
-            return anyhow!(
+            let sentence = format!(
                 "Nothing was changed: the hook's number is {current_version} now. Look at it with `sigpersist hook show {slug} NAME`, and decide anew."
             );
+            return Advised { sentence, error }.into();
         }
         Error::SettingsRefused(_) => "mend the settings and try again".to_owned(),
         Error::SignatureNotFound => {
@@ -78,5 +88,6 @@ pub(super) fn advise(error: Error, tenant: Option<&str>) -> anyhow::Error {
         _ => return error.into(),
     };
     let sentence = error.to_string();
-    anyhow!("{}; {advice}.", sentence.trim_end_matches('.'))
+    let sentence = format!("{}; {advice}.", sentence.trim_end_matches('.'));
+    Advised { sentence, error }.into()
 }

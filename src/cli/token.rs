@@ -7,13 +7,15 @@ use serde_json::json;
 
 use super::holder::HolderArgs;
 use super::output::Output;
+use super::tenancy::advise;
 use crate::app::App;
+use crate::audit::Actor;
 use crate::context::Scope;
-use crate::tenants;
+use crate::tenants::{self, NewToken};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Token {
-    /// Issue a token that the tenant's newest shared secret signs, and print it alone.
+    /// Issue a token that the tenant's newest key signs that the server can sign with, and print it alone.
     Issue {
         #[command(flatten)]
         holder: HolderArgs,
@@ -26,6 +28,9 @@ pub(super) enum Token {
         /// How long it is valid: 90s, 15m, 1h, 30d.
         #[arg(long, value_name = "TIME", default_value = "1h", value_parser = parse_duration)]
         ttl: Duration,
+        /// The key that signs it [default: the newest that can].
+        #[arg(long, value_name = "NAME")]
+        kid: Option<String>,
     },
 }
 
@@ -36,17 +41,26 @@ impl Token {
             scopes,
             subject,
             ttl,
+            kid,
         } = self;
-        let (holder, _) = holder.into_holder();
-        let scopes = if scopes.is_empty() {
-            Scope::APPLICATION.to_vec()
-        } else {
-            scopes
+        let new = NewToken {
+            scopes: (!scopes.is_empty()).then_some(scopes),
+            subject,
+            lifetime: ttl,
+            kid,
         };
-        let token = tenants::issue_token(app, &holder, &scopes, subject, ttl)?;
+        let who = holder.find(app)?;
+        let issued = tenants::issue_token(app, &Actor::command_line(), &who, new)
+            .map_err(|error| advise(error, holder.slug()))?;
         output.result(
-            &token,
-            &json!({ "tenant": holder.slug(), "token": token, "scopes": scopes, "expires_in_s": ttl.as_secs() }),
+            &issued.token,
+            &json!({
+                "tenant": holder.slug(),
+                "token": issued.token,
+                "kid": issued.kid,
+                "scopes": issued.scopes,
+                "expires_in_s": ttl.as_secs(),
+            }),
         )
     }
 }

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::tenants;
 
 /// Verifies the bearer token; asks the database only for a key that is not ready.
-pub(super) async fn authenticate(app: &Arc<App>, headers: &HeaderMap) -> Result<Caller> {
+pub(super) async fn authenticate(app: &Arc<App>, headers: &HeaderMap) -> Result<Arc<Caller>> {
     let token = bearer(headers)?;
     if let Some(caller) = app.authenticator.authenticate_ready(token)? {
         return Ok(caller);

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tracing::{error, warn};
 
 use super::reply::{Response, json_response};
-use crate::error::{Error, Noun};
+use crate::error::Error;
 
 const REALM: &str = "Bearer realm=\"sigpersist\"";
 
@@ -27,14 +27,14 @@ struct Failure<'a> {
 
 /// The answer to a request that failed.
 pub(super) fn error_response(error: &Error, request_id: &str) -> Response {
-    let (status, code) = status_and_code(error);
+    let status = status(error);
     log(error, status);
     let message = error.to_string();
     let body = serde_json::to_vec(&Failure {
         status: false,
         message: &message,
         content: None,
-        code,
+        code: error.code(),
         request_id,
         details: details(error),
     })
@@ -46,54 +46,36 @@ pub(super) fn error_response(error: &Error, request_id: &str) -> Response {
     response
 }
 
-fn status_and_code(error: &Error) -> (StatusCode, &'static str) {
+fn status(error: &Error) -> StatusCode {
     match error {
-        Error::MalformedJson(_) => (StatusCode::BAD_REQUEST, "malformed_json"),
-        Error::InvalidParameter { .. } => (StatusCode::BAD_REQUEST, "invalid_parameter"),
-        Error::MissingToken => (StatusCode::UNAUTHORIZED, "missing_token"),
-        Error::InvalidToken(_) => (StatusCode::UNAUTHORIZED, "invalid_token"),
-        Error::ExpiredToken => (StatusCode::UNAUTHORIZED, "expired_token"),
-        Error::InsufficientScope(_) => (StatusCode::FORBIDDEN, "insufficient_scope"),
-        Error::TenantRequired => (StatusCode::FORBIDDEN, "tenant_required"),
-        Error::NotFound(noun) => (StatusCode::NOT_FOUND, not_found(*noun)),
-        Error::PluginBound { .. } => (StatusCode::CONFLICT, "plugin_bound"),
-        Error::SettingsRefused(_) => (StatusCode::UNPROCESSABLE_ENTITY, "settings_refused"),
-        Error::CasesFailed(_) => (StatusCode::UNPROCESSABLE_ENTITY, "cases_failed"),
-        Error::InputGone(_) => (StatusCode::GONE, "input_gone"),
-        Error::TenantSuspended => (StatusCode::FORBIDDEN, "tenant_suspended"),
-        Error::TenantExists { .. } => (StatusCode::CONFLICT, "tenant_exists"),
-        Error::TenantDeleting(_) => (StatusCode::CONFLICT, "tenant_deleting"),
-        Error::QuotaExceeded { .. } => (StatusCode::TOO_MANY_REQUESTS, "quota_exceeded"),
-        Error::SignatureNotFound => (StatusCode::NOT_FOUND, "signature_not_found"),
-        Error::RouteNotFound => (StatusCode::NOT_FOUND, "route_not_found"),
-        Error::MethodNotAllowed { .. } => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
-        Error::BodyTimeout { .. } => (StatusCode::REQUEST_TIMEOUT, "body_timeout"),
-        Error::VersionConflict { .. } => (StatusCode::CONFLICT, "version_conflict"),
-        Error::PreconditionFailed { .. } => {
-            (StatusCode::PRECONDITION_FAILED, "precondition_failed")
+        Error::MalformedJson(_) | Error::InvalidParameter { .. } => StatusCode::BAD_REQUEST,
+        Error::MissingToken | Error::InvalidToken(_) | Error::ExpiredToken => {
+            StatusCode::UNAUTHORIZED
         }
-        Error::PayloadTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large"),
-        Error::UnsupportedMediaType => {
-            (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type")
+        Error::InsufficientScope(_) | Error::TenantRequired | Error::TenantSuspended => {
+            StatusCode::FORBIDDEN
         }
-        Error::HookRejected(_) => (StatusCode::UNPROCESSABLE_ENTITY, "hook_rejected"),
-        Error::Refused(_) => (StatusCode::UNPROCESSABLE_ENTITY, "refused"),
-        Error::RateLimited => (StatusCode::TOO_MANY_REQUESTS, "rate_limited"),
-        Error::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, "overloaded"),
-        Error::DatabaseUnavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "database_unavailable"),
-        Error::HookFailed { .. } => (StatusCode::INTERNAL_SERVER_ERROR, "hook_failed"),
-        Error::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
-    }
-}
-
-fn not_found(noun: Noun) -> &'static str {
-    match noun {
-        Noun::Tenant => "tenant_not_found",
-        Noun::Plugin => "plugin_not_found",
-        Noun::Revision => "revision_not_found",
-        Noun::Hook => "hook_not_found",
-        Noun::Binding => "binding_not_found",
-        Noun::Decision => "decision_not_found",
+        Error::NotFound(_) | Error::SignatureNotFound | Error::RouteNotFound => {
+            StatusCode::NOT_FOUND
+        }
+        Error::PluginBound { .. }
+        | Error::TenantExists { .. }
+        | Error::KeyExists { .. }
+        | Error::TenantDeleting(_)
+        | Error::VersionConflict { .. } => StatusCode::CONFLICT,
+        Error::SettingsRefused(_)
+        | Error::CasesFailed(_)
+        | Error::HookRejected(_)
+        | Error::Refused(_) => StatusCode::UNPROCESSABLE_ENTITY,
+        Error::InputGone(_) => StatusCode::GONE,
+        Error::QuotaExceeded { .. } | Error::RateLimited => StatusCode::TOO_MANY_REQUESTS,
+        Error::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
+        Error::BodyTimeout { .. } => StatusCode::REQUEST_TIMEOUT,
+        Error::PreconditionFailed { .. } => StatusCode::PRECONDITION_FAILED,
+        Error::PayloadTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+        Error::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        Error::Overloaded | Error::DatabaseUnavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+        Error::HookFailed { .. } | Error::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
 

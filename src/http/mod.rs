@@ -5,8 +5,8 @@
 //!
 //! - `server` accepts connections and stops gracefully; `respond` is the path of a request through this module.
 //! - `auth` finds out who asks; `body` and `parameters` read what is asked; `preconditions` what must hold.
-//! - `signatures`, `plugins`, `hooks`, `trials`, `decisions`, `audit` and `tenants` have the handlers; `reply` and `error` dress
-//!   what they return. `operators` has what the handlers of operators share.
+//! - `signatures`, `plugins`, `hooks`, `trials`, `decisions`, `audit`, `tenants` and `keys` have the handlers; `reply` and
+//!   `error` dress what they return. `operators` has what the handlers of operators share.
 
 mod audit;
 mod auth;
@@ -14,6 +14,7 @@ mod body;
 mod decisions;
 mod error;
 mod hooks;
+mod keys;
 mod metrics;
 mod operators;
 mod parameters;
@@ -210,4 +211,25 @@ pub static ROUTES: &[Route] = &[
     )
     .names_tenant(NamesTenant::Always),
     Route::of_operators(Method::GET, "/usage", Scope::TenantsRead, tenants::usage),
+    Route::of_platform(Method::GET, "/keys", Scope::KeysWrite, keys::list)
+        .names_tenant(NamesTenant::Maybe),
+    Route::of_platform(Method::POST, "/keys", Scope::KeysWrite, keys::add)
+        .names_tenant(NamesTenant::Maybe),
+    Route::of_platform(Method::GET, "/keys/{name}", Scope::KeysWrite, keys::get)
+        .names_tenant(NamesTenant::Maybe),
+    Route::of_platform(
+        Method::POST,
+        "/keys/{name}/revoke",
+        Scope::KeysWrite,
+        keys::revoke,
+    )
+    .names_tenant(NamesTenant::Maybe),
+    Route::of_platform(Method::POST, "/tokens", Scope::KeysWrite, keys::issue)
+        .names_tenant(NamesTenant::Maybe),
+    Route::of_anybody(Method::GET, "/.well-known/jwks.json", keys::published),
+    Route::of_anybody(
+        Method::GET,
+        "/tenants/{name}/.well-known/jwks.json",
+        keys::published,
+    ),
 ];

@@ -26,11 +26,13 @@ pub(super) fn parsed<T: FromStr<Err = String>>(
     name: &str,
 ) -> Result<Option<T>> {
     let text = parameters.text(name)?;
-    text.map(|text| {
-        text.parse()
-            .map_err(|message: String| Error::invalid(name, format!("`{name}`: {message}.")))
-    })
-    .transpose()
+    text.map(|text| parse(name, &text)).transpose()
+}
+
+/// Reads the text of a parameter that has a form of its own.
+pub(super) fn parse<T: FromStr<Err = String>>(name: &str, text: &str) -> Result<T> {
+    text.parse()
+        .map_err(|message: String| Error::invalid(name, format!("`{name}`: {message}.")))
 }
 
 /// Reads a parameter that is a time.

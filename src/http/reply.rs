@@ -79,6 +79,22 @@ impl Reply {
         self
     }
 
+    /// The same as 201: something was made that has no place of its own.
+    pub(super) fn with_status_created(mut self) -> Self {
+        self.status = StatusCode::CREATED;
+        self
+    }
+
+    /// The same, with a secret in it that nothing on the way may keep.
+    pub(super) fn never_stored(self) -> Self {
+        self.with_header(CACHE_CONTROL, "no-store")
+    }
+
+    /// The same, which anybody may keep for so many seconds.
+    pub(super) fn cached_by_anybody(self, seconds: u32) -> Self {
+        self.with_header(CACHE_CONTROL, &format!("public, max-age={seconds}"))
+    }
+
     /// The same as 201, with where to find what was made.
     pub(super) fn created_at(mut self, location: &str) -> Self {
         self.status = StatusCode::CREATED;

@@ -158,11 +158,16 @@ async fn answer(
     } = found?;
     let names_tenant = tenant.is_some();
     let app = Arc::clone(&server.app);
-    let caller = authenticate(&app, &incoming.headers).await?;
+    let caller = match route.audience {
+        Audience::Anybody => Arc::new(Caller::nobody()),
+        _ => authenticate(&app, &incoming.headers).await?,
+    };
     let under_way = app.meters.admit(&caller)?;
     let reserved = route.audience == Audience::Platform && caller.tenant.is_some();
-    if reserved || !caller.scopes.contains(&route.scope) {
-        return Err(Error::InsufficientScope(route.scope.as_str()));
+    if let Some(scope) = route.scope
+        && (reserved || !caller.scopes.contains(&scope))
+    {
+        return Err(Error::InsufficientScope(scope.as_str()));
     }
     let tenancy = match tenant {
         None => caller.tenant.clone(),
@@ -178,6 +183,7 @@ async fn answer(
     let (mut judges, mut trial) = (None, None);
     match route.waits {
         Waits::No => {}
+        Waits::Load => trial = Some(app.load_turn().await?),
         Waits::Judges(operation) => {
             judges = Some(plugins::judges(&app, &context, operation).await?);
         }

@@ -22,8 +22,8 @@ pub struct Route {
     pub method: Method,
     /// The path; a segment in braces stands for any text, which the handler is given.
     pub path: &'static str,
-    /// What the caller's token must allow.
-    pub scope: Scope,
+    /// What the caller's token must allow; none where nobody needs one.
+    pub scope: Option<Scope>,
     /// Who it is for.
     pub audience: Audience,
     /// Whether its path may name a tenant.
@@ -43,6 +43,8 @@ pub enum Audience {
     Operators,
     /// Callers of the platform alone, whatever scopes a tenant gives its own.
     Platform,
+    /// Whoever asks, without a token.
+    Anybody,
 }
 
 /// Whether a route is also found under `/tenants/{tenant}`.
@@ -61,6 +63,8 @@ pub enum NamesTenant {
 pub(super) enum Waits {
     /// Nothing more.
     No,
+    /// That strangers may cause a load.
+    Load,
     /// That the tenant's hooks may judge it.
     Judges(Operation),
     /// That hooks may be tried out.
@@ -112,7 +116,7 @@ impl Route {
         Self {
             method,
             path,
-            scope,
+            scope: Some(scope),
             audience: Audience::Tenant,
             names_tenant: NamesTenant::Never,
             waits: Waits::No,
@@ -144,6 +148,23 @@ impl Route {
         route.audience = Audience::Platform;
         route.body = BodyKind::SmallJson;
         route
+    }
+
+    pub(super) const fn of_anybody(
+        method: Method,
+        path: &'static str,
+        handler: fn(Call) -> Result<Reply>,
+    ) -> Self {
+        Self {
+            method,
+            path,
+            scope: None,
+            audience: Audience::Anybody,
+            names_tenant: NamesTenant::Never,
+            waits: Waits::Load,
+            body: BodyKind::SmallJson,
+            handler,
+        }
     }
 
     /// The same, found under `/tenants/{tenant}` too, or there alone.
@@ -278,6 +299,14 @@ mod tests {
             Some(("/suspend", Some("acme".to_owned()), vec![]))
         );
         assert_eq!(path(Method::POST, "/suspend"), None);
+        assert_eq!(
+            path(Method::GET, "/tenants/acme/.well-known/jwks.json"),
+            Some((
+                "/tenants/{name}/.well-known/jwks.json",
+                None,
+                strings(&["acme"])
+            ))
+        );
         for nothing in [
             "/hooks/",
             "/hooks/a/b",
@@ -285,6 +314,8 @@ mod tests {
             "/tenants/acme/",
             "/tenants/acme/signature",
             "/tenants/acme/suspend",
+            "/.well-known/",
+            "/tenants/.well-known/jwks.json",
         ] {
             assert_eq!(path(Method::GET, nothing), None, "{nothing}");
         }

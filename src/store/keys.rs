@@ -1,158 +1,341 @@
-//! Queries about the keys that verify tokens.
+//! Queries about the keys that verify tokens: tenants' and the platform's, which live in two tables and are read as one.
 
+use chrono::{DateTime, Utc};
+use diesel::pg::PgConnection;
 use diesel::prelude::*;
+use diesel::result::Error as DieselError;
+use diesel::sql_query;
+use diesel::sql_types::{BigInt, Binary, Bool, Integer, Nullable, Text, Timestamptz};
 
+use super::audit;
 use super::pool::Store;
-use super::schema::{platform_keys, tenant_keys, tenants};
+use crate::audit::Event;
+use crate::auth::MasterKeyId;
 use crate::auth::key::{KeyMaterial, StoredKey};
 use crate::context::{PLATFORM, Tenancy, TenantId};
-use crate::error::{Error, Result};
+use crate::error::Result;
 
-/// The tenant's id, slug and suspension, where the key is a tenant's; then the key.
-type KeyRow = (
-    Option<(i32, String, bool)>,
-    String,
-    String,
-    Option<Vec<u8>>,
-    Option<String>,
-);
+/// All keys, whoever's; the platform's are those of tenant 0. Conditions reach the indexes of both tables.
+const KEYS: &str = "(SELECT t.id AS tenant_id, t.slug, t.suspended_at IS NOT NULL AS tenant_suspended, \
+         k.kid, k.algorithm, k.encrypted_secret, k.public_key, k.created_at, k.not_before, k.expires_at, k.revoked_at \
+     FROM tenant_keys k JOIN tenants t ON t.id = k.tenant_id \
+     UNION ALL \
+     SELECT 0, NULL, false, kid, algorithm, encrypted_secret, public_key, created_at, not_before, expires_at, revoked_at \
+     FROM platform_keys) AS keys";
 
-fn into_key((tenant, kid, algorithm, secret, public): KeyRow) -> Result<StoredKey> {
-    let material = match (secret, public) {
-        (Some(encrypted), None) => KeyMaterial::EncryptedSecret(encrypted),
-        (None, Some(pem)) => KeyMaterial::PublicKey(pem),
-        _ => {
-            return Err(Error::internal(
-                "a stored key has both a secret and a public key, or neither",
-            ));
-        }
-    };
-    Ok(StoredKey {
-        tenant_suspended: tenant.as_ref().is_some_and(|(_, _, suspended)| *suspended),
-        tenant: tenant.map(|(id, slug, _)| Tenancy {
-            id: TenantId(id),
-            slug: slug.into(),
-        }),
-        kid,
-        algorithm: algorithm
-            .parse()
-            .map_err(|error: String| Error::internal(error))?,
-        material,
-    })
+/// What makes a key active (`StoredKey::state`).
+const ACTIVE: &str = "revoked_at IS NULL AND (not_before IS NULL OR not_before <= now()) AND (expires_at IS NULL OR expires_at > now())";
+
+/// The lock under which keys are added: a name is taken only once, in either table.
+const ADDING: i64 = i64::from_be_bytes(*b"sigpkeys");
+
+#[derive(QueryableByName)]
+struct KeyRow {
+    #[diesel(sql_type = Integer)]
+    tenant_id: i32,
+    #[diesel(sql_type = Nullable<Text>)]
+    slug: Option<String>,
+    #[diesel(sql_type = Bool)]
+    tenant_suspended: bool,
+    #[diesel(sql_type = Text)]
+    kid: String,
+    #[diesel(sql_type = Text)]
+    algorithm: String,
+    #[diesel(sql_type = Nullable<Binary>)]
+    encrypted_secret: Option<Vec<u8>>,
+    #[diesel(sql_type = Nullable<Text>)]
+    public_key: Option<String>,
+    #[diesel(sql_type = Timestamptz)]
+    created_at: DateTime<Utc>,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    not_before: Option<DateTime<Utc>>,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    expires_at: Option<DateTime<Utc>>,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    revoked_at: Option<DateTime<Utc>>,
 }
 
-macro_rules! active_tenant_keys {
-    () => {
-        tenant_keys::table
-            .inner_join(tenants::table)
-            .filter(tenant_keys::revoked_at.is_null())
-            .select((
-                (
-                    tenants::id,
-                    tenants::slug,
-                    tenants::suspended_at.is_not_null(),
-                )
-                    .nullable(),
-                tenant_keys::kid,
-                tenant_keys::algorithm,
-                tenant_keys::encrypted_secret,
-                tenant_keys::public_key,
-            ))
-    };
+impl KeyRow {
+    fn into_key(self) -> QueryResult<StoredKey> {
+        let material = match (self.encrypted_secret, self.public_key) {
+            (Some(encrypted), None) => KeyMaterial::EncryptedSecret(encrypted),
+            (None, Some(pem)) => KeyMaterial::PublicKey(pem),
+            (Some(encrypted_private), Some(public)) => KeyMaterial::KeyPair {
+                public,
+                encrypted_private,
+            },
+            (None, None) => {
+                let what = "a stored key has neither a secret nor a public key";
+                return Err(DieselError::DeserializationError(what.into()));
+            }
+        };
+        let algorithm = self.algorithm.parse();
+        let id = TenantId(self.tenant_id);
+        Ok(StoredKey {
+            tenant: self.slug.map(|slug| Tenancy {
+                id,
+                slug: slug.into(),
+            }),
+            tenant_suspended: self.tenant_suspended,
+            kid: self.kid,
+            algorithm: algorithm
+                .map_err(|error: String| DieselError::DeserializationError(error.into()))?,
+            material,
+            created_at: self.created_at,
+            not_before: self.not_before,
+            expires_at: self.expires_at,
+            revoked_at: self.revoked_at,
+        })
+    }
 }
 
-macro_rules! active_platform_keys {
-    () => {
-        platform_keys::table
-            .filter(platform_keys::revoked_at.is_null())
-            .select((
-                platform_keys::kid,
-                platform_keys::algorithm,
-                platform_keys::encrypted_secret,
-                platform_keys::public_key,
-            ))
-    };
+fn one(row: QueryResult<KeyRow>) -> QueryResult<Option<StoredKey>> {
+    row.optional()?.map(KeyRow::into_key).transpose()
 }
 
-type PlatformKeyRow = (String, String, Option<Vec<u8>>, Option<String>);
+fn all(rows: Vec<KeyRow>) -> QueryResult<Vec<StoredKey>> {
+    rows.into_iter().map(KeyRow::into_key).collect()
+}
 
-fn into_platform_key((kid, algorithm, secret, public): PlatformKeyRow) -> Result<StoredKey> {
-    into_key((None, kid, algorithm, secret, public))
+/// The table of somebody's keys, and the condition that they are theirs, where `$1` is whose.
+fn table(owner: TenantId) -> (&'static str, &'static str) {
+    if owner == PLATFORM {
+        ("platform_keys", "$1 = 0")
+    } else {
+        ("tenant_keys", "tenant_id = $1")
+    }
+}
+
+fn find(
+    connection: &mut PgConnection,
+    owner: TenantId,
+    kid: &str,
+) -> QueryResult<Option<StoredKey>> {
+    one(sql_query(format!(
+        "SELECT * FROM {KEYS} WHERE tenant_id = $1 AND kid = $2"
+    ))
+    .bind::<Integer, _>(owner.0)
+    .bind::<Text, _>(kid)
+    .get_result(connection))
+}
+
+fn find_anybodys(connection: &mut PgConnection, kid: &str) -> QueryResult<Option<StoredKey>> {
+    one(sql_query(format!("SELECT * FROM {KEYS} WHERE kid = $1"))
+        .bind::<Text, _>(kid)
+        .get_result(connection))
+}
+
+/// What became of a new key.
+#[derive(Debug)]
+pub enum KeyInsertion {
+    /// It is there.
+    Added(StoredKey),
+    /// There is one of this name, whoever's.
+    Taken(StoredKey),
+    /// Its owner has so many already.
+    TooMany,
+}
+
+/// A stored secret, and what it is to be instead.
+#[derive(Debug)]
+pub struct Reencrypted {
+    /// The key that it belongs to.
+    pub key: StoredKey,
+    /// The secret under another master key.
+    pub encrypted: Vec<u8>,
 }
 
 impl Store {
-    /// Adds a key to a tenant, or to the platform.
-    pub fn key_insert(&self, key: &StoredKey) -> Result<()> {
-        let (secret, public) = match &key.material {
-            KeyMaterial::EncryptedSecret(encrypted) => (Some(encrypted), None),
-            KeyMaterial::PublicKey(pem) => (None, Some(pem)),
-        };
-        self.run(PLATFORM, |connection| match &key.tenant {
-            Some(tenant) => diesel::insert_into(tenant_keys::table)
-                .values((
-                    tenant_keys::tenant_id.eq(tenant.id.0),
-                    tenant_keys::kid.eq(&key.kid),
-                    tenant_keys::algorithm.eq(key.algorithm.as_str()),
-                    tenant_keys::encrypted_secret.eq(secret),
-                    tenant_keys::public_key.eq(public),
-                ))
-                .execute(connection),
-            None => diesel::insert_into(platform_keys::table)
-                .values((
-                    platform_keys::kid.eq(&key.kid),
-                    platform_keys::algorithm.eq(key.algorithm.as_str()),
-                    platform_keys::encrypted_secret.eq(secret),
-                    platform_keys::public_key.eq(public),
-                ))
-                .execute(connection),
-        })?;
-        Ok(())
+    /// Adds a key, unless its name is taken or its owner has `most` that are not revoked.
+    pub fn key_insert(
+        &self,
+        key: &StoredKey,
+        most: i64,
+        event: impl FnOnce(&StoredKey) -> Event,
+    ) -> Result<KeyInsertion> {
+        let owner = key.owner();
+        let (table, _) = table(owner);
+        self.transaction(PLATFORM, |connection| {
+            sql_query("SELECT pg_advisory_xact_lock($1)")
+                .bind::<BigInt, _>(ADDING)
+                .execute(connection)?;
+            if let Some(taken) = find_anybodys(connection, &key.kid)? {
+                return Ok(KeyInsertion::Taken(taken));
+            }
+            let count = count(
+                connection,
+                &format!("{KEYS} WHERE tenant_id = $1 AND revoked_at IS NULL"),
+                owner,
+            )?;
+            if count >= most {
+                return Ok(KeyInsertion::TooMany);
+            }
+            let (column, value) = match owner {
+                PLATFORM => ("", ""),
+                _ => ("tenant_id, ", "$1, "),
+            };
+            sql_query(format!(
+                "INSERT INTO {table} ({column}kid, algorithm, encrypted_secret, public_key, not_before, expires_at) \
+                 SELECT {value}$2, $3, $4, $5, $6, $7 WHERE $1 >= 0"
+            ))
+            .bind::<Integer, _>(owner.0)
+            .bind::<Text, _>(&key.kid)
+            .bind::<Text, _>(key.algorithm.as_str())
+            .bind::<Nullable<Binary>, _>(key.encrypted())
+            .bind::<Nullable<Text>, _>(key.public_key())
+            .bind::<Nullable<Timestamptz>, _>(key.not_before)
+            .bind::<Nullable<Timestamptz>, _>(key.expires_at)
+            .execute(connection)?;
+            let key = find(connection, owner, &key.kid)?.ok_or(DieselError::NotFound)?;
+            audit::insert(connection, &event(&key))?;
+            Ok(KeyInsertion::Added(key))
+        })
     }
 
-    /// The active key of this name, whoever's: the key decides the tenant.
+    /// The key of this name, whoever's: the key decides the tenant.
     pub fn key_get(&self, kid: &str) -> Result<Option<StoredKey>> {
-        let row = self.run(PLATFORM, |connection| {
-            active_tenant_keys!()
-                .filter(tenant_keys::kid.eq(kid))
-                .first::<KeyRow>(connection)
-                .optional()
-        })?;
-        if let Some(row) = row {
-            return into_key(row).map(Some);
-        }
-        let row = self.run(PLATFORM, |connection| {
-            active_platform_keys!()
-                .filter(platform_keys::kid.eq(kid))
-                .first::<PlatformKeyRow>(connection)
-                .optional()
-        })?;
-        row.map(into_platform_key).transpose()
+        self.run(PLATFORM, |connection| find_anybodys(connection, kid))
     }
 
-    /// The newest active shared secret of a tenant, or of the platform, which the server can sign tokens with.
-    pub fn key_newest_secret(&self, tenant: Option<TenantId>) -> Result<Option<StoredKey>> {
-        match tenant {
-            Some(tenant) => {
-                let row = self.run(PLATFORM, |connection| {
-                    active_tenant_keys!()
-                        .filter(tenant_keys::tenant_id.eq(tenant.0))
-                        .filter(tenant_keys::encrypted_secret.is_not_null())
-                        .order((tenant_keys::created_at.desc(), tenant_keys::kid))
-                        .first::<KeyRow>(connection)
-                        .optional()
-                })?;
-                row.map(into_key).transpose()
-            }
-            None => {
-                let row = self.run(PLATFORM, |connection| {
-                    active_platform_keys!()
-                        .filter(platform_keys::encrypted_secret.is_not_null())
-                        .order((platform_keys::created_at.desc(), platform_keys::kid))
-                        .first::<PlatformKeyRow>(connection)
-                        .optional()
-                })?;
-                row.map(into_platform_key).transpose()
-            }
-        }
+    /// Somebody's key of this name.
+    pub fn key_of(&self, owner: TenantId, kid: &str) -> Result<Option<StoredKey>> {
+        self.run(PLATFORM, |connection| find(connection, owner, kid))
     }
+
+    /// Somebody's keys, newest first, after the one of this name.
+    pub fn key_list(
+        &self,
+        owner: TenantId,
+        after: Option<&str>,
+        limit: i64,
+    ) -> Result<Vec<StoredKey>> {
+        self.run(PLATFORM, |connection| {
+            // Keys are never taken away, so the last one of a page is always there.
+            sql_query(format!(
+                "SELECT * FROM {KEYS} WHERE tenant_id = $1 AND ($2 IS NULL OR (created_at, kid) < ( \
+                     SELECT created_at, kid FROM {KEYS} WHERE tenant_id = $1 AND kid = $2)) \
+                 ORDER BY created_at DESC, kid DESC LIMIT $3"
+            ))
+            .bind::<Integer, _>(owner.0)
+            .bind::<Nullable<Text>, _>(after)
+            .bind::<BigInt, _>(limit)
+            .load(connection)
+            .and_then(all)
+        })
+    }
+
+    /// The newest active key that the server can sign tokens of theirs with.
+    pub fn key_newest_signing(&self, owner: TenantId) -> Result<Option<StoredKey>> {
+        self.run(PLATFORM, |connection| {
+            one(sql_query(format!(
+                "SELECT * FROM {KEYS} WHERE tenant_id = $1 AND encrypted_secret IS NOT NULL AND {ACTIVE} \
+                 ORDER BY created_at DESC, kid DESC LIMIT 1"
+            ))
+            .bind::<Integer, _>(owner.0)
+            .get_result(connection))
+        })
+    }
+
+    /// The key pairs whose private part the server has, and that verify now or will.
+    pub fn key_pairs(&self, owner: TenantId) -> Result<Vec<StoredKey>> {
+        self.run(PLATFORM, |connection| {
+            sql_query(format!(
+                "SELECT * FROM {KEYS} WHERE tenant_id = $1 AND encrypted_secret IS NOT NULL AND public_key IS NOT NULL \
+                 AND revoked_at IS NULL AND NOT tenant_suspended ORDER BY created_at DESC, kid DESC"
+            ))
+            .bind::<Integer, _>(owner.0)
+            .load(connection)
+            .and_then(all)
+        })
+    }
+
+    /// Ends a key, where somebody has one of this name; what was ended before stays as it is.
+    pub fn key_revoke(
+        &self,
+        owner: TenantId,
+        kid: &str,
+        event: impl FnOnce(&StoredKey) -> Event,
+    ) -> Result<Option<StoredKey>> {
+        let (table, theirs) = table(owner);
+        self.transaction(PLATFORM, |connection| {
+            let revoked = sql_query(format!(
+                "UPDATE {table} SET revoked_at = now() WHERE {theirs} AND kid = $2 AND revoked_at IS NULL"
+            ))
+            .bind::<Integer, _>(owner.0)
+            .bind::<Text, _>(kid)
+            .execute(connection)?;
+            let key = find(connection, owner, kid)?;
+            if let Some(key) = key.as_ref().filter(|_| revoked > 0) {
+                audit::insert(connection, &event(key))?;
+            }
+            Ok(key)
+        })
+    }
+
+    /// How many secrets are stored, and how many of them under this master key.
+    pub fn secret_count(&self, under: MasterKeyId) -> Result<(u64, u64)> {
+        self.run(PLATFORM, |connection| {
+            let row: Counts = sql_query(format!(
+                "SELECT count(*) AS secrets, count(*) FILTER (WHERE substr(encrypted_secret, 1, 9) = $1) AS under \
+                 FROM {KEYS} WHERE encrypted_secret IS NOT NULL"
+            ))
+            .bind::<Binary, _>(under.prefix())
+            .get_result(connection)?;
+            Ok((row.secrets.unsigned_abs(), row.under.unsigned_abs()))
+        })
+    }
+
+    /// Some of the keys whose secrets are not under this master key.
+    pub fn secrets_not_under(&self, current: MasterKeyId, limit: i64) -> Result<Vec<StoredKey>> {
+        self.run(PLATFORM, |connection| {
+            sql_query(format!(
+                "SELECT * FROM {KEYS} WHERE encrypted_secret IS NOT NULL AND substr(encrypted_secret, 1, 9) <> $1 LIMIT $2"
+            ))
+            .bind::<Binary, _>(current.prefix())
+            .bind::<BigInt, _>(limit)
+            .load(connection)
+            .and_then(all)
+        })
+    }
+
+    /// Puts secrets under another master key, each where it is still as it was read.
+    pub fn secrets_reencrypt(&self, secrets: &[Reencrypted]) -> Result<()> {
+        self.transaction(PLATFORM, |connection| {
+            for secret in secrets {
+                let owner = secret.key.owner();
+                let (table, theirs) = table(owner);
+                sql_query(format!(
+                    "UPDATE {table} SET encrypted_secret = $4 WHERE {theirs} AND kid = $2 AND encrypted_secret = $3"
+                ))
+                .bind::<Integer, _>(owner.0)
+                .bind::<Text, _>(&secret.key.kid)
+                .bind::<Nullable<Binary>, _>(secret.key.encrypted())
+                .bind::<Binary, _>(&secret.encrypted)
+                .execute(connection)?;
+            }
+            Ok(())
+        })
+    }
+}
+
+#[derive(QueryableByName)]
+struct Counts {
+    #[diesel(sql_type = BigInt)]
+    secrets: i64,
+    #[diesel(sql_type = BigInt)]
+    under: i64,
+}
+
+#[derive(QueryableByName)]
+struct Count {
+    #[diesel(sql_type = BigInt)]
+    count: i64,
+}
+
+/// How many rows of theirs there are.
+fn count(connection: &mut PgConnection, rows: &str, owner: TenantId) -> QueryResult<i64> {
+    let row: Count = sql_query(format!("SELECT count(*) AS count FROM {rows}"))
+        .bind::<Integer, _>(owner.0)
+        .get_result(connection)?;
+    Ok(row.count)
 }

@@ -20,6 +20,11 @@ const LOCK_KEY: i64 = 0x7369_6770_6572_7369;
 const OLDEST_VERSION: i32 = 140_000;
 const UNREADABLE: &str = "The database's migrations can't be read";
 
+/// There is no database to talk to; later there may be.
+#[derive(Debug, thiserror::Error)]
+#[error("The database can't be reached; check DATABASE_URL and that Postgres is running")]
+pub struct Unreachable;
+
 /// Brings the schema up to date and returns the names of the migrations that were run.
 ///
 /// Safe to call from many processes at once: one works, the others wait and find nothing left to do.
@@ -82,9 +87,7 @@ pub fn check_schema(url: &str) -> anyhow::Result<()> {
 fn open(url: &str) -> anyhow::Result<PgConnection> {
     let mut connection = super::pool::connect(url).map_err(|error| {
         // libpq's words name the host, the reason, and whether TLS was asked for and could not be had.
-        anyhow!("{error}").context(
-            "The database can't be reached; check DATABASE_URL and that Postgres is running",
-        )
+        anyhow!("{error}").context(Unreachable)
     })?;
     let version = diesel::sql_query("SELECT current_setting('server_version_num')::integer AS number, current_setting('server_version') AS name")
         .get_result::<ServerVersion>(&mut connection)

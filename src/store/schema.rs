@@ -177,7 +177,7 @@ diesel::table! {
         kid -> Text,
         /// The one algorithm that the key may be used with (RFC 8725 section 3.1)
         algorithm -> Text,
-        /// HMAC secret: one byte of format version, 12 of nonce, then AES-256-GCM ciphertext under the master key, bound to kid and algorithm
+        /// Shared secret, or private key (PKCS #8) that the server signs with, encrypted with AES-256-GCM under the master key
         encrypted_secret -> Nullable<Bytea>,
         /// Public key as a PEM SubjectPublicKeyInfo
         public_key -> Nullable<Text>,
@@ -185,6 +185,10 @@ diesel::table! {
         created_at -> Timestamptz,
         /// Since when the key verifies nothing; null while it is active
         revoked_at -> Nullable<Timestamptz>,
+        /// From when on the key verifies; null for at once
+        not_before -> Nullable<Timestamptz>,
+        /// Until when the key verifies; null for as long as it is not revoked
+        expires_at -> Nullable<Timestamptz>,
     }
 }
 
@@ -299,7 +303,7 @@ diesel::table! {
         kid -> Text,
         /// The one algorithm that the key may be used with (RFC 8725 section 3.1)
         algorithm -> Text,
-        /// HMAC secret: one byte of format version, 12 of nonce, then AES-256-GCM ciphertext under the master key, bound to tenant, kid and algorithm
+        /// Shared secret, or private key (PKCS #8) that the server signs with, encrypted with AES-256-GCM under the master key
         encrypted_secret -> Nullable<Bytea>,
         /// Public key as a PEM SubjectPublicKeyInfo
         public_key -> Nullable<Text>,
@@ -307,6 +311,10 @@ diesel::table! {
         created_at -> Timestamptz,
         /// Since when the key verifies nothing; null while it is active
         revoked_at -> Nullable<Timestamptz>,
+        /// From when on the key verifies; null for at once
+        not_before -> Nullable<Timestamptz>,
+        /// Until when the key verifies; null for as long as it is not revoked
+        expires_at -> Nullable<Timestamptz>,
     }
 }
 

@@ -56,7 +56,12 @@ fn request(method: &str, path: &str, decision: &str) -> (String, Option<Value>) 
         ("GET" | "DELETE", _) if path.starts_with("/tenants") => {
             (path.replace("{name}", "acme"), None)
         }
-        ("GET", "/usage") => (path.to_owned(), None),
+        ("GET", "/usage" | "/keys" | "/.well-known/jwks.json") => (path.to_owned(), None),
+        ("POST", "/keys") => (path.to_owned(), Some(json!({"algorithm": "ES256"}))),
+        ("POST", "/tokens") => (path.to_owned(), Some(json!({"scopes": []}))),
+        ("GET" | "POST", _) if path.starts_with("/keys/{name}") => {
+            (path.replace("{name}", "secret"), None)
+        }
         _ => panic!("say here what another tenant could try on {method} {path}"),
     }
 }
@@ -175,6 +180,12 @@ fn every_route_refuses_each_kind_of_stranger() {
             let path = format!("{method} {prefix}{}", route.path);
             assert_eq!(told, (status, Some(code)), "{path}: {}", answer.text);
         };
+        let Some(needed) = route.scope else {
+            // What everybody is shown has nothing in it that was not meant for everybody.
+            let shown = send(&app.anonymous(), method, route.path, "");
+            assert_eq!((shown.status, &*shown.text), (200, r#"{"keys":[]}"#));
+            continue;
+        };
         let everywhere: &[&str] = match route.names_tenant {
             NamesTenant::Never => &[""],
             NamesTenant::Maybe => &["", "/tenants/acme"],
@@ -188,11 +199,11 @@ fn every_route_refuses_each_kind_of_stranger() {
         }
         let but_one: Vec<_> = Scope::ALL
             .into_iter()
-            .filter(|scope| *scope != route.scope)
+            .filter(|scope| *scope != needed)
             .collect();
         let unscoped = match route.audience {
             Audience::Platform => app.platform_with(&but_one),
-            Audience::Tenant | Audience::Operators => app.client("acme", &but_one),
+            _ => app.client("acme", &but_one),
         };
         for prefix in everywhere {
             refused(&unscoped, prefix, 403, "insufficient_scope");
@@ -200,9 +211,12 @@ fn every_route_refuses_each_kind_of_stranger() {
         // The other's, under the other's name; and routes that are nobody's but one tenant's, or the platform's.
         let evil = app.operator("evil");
         match (route.audience, route.names_tenant) {
-            (Audience::Platform, _) => {
+            (Audience::Platform, names_tenant) => {
                 for prefix in everywhere {
                     refused(&evil, prefix, 403, "insufficient_scope");
+                }
+                if names_tenant != NamesTenant::Never {
+                    refused(&platform, "/tenants/nobody", 404, "tenant_not_found");
                 }
             }
             (_, NamesTenant::Never) => {

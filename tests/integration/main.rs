@@ -7,6 +7,7 @@
     reason = "a test that panics has failed, as it should"
 )]
 
+mod admin_page;
 mod architecture;
 mod audit;
 mod auth;
@@ -20,6 +21,7 @@ mod envelope;
 mod hooks;
 mod hostile;
 mod isolation;
+mod keys;
 mod list;
 mod operators;
 mod plugin_commands;
@@ -36,6 +38,7 @@ mod schema;
 mod support;
 mod tenant_commands;
 mod tenants;
+mod tokens;
 mod transfer;
 mod trials;
 mod usage;

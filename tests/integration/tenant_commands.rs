@@ -129,4 +129,40 @@ fn mistakes_fail_with_a_sentence() {
     assert_eq!(output.status.code(), Some(1));
     let error: Value = serde_json::from_slice(&output.stderr).unwrap();
     assert!(error["error"].as_str().unwrap().contains("no such tenant"));
+    assert_eq!(error["code"], "tenant_not_found");
+}
+
+#[test]
+fn exit_codes_tell_a_refusal_from_what_may_work_later() {
+    let folder = temp_dir();
+    let data_dir = folder.path().join("data");
+    run(&data_dir, &["tenant", "create", "acme"]);
+    let ended = |arguments: &[&str], url: Option<&str>| {
+        let mut command = sigpersist(&data_dir, arguments);
+        if let Some(url) = url {
+            command.env("DATABASE_URL", url);
+        }
+        let output = command.output().unwrap();
+        let error: Value = serde_json::from_slice(&output.stderr).unwrap_or_default();
+        (output.status.code(), error["code"].clone())
+    };
+    let nowhere = Some("postgres://127.0.0.1:1/none");
+    let create = ["--json", "tenant", "create", "acme"];
+    assert_eq!(ended(&create, None), (Some(0), Value::Null));
+    assert_eq!(
+        ended(&[&create[..], &["--name", "Other"]].concat(), None),
+        (Some(1), json!("tenant_exists"))
+    );
+    assert_eq!(
+        ended(&["--json", "key", "revoke", "none"], None),
+        (Some(1), json!("key_not_found"))
+    );
+    assert_eq!(
+        ended(&["--json", "tenant", "make"], None),
+        (Some(2), Value::Null)
+    );
+    assert_eq!(
+        ended(&create, nowhere),
+        (Some(3), json!("database_unavailable"))
+    );
 }

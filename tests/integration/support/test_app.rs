@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use sigpersist::app::{App, Database};
 use sigpersist::audit::Actor;
-use sigpersist::auth::key::Algorithm;
+use sigpersist::auth::algorithm::Algorithm;
 use sigpersist::config::Config;
 use sigpersist::context::{Scope, TenantId};
 use sigpersist::decisions::Retention;
@@ -16,7 +16,7 @@ use sigpersist::plugins::{self, HookRequest};
 use sigpersist::signatures::model::Preconditions;
 use sigpersist::store::Changes;
 use sigpersist::store::embedded::Purpose;
-use sigpersist::tenants::{self, Holder, NewTenant, Removal};
+use sigpersist::tenants::{self, AddedKey, Holder, NewKey, NewTenant, NewToken, Removal};
 use tokio::runtime::Runtime;
 
 use super::{Client, TestDatabase};
@@ -86,14 +86,14 @@ impl TestApp {
     /// A client that speaks for a new tenant with all of an application's scopes.
     pub(crate) fn tenant(&self, slug: &str) -> Client {
         tenants::create(&self.app, &Actor::command_line(), &NewTenant::new(slug)).unwrap();
-        let holder = Holder::Tenant(slug.to_owned());
-        tenants::add_key(&self.app, &holder, Algorithm::Hs256, None).unwrap();
+        self.add_key(Some(slug), &NewKey::made(Algorithm::Hs256))
+            .unwrap();
         self.client(slug, &Scope::APPLICATION)
     }
 
     /// A client that speaks for a tenant with some scopes.
     pub(crate) fn client(&self, slug: &str, scopes: &[Scope]) -> Client {
-        self.holder(&Holder::Tenant(slug.to_owned()), scopes)
+        self.holder(Some(slug), scopes)
     }
 
     /// A client with all scopes that a tenant's operator may have.
@@ -108,8 +108,8 @@ impl TestApp {
 
     /// The same with some scopes.
     pub(crate) fn platform_with(&self, scopes: &[Scope]) -> Client {
-        tenants::add_key(&self.app, &Holder::Platform, Algorithm::Hs256, None).unwrap();
-        self.holder(&Holder::Platform, scopes)
+        self.add_key(None, &NewKey::made(Algorithm::Hs256)).unwrap();
+        self.holder(None, scopes)
     }
 
     /// The same for one tenant: its paths begin with the tenant's.
@@ -133,11 +133,23 @@ impl TestApp {
         Removal::start(Arc::clone(&self.app))
     }
 
-    fn holder(&self, holder: &Holder, scopes: &[Scope]) -> Client {
-        let subject = Some("tester".to_owned());
-        let lifetime = Duration::from_secs(3600);
-        let token = tenants::issue_token(&self.app, holder, scopes, subject, lifetime).unwrap();
-        Client::new(&self.base, Some(token))
+    /// Adds a key to the tenant of this slug, or to the platform.
+    pub(crate) fn add_key(&self, slug: Option<&str>, new: &NewKey) -> Result<AddedKey> {
+        let holder = Holder::named(&self.app, slug)?;
+        tenants::add_key(&self.app, &Actor::command_line(), &holder, new)
+    }
+
+    fn holder(&self, slug: Option<&str>, scopes: &[Scope]) -> Client {
+        let holder = Holder::named(&self.app, slug).unwrap();
+        let new = NewToken {
+            scopes: Some(scopes.to_vec()),
+            subject: Some("tester".to_owned()),
+            lifetime: Duration::from_secs(3600),
+            kid: None,
+        };
+        let actor = Actor::command_line();
+        let issued = tenants::issue_token(&self.app, &actor, &holder, new).unwrap();
+        Client::new(&self.base, Some(issued.token))
     }
 
     /// A client without a token.

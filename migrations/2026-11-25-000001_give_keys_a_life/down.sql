@@ -1,0 +1,20 @@
+-- Keys whose private part the server has go, since there was no such thing.
+DO $$
+DECLARE
+    keys text;
+BEGIN
+    PERFORM set_config('sigpersist.tenant', '0', true);
+    FOREACH keys IN ARRAY ARRAY['tenant_keys', 'platform_keys'] LOOP
+        EXECUTE format('DELETE FROM %I WHERE encrypted_secret IS NOT NULL AND public_key IS NOT NULL', keys);
+        EXECUTE format('ALTER TABLE %I
+            DROP COLUMN not_before,
+            DROP COLUMN expires_at,
+            DROP CONSTRAINT %I,
+            ADD CONSTRAINT %I
+                CHECK (CASE WHEN algorithm LIKE ''HS%%'' THEN encrypted_secret IS NOT NULL AND public_key IS NULL
+                            ELSE encrypted_secret IS NULL AND public_key IS NOT NULL END)',
+            keys, keys || '_material_check', keys || '_material_check');
+    END LOOP;
+    PERFORM set_config('sigpersist.tenant', '', true);
+END
+$$;

@@ -1,0 +1,92 @@
+//! The algorithms that tokens may be signed with.
+
+use std::str::FromStr;
+
+use jsonwebtoken as jwt;
+
+/// Signature algorithms of tokens (RFC 7518 section 3.1, RFC 8037). Never `none`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Algorithm {
+    /// HMAC with SHA-256.
+    Hs256,
+    /// HMAC with SHA-384.
+    Hs384,
+    /// HMAC with SHA-512.
+    Hs512,
+    /// RSASSA-PKCS1-v1_5 with SHA-256.
+    Rs256,
+    /// RSASSA-PSS with SHA-256.
+    Ps256,
+    /// ECDSA on P-256 with SHA-256.
+    Es256,
+    /// ECDSA on P-384 with SHA-384.
+    Es384,
+    /// Ed25519.
+    EdDsa,
+}
+
+impl Algorithm {
+    const ALL: [Self; 8] = [
+        Self::Hs256,
+        Self::Hs384,
+        Self::Hs512,
+        Self::Rs256,
+        Self::Ps256,
+        Self::Es256,
+        Self::Es384,
+        Self::EdDsa,
+    ];
+
+    /// The algorithm as the `alg` of a header spells it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Hs256 => "HS256",
+            Self::Hs384 => "HS384",
+            Self::Hs512 => "HS512",
+            Self::Rs256 => "RS256",
+            Self::Ps256 => "PS256",
+            Self::Es256 => "ES256",
+            Self::Es384 => "ES384",
+            Self::EdDsa => "EdDSA",
+        }
+    }
+
+    /// Length of a shared secret that is as strong as its hash (RFC 7518 section 3.2), in bytes; none for public keys.
+    pub fn secret_bytes(self) -> Option<usize> {
+        match self {
+            Self::Hs256 => Some(32),
+            Self::Hs384 => Some(48),
+            Self::Hs512 => Some(64),
+            _ => None,
+        }
+    }
+
+    pub(super) fn to_jwt(self) -> jwt::Algorithm {
+        match self {
+            Self::Hs256 => jwt::Algorithm::HS256,
+            Self::Hs384 => jwt::Algorithm::HS384,
+            Self::Hs512 => jwt::Algorithm::HS512,
+            Self::Rs256 => jwt::Algorithm::RS256,
+            Self::Ps256 => jwt::Algorithm::PS256,
+            Self::Es256 => jwt::Algorithm::ES256,
+            Self::Es384 => jwt::Algorithm::ES384,
+            Self::EdDsa => jwt::Algorithm::EdDSA,
+        }
+    }
+}
+
+impl FromStr for Algorithm {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL
+            .into_iter()
+            .find(|algorithm| algorithm.as_str() == text)
+            .ok_or_else(|| {
+                format!(
+                    "`{text}` is no algorithm for tokens; use one of {}",
+                    Self::ALL.map(Self::as_str).join(", ")
+                )
+            })
+    }
+}

@@ -1,0 +1,40 @@
+//! What scripts are told of a command that failed: an exit code, and the code of the API.
+
+use std::process::ExitCode;
+
+use super::tenancy::Advised;
+use crate::error::Error;
+use crate::store::Unreachable;
+
+/// The exit code of what could not be done now, and may be later. 1 is a refusal, 2 a command line that is wrong.
+const TRY_AGAIN: u8 = 3;
+
+/// The error of the library that is behind a failure, if one is.
+fn cause(error: &anyhow::Error) -> Option<&Error> {
+    let advised = error
+        .downcast_ref::<Advised>()
+        .map(|advised| &advised.error);
+    advised.or_else(|| error.downcast_ref())
+}
+
+/// What a failed command ends with.
+pub(super) fn exit_code(error: &anyhow::Error) -> ExitCode {
+    let later = matches!(
+        cause(error),
+        Some(Error::DatabaseUnavailable(_) | Error::Overloaded | Error::RateLimited)
+    );
+    if later || error.is::<Unreachable>() {
+        TRY_AGAIN.into()
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+/// The code that the API has for a failure; none for what it does not know.
+pub(super) fn code(error: &anyhow::Error) -> Option<&'static str> {
+    match cause(error) {
+        Some(error) => Some(error.code()),
+        None if error.is::<Unreachable>() => Some("database_unavailable"),
+        None => None,
+    }
+}

@@ -1,0 +1,89 @@
+//! `sigpersist key add`.
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use chrono::{DateTime, Utc};
+use clap::Args;
+
+use super::facts;
+use crate::app::App;
+use crate::audit::Actor;
+use crate::auth::algorithm::Algorithm;
+use crate::cli::holder::HolderArgs;
+use crate::cli::output::Output;
+use crate::tenants::{self, GivenKey, NewKey};
+use crate::time;
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Add {
+    #[command(flatten)]
+    holder: HolderArgs,
+    /// The one algorithm the key may be used with: HS256, HS384, HS512, RS256, PS256, ES256, ES384 or EdDSA [default: HS256, or what a JSON Web Key says].
+    #[arg(long)]
+    alg: Option<Algorithm>,
+    /// Register this public key, PEM or a JSON Web Key, instead of making a secret or a key pair.
+    #[arg(long, value_name = "FILE")]
+    public_key: Option<PathBuf>,
+    /// Its name in the headers of tokens [default: that of a JSON Web Key, or a random one].
+    #[arg(long, value_name = "NAME")]
+    kid: Option<String>,
+    /// From when on it verifies: "YYYY-MM-DD HH:MM:SS" in UTC, or RFC 3339 [default: at once].
+    #[arg(long, value_name = "TIME", value_parser = time::from_text)]
+    not_before: Option<DateTime<Utc>>,
+    /// Until when it verifies [default: until it is revoked].
+    #[arg(long, value_name = "TIME", value_parser = time::from_text)]
+    expires_at: Option<DateTime<Utc>>,
+}
+
+impl Add {
+    pub(super) fn run(self, app: &App, output: &Output) -> anyhow::Result<()> {
+        let public_key = self.public_key()?;
+        let holder = self.holder.find(app)?;
+        let new = NewKey {
+            algorithm: self.alg,
+            kid: self.kid,
+            public_key,
+            not_before: self.not_before,
+            expires_at: self.expires_at,
+        };
+        let added = tenants::add_key(app, &Actor::command_line(), &holder, &new)?;
+        let (kid, alg) = (&added.key.kid, added.key.algorithm.as_str());
+        let who = self.holder.as_argument();
+        let sentence = match (&added.secret, added.key.kind()) {
+            (Some(secret), _) => format!(
+                "Added an {alg} key to `{who}`. The secret is shown only this once; the HMAC key is this text itself.\nkid: {kid}\nsecret: {}\nNext: sigpersist token issue {who}",
+                secret.as_str()
+            ),
+            (None, "key_pair") => format!(
+                "Added an {alg} key pair to `{who}`. The private key stays here; this is the public one.\nkid: {kid}\n{}Next: sigpersist token issue {who}",
+                added.key.public_key().unwrap_or_default()
+            ),
+            (None, _) if added.created => format!(
+                "Added an {alg} public key to `{who}`. Put its name into the header of tokens.\nkid: {kid}"
+            ),
+            (None, _) => {
+                format!("The key `{kid}` of `{who}` is there already; nothing was changed.")
+            }
+        };
+        let mut facts = facts(&added.key);
+        facts["tenant"] = holder.slug().into();
+        facts["secret"] = added.secret.as_ref().map(|secret| secret.as_str()).into();
+        facts["created"] = added.created.into();
+        output.result(&sentence, &facts)
+    }
+
+    fn public_key(&self) -> anyhow::Result<Option<GivenKey>> {
+        let Some(path) = &self.public_key else {
+            return Ok(None);
+        };
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("The public key {} can't be read", path.display()))?;
+        Ok(Some(if text.trim_start().starts_with('{') {
+            let jwk = serde_json::from_str(&text);
+            GivenKey::Jwk(jwk.with_context(|| format!("{} is no JSON Web Key", path.display()))?)
+        } else {
+            GivenKey::Pem(text)
+        }))
+    }
+}

@@ -1,0 +1,88 @@
+//! `sigpersist master-key`.
+
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+use super::output::Output;
+use super::progress::progress;
+use crate::app::App;
+use crate::audit::Actor;
+use crate::tenants;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum MasterKey {
+    /// Show the names of the keys in the master key file, and how many stored secrets are under the current one.
+    Show,
+    /// Put all stored secrets under a new master key while servers run, and take the old one out of the file.
+    Rotate(Rotate),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Rotate {
+    /// Only add the new key to the file, so that the file can be copied to other servers' machines before the rotation.
+    #[arg(long)]
+    prepare: bool,
+}
+
+impl MasterKey {
+    pub(super) fn run(self, app: &App, output: &Output) -> anyhow::Result<()> {
+        match self {
+            Self::Show => show(app, output),
+            Self::Rotate(Rotate { prepare: true }) => prepare(app, output),
+            Self::Rotate(Rotate { prepare: false }) => rotate(app, output),
+        }
+    }
+}
+
+fn show(app: &App, output: &Output) -> anyhow::Result<()> {
+    let keys = tenants::master_keys(app)?;
+    let mut lines = vec![format!("current: {}", keys.ids.current)];
+    lines.extend(keys.ids.next.map(|id| format!("next:    {id}")));
+    lines.extend(keys.ids.old.iter().map(|id| format!("old:     {id}")));
+    lines.push(format!(
+        "secrets: {}, of which {} are under the current key",
+        keys.secrets, keys.under_current
+    ));
+    if !keys.ids.old.is_empty() {
+        lines.push("A rotation was broken off. To end it: sigpersist master-key rotate".to_owned());
+    }
+    output.result(
+        &lines.join("\n"),
+        &json!({
+            "current": keys.ids.current.to_string(),
+            "next": keys.ids.next.map(|id| id.to_string()),
+            "old": keys.ids.old.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "secrets": keys.secrets,
+            "under_current": keys.under_current,
+        }),
+    )
+}
+
+fn prepare(app: &App, output: &Output) -> anyhow::Result<()> {
+    let ids = tenants::prepare_master_key(app)?;
+    let next = ids.next.map(|id| id.to_string()).unwrap_or_default();
+    let sentence = format!(
+        "The key {next} is in the master key file and encrypts nothing yet. Copy the file to the machines of all servers.\nNext: sigpersist master-key rotate"
+    );
+    output.result(
+        &sentence,
+        &json!({ "current": ids.current.to_string(), "next": next }),
+    )
+}
+
+fn rotate(app: &App, output: &Output) -> anyhow::Result<()> {
+    let bar = progress(0, "secrets");
+    let rotated = tenants::rotate_master_key(app, &Actor::command_line(), |under, all| {
+        bar.set_length(all);
+        bar.set_position(under);
+    })?;
+    bar.finish_and_clear();
+    let sentence = format!(
+        "All secrets are under the master key {}, and the old one is out of the file: {} were put under it. Where other machines have copies of the file, copy it there once more.",
+        rotated.current, rotated.secrets
+    );
+    output.result(
+        &sentence,
+        &json!({ "current": rotated.current.to_string(), "secrets": rotated.secrets }),
+    )
+}

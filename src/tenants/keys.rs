@@ -1,0 +1,362 @@
+//! Keys of tenants and of the platform: added, listed and revoked.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use chrono::{DateTime, Utc};
+use serde_json::{Value, json};
+use zeroize::Zeroizing;
+
+use super::find;
+use crate::app::App;
+use crate::audit::{Actor, Event};
+use crate::auth::algorithm::Algorithm;
+use crate::auth::key::{KeyMaterial, KeyState, StoredKey, new_key_pair};
+use crate::auth::public_key::PublicKey;
+use crate::auth::token::{MAX_KID_BYTES, is_key_id};
+use crate::auth::{random_bytes, random_name};
+use crate::context::{PLATFORM, Tenancy, TenantId};
+use crate::error::{Error, Noun, Result};
+use crate::store::KeyInsertion;
+use crate::time;
+
+/// Most keys of one tenant that are not revoked.
+const MAX_KEYS: i64 = 100;
+
+/// Whose keys and tokens something is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Holder {
+    /// A tenant.
+    Tenant(Tenancy),
+    /// The platform, whose operators act for any tenant.
+    Platform,
+}
+
+impl Holder {
+    /// The tenant of this slug, or without one the platform.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Refused`] where there is no such tenant.
+    pub fn named(app: &App, slug: Option<&str>) -> Result<Self> {
+        let tenant = slug.map(|slug| find(app, slug)).transpose()?;
+        Ok(tenant.map_or(Self::Platform, |tenant| {
+            Self::Tenant(Tenancy {
+                id: tenant.id,
+                slug: tenant.slug.into(),
+            })
+        }))
+    }
+
+    /// The tenant's slug, if it is one.
+    pub fn slug(&self) -> Option<&str> {
+        self.tenancy().map(|tenancy| &*tenancy.slug)
+    }
+
+    /// The tenant, or [`PLATFORM`].
+    pub fn id(&self) -> TenantId {
+        self.tenancy().map_or(PLATFORM, |tenancy| tenancy.id)
+    }
+
+    fn tenancy(&self) -> Option<&Tenancy> {
+        match self {
+            Self::Tenant(tenancy) => Some(tenancy),
+            Self::Platform => None,
+        }
+    }
+
+    /// Something that was done to what is theirs.
+    pub(super) fn event(&self, actor: &Actor, action: &'static str, target: &str) -> Event {
+        let tenant = self.tenancy().map(|tenancy| tenancy.id);
+        Event::new(tenant, actor.clone(), action, target)
+    }
+}
+
+impl From<Option<Tenancy>> for Holder {
+    fn from(tenancy: Option<Tenancy>) -> Self {
+        tenancy.map_or(Self::Platform, Self::Tenant)
+    }
+}
+
+/// A public key as somebody gives it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum GivenKey {
+    /// PEM.
+    Pem(String),
+    /// A JSON Web Key.
+    Jwk(Value),
+}
+
+/// A key that is to be added.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewKey {
+    /// The one algorithm it may be used with; none for HS256, or the one that a JSON Web Key names.
+    pub algorithm: Option<Algorithm>,
+    /// Its name in the headers of tokens; none for the one that a JSON Web Key has, or one that is made up.
+    pub kid: Option<String>,
+    /// The public key; without one the server makes a shared secret or a key pair.
+    pub public_key: Option<GivenKey>,
+    /// From when on it verifies.
+    pub not_before: Option<DateTime<Utc>>,
+    /// Until when it verifies.
+    pub expires_at: Option<DateTime<Utc>>,
+}
+
+impl NewKey {
+    /// One that the server makes.
+    pub fn made(algorithm: Algorithm) -> Self {
+        Self {
+            algorithm: Some(algorithm),
+            kid: None,
+            public_key: None,
+            not_before: None,
+            expires_at: None,
+        }
+    }
+
+    /// What the JSON Web Key says of itself.
+    fn jwk_member(&self, name: &str) -> Option<&str> {
+        match &self.public_key {
+            Some(GivenKey::Jwk(jwk)) => jwk.get(name)?.as_str(),
+            _ => None,
+        }
+    }
+
+    fn algorithm(&self) -> Result<Algorithm> {
+        let named = self.jwk_member("alg").map(str::parse).transpose();
+        let named = named.map_err(|message| Error::refused(format!("{message}.")))?;
+        match (self.algorithm.or(named), &self.public_key) {
+            (Some(algorithm), _) => Ok(algorithm),
+            (None, None) => Ok(Algorithm::Hs256),
+            (None, Some(_)) => Err(Error::refused(
+                "A public key may be used with one algorithm: say which, such as ES256.",
+            )),
+        }
+    }
+
+    fn kid(&self) -> Result<String> {
+        let given = self.kid.as_deref().or_else(|| self.jwk_member("kid"));
+        let Some(kid) = given else {
+            return random_name();
+        };
+        if is_key_id(kid) {
+            return Ok(kid.to_owned());
+        }
+        Err(Error::refused(format!(
+            "The name of a key has 1 to {MAX_KID_BYTES} printable ASCII characters and no spaces."
+        )))
+    }
+
+    fn check_times(&self) -> Result<()> {
+        if let (Some(begin), Some(end)) = (self.not_before, self.expires_at)
+            && begin >= end
+        {
+            return Err(Error::refused("A key must begin before it expires."));
+        }
+        if self.expires_at.is_some_and(|end| end <= Utc::now()) {
+            return Err(Error::refused("A key must expire in the future."));
+        }
+        Ok(())
+    }
+}
+
+/// A key, and its secret where one was just made: this is the only time that it can be read.
+#[derive(Debug)]
+pub struct AddedKey {
+    /// The key.
+    pub key: StoredKey,
+    /// The shared secret: the HMAC key is this text itself, byte for byte.
+    pub secret: Option<Zeroizing<String>>,
+    /// Whether it is new.
+    pub created: bool,
+}
+
+/// Adds a key: registers the public key that is given, or makes a shared secret or a key pair. Asking again for the same
+/// public key under the same name gives the one that is there. Blocks.
+///
+/// # Errors
+///
+/// [`Error::Refused`] where key and algorithm do not fit, or a secret is asked for without a master key;
+/// [`Error::KeyExists`] where the name is taken.
+pub fn add_key(app: &App, actor: &Actor, holder: &Holder, new: &NewKey) -> Result<AddedKey> {
+    let algorithm = new.algorithm()?;
+    new.check_times()?;
+    let mut key = StoredKey {
+        tenant: holder.tenancy().cloned(),
+        tenant_suspended: false,
+        kid: new.kid()?,
+        algorithm,
+        material: KeyMaterial::PublicKey(String::new()),
+        created_at: Utc::now(),
+        not_before: new.not_before,
+        expires_at: new.expires_at,
+        revoked_at: None,
+    };
+    let mut secret = None;
+    key.material = match (&new.public_key, algorithm.secret_bytes()) {
+        (Some(GivenKey::Pem(pem)), _) => {
+            KeyMaterial::PublicKey(PublicKey::from_pem(algorithm, pem)?.to_pem())
+        }
+        (Some(GivenKey::Jwk(jwk)), _) => {
+            KeyMaterial::PublicKey(PublicKey::from_jwk(algorithm, jwk)?.to_pem())
+        }
+        (None, Some(length)) => {
+            let text = Zeroizing::new(URL_SAFE_NO_PAD.encode(&*random_bytes(length)?));
+            let encrypted = app.vault()?.encrypt(text.as_bytes(), &key.binding())?;
+            secret = Some(text);
+            KeyMaterial::EncryptedSecret(encrypted)
+        }
+        (None, None) => {
+            let vault = app.vault()?;
+            let (public, private) = new_key_pair(algorithm)?;
+            KeyMaterial::KeyPair {
+                public: public.to_pem(),
+                encrypted_private: vault.encrypt(&private, &key.binding())?,
+            }
+        }
+    };
+    let event = |key: &StoredKey| holder.event(actor, "key.add", &key.kid).after(facts(key));
+    match app.store.key_insert(&key, MAX_KEYS, event)? {
+        KeyInsertion::Added(key) => {
+            app.forget_keys(holder.id());
+            Ok(AddedKey {
+                key,
+                secret,
+                created: true,
+            })
+        }
+        KeyInsertion::Taken(there) if is_same(&there, &key) => Ok(AddedKey {
+            key: there,
+            secret: None,
+            created: false,
+        }),
+        KeyInsertion::Taken(_) => Err(Error::KeyExists { kid: key.kid }),
+        KeyInsertion::TooMany => Err(Error::refused(format!(
+            "There are {MAX_KEYS} keys already that are not revoked; revoke those that are not used any more."
+        ))),
+    }
+}
+
+/// Whether adding `new` would change nothing. Of times that are not given nothing is asked.
+fn is_same(there: &StoredKey, new: &StoredKey) -> bool {
+    let same_time = |there: Option<DateTime<Utc>>, new: Option<DateTime<Utc>>| {
+        new.is_none_or(|new| {
+            there.map(|time| time.timestamp_micros()) == Some(new.timestamp_micros())
+        })
+    };
+    matches!((&there.material, &new.material), (KeyMaterial::PublicKey(there), KeyMaterial::PublicKey(new)) if there == new)
+        && there.owner() == new.owner()
+        && there.algorithm == new.algorithm
+        && there.revoked_at.is_none()
+        && same_time(there.not_before, new.not_before)
+        && same_time(there.expires_at, new.expires_at)
+}
+
+/// Some keys, newest first.
+#[derive(Debug)]
+pub struct KeyPage {
+    /// The keys.
+    pub keys: Vec<StoredKey>,
+    /// The name after which the next ones come; none at the end.
+    pub next: Option<String>,
+}
+
+/// Somebody's keys, newest first, revoked ones too. Blocks.
+///
+/// # Errors
+///
+/// Those of the store.
+pub fn keys(app: &App, holder: &Holder, after: Option<&str>, limit: u32) -> Result<KeyPage> {
+    // One more tells whether there is a next page.
+    let mut keys = app
+        .store
+        .key_list(holder.id(), after, i64::from(limit) + 1)?;
+    let limit = usize::try_from(limit).map_err(Error::internal)?;
+    let more = keys.len() > limit;
+    keys.truncate(limit);
+    let next = keys.last().filter(|_| more);
+    Ok(KeyPage {
+        next: next.map(|last| last.kid.clone()),
+        keys,
+    })
+}
+
+/// Somebody's key of this name. Blocks.
+///
+/// # Errors
+///
+/// [`Error::NotFound`].
+pub fn key(app: &App, holder: &Holder, kid: &str) -> Result<StoredKey> {
+    let key = app.store.key_of(holder.id(), kid)?;
+    key.ok_or(Error::NotFound(Noun::Key))
+}
+
+/// The key of this name and whose it is. Blocks.
+///
+/// # Errors
+///
+/// [`Error::NotFound`].
+pub fn key_of_anybody(app: &App, kid: &str) -> Result<(Holder, StoredKey)> {
+    let key = app.store.key_get(kid)?.ok_or(Error::NotFound(Noun::Key))?;
+    Ok((key.tenant.clone().into(), key))
+}
+
+/// Ends a key at once; tokens that it signed are refused from now on, on all servers within a second. Blocks.
+///
+/// # Errors
+///
+/// [`Error::NotFound`].
+pub fn revoke_key(app: &App, actor: &Actor, holder: &Holder, kid: &str) -> Result<StoredKey> {
+    let event = |key: &StoredKey| {
+        let before = StoredKey {
+            revoked_at: None,
+            ..key.clone()
+        };
+        let state = |key: &StoredKey| json!({ "state": key.state(Utc::now()) });
+        holder
+            .event(actor, "key.revoke", kid)
+            .before(state(&before))
+            .after(state(key))
+    };
+    let key = app.store.key_revoke(holder.id(), kid, event)?;
+    let key = key.ok_or(Error::NotFound(Noun::Key))?;
+    app.forget_keys(holder.id());
+    Ok(key)
+}
+
+/// The public keys of those that the server signs with, as JSON Web Keys (RFC 7517).
+///
+/// Those whose time will come are there too, so that verifiers have them before the first token. None where there is no such
+/// tenant. Blocks.
+///
+/// # Errors
+///
+/// Those of the store.
+pub fn published(app: &App, slug: Option<&str>) -> Result<Vec<Value>> {
+    let owner = match slug {
+        None => PLATFORM,
+        Some(slug) => match app.store.tenant_get(slug)? {
+            Some(tenant) => tenant.id,
+            None => return Ok(Vec::new()),
+        },
+    };
+    let now = Utc::now();
+    let pairs = app.store.key_pairs(owner)?;
+    let live = pairs
+        .iter()
+        .filter(|key| matches!(key.state(now), KeyState::Active | KeyState::Pending));
+    live.map(|key| {
+        let pem = key.public_key().unwrap_or_default();
+        PublicKey::from_pem(key.algorithm, pem)?.to_jwk(&key.kid)
+    })
+    .collect()
+}
+
+/// A key for the audit trail.
+fn facts(key: &StoredKey) -> Value {
+    json!({
+        "algorithm": key.algorithm.as_str(),
+        "kind": key.kind(),
+        "not_before": key.not_before.map(time::to_text),
+        "expires_at": key.expires_at.map(time::to_text),
+    })
+}

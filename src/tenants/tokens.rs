@@ -1,0 +1,131 @@
+//! Tokens that the server issues, for scripts and tests.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde_json::json;
+
+use super::keys::Holder;
+use crate::app::App;
+use crate::audit::Actor;
+use crate::auth::key::{KeyState, StoredKey};
+use crate::auth::token;
+use crate::context::Scope;
+use crate::error::{Error, Noun, Result};
+use crate::time;
+
+/// A token that is to be.
+#[derive(Debug, Clone)]
+pub struct NewToken {
+    /// What it allows; none for all that a tenant's applications need.
+    pub scopes: Option<Vec<Scope>>,
+    /// Who will use it: the `sub` claim.
+    pub subject: Option<String>,
+    /// How long it is valid.
+    pub lifetime: Duration,
+    /// The key that signs it; none for the newest that can.
+    pub kid: Option<String>,
+}
+
+/// A token, which nobody can read again.
+pub struct IssuedToken {
+    /// The token.
+    pub token: String,
+    /// What it allows.
+    pub scopes: Vec<Scope>,
+    /// The key that signed it.
+    pub kid: String,
+    /// Until when it is valid.
+    pub expires_at: DateTime<Utc>,
+}
+
+impl std::fmt::Debug for IssuedToken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "IssuedToken by {}", self.kid)
+    }
+}
+
+/// Issues a token. Blocks.
+///
+/// # Errors
+///
+/// [`Error::Refused`] where the server has no key to sign with, or the lifetime is out of range;
+/// [`Error::NotFound`] where there is no key of the name that is given.
+pub fn issue_token(
+    app: &App,
+    actor: &Actor,
+    holder: &Holder,
+    new: NewToken,
+) -> Result<IssuedToken> {
+    let longest_s = app.config.auth.max_token_lifetime_s;
+    if !(1..=longest_s).contains(&new.lifetime.as_secs()) {
+        return Err(Error::refused(format!(
+            "A token's lifetime is between 1 and {longest_s} seconds here (auth.max_token_lifetime_s)."
+        )));
+    }
+    let key = signing_key(app, holder, new.kid.as_deref())?;
+    let now = Utc::now();
+    let expires_at = now + new.lifetime;
+    if key.expires_at.is_some_and(|end| end < expires_at) {
+        return Err(Error::refused(format!(
+            "The key `{}` expires before the token would. Ask for a shorter lifetime, or sign with another key.",
+            key.kid
+        )));
+    }
+    let allowed = match (new.scopes, holder) {
+        (Some(scopes), _) => scopes,
+        (None, Holder::Tenant(_)) => Scope::APPLICATION.to_vec(),
+        (None, Holder::Platform) => {
+            return Err(Error::refused(
+                "Say what a token of the platform allows, such as the scope tenants:write.",
+            ));
+        }
+    };
+    let scopes: Vec<_> = allowed.iter().map(|scope| scope.as_str()).collect();
+    let facts = json!({
+        "subject": new.subject,
+        "scopes": scopes,
+        "expires_at": time::to_text(expires_at),
+    });
+    let token = token::issue(
+        &key,
+        app.vault.as_deref(),
+        new.subject,
+        &allowed,
+        new.lifetime,
+        &app.config.auth,
+    )?;
+    // Nobody is given a token that the trail knows nothing of.
+    let event = holder.event(actor, "token.issue", &key.kid).after(facts);
+    app.store.audit_insert(&event)?;
+    Ok(IssuedToken {
+        token,
+        scopes: allowed,
+        kid: key.kid,
+        expires_at,
+    })
+}
+
+fn signing_key(app: &App, holder: &Holder, kid: Option<&str>) -> Result<StoredKey> {
+    if let Some(kid) = kid {
+        let key = app.store.key_of(holder.id(), kid)?;
+        let key = key.ok_or(Error::NotFound(Noun::Key))?;
+        return match key.state(Utc::now()) {
+            KeyState::Active => Ok(key),
+            state => Err(Error::refused(format!(
+                "The key `{kid}` is {}: it signs no tokens.",
+                state.as_str()
+            ))),
+        };
+    }
+    let newest = app.store.key_newest_signing(holder.id())?;
+    newest.ok_or_else(|| {
+        let (whose, add) = match holder.slug() {
+            Some(slug) => (format!("The tenant `{slug}`"), slug),
+            None => ("The platform".to_owned(), "--platform"),
+        };
+        Error::refused(format!(
+            "{whose} has no key that the server can sign with. Add one with `sigpersist key add {add}`."
+        ))
+    })
+}
