@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use super::quotas::Quota;
+use super::quotas::{Quota, Quotas};
 use crate::app::App;
 use crate::context::{Context, TenantId};
 use crate::error::{Error, Result};
@@ -57,10 +57,12 @@ struct Read {
     usage: Usage,
     /// What this server had stored when the reading began: the sum holds at least that.
     stored: Amount,
+    /// Whether this server stored nothing meanwhile, so that nothing counts twice.
+    exact: bool,
 }
 
 /// What a save adds.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Amount {
     bytes: u64,
     threads: u64,
@@ -144,6 +146,32 @@ impl Storage {
         read.at = Instant::now();
         None
     }
+
+    /// Keeps room for a save, where there is any after what was read.
+    fn keep(&self, read: &Read, quotas: Quotas<u64>, amount: Amount) -> Result<()> {
+        let mut known = self.known();
+        let used = known.used(read);
+        for (quota, limit, used, more) in [
+            (Quota::Bytes, quotas.max_bytes, used.bytes, amount.bytes),
+            (
+                Quota::Threads,
+                quotas.max_threads,
+                used.threads,
+                amount.threads,
+            ),
+        ] {
+            if limit > 0 && more > 0 && used.saturating_add(more) > limit {
+                return Err(Error::QuotaExceeded {
+                    quota,
+                    limit,
+                    used,
+                    retry_after: None,
+                });
+            }
+        }
+        known.under_way += amount;
+        Ok(())
+    }
 }
 
 /// Keeps room for a save of so many bytes, of a thread that is new or may be. Blocks once a second.
@@ -169,28 +197,13 @@ pub fn room(app: &App, context: &Context, bytes: usize, creates: bool) -> Result
         Some(read) => read,
         None => read(app, context.tenant()?, &storage)?,
     };
-    let mut known = storage.known();
-    let used = known.used(&last);
-    for (quota, limit, used, more) in [
-        (Quota::Bytes, quotas.max_bytes, used.bytes, amount.bytes),
-        (
-            Quota::Threads,
-            quotas.max_threads,
-            used.threads,
-            amount.threads,
-        ),
-    ] {
-        if limit > 0 && more > 0 && used.saturating_add(more) > limit {
-            return Err(Error::QuotaExceeded {
-                quota,
-                limit,
-                used,
-                retry_after: None,
-            });
-        }
+    let mut kept = storage.keep(&last, quotas, amount);
+    if kept.is_err() && !last.exact {
+        // What counted twice may be all that is in the way.
+        let again = read(app, context.tenant()?, &storage)?;
+        kept = storage.keep(&again, quotas, amount);
     }
-    known.under_way += amount;
-    drop(known);
+    kept?;
     Ok(Room {
         storage: Some(storage),
         amount,
@@ -199,10 +212,20 @@ pub fn room(app: &App, context: &Context, bytes: usize, creates: bool) -> Result
 
 /// Reads the sum, and keeps it; no lock is held meanwhile.
 fn read(app: &App, tenant: TenantId, storage: &Storage) -> Result<Read> {
-    let (at, stored) = (Instant::now(), storage.known().stored);
+    let at = Instant::now();
+    let (stored, under_way) = {
+        let known = storage.known();
+        (known.stored, known.under_way)
+    };
     let usage = app.store.usage_get(tenant)?;
-    let read = Read { at, usage, stored };
     let mut known = storage.known();
+    let nothing = Amount::default();
+    let read = Read {
+        at,
+        usage,
+        stored,
+        exact: known.stored == stored && under_way == nothing && known.under_way == nothing,
+    };
     // Of several that read at once, the last to begin is right.
     if known.read.is_none_or(|other| other.at <= at) {
         known.read = Some(read);

@@ -182,7 +182,7 @@ fn requests_at_once_are_counted_until_they_end_or_are_given_up() {
 #[test]
 fn a_save_whose_client_hangs_up_counts_until_its_hook_has_ended() {
     // Time alone ends it.
-    let app = TestApp::start_with(|config| config.hooks.fuel = u64::MAX);
+    let app = TestApp::start_with(|config| config.hooks.fuel = i64::MAX.unsigned_abs());
     let acme = app.tenant("acme");
     let looping = Guest {
         judge: LOOP,
