@@ -22,7 +22,12 @@ use load::{CONNECTIONS, saves_per_second};
 use support::{SIGNATURE, Server, folder, median, new_tenant, setting};
 
 /// The tables that a save writes to.
-const TABLES: [&str; 3] = ["signatures", "signature_versions", "signature_tags"];
+const TABLES: [&str; 4] = [
+    "signatures",
+    "signature_versions",
+    "signature_tags",
+    "tenant_usage",
+];
 const TAGS: &str = r#","tags":["iin:123456789011","bin:123456789021"]"#;
 /// What saves with it must at least be of those without.
 const TARGET: f64 = 0.95;
