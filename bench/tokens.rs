@@ -83,12 +83,12 @@ fn key(vault: &Vault, algorithm: Algorithm) -> StoredKey {
         revoked_at: None,
     };
     key.material = if algorithm.secret_bytes().is_some() {
-        KeyMaterial::EncryptedSecret(vault.encrypt(&[7; 43], &key.binding()).unwrap())
+        KeyMaterial::EncryptedSecret(vault.encrypt(&[7; 43], &key.binding(), None).unwrap())
     } else {
         let (public, private) = new_key_pair(algorithm).unwrap();
         KeyMaterial::KeyPair {
             public: public.to_pem(),
-            encrypted_private: vault.encrypt(&private, &key.binding()).unwrap(),
+            encrypted_private: vault.encrypt(&private, &key.binding(), None).unwrap(),
         }
     };
     key

@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 
+use crate::auth::key::StoredKey;
 use crate::auth::{Authenticator, Vault};
 use crate::cache::Cache;
 use crate::config::{Config, ROOT_DATA_DIR};
@@ -22,6 +23,9 @@ const CACHED_CHAINS: usize = 10_000;
 const LOADS_AT_ONCE: usize = 8;
 /// Uploads and new bindings at once.
 const SET_UPS_AT_ONCE: usize = 2;
+/// Answers to strangers at once, and those that are kept ready.
+const PUBLICATIONS_AT_ONCE: usize = 2;
+const CACHED_PUBLICATIONS: usize = 1_000;
 const DEFAULT_DATA_DIR: &str = "./sigpersist-data";
 
 /// The parts of a server or command, wired together.
@@ -39,6 +43,10 @@ pub struct App {
     pub engine: Arc<Engine>,
     /// Turns to load keys and hooks that are not ready: strangers cause such loads, so they get few threads.
     loads: Arc<Semaphore>,
+    /// Turns to show strangers what is for everybody.
+    pub publications: Arc<Semaphore>,
+    /// Public keys that are for everybody, by the tenant's slug; none for the platform's.
+    pub published: Cache<Option<String>, Arc<Vec<StoredKey>>>,
     /// Hooks of tenants, ready to run.
     pub chains: Cache<TenantId, Arc<Chain>>,
     /// How bindings of hooks fare on this server; outlives the chains, which are forgotten with every change.
@@ -68,6 +76,8 @@ impl App {
             authenticator: Authenticator::new(config.auth.clone(), vault.clone()),
             engine: Arc::new(engine),
             loads: Arc::new(Semaphore::new(LOADS_AT_ONCE)),
+            publications: Arc::new(Semaphore::new(PUBLICATIONS_AT_ONCE)),
+            published: Cache::new(CACHED_PUBLICATIONS),
             chains: Cache::new(CACHED_CHAINS),
             healths: quick_cache::sync::Cache::new(CACHED_CHAINS),
             meters: Meters::new(config.quotas),
@@ -87,7 +97,12 @@ impl App {
         self: &Arc<Self>,
         load: impl FnOnce(&Self) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        let turn = self.load_turn().await?;
+        let turn = turns::wait(
+            &self.loads,
+            self.config.http.queue_timeout_ms,
+            Error::Overloaded,
+        )
+        .await?;
         let app = Arc::clone(self);
         telemetry::spawn_blocking(move || {
             let _turn = turn;
@@ -95,16 +110,6 @@ impl App {
         })
         .await
         .map_err(Error::internal)?
-    }
-
-    /// Waits for a turn to load what a stranger causes to be loaded.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Overloaded`] where that takes too long.
-    pub async fn load_turn(&self) -> Result<OwnedSemaphorePermit> {
-        let patience_ms = self.config.http.queue_timeout_ms;
-        turns::wait(&self.loads, patience_ms, Error::Overloaded).await
     }
 
     /// How a binding of a hook fares on this server.
@@ -119,6 +124,7 @@ impl App {
     /// changed itself.
     pub fn forget_keys(&self, tenant: TenantId) {
         self.authenticator.invalidate(Some(tenant));
+        self.published.invalidate(|_, _| true);
     }
 
     /// Forgets a tenant's hooks, so that this server reads at once what it has just changed itself.
@@ -149,6 +155,7 @@ impl App {
                 Change::Hooks(tenant) => app.forget_hooks(tenant),
                 Change::Everything => {
                     app.authenticator.invalidate(None);
+                    app.published.invalidate(|_, _| true);
                     app.chains.invalidate(|_, _| true);
                 }
             }

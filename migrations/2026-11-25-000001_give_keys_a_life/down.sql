@@ -1,3 +1,5 @@
+REVOKE DELETE ON hook_bindings FROM sigpersist_server;
+DROP TABLE master_key;
 -- Keys whose private part the server has go, since there was no such thing.
 DO $$
 DECLARE

@@ -19,3 +19,20 @@ BEGIN
     END LOOP;
 END
 $$;
+
+-- Which master key encrypts is said here, once it was rotated: servers read it where they add a secret, so that none comes
+-- under a key that is being replaced, whatever a copy of the file says.
+CREATE TABLE master_key (
+    id boolean PRIMARY KEY DEFAULT true,
+    current bytea NOT NULL,
+    CONSTRAINT master_key_id_check CHECK (id)
+);
+COMMENT ON TABLE master_key IS 'The master key that encrypts; no row until it was rotated';
+COMMENT ON COLUMN master_key.id IS 'Always true: there is one row';
+COMMENT ON COLUMN master_key.current IS 'The name of the key, which tells nothing of it';
+GRANT SELECT, INSERT, UPDATE ON master_key TO sigpersist_server;
+ALTER TABLE master_key ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY platform ON master_key USING (current_tenant() = 0);
+
+-- The history of hooks is only ever added to, and goes in batches when its tenant does.
+GRANT DELETE ON hook_bindings TO sigpersist_server;

@@ -65,6 +65,10 @@ pub fn key_id(token: &str) -> Result<String> {
     }
     let header = jwt::decode_header(token)
         .map_err(|_| Error::InvalidToken("it is not a signed JWT with a known algorithm"))?;
+    if header.crit.is_some() {
+        // There are no extensions here that could be understood (RFC 7515 section 4.1.11).
+        return Err(Error::InvalidToken("its header has critical extensions"));
+    }
     match header.kid {
         Some(kid) if is_key_id(&kid) => Ok(kid),
         _ => Err(Error::InvalidToken("its header has no usable `kid`")),
@@ -187,7 +191,14 @@ pub fn issue(
     };
     let mut header = jwt::Header::new(key.algorithm.to_jwt());
     header.kid = Some(key.kid.clone());
-    jwt::encode(&header, &claims, &key.encoding_key(vault)?).map_err(Error::internal)
+    let token =
+        jwt::encode(&header, &claims, &key.encoding_key(vault)?).map_err(Error::internal)?;
+    if token.len() > MAX_TOKEN_BYTES {
+        return Err(Error::refused(format!(
+            "The token would be longer than the {MAX_TOKEN_BYTES} bytes that are taken: give a shorter subject."
+        )));
+    }
+    Ok(token)
 }
 
 fn now_s() -> u64 {

@@ -87,7 +87,6 @@ fn derive(
 #[derive(Debug)]
 struct Ring {
     keys: Vec<ReadyKey>,
-    read_at: Instant,
 }
 
 impl Ring {
@@ -95,7 +94,6 @@ impl Ring {
         let keys = keys.all().map(ReadyKey::new);
         Ok(Self {
             keys: keys.collect::<anyhow::Result<_>>()?,
-            read_at: Instant::now(),
         })
     }
 
@@ -114,6 +112,8 @@ impl Ring {
 pub struct Vault {
     file: MasterKeyFile,
     ring: Mutex<Arc<Ring>>,
+    /// When the file was last read for a key that was not in it.
+    missed_at: Mutex<Option<Instant>>,
 }
 
 /// How far the rotation of the master key is, which its file tells.
@@ -139,6 +139,7 @@ impl Vault {
         Ok(Self {
             file,
             ring: Mutex::new(Arc::new(ring)),
+            missed_at: Mutex::default(),
         })
     }
 
@@ -163,23 +164,36 @@ impl Vault {
         Ok(ring)
     }
 
-    /// Encrypts a secret. `binding` says where it is stored; only there it decrypts again.
-    ///
-    /// The file is read anew, so that nothing is put under a key that is being replaced; where it can't be read any more,
-    /// the key from before goes on.
+    /// Encrypts a secret. `binding` says where it is stored; only there it decrypts again. `current` names the master key
+    /// that encrypts; without it that is the current one of the file.
     ///
     /// # Errors
     ///
-    /// [`Error::Internal`] where the machine gives no randomness.
-    pub fn encrypt(&self, secret: &[u8], binding: &str) -> Result<Vec<u8>> {
-        let ring = self.read_again().unwrap_or_else(|_| self.ring());
-        let current = ring.current()?;
+    /// [`Error::Refused`] where the file lacks that key, [`Error::Internal`] where the machine gives no randomness.
+    pub fn encrypt(
+        &self,
+        secret: &[u8],
+        binding: &str,
+        current: Option<MasterKeyId>,
+    ) -> Result<Vec<u8>> {
+        let ring = match current {
+            Some(id) => self.ring_with(&id.0).unwrap_or_else(|| self.ring()),
+            None => self.ring(),
+        };
+        let key = match current {
+            None => ring.current()?,
+            Some(id) => ring.named(&id.0).ok_or_else(|| {
+                Error::refused(format!(
+                    "The master key was rotated elsewhere, and this server's file lacks the key {id}: copy the file here."
+                ))
+            })?,
+        };
         let mut sealed = secret.to_vec();
-        let nonce = current
+        let nonce = key
             .key
             .seal_in_place_append_tag(Aad::from(binding), &mut sealed)
             .map_err(|_| Error::internal("a secret can't be encrypted"))?;
-        Ok([current.id.prefix().as_slice(), nonce.as_ref(), &sealed].concat())
+        Ok([key.id.prefix().as_slice(), nonce.as_ref(), &sealed].concat())
     }
 
     /// Decrypts what [`Self::encrypt`] made for the same place.
@@ -209,13 +223,24 @@ impl Vault {
         })
     }
 
-    /// The keys of the file, read again where that has not just been done: it may have a key of this name by now.
+    /// The keys that are known, or those of the file where that is a key of this name. Strangers may cause it to be looked
+    /// for, so it is read in vain once a second at most.
     fn ring_with(&self, id: &[u8]) -> Option<Arc<Ring>> {
         let ring = self.ring();
-        if ring.named(id).is_some() || ring.read_at.elapsed() < REREAD_EVERY {
+        if ring.named(id).is_some() {
             return Some(ring);
         }
-        self.read_again().ok()
+        let mut missed_at = self
+            .missed_at
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if missed_at.is_some_and(|at| at.elapsed() < REREAD_EVERY) {
+            return None;
+        }
+        let found = self.read_again().ok();
+        let found = found.filter(|ring| ring.named(id).is_some());
+        *missed_at = found.is_none().then(Instant::now);
+        found
     }
 
     /// A key that authenticates with HMAC-SHA256: its own for each purpose, and always the same for one, as long as the
@@ -320,7 +345,7 @@ mod tests {
     fn a_secret_decrypts_only_where_it_was_stored_and_under_its_own_key() {
         let folder = tempfile::tempdir().unwrap();
         let vault = Vault::from_file_or_new(&folder.path().join("a")).unwrap();
-        let sealed = vault.encrypt(b"secret", "here").unwrap();
+        let sealed = vault.encrypt(b"secret", "here", None).unwrap();
         assert!(!sealed.windows(6).any(|window| window == b"secret"));
         assert_eq!(*vault.decrypt(&sealed, "here").unwrap(), b"secret");
         assert!(vault.decrypt(&sealed, "there").is_err());
@@ -356,14 +381,14 @@ mod tests {
         let path = folder.path().join("a");
         let vault = Vault::from_file_or_new(&path).unwrap();
         let running = Vault::from_file(&path).unwrap();
-        let before = vault.encrypt(b"secret", "here").unwrap();
+        let before = vault.encrypt(b"secret", "here", None).unwrap();
         let old = vault.key_ids().unwrap();
         vault.prepare_key().unwrap();
         let prepared = vault.key_ids().unwrap();
         assert_eq!((prepared.current, &prepared.old), (old.current, &old.old));
         assert!(
             vault
-                .encrypt(b"secret", "here")
+                .encrypt(b"secret", "here", None)
                 .unwrap()
                 .starts_with(&old.current.prefix())
         );
@@ -373,8 +398,9 @@ mod tests {
         let promoted = vault.key_ids().unwrap();
         assert_eq!(Some(promoted.current), prepared.next);
         assert_eq!((promoted.next, promoted.old), (None, vec![old.current]));
-        // The server that runs encrypts under the new key at once, though nobody told it.
-        let since = running.encrypt(b"secret", "here").unwrap();
+        // The server that runs is told of the new key by the database, and finds it in the file.
+        let current = Some(promoted.current);
+        let since = running.encrypt(b"secret", "here", current).unwrap();
         assert!(since.starts_with(&promoted.current.prefix()));
         for sealed in [&before, &since] {
             assert_eq!(*running.decrypt(sealed, "here").unwrap(), b"secret");
@@ -385,25 +411,33 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_has_come_into_the_file_is_found_there() {
+    fn a_key_that_comes_into_the_file_is_found_there_and_one_that_is_not_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a");
         let vault = Vault::from_file_or_new(&path).unwrap();
         let running = Vault::from_file(&path).unwrap();
         vault.prepare_key().unwrap();
         vault.promote_key().unwrap();
-        let since = vault.encrypt(b"secret", "here").unwrap();
-        // The file has just been read, so it is not read again for every ciphertext that strangers may cause.
-        assert!(running.decrypt(&since, "here").is_err());
-        std::thread::sleep(REREAD_EVERY);
+        let since = vault.encrypt(b"secret", "here", None).unwrap();
         assert_eq!(*running.decrypt(&since, "here").unwrap(), b"secret");
+        // What is in no file is looked for once a second at most.
+        let other = Vault::from_file_or_new(&folder.path().join("b")).unwrap();
+        let foreign = other.key_ids().unwrap().current;
+        let refused = running.encrypt(b"secret", "here", Some(foreign));
+        assert!(matches!(refused, Err(Error::Refused(_))));
+        vault.prepare_key().unwrap();
+        vault.promote_key().unwrap();
+        let later = vault.encrypt(b"secret", "here", None).unwrap();
+        assert!(running.decrypt(&later, "here").is_err());
+        std::thread::sleep(REREAD_EVERY);
+        assert_eq!(*running.decrypt(&later, "here").unwrap(), b"secret");
     }
 
     #[test]
     fn a_secret_from_before_keys_had_names_is_read() {
         let folder = tempfile::tempdir().unwrap();
         let vault = Vault::from_file_or_new(&folder.path().join("a")).unwrap();
-        let named = vault.encrypt(b"secret", "here").unwrap();
+        let named = vault.encrypt(b"secret", "here", None).unwrap();
         let unnamed = [&[UNNAMED_VERSION], named.split_at(9).1].concat();
         assert_eq!(*vault.decrypt(&unnamed, "here").unwrap(), b"secret");
         vault.prepare_key().unwrap();

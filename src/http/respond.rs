@@ -183,7 +183,10 @@ async fn answer(
     let (mut judges, mut trial) = (None, None);
     match route.waits {
         Waits::No => {}
-        Waits::Load => trial = Some(app.load_turn().await?),
+        Waits::Publication => {
+            let patience_ms = app.config.http.queue_timeout_ms;
+            trial = Some(turns::wait(&app.publications, patience_ms, Error::Overloaded).await?);
+        }
         Waits::Judges(operation) => {
             judges = Some(plugins::judges(&app, &context, operation).await?);
         }
@@ -201,6 +204,10 @@ async fn answer(
         Error::Overloaded,
     )
     .await?;
+    if route.audience != Audience::Anybody {
+        // Body and turns may have taken their time: whoever was revoked or suspended meanwhile is refused after all.
+        authenticate(&app, &incoming.headers).await?;
+    }
     let call = Call {
         app,
         context,

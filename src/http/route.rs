@@ -63,8 +63,8 @@ pub enum NamesTenant {
 pub(super) enum Waits {
     /// Nothing more.
     No,
-    /// That strangers may cause a load.
-    Load,
+    /// That strangers may be shown something.
+    Publication,
     /// That the tenant's hooks may judge it.
     Judges(Operation),
     /// That hooks may be tried out.
@@ -161,7 +161,7 @@ impl Route {
             scope: None,
             audience: Audience::Anybody,
             names_tenant: NamesTenant::Never,
-            waits: Waits::Load,
+            waits: Waits::Publication,
             body: BodyKind::SmallJson,
             handler,
         }

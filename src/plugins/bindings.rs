@@ -275,6 +275,23 @@ fn audited(hook: &Hook) -> Value {
     details
 }
 
+/// That a hook was set to a binding of its history, which came from elsewhere.
+pub(crate) fn import_event(
+    tenant: TenantId,
+    actor: &Actor,
+    name: &str,
+    before: Option<&Hook>,
+    (number, binding): (u32, &Binding),
+) -> Event {
+    let mut after = details(binding);
+    after["number"] = number.into();
+    let event = Event::new(Some(tenant), actor.clone(), "hook.set", name).after(after);
+    match before {
+        Some(hook) => event.before(audited(hook)),
+        None => event,
+    }
+}
+
 /// What the audit trail says of a binding. Settings, which may be secret, are in the binding itself; here is their digest,
 /// as decisions have it, so that a change of them is seen.
 fn details(binding: &Binding) -> Value {

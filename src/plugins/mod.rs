@@ -14,6 +14,7 @@ mod quarantine;
 mod request;
 mod revisions;
 
+pub(crate) use bindings::import_event;
 pub use bindings::{
     SetHook, check_binding, delete_hook, hook, hooks, release, reorder, rollback, set_hook,
 };

@@ -1,6 +1,6 @@
 //! News of what other processes changed: a thread that LISTENs, so that caches are right within a second everywhere.
 //!
-//! Where notifications do not come through, a counter that is compared once a second tells that something changed, though
+//! Where notifications do not come through, a counter that is compared twice a second and more tells that something changed, though
 //! not what. While the connection is down, everything is told to have changed five times a second.
 
 use std::sync::Arc;
@@ -13,6 +13,7 @@ use diesel::pg::PgConnection;
 use diesel::{QueryDsl as _, QueryResult, RunQueryDsl as _};
 use tracing::{debug, info, warn};
 
+use super::pool;
 use super::schema::change_counter;
 use crate::context::TenantId;
 
@@ -44,8 +45,10 @@ impl Change {
 
 /// How often waiting notifications are looked for: a read of a socket, without a round trip.
 const POLL: Duration = Duration::from_millis(50);
-/// How often the counter is compared.
-const COUNT: Duration = Duration::from_secs(1);
+/// How often the counter is compared: what it tells must have been read again within a second.
+const COUNT: Duration = Duration::from_millis(400);
+/// How long what is sent may stay unanswered before the connection counts as cut, in milliseconds.
+const SILENCE_MS: &str = "500";
 /// How often the connection is tried, and everything is told to have changed while it is down: what is changed just after it
 /// was cut must be noticed within a second.
 const RETRY: Duration = Duration::from_millis(200);
@@ -94,7 +97,8 @@ impl Drop for Changes {
 }
 
 fn listen_once(url: &str, stopped: &AtomicBool, changed: &impl Fn(Change)) -> anyhow::Result<()> {
-    let mut connection: PgConnection = super::pool::connect(url)?;
+    let url = pool::with_option(url, "tcp_user_timeout", SILENCE_MS);
+    let mut connection: PgConnection = pool::connect(&url)?;
     connection.batch_execute("LISTEN sigpersist_changes")?;
     let mut counted = count(&mut connection)?;
     info!("Listening for changes of keys and hooks");

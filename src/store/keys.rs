@@ -1,6 +1,7 @@
 //! Queries about the keys that verify tokens: tenants' and the platform's, which live in two tables and are read as one.
 
 use chrono::{DateTime, Utc};
+use diesel::dsl::sql;
 use diesel::pg::PgConnection;
 use diesel::prelude::*;
 use diesel::result::Error as DieselError;
@@ -9,6 +10,7 @@ use diesel::sql_types::{BigInt, Binary, Bool, Integer, Nullable, Text, Timestamp
 
 use super::audit;
 use super::pool::Store;
+use super::schema::master_key;
 use crate::audit::Event;
 use crate::auth::MasterKeyId;
 use crate::auth::key::{KeyMaterial, StoredKey};
@@ -28,6 +30,8 @@ const ACTIVE: &str = "revoked_at IS NULL AND (not_before IS NULL OR not_before <
 
 /// The lock under which keys are added: a name is taken only once, in either table.
 const ADDING: i64 = i64::from_be_bytes(*b"sigpkeys");
+/// The lock of whoever rotates the master key.
+const ROTATING: i64 = i64::from_be_bytes(*b"sigprota");
 
 #[derive(QueryableByName)]
 struct KeyRow {
@@ -125,6 +129,26 @@ fn find_anybodys(connection: &mut PgConnection, kid: &str) -> QueryResult<Option
         .get_result(connection))
 }
 
+/// Lets nobody else add a key, or change the master key that encrypts, until the transaction ends.
+fn add_alone(connection: &mut PgConnection) -> QueryResult<()> {
+    sql_query("SELECT pg_advisory_xact_lock($1)")
+        .bind::<BigInt, _>(ADDING)
+        .execute(connection)?;
+    Ok(())
+}
+
+/// The master key that encrypts, once it was rotated.
+fn current_master_key(connection: &mut PgConnection) -> QueryResult<Option<MasterKeyId>> {
+    let current = master_key::table
+        .select(master_key::current)
+        .first::<Vec<u8>>(connection)
+        .optional()?;
+    let id = current.map(|name| name.as_slice().try_into().map(MasterKeyId));
+    id.transpose().map_err(|_| {
+        DieselError::DeserializationError("the name of a master key has 8 bytes".into())
+    })
+}
+
 /// What became of a new key.
 #[derive(Debug)]
 pub enum KeyInsertion {
@@ -147,20 +171,22 @@ pub struct Reencrypted {
 
 impl Store {
     /// Adds a key, unless its name is taken or its owner has `most` that are not revoked.
+    ///
+    /// `seal` gives its material, and is told the master key that encrypts, once it was rotated: no other becomes that
+    /// before the key is there.
     pub fn key_insert(
         &self,
-        key: &StoredKey,
+        mut key: StoredKey,
         most: i64,
+        seal: impl FnOnce(Option<MasterKeyId>) -> Result<KeyMaterial>,
         event: impl FnOnce(&StoredKey) -> Event,
     ) -> Result<KeyInsertion> {
         let owner = key.owner();
         let (table, _) = table(owner);
         self.transaction(PLATFORM, |connection| {
-            sql_query("SELECT pg_advisory_xact_lock($1)")
-                .bind::<BigInt, _>(ADDING)
-                .execute(connection)?;
+            add_alone(connection)?;
             if let Some(taken) = find_anybodys(connection, &key.kid)? {
-                return Ok(KeyInsertion::Taken(taken));
+                return Ok(Ok(KeyInsertion::Taken(taken)));
             }
             let count = count(
                 connection,
@@ -168,8 +194,12 @@ impl Store {
                 owner,
             )?;
             if count >= most {
-                return Ok(KeyInsertion::TooMany);
+                return Ok(Ok(KeyInsertion::TooMany));
             }
+            key.material = match seal(current_master_key(connection)?) {
+                Ok(material) => material,
+                Err(error) => return Ok(Err(error)),
+            };
             let (column, value) = match owner {
                 PLATFORM => ("", ""),
                 _ => ("tenant_id, ", "$1, "),
@@ -188,8 +218,8 @@ impl Store {
             .execute(connection)?;
             let key = find(connection, owner, &key.kid)?.ok_or(DieselError::NotFound)?;
             audit::insert(connection, &event(&key))?;
-            Ok(KeyInsertion::Added(key))
-        })
+            Ok(Ok(KeyInsertion::Added(key)))
+        })?
     }
 
     /// The key of this name, whoever's: the key decides the tenant.
@@ -285,13 +315,42 @@ impl Store {
         })
     }
 
-    /// Some of the keys whose secrets are not under this master key.
-    pub fn secrets_not_under(&self, current: MasterKeyId, limit: i64) -> Result<Vec<StoredKey>> {
+    /// Lets this master key encrypt from now on.
+    pub fn master_key_set(&self, current: MasterKeyId, event: &Event) -> Result<()> {
+        self.transaction(PLATFORM, |connection| {
+            add_alone(connection)?;
+            diesel::insert_into(master_key::table)
+                .values(master_key::current.eq(current.0.as_slice()))
+                .on_conflict(master_key::id)
+                .do_update()
+                .set(master_key::current.eq(current.0.as_slice()))
+                .execute(connection)?;
+            audit::insert(connection, event)
+        })
+    }
+
+    /// Whether nobody else rotates the master key, as long as this connection lasts.
+    pub fn rotation_begin(&self) -> Result<bool> {
+        self.run(PLATFORM, |connection| {
+            diesel::select(sql::<Bool>(&format!("pg_try_advisory_lock({ROTATING})")))
+                .get_result(connection)
+        })
+    }
+
+    /// Some of the keys whose secrets are not under this master key, after the one of this name.
+    pub fn secrets_not_under(
+        &self,
+        current: MasterKeyId,
+        after: &str,
+        limit: i64,
+    ) -> Result<Vec<StoredKey>> {
         self.run(PLATFORM, |connection| {
             sql_query(format!(
-                "SELECT * FROM {KEYS} WHERE encrypted_secret IS NOT NULL AND substr(encrypted_secret, 1, 9) <> $1 LIMIT $2"
+                "SELECT * FROM {KEYS} WHERE encrypted_secret IS NOT NULL AND substr(encrypted_secret, 1, 9) <> $1 \
+                 AND kid > $2 ORDER BY kid LIMIT $3"
             ))
             .bind::<Binary, _>(current.prefix())
+            .bind::<Text, _>(after)
             .bind::<BigInt, _>(limit)
             .load(connection)
             .and_then(all)

@@ -80,26 +80,30 @@ pub(super) fn connect(url: &str) -> ConnectionResult<PgConnection> {
 /// Adds what libpq would otherwise leave to chance: bounds on connecting and on a peer that is gone, and a name to show in
 /// `pg_stat_activity`.
 fn with_defaults(url: &str) -> String {
-    let mut url = url.to_owned();
-    let is_uri = url.starts_with("postgres://") || url.starts_with("postgresql://");
-    for (name, value) in [
+    let defaults = [
         ("connect_timeout", "5"),
         ("tcp_user_timeout", "10000"),
         ("application_name", "sigpersist"),
-    ] {
-        if url.contains(name) {
-            continue;
-        }
-        url.push(match (is_uri, url.contains('?')) {
-            (true, true) => '&',
-            (true, false) => '?',
-            (false, _) => ' ',
-        });
-        url.push_str(name);
-        url.push('=');
-        url.push_str(value);
+    ];
+    defaults
+        .into_iter()
+        .fold(url.to_owned(), |url, (name, value)| {
+            with_option(&url, name, value)
+        })
+}
+
+/// Adds an option, where the URL has no value for it.
+pub(super) fn with_option(url: &str, name: &str, value: &str) -> String {
+    if url.contains(name) {
+        return url.to_owned();
     }
-    url
+    let is_uri = url.starts_with("postgres://") || url.starts_with("postgresql://");
+    let separator = match (is_uri, url.contains('?')) {
+        (true, true) => '&',
+        (true, false) => '?',
+        (false, _) => ' ',
+    };
+    format!("{url}{separator}{name}={value}")
 }
 
 fn is_connection_lost(error: &DieselError) -> bool {

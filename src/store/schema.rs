@@ -171,6 +171,16 @@ diesel::table! {
 }
 
 diesel::table! {
+    /// The master key that encrypts; no row until it was rotated
+    master_key (id) {
+        /// Always true: there is one row
+        id -> Bool,
+        /// The name of the key, which tells nothing of it
+        current -> Bytea,
+    }
+}
+
+diesel::table! {
     /// Keys that verify the tokens of the platform's operators, who act for any tenant
     platform_keys (kid) {
         /// The kid of a token's header (RFC 7515 section 4.1.4); no tenant's key has the same
@@ -386,6 +396,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     hook_inputs,
     hook_judgements,
     hooks,
+    master_key,
     platform_keys,
     plugin_revisions,
     plugins,

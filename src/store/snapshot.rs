@@ -41,7 +41,10 @@ impl Store {
             let transaction = connection.build_transaction();
             transaction.repeatable_read().read_only().run(|connection| {
                 // Whoever takes what is read may be slow.
-                connection.batch_execute("SET LOCAL idle_in_transaction_session_timeout = 0")?;
+                // And what is counted first may be much.
+                connection.batch_execute(
+                    "SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL statement_timeout = 0",
+                )?;
                 // An error of the reader's is none of the transaction's, which changes nothing.
                 Ok(read(&mut Snapshot { connection, tenant }))
             })

@@ -21,7 +21,8 @@ use super::signatures::{
     encoding_from_code, encoding_to_code, sha256_from_column, version_from_column,
     version_to_column,
 };
-use super::usage;
+use super::{audit, usage};
+use crate::audit::Event;
 use crate::context::TenantId;
 use crate::error::Result;
 use crate::plugins::model::Binding;
@@ -258,6 +259,7 @@ impl Store {
         over: u32,
         binding: &Binding,
         in_force: &InForce,
+        event: &Event,
     ) -> Result<bool> {
         let row = BindingRow::new(binding)?;
         let quarantine = in_force.quarantine.as_ref();
@@ -287,6 +289,9 @@ impl Store {
                     .set(values)
                     .execute(connection)?
             };
+            if written > 0 {
+                audit::insert(connection, event)?;
+            }
             Ok(written > 0)
         })
     }

@@ -1,5 +1,7 @@
 //! Keys of tenants and of the platform: added, listed and revoked.
 
+use std::sync::Arc;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, Utc};
@@ -13,7 +15,7 @@ use crate::auth::algorithm::Algorithm;
 use crate::auth::key::{KeyMaterial, KeyState, StoredKey, new_key_pair};
 use crate::auth::public_key::PublicKey;
 use crate::auth::token::{MAX_KID_BYTES, is_key_id};
-use crate::auth::{random_bytes, random_name};
+use crate::auth::{MasterKeyId, random_bytes, random_name};
 use crate::context::{PLATFORM, Tenancy, TenantId};
 use crate::error::{Error, Noun, Result};
 use crate::store::KeyInsertion;
@@ -180,7 +182,12 @@ pub struct AddedKey {
 pub fn add_key(app: &App, actor: &Actor, holder: &Holder, new: &NewKey) -> Result<AddedKey> {
     let algorithm = new.algorithm()?;
     new.check_times()?;
-    let mut key = StoredKey {
+    let public_key = match &new.public_key {
+        None => None,
+        Some(GivenKey::Pem(pem)) => Some(PublicKey::from_pem(algorithm, pem)?),
+        Some(GivenKey::Jwk(jwk)) => Some(PublicKey::from_jwk(algorithm, jwk)?),
+    };
+    let key = StoredKey {
         tenant: holder.tenancy().cloned(),
         tenant_suspended: false,
         kid: new.kid()?,
@@ -191,59 +198,93 @@ pub fn add_key(app: &App, actor: &Actor, holder: &Holder, new: &NewKey) -> Resul
         expires_at: new.expires_at,
         revoked_at: None,
     };
-    let mut secret = None;
-    key.material = match (&new.public_key, algorithm.secret_bytes()) {
-        (Some(GivenKey::Pem(pem)), _) => {
-            KeyMaterial::PublicKey(PublicKey::from_pem(algorithm, pem)?.to_pem())
-        }
-        (Some(GivenKey::Jwk(jwk)), _) => {
-            KeyMaterial::PublicKey(PublicKey::from_jwk(algorithm, jwk)?.to_pem())
-        }
-        (None, Some(length)) => {
-            let text = Zeroizing::new(URL_SAFE_NO_PAD.encode(&*random_bytes(length)?));
-            let encrypted = app.vault()?.encrypt(text.as_bytes(), &key.binding())?;
-            secret = Some(text);
-            KeyMaterial::EncryptedSecret(encrypted)
-        }
-        (None, None) => {
-            let vault = app.vault()?;
-            let (public, private) = new_key_pair(algorithm)?;
-            KeyMaterial::KeyPair {
-                public: public.to_pem(),
-                encrypted_private: vault.encrypt(&private, &key.binding())?,
-            }
-        }
-    };
+    let (binding, new) = (key.binding(), key.clone());
+    let made = Made::new(app, algorithm, public_key)?;
+    let seal = |current| made.seal(app, &binding, current);
     let event = |key: &StoredKey| holder.event(actor, "key.add", &key.kid).after(facts(key));
-    match app.store.key_insert(&key, MAX_KEYS, event)? {
+    match app.store.key_insert(key, MAX_KEYS, seal, event)? {
         KeyInsertion::Added(key) => {
             app.forget_keys(holder.id());
             Ok(AddedKey {
                 key,
-                secret,
+                secret: made.into_secret(),
                 created: true,
             })
         }
-        KeyInsertion::Taken(there) if is_same(&there, &key) => Ok(AddedKey {
+        KeyInsertion::Taken(there) if is_same(&there, &new, made.public_key()) => Ok(AddedKey {
             key: there,
             secret: None,
             created: false,
         }),
-        KeyInsertion::Taken(_) => Err(Error::KeyExists { kid: key.kid }),
+        KeyInsertion::Taken(_) => Err(Error::KeyExists { kid: new.kid }),
         KeyInsertion::TooMany => Err(Error::refused(format!(
             "There are {MAX_KEYS} keys already that are not revoked; revoke those that are not used any more."
         ))),
     }
 }
 
-/// Whether adding `new` would change nothing. Of times that are not given nothing is asked.
-fn is_same(there: &StoredKey, new: &StoredKey) -> bool {
+/// What a new key is made of, before it is stored.
+enum Made {
+    Public(String),
+    Secret(Zeroizing<String>),
+    Pair {
+        public: String,
+        private: Zeroizing<Vec<u8>>,
+    },
+}
+
+impl Made {
+    fn new(app: &App, algorithm: Algorithm, given: Option<PublicKey>) -> Result<Self> {
+        if let Some(given) = given {
+            return Ok(Self::Public(given.to_pem()));
+        }
+        app.vault()?;
+        Ok(if let Some(length) = algorithm.secret_bytes() {
+            let text = URL_SAFE_NO_PAD.encode(&*random_bytes(length)?);
+            Self::Secret(Zeroizing::new(text))
+        } else {
+            let (public, private) = new_key_pair(algorithm)?;
+            let public = public.to_pem();
+            Self::Pair { public, private }
+        })
+    }
+
+    fn seal(&self, app: &App, binding: &str, current: Option<MasterKeyId>) -> Result<KeyMaterial> {
+        let encrypt = |secret: &[u8]| app.vault()?.encrypt(secret, binding, current);
+        Ok(match self {
+            Self::Public(pem) => KeyMaterial::PublicKey(pem.clone()),
+            Self::Secret(text) => KeyMaterial::EncryptedSecret(encrypt(text.as_bytes())?),
+            Self::Pair { public, private } => KeyMaterial::KeyPair {
+                public: public.clone(),
+                encrypted_private: encrypt(private)?,
+            },
+        })
+    }
+
+    /// The public key that was given.
+    fn public_key(&self) -> Option<&str> {
+        match self {
+            Self::Public(pem) => Some(pem),
+            _ => None,
+        }
+    }
+
+    fn into_secret(self) -> Option<Zeroizing<String>> {
+        match self {
+            Self::Secret(text) => Some(text),
+            _ => None,
+        }
+    }
+}
+
+/// Whether adding `new` with this public key would change nothing. Of times that are not given nothing is asked.
+fn is_same(there: &StoredKey, new: &StoredKey, public_key: Option<&str>) -> bool {
     let same_time = |there: Option<DateTime<Utc>>, new: Option<DateTime<Utc>>| {
         new.is_none_or(|new| {
             there.map(|time| time.timestamp_micros()) == Some(new.timestamp_micros())
         })
     };
-    matches!((&there.material, &new.material), (KeyMaterial::PublicKey(there), KeyMaterial::PublicKey(new)) if there == new)
+    matches!(&there.material, KeyMaterial::PublicKey(pem) if Some(pem.as_str()) == public_key)
         && there.owner() == new.owner()
         && there.algorithm == new.algorithm
         && there.revoked_at.is_none()
@@ -332,15 +373,16 @@ pub fn revoke_key(app: &App, actor: &Actor, holder: &Holder, kid: &str) -> Resul
 ///
 /// Those of the store.
 pub fn published(app: &App, slug: Option<&str>) -> Result<Vec<Value>> {
-    let owner = match slug {
-        None => PLATFORM,
-        Some(slug) => match app.store.tenant_get(slug)? {
-            Some(tenant) => tenant.id,
-            None => return Ok(Vec::new()),
-        },
-    };
+    let slug = slug.map(ToOwned::to_owned);
+    let pairs = app.published.get_or_load(&slug, || {
+        let owner = match &slug {
+            None => Some(PLATFORM),
+            Some(slug) => app.store.tenant_get(slug)?.map(|tenant| tenant.id),
+        };
+        let pairs = owner.map(|owner| app.store.key_pairs(owner)).transpose()?;
+        Ok::<_, Error>(Arc::new(pairs.unwrap_or_default()))
+    })?;
     let now = Utc::now();
-    let pairs = app.store.key_pairs(owner)?;
     let live = pairs
         .iter()
         .filter(|key| matches!(key.state(now), KeyState::Active | KeyState::Pending));

@@ -1,21 +1,18 @@
 //! Rotating the master key while servers run: a new one takes over in its file, all secrets are put under it in batches, and
 //! the old one goes. Whatever breaks it off, doing it again goes on where it was.
 
-use std::time::Duration;
-
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use serde_json::json;
 
 use crate::app::App;
 use crate::audit::{Actor, Event};
+use crate::auth::key::StoredKey;
 use crate::auth::{MasterKeyId, MasterKeyIds, Vault};
-use crate::error::Error;
+use crate::error::Result;
 use crate::store::Reencrypted;
 
 /// Secrets of one batch: one short transaction.
 const BATCH: i64 = 500;
-/// How long a server may take from encrypting a secret to storing it: one that began under the old key is found after that.
-const UNDER_WAY: Duration = Duration::from_secs(2);
 
 /// The master keys, and what is under them.
 #[derive(Debug)]
@@ -50,6 +47,7 @@ pub fn master_keys(app: &App) -> anyhow::Result<MasterKeys> {
 /// A sentence about the file.
 pub fn prepare_master_key(app: &App) -> anyhow::Result<MasterKeyIds> {
     let vault = app.vault()?;
+    alone(app)?;
     vault.prepare_key()?;
     vault.key_ids()
 }
@@ -70,39 +68,43 @@ pub struct Rotated {
 ///
 /// # Errors
 ///
-/// A sentence about the file, a secret that can't be decrypted, or those of the store.
+/// A sentence about the file, secrets that can't be decrypted, or those of the store.
 pub fn rotate_master_key(
     app: &App,
     actor: &Actor,
     mut told: impl FnMut(u64, u64),
 ) -> anyhow::Result<Rotated> {
     let vault = app.vault()?;
+    alone(app)?;
     let ids = vault.key_ids()?;
     if ids.next.is_some() || ids.old.is_empty() {
         vault.prepare_key()?;
         vault.promote_key()?;
     }
     let ids = vault.key_ids()?;
+    let names = |ids: &[MasterKeyId]| ids.iter().map(ToString::to_string).collect::<Vec<_>>();
     let event = |action| {
         Event::new(None, actor.clone(), action, ids.current.to_string())
-            .before(json!({ "keys": ids.old.iter().map(ToString::to_string).collect::<Vec<_>>() }))
+            .before(json!({ "keys": names(&ids.old) }))
     };
-    app.store.audit_insert(&event("master_key.promote"))?;
-    let mut secrets = 0;
-    // A second time, for what was under way.
-    for last in [false, true] {
-        if last {
-            std::thread::sleep(UNDER_WAY);
-        }
-        loop {
-            let batch = reencrypt(app, vault, ids.current)?;
-            if batch == 0 {
-                break;
-            }
-            secrets += batch;
-            let (all, under) = app.store.secret_count(ids.current)?;
-            told(under, all);
-        }
+    // From here on no secret is added under another one.
+    app.store
+        .master_key_set(ids.current, &event("master_key.promote"))?;
+    let (mut secrets, mut unreadable, mut after) = (0, Vec::new(), String::new());
+    loop {
+        let keys = app.store.secrets_not_under(ids.current, &after, BATCH)?;
+        let Some(last) = keys.last() else { break };
+        after.clone_from(&last.kid);
+        secrets += reencrypt(app, vault, ids.current, keys, &mut unreadable)?;
+        let (all, under) = app.store.secret_count(ids.current)?;
+        told(under, all);
+    }
+    if !unreadable.is_empty() {
+        bail!(
+            "{secrets} secrets are under the new key {}, and those of the keys {} can't be decrypted: the old keys stay in the file. Add new keys in their place and revoke them, then rotate again.",
+            ids.current,
+            unreadable.join(", ")
+        );
     }
     vault.drop_old_keys().context(
         "All secrets are under the new key, but the old ones are still in the file: take the lines that begin with `old` away by hand",
@@ -116,20 +118,34 @@ pub fn rotate_master_key(
     })
 }
 
-/// Puts some secrets under the current key; gives how many.
-fn reencrypt(app: &App, vault: &Vault, current: MasterKeyId) -> Result<u64, Error> {
-    let keys = app.store.secrets_not_under(current, BATCH)?;
+/// Makes sure that nobody else changes the file meanwhile.
+fn alone(app: &App) -> anyhow::Result<()> {
+    if app.store.rotation_begin()? {
+        return Ok(());
+    }
+    bail!("Somebody else rotates the master key; wait until that has ended.")
+}
+
+/// Puts secrets under the current key; gives how many. Those that can't be read are named; where they are revoked, nobody
+/// needs them.
+fn reencrypt(
+    app: &App,
+    vault: &Vault,
+    current: MasterKeyId,
+    keys: Vec<StoredKey>,
+    unreadable: &mut Vec<String>,
+) -> Result<u64> {
     let mut secrets = Vec::with_capacity(keys.len());
     for key in keys {
         let binding = key.binding();
-        let secret = vault.decrypt(key.encrypted().unwrap_or_default(), &binding)?;
-        let encrypted = vault.encrypt(&secret, &binding)?;
-        if !encrypted.starts_with(&current.prefix()) {
-            return Err(Error::refused(
-                "The master key file was changed by somebody else meanwhile; look at it and try again.",
-            ));
+        match vault.decrypt(key.encrypted().unwrap_or_default(), &binding) {
+            Ok(secret) => {
+                let encrypted = vault.encrypt(&secret, &binding, Some(current))?;
+                secrets.push(Reencrypted { key, encrypted });
+            }
+            Err(_) if key.revoked_at.is_some() => {}
+            Err(_) => unreadable.push(key.kid),
         }
-        secrets.push(Reencrypted { key, encrypted });
     }
     app.store.secrets_reencrypt(&secrets)?;
     Ok(secrets.len() as u64)

@@ -58,12 +58,20 @@ async fn remove(app: &Arc<App>) {
     loop {
         let app = Arc::clone(app);
         let rests = matches!(step, Step::Of(..));
+        // One that can't be removed now keeps none of the others.
+        let others = match &step {
+            Step::After(_) => None,
+            Step::Of(tenant, _) => Some(Step::After(*tenant)),
+        };
         match telemetry::spawn_blocking(move || take(&app, step)).await {
             Ok(Ok(None)) => return,
             Ok(Ok(Some(next))) => step = next,
             Ok(Err(cause)) => {
                 warn!(%cause, "A tenant could not be removed; trying again later");
-                return;
+                match others {
+                    Some(others) => step = others,
+                    None => return,
+                }
             }
             // The server is stopping.
             Err(_) => return,

@@ -38,6 +38,9 @@ pub fn export(
         digest: RunningSha256::new(),
         counts: Counts::default(),
     };
+    let event = |action| Event::new(Some(tenant.id), actor.clone(), action, &*tenant.slug);
+    // Told before anything leaves the database, since nothing tells of it where the program is killed.
+    app.store.audit_insert(&event("tenant.export_begin"))?;
     let written = app.store.snapshot(tenant.id, |snapshot| {
         let mut counts = snapshot.export_counts()?;
         if !with_decisions {
@@ -64,15 +67,9 @@ pub fn export(
         file.write(&Line::End(end))?;
         file.output.flush().map_err(unwritable)
     });
-    // What left the database is told even where not all of it did.
-    let event = Event::new(
-        Some(tenant.id),
-        actor.clone(),
-        "tenant.export",
-        &*tenant.slug,
-    )
-    .after(json!({ "counts": file.counts, "complete": written.is_ok() }));
-    app.store.audit_insert(&event)?;
+    let told = json!({ "counts": file.counts, "complete": written.is_ok() });
+    app.store
+        .audit_insert(&event("tenant.export").after(told))?;
     written.map(|()| file.counts)
 }
 

@@ -71,6 +71,7 @@ pub(super) fn take_revision(
 pub(super) fn take_hook(
     app: &App,
     tenant: TenantId,
+    actor: &Actor,
     hook: &Hook,
     bindings: &[HookBinding],
 ) -> Result<Taken> {
@@ -122,13 +123,15 @@ pub(super) fn take_hook(
         return Ok(Taken::Same);
     };
     let current = app.store.hook_get(tenant, &hook.name)?;
-    let over = current.map_or(0, |hook| hook.number);
+    let over = current.as_ref().map_or(0, |hook| hook.number);
     if over >= wanted.binding {
         return Ok(Taken::Same);
     }
+    let set_to = (wanted.binding, &binding);
+    let event = plugins::import_event(tenant, actor, &hook.name, current.as_ref(), set_to);
     let set = app
         .store
-        .import_hook(tenant, &hook.name, over, &binding, wanted)?;
+        .import_hook(tenant, &hook.name, over, &binding, wanted, &event)?;
     app.forget_hooks(tenant);
     Ok(if set {
         Taken::New

@@ -113,6 +113,16 @@ pub fn import(
     progress: impl FnMut(u64, u64),
 ) -> Result<Imported> {
     let (header, lines) = Lines::open(source, &app.config)?;
+    if tenant.delete_after.is_some() {
+        return Err(Error::TenantDeleting(format!(
+            "The tenant `{}` is being deleted; import into another.",
+            tenant.slug
+        )));
+    }
+    let event = |action| Event::new(Some(tenant.id), actor.clone(), action, &*tenant.slug);
+    let from = json!({ "from": header.tenant, "exported_at": header.exported_at });
+    app.store
+        .audit_insert(&event("tenant.import_begin").after(from))?;
     let mut import = Import {
         app,
         tenant: tenant.id,
@@ -138,13 +148,8 @@ pub fn import(
         "left_out": imported.left_out,
         "complete": read.is_ok() && imported.is_complete(),
     });
-    let event = Event::new(
-        Some(tenant.id),
-        actor.clone(),
-        "tenant.import",
-        &*tenant.slug,
-    );
-    app.store.audit_insert(&event.after(told))?;
+    app.store
+        .audit_insert(&event("tenant.import").after(told))?;
     read.map(|()| imported)
 }
 
@@ -225,7 +230,7 @@ impl Import<'_> {
                 if bindings.len() == hook.bindings as usize
                     && let Some((hook, bindings)) = self.hook.take()
                 {
-                    match hooks::take_hook(self.app, self.tenant, &hook, &bindings)? {
+                    match hooks::take_hook(self.app, self.tenant, self.actor, &hook, &bindings)? {
                         Taken::New => self.imported.new_hooks += 1,
                         Taken::Same => {}
                         Taken::LeftOut(why) => {

@@ -4,14 +4,17 @@ use std::fmt::Display;
 use std::io::{BufRead, Read as _};
 
 use chrono::{DateTime, Utc};
+use serde::Deserialize as _;
 
 use super::model::{
     Counts, End, FORMAT, FORMAT_VERSION, Header, Hook, HookBinding, Judgement, Line, Revision,
     StoredVersion, Thread, Version,
 };
 use crate::config::Config;
+use crate::decisions::model::{Decision, Input, Outcome};
 use crate::digest::RunningSha256;
 use crate::error::{Error, Result};
+use crate::plugins::model::Operation;
 use crate::signatures::model::{SignatureBody, check_comment, check_label, fold_tags};
 
 /// What JSON needs for the test cases of a component.
@@ -201,6 +204,7 @@ impl<R: BufRead> Lines<R> {
             Line::Judgement(judgement) => {
                 self.label("document", Some(&judgement.document))?;
                 self.label("thread", Some(&judgement.thread))?;
+                self.judgement(&judgement)?;
                 Item::Judgement(judgement)
             }
             Line::Input(input) => Item::Input(input.at, SignatureBody::from_text(input.signature)),
@@ -230,6 +234,27 @@ impl<R: BufRead> Lines<R> {
             tags,
             body,
         })
+    }
+
+    /// Makes sure that the record can be read again.
+    fn judgement(&self, judgement: &Judgement) -> Result<()> {
+        let words = judgement
+            .operation
+            .parse::<Operation>()
+            .map(drop)
+            .and_then(|()| judgement.outcome.parse::<Outcome>().map(drop));
+        words.map_err(|message| self.fault(message))?;
+        let input = Input::deserialize(&judgement.input).map(drop);
+        let decisions = Vec::<Decision>::deserialize(&judgement.decisions).map(drop);
+        input
+            .and(decisions)
+            .map_err(|error| self.fault(error.to_string()))?;
+        // Postgres can't store U+0000 in JSON.
+        let text = format!("{}{}", judgement.input, judgement.decisions);
+        if text.contains("\\u0000") {
+            return Err(self.fault("it has the character U+0000"));
+        }
+        Ok(())
     }
 
     fn label(&self, name: &str, text: Option<&str>) -> Result<()> {

@@ -464,6 +464,68 @@ fn the_master_key_is_rotated_while_a_server_runs() {
     assert!(server.stop().success());
 }
 
+/// Two machines, of which the second has a copy of the file from before the rotation, with the new key prepared in it.
+#[test]
+fn a_server_with_a_copy_of_the_file_adds_no_secret_under_the_old_key() {
+    let app = TestApp::start();
+    app.tenant("acme");
+    let copy = app.database.folder.path().join("copy.key");
+    let actor = sigpersist::audit::Actor::command_line();
+    sigpersist::tenants::prepare_master_key(&app.app).unwrap();
+    std::fs::copy(app.database.master_key_file(), &copy).unwrap();
+    let elsewhere = app.replica_with(|config| config.master_key_file = Some(copy.clone()));
+    let rotated = sigpersist::tenants::rotate_master_key(&app.app, &actor, |_, _| {}).unwrap();
+    let added = elsewhere.add_key(Some("acme"), &NewKey::made(Algorithm::Hs256));
+    let kid = added.unwrap().key.kid;
+    // What the second machine has added is readable with the new file alone.
+    let keys = sigpersist::tenants::master_keys(&app.app).unwrap();
+    assert_eq!(keys.secrets, keys.under_current);
+    assert_eq!(keys.ids.current, rotated.current);
+    assert_eq!(keys.ids.old, []);
+    let platform = app.platform_for("acme");
+    platform
+        .json("POST", "/tokens", &json!({"kid": kid}))
+        .expect(201);
+    // One that lacks the new key refuses to add any, and says what to do.
+    sigpersist::tenants::rotate_master_key(&app.app, &actor, |_, _| {}).unwrap();
+    let refused = elsewhere.add_key(Some("acme"), &NewKey::made(Algorithm::Hs256));
+    let sentence = refused.unwrap_err().to_string();
+    assert!(sentence.contains("copy the file here"), "{sentence}");
+}
+
+#[test]
+fn a_secret_that_cant_be_read_is_named_and_keeps_no_other_from_the_new_key() {
+    let app = TestApp::start();
+    app.tenant("acme");
+    for kid in ["broken", "gone", "whole"] {
+        let new = NewKey {
+            kid: Some(kid.to_owned()),
+            ..NewKey::made(Algorithm::Hs256)
+        };
+        app.add_key(Some("acme"), &new).unwrap();
+    }
+    app.database.execute(
+        "UPDATE tenant_keys SET encrypted_secret = set_byte(encrypted_secret, 30, 255 - get_byte(encrypted_secret, 30))
+         WHERE kid IN ('broken', 'gone');
+         UPDATE tenant_keys SET revoked_at = now() WHERE kid = 'gone'",
+    );
+    let actor = sigpersist::audit::Actor::command_line();
+    let rotate = || sigpersist::tenants::rotate_master_key(&app.app, &actor, |_, _| {});
+    let told = rotate().unwrap_err().to_string();
+    assert!(told.contains("keys broken can't be decrypted"), "{told}");
+    let keys = sigpersist::tenants::master_keys(&app.app).unwrap();
+    assert_eq!(keys.ids.old.len(), 1);
+    assert_eq!(keys.under_current, keys.secrets - 2);
+    let platform = app.platform_for("acme");
+    platform
+        .json("POST", "/keys/broken/revoke", &json!({}))
+        .expect(200);
+    rotate().unwrap();
+    platform
+        .json("POST", "/tokens", &json!({"kid": "whole"}))
+        .expect(201);
+}
+
 #[test]
 fn a_rotation_that_was_broken_off_goes_on() {
     let folder = temp_dir();

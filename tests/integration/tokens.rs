@@ -339,6 +339,51 @@ fn keys_that_a_token_brings_along_are_ignored() {
     );
 }
 
+#[test]
+fn extensions_that_must_be_understood_are_refused() {
+    let app = TestApp::start();
+    let acme = Forger::new(&app, "acme");
+    for crit in [json!(["exp"]), json!(["b64"]), json!([])] {
+        let header = json!({"alg": "HS256", "kid": acme.kid, "crit": crit, "b64": false});
+        acme.refused(&acme.sign(&header.to_string(), &acme.claims("")));
+    }
+}
+
+/// A body that takes its time must not let in whom nobody lets in any more.
+#[test]
+fn a_request_whose_key_is_revoked_while_its_body_arrives_is_refused() {
+    use std::io::{Read as _, Write as _};
+    let app = TestApp::start();
+    app.tenant("acme");
+    let platform = app.platform();
+    let added = app.add_key(None, &NewKey::made(Algorithm::Hs256)).unwrap();
+    let (kid, stolen) = {
+        let body = json!({"kid": added.key.kid, "scopes": ["keys:write"]});
+        let issued = platform.json("POST", "/tokens", &body).expect(201);
+        let token = issued.json["content"]["token"].as_str().unwrap().to_owned();
+        (added.key.kid, token)
+    };
+    let body = r#"{"kid": "mine"}"#;
+    let mut stream = std::net::TcpStream::connect(app.base.trim_start_matches("http://")).unwrap();
+    write!(
+        stream,
+        "POST /keys HTTP/1.1\r\nhost: x\r\nconnection: close\r\nauthorization: Bearer {stolen}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{{",
+        body.len()
+    )
+    .unwrap();
+    std::thread::sleep(Duration::from_millis(300));
+    platform
+        .json("POST", &format!("/keys/{kid}/revoke"), &json!({}))
+        .expect(200);
+    write!(stream, "{}", &body[1..]).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 401"), "{answer}");
+    platform
+        .get("/keys/mine")
+        .expect_error(404, "key_not_found");
+}
+
 /// Somebody else's tokens, with the names that they give their keys.
 #[test]
 fn tokens_of_an_identity_provider_verify_with_its_json_web_key() {
