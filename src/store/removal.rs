@@ -49,10 +49,10 @@ const TABLES: [(&str, &str, &str); 10] = [
 /// What a batch did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Removed {
-    /// So many rows are gone; there may be more.
-    Rows(usize),
-    /// Nothing was left.
-    Nothing,
+    /// There may be more.
+    Some,
+    /// Nothing is left but what was stored just now, by a server that has not yet heard of it.
+    Everything,
     /// Another server is at it.
     Elsewhere,
 }
@@ -61,6 +61,14 @@ pub enum Removed {
 struct Lock {
     #[diesel(sql_type = Bool)]
     taken: bool,
+}
+
+#[derive(QueryableByName)]
+struct Gone {
+    #[diesel(sql_type = BigInt)]
+    rows: i64,
+    #[diesel(sql_type = BigInt)]
+    bytes: i64,
 }
 
 impl Store {
@@ -106,23 +114,28 @@ impl Store {
             if !lock.taken {
                 return Ok(Removed::Elsewhere);
             }
+            let (mut rows, mut bytes) = (0, 0);
             for (table, whose, weight) in TABLES {
-                let rows = sql_query(format!(
-                    "DELETE FROM {table} WHERE ctid = ANY (ARRAY( \
+                let gone: Gone = sql_query(format!(
+                    "WITH gone AS (DELETE FROM {table} WHERE ctid = ANY (ARRAY( \
                          SELECT ctid FROM ( \
                              SELECT ctid, sum(size) OVER (ROWS UNBOUNDED PRECEDING) - size AS before \
                              FROM (SELECT ctid, ({weight})::bigint AS size FROM {table} WHERE {whose} LIMIT $2) AS own \
-                         ) AS weighed WHERE before < $3))"
+                         ) AS weighed WHERE before < $3)) RETURNING ({weight})::bigint AS size) \
+                     SELECT count(*) AS rows, coalesce(sum(size), 0)::bigint AS bytes FROM gone"
                 ))
                 .bind::<Integer, _>(tenant.0)
-                .bind::<BigInt, _>(BATCH_ROWS)
-                .bind::<BigInt, _>(BATCH_BYTES)
-                .execute(connection)?;
-                if rows > 0 {
-                    return Ok(Removed::Rows(rows));
+                .bind::<BigInt, _>(BATCH_ROWS - rows)
+                .bind::<BigInt, _>(BATCH_BYTES - bytes)
+                .get_result(connection)?;
+                rows += gone.rows;
+                bytes += gone.bytes;
+                // What comes next must wait until nothing of this is left.
+                if rows >= BATCH_ROWS || bytes >= BATCH_BYTES {
+                    return Ok(Removed::Some);
                 }
             }
-            Ok(Removed::Nothing)
+            Ok(Removed::Everything)
         })
     }
 

@@ -90,9 +90,9 @@ fn take(app: &App, step: Step) -> Result<Option<Step>> {
             Ok(next.map(|(tenant, slug)| Step::Of(tenant, slug.into())))
         }
         Step::Of(tenant, slug) => match app.store.removal_step(tenant)? {
-            Removed::Rows(_) => Ok(Some(Step::Of(tenant, slug))),
+            Removed::Some => Ok(Some(Step::Of(tenant, slug))),
             Removed::Elsewhere => Ok(Some(Step::After(tenant))),
-            Removed::Nothing => {
+            Removed::Everything => {
                 if app
                     .store
                     .removal_end(tenant, |stored| removed(&slug, stored))?
