@@ -1,5 +1,7 @@
 //! A reader of ASN.1 values one after the other, definite or indefinite in length, without copying.
 
+use std::borrow::Cow;
+
 use asn1_rs::{Any, Class, FromBer as _, Oid, Tag};
 
 use super::InspectError;
@@ -86,12 +88,12 @@ impl<'a> Value<'a> {
             .map_err(|_| InspectError::Malformed("it has an object identifier that is none"))
     }
 
-    /// How many bytes an OCTET STRING holds, also where BER cuts it into pieces (X.690 section 8.7.3).
-    pub(super) fn octets(&self) -> Result<u64> {
+    /// What an OCTET STRING holds, also where BER cuts it into pieces (X.690 section 8.7.3).
+    pub(super) fn octets(&self) -> Result<Cow<'a, [u8]>> {
         if !self.any.header.constructed() {
-            return Ok(self.any.data.len() as u64);
+            return Ok(Cow::Borrowed(self.any.data));
         }
-        let mut total = 0;
+        let mut whole = Vec::new();
         let mut pieces = self.inside();
         while let Some(piece) = pieces.next()? {
             // Pieces of pieces are legal, and nobody makes them; their depth would be the sender's to choose.
@@ -100,9 +102,9 @@ impl<'a> Value<'a> {
                     "its content is cut into pieces of pieces",
                 ));
             }
-            total += piece.any.data.len() as u64;
+            whole.extend_from_slice(piece.any.data);
         }
-        Ok(total)
+        Ok(Cow::Owned(whole))
     }
 }
 

@@ -7,6 +7,7 @@ use x509_parser::x509::X509Name;
 
 use super::ber::{Reader, hex};
 use super::name::describe_name;
+use super::person::Person;
 use super::{Certificate, InspectError, Name, oid};
 
 /// An embedded certificate, and its encoding.
@@ -29,21 +30,38 @@ impl<'a> Embedded<'a> {
                     "it has too many certificates to read",
                 ));
             }
-            if value.is_sequence()
-                && let Ok((_, certificate)) = X509Certificate::from_der(value.raw)
-            {
-                all.push(Self {
-                    certificate,
-                    der: value.raw,
-                });
+            if value.is_sequence() {
+                all.extend(Self::from_der(value.raw));
             }
         }
         Ok(all)
     }
 
-    /// Size of its encoding, in bytes.
-    pub(super) fn len(&self) -> usize {
-        self.der.len()
+    /// A certificate by itself, in DER; none where it is none.
+    pub(super) fn from_der(der: &'a [u8]) -> Option<Self> {
+        let (rest, certificate) = X509Certificate::from_der(der).ok()?;
+        let der = der.get(..der.len() - rest.len())?;
+        Some(Self { certificate, der })
+    }
+
+    /// Its encoding.
+    pub(super) fn der(&self) -> &'a [u8] {
+        self.der
+    }
+
+    /// Encoding of the parameters of the algorithm that it is signed with.
+    pub(super) fn signature_parameters(&self) -> Option<&'a [u8]> {
+        // Certificate { tbsCertificate, signatureAlgorithm { OID, parameters }, … }
+        let mut fields = Reader::new(self.der).next().ok()??.inside();
+        fields.next().ok()??;
+        let mut algorithm = fields.next().ok()??.inside();
+        algorithm.next().ok()??;
+        Some(algorithm.next().ok()??.raw)
+    }
+
+    /// The certificate, taken apart.
+    pub(super) fn x509(&self) -> &X509Certificate<'a> {
+        &self.certificate
     }
 
     /// Whether this is the certificate of that issuer, as encoded, and serial number.
@@ -74,7 +92,53 @@ impl<'a> Embedded<'a> {
                     .algorithm
                     .to_id_string(),
             ),
+            key_usages: self.key_usages(),
+            extended_key_usages: self.extended_key_usages(),
+            person: Person::of(self.certificate.subject()),
         })
+    }
+}
+
+impl Embedded<'_> {
+    /// What its key is for (RFC 5280 section 4.2.1.3), by the names there.
+    fn key_usages(&self) -> Vec<&'static str> {
+        const NAMES: [&str; 9] = [
+            "digitalSignature",
+            "nonRepudiation",
+            "keyEncipherment",
+            "dataEncipherment",
+            "keyAgreement",
+            "keyCertSign",
+            "cRLSign",
+            "encipherOnly",
+            "decipherOnly",
+        ];
+        let Ok(Some(usage)) = self.certificate.key_usage() else {
+            return Vec::new();
+        };
+        let flags = usage.value.flags;
+        let set = NAMES.iter().enumerate();
+        set.filter(|(bit, _)| flags >> bit & 1 == 1)
+            .map(|(_, name)| *name)
+            .collect()
+    }
+
+    /// OIDs of what else its key is for (RFC 5280 section 4.2.1.12).
+    fn extended_key_usages(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        for extension in self.certificate.extensions() {
+            if extension.oid.to_id_string() != oid::EXTENDED_KEY_USAGE {
+                continue;
+            }
+            // As encoded, since the reader of certificates keeps apart those that it knows.
+            if let Ok(Some(usages)) = Reader::new(extension.value).next() {
+                let mut usages = usages.inside();
+                while let Ok(Some(usage)) = usages.next() {
+                    found.extend(usage.oid());
+                }
+            }
+        }
+        found
     }
 }
 

@@ -1,17 +1,29 @@
-//! Reading signatures: who signed, with what, when. Pure functions over bytes; nothing is verified here, and nothing is
-//! fetched.
+//! Reading and verifying signatures: who signed, with what, when, and whether it is intact. Pure functions over bytes;
+//! nothing is fetched.
 //!
 //! - `ber` walks ASN.1 in the Basic Encoding Rules, which signers use as freely as DER.
-//! - `signed_data` reads a CMS `SignedData` (RFC 5652), `certificate` what it embeds (RFC 5280).
-//! - `name` and `oid` turn names and object identifiers into what people know them by.
+//! - `signed_data` takes a CMS `SignedData` apart (RFC 5652), `certificate` what it embeds (RFC 5280).
+//! - `inspect` says what that means; `name`, `person` and `oid` turn names and object identifiers into what people know them by.
+//! - `verify` says whether it holds, with `chain`, and the cryptography of `hash`, `public_key` and `gost`.
 
 mod ber;
 mod certificate;
+mod chain;
+
+mod gost;
+mod hash;
+mod inspect;
 mod name;
 mod oid;
+mod person;
+mod public_key;
 mod signed_data;
+mod verify;
 
-pub use signed_data::inspect;
+pub use chain::Anchors;
+pub use inspect::inspect;
+pub use person::{Person, role};
+pub use verify::{Indication, SubIndication, Verdict, verify};
 
 /// What a CMS says of itself and its signers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +38,8 @@ pub struct Inspection {
     pub signers: Vec<Signer>,
     /// How many certificates are embedded.
     pub certificates: usize,
+    /// How many lists of revoked certificates and answers about revocation are embedded.
+    pub revocations: usize,
 }
 
 /// One signer of a CMS.
@@ -41,7 +55,30 @@ pub struct Signer {
     pub signature_algorithm: Algorithm,
     /// When the signer says that it signed, in milliseconds since 1970 (RFC 5652 section 11.3).
     pub signing_time_ms: Option<i64>,
+    /// When a time stamp of the signature says that it was there, in milliseconds since 1970 (RFC 3161).
+    pub timestamp_ms: Option<i64>,
+    /// How far it goes of what CAdES asks (ETSI EN 319 122-1), by what is there of it.
+    pub level: Level,
+    /// How many countersignatures it has (RFC 5652 section 11.4).
+    pub countersignatures: usize,
 }
+
+/// What a signature has of the levels of CAdES; it need not be right.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Level {
+    /// Not even the signer's certificate is signed along.
+    Cms,
+    /// The signer's certificate is signed along.
+    B,
+    /// And a time stamp of the signature is there.
+    T,
+    /// And what tells whether certificates were revoked.
+    Lt,
+    /// And an archive time stamp of it all.
+    Lta,
+}
+
+crate::words!(Level, Cms = "CMS", B = "B", T = "T", Lt = "LT", Lta = "LTA");
 
 /// How a signer's certificate is named (RFC 5652 section 5.3).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,8 +109,14 @@ pub struct Certificate {
     pub not_after_ms: i64,
     /// SHA-256 of its DER, in hexadecimal.
     pub sha256: String,
-    /// What its key is for.
+    /// What its key is of.
     pub public_key_algorithm: Algorithm,
+    /// What its key is for (RFC 5280 section 4.2.1.3).
+    pub key_usages: Vec<&'static str>,
+    /// OIDs of what else its key is for (RFC 5280 section 4.2.1.12).
+    pub extended_key_usages: Vec<String>,
+    /// Whom it names, where Kazakhstan's authority issued it.
+    pub person: Person,
 }
 
 /// A distinguished name.

@@ -7,6 +7,31 @@ pub(super) const SIGNED_DATA: &str = "1.2.840.113549.1.7.2";
 /// `id-signingTime` (RFC 5652 section 11.3).
 pub(super) const SIGNING_TIME: &str = "1.2.840.113549.1.9.5";
 
+/// `id-contentType` and `id-messageDigest` (RFC 5652 sections 11.1 and 11.2).
+pub(super) const CONTENT_TYPE: &str = "1.2.840.113549.1.9.3";
+pub(super) const MESSAGE_DIGEST: &str = "1.2.840.113549.1.9.4";
+/// `id-countersignature` (RFC 5652 section 11.4).
+pub(super) const COUNTERSIGNATURE: &str = "1.2.840.113549.1.9.6";
+/// `id-aa-signingCertificate` and its version 2 (RFC 5035).
+pub(super) const SIGNING_CERTIFICATE: &str = "1.2.840.113549.1.9.16.2.12";
+pub(super) const SIGNING_CERTIFICATE_V2: &str = "1.2.840.113549.1.9.16.2.47";
+/// `id-aa-signatureTimeStampToken` (RFC 3161 appendix A).
+pub(super) const SIGNATURE_TIMESTAMP: &str = "1.2.840.113549.1.9.16.2.14";
+/// Attributes by which later levels of CAdES are known (ETSI EN 319 122-1): revocation values, and archive time stamps.
+pub(super) const REVOCATION_VALUES: &str = "1.2.840.113549.1.9.16.2.24";
+pub(super) const ARCHIVE_TIMESTAMPS: [&str; 3] = [
+    "0.4.0.1733.2.4",
+    "1.2.840.113549.1.9.16.2.27",
+    "1.2.840.113549.1.9.16.2.48",
+];
+/// `id-ct-TSTInfo` (RFC 3161 section 2.4.2).
+pub(super) const TST_INFO: &str = "1.2.840.113549.1.9.16.1.4";
+/// `id-ce-extKeyUsage` (RFC 5280 section 4.2.1.12).
+pub(super) const EXTENDED_KEY_USAGE: &str = "2.5.29.37";
+/// Attributes of names (X.520).
+pub(super) const SERIAL_NUMBER: &str = "2.5.4.5";
+pub(super) const ORGANIZATIONAL_UNIT: &str = "2.5.4.11";
+
 /// Digest, key and signature algorithms.
 const ALGORITHMS: [(&str, &str); 42] = [
     ("1.2.840.113549.2.5", "MD5"),

@@ -1,59 +1,113 @@
-//! CMS `SignedData` (RFC 5652 section 5), as far as it tells who signed, with what and when.
+//! CMS `SignedData` (RFC 5652 section 5): its parts, as they stand in the file.
 
-use asn1_rs::{Class, FromDer as _, Tag};
-use x509_parser::time::ASN1Time;
+use std::borrow::Cow;
 
-use super::ber::{Reader, Value, hex};
-use super::certificate::{Embedded, read_name};
-use super::{Algorithm, InspectError, Inspection, Signer, SignerIdentifier, oid};
-use crate::digest::to_hex;
+use asn1_rs::{Class, Tag};
+
+use super::ber::{Reader, Value};
+use super::certificate::Embedded;
+use super::{InspectError, oid};
 
 type Result<T> = std::result::Result<T, InspectError>;
 
-/// Most signers and certificates that are read; no honest document has more.
+/// Most signers, certificates, attributes and the like that are read; no honest document has more.
 const MAX_ENTRIES: usize = 500;
-/// Most bytes of certificates and issuers that are described, counted again for each signer that uses them: many signers
-/// with one huge certificate would otherwise fill the memory.
-const MAX_DESCRIBED_BYTES: usize = 2 * 1024 * 1024;
 
-/// Reads a CMS in BER or DER.
-///
-/// # Errors
-///
-/// [`InspectError`]; never a panic, whatever the bytes.
-pub fn inspect(bytes: &[u8]) -> Result<Inspection> {
-    let signed_data = signed_data(bytes)?;
-    let mut fields = signed_data.inside();
-    fields.expect(Tag::Integer, "its SignedData has no version")?;
-    fields.expect(Tag::Set, "its SignedData names no digest algorithms")?;
-    let content = fields.expect(Tag::Sequence, "its SignedData has no content info")?;
-    let (content_type, content_size) = read_content(&content)?;
-    let certificates = match fields.optional(0)? {
-        Some(certificates) => Embedded::read_all(certificates.inside(), MAX_ENTRIES)?,
-        None => Vec::new(),
-    };
-    fields.optional(1)?;
-    let signer_infos = fields.expect(Tag::Set, "its SignedData has no set of signers")?;
-    let mut signers = Vec::new();
-    let mut described_bytes = 0;
-    let mut infos = signer_infos.inside();
-    while let Some(info) = infos.next()? {
-        if signers.len() == MAX_ENTRIES {
-            return Err(InspectError::Malformed("it has too many signers to read"));
-        }
-        signers.push(read_signer(&info, &certificates, &mut described_bytes)?);
+/// A CMS, taken apart.
+#[derive(Debug)]
+pub(super) struct SignedData<'a> {
+    /// OID of the content's type.
+    pub(super) content_type: String,
+    /// What was signed; none where that is elsewhere.
+    pub(super) content: Option<Cow<'a, [u8]>>,
+    pub(super) certificates: Vec<Embedded<'a>>,
+    /// How many lists of revoked certificates and answers about revocation it embeds.
+    pub(super) revocations: usize,
+    pub(super) signers: Vec<SignerInfo<'a>>,
+}
+
+/// A `SignerInfo` (RFC 5652 section 5.3).
+#[derive(Debug)]
+pub(super) struct SignerInfo<'a> {
+    /// Its whole encoding.
+    pub(super) raw: &'a [u8],
+    pub(super) identifier: Identifier<'a>,
+    pub(super) digest_algorithm: AlgorithmIdentifier<'a>,
+    /// The signed attributes, and the inside of their encoding; none where the content alone is signed.
+    pub(super) signed: Option<(Vec<Attribute<'a>>, &'a [u8])>,
+    pub(super) signature_algorithm: AlgorithmIdentifier<'a>,
+    pub(super) signature: Cow<'a, [u8]>,
+    pub(super) unsigned: Vec<Attribute<'a>>,
+}
+
+/// How a signer names its certificate.
+#[derive(Debug)]
+pub(super) enum Identifier<'a> {
+    /// Both as encoded: the name whole, of the number the content.
+    IssuerAndSerial { issuer: &'a [u8], serial: &'a [u8] },
+    /// The key's identifier.
+    Key(&'a [u8]),
+}
+
+/// An `AlgorithmIdentifier` (RFC 5280 section 4.1.1.2).
+#[derive(Debug, Clone)]
+pub(super) struct AlgorithmIdentifier<'a> {
+    pub(super) oid: String,
+    /// The parameters' whole encoding.
+    pub(super) parameters: Option<&'a [u8]>,
+}
+
+/// An attribute of a signer, and its values' encodings.
+#[derive(Debug)]
+pub(super) struct Attribute<'a> {
+    pub(super) oid: String,
+    pub(super) values: Vec<Value<'a>>,
+}
+
+impl<'a> SignedData<'a> {
+    /// Takes a CMS apart, in BER or DER.
+    pub(super) fn read(bytes: &'a [u8]) -> Result<Self> {
+        let signed_data = unwrap(bytes)?;
+        let mut fields = signed_data.inside();
+        fields.expect(Tag::Integer, "its SignedData has no version")?;
+        fields.expect(Tag::Set, "its SignedData names no digest algorithms")?;
+        let content = fields.expect(Tag::Sequence, "its SignedData has no content info")?;
+        let (content_type, content) = read_content(&content)?;
+        let certificates = match fields.optional(0)? {
+            Some(certificates) => Embedded::read_all(certificates.inside(), MAX_ENTRIES)?,
+            None => Vec::new(),
+        };
+        let revocations = match fields.optional(1)? {
+            Some(revocations) => count(revocations.inside())?,
+            None => 0,
+        };
+        let signer_infos = fields.expect(Tag::Set, "its SignedData has no set of signers")?;
+        Ok(Self {
+            content_type,
+            content,
+            certificates,
+            revocations,
+            signers: all(
+                signer_infos.inside(),
+                "it has too many signers to read",
+                SignerInfo::read,
+            )?,
+        })
     }
-    Ok(Inspection {
-        detached: content_size.is_none(),
-        content_type,
-        content_size,
-        signers,
-        certificates: certificates.len(),
-    })
+
+    /// The certificate that a signer names, where it is embedded.
+    pub(super) fn certificate(&self, signer: &SignerInfo<'a>) -> Option<&Embedded<'a>> {
+        self.certificates
+            .iter()
+            .find(|certificate| match signer.identifier {
+                Identifier::IssuerAndSerial { issuer, serial } => certificate.is(issuer, serial),
+                Identifier::Key(identifier) => certificate.has_key_identifier(identifier),
+            })
+    }
 }
 
 /// Unwraps `ContentInfo { contentType = signedData, [0] content }`; anything else is not a CMS for us.
-fn signed_data(bytes: &[u8]) -> Result<Value<'_>> {
+fn unwrap(bytes: &[u8]) -> Result<Value<'_>> {
     let Ok(Some(content_info)) = Reader::new(bytes).next() else {
         return Err(InspectError::NotCms);
     };
@@ -73,107 +127,147 @@ fn signed_data(bytes: &[u8]) -> Result<Value<'_>> {
         .expect(Tag::Sequence, "its SignedData is no sequence")
 }
 
-fn read_content(content: &Value<'_>) -> Result<(String, Option<u64>)> {
+fn read_content<'a>(content: &Value<'a>) -> Result<(String, Option<Cow<'a, [u8]>>)> {
     let mut fields = content.inside();
     let kind = fields.expect(Tag::Oid, "its content has no type")?.oid()?;
     let Some(wrapper) = fields.optional(0)? else {
         return Ok((kind, None));
     };
-    // PKCS#7 content need not be an OCTET STRING (RFC 5652 section 5.2.1); then its encoding counts.
-    let size = match wrapper.inside().next()? {
+    // PKCS#7 content need not be an OCTET STRING (RFC 5652 section 5.2.1); then its value's encoding without tag and length is
+    // what is signed.
+    let content = match wrapper.inside().next()? {
         Some(octets) if octets.is(Class::Universal, Tag::OctetString.0) => octets.octets()?,
-        Some(other) => other.raw.len() as u64,
-        None => 0,
+        Some(other) => Cow::Borrowed(other.content()),
+        None => Cow::Borrowed(&[][..]),
     };
-    Ok((kind, Some(size)))
+    Ok((kind, Some(content)))
 }
 
-fn read_signer(
-    info: &Value<'_>,
-    certificates: &[Embedded<'_>],
-    described_bytes: &mut usize,
-) -> Result<Signer> {
-    let mut fields = info.inside();
-    fields.expect(Tag::Integer, "a signer has no version")?;
-    // All that is described of a signer but its certificate is inside of its own value.
-    *described_bytes += info.raw.len();
-    let (identifier, certificate) = match fields.next()? {
-        Some(sid) if sid.is_sequence() => {
-            let mut parts = sid.inside();
-            let issuer = parts.expect(Tag::Sequence, "a signer's issuer is no name")?;
-            let serial = parts.expect(Tag::Integer, "a signer has no serial number")?;
-            let found = certificates
-                .iter()
-                .find(|certificate| certificate.is(issuer.raw, serial.content()));
-            let identifier = SignerIdentifier::IssuerAndSerial {
-                issuer: read_name(issuer.raw)?,
-                serial: hex(serial.content()),
-            };
-            (identifier, found)
-        }
-        Some(ski) if ski.is(Class::ContextSpecific, 0) => {
-            let found = certificates
-                .iter()
-                .find(|certificate| certificate.has_key_identifier(ski.content()));
-            (
-                SignerIdentifier::SubjectKeyIdentifier(to_hex(ski.content())),
-                found,
-            )
-        }
-        _ => {
+impl<'a> SignerInfo<'a> {
+    pub(super) fn read(info: &Value<'a>) -> Result<Self> {
+        let mut fields = info.inside();
+        fields.expect(Tag::Integer, "a signer has no version")?;
+        let identifier = match fields.next()? {
+            Some(sid) if sid.is_sequence() => {
+                let mut parts = sid.inside();
+                let issuer = parts.expect(Tag::Sequence, "a signer's issuer is no name")?;
+                let serial = parts.expect(Tag::Integer, "a signer has no serial number")?;
+                Identifier::IssuerAndSerial {
+                    issuer: issuer.raw,
+                    serial: serial.content(),
+                }
+            }
+            Some(key) if key.is(Class::ContextSpecific, 0) => Identifier::Key(key.content()),
+            _ => {
+                return Err(InspectError::Malformed(
+                    "a signer does not name its certificate",
+                ));
+            }
+        };
+        let digest_algorithm = AlgorithmIdentifier::read(
+            &fields.expect(Tag::Sequence, "a signer has no digest algorithm")?,
+        )?;
+        let signed = match fields.optional(0)? {
+            Some(attributes) => Some((read_attributes(&attributes)?, attributes.content())),
+            None => None,
+        };
+        let signature_algorithm = AlgorithmIdentifier::read(
+            &fields.expect(Tag::Sequence, "a signer has no signature algorithm")?,
+        )?;
+        let signature = fields
+            .expect(Tag::OctetString, "a signer has no signature")?
+            .octets()?;
+        let unsigned = match fields.optional(1)? {
+            Some(attributes) => read_attributes(&attributes)?,
+            None => Vec::new(),
+        };
+        Ok(Self {
+            raw: info.raw,
+            identifier,
+            digest_algorithm,
+            signed,
+            signature_algorithm,
+            signature,
+            unsigned,
+        })
+    }
+
+    /// The values of a signed attribute, of each time that it is there.
+    pub(super) fn signed_attributes(&self, oid: &str) -> impl Iterator<Item = &Attribute<'a>> {
+        let signed = self.signed.iter().flat_map(|(attributes, _)| attributes);
+        signed.filter(move |attribute| attribute.oid == oid)
+    }
+
+    /// The values of an unsigned attribute, all together.
+    pub(super) fn unsigned_values(&self, oid: &str) -> impl Iterator<Item = &Value<'a>> {
+        let attributes = self.unsigned.iter();
+        attributes
+            .filter(move |attribute| attribute.oid == oid)
+            .flat_map(|attribute| &attribute.values)
+    }
+}
+
+impl<'a> AlgorithmIdentifier<'a> {
+    pub(super) fn read(algorithm: &Value<'a>) -> Result<Self> {
+        let mut fields = algorithm.inside();
+        Ok(Self {
+            oid: fields
+                .expect(Tag::Oid, "an algorithm has no identifier")?
+                .oid()?,
+            parameters: fields.next()?.map(|parameters| parameters.raw),
+        })
+    }
+}
+
+fn read_attributes<'a>(attributes: &Value<'a>) -> Result<Vec<Attribute<'a>>> {
+    all(
+        attributes.inside(),
+        "a signer has too many attributes to read",
+        |attribute| {
+            let mut parts = attribute.inside();
+            let oid = parts
+                .expect(Tag::Oid, "an attribute of a signer has no type")?
+                .oid()?;
+            let values = parts.expect(Tag::Set, "an attribute of a signer has no values")?;
+            let values = all_values(values.inside())?;
+            Ok(Attribute { oid, values })
+        },
+    )
+}
+
+fn all_values(values: Reader<'_>) -> Result<Vec<Value<'_>>> {
+    let mut found = Vec::new();
+    let mut values = values;
+    while let Some(value) = values.next()? {
+        if found.len() == MAX_ENTRIES {
             return Err(InspectError::Malformed(
-                "a signer does not name its certificate",
+                "an attribute of a signer has too many values to read",
             ));
         }
-    };
-    let digest_algorithm =
-        read_algorithm(&fields.expect(Tag::Sequence, "a signer has no digest algorithm")?)?;
-    let signing_time_ms = match fields.optional(0)? {
-        Some(attributes) => read_signing_time(attributes.inside())?,
-        None => None,
-    };
-    let signature_algorithm =
-        read_algorithm(&fields.expect(Tag::Sequence, "a signer has no signature algorithm")?)?;
-    *described_bytes += certificate.map_or(0, Embedded::len);
-    if *described_bytes > MAX_DESCRIBED_BYTES {
-        return Err(InspectError::Malformed(
-            "its signers and their certificates are too large to read",
-        ));
+        found.push(value);
     }
-    Ok(Signer {
-        identifier,
-        certificate: certificate.map(Embedded::describe).transpose()?,
-        digest_algorithm,
-        signature_algorithm,
-        signing_time_ms,
-    })
+    Ok(found)
 }
 
-fn read_algorithm(algorithm: &Value<'_>) -> Result<Algorithm> {
-    let oid = algorithm
-        .inside()
-        .expect(Tag::Oid, "an algorithm has no identifier")?
-        .oid()?;
-    Ok(oid::algorithm(oid))
-}
-
-/// The `signing-time` among signed attributes; the first one, where a broken signer put several.
-fn read_signing_time(mut attributes: Reader<'_>) -> Result<Option<i64>> {
-    while let Some(attribute) = attributes.next()? {
-        let mut parts = attribute.inside();
-        let kind = parts
-            .expect(Tag::Oid, "a signed attribute has no type")?
-            .oid()?;
-        if kind != oid::SIGNING_TIME {
-            continue;
+fn all<'a, T>(
+    mut values: Reader<'a>,
+    too_many: &'static str,
+    read: impl Fn(&Value<'a>) -> Result<T>,
+) -> Result<Vec<T>> {
+    let mut found = Vec::new();
+    while let Some(value) = values.next()? {
+        if found.len() == MAX_ENTRIES {
+            return Err(InspectError::Malformed(too_many));
         }
-        let values = parts.expect(Tag::Set, "the signing time has no value")?;
-        let Some(time) = values.inside().next()? else {
-            return Ok(None);
-        };
-        return Ok(ASN1Time::from_der(time.raw)
-            .ok()
-            .map(|(_, time)| time.timestamp().saturating_mul(1000)));
+        found.push(read(&value)?);
     }
-    Ok(None)
+    Ok(found)
+}
+
+fn count(mut values: Reader<'_>) -> Result<usize> {
+    let mut count = 0;
+    while values.next()?.is_some() {
+        count += 1;
+    }
+    Ok(count)
 }

@@ -121,8 +121,27 @@ fn signer(signer: cms::Signer) -> wit::Signer {
     }
 }
 
+/// What the contract's records have no place for: whom the certificate names, and in which roles.
+fn person(certificate: &cms::Certificate) -> Vec<types::Attribute> {
+    let cms::Person { iin, bin } = &certificate.person;
+    let numbers = [("iin", iin.as_deref()), ("bin", bin.as_deref())];
+    let usages = certificate.extended_key_usages.iter();
+    let roles = usages.map(|usage| ("role", cms::role(usage)));
+    numbers
+        .into_iter()
+        .chain(roles)
+        .filter_map(|(name, value)| {
+            Some(types::Attribute {
+                name: name.to_owned(),
+                value: value?.to_owned(),
+            })
+        })
+        .collect()
+}
+
 fn certificate(certificate: cms::Certificate) -> wit::Certificate {
     wit::Certificate {
+        extra: person(&certificate),
         subject: name(certificate.subject),
         issuer: name(certificate.issuer),
         serial: certificate.serial,
@@ -130,7 +149,6 @@ fn certificate(certificate: cms::Certificate) -> wit::Certificate {
         not_after_ms: certificate.not_after_ms,
         sha256: certificate.sha256,
         public_key_algorithm: algorithm(certificate.public_key_algorithm),
-        extra: Vec::new(),
     }
 }
 

@@ -43,3 +43,4 @@ mod transfer;
 mod trials;
 mod usage;
 mod vectors;
+mod verify;

@@ -1,0 +1,107 @@
+//! Digest algorithms of signatures.
+
+use aws_lc_rs::digest;
+use sha3::{Digest as _, Sha3_224};
+use streebog::Streebog512;
+
+/// A digest algorithm. The old ones are there to read old signatures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Hash {
+    Sha1,
+    Sha224,
+    Sha256,
+    Sha384,
+    Sha512,
+    Sha3_224,
+    Sha3_256,
+    Sha3_384,
+    Sha3_512,
+    /// GOST R 34.11-2012, the same as 34.11-2015, with 512 bits (RFC 6986).
+    Streebog512,
+}
+
+impl Hash {
+    /// The algorithm of an OID; that of a signature with it counts too.
+    pub(super) fn of(oid: &str) -> Option<Self> {
+        Some(match oid {
+            "1.3.14.3.2.26" | "1.2.840.113549.1.1.5" | "1.2.840.10045.4.1" => Self::Sha1,
+            "2.16.840.1.101.3.4.2.4" | "1.2.840.113549.1.1.14" | "1.2.840.10045.4.3.1" => {
+                Self::Sha224
+            }
+            "2.16.840.1.101.3.4.2.1" | "1.2.840.113549.1.1.11" | "1.2.840.10045.4.3.2" => {
+                Self::Sha256
+            }
+            "2.16.840.1.101.3.4.2.2" | "1.2.840.113549.1.1.12" | "1.2.840.10045.4.3.3" => {
+                Self::Sha384
+            }
+            "2.16.840.1.101.3.4.2.3" | "1.2.840.113549.1.1.13" | "1.2.840.10045.4.3.4" => {
+                Self::Sha512
+            }
+            "2.16.840.1.101.3.4.2.7" | "2.16.840.1.101.3.4.3.13" => Self::Sha3_224,
+            "2.16.840.1.101.3.4.2.8" | "2.16.840.1.101.3.4.3.14" => Self::Sha3_256,
+            "2.16.840.1.101.3.4.2.9" | "2.16.840.1.101.3.4.3.15" => Self::Sha3_384,
+            "2.16.840.1.101.3.4.2.10" | "2.16.840.1.101.3.4.3.16" => Self::Sha3_512,
+            "1.2.398.3.10.1.3.3" | "1.2.643.7.1.1.2.3" | "1.2.398.3.10.1.1.2.3.2" => {
+                Self::Streebog512
+            }
+            _ => return None,
+        })
+    }
+
+    /// The digest of some bytes.
+    pub(super) fn digest(self, bytes: &[u8]) -> Vec<u8> {
+        let algorithm = match self {
+            Self::Sha1 => &digest::SHA1_FOR_LEGACY_USE_ONLY,
+            Self::Sha224 => &digest::SHA224,
+            Self::Sha256 => &digest::SHA256,
+            Self::Sha384 => &digest::SHA384,
+            Self::Sha512 => &digest::SHA512,
+            Self::Sha3_256 => &digest::SHA3_256,
+            Self::Sha3_384 => &digest::SHA3_384,
+            Self::Sha3_512 => &digest::SHA3_512,
+            Self::Sha3_224 => return Sha3_224::digest(bytes).to_vec(),
+            Self::Streebog512 => return Streebog512::digest(bytes).to_vec(),
+        };
+        digest::digest(algorithm, bytes).as_ref().to_vec()
+    }
+
+    /// The `AlgorithmIdentifier`'s OID in DER, as the `DigestInfo` of an RSA signature has it (RFC 8017 section 9.2).
+    pub(super) fn oid_der(self) -> Option<&'static [u8]> {
+        Some(match self {
+            Self::Sha1 => &[0x06, 5, 0x2b, 0x0e, 3, 2, 0x1a],
+            Self::Sha224 => &[0x06, 9, 0x60, 0x86, 0x48, 1, 0x65, 3, 4, 2, 4],
+            Self::Sha256 => &[0x06, 9, 0x60, 0x86, 0x48, 1, 0x65, 3, 4, 2, 1],
+            Self::Sha384 => &[0x06, 9, 0x60, 0x86, 0x48, 1, 0x65, 3, 4, 2, 2],
+            Self::Sha512 => &[0x06, 9, 0x60, 0x86, 0x48, 1, 0x65, 3, 4, 2, 3],
+            Self::Sha3_224 => &[0x06, 9, 0x60, 0x86, 0x48, 1, 0x65, 3, 4, 2, 7],
+            Self::Sha3_256 => &[0x06, 9, 0x60, 0x86, 0x48, 1, 0x65, 3, 4, 2, 8],
+            Self::Sha3_384 => &[0x06, 9, 0x60, 0x86, 0x48, 1, 0x65, 3, 4, 2, 9],
+            Self::Sha3_512 => &[0x06, 9, 0x60, 0x86, 0x48, 1, 0x65, 3, 4, 2, 10],
+            Self::Streebog512 => return None,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::digest::to_hex;
+
+    #[test]
+    fn digests_are_those_of_the_standards() {
+        // RFC 6986 section 10.1.1 (M1, written backwards there), and FIPS 202's of nothing.
+        let message = b"012345678901234567890123456789012345678901234567890123456789012";
+        assert_eq!(
+            to_hex(&Hash::Streebog512.digest(message)),
+            "1b54d01a4af5b9d5cc3d86d68d285462b19abc2475222f35c085122be4ba1ffa00ad30f8767b3a82384c6574f024c311e2a481332b08ef7f41797891c1646f48"
+        );
+        assert_eq!(
+            to_hex(&Hash::Sha3_224.digest(b"")),
+            "6b4e03423667dbb73b6e15454f0eb1abd4597f9a1b078e3f5b5a6bc7"
+        );
+        assert_eq!(
+            to_hex(&Hash::Sha1.digest(b"abc")),
+            "a9993e364706816aba3e25717850c26c9cd0d89d"
+        );
+    }
+}
