@@ -43,6 +43,10 @@ pub struct App {
     pub engine: Arc<Engine>,
     /// Turns to load keys and hooks that are not ready: strangers cause such loads, so they get few threads.
     loads: Arc<Semaphore>,
+    /// Turns to make the hooks of one tenant ready.
+    pub loading: turns::ByTenant,
+    /// Turns of each tenant to try hooks out.
+    pub trials_by_tenant: turns::ByTenant,
     /// Turns to show strangers what is for everybody.
     pub publications: Arc<Semaphore>,
     /// Public keys that are for everybody, by the tenant's slug; none for the platform's.
@@ -76,6 +80,8 @@ impl App {
             authenticator: Authenticator::new(config.auth.clone(), vault.clone()),
             engine: Arc::new(engine),
             loads: Arc::new(Semaphore::new(LOADS_AT_ONCE)),
+            loading: turns::ByTenant::new(1),
+            trials_by_tenant: turns::ByTenant::new(1),
             publications: Arc::new(Semaphore::new(PUBLICATIONS_AT_ONCE)),
             published: Cache::new(CACHED_PUBLICATIONS),
             chains: Cache::new(CACHED_CHAINS),

@@ -201,7 +201,7 @@ impl Default for HooksConfig {
             max_concurrent: 0,
             max_concurrent_per_tenant: 0,
             queue_timeout_ms: 1_000,
-            max_concurrent_trials: 1,
+            max_concurrent_trials: 2,
             quarantine_failures: 10,
             quarantine_percent: 50,
             quarantine_window: 100,

@@ -1,6 +1,7 @@
 //! SHA-256 and hexadecimal, which many parts need the same way.
 
 use aws_lc_rs::digest;
+use serde_json::Value;
 
 /// SHA-256 (FIPS 180-4) of some bytes.
 pub fn sha256(bytes: &[u8]) -> [u8; 32] {
@@ -39,6 +40,26 @@ impl RunningSha256 {
     }
 }
 
+/// SHA-256 of a JSON value's text, with the members of objects in the order of their names: the same for the same value,
+/// however it was written.
+pub fn json_sha256(value: &Value) -> [u8; 32] {
+    fn sorted(value: &Value) -> Value {
+        match value {
+            Value::Object(members) => {
+                let mut members: Vec<_> = members.iter().collect();
+                members.sort_by_key(|(name, _)| *name);
+                let members = members.into_iter();
+                members
+                    .map(|(name, value)| (name.clone(), sorted(value)))
+                    .collect()
+            }
+            Value::Array(values) => values.iter().map(sorted).collect(),
+            other => other.clone(),
+        }
+    }
+    sha256(sorted(value).to_string().as_bytes())
+}
+
 /// Bytes as lower-case hexadecimal.
 pub fn to_hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
@@ -59,4 +80,24 @@ pub fn from_hex(text: &str) -> Option<Vec<u8>> {
             _ => None,
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_digest_of_json_does_not_depend_on_the_order_of_members() {
+        let one = json!({"b": {"y": 1, "x": [{"d": 1, "c": 2}]}, "a": null});
+        let other = json!({"a": null, "b": {"x": [{"c": 2, "d": 1}], "y": 1}});
+        assert_ne!(one.to_string(), other.to_string());
+        assert_eq!(json_sha256(&one), json_sha256(&other));
+        assert_eq!(
+            json_sha256(&one),
+            sha256(br#"{"a":null,"b":{"x":[{"c":2,"d":1}],"y":1}}"#)
+        );
+        assert_ne!(json_sha256(&json!([1, 2])), json_sha256(&json!([2, 1])));
+    }
 }

@@ -31,6 +31,16 @@ pub enum Error {
         /// The limit, in bytes.
         limit_bytes: usize,
     },
+    /// A component is larger than it may be.
+    #[error(
+        "The component has {bytes} bytes; the limit is {limit_bytes} (hooks.max_component_bytes)."
+    )]
+    ComponentTooLarge {
+        /// Its size, in bytes.
+        bytes: usize,
+        /// The limit, in bytes.
+        limit_bytes: usize,
+    },
     /// The request's body did not arrive in time.
     #[error("The request body did not arrive within {timeout_ms} ms.")]
     BodyTimeout {
@@ -329,7 +339,7 @@ impl Error {
             Self::BodyTimeout { .. } => "body_timeout",
             Self::VersionConflict { .. } => "version_conflict",
             Self::PreconditionFailed { .. } => "precondition_failed",
-            Self::PayloadTooLarge { .. } => "payload_too_large",
+            Self::PayloadTooLarge { .. } | Self::ComponentTooLarge { .. } => "payload_too_large",
             Self::UnsupportedMediaType => "unsupported_media_type",
             Self::HookRejected(_) => "hook_rejected",
             Self::Refused(_) => "refused",

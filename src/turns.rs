@@ -1,11 +1,48 @@
 //! Waiting for a turn, for a bounded time: the one way in which anything here is limited in number.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::context::TenantId;
 use crate::error::{Error, Result};
+
+/// So many turns for each tenant.
+#[derive(Debug)]
+pub struct ByTenant {
+    most: usize,
+    tenants: Mutex<HashMap<TenantId, Weak<Semaphore>>>,
+}
+
+impl ByTenant {
+    /// `most` at once of each tenant.
+    pub fn new(most: usize) -> Self {
+        Self {
+            most,
+            tenants: Mutex::default(),
+        }
+    }
+
+    /// How many of each tenant there are at once.
+    pub fn most(&self) -> usize {
+        self.most
+    }
+
+    /// A tenant's turns.
+    pub fn of(&self, tenant: TenantId) -> Arc<Semaphore> {
+        let mut tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(turns) = tenants.get(&tenant).and_then(Weak::upgrade) {
+            return turns;
+        }
+        // Nobody holds or waits for these any more.
+        tenants.retain(|_, turns| turns.strong_count() > 0);
+        let turns = Arc::new(Semaphore::new(self.most));
+        tenants.insert(tenant, Arc::downgrade(&turns));
+        turns
+    }
+}
 
 /// Waits for one of the turns.
 ///

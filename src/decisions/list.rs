@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use super::model::{DecisionId, Recorded, Verdict};
 use crate::app::App;
 use crate::context::TenantId;
-use crate::digest::sha256;
+use crate::digest::json_sha256;
 use crate::error::{Error, Noun, Result};
 use crate::plugins::model::Digest;
 use crate::store::DecisionFilter;
@@ -136,7 +136,7 @@ pub(super) fn made_by(app: &App, tenant: TenantId, recorded: &Recorded) -> Resul
     Ok(binding.map(|binding| {
         let (revision, settings) = binding.running(decision.shadow);
         MadeBy {
-            settings_sha256: sha256(settings.to_string().as_bytes()),
+            settings_sha256: json_sha256(settings),
             sha256: revision,
             plugin: binding.plugin.clone(),
         }

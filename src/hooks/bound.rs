@@ -39,6 +39,8 @@ pub struct Bound {
     pub refuses: Option<String>,
     /// How it fares, on this server.
     pub health: Arc<Health>,
+    /// How its shadow fares.
+    pub shadow_health: Arc<Health>,
 }
 
 impl Bound {
@@ -55,7 +57,16 @@ impl Bound {
             limits,
             refuses: None,
             health: Arc::default(),
+            shadow_health: Arc::default(),
         }
+    }
+
+    /// Whether it keeps failing where it judges and decides, so that its tenant's hooks should run one at a time.
+    pub(super) fn is_failing(&self, operation: Operation) -> bool {
+        self.judges(operation)
+            && self.refuses.is_none()
+            && self.mode == Mode::Enforce
+            && self.health.gives_way()
     }
 
     /// Whether it has anything to say to an operation.
@@ -88,6 +99,7 @@ impl Bound {
             limits: self.limits,
             refuses: self.refuses.clone(),
             health: Arc::default(),
+            shadow_health: Arc::default(),
         }
     }
 }
@@ -103,24 +115,42 @@ pub struct Sick {
     pub reason: String,
 }
 
-/// Failures in a row from which a hook gives way, and how often it may try again with all its time.
+/// Failures in a row from which a hook gives way to others.
 const GIVES_WAY_FROM: u32 = 2;
-const TRIES_AGAIN_EVERY: u32 = 1024;
+/// Of how many runs one is made where a hook keeps failing and decides nothing.
+const ONE_OF: u32 = 16;
 
 /// Counts the failures of one binding on this server.
 #[derive(Debug, Default)]
 pub struct Health {
     in_a_row: AtomicU32,
+    left_out: AtomicU32,
     runs: AtomicU32,
     failures: AtomicU32,
 }
 
 impl Health {
-    /// Whether it keeps failing, so that it must leave time to others. Now and then it may try with all its time: what is
-    /// only slow could never end otherwise.
+    /// Whether it keeps failing, so that it must leave time to others.
     pub(super) fn gives_way(&self) -> bool {
-        let in_a_row = self.in_a_row.load(Ordering::Relaxed);
-        in_a_row >= GIVES_WAY_FROM && !in_a_row.is_multiple_of(TRIES_AGAIN_EVERY)
+        self.in_a_row.load(Ordering::Relaxed) >= GIVES_WAY_FROM
+    }
+
+    /// Whether a run is left out, since it keeps failing and decides nothing.
+    pub(super) fn leaves_out(&self) -> bool {
+        self.gives_way()
+            && !self
+                .left_out
+                .fetch_add(1, Ordering::Relaxed)
+                .is_multiple_of(ONE_OF)
+    }
+
+    /// Begins anew, where it was set aside and is not any more.
+    pub fn recover(&self, config: &HooksConfig) {
+        if config.quarantine_failures > 0
+            && self.in_a_row.load(Ordering::Relaxed) >= config.quarantine_failures
+        {
+            self.in_a_row.store(0, Ordering::Relaxed);
+        }
     }
 
     /// Counts a run; says why the hook should be set aside, where it should.
@@ -178,5 +208,32 @@ mod tests {
         );
         assert_eq!(runs(&[1, 1]), [false, true], "three in a row");
         assert_eq!(runs(&[1, 1]), [false; 2], "and it starts anew");
+    }
+
+    #[test]
+    fn a_hook_that_keeps_failing_gives_way_until_it_succeeds_or_is_released() {
+        let config = HooksConfig {
+            quarantine_failures: 3,
+            ..HooksConfig::default()
+        };
+        let health = Health::default();
+        health.count(true, &config);
+        assert!(!health.gives_way());
+        assert!(!health.leaves_out());
+        health.count(true, &config);
+        assert!(health.gives_way());
+        let made = (0..64).filter(|_| !health.leaves_out()).count();
+        assert_eq!(made, 4);
+        health.count(false, &config);
+        assert!(!health.gives_way());
+        for _ in 0..2 {
+            health.count(true, &config);
+        }
+        // It was not set aside yet, so there is nothing to recover from.
+        health.recover(&config);
+        assert!(health.gives_way());
+        health.count(true, &config);
+        health.recover(&config);
+        assert!(!health.gives_way());
     }
 }

@@ -48,9 +48,9 @@ impl Chain {
         self.hooks.iter().any(|hook| hook.judges(operation))
     }
 
-    /// Whether any hook keeps failing, so that the tenant's hooks should run one at a time.
-    pub fn is_failing(&self) -> bool {
-        self.hooks.iter().any(|hook| hook.health.gives_way())
+    /// Whether any hook that decides this keeps failing, so that the tenant's hooks should run one at a time.
+    pub fn is_failing(&self, operation: Operation) -> bool {
+        self.hooks.iter().any(|hook| hook.is_failing(operation))
     }
 
     /// Whether any hook that judges saves looks at the version that is signed over.

@@ -1,8 +1,7 @@
 //! The one engine of the process: its settings, its clock, compiled plugins, and the bounds on concurrent work.
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{JoinHandle, Thread};
 use std::time::{Duration, Instant};
 
@@ -50,8 +49,7 @@ pub struct Engine {
     compiling: Mutex<()>,
     compilations: AtomicU64,
     turns: Arc<Semaphore>,
-    turns_per_tenant: usize,
-    tenants: Mutex<HashMap<TenantId, Weak<Semaphore>>>,
+    tenants: turns::ByTenant,
 }
 
 impl std::fmt::Debug for Engine {
@@ -95,8 +93,7 @@ impl Engine {
             compiling: Mutex::default(),
             compilations: AtomicU64::new(0),
             turns: Arc::new(Semaphore::new(turns)),
-            turns_per_tenant,
-            tenants: Mutex::default(),
+            tenants: turns::ByTenant::new(turns_per_tenant),
         })
     }
 
@@ -210,12 +207,12 @@ impl Engine {
     pub async fn turn(&self, tenant: TenantId, alone: bool) -> Result<Turn> {
         let patience_ms = self.config.queue_timeout_ms;
         let number = if alone {
-            u32::try_from(self.turns_per_tenant).unwrap_or(u32::MAX)
+            u32::try_from(self.tenants.most()).unwrap_or(u32::MAX)
         } else {
             1
         };
         let of_tenant = turns::wait_for(
-            &self.tenant_turns(tenant),
+            &self.tenants.of(tenant),
             number,
             patience_ms,
             Error::RateLimited,
@@ -226,18 +223,6 @@ impl Engine {
             _of_tenant: of_tenant,
             _of_all: of_all,
         })
-    }
-
-    fn tenant_turns(&self, tenant: TenantId) -> Arc<Semaphore> {
-        let mut tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(turns) = tenants.get(&tenant).and_then(Weak::upgrade) {
-            return turns;
-        }
-        // Nobody holds or waits for these any more.
-        tenants.retain(|_, turns| turns.strong_count() > 0);
-        let turns = Arc::new(Semaphore::new(self.turns_per_tenant));
-        tenants.insert(tenant, Arc::downgrade(&turns));
-        turns
     }
 
     /// The most that any call may take.

@@ -156,10 +156,10 @@ impl Plugin {
     /// Whether bytes may be a component at all, before anything is made of them.
     pub(super) fn check_kind(bytes: &[u8], max_bytes: usize) -> Result<()> {
         if bytes.len() > max_bytes {
-            return Err(Error::refused(format!(
-                "The component has {} bytes; the limit is {max_bytes} (hooks.max_component_bytes).",
-                bytes.len()
-            )));
+            return Err(Error::ComponentTooLarge {
+                bytes: bytes.len(),
+                limit_bytes: max_bytes,
+            });
         }
         if bytes.starts_with(COMPONENT_PREAMBLE) {
             return Ok(());

@@ -8,7 +8,7 @@ use wasmtime::component::Instance;
 
 use super::bindings::exports::sigpersist::hooks::tagger::Changes;
 use super::bindings::sigpersist::hooks::types;
-use super::bound::{Bound, Guest, Sick};
+use super::bound::{Bound, Guest, Health, Sick};
 use super::call::Call;
 use super::engine::Engine;
 use super::host::{HostState, Subject};
@@ -23,6 +23,8 @@ pub(super) struct Seat<'a> {
     guest: &'a Guest,
     /// Whether it was asked at all, or refuses without being asked.
     pub(super) decided: bool,
+    /// Whether it is not asked this time.
+    left_out: bool,
     pub(super) decision: Decision,
 }
 
@@ -33,6 +35,7 @@ impl<'a> Seat<'a> {
             hook,
             guest,
             decided: refuses.is_some(),
+            left_out: false,
             decision: Decision {
                 hook: Arc::clone(&hook.name),
                 binding: hook.binding,
@@ -64,14 +67,25 @@ impl<'a> Seat<'a> {
             && self.hook.on_failure == OnFailure::Reject
     }
 
+    /// How what runs here fares.
+    fn health(&self) -> &Health {
+        if self.decision.shadow {
+            &self.hook.shadow_health
+        } else {
+            &self.hook.health
+        }
+    }
+
     /// Counts the run; says that the hook should be set aside, where it should.
     pub(super) fn sick(&self, config: &HooksConfig) -> Option<Sick> {
-        if self.decision.shadow || self.hook.refuses.is_some() || !self.decided {
+        let asked = self.decided && (self.decision.shadow || self.hook.refuses.is_none());
+        if !asked {
             return None;
         }
         let failed = self.decision.verdict == Verdict::Failed;
-        let reason = self.hook.health.count(failed, config)?;
-        if !self.decision.decides() {
+        let reason = self.health().count(failed, config)?;
+        // A shadow decides nothing, and is run more rarely as it is.
+        if self.decision.shadow || !self.decision.decides() {
             return None;
         }
         let last = self.decision.failure.as_deref().unwrap_or("unknown");
@@ -152,7 +166,11 @@ impl<'a> Seat<'a> {
         call: impl FnOnce(&mut Store<HostState>, &Instance) -> wasmtime::Result<T>,
     ) -> Option<T> {
         // What has failed is not asked again.
-        if self.decision.verdict == Verdict::Failed {
+        if self.decision.verdict == Verdict::Failed || self.left_out {
+            return None;
+        }
+        if !self.decided && !self.decision.decides() && self.health().leaves_out() {
+            self.left_out = true;
             return None;
         }
         self.decided = true;
@@ -168,7 +186,7 @@ impl<'a> Seat<'a> {
             plugin: &self.guest.plugin,
             state,
             limits: self.hook.limits,
-            gives_way: self.hook.health.gives_way(),
+            gives_way: self.health().gives_way(),
         }
         .run(call);
         let decision = &mut self.decision;

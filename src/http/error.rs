@@ -72,7 +72,9 @@ fn status(error: &Error) -> StatusCode {
         Error::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
         Error::BodyTimeout { .. } => StatusCode::REQUEST_TIMEOUT,
         Error::PreconditionFailed { .. } => StatusCode::PRECONDITION_FAILED,
-        Error::PayloadTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+        Error::PayloadTooLarge { .. } | Error::ComponentTooLarge { .. } => {
+            StatusCode::PAYLOAD_TOO_LARGE
+        }
         Error::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         Error::Overloaded | Error::DatabaseUnavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
         Error::HookFailed { .. } | Error::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
@@ -84,7 +86,9 @@ fn details(error: &Error) -> Option<Value> {
     Some(match error {
         Error::InvalidParameter { field, .. } if field.is_empty() => return None,
         Error::InvalidParameter { field, .. } => json!({ "field": field }),
-        Error::PayloadTooLarge { limit_bytes } => json!({ "limit_bytes": limit_bytes }),
+        Error::PayloadTooLarge { limit_bytes } | Error::ComponentTooLarge { limit_bytes, .. } => {
+            json!({ "limit_bytes": limit_bytes })
+        }
         Error::BodyTimeout { timeout_ms } => json!({ "timeout_ms": timeout_ms }),
         Error::MethodNotAllowed { allowed } => json!({ "allowed": allowed }),
         Error::InsufficientScope(scope) => json!({ "scope": scope }),

@@ -180,7 +180,7 @@ async fn answer(
     };
     let body = body.read(route.body.max_bytes(&app.config)).await?;
     // First the turn that a tenant may be waiting for because of its own hooks: meanwhile it keeps nobody else from theirs.
-    let (mut judges, mut trial) = (None, None);
+    let (mut judges, mut own_trial, mut trial) = (None, None, None);
     match route.waits {
         Waits::No => {}
         Waits::Publication => {
@@ -194,7 +194,10 @@ async fn answer(
             trial = Some(turns::wait(&app.set_ups, SET_UP_PATIENCE_MS, Error::Overloaded).await?);
         }
         Waits::Trial => {
+            // One tenant's take no more than a part of all.
             let patience_ms = app.config.hooks.queue_timeout_ms;
+            let own = app.trials_by_tenant.of(context.tenant()?);
+            own_trial = Some(turns::wait(&own, patience_ms, Error::RateLimited).await?);
             trial = Some(turns::wait(&app.trials, patience_ms, Error::Overloaded).await?);
         }
     }
@@ -222,7 +225,7 @@ async fn answer(
         judges,
     };
     telemetry::spawn_blocking(move || {
-        let (_turn, _trial, _under_way) = (turn, trial, under_way);
+        let (_turn, _trial, _own_trial, _under_way) = (turn, trial, own_trial, under_way);
         (route.handler)(call)
     })
     .await

@@ -9,7 +9,7 @@ use super::request::{HookRequest, check, to_request};
 use crate::app::App;
 use crate::audit::{Actor, Event};
 use crate::context::TenantId;
-use crate::digest::{sha256, to_hex};
+use crate::digest::{json_sha256, to_hex};
 use crate::error::{Error, Noun, Result};
 use crate::signatures::model::Preconditions;
 use crate::tenants::model::check_slug;
@@ -295,7 +295,7 @@ pub(crate) fn import_event(
 /// What the audit trail says of a binding. Settings, which may be secret, are in the binding itself; here is their digest,
 /// as decisions have it, so that a change of them is seen.
 fn details(binding: &Binding) -> Value {
-    let digest = |settings: &Value| to_hex(&sha256(settings.to_string().as_bytes()));
+    let digest = |settings: &Value| to_hex(&json_sha256(settings));
     json!({
         "plugin": binding.plugin,
         "revision": binding.sha256,

@@ -10,13 +10,13 @@ use crate::app::App;
 use crate::context::{Context, TenantId};
 use crate::error::{Error, Result};
 use crate::hooks::{Bound, Chain, Guest, Turn};
+use crate::{telemetry, turns};
 
 /// A tenant's hooks, ready to run; from the database where they are not. Blocks.
 ///
 /// # Errors
 ///
-/// Those of the store, and [`Error::Internal`] for a stored component that no longer
-/// compiles.
+/// Those of the store, and [`Error::HookFailed`] for a stored component that no longer compiles.
 pub fn chain(app: &App, tenant: TenantId) -> Result<Arc<Chain>> {
     app.chains.get_or_load(&tenant, || {
         let hooks = app.store.hook_list(tenant)?;
@@ -27,7 +27,14 @@ pub fn chain(app: &App, tenant: TenantId) -> Result<Arc<Chain>> {
                 let name = hook.name.clone();
                 let forgiven = hook.binding.mode == Mode::Monitor
                     || hook.binding.on_failure == OnFailure::Allow;
-                match bound(app, tenant, hook) {
+                let set = bound(app, tenant, hook).map_err(|error| match error {
+                    Error::Internal(cause) if !forgiven => Error::HookFailed {
+                        hook: name.clone(),
+                        reason: format!("its plugin can't run on this server: {cause}"),
+                    },
+                    other => other,
+                });
+                match set {
                     // A database that can't be reached is no failure of the hook.
                     Err(cause @ Error::Internal(_)) if forgiven => {
                         error!(hook = name, %cause, "A hook can't run on this server; its settings let requests pass");
@@ -56,6 +63,11 @@ fn bound(app: &App, tenant: TenantId, hook: Hook) -> Result<Bound> {
             quarantine.reason
         )
     });
+    let health = app.health(tenant, &hook.name, hook.number);
+    if set_aside.is_none() {
+        // It may have been released, on whatever server.
+        health.recover(&app.config.hooks);
+    }
     // The ceiling is this server's, whoever set the hook.
     let limits = app.config.hooks.within_ceiling(binding.limits);
     let (mode, refuses) = match (set_aside, binding.on_failure) {
@@ -81,7 +93,9 @@ fn bound(app: &App, tenant: TenantId, hook: Hook) -> Result<Bound> {
         on_failure: binding.on_failure,
         limits,
         refuses,
-        health: app.health(tenant, &hook.name, hook.number),
+        health,
+        // No hook has such a name.
+        shadow_health: app.health(tenant, &format!("{} (shadow)", hook.name), hook.number),
     })
 }
 
@@ -110,11 +124,21 @@ pub async fn judges(app: &Arc<App>, context: &Context, operation: Operation) -> 
     let tenant = context.tenant()?;
     let chain = match app.chains.get(&tenant) {
         Some(chain) => chain,
-        None => app.load(move |app| chain(app, tenant)).await?,
+        None => {
+            // Of one tenant's requests one loads, and the others find it ready: a component that takes long to compile keeps
+            // nobody else from theirs.
+            let patience_ms = app.config.http.queue_timeout_ms;
+            let alone = app.loading.of(tenant);
+            let _alone = turns::wait(&alone, patience_ms, Error::Overloaded).await?;
+            let app = Arc::clone(app);
+            telemetry::spawn_blocking(move || chain(&app, tenant))
+                .await
+                .map_err(Error::internal)??
+        }
     };
     let turn = if chain.judges(operation) {
         app.meters.check_hook_time(&context.caller)?;
-        Some(app.engine.turn(tenant, chain.is_failing()).await?)
+        Some(app.engine.turn(tenant, chain.is_failing(operation)).await?)
     } else {
         None
     };

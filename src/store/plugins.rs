@@ -146,8 +146,19 @@ impl Store {
                 .cases
                 .as_array()
                 .is_some_and(|cases| !cases.is_empty());
+            let stored = plugin_revisions::table
+                .filter(plugin_revisions::plugin_id.eq(plugin_id))
+                .filter(plugin_revisions::sha256.eq(&revision.sha256.0[..]))
+                .select(plugin_revisions::cases)
+                .first::<Value>(connection)
+                .optional()?;
+            // Cases that do not come stay as they are.
+            let cases = stored
+                .clone()
+                .filter(|_| !has_cases)
+                .unwrap_or_else(|| revision.cases.clone());
             if let Some(newest) = newest.filter(|row| row.sha256 == revision.sha256.0)
-                && !has_cases
+                && stored.as_ref() == Some(&cases)
             {
                 return Ok((newest, false));
             }
@@ -159,13 +170,13 @@ impl Store {
                     plugin_revisions::exports.eq(revision.exports),
                     plugin_revisions::imports.eq(revision.imports),
                     plugin_revisions::description.eq(revision.description),
-                    plugin_revisions::cases.eq(&revision.cases),
+                    plugin_revisions::cases.eq(&cases),
                     plugin_revisions::uploaded_by.eq(&event.actor.subject),
                 ))
                 .on_conflict((plugin_revisions::plugin_id, plugin_revisions::sha256))
                 .do_update()
                 .set((
-                    plugin_revisions::cases.eq(&revision.cases),
+                    plugin_revisions::cases.eq(&cases),
                     plugin_revisions::uploaded_by.eq(&event.actor.subject),
                     plugin_revisions::uploaded_at.eq(sql::<Timestamptz>("clock_timestamp()")),
                 ))

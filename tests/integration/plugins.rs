@@ -153,5 +153,7 @@ fn a_stored_component_that_was_changed_does_not_run() {
     );
     let fresh = app.replica();
     let client = crate::support::Client::new(&fresh.base, acme.token.clone());
-    client.save("d", "t", 0, "x").expect_error(500, "internal");
+    client
+        .save("d", "t", 0, "x")
+        .expect_error(500, "hook_failed");
 }

@@ -194,14 +194,27 @@ fn trials_take_turns_of_their_own() {
     let acme = app.tenant("acme");
     let operator = app.operator("acme");
     app.hook("acme", "tags", SIGNER_TAGS, |_| {});
-    // As if a backtest were running.
+    app.tenant("other");
+    let others = app.operator("other");
+    let draft = json!({"input": {"cms": "x"}});
+    // As if a backtest of the tenant were running: others go on, and so does the serving of requests.
+    let own = app.app.trials_by_tenant.of(app.tenant_id("acme"));
+    let turn = own.try_acquire_owned().unwrap();
+    operator
+        .json("POST", "/hooks/evaluate", &draft)
+        .expect_error(429, "rate_limited");
+    others.json("POST", "/hooks/evaluate", &draft).expect(200);
+    acme.save("d", "t", 0, "x").expect(201);
+    drop(turn);
+    // As if those of many tenants were.
+    let all = u32::try_from(app.app.config.hooks.max_concurrent_trials).unwrap();
     let turn = std::sync::Arc::clone(&app.app.trials)
-        .try_acquire_owned()
+        .try_acquire_many_owned(all)
         .unwrap();
     operator
-        .json("POST", "/hooks/evaluate", &json!({"input": {"cms": "x"}}))
+        .json("POST", "/hooks/evaluate", &draft)
         .expect_error(503, "overloaded");
-    acme.save("d", "t", 0, "x").expect(201);
+    acme.save("e", "t", 0, "x").expect(201);
     drop(turn);
     operator
         .json("POST", "/hooks/evaluate", &json!({"input": {"cms": "x"}}))
