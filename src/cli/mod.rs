@@ -14,6 +14,7 @@ mod output;
 mod plugin;
 mod progress;
 mod serve;
+mod signature;
 mod table;
 mod tenancy;
 mod tenant;
@@ -88,6 +89,10 @@ enum Command {
     /// See what hooks decided, and decide it again.
     #[command(subcommand)]
     Decision(decision::Decision),
+    /// Read a signature from a file: who signed it, with what, when.
+    Inspect(signature::Inspect),
+    /// Verify a signature in a file. Ends with 0 only where every signer passes.
+    Verify(signature::Verify),
     /// See who changed what, and whether that record is whole.
     #[command(subcommand)]
     Audit(audit::Audit),
@@ -131,6 +136,11 @@ fn execute(cli: Cli, output: &Output) -> anyhow::Result<()> {
     if let Command::Plugin(plugin::Plugin::Offline(command)) = cli.command {
         return command.run(&config, output);
     }
+    match cli.command {
+        Command::Inspect(command) => return command.run(output),
+        Command::Verify(command) => return command.run(output),
+        _ => {}
+    }
     // One connection does for one command.
     config.database.pool_size = 1;
     let database = Database::open(&config, Purpose::Command)?;
@@ -152,6 +162,8 @@ fn execute(cli: Cli, output: &Output) -> anyhow::Result<()> {
         Command::Serve(_)
         | Command::Demo(_)
         | Command::Migrate
+        | Command::Inspect(_)
+        | Command::Verify(_)
         | Command::Plugin(plugin::Plugin::Offline(_)) => Ok(()),
     }
 }

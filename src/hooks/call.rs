@@ -13,8 +13,8 @@ use super::plugin::Plugin;
 use crate::decisions::model::LogLine;
 use crate::plugins::model::Limits;
 
-/// How long a call that gives way rests after each millisecond that it has run: it has a fifth of its time then.
-const REST: Duration = Duration::from_millis(4);
+/// How long a call that gives way rests after each millisecond that it has run: it has a ninth of its time then.
+const REST: Duration = Duration::from_millis(8);
 
 /// What is needed for a call.
 pub(super) struct Call<'a> {

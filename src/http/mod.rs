@@ -72,6 +72,18 @@ pub static ROUTES: &[Route] = &[
         Scope::SignaturesRead,
         signatures::list,
     ),
+    Route::of_tenant(
+        Method::POST,
+        "/inspect",
+        Scope::SignaturesRead,
+        signatures::inspect,
+    ),
+    Route::of_tenant(
+        Method::POST,
+        "/verify",
+        Scope::SignaturesRead,
+        signatures::verify,
+    ),
     Route::of_operators(Method::GET, "/plugins", Scope::PluginsRead, plugins::list),
     Route::of_operators(
         Method::GET,

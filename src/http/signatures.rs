@@ -1,19 +1,23 @@
 //! The handlers of signatures: from parameters to a use-case, and from its result to the shapes of the contract.
 
 use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use chrono::Utc;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
+use serde_json::Value;
 
 use super::parameters::Parameters;
 use super::preconditions::preconditions;
 use super::reply::Reply;
 use super::respond::Call;
+use crate::cms::Anchors;
 use crate::error::{Error, Result};
 use crate::signatures::model::{
     Draft, ListFilter, MAX_VERSION, Position, Signature, SignatureBody, SignatureId, ThreadKey,
     check_comment, check_label, fold_tags,
 };
+use crate::signatures::report::{Judging, report};
 use crate::signatures::{self, List, MAX_LIMIT, Saved};
 use crate::time;
 
@@ -72,19 +76,23 @@ impl SignatureContent {
 #[derive(Serialize)]
 struct OneContent {
     signature: SignatureContent,
+    /// Where it was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    inspection: Option<Value>,
 }
 
 impl OneContent {
     fn new(signature: &Signature) -> Self {
         Self {
             signature: signature.clone().into(),
+            inspection: None,
         }
     }
 }
 
 /// `GET /signature`.
 pub(super) fn get(call: Call) -> Result<Reply> {
-    let parameters = call.parameters(&["document", "thread", "version"])?;
+    let parameters = call.parameters(&["document", "thread", "version", "inspect", "verify"])?;
     let preconditions = preconditions(&call.headers)?;
     let version = parameters.integer("version", 1, MAX_VERSION)?;
     let signature = signatures::get(&call.app, &call.context, &thread_key(&parameters)?, version)?;
@@ -96,7 +104,56 @@ pub(super) fn get(call: Call) -> Result<Reply> {
     if !preconditions.none_match_holds(signature.version) {
         return Ok(Reply::not_modified().with_etag(signature.version));
     }
-    Ok(Reply::content(&OneContent::new(&signature))?.with_etag(signature.version))
+    let verifies = parameters.boolean("verify")?.unwrap_or(false);
+    let inspects = parameters.boolean("inspect")?.unwrap_or(false);
+    let mut content = OneContent::new(&signature);
+    if let Some(body) = signature.body.as_ref().filter(|_| verifies || inspects) {
+        content.inspection = Some(told(body, None, verifies));
+    }
+    Ok(Reply::content(&content)?.with_etag(signature.version))
+}
+
+/// `POST /inspect`.
+pub(super) fn inspect(call: Call) -> Result<Reply> {
+    call.context.tenant()?;
+    let parameters = call.parameters(&["cms"])?;
+    let body = cms_parameter(&parameters, call.app.config.http.max_signature_bytes)?;
+    Reply::content(&InspectionContent {
+        inspection: told(&body, None, false),
+    })
+}
+
+/// `POST /verify`.
+pub(super) fn verify(call: Call) -> Result<Reply> {
+    call.context.tenant()?;
+    let parameters = call.parameters(&["cms", "content"])?;
+    let body = cms_parameter(&parameters, call.app.config.http.max_signature_bytes)?;
+    let content = parameters.text("content")?.map(|text| {
+        STANDARD.decode(&text).map_err(|_| {
+            let message = "`content` is the base64 of what a detached signature signs.";
+            Error::invalid("content", message)
+        })
+    });
+    let content = content.transpose()?;
+    Reply::content(&InspectionContent {
+        inspection: told(&body, content.as_deref(), true),
+    })
+}
+
+#[derive(Serialize)]
+struct InspectionContent {
+    inspection: Value,
+}
+
+/// What is said of a signature; nobody is trusted, so that whose it is is not judged.
+fn told(body: &SignatureBody, document: Option<&[u8]>, verifies: bool) -> Value {
+    let anchors = Anchors::default();
+    let judging = Judging {
+        document,
+        anchors: &anchors,
+        now: Utc::now(),
+    };
+    report(body, verifies.then_some(&judging))
 }
 
 /// `POST /signature`.
@@ -245,15 +302,7 @@ fn thread_key(parameters: &Parameters) -> Result<ThreadKey> {
 fn draft(parameters: &Parameters, max_signature_bytes: usize) -> Result<Draft> {
     let key = thread_key(parameters)?;
     let signed_over = parameters.integer("version", 0, MAX_VERSION)?;
-    let cms = parameters.required_text("cms")?;
-    if cms.is_empty() {
-        return Err(Error::invalid("cms", "`cms` must not be empty."));
-    }
-    if cms.len() > max_signature_bytes {
-        return Err(Error::PayloadTooLarge {
-            limit_bytes: max_signature_bytes,
-        });
-    }
+    let body = cms_parameter(parameters, max_signature_bytes)?;
     let created_by = parameters.text_or_integer("version_created_by")?;
     if let Some(created_by) = &created_by {
         check_label("version_created_by", created_by)?;
@@ -269,8 +318,21 @@ fn draft(parameters: &Parameters, max_signature_bytes: usize) -> Result<Draft> {
         created_by,
         comment,
         tags: fold_tags("tags", parameters.list("tags")?.unwrap_or_default())?,
-        body: SignatureBody::from_text(cms),
+        body,
     })
+}
+
+fn cms_parameter(parameters: &Parameters, max_signature_bytes: usize) -> Result<SignatureBody> {
+    let cms = parameters.required_text("cms")?;
+    if cms.is_empty() {
+        return Err(Error::invalid("cms", "`cms` must not be empty."));
+    }
+    if cms.len() > max_signature_bytes {
+        return Err(Error::PayloadTooLarge {
+            limit_bytes: max_signature_bytes,
+        });
+    }
+    Ok(SignatureBody::from_text(cms))
 }
 
 fn filter(parameters: &Parameters) -> Result<ListFilter> {

@@ -4,6 +4,7 @@ mod delete;
 mod get;
 mod list;
 pub mod model;
+pub mod report;
 mod save;
 
 pub use delete::delete;

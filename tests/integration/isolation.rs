@@ -17,6 +17,7 @@ fn request(method: &str, path: &str, decision: &str) -> (String, Option<Value>) 
             path.to_owned(),
             Some(json!({"document": "secret", "thread": "t", "version": 1, "cms": "over 1"})),
         ),
+        ("POST", "/inspect" | "/verify") => (path.to_owned(), Some(json!({"cms": "x"}))),
         ("GET", "/signature/versions") => (format!("{path}?{thread}"), None),
         ("GET", "/signatures") => (format!("{path}?tags=hidden&count=true"), None),
         ("GET", "/plugins" | "/hooks" | "/hooks/decisions" | "/metrics") => (path.to_owned(), None),

@@ -6,9 +6,17 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sigpersist::cms::{self, Anchors, Indication, SubIndication, Verdict};
 
-use crate::support::{COUNTERSIGNED, DETACHED, FIRST, INDEFINITE};
+use serde_json::{Value, json};
+
+use crate::support::{COUNTERSIGNED, DETACHED, FIRST, INDEFINITE, TestApp, sigpersist, temp_dir};
 
 const UNNAMED: &str = include_str!("../data/unnamed.cms.b64");
+const CHAINED: &str = include_str!("../data/verify/chained.cms.b64");
+const CHAINED_CA: &str = include_str!("../data/verify/ca.crt.b64");
+const OTHER_CA: &str = include_str!("../data/verify/other.crt.b64");
+const LATE: &str = include_str!("../data/verify/late.cms.b64");
+/// A name and a signature on each line.
+const ALGORITHMS: &str = include_str!("../data/verify/algorithms.txt");
 
 /// Now, for what claims no time, in milliseconds since 1970: 25 November 2026.
 const NOW_MS: i64 = 1_795_600_000_000;
@@ -203,4 +211,198 @@ fn whatever_is_changed_is_noticed() {
         "{unnoticed} of {}",
         bytes.len()
     );
+}
+
+#[test]
+fn tenants_inspect_and_verify_over_http_what_they_send_and_what_is_stored() {
+    let app = TestApp::start();
+    let acme = app.tenant("acme");
+    let told = |path: &str, body: Value| {
+        let answer = acme.json("POST", path, &body).expect(200);
+        answer.json["content"]["inspection"].clone()
+    };
+    let inspected = told("/inspect", json!({"cms": COUNTERSIGNED.trim()}));
+    assert_eq!(inspected["format"], "cms");
+    assert_eq!(inspected["detached"], false);
+    assert_eq!(inspected["problem"], Value::Null);
+    let signers = inspected["signers"].as_array().unwrap();
+    assert_eq!(signers.len(), 2);
+    let certificates: Vec<_> = signers
+        .iter()
+        .map(|signer| &signer["certificate"])
+        .collect();
+    let aigerim = certificates
+        .iter()
+        .find(|certificate| certificate["iin"] == "123456789011")
+        .unwrap();
+    assert_eq!(aigerim["bin"], "123456789021");
+    assert_eq!(
+        aigerim["key_usages"],
+        json!(["digitalSignature", "nonRepudiation"])
+    );
+    assert!(signers.iter().all(|signer| signer.get("verdict").is_none()));
+    // As people send it: with line breaks, without padding, in armour.
+    let lines: Vec<_> = FIRST
+        .trim()
+        .trim_end_matches('=')
+        .as_bytes()
+        .chunks(64)
+        .map(|line| std::str::from_utf8(line).unwrap())
+        .collect();
+    for cms in [lines.join("\r\n"), DETACHED.to_owned()] {
+        assert_eq!(
+            told("/inspect", json!({"cms": cms}))["problem"],
+            Value::Null
+        );
+    }
+    let twice = STANDARD.encode(FIRST.trim());
+    let problem = told("/inspect", json!({"cms": twice}))["problem"].clone();
+    assert!(problem.as_str().unwrap().contains("base64 of base64"));
+    for (cms, why) in [
+        ("<a/>", "XML"),
+        ("hello", "can't be read"),
+        ("MAA=", "can't be read"),
+    ] {
+        let problem = told("/inspect", json!({"cms": cms}))["problem"].clone();
+        assert!(problem.as_str().unwrap().contains(why), "{problem}");
+    }
+    // What is detached is verified with its document.
+    let without = told("/verify", json!({"cms": DETACHED}));
+    assert_eq!(
+        without["signers"][0]["verdict"]["sub_indication"],
+        "SIGNED_DATA_NOT_FOUND"
+    );
+    let document = STANDARD.encode("A contract between two people who do not exist.\n");
+    let with = told("/verify", json!({"cms": DETACHED, "content": document}));
+    let verdict = &with["signers"][0]["verdict"];
+    assert_eq!(verdict["indication"], "INDETERMINATE");
+    assert_eq!(verdict["intact"], true);
+    assert_eq!(verdict["proven_time"], Value::Null);
+    assert_ne!(verdict["claimed_time"], Value::Null);
+    let other = told("/verify", json!({"cms": DETACHED, "content": "AAAA"}));
+    assert_eq!(other["signers"][0]["verdict"]["indication"], "TOTAL_FAILED");
+    acme.json("POST", "/verify", &json!({"cms": DETACHED, "content": "?"}))
+        .expect_error(400, "invalid_parameter");
+    // What is stored, if it is asked for.
+    acme.save("d", "t", 0, FIRST.trim()).expect(201);
+    let stored = |query: &str| {
+        let path = format!("/signature?document=d&thread=t{query}");
+        acme.get(&path).expect(200).json["content"].clone()
+    };
+    assert_eq!(stored("").get("inspection"), None);
+    let inspected = stored("&inspect=true");
+    assert_eq!(inspected["signature"]["signature"], FIRST.trim());
+    assert_eq!(inspected["inspection"]["signers"][0].get("verdict"), None);
+    let verified = stored("&verify=true");
+    assert_eq!(
+        verified["inspection"]["signers"][0]["verdict"]["intact"],
+        true
+    );
+}
+
+#[test]
+fn a_file_is_inspected_and_verified_in_a_terminal() {
+    let folder = temp_dir();
+    let data = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data");
+    let ended = |arguments: &[&str]| {
+        let output = sigpersist(folder.path(), arguments).output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (
+            output.status.code(),
+            text(output.stdout),
+            text(output.stderr),
+        )
+    };
+    let first = format!("{data}/first.cms.b64");
+    let (code, said, _) = ended(&["inspect", &first]);
+    assert_eq!(code, Some(0));
+    assert!(said.contains("IIN        123456789011"), "{said}");
+    assert!(said.contains("BIN        123456789021"), "{said}");
+    let der_file = folder.path().join("first.der");
+    std::fs::write(&der_file, der(FIRST)).unwrap();
+    let (code, json, _) = ended(&["inspect", "--json", der_file.to_str().unwrap()]);
+    assert_eq!(code, Some(0));
+    let json: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["signers"][0]["certificate"]["iin"], "123456789011");
+    // Nobody is trusted, so nothing passes.
+    let (code, said, error) = ended(&["verify", &first]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(
+        said.contains("INDETERMINATE") && said.contains("not judged"),
+        "{said}"
+    );
+    assert!(
+        error.contains("1 of the signatures did not pass"),
+        "{error}"
+    );
+    let document = folder.path().join("document.txt");
+    std::fs::write(&document, "Another contract.").unwrap();
+    let detached = format!("{data}/detached.cms.pem");
+    let (code, said, _) = ended(&[
+        "verify",
+        &detached,
+        "--document",
+        document.to_str().unwrap(),
+    ]);
+    assert_eq!(code, Some(1));
+    assert!(said.contains("HASH_FAILURE"), "{said}");
+    let (code, _, error) = ended(&["verify", &first, "--trust", &first]);
+    assert_eq!(code, Some(1));
+    assert!(error.contains("holds no certificate"), "{error}");
+}
+
+/// Chains, made with the library that makes them for browsers.
+#[test]
+fn with_a_trusted_certificate_a_signature_passes_while_it_was_valid() {
+    let trusted = der(CHAINED_CA);
+    let anchors = Anchors::new([trusted]);
+    assert!(!anchors.is_empty());
+    let bytes = der(CHAINED);
+    let judge = |bytes: &[u8], anchors: &Anchors| {
+        cms::verify(bytes, None, anchors, NOW_MS).unwrap().remove(0)
+    };
+    let passed = judge(&bytes, &anchors);
+    assert_eq!(passed.indication, Indication::TotalPassed, "{passed:?}");
+    assert_eq!(passed.sub_indication, None);
+    assert_eq!(passed.proven_time_ms, None);
+    // Somebody else's anchor leads nowhere; a broken signature fails whoever is trusted.
+    let others = Anchors::new([der(OTHER_CA)]);
+    assert_eq!(
+        judge(&bytes, &others).sub_indication,
+        Some(SubIndication::NoCertificateChainFound)
+    );
+    let mut broken = bytes.clone();
+    let last = broken.len() - 1;
+    broken[last] ^= 1;
+    assert_eq!(
+        judge(&broken, &anchors).sub_indication,
+        Some(SubIndication::SigCryptoFailure)
+    );
+    // Signed when its certificate was over.
+    let late = judge(&der(LATE), &anchors);
+    assert_eq!(late.intact, Some(true));
+    assert_eq!(late.sub_indication, Some(SubIndication::OutOfBoundsNoPoe));
+    assert!(Anchors::new([b"no certificate".to_vec()]).is_empty());
+}
+
+/// One signer for each kind of key and padding.
+#[test]
+fn every_algorithm_that_openssl_signs_with_is_verified() {
+    let mut seen = 0;
+    for line in ALGORITHMS.lines() {
+        let (name, base64) = line.split_once(' ').unwrap();
+        let bytes = der(base64);
+        for verdict in verify(&bytes, None) {
+            assert_eq!(verdict.intact, Some(true), "{name}: {verdict:?}");
+        }
+        // The last byte is the signature's.
+        let mut broken = bytes.clone();
+        let last = broken.len() - 1;
+        broken[last] ^= 1;
+        for verdict in verify(&broken, None) {
+            assert_eq!(verdict.intact, Some(false), "{name}");
+        }
+        seen += 1;
+    }
+    assert!(seen >= 10, "{seen}");
 }

@@ -1,0 +1,195 @@
+//! What is said of a signature's bytes, to tenants and in a terminal: who signed, and whether it holds. Nothing is stored.
+
+use std::borrow::Cow;
+
+use base64::Engine as _;
+use base64::alphabet::STANDARD;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use chrono::{DateTime, Utc};
+use serde_json::{Value, json};
+
+use super::model::{Encoding, Format, SignatureBody};
+use crate::cms::{self, Algorithm, Anchors, Certificate, Signer, SignerIdentifier, Verdict};
+use crate::digest::{sha256, to_hex};
+use crate::time;
+
+/// Base64 as people send it, with or without padding.
+const LENIENT: GeneralPurpose = GeneralPurpose::new(
+    &STANDARD,
+    GeneralPurposeConfig::new()
+        .with_decode_allow_trailing_bits(true)
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+const PEM_BEGIN: &str = "-----BEGIN ";
+const PEM_END: &str = "-----END ";
+
+/// How a signature is to be judged.
+#[derive(Debug, Clone)]
+pub struct Judging<'a> {
+    /// The document that a detached signature signs.
+    pub document: Option<&'a [u8]>,
+    /// Who is trusted.
+    pub anchors: &'a Anchors,
+    /// When it is judged.
+    pub now: DateTime<Utc>,
+}
+
+/// What a signature says of itself and its signers; with `judging` also whether it holds.
+pub fn report(body: &SignatureBody, judging: Option<&Judging<'_>>) -> Value {
+    // What was proper base64 is decoded already, and is not guessed at any further.
+    let bytes = match body.encoding {
+        Encoding::Base64 => Cow::Borrowed(&body.bytes[..]),
+        Encoding::Text => unwrapped(&body.bytes),
+    };
+    let mut report = json!({
+        "format": match body.format() {
+            Format::Unknown if cms::inspect(&bytes).is_ok() => "cms",
+            Format::Cms => "cms",
+            Format::Xml => "xml",
+            Format::Unknown => "unknown",
+        },
+        "size": bytes.len(),
+        "sha256": to_hex(&sha256(&bytes)),
+        "problem": null,
+        "signers": [],
+    });
+    let inspection = match cms::inspect(&bytes) {
+        Ok(inspection) => inspection,
+        Err(error) => {
+            report["problem"] = problem(body, &bytes, &error).into();
+            return report;
+        }
+    };
+    report["detached"] = inspection.detached.into();
+    report["content_type"] = inspection.content_type.as_str().into();
+    report["content_size"] = inspection.content_size.into();
+    report["certificates"] = inspection.certificates.into();
+    report["revocations"] = inspection.revocations.into();
+    let verdicts = judging.map(|judging| {
+        let now_ms = judging.now.timestamp_millis();
+        cms::verify(&bytes, judging.document, judging.anchors, now_ms).unwrap_or_default()
+    });
+    let signers = inspection
+        .signers
+        .iter()
+        .enumerate()
+        .map(|(place, signer)| {
+            let mut told = signer_json(signer);
+            if let Some(verdict) = verdicts.as_ref().and_then(|verdicts| verdicts.get(place)) {
+                told["verdict"] = verdict_json(verdict);
+            }
+            told
+        });
+    report["signers"] = signers.collect();
+    if inspection.signers.is_empty() {
+        report["problem"] = "Nobody has signed it.".into();
+    }
+    report
+}
+
+/// The DER or BER in what was sent: without PEM armour, line breaks and missing padding.
+fn unwrapped(bytes: &[u8]) -> Cow<'_, [u8]> {
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        return Cow::Borrowed(bytes);
+    };
+    let inside = text.trim_start().strip_prefix(PEM_BEGIN).and_then(|rest| {
+        let (_, rest) = rest.split_once("-----")?;
+        Some(rest.split_once(PEM_END)?.0)
+    });
+    let base64: String = inside
+        .unwrap_or(text)
+        .chars()
+        .filter(|character| !character.is_ascii_whitespace())
+        .collect();
+    match LENIENT.decode(&base64) {
+        Ok(decoded) if !decoded.is_empty() => Cow::Owned(decoded),
+        _ => Cow::Borrowed(bytes),
+    }
+}
+
+/// The DER of the certificates in a file: PEM, in which there may be several, or DER.
+pub fn certificates(file: &[u8]) -> Vec<Vec<u8>> {
+    let Ok(text) = std::str::from_utf8(file) else {
+        return vec![file.to_vec()];
+    };
+    let armoured = text.split(PEM_BEGIN).skip(1);
+    armoured
+        .filter(|rest| rest.starts_with("CERTIFICATE"))
+        .map(|rest| unwrapped(format!("{PEM_BEGIN}{rest}").as_bytes()).into_owned())
+        .collect()
+}
+
+/// Why nothing is said, in a sentence.
+fn problem(body: &SignatureBody, bytes: &[u8], error: &cms::InspectError) -> String {
+    let twice = unwrapped(bytes);
+    if body.format() == Format::Xml {
+        "XML signatures are stored, and not read yet.".to_owned()
+    } else if *twice != *bytes && cms::inspect(&twice).is_ok() {
+        "It is base64 of base64: send it encoded once.".to_owned()
+    } else {
+        format!("It can't be read: {error}.")
+    }
+}
+
+fn signer_json(signer: &Signer) -> Value {
+    let identifier = match &signer.identifier {
+        SignerIdentifier::IssuerAndSerial { issuer, serial } => {
+            json!({ "issuer": issuer.rfc4514, "serial": serial })
+        }
+        SignerIdentifier::SubjectKeyIdentifier(key) => json!({ "key": key }),
+    };
+    json!({
+        "identifier": identifier,
+        "certificate": signer.certificate.as_ref().map(certificate_json),
+        "digest_algorithm": algorithm_json(&signer.digest_algorithm),
+        "signature_algorithm": algorithm_json(&signer.signature_algorithm),
+        "signing_time": signer.signing_time_ms.and_then(time_text),
+        "timestamp": signer.timestamp_ms.and_then(time_text),
+        "level": signer.level.as_str(),
+        "countersignatures": signer.countersignatures,
+    })
+}
+
+fn certificate_json(certificate: &Certificate) -> Value {
+    let name = |name: &cms::Name| {
+        let attributes = name.attributes.iter().map(|attribute| {
+            json!({ "oid": attribute.oid, "name": attribute.name, "value": attribute.value })
+        });
+        json!({ "rfc4514": name.rfc4514, "attributes": attributes.collect::<Value>() })
+    };
+    let usages = certificate.extended_key_usages.iter();
+    let roles: Vec<_> = usages.filter_map(|usage| cms::role(usage)).collect();
+    json!({
+        "subject": name(&certificate.subject),
+        "issuer": name(&certificate.issuer),
+        "serial": certificate.serial,
+        "not_before": time_text(certificate.not_before_ms),
+        "not_after": time_text(certificate.not_after_ms),
+        "sha256": certificate.sha256,
+        "public_key_algorithm": algorithm_json(&certificate.public_key_algorithm),
+        "key_usages": certificate.key_usages,
+        "extended_key_usages": certificate.extended_key_usages,
+        "iin": certificate.person.iin,
+        "bin": certificate.person.bin,
+        "roles": roles,
+    })
+}
+
+fn algorithm_json(algorithm: &Algorithm) -> Value {
+    json!({ "oid": algorithm.oid, "name": algorithm.name })
+}
+
+fn verdict_json(verdict: &Verdict) -> Value {
+    json!({
+        "indication": verdict.indication.as_str(),
+        "sub_indication": verdict.sub_indication.map(cms::SubIndication::as_str),
+        "explanation": verdict.explanation,
+        "intact": verdict.intact,
+        "claimed_time": verdict.claimed_time_ms.and_then(time_text),
+        "proven_time": verdict.proven_time_ms.and_then(time_text),
+    })
+}
+
+fn time_text(ms: i64) -> Option<String> {
+    DateTime::from_timestamp_millis(ms).map(time::to_text)
+}
