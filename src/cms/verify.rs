@@ -14,6 +14,9 @@ use super::public_key::{self, Unsupported};
 use super::signed_data::{SignedData, SignerInfo};
 use super::{Anchors, InspectError, oid};
 
+/// Most time stamps of a signature that are verified; each costs what a signature does.
+const MAX_TIMESTAMPS: usize = 8;
+
 /// What a verification comes to (ETSI EN 319 102-1 section 5.1.3, table 4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Indication {
@@ -335,7 +338,12 @@ fn proven_time_ms(
     signer: &SignerInfo<'_>,
     anchors: &Anchors,
 ) -> Option<i64> {
-    let tokens = signer.unsigned_values(oid::SIGNATURE_TIMESTAMP);
+    if anchors.is_empty() {
+        return None;
+    }
+    let tokens = signer
+        .unsigned_values(oid::SIGNATURE_TIMESTAMP)
+        .take(MAX_TIMESTAMPS);
     let times = tokens.filter_map(|token| {
         let token = SignedData::read(token.raw).ok()?;
         let content = token.content.clone()?;
