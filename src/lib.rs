@@ -11,7 +11,7 @@
 //! | [`hooks`] | wasmtime |
 //! | [`store`] | Diesel, r2d2, Postgres |
 //! | [`signatures`], [`tenants`], [`plugins`], [`decisions`], [`trials`], [`audit`], [`transfer`] | the use-cases, in plain Rust |
-//! | [`cms`], [`cache`], [`digest`], [`context`], [`error`], [`config`], [`time`], [`turns`] | nobody else |
+//! | [`cms`], [`xmldsig`], [`cache`], [`digest`], [`context`], [`error`], [`config`], [`time`], [`turns`] | nobody else |
 //! | [`cli`] | the command line |
 //! | [`app`] | how the parts are wired together |
 
@@ -39,3 +39,4 @@ pub mod time;
 pub mod transfer;
 pub mod trials;
 pub mod turns;
+pub mod xmldsig;

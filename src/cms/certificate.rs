@@ -142,6 +142,11 @@ impl Embedded<'_> {
     }
 }
 
+/// A certificate by itself, in DER; none where it is none.
+pub fn describe_certificate(der: &[u8]) -> Option<Certificate> {
+    Embedded::from_der(der)?.describe().ok()
+}
+
 /// Reads an encoded name by itself.
 pub(super) fn read_name(der: &[u8]) -> Result<Name, InspectError> {
     let (_, name) = X509Name::from_der(der)

@@ -20,6 +20,7 @@ mod public_key;
 mod signed_data;
 mod verify;
 
+pub use certificate::describe_certificate;
 pub use chain::Anchors;
 pub use inspect::inspect;
 pub use person::{Person, role};

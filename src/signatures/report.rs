@@ -12,6 +12,7 @@ use super::model::{Encoding, Format, SignatureBody};
 use crate::cms::{self, Algorithm, Anchors, Certificate, Signer, SignerIdentifier, Verdict};
 use crate::digest::{sha256, to_hex};
 use crate::time;
+use crate::xmldsig::{self, Coverage, ReferenceIntegrity, ValueIntegrity, XmlSignature};
 
 /// Base64 as people send it, with or without padding.
 const LENIENT: GeneralPurpose = GeneralPurpose::new(
@@ -39,6 +40,7 @@ pub fn report(body: &SignatureBody, judging: Option<&Judging<'_>>) -> Value {
     // What was proper base64 is decoded already, and is not guessed at any further.
     let bytes = match body.encoding {
         Encoding::Base64 => Cow::Borrowed(&body.bytes[..]),
+        Encoding::Text if body.format() == Format::Xml => Cow::Borrowed(&body.bytes[..]),
         Encoding::Text => unwrapped(&body.bytes),
     };
     let mut report = json!({
@@ -53,10 +55,17 @@ pub fn report(body: &SignatureBody, judging: Option<&Judging<'_>>) -> Value {
         "problem": null,
         "signers": [],
     });
+    if body.format() == Format::Xml {
+        match xmldsig::inspect(&bytes) {
+            Ok(found) => xml_json(&mut report, &found, judging.is_some()),
+            Err(error) => report["problem"] = format!("It can't be read: {error}.").into(),
+        }
+        return report;
+    }
     let inspection = match cms::inspect(&bytes) {
         Ok(inspection) => inspection,
         Err(error) => {
-            report["problem"] = problem(body, &bytes, &error).into();
+            report["problem"] = problem(&bytes, &error).into();
             return report;
         }
     };
@@ -120,15 +129,122 @@ pub fn certificates(file: &[u8]) -> Vec<Vec<u8>> {
 }
 
 /// Why nothing is said, in a sentence.
-fn problem(body: &SignatureBody, bytes: &[u8], error: &cms::InspectError) -> String {
+fn problem(bytes: &[u8], error: &cms::InspectError) -> String {
     let twice = unwrapped(bytes);
-    if body.format() == Format::Xml {
-        "XML signatures are stored, and not read yet.".to_owned()
-    } else if *twice != *bytes && cms::inspect(&twice).is_ok() {
+    if *twice != *bytes && cms::inspect(&twice).is_ok() {
         "It is base64 of base64: send it encoded once.".to_owned()
     } else {
         format!("It can't be read: {error}.")
     }
+}
+
+/// What the signatures in an XML document say of themselves, and with `verifies` whether they hold.
+fn xml_json(report: &mut Value, found: &[XmlSignature], verifies: bool) {
+    let signers = found.iter().map(|signature| {
+        let place = match signature.value {
+            ValueIntegrity::Intact(place) => Some(place),
+            _ => signature.signing_certificate,
+        };
+        let der = place
+            .or(Some(0))
+            .and_then(|place| signature.certificates.get(place));
+        let certificate = der.and_then(|der| cms::describe_certificate(der));
+        let references = signature.references.iter().map(|reference| {
+            json!({
+                "uri": reference.uri,
+                "covers": covers(&reference.covers),
+                "transforms": reference.transforms,
+                "digest_method": reference.digest_method,
+            })
+        });
+        let mut told = json!({
+            "identifier": { "id": signature.id },
+            "certificate": certificate.as_ref().map(certificate_json),
+            "signature_method": signature.signature_method,
+            "signing_time": signature.signing_time,
+            "encloses": signature.encloses,
+            "references": references.collect::<Value>(),
+        });
+        if verifies {
+            told["verdict"] = xml_verdict(signature);
+        }
+        told
+    });
+    report["signers"] = signers.collect();
+    if found.is_empty() {
+        report["problem"] = "Nobody has signed it.".into();
+    }
+}
+
+fn covers(coverage: &Coverage) -> String {
+    match coverage {
+        Coverage::WholeDocument => "the whole document".to_owned(),
+        Coverage::Element { name, id } => format!("the element {name} with the id {id}"),
+        Coverage::SignedProperties => "the signed properties".to_owned(),
+        Coverage::External => "something outside of the document".to_owned(),
+    }
+}
+
+/// A verdict in the words of those of CMS. Nobody is trusted, so nothing passes.
+fn xml_verdict(signature: &XmlSignature) -> Value {
+    use cms::{Indication, SubIndication};
+    let any = |integrity| {
+        let mut references = signature.references.iter();
+        references.any(|reference| reference.integrity == integrity)
+    };
+    let unsure = Indication::Indeterminate;
+    let (indication, why, explanation, intact) = match &signature.value {
+        ValueIntegrity::Broken => (
+            Indication::TotalFailed,
+            SubIndication::SigCryptoFailure,
+            "The signature holds under no certificate that is there.",
+            Some(false),
+        ),
+        _ if any(ReferenceIntegrity::Broken) || signature.references.is_empty() => (
+            Indication::TotalFailed,
+            SubIndication::HashFailure,
+            "Something that is signed is not what was signed, or can't be told from something else.",
+            Some(false),
+        ),
+        ValueIntegrity::NoCertificate => (
+            unsure,
+            SubIndication::NoSigningCertificateFound,
+            "The signer's certificate is not in the signature.",
+            None,
+        ),
+        ValueIntegrity::UnsupportedAlgorithm(_) => (
+            unsure,
+            SubIndication::CryptoConstraintsFailure,
+            "The signature uses algorithms that are not known here.",
+            None,
+        ),
+        ValueIntegrity::Intact(_) if any(ReferenceIntegrity::Unresolved) => (
+            unsure,
+            SubIndication::SignedDataNotFound,
+            "Something that is signed is elsewhere, or can't be followed here.",
+            None,
+        ),
+        ValueIntegrity::Intact(_) if signature.signing_certificate_matches == Some(false) => (
+            unsure,
+            SubIndication::NoSigningCertificateFound,
+            "The certificate that was signed along is another one.",
+            Some(true),
+        ),
+        ValueIntegrity::Intact(_) => (
+            unsure,
+            SubIndication::NoCertificateChainFound,
+            "The signature is intact; whose it is is not judged in XML.",
+            Some(true),
+        ),
+    };
+    json!({
+        "indication": indication.as_str(),
+        "sub_indication": why.as_str(),
+        "explanation": explanation,
+        "intact": intact,
+        "claimed_time": signature.signing_time,
+        "proven_time": null,
+    })
 }
 
 fn signer_json(signer: &Signer) -> Value {

@@ -9,13 +9,13 @@ use diesel::sql_query;
 use diesel::sql_types::{BigInt, Binary, Bool, Integer, Nullable, Text, Timestamptz};
 
 use super::audit;
-use super::pool::Store;
+use super::pool::{self, Store};
 use super::schema::master_key;
 use crate::audit::Event;
 use crate::auth::MasterKeyId;
 use crate::auth::key::{KeyMaterial, StoredKey};
 use crate::context::{PLATFORM, Tenancy, TenantId};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// All keys, whoever's; the platform's are those of tenant 0. Conditions reach the indexes of both tables.
 const KEYS: &str = "(SELECT t.id AS tenant_id, t.slug, t.suspended_at IS NOT NULL AS tenant_suspended, \
@@ -158,6 +158,15 @@ pub enum KeyInsertion {
     Taken(StoredKey),
     /// Its owner has so many already.
     TooMany,
+}
+
+/// A rotation under way: a connection of its own, with which the lock ends.
+pub struct Rotation(#[expect(dead_code, reason = "it is there to be dropped")] PgConnection);
+
+impl std::fmt::Debug for Rotation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Rotation")
+    }
 }
 
 /// A stored secret, and what it is to be instead.
@@ -329,12 +338,15 @@ impl Store {
         })
     }
 
-    /// Whether nobody else rotates the master key, as long as this connection lasts.
-    pub fn rotation_begin(&self) -> Result<bool> {
-        self.run(PLATFORM, |connection| {
-            diesel::select(sql::<Bool>(&format!("pg_try_advisory_lock({ROTATING})")))
-                .get_result(connection)
-        })
+    /// Keeps everybody else from rotating the master key until the result is dropped; none where somebody else does.
+    pub fn rotation_begin(&self) -> Result<Option<Rotation>> {
+        let mut connection =
+            pool::connect(&self.url).map_err(|error| Error::DatabaseUnavailable(error.into()))?;
+        let lock = sql::<Bool>(&format!("pg_try_advisory_lock({ROTATING})"));
+        let taken: bool = diesel::select(lock)
+            .get_result(&mut connection)
+            .map_err(pool::query_error)?;
+        Ok(taken.then_some(Rotation(connection)))
     }
 
     /// Some of the keys whose secrets are not under this master key, after the one of this name.

@@ -1,5 +1,6 @@
 //! The pool of connections, and what its errors mean.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use diesel::connection::SimpleConnection as _;
@@ -22,6 +23,8 @@ const TRUSTED_FOR: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone)]
 pub struct Store {
     pool: Pool<Manager>,
+    /// The database for libpq, for connections beside the pool.
+    pub(super) url: Arc<str>,
 }
 
 impl Store {
@@ -37,7 +40,10 @@ impl Store {
             .connection_timeout(Duration::from_millis(config.pool_timeout_ms))
             .error_handler(Box::new(LogConnectionErrors))
             .build_unchecked(manager);
-        Self { pool }
+        Self {
+            pool,
+            url: url.into(),
+        }
     }
 
     /// Runs queries for a tenant, or for [`PLATFORM`](crate::context::PLATFORM), on a connection of the pool.

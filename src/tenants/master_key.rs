@@ -9,7 +9,7 @@ use crate::audit::{Actor, Event};
 use crate::auth::key::StoredKey;
 use crate::auth::{MasterKeyId, MasterKeyIds, Vault};
 use crate::error::Result;
-use crate::store::Reencrypted;
+use crate::store::{Reencrypted, Rotation};
 
 /// Secrets of one batch: one short transaction.
 const BATCH: i64 = 500;
@@ -47,7 +47,7 @@ pub fn master_keys(app: &App) -> anyhow::Result<MasterKeys> {
 /// A sentence about the file.
 pub fn prepare_master_key(app: &App) -> anyhow::Result<MasterKeyIds> {
     let vault = app.vault()?;
-    alone(app)?;
+    let _alone = alone(app)?;
     vault.prepare_key()?;
     vault.key_ids()
 }
@@ -75,7 +75,7 @@ pub fn rotate_master_key(
     mut told: impl FnMut(u64, u64),
 ) -> anyhow::Result<Rotated> {
     let vault = app.vault()?;
-    alone(app)?;
+    let _alone = alone(app)?;
     let ids = vault.key_ids()?;
     if ids.next.is_some() || ids.old.is_empty() {
         vault.prepare_key()?;
@@ -119,11 +119,10 @@ pub fn rotate_master_key(
 }
 
 /// Makes sure that nobody else changes the file meanwhile.
-fn alone(app: &App) -> anyhow::Result<()> {
-    if app.store.rotation_begin()? {
-        return Ok(());
-    }
-    bail!("Somebody else rotates the master key; wait until that has ended.")
+fn alone(app: &App) -> anyhow::Result<Rotation> {
+    app.store
+        .rotation_begin()?
+        .context("Somebody else rotates the master key; wait until that has ended.")
 }
 
 /// Puts secrets under the current key; gives how many. Those that can't be read are named; where they are revoked, nobody

@@ -259,7 +259,7 @@ fn tenants_inspect_and_verify_over_http_what_they_send_and_what_is_stored() {
     let problem = told("/inspect", json!({"cms": twice}))["problem"].clone();
     assert!(problem.as_str().unwrap().contains("base64 of base64"));
     for (cms, why) in [
-        ("<a/>", "XML"),
+        ("<a/>", "Nobody has signed"),
         ("hello", "can't be read"),
         ("MAA=", "can't be read"),
     ] {
@@ -405,4 +405,45 @@ fn every_algorithm_that_openssl_signs_with_is_verified() {
         seen += 1;
     }
     assert!(seen >= 10, "{seen}");
+}
+
+#[test]
+fn xml_signatures_are_read_and_verified_over_http() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/vectors/xades");
+    if !folder.is_dir() {
+        eprintln!("skipped: there is no {}", folder.display());
+        return;
+    }
+    let app = TestApp::start();
+    let acme = app.tenant("acme");
+    let verdict = |name: &str| {
+        let xml = std::fs::read_to_string(folder.join(name)).unwrap();
+        let answer = acme
+            .json("POST", "/verify", &json!({"cms": xml}))
+            .expect(200);
+        let inspection = &answer.json["content"]["inspection"];
+        assert_eq!(inspection["format"], "xml", "{name}");
+        inspection["signers"][0].clone()
+    };
+    for name in ["xades-t-with-tsvd.xml", "dss2517_xades-valid-object.xml"] {
+        let signer = verdict(name);
+        assert_eq!(signer["verdict"]["intact"], true, "{name}");
+        assert_eq!(
+            signer["verdict"]["sub_indication"],
+            "NO_CERTIFICATE_CHAIN_FOUND"
+        );
+        assert!(signer["certificate"]["subject"]["rfc4514"].is_string());
+        assert_ne!(signer["references"], json!([]));
+    }
+    for (name, why) in [
+        ("xades-tampered-manifest.xml", "HASH_FAILURE"),
+        (
+            "xades-sign-cert-v2-wrong-digest.xml",
+            "NO_SIGNING_CERTIFICATE_FOUND",
+        ),
+        ("xades-tampered-keyinfo.xml", "NO_SIGNING_CERTIFICATE_FOUND"),
+        ("dss-2506.xml", "SIG_CRYPTO_FAILURE"),
+    ] {
+        assert_eq!(verdict(name)["verdict"]["sub_indication"], why, "{name}");
+    }
 }

@@ -1,0 +1,371 @@
+//! Canonical XML 1.0 and 1.1, and Exclusive XML Canonicalization 1.0, with and without comments.
+//!
+//! In a [`NodeSet`] the parent of each element is in the set too, except that of the apex. The general rules for holes in
+//! between are not needed.
+//!
+//! Not here: `xml:base` of ancestors outside of the set under Canonical XML 1.1 (its section 2.4), which is refused.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::document::{Attribute, Document, Element, Kind, NodeIndex};
+use super::elements::XML;
+use super::node_set::NodeSet;
+use super::work::{Output, Stop};
+
+type Result<T> = std::result::Result<T, Stop>;
+
+/// What a visited node costs beyond the bytes that are written of it.
+const NODE_COST: usize = 16;
+
+/// How to canonicalise.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Method {
+    flavour: Flavour,
+    comments: bool,
+    /// The `PrefixList` of `InclusiveNamespaces` (Exclusive XML Canonicalization section 3), with "" for `#default`.
+    prefixes: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Flavour {
+    Inclusive10,
+    Inclusive11,
+    Exclusive,
+}
+
+impl Method {
+    /// Canonical XML 1.0 without comments, for node sets that no transform turned into octets (XMLDSig 1.1 section
+    /// 4.4.3.2).
+    pub(super) const IMPLICIT: Self = Self {
+        flavour: Flavour::Inclusive10,
+        comments: false,
+        prefixes: Vec::new(),
+    };
+
+    /// The method of this URI (XMLDSig 1.1 section 6.5).
+    pub(super) fn named(uri: &str) -> Option<Self> {
+        let (flavour, comments) = match uri {
+            "http://www.w3.org/TR/2001/REC-xml-c14n-20010315" => (Flavour::Inclusive10, false),
+            "http://www.w3.org/TR/2001/REC-xml-c14n-20010315#WithComments" => {
+                (Flavour::Inclusive10, true)
+            }
+            "http://www.w3.org/2006/12/xml-c14n11" => (Flavour::Inclusive11, false),
+            "http://www.w3.org/2006/12/xml-c14n11#WithComments" => (Flavour::Inclusive11, true),
+            "http://www.w3.org/2001/10/xml-exc-c14n#" => (Flavour::Exclusive, false),
+            "http://www.w3.org/2001/10/xml-exc-c14n#WithComments" => (Flavour::Exclusive, true),
+            _ => return None,
+        };
+        Some(Self {
+            flavour,
+            comments,
+            prefixes: Vec::new(),
+        })
+    }
+
+    /// With these prefixes treated inclusively, where the method is exclusive.
+    pub(super) fn with_prefixes(mut self, list: &str) -> Self {
+        self.prefixes = list
+            .split_ascii_whitespace()
+            .map(|prefix| match prefix {
+                "#default" => String::new(),
+                prefix => prefix.to_owned(),
+            })
+            .collect();
+        self
+    }
+}
+
+/// Writes a node set.
+///
+/// # Errors
+///
+/// [`Stop`] where there is too much to write, or something that is not supported.
+pub(super) fn canonicalize(
+    document: &Document<'_>,
+    nodes: &NodeSet,
+    method: &Method,
+    output: &mut Output<'_>,
+) -> Result<()> {
+    let mut writer = Writer {
+        document,
+        method,
+        output,
+        in_scope: HashMap::new(),
+        rendered: HashMap::new(),
+        open: Vec::new(),
+    };
+    let inherited = writer.enter(nodes.apex)?;
+    let root = document
+        .children(0)
+        .find(|&child| document.element(child).is_some())
+        .unwrap_or(0);
+    for index in nodes.iter(document) {
+        writer.close_until(index)?;
+        writer.output.spend(NODE_COST)?;
+        let node = &document.nodes()[index];
+        match &node.kind {
+            Kind::Root => {}
+            Kind::Element(element) => {
+                let is_apex = index == nodes.apex;
+                let inherited = if is_apex { &inherited[..] } else { &[] };
+                writer.start(index, element, inherited)?;
+            }
+            Kind::Text(text) => writer.escaped(text, text_escape)?,
+            Kind::Comment(text) if nodes.comments && method.comments => {
+                writer.beside_root(node.parent, index, root, &["<!--", text, "-->"])?;
+            }
+            Kind::Comment(_) => {}
+            Kind::Instruction(target, None) => {
+                writer.beside_root(node.parent, index, root, &["<?", target, "?>"])?;
+            }
+            Kind::Instruction(target, Some(content)) => {
+                writer.beside_root(
+                    node.parent,
+                    index,
+                    root,
+                    &["<?", target, " ", content, "?>"],
+                )?;
+            }
+        }
+    }
+    writer.close_until(document.nodes().len())
+}
+
+struct Writer<'d, 'a, 'o, 'w> {
+    document: &'d Document<'a>,
+    method: &'d Method,
+    output: &'o mut Output<'w>,
+    /// For each prefix, the namespaces that open elements and ancestors of the apex declare, innermost last.
+    in_scope: HashMap<&'d str, Vec<&'d str>>,
+    /// The same for what was written.
+    rendered: HashMap<&'d str, Vec<&'d str>>,
+    open: Vec<Open<'d>>,
+}
+
+struct Open<'d> {
+    index: NodeIndex,
+    /// The prefixes whose namespaces were written with it.
+    rendered: Vec<&'d str>,
+}
+
+fn innermost<'d>(scope: &HashMap<&'d str, Vec<&'d str>>, prefix: &str) -> Option<&'d str> {
+    scope.get(prefix)?.last().copied()
+}
+
+impl<'d, 'a> Writer<'d, 'a, '_, '_> {
+    /// Takes note of what the apex's ancestors declare; returns the `xml:` attributes that it inherits (Canonical XML
+    /// 1.0 section 2.4, Canonical XML 1.1 section 2.4).
+    fn enter(&mut self, apex: NodeIndex) -> Result<Vec<&'d Attribute<'a>>> {
+        let document = self.document;
+        let ancestors: Vec<_> = document
+            .ancestors(apex)
+            .filter_map(|ancestor| document.element(ancestor))
+            .collect();
+        let mut inherited: Vec<&'d Attribute<'a>> = Vec::new();
+        for ancestor in &ancestors {
+            self.output
+                .spend(NODE_COST * (1 + ancestor.attributes.len()))?;
+            for attribute in ancestor
+                .attributes
+                .iter()
+                .filter(|it| *it.namespace == *XML)
+            {
+                let is_inherited = match (self.method.flavour, attribute.local) {
+                    (Flavour::Exclusive, _) => false,
+                    (Flavour::Inclusive10, _) | (Flavour::Inclusive11, "lang" | "space") => true,
+                    (Flavour::Inclusive11, "base") => return Err(Stop::Unresolved),
+                    (Flavour::Inclusive11, _) => false,
+                };
+                if is_inherited && !inherited.iter().any(|it| it.local == attribute.local) {
+                    inherited.push(attribute);
+                }
+            }
+        }
+        for ancestor in ancestors.iter().rev() {
+            self.output.spend(NODE_COST * ancestor.declarations.len())?;
+            self.declare(ancestor);
+        }
+        Ok(inherited)
+    }
+
+    fn declare(&mut self, element: &'d Element<'a>) {
+        for (prefix, uri) in &element.declarations {
+            self.in_scope.entry(prefix).or_default().push(uri);
+        }
+    }
+
+    fn start(
+        &mut self,
+        index: NodeIndex,
+        element: &'d Element<'a>,
+        inherited: &[&'d Attribute<'a>],
+    ) -> Result<()> {
+        self.declare(element);
+        self.output.write(b"<")?;
+        self.name(element.prefix, element.local)?;
+        let mut open = Open {
+            index,
+            rendered: Vec::new(),
+        };
+        for (prefix, uri) in self.namespaces(element)? {
+            self.output.write(b" xmlns")?;
+            if !prefix.is_empty() {
+                self.output.write(b":")?;
+                self.output.write(prefix.as_bytes())?;
+            }
+            self.value(uri)?;
+            self.rendered.entry(prefix).or_default().push(uri);
+            open.rendered.push(prefix);
+        }
+        self.attributes(element, inherited)?;
+        self.open.push(open);
+        self.output.write(b">")
+    }
+
+    /// The namespaces to write with an element, by prefix: those that its written parent does not have so already.
+    fn namespaces(&mut self, element: &'d Element<'a>) -> Result<BTreeMap<&'d str, &'d str>> {
+        let method = self.method;
+        let mut candidates: Vec<&'d str> = Vec::new();
+        if method.flavour == Flavour::Exclusive {
+            // Visibly utilized, or listed (Exclusive XML Canonicalization section 3).
+            candidates.push(element.prefix);
+            candidates.extend(
+                element
+                    .attributes
+                    .iter()
+                    .map(|it| it.prefix)
+                    .filter(|it| !it.is_empty()),
+            );
+            candidates.extend(method.prefixes.iter().map(String::as_str));
+        } else if self.open.is_empty() {
+            candidates.extend(self.in_scope.keys());
+        } else {
+            candidates.extend(element.declarations.iter().map(|(prefix, _)| *prefix));
+        }
+        self.output.spend(candidates.len() * NODE_COST)?;
+        let mut namespaces = BTreeMap::new();
+        for prefix in candidates {
+            let uri = innermost(&self.in_scope, prefix);
+            let written = innermost(&self.rendered, prefix);
+            // Only the default namespace can be undeclared; that is written as empty only where it takes effect.
+            if uri.unwrap_or_default() != written.unwrap_or_default() {
+                namespaces.insert(prefix, uri.unwrap_or_default());
+            }
+        }
+        Ok(namespaces)
+    }
+
+    fn attributes(
+        &mut self,
+        element: &'d Element<'a>,
+        inherited: &[&'d Attribute<'a>],
+    ) -> Result<()> {
+        let own = &element.attributes;
+        let is_own = |it: &Attribute<'_>| {
+            own.iter()
+                .any(|own| own.local == it.local && own.namespace == it.namespace)
+        };
+        let mut attributes: Vec<&Attribute<'_>> = own.iter().collect();
+        attributes.extend(inherited.iter().filter(|it| !is_own(it)));
+        attributes.sort_by_key(|it| (&*it.namespace, it.local));
+        for attribute in attributes {
+            self.output.spend(NODE_COST)?;
+            self.output.write(b" ")?;
+            self.name(attribute.prefix, attribute.local)?;
+            self.value(&attribute.value)?;
+        }
+        Ok(())
+    }
+
+    /// Closes the open elements that this node is not inside of.
+    fn close_until(&mut self, index: NodeIndex) -> Result<()> {
+        while let Some(open) = self
+            .open
+            .pop_if(|open| self.document.nodes()[open.index].end <= index)
+        {
+            let Some(element) = self.document.element(open.index) else {
+                continue;
+            };
+            self.output.write(b"</")?;
+            self.name(element.prefix, element.local)?;
+            self.output.write(b">")?;
+            for prefix in open.rendered {
+                self.rendered.get_mut(prefix).map(Vec::pop);
+            }
+            for (prefix, _) in &element.declarations {
+                self.in_scope.get_mut(prefix).map(Vec::pop);
+            }
+        }
+        Ok(())
+    }
+
+    /// Comments and instructions outside of the root are separated from it by line feeds (Canonical XML 1.0 section
+    /// 2.3, "Processing Instruction Nodes").
+    fn beside_root(
+        &mut self,
+        parent: NodeIndex,
+        index: NodeIndex,
+        root: NodeIndex,
+        parts: &[&str],
+    ) -> Result<()> {
+        if parent == 0 && index > root {
+            self.output.write(b"\n")?;
+        }
+        for part in parts {
+            self.output.write(part.as_bytes())?;
+        }
+        if parent == 0 && index < root {
+            self.output.write(b"\n")?;
+        }
+        Ok(())
+    }
+
+    fn name(&mut self, prefix: &str, local: &str) -> Result<()> {
+        if !prefix.is_empty() {
+            self.output.write(prefix.as_bytes())?;
+            self.output.write(b":")?;
+        }
+        self.output.write(local.as_bytes())
+    }
+
+    fn value(&mut self, value: &str) -> Result<()> {
+        self.output.write(b"=\"")?;
+        self.escaped(value, attribute_escape)?;
+        self.output.write(b"\"")
+    }
+
+    fn escaped(&mut self, text: &str, escape: fn(u8) -> Option<&'static str>) -> Result<()> {
+        let mut rest = text.as_bytes();
+        while let Some(at) = rest.iter().position(|&byte| escape(byte).is_some()) {
+            self.output.write(&rest[..at])?;
+            self.output
+                .write(escape(rest[at]).unwrap_or_default().as_bytes())?;
+            rest = &rest[at + 1..];
+        }
+        self.output.write(rest)
+    }
+}
+
+/// Canonical XML 1.0 section 2.3, "Text Nodes".
+fn text_escape(byte: u8) -> Option<&'static str> {
+    match byte {
+        b'&' => Some("&amp;"),
+        b'<' => Some("&lt;"),
+        b'>' => Some("&gt;"),
+        b'\r' => Some("&#xD;"),
+        _ => None,
+    }
+}
+
+/// Canonical XML 1.0 section 2.3, "Attribute Nodes".
+fn attribute_escape(byte: u8) -> Option<&'static str> {
+    match byte {
+        b'&' => Some("&amp;"),
+        b'<' => Some("&lt;"),
+        b'"' => Some("&quot;"),
+        b'\t' => Some("&#x9;"),
+        b'\n' => Some("&#xA;"),
+        b'\r' => Some("&#xD;"),
+        _ => None,
+    }
+}

@@ -1,0 +1,232 @@
+//! XML as a tree in document order, within bounds. It knows what canonicalisation needs and most trees forget: prefixes,
+//! and where namespaces are declared.
+//! `parse` makes it.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use super::elements::XML;
+
+/// A parsed document. Node 0 is the document itself; the others follow in document order, so that a node's
+/// descendants are the nodes from it up to its `end`.
+pub(super) struct Document<'a> {
+    nodes: Vec<Node<'a>>,
+    ids: HashMap<String, Target>,
+    /// Whether any identifier occurs twice.
+    pub(super) duplicate_ids: bool,
+}
+
+/// Position of a node.
+pub(super) type NodeIndex = usize;
+
+/// What an identifier leads to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Target {
+    /// This element.
+    One(NodeIndex),
+    /// Several elements: whoever reads it by identifier may see another one than what was signed.
+    Several,
+}
+
+/// One node.
+pub(super) struct Node<'a> {
+    /// The element or document that it is in.
+    pub(super) parent: NodeIndex,
+    /// One past its last descendant.
+    pub(super) end: NodeIndex,
+    /// What it is.
+    pub(super) kind: Kind<'a>,
+}
+
+/// What a node is.
+pub(super) enum Kind<'a> {
+    /// The document.
+    Root,
+    /// An element.
+    Element(Element<'a>),
+    /// Character data, without references.
+    Text(Cow<'a, str>),
+    /// A comment.
+    Comment(&'a str),
+    /// A processing instruction's target and content.
+    Instruction(&'a str, Option<&'a str>),
+}
+
+/// An element.
+pub(super) struct Element<'a> {
+    /// Its prefix; empty for none.
+    pub(super) prefix: &'a str,
+    /// Its local name.
+    pub(super) local: &'a str,
+    /// Its namespace; empty for none.
+    pub(super) namespace: Rc<str>,
+    /// Its attributes, without namespace declarations.
+    pub(super) attributes: Vec<Attribute<'a>>,
+    /// The namespaces that it declares: prefix (empty for the default) and URI.
+    pub(super) declarations: Vec<(&'a str, Rc<str>)>,
+}
+
+/// An attribute.
+pub(super) struct Attribute<'a> {
+    /// Its prefix; empty for none.
+    pub(super) prefix: &'a str,
+    /// Its local name.
+    pub(super) local: &'a str,
+    /// Its namespace; empty for none.
+    pub(super) namespace: Rc<str>,
+    /// Its normalised value (XML 1.0 section 3.3.3).
+    pub(super) value: Cow<'a, str>,
+}
+
+impl<'a> Document<'a> {
+    /// Of nodes in document order that end where they should.
+    pub(super) fn new(nodes: Vec<Node<'a>>) -> Self {
+        let mut document = Self {
+            nodes,
+            ids: HashMap::new(),
+            duplicate_ids: false,
+        };
+        for index in 0..document.nodes.len() {
+            document.note_identifiers(index);
+        }
+        document
+    }
+
+    /// Without a schema there is no telling which attributes are identifiers, so the usual four are. Two of them with
+    /// one value on the same element are no duplicate.
+    fn note_identifiers(&mut self, index: NodeIndex) {
+        let Kind::Element(element) = &self.nodes[index].kind else {
+            return;
+        };
+        for attribute in &element.attributes {
+            let identifies = match (&*attribute.namespace, attribute.local) {
+                ("", "Id" | "ID" | "id") => true,
+                (namespace, local) => namespace == XML && local == "id",
+            };
+            if !identifies {
+                continue;
+            }
+            let target = self
+                .ids
+                .entry(attribute.value.to_string())
+                .or_insert(Target::One(index));
+            if *target != Target::One(index) {
+                *target = Target::Several;
+                self.duplicate_ids = true;
+            }
+        }
+    }
+
+    /// All nodes, in document order.
+    pub(super) fn nodes(&self) -> &[Node<'a>] {
+        &self.nodes
+    }
+
+    /// The element at this node, if it is one.
+    pub(super) fn element(&self, index: NodeIndex) -> Option<&Element<'a>> {
+        match &self.nodes.get(index)?.kind {
+            Kind::Element(element) => Some(element),
+            _ => None,
+        }
+    }
+
+    /// The node's children.
+    pub(super) fn children(&self, parent: NodeIndex) -> impl Iterator<Item = NodeIndex> + '_ {
+        let end = self.nodes[parent].end;
+        let mut next = parent + 1;
+        std::iter::from_fn(move || {
+            let child = next;
+            (child < end).then(|| {
+                next = self.nodes[child].end;
+                child
+            })
+        })
+    }
+
+    /// The node's ancestors, nearest first, with the document last.
+    pub(super) fn ancestors(&self, index: NodeIndex) -> impl Iterator<Item = NodeIndex> + '_ {
+        let mut next = index;
+        std::iter::from_fn(move || {
+            (next != 0).then(|| {
+                next = self.nodes[next].parent;
+                next
+            })
+        })
+    }
+
+    /// Whether the second node is the first or inside of it.
+    pub(super) fn contains(&self, outer: NodeIndex, inner: NodeIndex) -> bool {
+        (outer..self.nodes[outer].end).contains(&inner)
+    }
+
+    /// The children that are elements of this name.
+    pub(super) fn named<'s>(
+        &'s self,
+        parent: NodeIndex,
+        namespace: &'s str,
+        local: &'s str,
+    ) -> impl Iterator<Item = NodeIndex> + 's {
+        self.children(parent).filter(move |&child| {
+            self.element(child)
+                .is_some_and(|element| element.is(namespace, local))
+        })
+    }
+
+    /// The one child of this name; `None` also where there are several.
+    pub(super) fn only(
+        &self,
+        parent: NodeIndex,
+        namespace: &str,
+        local: &str,
+    ) -> Option<NodeIndex> {
+        let mut found = self.named(parent, namespace, local);
+        found.next().filter(|_| found.next().is_none())
+    }
+
+    /// The value of an element's attribute without namespace.
+    pub(super) fn attribute(&self, index: NodeIndex, local: &str) -> Option<&str> {
+        self.element(index)?.attribute(local)
+    }
+
+    /// All text inside of a node.
+    pub(super) fn string(&self, index: NodeIndex) -> String {
+        self.nodes[index..self.nodes[index].end]
+            .iter()
+            .filter_map(|node| match &node.kind {
+                Kind::Text(text) => Some(text.as_ref()),
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// The namespace that a prefix has at an element.
+    pub(super) fn namespace(&self, index: NodeIndex, prefix: &str) -> Option<&str> {
+        std::iter::once(index)
+            .chain(self.ancestors(index))
+            .filter_map(|node| self.element(node))
+            .flat_map(|element| &element.declarations)
+            .find(|(declared, _)| *declared == prefix)
+            .map(|(_, uri)| &**uri)
+    }
+
+    /// What this identifier leads to.
+    pub(super) fn target(&self, id: &str) -> Option<Target> {
+        self.ids.get(id).copied()
+    }
+}
+
+impl Element<'_> {
+    /// The value of an attribute without namespace.
+    pub(super) fn attribute(&self, local: &str) -> Option<&str> {
+        self.attributes
+            .iter()
+            .find(|attribute| attribute.namespace.is_empty() && attribute.local == local)
+            .map(|attribute| attribute.value.as_ref())
+    }
+
+    /// Whether it has this name.
+    pub(super) fn is(&self, namespace: &str, local: &str) -> bool {
+        self.local == local && *self.namespace == *namespace
+    }
+}

@@ -1,0 +1,144 @@
+//! Reading XML signatures (XMLDSig, XAdES): who signed what, and whether the bytes still agree.
+//!
+//! Pure functions over bytes; nothing is fetched, and no certificate's issuer, validity or revocation is judged.
+//!
+//! - `text` turns bytes into characters, `parse` these into a `document`, within bounds.
+//! - `elements` names the namespaces and algorithms that are known.
+//! - `node_set` is a part of it, `canonical` writes that as the octets that get hashed (Canonical XML, exclusive or not).
+//! - `reference` follows one reference: what it covers, and its digest after what `transform` makes of it.
+//! - `work` bounds how much all of that may compute.
+//! - `signature` reads one `Signature`, `xades` its qualifying properties, `verify` checks its value.
+//!
+//! References to other files, and transforms outside of those that occur in practice, are `Unresolved`: never a guess.
+
+mod canonical;
+mod document;
+mod elements;
+mod node_set;
+mod parse;
+mod reference;
+mod signature;
+#[cfg(test)]
+mod tests;
+mod text;
+mod transform;
+mod verify;
+mod work;
+mod xades;
+
+pub use signature::inspect;
+
+/// One `Signature` element.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct XmlSignature {
+    /// Its `Id`.
+    pub id: Option<String>,
+    /// URI of what the value was made with; empty where it is missing.
+    pub signature_method: String,
+    /// URI of how its `SignedInfo` is canonicalised; empty where it is missing.
+    pub canonicalization_method: String,
+    /// What it signs, in the order of the file.
+    pub references: Vec<Reference>,
+    /// The certificates in its `KeyInfo`, in DER.
+    pub certificates: Vec<Vec<u8>>,
+    /// Which of them its signed properties name as the signing one; these count as for `signing_time`.
+    pub signing_certificate: Option<usize>,
+    /// When the signer says that it signed, as written; only where an intact reference of this signature covers it, as
+    /// otherwise anyone may have written it.
+    pub signing_time: Option<String>,
+    /// Whether its value fits its `SignedInfo`.
+    pub value: ValueIntegrity,
+    /// Whether the certificate that verifies the value is the one that the signed properties name. Where none verifies,
+    /// whether the named one is at hand. `None` where no property that an intact reference covers names any.
+    pub signing_certificate_matches: Option<bool>,
+    /// Whether any identifier occurs twice in the document. References to such a one are broken; others are not
+    /// affected, and business documents often repeat an `id` in harmless places.
+    pub duplicate_ids: bool,
+    /// Whether a reference covers the whole document or an element around this signature. Says nothing about integrity.
+    pub encloses: bool,
+}
+
+impl XmlSignature {
+    /// Whether there are references and all of them are intact.
+    pub fn references_intact(&self) -> bool {
+        !self.references.is_empty()
+            && self
+                .references
+                .iter()
+                .all(|reference| reference.integrity == ReferenceIntegrity::Intact)
+    }
+}
+
+/// One thing that is signed (XMLDSig 1.1 section 4.4.3).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reference {
+    /// Its `URI`; `None` where the application is supposed to know.
+    pub uri: Option<String>,
+    /// URIs of its transforms, in their order.
+    pub transforms: Vec<String>,
+    /// URI of what it was hashed with; empty where it is missing.
+    pub digest_method: String,
+    /// What it points at, before transforms.
+    pub covers: Coverage,
+    /// Whether its digest fits.
+    pub integrity: ReferenceIntegrity,
+}
+
+/// What a reference points at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Coverage {
+    /// The document; its transforms may cut parts out of it.
+    WholeDocument,
+    /// One element with all that is inside.
+    Element {
+        /// Its local name.
+        name: String,
+        /// The identifier that it was found by.
+        id: String,
+    },
+    /// The XAdES signed properties of this very signature.
+    SignedProperties,
+    /// Something that is not in this document, or can't be found in it.
+    External,
+}
+
+/// Whether a reference's digest fits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReferenceIntegrity {
+    /// It does.
+    Intact,
+    /// It does not, its target is missing or ambiguous, or its data can't be read as its transforms demand.
+    Broken,
+    /// Not known: its target is elsewhere, or it needs a transform or digest that is not supported.
+    Unresolved,
+}
+
+/// Whether a signature's value fits its `SignedInfo`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ValueIntegrity {
+    /// It does, by the key of the certificate at this index of [`XmlSignature::certificates`].
+    Intact(usize),
+    /// No certificate at hand verifies it: it was changed, or its certificate is not the one that signed.
+    Broken,
+    /// There is no readable certificate to verify it with.
+    NoCertificate,
+    /// It needs the algorithm with this URI, or this URI with a key of another kind.
+    UnsupportedAlgorithm(String),
+}
+
+/// Why a document can't be inspected.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum XmlError {
+    /// It is neither UTF-8 nor UTF-16 with a byte order mark, or claims another encoding.
+    #[error("this is not XML in UTF-8 or UTF-16")]
+    Encoding,
+    /// It is not well-formed; the text says why.
+    #[error("this is not well-formed XML: {0}")]
+    Malformed(&'static str),
+    /// It has a document type. That may define entities and default attributes, so what is signed would depend on it.
+    #[error("it has a document type declaration")]
+    DocumentType,
+    /// It is larger than we are willing to read; the text says in what.
+    #[error("it has too many or too large {0}")]
+    TooLarge(&'static str),
+}

@@ -1,0 +1,171 @@
+//! One `Reference` (XMLDSig 1.1 section 4.4.3): where it leads, what it covers, and whether its digest fits.
+
+use std::collections::HashSet;
+
+use super::document::{Document, NodeIndex, Target};
+use super::elements::{self, BASE64, DSIG};
+use super::node_set::NodeSet;
+use super::text::decode_base64;
+use super::transform::Transformed;
+use super::work::{Output, Stop, Work};
+use super::xades;
+use super::{Coverage, Reference, ReferenceIntegrity, XmlError};
+
+/// A signature among all of its document.
+pub(super) struct Context<'a> {
+    /// The document.
+    pub(super) document: &'a Document<'a>,
+    /// All its `Signature` elements.
+    pub(super) signatures: &'a [NodeIndex],
+    /// The one whose references are read.
+    pub(super) signature: NodeIndex,
+}
+
+/// Reads a reference; also returns the node whose markup it hashes, where it does.
+///
+/// # Errors
+///
+/// Only where the document as a whole asks too much.
+pub(super) fn read(
+    context: &Context<'_>,
+    reference: NodeIndex,
+    work: &mut Work,
+) -> Result<(Reference, Option<NodeIndex>), XmlError> {
+    let document = context.document;
+    let uri = document.attribute(reference, "URI");
+    let target = dereference(document, uri);
+    let transforms = transforms(document, reference);
+    let digest_method = document
+        .only(reference, DSIG, "DigestMethod")
+        .and_then(|method| document.attribute(method, "Algorithm"))
+        .unwrap_or_default();
+    let checked = target.clone().and_then(|nodes| {
+        let transforms = transforms.as_ref().ok_or(Stop::Unresolved)?;
+        check(context, reference, nodes, transforms, digest_method, work)
+    });
+    let integrity = match checked {
+        Ok(()) => ReferenceIntegrity::Intact,
+        Err(Stop::Broken) => ReferenceIntegrity::Broken,
+        Err(Stop::Unresolved) => ReferenceIntegrity::Unresolved,
+        Err(Stop::Refused(error)) => return Err(error),
+    };
+    let target = target.ok().map(|nodes| nodes.apex);
+    let algorithm = |&transform| {
+        document
+            .attribute(transform, "Algorithm")
+            .unwrap_or_default()
+    };
+    let described = Reference {
+        uri: uri.map(str::to_owned),
+        transforms: transforms
+            .iter()
+            .flatten()
+            .map(algorithm)
+            .map(str::to_owned)
+            .collect(),
+        digest_method: digest_method.to_owned(),
+        covers: coverage(context, target, uri.unwrap_or_default()),
+        integrity,
+    };
+    // Of base64 only the text is hashed: names and structure around it may change.
+    let is_markup = !described.transforms.iter().any(|it| it == BASE64);
+    Ok((described, target.filter(|_| is_markup)))
+}
+
+/// The `Transform` elements, in order. `None` where there is something else among them.
+fn transforms(document: &Document<'_>, reference: NodeIndex) -> Option<Vec<NodeIndex>> {
+    let mut lists = document.named(reference, DSIG, "Transforms");
+    let Some(list) = lists.next() else {
+        return Some(Vec::new());
+    };
+    if lists.next().is_some() {
+        return None;
+    }
+    let mut transforms = Vec::new();
+    for child in document.children(list) {
+        match document.element(child) {
+            Some(element) if element.is(DSIG, "Transform") => transforms.push(child),
+            Some(_) => return None,
+            None => {}
+        }
+    }
+    Some(transforms)
+}
+
+/// Same-document references (XMLDSig 1.1 section 4.4.3.3): only the two `xpointer` forms keep comments.
+fn dereference(document: &Document<'_>, uri: Option<&str>) -> Result<NodeSet, Stop> {
+    let (apex, comments) = match uri {
+        Some("") => (0, false),
+        Some("#xpointer(/)") => (0, true),
+        Some(uri) => {
+            let fragment = uri.strip_prefix('#').ok_or(Stop::Unresolved)?;
+            let (id, comments) = match xpointer_id(fragment) {
+                Some(id) => (id, true),
+                None if fragment.contains('(') => return Err(Stop::Unresolved),
+                None => (fragment, false),
+            };
+            match document.target(id) {
+                Some(Target::One(element)) => (element, comments),
+                Some(Target::Several) | None => return Err(Stop::Broken),
+            }
+        }
+        None => return Err(Stop::Unresolved),
+    };
+    Ok(NodeSet {
+        apex,
+        excluded: HashSet::new(),
+        comments,
+    })
+}
+
+fn xpointer_id(fragment: &str) -> Option<&str> {
+    let quoted = fragment.strip_prefix("xpointer(id(")?.strip_suffix("))")?;
+    ['\'', '"']
+        .iter()
+        .find_map(|&quote| quoted.strip_prefix(quote)?.strip_suffix(quote))
+}
+
+fn check(
+    context: &Context<'_>,
+    reference: NodeIndex,
+    nodes: NodeSet,
+    transforms: &[NodeIndex],
+    digest_method: &str,
+    work: &mut Work,
+) -> Result<(), Stop> {
+    let document = context.document;
+    let mut transformed = Transformed::new(document, nodes);
+    for &transform in transforms {
+        transformed.apply(transform, context.signature, context.signatures)?;
+    }
+    let algorithm = elements::digest(digest_method).ok_or(Stop::Unresolved)?;
+    let expected = document
+        .only(reference, DSIG, "DigestValue")
+        .and_then(|value| decode_base64(&document.string(value)))
+        .ok_or(Stop::Broken)?;
+    let mut output = Output::hash(work, algorithm);
+    transformed.write(&mut output)?;
+    if output.finish() == expected {
+        Ok(())
+    } else {
+        Err(Stop::Broken)
+    }
+}
+
+fn coverage(context: &Context<'_>, target: Option<NodeIndex>, uri: &str) -> Coverage {
+    let document = context.document;
+    let Some(target) = target else {
+        return Coverage::External;
+    };
+    let Some(element) = document.element(target) else {
+        return Coverage::WholeDocument;
+    };
+    if xades::is_signed_properties(document, target, context.signature) {
+        return Coverage::SignedProperties;
+    }
+    let fragment = uri.strip_prefix('#').unwrap_or_default();
+    Coverage::Element {
+        name: element.local.to_owned(),
+        id: xpointer_id(fragment).unwrap_or(fragment).to_owned(),
+    }
+}

@@ -1,0 +1,214 @@
+//! One `Signature` (XMLDSig 1.1 section 4), from its parts to its verdict.
+
+use std::collections::HashSet;
+
+use super::canonical::canonicalize;
+use super::document::{Document, NodeIndex};
+use super::elements::DSIG;
+use super::node_set::NodeSet;
+use super::parse::parse;
+use super::reference::{self, Context};
+use super::text::{decode, decode_base64};
+use super::transform::canonicalization;
+use super::verify::verify;
+use super::work::{Output, Stop, Work};
+use super::xades::{self, SigningCertificate};
+use super::{Reference, ReferenceIntegrity, ValueIntegrity, XmlError, XmlSignature};
+
+type Result<T> = std::result::Result<T, XmlError>;
+
+/// Most signatures that are read.
+const MAX_SIGNATURES: usize = 100;
+/// Most references of a signature that are followed.
+const MAX_REFERENCES: usize = 1_000;
+/// Most certificates of a signature that are tried.
+const MAX_CERTIFICATES: usize = 100;
+/// What trying one certificate costs, in hashed octets that take about as long.
+const VERIFICATION_COST: usize = 20_000;
+
+/// Reads all XML signatures of a document, wherever they are, in document order.
+///
+/// # Errors
+///
+/// [`XmlError`] where the document can't be read or asks too much; never a panic, whatever the bytes. A signature with
+/// missing parts is no error: it is not intact.
+pub fn inspect(xml: &[u8]) -> Result<Vec<XmlSignature>> {
+    let text = decode(xml)?;
+    let document = parse(&text)?;
+    let signatures: Vec<NodeIndex> = (0..document.nodes().len())
+        .filter(|&index| {
+            document
+                .element(index)
+                .is_some_and(|element| element.is(DSIG, "Signature"))
+        })
+        .collect();
+    if signatures.len() > MAX_SIGNATURES {
+        return Err(XmlError::TooLarge("signatures"));
+    }
+    let mut work = Work::new();
+    signatures
+        .iter()
+        .map(|&signature| {
+            let context = Context {
+                document: &document,
+                signatures: &signatures,
+                signature,
+            };
+            read(&context, &mut work)
+        })
+        .collect()
+}
+
+fn read(context: &Context<'_>, work: &mut Work) -> Result<XmlSignature> {
+    let &Context {
+        document,
+        signature,
+        ..
+    } = context;
+    let signed_info = document.only(signature, DSIG, "SignedInfo");
+    let (references, targets) = read_references(context, signed_info, work)?;
+    let properties = targets
+        .iter()
+        .find(|(target, integrity)| {
+            *integrity == ReferenceIntegrity::Intact
+                && xades::is_signed_properties(document, *target, signature)
+        })
+        .map(|(target, _)| *target);
+    let named = properties.and_then(|it| xades::signing_certificate(document, it));
+    let certificates = read_certificates(document, signature)?;
+    let signing_certificate = named
+        .as_ref()
+        .and_then(|named| certificates.iter().position(|it| named.names(it)));
+    let value = match signed_info {
+        Some(info) => check_value(context, info, &certificates, signing_certificate, work)?,
+        None => ValueIntegrity::Broken,
+    };
+    Ok(XmlSignature {
+        id: document.attribute(signature, "Id").map(str::to_owned),
+        signature_method: algorithm(document, signed_info, "SignatureMethod"),
+        canonicalization_method: algorithm(document, signed_info, "CanonicalizationMethod"),
+        references,
+        signing_certificate_matches: named
+            .map(|named| is_match(&named, &certificates, signing_certificate, &value)),
+        certificates,
+        signing_certificate,
+        signing_time: properties.and_then(|it| xades::signing_time(document, it)),
+        value,
+        duplicate_ids: document.duplicate_ids,
+        encloses: targets
+            .iter()
+            .any(|(target, _)| document.contains(*target, signature)),
+    })
+}
+
+/// A node whose markup a reference hashes, and whether that is intact.
+type Covered = (NodeIndex, ReferenceIntegrity);
+
+fn read_references(
+    context: &Context<'_>,
+    signed_info: Option<NodeIndex>,
+    work: &mut Work,
+) -> Result<(Vec<Reference>, Vec<Covered>)> {
+    let mut references = Vec::new();
+    let mut targets = Vec::new();
+    let Some(signed_info) = signed_info else {
+        return Ok((references, targets));
+    };
+    for reference in context.document.named(signed_info, DSIG, "Reference") {
+        if references.len() == MAX_REFERENCES {
+            return Err(XmlError::TooLarge("references"));
+        }
+        let (reference, target) = reference::read(context, reference, work)?;
+        targets.extend(target.map(|target| (target, reference.integrity)));
+        references.push(reference);
+    }
+    Ok((references, targets))
+}
+
+fn algorithm(document: &Document<'_>, signed_info: Option<NodeIndex>, local: &str) -> String {
+    signed_info
+        .and_then(|info| document.only(info, DSIG, local))
+        .and_then(|method| document.attribute(method, "Algorithm"))
+        .unwrap_or_default()
+        .to_owned()
+}
+
+/// The certificates of `KeyInfo` (XMLDSig 1.1 section 4.5.4), less those that are no base64.
+fn read_certificates(document: &Document<'_>, signature: NodeIndex) -> Result<Vec<Vec<u8>>> {
+    let elements: Vec<_> = document
+        .named(signature, DSIG, "KeyInfo")
+        .flat_map(|info| document.named(info, DSIG, "X509Data"))
+        .flat_map(|data| document.named(data, DSIG, "X509Certificate"))
+        .take(MAX_CERTIFICATES + 1)
+        .collect();
+    if elements.len() > MAX_CERTIFICATES {
+        return Err(XmlError::TooLarge("certificates"));
+    }
+    Ok(elements
+        .into_iter()
+        .filter_map(|it| decode_base64(&document.string(it)))
+        .collect())
+}
+
+fn check_value(
+    context: &Context<'_>,
+    signed_info: NodeIndex,
+    certificates: &[Vec<u8>],
+    signing_certificate: Option<usize>,
+    work: &mut Work,
+) -> Result<ValueIntegrity> {
+    let &Context {
+        document,
+        signature,
+        ..
+    } = context;
+    let canonicalization_uri = || algorithm(document, Some(signed_info), "CanonicalizationMethod");
+    let method = document
+        .only(signed_info, DSIG, "CanonicalizationMethod")
+        .and_then(|method| canonicalization(document, method));
+    let Some(method) = method else {
+        return Ok(ValueIntegrity::UnsupportedAlgorithm(canonicalization_uri()));
+    };
+    let value = document
+        .only(signature, DSIG, "SignatureValue")
+        .and_then(|value| decode_base64(&document.string(value)));
+    let Some(value) = value else {
+        return Ok(ValueIntegrity::Broken);
+    };
+    let nodes = NodeSet {
+        apex: signed_info,
+        excluded: HashSet::new(),
+        comments: true,
+    };
+    let mut output = Output::collect(work);
+    match canonicalize(document, &nodes, &method, &mut output) {
+        Ok(()) => {}
+        Err(Stop::Refused(error)) => return Err(error),
+        Err(Stop::Unresolved) => {
+            return Ok(ValueIntegrity::UnsupportedAlgorithm(canonicalization_uri()));
+        }
+        Err(Stop::Broken) => return Ok(ValueIntegrity::Broken),
+    }
+    // The named one first: among renewed certificates with the same key it is the one that counts.
+    let others = (0..certificates.len()).filter(|&index| Some(index) != signing_certificate);
+    let order: Vec<_> = signing_certificate.into_iter().chain(others).collect();
+    let message = output.finish();
+    let effort = (message.len() + VERIFICATION_COST).saturating_mul(order.len());
+    if work.spend(effort).is_err() {
+        return Err(XmlError::TooLarge("certificates"));
+    }
+    let method = algorithm(document, Some(signed_info), "SignatureMethod");
+    Ok(verify(&method, certificates, &order, &message, &value))
+}
+
+fn is_match(
+    named: &SigningCertificate,
+    certificates: &[Vec<u8>],
+    signing_certificate: Option<usize>,
+    value: &ValueIntegrity,
+) -> bool {
+    match value {
+        ValueIntegrity::Intact(index) => named.names(&certificates[*index]),
+        _ => signing_certificate.is_some(),
+    }
+}

@@ -1,0 +1,246 @@
+//! Documents that are meant to hurt, and encodings.
+
+use super::kinds::only;
+use super::signer::{C14N, DS, EXCLUSIVE, Key, Signer, enveloped, transform};
+use crate::xmldsig::{ValueIntegrity, XmlError, inspect};
+
+#[track_caller]
+fn refusal(xml: &str) -> XmlError {
+    inspect(xml.as_bytes()).unwrap_err()
+}
+
+#[test]
+fn document_types_are_refused() {
+    for xml in [
+        "<!DOCTYPE a><a/>",
+        "<!DOCTYPE a SYSTEM 'file:///etc/passwd'><a/>",
+        "<!DOCTYPE a [<!ENTITY b 'c'><!ENTITY d '&b;&b;&b;&b;'>]><a>&d;</a>",
+    ] {
+        assert_eq!(refusal(xml), XmlError::DocumentType);
+    }
+}
+
+#[test]
+fn nesting_is_bounded() {
+    let nested = |depth| format!("{}{}", "<a>".repeat(depth), "</a>".repeat(depth));
+    assert_eq!(inspect(nested(256).as_bytes()), Ok(Vec::new()));
+    assert_eq!(refusal(&nested(257)), XmlError::TooLarge("levels"));
+    assert_eq!(
+        refusal(&"<a>".repeat(1_000_000)),
+        XmlError::TooLarge("levels")
+    );
+}
+
+#[test]
+fn nodes_are_bounded() {
+    let nodes = |count| format!("<a>{}</a>", "<b/>".repeat(count));
+    assert_eq!(inspect(nodes(499_999).as_bytes()), Ok(Vec::new()));
+    assert_eq!(refusal(&nodes(500_000)), XmlError::TooLarge("nodes"));
+    let attributes: String = (0..500_000).map(|n| format!(" a{n}=''")).collect();
+    assert_eq!(
+        refusal(&format!("<a{attributes}/>")),
+        XmlError::TooLarge("nodes")
+    );
+}
+
+#[test]
+fn namespaces_in_scope_are_bounded() {
+    let declare = |count| -> String { (0..count).map(|n| format!(" xmlns:p{n}='u'")).collect() };
+    let beside = format!("<a><b{0}/><b{0}/></a>", declare(1_000));
+    assert_eq!(inspect(beside.as_bytes()), Ok(Vec::new()));
+    let inside = format!("<a xmlns='u'><b{}/></a>", declare(1_000));
+    assert_eq!(refusal(&inside), XmlError::TooLarge("namespaces"));
+}
+
+#[test]
+fn signatures_references_and_certificates_are_bounded() {
+    let signatures = |count| format!("<a {DS}>{}</a>", "<ds:Signature/>".repeat(count));
+    assert_eq!(inspect(signatures(100).as_bytes()).unwrap().len(), 100);
+    assert_eq!(refusal(&signatures(101)), XmlError::TooLarge("signatures"));
+    let references = |count| {
+        format!(
+            "<ds:Signature {DS}><ds:SignedInfo>{}</ds:SignedInfo></ds:Signature>",
+            "<ds:Reference/>".repeat(count)
+        )
+    };
+    assert_eq!(only(&references(1_000)).references.len(), 1_000);
+    assert_eq!(
+        refusal(&references(1_001)),
+        XmlError::TooLarge("references")
+    );
+    let certificate = "<ds:X509Certificate>AAAA</ds:X509Certificate>";
+    let certificates = enveloped(Key::P256, "").replace(
+        "<ds:X509Certificate>",
+        &format!("{}<ds:X509Certificate>", certificate.repeat(100)),
+    );
+    assert_eq!(refusal(&certificates), XmlError::TooLarge("certificates"));
+}
+
+#[test]
+fn names_are_bounded() {
+    let name = |length| format!("<{}/>", "a".repeat(length));
+    assert_eq!(inspect(name(1_000).as_bytes()), Ok(Vec::new()));
+    assert_eq!(refusal(&name(1_001)), XmlError::TooLarge("names"));
+}
+
+/// Each certificate is tried on a long `SignedInfo`.
+#[test]
+fn verification_is_bounded() {
+    let certificate = "<ds:X509Certificate>AAAA</ds:X509Certificate>";
+    let xml = Signer::new(Key::P256)
+        .reference(&"x".repeat(3_000_000), "", "")
+        .sign()
+        .replace(
+            "<ds:X509Certificate>",
+            &format!("{}<ds:X509Certificate>", certificate.repeat(99)),
+        );
+    assert_eq!(refusal(&xml), XmlError::TooLarge("certificates"));
+}
+
+/// One long namespace, written for each of many elements.
+#[test]
+fn canonical_form_is_bounded() {
+    let octets = "x".repeat(50_000);
+    let signature = Signer::new(Key::P256)
+        .reference("", &transform(EXCLUSIVE), "")
+        .sign();
+    let xml = format!(
+        "<a xmlns:p=\"urn:{octets}\">{}{signature}</a>",
+        "<p:b/>".repeat(50_000)
+    );
+    assert_eq!(refusal(&xml), XmlError::TooLarge("signed octets"));
+}
+
+/// Many references to all of a document.
+#[test]
+fn repeated_work_is_bounded() {
+    let mut signer = Signer::new(Key::P256);
+    for _ in 0..1_000 {
+        signer = signer.reference("", &transform(C14N), "");
+    }
+    let xml = format!("<a>{}{}</a>", "x".repeat(1_000_000), signer.sign());
+    assert_eq!(refusal(&xml), XmlError::TooLarge("signed octets"));
+}
+
+#[test]
+fn malformed_documents_are_refused() {
+    for xml in [
+        "",
+        " ",
+        "text",
+        "<a>",
+        "</a>",
+        "<a></b>",
+        "<a/><b/>",
+        "<a/>text",
+        "<a b='1' b='2'/>",
+        "<p:a/>",
+        "<a p:b=''/>",
+        "<a xmlns:p='1' xmlns:q='1' p:b='' q:b=''/>",
+        "<a xmlns:p=''/>",
+        "<a xmlns:xmlns='u'/>",
+        "<a xmlns:xml='u'/>",
+        "<xmlns:a/>",
+        "<a xmlns='' xmlns=''/>",
+        "<a>&b;</a>",
+        "<a>&#0;</a>",
+        "<a>&#xD800;</a>",
+        "<a>&#+65;</a>",
+        "<a>&amp</a>",
+        "<a b='<'/>",
+        "<a>]]></a>",
+        "<a><!-- -- --></a>",
+        "<a>\u{1}</a>",
+        "<a>\u{FFFF}</a>",
+        "<?xml version='1.1'?><a/>",
+        "<a><?xml version='1.0'?></a>",
+        "<a/>&#65;",
+        "<a><?p?q?></a>",
+        "<a><b xmlns:p='u'/><p:c/></a>",
+    ] {
+        let outcome = inspect(xml.as_bytes());
+        assert!(
+            matches!(outcome, Err(XmlError::Malformed(_))),
+            "{xml}: {outcome:?}"
+        );
+    }
+}
+
+fn utf16(xml: &str, unit: fn(u16) -> [u8; 2]) -> Vec<u8> {
+    let mark = "\u{FEFF}".encode_utf16();
+    mark.chain(xml.encode_utf16()).flat_map(unit).collect()
+}
+
+#[test]
+fn byte_order_marks_and_utf_16_are_read() {
+    let signed = enveloped(Key::P256, "ә 𝄞");
+    let declared = format!("<?xml version=\"1.0\" encoding=\"UTF-16\"?>{signed}");
+    for bytes in [
+        [b"\xEF\xBB\xBF", signed.as_bytes()].concat(),
+        utf16(&signed, u16::to_le_bytes),
+        utf16(&declared, u16::to_be_bytes),
+    ] {
+        let signatures = inspect(&bytes).unwrap();
+        assert!(signatures[0].references_intact());
+        assert_eq!(signatures[0].value, ValueIntegrity::Intact(0));
+    }
+}
+
+#[test]
+fn other_encodings_are_refused() {
+    for bytes in [
+        b"<a>\xFF</a>".to_vec(),
+        b"<?xml version='1.0' encoding='windows-1251'?><a>\xD0\x90</a>".to_vec(),
+        b"<?xml version='1.0' encoding='UTF-7'?><a/>".to_vec(),
+        utf16(
+            "<?xml version='1.0' encoding='UTF-8'?><a/>",
+            u16::to_le_bytes,
+        ),
+        b"\xFF\xFE<\x00a".to_vec(),
+        b"\xFF\xFE\x00\xD8<\x00".to_vec(),
+    ] {
+        let outcome = inspect(&bytes);
+        assert!(outcome.is_err(), "{outcome:?}");
+    }
+    assert_eq!(
+        inspect(b"<?xml version='1.0' encoding='ISO-8859-2'?><a/>"),
+        Ok(Vec::new())
+    );
+}
+
+/// Whatever byte changes or where the document ends: no panic, and no intact signature over another root.
+#[test]
+fn damaged_documents_do_not_panic() {
+    let xml = enveloped(Key::P256, "<a b=\"&amp;\">1</a><?p?><![CDATA[x]]>");
+    for at in 0..xml.len() {
+        let mut bytes = xml.clone().into_bytes();
+        drop(inspect(&bytes[..at]));
+        for change in [b'<', b'>', b'"', b'&', b'=', b':', b' ', 0, 0xFF, b'A'] {
+            bytes[at] = change;
+            drop(inspect(&bytes));
+        }
+    }
+}
+
+#[test]
+fn changed_signed_bytes_are_never_intact() {
+    let inside = "<a b=\"1\">2</a>";
+    let xml = enveloped(Key::P256, inside);
+    let start = "<doc>".len();
+    for at in start..start + inside.len() {
+        for change in b'!'..=b'~' {
+            let mut bytes = xml.clone().into_bytes();
+            if bytes[at] == change {
+                continue;
+            }
+            bytes[at] = change;
+            if let Ok(signatures) = inspect(&bytes) {
+                // The quotes of an attribute may change together only, so each change is seen.
+                assert!(
+                    !signatures.iter().any(|it| it.references_intact()),
+                    "{at} {change}"
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,286 @@
+//! The kinds of signatures that are understood, each intact.
+
+use aws_lc_rs::digest;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use super::signer::{
+    C14N, C14N11, DS, ENVELOPED, EXCLUSIVE, Key, SHA256, Signer, enveloped, transform,
+};
+use crate::xmldsig::{Coverage, ReferenceIntegrity, ValueIntegrity, XmlSignature, inspect};
+
+/// The only signature of a document.
+#[track_caller]
+pub(super) fn only(xml: &str) -> XmlSignature {
+    let mut signatures = inspect(xml.as_bytes()).unwrap();
+    assert_eq!(signatures.len(), 1);
+    signatures.remove(0)
+}
+
+#[track_caller]
+fn assert_intact(xml: &str) -> XmlSignature {
+    let signature = only(xml);
+    assert_eq!(signature.value, ValueIntegrity::Intact(0));
+    assert!(signature.references_intact(), "{:?}", signature.references);
+    signature
+}
+
+fn element(name: &str, id: &str) -> Coverage {
+    Coverage::Element {
+        name: name.to_owned(),
+        id: id.to_owned(),
+    }
+}
+
+#[test]
+fn enveloped_signatures_of_all_keys_are_intact() {
+    for key in Key::ALL {
+        let signature = assert_intact(&enveloped(key, "<a>1</a>"));
+        assert_eq!(signature.id.as_deref(), Some("sig"));
+        assert_eq!(signature.canonicalization_method, EXCLUSIVE);
+        assert_eq!(signature.references[0].covers, Coverage::WholeDocument);
+        assert_eq!(signature.references[0].transforms, [ENVELOPED, EXCLUSIVE]);
+        assert_eq!(signature.references[0].digest_method, SHA256);
+        assert!(signature.encloses);
+        assert!(!signature.duplicate_ids);
+        assert_eq!(signature.signing_certificate_matches, None);
+    }
+}
+
+#[test]
+fn white_space_in_base64_does_not_matter() {
+    let xml = enveloped(Key::P256, "<a/>".replace("/>", "></a>").as_str());
+    let broken_up = xml.replace("</ds:SignatureValue>", "&#13;\n </ds:SignatureValue>");
+    assert_intact(&broken_up);
+}
+
+#[test]
+fn enveloping_signature_is_intact() {
+    let octets = format!("<ds:Object {DS} Id=\"o\">a &lt; b</ds:Object>");
+    let xml = Signer::new(Key::P256)
+        .reference("#o", &transform(EXCLUSIVE), &octets)
+        .object("<ds:Object Id='o'>a &#60; b</ds:Object>")
+        .sign();
+    let signature = assert_intact(&xml);
+    assert_eq!(signature.references[0].covers, element("Object", "o"));
+    assert!(!signature.encloses);
+}
+
+#[test]
+fn detached_element_is_found_by_all_kinds_of_identifiers() {
+    for attribute in ["Id", "ID", "id", "xml:id"] {
+        let octets = format!("<part {attribute}=\"p\">1</part>");
+        let signature = Signer::new(Key::P256)
+            .reference("#p", &transform(EXCLUSIVE), &octets)
+            .sign();
+        let signature = assert_intact(&format!("<doc>{octets}{signature}</doc>"));
+        assert_eq!(signature.references[0].covers, element("part", "p"));
+    }
+}
+
+#[test]
+fn signature_around_its_parent_encloses() {
+    let transforms = transform(ENVELOPED) + &transform(EXCLUSIVE);
+    let signature = Signer::new(Key::P256)
+        .reference("#p", &transforms, "<part Id=\"p\">1</part>")
+        .sign();
+    let xml = format!("<doc><part Id=\"p\">1{signature}</part></doc>");
+    assert!(assert_intact(&xml).encloses);
+}
+
+#[test]
+fn inclusive_canonicalization_brings_the_context_along() {
+    let namespaces = "xmlns=\"urn:d\" xmlns:x=\"urn:x\"";
+    for (method, attributes) in [
+        (C14N, "xml:id=\"i\" xml:lang=\"kk\""),
+        (C14N11, "xml:lang=\"kk\""),
+    ] {
+        let octets = format!("<part {namespaces} Id=\"p\" {attributes}>1</part>");
+        let signature = Signer::new(Key::P256)
+            .reference("#p", &transform(method), &octets)
+            .sign();
+        assert_intact(&format!(
+            "<doc {namespaces} xml:lang=\"kk\" xml:id=\"i\"><part Id=\"p\">1</part>{signature}</doc>"
+        ));
+    }
+}
+
+#[test]
+fn element_without_transforms_is_canonicalized_inclusively() {
+    let octets = "<part xmlns:x=\"urn:x\" Id=\"p\">1</part>";
+    let signature = Signer::new(Key::P256).reference("#p", "", octets).sign();
+    assert_intact(&format!(
+        "<doc xmlns:x=\"urn:x\"><part Id=\"p\">1<!-- not signed --></part>{signature}</doc>"
+    ));
+}
+
+#[test]
+fn inherited_base_under_canonical_xml_11_is_unresolved() {
+    let octets = "<part Id=\"p\" xml:base=\"http://a/\">1</part>";
+    let signature = Signer::new(Key::P256)
+        .reference("#p", &transform(C14N11), octets)
+        .sign();
+    let xml = format!("<doc xml:base=\"http://a/\"><part Id=\"p\">1</part>{signature}</doc>");
+    assert_eq!(
+        only(&xml).references[0].integrity,
+        ReferenceIntegrity::Unresolved
+    );
+}
+
+#[test]
+fn exclusive_canonicalization_minds_its_prefix_list() {
+    let listed = format!(
+        "<ds:Transform Algorithm=\"{EXCLUSIVE}\"><ec:InclusiveNamespaces xmlns:ec=\"{EXCLUSIVE}\" \
+         PrefixList=\"x #default\"></ec:InclusiveNamespaces></ds:Transform>"
+    );
+    for (transforms, declared) in [
+        (transform(EXCLUSIVE), " xmlns:y=\"urn:y\""),
+        (
+            listed,
+            " xmlns=\"urn:d\" xmlns:x=\"urn:x\" xmlns:y=\"urn:y\"",
+        ),
+    ] {
+        let octets = format!("<y:part{declared} Id=\"p\">1</y:part>");
+        let signature = Signer::new(Key::P256)
+            .reference("#p", &transforms, &octets)
+            .sign();
+        assert_intact(&format!(
+            "<doc xmlns=\"urn:d\" xmlns:x=\"urn:x\" xmlns:y=\"urn:y\" xmlns:z=\"urn:z\">\
+             <y:part Id=\"p\">1</y:part>{signature}</doc>"
+        ));
+    }
+}
+
+#[test]
+fn comments_are_signed_only_by_xpointer_and_method() {
+    let with_comments = format!("{EXCLUSIVE}WithComments");
+    let (kept, dropped) = ("<part Id=\"p\">1<!--c--></part>", "<part Id=\"p\">1</part>");
+    for (uri, method, octets) in [
+        ("#p", with_comments.as_str(), dropped),
+        ("#xpointer(id('p'))", with_comments.as_str(), kept),
+        ("#xpointer(id('p'))", EXCLUSIVE, dropped),
+    ] {
+        let signature = Signer::new(Key::P256)
+            .reference(uri, &transform(method), octets)
+            .sign();
+        let signature = assert_intact(&format!("<doc>{kept}{signature}</doc>"));
+        assert_eq!(signature.references[0].covers, element("part", "p"));
+    }
+}
+
+#[test]
+fn whole_document_with_comments_has_those_outside_of_its_root() {
+    let transforms = transform(ENVELOPED) + &transform(&format!("{C14N}#WithComments"));
+    for (uri, octets) in [
+        ("#xpointer(/)", "<!--a-->\n<doc></doc>\n<?b c?>\n<!--d-->"),
+        ("", "<doc></doc>\n<?b c?>"),
+    ] {
+        let signature = Signer::new(Key::P256)
+            .reference(uri, &transforms, octets)
+            .sign();
+        assert_intact(&format!("<!--a--><doc>{signature}</doc> <?b   c?><!--d-->"));
+    }
+}
+
+#[test]
+fn base64_transform_hashes_what_is_encoded() {
+    let encoded = STANDARD.encode("signed text");
+    let xml = Signer::new(Key::P256)
+        .reference(
+            "#o",
+            &transform("http://www.w3.org/2000/09/xmldsig#base64"),
+            "signed text",
+        )
+        .object(&format!("<ds:Object Id=\"o\">\n{encoded}\n</ds:Object>"))
+        .sign();
+    assert_intact(&xml);
+}
+
+#[test]
+fn usual_xpaths_leave_all_signatures_out() {
+    let xpath = format!(
+        "<ds:Transform Algorithm=\"http://www.w3.org/TR/1999/REC-xpath-19991116\"><ds:XPath>\
+         not(ancestor-or-self::ds:Signature)</ds:XPath></ds:Transform>{}",
+        transform(EXCLUSIVE)
+    );
+    let filter = format!(
+        "<ds:Transform Algorithm=\"http://www.w3.org/2002/06/xmldsig-filter2\">\
+         <f:XPath xmlns:f=\"http://www.w3.org/2002/06/xmldsig-filter2\" Filter=\"subtract\">\
+         /descendant::ds:Signature</f:XPath></ds:Transform>{}",
+        transform(EXCLUSIVE)
+    );
+    for transforms in [xpath, filter] {
+        let sign = |key| {
+            Signer::new(key)
+                .reference("", &transforms, "<doc>1</doc>")
+                .sign()
+        };
+        let xml = format!("<doc>1{}{}</doc>", sign(Key::P256), sign(Key::Rsa));
+        let signatures = inspect(xml.as_bytes()).unwrap();
+        assert_eq!(signatures.len(), 2);
+        assert!(signatures.iter().all(XmlSignature::references_intact));
+    }
+}
+
+#[test]
+fn other_xpaths_and_external_files_are_unresolved() {
+    let xpath = "<ds:Transform Algorithm=\"http://www.w3.org/TR/1999/REC-xpath-19991116\">\
+                 <ds:XPath>self::text()</ds:XPath></ds:Transform>";
+    let foreign = "<ds:Transform Algorithm=\"http://www.w3.org/TR/1999/REC-xpath-19991116\">\
+                   <ds:XPath>not(ancestor-or-self::p:Signature)</ds:XPath>\
+                   </ds:Transform>";
+    let kept = "<ds:Transform Algorithm=\"http://www.w3.org/2002/06/xmldsig-filter2\">\
+                <f:XPath xmlns:f=\"http://www.w3.org/2002/06/xmldsig-filter2\" Filter=\"intersect\">\
+                //ds:Signature</f:XPath></ds:Transform>";
+    for (uri, transforms) in [
+        ("", xpath.to_owned()),
+        ("", foreign.to_owned()),
+        ("", kept.to_owned()),
+        ("", transform("urn:unknown")),
+        ("", transform(EXCLUSIVE) + &transform(EXCLUSIVE)),
+        ("other.xml", transform(EXCLUSIVE)),
+        ("#xpointer(//a)", String::new()),
+    ] {
+        let signature = Signer::new(Key::P256)
+            .reference(uri, &transforms, "")
+            .sign();
+        let signature = only(&format!("<doc>{signature}</doc>"));
+        assert_eq!(signature.value, ValueIntegrity::Intact(0));
+        assert_eq!(
+            signature.references[0].integrity,
+            ReferenceIntegrity::Unresolved
+        );
+        assert!(!signature.references_intact());
+    }
+}
+
+#[test]
+fn all_digests_are_known() {
+    for (method, algorithm) in [
+        (
+            "http://www.w3.org/2000/09/xmldsig#sha1",
+            &digest::SHA1_FOR_LEGACY_USE_ONLY,
+        ),
+        (
+            "http://www.w3.org/2001/04/xmldsig-more#sha224",
+            &digest::SHA224,
+        ),
+        (
+            "http://www.w3.org/2001/04/xmldsig-more#sha384",
+            &digest::SHA384,
+        ),
+        ("http://www.w3.org/2001/04/xmlenc#sha512", &digest::SHA512),
+    ] {
+        let xml = Signer::new(Key::P256)
+            .digested(
+                "#o",
+                "",
+                method,
+                algorithm,
+                &format!("<ds:Object {DS} Id=\"o\">1</ds:Object>"),
+            )
+            .object("<ds:Object Id=\"o\">1</ds:Object>")
+            .sign();
+        assert_intact(&xml);
+    }
+}

@@ -1,0 +1,8 @@
+//! Tests of the whole, by what they are about.
+
+mod canonical;
+mod forged;
+mod hostile;
+mod kinds;
+mod signer;
+mod vectors;

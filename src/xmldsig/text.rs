@@ -1,0 +1,148 @@
+//! Bytes to characters, and references in them to what they stand for.
+
+use std::borrow::Cow;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use super::XmlError;
+
+type Result<T> = std::result::Result<T, XmlError>;
+
+/// Encodings, or how their names start, in which ASCII reads the same as in UTF-8.
+const ASCII_SUPERSETS: [&str; 4] = ["US-ASCII", "ISO-8859-", "WINDOWS-125", "KOI8-"];
+
+/// Decodes UTF-8, or UTF-16 with a byte order mark, and turns all line ends into line feeds (XML 1.0 section 2.11).
+pub(super) fn decode(bytes: &[u8]) -> Result<Cow<'_, str>> {
+    let text = match bytes {
+        [0xFE, 0xFF, units @ ..] => Cow::Owned(decode_utf16(units, u16::from_be_bytes)?),
+        [0xFF, 0xFE, units @ ..] => Cow::Owned(decode_utf16(units, u16::from_le_bytes)?),
+        [0xEF, 0xBB, 0xBF, rest @ ..] => Cow::Borrowed(utf8(rest)?),
+        _ => Cow::Borrowed(utf8(bytes)?),
+    };
+    if !text.chars().all(is_xml_char) {
+        return Err(XmlError::Malformed("it has characters that XML forbids"));
+    }
+    if text.contains('\r') {
+        return Ok(Cow::Owned(text.replace("\r\n", "\n").replace('\r', "\n")));
+    }
+    Ok(text)
+}
+
+fn utf8(bytes: &[u8]) -> Result<&str> {
+    let text = std::str::from_utf8(bytes).map_err(|_| XmlError::Encoding)?;
+    // Another parser would believe the declaration, and read other characters than we do.
+    let declared = declared_encoding(text);
+    let agrees = declared.is_none_or(|declared| {
+        let declared = declared.to_ascii_uppercase();
+        declared == "UTF-8"
+            || (text.is_ascii() && ASCII_SUPERSETS.iter().any(|it| declared.starts_with(it)))
+    });
+    if agrees {
+        Ok(text)
+    } else {
+        Err(XmlError::Encoding)
+    }
+}
+
+/// The encoding that the XML declaration names (XML 1.0 section 4.3.3); whether it is well-formed, others check.
+fn declared_encoding(text: &str) -> Option<&str> {
+    let (declaration, _) = text.strip_prefix("<?xml")?.split_once("?>")?;
+    let (_, value) = declaration.split_once("encoding")?;
+    let value = value.trim_start().strip_prefix('=')?.trim_start();
+    let quote = value.chars().next()?;
+    value.strip_prefix(quote)?.split(quote).next()
+}
+
+fn decode_utf16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> Result<String> {
+    let (pairs, rest) = bytes.as_chunks::<2>();
+    if !rest.is_empty() {
+        return Err(XmlError::Encoding);
+    }
+    let text = char::decode_utf16(pairs.iter().copied().map(unit))
+        .collect::<std::result::Result<String, _>>()
+        .map_err(|_| XmlError::Encoding)?;
+    match declared_encoding(&text) {
+        Some(declared) if !declared.to_ascii_uppercase().starts_with("UTF-16") => {
+            Err(XmlError::Encoding)
+        }
+        _ => Ok(text),
+    }
+}
+
+/// `Char` of XML 1.0 section 2.2.
+fn is_xml_char(char: char) -> bool {
+    matches!(char, '\t' | '\n' | '\r' | '\u{20}'..='\u{D7FF}' | '\u{E000}'..='\u{FFFD}' | '\u{10000}'..)
+}
+
+/// Replaces character and predefined entity references. In attributes, literal white space becomes spaces, while that
+/// of character references stays (XML 1.0 section 3.3.3).
+pub(super) fn unescape(raw: &str, attribute: bool) -> Result<Cow<'_, str>> {
+    let is_special = |char| char == '&' || (attribute && matches!(char, '\t' | '\n'));
+    if !raw.contains(is_special) {
+        return Ok(Cow::Borrowed(raw));
+    }
+    let mut text = String::with_capacity(raw.len());
+    let mut rest = raw;
+    while let Some((literal, special, after)) = split_at(rest, is_special) {
+        text.push_str(literal);
+        if special != '&' {
+            text.push(' ');
+            rest = after;
+            continue;
+        }
+        let (reference, after) = after
+            .split_once(';')
+            .ok_or(XmlError::Malformed("a reference has no end"))?;
+        text.push(resolve(reference)?);
+        rest = after;
+    }
+    text.push_str(rest);
+    Ok(Cow::Owned(text))
+}
+
+/// What is before the first such character, the character, and what is after it.
+fn split_at(text: &str, is_special: impl Fn(char) -> bool) -> Option<(&str, char, &str)> {
+    let at = text.find(&is_special)?;
+    let (before, rest) = text.split_at_checked(at)?;
+    let mut chars = rest.chars();
+    let char = chars.next()?;
+    Some((before, char, chars.as_str()))
+}
+
+fn resolve(reference: &str) -> Result<char> {
+    let number = match reference {
+        "amp" => return Ok('&'),
+        "lt" => return Ok('<'),
+        "gt" => return Ok('>'),
+        "quot" => return Ok('"'),
+        "apos" => return Ok('\''),
+        _ => match (reference.strip_prefix("#x"), reference.strip_prefix('#')) {
+            (Some(digits), _) => number(digits, 16),
+            (None, Some(digits)) => number(digits, 10),
+            (None, None) => return Err(XmlError::Malformed("an entity is not defined")),
+        },
+    };
+    number
+        .and_then(char::from_u32)
+        .filter(|&char| is_xml_char(char))
+        .ok_or(XmlError::Malformed("a reference is to no character"))
+}
+
+/// As `from_str_radix`, which would also read a sign.
+fn number(digits: &str, radix: u32) -> Option<u32> {
+    if digits.chars().all(|digit| digit.is_digit(radix)) {
+        u32::from_str_radix(digits, radix).ok()
+    } else {
+        None
+    }
+}
+
+/// Decodes base64 with white space anywhere (XML Schema 2 section 3.2.16).
+pub(super) fn decode_base64(text: &str) -> Option<Vec<u8>> {
+    let compact: Vec<u8> = text
+        .bytes()
+        .filter(|byte| !matches!(byte, b' ' | b'\t' | b'\n' | b'\r'))
+        .collect();
+    STANDARD.decode(compact).ok()
+}
