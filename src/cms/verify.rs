@@ -118,7 +118,7 @@ pub fn verify(
         let mut verdict = Verdict {
             indication: Indication::TotalPassed,
             sub_indication: None,
-            explanation: "The signature is intact, and its certificate leads to a trusted one.",
+            explanation: "The signature is intact, and its certificate leads to a trusted one; whether any was revoked was not judged.",
             intact: match &intact {
                 Ok(()) => Some(true),
                 Err((Indication::TotalFailed, _, _)) => Some(false),
