@@ -1,12 +1,12 @@
 //! What a CMS says of itself and its signers. Nothing is verified here.
 
-use asn1_rs::{FromDer as _, Tag};
+use asn1_rs::FromDer as _;
 use x509_parser::time::ASN1Time;
 
-use super::ber::{Reader, hex};
+use super::ber::hex;
 use super::certificate::read_name;
 use super::signed_data::{AlgorithmIdentifier, Identifier, SignedData, SignerInfo};
-use super::{Algorithm, InspectError, Inspection, Level, Signer, SignerIdentifier, oid};
+use super::{Algorithm, InspectError, Inspection, Level, Signer, SignerIdentifier, oid, timestamp};
 use crate::digest::to_hex;
 
 type Result<T> = std::result::Result<T, InspectError>;
@@ -78,24 +78,10 @@ pub(super) fn signing_time_ms(info: &SignerInfo<'_>) -> Option<i64> {
     Some(time.timestamp().saturating_mul(1000))
 }
 
-/// The `genTime` of the signature's first time stamp that can be read.
+/// The time of the signature's first time stamp that can be read.
 fn timestamp_ms(info: &SignerInfo<'_>) -> Option<i64> {
     let mut tokens = info.unsigned_values(oid::SIGNATURE_TIMESTAMP);
-    tokens.find_map(|token| {
-        let token = SignedData::read(token.raw).ok()?;
-        if token.content_type != oid::TST_INFO {
-            return None;
-        }
-        let content = token.content?;
-        let mut fields = Reader::new(&content).next().ok()??.inside();
-        // Version, policy, imprint and serial number come before it (RFC 3161 section 2.4.2).
-        for tag in [Tag::Integer, Tag::Oid, Tag::Sequence, Tag::Integer] {
-            fields.expect(tag, "").ok()?;
-        }
-        let time = fields.expect(Tag::GeneralizedTime, "").ok()?;
-        let (_, time) = ASN1Time::from_der(time.raw).ok()?;
-        Some(time.timestamp().saturating_mul(1000))
-    })
+    tokens.find_map(|token| Some(timestamp::read(token.raw)?.time_ms))
 }
 
 fn level(info: &SignerInfo<'_>) -> Level {

@@ -2,14 +2,13 @@
 //! nothing is fetched.
 //!
 //! - `ber` walks ASN.1 in the Basic Encoding Rules, which signers use as freely as DER.
-//! - `signed_data` takes a CMS `SignedData` apart (RFC 5652), `certificate` what it embeds (RFC 5280).
+//! - `signed_data` takes a CMS `SignedData` apart (RFC 5652), `certificate` and `timestamp` what it embeds (RFC 5280, RFC 3161).
 //! - `inspect` says what that means; `name`, `person` and `oid` turn names and object identifiers into what people know them by.
 //! - `verify` says whether it holds, with `chain`, and the cryptography of `hash`, `public_key` and `gost`.
 
 mod ber;
 mod certificate;
 mod chain;
-
 mod gost;
 mod hash;
 mod inspect;
@@ -18,6 +17,7 @@ mod oid;
 mod person;
 mod public_key;
 mod signed_data;
+mod timestamp;
 mod verify;
 
 pub use certificate::describe_certificate;

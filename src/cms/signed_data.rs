@@ -69,10 +69,7 @@ impl<'a> SignedData<'a> {
     pub(super) fn read(bytes: &'a [u8]) -> Result<Self> {
         let signed_data = unwrap(bytes)?;
         let mut fields = signed_data.inside();
-        fields.expect(Tag::Integer, "its SignedData has no version")?;
-        fields.expect(Tag::Set, "its SignedData names no digest algorithms")?;
-        let content = fields.expect(Tag::Sequence, "its SignedData has no content info")?;
-        let (content_type, content) = read_content(&content)?;
+        let (content_type, content) = read_content(&content_info(&mut fields)?)?;
         let certificates = match fields.optional(0)? {
             Some(certificates) => Embedded::read_all(certificates.inside(), MAX_ENTRIES)?,
             None => Vec::new(),
@@ -90,7 +87,7 @@ impl<'a> SignedData<'a> {
             signers: all(
                 signer_infos.inside(),
                 "it has too many signers to read",
-                SignerInfo::read,
+                |info| SignerInfo::read(&info),
             )?,
         })
     }
@@ -125,6 +122,19 @@ fn unwrap(bytes: &[u8]) -> Result<Value<'_>> {
     wrapper
         .inside()
         .expect(Tag::Sequence, "its SignedData is no sequence")
+}
+
+/// The type and content of a CMS by themselves, without those who signed it.
+pub(super) fn read_content_alone(bytes: &[u8]) -> Result<(String, Option<Cow<'_, [u8]>>)> {
+    let signed_data = unwrap(bytes)?;
+    read_content(&content_info(&mut signed_data.inside())?)
+}
+
+/// What comes first in a `SignedData`, up to the content.
+fn content_info<'a>(fields: &mut Reader<'a>) -> Result<Value<'a>> {
+    fields.expect(Tag::Integer, "its SignedData has no version")?;
+    fields.expect(Tag::Set, "its SignedData names no digest algorithms")?;
+    fields.expect(Tag::Sequence, "its SignedData has no content info")
 }
 
 fn read_content<'a>(content: &Value<'a>) -> Result<(String, Option<Cow<'a, [u8]>>)> {
@@ -229,37 +239,27 @@ fn read_attributes<'a>(attributes: &Value<'a>) -> Result<Vec<Attribute<'a>>> {
                 .expect(Tag::Oid, "an attribute of a signer has no type")?
                 .oid()?;
             let values = parts.expect(Tag::Set, "an attribute of a signer has no values")?;
-            let values = all_values(values.inside())?;
+            let values = all(
+                values.inside(),
+                "an attribute of a signer has too many values to read",
+                Ok,
+            )?;
             Ok(Attribute { oid, values })
         },
     )
 }
 
-fn all_values(values: Reader<'_>) -> Result<Vec<Value<'_>>> {
-    let mut found = Vec::new();
-    let mut values = values;
-    while let Some(value) = values.next()? {
-        if found.len() == MAX_ENTRIES {
-            return Err(InspectError::Malformed(
-                "an attribute of a signer has too many values to read",
-            ));
-        }
-        found.push(value);
-    }
-    Ok(found)
-}
-
 fn all<'a, T>(
     mut values: Reader<'a>,
     too_many: &'static str,
-    read: impl Fn(&Value<'a>) -> Result<T>,
+    read: impl Fn(Value<'a>) -> Result<T>,
 ) -> Result<Vec<T>> {
     let mut found = Vec::new();
     while let Some(value) = values.next()? {
         if found.len() == MAX_ENTRIES {
             return Err(InspectError::Malformed(too_many));
         }
-        found.push(read(&value)?);
+        found.push(read(value)?);
     }
     Ok(found)
 }

@@ -2,17 +2,15 @@
 
 use std::borrow::Cow;
 
-use asn1_rs::{Class, FromDer as _, Tag};
-use x509_parser::time::ASN1Time;
+use asn1_rs::{Class, Tag};
 
-use super::ber::Reader;
 use super::certificate::Embedded;
 use super::chain::{self, Chain};
 use super::hash::Hash;
 use super::inspect::signing_time_ms;
 use super::public_key::{self, Unsupported};
 use super::signed_data::{SignedData, SignerInfo};
-use super::{Anchors, InspectError, oid};
+use super::{Anchors, InspectError, oid, timestamp};
 
 /// Most time stamps of a signature that are verified; each costs what a signature does.
 const MAX_TIMESTAMPS: usize = 8;
@@ -345,25 +343,11 @@ fn proven_time_ms(
         .unsigned_values(oid::SIGNATURE_TIMESTAMP)
         .take(MAX_TIMESTAMPS);
     let times = tokens.filter_map(|token| {
+        let stamp = timestamp::read(token.raw)?;
+        if Hash::of(&stamp.hash_oid)?.digest(&signer.signature) != stamp.digest {
+            return None;
+        }
         let token = SignedData::read(token.raw).ok()?;
-        let content = token.content.clone()?;
-        if token.content_type != oid::TST_INFO {
-            return None;
-        }
-        let mut fields = Reader::new(&content).next().ok()??.inside();
-        fields.expect(Tag::Integer, "").ok()?;
-        fields.expect(Tag::Oid, "").ok()?;
-        let mut imprint = fields.expect(Tag::Sequence, "").ok()?.inside();
-        let algorithm = imprint.expect(Tag::Sequence, "").ok()?;
-        let algorithm = algorithm.inside().expect(Tag::Oid, "").ok()?.oid().ok()?;
-        let digest = imprint.expect(Tag::OctetString, "").ok()?.octets().ok()?;
-        fields.expect(Tag::Integer, "").ok()?;
-        let time = fields.expect(Tag::GeneralizedTime, "").ok()?;
-        let (_, time) = ASN1Time::from_der(time.raw).ok()?;
-        let time_ms = time.timestamp().saturating_mul(1000);
-        if Hash::of(&algorithm)?.digest(&signer.signature) != *digest {
-            return None;
-        }
         let stamper = token.signers.first()?;
         intact(&token, stamper, None)
             .and_then(|()| well_formed(&token, stamper))
@@ -375,7 +359,9 @@ fn proven_time_ms(
             .chain(&read.certificates)
             .collect();
         match chain::find(certificate, &embedded, anchors) {
-            Chain::Trusted(begin, end) if (begin..=end).contains(&time_ms) => Some(time_ms),
+            Chain::Trusted(begin, end) if (begin..=end).contains(&stamp.time_ms) => {
+                Some(stamp.time_ms)
+            }
             _ => None,
         }
     });

@@ -45,7 +45,6 @@ pub fn report(body: &SignatureBody, judging: Option<&Judging<'_>>) -> Value {
     };
     let mut report = json!({
         "format": match body.format() {
-            Format::Unknown if cms::inspect(&bytes).is_ok() => "cms",
             Format::Cms => "cms",
             Format::Xml => "xml",
             Format::Unknown => "unknown",
@@ -69,6 +68,8 @@ pub fn report(body: &SignatureBody, judging: Option<&Judging<'_>>) -> Value {
             return report;
         }
     };
+    // In armour or with line breaks it did not look like one.
+    report["format"] = "cms".into();
     report["detached"] = inspection.detached.into();
     report["content_type"] = inspection.content_type.as_str().into();
     report["content_size"] = inspection.content_size.into();
