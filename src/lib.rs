@@ -11,7 +11,7 @@
 //! | [`hooks`] | wasmtime |
 //! | [`store`] | Diesel, r2d2, Postgres |
 //! | [`signatures`], [`tenants`], [`plugins`], [`decisions`], [`trials`], [`audit`], [`transfer`] | the use-cases, in plain Rust |
-//! | [`cms`], [`xmldsig`], [`cache`], [`digest`], [`context`], [`error`], [`config`], [`time`], [`turns`] | nobody else |
+//! | [`pki`], [`cms`], [`xmldsig`], [`cache`], [`digest`], [`context`], [`error`], [`config`], [`time`], [`turns`] | nobody else |
 //! | [`cli`] | the command line |
 //! | [`app`] | how the parts are wired together |
 
@@ -30,6 +30,7 @@ pub mod digest;
 pub mod error;
 pub mod hooks;
 pub mod http;
+pub mod pki;
 pub mod plugins;
 pub mod signatures;
 pub mod store;

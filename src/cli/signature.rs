@@ -8,13 +8,13 @@ use clap::Args;
 use serde_json::Value;
 
 use super::output::Output;
-use crate::cms::{Anchors, Indication};
+use crate::pki::{Anchors, Indication};
 use crate::signatures::model::SignatureBody;
 use crate::signatures::report::{Judging, certificates, report};
 
 #[derive(Debug, Args)]
 pub(super) struct Inspect {
-    /// The signature: CMS in DER, BER, base64 or PEM.
+    /// The signature: CMS in DER, BER, base64 or PEM, or XML.
     file: PathBuf,
 }
 
@@ -28,7 +28,7 @@ impl Inspect {
 
 #[derive(Debug, Args)]
 pub(super) struct Verify {
-    /// The signature: CMS in DER, BER, base64 or PEM.
+    /// The signature: CMS in DER, BER, base64 or PEM, or XML.
     file: PathBuf,
     /// The document that a detached signature signs.
     #[arg(long, value_name = "FILE")]
@@ -103,35 +103,54 @@ fn text(told: &Value) -> String {
     }
     for (place, signer) in told["signers"].as_array().into_iter().flatten().enumerate() {
         lines.push(format!("\nsigner {}", place + 1));
-        let certificate = &signer["certificate"];
-        for (name, value) in [
-            ("subject", &certificate["subject"]["rfc4514"]),
-            ("issuer", &certificate["issuer"]["rfc4514"]),
-            ("IIN", &certificate["iin"]),
-            ("BIN", &certificate["bin"]),
-            ("from", &certificate["not_before"]),
-            ("until", &certificate["not_after"]),
-            ("digest", &signer["digest_algorithm"]["name"]),
-            ("signature", &signer["signature_algorithm"]["name"]),
-            ("signed at", &signer["signing_time"]),
-            ("time stamp", &signer["timestamp"]),
-            ("verdict", &signer["verdict"]["indication"]),
-            ("because", &signer["verdict"]["sub_indication"]),
-            ("", &signer["verdict"]["explanation"]),
-        ] {
-            if let Some(value) = value.as_str() {
-                lines.push(format!("  {name:11}{value}"));
-            }
-        }
-        let roles: Vec<_> = certificate["roles"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .filter_map(Value::as_str)
-            .collect();
-        if !roles.is_empty() {
-            lines.push(format!("  {:11}{}", "roles", roles.join(", ")));
-        }
+        signer_lines(&mut lines, signer, "  ");
     }
     lines.join("\n")
+}
+
+fn signer_lines(lines: &mut Vec<String>, signer: &Value, indent: &str) {
+    let (certificate, verdict) = (&signer["certificate"], &signer["verdict"]);
+    let revocation = &verdict["revocation"];
+    for (name, value) in [
+        ("subject", &certificate["subject"]["rfc4514"]),
+        ("issuer", &certificate["issuer"]["rfc4514"]),
+        ("IIN", &certificate["iin"]),
+        ("BIN", &certificate["bin"]),
+        ("from", &certificate["not_before"]),
+        ("until", &certificate["not_after"]),
+        ("digest", &signer["digest_algorithm"]["name"]),
+        ("signature", &signer["signature_algorithm"]["name"]),
+        ("signature", &signer["signature_method"]),
+        ("signed at", &signer["signing_time"]),
+        ("time stamp", &signer["timestamp"]),
+        ("proven", &verdict["proven_time"]),
+        ("revoked", &revocation["since"]),
+        ("not revoked", &revocation["as_of"]),
+        ("verdict", &verdict["indication"]),
+        ("because", &verdict["sub_indication"]),
+        ("", &verdict["explanation"]),
+    ] {
+        if let Some(value) = value.as_str() {
+            lines.push(format!("{indent}{name:12}{value}"));
+        }
+    }
+    let texts = |list: &Value| -> Vec<String> {
+        let list = list.as_array().into_iter().flatten();
+        list.filter_map(Value::as_str)
+            .map(ToOwned::to_owned)
+            .collect()
+    };
+    let roles = texts(&certificate["roles"]);
+    if !roles.is_empty() {
+        lines.push(format!("{indent}{:12}{}", "roles", roles.join(", ")));
+    }
+    for reference in signer["references"].as_array().into_iter().flatten() {
+        let covers = reference["covers"].as_str().unwrap_or_default();
+        lines.push(format!("{indent}{:12}{covers}", "signs"));
+    }
+    let countersigners = signer["countersignatures"].as_array();
+    for countersigner in countersigners.into_iter().flatten() {
+        lines.push(format!("{indent}countersigned by"));
+        signer_lines(lines, countersigner, &format!("{indent}  "));
+    }
 }

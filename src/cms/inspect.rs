@@ -1,13 +1,11 @@
 //! What a CMS says of itself and its signers. Nothing is verified here.
 
-use asn1_rs::FromDer as _;
-use x509_parser::time::ASN1Time;
-
-use super::ber::hex;
-use super::certificate::read_name;
-use super::signed_data::{AlgorithmIdentifier, Identifier, SignedData, SignerInfo};
-use super::{Algorithm, InspectError, Inspection, Level, Signer, SignerIdentifier, oid, timestamp};
+use super::signed_data::{Identifier, SignedData, SignerInfo};
+use super::{InspectError, Inspection, Level, Signer, SignerIdentifier, timestamp};
 use crate::digest::to_hex;
+use crate::pki::ber::hex;
+use crate::pki::certificate::read_name;
+use crate::pki::oid;
 
 type Result<T> = std::result::Result<T, InspectError>;
 
@@ -23,37 +21,46 @@ const MAX_DESCRIBED_BYTES: usize = 2 * 1024 * 1024;
 pub fn inspect(bytes: &[u8]) -> Result<Inspection> {
     let read = SignedData::read(bytes)?;
     let mut described_bytes = 0;
-    let mut signers = Vec::with_capacity(read.signers.len());
-    for info in &read.signers {
-        let certificate = read.certificate(info);
-        // All that is described of a signer but its certificate is inside of its own value.
-        described_bytes += info.raw.len();
-        described_bytes += certificate.map_or(0, |certificate| certificate.der().len());
-        if described_bytes > MAX_DESCRIBED_BYTES {
-            return Err(InspectError::Malformed(
-                "its signers and their certificates are too large to read",
-            ));
-        }
-        signers.push(Signer {
-            identifier: identifier(info)?,
-            certificate: certificate
-                .map(|certificate| certificate.describe())
-                .transpose()?,
-            digest_algorithm: algorithm(&info.digest_algorithm),
-            signature_algorithm: algorithm(&info.signature_algorithm),
-            signing_time_ms: signing_time_ms(info),
-            timestamp_ms: timestamp_ms(info),
-            level: level(info),
-            countersignatures: info.unsigned_values(oid::COUNTERSIGNATURE).count(),
-        });
-    }
+    let signers = read.signers.iter();
+    let signers = signers.map(|info| signer(&read, info, &mut described_bytes));
     Ok(Inspection {
         detached: read.content.is_none(),
-        content_type: read.content_type,
+        signers: signers.collect::<Result<_>>()?,
         content_size: read.content.as_ref().map(|content| content.len() as u64),
-        signers,
         certificates: read.certificates.len(),
-        revocations: read.revocations,
+        revocations: read.count_revocations()?,
+        content_type: read.content_type,
+    })
+}
+
+fn signer(
+    read: &SignedData<'_>,
+    info: &SignerInfo<'_>,
+    described_bytes: &mut usize,
+) -> Result<Signer> {
+    let certificate = read.certificate(info);
+    // All that is described of a signer but its certificate is inside of its own value.
+    *described_bytes += info.raw.len();
+    *described_bytes += certificate.map_or(0, |certificate| certificate.der().len());
+    if *described_bytes > MAX_DESCRIBED_BYTES {
+        return Err(InspectError::Malformed(
+            "its signers and their certificates are too large to read",
+        ));
+    }
+    let countersigners = info.countersigners();
+    let countersigners = countersigners.iter();
+    let countersignatures = countersigners.map(|info| signer(read, info, described_bytes));
+    Ok(Signer {
+        identifier: identifier(info)?,
+        countersignatures: countersignatures.collect::<Result<_>>()?,
+        certificate: certificate
+            .map(|certificate| certificate.describe())
+            .transpose()?,
+        digest_algorithm: info.digest_algorithm.describe(),
+        signature_algorithm: info.signature_algorithm.describe(),
+        signing_time_ms: signing_time_ms(info),
+        timestamp_ms: timestamp_ms(info),
+        level: level(info),
     })
 }
 
@@ -67,15 +74,10 @@ fn identifier(info: &SignerInfo<'_>) -> Result<SignerIdentifier> {
     })
 }
 
-fn algorithm(algorithm: &AlgorithmIdentifier<'_>) -> Algorithm {
-    oid::algorithm(algorithm.oid.clone())
-}
-
 /// The `signing-time` among signed attributes; the first one, where a broken signer put several.
 pub(super) fn signing_time_ms(info: &SignerInfo<'_>) -> Option<i64> {
     let attribute = info.signed_attributes(oid::SIGNING_TIME).next()?;
-    let (_, time) = ASN1Time::from_der(attribute.values.first()?.raw).ok()?;
-    Some(time.timestamp().saturating_mul(1000))
+    attribute.values.first()?.time_ms()
 }
 
 /// The time of the signature's first time stamp that can be read.

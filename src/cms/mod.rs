@@ -1,30 +1,18 @@
-//! Reading and verifying signatures: who signed, with what, when, and whether it is intact. Pure functions over bytes;
+//! Reading and verifying CMS signatures: who signed, with what, when, and whether it is intact. Pure functions over bytes;
 //! nothing is fetched.
 //!
-//! - `ber` walks ASN.1 in the Basic Encoding Rules, which signers use as freely as DER.
-//! - `signed_data` takes a CMS `SignedData` apart (RFC 5652), `certificate` and `timestamp` what it embeds (RFC 5280, RFC 3161).
-//! - `inspect` says what that means; `name`, `person` and `oid` turn names and object identifiers into what people know them by.
-//! - `verify` says whether it holds, with `chain`, and the cryptography of `hash`, `public_key` and `gost`.
+//! - `signed_data` takes a `SignedData` apart (RFC 5652), `timestamp` what a time stamp says (RFC 3161).
+//! - `inspect` says what that means, `verify` whether it holds.
 
-mod ber;
-mod certificate;
-mod chain;
-mod gost;
-mod hash;
 mod inspect;
-mod name;
-mod oid;
-mod person;
-mod public_key;
 mod signed_data;
-mod timestamp;
+pub(crate) mod timestamp;
 mod verify;
 
-pub use certificate::describe_certificate;
-pub use chain::Anchors;
+use crate::pki::{Algorithm, Certificate, Malformed, Name};
+
 pub use inspect::inspect;
-pub use person::{Person, role};
-pub use verify::{Indication, SubIndication, Verdict, verify};
+pub use verify::verify;
 
 /// What a CMS says of itself and its signers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,8 +48,8 @@ pub struct Signer {
     pub timestamp_ms: Option<i64>,
     /// How far it goes of what CAdES asks (ETSI EN 319 122-1), by what is there of it.
     pub level: Level,
-    /// How many countersignatures it has (RFC 5652 section 11.4).
-    pub countersignatures: usize,
+    /// Who has signed this signature (RFC 5652 section 11.4), in the order of the file.
+    pub countersignatures: Vec<Self>,
 }
 
 /// What a signature has of the levels of CAdES; it need not be right.
@@ -95,60 +83,6 @@ pub enum SignerIdentifier {
     SubjectKeyIdentifier(String),
 }
 
-/// A certificate (RFC 5280).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Certificate {
-    /// Whose it is.
-    pub subject: Name,
-    /// Who issued it.
-    pub issuer: Name,
-    /// Its serial number in hexadecimal.
-    pub serial: String,
-    /// From when it is valid, in milliseconds since 1970.
-    pub not_before_ms: i64,
-    /// Until when it is valid, in milliseconds since 1970.
-    pub not_after_ms: i64,
-    /// SHA-256 of its DER, in hexadecimal.
-    pub sha256: String,
-    /// What its key is of.
-    pub public_key_algorithm: Algorithm,
-    /// What its key is for (RFC 5280 section 4.2.1.3).
-    pub key_usages: Vec<&'static str>,
-    /// OIDs of what else its key is for (RFC 5280 section 4.2.1.12).
-    pub extended_key_usages: Vec<String>,
-    /// Whom it names, where Kazakhstan's authority issued it.
-    pub person: Person,
-}
-
-/// A distinguished name.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Name {
-    /// As one string (RFC 4514), most specific part first.
-    pub rfc4514: String,
-    /// Its parts, in the order of the certificate.
-    pub attributes: Vec<NameAttribute>,
-}
-
-/// One attribute of a name.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NameAttribute {
-    /// OID of its type.
-    pub oid: String,
-    /// The type's short name, where it has one: `CN`, `serialNumber`.
-    pub name: Option<&'static str>,
-    /// Its value; `#` and the DER in hexadecimal where it is no text.
-    pub value: String,
-}
-
-/// An algorithm by OID and, where it is known, name.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Algorithm {
-    /// Its OID.
-    pub oid: String,
-    /// Its usual name.
-    pub name: Option<&'static str>,
-}
-
 /// Why a signature can't be inspected.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InspectError {
@@ -158,4 +92,10 @@ pub enum InspectError {
     /// It is CMS, but broken; the text says where.
     #[error("{0}")]
     Malformed(&'static str),
+}
+
+impl From<Malformed> for InspectError {
+    fn from(malformed: Malformed) -> Self {
+        Self::Malformed(malformed.0)
+    }
 }

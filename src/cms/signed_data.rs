@@ -4,12 +4,19 @@ use std::borrow::Cow;
 
 use asn1_rs::{Class, Tag};
 
-use super::ber::{Reader, Value};
-use super::certificate::Embedded;
-use super::{InspectError, oid};
+use super::InspectError;
+use crate::pki::algorithm::AlgorithmIdentifier;
+use crate::pki::ber::{Reader, Value};
+use crate::pki::certificate::Parsed;
+use crate::pki::revocation::Evidence;
+use crate::pki::{Malformed, oid};
 
-type Result<T> = std::result::Result<T, InspectError>;
+type Result<T, E = Malformed> = std::result::Result<T, E>;
+/// The type and content of a CMS; no content where that is elsewhere.
+type Content<'a> = (String, Option<Cow<'a, [u8]>>);
 
+/// How deep countersignatures of countersignatures are read.
+const MAX_DEPTH: u8 = 4;
 /// Most signers, certificates, attributes and the like that are read; no honest document has more.
 const MAX_ENTRIES: usize = 500;
 
@@ -20,9 +27,9 @@ pub(super) struct SignedData<'a> {
     pub(super) content_type: String,
     /// What was signed; none where that is elsewhere.
     pub(super) content: Option<Cow<'a, [u8]>>,
-    pub(super) certificates: Vec<Embedded<'a>>,
-    /// How many lists of revoked certificates and answers about revocation it embeds.
-    pub(super) revocations: usize,
+    pub(super) certificates: Vec<Parsed<'a>>,
+    /// Lists of revoked certificates and answers about revocation that it embeds.
+    revocations: Option<Reader<'a>>,
     pub(super) signers: Vec<SignerInfo<'a>>,
 }
 
@@ -31,6 +38,8 @@ pub(super) struct SignedData<'a> {
 pub(super) struct SignerInfo<'a> {
     /// Its whole encoding.
     pub(super) raw: &'a [u8],
+    /// Whether it signs the content, 0, or a signer that does, 1, and so on.
+    pub(super) depth: u8,
     pub(super) identifier: Identifier<'a>,
     pub(super) digest_algorithm: AlgorithmIdentifier<'a>,
     /// The signed attributes, and the inside of their encoding; none where the content alone is signed.
@@ -49,14 +58,6 @@ pub(super) enum Identifier<'a> {
     Key(&'a [u8]),
 }
 
-/// An `AlgorithmIdentifier` (RFC 5280 section 4.1.1.2).
-#[derive(Debug, Clone)]
-pub(super) struct AlgorithmIdentifier<'a> {
-    pub(super) oid: String,
-    /// The parameters' whole encoding.
-    pub(super) parameters: Option<&'a [u8]>,
-}
-
 /// An attribute of a signer, and its values' encodings.
 #[derive(Debug)]
 pub(super) struct Attribute<'a> {
@@ -66,18 +67,15 @@ pub(super) struct Attribute<'a> {
 
 impl<'a> SignedData<'a> {
     /// Takes a CMS apart, in BER or DER.
-    pub(super) fn read(bytes: &'a [u8]) -> Result<Self> {
+    pub(super) fn read(bytes: &'a [u8]) -> Result<Self, InspectError> {
         let signed_data = unwrap(bytes)?;
         let mut fields = signed_data.inside();
         let (content_type, content) = read_content(&content_info(&mut fields)?)?;
         let certificates = match fields.optional(0)? {
-            Some(certificates) => Embedded::read_all(certificates.inside(), MAX_ENTRIES)?,
+            Some(certificates) => Parsed::read_all(certificates.inside(), MAX_ENTRIES)?,
             None => Vec::new(),
         };
-        let revocations = match fields.optional(1)? {
-            Some(revocations) => count(revocations.inside())?,
-            None => 0,
-        };
+        let revocations = fields.optional(1)?.map(|revocations| revocations.inside());
         let signer_infos = fields.expect(Tag::Set, "its SignedData has no set of signers")?;
         Ok(Self {
             content_type,
@@ -87,13 +85,32 @@ impl<'a> SignedData<'a> {
             signers: all(
                 signer_infos.inside(),
                 "it has too many signers to read",
-                |info| SignerInfo::read(&info),
+                |info| SignerInfo::read(&info, 0),
             )?,
         })
     }
 
+    /// How many lists of revoked certificates and answers about revocation it embeds.
+    pub(super) fn count_revocations(&self) -> Result<usize> {
+        self.revocations.map_or(Ok(0), count)
+    }
+
+    /// What it embeds that tells of revocations, here and in what signers add.
+    pub(super) fn evidence(&self) -> Evidence<'a> {
+        let mut evidence = Evidence::default();
+        if let Some(choices) = self.revocations {
+            evidence.add_choices(choices);
+        }
+        for signer in &self.signers {
+            for values in signer.unsigned_values(oid::REVOCATION_VALUES) {
+                evidence.add_values(values);
+            }
+        }
+        evidence
+    }
+
     /// The certificate that a signer names, where it is embedded.
-    pub(super) fn certificate(&self, signer: &SignerInfo<'a>) -> Option<&Embedded<'a>> {
+    pub(super) fn certificate(&self, signer: &SignerInfo<'a>) -> Option<&Parsed<'a>> {
         self.certificates
             .iter()
             .find(|certificate| match signer.identifier {
@@ -104,7 +121,7 @@ impl<'a> SignedData<'a> {
 }
 
 /// Unwraps `ContentInfo { contentType = signedData, [0] content }`; anything else is not a CMS for us.
-fn unwrap(bytes: &[u8]) -> Result<Value<'_>> {
+fn unwrap(bytes: &[u8]) -> Result<Value<'_>, InspectError> {
     let Ok(Some(content_info)) = Reader::new(bytes).next() else {
         return Err(InspectError::NotCms);
     };
@@ -118,16 +135,16 @@ fn unwrap(bytes: &[u8]) -> Result<Value<'_>> {
     }
     let wrapper = fields
         .optional(0)?
-        .ok_or(InspectError::Malformed("its ContentInfo is empty"))?;
-    wrapper
+        .ok_or(Malformed("its ContentInfo is empty"))?;
+    Ok(wrapper
         .inside()
-        .expect(Tag::Sequence, "its SignedData is no sequence")
+        .expect(Tag::Sequence, "its SignedData is no sequence")?)
 }
 
 /// The type and content of a CMS by themselves, without those who signed it.
-pub(super) fn read_content_alone(bytes: &[u8]) -> Result<(String, Option<Cow<'_, [u8]>>)> {
+pub(super) fn read_content_alone(bytes: &[u8]) -> Result<Content<'_>, InspectError> {
     let signed_data = unwrap(bytes)?;
-    read_content(&content_info(&mut signed_data.inside())?)
+    Ok(read_content(&content_info(&mut signed_data.inside())?)?)
 }
 
 /// What comes first in a `SignedData`, up to the content.
@@ -137,7 +154,7 @@ fn content_info<'a>(fields: &mut Reader<'a>) -> Result<Value<'a>> {
     fields.expect(Tag::Sequence, "its SignedData has no content info")
 }
 
-fn read_content<'a>(content: &Value<'a>) -> Result<(String, Option<Cow<'a, [u8]>>)> {
+fn read_content<'a>(content: &Value<'a>) -> Result<Content<'a>> {
     let mut fields = content.inside();
     let kind = fields.expect(Tag::Oid, "its content has no type")?.oid()?;
     let Some(wrapper) = fields.optional(0)? else {
@@ -154,7 +171,7 @@ fn read_content<'a>(content: &Value<'a>) -> Result<(String, Option<Cow<'a, [u8]>
 }
 
 impl<'a> SignerInfo<'a> {
-    pub(super) fn read(info: &Value<'a>) -> Result<Self> {
+    pub(super) fn read(info: &Value<'a>, depth: u8) -> Result<Self> {
         let mut fields = info.inside();
         fields.expect(Tag::Integer, "a signer has no version")?;
         let identifier = match fields.next()? {
@@ -169,9 +186,7 @@ impl<'a> SignerInfo<'a> {
             }
             Some(key) if key.is(Class::ContextSpecific, 0) => Identifier::Key(key.content()),
             _ => {
-                return Err(InspectError::Malformed(
-                    "a signer does not name its certificate",
-                ));
+                return Err(Malformed("a signer does not name its certificate"));
             }
         };
         let digest_algorithm = AlgorithmIdentifier::read(
@@ -193,6 +208,7 @@ impl<'a> SignerInfo<'a> {
         };
         Ok(Self {
             raw: info.raw,
+            depth,
             identifier,
             digest_algorithm,
             signed,
@@ -200,6 +216,17 @@ impl<'a> SignerInfo<'a> {
             signature,
             unsigned,
         })
+    }
+
+    /// Those who have signed this signature (RFC 5652 section 11.4). What can't be read is nobody's signature.
+    pub(super) fn countersigners(&self) -> Vec<Self> {
+        if self.depth == MAX_DEPTH {
+            return Vec::new();
+        }
+        self.unsigned_values(oid::COUNTERSIGNATURE)
+            .take(MAX_ENTRIES)
+            .filter_map(|value| Self::read(value, self.depth + 1).ok())
+            .collect()
     }
 
     /// The values of a signed attribute, of each time that it is there.
@@ -214,18 +241,6 @@ impl<'a> SignerInfo<'a> {
         attributes
             .filter(move |attribute| attribute.oid == oid)
             .flat_map(|attribute| &attribute.values)
-    }
-}
-
-impl<'a> AlgorithmIdentifier<'a> {
-    pub(super) fn read(algorithm: &Value<'a>) -> Result<Self> {
-        let mut fields = algorithm.inside();
-        Ok(Self {
-            oid: fields
-                .expect(Tag::Oid, "an algorithm has no identifier")?
-                .oid()?,
-            parameters: fields.next()?.map(|parameters| parameters.raw),
-        })
     }
 }
 
@@ -257,7 +272,7 @@ fn all<'a, T>(
     let mut found = Vec::new();
     while let Some(value) = values.next()? {
         if found.len() == MAX_ENTRIES {
-            return Err(InspectError::Malformed(too_many));
+            return Err(Malformed(too_many));
         }
         found.push(read(value)?);
     }

@@ -1,19 +1,25 @@
-//! What a time stamp of a signature says: the `TSTInfo` in its token (RFC 3161 section 2.4.2).
+//! Time stamps (RFC 3161 section 2.4.2): what they say, and whether that is proven.
 
-use asn1_rs::{FromDer as _, Tag};
-use x509_parser::time::ASN1Time;
+use asn1_rs::Tag;
 
-use super::ber::Reader;
-use super::oid;
-use super::signed_data::read_content_alone;
+use super::signed_data::{SignedData, read_content_alone};
+use super::verify;
+use crate::pki::ber::Reader;
+use crate::pki::chain::{Purpose, Trust};
+use crate::pki::hash::Hash;
+use crate::pki::oid;
+use crate::pki::verdict::Basis;
 
-/// What was stamped, and when.
+/// Most time stamps of a signature that are verified; each costs what a signature does.
+const MAX_TIMESTAMPS: usize = 8;
+
+/// What was stamped, and when: a `TSTInfo`.
 #[derive(Debug)]
 pub(super) struct Stamp {
     /// OID of what was hashed with.
-    pub(super) hash_oid: String,
+    hash_oid: String,
     /// The digest of what was stamped.
-    pub(super) digest: Vec<u8>,
+    digest: Vec<u8>,
     /// When, in milliseconds since 1970.
     pub(super) time_ms: i64,
 }
@@ -34,11 +40,52 @@ pub(super) fn read(token: &[u8]) -> Option<Stamp> {
     let hash_oid = algorithm.inside().expect(Tag::Oid, "").ok()?.oid().ok()?;
     let digest = imprint.expect(Tag::OctetString, "").ok()?.octets().ok()?;
     fields.expect(Tag::Integer, "").ok()?;
-    let time = fields.expect(Tag::GeneralizedTime, "").ok()?;
-    let (_, time) = ASN1Time::from_der(time.raw).ok()?;
+    let time_ms = fields.expect(Tag::GeneralizedTime, "").ok()?.time_ms()?;
     Some(Stamp {
         hash_oid,
         digest: digest.into_owned(),
-        time_ms: time.timestamp().saturating_mul(1000),
+        time_ms,
     })
+}
+
+/// The earliest time that time stamps of some bytes prove, in milliseconds since 1970: each intact, of these bytes, and by
+/// somebody who is trusted to stamp.
+pub(crate) fn proven_time_ms<'t>(
+    tokens: impl Iterator<Item = &'t [u8]>,
+    stamped: &[u8],
+    trust: &Trust<'_>,
+) -> Option<i64> {
+    if trust.anchors.is_empty() {
+        return None;
+    }
+    let times = tokens
+        .take(MAX_TIMESTAMPS)
+        .filter_map(|token| proven_by(token, stamped, trust));
+    times.min()
+}
+
+fn proven_by(token: &[u8], stamped: &[u8], trust: &Trust<'_>) -> Option<i64> {
+    let stamp = read(token)?;
+    let hash = Hash::of(&stamp.hash_oid).filter(|hash| !hash.is_weak())?;
+    if hash.digest(stamped) != stamp.digest {
+        return None;
+    }
+    let token = SignedData::read(token).ok()?;
+    let stamper = token.signers.first()?;
+    verify::check_intact(&token, stamper, trust.work)
+        .and_then(|()| verify::check_strength(&token, stamper))
+        .ok()?;
+    let evidence = token.evidence();
+    let mut all = trust.clone();
+    all.certificates.extend(&token.certificates);
+    all.evidence.push(&evidence);
+    let certificate = token.certificate(stamper)?;
+    // The stamp's own time proves nothing of itself.
+    let judged = all.judge(
+        certificate,
+        Purpose::TimeStamping,
+        stamp.time_ms,
+        Basis::Claimed,
+    );
+    judged.outcome.is_ok().then_some(stamp.time_ms)
 }

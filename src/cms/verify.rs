@@ -1,108 +1,30 @@
-//! Whether a CMS holds, signer by signer, in the words of ETSI EN 319 102-1.
+//! Whether a CMS holds, signer by signer.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
+use std::collections::HashSet;
 
 use asn1_rs::{Class, Tag};
 
-use super::certificate::Embedded;
-use super::chain::{self, Chain};
-use super::hash::Hash;
 use super::inspect::signing_time_ms;
-use super::public_key::{self, Unsupported};
 use super::signed_data::{SignedData, SignerInfo};
-use super::{Anchors, InspectError, oid, timestamp};
-
-/// Most time stamps of a signature that are verified; each costs what a signature does.
-const MAX_TIMESTAMPS: usize = 8;
-
-/// What a verification comes to (ETSI EN 319 102-1 section 5.1.3, table 4).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Indication {
-    /// It holds.
-    TotalPassed,
-    /// It can't be said.
-    Indeterminate,
-    /// It does not hold.
-    TotalFailed,
-}
-
-crate::words!(
-    Indication,
-    TotalPassed = "TOTAL_PASSED",
-    Indeterminate = "INDETERMINATE",
-    TotalFailed = "TOTAL_FAILED"
-);
-
-/// Why it is not passed (ETSI EN 319 102-1 section 5.1.3, table 5).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SubIndication {
-    /// What is signed is not what is there.
-    HashFailure,
-    /// The signature is none of what is signed under the signer's key.
-    SigCryptoFailure,
-    /// It is not made as it must be.
-    FormatFailure,
-    /// The signer's certificate is not there, or is not the one that was signed along.
-    NoSigningCertificateFound,
-    /// What is signed is elsewhere.
-    SignedDataNotFound,
-    /// The algorithms are not known here.
-    CryptoConstraintsFailure,
-    /// No chain leads to anybody who is trusted.
-    NoCertificateChainFound,
-    /// The certificates were not valid then, and nothing proves that the signature is older.
-    OutOfBoundsNoPoe,
-}
-
-crate::words!(
-    SubIndication,
-    HashFailure = "HASH_FAILURE",
-    SigCryptoFailure = "SIG_CRYPTO_FAILURE",
-    FormatFailure = "FORMAT_FAILURE",
-    NoSigningCertificateFound = "NO_SIGNING_CERTIFICATE_FOUND",
-    SignedDataNotFound = "SIGNED_DATA_NOT_FOUND",
-    CryptoConstraintsFailure = "CRYPTO_CONSTRAINTS_FAILURE",
-    NoCertificateChainFound = "NO_CERTIFICATE_CHAIN_FOUND",
-    OutOfBoundsNoPoe = "OUT_OF_BOUNDS_NO_POE"
-);
-
-/// What is said of one signer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Verdict {
-    /// What it comes to.
-    pub indication: Indication,
-    /// Why it is not passed.
-    pub sub_indication: Option<SubIndication>,
-    /// The same in a sentence.
-    pub explanation: &'static str,
-    /// Whether the cryptography is right: what is signed is there unchanged, under the key of the signer's certificate. None
-    /// where that can't be said.
-    pub intact: Option<bool>,
-    /// When the signer says that it signed, in milliseconds since 1970.
-    pub claimed_time_ms: Option<i64>,
-    /// When a trusted time stamp proves that the signature was there, in milliseconds since 1970.
-    pub proven_time_ms: Option<i64>,
-}
-
-/// What stands in the way, and how sure that is.
-type Obstacle = (Indication, SubIndication, &'static str);
-
-const fn failed(why: SubIndication, sentence: &'static str) -> Obstacle {
-    (Indication::TotalFailed, why, sentence)
-}
-
-const fn unsure(why: SubIndication, sentence: &'static str) -> Obstacle {
-    (Indication::Indeterminate, why, sentence)
-}
+use super::{InspectError, timestamp};
+use crate::pki::certificate::Parsed;
+use crate::pki::chain::{Judged, Purpose, Trust};
+use crate::pki::hash::Hash;
+use crate::pki::public_key::{self, Unsupported};
+use crate::pki::verdict::{Obstacle, Times};
+use crate::pki::work::{BYTES_A_UNIT, Work};
+use crate::pki::{Anchors, SubIndication, Verdict, oid};
 
 /// Verifies a CMS; a verdict for each of its signers, in the order of the file. No signers are no verdict, and never a pass.
 ///
-/// `document` is what a detached one signs; where the content is inside too, it must be the same. `now_ms` judges what claims
-/// no time.
+/// `document` is what a detached one signs; where the content is inside too, it must be the same. `now_ms` judges what neither
+/// claims nor proves a time.
 ///
 /// # Errors
 ///
-/// [`InspectError`] where it can't be read.
+/// [`InspectError`] where it can't be read, or asks for more work than any honest one.
 pub fn verify(
     bytes: &[u8],
     document: Option<&[u8]>,
@@ -110,81 +32,167 @@ pub fn verify(
     now_ms: i64,
 ) -> Result<Vec<Verdict>, InspectError> {
     let read = SignedData::read(bytes)?;
-    let verdicts = read.signers.iter().map(|signer| {
-        let claimed_time_ms = signing_time_ms(signer);
-        let intact = intact(&read, signer, document);
-        let mut verdict = Verdict {
-            indication: Indication::TotalPassed,
-            sub_indication: None,
-            explanation: "The signature is intact, and its certificate leads to a trusted one; whether any was revoked was not judged.",
-            intact: match &intact {
-                Ok(()) => Some(true),
-                Err((Indication::TotalFailed, _, _)) => Some(false),
-                Err(_) => None,
-            },
-            claimed_time_ms,
-            proven_time_ms: proven_time_ms(&read, signer, anchors),
+    let work = Work::new();
+    let anchors = anchors.certificates();
+    let evidence = read.evidence();
+    let trust = Trust {
+        anchors: &anchors,
+        certificates: read.certificates.iter().collect(),
+        evidence: vec![&evidence],
+        work: &work,
+    };
+    let content = Content::of(&read, document, &work);
+    let verification = Verification {
+        read: &read,
+        trust,
+        now_ms,
+    };
+    let signers = read.signers.iter();
+    let verdicts = signers
+        .map(|signer| verification.verdict(signer, &content))
+        .collect();
+    if work.is_exhausted() {
+        return Err(InspectError::Malformed(
+            "it would take too long to verify all that it asks for",
+        ));
+    }
+    Ok(verdicts)
+}
+
+/// One CMS, and what it is judged with.
+struct Verification<'a> {
+    read: &'a SignedData<'a>,
+    trust: Trust<'a>,
+    now_ms: i64,
+}
+
+impl Verification<'_> {
+    fn verdict(&self, signer: &SignerInfo<'_>, content: &Result<Content<'_>, Obstacle>) -> Verdict {
+        let Self { read, trust, .. } = self;
+        let content = content.as_ref().map_err(|obstacle| *obstacle);
+        let intact = content.and_then(|content| is_intact(read, signer, content, trust.work));
+        let tokens = signer.unsigned_values(oid::SIGNATURE_TIMESTAMP);
+        let tokens = tokens.map(|token| token.raw);
+        let times = Times {
+            claimed_ms: signing_time_ms(signer),
+            proven_ms: timestamp::proven_time_ms(tokens, &signer.signature, trust),
+            now_ms: self.now_ms,
         };
-        let time_ms = verdict.proven_time_ms.or(claimed_time_ms).unwrap_or(now_ms);
-        let judged = intact
-            .and_then(|()| well_formed(&read, signer))
-            .and_then(|()| trusted(&read, signer, anchors, time_ms));
-        if let Err((indication, why, sentence)) = judged {
-            verdict.indication = indication;
-            verdict.sub_indication = Some(why);
-            verdict.explanation = sentence;
-        }
+        let mut verdict = Verdict::new(intact, times, |time_ms, basis| {
+            match (well_formed(read, signer), read.certificate(signer)) {
+                (Ok(()), Some(certificate)) => {
+                    let judged = trust.judge(certificate, Purpose::Signing, time_ms, basis);
+                    judged.and(|| check_strength(read, signer))
+                }
+                (Ok(()), None) => Judged::from(NO_CERTIFICATE),
+                (Err(obstacle), _) => Judged::from(obstacle),
+            }
+        });
+        // A countersignature's content is the signature's value (RFC 5652 section 11.4).
+        let value = Content::new(&signer.signature, trust.work);
+        verdict.countersignatures = signer
+            .countersigners()
+            .iter()
+            .map(|countersigner| self.verdict(countersigner, &Ok(value.clone())))
+            .collect();
         verdict
-    });
-    Ok(verdicts.collect())
+    }
+}
+
+const NO_CERTIFICATE: Obstacle = Obstacle::unsure(
+    SubIndication::NoSigningCertificateFound,
+    "The signer's certificate is not in the signature.",
+);
+const UNKNOWN_ALGORITHM: Obstacle = Obstacle::unsure(
+    SubIndication::CryptoConstraintsFailure,
+    "The signature uses algorithms that are not known here.",
+);
+
+/// What is signed, hashed at most once with each algorithm.
+#[derive(Clone)]
+struct Content<'a> {
+    bytes: &'a [u8],
+    digests: RefCell<Vec<(Hash, Vec<u8>)>>,
+    work: &'a Work,
+}
+
+impl<'a> Content<'a> {
+    fn new(bytes: &'a [u8], work: &'a Work) -> Self {
+        Self {
+            bytes,
+            digests: RefCell::default(),
+            work,
+        }
+    }
+
+    /// What a CMS signs.
+    fn of(
+        read: &'a SignedData<'_>,
+        document: Option<&'a [u8]>,
+        work: &'a Work,
+    ) -> Result<Self, Obstacle> {
+        match (&read.content, document) {
+            (Some(content), Some(document)) if **content != *document => Err(Obstacle::failed(
+                SubIndication::HashFailure,
+                "The signed content is not the document.",
+            )),
+            (Some(content), _) => Ok(Self::new(content, work)),
+            (None, Some(document)) => Ok(Self::new(document, work)),
+            (None, None) => Err(Obstacle::unsure(
+                SubIndication::SignedDataNotFound,
+                "The signature is detached: give the document that it signs.",
+            )),
+        }
+    }
+
+    fn digest(&self, hash: Hash) -> Result<Vec<u8>, Obstacle> {
+        let mut digests = self.digests.borrow_mut();
+        if let Some((_, known)) = digests.iter().find(|(other, _)| *other == hash) {
+            return Ok(known.clone());
+        }
+        if !self.work.spend(self.bytes.len() / BYTES_A_UNIT) {
+            return Err(UNKNOWN_ALGORITHM);
+        }
+        let digest = hash.digest(self.bytes);
+        digests.push((hash, digest.clone()));
+        Ok(digest)
+    }
+}
+
+/// Whether the content of a CMS is there unchanged, and signed as it must be under the key of the signer's certificate.
+pub(super) fn check_intact(
+    read: &SignedData<'_>,
+    signer: &SignerInfo<'_>,
+    work: &Work,
+) -> Result<(), Obstacle> {
+    let content = Content::of(read, None, work)?;
+    is_intact(read, signer, &content, work).and_then(|()| well_formed(read, signer))
 }
 
 /// Whether what is signed is there unchanged, and signed under the key of the signer's certificate.
-fn intact(
+fn is_intact(
     read: &SignedData<'_>,
     signer: &SignerInfo<'_>,
-    document: Option<&[u8]>,
+    content: &Content<'_>,
+    work: &Work,
 ) -> Result<(), Obstacle> {
-    let certificate = read.certificate(signer).ok_or(unsure(
-        SubIndication::NoSigningCertificateFound,
-        "The signer's certificate is not in the signature.",
-    ))?;
-    let content: Cow<'_, [u8]> = match (&read.content, document) {
-        (Some(content), Some(document)) if **content != *document => {
-            return Err(failed(
-                SubIndication::HashFailure,
-                "The signed content is not the document.",
-            ));
-        }
-        (Some(content), _) => Cow::Borrowed(content),
-        (None, Some(document)) => Cow::Borrowed(document),
-        (None, None) => {
-            return Err(unsure(
-                SubIndication::SignedDataNotFound,
-                "The signature is detached: give the document that it signs.",
-            ));
-        }
-    };
-    let unknown = unsure(
-        SubIndication::CryptoConstraintsFailure,
-        "The signature uses algorithms that are not known here.",
-    );
+    let certificate = read.certificate(signer).ok_or(NO_CERTIFICATE)?;
     let hash = Hash::of(&signer.digest_algorithm.oid);
     let message = match &signer.signed {
-        None => content,
+        None => Cow::Borrowed(content.bytes),
         Some((_, inside)) => {
             let mut digests = signer.signed_attributes(oid::MESSAGE_DIGEST);
             let digest = digests
                 .next()
                 .and_then(|attribute| attribute.values.first());
             let Some(digest) = digest.and_then(|digest| digest.octets().ok()) else {
-                return Err(failed(
+                return Err(Obstacle::failed(
                     SubIndication::FormatFailure,
                     "The signed attributes lack the digest of what is signed.",
                 ));
             };
-            if hash.ok_or(unknown)?.digest(&content) != *digest {
-                return Err(failed(
+            if content.digest(hash.ok_or(UNKNOWN_ALGORITHM)?)? != *digest {
+                return Err(Obstacle::failed(
                     SubIndication::HashFailure,
                     "What is there is not what was signed: its digest is another one.",
                 ));
@@ -198,15 +206,35 @@ fn intact(
         hash,
         &message,
         &signer.signature,
+        work,
     );
     match held {
         Ok(true) => Ok(()),
-        Ok(false) => Err(failed(
+        Ok(false) => Err(Obstacle::failed(
             SubIndication::SigCryptoFailure,
             "The signature does not hold under the signer's key.",
         )),
-        Err(Unsupported) => Err(unknown),
+        Err(Unsupported) => Err(UNKNOWN_ALGORITHM),
     }
+}
+
+/// Whether the signature is made with what still proves something today.
+pub(super) fn check_strength(
+    read: &SignedData<'_>,
+    signer: &SignerInfo<'_>,
+) -> Result<(), Obstacle> {
+    let hash = Hash::of(&signer.digest_algorithm.oid);
+    let weak = read.certificate(signer).is_none_or(|certificate| {
+        let key = certificate.x509().public_key();
+        public_key::is_weak(key, &signer.signature_algorithm, hash)
+    });
+    if weak {
+        return Err(Obstacle::unsure(
+            SubIndication::CryptoConstraintsFailureNoPoe,
+            "The signature is intact, but made with SHA-1 or a short RSA key, which can be forged.",
+        ));
+    }
+    Ok(())
 }
 
 /// Signed attributes as they are signed: as a SET OF in DER (RFC 5652 section 5.4).
@@ -233,12 +261,12 @@ fn well_formed(read: &SignedData<'_>, signer: &SignerInfo<'_>) -> Result<(), Obs
     let Some((attributes, _)) = &signer.signed else {
         return Ok(());
     };
-    let mut seen = std::collections::HashSet::new();
+    let mut seen = HashSet::new();
     if attributes
         .iter()
         .any(|attribute| !seen.insert(&attribute.oid))
     {
-        return Err(failed(
+        return Err(Obstacle::failed(
             SubIndication::FormatFailure,
             "A signed attribute is there twice.",
         ));
@@ -248,21 +276,26 @@ fn well_formed(read: &SignedData<'_>, signer: &SignerInfo<'_>) -> Result<(), Obs
         let mut attributes = signer.signed_attributes(oid);
         attributes.any(|attribute| attribute.values.len() != 1)
     }) {
-        return Err(failed(
+        return Err(Obstacle::failed(
             SubIndication::FormatFailure,
             "A signed attribute that must have one value has another number.",
         ));
     }
     let content_type = signer.signed_attributes(oid::CONTENT_TYPE).next();
     let content_type = content_type.and_then(|attribute| attribute.values.first());
-    if content_type.and_then(|value| value.oid().ok()).as_ref() != Some(&read.content_type) {
-        return Err(failed(
+    let content_type = content_type.and_then(|value| value.oid().ok());
+    // A countersignature has none (RFC 5652 section 11.4).
+    if signer.depth == 0 && content_type.as_ref() != Some(&read.content_type) {
+        return Err(Obstacle::failed(
             SubIndication::FormatFailure,
             "The type of the content is not the one that was signed along.",
         ));
     }
-    match names_certificate(read, signer) {
-        Some(false) => Err(unsure(
+    match read
+        .certificate(signer)
+        .and_then(|certificate| names_certificate(certificate, signer))
+    {
+        Some(false) => Err(Obstacle::unsure(
             SubIndication::NoSigningCertificateFound,
             "The certificate that was signed along is another one.",
         )),
@@ -271,8 +304,7 @@ fn well_formed(read: &SignedData<'_>, signer: &SignerInfo<'_>) -> Result<(), Obs
 }
 
 /// Whether the certificate that was signed along is the signer's (RFC 5035 sections 3 and 4); none where none was.
-fn names_certificate(read: &SignedData<'_>, signer: &SignerInfo<'_>) -> Option<bool> {
-    let certificate = read.certificate(signer)?;
+fn names_certificate(certificate: &Parsed<'_>, signer: &SignerInfo<'_>) -> Option<bool> {
     for (oid, is_v2) in [
         (oid::SIGNING_CERTIFICATE_V2, true),
         (oid::SIGNING_CERTIFICATE, false),
@@ -299,71 +331,4 @@ fn names_certificate(read: &SignedData<'_>, signer: &SignerInfo<'_>) -> Option<b
         );
     }
     None
-}
-
-/// Whether the signer's certificate leads to a trusted one, and was valid then.
-fn trusted(
-    read: &SignedData<'_>,
-    signer: &SignerInfo<'_>,
-    anchors: &Anchors,
-    time_ms: i64,
-) -> Result<(), Obstacle> {
-    let embedded: Vec<_> = read.certificates.iter().collect();
-    let chain = read
-        .certificate(signer)
-        .map(|certificate| chain::find(certificate, &embedded, anchors));
-    match chain {
-        Some(Chain::Trusted(begin, end)) if (begin..=end).contains(&time_ms) => Ok(()),
-        Some(Chain::Trusted(..)) => Err(unsure(
-            SubIndication::OutOfBoundsNoPoe,
-            "A certificate was not valid at the time of the signature.",
-        )),
-        Some(Chain::NotJudged) => Err(unsure(
-            SubIndication::NoCertificateChainFound,
-            "The signature is intact; whose it is was not judged, since no certificates are trusted here.",
-        )),
-        _ => Err(unsure(
-            SubIndication::NoCertificateChainFound,
-            "The signature is intact; no chain leads from its certificate to a trusted one.",
-        )),
-    }
-}
-
-/// The earliest time that a time stamp of the signature proves: intact, of this signature's value, by somebody trusted
-/// (RFC 3161 section 2.4.2).
-fn proven_time_ms(
-    read: &SignedData<'_>,
-    signer: &SignerInfo<'_>,
-    anchors: &Anchors,
-) -> Option<i64> {
-    if anchors.is_empty() {
-        return None;
-    }
-    let tokens = signer
-        .unsigned_values(oid::SIGNATURE_TIMESTAMP)
-        .take(MAX_TIMESTAMPS);
-    let times = tokens.filter_map(|token| {
-        let stamp = timestamp::read(token.raw)?;
-        if Hash::of(&stamp.hash_oid)?.digest(&signer.signature) != stamp.digest {
-            return None;
-        }
-        let token = SignedData::read(token.raw).ok()?;
-        let stamper = token.signers.first()?;
-        intact(&token, stamper, None)
-            .and_then(|()| well_formed(&token, stamper))
-            .ok()?;
-        let certificate = token.certificate(stamper)?;
-        let embedded: Vec<&Embedded<'_>> = token
-            .certificates
-            .iter()
-            .chain(&read.certificates)
-            .collect();
-        match chain::find(certificate, &embedded, anchors) {
-            Chain::Trusted(begin, end) if (begin..=end).contains(&stamp.time_ms) => {
-                Some(stamp.time_ms)
-            }
-            _ => None,
-        }
-    });
-    times.min()
 }

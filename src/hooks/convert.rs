@@ -7,6 +7,7 @@ use super::host::Document;
 use crate::cms;
 use crate::decisions::model::Circumstances;
 use crate::digest::to_hex;
+use crate::pki;
 use crate::signatures::model::{Format, Signature, SignatureBody, ThreadKey};
 
 /// What a record of a version is made of; the body stays behind.
@@ -122,11 +123,11 @@ fn signer(signer: cms::Signer) -> wit::Signer {
 }
 
 /// What the contract's records have no place for: whom the certificate names, and in which roles.
-fn person(certificate: &cms::Certificate) -> Vec<types::Attribute> {
-    let cms::Person { iin, bin } = &certificate.person;
+fn person(certificate: &pki::Certificate) -> Vec<types::Attribute> {
+    let pki::Person { iin, bin } = &certificate.person;
     let numbers = [("iin", iin.as_deref()), ("bin", bin.as_deref())];
     let usages = certificate.extended_key_usages.iter();
-    let roles = usages.map(|usage| ("role", cms::role(usage)));
+    let roles = usages.map(|usage| ("role", pki::role(usage)));
     numbers
         .into_iter()
         .chain(roles)
@@ -139,7 +140,7 @@ fn person(certificate: &cms::Certificate) -> Vec<types::Attribute> {
         .collect()
 }
 
-fn certificate(certificate: cms::Certificate) -> wit::Certificate {
+fn certificate(certificate: pki::Certificate) -> wit::Certificate {
     wit::Certificate {
         extra: person(&certificate),
         subject: name(certificate.subject),
@@ -152,7 +153,7 @@ fn certificate(certificate: cms::Certificate) -> wit::Certificate {
     }
 }
 
-fn name(name: cms::Name) -> wit::Name {
+fn name(name: pki::Name) -> wit::Name {
     wit::Name {
         rfc4514: name.rfc4514,
         attributes: name
@@ -167,7 +168,7 @@ fn name(name: cms::Name) -> wit::Name {
     }
 }
 
-fn algorithm(algorithm: cms::Algorithm) -> wit::Algorithm {
+fn algorithm(algorithm: pki::Algorithm) -> wit::Algorithm {
     wit::Algorithm {
         oid: algorithm.oid,
         name: algorithm.name.map(str::to_owned),

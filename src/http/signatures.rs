@@ -11,8 +11,8 @@ use super::parameters::Parameters;
 use super::preconditions::preconditions;
 use super::reply::Reply;
 use super::respond::Call;
-use crate::cms::Anchors;
 use crate::error::{Error, Result};
+use crate::pki::Anchors;
 use crate::signatures::model::{
     Draft, ListFilter, MAX_VERSION, Position, Signature, SignatureBody, SignatureId, ThreadKey,
     check_comment, check_label, fold_tags,

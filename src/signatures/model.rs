@@ -103,7 +103,8 @@ impl SignatureBody {
             .strip_prefix(b"\xef\xbb\xbf")
             .unwrap_or(&self.bytes);
         match text.trim_ascii_start() {
-            [b'<', ..] => Format::Xml,
+            // In UTF-16 after a byte order mark.
+            [b'<', ..] | [0xff, 0xfe, b'<', ..] | [0xfe, 0xff, 0, b'<', ..] => Format::Xml,
             _ if self.bytes.first() == Some(&0x30) && self.encoding == Encoding::Base64 => {
                 Format::Cms
             }

@@ -9,10 +9,11 @@ use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
 use super::model::{Encoding, Format, SignatureBody};
-use crate::cms::{self, Algorithm, Anchors, Certificate, Signer, SignerIdentifier, Verdict};
+use crate::cms::{self, Signer, SignerIdentifier};
 use crate::digest::{sha256, to_hex};
+use crate::pki::{self, Algorithm, Anchors, Certificate, Revocation, SubIndication, Verdict};
 use crate::time;
-use crate::xmldsig::{self, Coverage, ReferenceIntegrity, ValueIntegrity, XmlSignature};
+use crate::xmldsig::{self, Coverage, ValueIntegrity, XmlSignature};
 
 /// Base64 as people send it, with or without padding.
 const LENIENT: GeneralPurpose = GeneralPurpose::new(
@@ -55,8 +56,12 @@ pub fn report(body: &SignatureBody, judging: Option<&Judging<'_>>) -> Value {
         "signers": [],
     });
     if body.format() == Format::Xml {
-        match xmldsig::inspect(&bytes) {
-            Ok(found) => xml_json(&mut report, &found, judging.is_some()),
+        let found = match (body.encoding, std::str::from_utf8(&bytes)) {
+            (Encoding::Text, Ok(text)) => xmldsig::inspect_text(text),
+            _ => xmldsig::inspect(&bytes),
+        };
+        match found {
+            Ok(found) => xml_json(&mut report, &found, judging),
             Err(error) => report["problem"] = format!("It can't be read: {error}.").into(),
         }
         return report;
@@ -75,22 +80,17 @@ pub fn report(body: &SignatureBody, judging: Option<&Judging<'_>>) -> Value {
     report["content_size"] = inspection.content_size.into();
     report["certificates"] = inspection.certificates.into();
     report["revocations"] = inspection.revocations.into();
-    let verdicts = judging.map(|judging| {
+    let verdicts = judging.map_or(Ok(Vec::new()), |judging| {
         let now_ms = judging.now.timestamp_millis();
-        cms::verify(&bytes, judging.document, judging.anchors, now_ms).unwrap_or_default()
+        cms::verify(&bytes, judging.document, judging.anchors, now_ms)
     });
-    let signers = inspection
-        .signers
-        .iter()
-        .enumerate()
-        .map(|(place, signer)| {
-            let mut told = signer_json(signer);
-            if let Some(verdict) = verdicts.as_ref().and_then(|verdicts| verdicts.get(place)) {
-                told["verdict"] = verdict_json(verdict);
-            }
-            told
-        });
-    report["signers"] = signers.collect();
+    match verdicts {
+        Ok(verdicts) => report["signers"] = signers_json(&inspection.signers, &verdicts),
+        Err(error) => {
+            report["signers"] = signers_json(&inspection.signers, &[]);
+            report["problem"] = format!("It can't be verified: {error}.").into();
+        }
+    }
     if inspection.signers.is_empty() {
         report["problem"] = "Nobody has signed it.".into();
     }
@@ -139,8 +139,8 @@ fn problem(bytes: &[u8], error: &cms::InspectError) -> String {
     }
 }
 
-/// What the signatures in an XML document say of themselves, and with `verifies` whether they hold.
-fn xml_json(report: &mut Value, found: &[XmlSignature], verifies: bool) {
+/// What the signatures in an XML document say of themselves, and with `judging` whether they hold.
+fn xml_json(report: &mut Value, found: &[XmlSignature], judging: Option<&Judging<'_>>) {
     let signers = found.iter().map(|signature| {
         let place = match signature.value {
             ValueIntegrity::Intact(place) => Some(place),
@@ -149,7 +149,7 @@ fn xml_json(report: &mut Value, found: &[XmlSignature], verifies: bool) {
         let der = place
             .or(Some(0))
             .and_then(|place| signature.certificates.get(place));
-        let certificate = der.and_then(|der| cms::describe_certificate(der));
+        let certificate = der.and_then(|der| pki::describe_certificate(der));
         let references = signature.references.iter().map(|reference| {
             json!({
                 "uri": reference.uri,
@@ -166,8 +166,9 @@ fn xml_json(report: &mut Value, found: &[XmlSignature], verifies: bool) {
             "encloses": signature.encloses,
             "references": references.collect::<Value>(),
         });
-        if verifies {
-            told["verdict"] = xml_verdict(signature);
+        if let Some(judging) = judging {
+            let now_ms = judging.now.timestamp_millis();
+            told["verdict"] = verdict_json(&xmldsig::judge(signature, judging.anchors, now_ms));
         }
         told
     });
@@ -186,66 +187,19 @@ fn covers(coverage: &Coverage) -> String {
     }
 }
 
-/// A verdict in the words of those of CMS. Nobody is trusted, so nothing passes.
-fn xml_verdict(signature: &XmlSignature) -> Value {
-    use cms::{Indication, SubIndication};
-    let any = |integrity| {
-        let mut references = signature.references.iter();
-        references.any(|reference| reference.integrity == integrity)
-    };
-    let unsure = Indication::Indeterminate;
-    let (indication, why, explanation, intact) = match &signature.value {
-        ValueIntegrity::Broken => (
-            Indication::TotalFailed,
-            SubIndication::SigCryptoFailure,
-            "The signature holds under no certificate that is there.",
-            Some(false),
-        ),
-        _ if any(ReferenceIntegrity::Broken) || signature.references.is_empty() => (
-            Indication::TotalFailed,
-            SubIndication::HashFailure,
-            "Something that is signed is not what was signed, or can't be told from something else.",
-            Some(false),
-        ),
-        ValueIntegrity::NoCertificate => (
-            unsure,
-            SubIndication::NoSigningCertificateFound,
-            "The signer's certificate is not in the signature.",
-            None,
-        ),
-        ValueIntegrity::UnsupportedAlgorithm(_) => (
-            unsure,
-            SubIndication::CryptoConstraintsFailure,
-            "The signature uses algorithms that are not known here.",
-            None,
-        ),
-        ValueIntegrity::Intact(_) if any(ReferenceIntegrity::Unresolved) => (
-            unsure,
-            SubIndication::SignedDataNotFound,
-            "Something that is signed is elsewhere, or can't be followed here.",
-            None,
-        ),
-        ValueIntegrity::Intact(_) if signature.signing_certificate_matches == Some(false) => (
-            unsure,
-            SubIndication::NoSigningCertificateFound,
-            "The certificate that was signed along is another one.",
-            Some(true),
-        ),
-        ValueIntegrity::Intact(_) => (
-            unsure,
-            SubIndication::NoCertificateChainFound,
-            "The signature is intact; whose it is is not judged in XML.",
-            Some(true),
-        ),
-    };
-    json!({
-        "indication": indication.as_str(),
-        "sub_indication": why.as_str(),
-        "explanation": explanation,
-        "intact": intact,
-        "claimed_time": signature.signing_time,
-        "proven_time": null,
-    })
+/// Signers, each with what is said of it, where anything is.
+fn signers_json(signers: &[Signer], verdicts: &[Verdict]) -> Value {
+    let told = signers.iter().enumerate().map(|(place, signer)| {
+        let verdict = verdicts.get(place);
+        let mut told = signer_json(signer);
+        let others = verdict.map_or(&[][..], |verdict| &verdict.countersignatures);
+        told["countersignatures"] = signers_json(&signer.countersignatures, others);
+        if let Some(verdict) = verdict {
+            told["verdict"] = verdict_json(verdict);
+        }
+        told
+    });
+    told.collect()
 }
 
 fn signer_json(signer: &Signer) -> Value {
@@ -263,19 +217,18 @@ fn signer_json(signer: &Signer) -> Value {
         "signing_time": signer.signing_time_ms.and_then(time_text),
         "timestamp": signer.timestamp_ms.and_then(time_text),
         "level": signer.level.as_str(),
-        "countersignatures": signer.countersignatures,
     })
 }
 
 fn certificate_json(certificate: &Certificate) -> Value {
-    let name = |name: &cms::Name| {
+    let name = |name: &pki::Name| {
         let attributes = name.attributes.iter().map(|attribute| {
             json!({ "oid": attribute.oid, "name": attribute.name, "value": attribute.value })
         });
         json!({ "rfc4514": name.rfc4514, "attributes": attributes.collect::<Value>() })
     };
     let usages = certificate.extended_key_usages.iter();
-    let roles: Vec<_> = usages.filter_map(|usage| cms::role(usage)).collect();
+    let roles: Vec<_> = usages.filter_map(|usage| pki::role(usage)).collect();
     json!({
         "subject": name(&certificate.subject),
         "issuer": name(&certificate.issuer),
@@ -297,13 +250,24 @@ fn algorithm_json(algorithm: &Algorithm) -> Value {
 }
 
 fn verdict_json(verdict: &Verdict) -> Value {
+    let revocation = match verdict.revocation {
+        Revocation::NotJudged => json!({ "status": "not_judged" }),
+        Revocation::Good { as_of_ms } => json!({ "status": "good", "as_of": time_text(as_of_ms) }),
+        Revocation::Revoked { since_ms } => {
+            json!({ "status": "revoked", "since": time_text(since_ms) })
+        }
+    };
     json!({
         "indication": verdict.indication.as_str(),
-        "sub_indication": verdict.sub_indication.map(cms::SubIndication::as_str),
+        "sub_indication": verdict.sub_indication.map(SubIndication::as_str),
         "explanation": verdict.explanation,
         "intact": verdict.intact,
         "claimed_time": verdict.claimed_time_ms.and_then(time_text),
         "proven_time": verdict.proven_time_ms.and_then(time_text),
+        "judged_time": time_text(verdict.judged_time_ms),
+        "judged_by": verdict.judged_by.as_str(),
+        "chain": verdict.chain,
+        "revocation": revocation,
     })
 }
 

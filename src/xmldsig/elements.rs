@@ -1,6 +1,6 @@
 //! Names of namespaces and algorithms.
 
-use aws_lc_rs::digest::{Algorithm, SHA1_FOR_LEGACY_USE_ONLY, SHA224, SHA256, SHA384, SHA512};
+use crate::pki::hash::Hash;
 
 /// Of `xml:` (Namespaces in XML 1.0 section 3).
 pub(super) const XML: &str = "http://www.w3.org/XML/1998/namespace";
@@ -26,14 +26,20 @@ pub(super) const BASE64: &str = "http://www.w3.org/2000/09/xmldsig#base64";
 /// The XPath filtering transform (XMLDSig 1.1 section 6.6.3).
 pub(super) const XPATH: &str = "http://www.w3.org/TR/1999/REC-xpath-19991116";
 
-/// The digest of this URI (XMLDSig 1.1 section 6.2, RFC 9231 section 2.1). SHA-1 is here to read old signatures.
-pub(super) fn digest(uri: &str) -> Option<&'static Algorithm> {
+/// The digest of this URI (XMLDSig 1.1 section 6.2, RFC 9231 section 2.1, and Kazakhstan's authority for GOST R 34.11-2015). SHA-1
+/// is here to read old signatures.
+pub(super) fn digest(uri: &str) -> Option<Hash> {
     Some(match uri {
-        "http://www.w3.org/2000/09/xmldsig#sha1" => &SHA1_FOR_LEGACY_USE_ONLY,
-        "http://www.w3.org/2001/04/xmldsig-more#sha224" => &SHA224,
-        "http://www.w3.org/2001/04/xmlenc#sha256" => &SHA256,
-        "http://www.w3.org/2001/04/xmldsig-more#sha384" => &SHA384,
-        "http://www.w3.org/2001/04/xmlenc#sha512" => &SHA512,
+        "http://www.w3.org/2000/09/xmldsig#sha1" => Hash::Sha1,
+        "http://www.w3.org/2001/04/xmldsig-more#sha224" => Hash::Sha224,
+        "http://www.w3.org/2001/04/xmlenc#sha256" => Hash::Sha256,
+        "http://www.w3.org/2001/04/xmldsig-more#sha384" => Hash::Sha384,
+        "http://www.w3.org/2001/04/xmlenc#sha512" => Hash::Sha512,
+        "http://www.w3.org/2007/05/xmldsig-more#sha3-224" => Hash::Sha3_224,
+        "http://www.w3.org/2007/05/xmldsig-more#sha3-256" => Hash::Sha3_256,
+        "http://www.w3.org/2007/05/xmldsig-more#sha3-384" => Hash::Sha3_384,
+        "http://www.w3.org/2007/05/xmldsig-more#sha3-512" => Hash::Sha3_512,
+        "urn:ietf:params:xml:ns:pkigovkz:xmlsec:algorithms:gostr34112015-512" => Hash::Streebog512,
         _ => return None,
     })
 }

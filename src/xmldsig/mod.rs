@@ -1,6 +1,6 @@
 //! Reading XML signatures (XMLDSig, XAdES): who signed what, and whether the bytes still agree.
 //!
-//! Pure functions over bytes; nothing is fetched, and no certificate's issuer, validity or revocation is judged.
+//! Pure functions over bytes; nothing is fetched.
 //!
 //! - `text` turns bytes into characters, `parse` these into a `document`, within bounds.
 //! - `elements` names the namespaces and algorithms that are known.
@@ -8,12 +8,14 @@
 //! - `reference` follows one reference: what it covers, and its digest after what `transform` makes of it.
 //! - `work` bounds how much all of that may compute.
 //! - `signature` reads one `Signature`, `xades` its qualifying properties, `verify` checks its value.
+//! - `judge` says what all that comes to.
 //!
 //! References to other files, and transforms outside of those that occur in practice, are `Unresolved`: never a guess.
 
 mod canonical;
 mod document;
 mod elements;
+mod judge;
 mod node_set;
 mod parse;
 mod reference;
@@ -26,7 +28,8 @@ mod verify;
 mod work;
 mod xades;
 
-pub use signature::inspect;
+pub use judge::judge;
+pub use signature::{inspect, inspect_text};
 
 /// One `Signature` element.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,6 +54,10 @@ pub struct XmlSignature {
     /// Whether the certificate that verifies the value is the one that the signed properties name. Where none verifies,
     /// whether the named one is at hand. `None` where no property that an intact reference covers names any.
     pub signing_certificate_matches: Option<bool>,
+    /// Time stamps of its value.
+    pub timestamps: Vec<TimeStamp>,
+    /// What is embedded to validate it with.
+    pub evidence: Evidence,
     /// Whether any identifier occurs twice in the document. References to such a one are broken; others are not
     /// affected, and business documents often repeat an `id` in harmless places.
     pub duplicate_ids: bool,
@@ -67,6 +74,26 @@ impl XmlSignature {
                 .iter()
                 .all(|reference| reference.integrity == ReferenceIntegrity::Intact)
     }
+}
+
+/// Time stamps of a signature's value (XAdES `SignatureTimeStamp`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TimeStamp {
+    /// What is stamped, in octets.
+    pub stamped: Vec<u8>,
+    /// The tokens, in DER (RFC 3161).
+    pub tokens: Vec<Vec<u8>>,
+}
+
+/// What a signature embeds to be validated with (XAdES `CertificateValues` and `RevocationValues`), in DER.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Evidence {
+    /// Certificates.
+    pub certificates: Vec<Vec<u8>>,
+    /// Lists of revoked certificates.
+    pub revocation_lists: Vec<Vec<u8>>,
+    /// Answers about revocation (OCSP).
+    pub revocation_answers: Vec<Vec<u8>>,
 }
 
 /// One thing that is signed (XMLDSig 1.1 section 4.4.3).
@@ -129,8 +156,8 @@ pub enum ValueIntegrity {
 /// Why a document can't be inspected.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum XmlError {
-    /// It is neither UTF-8 nor UTF-16 with a byte order mark, or claims another encoding.
-    #[error("this is not XML in UTF-8 or UTF-16")]
+    /// It is not in the encoding that it claims, or that is not known here.
+    #[error("this is not XML in UTF-8, UTF-16 or the encoding that it names")]
     Encoding,
     /// It is not well-formed; the text says why.
     #[error("this is not well-formed XML: {0}")]

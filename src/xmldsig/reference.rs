@@ -10,6 +10,7 @@ use super::transform::Transformed;
 use super::work::{Output, Stop, Work};
 use super::xades;
 use super::{Coverage, Reference, ReferenceIntegrity, XmlError};
+use crate::pki::work::Work as Verifications;
 
 /// A signature among all of its document.
 pub(super) struct Context<'a> {
@@ -19,6 +20,8 @@ pub(super) struct Context<'a> {
     pub(super) signatures: &'a [NodeIndex],
     /// The one whose references are read.
     pub(super) signature: NodeIndex,
+    /// What verifications may cost.
+    pub(super) verifications: &'a Verifications,
 }
 
 /// Reads a reference; also returns the node whose markup it hashes, where it does.

@@ -1,19 +1,21 @@
 //! One `Signature` (XMLDSig 1.1 section 4), from its parts to its verdict.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 
-use super::canonical::canonicalize;
+use super::canonical::{Method, canonicalize};
 use super::document::{Document, NodeIndex};
 use super::elements::DSIG;
 use super::node_set::NodeSet;
 use super::parse::parse;
 use super::reference::{self, Context};
-use super::text::{decode, decode_base64};
+use super::text::{decode, decode_base64, normalize};
 use super::transform::canonicalization;
 use super::verify::verify;
 use super::work::{Output, Stop, Work};
 use super::xades::{self, SigningCertificate};
-use super::{Reference, ReferenceIntegrity, ValueIntegrity, XmlError, XmlSignature};
+use super::{Reference, ReferenceIntegrity, TimeStamp, ValueIntegrity, XmlError, XmlSignature};
+use crate::pki::work::Work as Verifications;
 
 type Result<T> = std::result::Result<T, XmlError>;
 
@@ -23,8 +25,6 @@ const MAX_SIGNATURES: usize = 100;
 const MAX_REFERENCES: usize = 1_000;
 /// Most certificates of a signature that are tried.
 const MAX_CERTIFICATES: usize = 100;
-/// What trying one certificate costs, in hashed octets that take about as long.
-const VERIFICATION_COST: usize = 20_000;
 
 /// Reads all XML signatures of a document, wherever they are, in document order.
 ///
@@ -33,8 +33,21 @@ const VERIFICATION_COST: usize = 20_000;
 /// [`XmlError`] where the document can't be read or asks too much; never a panic, whatever the bytes. A signature with
 /// missing parts is no error: it is not intact.
 pub fn inspect(xml: &[u8]) -> Result<Vec<XmlSignature>> {
-    let text = decode(xml)?;
-    let document = parse(&text)?;
+    inspect_decoded(&decode(xml)?)
+}
+
+/// The same of a document that came as characters: what its declaration says of bytes is over (RFC 7303 section 3).
+///
+/// # Errors
+///
+/// As for [`inspect`].
+pub fn inspect_text(xml: &str) -> Result<Vec<XmlSignature>> {
+    let text = xml.strip_prefix('\u{feff}').unwrap_or(xml);
+    inspect_decoded(&normalize(Cow::Borrowed(text))?)
+}
+
+fn inspect_decoded(text: &str) -> Result<Vec<XmlSignature>> {
+    let document = parse(text)?;
     let signatures: Vec<NodeIndex> = (0..document.nodes().len())
         .filter(|&index| {
             document
@@ -46,17 +59,21 @@ pub fn inspect(xml: &[u8]) -> Result<Vec<XmlSignature>> {
         return Err(XmlError::TooLarge("signatures"));
     }
     let mut work = Work::new();
-    signatures
-        .iter()
-        .map(|&signature| {
-            let context = Context {
-                document: &document,
-                signatures: &signatures,
-                signature,
-            };
-            read(&context, &mut work)
-        })
-        .collect()
+    let verifications = Verifications::new();
+    let read = signatures.iter().map(|&signature| {
+        let context = Context {
+            document: &document,
+            signatures: &signatures,
+            signature,
+            verifications: &verifications,
+        };
+        read(&context, &mut work)
+    });
+    let read = read.collect();
+    if verifications.is_exhausted() {
+        return Err(XmlError::TooLarge("certificates"));
+    }
+    read
 }
 
 fn read(context: &Context<'_>, work: &mut Work) -> Result<XmlSignature> {
@@ -94,6 +111,8 @@ fn read(context: &Context<'_>, work: &mut Work) -> Result<XmlSignature> {
         signing_certificate,
         signing_time: properties.and_then(|it| xades::signing_time(document, it)),
         value,
+        timestamps: read_timestamps(document, signature, work)?,
+        evidence: xades::evidence(document, signature)?,
         duplicate_ids: document.duplicate_ids,
         encloses: targets
             .iter()
@@ -193,12 +212,50 @@ fn check_value(
     let others = (0..certificates.len()).filter(|&index| Some(index) != signing_certificate);
     let order: Vec<_> = signing_certificate.into_iter().chain(others).collect();
     let message = output.finish();
-    let effort = (message.len() + VERIFICATION_COST).saturating_mul(order.len());
-    if work.spend(effort).is_err() {
-        return Err(XmlError::TooLarge("certificates"));
-    }
     let method = algorithm(document, Some(signed_info), "SignatureMethod");
-    Ok(verify(&method, certificates, &order, &message, &value))
+    let verifications = context.verifications;
+    Ok(verify(
+        &method,
+        certificates,
+        &order,
+        &message,
+        &value,
+        verifications,
+    ))
+}
+
+/// The time stamps of a signature's value: over the canonical form of the `SignatureValue` (ETSI EN 319 132-1 clause 5.3).
+fn read_timestamps(
+    document: &Document<'_>,
+    signature: NodeIndex,
+    work: &mut Work,
+) -> Result<Vec<TimeStamp>> {
+    let Some(value) = document.only(signature, DSIG, "SignatureValue") else {
+        return Ok(Vec::new());
+    };
+    let nodes = NodeSet {
+        apex: value,
+        excluded: HashSet::new(),
+        comments: true,
+    };
+    let mut timestamps = Vec::new();
+    for stamp in xades::timestamps(document, signature) {
+        let method = match document.only(stamp, DSIG, "CanonicalizationMethod") {
+            Some(method) => canonicalization(document, method),
+            None => Some(Method::IMPLICIT),
+        };
+        let Some(method) = method else { continue };
+        let mut output = Output::collect(work);
+        match canonicalize(document, &nodes, &method, &mut output) {
+            Ok(()) => timestamps.push(TimeStamp {
+                stamped: output.finish(),
+                tokens: xades::tokens(document, stamp),
+            }),
+            Err(Stop::Refused(error)) => return Err(error),
+            Err(Stop::Unresolved | Stop::Broken) => {}
+        }
+    }
+    Ok(timestamps)
 }
 
 fn is_match(

@@ -4,22 +4,24 @@ use std::borrow::Cow;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use encoding_rs::Encoding;
 
 use super::XmlError;
 
 type Result<T> = std::result::Result<T, XmlError>;
 
-/// Encodings, or how their names start, in which ASCII reads the same as in UTF-8.
-const ASCII_SUPERSETS: [&str; 4] = ["US-ASCII", "ISO-8859-", "WINDOWS-125", "KOI8-"];
-
-/// Decodes UTF-8, or UTF-16 with a byte order mark, and turns all line ends into line feeds (XML 1.0 section 2.11).
+/// Decodes the bytes of a file: UTF-8 or UTF-16 by its byte order mark, or else what its declaration names (XML 1.0 appendix F).
 pub(super) fn decode(bytes: &[u8]) -> Result<Cow<'_, str>> {
-    let text = match bytes {
+    normalize(match bytes {
         [0xFE, 0xFF, units @ ..] => Cow::Owned(decode_utf16(units, u16::from_be_bytes)?),
         [0xFF, 0xFE, units @ ..] => Cow::Owned(decode_utf16(units, u16::from_le_bytes)?),
         [0xEF, 0xBB, 0xBF, rest @ ..] => Cow::Borrowed(utf8(rest)?),
-        _ => Cow::Borrowed(utf8(bytes)?),
-    };
+        _ => decode_declared(bytes)?,
+    })
+}
+
+/// Checks characters, and turns all line ends into line feeds (XML 1.0 sections 2.2 and 2.11).
+pub(super) fn normalize(text: Cow<'_, str>) -> Result<Cow<'_, str>> {
     if !text.chars().all(is_xml_char) {
         return Err(XmlError::Malformed("it has characters that XML forbids"));
     }
@@ -29,19 +31,40 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Cow<'_, str>> {
     Ok(text)
 }
 
+/// Another parser would believe the declaration, so that we do too.
+fn decode_declared(bytes: &[u8]) -> Result<Cow<'_, str>> {
+    // Up to the declaration's end these encodings read as ASCII, or they are not read at all.
+    let start = bytes.get(..MAX_DECLARATION_BYTES).unwrap_or(bytes);
+    let start: String = start.iter().map(|&byte| char::from(byte)).collect();
+    let label = declared_encoding(&start).map(str::to_ascii_lowercase);
+    let label = label.as_deref().unwrap_or("utf-8");
+    let encoding = Encoding::for_label(label.as_bytes()).ok_or(XmlError::Encoding)?;
+    if encoding == encoding_rs::UTF_8 {
+        return utf8(bytes).map(Cow::Borrowed);
+    }
+    // What the Web takes for Windows' own encoding has no printable characters here elsewhere.
+    let is_latin = LATIN_LABELS.contains(&label);
+    if !encoding.is_ascii_compatible()
+        || (is_latin && bytes.iter().any(|byte| (0x80..0xa0).contains(byte)))
+        || (label == "us-ascii" && !bytes.is_ascii())
+    {
+        return Err(XmlError::Encoding);
+    }
+    encoding
+        .decode_without_bom_handling_and_without_replacement(bytes)
+        .ok_or(XmlError::Encoding)
+}
+
+/// Where a declaration must have ended.
+const MAX_DECLARATION_BYTES: usize = 256;
+/// Names of encodings for which `encoding_rs` takes windows-1252, as the Web does.
+const LATIN_LABELS: [&str; 4] = ["iso-8859-1", "iso8859-1", "latin1", "us-ascii"];
+
 fn utf8(bytes: &[u8]) -> Result<&str> {
     let text = std::str::from_utf8(bytes).map_err(|_| XmlError::Encoding)?;
-    // Another parser would believe the declaration, and read other characters than we do.
-    let declared = declared_encoding(text);
-    let agrees = declared.is_none_or(|declared| {
-        let declared = declared.to_ascii_uppercase();
-        declared == "UTF-8"
-            || (text.is_ascii() && ASCII_SUPERSETS.iter().any(|it| declared.starts_with(it)))
-    });
-    if agrees {
-        Ok(text)
-    } else {
-        Err(XmlError::Encoding)
+    match declared_encoding(text) {
+        Some(declared) if !declared.eq_ignore_ascii_case("utf-8") => Err(XmlError::Encoding),
+        _ => Ok(text),
     }
 }
 

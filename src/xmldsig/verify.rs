@@ -1,126 +1,94 @@
 //! The signature value (XMLDSig 1.1 section 6.4, RFC 9231 section 2.3) against the keys of certificates.
 
-use aws_lc_rs::signature::{self, UnparsedPublicKey, VerificationAlgorithm};
-use x509_parser::prelude::{FromDer as _, X509Certificate};
-use x509_parser::x509::SubjectPublicKeyInfo;
-
 use super::ValueIntegrity;
+use crate::pki::algorithm::AlgorithmIdentifier;
+use crate::pki::certificate::Parsed;
+use crate::pki::public_key::{self, KeyKind, Unsupported};
+use crate::pki::work::Work;
 
-/// Of keys for RSA (RFC 8017 appendix C).
-const RSA: [&str; 2] = ["1.2.840.113549.1.1.1", "1.2.840.113549.1.1.10"];
-/// Of keys for ECDSA (RFC 5480 section 2.1.1).
-const EC: &str = "1.2.840.10045.2.1";
-
-/// What a signature method needs.
-enum Method {
-    Rsa(&'static dyn VerificationAlgorithm),
-    Ecdsa(Hash),
-}
-
-#[derive(Clone, Copy)]
-enum Hash {
-    Sha1,
-    Sha224,
-    Sha256,
-    Sha384,
-    Sha512,
-}
-
-/// Whether one key made a value.
-enum Fit {
-    Yes,
-    No,
-    /// This curve with this hash is not supported.
-    Unsupported,
+/// What a signature method is elsewhere: its OID, and of which keys.
+struct Method {
+    kind: KeyKind,
+    oid: &'static str,
+    /// `RSASSA-PSS-params` (RFC 8017 appendix A.2.3).
+    parameters: Option<Vec<u8>>,
 }
 
 impl Method {
-    /// The method of this URI. Small keys and SHA-1 are here to read old signatures; whether to trust them is for others
-    /// to decide.
+    /// The method of this URI. SHA-1 is here to read old signatures; whether to trust them is for others to decide.
     fn named(uri: &str) -> Option<Self> {
-        Some(match uri {
-            "http://www.w3.org/2000/09/xmldsig#rsa-sha1" => {
-                Self::Rsa(&signature::RSA_PKCS1_1024_8192_SHA1_FOR_LEGACY_USE_ONLY)
-            }
-            "http://www.w3.org/2001/04/xmldsig-more#rsa-sha256" => {
-                Self::Rsa(&signature::RSA_PKCS1_1024_8192_SHA256_FOR_LEGACY_USE_ONLY)
-            }
-            "http://www.w3.org/2001/04/xmldsig-more#rsa-sha384" => {
-                Self::Rsa(&signature::RSA_PKCS1_2048_8192_SHA384)
-            }
-            "http://www.w3.org/2001/04/xmldsig-more#rsa-sha512" => {
-                Self::Rsa(&signature::RSA_PKCS1_1024_8192_SHA512_FOR_LEGACY_USE_ONLY)
-            }
-            // Salts as long as the hash (RFC 9231 section 2.3.10).
-            "http://www.w3.org/2007/05/xmldsig-more#sha256-rsa-MGF1" => {
-                Self::Rsa(&signature::RSA_PSS_2048_8192_SHA256)
-            }
-            "http://www.w3.org/2007/05/xmldsig-more#sha384-rsa-MGF1" => {
-                Self::Rsa(&signature::RSA_PSS_2048_8192_SHA384)
-            }
-            "http://www.w3.org/2007/05/xmldsig-more#sha512-rsa-MGF1" => {
-                Self::Rsa(&signature::RSA_PSS_2048_8192_SHA512)
-            }
-            "http://www.w3.org/2001/04/xmldsig-more#ecdsa-sha1" => Self::Ecdsa(Hash::Sha1),
-            "http://www.w3.org/2001/04/xmldsig-more#ecdsa-sha224" => Self::Ecdsa(Hash::Sha224),
-            "http://www.w3.org/2001/04/xmldsig-more#ecdsa-sha256" => Self::Ecdsa(Hash::Sha256),
-            "http://www.w3.org/2001/04/xmldsig-more#ecdsa-sha384" => Self::Ecdsa(Hash::Sha384),
-            "http://www.w3.org/2001/04/xmldsig-more#ecdsa-sha512" => Self::Ecdsa(Hash::Sha512),
-            _ => return None,
+        let more = uri.strip_prefix("http://www.w3.org/2001/04/xmldsig-more#");
+        let since_2007 = uri.strip_prefix("http://www.w3.org/2007/05/xmldsig-more#");
+        let (kind, oid, parameters) = match (more, since_2007) {
+            (Some("rsa-sha224"), _) => (KeyKind::Rsa, "1.2.840.113549.1.1.14", None),
+            (Some("rsa-sha256"), _) => (KeyKind::Rsa, "1.2.840.113549.1.1.11", None),
+            (Some("rsa-sha384"), _) => (KeyKind::Rsa, "1.2.840.113549.1.1.12", None),
+            (Some("rsa-sha512"), _) => (KeyKind::Rsa, "1.2.840.113549.1.1.13", None),
+            (Some("ecdsa-sha1"), _) => (KeyKind::Ec, "1.2.840.10045.4.1", None),
+            (Some("ecdsa-sha224"), _) => (KeyKind::Ec, "1.2.840.10045.4.3.1", None),
+            (Some("ecdsa-sha256"), _) => (KeyKind::Ec, "1.2.840.10045.4.3.2", None),
+            (Some("ecdsa-sha384"), _) => (KeyKind::Ec, "1.2.840.10045.4.3.3", None),
+            (Some("ecdsa-sha512"), _) => (KeyKind::Ec, "1.2.840.10045.4.3.4", None),
+            // Salts as long as the hash (RFC 9231 section 2.3.10). The first number names SHA-256, SHA-384 or SHA-512.
+            (_, Some("sha256-rsa-MGF1")) => (KeyKind::Rsa, RSA_PSS, Some(pss(1, 32))),
+            (_, Some("sha384-rsa-MGF1")) => (KeyKind::Rsa, RSA_PSS, Some(pss(2, 48))),
+            (_, Some("sha512-rsa-MGF1")) => (KeyKind::Rsa, RSA_PSS, Some(pss(3, 64))),
+            _ => match uri {
+                "http://www.w3.org/2000/09/xmldsig#rsa-sha1" => {
+                    (KeyKind::Rsa, "1.2.840.113549.1.1.5", None)
+                }
+                "urn:ietf:params:xml:ns:pkigovkz:xmlsec:algorithms:gostr34102015-gostr34112015-512" => {
+                    (KeyKind::Gost, "1.2.398.3.10.1.1.2.3.2", None)
+                }
+                _ => return None,
+            },
+        };
+        Some(Self {
+            kind,
+            oid,
+            parameters,
         })
     }
 
-    fn fits(&self, key: &SubjectPublicKeyInfo<'_>, message: &[u8], value: &[u8]) -> Fit {
-        let kind = key.algorithm.algorithm.to_id_string();
-        let (algorithm, value) = match self {
-            Self::Rsa(algorithm) if RSA.contains(&kind.as_str()) => (*algorithm, value.to_vec()),
-            Self::Ecdsa(hash) if kind == EC => match ecdsa(*hash, key) {
-                None => return Fit::Unsupported,
-                Some((algorithm, field_bytes)) => match ecdsa_to_der(value, field_bytes) {
-                    Some(value) => (algorithm, value),
-                    None => return Fit::No,
-                },
-            },
-            _ => return Fit::No,
-        };
-        let key = UnparsedPublicKey::new(algorithm, &key.subject_public_key.data);
-        match key.verify(message, &value) {
-            Ok(()) => Fit::Yes,
-            Err(_) => Fit::No,
+    fn algorithm(&self) -> AlgorithmIdentifier<'_> {
+        AlgorithmIdentifier {
+            oid: self.oid.to_owned(),
+            parameters: self.parameters.as_deref(),
         }
     }
 }
 
-/// The algorithm for a hash with a key's curve (RFC 5480 section 2.1.1.1), and how many bytes the curve's numbers have.
-fn ecdsa(
-    hash: Hash,
-    key: &SubjectPublicKeyInfo<'_>,
-) -> Option<(&'static dyn VerificationAlgorithm, usize)> {
-    let curve = key.algorithm.parameters.as_ref()?.as_oid().ok()?;
-    Some(match (curve.to_id_string().as_str(), hash) {
-        ("1.2.840.10045.3.1.7", Hash::Sha1) => (&signature::ECDSA_P256_SHA1_ASN1, 32),
-        ("1.2.840.10045.3.1.7", Hash::Sha256) => (&signature::ECDSA_P256_SHA256_ASN1, 32),
-        ("1.2.840.10045.3.1.7", Hash::Sha384) => (&signature::ECDSA_P256_SHA384_ASN1, 32),
-        ("1.2.840.10045.3.1.7", Hash::Sha512) => (&signature::ECDSA_P256_SHA512_ASN1, 32),
-        ("1.3.132.0.34", Hash::Sha256) => (&signature::ECDSA_P384_SHA256_ASN1, 48),
-        ("1.3.132.0.34", Hash::Sha384) => (&signature::ECDSA_P384_SHA384_ASN1, 48),
-        ("1.3.132.0.34", Hash::Sha512) => (&signature::ECDSA_P384_SHA512_ASN1, 48),
-        ("1.3.132.0.35", Hash::Sha1) => (&signature::ECDSA_P521_SHA1_ASN1, 66),
-        ("1.3.132.0.35", Hash::Sha224) => (&signature::ECDSA_P521_SHA224_ASN1, 66),
-        ("1.3.132.0.35", Hash::Sha256) => (&signature::ECDSA_P521_SHA256_ASN1, 66),
-        ("1.3.132.0.35", Hash::Sha384) => (&signature::ECDSA_P521_SHA384_ASN1, 66),
-        ("1.3.132.0.35", Hash::Sha512) => (&signature::ECDSA_P521_SHA512_ASN1, 66),
-        _ => return None,
+const RSA_PSS: &str = "1.2.840.113549.1.1.10";
+
+/// The parameters of RSASSA-PSS with one of the SHA-2 digests throughout, in DER.
+fn pss(digest: u8, salt_bytes: u8) -> Vec<u8> {
+    const SHA2: [u8; 12] = [0x30, 13, 0x06, 9, 0x60, 0x86, 0x48, 1, 101, 3, 4, 2];
+    const MGF1: [u8; 11] = [0x06, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 13, 1, 1, 8];
+    let hash = [&SHA2[..], &[digest, 5, 0]].concat();
+    [
+        &[0x30, 52, 0xa0, 15][..],
+        &hash,
+        &[0xa1, 28, 0x30, 26],
+        &MGF1,
+        &hash,
+        &[0xa2, 3, 2, 1, salt_bytes],
+    ]
+    .concat()
+}
+
+/// Whether a signature with this certificate's key, though its value may fit, proves nothing today.
+pub(super) fn is_weak(method_uri: &str, certificate: &Parsed<'_>) -> bool {
+    Method::named(method_uri).is_none_or(|method| {
+        public_key::is_weak(certificate.x509().public_key(), &method.algorithm(), None)
     })
 }
 
-/// XML has `r` and `s` side by side (XMLDSig 1.1 section 6.4.3). With hashes other than the curve's usual one, aws-lc-rs
-/// reads only the DER of RFC 3279 section 2.2.3.
-fn ecdsa_to_der(value: &[u8], field_bytes: usize) -> Option<Vec<u8>> {
-    if value.len() != 2 * field_bytes {
+/// XML has `r` and `s` side by side (XMLDSig 1.1 section 6.4.3), others in DER (RFC 3279 section 2.2.3).
+fn ecdsa_to_der(value: &[u8]) -> Option<Vec<u8>> {
+    let (r, s) = value.split_at_checked(value.len() / 2)?;
+    if r.len() != s.len() {
         return None;
     }
-    let (r, s) = value.split_at_checked(field_bytes)?;
     let numbers = [der(0x02, &positive(r))?, der(0x02, &positive(s))?].concat();
     der(0x30, &numbers)
 }
@@ -154,21 +122,36 @@ pub(super) fn verify(
     order: &[usize],
     message: &[u8],
     value: &[u8],
+    work: &Work,
 ) -> ValueIntegrity {
     let unsupported = || ValueIntegrity::UnsupportedAlgorithm(method_uri.to_owned());
     let Some(method) = Method::named(method_uri) else {
         return unsupported();
     };
+    let algorithm = method.algorithm();
     let mut outcome = ValueIntegrity::NoCertificate;
     for &index in order {
-        let Ok((_, certificate)) = X509Certificate::from_der(&certificates[index]) else {
+        let Some(certificate) = Parsed::from_der(&certificates[index]) else {
             continue;
         };
-        match method.fits(certificate.public_key(), message, value) {
-            Fit::Yes => return ValueIntegrity::Intact(index),
-            Fit::No => outcome = ValueIntegrity::Broken,
-            Fit::Unsupported if outcome == ValueIntegrity::NoCertificate => outcome = unsupported(),
-            Fit::Unsupported => {}
+        let key = certificate.x509().public_key();
+        let fits = if public_key::kind(key) != method.kind {
+            Ok(false)
+        } else if method.kind == KeyKind::Ec {
+            // A value that is no two numbers of the curve's size is none of this key.
+            let sized = public_key::field_bytes(key).is_none_or(|bytes| value.len() == 2 * bytes);
+            match ecdsa_to_der(value).filter(|_| sized) {
+                Some(der) => public_key::verify(key, &algorithm, None, message, &der, work),
+                None => Ok(false),
+            }
+        } else {
+            public_key::verify(key, &algorithm, None, message, value, work)
+        };
+        match fits {
+            Ok(true) => return ValueIntegrity::Intact(index),
+            Ok(false) => outcome = ValueIntegrity::Broken,
+            Err(Unsupported) if outcome == ValueIntegrity::NoCertificate => outcome = unsupported(),
+            Err(Unsupported) => {}
         }
     }
     outcome

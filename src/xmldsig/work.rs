@@ -1,8 +1,7 @@
 //! How much may be computed for one document, and where the computed octets go.
 
-use aws_lc_rs::digest;
-
 use super::XmlError;
+use crate::pki::hash::{Hash, RunningHash};
 
 /// Most octets that are canonicalised and hashed for one document, counted again for each reference; visited nodes count
 /// as some octets too. A small document could otherwise demand hours: its signatures may all reference all of it, and
@@ -47,7 +46,7 @@ impl Work {
 pub(super) struct Output<'w> {
     work: &'w mut Work,
     pending: Vec<u8>,
-    digest: Option<digest::Context>,
+    digest: Option<RunningHash>,
 }
 
 impl<'w> Output<'w> {
@@ -61,11 +60,11 @@ impl<'w> Output<'w> {
     }
 
     /// Hashes.
-    pub(super) fn hash(work: &'w mut Work, algorithm: &'static digest::Algorithm) -> Self {
+    pub(super) fn hash(work: &'w mut Work, algorithm: Hash) -> Self {
         Self {
             work,
             pending: Vec::new(),
-            digest: Some(digest::Context::new(algorithm)),
+            digest: Some(algorithm.running()),
         }
     }
 
@@ -92,7 +91,7 @@ impl<'w> Output<'w> {
         match self.digest {
             Some(mut digest) => {
                 digest.update(&self.pending);
-                digest.finish().as_ref().to_vec()
+                digest.finish()
             }
             None => self.pending,
         }

@@ -1,12 +1,11 @@
 //! What XAdES says of the signer: signed properties that qualify a signature (ETSI EN 319 132-1 clause 5.2).
 //!
-//! Not here: time-stamps, revocation values, policies, and what else only a validation needs.
-
-use aws_lc_rs::digest;
+//! Not here: policies, roles, and time stamps of anything but the signature's value.
 
 use super::document::{Document, NodeIndex};
 use super::elements::{self, DSIG, XADES};
 use super::text::decode_base64;
+use super::{Evidence, XmlError};
 
 /// Most digests that are compared with each certificate. Lists name a chain at most.
 const MAX_DIGESTS: usize = 20;
@@ -78,9 +77,8 @@ impl SigningCertificate {
     /// number may be left out (clause 5.2.2.2).
     pub(super) fn names(&self, certificate: &[u8]) -> bool {
         self.digests.iter().any(|named| {
-            elements::digest(&named.method).is_some_and(|algorithm| {
-                digest::digest(algorithm, certificate).as_ref() == named.value
-            })
+            elements::digest(&named.method)
+                .is_some_and(|algorithm| algorithm.digest(certificate) == named.value)
         })
     }
 }
@@ -93,6 +91,74 @@ fn read_digest(document: &Document<'_>, certificate: NodeIndex) -> Option<Certif
         method: document.attribute(method, "Algorithm")?.to_owned(),
         value: decode_base64(&document.string(value))?,
     })
+}
+
+/// Most time stamps of a signature that are read, and most tokens of one.
+const MAX_TIMESTAMPS: usize = 8;
+/// Most embedded certificates, lists and answers of a signature.
+const MAX_VALUES: usize = 500;
+
+/// The time stamps of a signature's value (clause 5.3).
+pub(super) fn timestamps(document: &Document<'_>, signature: NodeIndex) -> Vec<NodeIndex> {
+    let mut found: Vec<_> = inside(document, signature, "SignatureTimeStamp").collect();
+    found.truncate(MAX_TIMESTAMPS);
+    found
+}
+
+/// The tokens of a time stamp (clause 5.1.4.4.3), less those that are no base64.
+pub(super) fn tokens(document: &Document<'_>, timestamp: NodeIndex) -> Vec<Vec<u8>> {
+    descend(document, timestamp, "EncapsulatedTimeStamp")
+        .take(MAX_TIMESTAMPS)
+        .filter_map(|token| decode_base64(&document.string(token)))
+        .collect()
+}
+
+/// What is embedded to validate with, wherever the signature's properties have it (clauses 5.4 and 5.5).
+pub(super) fn evidence(
+    document: &Document<'_>,
+    signature: NodeIndex,
+) -> Result<Evidence, XmlError> {
+    let values = |local| {
+        let all: Vec<_> = inside(document, signature, local)
+            .take(MAX_VALUES + 1)
+            .collect();
+        if all.len() > MAX_VALUES {
+            return Err(XmlError::TooLarge("embedded values"));
+        }
+        let values = all.into_iter();
+        Ok(values
+            .filter_map(|value| decode_base64(&document.string(value)))
+            .collect())
+    };
+    Ok(Evidence {
+        certificates: values("EncapsulatedX509Certificate")?,
+        revocation_lists: values("EncapsulatedCRLValue")?,
+        revocation_answers: values("EncapsulatedOCSPValue")?,
+    })
+}
+
+/// Elements of this name inside of the properties that qualify this signature, and no other one.
+fn inside<'s>(
+    document: &'s Document<'_>,
+    signature: NodeIndex,
+    local: &'static str,
+) -> impl Iterator<Item = NodeIndex> + 's {
+    let objects = document.named(signature, DSIG, "Object");
+    let properties = objects.flat_map(|object| descend(document, object, "QualifyingProperties"));
+    properties.flat_map(move |properties| {
+        let end = document.nodes().get(properties).map_or(0, |node| node.end);
+        let inside = properties..end;
+        inside.filter(move |&node| {
+            let mut around = document.ancestors(node);
+            is_xades(document, node, local)
+                && around.find(|&it| is_signature(document, it)) == Some(signature)
+        })
+    })
+}
+
+fn is_signature(document: &Document<'_>, node: NodeIndex) -> bool {
+    let element = document.element(node);
+    element.is_some_and(|element| element.is(DSIG, "Signature"))
 }
 
 fn descend<'s>(

@@ -18,6 +18,7 @@ mod decisions;
 mod delete;
 mod embedded;
 mod envelope;
+mod evidence;
 mod hooks;
 mod hostile;
 mod isolation;

@@ -4,11 +4,14 @@ use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use sigpersist::cms::{self, Anchors, Indication, SubIndication, Verdict};
+use sigpersist::cms;
+use sigpersist::pki::{Anchors, Indication, SubIndication, Verdict};
 
 use serde_json::{Value, json};
 
-use crate::support::{COUNTERSIGNED, DETACHED, FIRST, INDEFINITE, TestApp, sigpersist, temp_dir};
+use crate::support::{
+    COUNTERSIGNED, DETACHED, FIRST, INDEFINITE, TestApp, der, sigpersist, temp_dir,
+};
 
 const UNNAMED: &str = include_str!("../data/unnamed.cms.b64");
 const CHAINED: &str = include_str!("../data/verify/chained.cms.b64");
@@ -18,17 +21,11 @@ const LATE: &str = include_str!("../data/verify/late.cms.b64");
 /// A name and a signature on each line.
 const ALGORITHMS: &str = include_str!("../data/verify/algorithms.txt");
 
-/// Now, for what claims no time, in milliseconds since 1970: 25 November 2026.
-const NOW_MS: i64 = 1_795_600_000_000;
+/// Now, for what claims no time, in milliseconds since 1970: the last day of 2026.
+const NOW_MS: i64 = 1_798_761_600_000;
 
 fn verify(bytes: &[u8], document: Option<&[u8]>) -> Vec<Verdict> {
     cms::verify(bytes, document, &Anchors::default(), NOW_MS).unwrap()
-}
-
-fn der(base64: &str) -> Vec<u8> {
-    STANDARD
-        .decode(base64.replace(char::is_whitespace, ""))
-        .unwrap()
 }
 
 /// Every file that OpenSSL has an opinion of, beside ours: `cargo test vectors_that -- --nocapture` prints the table.
@@ -316,8 +313,8 @@ fn a_file_is_inspected_and_verified_in_a_terminal() {
     let first = format!("{data}/first.cms.b64");
     let (code, said, _) = ended(&["inspect", &first]);
     assert_eq!(code, Some(0));
-    assert!(said.contains("IIN        123456789011"), "{said}");
-    assert!(said.contains("BIN        123456789021"), "{said}");
+    assert!(said.contains("IIN         123456789011"), "{said}");
+    assert!(said.contains("BIN         123456789021"), "{said}");
     let der_file = folder.path().join("first.der");
     std::fs::write(&der_file, der(FIRST)).unwrap();
     let (code, json, _) = ended(&["inspect", "--json", der_file.to_str().unwrap()]);

@@ -2,7 +2,7 @@
 
 use super::kinds::only;
 use super::signer::{C14N, DS, EXCLUSIVE, Key, Signer, enveloped, transform};
-use crate::xmldsig::{ValueIntegrity, XmlError, inspect};
+use crate::xmldsig::{ValueIntegrity, XmlError, XmlSignature, inspect, inspect_text};
 
 #[track_caller]
 fn refusal(xml: &str) -> XmlError {
@@ -86,7 +86,8 @@ fn names_are_bounded() {
 /// Each certificate is tried on a long `SignedInfo`.
 #[test]
 fn verification_is_bounded() {
-    let certificate = "<ds:X509Certificate>AAAA</ds:X509Certificate>";
+    let other = Key::Other.certificate().trim();
+    let certificate = format!("<ds:X509Certificate>{other}</ds:X509Certificate>");
     let xml = Signer::new(Key::P256)
         .reference(&"x".repeat(3_000_000), "", "")
         .sign()
@@ -187,10 +188,14 @@ fn byte_order_marks_and_utf_16_are_read() {
 }
 
 #[test]
-fn other_encodings_are_refused() {
+fn wrong_encodings_are_refused() {
     for bytes in [
         b"<a>\xFF</a>".to_vec(),
-        b"<?xml version='1.0' encoding='windows-1251'?><a>\xD0\x90</a>".to_vec(),
+        b"<?xml version='1.0' encoding='windows-1253'?><a>\xD2</a>".to_vec(),
+        b"<?xml version='1.0' encoding='ISO-8859-1'?><a>\x80</a>".to_vec(),
+        b"<?xml version='1.0' encoding='US-ASCII'?><a>\xE9</a>".to_vec(),
+        b"<?xml version='1.0' encoding='UTF-16'?><a/>".to_vec(),
+        b"<?xml version='1.0' encoding='ISO-2022-JP'?><a/>".to_vec(),
         b"<?xml version='1.0' encoding='UTF-7'?><a/>".to_vec(),
         utf16(
             "<?xml version='1.0' encoding='UTF-8'?><a/>",
@@ -206,6 +211,39 @@ fn other_encodings_are_refused() {
         inspect(b"<?xml version='1.0' encoding='ISO-8859-2'?><a/>"),
         Ok(Vec::new())
     );
+}
+
+/// Characters are signed in UTF-8, however the file has them.
+#[test]
+fn named_encodings_are_read() {
+    let body = "<a>Қол қойылды. Подписано.</a>";
+    let xml = enveloped(Key::P256, body);
+    let declared = |encoding: &str| format!("<?xml version=\"1.0\" encoding=\"{encoding}\"?>{xml}");
+    let intact = |signatures: Result<Vec<XmlSignature>, XmlError>| {
+        let signature = signatures.unwrap().remove(0);
+        assert_eq!(signature.value, ValueIntegrity::Intact(0));
+        assert!(signature.references_intact());
+    };
+    for encoding in ["UTF-8", "utf-8"] {
+        intact(inspect(declared(encoding).as_bytes()));
+    }
+    let russian = enveloped(Key::P256, "<a>Подписано.</a>");
+    for encoding in ["windows-1251", "koi8-r", "iso-8859-5", "IBM866"] {
+        let text = format!("<?xml version='1.0' encoding='{encoding}'?>{russian}");
+        let known = encoding_rs::Encoding::for_label(encoding.as_bytes()).unwrap();
+        let (bytes, _, unmappable) = known.encode(&text);
+        assert!(
+            !unmappable && std::str::from_utf8(&bytes).is_err(),
+            "{encoding}"
+        );
+        intact(inspect(&bytes));
+        // What came as characters has them already, whatever it says of bytes.
+        intact(inspect_text(&text));
+    }
+    intact(inspect_text(&format!(
+        "\u{feff}{}",
+        declared("windows-1251")
+    )));
 }
 
 /// Whatever byte changes or where the document ends: no panic, and no intact signature over another root.

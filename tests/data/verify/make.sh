@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
-# Makes the signatures of this folder anew with OpenSSL: what verification is tested with. The private keys are thrown away.
+# Makes the signatures of this folder anew with OpenSSL (and der.py, for what its command line can't do): what verification
+# is tested with. The private keys are thrown away.
 #   algorithms.txt     a signature on each line, after its name: one for each kind of key and padding
+#   evidence.txt       the same, of signatures with time stamps, countersignatures, word of revocation or odd attributes
 #   chained.cms.b64    signed by somebody whom an authority below another certified, with both certificates inside
 #   late.cms.b64       the same by somebody whose certificate was over when he signed
 #   ca.crt.b64         the upper authority's certificate
@@ -24,6 +26,11 @@ issue() { # NAME ISSUER SUBJECT EXTENSIONS OPTIONS…
 }
 sign() { openssl cms -sign -binary -nodetach -in document.txt -outform DER "$@"; }
 base64() { openssl base64 -A -in "$1"; echo; }
+der() { python3 "$here/der.py" "$@"; }
+digest() { openssl dgst -sha256 -binary "$1"; } # FILE
+certificate() { openssl x509 -in "$1.pem" -outform DER -out "$1.crt"; }
+
+# Signatures of every kind.
 
 : >"$here/algorithms.txt"
 algorithm() { # NAME SIGNER OPTIONS…
@@ -35,6 +42,7 @@ self rsa /CN=rsa -newkey rsa:2048
 self p256 /CN=p256 -newkey ec -pkeyopt ec_paramgen_curve:P-256
 self p384 /CN=p384 -newkey ec -pkeyopt ec_paramgen_curve:P-384
 self p521 /CN=p521 -newkey ec -pkeyopt ec_paramgen_curve:P-521
+self ed25519 /CN=ed25519 -newkey ed25519
 for digest in sha1 sha224 sha256 sha384 sha512 sha3-256; do algorithm "rsa-$digest" rsa -md $digest; done
 for digest in sha256 sha384 sha512; do algorithm "pss-$digest" rsa -md $digest -keyopt rsa_padding_mode:pss; done
 algorithm pss-short-salt rsa -md sha256 -keyopt rsa_padding_mode:pss -keyopt rsa_pss_saltlen:11
@@ -43,6 +51,19 @@ for curve in p256 p384 p521; do
   for digest in sha256 sha384 sha512; do algorithm "$curve-$digest" $curve -md $digest; done
 done
 algorithm no-attributes rsa -md sha256 -noattr
+
+# OpenSSL's `cms` doesn't sign with Ed25519 before 3.2.
+data=1.2.840.113549.1.7.1
+now=$(date -u +%y%m%d%H%M%SZ)
+certificate ed25519
+openssl dgst -sha512 -binary -out document.sha512 document.txt
+der attributes content-type=$data signing-time="$now" message-digest=document.sha512 >ed25519.attributes
+openssl pkeyutl -sign -rawin -inkey ed25519.key -in ed25519.attributes -out ed25519.signature
+der signer-info ed25519 ed25519.crt ed25519.attributes ed25519.signature >ed25519.signer
+der signed-data document.txt ed25519.signer ed25519.crt >ed25519.der
+printf 'ed25519 %s\n' "$(base64 ed25519.der)" >>"$here/algorithms.txt"
+
+# Chains.
 
 ca='basicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign,cRLSign\n'
 end='keyUsage=digitalSignature,nonRepudiation\n'
@@ -65,6 +86,171 @@ done
 base64 signer.der >"$here/chained.cms.b64"
 base64 late.der >"$here/late.cms.b64"
 for name in ca other; do
-  openssl x509 -in $name.pem -outform DER -out $name.crt
+  certificate $name
   base64 $name.crt >"$here/$name.crt.b64"
 done
+
+# Evidence.
+
+: >"$here/evidence.txt"
+evidence() { printf '%s %s\n' "$1" "$(base64 "$2")" >>"$here/evidence.txt"; } # NAME FILE
+issue counter below "/CN=Counter" "$end" -days 35000
+certificate below; certificate signer; certificate counter
+
+# Time stamps.
+stamping='keyUsage=digitalSignature\nextendedKeyUsage=critical,timeStamping\n'
+issue tsa ca "/CN=TSA" "$stamping" -days 36000
+issue ours-not-tsa ca "/CN=Not a TSA" "$end" -days 36000
+self stranger /CN=Stranger -newkey rsa:2048 -addext keyUsage=digitalSignature -addext extendedKeyUsage=critical,timeStamping
+cat >ts.cnf <<'END'
+[tsa]
+default_tsa=t
+[t]
+serial=ts.serial
+signer_digest=sha256
+default_policy=1.2.3.4.1
+digests=sha256
+ess_cert_id_alg=sha256
+END
+echo 01 >ts.serial
+stamp() { # NAME STAMPED SIGNER
+  openssl ts -query -data "$2" -sha256 -cert -out "$1.query" 2>/dev/null
+  openssl ts -reply -config ts.cnf -queryfile "$1.query" -signer "$3.pem" -inkey "$3.key" -token_out -out "$1.token" 2>/dev/null
+}
+stamped() { # NAME TOKEN
+  der unsigned bare.der 1.2.840.113549.1.9.16.2.14 "$2" >"$1.der"
+  evidence "$1" "$1.der"
+}
+sign -signer signer.pem -inkey signer.key -certfile below.pem -md sha256 -noattr -out bare.der
+der signature bare.der >bare.signature
+der signature signer.der >signer.signature
+stamp tsa bare.signature tsa
+stamp other-value signer.signature tsa
+stamp stranger bare.signature stranger
+# `ts` doesn't sign without the usage.
+openssl cms -verify -noverify -binary -inform DER -in tsa.token -out info.der 2>/dev/null
+openssl cms -sign -binary -nodetach -cades -md sha256 -econtent_type 1.2.840.113549.1.9.16.1.4 -in info.der \
+  -signer ours-not-tsa.pem -inkey ours-not-tsa.key -outform DER -out no-usage.token
+der tamper tsa.token >tampered.token
+stamped stamped tsa.token
+stamped stamped-other other-value.token
+stamped stamped-stranger stranger.token
+stamped stamped-no-usage no-usage.token
+stamped stamped-tampered tampered.token
+
+# Lists of what is revoked.
+printf '[ca]\ndefault_ca=c\n[c]\ndatabase=revoked.txt\ncrlnumber=crlnumber\ndefault_md=sha256\n' >crl.cnf
+echo 01 >crlnumber
+serial() { openssl x509 -in "$1.pem" -noout -serial | cut -d= -f2; }
+entry() { printf '%s\t21000101000000Z\t%s\t%s\tunknown\t/CN=%s\n' "$@"; } # V|R WHEN[,REASON] SERIAL NAME
+crl() { # NAME ISSUER KEY OPTIONS…; the entries come from standard input
+  local name=$1 issuer=$2 key=$3; shift 3
+  cat >revoked.txt
+  openssl ca -gencrl -config crl.cnf -cert "$issuer.pem" -keyfile "$key.key" "$@" -out "$name.crl.pem" 2>/dev/null
+  openssl crl -in "$name.crl.pem" -outform DER -out "$name.crl"
+}
+revocation() { # NAME CMS FILE…
+  local name=$1 cms=$2; shift 2
+  der revocation "$cms" "$@" >"$name.der"
+  evidence "$name" "$name.der"
+}
+long='-crldays 36500'
+later='-crl_lastupdate 20900601000000Z -crl_nextupdate 20900701000000Z'
+stale='-crl_lastupdate 20200101000000Z -crl_nextupdate 20200201000000Z'
+somebody=$(entry R 200101000000Z 0123456789ABCDEF Somebody)
+revoked=$(entry R 200101000000Z,keyCompromise "$(serial signer)" Signer)
+revoked_below=$(entry R 200101000000Z "$(serial below)" Below)
+openssl req -x509 -key other.key -subj "/O=Sigpersist/CN=Below" -out forger.pem
+crl ca ca ca $long </dev/null
+crl ca-stale ca ca $stale </dev/null
+crl ca-below-revoked ca ca $long <<<"$revoked_below"
+crl below below below $long <<<"$somebody"
+crl below-stale below below $stale <<<"$somebody"
+crl below-revoked below below $long <<<"$revoked"
+crl below-revoked-later below below $later <<<"$(entry R 200101000000Z "$(serial signer)" Signer)"
+# `ca` reads no dates of revocation after 2049.
+der revoked-at below-revoked-later.crl 20900101000000Z >later.body
+openssl dgst -sha256 -sign below.key -out later.signature later.body
+der signed-crl later.body later.signature >below-revoked-later.crl
+crl below-forged forger other $long <<<"$revoked"
+revocation stamped-revoked-later stamped.der ca.crl below-revoked-later.crl
+revocation crl-good signer.der ca.crl below.crl
+revocation crl-revoked signer.der ca.crl below-revoked.crl
+revocation crl-revoked-later signer.der ca.crl below-revoked-later.crl
+revocation crl-below-revoked signer.der ca-below-revoked.crl below.crl
+revocation crl-forged signer.der ca.crl below-forged.crl
+revocation crl-stale signer.der ca-stale.crl below-stale.crl
+
+# Answers about what is revoked.
+responding='keyUsage=digitalSignature\nextendedKeyUsage=OCSPSigning\nnoCheck=ignored\n'
+issue responder below "/CN=Responder" "$responding" -days 35000
+issue strange-responder other "/CN=Responder" "$responding" -days 35000
+openssl ocsp -issuer below.pem -cert signer.pem -no_nonce -reqout signer.query 2>/dev/null
+ocsp() { # NAME RESPONDER; the entry comes from standard input
+  cat >answered.txt
+  openssl ocsp -index answered.txt -CA below.pem -rsigner "$2.pem" -rkey "$2.key" -rmd sha256 -reqin signer.query -ndays 36500 \
+    -respout "$1.ocsp" >/dev/null 2>&1
+}
+ocsp good responder <<<"$(entry V '' "$(serial signer)" Signer)"
+ocsp revoked responder <<<"$revoked"
+ocsp stranger strange-responder <<<"$revoked"
+ocsp by-issuer below <<<"$(entry V '' "$(serial signer)" Signer)"
+for name in good revoked stranger by-issuer; do revocation ocsp-$name signer.der $name.ocsp; done
+
+# The same in an attribute.
+values() { # NAME FILE…
+  local name=$1; shift
+  der revocation-values "$@" >"$name.values"
+  der unsigned signer.der 1.2.840.113549.1.9.16.2.24 "$name.values" >"$name.der"
+  evidence "$name" "$name.der"
+}
+values values-ocsp ca.crl revoked.ocsp
+values values-crl ca.crl below.crl
+
+# Countersignatures.
+countersign() { # NAME SIGNER SIGNED [COUNTERSIGNATURE]: NAME.counter, signed by SIGNER over the file SIGNED
+  digest "$3" >"$1.digest"
+  der attributes message-digest="$1.digest" signing-time="$now" >"$1.attributes"
+  openssl dgst -sha256 -sign "$2.key" -out "$1.signature" "$1.attributes"
+  der signer-info rsa "$2.crt" "$1.attributes" "$1.signature" ${4:+1.2.840.113549.1.9.6 "$4"} >"$1.counter"
+}
+countersigned() { # NAME COUNTERSIGNATURE
+  der unsigned both.der 1.2.840.113549.1.9.6 "$2" >"$1.der"
+  evidence "$1" "$1.der"
+}
+cat below.pem counter.pem >below-and-counter.pem
+sign -signer signer.pem -inkey signer.key -certfile below-and-counter.pem -md sha256 -out both.der
+der signature both.der >both.signature
+now=$(date -u +%y%m%d%H%M%SZ)
+countersign once counter both.signature
+countersign wrong counter document.txt
+countersign upper signer once.signature
+countersign twice counter both.signature upper.counter
+countersigned countersigned once.counter
+countersigned countersigned-wrong wrong.counter
+countersigned countersigned-twice twice.counter
+
+# Signed attributes.
+attributed() { # NAME ATTRIBUTES…
+  local name=$1; shift
+  der attributes "$@" >"$name.attributes"
+  openssl dgst -sha256 -sign signer.key -out "$name.signature" "$name.attributes"
+  der signer-info rsa signer.crt "$name.attributes" "$name.signature" >"$name.signer"
+  der signed-data document.txt "$name.signer" signer.crt below.crt >"$name.der"
+  evidence "$name" "$name.der"
+}
+digest document.txt >document.sha256
+digest counter.crt >counter.sha256
+sign -cades -signer signer.pem -inkey signer.key -certfile below.pem -md sha256 -out cades.der
+evidence cades cades.der
+attributed cades-other content-type=$data signing-time="$now" message-digest=document.sha256 signing-certificate=counter.sha256
+attributed twice content-type=$data signing-time="$now" signing-time=300101000000Z message-digest=document.sha256
+attributed no-content-type signing-time="$now" message-digest=document.sha256
+
+# Signers.
+sign -signer signer.pem -inkey signer.key -signer counter.pem -inkey counter.key -certfile below.pem -md sha256 -out two-signers.der
+evidence two-signers two-signers.der
+openssl crl2pkcs7 -nocrl -certfile below.pem -outform DER -out nobody.der
+evidence nobody nobody.der
+sign -nocerts -signer signer.pem -inkey signer.key -certfile below.pem -md sha256 -out without-certificate.der
+evidence without-certificate without-certificate.der

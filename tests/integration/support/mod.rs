@@ -1,5 +1,8 @@
 //! What tests share: a Postgres, servers, clients, and plugins that misbehave.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
 mod client;
 mod database;
 pub(crate) mod guest;
@@ -21,6 +24,13 @@ pub(crate) const DROPPED: &str = include_str!("../../data/dropped.cms.b64");
 pub(crate) const DETACHED: &str = include_str!("../../data/detached.cms.pem");
 /// Signed by Aigerim, in BER with indefinite lengths.
 pub(crate) const INDEFINITE: &str = include_str!("../../data/indefinite.cms.b64");
+
+/// The bytes of base64 with line breaks.
+pub(crate) fn der(base64: &str) -> Vec<u8> {
+    STANDARD
+        .decode(base64.replace(char::is_whitespace, ""))
+        .unwrap()
+}
 
 /// The example plugins.
 pub(crate) const SIGNER_TAGS: &[u8] =

@@ -53,7 +53,7 @@ struct Point {
 ///
 /// The key is x and y, each with its lowest byte first, and the digest is read in that way too; the signature is r and s in
 /// that way, or s and r with their highest byte first, as some of the authority's own are.
-pub(super) fn verify(public_key: &[u8], digest: &[u8], signature: &[u8]) -> bool {
+pub(crate) fn verify(public_key: &[u8], digest: &[u8], signature: &[u8]) -> bool {
     let (Some((x, y)), Some((first, second))) = (halves(public_key), halves(signature)) else {
         return false;
     };

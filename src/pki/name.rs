@@ -5,7 +5,7 @@ use x509_parser::x509::{AttributeTypeAndValue, X509Name};
 
 use super::{Name, NameAttribute, oid};
 
-pub(super) fn describe_name(name: &X509Name<'_>) -> Name {
+pub(crate) fn describe_name(name: &X509Name<'_>) -> Name {
     let mut attributes = Vec::new();
     let mut parts = Vec::new();
     for rdn in name.iter_rdn() {

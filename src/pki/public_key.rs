@@ -3,14 +3,15 @@
 use asn1_rs::{FromDer as _, Oid};
 use aws_lc_rs::signature::{self, UnparsedPublicKey, VerificationAlgorithm};
 use num_bigint::BigUint;
-use x509_parser::public_key::{PublicKey, RSAPublicKey};
+use x509_parser::public_key::RSAPublicKey;
 use x509_parser::signature_algorithm::RsaSsaPssParams;
 use x509_parser::x509::SubjectPublicKeyInfo;
 
+use super::algorithm::AlgorithmIdentifier;
 use super::ber::Reader;
 use super::gost;
 use super::hash::Hash;
-use super::signed_data::AlgorithmIdentifier;
+use super::work::{BYTES_A_UNIT, Work};
 
 const RSA_PSS: &str = "1.2.840.113549.1.1.10";
 const ED25519: &str = "1.3.101.112";
@@ -24,65 +25,136 @@ const MAX_RSA_BITS: usize = 8192;
 /// Largest exponent of an RSA key, in bits.
 const MAX_EXPONENT_BITS: u64 = 64;
 
-/// The kind of key or signature is not known here.
+/// Smallest modulus of an RSA key that proves anything today, in bits (NIST SP 800-131A revision 2, table 2).
+const MIN_RSA_BITS: usize = 2048;
+/// What a verification by GOST costs, and hashing for it, in those of RSA.
+const GOST_UNITS: usize = 60;
+const STREEBOG_FACTOR: usize = 8;
+
+/// The kind of key or signature is not known here, or asks for more work than is left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Unsupported;
+pub(crate) struct Unsupported;
+
+/// What a key is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum KeyKind {
+    Rsa,
+    Ec,
+    Ed25519,
+    Gost,
+    Other,
+}
+
+/// What this key is for.
+pub(crate) fn kind(key: &SubjectPublicKeyInfo<'_>) -> KeyKind {
+    match key.algorithm.algorithm.to_id_string().as_str() {
+        "1.2.840.113549.1.1.1" | RSA_PSS => KeyKind::Rsa,
+        "1.2.840.10045.2.1" => KeyKind::Ec,
+        ED25519 => KeyKind::Ed25519,
+        oid if GOST.contains(&oid) => KeyKind::Gost,
+        _ => KeyKind::Other,
+    }
+}
+
+/// The curve of an EC key.
+fn curve(key: &SubjectPublicKeyInfo<'_>) -> Option<String> {
+    let parameters = key.algorithm.parameters.as_ref()?;
+    Some(parameters.as_oid().ok()?.to_id_string())
+}
+
+/// Bytes of a number of an EC key's curve (RFC 5480 section 2.1.1.1), where it is a known one.
+pub(crate) fn field_bytes(key: &SubjectPublicKeyInfo<'_>) -> Option<usize> {
+    Some(match curve(key)?.as_str() {
+        P256 => 32,
+        P384 => 48,
+        P521 => 66,
+        _ => return None,
+    })
+}
 
 /// Whether a signature of `message` by this algorithm holds. `default` is the digest where the algorithm names none.
 ///
 /// # Errors
 ///
 /// [`Unsupported`], where nothing can be said.
-pub(super) fn verify(
+pub(crate) fn verify(
     key: &SubjectPublicKeyInfo<'_>,
     algorithm: &AlgorithmIdentifier<'_>,
     default: Option<Hash>,
     message: &[u8],
     signature: &[u8],
+    work: &Work,
 ) -> Result<bool, Unsupported> {
     let oid = algorithm.oid.as_str();
-    let key_oid = key.algorithm.algorithm.to_id_string();
-    if GOST.contains(&key_oid.as_str()) {
-        let digest = Hash::Streebog512.digest(message);
-        let inner = Reader::new(&key.subject_public_key.data).next();
-        let point = inner.ok().flatten().ok_or(Unsupported)?;
-        return Ok(gost::verify(point.content(), &digest, signature));
-    }
+    let spend = |units| work.spend(units).then_some(()).ok_or(Unsupported);
+    spend(1 + message.len() / BYTES_A_UNIT)?;
     let bits = &key.subject_public_key.data;
-    if key_oid == ED25519 && oid == ED25519 {
-        let key = UnparsedPublicKey::new(&signature::ED25519, bits);
-        return Ok(key.verify(message, signature).is_ok());
-    }
-    match key.parsed() {
-        Ok(PublicKey::RSA(rsa)) if oid == RSA_PSS => {
-            let parameters = algorithm.parameters.ok_or(Unsupported)?;
-            pss(&rsa, parameters, message, signature)
+    match kind(key) {
+        KeyKind::Gost => {
+            spend(GOST_UNITS + message.len() / BYTES_A_UNIT * STREEBOG_FACTOR)?;
+            let digest = Hash::Streebog512.digest(message);
+            let point = Reader::new(bits).next().ok().flatten();
+            let point = point.ok_or(Unsupported)?;
+            Ok(gost::verify(point.content(), &digest, signature))
         }
-        Ok(PublicKey::RSA(rsa)) => {
+        KeyKind::Ed25519 if oid == ED25519 => {
+            let key = UnparsedPublicKey::new(&signature::ED25519, bits);
+            Ok(key.verify(message, signature).is_ok())
+        }
+        KeyKind::Ec => {
+            let curve = curve(key).ok_or(Unsupported)?;
+            let hash = Hash::of(oid).or(default).ok_or(Unsupported)?;
+            let scheme = ecdsa(&curve, hash).ok_or(Unsupported)?;
+            let key = UnparsedPublicKey::new(scheme, bits);
+            Ok(key.verify(message, signature).is_ok())
+        }
+        KeyKind::Rsa => {
+            let rsa = rsa(key).ok_or(Unsupported)?;
+            if oid == RSA_PSS {
+                let parameters = algorithm.parameters.ok_or(Unsupported)?;
+                let parameters = PssParameters::read(parameters).ok_or(Unsupported)?;
+                return pss(&rsa, &parameters, message, signature, work);
+            }
             let named = Hash::of(oid);
             let hash = named.or(default).ok_or(Unsupported)?;
             // Some signers name another digest in the signature's algorithm than the one that they use throughout.
             let other = default.filter(|default| named.is_some_and(|named| named != *default));
-            match (pkcs1(&rsa, bits, hash, message, signature)?, other) {
-                (false, Some(other)) => pkcs1(&rsa, bits, other, message, signature),
+            match (pkcs1(&rsa, bits, hash, message, signature, work)?, other) {
+                (false, Some(other)) => pkcs1(&rsa, bits, other, message, signature, work),
                 (held, _) => Ok(held),
             }
         }
-        Ok(PublicKey::EC(_)) => {
-            let curve = key
-                .algorithm
-                .parameters
-                .as_ref()
-                .and_then(|it| it.as_oid().ok());
-            let curve = curve.ok_or(Unsupported)?.to_id_string();
-            let hash = Hash::of(oid).or(default).ok_or(Unsupported)?;
-            let scheme = ecdsa(&curve, hash).ok_or(Unsupported)?;
-            Ok(UnparsedPublicKey::new(scheme, bits)
-                .verify(message, signature)
-                .is_ok())
-        }
-        _ => Err(Unsupported),
+        KeyKind::Ed25519 | KeyKind::Other => Err(Unsupported),
     }
+}
+
+/// An RSA key, also where it is only for PSS (RFC 8017 appendix A.1.1).
+fn rsa<'k>(key: &'k SubjectPublicKeyInfo<'_>) -> Option<RSAPublicKey<'k>> {
+    let mut fields = Reader::new(&key.subject_public_key.data)
+        .next()
+        .ok()??
+        .inside();
+    let modulus = fields.next().ok()??.content();
+    let exponent = fields.next().ok()??.content();
+    Some(RSAPublicKey { modulus, exponent })
+}
+
+/// Whether a signature with such a key and algorithm, though it may hold, proves nothing today: forging one is within reach.
+pub(crate) fn is_weak(
+    key: &SubjectPublicKeyInfo<'_>,
+    algorithm: &AlgorithmIdentifier<'_>,
+    default: Option<Hash>,
+) -> bool {
+    let hash = if algorithm.oid == RSA_PSS {
+        let parameters = algorithm.parameters.and_then(PssParameters::read);
+        parameters.map(|parameters| parameters.hash)
+    } else {
+        Hash::of(&algorithm.oid)
+    };
+    let weak_hash = [hash, default].iter().flatten().any(|hash| hash.is_weak());
+    let small = kind(key) == KeyKind::Rsa
+        && rsa(key).is_none_or(|rsa| modulus(&rsa).bits() < MIN_RSA_BITS as u64);
+    weak_hash || small
 }
 
 fn ecdsa(curve: &str, hash: Hash) -> Option<&'static dyn VerificationAlgorithm> {
@@ -110,6 +182,7 @@ fn pkcs1(
     hash: Hash,
     message: &[u8],
     signature: &[u8],
+    work: &Work,
 ) -> Result<bool, Unsupported> {
     let scheme: Option<&'static dyn VerificationAlgorithm> = match hash {
         Hash::Sha256 => Some(&signature::RSA_PKCS1_2048_8192_SHA256),
@@ -124,7 +197,7 @@ fn pkcs1(
     {
         return Ok(true);
     }
-    let recovered = recover(rsa, signature)?;
+    let recovered = recover(rsa, signature, work)?;
     let oid = hash.oid_der().ok_or(Unsupported)?;
     let digest = hash.digest(message);
     // DigestInfo with the parameters that belong there, and without, as some signers have it (RFC 8017 appendix A.2.4).
@@ -145,26 +218,46 @@ fn tlv(tag: u8, content: &[u8]) -> Vec<u8> {
     [&[tag, length], content].concat()
 }
 
+/// What an RSASSA-PSS signature is made with (RFC 8017 appendix A.2.3).
+pub(crate) struct PssParameters {
+    pub(crate) hash: Hash,
+    pub(crate) mask_hash: Hash,
+    pub(crate) salt_bytes: usize,
+}
+
+impl PssParameters {
+    fn read(encoding: &[u8]) -> Option<Self> {
+        let (_, parameters) = asn1_rs::Any::from_der(encoding).ok()?;
+        let parameters = RsaSsaPssParams::try_from(&parameters).ok()?;
+        let mask_hash = match parameters.mask_gen_algorithm_raw() {
+            None => Hash::Sha1,
+            Some(mask) => {
+                let (_, oid) = Oid::from_der(mask.parameters()?.data).ok()?;
+                Hash::of(&oid.to_id_string())?
+            }
+        };
+        Some(Self {
+            hash: Hash::of(&parameters.hash_algorithm_oid().to_id_string())?,
+            mask_hash,
+            salt_bytes: parameters.salt_length() as usize,
+        })
+    }
+}
+
 /// RSASSA-PSS with any digests and salt (RFC 8017 sections 8.1.2 and 9.1.2).
 fn pss(
     rsa: &RSAPublicKey<'_>,
-    parameters: &[u8],
+    parameters: &PssParameters,
     message: &[u8],
     signature: &[u8],
+    work: &Work,
 ) -> Result<bool, Unsupported> {
-    let (_, parameters) = asn1_rs::Any::from_der(parameters).map_err(|_| Unsupported)?;
-    let parameters = RsaSsaPssParams::try_from(&parameters).map_err(|_| Unsupported)?;
-    let hash = Hash::of(&parameters.hash_algorithm_oid().to_id_string()).ok_or(Unsupported)?;
-    let mask_hash = match parameters.mask_gen_algorithm_raw() {
-        None => Hash::Sha1,
-        Some(mask) => {
-            let inner = mask.parameters().ok_or(Unsupported)?;
-            let (_, oid) = Oid::from_der(inner.data).map_err(|_| Unsupported)?;
-            Hash::of(&oid.to_id_string()).ok_or(Unsupported)?
-        }
-    };
-    let salt_bytes = parameters.salt_length() as usize;
-    let encoded = recover(rsa, signature)?;
+    let &PssParameters {
+        hash,
+        mask_hash,
+        salt_bytes,
+    } = parameters;
+    let encoded = recover(rsa, signature, work)?;
     let digest = hash.digest(message);
     // The encoding is of one bit less than the modulus.
     let bits = modulus(rsa).bits() as usize - 1;
@@ -218,10 +311,15 @@ fn modulus(rsa: &RSAPublicKey<'_>) -> BigUint {
 }
 
 /// What was signed, as long as the modulus (RFC 8017 section 5.2.2).
-fn recover(rsa: &RSAPublicKey<'_>, signature: &[u8]) -> Result<Vec<u8>, Unsupported> {
+fn recover(rsa: &RSAPublicKey<'_>, signature: &[u8], work: &Work) -> Result<Vec<u8>, Unsupported> {
     let (n, e) = (modulus(rsa), BigUint::from_bytes_be(rsa.exponent));
     let bits = usize::try_from(n.bits()).unwrap_or(usize::MAX);
     if !(512..=MAX_RSA_BITS).contains(&bits) || e.bits() > MAX_EXPONENT_BITS || !n.bit(0) {
+        return Err(Unsupported);
+    }
+    // Squarings of numbers of these bits, one for each bit of the exponent.
+    let exponent_bits = usize::try_from(e.bits()).unwrap_or(usize::MAX);
+    if !work.spend((bits / 1024).pow(2) * (exponent_bits / 16 + 1)) {
         return Err(Unsupported);
     }
     let signature = BigUint::from_bytes_be(signature);

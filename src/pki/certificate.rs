@@ -1,34 +1,39 @@
-//! Certificates that a CMS embeds (RFC 5280).
+//! Certificates (RFC 5280).
+
+use std::cell::OnceCell;
 
 use asn1_rs::FromDer as _;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::ParsedExtension;
 use x509_parser::x509::X509Name;
 
+use super::algorithm::AlgorithmIdentifier;
 use super::ber::{Reader, hex};
 use super::name::describe_name;
 use super::person::Person;
-use super::{Certificate, InspectError, Name, oid};
+use super::public_key;
+use super::work::{Sha256, Work};
+use super::{Certificate, Malformed, Name, oid};
+use crate::digest::{sha256, to_hex};
 
-/// An embedded certificate, and its encoding.
+/// A certificate, taken apart, and its encoding.
 #[derive(Debug)]
-pub(super) struct Embedded<'a> {
+pub(crate) struct Parsed<'a> {
     certificate: X509Certificate<'a>,
     der: &'a [u8],
+    sha256: OnceCell<Sha256>,
 }
 
-impl<'a> Embedded<'a> {
+impl<'a> Parsed<'a> {
     /// Reads a `CertificateSet`. Attribute certificates and what can't be read are passed over: they name no signer.
-    pub(super) fn read_all(
+    pub(crate) fn read_all(
         mut certificates: Reader<'a>,
         max: usize,
-    ) -> Result<Vec<Self>, InspectError> {
+    ) -> Result<Vec<Self>, Malformed> {
         let mut all = Vec::new();
         while let Some(value) = certificates.next()? {
             if all.len() == max {
-                return Err(InspectError::Malformed(
-                    "it has too many certificates to read",
-                ));
+                return Err(Malformed("it has too many certificates to read"));
             }
             if value.is_sequence() {
                 all.extend(Self::from_der(value.raw));
@@ -38,53 +43,105 @@ impl<'a> Embedded<'a> {
     }
 
     /// A certificate by itself, in DER; none where it is none.
-    pub(super) fn from_der(der: &'a [u8]) -> Option<Self> {
+    pub(crate) fn from_der(der: &'a [u8]) -> Option<Self> {
         let (rest, certificate) = X509Certificate::from_der(der).ok()?;
         let der = der.get(..der.len() - rest.len())?;
-        Some(Self { certificate, der })
+        Some(Self {
+            certificate,
+            der,
+            sha256: OnceCell::new(),
+        })
     }
 
     /// Its encoding.
-    pub(super) fn der(&self) -> &'a [u8] {
+    pub(crate) fn der(&self) -> &'a [u8] {
         self.der
     }
 
-    /// Encoding of the parameters of the algorithm that it is signed with.
-    pub(super) fn signature_parameters(&self) -> Option<&'a [u8]> {
-        // Certificate { tbsCertificate, signatureAlgorithm { OID, parameters }, … }
+    /// SHA-256 of its encoding.
+    pub(crate) fn sha256(&self) -> &Sha256 {
+        self.sha256.get_or_init(|| sha256(self.der))
+    }
+
+    /// Whether it is valid at this time, in milliseconds since 1970.
+    pub(crate) fn is_valid(&self, time_ms: i64) -> bool {
+        (self.not_before_ms()..=self.not_after_ms()).contains(&time_ms)
+    }
+
+    /// Until when it is valid, in milliseconds since 1970.
+    pub(crate) fn not_after_ms(&self) -> i64 {
+        let end = self.certificate.validity().not_after;
+        end.timestamp().saturating_mul(1000)
+    }
+
+    fn not_before_ms(&self) -> i64 {
+        let begin = self.certificate.validity().not_before;
+        begin.timestamp().saturating_mul(1000)
+    }
+
+    /// Whether its extended key usages, if it has any, name this one (RFC 5280 section 4.2.1.12).
+    pub(crate) fn is_for(&self, usage: &str) -> bool {
+        self.extended_key_usages().iter().any(|own| own == usage)
+    }
+
+    /// Whether this certificate's key has signed something.
+    pub(crate) fn has_signed(
+        &self,
+        algorithm: &AlgorithmIdentifier<'_>,
+        message: &[u8],
+        signature: &[u8],
+        work: &Work,
+    ) -> bool {
+        let key = self.certificate.public_key();
+        public_key::verify(key, algorithm, None, message, signature, work) == Ok(true)
+    }
+
+    /// Whether this one's key has signed that certificate, and this one's subject is that one's issuer.
+    pub(crate) fn has_issued(&self, of: &Parsed<'_>, work: &Work) -> bool {
+        let x509 = of.x509();
+        let names = self.certificate.subject().as_raw() == x509.issuer().as_raw();
+        names
+            && work.issued(self.sha256(), of.sha256(), || {
+                let signature = &x509.signature_value.data;
+                of.signature_algorithm().is_some_and(|algorithm| {
+                    self.has_signed(&algorithm, x509.tbs_certificate.as_ref(), signature, work)
+                })
+            })
+    }
+
+    /// What it is signed with.
+    pub(crate) fn signature_algorithm(&self) -> Option<AlgorithmIdentifier<'a>> {
+        // Certificate { tbsCertificate, signatureAlgorithm, signature }
         let mut fields = Reader::new(self.der).next().ok()??.inside();
         fields.next().ok()??;
-        let mut algorithm = fields.next().ok()??.inside();
-        algorithm.next().ok()??;
-        Some(algorithm.next().ok()??.raw)
+        AlgorithmIdentifier::read(&fields.next().ok()??).ok()
     }
 
     /// The certificate, taken apart.
-    pub(super) fn x509(&self) -> &X509Certificate<'a> {
+    pub(crate) fn x509(&self) -> &X509Certificate<'a> {
         &self.certificate
     }
 
     /// Whether this is the certificate of that issuer, as encoded, and serial number.
-    pub(super) fn is(&self, issuer: &[u8], serial: &[u8]) -> bool {
+    pub(crate) fn is(&self, issuer: &[u8], serial: &[u8]) -> bool {
         self.certificate.issuer().as_raw() == issuer && self.certificate.raw_serial() == serial
     }
 
     /// Whether the certificate names its key so (RFC 5280 section 4.2.1.2).
-    pub(super) fn has_key_identifier(&self, identifier: &[u8]) -> bool {
+    pub(crate) fn has_key_identifier(&self, identifier: &[u8]) -> bool {
         self.certificate.extensions().iter().any(|extension| {
             matches!(extension.parsed_extension(), ParsedExtension::SubjectKeyIdentifier(own) if own.0 == identifier)
         })
     }
 
-    pub(super) fn describe(&self) -> Result<Certificate, InspectError> {
-        let validity = self.certificate.validity();
+    pub(crate) fn describe(&self) -> Result<Certificate, Malformed> {
         Ok(Certificate {
             subject: describe_name(self.certificate.subject()),
             issuer: describe_name(self.certificate.issuer()),
             serial: hex(self.certificate.raw_serial()),
-            not_before_ms: validity.not_before.timestamp().saturating_mul(1000),
-            not_after_ms: validity.not_after.timestamp().saturating_mul(1000),
-            sha256: crate::digest::to_hex(&crate::digest::sha256(self.der)),
+            not_before_ms: self.not_before_ms(),
+            not_after_ms: self.not_after_ms(),
+            sha256: to_hex(self.sha256()),
             public_key_algorithm: oid::algorithm(
                 self.certificate
                     .public_key()
@@ -99,7 +156,7 @@ impl<'a> Embedded<'a> {
     }
 }
 
-impl Embedded<'_> {
+impl Parsed<'_> {
     /// What its key is for (RFC 5280 section 4.2.1.3), by the names there.
     fn key_usages(&self) -> Vec<&'static str> {
         const NAMES: [&str; 9] = [
@@ -144,12 +201,12 @@ impl Embedded<'_> {
 
 /// A certificate by itself, in DER; none where it is none.
 pub fn describe_certificate(der: &[u8]) -> Option<Certificate> {
-    Embedded::from_der(der)?.describe().ok()
+    Parsed::from_der(der)?.describe().ok()
 }
 
 /// Reads an encoded name by itself.
-pub(super) fn read_name(der: &[u8]) -> Result<Name, InspectError> {
-    let (_, name) = X509Name::from_der(der)
-        .map_err(|_| InspectError::Malformed("a signer's issuer is no name"))?;
+pub(crate) fn read_name(der: &[u8]) -> Result<Name, Malformed> {
+    let (_, name) =
+        X509Name::from_der(der).map_err(|_| Malformed("a signer's issuer is no name"))?;
     Ok(describe_name(&name))
 }

@@ -17,7 +17,7 @@ pub struct Person {
 }
 
 impl Person {
-    pub(super) fn of(subject: &X509Name<'_>) -> Self {
+    pub(crate) fn of(subject: &X509Name<'_>) -> Self {
         let number = |oid: &str, prefix: &str| {
             let mut attributes = subject.iter_attributes();
             attributes.find_map(|attribute| {

@@ -3,34 +3,43 @@
 use super::Algorithm;
 
 /// `id-signedData` (RFC 5652 section 5.1).
-pub(super) const SIGNED_DATA: &str = "1.2.840.113549.1.7.2";
+pub(crate) const SIGNED_DATA: &str = "1.2.840.113549.1.7.2";
 /// `id-signingTime` (RFC 5652 section 11.3).
-pub(super) const SIGNING_TIME: &str = "1.2.840.113549.1.9.5";
+pub(crate) const SIGNING_TIME: &str = "1.2.840.113549.1.9.5";
 
 /// `id-contentType` and `id-messageDigest` (RFC 5652 sections 11.1 and 11.2).
-pub(super) const CONTENT_TYPE: &str = "1.2.840.113549.1.9.3";
-pub(super) const MESSAGE_DIGEST: &str = "1.2.840.113549.1.9.4";
+pub(crate) const CONTENT_TYPE: &str = "1.2.840.113549.1.9.3";
+pub(crate) const MESSAGE_DIGEST: &str = "1.2.840.113549.1.9.4";
 /// `id-countersignature` (RFC 5652 section 11.4).
-pub(super) const COUNTERSIGNATURE: &str = "1.2.840.113549.1.9.6";
+pub(crate) const COUNTERSIGNATURE: &str = "1.2.840.113549.1.9.6";
 /// `id-aa-signingCertificate` and its version 2 (RFC 5035).
-pub(super) const SIGNING_CERTIFICATE: &str = "1.2.840.113549.1.9.16.2.12";
-pub(super) const SIGNING_CERTIFICATE_V2: &str = "1.2.840.113549.1.9.16.2.47";
+pub(crate) const SIGNING_CERTIFICATE: &str = "1.2.840.113549.1.9.16.2.12";
+pub(crate) const SIGNING_CERTIFICATE_V2: &str = "1.2.840.113549.1.9.16.2.47";
 /// `id-aa-signatureTimeStampToken` (RFC 3161 appendix A).
-pub(super) const SIGNATURE_TIMESTAMP: &str = "1.2.840.113549.1.9.16.2.14";
+pub(crate) const SIGNATURE_TIMESTAMP: &str = "1.2.840.113549.1.9.16.2.14";
 /// Attributes by which later levels of CAdES are known (ETSI EN 319 122-1): revocation values, and archive time stamps.
-pub(super) const REVOCATION_VALUES: &str = "1.2.840.113549.1.9.16.2.24";
-pub(super) const ARCHIVE_TIMESTAMPS: [&str; 3] = [
+pub(crate) const REVOCATION_VALUES: &str = "1.2.840.113549.1.9.16.2.24";
+pub(crate) const ARCHIVE_TIMESTAMPS: [&str; 3] = [
     "0.4.0.1733.2.4",
     "1.2.840.113549.1.9.16.2.27",
     "1.2.840.113549.1.9.16.2.48",
 ];
 /// `id-ct-TSTInfo` (RFC 3161 section 2.4.2).
-pub(super) const TST_INFO: &str = "1.2.840.113549.1.9.16.1.4";
+pub(crate) const TST_INFO: &str = "1.2.840.113549.1.9.16.1.4";
+/// `id-kp-timeStamping` and `id-kp-OCSPSigning` (RFC 5280 section 4.2.1.12).
+pub(crate) const TIME_STAMPING: &str = "1.3.6.1.5.5.7.3.8";
+pub(crate) const OCSP_SIGNING: &str = "1.3.6.1.5.5.7.3.9";
+/// `id-pkix-ocsp-basic` (RFC 6960 section 4.2.1), and `id-ri-ocsp-response`, by which a CMS embeds a whole response (RFC 5940).
+pub(crate) const OCSP_BASIC: &str = "1.3.6.1.5.5.7.48.1.1";
+pub(crate) const OCSP_RESPONSE: &str = "1.3.6.1.5.5.7.16.2";
+/// `id-ce-cRLDistributionPoints`, and `id-ce-issuingDistributionPoint` of a list (RFC 5280 sections 4.2.1.13 and 5.2.5).
+pub(crate) const DISTRIBUTION_POINTS: &str = "2.5.29.31";
+pub(crate) const ISSUING_DISTRIBUTION_POINT: &str = "2.5.29.28";
 /// `id-ce-extKeyUsage` (RFC 5280 section 4.2.1.12).
-pub(super) const EXTENDED_KEY_USAGE: &str = "2.5.29.37";
+pub(crate) const EXTENDED_KEY_USAGE: &str = "2.5.29.37";
 /// Attributes of names (X.520).
-pub(super) const SERIAL_NUMBER: &str = "2.5.4.5";
-pub(super) const ORGANIZATIONAL_UNIT: &str = "2.5.4.11";
+pub(crate) const SERIAL_NUMBER: &str = "2.5.4.5";
+pub(crate) const ORGANIZATIONAL_UNIT: &str = "2.5.4.11";
 
 /// Digest, key and signature algorithms.
 const ALGORITHMS: [(&str, &str); 42] = [
@@ -111,7 +120,7 @@ const NAME_ATTRIBUTES: [(&str, &str); 20] = [
 ];
 
 /// The algorithm of an OID.
-pub(super) fn algorithm(oid: String) -> Algorithm {
+pub(crate) fn algorithm(oid: String) -> Algorithm {
     Algorithm {
         name: look_up(&ALGORITHMS, &oid),
         oid,
@@ -119,7 +128,7 @@ pub(super) fn algorithm(oid: String) -> Algorithm {
 }
 
 /// The short name of a type of name attribute.
-pub(super) fn name_attribute(oid: &str) -> Option<&'static str> {
+pub(crate) fn name_attribute(oid: &str) -> Option<&'static str> {
     look_up(&NAME_ATTRIBUTES, oid)
 }
 

@@ -6,7 +6,7 @@ use streebog::Streebog512;
 
 /// A digest algorithm. The old ones are there to read old signatures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Hash {
+pub(crate) enum Hash {
     Sha1,
     Sha224,
     Sha256,
@@ -22,7 +22,7 @@ pub(super) enum Hash {
 
 impl Hash {
     /// The algorithm of an OID; that of a signature with it counts too.
-    pub(super) fn of(oid: &str) -> Option<Self> {
+    pub(crate) fn of(oid: &str) -> Option<Self> {
         Some(match oid {
             "1.3.14.3.2.26" | "1.2.840.113549.1.1.5" | "1.2.840.10045.4.1" => Self::Sha1,
             "2.16.840.1.101.3.4.2.4" | "1.2.840.113549.1.1.14" | "1.2.840.10045.4.3.1" => {
@@ -48,8 +48,20 @@ impl Hash {
         })
     }
 
+    /// Whether two texts of one digest can be made (of SHA-1 since 2017, NIST SP 800-131A).
+    pub(crate) fn is_weak(self) -> bool {
+        self == Self::Sha1
+    }
+
     /// The digest of some bytes.
-    pub(super) fn digest(self, bytes: &[u8]) -> Vec<u8> {
+    pub(crate) fn digest(self, bytes: &[u8]) -> Vec<u8> {
+        let mut running = self.running();
+        running.update(bytes);
+        running.finish()
+    }
+
+    /// The digest of bytes that come one after another.
+    pub(crate) fn running(self) -> RunningHash {
         let algorithm = match self {
             Self::Sha1 => &digest::SHA1_FOR_LEGACY_USE_ONLY,
             Self::Sha224 => &digest::SHA224,
@@ -59,14 +71,14 @@ impl Hash {
             Self::Sha3_256 => &digest::SHA3_256,
             Self::Sha3_384 => &digest::SHA3_384,
             Self::Sha3_512 => &digest::SHA3_512,
-            Self::Sha3_224 => return Sha3_224::digest(bytes).to_vec(),
-            Self::Streebog512 => return Streebog512::digest(bytes).to_vec(),
+            Self::Sha3_224 => return RunningHash::Sha3_224(Box::default()),
+            Self::Streebog512 => return RunningHash::Streebog512(Box::default()),
         };
-        digest::digest(algorithm, bytes).as_ref().to_vec()
+        RunningHash::Common(digest::Context::new(algorithm))
     }
 
     /// The `AlgorithmIdentifier`'s OID in DER, as the `DigestInfo` of an RSA signature has it (RFC 8017 section 9.2).
-    pub(super) fn oid_der(self) -> Option<&'static [u8]> {
+    pub(crate) fn oid_der(self) -> Option<&'static [u8]> {
         Some(match self {
             Self::Sha1 => &[0x06, 5, 0x2b, 0x0e, 3, 2, 0x1a],
             Self::Sha224 => &[0x06, 9, 0x60, 0x86, 0x48, 1, 0x65, 3, 4, 2, 4],
@@ -79,6 +91,33 @@ impl Hash {
             Self::Sha3_512 => &[0x06, 9, 0x60, 0x86, 0x48, 1, 0x65, 3, 4, 2, 10],
             Self::Streebog512 => return None,
         })
+    }
+}
+
+/// The digest of bytes that come one after another.
+pub(crate) enum RunningHash {
+    Common(digest::Context),
+    Sha3_224(Box<Sha3_224>),
+    Streebog512(Box<Streebog512>),
+}
+
+impl RunningHash {
+    /// These bytes come next.
+    pub(crate) fn update(&mut self, bytes: &[u8]) {
+        match self {
+            Self::Common(context) => context.update(bytes),
+            Self::Sha3_224(state) => state.update(bytes),
+            Self::Streebog512(state) => state.update(bytes),
+        }
+    }
+
+    /// The digest of all that came.
+    pub(crate) fn finish(self) -> Vec<u8> {
+        match self {
+            Self::Common(context) => context.finish().as_ref().to_vec(),
+            Self::Sha3_224(state) => state.finalize().to_vec(),
+            Self::Streebog512(state) => state.finalize().to_vec(),
+        }
     }
 }
 

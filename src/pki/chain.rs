@@ -1,0 +1,342 @@
+//! From a certificate to somebody who is trusted, and whether all of that was good at a time (RFC 5280 section 6). Policies are
+//! not judged; a chain whose authorities restrict names or demand policies is not passed.
+
+use x509_parser::extensions::ParsedExtension;
+
+use super::certificate::Parsed;
+use super::oid;
+use super::public_key;
+use super::revocation::{Evidence, Revocation};
+use super::verdict::{Basis, Obstacle, SubIndication};
+use super::work::Work;
+use crate::digest::to_hex;
+
+/// Longest chain, anchor included.
+const MAX_LENGTH: usize = 8;
+/// Most steps of one search: certificates that name one another could make it long.
+const MAX_STEPS: usize = 64;
+
+/// Certificates that are trusted.
+#[derive(Debug, Clone, Default)]
+pub struct Anchors(Vec<Vec<u8>>);
+
+impl Anchors {
+    /// Those of DER encodings, of which what is no certificate is left out.
+    pub fn new(encodings: impl IntoIterator<Item = Vec<u8>>) -> Self {
+        let encodings = encodings.into_iter();
+        Self(
+            encodings
+                .filter(|der| Parsed::from_der(der).is_some())
+                .collect(),
+        )
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The same, taken apart.
+    pub(crate) fn certificates(&self) -> Vec<Parsed<'_>> {
+        let encodings = self.0.iter();
+        encodings.filter_map(|der| Parsed::from_der(der)).collect()
+    }
+}
+
+/// What a certificate is judged with.
+#[derive(Debug, Clone)]
+pub(crate) struct Trust<'a> {
+    /// Who is trusted.
+    pub(crate) anchors: &'a [Parsed<'a>],
+    /// Certificates that are at hand.
+    pub(crate) certificates: Vec<&'a Parsed<'a>>,
+    /// What is at hand that tells of revocations.
+    pub(crate) evidence: Vec<&'a Evidence<'a>>,
+    pub(crate) work: &'a Work,
+}
+
+/// What a certificate is to be for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    Signing,
+    TimeStamping,
+}
+
+/// What is said of a certificate.
+#[derive(Debug)]
+pub(crate) struct Judged {
+    pub(crate) outcome: Result<(), Obstacle>,
+    /// SHA-256 of each certificate up to the trusted one, in hexadecimal.
+    pub(crate) chain: Vec<String>,
+    pub(crate) revocation: Revocation,
+}
+
+impl Judged {
+    /// The same, unless it is good and something else stands in the way.
+    pub(crate) fn and(mut self, check: impl FnOnce() -> Result<(), Obstacle>) -> Self {
+        self.outcome = self.outcome.and_then(|()| check());
+        self
+    }
+}
+
+impl From<Obstacle> for Judged {
+    fn from(obstacle: Obstacle) -> Self {
+        Self {
+            outcome: Err(obstacle),
+            chain: Vec::new(),
+            revocation: Revocation::NotJudged,
+        }
+    }
+}
+
+impl Trust<'_> {
+    /// Judges a certificate for a time, in milliseconds since 1970. Of several chains the first good one counts, or else the
+    /// first.
+    pub(crate) fn judge(
+        &self,
+        certificate: &Parsed<'_>,
+        purpose: Purpose,
+        time_ms: i64,
+        basis: Basis,
+    ) -> Judged {
+        if self.anchors.is_empty() {
+            return Judged::from(Obstacle::unsure(
+                SubIndication::NoCertificateChainFound,
+                "The signature is intact; whose it is was not judged, since no certificates are trusted here.",
+            ));
+        }
+        if let Err(obstacle) = check_purpose(certificate, purpose) {
+            return Judged::from(obstacle);
+        }
+        let mut search = Search {
+            trust: self,
+            time_ms,
+            basis,
+            left: MAX_STEPS,
+            found: None,
+        };
+        search.climb(&mut vec![certificate]);
+        search.found.unwrap_or_else(|| {
+            Judged::from(Obstacle::unsure(
+                SubIndication::NoCertificateChainFound,
+                "The signature is intact; no chain leads from its certificate to a trusted one.",
+            ))
+        })
+    }
+}
+
+/// One search for a chain.
+struct Search<'t, 'a> {
+    trust: &'t Trust<'a>,
+    time_ms: i64,
+    basis: Basis,
+    left: usize,
+    found: Option<Judged>,
+}
+
+impl<'t> Search<'t, '_> {
+    /// Goes on from the last certificate of a path; says whether a good chain is found.
+    fn climb(&mut self, path: &mut Vec<&'t Parsed<'t>>) -> bool {
+        let Some(&last) = path.last() else {
+            return false;
+        };
+        let trust = self.trust;
+        if trust
+            .anchors
+            .iter()
+            .any(|anchor| anchor.der() == last.der())
+        {
+            let judged = self.judge(path);
+            let good = judged.outcome.is_ok();
+            if good || self.found.is_none() {
+                self.found = Some(judged);
+            }
+            return good;
+        }
+        if path.len() == MAX_LENGTH {
+            return false;
+        }
+        let at_hand = trust.certificates.iter().copied();
+        for issuer in trust.anchors.iter().chain(at_hand) {
+            let names = issuer.x509().subject().as_raw() == last.x509().issuer().as_raw();
+            if !names || path.iter().any(|other| other.der() == issuer.der()) {
+                continue;
+            }
+            let Some(left) = self.left.checked_sub(1) else {
+                return false;
+            };
+            self.left = left;
+            if !may_issue(issuer, path) || !issuer.has_issued(last, trust.work) {
+                continue;
+            }
+            path.push(issuer);
+            let good = self.climb(path);
+            path.pop();
+            if good {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Judges a path that ends with a trusted certificate.
+    fn judge(&self, path: &[&Parsed<'_>]) -> Judged {
+        let links = || path.iter().zip(path.iter().skip(1));
+        let mut judged = Judged {
+            outcome: Ok(()),
+            chain: path.iter().map(|it| to_hex(it.sha256())).collect(),
+            revocation: Revocation::Good { as_of_ms: i64::MAX },
+        };
+        let mut obstacle = None;
+        if path.iter().any(|it| demands_more(it)) {
+            obstacle = Some(Obstacle::unsure(
+                SubIndication::CertificateChainGeneralFailure,
+                "A certificate of the chain has a critical extension that is not judged here.",
+            ));
+        }
+        if !path.iter().all(|it| it.is_valid(self.time_ms)) {
+            obstacle = obstacle.or(Some(Obstacle::unsure(
+                SubIndication::OutOfBoundsNoPoe,
+                "A certificate was not valid at the time of the signature.",
+            )));
+        }
+        for (place, (certificate, issuer)) in links().enumerate() {
+            let revocation =
+                self.trust.evidence.iter().map(|evidence| {
+                    evidence.of(certificate, issuer, self.time_ms, self.trust.work)
+                });
+            let revocation = revocation.fold(Revocation::NotJudged, strongest);
+            judged.revocation = joined(judged.revocation, revocation);
+            if let Revocation::Revoked { since_ms } = revocation {
+                // Only what is proven to be older than the revocation is not its concern: whoever has a stolen key can claim
+                // any time.
+                let older = self.basis == Basis::Proven && self.time_ms < since_ms;
+                if !older {
+                    obstacle = obstacle.or(Some(revoked(place)));
+                }
+            }
+        }
+        let weak = links().any(|(certificate, issuer)| {
+            certificate.signature_algorithm().is_none_or(|algorithm| {
+                public_key::is_weak(issuer.x509().public_key(), &algorithm, None)
+            })
+        });
+        if weak {
+            obstacle = obstacle.or(Some(WEAK_CHAIN));
+        }
+        if judged.revocation == (Revocation::Good { as_of_ms: i64::MAX }) {
+            // The certificate is itself trusted, and needs nobody's word.
+            judged.revocation = Revocation::NotJudged;
+        }
+        judged.outcome = obstacle.map_or(Ok(()), Err);
+        judged
+    }
+}
+
+const WEAK_CHAIN: Obstacle = Obstacle::unsure(
+    SubIndication::CryptoConstraintsFailureNoPoe,
+    "A certificate of the chain is signed with SHA-1 or a short RSA key, which can be forged.",
+);
+
+/// Of what two places tell of one certificate, what counts.
+fn strongest(one: Revocation, other: Revocation) -> Revocation {
+    match (one, other) {
+        (Revocation::Revoked { since_ms: a }, Revocation::Revoked { since_ms: b }) => {
+            Revocation::Revoked { since_ms: a.min(b) }
+        }
+        (revoked @ Revocation::Revoked { .. }, _) | (_, revoked @ Revocation::Revoked { .. }) => {
+            revoked
+        }
+        (Revocation::Good { as_of_ms: a }, Revocation::Good { as_of_ms: b }) => {
+            Revocation::Good { as_of_ms: a.max(b) }
+        }
+        (good @ Revocation::Good { .. }, _) | (_, good) => good,
+    }
+}
+
+/// What is known of two certificates together.
+fn joined(one: Revocation, other: Revocation) -> Revocation {
+    match (one, other) {
+        (Revocation::Good { as_of_ms: a }, Revocation::Good { as_of_ms: b }) => {
+            Revocation::Good { as_of_ms: a.min(b) }
+        }
+        (Revocation::Revoked { .. }, _) | (_, Revocation::Revoked { .. }) => strongest(one, other),
+        _ => Revocation::NotJudged,
+    }
+}
+
+fn revoked(place: usize) -> Obstacle {
+    if place == 0 {
+        Obstacle::unsure(
+            SubIndication::RevokedNoPoe,
+            "The signer's certificate was revoked, and nothing proves that the signature is older.",
+        )
+    } else {
+        Obstacle::unsure(
+            SubIndication::RevokedCaNoPoe,
+            "The certificate of an authority was revoked, and nothing proves that the signature is older.",
+        )
+    }
+}
+
+fn check_purpose(certificate: &Parsed<'_>, purpose: Purpose) -> Result<(), Obstacle> {
+    let key_signs = match certificate.x509().key_usage() {
+        Ok(Some(usage)) => usage.value.digital_signature() || usage.value.non_repudiation(),
+        Ok(None) => true,
+        Err(_) => false,
+    };
+    let fits = match purpose {
+        Purpose::Signing => key_signs,
+        Purpose::TimeStamping => key_signs && certificate.is_for(oid::TIME_STAMPING),
+    };
+    if fits {
+        Ok(())
+    } else {
+        Err(Obstacle::unsure(
+            SubIndication::ChainConstraintsFailure,
+            "The certificate says that its key is not for this kind of signature.",
+        ))
+    }
+}
+
+/// Whether a certificate says that its key may sign others (RFC 5280 sections 4.2.1.3 and 4.2.1.9), with these below it.
+fn may_issue(certificate: &Parsed<'_>, below: &[&Parsed<'_>]) -> bool {
+    let x509 = certificate.x509();
+    let signs = match x509.key_usage() {
+        Ok(Some(usage)) => usage.value.key_cert_sign(),
+        Ok(None) => true,
+        Err(_) => false,
+    };
+    let Ok(Some(constraints)) = x509.basic_constraints() else {
+        return false;
+    };
+    // Authorities between this one and the signer; one that issued its own new certificate is none.
+    let between = below.iter().skip(1);
+    let between = between.filter(|it| it.x509().subject().as_raw() != it.x509().issuer().as_raw());
+    let short = constraints.value.path_len_constraint;
+    signs
+        && constraints.value.ca
+        && short.is_none_or(|most| between.count() <= usize::try_from(most).unwrap_or(usize::MAX))
+}
+
+/// Whether a certificate has a critical extension that is not judged here (RFC 5280 section 4.2).
+fn demands_more(certificate: &Parsed<'_>) -> bool {
+    let mut extensions = certificate.x509().extensions().iter();
+    extensions.any(|extension| {
+        extension.critical
+            && !matches!(
+                extension.parsed_extension(),
+                ParsedExtension::BasicConstraints(_)
+                    | ParsedExtension::KeyUsage(_)
+                    | ParsedExtension::ExtendedKeyUsage(_)
+                    | ParsedExtension::SubjectAlternativeName(_)
+                    | ParsedExtension::CertificatePolicies(_)
+                    | ParsedExtension::PolicyMappings(_)
+                    | ParsedExtension::InhibitAnyPolicy(_)
+                    | ParsedExtension::CRLDistributionPoints(_)
+                    | ParsedExtension::AuthorityKeyIdentifier(_)
+                    | ParsedExtension::SubjectKeyIdentifier(_)
+                    | ParsedExtension::AuthorityInfoAccess(_)
+            )
+    })
+}

@@ -1,0 +1,206 @@
+//! Answers about revocation (OCSP, RFC 6960 section 4.2).
+
+use std::cell::RefCell;
+
+use asn1_rs::{Class, Tag};
+
+use super::algorithm::AlgorithmIdentifier;
+use super::ber::{Reader, Value};
+use super::certificate::Parsed;
+use super::hash::Hash;
+use super::oid;
+use super::public_key;
+use super::revocation::{Statement, bits};
+use super::work::{Sha256, Work};
+
+/// Most certificates of an answer that are looked at, and most certificates that it is about.
+const MAX_ENTRIES: usize = 20;
+
+/// A `BasicOCSPResponse`, which may be anybody's until it was found to be for an issuer.
+#[derive(Debug)]
+pub(super) struct Response<'a> {
+    /// What is signed.
+    tbs: &'a [u8],
+    responder: Responder<'a>,
+    made_ms: i64,
+    entries: Vec<Entry<'a>>,
+    algorithm: AlgorithmIdentifier<'a>,
+    signature: &'a [u8],
+    certificates: Vec<Parsed<'a>>,
+    /// Issuers, by their certificates' digests, and whether it speaks for them.
+    speaks_for: RefCell<Vec<(Sha256, bool)>>,
+}
+
+/// Who answers.
+#[derive(Debug)]
+enum Responder<'a> {
+    Name(&'a [u8]),
+    /// SHA-1 of the key.
+    Key(&'a [u8]),
+}
+
+/// A `SingleResponse`; none of those that know nothing.
+#[derive(Debug)]
+struct Entry<'a> {
+    hash: Hash,
+    issuer_name: &'a [u8],
+    issuer_key: &'a [u8],
+    serial: &'a [u8],
+    statement: Statement,
+}
+
+impl<'a> Response<'a> {
+    /// Reads a `BasicOCSPResponse`, or an `OCSPResponse` around one; none where it is neither.
+    pub(super) fn read(der: &'a [u8]) -> Option<Self> {
+        let outer = Reader::new(der).expect(Tag::Sequence, "").ok()?;
+        let mut fields = outer.inside();
+        let first = fields.next().ok()??;
+        if !first.is(Class::Universal, Tag::Enumerated.0) {
+            return Self::read_basic(&outer);
+        }
+        // OCSPResponse { status, [0] { SEQUENCE { OID, OCTET STRING } } }
+        let wrapper = fields.optional(0).ok()??;
+        let mut typed = wrapper.inside().next().ok()??.inside();
+        let kind = typed.expect(Tag::Oid, "").ok()?.oid().ok()?;
+        let octets = typed.expect(Tag::OctetString, "").ok()?;
+        let basic = Reader::new(octets.content()).next().ok()??;
+        (kind == oid::OCSP_BASIC).then(|| Self::read_basic(&basic))?
+    }
+
+    fn read_basic(basic: &Value<'a>) -> Option<Self> {
+        let mut fields = basic.inside();
+        let tbs = fields.expect(Tag::Sequence, "").ok()?;
+        let algorithm = AlgorithmIdentifier::read(&fields.expect(Tag::Sequence, "").ok()?).ok()?;
+        let signature = bits(&fields.expect(Tag::BitString, "").ok()?)?;
+        let certificates = match fields.optional(0).ok()? {
+            Some(wrapper) => {
+                let all = wrapper.inside().next().ok()??;
+                Parsed::read_all(all.inside(), MAX_ENTRIES).ok()?
+            }
+            None => Vec::new(),
+        };
+        let mut data = tbs.inside();
+        let mut field = data.next().ok()??;
+        if field.is(Class::ContextSpecific, 0) {
+            // The version.
+            field = data.next().ok()??;
+        }
+        let inner = field.inside().next().ok()??;
+        let responder = if field.is(Class::ContextSpecific, 1) {
+            Responder::Name(inner.raw)
+        } else {
+            Responder::Key(inner.content())
+        };
+        let made_ms = data.next().ok()??.time_ms()?;
+        let mut all = data.expect(Tag::Sequence, "").ok()?.inside();
+        let mut entries = Vec::new();
+        while let Some(entry) = all.next().ok()? {
+            if entries.len() == MAX_ENTRIES {
+                return None;
+            }
+            entries.extend(Entry::read(&entry));
+        }
+        Some(Self {
+            tbs: tbs.raw,
+            responder,
+            made_ms,
+            entries,
+            algorithm,
+            signature,
+            certificates,
+            speaks_for: RefCell::default(),
+        })
+    }
+
+    /// What it says of a certificate of this issuer; none where it is not about that.
+    pub(super) fn of(
+        &self,
+        certificate: &Parsed<'_>,
+        issuer: &Parsed<'_>,
+        work: &Work,
+    ) -> Option<Statement> {
+        let mut entries = self.entries.iter();
+        let entry = entries.find(|entry| entry.is_about(certificate, issuer))?;
+        self.speaks_for(issuer, work).then_some(entry.statement)
+    }
+
+    /// Whether the issuer has signed it, or somebody whom the issuer has given this task (RFC 6960 section 4.2.2.2).
+    fn speaks_for(&self, issuer: &Parsed<'_>, work: &Work) -> bool {
+        let mut known = self.speaks_for.borrow_mut();
+        if let Some((_, speaks)) = known.iter().find(|(other, _)| other == issuer.sha256()) {
+            return *speaks;
+        }
+        let signed = |responder: &Parsed<'_>| {
+            let key = responder.x509().public_key();
+            self.responder.is(responder)
+                && !public_key::is_weak(key, &self.algorithm, None)
+                && responder.has_signed(&self.algorithm, self.tbs, self.signature, work)
+        };
+        let speaks = signed(issuer)
+            || self.certificates.iter().any(|delegate| {
+                delegate.is_for(oid::OCSP_SIGNING)
+                    && delegate.is_valid(self.made_ms)
+                    && issuer.has_issued(delegate, work)
+                    && signed(delegate)
+            });
+        known.push((*issuer.sha256(), speaks));
+        speaks
+    }
+}
+
+impl Responder<'_> {
+    fn is(&self, certificate: &Parsed<'_>) -> bool {
+        match self {
+            Self::Name(name) => certificate.x509().subject().as_raw() == *name,
+            Self::Key(sha1) => Hash::Sha1.digest(key_bits(certificate)) == *sha1,
+        }
+    }
+}
+
+impl<'a> Entry<'a> {
+    fn read(entry: &Value<'a>) -> Option<Self> {
+        let mut fields = entry.inside();
+        // CertID { hashAlgorithm, issuerNameHash, issuerKeyHash, serialNumber }
+        let mut id = fields.expect(Tag::Sequence, "").ok()?.inside();
+        let algorithm = AlgorithmIdentifier::read(&id.expect(Tag::Sequence, "").ok()?).ok()?;
+        let issuer_name = id.expect(Tag::OctetString, "").ok()?.content();
+        let issuer_key = id.expect(Tag::OctetString, "").ok()?.content();
+        let serial = id.expect(Tag::Integer, "").ok()?.content();
+        // CertStatus ::= CHOICE { good [0], revoked [1] { time, … }, unknown [2] }
+        let status = fields.next().ok()??;
+        let is_revoked_since_ms = if status.is(Class::ContextSpecific, 0) {
+            None
+        } else if status.is(Class::ContextSpecific, 1) {
+            Some(status.inside().next().ok()??.time_ms()?)
+        } else {
+            return None;
+        };
+        let made_ms = fields.next().ok()??.time_ms()?;
+        let next_ms = match fields.optional(0).ok()? {
+            Some(wrapper) => Some(wrapper.inside().next().ok()??.time_ms()?),
+            None => None,
+        };
+        Some(Self {
+            hash: Hash::of(&algorithm.oid)?,
+            issuer_name,
+            issuer_key,
+            serial,
+            statement: Statement {
+                made_ms,
+                next_ms,
+                is_revoked_since_ms,
+            },
+        })
+    }
+
+    fn is_about(&self, certificate: &Parsed<'_>, issuer: &Parsed<'_>) -> bool {
+        certificate.x509().raw_serial() == self.serial
+            && self.hash.digest(certificate.x509().issuer().as_raw()) == self.issuer_name
+            && self.hash.digest(key_bits(issuer)) == self.issuer_key
+    }
+}
+
+/// A certificate's key, without what it is of.
+fn key_bits<'b>(certificate: &'b Parsed<'_>) -> &'b [u8] {
+    &certificate.x509().public_key().subject_public_key.data
+}

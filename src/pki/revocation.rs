@@ -1,0 +1,188 @@
+//! Whether a certificate was revoked, by what is at hand: lists (`crl`) and answers (`ocsp`). Nothing is fetched.
+
+use asn1_rs::{Class, Tag};
+
+use super::ber::{Reader, Value};
+use super::certificate::Parsed;
+use super::crl::Crl;
+use super::ocsp::Response;
+use super::work::Work;
+use super::{Malformed, oid};
+
+/// Most lists and answers of a file that are looked at; the largest honest ones, after several renewals, have some dozens.
+const MAX_EVIDENCE: usize = 200;
+
+/// What is known of whether certificates were revoked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Revocation {
+    /// Of some nothing that is at hand tells.
+    NotJudged,
+    /// None was, by what was told at this time or later, in milliseconds since 1970.
+    Good {
+        /// When the oldest of what tells so was made.
+        as_of_ms: i64,
+    },
+    /// One was.
+    Revoked {
+        /// Since when, in milliseconds since 1970.
+        since_ms: i64,
+    },
+}
+
+/// Lists and answers that came with a signature.
+#[derive(Debug, Default)]
+pub(crate) struct Evidence<'a> {
+    lists: Vec<Crl<'a>>,
+    answers: Vec<Response<'a>>,
+}
+
+impl<'a> Evidence<'a> {
+    /// Adds a `CertificateList`; one that can't be read tells nothing.
+    pub(crate) fn add_list(&mut self, der: &'a [u8]) {
+        if self.lists.len() + self.answers.len() < MAX_EVIDENCE {
+            self.lists.extend(Crl::read(der));
+        }
+    }
+
+    /// Adds a `BasicOCSPResponse`, or an `OCSPResponse` around one; what can't be read tells nothing.
+    pub(crate) fn add_answer(&mut self, der: &'a [u8]) {
+        if self.lists.len() + self.answers.len() < MAX_EVIDENCE {
+            self.answers.extend(Response::read(der));
+        }
+    }
+
+    /// Adds what a `RevocationInfoChoices` has (RFC 5652 section 10.2.1, RFC 5940).
+    pub(crate) fn add_choices(&mut self, mut choices: Reader<'a>) {
+        while let Ok(Some(choice)) = choices.next() {
+            if choice.is_sequence() {
+                self.add_list(choice.raw);
+            } else if choice.is(Class::ContextSpecific, 1) {
+                let mut fields = choice.inside();
+                let is_answer = fields
+                    .expect(Tag::Oid, "")
+                    .and_then(|kind| kind.oid())
+                    .is_ok_and(|kind| kind == oid::OCSP_RESPONSE);
+                if let Ok(Some(answer)) = fields.next()
+                    && is_answer
+                {
+                    self.add_answer(answer.raw);
+                }
+            }
+        }
+    }
+
+    /// Adds what a `RevocationValues` has (ETSI EN 319 122-1 clause A.1.5.2).
+    pub(crate) fn add_values(&mut self, values: &Value<'a>) {
+        let mut fields = values.inside();
+        for (tag, add) in [
+            (0, Self::add_list as fn(&mut Self, &'a [u8])),
+            (1, Self::add_answer),
+        ] {
+            let Ok(Some(wrapper)) = fields.optional(tag) else {
+                continue;
+            };
+            let Ok(Some(all)) = wrapper.inside().next() else {
+                continue;
+            };
+            let mut all = all.inside();
+            while let Ok(Some(one)) = all.next() {
+                add(self, one.raw);
+            }
+        }
+    }
+
+    /// What this tells of a certificate that `issuer` issued, for a time in milliseconds since 1970. A revocation, once told, is
+    /// one whatever else is told.
+    pub(crate) fn of(
+        &self,
+        certificate: &Parsed<'_>,
+        issuer: &Parsed<'_>,
+        time_ms: i64,
+        work: &Work,
+    ) -> Revocation {
+        let lists = self.lists.iter();
+        let answers = self.answers.iter();
+        let told = lists
+            .map(|list| list.of(certificate, issuer, work))
+            .chain(answers.map(|answer| answer.of(certificate, issuer, work)));
+        let mut known = Revocation::NotJudged;
+        for statement in told.flatten() {
+            known = match (known, statement.is_revoked_since_ms) {
+                (Revocation::Revoked { since_ms }, Some(other)) => Revocation::Revoked {
+                    since_ms: since_ms.min(other),
+                },
+                (revoked @ Revocation::Revoked { .. }, None) => revoked,
+                (_, Some(since_ms)) => Revocation::Revoked { since_ms },
+                (known, None) if !statement.is_about(time_ms, certificate) => known,
+                (Revocation::Good { as_of_ms }, None) => Revocation::Good {
+                    as_of_ms: as_of_ms.max(statement.made_ms),
+                },
+                (Revocation::NotJudged, None) => Revocation::Good {
+                    as_of_ms: statement.made_ms,
+                },
+            };
+        }
+        known
+    }
+}
+
+/// What a list or answer says of one certificate.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Statement {
+    /// When it was made, in milliseconds since 1970.
+    pub(super) made_ms: i64,
+    /// Until when there is no newer one, in milliseconds since 1970.
+    pub(super) next_ms: Option<i64>,
+    /// Since when the certificate is revoked, in milliseconds since 1970; none where it is good.
+    pub(super) is_revoked_since_ms: Option<i64>,
+}
+
+impl Statement {
+    /// Whether a good certificate was good at a time by this: it was made then or later, and not after the certificate was over,
+    /// when authorities forget it.
+    fn is_about(&self, time_ms: i64, certificate: &Parsed<'_>) -> bool {
+        let reaches = self.made_ms >= time_ms || self.next_ms.is_some_and(|next| next >= time_ms);
+        reaches && self.made_ms <= certificate.not_after_ms()
+    }
+}
+
+/// An extension of a certificate, list or answer (RFC 5280 section 4.1).
+pub(super) struct Extension<'a> {
+    pub(super) oid: String,
+    pub(super) critical: bool,
+    pub(super) value: &'a [u8],
+}
+
+/// Reads `Extensions`.
+pub(super) fn extensions<'a>(list: &Value<'a>) -> Result<Vec<Extension<'a>>, Malformed> {
+    let mut extensions = Vec::new();
+    let mut all = list.inside();
+    while let Some(extension) = all.next()? {
+        let mut fields = extension.inside();
+        let oid = fields.expect(Tag::Oid, "an extension has no type")?.oid()?;
+        let mut value = fields.next()?;
+        let mut critical = false;
+        if let Some(flag) = &value
+            && flag.is(Class::Universal, Tag::Boolean.0)
+        {
+            critical = flag.content() != [0];
+            value = fields.next()?;
+        }
+        extensions.push(Extension {
+            oid,
+            critical,
+            value: value
+                .ok_or(Malformed("an extension has no value"))?
+                .content(),
+        });
+    }
+    Ok(extensions)
+}
+
+/// What a BIT STRING of whole bytes holds.
+pub(super) fn bits<'a>(value: &Value<'a>) -> Option<&'a [u8]> {
+    match value.content() {
+        [0, bits @ ..] => Some(bits),
+        _ => None,
+    }
+}

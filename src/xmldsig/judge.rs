@@ -1,0 +1,126 @@
+//! What is said of one XML signature.
+
+use chrono::{DateTime, NaiveDateTime};
+
+use super::verify::is_weak;
+use super::{ReferenceIntegrity, ValueIntegrity, XmlSignature};
+use crate::cms::timestamp;
+use crate::pki::certificate::Parsed;
+use crate::pki::chain::{Judged, Purpose, Trust};
+use crate::pki::revocation::Evidence;
+use crate::pki::verdict::{Obstacle, Times};
+use crate::pki::work::Work;
+use crate::pki::{Anchors, SubIndication, Verdict};
+
+/// The verdict on a signature; `now_ms` judges what neither claims nor proves a time.
+pub fn judge(signature: &XmlSignature, anchors: &Anchors, now_ms: i64) -> Verdict {
+    let work = Work::new();
+    let anchors = anchors.certificates();
+    let embedded = &signature.evidence;
+    let mut evidence = Evidence::default();
+    for list in &embedded.revocation_lists {
+        evidence.add_list(list);
+    }
+    for answer in &embedded.revocation_answers {
+        evidence.add_answer(answer);
+    }
+    let certificates = signature.certificates.iter().chain(&embedded.certificates);
+    let certificates: Vec<_> = certificates
+        .filter_map(|der| Parsed::from_der(der))
+        .collect();
+    let trust = Trust {
+        anchors: &anchors,
+        certificates: certificates.iter().collect(),
+        evidence: vec![&evidence],
+        work: &work,
+    };
+    let proven = signature.timestamps.iter().filter_map(|stamp| {
+        let tokens = stamp.tokens.iter().map(Vec::as_slice);
+        timestamp::proven_time_ms(tokens, &stamp.stamped, &trust)
+    });
+    let times = Times {
+        claimed_ms: signature.signing_time.as_deref().and_then(time_ms),
+        proven_ms: proven.min(),
+        now_ms,
+    };
+    Verdict::new(check_intact(signature), times, |time_ms, basis| {
+        let certificate = match signature.value {
+            ValueIntegrity::Intact(place) => signature.certificates.get(place),
+            _ => None,
+        };
+        let certificate = certificate.and_then(|der| Parsed::from_der(der));
+        match certificate {
+            None => Judged::from(NO_CERTIFICATE),
+            Some(_) if signature.signing_certificate_matches == Some(false) => {
+                Judged::from(OTHER_CERTIFICATE)
+            }
+            Some(certificate) => trust
+                .judge(&certificate, Purpose::Signing, time_ms, basis)
+                .and(|| check_strength(signature, &certificate)),
+        }
+    })
+}
+
+const NO_CERTIFICATE: Obstacle = Obstacle::unsure(
+    SubIndication::NoSigningCertificateFound,
+    "The signer's certificate is not in the signature.",
+);
+const OTHER_CERTIFICATE: Obstacle = Obstacle::unsure(
+    SubIndication::NoSigningCertificateFound,
+    "The certificate that was signed along is another one.",
+);
+
+/// Whether what is signed is there unchanged, and signed under the key of a certificate.
+fn check_intact(signature: &XmlSignature) -> Result<(), Obstacle> {
+    let any = |integrity| {
+        let mut references = signature.references.iter();
+        references.any(|reference| reference.integrity == integrity)
+    };
+    match &signature.value {
+        ValueIntegrity::Broken => Err(Obstacle::failed(
+            SubIndication::SigCryptoFailure,
+            "The signature holds under no certificate that is there.",
+        )),
+        _ if any(ReferenceIntegrity::Broken) || signature.references.is_empty() => {
+            Err(Obstacle::failed(
+                SubIndication::HashFailure,
+                "Something that is signed is not what was signed, or can't be told from something else.",
+            ))
+        }
+        ValueIntegrity::NoCertificate => Err(NO_CERTIFICATE),
+        ValueIntegrity::UnsupportedAlgorithm(_) => Err(Obstacle::unsure(
+            SubIndication::CryptoConstraintsFailure,
+            "The signature uses algorithms that are not known here.",
+        )),
+        ValueIntegrity::Intact(_) if any(ReferenceIntegrity::Unresolved) => Err(Obstacle::unsure(
+            SubIndication::SignedDataNotFound,
+            "Something that is signed is elsewhere, or can't be followed here.",
+        )),
+        ValueIntegrity::Intact(_) => Ok(()),
+    }
+}
+
+/// Whether the signature is made with what still proves something today.
+fn check_strength(signature: &XmlSignature, certificate: &Parsed<'_>) -> Result<(), Obstacle> {
+    let mut references = signature.references.iter();
+    let weak = is_weak(&signature.signature_method, certificate)
+        || references.any(|reference| {
+            super::elements::digest(&reference.digest_method).is_none_or(|hash| hash.is_weak())
+        });
+    if weak {
+        return Err(Obstacle::unsure(
+            SubIndication::CryptoConstraintsFailureNoPoe,
+            "The signature is intact, but made with SHA-1 or a short RSA key, which can be forged.",
+        ));
+    }
+    Ok(())
+}
+
+/// An `xs:dateTime` (XML Schema 2 section 3.2.7) in milliseconds since 1970; without a time zone it is taken as UTC.
+fn time_ms(text: &str) -> Option<i64> {
+    let zoned = DateTime::parse_from_rfc3339(text).map(|time| time.timestamp_millis());
+    let local = || NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%.f");
+    zoned
+        .or_else(|_| local().map(|time| time.and_utc().timestamp_millis()))
+        .ok()
+}

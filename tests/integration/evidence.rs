@@ -1,0 +1,235 @@
+//! What signatures embed to be judged with: time stamps, lists of revoked certificates, answers about revocation,
+//! countersignatures. All of it made with OpenSSL by `tests/data/verify/make.sh`.
+
+use sigpersist::cms;
+use sigpersist::pki::{Anchors, Basis, Indication, Revocation, SubIndication, Verdict};
+
+use crate::support::der;
+
+/// A name and a signature on each line.
+const EVIDENCE: &str = include_str!("../data/verify/evidence.txt");
+const CA: &str = include_str!("../data/verify/ca.crt.b64");
+
+/// The last day of 2026: all certificates are valid then.
+const IN_2026: i64 = 1_798_761_600_000;
+/// 1 July 2090.
+const IN_2090: i64 = 3_802_723_200_000;
+/// 1 January 2020.
+const IN_2020: i64 = 1_577_836_800_000;
+/// 1 January 2300, when all certificates are over.
+const IN_2300: i64 = 10_413_792_000_000;
+
+fn bytes(name: &str) -> Vec<u8> {
+    let mut lines = EVIDENCE.lines().filter_map(|line| line.split_once(' '));
+    let (_, base64) = lines.find(|(known, _)| *known == name).unwrap();
+    der(base64)
+}
+
+fn verify_at(name: &str, now_ms: i64) -> Verdict {
+    let anchors = Anchors::new([der(CA)]);
+    let mut verdicts = cms::verify(&bytes(name), None, &anchors, now_ms).unwrap();
+    assert_eq!(verdicts.len(), 1, "{name}");
+    verdicts.remove(0)
+}
+
+fn verify(name: &str) -> Verdict {
+    verify_at(name, IN_2026)
+}
+
+fn assert_passes(name: &str, verdict: &Verdict) {
+    assert_eq!(
+        (verdict.indication, verdict.sub_indication, verdict.intact),
+        (Indication::TotalPassed, None, Some(true)),
+        "{name}: {verdict:?}"
+    );
+    assert_eq!(verdict.chain.len(), 3, "{name}: signer, below, upper");
+}
+
+fn assert_because(name: &str, verdict: &Verdict, why: SubIndication) {
+    assert_eq!(verdict.sub_indication, Some(why), "{name}: {verdict:?}");
+    assert_ne!(verdict.indication, Indication::TotalPassed, "{name}");
+}
+
+#[test]
+fn a_time_stamp_proves_when_a_signature_was_there() {
+    let stamped = verify("stamped");
+    assert_passes("stamped", &stamped);
+    assert_eq!(stamped.claimed_time_ms, None);
+    assert_eq!(stamped.judged_by, Basis::Proven);
+    assert_eq!(stamped.proven_time_ms, Some(stamped.judged_time_ms));
+    // So it stays good when the certificates are over.
+    assert_passes("stamped", &verify_at("stamped", IN_2300));
+}
+
+#[test]
+fn a_time_stamp_of_something_else_or_by_somebody_else_proves_nothing() {
+    for name in [
+        "stamped-other",
+        "stamped-stranger",
+        "stamped-no-usage",
+        "stamped-tampered",
+    ] {
+        let verdict = verify(name);
+        assert_eq!(verdict.proven_time_ms, None, "{name}");
+        assert_eq!(verdict.judged_by, Basis::Now, "{name}");
+        // It can be read all the same, and nobody is misled about what it proves.
+        let inspection = cms::inspect(&bytes(name)).unwrap();
+        assert!(inspection.signers[0].timestamp_ms.is_some(), "{name}");
+        assert_because(
+            name,
+            &verify_at(name, IN_2300),
+            SubIndication::OutOfBoundsNoPoe,
+        );
+    }
+}
+
+#[test]
+fn lists_and_answers_say_that_nothing_was_revoked() {
+    for name in ["crl-good", "values-crl"] {
+        let verdict = verify(name);
+        assert_passes(name, &verdict);
+        assert!(
+            matches!(verdict.revocation, Revocation::Good { as_of_ms } if as_of_ms > IN_2020),
+            "{name}: {verdict:?}"
+        );
+        assert!(verdict.explanation.contains("none was revoked"));
+    }
+    // Of the authority in between nobody tells here, so that not all of the chain is judged.
+    for name in ["ocsp-good", "ocsp-by-issuer", "stamped"] {
+        let verdict = verify(name);
+        assert_passes(name, &verdict);
+        assert_eq!(verdict.revocation, Revocation::NotJudged, "{name}");
+        assert!(verdict.explanation.contains("not judged"), "{name}");
+    }
+}
+
+#[test]
+fn a_revoked_certificate_is_no_pass_unless_the_signature_is_proven_to_be_older() {
+    for name in ["crl-revoked", "ocsp-revoked", "values-ocsp"] {
+        let verdict = verify(name);
+        assert_because(name, &verdict, SubIndication::RevokedNoPoe);
+        assert_eq!(verdict.indication, Indication::Indeterminate, "{name}");
+        assert_eq!(
+            verdict.revocation,
+            Revocation::Revoked { since_ms: IN_2020 },
+            "{name}"
+        );
+        assert_eq!(verdict.intact, Some(true), "{name}");
+    }
+    assert_because(
+        "crl-below-revoked",
+        &verify("crl-below-revoked"),
+        SubIndication::RevokedCaNoPoe,
+    );
+    // A stolen key can claim any time; a time stamp can't.
+    assert_because(
+        "crl-revoked-later",
+        &verify_at("crl-revoked-later", IN_2090),
+        SubIndication::RevokedNoPoe,
+    );
+    let proven = verify_at("stamped-revoked-later", IN_2090);
+    assert_passes("stamped-revoked-later", &proven);
+    assert!(
+        matches!(proven.revocation, Revocation::Revoked { since_ms } if since_ms > proven.judged_time_ms)
+    );
+}
+
+#[test]
+fn what_the_wrong_people_say_of_revocation_or_said_too_early_is_nothing() {
+    for name in ["crl-forged", "crl-stale", "ocsp-stranger"] {
+        let verdict = verify(name);
+        assert_passes(name, &verdict);
+        assert_eq!(verdict.revocation, Revocation::NotJudged, "{name}");
+    }
+}
+
+#[test]
+fn countersignatures_have_verdicts_of_their_own() {
+    let one = verify("countersigned");
+    assert_passes("countersigned", &one);
+    assert_eq!(one.countersignatures.len(), 1);
+    assert_passes("its countersignature", &one.countersignatures[0]);
+
+    let wrong = verify("countersigned-wrong");
+    assert_passes("countersigned-wrong", &wrong);
+    assert_because(
+        "its countersignature",
+        &wrong.countersignatures[0],
+        SubIndication::HashFailure,
+    );
+    let inspection = cms::inspect(&bytes("countersigned")).unwrap();
+    let countersigner = &inspection.signers[0].countersignatures[0];
+    let certificate = countersigner.certificate.as_ref().unwrap();
+    assert_eq!(certificate.subject.rfc4514, "CN=Counter");
+
+    let twice = verify("countersigned-twice");
+    let outer = &twice.countersignatures[0];
+    assert_passes("the outer one", outer);
+    assert_passes("the one of that", &outer.countersignatures[0]);
+}
+
+#[test]
+fn a_changed_countersignature_is_noticed() {
+    let original = bytes("countersigned");
+    let anchors = Anchors::new([der(CA)]);
+    let before = cms::verify(&original, None, &anchors, IN_2026).unwrap();
+    // Its signature's value is the last thing of the file.
+    let mut changed = original;
+    let last = changed.len() - 1;
+    changed[last] ^= 1;
+    let after = cms::verify(&changed, None, &anchors, IN_2026).unwrap();
+    assert_eq!(after[0].intact, before[0].intact);
+    assert_because(
+        "changed",
+        &after[0].countersignatures[0],
+        SubIndication::SigCryptoFailure,
+    );
+}
+
+#[test]
+fn signed_attributes_must_be_as_the_standards_say() {
+    assert_passes("cades", &verify("cades"));
+    for (name, why) in [
+        ("cades-other", SubIndication::NoSigningCertificateFound),
+        ("twice", SubIndication::FormatFailure),
+        ("no-content-type", SubIndication::FormatFailure),
+        (
+            "without-certificate",
+            SubIndication::NoSigningCertificateFound,
+        ),
+    ] {
+        assert_because(name, &verify(name), why);
+    }
+}
+
+#[test]
+fn each_of_several_signers_has_a_verdict_and_nobody_is_none() {
+    let anchors = Anchors::new([der(CA)]);
+    let verdicts = |name| cms::verify(&bytes(name), None, &anchors, IN_2026).unwrap();
+    let two = verdicts("two-signers");
+    assert_eq!(two.len(), 2);
+    for verdict in &two {
+        assert_passes("two-signers", verdict);
+    }
+    assert_eq!(verdicts("nobody"), []);
+}
+
+/// Whatever byte is changed: none makes a time stamp prove what it did not.
+#[test]
+fn no_change_makes_a_time_stamp_prove_anything() {
+    let anchors = Anchors::new([der(CA)]);
+    for name in ["stamped-stranger", "stamped-tampered", "stamped-no-usage"] {
+        let original = bytes(name);
+        // Each seventh byte, so that it takes a second and not ten.
+        for place in (0..original.len()).step_by(7) {
+            let mut changed = original.clone();
+            changed[place] ^= 0x20;
+            let verdicts = cms::verify(&changed, None, &anchors, IN_2300);
+            for verdict in verdicts.unwrap_or_default() {
+                assert_eq!(verdict.proven_time_ms, None, "{name} at {place}");
+                let passed = verdict.indication == Indication::TotalPassed;
+                assert!(!passed, "{name} at {place}: {verdict:?}");
+            }
+        }
+    }
+}
