@@ -12,6 +12,7 @@ use crate::config::{Config, ROOT_DATA_DIR};
 use crate::context::TenantId;
 use crate::error::{Error, Result};
 use crate::hooks::{Chain, Compiled, Engine, Health};
+use crate::policy::model::InForce;
 use crate::store::embedded::{self, Embedded, Purpose};
 use crate::store::{self, Change, Changes, Store};
 use crate::tenants::meters::Meters;
@@ -19,6 +20,8 @@ use crate::{telemetry, turns};
 
 /// Tenants whose hooks are kept ready.
 const CACHED_CHAINS: usize = 10_000;
+/// Tenants whose policies are kept ready.
+const CACHED_POLICIES: usize = 10_000;
 /// Loads of keys and hooks at once.
 const LOADS_AT_ONCE: usize = 8;
 /// Uploads and new bindings at once.
@@ -53,6 +56,8 @@ pub struct App {
     pub published: Cache<Option<String>, Arc<Vec<StoredKey>>>,
     /// Hooks of tenants, ready to run.
     pub chains: Cache<TenantId, Arc<Chain>>,
+    /// What tenants accept, and whom they trust.
+    pub policies: Cache<TenantId, Arc<InForce>>,
     /// How bindings of hooks fare on this server; outlives the chains, which are forgotten with every change.
     healths: quick_cache::sync::Cache<(TenantId, String, u32), Arc<Health>>,
     /// What tenants use, against their quotas.
@@ -85,6 +90,7 @@ impl App {
             publications: Arc::new(Semaphore::new(PUBLICATIONS_AT_ONCE)),
             published: Cache::new(CACHED_PUBLICATIONS),
             chains: Cache::new(CACHED_CHAINS),
+            policies: Cache::new(CACHED_POLICIES),
             healths: quick_cache::sync::Cache::new(CACHED_CHAINS),
             meters: Meters::new(config.quotas),
             set_ups: Arc::new(Semaphore::new(SET_UPS_AT_ONCE)),
@@ -138,6 +144,11 @@ impl App {
         self.chains.invalidate(|cached, _| *cached == tenant);
     }
 
+    /// Forgets a tenant's policy and whom it trusts, so that this server reads at once what it has just changed itself.
+    pub fn forget_policy(&self, tenant: TenantId) {
+        self.policies.invalidate(|cached, _| *cached == tenant);
+    }
+
     /// The master key, which shared secrets need.
     ///
     /// # Errors
@@ -159,10 +170,12 @@ impl App {
             match change {
                 Change::Keys(tenant) => app.forget_keys(tenant),
                 Change::Hooks(tenant) => app.forget_hooks(tenant),
+                Change::Policy(tenant) => app.forget_policy(tenant),
                 Change::Everything => {
                     app.authenticator.invalidate(None);
                     app.published.invalidate(|_, _| true);
                     app.chains.invalidate(|_, _| true);
+                    app.policies.invalidate(|_, _| true);
                 }
             }
         };

@@ -47,6 +47,12 @@ pub enum Scope {
     /// Bind, configure and remove hooks.
     #[serde(rename = "hooks:write")]
     HooksWrite,
+    /// See what a tenant accepts as a signature, and whom it trusts.
+    #[serde(rename = "policy:read")]
+    PolicyRead,
+    /// Change what a tenant accepts as a signature, and whom it trusts.
+    #[serde(rename = "policy:write")]
+    PolicyWrite,
     /// See tenants and what they use.
     #[serde(rename = "tenants:read")]
     TenantsRead,
@@ -66,7 +72,7 @@ pub enum Scope {
 
 impl Scope {
     /// All scopes.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::SignaturesRead,
         Self::SignaturesWrite,
         Self::SignaturesDelete,
@@ -74,6 +80,8 @@ impl Scope {
         Self::PluginsWrite,
         Self::HooksRead,
         Self::HooksWrite,
+        Self::PolicyRead,
+        Self::PolicyWrite,
         Self::TenantsRead,
         Self::TenantsWrite,
         Self::KeysWrite,
@@ -98,6 +106,8 @@ impl Scope {
             Self::PluginsWrite => "plugins:write",
             Self::HooksRead => "hooks:read",
             Self::HooksWrite => "hooks:write",
+            Self::PolicyRead => "policy:read",
+            Self::PolicyWrite => "policy:write",
             Self::TenantsRead => "tenants:read",
             Self::TenantsWrite => "tenants:write",
             Self::KeysWrite => "keys:write",

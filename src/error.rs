@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::policy::model::Accept;
 use crate::tenants::quotas::Quota;
 
 /// What a use-case can fail with.
@@ -153,6 +154,17 @@ pub enum Error {
         current_version: u32,
     },
 
+    /// The tenant accepts no such signature.
+    #[error("{}", not_accepted_phrase(*.accept, .problem.as_deref()))]
+    SignatureNotAccepted {
+        /// What it accepts.
+        accept: Accept,
+        /// The format that the signature looks like: `cms`, `xml` or `unknown`.
+        format: &'static str,
+        /// Why it can't be read, in a sentence.
+        problem: Option<String>,
+    },
+
     /// Hooks refused the save or delete.
     #[error("{} refused this request.", rejections_phrase(.0))]
     HookRejected(Vec<HookRejection>),
@@ -212,6 +224,8 @@ pub enum Noun {
     Decision,
     /// A key.
     Key,
+    /// A certificate that is trusted.
+    TrustAnchor,
 }
 
 crate::words!(
@@ -222,7 +236,8 @@ crate::words!(
     Hook = "hook",
     Binding = "binding",
     Decision = "decision",
-    Key = "key"
+    Key = "key",
+    TrustAnchor = "trust anchor"
 );
 
 impl Noun {
@@ -236,6 +251,7 @@ impl Noun {
             Self::Binding => "binding_not_found",
             Self::Decision => "decision_not_found",
             Self::Key => "key_not_found",
+            Self::TrustAnchor => "trust_anchor_not_found",
         }
     }
 }
@@ -256,6 +272,17 @@ pub struct CaseFailure {
     pub case: String,
     /// What was expected and what came, line by line.
     pub differences: Vec<String>,
+}
+
+fn not_accepted_phrase(accept: Accept, problem: Option<&str>) -> String {
+    let what = match accept {
+        Accept::Any => "any text",
+        Accept::Cms => "CMS signatures that can be read",
+        Accept::Xml => "XML signatures that can be read",
+        Accept::Readable => "signatures that can be read",
+    };
+    let problem = problem.unwrap_or("This one is of another format.");
+    format!("This tenant accepts only {what}. {problem}")
 }
 
 fn rejections_phrase(rejections: &[HookRejection]) -> String {
@@ -341,6 +368,7 @@ impl Error {
             Self::PreconditionFailed { .. } => "precondition_failed",
             Self::PayloadTooLarge { .. } | Self::ComponentTooLarge { .. } => "payload_too_large",
             Self::UnsupportedMediaType => "unsupported_media_type",
+            Self::SignatureNotAccepted { .. } => "signature_not_accepted",
             Self::HookRejected(_) => "hook_rejected",
             Self::Refused(_) => "refused",
             Self::RateLimited => "rate_limited",

@@ -10,7 +10,7 @@
 //! | [`auth`] | JSON Web Tokens, encryption at rest |
 //! | [`hooks`] | wasmtime |
 //! | [`store`] | Diesel, r2d2, Postgres |
-//! | [`signatures`], [`tenants`], [`plugins`], [`decisions`], [`trials`], [`audit`], [`transfer`] | the use-cases, in plain Rust |
+//! | [`signatures`], [`policy`], [`tenants`], [`plugins`], [`decisions`], [`trials`], [`audit`], [`transfer`] | the use-cases, in plain Rust |
 //! | [`pki`], [`cms`], [`xmldsig`], [`cache`], [`digest`], [`context`], [`error`], [`config`], [`time`], [`turns`] | nobody else |
 //! | [`cli`] | the command line |
 //! | [`app`] | how the parts are wired together |
@@ -32,6 +32,7 @@ pub mod hooks;
 pub mod http;
 pub mod pki;
 pub mod plugins;
+pub mod policy;
 pub mod signatures;
 pub mod store;
 pub mod telemetry;

@@ -12,6 +12,7 @@ mod master_key;
 mod migrate;
 mod output;
 mod plugin;
+mod policy;
 mod progress;
 mod serve;
 mod signature;
@@ -86,6 +87,9 @@ enum Command {
     /// Bind plugins to tenants, change and try what is bound.
     #[command(subcommand)]
     Hook(hook::Hook),
+    /// Say what tenants accept as signatures, and whom they trust.
+    #[command(subcommand)]
+    Policy(policy::Policy),
     /// See what hooks decided, and decide it again.
     #[command(subcommand)]
     Decision(decision::Decision),
@@ -157,6 +161,7 @@ fn execute(cli: Cli, output: &Output) -> anyhow::Result<()> {
         Command::Token(command) => command.run(&app, output),
         Command::Plugin(plugin::Plugin::Stored(command)) => command.run(&app, output),
         Command::Hook(command) => command.run(&app, output),
+        Command::Policy(command) => command.run(&app, output),
         Command::Decision(command) => command.run(&app, output),
         Command::Audit(command) => command.run(&app, output),
         Command::Serve(_)

@@ -66,6 +66,9 @@ pub(super) fn advise(error: Error, tenant: Option<&str>) -> anyhow::Error {
         Error::NotFound(Noun::Key) => {
             format!("`sigpersist key list {slug}` shows those that there are")
         }
+        Error::NotFound(Noun::TrustAnchor) => {
+            format!("`sigpersist policy show {slug}` shows those that there are")
+        }
         Error::NotFound(Noun::Decision) => {
             format!("`sigpersist decision list {slug}` shows those that are kept")
         }

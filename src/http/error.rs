@@ -65,6 +65,7 @@ fn status(error: &Error) -> StatusCode {
         | Error::VersionConflict { .. } => StatusCode::CONFLICT,
         Error::SettingsRefused(_)
         | Error::CasesFailed(_)
+        | Error::SignatureNotAccepted { .. }
         | Error::HookRejected(_)
         | Error::Refused(_) => StatusCode::UNPROCESSABLE_ENTITY,
         Error::InputGone(_) => StatusCode::GONE,
@@ -89,6 +90,11 @@ fn details(error: &Error) -> Option<Value> {
         Error::PayloadTooLarge { limit_bytes } | Error::ComponentTooLarge { limit_bytes, .. } => {
             json!({ "limit_bytes": limit_bytes })
         }
+        Error::SignatureNotAccepted {
+            accept,
+            format,
+            problem,
+        } => json!({ "field": "/cms", "accept": accept, "format": format, "problem": problem }),
         Error::BodyTimeout { timeout_ms } => json!({ "timeout_ms": timeout_ms }),
         Error::MethodNotAllowed { allowed } => json!({ "allowed": allowed }),
         Error::InsufficientScope(scope) => json!({ "scope": scope }),

@@ -5,7 +5,8 @@
 //!
 //! - `server` accepts connections and stops gracefully; `respond` is the path of a request through this module.
 //! - `auth` finds out who asks; `body` and `parameters` read what is asked; `preconditions` what must hold.
-//! - `signatures`, `plugins`, `hooks`, `trials`, `decisions`, `audit`, `tenants` and `keys` have the handlers; `reply` and
+//! - `signatures`, `verdicts`, `policy`, `plugins`, `hooks`, `trials`, `decisions`, `audit`, `tenants` and `keys` have the
+//!   handlers; `reply` and
 //!   `error` dress what they return. `operators` has what the handlers of operators share.
 
 mod audit;
@@ -19,6 +20,7 @@ mod metrics;
 mod operators;
 mod parameters;
 mod plugins;
+mod policy;
 mod preconditions;
 mod reply;
 mod respond;
@@ -27,6 +29,7 @@ mod server;
 mod signatures;
 mod tenants;
 mod trials;
+mod verdicts;
 
 use http::Method;
 
@@ -74,15 +77,54 @@ pub static ROUTES: &[Route] = &[
     ),
     Route::of_tenant(
         Method::POST,
+        "/signature/verify",
+        Scope::SignaturesWrite,
+        verdicts::record,
+    ),
+    Route::of_tenant(
+        Method::GET,
+        "/signature/verdicts",
+        Scope::SignaturesRead,
+        verdicts::list,
+    ),
+    Route::of_tenant(
+        Method::POST,
         "/inspect",
         Scope::SignaturesRead,
-        signatures::inspect,
+        verdicts::inspect,
     ),
     Route::of_tenant(
         Method::POST,
         "/verify",
         Scope::SignaturesRead,
-        signatures::verify,
+        verdicts::verify,
+    ),
+    Route::of_operators(Method::GET, "/policy", Scope::PolicyRead, policy::get),
+    Route::of_operators(Method::PATCH, "/policy", Scope::PolicyWrite, policy::update),
+    Route::of_operators(
+        Method::GET,
+        "/trust-anchors",
+        Scope::PolicyRead,
+        policy::anchors,
+    ),
+    Route::of_operators(
+        Method::POST,
+        "/trust-anchors",
+        Scope::PolicyWrite,
+        policy::add_anchors,
+    )
+    .takes(BodyKind::Json),
+    Route::of_operators(
+        Method::GET,
+        "/trust-anchors/{sha256}",
+        Scope::PolicyRead,
+        policy::anchor,
+    ),
+    Route::of_operators(
+        Method::DELETE,
+        "/trust-anchors/{sha256}",
+        Scope::PolicyWrite,
+        policy::remove_anchor,
     ),
     Route::of_operators(Method::GET, "/plugins", Scope::PluginsRead, plugins::list),
     Route::of_operators(

@@ -10,13 +10,13 @@ use crate::plugins::model::Digest;
 use crate::signatures::model::check_label;
 use crate::time;
 
-/// Reads a digest from a path; what is none names no revision.
+/// Reads a digest from a path; what is none names nothing.
 pub(super) fn digest(segment: &str) -> Result<Digest> {
     segment
         .parse()
         .map_err(|message: String| Error::InvalidParameter {
             field: String::new(),
-            message: format!("The path names no revision: {message}."),
+            message: format!("The path names nothing: {message}."),
         })
 }
 

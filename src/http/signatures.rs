@@ -1,8 +1,7 @@
 //! The handlers of signatures: from parameters to a use-case, and from its result to the shapes of the contract.
 
 use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use chrono::Utc;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 use serde_json::Value;
@@ -12,12 +11,10 @@ use super::preconditions::preconditions;
 use super::reply::Reply;
 use super::respond::Call;
 use crate::error::{Error, Result};
-use crate::pki::Anchors;
 use crate::signatures::model::{
     Draft, ListFilter, MAX_VERSION, Position, Signature, SignatureBody, SignatureId, ThreadKey,
     check_comment, check_label, fold_tags,
 };
-use crate::signatures::report::{Judging, report};
 use crate::signatures::{self, List, MAX_LIMIT, Saved};
 use crate::time;
 
@@ -108,52 +105,10 @@ pub(super) fn get(call: Call) -> Result<Reply> {
     let inspects = parameters.boolean("inspect")?.unwrap_or(false);
     let mut content = OneContent::new(&signature);
     if let Some(body) = signature.body.as_ref().filter(|_| verifies || inspects) {
-        content.inspection = Some(told(body, None, verifies));
+        let told = signatures::examine(&call.app, &call.context, body, None, verifies)?;
+        content.inspection = Some(told);
     }
     Ok(Reply::content(&content)?.with_etag(signature.version))
-}
-
-/// `POST /inspect`.
-pub(super) fn inspect(call: Call) -> Result<Reply> {
-    call.context.tenant()?;
-    let parameters = call.parameters(&["cms"])?;
-    let body = cms_parameter(&parameters, call.app.config.http.max_signature_bytes)?;
-    Reply::content(&InspectionContent {
-        inspection: told(&body, None, false),
-    })
-}
-
-/// `POST /verify`.
-pub(super) fn verify(call: Call) -> Result<Reply> {
-    call.context.tenant()?;
-    let parameters = call.parameters(&["cms", "content"])?;
-    let body = cms_parameter(&parameters, call.app.config.http.max_signature_bytes)?;
-    let content = parameters.text("content")?.map(|text| {
-        STANDARD.decode(&text).map_err(|_| {
-            let message = "`content` is the base64 of what a detached signature signs.";
-            Error::invalid("content", message)
-        })
-    });
-    let content = content.transpose()?;
-    Reply::content(&InspectionContent {
-        inspection: told(&body, content.as_deref(), true),
-    })
-}
-
-#[derive(Serialize)]
-struct InspectionContent {
-    inspection: Value,
-}
-
-/// What is said of a signature; nobody is trusted, so that whose it is is not judged.
-fn told(body: &SignatureBody, document: Option<&[u8]>, verifies: bool) -> Value {
-    let anchors = Anchors::default();
-    let judging = Judging {
-        document,
-        anchors: &anchors,
-        now: Utc::now(),
-    };
-    report(body, verifies.then_some(&judging))
 }
 
 /// `POST /signature`.
@@ -287,7 +242,7 @@ fn location(signature: &Signature) -> String {
     )
 }
 
-fn thread_key(parameters: &Parameters) -> Result<ThreadKey> {
+pub(super) fn thread_key(parameters: &Parameters) -> Result<ThreadKey> {
     let label = |name| {
         let text = parameters.required_text(name)?;
         check_label(name, &text)?;
@@ -322,7 +277,10 @@ fn draft(parameters: &Parameters, max_signature_bytes: usize) -> Result<Draft> {
     })
 }
 
-fn cms_parameter(parameters: &Parameters, max_signature_bytes: usize) -> Result<SignatureBody> {
+pub(super) fn cms_parameter(
+    parameters: &Parameters,
+    max_signature_bytes: usize,
+) -> Result<SignatureBody> {
     let cms = parameters.required_text("cms")?;
     if cms.is_empty() {
         return Err(Error::invalid("cms", "`cms` must not be empty."));
@@ -371,7 +329,7 @@ fn optional_label(parameters: &Parameters, name: &str) -> Result<Option<String>>
     Ok(text)
 }
 
-fn limit(parameters: &Parameters) -> Result<u32> {
+pub(super) fn limit(parameters: &Parameters) -> Result<u32> {
     Ok(parameters
         .integer("limit", 1, MAX_LIMIT)?
         .unwrap_or(DEFAULT_LIMIT))
@@ -389,7 +347,7 @@ fn omits_signature(parameters: &Parameters) -> Result<bool> {
     }
 }
 
-fn invalid_cursor() -> Error {
+pub(super) fn invalid_cursor() -> Error {
     Error::invalid(
         "cursor",
         "`cursor` must be the `next` of an earlier answer.",

@@ -6,8 +6,10 @@ mod list;
 pub mod model;
 pub mod report;
 mod save;
+mod verify;
 
 pub use delete::delete;
 pub use get::{get, history};
 pub use list::{List, MAX_LIMIT, Page, list};
 pub use save::{Saved, save};
+pub use verify::{examine, verdicts, verify};

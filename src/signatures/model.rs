@@ -50,6 +50,8 @@ pub enum Format {
     Unknown,
 }
 
+crate::words!(Format, Cms = "cms", Xml = "xml", Unknown = "unknown");
+
 /// A signature: bytes, and how to give back exactly the text that the client sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignatureBody {
@@ -111,6 +113,19 @@ impl SignatureBody {
             _ => Format::Unknown,
         }
     }
+}
+
+/// What was found when a version was verified.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StoredVerdict {
+    /// Grows with time.
+    pub id: i64,
+    /// The version.
+    pub version: u32,
+    /// When it was verified.
+    pub at: DateTime<Utc>,
+    /// Who signed, and the verdict on each, as the API shows it.
+    pub verdict: serde_json::Value,
 }
 
 /// A version as it is stored, with what it shows of its thread.

@@ -45,11 +45,7 @@ pub fn report(body: &SignatureBody, judging: Option<&Judging<'_>>) -> Value {
         Encoding::Text => unwrapped(&body.bytes),
     };
     let mut report = json!({
-        "format": match body.format() {
-            Format::Cms => "cms",
-            Format::Xml => "xml",
-            Format::Unknown => "unknown",
-        },
+        "format": body.format().as_str(),
         "size": bytes.len(),
         "sha256": to_hex(&sha256(&bytes)),
         "problem": null,
@@ -95,6 +91,40 @@ pub fn report(body: &SignatureBody, judging: Option<&Judging<'_>>) -> Value {
         report["problem"] = "Nobody has signed it.".into();
     }
     report
+}
+
+/// What is worth keeping of a report with verdicts: who signed, and what was found of each.
+pub fn summary(report: &Value) -> Value {
+    json!({
+        "format": report["format"],
+        "problem": report["problem"],
+        "signers": summaries(&report["signers"]),
+    })
+}
+
+fn summaries(signers: &Value) -> Value {
+    let signers = signers.as_array().into_iter().flatten();
+    let kept = signers.map(|signer| {
+        let certificate = &signer["certificate"];
+        let mut kept = json!({
+            "subject": certificate["subject"]["rfc4514"],
+            "sha256": certificate["sha256"],
+            "iin": certificate["iin"],
+            "bin": certificate["bin"],
+            "verdict": signer["verdict"],
+        });
+        if let Some(references) = signer["references"].as_array() {
+            kept["covers"] = references.iter().map(|it| it["covers"].clone()).collect();
+        }
+        if signer["countersignatures"]
+            .as_array()
+            .is_some_and(|all| !all.is_empty())
+        {
+            kept["countersignatures"] = summaries(&signer["countersignatures"]);
+        }
+        kept
+    });
+    kept.collect()
 }
 
 /// The DER or BER in what was sent: without PEM armour, line breaks and missing padding.

@@ -1,5 +1,7 @@
 //! Saving a version: asks the hooks, then the store, which saves it or says that the thread has moved on.
 
+use serde_json::Value;
+
 use super::model::{Draft, Preconditions, Signature};
 use crate::app::App;
 use crate::context::Context;
@@ -8,6 +10,8 @@ use crate::decisions::model::{Circumstances, Input, Judgement, Outcome};
 use crate::error::{Error, Result};
 use crate::plugins::Judges;
 use crate::plugins::model::Operation;
+use crate::policy;
+use crate::store::Found;
 use crate::tenants::quotas::Quota;
 use crate::tenants::{self, Room};
 
@@ -70,6 +74,7 @@ impl Expected {
 /// # Errors
 ///
 /// [`Error::VersionConflict`] or [`Error::PreconditionFailed`] where the thread is not as the caller expects it,
+/// [`Error::SignatureNotAccepted`] by the tenant's policy,
 /// [`Error::InvalidParameter`] where it exists and no version was named, [`Error::QuotaExceeded`] where the tenant has no
 /// room for it, and those of the hooks and the store.
 pub fn save(
@@ -80,11 +85,13 @@ pub fn save(
     preconditions: &Preconditions,
 ) -> Result<Saved> {
     let tenant = context.tenant()?;
+    let policy = policy::in_force(app, tenant)?;
     let mut save = Save {
         app,
         context,
         draft,
         preconditions,
+        verdict: super::verify::check_draft(&policy, &draft.body)?,
         room: None,
         full: None,
     };
@@ -122,6 +129,8 @@ struct Save<'a> {
     context: &'a Context,
     draft: &'a Draft,
     preconditions: &'a Preconditions,
+    /// What was found of its signature, where that is to be recorded.
+    verdict: Option<Value>,
     /// Room for it in the tenant's quotas.
     room: Option<Room>,
     /// Why there is none: then it can only have been saved before.
@@ -236,9 +245,13 @@ impl Save<'_> {
         let tenant = context.tenant()?;
         let (over, or_first) = (expected.over(), expected == Expected::NothingOrFirst);
         if let Some(room) = self.room.take() {
+            let found = Found {
+                judgement,
+                verdict: self.verdict.as_ref(),
+            };
             let saved = app
                 .store
-                .signature_save(tenant, draft, tags, over, or_first, judgement)?;
+                .signature_save(tenant, draft, tags, over, or_first, &found)?;
             if let Some(saved) = saved {
                 room.used(saved.version == 1);
                 return Ok(Saved::New(saved));

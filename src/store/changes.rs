@@ -24,6 +24,8 @@ pub enum Change {
     Keys(TenantId),
     /// Hooks of a tenant.
     Hooks(TenantId),
+    /// What a tenant accepts, or whom it trusts.
+    Policy(TenantId),
     /// Anything: notifications may have been missed.
     Everything,
 }
@@ -36,6 +38,7 @@ impl Change {
             match what {
                 "keys" => Some(Self::Keys(tenant)),
                 "hooks" => Some(Self::Hooks(tenant)),
+                "policy" => Some(Self::Policy(tenant)),
                 _ => None,
             }
         });
@@ -101,7 +104,7 @@ fn listen_once(url: &str, stopped: &AtomicBool, changed: &impl Fn(Change)) -> an
     let mut connection: PgConnection = pool::connect(&url)?;
     connection.batch_execute("LISTEN sigpersist_changes")?;
     let mut counted = count(&mut connection)?;
-    info!("Listening for changes of keys and hooks");
+    info!("Listening for changes of keys, hooks and policies");
     changed(Change::Everything);
     let mut notified = false;
     let mut quiet = Duration::ZERO;
@@ -141,6 +144,7 @@ mod tests {
     fn what_is_not_understood_means_everything() {
         assert_eq!(Change::parse("keys:7"), Change::Keys(TenantId(7)));
         assert_eq!(Change::parse("hooks:7"), Change::Hooks(TenantId(7)));
+        assert_eq!(Change::parse("policy:7"), Change::Policy(TenantId(7)));
         for payload in ["", "hooks", "hooks:x", "quotas:7"] {
             assert_eq!(Change::parse(payload), Change::Everything);
         }

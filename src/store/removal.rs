@@ -25,8 +25,9 @@ const OF_OWN_PLUGINS: &str = "plugin_id IN (SELECT id FROM plugins WHERE tenant_
 /// What is emptied before the tenant goes, in this order; which rows are its own; and what one weighs. What a thread has
 /// goes before it, and hooks before what they run, so that no row takes many others along. What is left are few and small
 /// rows, which go with the tenant.
-const TABLES: [(&str, &str, &str); 10] = [
+const TABLES: [(&str, &str, &str); 11] = [
     ("signature_tags", OWN, "0"),
+    ("signature_verdicts", OWN, "pg_column_size(verdict)"),
     ("signature_versions", OWN, "octet_length(signature)"),
     ("signatures", OWN, "0"),
     (

@@ -241,6 +241,18 @@ diesel::table! {
 }
 
 diesel::table! {
+    /// What tenants accept as signatures, and whether it is recorded how they were judged; no row while nothing is set
+    policies (tenant_id) {
+        /// The tenant
+        tenant_id -> Int4,
+        /// What is saved: any text, only a CMS or XML signature that can be read, or either of them (readable)
+        accept -> Text,
+        /// Whether a verdict is recorded with each version that is saved
+        record_verdicts -> Bool,
+    }
+}
+
+diesel::table! {
     /// Index of the tags that threads have now: from a tag to its threads, newest first
     signature_tags (tenant_id, signature_id, tag) {
         /// The owner
@@ -251,6 +263,24 @@ diesel::table! {
         created_at -> Timestamptz,
         /// One tag of the thread's current version
         tag -> Text,
+    }
+}
+
+diesel::table! {
+    /// What was found when versions were verified, append-only: what could be known then stays known
+    signature_verdicts (tenant_id, signature_id, version, id) {
+        /// The owner
+        tenant_id -> Int4,
+        /// The version
+        version -> Int4,
+        /// The thread
+        signature_id -> Int8,
+        /// Grows with time
+        id -> Int8,
+        /// When it was verified
+        at -> Timestamptz,
+        /// Who signed, and the verdict on each, as the API shows it
+        verdict -> Jsonb,
     }
 }
 
@@ -378,15 +408,31 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    /// Certificates that tenants trust: signatures whose chains end with one are judged further
+    trust_anchors (tenant_id, sha256) {
+        /// The tenant
+        tenant_id -> Int4,
+        /// SHA-256 of the certificate
+        sha256 -> Bytea,
+        /// Since when it is trusted
+        created_at -> Timestamptz,
+        /// The certificate in DER (RFC 5280)
+        certificate -> Bytea,
+    }
+}
+
 diesel::joinable!(hook_bindings -> tenants (tenant_id));
 diesel::joinable!(hook_inputs -> tenants (tenant_id));
 diesel::joinable!(hook_judgements -> tenants (tenant_id));
 diesel::joinable!(hooks -> tenants (tenant_id));
 diesel::joinable!(plugin_revisions -> plugins (plugin_id));
 diesel::joinable!(plugins -> tenants (tenant_id));
+diesel::joinable!(policies -> tenants (tenant_id));
 diesel::joinable!(signatures -> tenants (tenant_id));
 diesel::joinable!(tenant_keys -> tenants (tenant_id));
 diesel::joinable!(tenant_usage -> tenants (tenant_id));
+diesel::joinable!(trust_anchors -> tenants (tenant_id));
 
 diesel::allow_tables_to_appear_in_same_query!(
     audit_events,
@@ -400,10 +446,13 @@ diesel::allow_tables_to_appear_in_same_query!(
     platform_keys,
     plugin_revisions,
     plugins,
+    policies,
     signature_tags,
+    signature_verdicts,
     signature_versions,
     signatures,
     tenant_keys,
     tenant_usage,
     tenants,
+    trust_anchors,
 );

@@ -9,6 +9,7 @@ use diesel::pg::{Pg, PgConnection};
 use diesel::prelude::*;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::sql_types::{Array, BigInt, Binary, Bool, CChar, Integer, Nullable, Text, Timestamptz};
+use serde_json::Value;
 
 use super::pool::Store;
 use super::signatures::{encoding_to_code, version_from_column, version_to_column};
@@ -18,13 +19,22 @@ use crate::decisions::model::Judgement;
 use crate::error::Result;
 use crate::signatures::model::{Draft, Signature, SignatureId};
 
+/// What was found of a draft, to be recorded with it.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Found<'a> {
+    /// What hooks decided.
+    pub judgement: Option<&'a Judgement>,
+    /// The verdict on its signature.
+    pub verdict: Option<&'a Value>,
+}
+
 impl Store {
     /// Saves a draft as the next version of its thread, where the thread is as the caller expects it; otherwise changes
     /// nothing and returns nothing.
     ///
     /// `over` is the version that must be current: 0 for no thread at all. With `or_first`, which needs `over` 0, a
     /// thread at version 1 is taken too, unless that version is the draft itself. What hooks decided is recorded either
-    /// way.
+    /// way, and a verdict on the signature with the version.
     pub fn signature_save(
         &self,
         tenant: TenantId,
@@ -32,10 +42,11 @@ impl Store {
         tags: &[String],
         over: u32,
         or_first: bool,
-        judgement: Option<&Judgement>,
+        found: &Found<'_>,
     ) -> Result<Option<Signature>> {
-        let input_sha256 = judgement.map(Judgement::input_sha256);
-        let query = SaveVersion {
+        let judgement = found.judgement.map(JudgementColumns::new);
+        let verdict = found.verdict.map(Value::to_string);
+        let save = Columns {
             tenant_id: tenant.0,
             document: &draft.key.document,
             thread: &draft.key.thread,
@@ -50,16 +61,22 @@ impl Store {
             sha256: &draft.body.sha256,
             signature: &draft.body.bytes,
         };
-        let saved = self.run(tenant, |connection| match (judgement, &input_sha256) {
-            (Some(judgement), Some(input_sha256)) => SaveJudgedVersion {
-                save: query,
-                judgement,
-                version: version_to_column(judgement.version),
-                input_sha256,
+        let saved = self.run(tenant, |connection| {
+            let (judgement, verdict) = (judgement.as_ref(), verdict.as_deref());
+            match (judgement.is_some(), verdict.is_some()) {
+                (false, false) => {
+                    SaveVersion::<false, false>::new(&save, None, None).run(connection)
+                }
+                (false, true) => {
+                    SaveVersion::<false, true>::new(&save, None, verdict).run(connection)
+                }
+                (true, false) => {
+                    SaveVersion::<true, false>::new(&save, judgement, None).run(connection)
+                }
+                (true, true) => {
+                    SaveVersion::<true, true>::new(&save, judgement, verdict).run(connection)
+                }
             }
-            .get_result::<Saved>(connection)
-            .optional(),
-            _ => query.get_result::<Saved>(connection).optional(),
         })?;
         let Some((id, version, created_at, updated_at)) = saved else {
             return Ok(None);
@@ -82,8 +99,9 @@ impl Store {
 
 type Saved = (i64, i32, DateTime<Utc>, DateTime<Utc>);
 
+/// What is to be saved.
 #[derive(Debug)]
-struct SaveVersion<'a> {
+struct Columns<'a> {
     tenant_id: i32,
     document: &'a str,
     thread: &'a str,
@@ -99,64 +117,97 @@ struct SaveVersion<'a> {
     signature: &'a [u8],
 }
 
-impl QueryId for SaveVersion<'_> {
-    type QueryId = SaveVersion<'static>;
-    const HAS_STATIC_QUERY_ID: bool = true;
-}
-
-impl Query for SaveVersion<'_> {
-    type SqlType = (BigInt, Integer, Timestamptz, Timestamptz);
-}
-
-impl RunQueryDsl<PgConnection> for SaveVersion<'_> {}
-
-/// The same with what hooks decided about it.
+/// What hooks decided about it.
 #[derive(Debug)]
-struct SaveJudgedVersion<'a> {
-    save: SaveVersion<'a>,
+struct JudgementColumns<'a> {
     judgement: &'a Judgement,
     version: i32,
-    input_sha256: &'a [u8],
+    input_sha256: [u8; 32],
 }
 
-impl QueryId for SaveJudgedVersion<'_> {
-    type QueryId = SaveJudgedVersion<'static>;
-    const HAS_STATIC_QUERY_ID: bool = true;
-}
-
-impl Query for SaveJudgedVersion<'_> {
-    type SqlType = (BigInt, Integer, Timestamptz, Timestamptz);
-}
-
-impl RunQueryDsl<PgConnection> for SaveJudgedVersion<'_> {}
-
-impl QueryFragment<Pg> for SaveVersion<'_> {
-    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        self.writes(out.reborrow())?;
-        out.push_sql(SELECT_SAVED);
-        Ok(())
+impl<'a> JudgementColumns<'a> {
+    fn new(judgement: &'a Judgement) -> Self {
+        Self {
+            judgement,
+            version: version_to_column(judgement.version),
+            input_sha256: judgement.input_sha256(),
+        }
     }
 }
 
-impl QueryFragment<Pg> for SaveJudgedVersion<'_> {
+/// The statement, of which there are four: with a judgement or without, with a verdict or without. Each is prepared once on a
+/// connection, and known by its type.
+#[derive(Debug)]
+struct SaveVersion<'a, const JUDGED: bool, const VERIFIED: bool> {
+    columns: &'a Columns<'a>,
+    judgement: Option<&'a JudgementColumns<'a>>,
+    verdict: Option<&'a str>,
+}
+
+impl<'a, const JUDGED: bool, const VERIFIED: bool> SaveVersion<'a, JUDGED, VERIFIED> {
+    fn new(
+        columns: &'a Columns<'a>,
+        judgement: Option<&'a JudgementColumns<'a>>,
+        verdict: Option<&'a str>,
+    ) -> Self {
+        Self {
+            columns,
+            judgement,
+            verdict,
+        }
+    }
+
+    fn run(self, connection: &mut PgConnection) -> QueryResult<Option<Saved>> {
+        self.get_result::<Saved>(connection).optional()
+    }
+}
+
+impl<const JUDGED: bool, const VERIFIED: bool> QueryId for SaveVersion<'_, JUDGED, VERIFIED> {
+    type QueryId = SaveVersion<'static, JUDGED, VERIFIED>;
+    const HAS_STATIC_QUERY_ID: bool = true;
+}
+
+impl<const JUDGED: bool, const VERIFIED: bool> Query for SaveVersion<'_, JUDGED, VERIFIED> {
+    type SqlType = (BigInt, Integer, Timestamptz, Timestamptz);
+}
+
+impl<const JUDGED: bool, const VERIFIED: bool> RunQueryDsl<PgConnection>
+    for SaveVersion<'_, JUDGED, VERIFIED>
+{
+}
+
+impl<const JUDGED: bool, const VERIFIED: bool> QueryFragment<Pg>
+    for SaveVersion<'_, JUDGED, VERIFIED>
+{
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        self.save.writes(out.reborrow())?;
-        out.push_sql(
-            ", judged AS ( \
-                 INSERT INTO hook_judgements (tenant_id, version, operation, outcome, document, thread, input_sha256, input, \
-                                              decisions) \
-                 SELECT i.tenant_id, ",
-        );
-        out.push_bind_param::<Integer, _>(&self.version)?;
-        out.push_sql(
-            ", 'save', CASE WHEN EXISTS (SELECT FROM saved) THEN 'accepted' ELSE 'not_stored' END, i.document, i.thread, ",
-        );
-        out.push_bind_param::<Binary, _>(self.input_sha256)?;
-        out.push_sql("::bytea, ");
-        out.push_bind_param::<Text, _>(&self.judgement.input)?;
-        out.push_sql("::jsonb, ");
-        out.push_bind_param::<Text, _>(&self.judgement.decisions)?;
-        out.push_sql("::jsonb FROM input i)");
+        self.columns.writes(out.reborrow())?;
+        if let Some(columns) = self.judgement {
+            out.push_sql(
+                ", judged AS ( \
+                     INSERT INTO hook_judgements (tenant_id, version, operation, outcome, document, thread, input_sha256, \
+                                                  input, decisions) \
+                     SELECT i.tenant_id, ",
+            );
+            out.push_bind_param::<Integer, _>(&columns.version)?;
+            out.push_sql(
+                ", 'save', CASE WHEN EXISTS (SELECT FROM saved) THEN 'accepted' ELSE 'not_stored' END, i.document, i.thread, ",
+            );
+            out.push_bind_param::<Binary, _>(&columns.input_sha256[..])?;
+            out.push_sql("::bytea, ");
+            out.push_bind_param::<Text, _>(&columns.judgement.input)?;
+            out.push_sql("::jsonb, ");
+            out.push_bind_param::<Text, _>(&columns.judgement.decisions)?;
+            out.push_sql("::jsonb FROM input i)");
+        }
+        if let Some(verdict) = self.verdict {
+            out.push_sql(
+                ", verified AS ( \
+                     INSERT INTO signature_verdicts (tenant_id, signature_id, version, verdict) \
+                     SELECT i.tenant_id, s.id, s.version, ",
+            );
+            out.push_bind_param::<Text, _>(verdict)?;
+            out.push_sql("::jsonb FROM saved s, input i)");
+        }
         out.push_sql(SELECT_SAVED);
         Ok(())
     }
@@ -169,7 +220,7 @@ const SELECT_SAVED: &str = " SELECT id, version, created_at, updated_at FROM sav
 /// any values, with the policies of row-level security in it, is an index lookup too, and Postgres need not plan each save.
 /// What is counted comes last in the text, and so first of what follows on `saved`; it
 /// waits with nothing in hand but the thread.
-impl SaveVersion<'_> {
+impl Columns<'_> {
     fn writes<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         out.push_sql("WITH input AS (SELECT ");
         out.push_bind_param::<Integer, _>(&self.tenant_id)?;

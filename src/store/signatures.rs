@@ -212,6 +212,20 @@ impl Store {
         row.map(SignatureRow::into_signature).transpose()
     }
 
+    /// A thread's number, where there is such a thread.
+    pub fn signature_id(&self, tenant: TenantId, key: &ThreadKey) -> Result<Option<SignatureId>> {
+        let id = self.run(tenant, |connection| {
+            signatures::table
+                .filter(signatures::tenant_id.eq(tenant.0))
+                .filter(signatures::document.eq(&key.document))
+                .filter(signatures::thread.eq(&key.thread))
+                .select(signatures::id)
+                .first(connection)
+                .optional()
+        })?;
+        Ok(id.map(SignatureId))
+    }
+
     /// A thread's current version; 0 where nothing is stored.
     pub fn signature_current_version(&self, tenant: TenantId, key: &ThreadKey) -> Result<u32> {
         let version = self.run(tenant, |connection| {

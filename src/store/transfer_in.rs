@@ -15,7 +15,8 @@ use diesel::sql_types::{
 use super::hooks::{BindingRow, lock_hooks};
 use super::pool::Store;
 use super::schema::{
-    hook_bindings, hook_inputs, hooks, signature_tags, signature_versions, signatures,
+    hook_bindings, hook_inputs, hooks, signature_tags, signature_verdicts, signature_versions,
+    signatures,
 };
 use super::signatures::{
     encoding_from_code, encoding_to_code, sha256_from_column, version_from_column,
@@ -30,8 +31,8 @@ use crate::signatures::model::{SignatureBody, SignatureId, ThreadKey};
 use crate::tenants::Usage;
 use crate::transfer::model::{BodyMark, HookBinding, InForce, Judgement, Part, StoredVersion};
 
-/// Rows of tags in one statement, which takes no more than 65,535 values.
-const MAX_TAG_ROWS: usize = 10_000;
+/// Rows of tags, or of verdicts, in one statement, which takes no more than 65,535 values.
+const MAX_ROWS: usize = 10_000;
 
 /// A thread that is there.
 #[derive(Debug, Clone)]
@@ -160,6 +161,7 @@ impl Store {
                             encoding: encoding_from_code(row.encoding)?,
                             sha256: sha256_from_column(row.sha256)?,
                         },
+                        verdicts: Vec::new(),
                     },
                 ))
             })
@@ -191,6 +193,17 @@ impl Store {
             diesel::insert_into(signature_versions::table)
                 .values(versions)
                 .execute(connection)?;
+            let verdicts: Vec<_> = written()
+                .flat_map(|(new, id)| {
+                    let versions = new.part.versions.iter();
+                    versions.flat_map(move |version| verdict_values(tenant, id, version))
+                })
+                .collect();
+            for verdicts in verdicts.chunks(MAX_ROWS) {
+                diesel::insert_into(signature_verdicts::table)
+                    .values(verdicts)
+                    .execute(connection)?;
+            }
             let tags: Vec<_> = written()
                 .flat_map(|(new, id)| {
                     let created_at = new
@@ -207,7 +220,7 @@ impl Store {
                     })
                 })
                 .collect();
-            for tags in tags.chunks(MAX_TAG_ROWS) {
+            for tags in tags.chunks(MAX_ROWS) {
                 diesel::insert_into(signature_tags::table)
                     .values(tags)
                     .execute(connection)?;
@@ -378,6 +391,31 @@ fn version_values(tenant: TenantId, id: i64, version: &StoredVersion) -> Version
         signature_versions::tags.eq(&version.tags[..]),
         signature_versions::signature.eq(&version.body.bytes[..]),
     )
+}
+
+/// The columns of a verdict that is new.
+type VerdictValues<'a> = (
+    diesel::dsl::Eq<signature_verdicts::tenant_id, i32>,
+    diesel::dsl::Eq<signature_verdicts::signature_id, i64>,
+    diesel::dsl::Eq<signature_verdicts::version, i32>,
+    diesel::dsl::Eq<signature_verdicts::at, DateTime<Utc>>,
+    diesel::dsl::Eq<signature_verdicts::verdict, &'a serde_json::Value>,
+);
+
+fn verdict_values(
+    tenant: TenantId,
+    id: i64,
+    version: &StoredVersion,
+) -> impl Iterator<Item = VerdictValues<'_>> {
+    version.verdicts.iter().map(move |verdict| {
+        (
+            signature_verdicts::tenant_id.eq(tenant.0),
+            signature_verdicts::signature_id.eq(id),
+            signature_verdicts::version.eq(version_to_column(version.version)),
+            signature_verdicts::at.eq(verdict.at),
+            signature_verdicts::verdict.eq(&verdict.verdict),
+        )
+    })
 }
 
 /// The version and stage that a thread has after a part.

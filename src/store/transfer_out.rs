@@ -20,7 +20,7 @@ use crate::error::{Error, Result};
 use crate::plugins::model::Digest;
 use crate::signatures::model::SignatureBody;
 use crate::transfer::model::{
-    Counts, Hook, HookBinding, InForce, Judgement, Quarantine, StoredVersion, Thread,
+    Counts, Hook, HookBinding, InForce, Judgement, Quarantine, StoredVersion, Thread, Verdict,
 };
 
 /// Versions of one page, however small they are.
@@ -31,7 +31,7 @@ const MAX_ROWS: i64 = 200;
 const MAX_INPUTS: i64 = 4;
 
 /// A version's place in the order of export.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct VersionPlace {
     id: i64,
     version: i32,
@@ -133,9 +133,22 @@ impl VersionRow {
                     bytes: self.signature.into(),
                     sha256: sha256_from_column(self.sha256)?,
                 },
+                verdicts: Vec::new(),
             },
         })
     }
+}
+
+#[derive(QueryableByName)]
+struct VerdictRow {
+    #[diesel(sql_type = BigInt)]
+    signature_id: i64,
+    #[diesel(sql_type = Integer)]
+    version: i32,
+    #[diesel(sql_type = Timestamptz)]
+    at: DateTime<Utc>,
+    #[diesel(sql_type = Jsonb)]
+    verdict: Value,
 }
 
 #[derive(QueryableByName)]
@@ -144,6 +157,8 @@ struct CountsRow {
     threads: i64,
     #[diesel(sql_type = BigInt)]
     versions: i64,
+    #[diesel(sql_type = BigInt)]
+    policies: i64,
     #[diesel(sql_type = BigInt)]
     revisions: i64,
     #[diesel(sql_type = BigInt)]
@@ -186,6 +201,8 @@ impl Snapshot<'_> {
         let query = sql_query(
             "SELECT (SELECT count(*) FROM signatures WHERE tenant_id = $1) AS threads, \
                     (SELECT count(*) FROM signature_versions WHERE tenant_id = $1) AS versions, \
+                    (EXISTS (SELECT FROM policies WHERE tenant_id = $1 AND (accept <> 'any' OR record_verdicts)) \
+                     OR EXISTS (SELECT FROM trust_anchors WHERE tenant_id = $1))::integer::bigint AS policies, \
                     (SELECT count(*) FROM plugin_revisions r JOIN plugins p ON p.id = r.plugin_id \
                      WHERE p.tenant_id = $1) AS revisions, \
                     (SELECT count(DISTINCT hook) FROM hook_bindings WHERE tenant_id = $1) AS hooks, \
@@ -199,6 +216,7 @@ impl Snapshot<'_> {
         Ok(Counts {
             threads: count(row.threads)?,
             versions: count(row.versions)?,
+            policies: count(row.policies)?,
             revisions: count(row.revisions)?,
             hooks: count(row.hooks)?,
             bindings: count(row.bindings)?,
@@ -232,7 +250,46 @@ impl Snapshot<'_> {
         .bind::<BigInt, _>(MAX_VERSIONS)
         .bind::<BigInt, _>(max_bytes);
         let rows = self.run(|connection| query.load::<VersionRow>(connection))?;
-        rows.into_iter().map(VersionRow::into_exported).collect()
+        let page: Result<Vec<_>> = rows.into_iter().map(VersionRow::into_exported).collect();
+        let mut page = page?;
+        if let Some(last) = page.last() {
+            let mut verdicts = self.export_verdicts(after, last.place)?;
+            for exported in &mut page {
+                exported.version.verdicts = verdicts.remove(&exported.place).unwrap_or_default();
+            }
+        }
+        Ok(page)
+    }
+
+    /// The verdicts on versions after the first place, up to the second, of each the oldest first.
+    fn export_verdicts(
+        &mut self,
+        after: VersionPlace,
+        last: VersionPlace,
+    ) -> Result<HashMap<VersionPlace, Vec<Verdict>>> {
+        let query = sql_query(
+            "SELECT signature_id, version, at, verdict FROM signature_verdicts \
+             WHERE tenant_id = $1 AND (signature_id, version) > ($2, $3) AND (signature_id, version) <= ($4, $5) \
+             ORDER BY signature_id, version, id",
+        )
+        .bind::<Integer, _>(self.tenant.0)
+        .bind::<BigInt, _>(after.id)
+        .bind::<Integer, _>(after.version)
+        .bind::<BigInt, _>(last.id)
+        .bind::<Integer, _>(last.version);
+        let rows = self.run(|connection| query.load::<VerdictRow>(connection))?;
+        let mut found: HashMap<_, Vec<_>> = HashMap::new();
+        for row in rows {
+            let place = VersionPlace {
+                id: row.signature_id,
+                version: row.version,
+            };
+            found.entry(place).or_default().push(Verdict {
+                at: row.at,
+                verdict: row.verdict,
+            });
+        }
+        Ok(found)
     }
 
     /// The revisions of the tenant's own plugins, those of one plugin from the oldest to the newest.

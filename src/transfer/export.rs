@@ -7,7 +7,9 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use chrono::Utc;
 use serde_json::json;
 
-use super::model::{Counts, End, FORMAT, FORMAT_VERSION, Header, Input, Line, Revision};
+use super::model::{
+    Anchor, Counts, End, FORMAT, FORMAT_VERSION, Header, Input, Line, Policy, Revision,
+};
 use crate::app::App;
 use crate::audit::{Actor, Event};
 use crate::digest::RunningSha256;
@@ -56,6 +58,7 @@ pub fn export(
         threads(snapshot, &mut file, |written| {
             progress(written, counts.versions);
         })?;
+        policy(snapshot, &mut file)?;
         hooks(snapshot, &mut file)?;
         if with_decisions {
             decisions(snapshot, &mut file)?;
@@ -93,6 +96,20 @@ fn threads(
         }
         progress(file.counts.versions);
     }
+}
+
+fn policy(snapshot: &mut Snapshot<'_>, file: &mut File<'_>) -> Result<()> {
+    let Some((policy, anchors)) = snapshot.export_policy()? else {
+        return Ok(());
+    };
+    let anchors = anchors.iter().map(|anchor| Anchor {
+        created_at: anchor.created_at,
+        pem: anchor.pem(),
+    });
+    file.add(&Line::Policy(Policy {
+        policy,
+        trust_anchors: anchors.collect(),
+    }))
 }
 
 fn hooks(snapshot: &mut Snapshot<'_>, file: &mut File<'_>) -> Result<()> {

@@ -14,6 +14,7 @@ use crate::app::App;
 use crate::audit::{Actor, Event};
 use crate::context::TenantId;
 use crate::error::{Error, Result};
+use crate::policy;
 use crate::signatures::model::{SignatureId, ThreadKey};
 use crate::store::{KnownThread, NewPart};
 use crate::tenants::model::Tenant;
@@ -38,6 +39,8 @@ pub struct Imported {
     pub new_versions: u64,
     /// Versions that were there already.
     pub same_versions: u64,
+    /// Policies and certificates to trust that were not there.
+    pub new_policies: u64,
     /// Revisions of plugins that were not there.
     pub new_revisions: u64,
     /// Hooks that were set, or moved on.
@@ -140,6 +143,7 @@ pub fn import(
         "exported_at": header.exported_at,
         "new_threads": imported.new_threads,
         "new_versions": imported.new_versions,
+        "new_policies": imported.new_policies,
         "new_revisions": imported.new_revisions,
         "new_hooks": imported.new_hooks,
         "new_judgements": imported.new_judgements,
@@ -217,6 +221,12 @@ impl Import<'_> {
                     Taken::New => self.imported.new_revisions += 1,
                     Taken::Same => {}
                     Taken::LeftOut(why) => self.imported.leave_out(&name, &why),
+                }
+            }
+            Item::Policy(policy) => {
+                match policy::import(self.app, self.tenant, self.actor, &policy)? {
+                    Ok(new) => self.imported.new_policies += new,
+                    Err(why) => self.imported.leave_out("The policy", &why),
                 }
             }
             Item::Hook(hook) => self.hook = Some((hook, Vec::new())),

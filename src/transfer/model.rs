@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::plugins::model::{Binding, Digest, Limits, Mode, OnFailure, Operation, Shadow};
+use crate::policy::model as policy;
 use crate::signatures::model::{Encoding, SignatureBody, ThreadKey};
 
 /// What the header calls the format.
@@ -22,6 +23,8 @@ pub enum Line {
     Thread(Thread),
     /// The next version of the thread.
     Version(Version),
+    /// What the tenant accepts, and whom it trusts.
+    Policy(Policy),
     /// A revision of a plugin of the tenant's own; of one plugin the oldest first.
     Revision(Revision),
     /// A hook, there or deleted, whose bindings follow.
@@ -59,6 +62,8 @@ pub struct Header {
 pub struct Counts {
     pub threads: u64,
     pub versions: u64,
+    #[serde(default)]
+    pub policies: u64,
     pub revisions: u64,
     pub hooks: u64,
     pub bindings: u64,
@@ -72,6 +77,7 @@ impl Counts {
         match line {
             Line::Thread(_) => self.threads += 1,
             Line::Version(_) => self.versions += 1,
+            Line::Policy(_) => self.policies += 1,
             Line::Revision(_) => self.revisions += 1,
             Line::Hook(_) => self.hooks += 1,
             Line::Binding(_) => self.bindings += 1,
@@ -126,6 +132,38 @@ pub struct Version {
     pub sha256: Digest,
     /// The text that the client sent.
     pub signature: String,
+    /// What was found when it was verified, the oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub verdicts: Vec<Verdict>,
+}
+
+/// What was found when a version was verified.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "they are those of a stored verdict")]
+pub struct Verdict {
+    pub at: DateTime<Utc>,
+    pub verdict: Value,
+}
+
+/// What a tenant accepts, and whom it trusts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Policy {
+    /// What it accepts and records.
+    pub policy: policy::Policy,
+    /// Whom it trusts, the oldest first.
+    pub trust_anchors: Vec<Anchor>,
+}
+
+/// A certificate that is trusted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Anchor {
+    /// Since when.
+    pub created_at: DateTime<Utc>,
+    /// The certificate in PEM.
+    pub pem: String,
 }
 
 /// A version as it is stored: the line but for the text, of which the body is made.
@@ -139,6 +177,8 @@ pub struct StoredVersion<Body = SignatureBody> {
     pub comment: Option<String>,
     pub tags: Vec<String>,
     pub body: Body,
+    /// Not compared, and not read of what is there.
+    pub verdicts: Vec<Verdict>,
 }
 
 /// What tells one body from another without its bytes.
@@ -161,6 +201,7 @@ impl StoredVersion {
             tags: self.tags,
             sha256: Digest(self.body.sha256),
             signature: self.body.to_text(),
+            verdicts: self.verdicts,
         })
     }
 

@@ -7,8 +7,8 @@ use chrono::{DateTime, Utc};
 use serde::Deserialize as _;
 
 use super::model::{
-    Counts, End, FORMAT, FORMAT_VERSION, Header, Hook, HookBinding, Judgement, Line, Revision,
-    StoredVersion, Thread, Version,
+    Counts, End, FORMAT, FORMAT_VERSION, Header, Hook, HookBinding, Judgement, Line, Policy,
+    Revision, StoredVersion, Thread, Version,
 };
 use crate::config::Config;
 use crate::decisions::model::{Decision, Input, Outcome};
@@ -25,6 +25,7 @@ const MAX_CASES_BYTES: usize = 4 * 1024 * 1024;
 pub(super) enum Item {
     Thread(Thread),
     Version(StoredVersion),
+    Policy(Policy),
     Revision(Revision),
     Hook(Hook),
     Binding(HookBinding),
@@ -166,9 +167,10 @@ impl<R: BufRead> Lines<R> {
                 version(1, thread.versions)
             }
             (Follows::Anything, Line::Hook(hook)) if hook.bindings > 0 => binding(1, hook.bindings),
-            (Follows::Anything, Line::Revision(_) | Line::Judgement(_) | Line::Input(_)) => {
-                Follows::Anything
-            }
+            (
+                Follows::Anything,
+                Line::Policy(_) | Line::Revision(_) | Line::Judgement(_) | Line::Input(_),
+            ) => Follows::Anything,
             (Follows::Version { next, last }, Line::Version(line)) if line.version == next => {
                 Follows::after(next + 1, last, version)
             }
@@ -198,6 +200,7 @@ impl<R: BufRead> Lines<R> {
                 Item::Thread(thread)
             }
             Line::Version(version) => Item::Version(self.version(version)?),
+            Line::Policy(policy) => Item::Policy(policy),
             Line::Revision(revision) => Item::Revision(revision),
             Line::Hook(hook) => Item::Hook(hook),
             Line::Binding(binding) => Item::Binding(binding),
@@ -225,6 +228,9 @@ impl<R: BufRead> Lines<R> {
                 self.fault("the signature is not the one that was exported, by its SHA-256")
             );
         }
+        for verdict in &version.verdicts {
+            self.storable(&verdict.verdict.to_string())?;
+        }
         Ok(StoredVersion {
             version: version.version,
             created_at: version.created_at,
@@ -233,7 +239,16 @@ impl<R: BufRead> Lines<R> {
             comment: version.comment,
             tags,
             body,
+            verdicts: version.verdicts,
         })
+    }
+
+    /// Makes sure that Postgres can store some JSON, in which it can't have U+0000.
+    fn storable(&self, json: &str) -> Result<()> {
+        if json.contains("\\u0000") {
+            return Err(self.fault("it has the character U+0000"));
+        }
+        Ok(())
     }
 
     /// Makes sure that the record can be read again.
@@ -249,12 +264,7 @@ impl<R: BufRead> Lines<R> {
         input
             .and(decisions)
             .map_err(|error| self.fault(error.to_string()))?;
-        // Postgres can't store U+0000 in JSON.
-        let text = format!("{}{}", judgement.input, judgement.decisions);
-        if text.contains("\\u0000") {
-            return Err(self.fault("it has the character U+0000"));
-        }
-        Ok(())
+        self.storable(&format!("{}{}", judgement.input, judgement.decisions))
     }
 
     fn label(&self, name: &str, text: Option<&str>) -> Result<()> {

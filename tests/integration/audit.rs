@@ -8,11 +8,13 @@ use http::Method;
 use serde_json::{Value, json};
 use sigpersist::audit::{self, Fault, Head, Verified, Whose};
 use sigpersist::context::Scope;
+use sigpersist::digest::{sha256, to_hex};
 use sigpersist::http::{Audience, ROUTES};
 
 use crate::support::guest::Guest;
 use crate::support::{
-    Client, REQUIRE_COUNTERSIGNATURE, SIGNER_TAGS, TestApp, TestDatabase, sigpersist,
+    Client, REQUIRE_COUNTERSIGNATURE, SIGNER_TAGS, TestApp, TestDatabase, certificate_pem, der,
+    sigpersist,
 };
 
 /// Routes of operators and admins that change nothing, whatever their method says.
@@ -49,6 +51,10 @@ fn changes() -> Vec<Change> {
     let component = |bytes: &[u8]| json!({"component": BASE64.encode(bytes)});
     let (old, new) = (SIGNER_TAGS, REQUIRE_COUNTERSIGNATURE);
     let size = |bytes: &[u8]| json!({"size": bytes.len(), "cases": 0});
+    let ca = include_str!("../data/verify/ca.crt.b64");
+    // Of each run of the tests there is one.
+    let anchor: &'static str = to_hex(&sha256(&der(ca))).leak();
+    let anchor_path: &'static str = format!("/trust-anchors/{anchor}").leak();
     vec![
         change(
             put_plugin,
@@ -138,6 +144,33 @@ fn changes() -> Vec<Change> {
             "hook.delete",
             "b",
             json!({"number": 2, "order": 2}),
+            Value::Null,
+        ),
+        change(
+            ("PATCH", "/policy"),
+            "/policy",
+            json!({"accept": "readable"}),
+            "policy.set",
+            "policy",
+            json!({"accept": "any", "record_verdicts": false}),
+            json!({"accept": "readable", "record_verdicts": false}),
+        ),
+        change(
+            ("POST", "/trust-anchors"),
+            "/trust-anchors",
+            json!({"pem": certificate_pem(ca)}),
+            "anchor.add",
+            anchor,
+            Value::Null,
+            json!({"subject": "CN=Upper,O=Sigpersist"}),
+        ),
+        change(
+            ("DELETE", "/trust-anchors/{sha256}"),
+            anchor_path,
+            json!({}),
+            "anchor.remove",
+            anchor,
+            json!({"subject": "CN=Upper,O=Sigpersist"}),
             Value::Null,
         ),
         change(

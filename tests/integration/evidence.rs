@@ -4,10 +4,15 @@
 use sigpersist::cms;
 use sigpersist::pki::{Anchors, Basis, Indication, Revocation, SubIndication, Verdict};
 
+use sigpersist::xmldsig;
+
 use crate::support::der;
 
 /// A name and a signature on each line.
 const EVIDENCE: &str = include_str!("../data/verify/evidence.txt");
+const SIGNED_XML: &str = include_str!("../data/verify/signed.xml");
+const STAMPED_XML: &str = include_str!("../data/verify/stamped.xml");
+const REVOKED_XML: &str = include_str!("../data/verify/revoked.xml");
 const CA: &str = include_str!("../data/verify/ca.crt.b64");
 
 /// The last day of 2026: all certificates are valid then.
@@ -212,6 +217,46 @@ fn each_of_several_signers_has_a_verdict_and_nobody_is_none() {
         assert_passes("two-signers", verdict);
     }
     assert_eq!(verdicts("nobody"), []);
+}
+
+/// The same in XML.
+#[test]
+fn xml_signatures_are_judged_by_what_they_embed_too() {
+    let anchors = Anchors::new([der(CA)]);
+    let judge = |xml: &str, now_ms| {
+        let found = xmldsig::inspect_text(xml).unwrap();
+        assert_eq!(found.len(), 1);
+        xmldsig::judge(&found[0], &anchors, now_ms)
+    };
+    let signed = judge(SIGNED_XML, IN_2026);
+    assert_passes("signed", &signed);
+    assert_eq!(signed.judged_by, Basis::Claimed);
+    assert_eq!(signed.revocation, Revocation::NotJudged);
+    for now_ms in [IN_2026, IN_2300] {
+        let stamped = judge(STAMPED_XML, now_ms);
+        assert_passes("stamped", &stamped);
+        assert_eq!(stamped.judged_by, Basis::Proven);
+        assert!(matches!(stamped.revocation, Revocation::Good { .. }));
+    }
+    let revoked = judge(REVOKED_XML, IN_2026);
+    assert_because("revoked", &revoked, SubIndication::RevokedNoPoe);
+    assert_eq!(revoked.intact, Some(true));
+    // A stamp of another value, and a chain that is broken off.
+    let other = judge(
+        &STAMPED_XML.replace("<ds:SignatureValue ", "<ds:SignatureValue Id=\"x\" "),
+        IN_2026,
+    );
+    assert_eq!(other.proven_time_ms, None);
+    let without = STAMPED_XML.replace("EncapsulatedX509Certificate", "Other");
+    assert_because(
+        "without",
+        &judge(&without, IN_2026),
+        SubIndication::NoCertificateChainFound,
+    );
+    let nobody = Anchors::default();
+    let found = xmldsig::inspect_text(SIGNED_XML).unwrap();
+    let verdict = xmldsig::judge(&found[0], &nobody, IN_2026);
+    assert!(verdict.explanation.contains("not judged"));
 }
 
 /// Whatever byte is changed: none makes a time stamp prove what it did not.

@@ -4,9 +4,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use sigpersist::context::Scope;
+use sigpersist::digest::{sha256, to_hex};
 use sigpersist::http::{Audience, NamesTenant, ROUTES};
 
-use crate::support::{Client, FIRST, SIGNER_TAGS, TestApp, eventually};
+use crate::support::{Client, FIRST, SIGNER_TAGS, TestApp, certificate_pem, der, eventually};
 
 /// A request that finds something of the tenant's own on each route. A new route fails here until it is listed.
 fn request(method: &str, path: &str, decision: &str) -> (String, Option<Value>) {
@@ -18,7 +19,21 @@ fn request(method: &str, path: &str, decision: &str) -> (String, Option<Value>) 
             Some(json!({"document": "secret", "thread": "t", "version": 1, "cms": "over 1"})),
         ),
         ("POST", "/inspect" | "/verify") => (path.to_owned(), Some(json!({"cms": "x"}))),
-        ("GET", "/signature/versions") => (format!("{path}?{thread}"), None),
+        ("GET", "/signature/versions" | "/signature/verdicts") => {
+            (format!("{path}?{thread}"), None)
+        }
+        ("POST", "/signature/verify") => (
+            path.to_owned(),
+            Some(json!({"document": "secret", "thread": "t"})),
+        ),
+        ("GET", "/policy" | "/trust-anchors") => (path.to_owned(), None),
+        ("PATCH", "/policy") => (path.to_owned(), Some(json!({"accept": "any"}))),
+        ("POST", "/trust-anchors") => (path.to_owned(), Some(json!({"pem": "x"}))),
+        ("GET" | "DELETE", "/trust-anchors/{sha256}") => {
+            let anchor = der(include_str!("../data/verify/ca.crt.b64"));
+            let sha256 = to_hex(&sha256(&anchor));
+            (path.replace("{sha256}", &sha256), None)
+        }
         ("GET", "/signatures") => (format!("{path}?tags=hidden&count=true"), None),
         ("GET", "/plugins" | "/hooks" | "/hooks/decisions" | "/metrics") => (path.to_owned(), None),
         ("GET", "/audit") => (format!("{path}?action=hook."), None),
@@ -106,6 +121,16 @@ fn no_route_shows_changes_or_hints_at_another_tenants_rows() {
         .json("PUT", "/hooks/secret", &json!({"plugin": "secret"}))
         .expect(201);
     acme.save("other", "t", 0, "mine").expect(201);
+    let pem = certificate_pem(include_str!("../data/verify/ca.crt.b64"));
+    operator
+        .json("POST", "/trust-anchors", &json!({"pem": pem}))
+        .expect(201);
+    acme.json(
+        "POST",
+        "/signature/verify",
+        &json!({"document": "secret", "thread": "t"}),
+    )
+    .expect(201);
     let decisions = operator.get("/hooks/decisions").expect(200);
     let decision = decisions.json["content"]["decisions"][0]["id"]
         .as_str()

@@ -27,6 +27,7 @@ mod list;
 mod operators;
 mod plugin_commands;
 mod plugins;
+mod policy;
 mod quarantine;
 mod quotas;
 mod races;

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::support::{Client, Program, SIGNER_TAGS, TestApp, TestDatabase};
+use crate::support::{Client, Program, SIGNER_TAGS, TestApp, TestDatabase, certificate_pem};
 
 /// Tables with rows of tenants.
 fn owned_tables(app: &TestApp) -> Vec<String> {
@@ -64,6 +64,13 @@ fn busy_tenant(app: &TestApp, slug: &str) -> Client {
         .expect(201);
     operator
         .json("PUT", "/hooks/own", &json!({"plugin": "own"}))
+        .expect(201);
+    operator
+        .json("PATCH", "/policy", &json!({"record_verdicts": true}))
+        .expect(200);
+    let pem = certificate_pem(include_str!("../data/verify/ca.crt.b64"));
+    operator
+        .json("POST", "/trust-anchors", &json!({ "pem": pem }))
         .expect(201);
     for document in ["a", "b"] {
         client

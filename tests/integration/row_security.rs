@@ -11,10 +11,12 @@ use sigpersist::plugins::HookRequest;
 use sigpersist::plugins::model::Mode;
 
 use crate::support::guest::Guest;
-use crate::support::{Client, REJECT, TestApp, TestDatabase, eventually, sigpersist};
+use crate::support::{
+    Client, REJECT, TestApp, TestDatabase, certificate_pem, eventually, sigpersist,
+};
 
 /// Tables whose rows belong to one tenant each.
-const TABLES: [&str; 8] = [
+const TABLES: [&str; 11] = [
     "signatures",
     "signature_versions",
     "signature_tags",
@@ -23,6 +25,9 @@ const TABLES: [&str; 8] = [
     "hook_judgements",
     "hook_inputs",
     "tenant_keys",
+    "policies",
+    "trust_anchors",
+    "signature_verdicts",
 ];
 
 /// Two tenants, each with rows in all of these tables.
@@ -40,6 +45,21 @@ fn two_tenants(app: &TestApp) -> [Client; 2] {
         let watch = |hook: &mut HookRequest| hook.mode = Mode::Monitor;
         app.set(slug, "no", "no", watch).unwrap();
         client.post(&body).expect(201);
+        let operator = app.operator(slug);
+        operator
+            .json("PATCH", "/policy", &json!({"record_verdicts": true}))
+            .expect(200);
+        let pem = certificate_pem(include_str!("../data/verify/ca.crt.b64"));
+        operator
+            .json("POST", "/trust-anchors", &json!({"pem": pem}))
+            .expect(201);
+        client
+            .json(
+                "POST",
+                "/signature/verify",
+                &json!({"document": "d", "thread": "t"}),
+            )
+            .expect(201);
         client
     })
 }
@@ -126,6 +146,16 @@ fn nobody_writes_rows_of_another_tenants() {
                 "INSERT INTO tenant_keys (tenant_id, kid, algorithm, public_key) VALUES ({evil}, 'x', 'RS256', 'x')"
             ),
             policy,
+        ),
+        (
+            format!(
+                "INSERT INTO trust_anchors (tenant_id, sha256, certificate) VALUES ({evil}, 'x', 'x')"
+            ),
+            policy,
+        ),
+        (
+            "UPDATE signature_verdicts SET verdict = '{}'".to_owned(),
+            "permission denied",
         ),
         // What is only ever added to, what the role does not own, and what would let it out.
         (

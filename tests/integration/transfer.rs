@@ -7,7 +7,9 @@ use std::process::{Command, Stdio};
 use serde_json::{Value, json};
 
 use crate::support::guest::Guest;
-use crate::support::{COUNTERSIGNED, Client, FIRST, SIGNER_TAGS, TestApp, eventually, sigpersist};
+use crate::support::{
+    COUNTERSIGNED, Client, FIRST, SIGNER_TAGS, TestApp, certificate_pem, eventually, sigpersist,
+};
 
 /// Rejects: an error with an empty list of rejections.
 const REJECT: &str = "(i32.store8 (i32.const 2048) (i32.const 1)) (i32.const 2048)";
@@ -525,4 +527,60 @@ fn hooks_plugins_and_decisions_go_on_in_another_database() {
     // No key and no token came along.
     let file = std::fs::read_to_string(file).unwrap();
     assert!(!file.contains("secret") && !file.contains(&acme.token.unwrap()));
+}
+
+#[test]
+fn policies_and_verdicts_come_along() {
+    let (here, there) = (TestApp::start(), TestApp::start());
+    let acme = here.tenant("acme");
+    let operator = here.operator("acme");
+    let policy = json!({"accept": "readable", "record_verdicts": true});
+    operator.json("PATCH", "/policy", &policy).expect(200);
+    let certificates = [
+        include_str!("../data/verify/ca.crt.b64"),
+        include_str!("../data/verify/other.crt.b64"),
+    ];
+    for certificate in certificates {
+        let pem = certificate_pem(certificate);
+        operator
+            .json("POST", "/trust-anchors", &json!({ "pem": pem }))
+            .expect(201);
+    }
+    acme.save("d", "t", 0, FIRST.trim()).expect(201);
+    acme.save("d", "t", 1, COUNTERSIGNED.trim()).expect(201);
+    let body = json!({"document": "d", "thread": "t", "version": 1});
+    acme.json("POST", "/signature/verify", &body).expect(201);
+    let file = export(&here, "acme", &[]);
+    let said = import_all(&there, "copy", &file);
+    assert_eq!(said["new_policies"], 3);
+    assert_eq!(content(&export(&there, "copy", &[])), content(&file));
+    let verdicts = |client: &Client| {
+        let listed = client.get("/signature/verdicts?document=d&thread=t");
+        listed.expect(200).json["content"]["verdicts"].clone()
+    };
+    assert_eq!(verdicts(&acme).as_array().unwrap().len(), 3);
+    assert_eq!(verdicts(&there.tenant("copy")), verdicts(&acme));
+    let again = import_all(&there, "copy", &file);
+    assert_eq!(again["new_policies"], 0);
+    // What is set otherwise stays, and is told.
+    let copy = there.operator("copy");
+    copy.json("PATCH", "/policy", &json!({"accept": "cms"}))
+        .expect(200);
+    let (complete, said, _) = import(&there, "copy", &file);
+    assert!(!complete);
+    assert!(
+        said["told"][0]
+            .as_str()
+            .unwrap()
+            .contains("The policy is left out"),
+        "{said}"
+    );
+    let kept = copy.get("/policy").expect(200);
+    assert_eq!(kept.json["content"]["policy"]["accept"], "cms");
+    // No file brings what is no certificate.
+    let forged = here.database.folder.path().join("forged.ndjson");
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&forged, text.replace("BEGIN CERTIFICATE", "BEGIN NOTHING")).unwrap();
+    let (complete, _, error) = import(&there, "third", &forged);
+    assert!(!complete, "{error}");
 }

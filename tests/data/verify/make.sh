@@ -5,6 +5,9 @@
 #   evidence.txt       the same, of signatures with time stamps, countersignatures, word of revocation or odd attributes
 #   chained.cms.b64    signed by somebody whom an authority below another certified, with both certificates inside
 #   late.cms.b64       the same by somebody whose certificate was over when he signed
+#   signed.xml         the same in XML (XAdES)
+#   stamped.xml        the same with a time stamp, and lists that say that nothing was revoked
+#   revoked.xml        the same, where the signer's certificate was revoked long before
 #   ca.crt.b64         the upper authority's certificate
 #   other.crt.b64      another authority's, of the same name and another key
 set -euo pipefail
@@ -254,3 +257,43 @@ openssl crl2pkcs7 -nocrl -certfile below.pem -outform DER -out nobody.der
 evidence nobody nobody.der
 sign -nocerts -signer signer.pem -inkey signer.key -certfile below.pem -md sha256 -out without-certificate.der
 evidence without-certificate without-certificate.der
+
+# XML, written as exclusive canonicalisation leaves it, so that the file's text is what is hashed.
+ds='xmlns:ds="http://www.w3.org/2000/09/xmldsig#"'
+xades='xmlns:xades="http://uri.etsi.org/01903/v1.3.2#"'
+exclusive='Algorithm="http://www.w3.org/2001/10/xml-exc-c14n#"'
+sha256='Algorithm="http://www.w3.org/2001/04/xmlenc#sha256"'
+text='<text>A contract between two people who do not exist.</text>'
+encoded() { base64 "$1" | tr -d '\n'; }
+digested() { printf %s "$1" >digested.txt; digest digested.txt >digested.sha256; encoded digested.sha256; } # TEXT
+xml() { # NAME EMBEDDED-CERTIFICATES UNSIGNED-PROPERTIES
+  printf '<contract>%s<ds:Signature %s>%s%s<ds:KeyInfo><ds:X509Data>%s</ds:X509Data></ds:KeyInfo><ds:Object>%s</ds:Object></ds:Signature></contract>\n' \
+    "$text" "$ds" "$info" "$value" "$2" "<xades:QualifyingProperties $xades>$properties$3</xades:QualifyingProperties>" >"$here/$1.xml"
+}
+named="<xades:CertDigest><ds:DigestMethod $ds $sha256></ds:DigestMethod><ds:DigestValue $ds>$(digest signer.crt >signer.sha256; encoded signer.sha256)</ds:DigestValue></xades:CertDigest>"
+properties="<xades:SignedProperties $xades Id=\"properties\"><xades:SignedSignatureProperties><xades:SigningTime>$(date -u +%Y-%m-%dT%H:%M:%SZ)</xades:SigningTime>"
+properties+="<xades:SigningCertificateV2><xades:Cert>$named</xades:Cert></xades:SigningCertificateV2></xades:SignedSignatureProperties></xades:SignedProperties>"
+reference() { # URI TRANSFORMS DIGEST
+  printf '<ds:Reference URI="%s"><ds:Transforms>%s<ds:Transform %s></ds:Transform></ds:Transforms><ds:DigestMethod %s></ds:DigestMethod><ds:DigestValue>%s</ds:DigestValue></ds:Reference>' \
+    "$1" "$2" "$exclusive" "$sha256" "$3"
+}
+enveloped='<ds:Transform Algorithm="http://www.w3.org/2000/09/xmldsig#enveloped-signature"></ds:Transform>'
+info="<ds:SignedInfo $ds><ds:CanonicalizationMethod $exclusive></ds:CanonicalizationMethod><ds:SignatureMethod Algorithm=\"http://www.w3.org/2001/04/xmldsig-more#rsa-sha256\"></ds:SignatureMethod>"
+info+="$(reference "" "$enveloped" "$(digested "<contract>$text</contract>")")$(reference "#properties" "" "$(digested "$properties")")</ds:SignedInfo>"
+printf %s "$info" >info.txt
+openssl dgst -sha256 -sign signer.key -out info.signature info.txt
+value="<ds:SignatureValue $ds>$(encoded info.signature)</ds:SignatureValue>"
+printf %s "$value" >value.txt
+stamp value value.txt tsa
+own="<ds:X509Certificate>$(encoded signer.crt)</ds:X509Certificate>"
+unsigned() { # CRL…
+  printf '<xades:UnsignedProperties><xades:UnsignedSignatureProperties><xades:SignatureTimeStamp><ds:CanonicalizationMethod %s/>' "$exclusive"
+  printf '<xades:EncapsulatedTimeStamp>%s</xades:EncapsulatedTimeStamp></xades:SignatureTimeStamp>' "$(encoded value.token)"
+  printf '<xades:CertificateValues><xades:EncapsulatedX509Certificate>%s</xades:EncapsulatedX509Certificate></xades:CertificateValues>' "$(encoded below.crt)"
+  printf '<xades:RevocationValues><xades:CRLValues>'
+  for list; do printf '<xades:EncapsulatedCRLValue>%s</xades:EncapsulatedCRLValue>' "$(encoded "$list")"; done
+  printf '</xades:CRLValues></xades:RevocationValues></xades:UnsignedSignatureProperties></xades:UnsignedProperties>'
+}
+xml signed "$own<ds:X509Certificate>$(encoded below.crt)</ds:X509Certificate>" ""
+xml stamped "$own" "$(unsigned ca.crl below.crl)"
+xml revoked "$own" "$(unsigned ca.crl below-revoked.crl)"

@@ -32,6 +32,14 @@ pub(crate) fn der(base64: &str) -> Vec<u8> {
         .unwrap()
 }
 
+/// A certificate in PEM.
+pub(crate) fn certificate_pem(base64: &str) -> String {
+    format!(
+        "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n",
+        base64.trim()
+    )
+}
+
 /// The example plugins.
 pub(crate) const SIGNER_TAGS: &[u8] =
     include_bytes!("../../../plugins/signer-tags/signer-tags.wasm");

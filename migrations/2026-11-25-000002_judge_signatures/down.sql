@@ -1,0 +1,3 @@
+DROP TABLE signature_verdicts;
+DROP TABLE trust_anchors;
+DROP TABLE policies;

@@ -1,0 +1,128 @@
+//! The handlers of what is said of signatures: of what is sent, and of what is stored.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::parameters::Parameters;
+use super::reply::Reply;
+use super::respond::Call;
+use super::signatures::{cms_parameter, invalid_cursor, limit, thread_key};
+use crate::error::{Error, Result};
+use crate::signatures;
+use crate::signatures::model::{MAX_VERSION, StoredVerdict};
+use crate::time;
+
+#[derive(Serialize)]
+struct InspectionContent {
+    inspection: Value,
+}
+
+/// `POST /inspect`.
+pub(super) fn inspect(call: Call) -> Result<Reply> {
+    examine(&call, &call.parameters(&["cms"])?, false)
+}
+
+/// `POST /verify`.
+pub(super) fn verify(call: Call) -> Result<Reply> {
+    examine(&call, &call.parameters(&["cms", "content"])?, true)
+}
+
+fn examine(call: &Call, parameters: &Parameters, verifies: bool) -> Result<Reply> {
+    call.context.tenant()?;
+    let body = cms_parameter(parameters, call.app.config.http.max_signature_bytes)?;
+    let document = content_parameter(parameters)?;
+    let document = document.as_deref();
+    Reply::content(&InspectionContent {
+        inspection: signatures::examine(&call.app, &call.context, &body, document, verifies)?,
+    })
+}
+
+/// What a detached signature signs.
+fn content_parameter(parameters: &Parameters) -> Result<Option<Vec<u8>>> {
+    let content = parameters.text("content")?.map(|text| {
+        STANDARD.decode(&text).map_err(|_| {
+            let message = "`content` is the base64 of what a detached signature signs.";
+            Error::invalid("content", message)
+        })
+    });
+    content.transpose()
+}
+
+#[derive(Serialize)]
+struct VerdictContent {
+    version: u32,
+    verified_at: String,
+    #[serde(flatten)]
+    verdict: Value,
+}
+
+impl From<StoredVerdict> for VerdictContent {
+    fn from(stored: StoredVerdict) -> Self {
+        Self {
+            version: stored.version,
+            verified_at: time::to_text(stored.at),
+            verdict: stored.verdict,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct OneVerdict {
+    verdict: VerdictContent,
+}
+
+/// `POST /signature/verify`.
+pub(super) fn record(call: Call) -> Result<Reply> {
+    let parameters = call.parameters(&["document", "thread", "version", "content"])?;
+    let version = parameters.integer("version", 1, MAX_VERSION)?;
+    let document = content_parameter(&parameters)?;
+    let recorded = signatures::verify(
+        &call.app,
+        &call.context,
+        &thread_key(&parameters)?,
+        version,
+        document.as_deref(),
+    )?;
+    let reply = Reply::content(&OneVerdict {
+        verdict: recorded.into(),
+    })?;
+    Ok(reply.with_status_created())
+}
+
+#[derive(Serialize)]
+struct VerdictsContent {
+    verdicts: Vec<VerdictContent>,
+    next: Option<String>,
+}
+
+/// `GET /signature/verdicts`.
+pub(super) fn list(call: Call) -> Result<Reply> {
+    let parameters = call.parameters(&["document", "thread", "version", "limit", "cursor"])?;
+    let version = parameters.integer("version", 1, MAX_VERSION)?;
+    let before = parameters
+        .text("cursor")?
+        .map(|cursor| read_cursor(&cursor).ok_or_else(invalid_cursor))
+        .transpose()?;
+    let limit = limit(&parameters)?;
+    let verdicts = signatures::verdicts(
+        &call.app,
+        &call.context,
+        &thread_key(&parameters)?,
+        version,
+        before,
+        limit,
+    )?;
+    let last = verdicts.last().filter(|_| verdicts.len() == limit as usize);
+    Reply::content(&VerdictsContent {
+        next: last.map(|last| format!("{}-{}", last.version, last.id)),
+        verdicts: verdicts.into_iter().map(Into::into).collect(),
+    })
+}
+
+/// A place in the list: a version and the number of a verdict.
+fn read_cursor(cursor: &str) -> Option<(u32, i64)> {
+    let (version, id) = cursor.split_once('-')?;
+    Some((version.parse().ok()?, id.parse().ok()?))
+}

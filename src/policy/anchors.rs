@@ -1,0 +1,107 @@
+//! Whom a tenant trusts.
+
+use chrono::{DateTime, Utc};
+
+use super::model::TrustAnchor;
+use crate::app::App;
+use crate::audit::{Actor, Event};
+use crate::context::TenantId;
+use crate::digest::sha256;
+use crate::error::{Error, Noun, Result};
+use crate::plugins::model::Digest;
+use crate::signatures::report::certificates;
+
+/// Most certificates that a tenant may trust: each is looked at for each signature that is verified.
+pub(super) const MAX_ANCHORS: usize = 100;
+
+/// Those whom a tenant trusts, the oldest first. Blocks.
+///
+/// # Errors
+///
+/// Those of the store.
+pub fn anchors(app: &App, tenant: TenantId) -> Result<Vec<TrustAnchor>> {
+    app.store.anchor_list(tenant)
+}
+
+/// The one with this digest. Blocks.
+///
+/// # Errors
+///
+/// [`Error::NotFound`].
+pub fn anchor(app: &App, tenant: TenantId, sha256: Digest) -> Result<TrustAnchor> {
+    let mut anchors = anchors(app, tenant)?.into_iter();
+    anchors
+        .find(|anchor| anchor.sha256 == sha256)
+        .ok_or(Error::NotFound(Noun::TrustAnchor))
+}
+
+/// Trusts all certificates of a PEM or DER file; gives those of them that are trusted now, and whether any is new. Blocks.
+///
+/// # Errors
+///
+/// [`Error::InvalidParameter`] where it holds no certificate or something else, [`Error::Refused`] where there are too many.
+pub fn add_anchors(
+    app: &App,
+    tenant: TenantId,
+    actor: &Actor,
+    file: &[u8],
+) -> Result<(Vec<TrustAnchor>, bool)> {
+    let given = read(file, Utc::now()).ok_or_else(|| {
+        let message = "`pem` holds the certificates that are to be trusted, in PEM, and nothing else of that kind.";
+        Error::invalid("pem", message)
+    })?;
+    let event = |anchor: &TrustAnchor| event(tenant, actor, anchor);
+    let added = app
+        .store
+        .anchor_insert(tenant, &given, MAX_ANCHORS, event)?
+        .ok_or_else(|| {
+            Error::refused(format!(
+                "A tenant trusts {MAX_ANCHORS} certificates at most: remove some, or trust who issued them instead."
+            ))
+        })?;
+    app.forget_policy(tenant);
+    let all = anchors(app, tenant)?.into_iter();
+    let asked = all.filter(|anchor| given.iter().any(|given| given.sha256 == anchor.sha256));
+    Ok((asked.collect(), added > 0))
+}
+
+/// The certificates of a PEM or DER file; none where there are none, or one can't be read.
+pub(super) fn read(file: &[u8], created_at: DateTime<Utc>) -> Option<Vec<TrustAnchor>> {
+    let given: Vec<_> = certificates(file)
+        .into_iter()
+        .map(|certificate| TrustAnchor {
+            sha256: Digest(sha256(&certificate)),
+            created_at,
+            certificate,
+        })
+        .collect();
+    let readable = given.iter().all(|anchor| anchor.describe().is_some());
+    (readable && !given.is_empty()).then_some(given)
+}
+
+pub(super) fn event(tenant: TenantId, actor: &Actor, anchor: &TrustAnchor) -> Event {
+    let target = anchor.sha256.to_string();
+    Event::new(Some(tenant), actor.clone(), "anchor.add", target).after(anchor.facts())
+}
+
+/// Trusts one no more. Verdicts that are recorded stay as they are. Blocks.
+///
+/// # Errors
+///
+/// [`Error::NotFound`].
+pub fn remove_anchor(
+    app: &App,
+    tenant: TenantId,
+    actor: &Actor,
+    sha256: Digest,
+) -> Result<TrustAnchor> {
+    let removed = anchor(app, tenant, sha256)?;
+    let target = sha256.to_string();
+    let event = Event::new(Some(tenant), actor.clone(), "anchor.remove", target);
+    let event = event.before(removed.facts());
+    if !app.store.anchor_delete(tenant, sha256, &event)? {
+        return Err(Error::NotFound(Noun::TrustAnchor));
+    }
+    app.forget_policy(tenant);
+    Ok(removed)
+}

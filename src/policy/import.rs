@@ -1,0 +1,51 @@
+//! Taking over what a tenant's file says of its policy.
+
+use super::anchors::{MAX_ANCHORS, event, read};
+use super::model::Policy;
+use super::{in_force, update};
+use crate::app::App;
+use crate::audit::Actor;
+use crate::context::TenantId;
+use crate::error::Result;
+use crate::transfer::model;
+
+/// Sets a policy where none is set, and trusts certificates that are not trusted yet; says how much of that was new. What is set
+/// otherwise stays. Blocks.
+///
+/// # Errors
+///
+/// Those of the store. What was left out, and why, is no error but the inner one.
+pub fn import(
+    app: &App,
+    tenant: TenantId,
+    actor: &Actor,
+    line: &model::Policy,
+) -> Result<Result<u64, String>> {
+    let mut anchors = Vec::with_capacity(line.trust_anchors.len());
+    for anchor in &line.trust_anchors {
+        match read(anchor.pem.as_bytes(), anchor.created_at) {
+            Some(given) => anchors.extend(given),
+            None => return Ok(Err("it has a certificate that can't be read".to_owned())),
+        }
+    }
+    let present = in_force(app, tenant)?.policy;
+    if present != line.policy && present != Policy::default() {
+        return Ok(Err("another one is set here".to_owned()));
+    }
+    let event = |anchor: &_| event(tenant, actor, anchor);
+    let Some(added) = app
+        .store
+        .anchor_insert(tenant, &anchors, MAX_ANCHORS, event)?
+    else {
+        return Ok(Err(
+            "with its certificates too many would be trusted".to_owned()
+        ));
+    };
+    app.forget_policy(tenant);
+    let Policy {
+        accept,
+        record_verdicts,
+    } = line.policy;
+    update(app, tenant, actor, Some(accept), Some(record_verdicts))?;
+    Ok(Ok(added as u64 + u64::from(present != line.policy)))
+}

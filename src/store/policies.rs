@@ -1,0 +1,170 @@
+//! Queries about what tenants accept and whom they trust.
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel::result::Error as DieselError;
+
+use super::audit;
+use super::plugins::digest_from_column;
+use super::pool::Store;
+use super::schema::{policies, tenants, trust_anchors};
+use super::snapshot::Snapshot;
+use crate::audit::Event;
+use crate::context::TenantId;
+use crate::error::Result;
+use crate::plugins::model::Digest;
+use crate::policy::model::{Policy, TrustAnchor};
+
+fn get(connection: &mut diesel::PgConnection, tenant: TenantId) -> QueryResult<Policy> {
+    let row: Option<(String, bool)> = policies::table
+        .find(tenant.0)
+        .select((policies::accept, policies::record_verdicts))
+        .first(connection)
+        .optional()?;
+    let Some((accept, record_verdicts)) = row else {
+        return Ok(Policy::default());
+    };
+    Ok(Policy {
+        accept: accept
+            .parse()
+            .map_err(|error: String| DieselError::DeserializationError(error.into()))?,
+        record_verdicts,
+    })
+}
+
+type AnchorRow = (Vec<u8>, DateTime<Utc>, Vec<u8>);
+
+fn anchors(connection: &mut diesel::PgConnection, tenant: TenantId) -> QueryResult<Vec<AnchorRow>> {
+    trust_anchors::table
+        .filter(trust_anchors::tenant_id.eq(tenant.0))
+        .order((trust_anchors::created_at, trust_anchors::sha256))
+        .select((
+            trust_anchors::sha256,
+            trust_anchors::created_at,
+            trust_anchors::certificate,
+        ))
+        .load(connection)
+}
+
+fn into_anchor((sha256, created_at, certificate): AnchorRow) -> Result<TrustAnchor> {
+    Ok(TrustAnchor {
+        sha256: digest_from_column(sha256)?,
+        created_at,
+        certificate,
+    })
+}
+
+impl Snapshot<'_> {
+    /// What the tenant has set, and whom it trusts; nothing where that is nothing.
+    pub fn export_policy(&mut self) -> Result<Option<(Policy, Vec<TrustAnchor>)>> {
+        let tenant = self.tenant;
+        let policy = self.run(|connection| get(connection, tenant))?;
+        let rows = self.run(|connection| anchors(connection, tenant))?;
+        let anchors: Vec<_> = rows.into_iter().map(into_anchor).collect::<Result<_>>()?;
+        let is_set = policy != Policy::default() || !anchors.is_empty();
+        Ok(is_set.then_some((policy, anchors)))
+    }
+}
+
+/// Lets one change of a tenant's policy or anchors in at a time.
+fn lock(connection: &mut diesel::PgConnection, tenant: TenantId) -> QueryResult<()> {
+    tenants::table
+        .find(tenant.0)
+        .select(tenants::id)
+        .for_no_key_update()
+        .first::<i32>(connection)?;
+    Ok(())
+}
+
+impl Store {
+    /// A tenant's policy.
+    pub fn policy_get(&self, tenant: TenantId) -> Result<Policy> {
+        self.run(tenant, |connection| get(connection, tenant))
+    }
+
+    /// Changes a tenant's policy to what `becomes` makes of it.
+    pub fn policy_update(
+        &self,
+        tenant: TenantId,
+        becomes: impl Fn(Policy) -> Policy,
+        event: impl Fn(Policy, Policy) -> Event,
+    ) -> Result<()> {
+        self.transaction(tenant, |connection| {
+            lock(connection, tenant)?;
+            let before = get(connection, tenant)?;
+            let after = becomes(before);
+            if after == before {
+                return Ok(());
+            }
+            let columns = (
+                policies::accept.eq(after.accept.as_str()),
+                policies::record_verdicts.eq(after.record_verdicts),
+            );
+            diesel::insert_into(policies::table)
+                .values((policies::tenant_id.eq(tenant.0), columns))
+                .on_conflict(policies::tenant_id)
+                .do_update()
+                .set(columns)
+                .execute(connection)?;
+            audit::insert(connection, &event(before, after))
+        })
+    }
+
+    /// The certificates that a tenant trusts, the oldest first.
+    pub fn anchor_list(&self, tenant: TenantId) -> Result<Vec<TrustAnchor>> {
+        let rows = self.run(tenant, |connection| anchors(connection, tenant))?;
+        rows.into_iter().map(into_anchor).collect()
+    }
+
+    /// Adds the certificates that are not there yet, and says how many; none of them where there would be more than `most`.
+    pub fn anchor_insert(
+        &self,
+        tenant: TenantId,
+        anchors: &[TrustAnchor],
+        most: usize,
+        event: impl Fn(&TrustAnchor) -> Event,
+    ) -> Result<Option<usize>> {
+        self.transaction(tenant, |connection| {
+            lock(connection, tenant)?;
+            let known: Vec<Vec<u8>> = trust_anchors::table
+                .filter(trust_anchors::tenant_id.eq(tenant.0))
+                .select(trust_anchors::sha256)
+                .load(connection)?;
+            let mut new: Vec<&TrustAnchor> = Vec::new();
+            for anchor in anchors {
+                let is_known = known.iter().any(|known| known[..] == anchor.sha256.0)
+                    || new.iter().any(|other| other.sha256 == anchor.sha256);
+                if !is_known {
+                    new.push(anchor);
+                }
+            }
+            if known.len() + new.len() > most {
+                return Ok(None);
+            }
+            for anchor in &new {
+                diesel::insert_into(trust_anchors::table)
+                    .values((
+                        trust_anchors::tenant_id.eq(tenant.0),
+                        trust_anchors::sha256.eq(&anchor.sha256.0[..]),
+                        trust_anchors::created_at.eq(anchor.created_at),
+                        trust_anchors::certificate.eq(&anchor.certificate),
+                    ))
+                    .execute(connection)?;
+                audit::insert(connection, &event(anchor))?;
+            }
+            Ok(Some(new.len()))
+        })
+    }
+
+    /// Trusts a certificate no more; says whether it was trusted.
+    pub fn anchor_delete(&self, tenant: TenantId, sha256: Digest, event: &Event) -> Result<bool> {
+        self.transaction(tenant, |connection| {
+            let anchor = trust_anchors::table.find((tenant.0, &sha256.0[..]));
+            let deleted = diesel::delete(anchor).execute(connection)?;
+            if deleted > 0 {
+                audit::insert(connection, event)?;
+            }
+            Ok(deleted > 0)
+        })
+    }
+}

@@ -1,0 +1,92 @@
+//! Queries about the verdicts that are recorded with versions.
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel::sql_query;
+use diesel::sql_types::{BigInt, Integer, Jsonb, Nullable, Timestamptz};
+use serde_json::Value;
+
+use super::pool::Store;
+use super::signatures::{version_from_column, version_to_column};
+use crate::context::TenantId;
+use crate::error::Result;
+use crate::signatures::model::{SignatureId, StoredVerdict};
+
+#[derive(QueryableByName)]
+struct VerdictRow {
+    #[diesel(sql_type = BigInt)]
+    id: i64,
+    #[diesel(sql_type = Integer)]
+    version: i32,
+    #[diesel(sql_type = Timestamptz)]
+    at: DateTime<Utc>,
+    #[diesel(sql_type = Jsonb)]
+    verdict: Value,
+}
+
+impl VerdictRow {
+    fn into_verdict(self) -> Result<StoredVerdict> {
+        Ok(StoredVerdict {
+            id: self.id,
+            version: version_from_column(self.version)?,
+            at: self.at,
+            verdict: self.verdict,
+        })
+    }
+}
+
+impl Store {
+    /// Records a verdict on a version; none where the version is gone, or has `most` verdicts already.
+    pub fn verdict_insert(
+        &self,
+        tenant: TenantId,
+        signature: SignatureId,
+        version: u32,
+        most: i64,
+        verdict: &Value,
+    ) -> Result<Option<StoredVerdict>> {
+        let query = sql_query(
+            "INSERT INTO signature_verdicts (tenant_id, signature_id, version, verdict) \
+             SELECT tenant_id, signature_id, version, $4 FROM signature_versions \
+             WHERE tenant_id = $1 AND signature_id = $2 AND version = $3 \
+               AND (SELECT count(*) FROM signature_verdicts \
+                    WHERE tenant_id = $1 AND signature_id = $2 AND version = $3) < $5 \
+             RETURNING id, version, at, verdict",
+        )
+        .bind::<Integer, _>(tenant.0)
+        .bind::<BigInt, _>(signature.0)
+        .bind::<Integer, _>(version_to_column(version))
+        .bind::<Jsonb, _>(verdict)
+        .bind::<BigInt, _>(most);
+        let row = self.run(tenant, |connection| {
+            query.get_result::<VerdictRow>(connection).optional()
+        })?;
+        row.map(VerdictRow::into_verdict).transpose()
+    }
+
+    /// Verdicts on a thread's versions, or on one of them, the newest version and verdict first; those before this place.
+    pub fn verdict_list(
+        &self,
+        tenant: TenantId,
+        signature: SignatureId,
+        version: Option<u32>,
+        before: Option<(u32, i64)>,
+        limit: i64,
+    ) -> Result<Vec<StoredVerdict>> {
+        let (before_version, before_id) = before.unwrap_or((u32::MAX, i64::MAX));
+        let query = sql_query(
+            "SELECT id, version, at, verdict FROM signature_verdicts \
+             WHERE tenant_id = $1 AND signature_id = $2 AND version = coalesce($3, version) \
+               AND (version, id) < ($4, $5) \
+             ORDER BY version DESC, id DESC LIMIT $6",
+        )
+        .bind::<Integer, _>(tenant.0)
+        .bind::<BigInt, _>(signature.0)
+        .bind::<Nullable<Integer>, _>(version.map(version_to_column))
+        .bind::<Integer, _>(version_to_column(before_version))
+        .bind::<BigInt, _>(before_id)
+        .bind::<BigInt, _>(limit);
+        let rows = self.run(tenant, |connection| query.load::<VerdictRow>(connection))?;
+        rows.into_iter().map(VerdictRow::into_verdict).collect()
+    }
+}
