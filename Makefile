@@ -7,7 +7,7 @@ export PATH := $(PATH):$(subst $(eval ) ,:,$(wildcard /opt/homebrew/opt/postgres
 help:
 	@echo "make demo   build, and show everything at work on an embedded database"
 	@echo "make test   run all tests"
-	@echo "make bench  measure saves beside pgbench and without row-level security, how tenants bear one another, starts with many plugins, tokens, exports and imports, and calls of hooks beside Extism"
+	@echo "make bench  measure saves beside pgbench and without row-level security, how tenants bear one another, starts with many plugins, tokens, exports and imports, signatures beside OpenSSL, and calls of hooks beside Extism"
 
 demo: prerequisites
 	cargo build --release --locked
@@ -23,6 +23,7 @@ bench: prerequisites
 	cargo bench --locked --bench start
 	cargo bench --locked --bench tokens
 	cargo bench --locked --bench transfer
+	cargo run --release --locked --manifest-path bench/openssl/Cargo.toml
 	cargo run --release --locked --manifest-path bench/extism/Cargo.toml
 
 prerequisites:
