@@ -1,0 +1,11 @@
+//! Whatever the bytes: a certificate is described without a panic.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use sigpersist_fuzz::pki::{Anchors, describe_certificate};
+
+fuzz_target!(|bytes: &[u8]| {
+    let described = describe_certificate(bytes);
+    assert_eq!(described.is_none(), Anchors::new([bytes.to_vec()]).is_empty());
+});
