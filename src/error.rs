@@ -160,7 +160,7 @@ pub enum Error {
         /// What it accepts.
         accept: Accept,
         /// The format that the signature looks like: `cms`, `xml` or `unknown`.
-        format: &'static str,
+        format: String,
         /// Why it can't be read, in a sentence.
         problem: Option<String>,
     },

@@ -10,7 +10,8 @@ use serde_json::Value;
 use super::output::Output;
 use crate::pki::{Anchors, Indication};
 use crate::signatures::model::SignatureBody;
-use crate::signatures::report::{Judging, certificates, report};
+use crate::signatures::read::certificates;
+use crate::signatures::report::{Judging, report};
 
 #[derive(Debug, Args)]
 pub(super) struct Inspect {
@@ -120,7 +121,6 @@ fn signer_lines(lines: &mut Vec<String>, signer: &Value, indent: &str) {
         ("until", &certificate["not_after"]),
         ("digest", &signer["digest_algorithm"]["name"]),
         ("signature", &signer["signature_algorithm"]["name"]),
-        ("signature", &signer["signature_method"]),
         ("signed at", &signer["signing_time"]),
         ("time stamp", &signer["timestamp"]),
         ("proven", &verdict["proven_time"]),

@@ -47,8 +47,7 @@ fn signer(
             "its signers and their certificates are too large to read",
         ));
     }
-    let countersigners = info.countersigners();
-    let countersigners = countersigners.iter();
+    let countersigners = info.countersigners.iter();
     let countersignatures = countersigners.map(|info| signer(read, info, described_bytes));
     Ok(Signer {
         identifier: identifier(info)?,

@@ -47,6 +47,8 @@ pub(super) struct SignerInfo<'a> {
     pub(super) signature_algorithm: AlgorithmIdentifier<'a>,
     pub(super) signature: Cow<'a, [u8]>,
     pub(super) unsigned: Vec<Attribute<'a>>,
+    /// Those who have signed this signature (RFC 5652 section 11.4). What can't be read is nobody's signature.
+    pub(super) countersigners: Vec<Self>,
 }
 
 /// How a signer names its certificate.
@@ -76,6 +78,8 @@ impl<'a> SignedData<'a> {
             None => Vec::new(),
         };
         let revocations = fields.optional(1)?.map(|revocations| revocations.inside());
+        // Each of them costs what a signer does.
+        let mut countersigners_left = MAX_ENTRIES;
         let signer_infos = fields.expect(Tag::Set, "its SignedData has no set of signers")?;
         Ok(Self {
             content_type,
@@ -85,7 +89,7 @@ impl<'a> SignedData<'a> {
             signers: all(
                 signer_infos.inside(),
                 "it has too many signers to read",
-                |info| SignerInfo::read(&info, 0),
+                |info| SignerInfo::read(&info, 0, &mut countersigners_left),
             )?,
         })
     }
@@ -95,18 +99,40 @@ impl<'a> SignedData<'a> {
         self.revocations.map_or(Ok(0), count)
     }
 
-    /// What it embeds that tells of revocations, here and in what signers add.
+    /// What it embeds that tells of revocations, here and in what signers and countersigners add.
     pub(super) fn evidence(&self) -> Evidence<'a> {
         let mut evidence = Evidence::default();
         if let Some(choices) = self.revocations {
             evidence.add_choices(choices);
         }
-        for signer in &self.signers {
+        for signer in self.everybody() {
             for values in signer.unsigned_values(oid::REVOCATION_VALUES) {
                 evidence.add_values(values);
             }
         }
         evidence
+    }
+
+    /// Certificates that signers and countersigners add beside those of the whole.
+    pub(super) fn added_certificates(&self) -> Vec<Parsed<'a>> {
+        let everybody = self.everybody();
+        let values = everybody.flat_map(|signer| signer.unsigned_values(oid::CERTIFICATE_VALUES));
+        let mut added = Vec::new();
+        for values in values {
+            let left = MAX_ENTRIES.saturating_sub(added.len());
+            added.extend(Parsed::read_all(values.inside(), left).unwrap_or_default());
+        }
+        added
+    }
+
+    /// All signers and countersigners.
+    fn everybody(&self) -> impl Iterator<Item = &SignerInfo<'a>> {
+        let mut waiting: Vec<_> = self.signers.iter().collect();
+        std::iter::from_fn(move || {
+            let next = waiting.pop()?;
+            waiting.extend(&next.countersigners);
+            Some(next)
+        })
     }
 
     /// The certificate that a signer names, where it is embedded.
@@ -171,7 +197,7 @@ fn read_content<'a>(content: &Value<'a>) -> Result<Content<'a>> {
 }
 
 impl<'a> SignerInfo<'a> {
-    pub(super) fn read(info: &Value<'a>, depth: u8) -> Result<Self> {
+    fn read(info: &Value<'a>, depth: u8, left: &mut usize) -> Result<Self> {
         let mut fields = info.inside();
         fields.expect(Tag::Integer, "a signer has no version")?;
         let identifier = match fields.next()? {
@@ -206,6 +232,11 @@ impl<'a> SignerInfo<'a> {
             Some(attributes) => read_attributes(&attributes)?,
             None => Vec::new(),
         };
+        let countersigners = if depth < MAX_DEPTH {
+            read_countersigners(&unsigned, depth, left)?
+        } else {
+            Vec::new()
+        };
         Ok(Self {
             raw: info.raw,
             depth,
@@ -215,18 +246,8 @@ impl<'a> SignerInfo<'a> {
             signature_algorithm,
             signature,
             unsigned,
+            countersigners,
         })
-    }
-
-    /// Those who have signed this signature (RFC 5652 section 11.4). What can't be read is nobody's signature.
-    pub(super) fn countersigners(&self) -> Vec<Self> {
-        if self.depth == MAX_DEPTH {
-            return Vec::new();
-        }
-        self.unsigned_values(oid::COUNTERSIGNATURE)
-            .take(MAX_ENTRIES)
-            .filter_map(|value| Self::read(value, self.depth + 1).ok())
-            .collect()
     }
 
     /// The values of a signed attribute, of each time that it is there.
@@ -242,6 +263,25 @@ impl<'a> SignerInfo<'a> {
             .filter(move |attribute| attribute.oid == oid)
             .flat_map(|attribute| &attribute.values)
     }
+}
+
+fn read_countersigners<'a>(
+    unsigned: &[Attribute<'a>],
+    depth: u8,
+    left: &mut usize,
+) -> Result<Vec<SignerInfo<'a>>> {
+    let values = unsigned
+        .iter()
+        .filter(|attribute| attribute.oid == oid::COUNTERSIGNATURE)
+        .flat_map(|attribute| &attribute.values);
+    let mut countersigners = Vec::new();
+    for value in values {
+        *left = left
+            .checked_sub(1)
+            .ok_or(Malformed("it has too many countersignatures to read"))?;
+        countersigners.extend(SignerInfo::read(value, depth + 1, left).ok());
+    }
+    Ok(countersigners)
 }
 
 fn read_attributes<'a>(attributes: &Value<'a>) -> Result<Vec<Attribute<'a>>> {
@@ -267,7 +307,7 @@ fn read_attributes<'a>(attributes: &Value<'a>) -> Result<Vec<Attribute<'a>>> {
 fn all<'a, T>(
     mut values: Reader<'a>,
     too_many: &'static str,
-    read: impl Fn(Value<'a>) -> Result<T>,
+    mut read: impl FnMut(Value<'a>) -> Result<T>,
 ) -> Result<Vec<T>> {
     let mut found = Vec::new();
     while let Some(value) = values.next()? {

@@ -71,15 +71,18 @@ fn proven_by(token: &[u8], stamped: &[u8], trust: &Trust<'_>) -> Option<i64> {
         return None;
     }
     let token = SignedData::read(token).ok()?;
-    let stamper = token.signers.first()?;
-    verify::check_intact(&token, stamper, trust.work)
-        .and_then(|()| verify::check_strength(&token, stamper))
-        .ok()?;
+    // One, who signs its certificate along (RFC 3161 section 2.4.2).
+    let [stamper] = token.signers.as_slice() else {
+        return None;
+    };
+    let certificate = token.certificate(stamper)?;
+    if !verify::is_intact_token(&token, stamper, certificate, trust.work) {
+        return None;
+    }
     let evidence = token.evidence();
     let mut all = trust.clone();
     all.certificates.extend(&token.certificates);
     all.evidence.push(&evidence);
-    let certificate = token.certificate(stamper)?;
     // The stamp's own time proves nothing of itself.
     let judged = all.judge(
         certificate,

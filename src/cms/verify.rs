@@ -1,7 +1,7 @@
 //! Whether a CMS holds, signer by signer.
 
 use std::borrow::Cow;
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::HashSet;
 
 use asn1_rs::{Class, Tag};
@@ -9,10 +9,11 @@ use asn1_rs::{Class, Tag};
 use super::inspect::signing_time_ms;
 use super::signed_data::{SignedData, SignerInfo};
 use super::{InspectError, timestamp};
+use crate::pki::ber::{Reader, Value, tlv};
 use crate::pki::certificate::Parsed;
 use crate::pki::chain::{Judged, Purpose, Trust};
 use crate::pki::hash::Hash;
-use crate::pki::public_key::{self, Unsupported};
+use crate::pki::public_key::{self, STREEBOG_FACTOR, Unsupported};
 use crate::pki::verdict::{Obstacle, Times};
 use crate::pki::work::{BYTES_A_UNIT, Work};
 use crate::pki::{Anchors, SubIndication, Verdict, oid};
@@ -34,10 +35,10 @@ pub fn verify(
     let read = SignedData::read(bytes)?;
     let work = Work::new();
     let anchors = anchors.certificates();
-    let evidence = read.evidence();
+    let (evidence, added) = (read.evidence(), read.added_certificates());
     let trust = Trust {
         anchors: &anchors,
-        certificates: read.certificates.iter().collect(),
+        certificates: read.certificates.iter().chain(&added).collect(),
         evidence: vec![&evidence],
         work: &work,
     };
@@ -69,8 +70,11 @@ struct Verification<'a> {
 impl Verification<'_> {
     fn verdict(&self, signer: &SignerInfo<'_>, content: &Result<Content<'_>, Obstacle>) -> Verdict {
         let Self { read, trust, .. } = self;
+        let certificate = read.certificate(signer).ok_or(NO_CERTIFICATE);
         let content = content.as_ref().map_err(|obstacle| *obstacle);
-        let intact = content.and_then(|content| is_intact(read, signer, content, trust.work));
+        let intact = certificate.and_then(|certificate| {
+            content.and_then(|content| is_intact(signer, certificate, content))
+        });
         let tokens = signer.unsigned_values(oid::SIGNATURE_TIMESTAMP);
         let tokens = tokens.map(|token| token.raw);
         let times = Times {
@@ -79,21 +83,22 @@ impl Verification<'_> {
             now_ms: self.now_ms,
         };
         let mut verdict = Verdict::new(intact, times, |time_ms, basis| {
-            match (well_formed(read, signer), read.certificate(signer)) {
-                (Ok(()), Some(certificate)) => {
-                    let judged = trust.judge(certificate, Purpose::Signing, time_ms, basis);
-                    judged.and(|| check_strength(read, signer))
-                }
-                (Ok(()), None) => Judged::from(NO_CERTIFICATE),
-                (Err(obstacle), _) => Judged::from(obstacle),
+            let well_formed = certificate.and_then(|certificate| {
+                well_formed(read, signer, certificate).map(|()| certificate)
+            });
+            match well_formed {
+                Ok(certificate) => trust
+                    .judge(certificate, Purpose::Signing, time_ms, basis)
+                    .and(|| check_strength(signer, certificate)),
+                Err(obstacle) => Judged::from(obstacle),
             }
         });
         // A countersignature's content is the signature's value (RFC 5652 section 11.4).
-        let value = Content::new(&signer.signature, trust.work);
+        let value = Ok(Content::new(&signer.signature, trust.work));
         verdict.countersignatures = signer
-            .countersigners()
+            .countersigners
             .iter()
-            .map(|countersigner| self.verdict(countersigner, &Ok(value.clone())))
+            .map(|countersigner| self.verdict(countersigner, &value))
             .collect();
         verdict
     }
@@ -108,11 +113,16 @@ const UNKNOWN_ALGORITHM: Obstacle = Obstacle::unsure(
     "The signature uses algorithms that are not known here.",
 );
 
+const OTHER_TYPE: Obstacle = Obstacle::failed(
+    SubIndication::FormatFailure,
+    "The type of the content is not the one that was signed along.",
+);
+
 /// What is signed, hashed at most once with each algorithm.
-#[derive(Clone)]
 struct Content<'a> {
     bytes: &'a [u8],
     digests: RefCell<Vec<(Hash, Vec<u8>)>>,
+    is_signed_attributes: OnceCell<bool>,
     work: &'a Work,
 }
 
@@ -121,6 +131,7 @@ impl<'a> Content<'a> {
         Self {
             bytes,
             digests: RefCell::default(),
+            is_signed_attributes: OnceCell::new(),
             work,
         }
     }
@@ -145,12 +156,34 @@ impl<'a> Content<'a> {
         }
     }
 
+    /// Whether it reads as a set of signed attributes: somebody's signature of these would be one of this content, too.
+    fn is_signed_attributes(&self) -> bool {
+        *self.is_signed_attributes.get_or_init(|| {
+            let Ok(Some(set)) = Reader::new(self.bytes).next() else {
+                return false;
+            };
+            let mut attributes = set.inside();
+            let mut has_digest = false;
+            while let Ok(Some(attribute)) = attributes.next() {
+                let kind = attribute.inside().next();
+                let kind = kind.ok().flatten().and_then(|kind| kind.oid().ok());
+                has_digest |= kind.is_some_and(|kind| kind == oid::MESSAGE_DIGEST);
+            }
+            set.is(Class::Universal, Tag::Set.0) && has_digest
+        })
+    }
+
     fn digest(&self, hash: Hash) -> Result<Vec<u8>, Obstacle> {
         let mut digests = self.digests.borrow_mut();
         if let Some((_, known)) = digests.iter().find(|(other, _)| *other == hash) {
             return Ok(known.clone());
         }
-        if !self.work.spend(self.bytes.len() / BYTES_A_UNIT) {
+        let factor = if hash == Hash::Streebog512 {
+            STREEBOG_FACTOR
+        } else {
+            1
+        };
+        if !self.work.spend(self.bytes.len() / BYTES_A_UNIT * factor) {
             return Err(UNKNOWN_ALGORITHM);
         }
         let digest = hash.digest(self.bytes);
@@ -159,26 +192,34 @@ impl<'a> Content<'a> {
     }
 }
 
-/// Whether the content of a CMS is there unchanged, and signed as it must be under the key of the signer's certificate.
-pub(super) fn check_intact(
-    read: &SignedData<'_>,
-    signer: &SignerInfo<'_>,
+/// Whether a time stamp's token is intact, made as it must be, and with what still proves something today.
+pub(super) fn is_intact_token(
+    token: &SignedData<'_>,
+    stamper: &SignerInfo<'_>,
+    certificate: &Parsed<'_>,
     work: &Work,
-) -> Result<(), Obstacle> {
-    let content = Content::of(read, None, work)?;
-    is_intact(read, signer, &content, work).and_then(|()| well_formed(read, signer))
+) -> bool {
+    let intact = Content::of(token, None, work)
+        .and_then(|content| is_intact(stamper, certificate, &content))
+        .and_then(|()| well_formed(token, stamper, certificate))
+        .and_then(|()| check_strength(stamper, certificate));
+    intact.is_ok() && names_certificate(certificate, stamper) == Some(true)
 }
 
 /// Whether what is signed is there unchanged, and signed under the key of the signer's certificate.
 fn is_intact(
-    read: &SignedData<'_>,
     signer: &SignerInfo<'_>,
+    certificate: &Parsed<'_>,
     content: &Content<'_>,
-    work: &Work,
 ) -> Result<(), Obstacle> {
-    let certificate = read.certificate(signer).ok_or(NO_CERTIFICATE)?;
     let hash = Hash::of(&signer.digest_algorithm.oid);
     let message = match &signer.signed {
+        None if content.is_signed_attributes() => {
+            return Err(Obstacle::failed(
+                SubIndication::FormatFailure,
+                "What is there has the form of the signed attributes of another signature, which may be what was signed.",
+            ));
+        }
         None => Cow::Borrowed(content.bytes),
         Some((_, inside)) => {
             let mut digests = signer.signed_attributes(oid::MESSAGE_DIGEST);
@@ -197,7 +238,8 @@ fn is_intact(
                     "What is there is not what was signed: its digest is another one.",
                 ));
             }
-            Cow::Owned(as_set(inside))
+            // As a SET OF in DER (RFC 5652 section 5.4).
+            Cow::Owned(tlv(SET, inside))
         }
     };
     let held = public_key::verify(
@@ -206,7 +248,7 @@ fn is_intact(
         hash,
         &message,
         &signer.signature,
-        work,
+        content.work,
     );
     match held {
         Ok(true) => Ok(()),
@@ -218,17 +260,13 @@ fn is_intact(
     }
 }
 
+const SET: u8 = 0x31;
+
 /// Whether the signature is made with what still proves something today.
-pub(super) fn check_strength(
-    read: &SignedData<'_>,
-    signer: &SignerInfo<'_>,
-) -> Result<(), Obstacle> {
+fn check_strength(signer: &SignerInfo<'_>, certificate: &Parsed<'_>) -> Result<(), Obstacle> {
     let hash = Hash::of(&signer.digest_algorithm.oid);
-    let weak = read.certificate(signer).is_none_or(|certificate| {
-        let key = certificate.x509().public_key();
-        public_key::is_weak(key, &signer.signature_algorithm, hash)
-    });
-    if weak {
+    let key = certificate.x509().public_key();
+    if public_key::is_weak(key, &signer.signature_algorithm, hash) {
         return Err(Obstacle::unsure(
             SubIndication::CryptoConstraintsFailureNoPoe,
             "The signature is intact, but made with SHA-1 or a short RSA key, which can be forged.",
@@ -237,29 +275,19 @@ pub(super) fn check_strength(
     Ok(())
 }
 
-/// Signed attributes as they are signed: as a SET OF in DER (RFC 5652 section 5.4).
-fn as_set(inside: &[u8]) -> Vec<u8> {
-    let length = inside.len().to_be_bytes();
-    let length: Vec<_> = length.into_iter().skip_while(|byte| *byte == 0).collect();
-    let mut set = vec![0x31];
-    match (length.as_slice(), u8::try_from(length.len())) {
-        ([], _) => set.push(0),
-        ([short], _) if *short < 0x80 => set.push(*short),
-        (long, Ok(bytes)) => {
-            set.push(0x80 | bytes);
-            set.extend_from_slice(long);
-        }
-        // There is no such length.
-        (_, Err(_)) => {}
-    }
-    set.extend_from_slice(inside);
-    set
-}
-
 /// Whether the signed attributes are as they must be (RFC 5652 section 11, RFC 5035).
-fn well_formed(read: &SignedData<'_>, signer: &SignerInfo<'_>) -> Result<(), Obstacle> {
+fn well_formed(
+    read: &SignedData<'_>,
+    signer: &SignerInfo<'_>,
+    certificate: &Parsed<'_>,
+) -> Result<(), Obstacle> {
     let Some((attributes, _)) = &signer.signed else {
-        return Ok(());
+        // Without them nothing says what type the content was signed as (RFC 5652 section 5.3).
+        return if signer.depth > 0 || read.content_type == oid::DATA {
+            Ok(())
+        } else {
+            Err(OTHER_TYPE)
+        };
     };
     let mut seen = HashSet::new();
     if attributes
@@ -286,15 +314,9 @@ fn well_formed(read: &SignedData<'_>, signer: &SignerInfo<'_>) -> Result<(), Obs
     let content_type = content_type.and_then(|value| value.oid().ok());
     // A countersignature has none (RFC 5652 section 11.4).
     if signer.depth == 0 && content_type.as_ref() != Some(&read.content_type) {
-        return Err(Obstacle::failed(
-            SubIndication::FormatFailure,
-            "The type of the content is not the one that was signed along.",
-        ));
+        return Err(OTHER_TYPE);
     }
-    match read
-        .certificate(signer)
-        .and_then(|certificate| names_certificate(certificate, signer))
-    {
+    match names_certificate(certificate, signer) {
         Some(false) => Err(Obstacle::unsure(
             SubIndication::NoSigningCertificateFound,
             "The certificate that was signed along is another one.",
@@ -303,32 +325,38 @@ fn well_formed(read: &SignedData<'_>, signer: &SignerInfo<'_>) -> Result<(), Obs
     }
 }
 
-/// Whether the certificate that was signed along is the signer's (RFC 5035 sections 3 and 4); none where none was.
+/// Whether the certificate that was signed along is the signer's (RFC 5035 sections 3 and 4), in both versions where both are
+/// there; none where none was.
 fn names_certificate(certificate: &Parsed<'_>, signer: &SignerInfo<'_>) -> Option<bool> {
-    for (oid, is_v2) in [
+    let versions = [
         (oid::SIGNING_CERTIFICATE_V2, true),
         (oid::SIGNING_CERTIFICATE, false),
-    ] {
-        let Some(attribute) = signer.signed_attributes(oid).next() else {
-            continue;
-        };
-        let first = || -> Option<(Hash, Vec<u8>)> {
-            // SigningCertificate { certs SEQUENCE OF ESSCertID }, of which the first is the signer's.
-            let mut certificates = attribute.values.first()?.inside().next().ok()??.inside();
-            let mut fields = certificates.next().ok()??.inside();
-            let mut hash = if is_v2 { Hash::Sha256 } else { Hash::Sha1 };
-            let mut field = fields.next().ok()??;
-            if is_v2 && field.is_sequence() {
-                let algorithm = field.inside().expect(Tag::Oid, "").ok()?.oid().ok()?;
-                hash = Hash::of(&algorithm)?;
-                field = fields.next().ok()??;
-            }
-            let is_digest = field.is(Class::Universal, Tag::OctetString.0);
-            is_digest.then(|| Some((hash, field.octets().ok()?.into_owned())))?
-        };
-        return Some(
-            first().is_some_and(|(hash, digest)| hash.digest(certificate.der()) == digest),
-        );
+    ];
+    let named = versions.into_iter().flat_map(|(oid, is_v2)| {
+        let attributes = signer.signed_attributes(oid);
+        attributes.map(move |attribute| {
+            let [value] = attribute.values.as_slice() else {
+                return false;
+            };
+            let named = named_digest(value, is_v2);
+            named.is_some_and(|(hash, digest)| hash.digest(certificate.der()) == *digest)
+        })
+    });
+    named.reduce(|one, other| one && other)
+}
+
+/// The digest of the first certificate of a `SigningCertificate`, which is the signer's.
+fn named_digest<'a>(value: &Value<'a>, is_v2: bool) -> Option<(Hash, Cow<'a, [u8]>)> {
+    // SigningCertificate { certs SEQUENCE OF ESSCertID, … }
+    let mut certificates = value.inside().next().ok()??.inside();
+    let mut fields = certificates.next().ok()??.inside();
+    let mut hash = if is_v2 { Hash::Sha256 } else { Hash::Sha1 };
+    let mut field = fields.next().ok()??;
+    if is_v2 && field.is_sequence() {
+        let algorithm = field.inside().expect(Tag::Oid, "").ok()?.oid().ok()?;
+        hash = Hash::of(&algorithm)?;
+        field = fields.next().ok()??;
     }
-    None
+    let is_digest = field.is(Class::Universal, Tag::OctetString.0);
+    is_digest.then(|| Some((hash, field.octets().ok()?)))?
 }

@@ -329,7 +329,7 @@ fn optional_label(parameters: &Parameters, name: &str) -> Result<Option<String>>
     Ok(text)
 }
 
-pub(super) fn limit(parameters: &Parameters) -> Result<u32> {
+fn limit(parameters: &Parameters) -> Result<u32> {
     Ok(parameters
         .integer("limit", 1, MAX_LIMIT)?
         .unwrap_or(DEFAULT_LIMIT))

@@ -8,11 +8,15 @@ use serde_json::Value;
 use super::parameters::Parameters;
 use super::reply::Reply;
 use super::respond::Call;
-use super::signatures::{cms_parameter, invalid_cursor, limit, thread_key};
+use super::signatures::{cms_parameter, invalid_cursor, thread_key};
 use crate::error::{Error, Result};
 use crate::signatures;
 use crate::signatures::model::{MAX_VERSION, StoredVerdict};
 use crate::time;
+
+const DEFAULT_LIMIT: u32 = 50;
+/// Verdicts are larger than most of what is listed.
+const MAX_LIMIT: u32 = 100;
 
 #[derive(Serialize)]
 struct InspectionContent {
@@ -105,7 +109,8 @@ pub(super) fn list(call: Call) -> Result<Reply> {
         .text("cursor")?
         .map(|cursor| read_cursor(&cursor).ok_or_else(invalid_cursor))
         .transpose()?;
-    let limit = limit(&parameters)?;
+    let limit = parameters.integer("limit", 1, MAX_LIMIT)?;
+    let limit = limit.unwrap_or(DEFAULT_LIMIT);
     let verdicts = signatures::verdicts(
         &call.app,
         &call.context,

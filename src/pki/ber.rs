@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-use asn1_rs::{Any, Class, FromBer as _, FromDer as _, Oid, Tag};
-use x509_parser::time::ASN1Time;
+use asn1_rs::{Any, Class, FromBer as _, Oid, Tag};
+use chrono::NaiveDateTime;
 
 use super::Malformed;
 use crate::digest::to_hex;
@@ -89,10 +89,19 @@ impl<'a> Value<'a> {
             .map_err(|_| Malformed("it has an object identifier that is none"))
     }
 
-    /// The value as a time of either kind, in milliseconds since 1970.
+    /// The value as a time of either kind, in milliseconds since 1970 (X.680 sections 46 and 47; RFC 5280 section 4.1.2.5 for
+    /// the century).
     pub(crate) fn time_ms(&self) -> Option<i64> {
-        let (_, time) = ASN1Time::from_der(self.raw).ok()?;
-        Some(time.timestamp().saturating_mul(1000))
+        let text = std::str::from_utf8(self.content()).ok()?;
+        let text = if self.is(Class::Universal, Tag::UtcTime.0) {
+            let century = if text < "50" { "20" } else { "19" };
+            Cow::Owned(format!("{century}{text}"))
+        } else if self.is(Class::Universal, Tag::GeneralizedTime.0) {
+            Cow::Borrowed(text)
+        } else {
+            return None;
+        };
+        time_ms(&text)
     }
 
     /// What an OCTET STRING holds, also where BER cuts it into pieces (X.690 section 8.7.3).
@@ -113,6 +122,60 @@ impl<'a> Value<'a> {
     }
 }
 
+/// `YYYYMMDDHHMM[SS[.F…]]` and `Z` or a difference from UTC, in milliseconds since 1970.
+fn time_ms(text: &str) -> Option<i64> {
+    let at = text.find(['Z', '+', '-'])?;
+    let (local, zone) = text.split_at_checked(at)?;
+    let (seconds, fraction) = match local.split_once(['.', ',']) {
+        Some((seconds, fraction)) => (seconds, fraction),
+        None => (local, ""),
+    };
+    let format = match seconds.len() {
+        12 => "%Y%m%d%H%M",
+        14 => "%Y%m%d%H%M%S",
+        _ => return None,
+    };
+    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    if !digits(seconds) || !digits(fraction) {
+        return None;
+    }
+    let local = match NaiveDateTime::parse_from_str(seconds, format) {
+        Ok(local) => local.and_utc().timestamp_millis(),
+        Err(_) => return None,
+    };
+    let thousandths = fraction.bytes().chain([b'0'; 3]).take(3);
+    let thousandths = thousandths.fold(0, |sum, digit| sum * 10 + i64::from(digit - b'0'));
+    let ahead_minutes = match zone.split_at_checked(1)? {
+        ("Z", "") => 0,
+        (sign, difference) if difference.len() == 4 && digits(difference) => {
+            let difference: i64 = difference.parse().ok()?;
+            let minutes = difference / 100 * 60 + difference % 100;
+            if sign == "-" { -minutes } else { minutes }
+        }
+        _ => return None,
+    };
+    Some(local + thousandths - ahead_minutes * 60_000)
+}
+
+/// A value in DER.
+pub(crate) fn tlv(tag: u8, content: &[u8]) -> Vec<u8> {
+    let length = content.len().to_be_bytes();
+    let length: Vec<_> = length.into_iter().skip_while(|byte| *byte == 0).collect();
+    let mut value = vec![tag];
+    match (length.as_slice(), u8::try_from(length.len())) {
+        ([], _) => value.push(0),
+        ([short], _) if *short < 0x80 => value.push(*short),
+        (long, Ok(bytes)) => {
+            value.push(0x80 | bytes);
+            value.extend_from_slice(long);
+        }
+        // There is no such length.
+        (_, Err(_)) => {}
+    }
+    value.extend_from_slice(content);
+    value
+}
+
 /// An INTEGER's bytes in hexadecimal; a leading zero byte, which only marks the sign, is left out.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     let bytes = match bytes {
@@ -120,4 +183,53 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
         _ => bytes,
     };
     to_hex(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_read_however_they_are_written() {
+        let time = |tag, text: &str| {
+            let value = tlv(tag, text.as_bytes());
+            let value = Reader::new(&value).next().unwrap();
+            value.and_then(|value| value.time_ms())
+        };
+        let [utc, generalized] = [0x17, 0x18];
+        for (tag, text, ms) in [
+            (utc, "260101120000Z", 1_767_268_800_000),
+            (utc, "2601011200Z", 1_767_268_800_000),
+            (utc, "260101170000+0500", 1_767_268_800_000),
+            (utc, "700101000000Z", 0),
+            (generalized, "20260101120000Z", 1_767_268_800_000),
+            (generalized, "20260101120000.5Z", 1_767_268_800_500),
+            (generalized, "20260101120000.123456789Z", 1_767_268_800_123),
+            (generalized, "20260101093000-0230", 1_767_268_800_000),
+            (generalized, "99991231235959Z", 253_402_300_799_000),
+        ] {
+            assert_eq!(time(tag, text), Some(ms), "{text}");
+        }
+        for text in [
+            "",
+            "Z",
+            "20260101120000",
+            "20261301120000Z",
+            "20260101120000.xZ",
+            "20260101120000Zx",
+            "20260101120000+05",
+            "+0260101120000Z",
+        ] {
+            assert_eq!(time(generalized, text), None, "{text}");
+        }
+        assert_eq!(time(0x04, "20260101120000Z"), None);
+    }
+
+    #[test]
+    fn values_are_written_with_the_shortest_length() {
+        assert_eq!(tlv(4, &[]), [4, 0]);
+        assert_eq!(tlv(4, &[7; 127])[..2], [4, 127]);
+        assert_eq!(tlv(4, &[7; 128])[..3], [4, 0x81, 128]);
+        assert_eq!(tlv(0x31, &[7; 256])[..4], [0x31, 0x82, 1, 0]);
+    }
 }

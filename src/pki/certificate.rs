@@ -1,6 +1,6 @@
 //! Certificates (RFC 5280).
 
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
 
 use asn1_rs::FromDer as _;
 use x509_parser::certificate::X509Certificate;
@@ -9,6 +9,7 @@ use x509_parser::x509::X509Name;
 
 use super::algorithm::AlgorithmIdentifier;
 use super::ber::{Reader, hex};
+use super::hash::Hash;
 use super::name::describe_name;
 use super::person::Person;
 use super::public_key;
@@ -22,7 +23,13 @@ pub(crate) struct Parsed<'a> {
     certificate: X509Certificate<'a>,
     der: &'a [u8],
     sha256: OnceCell<Sha256>,
+    key_identifier: Option<&'a [u8]>,
+    /// Digests of its subject and key, by which answers about revocation name it.
+    names: RefCell<Vec<(Hash, [Vec<u8>; 2])>>,
 }
+
+/// Largest certificate that is read, in bytes; the largest that are in use have a tenth of it.
+const MAX_BYTES: usize = 64 * 1024;
 
 impl<'a> Parsed<'a> {
     /// Reads a `CertificateSet`. Attribute certificates and what can't be read are passed over: they name no signer.
@@ -44,12 +51,25 @@ impl<'a> Parsed<'a> {
 
     /// A certificate by itself, in DER; none where it is none.
     pub(crate) fn from_der(der: &'a [u8]) -> Option<Self> {
+        let value = Reader::new(der).next().ok()??;
+        if value.raw.len() > MAX_BYTES {
+            return None;
+        }
         let (rest, certificate) = X509Certificate::from_der(der).ok()?;
         let der = der.get(..der.len() - rest.len())?;
+        let key_identifier = certificate
+            .extensions()
+            .iter()
+            .find_map(|extension| match extension.parsed_extension() {
+                ParsedExtension::SubjectKeyIdentifier(own) => Some(own.0),
+                _ => None,
+            });
         Some(Self {
             certificate,
             der,
             sha256: OnceCell::new(),
+            key_identifier,
+            names: RefCell::default(),
         })
     }
 
@@ -79,9 +99,24 @@ impl<'a> Parsed<'a> {
         begin.timestamp().saturating_mul(1000)
     }
 
-    /// Whether its extended key usages, if it has any, name this one (RFC 5280 section 4.2.1.12).
-    pub(crate) fn is_for(&self, usage: &str) -> bool {
-        self.extended_key_usages().iter().any(|own| own == usage)
+    /// Whether its key may sign, by its key usages if it has any (RFC 5280 section 4.2.1.3): as what is asked, which is given
+    /// digitalSignature and nonRepudiation.
+    pub(crate) fn key_usage_has(&self, asked: impl Fn(bool, bool) -> bool) -> bool {
+        match self.certificate.key_usage() {
+            Ok(Some(usage)) => asked(
+                usage.value.digital_signature(),
+                usage.value.non_repudiation(),
+            ),
+            Ok(None) => true,
+            Err(_) => false,
+        }
+    }
+
+    /// Whether its signature, though it may hold, proves nothing today, where this is who issued it.
+    pub(crate) fn is_weakly_issued_by(&self, issuer: &Parsed<'_>) -> bool {
+        let key = issuer.x509().public_key();
+        let algorithm = self.signature_algorithm();
+        algorithm.is_none_or(|algorithm| public_key::is_weak(key, &algorithm, None))
     }
 
     /// Whether this certificate's key has signed something.
@@ -129,9 +164,25 @@ impl<'a> Parsed<'a> {
 
     /// Whether the certificate names its key so (RFC 5280 section 4.2.1.2).
     pub(crate) fn has_key_identifier(&self, identifier: &[u8]) -> bool {
-        self.certificate.extensions().iter().any(|extension| {
-            matches!(extension.parsed_extension(), ParsedExtension::SubjectKeyIdentifier(own) if own.0 == identifier)
-        })
+        self.key_identifier == Some(identifier)
+    }
+
+    /// Whether these are the digests of its subject and its key (RFC 6960 section 4.1.1).
+    pub(crate) fn is_named(&self, hash: Hash, subject: &[u8], key: &[u8]) -> bool {
+        let mut names = self.names.borrow_mut();
+        let known = names.iter().position(|(other, _)| *other == hash);
+        let place = known.unwrap_or_else(|| {
+            let own = [self.certificate.subject().as_raw(), self.key_bits()];
+            names.push((hash, own.map(|bytes| hash.digest(bytes))));
+            names.len() - 1
+        });
+        let [own_subject, own_key] = &names[place].1;
+        own_subject == subject && own_key == key
+    }
+
+    /// Its key, without what it is of.
+    pub(crate) fn key_bits(&self) -> &[u8] {
+        &self.certificate.public_key().subject_public_key.data
     }
 
     pub(crate) fn describe(&self) -> Result<Certificate, Malformed> {
@@ -181,7 +232,7 @@ impl Parsed<'_> {
     }
 
     /// OIDs of what else its key is for (RFC 5280 section 4.2.1.12).
-    fn extended_key_usages(&self) -> Vec<String> {
+    pub(crate) fn extended_key_usages(&self) -> Vec<String> {
         let mut found = Vec::new();
         for extension in self.certificate.extensions() {
             if extension.oid.to_id_string() != oid::EXTENDED_KEY_USAGE {

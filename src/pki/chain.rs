@@ -5,7 +5,6 @@ use x509_parser::extensions::ParsedExtension;
 
 use super::certificate::Parsed;
 use super::oid;
-use super::public_key;
 use super::revocation::{Evidence, Revocation};
 use super::verdict::{Basis, Obstacle, SubIndication};
 use super::work::Work;
@@ -15,6 +14,9 @@ use crate::digest::to_hex;
 const MAX_LENGTH: usize = 8;
 /// Most steps of one search: certificates that name one another could make it long.
 const MAX_STEPS: usize = 64;
+
+/// How many names of certificates take about as long to compare as a usual verification.
+const CERTIFICATES_A_UNIT: usize = 64;
 
 /// Certificates that are trusted.
 #[derive(Debug, Clone, Default)]
@@ -156,6 +158,13 @@ impl<'t> Search<'t, '_> {
         if path.len() == MAX_LENGTH {
             return false;
         }
+        // Comparing names takes its time too.
+        if !trust
+            .work
+            .spend(1 + trust.certificates.len() / CERTIFICATES_A_UNIT)
+        {
+            return false;
+        }
         let at_hand = trust.certificates.iter().copied();
         for issuer in trust.anchors.iter().chain(at_hand) {
             let names = issuer.x509().subject().as_raw() == last.x509().issuer().as_raw();
@@ -191,7 +200,7 @@ impl<'t> Search<'t, '_> {
         if path.iter().any(|it| demands_more(it)) {
             obstacle = Some(Obstacle::unsure(
                 SubIndication::CertificateChainGeneralFailure,
-                "A certificate of the chain has a critical extension that is not judged here.",
+                "A certificate of the chain restricts names, demands policies or has another critical extension that is not judged here.",
             ));
         }
         if !path.iter().all(|it| it.is_valid(self.time_ms)) {
@@ -205,8 +214,8 @@ impl<'t> Search<'t, '_> {
                 self.trust.evidence.iter().map(|evidence| {
                     evidence.of(certificate, issuer, self.time_ms, self.trust.work)
                 });
-            let revocation = revocation.fold(Revocation::NotJudged, strongest);
-            judged.revocation = joined(judged.revocation, revocation);
+            let revocation = revocation.fold(Revocation::NotJudged, Revocation::or);
+            judged.revocation = judged.revocation.and(revocation);
             if let Revocation::Revoked { since_ms } = revocation {
                 // Only what is proven to be older than the revocation is not its concern: whoever has a stolen key can claim
                 // any time.
@@ -216,11 +225,7 @@ impl<'t> Search<'t, '_> {
                 }
             }
         }
-        let weak = links().any(|(certificate, issuer)| {
-            certificate.signature_algorithm().is_none_or(|algorithm| {
-                public_key::is_weak(issuer.x509().public_key(), &algorithm, None)
-            })
-        });
+        let weak = links().any(|(certificate, issuer)| certificate.is_weakly_issued_by(issuer));
         if weak {
             obstacle = obstacle.or(Some(WEAK_CHAIN));
         }
@@ -238,33 +243,6 @@ const WEAK_CHAIN: Obstacle = Obstacle::unsure(
     "A certificate of the chain is signed with SHA-1 or a short RSA key, which can be forged.",
 );
 
-/// Of what two places tell of one certificate, what counts.
-fn strongest(one: Revocation, other: Revocation) -> Revocation {
-    match (one, other) {
-        (Revocation::Revoked { since_ms: a }, Revocation::Revoked { since_ms: b }) => {
-            Revocation::Revoked { since_ms: a.min(b) }
-        }
-        (revoked @ Revocation::Revoked { .. }, _) | (_, revoked @ Revocation::Revoked { .. }) => {
-            revoked
-        }
-        (Revocation::Good { as_of_ms: a }, Revocation::Good { as_of_ms: b }) => {
-            Revocation::Good { as_of_ms: a.max(b) }
-        }
-        (good @ Revocation::Good { .. }, _) | (_, good) => good,
-    }
-}
-
-/// What is known of two certificates together.
-fn joined(one: Revocation, other: Revocation) -> Revocation {
-    match (one, other) {
-        (Revocation::Good { as_of_ms: a }, Revocation::Good { as_of_ms: b }) => {
-            Revocation::Good { as_of_ms: a.min(b) }
-        }
-        (Revocation::Revoked { .. }, _) | (_, Revocation::Revoked { .. }) => strongest(one, other),
-        _ => Revocation::NotJudged,
-    }
-}
-
 fn revoked(place: usize) -> Obstacle {
     if place == 0 {
         Obstacle::unsure(
@@ -280,14 +258,34 @@ fn revoked(place: usize) -> Obstacle {
 }
 
 fn check_purpose(certificate: &Parsed<'_>, purpose: Purpose) -> Result<(), Obstacle> {
-    let key_signs = match certificate.x509().key_usage() {
-        Ok(Some(usage)) => usage.value.digital_signature() || usage.value.non_repudiation(),
-        Ok(None) => true,
-        Err(_) => false,
-    };
+    let usages = certificate.extended_key_usages();
+    let has = |known: &[&str]| usages.iter().any(|own| known.contains(&own.as_str()));
     let fits = match purpose {
-        Purpose::Signing => key_signs,
-        Purpose::TimeStamping => key_signs && certificate.is_for(oid::TIME_STAMPING),
+        // Who logs in with a key does not sign documents with it, unless the certificate says both.
+        Purpose::Signing if !has(&oid::SIGNING_USAGES) && has(&oid::SERVER_AND_CLIENT) => {
+            certificate.key_usage_has(|_, commits| commits)
+                && usages
+                    .iter()
+                    .any(|own| !oid::SERVER_AND_CLIENT.contains(&own.as_str()))
+        }
+        Purpose::Signing => {
+            let of_services = [oid::TIME_STAMPING, oid::OCSP_SIGNING];
+            let only_of_services =
+                !usages.is_empty() && usages.iter().all(|own| of_services.contains(&own.as_str()));
+            certificate.key_usage_has(|signs, commits| signs || commits) && !only_of_services
+        }
+        // RFC 3161 section 2.3: this and no other, and whoever does not know it must not rely on the certificate.
+        Purpose::TimeStamping => {
+            usages == [oid::TIME_STAMPING]
+                && certificate.key_usage_has(|signs, commits| signs || commits)
+                && certificate.x509().extensions().iter().any(|extension| {
+                    extension.critical
+                        && matches!(
+                            extension.parsed_extension(),
+                            ParsedExtension::ExtendedKeyUsage(_)
+                        )
+                })
+        }
     };
     if fits {
         Ok(())
@@ -319,24 +317,23 @@ fn may_issue(certificate: &Parsed<'_>, below: &[&Parsed<'_>]) -> bool {
         && short.is_none_or(|most| between.count() <= usize::try_from(most).unwrap_or(usize::MAX))
 }
 
-/// Whether a certificate has a critical extension that is not judged here (RFC 5280 section 4.2).
-fn demands_more(certificate: &Parsed<'_>) -> bool {
+/// Whether a certificate has a critical extension that is not judged here (RFC 5280 section 4.2), or restricts names or demands
+/// policies, which count whether they are critical or not.
+pub(super) fn demands_more(certificate: &Parsed<'_>) -> bool {
     let mut extensions = certificate.x509().extensions().iter();
-    extensions.any(|extension| {
-        extension.critical
-            && !matches!(
-                extension.parsed_extension(),
-                ParsedExtension::BasicConstraints(_)
-                    | ParsedExtension::KeyUsage(_)
-                    | ParsedExtension::ExtendedKeyUsage(_)
-                    | ParsedExtension::SubjectAlternativeName(_)
-                    | ParsedExtension::CertificatePolicies(_)
-                    | ParsedExtension::PolicyMappings(_)
-                    | ParsedExtension::InhibitAnyPolicy(_)
-                    | ParsedExtension::CRLDistributionPoints(_)
-                    | ParsedExtension::AuthorityKeyIdentifier(_)
-                    | ParsedExtension::SubjectKeyIdentifier(_)
-                    | ParsedExtension::AuthorityInfoAccess(_)
-            )
+    extensions.any(|extension| match extension.parsed_extension() {
+        ParsedExtension::NameConstraints(_) | ParsedExtension::PolicyConstraints(_) => true,
+        ParsedExtension::BasicConstraints(_)
+        | ParsedExtension::KeyUsage(_)
+        | ParsedExtension::ExtendedKeyUsage(_)
+        | ParsedExtension::SubjectAlternativeName(_)
+        | ParsedExtension::CertificatePolicies(_)
+        | ParsedExtension::PolicyMappings(_)
+        | ParsedExtension::InhibitAnyPolicy(_)
+        | ParsedExtension::CRLDistributionPoints(_)
+        | ParsedExtension::AuthorityKeyIdentifier(_)
+        | ParsedExtension::SubjectKeyIdentifier(_)
+        | ParsedExtension::AuthorityInfoAccess(_) => false,
+        _ => extension.critical,
     })
 }

@@ -5,12 +5,15 @@ use std::cell::RefCell;
 use asn1_rs::{Class, Tag};
 
 use super::algorithm::AlgorithmIdentifier;
-use super::ber::Reader;
+use super::ber::{Reader, Value};
 use super::certificate::Parsed;
-use super::oid;
 use super::public_key;
 use super::revocation::{Statement, bits, extensions};
 use super::work::{Sha256, Work};
+use super::{Malformed, oid};
+
+/// How many bytes of entries take about as long to look through as a usual verification.
+const BYTES_A_UNIT_OF_ENTRIES: usize = 8 * 1024;
 
 /// A list, which may be anybody's until it was found to be an issuer's.
 #[derive(Debug)]
@@ -35,7 +38,9 @@ struct Scope<'a> {
     place: Option<Reader<'a>>,
     users_only: bool,
     authorities_only: bool,
-    /// It is about none that we could tell: of other issuers, for some reasons, for attributes, or by rules unknown here.
+    /// Its entries may be about certificates of others.
+    indirect: bool,
+    /// It is about none that we could tell: for some reasons, for attributes, of what changed, or by rules unknown here.
     unknown: bool,
 }
 
@@ -69,6 +74,7 @@ impl<'a> Crl<'a> {
             None => Scope::default(),
             Some(wrapper) => Scope::read(wrapper.inside()).unwrap_or(Scope {
                 unknown: true,
+                indirect: true,
                 ..Scope::default()
             }),
         };
@@ -85,17 +91,31 @@ impl<'a> Crl<'a> {
         })
     }
 
-    /// What it says of a certificate of this issuer; none where it is not about that.
+    /// What it says of a certificate of this issuer. That it was revoked counts wherever it stands; that it was not only where the
+    /// list is about such certificates.
     pub(super) fn of(
         &self,
         certificate: &Parsed<'_>,
         issuer: &Parsed<'_>,
         work: &Work,
     ) -> Option<Statement> {
-        let about = self.issuer == certificate.x509().issuer().as_raw()
-            && self.scope.includes(certificate)
+        let told = self.issuer == certificate.x509().issuer().as_raw()
+            && !self.scope.indirect
             && self.is_signed_by(issuer, work);
-        about.then(|| self.entry(certificate, work)).flatten()
+        if !told || !work.spend(1 + self.tbs.len() / BYTES_A_UNIT_OF_ENTRIES) {
+            return None;
+        }
+        let is_revoked_since_ms = match self.find(certificate.x509().raw_serial()) {
+            Ok(found) => found,
+            // What can't be read to its end does not say that something is not there.
+            Err(Malformed(_)) => return None,
+        };
+        let says = is_revoked_since_ms.is_some() || self.scope.includes(certificate);
+        says.then_some(Statement {
+            made_ms: self.made_ms,
+            next_ms: self.next_ms,
+            is_revoked_since_ms,
+        })
     }
 
     fn is_signed_by(&self, issuer: &Parsed<'_>, work: &Work) -> bool {
@@ -117,31 +137,34 @@ impl<'a> Crl<'a> {
         signed
     }
 
-    /// Looks for the certificate among the revoked ones. An entry that can't be read leaves all unsaid.
-    fn entry(&self, certificate: &Parsed<'_>, work: &Work) -> Option<Statement> {
-        let mut statement = Statement {
-            made_ms: self.made_ms,
-            next_ms: self.next_ms,
-            is_revoked_since_ms: None,
-        };
+    /// Since when the certificate of this serial number is revoked, where it is.
+    fn find(&self, serial: &[u8]) -> Result<Option<i64>, Malformed> {
         let Some(mut entries) = self.revoked else {
-            return Some(statement);
+            return Ok(None);
         };
-        // Looking through takes about as long as hashing.
-        if !work.spend(self.tbs.len() / super::work::BYTES_A_UNIT) {
-            return None;
-        }
-        let serial = certificate.x509().raw_serial();
-        while let Some(entry) = entries.next().ok()? {
+        while let Some(entry) = entries.next()? {
             let mut fields = entry.inside();
-            let own = fields.expect(Tag::Integer, "").ok()?;
-            if own.content() == serial {
-                statement.is_revoked_since_ms = Some(fields.next().ok()??.time_ms()?);
-                break;
+            let own = fields.expect(Tag::Integer, "an entry has no serial number")?;
+            if own.content() != serial {
+                continue;
+            }
+            let since = fields.next()?;
+            let since_ms = since.and_then(|since| since.time_ms()).unwrap_or(i64::MIN);
+            let removed = fields.next()?.is_some_and(|list| is_removed(&list));
+            if !removed {
+                return Ok(Some(since_ms));
             }
         }
-        Some(statement)
+        Ok(None)
     }
+}
+
+/// Whether an entry says that its certificate is revoked no more (`removeFromCRL`, RFC 5280 section 5.3.1).
+fn is_removed(list: &Value<'_>) -> bool {
+    let extensions = extensions(list).unwrap_or_default();
+    extensions
+        .iter()
+        .any(|extension| extension.oid == oid::REASON_CODE && extension.value == [0x0a, 1, 8])
 }
 
 impl<'a> Scope<'a> {
@@ -167,8 +190,10 @@ impl<'a> Scope<'a> {
                     scope.users_only = set;
                 } else if is(2) {
                     scope.authorities_only = set;
+                } else if is(4) {
+                    scope.indirect = set;
                 } else {
-                    // [3] only some reasons, [4] indirect, [5] only attribute certificates
+                    // [3] only some reasons, [5] only attribute certificates
                     scope.unknown |= is(3) || set;
                 }
             }

@@ -48,6 +48,22 @@ impl Hash {
         })
     }
 
+    /// Its OID.
+    pub(crate) fn oid(self) -> &'static str {
+        match self {
+            Self::Sha1 => "1.3.14.3.2.26",
+            Self::Sha224 => "2.16.840.1.101.3.4.2.4",
+            Self::Sha256 => "2.16.840.1.101.3.4.2.1",
+            Self::Sha384 => "2.16.840.1.101.3.4.2.2",
+            Self::Sha512 => "2.16.840.1.101.3.4.2.3",
+            Self::Sha3_224 => "2.16.840.1.101.3.4.2.7",
+            Self::Sha3_256 => "2.16.840.1.101.3.4.2.8",
+            Self::Sha3_384 => "2.16.840.1.101.3.4.2.9",
+            Self::Sha3_512 => "2.16.840.1.101.3.4.2.10",
+            Self::Streebog512 => "1.2.398.3.10.1.3.3",
+        }
+    }
+
     /// Whether two texts of one digest can be made (of SHA-1 since 2017, NIST SP 800-131A).
     pub(crate) fn is_weak(self) -> bool {
         self == Self::Sha1

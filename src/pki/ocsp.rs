@@ -7,6 +7,7 @@ use asn1_rs::{Class, Tag};
 use super::algorithm::AlgorithmIdentifier;
 use super::ber::{Reader, Value};
 use super::certificate::Parsed;
+use super::chain::demands_more;
 use super::hash::Hash;
 use super::oid;
 use super::public_key;
@@ -112,16 +113,22 @@ impl<'a> Response<'a> {
         })
     }
 
-    /// What it says of a certificate of this issuer; none where it is not about that.
+    /// What it says of a certificate of this issuer.
     pub(super) fn of(
         &self,
         certificate: &Parsed<'_>,
         issuer: &Parsed<'_>,
         work: &Work,
-    ) -> Option<Statement> {
-        let mut entries = self.entries.iter();
-        let entry = entries.find(|entry| entry.is_about(certificate, issuer))?;
-        self.speaks_for(issuer, work).then_some(entry.statement)
+    ) -> Vec<Statement> {
+        let serial = certificate.x509().raw_serial();
+        let entries = || self.entries.iter().filter(|entry| entry.serial == serial);
+        if entries().next().is_none() || !self.speaks_for(issuer, work) {
+            return Vec::new();
+        }
+        let about = entries().filter(|entry| {
+            work.spend(1) && issuer.is_named(entry.hash, entry.issuer_name, entry.issuer_key)
+        });
+        about.map(|entry| entry.statement).collect()
     }
 
     /// Whether the issuer has signed it, or somebody whom the issuer has given this task (RFC 6960 section 4.2.2.2).
@@ -138,9 +145,10 @@ impl<'a> Response<'a> {
         };
         let speaks = signed(issuer)
             || self.certificates.iter().any(|delegate| {
-                delegate.is_for(oid::OCSP_SIGNING)
+                may_respond(delegate)
                     && delegate.is_valid(self.made_ms)
                     && issuer.has_issued(delegate, work)
+                    && !delegate.is_weakly_issued_by(issuer)
                     && signed(delegate)
             });
         known.push((*issuer.sha256(), speaks));
@@ -148,11 +156,18 @@ impl<'a> Response<'a> {
     }
 }
 
+fn may_respond(delegate: &Parsed<'_>) -> bool {
+    let usages = delegate.extended_key_usages();
+    usages.iter().any(|usage| usage == oid::OCSP_SIGNING)
+        && delegate.key_usage_has(|signs, commits| signs || commits)
+        && !demands_more(delegate)
+}
+
 impl Responder<'_> {
     fn is(&self, certificate: &Parsed<'_>) -> bool {
         match self {
             Self::Name(name) => certificate.x509().subject().as_raw() == *name,
-            Self::Key(sha1) => Hash::Sha1.digest(key_bits(certificate)) == *sha1,
+            Self::Key(sha1) => Hash::Sha1.digest(certificate.key_bits()) == *sha1,
         }
     }
 }
@@ -171,7 +186,7 @@ impl<'a> Entry<'a> {
         let is_revoked_since_ms = if status.is(Class::ContextSpecific, 0) {
             None
         } else if status.is(Class::ContextSpecific, 1) {
-            Some(status.inside().next().ok()??.time_ms()?)
+            Some(status.inside().next().ok()??.time_ms().unwrap_or(i64::MIN))
         } else {
             return None;
         };
@@ -192,15 +207,4 @@ impl<'a> Entry<'a> {
             },
         })
     }
-
-    fn is_about(&self, certificate: &Parsed<'_>, issuer: &Parsed<'_>) -> bool {
-        certificate.x509().raw_serial() == self.serial
-            && self.hash.digest(certificate.x509().issuer().as_raw()) == self.issuer_name
-            && self.hash.digest(key_bits(issuer)) == self.issuer_key
-    }
-}
-
-/// A certificate's key, without what it is of.
-fn key_bits<'b>(certificate: &'b Parsed<'_>) -> &'b [u8] {
-    &certificate.x509().public_key().subject_public_key.data
 }

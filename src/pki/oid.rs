@@ -26,6 +26,22 @@ pub(crate) const ARCHIVE_TIMESTAMPS: [&str; 3] = [
 ];
 /// `id-ct-TSTInfo` (RFC 3161 section 2.4.2).
 pub(crate) const TST_INFO: &str = "1.2.840.113549.1.9.16.1.4";
+/// `id-ce-cRLReasons` of an entry (RFC 5280 section 5.3.1).
+pub(crate) const REASON_CODE: &str = "2.5.29.21";
+/// `id-data` (RFC 5652 section 4).
+pub(crate) const DATA: &str = "1.2.840.113549.1.7.1";
+/// Certificates that a signer adds (ETSI EN 319 122-1 clause A.1.1.2).
+pub(crate) const CERTIFICATE_VALUES: &str = "1.2.840.113549.1.9.16.2.23";
+/// Usages that say that a key is for signatures of people: any, of mail, of documents, and of documents in Microsoft's words (RFC
+/// 5280 section 4.2.1.12, RFC 9336).
+pub(crate) const SIGNING_USAGES: [&str; 4] = [
+    "2.5.29.37.0",
+    "1.3.6.1.5.5.7.3.4",
+    "1.3.6.1.5.5.7.3.36",
+    "1.3.6.1.4.1.311.10.3.12",
+];
+/// Usages of keys of machines, and of people who log in to them (RFC 5280 section 4.2.1.12).
+pub(crate) const SERVER_AND_CLIENT: [&str; 2] = ["1.3.6.1.5.5.7.3.1", "1.3.6.1.5.5.7.3.2"];
 /// `id-kp-timeStamping` and `id-kp-OCSPSigning` (RFC 5280 section 4.2.1.12).
 pub(crate) const TIME_STAMPING: &str = "1.3.6.1.5.5.7.3.8";
 pub(crate) const OCSP_SIGNING: &str = "1.3.6.1.5.5.7.3.9";

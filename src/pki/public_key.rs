@@ -8,7 +8,7 @@ use x509_parser::signature_algorithm::RsaSsaPssParams;
 use x509_parser::x509::SubjectPublicKeyInfo;
 
 use super::algorithm::AlgorithmIdentifier;
-use super::ber::Reader;
+use super::ber::{Reader, tlv};
 use super::gost;
 use super::hash::Hash;
 use super::work::{BYTES_A_UNIT, Work};
@@ -27,9 +27,11 @@ const MAX_EXPONENT_BITS: u64 = 64;
 
 /// Smallest modulus of an RSA key that proves anything today, in bits (NIST SP 800-131A revision 2, table 2).
 const MIN_RSA_BITS: usize = 2048;
+/// What a verification on the larger curves costs more, in those of RSA.
+const LARGE_CURVE_UNITS: usize = 12;
 /// What a verification by GOST costs, and hashing for it, in those of RSA.
 const GOST_UNITS: usize = 60;
-const STREEBOG_FACTOR: usize = 8;
+pub(crate) const STREEBOG_FACTOR: usize = 8;
 
 /// The kind of key or signature is not known here, or asks for more work than is left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,7 +89,8 @@ pub(crate) fn verify(
 ) -> Result<bool, Unsupported> {
     let oid = algorithm.oid.as_str();
     let spend = |units| work.spend(units).then_some(()).ok_or(Unsupported);
-    spend(1 + message.len() / BYTES_A_UNIT)?;
+    // Some hash it twice, with and without what others leave out.
+    spend(1 + 2 * (message.len() / BYTES_A_UNIT))?;
     let bits = &key.subject_public_key.data;
     match kind(key) {
         KeyKind::Gost => {
@@ -103,6 +106,7 @@ pub(crate) fn verify(
         }
         KeyKind::Ec => {
             let curve = curve(key).ok_or(Unsupported)?;
+            spend(if curve == P256 { 0 } else { LARGE_CURVE_UNITS })?;
             let hash = Hash::of(oid).or(default).ok_or(Unsupported)?;
             let scheme = ecdsa(&curve, hash).ok_or(Unsupported)?;
             let key = UnparsedPublicKey::new(scheme, bits);
@@ -110,6 +114,7 @@ pub(crate) fn verify(
         }
         KeyKind::Rsa => {
             let rsa = rsa(key).ok_or(Unsupported)?;
+            spend((rsa.modulus.len() * 8 / MIN_RSA_BITS).pow(2))?;
             if oid == RSA_PSS {
                 let parameters = algorithm.parameters.ok_or(Unsupported)?;
                 let parameters = PssParameters::read(parameters).ok_or(Unsupported)?;
@@ -210,12 +215,6 @@ fn pkcs1(
             padding.len() >= 8 && recovered == [&[0, 1], &*padding, &[0], &info].concat()
         })
     }))
-}
-
-/// A value of fewer than 128 bytes in DER.
-fn tlv(tag: u8, content: &[u8]) -> Vec<u8> {
-    let length = u8::try_from(content.len()).unwrap_or(u8::MAX);
-    [&[tag, length], content].concat()
 }
 
 /// What an RSASSA-PSS signature is made with (RFC 8017 appendix A.2.3).

@@ -1,12 +1,15 @@
 //! Whether a certificate was revoked, by what is at hand: lists (`crl`) and answers (`ocsp`). Nothing is fetched.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
+
 use asn1_rs::{Class, Tag};
 
 use super::ber::{Reader, Value};
 use super::certificate::Parsed;
 use super::crl::Crl;
 use super::ocsp::Response;
-use super::work::Work;
+use super::work::{Sha256, Work};
 use super::{Malformed, oid};
 
 /// Most lists and answers of a file that are looked at; the largest honest ones, after several renewals, have some dozens.
@@ -17,14 +20,14 @@ const MAX_EVIDENCE: usize = 200;
 pub enum Revocation {
     /// Of some nothing that is at hand tells.
     NotJudged,
-    /// None was, by what was told at this time or later, in milliseconds since 1970.
+    /// None was, by what was made for the judged time or later.
     Good {
-        /// When the oldest of what tells so was made.
+        /// When the oldest of what tells so was made, in milliseconds since 1970.
         as_of_ms: i64,
     },
     /// One was.
     Revoked {
-        /// Since when, in milliseconds since 1970.
+        /// Since when, in milliseconds since 1970; [`i64::MIN`] where that can't be read.
         since_ms: i64,
     },
 }
@@ -34,6 +37,8 @@ pub enum Revocation {
 pub(crate) struct Evidence<'a> {
     lists: Vec<Crl<'a>>,
     answers: Vec<Response<'a>>,
+    /// What was found of certificates, by their digests and those of their issuers'.
+    known: RefCell<HashMap<(Sha256, Sha256), Vec<Statement>>>,
 }
 
 impl<'a> Evidence<'a> {
@@ -100,29 +105,55 @@ impl<'a> Evidence<'a> {
         time_ms: i64,
         work: &Work,
     ) -> Revocation {
-        let lists = self.lists.iter();
-        let answers = self.answers.iter();
-        let told = lists
-            .map(|list| list.of(certificate, issuer, work))
-            .chain(answers.map(|answer| answer.of(certificate, issuer, work)));
-        let mut known = Revocation::NotJudged;
-        for statement in told.flatten() {
-            known = match (known, statement.is_revoked_since_ms) {
-                (Revocation::Revoked { since_ms }, Some(other)) => Revocation::Revoked {
-                    since_ms: since_ms.min(other),
-                },
-                (revoked @ Revocation::Revoked { .. }, None) => revoked,
-                (_, Some(since_ms)) => Revocation::Revoked { since_ms },
-                (known, None) if !statement.is_about(time_ms, certificate) => known,
-                (Revocation::Good { as_of_ms }, None) => Revocation::Good {
-                    as_of_ms: as_of_ms.max(statement.made_ms),
-                },
-                (Revocation::NotJudged, None) => Revocation::Good {
-                    as_of_ms: statement.made_ms,
-                },
-            };
+        let mut known = self.known.borrow_mut();
+        let statements = known
+            .entry((*certificate.sha256(), *issuer.sha256()))
+            .or_insert_with(|| {
+                let lists = self.lists.iter();
+                let lists = lists.filter_map(|list| list.of(certificate, issuer, work));
+                let answers = self.answers.iter();
+                lists
+                    .chain(answers.flat_map(|answer| answer.of(certificate, issuer, work)))
+                    .collect()
+            });
+        let told = statements.iter().map(|statement| {
+            if let Some(since_ms) = statement.is_revoked_since_ms {
+                Revocation::Revoked { since_ms }
+            } else if statement.is_about(time_ms, certificate) {
+                let as_of_ms = statement.made_ms;
+                Revocation::Good { as_of_ms }
+            } else {
+                Revocation::NotJudged
+            }
+        });
+        told.fold(Revocation::NotJudged, Revocation::or)
+    }
+}
+
+impl Revocation {
+    /// Of what two places tell of one certificate, what counts: that it was revoked, or else the newest.
+    pub(crate) fn or(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Revoked { since_ms: a }, Self::Revoked { since_ms: b }) => {
+                Self::Revoked { since_ms: a.min(b) }
+            }
+            (revoked @ Self::Revoked { .. }, _) | (_, revoked @ Self::Revoked { .. }) => revoked,
+            (Self::Good { as_of_ms: a }, Self::Good { as_of_ms: b }) => {
+                Self::Good { as_of_ms: a.max(b) }
+            }
+            (good @ Self::Good { .. }, _) | (_, good) => good,
         }
-        known
+    }
+
+    /// What is known of two certificates together: that one was revoked, or what is known of both.
+    pub(crate) fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Revoked { .. }, _) | (_, Self::Revoked { .. }) => self.or(other),
+            (Self::Good { as_of_ms: a }, Self::Good { as_of_ms: b }) => {
+                Self::Good { as_of_ms: a.min(b) }
+            }
+            _ => Self::NotJudged,
+        }
     }
 }
 
@@ -133,7 +164,8 @@ pub(super) struct Statement {
     pub(super) made_ms: i64,
     /// Until when there is no newer one, in milliseconds since 1970.
     pub(super) next_ms: Option<i64>,
-    /// Since when the certificate is revoked, in milliseconds since 1970; none where it is good.
+    /// Since when the certificate is revoked, in milliseconds since 1970, or [`i64::MIN`] where that can't be read; none where it
+    /// is good.
     pub(super) is_revoked_since_ms: Option<i64>,
 }
 

@@ -43,6 +43,8 @@ pub enum SubIndication {
     CertificateChainGeneralFailure,
     /// The signer's certificate is not for signatures.
     ChainConstraintsFailure,
+    /// What is signed is not such that it can be told from something else.
+    SigConstraintsFailure,
     /// The certificates were not valid then, and nothing proves that the signature is older.
     OutOfBoundsNoPoe,
     /// The signer's certificate was revoked, and nothing proves that the signature is older.
@@ -63,6 +65,7 @@ crate::words!(
     NoCertificateChainFound = "NO_CERTIFICATE_CHAIN_FOUND",
     CertificateChainGeneralFailure = "CERTIFICATE_CHAIN_GENERAL_FAILURE",
     ChainConstraintsFailure = "CHAIN_CONSTRAINTS_FAILURE",
+    SigConstraintsFailure = "SIG_CONSTRAINTS_FAILURE",
     OutOfBoundsNoPoe = "OUT_OF_BOUNDS_NO_POE",
     RevokedNoPoe = "REVOKED_NO_POE",
     RevokedCaNoPoe = "REVOKED_CA_NO_POE"
@@ -103,7 +106,7 @@ pub enum Basis {
     Proven,
     /// The signer says so.
     Claimed,
-    /// Nothing says when it was signed: it is the time of the verification.
+    /// Nothing says when it was signed, or a time that is yet to come: it is the time of the verification.
     Now,
 }
 
@@ -137,6 +140,9 @@ impl Obstacle {
     }
 }
 
+/// How far a signer's clock may be ahead of ours.
+const MAX_SKEW_MS: i64 = 5 * 60 * 1000;
+
 /// What a signature says of its time.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Times {
@@ -151,8 +157,11 @@ impl Times {
     pub(crate) fn judged(self) -> (i64, Basis) {
         match (self.proven_ms, self.claimed_ms) {
             (Some(proven), _) => (proven, Basis::Proven),
-            (None, Some(claimed)) => (claimed, Basis::Claimed),
-            (None, None) => (self.now_ms, Basis::Now),
+            // Nobody has signed in the future.
+            (None, Some(claimed)) if claimed <= self.now_ms.saturating_add(MAX_SKEW_MS) => {
+                (claimed, Basis::Claimed)
+            }
+            (None, _) => (self.now_ms, Basis::Now),
         }
     }
 }
@@ -194,8 +203,11 @@ impl Verdict {
                     Revocation::NotJudged => {
                         "The signature is intact, and its certificate leads to a trusted one; whether any was revoked was not judged, since nothing embedded tells of all of them."
                     }
-                    _ => {
-                        "The signature is intact, and its certificate leads to a trusted one; none was revoked by then."
+                    Revocation::Revoked { .. } => {
+                        "The signature is intact, and its certificate leads to a trusted one; one was revoked later than a time stamp proves the signature to be."
+                    }
+                    Revocation::Good { .. } => {
+                        "The signature is intact, and its certificate leads to a trusted one; by what is embedded, none was revoked."
                     }
                 };
             }

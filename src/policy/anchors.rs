@@ -9,7 +9,7 @@ use crate::context::TenantId;
 use crate::digest::sha256;
 use crate::error::{Error, Noun, Result};
 use crate::plugins::model::Digest;
-use crate::signatures::report::certificates;
+use crate::signatures::read::certificates;
 
 /// Most certificates that a tenant may trust: each is looked at for each signature that is verified.
 pub(super) const MAX_ANCHORS: usize = 100;
@@ -75,7 +75,11 @@ pub(super) fn read(file: &[u8], created_at: DateTime<Utc>) -> Option<Vec<TrustAn
             certificate,
         })
         .collect();
-    let readable = given.iter().all(|anchor| anchor.describe().is_some());
+    // Of each the whole, and nothing after it.
+    let readable = given.iter().all(|anchor| {
+        let described = anchor.describe();
+        described.is_some_and(|it| it.sha256 == anchor.sha256.to_string())
+    });
     (readable && !given.is_empty()).then_some(given)
 }
 

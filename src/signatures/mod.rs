@@ -1,15 +1,18 @@
 //! The domain: signatures of documents, in threads of versions. One file for each use-case.
 
+mod accept;
 mod delete;
 mod get;
 mod list;
 pub mod model;
+pub mod read;
 pub mod report;
 mod save;
+pub mod summary;
 mod verify;
 
 pub use delete::delete;
 pub use get::{get, history};
 pub use list::{List, MAX_LIMIT, Page, list};
 pub use save::{Saved, save};
-pub use verify::{examine, verdicts, verify};
+pub use verify::{MAX_VERDICTS, examine, verdicts, verify};

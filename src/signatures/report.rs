@@ -1,29 +1,15 @@
 //! What is said of a signature's bytes, to tenants and in a terminal: who signed, and whether it holds. Nothing is stored.
 
-use std::borrow::Cow;
-
-use base64::Engine as _;
-use base64::alphabet::STANDARD;
-use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
-use super::model::{Encoding, Format, SignatureBody};
+use super::model::{Format, SignatureBody};
+use super::read::{signed_bytes, unwrapped, xml_signatures};
 use crate::cms::{self, Signer, SignerIdentifier};
 use crate::digest::{sha256, to_hex};
 use crate::pki::{self, Algorithm, Anchors, Certificate, Revocation, SubIndication, Verdict};
 use crate::time;
-use crate::xmldsig::{self, Coverage, ValueIntegrity, XmlSignature};
-
-/// Base64 as people send it, with or without padding.
-const LENIENT: GeneralPurpose = GeneralPurpose::new(
-    &STANDARD,
-    GeneralPurposeConfig::new()
-        .with_decode_allow_trailing_bits(true)
-        .with_decode_padding_mode(DecodePaddingMode::Indifferent),
-);
-const PEM_BEGIN: &str = "-----BEGIN ";
-const PEM_END: &str = "-----END ";
+use crate::xmldsig::{self, Coverage, Reference, XmlSignature};
 
 /// How a signature is to be judged.
 #[derive(Debug, Clone)]
@@ -38,12 +24,7 @@ pub struct Judging<'a> {
 
 /// What a signature says of itself and its signers; with `judging` also whether it holds.
 pub fn report(body: &SignatureBody, judging: Option<&Judging<'_>>) -> Value {
-    // What was proper base64 is decoded already, and is not guessed at any further.
-    let bytes = match body.encoding {
-        Encoding::Base64 => Cow::Borrowed(&body.bytes[..]),
-        Encoding::Text if body.format() == Format::Xml => Cow::Borrowed(&body.bytes[..]),
-        Encoding::Text => unwrapped(&body.bytes),
-    };
+    let bytes = signed_bytes(body);
     let mut report = json!({
         "format": body.format().as_str(),
         "size": bytes.len(),
@@ -52,11 +33,7 @@ pub fn report(body: &SignatureBody, judging: Option<&Judging<'_>>) -> Value {
         "signers": [],
     });
     if body.format() == Format::Xml {
-        let found = match (body.encoding, std::str::from_utf8(&bytes)) {
-            (Encoding::Text, Ok(text)) => xmldsig::inspect_text(text),
-            _ => xmldsig::inspect(&bytes),
-        };
-        match found {
+        match xml_signatures(body) {
             Ok(found) => xml_json(&mut report, &found, judging),
             Err(error) => report["problem"] = format!("It can't be read: {error}.").into(),
         }
@@ -93,72 +70,6 @@ pub fn report(body: &SignatureBody, judging: Option<&Judging<'_>>) -> Value {
     report
 }
 
-/// What is worth keeping of a report with verdicts: who signed, and what was found of each.
-pub fn summary(report: &Value) -> Value {
-    json!({
-        "format": report["format"],
-        "problem": report["problem"],
-        "signers": summaries(&report["signers"]),
-    })
-}
-
-fn summaries(signers: &Value) -> Value {
-    let signers = signers.as_array().into_iter().flatten();
-    let kept = signers.map(|signer| {
-        let certificate = &signer["certificate"];
-        let mut kept = json!({
-            "subject": certificate["subject"]["rfc4514"],
-            "sha256": certificate["sha256"],
-            "iin": certificate["iin"],
-            "bin": certificate["bin"],
-            "verdict": signer["verdict"],
-        });
-        if let Some(references) = signer["references"].as_array() {
-            kept["covers"] = references.iter().map(|it| it["covers"].clone()).collect();
-        }
-        if signer["countersignatures"]
-            .as_array()
-            .is_some_and(|all| !all.is_empty())
-        {
-            kept["countersignatures"] = summaries(&signer["countersignatures"]);
-        }
-        kept
-    });
-    kept.collect()
-}
-
-/// The DER or BER in what was sent: without PEM armour, line breaks and missing padding.
-fn unwrapped(bytes: &[u8]) -> Cow<'_, [u8]> {
-    let Ok(text) = std::str::from_utf8(bytes) else {
-        return Cow::Borrowed(bytes);
-    };
-    let inside = text.trim_start().strip_prefix(PEM_BEGIN).and_then(|rest| {
-        let (_, rest) = rest.split_once("-----")?;
-        Some(rest.split_once(PEM_END)?.0)
-    });
-    let base64: String = inside
-        .unwrap_or(text)
-        .chars()
-        .filter(|character| !character.is_ascii_whitespace())
-        .collect();
-    match LENIENT.decode(&base64) {
-        Ok(decoded) if !decoded.is_empty() => Cow::Owned(decoded),
-        _ => Cow::Borrowed(bytes),
-    }
-}
-
-/// The DER of the certificates in a file: PEM, in which there may be several, or DER.
-pub fn certificates(file: &[u8]) -> Vec<Vec<u8>> {
-    let Ok(text) = std::str::from_utf8(file) else {
-        return vec![file.to_vec()];
-    };
-    let armoured = text.split(PEM_BEGIN).skip(1);
-    armoured
-        .filter(|rest| rest.starts_with("CERTIFICATE"))
-        .map(|rest| unwrapped(format!("{PEM_BEGIN}{rest}").as_bytes()).into_owned())
-        .collect()
-}
-
 /// Why nothing is said, in a sentence.
 fn problem(bytes: &[u8], error: &cms::InspectError) -> String {
     let twice = unwrapped(bytes);
@@ -171,19 +82,19 @@ fn problem(bytes: &[u8], error: &cms::InspectError) -> String {
 
 /// What the signatures in an XML document say of themselves, and with `judging` whether they hold.
 fn xml_json(report: &mut Value, found: &[XmlSignature], judging: Option<&Judging<'_>>) {
-    let signers = found.iter().map(|signature| {
-        let place = match signature.value {
-            ValueIntegrity::Intact(place) => Some(place),
-            _ => signature.signing_certificate,
-        };
-        let der = place
-            .or(Some(0))
-            .and_then(|place| signature.certificates.get(place));
-        let certificate = der.and_then(|der| pki::describe_certificate(der));
+    let verdicts = judging.map_or(Ok(Vec::new()), |judging| {
+        xmldsig::judge(found, judging.anchors, judging.now.timestamp_millis())
+    });
+    let verdicts = verdicts.unwrap_or_else(|error| {
+        report["problem"] = format!("It can't be verified: {error}.").into();
+        Vec::new()
+    });
+    let signers = found.iter().enumerate().map(|(place, signature)| {
+        let certificate = signature.certificate().and_then(pki::describe_certificate);
         let references = signature.references.iter().map(|reference| {
             json!({
                 "uri": reference.uri,
-                "covers": covers(&reference.covers),
+                "covers": covers(reference),
                 "transforms": reference.transforms,
                 "digest_method": reference.digest_method,
             })
@@ -191,29 +102,47 @@ fn xml_json(report: &mut Value, found: &[XmlSignature], judging: Option<&Judging
         let mut told = json!({
             "identifier": { "id": signature.id },
             "certificate": certificate.as_ref().map(certificate_json),
+            "digest_algorithm": algorithm_json(&signature.digest_algorithm()),
+            "signature_algorithm": algorithm_json(&signature.signature_algorithm()),
             "signature_method": signature.signature_method,
-            "signing_time": signature.signing_time,
+            "signing_time": signature.signing_time_ms().and_then(time_text),
+            "detached": signature.is_detached(),
             "encloses": signature.encloses,
+            "duplicate_ids": signature.duplicate_ids,
+            "timestamps": signature.timestamps.len(),
             "references": references.collect::<Value>(),
         });
-        if let Some(judging) = judging {
-            let now_ms = judging.now.timestamp_millis();
-            told["verdict"] = verdict_json(&xmldsig::judge(signature, judging.anchors, now_ms));
+        if let Some(verdict) = verdicts.get(place) {
+            told["verdict"] = verdict_json(verdict);
         }
         told
     });
     report["signers"] = signers.collect();
+    let count = |of: fn(&XmlSignature) -> usize| found.iter().map(of).sum::<usize>();
+    report["certificates"] =
+        count(|it| it.certificates.len() + it.evidence.certificates.len()).into();
+    report["revocations"] =
+        count(|it| it.evidence.revocation_lists.len() + it.evidence.revocation_answers.len())
+            .into();
     if found.is_empty() {
         report["problem"] = "Nobody has signed it.".into();
     }
 }
 
-fn covers(coverage: &Coverage) -> String {
-    match coverage {
+/// What a reference covers, after its transforms.
+fn covers(reference: &Reference) -> String {
+    let what = match &reference.covers {
         Coverage::WholeDocument => "the whole document".to_owned(),
         Coverage::Element { name, id } => format!("the element {name} with the id {id}"),
         Coverage::SignedProperties => "the signed properties".to_owned(),
         Coverage::External => "something outside of the document".to_owned(),
+    };
+    if reference.covers_text_alone() {
+        format!("the text of {what}")
+    } else if reference.leaves_signatures_out() {
+        format!("{what} but for all signatures in it")
+    } else {
+        what
     }
 }
 

@@ -91,7 +91,7 @@ pub fn save(
         context,
         draft,
         preconditions,
-        verdict: super::verify::check_draft(&policy, &draft.body)?,
+        verdict: super::accept::check_draft(&policy, &draft.body)?,
         room: None,
         full: None,
     };

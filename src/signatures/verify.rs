@@ -3,16 +3,17 @@
 use chrono::Utc;
 use serde_json::Value;
 
-use super::model::{Format, SignatureBody, StoredVerdict, ThreadKey};
-use super::report::{Judging, report, summary};
+use super::model::{SignatureBody, StoredVerdict, ThreadKey};
+use super::report::{Judging, report};
+use super::summary::summary;
 use crate::app::App;
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::policy;
-use crate::policy::model::{Accept, InForce};
+use crate::policy::model::InForce;
 
 /// Most verdicts that are recorded on one version.
-const MAX_VERDICTS: i64 = 1_000;
+pub const MAX_VERDICTS: u32 = 100;
 
 /// What is said of a signature; with `verifies` also whether it holds, by those whom the caller's tenant trusts. Blocks.
 ///
@@ -53,9 +54,13 @@ pub fn verify(
         .as_ref()
         .ok_or_else(|| Error::internal("a version was read without its signature"))?;
     let verdict = summary(&judge(&policy, body, document));
-    let recorded =
-        app.store
-            .verdict_insert(tenant, stored.id, stored.version, MAX_VERDICTS, &verdict)?;
+    let recorded = app.store.verdict_insert(
+        tenant,
+        stored.id,
+        stored.version,
+        i64::from(MAX_VERDICTS),
+        &verdict,
+    )?;
     match recorded {
         Some(recorded) => Ok(recorded),
         // Somebody may have deleted it meanwhile.
@@ -88,40 +93,8 @@ pub fn verdicts(
         .verdict_list(tenant, thread, version, before, i64::from(limit))
 }
 
-/// Lets only through what the policy accepts; gives the verdict to record with it, where that is wanted.
-pub(super) fn check_draft(policy: &InForce, body: &SignatureBody) -> Result<Option<Value>> {
-    let wanted = policy.policy;
-    if wanted.accept == Accept::Any && !wanted.record_verdicts {
-        return Ok(None);
-    }
-    let told = if wanted.record_verdicts {
-        judge(policy, body, None)
-    } else {
-        report(body, None)
-    };
-    let format = match told["format"].as_str() {
-        Some("cms") => Format::Cms,
-        Some("xml") => Format::Xml,
-        _ => Format::Unknown,
-    };
-    let problem = told["problem"].as_str();
-    let accepted = match wanted.accept {
-        Accept::Any => true,
-        Accept::Cms => format == Format::Cms && problem.is_none(),
-        Accept::Xml => format == Format::Xml && problem.is_none(),
-        Accept::Readable => problem.is_none(),
-    };
-    if !accepted {
-        return Err(Error::SignatureNotAccepted {
-            accept: wanted.accept,
-            format: format.as_str(),
-            problem: problem.map(ToOwned::to_owned),
-        });
-    }
-    Ok(wanted.record_verdicts.then(|| summary(&told)))
-}
-
-fn judge(policy: &InForce, body: &SignatureBody, document: Option<&[u8]>) -> Value {
+/// What is said of a signature, and whether it holds, by those whom the policy trusts.
+pub(super) fn judge(policy: &InForce, body: &SignatureBody, document: Option<&[u8]>) -> Value {
     let judging = Judging {
         document,
         anchors: &policy.anchors,

@@ -236,9 +236,12 @@ impl Snapshot<'_> {
             "SELECT s.id, s.document, s.thread, s.version AS versions, s.created_at AS thread_created_at, \
                     s.updated_at AS thread_updated_at, v.version, v.created_at, v.stage, v.created_by, v.comment, v.tags, \
                     v.encoding, v.sha256, v.signature \
-             FROM (SELECT *, sum(octet_length(signature)) OVER (ORDER BY signature_id, version) - octet_length(signature) \
-                          AS bytes_before \
-                   FROM (SELECT * FROM signature_versions \
+             FROM (SELECT *, sum(bytes) OVER (ORDER BY signature_id, version) - bytes AS bytes_before \
+                   FROM (SELECT *, octet_length(signature) + coalesce(( \
+                                    SELECT sum(octet_length(d.verdict::text)) FROM signature_verdicts d \
+                                    WHERE d.tenant_id = $1 AND d.signature_id = w.signature_id AND d.version = w.version), 0) \
+                                AS bytes \
+                         FROM signature_versions w \
                          WHERE tenant_id = $1 AND (signature_id, version) > ($2, $3) \
                          ORDER BY signature_id, version LIMIT $4) page) v \
              JOIN signatures s ON s.tenant_id = $1 AND s.id = v.signature_id \

@@ -5,10 +5,11 @@ use std::io::{BufRead, Read as _};
 
 use chrono::{DateTime, Utc};
 use serde::Deserialize as _;
+use serde_json::Value;
 
 use super::model::{
     Counts, End, FORMAT, FORMAT_VERSION, Header, Hook, HookBinding, Judgement, Line, Policy,
-    Revision, StoredVersion, Thread, Version,
+    Revision, StoredVersion, Thread, Verdict, Version,
 };
 use crate::config::Config;
 use crate::decisions::model::{Decision, Input, Outcome};
@@ -16,6 +17,7 @@ use crate::digest::RunningSha256;
 use crate::error::{Error, Result};
 use crate::plugins::model::Operation;
 use crate::signatures::model::{SignatureBody, check_comment, check_label, fold_tags};
+use crate::signatures::{MAX_VERDICTS, summary};
 
 /// What JSON needs for the test cases of a component.
 const MAX_CASES_BYTES: usize = 4 * 1024 * 1024;
@@ -228,9 +230,7 @@ impl<R: BufRead> Lines<R> {
                 self.fault("the signature is not the one that was exported, by its SHA-256")
             );
         }
-        for verdict in &version.verdicts {
-            self.storable(&verdict.verdict.to_string())?;
-        }
+        self.verdicts(&version.verdicts)?;
         Ok(StoredVersion {
             version: version.version,
             created_at: version.created_at,
@@ -243,9 +243,42 @@ impl<R: BufRead> Lines<R> {
         })
     }
 
+    /// Makes sure that verdicts are such as this program records.
+    fn verdicts(&self, verdicts: &[Verdict]) -> Result<()> {
+        if verdicts.len() > MAX_VERDICTS as usize {
+            return Err(self.fault(format!("it has more than {MAX_VERDICTS} verdicts")));
+        }
+        for Verdict { verdict, .. } in verdicts {
+            self.storable(verdict)?;
+            let members = verdict.as_object().map(|it| it.keys().map(String::as_str));
+            let known = members.is_some_and(|mut members| {
+                members.all(|name| ["format", "problem", "left_out", "signers"].contains(&name))
+            });
+            if !known || verdict.to_string().len() > summary::MAX_BYTES {
+                return Err(self.fault("it has a verdict that is none"));
+            }
+        }
+        Ok(())
+    }
+
     /// Makes sure that Postgres can store some JSON, in which it can't have U+0000.
-    fn storable(&self, json: &str) -> Result<()> {
-        if json.contains("\\u0000") {
+    fn storable(&self, json: &Value) -> Result<()> {
+        let has = |text: &str| text.contains('\0');
+        let found = match json {
+            Value::String(text) => has(text),
+            Value::Array(all) => return all.iter().try_for_each(|one| self.storable(one)),
+            Value::Object(members) => {
+                for (name, value) in members {
+                    self.storable(value)?;
+                    if has(name) {
+                        return self.storable(&Value::String(name.clone()));
+                    }
+                }
+                false
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) => false,
+        };
+        if found {
             return Err(self.fault("it has the character U+0000"));
         }
         Ok(())
@@ -264,7 +297,8 @@ impl<R: BufRead> Lines<R> {
         input
             .and(decisions)
             .map_err(|error| self.fault(error.to_string()))?;
-        self.storable(&format!("{}{}", judgement.input, judgement.decisions))
+        self.storable(&judgement.input)?;
+        self.storable(&judgement.decisions)
     }
 
     fn label(&self, name: &str, text: Option<&str>) -> Result<()> {

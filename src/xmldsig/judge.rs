@@ -3,7 +3,7 @@
 use chrono::{DateTime, NaiveDateTime};
 
 use super::verify::is_weak;
-use super::{ReferenceIntegrity, ValueIntegrity, XmlSignature};
+use super::{ReferenceIntegrity, ValueIntegrity, XmlError, XmlSignature};
 use crate::cms::timestamp;
 use crate::pki::certificate::Parsed;
 use crate::pki::chain::{Judged, Purpose, Trust};
@@ -12,10 +12,29 @@ use crate::pki::verdict::{Obstacle, Times};
 use crate::pki::work::Work;
 use crate::pki::{Anchors, SubIndication, Verdict};
 
-/// The verdict on a signature; `now_ms` judges what neither claims nor proves a time.
-pub fn judge(signature: &XmlSignature, anchors: &Anchors, now_ms: i64) -> Verdict {
+/// A verdict on each signature of a document; `now_ms` judges what neither claims nor proves a time.
+///
+/// # Errors
+///
+/// [`XmlError::TooLarge`] where they ask for more work than any honest ones.
+pub fn judge(
+    signatures: &[XmlSignature],
+    anchors: &Anchors,
+    now_ms: i64,
+) -> Result<Vec<Verdict>, XmlError> {
     let work = Work::new();
     let anchors = anchors.certificates();
+    let signatures = signatures.iter();
+    let verdicts = signatures
+        .map(|signature| verdict(signature, &anchors, now_ms, &work))
+        .collect();
+    if work.is_exhausted() {
+        return Err(XmlError::TooLarge("certificates and time stamps"));
+    }
+    Ok(verdicts)
+}
+
+fn verdict(signature: &XmlSignature, anchors: &[Parsed<'_>], now_ms: i64, work: &Work) -> Verdict {
     let embedded = &signature.evidence;
     let mut evidence = Evidence::default();
     for list in &embedded.revocation_lists {
@@ -29,17 +48,17 @@ pub fn judge(signature: &XmlSignature, anchors: &Anchors, now_ms: i64) -> Verdic
         .filter_map(|der| Parsed::from_der(der))
         .collect();
     let trust = Trust {
-        anchors: &anchors,
+        anchors,
         certificates: certificates.iter().collect(),
         evidence: vec![&evidence],
-        work: &work,
+        work,
     };
     let proven = signature.timestamps.iter().filter_map(|stamp| {
         let tokens = stamp.tokens.iter().map(Vec::as_slice);
         timestamp::proven_time_ms(tokens, &stamp.stamped, &trust)
     });
     let times = Times {
-        claimed_ms: signature.signing_time.as_deref().and_then(time_ms),
+        claimed_ms: signature.signing_time_ms(),
         proven_ms: proven.min(),
         now_ms,
     };
@@ -56,7 +75,8 @@ pub fn judge(signature: &XmlSignature, anchors: &Anchors, now_ms: i64) -> Verdic
             }
             Some(certificate) => trust
                 .judge(&certificate, Purpose::Signing, time_ms, basis)
-                .and(|| check_strength(signature, &certificate)),
+                .and(|| check_strength(signature, &certificate))
+                .and(|| check_coverage(signature)),
         }
     })
 }
@@ -116,8 +136,26 @@ fn check_strength(signature: &XmlSignature, certificate: &Parsed<'_>) -> Result<
     Ok(())
 }
 
+/// Whether what is signed is where a reader looks for it: all of the document, something around the signature, or something inside
+/// of it. An element elsewhere may have been moved there, with another in its place (XML signature wrapping).
+fn check_coverage(signature: &XmlSignature) -> Result<(), Obstacle> {
+    if !signature.encloses && !signature.envelops {
+        return Err(Obstacle::unsure(
+            SubIndication::SigConstraintsFailure,
+            "The signature is intact, but of an element beside it, which others may take for another one: look at what it covers.",
+        ));
+    }
+    if signature.duplicate_ids && !signature.covers_root {
+        return Err(Obstacle::unsure(
+            SubIndication::SigConstraintsFailure,
+            "The signature is intact, but something has an identifier that something else has, too.",
+        ));
+    }
+    Ok(())
+}
+
 /// An `xs:dateTime` (XML Schema 2 section 3.2.7) in milliseconds since 1970; without a time zone it is taken as UTC.
-fn time_ms(text: &str) -> Option<i64> {
+pub(super) fn time_ms(text: &str) -> Option<i64> {
     let zoned = DateTime::parse_from_rfc3339(text).map(|time| time.timestamp_millis());
     let local = || NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%.f");
     zoned

@@ -28,6 +28,8 @@ mod verify;
 mod work;
 mod xades;
 
+use crate::pki::{Algorithm, oid};
+
 pub use judge::judge;
 pub use signature::{inspect, inspect_text};
 
@@ -63,9 +65,52 @@ pub struct XmlSignature {
     pub duplicate_ids: bool,
     /// Whether a reference covers the whole document or an element around this signature. Says nothing about integrity.
     pub encloses: bool,
+    /// Whether a reference covers something inside of this signature's `Object` that is more than its own properties and lists of
+    /// other things. Says nothing about integrity.
+    pub envelops: bool,
+    /// Whether a reference covers the whole document or its root element. Says nothing about integrity.
+    pub covers_root: bool,
 }
 
 impl XmlSignature {
+    /// The signer's certificate, in DER: the one that verifies the value, or else the one that is signed along, or else the
+    /// first.
+    pub fn certificate(&self) -> Option<&[u8]> {
+        let place = match self.value {
+            ValueIntegrity::Intact(place) => Some(place),
+            _ => self.signing_certificate,
+        };
+        let certificate = self.certificates.get(place.unwrap_or_default());
+        certificate.map(Vec::as_slice)
+    }
+
+    /// Whether all that it signs is elsewhere.
+    pub fn is_detached(&self) -> bool {
+        let mut signed = self.references.iter().map(|reference| &reference.covers);
+        signed.all(|covers| matches!(covers, Coverage::External | Coverage::SignedProperties))
+    }
+
+    /// What the value was made with; by its URI where it is not known.
+    pub fn signature_algorithm(&self) -> Algorithm {
+        verify::signature_algorithm(&self.signature_method)
+            .unwrap_or_else(|| unknown(&self.signature_method))
+    }
+
+    /// What the first reference is hashed with; by its URI where it is not known.
+    pub fn digest_algorithm(&self) -> Algorithm {
+        let uri = self.references.first().map_or("", |it| &it.digest_method);
+        let known = elements::digest(uri);
+        known.map_or_else(
+            || unknown(uri),
+            |hash| oid::algorithm(hash.oid().to_owned()),
+        )
+    }
+
+    /// When the signer says that it signed, in milliseconds since 1970.
+    pub fn signing_time_ms(&self) -> Option<i64> {
+        self.signing_time.as_deref().and_then(judge::time_ms)
+    }
+
     /// Whether there are references and all of them are intact.
     pub fn references_intact(&self) -> bool {
         !self.references.is_empty()
@@ -73,6 +118,13 @@ impl XmlSignature {
                 .references
                 .iter()
                 .all(|reference| reference.integrity == ReferenceIntegrity::Intact)
+    }
+}
+
+fn unknown(uri: &str) -> Algorithm {
+    Algorithm {
+        oid: uri.to_owned(),
+        name: None,
     }
 }
 
@@ -109,6 +161,21 @@ pub struct Reference {
     pub covers: Coverage,
     /// Whether its digest fits.
     pub integrity: ReferenceIntegrity,
+}
+
+impl Reference {
+    /// Whether only the text of what it covers is hashed: names and structure around it may change.
+    pub fn covers_text_alone(&self) -> bool {
+        self.transforms.iter().any(|uri| uri == elements::BASE64)
+    }
+
+    /// Whether it leaves all signatures out, and not only its own.
+    pub fn leaves_signatures_out(&self) -> bool {
+        let of_all = [elements::XPATH, elements::FILTER2];
+        self.transforms
+            .iter()
+            .any(|uri| of_all.contains(&uri.as_str()))
+    }
 }
 
 /// What a reference points at.

@@ -117,7 +117,35 @@ fn read(context: &Context<'_>, work: &mut Work) -> Result<XmlSignature> {
         encloses: targets
             .iter()
             .any(|(target, _)| document.contains(*target, signature)),
+        envelops: targets
+            .iter()
+            .any(|(target, _)| is_own_content(document, *target, signature)),
+        covers_root: targets
+            .iter()
+            .any(|(target, _)| document.ancestors(*target).count() <= 1),
     })
+}
+
+/// Whether this is in an `Object` of the signature, and what somebody wanted to sign: not its properties, and no `Manifest`, of
+/// which nobody looks up what it lists.
+fn is_own_content(document: &Document<'_>, node: NodeIndex, signature: NodeIndex) -> bool {
+    let is = |node, local| {
+        let element = document.element(node);
+        element.is_some_and(|element| element.is(DSIG, local))
+    };
+    let around: Vec<_> = document
+        .ancestors(node)
+        .take_while(|&it| it != signature)
+        .collect();
+    let object = around.last().copied().unwrap_or(node);
+    document.contains(signature, node)
+        && is(object, "Object")
+        && !is(node, "Manifest")
+        && !is(node, "SignatureProperties")
+        && !around
+            .iter()
+            .chain([&node])
+            .any(|&it| xades::is_qualifying(document, it))
 }
 
 /// A node whose markup a reference hashes, and whether that is intact.

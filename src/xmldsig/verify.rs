@@ -1,7 +1,9 @@
 //! The signature value (XMLDSig 1.1 section 6.4, RFC 9231 section 2.3) against the keys of certificates.
 
 use super::ValueIntegrity;
+use crate::pki::Algorithm;
 use crate::pki::algorithm::AlgorithmIdentifier;
+use crate::pki::ber::tlv;
 use crate::pki::certificate::Parsed;
 use crate::pki::public_key::{self, KeyKind, Unsupported};
 use crate::pki::work::Work;
@@ -76,6 +78,11 @@ fn pss(digest: u8, salt_bytes: u8) -> Vec<u8> {
     .concat()
 }
 
+/// The signature method of this URI, as it is known elsewhere.
+pub(super) fn signature_algorithm(uri: &str) -> Option<Algorithm> {
+    Method::named(uri).map(|method| method.algorithm().describe())
+}
+
 /// Whether a signature with this certificate's key, though its value may fit, proves nothing today.
 pub(super) fn is_weak(method_uri: &str, certificate: &Parsed<'_>) -> bool {
     Method::named(method_uri).is_none_or(|method| {
@@ -89,8 +96,8 @@ fn ecdsa_to_der(value: &[u8]) -> Option<Vec<u8>> {
     if r.len() != s.len() {
         return None;
     }
-    let numbers = [der(0x02, &positive(r))?, der(0x02, &positive(s))?].concat();
-    der(0x30, &numbers)
+    let numbers = [tlv(0x02, &positive(r)), tlv(0x02, &positive(s))].concat();
+    Some(tlv(0x30, &numbers))
 }
 
 /// The shortest two's complement of a number without sign.
@@ -101,18 +108,6 @@ fn positive(number: &[u8]) -> Vec<u8> {
         bytes.insert(0, 0);
     }
     bytes
-}
-
-/// Contents of less than 256 bytes with tag and length.
-fn der(tag: u8, contents: &[u8]) -> Option<Vec<u8>> {
-    let length = u8::try_from(contents.len()).ok()?;
-    let mut value = vec![tag];
-    if length >= 0x80 {
-        value.push(0x81);
-    }
-    value.push(length);
-    value.extend_from_slice(contents);
-    Some(value)
 }
 
 /// Looks for the certificate whose key made this value, in the given order of their indices.

@@ -32,6 +32,11 @@ pub(super) fn is_signed_properties(
         && around.next() == Some(signature)
 }
 
+/// Whether this has properties of a signature (clause 4.2).
+pub(super) fn is_qualifying(document: &Document<'_>, node: NodeIndex) -> bool {
+    is_xades(document, node, "QualifyingProperties")
+}
+
 /// When the signer says that it signed (clause 5.2.1), as written.
 pub(super) fn signing_time(document: &Document<'_>, properties: NodeIndex) -> Option<String> {
     let signature = descend(document, properties, "SignedSignatureProperties").next()?;

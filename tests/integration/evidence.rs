@@ -12,6 +12,8 @@ use crate::support::der;
 const EVIDENCE: &str = include_str!("../data/verify/evidence.txt");
 const SIGNED_XML: &str = include_str!("../data/verify/signed.xml");
 const STAMPED_XML: &str = include_str!("../data/verify/stamped.xml");
+const BESIDE_XML: &str = include_str!("../data/verify/beside.xml");
+const PROPERTIES_ALONE_XML: &str = include_str!("../data/verify/properties-alone.xml");
 const REVOKED_XML: &str = include_str!("../data/verify/revoked.xml");
 const CA: &str = include_str!("../data/verify/ca.crt.b64");
 
@@ -226,7 +228,7 @@ fn xml_signatures_are_judged_by_what_they_embed_too() {
     let judge = |xml: &str, now_ms| {
         let found = xmldsig::inspect_text(xml).unwrap();
         assert_eq!(found.len(), 1);
-        xmldsig::judge(&found[0], &anchors, now_ms)
+        xmldsig::judge(&found, &anchors, now_ms).unwrap().remove(0)
     };
     let signed = judge(SIGNED_XML, IN_2026);
     assert_passes("signed", &signed);
@@ -255,26 +257,225 @@ fn xml_signatures_are_judged_by_what_they_embed_too() {
     );
     let nobody = Anchors::default();
     let found = xmldsig::inspect_text(SIGNED_XML).unwrap();
-    let verdict = xmldsig::judge(&found[0], &nobody, IN_2026);
+    let verdict = &xmldsig::judge(&found, &nobody, IN_2026).unwrap()[0];
     assert!(verdict.explanation.contains("not judged"));
 }
 
-/// Whatever byte is changed: none makes a time stamp prove what it did not.
 #[test]
-fn no_change_makes_a_time_stamp_prove_anything() {
+fn an_authority_must_be_one_and_within_its_limits() {
+    for name in ["not-an-authority", "not-for-certificates", "path-too-long"] {
+        assert_because(name, &verify(name), SubIndication::NoCertificateChainFound);
+    }
+    assert_passes("path-long-enough", &verify("path-long-enough"));
+    assert_because(
+        "names-restricted",
+        &verify("names-restricted"),
+        SubIndication::CertificateChainGeneralFailure,
+    );
+}
+
+#[test]
+fn a_key_for_something_else_signs_no_documents() {
+    for name in ["for-server", "for-login", "for-ciphering"] {
+        let verdict = verify(name);
+        assert_because(name, &verdict, SubIndication::ChainConstraintsFailure);
+        assert_eq!(verdict.intact, Some(true), "{name}");
+    }
+    assert_passes("for-mail", &verify("for-mail"));
+}
+
+#[test]
+fn a_list_of_another_place_says_who_is_revoked_and_not_who_is_not() {
+    let elsewhere = verify("crl-elsewhere");
+    assert_passes("crl-elsewhere", &elsewhere);
+    assert_eq!(elsewhere.revocation, Revocation::NotJudged);
+    assert_because(
+        "crl-elsewhere-revoked",
+        &verify("crl-elsewhere-revoked"),
+        SubIndication::RevokedNoPoe,
+    );
+    // Nor does anybody sign lists and answers who may not.
+    for name in ["crl-by-no-list-signer", "ocsp-by-anybody"] {
+        let verdict = verify(name);
+        assert_passes(name, &verdict);
+        assert_eq!(verdict.revocation, Revocation::NotJudged, "{name}");
+    }
+}
+
+#[test]
+fn nobody_has_signed_in_the_future() {
+    let future = verify("future");
+    assert_passes("future", &future);
+    assert_eq!(future.judged_by, Basis::Now);
+    assert_eq!(future.judged_time_ms, IN_2026);
+    assert!(future.claimed_time_ms > Some(IN_2026));
+    // When that time has come, it is believed.
+    assert_eq!(verify_at("future", IN_2090).judged_by, Basis::Claimed);
+}
+
+#[test]
+fn signed_attributes_are_no_content_and_without_them_the_content_is_data() {
+    for name in ["attributes-as-content", "other-type"] {
+        assert_because(name, &verify(name), SubIndication::FormatFailure);
+    }
+}
+
+#[test]
+fn xml_that_signs_something_beside_itself_is_intact_and_no_pass() {
     let anchors = Anchors::new([der(CA)]);
-    for name in ["stamped-stranger", "stamped-tampered", "stamped-no-usage"] {
+    for xml in [BESIDE_XML, PROPERTIES_ALONE_XML] {
+        let found = xmldsig::inspect_text(xml).unwrap();
+        let verdict = &xmldsig::judge(&found, &anchors, IN_2026).unwrap()[0];
+        assert_eq!(verdict.intact, Some(true));
+        assert_because("beside", verdict, SubIndication::SigConstraintsFailure);
+    }
+    // Where all of the document is signed, identifiers elsewhere may repeat.
+    let twice = SIGNED_XML.replace("<ds:KeyInfo>", "<ds:KeyInfo><x Id=\"a\"/><x Id=\"a\"/>");
+    let found = xmldsig::inspect_text(&twice).unwrap();
+    assert!(found[0].duplicate_ids);
+    let verdict = &xmldsig::judge(&found, &anchors, IN_2026).unwrap()[0];
+    assert_eq!(verdict.indication, Indication::TotalPassed);
+}
+
+/// Whatever byte is changed: a time stamp proves what it proved, or nothing; and others never begin to.
+#[test]
+fn no_change_makes_a_time_stamp_prove_another_time() {
+    let anchors = Anchors::new([der(CA)]);
+    let proven = verify("stamped").proven_time_ms;
+    for (name, proven) in [
+        ("stamped", proven),
+        ("stamped-stranger", None),
+        ("stamped-tampered", None),
+        ("stamped-no-usage", None),
+    ] {
         let original = bytes(name);
+        let mut unproven = 0;
         // Each seventh byte, so that it takes a second and not ten.
         for place in (0..original.len()).step_by(7) {
             let mut changed = original.clone();
             changed[place] ^= 0x20;
             let verdicts = cms::verify(&changed, None, &anchors, IN_2300);
             for verdict in verdicts.unwrap_or_default() {
-                assert_eq!(verdict.proven_time_ms, None, "{name} at {place}");
+                let now_proven = verdict.proven_time_ms;
+                assert!(
+                    now_proven.is_none() || now_proven == proven,
+                    "{name} at {place}"
+                );
+                unproven += usize::from(now_proven.is_none());
                 let passed = verdict.indication == Indication::TotalPassed;
-                assert!(!passed, "{name} at {place}: {verdict:?}");
+                assert!(!passed || proven.is_some(), "{name} at {place}");
             }
         }
+        // Most of the file is the stamp and what it stands on.
+        assert!(unproven > original.len() / 7 / 3, "{name}: {unproven}");
     }
+}
+
+/// What is hostile takes a moment, and is told to be too much.
+#[test]
+fn many_countersignatures_are_verified_in_a_moment_or_refused() {
+    let began = std::time::Instant::now();
+    // One signer's countersignatures: more than any honest document has, each asking for the whole chain again.
+    let countersigned = bytes("countersigned");
+    let value = find(&countersigned, &COUNTERSIGNATURE_OID);
+    let set = value + COUNTERSIGNATURE_OID.len();
+    let (header, length) = length_at(&countersigned, set);
+    let one = countersigned[set + header..set + header + length].to_vec();
+    for times in [100, 400, 600] {
+        let many = grow(&countersigned, &one.repeat(times), set);
+        match cms::verify(&many, None, &Anchors::new([der(CA)]), IN_2026) {
+            Ok(verdicts) => assert_eq!(verdicts[0].countersignatures.len(), times),
+            Err(error) => assert!(times > 400 && error.to_string().contains("too"), "{error}"),
+        }
+    }
+    assert!(began.elapsed() < std::time::Duration::from_secs(20));
+}
+
+#[test]
+fn many_lists_and_stamps_in_xml_are_looked_at_in_a_moment_or_refused() {
+    let anchors = Anchors::new([der(CA)]);
+    let began = std::time::Instant::now();
+    let element = |name: &str| {
+        let (open, close) = (format!("<xades:{name}>"), format!("</xades:{name}>"));
+        let from = STAMPED_XML.find(&open).unwrap();
+        let to = STAMPED_XML.find(&close).unwrap() + close.len();
+        &STAMPED_XML[from..to]
+    };
+    let [list, stamp] = ["EncapsulatedCRLValue", "SignatureTimeStamp"].map(element);
+    let many = STAMPED_XML.replace(list, &list.repeat(400));
+    let many = many.replace(stamp, &stamp.repeat(50));
+    let found = xmldsig::inspect_text(&many).unwrap();
+    let verdict = &xmldsig::judge(&found, &anchors, IN_2026).unwrap()[0];
+    assert_passes("many", verdict);
+    // All of it again and again for each of many signatures.
+    let signature = {
+        let from = many.find("<ds:Signature ").unwrap();
+        let to = many.find("</ds:Signature>").unwrap() + "</ds:Signature>".len();
+        many[from..to].to_owned()
+    };
+    let hostile = many.replace(&signature, &signature.repeat(12));
+    if let Ok(found) = xmldsig::inspect_text(&hostile) {
+        match xmldsig::judge(&found, &anchors, IN_2026) {
+            Ok(verdicts) => assert_eq!(verdicts.len(), 12),
+            Err(error) => assert!(error.to_string().contains("too"), "{error}"),
+        }
+    }
+    assert!(began.elapsed() < std::time::Duration::from_secs(20));
+}
+
+const COUNTERSIGNATURE_OID: [u8; 11] = [0x06, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 9, 6];
+
+fn find(bytes: &[u8], what: &[u8]) -> usize {
+    let mut windows = bytes.windows(what.len());
+    windows.position(|window| window == what).unwrap()
+}
+
+/// How long the header of the value at this place is, and its content.
+fn length_at(bytes: &[u8], place: usize) -> (usize, usize) {
+    let first = usize::from(bytes[place + 1]);
+    if first < 0x80 {
+        return (2, first);
+    }
+    let more = first - 0x80;
+    let digits = &bytes[place + 2..place + 2 + more];
+    let length = digits
+        .iter()
+        .fold(0, |sum, digit| sum * 256 + usize::from(*digit));
+    (2 + more, length)
+}
+
+/// The same file with another content of the value at this place, and all lengths around it set right.
+fn grow(bytes: &[u8], content: &[u8], place: usize) -> Vec<u8> {
+    fn write(
+        bytes: &[u8],
+        from: usize,
+        to: usize,
+        place: usize,
+        content: &[u8],
+        out: &mut Vec<u8>,
+    ) {
+        let mut at = from;
+        while at < to {
+            let (header, length) = length_at(bytes, at);
+            let end = at + header + length;
+            if !(at..end).contains(&place) {
+                out.extend_from_slice(&bytes[at..end]);
+            } else {
+                let mut inside = Vec::new();
+                if at == place {
+                    inside.extend_from_slice(content);
+                } else {
+                    write(bytes, at + header, end, place, content, &mut inside);
+                }
+                let length = u32::try_from(inside.len()).unwrap().to_be_bytes();
+                out.extend_from_slice(&[bytes[at], 0x84]);
+                out.extend_from_slice(&length);
+                out.extend_from_slice(&inside);
+            }
+            at = end;
+        }
+    }
+    let mut grown = Vec::new();
+    write(bytes, 0, bytes.len(), place, content, &mut grown);
+    grown
 }

@@ -8,6 +8,7 @@
 #   signed.xml         the same in XML (XAdES)
 #   stamped.xml        the same with a time stamp, and lists that say that nothing was revoked
 #   revoked.xml        the same, where the signer's certificate was revoked long before
+#   beside.xml, properties-alone.xml  intact, and of an element beside the signature, or of its own properties alone
 #   ca.crt.b64         the upper authority's certificate
 #   other.crt.b64      another authority's, of the same name and another key
 set -euo pipefail
@@ -258,6 +259,64 @@ evidence nobody nobody.der
 sign -nocerts -signer signer.pem -inkey signer.key -certfile below.pem -md sha256 -out without-certificate.der
 evidence without-certificate without-certificate.der
 
+# Chains that must not be believed, or only so far. Each is signed by somebody whom `rules` issued, unless it says otherwise.
+by() { # NAME SIGNER AUTHORITY
+  cat "$3.pem" >by.pem
+  sign -signer "$2.pem" -inkey "$2.key" -certfile by.pem -md sha256 -out "$1.der"
+  evidence "$1" "$1.der"
+}
+issue no-authority ca "/O=Sigpersist/CN=No authority" 'basicConstraints=critical,CA:FALSE\nkeyUsage=critical,keyCertSign\n' -days 36000
+issue below-none no-authority /CN=Fooled "$end" -days 35000
+by not-an-authority below-none no-authority
+issue no-signing ca "/O=Sigpersist/CN=No signing" 'basicConstraints=critical,CA:TRUE\nkeyUsage=critical,cRLSign\n' -days 36000
+issue below-no-signing no-signing /CN=Fooled "$end" -days 35000
+by not-for-certificates below-no-signing no-signing
+issue last ca "/O=Sigpersist/CN=Last" 'basicConstraints=critical,CA:TRUE,pathlen:0\nkeyUsage=critical,keyCertSign\n' -days 36000
+issue after-last last "/O=Sigpersist/CN=After" "$ca" -days 35500
+issue too-deep after-last /CN=Deep "$end" -days 35000
+issue deep-enough last /CN=Enough "$end" -days 35000
+cat last.pem after-last.pem >two-authorities.pem; cp two-authorities.pem path.pem
+by path-too-long too-deep path
+by path-long-enough deep-enough last
+issue limited ca "/O=Sigpersist/CN=Limited" "${ca}nameConstraints=excluded;DNS:example.org\n" -days 36000
+issue below-limited limited /CN=Limited "$end" -days 35000
+by names-restricted below-limited limited
+usage() { printf '%sextendedKeyUsage=%s\n' "$end" "$1"; }
+issue server below /CN=Server "$(usage serverAuth)" -days 35000
+issue login below /CN=Login 'keyUsage=digitalSignature,keyEncipherment\nextendedKeyUsage=clientAuth,1.2.398.3.3.4.1.1\n' -days 35000
+issue mail below /CN=Mail "$(usage emailProtection,clientAuth)" -days 35000
+issue ciphering below /CN=Ciphering 'keyUsage=keyEncipherment\n' -days 35000
+for name in server login mail ciphering; do by for-$name $name below; done
+
+# What a list is about: of another place, of what changed, and by an authority that signs no lists.
+place='[place]\nissuingDistributionPoint=critical,@point\n[point]\nfullname=URI:http://example.org/other.crl\n[delta]\ndeltaCRL=critical,1\n'
+printf '%b' "$place" >>crl.cnf
+crl below-elsewhere below below $long -crlexts place <<<"$somebody"
+crl below-elsewhere-revoked below below $long -crlexts place <<<"$revoked"
+revocation crl-elsewhere signer.der ca.crl below-elsewhere.crl
+revocation crl-elsewhere-revoked signer.der ca.crl below-elsewhere-revoked.crl
+issue no-lists ca "/O=Sigpersist/CN=No lists" 'basicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign\n' -days 36000
+issue below-no-lists no-lists /CN=Unlisted "$end" -days 35000
+sign -signer below-no-lists.pem -inkey below-no-lists.key -certfile no-lists.pem -md sha256 -out unlisted.der
+crl no-lists no-lists no-lists $long <<<"$(entry R 200101000000Z "$(serial below-no-lists)" Unlisted)"
+revocation crl-by-no-list-signer unlisted.der ca.crl no-lists.crl
+
+# Answers by one who may not, or no longer, answer.
+issue not-responder below "/CN=Responder" "$end" -days 35000
+ocsp by-anybody not-responder <<<"$revoked"
+revocation ocsp-by-anybody signer.der by-anybody.ocsp
+
+# A time that is yet to come, and the signed attributes of an honest signature as the content of another.
+attributed future content-type=$data signing-time=450101000000Z message-digest=document.sha256
+digest document.txt >honest.sha256
+der attributes content-type=$data signing-time="$now" message-digest=honest.sha256 >honest.attributes
+openssl cms -sign -binary -nodetach -noattr -in honest.attributes -outform DER -signer signer.pem -inkey signer.key \
+  -certfile below.pem -md sha256 -out attributes-as-content.der
+evidence attributes-as-content attributes-as-content.der
+openssl cms -sign -binary -nodetach -noattr -econtent_type 1.2.3.4 -in document.txt -outform DER -signer signer.pem -inkey signer.key \
+  -certfile below.pem -md sha256 -out other-type.der
+evidence other-type other-type.der
+
 # XML, written as exclusive canonicalisation leaves it, so that the file's text is what is hashed.
 ds='xmlns:ds="http://www.w3.org/2000/09/xmldsig#"'
 xades='xmlns:xades="http://uri.etsi.org/01903/v1.3.2#"'
@@ -294,6 +353,18 @@ unsigned() { # CRL…
   for list; do printf '<xades:EncapsulatedCRLValue>%s</xades:EncapsulatedCRLValue>' "$(encoded "$list")"; done
   printf '</xades:CRLValues></xades:RevocationValues></xades:UnsignedSignatureProperties></xades:UnsignedProperties>'
 }
+# Of an element beside it, and with nothing of it but its own properties.
+beside="<ds:SignedInfo $ds><ds:CanonicalizationMethod $exclusive></ds:CanonicalizationMethod><ds:SignatureMethod Algorithm=\"http://www.w3.org/2001/04/xmldsig-more#rsa-sha256\"></ds:SignatureMethod>"
+element='<text Id="text">A contract between two people who do not exist.</text>'
+aside() { # NAME REFERENCE BEFORE
+  printf %s "$beside$2</ds:SignedInfo>" >aside.txt
+  openssl dgst -sha256 -sign signer.key -out aside.signature aside.txt
+  printf '<contract>%s<ds:Signature %s>%s</ds:SignedInfo><ds:SignatureValue>%s</ds:SignatureValue><ds:KeyInfo><ds:X509Data>%s</ds:X509Data></ds:KeyInfo><ds:Object>%s</ds:Object></ds:Signature></contract>\n' \
+    "$3" "$ds" "$beside$2" "$(encoded aside.signature)" "$own<ds:X509Certificate>$(encoded below.crt)</ds:X509Certificate>" \
+    "<xades:QualifyingProperties $xades>$properties</xades:QualifyingProperties>" >"$here/$1.xml"
+}
+aside beside "$(reference "#text" "" "$(digested "$element")")" "$element"
+aside properties-alone "$(reference "#properties" "" "$(digested "$properties")")" "$element"
 xml signed "$own<ds:X509Certificate>$(encoded below.crt)</ds:X509Certificate>" ""
 xml stamped "$own" "$(unsigned ca.crl below.crl)"
 xml revoked "$own" "$(unsigned ca.crl below-revoked.crl)"
