@@ -69,9 +69,9 @@ def signers():
         return cms.inspect().signers
     except Err as error:
         if isinstance(error.value, cms.InspectError_Malformed):
-            message = f"The signature is a CMS that can't be read: {error.value.value}."
+            message = f"The signature can't be read: {error.value.value}."
             raise Err([Rejection("malformed-cms", message, "/cms")])
-        raise Err([Rejection("not-cms", "The signature is no CMS.", "/cms")])
+        raise Err([Rejection("not-cms", "The signature is neither CMS nor signed XML.", "/cms")])
 
 
 def judge(signer, allow, deny):

@@ -81,7 +81,7 @@ impl Chain {
         tags_after: Option<Vec<String>>,
     ) -> Judged {
         let subject = Arc::new(Subject {
-            payload: Document::new(draft.body.bytes.clone()),
+            payload: Document::new(draft.body.clone()),
             previous: previous.and_then(stored),
         });
         let mut record = signature(&Version {

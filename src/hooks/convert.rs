@@ -9,6 +9,8 @@ use crate::decisions::model::Circumstances;
 use crate::digest::to_hex;
 use crate::pki;
 use crate::signatures::model::{Format, Signature, SignatureBody, ThreadKey};
+use crate::signatures::read::{signed_bytes, xml_signatures};
+use crate::xmldsig::XmlSignature;
 
 /// What a record of a version is made of; the body stays behind.
 pub(super) struct Version<'a> {
@@ -50,10 +52,7 @@ pub(super) fn signature(version: &Version<'_>) -> types::Signature {
 }
 
 fn milliseconds(name: &str, time: DateTime<Utc>) -> types::Attribute {
-    types::Attribute {
-        name: name.to_owned(),
-        value: time.timestamp_millis().to_string(),
-    }
+    attribute(name, &time.timestamp_millis().to_string())
 }
 
 /// The record of a version that is stored, with its bytes; nothing where it came without them.
@@ -69,7 +68,7 @@ pub(super) fn stored(stored: &Signature) -> Option<(types::Signature, Document)>
         body,
         saved: Some((stored.created_at, stored.version_created_at)),
     });
-    Some((record, Document::new(body.bytes.clone())))
+    Some((record, Document::new(body.clone())))
 }
 
 pub(super) fn context(circumstances: &Circumstances) -> types::Context {
@@ -83,7 +82,26 @@ pub(super) fn context(circumstances: &Circumstances) -> types::Context {
     }
 }
 
-pub(super) fn inspection(found: cms::Inspection) -> wit::Inspection {
+/// Reads a signature, in whichever form it came.
+pub(super) fn inspect(body: &SignatureBody) -> Result<wit::Inspection, wit::InspectError> {
+    if body.format() != Format::Xml {
+        return match cms::inspect(&signed_bytes(body)) {
+            Ok(found) => Ok(cms_inspection(found)),
+            Err(cms::InspectError::NotCms) => Err(wit::InspectError::NotCms),
+            Err(cms::InspectError::Malformed(why)) => {
+                Err(wit::InspectError::Malformed(why.to_owned()))
+            }
+        };
+    }
+    match xml_signatures(body) {
+        // XML that nobody has signed is no signature.
+        Ok(found) if found.is_empty() => Err(wit::InspectError::NotCms),
+        Ok(found) => Ok(xml_inspection(&found)),
+        Err(error) => Err(wit::InspectError::Malformed(error.to_string())),
+    }
+}
+
+fn cms_inspection(found: cms::Inspection) -> wit::Inspection {
     wit::Inspection {
         detached: found.detached,
         content_type: found.content_type,
@@ -94,14 +112,50 @@ pub(super) fn inspection(found: cms::Inspection) -> wit::Inspection {
     }
 }
 
-pub(super) fn inspect_error(error: cms::InspectError) -> wit::InspectError {
-    match error {
-        cms::InspectError::NotCms => wit::InspectError::NotCms,
-        cms::InspectError::Malformed(why) => wit::InspectError::Malformed(why.to_owned()),
+/// XML in the same words: its signers are those of all its signatures.
+fn xml_inspection(found: &[XmlSignature]) -> wit::Inspection {
+    let certificates: usize = found.iter().map(|it| it.certificates.len()).sum();
+    wit::Inspection {
+        detached: found.iter().all(XmlSignature::is_detached),
+        content_type: XML_TYPE.to_owned(),
+        content_size: None,
+        signers: found.iter().map(xml_signer).collect(),
+        certificates: u32::try_from(certificates).unwrap_or(u32::MAX),
+        extra: Vec::new(),
+    }
+}
+
+/// What stands for the type of content in XML, which has no OID for it.
+const XML_TYPE: &str = "xml";
+
+fn xml_signer(signature: &XmlSignature) -> wit::Signer {
+    let described = signature.certificate().and_then(pki::describe_certificate);
+    let identifier = match &described {
+        Some(certificate) => wit::SignerIdentifier::IssuerAndSerial(wit::IssuerAndSerial {
+            issuer: name(certificate.issuer.clone()),
+            serial: certificate.serial.clone(),
+        }),
+        None => wit::SignerIdentifier::SubjectKeyIdentifier(String::new()),
+    };
+    wit::Signer {
+        identifier,
+        certificate: described.map(certificate),
+        digest_algorithm: algorithm(signature.digest_algorithm()),
+        signature_algorithm: algorithm(signature.signature_algorithm()),
+        signing_time_ms: signature.signing_time_ms(),
+        extra: Vec::new(),
     }
 }
 
 fn signer(signer: cms::Signer) -> wit::Signer {
+    let mut extra = vec![attribute("level", signer.level.as_str())];
+    if let Some(time_ms) = signer.timestamp_ms {
+        extra.push(attribute("timestamp-ms", &time_ms.to_string()));
+    }
+    let countersigners = signer.countersignatures.len();
+    if countersigners > 0 {
+        extra.push(attribute("countersignatures", &countersigners.to_string()));
+    }
     wit::Signer {
         identifier: match signer.identifier {
             cms::SignerIdentifier::IssuerAndSerial { issuer, serial } => {
@@ -118,31 +172,45 @@ fn signer(signer: cms::Signer) -> wit::Signer {
         digest_algorithm: algorithm(signer.digest_algorithm),
         signature_algorithm: algorithm(signer.signature_algorithm),
         signing_time_ms: signer.signing_time_ms,
-        extra: Vec::new(),
+        extra,
     }
 }
 
-/// What the contract's records have no place for: whom the certificate names, and in which roles.
-fn person(certificate: &pki::Certificate) -> Vec<types::Attribute> {
+fn attribute(name: &str, value: &str) -> types::Attribute {
+    types::Attribute {
+        name: name.to_owned(),
+        value: value.to_owned(),
+    }
+}
+
+/// What the contract's records have no place for: whom the certificate names, in which roles, and what its key is for.
+fn more(certificate: &pki::Certificate) -> Vec<types::Attribute> {
     let pki::Person { iin, bin } = &certificate.person;
     let numbers = [("iin", iin.as_deref()), ("bin", bin.as_deref())];
+    let numbers = numbers.into_iter();
+    let numbers = numbers.filter_map(|(name, value)| Some(attribute(name, value?)));
     let usages = certificate.extended_key_usages.iter();
-    let roles = usages.map(|usage| ("role", pki::role(usage)));
-    numbers
-        .into_iter()
-        .chain(roles)
-        .filter_map(|(name, value)| {
-            Some(types::Attribute {
-                name: name.to_owned(),
-                value: value?.to_owned(),
-            })
-        })
-        .collect()
+    let roles = usages.filter_map(|usage| pki::role(usage));
+    let mut all: Vec<_> = numbers
+        .chain(roles.map(|role| attribute("role", role)))
+        .collect();
+    for (name, list) in [
+        ("key-usages", certificate.key_usages.join(",")),
+        (
+            "extended-key-usages",
+            certificate.extended_key_usages.join(","),
+        ),
+    ] {
+        if !list.is_empty() {
+            all.push(attribute(name, &list));
+        }
+    }
+    all
 }
 
 fn certificate(certificate: pki::Certificate) -> wit::Certificate {
     wit::Certificate {
-        extra: person(&certificate),
+        extra: more(&certificate),
         subject: name(certificate.subject),
         issuer: name(certificate.issuer),
         serial: certificate.serial,

@@ -2,14 +2,14 @@
 
 use std::sync::{Arc, OnceLock};
 
-use bytes::Bytes;
 use tracing::{debug, error, info, warn};
 use wasmtime::{ResourceLimiter, Result};
 
 use super::bindings::sigpersist::hooks::{cms, config, log, payload, previous, types};
-use super::convert::{inspect_error, inspection};
+use super::convert::inspect;
 use crate::config::HooksConfig;
 use crate::decisions::model::{LogLine, clean};
+use crate::signatures::model::SignatureBody;
 
 /// A limit that a call broke.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -41,25 +41,20 @@ pub(super) struct Subject {
 /// A signature's bytes, parsed at most once.
 #[derive(Debug)]
 pub(super) struct Document {
-    bytes: Bytes,
+    body: SignatureBody,
     inspection: OnceLock<Result<cms::Inspection, cms::InspectError>>,
 }
 
 impl Document {
-    pub(super) fn new(bytes: Bytes) -> Self {
+    pub(super) fn new(body: SignatureBody) -> Self {
         Self {
-            bytes,
+            body,
             inspection: OnceLock::new(),
         }
     }
 
     fn inspect(&self) -> Result<cms::Inspection, cms::InspectError> {
-        self.inspection
-            .get_or_init(|| match crate::cms::inspect(&self.bytes) {
-                Ok(found) => Ok(inspection(found)),
-                Err(error) => Err(inspect_error(error)),
-            })
-            .clone()
+        self.inspection.get_or_init(|| inspect(&self.body)).clone()
     }
 }
 
@@ -257,7 +252,7 @@ impl config::Host for HostState {
 impl payload::Host for HostState {
     fn read(&mut self, offset: u64, len: u32) -> Result<Vec<u8>> {
         let subject = self.subject()?;
-        Self::read(self, &subject.payload.bytes, offset, len)
+        Self::read(self, &subject.payload.body.bytes, offset, len)
     }
 }
 
@@ -279,7 +274,7 @@ impl previous::Host for HostState {
     fn read(&mut self, offset: u64, len: u32) -> Result<Vec<u8>> {
         let subject = self.subject()?;
         match &subject.previous {
-            Some((_, document)) => Self::read(self, &document.bytes, offset, len),
+            Some((_, document)) => Self::read(self, &document.body.bytes, offset, len),
             None => Ok(Vec::new()),
         }
     }

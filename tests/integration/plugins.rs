@@ -1,7 +1,7 @@
 //! What may be uploaded, and what is refused with its reason.
 
 use crate::support::guest::{Guest, LOOP};
-use crate::support::{REQUIRE_COUNTERSIGNATURE, SIGNER_TAGS, TestApp};
+use crate::support::{DETACHED, FIRST, REQUIRE_COUNTERSIGNATURE, SIGNER_TAGS, TestApp};
 
 #[track_caller]
 fn refused(app: &TestApp, component: &[u8], why: &str) {
@@ -156,4 +156,27 @@ fn a_stored_component_that_was_changed_does_not_run() {
     client
         .save("d", "t", 0, "x")
         .expect_error(500, "hook_failed");
+}
+
+/// However a signature comes, hooks see who signed it.
+#[test]
+fn hooks_read_armour_line_breaks_and_xml_too() {
+    let app = TestApp::start();
+    let acme = app.tenant("acme");
+    app.hook("acme", "signer-tags", SIGNER_TAGS, |_| {});
+    let broken: Vec<_> = FIRST.trim().as_bytes().chunks(64).collect();
+    let broken = String::from_utf8(broken.join(&b"\r\n"[..])).unwrap();
+    let xml = include_str!("../data/verify/signed.xml");
+    for (document, text, tag) in [
+        ("plain", FIRST.trim(), "iin:123456789011"),
+        ("broken", &broken, "iin:123456789011"),
+        ("armour", DETACHED, "iin:123456789022"),
+        ("xml", xml, "signer:Signer"),
+    ] {
+        let saved = acme.save(document, "t", 0, text).expect(201);
+        assert!(saved.tags().contains(&tag), "{document}: {}", saved.text);
+        assert_eq!(saved.signature()["signature"], text);
+    }
+    let saved = acme.save("unsigned", "t", 0, "<a/>").expect(201);
+    assert_eq!(saved.tags(), [""; 0]);
 }

@@ -40,11 +40,11 @@ impl SaveValidator for RequireCountersignature {
         if let Some(previous) = save.previous() {
             match previous.cms() {
                 Ok(old) => rejections.extend(dropped(&old, &new)),
-                // What was stored before this hook was set may be no CMS: then there is no signer to keep.
+                // What was stored before this hook was set may be no signature: then there is no signer to keep.
                 Err(_) => {
                     let version = previous.signature.version;
                     warnings.push(format!(
-                        "Version {version} is no readable CMS; its signers are not known."
+                        "Version {version} is no readable signature; its signers are not known."
                     ));
                 }
             }
@@ -206,7 +206,7 @@ mod tests {
             )
             .is_err()
         );
-        let warning = "Version 1 is no readable CMS; its signers are not known.".to_owned();
+        let warning = "Version 1 is no readable signature; its signers are not known.".to_owned();
         assert_eq!(
             judge(signed(&[("A", true)]), Some(Err(InspectError::NotCms)), 1),
             Ok(vec![warning])

@@ -1,7 +1,8 @@
 //! Conveniences on the records of the contract.
 
 use crate::{
-    Attribute, Format, InspectError, Name, NameAttribute, Rejection, Signature, SignerIdentifier,
+    Attribute, Certificate, Format, InspectError, Name, NameAttribute, Rejection, Signature,
+    Signer, SignerIdentifier,
 };
 
 impl Rejection {
@@ -22,13 +23,15 @@ impl Rejection {
     }
 }
 
-/// A CMS that can't be looked into, where a plugin must: codes `not-cms` and `malformed-cms`, at `/cms`.
+/// A signature that can't be looked into, where a plugin must: codes `not-cms` and `malformed-cms`, at `/cms`.
 impl From<InspectError> for Rejection {
     fn from(error: InspectError) -> Self {
         match error {
-            InspectError::NotCms => Self::new("not-cms", "The signature is no CMS."),
+            InspectError::NotCms => {
+                Self::new("not-cms", "The signature is neither CMS nor signed XML.")
+            }
             InspectError::Malformed(why) => {
-                let message = format!("The signature is a CMS that can't be read: {why}.");
+                let message = format!("The signature can't be read: {why}.");
                 Self::new("malformed-cms", message)
             }
         }
@@ -48,13 +51,60 @@ impl Signature {
     }
 }
 
+impl Certificate {
+    /// The individual identification number that Kazakhstan's authority certifies: twelve digits.
+    pub fn iin(&self) -> Option<&str> {
+        values(&self.extra, "iin").next()
+    }
+
+    /// The business identification number that it certifies: twelve digits.
+    pub fn bin(&self) -> Option<&str> {
+        values(&self.extra, "bin").next()
+    }
+
+    /// The roles that it certifies: `individual`, `organisation`, `chief executive`, `right to sign`, `right to sign finance`,
+    /// `personnel`, `employee`.
+    pub fn roles(&self) -> impl Iterator<Item = &str> {
+        values(&self.extra, "role")
+    }
+
+    /// What its key is for, by the names of RFC 5280: `digitalSignature`, `nonRepudiation`.
+    pub fn key_usages(&self) -> impl Iterator<Item = &str> {
+        values(&self.extra, "key-usages").flat_map(|list| list.split(','))
+    }
+}
+
+impl Signer {
+    /// When a time stamp says that the signature was there, in milliseconds since 1970. Nobody has verified it.
+    pub fn timestamp_ms(&self) -> Option<u64> {
+        number(&self.extra, "timestamp-ms")
+    }
+
+    /// How many countersignatures it has (RFC 5652 section 11.4).
+    pub fn countersignatures(&self) -> u64 {
+        number(&self.extra, "countersignatures").unwrap_or_default()
+    }
+}
+
 fn number(attributes: &[Attribute], name: &str) -> Option<u64> {
-    attributes
+    values(attributes, name).next()?.parse().ok()
+}
+
+fn values<'a>(attributes: &'a [Attribute], name: &str) -> impl Iterator<Item = &'a str> {
+    let of_name = attributes
         .iter()
-        .find(|attribute| attribute.name == name)?
-        .value
-        .parse()
-        .ok()
+        .filter(move |attribute| attribute.name == name);
+    of_name.map(|attribute| attribute.value.as_str())
+}
+
+impl Attribute {
+    /// A named value, for tests.
+    pub fn new(name: &str, value: &str) -> Self {
+        Self {
+            name: name.into(),
+            value: value.into(),
+        }
+    }
 }
 
 impl Name {

@@ -1,7 +1,7 @@
-//! Derives tags from who signed: `iin:…`, `bin:…`, `signer:…` and, where it is asked for, the organisation.
+//! Derives tags from who signed: `iin:…`, `bin:…`, `signer:…` and, where it is asked for, the organisation and roles.
 
 use serde::Deserialize;
-use sigpersist_plugin::{Certificate, Changes, Plugin, Rejection, Save, Tagger};
+use sigpersist_plugin::{Changes, Plugin, Rejection, Save, Tagger};
 
 /// The settings.
 #[derive(Default, Deserialize)]
@@ -18,6 +18,7 @@ struct Prefixes {
     bin: String,
     signer: String,
     organisation: String,
+    role: String,
 }
 
 impl Default for Prefixes {
@@ -27,6 +28,7 @@ impl Default for Prefixes {
             bin: "bin:".into(),
             signer: "signer:".into(),
             organisation: String::new(),
+            role: String::new(),
         }
     }
 }
@@ -34,12 +36,9 @@ impl Default for Prefixes {
 /// Longest tag, in characters: the server's own limit.
 const MAX_TAG_CHARS: usize = 255;
 
-/// Individual and business identification numbers of Kazakhstan have twelve digits.
-const ID_DIGITS: usize = 12;
-
 impl Plugin for SignerTags {
     const SUMMARY: &str =
-        "Derives iin:, bin:, signer: and organisation tags from the signers' certificates";
+        "Derives iin:, bin:, signer:, organisation and role tags from the signers' certificates";
 }
 
 impl Tagger for SignerTags {
@@ -49,27 +48,31 @@ impl Tagger for SignerTags {
             bin,
             signer,
             organisation,
+            role,
         } = &self.prefixes;
         let mut set = Vec::new();
-        // What is no CMS has no signers that this plugin can name; whether it may be stored is not its question.
+        // What is no signature has no signers that this plugin can name; whether it may be stored is not its question.
         if let Ok(inspection) = save.cms() {
             for certificate in inspection
                 .signers
                 .iter()
                 .filter_map(|signer| signer.certificate.as_ref())
             {
-                add(&mut set, iin, number(certificate, "serialNumber", "IIN"));
-                add(&mut set, bin, number(certificate, "OU", "BIN"));
+                add(&mut set, iin, certificate.iin());
+                add(&mut set, bin, certificate.bin());
                 add(&mut set, signer, certificate.subject.values("CN").next());
                 add(
                     &mut set,
                     organisation,
                     certificate.subject.values("O").next(),
                 );
+                for held in certificate.roles() {
+                    add(&mut set, role, Some(held));
+                }
             }
         }
         let derived = |tag: &String| {
-            let mut prefixes = [iin, bin, signer, organisation].into_iter();
+            let mut prefixes = [iin, bin, signer, organisation, role].into_iter();
             prefixes.any(|prefix| !prefix.is_empty() && tag.starts_with(prefix.as_str()))
         };
         let claimed = save
@@ -99,28 +102,23 @@ fn add(tags: &mut Vec<String>, prefix: &str, value: Option<&str>) {
     }
 }
 
-/// The twelve digits of the first such attribute of the subject that begins with `label`.
-fn number<'a>(certificate: &'a Certificate, name: &'a str, label: &str) -> Option<&'a str> {
-    let mut digits = certificate
-        .subject
-        .values(name)
-        .filter_map(|value| value.strip_prefix(label));
-    digits.find(|digits| {
-        digits.len() == ID_DIGITS && digits.bytes().all(|byte| byte.is_ascii_digit())
-    })
-}
-
 sigpersist_plugin::plugin!(SignerTags: Tagger);
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sigpersist_plugin::{Inspection, Name, Signature, Signer, configure};
+    use sigpersist_plugin::{
+        Attribute, Certificate, Inspection, Name, Signature, Signer, configure,
+    };
 
-    fn save(tags: &[&str], subject: &[(&str, &str)]) -> Save {
+    fn save(tags: &[&str], subject: &[(&str, &str)], extra: &[(&str, &str)]) -> Save {
         let subject = Name::new(subject.iter().copied());
+        let extra = extra
+            .iter()
+            .map(|&(name, value)| Attribute::new(name, value));
         let certificate = Some(Certificate {
             subject,
+            extra: extra.collect(),
             ..Certificate::default()
         });
         let signer = Signer {
@@ -138,18 +136,22 @@ mod tests {
         }))
     }
 
-    const SUBJECT: [(&str, &str); 5] = [
-        ("serialNumber", "IIN123456789011"),
-        ("O", "ТОО \"Тест\""),
-        ("OU", "a department"),
-        ("OU", "BIN123456789021"),
-        ("CN", "АХМЕТОВА\nАЙГЕРІМ"),
+    const SUBJECT: [(&str, &str); 2] = [("O", "ТОО \"Тест\""), ("CN", "АХМЕТОВА\nАЙГЕРІМ")];
+    const EXTRA: [(&str, &str); 4] = [
+        ("iin", "123456789011"),
+        ("bin", "123456789021"),
+        ("role", "organisation"),
+        ("role", "chief executive"),
     ];
 
     #[test]
     fn tags_are_derived_once_and_false_claims_go() {
         let changes = SignerTags::default()
-            .tag(&save(&["iin:1", "iin:123456789011", "draft"], &SUBJECT))
+            .tag(&save(
+                &["iin:1", "iin:123456789011", "draft"],
+                &SUBJECT,
+                &EXTRA,
+            ))
             .unwrap();
         assert_eq!(
             changes.set,
@@ -164,29 +166,32 @@ mod tests {
 
     #[test]
     fn prefixes_can_be_changed_and_left_out() {
-        let prefixes =
-            r#"{"prefixes": {"iin": "", "bin": "", "signer": "", "organisation": "by "}}"#;
+        let prefixes = r#"{"prefixes": {"iin": "", "bin": "", "signer": "", "organisation": "by ", "role": "as "}}"#;
         let plugin = configure::<SignerTags>(prefixes).unwrap();
-        let changes = plugin.tag(&save(&["iin:1", "by me"], &SUBJECT)).unwrap();
+        let tags = ["iin:1", "by me", "as clerk"];
+        let changes = plugin.tag(&save(&tags, &SUBJECT, &EXTRA)).unwrap();
         assert_eq!(
             changes,
             Changes {
-                set: vec!["by ТОО \"Тест\"".into()],
-                remove: vec!["by me".into()]
+                set: vec![
+                    "by ТОО \"Тест\"".into(),
+                    "as organisation".into(),
+                    "as chief executive".into(),
+                ],
+                remove: vec!["by me".into(), "as clerk".into()]
             }
         );
     }
 
     #[test]
-    fn numbers_have_twelve_digits_and_tags_an_end() {
+    fn tags_have_an_end() {
         let name = "я".repeat(300);
-        let subject = [
-            ("serialNumber", "IIN12345678901"),
-            ("OU", "BIN12345678902x"),
-            ("CN", name.as_str()),
-        ];
-        let set = SignerTags::default().tag(&save(&[], &subject)).unwrap().set;
-        assert_eq!(set, [format!("signer:{}", "я".repeat(248))]);
+        let subject = [("CN", name.as_str())];
+        let changes = SignerTags::default().tag(&save(&[], &subject, &[]));
+        assert_eq!(
+            changes.unwrap().set,
+            [format!("signer:{}", "я".repeat(248))]
+        );
     }
 
     #[test]
