@@ -98,9 +98,10 @@ fn text(told: &Value) -> String {
         told["sha256"].as_str().unwrap_or_default()
     )];
     if let Some(size) = told["content_size"].as_u64() {
-        lines.push(format!("content:   {size} bytes inside"));
+        let sha256 = told["content_sha256"].as_str().unwrap_or_default();
+        lines.push(format!("content: {size} bytes inside, SHA-256 {sha256}"));
     } else if told["detached"] == true {
-        lines.push("content:   elsewhere (detached)".to_owned());
+        lines.push("content: elsewhere (detached)".to_owned());
     }
     for (place, signer) in told["signers"].as_array().into_iter().flatten().enumerate() {
         lines.push(format!("\nsigner {}", place + 1));

@@ -1,8 +1,8 @@
 //! What a CMS says of itself and its signers. Nothing is verified here.
 
-use super::signed_data::{Identifier, SignedData, SignerInfo};
+use super::signed_data::{Identifier, SignedData, SignerInfo, read_content_alone};
 use super::{InspectError, Inspection, Level, Signer, SignerIdentifier, timestamp};
-use crate::digest::to_hex;
+use crate::digest::{sha256, to_hex};
 use crate::pki::ber::hex;
 use crate::pki::certificate::read_name;
 use crate::pki::oid;
@@ -31,6 +31,12 @@ pub fn inspect(bytes: &[u8]) -> Result<Inspection> {
         revocations: read.count_revocations()?,
         content_type: read.content_type,
     })
+}
+
+/// SHA-256 of the content of a CMS; none where that is elsewhere, or nothing can be read.
+pub fn content_sha256(bytes: &[u8]) -> Option<[u8; 32]> {
+    let (_, content) = read_content_alone(bytes).ok()?;
+    content.map(|content| sha256(&content))
 }
 
 fn signer(

@@ -11,7 +11,7 @@ mod verify;
 
 use crate::pki::{Algorithm, Certificate, Malformed, Name};
 
-pub use inspect::inspect;
+pub use inspect::{content_sha256, inspect};
 pub use verify::verify;
 
 /// What a CMS says of itself and its signers.

@@ -93,7 +93,7 @@ pub(super) fn inspect(body: &SignatureBody) -> Result<wit::Inspection, wit::Insp
             }
         };
     }
-    match xml_signatures(body) {
+    match xml_signatures(body, None) {
         // XML that nobody has signed is no signature.
         Ok(found) if found.is_empty() => Err(wit::InspectError::NotCms),
         Ok(found) => Ok(xml_inspection(&found)),

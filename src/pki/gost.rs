@@ -210,7 +210,7 @@ impl Curve {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
     fn multiple(of_base: &BigUint) -> (BigUint, BigUint) {
@@ -233,6 +233,22 @@ mod tests {
         let r = multiple(k).0 % &CURVE.q;
         let s = (&r * private + k * e) % &CURVE.q;
         (r, s)
+    }
+
+    fn private() -> BigUint {
+        BigUint::from_bytes_be(&[0x5a; 60])
+    }
+
+    /// The public key that `sign_with` signs for, as certificates have it.
+    pub(in super::super) fn key() -> Vec<u8> {
+        let (x, y) = multiple(&private());
+        [little(&x), little(&y)].concat()
+    }
+
+    /// A signature of a digest, as the authority spells it.
+    pub(in super::super) fn sign_with(digest: &[u8]) -> Vec<u8> {
+        let (r, s) = sign(&private(), digest, &BigUint::from_bytes_be(&[0x3c; 62]));
+        [little(&r), little(&s)].concat()
     }
 
     #[test]

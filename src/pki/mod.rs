@@ -13,6 +13,8 @@ pub(crate) mod certificate;
 pub(crate) mod chain;
 mod crl;
 mod gost;
+#[cfg(test)]
+pub(crate) mod gost_signer;
 pub(crate) mod hash;
 pub(crate) mod name;
 mod ocsp;

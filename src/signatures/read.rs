@@ -7,7 +7,7 @@ use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
 use super::model::{Encoding, Format, SignatureBody};
-use crate::xmldsig::{self, XmlError, XmlSignature};
+use crate::xmldsig::{self, Xml, XmlError, XmlSignature};
 
 /// Base64 as people send it, with or without padding.
 const LENIENT: GeneralPurpose = GeneralPurpose::new(
@@ -29,16 +29,20 @@ pub fn signed_bytes(body: &SignatureBody) -> Cow<'_, [u8]> {
     }
 }
 
-/// The signatures in XML, which came as characters or in base64 as bytes.
+/// The signatures in XML, which came as characters or in base64 as bytes; over a document where they are detached.
 ///
 /// # Errors
 ///
-/// Those of [`xmldsig::inspect`].
-pub fn xml_signatures(body: &SignatureBody) -> Result<Vec<XmlSignature>, XmlError> {
-    match (body.encoding, std::str::from_utf8(&body.bytes)) {
-        (Encoding::Text, Ok(text)) => xmldsig::inspect_text(text),
-        _ => xmldsig::inspect(&body.bytes),
-    }
+/// Those of [`xmldsig::inspect_over`].
+pub fn xml_signatures(
+    body: &SignatureBody,
+    document: Option<&[u8]>,
+) -> Result<Vec<XmlSignature>, XmlError> {
+    let xml = match (body.encoding, std::str::from_utf8(&body.bytes)) {
+        (Encoding::Text, Ok(text)) => Xml::Text(text),
+        _ => Xml::Bytes(&body.bytes),
+    };
+    xmldsig::inspect_over(xml, document)
 }
 
 /// The DER or BER in what was sent: without PEM armour, line breaks and missing padding.

@@ -33,7 +33,7 @@ pub fn report(body: &SignatureBody, judging: Option<&Judging<'_>>) -> Value {
         "signers": [],
     });
     if body.format() == Format::Xml {
-        match xml_signatures(body) {
+        match xml_signatures(body, judging.and_then(|judging| judging.document)) {
             Ok(found) => xml_json(&mut report, &found, judging),
             Err(error) => report["problem"] = format!("It can't be read: {error}.").into(),
         }
@@ -51,6 +51,7 @@ pub fn report(body: &SignatureBody, judging: Option<&Judging<'_>>) -> Value {
     report["detached"] = inspection.detached.into();
     report["content_type"] = inspection.content_type.as_str().into();
     report["content_size"] = inspection.content_size.into();
+    report["content_sha256"] = cms::content_sha256(&bytes).map(|it| to_hex(&it)).into();
     report["certificates"] = inspection.certificates.into();
     report["revocations"] = inspection.revocations.into();
     let verdicts = judging.map_or(Ok(Vec::new()), |judging| {

@@ -139,7 +139,7 @@ fn check_strength(signature: &XmlSignature, certificate: &Parsed<'_>) -> Result<
 /// Whether what is signed is where a reader looks for it: all of the document, something around the signature, or something inside
 /// of it. An element elsewhere may have been moved there, with another in its place (XML signature wrapping).
 fn check_coverage(signature: &XmlSignature) -> Result<(), Obstacle> {
-    if !signature.encloses && !signature.envelops {
+    if !signature.encloses && !signature.envelops && !signature.covers_external {
         return Err(Obstacle::unsure(
             SubIndication::SigConstraintsFailure,
             "The signature is intact, but of an element beside it, which others may take for another one: look at what it covers.",

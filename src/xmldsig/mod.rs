@@ -31,7 +31,7 @@ mod xades;
 use crate::pki::{Algorithm, oid};
 
 pub use judge::judge;
-pub use signature::{inspect, inspect_text};
+pub use signature::{Xml, inspect, inspect_over};
 
 /// One `Signature` element.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,6 +68,8 @@ pub struct XmlSignature {
     /// Whether a reference covers something inside of this signature's `Object` that is more than its own properties and lists of
     /// other things. Says nothing about integrity.
     pub envelops: bool,
+    /// Whether a reference covers something outside of the document, which was given and is intact.
+    pub covers_external: bool,
     /// Whether a reference covers the whole document or its root element. Says nothing about integrity.
     pub covers_root: bool,
 }

@@ -22,6 +22,8 @@ pub(super) struct Context<'a> {
     pub(super) signature: NodeIndex,
     /// What verifications may cost.
     pub(super) verifications: &'a Verifications,
+    /// What its reference to something outside of the document is taken for.
+    pub(super) external: Option<&'a [u8]>,
 }
 
 /// Reads a reference; also returns the node whose markup it hashes, where it does.
@@ -42,9 +44,24 @@ pub(super) fn read(
         .only(reference, DSIG, "DigestMethod")
         .and_then(|method| document.attribute(method, "Algorithm"))
         .unwrap_or_default();
-    let checked = target.clone().and_then(|nodes| {
-        let transforms = transforms.as_ref().ok_or(Stop::Unresolved)?;
-        check(context, reference, nodes, transforms, digest_method, work)
+    let checked = transforms.as_ref().ok_or(Stop::Unresolved);
+    let checked = checked.and_then(|transforms| match (&target, context.external) {
+        (Ok(nodes), _) => check(
+            context,
+            reference,
+            nodes.clone(),
+            transforms,
+            digest_method,
+            work,
+        ),
+        (Err(Stop::Unresolved), Some(octets))
+            if transforms.is_empty() && uri.is_none_or(|uri| !uri.starts_with('#')) =>
+        {
+            let mut output = output(digest_method, work)?;
+            output.write(octets)?;
+            compare(document, reference, output)
+        }
+        (Err(stop), _) => Err(stop.clone()),
     });
     let integrity = match checked {
         Ok(()) => ReferenceIntegrity::Intact,
@@ -141,13 +158,22 @@ fn check(
     for &transform in transforms {
         transformed.apply(transform, context.signature, context.signatures)?;
     }
+    let mut output = output(digest_method, work)?;
+    transformed.write(&mut output)?;
+    compare(document, reference, output)
+}
+
+fn output<'w>(digest_method: &str, work: &'w mut Work) -> Result<Output<'w>, Stop> {
     let algorithm = elements::digest(digest_method).ok_or(Stop::Unresolved)?;
+    Ok(Output::hash(work, algorithm))
+}
+
+/// Whether a reference has the digest of what was written.
+fn compare(document: &Document<'_>, reference: NodeIndex, output: Output<'_>) -> Result<(), Stop> {
     let expected = document
         .only(reference, DSIG, "DigestValue")
         .and_then(|value| decode_base64(&document.string(value)))
         .ok_or(Stop::Broken)?;
-    let mut output = Output::hash(work, algorithm);
-    transformed.write(&mut output)?;
     if output.finish() == expected {
         Ok(())
     } else {

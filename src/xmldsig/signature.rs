@@ -14,7 +14,9 @@ use super::transform::canonicalization;
 use super::verify::verify;
 use super::work::{Output, Stop, Work};
 use super::xades::{self, SigningCertificate};
-use super::{Reference, ReferenceIntegrity, TimeStamp, ValueIntegrity, XmlError, XmlSignature};
+use super::{
+    Coverage, Reference, ReferenceIntegrity, TimeStamp, ValueIntegrity, XmlError, XmlSignature,
+};
 use crate::pki::work::Work as Verifications;
 
 type Result<T> = std::result::Result<T, XmlError>;
@@ -26,28 +28,39 @@ const MAX_REFERENCES: usize = 1_000;
 /// Most certificates of a signature that are tried.
 const MAX_CERTIFICATES: usize = 100;
 
+/// XML, as it came.
+#[derive(Debug, Clone, Copy)]
+pub enum Xml<'a> {
+    /// A file.
+    Bytes(&'a [u8]),
+    /// Characters: what the declaration says of bytes is over (RFC 7303 section 3).
+    Text(&'a str),
+}
+
 /// Reads all XML signatures of a document, wherever they are, in document order.
+///
+/// # Errors
+///
+/// As for [`inspect_over`].
+pub fn inspect(xml: &[u8]) -> Result<Vec<XmlSignature>> {
+    inspect_over(Xml::Bytes(xml), None)
+}
+
+/// Reads all XML signatures of a document. Where one refers to one thing outside of it, `external` is what that is taken for.
 ///
 /// # Errors
 ///
 /// [`XmlError`] where the document can't be read or asks too much; never a panic, whatever the bytes. A signature with
 /// missing parts is no error: it is not intact.
-pub fn inspect(xml: &[u8]) -> Result<Vec<XmlSignature>> {
-    inspect_decoded(&decode(xml)?)
-}
-
-/// The same of a document that came as characters: what its declaration says of bytes is over (RFC 7303 section 3).
-///
-/// # Errors
-///
-/// As for [`inspect`].
-pub fn inspect_text(xml: &str) -> Result<Vec<XmlSignature>> {
-    let text = xml.strip_prefix('\u{feff}').unwrap_or(xml);
-    inspect_decoded(&normalize(Cow::Borrowed(text))?)
-}
-
-fn inspect_decoded(text: &str) -> Result<Vec<XmlSignature>> {
-    let document = parse(text)?;
+pub fn inspect_over(xml: Xml<'_>, external: Option<&[u8]>) -> Result<Vec<XmlSignature>> {
+    let text = match xml {
+        Xml::Bytes(bytes) => decode(bytes)?,
+        Xml::Text(text) => {
+            let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+            normalize(Cow::Borrowed(text))?
+        }
+    };
+    let document = parse(&text)?;
     let signatures: Vec<NodeIndex> = (0..document.nodes().len())
         .filter(|&index| {
             document
@@ -66,6 +79,7 @@ fn inspect_decoded(text: &str) -> Result<Vec<XmlSignature>> {
             signatures: &signatures,
             signature,
             verifications: &verifications,
+            external: external.filter(|_| refers_once(&document, signature)),
         };
         read(&context, &mut work)
     });
@@ -104,6 +118,10 @@ fn read(context: &Context<'_>, work: &mut Work) -> Result<XmlSignature> {
         id: document.attribute(signature, "Id").map(str::to_owned),
         signature_method: algorithm(document, signed_info, "SignatureMethod"),
         canonicalization_method: algorithm(document, signed_info, "CanonicalizationMethod"),
+        covers_external: references.iter().any(|reference| {
+            reference.covers == Coverage::External
+                && reference.integrity == ReferenceIntegrity::Intact
+        }),
         references,
         signing_certificate_matches: named
             .map(|named| is_match(&named, &certificates, signing_certificate, &value)),
@@ -124,6 +142,17 @@ fn read(context: &Context<'_>, work: &mut Work) -> Result<XmlSignature> {
             .iter()
             .any(|(target, _)| document.ancestors(*target).count() <= 1),
     })
+}
+
+/// Whether a signature refers to one thing that is not in the document.
+fn refers_once(document: &Document<'_>, signature: NodeIndex) -> bool {
+    let info = document.only(signature, DSIG, "SignedInfo");
+    let references = info.map(|info| document.named(info, DSIG, "Reference"));
+    let outside = references.into_iter().flatten().filter(|&reference| {
+        let uri = document.attribute(reference, "URI");
+        uri.is_none_or(|uri| !uri.is_empty() && !uri.starts_with('#'))
+    });
+    outside.count() == 1
 }
 
 /// Whether this is in an `Object` of the signature, and what somebody wanted to sign: not its properties, and no `Manifest`, of

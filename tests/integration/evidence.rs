@@ -226,7 +226,7 @@ fn each_of_several_signers_has_a_verdict_and_nobody_is_none() {
 fn xml_signatures_are_judged_by_what_they_embed_too() {
     let anchors = Anchors::new([der(CA)]);
     let judge = |xml: &str, now_ms| {
-        let found = xmldsig::inspect_text(xml).unwrap();
+        let found = xmldsig::inspect(xml.as_bytes()).unwrap();
         assert_eq!(found.len(), 1);
         xmldsig::judge(&found, &anchors, now_ms).unwrap().remove(0)
     };
@@ -256,7 +256,7 @@ fn xml_signatures_are_judged_by_what_they_embed_too() {
         SubIndication::NoCertificateChainFound,
     );
     let nobody = Anchors::default();
-    let found = xmldsig::inspect_text(SIGNED_XML).unwrap();
+    let found = xmldsig::inspect(SIGNED_XML.as_bytes()).unwrap();
     let verdict = &xmldsig::judge(&found, &nobody, IN_2026).unwrap()[0];
     assert!(verdict.explanation.contains("not judged"));
 }
@@ -324,14 +324,14 @@ fn signed_attributes_are_no_content_and_without_them_the_content_is_data() {
 fn xml_that_signs_something_beside_itself_is_intact_and_no_pass() {
     let anchors = Anchors::new([der(CA)]);
     for xml in [BESIDE_XML, PROPERTIES_ALONE_XML] {
-        let found = xmldsig::inspect_text(xml).unwrap();
+        let found = xmldsig::inspect(xml.as_bytes()).unwrap();
         let verdict = &xmldsig::judge(&found, &anchors, IN_2026).unwrap()[0];
         assert_eq!(verdict.intact, Some(true));
         assert_because("beside", verdict, SubIndication::SigConstraintsFailure);
     }
     // Where all of the document is signed, identifiers elsewhere may repeat.
     let twice = SIGNED_XML.replace("<ds:KeyInfo>", "<ds:KeyInfo><x Id=\"a\"/><x Id=\"a\"/>");
-    let found = xmldsig::inspect_text(&twice).unwrap();
+    let found = xmldsig::inspect(twice.as_bytes()).unwrap();
     assert!(found[0].duplicate_ids);
     let verdict = &xmldsig::judge(&found, &anchors, IN_2026).unwrap()[0];
     assert_eq!(verdict.indication, Indication::TotalPassed);
@@ -404,7 +404,7 @@ fn many_lists_and_stamps_in_xml_are_looked_at_in_a_moment_or_refused() {
     let [list, stamp] = ["EncapsulatedCRLValue", "SignatureTimeStamp"].map(element);
     let many = STAMPED_XML.replace(list, &list.repeat(400));
     let many = many.replace(stamp, &stamp.repeat(50));
-    let found = xmldsig::inspect_text(&many).unwrap();
+    let found = xmldsig::inspect(many.as_bytes()).unwrap();
     let verdict = &xmldsig::judge(&found, &anchors, IN_2026).unwrap()[0];
     assert_passes("many", verdict);
     // All of it again and again for each of many signatures.
@@ -414,7 +414,7 @@ fn many_lists_and_stamps_in_xml_are_looked_at_in_a_moment_or_refused() {
         many[from..to].to_owned()
     };
     let hostile = many.replace(&signature, &signature.repeat(12));
-    if let Ok(found) = xmldsig::inspect_text(&hostile) {
+    if let Ok(found) = xmldsig::inspect(hostile.as_bytes()) {
         match xmldsig::judge(&found, &anchors, IN_2026) {
             Ok(verdicts) => assert_eq!(verdicts.len(), 12),
             Err(error) => assert!(error.to_string().contains("too"), "{error}"),

@@ -5,6 +5,7 @@ use std::path::Path;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sigpersist::cms;
+use sigpersist::digest::{sha256, to_hex};
 use sigpersist::pki::{Anchors, Indication, SubIndication, Verdict};
 
 use serde_json::{Value, json};
@@ -321,6 +322,9 @@ fn a_file_is_inspected_and_verified_in_a_terminal() {
     assert_eq!(code, Some(0));
     let json: Value = serde_json::from_str(&json).unwrap();
     assert_eq!(json["signers"][0]["certificate"]["iin"], "123456789011");
+    let content = b"A contract between two people who do not exist.\n";
+    assert_eq!(json["content_size"], content.len());
+    assert_eq!(json["content_sha256"], to_hex(&sha256(content)));
     // Nobody is trusted, so nothing passes.
     let (code, said, error) = ended(&["verify", &first]);
     assert_eq!(code, Some(1), "{said}");

@@ -2,7 +2,7 @@
 
 use super::kinds::only;
 use super::signer::{C14N, DS, EXCLUSIVE, Key, Signer, enveloped, transform};
-use crate::xmldsig::{ValueIntegrity, XmlError, XmlSignature, inspect, inspect_text};
+use crate::xmldsig::{ValueIntegrity, Xml, XmlError, XmlSignature, inspect, inspect_over};
 
 #[track_caller]
 fn refusal(xml: &str) -> XmlError {
@@ -238,12 +238,10 @@ fn named_encodings_are_read() {
         );
         intact(inspect(&bytes));
         // What came as characters has them already, whatever it says of bytes.
-        intact(inspect_text(&text));
+        intact(inspect_over(Xml::Text(&text), None));
     }
-    intact(inspect_text(&format!(
-        "\u{feff}{}",
-        declared("windows-1251")
-    )));
+    let text = format!("\u{feff}{}", declared("windows-1251"));
+    intact(inspect_over(Xml::Text(&text), None));
 }
 
 /// Whatever byte changes or where the document ends: no panic, and no intact signature over another root.

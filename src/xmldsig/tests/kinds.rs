@@ -7,7 +7,11 @@ use base64::engine::general_purpose::STANDARD;
 use super::signer::{
     C14N, C14N11, DS, ENVELOPED, EXCLUSIVE, Key, SHA256, Signer, enveloped, transform,
 };
-use crate::xmldsig::{Coverage, ReferenceIntegrity, ValueIntegrity, XmlSignature, inspect};
+use crate::pki::gost_signer;
+use crate::pki::hash::Hash;
+use crate::xmldsig::{
+    Coverage, ReferenceIntegrity, ValueIntegrity, Xml, XmlSignature, inspect, inspect_over,
+};
 
 /// The only signature of a document.
 #[track_caller]
@@ -45,6 +49,75 @@ fn enveloped_signatures_of_all_keys_are_intact() {
         assert!(!signature.duplicate_ids);
         assert_eq!(signature.signing_certificate_matches, None);
     }
+}
+
+#[test]
+fn what_is_outside_of_the_document_is_looked_at_where_it_is_given() {
+    let xml = Signer::new(Key::P256)
+        .reference("contract.txt", "", "A contract.")
+        .sign();
+    let over = |xml: &str, external: &[u8]| {
+        let mut found = inspect_over(Xml::Text(xml), Some(external)).unwrap();
+        found.remove(0)
+    };
+    assert_eq!(
+        only(&xml).references[0].integrity,
+        ReferenceIntegrity::Unresolved
+    );
+    let given = over(&xml, b"A contract.");
+    assert!(given.references_intact() && given.covers_external && given.is_detached());
+    let other = over(&xml, b"Another.");
+    assert_eq!(other.references[0].integrity, ReferenceIntegrity::Broken);
+    assert!(!other.covers_external);
+    // Of several things nobody knows which it is, and of what is transformed not what it was.
+    let two = Signer::new(Key::P256)
+        .reference("contract.txt", "", "A contract.")
+        .reference("other.txt", "", "A contract.")
+        .sign();
+    let transformed = Signer::new(Key::P256)
+        .reference("contract.xml", &transform(EXCLUSIVE), "A contract.")
+        .sign();
+    for xml in [two, transformed] {
+        let found = over(&xml, b"A contract.");
+        assert_eq!(
+            found.references[0].integrity,
+            ReferenceIntegrity::Unresolved
+        );
+    }
+}
+
+/// As Kazakhstan's software signs.
+#[test]
+fn gost_signatures_and_digests_are_intact() {
+    let algorithms = "urn:ietf:params:xml:ns:pkigovkz:xmlsec:algorithms";
+    let content = "<doc><a>1</a></doc>";
+    let digest = STANDARD.encode(Hash::Streebog512.digest(content.as_bytes()));
+    let transforms = transform(ENVELOPED) + &transform(EXCLUSIVE);
+    let signed_info = format!(
+        "<ds:SignedInfo {DS}><ds:CanonicalizationMethod Algorithm=\"{EXCLUSIVE}\"></ds:CanonicalizationMethod>\
+         <ds:SignatureMethod Algorithm=\"{algorithms}:gostr34102015-gostr34112015-512\"></ds:SignatureMethod>\
+         <ds:Reference URI=\"\"><ds:Transforms>{transforms}</ds:Transforms>\
+         <ds:DigestMethod Algorithm=\"{algorithms}:gostr34112015-512\"></ds:DigestMethod>\
+         <ds:DigestValue>{digest}</ds:DigestValue></ds:Reference></ds:SignedInfo>"
+    );
+    let value = STANDARD.encode(gost_signer::sign(signed_info.as_bytes()));
+    let certificate = STANDARD.encode(gost_signer::certificate());
+    let xml = content.replace(
+        "</doc>",
+        &format!(
+            "<ds:Signature {DS}>{signed_info}<ds:SignatureValue>{value}</ds:SignatureValue><ds:KeyInfo><ds:X509Data>\
+             <ds:X509Certificate>{certificate}</ds:X509Certificate></ds:X509Data></ds:KeyInfo></ds:Signature></doc>"
+        ),
+    );
+    let signature = assert_intact(&xml);
+    let name = signature.signature_algorithm().name.unwrap();
+    assert!(name.starts_with("GOST R 34.10-2015"), "{name}");
+    let name = signature.digest_algorithm().name.unwrap();
+    assert!(name.starts_with("GOST R 34.11-2015"), "{name}");
+    let changed = only(&xml.replace("<a>1", "<a>2"));
+    assert_eq!(changed.references[0].integrity, ReferenceIntegrity::Broken);
+    let changed = only(&xml.replace(EXCLUSIVE, C14N));
+    assert_eq!(changed.value, ValueIntegrity::Broken);
 }
 
 #[test]
