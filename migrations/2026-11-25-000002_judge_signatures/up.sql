@@ -28,6 +28,7 @@ CREATE TABLE signature_verdicts (
     signature_id bigint NOT NULL,
     id bigint GENERATED ALWAYS AS IDENTITY,
     at timestamptz NOT NULL DEFAULT now(),
+    bytes integer NOT NULL,
     verdict jsonb NOT NULL,
     PRIMARY KEY (tenant_id, signature_id, version, id),
     FOREIGN KEY (tenant_id, signature_id, version)
@@ -39,12 +40,16 @@ COMMENT ON COLUMN signature_verdicts.version IS 'The version';
 COMMENT ON COLUMN signature_verdicts.signature_id IS 'The thread';
 COMMENT ON COLUMN signature_verdicts.id IS 'Grows with time';
 COMMENT ON COLUMN signature_verdicts.at IS 'When it was verified';
+COMMENT ON COLUMN signature_verdicts.bytes IS 'How much it counts against the tenant''s quota: the size of its text';
 COMMENT ON COLUMN signature_verdicts.verdict IS 'Who signed, and the verdict on each, as the API shows it';
 
 CREATE TRIGGER policies_notify AFTER INSERT OR UPDATE OR DELETE ON policies
     FOR EACH ROW EXECUTE FUNCTION notify_change('policy', 'tenant_id');
 CREATE TRIGGER trust_anchors_notify AFTER INSERT OR UPDATE OR DELETE ON trust_anchors
     FOR EACH ROW EXECUTE FUNCTION notify_change('policy', 'tenant_id');
+
+COMMENT ON COLUMN tenants.max_bytes IS 'Most bytes of signatures, as they are stored, and of verdicts on them. Of all quotas, null means the server''s default, and 0 no limit';
+COMMENT ON COLUMN tenant_usage.bytes IS 'Bytes of signatures, as they are stored, and of verdicts on them';
 
 GRANT SELECT, INSERT, UPDATE ON policies TO sigpersist_server;
 GRANT SELECT, INSERT, DELETE ON trust_anchors, signature_verdicts TO sigpersist_server;

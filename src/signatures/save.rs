@@ -147,7 +147,8 @@ impl Save<'_> {
             ..
         } = *self;
         let tenant = context.tenant()?;
-        let bytes = draft.body.bytes.len();
+        let verdict = self.verdict.as_ref();
+        let bytes = draft.body.bytes.len() + verdict.map_or(0, |it| it.to_string().len());
         let creates = !matches!(expected, Expected::Version(_));
         let mut room = tenants::room(app, context, bytes, creates);
         if let Err(Error::QuotaExceeded {

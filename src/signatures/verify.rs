@@ -11,6 +11,7 @@ use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::policy;
 use crate::policy::model::InForce;
+use crate::tenants;
 
 /// Most verdicts that are recorded on one version.
 pub const MAX_VERDICTS: u32 = 100;
@@ -38,7 +39,8 @@ pub fn examine(
 ///
 /// # Errors
 ///
-/// [`Error::SignatureNotFound`], [`Error::Refused`] where the version has verdicts enough, and those of the store.
+/// [`Error::SignatureNotFound`], [`Error::QuotaExceeded`], [`Error::Refused`] where the version has verdicts enough, and those of
+/// the store.
 pub fn verify(
     app: &App,
     context: &Context,
@@ -54,6 +56,7 @@ pub fn verify(
         .as_ref()
         .ok_or_else(|| Error::internal("a version was read without its signature"))?;
     let verdict = summary(&judge(&policy, body, document));
+    let room = tenants::room(app, context, verdict.to_string().len(), false)?;
     let recorded = app.store.verdict_insert(
         tenant,
         stored.id,
@@ -62,7 +65,10 @@ pub fn verify(
         &verdict,
     )?;
     match recorded {
-        Some(recorded) => Ok(recorded),
+        Some(recorded) => {
+            room.used(false);
+            Ok(recorded)
+        }
         // Somebody may have deleted it meanwhile.
         None => match super::get(app, context, key, Some(stored.version)) {
             Ok(_) => Err(Error::refused(format!(

@@ -27,7 +27,7 @@ const OF_OWN_PLUGINS: &str = "plugin_id IN (SELECT id FROM plugins WHERE tenant_
 /// rows, which go with the tenant.
 const TABLES: [(&str, &str, &str); 11] = [
     ("signature_tags", OWN, "0"),
-    ("signature_verdicts", OWN, "pg_column_size(verdict)"),
+    ("signature_verdicts", OWN, "bytes"),
     ("signature_versions", OWN, "octet_length(signature)"),
     ("signatures", OWN, "0"),
     (

@@ -279,6 +279,8 @@ diesel::table! {
         id -> Int8,
         /// When it was verified
         at -> Timestamptz,
+        /// How much it counts against the tenant's quota: the size of its text
+        bytes -> Int4,
         /// Who signed, and the verdict on each, as the API shows it
         verdict -> Jsonb,
     }
@@ -363,7 +365,7 @@ diesel::table! {
     tenant_usage (tenant_id, shard) {
         /// The owner
         tenant_id -> Int4,
-        /// Bytes of signatures, as they are stored
+        /// Bytes of signatures, as they are stored, and of verdicts on them
         bytes -> Int8,
         /// Threads
         threads -> Int8,
@@ -391,7 +393,7 @@ diesel::table! {
         delete_after -> Nullable<Timestamptz>,
         /// When the removal began, which nothing takes back; null before that
         removing_since -> Nullable<Timestamptz>,
-        /// Most bytes of signatures, as they are stored. Of all quotas, null means the server's default, and 0 no limit
+        /// Most bytes of signatures, as they are stored, and of verdicts on them. Of all quotas, null means the server's default, and 0 no limit
         max_bytes -> Nullable<Int8>,
         /// Most threads
         max_threads -> Nullable<Int8>,

@@ -14,6 +14,7 @@ use serde_json::Value;
 use super::pool::Store;
 use super::signatures::{encoding_to_code, version_from_column, version_to_column};
 use super::usage;
+use super::verdicts::verdict_bytes;
 use crate::context::TenantId;
 use crate::decisions::model::Judgement;
 use crate::error::Result;
@@ -142,6 +143,7 @@ struct SaveVersion<'a, const JUDGED: bool, const VERIFIED: bool> {
     columns: &'a Columns<'a>,
     judgement: Option<&'a JudgementColumns<'a>>,
     verdict: Option<&'a str>,
+    verdict_bytes: Option<i32>,
 }
 
 impl<'a, const JUDGED: bool, const VERIFIED: bool> SaveVersion<'a, JUDGED, VERIFIED> {
@@ -154,6 +156,7 @@ impl<'a, const JUDGED: bool, const VERIFIED: bool> SaveVersion<'a, JUDGED, VERIF
             columns,
             judgement,
             verdict,
+            verdict_bytes: verdict.map(verdict_bytes),
         }
     }
 
@@ -180,7 +183,8 @@ impl<const JUDGED: bool, const VERIFIED: bool> QueryFragment<Pg>
     for SaveVersion<'_, JUDGED, VERIFIED>
 {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        self.columns.writes(out.reborrow())?;
+        self.columns
+            .writes(out.reborrow(), self.verdict_bytes.as_ref())?;
         if let Some(columns) = self.judgement {
             out.push_sql(
                 ", judged AS ( \
@@ -202,9 +206,11 @@ impl<const JUDGED: bool, const VERIFIED: bool> QueryFragment<Pg>
         if let Some(verdict) = self.verdict {
             out.push_sql(
                 ", verified AS ( \
-                     INSERT INTO signature_verdicts (tenant_id, signature_id, version, verdict) \
+                     INSERT INTO signature_verdicts (tenant_id, signature_id, version, bytes, verdict) \
                      SELECT i.tenant_id, s.id, s.version, ",
             );
+            out.push_bind_param::<Nullable<Integer>, _>(&self.verdict_bytes)?;
+            out.push_sql(", ");
             out.push_bind_param::<Text, _>(verdict)?;
             out.push_sql("::jsonb FROM saved s, input i)");
         }
@@ -221,7 +227,11 @@ const SELECT_SAVED: &str = " SELECT id, version, created_at, updated_at FROM sav
 /// What is counted comes last in the text, and so first of what follows on `saved`; it
 /// waits with nothing in hand but the thread.
 impl Columns<'_> {
-    fn writes<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+    fn writes<'b>(
+        &'b self,
+        mut out: AstPass<'_, 'b, Pg>,
+        verdict_bytes: Option<&'b i32>,
+    ) -> QueryResult<()> {
         out.push_sql("WITH input AS (SELECT ");
         out.push_bind_param::<Integer, _>(&self.tenant_id)?;
         out.push_sql("::integer AS tenant_id, ");
@@ -285,9 +295,12 @@ impl Columns<'_> {
              counted AS ( ",
         );
         out.push_sql(usage::INSERT);
-        out.push_sql(
-            "SELECT i.tenant_id, octet_length(i.signature), (s.version = 1)::integer, 1, ",
-        );
+        out.push_sql("SELECT i.tenant_id, octet_length(i.signature)");
+        if let Some(bytes) = verdict_bytes {
+            out.push_sql(" + ");
+            out.push_bind_param::<Integer, _>(bytes)?;
+        }
+        out.push_sql(", (s.version = 1)::integer, 1, ");
         out.push_sql(usage::SHARD);
         out.push_sql(" FROM saved s, input i");
         out.push_sql(usage::OR_ADD);

@@ -362,9 +362,11 @@ impl Store {
                 "WITH deleted AS ( \
                      DELETE FROM signatures \
                      WHERE tenant_id = $1 AND document = $2 AND thread = $3 AND version = $4 RETURNING tenant_id, id) \
-                 {} SELECT d.tenant_id, -sum(octet_length(v.signature)), -1, -count(*), {} \
+                 {} SELECT d.tenant_id, -sum(octet_length(v.signature)) - coalesce(( \
+                            SELECT sum(x.bytes) FROM signature_verdicts x \
+                            WHERE x.tenant_id = d.tenant_id AND x.signature_id = d.id), 0), -1, -count(*), {} \
                  FROM deleted d JOIN signature_versions v ON v.tenant_id = d.tenant_id AND v.signature_id = d.id \
-                 GROUP BY d.tenant_id {}",
+                 GROUP BY d.tenant_id, d.id {}",
                 usage::INSERT,
                 usage::SHARD,
                 usage::OR_ADD

@@ -22,6 +22,7 @@ use super::signatures::{
     encoding_from_code, encoding_to_code, sha256_from_column, version_from_column,
     version_to_column,
 };
+use super::verdicts::verdict_bytes;
 use super::{audit, usage};
 use crate::audit::Event;
 use crate::context::TenantId;
@@ -231,6 +232,9 @@ impl Store {
                 for version in &new.part.versions {
                     added.versions += 1;
                     added.bytes += i64::try_from(version.body.bytes.len()).unwrap_or(i64::MAX);
+                    for verdict in &version.verdicts {
+                        added.bytes += i64::from(verdict_bytes(&verdict.verdict.to_string()));
+                    }
                 }
             }
             usage::add(connection, tenant, added)?;
@@ -399,6 +403,7 @@ type VerdictValues<'a> = (
     diesel::dsl::Eq<signature_verdicts::signature_id, i64>,
     diesel::dsl::Eq<signature_verdicts::version, i32>,
     diesel::dsl::Eq<signature_verdicts::at, DateTime<Utc>>,
+    diesel::dsl::Eq<signature_verdicts::bytes, i32>,
     diesel::dsl::Eq<signature_verdicts::verdict, &'a serde_json::Value>,
 );
 
@@ -413,6 +418,7 @@ fn verdict_values(
             signature_verdicts::signature_id.eq(id),
             signature_verdicts::version.eq(version_to_column(version.version)),
             signature_verdicts::at.eq(verdict.at),
+            signature_verdicts::bytes.eq(verdict_bytes(&verdict.verdict.to_string())),
             signature_verdicts::verdict.eq(&verdict.verdict),
         )
     })

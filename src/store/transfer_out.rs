@@ -238,7 +238,7 @@ impl Snapshot<'_> {
                     v.encoding, v.sha256, v.signature \
              FROM (SELECT *, sum(bytes) OVER (ORDER BY signature_id, version) - bytes AS bytes_before \
                    FROM (SELECT *, octet_length(signature) + coalesce(( \
-                                    SELECT sum(octet_length(d.verdict::text)) FROM signature_verdicts d \
+                                    SELECT sum(d.bytes) FROM signature_verdicts d \
                                     WHERE d.tenant_id = $1 AND d.signature_id = w.signature_id AND d.version = w.version), 0) \
                                 AS bytes \
                          FROM signature_versions w \

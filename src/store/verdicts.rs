@@ -3,11 +3,12 @@
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_query;
-use diesel::sql_types::{BigInt, Integer, Jsonb, Nullable, Timestamptz};
+use diesel::sql_types::{BigInt, Integer, Jsonb, Nullable, Text, Timestamptz};
 use serde_json::Value;
 
 use super::pool::Store;
 use super::signatures::{version_from_column, version_to_column};
+use super::usage;
 use crate::context::TenantId;
 use crate::error::Result;
 use crate::signatures::model::{SignatureId, StoredVerdict};
@@ -35,6 +36,11 @@ impl VerdictRow {
     }
 }
 
+/// How much the text of a verdict counts.
+pub(super) fn verdict_bytes(text: &str) -> i32 {
+    i32::try_from(text.len()).unwrap_or(i32::MAX)
+}
+
 impl Store {
     /// Records a verdict on a version; none where the version is gone, or has `most` verdicts already.
     pub fn verdict_insert(
@@ -45,18 +51,26 @@ impl Store {
         most: i64,
         verdict: &Value,
     ) -> Result<Option<StoredVerdict>> {
-        let query = sql_query(
-            "INSERT INTO signature_verdicts (tenant_id, signature_id, version, verdict) \
-             SELECT tenant_id, signature_id, version, $4 FROM signature_versions \
-             WHERE tenant_id = $1 AND signature_id = $2 AND version = $3 \
-               AND (SELECT count(*) FROM signature_verdicts \
-                    WHERE tenant_id = $1 AND signature_id = $2 AND version = $3) < $5 \
-             RETURNING id, version, at, verdict",
-        )
+        let text = verdict.to_string();
+        let query = sql_query(format!(
+            "WITH recorded AS ( \
+                 INSERT INTO signature_verdicts (tenant_id, signature_id, version, bytes, verdict) \
+                 SELECT tenant_id, signature_id, version, $4, $5::jsonb FROM signature_versions \
+                 WHERE tenant_id = $1 AND signature_id = $2 AND version = $3 \
+                   AND (SELECT count(*) FROM signature_verdicts \
+                        WHERE tenant_id = $1 AND signature_id = $2 AND version = $3) < $6 \
+                 RETURNING tenant_id, id, version, at, bytes, verdict), \
+             counted AS ({} SELECT tenant_id, bytes, 0, 0, {} FROM recorded {}) \
+             SELECT id, version, at, verdict FROM recorded",
+            usage::INSERT,
+            usage::SHARD,
+            usage::OR_ADD
+        ))
         .bind::<Integer, _>(tenant.0)
         .bind::<BigInt, _>(signature.0)
         .bind::<Integer, _>(version_to_column(version))
-        .bind::<Jsonb, _>(verdict)
+        .bind::<Integer, _>(verdict_bytes(&text))
+        .bind::<Text, _>(text)
         .bind::<BigInt, _>(most);
         let row = self.run(tenant, |connection| {
             query.get_result::<VerdictRow>(connection).optional()

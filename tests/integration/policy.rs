@@ -358,8 +358,8 @@ fn a_version_has_no_more_verdicts_than_anybody_reads() {
     let acme = app.tenant("acme");
     acme.save("d", "t", 0, FIRST.trim()).expect(201);
     app.database.execute(
-        "INSERT INTO signature_verdicts (tenant_id, signature_id, version, verdict)
-         SELECT tenant_id, signature_id, version, '{}' FROM signature_versions, generate_series(1, 99)",
+        "INSERT INTO signature_verdicts (tenant_id, signature_id, version, bytes, verdict)
+         SELECT tenant_id, signature_id, version, 2, '{}' FROM signature_versions, generate_series(1, 99)",
     );
     let body = json!({"document": "d", "thread": "t"});
     acme.json("POST", "/signature/verify", &body).expect(201);

@@ -14,9 +14,12 @@ fn usage(client: &Client, path: &str) -> Value {
 fn truth_and_count(app: &TestApp) -> (String, String) {
     (
         app.database.lines(
-            "SELECT tenant_id || ' ' || sum(octet_length(signature)) || ' ' || count(*) FILTER (WHERE version = 1)
-                 || ' ' || count(*) AS line
-             FROM signature_versions GROUP BY tenant_id ORDER BY tenant_id",
+            "SELECT tenant_id || ' ' || sum(octet_length(signature) + coalesce(verdicts, 0)) || ' '
+                 || count(*) FILTER (WHERE version = 1) || ' ' || count(*) AS line
+             FROM signature_versions v LEFT JOIN LATERAL (
+                 SELECT sum(bytes) AS verdicts FROM signature_verdicts w
+                 WHERE (w.tenant_id, w.signature_id, w.version) = (v.tenant_id, v.signature_id, v.version)) w ON true
+             GROUP BY tenant_id ORDER BY tenant_id",
         ),
         app.database.lines(
             "SELECT tenant_id || ' ' || sum(bytes) || ' ' || sum(threads) || ' ' || sum(versions) AS line
@@ -63,6 +66,42 @@ fn usage_is_what_is_stored_after_saves_countersignatures_retries_and_deletes() {
     );
     let (truth, count) = truth_and_count(&app);
     assert_eq!(count, truth);
+    // Verdicts count too, however they come, and go with what they are on.
+    let operator = app.operator("acme");
+    operator
+        .json("PATCH", "/policy", &json!({"record_verdicts": true}))
+        .expect(200);
+    acme.save("c", "t", 1, "y").expect(201);
+    acme.save("d", "t", 0, FIRST.trim()).expect(201);
+    for document in ["a", "c", "d"] {
+        let body = json!({"document": document, "thread": "t"});
+        acme.json("POST", "/signature/verify", &body).expect(201);
+    }
+    let (truth, with_verdicts) = truth_and_count(&app);
+    assert_eq!(with_verdicts, truth);
+    for document in ["c", "d"] {
+        acme.delete(document, "t").expect(200);
+    }
+    let (truth, count) = truth_and_count(&app);
+    assert_eq!(count, truth);
+    app.platform()
+        .json(
+            "PATCH",
+            "/tenants/acme",
+            &json!({"quotas": {"max_bytes": 100}}),
+        )
+        .expect(200);
+    let body = json!({"document": "a", "thread": "t"});
+    crate::support::eventually(|| {
+        acme.json("POST", "/signature/verify", &body).json["code"] == "quota_exceeded"
+    });
+    app.platform()
+        .json(
+            "PATCH",
+            "/tenants/acme",
+            &json!({"quotas": {"max_bytes": null}}),
+        )
+        .expect(200);
     // It needs the scope, and is nobody else's.
     acme.get("/usage").expect_error(403, "insufficient_scope");
     app.tenant("other");
