@@ -13,6 +13,7 @@ use crate::context::TenantId;
 use crate::error::{Error, Result};
 use crate::hooks::{Chain, Compiled, Engine, Health};
 use crate::policy::model::InForce;
+use crate::readiness::Readiness;
 use crate::store::embedded::{self, Embedded, Purpose};
 use crate::store::{self, Change, Changes, Store};
 use crate::tenants::meters::Meters;
@@ -60,6 +61,8 @@ pub struct App {
     pub policies: Cache<TenantId, Arc<InForce>>,
     /// How bindings of hooks fare on this server; outlives the chains, which are forgotten with every change.
     healths: quick_cache::sync::Cache<(TenantId, String, u32), Arc<Health>>,
+    /// Whether this server is ready.
+    pub readiness: Arc<Readiness>,
     /// What tenants use, against their quotas.
     pub meters: Meters,
     /// Turns to set plugins and hooks up: to compile, and to ask about settings.
@@ -92,6 +95,7 @@ impl App {
             chains: Cache::new(CACHED_CHAINS),
             policies: Cache::new(CACHED_POLICIES),
             healths: quick_cache::sync::Cache::new(CACHED_CHAINS),
+            readiness: Arc::default(),
             meters: Meters::new(config.quotas),
             set_ups: Arc::new(Semaphore::new(SET_UPS_AT_ONCE)),
             trials: Arc::new(Semaphore::new(config.hooks.max_concurrent_trials.max(1))),
@@ -110,6 +114,7 @@ impl App {
         load: impl FnOnce(&Self) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let turn = turns::wait(
+            "loads",
             &self.loads,
             self.config.http.queue_timeout_ms,
             Error::Overloaded,
@@ -179,7 +184,8 @@ impl App {
                 }
             }
         };
-        Changes::listen(database.url().to_owned(), changed).map_err(Error::internal)
+        let readiness = Arc::clone(&self.readiness);
+        Changes::listen(database.url().to_owned(), readiness, changed).map_err(Error::internal)
     }
 }
 

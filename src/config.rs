@@ -46,6 +46,8 @@ pub struct Config {
 pub struct HttpConfig {
     /// Address to listen on.
     pub listen: String,
+    /// Address where those who watch the server find `/health` and `/metrics`, without a token; none where they do not.
+    pub watch_listen: Option<String>,
     /// Largest signature that a request may carry, in bytes of its text.
     pub max_signature_bytes: usize,
     /// Most bytes of signatures in one page of a list.
@@ -56,7 +58,9 @@ pub struct HttpConfig {
     pub max_concurrent_requests: usize,
     /// How long a request may wait for its turn before it is refused with 503, in milliseconds.
     pub queue_timeout_ms: u64,
-    /// How long requests in flight may go on after SIGTERM, in milliseconds.
+    /// How long the server still takes requests after SIGTERM, while it says that it is not ready, in milliseconds.
+    pub shutdown_delay_ms: u64,
+    /// How long requests in flight may go on after that, in milliseconds.
     pub shutdown_timeout_ms: u64,
 }
 
@@ -64,11 +68,13 @@ impl Default for HttpConfig {
     fn default() -> Self {
         Self {
             listen: "127.0.0.1:8080".to_owned(),
+            watch_listen: None,
             max_signature_bytes: 10 * 1024 * 1024,
             max_list_bytes: 64 * 1024 * 1024,
             body_timeout_ms: 30_000,
             max_concurrent_requests: 256,
             queue_timeout_ms: 2_000,
+            shutdown_delay_ms: 0,
             shutdown_timeout_ms: 10_000,
         }
     }
@@ -403,6 +409,10 @@ fn every_setting() -> Config {
         data_dir: Some(PathBuf::new()),
         database_url: Some(String::new()),
         master_key_file: Some(PathBuf::new()),
+        http: HttpConfig {
+            watch_listen: Some(String::new()),
+            ..HttpConfig::default()
+        },
         auth: AuthConfig {
             issuer: Some(String::new()),
             audience: Some(String::new()),

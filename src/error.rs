@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::policy::model::Accept;
+use crate::readiness::Lack;
 use crate::tenants::quotas::Quota;
 
 /// What a use-case can fail with.
@@ -183,6 +184,9 @@ pub enum Error {
     /// The tenant has more work under way than it may.
     #[error("This tenant has too many requests under way; try again in a moment.")]
     RateLimited,
+    /// The server lacks what it needs, or was told to stop.
+    #[error("{}", lacks_phrase(.0))]
+    NotReady(Vec<Lack>),
     /// The server has more work than it can do in time. Nothing was stored.
     #[error("The server is overloaded; try again in a moment. Nothing was stored.")]
     Overloaded,
@@ -272,6 +276,11 @@ pub struct CaseFailure {
     pub case: String,
     /// What was expected and what came, line by line.
     pub differences: Vec<String>,
+}
+
+fn lacks_phrase(lacks: &[Lack]) -> String {
+    let sentences: Vec<_> = lacks.iter().map(|lack| lack.sentence).collect();
+    sentences.join(" ")
 }
 
 fn not_accepted_phrase(accept: Accept, problem: Option<&str>) -> String {
@@ -372,6 +381,7 @@ impl Error {
             Self::HookRejected(_) => "hook_rejected",
             Self::Refused(_) => "refused",
             Self::RateLimited => "rate_limited",
+            Self::NotReady(_) => "not_ready",
             Self::Overloaded => "overloaded",
             Self::DatabaseUnavailable(_) => "database_unavailable",
             Self::HookFailed { .. } => "hook_failed",

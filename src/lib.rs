@@ -33,6 +33,7 @@ pub mod http;
 pub mod pki;
 pub mod plugins;
 pub mod policy;
+pub mod readiness;
 pub mod signatures;
 pub mod store;
 pub mod telemetry;

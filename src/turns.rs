@@ -8,6 +8,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::context::TenantId;
 use crate::error::{Error, Result};
+use crate::telemetry::metrics::Waiting;
 
 /// So many turns for each tenant.
 #[derive(Debug)]
@@ -44,17 +45,18 @@ impl ByTenant {
     }
 }
 
-/// Waits for one of the turns.
+/// Waits for one of the turns; `queue` is what that is counted as.
 ///
 /// # Errors
 ///
 /// `otherwise` where that takes longer than `patience_ms` milliseconds.
 pub async fn wait(
+    queue: &'static str,
     turns: &Arc<Semaphore>,
     patience_ms: u64,
     otherwise: Error,
 ) -> Result<OwnedSemaphorePermit> {
-    wait_for(turns, 1, patience_ms, otherwise).await
+    wait_for(queue, turns, 1, patience_ms, otherwise).await
 }
 
 /// Waits for several of the turns at once.
@@ -63,11 +65,17 @@ pub async fn wait(
 ///
 /// As [`wait`].
 pub async fn wait_for(
+    queue: &'static str,
     turns: &Arc<Semaphore>,
     number: u32,
     patience_ms: u64,
     otherwise: Error,
 ) -> Result<OwnedSemaphorePermit> {
+    // Most turns are free, and are not waited for.
+    if let Ok(turn) = Arc::clone(turns).try_acquire_many_owned(number) {
+        return Ok(turn);
+    }
+    let _waiting = Waiting::new(queue);
     match tokio::time::timeout(
         Duration::from_millis(patience_ms),
         Arc::clone(turns).acquire_many_owned(number),

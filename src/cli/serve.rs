@@ -37,6 +37,9 @@ impl Serve {
         let signals = Signals::new(&runtime)?;
         // Before the database, so that a taken port costs nothing.
         let listener = runtime.block_on(bind(&config.http.listen))?;
+        let watched = config.http.watch_listen.as_deref();
+        let watched = watched.map(|address| runtime.block_on(bind_for_watchers(address)));
+        let watched = watched.transpose()?;
         let database = Database::open(&config, Purpose::Serve)?;
         for migration in database.prepare(!self.no_migrate)? {
             info!(migration, "Ran a migration");
@@ -49,6 +52,11 @@ impl Serve {
             plugins::preload(&preloaded);
         })));
         output.line(&listening_line(&listener)?)?;
+        if let Some(watched) = watched {
+            info!(address = %watched.local_addr()?, "Those who watch find /health and /metrics");
+            // It answers to the very end.
+            drop(runtime.spawn(http::serve_watchers(Arc::clone(&app), watched)));
+        }
         let served = runtime.block_on(async {
             let _retention = Retention::start(Arc::clone(&app));
             let _removal = Removal::start(Arc::clone(&app));
@@ -74,6 +82,12 @@ pub(super) async fn bind(address: &str) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address)
         .await
         .with_context(|| format!("Can't listen on {address}; choose another address with --listen"))
+}
+
+async fn bind_for_watchers(address: &str) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address)
+        .await
+        .with_context(|| format!("Can't listen on {address}; choose another http.watch_listen"))
 }
 
 /// A runtime with a thread for each request that may be answered at once, and some for hooks and keys being loaded.

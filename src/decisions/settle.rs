@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::hooks::Judged;
 use crate::plugins;
 use crate::signatures::model::SignatureBody;
-use crate::telemetry;
+use crate::telemetry::metrics;
 
 /// Sets hooks aside that keep failing; gives the refusal, if there is one, after it was recorded. `body` is what was
 /// refused, where it is stored nowhere else. Blocks.
@@ -26,8 +26,7 @@ pub(crate) fn settle(
     app.meters
         .charge_hook_time(&context.caller, microseconds.sum());
     for decision in &judged.decisions {
-        metrics::counter!(telemetry::HOOK_RUNS, "verdict" => decision.verdict.as_str())
-            .increment(1);
+        metrics::hook_ran(&tenancy.slug, decision);
     }
     if !judged.sick.is_empty() {
         plugins::set_aside(app, tenancy.id, &tenancy.slug, &judged.sick);

@@ -20,6 +20,7 @@ use crate::context::TenantId;
 use crate::digest::sha256;
 use crate::error::{Error, Result};
 use crate::plugins::model::{Digest, Limits};
+use crate::telemetry::metrics;
 use crate::turns;
 
 /// One tick of the deadline's clock.
@@ -152,6 +153,7 @@ impl Engine {
                 return Ok(Arc::new(plugin));
             }
             let plugin = compile()?;
+            metrics::plugin_made_ready(false);
             if let Some(compiled) = &self.compiled {
                 compiled.store(&self.engine, digest, plugin.component());
             }
@@ -162,6 +164,7 @@ impl Engine {
     /// The plugin as it was kept on disk.
     fn kept(&self, digest: Digest) -> Option<Plugin> {
         let component = self.compiled.as_ref()?.load(&self.engine, digest)?;
+        metrics::plugin_made_ready(true);
         // What was admitted once may be refused now only if the contract has changed: the bytes then tell why.
         Plugin::new(self, &component).ok()
     }
@@ -212,13 +215,14 @@ impl Engine {
             1
         };
         let of_tenant = turns::wait_for(
+            "hooks",
             &self.tenants.of(tenant),
             number,
             patience_ms,
             Error::RateLimited,
         )
         .await?;
-        let of_all = turns::wait(&self.turns, patience_ms, Error::Overloaded).await?;
+        let of_all = turns::wait("hooks", &self.turns, patience_ms, Error::Overloaded).await?;
         Ok(Turn {
             _of_tenant: of_tenant,
             _of_all: of_all,

@@ -11,6 +11,7 @@ use tracing::{error, warn};
 
 use super::reply::{Response, json_response};
 use crate::error::Error;
+use crate::telemetry::metrics;
 
 const REALM: &str = "Bearer realm=\"sigpersist\"";
 
@@ -29,6 +30,7 @@ struct Failure<'a> {
 pub(super) fn error_response(error: &Error, request_id: &str) -> Response {
     let status = status(error);
     log(error, status);
+    metrics::refused(error.code());
     let message = error.to_string();
     let body = serde_json::to_vec(&Failure {
         status: false,
@@ -77,7 +79,9 @@ fn status(error: &Error) -> StatusCode {
             StatusCode::PAYLOAD_TOO_LARGE
         }
         Error::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-        Error::Overloaded | Error::DatabaseUnavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+        Error::NotReady(_) | Error::Overloaded | Error::DatabaseUnavailable(_) => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
         Error::HookFailed { .. } | Error::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
@@ -89,6 +93,10 @@ fn details(error: &Error) -> Option<Value> {
         Error::InvalidParameter { field, .. } => json!({ "field": field }),
         Error::PayloadTooLarge { limit_bytes } | Error::ComponentTooLarge { limit_bytes, .. } => {
             json!({ "limit_bytes": limit_bytes })
+        }
+        Error::NotReady(lacks) => {
+            let lacks: Vec<_> = lacks.iter().map(|lack| lack.name).collect();
+            json!({ "lacks": lacks })
         }
         Error::SignatureNotAccepted {
             accept,
@@ -148,9 +156,10 @@ fn header(error: &Error) -> Option<(HeaderName, HeaderValue)> {
             (WWW_AUTHENTICATE, value)
         }
         Error::MethodNotAllowed { allowed } => (ALLOW, allowed.join(", ")),
-        Error::RateLimited | Error::Overloaded | Error::DatabaseUnavailable(_) => {
-            (RETRY_AFTER, "1".to_owned())
-        }
+        Error::NotReady(_)
+        | Error::RateLimited
+        | Error::Overloaded
+        | Error::DatabaseUnavailable(_) => (RETRY_AFTER, "1".to_owned()),
         Error::QuotaExceeded {
             retry_after: Some(wait),
             ..

@@ -5,7 +5,7 @@
 //!
 //! - `server` accepts connections and stops gracefully; `respond` is the path of a request through this module.
 //! - `auth` finds out who asks; `body` and `parameters` read what is asked; `preconditions` what must hold.
-//! - `signatures`, `verdicts`, `policy`, `plugins`, `hooks`, `trials`, `decisions`, `audit`, `tenants` and `keys` have the
+//! - `signatures`, `verdicts`, `policy`, `plugins`, `hooks`, `trials`, `decisions`, `audit`, `tenants`, `keys` and `health` have the
 //!   handlers; `reply` and
 //!   `error` dress what they return. `operators` has what the handlers of operators share.
 
@@ -14,9 +14,9 @@ mod auth;
 mod body;
 mod decisions;
 mod error;
+mod health;
 mod hooks;
 mod keys;
-mod metrics;
 mod operators;
 mod parameters;
 mod plugins;
@@ -38,7 +38,7 @@ use crate::plugins::model::Operation;
 use route::{BodyKind, Waits};
 
 pub use route::{Audience, NamesTenant, Route};
-pub use server::serve;
+pub use server::{serve, serve_watchers};
 
 /// All routes of the server. Those of operators are also found under `/tenants/{tenant}`, where callers of the platform
 /// act for any tenant.
@@ -224,7 +224,13 @@ pub static ROUTES: &[Route] = &[
         hooks::release,
     ),
     Route::of_operators(Method::GET, "/audit", Scope::AuditRead, audit::list),
-    Route::of_platform(Method::GET, "/metrics", Scope::MetricsRead, metrics::get),
+    Route::of_platform(Method::GET, "/metrics", Scope::MetricsRead, health::metrics).watches(),
+    Route::of_anybody(Method::GET, "/health/live", health::live)
+        .waits(Waits::Never)
+        .watches(),
+    Route::of_anybody(Method::GET, "/health/ready", health::ready)
+        .waits(Waits::Never)
+        .watches(),
     Route::of_platform(Method::GET, "/tenants", Scope::TenantsRead, tenants::list),
     Route::of_platform(
         Method::POST,

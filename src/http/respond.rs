@@ -23,6 +23,7 @@ use crate::auth::random_name;
 use crate::context::{Caller, Context, Tenancy};
 use crate::error::{Error, Noun, Result};
 use crate::plugins::{self, Judges};
+use crate::telemetry::metrics::{self, InFlight};
 use crate::{telemetry, tenants, turns};
 
 /// Longest request id that is taken from the client, in characters.
@@ -115,6 +116,8 @@ pub(super) async fn respond(server: Arc<Server>, incoming: Incoming, mut body: B
         Ok(found) => found.route.path,
         Err(_) => "(unknown)",
     };
+    let method = incoming.method.clone();
+    let _in_flight = InFlight::new();
     let span = info_span!("request", id = %request_id, method = %incoming.method, path);
     async {
         let answer = AssertUnwindSafe(answer(
@@ -136,7 +139,9 @@ pub(super) async fn respond(server: Arc<Server>, incoming: Incoming, mut body: B
                 error_response(&error, &request_id)
             }
         };
-        let ms = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let took = since.elapsed();
+        metrics::answered(path, method.as_str(), response.status().as_u16(), took);
+        let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         info!(status = response.status().as_u16(), ms, "Answered");
         response
     }
@@ -156,15 +161,21 @@ async fn answer(
         tenant,
         segments,
     } = found?;
+    if server.is_for_watchers && !route.watches {
+        return Err(Error::RouteNotFound);
+    }
     let names_tenant = tenant.is_some();
     let app = Arc::clone(&server.app);
-    let caller = match route.audience {
-        Audience::Anybody => Arc::new(Caller::nobody()),
-        _ => authenticate(&app, &incoming.headers).await?,
+    let needs_token = route.audience != Audience::Anybody && !server.is_for_watchers;
+    let caller = if needs_token {
+        authenticate(&app, &incoming.headers).await?
+    } else {
+        Arc::new(Caller::nobody())
     };
     let under_way = app.meters.admit(&caller)?;
     let reserved = route.audience == Audience::Platform && caller.tenant.is_some();
     if let Some(scope) = route.scope
+        && needs_token
         && (reserved || !caller.scopes.contains(&scope))
     {
         return Err(Error::InsufficientScope(scope.as_str()));
@@ -182,32 +193,48 @@ async fn answer(
     // First the turn that a tenant may be waiting for because of its own hooks: meanwhile it keeps nobody else from theirs.
     let (mut judges, mut own_trial, mut trial) = (None, None, None);
     match route.waits {
-        Waits::No => {}
+        Waits::Never | Waits::No => {}
         Waits::Publication => {
             let patience_ms = app.config.http.queue_timeout_ms;
-            trial = Some(turns::wait(&app.publications, patience_ms, Error::Overloaded).await?);
+            trial = Some(
+                turns::wait(
+                    "publications",
+                    &app.publications,
+                    patience_ms,
+                    Error::Overloaded,
+                )
+                .await?,
+            );
         }
         Waits::Judges(operation) => {
             judges = Some(plugins::judges(&app, &context, operation).await?);
         }
         Waits::SetUp => {
-            trial = Some(turns::wait(&app.set_ups, SET_UP_PATIENCE_MS, Error::Overloaded).await?);
+            trial = Some(
+                turns::wait(
+                    "set_ups",
+                    &app.set_ups,
+                    SET_UP_PATIENCE_MS,
+                    Error::Overloaded,
+                )
+                .await?,
+            );
         }
         Waits::Trial => {
             // One tenant's take no more than a part of all.
             let patience_ms = app.config.hooks.queue_timeout_ms;
             let own = app.trials_by_tenant.of(context.tenant()?);
-            own_trial = Some(turns::wait(&own, patience_ms, Error::RateLimited).await?);
-            trial = Some(turns::wait(&app.trials, patience_ms, Error::Overloaded).await?);
+            own_trial = Some(turns::wait("trials", &own, patience_ms, Error::RateLimited).await?);
+            trial = Some(turns::wait("trials", &app.trials, patience_ms, Error::Overloaded).await?);
         }
     }
-    let turn = turns::wait(
-        &server.turns,
-        app.config.http.queue_timeout_ms,
-        Error::Overloaded,
-    )
-    .await?;
-    if route.audience != Audience::Anybody {
+    let turn = if route.waits == Waits::Never {
+        None
+    } else {
+        let patience_ms = app.config.http.queue_timeout_ms;
+        Some(turns::wait("requests", &server.turns, patience_ms, Error::Overloaded).await?)
+    };
+    if needs_token {
         // Body and turns may have taken their time: whoever was revoked or suspended meanwhile is refused after all.
         authenticate(&app, &incoming.headers).await?;
     }
@@ -224,6 +251,10 @@ async fn answer(
         body,
         judges,
     };
+    if route.waits == Waits::Never {
+        // It blocks on nothing, and threads may be scarce.
+        return (route.handler)(call);
+    }
     telemetry::spawn_blocking(move || {
         let (_turn, _trial, _own_trial, _under_way) = (turn, trial, own_trial, under_way);
         (route.handler)(call)

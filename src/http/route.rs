@@ -28,6 +28,8 @@ pub struct Route {
     pub audience: Audience,
     /// Whether its path may name a tenant.
     pub names_tenant: NamesTenant,
+    /// Whether it is found on the port of those who watch the server, too.
+    pub(super) watches: bool,
     pub(super) waits: Waits,
     pub(super) body: BodyKind,
     /// Runs on a thread that may block.
@@ -61,6 +63,8 @@ pub enum NamesTenant {
 /// What a request waits for before it is answered, beside the turn that all wait for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Waits {
+    /// Nothing at all: it is answered at once, however much else there is to do.
+    Never,
     /// Nothing more.
     No,
     /// That strangers may be shown something.
@@ -119,6 +123,7 @@ impl Route {
             scope: Some(scope),
             audience: Audience::Tenant,
             names_tenant: NamesTenant::Never,
+            watches: false,
             waits: Waits::No,
             body: BodyKind::Json,
             handler,
@@ -161,6 +166,7 @@ impl Route {
             scope: None,
             audience: Audience::Anybody,
             names_tenant: NamesTenant::Never,
+            watches: false,
             waits: Waits::Publication,
             body: BodyKind::SmallJson,
             handler,
@@ -175,6 +181,11 @@ impl Route {
 
     pub(super) const fn waits(mut self, waits: Waits) -> Self {
         self.waits = waits;
+        self
+    }
+
+    pub(super) const fn watches(mut self) -> Self {
+        self.watches = true;
         self
     }
 

@@ -22,6 +22,26 @@ pub(super) struct Server {
     pub(super) app: Arc<App>,
     /// Requests that may be answered at once.
     pub(super) turns: Arc<Semaphore>,
+    /// Whether this is the port of those who watch: there they need no token, and find nothing else.
+    pub(super) is_for_watchers: bool,
+}
+
+impl Server {
+    fn new(app: Arc<App>, is_for_watchers: bool) -> Arc<Self> {
+        Arc::new(Self {
+            turns: Arc::new(Semaphore::new(app.config.http.max_concurrent_requests)),
+            app,
+            is_for_watchers,
+        })
+    }
+}
+
+/// Answers those who watch the server on a port of their own, until it is dropped.
+pub async fn serve_watchers(app: Arc<App>, listener: TcpListener) {
+    warp::serve(filter(Server::new(app, true)))
+        .incoming(listener)
+        .run()
+        .await;
 }
 
 /// Serves until `shutdown` completes, then lets requests in flight finish for as long as the configuration allows.
@@ -36,17 +56,18 @@ pub async fn serve(
 ) -> std::io::Result<SocketAddr> {
     let address = listener.local_addr()?;
     // Counting begins now, and not with the first look at it.
-    drop(telemetry::metrics());
+    drop(telemetry::metrics::render());
     let patience = Duration::from_millis(app.config.http.shutdown_timeout_ms);
-    let server = Arc::new(Server {
-        turns: Arc::new(Semaphore::new(app.config.http.max_concurrent_requests)),
-        app,
-    });
+    let delay = Duration::from_millis(app.config.http.shutdown_delay_ms);
+    let stopped_app = Arc::clone(&app);
+    let server = Server::new(app, false);
     let (stopping, stopped) = tokio::sync::oneshot::channel();
     let serving = warp::serve(filter(server))
         .incoming(listener)
         .graceful(async move {
             shutdown.await;
+            stopped_app.readiness.stop();
+            tokio::time::sleep(delay).await;
             // Dropping the sender says the same.
             let _told: Result<(), ()> = stopping.send(());
         })

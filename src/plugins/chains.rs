@@ -129,7 +129,7 @@ pub async fn judges(app: &Arc<App>, context: &Context, operation: Operation) -> 
             // nobody else from theirs.
             let patience_ms = app.config.http.queue_timeout_ms;
             let alone = app.loading.of(tenant);
-            let _alone = turns::wait(&alone, patience_ms, Error::Overloaded).await?;
+            let _alone = turns::wait("loads", &alone, patience_ms, Error::Overloaded).await?;
             let app = Arc::clone(app);
             telemetry::spawn_blocking(move || chain(&app, tenant))
                 .await

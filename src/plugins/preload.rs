@@ -14,6 +14,14 @@ use crate::error::Result;
 ///
 /// One after the other, since requests come first. Ends early when the server does. Blocks.
 pub fn preload(app: &Weak<App>) {
+    make_ready(app);
+    if let Some(app) = app.upgrade() {
+        app.readiness.plugins_are_ready();
+        app.engine.sweep();
+    }
+}
+
+fn make_ready(app: &Weak<App>) {
     let since = Instant::now();
     let revisions = match bound(app) {
         Ok(revisions) => revisions,
@@ -34,9 +42,6 @@ pub fn preload(app: &Weak<App>) {
     }
     let ms = since.elapsed().as_millis();
     info!(plugins = ready, ms, "The plugins of all hooks are ready");
-    if let Some(app) = app.upgrade() {
-        app.engine.sweep();
-    }
 }
 
 fn bound(app: &Weak<App>) -> Result<Vec<(i32, Digest)>> {

@@ -7,7 +7,7 @@ use crate::app::App;
 use crate::audit::{Actor, Event};
 use crate::context::TenantId;
 use crate::hooks::Sick;
-use crate::telemetry;
+use crate::telemetry::metrics;
 
 /// Sets hooks aside: from now on they only watch where their failure allows, and refuse everything without running where
 /// it rejects, until an operator releases them or sets them anew. Blocks.
@@ -33,7 +33,7 @@ pub fn set_aside(app: &App, tenant: TenantId, slug: &str, sick: &[Sick]) {
             .hook_quarantine(tenant, hook, *binding, reason, &event)
         {
             Ok(true) => {
-                metrics::counter!(telemetry::HOOK_QUARANTINES).increment(1);
+                metrics::hook_set_aside();
                 error!(tenant = slug, %hook, reason, "A hook is set aside because it keeps failing; release it when it is mended");
             }
             Ok(false) => {}

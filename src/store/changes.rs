@@ -13,9 +13,10 @@ use diesel::pg::PgConnection;
 use diesel::{QueryDsl as _, QueryResult, RunQueryDsl as _};
 use tracing::{debug, info, warn};
 
-use super::pool;
 use super::schema::change_counter;
+use super::{migrations, pool};
 use crate::context::TenantId;
+use crate::readiness::Readiness;
 
 /// What may have changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +51,8 @@ impl Change {
 const POLL: Duration = Duration::from_millis(50);
 /// How often the counter is compared: what it tells must have been read again within a second.
 const COUNT: Duration = Duration::from_millis(400);
+/// After how many comparisons the schema is looked at again: somebody may bring it up to date, or back.
+const SCHEMA_ROUNDS: u32 = 10;
 /// How long what is sent may stay unanswered before the connection counts as cut, in milliseconds.
 const SILENCE_MS: &str = "500";
 /// How often the connection is tried, and everything is told to have changed while it is down: what is changed just after it
@@ -69,12 +72,17 @@ impl Changes {
     /// # Errors
     ///
     /// Where the operating system gives no thread.
-    pub fn listen(url: String, changed: impl Fn(Change) + Send + 'static) -> std::io::Result<Self> {
+    pub fn listen(
+        url: String,
+        readiness: Arc<Readiness>,
+        changed: impl Fn(Change) + Send + 'static,
+    ) -> std::io::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
         let thread = std::thread::Builder::new().name("changes".to_owned()).spawn(move || {
             while !stopped.load(Ordering::Relaxed) {
-                if let Err(cause) = listen_once(&url, &stopped, &changed) {
+                if let Err(cause) = listen_once(&url, &stopped, &readiness, &changed) {
+                    readiness.database(false, false);
                     warn!(%cause, "Notifications from the database were cut; looking again at once");
                     changed(Change::Everything);
                     std::thread::park_timeout(RETRY);
@@ -99,15 +107,21 @@ impl Drop for Changes {
     }
 }
 
-fn listen_once(url: &str, stopped: &AtomicBool, changed: &impl Fn(Change)) -> anyhow::Result<()> {
+fn listen_once(
+    url: &str,
+    stopped: &AtomicBool,
+    readiness: &Readiness,
+    changed: &impl Fn(Change),
+) -> anyhow::Result<()> {
     let url = pool::with_option(url, "tcp_user_timeout", SILENCE_MS);
     let mut connection: PgConnection = pool::connect(&url)?;
     connection.batch_execute("LISTEN sigpersist_changes")?;
     let mut counted = count(&mut connection)?;
+    readiness.database(true, migrations::is_ours(&mut connection)?);
     info!("Listening for changes of keys, hooks and policies");
     changed(Change::Everything);
     let mut notified = false;
-    let mut quiet = Duration::ZERO;
+    let (mut quiet, mut rounds) = (Duration::ZERO, 0_u32);
     while !stopped.load(Ordering::Relaxed) {
         for notification in connection.notifications_iter() {
             let payload = notification?.payload;
@@ -120,6 +134,10 @@ fn listen_once(url: &str, stopped: &AtomicBool, changed: &impl Fn(Change)) -> an
         if quiet >= COUNT {
             // This also shows whether the connection is alive.
             let now = count(&mut connection)?;
+            rounds += 1;
+            if rounds % SCHEMA_ROUNDS == 0 {
+                readiness.database(true, migrations::is_ours(&mut connection)?);
+            }
             if now != counted && !notified {
                 changed(Change::Everything);
             }

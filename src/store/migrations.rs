@@ -6,7 +6,7 @@ use diesel::dsl::sql;
 use diesel::migration::MigrationSource;
 use diesel::pg::{Pg, PgConnection};
 use diesel::sql_types::{Array, Bool, Integer, Text};
-use diesel::{QueryableByName, RunQueryDsl as _};
+use diesel::{QueryResult, QueryableByName, RunQueryDsl as _};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
 use super::role;
@@ -60,21 +60,7 @@ pub fn migrate(url: &str) -> anyhow::Result<Vec<String>> {
 /// As [`migrate`], and where migrations are pending.
 pub fn check_schema(url: &str) -> anyhow::Result<()> {
     let mut connection = open(url)?;
-    // Diesel's own way of asking creates its table first, which a check must not.
-    let exists = diesel::select(sql::<Bool>(
-        "to_regclass('__diesel_schema_migrations') IS NOT NULL",
-    ))
-    .get_result::<bool>(&mut connection)
-    .context(UNREADABLE)?;
-    let applied: Vec<String> = if exists {
-        diesel::select(sql::<Array<Text>>(
-            "ARRAY (SELECT version::text FROM __diesel_schema_migrations)",
-        ))
-        .get_result(&mut connection)
-        .context(UNREADABLE)?
-    } else {
-        Vec::new()
-    };
+    let applied = applied(&mut connection).context(UNREADABLE)?;
     refuse_newer_schema(&applied)?;
     if known()?.iter().any(|version| !applied.contains(version)) {
         bail!(
@@ -82,6 +68,28 @@ pub fn check_schema(url: &str) -> anyhow::Result<()> {
         );
     }
     Ok(())
+}
+
+/// Whether the schema is one that this program works with: all of its migrations were run. Others may have been, by a newer
+/// program that runs beside this one during an upgrade.
+pub(super) fn is_ours(connection: &mut PgConnection) -> anyhow::Result<bool> {
+    let applied = applied(connection)?;
+    Ok(known()?.iter().all(|version| applied.contains(version)))
+}
+
+fn applied(connection: &mut PgConnection) -> QueryResult<Vec<String>> {
+    // Diesel's own way of asking creates its table first, which a check must not.
+    let exists: bool = diesel::select(sql::<Bool>(
+        "to_regclass('__diesel_schema_migrations') IS NOT NULL",
+    ))
+    .get_result(connection)?;
+    if !exists {
+        return Ok(Vec::new());
+    }
+    diesel::select(sql::<Array<Text>>(
+        "ARRAY (SELECT version::text FROM __diesel_schema_migrations)",
+    ))
+    .get_result(connection)
 }
 
 fn open(url: &str) -> anyhow::Result<PgConnection> {

@@ -14,6 +14,7 @@ use super::role::SERVER_ROLE;
 use crate::config::DatabaseConfig;
 use crate::context::TenantId;
 use crate::error::{Error, Noun, Result};
+use crate::telemetry::metrics;
 
 /// A connection that was idle for longer than this is tried before it is used: one round trip that a busy connection
 /// is spared.
@@ -54,18 +55,34 @@ impl Store {
         tenant: TenantId,
         queries: impl FnOnce(&mut PgConnection) -> QueryResult<T>,
     ) -> Result<T> {
-        let mut session = self
-            .pool
-            .get()
-            .map_err(|error| Error::DatabaseUnavailable(error.into()))?;
+        let since = Instant::now();
+        let session = self.pool.get();
+        metrics::connected(since.elapsed());
+        let mut session = session.map_err(|error| {
+            metrics::query_failed("unavailable");
+            Error::DatabaseUnavailable(error.into())
+        })?;
         let result = session
             .act_for(tenant)
             .and_then(|()| queries(&mut session.connection));
         session.used_at = Instant::now();
         result.map_err(|error| {
             session.broken = is_connection_lost(&error);
-            query_error(error)
+            let error = query_error(error);
+            match &error {
+                Error::DatabaseUnavailable(_) => metrics::query_failed("unavailable"),
+                Error::Internal(_) => metrics::query_failed("internal"),
+                _ => {}
+            }
+            error
         })
+    }
+
+    /// Connections that are idle, and that are used.
+    pub fn connections(&self) -> (u32, u32) {
+        let state = self.pool.state();
+        let idle = state.idle_connections;
+        (idle, state.connections.saturating_sub(idle))
     }
 
     /// Like [`Self::run`], as one transaction.

@@ -7,11 +7,11 @@
 use diesel::pg::PgConnection;
 use diesel::prelude::*;
 use diesel::sql_query;
-use diesel::sql_types::{BigInt, Integer};
+use diesel::sql_types::{BigInt, Integer, Text};
 
 use super::pool::Store;
 use super::schema::tenant_usage;
-use crate::context::TenantId;
+use crate::context::{PLATFORM, TenantId};
 use crate::error::Result;
 use crate::tenants::Usage;
 
@@ -29,6 +29,27 @@ impl Store {
     /// What a tenant has stored.
     pub fn usage_get(&self, tenant: TenantId) -> Result<Usage> {
         self.run(tenant, |connection| sum(connection, tenant))
+    }
+}
+
+#[derive(QueryableByName)]
+struct StoredRow {
+    #[diesel(sql_type = Text)]
+    slug: String,
+    #[diesel(sql_type = BigInt)]
+    bytes: i64,
+}
+
+impl Store {
+    /// The bytes of those tenants that have stored the most.
+    pub fn usage_most(&self, tenants: i64) -> Result<Vec<(String, i64)>> {
+        let query = sql_query(
+            "SELECT t.slug, sum(u.bytes)::bigint AS bytes FROM tenant_usage u JOIN tenants t ON t.id = u.tenant_id \
+             GROUP BY t.id, t.slug ORDER BY bytes DESC, t.id LIMIT $1",
+        )
+        .bind::<BigInt, _>(tenants);
+        let rows = self.run(PLATFORM, |connection| query.load::<StoredRow>(connection))?;
+        Ok(rows.into_iter().map(|row| (row.slug, row.bytes)).collect())
     }
 }
 

@@ -49,7 +49,7 @@ fn each_technology_has_one_home() {
         ("wit_component", "hooks/"),
         ("wit_parser", "hooks/"),
         ("wasmparser", "hooks/"),
-        ("metrics_exporter_prometheus", "telemetry.rs"),
+        ("metrics_exporter_prometheus", "telemetry/"),
         ("indicatif", "cli/"),
         ("xmlparser", "xmldsig/"),
         ("encoding_rs", "xmldsig/"),

@@ -41,12 +41,14 @@ fn tags_are_derived_from_the_signers() {
     let both = save("both", COUNTERSIGNED.trim());
     assert_eq!(both.tags(), [&["own"][..], &DAULET, &AIGERIM].concat());
     assert_eq!(save("indefinite", INDEFINITE.trim()).tags(), first.tags());
-    // What is no base64 CMS has no signers; it is saved all the same.
-    for (document, cms) in [("xml", "<a/>"), ("pem", DETACHED), ("other", "MIIB")] {
+    let armour = save("pem", DETACHED);
+    assert_eq!(armour.tags(), [&["own"][..], &DAULET].concat());
+    // What is no signature has no signers; it is saved all the same.
+    for (document, cms) in [("xml", "<a/>"), ("other", "MIIB")] {
         assert_eq!(save(document, cms).tags(), ["own"]);
     }
     let listed = acme.get("/signatures?tags=iin:123456789022").expect(200);
-    assert_eq!(listed.signatures().len(), 1);
+    assert_eq!(listed.signatures().len(), 2);
     assert_eq!(acme.read("first", "t").expect(200).tags(), first.tags());
 }
 

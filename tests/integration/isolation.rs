@@ -73,6 +73,7 @@ fn request(method: &str, path: &str, decision: &str) -> (String, Option<Value>) 
             (path.replace("{name}", "acme"), None)
         }
         ("GET", "/usage" | "/keys" | "/.well-known/jwks.json") => (path.to_owned(), None),
+        ("GET", "/health/live" | "/health/ready") => (path.to_owned(), None),
         ("POST", "/keys") => (path.to_owned(), Some(json!({"algorithm": "ES256"}))),
         ("POST", "/tokens") => (path.to_owned(), Some(json!({"scopes": []}))),
         ("GET" | "POST", _) if path.starts_with("/keys/{name}") => {
@@ -209,7 +210,12 @@ fn every_route_refuses_each_kind_of_stranger() {
         let Some(needed) = route.scope else {
             // What everybody is shown has nothing in it that was not meant for everybody.
             let shown = send(&app.anonymous(), method, route.path, "");
-            assert_eq!((shown.status, &*shown.text), (200, r#"{"keys":[]}"#));
+            let expected = match route.path {
+                "/health/live" => r#"{"status":true,"message":null,"content":{"live":true}}"#,
+                "/health/ready" => r#"{"status":true,"message":null,"content":{"ready":true}}"#,
+                _ => r#"{"keys":[]}"#,
+            };
+            assert_eq!((shown.status, &*shown.text), (200, expected));
             continue;
         };
         let everywhere: &[&str] = match route.names_tenant {

@@ -19,6 +19,7 @@ mod delete;
 mod embedded;
 mod envelope;
 mod evidence;
+mod health;
 mod hooks;
 mod hostile;
 mod isolation;

@@ -60,6 +60,8 @@ impl TestApp {
         let opened = Database::open(&config, Purpose::Serve).unwrap();
         let app = Arc::new(App::new(config, &opened).unwrap());
         let changes = app.listen(&opened).unwrap();
+        // Nothing is made ready ahead in tests.
+        app.readiness.plugins_are_ready();
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()

@@ -3,11 +3,10 @@
 //! Tokens, secrets and signature bodies never reach a log; nothing here could tell them apart, so the code that has
 //! them must not pass them on.
 
-use std::io::IsTerminal as _;
-use std::sync::OnceLock;
+pub mod metrics;
 
-use metrics::describe_counter;
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use std::io::IsTerminal as _;
+
 use tracing::Span;
 use tracing_subscriber::EnvFilter;
 
@@ -28,32 +27,6 @@ pub fn init(config: &LogConfig) {
         LogFormat::Json => builder.json().flatten_event(true).try_init(),
     });
 }
-
-/// Where this process counts, in the text format of Prometheus. Counting begins with the first call.
-pub fn metrics() -> String {
-    static RECORDER: OnceLock<PrometheusHandle> = OnceLock::new();
-    let handle = RECORDER.get_or_init(|| {
-        let recorder = PrometheusBuilder::new().build_recorder();
-        let handle = recorder.handle();
-        // An error here means that a test has another one.
-        drop(metrics::set_global_recorder(recorder));
-        describe_counter!(
-            HOOK_RUNS,
-            "Runs of hooks on saves and deletes, shadows included, by verdict"
-        );
-        describe_counter!(
-            HOOK_QUARANTINES,
-            "Hooks that were set aside because they kept failing"
-        );
-        handle
-    });
-    handle.render()
-}
-
-/// Counts runs of hooks, by `verdict`.
-pub const HOOK_RUNS: &str = "sigpersist_hook_runs_total";
-/// Counts hooks that this server set aside.
-pub const HOOK_QUARANTINES: &str = "sigpersist_hook_quarantines_total";
 
 /// Runs blocking work on a thread of its own, within the span of the request that asked for it.
 ///

@@ -1,0 +1,89 @@
+//! Whether the server is ready for requests, and what it lacks: known at any time, without asking anybody.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// What a server needs. All of it is lacking at first.
+#[derive(Debug, Default)]
+pub struct Readiness {
+    database: AtomicBool,
+    schema: AtomicBool,
+    plugins: AtomicBool,
+    stopping: AtomicBool,
+}
+
+/// What is lacking, by a stable name, and in a sentence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lack {
+    /// `database`, `schema`, `plugins` or `stopping`.
+    pub name: &'static str,
+    /// The same for people.
+    pub sentence: &'static str,
+}
+
+impl Readiness {
+    /// The database answers, or does not; and whether its schema is one that this program works with.
+    pub fn database(&self, answers: bool, has_our_schema: bool) {
+        self.database.store(answers, Ordering::Relaxed);
+        self.schema.store(has_our_schema, Ordering::Relaxed);
+    }
+
+    /// The plugins of hooks are ready, or were tried.
+    pub fn plugins_are_ready(&self) {
+        self.plugins.store(true, Ordering::Relaxed);
+    }
+
+    /// The server was told to stop.
+    pub fn stop(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+    }
+
+    /// What is lacking; nothing where the server is ready.
+    pub fn lacks(&self) -> Vec<Lack> {
+        let lack = |name, sentence| Lack { name, sentence };
+        let database = self.database.load(Ordering::Relaxed);
+        let mut lacks = Vec::new();
+        if self.stopping.load(Ordering::Relaxed) {
+            lacks.push(lack("stopping", "The server was told to stop."));
+        }
+        if !database {
+            lacks.push(lack("database", "The database does not answer."));
+        } else if !self.schema.load(Ordering::Relaxed) {
+            lacks.push(lack(
+                "schema",
+                "The database's schema is not the one of this program.",
+            ));
+        }
+        if !self.plugins.load(Ordering::Relaxed) {
+            lacks.push(lack(
+                "plugins",
+                "The plugins of hooks are still being made ready.",
+            ));
+        }
+        lacks
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_is_ready_when_nothing_is_lacking() {
+        let readiness = Readiness::default();
+        let names = || {
+            readiness
+                .lacks()
+                .iter()
+                .map(|lack| lack.name)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(names(), ["database", "plugins"]);
+        readiness.database(true, false);
+        assert_eq!(names(), ["schema", "plugins"]);
+        readiness.database(true, true);
+        readiness.plugins_are_ready();
+        assert_eq!(names(), [""; 0]);
+        readiness.stop();
+        assert_eq!(names(), ["stopping"]);
+    }
+}

@@ -1,0 +1,222 @@
+//! What is counted, for Prometheus: names, what they mean, and bounds on how many there are of each.
+
+use std::collections::HashSet;
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+
+use crate::decisions::model::Decision;
+
+/// Upper bounds of what is timed, in seconds.
+const SECONDS: [f64; 14] = [
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+];
+/// Most hooks that are counted by name; each has a score of lines.
+const MAX_HOOKS: usize = 500;
+/// What those over that are counted as.
+const OTHERS: &str = "(others)";
+
+const REQUESTS: &str = "sigpersist_http_requests_total";
+const REQUEST_SECONDS: &str = "sigpersist_http_request_duration_seconds";
+const IN_FLIGHT: &str = "sigpersist_http_requests_in_flight";
+const REFUSALS: &str = "sigpersist_refusals_total";
+const WAITING: &str = "sigpersist_queue_waiting";
+const CONNECTIONS: &str = "sigpersist_database_connections";
+const CONNECTION_SECONDS: &str = "sigpersist_database_wait_seconds";
+const DATABASE_ERRORS: &str = "sigpersist_database_errors_total";
+const HOOK_RUNS: &str = "sigpersist_hook_runs_total";
+const HOOK_SECONDS: &str = "sigpersist_hook_duration_seconds";
+const HOOK_FUEL: &str = "sigpersist_hook_fuel_total";
+const HOOK_QUARANTINES: &str = "sigpersist_hook_quarantines_total";
+const PLUGINS: &str = "sigpersist_plugins_made_ready_total";
+const STORED_BYTES: &str = "sigpersist_stored_bytes";
+const READY: &str = "sigpersist_ready";
+
+/// Where this process counts, in the text format of Prometheus. Counting begins with the first call.
+pub fn render() -> String {
+    static RECORDER: OnceLock<Option<PrometheusHandle>> = OnceLock::new();
+    let handle = RECORDER.get_or_init(|| {
+        let builder = [REQUEST_SECONDS, CONNECTION_SECONDS, HOOK_SECONDS]
+            .into_iter()
+            .try_fold(PrometheusBuilder::new(), |builder, name| {
+                builder.set_buckets_for_metric(Matcher::Full(name.to_owned()), &SECONDS)
+            });
+        // The bounds are there, which is all that is asked of them.
+        let recorder = builder.ok()?.build_recorder();
+        let handle = recorder.handle();
+        // An error here means that a test has another one.
+        drop(metrics::set_global_recorder(recorder));
+        describe();
+        Some(handle)
+    });
+    let handle = handle.as_ref();
+    handle.map(PrometheusHandle::render).unwrap_or_default()
+}
+
+fn describe() {
+    describe_counter!(
+        REQUESTS,
+        "Requests that were answered, by route, method and status"
+    );
+    describe_histogram!(REQUEST_SECONDS, "Seconds until they were answered");
+    describe_gauge!(
+        IN_FLIGHT,
+        "Requests that are being answered or wait for a turn"
+    );
+    describe_counter!(
+        REFUSALS,
+        "Requests that were refused, by the code of the answer"
+    );
+    describe_gauge!(
+        WAITING,
+        "Requests that wait for a turn, by what they wait for"
+    );
+    describe_gauge!(CONNECTIONS, "Connections to the database, by state");
+    describe_histogram!(
+        CONNECTION_SECONDS,
+        "Seconds that were waited for a connection"
+    );
+    describe_counter!(DATABASE_ERRORS, "Queries that failed, by kind");
+    describe_counter!(
+        HOOK_RUNS,
+        "Runs of hooks on saves and deletes, shadows included, by verdict"
+    );
+    describe_histogram!(HOOK_SECONDS, "Seconds that a run of a hook took");
+    describe_counter!(HOOK_FUEL, "Fuel that runs of hooks used");
+    describe_counter!(
+        HOOK_QUARANTINES,
+        "Hooks that were set aside because they kept failing"
+    );
+    describe_counter!(
+        PLUGINS,
+        "Plugins that were made ready, by whether they came compiled from disk"
+    );
+    describe_gauge!(
+        STORED_BYTES,
+        "Bytes that tenants have stored, of those with the most"
+    );
+    describe_gauge!(READY, "Whether the server is ready, 1 or 0");
+}
+
+/// A request that is being answered, counted as such until it is dropped.
+#[derive(Debug)]
+pub struct InFlight;
+
+impl InFlight {
+    /// One more.
+    #[expect(clippy::new_without_default, reason = "making one counts")]
+    pub fn new() -> Self {
+        gauge!(IN_FLIGHT).increment(1);
+        Self
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        gauge!(IN_FLIGHT).decrement(1);
+    }
+}
+
+/// A request was answered. `route` is one of ours, never a stranger's text.
+pub fn answered(route: &'static str, method: &str, status: u16, took: Duration) {
+    // Methods are a stranger's text too.
+    let method = match method {
+        "GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE" => method.to_owned(),
+        _ => OTHERS.to_owned(),
+    };
+    counter!(REQUESTS, "route" => route, "method" => method.clone(), "status" => status.to_string())
+        .increment(1);
+    histogram!(REQUEST_SECONDS, "route" => route, "method" => method).record(took);
+}
+
+/// A request was refused.
+pub fn refused(code: &'static str) {
+    counter!(REFUSALS, "code" => code).increment(1);
+}
+
+/// Somebody who waits for a turn, counted as such until it is dropped.
+#[derive(Debug)]
+pub struct Waiting(&'static str);
+
+impl Waiting {
+    /// One more who waits for this.
+    pub fn new(queue: &'static str) -> Self {
+        gauge!(WAITING, "queue" => queue).increment(1);
+        Self(queue)
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        gauge!(WAITING, "queue" => self.0).decrement(1);
+    }
+}
+
+/// How the pool is.
+pub fn connections(idle: u32, used: u32) {
+    gauge!(CONNECTIONS, "state" => "idle").set(idle);
+    gauge!(CONNECTIONS, "state" => "used").set(used);
+}
+
+/// Somebody has a connection, or waited for none.
+pub fn connected(waited: Duration) {
+    histogram!(CONNECTION_SECONDS).record(waited);
+}
+
+/// A query failed: `unavailable` or `internal`.
+pub fn query_failed(kind: &'static str) {
+    counter!(DATABASE_ERRORS, "kind" => kind).increment(1);
+}
+
+/// A hook of a tenant has run.
+pub fn hook_ran(tenant: &str, decision: &Decision) {
+    static COUNTED: Mutex<Option<HashSet<(String, String)>>> = Mutex::new(None);
+    let mut labels = (tenant.to_owned(), decision.hook.to_string());
+    {
+        let mut counted = COUNTED.lock().unwrap_or_else(PoisonError::into_inner);
+        let counted = counted.get_or_insert_default();
+        if !counted.contains(&labels) {
+            if counted.len() < MAX_HOOKS {
+                counted.insert(labels.clone());
+            } else {
+                labels = (OTHERS.to_owned(), OTHERS.to_owned());
+            }
+        }
+    }
+    let (tenant, hook) = labels;
+    let verdict = decision.verdict.as_str();
+    counter!(HOOK_RUNS, "tenant" => tenant.clone(), "hook" => hook.clone(), "verdict" => verdict)
+        .increment(1);
+    counter!(HOOK_FUEL, "tenant" => tenant.clone(), "hook" => hook.clone())
+        .increment(decision.fuel);
+    histogram!(HOOK_SECONDS, "tenant" => tenant, "hook" => hook)
+        .record(Duration::from_micros(decision.microseconds));
+}
+
+/// A hook was set aside.
+pub fn hook_set_aside() {
+    counter!(HOOK_QUARANTINES).increment(1);
+}
+
+/// A plugin was made ready: compiled, or as it was compiled before.
+pub fn plugin_made_ready(from_disk: bool) {
+    let from = if from_disk { "disk" } else { "source" };
+    counter!(PLUGINS, "from" => from).increment(1);
+}
+
+/// What a tenant has stored.
+pub fn stored(tenant: String, bytes: i64) {
+    // As exact as a Prometheus sample can be.
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "samples are floating-point numbers"
+    )]
+    gauge!(STORED_BYTES, "tenant" => tenant).set(bytes as f64);
+}
+
+/// Whether the server is ready.
+pub fn ready(ready: bool) {
+    gauge!(READY).set(u8::from(ready));
+}
