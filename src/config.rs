@@ -52,8 +52,14 @@ pub struct HttpConfig {
     pub max_signature_bytes: usize,
     /// Most bytes of signatures in one page of a list.
     pub max_list_bytes: usize,
+    /// Most connections at once; others wait until one is free.
+    pub max_connections: usize,
+    /// How long a request's head may take to arrive, and a connection be idle, in milliseconds.
+    pub head_timeout_ms: u64,
     /// How long a request's body may take to arrive, in milliseconds.
     pub body_timeout_ms: u64,
+    /// How long a client may take no more of an answer, in milliseconds.
+    pub write_timeout_ms: u64,
     /// Requests that may be answered at once; others wait.
     pub max_concurrent_requests: usize,
     /// How long a request may wait for its turn before it is refused with 503, in milliseconds.
@@ -71,7 +77,10 @@ impl Default for HttpConfig {
             watch_listen: None,
             max_signature_bytes: 10 * 1024 * 1024,
             max_list_bytes: 64 * 1024 * 1024,
+            max_connections: 4_096,
+            head_timeout_ms: 30_000,
             body_timeout_ms: 30_000,
+            write_timeout_ms: 30_000,
             max_concurrent_requests: 256,
             queue_timeout_ms: 2_000,
             shutdown_delay_ms: 0,
@@ -494,10 +503,11 @@ mod tests {
             }
         }
         let defaults = Config::default();
-        assert_eq!(
-            (config.http, config.database),
-            (defaults.http, defaults.database)
-        );
+        let http = HttpConfig {
+            watch_listen: None,
+            ..config.http
+        };
+        assert_eq!((http, config.database), (defaults.http, defaults.database));
         let hooks = HooksConfig {
             cache_dir: None,
             ..config.hooks

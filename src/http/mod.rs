@@ -3,7 +3,7 @@
 //! Warp matches nothing by itself here. Its rejections mean "try another route", so it could neither name the methods
 //! that a path answers, nor dress every error in the contract's envelope; a table can, and the tests walk it.
 //!
-//! - `server` accepts connections and stops gracefully; `respond` is the path of a request through this module.
+//! - `connections` accepts them within limits; `server` stops gracefully; `respond` is the path of a request through this module.
 //! - `auth` finds out who asks; `body` and `parameters` read what is asked; `preconditions` what must hold.
 //! - `signatures`, `verdicts`, `policy`, `plugins`, `hooks`, `trials`, `decisions`, `audit`, `tenants`, `keys` and `health` have the
 //!   handlers; `reply` and
@@ -12,6 +12,7 @@
 mod audit;
 mod auth;
 mod body;
+mod connections;
 mod decisions;
 mod error;
 mod health;

@@ -12,6 +12,7 @@ use tracing::warn;
 use warp::Filter;
 
 use super::body::Body;
+use super::connections::accept;
 use super::respond::{Incoming, respond};
 use crate::app::App;
 use crate::telemetry;
@@ -38,10 +39,9 @@ impl Server {
 
 /// Answers those who watch the server on a port of their own, until it is dropped.
 pub async fn serve_watchers(app: Arc<App>, listener: TcpListener) {
-    warp::serve(filter(Server::new(app, true)))
-        .incoming(listener)
-        .run()
-        .await;
+    let config = app.config.http.clone();
+    let filter = filter(Server::new(app, true));
+    accept(listener, filter, &config, std::future::pending()).await;
 }
 
 /// Serves until `shutdown` completes, then lets requests in flight finish for as long as the configuration allows.
@@ -61,17 +61,15 @@ pub async fn serve(
     let delay = Duration::from_millis(app.config.http.shutdown_delay_ms);
     let stopped_app = Arc::clone(&app);
     let server = Server::new(app, false);
+    let config = server.app.config.http.clone();
     let (stopping, stopped) = tokio::sync::oneshot::channel();
-    let serving = warp::serve(filter(server))
-        .incoming(listener)
-        .graceful(async move {
-            shutdown.await;
-            stopped_app.readiness.stop();
-            tokio::time::sleep(delay).await;
-            // Dropping the sender says the same.
-            let _told: Result<(), ()> = stopping.send(());
-        })
-        .run();
+    let serving = accept(listener, filter(server), &config, async move {
+        shutdown.await;
+        stopped_app.readiness.stop();
+        tokio::time::sleep(delay).await;
+        // Dropping the sender says the same.
+        let _told: Result<(), ()> = stopping.send(());
+    });
     tokio::pin!(serving);
     tokio::select! {
         () = &mut serving => {}

@@ -38,6 +38,7 @@ mod removal;
 mod row_security;
 mod save;
 mod schema;
+mod slow_clients;
 mod support;
 mod tenant_commands;
 mod tenants;

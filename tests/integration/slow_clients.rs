@@ -1,0 +1,142 @@
+//! Clients that send slowly, or never read, hold nobody else up and are let go.
+
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::TcpStream;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use crate::support::{Client, Program, TestDatabase, sigpersist};
+
+fn serve(database: &TestDatabase, settings: &[(&str, &str)]) -> Program {
+    let mut command = sigpersist(
+        database.folder.path(),
+        &["serve", "--listen", "127.0.0.1:0"],
+    );
+    command
+        .env("DATABASE_URL", &database.url)
+        .env("SIGPERSIST_MASTER_KEY_FILE", database.master_key_file())
+        .envs(settings.iter().copied())
+        .stderr(Stdio::null());
+    Program::start(command)
+}
+
+fn token(database: &TestDatabase) -> String {
+    let command = |arguments: &[&str]| {
+        let output = sigpersist(database.folder.path(), arguments)
+            .env("DATABASE_URL", &database.url)
+            .env("SIGPERSIST_MASTER_KEY_FILE", database.master_key_file())
+            .output()
+            .unwrap();
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    };
+    command(&["tenant", "create", "acme"]);
+    command(&["key", "add", "acme"]);
+    command(&["token", "issue", "acme"])
+}
+
+/// The time that 99 of 100 requests stay below.
+fn p99(client: &Client) -> Duration {
+    let mut times: Vec<_> = (0..200)
+        .map(|_| {
+            let since = Instant::now();
+            client.read("d", "t").expect(200);
+            since.elapsed()
+        })
+        .collect();
+    times.sort();
+    times[197]
+}
+
+fn connect(server: &Program) -> TcpStream {
+    let address = server.base.strip_prefix("http://").unwrap();
+    let stream = TcpStream::connect(address).unwrap();
+    stream
+        .set_read_timeout(Some(Duration::from_secs(15)))
+        .unwrap();
+    stream
+}
+
+/// Reads until the server has closed the connection.
+fn is_let_go(stream: &mut TcpStream) -> bool {
+    let mut buffer = [0; 65_536];
+    loop {
+        match stream.read(&mut buffer) {
+            Ok(0) => return true,
+            Ok(_) => {}
+            Err(error) => {
+                return !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut);
+            }
+        }
+    }
+}
+
+#[test]
+fn five_hundred_slow_clients_hold_nobody_up_and_are_let_go() {
+    let database = TestDatabase::new();
+    let server = serve(
+        &database,
+        &[
+            ("SIGPERSIST_HTTP_HEAD_TIMEOUT_MS", "8000"),
+            ("SIGPERSIST_HTTP_BODY_TIMEOUT_MS", "8000"),
+            ("SIGPERSIST_HTTP_WRITE_TIMEOUT_MS", "8000"),
+        ],
+    );
+    let token = token(&database);
+    let client = server.client(&token);
+    client.save("d", "t", 0, "small").expect(201);
+    client
+        .save("large", "t", 0, &"x".repeat(4_000_000))
+        .expect(201);
+    let alone = p99(&client);
+    let head = format!("Host: x\r\nAuthorization: Bearer {token}\r\n");
+    let mut slow: Vec<TcpStream> = Vec::new();
+    for number in 0..500 {
+        let mut stream = connect(&server);
+        let sent = match number % 12 {
+            // A head that never ends.
+            0..=5 => format!("GET /signatures HTTP/1.1\r\n{head}X-Slow: "),
+            // A body of which a byte comes.
+            6..=10 => format!(
+                "POST /signature HTTP/1.1\r\n{head}Content-Type: application/json\r\nContent-Length: 1000\r\n\r\n{{"
+            ),
+            // An answer that nobody takes.
+            _ => format!("GET /signature?document=large&thread=t HTTP/1.1\r\n{head}\r\n"),
+        };
+        stream.write_all(sent.as_bytes()).unwrap();
+        slow.push(stream);
+    }
+    // The large answers are made by then, and wait for those who do not take them.
+    std::thread::sleep(Duration::from_secs(3));
+    let beside = p99(&client);
+    assert!(
+        beside < alone * 3 + Duration::from_millis(30),
+        "{beside:?} beside slow clients, {alone:?} alone"
+    );
+    // All of them have had their time by then.
+    std::thread::sleep(Duration::from_secs(8));
+    for (number, stream) in slow.iter_mut().enumerate() {
+        assert!(is_let_go(stream), "client {number} is still there");
+    }
+    client.read("d", "t").expect(200);
+    assert!(server.stop().success());
+}
+
+#[test]
+fn who_comes_when_there_is_no_room_is_served_when_there_is() {
+    let database = TestDatabase::new();
+    let server = serve(
+        &database,
+        &[
+            ("SIGPERSIST_HTTP_MAX_CONNECTIONS", "5"),
+            ("SIGPERSIST_HTTP_HEAD_TIMEOUT_MS", "2000"),
+        ],
+    );
+    let idle: Vec<_> = (0..5).map(|_| connect(&server)).collect();
+    let since = Instant::now();
+    let anybody = Client::new(&server.base, None);
+    anybody.get("/health/live").expect(200);
+    let waited = since.elapsed();
+    assert!(waited > Duration::from_secs(1), "{waited:?}");
+    assert!(waited < Duration::from_secs(6), "{waited:?}");
+    drop(idle);
+}
