@@ -522,4 +522,32 @@ mod tests {
             (defaults.tenants, defaults.quotas)
         );
     }
+
+    /// The README's table of limits has every one that is a setting, with its default.
+    #[test]
+    fn the_readme_lists_every_limit_with_its_default() {
+        let readme = include_str!("../README.md");
+        let mut listed = Vec::new();
+        for row in readme.lines().filter(|line| line.starts_with("| ")) {
+            let cells: Vec<_> = row.split(" | ").collect();
+            if let [_, settings, defaults, _] = cells[..] {
+                let pairs = settings.split(", ").zip(defaults.split(", "));
+                listed.extend(pairs.map(|(setting, value)| format!("{setting} {value}")));
+            }
+        }
+        let is_limit = |section: &str, key: &str| {
+            let marks = ["max_", "timeout_ms", "pool_size", "fuel"];
+            section == "quotas" || marks.iter().any(|mark| key.contains(mark))
+        };
+        let defaults = serde_json::to_value(Config::default()).unwrap();
+        for (section, settings) in defaults.as_object().unwrap() {
+            for (key, value) in settings.as_object().into_iter().flatten() {
+                let limit = format!("`{section}.{key}` {value}");
+                assert!(
+                    !is_limit(section, key) || listed.contains(&limit),
+                    "{limit} is not in the table"
+                );
+            }
+        }
+    }
 }

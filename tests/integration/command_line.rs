@@ -287,20 +287,12 @@ fn a_newer_schema_is_refused() {
 #[test]
 fn several_servers_may_start_at_once_on_an_empty_database() {
     let database = TestDatabase::empty();
-    let key_file = database.master_key_file();
+    database.master_key_file();
     std::thread::scope(|scope| {
         let servers: Vec<_> = (0..4)
             .map(|_| {
                 scope.spawn(|| {
-                    let mut command = sigpersist(
-                        database.folder.path(),
-                        &["serve", "--listen", "127.0.0.1:0"],
-                    );
-                    command
-                        .env("DATABASE_URL", &database.url)
-                        .env("SIGPERSIST_MASTER_KEY_FILE", &key_file)
-                        .env("SIGPERSIST_DATABASE_POOL_SIZE", "2");
-                    Program::start(command)
+                    Program::serve_on(&database, &[("SIGPERSIST_DATABASE_POOL_SIZE", "2")])
                 })
             })
             .collect();

@@ -1,32 +1,15 @@
-//! The embedded database: kept over restarts and crashes, one server at a time, no Postgres left running.
+//! The embedded database: kept over restarts, one server at a time, no Postgres left running.
 
-use std::collections::HashMap;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
-use std::path::Path;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::support::{Client, FIRST, Program, eventually, run, sigpersist, temp_dir};
-
-fn token(data_dir: &Path) -> String {
-    run(data_dir, &["tenant", "create", "acme"]);
-    run(data_dir, &["key", "add", "acme"]);
-    run(data_dir, &["token", "issue", "acme"])
-}
-
-fn postmaster(data_dir: &Path) -> Pid {
-    running_postmaster(data_dir).unwrap()
-}
-
-fn running_postmaster(data_dir: &Path) -> Option<Pid> {
-    let text = std::fs::read_to_string(data_dir.join("postgres/postmaster.pid")).ok()?;
-    Some(Pid::from_raw(text.lines().next()?.parse().ok()?))
-}
+use crate::support::{
+    Client, FIRST, Program, eventually, postmaster, run, sigpersist, temp_dir, tenant_token,
+};
 
 fn is_alive(pid: Pid) -> bool {
     kill(pid, None).is_ok()
@@ -36,7 +19,7 @@ fn is_alive(pid: Pid) -> bool {
 fn a_restart_keeps_everything_and_stops_postgres_in_between() {
     let folder = temp_dir();
     let data_dir = folder.path().join("data");
-    let token = token(&data_dir);
+    let token = tenant_token(|arguments| run(&data_dir, arguments));
     let server = Program::serve(&data_dir);
     server
         .client(&token)
@@ -164,46 +147,6 @@ fn a_server_that_is_killed_takes_its_postgres_along() {
 }
 
 #[test]
-fn a_postgres_that_is_killed_is_started_again() {
-    let folder = temp_dir();
-    let data_dir = folder.path().join("data");
-    let token = token(&data_dir);
-    let server = Program::serve(&data_dir);
-    let acme = server.client(&token);
-    acme.save("d", "t", 0, FIRST.trim()).expect(201);
-    for round in 0..3 {
-        let postgres = postmaster(&data_dir);
-        kill(postgres, Signal::SIGKILL).unwrap();
-        let mut statuses = Vec::new();
-        eventually_saves(&acme, round + 1, &mut statuses);
-        assert!(
-            statuses.iter().all(|status| [201, 503].contains(status)),
-            "{statuses:?}"
-        );
-        // A child of the killed one may have saved it; the new one comes all the same.
-        eventually(|| running_postmaster(&data_dir).is_some_and(|pid| pid != postgres));
-    }
-    // The new one may be still at its start.
-    let path = "/signature/versions?document=d&thread=t";
-    eventually(|| acme.get(path).status == 200);
-    assert_eq!(acme.get(path).expect(200).versions().len(), 4);
-    assert!(server.stop().success());
-}
-
-fn eventually_saves(client: &Client, version: u32, statuses: &mut Vec<u16>) {
-    for _ in 0..200 {
-        let status = client
-            .save("d", "t", version, &format!("over {version}"))
-            .status;
-        statuses.push(status);
-        if status == 201 {
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(50));
-    }
-}
-
-#[test]
 fn stale_lock_files_with_a_strangers_process_number_do_not_block_a_start() {
     let folder = temp_dir();
     let data_dir = folder.path().join("data");
@@ -237,76 +180,10 @@ fn stale_lock_files_with_a_strangers_process_number_do_not_block_a_start() {
 }
 
 #[test]
-fn nothing_acknowledged_is_lost_when_everything_is_killed_in_mid_load() {
-    let folder = temp_dir();
-    let data_dir = folder.path().join("data");
-    let token = token(&data_dir);
-    let acknowledged: Mutex<HashMap<String, u32>> = Mutex::default();
-    let body = |thread: &str, version: u32| format!("{thread} over {version} {}", "x".repeat(3000));
-    let mut total = 0;
-    for round in 0..5 {
-        let mut server = Program::serve(&data_dir);
-        let stop = AtomicBool::new(false);
-        std::thread::scope(|scope| {
-            for writer in 0..8 {
-                let (client, acknowledged, stop, body) =
-                    (server.client(&token), &acknowledged, &stop, &body);
-                scope.spawn(move || {
-                    let mut number = 0;
-                    while !stop.load(Ordering::Relaxed) {
-                        // Each thread gets three versions.
-                        let (thread, over) = (format!("{round}-{writer}-{}", number / 3), number % 3);
-                        number += 1;
-                        let text = serde_json::json!({
-                            "document": "d", "thread": thread, "version": over, "cms": body(&thread, over),
-                        });
-                        let headers = [("content-type", "application/json")];
-                        match client.try_send("POST", "/signature", &headers, Some(text.to_string().into_bytes())) {
-                            Ok(response) if response.status == 201 => {
-                                acknowledged.lock().unwrap().insert(thread, over + 1);
-                            }
-                            _ => return,
-                        }
-                    }
-                });
-            }
-            std::thread::sleep(Duration::from_millis(400 + 100 * round));
-            // Postgres and server at once, without a word of warning.
-            let postgres = postmaster(&data_dir);
-            server.kill();
-            // It may be gone already: the kernel stops it with the server.
-            kill(postgres, Signal::SIGKILL).ok();
-            stop.store(true, Ordering::Relaxed);
-        });
-        let server = Program::serve(&data_dir);
-        let client = server.client(&token);
-        let acknowledged = acknowledged.lock().unwrap();
-        total = acknowledged.len();
-        for (thread, version) in acknowledged.iter() {
-            let history = client
-                .get(&format!("/signature/versions?document=d&thread={thread}"))
-                .expect(200);
-            let stored = u32::try_from(history.versions().len()).unwrap();
-            // One more may have been saved and its answer lost.
-            assert!(
-                (*version..=version + 1).contains(&stored),
-                "{thread}: {version} acknowledged, {stored} stored"
-            );
-            for saved in history.versions() {
-                let number = u32::try_from(saved["version"].as_u64().unwrap()).unwrap();
-                assert_eq!(saved["signature"], body(thread, number - 1));
-            }
-        }
-        assert!(server.stop().success());
-    }
-    assert!(total > 100, "only {total} threads were saved");
-}
-
-#[test]
 fn sigterm_lets_requests_in_flight_finish() {
     let folder = temp_dir();
     let data_dir = folder.path().join("data");
-    let token = token(&data_dir);
+    let token = tenant_token(|arguments| run(&data_dir, arguments));
     let server = Program::serve(&data_dir);
     let acme = server.client(&token);
     let address = server.base.trim_start_matches("http://").to_owned();

@@ -1,15 +1,12 @@
 //! What those who watch the server see: whether it lives, whether it is ready, what it counts; and nothing that is secret.
 
-use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use serde_json::json;
 
 use crate::support::guest::Guest;
-use crate::support::{
-    Client, FIRST, Program, REJECT, TestApp, TestDatabase, eventually, sigpersist,
-};
+use crate::support::{Client, FIRST, Program, REJECT, TestApp, TestDatabase, eventually};
 
 /// The lines of a counter or gauge, less what describes them.
 fn lines<'a>(metrics: &'a str, name: &str) -> Vec<&'a str> {
@@ -123,22 +120,11 @@ fn what_is_counted_is_told_by_route_status_hook_and_reason() {
     assert!(!metrics.contains("nowhere"));
 }
 
-fn serve(database: &TestDatabase, settings: &[(&str, &str)], stderr: Stdio) -> Program {
-    let arguments = ["serve", "--listen", "127.0.0.1:0"];
-    let mut command = sigpersist(database.folder.path(), &arguments);
-    command
-        .env("DATABASE_URL", &database.url)
-        .env("SIGPERSIST_MASTER_KEY_FILE", database.master_key_file())
-        .envs(settings.iter().copied())
-        .stderr(stderr);
-    Program::start(command)
-}
-
 #[test]
 fn told_to_stop_it_says_so_before_it_stops_and_a_second_signal_ends_it() {
     let database = TestDatabase::new();
     let delay = [("SIGPERSIST_HTTP_SHUTDOWN_DELAY_MS", "1500")];
-    let server = serve(&database, &delay, Stdio::null());
+    let server = Program::serve_on(&database, &delay);
     let anybody = Client::new(&server.base, None);
     eventually(|| anybody.get("/health/ready").status == 200);
     server.signal(Signal::SIGTERM);
@@ -152,7 +138,7 @@ fn told_to_stop_it_says_so_before_it_stops_and_a_second_signal_ends_it() {
     assert!(server.wait().success());
 
     let forever = [("SIGPERSIST_HTTP_SHUTDOWN_DELAY_MS", "60000")];
-    let server = serve(&database, &forever, Stdio::null());
+    let server = Program::serve_on(&database, &forever);
     server.signal(Signal::SIGTERM);
     let anybody = Client::new(&server.base, None);
     eventually(|| anybody.get("/health/ready").status == 503);
@@ -173,7 +159,7 @@ fn those_who_watch_find_what_they_need_on_a_port_of_their_own_and_nothing_else()
     let database = TestDatabase::new();
     let address = free_address();
     let settings = [("SIGPERSIST_HTTP_WATCH_LISTEN", address.as_str())];
-    let server = serve(&database, &settings, Stdio::null());
+    let server = Program::serve_on(&database, &settings);
     let watcher = Client::new(&format!("http://{address}"), None);
     watcher.get("/health/live").expect(200);
     eventually(|| watcher.get("/health/ready").status == 200);
@@ -192,36 +178,19 @@ fn those_who_watch_find_what_they_need_on_a_port_of_their_own_and_nothing_else()
 fn no_secret_token_or_signature_reaches_a_log_or_what_is_counted() {
     let database = TestDatabase::new();
     let log = database.folder.path().join("log");
-    let file = || {
-        Stdio::from(
-            std::fs::File::options()
-                .append(true)
-                .create(true)
-                .open(&log)
-                .unwrap(),
-        )
-    };
-    let settings = [("RUST_LOG", "debug"), ("SIGPERSIST_LOG_FORMAT", "json")];
-    let server = serve(&database, &settings, file());
-    let command = |arguments: &[&str]| {
-        let output = sigpersist(database.folder.path(), arguments)
-            .env("DATABASE_URL", &database.url)
-            .env("SIGPERSIST_MASTER_KEY_FILE", database.master_key_file())
-            .output()
-            .unwrap();
-        String::from_utf8(output.stdout).unwrap()
-    };
-    command(&["tenant", "create", "acme"]);
-    let key = command(&["key", "add", "acme", "--json"]);
+    let mut serve = database.command(&["serve", "--listen", "127.0.0.1:0"]);
+    serve
+        .env("RUST_LOG", "debug")
+        .env("SIGPERSIST_LOG_FORMAT", "json")
+        .stderr(std::fs::File::create(&log).unwrap());
+    let server = Program::start(serve);
+    database.run(&["tenant", "create", "acme"]);
+    let key = database.run(&["key", "add", "acme", "--json"]);
     let key: serde_json::Value = serde_json::from_str(&key).unwrap();
     let secret = key["secret"].as_str().unwrap().to_owned();
-    let token = command(&["token", "issue", "acme"]).trim().to_owned();
-    let platform = {
-        command(&["key", "add", "--platform"]);
-        command(&["token", "issue", "--platform", "--scope", "metrics:read"])
-            .trim()
-            .to_owned()
-    };
+    let token = database.run(&["token", "issue", "acme"]);
+    database.run(&["key", "add", "--platform"]);
+    let platform = database.run(&["token", "issue", "--platform", "--scope", "metrics:read"]);
     let acme = server.client(&token);
     acme.save("d", "t", 0, "MARKED-SIGNATURE-BODY").expect(201);
     acme.save("d", "t", 5, "MARKED-REFUSED-BODY")

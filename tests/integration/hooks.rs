@@ -476,7 +476,7 @@ fn two_servers_agree_within_a_second_though_notifications_are_cut() {
     let acme = app.tenant("acme");
     let operator = app.operator("acme");
     app.upload("no", &guest(REJECT)).unwrap();
-    let servers = [(); 2].map(|()| Program::serve_on(&app.database));
+    let servers = [(); 2].map(|()| Program::serve_on(&app.database, &[]));
     let clients = servers
         .each_ref()
         .map(|server| server.client(acme.token.as_ref().unwrap()));

@@ -4,6 +4,7 @@
     clippy::unwrap_used,
     clippy::string_slice,
     clippy::print_stderr,
+    clippy::print_stdout,
     reason = "a test that panics has failed, as it should"
 )]
 
@@ -14,6 +15,7 @@ mod auth;
 mod bodies;
 mod command_line;
 mod compiled;
+mod crashes;
 mod decisions;
 mod delete;
 mod embedded;

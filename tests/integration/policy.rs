@@ -9,7 +9,6 @@ use sigpersist::context::Scope;
 
 use crate::support::{
     COUNTERSIGNED, Client, DETACHED, FIRST, REJECT, TestApp, certificate_pem, guest::Guest,
-    sigpersist,
 };
 
 const CA: &str = include_str!("../data/verify/ca.crt.b64");
@@ -392,11 +391,7 @@ fn policies_are_set_on_the_command_line() {
     let acme = app.tenant("acme");
     let folder = app.database.folder.path();
     let run = |arguments: &[&str]| {
-        let output = sigpersist(folder, arguments)
-            .env("DATABASE_URL", &app.database.url)
-            .env("SIGPERSIST_MASTER_KEY_FILE", app.database.master_key_file())
-            .output()
-            .unwrap();
+        let output = app.database.command(arguments).output().unwrap();
         let text = |bytes| String::from_utf8(bytes).unwrap();
         (
             output.status.code(),

@@ -166,7 +166,7 @@ fn a_removal_goes_on_after_its_server_was_killed_and_another_was_started() {
     platform
         .send("DELETE", "/tenants/acme?confirm=acme", &[], None)
         .expect(202);
-    let serve = || Program::serve_on(&app.database);
+    let serve = || Program::serve_on(&app.database, &[]);
     for _ in 0..2 {
         let before = left();
         let mut server = serve();

@@ -2,37 +2,9 @@
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
-use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use crate::support::{Client, Program, TestDatabase, sigpersist};
-
-fn serve(database: &TestDatabase, settings: &[(&str, &str)]) -> Program {
-    let mut command = sigpersist(
-        database.folder.path(),
-        &["serve", "--listen", "127.0.0.1:0"],
-    );
-    command
-        .env("DATABASE_URL", &database.url)
-        .env("SIGPERSIST_MASTER_KEY_FILE", database.master_key_file())
-        .envs(settings.iter().copied())
-        .stderr(Stdio::null());
-    Program::start(command)
-}
-
-fn token(database: &TestDatabase) -> String {
-    let command = |arguments: &[&str]| {
-        let output = sigpersist(database.folder.path(), arguments)
-            .env("DATABASE_URL", &database.url)
-            .env("SIGPERSIST_MASTER_KEY_FILE", database.master_key_file())
-            .output()
-            .unwrap();
-        String::from_utf8(output.stdout).unwrap().trim().to_owned()
-    };
-    command(&["tenant", "create", "acme"]);
-    command(&["key", "add", "acme"]);
-    command(&["token", "issue", "acme"])
-}
+use crate::support::{Client, Program, TestDatabase, tenant_token};
 
 /// The time that 99 of 100 requests stay below.
 fn p99(client: &Client) -> Duration {
@@ -73,7 +45,7 @@ fn is_let_go(stream: &mut TcpStream) -> bool {
 #[test]
 fn five_hundred_slow_clients_hold_nobody_up_and_are_let_go() {
     let database = TestDatabase::new();
-    let server = serve(
+    let server = Program::serve_on(
         &database,
         &[
             ("SIGPERSIST_HTTP_HEAD_TIMEOUT_MS", "8000"),
@@ -81,7 +53,7 @@ fn five_hundred_slow_clients_hold_nobody_up_and_are_let_go() {
             ("SIGPERSIST_HTTP_WRITE_TIMEOUT_MS", "8000"),
         ],
     );
-    let token = token(&database);
+    let token = tenant_token(|arguments| database.run(arguments));
     let client = server.client(&token);
     client.save("d", "t", 0, "small").expect(201);
     client
@@ -124,7 +96,7 @@ fn five_hundred_slow_clients_hold_nobody_up_and_are_let_go() {
 #[test]
 fn who_comes_when_there_is_no_room_is_served_when_there_is() {
     let database = TestDatabase::new();
-    let server = serve(
+    let server = Program::serve_on(
         &database,
         &[
             ("SIGPERSIST_HTTP_MAX_CONNECTIONS", "5"),
@@ -139,4 +111,23 @@ fn who_comes_when_there_is_no_room_is_served_when_there_is() {
     assert!(waited > Duration::from_secs(1), "{waited:?}");
     assert!(waited < Duration::from_secs(6), "{waited:?}");
     drop(idle);
+}
+
+#[test]
+fn a_head_that_is_too_long_is_refused() {
+    let database = TestDatabase::new();
+    let server = Program::serve_on(&database, &[]);
+    // What comes in one piece with the last permitted byte may pass.
+    let long = "x".repeat(200_000);
+    for head in [
+        format!("GET /{long} HTTP/1.1\r\nHost: x\r\n\r\n"),
+        format!("GET / HTTP/1.1\r\nHost: x\r\nX-Long: {long}\r\n\r\n"),
+    ] {
+        let mut stream = connect(&server);
+        // It need not read all of it.
+        drop(stream.write_all(head.as_bytes()));
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer).unwrap();
+        assert_eq!(answer, *b"HTTP/1.1 431");
+    }
 }

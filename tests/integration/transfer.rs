@@ -2,25 +2,17 @@
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use serde_json::{Value, json};
 
 use crate::support::guest::Guest;
 use crate::support::{
-    COUNTERSIGNED, Client, FIRST, SIGNER_TAGS, TestApp, certificate_pem, eventually, sigpersist,
+    COUNTERSIGNED, Client, FIRST, SIGNER_TAGS, TestApp, certificate_pem, eventually,
 };
 
 /// Rejects: an error with an empty list of rejections.
 const REJECT: &str = "(i32.store8 (i32.const 2048) (i32.const 1)) (i32.const 2048)";
-
-fn command(app: &TestApp, arguments: &[&str]) -> Command {
-    let mut command = sigpersist(app.database.folder.path(), arguments);
-    command
-        .env("DATABASE_URL", &app.database.url)
-        .env("SIGPERSIST_MASTER_KEY_FILE", app.database.master_key_file());
-    command
-}
 
 /// A file of the tenant, in the folder of its database.
 #[track_caller]
@@ -28,7 +20,7 @@ fn export(app: &TestApp, slug: &str, more: &[&str]) -> PathBuf {
     let path = app.database.folder.path().join(format!("{slug}.ndjson"));
     let mut arguments = vec!["tenant", "export", slug, "--output", path.to_str().unwrap()];
     arguments.extend(more);
-    let output = command(app, &arguments).output().unwrap();
+    let output = app.database.command(&arguments).output().unwrap();
     assert!(
         output.status.success(),
         "{}",
@@ -44,7 +36,7 @@ fn import(app: &TestApp, slug: &str, file: &Path) -> (bool, Value, String) {
     let arguments = [
         "tenant", "import", slug, "--input", input, "--create", "--json",
     ];
-    let output = command(app, &arguments).output().unwrap();
+    let output = app.database.command(&arguments).output().unwrap();
     let error = String::from_utf8(output.stderr).unwrap();
     let said: Value = serde_json::from_slice(&output.stdout).unwrap_or(Value::Null);
     (output.status.success(), said["imported"].clone(), error)
@@ -333,7 +325,9 @@ fn a_file_that_is_not_whole_is_told_by_its_line_and_writes_nothing() {
     );
     // From a pipe, what came before is imported: with the whole file the rest follows.
     std::fs::write(&path, whole[..7].join("\n") + "\n").unwrap();
-    let output = command(&app, &["tenant", "import", "copy"])
+    let output = app
+        .database
+        .command(&["tenant", "import", "copy"])
         .stdin(std::fs::File::open(&path).unwrap())
         .output()
         .unwrap();
@@ -360,7 +354,9 @@ fn an_import_that_was_killed_is_made_again_and_a_large_signature_travels() {
     }
     let file = export(&here, "acme", &[]);
     let text = std::fs::read(&file).unwrap();
-    let mut child = command(&there, &["tenant", "import", "copy", "--create"])
+    let mut child = there
+        .database
+        .command(&["tenant", "import", "copy", "--create"])
         .stdin(Stdio::piped())
         .spawn()
         .unwrap();
@@ -387,7 +383,9 @@ fn an_import_that_was_killed_is_made_again_and_a_large_signature_travels() {
         large
     );
     // Out of a pipe comes the same.
-    let output = command(&there, &["tenant", "export", "copy"])
+    let output = there
+        .database
+        .command(&["tenant", "export", "copy"])
         .output()
         .unwrap();
     assert_eq!(

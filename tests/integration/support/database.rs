@@ -3,6 +3,7 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
+use std::process::Command;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -10,6 +11,8 @@ use diesel::connection::SimpleConnection as _;
 use diesel::{Connection as _, PgConnection, RunQueryDsl as _};
 use sigpersist::store;
 use sigpersist::store::embedded::{Embedded, Purpose};
+
+use super::program::{sigpersist, succeeds};
 
 const PREFIX: &str = "sigpersist-test-";
 
@@ -168,6 +171,21 @@ impl TestDatabase {
             .load::<Line>(&mut self.connect())
             .unwrap();
         lines.into_iter().map(|line| line.line + "\n").collect()
+    }
+
+    /// A command of the program on this database.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = sigpersist(self.folder.path(), arguments);
+        command
+            .env("DATABASE_URL", &self.url)
+            .env("SIGPERSIST_MASTER_KEY_FILE", self.master_key_file());
+        command
+    }
+
+    /// The same, which must succeed: what it printed.
+    #[track_caller]
+    pub(crate) fn run(&self, arguments: &[&str]) -> String {
+        succeeds(self.command(arguments))
     }
 
     /// A master key for this database.

@@ -5,6 +5,8 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use nix::unistd::Pid;
+
 use super::{Client, TestDatabase};
 
 /// A command of the program; the environment says nothing about databases.
@@ -22,9 +24,33 @@ pub(crate) fn sigpersist(data_dir: &Path, arguments: &[&str]) -> Command {
 /// Runs a command that must succeed, and gives what it printed.
 #[track_caller]
 pub(crate) fn run(data_dir: &Path, arguments: &[&str]) -> String {
-    let output = sigpersist(data_dir, arguments).output().unwrap();
+    succeeds(sigpersist(data_dir, arguments))
+}
+
+/// What a command printed, which must succeed.
+#[track_caller]
+pub(crate) fn succeeds(mut command: Command) -> String {
+    let output = command.output().unwrap();
     assert_success(&output);
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+/// Makes the tenant acme, by commands as [`run`] runs them, and gives a token of its.
+pub(crate) fn tenant_token(run: impl Fn(&[&str]) -> String) -> String {
+    run(&["tenant", "create", "acme"]);
+    run(&["key", "add", "acme"]);
+    run(&["token", "issue", "acme"])
+}
+
+/// The process of the embedded Postgres in this directory.
+pub(crate) fn postmaster(data_dir: &Path) -> Pid {
+    running_postmaster(data_dir).unwrap()
+}
+
+/// The same, where there may be none.
+pub(crate) fn running_postmaster(data_dir: &Path) -> Option<Pid> {
+    let text = std::fs::read_to_string(data_dir.join("postgres/postmaster.pid")).ok()?;
+    Some(Pid::from_raw(text.lines().next()?.parse().ok()?))
 }
 
 #[track_caller]
@@ -53,17 +79,11 @@ impl Program {
         Self::start(command)
     }
 
-    /// The same on a database of a test's.
+    /// The same on a database of a test's, with settings in the environment.
     #[track_caller]
-    pub(crate) fn serve_on(database: &TestDatabase) -> Self {
-        let mut command = sigpersist(
-            database.folder.path(),
-            &["serve", "--listen", "127.0.0.1:0"],
-        );
-        command
-            .env("DATABASE_URL", &database.url)
-            .env("SIGPERSIST_MASTER_KEY_FILE", database.master_key_file())
-            .stderr(Stdio::null());
+    pub(crate) fn serve_on(database: &TestDatabase, settings: &[(&str, &str)]) -> Self {
+        let mut command = database.command(&["serve", "--listen", "127.0.0.1:0"]);
+        command.envs(settings.iter().copied()).stderr(Stdio::null());
         Self::start(command)
     }
 
@@ -85,7 +105,7 @@ impl Program {
     }
 
     pub(crate) fn signal(&self, signal: nix::sys::signal::Signal) {
-        let pid = nix::unistd::Pid::from_raw(i32::try_from(self.child.id()).unwrap());
+        let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap());
         nix::sys::signal::kill(pid, signal).unwrap();
     }
 
