@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Kills servers and their database in mid-load, as often as the first argument says (50), and prints what came of it.
-# It takes some minutes for fifty.
+# Kills servers in mid-load, as often as the first argument says (50), and their database (at most 20 times), and prints
+# what came of it. Fifty take about ten minutes.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export SIGPERSIST_TEST_ROUNDS="${1:-50}"

@@ -12,7 +12,7 @@ mod test_app;
 pub(crate) use client::{Client, Response};
 pub(crate) use database::{TestDatabase, temp_dir};
 pub(crate) use program::{Program, postmaster, run, running_postmaster, sigpersist, tenant_token};
-pub(crate) use test_app::{TestApp, eventually};
+pub(crate) use test_app::{TestApp, eventually, eventually_within};
 
 /// A CMS of `tests/data`: signed by Aigerim (IIN 123456789011, BIN 123456789021).
 pub(crate) const FIRST: &str = include_str!("../../data/first.cms.b64");

@@ -217,12 +217,15 @@ impl TestApp {
 /// Waits for something that happens within a second.
 #[track_caller]
 pub(crate) fn eventually(condition: impl Fn() -> bool) {
+    eventually_within(Duration::from_secs(5), condition);
+}
+
+/// Waits for something that may take longer.
+#[track_caller]
+pub(crate) fn eventually_within(patience: Duration, condition: impl Fn() -> bool) {
     let since = Instant::now();
     while !condition() {
-        assert!(
-            since.elapsed() < Duration::from_secs(5),
-            "it has not happened"
-        );
+        assert!(since.elapsed() < patience, "it has not happened");
         std::thread::sleep(Duration::from_millis(5));
     }
 }
