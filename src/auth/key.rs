@@ -13,9 +13,10 @@ use zeroize::Zeroizing;
 
 use super::Vault;
 use super::algorithm::Algorithm;
-use super::public_key::{PublicKey, to_pem};
+use super::public_key::PublicKey;
 use crate::context::{PLATFORM, Tenancy, TenantId};
 use crate::error::{Error, Result};
+use crate::pki::to_pem;
 
 /// A key as the database has it.
 #[derive(Debug, Clone)]

@@ -7,7 +7,7 @@ use aws_lc_rs::signature::{
     RSA_PKCS1_2048_8192_SHA256, VerificationAlgorithm,
 };
 use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken as jwt;
 use serde_json::Value;
 use x509_parser::pem::parse_x509_pem;
@@ -17,6 +17,7 @@ use x509_parser::x509::SubjectPublicKeyInfo;
 
 use super::algorithm::Algorithm;
 use crate::error::{Error, Result};
+use crate::pki::to_pem;
 
 /// Shortest RSA key (RFC 7518 section 3.3).
 const MIN_RSA_BITS: usize = 2048;
@@ -26,8 +27,6 @@ const P384: &str = "1.3.132.0.34";
 const ED25519_OID: &str = "1.3.101.112";
 /// What begins an uncompressed point (SEC 1 section 2.3.3).
 const UNCOMPRESSED: u8 = 4;
-/// Characters on a line of PEM (RFC 7468 section 2).
-const PEM_LINE: usize = 64;
 
 /// A public key of a kind and size that its algorithm takes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -155,20 +154,6 @@ impl PublicKey {
         };
         key.map_err(Error::internal)
     }
-}
-
-/// DER as PEM (RFC 7468).
-pub(super) fn to_pem(label: &str, der: &[u8]) -> String {
-    let text = STANDARD.encode(der);
-    let mut pem = format!("-----BEGIN {label}-----\n");
-    for (index, character) in text.chars().enumerate() {
-        if index > 0 && index % PEM_LINE == 0 {
-            pem.push('\n');
-        }
-        pem.push(character);
-    }
-    pem.push_str(&format!("\n-----END {label}-----\n"));
-    pem
 }
 
 /// The curve of an elliptic key for the algorithm (RFC 7518 section 3.4); nothing where it takes none.

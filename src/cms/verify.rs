@@ -14,7 +14,7 @@ use crate::pki::certificate::Parsed;
 use crate::pki::chain::{Judged, Purpose, Trust};
 use crate::pki::hash::Hash;
 use crate::pki::public_key::{self, STREEBOG_FACTOR, Unsupported};
-use crate::pki::verdict::{Obstacle, Times};
+use crate::pki::verdict::{NO_CERTIFICATE, Obstacle, Times, UNKNOWN_ALGORITHM, WEAK_SIGNATURE};
 use crate::pki::work::{BYTES_A_UNIT, Work};
 use crate::pki::{Anchors, SubIndication, Verdict, oid};
 
@@ -103,15 +103,6 @@ impl Verification<'_> {
         verdict
     }
 }
-
-const NO_CERTIFICATE: Obstacle = Obstacle::unsure(
-    SubIndication::NoSigningCertificateFound,
-    "The signer's certificate is not in the signature.",
-);
-const UNKNOWN_ALGORITHM: Obstacle = Obstacle::unsure(
-    SubIndication::CryptoConstraintsFailure,
-    "The signature uses algorithms that are not known here.",
-);
 
 const OTHER_TYPE: Obstacle = Obstacle::failed(
     SubIndication::FormatFailure,
@@ -267,10 +258,7 @@ fn check_strength(signer: &SignerInfo<'_>, certificate: &Parsed<'_>) -> Result<(
     let hash = Hash::of(&signer.digest_algorithm.oid);
     let key = certificate.x509().public_key();
     if public_key::is_weak(key, &signer.signature_algorithm, hash) {
-        return Err(Obstacle::unsure(
-            SubIndication::CryptoConstraintsFailureNoPoe,
-            "The signature is intact, but made with SHA-1 or a short RSA key, which can be forged.",
-        ));
+        return Err(WEAK_SIGNATURE);
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 //!
 //! - `ber` walks ASN.1 in the Basic Encoding Rules, which signers use as freely as DER.
 //! - `certificate` takes a certificate apart (RFC 5280); `name`, `person` and `oid` turn names and object identifiers into what
-//!   people know them by.
+//!   people know them by; `pem` puts DER into armour.
 //! - `public_key` says whether a signature holds under a key, with the cryptography of `hash` and `gost`; `work` bounds how often.
 //! - `chain` looks for a way to somebody who is trusted, and judges it, with what `crl`, `ocsp` and `revocation` tell.
 //! - `verdict` has the words for all that (ETSI EN 319 102-1).
@@ -19,6 +19,7 @@ pub(crate) mod hash;
 pub(crate) mod name;
 mod ocsp;
 pub(crate) mod oid;
+mod pem;
 mod person;
 pub(crate) mod public_key;
 pub(crate) mod revocation;
@@ -27,6 +28,7 @@ pub(crate) mod work;
 
 pub use certificate::describe_certificate;
 pub use chain::Anchors;
+pub use pem::to_pem;
 pub use person::{Person, role};
 pub use revocation::Revocation;
 pub use verdict::{Basis, Indication, SubIndication, Verdict};

@@ -140,6 +140,20 @@ impl Obstacle {
     }
 }
 
+/// What every format of signatures may lack.
+pub(crate) const NO_CERTIFICATE: Obstacle = Obstacle::unsure(
+    SubIndication::NoSigningCertificateFound,
+    "The signer's certificate is not in the signature.",
+);
+pub(crate) const UNKNOWN_ALGORITHM: Obstacle = Obstacle::unsure(
+    SubIndication::CryptoConstraintsFailure,
+    "The signature uses algorithms that are not known here.",
+);
+pub(crate) const WEAK_SIGNATURE: Obstacle = Obstacle::unsure(
+    SubIndication::CryptoConstraintsFailureNoPoe,
+    "The signature is intact, but made with SHA-1 or a short RSA key, which can be forged.",
+);
+
 /// How far a signer's clock may be ahead of ours.
 const MAX_SKEW_MS: i64 = 5 * 60 * 1000;
 

@@ -1,17 +1,12 @@
 //! What a policy is. Plain values, no I/O.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::pki::{Anchors, Certificate, describe_certificate};
+use crate::pki::{Anchors, Certificate, describe_certificate, to_pem};
 use crate::plugins::model::Digest;
 use crate::time;
-
-/// Characters of a line of PEM (RFC 7468 section 2).
-const PEM_LINE: usize = 64;
 
 /// What a tenant has set.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,15 +55,7 @@ pub struct TrustAnchor {
 impl TrustAnchor {
     /// The certificate in PEM (RFC 7468 section 5).
     pub fn pem(&self) -> String {
-        let base64 = STANDARD.encode(&self.certificate);
-        let mut pem = "-----BEGIN CERTIFICATE-----\n".to_owned();
-        for (place, character) in base64.chars().enumerate() {
-            if place > 0 && place % PEM_LINE == 0 {
-                pem.push('\n');
-            }
-            pem.push(character);
-        }
-        pem + "\n-----END CERTIFICATE-----\n"
+        to_pem("CERTIFICATE", &self.certificate)
     }
 
     /// What the certificate says; none where it is none.

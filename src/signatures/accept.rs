@@ -1,7 +1,5 @@
 //! Whether a draft is a signature that its tenant accepts.
 
-use serde_json::Value;
-
 use super::model::SignatureBody;
 use super::report::report;
 use super::summary::summary;
@@ -9,8 +7,8 @@ use super::verify::judge;
 use crate::error::{Error, Result};
 use crate::policy::model::{Accept, InForce};
 
-/// Lets only through what the policy accepts; gives the verdict to record with it, where that is wanted.
-pub(super) fn check_draft(policy: &InForce, body: &SignatureBody) -> Result<Option<Value>> {
+/// Lets only through what the policy accepts; gives the verdict to record with it, as JSON, where that is wanted.
+pub(super) fn check_draft(policy: &InForce, body: &SignatureBody) -> Result<Option<String>> {
     let wanted = policy.policy;
     if wanted.accept == Accept::Any && !wanted.record_verdicts {
         return Ok(None);
@@ -34,5 +32,5 @@ pub(super) fn check_draft(policy: &InForce, body: &SignatureBody) -> Result<Opti
             problem: problem.map(ToOwned::to_owned),
         });
     }
-    Ok(wanted.record_verdicts.then(|| summary(&told)))
+    Ok(wanted.record_verdicts.then(|| summary(&told).to_string()))
 }

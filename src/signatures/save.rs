@@ -1,7 +1,5 @@
 //! Saving a version: asks the hooks, then the store, which saves it or says that the thread has moved on.
 
-use serde_json::Value;
-
 use super::model::{Draft, Preconditions, Signature};
 use crate::app::App;
 use crate::context::Context;
@@ -129,8 +127,8 @@ struct Save<'a> {
     context: &'a Context,
     draft: &'a Draft,
     preconditions: &'a Preconditions,
-    /// What was found of its signature, where that is to be recorded.
-    verdict: Option<Value>,
+    /// What was found of its signature, as JSON, where that is to be recorded.
+    verdict: Option<String>,
     /// Room for it in the tenant's quotas.
     room: Option<Room>,
     /// Why there is none: then it can only have been saved before.
@@ -147,8 +145,7 @@ impl Save<'_> {
             ..
         } = *self;
         let tenant = context.tenant()?;
-        let verdict = self.verdict.as_ref();
-        let bytes = draft.body.bytes.len() + verdict.map_or(0, |it| it.to_string().len());
+        let bytes = draft.body.bytes.len() + self.verdict.as_ref().map_or(0, String::len);
         let creates = !matches!(expected, Expected::Version(_));
         let mut room = tenants::room(app, context, bytes, creates);
         if let Err(Error::QuotaExceeded {
@@ -248,7 +245,7 @@ impl Save<'_> {
         if let Some(room) = self.room.take() {
             let found = Found {
                 judgement,
-                verdict: self.verdict.as_ref(),
+                verdict: self.verdict.as_deref(),
             };
             let saved = app
                 .store

@@ -55,8 +55,8 @@ pub fn verify(
         .body
         .as_ref()
         .ok_or_else(|| Error::internal("a version was read without its signature"))?;
-    let verdict = summary(&judge(&policy, body, document));
-    let room = tenants::room(app, context, verdict.to_string().len(), false)?;
+    let verdict = summary(&judge(&policy, body, document)).to_string();
+    let room = tenants::room(app, context, verdict.len(), false)?;
     let recorded = app.store.verdict_insert(
         tenant,
         stored.id,

@@ -9,8 +9,9 @@ use serde_json::Value;
 use super::audit;
 use super::plugins::digest_from_column;
 use super::pool::Store;
-use super::schema::{hook_bindings, hooks, tenants};
+use super::schema::{hook_bindings, hooks};
 use super::signatures::{version_from_column, version_to_column};
+use super::tenants::lock_tenant;
 use crate::audit::{Actor, Event};
 use crate::context::{PLATFORM, TenantId};
 use crate::error::{Error, Result};
@@ -204,7 +205,7 @@ impl Store {
             })
             .collect::<Result<Vec<_>>>()?;
         self.transaction(tenant, |connection| {
-            lock_hooks(connection, tenant)?;
+            lock_tenant(connection, tenant)?;
             for (name, expected, _) in &rows {
                 let current = hooks::table
                     .find((tenant.0, name))
@@ -239,7 +240,7 @@ impl Store {
         event: &Event,
     ) -> Result<bool> {
         self.transaction(tenant, |connection| {
-            lock_hooks(connection, tenant)?;
+            lock_tenant(connection, tenant)?;
             let deleted = diesel::delete(
                 hooks::table
                     .find((tenant.0, name))
@@ -326,16 +327,6 @@ fn lift_quarantine(
         hooks::quarantine_reason.eq(None::<String>),
     ))
     .execute(connection)
-}
-
-/// One operator at a time changes a tenant's hooks; saves go on, since they lock no more of the tenant than its key.
-pub(super) fn lock_hooks(connection: &mut PgConnection, tenant: TenantId) -> QueryResult<()> {
-    tenants::table
-        .find(tenant.0)
-        .select(tenants::id)
-        .for_no_key_update()
-        .first::<i32>(connection)?;
-    Ok(())
 }
 
 /// Sets a hook, and says the number of its new binding.

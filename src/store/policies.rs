@@ -7,8 +7,9 @@ use diesel::result::Error as DieselError;
 use super::audit;
 use super::plugins::digest_from_column;
 use super::pool::Store;
-use super::schema::{policies, tenants, trust_anchors};
+use super::schema::{policies, trust_anchors};
 use super::snapshot::Snapshot;
+use super::tenants::lock_tenant;
 use crate::audit::Event;
 use crate::context::TenantId;
 use crate::error::Result;
@@ -66,16 +67,6 @@ impl Snapshot<'_> {
     }
 }
 
-/// Lets one change of a tenant's policy or anchors in at a time.
-fn lock(connection: &mut diesel::PgConnection, tenant: TenantId) -> QueryResult<()> {
-    tenants::table
-        .find(tenant.0)
-        .select(tenants::id)
-        .for_no_key_update()
-        .first::<i32>(connection)?;
-    Ok(())
-}
-
 impl Store {
     /// A tenant's policy.
     pub fn policy_get(&self, tenant: TenantId) -> Result<Policy> {
@@ -90,7 +81,7 @@ impl Store {
         event: impl Fn(Policy, Policy) -> Event,
     ) -> Result<()> {
         self.transaction(tenant, |connection| {
-            lock(connection, tenant)?;
+            lock_tenant(connection, tenant)?;
             let before = get(connection, tenant)?;
             let after = becomes(before);
             if after == before {
@@ -125,7 +116,7 @@ impl Store {
         event: impl Fn(&TrustAnchor) -> Event,
     ) -> Result<Option<usize>> {
         self.transaction(tenant, |connection| {
-            lock(connection, tenant)?;
+            lock_tenant(connection, tenant)?;
             let known: Vec<Vec<u8>> = trust_anchors::table
                 .filter(trust_anchors::tenant_id.eq(tenant.0))
                 .select(trust_anchors::sha256)

@@ -9,7 +9,6 @@ use diesel::pg::{Pg, PgConnection};
 use diesel::prelude::*;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::sql_types::{Array, BigInt, Binary, Bool, CChar, Integer, Nullable, Text, Timestamptz};
-use serde_json::Value;
 
 use super::pool::Store;
 use super::signatures::{encoding_to_code, version_from_column, version_to_column};
@@ -25,8 +24,8 @@ use crate::signatures::model::{Draft, Signature, SignatureId};
 pub struct Found<'a> {
     /// What hooks decided.
     pub judgement: Option<&'a Judgement>,
-    /// The verdict on its signature.
-    pub verdict: Option<&'a Value>,
+    /// The verdict on its signature, as JSON.
+    pub verdict: Option<&'a str>,
 }
 
 impl Store {
@@ -46,7 +45,6 @@ impl Store {
         found: &Found<'_>,
     ) -> Result<Option<Signature>> {
         let judgement = found.judgement.map(JudgementColumns::new);
-        let verdict = found.verdict.map(Value::to_string);
         let save = Columns {
             tenant_id: tenant.0,
             document: &draft.key.document,
@@ -63,7 +61,7 @@ impl Store {
             signature: &draft.body.bytes,
         };
         let saved = self.run(tenant, |connection| {
-            let (judgement, verdict) = (judgement.as_ref(), verdict.as_deref());
+            let (judgement, verdict) = (judgement.as_ref(), found.verdict);
             match (judgement.is_some(), verdict.is_some()) {
                 (false, false) => {
                     SaveVersion::<false, false>::new(&save, None, None).run(connection)

@@ -85,6 +85,16 @@ impl From<TenantRow> for Tenant {
     }
 }
 
+/// One operator at a time changes what a tenant has set; saves go on, since they lock no more of the tenant than its key.
+pub(super) fn lock_tenant(connection: &mut PgConnection, tenant: TenantId) -> QueryResult<()> {
+    tenants::table
+        .find(tenant.0)
+        .select(tenants::id)
+        .for_no_key_update()
+        .first::<i32>(connection)?;
+    Ok(())
+}
+
 impl Store {
     /// Creates a tenant; nothing where the slug is taken.
     pub fn tenant_insert(

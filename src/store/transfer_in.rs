@@ -12,7 +12,7 @@ use diesel::sql_types::{
     Array, BigInt, Binary, CChar, Integer, Jsonb, Nullable, Text, Timestamptz,
 };
 
-use super::hooks::{BindingRow, lock_hooks};
+use super::hooks::BindingRow;
 use super::pool::Store;
 use super::schema::{
     hook_bindings, hook_inputs, hooks, signature_tags, signature_verdicts, signature_versions,
@@ -22,6 +22,7 @@ use super::signatures::{
     encoding_from_code, encoding_to_code, sha256_from_column, version_from_column,
     version_to_column,
 };
+use super::tenants::lock_tenant;
 use super::verdicts::verdict_bytes;
 use super::{audit, usage};
 use crate::audit::Event;
@@ -289,7 +290,7 @@ impl Store {
             hooks::quarantine_reason.eq(quarantine.map(|quarantine| &quarantine.reason)),
         );
         self.transaction(tenant, |connection| {
-            lock_hooks(connection, tenant)?;
+            lock_tenant(connection, tenant)?;
             let written = if over == 0 {
                 diesel::insert_into(hooks::table)
                     .values((

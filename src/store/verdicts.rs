@@ -42,16 +42,15 @@ pub(super) fn verdict_bytes(text: &str) -> i32 {
 }
 
 impl Store {
-    /// Records a verdict on a version; none where the version is gone, or has `most` verdicts already.
+    /// Records a verdict, which is JSON, on a version; none where the version is gone, or has `most` verdicts already.
     pub fn verdict_insert(
         &self,
         tenant: TenantId,
         signature: SignatureId,
         version: u32,
         most: i64,
-        verdict: &Value,
+        verdict: &str,
     ) -> Result<Option<StoredVerdict>> {
-        let text = verdict.to_string();
         let query = sql_query(format!(
             "WITH recorded AS ( \
                  INSERT INTO signature_verdicts (tenant_id, signature_id, version, bytes, verdict) \
@@ -69,8 +68,8 @@ impl Store {
         .bind::<Integer, _>(tenant.0)
         .bind::<BigInt, _>(signature.0)
         .bind::<Integer, _>(version_to_column(version))
-        .bind::<Integer, _>(verdict_bytes(&text))
-        .bind::<Text, _>(text)
+        .bind::<Integer, _>(verdict_bytes(verdict))
+        .bind::<Text, _>(verdict)
         .bind::<BigInt, _>(most);
         let row = self.run(tenant, |connection| {
             query.get_result::<VerdictRow>(connection).optional()

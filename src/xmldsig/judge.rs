@@ -8,7 +8,7 @@ use crate::cms::timestamp;
 use crate::pki::certificate::Parsed;
 use crate::pki::chain::{Judged, Purpose, Trust};
 use crate::pki::revocation::Evidence;
-use crate::pki::verdict::{Obstacle, Times};
+use crate::pki::verdict::{NO_CERTIFICATE, Obstacle, Times, UNKNOWN_ALGORITHM, WEAK_SIGNATURE};
 use crate::pki::work::Work;
 use crate::pki::{Anchors, SubIndication, Verdict};
 
@@ -81,10 +81,6 @@ fn verdict(signature: &XmlSignature, anchors: &[Parsed<'_>], now_ms: i64, work: 
     })
 }
 
-const NO_CERTIFICATE: Obstacle = Obstacle::unsure(
-    SubIndication::NoSigningCertificateFound,
-    "The signer's certificate is not in the signature.",
-);
 const OTHER_CERTIFICATE: Obstacle = Obstacle::unsure(
     SubIndication::NoSigningCertificateFound,
     "The certificate that was signed along is another one.",
@@ -108,10 +104,7 @@ fn check_intact(signature: &XmlSignature) -> Result<(), Obstacle> {
             ))
         }
         ValueIntegrity::NoCertificate => Err(NO_CERTIFICATE),
-        ValueIntegrity::UnsupportedAlgorithm(_) => Err(Obstacle::unsure(
-            SubIndication::CryptoConstraintsFailure,
-            "The signature uses algorithms that are not known here.",
-        )),
+        ValueIntegrity::UnsupportedAlgorithm(_) => Err(UNKNOWN_ALGORITHM),
         ValueIntegrity::Intact(_) if any(ReferenceIntegrity::Unresolved) => Err(Obstacle::unsure(
             SubIndication::SignedDataNotFound,
             "Something that is signed is elsewhere, or can't be followed here.",
@@ -128,10 +121,7 @@ fn check_strength(signature: &XmlSignature, certificate: &Parsed<'_>) -> Result<
             super::elements::digest(&reference.digest_method).is_none_or(|hash| hash.is_weak())
         });
     if weak {
-        return Err(Obstacle::unsure(
-            SubIndication::CryptoConstraintsFailureNoPoe,
-            "The signature is intact, but made with SHA-1 or a short RSA key, which can be forged.",
-        ));
+        return Err(WEAK_SIGNATURE);
     }
     Ok(())
 }

@@ -755,10 +755,7 @@ fn secrets_never_reach_the_trail() {
 
 /// Runs the program on the database of a test.
 fn program(database: &TestDatabase, arguments: &[&str]) -> (Option<i32>, String, String) {
-    let output = sigpersist(database.folder.path(), arguments)
-        .env("DATABASE_URL", &database.url)
-        .output()
-        .unwrap();
+    let output = database.command(arguments).output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (
         output.status.code(),

@@ -272,11 +272,7 @@ fn a_newer_schema_is_refused() {
     let app = TestApp::start();
     app.database
         .execute("INSERT INTO __diesel_schema_migrations (version) VALUES ('29990101000000')");
-    let mut command = sigpersist(app.database.folder.path(), &["migrate"]);
-    let output = command
-        .env("DATABASE_URL", &app.database.url)
-        .output()
-        .unwrap();
+    let output = app.database.command(&["migrate"]).output().unwrap();
     let text = String::from_utf8_lossy(&output.stderr);
     assert!(
         !output.status.success() && text.contains("too old for this database"),

@@ -45,7 +45,7 @@ impl Load {
         format!("{thread} over {over} {}", "x".repeat(6000))
     }
 
-    /// Eight writers save while something is done. A writer begins another thread when it has three versions or its save
+    /// Eight writers save, and after a while something is done to what they save in. A writer begins another thread when it has three versions or its save
     /// was refused, and ends when there is no answer.
     fn run<T>(&self, client: &Client, round: u64, done: impl FnOnce() -> T) -> T {
         let stop = AtomicBool::new(false);
@@ -63,6 +63,7 @@ impl Load {
             }
             // Also where it fails, or the writers would go on for good.
             let _stop = Stop(&stop);
+            std::thread::sleep(Duration::from_millis(300 + 37 * (round % 10)));
             done()
         })
     }
@@ -138,7 +139,6 @@ fn nothing_acknowledged_is_lost_when_the_server_is_killed() {
         let mut server = Program::serve_on(&database, &[]);
         let client = server.client(&token);
         load.run(&client, round, || {
-            std::thread::sleep(Duration::from_millis(300 + 37 * (round % 10)));
             server.kill();
         });
     }
@@ -161,7 +161,6 @@ fn nothing_is_in_doubt_when_the_server_is_told_to_stop() {
         let server = Program::serve_on(&database, &[]);
         let client = server.client(&token);
         load.run(&client, round, || {
-            std::thread::sleep(Duration::from_millis(300 + 37 * (round % 10)));
             assert!(server.stop().success());
         });
     }
@@ -195,7 +194,6 @@ fn nothing_acknowledged_is_lost_when_the_database_is_killed_and_clients_are_told
     let mut longest = Duration::ZERO;
     for round in 0..rounds {
         load.run(&client, round, || {
-            std::thread::sleep(Duration::from_millis(300 + 37 * (round % 10)));
             let postgres = postmaster(&data_dir);
             kill(postgres, Signal::SIGKILL).unwrap();
             // One that dies often is started again after a pause of up to five seconds.
@@ -237,7 +235,6 @@ fn nothing_acknowledged_is_lost_when_everything_is_killed() {
         let mut server = Program::serve(&data_dir);
         let client = server.client(&token);
         load.run(&client, round, || {
-            std::thread::sleep(Duration::from_millis(300 + 37 * (round % 10)));
             // Postgres and server at once, without a word of warning.
             let postgres = postmaster(&data_dir);
             server.kill();

@@ -8,11 +8,8 @@ use serde_json::{Value, json};
 
 use crate::support::guest::Guest;
 use crate::support::{
-    COUNTERSIGNED, Client, FIRST, SIGNER_TAGS, TestApp, certificate_pem, eventually,
+    COUNTERSIGNED, Client, FIRST, REJECT, SIGNER_TAGS, TestApp, certificate_pem, eventually,
 };
-
-/// Rejects: an error with an empty list of rejections.
-const REJECT: &str = "(i32.store8 (i32.const 2048) (i32.const 1)) (i32.const 2048)";
 
 /// A file of the tenant, in the folder of its database.
 #[track_caller]
