@@ -8,13 +8,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use anyhow::ensure;
 use diesel::connection::SimpleConnection as _;
+use diesel::dsl::sql;
 use diesel::pg::PgConnection;
-use diesel::{QueryDsl as _, QueryResult, RunQueryDsl as _};
+use diesel::sql_types::Bool;
+use diesel::{QueryDsl as _, RunQueryDsl as _};
 use tracing::{debug, info, warn};
 
 use super::schema::change_counter;
-use super::{migrations, pool};
+use super::{migrations, pool, url};
 use crate::context::TenantId;
 use crate::readiness::Readiness;
 
@@ -113,7 +116,7 @@ fn listen_once(
     readiness: &Readiness,
     changed: &impl Fn(Change),
 ) -> anyhow::Result<()> {
-    let url = pool::with_option(url, "tcp_user_timeout", SILENCE_MS);
+    let url = url::with_option(url, "tcp_user_timeout", SILENCE_MS);
     let mut connection: PgConnection = pool::connect(&url)?;
     connection.batch_execute("LISTEN sigpersist_changes")?;
     let mut counted = count(&mut connection)?;
@@ -147,11 +150,16 @@ fn listen_once(
     Ok(())
 }
 
-/// How often anything was changed.
-fn count(connection: &mut PgConnection) -> QueryResult<i64> {
-    change_counter::table
-        .select(change_counter::changes)
-        .first(connection)
+/// How often anything was changed. Fails on what may not be written to: where that was the primary, another one is by now.
+fn count(connection: &mut PgConnection) -> anyhow::Result<i64> {
+    let (changes, is_read_only) = change_counter::table
+        .select((
+            change_counter::changes,
+            sql::<Bool>("current_setting('transaction_read_only')::boolean"),
+        ))
+        .first::<(i64, bool)>(connection)?;
+    ensure!(!is_read_only, "the database takes no writes");
+    Ok(changes)
 }
 
 #[cfg(test)]

@@ -24,6 +24,7 @@ mod snapshot;
 mod tenants;
 mod transfer_in;
 mod transfer_out;
+mod url;
 mod usage;
 mod verdicts;
 

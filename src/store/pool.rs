@@ -11,6 +11,7 @@ use diesel::{Connection as _, ConnectionResult};
 use tracing::debug;
 
 use super::role::SERVER_ROLE;
+use super::url::with_defaults;
 use crate::config::DatabaseConfig;
 use crate::context::TenantId;
 use crate::error::{Error, Noun, Result};
@@ -100,41 +101,15 @@ pub(super) fn connect(url: &str) -> ConnectionResult<PgConnection> {
     PgConnection::establish(&with_defaults(url))
 }
 
-/// Adds what libpq would otherwise leave to chance: bounds on connecting and on a peer that is gone, and a name to show in
-/// `pg_stat_activity`.
-fn with_defaults(url: &str) -> String {
-    let defaults = [
-        ("connect_timeout", "5"),
-        ("tcp_user_timeout", "10000"),
-        ("application_name", "sigpersist"),
-    ];
-    defaults
-        .into_iter()
-        .fold(url.to_owned(), |url, (name, value)| {
-            with_option(&url, name, value)
-        })
-}
-
-/// Adds an option, where the URL has no value for it.
-pub(super) fn with_option(url: &str, name: &str, value: &str) -> String {
-    if url.contains(name) {
-        return url.to_owned();
-    }
-    let is_uri = url.starts_with("postgres://") || url.starts_with("postgresql://");
-    let separator = match (is_uri, url.contains('?')) {
-        (true, true) => '&',
-        (true, false) => '?',
-        (false, _) => ' ',
-    };
-    format!("{url}{separator}{name}={value}")
-}
-
 fn is_connection_lost(error: &DieselError) -> bool {
     match error {
         DieselError::DatabaseError(kind, information) => {
             matches!(
                 kind,
-                DatabaseErrorKind::ClosedConnection | DatabaseErrorKind::UnableToSendCommand
+                DatabaseErrorKind::ClosedConnection
+                    | DatabaseErrorKind::UnableToSendCommand
+                    // It leads to what was the primary: a new one leads to what is.
+                    | DatabaseErrorKind::ReadOnlyTransaction
             ) || is_shutdown_message(information.message())
         }
         DieselError::BrokenTransactionManager => true,
@@ -302,22 +277,6 @@ mod tests {
     use super::*;
     use crate::context::PLATFORM;
 
-    #[test]
-    fn defaults_are_added_in_either_form_of_url_and_never_over_the_users_own() {
-        assert_eq!(
-            with_defaults("postgres://h/d"),
-            "postgres://h/d?connect_timeout=5&tcp_user_timeout=10000&application_name=sigpersist"
-        );
-        assert_eq!(
-            with_defaults("postgresql://h/d?sslmode=require&connect_timeout=1"),
-            "postgresql://h/d?sslmode=require&connect_timeout=1&tcp_user_timeout=10000&application_name=sigpersist"
-        );
-        assert_eq!(
-            with_defaults("host=/run dbname=d application_name=x"),
-            "host=/run dbname=d application_name=x connect_timeout=5 tcp_user_timeout=10000"
-        );
-    }
-
     /// A pool of one connection, on a Postgres of its own with two tenants.
     fn pool_of_one() -> (tempfile::TempDir, Embedded, Store) {
         let folder = tempfile::tempdir().unwrap();
@@ -383,5 +342,41 @@ mod tests {
                 assert_eq!(seen(&store, tenant), expected, "after {number}");
             }
         }
+    }
+
+    /// The database's own word, whatever libpq was told.
+    fn setting(store: &Store, name: &str) -> String {
+        let query = diesel::select(sql::<Text>(&format!("current_setting('{name}')")));
+        store
+            .run(PLATFORM, |connection| query.get_result(connection))
+            .unwrap()
+    }
+
+    #[test]
+    fn libpq_takes_the_users_own_values() {
+        let (_folder, postgres, store) = pool_of_one();
+        assert_eq!(setting(&store, "application_name"), "sigpersist");
+        let host = postgres.url().split(['\'', ' ']).nth(1).unwrap();
+        for url in [
+            format!("{} application_name=mine", postgres.url()),
+            format!("postgres://sigpersist@/sigpersist?host={host}&application_name=mine"),
+        ] {
+            let store = Store::new(&url, &DatabaseConfig::default());
+            assert_eq!(setting(&store, "application_name"), "mine");
+        }
+    }
+
+    #[test]
+    fn a_connection_that_may_not_write_is_replaced() {
+        let (_folder, _postgres, store) = pool_of_one();
+        let write = "UPDATE change_counter SET changes = changes";
+        let read_only = store.run(PLATFORM, |connection| {
+            connection.batch_execute("SET default_transaction_read_only = on")?;
+            connection.batch_execute(write)
+        });
+        assert!(matches!(read_only, Err(Error::DatabaseUnavailable(_))));
+        store
+            .run(PLATFORM, |connection| connection.batch_execute(write))
+            .unwrap();
     }
 }
