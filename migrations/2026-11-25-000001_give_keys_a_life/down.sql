@@ -20,3 +20,5 @@ BEGIN
     PERFORM set_config('sigpersist.tenant', '', true);
 END
 $$;
+COMMENT ON COLUMN tenant_keys.encrypted_secret IS 'HMAC secret: one byte of format version, 12 of nonce, then AES-256-GCM ciphertext under the master key, bound to tenant, kid and algorithm';
+COMMENT ON COLUMN platform_keys.encrypted_secret IS 'HMAC secret: one byte of format version, 12 of nonce, then AES-256-GCM ciphertext under the master key, bound to kid and algorithm';

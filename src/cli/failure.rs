@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use super::tenancy::Advised;
 use crate::error::Error;
-use crate::store::Unreachable;
+use crate::store::Unavailable;
 
 /// The exit code of what could not be done now, and may be later. 1 is a refusal, 2 a command line that is wrong.
 const TRY_AGAIN: u8 = 3;
@@ -23,7 +23,7 @@ pub(super) fn exit_code(error: &anyhow::Error) -> ExitCode {
         cause(error),
         Some(Error::DatabaseUnavailable(_) | Error::Overloaded | Error::RateLimited)
     );
-    if later || error.is::<Unreachable>() {
+    if later || error.is::<Unavailable>() {
         TRY_AGAIN.into()
     } else {
         ExitCode::FAILURE
@@ -34,7 +34,7 @@ pub(super) fn exit_code(error: &anyhow::Error) -> ExitCode {
 pub(super) fn code(error: &anyhow::Error) -> Option<&'static str> {
     match cause(error) {
         Some(error) => Some(error.code()),
-        None if error.is::<Unreachable>() => Some("database_unavailable"),
+        None if error.is::<Unavailable>() => Some("database_unavailable"),
         None => None,
     }
 }

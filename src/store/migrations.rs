@@ -6,10 +6,11 @@ use diesel::dsl::sql;
 use diesel::migration::MigrationSource;
 use diesel::pg::{Pg, PgConnection};
 use diesel::sql_types::{Array, Bool, Integer, Text};
-use diesel::{QueryResult, QueryableByName, RunQueryDsl as _};
+use diesel::{Connection as _, QueryDsl as _, QueryResult, QueryableByName, RunQueryDsl as _};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
-use super::role;
+use super::role::{self, SERVER_ROLE};
+use super::schema;
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!();
 
@@ -18,12 +19,29 @@ const LOCK_KEY: i64 = 0x7369_6770_6572_7369;
 
 /// Oldest Postgres that the queries are written for.
 const OLDEST_VERSION: i32 = 140_000;
+/// How long a migration may wait for a lock on a table: requests that come meanwhile wait behind it.
+const LOCK_TIMEOUT: &str = "2s";
 const UNREADABLE: &str = "The database's migrations can't be read";
 
-/// There is no database to talk to; later there may be.
+/// What can't be done now, and may be later.
 #[derive(Debug, thiserror::Error)]
-#[error("The database can't be reached; check DATABASE_URL and that Postgres is running")]
-pub struct Unreachable;
+pub enum Unavailable {
+    /// There is no database to talk to.
+    #[error("The database can't be reached; check DATABASE_URL and that Postgres is running")]
+    Unreachable,
+    /// There is one, and it takes no writes.
+    #[error(
+        "The database takes no writes: it is a standby, or was made read-only. Name all hosts in DATABASE_URL, as in \
+         postgres://HOST1,HOST2/NAME, so that the primary is found"
+    )]
+    ReadOnly,
+    /// Somebody works with a table that a migration changes.
+    #[error(
+        "A migration waited too long for a table that is in use, as by an export or pg_dump; the database is as it was \
+         before it. Try again"
+    )]
+    Locked,
+}
 
 /// Brings the schema up to date and returns the names of the migrations that were run.
 ///
@@ -31,26 +49,36 @@ pub struct Unreachable;
 ///
 /// # Errors
 ///
-/// Where the database can't be reached, is older than Postgres 14, or has a schema newer than this program.
+/// Where the database can't be reached or written to, is older than Postgres 14, has a schema newer than this program, or
+/// holds what Sigpersist has not made.
 pub fn migrate(url: &str) -> anyhow::Result<Vec<String>> {
     let mut connection = open(url)?;
     connection
-        .batch_execute(&format!("SELECT pg_advisory_lock({LOCK_KEY})"))
+        .batch_execute(&format!(
+            "SELECT pg_advisory_lock({LOCK_KEY}); SET lock_timeout = '{LOCK_TIMEOUT}'"
+        ))
         .context("The lock for migrations can't be taken")?;
-    let applied: Vec<_> = MigrationHarness::<Pg>::applied_migrations(&mut connection)
-        .map_err(|error| anyhow!(error).context(UNREADABLE))?
-        .iter()
-        .map(ToString::to_string)
-        .collect();
-    refuse_newer_schema(&applied)?;
+    let applied = applied(&mut connection).context(UNREADABLE)?;
+    refuse_unknown_schema(&applied)?;
+    if applied.is_empty() {
+        refuse_tables_of_others(&mut connection)?;
+    }
     role::make(&mut connection, None)?;
-    let applied = connection
+    let run = connection
         .run_pending_migrations(MIGRATIONS)
         .map_err(|error| {
-            anyhow!(error).context("A migration failed; the database is as it was before it")
+            let is_locked = error.to_string().contains("lock timeout");
+            let error = anyhow!(error);
+            if is_locked {
+                error.context(Unavailable::Locked)
+            } else {
+                error.context("A migration failed; the database is as it was before it")
+            }
         })?;
+    let run = run.iter().map(ToString::to_string).collect();
+    refuse_incomplete_schema(&mut connection)?;
     // The lock goes with the connection, here.
-    Ok(applied.iter().map(ToString::to_string).collect())
+    Ok(run)
 }
 
 /// Makes sure that the schema is the one this program works with, without changing it.
@@ -61,13 +89,13 @@ pub fn migrate(url: &str) -> anyhow::Result<Vec<String>> {
 pub fn check_schema(url: &str) -> anyhow::Result<()> {
     let mut connection = open(url)?;
     let applied = applied(&mut connection).context(UNREADABLE)?;
-    refuse_newer_schema(&applied)?;
+    refuse_unknown_schema(&applied)?;
     if known()?.iter().any(|version| !applied.contains(version)) {
         bail!(
             "The database's schema is older than this program. Run `sigpersist migrate`, or serve without --no-migrate."
         );
     }
-    Ok(())
+    refuse_incomplete_schema(&mut connection)
 }
 
 /// Whether the schema is one that this program works with: all of its migrations were run. Others may have been, by a newer
@@ -95,7 +123,13 @@ fn applied(connection: &mut PgConnection) -> QueryResult<Vec<String>> {
 fn open(url: &str) -> anyhow::Result<PgConnection> {
     let mut connection = super::pool::connect(url).map_err(|error| {
         // libpq's words name the host, the reason, and whether TLS was asked for and could not be had.
-        anyhow!("{error}").context(Unreachable)
+        let words = error.to_string();
+        let unavailable = if words.contains("session is read-only") {
+            Unavailable::ReadOnly
+        } else {
+            Unavailable::Unreachable
+        };
+        anyhow!(words).context(unavailable)
     })?;
     let version = diesel::sql_query("SELECT current_setting('server_version_num')::integer AS number, current_setting('server_version') AS name")
         .get_result::<ServerVersion>(&mut connection)
@@ -119,15 +153,85 @@ fn known() -> anyhow::Result<Vec<String>> {
         .collect())
 }
 
-fn refuse_newer_schema(applied: &[String]) -> anyhow::Result<()> {
+fn refuse_unknown_schema(applied: &[String]) -> anyhow::Result<()> {
     let known = known()?;
-    if let Some(unknown) = applied.iter().find(|version| !known.contains(version)) {
+    let Some(unknown) = applied.iter().find(|version| !known.contains(version)) else {
+        return Ok(());
+    };
+    if !applied.iter().any(|version| known.contains(version)) {
         bail!(
-            "The database's schema has the migration {unknown}, which this program does not know: it is too old for this database."
+            "The database has the migrations of another program. Give Sigpersist a database of its own."
+        );
+    }
+    bail!(
+        "The database's schema has the migration {unknown}, which this program does not know: it is too old for this database."
+    );
+}
+
+/// Makes sure that none of our tables is there, where no migration was run: it would be somebody else's.
+fn refuse_tables_of_others(connection: &mut PgConnection) -> anyhow::Result<()> {
+    let names = TABLES.join(",");
+    let found: Vec<String> = diesel::select(sql::<Array<Text>>(&format!(
+        "ARRAY (SELECT name FROM unnest('{{{names}}}'::text[]) name WHERE to_regclass(name) IS NOT NULL)"
+    )))
+    .get_result(connection)
+    .context(UNREADABLE)?;
+    if let Some(table) = found.first() {
+        bail!(
+            "The database has a table `{table}` that Sigpersist has not made. Give Sigpersist a database of its own."
         );
     }
     Ok(())
 }
+
+/// Makes sure that what the migrations made is there, and that the role of the server may read it: neither is so in a copy
+/// that was made without it.
+fn refuse_incomplete_schema(connection: &mut PgConnection) -> anyhow::Result<()> {
+    connection
+        .transaction(|connection| {
+            connection.batch_execute(&format!("SET LOCAL ROLE {SERVER_ROLE}"))?;
+            read_nothing(connection)
+        })
+        .context(
+            "The database's schema is not as its migrations made it: tables, columns or grants are missing. \
+             Restore all of it from a backup",
+        )
+}
+
+macro_rules! tables {
+    ($($table:ident),* $(,)?) => {
+        const TABLES: &[&str] = &[$(stringify!($table)),*];
+
+        /// Reads all columns of all tables, and no row.
+        fn read_nothing(connection: &mut PgConnection) -> QueryResult<()> {
+            $(schema::$table::table.limit(0).execute(connection)?;)*
+            Ok(())
+        }
+    };
+}
+
+tables!(
+    audit_events,
+    audit_heads,
+    change_counter,
+    hook_bindings,
+    hook_inputs,
+    hook_judgements,
+    hooks,
+    master_key,
+    platform_keys,
+    plugin_revisions,
+    plugins,
+    policies,
+    signature_tags,
+    signature_verdicts,
+    signature_versions,
+    signatures,
+    tenant_keys,
+    tenant_usage,
+    tenants,
+    trust_anchors,
+);
 
 #[derive(QueryableByName)]
 struct ServerVersion {
@@ -135,4 +239,19 @@ struct ServerVersion {
     number: i32,
     #[diesel(sql_type = Text)]
     name: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_table_of_the_schema_is_looked_at() {
+        let source = include_str!("schema.rs");
+        let tables = source
+            .lines()
+            .filter_map(|line| line.strip_suffix(") {")?.trim().split_once(" ("));
+        let tables: Vec<_> = tables.map(|(name, _)| name).collect();
+        assert_eq!(tables, TABLES);
+    }
 }

@@ -32,7 +32,7 @@ pub use audit::StoredChain;
 pub use changes::{Change, Changes};
 pub use decisions::{DecisionFilter, DecisionPage};
 pub use keys::{KeyInsertion, Reencrypted, Rotation};
-pub use migrations::{Unreachable, check_schema, migrate};
+pub use migrations::{Unavailable, check_schema, migrate};
 pub use plugins::{BoundBy, NewRevision, PluginDeletion};
 pub use pool::Store;
 pub use removal::Removed;

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::support::{
-    COUNTERSIGNED, Client, FIRST, Program, TestApp, TestDatabase, run, sigpersist, temp_dir,
+    COUNTERSIGNED, Client, FIRST, Program, TestDatabase, run, sigpersist, temp_dir,
 };
 
 #[test]
@@ -265,19 +265,6 @@ fn a_database_that_is_not_there_is_told_in_a_sentence() {
         "{text}"
     );
     drop(answer_no);
-}
-
-#[test]
-fn a_newer_schema_is_refused() {
-    let app = TestApp::start();
-    app.database
-        .execute("INSERT INTO __diesel_schema_migrations (version) VALUES ('29990101000000')");
-    let output = app.database.command(&["migrate"]).output().unwrap();
-    let text = String::from_utf8_lossy(&output.stderr);
-    assert!(
-        !output.status.success() && text.contains("too old for this database"),
-        "{text}"
-    );
 }
 
 #[test]

@@ -27,6 +27,7 @@ mod hostile;
 mod isolation;
 mod keys;
 mod list;
+mod migrations;
 mod operators;
 mod plugin_commands;
 mod plugins;

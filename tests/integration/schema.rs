@@ -1,27 +1,6 @@
 //! The database's schema, as the migrations make it.
 
-use crate::support::{TestApp, TestDatabase};
-
-#[test]
-fn migrations_reverse_and_run_again() {
-    use diesel_migrations::{EmbeddedMigrations, MigrationHarness as _, embed_migrations};
-    const MIGRATIONS: EmbeddedMigrations = embed_migrations!();
-    let database = TestDatabase::empty();
-    let tables = "SELECT table_name::text AS line FROM information_schema.tables WHERE table_schema = 'public'
-                  AND table_name <> '__diesel_schema_migrations' ORDER BY 1";
-    let functions =
-        "SELECT proname::text AS line FROM pg_proc WHERE pronamespace = 'public'::regnamespace
-                     AND proname NOT LIKE 'diesel%' ORDER BY 1";
-    let mut connection = database.connect();
-    connection.run_pending_migrations(MIGRATIONS).unwrap();
-    let before = database.lines(tables);
-    assert!(before.contains("signature_versions"));
-    connection.revert_all_migrations(MIGRATIONS).unwrap();
-    assert_eq!(database.lines(tables), "");
-    assert_eq!(database.lines(functions), "");
-    connection.run_pending_migrations(MIGRATIONS).unwrap();
-    assert_eq!(database.lines(tables), before);
-}
+use crate::support::TestApp;
 
 #[test]
 fn every_table_and_column_says_what_it_is() {

@@ -2,7 +2,7 @@
 //! migrated template.
 
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -103,7 +103,45 @@ impl TestDatabase {
 
     /// Past row-level security, as a superuser.
     pub(crate) fn connect(&self) -> PgConnection {
-        PgConnection::establish(&superuser(&self.url)).unwrap()
+        PgConnection::establish(&self.superuser_url()).unwrap()
+    }
+
+    /// For libpq, as a superuser.
+    pub(crate) fn superuser_url(&self) -> String {
+        superuser(&self.url)
+    }
+
+    /// A program of the Postgres that it is on.
+    pub(crate) fn program(&self, name: &str) -> PathBuf {
+        let folder = self.lines("SELECT setting AS line FROM pg_config WHERE name = 'BINDIR'");
+        Path::new(folder.trim()).join(name)
+    }
+
+    /// The whole schema as statements, in an order that does not depend on that of columns.
+    pub(crate) fn schema(&self) -> Vec<String> {
+        let mut dump = Command::new(self.program("pg_dump"));
+        dump.args([
+            "--schema-only",
+            "--exclude-table=__diesel_schema_migrations",
+        ])
+        .arg(format!("--dbname={}", superuser(&self.url)));
+        let dump = succeeds(dump);
+        let mut statements: Vec<_> = dump
+            .split("\n\n")
+            .map(|statement| {
+                // Comments of pg_dump's, and words to psql, of which one is another each time.
+                let lines = statement
+                    .lines()
+                    .filter(|line| !line.starts_with("--") && !line.starts_with('\\'));
+                let mut lines: Vec<_> = lines.map(|line| line.trim_end_matches(',')).collect();
+                if statement.starts_with("CREATE TABLE") {
+                    lines.sort_unstable();
+                }
+                lines.join("\n")
+            })
+            .collect();
+        statements.sort_unstable();
+        statements
     }
 
     pub(crate) fn execute(&self, sql: &str) {

@@ -3,15 +3,19 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+mod balancer;
 mod client;
 mod database;
 pub(crate) mod guest;
 mod program;
 mod test_app;
 
+pub(crate) use balancer::Balancer;
 pub(crate) use client::{Client, Response};
 pub(crate) use database::{TestDatabase, temp_dir};
-pub(crate) use program::{Program, postmaster, run, running_postmaster, sigpersist, tenant_token};
+pub(crate) use program::{
+    Program, assert_success, postmaster, run, running_postmaster, sigpersist, tenant_token,
+};
 pub(crate) use test_app::{TestApp, eventually, eventually_within};
 
 /// A CMS of `tests/data`: signed by Aigerim (IIN 123456789011, BIN 123456789021).
