@@ -11,16 +11,9 @@ use nix::sys::signal::{Signal, kill};
 use serde_json::json;
 
 use crate::support::{
-    Client, Program, TestDatabase, eventually_within, postmaster, running_postmaster, temp_dir,
-    tenant_token,
+    Client, Program, TestDatabase, eventually_within, postmaster, rounds, running_postmaster,
+    temp_dir, tenant_token,
 };
-
-/// How often something is killed.
-fn rounds(usual: u64) -> u64 {
-    std::env::var("SIGPERSIST_TEST_ROUNDS").map_or(usual, |rounds| {
-        rounds.parse().expect("SIGPERSIST_TEST_ROUNDS is a number")
-    })
-}
 
 /// Tells writers to stop when it is dropped.
 struct Stop<'a>(&'a AtomicBool);

@@ -21,6 +21,7 @@ mod delete;
 mod embedded;
 mod envelope;
 mod evidence;
+mod failover;
 mod health;
 mod hooks;
 mod hostile;

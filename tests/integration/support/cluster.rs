@@ -1,0 +1,288 @@
+//! Two Postgres servers on TCP ports, one the streaming standby of the other, as whoever wants no outage has them.
+
+use std::fs::Permissions;
+use std::net::TcpListener;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
+use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use diesel::connection::SimpleConnection as _;
+use diesel::dsl::sql;
+use diesel::sql_types::{Bool, Text};
+use diesel::{Connection as _, PgConnection, RunQueryDsl as _};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::program::{assert_success, sigpersist, succeeds};
+use super::{TestDatabase, temp_dir};
+
+/// How long a Postgres may take for what is done in seconds.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A primary and its standby; a commit waits until both have it.
+pub(crate) struct Cluster {
+    primary: Node,
+    standby: Node,
+    machine: Machine,
+    folder: tempfile::TempDir,
+}
+
+/// Where the programs of Postgres are, and as whom they run: as for the Postgres of all tests.
+struct Machine {
+    database: TestDatabase,
+    owner: Option<(u32, u32)>,
+}
+
+/// One Postgres, which may be down.
+struct Node {
+    name: &'static str,
+    port: u16,
+    files: PathBuf,
+    child: Option<Child>,
+}
+
+impl Cluster {
+    pub(crate) fn start() -> Self {
+        let machine = Machine::find();
+        let folder = temp_dir();
+        let node = |name| {
+            // Free a moment ago, and wanted by nobody who asks for any.
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let files = folder.path().join(name);
+            std::fs::create_dir(&files).unwrap();
+            std::fs::set_permissions(&files, Permissions::from_mode(0o700)).unwrap();
+            if let Some((uid, gid)) = machine.owner {
+                chown(&files, Some(uid), Some(gid)).unwrap();
+            }
+            Node {
+                name,
+                port: listener.local_addr().unwrap().port(),
+                files,
+                child: None,
+            }
+        };
+        let (primary, standby) = (node("east"), node("west"));
+        let mut cluster = Self {
+            primary,
+            standby,
+            machine,
+            folder,
+        };
+        let mut initdb = cluster.machine.command("initdb");
+        initdb.args(["--username=postgres", "--auth=trust", "--encoding=UTF8"]);
+        initdb.args(["--locale=C", "--no-sync", "--pgdata"]);
+        succeeds_quietly(initdb.arg(&cluster.primary.files));
+        cluster.primary.start(&cluster.machine);
+        cluster.execute("CREATE ROLE sigpersist LOGIN CREATEROLE");
+        cluster.execute("CREATE DATABASE sigpersist OWNER sigpersist");
+        cluster.add_standby();
+        cluster
+    }
+
+    /// Both hosts, as one URL, whichever is the primary.
+    pub(crate) fn url(&self) -> String {
+        let (mut one, mut other) = (&self.primary, &self.standby);
+        if other.name < one.name {
+            (one, other) = (other, one);
+        }
+        url(&[one.port, other.port])
+    }
+
+    /// The standby's alone.
+    pub(crate) fn standby_url(&self) -> String {
+        url(&[self.standby.port])
+    }
+
+    /// A command of the program on the cluster.
+    pub(crate) fn command(&self, url: &str, arguments: &[&str]) -> Command {
+        let master_key = self.folder.path().join("master.key");
+        std::fs::write(&master_key, "07".repeat(32)).unwrap();
+        let mut command = sigpersist(self.folder.path(), arguments);
+        command
+            .env("DATABASE_URL", url)
+            .env("SIGPERSIST_MASTER_KEY_FILE", master_key);
+        command
+    }
+
+    /// The same, which must succeed: what it printed.
+    #[track_caller]
+    pub(crate) fn run(&self, arguments: &[&str]) -> String {
+        succeeds(self.command(&self.url(), arguments))
+    }
+
+    /// Runs a statement on the primary, as a superuser.
+    #[track_caller]
+    pub(crate) fn execute(&self, statement: &str) {
+        let mut connection = self.primary.connect("postgres").unwrap();
+        connection.batch_execute(statement).unwrap();
+    }
+
+    /// Copies the primary to the standby and starts that; from then on each commit waits for it.
+    pub(crate) fn add_standby(&mut self) {
+        let mut copy = self.machine.command("pg_basebackup");
+        copy.args(["--write-recovery-conf", "--checkpoint=fast", "--no-sync"])
+            .arg("--pgdata")
+            .arg(&self.standby.files)
+            .arg("--dbname")
+            .arg(self.primary.url("postgres"));
+        succeeds_quietly(&mut copy);
+        self.standby.start(&self.machine);
+        self.wait_for_standby();
+    }
+
+    /// From now on, the primary waits for its standby with each commit.
+    fn wait_for_standby(&self) {
+        self.execute(&format!(
+            "ALTER SYSTEM SET synchronous_standby_names = '{}'",
+            self.standby.name
+        ));
+        self.execute("SELECT pg_reload_conf()");
+        let mut connection = self.primary.connect("postgres").unwrap();
+        eventually("the standby follows", || {
+            let query = "(SELECT sync_state = 'sync' FROM pg_stat_replication) IS TRUE";
+            diesel::select(sql::<Bool>(query)).get_result(&mut connection)
+        });
+    }
+
+    /// Ends the primary without a word of warning, and makes the standby one, as what watches over them would: also that it
+    /// waits for no standby of its own.
+    pub(crate) fn fail_over(&mut self, signal: Signal) {
+        self.primary.stop(signal);
+        self.promote();
+    }
+
+    /// Ends the primary properly, makes the standby one, and the primary its standby, which goes on where it ended.
+    pub(crate) fn switch_over(&mut self) {
+        self.primary.stop(Signal::SIGINT);
+        self.promote();
+        let settings = self.standby.files.join("postgresql.auto.conf");
+        let upstream = format!("primary_conninfo = '{}'\n", self.primary.url("postgres"));
+        std::fs::write(settings, upstream).unwrap();
+        std::fs::write(self.standby.files.join("standby.signal"), "").unwrap();
+        self.standby.start(&self.machine);
+        self.wait_for_standby();
+    }
+
+    fn promote(&mut self) {
+        std::mem::swap(&mut self.primary, &mut self.standby);
+        self.execute("SELECT pg_promote()");
+        self.execute("ALTER SYSTEM RESET synchronous_standby_names");
+        self.execute("SELECT pg_reload_conf()");
+    }
+
+    /// Makes what was the primary a standby anew, whatever it held.
+    pub(crate) fn replace_lost_primary(&mut self) {
+        for entry in self.standby.files.read_dir().unwrap().map(Result::unwrap) {
+            if entry.file_type().unwrap().is_dir() {
+                std::fs::remove_dir_all(entry.path()).unwrap();
+            } else {
+                std::fs::remove_file(entry.path()).unwrap();
+            }
+        }
+        self.add_standby();
+    }
+}
+
+impl Machine {
+    fn find() -> Self {
+        let database = TestDatabase::new();
+        let files = database.lines("SELECT current_setting('data_directory') AS line");
+        let files = std::fs::metadata(files.trim()).unwrap();
+        let is_other = files.uid() != nix::unistd::geteuid().as_raw();
+        Self {
+            database,
+            owner: is_other.then(|| (files.uid(), files.gid())),
+        }
+    }
+
+    fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(self.database.program(program));
+        command.env("LC_ALL", "C").current_dir("/");
+        if let Some((uid, gid)) = self.owner {
+            command.uid(uid).gid(gid);
+        }
+        command
+    }
+}
+
+impl Node {
+    /// For libpq, as a superuser.
+    fn url(&self, database: &str) -> String {
+        format!(
+            "host=127.0.0.1 port={} user=postgres dbname={database} connect_timeout=5",
+            self.port
+        )
+    }
+
+    fn connect(&self, database: &str) -> diesel::ConnectionResult<PgConnection> {
+        PgConnection::establish(&self.url(database))
+    }
+
+    fn start(&mut self, machine: &Machine) {
+        let mut command = machine.command("postgres");
+        command.arg("-D").arg(&self.files);
+        for setting in [
+            "listen_addresses=127.0.0.1".to_owned(),
+            format!("port={}", self.port),
+            "unix_socket_directories=".to_owned(),
+            // By this name the primary knows its standby.
+            format!("cluster_name={}", self.name),
+            "wal_keep_size=256MB".to_owned(),
+        ] {
+            command.arg("-c").arg(setting);
+        }
+        command.stdin(Stdio::null());
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        self.child = Some(command.spawn().unwrap());
+        eventually("Postgres answers", || {
+            let mut connection = self.connect("postgres")?;
+            let query = diesel::select(sql::<Text>("current_setting('cluster_name')"));
+            let name: String = query.get_result(&mut connection)?;
+            assert_eq!(name, self.name, "somebody else has taken the port");
+            Ok::<_, anyhow::Error>(true)
+        });
+    }
+
+    fn stop(&mut self, signal: Signal) {
+        let mut child = self.child.take().unwrap();
+        let pid = Pid::from_raw(i32::try_from(child.id()).unwrap());
+        kill(pid, signal).unwrap();
+        child.wait().unwrap();
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        if self.child.is_some() {
+            self.stop(Signal::SIGQUIT);
+        }
+    }
+}
+
+fn url(ports: &[u16]) -> String {
+    let hosts: Vec<_> = ports
+        .iter()
+        .map(|port| format!("127.0.0.1:{port}"))
+        .collect();
+    format!("postgres://sigpersist@{}/sigpersist", hosts.join(","))
+}
+
+#[track_caller]
+fn succeeds_quietly(command: &mut Command) {
+    assert_success(&command.output().unwrap());
+}
+
+#[track_caller]
+fn eventually<E: std::fmt::Debug>(what: &str, mut condition: impl FnMut() -> Result<bool, E>) {
+    let since = Instant::now();
+    loop {
+        let happened = condition();
+        if matches!(happened, Ok(true)) {
+            return;
+        }
+        assert!(since.elapsed() < PATIENCE, "not so: {what}: {happened:?}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
