@@ -17,7 +17,7 @@ use crate::readiness::Readiness;
 use crate::store::embedded::{self, Embedded, Purpose};
 use crate::store::{self, Change, Changes, Store};
 use crate::tenants::meters::Meters;
-use crate::{telemetry, turns};
+use crate::{blocking, turns};
 
 /// Tenants whose hooks are kept ready.
 const CACHED_CHAINS: usize = 10_000;
@@ -121,12 +121,7 @@ impl App {
         )
         .await?;
         let app = Arc::clone(self);
-        telemetry::spawn_blocking(move || {
-            let _turn = turn;
-            load(&app)
-        })
-        .await
-        .map_err(Error::internal)?
+        blocking::run(turn, move || load(&app)).await?
     }
 
     /// How a binding of a hook fares on this server.

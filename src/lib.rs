@@ -20,6 +20,7 @@ mod words;
 pub mod app;
 pub mod audit;
 pub mod auth;
+pub mod blocking;
 pub mod cache;
 pub mod cli;
 pub mod cms;

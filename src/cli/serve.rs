@@ -90,11 +90,18 @@ async fn bind_for_watchers(address: &str) -> anyhow::Result<TcpListener> {
         .with_context(|| format!("Can't listen on {address}; choose another http.watch_listen"))
 }
 
-/// A runtime with a thread for each request that may be answered at once, and some for hooks and keys being loaded.
+/// A runtime with a thread for each request that may be answered at once, some for hooks and keys being loaded, and some
+/// that may wait for a database that does not answer when their requests are long answered.
 pub(super) fn runtime(config: &Config) -> anyhow::Result<Runtime> {
+    let left_behind = 2 * usize::try_from(config.database.pool_size)?;
+    let threads = config
+        .http
+        .max_concurrent_requests
+        .saturating_add(64)
+        .saturating_add(left_behind);
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
-        .max_blocking_threads(config.http.max_concurrent_requests.saturating_add(64))
+        .max_blocking_threads(threads)
         .build()
         .context("The asynchronous runtime can't be started")
 }

@@ -8,9 +8,9 @@ use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
 use crate::app::App;
+use crate::blocking;
 use crate::context::{PLATFORM, TenantId};
 use crate::error::Result;
-use crate::telemetry;
 
 /// How often it is looked whether there is anything to clear.
 const INTERVAL: Duration = Duration::from_secs(600);
@@ -52,7 +52,7 @@ async fn clear(app: &Arc<App>) {
     let mut tenant = None;
     loop {
         let app = Arc::clone(app);
-        match telemetry::spawn_blocking(move || clear_some(&app, tenant, before)).await {
+        match blocking::run((), move || clear_some(&app, tenant, before)).await {
             Ok(Ok(None)) => break,
             Ok(Ok(Some((next, rows)))) => {
                 tenant = Some(next);
@@ -65,8 +65,11 @@ async fn clear(app: &Arc<App>) {
                 warn!(%cause, "Old decisions could not be cleared; trying again later");
                 break;
             }
-            // The server is stopping.
-            Err(_) => return,
+            // The database does not answer, or the server is stopping.
+            Err(cause) => {
+                warn!(%cause, "Old decisions could not be cleared; trying again later");
+                return;
+            }
         }
     }
     if cleared > 0 {

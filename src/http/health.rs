@@ -1,9 +1,14 @@
 //! The handlers of those who watch the server: whether it lives, whether it is ready, and what it counts.
 
+use std::sync::mpsc;
+use std::time::Duration;
+
 use serde_json::json;
+use tracing::warn;
 
 use super::reply::Reply;
 use super::respond::Call;
+use crate::app::App;
 use crate::error::{Error, Result};
 use crate::telemetry::metrics;
 
@@ -11,6 +16,8 @@ use crate::telemetry::metrics;
 const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// Tenants whose stored bytes are told: those with the most.
 const MAX_TENANTS: i64 = 100;
+/// How long the database may take to tell them.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// `GET /health/live`: whoever gets an answer knows.
 pub(super) fn live(call: Call) -> Result<Reply> {
@@ -28,6 +35,23 @@ pub(super) fn ready(call: Call) -> Result<Reply> {
     Err(Error::NotReady(lacks))
 }
 
+/// What tenants have stored, where the database tells it soon: what is counted here is told, whether it answers or not.
+fn stored(app: &App) -> Vec<(String, i64)> {
+    let store = app.store.clone();
+    let (tell, told) = mpsc::channel();
+    // Its number is bounded as that of connections is.
+    let asking = std::thread::Builder::new()
+        .name("usage".to_owned())
+        .spawn(move || drop(tell.send(store.usage_most(MAX_TENANTS))));
+    if let Err(cause) = asking {
+        warn!(%cause, "There is no thread to ask what is stored");
+    }
+    match told.recv_timeout(PATIENCE) {
+        Ok(Ok(stored)) => stored,
+        _ => Vec::new(),
+    }
+}
+
 /// `GET /metrics`.
 pub(super) fn metrics(call: Call) -> Result<Reply> {
     call.parameters(&[])?;
@@ -35,8 +59,7 @@ pub(super) fn metrics(call: Call) -> Result<Reply> {
     let (idle, used) = app.store.connections();
     metrics::connections(idle, used);
     metrics::ready(app.readiness.lacks().is_empty());
-    // What is counted here is told, whether the database answers or not.
-    for (tenant, bytes) in app.store.usage_most(MAX_TENANTS).unwrap_or_default() {
+    for (tenant, bytes) in stored(app) {
         metrics::stored(tenant, bytes);
     }
     Ok(Reply::bytes(TEXT, metrics::render().into_bytes()))

@@ -24,7 +24,7 @@ use crate::context::{Caller, Context, Tenancy};
 use crate::error::{Error, Noun, Result};
 use crate::plugins::{self, Judges};
 use crate::telemetry::metrics::{self, InFlight};
-use crate::{telemetry, tenants, turns};
+use crate::{blocking, tenants, turns};
 
 /// Longest request id that is taken from the client, in characters.
 const MAX_REQUEST_ID_CHARS: usize = 128;
@@ -255,12 +255,8 @@ async fn answer(
         // It blocks on nothing, and threads may be scarce.
         return (route.handler)(call);
     }
-    telemetry::spawn_blocking(move || {
-        let (_turn, _trial, _own_trial, _under_way) = (turn, trial, own_trial, under_way);
-        (route.handler)(call)
-    })
-    .await
-    .map_err(Error::internal)?
+    let held = (turn, trial, own_trial, under_way);
+    blocking::run(held, move || (route.handler)(call)).await?
 }
 
 /// The tenant that a path names: the caller's own, or any for a caller of the platform. Another's is not found.

@@ -10,7 +10,7 @@ use crate::app::App;
 use crate::context::{Context, TenantId};
 use crate::error::{Error, Result};
 use crate::hooks::{Bound, Chain, Guest, Turn};
-use crate::{telemetry, turns};
+use crate::{blocking, turns};
 
 /// A tenant's hooks, ready to run; from the database where they are not. Blocks.
 ///
@@ -131,9 +131,7 @@ pub async fn judges(app: &Arc<App>, context: &Context, operation: Operation) -> 
             let alone = app.loading.of(tenant);
             let _alone = turns::wait("loads", &alone, patience_ms, Error::Overloaded).await?;
             let app = Arc::clone(app);
-            telemetry::spawn_blocking(move || chain(&app, tenant))
-                .await
-                .map_err(Error::internal)??
+            blocking::run((), move || chain(&app, tenant)).await??
         }
     };
     let turn = if chain.judges(operation) {

@@ -1,14 +1,17 @@
 //! News of what other processes changed: a thread that LISTENs, so that caches are right within a second everywhere.
 //!
 //! Where notifications do not come through, a counter that is compared twice a second and more tells that something changed, though
-//! not what. While the connection is down, everything is told to have changed five times a second.
+//! not what. While the connection is down or silent, everything is told to have changed five times a second.
+//!
+//! Two threads do it: one waits for the database, and another for the first, since the database may never answer.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::ensure;
+use anyhow::{bail, ensure};
 use diesel::connection::SimpleConnection as _;
 use diesel::dsl::sql;
 use diesel::pg::PgConnection;
@@ -16,8 +19,10 @@ use diesel::sql_types::Bool;
 use diesel::{QueryDsl as _, RunQueryDsl as _};
 use tracing::{debug, info, warn};
 
+use super::connection::connect;
+use super::migrations;
 use super::schema::change_counter;
-use super::{migrations, pool, url};
+use super::url::with_option;
 use crate::context::TenantId;
 use crate::readiness::Readiness;
 
@@ -61,8 +66,25 @@ const SILENCE_MS: &str = "500";
 /// How often the connection is tried, and everything is told to have changed while it is down: what is changed just after it
 /// was cut must be noticed within a second.
 const RETRY: Duration = Duration::from_millis(200);
+/// After which silence something may have been missed.
+const DOUBT: Duration = Duration::from_millis(900);
+/// After which silence the database counts as one that does not answer.
+const SILENT: Duration = Duration::from_secs(2);
+/// After which silence another connection is made beside the silent one, and while it is made, which takes several answers.
+const LOST: Duration = Duration::from_secs(5);
+const NOT_MADE: Duration = Duration::from_secs(15);
+/// How many silent ones there may be.
+const MOST_LOST: usize = 8;
 
-/// The listening thread; it ends when this is dropped.
+/// What is heard of the database.
+enum News {
+    /// It answers; and whether its schema is one that this program works with, where that was looked at.
+    Answers(Option<bool>),
+    Changed(Change),
+    Cut(anyhow::Error),
+}
+
+/// The listening threads; they end when this is dropped.
 #[derive(Debug)]
 pub struct Changes {
     stop: Arc<AtomicBool>,
@@ -82,9 +104,18 @@ impl Changes {
     ) -> std::io::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
+        let url: Arc<str> = with_option(&url, "tcp_user_timeout", SILENCE_MS).into();
         let thread = std::thread::Builder::new().name("changes".to_owned()).spawn(move || {
+            // Each that listens holds one.
+            let listening = Arc::new(());
             while !stopped.load(Ordering::Relaxed) {
-                if let Err(cause) = listen_once(&url, &stopped, &readiness, &changed) {
+                let lost = Arc::strong_count(&listening) > MOST_LOST;
+                let cause = match (!lost).then(|| start(&url, &stopped, &listening)) {
+                    Some(Ok(news)) => follow(&news, &stopped, &readiness, &changed),
+                    Some(Err(cause)) => Err(cause.into()),
+                    None => Err(anyhow::anyhow!("too many connections to it are silent")),
+                };
+                if let Err(cause) = cause {
                     readiness.database(false, false);
                     warn!(%cause, "Notifications from the database were cut; looking again at once");
                     changed(Change::Everything);
@@ -110,39 +141,91 @@ impl Drop for Changes {
     }
 }
 
-fn listen_once(
-    url: &str,
+/// Starts to listen on a connection, until nobody hears of it any more.
+fn start(
+    url: &Arc<str>,
+    stopped: &Arc<AtomicBool>,
+    listening: &Arc<()>,
+) -> std::io::Result<Receiver<News>> {
+    let (url, stopped, listening) = (Arc::clone(url), Arc::clone(stopped), Arc::clone(listening));
+    let (news, heard) = mpsc::channel();
+    std::thread::Builder::new()
+        .name("listen".to_owned())
+        .spawn(move || {
+            let _listening = listening;
+            if let Err(cause) = listen(&url, &stopped, &news) {
+                // Nobody need hear it.
+                drop(news.send(News::Cut(cause)));
+            }
+        })?;
+    Ok(heard)
+}
+
+/// Passes on what is heard, until the connection is cut or silent for too long.
+fn follow(
+    news: &Receiver<News>,
     stopped: &AtomicBool,
     readiness: &Readiness,
     changed: &impl Fn(Change),
 ) -> anyhow::Result<()> {
-    let url = url::with_option(url, "tcp_user_timeout", SILENCE_MS);
-    let mut connection: PgConnection = pool::connect(&url)?;
+    let mut heard_at = Instant::now();
+    let mut told_at = heard_at;
+    let (mut is_ours, mut patience) = (false, NOT_MADE);
+    while !stopped.load(Ordering::Relaxed) {
+        match news.recv_timeout(POLL) {
+            Ok(News::Answers(looked)) => {
+                (heard_at, patience) = (Instant::now(), LOST);
+                is_ours = looked.unwrap_or(is_ours);
+                readiness.database(true, is_ours);
+            }
+            Ok(News::Changed(change)) => changed(change),
+            Ok(News::Cut(cause)) => return Err(cause),
+            Err(RecvTimeoutError::Disconnected) => bail!("the thread that listens has ended"),
+            Err(RecvTimeoutError::Timeout) => {
+                let silence = heard_at.elapsed();
+                if silence > DOUBT && told_at.elapsed() > RETRY {
+                    told_at = Instant::now();
+                    changed(Change::Everything);
+                }
+                if silence > SILENT {
+                    readiness.database(false, false);
+                }
+                ensure!(silence < patience, "it does not answer");
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Listens on a connection of its own.
+fn listen(url: &str, stopped: &AtomicBool, news: &Sender<News>) -> anyhow::Result<()> {
+    let mut connection: PgConnection = connect(url)?;
     connection.batch_execute("LISTEN sigpersist_changes")?;
     let mut counted = count(&mut connection)?;
-    readiness.database(true, migrations::is_ours(&mut connection)?);
+    let is_ours = migrations::is_ours(&mut connection)?;
+    news.send(News::Answers(Some(is_ours)))?;
     info!("Listening for changes of keys, hooks and policies");
-    changed(Change::Everything);
+    news.send(News::Changed(Change::Everything))?;
     let mut notified = false;
     let (mut quiet, mut rounds) = (Duration::ZERO, 0_u32);
     while !stopped.load(Ordering::Relaxed) {
         for notification in connection.notifications_iter() {
             let payload = notification?.payload;
             debug!(payload, "Something changed");
-            changed(Change::parse(&payload));
+            news.send(News::Changed(Change::parse(&payload)))?;
             notified = true;
         }
-        std::thread::park_timeout(POLL);
+        std::thread::sleep(POLL);
         quiet += POLL;
         if quiet >= COUNT {
             // This also shows whether the connection is alive.
             let now = count(&mut connection)?;
             rounds += 1;
-            if rounds % SCHEMA_ROUNDS == 0 {
-                readiness.database(true, migrations::is_ours(&mut connection)?);
-            }
+            let looks = rounds % SCHEMA_ROUNDS == 0;
+            let is_ours = looks.then(|| migrations::is_ours(&mut connection));
+            news.send(News::Answers(is_ours.transpose()?))?;
             if now != counted && !notified {
-                changed(Change::Everything);
+                news.send(News::Changed(Change::Everything))?;
             }
             (counted, notified, quiet) = (now, false, Duration::ZERO);
         }

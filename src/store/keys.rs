@@ -9,7 +9,9 @@ use diesel::sql_query;
 use diesel::sql_types::{BigInt, Binary, Bool, Integer, Nullable, Text, Timestamptz};
 
 use super::audit;
-use super::pool::{self, Store};
+use super::connection::connect;
+use super::failure::query_error;
+use super::pool::Store;
 use super::schema::master_key;
 use crate::audit::Event;
 use crate::auth::MasterKeyId;
@@ -341,11 +343,11 @@ impl Store {
     /// Keeps everybody else from rotating the master key until the result is dropped; none where somebody else does.
     pub fn rotation_begin(&self) -> Result<Option<Rotation>> {
         let mut connection =
-            pool::connect(&self.url).map_err(|error| Error::DatabaseUnavailable(error.into()))?;
+            connect(&self.url).map_err(|error| Error::DatabaseUnavailable(error.into()))?;
         let lock = sql::<Bool>(&format!("pg_try_advisory_lock({ROTATING})"));
         let taken: bool = diesel::select(lock)
             .get_result(&mut connection)
-            .map_err(pool::query_error)?;
+            .map_err(query_error)?;
         Ok(taken.then_some(Rotation(connection)))
     }
 

@@ -121,7 +121,7 @@ fn applied(connection: &mut PgConnection) -> QueryResult<Vec<String>> {
 }
 
 fn open(url: &str) -> anyhow::Result<PgConnection> {
-    let mut connection = super::pool::connect(url).map_err(|error| {
+    let mut connection = super::connection::connect(url).map_err(|error| {
         // libpq's words name the host, the reason, and whether TLS was asked for and could not be had.
         let words = error.to_string();
         let unavailable = if words.contains("session is read-only") {

@@ -2,12 +2,14 @@
 //!
 //! A [`Store`] is a pool of connections with one method for each query, named after its noun (`signature_insert`,
 //! `signature_list`). Every query of a tenant's rows takes the [`TenantId`](crate::context::TenantId). All of it
-//! blocks: call it from [`crate::telemetry::spawn_blocking`], and never while something else is held.
+//! blocks: call it from [`crate::blocking::run`], and never while something else is held.
 
 mod audit;
 mod changes;
+mod connection;
 mod decisions;
 pub mod embedded;
+mod failure;
 mod hooks;
 mod keys;
 mod migrations;
@@ -27,6 +29,7 @@ mod transfer_out;
 mod url;
 mod usage;
 mod verdicts;
+mod watchdog;
 
 pub use audit::StoredChain;
 pub use changes::{Change, Changes};

@@ -3,28 +3,30 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use diesel::connection::SimpleConnection as _;
+use diesel::Connection as _;
 use diesel::pg::PgConnection;
-use diesel::r2d2::{ManageConnection, Pool};
-use diesel::result::{ConnectionError, DatabaseErrorKind, Error as DieselError, QueryResult};
-use diesel::{Connection as _, ConnectionResult};
-use tracing::debug;
+use diesel::r2d2::{Pool, PoolError, PooledConnection};
+use diesel::result::QueryResult;
 
-use super::role::SERVER_ROLE;
+use super::connection::{LogConnectionErrors, Manager, Session};
+use super::failure::{is_connection_lost, query_error};
 use super::url::with_defaults;
+use super::watchdog::{Watchdog, Watched};
 use crate::config::DatabaseConfig;
 use crate::context::TenantId;
-use crate::error::{Error, Noun, Result};
+use crate::error::{Error, Result};
 use crate::telemetry::metrics;
 
-/// A connection that was idle for longer than this is tried before it is used: one round trip that a busy connection
-/// is spared.
-const TRUSTED_FOR: Duration = Duration::from_secs(1);
+/// How long an answer may be on its way, beyond the time that the statement may take.
+const ANSWER_GRACE: Duration = Duration::from_secs(2);
 
 /// The database, as a pool of connections. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Store {
     pool: Pool<Manager>,
+    watchdog: Arc<Watchdog<PooledConnection<Manager>>>,
+    /// How long a statement's answer may take.
+    patience: Option<Duration>,
     /// The database for libpq, for connections beside the pool.
     pub(super) url: Arc<str>,
 }
@@ -40,10 +42,16 @@ impl Store {
             .max_size(config.pool_size)
             .min_idle(Some(config.pool_size.min(2)))
             .connection_timeout(Duration::from_millis(config.pool_timeout_ms))
+            // That may take as long as a query, so it is watched as one.
+            .test_on_check_out(false)
             .error_handler(Box::new(LogConnectionErrors))
             .build_unchecked(manager);
+        let limit = Duration::from_millis(config.statement_timeout_ms);
         Self {
             pool,
+            watchdog: Watchdog::start(config.pool_size),
+            // 0 is no limit to Postgres.
+            patience: (!limit.is_zero()).then(|| limit + ANSWER_GRACE),
             url: url.into(),
         }
     }
@@ -56,19 +64,38 @@ impl Store {
         tenant: TenantId,
         queries: impl FnOnce(&mut PgConnection) -> QueryResult<T>,
     ) -> Result<T> {
+        self.run_within(self.patience, tenant, queries)
+    }
+
+    /// The same for queries that may take as long as they like.
+    pub(super) fn run_patiently<T>(
+        &self,
+        tenant: TenantId,
+        queries: impl FnOnce(&mut PgConnection) -> QueryResult<T>,
+    ) -> Result<T> {
+        self.run_within(None, tenant, queries)
+    }
+
+    fn run_within<T>(
+        &self,
+        patience: Option<Duration>,
+        tenant: TenantId,
+        queries: impl FnOnce(&mut PgConnection) -> QueryResult<T>,
+    ) -> Result<T> {
         let since = Instant::now();
-        let session = self.pool.get();
+        let lease = self.lease(patience);
         metrics::connected(since.elapsed());
-        let mut session = session.map_err(|error| {
+        let mut lease = lease.map_err(|error| {
             metrics::query_failed("unavailable");
             Error::DatabaseUnavailable(error.into())
         })?;
-        let result = session
+        let result = lease
+            .session
             .act_for(tenant)
-            .and_then(|()| queries(&mut session.connection));
-        session.used_at = Instant::now();
+            .and_then(|()| queries(&mut lease.session.connection));
+        lease.session.broken = result.as_ref().is_err_and(is_connection_lost);
+        lease.end();
         result.map_err(|error| {
-            session.broken = is_connection_lost(&error);
             let error = query_error(error);
             match &error {
                 Error::DatabaseUnavailable(_) => metrics::query_failed("unavailable"),
@@ -79,11 +106,24 @@ impl Store {
         })
     }
 
-    /// Connections that are idle, and that are used.
-    pub fn connections(&self) -> (u32, u32) {
-        let state = self.pool.state();
-        let idle = state.idle_connections;
-        (idle, state.connections.saturating_sub(idle))
+    /// Waits for a connection that works.
+    fn lease(&self, patience: Option<Duration>) -> Result<Lease, PoolError> {
+        let deadline = Instant::now() + self.pool.connection_timeout();
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let mut place = self.pool.get_timeout(left)?;
+            let Some(session) = place.take() else {
+                continue;
+            };
+            let mut lease = Lease {
+                watched: self.watchdog.begin(place, &session.pulse, patience),
+                session,
+            };
+            if lease.session.works() {
+                return Ok(lease);
+            }
+            // Without it, the pool makes another one in this place.
+        }
     }
 
     /// Like [`Self::run`], as one transaction.
@@ -94,172 +134,28 @@ impl Store {
     ) -> Result<T> {
         self.run(tenant, |connection| connection.transaction(queries))
     }
+
+    /// Connections that are idle, and that are used.
+    pub fn connections(&self) -> (u32, u32) {
+        let state = self.pool.state();
+        let idle = state.idle_connections;
+        (idle, state.connections.saturating_sub(idle))
+    }
 }
 
-/// Opens a connection outside the pool, for migrations and notifications.
-pub(super) fn connect(url: &str) -> ConnectionResult<PgConnection> {
-    PgConnection::establish(&with_defaults(url))
+/// A connection in use. One that is dropped otherwise than by [`Self::end`] is closed.
+struct Lease {
+    session: Session,
+    watched: Watched<PooledConnection<Manager>>,
 }
 
-fn is_connection_lost(error: &DieselError) -> bool {
-    match error {
-        DieselError::DatabaseError(kind, information) => {
-            matches!(
-                kind,
-                DatabaseErrorKind::ClosedConnection
-                    | DatabaseErrorKind::UnableToSendCommand
-                    // It leads to what was the primary: a new one leads to what is.
-                    | DatabaseErrorKind::ReadOnlyTransaction
-            ) || is_shutdown_message(information.message())
+impl Lease {
+    /// Puts it back, where its place is not given to another one by now.
+    fn end(mut self) {
+        if let Some(mut place) = self.watched.end() {
+            self.session.used_at = Instant::now();
+            *place = Some(self.session);
         }
-        DieselError::BrokenTransactionManager => true,
-        _ => false,
-    }
-}
-
-/// Diesel does not pass on SQLSTATE 57P01 to 57P03 (shutting down, crashed, starting up), only their words; and libpq's
-/// own words for a lost connection arrive as an unknown kind of error.
-fn is_shutdown_message(message: &str) -> bool {
-    [
-        "terminating connection",
-        "the database system is",
-        "server closed the connection",
-        "no connection to the server",
-        "could not receive data from server",
-        "could not send data to server",
-        "SSL connection has been closed",
-        "SSL SYSCALL error",
-    ]
-    .iter()
-    .any(|words| message.contains(words))
-}
-
-/// What a failed query means to the caller.
-pub(super) fn query_error(error: DieselError) -> Error {
-    let out_of_time = matches!(&error, DieselError::DatabaseError(_, information)
-        if information.message().contains("statement timeout") || information.message().contains("lock timeout"));
-    // What a hook is to run was deleted meanwhile.
-    if let DieselError::DatabaseError(DatabaseErrorKind::ForeignKeyViolation, information) = &error
-        && matches!(
-            information.constraint_name(),
-            Some("hooks_shadow_fkey" | "hooks_plugin_id_sha256_fkey")
-        )
-    {
-        return Error::NotFound(Noun::Revision);
-    }
-    // The tenant was removed meanwhile: it was suspended before.
-    if let DieselError::DatabaseError(DatabaseErrorKind::ForeignKeyViolation, information) = &error
-        && information
-            .constraint_name()
-            .is_some_and(|name| name.ends_with("_tenant_id_fkey"))
-    {
-        return Error::TenantSuspended;
-    }
-    if out_of_time || is_connection_lost(&error) {
-        Error::DatabaseUnavailable(error.into())
-    } else {
-        Error::internal(error)
-    }
-}
-
-/// A pooled connection and what the pool must know of it.
-#[derive(Debug)]
-struct Session {
-    connection: SharedDebug<PgConnection>,
-    /// Whose rows row-level security lets it see; nobody knows after a failure to set it.
-    tenant: Option<TenantId>,
-    used_at: Instant,
-    broken: bool,
-}
-
-impl Session {
-    /// Tells Postgres whose rows the queries from now on are about: a round trip only where that was somebody else before.
-    fn act_for(&mut self, tenant: TenantId) -> QueryResult<()> {
-        if self.tenant != Some(tenant) {
-            self.tenant = None;
-            self.connection
-                .batch_execute(&format!("SET sigpersist.tenant = '{tenant}'"))?;
-            self.tenant = Some(tenant);
-        }
-        Ok(())
-    }
-}
-
-/// `PgConnection` has no `Debug`; the pool asks for none of its content.
-struct SharedDebug<T>(T);
-
-impl<T> std::fmt::Debug for SharedDebug<T> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(std::any::type_name::<T>())
-    }
-}
-
-impl<T> std::ops::Deref for SharedDebug<T> {
-    type Target = T;
-
-    fn deref(&self) -> &T {
-        &self.0
-    }
-}
-
-impl<T> std::ops::DerefMut for SharedDebug<T> {
-    fn deref_mut(&mut self) -> &mut T {
-        &mut self.0
-    }
-}
-
-#[derive(Debug)]
-struct Manager {
-    url: String,
-    statement_timeout_ms: u64,
-}
-
-impl ManageConnection for Manager {
-    type Connection = Session;
-    type Error = PoolError;
-
-    fn connect(&self) -> Result<Session, PoolError> {
-        let mut connection = PgConnection::establish(&self.url)?;
-        connection.batch_execute(&format!(
-            "SET ROLE {SERVER_ROLE}; SET statement_timeout = {0}; SET idle_in_transaction_session_timeout = {0}; \
-             SET timezone = 'UTC'",
-            self.statement_timeout_ms
-        ))?;
-        Ok(Session {
-            connection: SharedDebug(connection),
-            tenant: None,
-            used_at: Instant::now(),
-            broken: false,
-        })
-    }
-
-    fn is_valid(&self, session: &mut Session) -> Result<(), PoolError> {
-        if session.used_at.elapsed() > TRUSTED_FOR {
-            session.connection.batch_execute("SELECT 1")?;
-        }
-        Ok(())
-    }
-
-    fn has_broken(&self, session: &mut Session) -> bool {
-        session.broken || std::thread::panicking()
-    }
-}
-
-/// Why the pool could not make or keep a connection.
-#[derive(Debug, thiserror::Error)]
-enum PoolError {
-    #[error("The database refused a connection")]
-    Connect(#[from] ConnectionError),
-    #[error("A connection to the database was lost")]
-    Query(#[from] DieselError),
-}
-
-#[derive(Debug)]
-struct LogConnectionErrors;
-
-impl diesel::r2d2::HandleError<PoolError> for LogConnectionErrors {
-    fn handle_error(&self, error: PoolError) {
-        debug!(cause = ?error, "The pool lost or could not make a connection");
     }
 }
 
@@ -268,11 +164,13 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
     use std::panic::{AssertUnwindSafe, catch_unwind};
 
+    use diesel::connection::SimpleConnection as _;
     use diesel::dsl::sql;
     use diesel::sql_types::Text;
     use diesel::{ExpressionMethods as _, QueryDsl as _, RunQueryDsl as _};
 
     use super::super::embedded::{Embedded, Purpose};
+    use super::super::role::SERVER_ROLE;
     use super::super::schema::tenants;
     use super::*;
     use crate::context::PLATFORM;

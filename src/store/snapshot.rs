@@ -4,7 +4,8 @@ use diesel::connection::SimpleConnection as _;
 use diesel::pg::PgConnection;
 use diesel::result::QueryResult;
 
-use super::pool::{Store, query_error};
+use super::failure::query_error;
+use super::pool::Store;
 use crate::context::TenantId;
 use crate::error::Result;
 
@@ -37,11 +38,10 @@ impl Store {
         tenant: TenantId,
         read: impl FnOnce(&mut Snapshot<'_>) -> Result<T>,
     ) -> Result<T> {
-        self.run(tenant, |connection| {
+        // Whoever takes what is read may be slow, and what is counted first may be much.
+        self.run_patiently(tenant, |connection| {
             let transaction = connection.build_transaction();
             transaction.repeatable_read().read_only().run(|connection| {
-                // Whoever takes what is read may be slow.
-                // And what is counted first may be much.
                 connection.batch_execute(
                     "SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL statement_timeout = 0",
                 )?;

@@ -11,10 +11,10 @@ use tracing::{info, warn};
 use super::usage::Usage;
 use crate::app::App;
 use crate::audit::{Actor, Event};
+use crate::blocking;
 use crate::context::{PLATFORM, TenantId};
 use crate::error::Result;
 use crate::store::Removed;
-use crate::telemetry;
 
 /// How often it is looked whether there is anything to remove.
 const INTERVAL: Duration = Duration::from_secs(2);
@@ -63,7 +63,7 @@ async fn remove(app: &Arc<App>) {
             Step::After(_) => None,
             Step::Of(tenant, _) => Some(Step::After(*tenant)),
         };
-        match telemetry::spawn_blocking(move || take(&app, step)).await {
+        match blocking::run((), move || take(&app, step)).await {
             Ok(Ok(None)) => return,
             Ok(Ok(Some(next))) => step = next,
             Ok(Err(cause)) => {
@@ -73,8 +73,11 @@ async fn remove(app: &Arc<App>) {
                     None => return,
                 }
             }
-            // The server is stopping.
-            Err(_) => return,
+            // The database does not answer, or the server is stopping.
+            Err(cause) => {
+                warn!(%cause, "Tenants could not be removed; trying again later");
+                return;
+            }
         }
         if rests {
             tokio::time::sleep(PAUSE).await;

@@ -112,7 +112,7 @@ impl Embedded {
                 let url = cluster.url("sigpersist");
                 if guest.try_lock_shared().is_ok()
                     && cluster.socket_is_trusted()
-                    && super::pool::connect(&url).is_ok()
+                    && super::connection::connect(&url).is_ok()
                 {
                     // The owner may not have come so far yet.
                     make_role(&cluster)?;
@@ -178,7 +178,7 @@ fn wait_for_guests(path: &Path) -> Option<File> {
 
 /// Makes the role that the server works under: our own login may make none.
 fn make_role(cluster: &Cluster) -> anyhow::Result<()> {
-    let mut connection = super::pool::connect(&cluster.url_as("postgres", "postgres"))?;
+    let mut connection = super::connection::connect(&cluster.url_as("postgres", "postgres"))?;
     super::role::make(&mut connection, Some("sigpersist"))
 }
 

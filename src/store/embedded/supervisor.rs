@@ -239,7 +239,7 @@ impl Runner {
         let mut told = since;
         let url = self.cluster.url("sigpersist");
         loop {
-            if super::super::pool::connect(&url).is_ok() {
+            if super::super::connection::connect(&url).is_ok() {
                 info!(data_dir = %self.cluster.data_dir().display(), "The embedded database is ready");
                 return Ok(());
             }

@@ -1,0 +1,134 @@
+//! Work that blocks, on threads of its own, and giving it up.
+//!
+//! Such work goes on to its end even if nobody waits for it any more. But what waits for a database that does not answer
+//! may have no end: the store gives it up then, so that whoever asked is told, and what it held goes to others.
+
+use std::any::Any;
+use std::cell::RefCell;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::Notify;
+
+use crate::error::{Error, Result};
+use crate::telemetry;
+
+thread_local! {
+    static CURRENT: RefCell<Option<Arc<Work>>> = const { RefCell::new(None) };
+}
+
+/// A piece of work under way.
+#[derive(Debug)]
+pub struct Work {
+    /// Turns and the like, which go back when the work is done or given up.
+    held: Mutex<Option<Box<dyn Any + Send>>>,
+    given_up: Notify,
+}
+
+impl Work {
+    /// The work that the calling thread does, where it was started by [`run`].
+    pub fn current() -> Option<Arc<Self>> {
+        CURRENT.with_borrow(Clone::clone)
+    }
+
+    /// Answers who waits for this work, and gives back what it holds. The thread is left to itself.
+    pub fn give_up(&self) {
+        self.let_go();
+        self.given_up.notify_one();
+    }
+
+    fn let_go(&self) {
+        let held = self
+            .held
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        drop(held);
+    }
+}
+
+/// Makes a piece of work the thread's, until this is dropped.
+struct Doing;
+
+impl Doing {
+    fn new(work: Arc<Work>) -> Self {
+        CURRENT.set(Some(work));
+        Self
+    }
+}
+
+impl Drop for Doing {
+    fn drop(&mut self) {
+        if let Some(work) = CURRENT.take() {
+            work.let_go();
+        }
+    }
+}
+
+/// Runs blocking work on a thread of its own, which keeps `held` until it is done or given up.
+///
+/// # Errors
+///
+/// [`Error::DatabaseUnavailable`] where it was given up, [`Error::Internal`] where it panicked.
+pub async fn run<T: Send + 'static>(
+    held: impl Send + 'static,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T> {
+    let under_way = Arc::new(Work {
+        held: Mutex::new(Some(Box::new(held))),
+        given_up: Notify::new(),
+    });
+    let doing = Arc::clone(&under_way);
+    let done = telemetry::spawn_blocking(move || {
+        let _doing = Doing::new(doing);
+        work()
+    });
+    tokio::select! {
+        biased;
+        done = done => done.map_err(Error::internal),
+        () = under_way.given_up.notified() => Err(Error::DatabaseUnavailable("it does not answer".into())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[test]
+    fn who_waits_for_work_that_is_given_up_is_told_and_gets_back_what_it_held() {
+        let runtime = tokio::runtime::Builder::new_multi_thread().build().unwrap();
+        let (begun, begins) = mpsc::channel();
+        let (end, ends) = mpsc::channel::<()>();
+        let turn = Arc::new(());
+        let running = runtime.spawn(run(Arc::clone(&turn), move || {
+            begun.send(Work::current().unwrap()).unwrap();
+            ends.recv().unwrap();
+        }));
+        let work = begins.recv().unwrap();
+        assert_eq!(Arc::strong_count(&turn), 2);
+        work.give_up();
+        let given_up = runtime.block_on(running).unwrap();
+        assert!(matches!(given_up, Err(Error::DatabaseUnavailable(_))));
+        assert_eq!(Arc::strong_count(&turn), 1);
+        // It is still at work.
+        end.send(()).unwrap();
+    }
+
+    #[test]
+    fn work_that_ends_gives_back_what_it_held_and_its_thread_is_free_of_it() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .max_blocking_threads(1)
+            .build()
+            .unwrap();
+        let turn = Arc::new(());
+        let done = runtime.block_on(run(Arc::clone(&turn), || 7));
+        assert_eq!(done.unwrap(), 7);
+        assert_eq!(Arc::strong_count(&turn), 1);
+        let panicked = runtime.block_on(run(Arc::clone(&turn), || panic!("as it is told")));
+        assert!(matches!(panicked, Err(Error::Internal(_))));
+        assert_eq!(Arc::strong_count(&turn), 1);
+        let free = runtime.block_on(telemetry::spawn_blocking(|| Work::current().is_none()));
+        assert!(free.unwrap());
+    }
+}
