@@ -149,7 +149,8 @@ fn told_to_stop_it_says_so_before_it_stops_and_a_second_signal_ends_it() {
 }
 
 /// A free port, as nobody else takes it within a moment.
-fn free_address() -> String {
+/// An address on which nobody listens.
+pub(crate) fn free_address() -> String {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap().to_string()
 }

@@ -22,6 +22,7 @@ mod embedded;
 mod envelope;
 mod evidence;
 mod failover;
+mod faults;
 mod health;
 mod hooks;
 mod hostile;

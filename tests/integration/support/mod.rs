@@ -8,24 +8,22 @@ mod client;
 mod cluster;
 mod database;
 pub(crate) mod guest;
+mod load;
 mod program;
+mod proxy;
 mod test_app;
 
 pub(crate) use balancer::Balancer;
 pub(crate) use client::{Client, Response};
 pub(crate) use cluster::Cluster;
 pub(crate) use database::{TestDatabase, temp_dir};
+pub(crate) use load::{Load, rounds};
 pub(crate) use program::{
-    Program, assert_success, postmaster, run, running_postmaster, sigpersist, tenant_token,
+    Program, assert_success, postmaster, run, running_postmaster, sigpersist, succeeds,
+    tenant_token,
 };
+pub(crate) use proxy::{Mode, Proxy};
 pub(crate) use test_app::{TestApp, eventually, eventually_within};
-
-/// How often something is killed: as often as `SIGPERSIST_TEST_ROUNDS` says.
-pub(crate) fn rounds(usual: u64) -> u64 {
-    std::env::var("SIGPERSIST_TEST_ROUNDS").map_or(usual, |rounds| {
-        rounds.parse().expect("SIGPERSIST_TEST_ROUNDS is a number")
-    })
-}
 
 /// A CMS of `tests/data`: signed by Aigerim (IIN 123456789011, BIN 123456789021).
 pub(crate) const FIRST: &str = include_str!("../../data/first.cms.b64");
