@@ -1,9 +1,11 @@
-"""Holds deploy/ against the server's source: metrics, labels and their values, settings, and times to stop.
+"""Holds deploy/ against the server's source: metrics, labels and their values, settings, times to stop, and what is
+compiled in.
 
 Writes the dashboard's queries as rules to the file that it is given, for promtool to parse.
 """
 
 import json
+import os
 import re
 import sys
 import tomllib
@@ -173,10 +175,25 @@ def check_times_to_stop(given):
     expect(not re.search(r"^MemoryDenyWriteExecute", UNIT, re.M), "systemd: no plugin runs with MemoryDenyWriteExecute")
 
 
+def check_context_of_image():
+    """What is compiled in reaches the build of the image; tests do not run there."""
+    allowed = [line[1:] for line in Path(".containerignore").read_text().splitlines() if line.startswith("!")]
+    included = {"Cargo.toml", "Cargo.lock", "migrations"}
+    for path, text in SOURCES.items():
+        text = text.partition("#[cfg(test)]\nmod tests {")[0]
+        for name in re.findall(r'include_(?:str|bytes)!\(\s*"([^"]*)"', text):
+            included.add(os.path.normpath(path.parent / name))
+        included |= set(re.findall(r'^    path: "([^"]*)"', text, re.M))
+    for name in included:
+        here = any(name == other or name.startswith(f"{other}/") for other in allowed)
+        expect(here, f".containerignore: {name} is compiled in, and does not reach the build of the image")
+
+
 queries = check_dashboard()
 write_rules(queries, Path(sys.argv[1]))
 check_alerts()
 check_times_to_stop(check_settings())
+check_context_of_image()
 if problems:
     sys.exit("\n".join(problems))
 print(f"{len(queries)} queries show all {len(METRICS)} metrics, and every name in deploy/ is one of the server's.")
