@@ -91,7 +91,7 @@ def check_dashboard():
             queries.append(target["expr"])
     for variable in DASHBOARD["templating"]["list"]:
         if variable["type"] == "query":
-            selector, label = re.fullmatch(r"label_values\((.*), (\w+)\)", variable["definition"]).groups()
+            selector, label = re.fullmatch(r"label_values\((.*), (\w+)\)", variable["query"]["query"]).groups()
             used = check_query(f"dashboard, variable {variable['name']}", selector)
             known = set(ADDED_LABELS).union(*(METRICS[name] for name in used))
             expect(label in known, f"dashboard, variable {variable['name']}: no label {label}")
