@@ -1,0 +1,253 @@
+//! Load from a process of its own, so that it takes no turns from what it measures: saves or reads over connections that are
+//! kept open, without a pause or at a pace.
+//!
+//! The process is the benchmark itself, started again with [`ARGUMENT`]. It reads a [`Load`] from its standard input and
+//! writes [`Figures`] to its standard output, as JSON.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::process::{Command, Stdio};
+use std::sync::Barrier;
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use super::support::{SIGNATURE, connect};
+
+pub(crate) const ARGUMENT: &str = "load";
+/// Connections that send at once.
+pub(crate) const CONNECTIONS: u64 = 16;
+
+/// What is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Kind {
+    /// First versions of new documents, with two tags.
+    Save,
+    /// Current versions of documents that were saved before, at random.
+    Read,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Load {
+    pub(crate) address: String,
+    pub(crate) token: String,
+    pub(crate) kind: Kind,
+    /// Documents are called this, and have a number.
+    pub(crate) name: String,
+    /// As many are saved at most, or were saved.
+    pub(crate) documents: u64,
+    /// It ends after so many seconds; nothing: with the last document to save.
+    pub(crate) seconds: Option<f64>,
+    /// Requests a second of all connections together; nothing: each sends as soon as it has its answer.
+    pub(crate) pace: Option<f64>,
+}
+
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(crate) struct Figures {
+    pub(crate) per_second: f64,
+    pub(crate) p50_ms: f64,
+    pub(crate) p99_ms: f64,
+}
+
+impl Load {
+    /// Runs it in a process of its own.
+    pub(crate) fn run(&self) -> Figures {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .arg(ARGUMENT)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        serde_json::to_writer(child.stdin.take().unwrap(), self).unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "the load of {} failed", self.name);
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    /// What the process does: all that [`Self::run`] asks of it.
+    pub(crate) fn main() {
+        // The other connections would wait for the one that failed.
+        let told = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |what| {
+            told(what);
+            std::process::exit(1);
+        }));
+        let load: Self = serde_json::from_reader(std::io::stdin()).unwrap();
+        serde_json::to_writer(std::io::stdout(), &load.send()).unwrap();
+    }
+
+    fn send(&self) -> Figures {
+        let ready = Barrier::new(CONNECTIONS as usize);
+        let (mut taken_ms, seconds) = std::thread::scope(|scope| {
+            let connections: Vec<_> = (0..CONNECTIONS)
+                .map(|number| {
+                    let ready = &ready;
+                    scope.spawn(move || {
+                        let mut connection = Connection::new(self, number);
+                        connection.check();
+                        ready.wait();
+                        connection.send()
+                    })
+                })
+                .collect();
+            let (mut taken_ms, mut seconds) = (Vec::new(), 0.0_f64);
+            for connection in connections {
+                let (taken, until) = connection.join().unwrap();
+                taken_ms.extend(taken);
+                seconds = seconds.max(until);
+            }
+            (taken_ms, seconds)
+        });
+        taken_ms.sort_by(f64::total_cmp);
+        let percentile =
+            |percent: usize| taken_ms[(taken_ms.len() * percent / 100).min(taken_ms.len() - 1)];
+        Figures {
+            per_second: taken_ms.len() as f64 / seconds,
+            p50_ms: percentile(50),
+            p99_ms: percentile(99),
+        }
+    }
+}
+
+/// One connection and what it sends.
+struct Connection<'a> {
+    load: &'a Load,
+    number: u64,
+    stream: BufReader<TcpStream>,
+    request: Vec<u8>,
+    answer: Vec<u8>,
+    line: String,
+    random: u64,
+}
+
+impl<'a> Connection<'a> {
+    fn new(load: &'a Load, number: u64) -> Self {
+        Self {
+            load,
+            number,
+            stream: connect(&load.address),
+            request: Vec::new(),
+            answer: Vec::new(),
+            line: String::new(),
+            // Another sequence for each, and never zero.
+            random: (number + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15),
+        }
+    }
+
+    /// One request that is not counted, whose answer must be the signature that was saved.
+    fn check(&mut self) {
+        let document = match self.load.kind {
+            Kind::Save => format!("{}-check-{}", self.load.name, self.number),
+            Kind::Read => format!("{}-{}", self.load.name, self.random_document()),
+        };
+        self.exchange(&document);
+        let answer: serde_json::Value = serde_json::from_slice(&self.answer).unwrap();
+        let signature = &answer["content"]["signature"];
+        assert_eq!(signature["document"], document.as_str());
+        assert_eq!(signature["signature"], SIGNATURE.trim());
+        assert_eq!(signature["tags"].as_array().unwrap().len(), 2);
+    }
+
+    /// How long each request took, in milliseconds, and after how many seconds the last one ended.
+    fn send(mut self) -> (Vec<f64>, f64) {
+        let start = Instant::now();
+        let end = self
+            .load
+            .seconds
+            .map_or(Duration::MAX, Duration::from_secs_f64);
+        let mut taken_ms = Vec::new();
+        // The documents that the connections save are dealt out in turn, and so are the moments of a pace.
+        for number in (self.number..).step_by(CONNECTIONS as usize) {
+            let due = match self.load.pace {
+                Some(pace) => Duration::from_secs_f64(number as f64 / pace),
+                None => start.elapsed(),
+            };
+            let saved_all = self.load.kind == Kind::Save && number >= self.load.documents;
+            if saved_all || due.max(start.elapsed()) >= end {
+                break;
+            }
+            let document = match self.load.kind {
+                Kind::Save => number,
+                Kind::Read => self.random_document(),
+            };
+            let document = format!("{}-{document}", self.load.name);
+            // Who is late because the answer before was late has waited since the request was due. Who has slept has
+            // not waited for the server but for the clock.
+            let since = match due.checked_sub(start.elapsed()) {
+                Some(pause) => {
+                    std::thread::sleep(pause);
+                    start.elapsed()
+                }
+                None => due,
+            };
+            self.exchange(&document);
+            taken_ms.push((start.elapsed() - since).as_secs_f64() * 1e3);
+        }
+        (taken_ms, start.elapsed().as_secs_f64())
+    }
+
+    /// Sends a request and reads its answer to the end.
+    fn exchange(&mut self, document: &str) {
+        let (load, cms) = (self.load, SIGNATURE.trim());
+        let (token, number) = (&load.token, self.number);
+        self.request.clear();
+        let (written, expected) = match load.kind {
+            Kind::Save => {
+                let start = format!(
+                    r#"{{"document":"{document}","thread":"bench","version":0,"tags":["customer_{number}","process_1"],"cms":""#
+                );
+                let length = start.len() + cms.len() + 2;
+                let written = write!(
+                    self.request,
+                    "POST /signature HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer {token}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{start}{cms}\"}}"
+                );
+                (written, 201)
+            }
+            Kind::Read => {
+                let written = write!(
+                    self.request,
+                    "GET /signature?document={document}&thread=bench HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer {token}\r\n\r\n"
+                );
+                (written, 200)
+            }
+        };
+        written.unwrap();
+        self.stream.get_mut().write_all(&self.request).unwrap();
+        assert_eq!(self.read_answer(), expected, "{document}");
+        assert!(self.answer.len() > cms.len(), "{document}");
+    }
+
+    /// The status; the body is in `answer`.
+    fn read_answer(&mut self) -> u16 {
+        self.next_line();
+        let status = self.line.split(' ').nth(1).unwrap().parse().unwrap();
+        let mut length = None;
+        loop {
+            self.next_line();
+            match self.line.trim_end().split_once(':') {
+                Some((name, value)) if name.eq_ignore_ascii_case("content-length") => {
+                    length = Some(value.trim().parse().unwrap());
+                }
+                Some(_) => {}
+                None => break,
+            }
+        }
+        self.answer.resize(length.unwrap(), 0);
+        self.stream.read_exact(&mut self.answer).unwrap();
+        status
+    }
+
+    fn next_line(&mut self) {
+        self.line.clear();
+        let read = self.stream.read_line(&mut self.line).unwrap();
+        assert!(read > 0, "the connection was closed");
+    }
+
+    /// By xorshift, which is good enough to leave no document hot.
+    fn random_document(&mut self) -> u64 {
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        self.random % self.load.documents
+    }
+}
