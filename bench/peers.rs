@@ -103,7 +103,7 @@ fn main() {
     let paced = measure.rounds("equal load", seconds as f64, paces.map(Some));
 
     println!(
-        "\n{CONNECTIONS} connections, {} bytes a signature, two tags, HS256, fsync on, reads among {documents} documents; peers with {workers} workers each; median of {rounds} rounds of {seconds} s",
+        "\n{CONNECTIONS} connections, {} bytes a signature, two tags, HS256, fsync on, reads among {documents} documents; peers with {workers} workers each; median of {rounds} rounds of {seconds} s; ratios are of sigpersist to each",
         SIGNATURE.trim().len()
     );
     let mut verdicts = Vec::new();

@@ -7,7 +7,6 @@
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::process::{Command, Stdio};
-use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
@@ -66,38 +65,31 @@ impl Load {
 
     /// What the process does: all that [`Self::run`] asks of it.
     pub(crate) fn main() {
-        // The other connections would wait for the one that failed.
-        let told = std::panic::take_hook();
-        std::panic::set_hook(Box::new(move |what| {
-            told(what);
-            std::process::exit(1);
-        }));
         let load: Self = serde_json::from_reader(std::io::stdin()).unwrap();
         serde_json::to_writer(std::io::stdout(), &load.send()).unwrap();
     }
 
     fn send(&self) -> Figures {
-        let ready = Barrier::new(CONNECTIONS as usize);
-        let (mut taken_ms, seconds) = std::thread::scope(|scope| {
-            let connections: Vec<_> = (0..CONNECTIONS)
-                .map(|number| {
-                    let ready = &ready;
-                    scope.spawn(move || {
-                        let mut connection = Connection::new(self, number);
-                        connection.check();
-                        ready.wait();
-                        connection.send()
-                    })
-                })
+        // Opened one after the other, since several processes that accept them share what comes at once unevenly.
+        let connections: Vec<_> = (0..CONNECTIONS)
+            .map(|number| {
+                let mut connection = Connection::new(self, number);
+                connection.check();
+                connection
+            })
+            .collect();
+        let start = Instant::now();
+        let mut taken_ms: Vec<f64> = std::thread::scope(|scope| {
+            let sending: Vec<_> = connections
+                .into_iter()
+                .map(|connection| scope.spawn(move || connection.send(start)))
                 .collect();
-            let (mut taken_ms, mut seconds) = (Vec::new(), 0.0_f64);
-            for connection in connections {
-                let (taken, until) = connection.join().unwrap();
-                taken_ms.extend(taken);
-                seconds = seconds.max(until);
-            }
-            (taken_ms, seconds)
+            sending
+                .into_iter()
+                .flat_map(|connection| connection.join().unwrap())
+                .collect()
         });
+        let seconds = start.elapsed().as_secs_f64();
         taken_ms.sort_by(f64::total_cmp);
         let percentile =
             |percent: usize| taken_ms[(taken_ms.len() * percent / 100).min(taken_ms.len() - 1)];
@@ -148,9 +140,8 @@ impl<'a> Connection<'a> {
         assert_eq!(signature["tags"].as_array().unwrap().len(), 2);
     }
 
-    /// How long each request took, in milliseconds, and after how many seconds the last one ended.
-    fn send(mut self) -> (Vec<f64>, f64) {
-        let start = Instant::now();
+    /// How long each request took, in milliseconds.
+    fn send(mut self, start: Instant) -> Vec<f64> {
         let end = self
             .load
             .seconds
@@ -183,7 +174,7 @@ impl<'a> Connection<'a> {
             self.exchange(&document);
             taken_ms.push((start.elapsed() - since).as_secs_f64() * 1e3);
         }
-        (taken_ms, start.elapsed().as_secs_f64())
+        taken_ms
     }
 
     /// Sends a request and reads its answer to the end.
