@@ -30,7 +30,7 @@ const KINDS: [Kind; 2] = [Kind::Save, Kind::Read];
 const TARGETS: [f64; 2] = [3.0, 5.0];
 /// The equal load, of what the slowest takes.
 const SHARE: f64 = 0.6;
-const WARM_UP_SECONDS: f64 = 1.0;
+const WARM_UP_SECONDS: f64 = 2.0;
 
 struct Contestant<'a> {
     name: &'static str,
