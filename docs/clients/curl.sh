@@ -28,6 +28,7 @@ answer() { # JQ-FILTER
 
 # Ends the script where the answer is not what it must be.
 expect() { # STATUS-PATTERN [JQ-CONDITION]
+  # shellcheck disable=SC2053 # the right side is a pattern
   if [[ $status != $1 ]] || ! jq -e "${2:-true}" "$work/answer" >/dev/null; then
     echo "Expected $1 ${2:-}, got $status: $(answer '"\(.code): \(.message) (request \(.request_id))"')" >&2
     exit 1
