@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tracing::{Instrument as _, debug_span};
 
 use crate::context::TenantId;
 use crate::error::{Error, Result};
@@ -80,6 +81,7 @@ pub async fn wait_for(
         Duration::from_millis(patience_ms),
         Arc::clone(turns).acquire_many_owned(number),
     )
+    .instrument(debug_span!("wait", queue))
     .await
     {
         Ok(turn) => turn.map_err(Error::internal),

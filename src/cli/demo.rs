@@ -61,7 +61,7 @@ impl Demo {
         // The demo shows the embedded database, and leaves a database of the user's alone.
         config.database_url = None;
         config.log.filter = "warn".to_owned();
-        telemetry::init(&config.log);
+        telemetry::init(&config.log, &config.traces)?;
         let runtime = runtime(&config)?;
         let signals = Signals::new(&runtime)?;
         let listener = runtime.block_on(bind(&config.http.listen))?;

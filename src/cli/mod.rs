@@ -136,7 +136,7 @@ fn execute(cli: Cli, output: &Output) -> anyhow::Result<()> {
     }
     // A command talks through its result; the log is for what goes wrong on the way.
     config.log.filter = "warn".to_owned();
-    telemetry::init(&config.log);
+    telemetry::init(&config.log, &config.traces)?;
     if let Command::Plugin(plugin::Plugin::Offline(command)) = cli.command {
         return command.run(&config, output);
     }

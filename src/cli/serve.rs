@@ -32,7 +32,7 @@ impl Serve {
         if let Some(listen) = self.listen {
             config.http.listen = listen;
         }
-        telemetry::init(&config.log);
+        telemetry::init(&config.log, &config.traces)?;
         let runtime = runtime(&config)?;
         let signals = Signals::new(&runtime)?;
         // Before the database, so that a taken port costs nothing.
@@ -65,6 +65,7 @@ impl Serve {
         info!("Stopping");
         drop(changes);
         runtime.shutdown_timeout(std::time::Duration::from_secs(5));
+        telemetry::traces::flush();
         served?;
         Ok(())
     }

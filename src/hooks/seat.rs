@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tracing::{debug, warn};
+use tracing::{debug, debug_span, warn};
 use wasmtime::Store;
 use wasmtime::component::Instance;
 
@@ -181,6 +181,7 @@ impl<'a> Seat<'a> {
             self.hook.limits.memory_bytes,
             Some(Arc::clone(subject)),
         );
+        let _span = debug_span!("hook", name = &*self.hook.name, function).entered();
         let ended = Call {
             engine,
             plugin: &self.guest.plugin,

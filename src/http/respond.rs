@@ -9,7 +9,8 @@ use futures_util::FutureExt as _;
 use http::{HeaderMap, Method};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde::de::DeserializeOwned;
-use tracing::{Instrument as _, info, info_span};
+use tracing::field::Empty;
+use tracing::{Instrument as _, Span, info, info_span};
 
 use super::auth::authenticate;
 use super::body::Body;
@@ -24,6 +25,7 @@ use crate::context::{Caller, Context, Tenancy};
 use crate::error::{Error, Noun, Result};
 use crate::plugins::{self, Judges};
 use crate::telemetry::metrics::{self, InFlight};
+use crate::telemetry::traces;
 use crate::{blocking, tenants, turns};
 
 /// Longest request id that is taken from the client, in characters.
@@ -118,7 +120,9 @@ pub(super) async fn respond(server: Arc<Server>, incoming: Incoming, mut body: B
     };
     let method = incoming.method.clone();
     let _in_flight = InFlight::new();
-    let span = info_span!("request", id = %request_id, method = %incoming.method, path);
+    let span =
+        info_span!("request", id = %request_id, method = %incoming.method, path, trace_id = Empty);
+    traces::follow(&span, &incoming.headers);
     async {
         let answer = AssertUnwindSafe(answer(
             server,
@@ -140,9 +144,11 @@ pub(super) async fn respond(server: Arc<Server>, incoming: Incoming, mut body: B
             }
         };
         let took = since.elapsed();
-        metrics::answered(path, method.as_str(), response.status().as_u16(), took);
+        let status = response.status().as_u16();
+        metrics::answered(path, method.as_str(), status, took);
+        traces::answered(&Span::current(), method.as_str(), path, status);
         let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-        info!(status = response.status().as_u16(), ms, "Answered");
+        info!(status, ms, "Answered");
         response
     }
     .instrument(span)

@@ -7,6 +7,7 @@ use diesel::Connection as _;
 use diesel::pg::PgConnection;
 use diesel::r2d2::{Pool, PoolError, PooledConnection};
 use diesel::result::QueryResult;
+use tracing::debug_span;
 
 use super::connection::{LogConnectionErrors, Manager, Session};
 use super::failure::{is_connection_lost, query_error};
@@ -82,6 +83,7 @@ impl Store {
         tenant: TenantId,
         queries: impl FnOnce(&mut PgConnection) -> QueryResult<T>,
     ) -> Result<T> {
+        let _span = debug_span!("database").entered();
         let since = Instant::now();
         let lease = self.lease(patience);
         metrics::connected(since.elapsed());

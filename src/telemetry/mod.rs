@@ -1,31 +1,48 @@
-//! Logs, to standard error, as lines for people or JSON for programs; and metrics, for Prometheus to fetch.
+//! Logs, to standard error, as lines for people or JSON for programs; metrics, for Prometheus to fetch; and traces, for a
+//! collector.
 //!
 //! Tokens, secrets and signature bodies never reach a log; nothing here could tell them apart, so the code that has
 //! them must not pass them on.
 
 pub mod metrics;
+pub mod traces;
 
 use std::io::IsTerminal as _;
 
 use tracing::Span;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer as _};
 
-use crate::config::{LogConfig, LogFormat};
+use crate::config::{LogConfig, LogFormat, TracesConfig};
 
-/// Starts logging for this process. Later calls do nothing, so that tests may start many servers.
-pub fn init(config: &LogConfig) {
+/// Starts logging for this process, and exporting traces where that is configured. Later calls do nothing, so that tests may
+/// start many servers.
+///
+/// # Errors
+///
+/// Where traces can't be exported to where they shall go.
+pub fn init(config: &LogConfig, traces: &TracesConfig) -> anyhow::Result<()> {
     let filter = EnvFilter::try_from_default_env()
         .or_else(|_| EnvFilter::try_new(&config.filter))
         .unwrap_or_else(|_| EnvFilter::new("info"));
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let lines = tracing_subscriber::fmt::layer()
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
+    let lines = match config.format {
+        LogFormat::Text => lines.with_target(false).boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).boxed(),
+    };
+    let exported = traces.endpoint.as_deref();
+    let exported = exported.map(|endpoint| traces::layer(traces, endpoint));
     // An error here means that logging has been started already.
-    drop(match config.format {
-        LogFormat::Text => builder.with_target(false).try_init(),
-        LogFormat::Json => builder.json().flatten_event(true).try_init(),
-    });
+    drop(
+        tracing_subscriber::registry()
+            .with(lines.with_filter(filter))
+            .with(exported.transpose()?)
+            .try_init(),
+    );
+    Ok(())
 }
 
 /// Runs blocking work on a thread of its own, within the span of the request that asked for it.

@@ -49,6 +49,7 @@ mod tenant_commands;
 mod tenants;
 mod tokens;
 mod transfer;
+mod traces;
 mod trials;
 mod usage;
 mod vectors;

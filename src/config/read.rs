@@ -1,0 +1,274 @@
+//! Reading settings: a file, and the environment over it.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+
+use super::{AuthConfig, Config, HooksConfig, HttpConfig, TracesConfig};
+
+const PREFIX: &str = "SIGPERSIST_";
+/// Variables that other programs read, too, and the settings that they are. What has our own name comes before them.
+const SHARED: [(&str, &str); 2] = [
+    ("DATABASE_URL", "database_url"),
+    ("OTEL_EXPORTER_OTLP_ENDPOINT", "traces_endpoint"),
+];
+
+impl Config {
+    /// Reads the file, where one is given, and the environment over it; variables that are no settings are passed over,
+    /// those of a section must be known.
+    ///
+    /// # Errors
+    ///
+    /// A sentence that names the file or variable and what is wrong with it.
+    pub fn load(
+        file: Option<&Path>,
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> anyhow::Result<Self> {
+        let mut settings = match file {
+            Some(path) => {
+                let text = std::fs::read_to_string(path).with_context(|| {
+                    format!("The configuration file {} can't be read", path.display())
+                })?;
+                // Checked by itself first, so that the message shows the line of the file.
+                toml::from_str::<Self>(&text).with_context(|| {
+                    format!("The configuration file {} is not valid", path.display())
+                })?;
+                toml::from_str(&text)?
+            }
+            None => toml::Table::new(),
+        };
+        for (variable, value) in environment {
+            let shared = SHARED.iter().find(|(name, _)| *name == variable);
+            if let Some((_, setting)) = shared {
+                if !value.is_empty() {
+                    set(&mut settings, &variable, setting, value)?;
+                }
+            } else if let Some(name) = variable.strip_prefix(PREFIX) {
+                set(&mut settings, &variable, &name.to_lowercase(), value)?;
+            }
+        }
+        let config: Self = settings
+            .try_into()
+            .context("The environment's settings are not valid")?;
+        config.check()?;
+        Ok(config)
+    }
+
+    fn check(&self) -> anyhow::Result<()> {
+        for (name, value) in [
+            (
+                "http.max_concurrent_requests",
+                self.http.max_concurrent_requests,
+            ),
+            ("http.max_signature_bytes", self.http.max_signature_bytes),
+            ("database.pool_size", self.database.pool_size as usize),
+            (
+                "database.pool_timeout_ms",
+                usize::try_from(self.database.pool_timeout_ms).unwrap_or(usize::MAX),
+            ),
+            ("hooks.timeout_ms", self.hooks.timeout_ms as usize),
+            ("hooks.max_memory_bytes", self.hooks.max_memory_bytes),
+        ] {
+            if value == 0 {
+                bail!("The setting {name} must be at least 1.");
+            }
+        }
+        if self.traces.percent > 100 {
+            bail!("The setting traces.percent must not be above 100.");
+        }
+        if self.hooks.timeout_ms > self.hooks.max_timeout_ms {
+            bail!("The setting hooks.timeout_ms must not be above hooks.max_timeout_ms.");
+        }
+        Ok(())
+    }
+}
+
+/// Puts one variable where it belongs, with the type that the setting has.
+fn set(
+    settings: &mut toml::Table,
+    variable: &str,
+    name: &str,
+    value: String,
+) -> anyhow::Result<()> {
+    let known = toml::Table::try_from(every_setting())?;
+    let (table, key, example) = if let Some(example) =
+        known.get(name).filter(|example| !example.is_table())
+    {
+        (settings, name, example)
+    } else if let Some((section, key, example)) = name.split_once('_').and_then(|(section, key)| {
+        let example = known.get(section)?.as_table()?.get(key)?;
+        Some((section, key, example))
+    }) {
+        let section = settings
+            .entry(section)
+            .or_insert_with(|| toml::Table::new().into())
+            .as_table_mut()
+            .context("a section is a table")?;
+        (section, key, example)
+    } else if name
+        .split_once('_')
+        .is_some_and(|(section, _)| known.contains_key(section))
+    {
+        bail!(
+            "There is no setting for the environment variable {variable}; see sigpersist.toml for all of them."
+        );
+    } else {
+        // Not ours: Kubernetes, for one, sets SIGPERSIST_SERVICE_HOST for a service of that name.
+        return Ok(());
+    };
+    let value = match example {
+        toml::Value::Integer(_) => value
+            .parse::<i64>()
+            .with_context(|| format!("The environment variable {variable} must be a whole number"))?
+            .into(),
+        _ => toml::Value::String(value),
+    };
+    table.insert(key.to_owned(), value);
+    Ok(())
+}
+
+/// A configuration in which the optional settings are set too, so that their names are known.
+fn every_setting() -> Config {
+    Config {
+        data_dir: Some(PathBuf::new()),
+        database_url: Some(String::new()),
+        master_key_file: Some(PathBuf::new()),
+        http: HttpConfig {
+            watch_listen: Some(String::new()),
+            ..HttpConfig::default()
+        },
+        auth: AuthConfig {
+            issuer: Some(String::new()),
+            audience: Some(String::new()),
+            ..AuthConfig::default()
+        },
+        hooks: HooksConfig {
+            cache_dir: Some(PathBuf::new()),
+            ..HooksConfig::default()
+        },
+        traces: TracesConfig {
+            endpoint: Some(String::new()),
+            ..TracesConfig::default()
+        },
+        ..Config::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::LogFormat;
+
+    fn load(environment: &[(&str, &str)]) -> anyhow::Result<Config> {
+        let pairs = environment
+            .iter()
+            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
+        Config::load(None, pairs)
+    }
+
+    #[test]
+    fn the_environment_sets_any_setting() {
+        let config = load(&[
+            ("DATABASE_URL", "postgres://db/x"),
+            ("SIGPERSIST_MASTER_KEY_FILE", "/key"),
+            ("SIGPERSIST_HOOKS_TIMEOUT_MS", "7"),
+            ("SIGPERSIST_AUTH_AUDIENCE", "123"),
+            ("SIGPERSIST_LOG_FORMAT", "json"),
+            ("PATH", "/bin"),
+        ])
+        .unwrap();
+        assert_eq!(config.database_url.as_deref(), Some("postgres://db/x"));
+        assert_eq!(config.master_key_file.as_deref(), Some(Path::new("/key")));
+        assert_eq!(config.hooks.timeout_ms, 7);
+        assert_eq!(config.auth.audience.as_deref(), Some("123"));
+        assert_eq!(config.log.format, LogFormat::Json);
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        let unknown = load(&[("SIGPERSIST_HOOKS_TIMEOUT", "7")]).unwrap_err();
+        assert!(
+            unknown.to_string().contains("SIGPERSIST_HOOKS_TIMEOUT"),
+            "{unknown}"
+        );
+        let wrong = load(&[("SIGPERSIST_HOOKS_TIMEOUT_MS", "soon")]).unwrap_err();
+        assert!(wrong.to_string().contains("whole number"), "{wrong}");
+        assert!(load(&[("SIGPERSIST_DATABASE_POOL_SIZE", "0")]).is_err());
+        assert_eq!(
+            load(&[("SIGPERSIST_SERVICE_HOST", "10.0.0.1")]).unwrap(),
+            Config::default()
+        );
+    }
+
+    /// The annotated file shows every setting at its default: what is commented out is what would be the default.
+    #[test]
+    fn the_annotated_file_lists_every_setting_with_its_default() {
+        let text = include_str!("../../sigpersist.toml");
+        let uncommented: String = text
+            .lines()
+            .map(|line| {
+                line.strip_prefix("#")
+                    .filter(|rest| !rest.starts_with(' '))
+                    .unwrap_or(line)
+            })
+            .fold(String::new(), |all, line| all + line + "\n");
+        let shown: toml::Table = toml::from_str(&uncommented).unwrap();
+        let config: Config = toml::from_str(&uncommented).unwrap();
+        for (section, value) in toml::Table::try_from(every_setting()).unwrap() {
+            let shown = shown
+                .get(&section)
+                .unwrap_or_else(|| panic!("{section} is not shown"));
+            for key in value.as_table().into_iter().flat_map(toml::Table::keys) {
+                assert!(shown.get(key).is_some(), "{section}.{key} is not shown");
+            }
+        }
+        let defaults = Config::default();
+        let http = HttpConfig {
+            watch_listen: None,
+            ..config.http
+        };
+        assert_eq!((http, config.database), (defaults.http, defaults.database));
+        let hooks = HooksConfig {
+            cache_dir: None,
+            ..config.hooks
+        };
+        assert_eq!((hooks, config.log), (defaults.hooks, defaults.log));
+        assert_eq!(
+            (config.auth.leeway_s, config.auth.max_token_lifetime_s),
+            (defaults.auth.leeway_s, defaults.auth.max_token_lifetime_s)
+        );
+        assert_eq!(config.traces.percent, defaults.traces.percent);
+        assert_eq!(
+            (config.tenants, config.quotas),
+            (defaults.tenants, defaults.quotas)
+        );
+    }
+
+    /// The README's table of limits has every one that is a setting, with its default.
+    #[test]
+    fn the_readme_lists_every_limit_with_its_default() {
+        let readme = include_str!("../../README.md");
+        let mut listed = Vec::new();
+        for row in readme.lines().filter(|line| line.starts_with("| ")) {
+            let cells: Vec<_> = row.split(" | ").collect();
+            if let [_, settings, defaults, _] = cells[..] {
+                let pairs = settings.split(", ").zip(defaults.split(", "));
+                listed.extend(pairs.map(|(setting, value)| format!("{setting} {value}")));
+            }
+        }
+        let is_limit = |section: &str, key: &str| {
+            let marks = ["max_", "timeout_ms", "pool_size", "fuel"];
+            section == "quotas" || marks.iter().any(|mark| key.contains(mark))
+        };
+        let defaults = serde_json::to_value(Config::default()).unwrap();
+        for (section, settings) in defaults.as_object().unwrap() {
+            for (key, value) in settings.as_object().into_iter().flatten() {
+                let limit = format!("`{section}.{key}` {value}");
+                assert!(
+                    !is_limit(section, key) || listed.contains(&limit),
+                    "{limit} is not in the table"
+                );
+            }
+        }
+    }
+}
