@@ -5,6 +5,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::audit::{Actor, ActorKind};
 use crate::error::{Error, Result};
@@ -24,7 +25,7 @@ impl fmt::Display for TenantId {
 }
 
 /// What a token allows, in the words of its `scope` claim (RFC 8693 section 4.2).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, ToSchema)]
 pub enum Scope {
     /// Read and list signatures.
     #[serde(rename = "signatures:read")]

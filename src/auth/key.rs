@@ -9,6 +9,7 @@ use aws_lc_rs::signature::{
 use chrono::{DateTime, Utc};
 use jsonwebtoken as jwt;
 use serde::Serialize;
+use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
 use super::Vault;
@@ -68,7 +69,7 @@ impl std::fmt::Debug for KeyMaterial {
 }
 
 /// Where a key is in its life. Only an active one verifies.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum KeyState {
     /// Its time has not come.

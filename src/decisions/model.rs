@@ -7,6 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::context::Context;
 use crate::digest::{sha256, to_hex};
@@ -83,7 +84,9 @@ impl Circumstances {
 }
 
 /// What one hook made of a save or delete.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize, ToSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
     /// It has nothing against it.
@@ -96,7 +99,7 @@ pub enum Verdict {
 }
 
 /// What became of a judged save or delete.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// It was done.
@@ -124,33 +127,40 @@ crate::words!(
 );
 
 /// Why a hook refuses.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Rejection {
     /// The plugin's stable code.
+    #[schema(example = "signer-dropped")]
     pub code: String,
     /// A sentence for a person.
+    #[schema(example = "The new version drops a signer")]
     pub message: String,
     /// JSON pointer to the parameter at fault, where the plugin named one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = "/cms")]
     pub field: Option<String>,
 }
 
 /// A line that a plugin wrote.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct LogLine {
     /// `debug`, `info`, `warn` or `error`.
+    #[schema(example = "info")]
     pub level: String,
     /// What it said.
+    #[schema(example = "two signers")]
     pub message: String,
 }
 
 /// A named value that a validator adds to what it accepts.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Annotation {
     /// Its name.
+    #[schema(example = "signers")]
     pub name: String,
     /// Its value.
+    #[schema(example = "2")]
     pub value: String,
 }
 

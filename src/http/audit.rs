@@ -2,9 +2,11 @@
 
 use serde::Serialize;
 use serde_json::Value;
+use utoipa::ToSchema;
 
+use super::openapi::Time;
 use super::operators::{label_of, parsed, time_of};
-use super::reply::Reply;
+use super::reply::{Envelope, Reply};
 use super::respond::Call;
 use crate::audit::{self, Filter, MAX_LIMIT, Recorded, Whose};
 use crate::digest::to_hex;
@@ -13,20 +15,43 @@ use crate::time;
 
 const DEFAULT_LIMIT: u32 = 50;
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct EventContent {
     /// The tenant; null for the platform itself.
+    #[schema(example = "acme")]
     tenant: Option<String>,
+    /// Its number in the chain of its tenant, or the platform.
+    #[schema(example = 7)]
     number: i64,
+    /// When.
+    #[schema(value_type = Time)]
     at: String,
+    /// `tenant`, `platform`, `command` or `server`.
+    #[schema(example = "tenant")]
     actor_kind: String,
+    /// The subject of the token, or who ran the command.
+    #[schema(example = "olga")]
     actor: Option<String>,
+    /// The key that verified the token.
+    #[schema(example = "acme-1")]
     key: Option<String>,
+    /// Under which request.
+    #[schema(example = "7f0c2f4e9d5a41b7")]
     request_id: Option<String>,
+    /// What was done.
+    #[schema(example = "hook.set")]
     action: String,
+    /// To what.
+    #[schema(example = "signer-tags")]
     target: String,
+    /// What was there.
+    #[schema(value_type = Option<Object>, example = json!(null))]
     before: Option<Value>,
+    /// What is there now.
+    #[schema(value_type = Option<Object>, example = json!({"enabled": true}))]
     after: Option<Value>,
+    /// Its hash, over that of the event before it.
+    #[schema(example = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855")]
     hash: String,
 }
 
@@ -55,26 +80,39 @@ impl TryFrom<Recorded> for EventContent {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct EventsContent {
+    /// Events, newest first.
     events: Vec<EventContent>,
+    /// Where the next page begins: pass it as `cursor`. Null where this is the last one.
+    #[schema(
+        example = "1613610000000000-e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+    )]
     next: Option<String>,
 }
 
-/// `GET /audit`.
+/// Lists who changed what, newest first.
+///
+/// A token of the platform that names no tenant sees the events of all; `tenant` or `platform` narrow them.
+#[utoipa::path(
+    get,
+    path = "/audit",
+    operation_id = "list_events",
+    params(
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 200, example = 20),
+        (
+            "cursor" = Option<String>,
+            Query,
+            pattern = "^[0-9]{1,15}-[0-9a-f]{64}$",
+            example = "1613610000000000-e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+        ),
+    ),
+    responses(
+        (status = 200, description = "A page of events", body = Envelope<EventsContent>),
+    )
+)]
 pub(super) fn list(call: Call) -> Result<Reply> {
-    let parameters = call.parameters(&[
-        "tenant",
-        "platform",
-        "actor",
-        "action",
-        "target",
-        "request_id",
-        "since",
-        "until",
-        "cursor",
-        "limit",
-    ])?;
+    let parameters = call.parameters()?;
     let named = label_of(&parameters, "tenant")?;
     let platforms = parameters.boolean("platform")?.unwrap_or(false);
     let whose = match (&call.context.tenancy, named, platforms) {

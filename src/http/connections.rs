@@ -22,7 +22,8 @@ const REST: Duration = Duration::from_millis(100);
 /// Most bytes of a request's head.
 const MAX_HEAD_BYTES: usize = 64 * 1024;
 
-/// Accepts connections until `stop` completes, then waits until those that there are have answered what they were asked.
+/// Accepts connections until `stop` completes, then waits until those that there are have answered what they were
+/// asked.
 pub(super) async fn accept<F>(
     listener: TcpListener,
     filter: F,

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
+use super::openapi::Time;
 use super::operators::{label_of, parsed, time_of};
-use super::reply::Reply;
+use super::reply::{Envelope, Reply};
 use super::respond::Call;
 use crate::decisions::model::{
     Annotation, Decision, DecisionId, LogLine, Outcome, Rejection, Verdict,
@@ -19,25 +21,58 @@ use crate::time;
 const DEFAULT_LIMIT: u32 = 50;
 
 /// What one hook decided, whether it was recorded or not. `code` and `message` are those of the first rejection.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct DecisionContent {
+    /// The hook's name.
+    #[schema(value_type = String, example = "require-countersignature")]
     hook: Arc<str>,
+    /// Which of its bindings ran; 0 for a candidate.
+    #[schema(example = 1)]
     binding: u32,
+    /// Whether this is a shadow's, which has no effect.
+    #[schema(example = false)]
     shadow: bool,
+    /// Of a shadow: whether the hook itself decided otherwise.
+    #[schema(example = json!(null))]
     differs: Option<bool>,
+    /// Whether it decided, or only watched.
     mode: Mode,
+    /// What it said.
     verdict: Verdict,
+    /// The code of the first rejection.
+    #[schema(example = "signer-dropped")]
     code: Option<String>,
+    /// Its sentence.
+    #[schema(example = "The new version drops a signer")]
     message: Option<String>,
+    /// Why it refused.
     rejections: Vec<Rejection>,
+    /// How it failed.
+    #[schema(example = json!(null))]
     failure: Option<String>,
+    /// Tags that it added.
+    #[schema(example = json!([]))]
     tags_added: Vec<String>,
+    /// Tags that it took away.
+    #[schema(example = json!([]))]
     tags_removed: Vec<String>,
+    /// What it accepted only with.
+    #[schema(example = json!([]))]
     warnings: Vec<String>,
+    /// What it added to what it accepted.
+    #[schema(example = json!([]))]
     annotations: Vec<Annotation>,
+    /// What it wrote meanwhile.
+    #[schema(example = json!([]))]
     log: Vec<LogLine>,
+    /// Fuel that it used.
+    #[schema(example = 1_250_000)]
     fuel: u64,
+    /// Time that it took, in microseconds.
+    #[schema(example = 310)]
     microseconds: u64,
+    /// The most linear memory that it held.
+    #[schema(example = 1_114_112)]
     memory_bytes: u64,
 }
 
@@ -68,20 +103,44 @@ impl From<Decision> for DecisionContent {
 }
 
 /// A decision as it was recorded.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct RecordedContent {
+    /// Its id.
+    #[schema(example = "1613610000000000-17-0")]
     id: String,
+    /// When it was made.
+    #[schema(value_type = Time)]
     at: String,
+    /// What was judged.
     operation: Operation,
+    /// The document.
+    #[schema(example = "doc_12")]
     document: String,
+    /// The thread.
+    #[schema(example = "ticket_42")]
     thread: String,
+    /// The version that it would become, or the current one of a delete.
+    #[schema(example = 2)]
     version: u32,
+    /// What became of it.
     outcome: Outcome,
+    /// Under which request.
+    #[schema(example = "7f0c2f4e9d5a41b7")]
     request_id: String,
+    /// The subject of the caller's token.
+    #[schema(example = "crm")]
     subject: Option<String>,
+    /// The plugin that ran; null where its record is gone.
+    #[schema(example = "require-countersignature")]
     plugin: Option<String>,
+    /// The revision that ran.
+    #[schema(value_type = Option<String>, example = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855")]
     revision: Option<Digest>,
+    /// SHA-256 of the settings that it read.
+    #[schema(example = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855")]
     settings_sha256: Option<String>,
+    /// SHA-256 of what it judged.
+    #[schema(example = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855")]
     input_sha256: String,
     #[serde(flatten)]
     decision: DecisionContent,
@@ -109,22 +168,41 @@ impl From<Listed> for RecordedContent {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct DecisionsContent {
+    /// Decisions, newest first.
     decisions: Vec<RecordedContent>,
+    /// Where the next page begins: pass it as `cursor`. Null where this is the last one.
+    #[schema(example = "1613610000000000-17-0")]
     next: Option<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct OneDecision {
+    /// The decision.
     decision: RecordedContent,
 }
 
-/// `GET /hooks/decisions`.
+/// Lists what hooks decided, newest first. `thread` needs its `document` beside it.
+#[utoipa::path(
+    get,
+    path = "/hooks/decisions",
+    operation_id = "list_decisions",
+    params(
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 200, example = 20),
+        (
+            "cursor" = Option<String>,
+            Query,
+            pattern = "^[0-9]{1,15}-[0-9]{1,18}-[0-9]{1,9}$",
+            example = "1613610000000000-17-0",
+        ),
+    ),
+    responses(
+        (status = 200, description = "A page of decisions", body = Envelope<DecisionsContent>),
+    )
+)]
 pub(super) fn list(call: Call) -> Result<Reply> {
-    let parameters = call.parameters(&[
-        "document", "thread", "hook", "verdict", "since", "until", "cursor", "limit",
-    ])?;
+    let parameters = call.parameters()?;
     let filter = decisions::Filter {
         document: label_of(&parameters, "document")?,
         thread: label_of(&parameters, "thread")?,
@@ -153,25 +231,49 @@ pub(super) fn list(call: Call) -> Result<Reply> {
     })
 }
 
-/// `GET /hooks/decisions/{id}`.
+/// Reads what a hook decided.
+#[utoipa::path(
+    get,
+    path = "/hooks/decisions/{id}",
+    operation_id = "get_decision",
+    responses(
+        (status = 200, description = "The decision", body = Envelope<OneDecision>),
+        (status = 404, description = "decision_not_found"),
+    )
+)]
 pub(super) fn get(call: Call) -> Result<Reply> {
-    call.parameters(&[])?;
+    call.parameters()?;
     let decision = decisions::get(&call.app, call.context.tenant()?, id(&call)?)?;
     Reply::content(&OneDecision {
         decision: decision.into(),
     })
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct ReplayContent {
+    /// Whether both say the same.
+    #[schema(example = true)]
     same: bool,
+    /// The decision as it was recorded.
     recorded: RecordedContent,
+    /// The same made again.
     replayed: DecisionContent,
 }
 
-/// `POST /hooks/decisions/{id}/replay`.
+/// Makes a decision again, with the binding and the input that it was made on. Nothing is stored.
+#[utoipa::path(
+    post,
+    path = "/hooks/decisions/{id}/replay",
+    operation_id = "replay_decision",
+    responses(
+        (status = 200, description = "Both decisions", body = Envelope<ReplayContent>),
+        (status = 404, description = "decision_not_found"),
+        (status = 410, description = "input_gone"),
+        (status = 422, description = "refused"),
+    )
+)]
 pub(super) fn replay(call: Call) -> Result<Reply> {
-    call.parameters(&[])?;
+    call.parameters()?;
     let replay = decisions::replay(&call.app, call.context.tenant()?, id(&call)?)?;
     Reply::content(&ReplayContent {
         same: replay.same,

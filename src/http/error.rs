@@ -8,6 +8,7 @@ use http::header::{ALLOW, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE
 use serde::Serialize;
 use serde_json::{Value, json};
 use tracing::{error, warn};
+use utoipa::ToSchema;
 
 use super::reply::{Response, json_response};
 use crate::error::Error;
@@ -15,15 +16,42 @@ use crate::telemetry::metrics;
 
 const REALM: &str = "Bearer realm=\"sigpersist\"";
 
-#[derive(Serialize)]
-struct Failure<'a> {
+/// The answer to a request that failed.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Failure<'a> {
+    /// False.
+    #[schema(example = false)]
     status: bool,
-    message: &'a str,
+    /// A sentence for a person.
+    #[schema(example = "There is no such signature.")]
+    message: String,
+    /// Null.
+    #[schema(value_type = Option<Object>)]
     content: Option<()>,
+    /// A stable name of what went wrong, for programs.
+    #[schema(example = "signature_not_found")]
     code: &'static str,
+    /// Under which the server's log tells more.
+    #[schema(example = "7f0c2f4e9d5a41b7")]
     request_id: &'a str,
+    /// Facts for programs, where there are any.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
     details: Option<Value>,
+}
+
+impl<'a> Failure<'a> {
+    /// What a client is told of an error.
+    pub(super) fn new(error: &Error, request_id: &'a str) -> Self {
+        Self {
+            status: false,
+            message: error.to_string(),
+            content: None,
+            code: error.code(),
+            request_id,
+            details: details(error),
+        }
+    }
 }
 
 /// The answer to a request that failed.
@@ -31,16 +59,7 @@ pub(super) fn error_response(error: &Error, request_id: &str) -> Response {
     let status = status(error);
     log(error, status);
     metrics::refused(error.code());
-    let message = error.to_string();
-    let body = serde_json::to_vec(&Failure {
-        status: false,
-        message: &message,
-        content: None,
-        code: error.code(),
-        request_id,
-        details: details(error),
-    })
-    .unwrap_or_default();
+    let body = serde_json::to_vec(&Failure::new(error, request_id)).unwrap_or_default();
     let mut response = json_response(status, body, request_id);
     if let Some((name, value)) = header(error) {
         response.headers_mut().insert(name, value);
@@ -48,7 +67,8 @@ pub(super) fn error_response(error: &Error, request_id: &str) -> Response {
     response
 }
 
-fn status(error: &Error) -> StatusCode {
+/// The status of the answer.
+pub(super) fn status(error: &Error) -> StatusCode {
     match error {
         Error::MalformedJson(_) | Error::InvalidParameter { .. } => StatusCode::BAD_REQUEST,
         Error::MissingToken | Error::InvalidToken(_) | Error::ExpiredToken => {
@@ -136,7 +156,7 @@ fn details(error: &Error) -> Option<Value> {
 }
 
 /// The header that the status calls for (RFC 6750 section 3, RFC 9110 sections 10.2.1 and 10.2.3).
-fn header(error: &Error) -> Option<(HeaderName, HeaderValue)> {
+pub(super) fn header(error: &Error) -> Option<(HeaderName, HeaderValue)> {
     let (name, value) = match error {
         Error::MissingToken => (WWW_AUTHENTICATE, REALM.to_owned()),
         Error::InvalidToken(reason) => {

@@ -6,7 +6,8 @@ use std::time::Duration;
 use serde_json::json;
 use tracing::warn;
 
-use super::reply::Reply;
+use super::openapi::{Live, Ready};
+use super::reply::{Envelope, Reply};
 use super::respond::Call;
 use crate::app::App;
 use crate::error::{Error, Result};
@@ -19,15 +20,32 @@ const MAX_TENANTS: i64 = 100;
 /// How long the database may take to tell them.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// `GET /health/live`: whoever gets an answer knows.
+/// Says that the server lives.
+#[utoipa::path(
+    get,
+    path = "/health/live",
+    operation_id = "get_liveness",
+    responses(
+        (status = 200, description = "It lives", body = Envelope<Live>),
+    )
+)]
 pub(super) fn live(call: Call) -> Result<Reply> {
-    call.parameters(&[])?;
+    call.parameters()?;
     Reply::content(&json!({ "live": true }))
 }
 
-/// `GET /health/ready`.
+/// Says whether the server can do its work, or what it lacks.
+#[utoipa::path(
+    get,
+    path = "/health/ready",
+    operation_id = "get_readiness",
+    responses(
+        (status = 200, description = "It can", body = Envelope<Ready>),
+        (status = 503, description = "not_ready"),
+    )
+)]
 pub(super) fn ready(call: Call) -> Result<Reply> {
-    call.parameters(&[])?;
+    call.parameters()?;
     let lacks = call.app.readiness.lacks();
     if lacks.is_empty() {
         return Reply::content(&json!({ "ready": true }));
@@ -52,9 +70,17 @@ fn stored(app: &App) -> Vec<(String, i64)> {
     }
 }
 
-/// `GET /metrics`.
+/// Tells what the server counts, in the text format of Prometheus.
+#[utoipa::path(
+    get,
+    path = "/metrics",
+    operation_id = "get_metrics",
+    responses(
+        (status = 200, description = "Samples", body = String, content_type = "text/plain", example = "sigpersist_ready 1"),
+    )
+)]
 pub(super) fn metrics(call: Call) -> Result<Reply> {
-    call.parameters(&[])?;
+    call.parameters()?;
     let app = &call.app;
     let (idle, used) = app.store.connections();
     metrics::connections(idle, used);

@@ -2,45 +2,87 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use utoipa::ToSchema;
 
+use super::openapi::{BindingTag, Location, Time};
 use super::preconditions::preconditions;
-use super::reply::Reply;
+use super::reply::{BareEnvelope, Envelope, Reply};
 use super::respond::Call;
 use crate::error::Result;
 use crate::plugins::model::{Digest, Hook, Mode, OnFailure, Operation};
 use crate::plugins::{self, HookRequest};
 use crate::time;
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct HookContent {
+    /// Its name.
+    #[schema(example = "signer-tags")]
     name: String,
+    /// The number of the binding in force.
+    #[schema(example = 1)]
     number: u32,
+    /// The plugin that it runs.
+    #[schema(example = "signer-tags")]
     plugin: String,
+    /// The revision that it runs.
+    #[schema(value_type = String, pattern = "^[0-9a-f]{64}$", example = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855")]
     revision: Digest,
+    /// Hooks run from the lowest to the highest, ties by name.
+    #[schema(example = 1)]
     order: i32,
+    /// What it judges.
+    #[schema(example = json!(["save"]))]
     operations: Vec<Operation>,
+    /// Whether it decides.
     mode: Mode,
+    /// What its failure means.
     on_failure: OnFailure,
+    /// Wall-clock limit of one call, in milliseconds.
+    #[schema(example = 100)]
     timeout_ms: u32,
+    /// Most linear memory of one call.
+    #[schema(example = 33554432)]
     memory_bytes: u64,
+    /// Fuel of one call.
+    #[schema(example = 1_000_000_000)]
     fuel: u64,
+    /// What it reads as its configuration.
+    #[schema(value_type = Object, example = json!({}))]
     settings: Value,
+    /// Whether it runs at all.
+    #[schema(example = true)]
     enabled: bool,
+    /// What runs beside it.
+    #[schema(example = json!(null))]
     shadow: Option<ShadowContent>,
+    /// That it was set aside.
+    #[schema(example = json!(null))]
     quarantine: Option<QuarantineContent>,
+    /// The subject of who set it.
+    #[schema(example = "olga")]
     set_by: Option<String>,
+    /// When.
+    #[schema(value_type = Time)]
     set_at: String,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct ShadowContent {
+    /// The revision.
+    #[schema(value_type = String, pattern = "^[0-9a-f]{64}$", example = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855")]
     revision: Digest,
+    /// What it reads as its configuration.
+    #[schema(value_type = Object, example = json!({}))]
     settings: Value,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct QuarantineContent {
+    /// Since when.
+    #[schema(value_type = Time)]
     since: String,
+    /// How it kept failing.
+    #[schema(example = "it failed 5 times within 60 s: the deadline of 100 ms")]
     reason: String,
 }
 
@@ -75,13 +117,15 @@ impl From<Hook> for HookContent {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct HooksContent {
+    /// The hooks, in their order.
     hooks: Vec<HookContent>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct OneHook {
+    /// The hook.
     hook: HookContent,
 }
 
@@ -96,15 +140,32 @@ fn all(hooks: Vec<Hook>) -> Result<Reply> {
     })
 }
 
-/// `GET /hooks`.
+/// Lists the tenant's hooks in the order in which they run.
+#[utoipa::path(
+    get,
+    path = "/hooks",
+    operation_id = "list_hooks",
+    responses(
+        (status = 200, description = "All of them", body = Envelope<HooksContent>),
+    )
+)]
 pub(super) fn list(call: Call) -> Result<Reply> {
-    call.parameters(&[])?;
+    call.parameters()?;
     all(plugins::hooks(&call.app, call.context.tenant()?)?)
 }
 
-/// `GET /hooks/{name}`.
+/// Reads what a hook is set to.
+#[utoipa::path(
+    get,
+    path = "/hooks/{name}",
+    operation_id = "get_hook",
+    responses(
+        (status = 200, description = "The hook", body = Envelope<OneHook>, headers(("etag" = BindingTag))),
+        (status = 404, description = "hook_not_found"),
+    )
+)]
 pub(super) fn get(call: Call) -> Result<Reply> {
-    call.parameters(&[])?;
+    call.parameters()?;
     one(plugins::hook(
         &call.app,
         call.context.tenant()?,
@@ -112,7 +173,31 @@ pub(super) fn get(call: Call) -> Result<Reply> {
     )?)
 }
 
-/// `PUT /hooks/{name}`.
+/// Sets a hook as a whole; the same again changes nothing.
+///
+/// The next save or delete is judged by it.
+#[utoipa::path(
+    put,
+    path = "/hooks/{name}",
+    operation_id = "set_hook",
+    request_body = HookRequest,
+    responses(
+        (
+            status = 201,
+            description = "The hook was made",
+            body = Envelope<OneHook>,
+            headers(("etag" = BindingTag), ("location" = Location)),
+        ),
+        (
+            status = 200,
+            description = "The hook is as it is asked for",
+            body = Envelope<OneHook>,
+            headers(("etag" = BindingTag)),
+        ),
+        (status = 404, description = "plugin_not_found, revision_not_found"),
+        (status = 422, description = "refused, settings_refused"),
+    )
+)]
 pub(super) fn put(call: Call) -> Result<Reply> {
     let tenant = call.context.tenant()?;
     let request: HookRequest = call.json()?;
@@ -132,9 +217,18 @@ pub(super) fn put(call: Call) -> Result<Reply> {
     })
 }
 
-/// `DELETE /hooks/{name}`.
+/// Removes a hook; what it decided stays on record.
+#[utoipa::path(
+    delete,
+    path = "/hooks/{name}",
+    operation_id = "delete_hook",
+    responses(
+        (status = 200, description = "Done", body = BareEnvelope),
+        (status = 404, description = "hook_not_found"),
+    )
+)]
 pub(super) fn delete(call: Call) -> Result<Reply> {
-    call.parameters(&[])?;
+    call.parameters()?;
     plugins::delete_hook(
         &call.app,
         call.context.tenant()?,
@@ -145,9 +239,19 @@ pub(super) fn delete(call: Call) -> Result<Reply> {
     Reply::done()
 }
 
-/// `POST /hooks/{name}/rollback`.
+/// Sets a hook back to the binding before, or to an earlier one; checked as if it were set anew.
+#[utoipa::path(
+    post,
+    path = "/hooks/{name}/rollback",
+    operation_id = "roll_back_hook",
+    responses(
+        (status = 200, description = "The hook", body = Envelope<OneHook>, headers(("etag" = BindingTag))),
+        (status = 404, description = "hook_not_found, binding_not_found"),
+        (status = 422, description = "refused, settings_refused"),
+    )
+)]
 pub(super) fn rollback(call: Call) -> Result<Reply> {
-    let parameters = call.parameters(&["to"])?;
+    let parameters = call.parameters()?;
     one(plugins::rollback(
         &call.app,
         call.context.tenant()?,
@@ -158,9 +262,18 @@ pub(super) fn rollback(call: Call) -> Result<Reply> {
     )?)
 }
 
-/// `POST /hooks/{name}/release`.
+/// Takes a hook back that was set aside because it kept failing.
+#[utoipa::path(
+    post,
+    path = "/hooks/{name}/release",
+    operation_id = "release_hook",
+    responses(
+        (status = 200, description = "The hook", body = Envelope<OneHook>, headers(("etag" = BindingTag))),
+        (status = 404, description = "hook_not_found"),
+    )
+)]
 pub(super) fn release(call: Call) -> Result<Reply> {
-    call.parameters(&[])?;
+    call.parameters()?;
     one(plugins::release(
         &call.app,
         call.context.tenant()?,
@@ -169,13 +282,27 @@ pub(super) fn release(call: Call) -> Result<Reply> {
     )?)
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = HookOrder)]
 struct Order {
+    /// The names of all hooks.
+    #[schema(example = json!(["signer-tags", "require-countersignature"]))]
     order: Vec<String>,
 }
 
-/// `PUT /hooks/order`.
+/// Changes the order in which hooks run. All of them must be named, each once.
+#[utoipa::path(
+    put,
+    path = "/hooks/order",
+    operation_id = "reorder_hooks",
+    request_body = Order,
+    responses(
+        (status = 200, description = "All of them in their new order", body = Envelope<HooksContent>),
+        (status = 404, description = "hook_not_found"),
+        (status = 422, description = "refused"),
+    )
+)]
 pub(super) fn reorder(call: Call) -> Result<Reply> {
     let tenant = call.context.tenant()?;
     let Order { order } = call.json()?;

@@ -5,9 +5,11 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use utoipa::ToSchema;
 
+use super::openapi::{GivenTime, KeySet, Location, Time};
 use super::operators::{label_of, parse};
-use super::reply::Reply;
+use super::reply::{Envelope, Reply};
 use super::respond::Call;
 use crate::auth::key::{KeyState, StoredKey};
 use crate::context::Scope;
@@ -23,19 +25,37 @@ const JWK_SET: &str = "application/jwk-set+json";
 /// How long verifiers may keep the published keys, in seconds: so long a revoked one may still be believed elsewhere.
 const JWK_SET_MAX_AGE_S: u32 = 60;
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct KeyContent<'a> {
+    /// Its name in the headers of tokens.
+    #[schema(example = "acme-1")]
     kid: String,
+    /// The one algorithm that it may be used with (RFC 7518 section 3.1).
+    #[schema(example = "ES256")]
     algorithm: &'static str,
+    /// `secret`, `public_key` or `key_pair`.
+    #[schema(example = "key_pair")]
     kind: &'static str,
+    /// Where it is in its life.
     state: KeyState,
+    /// The public key in PEM; null for a shared secret.
+    #[schema(example = "-----BEGIN PUBLIC KEY-----\nMFkw…\n-----END PUBLIC KEY-----\n")]
     public_key: Option<String>,
+    /// When it was added.
+    #[schema(value_type = Time)]
     created_at: String,
+    /// From when on it verifies; null for at once.
+    #[schema(value_type = Option<Time>, example = json!(null))]
     not_before: Option<String>,
+    /// Until when it verifies; null for as long as it is not revoked.
+    #[schema(value_type = Option<Time>, example = json!(null))]
     expires_at: Option<String>,
+    /// Since when it is revoked.
+    #[schema(value_type = Option<Time>, example = json!(null))]
     revoked_at: Option<String>,
     /// Shown once.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = json!(null))]
     secret: Option<&'a str>,
 }
 
@@ -56,14 +76,18 @@ impl From<StoredKey> for KeyContent<'_> {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct KeysContent<'a> {
+    /// Keys, by their names.
     keys: Vec<KeyContent<'a>>,
+    /// Where the next page begins: pass it as `cursor`. Null where this is the last one.
+    #[schema(example = "acme-1")]
     next: Option<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct OneKey<'a> {
+    /// The key.
     key: KeyContent<'a>,
 }
 
@@ -71,9 +95,20 @@ fn holder(call: &Call) -> Holder {
     call.context.tenancy.clone().into()
 }
 
-/// `GET /keys`.
+/// Lists keys by their names.
+#[utoipa::path(
+    get,
+    path = "/keys",
+    operation_id = "list_keys",
+    params(
+        ("cursor" = Option<String>, Query, pattern = r"^[^\x00-\x1f\x7f-\x9f]{1,255}$", example = "acme-1"),
+    ),
+    responses(
+        (status = 200, description = "A page of keys", body = Envelope<KeysContent<'_>>),
+    )
+)]
 pub(super) fn list(call: Call) -> Result<Reply> {
-    let parameters = call.parameters(&["limit", "cursor"])?;
+    let parameters = call.parameters()?;
     let limit = parameters.integer("limit", 1, MAX_LIMIT)?;
     let after = label_of(&parameters, "cursor")?;
     let page = tenants::keys(
@@ -88,20 +123,47 @@ pub(super) fn list(call: Call) -> Result<Reply> {
     })
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = KeyForm)]
 struct AddForm {
+    /// The algorithm; `HS256` where neither it nor a public key is given.
+    #[schema(
+        pattern = "^(HS256|HS384|HS512|RS256|PS256|ES256|ES384|EdDSA)$",
+        example = "HS256"
+    )]
     algorithm: Option<String>,
+    /// Its name; the server makes one where it is left out.
+    #[schema(example = "acme-1")]
     kid: Option<String>,
     /// PEM, or a JSON Web Key.
+    #[schema(value_type = Option<Object>, example = json!(null))]
     public_key: Option<Value>,
+    /// From when on it verifies.
     #[serde(default, deserialize_with = "time::deserialize_option")]
+    #[schema(value_type = Option<GivenTime>, example = json!(null))]
     not_before: Option<DateTime<Utc>>,
+    /// Until when it verifies.
     #[serde(default, deserialize_with = "time::deserialize_option")]
+    #[schema(value_type = Option<GivenTime>, example = "2031-02-18 01:00:00")]
     expires_at: Option<DateTime<Utc>>,
 }
 
-/// `POST /keys`.
+/// Adds a key that verifies tokens: makes one, or registers a public key.
+///
+/// The secret of a new shared secret is in this answer alone.
+#[utoipa::path(
+    post,
+    path = "/keys",
+    operation_id = "add_key",
+    request_body = AddForm,
+    responses(
+        (status = 201, description = "The key was added", body = Envelope<OneKey<'_>>, headers(("location" = Location))),
+        (status = 200, description = "The key was there already", body = Envelope<OneKey<'_>>),
+        (status = 409, description = "key_exists"),
+        (status = 422, description = "refused"),
+    )
+)]
 pub(super) fn add(call: Call) -> Result<Reply> {
     let form: AddForm = call.json()?;
     let public_key = match form.public_key {
@@ -133,16 +195,34 @@ pub(super) fn add(call: Call) -> Result<Reply> {
     })
 }
 
-/// `GET /keys/{name}`.
+/// Reads what a key is. Secrets are never shown again.
+#[utoipa::path(
+    get,
+    path = "/keys/{name}",
+    operation_id = "get_key",
+    responses(
+        (status = 200, description = "The key", body = Envelope<OneKey<'_>>),
+        (status = 404, description = "key_not_found"),
+    )
+)]
 pub(super) fn get(call: Call) -> Result<Reply> {
-    call.parameters(&[])?;
+    call.parameters()?;
     let key = tenants::key(&call.app, &holder(&call), call.name())?;
     Reply::content(&OneKey { key: key.into() })
 }
 
-/// `POST /keys/{name}/revoke`.
+/// Ends a key: tokens that it signed are refused from now on.
+#[utoipa::path(
+    post,
+    path = "/keys/{name}/revoke",
+    operation_id = "revoke_key",
+    responses(
+        (status = 200, description = "The key", body = Envelope<OneKey<'_>>),
+        (status = 404, description = "key_not_found"),
+    )
+)]
 pub(super) fn revoke(call: Call) -> Result<Reply> {
-    call.parameters(&[])?;
+    call.parameters()?;
     let key = tenants::revoke_key(
         &call.app,
         &call.context.actor(),
@@ -152,23 +232,49 @@ pub(super) fn revoke(call: Call) -> Result<Reply> {
     Reply::content(&OneKey { key: key.into() })
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = TokenForm)]
 struct IssueForm {
+    /// What it allows; all that is usual for its holder where it is left out.
+    #[schema(value_type = Option<Vec<Scope>>, example = json!(["signatures:read"]))]
     scopes: Option<Vec<String>>,
+    /// Its `sub` claim.
+    #[schema(example = "crm")]
     subject: Option<String>,
+    /// Seconds until it expires.
+    #[schema(example = 3600)]
     lifetime_s: Option<u64>,
+    /// The key that signs it; the newest where it is left out.
+    #[schema(example = "acme-1")]
     kid: Option<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct TokenContent {
+    /// The token.
+    #[schema(example = "eyJhbGciOiJIUzI1NiIsImtpZCI6ImFjbWUtMSJ9.e30.c2ln")]
     token: String,
+    /// The key that signed it.
+    #[schema(example = "acme-1")]
     kid: String,
+    /// When it expires.
+    #[schema(value_type = Time)]
     expires_at: String,
 }
 
-/// `POST /tokens`.
+/// Signs a token with a key that the server holds.
+#[utoipa::path(
+    post,
+    path = "/tokens",
+    operation_id = "issue_token",
+    request_body = IssueForm,
+    responses(
+        (status = 201, description = "The token", body = Envelope<TokenContent>),
+        (status = 404, description = "key_not_found"),
+        (status = 422, description = "refused"),
+    )
+)]
 pub(super) fn issue(call: Call) -> Result<Reply> {
     let form: IssueForm = call.json()?;
     let scopes = form.scopes.map(|scopes| {
@@ -191,9 +297,17 @@ pub(super) fn issue(call: Call) -> Result<Reply> {
     Ok(reply.never_stored().with_status_created())
 }
 
-/// `GET /.well-known/jwks.json`, and the same of a tenant.
+/// Publishes the public keys of the platform, as a JSON Web Key Set (RFC 7517).
+#[utoipa::path(
+    get,
+    path = "/.well-known/jwks.json",
+    operation_id = "list_public_keys",
+    responses(
+        (status = 200, description = "The keys", body = KeySet, content_type = "application/jwk-set+json"),
+    )
+)]
 pub(super) fn published(call: Call) -> Result<Reply> {
-    call.parameters(&[])?;
+    call.parameters()?;
     let slug = Some(call.name()).filter(|slug| !slug.is_empty());
     let keys = tenants::published(&call.app, slug)?;
     let set = json!({ "keys": keys }).to_string();

@@ -14,10 +14,12 @@ mod auth;
 mod body;
 mod connections;
 mod decisions;
+mod docs;
 mod error;
 mod health;
 mod hooks;
 mod keys;
+mod openapi;
 mod operators;
 mod parameters;
 mod plugins;
@@ -49,13 +51,25 @@ pub static ROUTES: &[Route] = &[
         "/signature",
         Scope::SignaturesRead,
         signatures::get,
-    ),
+    )
+    .conditional()
+    .requires(&["document", "thread"])
+    .allows(&["version", "inspect", "verify"]),
     Route::of_tenant(
         Method::POST,
         "/signature",
         Scope::SignaturesWrite,
         signatures::post,
     )
+    .conditional()
+    .requires(&["document", "thread", "cms"])
+    .allows(&[
+        "version",
+        "version_created_by",
+        "version_comment",
+        "tags",
+        "stage",
+    ])
     .waits(Waits::Judges(Operation::Save)),
     Route::of_tenant(
         Method::DELETE,
@@ -63,43 +77,67 @@ pub static ROUTES: &[Route] = &[
         Scope::SignaturesDelete,
         signatures::delete,
     )
+    .conditional()
+    .requires(&["document", "thread"])
     .waits(Waits::Judges(Operation::Delete)),
     Route::of_tenant(
         Method::GET,
         "/signature/versions",
         Scope::SignaturesRead,
         signatures::versions,
-    ),
+    )
+    .requires(&["document", "thread"])
+    .allows(&["limit", "cursor", "omit"]),
     Route::of_tenant(
         Method::GET,
         "/signatures",
         Scope::SignaturesRead,
         signatures::list,
-    ),
+    )
+    .allows(&[
+        "document",
+        "chain",
+        "thread",
+        "stage",
+        "tags",
+        "tags_match",
+        "limit",
+        "offset",
+        "count",
+        "cursor",
+        "omit",
+    ]),
     Route::of_tenant(
         Method::POST,
         "/signature/verify",
         Scope::SignaturesWrite,
         verdicts::record,
-    ),
+    )
+    .requires(&["document", "thread"])
+    .allows(&["version", "content"]),
     Route::of_tenant(
         Method::GET,
         "/signature/verdicts",
         Scope::SignaturesRead,
         verdicts::list,
-    ),
+    )
+    .requires(&["document", "thread"])
+    .allows(&["version", "limit", "cursor"]),
     Route::of_tenant(
         Method::POST,
         "/inspect",
         Scope::SignaturesRead,
         verdicts::inspect,
-    ),
+    )
+    .requires(&["cms"]),
     Route::of_tenant(
         Method::POST,
         "/verify",
         Scope::SignaturesRead,
         verdicts::verify,
-    ),
+    )
+    .requires(&["cms"])
+    .allows(&["content"]),
     Route::of_operators(Method::GET, "/policy", Scope::PolicyRead, policy::get),
     Route::of_operators(Method::PATCH, "/policy", Scope::PolicyWrite, policy::update),
     Route::of_operators(
@@ -188,7 +226,10 @@ pub static ROUTES: &[Route] = &[
         "/hooks/decisions",
         Scope::HooksRead,
         decisions::list,
-    ),
+    )
+    .allows(&[
+        "document", "thread", "hook", "verdict", "since", "until", "cursor", "limit",
+    ]),
     Route::of_operators(
         Method::GET,
         "/hooks/decisions/{id}",
@@ -204,19 +245,23 @@ pub static ROUTES: &[Route] = &[
     .waits(Waits::Trial),
     Route::of_operators(Method::GET, "/hooks/{name}", Scope::HooksRead, hooks::get),
     Route::of_operators(Method::PUT, "/hooks/{name}", Scope::HooksWrite, hooks::put)
+        .conditional()
         .waits(Waits::SetUp),
     Route::of_operators(
         Method::DELETE,
         "/hooks/{name}",
         Scope::HooksWrite,
         hooks::delete,
-    ),
+    )
+    .conditional(),
     Route::of_operators(
         Method::POST,
         "/hooks/{name}/rollback",
         Scope::HooksWrite,
         hooks::rollback,
     )
+    .conditional()
+    .allows(&["to"])
     .waits(Waits::SetUp),
     Route::of_operators(
         Method::POST,
@@ -224,7 +269,18 @@ pub static ROUTES: &[Route] = &[
         Scope::HooksWrite,
         hooks::release,
     ),
-    Route::of_operators(Method::GET, "/audit", Scope::AuditRead, audit::list),
+    Route::of_operators(Method::GET, "/audit", Scope::AuditRead, audit::list).allows(&[
+        "tenant",
+        "platform",
+        "actor",
+        "action",
+        "target",
+        "request_id",
+        "since",
+        "until",
+        "cursor",
+        "limit",
+    ]),
     Route::of_platform(Method::GET, "/metrics", Scope::MetricsRead, health::metrics).watches(),
     Route::of_anybody(Method::GET, "/health/live", health::live)
         .waits(Waits::Never)
@@ -232,7 +288,8 @@ pub static ROUTES: &[Route] = &[
     Route::of_anybody(Method::GET, "/health/ready", health::ready)
         .waits(Waits::Never)
         .watches(),
-    Route::of_platform(Method::GET, "/tenants", Scope::TenantsRead, tenants::list),
+    Route::of_platform(Method::GET, "/tenants", Scope::TenantsRead, tenants::list)
+        .allows(&["state", "limit", "cursor"]),
     Route::of_platform(
         Method::POST,
         "/tenants",
@@ -256,7 +313,8 @@ pub static ROUTES: &[Route] = &[
         "/tenants/{name}",
         Scope::TenantsWrite,
         tenants::delete,
-    ),
+    )
+    .allows(&["confirm"]),
     Route::of_platform(
         Method::POST,
         "/suspend",
@@ -273,6 +331,7 @@ pub static ROUTES: &[Route] = &[
     .names_tenant(NamesTenant::Always),
     Route::of_operators(Method::GET, "/usage", Scope::TenantsRead, tenants::usage),
     Route::of_platform(Method::GET, "/keys", Scope::KeysWrite, keys::list)
+        .allows(&["limit", "cursor"])
         .names_tenant(NamesTenant::Maybe),
     Route::of_platform(Method::POST, "/keys", Scope::KeysWrite, keys::add)
         .names_tenant(NamesTenant::Maybe),
@@ -293,4 +352,7 @@ pub static ROUTES: &[Route] = &[
         "/tenants/{name}/.well-known/jwks.json",
         keys::published,
     ),
+    Route::of_anybody(Method::GET, "/openapi.json", docs::document),
+    Route::of_anybody(Method::GET, "/docs", docs::page),
+    Route::of_anybody(Method::GET, "/docs/{file}", docs::file),
 ];

@@ -13,6 +13,7 @@ use serde::de::{DeserializeOwned, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 
 use crate::error::{Error, Result};
+use crate::object::Object;
 
 /// Parameters that were given.
 #[derive(Debug)]
@@ -242,7 +243,7 @@ pub(super) fn read_form<T: DeserializeOwned>(
         });
     }
     let mut deserializer = serde_json::Deserializer::from_slice(body);
-    let form = serde_path_to_error::deserialize(&mut deserializer);
+    let form = serde_path_to_error::deserialize::<_, Object<T>>(&mut deserializer);
     let form = form.map_err(|error| {
         if error.inner().is_data() {
             let field = pointer(error.path());
@@ -263,7 +264,7 @@ pub(super) fn read_form<T: DeserializeOwned>(
     deserializer
         .end()
         .map_err(|error| Error::MalformedJson(error.to_string()))?;
-    Ok(form)
+    Ok(form.0)
 }
 
 /// Whether JSON text holds U+0000, which Postgres can't store in text; it can only be escaped.

@@ -4,9 +4,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use http::header::{ACCEPT, CONTENT_TYPE};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
+use super::openapi::{Component, Location, RevisionTag, Time};
 use super::operators::digest;
-use super::reply::Reply;
+use super::reply::{BareEnvelope, Envelope, Reply};
 use super::respond::Call;
 use crate::error::{Error, Result};
 use crate::plugins;
@@ -17,12 +19,18 @@ use crate::trials::Case;
 /// The media type of components (WebAssembly Web API, section 2).
 const WASM: &str = "application/wasm";
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct PluginContent {
+    /// Its name.
+    #[schema(example = "signer-tags")]
     name: String,
     /// `platform`, whose plugins any tenant may bind, or `tenant`.
+    #[schema(example = "tenant")]
     owner: &'static str,
+    /// How many revisions there are.
+    #[schema(example = 1)]
     revisions: i64,
+    /// The newest of them.
     newest: RevisionContent,
 }
 
@@ -40,15 +48,31 @@ impl From<Plugin> for PluginContent {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct RevisionContent {
+    /// The SHA-256 of the component.
+    #[schema(value_type = String, pattern = "^[0-9a-f]{64}$", example = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855")]
     sha256: Digest,
+    /// Its size, in bytes.
+    #[schema(example = 81920)]
     size: u64,
+    /// What it says of itself.
+    #[schema(example = "Derives tags from signers")]
     description: String,
+    /// Interfaces of the contract that it exports.
+    #[schema(example = json!(["sigpersist:hooks/tagger@1.0.0"]))]
     exports: Vec<String>,
+    /// Interfaces of the contract that it imports.
+    #[schema(example = json!(["sigpersist:hooks/host@1.0.0"]))]
     imports: Vec<String>,
+    /// How many test cases came with it.
+    #[schema(example = 0)]
     cases: i64,
+    /// The subject of who uploaded it.
+    #[schema(example = "olga")]
     uploaded_by: Option<String>,
+    /// When.
+    #[schema(value_type = Time)]
     uploaded_at: String,
 }
 
@@ -67,38 +91,64 @@ impl From<Revision> for RevisionContent {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct PluginsContent {
+    /// The plugins.
     plugins: Vec<PluginContent>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct OnePlugin {
+    /// The plugin.
     plugin: PluginContent,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct RevisionsContent {
+    /// The revisions.
     revisions: Vec<RevisionContent>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct OneRevision {
+    /// The revision.
     revision: RevisionContent,
 }
 
-/// `GET /plugins`.
+/// Lists plugins, each with its newest revision.
+#[utoipa::path(
+    get,
+    path = "/plugins",
+    operation_id = "list_plugins",
+    responses(
+        (status = 200, description = "All of them", body = Envelope<PluginsContent>),
+    )
+)]
 pub(super) fn list(call: Call) -> Result<Reply> {
-    call.parameters(&[])?;
+    call.parameters()?;
     let plugins = plugins::plugins(&call.app, call.context.owner())?;
     Reply::content(&PluginsContent {
         plugins: plugins.into_iter().map(Into::into).collect(),
     })
 }
 
-/// `GET /plugins/{name}`.
+/// Reads what there is of a plugin.
+#[utoipa::path(
+    get,
+    path = "/plugins/{name}",
+    operation_id = "get_plugin",
+    responses(
+        (
+            status = 200,
+            description = "The plugin with its newest revision",
+            body = Envelope<OnePlugin>,
+            headers(("etag" = RevisionTag)),
+        ),
+        (status = 404, description = "plugin_not_found"),
+    )
+)]
 pub(super) fn get(call: Call) -> Result<Reply> {
-    call.parameters(&[])?;
+    call.parameters()?;
     let plugin = plugins::plugin(&call.app, call.context.owner(), call.name())?;
     let etag = plugin.newest.sha256;
     Ok(Reply::content(&OnePlugin {
@@ -108,16 +158,43 @@ pub(super) fn get(call: Call) -> Result<Reply> {
 }
 
 /// A component with its test cases.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = PluginUpload)]
 struct Upload {
     /// In base64.
+    #[schema(example = "AGFzbQ0AAQA=")]
     component: String,
-    #[serde(default)]
+    /// Test cases that must pass.
+    #[schema(example = json!([]))]
+    #[serde(default, deserialize_with = "crate::object::deserialize_list")]
     cases: Vec<Case>,
 }
 
-/// `PUT /plugins/{name}`.
+/// Uploads a revision of a plugin.
+///
+/// A component by itself, or in JSON with test cases, all of which must pass. No hook runs it before it is bound.
+#[utoipa::path(
+    put,
+    path = "/plugins/{name}",
+    operation_id = "upload_plugin",
+    request_body(content((Upload = "application/json"), (Component = "application/wasm"))),
+    responses(
+        (
+            status = 201,
+            description = "It is the newest revision now",
+            body = Envelope<OneRevision>,
+            headers(("etag" = RevisionTag), ("location" = Location)),
+        ),
+        (
+            status = 200,
+            description = "It was the newest revision before",
+            body = Envelope<OneRevision>,
+            headers(("etag" = RevisionTag)),
+        ),
+        (status = 422, description = "refused, cases_failed"),
+    )
+)]
 pub(super) fn put(call: Call) -> Result<Reply> {
     let kind = call.headers.get(CONTENT_TYPE);
     let is_wasm = kind
@@ -154,18 +231,41 @@ pub(super) fn put(call: Call) -> Result<Reply> {
     })
 }
 
-/// `GET /plugins/{name}/revisions`.
+/// Lists the revisions of a plugin, newest first.
+#[utoipa::path(
+    get,
+    path = "/plugins/{name}/revisions",
+    operation_id = "list_revisions",
+    responses(
+        (status = 200, description = "All of them", body = Envelope<RevisionsContent>),
+        (status = 404, description = "plugin_not_found"),
+    )
+)]
 pub(super) fn revisions(call: Call) -> Result<Reply> {
-    call.parameters(&[])?;
+    call.parameters()?;
     let revisions = plugins::revisions(&call.app, call.context.owner(), call.name())?;
     Reply::content(&RevisionsContent {
         revisions: revisions.into_iter().map(Into::into).collect(),
     })
 }
 
-/// `GET /plugins/{name}/revisions/{sha256}`.
+/// Reads what there is of a revision, or with `Accept: application/wasm` the component itself.
+#[utoipa::path(
+    get,
+    path = "/plugins/{name}/revisions/{sha256}",
+    operation_id = "get_revision",
+    responses(
+        (
+            status = 200,
+            description = "The revision",
+            content((Envelope<OneRevision> = "application/json"), (Component = "application/wasm")),
+            headers(("etag" = RevisionTag)),
+        ),
+        (status = 404, description = "plugin_not_found, revision_not_found"),
+    )
+)]
 pub(super) fn revision(call: Call) -> Result<Reply> {
-    call.parameters(&[])?;
+    call.parameters()?;
     let sha256 = digest(call.segment(1))?;
     let (owner, name) = (call.context.owner(), call.name());
     let accepts = call.headers.get(ACCEPT);
@@ -183,9 +283,19 @@ pub(super) fn revision(call: Call) -> Result<Reply> {
     .with_etag(sha256))
 }
 
-/// `DELETE /plugins/{name}`.
+/// Deletes a plugin with all its revisions, where no hook runs it.
+#[utoipa::path(
+    delete,
+    path = "/plugins/{name}",
+    operation_id = "delete_plugin",
+    responses(
+        (status = 200, description = "Done", body = BareEnvelope),
+        (status = 404, description = "plugin_not_found"),
+        (status = 409, description = "plugin_bound"),
+    )
+)]
 pub(super) fn delete(call: Call) -> Result<Reply> {
-    call.parameters(&[])?;
+    call.parameters()?;
     let actor = call.context.actor();
     plugins::delete_plugin(&call.app, call.context.owner(), actor, call.name())?;
     Reply::done()

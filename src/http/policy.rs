@@ -1,35 +1,59 @@
 //! The handlers of what a tenant accepts, and whom it trusts.
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
+use utoipa::ToSchema;
 
+use super::openapi::Time;
 use super::operators::digest;
-use super::reply::Reply;
+use super::reply::{BareEnvelope, Envelope, Reply};
 use super::respond::Call;
 use crate::error::Result;
 use crate::policy;
 use crate::policy::model::{Accept, Policy, TrustAnchor};
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct PolicyContent {
+    /// The policy.
     policy: Policy,
 }
 
-/// `GET /policy`.
+/// Reads what the tenant accepts as a signature.
+#[utoipa::path(
+    get,
+    path = "/policy",
+    operation_id = "get_policy",
+    responses(
+        (status = 200, description = "The policy in force", body = Envelope<PolicyContent>),
+    )
+)]
 pub(super) fn get(call: Call) -> Result<Reply> {
-    call.parameters(&[])?;
+    call.parameters()?;
     let policy = policy::in_force(&call.app, call.context.tenant()?)?.policy;
     Reply::content(&PolicyContent { policy })
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = PolicyChange)]
 struct PolicyForm {
+    /// What is saved.
     accept: Option<Accept>,
+    /// Whether a verdict is recorded with each version that is saved.
+    #[schema(example = true)]
     record_verdicts: Option<bool>,
 }
 
-/// `PATCH /policy`.
+/// Changes what the tenant accepts as a signature; what is left out stays.
+#[utoipa::path(
+    patch,
+    path = "/policy",
+    operation_id = "update_policy",
+    request_body = PolicyForm,
+    responses(
+        (status = 200, description = "The policy in force from now on", body = Envelope<PolicyContent>),
+    )
+)]
 pub(super) fn update(call: Call) -> Result<Reply> {
     let form: PolicyForm = call.json()?;
     let policy = policy::update(
@@ -42,8 +66,48 @@ pub(super) fn update(call: Call) -> Result<Reply> {
     Reply::content(&PolicyContent { policy })
 }
 
-#[derive(Serialize)]
+/// A certificate that the tenant trusts.
+#[derive(ToSchema)]
+#[expect(
+    dead_code,
+    reason = "it is a schema: its values are those of the audit trail, too"
+)]
+struct Anchor {
+    /// SHA-256 of the certificate.
+    #[schema(example = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855")]
+    sha256: String,
+    /// Whose it is (RFC 4514).
+    #[schema(example = "CN=Test CA")]
+    subject: Option<String>,
+    /// Who vouches for it.
+    #[schema(example = "CN=Test CA")]
+    issuer: Option<String>,
+    /// Its serial number, in hexadecimal.
+    #[schema(example = "01")]
+    serial: Option<String>,
+    /// From when on it is valid.
+    not_before: Option<Time>,
+    /// Until when it is valid.
+    not_after: Option<Time>,
+    /// Since when it is trusted.
+    created_at: Time,
+    /// The certificate in PEM; where one is read.
+    #[schema(example = "-----BEGIN CERTIFICATE-----\nMIIB…\n-----END CERTIFICATE-----\n")]
+    pem: Option<String>,
+}
+
+/// One of them.
+#[derive(Serialize, ToSchema)]
+struct OneAnchor {
+    /// The certificate.
+    #[schema(value_type = Anchor)]
+    trust_anchor: Value,
+}
+
+#[derive(Serialize, ToSchema)]
 struct AnchorsContent {
+    /// The certificates.
+    #[schema(value_type = Vec<Anchor>)]
     trust_anchors: Vec<Value>,
 }
 
@@ -55,20 +119,42 @@ impl From<Vec<TrustAnchor>> for AnchorsContent {
     }
 }
 
-/// `GET /trust-anchors`.
+/// Lists the certificates that the tenant trusts.
+#[utoipa::path(
+    get,
+    path = "/trust-anchors",
+    operation_id = "list_trust_anchors",
+    responses(
+        (status = 200, description = "All of them", body = Envelope<AnchorsContent>),
+    )
+)]
 pub(super) fn anchors(call: Call) -> Result<Reply> {
-    call.parameters(&[])?;
+    call.parameters()?;
     let anchors = policy::anchors(&call.app, call.context.tenant()?)?;
     Reply::content(&AnchorsContent::from(anchors))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = TrustAnchorsForm)]
 struct AddForm {
+    /// Certificates in PEM, one after another.
+    #[schema(example = "-----BEGIN CERTIFICATE-----\nMIIB…\n-----END CERTIFICATE-----\n")]
     pem: String,
 }
 
-/// `POST /trust-anchors`.
+/// Trusts one or more certificates.
+#[utoipa::path(
+    post,
+    path = "/trust-anchors",
+    operation_id = "add_trust_anchors",
+    request_body = AddForm,
+    responses(
+        (status = 201, description = "They are trusted from now on", body = Envelope<AnchorsContent>),
+        (status = 200, description = "All of them were trusted before", body = Envelope<AnchorsContent>),
+        (status = 422, description = "refused"),
+    )
+)]
 pub(super) fn add_anchors(call: Call) -> Result<Reply> {
     let form: AddForm = call.json()?;
     let (anchors, is_new) = policy::add_anchors(
@@ -85,18 +171,38 @@ pub(super) fn add_anchors(call: Call) -> Result<Reply> {
     })
 }
 
-/// `GET /trust-anchors/{sha256}`.
+/// Reads a certificate that the tenant trusts.
+#[utoipa::path(
+    get,
+    path = "/trust-anchors/{sha256}",
+    operation_id = "get_trust_anchor",
+    responses(
+        (status = 200, description = "The certificate", body = Envelope<OneAnchor>),
+        (status = 404, description = "trust_anchor_not_found"),
+    )
+)]
 pub(super) fn anchor(call: Call) -> Result<Reply> {
-    call.parameters(&[])?;
+    call.parameters()?;
     let anchor = policy::anchor(&call.app, call.context.tenant()?, digest(call.name())?)?;
     let mut facts = anchor.facts();
     facts["pem"] = anchor.pem().into();
-    Reply::content(&json!({ "trust_anchor": facts }))
+    Reply::content(&OneAnchor {
+        trust_anchor: facts,
+    })
 }
 
-/// `DELETE /trust-anchors/{sha256}`.
+/// Ends the trust in a certificate.
+#[utoipa::path(
+    delete,
+    path = "/trust-anchors/{sha256}",
+    operation_id = "remove_trust_anchor",
+    responses(
+        (status = 200, description = "Done", body = BareEnvelope),
+        (status = 404, description = "trust_anchor_not_found"),
+    )
+)]
 pub(super) fn remove_anchor(call: Call) -> Result<Reply> {
-    call.parameters(&[])?;
+    call.parameters()?;
     policy::remove_anchor(
         &call.app,
         call.context.tenant()?,

@@ -37,7 +37,16 @@ fn versions(
             return Ok(Some(Versions::Any));
         }
         let tags = found.get_or_insert_default();
-        for tag in text.split(',').map(str::trim).filter(|tag| !tag.is_empty()) {
+        // Elements of a list may be empty (RFC 9110 section 5.6.1.2), but not all of them.
+        let mut elements = text
+            .split(',')
+            .map(str::trim)
+            .filter(|tag| !tag.is_empty())
+            .peekable();
+        if elements.peek().is_none() {
+            return Err(unreadable(name));
+        }
+        for tag in elements {
             let (weak, tag) = match tag.strip_prefix("W/") {
                 Some(tag) => (true, tag),
                 None => (false, tag),

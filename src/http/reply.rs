@@ -3,8 +3,11 @@
 use std::fmt::Display;
 
 use http::StatusCode;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, LOCATION};
+use http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, LOCATION,
+};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::error::{Error, Result};
 
@@ -19,15 +22,24 @@ pub(super) struct Reply {
     body: Vec<u8>,
 }
 
-#[derive(Serialize)]
-struct Envelope<T> {
+/// A successful answer.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Envelope<T> {
+    /// True.
+    #[schema(example = true)]
     status: bool,
+    /// Null.
+    #[schema(example = json!(null))]
     message: Option<&'static str>,
+    /// What was asked for.
     content: T,
 }
 
-#[derive(Serialize)]
-struct BareEnvelope {
+/// A successful answer without content.
+#[derive(Serialize, ToSchema)]
+pub(super) struct BareEnvelope {
+    /// True.
+    #[schema(example = true)]
     status: bool,
 }
 
@@ -64,6 +76,13 @@ impl Reply {
         }
     }
 
+    /// The same, where the kind is known only when it is asked for.
+    pub(super) fn bytes_of(kind: &str, body: Vec<u8>) -> Self {
+        let mut reply = Self::bytes("application/octet-stream", body);
+        reply.headers.clear();
+        reply.with_header(CONTENT_TYPE, kind)
+    }
+
     /// 304: the client has this already.
     pub(super) fn not_modified() -> Self {
         Self {
@@ -93,6 +112,11 @@ impl Reply {
     /// The same, which anybody may keep for so many seconds.
     pub(super) fn cached_by_anybody(self, seconds: u32) -> Self {
         self.with_header(CACHE_CONTROL, &format!("public, max-age={seconds}"))
+    }
+
+    /// The same, of which a browser loads and runs no more than this policy allows (Content Security Policy Level 3).
+    pub(super) fn with_content_policy(self, policy: &str) -> Self {
+        self.with_header(CONTENT_SECURITY_POLICY, policy)
     }
 
     /// The same as 201, with where to find what was made.

@@ -17,7 +17,7 @@ use super::body::Body;
 use super::error::error_response;
 use super::parameters::{self, Parameters};
 use super::reply::{Reply, Response};
-use super::route::{self, Audience, Found, Waits};
+use super::route::{self, Audience, Found, Route, Waits};
 use super::server::Server;
 use crate::app::App;
 use crate::auth::random_name;
@@ -52,6 +52,7 @@ pub(super) struct Call {
     pub(super) app: Arc<App>,
     pub(super) context: Context,
     pub(super) headers: HeaderMap,
+    route: &'static Route,
     segments: Vec<String>,
     names_tenant: bool,
     query: String,
@@ -95,9 +96,10 @@ impl Call {
         parameters::read_form(&self.query, &self.headers, &self.body)
     }
 
-    /// The parameters of query and body, of which there are none but `known`.
-    pub(super) fn parameters(&self, known: &[&str]) -> Result<Parameters> {
-        Parameters::read(&self.query, &self.headers, &self.body, known)
+    /// The parameters of query and body, of which there are none but the route's.
+    pub(super) fn parameters(&self) -> Result<Parameters> {
+        let known = [self.route.required, self.route.optional].concat();
+        Parameters::read(&self.query, &self.headers, &self.body, &known)
     }
 
     /// Who judges this request: set on routes that say so.
@@ -248,6 +250,7 @@ async fn answer(
         app,
         context,
         headers: incoming.headers,
+        route,
         segments: segments
             .iter()
             .map(|segment| decoded(segment))

@@ -30,6 +30,12 @@ pub struct Route {
     pub names_tenant: NamesTenant,
     /// Whether it is found on the port of those who watch the server, too.
     pub(super) watches: bool,
+    /// Whether `If-Match` and `If-None-Match` guard it.
+    pub(super) is_conditional: bool,
+    /// Parameters that must be given, in the query or a JSON body.
+    pub(super) required: &'static [&'static str],
+    /// Parameters that may be given beside them.
+    pub(super) optional: &'static [&'static str],
     pub(super) waits: Waits,
     pub(super) body: BodyKind,
     /// Runs on a thread that may block.
@@ -124,6 +130,9 @@ impl Route {
             audience: Audience::Tenant,
             names_tenant: NamesTenant::Never,
             watches: false,
+            is_conditional: false,
+            required: &[],
+            optional: &[],
             waits: Waits::No,
             body: BodyKind::Json,
             handler,
@@ -167,6 +176,9 @@ impl Route {
             audience: Audience::Anybody,
             names_tenant: NamesTenant::Never,
             watches: false,
+            is_conditional: false,
+            required: &[],
+            optional: &[],
             waits: Waits::Publication,
             body: BodyKind::SmallJson,
             handler,
@@ -176,6 +188,21 @@ impl Route {
     /// The same, found under `/tenants/{tenant}` too, or there alone.
     pub(super) const fn names_tenant(mut self, names_tenant: NamesTenant) -> Self {
         self.names_tenant = names_tenant;
+        self
+    }
+
+    pub(super) const fn conditional(mut self) -> Self {
+        self.is_conditional = true;
+        self
+    }
+
+    pub(super) const fn requires(mut self, parameters: &'static [&'static str]) -> Self {
+        self.required = parameters;
+        self
+    }
+
+    pub(super) const fn allows(mut self, parameters: &'static [&'static str]) -> Self {
+        self.optional = parameters;
         self
     }
 
@@ -219,40 +246,39 @@ pub(super) fn find(method: &Method, path: &str) -> Result<Found> {
         }
         all => (None, all),
     };
-    let mut allowed = Vec::new();
-    let mut best: Option<Found> = None;
+    let mut found: Vec<Found> = Vec::new();
     for route in ROUTES {
         let segments = match (route.names_tenant, tenant) {
             (NamesTenant::Never, _) => matched(route.path, &segments),
             (NamesTenant::Always, None) => None,
             (NamesTenant::Maybe | NamesTenant::Always, _) => matched(route.path, rest),
         };
-        let Some(segments) = segments else { continue };
-        if route.method == *asked {
-            // What is named literally comes before what stands for any text.
-            if best
-                .as_ref()
-                .is_none_or(|best| segments.len() < best.segments.len())
-            {
-                let names = route.names_tenant != NamesTenant::Never;
-                best = Some(Found {
-                    route,
-                    tenant: tenant.filter(|_| names).map(ToOwned::to_owned),
-                    segments,
-                });
-            }
-        } else if !allowed.contains(&route.method.as_str()) {
-            allowed.push(route.method.as_str());
-            if route.method == Method::GET {
+        if let Some(segments) = segments {
+            let names = route.names_tenant != NamesTenant::Never;
+            found.push(Found {
+                route,
+                tenant: tenant.filter(|_| names).map(ToOwned::to_owned),
+                segments,
+            });
+        }
+    }
+    // What is named literally comes before what stands for any text, whatever its methods.
+    let fewest = found.iter().map(|found| found.segments.len()).min();
+    found.retain(|found| Some(found.segments.len()) == fewest);
+    let Some(place) = found.iter().position(|found| found.route.method == *asked) else {
+        let mut allowed = Vec::new();
+        for found in &found {
+            allowed.push(found.route.method.as_str());
+            if found.route.method == Method::GET {
                 allowed.push("HEAD");
             }
         }
-    }
-    match best {
-        Some(found) => Ok(found),
-        None if allowed.is_empty() => Err(Error::RouteNotFound),
-        None => Err(Error::MethodNotAllowed { allowed }),
-    }
+        return Err(match allowed.as_slice() {
+            [] => Error::RouteNotFound,
+            _ => Error::MethodNotAllowed { allowed },
+        });
+    };
+    Ok(found.swap_remove(place))
 }
 
 /// What stands for the segments in braces, where the path is this route's.

@@ -5,10 +5,12 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 use serde_json::Value;
+use utoipa::ToSchema;
 
+use super::openapi::{Inspection, Location, Time, VersionTag};
 use super::parameters::Parameters;
 use super::preconditions::preconditions;
-use super::reply::Reply;
+use super::reply::{BareEnvelope, Envelope, Reply};
 use super::respond::Call;
 use crate::error::{Error, Result};
 use crate::signatures::model::{
@@ -21,24 +23,51 @@ use crate::time;
 const DEFAULT_LIMIT: u32 = 50;
 
 /// A version as the reference shows it.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct SignatureContent {
+    /// The thread's stable number.
+    #[schema(example = 42)]
     id: i64,
+    /// The version's number.
+    #[schema(example = 1)]
     version: u32,
+    /// The document's code.
+    #[schema(example = "doc_12")]
     document: String,
+    /// The story in which it is signed.
+    #[schema(example = "ticket_42")]
     thread: String,
     /// Only in lists, where the reference calls the thread so.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "ticket_42")]
     chain: Option<String>,
+    /// The stage of the version.
+    #[schema(example = "approval")]
     stage: Option<String>,
+    /// The signature as it was sent; left out where that was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "MIIHUgYJKoZIhvcNAQcCoIIHQzCCBz8CAQExDzANBglghkgBZQMEAgEFADAU")]
     signature: Option<String>,
+    /// The version that it was signed over; null for the first.
+    #[schema(example = json!(null))]
     parent: Option<u32>,
+    /// Who created the version.
+    #[schema(example = "33")]
     version_created_by: Option<String>,
+    /// When the version was saved.
+    #[schema(value_type = Time)]
     version_created_at: String,
+    /// What is to be said of the version.
+    #[schema(example = "The first signature")]
     version_comment: Option<String>,
+    /// Its tags.
+    #[schema(example = json!(["customer_1", "signed"]))]
     tags: Vec<String>,
+    /// When the first version was saved.
+    #[schema(value_type = Time)]
     created_at: String,
+    /// When the current version was saved.
+    #[schema(value_type = Time)]
     updated_at: String,
 }
 
@@ -70,11 +99,13 @@ impl SignatureContent {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct OneContent {
+    /// The version.
     signature: SignatureContent,
     /// Where it was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Inspection>)]
     inspection: Option<Value>,
 }
 
@@ -87,9 +118,21 @@ impl OneContent {
     }
 }
 
-/// `GET /signature`.
+/// Reads the current version of a signature, or an earlier one.
+///
+/// With `inspect` or `verify` it also tells who signed it, and whether that holds.
+#[utoipa::path(
+    get,
+    path = "/signature",
+    operation_id = "get_signature",
+    responses(
+        (status = 200, description = "The version", body = Envelope<OneContent>, headers(("etag" = VersionTag))),
+        (status = 304, description = "The client has this version already"),
+        (status = 404, description = "signature_not_found"),
+    )
+)]
 pub(super) fn get(call: Call) -> Result<Reply> {
-    let parameters = call.parameters(&["document", "thread", "version", "inspect", "verify"])?;
+    let parameters = call.parameters()?;
     let preconditions = preconditions(&call.headers)?;
     let version = parameters.integer("version", 1, MAX_VERSION)?;
     let signature = signatures::get(&call.app, &call.context, &thread_key(&parameters)?, version)?;
@@ -111,18 +154,34 @@ pub(super) fn get(call: Call) -> Result<Reply> {
     Ok(Reply::content(&content)?.with_etag(signature.version))
 }
 
-/// `POST /signature`.
+/// Saves a version, over the one that was signed.
+///
+/// `version` is the version that was signed over: 0, or none, for the first. Of two who sign over the same version
+/// exactly one wins; the other reads 409 `version_conflict` with the current version. Whoever lost an answer sends the
+/// same again: what is identical to the version that it would have made is answered with 200.
+#[utoipa::path(
+    post,
+    path = "/signature",
+    operation_id = "save_signature",
+    responses(
+        (
+            status = 201,
+            description = "The version was saved",
+            body = Envelope<OneContent>,
+            headers(("etag" = VersionTag), ("location" = Location)),
+        ),
+        (
+            status = 200,
+            description = "This very version was saved before",
+            body = Envelope<OneContent>,
+            headers(("etag" = VersionTag)),
+        ),
+        (status = 409, description = "version_conflict"),
+        (status = 422, description = "signature_not_accepted"),
+    )
+)]
 pub(super) fn post(mut call: Call) -> Result<Reply> {
-    let parameters = call.parameters(&[
-        "document",
-        "thread",
-        "version",
-        "cms",
-        "version_created_by",
-        "version_comment",
-        "tags",
-        "stage",
-    ])?;
+    let parameters = call.parameters()?;
     let draft = draft(&parameters, max_signature_bytes(&call))?;
     let preconditions = preconditions(&call.headers)?;
     let judges = call.take_judges()?;
@@ -146,24 +205,48 @@ fn max_signature_bytes(call: &Call) -> usize {
     }
 }
 
-/// `DELETE /signature`.
+/// Deletes a signature with all its versions.
+#[utoipa::path(
+    delete,
+    path = "/signature",
+    operation_id = "delete_signature",
+    responses(
+        (status = 200, description = "Done", body = BareEnvelope),
+        (status = 404, description = "signature_not_found"),
+    )
+)]
 pub(super) fn delete(mut call: Call) -> Result<Reply> {
-    let key = thread_key(&call.parameters(&["document", "thread"])?)?;
+    let key = thread_key(&call.parameters()?)?;
     let preconditions = preconditions(&call.headers)?;
     let judges = call.take_judges()?;
     signatures::delete(&call.app, &call.context, &judges, &key, &preconditions)?;
     Reply::done()
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct HistoryContent {
+    /// Versions, newest first.
     versions: Vec<SignatureContent>,
+    /// Where the next page begins: pass it as `cursor`. Null where this is the last one.
+    #[schema(example = "3")]
     next: Option<String>,
 }
 
-/// `GET /signature/versions`.
+/// Lists the versions of a signature, newest first.
+#[utoipa::path(
+    get,
+    path = "/signature/versions",
+    operation_id = "list_versions",
+    params(
+        ("cursor" = Option<String>, Query, pattern = "^[1-9][0-9]{0,8}$", example = "3"),
+    ),
+    responses(
+        (status = 200, description = "A page of versions", body = Envelope<HistoryContent>),
+        (status = 404, description = "signature_not_found"),
+    )
+)]
 pub(super) fn versions(call: Call) -> Result<Reply> {
-    let parameters = call.parameters(&["document", "thread", "limit", "cursor", "omit"])?;
+    let parameters = call.parameters()?;
     let before = match parameters.text("cursor")? {
         Some(cursor) => Some(cursor.parse().map_err(|_| invalid_cursor())?),
         None => None,
@@ -182,29 +265,32 @@ pub(super) fn versions(call: Call) -> Result<Reply> {
     })
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct ListContent {
+    /// Current versions, newest first.
     signatures: Vec<SignatureContent>,
+    /// Where the next page begins: pass it as `cursor`. Null where this is the last one.
+    #[schema(example = "AAW7i4RxVUAAAAAAAAAAKg")]
     next: Option<String>,
+    /// How many match; where `count` asked for it.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = 1)]
     nb_results: Option<i64>,
 }
 
-/// `GET /signatures`.
+/// Lists signatures, newest first.
+///
+/// Without filters all of the tenant. To page deeply, pass `next` as `cursor`: an offset costs more the deeper it goes.
+#[utoipa::path(
+    get,
+    path = "/signatures",
+    operation_id = "list_signatures",
+    responses(
+        (status = 200, description = "A page of signatures", body = Envelope<ListContent>),
+    )
+)]
 pub(super) fn list(call: Call) -> Result<Reply> {
-    let parameters = call.parameters(&[
-        "document",
-        "chain",
-        "thread",
-        "stage",
-        "tags",
-        "tags_match",
-        "limit",
-        "offset",
-        "count",
-        "cursor",
-        "omit",
-    ])?;
+    let parameters = call.parameters()?;
     let page = signatures::list(
         &call.app,
         &call.context,

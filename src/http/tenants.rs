@@ -1,9 +1,11 @@
 //! The handlers of tenants and of what they use.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
+use super::openapi::{Location, Time};
 use super::operators::parsed;
-use super::reply::Reply;
+use super::reply::{Envelope, Reply};
 use super::respond::Call;
 use crate::app::App;
 use crate::error::{Error, Result};
@@ -16,15 +18,28 @@ use crate::time;
 const DEFAULT_LIMIT: u32 = 50;
 const MAX_LIMIT: u32 = 1_000;
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct TenantContent {
+    /// Its name in commands and paths.
+    #[schema(example = "acme")]
     slug: String,
+    /// Its name for people.
+    #[schema(example = "Acme Ltd")]
     name: String,
+    /// Where it is in its life.
     state: TenantState,
+    /// Since when it is suspended.
+    #[schema(value_type = Option<Time>, example = json!(null))]
     suspended_at: Option<String>,
+    /// When all that is its own will be removed.
+    #[schema(value_type = Option<Time>, example = json!(null))]
     delete_after: Option<String>,
+    /// When it was created.
+    #[schema(value_type = Time)]
     created_at: String,
+    /// What is set for it; null stands for the server's default.
     quotas: Quotas<Option<u64>>,
+    /// What holds; 0 for no limit.
     quotas_in_force: Quotas<u64>,
 }
 
@@ -43,14 +58,18 @@ impl TenantContent {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct TenantsContent {
+    /// Tenants, by their slugs.
     tenants: Vec<TenantContent>,
+    /// Where the next page begins: pass it as `cursor`. Null where this is the last one.
+    #[schema(example = "acme")]
     next: Option<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct OneTenant {
+    /// The tenant.
     tenant: TenantContent,
 }
 
@@ -60,9 +79,20 @@ fn one(call: &Call, tenant: Tenant) -> Result<Reply> {
     })
 }
 
-/// `GET /tenants`.
+/// Lists tenants by their names.
+#[utoipa::path(
+    get,
+    path = "/tenants",
+    operation_id = "list_tenants",
+    params(
+        ("cursor" = Option<String>, Query, pattern = "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$", example = "acme"),
+    ),
+    responses(
+        (status = 200, description = "A page of tenants", body = Envelope<TenantsContent>),
+    )
+)]
 pub(super) fn list(call: Call) -> Result<Reply> {
-    let parameters = call.parameters(&["state", "limit", "cursor"])?;
+    let parameters = call.parameters()?;
     let after = parameters.text("cursor")?;
     if let Some(after) = &after {
         check_slug("tenant", after)
@@ -83,16 +113,40 @@ pub(super) fn list(call: Call) -> Result<Reply> {
     })
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = TenantForm)]
 struct CreateForm {
+    /// Its name in commands and paths.
+    #[schema(pattern = "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$", example = "acme")]
     slug: String,
+    /// Its name for people; its slug where it is left out.
+    #[schema(min_length = 1, max_length = 255, example = "Acme Ltd")]
     name: Option<String>,
-    #[serde(default)]
+    /// Quotas of its own; null stands for the server's default.
+    #[schema(value_type = Quotas<Option<u64>>)]
+    #[serde(default, deserialize_with = "crate::object::deserialize")]
     quotas: Quotas<Change>,
 }
 
-/// `POST /tenants`.
+/// Creates a tenant; the same again changes nothing.
+#[utoipa::path(
+    post,
+    path = "/tenants",
+    operation_id = "create_tenant",
+    request_body = CreateForm,
+    responses(
+        (
+            status = 201,
+            description = "The tenant was created",
+            body = Envelope<OneTenant>,
+            headers(("location" = Location)),
+        ),
+        (status = 200, description = "The tenant was there already", body = Envelope<OneTenant>),
+        (status = 409, description = "tenant_exists, tenant_deleting"),
+        (status = 422, description = "refused"),
+    )
+)]
 pub(super) fn create(call: Call) -> Result<Reply> {
     let form: CreateForm = call.json()?;
     let new = NewTenant {
@@ -109,21 +163,47 @@ pub(super) fn create(call: Call) -> Result<Reply> {
     })
 }
 
-/// `GET /tenants/{name}`.
+/// Reads what a tenant is, and its quotas.
+#[utoipa::path(
+    get,
+    path = "/tenants/{name}",
+    operation_id = "get_tenant",
+    responses(
+        (status = 200, description = "The tenant", body = Envelope<OneTenant>),
+        (status = 404, description = "tenant_not_found"),
+    )
+)]
 pub(super) fn get(call: Call) -> Result<Reply> {
-    call.parameters(&[])?;
+    call.parameters()?;
     one(&call, tenants::get(&call.app, call.name())?)
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = TenantChange)]
 struct UpdateForm {
+    /// Its name for people.
+    #[schema(min_length = 1, max_length = 255, example = "Acme Ltd")]
     name: Option<String>,
-    #[serde(default)]
+    /// Quotas to change; null stands for the server's default.
+    #[schema(value_type = Quotas<Option<u64>>)]
+    #[serde(default, deserialize_with = "crate::object::deserialize")]
     quotas: Quotas<Change>,
 }
 
-/// `PATCH /tenants/{name}`.
+/// Changes a tenant's name or quotas; what is left out stays, and null stands for the server's default.
+#[utoipa::path(
+    patch,
+    path = "/tenants/{name}",
+    operation_id = "update_tenant",
+    request_body = UpdateForm,
+    responses(
+        (status = 200, description = "The tenant", body = Envelope<OneTenant>),
+        (status = 404, description = "tenant_not_found"),
+        (status = 409, description = "tenant_deleting"),
+        (status = 422, description = "refused"),
+    )
+)]
 pub(super) fn update(call: Call) -> Result<Reply> {
     let form: UpdateForm = call.json()?;
     let tenant = tenants::update(
@@ -136,9 +216,20 @@ pub(super) fn update(call: Call) -> Result<Reply> {
     one(&call, tenant)
 }
 
-/// `DELETE /tenants/{name}`.
+/// Suspends a tenant and has all that is its own removed, after the days of grace, or at once with its name as
+/// `confirm`.
+#[utoipa::path(
+    delete,
+    path = "/tenants/{name}",
+    operation_id = "delete_tenant",
+    responses(
+        (status = 202, description = "It will be removed", body = Envelope<OneTenant>),
+        (status = 404, description = "tenant_not_found"),
+        (status = 409, description = "tenant_deleting"),
+    )
+)]
 pub(super) fn delete(call: Call) -> Result<Reply> {
-    let confirmation = call.parameters(&["confirm"])?.text("confirm")?;
+    let confirmation = call.parameters()?.text("confirm")?;
     let tenant = tenants::delete(
         &call.app,
         &call.context.actor(),
@@ -148,32 +239,61 @@ pub(super) fn delete(call: Call) -> Result<Reply> {
     Ok(one(&call, tenant)?.accepted())
 }
 
-/// `POST /tenants/{tenant}/suspend`.
+/// Refuses all requests of a tenant until it is resumed.
+#[utoipa::path(
+    post,
+    path = "/suspend",
+    operation_id = "suspend_tenant",
+    responses(
+        (status = 200, description = "The tenant", body = Envelope<OneTenant>),
+        (status = 409, description = "tenant_deleting"),
+    )
+)]
 pub(super) fn suspend(call: Call) -> Result<Reply> {
-    call.parameters(&[])?;
+    call.parameters()?;
     let slug = &call.context.tenancy()?.slug;
     let tenant = tenants::suspend(&call.app, &call.context.actor(), slug)?;
     one(&call, tenant)
 }
 
-/// `POST /tenants/{tenant}/resume`.
+/// Answers the requests of a tenant again, and takes back that it is to be removed.
+#[utoipa::path(
+    post,
+    path = "/resume",
+    operation_id = "resume_tenant",
+    responses(
+        (status = 200, description = "The tenant", body = Envelope<OneTenant>),
+        (status = 409, description = "tenant_deleting"),
+    )
+)]
 pub(super) fn resume(call: Call) -> Result<Reply> {
-    call.parameters(&[])?;
+    call.parameters()?;
     let slug = &call.context.tenancy()?.slug;
     let tenant = tenants::resume(&call.app, &call.context.actor(), slug)?;
     one(&call, tenant)
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct UsageContent {
+    /// What it has stored.
     usage: Usage,
+    /// What this server counts against its quotas, now.
     this_server: Reading,
+    /// What holds; 0 for no limit.
     quotas_in_force: Quotas<u64>,
 }
 
-/// `GET /usage`.
+/// Tells what a tenant has stored, and what this server counts against its quotas.
+#[utoipa::path(
+    get,
+    path = "/usage",
+    operation_id = "get_usage",
+    responses(
+        (status = 200, description = "What it uses", body = Envelope<UsageContent>),
+    )
+)]
 pub(super) fn usage(call: Call) -> Result<Reply> {
-    call.parameters(&[])?;
+    call.parameters()?;
     let tenancy = call.context.tenancy()?;
     let tenant = tenants::get(&call.app, &tenancy.slug)?;
     Reply::content(&UsageContent {

@@ -4,9 +4,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 use serde_json::Value;
+use utoipa::ToSchema;
 
+use super::openapi::{Inspection, Summary, Time};
 use super::parameters::Parameters;
-use super::reply::Reply;
+use super::reply::{Envelope, Reply};
 use super::respond::Call;
 use super::signatures::{cms_parameter, invalid_cursor, thread_key};
 use crate::error::{Error, Result};
@@ -18,19 +20,41 @@ const DEFAULT_LIMIT: u32 = 50;
 /// Verdicts are larger than most of what is listed.
 const MAX_LIMIT: u32 = 100;
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct InspectionContent {
+    /// What was found.
+    #[schema(value_type = Inspection)]
     inspection: Value,
 }
 
-/// `POST /inspect`.
+/// Tells who signed a signature that is sent, with what and when. Nothing is stored.
+#[utoipa::path(
+    post,
+    path = "/inspect",
+    operation_id = "inspect",
+    responses(
+        (status = 200, description = "What it says of itself", body = Envelope<InspectionContent>),
+    )
+)]
 pub(super) fn inspect(call: Call) -> Result<Reply> {
-    examine(&call, &call.parameters(&["cms"])?, false)
+    examine(&call, &call.parameters()?, false)
 }
 
-/// `POST /verify`.
+/// Tells also whether a signature that is sent holds, for each who signed. Nothing is stored.
+#[utoipa::path(
+    post,
+    path = "/verify",
+    operation_id = "verify",
+    responses(
+        (
+            status = 200,
+            description = "What it says of itself, and whether it holds",
+            body = Envelope<InspectionContent>,
+        ),
+    )
+)]
 pub(super) fn verify(call: Call) -> Result<Reply> {
-    examine(&call, &call.parameters(&["cms", "content"])?, true)
+    examine(&call, &call.parameters()?, true)
 }
 
 fn examine(call: &Call, parameters: &Parameters, verifies: bool) -> Result<Reply> {
@@ -54,11 +78,17 @@ fn content_parameter(parameters: &Parameters) -> Result<Option<Vec<u8>>> {
     content.transpose()
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct VerdictContent {
+    /// The version.
+    #[schema(example = 1)]
     version: u32,
+    /// When it was verified.
+    #[schema(value_type = Time)]
     verified_at: String,
+    /// What was found.
     #[serde(flatten)]
+    #[schema(value_type = Summary)]
     verdict: Value,
 }
 
@@ -72,14 +102,24 @@ impl From<StoredVerdict> for VerdictContent {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct OneVerdict {
+    /// The verdict.
     verdict: VerdictContent,
 }
 
-/// `POST /signature/verify`.
+/// Verifies a stored version again, and records the verdict.
+#[utoipa::path(
+    post,
+    path = "/signature/verify",
+    operation_id = "verify_signature",
+    responses(
+        (status = 201, description = "The verdict was recorded", body = Envelope<OneVerdict>),
+        (status = 404, description = "signature_not_found"),
+    )
+)]
 pub(super) fn record(call: Call) -> Result<Reply> {
-    let parameters = call.parameters(&["document", "thread", "version", "content"])?;
+    let parameters = call.parameters()?;
     let version = parameters.integer("version", 1, MAX_VERSION)?;
     let document = content_parameter(&parameters)?;
     let recorded = signatures::verify(
@@ -95,15 +135,31 @@ pub(super) fn record(call: Call) -> Result<Reply> {
     Ok(reply.with_status_created())
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct VerdictsContent {
+    /// Verdicts, of the newest version first.
     verdicts: Vec<VerdictContent>,
+    /// Where the next page begins: pass it as `cursor`. Null where this is the last one.
+    #[schema(example = "1-1")]
     next: Option<String>,
 }
 
-/// `GET /signature/verdicts`.
+/// Lists the verdicts on a signature's versions, newest first.
+#[utoipa::path(
+    get,
+    path = "/signature/verdicts",
+    operation_id = "list_verdicts",
+    params(
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 100, example = 20),
+        ("cursor" = Option<String>, Query, pattern = "^[1-9][0-9]{0,8}-[1-9][0-9]{0,17}$", example = "1-1"),
+    ),
+    responses(
+        (status = 200, description = "A page of verdicts", body = Envelope<VerdictsContent>),
+        (status = 404, description = "signature_not_found"),
+    )
+)]
 pub(super) fn list(call: Call) -> Result<Reply> {
-    let parameters = call.parameters(&["document", "thread", "version", "limit", "cursor"])?;
+    let parameters = call.parameters()?;
     let version = parameters.integer("version", 1, MAX_VERSION)?;
     let before = parameters
         .text("cursor")?

@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 use serde_json::{Value, json};
+use utoipa::ToSchema;
 
 use super::candidate::{Which, candidate};
 use super::model::{Binding, Limits, Mode, OnFailure, Operation, Shadow};
@@ -10,19 +11,23 @@ use crate::context::TenantId;
 use crate::error::{Error, Result};
 
 /// What an operator asks of a hook; what is left out has its default.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HookRequest {
     /// The plugin: the tenant's own of this name, or the platform's.
+    #[schema(example = "signer-tags")]
     pub plugin: String,
     /// The revision that runs: a digest, or `latest`.
     #[serde(default)]
+    #[schema(value_type = String, pattern = "^(latest|[0-9a-fA-F]{64})$", example = "latest")]
     pub revision: Which,
     /// Hooks run from the lowest to the highest, ties by name.
     #[serde(default)]
+    #[schema(example = 1)]
     pub order: i32,
     /// What it judges; all that the plugin can where it is left out.
     #[serde(default)]
+    #[schema(example = json!(["save"]))]
     pub operations: Option<Vec<Operation>>,
     /// Whether it decides.
     #[serde(default)]
@@ -32,21 +37,27 @@ pub struct HookRequest {
     pub on_failure: OnFailure,
     /// Wall-clock limit of one call, in milliseconds; the server's default where it is left out.
     #[serde(default)]
+    #[schema(example = 100)]
     pub timeout_ms: Option<u32>,
     /// Most linear memory of one call; all that the server allows where it is left out.
     #[serde(default)]
+    #[schema(example = 33554432)]
     pub memory_bytes: Option<u64>,
     /// Fuel of one call; all that the server allows where it is left out.
     #[serde(default)]
+    #[schema(example = 1_000_000_000)]
     pub fuel: Option<u64>,
     /// What it reads as its configuration.
     #[serde(default = "no_settings")]
+    #[schema(value_type = Object, example = json!({}))]
     pub settings: Value,
     /// Whether it runs at all.
     #[serde(default = "yes")]
+    #[schema(example = true)]
     pub enabled: bool,
     /// What runs beside it.
-    #[serde(default)]
+    #[schema(example = json!(null))]
+    #[serde(default, deserialize_with = "crate::object::deserialize_option")]
     pub shadow: Option<ShadowRequest>,
 }
 
@@ -71,14 +82,16 @@ impl HookRequest {
 }
 
 /// What an operator asks of a shadow.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ShadowRequest {
     /// The revision, of the hook's plugin: a digest, or `latest`.
     #[serde(default)]
+    #[schema(value_type = String, pattern = "^(latest|[0-9a-fA-F]{64})$", example = "latest")]
     pub revision: Which,
     /// What it reads as its configuration; the hook's settings where they are left out.
     #[serde(default)]
+    #[schema(value_type = Option<Object>, example = json!({}))]
     pub settings: Option<Value>,
 }
 

@@ -3,23 +3,25 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use utoipa::ToSchema;
 
 use crate::pki::{Anchors, Certificate, describe_certificate, to_pem};
 use crate::plugins::model::Digest;
 use crate::time;
 
 /// What a tenant has set.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Policy {
     /// What is saved.
     pub accept: Accept,
     /// Whether a verdict is recorded with each version that is saved.
+    #[schema(example = false)]
     pub record_verdicts: bool,
 }
 
 /// What is saved as a signature.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Accept {
     /// Any text.

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use super::quotas::{Quota, Quotas};
 use super::usage::Storage;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::context::{Caller, TenantId};
 use crate::error::{Error, Result};
@@ -155,13 +156,17 @@ impl Drop for UnderWay {
 }
 
 /// What this server counts of a tenant against its quotas, now.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = MeteredUsage)]
 pub struct Reading {
     /// Requests that are not yet paid off at the rate of the quota.
+    #[schema(example = 0)]
     pub requests: u64,
     /// Requests under way.
+    #[schema(example = 0)]
     pub concurrent_requests: u64,
     /// Milliseconds of hooks that are not yet paid off.
+    #[schema(example = 0)]
     pub hook_ms: u64,
 }
 

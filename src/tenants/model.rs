@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::quotas::Quotas;
 use crate::context::TenantId;
@@ -44,7 +45,7 @@ impl Tenant {
 }
 
 /// Where a tenant is in its life. Only an active one's requests are answered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum TenantState {
     /// Its requests are answered.

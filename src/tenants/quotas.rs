@@ -4,25 +4,40 @@ use std::str::FromStr;
 
 use serde::de::Deserializer;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// A value for each quota. `u64` is what is in force, 0 for no limit; `Option<u64>` what is set for one tenant, where
 /// none means the server's default; [`Change`] what an admin wants of it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct Quotas<T: Default> {
     /// Most bytes of signatures, as they are stored.
+    #[schema(example = 0)]
+    #[serde(default)]
     pub max_bytes: T,
     /// Most threads.
+    #[schema(example = 0)]
+    #[serde(default)]
     pub max_threads: T,
     /// Largest signature, in bytes of its text; the server's own limit holds beside it.
+    #[schema(example = 0)]
+    #[serde(default)]
     pub max_signature_bytes: T,
     /// Requests a second, on each server.
+    #[schema(example = 0)]
+    #[serde(default)]
     pub requests_per_second: T,
     /// Requests that may come at once after a quiet time; 0 for as many as a second allows.
+    #[schema(example = 0)]
+    #[serde(default)]
     pub request_burst: T,
     /// Requests under way at once, on each server.
+    #[schema(example = 0)]
+    #[serde(default)]
     pub max_concurrent_requests: T,
     /// Milliseconds that hooks may run each second, on each server.
+    #[schema(example = 0)]
+    #[serde(default)]
     pub hook_ms_per_second: T,
 }
 

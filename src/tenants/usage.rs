@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::quotas::{Quota, Quotas};
 use crate::app::App;
@@ -18,13 +19,17 @@ use crate::error::{Error, Result};
 const FRESH: Duration = Duration::from_secs(1);
 
 /// What a tenant has stored.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = StoredUsage)]
 pub struct Usage {
     /// Bytes of signatures, as they are stored.
+    #[schema(example = 1843)]
     pub bytes: i64,
     /// Threads.
+    #[schema(example = 1)]
     pub threads: i64,
     /// Versions of threads.
+    #[schema(example = 1)]
     pub versions: i64,
 }
 

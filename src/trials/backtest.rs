@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::evaluate::{CandidateRequest, candidate};
 use crate::app::App;
@@ -30,43 +31,52 @@ const REST: u32 = 3;
 const MAX_EXAMPLES: usize = 5;
 
 /// What is to be tried, on what.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BacktestRequest {
     /// The revision and settings.
+    #[serde(deserialize_with = "crate::object::deserialize")]
     pub candidate: CandidateRequest,
     /// Saving each version, or deleting each thread as it is now.
     #[serde(default)]
     pub operation: Operation,
     /// Only this document.
     #[serde(default)]
+    #[schema(example = "doc_12")]
     pub document: Option<String>,
     /// Only threads created at this time or later.
     #[serde(default, deserialize_with = "crate::time::deserialize_option")]
+    #[schema(value_type = Option<String>, example = "2021-02-18 01:00:00")]
     pub since: Option<DateTime<Utc>>,
     /// Only threads created before this time.
     #[serde(default, deserialize_with = "crate::time::deserialize_option")]
+    #[schema(value_type = Option<String>, example = "2031-02-18 01:00:00")]
     pub until: Option<DateTime<Utc>>,
     /// Most versions.
     #[serde(default)]
+    #[schema(minimum = 1, maximum = 10_000, example = 1000)]
     pub limit: Option<u32>,
     /// Where an earlier backtest ended.
     #[serde(default)]
+    #[schema(example = json!(null))]
     pub cursor: Option<String>,
 }
 
 /// What a candidate would have decided.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, ToSchema)]
 pub struct Backtest {
     /// How many versions or threads were looked at.
+    #[schema(example = 1000)]
     pub examined: u32,
     /// How many would have come out as before.
+    #[schema(example = 990)]
     pub unchanged: u32,
     /// The others, grouped by what changes.
     pub changes: Vec<Change>,
     /// Microseconds that the candidate took: the median, the 99th percentile and the most.
     pub microseconds: Percentiles,
     /// Where to go on; none where all was looked at.
+    #[schema(example = json!(null))]
     pub next: Option<String>,
     /// Microseconds of each run.
     #[serde(skip)]
@@ -99,13 +109,17 @@ impl Backtest {
 }
 
 /// Costs of many runs.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = BacktestCosts)]
 pub struct Percentiles {
     /// The median.
+    #[schema(example = 300)]
     pub p50: u64,
     /// The 99th percentile.
+    #[schema(example = 900)]
     pub p99: u64,
     /// The most.
+    #[schema(example = 1500)]
     pub max: u64,
 }
 
@@ -126,34 +140,44 @@ impl Percentiles {
 }
 
 /// Versions that would come out otherwise, in the same way.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = BacktestChange)]
 pub struct Change {
     /// The verdict of the hook that the candidate would replace; `accepted` where it replaces none.
     pub from: Verdict,
     /// The candidate's.
     pub to: Verdict,
     /// Whether verdict and codes are the same, and only tags change.
+    #[schema(example = false)]
     pub only_tags: bool,
     /// How many.
+    #[schema(example = 10)]
     pub count: u32,
     /// Some of them, newest first.
     pub examples: Vec<Example>,
 }
 
 /// A version that would come out otherwise.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = BacktestExample)]
 pub struct Example {
     /// Its document.
+    #[schema(example = "doc_12")]
     pub document: String,
     /// Its thread.
+    #[schema(example = "ticket_42")]
     pub thread: String,
     /// Its number.
+    #[schema(example = 2)]
     pub version: u32,
     /// Codes and messages of the rejections, or the failure.
+    #[schema(example = json!(["signer-dropped: The new version drops a signer"]))]
     pub reasons: Vec<String>,
     /// Tags that it would have added.
+    #[schema(example = json!([]))]
     pub tags_added: Vec<String>,
     /// Tags that it would have taken away.
+    #[schema(example = json!([]))]
     pub tags_removed: Vec<String>,
 }
 

@@ -8,6 +8,7 @@ use std::{fmt, fs};
 use anyhow::{Context as _, bail};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
+use utoipa::ToSchema;
 
 use super::sample::Sample;
 use crate::decisions::model::Decision;
@@ -31,15 +32,19 @@ const EXPECTED: [&str; 7] = [
 ];
 
 /// A test case.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = TestCase)]
 pub struct Case {
     /// What it shows.
     #[serde(default)]
+    #[schema(example = "two signers")]
     pub name: String,
     /// What is tried.
+    #[serde(deserialize_with = "crate::object::deserialize")]
     pub input: Sample,
     /// What must come of it: only what is named is compared.
+    #[schema(value_type = Object, example = json!({"verdict": "accepted"}))]
     pub expected: Map<String, Value>,
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use super::sample::Sample;
 use crate::app::App;
@@ -15,31 +16,36 @@ use crate::plugins::model::Operation;
 use crate::plugins::{self, Which};
 
 /// What is to be tried.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EvaluateRequest {
     /// The save or delete. What is stored of its thread need not be told.
+    #[serde(deserialize_with = "crate::object::deserialize")]
     pub input: Sample,
     /// A revision to be tried in place of a hook's, or as another hook.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::object::deserialize_option")]
     pub candidate: Option<CandidateRequest>,
 }
 
 /// A revision and settings that an operator thinks of binding.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CandidateRequest {
     /// The hook whose place it takes; without one it comes last.
     #[serde(default)]
+    #[schema(example = "signer-tags")]
     pub hook: Option<String>,
     /// The plugin; that of the hook where it is left out.
     #[serde(default)]
+    #[schema(example = "signer-tags")]
     pub plugin: Option<String>,
     /// The revision: a digest, or `latest`.
     #[serde(default)]
+    #[schema(value_type = String, pattern = "^(latest|[0-9a-fA-F]{64})$", example = "latest")]
     pub revision: Which,
     /// What it would read as its configuration; that of the hook where it is left out.
     #[serde(default)]
+    #[schema(value_type = Option<Object>, example = json!({}))]
     pub settings: Option<Value>,
 }
 

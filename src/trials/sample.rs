@@ -3,6 +3,7 @@
 use chrono::DateTime;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use utoipa::ToSchema;
 
 use crate::decisions::model::Circumstances;
 use crate::error::{Error, Result};
@@ -13,47 +14,62 @@ use crate::signatures::model::{
 };
 
 /// A save or delete to be tried. What is left out has a default that most plugins don't care about.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Sample {
     /// Save or delete.
     pub operation: Operation,
     /// The hook's settings; only in test cases, since hooks and candidates bring their own.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>, example = json!(null))]
     pub settings: Option<Value>,
     /// The document.
+    #[schema(example = "doc_12")]
     pub document: String,
     /// The thread.
+    #[schema(example = "ticket_42")]
     pub thread: String,
     /// For a save, the version that it would become; for a delete, the current one.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = 1)]
     pub version: Option<u32>,
     /// The signature, as a client sends it.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "MIIHUgYJKoZIhvcNAQcCoIIHQzCCBz8CAQExDzANBglghkgBZQMEAgEFADAU")]
     pub cms: Option<String>,
     /// A file beside the test case that holds it; only in test cases on disk.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = json!(null))]
     pub cms_file: Option<String>,
     /// Who created the version.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "33")]
     pub version_created_by: Option<String>,
     /// The comment on the version.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "The first signature")]
     pub version_comment: Option<String>,
     /// The version's stage.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "approval")]
     pub stage: Option<String>,
     /// The tags.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(example = json!(["draft"]))]
     pub tags: Vec<String>,
     /// When the thread was created, in milliseconds since 1970; of what is stored already.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = json!(null))]
     pub created_at_ms: Option<i64>,
     /// The version that is signed over.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(no_recursion, example = json!(null))]
+    #[serde(deserialize_with = "crate::object::deserialize_option")]
     pub previous: Option<Box<Self>>,
     /// Who asks, and when.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = json!(null))]
+    #[serde(deserialize_with = "crate::object::deserialize_option")]
     pub context: Option<PartialCircumstances>,
 }
 
@@ -79,13 +95,23 @@ impl Default for Sample {
 }
 
 /// The circumstances that a sample cares about.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct PartialCircumstances {
+    /// The slug of the tenant.
+    #[schema(example = "acme")]
     tenant: Option<String>,
+    /// Under which request.
+    #[schema(example = "case")]
     request_id: Option<String>,
+    /// The `sub` claim of the caller's token.
+    #[schema(example = "crm")]
     subject: Option<String>,
+    /// The scopes of the caller's token.
+    #[schema(example = json!(["signatures:write"]))]
     scopes: Option<Vec<String>>,
+    /// When, in milliseconds since 1970.
+    #[schema(example = 1_790_000_000_000_u64)]
     now_ms: Option<u64>,
 }
 

@@ -50,6 +50,8 @@ fn each_technology_has_one_home() {
         ("wit_parser", "hooks/"),
         ("wasmparser", "hooks/"),
         ("metrics_exporter_prometheus", "telemetry/"),
+        ("opentelemetry", "telemetry/"),
+        ("utoipa_swagger_ui", "http/"),
         ("indicatif", "cli/"),
         ("xmlparser", "xmldsig/"),
         ("encoding_rs", "xmldsig/"),

@@ -1,0 +1,74 @@
+//! The handlers of what the server says of its own API: the OpenAPI document, and a page that shows it.
+
+use std::sync::Arc;
+
+use utoipa_swagger_ui::{Config, serve};
+
+use super::openapi::{Component, document as openapi};
+use super::reply::Reply;
+use super::respond::Call;
+use crate::error::{Error, Result};
+
+/// Where the page looks for the document, from its own place.
+const DOCUMENT: &str = "openapi.json";
+/// What the page may load: files of this server, and nothing else.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+const MAX_AGE_S: u32 = 3_600;
+
+/// This document, in OpenAPI 3.1.
+#[utoipa::path(
+    get,
+    path = "/openapi.json",
+    operation_id = "get_openapi",
+    responses((status = 200, description = "The document", body = Object, example = json!({"openapi": "3.1.0"})))
+)]
+pub(super) fn document(call: Call) -> Result<Reply> {
+    call.parameters()?;
+    let document = serde_json::to_vec(&openapi(&call.app.config)).map_err(Error::internal)?;
+    Ok(Reply::bytes("application/json", document).cached_by_anybody(60))
+}
+
+/// A page that shows this document, and tries requests out.
+#[utoipa::path(
+    get,
+    path = "/docs",
+    operation_id = "get_docs",
+    responses((status = 200, description = "The page", body = String, content_type = "text/html", example = "<!DOCTYPE html>"))
+)]
+pub(super) fn page(call: Call) -> Result<Reply> {
+    call.parameters()?;
+    let page = asset("index.html")?;
+    // Its files are one level below it.
+    let page = String::from_utf8_lossy(&page.0)
+        .replace("=\"./", "=\"docs/")
+        .replace("href=\"index.css", "href=\"docs/index.css");
+    Ok(Reply::bytes("text/html; charset=utf-8", page.into_bytes()).with_content_policy(POLICY))
+}
+
+/// A file of the page.
+#[utoipa::path(
+    get,
+    path = "/docs/{file}",
+    operation_id = "get_docs_file",
+    responses(
+        (status = 200, description = "The file", content((Component = "text/css"), (Component = "text/javascript"), (Component = "text/html"), (Component = "image/png"))),
+        (status = 404, description = "route_not_found"),
+    )
+)]
+pub(super) fn file(call: Call) -> Result<Reply> {
+    call.parameters()?;
+    let (bytes, kind) = asset(call.name())?;
+    Ok(Reply::bytes_of(&kind, bytes)
+        .cached_by_anybody(MAX_AGE_S)
+        .with_content_policy(POLICY))
+}
+
+/// A file of Swagger UI, and its media type.
+fn asset(name: &str) -> Result<(Vec<u8>, String)> {
+    let config = Config::from(DOCUMENT)
+        .deep_linking(true)
+        .try_it_out_enabled(false);
+    let file = serve(name, Arc::new(config)).map_err(|error| Error::internal(error.to_string()))?;
+    let file = file.ok_or(Error::RouteNotFound)?;
+    Ok((file.bytes.into_owned(), file.content_type))
+}

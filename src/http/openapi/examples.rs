@@ -1,0 +1,92 @@
+//! Whole examples, made of those of single values, wherever a body has none of its own.
+
+use serde_json::{Map, Value, json};
+
+/// Deepest schema that is followed: some hold themselves.
+const MAX_DEPTH: usize = 32;
+
+/// Gives an example to each body of the document.
+pub(super) fn complete(document: &mut Value) {
+    let schemas = document["components"]["schemas"].clone();
+    let operations = document["paths"].as_object_mut().into_iter();
+    let operations = operations.flat_map(Map::values_mut);
+    let operations =
+        operations.flat_map(|path| path.as_object_mut().into_iter().flat_map(Map::values_mut));
+    for operation in operations {
+        if let Some(body) = operation.get_mut("requestBody") {
+            content(&schemas, body);
+        }
+        let responses = operation["responses"].as_object_mut().into_iter();
+        for response in responses.flat_map(Map::values_mut) {
+            content(&schemas, response);
+        }
+    }
+}
+
+fn content(schemas: &Value, body: &mut Value) {
+    let kinds = body.get_mut("content").and_then(Value::as_object_mut);
+    for kind in kinds.into_iter().flat_map(Map::values_mut) {
+        if kind.get("example").is_none()
+            && kind.get("examples").is_none()
+            && let Some(example) = example(schemas, &kind["schema"], 0)
+        {
+            kind["example"] = example;
+        }
+    }
+}
+
+/// An example of what a schema describes; none where some part of it has none.
+fn example(schemas: &Value, schema: &Value, depth: usize) -> Option<Value> {
+    if depth > MAX_DEPTH {
+        return None;
+    }
+    let within = |schema| example(schemas, schema, depth + 1);
+    if let Some(own) = schema.get("example") {
+        return Some(own.clone());
+    }
+    for one_of in ["examples", "enum"] {
+        if let Some(first) = schema[one_of].as_array().and_then(|all| all.first()) {
+            return Some(first.clone());
+        }
+    }
+    if let Some(default) = schema.get("default") {
+        return Some(default.clone());
+    }
+    if let Some(name) = schema["$ref"].as_str() {
+        return within(&schemas[name.rsplit('/').next()?]);
+    }
+    for some in ["oneOf", "anyOf"] {
+        if let Some(all) = schema[some].as_array() {
+            return all
+                .iter()
+                .filter(|one| one["type"] != "null")
+                .find_map(within);
+        }
+    }
+    if let Some(all) = schema["allOf"].as_array() {
+        let mut whole = Map::new();
+        for part in all {
+            whole.extend(within(part)?.as_object()?.clone());
+        }
+        return Some(whole.into());
+    }
+    let is = |kind: &str| {
+        schema["type"] == kind
+            || schema["type"]
+                .as_array()
+                .is_some_and(|all| all.contains(&kind.into()))
+    };
+    if is("object") {
+        let members = schema["properties"].as_object().into_iter().flatten();
+        let members = members.map(|(name, schema)| Some((name.clone(), within(schema)?)));
+        return members.collect::<Option<Map<_, _>>>().map(Value::Object);
+    }
+    if is("array") {
+        return Some(Value::Array(vec![within(&schema["items"])?]));
+    }
+    if is("integer") {
+        return Some(schema.get("minimum").cloned().unwrap_or_else(|| json!(0)));
+    }
+    // What has no type may be anything.
+    schema.get("type").is_none().then(|| json!({}))
+}

@@ -1,0 +1,235 @@
+//! The OpenAPI document: what the handlers say of themselves, completed by what the server itself goes by.
+//!
+//! Attributes of the handlers give summaries, bodies and what is special to a route. The table of routes gives paths,
+//! parameters, scopes and what all routes of a kind have in common; `parameters` says what a parameter may be, `problems`
+//! renders each error as the server would, and `examples` makes whole examples of those of single values.
+
+mod examples;
+mod parameters;
+mod problems;
+mod shapes;
+
+use http::Method;
+use serde_json::{Map, Value, json};
+use utoipa::OpenApi;
+
+use super::error::Failure;
+use super::route::{Audience, NamesTenant, Route, Waits};
+use super::{
+    ROUTES, audit, decisions, docs, health, hooks, keys, plugins, policy, signatures, tenants,
+    trials, verdicts,
+};
+use crate::config::Config;
+use problems::Problems;
+
+pub(super) use shapes::{
+    BindingTag, Component, GivenTime, Inspection, KeySet, Live, Location, Ready, RevisionTag,
+    Summary, Time, VersionTag,
+};
+
+/// Where callers of the platform name the tenant that they act for.
+const OF_TENANT: &str = "/tenants/{tenant}";
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Sigpersist",
+        description = include_str!("introduction.md"),
+        license(name = "Apache-2.0", identifier = "Apache-2.0")
+    ),
+    servers((url = "/", description = "This server")),
+    tags(
+        (name = "signatures", description = "The signatures of documents, every version of them"),
+        (name = "verdicts", description = "Who signed, and whether that holds"),
+        (name = "policy", description = "What a tenant accepts as a signature, and whom it trusts"),
+        (name = "plugins", description = "WebAssembly components that judge saves and deletes"),
+        (name = "hooks", description = "Plugins bound to a tenant"),
+        (name = "trials", description = "Trying hooks; nothing is stored"),
+        (name = "decisions", description = "What hooks decided"),
+        (name = "audit", description = "Who changed what"),
+        (name = "tenants", description = "Tenants, their quotas and what they use"),
+        (name = "keys", description = "Keys that verify tokens"),
+        (name = "health", description = "For those who watch the server"),
+        (name = "docs", description = "This document"),
+    ),
+    paths(
+        signatures::get, signatures::post, signatures::delete, signatures::versions, signatures::list,
+        verdicts::record, verdicts::list, verdicts::inspect, verdicts::verify,
+        policy::get, policy::update, policy::anchors, policy::add_anchors, policy::anchor, policy::remove_anchor,
+        plugins::list, plugins::get, plugins::put, plugins::delete, plugins::revisions, plugins::revision,
+        hooks::list, hooks::reorder, hooks::get, hooks::put, hooks::delete, hooks::rollback, hooks::release,
+        trials::evaluate, trials::backtest,
+        decisions::list, decisions::get, decisions::replay,
+        audit::list,
+        tenants::list, tenants::create, tenants::get, tenants::update, tenants::delete, tenants::suspend,
+        tenants::resume, tenants::usage,
+        keys::list, keys::add, keys::get, keys::revoke, keys::issue, keys::published,
+        health::metrics, health::live, health::ready,
+        docs::document, docs::page, docs::file,
+    ),
+    components(schemas(Failure<'_>, Time, GivenTime, VersionTag, BindingTag, RevisionTag, Location))
+)]
+struct Described;
+
+/// The document, for a server of this configuration.
+pub(super) fn document(config: &Config) -> Value {
+    let mut document = serde_json::to_value(Described::openapi()).unwrap_or_default();
+    let described = document["paths"].take();
+    let mut problems = Problems::new(config);
+    let mut paths = Map::new();
+    for route in ROUTES {
+        let method = route.method.as_str().to_lowercase();
+        // What a tenant's own path shows is said where the platform's is.
+        let said = described
+            .get(route.path)
+            .or_else(|| described.get(route.path.strip_prefix("/tenants/{name}")?));
+        let said = said.map(|said| said[&method].clone()).unwrap_or_default();
+        let mut operations = Vec::new();
+        if route.names_tenant != NamesTenant::Always {
+            operations.push((
+                route.path.to_owned(),
+                operation(route, &said, false, &mut problems),
+            ));
+        }
+        if route.names_tenant != NamesTenant::Never {
+            let path = format!("{OF_TENANT}{}", route.path);
+            operations.push((path, operation(route, &said, true, &mut problems)));
+        }
+        for (path, operation) in operations {
+            paths.entry(path).or_insert_with(|| json!({}))[&method] = operation;
+        }
+    }
+    document["paths"] = Value::Object(paths);
+    document["components"]["securitySchemes"] = json!({
+        "token": {
+            "type": "http",
+            "scheme": "bearer",
+            "bearerFormat": "JWT",
+            "description": "A JSON Web Token, whose header names the key that signed it as `kid`, with `exp` and `scope`.",
+        },
+    });
+    problems.give(&mut document["components"]);
+    limit(&mut document, config);
+    examples::complete(&mut document);
+    document
+}
+
+/// What the configuration allows at most.
+fn limit(document: &mut Value, config: &Config) {
+    let ceiling = config.hooks.ceiling();
+    let hook = &mut document["components"]["schemas"]["HookRequest"]["properties"];
+    for (name, maximum) in [
+        ("timeout_ms", u64::from(ceiling.timeout_ms)),
+        ("memory_bytes", ceiling.memory_bytes),
+        ("fuel", ceiling.fuel),
+    ] {
+        hook[name]["minimum"] = json!(1);
+        hook[name]["maximum"] = json!(maximum);
+    }
+}
+
+/// A route at one of its paths, from what its handler says.
+fn operation(route: &Route, said: &Value, of_tenant: bool, problems: &mut Problems) -> Value {
+    let mut operation = said.clone();
+    let own = named(said["parameters"].as_array());
+    let mut parameters = Vec::new();
+    if of_tenant {
+        parameters.push(parameters::in_path("tenant", OF_TENANT));
+    }
+    for name in route.path.split(['{', '}']).skip(1).step_by(2) {
+        parameters.push(parameters::in_path(name, route.path));
+    }
+    if route.is_conditional {
+        parameters.extend(parameters::preconditions());
+    }
+    if route.method == Method::GET || route.method == Method::DELETE {
+        let required = route.required.iter().map(|name| (name, true));
+        let optional = route.optional.iter().map(|name| (name, false));
+        for (name, required) in required.chain(optional) {
+            parameters.push(parameters::in_query(name, required, own.get(*name)));
+        }
+    } else if !(route.required.is_empty() && route.optional.is_empty()) {
+        operation["requestBody"] = json!({
+            "required": !route.required.is_empty(),
+            "content": { "application/json": { "schema": parameters::body(route) } },
+        });
+    }
+    operation["parameters"] = parameters.into();
+    if of_tenant && route.names_tenant == NamesTenant::Maybe
+        || route.path.starts_with("/tenants/{name}/")
+    {
+        let id = operation["operationId"].as_str().unwrap_or_default();
+        operation["operationId"] = format!("{id}_of_tenant").into();
+    }
+    operation["security"] = match route.scope {
+        Some(scope) => json!([{ "token": [scope.as_str()] }]),
+        None => json!([]),
+    };
+    problems.add(&mut operation, &codes(route, of_tenant));
+    for response in operation["responses"]
+        .as_object_mut()
+        .into_iter()
+        .flat_map(Map::values_mut)
+    {
+        let headers = response.get_mut("headers").and_then(Value::as_object_mut);
+        for header in headers.into_iter().flat_map(Map::values_mut) {
+            header["required"] = true.into();
+        }
+        if response.get("$ref").is_none() {
+            response["headers"]["x-request-id"] = json!({ "$ref": problems::REQUEST_ID_HEADER });
+        }
+    }
+    operation
+}
+
+/// Parameters by their names.
+fn named(parameters: Option<&Vec<Value>>) -> Map<String, Value> {
+    let parameters = parameters.into_iter().flatten();
+    parameters
+        .filter_map(|parameter| Some((parameter["name"].as_str()?.to_owned(), parameter.clone())))
+        .collect()
+}
+
+/// What any route of this kind may refuse with, by the codes of the answers.
+fn codes(route: &Route, of_tenant: bool) -> Vec<&'static str> {
+    let mut codes = vec![
+        "invalid_parameter",
+        "malformed_json",
+        "body_timeout",
+        "payload_too_large",
+        "unsupported_media_type",
+        "internal",
+    ];
+    if route.audience != Audience::Anybody {
+        codes.extend([
+            "missing_token",
+            "invalid_token",
+            "expired_token",
+            "insufficient_scope",
+            "tenant_suspended",
+            "quota_exceeded",
+        ]);
+        if !of_tenant && route.audience != Audience::Platform {
+            codes.push("tenant_required");
+        }
+    }
+    if of_tenant {
+        codes.push("tenant_not_found");
+    }
+    if route.is_conditional {
+        codes.push("precondition_failed");
+    }
+    codes.extend(match route.waits {
+        Waits::Never => &[][..],
+        Waits::No | Waits::Publication | Waits::SetUp => &["overloaded", "database_unavailable"],
+        Waits::Trial => &["overloaded", "database_unavailable", "rate_limited"],
+        Waits::Judges(_) => &[
+            "overloaded",
+            "database_unavailable",
+            "rate_limited",
+            "hook_rejected",
+            "hook_failed",
+        ],
+    });
+    codes
+}

@@ -1,0 +1,286 @@
+//! What parameters may be, by their names, wherever they are given.
+
+use serde_json::{Map, Value, json};
+
+use super::super::route::Route;
+use crate::signatures::MAX_LIMIT;
+use crate::signatures::model::{MAX_COMMENT_CHARS, MAX_LABEL_CHARS, MAX_TAGS, MAX_VERSION};
+
+/// A signature, as clients send it.
+pub(super) const CMS: &str = include_str!("../../../tests/data/first.cms.b64");
+
+/// Base64 as it must be: in groups of four, with no bits to spare.
+const BASE64: &str =
+    "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/][AQgw]==|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)?$";
+/// A DNS label in lower case.
+const SLUG: &str = "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$";
+const SHA256: &str = "^[0-9a-fA-F]{64}$";
+/// Sixteen bytes in base64 of URLs, of which the first eight are a time.
+const PLACE: &str = "^A[A-H][A-Za-z0-9_-]{19}[AQgw]$";
+
+/// What a parameter may be, what it means, and one that there could be.
+fn parameter(name: &str) -> (Value, &'static str, Value) {
+    match name {
+        "document" => (label(), "The document's code", json!("doc_12")),
+        "thread" => (
+            label(),
+            "The story in which the document is signed",
+            json!("ticket_42"),
+        ),
+        "chain" => (label(), "The same as `thread`", json!("ticket_42")),
+        "stage" => (label(), "The stage of the version", json!("approval")),
+        "cms" => (
+            json!({ "type": "string", "minLength": 1 }),
+            "The signature: CMS in base64, or XML. It is kept and given back byte for byte",
+            json!(CMS.trim()),
+        ),
+        "content" => (
+            json!({ "type": "string", "pattern": BASE64, "contentEncoding": "base64" }),
+            "What a detached signature signs, in base64",
+            json!("aGVsbG8="),
+        ),
+        "version_created_by" => (
+            json!({ "oneOf": [{ "type": "integer", "minimum": i64::MIN, "maximum": u64::MAX }, label()] }),
+            "Who created the version; given back as text",
+            json!(33),
+        ),
+        "version_comment" => (
+            json!({ "type": "string", "maxLength": MAX_COMMENT_CHARS }),
+            "What is to be said of the version",
+            json!("The first signature"),
+        ),
+        "tags" => (
+            json!({ "type": "array", "items": label(), "maxItems": MAX_TAGS }),
+            "Tags, of which the same again counts once",
+            json!(["customer_1", "signed"]),
+        ),
+        "tags_match" => (
+            json!({ "type": "string", "enum": ["any", "all"], "default": "any" }),
+            "Whether any of `tags` is enough, or all must be there",
+            json!("any"),
+        ),
+        "omit" => (
+            json!({ "type": "array", "items": { "type": "string", "enum": ["signature"] } }),
+            "What to leave out: the signatures themselves",
+            json!(["signature"]),
+        ),
+        "limit" => (
+            json!({ "type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": 50 }),
+            "The most that are answered",
+            json!(20),
+        ),
+        "offset" => (
+            json!({ "type": "integer", "minimum": 0, "maximum": MAX_VERSION, "default": 0 }),
+            "How many to leave out first",
+            json!(0),
+        ),
+        "cursor" => (
+            json!({ "type": "string", "pattern": PLACE }),
+            "Where an earlier answer ended: its `next`",
+            json!("AAW7i4RxVUAAAAAAAAAAKg"),
+        ),
+        "count" => (
+            flag(),
+            "Whether to count all that match, as `nb_results`",
+            json!(true),
+        ),
+        "inspect" => (flag(), "Whether to tell who signed", json!(true)),
+        "verify" => (flag(), "Whether to tell also if that holds", json!(true)),
+        "platform" => (
+            flag(),
+            "Whether to tell only what the platform's own hands did to itself",
+            json!(true),
+        ),
+        "hook" => (label(), "The hook's name", json!("signer-tags")),
+        "verdict" => (
+            json!({ "type": "string", "enum": ["accepted", "rejected", "failed"] }),
+            "What the hook said",
+            json!("rejected"),
+        ),
+        "since" => (
+            time(),
+            "At this time or later",
+            json!("2021-02-18 01:00:00"),
+        ),
+        "until" => (time(), "Before this time", json!("2031-02-18 01:00:00")),
+        "to" => (
+            json!({ "type": "integer", "minimum": 1, "maximum": u32::MAX }),
+            "The number of a binding that the hook had; the one before where it is left out",
+            json!(1),
+        ),
+        "tenant" => (label(), "The tenant's slug", json!("acme")),
+        "actor" => (
+            label(),
+            "The subject of the token that made the change",
+            json!("olga"),
+        ),
+        "action" => (label(), "What was done", json!("hook.set")),
+        "target" => (label(), "To what", json!("signer-tags")),
+        "request_id" => (label(), "Under which request", json!("7f0c2f4e9d5a41b7")),
+        "state" => (
+            json!({ "type": "string", "enum": ["active", "suspended", "deleting", "removing"] }),
+            "Where tenants are in their life",
+            json!("active"),
+        ),
+        "confirm" => (
+            label(),
+            "The tenant's slug again: removes it at once, without the days of grace",
+            json!("acme"),
+        ),
+        _ => (Value::Null, "", Value::Null),
+    }
+}
+
+fn label() -> Value {
+    // Control characters are those of Unicode's category Cc.
+    json!({ "type": "string", "pattern": r"^[^\x00-\x1f\x7f-\x9f]+$", "minLength": 1, "maxLength": MAX_LABEL_CHARS })
+}
+
+fn flag() -> Value {
+    json!({ "type": "boolean", "default": false })
+}
+
+fn time() -> Value {
+    json!({ "$ref": "#/components/schemas/GivenTime" })
+}
+
+/// A version that is read is there; one that is signed over may be none yet.
+fn version(minimum: u32) -> (Value, &'static str, Value) {
+    let schema = json!({ "type": "integer", "minimum": minimum, "maximum": MAX_VERSION });
+    match minimum {
+        0 => (
+            schema,
+            "The version that was signed over: 0, or none, for the first signature",
+            json!(0),
+        ),
+        _ => (
+            schema,
+            "The version; the current one where it is left out",
+            json!(1),
+        ),
+    }
+}
+
+/// A parameter of a query; `own` is what the handler says of it.
+pub(super) fn in_query(name: &str, required: bool, own: Option<&Value>) -> Value {
+    let (schema, description, example) = match name {
+        "version" => version(1),
+        name => parameter(name),
+    };
+    let schema = own.map_or(schema, |own| own["schema"].clone());
+    let example = own
+        .and_then(|own| {
+            own.get("example")
+                .or_else(|| own["schema"].get("example"))
+                .cloned()
+        })
+        .unwrap_or(example);
+    json!({
+        "name": name,
+        "in": "query",
+        "description": description,
+        "required": required,
+        "schema": schema,
+        "example": example,
+    })
+}
+
+/// What stands for a segment in braces of a path.
+pub(super) fn in_path(name: &str, path: &str) -> Value {
+    let noun = path.split('/').nth(1).unwrap_or_default();
+    let slug = || json!({ "type": "string", "pattern": SLUG });
+    let (schema, description, example) = match (noun, name) {
+        // Whether there is such a tenant is not told.
+        ("tenants", "name") if path.ends_with("/jwks.json") => {
+            (json!({ "type": "string" }), "The tenant's slug", "acme")
+        }
+        (_, "tenant") | ("tenants", _) => (slug(), "The tenant's slug", "acme"),
+        ("plugins", "name") => (slug(), "The plugin's name", "signer-tags"),
+        ("hooks", "name") => (slug(), "The hook's name", "signer-tags"),
+        ("keys", _) => (
+            label(),
+            "The key's name, as tokens give it as `kid`",
+            "acme-1",
+        ),
+        ("hooks", _) => (
+            json!({ "type": "string" }),
+            "The decision's id",
+            "1613610000000000-17-0",
+        ),
+        ("docs", _) => (
+            json!({ "type": "string" }),
+            "The file's name",
+            "swagger-ui.css",
+        ),
+        _ => (
+            json!({ "type": "string", "pattern": SHA256 }),
+            "The SHA-256 of what is meant",
+            "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+        ),
+    };
+    json!({
+        "name": name,
+        "in": "path",
+        "description": description,
+        "required": true,
+        "schema": schema,
+        "example": example,
+    })
+}
+
+/// The headers that guard against another's change (RFC 9110 section 13.1).
+pub(super) fn preconditions() -> [Value; 2] {
+    let header = |name: &str, description: &str, example: &str| {
+        json!({
+            "name": name,
+            "in": "header",
+            "description": description,
+            "required": false,
+            "schema": { "type": "string", "pattern": r#"^(\*|"[0-9]{1,9}"(, ?"[0-9]{1,9}")*)$"# },
+            "example": example,
+        })
+    };
+    [
+        header(
+            "If-Match",
+            "Only where this is what is there: its `ETag`, or `*` for anything",
+            "\"1\"",
+        ),
+        header(
+            "If-None-Match",
+            "Only where this is not what is there; `*` where nothing is",
+            "\"2\"",
+        ),
+    ]
+}
+
+/// The parameters of a route as the JSON of a body.
+pub(super) fn body(route: &Route) -> Value {
+    let names = route.required.iter().chain(route.optional);
+    let properties = names.map(|name| {
+        // Only a save's may be 0.
+        let (mut schema, description, example) = match *name {
+            "version" if route.required.contains(&"cms") => version(0),
+            "version" => version(1),
+            // One tag may come by itself.
+            "tags" => {
+                let (list, description, example) = parameter("tags");
+                (json!({ "oneOf": [list, label()] }), description, example)
+            }
+            name => parameter(name),
+        };
+        if !route.required.contains(name) {
+            // Null is what many clients send for what is not given.
+            schema = json!({ "anyOf": [schema, { "type": "null" }] });
+        }
+        schema["description"] = description.into();
+        schema["examples"] = json!([example]);
+        ((*name).to_owned(), schema)
+    });
+    json!({
+        "type": "object",
+        "properties": properties.collect::<Map<_, _>>(),
+        "required": route.required,
+        "additionalProperties": false,
+    })
+}

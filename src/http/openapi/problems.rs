@@ -1,0 +1,240 @@
+//! Errors as the server renders them: one of each, by its code.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+
+use super::super::error::{Failure, header, status};
+use crate::config::Config;
+use crate::error::{CaseFailure, Error, HookRejection, Noun, SettingsIssue};
+use crate::policy::model::Accept;
+use crate::readiness::Lack;
+use crate::tenants::quotas::Quota;
+
+/// What requests of the examples are called.
+const REQUEST_ID: &str = "7f0c2f4e9d5a41b7";
+/// Where the document describes the header that all answers have.
+pub(super) const REQUEST_ID_HEADER: &str = "#/components/headers/RequestId";
+
+/// An error that a request can be answered with.
+struct Problem {
+    status: u16,
+    message: String,
+    header: Option<(String, String)>,
+    example: Value,
+}
+
+/// All of them, and the answers that operations share.
+pub(super) struct Problems {
+    by_code: BTreeMap<&'static str, Problem>,
+    answers: Map<String, Value>,
+}
+
+impl Problems {
+    /// Those of a server of this configuration.
+    pub(super) fn new(config: &Config) -> Self {
+        let problem = |error: Error| {
+            let problem = Problem {
+                status: status(&error).as_u16(),
+                message: error.to_string(),
+                header: header(&error).map(|(name, value)| {
+                    (
+                        name.to_string(),
+                        value.to_str().unwrap_or_default().to_owned(),
+                    )
+                }),
+                example: json!(Failure::new(&error, REQUEST_ID)),
+            };
+            (error.code(), problem)
+        };
+        Self {
+            by_code: samples(config).into_iter().map(problem).collect(),
+            answers: Map::new(),
+        }
+    }
+
+    /// Completes the answers of an operation with errors: those that its handler names by their codes, in place of a
+    /// description, and these.
+    pub(super) fn add(&mut self, operation: &mut Value, codes: &[&'static str]) {
+        let mut by_status: BTreeMap<u16, Vec<&str>> = BTreeMap::new();
+        let said = operation["responses"].clone();
+        let said = said.as_object().into_iter().flatten();
+        let said = said.filter_map(|(_, response)| response["description"].as_str());
+        let named = said.flat_map(|description| description.split(", "));
+        for code in named.chain(codes.iter().copied()) {
+            if let Some(problem) = self.by_code.get(code) {
+                let codes = by_status.entry(problem.status).or_default();
+                if !codes.contains(&code) {
+                    codes.push(code);
+                }
+            }
+        }
+        for (status, codes) in by_status {
+            let name = codes.join("-");
+            let reference = format!("#/components/responses/{name}");
+            if !self.answers.contains_key(&name) {
+                let answer = self.answer(&codes);
+                self.answers.insert(name, answer);
+            }
+            operation["responses"][status.to_string()] = json!({ "$ref": reference });
+        }
+    }
+
+    /// Puts the answers that operations share, and what they share themselves, among the document's components.
+    pub(super) fn give(self, components: &mut Value) {
+        components["responses"] = self.answers.into();
+        components["headers"]["RequestId"] = json!({
+            "description": "Under which the server's log tells of this request; the client's own, if it sent a sane one",
+            "required": true,
+            "schema": { "type": "string" },
+            "example": REQUEST_ID,
+        });
+    }
+
+    /// The answer of one status, to whatever went wrong.
+    fn answer(&self, codes: &[&str]) -> Value {
+        let problems = || {
+            codes
+                .iter()
+                .filter_map(|code| Some((*code, self.by_code.get(code)?)))
+        };
+        let sentences = problems().map(|(code, problem)| format!("`{code}`: {}", problem.message));
+        let mut answer = json!({
+            "headers": { "x-request-id": { "$ref": REQUEST_ID_HEADER } },
+            "description": sentences.collect::<Vec<_>>().join("\n\n"),
+            "content": { "application/json": {
+                "schema": { "allOf": [
+                    { "$ref": "#/components/schemas/Failure" },
+                    { "type": "object", "properties": { "code": { "enum": codes } } },
+                ] },
+                "examples": problems()
+                    .map(|(code, problem)| (code.to_owned(), json!({ "value": problem.example })))
+                    .collect::<Map<_, _>>(),
+            } },
+        });
+        // What not all of them carry can't be counted on.
+        let carried = problems().map(|(_, problem)| problem.header.as_ref());
+        if let Some(Some((name, value))) = carried.reduce(|one, other| match (one, other) {
+            (Some(one), Some(other)) if one.0 == other.0 => Some(one),
+            _ => None,
+        }) {
+            answer["headers"][name.to_lowercase()] =
+                json!({ "required": true, "schema": { "type": "string" }, "example": value });
+        }
+        answer
+    }
+}
+
+/// One error of each code.
+fn samples(config: &Config) -> Vec<Error> {
+    let nouns = [
+        Noun::Tenant,
+        Noun::Plugin,
+        Noun::Revision,
+        Noun::Hook,
+        Noun::Binding,
+        Noun::Decision,
+        Noun::Key,
+        Noun::TrustAnchor,
+    ];
+    let mut samples: Vec<_> = nouns.into_iter().map(Error::NotFound).collect();
+    samples.extend([
+        Error::MalformedJson("EOF while parsing a value at line 1 column 0".to_owned()),
+        Error::invalid("document", "`document` is required."),
+        Error::PayloadTooLarge {
+            limit_bytes: config.http.max_body_bytes(),
+        },
+        Error::BodyTimeout {
+            timeout_ms: config.http.body_timeout_ms,
+        },
+        Error::UnsupportedMediaType,
+        Error::RouteNotFound,
+        Error::MethodNotAllowed {
+            allowed: vec!["GET", "HEAD", "POST", "DELETE"],
+        },
+        Error::MissingToken,
+        Error::InvalidToken("its signature does not match"),
+        Error::ExpiredToken,
+        Error::InsufficientScope("signatures:read"),
+        Error::TenantSuspended,
+        Error::TenantExists {
+            slug: "acme".to_owned(),
+        },
+        Error::KeyExists {
+            kid: "acme-1".to_owned(),
+        },
+        Error::TenantDeleting("The tenant is being removed, which nothing takes back.".to_owned()),
+        Error::QuotaExceeded {
+            quota: Quota::Requests,
+            limit: 100,
+            used: 100,
+            retry_after: Some(Duration::from_secs(1)),
+        },
+        Error::TenantRequired,
+        Error::PluginBound {
+            hooks: vec!["signer-tags".to_owned()],
+        },
+        Error::SettingsRefused(vec![SettingsIssue {
+            field: "/prefixes".to_owned(),
+            message: "must be an object".to_owned(),
+        }]),
+        Error::CasesFailed(vec![CaseFailure {
+            case: "two signers".to_owned(),
+            differences: vec!["tags: expected [\"iin:1\"], got []".to_owned()],
+        }]),
+        Error::InputGone("the version was deleted"),
+        Error::SignatureNotFound,
+        Error::VersionConflict { current_version: 3 },
+        Error::PreconditionFailed { current_version: 3 },
+        Error::SignatureNotAccepted {
+            accept: Accept::Cms,
+            format: "unknown".to_owned(),
+            problem: Some("It can't be read: it is not a CMS.".to_owned()),
+        },
+        Error::HookRejected(vec![HookRejection {
+            hook: "require-countersignature".to_owned(),
+            code: "signer-dropped".to_owned(),
+            message: "The new version drops a signer".to_owned(),
+            field: Some("/cms".to_owned()),
+        }]),
+        Error::HookFailed {
+            hook: "signer-tags".to_owned(),
+            reason: String::new(),
+        },
+        Error::refused("A tenant's name has 1 to 255 characters and no control characters."),
+        Error::RateLimited,
+        Error::NotReady(vec![Lack {
+            name: "database",
+            sentence: "The database does not answer.",
+        }]),
+        Error::Overloaded,
+        Error::DatabaseUnavailable("".into()),
+        Error::internal(""),
+    ]);
+    samples
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_code_has_its_example() {
+        let source = include_str!("../../error.rs");
+        let codes = source.split('"').filter(|text| {
+            source.contains(&format!("=> \"{text}\","))
+                && !text.is_empty()
+                && text
+                    .bytes()
+                    .all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+        });
+        let problems = Problems::new(&Config::default());
+        let mut counted = 0;
+        for code in codes {
+            assert!(problems.by_code.contains_key(code), "{code}");
+            counted += 1;
+        }
+        assert!(counted > 30, "{counted}");
+    }
+}

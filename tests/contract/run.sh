@@ -1,0 +1,61 @@
+#!/usr/bin/env bash
+# Holds a running server to its own OpenAPI document: Schemathesis (from PyPI) sends what the document allows and what it
+# does not, and follows what answers lead to. EXAMPLES is how many cases each operation gets in each phase (10).
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+readonly version=4.32.5
+readonly venv=target/contract/venv
+if ! "$venv/bin/schemathesis" --version 2>/dev/null | grep -q " $version\$"; then
+  echo "Installing Schemathesis $version into $venv."
+  python3 -m venv "$venv"
+  "$venv/bin/pip" install --quiet --disable-pip-version-check "schemathesis==$version"
+fi
+
+cargo build --locked
+readonly program=$PWD/target/debug/sigpersist
+folder=$(mktemp -d)
+chmod 755 "$folder"
+server=
+finish() {
+  [ -z "$server" ] || kill "$server" 2>/dev/null && wait "$server" 2>/dev/null || true
+  rm -rf "$folder"
+}
+trap finish EXIT
+export SIGPERSIST_DATA_DIR=$folder/data SIGPERSIST_LOG_FILTER=error
+unset DATABASE_URL
+
+scopes() { printf -- '--scope %s ' "$@"; }
+readonly operators=(plugins:read plugins:write hooks:read hooks:write policy:read policy:write audit:read tenants:read)
+"$program" tenant create acme >/dev/null
+"$program" key add acme >/dev/null
+"$program" key add --platform >/dev/null
+# shellcheck disable=SC2046 # the scopes are words
+tenant=$("$program" token issue acme $(scopes signatures:read signatures:write signatures:delete "${operators[@]}"))
+# shellcheck disable=SC2046
+platform=$("$program" token issue --platform $(scopes "${operators[@]}" tenants:write keys:write metrics:read))
+# What the examples name is there.
+"$program" plugin upload signer-tags plugins/signer-tags/signer-tags.wasm >/dev/null
+"$program" hook set acme signer-tags --plugin signer-tags >/dev/null
+
+"$program" serve --listen 127.0.0.1:0 >"$folder/listening" 2>"$folder/log" &
+server=$!
+until address=$(grep -o 'http://.*' "$folder/listening"); do
+  kill -0 "$server" 2>/dev/null || { cat "$folder/log" >&2; exit 1; }
+  sleep 0.1
+done
+
+check() { # what, token, and the operations
+  local name=$1 token=$2
+  shift 2
+  printf '\n-- as %s\n' "$name"
+  # Where its configuration and hooks are.
+  (cd tests/contract && SCHEMATHESIS_HOOKS=hooks "../../$venv/bin/schemathesis" run "$address/openapi.json" \
+    --header "Authorization: Bearer $token" --checks all --phases examples,coverage,fuzzing,stateful \
+    --max-examples "${EXAMPLES:-10}" --seed "${SEED:-1}" --warnings off --no-color "$@")
+}
+check "a tenant" "$tenant" --exclude-path-regex '^/(tenants|keys|tokens|metrics)' ||
+  { cat "$folder/log" >&2; exit 1; }
+# Its own key must not be revoked meanwhile.
+check "the platform" "$platform" --include-path-regex '^/(tenants|keys|tokens|metrics|plugins|audit|health)' \
+  --exclude-operation-id revoke_key || { cat "$folder/log" >&2; exit 1; }

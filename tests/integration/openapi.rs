@@ -1,0 +1,259 @@
+//! The OpenAPI document: it and the server say the same, and the page that shows it needs nothing from elsewhere.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+use sigpersist::context::Scope;
+use sigpersist::http::{NamesTenant, ROUTES};
+
+use crate::support::{COUNTERSIGNED, Client, FIRST, TestApp};
+
+fn document(app: &TestApp) -> Value {
+    let answer = app.anonymous().get("/openapi.json");
+    assert_eq!(answer.status, 200);
+    answer.json
+}
+
+/// Operations with their methods and paths.
+fn operations(document: &Value) -> Vec<(String, &Value)> {
+    let paths = document["paths"].as_object().unwrap().iter();
+    let operations = paths.flat_map(|(path, methods)| {
+        let methods = methods.as_object().unwrap().iter();
+        methods.map(move |(method, operation)| {
+            (format!("{} {path}", method.to_uppercase()), operation)
+        })
+    });
+    operations.collect()
+}
+
+#[test]
+fn the_document_has_every_route_and_no_other() {
+    let app = TestApp::start();
+    let document = document(&app);
+    assert_eq!(document["openapi"], "3.1.0");
+    let routes = ROUTES.iter().flat_map(|route| {
+        let own = (route.names_tenant != NamesTenant::Always)
+            .then(|| format!("{} {}", route.method, route.path));
+        let of_tenant = (route.names_tenant != NamesTenant::Never)
+            .then(|| format!("{} /tenants/{{tenant}}{}", route.method, route.path));
+        own.into_iter().chain(of_tenant)
+    });
+    let documented: BTreeSet<_> = operations(&document)
+        .into_iter()
+        .map(|(name, _)| name)
+        .collect();
+    assert_eq!(documented, routes.collect());
+}
+
+#[test]
+fn every_operation_is_complete() {
+    let app = TestApp::start();
+    let document = document(&app);
+    let (mut ids, mut bare) = (BTreeSet::new(), Vec::new());
+    for (name, operation) in operations(&document) {
+        let id = operation["operationId"]
+            .as_str()
+            .unwrap_or_else(|| panic!("{name}: no id"));
+        assert!(ids.insert(id), "{name}: another operation is called {id}");
+        assert!(operation["summary"].is_string(), "{name}: no summary");
+        assert!(operation["security"].is_array(), "{name}: no security");
+        for parameter in operation["parameters"].as_array().unwrap() {
+            let what = format!("{name}: {}", parameter["name"]);
+            assert!(
+                !parameter["description"].as_str().unwrap().is_empty(),
+                "{what}: no description"
+            );
+            assert!(parameter["schema"].is_object(), "{what}: no schema");
+            assert!(!parameter["example"].is_null(), "{what}: no example");
+        }
+        let mut bodies = vec![("the request".to_owned(), &operation["requestBody"])];
+        for (status, response) in operation["responses"].as_object().unwrap() {
+            let response = resolved(&document, response);
+            assert!(
+                !response["description"].as_str().unwrap().is_empty(),
+                "{name}: {status} has no description"
+            );
+            assert!(
+                response["headers"]["x-request-id"].is_object(),
+                "{name}: {status}"
+            );
+            bodies.push((status.clone(), response));
+        }
+        for (what, body) in bodies {
+            for (kind, content) in body["content"].as_object().into_iter().flatten() {
+                if content.get("example").is_none() && content.get("examples").is_none() {
+                    bare.push(format!("{name}: {what} has no example of {kind}"));
+                }
+            }
+        }
+    }
+    assert!(bare.is_empty(), "{bare:#?}");
+    let unresolved: Vec<_> = references(&document)
+        .into_iter()
+        .filter(|reference| {
+            document
+                .pointer(reference.trim_start_matches('#'))
+                .is_none()
+        })
+        .collect();
+    assert_eq!(unresolved, [""; 0]);
+}
+
+/// What a reference stands for.
+fn resolved<'a>(document: &'a Value, value: &'a Value) -> &'a Value {
+    match value["$ref"].as_str() {
+        Some(reference) => document.pointer(reference.trim_start_matches('#')).unwrap(),
+        None => value,
+    }
+}
+
+fn references(value: &Value) -> Vec<&str> {
+    match value {
+        Value::Object(members) => members
+            .iter()
+            .flat_map(|(name, value)| match value.as_str() {
+                Some(reference) if name == "$ref" => vec![reference],
+                _ => references(value),
+            })
+            .collect(),
+        Value::Array(items) => items.iter().flat_map(references).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// What a body may have, by JSON path, as the schemas say.
+fn described(
+    document: &Value,
+    schema: &Value,
+    path: &str,
+    depth: usize,
+    found: &mut BTreeSet<String>,
+) {
+    if depth > 20 {
+        return;
+    }
+    if let Some(reference) = schema["$ref"].as_str() {
+        let schema = document.pointer(reference.trim_start_matches('#')).unwrap();
+        return described(document, schema, path, depth + 1, found);
+    }
+    for some in ["allOf", "oneOf", "anyOf"] {
+        for one in schema[some].as_array().into_iter().flatten() {
+            described(document, one, path, depth + 1, found);
+        }
+    }
+    for (name, schema) in schema["properties"].as_object().into_iter().flatten() {
+        let path = format!("{path}/{name}");
+        found.insert(path.clone());
+        described(document, schema, &path, depth + 1, found);
+    }
+    if schema["items"].is_object() {
+        described(
+            document,
+            &schema["items"],
+            &format!("{path}/0"),
+            depth + 1,
+            found,
+        );
+    }
+}
+
+/// What a body has, by the same paths.
+fn shown(value: &Value, path: &str, found: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(members) => {
+            for (name, value) in members {
+                let path = format!("{path}/{name}");
+                found.insert(path.clone());
+                shown(value, &path, found);
+            }
+        }
+        Value::Array(items) => {
+            for item in items {
+                shown(item, &format!("{path}/0"), found);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// What is made without a type of its own is described as it is: reports of signatures, verdicts, trust anchors.
+#[test]
+fn what_is_told_of_signatures_is_described_member_by_member() {
+    let app = TestApp::start();
+    app.tenant("acme");
+    let client = app.client("acme", &Scope::ALL);
+    let document = document(&app);
+    let answer = |operation: &str, method: &str, path: &str, body: Value| {
+        let (template, query) = operation.split_once(' ').unwrap();
+        let response = client.json(method, path, &body);
+        let status = response.status.to_string();
+        let schema = &document["paths"][query][template]["responses"][&status]["content"]["application/json"]
+            ["schema"];
+        assert!(schema.is_object(), "{operation}: {status}");
+        let (mut there, mut told) = (BTreeSet::new(), BTreeSet::new());
+        described(&document, schema, "", 0, &mut told);
+        shown(&response.json, "", &mut there);
+        let untold: Vec<_> = there.difference(&told).collect();
+        assert!(
+            untold.is_empty(),
+            "{operation}: {untold:?} are not described"
+        );
+        there
+    };
+    let xml = include_str!("../data/verify/signed.xml");
+    let mut seen = BTreeSet::new();
+    for cms in [FIRST, COUNTERSIGNED, xml, "nonsense"] {
+        for path in ["/inspect", "/verify"] {
+            seen.extend(answer(
+                &format!("post {path}"),
+                "POST",
+                path,
+                json!({ "cms": cms }),
+            ));
+        }
+    }
+    let mut told = BTreeSet::new();
+    let schema = &document["components"]["schemas"]["Inspection"];
+    described(&document, schema, "/content/inspection", 0, &mut told);
+    // Somebody countersigned it, nobody was revoked; deeper there is the same again.
+    let rare = ["/countersignatures/", "/revocation/", "/identifier/key"];
+    let unseen: Vec<_> = told
+        .difference(&seen)
+        .filter(|path| !rare.iter().any(|rare| path.contains(rare)))
+        .collect();
+    assert!(
+        unseen.is_empty(),
+        "{unseen:?} are described and never there"
+    );
+}
+
+#[test]
+fn the_page_shows_the_document_from_this_server_alone() {
+    let app = TestApp::start();
+    let anybody: Client = app.anonymous();
+    let page = anybody.get("/docs");
+    assert_eq!(page.status, 200);
+    assert_eq!(
+        page.header("content-type"),
+        Some("text/html; charset=utf-8")
+    );
+    let html = page.text.clone();
+    assert!(
+        !html.contains("http://") && !html.contains("https://") && !html.contains("=\"//"),
+        "{html}"
+    );
+    let policy = page.header("content-security-policy").unwrap();
+    assert!(policy.starts_with("default-src 'none'"), "{policy}");
+    let mut files = 0;
+    for quoted in html.split('"').filter(|text| text.starts_with("docs/")) {
+        let file = anybody.get_bytes(&format!("/{quoted}"), &[]);
+        assert!(!file.is_empty(), "{quoted}");
+        files += 1;
+    }
+    assert!(files >= 4, "{html}");
+    let script = anybody.get("/docs/swagger-initializer.js").text;
+    assert!(script.contains("openapi.json"), "{script}");
+    anybody
+        .get("/docs/nothing.js")
+        .expect_error(404, "route_not_found");
+}
