@@ -213,7 +213,7 @@ fn a_page_costs_the_same_wherever_it_is() {
         ),
         (
             "limit=50&tags=x&tags=y&tags_match=all",
-            format!("{head}, 1, 'x', 'y', {after}, {tail}"),
+            format!("{head}, 1, '{{x,y}}', 1, {after}, 1, '{{x,y}}', 2, {after}, {tail}"),
         ),
     ] {
         acme.get(&format!("/signatures?{query}&cursor={cursor}"))

@@ -171,7 +171,7 @@ impl TestDatabase {
     }
 
     /// What a statement with these values for its parameters really does where the server sends it for the first tenant:
-    /// its plan, with the rows that each part gave.
+    /// its plans, for these values and for any, with the rows that each part gave.
     pub(crate) fn analyze(&self, statement: &str, values: &str) -> String {
         self.analyze_for(1, statement, values)
     }
@@ -192,10 +192,18 @@ impl TestDatabase {
         let explain = format!(
             "EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF) EXECUTE statement ({values})"
         );
-        let lines = diesel::sql_query(explain)
-            .load::<Line>(&mut connection)
-            .unwrap();
-        lines.into_iter().map(|line| line.line + "\n").collect()
+        let mut plans = String::new();
+        // Postgres chooses between the two when it has seen a few values.
+        for mode in ["force_custom_plan", "force_generic_plan"] {
+            connection
+                .batch_execute(&format!("SET plan_cache_mode = {mode}"))
+                .unwrap();
+            let lines = diesel::sql_query(&explain)
+                .load::<Line>(&mut connection)
+                .unwrap();
+            plans.extend(lines.into_iter().map(|line| line.line + "\n"));
+        }
+        plans
     }
 
     /// The column `line` of a query.

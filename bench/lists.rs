@@ -1,0 +1,233 @@
+//! Lists of a tenant with ten million threads beside those of one with ten thousand, which has a database of its own:
+//! `make bench-lists`.
+//!
+//! One client asks both in turn over HTTP. That they take as long says that a page costs the same however many threads there
+//! are. Afterwards Postgres is asked how it answered the very statements that the servers sent. `ROWS` in the environment
+//! makes the larger tenant smaller, and `SECONDS` each list longer.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a benchmark prints, and stops where something is wrong"
+)]
+
+#[path = "support/filled.rs"]
+mod filled;
+#[path = "support/offer.rs"]
+#[expect(dead_code, reason = "other benchmarks use the rest")]
+mod offer;
+#[expect(dead_code, reason = "other benchmarks use the rest")]
+mod support;
+
+use std::path::Path;
+
+use filled::{Filled, Place};
+use offer::{Load, Numbers, Pace, Target, percentile, request};
+use serde_json::Value;
+use support::setting;
+
+/// Threads of the smaller tenant.
+const FEW: u64 = 10_000;
+/// How deep the cursor is in the larger one.
+const DEPTH: u64 = 100_000;
+/// Threads of a page.
+const PAGE: u64 = 20;
+/// Most rows of a step of a plan: of three common tags, one thread in seventy that has the rarest has the others too.
+const MOST_ROWS: f64 = 3_000.0;
+
+/// A list: what it is called, what the query says, whether it goes on from a cursor, and how often as long it may take.
+struct List {
+    name: &'static str,
+    query: &'static str,
+    after: Option<&'static str>,
+    target: f64,
+}
+
+const LISTS: [List; 7] = [
+    List {
+        name: "newest of all",
+        query: "",
+        after: None,
+        target: 1.2,
+    },
+    List {
+        name: "newest of a common tag",
+        query: "&tags=kind:3",
+        after: None,
+        target: 1.2,
+    },
+    List {
+        name: "newest of any rare tag",
+        query: "&tags=customer:NNNNNNNNNN",
+        after: None,
+        target: 1.2,
+    },
+    List {
+        name: "deep in a common tag",
+        query: "&tags=kind:3",
+        after: Some("kind:3"),
+        target: 1.2,
+    },
+    List {
+        name: "any of a common and a rare",
+        query: "&tags=kind:3&tags=customer:0000000007",
+        after: None,
+        target: 1.2,
+    },
+    List {
+        name: "all of three common tags",
+        query: "&tags=kind:3&tags=signed&tags=urgent&tags_match=all",
+        after: None,
+        target: 2.0,
+    },
+    List {
+        name: "all of two common, one rare",
+        query: "&tags=signed&tags=urgent&tags=customer:NNNNNNNNNN&tags_match=all",
+        after: None,
+        target: 2.0,
+    },
+];
+
+fn main() {
+    if offer::was_the_load() {
+        return;
+    }
+    let (rows, seconds) = (setting("ROWS", 10_000_000), setting("SECONDS", 10));
+    let few = Filled::new("few", FEW);
+    let many = Filled::new("many", rows);
+    println!(
+        "\npages of {PAGE}, signatures included; times in ms over HTTP, {FEW} threads : {rows} threads"
+    );
+    {
+        let servers = [few.serve(), many.serve()];
+        for list in &LISTS {
+            let sides = [(&few, FEW / 20), (&many, DEPTH.min(rows / 20))];
+            let targets = sides.iter().zip(&servers).map(|((filled, depth), server)| {
+                let after = list.after.map(|tag| filled.place(tag, *depth));
+                target(filled, &server.address, list.query, after)
+            });
+            measure(list, targets.collect(), seconds);
+        }
+    }
+    println!("\nhow Postgres answered the servers' own statements, under their role and tenant:");
+    for filled in [&few, &many] {
+        explain(filled);
+    }
+}
+
+fn target(filled: &Filled, address: &str, query: &str, after: Option<Place>) -> Target {
+    let cursor = after.map_or(String::new(), |place| format!("&cursor={}", place.cursor()));
+    let path = format!("/signatures?limit={PAGE}{query}{cursor}");
+    Target {
+        address: address.to_owned(),
+        request: request("GET", &path, &filled.token, ""),
+        numbers: Numbers::Below(filled.customers()),
+    }
+}
+
+fn measure(list: &List, targets: Vec<Target>, seconds: u64) {
+    let load = |seconds| Load {
+        targets: targets.clone(),
+        connections: 1,
+        pace: Pace::Closed,
+        seconds,
+        hangs_up: false,
+    };
+    let (warm_up, measured) = (load(1.0), load(seconds as f64));
+    warm_up.run().all_succeeded();
+    let outcome = measured.run().all_succeeded();
+    let [few, many] = [0, 1].map(|target| outcome.times(target));
+    let [of_few, of_many] = [&few, &many].map(|times| percentile(times, 50));
+    let ratio = of_many / of_few;
+    let held = if ratio <= list.target {
+        "met   "
+    } else {
+        "MISSED"
+    };
+    println!(
+        "{held} {:28} median {of_few:6.2} : {of_many:6.2} = {ratio:4.2} (target {}), p99 {:6.2} : {:6.2}, of {} requests",
+        list.name,
+        list.target,
+        percentile(&few, 99),
+        percentile(&many, 99),
+        few.len() + many.len()
+    );
+}
+
+/// Lets the server list everything again, and looks at the plans that Postgres had for it.
+fn explain(filled: &Filled) {
+    let plans = {
+        let server = filled.serve();
+        filled.configure(&[
+            ("auto_explain.log_min_duration", "0"),
+            ("auto_explain.log_analyze", "on"),
+            ("auto_explain.log_format", "json"),
+            ("session_preload_libraries", "auto_explain"),
+        ]);
+        drop(server);
+        let server = filled.serve();
+        for list in &LISTS {
+            let after = list
+                .after
+                .map(|tag| filled.place(tag, DEPTH.min(filled.rows / 20)));
+            let load = Load {
+                targets: vec![target(filled, &server.address, list.query, after)],
+                connections: 1,
+                pace: Pace::Closed,
+                // Long enough for Postgres to settle on a plan for any values, where it does.
+                seconds: 1.0,
+                hangs_up: false,
+            };
+            load.run().all_succeeded();
+        }
+        read_plans(&filled.data_dir().join("postgres.log"))
+    };
+    let mut most = 0.0;
+    for plan in &plans {
+        let mut nodes = Vec::new();
+        collect(&plan["Plan"], &mut nodes);
+        for node in nodes {
+            assert!(
+                node["Node Type"] != "Seq Scan",
+                "a table is read whole: {plan:#}"
+            );
+            let number = |name: &str| node[name].as_f64().unwrap_or(0.0);
+            let rows = number("Actual Rows") + number("Rows Removed by Filter");
+            most = f64::max(most, rows * number("Actual Loops"));
+            assert!(most <= MOST_ROWS, "{most} rows are looked at: {plan:#}");
+        }
+    }
+    println!(
+        "met    {:5} {:9} threads, {} statements: no Seq Scan, and no step of a plan, a Sort or other, has more than {most} rows",
+        filled.name,
+        filled.rows,
+        plans.len(),
+    );
+}
+
+/// A plan and all below it.
+fn collect<'a>(plan: &'a Value, nodes: &mut Vec<&'a Value>) {
+    nodes.push(plan);
+    for below in plan["Plans"].as_array().into_iter().flatten() {
+        collect(below, nodes);
+    }
+}
+
+/// The plans of statements that list, from Postgres's log, in which later lines of an entry are indented.
+fn read_plans(log: &Path) -> Vec<Value> {
+    let log = std::fs::read_to_string(log).unwrap();
+    let entries = log.split("  plan:\n").skip(1);
+    let plans = entries.map(|entry| {
+        let lines = entry.lines().take_while(|line| line.starts_with('\t'));
+        let json: String = lines.collect::<Vec<_>>().join("\n");
+        serde_json::from_str::<Value>(&json).unwrap()
+    });
+    let plans: Vec<_> = plans
+        .filter(|plan| {
+            let text = plan["Query Text"].as_str().unwrap_or_default();
+            text.starts_with("SELECT s.id, s.document")
+        })
+        .collect();
+    assert!(plans.len() > LISTS.len(), "there are {} plans", plans.len());
+    plans
+}

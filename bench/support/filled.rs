@@ -1,0 +1,193 @@
+//! A tenant with as many threads as one likes, in a database of its own.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use diesel::connection::SimpleConnection as _;
+use diesel::sql_types::{BigInt, Text};
+use diesel::{Connection as _, PgConnection, QueryableByName, RunQueryDsl as _, sql_query};
+use tempfile::TempDir;
+
+use super::support::{Server, folder, new_tenant};
+
+/// Threads of each customer, the rare tag.
+const OF_CUSTOMER: u64 = 50;
+/// Threads of one statement.
+const BATCH: u64 = 500_000;
+const TABLES: &str =
+    "('signatures'::regclass, 'signature_versions'::regclass, 'signature_tags'::regclass)";
+
+pub(crate) struct Filled {
+    pub(crate) name: &'static str,
+    pub(crate) rows: u64,
+    pub(crate) token: String,
+    folder: TempDir,
+}
+
+/// A thread's place in a list.
+#[derive(QueryableByName)]
+pub(crate) struct Place {
+    #[diesel(sql_type = BigInt)]
+    micros: i64,
+    #[diesel(sql_type = BigInt)]
+    id: i64,
+}
+
+impl Place {
+    /// As clients carry it.
+    pub(crate) fn cursor(&self) -> String {
+        let bytes = [self.micros.to_be_bytes(), self.id.to_be_bytes()].concat();
+        URL_SAFE_NO_PAD.encode(bytes)
+    }
+}
+
+#[derive(QueryableByName)]
+struct Line {
+    #[diesel(sql_type = Text)]
+    line: String,
+}
+
+impl Filled {
+    /// Makes it: tables without indexes first, which are made afterwards as the migrations made them.
+    pub(crate) fn new(name: &'static str, rows: u64) -> Self {
+        let folder = folder();
+        let token = new_tenant(&folder.path().join("data"), name);
+        let filled = Self {
+            name,
+            rows,
+            token,
+            folder,
+        };
+        let since = Instant::now();
+        let _server = filled.serve();
+        let mut owner = filled.connect();
+        owner
+            .batch_execute("SET synchronous_commit = off; SET maintenance_work_mem = '1GB'")
+            .unwrap();
+        filled.configure(&[("max_wal_size", "8GB")]);
+        let [drop, make] = ["drop", "make"].map(|what| filled.definitions(what));
+        owner.batch_execute(&drop.join("; ")).unwrap();
+        let mut first = 1;
+        while first <= rows {
+            let last = rows.min(first + BATCH - 1);
+            owner
+                .batch_execute(&insert(first, last, filled.customers()))
+                .unwrap();
+            println!("{name}: {last} of {rows} threads, {:.0?}", since.elapsed());
+            first = last + 1;
+        }
+        for definition in make {
+            owner.batch_execute(&definition).unwrap();
+            println!("{name}: {definition}, {:.0?}", since.elapsed());
+        }
+        for table in ["signatures", "signature_versions", "signature_tags"] {
+            owner
+                .batch_execute(&format!("VACUUM (FREEZE, ANALYZE) {table}"))
+                .unwrap();
+        }
+        owner.batch_execute("CHECKPOINT").unwrap();
+        let size =
+            filled.lines("SELECT pg_size_pretty(pg_database_size(current_database())) AS line");
+        println!("{name}: {size:?}, {:.0?}", since.elapsed());
+        filled
+    }
+
+    pub(crate) fn data_dir(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    pub(crate) fn serve(&self) -> Server {
+        Server::start(&self.data_dir(), &[])
+    }
+
+    /// How many rare tags there are.
+    pub(crate) fn customers(&self) -> u64 {
+        self.rows / OF_CUSTOMER
+    }
+
+    /// The place of a tag's thread that has so many newer ones. A server must be running.
+    pub(crate) fn place(&self, tag: &str, depth: u64) -> Place {
+        sql_query(format!(
+            "SELECT (extract(epoch FROM created_at) * 1000000)::bigint AS micros, signature_id AS id FROM signature_tags \
+             WHERE tag = '{tag}' AND tenant_id = 1 ORDER BY tenant_id, tag, created_at DESC, signature_id DESC \
+             OFFSET {depth} LIMIT 1"
+        ))
+        .get_result(&mut self.connect())
+        .unwrap()
+    }
+
+    /// The statements that drop, or make, all indexes and constraints that slow a load down.
+    fn definitions(&self, what: &str) -> Vec<String> {
+        // Keys before what refers to them when they are made, and after it when they are dropped.
+        let (constraint, index, order) = match what {
+            "drop" => (
+                "'DROP CONSTRAINT ' || conname",
+                "'DROP INDEX ' || indexrelid::regclass",
+                "",
+            ),
+            _ => (
+                "'ADD CONSTRAINT ' || conname || ' ' || pg_get_constraintdef(oid)",
+                "pg_get_indexdef(indexrelid)",
+                "DESC",
+            ),
+        };
+        self.lines(&format!(
+            "SELECT line FROM ( \
+                 SELECT contype::text AS place, 'ALTER TABLE ' || conrelid::regclass || ' ' || {constraint} AS line \
+                 FROM pg_constraint WHERE contype IN ('p', 'u', 'f') AND (conrelid IN {TABLES} OR confrelid IN {TABLES}) \
+                 UNION ALL SELECT 'n', {index} FROM pg_index WHERE indrelid IN {TABLES} \
+                 AND NOT EXISTS (SELECT FROM pg_constraint WHERE conindid = indexrelid)) d \
+             ORDER BY place = 'f' {}, line",
+            if order.is_empty() { "DESC" } else { "" }
+        ))
+    }
+
+    fn lines(&self, query: &str) -> Vec<String> {
+        let lines: Vec<Line> = sql_query(query).load(&mut self.connect()).unwrap();
+        lines.into_iter().map(|line| line.line).collect()
+    }
+
+    /// Sets what new sessions of Postgres begin with. A server must be running.
+    pub(crate) fn configure(&self, settings: &[(&str, &str)]) {
+        let mut owner = self.connect();
+        // It knows its own settings only where it is loaded.
+        owner.batch_execute("LOAD 'auto_explain'").unwrap();
+        for (name, value) in settings {
+            owner
+                .batch_execute(&format!("ALTER SYSTEM SET {name} = '{value}'"))
+                .unwrap();
+        }
+        owner.batch_execute("SELECT pg_reload_conf()").unwrap();
+    }
+
+    /// As a superuser, from whom nothing is hidden.
+    fn connect(&self) -> PgConnection {
+        let socket = self.data_dir().join("run");
+        PgConnection::establish(&format!(
+            "host={} user=postgres dbname=sigpersist",
+            socket.display()
+        ))
+        .unwrap()
+    }
+}
+
+/// Threads with one version each: a customer and a kind are tags of all, two more of some.
+fn insert(first: u64, last: u64, customers: u64) -> String {
+    let new = format!(
+        "SELECT n, timestamptz '2026-01-01' + n * interval '1 second' AS at, convert_to('signature ' || n, 'UTF8') AS signature, \
+                ARRAY['kind:' || n % 10, 'customer:' || to_char(n * 7919 % {customers}, 'FM0000000000')] \
+                || CASE WHEN n % 3 = 0 THEN ARRAY['signed'] ELSE '{{}}' END \
+                || CASE WHEN n % 7 = 0 THEN ARRAY['urgent'] ELSE '{{}}' END AS tags \
+         FROM generate_series({first}::bigint, {last}) n"
+    );
+    format!(
+        "INSERT INTO signatures (tenant_id, version, id, created_at, updated_at, document, thread) OVERRIDING SYSTEM VALUE \
+         SELECT 1, 1, n, at, at, 'document-' || n, 'chain-' || n % 5000 FROM ({new}) new; \
+         INSERT INTO signature_versions (tenant_id, version, signature_id, created_at, encoding, sha256, tags, signature) \
+         SELECT 1, 1, n, at, 't', sha256(signature), tags, signature FROM ({new}) new; \
+         INSERT INTO signature_tags (tenant_id, signature_id, created_at, tag) \
+         SELECT 1, n, at, tag FROM ({new}) new, unnest(tags) AS tag"
+    )
+}
