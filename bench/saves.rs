@@ -13,16 +13,20 @@
 
 #[path = "support/load.rs"]
 mod load;
+#[path = "support/pgbench.rs"]
+mod pgbench;
+#[expect(dead_code, reason = "other benchmarks use the rest")]
 mod support;
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 
 use load::{CONNECTIONS, saves_per_second};
 use support::{SIGNATURE, Server, command, folder, median, new_tenant, setting};
 
 /// The tags that `signer-tags` derives; sent by the client where there is no hook.
 const TAGS: &str = r#","tags":["iin:123456789011","bin:123456789021","signer:АХМЕТОВА АЙГЕРІМ"]"#;
+/// The same for pgbench.
+const SQL_TAGS: &str = "{iin:123456789011,bin:123456789021,signer:АХМЕТОВА АЙГЕРІМ}";
 /// A hook that looks at the whole signature and derives two tags, beside one that the client sends.
 const SMALL: &str = "bench/extism/guests/typed/typed.wasm";
 const ONE_TAG: &str = r#","tags":["iin:123456789011"]"#;
@@ -63,6 +67,9 @@ const CONTESTANTS: [Contestant; 4] = [
 ];
 
 fn main() {
+    if load::was_the_load() {
+        return;
+    }
     let (seconds, rounds) = (setting("SECONDS", 5), setting("ROUNDS", 3));
     let folder = folder();
     let data_dir = folder.path().join("data");
@@ -107,7 +114,16 @@ fn main() {
     let mut figures = CONTESTANTS.each_ref().map(|_| Vec::new());
     for round in 0..rounds {
         println!("round {} of {rounds} …", round + 1);
-        sql.push(pgbench(&data_dir, seconds));
+        sql.push(pgbench::transactions_per_second(
+            &data_dir,
+            "save.sql",
+            &[
+                ("signature", &pgbench::bytea(SIGNATURE)),
+                ("tags", SQL_TAGS),
+            ],
+            CONNECTIONS,
+            seconds,
+        ));
         for ((contestant, token), figures) in CONTESTANTS.iter().zip(&tokens).zip(&mut figures) {
             let name = format!("{}-{round}", contestant.name);
             figures.push(saves_per_second(
@@ -137,57 +153,5 @@ fn main() {
             figure / sql,
             figure / plain
         );
-    }
-}
-
-/// Transactions a second of the statement that saves a version.
-fn pgbench(data_dir: &Path, seconds: u64) -> f64 {
-    use base64::Engine as _;
-    let bytes = base64::engine::general_purpose::STANDARD
-        .decode(SIGNATURE.trim())
-        .unwrap();
-    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    let output = Command::new(pgbench_path())
-        .args(["--no-vacuum", "--protocol=prepared", "--jobs=2"])
-        .arg(format!("--client={CONNECTIONS}"))
-        .arg(format!("--time={seconds}"))
-        .arg("--file")
-        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/bench/save.sql"))
-        .arg("--host")
-        .arg(data_dir.join("run"))
-        // As the server does: under a role that row-level security binds, for one tenant.
-        .env(
-            "PGOPTIONS",
-            "-c role=sigpersist_server -c sigpersist.tenant=1",
-        )
-        .args(["--username=sigpersist", "--define"])
-        .arg(format!("signature=\\x{hex}"))
-        .arg("sigpersist")
-        .output()
-        .unwrap();
-    let text = String::from_utf8(output.stdout).unwrap();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    let tps = text
-        .lines()
-        .find_map(|line| line.strip_prefix("tps = "))
-        .unwrap();
-    tps.split(' ').next().unwrap().parse().unwrap()
-}
-
-/// Pgbench comes with Postgres, and is not always in PATH.
-fn pgbench_path() -> PathBuf {
-    let output = Command::new("pg_config").arg("--bindir").output();
-    let folder = output
-        .map(|output| String::from_utf8(output.stdout).unwrap())
-        .unwrap_or_default();
-    let path = Path::new(folder.trim()).join("pgbench");
-    if path.exists() {
-        path
-    } else {
-        "pgbench".into()
     }
 }

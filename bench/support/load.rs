@@ -1,13 +1,18 @@
 //! Many connections that save without a pause.
 
-use std::time::{Duration, Instant};
+#[path = "offer.rs"]
+#[expect(dead_code, reason = "other benchmarks use the rest")]
+mod offer;
 
-use super::support::{connect, save};
+pub(crate) use offer::was_the_load;
+use offer::{Load, NUMBER, Numbers, Pace, Target, request};
+
+use super::support::SIGNATURE;
 
 /// Connections that save at once.
 pub(crate) const CONNECTIONS: usize = 16;
 
-/// First versions of new threads a second, over connections that are kept open; tenants' tokens go round the connections.
+/// First versions of new threads a second, over connections that are kept open; tenants' tokens go round.
 pub(crate) fn saves_per_second(
     address: &str,
     tokens: &[String],
@@ -15,31 +20,21 @@ pub(crate) fn saves_per_second(
     tags: &str,
     seconds: u64,
 ) -> f64 {
-    let since = Instant::now();
-    let end = since + Duration::from_secs(seconds);
-    let saved: u32 = std::thread::scope(|scope| {
-        let connections: Vec<_> = tokens
-            .iter()
-            .cycle()
-            .take(CONNECTIONS)
-            .enumerate()
-            .map(|(connection, token)| {
-                scope.spawn(move || {
-                    let mut stream = connect(address);
-                    let mut saved = 0;
-                    while Instant::now() < end {
-                        let document = format!("{name}-{connection}-{saved}");
-                        assert_eq!(save(&mut stream, token, &document, tags), 201);
-                        saved += 1;
-                    }
-                    saved
-                })
-            })
-            .collect();
-        connections
-            .into_iter()
-            .map(|connection| connection.join().unwrap())
-            .sum()
+    let cms = SIGNATURE.trim();
+    let json = format!(
+        r#"{{"document":"{name}-{NUMBER}","thread":"bench","version":0,"cms":"{cms}"{tags}}}"#
+    );
+    let targets = tokens.iter().map(|token| Target {
+        address: address.to_owned(),
+        request: request("POST", "/signature", token, &json),
+        numbers: Numbers::From(0),
     });
-    f64::from(saved) / since.elapsed().as_secs_f64()
+    let load = Load {
+        targets: targets.collect(),
+        connections: CONNECTIONS,
+        pace: Pace::Closed,
+        seconds: seconds as f64,
+        hangs_up: false,
+    };
+    load.run().all_succeeded().successes_per_second()
 }

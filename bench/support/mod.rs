@@ -46,7 +46,7 @@ pub(crate) fn new_tenant(data_dir: &Path, slug: &str) -> String {
 }
 
 pub(crate) struct Server {
-    child: Child,
+    pub(crate) child: Child,
     pub(crate) address: String,
 }
 
@@ -60,6 +60,8 @@ impl Server {
             .arg(data_dir)
             .args(["serve", "--listen", "127.0.0.1:0"])
             .stdout(Stdio::piped())
+            // What it logs, where it is told to.
+            .stderr(std::fs::File::create(data_dir.with_extension("log")).unwrap())
             .spawn()
             .unwrap();
         let mut line = String::new();

@@ -1,0 +1,173 @@
+//! What each addition to a save costs: saves a second of 12 KB signatures with it and without: `make bench`.
+//!
+//! They take turns, round by round, with a measurement without on both sides of the one with it, and what counts is the median
+//! of the rounds' ratios. Row-level security is in `row_security.rs`. What can't be switched off is timed by itself: metrics.
+//! Nothing of a save is audited: the trail is of what operators and admins change. `SECONDS` and `ROUNDS` in the environment
+//! make it longer.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a benchmark prints, and stops where something is wrong"
+)]
+
+#[path = "support/load.rs"]
+mod load;
+#[expect(dead_code, reason = "other benchmarks use the rest")]
+mod support;
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use diesel::connection::SimpleConnection as _;
+use diesel::{Connection as _, PgConnection};
+use load::{CONNECTIONS, saves_per_second};
+use sigpersist::telemetry::metrics;
+use support::{SIGNATURE, Server, command, folder, median, new_tenant, setting};
+
+const TAGS: &str = r#","tags":["iin:123456789011","bin:123456789021"]"#;
+/// A hook that looks at the whole signature and derives two tags, which the client sends too.
+const HOOK: &str = "bench/extism/guests/typed/typed.wasm";
+/// Quotas that are all counted and never reached.
+const QUOTAS: [&str; 10] = [
+    "--max-bytes",
+    "1000000000000",
+    "--max-threads",
+    "1000000000",
+    "--requests-per-second",
+    "1000000",
+    "--max-concurrent-requests",
+    "100000",
+    "--hook-ms-per-second",
+    "1000000",
+];
+/// Judgements are sent and not stored while this is on.
+const STORE_NO_DECISIONS: &str = "CREATE FUNCTION bench_nothing() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'; \
+     CREATE TRIGGER bench BEFORE INSERT ON hook_judgements FOR EACH ROW EXECUTE FUNCTION bench_nothing()";
+const STORE_DECISIONS: &str =
+    "DROP TRIGGER bench ON hook_judgements; DROP FUNCTION bench_nothing()";
+
+fn main() {
+    if load::was_the_load() {
+        return;
+    }
+    let (seconds, rounds) = (setting("SECONDS", 4), setting("ROUNDS", 5));
+    let folder = folder();
+    let data_dir = folder.path().join("data");
+    let [plain, hooked, limited] =
+        ["plain", "hooked", "limited"].map(|slug| new_tenant(&data_dir, slug));
+    let hook = Path::new(env!("CARGO_MANIFEST_DIR")).join(HOOK);
+    command(
+        &data_dir,
+        &["plugin", "upload", "small", hook.to_str().unwrap()],
+    );
+    let settings = r#"{"read":true}"#;
+    let set = [
+        "hook",
+        "set",
+        "hooked",
+        "small",
+        "--plugin",
+        "small",
+        "--settings",
+        settings,
+    ];
+    command(&data_dir, &set);
+    command(
+        &data_dir,
+        &[&["tenant", "update", "limited"], &QUOTAS[..]].concat(),
+    );
+    let server = Server::start(&data_dir, &[]);
+    let socket = data_dir.join("run").display().to_string();
+    let key = data_dir.join("master.key").display().to_string();
+    // Beside the other, on the same Postgres.
+    let logging = Server::start(
+        &data_dir,
+        &[
+            (
+                "DATABASE_URL",
+                &format!("host={socket} user=sigpersist dbname=sigpersist"),
+            ),
+            ("SIGPERSIST_MASTER_KEY_FILE", &key),
+            ("SIGPERSIST_LOG_FILTER", "info"),
+        ],
+    );
+    let mut owner =
+        PgConnection::establish(&format!("host={socket} user=postgres dbname=sigpersist")).unwrap();
+
+    let mut number = 0;
+    let mut saves = |server: &Server, token: &String| {
+        number += 1;
+        let name = format!("load-{number}");
+        saves_per_second(
+            &server.address,
+            std::slice::from_ref(token),
+            &name,
+            TAGS,
+            seconds,
+        )
+    };
+    saves(&server, &plain);
+    saves(&logging, &plain);
+    let mut costs: [(&str, Vec<f64>); 4] = [
+        ("a hook, its decision recorded", Vec::new()),
+        ("storing the decision", Vec::new()),
+        ("quotas", Vec::new()),
+        ("logs at info, to a file", Vec::new()),
+    ];
+    let mut rates = Vec::new();
+    for round in 0..rounds {
+        println!("round {} of {rounds} …", round + 1);
+        let mut without = saves(&server, &plain);
+        let mut with = [
+            (&server, &hooked),
+            (&server, &hooked),
+            (&server, &limited),
+            (&logging, &plain),
+        ]
+        .into_iter();
+        for (addition, (_, ratios)) in costs.iter_mut().enumerate() {
+            let (server_with, token_with) = with.next().unwrap();
+            let figure = saves(server_with, token_with);
+            if addition == 1 {
+                owner.batch_execute(STORE_NO_DECISIONS).unwrap();
+                ratios.push(figure / saves(&server, &hooked));
+                owner.batch_execute(STORE_DECISIONS).unwrap();
+                continue;
+            }
+            let after = saves(&server, &plain);
+            ratios.push(figure / f64::midpoint(without, after));
+            rates.push(without);
+            without = after;
+        }
+    }
+    let rate = median(rates);
+    println!(
+        "\n{CONNECTIONS} connections, {} bytes a signature, two tags, fsync on; median of {rounds} rounds of {seconds} s; {rate:.0} saves a second without",
+        SIGNATURE.len()
+    );
+    for (addition, ratios) in costs {
+        println!("{addition:32} {:.2} of without", median(ratios));
+    }
+    let taken = metrics_of_a_save();
+    println!(
+        "{:32} {:.2} us a save, {:.2} of one of two processors' time at that rate",
+        "metrics",
+        taken.as_secs_f64() * 1e6,
+        taken.as_secs_f64() * rate
+    );
+    println!("{:32} nothing: no save is audited", "the audit trail");
+}
+
+/// What counting takes of a save.
+fn metrics_of_a_save() -> Duration {
+    const TIMES: u32 = 200_000;
+    drop(metrics::render());
+    let since = Instant::now();
+    for _ in 0..TIMES {
+        let _in_flight = metrics::InFlight::new();
+        metrics::connected(Duration::from_micros(3));
+        metrics::answered("/signature", "POST", 201, Duration::from_millis(9));
+    }
+    since.elapsed() / TIMES
+}

@@ -1,0 +1,128 @@
+//! Saves and reads a second of 12 KB signatures over HTTP, beside pgbench running the same SQL on the same Postgres:
+//! `make bench`.
+//!
+//! Everything shares one machine, so the figures are low and only their ratios travel. The contestants take turns, round by
+//! round, and what counts is the median of the rounds' ratios. `SECONDS` and `ROUNDS` in the environment make it longer.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a benchmark prints, and stops where something is wrong"
+)]
+
+#[path = "support/offer.rs"]
+#[expect(dead_code, reason = "other benchmarks use the rest")]
+mod offer;
+#[path = "support/pgbench.rs"]
+mod pgbench;
+#[expect(dead_code, reason = "other benchmarks use the rest")]
+mod support;
+
+use offer::{Load, NUMBER, Numbers, Pace, Target, request};
+use support::{SIGNATURE, Server, folder, median, new_tenant, setting};
+
+const CONNECTIONS: usize = 16;
+/// Documents that are read, in any order.
+const STORED: u64 = 5_000;
+/// What saves and reads must at least be of pgbench's.
+const SAVES: f64 = 1.0;
+const READS: f64 = 0.6;
+
+fn main() {
+    if offer::was_the_load() {
+        return;
+    }
+    let (seconds, rounds) = (setting("SECONDS", 5), setting("ROUNDS", 5));
+    let folder = folder();
+    let data_dir = folder.path().join("data");
+    let token = new_tenant(&data_dir, "bench");
+    let server = Server::start(&data_dir, &[]);
+    let per_second = |request: String, numbers, seconds| {
+        let load = Load {
+            targets: vec![Target {
+                address: server.address.clone(),
+                request,
+                numbers,
+            }],
+            connections: CONNECTIONS,
+            pace: Pace::Closed,
+            seconds,
+            hangs_up: false,
+        };
+        load.run().all_succeeded().successes_per_second()
+    };
+    let cms = SIGNATURE.trim();
+    let save = |thread: &str| {
+        let json = format!(
+            r#"{{"document":"{NUMBER}","thread":"{thread}","version":0,"cms":"{cms}","tags":["iin:123456789011","bin:123456789021"]}}"#
+        );
+        request("POST", "/signature", &token, &json)
+    };
+    let get = request(
+        "GET",
+        &format!("/signature?document={NUMBER}&thread=stored"),
+        &token,
+        "",
+    );
+    println!("saving what is read …");
+    fill(&server.address, &save("stored"));
+    let signature = pgbench::bytea(SIGNATURE);
+    let pgbench = |script, variables: &[(&str, &str)]| {
+        pgbench::transactions_per_second(&data_dir, script, variables, CONNECTIONS, seconds)
+    };
+    let mut figures = [const { Vec::new() }; 4];
+    let [mut saves, mut reads] = [Vec::new(), Vec::new()];
+    for round in 0..rounds {
+        println!("round {} of {rounds} …", round + 1);
+        let sql_save = pgbench(
+            "save.sql",
+            &[
+                ("signature", &signature),
+                ("tags", "{iin:123456789011,bin:123456789021}"),
+            ],
+        );
+        let saved = per_second(
+            save(&format!("round-{round}")),
+            Numbers::From(0),
+            seconds as f64,
+        );
+        let stored = STORED.to_string();
+        let sql_get = pgbench("get.sql", &[("stored", &stored)]);
+        let got = per_second(get.clone(), Numbers::Below(STORED), seconds as f64);
+        saves.push(saved / sql_save);
+        reads.push(got / sql_get);
+        for (figures, figure) in figures.iter_mut().zip([sql_save, saved, sql_get, got]) {
+            figures.push(figure);
+        }
+    }
+    let [sql_save, saved, sql_get, got] = figures.map(median);
+    println!(
+        "\n{CONNECTIONS} connections, {} bytes a signature, two tags, fsync on; median of {rounds} rounds of {seconds} s",
+        SIGNATURE.len()
+    );
+    for (what, sql, figure, ratio, target) in [
+        ("saves", sql_save, saved, median(saves), SAVES),
+        ("reads", sql_get, got, median(reads), READS),
+    ] {
+        let held = if ratio >= target { "met   " } else { "MISSED" };
+        println!(
+            "{held} {what} {figure:6.0} a second, pgbench {sql:6.0}: {ratio:.2} (target {target})"
+        );
+    }
+}
+
+/// Saves what is read.
+fn fill(address: &str, save: &str) {
+    let load = Load {
+        targets: vec![Target {
+            address: address.to_owned(),
+            request: save.to_owned(),
+            numbers: Numbers::From(0),
+        }],
+        connections: CONNECTIONS,
+        pace: Pace::Times(STORED),
+        seconds: 0.0,
+        hangs_up: false,
+    };
+    load.run().all_succeeded();
+}

@@ -1,0 +1,73 @@
+//! Pgbench, which runs the server's own SQL with as little around it as can be.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Transactions a second of a script in `bench`, over so many connections, with these variables.
+pub(crate) fn transactions_per_second(
+    data_dir: &Path,
+    script: &str,
+    variables: &[(&str, &str)],
+    connections: usize,
+    seconds: u64,
+) -> f64 {
+    let mut command = Command::new(path());
+    for (name, value) in variables {
+        command.arg(format!("--define={name}={value}"));
+    }
+    let output = command
+        .args(["--no-vacuum", "--protocol=prepared", "--jobs=2"])
+        .arg(format!("--client={connections}"))
+        .arg(format!("--time={seconds}"))
+        .arg("--file")
+        .arg(
+            Path::new(env!("CARGO_MANIFEST_DIR"))
+                .join("bench")
+                .join(script),
+        )
+        .arg("--host")
+        .arg(data_dir.join("run"))
+        // As the server does: under a role that row-level security binds, for one tenant.
+        .env(
+            "PGOPTIONS",
+            "-c role=sigpersist_server -c sigpersist.tenant=1",
+        )
+        .args(["--username=sigpersist", "sigpersist"])
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let tps = text
+        .lines()
+        .find_map(|line| line.strip_prefix("tps = "))
+        .unwrap();
+    tps.split(' ').next().unwrap().parse().unwrap()
+}
+
+/// The bytes of base64 as pgbench passes them.
+pub(crate) fn bytea(base64: &str) -> String {
+    use base64::Engine as _;
+    let bytes = base64::engine::general_purpose::STANDARD
+        .decode(base64.trim())
+        .unwrap();
+    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!(r"\x{hex}")
+}
+
+/// It comes with Postgres, and is not always in PATH.
+fn path() -> PathBuf {
+    let output = Command::new("pg_config").arg("--bindir").output();
+    let folder = output
+        .map(|output| String::from_utf8(output.stdout).unwrap())
+        .unwrap_or_default();
+    let path = Path::new(folder.trim()).join("pgbench");
+    if path.exists() {
+        path
+    } else {
+        "pgbench".into()
+    }
+}
