@@ -32,6 +32,7 @@ mod list;
 mod migrations;
 mod openapi;
 mod operators;
+mod overload;
 mod plugin_commands;
 mod plugins;
 mod policy;

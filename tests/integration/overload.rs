@@ -1,0 +1,105 @@
+//! More requests than the server can bear: who waits for longer than is good is refused, and of those who are refused or gone
+//! nothing is done.
+
+use std::io::Write as _;
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use diesel::connection::SimpleConnection as _;
+use serde_json::json;
+
+use crate::support::{Client, TestApp};
+
+const QUEUE_TIMEOUT: Duration = Duration::from_millis(1_500);
+/// Long enough for a request to come to wait.
+const A_WHILE: Duration = Duration::from_millis(200);
+
+/// A server that answers one request at a time, and somebody who keeps the thread `slow` locked.
+fn one_at_a_time() -> (TestApp, Client, diesel::PgConnection) {
+    let app = TestApp::start_with(|config| {
+        config.http.max_concurrent_requests = 1;
+        config.http.queue_timeout_ms = 1_500;
+    });
+    let acme = app.tenant("acme");
+    acme.save("slow", "t", 0, "x").expect(201);
+    let mut holder = app.database.connect();
+    holder
+        .batch_execute("BEGIN; SELECT FROM signatures FOR UPDATE")
+        .unwrap();
+    (app, acme, holder)
+}
+
+/// Sends a save without waiting for the answer.
+fn send_save(client: &Client, document: &str) -> TcpStream {
+    let address = client.base.strip_prefix("http://").unwrap();
+    let mut stream = TcpStream::connect(address).unwrap();
+    let body =
+        json!({"document": document, "thread": "t", "version": 0, "cms": "small"}).to_string();
+    let token = client.token.as_ref().unwrap();
+    write!(
+        stream,
+        "POST /signature HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nContent-Type: application/json\r\n\
+         Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .unwrap();
+    stream
+}
+
+/// All documents that are stored, in order.
+fn documents(app: &TestApp) -> String {
+    app.database
+        .lines("SELECT string_agg(document, ' ' ORDER BY document) AS line FROM signatures")
+        .trim()
+        .to_owned()
+}
+
+#[test]
+fn nothing_is_done_for_clients_that_hang_up_while_they_wait() {
+    let (app, acme, holder) = one_at_a_time();
+    std::thread::scope(|scope| {
+        let slow = scope.spawn(|| acme.save("slow", "t", 1, "y"));
+        std::thread::sleep(A_WHILE);
+        let gone: Vec<_> = (0..20)
+            .map(|number| send_save(&acme, &format!("gone-{number}")))
+            .collect();
+        std::thread::sleep(A_WHILE);
+        let patient = scope.spawn(|| acme.save("patient", "t", 0, "x"));
+        std::thread::sleep(A_WHILE);
+        drop(gone);
+        std::thread::sleep(A_WHILE);
+        drop(holder);
+        slow.join().unwrap().expect(201);
+        // Turns come in order: the others' would have been before this one.
+        patient.join().unwrap().expect(201);
+    });
+    assert_eq!(documents(&app), "patient slow");
+}
+
+#[test]
+fn what_waits_for_too_long_is_refused_in_time_and_never_done() {
+    let (app, acme, holder) = one_at_a_time();
+    std::thread::scope(|scope| {
+        let slow = scope.spawn(|| acme.save("slow", "t", 1, "y"));
+        std::thread::sleep(A_WHILE);
+        let since = Instant::now();
+        let refused: Vec<_> = (0..20)
+            .map(|number| {
+                let acme = &acme;
+                scope.spawn(move || acme.save(&format!("late-{number}"), "t", 0, "x"))
+            })
+            .collect();
+        for refused in refused {
+            let refused = refused.join().unwrap().expect_error(503, "overloaded");
+            assert_eq!(refused.header("retry-after"), Some("1"));
+        }
+        let waited = since.elapsed();
+        assert!(waited >= QUEUE_TIMEOUT, "{waited:?}");
+        assert!(waited < QUEUE_TIMEOUT * 2, "{waited:?}");
+        drop(holder);
+        slow.join().unwrap().expect(201);
+    });
+    // Whoever came now would be answered after all that could still wait.
+    acme.save("next", "t", 0, "x").expect(201);
+    assert_eq!(documents(&app), "next slow");
+}
