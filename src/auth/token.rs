@@ -206,3 +206,75 @@ fn now_s() -> u64 {
         .duration_since(UNIX_EPOCH)
         .map_or(0, |since| since.as_secs())
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const SECRET: &[u8] = b"0123456789abcdef0123456789abcdef";
+
+    fn verified(token: &str) -> Result<Claims> {
+        let key = jwt::DecodingKey::from_secret(SECRET);
+        key_id(token)?;
+        verify(
+            token,
+            Algorithm::Hs256,
+            &key,
+            Some("acme"),
+            &AuthConfig::default(),
+        )
+    }
+
+    fn signed(claims: &serde_json::Value) -> String {
+        let mut header = jwt::Header::new(jwt::Algorithm::HS256);
+        header.kid = Some("k".to_owned());
+        jwt::encode(&header, claims, &jwt::EncodingKey::from_secret(SECRET)).unwrap()
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_refused_as_a_token(
+            token in prop_oneof![any::<String>(), "[A-Za-z0-9_-]{0,60}\\.[A-Za-z0-9_-]{0,60}\\.[A-Za-z0-9_-]{0,60}"],
+        ) {
+            prop_assert_eq!(verified(&token).unwrap_err().code(), "invalid_token");
+        }
+
+        /// Whatever a claim is set to, the token is valid or refused; with nothing odd in it, it says what it was made with.
+        #[test]
+        fn claims_mean_what_they_say(
+            subject in any::<String>(),
+            seconds in 60_u64..3_600,
+            odd in prop_oneof![
+                Just(serde_json::json!(null)),
+                any::<f64>().prop_map(|number| serde_json::json!(number)),
+                any::<String>().prop_map(|text| serde_json::json!(text)),
+                any::<i64>().prop_map(|number| serde_json::json!([number])),
+            ],
+            claim in "(exp|nbf|iat|iss|aud|sub|tenant|scope|other)",
+        ) {
+            let mut claims = serde_json::json!({
+                "sub": subject, "exp": now_s() + seconds, "scope": "signatures:read nothing", "tenant": "acme",
+            });
+            let valid = verified(&signed(&claims)).unwrap();
+            prop_assert_eq!(valid.subject.as_deref(), Some(&*subject));
+            prop_assert_eq!(valid.scopes, [Scope::SignaturesRead]);
+            claims[claim] = odd;
+            if let Err(error) = verified(&signed(&claims)) {
+                prop_assert!(["invalid_token", "expired_token"].contains(&error.code()));
+            }
+        }
+
+        #[test]
+        fn no_bit_of_a_token_can_be_changed(place in 0_usize..10_000, bit in 0_u8..7) {
+            let token = signed(&serde_json::json!({ "exp": now_s() + 60, "scope": "signatures:read" }));
+            prop_assert!(verified(&token).is_ok());
+            let mut bytes = token.clone().into_bytes();
+            let place = place % bytes.len();
+            bytes[place] ^= 1 << bit;
+            let changed = String::from_utf8(bytes).unwrap();
+            prop_assert!(verified(&changed).is_err(), "{changed}");
+        }
+    }
+}

@@ -242,3 +242,67 @@ fn algorithm(algorithm: pki::Algorithm) -> wit::Algorithm {
         name: algorithm.name.map(str::to_owned),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const FIRST: &str = include_str!("../../tests/data/first.cms.b64");
+
+    proptest! {
+        #[test]
+        fn a_record_says_what_the_version_is(
+            texts in vec(any::<String>(), 5),
+            tags in vec(any::<String>(), 0..5),
+            number in any::<u32>(),
+        ) {
+            let [document, thread, stage, author, text] = &texts[..] else { unreachable!() };
+            let key = ThreadKey { document: document.clone(), thread: thread.clone() };
+            let body = SignatureBody::from_text(text.clone());
+            let record = signature(&Version {
+                key: &key,
+                version: number,
+                stage: Some(stage),
+                created_by: Some(author),
+                comment: None,
+                tags: &tags,
+                body: &body,
+                saved: None,
+            });
+            prop_assert_eq!((&record.document, &record.thread), (document, thread));
+            prop_assert_eq!((record.stage.as_ref(), record.created_by.as_ref()), (Some(stage), Some(author)));
+            prop_assert_eq!((record.comment, record.version), (None, number));
+            prop_assert_eq!(record.tags, tags);
+            prop_assert_eq!(record.size, body.bytes.len() as u64);
+            prop_assert_eq!(record.sha256, to_hex(&body.sha256));
+        }
+
+        /// A signature that was changed somewhere is read or refused, by the guest's reader as by the server's own.
+        #[test]
+        fn what_guests_read_is_what_the_server_reads(place in 0_usize..10_000, byte in any::<u8>()) {
+            let mut bytes = signed_bytes(&SignatureBody::from_text(FIRST.trim().to_owned())).to_vec();
+            let place = place % bytes.len();
+            bytes[place] = byte;
+            let text = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, &bytes);
+            let body = SignatureBody::from_text(text);
+            match (inspect(&body), cms::inspect(&bytes)) {
+                (Ok(told), Ok(found)) => {
+                    prop_assert_eq!(told.signers.len(), found.signers.len());
+                    prop_assert_eq!(told.detached, found.detached);
+                    let subjects = |found: &cms::Inspection| {
+                        let certificates = found.signers.iter().filter_map(|it| it.certificate.clone());
+                        certificates.map(|it| it.subject.rfc4514).collect::<Vec<_>>()
+                    };
+                    let told = told.signers.iter().filter_map(|it| it.certificate.as_ref());
+                    let told: Vec<_> = told.map(|it| it.subject.rfc4514.clone()).collect();
+                    prop_assert_eq!(told, subjects(&found));
+                }
+                (Err(_), Err(_)) => {}
+                (told, found) => prop_assert!(body.format() != Format::Cms, "{told:?} {found:?}"),
+            }
+        }
+    }
+}

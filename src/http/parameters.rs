@@ -346,6 +346,10 @@ impl<'de> Visitor<'de> for Members {
 
 #[cfg(test)]
 mod tests {
+    use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
     use super::*;
 
     fn read(query: &str, body: &str) -> Result<Parameters> {
@@ -417,5 +421,65 @@ mod tests {
         }
         assert!(read("z=1", "").is_err());
         assert!(read("a=%ff", "").is_err());
+    }
+
+    /// Pairs as a form writes them (WHATWG URL, application/x-www-form-urlencoded).
+    fn form(pairs: &[(String, String)]) -> String {
+        let encode = |text: &str| {
+            let encoded = utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
+            encoded.replace("%20", "+")
+        };
+        let pairs = pairs
+            .iter()
+            .map(|(name, value)| format!("{}={}", encode(name), encode(value)));
+        pairs.collect::<Vec<_>>().join("&")
+    }
+
+    proptest! {
+        #[test]
+        fn any_query_and_body_is_read_or_refused_with_a_sentence(
+            query in "[ab=&%+\\[\\]0-9a-fA-Fтег ]{0,40}",
+            body in prop_oneof![
+                any::<Vec<u8>>(),
+                "[{}\\[\\]\",:ab0-9eEntrufals\\\\.-]{0,60}".prop_map(String::into_bytes),
+            ],
+        ) {
+            match Parameters::read(&query, &HeaderMap::new(), &body, &["a", "b", "tags"]) {
+                Ok(parameters) => {
+                    for name in ["a", "b", "tags"] {
+                        // Each is what it is asked for, or refused by its name.
+                        for refused in [
+                            parameters.text(name).err(),
+                            parameters.integer(name, 0, 9).err(),
+                            parameters.boolean(name).err(),
+                            parameters.list(name).err(),
+                        ] {
+                            prop_assert!(refused.is_none_or(|error| error.code() == "invalid_parameter"));
+                        }
+                    }
+                }
+                Err(error) => {
+                    prop_assert!(["invalid_parameter", "malformed_json"].contains(&error.code()));
+                    prop_assert!(error.to_string().ends_with('.'), "{error}");
+                }
+            }
+        }
+
+        #[test]
+        fn a_form_comes_back_as_it_went(
+            pairs in vec(("(a|b|tags)", any::<String>()), 0..6),
+        ) {
+            prop_assert_eq!(read_query(&form(&pairs)).unwrap(), pairs);
+        }
+
+        #[test]
+        fn json_says_the_same_as_the_query(text in any::<String>(), number in any::<u32>(), flag in any::<bool>()) {
+            let query = form(&[("a".to_owned(), text.clone()), ("b".to_owned(), number.to_string())]);
+            let body = serde_json::json!({ "a": &text, "b": number, "tags": flag }).to_string();
+            let both = read(&query, &body).unwrap();
+            prop_assert_eq!(both.text("a").unwrap(), Some(text));
+            prop_assert_eq!(both.integer("b", 0, u32::MAX).unwrap(), Some(number));
+            prop_assert_eq!(both.boolean("tags").unwrap(), Some(flag));
+        }
     }
 }

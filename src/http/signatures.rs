@@ -469,6 +469,8 @@ fn read_cursor(cursor: &str) -> Result<Position> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -480,6 +482,25 @@ mod tests {
         assert_eq!(read_cursor(&cursor(position)).unwrap(), position);
         for bad in ["", "x", "AAAA", &"_".repeat(22), &"A".repeat(44)] {
             assert!(read_cursor(bad).is_err(), "{bad}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_cursor_is_a_place_or_refused(
+            micros in 0_i64..253_402_300_800_000_000,
+            id in any::<i64>(),
+            other in "[A-Za-z0-9_=-]{0,30}",
+        ) {
+            let position = Position {
+                created_at: time::from_micros(micros).unwrap(),
+                id: SignatureId(id),
+            };
+            prop_assert_eq!(read_cursor(&cursor(position)).unwrap(), position);
+            // There is one way to write each.
+            if let Ok(position) = read_cursor(&other) {
+                prop_assert_eq!(cursor(position), other);
+            }
         }
     }
 }

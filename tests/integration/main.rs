@@ -56,3 +56,4 @@ mod trials;
 mod usage;
 mod vectors;
 mod verify;
+mod versions;

@@ -293,7 +293,10 @@ fn mistakes_in_a_hook_are_told_with_a_pointer() {
         .as_str()
         .unwrap();
     assert!(field.starts_with("/settings/prefixes"), "{field}");
-    refused("decisions", json!({"plugin": "tags"}), "refused");
+    // A name that a path of the API has, and one that means something else beside a candidate.
+    let reserved = operator.json("PUT", "/hooks/decisions", &json!({"plugin": "tags"}));
+    reserved.expect_error(405, "method_not_allowed");
+    refused("candidate", json!({"plugin": "tags"}), "refused");
     refused("Bad", json!({"plugin": "tags"}), "refused");
     operator
         .json("PUT", "/hooks/h", &json!({"plugin": "none"}))
