@@ -96,8 +96,7 @@ async fn bind_for_watchers(address: &str) -> anyhow::Result<TcpListener> {
 pub(super) fn runtime(config: &Config) -> anyhow::Result<Runtime> {
     let left_behind = 2 * usize::try_from(config.database.pool_size)?;
     let threads = config
-        .http
-        .max_concurrent_requests
+        .answered_at_once()
         .saturating_add(64)
         .saturating_add(left_behind);
     tokio::runtime::Builder::new_multi_thread()

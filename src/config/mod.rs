@@ -63,7 +63,8 @@ pub struct HttpConfig {
     pub body_timeout_ms: u64,
     /// How long a client may take no more of an answer, in milliseconds.
     pub write_timeout_ms: u64,
-    /// Requests that may be answered at once; others wait.
+    /// Requests that may be answered at once; others wait. 0 for four times `database.pool_size`, or twice
+    /// `hooks.max_concurrent` where that is more.
     pub max_concurrent_requests: usize,
     /// How long a request may wait for its turn before it is refused with 503, in milliseconds.
     pub queue_timeout_ms: u64,
@@ -84,7 +85,7 @@ impl Default for HttpConfig {
             head_timeout_ms: 30_000,
             body_timeout_ms: 30_000,
             write_timeout_ms: 30_000,
-            max_concurrent_requests: 256,
+            max_concurrent_requests: 0,
             queue_timeout_ms: 2_000,
             shutdown_delay_ms: 0,
             shutdown_timeout_ms: 10_000,
@@ -232,6 +233,15 @@ impl Default for HooksConfig {
 }
 
 impl HooksConfig {
+    /// Saves and deletes that may be judged at once.
+    pub fn judged_at_once(&self) -> usize {
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        match self.max_concurrent {
+            0 => 8 * processors,
+            set => set,
+        }
+    }
+
     /// What a call of a hook may take that sets no limits of its own.
     pub fn default_limits(&self) -> Limits {
         Limits {
@@ -321,6 +331,17 @@ impl Default for TracesConfig {
         Self {
             endpoint: None,
             percent: 100,
+        }
+    }
+}
+
+impl Config {
+    /// Requests that may be answered at once. More than a few for each connection to the database would only wait again, where
+    /// nobody notices that a client has hung up; and hooks, of which one tenant may run half, must not hold all turns.
+    pub fn answered_at_once(&self) -> usize {
+        match self.http.max_concurrent_requests {
+            0 => (4 * self.database.pool_size as usize).max(2 * self.hooks.judged_at_once()),
+            set => set,
         }
     }
 }

@@ -56,10 +56,6 @@ impl Config {
 
     fn check(&self) -> anyhow::Result<()> {
         for (name, value) in [
-            (
-                "http.max_concurrent_requests",
-                self.http.max_concurrent_requests,
-            ),
             ("http.max_signature_bytes", self.http.max_signature_bytes),
             ("database.pool_size", self.database.pool_size as usize),
             (
@@ -182,6 +178,21 @@ mod tests {
         assert_eq!(config.hooks.timeout_ms, 7);
         assert_eq!(config.auth.audience.as_deref(), Some("123"));
         assert_eq!(config.log.format, LogFormat::Json);
+    }
+
+    #[test]
+    fn what_is_answered_at_once_follows_from_connections_and_hooks_unless_it_is_set() {
+        let answered = |most: &str, pool: &str, judged: &str| {
+            let config = load(&[
+                ("SIGPERSIST_HTTP_MAX_CONCURRENT_REQUESTS", most),
+                ("SIGPERSIST_DATABASE_POOL_SIZE", pool),
+                ("SIGPERSIST_HOOKS_MAX_CONCURRENT", judged),
+            ]);
+            config.unwrap().answered_at_once()
+        };
+        assert_eq!(answered("0", "16", "8"), 64);
+        assert_eq!(answered("0", "16", "200"), 400);
+        assert_eq!(answered("5", "16", "200"), 5);
     }
 
     #[test]

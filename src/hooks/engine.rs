@@ -70,11 +70,7 @@ impl Engine {
     ///
     /// Where the machine can't run it.
     pub fn new(config: &HooksConfig) -> anyhow::Result<Self> {
-        let processors = std::thread::available_parallelism().map_or(1, usize::from);
-        let turns = match config.max_concurrent {
-            0 => (8 * processors).max(8),
-            set => set,
-        };
+        let turns = config.judged_at_once();
         let turns_per_tenant = match config.max_concurrent_per_tenant {
             0 => turns.div_ceil(2),
             set => set.min(turns),

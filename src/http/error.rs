@@ -200,7 +200,8 @@ fn seconds_rounded_up(wait: Duration) -> u64 {
 fn log(error: &Error, status: StatusCode) {
     if let Error::HookFailed { hook, reason } = error {
         error!(hook, reason, "A hook failed");
-    } else if status.is_server_error() {
+    } else if status.is_server_error() && !matches!(error, Error::Overloaded) {
+        // Of who is refused because there is too much to do, the line of the answer tells enough.
         let mut causes = Vec::new();
         let mut source = error.source();
         while let Some(cause) = source {

@@ -30,7 +30,7 @@ pub(super) struct Server {
 impl Server {
     fn new(app: Arc<App>, is_for_watchers: bool) -> Arc<Self> {
         Arc::new(Self {
-            turns: Arc::new(Semaphore::new(app.config.http.max_concurrent_requests)),
+            turns: Arc::new(Semaphore::new(app.config.answered_at_once())),
             app,
             is_for_watchers,
         })
