@@ -1,5 +1,5 @@
 # The two commands: `make demo` shows Sigpersist at work, `make test` tests it. Both need Rust and a C compiler.
-.PHONY: help demo test bench bench-lists prerequisites
+.PHONY: help demo test bench bench-lists bench-peers prerequisites
 
 # Homebrew keeps Postgres out of PATH, where the build looks for pg_config.
 export PATH := $(PATH):$(subst $(eval ) ,:,$(wildcard /opt/homebrew/opt/postgresql@*/bin /usr/local/opt/postgresql@*/bin))
@@ -8,6 +8,7 @@ help:
 	@echo "make demo   build, and show everything at work on an embedded database"
 	@echo "make test   run all tests"
 	@echo "make bench  measure saves and reads beside pgbench, what each addition costs, ten times the load that can be borne, how tenants bear one another, starts with many plugins, tokens, exports and imports, signatures beside OpenSSL, and calls of hooks beside Extism"
+	@echo "make bench-peers  measure saves and reads beside FastAPI and Express; needs Python, Node and their registries"
 	@echo "make bench-lists  measure lists of a tenant with ten million threads: takes a quarter of an hour and 10 GB"
 
 demo: prerequisites
@@ -29,6 +30,9 @@ bench: prerequisites
 	cargo bench --locked --bench transfer
 	cargo run --release --locked --manifest-path bench/openssl/Cargo.toml
 	cargo run --release --locked --manifest-path bench/extism/Cargo.toml
+
+bench-peers: prerequisites
+	cargo bench --locked --bench peers
 
 bench-lists: prerequisites
 	cargo bench --locked --bench lists
