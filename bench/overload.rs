@@ -21,8 +21,9 @@ use std::collections::BTreeMap;
 use offer::{Answer, Load, NUMBER, Numbers, Outcome, Pace, Target, is_success, percentile};
 use support::{SIGNATURE, Server, folder, new_tenant, setting};
 
-/// How long a request may wait for its turn, in milliseconds: as long as it may by default.
-const QUEUE_TIMEOUT_MS: u32 = 2_000;
+/// How long a request may wait for its turn, in milliseconds: half of the default, so that not all of so many connections are
+/// served in time.
+const QUEUE_TIMEOUT_MS: u32 = 1_000;
 /// How much later than that a refusal may come.
 const LATENESS_MS: f64 = 50.0;
 /// Connections that are tried to find the most saves a second.

@@ -5,6 +5,7 @@
 
 use std::any::Any;
 use std::cell::RefCell;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Notify;
@@ -21,7 +22,8 @@ thread_local! {
 pub struct Work {
     /// Turns and the like, which go back when the work is done or given up.
     held: Mutex<Option<Box<dyn Any + Send>>>,
-    given_up: Notify,
+    given_up: AtomicBool,
+    told: Notify,
 }
 
 impl Work {
@@ -30,10 +32,20 @@ impl Work {
         CURRENT.with_borrow(Clone::clone)
     }
 
-    /// Answers who waits for this work, and gives back what it holds. The thread is left to itself.
+    /// Answers who waits for this work, and gives back what it holds. The thread is left to itself, and is to begin nothing
+    /// more: whoever was told that it was given up may have asked again.
     pub fn give_up(&self) {
+        self.given_up.store(true, Ordering::SeqCst);
         self.let_go();
-        self.given_up.notify_one();
+        self.told.notify_one();
+    }
+
+    /// Whether the work that the calling thread does was given up.
+    pub fn is_given_up() -> bool {
+        CURRENT.with_borrow(|work| {
+            let work = work.as_ref();
+            work.is_some_and(|work| work.given_up.load(Ordering::SeqCst))
+        })
     }
 
     fn let_go(&self) {
@@ -75,7 +87,8 @@ pub async fn run<T: Send + 'static>(
 ) -> Result<T> {
     let under_way = Arc::new(Work {
         held: Mutex::new(Some(Box::new(held))),
-        given_up: Notify::new(),
+        given_up: AtomicBool::new(false),
+        told: Notify::new(),
     });
     let doing = Arc::clone(&under_way);
     let done = telemetry::spawn_blocking(move || {
@@ -85,7 +98,7 @@ pub async fn run<T: Send + 'static>(
     tokio::select! {
         biased;
         done = done => done.map_err(Error::internal),
-        () = under_way.given_up.notified() => Err(Error::DatabaseUnavailable("it does not answer".into())),
+        () = under_way.told.notified() => Err(Error::DatabaseUnavailable("it does not answer".into())),
     }
 }
 
@@ -100,10 +113,14 @@ mod tests {
         let runtime = tokio::runtime::Builder::new_multi_thread().build().unwrap();
         let (begun, begins) = mpsc::channel();
         let (end, ends) = mpsc::channel::<()>();
+        let (over, is_over) = mpsc::channel();
         let turn = Arc::new(());
         let running = runtime.spawn(run(Arc::clone(&turn), move || {
             begun.send(Work::current().unwrap()).unwrap();
+            assert!(!Work::is_given_up());
             ends.recv().unwrap();
+            assert!(Work::is_given_up());
+            over.send(()).unwrap();
         }));
         let work = begins.recv().unwrap();
         assert_eq!(Arc::strong_count(&turn), 2);
@@ -111,8 +128,9 @@ mod tests {
         let given_up = runtime.block_on(running).unwrap();
         assert!(matches!(given_up, Err(Error::DatabaseUnavailable(_))));
         assert_eq!(Arc::strong_count(&turn), 1);
-        // It is still at work.
+        // It is still at work, and knows.
         end.send(()).unwrap();
+        is_over.recv().unwrap();
     }
 
     #[test]

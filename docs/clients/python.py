@@ -115,7 +115,7 @@ class Sigpersist:
                     raise
                 time.sleep(2**attempt / 10)
                 continue
-            # 429 and 503 did nothing. Without Retry-After, waiting does not help.
+            # 429 and 503 may be repeated as they were. Without Retry-After, waiting does not help.
             wait_s = response.headers.get("Retry-After", "")
             if (
                 response.status_code in (429, 503)

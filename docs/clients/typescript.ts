@@ -218,7 +218,7 @@ export class Sigpersist {
         await sleep(100 * 2 ** attempt);
         continue;
       }
-      // 429 and 503 did nothing. Without Retry-After, waiting does not help.
+      // 429 and 503 may be repeated as they were. Without Retry-After, waiting does not help.
       const waitS = Number(response.headers.get("retry-after") ?? NaN);
       if ([429, 503].includes(response.status) && waitS <= LONGEST_WAIT_S && attempt < ATTEMPTS) {
         await sleep(1000 * waitS);

@@ -29,7 +29,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use crate::app::{App, Database};
-use crate::config::Config;
+use crate::config::{Config, TracesConfig};
 use crate::store::embedded::Purpose;
 use crate::telemetry;
 use output::Output;
@@ -136,7 +136,8 @@ fn execute(cli: Cli, output: &Output) -> anyhow::Result<()> {
     }
     // A command talks through its result; the log is for what goes wrong on the way.
     config.log.filter = "warn".to_owned();
-    telemetry::init(&config.log, &config.traces)?;
+    // Commands are not traced.
+    telemetry::init(&config.log, &TracesConfig::default())?;
     if let Command::Plugin(plugin::Plugin::Offline(command)) = cli.command {
         return command.run(&config, output);
     }

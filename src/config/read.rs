@@ -37,6 +37,9 @@ impl Config {
             }
             None => toml::Table::new(),
         };
+        // What has our own name comes last, and wins.
+        let mut environment: Vec<_> = environment.into_iter().collect();
+        environment.sort_by_key(|(variable, _)| variable.starts_with(PREFIX));
         for (variable, value) in environment {
             let shared = SHARED.iter().find(|(name, _)| *name == variable);
             if let Some((_, setting)) = shared {
@@ -193,6 +196,16 @@ mod tests {
         assert_eq!(answered("0", "16", "8"), 64);
         assert_eq!(answered("0", "16", "200"), 400);
         assert_eq!(answered("5", "16", "200"), 5);
+    }
+
+    #[test]
+    fn variables_with_our_own_name_win_over_those_of_others_in_any_order() {
+        let own = ("SIGPERSIST_DATABASE_URL", "postgres://own/x");
+        let shared = ("DATABASE_URL", "postgres://shared/x");
+        for environment in [[own, shared], [shared, own]] {
+            let url = load(&environment).unwrap().database_url;
+            assert_eq!(url.as_deref(), Some(own.1));
+        }
     }
 
     #[test]

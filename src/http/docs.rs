@@ -9,11 +9,14 @@ use super::reply::Reply;
 use super::respond::Call;
 use crate::error::{Error, Result};
 
+/// The page among the files of Swagger UI.
+const INDEX: &str = "index.html";
 /// Where the page looks for the document, from its own place.
 const DOCUMENT: &str = "openapi.json";
 /// What the page may load: files of this server, and nothing else.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-const MAX_AGE_S: u32 = 3_600;
+/// So short that a newer page does not run on older files for long.
+const MAX_AGE_S: u32 = 60;
 
 /// This document, in OpenAPI 3.1.
 #[utoipa::path(
@@ -37,7 +40,7 @@ pub(super) fn document(call: Call) -> Result<Reply> {
 )]
 pub(super) fn page(call: Call) -> Result<Reply> {
     call.parameters()?;
-    let page = asset("index.html")?;
+    let page = asset(INDEX)?;
     // Its files are one level below it.
     let page = String::from_utf8_lossy(&page.0)
         .replace("=\"./", "=\"docs/")
@@ -51,12 +54,16 @@ pub(super) fn page(call: Call) -> Result<Reply> {
     path = "/docs/{file}",
     operation_id = "get_docs_file",
     responses(
-        (status = 200, description = "The file", content((Component = "text/css"), (Component = "text/javascript"), (Component = "text/html"), (Component = "image/png"))),
+        (status = 200, description = "The file", content((Component = "text/css"), (Component = "text/javascript"), (Component = "image/png"))),
         (status = 404, description = "route_not_found"),
     )
 )]
 pub(super) fn file(call: Call) -> Result<Reply> {
     call.parameters()?;
+    if call.name() == INDEX {
+        // It is the page, and finds nothing from here.
+        return Err(Error::RouteNotFound);
+    }
     let (bytes, kind) = asset(call.name())?;
     Ok(Reply::bytes_of(&kind, bytes)
         .cached_by_anybody(MAX_AGE_S)

@@ -60,6 +60,10 @@ fn is_shutdown_message(message: &str) -> bool {
 
 /// What a failed query means to the caller.
 pub(super) fn query_error(error: DieselError) -> Error {
+    if matches!(error, DieselError::RollbackTransaction) {
+        // Only what was given up ends so.
+        return Error::DatabaseUnavailable(error.into());
+    }
     let passes = matches!(&error, DieselError::DatabaseError(_, information)
         if is_out_of_time(information.message()) || lacks_resources(information.message()));
     // What a hook is to run was deleted meanwhile.

@@ -6,13 +6,14 @@ use std::time::{Duration, Instant};
 use diesel::Connection as _;
 use diesel::pg::PgConnection;
 use diesel::r2d2::{Pool, PoolError, PooledConnection};
-use diesel::result::QueryResult;
+use diesel::result::{Error as DieselError, QueryResult};
 use tracing::debug_span;
 
 use super::connection::{LogConnectionErrors, Manager, Session};
 use super::failure::{is_connection_lost, query_error};
 use super::url::with_defaults;
 use super::watchdog::{Watchdog, Watched};
+use crate::blocking::Work;
 use crate::config::DatabaseConfig;
 use crate::context::TenantId;
 use crate::error::{Error, Result};
@@ -20,6 +21,9 @@ use crate::telemetry::metrics;
 
 /// How long an answer may be on its way, beyond the time that the statement may take.
 const ANSWER_GRACE: Duration = Duration::from_secs(2);
+
+/// Why nothing more is asked for somebody who was answered.
+const GIVEN_UP: &str = "it did not answer in time before";
 
 /// The database, as a pool of connections. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -91,6 +95,10 @@ impl Store {
             metrics::query_failed("unavailable");
             Error::DatabaseUnavailable(error.into())
         })?;
+        if Work::is_given_up() {
+            lease.end();
+            return Err(Error::DatabaseUnavailable(GIVEN_UP.into()));
+        }
         let result = lease
             .session
             .act_for(tenant)
@@ -134,7 +142,16 @@ impl Store {
         tenant: TenantId,
         queries: impl FnOnce(&mut PgConnection) -> QueryResult<T>,
     ) -> Result<T> {
-        self.run(tenant, |connection| connection.transaction(queries))
+        self.run(tenant, |connection| {
+            connection.transaction(|connection| {
+                let done = queries(connection)?;
+                // The caller was told that it failed.
+                if Work::is_given_up() {
+                    return Err(DieselError::RollbackTransaction);
+                }
+                Ok(done)
+            })
+        })
     }
 
     /// Connections that are idle, and that are used.

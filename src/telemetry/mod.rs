@@ -34,6 +34,7 @@ pub fn init(config: &LogConfig, traces: &TracesConfig) -> anyhow::Result<()> {
         LogFormat::Json => lines.json().flatten_event(true).boxed(),
     };
     let exported = traces.endpoint.as_deref();
+    let exported = exported.filter(|endpoint| !endpoint.is_empty());
     let exported = exported.map(|endpoint| traces::layer(traces, endpoint));
     // An error here means that logging has been started already.
     drop(

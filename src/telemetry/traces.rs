@@ -43,7 +43,7 @@ where
 {
     ensure!(
         endpoint.starts_with("http://"),
-        "The setting traces.endpoint must begin with http://, as in http://127.0.0.1:4318; for TLS, run a collector beside the server"
+        "The setting traces.endpoint (or OTEL_EXPORTER_OTLP_ENDPOINT) must begin with http://, as in http://127.0.0.1:4318; for TLS, run a collector beside the server"
     );
     let exporter = SpanExporter::builder()
         .with_http()
@@ -116,6 +116,8 @@ impl Sender {
     fn new() -> Self {
         let config = ureq::Agent::config_builder()
             .timeout_global(Some(TIMEOUT))
+            // The collector is beside the server, whatever the environment says of the way out.
+            .proxy(None)
             .http_status_as_error(false);
         Self(config.build().into())
     }
