@@ -246,6 +246,7 @@ async fn answer(
         // Body and turns may have taken their time: whoever was revoked or suspended meanwhile is refused after all.
         authenticate(&app, &incoming.headers).await?;
     }
+    let judged = judges.as_ref().map(Judges::held);
     let call = Call {
         app,
         context,
@@ -264,7 +265,7 @@ async fn answer(
         // It blocks on nothing, and threads may be scarce.
         return (route.handler)(call);
     }
-    let held = (turn, trial, own_trial, under_way);
+    let held = (turn, trial, own_trial, under_way, judged);
     blocking::run(held, move || (route.handler)(call)).await?
 }
 

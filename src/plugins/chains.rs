@@ -1,6 +1,6 @@
 //! A tenant's hooks, ready to run, and the right to run them.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tracing::{error, warn};
 
@@ -104,13 +104,29 @@ fn bound(app: &App, tenant: TenantId, hook: Hook) -> Result<Bound> {
 pub struct Judges {
     /// The hooks as they were when the request began.
     pub chain: Arc<Chain>,
-    turn: Option<Turn>,
+    turn: Arc<Mutex<Option<Turn>>>,
 }
 
 impl Judges {
     /// Gives the turn back, when the hooks have run: others need not wait for the database's answer.
     pub fn done(&mut self) {
-        self.turn = None;
+        drop(self.held());
+    }
+
+    /// What gives the turn back when it is dropped, also where the work that has these judges does not end.
+    pub fn held(&self) -> HeldTurn {
+        HeldTurn(Arc::clone(&self.turn))
+    }
+}
+
+/// Gives the turn of [`Judges`] back when it is dropped.
+#[derive(Debug)]
+pub struct HeldTurn(Arc<Mutex<Option<Turn>>>);
+
+impl Drop for HeldTurn {
+    fn drop(&mut self) {
+        let turn = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        drop(turn);
     }
 }
 
@@ -140,5 +156,8 @@ pub async fn judges(app: &Arc<App>, context: &Context, operation: Operation) -> 
     } else {
         None
     };
-    Ok(Judges { chain, turn })
+    Ok(Judges {
+        chain,
+        turn: Arc::new(Mutex::new(turn)),
+    })
 }
