@@ -1,7 +1,7 @@
 //! The composition root: builds the parts once, and passes news of changes to those that cache.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use tokio::sync::Semaphore;
 
@@ -55,6 +55,8 @@ pub struct App {
     pub publications: Arc<Semaphore>,
     /// Public keys that are for everybody, by the tenant's slug; none for the platform's.
     pub published: Cache<Option<String>, Arc<Vec<StoredKey>>>,
+    /// The OpenAPI document, once somebody has asked for it.
+    pub openapi: OnceLock<String>,
     /// Hooks of tenants, ready to run.
     pub chains: Cache<TenantId, Arc<Chain>>,
     /// What tenants accept, and whom they trust.
@@ -92,6 +94,7 @@ impl App {
             trials_by_tenant: turns::ByTenant::new(1),
             publications: Arc::new(Semaphore::new(PUBLICATIONS_AT_ONCE)),
             published: Cache::new(CACHED_PUBLICATIONS),
+            openapi: OnceLock::new(),
             chains: Cache::new(CACHED_CHAINS),
             policies: Cache::new(CACHED_POLICIES),
             healths: quick_cache::sync::Cache::new(CACHED_CHAINS),

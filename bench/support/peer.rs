@@ -1,5 +1,8 @@
 //! The peers of `bench/peers`: their packages, their databases beside the server's, and their processes.
 
+#[path = "programs.rs"]
+mod programs;
+
 use std::io::Write as _;
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -8,6 +11,8 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+
+use programs::postgres_program;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 /// How long a peer may take to start, and to stop.
@@ -133,16 +138,6 @@ pub(crate) fn psql(socket_dir: &Path, user: &str, database: &str, script: &str) 
     stdin.write_all(script.as_bytes()).unwrap();
     drop(stdin);
     assert!(child.wait().unwrap().success(), "psql failed on {database}");
-}
-
-/// A program that comes with Postgres, and is not always in PATH.
-fn postgres_program(name: &str) -> PathBuf {
-    let output = Command::new("pg_config").arg("--bindir").output();
-    let folder = output
-        .map(|output| String::from_utf8(output.stdout).unwrap())
-        .unwrap_or_default();
-    let path = Path::new(folder.trim()).join(name);
-    if path.exists() { path } else { name.into() }
 }
 
 /// A copy of a peer with its packages, which are installed where the list of them is another than the last time.

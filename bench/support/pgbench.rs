@@ -1,7 +1,12 @@
 //! Pgbench, which runs the server's own SQL with as little around it as can be.
 
-use std::path::{Path, PathBuf};
+#[path = "programs.rs"]
+mod programs;
+
+use std::path::Path;
 use std::process::Command;
+
+use programs::postgres_program;
 
 /// Transactions a second of a script in `bench`, over so many connections, with these variables.
 pub(crate) fn transactions_per_second(
@@ -11,7 +16,7 @@ pub(crate) fn transactions_per_second(
     connections: usize,
     seconds: u64,
 ) -> f64 {
-    let mut command = Command::new(path());
+    let mut command = Command::new(postgres_program("pgbench"));
     for (name, value) in variables {
         command.arg(format!("--define={name}={value}"));
     }
@@ -56,18 +61,4 @@ pub(crate) fn bytea(base64: &str) -> String {
         .unwrap();
     let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
     format!(r"\x{hex}")
-}
-
-/// It comes with Postgres, and is not always in PATH.
-fn path() -> PathBuf {
-    let output = Command::new("pg_config").arg("--bindir").output();
-    let folder = output
-        .map(|output| String::from_utf8(output.stdout).unwrap())
-        .unwrap_or_default();
-    let path = Path::new(folder.trim()).join("pgbench");
-    if path.exists() {
-        path
-    } else {
-        "pgbench".into()
-    }
 }

@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::openapi::Time;
+use super::openapi::{Sha256, Time};
 use super::operators::{label_of, parsed, time_of};
 use super::reply::{Envelope, Reply};
 use super::respond::Call;
@@ -51,7 +51,7 @@ struct EventContent {
     #[schema(value_type = Option<Object>, example = json!({"enabled": true}))]
     after: Option<Value>,
     /// Its hash, over that of the event before it.
-    #[schema(example = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855")]
+    #[schema(value_type = Sha256)]
     hash: String,
 }
 

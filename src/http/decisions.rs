@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::openapi::Time;
+use super::openapi::{Sha256, Time};
 use super::operators::{label_of, parsed, time_of};
 use super::reply::{Envelope, Reply};
 use super::respond::Call;
@@ -134,13 +134,13 @@ struct RecordedContent {
     #[schema(example = "require-countersignature")]
     plugin: Option<String>,
     /// The revision that ran.
-    #[schema(value_type = Option<String>, example = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855")]
+    #[schema(value_type = Option<Sha256>)]
     revision: Option<Digest>,
     /// SHA-256 of the settings that it read.
-    #[schema(example = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855")]
+    #[schema(value_type = Sha256)]
     settings_sha256: Option<String>,
     /// SHA-256 of what it judged.
-    #[schema(example = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855")]
+    #[schema(value_type = Sha256)]
     input_sha256: String,
     #[serde(flatten)]
     decision: DecisionContent,

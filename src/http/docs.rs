@@ -27,8 +27,10 @@ const MAX_AGE_S: u32 = 60;
 )]
 pub(super) fn document(call: Call) -> Result<Reply> {
     call.parameters()?;
-    let document = serde_json::to_vec(&openapi(&call.app.config)).map_err(Error::internal)?;
-    Ok(Reply::bytes("application/json", document).cached_by_anybody(60))
+    let app = &call.app;
+    let document = app.openapi.get_or_init(|| openapi(&app.config).to_string());
+    let document = document.clone().into_bytes();
+    Ok(Reply::bytes("application/json", document).cached_by_anybody(MAX_AGE_S))
 }
 
 /// A page that shows this document, and tries requests out.
@@ -65,7 +67,7 @@ pub(super) fn file(call: Call) -> Result<Reply> {
         return Err(Error::RouteNotFound);
     }
     let (bytes, kind) = asset(call.name())?;
-    Ok(Reply::bytes_of(&kind, bytes)
+    Ok(Reply::bytes(&kind, bytes)
         .cached_by_anybody(MAX_AGE_S)
         .with_content_policy(POLICY))
 }

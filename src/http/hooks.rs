@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::openapi::{BindingTag, Location, Time};
+use super::openapi::{BindingTag, Location, Sha256, Time};
 use super::preconditions::preconditions;
 use super::reply::{BareEnvelope, Envelope, Reply};
 use super::respond::Call;
@@ -25,7 +25,7 @@ struct HookContent {
     #[schema(example = "signer-tags")]
     plugin: String,
     /// The revision that it runs.
-    #[schema(value_type = String, pattern = "^[0-9a-f]{64}$", example = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855")]
+    #[schema(value_type = Sha256)]
     revision: Digest,
     /// Hooks run from the lowest to the highest, ties by name.
     #[schema(example = 1)]
@@ -69,7 +69,7 @@ struct HookContent {
 #[derive(Serialize, ToSchema)]
 struct ShadowContent {
     /// The revision.
-    #[schema(value_type = String, pattern = "^[0-9a-f]{64}$", example = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855")]
+    #[schema(value_type = Sha256)]
     revision: Digest,
     /// What it reads as its configuration.
     #[schema(value_type = Object, example = json!({}))]

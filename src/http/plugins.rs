@@ -6,7 +6,7 @@ use http::header::{ACCEPT, CONTENT_TYPE};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::openapi::{Component, Location, RevisionTag, Time};
+use super::openapi::{Component, Location, RevisionTag, Sha256, Time};
 use super::operators::digest;
 use super::reply::{BareEnvelope, Envelope, Reply};
 use super::respond::Call;
@@ -51,7 +51,7 @@ impl From<Plugin> for PluginContent {
 #[derive(Serialize, ToSchema)]
 struct RevisionContent {
     /// The SHA-256 of the component.
-    #[schema(value_type = String, pattern = "^[0-9a-f]{64}$", example = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855")]
+    #[schema(value_type = Sha256)]
     sha256: Digest,
     /// Its size, in bytes.
     #[schema(example = 81920)]

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::openapi::Time;
+use super::openapi::{Sha256, Time};
 use super::operators::digest;
 use super::reply::{BareEnvelope, Envelope, Reply};
 use super::respond::Call;
@@ -74,7 +74,7 @@ pub(super) fn update(call: Call) -> Result<Reply> {
 )]
 struct Anchor {
     /// SHA-256 of the certificate.
-    #[schema(example = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855")]
+    #[schema(value_type = Sha256)]
     sha256: String,
     /// Whose it is (RFC 4514).
     #[schema(example = "CN=Test CA")]

@@ -68,18 +68,12 @@ impl Reply {
     }
 
     /// 200 with bytes of another kind than JSON, without an envelope.
-    pub(super) fn bytes(kind: &'static str, body: Vec<u8>) -> Self {
-        Self {
+    pub(super) fn bytes(kind: &str, body: Vec<u8>) -> Self {
+        let reply = Self {
             status: StatusCode::OK,
-            headers: vec![(CONTENT_TYPE, HeaderValue::from_static(kind))],
+            headers: Vec::new(),
             body,
-        }
-    }
-
-    /// The same, where the kind is known only when it is asked for.
-    pub(super) fn bytes_of(kind: &str, body: Vec<u8>) -> Self {
-        let mut reply = Self::bytes("application/octet-stream", body);
-        reply.headers.clear();
+        };
         reply.with_header(CONTENT_TYPE, kind)
     }
 

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::openapi::{Location, Time};
+use super::openapi::{Location, Slug, Time};
 use super::operators::parsed;
 use super::reply::{Envelope, Reply};
 use super::respond::Call;
@@ -85,7 +85,7 @@ fn one(call: &Call, tenant: Tenant) -> Result<Reply> {
     path = "/tenants",
     operation_id = "list_tenants",
     params(
-        ("cursor" = Option<String>, Query, pattern = "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$", example = "acme"),
+        ("cursor" = Slug, Query),
     ),
     responses(
         (status = 200, description = "A page of tenants", body = Envelope<TenantsContent>),
@@ -118,7 +118,7 @@ pub(super) fn list(call: Call) -> Result<Reply> {
 #[schema(as = TenantForm)]
 struct CreateForm {
     /// Its name in commands and paths.
-    #[schema(pattern = "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$", example = "acme")]
+    #[schema(value_type = Slug)]
     slug: String,
     /// Its name for people; its slug where it is left out.
     #[schema(min_length = 1, max_length = 255, example = "Acme Ltd")]

@@ -4,6 +4,9 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 use serde_json::Value;
+use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
 use super::model::{Digest, Revision};
 use crate::app::App;
@@ -30,6 +33,19 @@ pub enum Which {
     /// This one.
     This(Digest),
 }
+
+impl PartialSchema for Which {
+    fn schema() -> RefOr<Schema> {
+        ObjectBuilder::new()
+            .schema_type(Type::String)
+            .pattern(Some("^(latest|[0-9a-fA-F]{64})$"))
+            .description(Some("A digest, or `latest`."))
+            .examples(["latest"])
+            .into()
+    }
+}
+
+impl ToSchema for Which {}
 
 impl TryFrom<String> for Which {
     type Error = String;

@@ -19,7 +19,6 @@ pub struct HookRequest {
     pub plugin: String,
     /// The revision that runs: a digest, or `latest`.
     #[serde(default)]
-    #[schema(value_type = String, pattern = "^(latest|[0-9a-fA-F]{64})$", example = "latest")]
     pub revision: Which,
     /// Hooks run from the lowest to the highest, ties by name.
     #[serde(default)]
@@ -87,7 +86,6 @@ impl HookRequest {
 pub struct ShadowRequest {
     /// The revision, of the hook's plugin: a digest, or `latest`.
     #[serde(default)]
-    #[schema(value_type = String, pattern = "^(latest|[0-9a-fA-F]{64})$", example = "latest")]
     pub revision: Which,
     /// What it reads as its configuration; the hook's settings where they are left out.
     #[serde(default)]

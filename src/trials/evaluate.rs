@@ -41,7 +41,6 @@ pub struct CandidateRequest {
     pub plugin: Option<String>,
     /// The revision: a digest, or `latest`.
     #[serde(default)]
-    #[schema(value_type = String, pattern = "^(latest|[0-9a-fA-F]{64})$", example = "latest")]
     pub revision: Which,
     /// What it would read as its configuration; that of the hook where it is left out.
     #[serde(default)]

@@ -80,12 +80,7 @@ fn a_slow_statement_is_cut_off_as_503() {
     let app = TestApp::start_with(|config| config.database.statement_timeout_ms = 200);
     let acme = app.tenant("acme");
     acme.save("d", "t", 0, "x").expect(201);
-    let mut blocker = app.database.connect();
-    diesel::connection::SimpleConnection::batch_execute(
-        &mut blocker,
-        "BEGIN; SELECT FROM signatures FOR UPDATE",
-    )
-    .unwrap();
+    let blocker = app.database.lock_signatures();
     acme.save("d", "t", 1, "y")
         .expect_error(503, "database_unavailable");
     drop(blocker);
@@ -100,12 +95,7 @@ fn too_many_requests_at_once_wait_and_are_then_refused() {
     });
     let acme = app.tenant("acme");
     acme.save("d", "t", 0, "x").expect(201);
-    let mut blocker = app.database.connect();
-    diesel::connection::SimpleConnection::batch_execute(
-        &mut blocker,
-        "BEGIN; SELECT FROM signatures FOR UPDATE",
-    )
-    .unwrap();
+    let blocker = app.database.lock_signatures();
     std::thread::scope(|scope| {
         let waiting = scope.spawn(|| acme.save("d", "t", 1, "y"));
         std::thread::sleep(std::time::Duration::from_millis(300));

@@ -1,11 +1,9 @@
 //! More requests than the server can bear: who waits for longer than is good is refused, and of those who are refused or gone
 //! nothing is done.
 
-use std::io::Write as _;
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use diesel::connection::SimpleConnection as _;
 use serde_json::json;
 
 use crate::support::{Client, TestApp};
@@ -22,28 +20,13 @@ fn one_at_a_time() -> (TestApp, Client, diesel::PgConnection) {
     });
     let acme = app.tenant("acme");
     acme.save("slow", "t", 0, "x").expect(201);
-    let mut holder = app.database.connect();
-    holder
-        .batch_execute("BEGIN; SELECT FROM signatures FOR UPDATE")
-        .unwrap();
+    let holder = app.database.lock_signatures();
     (app, acme, holder)
 }
 
 /// Sends a save without waiting for the answer.
 fn send_save(client: &Client, document: &str) -> TcpStream {
-    let address = client.base.strip_prefix("http://").unwrap();
-    let mut stream = TcpStream::connect(address).unwrap();
-    let body =
-        json!({"document": document, "thread": "t", "version": 0, "cms": "small"}).to_string();
-    let token = client.token.as_ref().unwrap();
-    write!(
-        stream,
-        "POST /signature HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nContent-Type: application/json\r\n\
-         Content-Length: {}\r\n\r\n{body}",
-        body.len()
-    )
-    .unwrap();
-    stream
+    client.begin_save(&json!({"document": document, "thread": "t", "version": 0, "cms": "small"}))
 }
 
 /// All documents that are stored, in order.

@@ -1,7 +1,6 @@
 //! Postgres itself keeps tenants apart: a query that forgets its WHERE finds nothing of another's.
 
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
+use std::io::Read as _;
 use std::time::Duration;
 
 use diesel::connection::SimpleConnection as _;
@@ -321,17 +320,7 @@ fn a_pooled_connection_never_carries_a_tenant_into_anothers_request() {
 
 /// Sends a save, and is gone before it is answered.
 fn hang_up(client: &Client, body: &serde_json::Value) {
-    let body = body.to_string();
-    let address = client.base.strip_prefix("http://").unwrap();
-    let mut stream = TcpStream::connect(address).unwrap();
-    let token = client.token.as_deref().unwrap();
-    write!(
-        stream,
-        "POST /signature HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\ncontent-type: application/json\r\n\
-         content-length: {}\r\n\r\n{body}",
-        body.len()
-    )
-    .unwrap();
+    let mut stream = client.begin_save(body);
     stream
         .set_read_timeout(Some(Duration::from_millis(60)))
         .unwrap();

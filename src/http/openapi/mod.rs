@@ -24,7 +24,7 @@ use problems::Problems;
 
 pub(super) use shapes::{
     BindingTag, Component, GivenTime, Inspection, KeySet, Live, Location, Ready, RevisionTag,
-    Summary, Time, VersionTag,
+    Sha256, Slug, Summary, Time, VersionTag,
 };
 
 /// Where callers of the platform name the tenant that they act for.
@@ -67,7 +67,7 @@ const OF_TENANT: &str = "/tenants/{tenant}";
         health::metrics, health::live, health::ready,
         docs::document, docs::page, docs::file,
     ),
-    components(schemas(Failure<'_>, Time, GivenTime, VersionTag, BindingTag, RevisionTag, Location))
+    components(schemas(Failure<'_>, Time, GivenTime, Slug, VersionTag, BindingTag, RevisionTag, Location))
 )]
 struct Described;
 

@@ -12,8 +12,6 @@ pub(super) const CMS: &str = include_str!("../../../tests/data/first.cms.b64");
 /// Base64 as it must be: in groups of four, with no bits to spare.
 const BASE64: &str =
     "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/][AQgw]==|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)?$";
-/// A DNS label in lower case.
-const SLUG: &str = "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$";
 const SHA256: &str = "^[0-9a-fA-F]{64}$";
 /// Sixteen bytes in base64 of URLs, of which the first eight are a time.
 const PLACE: &str = "^A[A-H][A-Za-z0-9_-]{19}[AQgw]$";
@@ -188,7 +186,7 @@ pub(super) fn in_query(name: &str, required: bool, own: Option<&Value>) -> Value
 /// What stands for a segment in braces of a path.
 pub(super) fn in_path(name: &str, path: &str) -> Value {
     let noun = path.split('/').nth(1).unwrap_or_default();
-    let slug = || json!({ "type": "string", "pattern": SLUG });
+    let slug = || json!({ "$ref": "#/components/schemas/Slug" });
     let (schema, description, example) = match (noun, name) {
         // Whether there is such a tenant is not told.
         ("tenants", "name") if path.ends_with("/jwks.json") => {

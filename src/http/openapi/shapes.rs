@@ -31,6 +31,10 @@ text! {
     Time: r"^\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2}$", "2021-02-18 01:00:00";
     /// A time in UTC, or with its offset as RFC 3339 writes it.
     GivenTime: r"^(19[7-9]\d|[2-9]\d{3})-((0[13578]|1[02])-(0[1-9]|[12]\d|3[01])|(0[469]|11)-(0[1-9]|[12]\d|30)|02-(0[1-9]|1\d|2[0-8])) ([01]\d|2[0-3]):[0-5]\d:[0-5]\d$", "2031-02-18 01:00:00";
+    /// SHA-256 in hexadecimal.
+    Sha256: "^[0-9a-f]{64}$", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+    /// A name: a DNS label in lower case.
+    Slug: "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$", "acme";
     /// The version, in quotes.
     VersionTag: "^\"[0-9]+\"$", "\"1\"";
     /// The number of the binding in force, in quotes.
@@ -97,7 +101,7 @@ object! {
         #[schema(example = 1843)]
         size: u64,
         /// SHA-256 of those bytes.
-        #[schema(example = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855")]
+        #[schema(value_type = Sha256)]
         sha256: String,
         /// Why it can't be read or verified; null where it can.
         #[schema(example = json!(null))]
@@ -196,7 +200,7 @@ object! {
         /// Until when it is valid.
         not_after: Option<Time>,
         /// SHA-256 of it.
-        #[schema(example = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855")]
+        #[schema(value_type = Sha256)]
         sha256: String,
         /// The kind of its key.
         public_key_algorithm: Algorithm,
@@ -327,7 +331,7 @@ object! {
         #[schema(example = "CN=АХМЕТОВА АЙГЕРІМ,serialNumber=IIN123456789011")]
         subject: Option<String>,
         /// SHA-256 of the certificate.
-        #[schema(example = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855")]
+        #[schema(value_type = Option<Sha256>)]
         sha256: Option<String>,
         /// The individual's number (IIN).
         #[schema(example = "123456789011")]

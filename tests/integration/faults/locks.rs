@@ -23,9 +23,7 @@ fn one_tenants_locks_that_fill_the_pool_are_waited_for_in_time() {
     let (client, other) = (server.client(&token), server.client(&other));
     client.save("d", "locked", 0, "first").expect(201);
     other.save("d", "free", 0, "x").expect(201);
-    let mut lock = database.connect();
-    lock.batch_execute("BEGIN; SELECT FROM signatures FOR UPDATE")
-        .unwrap();
+    let mut lock = database.lock_signatures();
     let mut waiting = std::thread::scope(|scope| {
         let saving: Vec<_> = ["one", "two"]
             .map(|text| {
@@ -78,9 +76,7 @@ fn a_statement_that_takes_too_long_is_refused_and_stores_nothing() {
     };
     let before = backends();
     for round in 0..rounds(3) {
-        let mut lock = database.connect();
-        lock.batch_execute("BEGIN; SELECT FROM signatures FOR UPDATE")
-            .unwrap();
+        let mut lock = database.lock_signatures();
         let since = Instant::now();
         client
             .save("d", "t", 1, &format!("late {round}"))

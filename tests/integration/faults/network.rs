@@ -209,6 +209,20 @@ fn connections_that_never_answer_again_lose_their_places_to_new_ones() {
 }
 
 #[test]
+fn nothing_is_begun_for_who_was_refused_when_the_answer_comes_after_all() {
+    let behind = Behind::proxy(&[("SIGPERSIST_DATABASE_STATEMENT_TIMEOUT_MS", "1000")]);
+    behind.client.save("d", "t", 0, "x").expect(201);
+    behind.proxy.set(Mode::Stall);
+    // It hangs where it reads what is to be deleted.
+    behind.client.delete("d", "t").expect_unavailable();
+    behind.proxy.set(Mode::Pass);
+    behind.saves_again("after");
+    std::thread::sleep(SECOND);
+    behind.client.read("d", "t").expect(200);
+    behind.client.delete("d", "t").expect(200);
+}
+
+#[test]
 fn a_database_that_answers_slowly_is_waited_for() {
     let behind = Behind::proxy(&[]);
     behind.client.save("d", "before", 0, "x").expect(201);

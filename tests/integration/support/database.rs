@@ -148,6 +148,15 @@ impl TestDatabase {
         self.connect().batch_execute(sql).unwrap();
     }
 
+    /// Keeps all threads locked until this connection is dropped: whoever saves or deletes one waits.
+    pub(crate) fn lock_signatures(&self) -> PgConnection {
+        let mut holder = self.connect();
+        holder
+            .batch_execute("BEGIN; SELECT FROM signatures FOR UPDATE")
+            .unwrap();
+        holder
+    }
+
     /// All rows of a table as text.
     pub(crate) fn dump(&self, table: &str) -> String {
         self.lines(&format!("SELECT t::text AS line FROM {table} t"))
