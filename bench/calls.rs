@@ -35,7 +35,7 @@ fn main() {
         )],
     );
     let inspect = per_second(1, || {
-        let body = SignatureBody::from_text(SIGNATURE.trim().to_owned());
+        let body = SignatureBody::from_text(SIGNATURE.trim());
         sigpersist::cms::inspect(&body.bytes).unwrap();
     });
     println!(
@@ -48,7 +48,7 @@ fn main() {
             thread: "ticket-1".to_owned(),
         },
         signed_over: None,
-        body: SignatureBody::from_text(SIGNATURE.trim().to_owned()),
+        body: SignatureBody::from_text(SIGNATURE.trim()),
         stage: None,
         created_by: None,
         comment: None,

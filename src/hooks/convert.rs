@@ -261,7 +261,7 @@ mod tests {
         ) {
             let [document, thread, stage, author, text] = &texts[..] else { unreachable!() };
             let key = ThreadKey { document: document.clone(), thread: thread.clone() };
-            let body = SignatureBody::from_text(text.clone());
+            let body = SignatureBody::from_text(text);
             let record = signature(&Version {
                 key: &key,
                 version: number,
@@ -283,11 +283,11 @@ mod tests {
         /// A signature that was changed somewhere is read or refused, by the guest's reader as by the server's own.
         #[test]
         fn what_guests_read_is_what_the_server_reads(place in 0_usize..10_000, byte in any::<u8>()) {
-            let mut bytes = signed_bytes(&SignatureBody::from_text(FIRST.trim().to_owned())).to_vec();
+            let mut bytes = signed_bytes(&SignatureBody::from_text(FIRST.trim())).to_vec();
             let place = place % bytes.len();
             bytes[place] = byte;
             let text = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, &bytes);
-            let body = SignatureBody::from_text(text);
+            let body = SignatureBody::from_text(&text);
             match (inspect(&body), cms::inspect(&bytes)) {
                 (Ok(told), Ok(found)) => {
                     prop_assert_eq!(told.signers.len(), found.signers.len());

@@ -5,7 +5,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::openapi::{Sha256, Time};
-use super::operators::{label_of, parsed, time_of};
+use super::operators::{parsed, time_of};
 use super::reply::{Envelope, Reply};
 use super::respond::Call;
 use crate::audit::{self, Filter, MAX_LIMIT, Recorded, Whose};
@@ -113,7 +113,7 @@ struct EventsContent {
 )]
 pub(super) fn list(call: Call) -> Result<Reply> {
     let parameters = call.parameters()?;
-    let named = label_of(&parameters, "tenant")?;
+    let named = parameters.label("tenant")?;
     let platforms = parameters.boolean("platform")?.unwrap_or(false);
     let whose = match (&call.context.tenancy, named, platforms) {
         (None, None, false) => Whose::Everybodys,
@@ -131,10 +131,10 @@ pub(super) fn list(call: Call) -> Result<Reply> {
     };
     let filter = Filter {
         whose,
-        actor: label_of(&parameters, "actor")?,
-        action: label_of(&parameters, "action")?,
-        target: label_of(&parameters, "target")?,
-        request_id: label_of(&parameters, "request_id")?,
+        actor: parameters.label("actor")?,
+        action: parameters.label("action")?,
+        target: parameters.label("target")?,
+        request_id: parameters.label("request_id")?,
         since: time_of(&parameters, "since")?,
         until: time_of(&parameters, "until")?,
     };

@@ -6,7 +6,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::openapi::{Sha256, Time};
-use super::operators::{label_of, parsed, time_of};
+use super::operators::{parsed, time_of};
 use super::reply::{Envelope, Reply};
 use super::respond::Call;
 use crate::decisions::model::{
@@ -204,9 +204,9 @@ struct OneDecision {
 pub(super) fn list(call: Call) -> Result<Reply> {
     let parameters = call.parameters()?;
     let filter = decisions::Filter {
-        document: label_of(&parameters, "document")?,
-        thread: label_of(&parameters, "thread")?,
-        hook: label_of(&parameters, "hook")?,
+        document: parameters.label("document")?,
+        thread: parameters.label("thread")?,
+        hook: parameters.label("hook")?,
         verdict: parsed::<Verdict>(&parameters, "verdict")?,
         since: time_of(&parameters, "since")?,
         until: time_of(&parameters, "until")?,

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use super::openapi::{GivenTime, KeySet, Location, Time};
-use super::operators::{label_of, parse};
+use super::operators::parse;
 use super::reply::{Envelope, Reply};
 use super::respond::Call;
 use crate::auth::key::{KeyState, StoredKey};
@@ -110,7 +110,7 @@ fn holder(call: &Call) -> Holder {
 pub(super) fn list(call: Call) -> Result<Reply> {
     let parameters = call.parameters()?;
     let limit = parameters.integer("limit", 1, MAX_LIMIT)?;
-    let after = label_of(&parameters, "cursor")?;
+    let after = parameters.label("cursor")?;
     let page = tenants::keys(
         &call.app,
         &holder(&call),

@@ -7,7 +7,6 @@ use chrono::{DateTime, Utc};
 use super::parameters::Parameters;
 use crate::error::{Error, Result};
 use crate::plugins::model::Digest;
-use crate::signatures::model::check_label;
 use crate::time;
 
 /// Reads a digest from a path; what is none names nothing.
@@ -26,7 +25,7 @@ pub(super) fn parsed<T: FromStr<Err = String>>(
     name: &str,
 ) -> Result<Option<T>> {
     let text = parameters.text(name)?;
-    text.map(|text| parse(name, &text)).transpose()
+    text.map(|text| parse(name, text)).transpose()
 }
 
 /// Reads the text of a parameter that has a form of its own.
@@ -39,17 +38,8 @@ pub(super) fn parse<T: FromStr<Err = String>>(name: &str, text: &str) -> Result<
 pub(super) fn time_of(parameters: &Parameters, name: &str) -> Result<Option<DateTime<Utc>>> {
     let text = parameters.text(name)?;
     text.map(|text| {
-        time::from_text(&text)
+        time::from_text(text)
             .map_err(|message| Error::invalid(name, format!("`{name}`: {message}.")))
     })
     .transpose()
-}
-
-/// Reads a parameter that is a name of something.
-pub(super) fn label_of(parameters: &Parameters, name: &str) -> Result<Option<String>> {
-    let text = parameters.text(name)?;
-    if let Some(text) = &text {
-        check_label(name, text)?;
-    }
-    Ok(text)
 }

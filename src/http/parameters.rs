@@ -14,6 +14,7 @@ use serde_json::Value;
 
 use crate::error::{Error, Result};
 use crate::object::Object;
+use crate::signatures::model::check_label;
 
 /// Parameters that were given.
 #[derive(Debug)]
@@ -60,19 +61,23 @@ impl Parameters {
     }
 
     /// A text.
-    pub(super) fn text(&self, name: &str) -> Result<Option<String>> {
-        self.one(
-            name,
-            "a string",
-            |text| Some(text.to_owned()),
-            |value| value.as_str().map(str::to_owned),
-        )
+    pub(super) fn text(&self, name: &str) -> Result<Option<&str>> {
+        self.one(name, "a string", Some, Value::as_str)
     }
 
     /// A text that must be there.
-    pub(super) fn required_text(&self, name: &str) -> Result<String> {
+    pub(super) fn required_text(&self, name: &str) -> Result<&str> {
         self.text(name)?
             .ok_or_else(|| Error::invalid(name, format!("`{name}` is required.")))
+    }
+
+    /// A text that names something.
+    pub(super) fn label(&self, name: &str) -> Result<Option<String>> {
+        let text = self.text(name)?;
+        if let Some(text) = text {
+            check_label(name, text)?;
+        }
+        Ok(text.map(str::to_owned))
     }
 
     /// A text, or a whole number as its digits.
@@ -142,12 +147,12 @@ impl Parameters {
     }
 
     /// The value that all mentions of a name agree on.
-    fn one<T: PartialEq>(
-        &self,
+    fn one<'a, T: PartialEq>(
+        &'a self,
         name: &str,
         rule: &str,
-        from_query: impl Fn(&str) -> Option<T>,
-        from_json: impl Fn(&Value) -> Option<T>,
+        from_query: impl Fn(&'a str) -> Option<T>,
+        from_json: impl Fn(&'a Value) -> Option<T>,
     ) -> Result<Option<T>> {
         let in_query = self.query_values(name).map(from_query);
         let in_json = self.json_values(name).map(from_json);
@@ -365,7 +370,7 @@ mod tests {
     fn query_and_body_mean_the_same_and_must_agree() {
         let both = read("a=1&b=x+y%21", r#"{"a": 1, "b": null}"#).unwrap();
         assert_eq!(both.integer("a", 0, 9).unwrap(), Some(1));
-        assert_eq!(both.text("b").unwrap().as_deref(), Some("x y!"));
+        assert_eq!(both.text("b").unwrap(), Some("x y!"));
         assert!(
             read("a=1", r#"{"a": 2}"#)
                 .unwrap()
@@ -477,7 +482,7 @@ mod tests {
             let query = form(&[("a".to_owned(), text.clone()), ("b".to_owned(), number.to_string())]);
             let body = serde_json::json!({ "a": &text, "b": number, "tags": flag }).to_string();
             let both = read(&query, &body).unwrap();
-            prop_assert_eq!(both.text("a").unwrap(), Some(text));
+            prop_assert_eq!(both.text("a").unwrap(), Some(&*text));
             prop_assert_eq!(both.integer("b", 0, u32::MAX).unwrap(), Some(number));
             prop_assert_eq!(both.boolean("tags").unwrap(), Some(flag));
         }

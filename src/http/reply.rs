@@ -1,12 +1,16 @@
 //! Successful answers in the envelope of the contract.
 
 use std::fmt::Display;
+use std::io;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use http::StatusCode;
 use http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, LOCATION,
 };
 use serde::Serialize;
+use serde_json::ser::Formatter;
 use utoipa::ToSchema;
 
 use crate::error::{Error, Result};
@@ -54,7 +58,7 @@ impl Reply {
         Ok(Self {
             status: StatusCode::OK,
             headers: Vec::new(),
-            body: serde_json::to_vec(&envelope).map_err(Error::internal)?,
+            body: to_json(&envelope)?,
         })
     }
 
@@ -63,7 +67,7 @@ impl Reply {
         Ok(Self {
             status: StatusCode::OK,
             headers: Vec::new(),
-            body: serde_json::to_vec(&BareEnvelope { status: true }).map_err(Error::internal)?,
+            body: to_json(&BareEnvelope { status: true })?,
         })
     }
 
@@ -139,6 +143,39 @@ impl Reply {
             response.headers_mut().insert(name, value);
         }
         response
+    }
+}
+
+/// JSON in which bytes are base64.
+fn to_json(content: &impl Serialize) -> Result<Vec<u8>> {
+    let mut json = Vec::with_capacity(512);
+    let mut serializer = serde_json::Serializer::with_formatter(&mut json, BytesAsBase64);
+    content
+        .serialize(&mut serializer)
+        .map_err(Error::internal)?;
+    Ok(json)
+}
+
+/// Writes bytes as a string of their padded base64 (RFC 4648 section 4), in which nothing needs an escape.
+struct BytesAsBase64;
+
+impl Formatter for BytesAsBase64 {
+    fn write_byte_array<W: ?Sized + io::Write>(
+        &mut self,
+        writer: &mut W,
+        bytes: &[u8],
+    ) -> io::Result<()> {
+        /// A multiple of three, so that only the last part is padded.
+        const PART: usize = 3 * 1024;
+        let mut text = [0; PART / 3 * 4];
+        writer.write_all(b"\"")?;
+        for part in bytes.chunks(PART) {
+            let length = BASE64
+                .encode_slice(part, &mut text)
+                .map_err(io::Error::other)?;
+            writer.write_all(text.get(..length).unwrap_or_default())?;
+        }
+        writer.write_all(b"\"")
     }
 }
 

@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use serde_json::Value;
 use utoipa::ToSchema;
 
@@ -14,8 +14,8 @@ use super::reply::{BareEnvelope, Envelope, Reply};
 use super::respond::Call;
 use crate::error::{Error, Result};
 use crate::signatures::model::{
-    Draft, ListFilter, MAX_VERSION, Position, Signature, SignatureBody, SignatureId, ThreadKey,
-    check_comment, check_label, fold_tags,
+    Draft, Encoding, ListFilter, MAX_VERSION, Position, Signature, SignatureBody, SignatureId,
+    ThreadKey, check_comment, check_label, fold_tags,
 };
 use crate::signatures::{self, List, MAX_LIMIT, Saved};
 use crate::time;
@@ -47,7 +47,8 @@ struct SignatureContent {
     /// The signature as it was sent; left out where that was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "MIIHUgYJKoZIhvcNAQcCoIIHQzCCBz8CAQExDzANBglghkgBZQMEAgEFADAU")]
-    signature: Option<String>,
+    #[schema(value_type = Option<String>)]
+    signature: Option<Text>,
     /// The version that it was signed over; null for the first.
     #[schema(example = json!(null))]
     parent: Option<u32>,
@@ -81,13 +82,25 @@ impl From<Signature> for SignatureContent {
             document: signature.key.document,
             thread: signature.key.thread,
             stage: signature.stage,
-            signature: signature.body.as_ref().map(SignatureBody::to_text),
+            signature: signature.body.map(Text),
             version_created_by: signature.created_by,
             version_created_at: time::to_text(signature.version_created_at),
             version_comment: signature.comment,
             tags: signature.tags,
             created_at: time::to_text(signature.created_at),
             updated_at: time::to_text(signature.updated_at),
+        }
+    }
+}
+
+/// A signature as the text that was sent; bytes are shown as base64 in all answers.
+struct Text(SignatureBody);
+
+impl Serialize for Text {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0.encoding {
+            Encoding::Base64 => serializer.serialize_bytes(&self.0.bytes),
+            Encoding::Text => serializer.serialize_str(&self.0.to_text()),
         }
     }
 }
@@ -296,10 +309,7 @@ pub(super) fn list(call: Call) -> Result<Reply> {
         &call.context,
         &List {
             filter: filter(&parameters)?,
-            after: parameters
-                .text("cursor")?
-                .map(|cursor| read_cursor(&cursor))
-                .transpose()?,
+            after: parameters.text("cursor")?.map(read_cursor).transpose()?,
             limit: limit(&parameters)?,
             offset: parameters.integer("offset", 0, MAX_VERSION)?.unwrap_or(0),
             count: parameters.boolean("count")?.unwrap_or(false),
@@ -331,8 +341,8 @@ fn location(signature: &Signature) -> String {
 pub(super) fn thread_key(parameters: &Parameters) -> Result<ThreadKey> {
     let label = |name| {
         let text = parameters.required_text(name)?;
-        check_label(name, &text)?;
-        Ok::<_, Error>(text)
+        check_label(name, text)?;
+        Ok::<_, Error>(text.to_owned())
     };
     Ok(ThreadKey {
         document: label("document")?,
@@ -349,15 +359,15 @@ fn draft(parameters: &Parameters, max_signature_bytes: usize) -> Result<Draft> {
         check_label("version_created_by", created_by)?;
     }
     let comment = parameters.text("version_comment")?;
-    if let Some(comment) = &comment {
+    if let Some(comment) = comment {
         check_comment("version_comment", comment)?;
     }
     Ok(Draft {
         key,
         signed_over,
-        stage: optional_label(parameters, "stage")?,
+        stage: parameters.label("stage")?,
         created_by,
-        comment,
+        comment: comment.map(str::to_owned),
         tags: fold_tags("tags", parameters.list("tags")?.unwrap_or_default())?,
         body,
     })
@@ -380,15 +390,15 @@ pub(super) fn cms_parameter(
 }
 
 fn filter(parameters: &Parameters) -> Result<ListFilter> {
-    let thread = optional_label(parameters, "thread")?;
-    let chain = optional_label(parameters, "chain")?;
+    let thread = parameters.label("thread")?;
+    let chain = parameters.label("chain")?;
     if thread.is_some() && chain.is_some() && thread != chain {
         return Err(Error::invalid(
             "chain",
             "`chain` and `thread` are the same, but are given with different values.",
         ));
     }
-    let all_tags = match parameters.text("tags_match")?.as_deref() {
+    let all_tags = match parameters.text("tags_match")? {
         None | Some("any") => false,
         Some("all") => true,
         Some(_) => {
@@ -399,20 +409,12 @@ fn filter(parameters: &Parameters) -> Result<ListFilter> {
         }
     };
     Ok(ListFilter {
-        document: optional_label(parameters, "document")?,
+        document: parameters.label("document")?,
         thread: chain.or(thread),
-        stage: optional_label(parameters, "stage")?,
+        stage: parameters.label("stage")?,
         tags: fold_tags("tags", parameters.list("tags")?.unwrap_or_default())?,
         all_tags,
     })
-}
-
-fn optional_label(parameters: &Parameters, name: &str) -> Result<Option<String>> {
-    let text = parameters.text(name)?;
-    if let Some(text) = &text {
-        check_label(name, text)?;
-    }
-    Ok(text)
 }
 
 fn limit(parameters: &Parameters) -> Result<u32> {

@@ -94,13 +94,13 @@ fn one(call: &Call, tenant: Tenant) -> Result<Reply> {
 pub(super) fn list(call: Call) -> Result<Reply> {
     let parameters = call.parameters()?;
     let after = parameters.text("cursor")?;
-    if let Some(after) = &after {
+    if let Some(after) = after {
         check_slug("tenant", after)
             .map_err(|_| Error::invalid("cursor", "`cursor` is no cursor of this list."))?;
     }
     let filter = TenantFilter {
         state: parsed(&parameters, "state")?,
-        after,
+        after: after.map(str::to_owned),
     };
     let limit = parameters.integer("limit", 1, MAX_LIMIT)?;
     let page = tenants::list(&call.app, &filter, limit.unwrap_or(DEFAULT_LIMIT))?;
@@ -229,12 +229,12 @@ pub(super) fn update(call: Call) -> Result<Reply> {
     )
 )]
 pub(super) fn delete(call: Call) -> Result<Reply> {
-    let confirmation = call.parameters()?.text("confirm")?;
+    let parameters = call.parameters()?;
     let tenant = tenants::delete(
         &call.app,
         &call.context.actor(),
         call.name(),
-        confirmation.as_deref(),
+        parameters.text("confirm")?,
     )?;
     Ok(one(&call, tenant)?.accepted())
 }

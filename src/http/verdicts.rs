@@ -70,7 +70,7 @@ fn examine(call: &Call, parameters: &Parameters, verifies: bool) -> Result<Reply
 /// What a detached signature signs.
 fn content_parameter(parameters: &Parameters) -> Result<Option<Vec<u8>>> {
     let content = parameters.text("content")?.map(|text| {
-        STANDARD.decode(&text).map_err(|_| {
+        STANDARD.decode(text).map_err(|_| {
             let message = "`content` is the base64 of what a detached signature signs.";
             Error::invalid("content", message)
         })
@@ -163,7 +163,7 @@ pub(super) fn list(call: Call) -> Result<Reply> {
     let version = parameters.integer("version", 1, MAX_VERSION)?;
     let before = parameters
         .text("cursor")?
-        .map(|cursor| read_cursor(&cursor).ok_or_else(invalid_cursor))
+        .map(|cursor| read_cursor(cursor).ok_or_else(invalid_cursor))
         .transpose()?;
     let limit = parameters.integer("limit", 1, MAX_LIMIT)?;
     let limit = limit.unwrap_or(DEFAULT_LIMIT);

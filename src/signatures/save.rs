@@ -338,7 +338,7 @@ mod tests {
                 thread: "t".to_owned(),
             },
             signed_over,
-            body: SignatureBody::from_text("x".to_owned()),
+            body: SignatureBody::from_text("x"),
             stage: None,
             created_by: None,
             comment: None,

@@ -212,7 +212,7 @@ impl<R: BufRead> Lines<R> {
                 self.judgement(&judgement)?;
                 Item::Judgement(judgement)
             }
-            Line::Input(input) => Item::Input(input.at, SignatureBody::from_text(input.signature)),
+            Line::Input(input) => Item::Input(input.at, SignatureBody::from_text(&input.signature)),
             Line::Header(_) | Line::End(_) => return Err(self.fault("it has no place here")),
         })
     }
@@ -224,7 +224,7 @@ impl<R: BufRead> Lines<R> {
             check_comment("comment", comment).map_err(|error| self.broken(&error))?;
         }
         let tags = fold_tags("tags", version.tags).map_err(|error| self.broken(&error))?;
-        let body = SignatureBody::from_text(version.signature);
+        let body = SignatureBody::from_text(&version.signature);
         if body.sha256 != version.sha256.0 {
             return Err(
                 self.fault("the signature is not the one that was exported, by its SHA-256")

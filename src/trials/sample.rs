@@ -272,7 +272,7 @@ impl Sample {
 
     fn body(&self) -> Result<SignatureBody> {
         match &self.cms {
-            Some(text) if !text.is_empty() => Ok(SignatureBody::from_text(text.clone())),
+            Some(text) if !text.is_empty() => Ok(SignatureBody::from_text(text)),
             _ => Err(Error::invalid("cms", "`cms` is required.")),
         }
     }
