@@ -210,12 +210,17 @@ impl ListQuery<'_> {
     }
 }
 
-/// What is asked of the thread's own columns.
+/// What is asked of the thread's own columns, in the words of the index that serves it: there is one thread at most of a
+/// document and thread, and each by itself has an index in the order of the list.
 fn columns(filter: &ListFilter) -> impl Iterator<Item = (&'static str, &String)> {
+    let [document, thread] = match (&filter.document, &filter.thread) {
+        (Some(_), Some(_)) => ["s.document", "s.thread"],
+        _ => ["s.document COLLATE \"C\"", "s.thread COLLATE \"C\""],
+    };
     let columns = [
-        ("document", &filter.document),
-        ("thread", &filter.thread),
-        ("stage", &filter.stage),
+        (document, &filter.document),
+        (thread, &filter.thread),
+        ("s.stage", &filter.stage),
     ];
     columns
         .into_iter()
@@ -225,7 +230,7 @@ fn columns(filter: &ListFilter) -> impl Iterator<Item = (&'static str, &String)>
 /// The same as conditions on `s`.
 fn push_columns<'b>(filter: &'b ListFilter, out: &mut AstPass<'_, 'b, Pg>) -> QueryResult<()> {
     for (column, value) in columns(filter) {
-        out.push_sql(&format!(" AND s.{column} = "));
+        out.push_sql(&format!(" AND {column} = "));
         out.push_bind_param::<Text, _>(value)?;
     }
     Ok(())

@@ -1,6 +1,7 @@
 //! Queries that read and delete threads and their versions.
 
 use chrono::{DateTime, Utc};
+use diesel::dsl::sql;
 use diesel::prelude::*;
 use diesel::sql_query;
 use diesel::sql_types::{Integer, Text};
@@ -307,7 +308,8 @@ impl Store {
             .select(signature_columns!(signature_versions::signature.nullable()))
             .into_boxed();
         if let Some(document) = &range.document {
-            query = query.filter(signatures::document.eq(document));
+            // The collation of its index.
+            query = query.filter(sql::<Text>(r#"signatures.document COLLATE "C""#).eq(document));
         }
         if let Some(since) = range.since {
             query = query.filter(signatures::created_at.ge(since));

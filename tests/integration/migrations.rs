@@ -255,7 +255,7 @@ fn a_migration_does_not_wait_for_long_and_can_be_tried_again() {
     connection.revert_last_migration(MIGRATIONS).unwrap();
     // Somebody writes, and is not done.
     connection
-        .batch_execute("BEGIN; LOCK TABLE tenants IN ROW EXCLUSIVE MODE")
+        .batch_execute("BEGIN; LOCK TABLE tenants, signatures IN ROW EXCLUSIVE MODE")
         .unwrap();
     let since = Instant::now();
     refused(&database, &["migrate"], 3, "waited too long for a table");

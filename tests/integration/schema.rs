@@ -202,3 +202,49 @@ fn script(text: &str) -> String {
 fn in_one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
+
+/// Whatever Postgres knows of the tenants' words, it looks a thread up by all that tells it apart.
+#[test]
+fn a_thread_is_looked_up_by_its_key_where_others_share_its_document_or_name() {
+    let app = TestApp::start_with(|config| config.database.pool_size = 1);
+    let acme = app.tenant("acme");
+    app.tenant("other");
+    acme.save("d", "t", 0, "x").expect(201);
+    acme.read("d", "t").expect(200);
+    let sent = |beginning: &str| statement(&app, beginning, &[]);
+    let get = sent(r#"SELECT "signatures"."id""#);
+    acme.save("d", "t", 1, "y").expect(201);
+    let save = sent("WITH input");
+    acme.delete("d", "t").expect(200);
+    // Two kinds of tenants: one calls all its threads the same and has a document with many; another's words are all its own.
+    app.database.execute(
+        "INSERT INTO signatures (tenant_id, version, document, thread) SELECT 1, 1, 'd' || n, 'main' FROM generate_series(1, 4000) n;
+         INSERT INTO signatures (tenant_id, version, document, thread) SELECT 1, 1, 'main', 't' || n FROM generate_series(1, 4000) n;
+         INSERT INTO signatures (tenant_id, version, document, thread)
+         SELECT 2, 1, md5(n::text), md5((-n)::text) FROM generate_series(1, 8000) n",
+    );
+    for known in ["nothing", "much"] {
+        for (document, thread) in [("d7", "main"), ("main", "t7")] {
+            let columns = format!("1, '{document}', '{thread}'");
+            let tagged = "NULL, NULL, NULL, '{}', 'b', 'x', 'x'";
+            for (statement, values) in [
+                (&get, format!("{columns}, 1")),
+                (&save, format!("{columns}, 5, false, true, {tagged}")),
+            ] {
+                let plans = app.database.analyze(statement, &values);
+                for index in [
+                    "signatures_chain_idx",
+                    "signatures_document_idx",
+                    "Seq Scan",
+                ] {
+                    let used = plans
+                        .lines()
+                        .any(|line| line.contains(index) && !line.contains("Seq Scan on tenant"));
+                    assert!(!used, "where {known} is known:\n{plans}");
+                }
+                assert!(plans.contains("signatures_thread_key"), "{plans}");
+            }
+        }
+        app.database.execute("ANALYZE signatures");
+    }
+}
