@@ -1,6 +1,7 @@
 //! Waiting for a turn, for a bounded time: the one way in which anything here is limited in number.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
@@ -46,11 +47,23 @@ impl ByTenant {
     }
 }
 
+/// A time up to an eighth shorter, another for each caller, so that those who came at one moment, and could not be served, are not
+/// all refused at one moment: whoever is refused last would wait for the others' refusals.
+fn spread(patience: Duration) -> Duration {
+    static CALLERS: AtomicU32 = AtomicU32::new(0);
+    // Multiples of the golden ratio are as far from each other as can be.
+    let fraction = CALLERS
+        .fetch_add(1, Ordering::Relaxed)
+        .wrapping_mul(0x9E37_79B9);
+    let eighth = (patience / 8).mul_f64(f64::from(fraction) / f64::from(u32::MAX));
+    patience.saturating_sub(eighth)
+}
+
 /// Waits for one of the turns; `queue` is what that is counted as.
 ///
 /// # Errors
 ///
-/// `otherwise` where that takes longer than `patience_ms` milliseconds.
+/// `otherwise` where that takes longer than `patience_ms` milliseconds, or a little less.
 pub async fn wait(
     queue: &'static str,
     turns: &Arc<Semaphore>,
@@ -78,7 +91,7 @@ pub async fn wait_for(
     }
     let _waiting = Waiting::new(queue);
     match tokio::time::timeout(
-        Duration::from_millis(patience_ms),
+        spread(Duration::from_millis(patience_ms)),
         Arc::clone(turns).acquire_many_owned(number),
     )
     .instrument(debug_span!("wait", queue))
@@ -86,5 +99,27 @@ pub async fn wait_for(
     {
         Ok(turn) => turn.map_err(Error::internal),
         Err(_) => Err(otherwise),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patience_is_spread_and_never_longer() {
+        let patience = Duration::from_secs(8);
+        let times: Vec<_> = (0..64).map(|_| spread(patience)).collect();
+        let bounds = Duration::from_secs(7)..=patience;
+        assert!(times.iter().all(|time| bounds.contains(time)));
+        // In each eighth of a second there are some.
+        for eighth in 0..8 {
+            let from = Duration::from_millis(7_000 + 125 * eighth);
+            let within =
+                |time: &&Duration| (from..from + Duration::from_millis(125)).contains(*time);
+            let count = times.iter().filter(within).count();
+            assert!((4..=12).contains(&count), "{eighth}: {count}");
+        }
+        assert_eq!(spread(Duration::ZERO), Duration::ZERO);
     }
 }
