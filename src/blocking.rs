@@ -6,7 +6,7 @@
 use std::any::Any;
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
@@ -21,7 +21,7 @@ thread_local! {
 #[derive(Debug)]
 pub struct Work {
     /// Turns and the like, which go back when the work is done or given up.
-    held: Mutex<Option<Box<dyn Any + Send>>>,
+    held: Mutex<Vec<Box<dyn Any + Send>>>,
     given_up: AtomicBool,
     told: Notify,
 }
@@ -30,6 +30,14 @@ impl Work {
     /// The work that the calling thread does, where it was started by [`run`].
     pub fn current() -> Option<Arc<Self>> {
         CURRENT.with_borrow(Clone::clone)
+    }
+
+    /// Has the work keep something more until it is done or given up.
+    pub fn hold(&self, thing: impl Send + 'static) {
+        self.held().push(Box::new(thing));
+        if self.given_up.load(Ordering::SeqCst) {
+            self.let_go();
+        }
     }
 
     /// Answers who waits for this work, and gives back what it holds. The thread is left to itself, and is to begin nothing
@@ -48,12 +56,13 @@ impl Work {
         })
     }
 
+    fn held(&self) -> MutexGuard<'_, Vec<Box<dyn Any + Send>>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn let_go(&self) {
-        let held = self
-            .held
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        // What goes back may wake others, who need no lock of this work's.
+        let held = std::mem::take(&mut *self.held());
         drop(held);
     }
 }
@@ -86,7 +95,7 @@ pub async fn run<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T> {
     let under_way = Arc::new(Work {
-        held: Mutex::new(Some(Box::new(held))),
+        held: Mutex::new(vec![Box::new(held)]),
         given_up: AtomicBool::new(false),
         told: Notify::new(),
     });
@@ -124,9 +133,14 @@ mod tests {
         }));
         let work = begins.recv().unwrap();
         assert_eq!(Arc::strong_count(&turn), 2);
+        work.hold(Arc::clone(&turn));
+        assert_eq!(Arc::strong_count(&turn), 3);
         work.give_up();
         let given_up = runtime.block_on(running).unwrap();
         assert!(matches!(given_up, Err(Error::DatabaseUnavailable(_))));
+        assert_eq!(Arc::strong_count(&turn), 1);
+        // Nor does it keep anything from now on.
+        work.hold(Arc::clone(&turn));
         assert_eq!(Arc::strong_count(&turn), 1);
         // It is still at work, and knows.
         end.send(()).unwrap();

@@ -5,6 +5,7 @@
 //! blocks: call it from [`crate::blocking::run`], and never while something else is held.
 
 mod audit;
+mod batches;
 mod changes;
 mod connection;
 mod decisions;
@@ -19,6 +20,7 @@ mod pool;
 mod removal;
 mod role;
 mod schema;
+mod signature_create;
 mod signature_list;
 mod signature_save;
 mod signatures;

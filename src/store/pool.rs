@@ -9,8 +9,10 @@ use diesel::r2d2::{Pool, PoolError, PooledConnection};
 use diesel::result::{Error as DieselError, QueryResult};
 use tracing::debug_span;
 
+use super::batches::{Batches, LONG};
 use super::connection::{LogConnectionErrors, Manager, Session};
 use super::failure::{is_connection_lost, query_error};
+use super::signature_create::{Fate, FirstVersion};
 use super::url::with_defaults;
 use super::watchdog::{Watchdog, Watched};
 use crate::blocking::Work;
@@ -22,6 +24,9 @@ use crate::telemetry::metrics;
 /// How long an answer may be on its way, beyond the time that the statement may take.
 const ANSWER_GRACE: Duration = Duration::from_secs(2);
 
+/// Batches of one tenant's first versions take no more than this part of the connections.
+const PARTS: usize = 4;
+
 /// Why nothing more is asked for somebody who was answered.
 const GIVEN_UP: &str = "it did not answer in time before";
 
@@ -32,6 +37,8 @@ pub struct Store {
     watchdog: Arc<Watchdog<PooledConnection<Manager>>>,
     /// How long a statement's answer may take.
     patience: Option<Duration>,
+    /// First versions that wait to be saved together.
+    pub(super) firsts: Arc<Batches<FirstVersion, Fate>>,
     /// The database for libpq, for connections beside the pool.
     pub(super) url: Arc<str>,
 }
@@ -57,6 +64,7 @@ impl Store {
             watchdog: Watchdog::start(config.pool_size),
             // 0 is no limit to Postgres.
             patience: (!limit.is_zero()).then(|| limit + ANSWER_GRACE),
+            firsts: Batches::new(config.pool_size as usize / PARTS, LONG),
             url: url.into(),
         }
     }

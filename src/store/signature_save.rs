@@ -11,6 +11,7 @@ use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::sql_types::{Array, BigInt, Binary, Bool, CChar, Integer, Nullable, Text, Timestamptz};
 
 use super::pool::Store;
+use super::signature_create::{FirstVersion, MAX_BYTES};
 use super::signatures::{encoding_to_code, version_from_column, version_to_column};
 use super::usage;
 use super::verdicts::verdict_bytes;
@@ -60,23 +61,37 @@ impl Store {
             sha256: &draft.body.sha256,
             signature: &draft.body.bytes,
         };
-        let saved = self.run(tenant, |connection| {
-            let (judgement, verdict) = (judgement.as_ref(), found.verdict);
-            match (judgement.is_some(), verdict.is_some()) {
-                (false, false) => {
-                    SaveVersion::<false, false>::new(&save, None, None).run(connection)
+        let alone = || {
+            self.run(tenant, |connection| {
+                let (judgement, verdict) = (judgement.as_ref(), found.verdict);
+                match (judgement.is_some(), verdict.is_some()) {
+                    (false, false) => {
+                        SaveVersion::<false, false>::new(&save, None, None).run(connection)
+                    }
+                    (false, true) => {
+                        SaveVersion::<false, true>::new(&save, None, verdict).run(connection)
+                    }
+                    (true, false) => {
+                        SaveVersion::<true, false>::new(&save, judgement, None).run(connection)
+                    }
+                    (true, true) => {
+                        SaveVersion::<true, true>::new(&save, judgement, verdict).run(connection)
+                    }
                 }
-                (false, true) => {
-                    SaveVersion::<false, true>::new(&save, None, verdict).run(connection)
-                }
-                (true, false) => {
-                    SaveVersion::<true, false>::new(&save, judgement, None).run(connection)
-                }
-                (true, true) => {
-                    SaveVersion::<true, true>::new(&save, judgement, verdict).run(connection)
-                }
+            })
+        };
+        let may_go_with_others = over == 0 && draft.body.bytes.len() <= MAX_BYTES;
+        // What is judged is recorded once.
+        let saved = if may_go_with_others && !(or_first && judgement.is_some()) {
+            let first = FirstVersion::new(draft, tags, found);
+            match self.signature_create(tenant, first, alone)? {
+                // It may be at version 1.
+                None if or_first => alone()?,
+                saved => saved,
             }
-        })?;
+        } else {
+            alone()?
+        };
         let Some((id, version, created_at, updated_at)) = saved else {
             return Ok(None);
         };
@@ -96,7 +111,8 @@ impl Store {
     }
 }
 
-type Saved = (i64, i32, DateTime<Utc>, DateTime<Utc>);
+/// Number of the thread; version; when the thread was created, and when that version was.
+pub(super) type Saved = (i64, i32, DateTime<Utc>, DateTime<Utc>);
 
 /// What is to be saved.
 #[derive(Debug)]

@@ -49,6 +49,7 @@ mod slow_clients;
 mod support;
 mod tenant_commands;
 mod tenants;
+mod together;
 mod tokens;
 mod traces;
 mod transfer;

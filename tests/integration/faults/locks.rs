@@ -22,13 +22,14 @@ fn one_tenants_locks_that_fill_the_pool_are_waited_for_in_time() {
     let server = Program::serve_on(&database, &settings);
     let (client, other) = (server.client(&token), server.client(&other));
     client.save("d", "locked", 0, "first").expect(201);
+    client.save("d", "locked", 1, "second").expect(201);
     other.save("d", "free", 0, "x").expect(201);
     let mut lock = database.lock_signatures();
     let mut waiting = std::thread::scope(|scope| {
         let saving: Vec<_> = ["one", "two"]
             .map(|text| {
                 let client = &client;
-                scope.spawn(move || client.save("d", "locked", 1, text).status)
+                scope.spawn(move || client.save("d", "locked", 2, text).status)
             })
             .into();
         eventually_within(5 * SECOND + BUSY, || {
