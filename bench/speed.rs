@@ -70,45 +70,48 @@ fn main() {
     let pgbench = |script, variables: &[(&str, &str)]| {
         pgbench::transactions_per_second(&data_dir, script, variables, CONNECTIONS, seconds)
     };
-    let mut figures = [const { Vec::new() }; 4];
-    let [mut saves, mut reads] = [Vec::new(), Vec::new()];
-    for round in 0..rounds {
-        println!("round {} of {rounds} …", round + 1);
-        let sql_save = pgbench(
-            "save.sql",
-            &[
-                ("signature", &signature),
-                ("tags", "{iin:123456789011,bin:123456789021}"),
-            ],
-        );
-        let saved = per_second(
-            save(&format!("round-{round}")),
-            Numbers::From(0),
-            seconds as f64,
-        );
-        let stored = STORED.to_string();
-        let sql_get = pgbench("get.sql", &[("stored", &stored)]);
-        let got = per_second(get.clone(), Numbers::Below(STORED), seconds as f64);
-        saves.push(saved / sql_save);
-        reads.push(got / sql_get);
-        for (figures, figure) in figures.iter_mut().zip([sql_save, saved, sql_get, got]) {
-            figures.push(figure);
-        }
-    }
-    let [sql_save, saved, sql_get, got] = figures.map(median);
+    let stored = STORED.to_string();
+    // Reads come first: what is saved keeps Postgres busy for a while afterwards.
+    let reads = rounds_of("reads", rounds, |_| {
+        (
+            pgbench("get.sql", &[("stored", &stored)]),
+            per_second(get.clone(), Numbers::Below(STORED), seconds as f64),
+        )
+    });
+    let variables = [
+        ("signature", &*signature),
+        ("tags", "{iin:123456789011,bin:123456789021}"),
+    ];
+    let saves = rounds_of("saves", rounds, |round| {
+        let saves = save(&format!("round-{round}"));
+        (
+            pgbench("save.sql", &variables),
+            per_second(saves, Numbers::From(0), seconds as f64),
+        )
+    });
     println!(
         "\n{CONNECTIONS} connections, {} bytes a signature, two tags, fsync on; median of {rounds} rounds of {seconds} s",
         SIGNATURE.len()
     );
-    for (what, sql, figure, ratio, target) in [
-        ("saves", sql_save, saved, median(saves), SAVES),
-        ("reads", sql_get, got, median(reads), READS),
-    ] {
+    for (what, [sql, figure, ratio], target) in [("saves", saves, SAVES), ("reads", reads, READS)] {
         let held = if ratio >= target { "met   " } else { "MISSED" };
         println!(
             "{held} {what} {figure:6.0} a second, pgbench {sql:6.0}: {ratio:.2} (target {target})"
         );
     }
+}
+
+/// The medians of what pgbench and the server did, and of the rounds' ratios.
+fn rounds_of(what: &str, rounds: u64, round: impl Fn(u64) -> (f64, f64)) -> [f64; 3] {
+    let mut figures = [const { Vec::new() }; 3];
+    for number in 0..rounds {
+        println!("{what}: round {} of {rounds} …", number + 1);
+        let (sql, figure) = round(number);
+        for (figures, figure) in figures.iter_mut().zip([sql, figure, figure / sql]) {
+            figures.push(figure);
+        }
+    }
+    figures.map(median)
 }
 
 /// Saves what is read.
