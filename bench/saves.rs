@@ -1,5 +1,5 @@
 //! Saves per second of 12 KB signatures through the real server, without a hook, with one and with five, beside pgbench
-//! running the same SQL on the same Postgres: `make bench`.
+//! running the SQL of one on the same Postgres: `make bench`.
 //!
 //! Everything shares one machine, so the figures are low and only their ratios travel. All save as many tags, which the
 //! hooks derive. They take turns, round by round, and each figure is the median of its rounds. `SECONDS` and `ROUNDS` in

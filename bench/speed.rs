@@ -1,5 +1,5 @@
-//! Saves and reads a second of 12 KB signatures over HTTP, beside pgbench running the same SQL on the same Postgres:
-//! `make bench`.
+//! Saves and reads a second of 12 KB signatures over HTTP, beside pgbench running the SQL of one of them on the same Postgres: the
+//! server saves several at once where they come at once. `make bench`.
 //!
 //! Everything shares one machine, so the figures are low and only their ratios travel. The contestants take turns, round by
 //! round, and what counts is the median of the rounds' ratios. `SECONDS` and `ROUNDS` in the environment make it longer.

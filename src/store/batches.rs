@@ -9,7 +9,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::blocking::Work;
 use crate::context::TenantId;
@@ -19,14 +19,17 @@ const MOST: usize = 16;
 /// So many that wait are worth a batch beside those that are under way.
 const ENOUGH: usize = 8;
 /// After this time, one that waits is worth it too.
-pub(super) const LONG: Duration = Duration::from_millis(50);
+const LONG: Duration = Duration::from_millis(50);
 
 /// What each tenant's callers want at the moment: items `T`, each with a result `R`.
 #[derive(Debug)]
 pub(super) struct Batches<T: Send + 'static, R: Send + 'static> {
     /// Most batches of one tenant under way.
     most_at_once: usize,
+    /// How long those wait who would be too few for another.
     long: Duration,
+    /// How long anybody waits for a batch to begin.
+    patience: Duration,
     lines: Mutex<HashMap<TenantId, Line<T, R>>>,
     next_ticket: AtomicU64,
 }
@@ -54,11 +57,16 @@ pub(super) enum Told<T: Send + 'static, R: Send + 'static> {
 }
 
 impl<T: Send + 'static, R: Send + 'static> Batches<T, R> {
-    /// `most_at_once` batches of each tenant, at least one; `long` is how long those wait who would be too few for another.
-    pub(super) fn new(most_at_once: usize, long: Duration) -> Arc<Self> {
+    /// `most_at_once` batches of each tenant, at least one, for which an item waits no longer than `patience`.
+    pub(super) fn new(most_at_once: usize, patience: Duration) -> Arc<Self> {
+        Self::with(most_at_once, LONG, patience)
+    }
+
+    fn with(most_at_once: usize, long: Duration, patience: Duration) -> Arc<Self> {
         Arc::new(Self {
             most_at_once: most_at_once.max(1),
             long,
+            patience,
             lines: Mutex::default(),
             next_ticket: AtomicU64::new(0),
         })
@@ -68,7 +76,8 @@ impl<T: Send + 'static, R: Send + 'static> Batches<T, R> {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until an item is done, or the caller's to do. Nothing where whoever did it failed to say what became of it.
+    /// Waits until an item is done, or the caller's to do. Nothing where that takes too long, or whoever did it failed to say what
+    /// became of it.
     pub(super) fn join(self: &Arc<Self>, tenant: TenantId, item: T) -> Option<Told<T, R>> {
         let told = {
             let mut lines = self.lines();
@@ -103,18 +112,27 @@ impl<T: Send + 'static, R: Send + 'static> Batches<T, R> {
         ticket: u64,
         told: &Receiver<Told<T, R>>,
     ) -> Option<Told<T, R>> {
+        let deadline = Instant::now() + self.patience;
         loop {
-            match told.recv_timeout(self.long) {
+            match told.recv_timeout(self.long.min(self.patience)) {
                 Ok(told) => return Some(told),
                 Err(RecvTimeoutError::Disconnected) => return None,
                 Err(RecvTimeoutError::Timeout) => {}
             }
             let mut lines = self.lines();
-            if let Some(line) = lines.get_mut(&tenant)
-                && line.under_way < self.most_at_once
-                && let Some(place) = line.waiting.iter().position(|it| it.ticket == ticket)
-                && let Some(own) = line.waiting.remove(place)
-            {
+            let Some(line) = lines.get_mut(&tenant) else {
+                continue;
+            };
+            let has_room = line.under_way < self.most_at_once;
+            if !has_room && Instant::now() < deadline {
+                continue;
+            }
+            // Who is not there any more is in a batch under way.
+            let place = line.waiting.iter().position(|it| it.ticket == ticket);
+            if let Some(own) = place.and_then(|place| line.waiting.remove(place)) {
+                if !has_room {
+                    return None;
+                }
                 line.under_way += 1;
                 return Some(self.gather(tenant, line, own.item));
             }
@@ -207,7 +225,6 @@ impl<T: Send + 'static, R: Send + 'static> Drop for Led<T, R> {
 #[cfg(test)]
 mod tests {
     use std::thread::{self, JoinHandle};
-    use std::time::Instant;
 
     use super::*;
 
@@ -254,7 +271,7 @@ mod tests {
 
     #[test]
     fn who_comes_meanwhile_goes_together_and_is_told_by_the_first() {
-        let batches = Numbers::new(1, NEVER);
+        let batches = Numbers::with(1, NEVER, NEVER);
         let (lead, items) = leads(batches.join(TENANT, 0));
         assert_eq!(items, [0]);
         let mut callers = come(&batches, 1..1 + MOST + 2).into_iter();
@@ -278,7 +295,7 @@ mod tests {
 
     #[test]
     fn many_that_wait_begin_beside_those_under_way() {
-        let batches = Numbers::new(2, NEVER);
+        let batches = Numbers::with(2, NEVER, NEVER);
         let first = leads(batches.join(TENANT, 0));
         let waiting = come(&batches, 1..ENOUGH);
         let (second, items) = leads(batches.join(TENANT, ENOUGH));
@@ -302,7 +319,7 @@ mod tests {
 
     #[test]
     fn a_batch_that_takes_long_keeps_nobody_waiting() {
-        let batches = Numbers::new(2, LONG);
+        let batches = Numbers::new(2, NEVER);
         let first = leads(batches.join(TENANT, 0));
         let (lead, items) = leads(batches.join(TENANT, 1));
         assert_eq!(items, [1]);
@@ -317,8 +334,26 @@ mod tests {
     }
 
     #[test]
+    fn nobody_waits_for_ever() {
+        let batches = Numbers::with(1, LONG, 20 * LONG);
+        let first = leads(batches.join(TENANT, 0));
+        let since = Instant::now();
+        assert!(batches.join(TENANT, 1).is_none());
+        assert!(since.elapsed() >= 20 * LONG);
+        assert_eq!(waiting(&batches), 0);
+        // Whose batch is under way stays with it.
+        let mut waiting = come(&batches, 2..4).into_iter();
+        drop(first);
+        let (lead, _) = leads(waiting.next().unwrap().join().unwrap());
+        thread::sleep(25 * LONG);
+        lead.tell([7]);
+        let told = waiting.next().unwrap().join().unwrap();
+        assert!(matches!(told, Some(Told::Done(7))));
+    }
+
+    #[test]
     fn whoever_leads_and_fails_leaves_the_others_untold_and_lets_the_next_begin() {
-        let batches = Numbers::new(1, NEVER);
+        let batches = Numbers::with(1, NEVER, NEVER);
         let (lead, _) = leads(batches.join(TENANT, 0));
         let mut callers = come(&batches, 1..3).into_iter();
         drop(lead);
@@ -334,7 +369,7 @@ mod tests {
     #[test]
     fn work_that_is_given_up_leads_no_more() {
         let runtime = tokio::runtime::Builder::new_multi_thread().build().unwrap();
-        let batches = Numbers::new(1, NEVER);
+        let batches = Numbers::with(1, NEVER, NEVER);
         let (to_test, from_work) = std::sync::mpsc::channel();
         let (end, ends) = std::sync::mpsc::channel::<()>();
         let of_work = Arc::clone(&batches);

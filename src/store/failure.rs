@@ -21,6 +21,11 @@ pub(super) fn is_connection_lost(error: &DieselError) -> bool {
     }
 }
 
+/// Whether an error says that a query waited too long for a lock.
+pub(super) fn is_lock_timeout(error: &dyn std::error::Error) -> bool {
+    error.to_string().contains("lock timeout")
+}
+
 fn is_out_of_time(message: &str) -> bool {
     message.contains("statement timeout") || message.contains("lock timeout")
 }

@@ -9,7 +9,7 @@ use diesel::r2d2::{Pool, PoolError, PooledConnection};
 use diesel::result::{Error as DieselError, QueryResult};
 use tracing::debug_span;
 
-use super::batches::{Batches, LONG};
+use super::batches::Batches;
 use super::connection::{LogConnectionErrors, Manager, Session};
 use super::failure::{is_connection_lost, query_error};
 use super::signature_create::{Fate, FirstVersion};
@@ -24,7 +24,7 @@ use crate::telemetry::metrics;
 /// How long an answer may be on its way, beyond the time that the statement may take.
 const ANSWER_GRACE: Duration = Duration::from_secs(2);
 
-/// Batches of one tenant's first versions take no more than this part of the connections.
+/// Batches of one tenant's first versions take no more than this part of the connections, or two.
 const PARTS: usize = 4;
 
 /// Why nothing more is asked for somebody who was answered.
@@ -59,12 +59,16 @@ impl Store {
             .error_handler(Box::new(LogConnectionErrors))
             .build_unchecked(manager);
         let limit = Duration::from_millis(config.statement_timeout_ms);
+        let pool_size = config.pool_size as usize;
         Self {
             pool,
             watchdog: Watchdog::start(config.pool_size),
             // 0 is no limit to Postgres.
             patience: (!limit.is_zero()).then(|| limit + ANSWER_GRACE),
-            firsts: Batches::new(config.pool_size as usize / PARTS, LONG),
+            firsts: Batches::new(
+                (pool_size / PARTS).max(2).min(pool_size),
+                Duration::from_millis(config.pool_timeout_ms),
+            ),
             url: url.into(),
         }
     }

@@ -1,8 +1,11 @@
 //! Creating many threads at once: what several requests of a tenant want saved as first versions at the same time is one
 //! statement and one commit, which takes less than half of what a statement for each would.
 //!
-//! Threads are created in the order of their names, so that two such statements wait for each other in one direction only.
+//! Threads are created in the order of their names, so that two such statements wait for each other in one direction only; and none
+//! waits for long where others keep one of the threads locked, a delete or an import: then each goes by itself, and the rest need
+//! not wait with that one.
 
+use std::error::Error as _;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -10,8 +13,10 @@ use diesel::pg::{Pg, PgConnection};
 use diesel::prelude::*;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::sql_types::{Array, BigInt, Binary, CChar, Integer, Nullable, Text, Timestamptz};
+use tracing::warn;
 
 use super::batches::Told;
+use super::failure::is_lock_timeout;
 use super::pool::Store;
 use super::signature_save::{Found, Saved};
 use super::signatures::encoding_to_code;
@@ -54,16 +59,18 @@ pub(super) enum Fate {
     Exists,
     /// The database was not there for all of them, in these words.
     Unavailable(Arc<str>),
-    /// Something is wrong with one of them, and nobody knows with which.
+    /// Something is wrong with one of them, or it is locked, and nobody knows which.
     Unknown,
 }
 
 impl Store {
-    /// Saves a first version together with others, or else `alone`. Nothing where there is such a thread already.
+    /// Saves a first version together with others, or else `alone`, which may also be so where it is `or_second`: over the first
+    /// version of a thread that is there already. Nothing where there is such a thread otherwise.
     pub(super) fn signature_create(
         &self,
         tenant: TenantId,
         first: FirstVersion,
+        or_second: bool,
         alone: impl FnOnce() -> Result<Option<Saved>>,
     ) -> Result<Option<Saved>> {
         let fate = match self.firsts.join(tenant, first) {
@@ -80,6 +87,7 @@ impl Store {
         };
         match fate {
             Fate::Created(saved) => Ok(Some(saved)),
+            Fate::Exists if or_second => alone(),
             Fate::Exists => Ok(None),
             Fate::Unavailable(words) => Err(Error::DatabaseUnavailable((&*words).into())),
             Fate::Unknown => alone(),
@@ -99,10 +107,17 @@ impl Store {
                 }
                 fates
             }
-            Err(Error::DatabaseUnavailable(cause)) => {
+            Err(Error::DatabaseUnavailable(cause)) if !is_lock_timeout(&*cause) => {
                 vec![Fate::Unavailable(cause.to_string().into()); firsts.len()]
             }
-            Err(_) => vec![Fate::Unknown; firsts.len()],
+            Err(error) => {
+                let cause = error.source().map(ToString::to_string);
+                warn!(
+                    cause,
+                    "First versions could not be saved together, so each goes by itself"
+                );
+                vec![Fate::Unknown; firsts.len()]
+            }
         }
     }
 }
@@ -180,13 +195,15 @@ impl Query for CreateThreads<'_> {
 
 impl RunQueryDsl<PgConnection> for CreateThreads<'_> {}
 
-/// Of those that want the same thread, the first gets it. As for what is counted and when, see [`super::signature_save`].
+/// Of those that want the same thread, the first gets it. Locks are waited for less long than `deadlock_timeout` (1 s), after which
+/// one of two would be refused that wait for each other. As for what is counted and when, see [`super::signature_save`].
 impl QueryFragment<Pg> for CreateThreads<'_> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         out.push_sql("WITH tenant AS (SELECT ");
         out.push_bind_param::<Integer, _>(&self.tenant_id)?;
         out.push_sql(
-            "::integer AS tenant_id), input AS (SELECT tenant_id, i.* FROM tenant, unnest(",
+            "::integer AS tenant_id, set_config('lock_timeout', '500ms', true)), \
+             input AS (SELECT n.tenant_id, i.* FROM tenant n, unnest(",
         );
         out.push_bind_param::<Array<Text>, _>(&self.documents)?;
         out.push_sql("::text[], ");
@@ -225,7 +242,8 @@ impl QueryFragment<Pg> for CreateThreads<'_> {
             "::text[]) WITH ORDINALITY AS t (number, tag, place)), \
              created AS ( \
                  INSERT INTO signatures (tenant_id, document, thread, version, stage) \
-                 SELECT tenant_id, document, thread, 1, stage FROM input ORDER BY document, thread, number \
+                 SELECT DISTINCT ON (document, thread) tenant_id, document, thread, 1, stage FROM input \
+                 ORDER BY document, thread, number \
                  ON CONFLICT ON CONSTRAINT signatures_thread_key DO NOTHING \
                  RETURNING id, document, thread, created_at), \
              saved AS ( \

@@ -84,11 +84,7 @@ impl Store {
         // What is judged is recorded once.
         let saved = if may_go_with_others && !(or_first && judgement.is_some()) {
             let first = FirstVersion::new(draft, tags, found);
-            match self.signature_create(tenant, first, alone)? {
-                // It may be at version 1.
-                None if or_first => alone()?,
-                saved => saved,
-            }
+            self.signature_create(tenant, first, or_first, alone)?
         } else {
             alone()?
         };

@@ -1,8 +1,8 @@
 //! What tenants have stored, and whether there is room for more.
 //!
 //! The database counts exactly. A server reads the sum once a second at most, and adds what it stores itself meanwhile, so
-//! that a save pays no query. A server by itself never lets a tenant go over its quota; with several, each may let in what
-//! the others have stored within the last second.
+//! that a save pays no query. A server by itself never lets a tenant go over its quota, but by what was stored after all though
+//! the database did not answer in time; with several, each may let in what the others have stored within the last second.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};

@@ -77,7 +77,8 @@ fn what_waits_for_too_long_is_refused_in_time_and_never_done() {
             assert_eq!(refused.header("retry-after"), Some("1"));
         }
         let waited = since.elapsed();
-        assert!(waited >= QUEUE_TIMEOUT, "{waited:?}");
+        // Some up to an eighth earlier than others.
+        assert!(waited >= QUEUE_TIMEOUT * 7 / 8, "{waited:?}");
         assert!(waited < QUEUE_TIMEOUT * 2, "{waited:?}");
         drop(holder);
         slow.join().unwrap().expect(201);

@@ -233,8 +233,8 @@ fn a_thread_is_looked_up_by_its_key_where_others_share_its_document_or_name() {
             ] {
                 let plans = app.database.analyze(statement, &values);
                 for index in [
-                    "signatures_chain_idx",
-                    "signatures_document_idx",
+                    "signatures_thread_list_idx",
+                    "signatures_document_list_idx",
                     "Seq Scan",
                 ] {
                     let used = plans

@@ -1,0 +1,2 @@
+DROP INDEX signatures_thread_list_idx;
+DROP INDEX signatures_document_list_idx;
