@@ -11,7 +11,7 @@ use diesel::{Connection as _, ConnectionResult};
 use tracing::debug;
 
 use super::role::SERVER_ROLE;
-use super::url::with_defaults;
+use super::url::{with_defaults, without_password};
 use super::watchdog::Pulse;
 use crate::context::TenantId;
 
@@ -23,7 +23,17 @@ const CONNECT_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Opens a connection outside the pool, for migrations and notifications.
 pub(super) fn connect(url: &str) -> ConnectionResult<PgConnection> {
-    PgConnection::establish(&with_defaults(url))
+    establish(&with_defaults(url))
+}
+
+/// Connects to what the URL says, defaults and all.
+fn establish(url: &str) -> ConnectionResult<PgConnection> {
+    PgConnection::establish(url).map_err(|error| match error {
+        ConnectionError::BadConnection(message) => {
+            ConnectionError::BadConnection(without_password(&message, url))
+        }
+        error => error,
+    })
 }
 
 /// A connection and what must be known of it.
@@ -96,7 +106,7 @@ pub(super) struct Manager {
 
 impl Manager {
     fn open(&self) -> Result<Session, ConnectError> {
-        let mut connection = PgConnection::establish(&self.url)?;
+        let mut connection = establish(&self.url)?;
         connection.batch_execute(&format!(
             "SET ROLE {SERVER_ROLE}; SET statement_timeout = {0}; SET idle_in_transaction_session_timeout = {0}; \
              SET timezone = 'UTC'",

@@ -1,4 +1,4 @@
-//! What the server adds to the URL of its database.
+//! The URL of the database: what the server adds to it, and what of it may be told.
 
 /// Adds what libpq would otherwise leave to chance: bounds on connecting and on a peer that is gone, that of several hosts
 /// the one is meant that takes writes, and a name to show in `pg_stat_activity`.
@@ -38,9 +38,73 @@ pub(super) fn with_option(url: &str, name: &str, value: &str) -> String {
     }
 }
 
+/// What libpq says of a URL, without what it quotes of the password: it may, where it takes the URL apart otherwise than was meant.
+pub(super) fn without_password(message: &str, url: &str) -> String {
+    let login = url.split_once("://").and_then(|(_, rest)| {
+        let (login, _) = rest.rsplit_once('@')?;
+        Some(login.split_once(':')?.1)
+    });
+    let option = url.split_once("password=").map(|(_, rest)| rest);
+    let secrets = [login, option].map(Option::unwrap_or_default);
+    if secrets.iter().any(|secret| secret.contains('"')) {
+        return "libpq can't use the URL; what it says is not shown, since it may quote the password".to_owned();
+    }
+    let may_be_told = |quoted: &str| {
+        let of = |secret: &&str| {
+            !secret.is_empty() && (secret.contains(quoted) || quoted.contains(*secret))
+        };
+        // With an @ in it a password is taken for a host.
+        quoted.is_empty() || !(quoted.contains('@') || secrets.iter().any(of))
+    };
+    let parts = message.split('"').enumerate().map(|(number, part)| {
+        let is_quoted = number % 2 == 1;
+        if is_quoted && !may_be_told(part) {
+            "…"
+        } else {
+            part
+        }
+    });
+    parts.collect::<Vec<_>>().join("\"")
+}
+
 #[cfg(test)]
 mod tests {
+    use diesel::{Connection as _, ConnectionError, PgConnection};
+
     use super::*;
+
+    #[test]
+    fn what_libpq_says_of_a_url_has_no_password_in_it() {
+        for (url, expected) in [
+            ("postgres://me:hunter2%zz@h/d", "percent-encoded"),
+            ("postgres://me:hun@ter2@h.invalid/d", "translate host name"),
+            ("postgres://me:hun/ter2@h/d", "port"),
+            ("postgres://me:[hunter2@h/d", ""),
+            ("postgres://me:hun\"ter2%zz@h/d", "not shown"),
+            ("postgres://h/d?password=hunter2%zz", "percent-encoded"),
+            ("host=/nowhere password=hunter2 user", "missing \"=\""),
+            (
+                "host=/nowhere user=me password=hunter2 ter2",
+                "missing \"=\"",
+            ),
+            ("host=/nowhere user=me password='hunter2", "unterminated"),
+        ] {
+            let Err(ConnectionError::BadConnection(message)) = PgConnection::establish(url) else {
+                panic!("{url}");
+            };
+            let told = without_password(&message, url);
+            assert!(told.contains(expected), "{told}");
+            for part in ["hunter2", "ter2"] {
+                assert!(!told.contains(part), "{told} of {message}");
+            }
+        }
+        // Everything else is said as it is.
+        let message = "connection to server on socket \"/nowhere/.s.PGSQL.5432\" failed: No such file or directory";
+        assert_eq!(
+            without_password(message, "host=/nowhere password=x"),
+            message
+        );
+    }
 
     const DEFAULTS: [&str; 6] = [
         "application_name=sigpersist",

@@ -1,6 +1,5 @@
 //! First versions that come at once: they are saved in one transaction, and each is answered as if it had come alone.
 
-use diesel::PgConnection;
 use diesel::connection::SimpleConnection as _;
 use serde_json::{Value, json};
 
@@ -9,8 +8,9 @@ use crate::support::{Client, FIRST, Response, SIGNER_TAGS, TestApp, eventually};
 /// So many that wait go together at once while the one before them is under way; fewer do so later.
 const TOGETHER: usize = 8;
 
-/// Has one save wait for a transaction that has created its thread, so that those that come now gather.
-fn while_one_waits<T>(app: &TestApp, acme: &Client, act: impl FnOnce(PgConnection) -> T) -> T {
+/// Sends all at once, while a save before them waits for somebody who has created its thread and is not done; answers in the
+/// same order.
+fn at_once(app: &TestApp, acme: &Client, bodies: &[Value]) -> Vec<Response> {
     let mut holder = app.database.connect();
     holder
         .batch_execute(
@@ -24,20 +24,16 @@ fn while_one_waits<T>(app: &TestApp, acme: &Client, act: impl FnOnce(PgConnectio
                            WHERE datname = current_database() AND wait_event_type = 'Lock'";
             app.database.lines(waiting).trim() == "1"
         });
-        act(holder)
-    })
-}
-
-/// Sends all at once; answers in the same order.
-fn at_once(acme: &Client, bodies: &[Value]) -> Vec<Response> {
-    std::thread::scope(|scope| {
         let sent: Vec<_> = bodies
             .iter()
             .map(|body| scope.spawn(|| acme.post(body)))
             .collect();
-        sent.into_iter()
+        let answers = sent
+            .into_iter()
             .map(|answer| answer.join().unwrap())
-            .collect()
+            .collect();
+        drop(holder);
+        answers
     })
 }
 
@@ -78,11 +74,7 @@ fn each_is_answered_as_if_it_had_come_alone() {
         json!({"document": "there-too", "thread": "t", "version": 1, "cms": "y"}),
     ];
     assert_eq!(bodies.len(), TOGETHER);
-    let answers = while_one_waits(&app, &acme, |holder| {
-        let answers = at_once(&acme, &bodies);
-        drop(holder);
-        answers
-    });
+    let answers = at_once(&app, &acme, &bodies);
     assert!(went_together(&app));
 
     assert_eq!(answers[0].status, 201);
@@ -144,11 +136,7 @@ fn what_hooks_decided_and_what_was_found_is_recorded_with_each() {
         .map(|number| draft(&format!("at-once-{number}")))
         .chain([draft("there")])
         .collect();
-    let answers = while_one_waits(&app, &acme, |holder| {
-        let answers = at_once(&acme, &bodies);
-        drop(holder);
-        answers
-    });
+    let answers = at_once(&app, &acme, &bodies);
     assert!(went_together(&app));
     assert_eq!(answers[TOGETHER - 1].status, 409);
     for answer in &answers[..TOGETHER - 1] {
@@ -186,11 +174,7 @@ fn one_with_which_something_is_wrong_harms_no_other() {
     let bodies: Vec<_> = (0..TOGETHER)
         .map(|number| json!({"document": format!("at-once-{number}"), "thread": "t", "cms": "x"}))
         .collect();
-    let answers = while_one_waits(&app, &acme, |holder| {
-        let answers = at_once(&acme, &bodies);
-        drop(holder);
-        answers
-    });
+    let answers = at_once(&app, &acme, &bodies);
     for (number, answer) in answers.into_iter().enumerate() {
         match number {
             3 => drop(answer.expect_error(500, "internal")),
@@ -213,11 +197,7 @@ fn one_that_is_locked_does_not_keep_those_waiting_that_go_with_it() {
         .map(|number| json!({"document": format!("at-once-{number}"), "thread": "t", "version": 0, "cms": "x"}))
         .collect();
     bodies.push(json!({"document": "held", "thread": "t", "version": 0, "cms": "x"}));
-    let answers = while_one_waits(&app, &acme, |holder| {
-        let answers = at_once(&acme, &bodies);
-        drop(holder);
-        answers
-    });
+    let answers = at_once(&app, &acme, &bodies);
     for (number, answer) in answers.into_iter().enumerate() {
         if number == TOGETHER - 1 {
             let refused = answer.expect_error(503, "database_unavailable");
