@@ -2,8 +2,8 @@
 //! there are connections: `make bench`.
 //!
 //! For one tenant, Postgres checks its policies; for many, the server also tells each pooled connection for whom it works now,
-//! with it and without. The contestants take turns, round by round, and what counts is the median of the rounds' ratios. `SECONDS` and
-//! `ROUNDS` in the environment make it longer.
+//! with it and without. The contestants take turns, round by round, and what counts is the median of the rounds' ratios.
+//! `SECONDS` and `ROUNDS` in the environment make it longer.
 
 #![expect(
     clippy::unwrap_used,

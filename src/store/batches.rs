@@ -114,7 +114,7 @@ impl<T: Send + 'static, R: Send + 'static> Batches<T, R> {
     ) -> Option<Told<T, R>> {
         let deadline = Instant::now() + self.patience;
         loop {
-            match told.recv_timeout(self.long.min(self.patience)) {
+            match told.recv_timeout(self.long) {
                 Ok(told) => return Some(told),
                 Err(RecvTimeoutError::Disconnected) => return None,
                 Err(RecvTimeoutError::Timeout) => {}

@@ -19,11 +19,7 @@ fn at_once(app: &TestApp, acme: &Client, bodies: &[Value]) -> Vec<Response> {
         .unwrap();
     std::thread::scope(|scope| {
         scope.spawn(|| drop(acme.save("held", "t", 0, "x")));
-        eventually(|| {
-            let waiting = "SELECT count(*)::text AS line FROM pg_stat_activity
-                           WHERE datname = current_database() AND wait_event_type = 'Lock'";
-            app.database.lines(waiting).trim() == "1"
-        });
+        eventually(|| app.database.waiting_for_locks() == 1);
         let sent: Vec<_> = bodies
             .iter()
             .map(|body| scope.spawn(|| acme.post(body)))

@@ -32,13 +32,7 @@ fn one_tenants_locks_that_fill_the_pool_are_waited_for_in_time() {
                 scope.spawn(move || client.save("d", "locked", 2, text).status)
             })
             .into();
-        eventually_within(5 * SECOND + BUSY, || {
-            let waiting = database.lines(
-                "SELECT count(*)::text AS line FROM pg_stat_activity
-                 WHERE datname = current_database() AND wait_event_type = 'Lock'",
-            );
-            waiting.trim() == "2"
-        });
+        eventually_within(5 * SECOND + BUSY, || database.waiting_for_locks() == 2);
         for _ in 0..rounds(4) {
             let since = Instant::now();
             other

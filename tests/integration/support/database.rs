@@ -157,6 +157,15 @@ impl TestDatabase {
         holder
     }
 
+    /// How many connections wait for locks.
+    pub(crate) fn waiting_for_locks(&self) -> usize {
+        let waiting = self.lines(
+            "SELECT count(*)::text AS line FROM pg_stat_activity
+             WHERE datname = current_database() AND wait_event_type = 'Lock'",
+        );
+        waiting.trim().parse().unwrap()
+    }
+
     /// All rows of a table as text.
     pub(crate) fn dump(&self, table: &str) -> String {
         self.lines(&format!("SELECT t::text AS line FROM {table} t"))
