@@ -52,7 +52,9 @@ impl Store {
         };
         let pool = Pool::builder()
             .max_size(config.pool_size)
-            .min_idle(Some(config.pool_size.min(2)))
+            // A pool of one is a command's, which may end before it asks for anything: a connection that is just being made
+            // then would have libpq write of the database's end to the command's standard error.
+            .min_idle(Some(config.pool_size.saturating_sub(1).min(2)))
             .connection_timeout(Duration::from_millis(config.pool_timeout_ms))
             // That may take as long as a query, so it is watched as one.
             .test_on_check_out(false)
