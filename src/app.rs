@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use tokio::sync::Semaphore;
 
+use crate::audit;
 use crate::auth::key::StoredKey;
 use crate::auth::{Authenticator, Vault};
 use crate::cache::Cache;
@@ -74,19 +75,25 @@ pub struct App {
 }
 
 impl App {
-    /// Builds the parts on a database.
+    /// Builds the parts on a database, whose schema must be there: the audit trail gets the key that seals it, where it has
+    /// none yet.
     ///
     /// # Errors
     ///
-    /// A sentence about the setting or machine at fault.
+    /// A sentence about the setting or machine at fault, and those of the store.
     pub fn new(config: Config, database: &Database) -> anyhow::Result<Self> {
         let vault = database.vault(&config)?.map(Arc::new);
+        let store = Store::new(database.url(), &config.database);
+        let seal_key = match &vault {
+            Some(vault) => audit::seal_key(&store, vault)?,
+            None => None,
+        };
         let mut engine = Engine::new(&config.hooks)?;
         if let Some(compiled) = database.compiled(&config, vault.as_deref())? {
             engine = engine.keeping(compiled);
         }
         Ok(Self {
-            store: Store::new(database.url(), &config.database),
+            store: store.sealing(seal_key),
             authenticator: Authenticator::new(config.auth.clone(), vault.clone()),
             engine: Arc::new(engine),
             loads: Arc::new(Semaphore::new(LOADS_AT_ONCE)),

@@ -1,13 +1,18 @@
 //! The audit trail: what is written down of each change that an operator makes, in the transaction that makes it.
 //!
 //! Events are only ever added, each with the hash of the one before it in its tenant's chain, or the platform's. `verify`
-//! finds what somebody with rights on the database changed, took away or moved. Whoever may do that can also make a whole
-//! chain anew: against that helps only the end of a chain as it was noted elsewhere.
+//! finds what somebody with rights on the database changed, took away or moved. Whoever may do that can also work out all
+//! hashes anew, so each event has a seal under a key that the database does not see (`seal`). Against whoever takes away the
+//! end of a chain, or all seals with their key, helps only what was noted elsewhere.
 
+mod keys;
 mod list;
 mod model;
+mod seal;
 mod verify;
 
+pub use keys::{seal, seal_key};
 pub use list::{MAX_LIMIT, Page, list};
 pub use model::{Actor, ActorKind, Event, Filter, Head, NO_HASH, Place, Recorded, Whose};
-pub use verify::{Fault, MAX_FAULTS, Verified, verify};
+pub use seal::{SealKey, Sealed, StoredSeal, StoredSealKey};
+pub use verify::{Fault, Keyed, MAX_FAULTS, Verified, verify};

@@ -3,8 +3,9 @@
 use std::fmt;
 
 use super::model::{Head, Recorded, Whose};
+use super::seal::{Ranges, SealKeys, Seals, StoredSeal};
 use crate::app::App;
-use crate::context::PLATFORM;
+use crate::context::{PLATFORM, TenantId};
 use crate::error::Result;
 use crate::store::StoredChain;
 
@@ -47,6 +48,29 @@ pub enum Fault {
     NoEnd,
     /// The event that was noted elsewhere is not there, or has another hash.
     NotAsNoted(i64),
+    /// These events have no seal.
+    NotSealed {
+        /// The first of them.
+        from: i64,
+        /// The last of them.
+        to: i64,
+    },
+    /// The seals of these events are under keys that the master key does not open.
+    NoKey {
+        /// The first of them.
+        from: i64,
+        /// The last of them.
+        to: i64,
+    },
+    /// These events have seals that are not theirs: they were changed, and their hashes with them.
+    WrongSeal {
+        /// The first of them.
+        from: i64,
+        /// The last of them.
+        to: i64,
+    },
+    /// Seals were asked for, and there are none, or no key to check them.
+    NotKeyed,
 }
 
 impl fmt::Display for Fault {
@@ -81,19 +105,55 @@ impl fmt::Display for Fault {
                     "event {number} is not there with the hash that is expected"
                 )
             }
+            Self::NotSealed { from, to } => range(f, from, to, "has no seal", "have no seal"),
+            Self::NoKey { from, to } => range(
+                f,
+                from,
+                to,
+                "is sealed under a key that the master key does not open",
+                "are sealed under a key that the master key does not open",
+            ),
+            Self::WrongSeal { from, to } => range(
+                f,
+                from,
+                to,
+                "is not what its seal is of",
+                "are not what their seals are of",
+            ),
+            Self::NotKeyed => f.write_str("no seals could be checked"),
         }
     }
+}
+
+/// What seals say of a chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keyed {
+    /// There is no master key here to check them.
+    NotChecked,
+    /// There are none, since no server with a master key has written here.
+    None,
+    /// They were checked.
+    Checked {
+        /// Events whose seal holds.
+        events: u64,
+        /// The first of them; it and those after it vouch for all before them.
+        since: Option<i64>,
+    },
 }
 
 /// What was found out about a chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verified {
+    /// The tenant, which may be gone by now, or the platform.
+    pub chain: TenantId,
     /// The tenant's slug; none for the platform.
     pub tenant: Option<String>,
     /// How many events there are.
     pub events: u64,
     /// The last of them.
     pub head: Head,
+    /// What their seals say; hashes are always checked.
+    pub keyed: Keyed,
     /// What is wrong, the first [`MAX_FAULTS`] of it; nothing where the chain is whole.
     pub faults: Vec<Fault>,
 }
@@ -111,6 +171,14 @@ pub fn verify(
     mut progress: impl FnMut(u64, u64),
 ) -> Result<Vec<Verified>> {
     app.store.snapshot(PLATFORM, |snapshot| {
+        let stored = snapshot.seal_keys()?;
+        // Where no server has ever made a key, nothing need be sealed.
+        let is_keyed = !stored.is_empty() || snapshot.audit_has_seals()?;
+        let keys = app.vault.as_deref().map(|vault| {
+            let keys = stored.iter();
+            keys.map(|stored| (stored.number, stored.open(vault).ok()))
+                .collect::<SealKeys>()
+        });
         let mut chains = snapshot.audit_chains()?;
         chains.retain(|chain| match whose {
             Whose::Everybodys => true,
@@ -129,10 +197,19 @@ pub fn verify(
             let mut walk = Walk::new();
             loop {
                 let events = snapshot.audit_events(stored.chain, walk.after, BATCH)?;
+                let seals = match (&keys, events.first(), events.last()) {
+                    (Some(_), Some(first), Some(last)) => {
+                        snapshot.audit_seals(stored.chain, first.number, last.number)?
+                    }
+                    _ => Vec::new(),
+                };
                 for event in &events {
                     as_noted |= expected
                         .is_some_and(|head| head.number == event.number && head.hash == event.hash);
                     walk.step(event);
+                    if let Some(keys) = keys.as_ref().filter(|_| is_keyed) {
+                        walk.seals.step(keys, event, of(&seals, event.number));
+                    }
                 }
                 seen += events.len() as u64;
                 progress(seen, all);
@@ -140,7 +217,16 @@ pub fn verify(
                     break;
                 }
             }
-            verified.push(walk.end(stored));
+            walk.end_seals();
+            let keyed = match keys {
+                None => Keyed::NotChecked,
+                Some(_) if !is_keyed => Keyed::None,
+                Some(_) => Keyed::Checked {
+                    events: walk.seals.events,
+                    since: walk.seals.since,
+                },
+            };
+            verified.push(walk.end(stored, keyed));
         }
         if let Some(expected) = expected.filter(|_| !as_noted)
             && let Some(newest) = verified.last_mut()
@@ -151,6 +237,13 @@ pub fn verify(
     })
 }
 
+/// The seals of an event, among those that are in order.
+fn of(seals: &[StoredSeal], number: i64) -> &[StoredSeal] {
+    let from = seals.partition_point(|seal| seal.number < number);
+    let to = seals.partition_point(|seal| seal.number <= number);
+    seals.get(from..to).unwrap_or_default()
+}
+
 /// A chain on the way from its first event to its last.
 struct Walk {
     after: i64,
@@ -158,6 +251,7 @@ struct Walk {
     /// Whether what stands before the next event is known to be wrong: then it can't be asked to fit.
     torn: bool,
     events: u64,
+    seals: Seals,
     faults: Vec<Fault>,
 }
 
@@ -168,6 +262,7 @@ impl Walk {
             last: Head::empty(),
             torn: false,
             events: 0,
+            seals: Seals::default(),
             faults: Vec::new(),
         }
     }
@@ -224,7 +319,24 @@ impl Walk {
         (from.max(1)..=to).find(|was| event.hash_at(*was)[..] == event.hash)
     }
 
-    fn end(mut self, stored: StoredChain) -> Verified {
+    /// Says what is wrong with events by their seals.
+    fn end_seals(&mut self) {
+        type Faulty = fn(i64, i64) -> Fault;
+        let seals = std::mem::take(&mut self.seals);
+        let found: [(&Ranges, Faulty); 3] = [
+            (&seals.wrong, |from, to| Fault::WrongSeal { from, to }),
+            (&seals.missing, |from, to| Fault::NotSealed { from, to }),
+            (&seals.unopened, |from, to| Fault::NoKey { from, to }),
+        ];
+        for (ranges, fault) in found {
+            for (from, to) in &ranges.0 {
+                self.found(fault(*from, *to));
+            }
+        }
+        self.seals = seals;
+    }
+
+    fn end(mut self, stored: StoredChain, keyed: Keyed) -> Verified {
         let last = self.last.number;
         match stored.head {
             None if self.events > 0 => self.found(Fault::NoEnd),
@@ -243,9 +355,11 @@ impl Walk {
             Some(_) => {}
         }
         Verified {
+            chain: stored.chain,
             tenant: stored.tenant,
             events: self.events,
             head: self.last,
+            keyed,
             faults: self.faults,
         }
     }

@@ -11,7 +11,10 @@ use super::output::Output;
 use super::progress::progress;
 use super::table::Table;
 use crate::app::App;
-use crate::audit::{self, Filter, Head, MAX_FAULTS, MAX_LIMIT, Place, Recorded, Verified, Whose};
+use crate::audit::{
+    self, Actor, Fault, Filter, Head, Keyed, MAX_FAULTS, MAX_LIMIT, Place, Recorded, Verified,
+    Whose,
+};
 use crate::digest::to_hex;
 use crate::time;
 
@@ -24,6 +27,8 @@ pub(super) enum Audit {
     List(Box<List>),
     /// Find events that were changed, taken away or moved. Ends with 0 where there are none, 1 where there are, 2 where it could not be checked.
     Verify(Verify),
+    /// Seal chains as they are, so that events before may be without a seal, as those of servers of an older release are. See to it first that they are what was done.
+    Seal(Seal),
 }
 
 /// Whose events a command is about.
@@ -84,6 +89,18 @@ pub(super) struct Verify {
     /// An event that must be there: the end of a chain as an earlier check printed it.
     #[arg(long, value_name = "NUMBER:HASH", conflicts_with = "all")]
     expect: Option<Head>,
+    /// Also end with 1 where seals could not be checked: there is no master key here, or nothing was ever sealed.
+    #[arg(long)]
+    keyed: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Seal {
+    #[command(flatten)]
+    whose: WhoseArgs,
+    /// Make a new key, where the master key that the old one is under is lost. Restart all servers then.
+    #[arg(long)]
+    new_key: bool,
 }
 
 impl Audit {
@@ -91,6 +108,7 @@ impl Audit {
         match self {
             Self::List(command) => command.run(app, output),
             Self::Verify(command) => command.run(app, output),
+            Self::Seal(command) => command.run(app, output),
         }
     }
 }
@@ -204,7 +222,14 @@ impl Verify {
             bar.set_position(seen);
         });
         bar.finish_and_clear();
-        let chains = chains?;
+        let mut chains = chains?;
+        if self.keyed {
+            for chain in &mut chains {
+                if chain.events > 0 && !matches!(chain.keyed, Keyed::Checked { .. }) {
+                    chain.faults.push(Fault::NotKeyed);
+                }
+            }
+        }
         if let Whose::Named(slug) = whose
             && chains.is_empty()
         {
@@ -217,9 +242,16 @@ impl Verify {
             .iter()
             .map(|chain| {
                 let faults = chain.faults.iter().map(ToString::to_string);
+                let (keyed, since) = match chain.keyed {
+                    Keyed::NotChecked => (None, None),
+                    Keyed::None => (Some(0), None),
+                    Keyed::Checked { events, since } => (Some(events), since),
+                };
                 json!({
                     "tenant": chain.tenant,
                     "events": chain.events,
+                    "keyed": keyed,
+                    "keyed_since": since,
                     "head": chain.head.to_string(),
                     "faults": faults.collect::<Vec<_>>(),
                 })
@@ -237,18 +269,44 @@ impl Verify {
     }
 }
 
+impl Seal {
+    fn run(self, app: &App, output: &Output) -> anyhow::Result<()> {
+        let whose = self.whose.into_whose();
+        let sealed = audit::seal(app, &Actor::command_line(), &whose, self.new_key)?;
+        let chains = match sealed {
+            1 => "1 chain".to_owned(),
+            many => format!("{many} chains"),
+        };
+        output.result(
+            &format!("{chains} of the audit trail sealed as they are."),
+            &json!({ "chains": sealed }),
+        )
+    }
+}
+
 /// What was found out about a chain, for people.
 fn told(chain: &Verified) -> String {
-    let events = match chain.events {
+    let events = |number| match number {
         1 => "1 event".to_owned(),
         many => format!("{many} events"),
     };
+    let keyed = match chain.keyed {
+        Keyed::NotChecked => "not checked, since there is no master key here".to_owned(),
+        Keyed::None => "none".to_owned(),
+        Keyed::Checked {
+            events: number,
+            since: Some(since),
+        } => format!("{} since number {since}", events(number)),
+        Keyed::Checked { events: number, .. } => events(number),
+    };
+    let events = events(chain.events);
     let mut text = format!("{}: {events}", owner(chain.tenant.as_deref()));
     if chain.faults.is_empty() {
         text.push_str(&format!(", whole, up to {}", chain.head));
     } else {
         text.push_str(", BROKEN");
     }
+    text.push_str(&format!("\n    hashes: {events}; keyed: {keyed}"));
     for fault in &chain.faults {
         text.push_str(&format!("\n    {fault}"));
     }

@@ -7,22 +7,37 @@ use diesel::prelude::*;
 use diesel::sql_query;
 use diesel::sql_types::{BigInt, Binary, Bool, Integer, Json, Nullable, Text};
 
+use super::keys::{add_alone, current_master_key};
 use super::pool::Store;
-use super::schema::audit_events;
+use super::schema::{audit_events, audit_heads, audit_keys, audit_seals};
 use super::snapshot::Snapshot;
-use crate::audit::{Event, Filter, Head, Place, Recorded, Whose};
+use crate::audit::{
+    Event, Filter, Head, Place, Recorded, SealKey, Sealed, StoredSeal, StoredSealKey, Whose,
+};
+use crate::auth::MasterKeyId;
 use crate::context::{PLATFORM, TenantId};
 use crate::error::Result;
 
+/// Seals in one statement, which takes no more than 65,535 values.
+const MAX_ROWS: usize = 10_000;
+
 /// Adds an event, in the transaction of the change that it tells of; as its last step, since the others who change
-/// something of the tenant's wait from here on.
-pub(super) fn insert(connection: &mut PgConnection, event: &Event) -> QueryResult<()> {
-    sql_query(
+/// something of the tenant's wait from here on. The seal needs the hash, which only the database knows, so it is a statement of
+/// its own.
+fn insert(
+    connection: &mut PgConnection,
+    event: &Event,
+    key: Option<&SealKey>,
+    baseline: bool,
+) -> QueryResult<()> {
+    let chain = event.tenant.unwrap_or(PLATFORM);
+    let added: Added = sql_query(
         // A tenant that is gone by now is the target of its own deletion.
         "INSERT INTO audit_events (tenant_id, tenant, actor_kind, actor, actor_key, request_id, action, target, before, after) \
-         VALUES ($1, CASE WHEN $1 <> 0 THEN coalesce((SELECT slug FROM tenants WHERE id = $1), $7) END, $2, $3, $4, $5, $6, $7, $8, $9)",
+         VALUES ($1, CASE WHEN $1 <> 0 THEN coalesce((SELECT slug FROM tenants WHERE id = $1), $7) END, $2, $3, $4, $5, $6, $7, $8, $9) \
+         RETURNING number, hash",
     )
-    .bind::<Integer, _>(event.tenant.unwrap_or(PLATFORM).0)
+    .bind::<Integer, _>(chain.0)
     .bind::<Text, _>(event.actor.kind.as_str())
     .bind::<Nullable<Text>, _>(&event.actor.subject)
     .bind::<Nullable<Text>, _>(event.actor.key.as_deref())
@@ -31,8 +46,46 @@ pub(super) fn insert(connection: &mut PgConnection, event: &Event) -> QueryResul
     .bind::<Text, _>(&event.target)
     .bind::<Nullable<Json>, _>(Some(&event.before).filter(|json| !json.is_null()))
     .bind::<Nullable<Json>, _>(Some(&event.after).filter(|json| !json.is_null()))
-    .execute(connection)?;
+    .get_result(connection)?;
+    let Some(key) = key else { return Ok(()) };
+    let sealed = Sealed {
+        chain,
+        number: added.number,
+        hash: &added.hash,
+        baseline,
+    };
+    diesel::insert_into(audit_seals::table)
+        .values(seal_values(&sealed, key))
+        .execute(connection)?;
     Ok(())
+}
+
+/// Where an event was put, and its hash.
+#[derive(QueryableByName)]
+struct Added {
+    #[diesel(sql_type = BigInt)]
+    number: i64,
+    #[diesel(sql_type = Binary)]
+    hash: Vec<u8>,
+}
+
+/// The columns of a seal.
+type SealValues = (
+    diesel::dsl::Eq<audit_seals::tenant_id, i32>,
+    diesel::dsl::Eq<audit_seals::number, i64>,
+    diesel::dsl::Eq<audit_seals::key, i32>,
+    diesel::dsl::Eq<audit_seals::baseline, bool>,
+    diesel::dsl::Eq<audit_seals::seal, Vec<u8>>,
+);
+
+fn seal_values(event: &Sealed<'_>, key: &SealKey) -> SealValues {
+    (
+        audit_seals::tenant_id.eq(event.chain.0),
+        audit_seals::number.eq(event.number),
+        audit_seals::key.eq(key.number),
+        audit_seals::baseline.eq(event.baseline),
+        audit_seals::seal.eq(key.seal(event)),
+    )
 }
 
 #[derive(Queryable)]
@@ -120,10 +173,95 @@ struct ChainRow {
 }
 
 impl Store {
+    /// Adds an event, in the transaction of the change that it tells of and as the last step of that.
+    pub(super) fn audit(&self, connection: &mut PgConnection, event: &Event) -> QueryResult<()> {
+        insert(connection, event, self.seal_key.as_deref(), false)
+    }
+
     /// Adds an event by itself, of something that changed nothing in the database or was done in many transactions.
     pub fn audit_insert(&self, event: &Event) -> Result<()> {
         let acting = event.tenant.unwrap_or(PLATFORM);
-        self.run(acting, |connection| insert(connection, event))
+        self.transaction(acting, |connection| self.audit(connection, event))
+    }
+
+    /// Adds events whose seals vouch for all that is in their chains before them.
+    pub fn audit_insert_baselines(&self, events: &[Event], key: &SealKey) -> Result<()> {
+        for event in events {
+            self.transaction(PLATFORM, |connection| {
+                insert(connection, event, Some(key), true)
+            })?;
+        }
+        Ok(())
+    }
+
+    /// The keys that seal events, in the order of their numbers: the last one seals.
+    pub fn seal_keys(&self) -> Result<Vec<StoredSealKey>> {
+        self.run(PLATFORM, seal_keys)
+    }
+
+    /// Adds a key that seals from now on, where `last` is the last one that there is, and seals with it the ends of all chains
+    /// as they are; nothing where somebody else did.
+    ///
+    /// `make` gives the key of this number, and is told the master key that encrypts, once it was rotated.
+    pub fn seal_key_insert(
+        &self,
+        last: Option<i32>,
+        make: impl FnOnce(i32, Option<MasterKeyId>) -> Result<(StoredSealKey, SealKey)>,
+        event: impl FnOnce(&SealKey, usize) -> Event,
+    ) -> Result<Option<SealKey>> {
+        self.transaction(PLATFORM, |connection| {
+            add_alone(connection)?;
+            let newest = seal_keys(connection)?.pop().map(|key| key.number);
+            if newest != last {
+                return Ok(Ok(None));
+            }
+            let number = last.unwrap_or(0) + 1;
+            let (stored, key) = match make(number, current_master_key(connection)?) {
+                Ok(made) => made,
+                Err(error) => return Ok(Err(error)),
+            };
+            diesel::insert_into(audit_keys::table)
+                .values((
+                    audit_keys::number.eq(stored.number),
+                    audit_keys::encrypted_key.eq(&stored.encrypted),
+                ))
+                .execute(connection)?;
+            let heads: Vec<(i32, i64, Vec<u8>)> = audit_heads::table
+                .filter(audit_heads::number.gt(0))
+                .select((
+                    audit_heads::tenant_id,
+                    audit_heads::number,
+                    audit_heads::hash,
+                ))
+                .load(connection)?;
+            for heads in heads.chunks(MAX_ROWS) {
+                let seals = heads.iter().map(|(chain, number, hash)| {
+                    let head = Sealed {
+                        chain: TenantId(*chain),
+                        number: *number,
+                        hash,
+                        baseline: true,
+                    };
+                    seal_values(&head, &key)
+                });
+                diesel::insert_into(audit_seals::table)
+                    .values(seals.collect::<Vec<_>>())
+                    .execute(connection)?;
+            }
+            insert(connection, &event(&key, heads.len()), Some(&key), true)?;
+            Ok(Ok(Some(key)))
+        })?
+    }
+
+    /// Puts a key under another master key, where it is still as it was read.
+    pub fn seal_key_reencrypt(&self, before: &StoredSealKey, after: &StoredSealKey) -> Result<()> {
+        self.run(PLATFORM, |connection| {
+            diesel::update(audit_keys::table.find(before.number))
+                .filter(audit_keys::encrypted_key.eq(&before.encrypted))
+                .set(audit_keys::encrypted_key.eq(&after.encrypted))
+                .execute(connection)
+        })?;
+        Ok(())
     }
 
     /// Events, newest first, those after `after`. Whose they are and when they happened is what an index yields them by; what
@@ -188,7 +326,55 @@ impl Store {
     }
 }
 
+fn seal_keys(connection: &mut PgConnection) -> QueryResult<Vec<StoredSealKey>> {
+    let rows = audit_keys::table
+        .order(audit_keys::number)
+        .select((audit_keys::number, audit_keys::encrypted_key))
+        .load(connection)?;
+    let keys = rows.into_iter();
+    Ok(keys
+        .map(|(number, encrypted)| StoredSealKey { number, encrypted })
+        .collect())
+}
+
 impl Snapshot<'_> {
+    /// The keys that seal events, in the order of their numbers.
+    pub fn seal_keys(&mut self) -> Result<Vec<StoredSealKey>> {
+        self.run(seal_keys)
+    }
+
+    /// Whether there are seals at all.
+    pub fn audit_has_seals(&mut self) -> Result<bool> {
+        let query = diesel::select(diesel::dsl::exists(
+            audit_seals::table.select(audit_seals::number),
+        ));
+        self.run(|connection| query.get_result(connection))
+    }
+
+    /// Seals of a chain's events of these numbers, both included, in order.
+    pub fn audit_seals(&mut self, chain: TenantId, from: i64, to: i64) -> Result<Vec<StoredSeal>> {
+        let query = audit_seals::table
+            .filter(audit_seals::tenant_id.eq(chain.0))
+            .filter(audit_seals::number.between(from, to))
+            .order((audit_seals::number, audit_seals::key))
+            .select((
+                audit_seals::number,
+                audit_seals::key,
+                audit_seals::baseline,
+                audit_seals::seal,
+            ));
+        let rows = self.run(|connection| query.load(connection))?;
+        let seals = rows.into_iter();
+        Ok(seals
+            .map(|(number, key, baseline, seal)| StoredSeal {
+                number,
+                key,
+                baseline,
+                seal,
+            })
+            .collect())
+    }
+
     /// All chains that there are or should be, the platform's first.
     pub fn audit_chains(&mut self) -> Result<Vec<StoredChain>> {
         let query = sql_query(

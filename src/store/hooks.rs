@@ -6,7 +6,6 @@ use diesel::pg::PgConnection;
 use diesel::prelude::*;
 use serde_json::Value;
 
-use super::audit;
 use super::plugins::digest_from_column;
 use super::pool::Store;
 use super::schema::{hook_bindings, hooks};
@@ -225,7 +224,7 @@ impl Store {
                 }
             }
             for event in &events {
-                audit::insert(connection, event)?;
+                self.audit(connection, event)?;
             }
             Ok(true)
         })
@@ -248,7 +247,7 @@ impl Store {
             )
             .execute(connection)?;
             if deleted > 0 {
-                audit::insert(connection, event)?;
+                self.audit(connection, event)?;
             }
             Ok(deleted > 0)
         })
@@ -276,7 +275,7 @@ impl Store {
             ))
             .execute(connection)?;
             if changed > 0 {
-                audit::insert(connection, event)?;
+                self.audit(connection, event)?;
             }
             Ok(changed > 0)
         })
@@ -287,7 +286,7 @@ impl Store {
         self.transaction(tenant, |connection| {
             let changed = lift_quarantine(connection, tenant, name)?;
             if changed > 0 {
-                audit::insert(connection, event)?;
+                self.audit(connection, event)?;
             }
             Ok(changed > 0)
         })

@@ -8,7 +8,6 @@ use diesel::result::Error as DieselError;
 use diesel::sql_query;
 use diesel::sql_types::{BigInt, Binary, Bool, Integer, Nullable, Text, Timestamptz};
 
-use super::audit;
 use super::connection::connect;
 use super::failure::query_error;
 use super::pool::Store;
@@ -132,7 +131,7 @@ fn find_anybodys(connection: &mut PgConnection, kid: &str) -> QueryResult<Option
 }
 
 /// Lets nobody else add a key, or change the master key that encrypts, until the transaction ends.
-fn add_alone(connection: &mut PgConnection) -> QueryResult<()> {
+pub(super) fn add_alone(connection: &mut PgConnection) -> QueryResult<()> {
     sql_query("SELECT pg_advisory_xact_lock($1)")
         .bind::<BigInt, _>(ADDING)
         .execute(connection)?;
@@ -140,7 +139,9 @@ fn add_alone(connection: &mut PgConnection) -> QueryResult<()> {
 }
 
 /// The master key that encrypts, once it was rotated.
-fn current_master_key(connection: &mut PgConnection) -> QueryResult<Option<MasterKeyId>> {
+pub(super) fn current_master_key(
+    connection: &mut PgConnection,
+) -> QueryResult<Option<MasterKeyId>> {
     let current = master_key::table
         .select(master_key::current)
         .first::<Vec<u8>>(connection)
@@ -228,7 +229,7 @@ impl Store {
             .bind::<Nullable<Timestamptz>, _>(key.expires_at)
             .execute(connection)?;
             let key = find(connection, owner, &key.kid)?.ok_or(DieselError::NotFound)?;
-            audit::insert(connection, &event(&key))?;
+            self.audit(connection, &event(&key))?;
             Ok(Ok(KeyInsertion::Added(key)))
         })?
     }
@@ -307,7 +308,7 @@ impl Store {
             .execute(connection)?;
             let key = find(connection, owner, kid)?;
             if let Some(key) = key.as_ref().filter(|_| revoked > 0) {
-                audit::insert(connection, &event(key))?;
+                self.audit(connection, &event(key))?;
             }
             Ok(key)
         })
@@ -336,7 +337,7 @@ impl Store {
                 .do_update()
                 .set(master_key::current.eq(current.0.as_slice()))
                 .execute(connection)?;
-            audit::insert(connection, event)
+            self.audit(connection, event)
         })
     }
 

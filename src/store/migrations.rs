@@ -213,6 +213,8 @@ macro_rules! tables {
 tables!(
     audit_events,
     audit_heads,
+    audit_keys,
+    audit_seals,
     change_counter,
     hook_bindings,
     hook_inputs,

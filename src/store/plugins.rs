@@ -7,7 +7,6 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Timestamptz};
 use serde_json::{Value, json};
 
-use super::audit;
 use super::pool::Store;
 use super::schema::{hooks, plugin_revisions, plugins, tenants};
 use super::signatures::sha256_from_column;
@@ -183,7 +182,7 @@ impl Store {
                 .returning(revision_columns!())
                 .get_result(connection)?;
             let event = event.clone().before(before).after(row.audited());
-            audit::insert(connection, &event)?;
+            self.audit(connection, &event)?;
             Ok((row, true))
         })?;
         Ok((row.into_revision()?, changed))
@@ -341,7 +340,7 @@ impl Store {
             diesel::delete(plugins::table.find(plugin_id)).execute(connection)?;
             let revisions: Vec<_> = revisions.iter().map(|sha256| to_hex(sha256)).collect();
             let event = event.clone().before(json!({ "revisions": revisions }));
-            audit::insert(connection, &event)?;
+            self.audit(connection, &event)?;
             Ok(PluginDeletion::Done)
         })
     }

@@ -4,7 +4,6 @@ use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::result::Error as DieselError;
 
-use super::audit;
 use super::plugins::digest_from_column;
 use super::pool::Store;
 use super::schema::{policies, trust_anchors};
@@ -97,7 +96,7 @@ impl Store {
                 .do_update()
                 .set(columns)
                 .execute(connection)?;
-            audit::insert(connection, &event(before, after))
+            self.audit(connection, &event(before, after))
         })
     }
 
@@ -141,7 +140,7 @@ impl Store {
                         trust_anchors::certificate.eq(&anchor.certificate),
                     ))
                     .execute(connection)?;
-                audit::insert(connection, &event(anchor))?;
+                self.audit(connection, &event(anchor))?;
             }
             Ok(Some(new.len()))
         })
@@ -153,7 +152,7 @@ impl Store {
             let anchor = trust_anchors::table.find((tenant.0, &sha256.0[..]));
             let deleted = diesel::delete(anchor).execute(connection)?;
             if deleted > 0 {
-                audit::insert(connection, event)?;
+                self.audit(connection, event)?;
             }
             Ok(deleted > 0)
         })

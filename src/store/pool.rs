@@ -15,6 +15,7 @@ use super::failure::{is_connection_lost, query_error};
 use super::signature_create::{Fate, FirstVersion};
 use super::url::with_defaults;
 use super::watchdog::{Watchdog, Watched};
+use crate::audit::SealKey;
 use crate::blocking::Work;
 use crate::config::DatabaseConfig;
 use crate::context::TenantId;
@@ -39,6 +40,8 @@ pub struct Store {
     patience: Option<Duration>,
     /// First versions that wait to be saved together.
     pub(super) firsts: Arc<Batches<FirstVersion, Fate>>,
+    /// What seals events of the audit trail; none where there is no master key.
+    pub(super) seal_key: Option<Arc<SealKey>>,
     /// The database for libpq, for connections beside the pool.
     pub(super) url: Arc<str>,
 }
@@ -71,7 +74,17 @@ impl Store {
                 (pool_size / PARTS).max(2).min(pool_size),
                 Duration::from_millis(config.pool_timeout_ms),
             ),
+            seal_key: None,
             url: url.into(),
+        }
+    }
+
+    /// The same store, which seals with this key each event that it adds to the audit trail.
+    #[must_use]
+    pub fn sealing(self, key: Option<SealKey>) -> Self {
+        Self {
+            seal_key: key.map(Arc::new),
+            ..self
         }
     }
 

@@ -7,7 +7,7 @@ use diesel::sql_types::{BigInt, Bool, Integer};
 
 use super::pool::Store;
 use super::schema::{tenant_usage, tenants};
-use super::{audit, usage};
+use super::usage;
 use crate::audit::Event;
 use crate::context::{PLATFORM, TenantId};
 use crate::error::Result;
@@ -159,7 +159,7 @@ impl Store {
                 .filter(tenants::removing_since.is_not_null())
                 .execute(connection)?;
             if removed > 0 {
-                audit::insert(connection, &event(stored))?;
+                self.audit(connection, &event(stored))?;
             }
             Ok(removed > 0)
         })

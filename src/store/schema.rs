@@ -49,6 +49,34 @@ diesel::table! {
 }
 
 diesel::table! {
+    /// Keys that seal the audit trail; the last one seals
+    audit_keys (number) {
+        /// Counts the keys, from 1
+        number -> Int4,
+        /// When the key was made
+        created_at -> Timestamptz,
+        /// The key, encrypted with AES-256-GCM under the master key
+        encrypted_key -> Bytea,
+    }
+}
+
+diesel::table! {
+    /// Seals of events of the audit trail, which are only ever added
+    audit_seals (tenant_id, number, key) {
+        /// The event's chain
+        tenant_id -> Int4,
+        /// The event's place in its chain
+        number -> Int8,
+        /// The key that sealed it
+        key -> Int4,
+        /// Whether events before it may be without a seal: it was made for the chain as it was then
+        baseline -> Bool,
+        /// HMAC-SHA256 over chain, number, baseline and the hash of the event
+        seal -> Bytea,
+    }
+}
+
+diesel::table! {
     /// One row: how often keys, tenants or hooks were changed
     change_counter (id) {
         /// Always true
@@ -439,6 +467,8 @@ diesel::joinable!(trust_anchors -> tenants (tenant_id));
 diesel::allow_tables_to_appear_in_same_query!(
     audit_events,
     audit_heads,
+    audit_keys,
+    audit_seals,
     change_counter,
     hook_bindings,
     hook_inputs,

@@ -3,7 +3,6 @@
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 
-use super::audit;
 use super::pool::Store;
 use super::schema::tenants;
 use crate::audit::Event;
@@ -118,7 +117,7 @@ impl Store {
                 .optional()?;
             let tenant = row.map(Tenant::from);
             if let Some(tenant) = &tenant {
-                audit::insert(connection, &event(tenant))?;
+                self.audit(connection, &event(tenant))?;
             }
             Ok(tenant)
         })
@@ -207,7 +206,7 @@ impl Store {
                     QuotasRow::from(after.quotas),
                 ))
                 .execute(connection)?;
-            audit::insert(connection, event)?;
+            self.audit(connection, event)?;
             Ok(true)
         })
     }

@@ -23,8 +23,8 @@ use super::signatures::{
     version_to_column,
 };
 use super::tenants::lock_tenant;
+use super::usage;
 use super::verdicts::verdict_bytes;
-use super::{audit, usage};
 use crate::audit::Event;
 use crate::context::TenantId;
 use crate::error::Result;
@@ -308,7 +308,7 @@ impl Store {
                     .execute(connection)?
             };
             if written > 0 {
-                audit::insert(connection, event)?;
+                self.audit(connection, event)?;
             }
             Ok(written > 0)
         })

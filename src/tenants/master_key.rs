@@ -90,6 +90,7 @@ pub fn rotate_master_key(
     // From here on no secret is added under another one.
     app.store
         .master_key_set(ids.current, &event("master_key.promote"))?;
+    reencrypt_seal_keys(app, vault, ids.current)?;
     let (mut secrets, mut unreadable, mut after) = (0, Vec::new(), String::new());
     loop {
         let keys = app.store.secrets_not_under(ids.current, &after, BATCH)?;
@@ -123,6 +124,22 @@ fn alone(app: &App) -> anyhow::Result<Rotation> {
     app.store
         .rotation_begin()?
         .context("Somebody else rotates the master key; wait until that has ended.")
+}
+
+/// Puts the keys that seal the audit trail under the current key. Nobody needs one that can't be read, unless it is the last.
+fn reencrypt_seal_keys(app: &App, vault: &Vault, current: MasterKeyId) -> anyhow::Result<()> {
+    let keys = app.store.seal_keys()?;
+    let last = keys.last().map(|key| key.number);
+    for key in keys.iter().filter(|key| !key.is_under(current)) {
+        match key.reencrypt(vault, current) {
+            Ok(reencrypted) => app.store.seal_key_reencrypt(key, &reencrypted)?,
+            Err(_) if Some(key.number) != last => {}
+            Err(_) => bail!(
+                "The key that seals the audit trail can't be decrypted: the old keys stay in the file. Make a new one with `sigpersist audit seal --all --new-key`, then rotate again."
+            ),
+        }
+    }
+    Ok(())
 }
 
 /// Puts secrets under the current key; gives how many. Those that can't be read are named; where they are revoked, nobody

@@ -45,6 +45,7 @@ mod removal;
 mod row_security;
 mod save;
 mod schema;
+mod seals;
 mod slow_clients;
 mod support;
 mod tenant_commands;

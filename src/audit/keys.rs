@@ -1,0 +1,121 @@
+//! The key that seals the audit trail: opened when a server or command starts, and made where there is none yet.
+
+use serde_json::json;
+use tracing::warn;
+
+use super::model::{Actor, Event, Whose};
+use super::seal::{SealKey, StoredSealKey};
+use super::verify::{Fault, verify};
+use crate::app::App;
+use crate::auth::Vault;
+use crate::context::PLATFORM;
+use crate::error::{Error, Result};
+use crate::store::Store;
+
+/// The key that seals; none where the master key does not open it, which goes to the log: then events are added without a
+/// seal, and [`verify`] says so. Blocks.
+///
+/// # Errors
+///
+/// Those of the store, and of making a key.
+pub fn seal_key(store: &Store, vault: &Vault) -> Result<Option<SealKey>> {
+    loop {
+        let stored = store.seal_keys()?.pop();
+        let key = match stored {
+            None => make(store, vault, &Actor::server(), None)?,
+            Some(stored) => match stored.open(vault) {
+                Ok(key) => Some(key),
+                Err(cause) => {
+                    warn!(
+                        %cause,
+                        "The key of the audit trail can't be opened, so its events are not sealed: use the master key that \
+                         was in force here, or `sigpersist audit seal --all --new-key`"
+                    );
+                    return Ok(None);
+                }
+            },
+        };
+        // Without one, somebody else was faster.
+        if key.is_some() {
+            return Ok(key);
+        }
+    }
+}
+
+/// Makes a key that seals from now on, where `last` is the last one that there is; nothing where somebody else did.
+fn make(store: &Store, vault: &Vault, actor: &Actor, last: Option<i32>) -> Result<Option<SealKey>> {
+    let mut sealed = 0;
+    let made = store.seal_key_insert(
+        last,
+        |number, current| {
+            let stored = StoredSealKey::make(number, vault, current)?;
+            let key = stored.open(vault)?;
+            Ok((stored, key))
+        },
+        |key, chains| {
+            sealed = chains;
+            let after = json!({ "key": key.number, "chains": chains });
+            Event::new(None, actor.clone(), "audit.key", key.number.to_string()).after(after)
+        },
+    )?;
+    // There is nothing to vouch for in a database that is new.
+    if let Some(key) = made.as_ref().filter(|_| sealed > 0) {
+        warn!(
+            key = key.number,
+            chains = sealed,
+            "Made a key that seals the audit trail from now on; what is in it already is sealed as it is"
+        );
+    }
+    Ok(made)
+}
+
+/// Seals chains as they are: from then on events before it may be without a seal. Gives how many chains. Blocks.
+///
+/// # Errors
+///
+/// [`Error::Refused`] where there is no master key, where it does not open the key that seals and no `new_key` is to be made, and
+/// where a chain has other faults than missing seals.
+pub fn seal(app: &App, actor: &Actor, whose: &Whose, new_key: bool) -> Result<usize> {
+    let vault = app.vault()?;
+    let mut chains = verify(app, whose, None, |_, _| {})?;
+    chains.retain(|chain| chain.events > 0);
+    let is_missing =
+        |fault: &&Fault| matches!(fault, Fault::NotSealed { .. } | Fault::NoKey { .. });
+    for chain in &chains {
+        if let Some(fault) = chain.faults.iter().find(|fault| !is_missing(fault)) {
+            let whose = chain.tenant.as_deref().unwrap_or("the platform");
+            return Err(Error::refused(format!(
+                "Nothing was sealed, since the trail of {whose} is not whole: {fault}."
+            )));
+        }
+    }
+    let last = app.store.seal_keys()?.pop();
+    let key = match &last {
+        _ if new_key => make(
+            &app.store,
+            vault,
+            actor,
+            last.as_ref().map(|key| key.number),
+        )?,
+        Some(last) => last.open(vault).ok(),
+        None => None,
+    };
+    let key = key.ok_or_else(|| {
+        Error::refused(
+            "The master key does not open the key that seals the audit trail. Use the one that was in force, or if it is lost, seal with --new-key.",
+        )
+    })?;
+    let events: Vec<_> = chains
+        .iter()
+        .map(|chain| {
+            let owner = (chain.chain != PLATFORM).then_some(chain.chain);
+            let target = chain.tenant.as_deref().unwrap_or("platform");
+            Event::new(owner, actor.clone(), "audit.seal", target).before(json!({
+                "head": chain.head.to_string(),
+                "unsealed": chain.faults.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            }))
+        })
+        .collect();
+    app.store.audit_insert_baselines(&events, &key)?;
+    Ok(events.len())
+}
