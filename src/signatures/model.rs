@@ -332,6 +332,11 @@ pub fn fold_tags(name: &str, tags: Vec<String>) -> Result<Vec<String>> {
     Ok(folded)
 }
 
+/// Whether two lists of tags are the same set, in whatever order. Both are folded, as all are that are stored.
+pub fn are_same_tags(one: &[String], other: &[String]) -> bool {
+    one.len() == other.len() && one.iter().all(|tag| other.contains(tag))
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -1,6 +1,6 @@
 //! Saving a version: asks the hooks, then the store, which saves it or says that the thread has moved on.
 
-use super::model::{Draft, Preconditions, Signature};
+use super::model::{Draft, Preconditions, Signature, are_same_tags};
 use crate::app::App;
 use crate::context::Context;
 use crate::decisions;
@@ -110,7 +110,7 @@ pub fn save(
                 // Nothing is stored of it: it was stored before, or is judged anew as another version.
                 app.store
                     .judgement_insert(tenant, &judgement, Outcome::NotStored, None)?;
-                if tags == first.tags {
+                if are_same_tags(&tags, &first.tags) {
                     return Ok(Saved::Before(first));
                 }
             }
@@ -259,7 +259,7 @@ impl Save<'_> {
                 .judgement_insert(tenant, judgement, Outcome::NotStored, None)?;
         }
         // The thread is not as expected: because this very request was made before, or because somebody else was first.
-        let before = self.repeated(expected, |stored| stored.tags == tags)?;
+        let before = self.repeated(expected, |stored| are_same_tags(&stored.tags, tags))?;
         if let Some(before) = before {
             return Ok(Saved::Before(before));
         }

@@ -88,6 +88,14 @@ fn an_identical_retry_is_answered_with_the_version_it_made() {
         let again = acme.post(&body(version, cms)).expect(200);
         assert_eq!(again.signature()["version"], was);
     }
+    // Tags are a set.
+    for tags in [json!(["a", "b"]), json!(["b", "a", "b"])] {
+        let mut reordered = body(2, "third");
+        reordered["tags"] = tags;
+        let again = acme.post(&reordered).expect(200);
+        assert_eq!(again.signature()["version"], 3);
+        assert_eq!(again.tags(), ["b", "a"]);
+    }
     let mut absent = body(0, "first");
     absent.as_object_mut().unwrap().remove("version");
     assert_eq!(acme.post(&absent).expect(200).signature()["version"], 1);
@@ -97,7 +105,9 @@ fn an_identical_retry_is_answered_with_the_version_it_made() {
         ("stage", json!("x")),
         ("version_created_by", json!(8)),
         ("version_comment", json!("x")),
-        ("tags", json!(["a", "b"])),
+        ("tags", json!(["a"])),
+        ("tags", json!(["a", "b", "c"])),
+        ("tags", json!(["a", "c"])),
     ] {
         let mut changed = body(2, "third");
         changed[name] = value;
