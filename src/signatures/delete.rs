@@ -1,5 +1,7 @@
 //! Deleting a thread with all its versions.
 
+use std::time::{Duration, Instant};
+
 use super::model::{Preconditions, Signature, ThreadKey};
 use crate::app::App;
 use crate::context::Context;
@@ -8,17 +10,22 @@ use crate::decisions::model::{Circumstances, Input, Judgement};
 use crate::error::{Error, Result};
 use crate::plugins::Judges;
 use crate::plugins::model::Operation;
+use crate::store::Deletion;
 use crate::tenants;
 
-/// How often a delete is judged anew because a version was saved while it was judged.
-const ATTEMPTS: usize = 5;
+/// How often a delete is judged at least before it gives up, where a version is saved each time.
+const ATTEMPTS: u32 = 5;
+/// How long it goes on beyond that.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Deletes a thread with all its versions and tags. Blocks.
 ///
+/// Hooks have judged what is deleted: if a version is saved meanwhile, they judge again.
+///
 /// # Errors
 ///
-/// [`Error::SignatureNotFound`], [`Error::PreconditionFailed`], [`Error::VersionConflict`] where others save versions
-/// faster than the delete can be judged, and those of the hooks and the store.
+/// [`Error::SignatureNotFound`], [`Error::PreconditionFailed`], [`Error::RateLimited`] if the tenant saves versions faster
+/// than its hooks can judge the delete, and those of the hooks and the store.
 pub fn delete(
     app: &App,
     context: &Context,
@@ -27,37 +34,43 @@ pub fn delete(
     preconditions: &Preconditions,
 ) -> Result<()> {
     let tenant = context.tenant()?;
-    let mut current_version = 0;
-    for _ in 0..ATTEMPTS {
-        // What is deleted is what was judged: a version that came in between is judged anew.
+    let check = |current_version| {
+        if !preconditions.hold(current_version) {
+            Err(Error::PreconditionFailed { current_version })
+        } else if current_version == 0 {
+            Err(Error::SignatureNotFound)
+        } else {
+            Ok(())
+        }
+    };
+    let (since, mut attempts) = (Instant::now(), 0);
+    loop {
         let judged = if judges.chain.judges(Operation::Delete) {
-            app.store.signature_get(tenant, key, None)?
+            let signature = app.store.signature_get(tenant, key, None)?;
+            check(signature.as_ref().map_or(0, |signature| signature.version))?;
+            let signature = signature.ok_or(Error::SignatureNotFound)?;
+            let judgement = ask(app, context, judges, &signature)?;
+            Some((signature.version, judgement))
         } else {
             None
         };
-        current_version = match &judged {
-            Some(signature) => signature.version,
-            None => app.store.signature_current_version(tenant, key)?,
-        };
-        if !preconditions.hold(current_version) {
-            return Err(Error::PreconditionFailed { current_version });
-        }
-        if current_version == 0 {
-            return Err(Error::SignatureNotFound);
-        }
-        let judgement = match &judged {
-            Some(signature) => Some(ask(app, context, judges, signature)?),
-            None => None,
-        };
-        let deleted =
+        let (version, judgement) = judged.unzip();
+        let found =
             app.store
-                .signature_delete(tenant, key, current_version, judgement.as_ref())?;
-        if deleted {
+                .signature_delete(tenant, key, judgement.as_ref(), |current_version| {
+                    version.is_none_or(|judged| judged == current_version)
+                        && preconditions.hold(current_version)
+                })?;
+        let Deletion::Refused { current_version } = found else {
             tenants::forget_usage(app, context);
             return Ok(());
+        };
+        check(current_version)?;
+        attempts += 1;
+        if attempts >= ATTEMPTS && since.elapsed() >= PATIENCE {
+            return Err(Error::RateLimited);
         }
     }
-    Err(Error::VersionConflict { current_version })
 }
 
 /// Asks the hooks about the delete; gives what is to be recorded with it. What they refuse is recorded here.

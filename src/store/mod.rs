@@ -43,7 +43,7 @@ pub use pool::Store;
 pub use removal::Removed;
 pub use signature_list::ListPage;
 pub use signature_save::Found;
-pub use signatures::{Stored, StoredPlace, StoredRange};
+pub use signatures::{Deletion, Stored, StoredPlace, StoredRange};
 pub use snapshot::Snapshot;
 pub use transfer_in::{KnownThread, NewPart};
 pub use transfer_out::{Exported, ExportedInput, InputPlace, JudgementPlace, VersionPlace};

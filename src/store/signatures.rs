@@ -15,6 +15,18 @@ use crate::error::{Error, Result};
 use crate::signatures::model::{Encoding, Signature, SignatureBody, SignatureId, ThreadKey};
 use crate::time;
 
+/// Result of a delete.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deletion {
+    /// The thread is deleted.
+    Done,
+    /// It is not there, or its current version may not be deleted.
+    Refused {
+        /// Its current version; 0 where nothing is stored.
+        current_version: u32,
+    },
+}
+
 /// The columns of a [`Signature`], in the order that all queries select them; the digest comes with the bytes or not at
 /// all.
 #[derive(Debug, Queryable)]
@@ -349,43 +361,64 @@ impl Store {
             .collect()
     }
 
-    /// Deletes a thread with all its versions and tags, where `version` is its current one, and records what hooks
-    /// decided about that. Says whether it did.
+    /// Deletes a thread with all its versions and tags, if its current version may be deleted, and records what hooks
+    /// decided about that.
     pub fn signature_delete(
         &self,
         tenant: TenantId,
         key: &ThreadKey,
-        version: u32,
         judgement: Option<&Judgement>,
-    ) -> Result<bool> {
-        self.transaction(tenant, |connection| {
-            // The versions go after the statement, so it still sees them.
-            let deleted = sql_query(format!(
-                "WITH deleted AS ( \
-                     DELETE FROM signatures \
-                     WHERE tenant_id = $1 AND document = $2 AND thread = $3 AND version = $4 RETURNING tenant_id, id) \
-                 {} SELECT d.tenant_id, -sum(octet_length(v.signature)) - coalesce(( \
-                            SELECT sum(x.bytes) FROM signature_verdicts x \
-                            WHERE x.tenant_id = d.tenant_id AND x.signature_id = d.id), 0), -1, -count(*), {} \
-                 FROM deleted d JOIN signature_versions v ON v.tenant_id = d.tenant_id AND v.signature_id = d.id \
-                 GROUP BY d.tenant_id, d.id {}",
-                usage::INSERT,
-                usage::SHARD,
-                usage::OR_ADD
-            ))
-            .bind::<Integer, _>(tenant.0)
-            .bind::<Text, _>(&key.document)
-            .bind::<Text, _>(&key.thread)
-            .bind::<Integer, _>(version_to_column(version))
-            .execute(connection)?;
+        may_delete: impl FnOnce(u32) -> bool,
+    ) -> Result<Deletion> {
+        let current = signatures::table
+            .filter(signatures::tenant_id.eq(tenant.0))
+            .filter(signatures::document.eq(&key.document))
+            .filter(signatures::thread.eq(&key.thread))
+            .select(signatures::version)
+            .for_update();
+        let current_version = self.transaction(tenant, |connection| {
+            // Locked, so that the next statement sees the last version, whoever is saving one now.
+            let version = current.first::<i32>(connection).optional()?.unwrap_or(0);
+            let kept = version == 0 || !may_delete(version.unsigned_abs());
+            if !kept {
+                delete(connection, tenant, key)?;
+            }
             if let Some(judgement) = judgement {
-                let outcome = match deleted {
-                    0 => Outcome::NotStored,
-                    _ => Outcome::Accepted,
+                let outcome = if kept {
+                    Outcome::NotStored
+                } else {
+                    Outcome::Accepted
                 };
                 decisions::insert(connection, tenant, judgement, outcome)?;
             }
-            Ok(deleted > 0)
-        })
+            Ok(kept.then_some(version))
+        })?;
+        match current_version {
+            None => Ok(Deletion::Done),
+            Some(version) => Ok(Deletion::Refused {
+                current_version: version_from_column(version)?,
+            }),
+        }
     }
+}
+
+/// Deletes a thread that is locked, and takes what it stored from the tenant's usage.
+fn delete(connection: &mut PgConnection, tenant: TenantId, key: &ThreadKey) -> QueryResult<usize> {
+    // The versions go after the statement, so it still sees them.
+    sql_query(format!(
+        "WITH deleted AS ( \
+             DELETE FROM signatures WHERE tenant_id = $1 AND document = $2 AND thread = $3 RETURNING tenant_id, id) \
+         {} SELECT d.tenant_id, -sum(octet_length(v.signature)) - coalesce(( \
+                    SELECT sum(x.bytes) FROM signature_verdicts x \
+                    WHERE x.tenant_id = d.tenant_id AND x.signature_id = d.id), 0), -1, -count(*), {} \
+         FROM deleted d JOIN signature_versions v ON v.tenant_id = d.tenant_id AND v.signature_id = d.id \
+         GROUP BY d.tenant_id, d.id {}",
+        usage::INSERT,
+        usage::SHARD,
+        usage::OR_ADD
+    ))
+    .bind::<Integer, _>(tenant.0)
+    .bind::<Text, _>(&key.document)
+    .bind::<Text, _>(&key.thread)
+    .execute(connection)
 }
