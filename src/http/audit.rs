@@ -93,6 +93,9 @@ struct EventsContent {
 
 /// Lists who changed what, newest first.
 ///
+/// Of signatures these are deletes (`signature.delete`), and saves under a name that was deleted before (`signature.recreate`): their
+/// `target` is `document/thread`, with `/` and `%` in either written as `%2F` and `%25`.
+///
 /// A token of the platform that names no tenant sees the events of all; `tenant` or `platform` narrow them.
 #[utoipa::path(
     get,

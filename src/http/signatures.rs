@@ -219,6 +219,9 @@ fn max_signature_bytes(call: &Call) -> usize {
 }
 
 /// Deletes a signature with all its versions.
+///
+/// The audit trail keeps its name, the SHA-256 of the last version and who deleted it, and says so where a signature of the same name
+/// is saved again.
 #[utoipa::path(
     delete,
     path = "/signature",

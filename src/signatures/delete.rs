@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::audited;
 use super::model::{Preconditions, Signature, ThreadKey};
 use crate::app::App;
 use crate::context::Context;
@@ -55,12 +56,16 @@ pub fn delete(
             None
         };
         let (version, judgement) = judged.unzip();
-        let found =
-            app.store
-                .signature_delete(tenant, key, judgement.as_ref(), |current_version| {
-                    version.is_none_or(|judged| judged == current_version)
-                        && preconditions.hold(current_version)
-                })?;
+        let found = app.store.signature_delete(
+            tenant,
+            key,
+            judgement.as_ref(),
+            |current_version| {
+                version.is_none_or(|judged| judged == current_version)
+                    && preconditions.hold(current_version)
+            },
+            |version, sha256| audited::deleted(context.actor(), tenant, key, version, sha256),
+        )?;
         let Deletion::Refused { current_version } = found else {
             tenants::forget_usage(app, context);
             return Ok(());

@@ -1,6 +1,7 @@
 //! The domain: signatures of documents, in threads of versions. One file for each use-case.
 
 mod accept;
+mod audited;
 mod delete;
 mod get;
 mod list;

@@ -18,7 +18,7 @@ use tracing::warn;
 use super::batches::Told;
 use super::failure::is_lock_timeout;
 use super::pool::Store;
-use super::signature_save::{Found, Saved};
+use super::signature_save::{Found, Saved, unless_deleted};
 use super::signatures::encoding_to_code;
 use super::usage;
 use super::verdicts::verdict_bytes;
@@ -59,7 +59,7 @@ pub(super) enum Fate {
     Exists,
     /// The database was not there for all of them, in these words.
     Unavailable(Arc<str>),
-    /// Something is wrong with one of them, or it is locked, and nobody knows which.
+    /// Something is wrong with one of them, or it is locked, or its name was deleted before, and nobody knows which.
     Unknown,
 }
 
@@ -96,8 +96,13 @@ impl Store {
 
     fn fates(&self, tenant: TenantId, firsts: &[FirstVersion]) -> Vec<Fate> {
         let statement = CreateThreads::new(tenant, firsts);
-        match self.run(tenant, |connection| statement.load::<Created>(connection)) {
-            Ok(created) => {
+        let created = self.run(tenant, |connection| {
+            unless_deleted(statement.load::<Created>(connection))
+        });
+        match created {
+            // Which of them the audit trail is to be told of, each finds out by itself.
+            Ok(None) => vec![Fate::Unknown; firsts.len()],
+            Ok(Some(created)) => {
                 let mut fates = vec![Fate::Exists; firsts.len()];
                 for (number, id, created_at) in created {
                     let place = usize::try_from(number - 1).ok();
@@ -245,7 +250,7 @@ impl QueryFragment<Pg> for CreateThreads<'_> {
                  SELECT DISTINCT ON (document, thread) tenant_id, document, thread, 1, stage FROM input \
                  ORDER BY document, thread, number \
                  ON CONFLICT ON CONSTRAINT signatures_thread_key DO NOTHING \
-                 RETURNING id, document, thread, created_at), \
+                 RETURNING id, document, thread, created_at, not_deleted_before(tenant_id, document, thread)), \
              saved AS ( \
                  SELECT DISTINCT ON (c.id) c.id, c.created_at, i.number FROM created c JOIN input i USING (document, thread) \
                  ORDER BY c.id, i.number), \

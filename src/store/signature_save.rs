@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 use diesel::pg::{Pg, PgConnection};
 use diesel::prelude::*;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
+use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use diesel::sql_types::{Array, BigInt, Binary, Bool, CChar, Integer, Nullable, Text, Timestamptz};
 
 use super::pool::Store;
@@ -15,14 +16,17 @@ use super::signature_create::{FirstVersion, MAX_BYTES};
 use super::signatures::{encoding_to_code, version_from_column, version_to_column};
 use super::usage;
 use super::verdicts::verdict_bytes;
+use crate::audit::Event;
 use crate::context::TenantId;
 use crate::decisions::model::Judgement;
 use crate::error::Result;
 use crate::signatures::model::{Draft, Signature, SignatureId};
 
-/// What was found of a draft, to be recorded with it.
-#[derive(Debug, Clone, Copy, Default)]
+/// What is to be recorded with a draft.
+#[derive(Debug, Clone, Copy)]
 pub struct Found<'a> {
+    /// The event of the audit trail that it is where it makes a thread whose name was deleted before.
+    pub recreated: &'a Event,
     /// What hooks decided.
     pub judgement: Option<&'a Judgement>,
     /// The verdict on its signature, as JSON.
@@ -36,6 +40,9 @@ impl Store {
     /// `over` is the version that must be current: 0 for no thread at all. With `or_first`, which needs `over` 0, a
     /// thread at version 1 is taken too, unless that version is the draft itself. What hooks decided is recorded either
     /// way, and a verdict on the signature with the version.
+    ///
+    /// Where it makes a thread whose name was deleted before, that is an event of the audit trail in the same transaction: the
+    /// statement fails, and is made again with more round trips.
     pub fn signature_save(
         &self,
         tenant: TenantId,
@@ -53,6 +60,7 @@ impl Store {
             over: if or_first { 1 } else { version_to_column(over) },
             may_create: over == 0,
             may_repeat_first: !or_first,
+            may_recreate: false,
             stage: draft.stage.as_deref(),
             created_by: draft.created_by.as_deref(),
             comment: draft.comment.as_deref(),
@@ -61,23 +69,38 @@ impl Store {
             sha256: &draft.body.sha256,
             signature: &draft.body.bytes,
         };
-        let alone = || {
-            self.run(tenant, |connection| {
-                let (judgement, verdict) = (judgement.as_ref(), found.verdict);
-                match (judgement.is_some(), verdict.is_some()) {
-                    (false, false) => {
-                        SaveVersion::<false, false>::new(&save, None, None).run(connection)
-                    }
-                    (false, true) => {
-                        SaveVersion::<false, true>::new(&save, None, verdict).run(connection)
-                    }
-                    (true, false) => {
-                        SaveVersion::<true, false>::new(&save, judgement, None).run(connection)
-                    }
-                    (true, true) => {
-                        SaveVersion::<true, true>::new(&save, judgement, verdict).run(connection)
-                    }
+        let run = |connection: &mut PgConnection, save: &Columns<'_>| {
+            let (judgement, verdict) = (judgement.as_ref(), found.verdict);
+            match (judgement.is_some(), verdict.is_some()) {
+                (false, false) => {
+                    SaveVersion::<false, false>::new(save, None, None).run(connection)
                 }
+                (false, true) => {
+                    SaveVersion::<false, true>::new(save, None, verdict).run(connection)
+                }
+                (true, false) => {
+                    SaveVersion::<true, false>::new(save, judgement, None).run(connection)
+                }
+                (true, true) => {
+                    SaveVersion::<true, true>::new(save, judgement, verdict).run(connection)
+                }
+            }
+        };
+        let alone = || {
+            let saved = self.run(tenant, |connection| unless_deleted(run(connection, &save)))?;
+            if let Some(saved) = saved {
+                return Ok(saved);
+            }
+            let save = Columns {
+                may_recreate: true,
+                ..save
+            };
+            self.transaction(tenant, |connection| {
+                let saved = run(connection, &save)?;
+                if matches!(saved, Some((_, 1, ..))) {
+                    self.audit(connection, found.recreated)?;
+                }
+                Ok(saved)
             })
         };
         let may_go_with_others = over == 0 && draft.body.bytes.len() <= MAX_BYTES;
@@ -110,8 +133,20 @@ impl Store {
 /// Number of the thread; version; when the thread was created, and when that version was.
 pub(super) type Saved = (i64, i32, DateTime<Utc>, DateTime<Utc>);
 
+/// What a statement gave; nothing where it failed since it would make a thread whose name was deleted before.
+pub(super) fn unless_deleted<T>(result: QueryResult<T>) -> QueryResult<Option<T>> {
+    match result {
+        Err(DieselError::DatabaseError(DatabaseErrorKind::CheckViolation, information))
+            if information.constraint_name() == Some("signatures_not_deleted_before") =>
+        {
+            Ok(None)
+        }
+        result => result.map(Some),
+    }
+}
+
 /// What is to be saved.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 struct Columns<'a> {
     tenant_id: i32,
     document: &'a str,
@@ -119,6 +154,7 @@ struct Columns<'a> {
     over: i32,
     may_create: bool,
     may_repeat_first: bool,
+    may_recreate: bool,
     stage: Option<&'a str>,
     created_by: Option<&'a str>,
     comment: Option<&'a str>,
@@ -255,6 +291,8 @@ impl Columns<'_> {
         out.push_sql("::boolean AS may_create, ");
         out.push_bind_param::<Bool, _>(&self.may_repeat_first)?;
         out.push_sql("::boolean AS may_repeat_first, ");
+        out.push_bind_param::<Bool, _>(&self.may_recreate)?;
+        out.push_sql("::boolean AS may_recreate, ");
         out.push_bind_param::<Nullable<Text>, _>(&self.stage)?;
         out.push_sql("::text AS stage, ");
         out.push_bind_param::<Nullable<Text>, _>(&self.created_by)?;
@@ -287,8 +325,9 @@ impl Columns<'_> {
                  SELECT tenant_id, document, thread, 1, stage FROM input \
                  WHERE may_create AND NOT EXISTS (SELECT FROM updated) \
                  ON CONFLICT ON CONSTRAINT signatures_thread_key DO NOTHING \
-                 RETURNING id, version, created_at, updated_at), \
-             saved AS (SELECT * FROM updated UNION ALL SELECT * FROM created), \
+                 RETURNING id, version, created_at, updated_at, \
+                           CASE WHEN NOT (SELECT may_recreate FROM input) THEN not_deleted_before(tenant_id, document, thread) END), \
+             saved AS (SELECT * FROM updated UNION ALL SELECT id, version, created_at, updated_at FROM created), \
              history AS ( \
                  INSERT INTO signature_versions (tenant_id, signature_id, version, stage, created_by, comment, tags, \
                                                  encoding, sha256, signature) \

@@ -4,11 +4,12 @@ use chrono::{DateTime, Utc};
 use diesel::dsl::sql;
 use diesel::prelude::*;
 use diesel::sql_query;
-use diesel::sql_types::{Integer, Text};
+use diesel::sql_types::{Binary, Integer, Text};
 
 use super::pool::Store;
 use super::schema::{signature_versions, signatures};
 use super::{decisions, usage};
+use crate::audit::Event;
 use crate::context::TenantId;
 use crate::decisions::model::{Judgement, Outcome};
 use crate::error::{Error, Result};
@@ -361,14 +362,15 @@ impl Store {
             .collect()
     }
 
-    /// Deletes a thread with all its versions and tags, if its current version may be deleted, and records what hooks
-    /// decided about that.
+    /// Deletes a thread with all its versions and tags, if its current version may be deleted; records what hooks decided about
+    /// that, and the event that it is, which is told the last version and its SHA-256.
     pub fn signature_delete(
         &self,
         tenant: TenantId,
         key: &ThreadKey,
         judgement: Option<&Judgement>,
         may_delete: impl FnOnce(u32) -> bool,
+        event: impl FnOnce(u32, &[u8]) -> Event,
     ) -> Result<Deletion> {
         let current = signatures::table
             .filter(signatures::tenant_id.eq(tenant.0))
@@ -380,9 +382,11 @@ impl Store {
             // Locked, so that the next statement sees the last version, whoever is saving one now.
             let version = current.first::<i32>(connection).optional()?.unwrap_or(0);
             let kept = version == 0 || !may_delete(version.unsigned_abs());
-            if !kept {
-                delete(connection, tenant, key)?;
-            }
+            let deleted = if kept {
+                None
+            } else {
+                Some(delete(connection, tenant, key)?)
+            };
             if let Some(judgement) = judgement {
                 let outcome = if kept {
                     Outcome::NotStored
@@ -390,6 +394,9 @@ impl Store {
                     Outcome::Accepted
                 };
                 decisions::insert(connection, tenant, judgement, outcome)?;
+            }
+            if let Some(Deleted { sha256 }) = deleted {
+                self.audit(connection, &event(version.unsigned_abs(), &sha256))?;
             }
             Ok(kept.then_some(version))
         })?;
@@ -402,17 +409,33 @@ impl Store {
     }
 }
 
+/// What was deleted.
+#[derive(QueryableByName)]
+struct Deleted {
+    /// That of the last version.
+    #[diesel(sql_type = Binary)]
+    sha256: Vec<u8>,
+}
+
 /// Deletes a thread that is locked, and takes what it stored from the tenant's usage.
-fn delete(connection: &mut PgConnection, tenant: TenantId, key: &ThreadKey) -> QueryResult<usize> {
+fn delete(
+    connection: &mut PgConnection,
+    tenant: TenantId,
+    key: &ThreadKey,
+) -> QueryResult<Deleted> {
     // The versions go after the statement, so it still sees them.
     sql_query(format!(
         "WITH deleted AS ( \
-             DELETE FROM signatures WHERE tenant_id = $1 AND document = $2 AND thread = $3 RETURNING tenant_id, id) \
-         {} SELECT d.tenant_id, -sum(octet_length(v.signature)) - coalesce(( \
-                    SELECT sum(x.bytes) FROM signature_verdicts x \
-                    WHERE x.tenant_id = d.tenant_id AND x.signature_id = d.id), 0), -1, -count(*), {} \
-         FROM deleted d JOIN signature_versions v ON v.tenant_id = d.tenant_id AND v.signature_id = d.id \
-         GROUP BY d.tenant_id, d.id {}",
+             DELETE FROM signatures WHERE tenant_id = $1 AND document = $2 AND thread = $3 \
+             RETURNING tenant_id, id, version), \
+         counted AS ( \
+             {} SELECT d.tenant_id, -sum(octet_length(v.signature)) - coalesce(( \
+                        SELECT sum(x.bytes) FROM signature_verdicts x \
+                        WHERE x.tenant_id = d.tenant_id AND x.signature_id = d.id), 0), -1, -count(*), {} \
+             FROM deleted d JOIN signature_versions v ON v.tenant_id = d.tenant_id AND v.signature_id = d.id \
+             GROUP BY d.tenant_id, d.id {}) \
+         SELECT v.sha256 FROM deleted d \
+         JOIN signature_versions v ON v.tenant_id = d.tenant_id AND v.signature_id = d.id AND v.version = d.version",
         usage::INSERT,
         usage::SHARD,
         usage::OR_ADD
@@ -420,5 +443,5 @@ fn delete(connection: &mut PgConnection, tenant: TenantId, key: &ThreadKey) -> Q
     .bind::<Integer, _>(tenant.0)
     .bind::<Text, _>(&key.document)
     .bind::<Text, _>(&key.thread)
-    .execute(connection)
+    .get_result(connection)
 }

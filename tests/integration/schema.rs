@@ -158,6 +158,7 @@ fn the_benchmarks_statements_are_the_servers() {
         "0",
         "true",
         "true",
+        "false",
         "NULL",
         "NULL",
         "NULL",
@@ -229,7 +230,7 @@ fn a_thread_is_looked_up_by_its_key_where_others_share_its_document_or_name() {
             let tagged = "NULL, NULL, NULL, '{}', 'b', 'x', 'x'";
             for (statement, values) in [
                 (&get, format!("{columns}, 1")),
-                (&save, format!("{columns}, 5, false, true, {tagged}")),
+                (&save, format!("{columns}, 5, false, true, false, {tagged}")),
             ] {
                 let plans = app.database.analyze(statement, &values);
                 for index in [

@@ -1,0 +1,2 @@
+DROP FUNCTION not_deleted_before(integer, text, text);
+DROP INDEX audit_events_deleted_idx;

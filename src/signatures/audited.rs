@@ -1,0 +1,40 @@
+//! What the audit trail says of signatures: which thread was deleted, and that there is one of its name again.
+
+use serde_json::json;
+
+use super::model::{Draft, ThreadKey};
+use crate::audit::{Actor, Event};
+use crate::context::TenantId;
+use crate::digest::to_hex;
+
+/// A thread by one word, and no other thread by the same. The database finds deletes by it (`not_deleted_before`).
+fn name(key: &ThreadKey) -> String {
+    let escaped = |name: &str| name.replace('%', "%25").replace('/', "%2F");
+    format!("{}/{}", escaped(&key.document), escaped(&key.thread))
+}
+
+/// A delete of a thread.
+pub(super) fn deleted(
+    actor: Actor,
+    tenant: TenantId,
+    key: &ThreadKey,
+    version: u32,
+    sha256: &[u8],
+) -> Event {
+    Event::new(Some(tenant), actor, "signature.delete", name(key)).before(json!({
+        "document": key.document,
+        "thread": key.thread,
+        "version": version,
+        "sha256": to_hex(sha256),
+    }))
+}
+
+/// A first version of a thread whose name was deleted before.
+pub(super) fn recreated(actor: Actor, tenant: TenantId, draft: &Draft) -> Event {
+    Event::new(Some(tenant), actor, "signature.recreate", name(&draft.key)).after(json!({
+        "document": draft.key.document,
+        "thread": draft.key.thread,
+        "version": 1,
+        "sha256": to_hex(&draft.body.sha256),
+    }))
+}
