@@ -89,7 +89,7 @@ impl App {
             None => None,
         };
         let mut engine = Engine::new(&config.hooks)?;
-        if let Some(compiled) = database.compiled(&config, vault.as_deref())? {
+        if let Some(compiled) = database.compiled(&config, vault.as_ref()) {
             engine = engine.keeping(compiled);
         }
         Ok(Self {
@@ -248,23 +248,17 @@ impl Database {
 
     /// Where compiled plugins are kept: in the folder that the configuration names, or in the data directory, if there is
     /// one. Without a master key nothing kept could be trusted.
-    fn compiled(&self, config: &Config, vault: Option<&Vault>) -> anyhow::Result<Option<Compiled>> {
+    fn compiled(&self, config: &Config, vault: Option<&Arc<Vault>>) -> Option<Compiled> {
         let folder = match &config.hooks.cache_dir {
             Some(folder) => folder.clone(),
             None if self.embedded.is_some() || config.data_dir.is_some() => {
                 self.data_dir.join("compiled")
             }
-            None => return Ok(None),
+            None => return None,
         };
-        let Some(vault) = vault.filter(|_| config.hooks.max_cache_bytes > 0) else {
-            return Ok(None);
-        };
-        let key = vault.authentication_key("sigpersist compiled plugins 1")?;
-        Ok(Some(Compiled::new(
-            folder,
-            key,
-            config.hooks.max_cache_bytes,
-        )))
+        let vault = vault.filter(|_| config.hooks.max_cache_bytes > 0)?;
+        let max_bytes = config.hooks.max_cache_bytes;
+        Some(Compiled::new(folder, Arc::clone(vault), max_bytes))
     }
 
     /// Brings the schema up to date, or with `migrate` false makes sure that it is; says what was done.

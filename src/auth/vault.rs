@@ -243,15 +243,24 @@ impl Vault {
         found
     }
 
-    /// A key that authenticates with HMAC-SHA256: its own for each purpose, and always the same for one, as long as the
-    /// master key is.
+    /// Keys that authenticate with HMAC-SHA256, for one purpose: one from each master key that is in the file now, the
+    /// current one's first. Tags are made with that and hold under all, so that they follow a rotation in every process.
     ///
     /// # Errors
     ///
-    /// [`Error::Internal`] where the key can't be derived.
-    pub fn authentication_key(&self, purpose: &str) -> Result<hmac::Key> {
-        derive(&self.ring().current()?.derivation, purpose)
+    /// [`Error::Internal`] if a key can't be derived.
+    pub fn authentication_keys(&self, purpose: &str) -> Result<Vec<hmac::Key>> {
+        // A file that can't be read now could be before.
+        let ring = self.read_again().unwrap_or_else(|_| self.ring());
+        let keys = ring.keys.iter();
+        keys.map(|key| derive(&key.derivation, purpose))
+            .collect::<Result<_, _>>()
             .map_err(|_| Error::internal("a key can't be derived from the master key"))
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.file.0
     }
 
     /// The names of the keys in the file, which is read anew.
@@ -362,17 +371,28 @@ mod tests {
     }
 
     #[test]
-    fn keys_for_other_purposes_differ_by_purpose_and_master_key() {
+    fn keys_for_other_purposes_differ_by_purpose_and_follow_the_file() {
         let folder = tempfile::tempdir().unwrap();
         let vault = Vault::from_file_or_new(&folder.path().join("a")).unwrap();
+        let running = Vault::from_file(&folder.path().join("a")).unwrap();
         let other = Vault::from_file_or_new(&folder.path().join("b")).unwrap();
-        let tag = |vault: &Vault, purpose| {
-            let key = vault.authentication_key(purpose).unwrap();
-            hmac::sign(&key, b"message").as_ref().to_vec()
+        let tags = |vault: &Vault, purpose| -> Vec<_> {
+            let keys = vault.authentication_keys(purpose).unwrap();
+            let tag = |key| hmac::sign(key, b"message").as_ref().to_vec();
+            keys.iter().map(tag).collect()
         };
-        assert_eq!(tag(&vault, "one"), tag(&vault, "one"));
-        assert_ne!(tag(&vault, "one"), tag(&vault, "two"));
-        assert_ne!(tag(&vault, "one"), tag(&other, "one"));
+        let [old] = tags(&vault, "one").try_into().unwrap();
+        assert_ne!(tags(&vault, "two")[0], old);
+        assert_ne!(tags(&other, "one")[0], old);
+        vault.prepare_key().unwrap();
+        assert_eq!(tags(&running, "one")[0], old);
+        vault.promote_key().unwrap();
+        let [new, before] = tags(&running, "one").try_into().unwrap();
+        assert!(new != old && before == old);
+        vault.drop_old_keys().unwrap();
+        assert_eq!(tags(&running, "one"), std::slice::from_ref(&new));
+        std::fs::remove_file(folder.path().join("a")).unwrap();
+        assert_eq!(tags(&running, "one"), [new]);
     }
 
     #[test]

@@ -20,16 +20,19 @@ pub(super) enum MasterKey {
 #[derive(Debug, Args)]
 pub(super) struct Rotate {
     /// Only add the new key to the file, so that the file can be copied to other servers' machines before the rotation.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "abandon_unreadable")]
     prepare: bool,
+    /// Rotate although the file does not decrypt every secret. What it does not decrypt is lost for good.
+    #[arg(long)]
+    abandon_unreadable: bool,
 }
 
 impl MasterKey {
     pub(super) fn run(self, app: &App, output: &Output) -> anyhow::Result<()> {
         match self {
             Self::Show => show(app, output),
-            Self::Rotate(Rotate { prepare: true }) => prepare(app, output),
-            Self::Rotate(Rotate { prepare: false }) => rotate(app, output),
+            Self::Rotate(Rotate { prepare: true, .. }) => prepare(app, output),
+            Self::Rotate(rotate) => rotate.run(app, output),
         }
     }
 }
@@ -70,19 +73,33 @@ fn prepare(app: &App, output: &Output) -> anyhow::Result<()> {
     )
 }
 
-fn rotate(app: &App, output: &Output) -> anyhow::Result<()> {
-    let bar = progress(0, "secrets");
-    let rotated = tenants::rotate_master_key(app, &Actor::command_line(), |under, all| {
-        bar.set_length(all);
-        bar.set_position(under);
-    })?;
-    bar.finish_and_clear();
-    let sentence = format!(
-        "All secrets are under the master key {}, and the old one is out of the file: {} were put under it. Where other machines have copies of the file, copy it there once more.",
-        rotated.current, rotated.secrets
-    );
-    output.result(
-        &sentence,
-        &json!({ "current": rotated.current.to_string(), "secrets": rotated.secrets }),
-    )
+impl Rotate {
+    fn run(&self, app: &App, output: &Output) -> anyhow::Result<()> {
+        let bar = progress(0, "secrets");
+        let actor = Actor::command_line();
+        let told = |under, all| {
+            bar.set_length(all);
+            bar.set_position(under);
+        };
+        let rotated = tenants::rotate_master_key(app, &actor, self.abandon_unreadable, told)?;
+        bar.finish_and_clear();
+        let mut sentence = format!(
+            "All secrets are under the master key {}, and the old one is out of the file: {} were put under it. Where other machines have copies of the file, copy it there once more.",
+            rotated.current, rotated.secrets
+        );
+        if !rotated.abandoned.is_empty() {
+            sentence.push_str(&format!(
+                "\nThe secrets of these keys could not be decrypted and are lost. Revoke them: {}",
+                rotated.abandoned.join(", ")
+            ));
+        }
+        output.result(
+            &sentence,
+            &json!({
+                "current": rotated.current.to_string(),
+                "secrets": rotated.secrets,
+                "abandoned": rotated.abandoned,
+            }),
+        )
+    }
 }

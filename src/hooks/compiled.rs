@@ -9,6 +9,7 @@ use std::hash::{Hash, Hasher};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
@@ -16,11 +17,14 @@ use aws_lc_rs::{digest, hmac};
 use tracing::{debug, warn};
 use wasmtime::component::Component;
 
+use crate::auth::Vault;
 use crate::plugins::model::Digest;
 
 /// What a file begins with: its format, and the version of that.
 const MAGIC: &[u8; 8] = b"sigpcwx\x01";
 const TAG_BYTES: usize = 32;
+/// What the keys of tags are derived for.
+const PURPOSE: &str = "sigpersist compiled plugins 1";
 const SUFFIX: &str = ".compiled";
 const UNFINISHED_SUFFIX: &str = ".unfinished";
 /// A file that is this old and still unfinished was left behind by a crash.
@@ -30,16 +34,16 @@ const ABANDONED: Duration = Duration::from_secs(3600);
 #[derive(Debug)]
 pub struct Compiled {
     folder: PathBuf,
-    key: hmac::Key,
+    vault: Arc<Vault>,
     max_bytes: u64,
 }
 
 impl Compiled {
-    /// The folder, which need not exist, the key that authenticates what lies there, and how much may lie there.
-    pub fn new(folder: PathBuf, key: hmac::Key, max_bytes: u64) -> Self {
+    /// The folder, which need not exist, the vault whose keys authenticate what lies there, and how much may lie there.
+    pub fn new(folder: PathBuf, vault: Arc<Vault>, max_bytes: u64) -> Self {
         Self {
             folder,
-            key,
+            vault,
             max_bytes,
         }
     }
@@ -96,6 +100,36 @@ impl Compiled {
         }
     }
 
+    /// Puts the tags of this engine's files under the key that makes tags now, so that they hold when the others are gone.
+    /// What is not authentic stays as it is.
+    pub(super) fn retag(&self, engine: &wasmtime::Engine) {
+        if let Err(error) = self.try_retag(&compatibility(engine))
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            warn!(folder = %self.folder.display(), cause = %error, "Compiled plugins can't be put under the new master key; they will be compiled again");
+        }
+    }
+
+    fn try_retag(&self, compatibility: &[u8; 32]) -> io::Result<()> {
+        // The order in which they were used stays.
+        for (_, _, path) in self.files()? {
+            let digest = path.file_name().and_then(|name| {
+                let name = name.to_str()?.strip_suffix(SUFFIX)?;
+                name.parse::<Digest>().ok()
+            });
+            let Some(digest) = digest else { continue };
+            let file = match self.read(&path) {
+                // Another process may have removed it meanwhile.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                file => file?,
+            };
+            if let Some(code) = self.authentic(compatibility, digest, &file) {
+                self.write(compatibility, digest, code)?;
+            }
+        }
+        Ok(())
+    }
+
     fn path(&self, digest: Digest) -> PathBuf {
         self.folder.join(format!("{digest}{SUFFIX}"))
     }
@@ -119,6 +153,16 @@ impl Compiled {
         Ok(bytes)
     }
 
+    /// The keys of tags, the one that makes them first: those of the master key file as it is now, since other processes
+    /// rotate it. None hold where they can't be had.
+    fn keys(&self) -> Vec<hmac::Key> {
+        let keys = self.vault.authentication_keys(PURPOSE);
+        keys.unwrap_or_else(|cause| {
+            warn!(%cause, "Compiled plugins can't be authenticated");
+            Vec::new()
+        })
+    }
+
     /// The compiled code in a file's bytes, if they carry the right tag.
     fn authentic<'a>(
         &self,
@@ -128,18 +172,11 @@ impl Compiled {
     ) -> Option<&'a [u8]> {
         let rest = file.strip_prefix(MAGIC)?;
         let (tag, code) = rest.split_at_checked(TAG_BYTES)?;
-        let expected = self.tag(compatibility, digest, code);
-        verify_slices_are_equal(expected.as_ref(), tag).ok()?;
-        Some(code)
-    }
-
-    fn tag(&self, compatibility: &[u8; 32], digest: Digest, code: &[u8]) -> hmac::Tag {
-        let mut context = hmac::Context::with_key(&self.key);
-        // All but the last are of fixed length, so no two inputs look the same.
-        for part in [MAGIC.as_slice(), &digest.0, compatibility, code] {
-            context.update(part);
-        }
-        context.sign()
+        let holds = |key| {
+            let expected = make_tag(key, compatibility, digest, code);
+            verify_slices_are_equal(expected.as_ref(), tag).is_ok()
+        };
+        self.keys().iter().any(holds).then_some(code)
     }
 
     /// Written aside and renamed, so that nobody ever sees half of one.
@@ -162,7 +199,9 @@ impl Compiled {
             .create_new(true)
             .mode(0o600)
             .open(&aside)?;
-        let tag = self.tag(compatibility, digest, code);
+        let keys = self.keys();
+        let key = keys.first().ok_or_else(|| io::Error::other("no key"))?;
+        let tag = make_tag(key, compatibility, digest, code);
         let written = [MAGIC.as_slice(), tag.as_ref(), code]
             .into_iter()
             .try_for_each(|part| file.write_all(part))
@@ -175,7 +214,22 @@ impl Compiled {
     }
 
     fn try_sweep(&self) -> io::Result<()> {
-        let mut kept = Vec::new();
+        let kept = self.files()?;
+        let mut total: u64 = kept.iter().map(|(_, bytes, _)| bytes).sum();
+        for (_, bytes, path) in kept {
+            if total <= self.max_bytes {
+                break;
+            }
+            remove(&path)?;
+            total -= bytes;
+        }
+        Ok(())
+    }
+
+    /// The files, when they were used and how large they are, the one that was not used for longest first. Removes what a
+    /// crash left unfinished.
+    fn files(&self) -> io::Result<Vec<(SystemTime, u64, PathBuf)>> {
+        let mut files = Vec::new();
         for entry in self.folder.read_dir()? {
             let entry = entry?;
             let name = entry.file_name();
@@ -190,20 +244,21 @@ impl Compiled {
                     remove(&entry.path())?;
                 }
             } else if name.ends_with(SUFFIX) {
-                kept.push((used, metadata.len(), entry.path()));
+                files.push((used, metadata.len(), entry.path()));
             }
         }
-        let mut total: u64 = kept.iter().map(|(_, bytes, _)| bytes).sum();
-        kept.sort_unstable();
-        for (_, bytes, path) in kept {
-            if total <= self.max_bytes {
-                break;
-            }
-            remove(&path)?;
-            total -= bytes;
-        }
-        Ok(())
+        files.sort_unstable();
+        Ok(files)
     }
+}
+
+fn make_tag(key: &hmac::Key, compatibility: &[u8; 32], digest: Digest, code: &[u8]) -> hmac::Tag {
+    let mut context = hmac::Context::with_key(key);
+    // All but the last are of fixed length, so no two inputs look the same.
+    for part in [MAGIC.as_slice(), &digest.0, compatibility, code] {
+        context.update(part);
+    }
+    context.sign()
 }
 
 fn remove(path: &Path) -> io::Result<()> {
@@ -247,15 +302,15 @@ mod tests {
     const DIGEST: Digest = Digest([1; 32]);
     const ENGINE: [u8; 32] = [2; 32];
 
-    fn compiled(folder: &Path, key: &[u8], max_bytes: u64) -> Compiled {
-        let key = hmac::Key::new(hmac::HMAC_SHA256, key);
-        Compiled::new(folder.join("compiled"), key, max_bytes)
+    fn compiled(folder: &Path, key: &str, max_bytes: u64) -> Compiled {
+        let vault = Vault::from_file_or_new(&folder.join(key)).unwrap();
+        Compiled::new(folder.join("compiled"), Arc::new(vault), max_bytes)
     }
 
     #[test]
     fn a_file_is_authentic_only_whole_for_its_own_component_engine_and_key() {
         let folder = tempfile::tempdir().unwrap();
-        let compiled_here = compiled(folder.path(), b"key", 1000);
+        let compiled_here = compiled(folder.path(), "key", 1000);
         compiled_here.write(&ENGINE, DIGEST, b"code").unwrap();
         let file = compiled_here.read(&compiled_here.path(DIGEST)).unwrap();
         assert_eq!(
@@ -278,8 +333,39 @@ mod tests {
             compiled_here.authentic(&ENGINE, Digest([4; 32]), &file),
             None
         );
-        let other = compiled(folder.path(), b"other", 1000);
+        let other = compiled(folder.path(), "other", 1000);
         assert_eq!(other.authentic(&ENGINE, DIGEST, &file), None);
+    }
+
+    #[test]
+    fn what_was_kept_outlives_the_rotation_of_the_master_key_in_every_process() {
+        let folder = tempfile::tempdir().unwrap();
+        let server = compiled(folder.path(), "key", 1000);
+        let command = compiled(folder.path(), "key", 1000);
+        let holds = |who: &Compiled, digest| {
+            let file = who.read(&who.path(digest)).unwrap();
+            who.authentic(&ENGINE, digest, &file).is_some()
+        };
+        let (other, foreign) = (Digest([4; 32]), Digest([5; 32]));
+        server.write(&ENGINE, DIGEST, b"code").unwrap();
+        server.write(&[3; 32], other, b"another engine's").unwrap();
+        fs::write(server.path(foreign), b"forged").unwrap();
+        let vault = &command.vault;
+        vault.prepare_key().unwrap();
+        vault.promote_key().unwrap();
+        // While the file holds both keys, what is under either of them holds.
+        assert!(holds(&server, DIGEST) && holds(&command, DIGEST));
+        let before = fs::read(server.path(DIGEST)).unwrap();
+        command.try_retag(&ENGINE).unwrap();
+        assert_ne!(fs::read(server.path(DIGEST)).unwrap(), before);
+        vault.drop_old_keys().unwrap();
+        assert!(holds(&server, DIGEST) && holds(&command, DIGEST));
+        assert!(!holds(&server, other) && !holds(&server, foreign));
+        // And what the server keeps from now on holds for commands.
+        server.write(&ENGINE, other, b"code").unwrap();
+        assert!(holds(&command, other));
+        fs::write(server.path(DIGEST), before).unwrap();
+        assert!(!holds(&server, DIGEST) && !holds(&command, DIGEST));
     }
 
     #[test]
@@ -297,7 +383,7 @@ mod tests {
     fn files_are_for_their_owner_alone_and_replaced_whole() {
         use std::os::unix::fs::PermissionsExt as _;
         let folder = tempfile::tempdir().unwrap();
-        let compiled = compiled(folder.path(), b"key", 1000);
+        let compiled = compiled(folder.path(), "key", 1000);
         compiled.write(&ENGINE, DIGEST, b"one").unwrap();
         compiled.write(&ENGINE, DIGEST, b"two").unwrap();
         let file = compiled.read(&compiled.path(DIGEST)).unwrap();
@@ -314,7 +400,7 @@ mod tests {
     #[test]
     fn what_was_not_used_for_longest_goes_first() {
         let folder = tempfile::tempdir().unwrap();
-        let compiled = compiled(folder.path(), b"key", 300);
+        let compiled = compiled(folder.path(), "key", 300);
         let digests = [1, 2, 3, 4].map(|number| Digest([number; 32]));
         let long_ago = SystemTime::now() - Duration::from_secs(7200);
         for (age, digest) in digests.into_iter().enumerate() {

@@ -197,6 +197,13 @@ impl Engine {
         }
     }
 
+    /// Puts the tags of compiled plugins under the current master key, before the old one goes. Blocks.
+    pub fn retag(&self) {
+        if let Some(compiled) = &self.compiled {
+            compiled.retag(&self.engine);
+        }
+    }
+
     /// Waits for a turn to run a tenant's hooks. One tenant's slow hooks hold at most half of all turns by default, so
     /// they can't keep the others from theirs; and a tenant whose hooks keep failing runs them `alone`, one at a time.
     ///

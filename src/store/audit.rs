@@ -326,7 +326,7 @@ impl Store {
     }
 }
 
-fn seal_keys(connection: &mut PgConnection) -> QueryResult<Vec<StoredSealKey>> {
+pub(super) fn seal_keys(connection: &mut PgConnection) -> QueryResult<Vec<StoredSealKey>> {
     let rows = audit_keys::table
         .order(audit_keys::number)
         .select((audit_keys::number, audit_keys::encrypted_key))

@@ -1,25 +1,22 @@
 //! Queries about the keys that verify tokens: tenants' and the platform's, which live in two tables and are read as one.
 
 use chrono::{DateTime, Utc};
-use diesel::dsl::sql;
 use diesel::pg::PgConnection;
 use diesel::prelude::*;
 use diesel::result::Error as DieselError;
 use diesel::sql_query;
 use diesel::sql_types::{BigInt, Binary, Bool, Integer, Nullable, Text, Timestamptz};
 
-use super::connection::connect;
-use super::failure::query_error;
 use super::pool::Store;
 use super::schema::master_key;
 use crate::audit::Event;
 use crate::auth::MasterKeyId;
 use crate::auth::key::{KeyMaterial, StoredKey};
 use crate::context::{PLATFORM, Tenancy, TenantId};
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// All keys, whoever's; the platform's are those of tenant 0. Conditions reach the indexes of both tables.
-const KEYS: &str = "(SELECT t.id AS tenant_id, t.slug, t.suspended_at IS NOT NULL AS tenant_suspended, \
+pub(super) const KEYS: &str = "(SELECT t.id AS tenant_id, t.slug, t.suspended_at IS NOT NULL AS tenant_suspended, \
          k.kid, k.algorithm, k.encrypted_secret, k.public_key, k.created_at, k.not_before, k.expires_at, k.revoked_at \
      FROM tenant_keys k JOIN tenants t ON t.id = k.tenant_id \
      UNION ALL \
@@ -31,11 +28,8 @@ const ACTIVE: &str = "revoked_at IS NULL AND (not_before IS NULL OR not_before <
 
 /// The lock under which keys are added: a name is taken only once, in either table.
 const ADDING: i64 = i64::from_be_bytes(*b"sigpkeys");
-/// The lock of whoever rotates the master key.
-const ROTATING: i64 = i64::from_be_bytes(*b"sigprota");
-
 #[derive(QueryableByName)]
-struct KeyRow {
+pub(super) struct KeyRow {
     #[diesel(sql_type = Integer)]
     tenant_id: i32,
     #[diesel(sql_type = Nullable<Text>)]
@@ -98,12 +92,12 @@ fn one(row: QueryResult<KeyRow>) -> QueryResult<Option<StoredKey>> {
     row.optional()?.map(KeyRow::into_key).transpose()
 }
 
-fn all(rows: Vec<KeyRow>) -> QueryResult<Vec<StoredKey>> {
+pub(super) fn all(rows: Vec<KeyRow>) -> QueryResult<Vec<StoredKey>> {
     rows.into_iter().map(KeyRow::into_key).collect()
 }
 
 /// The table of somebody's keys, and the condition that they are theirs, where `$1` is whose.
-fn table(owner: TenantId) -> (&'static str, &'static str) {
+pub(super) fn table(owner: TenantId) -> (&'static str, &'static str) {
     if owner == PLATFORM {
         ("platform_keys", "$1 = 0")
     } else {
@@ -161,24 +155,6 @@ pub enum KeyInsertion {
     Taken(StoredKey),
     /// Its owner has so many already.
     TooMany,
-}
-
-/// A rotation under way: a connection of its own, with which the lock ends.
-pub struct Rotation(#[expect(dead_code, reason = "it is there to be dropped")] PgConnection);
-
-impl std::fmt::Debug for Rotation {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Rotation")
-    }
-}
-
-/// A stored secret, and what it is to be instead.
-#[derive(Debug)]
-pub struct Reencrypted {
-    /// The key that it belongs to.
-    pub key: StoredKey,
-    /// The secret under another master key.
-    pub encrypted: Vec<u8>,
 }
 
 impl Store {
@@ -313,91 +289,6 @@ impl Store {
             Ok(key)
         })
     }
-
-    /// How many secrets are stored, and how many of them under this master key.
-    pub fn secret_count(&self, under: MasterKeyId) -> Result<(u64, u64)> {
-        self.run(PLATFORM, |connection| {
-            let row: Counts = sql_query(format!(
-                "SELECT count(*) AS secrets, count(*) FILTER (WHERE substr(encrypted_secret, 1, 9) = $1) AS under \
-                 FROM {KEYS} WHERE encrypted_secret IS NOT NULL"
-            ))
-            .bind::<Binary, _>(under.prefix())
-            .get_result(connection)?;
-            Ok((row.secrets.unsigned_abs(), row.under.unsigned_abs()))
-        })
-    }
-
-    /// Lets this master key encrypt from now on.
-    pub fn master_key_set(&self, current: MasterKeyId, event: &Event) -> Result<()> {
-        self.transaction(PLATFORM, |connection| {
-            add_alone(connection)?;
-            diesel::insert_into(master_key::table)
-                .values(master_key::current.eq(current.0.as_slice()))
-                .on_conflict(master_key::id)
-                .do_update()
-                .set(master_key::current.eq(current.0.as_slice()))
-                .execute(connection)?;
-            self.audit(connection, event)
-        })
-    }
-
-    /// Keeps everybody else from rotating the master key until the result is dropped; none where somebody else does.
-    pub fn rotation_begin(&self) -> Result<Option<Rotation>> {
-        let mut connection =
-            connect(&self.url).map_err(|error| Error::DatabaseUnavailable(error.into()))?;
-        let lock = sql::<Bool>(&format!("pg_try_advisory_lock({ROTATING})"));
-        let taken: bool = diesel::select(lock)
-            .get_result(&mut connection)
-            .map_err(query_error)?;
-        Ok(taken.then_some(Rotation(connection)))
-    }
-
-    /// Some of the keys whose secrets are not under this master key, after the one of this name.
-    pub fn secrets_not_under(
-        &self,
-        current: MasterKeyId,
-        after: &str,
-        limit: i64,
-    ) -> Result<Vec<StoredKey>> {
-        self.run(PLATFORM, |connection| {
-            sql_query(format!(
-                "SELECT * FROM {KEYS} WHERE encrypted_secret IS NOT NULL AND substr(encrypted_secret, 1, 9) <> $1 \
-                 AND kid > $2 ORDER BY kid LIMIT $3"
-            ))
-            .bind::<Binary, _>(current.prefix())
-            .bind::<Text, _>(after)
-            .bind::<BigInt, _>(limit)
-            .load(connection)
-            .and_then(all)
-        })
-    }
-
-    /// Puts secrets under another master key, each where it is still as it was read.
-    pub fn secrets_reencrypt(&self, secrets: &[Reencrypted]) -> Result<()> {
-        self.transaction(PLATFORM, |connection| {
-            for secret in secrets {
-                let owner = secret.key.owner();
-                let (table, theirs) = table(owner);
-                sql_query(format!(
-                    "UPDATE {table} SET encrypted_secret = $4 WHERE {theirs} AND kid = $2 AND encrypted_secret = $3"
-                ))
-                .bind::<Integer, _>(owner.0)
-                .bind::<Text, _>(&secret.key.kid)
-                .bind::<Nullable<Binary>, _>(secret.key.encrypted())
-                .bind::<Binary, _>(&secret.encrypted)
-                .execute(connection)?;
-            }
-            Ok(())
-        })
-    }
-}
-
-#[derive(QueryableByName)]
-struct Counts {
-    #[diesel(sql_type = BigInt)]
-    secrets: i64,
-    #[diesel(sql_type = BigInt)]
-    under: i64,
 }
 
 #[derive(QueryableByName)]

@@ -1,18 +1,24 @@
 //! Rotating the master key while servers run: a new one takes over in its file, all secrets are put under it in batches, and
-//! the old one goes. Whatever breaks it off, doing it again goes on where it was.
+//! the old one goes. Nothing changes before every secret is known to decrypt; and whatever breaks a rotation off, running it
+//! again continues it.
 
 use anyhow::{Context as _, bail};
 use serde_json::json;
+use zeroize::Zeroizing;
 
 use crate::app::App;
 use crate::audit::{Actor, Event};
 use crate::auth::key::StoredKey;
 use crate::auth::{MasterKeyId, MasterKeyIds, Vault};
-use crate::error::Result;
-use crate::store::{Reencrypted, Rotation};
+use crate::error::{Error, Result};
+use crate::store::{Reencrypted, Rotation, Secrets};
 
 /// Secrets of one batch: one short transaction.
 const BATCH: i64 = 500;
+/// Most keys that a sentence names.
+const MAX_NAMED: usize = 20;
+/// What sentences call the key that seals the audit trail, which has no name; a key's name has no spaces.
+const SEALING: &str = "the audit trail's own";
 
 /// The master keys, and what is under them.
 #[derive(Debug)]
@@ -44,12 +50,15 @@ pub fn master_keys(app: &App) -> anyhow::Result<MasterKeys> {
 ///
 /// # Errors
 ///
-/// A sentence about the file.
+/// [`Error::Refused`] if the file does not decrypt every secret; a sentence about the file.
 pub fn prepare_master_key(app: &App) -> anyhow::Result<MasterKeyIds> {
     let vault = app.vault()?;
     let _alone = alone(app)?;
-    vault.prepare_key()?;
-    vault.key_ids()
+    app.store.secrets(|secrets| {
+        check(vault, &Looked::new(vault, secrets)?)?;
+        vault.prepare_key()?;
+        vault.key_ids()
+    })
 }
 
 /// What a rotation did.
@@ -59,38 +68,31 @@ pub struct Rotated {
     pub current: MasterKeyId,
     /// How many secrets were put under it.
     pub secrets: u64,
+    /// The keys whose secrets could not be decrypted and were given up.
+    pub abandoned: Vec<String>,
 }
 
-/// Lets the next key encrypt, making one where none was prepared; puts all secrets under it; and takes the old keys away.
+/// Lets the next key encrypt, making one if none was prepared; puts all secrets under it; and takes the old keys away.
 ///
-/// A rotation that was broken off is brought to its end. `told` is called with how many secrets are under the new key, of how
-/// many. Blocks.
+/// A rotation that was interrupted is continued. `abandon` rotates although some secrets can't be decrypted. `told` is called
+/// with how many secrets are under the new key, of how many. Blocks.
 ///
 /// # Errors
 ///
-/// A sentence about the file, secrets that can't be decrypted, or those of the store.
+/// [`Error::Refused`] if the file does not decrypt every secret, when nothing was changed; a sentence about the file, or
+/// those of the store.
 pub fn rotate_master_key(
     app: &App,
     actor: &Actor,
+    abandon: bool,
     mut told: impl FnMut(u64, u64),
 ) -> anyhow::Result<Rotated> {
     let vault = app.vault()?;
     let _alone = alone(app)?;
-    let ids = vault.key_ids()?;
-    if ids.next.is_some() || ids.old.is_empty() {
-        vault.prepare_key()?;
-        vault.promote_key()?;
-    }
-    let ids = vault.key_ids()?;
-    let names = |ids: &[MasterKeyId]| ids.iter().map(ToString::to_string).collect::<Vec<_>>();
-    let event = |action| {
-        Event::new(None, actor.clone(), action, ids.current.to_string())
-            .before(json!({ "keys": names(&ids.old) }))
-    };
     // From here on no secret is added under another one.
-    app.store
-        .master_key_set(ids.current, &event("master_key.promote"))?;
-    reencrypt_seal_keys(app, vault, ids.current)?;
+    let (ids, abandoned) = promote(app, vault, actor, abandon)?;
+    let seals_abandoned = abandoned.iter().any(|name| name == SEALING);
+    reencrypt_seal_keys(app, vault, ids.current, seals_abandoned)?;
     let (mut secrets, mut unreadable, mut after) = (0, Vec::new(), String::new());
     loop {
         let keys = app.store.secrets_not_under(ids.current, &after, BATCH)?;
@@ -100,22 +102,30 @@ pub fn rotate_master_key(
         let (all, under) = app.store.secret_count(ids.current)?;
         told(under, all);
     }
+    unreadable.retain(|kid| !abandoned.contains(kid));
     if !unreadable.is_empty() {
+        // They decrypted when the rotation began.
         bail!(
-            "{secrets} secrets are under the new key {}, and those of the keys {} can't be decrypted: the old keys stay in the file. Add new keys in their place and revoke them, then rotate again.",
+            "{secrets} secrets are under the new key {}, and those of the keys {} were changed meanwhile and can't be decrypted: the old master keys stay in the file. Revoke these keys, then rotate again.",
             ids.current,
-            unreadable.join(", ")
+            named(&unreadable)
         );
     }
+    app.engine.retag();
     vault.drop_old_keys().context(
         "All secrets are under the new key, but the old ones are still in the file: take the lines that begin with `old` away by hand",
     )?;
-    let after = json!({ "keys": [ids.current.to_string()], "secrets": secrets });
+    let after = json!({
+        "keys": [ids.current.to_string()],
+        "secrets": secrets,
+        "abandoned": abandoned,
+    });
     app.store
-        .audit_insert(&event("master_key.rotate").after(after))?;
+        .audit_insert(&event(actor, "master_key.rotate", &ids).after(after))?;
     Ok(Rotated {
         current: ids.current,
         secrets,
+        abandoned,
     })
 }
 
@@ -126,14 +136,147 @@ fn alone(app: &App) -> anyhow::Result<Rotation> {
         .context("Somebody else rotates the master key; wait until that has ended.")
 }
 
-/// Puts the keys that seal the audit trail under the current key. Nobody needs one that can't be read, unless it is the last.
-fn reencrypt_seal_keys(app: &App, vault: &Vault, current: MasterKeyId) -> anyhow::Result<()> {
+fn event(actor: &Actor, action: &'static str, ids: &MasterKeyIds) -> Event {
+    let old: Vec<_> = ids.old.iter().map(ToString::to_string).collect();
+    Event::new(None, actor.clone(), action, ids.current.to_string()).before(json!({ "keys": old }))
+}
+
+/// Lets the next key encrypt, once every secret is known to decrypt; gives the keys of the file as they are then, and the
+/// names of the keys whose secrets are abandoned.
+fn promote(
+    app: &App,
+    vault: &Vault,
+    actor: &Actor,
+    abandon: bool,
+) -> anyhow::Result<(MasterKeyIds, Vec<String>)> {
+    app.store.secrets(|secrets| {
+        let looked = Looked::new(vault, secrets)?;
+        if !abandon {
+            check(vault, &looked)?;
+        }
+        let mut ids = vault.key_ids()?;
+        if ids.next.is_some() || ids.old.is_empty() {
+            vault.prepare_key()?;
+            ids = vault.key_ids()?;
+        }
+        if let Some(next) = ids.next.take() {
+            ids.old.insert(0, ids.current);
+            ids.current = next;
+        }
+        secrets.set_master_key(ids.current, &event(actor, "master_key.promote", &ids))?;
+        // The last step, so that the file is as it was if anything else fails. If the transaction can't be committed after
+        // it, the file holds both keys and the database goes on with the old one: the next rotation continues.
+        vault.promote_key()?;
+        Ok((ids, looked.unreadable))
+    })
+}
+
+/// What the keys in the file can do with the secrets in the database.
+struct Looked {
+    /// How many secrets there are, without those of revoked keys, which nobody needs.
+    secrets: usize,
+    /// The keys of those that can't be decrypted.
+    unreadable: Vec<String>,
+    /// The master key that the database says encrypts, if the file lacks it.
+    lacking: Option<MasterKeyId>,
+}
+
+impl Looked {
+    fn new(vault: &Vault, stored: &mut Secrets<'_>) -> anyhow::Result<Self> {
+        let ids = vault.key_ids()?;
+        let in_file = |id: &MasterKeyId| {
+            *id == ids.current || ids.next.as_ref() == Some(id) || ids.old.contains(id)
+        };
+        let lacking = stored.current_master_key()?.filter(|id| !in_file(id));
+        let (mut secrets, mut unreadable, mut after) = (0, Vec::new(), String::new());
+        loop {
+            let keys = stored.page(&after, BATCH)?;
+            let Some(last) = keys.last() else { break };
+            after.clone_from(&last.kid);
+            for key in keys.into_iter().filter(|key| key.revoked_at.is_none()) {
+                secrets += 1;
+                if decrypt(vault, &key).is_err() {
+                    unreadable.push(key.kid);
+                }
+            }
+        }
+        // Of those that seal, only the last one is needed.
+        if let Some(sealing) = stored.seal_keys()?.last() {
+            secrets += 1;
+            if sealing.open(vault).is_err() {
+                unreadable.push(SEALING.to_owned());
+            }
+        }
+        Ok(Self {
+            secrets,
+            unreadable,
+            lacking,
+        })
+    }
+}
+
+/// Refuses a file that does not decrypt every secret.
+fn check(vault: &Vault, looked: &Looked) -> Result<()> {
+    const ABANDON: &str = "If it is lost for good, `sigpersist master-key rotate --abandon-unreadable` goes on without what it encrypted.";
+    let Looked {
+        secrets,
+        unreadable,
+        lacking,
+    } = looked;
+    let file = vault.path().display();
+    let sentence = if let Some(lacking) = lacking {
+        format!(
+            "lacks the key {lacking}, which encrypts now: it is another file, or a copy from before a rotation. Put the right one in its place, then rotate. {ABANDON}"
+        )
+    } else if unreadable.is_empty() {
+        return Ok(());
+    } else if unreadable.len() == *secrets {
+        format!(
+            "decrypts none of the {secrets} stored secrets: it is not the one that they were encrypted with. Put that in its place, then rotate. {ABANDON}"
+        )
+    } else {
+        let mut sentence = format!(
+            "does not decrypt {} of the {secrets} stored secrets, those of the keys: {}. Put the file in its place that does; or where they are lost for good, revoke these keys",
+            unreadable.len(),
+            named(unreadable)
+        );
+        if unreadable.iter().any(|name| name == SEALING) {
+            sentence.push_str(" and make a new one for the audit trail with `sigpersist audit seal --all --new-key`");
+        }
+        sentence + ". Then rotate."
+    };
+    Err(Error::refused(format!(
+        "Nothing was changed: the master key file {file} {sentence}"
+    )))
+}
+
+/// Some names of keys, for a sentence.
+fn named(kids: &[String]) -> String {
+    let mut names = kids.iter().take(MAX_NAMED).cloned().collect::<Vec<_>>();
+    if kids.len() > MAX_NAMED {
+        names.push(format!("and {} more", kids.len() - MAX_NAMED));
+    }
+    names.join(", ")
+}
+
+fn decrypt(vault: &Vault, key: &StoredKey) -> Result<Zeroizing<Vec<u8>>> {
+    vault.decrypt(key.encrypted().unwrap_or_default(), &key.binding())
+}
+
+/// Puts the keys that seal the audit trail under the current key. Nobody needs one that can't be read, unless it is the last
+/// and not abandoned.
+fn reencrypt_seal_keys(
+    app: &App,
+    vault: &Vault,
+    current: MasterKeyId,
+    abandoned: bool,
+) -> anyhow::Result<()> {
     let keys = app.store.seal_keys()?;
     let last = keys.last().map(|key| key.number);
     for key in keys.iter().filter(|key| !key.is_under(current)) {
         match key.reencrypt(vault, current) {
             Ok(reencrypted) => app.store.seal_key_reencrypt(key, &reencrypted)?,
-            Err(_) if Some(key.number) != last => {}
+            Err(_) if abandoned || Some(key.number) != last => {}
             Err(_) => bail!(
                 "The key that seals the audit trail can't be decrypted: the old keys stay in the file. Make a new one with `sigpersist audit seal --all --new-key`, then rotate again."
             ),
@@ -153,10 +296,9 @@ fn reencrypt(
 ) -> Result<u64> {
     let mut secrets = Vec::with_capacity(keys.len());
     for key in keys {
-        let binding = key.binding();
-        match vault.decrypt(key.encrypted().unwrap_or_default(), &binding) {
+        match decrypt(vault, &key) {
             Ok(secret) => {
-                let encrypted = vault.encrypt(&secret, &binding, Some(current))?;
+                let encrypted = vault.encrypt(&secret, &key.binding(), Some(current))?;
                 secrets.push(Reencrypted { key, encrypted });
             }
             Err(_) if key.revoked_at.is_some() => {}

@@ -6,7 +6,7 @@ use std::process::Stdio;
 use std::sync::Arc;
 
 use sigpersist::context::Scope;
-use sigpersist::plugins;
+use sigpersist::{plugins, tenants};
 
 use crate::support::guest::Guest;
 use crate::support::{FIRST, Program, SIGNER_TAGS, TestApp, run, sigpersist, temp_dir};
@@ -110,10 +110,51 @@ fn another_master_key_trusts_nothing_that_was_kept() {
         config.master_key_file = Some(master_key);
     });
     // Its key can't read the tenant's secret, so it is asked from within.
-    let acme = sigpersist::tenants::find(&other.app, "acme").unwrap().id;
+    let acme = tenants::find(&other.app, "acme").unwrap().id;
     plugins::chain(&other.app, acme).unwrap();
     assert_eq!(other.app.engine.compilations(), 1);
     assert_ne!(fs::read(&path).unwrap(), before);
+}
+
+#[test]
+fn nothing_is_compiled_again_after_the_master_key_was_rotated() {
+    let folder = temp_dir();
+    let server = app_with_hook(folder.path());
+    saves(&server, "a");
+    // Each a process of its own, with a vault of its own.
+    let command = || restarted(&server, folder.path());
+    for round in 0..2 {
+        let actor = sigpersist::audit::Actor::command_line();
+        tenants::rotate_master_key(&command().app, &actor, false, |_, _| {}).unwrap();
+        // What was kept before the rotation holds after it.
+        let after = command();
+        saves(&after, &format!("after {round}"));
+        assert_eq!(after.app.engine.compilations(), 0);
+        // What the server keeps, which began before it, holds for commands, and what they keep for the server.
+        let component = |more: i32| {
+            Guest {
+                definitions: &format!("(global i32 (i32.const {more}))"),
+                ..Guest::default()
+            }
+            .component()
+        };
+        let before = server.app.engine.compilations();
+        server.upload("by-server", &component(2 * round)).unwrap();
+        assert_eq!(server.app.engine.compilations(), before + 1);
+        let bound = command();
+        bound.set("acme", "by-server", "by-server", |_| {}).unwrap();
+        assert_eq!(bound.app.engine.compilations(), 0);
+        let uploaded = command();
+        uploaded
+            .upload("by-command", &component(2 * round + 1))
+            .unwrap();
+        assert_eq!(uploaded.app.engine.compilations(), 1);
+        server
+            .set("acme", "by-command", "by-command", |_| {})
+            .unwrap();
+        saves(&server, &format!("by command {round}"));
+        assert_eq!(server.app.engine.compilations(), before + 1);
+    }
 }
 
 #[test]

@@ -29,6 +29,7 @@ mod hostile;
 mod isolation;
 mod keys;
 mod list;
+mod master_key;
 mod migrations;
 mod openapi;
 mod operators;

@@ -1,0 +1,186 @@
+//! Queries about secrets that are stored under the master key, for those who rotate it.
+
+use diesel::dsl::sql;
+use diesel::pg::PgConnection;
+use diesel::prelude::*;
+use diesel::result::Error as DieselError;
+use diesel::sql_query;
+use diesel::sql_types::{BigInt, Binary, Bool, Integer, Nullable, Text};
+
+use super::audit::seal_keys;
+use super::connection::connect;
+use super::failure::query_error;
+use super::keys::{KEYS, add_alone, all, current_master_key, table};
+use super::pool::Store;
+use super::schema::master_key;
+use crate::audit::{Event, StoredSealKey};
+use crate::auth::MasterKeyId;
+use crate::auth::key::StoredKey;
+use crate::context::PLATFORM;
+use crate::error::{Error, Result};
+
+/// The lock of whoever rotates the master key.
+const ROTATING: i64 = i64::from_be_bytes(*b"sigprota");
+
+/// A rotation under way: a connection of its own, with which the lock ends.
+pub struct Rotation(#[expect(dead_code, reason = "it is there to be dropped")] PgConnection);
+
+impl std::fmt::Debug for Rotation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Rotation")
+    }
+}
+
+/// A stored secret, and what it is to be instead.
+#[derive(Debug)]
+pub struct Reencrypted {
+    /// The key that it belongs to.
+    pub key: StoredKey,
+    /// The secret under another master key.
+    pub encrypted: Vec<u8>,
+}
+
+/// All secrets, in one transaction in which nobody else adds a secret or changes which master key encrypts.
+pub struct Secrets<'a> {
+    store: &'a Store,
+    connection: &'a mut PgConnection,
+}
+
+impl std::fmt::Debug for Secrets<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secrets")
+    }
+}
+
+impl Secrets<'_> {
+    /// The master key that encrypts, once it was rotated.
+    pub fn current_master_key(&mut self) -> Result<Option<MasterKeyId>> {
+        current_master_key(self.connection).map_err(query_error)
+    }
+
+    /// Some of the keys that have a secret, after the one of this name.
+    pub fn page(&mut self, after: &str, limit: i64) -> Result<Vec<StoredKey>> {
+        sql_query(format!(
+            "SELECT * FROM {KEYS} WHERE encrypted_secret IS NOT NULL AND kid > $1 ORDER BY kid LIMIT $2"
+        ))
+        .bind::<Text, _>(after)
+        .bind::<BigInt, _>(limit)
+        .load(self.connection)
+        .and_then(all)
+        .map_err(query_error)
+    }
+
+    /// The keys that seal the audit trail, in the order of their numbers.
+    pub fn seal_keys(&mut self) -> Result<Vec<StoredSealKey>> {
+        seal_keys(self.connection).map_err(query_error)
+    }
+
+    /// Lets this master key encrypt from the end of the transaction on.
+    pub fn set_master_key(&mut self, current: MasterKeyId, event: &Event) -> Result<()> {
+        diesel::insert_into(master_key::table)
+            .values(master_key::current.eq(current.0.as_slice()))
+            .on_conflict(master_key::id)
+            .do_update()
+            .set(master_key::current.eq(current.0.as_slice()))
+            .execute(self.connection)
+            .and_then(|_| self.store.audit(self.connection, event))
+            .map_err(query_error)
+    }
+}
+
+impl Store {
+    /// How many secrets are stored, and how many of them under this master key.
+    pub fn secret_count(&self, under: MasterKeyId) -> Result<(u64, u64)> {
+        self.run(PLATFORM, |connection| {
+            let row: Counts = sql_query(format!(
+                "SELECT count(*) AS secrets, count(*) FILTER (WHERE substr(encrypted_secret, 1, 9) = $1) AS under \
+                 FROM {KEYS} WHERE encrypted_secret IS NOT NULL"
+            ))
+            .bind::<Binary, _>(under.prefix())
+            .get_result(connection)?;
+            Ok((row.secrets.unsigned_abs(), row.under.unsigned_abs()))
+        })
+    }
+
+    /// Does something with all secrets while nobody else adds one or changes which master key encrypts. Where it fails,
+    /// nothing is changed.
+    pub fn secrets<T>(
+        &self,
+        work: impl FnOnce(&mut Secrets<'_>) -> anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
+        let mut failure = None;
+        let done = self.transaction(PLATFORM, |connection| {
+            add_alone(connection)?;
+            let mut secrets = Secrets {
+                store: self,
+                connection,
+            };
+            work(&mut secrets).map_err(|error| {
+                failure = Some(error);
+                DieselError::RollbackTransaction
+            })
+        });
+        match failure {
+            Some(failure) => Err(failure),
+            None => Ok(done?),
+        }
+    }
+
+    /// Keeps everybody else from rotating the master key until the result is dropped; none where somebody else does.
+    pub fn rotation_begin(&self) -> Result<Option<Rotation>> {
+        let mut connection =
+            connect(&self.url).map_err(|error| Error::DatabaseUnavailable(error.into()))?;
+        let lock = sql::<Bool>(&format!("pg_try_advisory_lock({ROTATING})"));
+        let taken: bool = diesel::select(lock)
+            .get_result(&mut connection)
+            .map_err(query_error)?;
+        Ok(taken.then_some(Rotation(connection)))
+    }
+
+    /// Some of the keys whose secrets are not under this master key, after the one of this name.
+    pub fn secrets_not_under(
+        &self,
+        current: MasterKeyId,
+        after: &str,
+        limit: i64,
+    ) -> Result<Vec<StoredKey>> {
+        self.run(PLATFORM, |connection| {
+            sql_query(format!(
+                "SELECT * FROM {KEYS} WHERE encrypted_secret IS NOT NULL AND substr(encrypted_secret, 1, 9) <> $1 \
+                 AND kid > $2 ORDER BY kid LIMIT $3"
+            ))
+            .bind::<Binary, _>(current.prefix())
+            .bind::<Text, _>(after)
+            .bind::<BigInt, _>(limit)
+            .load(connection)
+            .and_then(all)
+        })
+    }
+
+    /// Puts secrets under another master key, each where it is still as it was read.
+    pub fn secrets_reencrypt(&self, secrets: &[Reencrypted]) -> Result<()> {
+        self.transaction(PLATFORM, |connection| {
+            for secret in secrets {
+                let owner = secret.key.owner();
+                let (table, theirs) = table(owner);
+                sql_query(format!(
+                    "UPDATE {table} SET encrypted_secret = $4 WHERE {theirs} AND kid = $2 AND encrypted_secret = $3"
+                ))
+                .bind::<Integer, _>(owner.0)
+                .bind::<Text, _>(&secret.key.kid)
+                .bind::<Nullable<Binary>, _>(secret.key.encrypted())
+                .bind::<Binary, _>(&secret.encrypted)
+                .execute(connection)?;
+            }
+            Ok(())
+        })
+    }
+}
+
+#[derive(QueryableByName)]
+struct Counts {
+    #[diesel(sql_type = BigInt)]
+    secrets: i64,
+    #[diesel(sql_type = BigInt)]
+    under: i64,
+}
