@@ -49,7 +49,11 @@ fn main() {
     let queue_timeout = wait_ms.to_string();
     let server = Server::start(
         &data_dir,
-        &[("SIGPERSIST_HTTP_QUEUE_TIMEOUT_MS", &queue_timeout)],
+        &[
+            ("SIGPERSIST_HTTP_QUEUE_TIMEOUT_MS", &queue_timeout),
+            // All come from one address.
+            ("SIGPERSIST_HTTP_MAX_CONNECTIONS_PER_PEER", "4096"),
+        ],
     );
     let mut first = 0;
     let mut load = |connections, pace, seconds, hangs_up| {

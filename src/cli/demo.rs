@@ -11,6 +11,7 @@ use clap::Args;
 use serde_json::{Value, json};
 use tracing::info;
 
+use super::open_files;
 use super::output::Output;
 use super::serve::{Signals, bind, listening_line, runtime};
 use crate::app::{App, Database};
@@ -62,6 +63,7 @@ impl Demo {
         config.database_url = None;
         config.log.filter = "warn".to_owned();
         telemetry::init(&config.log, &config.traces)?;
+        open_files::make_room(&mut config)?;
         let runtime = runtime(&config)?;
         let signals = Signals::new(&runtime)?;
         let listener = runtime.block_on(bind(&config.http.listen))?;

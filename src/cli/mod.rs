@@ -10,6 +10,7 @@ mod hook;
 mod key;
 mod master_key;
 mod migrate;
+mod open_files;
 mod output;
 mod plugin;
 mod policy;

@@ -9,6 +9,7 @@ use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::info;
 
+use super::open_files;
 use super::output::Output;
 use crate::app::{App, Database};
 use crate::config::Config;
@@ -33,6 +34,7 @@ impl Serve {
             config.http.listen = listen;
         }
         telemetry::init(&config.log, &config.traces)?;
+        open_files::make_room(&mut config)?;
         let runtime = runtime(&config)?;
         let signals = Signals::new(&runtime)?;
         // Before the database, so that a taken port costs nothing.

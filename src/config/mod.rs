@@ -15,6 +15,9 @@ use crate::tenants::quotas::Quotas;
 /// Where root keeps the embedded database when Postgres's user can't reach the usual place.
 pub const ROOT_DATA_DIR: &str = "/var/lib/sigpersist";
 
+/// Most connections of those who watch the server on a port of their own.
+const MAX_WATCH_CONNECTIONS: usize = 256;
+
 /// The server's settings.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
@@ -55,8 +58,10 @@ pub struct HttpConfig {
     pub max_signature_bytes: usize,
     /// Most bytes of signatures in one page of a list.
     pub max_list_bytes: usize,
-    /// Most connections at once; others wait until one is free.
+    /// Most connections at once; for others, those without a request give way.
     pub max_connections: usize,
+    /// Most of them of one address (of IPv6, one network of 64 bits); 0 for a quarter.
+    pub max_connections_per_peer: usize,
     /// How long a request's head may take to arrive, and a connection be idle, in milliseconds.
     pub head_timeout_ms: u64,
     /// How long a request's body may take to arrive, in milliseconds.
@@ -82,6 +87,7 @@ impl Default for HttpConfig {
             max_signature_bytes: 10 * 1024 * 1024,
             max_list_bytes: 64 * 1024 * 1024,
             max_connections: 4_096,
+            max_connections_per_peer: 0,
             head_timeout_ms: 30_000,
             body_timeout_ms: 30_000,
             write_timeout_ms: 30_000,
@@ -100,6 +106,19 @@ impl HttpConfig {
         self.max_signature_bytes
             .saturating_mul(3)
             .saturating_add(256 * 1024)
+    }
+
+    /// Most connections of one peer.
+    pub fn connections_of_peer(&self) -> usize {
+        match self.max_connections_per_peer {
+            0 => self.max_connections.div_ceil(4),
+            set => set,
+        }
+    }
+
+    /// Most connections to the port of those who watch, which are not counted among the others.
+    pub fn max_watch_connections(&self) -> usize {
+        self.max_connections.min(MAX_WATCH_CONNECTIONS)
     }
 }
 

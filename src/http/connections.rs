@@ -1,24 +1,34 @@
 //! Accepting connections, each within its limits: a client that sends slowly or never reads holds a connection for a bounded
-//! time, and there are only so many.
+//! time, and there are only so many, of which those without a request give way to others (see [`super::places`]).
 
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
+use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio_io_timeout::TimeoutStream;
-use tracing::{debug, warn};
+use tracing::{debug, error, warn};
 use warp::Filter;
 
+use super::places::{Connection, Peer, Place, Places};
 use crate::config::HttpConfig;
 
 /// How long nothing is accepted after that failed: for want of file descriptors, say.
 const REST: Duration = Duration::from_millis(100);
+/// How often it is seen whether there are too many connections without a request.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(250);
+/// What part of its time a head has while there are.
+const HURRY: u32 = 10;
 /// Most bytes of a request's head.
 const MAX_HEAD_BYTES: usize = 64 * 1024;
 
@@ -28,39 +38,43 @@ pub(super) async fn accept<F>(
     listener: TcpListener,
     filter: F,
     config: &HttpConfig,
+    places: Arc<Places>,
     stop: impl Future<Output = ()>,
 ) where
     F: Filter<Error = warp::Rejection> + Clone + Send + Sync + 'static,
     F::Extract: warp::Reply,
+    F::Future: Send,
 {
     let limits = Limits::new(config);
-    let room = Arc::new(Semaphore::new(config.max_connections));
     let graceful = GracefulShutdown::new();
     let accepting = async {
+        let mut looks = tokio::time::interval(BETWEEN_LOOKS);
         loop {
-            // While there is no room, others wait where the operating system lets them.
-            let Ok(place) = Arc::clone(&room).acquire_owned().await else {
-                return;
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                _ = looks.tick() => {
+                    places.hurry(limits.head / HURRY);
+                    continue;
+                }
             };
-            let stream = match listener.accept().await {
-                Ok((stream, _)) => stream,
+            let (stream, address) = match accepted {
+                Ok(accepted) => accepted,
                 Err(cause) => {
                     warn!(%cause, "No connection could be accepted; trying again");
                     tokio::time::sleep(REST).await;
                     continue;
                 }
             };
-            let service = TowerToHyperService::new(warp::service(filter.clone()));
-            let builder = limits.builder();
-            let connection = builder.serve_connection(limits.stream(stream), service);
-            let connection = graceful.watch(connection.into_owned());
-            tokio::spawn(async move {
-                let _place = place;
-                if let Err(cause) = connection.await {
-                    // Most are clients that went away or broke a limit.
-                    debug!(%cause, "A connection ended");
-                }
-            });
+            // If all have requests, this one waits, and others where the operating system lets them.
+            if let Some(place) = places.take(Peer::new(address)).await {
+                tokio::spawn(serve(
+                    stream,
+                    filter.clone(),
+                    limits.clone(),
+                    place,
+                    graceful.watcher(),
+                ));
+            }
         }
     };
     tokio::select! {
@@ -71,7 +85,42 @@ pub(super) async fn accept<F>(
     graceful.shutdown().await;
 }
 
+/// Answers what comes on one connection, until that ends or gives way.
+async fn serve<F>(stream: TcpStream, filter: F, limits: Limits, place: Place, graceful: Watcher)
+where
+    F: Filter<Error = warp::Rejection> + Clone + Send + Sync + 'static,
+    F::Extract: warp::Reply,
+    F::Future: Send,
+{
+    let filter = TowerToHyperService::new(warp::service(filter));
+    let connection = Arc::clone(&place.connection);
+    let service = service_fn(move |request| {
+        connection.begin();
+        let (answer, connection) = (filter.call(request), Arc::clone(&connection));
+        async move {
+            let response = answer.await;
+            connection.answer();
+            response
+        }
+    });
+    let stream = limits.stream(stream, Arc::clone(&place.connection));
+    let builder = limits.builder();
+    let serving = graceful.watch(builder.serve_connection(stream, service));
+    let ended = tokio::select! {
+        biased;
+        ended = AssertUnwindSafe(serving).catch_unwind() => ended,
+        () = place.given_up() => Ok(Ok(())),
+    };
+    match ended {
+        Ok(Ok(())) => {}
+        // Most are clients that went away or broke a limit.
+        Ok(Err(cause)) => debug!(%cause, "A connection ended"),
+        Err(_) => error!("Serving a connection panicked"),
+    }
+}
+
 /// What a connection may take.
+#[derive(Debug, Clone)]
 struct Limits {
     head: Duration,
     write: Duration,
@@ -96,11 +145,73 @@ impl Limits {
         builder
     }
 
-    fn stream(&self, stream: TcpStream) -> TokioIo<std::pin::Pin<Box<TimeoutStream<TcpStream>>>> {
+    fn stream(&self, stream: TcpStream, connection: Arc<Connection>) -> Watched {
         // An answer is written as a whole, and its last piece need not wait for more.
         drop(stream.set_nodelay(true));
         let mut stream = TimeoutStream::new(stream);
         stream.set_write_timeout(Some(self.write));
-        TokioIo::new(Box::pin(stream))
+        Watched {
+            stream: TokioIo::new(Box::pin(stream)),
+            connection,
+        }
+    }
+}
+
+/// A stream that notes when answers are written.
+struct Watched {
+    stream: TokioIo<Pin<Box<TimeoutStream<TcpStream>>>>,
+    connection: Arc<Connection>,
+}
+
+impl Read for Watched {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: ReadBufCursor<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+impl Write for Watched {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<std::io::Result<usize>> {
+        self.connection.write();
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        // Asked for when nothing is left to write.
+        let flushed = Pin::new(&mut self.stream).poll_flush(context);
+        if flushed.is_ready() {
+            self.connection.flush();
+        }
+        flushed
+    }
+
+    fn poll_shutdown(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        pieces: &[std::io::IoSlice<'_>],
+    ) -> Poll<std::io::Result<usize>> {
+        self.connection.write();
+        Pin::new(&mut self.stream).poll_write_vectored(context, pieces)
     }
 }

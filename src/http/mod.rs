@@ -22,6 +22,7 @@ mod keys;
 mod openapi;
 mod operators;
 mod parameters;
+mod places;
 mod plugins;
 mod policy;
 mod preconditions;

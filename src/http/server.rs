@@ -13,6 +13,7 @@ use warp::Filter;
 
 use super::body::Body;
 use super::connections::accept;
+use super::places::Places;
 use super::respond::{Incoming, respond};
 use crate::app::App;
 use crate::telemetry;
@@ -41,7 +42,9 @@ impl Server {
 pub async fn serve_watchers(app: Arc<App>, listener: TcpListener) {
     let config = app.config.http.clone();
     let filter = filter(Server::new(app, true));
-    accept(listener, filter, &config, std::future::pending()).await;
+    let room = config.max_watch_connections();
+    let places = Places::new(room, room.div_ceil(4));
+    accept(listener, filter, &config, places, std::future::pending()).await;
 }
 
 /// Serves until `shutdown` completes, then lets requests in flight finish for as long as the configuration allows.
@@ -63,7 +66,8 @@ pub async fn serve(
     let server = Server::new(app, false);
     let config = server.app.config.http.clone();
     let (stopping, stopped) = tokio::sync::oneshot::channel();
-    let serving = accept(listener, filter(server), &config, async move {
+    let places = Places::new(config.max_connections, config.connections_of_peer());
+    let serving = accept(listener, filter(server), &config, places, async move {
         shutdown.await;
         stopped_app.readiness.stop();
         tokio::time::sleep(delay).await;

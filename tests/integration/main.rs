@@ -15,6 +15,7 @@ mod auth;
 mod bodies;
 mod command_line;
 mod compiled;
+mod connections;
 mod crashes;
 mod decisions;
 mod delete;
