@@ -21,6 +21,7 @@ use tracing::{debug, info, warn};
 
 use super::connection::connect;
 use super::migrations;
+use super::role::SERVER_ROLE;
 use super::schema::change_counter;
 use super::url::with_option;
 use crate::context::TenantId;
@@ -200,7 +201,9 @@ fn follow(
 /// Listens on a connection of its own.
 fn listen(url: &str, stopped: &AtomicBool, news: &Sender<News>) -> anyhow::Result<()> {
     let mut connection: PgConnection = connect(url)?;
-    connection.batch_execute("LISTEN sigpersist_changes")?;
+    connection.batch_execute(&format!(
+        "SET ROLE {SERVER_ROLE}; LISTEN sigpersist_changes"
+    ))?;
     let mut counted = count(&mut connection)?;
     let is_ours = migrations::is_ours(&mut connection)?;
     news.send(News::Answers(Some(is_ours)))?;

@@ -45,7 +45,8 @@ pub enum Unavailable {
 
 /// Brings the schema up to date and returns the names of the migrations that were run.
 ///
-/// Safe to call from many processes at once: one works, the others wait and find nothing left to do.
+/// Safe to call from many processes at once: one works, the others wait and find nothing left to do. A login that does not own
+/// the tables changes nothing, and finds nothing left to do either, or is refused.
 ///
 /// # Errors
 ///
@@ -53,6 +54,9 @@ pub enum Unavailable {
 /// holds what Sigpersist has not made.
 pub fn migrate(url: &str) -> anyhow::Result<Vec<String>> {
     let mut connection = open(url)?;
+    if is_others(&mut connection).context(UNREADABLE)? {
+        return check(&mut connection).map(|()| Vec::new());
+    }
     connection
         .batch_execute(&format!(
             "SELECT pg_advisory_lock({LOCK_KEY}); SET lock_timeout = '{LOCK_TIMEOUT}'"
@@ -76,6 +80,7 @@ pub fn migrate(url: &str) -> anyhow::Result<Vec<String>> {
             }
         })?;
     let run = run.iter().map(ToString::to_string).collect();
+    let_server_read(&mut connection).context(UNREADABLE)?;
     refuse_incomplete_schema(&mut connection)?;
     // The lock goes with the connection, here.
     Ok(run)
@@ -87,15 +92,43 @@ pub fn migrate(url: &str) -> anyhow::Result<Vec<String>> {
 ///
 /// As [`migrate`], and where migrations are pending.
 pub fn check_schema(url: &str) -> anyhow::Result<()> {
-    let mut connection = open(url)?;
-    let applied = applied(&mut connection).context(UNREADABLE)?;
+    check(&mut open(url)?)
+}
+
+/// The same on a connection, which works under the role of the server from then on: a login may have no rights but that.
+fn check(connection: &mut PgConnection) -> anyhow::Result<()> {
+    role::take(connection)?;
+    let applied = applied(connection).context(UNREADABLE)?;
     refuse_unknown_schema(&applied)?;
     if known()?.iter().any(|version| !applied.contains(version)) {
         bail!(
-            "The database's schema is older than this program. Run `sigpersist migrate`, or serve without --no-migrate."
+            "The database's schema is older than this program. Run `sigpersist migrate` as the owner of its tables, or serve as \
+             that without --no-migrate."
         );
     }
-    refuse_incomplete_schema(&mut connection)
+    refuse_incomplete_schema(connection)
+}
+
+/// Whether the schema belongs to somebody whose rights the login has not.
+fn is_others(connection: &mut PgConnection) -> QueryResult<bool> {
+    diesel::select(sql::<Bool>(
+        "EXISTS (SELECT FROM pg_class WHERE oid = to_regclass('__diesel_schema_migrations') AND NOT pg_has_role(relowner, 'USAGE'))",
+    ))
+    .get_result(connection)
+}
+
+/// Lets the role of the server read which migrations were run; the table is Diesel's, so no migration can do it.
+fn let_server_read(connection: &mut PgConnection) -> QueryResult<()> {
+    let may: bool = diesel::select(sql::<Bool>(&format!(
+        "has_table_privilege('{SERVER_ROLE}', '__diesel_schema_migrations', 'SELECT')"
+    )))
+    .get_result(connection)?;
+    if !may {
+        connection.batch_execute(&format!(
+            "GRANT SELECT ON __diesel_schema_migrations TO {SERVER_ROLE}"
+        ))?;
+    }
+    Ok(())
 }
 
 /// Whether the schema is one that this program works with: all of its migrations were run. Others may have been, by a newer
@@ -106,12 +139,13 @@ pub(super) fn is_ours(connection: &mut PgConnection) -> anyhow::Result<bool> {
 }
 
 fn applied(connection: &mut PgConnection) -> QueryResult<Vec<String>> {
-    // Diesel's own way of asking creates its table first, which a check must not.
-    let exists: bool = diesel::select(sql::<Bool>(
-        "to_regclass('__diesel_schema_migrations') IS NOT NULL",
+    // Diesel's own way of asking creates its table first, which a check must not. Where nobody let the server read it, no
+    // `sigpersist migrate` of this release was run.
+    let readable: bool = diesel::select(sql::<Bool>(
+        "coalesce(has_table_privilege(to_regclass('__diesel_schema_migrations')::oid, 'SELECT'), false)",
     ))
     .get_result(connection)?;
-    if !exists {
+    if !readable {
         return Ok(Vec::new());
     }
     diesel::select(sql::<Array<Text>>(

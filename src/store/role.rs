@@ -1,5 +1,6 @@
 //! The role that the server works under, whoever it logs in as: it owns no table, so that it can neither turn row-level
-//! security off nor change what is only ever added to.
+//! security off nor change what is only ever added to. A login that has no rights of its own but to take the role gains
+//! nothing by leaving it; the owner of the tables, whom migrations need, would.
 
 use anyhow::{Context as _, bail};
 use diesel::connection::SimpleConnection as _;
@@ -33,14 +34,9 @@ struct Login {
 pub(super) fn make(connection: &mut PgConnection, login: Option<&str>) -> anyhow::Result<()> {
     let login = match login {
         Some(login) => login.to_owned(),
-        None => {
-            sql_query("SELECT session_user::text AS name")
-                .get_result::<Login>(connection)?
-                .name
-        }
+        None => self::login(connection)?,
     };
-    let quoted = login.replace('"', "\"\"");
-    let grant = format!("GRANT {SERVER_ROLE} TO \"{quoted}\"");
+    let grant = grant(&login);
     let role = find(connection, &login)?;
     if role.as_ref().is_some_and(|role| role.bypasses) {
         bail!(
@@ -63,6 +59,36 @@ pub(super) fn make(connection: &mut PgConnection, login: Option<&str>) -> anyhow
             "The server works under the database role {SERVER_ROLE}, and this login may not make it. As one that may, run `CREATE ROLE {SERVER_ROLE}` if it does not exist, then `{grant}`"
         )
     })
+}
+
+/// Works under the role from now on, where it exists.
+///
+/// # Errors
+///
+/// Where the login may not, with what somebody who may can do.
+pub(super) fn take(connection: &mut PgConnection) -> anyhow::Result<()> {
+    let login = login(connection)?;
+    let Err(refused) = connection.batch_execute(&format!("SET ROLE {SERVER_ROLE}")) else {
+        return Ok(());
+    };
+    if find(connection, &login)?.is_none() {
+        return Ok(());
+    }
+    let grant = grant(&login);
+    Err(refused).with_context(|| {
+        format!("The server works under the database role {SERVER_ROLE}, which this login may not take. As one that may, run `{grant}`")
+    })
+}
+
+fn login(connection: &mut PgConnection) -> anyhow::Result<String> {
+    let login = sql_query("SELECT session_user::text AS name").get_result::<Login>(connection)?;
+    Ok(login.name)
+}
+
+/// The statement that lets a login take the role.
+fn grant(login: &str) -> String {
+    let quoted = login.replace('"', "\"\"");
+    format!("GRANT {SERVER_ROLE} TO \"{quoted}\"")
 }
 
 fn find(connection: &mut PgConnection, login: &str) -> anyhow::Result<Option<Role>> {

@@ -30,6 +30,7 @@ mod hostile;
 mod isolation;
 mod keys;
 mod list;
+mod login;
 mod master_key;
 mod migrations;
 mod openapi;
