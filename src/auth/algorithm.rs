@@ -61,6 +61,13 @@ impl Algorithm {
         }
     }
 
+    /// The algorithm that the library calls so; none where no key may be used with it.
+    pub(super) fn from_jwt(algorithm: jwt::Algorithm) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|ours| ours.to_jwt() == algorithm)
+    }
+
     pub(super) fn to_jwt(self) -> jwt::Algorithm {
         match self {
             Self::Hs256 => jwt::Algorithm::HS256,

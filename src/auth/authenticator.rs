@@ -7,10 +7,12 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use jsonwebtoken::DecodingKey;
+use tracing::warn;
 
 use super::Vault;
-use super::key::{KeyState, StoredKey};
-use super::token;
+use super::decoy;
+use super::key::{KeyMaterial, KeyState, StoredKey};
+use super::token::{self, Header};
 use crate::cache::Cache;
 use crate::config::AuthConfig;
 use crate::context::{Caller, TenantId};
@@ -106,14 +108,24 @@ impl Authenticator {
     ) -> Result<Arc<Caller>> {
         let loaded = |kid: &str| {
             let key = self.keys.get_or_load(&kid.to_owned(), || match load(kid)? {
-                Some((stored, quotas)) => Ok(Some(Arc::new(ReadyKey {
-                    kid: stored.kid.as_str().into(),
-                    quotas,
-                    key: stored
-                        .decoding_key(self.vault.as_deref())
-                        .map_err(Error::internal)?,
-                    stored,
-                }))),
+                Some((stored, quotas)) => {
+                    let key = match stored.decoding_key(self.vault.as_deref()) {
+                        // It was registered by a server that looked less closely.
+                        Err(Error::Refused(why))
+                            if matches!(stored.material, KeyMaterial::PublicKey(_)) =>
+                        {
+                            warn!(kid = stored.kid, why, "Refused a public key that is stored");
+                            return Ok(None);
+                        }
+                        key => key.map_err(Error::internal)?,
+                    };
+                    Ok(Some(Arc::new(ReadyKey {
+                        kid: stored.kid.as_str().into(),
+                        quotas,
+                        key,
+                        stored,
+                    })))
+                }
                 None => Ok::<_, Error>(None),
             });
             key.map_err(Unverified::Failed)
@@ -133,8 +145,8 @@ impl Authenticator {
     ) -> Result<Arc<Caller>, Unverified> {
         // The key is asked for within the load, so that news of it forget the token too, whichever comes first.
         let verify = || {
-            let kid = token::key_id(token)?;
-            self.verify(token, find(&kid)?.as_deref())
+            let header = token::header(token)?;
+            self.verify(token, &header, find(&header.kid)?.as_deref())
         };
         if token.len() > token::MAX_TOKEN_BYTES {
             return verify().map(|verified| verified.caller);
@@ -149,15 +161,28 @@ impl Authenticator {
         verify().map(|verified| verified.caller)
     }
 
-    fn verify(&self, token: &str, key: Option<&ReadyKey>) -> Result<Verified, Unverified> {
-        let unknown = Error::InvalidToken("its `kid` names no active key");
-        let key = key.filter(|key| key.stored.revoked_at.is_none());
-        let ReadyKey {
+    fn verify(
+        &self,
+        token: &str,
+        header: &Header,
+        key: Option<&ReadyKey>,
+    ) -> Result<Verified, Unverified> {
+        let fits = |key: &&ReadyKey| {
+            key.stored.revoked_at.is_none() && header.algorithm == Some(key.stored.algorithm)
+        };
+        let Some(ReadyKey {
             stored,
             kid,
             quotas,
             key,
-        } = key.ok_or(unknown)?;
+        }) = key.filter(fits)
+        else {
+            // Neither the sentence nor the time tells whether there is a key of this name.
+            if let Some(algorithm) = header.algorithm {
+                decoy::verify(token, algorithm);
+            }
+            return Err(token::UNVERIFIED.into());
+        };
         let tenant = stored.tenant.as_ref();
         let claims = token::verify(
             token,

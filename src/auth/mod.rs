@@ -2,6 +2,9 @@
 
 pub mod algorithm;
 mod authenticator;
+mod decoy;
+mod forgery;
+mod given_key;
 pub mod key;
 mod master_key;
 pub mod public_key;
@@ -9,5 +12,6 @@ pub mod token;
 mod vault;
 
 pub use authenticator::Authenticator;
+pub use given_key::GivenKey;
 pub use key::no_master_key;
 pub use vault::{MasterKeyId, MasterKeyIds, Vault, random_bytes, random_name};

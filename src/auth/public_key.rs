@@ -1,4 +1,4 @@
-//! Public keys that verify tokens: read from PEM or a JSON Web Key (RFC 7517), and made sure of.
+//! Public keys that verify tokens, of kinds and sizes that their algorithms take.
 
 use aws_lc_rs::encoding::{AsDer as _, PublicKeyX509Der};
 use aws_lc_rs::rsa::PublicKeyComponents;
@@ -9,6 +9,7 @@ use aws_lc_rs::signature::{
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken as jwt;
+use num_bigint::BigUint;
 use serde_json::Value;
 use x509_parser::pem::parse_x509_pem;
 use x509_parser::prelude::FromDer as _;
@@ -16,11 +17,10 @@ use x509_parser::public_key::PublicKey as Parsed;
 use x509_parser::x509::SubjectPublicKeyInfo;
 
 use super::algorithm::Algorithm;
+use super::forgery::{RSA_BITS, refuse_ed25519, refuse_factorable, refuse_rsa};
 use crate::error::{Error, Result};
 use crate::pki::to_pem;
 
-/// Shortest RSA key (RFC 7518 section 3.3).
-const MIN_RSA_BITS: usize = 2048;
 /// `secp256r1` and `secp384r1` (RFC 5480 section 2.1.1.1), and `id-Ed25519` (RFC 8410 section 3).
 const P256: &str = "1.2.840.10045.3.1.7";
 const P384: &str = "1.3.132.0.34";
@@ -41,15 +41,30 @@ impl PublicKey {
     ///
     /// # Errors
     ///
-    /// [`Error::Refused`] where it is none for the algorithm.
+    /// [`Error::Refused`] if it is none for the algorithm, or anybody can forge signatures for it.
     pub fn from_der(algorithm: Algorithm, der: &[u8]) -> Result<Self> {
         let scheme = scheme(algorithm)?;
+        let info = match SubjectPublicKeyInfo::from_der(der) {
+            Ok(([], info)) if is_for(algorithm, &info) => info,
+            _ => return Err(refused(algorithm)),
+        };
+        match info.parsed() {
+            Ok(Parsed::RSA(key)) => {
+                let [modulus, exponent] = [key.modulus, key.exponent].map(BigUint::from_bytes_be);
+                refuse_rsa(&modulus, &exponent).map_err(Error::Refused)?;
+            }
+            _ if algorithm == Algorithm::EdDsa => {
+                refuse_ed25519(&info.subject_public_key.data).map_err(Error::Refused)?;
+            }
+            _ => {}
+        }
         // The cryptography takes any curve, and checks that the point is on it.
-        if is_for(algorithm, der) && ParsedPublicKey::new(scheme, der).is_ok() {
-            let der = der.to_owned();
-            Ok(Self { algorithm, der })
-        } else {
-            Err(refused(algorithm))
+        match ParsedPublicKey::new(scheme, der) {
+            Ok(_) => Ok(Self {
+                algorithm,
+                der: der.to_owned(),
+            }),
+            Err(_) => Err(refused(algorithm)),
         }
     }
 
@@ -71,14 +86,10 @@ impl PublicKey {
     ///
     /// # Errors
     ///
-    /// As [`Self::from_der`]; also where it says itself that it is for something else, or has a private part.
+    /// As [`Self::from_der`]; also if it says itself that it is for something else.
     pub fn from_jwk(algorithm: Algorithm, jwk: &Value) -> Result<Self> {
+        let scheme = scheme(algorithm)?;
         let member = |name: &str| jwk.get(name).and_then(Value::as_str);
-        if jwk.get("d").is_some() || member("kty") == Some("oct") {
-            return Err(Error::refused(
-                "The key is a private one: keep it, and give its public part alone.",
-            ));
-        }
         let verifies = jwk.get("key_ops").is_none_or(|operations| {
             let mut operations = operations.as_array().into_iter().flatten();
             operations.any(|operation| operation == "verify")
@@ -95,14 +106,18 @@ impl PublicKey {
             )));
         }
         let part = |name| member(name).and_then(|text| URL_SAFE_NO_PAD.decode(text).ok());
-        let parsed = match (member("kty"), member("crv"), scheme(algorithm)?) {
-            (Some("RSA"), _, _) => match (part("n"), part("e")) {
-                (Some(n), Some(e)) => PublicKeyComponents { n, e }
-                    .to_parsed_public_key(&RSA_PKCS1_2048_8192_SHA256)
-                    .ok(),
+        let parsed = match (member("kty"), member("crv")) {
+            (Some("RSA"), _) => match (part("n"), part("e")) {
+                (Some(n), Some(e)) => {
+                    let [modulus, exponent] = [&n, &e].map(|bytes| BigUint::from_bytes_be(bytes));
+                    refuse_rsa(&modulus, &exponent).map_err(Error::Refused)?;
+                    PublicKeyComponents { n, e }
+                        .to_parsed_public_key(&RSA_PKCS1_2048_8192_SHA256)
+                        .ok()
+                }
                 _ => None,
             },
-            (Some("EC"), Some(curve), scheme) if curve == curve_of(algorithm) => {
+            (Some("EC"), Some(curve)) if curve == curve_of(algorithm) => {
                 match (part("x"), part("y")) {
                     (Some(x), Some(y)) if x.len() == y.len() => {
                         let point = [&[UNCOMPRESSED], x.as_slice(), &y].concat();
@@ -111,7 +126,7 @@ impl PublicKey {
                     _ => None,
                 }
             }
-            (Some("OKP"), Some("Ed25519"), scheme) => {
+            (Some("OKP"), Some("Ed25519")) => {
                 part("x").and_then(|x| ParsedPublicKey::new(scheme, x).ok())
             }
             _ => None,
@@ -119,6 +134,23 @@ impl PublicKey {
         let der: Option<PublicKeyX509Der<'_>> = parsed.and_then(|key| key.as_der().ok());
         let der = der.ok_or_else(|| refused(algorithm))?;
         Self::from_der(algorithm, der.as_ref())
+    }
+
+    /// Looks for what makes an RSA key easy to factor. Blocks for up to a second.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Refused`].
+    pub(super) fn refuse_factorable(&self) -> Result<()> {
+        let Ok((_, info)) = SubjectPublicKeyInfo::from_der(&self.der) else {
+            return Ok(());
+        };
+        match info.parsed() {
+            Ok(Parsed::RSA(key)) => {
+                refuse_factorable(&BigUint::from_bytes_be(key.modulus)).map_err(Error::Refused)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The key as PEM.
@@ -167,8 +199,10 @@ fn curve_of(algorithm: Algorithm) -> &'static str {
 
 fn refused(algorithm: Algorithm) -> Error {
     Error::refused(format!(
-        "This is no public key for {}: it must be PEM (`-----BEGIN PUBLIC KEY-----`) or a JSON Web Key, an RSA one of at least {MIN_RSA_BITS} bits.",
-        algorithm.as_str()
+        "This is no public key for {}: it must be PEM (`-----BEGIN PUBLIC KEY-----`) or a JSON Web Key, an RSA one of {} to {} bits.",
+        algorithm.as_str(),
+        RSA_BITS.start(),
+        RSA_BITS.end(),
     ))
 }
 
@@ -187,18 +221,13 @@ fn scheme(algorithm: Algorithm) -> Result<&'static dyn VerificationAlgorithm> {
     })
 }
 
-/// Whether this is a SubjectPublicKeyInfo of a kind and size that the algorithm takes.
-fn is_for(algorithm: Algorithm, der: &[u8]) -> bool {
-    let Ok(([], info)) = SubjectPublicKeyInfo::from_der(der) else {
-        return false;
-    };
+/// Whether the algorithm takes keys of this kind.
+fn is_for(algorithm: Algorithm, info: &SubjectPublicKeyInfo<'_>) -> bool {
     let curve = info.algorithm.parameters.as_ref();
     let curve = curve.and_then(|curve| curve.as_oid().ok());
     let curve = curve.map(|oid| oid.to_id_string());
     match algorithm {
-        Algorithm::Rs256 | Algorithm::Ps256 => {
-            matches!(info.parsed(), Ok(Parsed::RSA(key)) if key.key_size() >= MIN_RSA_BITS)
-        }
+        Algorithm::Rs256 | Algorithm::Ps256 => matches!(info.parsed(), Ok(Parsed::RSA(_))),
         Algorithm::Es256 => curve.as_deref() == Some(P256),
         Algorithm::Es384 => curve.as_deref() == Some(P384),
         Algorithm::EdDsa => info.algorithm.algorithm.to_id_string() == ED25519_OID,
@@ -271,7 +300,6 @@ mod tests {
                     json!("f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU"),
                 ),
             ),
-            (Algorithm::Es256, with(&ec, "d", json!("AA"))),
             (Algorithm::Es256, with(&ec, "use", json!("enc"))),
             (Algorithm::Es256, with(&ec, "alg", json!("ES384"))),
             (Algorithm::Es256, with(&ec, "key_ops", json!(["encrypt"]))),

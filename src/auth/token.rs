@@ -1,10 +1,14 @@
 //! JSON Web Tokens: reading and verifying them as RFC 8725 demands, and issuing them for scripts.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, Utc};
 use jsonwebtoken as jwt;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
 
 use super::Vault;
 use super::algorithm::Algorithm;
@@ -17,6 +21,11 @@ use crate::error::{Error, Result};
 pub(super) const MAX_TOKEN_BYTES: usize = 8 * 1024;
 /// Longest `kid`, in bytes.
 pub const MAX_KID_BYTES: usize = 128;
+const NO_JWT: Error = Error::InvalidToken("it does not have the three parts of a signed JWT");
+/// The one sentence for each reason why no key verifies a token, so that nobody learns from it which keys there are.
+pub(super) const UNVERIFIED: Error = Error::InvalidToken(
+    "no active key verifies it: look at its `kid`, at its `alg` and at the key that signed it",
+);
 
 /// What a verified token says. Unknown scopes are left out: they allow nothing here.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,55 +38,144 @@ pub struct Claims {
     pub valid_until: DateTime<Utc>,
 }
 
-#[derive(Debug, Deserialize, Serialize)]
-struct RawClaims {
+/// The claims of a token that is issued here.
+#[derive(Debug, Serialize)]
+struct IssuedClaims {
     #[serde(skip_serializing_if = "Option::is_none")]
     sub: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tenant: Option<String>,
-    #[serde(default)]
     scope: String,
-    /// Seconds since 1970, which may have a fraction (RFC 7519 section 2).
-    #[serde(skip_serializing_if = "Option::is_none")]
-    iat: Option<serde_json::Number>,
-    exp: serde_json::Number,
+    iat: u64,
+    exp: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     iss: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    aud: Option<OneOrMany>,
+    aud: Option<String>,
 }
 
-#[derive(Debug, Deserialize, Serialize)]
-#[serde(untagged)]
-enum OneOrMany {
-    One(String),
-    Many(Vec<String>),
+/// The claims of a token that somebody gives, of any form, so that a sentence can tell which of them is wrong.
+///
+/// One that is there twice is refused by reading them.
+#[derive(Debug, Deserialize)]
+struct GivenClaims {
+    sub: Option<Value>,
+    tenant: Option<Value>,
+    #[serde(default, deserialize_with = "even_null")]
+    scope: Option<Value>,
+    #[serde(default, deserialize_with = "even_null")]
+    scp: Option<Value>,
+    /// Seconds since 1970, which may have a fraction (RFC 7519 section 2).
+    iat: Option<Value>,
+    exp: Option<Value>,
+    iss: Option<Value>,
 }
 
-/// The `kid` of a token's header, before anything is verified.
+/// Reads null as a value: no scopes are allowed by leaving them out, not by what nobody can mean.
+fn even_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(deserializer).map(Some)
+}
+
+/// A claim that must be text, if it is there.
+fn text(claim: Option<Value>, otherwise: &'static str) -> Result<Option<String>> {
+    match claim {
+        None => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text)),
+        Some(_) => Err(Error::InvalidToken(otherwise)),
+    }
+}
+
+/// The names in a claim of scopes: separated by spaces (RFC 8693 section 4.2), or in an array.
+fn scope_names(claim: &Value) -> Option<BTreeSet<&str>> {
+    match claim {
+        Value::String(text) => Some(text.split(' ').filter(|name| !name.is_empty()).collect()),
+        Value::Array(names) => names.iter().map(Value::as_str).collect(),
+        _ => None,
+    }
+}
+
+/// What the claims allow: `scope`, or `scp`, as Entra and Okta call it.
+fn scopes(scope: Option<&Value>, scp: Option<&Value>) -> Result<Vec<Scope>> {
+    let names = |claim: Option<&'_ Value>, otherwise| match claim {
+        None => Ok(None),
+        Some(claim) => match scope_names(claim) {
+            Some(names) => Ok(Some(
+                names
+                    .into_iter()
+                    .map(ToOwned::to_owned)
+                    .collect::<BTreeSet<_>>(),
+            )),
+            None => Err(Error::InvalidToken(otherwise)),
+        },
+    };
+    let scope = names(scope, "its `scope` is neither text nor an array of texts")?;
+    let scp = names(scp, "its `scp` is neither text nor an array of texts")?;
+    if let (Some(scope), Some(scp)) = (&scope, &scp)
+        && scope != scp
+    {
+        // Neither is more trustworthy than the other.
+        return Err(Error::InvalidToken(
+            "it has both `scope` and `scp`, and they differ",
+        ));
+    }
+    let names = scope.or(scp).unwrap_or_default();
+    Ok(names.iter().filter_map(|name| name.parse().ok()).collect())
+}
+
+/// What the header of a token says, before anything is verified.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Header {
+    /// The name of the key that signed it.
+    pub kid: String,
+    /// With which algorithm; none for one that no key here may be used with.
+    pub algorithm: Option<Algorithm>,
+}
+
+/// Reads a token's header, and makes sure that it has the form of a signed JWT.
 ///
 /// # Errors
 ///
-/// [`Error::InvalidToken`].
-pub fn key_id(token: &str) -> Result<String> {
+/// [`Error::InvalidToken`], which tells only of what anybody can see in the token.
+pub fn header(token: &str) -> Result<Header> {
     if token.len() > MAX_TOKEN_BYTES {
         return Err(Error::InvalidToken("it is too long"));
     }
-    let header = jwt::decode_header(token)
-        .map_err(|_| Error::InvalidToken("it is not a signed JWT with a known algorithm"))?;
+    let mut parts = token.split('.');
+    for otherwise in [
+        "its header is not base64url without padding",
+        "its claims are not base64url without padding",
+        "its signature is not base64url without padding",
+    ] {
+        let part = parts.next().ok_or(NO_JWT)?;
+        if URL_SAFE_NO_PAD.decode(part).is_err() {
+            return Err(Error::InvalidToken(otherwise));
+        }
+    }
+    if parts.next().is_some() {
+        return Err(NO_JWT);
+    }
+    let header = jwt::decode_header(token).map_err(|_| {
+        Error::InvalidToken("its header is not a JSON object with a known algorithm as `alg`")
+    })?;
     if header.crit.is_some() {
         // There are no extensions here that could be understood (RFC 7515 section 4.1.11).
         return Err(Error::InvalidToken("its header has critical extensions"));
     }
     match header.kid {
-        Some(kid) if is_key_id(&kid) => Ok(kid),
+        Some(kid) if is_key_id(&kid) => Ok(Header {
+            kid,
+            algorithm: Algorithm::from_jwt(header.alg),
+        }),
         _ => Err(Error::InvalidToken("its header has no usable `kid`")),
     }
 }
 
-/// Whether a text may name a key: printable ASCII without spaces.
+/// Whether a text may name a key: printable ASCII without spaces, which a path can hold as a segment.
 pub fn is_key_id(text: &str) -> bool {
-    (1..=MAX_KID_BYTES).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
+    (1..=MAX_KID_BYTES).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_graphic())
+        // Clients take these out of a path (RFC 3986 section 5.2.4).
+        && !matches!(text, "." | "..")
 }
 
 /// Verifies a token with the key that its `kid` names.
@@ -109,27 +207,39 @@ pub fn verify(
         validation.set_issuer(&[issuer]);
         validation.required_spec_claims.insert("iss".to_owned());
     }
-    let claims = jwt::decode::<RawClaims>(token, key, &validation)
+    let claims = jwt::decode::<GivenClaims>(token, key, &validation)
         .map_err(|error| refusal(error.kind()))?
         .claims;
     let latest = now_s().saturating_add(config.leeway_s);
     // A number beyond f64 is no time either.
-    let seconds = |time: serde_json::Number| time.as_f64().map_or(u64::MAX, |time| time as u64);
-    let expires_s = seconds(claims.exp);
+    let seconds = |time: &Value| match time {
+        Value::Number(time) => Some(time.as_f64().map_or(u64::MAX, |time| time as u64)),
+        _ => None,
+    };
+    let expires_s = claims.exp.as_ref().and_then(seconds).ok_or(NO_EXPIRY)?;
     if expires_s > latest.saturating_add(config.max_token_lifetime_s) {
         return Err(Error::InvalidToken(
             "it would be valid for longer than tokens may be here",
         ));
     }
-    if claims.iat.is_some_and(|iat| seconds(iat) > latest) {
-        return Err(Error::InvalidToken("it was issued in the future"));
+    match claims.iat.as_ref().map(seconds) {
+        None => {}
+        Some(None) => {
+            return Err(Error::InvalidToken(
+                "its `iat` is not a time in seconds since 1970",
+            ));
+        }
+        Some(Some(issued_s)) if issued_s > latest => {
+            return Err(Error::InvalidToken("it was issued in the future"));
+        }
+        Some(Some(_)) => {}
     }
-    if claims
-        .tenant
-        .is_some_and(|tenant| Some(tenant.as_str()) != tenant_slug)
-    {
+    text(claims.iss, "its `iss` is not text")?;
+    let tenant = text(claims.tenant, "its `tenant` is not text")?;
+    if tenant.is_some_and(|tenant| Some(tenant.as_str()) != tenant_slug) {
         return Err(Error::InvalidToken("it is for another tenant than its key"));
     }
+    let subject = text(claims.sub, "its `sub` is not text")?;
     let valid_until_s = i64::try_from(expires_s.saturating_add(config.leeway_s));
     Ok(Claims {
         valid_until: valid_until_s
@@ -137,31 +247,35 @@ pub fn verify(
             .and_then(|seconds| DateTime::from_timestamp(seconds, 0))
             .unwrap_or(DateTime::<Utc>::MAX_UTC),
         // Postgres can't store U+0000 in text.
-        subject: claims.sub.map(|subject| subject.replace('\0', "\u{fffd}")),
-        scopes: claims
-            .scope
-            .split(' ')
-            .filter_map(|scope| scope.parse().ok())
-            .collect(),
+        subject: subject.map(|subject| subject.replace('\0', "\u{fffd}")),
+        scopes: scopes(claims.scope.as_ref(), claims.scp.as_ref())?,
     })
 }
+
+const NO_EXPIRY: Error =
+    Error::InvalidToken("its `exp` is missing, or not a time in seconds since 1970");
 
 /// Sentences of our own, since the library's may quote the token.
 fn refusal(kind: &jwt::errors::ErrorKind) -> Error {
     use jwt::errors::ErrorKind;
+    let claim = |name: &str| match name {
+        "exp" => NO_EXPIRY,
+        "nbf" => Error::InvalidToken("its `nbf` is not a time in seconds since 1970"),
+        "iss" => Error::InvalidToken("its `iss` is missing, or not text"),
+        "aud" => Error::InvalidToken("its `aud` is missing, or neither text nor an array of texts"),
+        _ => Error::InvalidToken("one of its claims is of the wrong kind"),
+    };
     match kind {
         ErrorKind::ExpiredSignature => Error::ExpiredToken,
         ErrorKind::ImmatureSignature => Error::InvalidToken("it is not valid yet"),
-        ErrorKind::InvalidSignature => Error::InvalidToken("its signature does not verify"),
-        ErrorKind::InvalidAlgorithm | ErrorKind::InvalidAlgorithmName => {
-            Error::InvalidToken("its algorithm is not the one of its key")
-        }
         ErrorKind::InvalidIssuer => Error::InvalidToken("its issuer is not the one expected"),
         ErrorKind::InvalidAudience => Error::InvalidToken("its audience is not the one expected"),
-        ErrorKind::MissingRequiredClaim(_) => Error::InvalidToken(
-            "it lacks a required claim (`exp`, and `iss` and `aud` where they are configured)",
-        ),
-        _ => Error::InvalidToken("its claims can't be read"),
+        ErrorKind::MissingRequiredClaim(name) | ErrorKind::InvalidClaimFormat(name) => claim(name),
+        ErrorKind::Json(error) if error.is_data() => {
+            Error::InvalidToken("its claims are not a JSON object, or one of them is there twice")
+        }
+        ErrorKind::Json(_) => Error::InvalidToken("its claims are not JSON"),
+        _ => UNVERIFIED,
     }
 }
 
@@ -180,14 +294,14 @@ pub fn issue(
 ) -> Result<String> {
     let now = now_s();
     let scopes: Vec<_> = scopes.iter().map(|scope| scope.as_str()).collect();
-    let claims = RawClaims {
+    let claims = IssuedClaims {
         sub: subject,
         tenant: key.tenant.as_ref().map(|tenant| tenant.slug.to_string()),
         scope: scopes.join(" "),
-        iat: Some(now.into()),
-        exp: now.saturating_add(lifetime.as_secs()).into(),
+        iat: now,
+        exp: now.saturating_add(lifetime.as_secs()),
         iss: config.issuer.clone(),
-        aud: config.audience.clone().map(OneOrMany::One),
+        aud: config.audience.clone(),
     };
     let mut header = jwt::Header::new(key.algorithm.to_jwt());
     header.kid = Some(key.kid.clone());
@@ -217,7 +331,7 @@ mod tests {
 
     fn verified(token: &str) -> Result<Claims> {
         let key = jwt::DecodingKey::from_secret(SECRET);
-        key_id(token)?;
+        header(token)?;
         verify(
             token,
             Algorithm::Hs256,

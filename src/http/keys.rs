@@ -11,10 +11,11 @@ use super::openapi::{GivenTime, KeySet, Location, Time};
 use super::operators::parse;
 use super::reply::{Envelope, Reply};
 use super::respond::Call;
+use crate::auth::GivenKey;
 use crate::auth::key::{KeyState, StoredKey};
 use crate::context::Scope;
 use crate::error::{Error, Result};
-use crate::tenants::{self, GivenKey, Holder, NewKey, NewToken};
+use crate::tenants::{self, Holder, NewKey, NewToken};
 use crate::time;
 
 const DEFAULT_LIMIT: u32 = 50;

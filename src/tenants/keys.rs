@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 use super::find;
 use crate::app::App;
 use crate::audit::{Actor, Event};
+use crate::auth::GivenKey;
 use crate::auth::algorithm::Algorithm;
 use crate::auth::key::{KeyMaterial, KeyState, StoredKey, new_key_pair};
 use crate::auth::public_key::PublicKey;
@@ -79,15 +80,6 @@ impl From<Option<Tenancy>> for Holder {
     }
 }
 
-/// A public key as somebody gives it.
-#[derive(Debug, Clone, PartialEq)]
-pub enum GivenKey {
-    /// PEM.
-    Pem(String),
-    /// A JSON Web Key.
-    Jwk(Value),
-}
-
 /// A key that is to be added.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NewKey {
@@ -115,12 +107,9 @@ impl NewKey {
         }
     }
 
-    /// What the JSON Web Key says of itself.
+    /// A text that the JSON Web Key says of itself.
     fn jwk_member(&self, name: &str) -> Option<&str> {
-        match &self.public_key {
-            Some(GivenKey::Jwk(jwk)) => jwk.get(name)?.as_str(),
-            _ => None,
-        }
+        self.public_key.as_ref()?.member(name)
     }
 
     fn algorithm(&self) -> Result<Algorithm> {
@@ -144,7 +133,7 @@ impl NewKey {
             return Ok(kid.to_owned());
         }
         Err(Error::refused(format!(
-            "The name of a key has 1 to {MAX_KID_BYTES} printable ASCII characters and no spaces."
+            "The name of a key has 1 to {MAX_KID_BYTES} printable ASCII characters and no spaces, and is neither `.` nor `..`."
         )))
     }
 
@@ -180,13 +169,14 @@ pub struct AddedKey {
 /// [`Error::Refused`] where key and algorithm do not fit, or a secret is asked for without a master key;
 /// [`Error::KeyExists`] where the name is taken.
 pub fn add_key(app: &App, actor: &Actor, holder: &Holder, new: &NewKey) -> Result<AddedKey> {
+    if let Some(given) = &new.public_key {
+        // Before anything is asked of it: its owner must know that it is leaked.
+        given.refuse_other_things()?;
+    }
     let algorithm = new.algorithm()?;
     new.check_times()?;
-    let public_key = match &new.public_key {
-        None => None,
-        Some(GivenKey::Pem(pem)) => Some(PublicKey::from_pem(algorithm, pem)?),
-        Some(GivenKey::Jwk(jwk)) => Some(PublicKey::from_jwk(algorithm, jwk)?),
-    };
+    let given = new.public_key.as_ref();
+    let public_key = given.map(|given| given.read(algorithm)).transpose()?;
     let key = StoredKey {
         tenant: holder.tenancy().cloned(),
         tenant_suspended: false,

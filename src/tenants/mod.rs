@@ -16,8 +16,7 @@ use crate::error::{Error, Noun, Result};
 use model::Tenant;
 
 pub use keys::{
-    AddedKey, GivenKey, Holder, KeyPage, NewKey, add_key, key, key_of_anybody, keys, published,
-    revoke_key,
+    AddedKey, Holder, KeyPage, NewKey, add_key, key, key_of_anybody, keys, published, revoke_key,
 };
 pub use lifecycle::{
     NewTenant, Page, TenantFilter, create, delete, get, key_and_quotas, list, resume, suspend,

@@ -13,10 +13,11 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use jsonwebtoken::{Algorithm as JwtAlgorithm, EncodingKey, Header, encode};
 use serde_json::{Value, json};
 use sigpersist::audit::Actor;
+use sigpersist::auth::GivenKey;
 use sigpersist::auth::algorithm::Algorithm;
 use sigpersist::context::Scope;
 use sigpersist::http::NamesTenant;
-use sigpersist::tenants::{self, GivenKey, NewKey, NewTenant};
+use sigpersist::tenants::{self, NewKey, NewTenant};
 
 use crate::support::{Response, TestApp, eventually};
 
@@ -156,8 +157,8 @@ fn issuer_and_audience_are_required_where_they_are_configured() {
     read(&app, &sign(json!("us"), json!("here"))).expect_error(404, "signature_not_found");
     read(&app, &sign(json!("us"), json!(["there", "here"])))
         .expect_error(404, "signature_not_found");
-    refused(&app, &sign(json!("us"), json!(null)), "required claim");
-    refused(&app, &sign(json!(null), json!("here")), "required claim");
+    refused(&app, &sign(json!("us"), json!(null)), "`aud` is missing");
+    refused(&app, &sign(json!(null), json!("here")), "`iss` is missing");
     refused(&app, &sign(json!("us"), json!("there")), "audience");
     refused(&app, &sign(json!("them"), json!("here")), "issuer");
     // Tokens that the server issues itself fit its own configuration.
@@ -174,7 +175,7 @@ fn the_key_alone_decides_the_algorithm() {
     refused(
         &app,
         &acme.sign_with(JwtAlgorithm::HS512, Some(&acme.kid), &claims),
-        "algorithm",
+        "no active key",
     );
     refused(
         &app,
@@ -213,7 +214,11 @@ fn the_key_alone_decides_the_algorithm() {
         "",
     );
     let mine = encode(&json!({"exp": now() + 60, "scope": "signatures:read signatures:delete"}));
-    refused(&app, &format!("{header}.{mine}.{signature}"), "signature");
+    refused(
+        &app,
+        &format!("{header}.{mine}.{signature}"),
+        "no active key",
+    );
     for garbage in ["x", "a.b.c", "..", &"x".repeat(9000)] {
         refused(&app, garbage, "");
     }
@@ -222,7 +227,7 @@ fn the_key_alone_decides_the_algorithm() {
     refused(
         &app,
         &other.sign_with(JwtAlgorithm::HS256, Some(&acme.kid), &claims),
-        "signature",
+        "no active key",
     );
 }
 
@@ -285,7 +290,7 @@ fn a_public_key_verifies_and_is_never_a_secret() {
         let mut header = Header::new(JwtAlgorithm::HS256);
         header.kid = Some(added.kid);
         let forged = encode(&header, &claims, &EncodingKey::from_secret(pem.as_bytes())).unwrap();
-        refused(&app, &forged, "algorithm");
+        refused(&app, &forged, "no active key");
     }
     for (algorithm, pem) in [
         (Algorithm::Es256, rsa_pem.as_str()),

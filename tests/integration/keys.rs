@@ -119,9 +119,23 @@ fn mistakes_about_keys_and_tokens_are_told() {
         (
             json!({"algorithm": "HS256", "public_key": {"kty": "oct", "k": "AA"}}),
             422,
-            "private",
+            "leaked",
+        ),
+        // Before anything else is asked of it.
+        (
+            json!({"public_key": "-----BEGIN EC PRIVATE KEY-----"}),
+            422,
+            "leaked",
+        ),
+        (
+            json!({"public_key": {"keys": [{"kty": "EC", "kid": "one"}]}}),
+            422,
+            "one key in it (`one`)",
         ),
         (json!({"kid": "with space"}), 422, "no spaces"),
+        // No path could name it.
+        (json!({"kid": "."}), 422, "neither `.` nor `..`"),
+        (json!({"kid": ".."}), 422, "neither `.` nor `..`"),
         (json!({"kid": "k".repeat(129)}), 422, "128"),
         (
             json!({"expires_at": "2001-01-01 00:00:00"}),

@@ -6,9 +6,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm as JwtAlgorithm, EncodingKey, Header, encode};
 use serde_json::{Value, json};
+use sigpersist::auth::GivenKey;
 use sigpersist::auth::algorithm::Algorithm;
 use sigpersist::context::Scope;
-use sigpersist::tenants::{self, GivenKey, NewKey, NewTenant};
+use sigpersist::tenants::{self, NewKey, NewTenant};
 
 use crate::support::{Client, Response, TestApp, eventually};
 
@@ -297,13 +298,200 @@ fn claims_that_are_no_text_are_refused() {
         acme.refused(&acme.with(more));
     }
     let exp = now() + 60;
-    for scope in ["7", "[\"signatures:read\"]", "{}", "null", "true"] {
-        let claims = format!(r#"{{"exp": {exp}, "scope": {scope}}}"#);
-        acme.refused(&acme.sign(&acme.header(), &claims));
+    for scope in [
+        "7",
+        "[\"signatures:read\", 7]",
+        "[[\"signatures:read\"]]",
+        "{}",
+        "null",
+        "true",
+    ] {
+        for claim in ["scope", "scp"] {
+            let claims = format!(r#"{{"exp": {exp}, "{claim}": {scope}}}"#);
+            acme.refused(&acme.sign(&acme.header(), &claims));
+        }
     }
     for claims in ["", "[]", "7", "\"text\"", "{", "null", "\u{fffd}"] {
         acme.refused(&acme.sign(&acme.header(), claims));
     }
+}
+
+/// Identity providers write scopes in their own ways: Entra `scp` as text, Okta `scp` as an array.
+#[test]
+fn scopes_are_understood_as_text_and_as_an_array_under_either_name() {
+    let app = TestApp::start();
+    let acme = Forger::new(&app, "acme");
+    let exp = now() + 60;
+    let token = |claims: &str| acme.sign(&acme.header(), &format!(r#"{{"exp": {exp}, {claims}}}"#));
+    for scopes in [
+        r#""scope": "signatures:read openid""#,
+        r#""scope": ["openid", "signatures:read"]"#,
+        r#""scp": "openid  signatures:read""#,
+        r#""scp": ["signatures:read"]"#,
+        r#""scope": "openid signatures:read", "scp": ["signatures:read", "openid"]"#,
+    ] {
+        acme.accepted(&token(scopes));
+    }
+    // Names that are not said one by one are none, and nothing allows nothing.
+    for scopes in [
+        r#""scope": ["signatures:read openid"]"#,
+        r#""scp": []"#,
+        r#""scope": """#,
+        r#""roles": ["signatures:read"]"#,
+    ] {
+        acme.read(&token(scopes))
+            .expect_error(403, "insufficient_scope");
+    }
+    // Who says both must say the same: neither is more trustworthy.
+    let both = token(r#""scope": "openid", "scp": "signatures:read""#);
+    acme.refused(&both);
+    assert!(acme.read(&both).text.contains("they differ"));
+}
+
+#[test]
+fn a_refusal_says_what_is_wrong_with_the_token() {
+    let app = TestApp::start();
+    let acme = Forger::new(&app, "acme");
+    let told = |token: &str| {
+        let refused = acme.read(token).expect_error(401, "invalid_token");
+        refused.json["message"].as_str().unwrap().to_owned()
+    };
+    for (claims, why) in [
+        (r#", "sub": 7"#, "its `sub` is not text"),
+        (r#", "tenant": 7"#, "its `tenant` is not text"),
+        (r#", "iss": 7"#, "its `iss` is not text"),
+        (r#", "iat": "now""#, "its `iat` is not a time"),
+        (r#", "nbf": "now""#, "its `nbf` is not a time"),
+        (
+            r#", "scp": 7"#,
+            "its `scp` is neither text nor an array of texts",
+        ),
+        (r#", "sub": "a", "sub": "a""#, "one of them is there twice"),
+    ] {
+        let told = told(&acme.with(claims));
+        assert!(told.contains(why), "{told}");
+    }
+    for (claims, why) in [
+        (r#"{"scope": "signatures:read"}"#, "its `exp` is missing"),
+        (r#"{"exp": "soon"}"#, "its `exp` is missing, or not a time"),
+        ("[]", "not a JSON object"),
+        ("{", "not JSON"),
+    ] {
+        let told = told(&acme.sign(&acme.header(), claims));
+        assert!(told.contains(why), "{told}");
+    }
+    // What was changed on its way: each part is looked at before any key is asked for.
+    let good = acme.with("");
+    let parts: Vec<_> = good.split('.').collect();
+    let [header, claims, signature] = parts[..] else {
+        panic!("{good}")
+    };
+    for (token, why) in [
+        (
+            format!("{header}=.{claims}.{signature}"),
+            "its header is not base64url",
+        ),
+        (
+            format!("{header}.{claims}=.{signature}"),
+            "its claims are not base64url",
+        ),
+        (format!("{good}="), "its signature is not base64url"),
+        (format!("{header}.{claims}"), "three parts"),
+        (format!("{good}.{signature}"), "three parts"),
+        (
+            format!("{claims}.{claims}.{signature}"),
+            "a known algorithm as `alg`",
+        ),
+        (
+            format!("{header}.{header}.{signature}"),
+            "no active key verifies it",
+        ),
+    ] {
+        let told = told(&token);
+        assert!(told.contains(why), "{told}");
+    }
+}
+
+/// Neither the sentence nor anything else in the answer tells which keys there are.
+#[test]
+fn an_unknown_key_and_a_wrong_signature_are_refused_alike() {
+    let app = TestApp::start();
+    let acme = Forger::new(&app, "acme");
+    let revoked = Forger::new(&app, "other");
+    app.platform()
+        .json(
+            "POST",
+            &format!("/tenants/other/keys/{}/revoke", revoked.kid),
+            &json!({}),
+        )
+        .expect(200);
+    let pair = app
+        .add_key(Some("acme"), &NewKey::made(Algorithm::EdDsa))
+        .unwrap();
+    let header = |algorithm: &str, kid: &str| json!({"alg": algorithm, "kid": kid}).to_string();
+    let claims = acme.claims("");
+    let mut answers = Vec::new();
+    for algorithm in [
+        "HS256", "HS384", "RS256", "PS256", "ES256", "ES384", "EdDSA", "RS512",
+    ] {
+        for kid in ["unknown", &acme.kid, &revoked.kid, &pair.key.kid] {
+            // Signed with a secret that is not the key's.
+            let forged = revoked.sign(&header(algorithm, kid), &claims);
+            let mut refused = acme.read(&forged).expect_error(401, "invalid_token");
+            refused.json["request_id"] = Value::Null;
+            let challenge = refused.header("www-authenticate").unwrap().to_owned();
+            answers.push((challenge, refused.json));
+        }
+    }
+    answers.dedup();
+    assert_eq!(answers.len(), 1, "{answers:?}");
+}
+
+/// A key that was registered before anybody looked so closely lets nobody in, and breaks nothing.
+#[test]
+fn a_stored_key_that_anybody_can_forge_for_verifies_nothing() {
+    let app = TestApp::start();
+    let acme = Forger::new(&app, "acme");
+    app.platform()
+        .json(
+            "POST",
+            "/tenants/acme/keys",
+            &json!({"kid": "weak", "public_key": {"kty": "OKP", "crv": "Ed25519", "alg": "EdDSA",
+                "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}}),
+        )
+        .expect(201);
+    // The identity of the curve: R = identity and S = 0 are a signature of anything.
+    let mut identity = [0; 32];
+    identity[0] = 1;
+    let refused = app
+        .platform()
+        .json(
+            "POST",
+            "/tenants/acme/keys",
+            &json!({"public_key": {"kty": "OKP", "crv": "Ed25519", "alg": "EdDSA",
+                "x": URL_SAFE_NO_PAD.encode(identity)}}),
+        )
+        .expect_error(422, "refused");
+    assert!(refused.text.contains("small order"), "{}", refused.text);
+    let der = [
+        &[
+            0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00,
+        ][..],
+        &identity,
+    ]
+    .concat();
+    let pem = format!(
+        "-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n",
+        base64::engine::general_purpose::STANDARD.encode(der)
+    );
+    app.database.execute(&format!(
+        "UPDATE tenant_keys SET public_key = '{pem}' WHERE kid = 'weak'"
+    ));
+    let parts = [r#"{"alg": "EdDSA", "kid": "weak"}"#, &acme.claims("")];
+    let signed = parts.map(|part| URL_SAFE_NO_PAD.encode(part)).join(".");
+    let signature = [identity, [0; 32]].concat();
+    let forged = format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature));
+    acme.refused(&forged);
 }
 
 #[test]
@@ -497,7 +685,12 @@ fn a_key_verifies_from_its_beginning_to_its_end() {
     // Who does not have it is not told.
     let other = Forger::new(&app, "other");
     let forged = other.sign(&pending.header(), &pending.claims(""));
-    assert!(other.read(&forged).text.contains("does not verify"));
+    assert!(
+        other
+            .read(&forged)
+            .text
+            .contains("no active key verifies it")
+    );
     let ending = add(json!({"expires_at": at(3)}));
     let token = ending.with("");
     ending.accepted(&token);

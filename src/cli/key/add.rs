@@ -9,10 +9,11 @@ use clap::Args;
 use super::facts;
 use crate::app::App;
 use crate::audit::Actor;
+use crate::auth::GivenKey;
 use crate::auth::algorithm::Algorithm;
 use crate::cli::holder::HolderArgs;
 use crate::cli::output::Output;
-use crate::tenants::{self, GivenKey, NewKey};
+use crate::tenants::{self, NewKey};
 use crate::time;
 
 #[derive(Debug, Args)]
