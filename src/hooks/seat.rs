@@ -279,12 +279,17 @@ impl<'a> Seat<'a> {
         }
         let decision = &mut self.decision;
         decision.verdict = decision.verdict.max(Verdict::Rejected);
-        let kept = rejections.iter().take(MAX_ENTRIES);
-        decision.rejections.extend(kept.map(|rejection| Rejection {
-            code: clean(&rejection.code),
-            message: clean(&rejection.message),
-            field: rejection.field.as_deref().map(clean),
-        }));
+        for rejection in rejections.iter().take(MAX_ENTRIES) {
+            let rejection = Rejection {
+                code: clean(&rejection.code),
+                message: clean(&rejection.message),
+                field: rejection.field.as_deref().map(clean),
+            };
+            // A tagger and a validator of one plugin often refuse for the same reason, which is told once.
+            if !decision.rejections.contains(&rejection) {
+                decision.rejections.push(rejection);
+            }
+        }
     }
 }
 

@@ -181,6 +181,30 @@ fn all_rejections_are_reported_together() {
     assert_eq!(hooks, ["require-countersignature", "second"]);
 }
 
+/// A tagger and a validator of one plugin look at the same signature, and mostly refuse for the same reason.
+#[test]
+fn what_a_tagger_and_its_validator_both_refuse_is_told_once() {
+    let app = TestApp::start();
+    let acme = app.tenant("acme");
+    // An error: to the tagger's type a rejection with the code `A`, to the validator's a list with one that has that code.
+    let refuses = "(i32.store8 (i32.const 2048) (i32.const 1)) \
+        (i32.store (i32.const 2052) (i32.const 3072)) (i32.store (i32.const 2056) (i32.const 1)) \
+        (i32.store (i32.const 3072) (i32.const 3137)) (i32.store (i32.const 3076) (i32.const 1)) \
+        (i32.store8 (i32.const 3137) (i32.const 65)) (i32.const 2048)";
+    let both = Guest {
+        judges: &["tagger", "save-validator"],
+        judge: refuses,
+        ..Guest::default()
+    };
+    app.hook("acme", "both", &both.component(), |_| {});
+    let refused = acme
+        .save("d", "t", 0, "x")
+        .expect_error(422, "hook_rejected");
+    let rejections = refused.json["details"]["rejections"].as_array().unwrap();
+    assert_eq!(rejections.len(), 1, "{rejections:?}");
+    assert_eq!(rejections[0]["code"], "A");
+}
+
 #[test]
 fn a_hook_of_one_tenant_does_not_judge_another() {
     let app = TestApp::start();
