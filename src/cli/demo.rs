@@ -1,7 +1,7 @@
 //! `sigpersist demo`: the whole of it on real input, each step as the command that anyone can repeat, and its answer.
 
 use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -123,7 +123,10 @@ impl<'a> Tour<'a> {
         data_dir: &Path,
     ) -> anyhow::Result<Self> {
         let folder = data_dir.join("demo");
-        std::fs::create_dir_all(&folder)
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&folder)
             .with_context(|| format!("{} can't be made", folder.display()))?;
         // A thread that no tour before has begun.
         let ms = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis();

@@ -116,7 +116,10 @@ impl Changes {
                     Some(Err(cause)) => Err(cause.into()),
                     None => Err(anyhow::anyhow!("too many connections to it are silent")),
                 };
-                if let Err(cause) = cause {
+                // Whoever listens ends too when it is told to stop: that is no news.
+                if let Err(cause) = cause
+                    && !stopped.load(Ordering::Relaxed)
+                {
                     readiness.database(false, false);
                     warn!(%cause, "Notifications from the database were cut; looking again at once");
                     changed(Change::Everything);

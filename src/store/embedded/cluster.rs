@@ -11,7 +11,9 @@
 use std::fs::{self, DirBuilder, File, Permissions};
 use std::io::Write as _;
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _, chown};
+use std::os::unix::fs::{
+    DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, chown,
+};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -47,8 +49,10 @@ impl Cluster {
     /// Prepares a data directory, making it where it does not exist. Finds and makes nothing else yet.
     pub(super) fn new(data_dir: &Path) -> anyhow::Result<Self> {
         if !data_dir.exists() {
+            // Whatever the umask: nobody else may put a file here.
             DirBuilder::new()
                 .recursive(true)
+                .mode(0o755)
                 .create(data_dir)
                 .with_context(|| {
                     format!("The data directory {} can't be made", data_dir.display())
@@ -135,6 +139,7 @@ impl Cluster {
         let log = File::options()
             .create(true)
             .append(true)
+            .mode(0o600)
             .open(&path)
             .with_context(|| format!("{} can't be opened", path.display()))?;
         log.set_permissions(Permissions::from_mode(0o600))?;

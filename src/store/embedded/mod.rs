@@ -14,6 +14,7 @@ mod supervisor;
 
 use std::fs::{File, TryLockError};
 use std::io::{Read as _, Seek as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -188,6 +189,8 @@ fn open_lock(path: &Path) -> anyhow::Result<File> {
         .write(true)
         .create(true)
         .truncate(false)
+        // Whoever could open it could lock everybody out.
+        .mode(0o600)
         .open(path)
         .with_context(|| format!("{} can't be opened", path.display()))
 }
