@@ -22,6 +22,14 @@ impl HolderArgs {
         Holder::named(app, self.tenant.as_deref())
     }
 
+    /// Who it is, in a sentence.
+    pub(super) fn in_words(&self) -> String {
+        match &self.tenant {
+            Some(slug) => format!("`{slug}`"),
+            None => "the platform".to_owned(),
+        }
+    }
+
     /// How a command line says so.
     pub(super) fn as_argument(&self) -> &str {
         self.tenant.as_deref().unwrap_or("--platform")

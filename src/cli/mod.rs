@@ -27,6 +27,7 @@ mod verdicts;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 
 use crate::app::{App, Database};
@@ -107,7 +108,10 @@ enum Command {
 
 /// Parses the arguments and runs the command; errors are printed for people.
 pub fn run() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
     let output = Output::new(cli.common.json);
     let failure = match cli.command {
         Command::Audit(audit::Audit::Verify(_)) => audit::failure,
@@ -120,6 +124,26 @@ pub fn run() -> ExitCode {
             failure(&error)
         }
     }
+}
+
+/// Says what is wrong with the command line; for scripts as JSON, like any other error. Help goes to standard output.
+fn usage(error: &clap::Error) -> ExitCode {
+    // The arguments could not be read, so they are only looked at.
+    let json = std::env::args_os().any(|argument| argument == "--json");
+    if !json || !error.use_stderr() {
+        error.exit();
+    }
+    let text = match error.kind() {
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand => {
+            "Say what is to be done: `sigpersist --help` tells what there is.".to_owned()
+        }
+        _ => error.render().to_string(),
+    };
+    let sentence = text.split("\n\n").next().unwrap_or_default();
+    let sentence = sentence.strip_prefix("error: ").unwrap_or(sentence);
+    let sentence = sentence.split_whitespace().collect::<Vec<_>>().join(" ");
+    Output::new(true).error(&anyhow::Error::msg(sentence));
+    u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from)
 }
 
 fn execute(cli: Cli, output: &Output) -> anyhow::Result<()> {

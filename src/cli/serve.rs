@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use clap::Args;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
@@ -82,15 +82,27 @@ pub(super) fn listening_line(listener: &TcpListener) -> anyhow::Result<String> {
 }
 
 pub(super) async fn bind(address: &str) -> anyhow::Result<TcpListener> {
+    check_host(address)?;
     TcpListener::bind(address)
         .await
         .with_context(|| format!("Can't listen on {address}; choose another address with --listen"))
 }
 
 async fn bind_for_watchers(address: &str) -> anyhow::Result<TcpListener> {
+    check_host(address)?;
     TcpListener::bind(address)
         .await
         .with_context(|| format!("Can't listen on {address}; choose another http.watch_listen"))
+}
+
+/// Refuses a port without an address: some programs take it for every address, others for this machine alone.
+fn check_host(address: &str) -> anyhow::Result<()> {
+    match address.strip_prefix(':') {
+        Some(port) if !port.contains(':') => bail!(
+            "`{address}` says no address to listen on: use `127.0.0.1:{port}` for this machine alone, or `0.0.0.0:{port}` (IPv4) or `[::]:{port}` (IPv6) for all."
+        ),
+        _ => Ok(()),
+    }
 }
 
 /// A runtime with a thread for each request that may be answered at once, some for hooks and keys being loaded, and some

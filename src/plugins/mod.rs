@@ -24,7 +24,7 @@ pub use preload::preload;
 pub use quarantine::set_aside;
 pub use request::{HookRequest, ShadowRequest};
 pub use revisions::{
-    Uploaded, component, delete_plugin, plugin, plugins, revision, revisions, upload,
+    Uploaded, component, delete_plugin, owners, plugin, plugins, revision, revisions, upload,
 };
 
 /// Names that paths of the API, or trials, mean otherwise.

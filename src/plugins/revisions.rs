@@ -66,6 +66,15 @@ pub fn plugins(app: &App, owner: Option<TenantId>) -> Result<Vec<Plugin>> {
     app.store.plugin_list(owner)
 }
 
+/// The slugs of tenants that have plugins of their own. Blocks.
+///
+/// # Errors
+///
+/// Those of the store.
+pub fn owners(app: &App) -> Result<Vec<String>> {
+    app.store.plugin_owners()
+}
+
 /// The plugin of this name: the owner's own before the platform's. Blocks.
 ///
 /// # Errors

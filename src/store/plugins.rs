@@ -228,6 +228,18 @@ impl Store {
             .collect()
     }
 
+    /// The slugs of tenants that have plugins of their own, by name.
+    pub fn plugin_owners(&self) -> Result<Vec<String>> {
+        self.run(PLATFORM, |connection| {
+            plugins::table
+                .inner_join(tenants::table)
+                .select(tenants::slug)
+                .distinct()
+                .order(tenants::slug)
+                .load(connection)
+        })
+    }
+
     /// The number of the plugin of this name: the owner's own before the platform's.
     pub fn plugin_find(&self, owner: Option<TenantId>, name: &str) -> Result<Option<i32>> {
         self.run(acting(owner), |connection| {

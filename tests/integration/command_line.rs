@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::support::{
-    COUNTERSIGNED, Client, FIRST, Program, TestDatabase, run, sigpersist, temp_dir,
+    COUNTERSIGNED, Client, FIRST, Program, TestDatabase, assert_success, run, sigpersist, temp_dir,
 };
 
 #[test]
@@ -145,7 +145,7 @@ fn mistakes_are_told_in_sentences_and_by_the_exit_code() {
         ),
         (
             &["key", "add", "nobody", "--alg", "none"],
-            "no algorithm for tokens",
+            "is none of HS256",
         ),
         (
             &["hook", "set", "a", "x", "--plugin", "x", "--settings", "{"],
@@ -174,6 +174,107 @@ fn mistakes_are_told_in_sentences_and_by_the_exit_code() {
             .unwrap()
             .contains("sigpersist key add acme")
     );
+    let added = run(&data_dir, &["key", "add", "--platform"]);
+    assert!(added.contains("HS256 key to the platform."), "{added}");
+}
+
+/// A script that asked for JSON reads JSON, also where it was wrong itself.
+#[test]
+fn a_wrong_command_line_is_told_as_json_where_that_is_asked_for() {
+    let folder = temp_dir();
+    let failed = |arguments: &[&str]| {
+        let output = sigpersist(folder.path(), arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(output.stdout.is_empty(), "{arguments:?}");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    for (arguments, why) in [
+        (&["--json", "tenant", "create"][..], "<SLUG>"),
+        (&["tenant", "crate", "acme", "--json"], "crate"),
+        (
+            &["--json", "key", "add", "acme", "--alg", "none"],
+            "is none of HS256",
+        ),
+        (&["--json"], "`sigpersist --help`"),
+    ] {
+        let told: Value = serde_json::from_str(&failed(arguments)).unwrap();
+        let sentence = told["error"].as_str().unwrap();
+        assert!(sentence.contains(why), "{sentence}");
+        assert!(!sentence.contains('\n'), "{sentence}");
+        assert_eq!(told["code"], Value::Null);
+    }
+    assert!(failed(&["tenant", "create"]).starts_with("error: "));
+    let help = run(folder.path(), &["--json", "tenant", "--help"]);
+    assert!(help.contains("Usage:"), "{help}");
+}
+
+#[test]
+fn a_port_without_an_address_is_refused_with_what_could_be_meant() {
+    let folder = temp_dir();
+    let refused = sigpersist(folder.path(), &["serve", "--listen", ":8080"])
+        .output()
+        .unwrap();
+    assert!(!refused.status.success());
+    let told = String::from_utf8(refused.stderr).unwrap();
+    for meant in ["`127.0.0.1:8080`", "`0.0.0.0:8080`", "`[::]:8080`"] {
+        assert!(told.contains(meant), "{told}");
+    }
+}
+
+/// Whatever the umask, nobody else may put a file into the data directory or hold its locks.
+#[test]
+fn what_is_made_belongs_to_its_user_alone_whatever_the_umask() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = temp_dir();
+    let data_dir = folder.path().join("parent/data");
+    let program = sigpersist(&data_dir, &["tenant", "create", "acme"]);
+    let mut command = std::process::Command::new("sh");
+    command
+        .args(["-c", "umask 000 && exec \"$0\" \"$@\""])
+        .arg(program.get_program())
+        .args(program.get_args())
+        .env_remove("DATABASE_URL");
+    assert_success(&command.output().unwrap());
+    let mut looked_at = 0;
+    let mut folders = vec![folder.path().join("parent")];
+    while let Some(folder) = folders.pop() {
+        let mode = folder.metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o022, 0, "{}: {mode:o}", folder.display());
+        for entry in std::fs::read_dir(&folder).unwrap() {
+            let entry = entry.unwrap();
+            let (path, kind) = (entry.path(), entry.file_type().unwrap());
+            if kind.is_dir() {
+                folders.push(path);
+            } else if kind.is_file() {
+                let mode = entry.metadata().unwrap().permissions().mode();
+                assert_eq!(mode & 0o022, 0, "{}: {mode:o}", path.display());
+                looked_at += 1;
+            }
+        }
+    }
+    assert!(looked_at > 3, "{looked_at}");
+}
+
+/// What ends because it is told to is no warning for whoever is woken by them.
+#[test]
+fn a_clean_stop_warns_of_nothing() {
+    let database = TestDatabase::new();
+    for _ in 0..3 {
+        let mut command = database.command(&["serve", "--listen", "127.0.0.1:0"]);
+        let mut log = tempfile::tempfile().unwrap();
+        command.stderr(log.try_clone().unwrap());
+        let server = Program::start(command);
+        let ready = Client::new(&server.base, None);
+        crate::support::eventually(|| ready.get("/health/ready").status == 200);
+        assert!(server.stop().success());
+        let mut told = String::new();
+        std::io::Seek::rewind(&mut log).unwrap();
+        std::io::Read::read_to_string(&mut log, &mut told).unwrap();
+        let (_, stopping) = told.split_once("Told to stop").unwrap();
+        assert!(stopping.contains("Stopping"), "{told}");
+        let warned = stopping.contains("WARN") || stopping.contains("ERROR");
+        assert!(!warned, "{stopping}");
+    }
 }
 
 #[test]

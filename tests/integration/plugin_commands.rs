@@ -366,6 +366,12 @@ fn plugins_are_uploaded_with_cases_shown_and_deleted() {
         error.contains("no such plugin") && error.contains("sigpersist plugin list"),
         "{error}"
     );
+    let none_of_platforms = run(&data_dir, &["plugin", "list"]);
+    assert!(
+        none_of_platforms.contains("The platform has no plugins")
+            && none_of_platforms.contains("plugin list --tenant acme"),
+        "{none_of_platforms}"
+    );
     run(&data_dir, &["plugin", "delete", "own", "--tenant", "acme"]);
 }
 

@@ -50,21 +50,21 @@ impl Add {
         };
         let added = tenants::add_key(app, &Actor::command_line(), &holder, &new)?;
         let (kid, alg) = (&added.key.kid, added.key.algorithm.as_str());
-        let who = self.holder.as_argument();
+        let (who, whom) = (self.holder.as_argument(), self.holder.in_words());
         let sentence = match (&added.secret, added.key.kind()) {
             (Some(secret), _) => format!(
-                "Added an {alg} key to `{who}`. The secret is shown only this once; the HMAC key is this text itself.\nkid: {kid}\nsecret: {}\nNext: sigpersist token issue {who}",
+                "Added an {alg} key to {whom}. The secret is shown only this once; the HMAC key is this text itself.\nkid: {kid}\nsecret: {}\nNext: sigpersist token issue {who}",
                 secret.as_str()
             ),
             (None, "key_pair") => format!(
-                "Added an {alg} key pair to `{who}`. The private key stays here; this is the public one.\nkid: {kid}\n{}Next: sigpersist token issue {who}",
+                "Added an {alg} key pair to {whom}. The private key stays here; this is the public one.\nkid: {kid}\n{}Next: sigpersist token issue {who}",
                 added.key.public_key().unwrap_or_default()
             ),
             (None, _) if added.created => format!(
-                "Added an {alg} public key to `{who}`. Put its name into the header of tokens.\nkid: {kid}"
+                "Added an {alg} public key to {whom}. Put its name into the header of tokens.\nkid: {kid}"
             ),
             (None, _) => {
-                format!("The key `{kid}` of `{who}` is there already; nothing was changed.")
+                format!("The key `{kid}` of {whom} is there already; nothing was changed.")
             }
         };
         let mut facts = facts(&added.key);

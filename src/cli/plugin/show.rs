@@ -44,13 +44,29 @@ impl List {
                 plugin.newest.description.clone(),
             ]);
         }
-        let text = if plugins.is_empty() {
-            "There are no plugins. Next: sigpersist plugin upload NAME FILE".to_owned()
-        } else {
-            table.to_string()
+        let text = match &self.tenant {
+            _ if !plugins.is_empty() => table.to_string(),
+            Some(slug) => format!(
+                "Neither `{slug}` nor the platform has plugins. Next: sigpersist plugin upload NAME FILE --tenant {slug}"
+            ),
+            None => none_of_platforms(&plugins::owners(app)?),
         };
         let facts: Vec<_> = plugins.iter().map(plugin_facts).collect();
         output.result(&text, &json!({ "plugins": facts }))
+    }
+}
+
+/// What is said where the platform has no plugins, and these tenants have some.
+fn none_of_platforms(owners: &[String]) -> String {
+    match owners {
+        [] => "There are no plugins. Next: sigpersist plugin upload NAME FILE".to_owned(),
+        [first, others @ ..] => format!(
+            "The platform has no plugins. Tenants have their own ({}): sigpersist plugin list --tenant {first}",
+            match others.len() {
+                0 => format!("`{first}`"),
+                more => format!("`{first}` and {more} more"),
+            }
+        ),
     }
 }
 
