@@ -8,6 +8,7 @@ use std::error::Error as StdError;
 use std::time::Duration;
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::policy::model::Accept;
 use crate::readiness::Lack;
@@ -199,15 +200,19 @@ pub enum Error {
 }
 
 /// One hook's refusal of a save or delete.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct HookRejection {
     /// The hook's name.
+    #[schema(example = "require-countersignature")]
     pub hook: String,
     /// The plugin's stable code.
+    #[schema(example = "signer-dropped")]
     pub code: String,
     /// A sentence for a person.
+    #[schema(example = "The new version drops a signer")]
     pub message: String,
     /// JSON pointer to the offending parameter, where the plugin named one.
+    #[schema(example = "/cms")]
     pub field: Option<String>,
 }
 
@@ -261,20 +266,24 @@ impl Noun {
 }
 
 /// A mistake in settings.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct SettingsIssue {
     /// JSON pointer to it; empty for the whole.
+    #[schema(example = "/prefixes")]
     pub field: String,
     /// A sentence for the operator.
+    #[schema(example = "must be an object")]
     pub message: String,
 }
 
 /// A test case that did not pass.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct CaseFailure {
     /// The case.
+    #[schema(example = "two signers")]
     pub case: String,
     /// What was expected and what came, line by line.
+    #[schema(example = json!(["tags: expected [\"iin:1\"], got []"]))]
     pub differences: Vec<String>,
 }
 

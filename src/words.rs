@@ -5,6 +5,9 @@
 macro_rules! words {
     ($type:ident, $($value:ident = $word:literal),+) => {
         impl $type {
+            /// All words, in the order of the values.
+            pub const WORDS: &'static [&'static str] = &[$($word),+];
+
             /// The value's word.
             pub fn as_str(self) -> &'static str {
                 match self { $(Self::$value => $word),+ }
@@ -17,7 +20,7 @@ macro_rules! words {
             fn from_str(word: &str) -> std::result::Result<Self, Self::Err> {
                 match word {
                     $($word => Ok(Self::$value),)+
-                    _ => Err(format!("`{word}` is none of {}", [$($word),+].join(", "))),
+                    _ => Err(format!("`{word}` is none of {}", Self::WORDS.join(", "))),
                 }
             }
         }

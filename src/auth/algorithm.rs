@@ -1,7 +1,5 @@
 //! The algorithms that tokens may be signed with.
 
-use std::str::FromStr;
-
 use jsonwebtoken as jwt;
 
 /// Signature algorithms of tokens (RFC 7518 section 3.1, RFC 8037). Never `none`.
@@ -25,6 +23,19 @@ pub enum Algorithm {
     EdDsa,
 }
 
+// As the `alg` of a header spells them.
+crate::words!(
+    Algorithm,
+    Hs256 = "HS256",
+    Hs384 = "HS384",
+    Hs512 = "HS512",
+    Rs256 = "RS256",
+    Ps256 = "PS256",
+    Es256 = "ES256",
+    Es384 = "ES384",
+    EdDsa = "EdDSA"
+);
+
 impl Algorithm {
     const ALL: [Self; 8] = [
         Self::Hs256,
@@ -36,20 +47,6 @@ impl Algorithm {
         Self::Es384,
         Self::EdDsa,
     ];
-
-    /// The algorithm as the `alg` of a header spells it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Hs256 => "HS256",
-            Self::Hs384 => "HS384",
-            Self::Hs512 => "HS512",
-            Self::Rs256 => "RS256",
-            Self::Ps256 => "PS256",
-            Self::Es256 => "ES256",
-            Self::Es384 => "ES384",
-            Self::EdDsa => "EdDSA",
-        }
-    }
 
     /// Length of a shared secret that is as strong as its hash (RFC 7518 section 3.2), in bytes; none for public keys.
     pub fn secret_bytes(self) -> Option<usize> {
@@ -79,21 +76,5 @@ impl Algorithm {
             Self::Es384 => jwt::Algorithm::ES384,
             Self::EdDsa => jwt::Algorithm::EdDSA,
         }
-    }
-}
-
-impl FromStr for Algorithm {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Self::ALL
-            .into_iter()
-            .find(|algorithm| algorithm.as_str() == text)
-            .ok_or_else(|| {
-                format!(
-                    "`{text}` is no algorithm for tokens; use one of {}",
-                    Self::ALL.map(Self::as_str).join(", ")
-                )
-            })
     }
 }

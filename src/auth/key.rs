@@ -42,6 +42,9 @@ pub struct StoredKey {
     pub revoked_at: Option<DateTime<Utc>>,
 }
 
+/// What keys are made of, in words.
+pub const KINDS: &[&str] = &["secret", "public_key", "key_pair"];
+
 /// What a key verifies with.
 #[derive(Clone)]
 pub enum KeyMaterial {
@@ -109,7 +112,7 @@ impl StoredKey {
         self.tenant.as_ref().map_or(PLATFORM, |tenant| tenant.id)
     }
 
-    /// What it is made of: `secret`, `public_key` or `key_pair`.
+    /// What it is made of, as one of [`KINDS`].
     pub fn kind(&self) -> &'static str {
         match self.material {
             KeyMaterial::EncryptedSecret(_) => "secret",

@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::openapi::{Sha256, Time};
+use super::openapi::{ActorKind, Sha256, Time};
 use super::operators::{parsed, time_of};
 use super::reply::{Envelope, Reply};
 use super::respond::Call;
@@ -26,8 +26,8 @@ struct EventContent {
     /// When.
     #[schema(value_type = Time)]
     at: String,
-    /// `tenant`, `platform`, `command` or `server`.
-    #[schema(example = "tenant")]
+    /// What vouches for who did it.
+    #[schema(value_type = ActorKind)]
     actor_kind: String,
     /// The subject of the token, or who ran the command.
     #[schema(example = "olga")]
@@ -106,7 +106,7 @@ struct EventsContent {
         (
             "cursor" = Option<String>,
             Query,
-            pattern = "^[0-9]{1,15}-[0-9a-f]{64}$",
+            pattern = "^[0-9]{1,18}-[0-9a-f]{64}$",
             example = "1613610000000000-e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
         ),
     ),

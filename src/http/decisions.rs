@@ -193,7 +193,7 @@ struct OneDecision {
         (
             "cursor" = Option<String>,
             Query,
-            pattern = "^[0-9]{1,15}-[0-9]{1,18}-[0-9]{1,9}$",
+            pattern = "^[0-9]{1,18}-[0-9]{1,18}-[0-9]{1,10}$",
             example = "1613610000000000-17-0",
         ),
     ),

@@ -6,17 +6,18 @@ use std::time::Duration;
 use http::StatusCode;
 use http::header::{ALLOW, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use serde::Serialize;
-use serde_json::{Value, json};
 use tracing::{error, warn};
 use utoipa::ToSchema;
 
+use super::details::Details;
+use super::openapi::Code;
 use super::reply::{Response, json_response};
 use crate::error::Error;
 use crate::telemetry::metrics;
 
 const REALM: &str = "Bearer realm=\"sigpersist\"";
 
-/// The answer to a request that failed.
+/// The answer to a request that failed, whatever failed.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Failure<'a> {
     /// False.
@@ -26,18 +27,17 @@ pub(super) struct Failure<'a> {
     #[schema(example = "There is no such signature.")]
     message: String,
     /// Null.
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<Object>, example = json!(null))]
     content: Option<()>,
     /// A stable name of what went wrong, for programs.
-    #[schema(example = "signature_not_found")]
+    #[schema(value_type = Code)]
     code: &'static str,
     /// Under which the server's log tells more.
     #[schema(example = "7f0c2f4e9d5a41b7")]
     request_id: &'a str,
-    /// Facts for programs, where there are any.
+    /// Facts for programs, for some codes.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>)]
-    details: Option<Value>,
+    details: Option<Details>,
 }
 
 impl<'a> Failure<'a> {
@@ -49,7 +49,7 @@ impl<'a> Failure<'a> {
             content: None,
             code: error.code(),
             request_id,
-            details: details(error),
+            details: Details::of(error),
         }
     }
 }
@@ -104,55 +104,6 @@ pub(super) fn status(error: &Error) -> StatusCode {
         }
         Error::HookFailed { .. } | Error::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
     }
-}
-
-/// Facts for programs.
-fn details(error: &Error) -> Option<Value> {
-    Some(match error {
-        Error::InvalidParameter { field, .. } if field.is_empty() => return None,
-        Error::InvalidParameter { field, .. } => json!({ "field": field }),
-        Error::PayloadTooLarge { limit_bytes } | Error::ComponentTooLarge { limit_bytes, .. } => {
-            json!({ "limit_bytes": limit_bytes })
-        }
-        Error::NotReady(lacks) => {
-            let lacks: Vec<_> = lacks.iter().map(|lack| lack.name).collect();
-            json!({ "lacks": lacks })
-        }
-        Error::SignatureNotAccepted {
-            accept,
-            format,
-            problem,
-        } => json!({ "field": "/cms", "accept": accept, "format": format, "problem": problem }),
-        Error::BodyTimeout { timeout_ms } => json!({ "timeout_ms": timeout_ms }),
-        Error::MethodNotAllowed { allowed } => json!({ "allowed": allowed }),
-        Error::InsufficientScope(scope) => json!({ "scope": scope }),
-        Error::VersionConflict { current_version }
-        | Error::PreconditionFailed { current_version } => {
-            json!({ "current_version": current_version })
-        }
-        Error::HookRejected(rejections) => {
-            let rejections: Vec<_> = rejections
-                .iter()
-                .map(|rejection| {
-                    json!({
-                        "hook": rejection.hook,
-                        "code": rejection.code,
-                        "message": rejection.message,
-                        "field": rejection.field,
-                    })
-                })
-                .collect();
-            json!({ "rejections": rejections })
-        }
-        Error::HookFailed { hook, .. } => json!({ "hook": hook }),
-        Error::PluginBound { hooks } => json!({ "hooks": hooks }),
-        Error::SettingsRefused(issues) => json!({ "issues": issues }),
-        Error::CasesFailed(failures) => json!({ "cases": failures }),
-        Error::QuotaExceeded {
-            quota, limit, used, ..
-        } => json!({ "quota": quota.as_str(), "limit": limit, "used": used }),
-        _ => return None,
-    })
 }
 
 /// The header that the status calls for (RFC 6750 section 3, RFC 9110 sections 10.2.1 and 10.2.3).

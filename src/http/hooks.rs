@@ -82,7 +82,7 @@ struct QuarantineContent {
     #[schema(value_type = Time)]
     since: String,
     /// How it kept failing.
-    #[schema(example = "it failed 5 times within 60 s: the deadline of 100 ms")]
+    #[schema(example = "It failed 5 times in a row.")]
     reason: String,
 }
 

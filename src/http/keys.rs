@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
-use super::openapi::{GivenTime, KeySet, Location, Time};
+use super::openapi::{GivenPublicKey, GivenTime, KeyAlgorithm, KeyKind, KeySet, Location, Time};
 use super::operators::parse;
 use super::reply::{Envelope, Reply};
 use super::respond::Call;
@@ -32,10 +32,10 @@ struct KeyContent<'a> {
     #[schema(example = "acme-1")]
     kid: String,
     /// The one algorithm that it may be used with (RFC 7518 section 3.1).
-    #[schema(example = "ES256")]
+    #[schema(value_type = KeyAlgorithm, example = "ES256")]
     algorithm: &'static str,
-    /// `secret`, `public_key` or `key_pair`.
-    #[schema(example = "key_pair")]
+    /// What it is made of.
+    #[schema(value_type = KeyKind, example = "key_pair")]
     kind: &'static str,
     /// Where it is in its life.
     state: KeyState,
@@ -79,7 +79,7 @@ impl From<StoredKey> for KeyContent<'_> {
 
 #[derive(Serialize, ToSchema)]
 struct KeysContent<'a> {
-    /// Keys, by their names.
+    /// Keys, newest first.
     keys: Vec<KeyContent<'a>>,
     /// Where the next page begins: pass it as `cursor`. Null where this is the last one.
     #[schema(example = "acme-1")]
@@ -96,7 +96,7 @@ fn holder(call: &Call) -> Holder {
     call.context.tenancy.clone().into()
 }
 
-/// Lists keys by their names.
+/// Lists keys, newest first, revoked ones too.
 #[utoipa::path(
     get,
     path = "/keys",
@@ -129,16 +129,13 @@ pub(super) fn list(call: Call) -> Result<Reply> {
 #[schema(as = KeyForm)]
 struct AddForm {
     /// The algorithm; `HS256` where neither it nor a public key is given.
-    #[schema(
-        pattern = "^(HS256|HS384|HS512|RS256|PS256|ES256|ES384|EdDSA)$",
-        example = "HS256"
-    )]
+    #[schema(value_type = Option<KeyAlgorithm>, example = "HS256")]
     algorithm: Option<String>,
     /// Its name; the server makes one where it is left out.
     #[schema(example = "acme-1")]
     kid: Option<String>,
     /// PEM, or a JSON Web Key.
-    #[schema(value_type = Option<Object>, example = json!(null))]
+    #[schema(value_type = Option<GivenPublicKey>, example = json!(null))]
     public_key: Option<Value>,
     /// From when on it verifies.
     #[serde(default, deserialize_with = "time::deserialize_option")]
@@ -247,7 +244,7 @@ struct IssueForm {
     #[schema(example = 3600)]
     lifetime_s: Option<u64>,
     /// The key that signs it; the newest where it is left out.
-    #[schema(example = "acme-1")]
+    #[schema(example = json!(null))]
     kid: Option<String>,
 }
 

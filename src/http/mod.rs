@@ -14,6 +14,7 @@ mod auth;
 mod body;
 mod connections;
 mod decisions;
+mod details;
 mod docs;
 mod error;
 mod health;
@@ -41,6 +42,7 @@ use crate::context::Scope;
 use crate::plugins::model::Operation;
 use route::{BodyKind, Waits};
 
+pub use openapi::document as openapi;
 pub use route::{Audience, NamesTenant, Route};
 pub use server::{serve, serve_watchers};
 

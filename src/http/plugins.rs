@@ -163,7 +163,6 @@ pub(super) fn get(call: Call) -> Result<Reply> {
 #[schema(as = PluginUpload)]
 struct Upload {
     /// In base64.
-    #[schema(example = "AGFzbQ0AAQA=")]
     component: String,
     /// Test cases that must pass.
     #[schema(example = json!([]))]

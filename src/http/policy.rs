@@ -139,7 +139,6 @@ pub(super) fn anchors(call: Call) -> Result<Reply> {
 #[schema(as = TrustAnchorsForm)]
 struct AddForm {
     /// Certificates in PEM, one after another.
-    #[schema(example = "-----BEGIN CERTIFICATE-----\nMIIB…\n-----END CERTIFICATE-----\n")]
     pem: String,
 }
 

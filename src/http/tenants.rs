@@ -225,7 +225,6 @@ pub(super) fn update(call: Call) -> Result<Reply> {
     responses(
         (status = 202, description = "It will be removed", body = Envelope<OneTenant>),
         (status = 404, description = "tenant_not_found"),
-        (status = 409, description = "tenant_deleting"),
     )
 )]
 pub(super) fn delete(call: Call) -> Result<Reply> {
@@ -246,7 +245,6 @@ pub(super) fn delete(call: Call) -> Result<Reply> {
     operation_id = "suspend_tenant",
     responses(
         (status = 200, description = "The tenant", body = Envelope<OneTenant>),
-        (status = 409, description = "tenant_deleting"),
     )
 )]
 pub(super) fn suspend(call: Call) -> Result<Reply> {

@@ -116,6 +116,7 @@ struct OneVerdict {
     responses(
         (status = 201, description = "The verdict was recorded", body = Envelope<OneVerdict>),
         (status = 404, description = "signature_not_found"),
+        (status = 422, description = "refused"),
     )
 )]
 pub(super) fn record(call: Call) -> Result<Reply> {

@@ -207,25 +207,27 @@ impl<'a> Parsed<'a> {
     }
 }
 
+/// What a key may be for (RFC 5280 section 4.2.1.3), in the order of the bits.
+pub const KEY_USAGES: &[&str] = &[
+    "digitalSignature",
+    "nonRepudiation",
+    "keyEncipherment",
+    "dataEncipherment",
+    "keyAgreement",
+    "keyCertSign",
+    "cRLSign",
+    "encipherOnly",
+    "decipherOnly",
+];
+
 impl Parsed<'_> {
     /// What its key is for (RFC 5280 section 4.2.1.3), by the names there.
     fn key_usages(&self) -> Vec<&'static str> {
-        const NAMES: [&str; 9] = [
-            "digitalSignature",
-            "nonRepudiation",
-            "keyEncipherment",
-            "dataEncipherment",
-            "keyAgreement",
-            "keyCertSign",
-            "cRLSign",
-            "encipherOnly",
-            "decipherOnly",
-        ];
         let Ok(Some(usage)) = self.certificate.key_usage() else {
             return Vec::new();
         };
         let flags = usage.value.flags;
-        let set = NAMES.iter().enumerate();
+        let set = KEY_USAGES.iter().enumerate();
         set.filter(|(bit, _)| flags >> bit & 1 == 1)
             .map(|(_, name)| *name)
             .collect()

@@ -26,7 +26,7 @@ pub(crate) mod revocation;
 pub(crate) mod verdict;
 pub(crate) mod work;
 
-pub use certificate::describe_certificate;
+pub use certificate::{KEY_USAGES, describe_certificate};
 pub use chain::Anchors;
 pub use pem::to_pem;
 pub use person::{Person, role};

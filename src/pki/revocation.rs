@@ -32,6 +32,20 @@ pub enum Revocation {
     },
 }
 
+impl Revocation {
+    /// All words.
+    pub const WORDS: &'static [&'static str] = &["not_judged", "good", "revoked"];
+
+    /// What is known, in a word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NotJudged => "not_judged",
+            Self::Good { .. } => "good",
+            Self::Revoked { .. } => "revoked",
+        }
+    }
+}
+
 /// Lists and answers that came with a signature.
 #[derive(Debug, Default)]
 pub(crate) struct Evidence<'a> {

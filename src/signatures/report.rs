@@ -210,13 +210,12 @@ fn algorithm_json(algorithm: &Algorithm) -> Value {
 }
 
 fn verdict_json(verdict: &Verdict) -> Value {
-    let revocation = match verdict.revocation {
-        Revocation::NotJudged => json!({ "status": "not_judged" }),
-        Revocation::Good { as_of_ms } => json!({ "status": "good", "as_of": time_text(as_of_ms) }),
-        Revocation::Revoked { since_ms } => {
-            json!({ "status": "revoked", "since": time_text(since_ms) })
-        }
-    };
+    let mut revocation = json!({ "status": verdict.revocation.as_str() });
+    match verdict.revocation {
+        Revocation::NotJudged => {}
+        Revocation::Good { as_of_ms } => revocation["as_of"] = time_text(as_of_ms).into(),
+        Revocation::Revoked { since_ms } => revocation["since"] = time_text(since_ms).into(),
+    }
     json!({
         "indication": verdict.indication.as_str(),
         "sub_indication": verdict.sub_indication.map(SubIndication::as_str),

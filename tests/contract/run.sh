@@ -1,15 +1,18 @@
 #!/usr/bin/env bash
-# Holds a running server to its own OpenAPI document: Schemathesis (from PyPI) sends what the document allows and what it
-# does not, and follows what answers lead to. EXAMPLES is how many cases each operation gets in each phase (10).
+# Holds a running server to its own OpenAPI document: openapi-spec-validator says whether it is one, and Schemathesis sends
+# what the document allows and what it does not, and follows what answers lead to; both are from PyPI. EXAMPLES is how many
+# cases each operation gets in each phase (10).
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-readonly version=4.32.5
+readonly version=4.32.5 validator=0.9.0
 readonly venv=target/contract/venv
-if ! "$venv/bin/schemathesis" --version 2>/dev/null | grep -q " $version\$"; then
-  echo "Installing Schemathesis $version into $venv."
+if ! "$venv/bin/schemathesis" --version 2>/dev/null | grep -q " $version\$" ||
+  ! "$venv/bin/openapi-spec-validator" --version 2>/dev/null | grep -q " $validator\$"; then
+  echo "Installing Schemathesis $version and openapi-spec-validator $validator into $venv."
   python3 -m venv "$venv"
-  "$venv/bin/pip" install --quiet --disable-pip-version-check "schemathesis==$version"
+  "$venv/bin/pip" install --quiet --disable-pip-version-check \
+    "schemathesis==$version" "openapi-spec-validator==$validator"
 fi
 
 cargo build --locked
@@ -44,6 +47,8 @@ until address=$(grep -o 'http://.*' "$folder/listening"); do
   kill -0 "$server" 2>/dev/null || { cat "$folder/log" >&2; exit 1; }
   sleep 0.1
 done
+
+"$venv/bin/openapi-spec-validator" "$address/openapi.json"
 
 check() { # what, token, and the operations
   local name=$1 token=$2

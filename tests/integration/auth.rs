@@ -134,7 +134,7 @@ fn claims_are_checked() {
     refused(&app, &with(json!({"iat": now() + 40})), "in the future");
     refused(&app, &with(json!({"tenant": "other"})), "another tenant");
     refused(&app, &with(json!({"exp": "soon"})), "");
-    refused(&app, &with(json!({"scope": 7})), "claims");
+    refused(&app, &with(json!({"scope": 7})), "`scope`");
     refused(&app, &acme.sign(&json!({"scope": "signatures:read"})), "");
 }
 

@@ -3,10 +3,14 @@
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
+use sigpersist::auth::algorithm::Algorithm;
 use sigpersist::context::Scope;
 use sigpersist::http::{NamesTenant, ROUTES};
+use sigpersist::tenants::NewKey;
 
-use crate::support::{COUNTERSIGNED, Client, FIRST, TestApp};
+use crate::support::{
+    COUNTERSIGNED, Client, FIRST, REQUIRE_COUNTERSIGNATURE, SIGNER_TAGS, TestApp, described,
+};
 
 fn document(app: &TestApp) -> Value {
     let answer = app.anonymous().get("/openapi.json");
@@ -64,7 +68,12 @@ fn every_operation_is_complete() {
                 "{what}: no description"
             );
             assert!(parameter["schema"].is_object(), "{what}: no schema");
-            assert!(!parameter["example"].is_null(), "{what}: no example");
+            let schema = resolved(&document, &parameter["schema"]);
+            let examples = [&parameter["example"], &schema["examples"]];
+            assert!(
+                examples.iter().any(|example| !example.is_null()),
+                "{what}: no example"
+            );
         }
         let mut bodies = vec![("the request".to_owned(), &operation["requestBody"])];
         for (status, response) in operation["responses"].as_object().unwrap() {
@@ -225,6 +234,200 @@ fn what_is_told_of_signatures_is_described_member_by_member() {
         unseen.is_empty(),
         "{unseen:?} are described and never there"
     );
+}
+
+/// Schemas within a schema, by the paths to them.
+fn schemas_within<'a>(schema: &'a Value, path: &str, found: &mut Vec<(String, &'a Value)>) {
+    found.push((path.to_owned(), schema));
+    for (name, member) in schema["properties"].as_object().into_iter().flatten() {
+        schemas_within(member, &format!("{path}/{name}"), found);
+    }
+    for some in ["allOf", "oneOf", "anyOf"] {
+        for one in schema[some].as_array().into_iter().flatten() {
+            schemas_within(one, path, found);
+        }
+    }
+    if schema["items"].is_object() {
+        schemas_within(&schema["items"], &format!("{path}/0"), found);
+    }
+}
+
+/// Examples of a schema's own, of a media type, or of a parameter.
+fn examples_of(described: &Value) -> Vec<&Value> {
+    let own = described.get("example").into_iter();
+    let several = described["examples"].as_array().into_iter().flatten();
+    let named = described["examples"].as_object().into_iter().flatten();
+    let named = named.map(|(_, example)| &example["value"]);
+    own.chain(several).chain(named).collect()
+}
+
+/// A document that contradicts itself is worse than none: clients are generated from its schemas, and written by its examples.
+#[test]
+fn every_example_is_as_its_own_schema_says() {
+    let document = described::document();
+    let (mut wrong, mut held) = (Vec::new(), 0);
+    let mut hold = |what: &str, schema: &Value, examples: Vec<&Value>| {
+        for example in examples {
+            held += 1;
+            for difference in described::differences(schema, example) {
+                wrong.push(format!("{what}{difference}"));
+            }
+        }
+    };
+    let mut schemas = Vec::new();
+    for (name, schema) in document["components"]["schemas"].as_object().unwrap() {
+        schemas_within(schema, name, &mut schemas);
+    }
+    for (name, operation) in operations(document) {
+        for parameter in operation["parameters"].as_array().unwrap() {
+            let what = format!("{name}: {}", parameter["name"]);
+            hold(&what, &parameter["schema"], examples_of(parameter));
+            schemas_within(&parameter["schema"], &what, &mut schemas);
+        }
+        let mut bodies = vec![&operation["requestBody"]];
+        for response in operation["responses"].as_object().unwrap().values() {
+            let response = described::resolved(response);
+            bodies.push(response);
+            for (header, told) in response["headers"].as_object().into_iter().flatten() {
+                let told = described::resolved(told);
+                let what = format!("{name}: {header}");
+                hold(&what, &told["schema"], examples_of(told));
+            }
+        }
+        for body in bodies {
+            for (kind, content) in body["content"].as_object().into_iter().flatten() {
+                let what = format!("{name}: {kind} ");
+                hold(&what, &content["schema"], examples_of(content));
+                schemas_within(&content["schema"], &what, &mut schemas);
+            }
+        }
+    }
+    for (what, schema) in schemas {
+        hold(&what, schema, examples_of(schema));
+    }
+    wrong.dedup();
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    assert!(held > 800, "{held}");
+}
+
+/// Whoever generates a client gets one error to catch, and for each code that has facts their type.
+#[test]
+fn all_failures_are_of_one_schema_and_details_of_one_for_each_code() {
+    let document = described::document();
+    let failure = json!({ "$ref": "#/components/schemas/Failure" });
+    let mut codes = BTreeSet::new();
+    for (name, response) in document["components"]["responses"].as_object().unwrap() {
+        let content = &response["content"]["application/json"];
+        assert_eq!(content["schema"], failure, "{name}");
+        for (code, example) in content["examples"].as_object().unwrap() {
+            codes.insert(code.clone());
+            let details = example["value"].get("details");
+            let schema = &document["components"]["schemas"][described::details_of(code)];
+            assert_eq!(details.is_some(), schema.is_object(), "{code}");
+            if let Some(details) = details {
+                let differences = described::differences(schema, details);
+                assert!(differences.is_empty(), "{code}: {differences:?}");
+                assert!(schema["required"].is_array(), "{code} promises nothing");
+            }
+        }
+    }
+    let known = document["components"]["schemas"]["Code"]["enum"]
+        .as_array()
+        .unwrap();
+    let known: BTreeSet<_> = known
+        .iter()
+        .map(|code| code.as_str().unwrap().to_owned())
+        .collect();
+    // Those two are of what is no route.
+    let unrouted = ["method_not_allowed", "route_not_found"].map(ToOwned::to_owned);
+    codes.extend(unrouted);
+    let unsaid: Vec<_> = known.difference(&codes).collect();
+    assert!(unsaid.is_empty(), "no route is answered with {unsaid:?}");
+}
+
+/// The page fills in what has an example of its own, or a default: all of that together is a request that is granted.
+#[test]
+fn what_the_page_fills_in_is_granted_on_the_first_try() {
+    let app = TestApp::start();
+    let document = described::document();
+    app.tenant("acme");
+    // Who tries the page out has a token, and so a key.
+    for holder in [Some("acme"), None] {
+        app.add_key(holder, &NewKey::made(Algorithm::Hs256))
+            .unwrap();
+    }
+    for (name, component) in [
+        ("signer-tags", SIGNER_TAGS),
+        ("require-countersignature", REQUIRE_COUNTERSIGNATURE),
+    ] {
+        app.hook("acme", name, component, |_| {});
+    }
+    let (tenant, platform) = (app.operator("acme"), app.platform());
+    // Reads what writes made; what takes something away comes last, and tenants at the very end.
+    let rank = |name: &str| {
+        let (method, path) = name.split_once(' ').unwrap();
+        let of_life = ["/suspend", "/resume", "/tenants/{name}"];
+        match method {
+            _ if path.ends_with("/revoke") => 5,
+            "DELETE" if of_life.iter().any(|end| path.ends_with(end)) => 7,
+            "POST" if of_life.iter().any(|end| path.ends_with(end)) => 6,
+            "DELETE" => 4,
+            "GET" => 3,
+            "POST" if path == "/signature" => 1,
+            _ => 2,
+        }
+    };
+    let mut all = operations(document);
+    all.sort_by_key(|(name, _)| rank(name));
+    let mut refused = Vec::new();
+    for (name, operation) in all {
+        let (method, path) = name.split_once(' ').unwrap();
+        let mut path = path.to_owned();
+        let mut query = Vec::new();
+        for parameter in operation["parameters"].as_array().unwrap() {
+            let filled = [
+                &parameter["example"],
+                &parameter["schema"]["example"],
+                &parameter["schema"]["default"],
+            ];
+            let Some(filled) = filled.into_iter().find(|value| !value.is_null()) else {
+                assert_eq!(parameter["required"], false, "{name}: {parameter}");
+                continue;
+            };
+            assert_eq!(parameter["required"], true, "{name}: {parameter}");
+            let filled = filled.as_str().unwrap();
+            match parameter["in"].as_str().unwrap() {
+                "path" => {
+                    let place = format!("{{{}}}", parameter["name"].as_str().unwrap());
+                    path = path.replace(&place, filled);
+                }
+                "query" => query.push(format!("{}={filled}", parameter["name"].as_str().unwrap())),
+                other => panic!("{name}: {other} is filled in"),
+            }
+        }
+        let body = &operation["requestBody"]["content"]["application/json"]["example"];
+        let full = format!("{path}?{}", query.join("&"));
+        let ask = |client: &Client| {
+            if body.is_null() {
+                client.send(method, &full, &[], None)
+            } else {
+                client.json(method, &full, body)
+            }
+        };
+        let of_platform = name.contains("/tenants");
+        let mut answer = ask(if of_platform { &platform } else { &tenant });
+        if answer.status == 403 {
+            answer = ask(&platform);
+        }
+        // What an example names by a digest or a number need not be there, and what it would make may be.
+        let there = ["tenant_exists", "key_exists"];
+        let of_the_world =
+            answer.status == 404 || there.iter().any(|code| answer.json["code"] == *code);
+        if answer.status >= 400 && !of_the_world {
+            refused.push(format!("{name}: {} {}", answer.status, answer.text));
+        }
+    }
+    assert!(refused.is_empty(), "{refused:#?}");
 }
 
 #[test]

@@ -1,9 +1,32 @@
-//! Whole examples, made of those of single values, wherever a body has none of its own.
+//! Whole examples, made of those of single values, wherever a body has none of its own. The server takes each as it is.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
+
+use crate::pki::to_pem;
+
+/// A component and a certificate that could be sent.
+const COMPONENT: &[u8] = include_bytes!("../../../plugins/retention/retention.wasm");
+const CERTIFICATE: &str = include_str!("../../../tests/data/verify/ca.crt.b64");
 
 /// Deepest schema that is followed: some hold themselves.
 const MAX_DEPTH: usize = 32;
+
+/// Gives examples to members that hold a file.
+pub(super) fn give_files(schemas: &mut Value) {
+    let certificate = STANDARD.decode(CERTIFICATE.trim()).unwrap_or_default();
+    for (form, member, example) in [
+        ("PluginUpload", "component", STANDARD.encode(COMPONENT)),
+        (
+            "TrustAnchorsForm",
+            "pem",
+            to_pem("CERTIFICATE", &certificate),
+        ),
+    ] {
+        schemas[form]["properties"][member]["example"] = example.into();
+    }
+}
 
 /// Gives an example to each body of the document.
 pub(super) fn complete(document: &mut Value) {
@@ -14,21 +37,30 @@ pub(super) fn complete(document: &mut Value) {
         operations.flat_map(|path| path.as_object_mut().into_iter().flat_map(Map::values_mut));
     for operation in operations {
         if let Some(body) = operation.get_mut("requestBody") {
-            content(&schemas, body);
+            content(&schemas, body, Members::Chosen);
         }
         let responses = operation["responses"].as_object_mut().into_iter();
         for response in responses.flat_map(Map::values_mut) {
-            content(&schemas, response);
+            content(&schemas, response, Members::All);
         }
     }
 }
 
-fn content(schemas: &Value, body: &mut Value) {
+/// Which members of an object an example has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Members {
+    /// All that there are.
+    All,
+    /// Those that must be given, and others with an example of their own.
+    Chosen,
+}
+
+fn content(schemas: &Value, body: &mut Value, members: Members) {
     let kinds = body.get_mut("content").and_then(Value::as_object_mut);
     for kind in kinds.into_iter().flat_map(Map::values_mut) {
         if kind.get("example").is_none()
             && kind.get("examples").is_none()
-            && let Some(example) = example(schemas, &kind["schema"], 0)
+            && let Some(example) = example(schemas, &kind["schema"], members, 0)
         {
             kind["example"] = example;
         }
@@ -36,11 +68,11 @@ fn content(schemas: &Value, body: &mut Value) {
 }
 
 /// An example of what a schema describes; none where some part of it has none.
-fn example(schemas: &Value, schema: &Value, depth: usize) -> Option<Value> {
+fn example(schemas: &Value, schema: &Value, chosen: Members, depth: usize) -> Option<Value> {
     if depth > MAX_DEPTH {
         return None;
     }
-    let within = |schema| example(schemas, schema, depth + 1);
+    let within = |schema| example(schemas, schema, chosen, depth + 1);
     if let Some(own) = schema.get("example") {
         return Some(own.clone());
     }
@@ -77,8 +109,16 @@ fn example(schemas: &Value, schema: &Value, depth: usize) -> Option<Value> {
                 .is_some_and(|all| all.contains(&kind.into()))
     };
     if is("object") {
+        let required = schema["required"].as_array();
+        let is_chosen = |name: &str, schema: &Value| {
+            let own = schema.get("example").or_else(|| schema["examples"].get(0));
+            required.is_some_and(|all| all.iter().any(|one| one == name))
+                || own.is_some_and(|own| !own.is_null())
+        };
         let members = schema["properties"].as_object().into_iter().flatten();
-        let members = members.map(|(name, schema)| Some((name.clone(), within(schema)?)));
+        let members = members
+            .filter(|(name, schema)| chosen == Members::All || is_chosen(name, schema))
+            .map(|(name, schema)| Some((name.clone(), within(schema)?)));
         return members.collect::<Option<Map<_, _>>>().map(Value::Object);
     }
     if is("array") {

@@ -8,6 +8,7 @@ mod examples;
 mod parameters;
 mod problems;
 mod shapes;
+mod texts;
 
 use http::Method;
 use serde_json::{Map, Value, json};
@@ -22,9 +23,10 @@ use super::{
 use crate::config::Config;
 use problems::Problems;
 
-pub(super) use shapes::{
-    BindingTag, Component, GivenTime, Inspection, KeySet, Live, Location, Ready, RevisionTag,
-    Sha256, Slug, Summary, Time, VersionTag,
+pub(super) use shapes::{Inspection, KeySet, Live, Ready, Summary};
+pub(super) use texts::{
+    ActorKind, BindingTag, Code, Component, Format, GivenPublicKey, GivenTime, KeyAlgorithm,
+    KeyKind, Location, Quota, RevisionTag, Sha256, Slug, Time, VersionTag,
 };
 
 /// Where callers of the platform name the tenant that they act for.
@@ -67,12 +69,12 @@ const OF_TENANT: &str = "/tenants/{tenant}";
         health::metrics, health::live, health::ready,
         docs::document, docs::page, docs::file,
     ),
-    components(schemas(Failure<'_>, Time, GivenTime, Slug, VersionTag, BindingTag, RevisionTag, Location))
+    components(schemas(Failure<'_>, Time, GivenTime, Slug, VersionTag, BindingTag, RevisionTag, Location, Code))
 )]
 struct Described;
 
-/// The document, for a server of this configuration.
-pub(super) fn document(config: &Config) -> Value {
+/// The OpenAPI document of a server of this configuration.
+pub fn document(config: &Config) -> Value {
     let mut document = serde_json::to_value(Described::openapi()).unwrap_or_default();
     let described = document["paths"].take();
     let mut problems = Problems::new(config);
@@ -110,6 +112,7 @@ pub(super) fn document(config: &Config) -> Value {
     });
     problems.give(&mut document["components"]);
     limit(&mut document, config);
+    examples::give_files(&mut document["components"]["schemas"]);
     examples::complete(&mut document);
     document
 }
@@ -138,6 +141,10 @@ fn operation(route: &Route, said: &Value, of_tenant: bool, problems: &mut Proble
     }
     for name in route.path.split(['{', '}']).skip(1).step_by(2) {
         parameters.push(parameters::in_path(name, route.path));
+    }
+    if route.method == Method::PUT && route.path == "/plugins/{name}" {
+        // The component that the example of its body has.
+        parameters[usize::from(of_tenant)]["example"] = "retention".into();
     }
     if route.is_conditional {
         parameters.extend(parameters::preconditions());

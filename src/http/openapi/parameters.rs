@@ -161,26 +161,65 @@ fn version(minimum: u32) -> (Value, &'static str, Value) {
 
 /// A parameter of a query; `own` is what the handler says of it.
 pub(super) fn in_query(name: &str, required: bool, own: Option<&Value>) -> Value {
-    let (schema, description, example) = match name {
+    let (mut schema, description, mut example) = match name {
         "version" => version(1),
         name => parameter(name),
     };
-    let schema = own.map_or(schema, |own| own["schema"].clone());
-    let example = own
-        .and_then(|own| {
-            own.get("example")
-                .or_else(|| own["schema"].get("example"))
-                .cloned()
-        })
-        .unwrap_or(example);
-    json!({
+    if let Some(own) = own {
+        schema = own["schema"].clone();
+        // Null is said by leaving it out.
+        let kinds = schema["type"].as_array().into_iter().flatten();
+        if let Some(kind) = kinds.clone().find(|kind| *kind != "null").cloned() {
+            schema["type"] = kind;
+        }
+        let of_own = own.get("example").or_else(|| own["schema"].get("example"));
+        example = of_own.cloned().unwrap_or(example);
+    }
+    given(
+        "query",
+        name,
+        description.to_owned(),
+        required,
+        schema,
+        example,
+    )
+}
+
+/// A parameter of a query or a header.
+///
+/// Pages that try requests out fill in what has an example of its own, or a default: only what must be given has one, and
+/// what may be given has the examples of its schema.
+fn given(
+    place: &str,
+    name: &str,
+    mut description: String,
+    required: bool,
+    mut schema: Value,
+    example: Value,
+) -> Value {
+    if !required && let Some(schema) = schema.as_object_mut() {
+        schema.remove("example");
+        if let Some(default) = schema.remove("default") {
+            let default = default
+                .as_str()
+                .map_or_else(|| default.to_string(), ToOwned::to_owned);
+            description = format!("{description}; `{default}` if it is left out");
+        }
+        if !schema.contains_key("$ref") {
+            schema.insert("examples".to_owned(), json!([example]));
+        }
+    }
+    let mut parameter = json!({
         "name": name,
-        "in": "query",
+        "in": place,
         "description": description,
         "required": required,
         "schema": schema,
-        "example": example,
-    })
+    });
+    if required {
+        parameter["example"] = example;
+    }
+    parameter
 }
 
 /// What stands for a segment in braces of a path.
@@ -229,14 +268,16 @@ pub(super) fn in_path(name: &str, path: &str) -> Value {
 /// The headers that guard against another's change (RFC 9110 section 13.1).
 pub(super) fn preconditions() -> [Value; 2] {
     let header = |name: &str, description: &str, example: &str| {
-        json!({
-            "name": name,
-            "in": "header",
-            "description": description,
-            "required": false,
-            "schema": { "type": "string", "pattern": r#"^(\*|"[0-9]{1,9}"(, ?"[0-9]{1,9}")*)$"# },
-            "example": example,
-        })
+        let schema =
+            json!({ "type": "string", "pattern": r#"^(\*|"[0-9]{1,9}"(, ?"[0-9]{1,9}")*)$"# });
+        given(
+            "header",
+            name,
+            description.to_owned(),
+            false,
+            schema,
+            json!(example),
+        )
     };
     [
         header(

@@ -22,6 +22,8 @@ struct Problem {
     status: u16,
     message: String,
     header: Option<(String, String)>,
+    /// Whether each error of this code has that header: where waiting changes nothing, nobody is told how long.
+    always_has_header: bool,
     example: Value,
 }
 
@@ -44,6 +46,7 @@ impl Problems {
                         value.to_str().unwrap_or_default().to_owned(),
                     )
                 }),
+                always_has_header: !matches!(error, Error::QuotaExceeded { .. }),
                 example: json!(Failure::new(&error, REQUEST_ID)),
             };
             (error.code(), problem)
@@ -83,6 +86,13 @@ impl Problems {
 
     /// Puts the answers that operations share, and what they share themselves, among the document's components.
     pub(super) fn give(self, components: &mut Value) {
+        components["schemas"]["Code"]["enum"] = self.by_code.keys().copied().collect();
+        // Facts of one code may be of the form of another's, too.
+        if let Some(details) = components["schemas"]["Details"].as_object_mut()
+            && let Some(kinds) = details.remove("oneOf")
+        {
+            details.insert("anyOf".to_owned(), kinds);
+        }
         components["responses"] = self.answers.into();
         components["headers"]["RequestId"] = json!({
             "description": "Under which the server's log tells of this request; the client's own, if it sent a sane one",
@@ -104,10 +114,7 @@ impl Problems {
             "headers": { "x-request-id": { "$ref": REQUEST_ID_HEADER } },
             "description": sentences.collect::<Vec<_>>().join("\n\n"),
             "content": { "application/json": {
-                "schema": { "allOf": [
-                    { "$ref": "#/components/schemas/Failure" },
-                    { "type": "object", "properties": { "code": { "enum": codes } } },
-                ] },
+                "schema": { "$ref": "#/components/schemas/Failure" },
                 "examples": problems()
                     .map(|(code, problem)| (code.to_owned(), json!({ "value": problem.example })))
                     .collect::<Map<_, _>>(),
@@ -119,8 +126,9 @@ impl Problems {
             (Some(one), Some(other)) if one.0 == other.0 => Some(one),
             _ => None,
         }) {
+            let required = problems().all(|(_, problem)| problem.always_has_header);
             answer["headers"][name.to_lowercase()] =
-                json!({ "required": true, "schema": { "type": "string" }, "example": value });
+                json!({ "required": required, "schema": { "type": "string" }, "example": value });
         }
         answer
     }
@@ -154,7 +162,9 @@ fn samples(config: &Config) -> Vec<Error> {
             allowed: vec!["GET", "HEAD", "POST", "DELETE"],
         },
         Error::MissingToken,
-        Error::InvalidToken("its signature does not match"),
+        Error::InvalidToken(
+            "no active key verifies it: look at its `kid`, at its `alg` and at the key that signed it",
+        ),
         Error::ExpiredToken,
         Error::InsufficientScope("signatures:read"),
         Error::TenantSuspended,

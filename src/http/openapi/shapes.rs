@@ -1,64 +1,10 @@
-//! Schemas of what is text or JSON to the server, and has a form of its own to its clients. Tests hold them to the answers.
+//! Schemas of JSON that is made without a type of its own. Tests hold them to the answers.
 
-use serde_json::json;
-use utoipa::openapi::schema::{ObjectBuilder, Type};
-use utoipa::openapi::{RefOr, Schema};
-use utoipa::{PartialSchema, ToSchema};
+use utoipa::ToSchema;
 
-/// A schema of text.
-macro_rules! text {
-    ($(#[doc = $description:literal] $name:ident: $pattern:expr, $example:expr;)+) => { $(
-        #[doc = $description]
-        pub(in super::super) enum $name {}
-
-        impl PartialSchema for $name {
-            fn schema() -> RefOr<Schema> {
-                ObjectBuilder::new()
-                    .schema_type(Type::String)
-                    .pattern(Some($pattern))
-                    .description(Some($description.trim()))
-                    .examples([json!($example)])
-                    .into()
-            }
-        }
-
-        impl ToSchema for $name {}
-    )+ };
-}
-
-text! {
-    /// A time in UTC.
-    Time: r"^\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2}$", "2021-02-18 01:00:00";
-    /// A time in UTC, or with its offset as RFC 3339 writes it.
-    GivenTime: r"^(19[7-9]\d|[2-9]\d{3})-((0[13578]|1[02])-(0[1-9]|[12]\d|3[01])|(0[469]|11)-(0[1-9]|[12]\d|30)|02-(0[1-9]|1\d|2[0-8])) ([01]\d|2[0-3]):[0-5]\d:[0-5]\d$", "2031-02-18 01:00:00";
-    /// SHA-256 in hexadecimal.
-    Sha256: "^[0-9a-f]{64}$", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
-    /// A name: a DNS label in lower case.
-    Slug: "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$", "acme";
-    /// The version, in quotes.
-    VersionTag: "^\"[0-9]+\"$", "\"1\"";
-    /// The number of the binding in force, in quotes.
-    BindingTag: "^\"[0-9]+\"$", "\"1\"";
-    /// The SHA-256 of the component, in quotes.
-    RevisionTag: "^\"[0-9a-f]{64}\"$", "\"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\"";
-    /// Where to find it.
-    Location: "^/", "/signature?document=doc%5F12&thread=ticket%5F42&version=1";
-}
-
-/// A WebAssembly component, or another file.
-pub(in super::super) enum Component {}
-
-impl PartialSchema for Component {
-    fn schema() -> RefOr<Schema> {
-        ObjectBuilder::new()
-            .schema_type(Type::String)
-            .content_media_type("application/octet-stream")
-            .examples([json!("\0asm\r\0\u{1}\0")])
-            .into()
-    }
-}
-
-impl ToSchema for Component {}
+use super::texts::{
+    Format, Indication, JudgedBy, KeyUsage, Level, RevocationStatus, Sha256, SubIndication, Time,
+};
 
 /// A schema of JSON that is made without a type of its own.
 macro_rules! object {
@@ -94,9 +40,8 @@ object! {
 
     /// What a signature says of itself; after it was verified, also whether it holds.
     pub(in super::super) Inspection {
-        /// `cms`, `xml` or `unknown`.
-        #[schema(example = "cms")]
-        format: String,
+        /// What it is, or looks like.
+        format: Format,
         /// Bytes of the signature.
         #[schema(example = 1843)]
         size: u64,
@@ -142,9 +87,8 @@ object! {
         signing_time: Option<Time>,
         /// CMS: the time of its first time stamp.
         timestamp: Option<Time>,
-        /// CMS: the level of its signature, from what is in it (ETSI EN 319 122-1).
-        #[schema(example = "CAdES-B")]
-        level: Option<String>,
+        /// CMS: the level of its signature.
+        level: Option<Level>,
         /// CMS: those who signed this signature.
         #[schema(no_recursion, example = json!([]))]
         countersignatures: Option<Vec<Signer>>,
@@ -157,9 +101,9 @@ object! {
         /// XML: whether what is signed is inside of the signature.
         #[schema(example = json!(null))]
         encloses: Option<bool>,
-        /// XML: identifiers that are there more than once, so that it is open what they mean.
-        #[schema(example = json!(null), value_type = Option<Object>)]
-        duplicate_ids: Option<serde_json::Value>,
+        /// XML: whether identifiers are there more than once, so that it is open what they mean.
+        #[schema(example = json!(null))]
+        duplicate_ids: Option<bool>,
         /// XML: how many time stamps it has.
         #[schema(example = json!(null))]
         timestamps: Option<u64>,
@@ -205,8 +149,8 @@ object! {
         /// The kind of its key.
         public_key_algorithm: Algorithm,
         /// What its key is for.
-        #[schema(example = json!(["digital_signature", "non_repudiation"]))]
-        key_usages: Vec<String>,
+        #[schema(example = json!(["digitalSignature", "nonRepudiation"]))]
+        key_usages: Vec<KeyUsage>,
         /// The object identifiers of what else it is for.
         #[schema(example = json!(["1.2.398.3.3.4.1.1"]))]
         extended_key_usages: Vec<String>,
@@ -271,12 +215,11 @@ object! {
 
     /// Whether a signature holds (ETSI EN 319 102-1 section 5.1.3).
     SignatureVerdict {
-        /// `TOTAL-PASSED`, `INDETERMINATE` or `TOTAL-FAILED`.
-        #[schema(example = "TOTAL-PASSED")]
-        indication: String,
-        /// Why it did not pass, as the standard calls it.
+        /// What it comes to.
+        indication: Indication,
+        /// Why it did not pass.
         #[schema(example = json!(null))]
-        sub_indication: Option<String>,
+        sub_indication: Option<SubIndication>,
         /// The same in a sentence.
         #[schema(example = "The signature holds.")]
         explanation: String,
@@ -290,20 +233,17 @@ object! {
         /// The time at which certificates were judged.
         judged_time: Option<Time>,
         /// Why at that time.
-        #[schema(example = "now")]
-        judged_by: String,
-        /// The subjects of the certificates up to the one that is trusted.
-        #[schema(example = json!(["CN=АХМЕТОВА АЙГЕРІМ,serialNumber=IIN123456789011", "CN=Test CA"]))]
-        chain: Vec<String>,
+        judged_by: JudgedBy,
+        /// SHA-256 of each certificate, from the signer's to the one that is trusted; empty where no chain was found.
+        chain: Vec<Sha256>,
         /// Whether its certificate was revoked.
         revocation: Revocation,
     }
 
     /// Whether a certificate was revoked.
     Revocation {
-        /// `not_judged`, `good` or `revoked`.
-        #[schema(example = "good")]
-        status: String,
+        /// What is known.
+        status: RevocationStatus,
         /// Good: when that was so.
         as_of: Option<Time>,
         /// Revoked: since when.
@@ -312,9 +252,8 @@ object! {
 
     /// What is kept of a verification.
     pub(in super::super) Summary {
-        /// `cms`, `xml` or `unknown`.
-        #[schema(example = "cms")]
-        format: String,
+        /// What it is, or looks like.
+        format: Format,
         /// Why it can't be read or verified; null where it can.
         #[schema(example = json!(null))]
         problem: Option<String>,

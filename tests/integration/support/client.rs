@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::described::{self, Exchange};
+
 /// Sends requests with a token, or without.
 #[derive(Clone)]
 pub(crate) struct Client {
@@ -72,6 +74,7 @@ impl Client {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
+        let sent = body.clone();
         let mut response = match body {
             Some(body) => self.agent.run(request.body(body)?)?,
             None => self.agent.run(request.body(())?)?,
@@ -81,12 +84,25 @@ impl Client {
             .with_config()
             .limit(1 << 30)
             .read_to_string()?;
-        Ok(Response {
+        let response = Response {
             status: response.status().as_u16(),
             headers: response.headers().clone(),
             json: serde_json::from_str(&text).unwrap_or(Value::Null),
             text,
-        })
+        };
+        // A base may have a path of its own: that of a tenant.
+        let base = self.base.strip_prefix("http://").unwrap_or(&self.base);
+        let prefix = base.find('/').and_then(|place| base.get(place..));
+        described::check(&Exchange {
+            method,
+            path: &format!("{}{path}", prefix.unwrap_or_default()),
+            sent: sent.as_deref(),
+            status: response.status,
+            headers: &response.headers,
+            text: &response.text,
+            json: &response.json,
+        });
+        Ok(response)
     }
 
     /// Sends a save without waiting for the answer: whoever drops the connection hangs up.

@@ -7,6 +7,7 @@ mod balancer;
 mod client;
 mod cluster;
 mod database;
+pub(crate) mod described;
 pub(crate) mod guest;
 mod load;
 mod program;

@@ -1,0 +1,236 @@
+//! Facts of errors for programs: one type for each code that has any.
+//!
+//! What is written and what the OpenAPI document says are the same types, named after their codes.
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::error::{CaseFailure, Error, HookRejection, SettingsIssue};
+use crate::policy::model::Accept;
+
+/// Facts for programs; which of these they are, the code tells: each is called after its own.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+pub(super) enum Details {
+    SignatureNotAccepted(SignatureNotAcceptedDetails),
+    InvalidParameter(InvalidParameterDetails),
+    PayloadTooLarge(PayloadTooLargeDetails),
+    BodyTimeout(BodyTimeoutDetails),
+    MethodNotAllowed(MethodNotAllowedDetails),
+    InsufficientScope(InsufficientScopeDetails),
+    VersionConflict(VersionConflictDetails),
+    PreconditionFailed(PreconditionFailedDetails),
+    HookRejected(HookRejectedDetails),
+    HookFailed(HookFailedDetails),
+    PluginBound(PluginBoundDetails),
+    SettingsRefused(SettingsRefusedDetails),
+    CasesFailed(CasesFailedDetails),
+    QuotaExceeded(QuotaExceededDetails),
+    NotReady(NotReadyDetails),
+}
+
+/// Of `invalid_parameter`.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct InvalidParameterDetails {
+    /// JSON pointer (RFC 6901) to the parameter.
+    #[schema(example = "/document")]
+    field: String,
+}
+
+/// Of `payload_too_large`.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct PayloadTooLargeDetails {
+    /// The limit, in bytes.
+    #[schema(example = 10_485_760)]
+    limit_bytes: usize,
+}
+
+/// Of `body_timeout`.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct BodyTimeoutDetails {
+    /// How long the server waited, in milliseconds.
+    #[schema(example = 30_000)]
+    timeout_ms: u64,
+}
+
+/// Of `method_not_allowed`.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct MethodNotAllowedDetails {
+    /// The methods that the path answers.
+    #[schema(example = json!(["GET", "HEAD"]))]
+    allowed: Vec<&'static str>,
+}
+
+/// Of `insufficient_scope`.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct InsufficientScopeDetails {
+    /// The scope that the token lacks.
+    #[schema(example = "signatures:read")]
+    scope: &'static str,
+}
+
+/// Of `version_conflict`.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct VersionConflictDetails {
+    /// The version that is stored; 0 if there is none.
+    #[schema(example = 3)]
+    current_version: u32,
+}
+
+/// Of `precondition_failed`.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct PreconditionFailedDetails {
+    /// The version that is stored; 0 if there is none.
+    #[schema(example = 3)]
+    current_version: u32,
+}
+
+/// Of `signature_not_accepted`.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct SignatureNotAcceptedDetails {
+    /// JSON pointer to the signature.
+    #[schema(example = "/cms")]
+    field: &'static str,
+    /// What the tenant accepts.
+    accept: Accept,
+    /// The format that it looks like.
+    #[schema(value_type = super::openapi::Format)]
+    format: String,
+    /// Why it can't be read, in a sentence.
+    #[schema(example = "It can't be read: it is not a CMS.")]
+    problem: Option<String>,
+}
+
+/// Of `hook_rejected`.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct HookRejectedDetails {
+    /// Why the hooks refused, in their order.
+    rejections: Vec<HookRejection>,
+}
+
+/// Of `hook_failed`.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct HookFailedDetails {
+    /// The hook's name.
+    #[schema(example = "signer-tags")]
+    hook: String,
+}
+
+/// Of `plugin_bound`.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct PluginBoundDetails {
+    /// The hooks that run it; `tenant/hook` for a plugin of the platform's.
+    #[schema(example = json!(["signer-tags"]))]
+    hooks: Vec<String>,
+}
+
+/// Of `settings_refused`.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct SettingsRefusedDetails {
+    /// The mistakes.
+    issues: Vec<SettingsIssue>,
+}
+
+/// Of `cases_failed`.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct CasesFailedDetails {
+    /// The test cases that did not pass.
+    cases: Vec<CaseFailure>,
+}
+
+/// Of `quota_exceeded`.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct QuotaExceededDetails {
+    /// The quota.
+    #[schema(value_type = super::openapi::Quota)]
+    quota: &'static str,
+    /// How much it allows.
+    #[schema(example = 100)]
+    limit: u64,
+    /// How much is used now.
+    #[schema(example = 100)]
+    used: u64,
+}
+
+/// Of `not_ready`.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct NotReadyDetails {
+    /// What the server lacks, by stable names.
+    #[schema(example = json!(["database"]))]
+    lacks: Vec<&'static str>,
+}
+
+impl Details {
+    /// The facts of an error; none where there are none.
+    pub(super) fn of(error: &Error) -> Option<Self> {
+        Some(match error {
+            Error::InvalidParameter { field, .. } if field.is_empty() => return None,
+            Error::InvalidParameter { field, .. } => {
+                let field = field.clone();
+                Self::InvalidParameter(InvalidParameterDetails { field })
+            }
+            &(Error::PayloadTooLarge { limit_bytes }
+            | Error::ComponentTooLarge { limit_bytes, .. }) => {
+                Self::PayloadTooLarge(PayloadTooLargeDetails { limit_bytes })
+            }
+            Error::NotReady(lacks) => {
+                let lacks = lacks.iter().map(|lack| lack.name).collect();
+                Self::NotReady(NotReadyDetails { lacks })
+            }
+            Error::SignatureNotAccepted {
+                accept,
+                format,
+                problem,
+            } => Self::SignatureNotAccepted(SignatureNotAcceptedDetails {
+                field: "/cms",
+                accept: *accept,
+                format: format.clone(),
+                problem: problem.clone(),
+            }),
+            &Error::BodyTimeout { timeout_ms } => {
+                Self::BodyTimeout(BodyTimeoutDetails { timeout_ms })
+            }
+            Error::MethodNotAllowed { allowed } => {
+                let allowed = allowed.clone();
+                Self::MethodNotAllowed(MethodNotAllowedDetails { allowed })
+            }
+            Error::InsufficientScope(scope) => {
+                Self::InsufficientScope(InsufficientScopeDetails { scope })
+            }
+            &Error::VersionConflict { current_version } => {
+                Self::VersionConflict(VersionConflictDetails { current_version })
+            }
+            &Error::PreconditionFailed { current_version } => {
+                Self::PreconditionFailed(PreconditionFailedDetails { current_version })
+            }
+            Error::HookRejected(rejections) => {
+                let rejections = rejections.clone();
+                Self::HookRejected(HookRejectedDetails { rejections })
+            }
+            Error::HookFailed { hook, .. } => {
+                let hook = hook.clone();
+                Self::HookFailed(HookFailedDetails { hook })
+            }
+            Error::PluginBound { hooks } => {
+                let hooks = hooks.clone();
+                Self::PluginBound(PluginBoundDetails { hooks })
+            }
+            Error::SettingsRefused(issues) => {
+                let issues = issues.clone();
+                Self::SettingsRefused(SettingsRefusedDetails { issues })
+            }
+            Error::CasesFailed(cases) => {
+                let cases = cases.clone();
+                Self::CasesFailed(CasesFailedDetails { cases })
+            }
+            Error::QuotaExceeded {
+                quota, limit, used, ..
+            } => Self::QuotaExceeded(QuotaExceededDetails {
+                quota: quota.as_str(),
+                limit: *limit,
+                used: *used,
+            }),
+            _ => return None,
+        })
+    }
+}

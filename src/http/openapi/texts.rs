@@ -1,0 +1,137 @@
+//! Schemas of text that has a form of its own, or is one of some words. Tests hold them to the answers.
+
+use serde_json::json;
+use utoipa::openapi::schema::{ObjectBuilder, OneOfBuilder, Type};
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
+
+/// A time from 1970 to 9999 in UTC, or as RFC 3339 writes it. February has 29 days in leap years alone.
+const GIVEN_TIME: &str = concat!(
+    r"^((19[7-9]\d|[2-9]\d{3})-((0[13578]|1[02])-(0[1-9]|[12]\d|3[01])",
+    r"|(0[469]|11)-(0[1-9]|[12]\d|30)|02-(0[1-9]|1\d|2[0-8]))",
+    r"|(19(7[26]|8[048]|9[26])|[2-9]\d(0[48]|[2468][048]|[13579][26])|([2468][048]|[3579][26])00)-02-29)",
+    r"( ([01]\d|2[0-3]):[0-5]\d:[0-5]\d",
+    r"|[Tt]([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d{1,9})?([Zz]|[+-]([01]\d|2[0-3]):[0-5]\d))$",
+);
+
+/// A schema of text.
+macro_rules! text {
+    ($(#[doc = $description:literal] $name:ident: $pattern:expr, $example:expr;)+) => { $(
+        #[doc = $description]
+        pub(in super::super) enum $name {}
+
+        impl PartialSchema for $name {
+            fn schema() -> RefOr<Schema> {
+                ObjectBuilder::new()
+                    .schema_type(Type::String)
+                    .pattern(Some($pattern))
+                    .description(Some($description.trim()))
+                    .examples([json!($example)])
+                    .into()
+            }
+        }
+
+        impl ToSchema for $name {}
+    )+ };
+}
+
+text! {
+    /// A time in UTC.
+    Time: r"^\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2}$", "2021-02-18 01:00:00";
+    /// A time in UTC, or with its offset as RFC 3339 writes it.
+    GivenTime: GIVEN_TIME, "2031-02-18 01:00:00";
+    /// SHA-256 in hexadecimal.
+    Sha256: "^[0-9a-f]{64}$", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+    /// A name: a DNS label in lower case.
+    Slug: "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$", "acme";
+    /// The version, in quotes.
+    VersionTag: "^\"[0-9]+\"$", "\"1\"";
+    /// The number of the binding in force, in quotes.
+    BindingTag: "^\"[0-9]+\"$", "\"1\"";
+    /// The SHA-256 of the component, in quotes.
+    RevisionTag: "^\"[0-9a-f]{64}\"$", "\"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\"";
+    /// Where to find it.
+    Location: "^/", "/signature?document=doc%5F12&thread=ticket%5F42&version=1";
+}
+
+/// A schema of text that is one of some words: those of the type that the server itself writes.
+macro_rules! words {
+    ($(#[doc = $description:literal] $name:ident: $words:expr;)+) => { $(
+        #[doc = $description]
+        pub(in super::super) enum $name {}
+
+        impl PartialSchema for $name {
+            fn schema() -> RefOr<Schema> {
+                let words: &[&str] = $words;
+                ObjectBuilder::new()
+                    .schema_type(Type::String)
+                    .enum_values(Some(words.iter().copied()))
+                    .description(Some($description.trim()))
+                    .into()
+            }
+        }
+
+        impl ToSchema for $name {}
+    )+ };
+}
+
+words! {
+    /// A stable name of what went wrong, for programs.
+    Code: &[];
+    /// The format that a signature is of, or looks like.
+    Format: crate::signatures::model::Format::WORDS;
+    /// A quota that was exceeded, by the name of its setting.
+    Quota: crate::tenants::quotas::Quota::WORDS;
+    /// What vouches for an actor.
+    ActorKind: crate::audit::ActorKind::WORDS;
+    /// The algorithm of a key (RFC 7518 section 3.1, RFC 8037).
+    KeyAlgorithm: crate::auth::algorithm::Algorithm::WORDS;
+    /// What a key is made of.
+    KeyKind: crate::auth::key::KINDS;
+    /// The level of a CMS signature, from what is in it (ETSI EN 319 122-1).
+    Level: crate::cms::Level::WORDS;
+    /// What the key of a certificate is for (RFC 5280 section 4.2.1.3).
+    KeyUsage: crate::pki::KEY_USAGES;
+    /// What a verification comes to (ETSI EN 319 102-1 section 5.1.3).
+    Indication: crate::pki::Indication::WORDS;
+    /// Why it did not pass, as the standard calls it.
+    SubIndication: crate::pki::SubIndication::WORDS;
+    /// Where the time comes from at which certificates were judged.
+    JudgedBy: crate::pki::Basis::WORDS;
+    /// Whether certificates were revoked.
+    RevocationStatus: crate::pki::Revocation::WORDS;
+}
+
+/// A public key as it is given: PEM, or a JSON Web Key.
+pub(in super::super) enum GivenPublicKey {}
+
+impl PartialSchema for GivenPublicKey {
+    fn schema() -> RefOr<Schema> {
+        let pem = ObjectBuilder::new()
+            .schema_type(Type::String)
+            .description(Some("PEM."));
+        let jwk = ObjectBuilder::new()
+            .schema_type(Type::Object)
+            .property("kty", ObjectBuilder::new().schema_type(Type::String))
+            .required("kty")
+            .description(Some("A JSON Web Key (RFC 7517)."));
+        OneOfBuilder::new().item(pem).item(jwk).into()
+    }
+}
+
+impl ToSchema for GivenPublicKey {}
+
+/// A WebAssembly component, or another file.
+pub(in super::super) enum Component {}
+
+impl PartialSchema for Component {
+    fn schema() -> RefOr<Schema> {
+        ObjectBuilder::new()
+            .schema_type(Type::String)
+            .content_media_type("application/octet-stream")
+            .examples([json!("\0asm\r\0\u{1}\0")])
+            .into()
+    }
+}
+
+impl ToSchema for Component {}
