@@ -68,6 +68,7 @@ struct GivenClaims {
     /// Seconds since 1970, which may have a fraction (RFC 7519 section 2).
     iat: Option<Value>,
     exp: Option<Value>,
+    nbf: Option<Value>,
     iss: Option<Value>,
 }
 
@@ -155,7 +156,9 @@ pub fn header(token: &str) -> Result<Header> {
         return Err(NO_JWT);
     }
     let header = jwt::decode_header(token).map_err(|_| {
-        Error::InvalidToken("its header is not a JSON object with a known algorithm as `alg`")
+        Error::InvalidToken(
+            "its header is not a JSON object with a known algorithm as `alg` and text as `kid`",
+        )
     })?;
     if header.crit.is_some() {
         // There are no extensions here that could be understood (RFC 7515 section 4.1.11).
@@ -208,7 +211,7 @@ pub fn verify(
         validation.required_spec_claims.insert("iss".to_owned());
     }
     let claims = jwt::decode::<GivenClaims>(token, key, &validation)
-        .map_err(|error| refusal(error.kind()))?
+        .map_err(|error| refusal(error.kind(), token))?
         .claims;
     let latest = now_s().saturating_add(config.leeway_s);
     // A number beyond f64 is no time either.
@@ -252,11 +255,16 @@ pub fn verify(
     })
 }
 
+/// Reads the claims of a token whose form was looked at before.
+fn read_claims(part: &str) -> serde_json::Result<GivenClaims> {
+    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).unwrap_or_default())
+}
+
 const NO_EXPIRY: Error =
     Error::InvalidToken("its `exp` is missing, or not a time in seconds since 1970");
 
 /// Sentences of our own, since the library's may quote the token.
-fn refusal(kind: &jwt::errors::ErrorKind) -> Error {
+fn refusal(kind: &jwt::errors::ErrorKind, token: &str) -> Error {
     use jwt::errors::ErrorKind;
     let claim = |name: &str| match name {
         "exp" => NO_EXPIRY,
@@ -271,10 +279,19 @@ fn refusal(kind: &jwt::errors::ErrorKind) -> Error {
         ErrorKind::InvalidIssuer => Error::InvalidToken("its issuer is not the one expected"),
         ErrorKind::InvalidAudience => Error::InvalidToken("its audience is not the one expected"),
         ErrorKind::MissingRequiredClaim(name) | ErrorKind::InvalidClaimFormat(name) => claim(name),
-        ErrorKind::Json(error) if error.is_data() => {
-            Error::InvalidToken("its claims are not a JSON object, or one of them is there twice")
-        }
-        ErrorKind::Json(_) => Error::InvalidToken("its claims are not JSON"),
+        // The library calls a list in place of a time broken JSON: the claims are read again, to tell what is wrong.
+        ErrorKind::Json(_) => match token.split('.').nth(1).map(read_claims) {
+            Some(Ok(claims)) if !claims.exp.as_ref().is_some_and(|time| time.is_number()) => {
+                claim("exp")
+            }
+            Some(Ok(claims)) if !claims.nbf.as_ref().is_none_or(|time| time.is_number()) => {
+                claim("nbf")
+            }
+            Some(Err(error)) if !error.is_data() => Error::InvalidToken("its claims are not JSON"),
+            _ => Error::InvalidToken(
+                "its claims are not a JSON object, or one of them is there twice",
+            ),
+        },
         _ => UNVERIFIED,
     }
 }

@@ -362,6 +362,7 @@ fn a_refusal_says_what_is_wrong_with_the_token() {
         (r#", "iss": 7"#, "its `iss` is not text"),
         (r#", "iat": "now""#, "its `iat` is not a time"),
         (r#", "nbf": "now""#, "its `nbf` is not a time"),
+        (r#", "nbf": [1]"#, "its `nbf` is not a time"),
         (
             r#", "scp": 7"#,
             "its `scp` is neither text nor an array of texts",
@@ -374,6 +375,7 @@ fn a_refusal_says_what_is_wrong_with_the_token() {
     for (claims, why) in [
         (r#"{"scope": "signatures:read"}"#, "its `exp` is missing"),
         (r#"{"exp": "soon"}"#, "its `exp` is missing, or not a time"),
+        (r#"{"exp": [1]}"#, "its `exp` is missing, or not a time"),
         ("[]", "not a JSON object"),
         ("{", "not JSON"),
     ] {
