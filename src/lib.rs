@@ -31,6 +31,7 @@ pub mod digest;
 pub mod error;
 pub mod hooks;
 pub mod http;
+pub mod number;
 pub mod object;
 pub mod pki;
 pub mod plugins;

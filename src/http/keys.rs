@@ -241,6 +241,7 @@ struct IssueForm {
     #[schema(example = "crm")]
     subject: Option<String>,
     /// Seconds until it expires.
+    #[serde(default, deserialize_with = "crate::number::deserialize_option")]
     #[schema(example = 3600)]
     lifetime_s: Option<u64>,
     /// The key that signs it; the newest where it is left out.

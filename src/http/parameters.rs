@@ -13,6 +13,7 @@ use serde::de::{DeserializeOwned, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 
 use crate::error::{Error, Result};
+use crate::number::{from_json, whole};
 use crate::object::Object;
 use crate::signatures::model::check_label;
 
@@ -91,6 +92,7 @@ impl Parameters {
                 Value::Number(number) if number.is_i64() || number.is_u64() => {
                     Some(number.to_string())
                 }
+                Value::Number(number) => Some(whole(number.as_f64()?)?.to_string()),
                 _ => None,
             },
         )
@@ -107,7 +109,7 @@ impl Parameters {
             name,
             &format!("an integer between {min} and {max}"),
             |text| in_range(text.parse().ok()?),
-            |value| in_range(value.as_u64()?),
+            |value| in_range(from_json(&value.as_number()?.to_string())?),
         )
     }
 

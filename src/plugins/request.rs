@@ -21,7 +21,7 @@ pub struct HookRequest {
     #[serde(default)]
     pub revision: Which,
     /// Hooks run from the lowest to the highest, ties by name.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::number::deserialize")]
     #[schema(example = 1)]
     pub order: i32,
     /// What it judges; all that the plugin can where it is left out.
@@ -35,15 +35,15 @@ pub struct HookRequest {
     #[serde(default)]
     pub on_failure: OnFailure,
     /// Wall-clock limit of one call, in milliseconds; the server's default where it is left out.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::number::deserialize_option")]
     #[schema(example = 100)]
     pub timeout_ms: Option<u32>,
     /// Most linear memory of one call; all that the server allows where it is left out.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::number::deserialize_option")]
     #[schema(example = 33554432)]
     pub memory_bytes: Option<u64>,
     /// Fuel of one call; all that the server allows where it is left out.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::number::deserialize_option")]
     #[schema(example = 1_000_000_000)]
     pub fuel: Option<u64>,
     /// What it reads as its configuration.

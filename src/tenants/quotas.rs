@@ -103,7 +103,7 @@ pub enum Change {
 
 impl<'de> Deserialize<'de> for Change {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let value: Option<u64> = Deserialize::deserialize(deserializer)?;
+        let value: Option<u64> = crate::number::deserialize_option(deserializer)?;
         match value {
             None => Ok(Self::Default),
             // What the database can store.

@@ -53,7 +53,7 @@ pub struct BacktestRequest {
     #[schema(value_type = Option<String>, example = "2031-02-18 01:00:00")]
     pub until: Option<DateTime<Utc>>,
     /// Most versions.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "crate::number::deserialize_option")]
     #[schema(minimum = 1, maximum = 10_000, example = 1000)]
     pub limit: Option<u32>,
     /// Where an earlier backtest ended.

@@ -32,6 +32,7 @@ pub struct Sample {
     /// For a save, the version that it would become; for a delete, the current one.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = 1)]
+    #[serde(deserialize_with = "crate::number::deserialize_option")]
     pub version: Option<u32>,
     /// The signature, as a client sends it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -60,6 +61,7 @@ pub struct Sample {
     /// When the thread was created, in milliseconds since 1970; of what is stored already.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = json!(null))]
+    #[serde(deserialize_with = "crate::number::deserialize_option")]
     pub created_at_ms: Option<i64>,
     /// The version that is signed over.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -112,6 +114,7 @@ pub struct PartialCircumstances {
     scopes: Option<Vec<String>>,
     /// When, in milliseconds since 1970.
     #[schema(example = 1_790_000_000_000_u64)]
+    #[serde(deserialize_with = "crate::number::deserialize_option")]
     now_ms: Option<u64>,
 }
 

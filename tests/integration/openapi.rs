@@ -430,6 +430,39 @@ fn what_the_page_fills_in_is_granted_on_the_first_try() {
     assert!(refused.is_empty(), "{refused:#?}");
 }
 
+/// JSON Schema calls 1.0 an integer, so the document admits it, and so must the server.
+#[test]
+fn a_whole_number_may_be_written_with_a_fraction_of_nothing() {
+    let app = TestApp::start();
+    let acme = app.tenant("acme");
+    let raw = |client: &Client, method: &str, path: &str, body: &str| {
+        let kind = [("content-type", "application/json")];
+        client.send(method, path, &kind, Some(body.as_bytes().to_vec()))
+    };
+    let save = r#"{"document": "d", "thread": "t", "version": 0.0, "cms": "x"}"#;
+    raw(&acme, "POST", "/signature", save).expect(201);
+    let save = r#"{"document": "d", "thread": "t", "version": 1.0, "cms": "y", "version_created_by": 33.0}"#;
+    let saved = raw(&acme, "POST", "/signature", save).expect(201);
+    assert_eq!(saved.signature()["version_created_by"], "33");
+    for (version, status) in [("2.0", 200), ("2e0", 200), ("1.5", 400), ("-1.0", 400)] {
+        let read = format!(r#"{{"document": "d", "thread": "t", "version": {version}}}"#);
+        let answer = raw(&acme, "GET", "/signature", &read);
+        assert_eq!(answer.status, status, "{version}: {}", answer.text);
+    }
+    let platform = app.platform();
+    raw(
+        &platform,
+        "POST",
+        "/tenants/acme/tokens",
+        r#"{"lifetime_s": 60.0}"#,
+    )
+    .expect(201);
+    let quotas = r#"{"quotas": {"max_bytes": 1000.0}}"#;
+    let changed = raw(&platform, "PATCH", "/tenants/acme", quotas).expect(200);
+    let quotas = &changed.json["content"]["tenant"]["quotas"];
+    assert_eq!(quotas["max_bytes"], 1000);
+}
+
 #[test]
 fn the_page_shows_the_document_from_this_server_alone() {
     let app = TestApp::start();
