@@ -45,6 +45,10 @@ pub(super) struct Import {
     /// Create the tenant where it does not exist.
     #[arg(long)]
     create: bool,
+    /// Answer the tenant's requests although hooks are missing here that refuse what is not allowed. Otherwise it is
+    /// suspended until they are there.
+    #[arg(long)]
+    without_hooks: bool,
 }
 
 impl Export {
@@ -128,29 +132,45 @@ impl Import {
             bar.set_length(all);
             bar.set_position(done);
         };
+        let mut from = slug.clone();
         let source: Box<dyn BufRead> = if self.input.as_os_str() == STANDARD {
             Box::new(BufReader::with_capacity(BUFFER_BYTES, io::stdin().lock()))
         } else {
             bar.set_message("read");
-            transfer::check(app, self.open()?, show)?;
+            from = transfer::check(app, self.open()?, show)?.tenant;
             bar.set_message("imported");
             Box::new(self.open()?)
         };
         let tenant = if self.create {
             let new = NewTenant {
                 slug: slug.clone(),
+                // Nobody is answered before all is there.
+                incomplete: Some(transfer::importing(&from)),
                 ..NewTenant::default()
             };
             tenants::create(app, &Actor::command_line(), &new)?.0
         } else {
             tenants::find(app, slug)?
         };
-        let imported = transfer::import(app, &tenant, &Actor::command_line(), source, show)?;
+        let imported = transfer::import(
+            app,
+            &tenant,
+            &Actor::command_line(),
+            source,
+            self.without_hooks,
+            show,
+        )?;
         bar.finish_and_clear();
         output.result(
             &sentence(slug, &imported),
             &json!({ "tenant": slug, "complete": imported.is_complete(), "imported": imported }),
         )?;
+        if imported.suspended {
+            bail!(
+                "`{slug}` is suspended, since hooks are missing that refuse what is not allowed: {}. Upload their plugins and import again, or let it go without them: sigpersist tenant resume {slug} --incomplete",
+                imported.missing_hooks.join(", ")
+            );
+        }
         if imported.is_complete() {
             return Ok(());
         }

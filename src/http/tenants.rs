@@ -34,6 +34,9 @@ struct TenantContent {
     /// When all that is its own will be removed.
     #[schema(value_type = Option<Time>, example = json!(null))]
     delete_after: Option<String>,
+    /// What an import has not brought yet: names of hooks, or that it goes on. Until then it is suspended.
+    #[schema(example = json!(null))]
+    incomplete: Option<String>,
     /// When it was created.
     #[schema(value_type = Time)]
     created_at: String,
@@ -51,6 +54,7 @@ impl TenantContent {
             name: tenant.name,
             suspended_at: tenant.suspended_at.map(time::to_text),
             delete_after: tenant.delete_after.map(time::to_text),
+            incomplete: tenant.incomplete,
             created_at: time::to_text(tenant.created_at),
             quotas: tenant.quotas,
             quotas_in_force: app.meters.in_force(tenant.quotas),
@@ -150,6 +154,7 @@ struct CreateForm {
 pub(super) fn create(call: Call) -> Result<Reply> {
     let form: CreateForm = call.json()?;
     let new = NewTenant {
+        incomplete: None,
         slug: form.slug,
         name: form.name,
         quotas: Quotas::default().changed(form.quotas),
@@ -262,12 +267,13 @@ pub(super) fn suspend(call: Call) -> Result<Reply> {
     responses(
         (status = 200, description = "The tenant", body = Envelope<OneTenant>),
         (status = 409, description = "tenant_deleting"),
+        (status = 422, description = "refused"),
     )
 )]
 pub(super) fn resume(call: Call) -> Result<Reply> {
     call.parameters()?;
     let slug = &call.context.tenancy()?.slug;
-    let tenant = tenants::resume(&call.app, &call.context.actor(), slug)?;
+    let tenant = tenants::resume(&call.app, &call.context.actor(), slug, false)?;
     one(&call, tenant)
 }
 

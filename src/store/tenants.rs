@@ -21,6 +21,7 @@ struct TenantRow {
     suspended_at: Option<DateTime<Utc>>,
     delete_after: Option<DateTime<Utc>>,
     removing_since: Option<DateTime<Utc>>,
+    incomplete: Option<String>,
     created_at: DateTime<Utc>,
     #[diesel(embed)]
     quotas: QuotasRow,
@@ -78,6 +79,7 @@ impl From<TenantRow> for Tenant {
             suspended_at: row.suspended_at,
             delete_after: row.delete_after,
             removing_since: row.removing_since,
+            incomplete: row.incomplete,
             quotas: row.quotas.into(),
             created_at: row.created_at,
         }
@@ -95,12 +97,13 @@ pub(super) fn lock_tenant(connection: &mut PgConnection, tenant: TenantId) -> Qu
 }
 
 impl Store {
-    /// Creates a tenant; nothing where the slug is taken.
+    /// Creates a tenant; nothing where the slug is taken. One that is `incomplete` is suspended from the first moment.
     pub fn tenant_insert(
         &self,
         slug: &str,
         name: &str,
         quotas: Quotas<Option<u64>>,
+        incomplete: Option<&str>,
         event: impl Fn(&Tenant) -> Event,
     ) -> Result<Option<Tenant>> {
         self.transaction(PLATFORM, |connection| {
@@ -108,6 +111,8 @@ impl Store {
                 .values((
                     tenants::slug.eq(slug),
                     tenants::name.eq(name),
+                    tenants::suspended_at.eq(incomplete.map(|_| Utc::now())),
+                    tenants::incomplete.eq(incomplete),
                     QuotasRow::from(quotas),
                 ))
                 .on_conflict(tenants::slug)
@@ -203,6 +208,7 @@ impl Store {
                     tenants::name.eq(&after.name),
                     tenants::suspended_at.eq(after.suspended_at),
                     tenants::delete_after.eq(after.delete_after),
+                    tenants::incomplete.eq(&after.incomplete),
                     QuotasRow::from(after.quotas),
                 ))
                 .execute(connection)?;

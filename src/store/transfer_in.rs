@@ -90,6 +90,16 @@ struct VersionRow {
     sha256: Vec<u8>,
 }
 
+#[derive(QueryableByName)]
+struct CreatedRow {
+    #[diesel(sql_type = BigInt)]
+    id: i64,
+    #[diesel(sql_type = Text)]
+    document: String,
+    #[diesel(sql_type = Text)]
+    thread: String,
+}
+
 /// A version that is there, without its bytes.
 type KnownVersion = StoredVersion<BodyMark>;
 
@@ -168,6 +178,17 @@ impl Store {
                 ))
             })
             .collect()
+    }
+
+    /// Those of these ids that threads of the tenant have.
+    pub fn import_ids_taken(&self, tenant: TenantId, ids: &[i64]) -> Result<Vec<i64>> {
+        self.run(tenant, |connection| {
+            signatures::table
+                .filter(signatures::tenant_id.eq(tenant.0))
+                .filter(signatures::id.eq_any(ids))
+                .select(signatures::id)
+                .load(connection)
+        })
     }
 
     /// Adds versions to threads, new ones and such as are there, as one transaction: all that an import writes of
@@ -440,9 +461,11 @@ fn create(
     tenant: TenantId,
     parts: &[NewPart<'_>],
 ) -> QueryResult<HashMap<ThreadKey, i64>> {
-    let rows: Vec<_> = parts
+    let new = parts.iter().filter(|new| new.known.is_none());
+    let (with_id, without): (Vec<_>, Vec<_>) = new.partition(|new| new.part.id.is_some());
+    let mut ids = create_with_ids(connection, tenant, &with_id)?;
+    let rows: Vec<_> = without
         .iter()
-        .filter(|new| new.known.is_none())
         .map(|NewPart { part, .. }| {
             let (version, stage) = last(part);
             (
@@ -462,8 +485,56 @@ fn create(
         .returning((signatures::id, signatures::document, signatures::thread))
         .get_results(connection)?;
     let created = created.into_iter();
-    Ok(created
-        .map(|(id, document, thread)| (ThreadKey { document, thread }, id))
+    ids.extend(created.map(|(id, document, thread)| (ThreadKey { document, thread }, id)));
+    Ok(ids)
+}
+
+/// Makes threads under the ids that they have.
+fn create_with_ids(
+    connection: &mut PgConnection,
+    tenant: TenantId,
+    parts: &[&NewPart<'_>],
+) -> QueryResult<HashMap<ThreadKey, i64>> {
+    let Some(last_id) = parts.iter().filter_map(|new| new.part.id).max() else {
+        return Ok(HashMap::new());
+    };
+    // First, so that no thread that is new here takes one of them meanwhile.
+    sql_query("SELECT reserve_signature_ids($1)")
+        .bind::<BigInt, _>(last_id)
+        .execute(connection)?;
+    macro_rules! each {
+        ($part:ident => $value:expr) => {
+            parts
+                .iter()
+                .map(|NewPart { part: $part, .. }| $value)
+                .collect::<Vec<_>>()
+        };
+    }
+    let rows: Vec<CreatedRow> = sql_query(
+        "INSERT INTO signatures (tenant_id, id, version, created_at, updated_at, document, thread, stage) \
+         OVERRIDING SYSTEM VALUE \
+         SELECT $1, * FROM unnest($2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING \
+         RETURNING id, document, thread",
+    )
+    .bind::<Integer, _>(tenant.0)
+    .bind::<Array<BigInt>, _>(each!(part => part.id.unwrap_or_default()))
+    .bind::<Array<Integer>, _>(each!(part => last(part).0))
+    .bind::<Array<Timestamptz>, _>(each!(part => part.created_at))
+    .bind::<Array<Timestamptz>, _>(each!(part => part.updated_at))
+    .bind::<Array<Text>, _>(each!(part => part.key.document.as_str()))
+    .bind::<Array<Text>, _>(each!(part => part.key.thread.as_str()))
+    .bind::<Array<Nullable<Text>>, _>(each!(part => last(part).1))
+    .load(connection)?;
+    let rows = rows.into_iter();
+    Ok(rows
+        .map(|row| {
+            let CreatedRow {
+                id,
+                document,
+                thread,
+            } = row;
+            (ThreadKey { document, thread }, id)
+        })
         .collect())
 }
 

@@ -115,6 +115,7 @@ impl VersionRow {
                 version: self.version,
             },
             thread: Thread {
+                id: Some(self.id),
                 document: self.document,
                 thread: self.thread,
                 versions: version_from_column(self.versions)?,

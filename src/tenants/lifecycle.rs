@@ -24,6 +24,8 @@ pub struct NewTenant {
     pub name: Option<String>,
     /// Its own quotas.
     pub quotas: Quotas<Option<u64>>,
+    /// What an import has yet to bring: until then it is suspended.
+    pub incomplete: Option<String>,
 }
 
 impl NewTenant {
@@ -62,7 +64,12 @@ pub struct Page {
 /// [`Error::TenantExists`] where that one is different, [`Error::TenantDeleting`] where it is being deleted,
 /// [`Error::Refused`] for a slug or name against the rules.
 pub fn create(app: &App, actor: &Actor, new: &NewTenant) -> Result<(Tenant, bool)> {
-    let NewTenant { slug, name, quotas } = new;
+    let NewTenant {
+        slug,
+        name,
+        quotas,
+        incomplete,
+    } = new;
     check_slug("tenant", slug)?;
     if let Some(name) = name {
         check_name(name)?;
@@ -74,7 +81,10 @@ pub fn create(app: &App, actor: &Actor, new: &NewTenant) -> Result<(Tenant, bool
                 Event::new(Some(tenant.id), actor.clone(), "tenant.create", slug)
                     .after(facts(tenant))
             };
-            match app.store.tenant_insert(slug, name, *quotas, event)? {
+            match app
+                .store
+                .tenant_insert(slug, name, *quotas, incomplete.as_deref(), event)?
+            {
                 Some(tenant) => return Ok((tenant, true)),
                 // Somebody else was faster.
                 None => continue,
@@ -170,18 +180,68 @@ pub fn suspend(app: &App, actor: &Actor, slug: &str) -> Result<Tenant> {
     })
 }
 
-/// Answers a tenant's requests again; takes its deletion back where that was only scheduled. Blocks.
+/// Answers a tenant's requests again; takes its deletion back if that was only scheduled. One that an import left incomplete
+/// is answered only if it is told to go without. Blocks.
 ///
 /// # Errors
 ///
-/// [`Error::NotFound`], [`Error::TenantDeleting`] where the removal has begun.
-pub fn resume(app: &App, actor: &Actor, slug: &str) -> Result<Tenant> {
+/// [`Error::NotFound`], [`Error::TenantDeleting`] where the removal has begun, [`Error::Refused`] for one that is incomplete.
+pub fn resume(app: &App, actor: &Actor, slug: &str, incomplete: bool) -> Result<Tenant> {
     change(app, actor, "tenant.resume", slug, |tenant| {
         check_not_removing(tenant)?;
+        if let Some(missing) = tenant.incomplete.as_deref().filter(|_| !incomplete) {
+            let what = if missing.contains("import:") {
+                "its import has not ended. Run the import again".to_owned()
+            } else {
+                let hooks = missing.replace(' ', "`, `");
+                format!(
+                    "these hooks, which refuse what is not allowed, are missing: `{hooks}`. Upload their plugins and run the import again"
+                )
+            };
+            return Err(Error::refused(format!(
+                "The tenant `{slug}` is suspended because {what}. To answer its requests without that, run `sigpersist tenant resume {slug} --incomplete`."
+            )));
+        }
         Ok(Tenant {
             suspended_at: None,
             delete_after: None,
+            incomplete: None,
             ..tenant.clone()
+        })
+    })
+}
+
+/// Keeps a tenant suspended for what an import has not brought, or without that lets it go, if it was suspended for that and
+/// is not to be deleted. Blocks.
+///
+/// # Errors
+///
+/// [`Error::NotFound`].
+pub(crate) fn hold(
+    app: &App,
+    actor: &Actor,
+    slug: &str,
+    incomplete: Option<&str>,
+) -> Result<Tenant> {
+    let action = match incomplete {
+        Some(_) => "tenant.suspend",
+        None => "tenant.resume",
+    };
+    change(app, actor, action, slug, |tenant| {
+        Ok(match (incomplete, &tenant.incomplete) {
+            (None, None) => tenant.clone(),
+            (None, Some(_)) => Tenant {
+                suspended_at: tenant
+                    .suspended_at
+                    .filter(|_| tenant.delete_after.is_some()),
+                incomplete: None,
+                ..tenant.clone()
+            },
+            (Some(missing), _) => Tenant {
+                suspended_at: tenant.suspended_at.or_else(|| Some(Utc::now())),
+                incomplete: Some(missing.to_owned()),
+                ..tenant.clone()
+            },
         })
     })
 }
@@ -262,6 +322,7 @@ fn facts(tenant: &Tenant) -> Value {
         "state": tenant.state(),
         "suspended_at": text(tenant.suspended_at),
         "delete_after": text(tenant.delete_after),
+        "incomplete": tenant.incomplete,
         "quotas": tenant.quotas,
     })
 }

@@ -23,6 +23,8 @@ pub struct Tenant {
     pub delete_after: Option<DateTime<Utc>>,
     /// When the removal began.
     pub removing_since: Option<DateTime<Utc>>,
+    /// What an import has not brought yet, in words between spaces; it is suspended until that is there.
+    pub incomplete: Option<String>,
     /// The quotas that are set for it.
     pub quotas: Quotas<Option<u64>>,
     /// When it was created.

@@ -8,7 +8,7 @@ use chrono::Utc;
 use serde_json::json;
 
 use super::model::{
-    Anchor, Counts, End, FORMAT, FORMAT_VERSION, Header, Input, Line, Policy, Revision,
+    Anchor, Counts, End, FORMAT, FORMAT_VERSION, Header, Input, Line, Policy, Revision, TenantFacts,
 };
 use crate::app::App;
 use crate::audit::{Actor, Event};
@@ -55,11 +55,16 @@ pub fn export(
             exported_at: Utc::now(),
             counts,
         }))?;
+        file.add(&Line::Tenant(TenantFacts {
+            name: Some(tenant.name.clone()).filter(|name| *name != tenant.slug),
+            quotas: tenant.quotas,
+        }))?;
+        // Before the threads, so that whoever imports them knows what is missing by then.
+        policy(snapshot, &mut file)?;
+        hooks(snapshot, &mut file)?;
         threads(snapshot, &mut file, |written| {
             progress(written, counts.versions);
         })?;
-        policy(snapshot, &mut file)?;
-        hooks(snapshot, &mut file)?;
         if with_decisions {
             decisions(snapshot, &mut file)?;
         }

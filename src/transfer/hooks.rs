@@ -11,7 +11,7 @@ use crate::context::TenantId;
 use crate::digest::sha256;
 use crate::error::{Error, Result};
 use crate::plugins;
-use crate::plugins::model::Digest;
+use crate::plugins::model::{Digest, Mode};
 use crate::trials::Case;
 
 /// The number of a plugin that is not here: what was bound to it can be shown, but not run.
@@ -64,6 +64,17 @@ pub(super) fn take_revision(
         Ok(_) => Ok(Taken::New),
         Err(error) => left_out(error),
     }
+}
+
+/// Whether a hook, as it is in the file, refuses what is not allowed.
+pub(super) fn enforces(hook: &Hook, bindings: &[HookBinding]) -> bool {
+    let Some(wanted) = &hook.in_force else {
+        return false;
+    };
+    let mut bindings = bindings.iter();
+    let line = bindings.find(|line| line.number == wanted.binding);
+    // One whose binding is not even in the file might.
+    line.is_none_or(|line| line.enabled && line.mode == Mode::Enforce)
 }
 
 /// Adds to a hook what it was set to, and sets it as it is in the file. Nothing of a hook is written where something else of

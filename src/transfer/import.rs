@@ -8,7 +8,9 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::hooks::{self, Taken};
-use super::model::{BodyMark, Header, Hook, HookBinding, Judgement, Part, StoredVersion, Thread};
+use super::model::{
+    BodyMark, Header, Hook, HookBinding, Judgement, Part, StoredVersion, TenantFacts, Thread,
+};
 use super::read::{Item, Lines};
 use crate::app::App;
 use crate::audit::{Actor, Event};
@@ -17,7 +19,9 @@ use crate::error::{Error, Result};
 use crate::policy;
 use crate::signatures::model::{SignatureId, ThreadKey};
 use crate::store::{KnownThread, NewPart};
+use crate::tenants;
 use crate::tenants::model::Tenant;
+use crate::tenants::quotas::{Change, Quotas};
 
 /// Bytes of signatures in one transaction, but for one that is larger by itself.
 const BATCH_BYTES: usize = 8 * 1024 * 1024;
@@ -49,6 +53,12 @@ pub struct Imported {
     pub new_judgements: u64,
     /// Refused signatures that were not there.
     pub new_inputs: u64,
+    /// Threads that got another id, since theirs is that of another thread here.
+    pub new_ids: u64,
+    /// Hooks that refuse what is not allowed, and are missing here.
+    pub missing_hooks: Vec<String>,
+    /// Whether the tenant is suspended for what is missing.
+    pub suspended: bool,
     /// Threads that were left as they are, since here they have another history.
     pub conflicts: u64,
     /// Plugins and hooks that were left out.
@@ -102,7 +112,8 @@ pub fn check(
 
 /// Reads a file into a tenant. Blocks.
 ///
-/// What is there identically is passed over, what is there otherwise stays as it is and is told. Nothing of it is judged by
+/// The tenant is suspended as soon as a hook that enforces turns out to be missing, before what that would have judged is
+/// there, and resumed at the end of an import that finds all there; `without_hooks` lets it go without. What is there identically is passed over, what is there otherwise stays as it is and is told. Nothing of it is judged by
 /// hooks. `progress` is told how many versions of how many are done.
 ///
 /// # Errors
@@ -113,6 +124,7 @@ pub fn import(
     tenant: &Tenant,
     actor: &Actor,
     source: impl BufRead,
+    without_hooks: bool,
     progress: impl FnMut(u64, u64),
 ) -> Result<Imported> {
     let (header, lines) = Lines::open(source, &app.config)?;
@@ -129,6 +141,8 @@ pub fn import(
     let mut import = Import {
         app,
         tenant: tenant.id,
+        slug: &tenant.slug,
+        without_hooks,
         actor,
         batch: Batch::default(),
         thread: None,
@@ -136,7 +150,15 @@ pub fn import(
         judgements: Vec::new(),
         imported: Imported::default(),
     };
-    let read = import.read(lines, header.counts.versions, progress);
+    // In files of version 1 hooks come after the threads.
+    let held = if header.format_version == 1 && header.counts.hooks > 0 && !without_hooks {
+        import.lacks(&importing(&header.tenant))
+    } else {
+        Ok(())
+    };
+    let read = held
+        .and_then(|()| import.read(lines, header.counts.versions, progress))
+        .and_then(|()| import.settle(&header.tenant));
     let imported = import.imported;
     let told = json!({
         "from": header.tenant,
@@ -149,6 +171,7 @@ pub fn import(
         "new_judgements": imported.new_judgements,
         "new_inputs": imported.new_inputs,
         "conflicts": imported.conflicts,
+        "missing_hooks": imported.missing_hooks,
         "left_out": imported.left_out,
         "complete": read.is_ok() && imported.is_complete(),
     });
@@ -157,9 +180,16 @@ pub fn import(
     read.map(|()| imported)
 }
 
+/// What a tenant lacks while a file of this tenant is imported into it.
+pub fn importing(from: &str) -> String {
+    format!("import:{from}")
+}
+
 struct Import<'a> {
     app: &'a App,
     tenant: TenantId,
+    slug: &'a str,
+    without_hooks: bool,
     actor: &'a Actor,
     batch: Batch,
     /// The thread whose versions come; none where they are to be passed over.
@@ -240,7 +270,13 @@ impl Import<'_> {
                 if bindings.len() == hook.bindings as usize
                     && let Some((hook, bindings)) = self.hook.take()
                 {
-                    match hooks::take_hook(self.app, self.tenant, self.actor, &hook, &bindings)? {
+                    let taken =
+                        hooks::take_hook(self.app, self.tenant, self.actor, &hook, &bindings)?;
+                    if matches!(taken, Taken::LeftOut(_)) && hooks::enforces(&hook, &bindings) {
+                        self.imported.missing_hooks.push(hook.name.clone());
+                        self.lacks(&hook.name)?;
+                    }
+                    match taken {
                         Taken::New => self.imported.new_hooks += 1,
                         Taken::Same => {}
                         Taken::LeftOut(why) => {
@@ -260,9 +296,73 @@ impl Import<'_> {
                 let new = self.app.store.import_input(self.tenant, at, &body)?;
                 self.imported.new_inputs += u64::from(new);
             }
+            Item::Tenant(facts) => self.facts(&facts)?,
             Item::Thread(_) | Item::Version(_) => {}
         }
         Ok(())
+    }
+
+    /// Takes the name and the quotas that are not set here.
+    fn facts(&mut self, facts: &TenantFacts) -> Result<()> {
+        let tenant = tenants::get(self.app, self.slug)?;
+        let is_named = tenant.name != tenant.slug;
+        let name = facts.name.as_deref().filter(|name| *name != tenant.name);
+        if name.is_some() && is_named {
+            self.imported
+                .leave_out("The tenant's name", "it has another one here");
+        }
+        let differs =
+            |own: Option<u64>, given: Option<u64>| own.is_some() && given.is_some() && own != given;
+        if tenant.quotas.zip(facts.quotas, differs) != Quotas::default() {
+            let why = "at least one is set otherwise here";
+            self.imported.leave_out("What differs of its quotas", why);
+        }
+        let change = |own: Option<u64>, given: Option<u64>| match (own, given) {
+            (None, Some(given)) => Change::To(given),
+            _ => Change::Keep,
+        };
+        let quotas = tenant.quotas.zip(facts.quotas, change);
+        let name = name.filter(|_| !is_named);
+        tenants::update(self.app, self.actor, self.slug, name, quotas)?;
+        Ok(())
+    }
+
+    /// Something is missing without which the tenant may not be live: it is suspended from now on, unless it is told to go
+    /// without.
+    fn lacks(&self, what: &str) -> Result<()> {
+        if self.without_hooks {
+            return Ok(());
+        }
+        let tenant = tenants::get(self.app, self.slug)?;
+        let mut missing: Vec<_> = words(&tenant).collect();
+        if !missing.contains(&what) {
+            missing.push(what);
+        }
+        tenants::hold(self.app, self.actor, self.slug, Some(&missing.join(" "))).map(drop)
+    }
+
+    /// Lets the tenant go if nothing is missing any more, also of what earlier imports did not bring.
+    fn settle(&mut self, from: &str) -> Result<()> {
+        let tenant = tenants::get(self.app, self.slug)?;
+        let these = [importing(from), importing(self.slug)];
+        let mut missing = Vec::new();
+        if !self.without_hooks {
+            for word in words(&tenant) {
+                let is_over = if word.contains(':') {
+                    these.iter().any(|this| this == word)
+                } else {
+                    !self.imported.missing_hooks.iter().any(|hook| hook == word)
+                        && self.app.store.hook_get(self.tenant, word)?.is_some()
+                };
+                if !is_over {
+                    missing.push(word);
+                }
+            }
+        }
+        let missing = missing.join(" ");
+        let missing = Some(missing.as_str()).filter(|missing| !missing.is_empty());
+        self.imported.suspended = missing.is_some();
+        tenants::hold(self.app, self.actor, self.slug, missing).map(drop)
     }
 
     fn flush_judgements(&mut self) -> Result<()> {
@@ -302,6 +402,7 @@ impl Import<'_> {
             _ => {
                 self.batch.keys.insert(key.clone());
                 self.batch.parts.push(Part {
+                    id: thread.id,
                     key,
                     created_at: thread.created_at,
                     updated_at,
@@ -341,6 +442,20 @@ impl Import<'_> {
             })
             .collect();
         let stored = store.import_versions(self.tenant, &ranges)?;
+        let is_new = |known: &Option<KnownThread>| known.is_none();
+        let new = parts.iter().zip(&known).filter(|(_, known)| is_new(known));
+        let ids: Vec<_> = new.filter_map(|(part, _)| part.id).collect();
+        let taken = store.import_ids_taken(self.tenant, &ids)?;
+        for (part, _) in parts
+            .iter_mut()
+            .zip(&known)
+            .filter(|(_, known)| is_new(known))
+        {
+            if part.id.is_some_and(|id| taken.contains(&id)) {
+                part.id = None;
+                self.imported.new_ids += 1;
+            }
+        }
         let mut wanted = Vec::with_capacity(parts.len());
         for (part, known) in parts.iter_mut().zip(known) {
             let before = part.versions.len();
@@ -387,6 +502,12 @@ impl Import<'_> {
         }
         Ok(left)
     }
+}
+
+/// What a tenant is known to lack.
+fn words(tenant: &Tenant) -> impl Iterator<Item = &str> {
+    let words = tenant.incomplete.as_deref().unwrap_or_default();
+    words.split_whitespace()
 }
 
 /// Compares a part with what is there, and takes away from it what is there already.

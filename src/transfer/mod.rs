@@ -1,9 +1,10 @@
 //! A tenant as a file, to keep or to take elsewhere. Keys never travel.
 //!
 //! It is newline-delimited JSON (<https://github.com/ndjson/ndjson-spec>): on each line an object of one member, whose name
-//! says what it is. The first line is the header; then come threads, each before its versions; the tenant's own plugins; hooks, each before
-//! its bindings; decisions where they are asked for; and last what shows that nothing is missing. Neither way holds more
-//! than a few megabytes in memory beside the largest line.
+//! says what it is. The first line is the header; then come the tenant's name and quotas; its policy; its own plugins; hooks, each
+//! before its bindings; threads, each before its versions; decisions where they are asked for; and last what shows that nothing is
+//! missing. Files of version 1 have no name, quotas and ids of threads, and the threads first. Neither way holds more than a
+//! few megabytes in memory beside the largest line.
 //!
 //! - `model` has the lines, and `read` takes a file apart; `export` writes one.
 //! - `import` reads one into a tenant, `hooks` the part about plugins and hooks. What is there already is passed over, and
@@ -16,4 +17,4 @@ pub mod model;
 mod read;
 
 pub use export::export;
-pub use import::{Imported, check, import};
+pub use import::{Imported, check, import, importing};

@@ -7,11 +7,12 @@ use serde_json::Value;
 use crate::plugins::model::{Binding, Digest, Limits, Mode, OnFailure, Operation, Shadow};
 use crate::policy::model as policy;
 use crate::signatures::model::{Encoding, SignatureBody, ThreadKey};
+use crate::tenants::quotas::Quotas;
 
 /// What the header calls the format.
 pub const FORMAT: &str = "sigpersist tenant";
-/// The version of the format that is written, and the only one that is read.
-pub const FORMAT_VERSION: u32 = 1;
+/// The version of the format that is written. Those before it are read too.
+pub const FORMAT_VERSION: u32 = 2;
 
 /// A line.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -19,6 +20,8 @@ pub const FORMAT_VERSION: u32 = 1;
 pub enum Line {
     /// The first.
     Header(Header),
+    /// Its name and quotas.
+    Tenant(TenantFacts),
     /// A thread, whose versions follow.
     Thread(Thread),
     /// The next version of the thread.
@@ -83,7 +86,7 @@ impl Counts {
             Line::Binding(_) => self.bindings += 1,
             Line::Judgement(_) => self.judgements += 1,
             Line::Input(_) => self.inputs += 1,
-            Line::Header(_) | Line::End(_) => {}
+            Line::Header(_) | Line::Tenant(_) | Line::End(_) => {}
         }
     }
 }
@@ -98,10 +101,24 @@ pub struct End {
     pub sha256: Digest,
 }
 
+/// What a tenant is called and may use.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TenantFacts {
+    /// Its name for people; none if that is its slug.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Its own quotas; null stands for the server's default.
+    pub quotas: Quotas<Option<u64>>,
+}
+
 /// A thread.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Thread {
+    /// Its id; none in files of version 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<i64>,
     /// Which document.
     pub document: String,
     /// In which story.
@@ -221,6 +238,8 @@ impl StoredVersion {
 /// Versions of one thread that follow one another, as they are written together.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Part {
+    /// The thread's id, if it is known.
+    pub id: Option<i64>,
     /// The thread.
     pub key: ThreadKey,
     /// When its first version was saved.

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::model::{
     Counts, End, FORMAT, FORMAT_VERSION, Header, Hook, HookBinding, Judgement, Line, Policy,
-    Revision, StoredVersion, Thread, Verdict, Version,
+    Revision, StoredVersion, TenantFacts, Thread, Verdict, Version,
 };
 use crate::config::Config;
 use crate::decisions::model::{Decision, Input, Outcome};
@@ -18,13 +18,31 @@ use crate::error::{Error, Result};
 use crate::plugins::model::Operation;
 use crate::signatures::model::{SignatureBody, check_comment, check_label, fold_tags};
 use crate::signatures::{MAX_VERDICTS, summary};
+use crate::tenants::model::check_name;
+use crate::tenants::quotas::Quotas;
 
 /// What JSON needs for the test cases of a component.
 const MAX_CASES_BYTES: usize = 4 * 1024 * 1024;
 
+/// The largest id of a thread: new ones get larger ones, on a server that may have other tenants.
+const MAX_THREAD_ID: i64 = 1 << 48;
+
+/// As much of the first line as every version of the format has.
+#[derive(serde::Deserialize)]
+struct FirstLine {
+    header: Format,
+}
+
+#[derive(serde::Deserialize)]
+struct Format {
+    format: String,
+    format_version: u32,
+}
+
 /// What a line brings, header and end aside.
 #[derive(Debug)]
 pub(super) enum Item {
+    Tenant(TenantFacts),
     Thread(Thread),
     Version(StoredVersion),
     Policy(Policy),
@@ -78,23 +96,26 @@ impl<R: BufRead> Lines<R> {
             counts: Counts::default(),
             follows: Follows::Anything,
         };
-        match lines.read()? {
-            Line::Header(header)
-                if header.format == FORMAT && header.format_version == FORMAT_VERSION =>
-            {
-                Ok((header, lines))
-            }
-            Line::Header(header) => Err(lines.fault(format!(
-                "the file is of the format `{}`, version {}; this program reads `{FORMAT}`, version {FORMAT_VERSION}",
+        lines.read_line()?;
+        // What a newer program writes into its header can't be known.
+        if let Ok(FirstLine { header }) = serde_json::from_slice(&lines.line)
+            && (header.format != FORMAT || !(1..=FORMAT_VERSION).contains(&header.format_version))
+        {
+            return Err(lines.fault(format!(
+                "the file is of the format `{}`, version {}; this program reads `{FORMAT}`, versions 1 to {FORMAT_VERSION}: import it with a program that is as new as the one that wrote it",
                 header.format, header.format_version
-            ))),
+            )));
+        }
+        match lines.parse()? {
+            Line::Header(header) => Ok((header, lines)),
             _ => Err(lines.fault("it is not the header, with which the file of a tenant begins")),
         }
     }
 
     /// The next item; nothing at the end, where the file is whole.
     pub(super) fn next(&mut self) -> Result<Option<Item>> {
-        let line = self.read()?;
+        self.read_line()?;
+        let line = self.parse()?;
         if let Line::End(end) = line {
             return self.end(&end).map(|()| None);
         }
@@ -109,7 +130,7 @@ impl<R: BufRead> Lines<R> {
         Error::refused(format!("Line {} of the file: {what}.", self.number))
     }
 
-    fn read(&mut self) -> Result<Line> {
+    fn read_line(&mut self) -> Result<()> {
         self.line.clear();
         let most = u64::try_from(self.max_bytes).unwrap_or(u64::MAX);
         let mut bounded = (&mut self.source).take(most);
@@ -133,6 +154,10 @@ impl<R: BufRead> Lines<R> {
                 self.fault("it has no end: the file was cut off. Get it whole, and import it again")
             });
         }
+        Ok(())
+    }
+
+    fn parse(&self) -> Result<Line> {
         serde_json::from_slice(&self.line).map_err(|error| {
             // The line of the JSON itself is always 1.
             let words = error.to_string();
@@ -171,7 +196,11 @@ impl<R: BufRead> Lines<R> {
             (Follows::Anything, Line::Hook(hook)) if hook.bindings > 0 => binding(1, hook.bindings),
             (
                 Follows::Anything,
-                Line::Policy(_) | Line::Revision(_) | Line::Judgement(_) | Line::Input(_),
+                Line::Tenant(_)
+                | Line::Policy(_)
+                | Line::Revision(_)
+                | Line::Judgement(_)
+                | Line::Input(_),
             ) => Follows::Anything,
             (Follows::Version { next, last }, Line::Version(line)) if line.version == next => {
                 Follows::after(next + 1, last, version)
@@ -196,7 +225,17 @@ impl<R: BufRead> Lines<R> {
 
     fn item(&self, line: Line) -> Result<Item> {
         Ok(match line {
+            Line::Tenant(facts) => {
+                self.facts(&facts)?;
+                Item::Tenant(facts)
+            }
             Line::Thread(thread) => {
+                if thread
+                    .id
+                    .is_some_and(|id| !(1..=MAX_THREAD_ID).contains(&id))
+                {
+                    return Err(self.fault(format!("a thread's id is from 1 to {MAX_THREAD_ID}")));
+                }
                 self.label("document", Some(&thread.document))?;
                 self.label("thread", Some(&thread.thread))?;
                 Item::Thread(thread)
@@ -215,6 +254,18 @@ impl<R: BufRead> Lines<R> {
             Line::Input(input) => Item::Input(input.at, SignatureBody::from_text(&input.signature)),
             Line::Header(_) | Line::End(_) => return Err(self.fault("it has no place here")),
         })
+    }
+
+    fn facts(&self, facts: &TenantFacts) -> Result<()> {
+        if let Some(name) = &facts.name {
+            check_name(name).map_err(|error| self.broken(&error))?;
+        }
+        let is_too_high =
+            |quota: Option<u64>| quota.is_some_and(|quota| i64::try_from(quota).is_err());
+        if facts.quotas.map(is_too_high) != Quotas::default() {
+            return Err(self.fault(format!("a quota is above {}", i64::MAX)));
+        }
+        Ok(())
     }
 
     fn version(&self, version: Version) -> Result<StoredVersion> {

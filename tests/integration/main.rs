@@ -10,6 +10,7 @@
 
 mod admin_page;
 mod architecture;
+mod arrivals;
 mod audit;
 mod auth;
 mod bodies;

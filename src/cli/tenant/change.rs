@@ -31,6 +31,7 @@ impl Create {
             slug: self.slug,
             name: self.name,
             quotas: Quotas::default().changed(self.quotas.into()),
+            incomplete: None,
         };
         let (tenant, created) = tenants::create(app, &Actor::command_line(), &new)?;
         let slug = &tenant.slug;
@@ -92,11 +93,14 @@ impl Suspend {
 pub(in crate::cli) struct Resume {
     /// The tenant's slug.
     slug: String,
+    /// Also a tenant that an import left without hooks that refuse what is not allowed.
+    #[arg(long)]
+    incomplete: bool,
 }
 
 impl Resume {
     pub(super) fn run(self, app: &App, output: &Output) -> anyhow::Result<()> {
-        let tenant = tenants::resume(app, &Actor::command_line(), &self.slug)
+        let tenant = tenants::resume(app, &Actor::command_line(), &self.slug, self.incomplete)
             .map_err(|error| advise(error, Some(&self.slug)))?;
         let sentence = format!(
             "The tenant `{}` is active; its requests are answered within a second.",

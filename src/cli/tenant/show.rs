@@ -124,6 +124,9 @@ pub(super) fn sheet(app: &App, tenant: &Tenant) -> String {
             &format!("after {}", time::to_text(when)),
         );
     }
+    if let Some(missing) = &tenant.incomplete {
+        line(&mut text, "lacks", missing);
+    }
     let facts = facts(app, tenant);
     let mut table = Table::new(&["quota", "in force", "set"]);
     for (name, in_force) in facts["quotas_in_force"].as_object().into_iter().flatten() {
@@ -155,6 +158,7 @@ pub(super) fn facts(app: &App, tenant: &Tenant) -> Value {
         "state": tenant.state(),
         "suspended_at": tenant.suspended_at.map(time::to_text),
         "delete_after": tenant.delete_after.map(time::to_text),
+        "incomplete": tenant.incomplete,
         "created_at": time::to_text(tenant.created_at),
         "quotas": tenant.quotas,
         "quotas_in_force": app.meters.in_force(tenant.quotas),
