@@ -4,6 +4,9 @@
 # Homebrew keeps Postgres out of PATH, where the build looks for pg_config.
 export PATH := $(PATH):$(subst $(eval ) ,:,$(wildcard /opt/homebrew/opt/postgresql@*/bin /usr/local/opt/postgresql@*/bin))
 
+# What the environment says of other databases is no matter of the tests', which run their own.
+unexport PGSERVICE PGSERVICEFILE PGOPTIONS PGCLIENTENCODING PGDATESTYLE PGTZ
+
 help:
 	@echo "make demo   build, and show everything at work on an embedded database"
 	@echo "make test   run all tests"

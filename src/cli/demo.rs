@@ -13,7 +13,7 @@ use tracing::info;
 
 use super::open_files;
 use super::output::Output;
-use super::serve::{Signals, bind, listening_line, runtime};
+use super::serve::{Signals, Starting, bind, listening_line, runtime};
 use crate::app::{App, Database};
 use crate::audit::Actor;
 use crate::auth::algorithm::Algorithm;
@@ -66,6 +66,7 @@ impl Demo {
         open_files::make_room(&mut config)?;
         let runtime = runtime(&config)?;
         let signals = Signals::new(&runtime)?;
+        let starting = Starting::new(&runtime)?;
         let listener = runtime.block_on(bind(&config.http.listen))?;
         let base = format!("http://{}", listener.local_addr()?);
         let listening = listening_line(&listener)?;
@@ -84,6 +85,7 @@ impl Demo {
             // Told to stop, or the other side is gone: both mean stop.
             drop(stopped.await);
         }));
+        drop(starting);
         output.line(&listening)?;
 
         let mut tour = Tour::new(&app, output, base, &data_dir)?;

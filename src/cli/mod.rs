@@ -32,7 +32,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::app::{App, Database};
 use crate::config::{Config, TracesConfig};
-use crate::store::embedded::Purpose;
+use crate::store::embedded::{Purpose, forget_libpq_environment};
 use crate::telemetry;
 use output::Output;
 
@@ -153,6 +153,17 @@ fn execute(cli: Cli, output: &Output) -> anyhow::Result<()> {
     let mut config = Config::load(cli.common.config.as_deref(), environment)?;
     if cli.common.data_dir.is_some() {
         config.data_dir = cli.common.data_dir;
+    }
+    let is_embedded = config.database_url.is_none() || matches!(cli.command, Command::Demo(_));
+    if is_embedded {
+        #[expect(
+            unsafe_code,
+            reason = "libpq reads the environment by itself, also what is about other databases"
+        )]
+        // SAFETY: this is still the only thread: `main` begins with this, and nothing before it starts one.
+        unsafe {
+            forget_libpq_environment();
+        }
     }
     match cli.command {
         Command::Serve(command) => return command.run(config, output),

@@ -7,6 +7,7 @@ use clap::Args;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::JoinHandle;
 use tracing::info;
 
 use super::open_files;
@@ -37,6 +38,7 @@ impl Serve {
         open_files::make_room(&mut config)?;
         let runtime = runtime(&config)?;
         let signals = Signals::new(&runtime)?;
+        let starting = Starting::new(&runtime)?;
         // Before the database, so that a taken port costs nothing.
         let listener = runtime.block_on(bind(&config.http.listen))?;
         let watched = config.http.watch_listen.as_deref();
@@ -53,6 +55,7 @@ impl Serve {
         drop(runtime.spawn(telemetry::spawn_blocking(move || {
             plugins::preload(&preloaded);
         })));
+        drop(starting);
         output.line(&listening_line(&listener)?)?;
         if let Some(watched) = watched {
             info!(address = %watched.local_addr()?, "Those who watch find /health and /metrics");
@@ -118,6 +121,27 @@ pub(super) fn runtime(config: &Config) -> anyhow::Result<Runtime> {
         .max_blocking_threads(threads)
         .build()
         .context("The asynchronous runtime can't be started")
+}
+
+/// A start under way, which the first signal ends: what it waits for, such as a database that does not answer, hears of no
+/// signal. An embedded Postgres ends with the process.
+pub(super) struct Starting(JoinHandle<()>);
+
+impl Starting {
+    pub(super) fn new(runtime: &Runtime) -> anyhow::Result<Self> {
+        let mut signals = Signals::new(runtime)?;
+        Ok(Self(runtime.spawn(async move {
+            signals.next().await;
+            info!("Told to stop before it was ready");
+            std::process::exit(0);
+        })))
+    }
+}
+
+impl Drop for Starting {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 /// SIGTERM and SIGINT: the first asks to stop, a second one stops at once.

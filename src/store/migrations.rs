@@ -9,6 +9,8 @@ use diesel::sql_types::{Array, Bool, Integer, Text};
 use diesel::{Connection as _, QueryDsl as _, QueryResult, QueryableByName, RunQueryDsl as _};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
+use tracing::warn;
+
 use super::role::{self, SERVER_ROLE};
 use super::schema;
 
@@ -57,11 +59,7 @@ pub fn migrate(url: &str) -> anyhow::Result<Vec<String>> {
     if is_others(&mut connection).context(UNREADABLE)? {
         return check(&mut connection).map(|()| Vec::new());
     }
-    connection
-        .batch_execute(&format!(
-            "SELECT pg_advisory_lock({LOCK_KEY}); SET lock_timeout = '{LOCK_TIMEOUT}'"
-        ))
-        .context("The lock for migrations can't be taken")?;
+    lock(&mut connection).context("The lock for migrations can't be taken")?;
     let applied = applied(&mut connection).context(UNREADABLE)?;
     refuse_unknown_schema(&applied)?;
     if applied.is_empty() {
@@ -84,6 +82,17 @@ pub fn migrate(url: &str) -> anyhow::Result<Vec<String>> {
     refuse_incomplete_schema(&mut connection)?;
     // The lock goes with the connection, here.
     Ok(run)
+}
+
+/// Takes the lock for migrations, and says so where somebody else holds it.
+fn lock(connection: &mut PgConnection) -> QueryResult<()> {
+    let is_free: bool = diesel::select(sql::<Bool>(&format!("pg_try_advisory_lock({LOCK_KEY})")))
+        .get_result(connection)?;
+    if !is_free {
+        warn!("Waiting for another process that brings the database's schema up to date");
+        connection.batch_execute(&format!("SELECT pg_advisory_lock({LOCK_KEY})"))?;
+    }
+    connection.batch_execute(&format!("SET lock_timeout = '{LOCK_TIMEOUT}'"))
 }
 
 /// Makes sure that the schema is the one this program works with, without changing it.

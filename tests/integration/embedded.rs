@@ -1,14 +1,16 @@
 //! The embedded database: kept over restarts, one server at a time, no Postgres left running.
 
-use std::io::{Read as _, Write as _};
+use std::io::{BufRead as _, Read as _, Write as _};
 use std::net::TcpStream;
-use std::time::Duration;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::support::{
-    Client, FIRST, Program, eventually, postmaster, run, sigpersist, temp_dir, tenant_token,
+    Client, FIRST, Program, eventually, postmaster, run, sigpersist, succeeds, temp_dir,
+    tenant_token,
 };
 
 fn is_alive(pid: Pid) -> bool {
@@ -219,4 +221,128 @@ fn sigterm_lets_requests_in_flight_finish() {
         .get("/signatures?count=true")
         .expect(200);
     assert_eq!(listed.json["content"]["nb_results"], 8);
+}
+
+#[test]
+fn what_the_environment_says_of_other_databases_does_not_reach_the_embedded_one() {
+    let folder = temp_dir();
+    let data_dir = folder.path().join("data");
+    let others = [
+        ("PGHOST", "db.invalid"),
+        ("PGPORT", "1"),
+        ("PGUSER", "nobody"),
+        ("PGSERVICE", "nowhere"),
+        ("PGSERVICEFILE", "/nowhere"),
+        ("PGOPTIONS", "-c no_such_setting=1"),
+        ("PGSSLMODE", "verify-full"),
+        ("PGREQUIREPEER", "nobody"),
+        ("PGCHANNELBINDING", "require"),
+        ("PGREQUIREAUTH", "scram-sha-256"),
+        ("PGTARGETSESSIONATTRS", "standby"),
+        ("PGCLIENTENCODING", "no such encoding"),
+        ("PGDATESTYLE", "no such style"),
+        ("PGTZ", "no/zone"),
+        ("PGDATA", "/nowhere"),
+        ("PGCONNECT_TIMEOUT", "x"),
+    ];
+    // Commands and servers alike, and when the cluster is made as well as when it is used.
+    let token = tenant_token(|arguments| {
+        let mut command = sigpersist(&data_dir, arguments);
+        command.envs(others);
+        succeeds(command)
+    });
+    let mut command = sigpersist(&data_dir, &["serve", "--listen", "127.0.0.1:0"]);
+    command.envs(others).stderr(Stdio::null());
+    let server = Program::start(command);
+    server.client(&token).save("d", "t", 0, "x").expect(201);
+    assert!(server.stop().success());
+}
+
+#[test]
+fn a_data_directory_may_be_called_as_one_likes() {
+    let folder = temp_dir();
+    for name in [
+        "a,b",
+        "a\"b",
+        "it's",
+        r"a\b",
+        "a b",
+        "100%",
+        "документы",
+        "@a",
+    ] {
+        let data_dir = folder.path().join(name);
+        run(&data_dir, &["tenant", "create", "acme"]);
+        assert!(
+            run(&data_dir, &["tenant", "list"]).contains("acme"),
+            "{name}"
+        );
+    }
+}
+
+/// A start that waits, with what it writes to standard error.
+fn starting(mut command: Command) -> (Child, std::io::BufReader<std::process::ChildStderr>) {
+    let mut child = command
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let told = std::io::BufReader::new(child.stderr.take().unwrap());
+    (child, told)
+}
+
+#[track_caller]
+fn ends_by_sigterm(child: &mut Child) {
+    let pid = Pid::from_raw(child.id().try_into().unwrap());
+    kill(pid, Signal::SIGTERM).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(10);
+    let mut status = child.try_wait().unwrap();
+    while status.is_none() && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(20));
+        status = child.try_wait().unwrap();
+    }
+    // A test that fails leaves no process behind.
+    drop(child.kill());
+    assert_eq!(status.and_then(|status| status.code()), Some(0));
+}
+
+#[test]
+fn a_start_that_waits_for_the_directory_says_so_and_ends_by_sigterm() {
+    let folder = temp_dir();
+    let data_dir = folder.path().join("data");
+    std::fs::create_dir(&data_dir).unwrap();
+    let mut lock = std::fs::File::create(data_dir.join("lock")).unwrap();
+    lock.lock().unwrap();
+    write!(lock, "command (process 1)").unwrap();
+    let command = sigpersist(&data_dir, &["serve", "--listen", "127.0.0.1:0"]);
+    let since = Instant::now();
+    let (mut child, told) = starting(command);
+    let sentence = told
+        .lines()
+        .map(Result::unwrap)
+        .find(|line| line.contains("Waiting for another Sigpersist command (process 1)"));
+    assert!(sentence.is_some());
+    // It is told before the waiting is given up.
+    assert!(since.elapsed() < Duration::from_secs(20));
+    assert!(child.try_wait().unwrap().is_none());
+    ends_by_sigterm(&mut child);
+}
+
+#[test]
+fn a_start_that_waits_for_a_silent_database_ends_by_sigterm() {
+    let folder = temp_dir();
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = silent.local_addr().unwrap().port();
+    let mut command = sigpersist(
+        &folder.path().join("data"),
+        &["serve", "--listen", "127.0.0.1:0"],
+    );
+    command.env(
+        "DATABASE_URL",
+        format!("postgres://me@127.0.0.1:{port}/d?connect_timeout=600"),
+    );
+    let (mut child, _told) = starting(command);
+    // By now it waits for an answer.
+    let _connection = silent.accept().unwrap();
+    ends_by_sigterm(&mut child);
 }

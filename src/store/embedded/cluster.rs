@@ -23,6 +23,7 @@ use nix::sys::signal::Signal;
 use nix::unistd::{Gid, Uid, User, geteuid};
 use tracing::info;
 
+use super::environment;
 use super::programs::Programs;
 use super::supervisor::die_with_this_thread;
 use crate::digest::{sha256, to_hex};
@@ -108,15 +109,16 @@ impl Cluster {
             .to_string()
             .replace('\\', r"\\")
             .replace('\'', r"\'");
-        format!("host='{host}' user={login} dbname={database}")
+        // What is said here, libpq does not look for in the environment.
+        format!(
+            "host='{host}' port=5432 options='' sslmode=disable gssencmode=disable requirepeer='' user={login} dbname={database}"
+        )
     }
 
     /// A Postgres program, to be run as the cluster's owner and apart from our terminal's signals.
     pub(super) fn command(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
-        for (variable, _) in
-            std::env::vars_os().filter(|(name, _)| name.as_bytes().starts_with(b"PG"))
-        {
+        for variable in environment::variables() {
             command.env_remove(variable);
         }
         command
@@ -130,9 +132,14 @@ impl Cluster {
         command
     }
 
+    /// The path of Postgres's log.
+    pub(super) fn log_path(&self) -> PathBuf {
+        self.data_dir.join("postgres.log")
+    }
+
     /// Postgres's log, open for appending.
     pub(super) fn log(&self) -> anyhow::Result<File> {
-        let path = self.data_dir.join("postgres.log");
+        let path = self.log_path();
         if fs::metadata(&path).is_ok_and(|metadata| metadata.len() > MAX_LOG_BYTES) {
             fs::rename(&path, path.with_extension("log.1"))?;
         }
@@ -336,11 +343,16 @@ fn other_user(files: &Path) -> anyhow::Result<Option<User>> {
     )
 }
 
-/// Where the socket goes: into the data directory, or where its path is too long for a socket, into the system's folder
-/// for temporary files under a name that follows from it.
+/// The folder of the socket: in the data directory, or if the socket's path can't be used there, in the system's folder for
+/// temporary files under a name that follows from it.
 fn socket_dir(data_dir: &Path) -> PathBuf {
     let inside = data_dir.join("run");
-    if inside.join(SOCKET_NAME).as_os_str().len() <= MAX_SOCKET_PATH_BYTES {
+    // A comma separates hosts to libpq and folders to Postgres, and libpq knows no way to quote it.
+    let can_be_told = inside
+        .to_str()
+        .is_some_and(|path| !path.contains([',', '"']));
+    let fits = inside.join(SOCKET_NAME).as_os_str().len() <= MAX_SOCKET_PATH_BYTES;
+    if can_be_told && fits {
         return inside;
     }
     let digest = sha256(data_dir.as_os_str().as_bytes());
@@ -362,5 +374,17 @@ mod tests {
         assert!(short.starts_with("/tmp"), "{}", short.display());
         assert_eq!(short, socket_dir(&deep));
         assert_ne!(short, socket_dir(&deep.join("other")));
+    }
+
+    #[test]
+    fn the_socket_is_not_where_libpq_would_take_its_path_apart() {
+        use std::ffi::OsStr;
+        for outside in [&b"/srv/a,b"[..], b"/srv/a\"b", b"/srv/\xff"] {
+            let path = socket_dir(Path::new(OsStr::from_bytes(outside)));
+            assert!(path.starts_with("/tmp"), "{}", path.display());
+        }
+        for inside in ["/srv/a b", "/srv/it's", r"/srv/a\b", "/srv/100%", "/srv/д"] {
+            assert_eq!(socket_dir(Path::new(inside)), Path::new(inside).join("run"));
+        }
     }
 }

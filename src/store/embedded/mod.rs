@@ -4,11 +4,13 @@
 //! checksums and full durability.
 //!
 //! - [`programs`] finds the programs, [`cluster`] makes the cluster, [`supervisor`] runs it and restarts it.
+//! - [`environment`] keeps away from it what the environment tells libpq about other databases.
 //! - This file decides who may do so. Whoever holds the lock on `lock` owns the directory and runs Postgres; it stops
 //!   an orphan of a killed owner first. A command that finds the lock held uses the owner's Postgres as a guest, and
 //!   holds a shared lock on `guests.lock`, for which an owner that is itself a command waits before it stops.
 
 mod cluster;
+mod environment;
 mod programs;
 mod supervisor;
 
@@ -22,7 +24,9 @@ use anyhow::{Context as _, bail};
 
 use cluster::Cluster;
 pub use cluster::reachable;
-use supervisor::Supervisor;
+pub use environment::forget_libpq_environment;
+use supervisor::{Supervisor, TELL_AFTER};
+use tracing::warn;
 
 /// How long to wait for another process to finish with the directory.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -84,6 +88,7 @@ impl Embedded {
         let lock_path = cluster.data_dir().join("lock");
         let guests_path = cluster.data_dir().join("guests.lock");
         let deadline = Instant::now() + PATIENCE;
+        let mut tell_at = Instant::now() + TELL_AFTER;
         loop {
             let lock = open_lock(&lock_path)?;
             match lock.try_lock() {
@@ -127,6 +132,13 @@ impl Embedded {
                     "Another Sigpersist {owner} runs on {}. Stop it, or give this one its own --data-dir.",
                     data_dir.display()
                 );
+            }
+            if Instant::now() > tell_at {
+                warn!(
+                    data_dir = %data_dir.display(),
+                    "Waiting for another Sigpersist {owner} to finish with the data directory"
+                );
+                tell_at += TELL_AFTER;
             }
             if Instant::now() > deadline {
                 bail!(

@@ -26,6 +26,8 @@ use super::programs::Programs;
 const POLL: Duration = Duration::from_millis(20);
 /// How long Postgres may take to start; recovery of a large database after a crash is the slow case.
 const START_PATIENCE: Duration = Duration::from_secs(300);
+/// How long a start waits before it says what for, and how often it says so again.
+pub(super) const TELL_AFTER: Duration = Duration::from_secs(5);
 /// How long a fast shutdown may take before Postgres is made to stop at once, which recovery mends at the next start.
 const STOP_PATIENCE: Duration = Duration::from_secs(30);
 /// Pause before Postgres is started again: long enough for the children of a killed one to let go.
@@ -147,7 +149,7 @@ impl Runner {
                 return;
             }
             error!(
-                log = %self.cluster.data_dir().join("postgres.log").display(),
+                log = %self.cluster.log_path().display(),
                 "Postgres has stopped by itself; starting it again"
             );
             pause = if lived > MAX_RESTART_PAUSE {
@@ -239,24 +241,27 @@ impl Runner {
         let mut told = since;
         let url = self.cluster.url("sigpersist");
         loop {
-            if super::super::connection::connect(&url).is_ok() {
+            let Err(cause) = super::super::connection::connect(&url) else {
                 info!(data_dir = %self.cluster.data_dir().display(), "The embedded database is ready");
                 return Ok(());
-            }
+            };
             if !self.is_running() {
                 bail!(
                     "Postgres did not start. Its log says why: {}",
-                    self.cluster.data_dir().join("postgres.log").display()
+                    self.cluster.log_path().display()
                 );
             }
             if since.elapsed() > START_PATIENCE {
                 bail!(
-                    "Postgres did not answer within {} s",
-                    START_PATIENCE.as_secs()
+                    "Postgres did not answer within {} s: {cause}. Its log may say more: {}",
+                    START_PATIENCE.as_secs(),
+                    self.cluster.log_path().display()
                 );
             }
-            if told.elapsed() > Duration::from_secs(5) {
-                info!(
+            if told.elapsed() > TELL_AFTER {
+                warn!(
+                    %cause,
+                    log = %self.cluster.log_path().display(),
                     "Postgres is still starting, for {} s now",
                     since.elapsed().as_secs()
                 );
@@ -327,7 +332,7 @@ fn stop_orphan(cluster: &Cluster) -> anyhow::Result<()> {
                     bail!("An orphaned Postgres (process {pid}) can't be stopped: {error}")
                 }
             }
-            if wait_until(|| !runs_on(pid, &files)) {
+            if wait_until("an orphaned Postgres to stop", || !runs_on(pid, &files)) {
                 break;
             }
         }
@@ -337,7 +342,8 @@ fn stop_orphan(cluster: &Cluster) -> anyhow::Result<()> {
             );
         }
     }
-    if !wait_until(|| !any_works_on(&files, Some(true))) {
+    let children = "the children of a killed Postgres to end";
+    if !wait_until(children, || !any_works_on(&files, Some(true))) {
         bail!(
             "Children of a killed Postgres still work on {}; stop them and start again.",
             files.display()
@@ -350,11 +356,17 @@ fn stop_orphan(cluster: &Cluster) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn wait_until(condition: impl Fn() -> bool) -> bool {
+/// Waits for a condition, for as long as stopping may take; says what for, if that is long.
+fn wait_until(what: &str, condition: impl Fn() -> bool) -> bool {
     let deadline = Instant::now() + STOP_PATIENCE;
+    let mut tell_at = Instant::now() + TELL_AFTER;
     loop {
         if condition() {
             return true;
+        }
+        if Instant::now() > tell_at {
+            warn!("Waiting for {what}");
+            tell_at += TELL_AFTER;
         }
         if Instant::now() > deadline {
             return false;
