@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::model::{Draft, ThreadKey};
+use super::model::ThreadKey;
 use crate::audit::{Actor, Event};
 use crate::context::TenantId;
 use crate::digest::to_hex;
@@ -29,12 +29,18 @@ pub(super) fn deleted(
     }))
 }
 
-/// A first version of a thread whose name was deleted before.
-pub(super) fn recreated(actor: Actor, tenant: TenantId, draft: &Draft) -> Event {
-    Event::new(Some(tenant), actor, "signature.recreate", name(&draft.key)).after(json!({
-        "document": draft.key.document,
-        "thread": draft.key.thread,
-        "version": 1,
-        "sha256": to_hex(&draft.body.sha256),
+/// A thread that is new, and whose name was deleted before; an import makes several versions of it at once.
+pub fn recreated(
+    actor: Actor,
+    tenant: TenantId,
+    key: &ThreadKey,
+    version: u32,
+    sha256: &[u8],
+) -> Event {
+    Event::new(Some(tenant), actor, "signature.recreate", name(key)).after(json!({
+        "document": key.document,
+        "thread": key.thread,
+        "version": version,
+        "sha256": to_hex(sha256),
     }))
 }

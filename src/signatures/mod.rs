@@ -12,6 +12,7 @@ mod save;
 pub mod summary;
 mod verify;
 
+pub use audited::recreated;
 pub use delete::delete;
 pub use get::{get, history};
 pub use list::{List, MAX_LIMIT, Page, list};

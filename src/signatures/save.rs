@@ -1,6 +1,6 @@
 //! Saving a version: asks the hooks, then the store, which saves it or says that the thread has moved on.
 
-use super::audited;
+use super::audited::recreated;
 use super::model::{Draft, Preconditions, Signature, are_same_tags};
 use crate::app::App;
 use crate::context::Context;
@@ -245,7 +245,7 @@ impl Save<'_> {
         let (over, or_first) = (expected.over(), expected == Expected::NothingOrFirst);
         if let Some(room) = self.room.take() {
             let found = Found {
-                recreated: &audited::recreated(context.actor(), tenant, draft),
+                recreated: &recreated(context.actor(), tenant, &draft.key, 1, &draft.body.sha256),
                 judgement,
                 verdict: self.verdict.as_deref(),
             };

@@ -1,5 +1,7 @@
 //! The audit trail, which is only ever added to.
 
+use std::collections::HashSet;
+
 use chrono::{DateTime, Utc};
 use diesel::dsl::sql;
 use diesel::pg::PgConnection;
@@ -324,6 +326,30 @@ impl Store {
         let rows = self.run(acting, |connection| query.load::<EventRow>(connection))?;
         Ok(rows.into_iter().map(Into::into).collect())
     }
+}
+
+/// Which of these events are of threads whose names were deleted before: their targets, as those of the deletes, are the names.
+pub(super) fn of_deleted(
+    connection: &mut PgConnection,
+    tenant: TenantId,
+    events: Vec<Event>,
+) -> QueryResult<Vec<Event>> {
+    if events.is_empty() {
+        return Ok(events);
+    }
+    let targets = events.iter().map(|event| &*event.target);
+    let deleted: HashSet<String> = audit_events::table
+        .filter(audit_events::tenant_id.eq(tenant.0))
+        .filter(audit_events::action.eq(sql::<Text>("'signature.delete'")))
+        .filter(audit_events::target.eq_any(targets.collect::<Vec<_>>()))
+        .select(audit_events::target)
+        .load::<String>(connection)?
+        .into_iter()
+        .collect();
+    let events = events.into_iter();
+    Ok(events
+        .filter(|event| deleted.contains(&event.target))
+        .collect())
 }
 
 pub(super) fn seal_keys(connection: &mut PgConnection) -> QueryResult<Vec<StoredSealKey>> {

@@ -23,8 +23,8 @@ use super::signatures::{
     version_to_column,
 };
 use super::tenants::lock_tenant;
-use super::usage;
 use super::verdicts::verdict_bytes;
+use super::{audit, usage};
 use crate::audit::Event;
 use crate::context::TenantId;
 use crate::error::Result;
@@ -192,8 +192,14 @@ impl Store {
     }
 
     /// Adds versions to threads, new ones and such as are there, as one transaction: all that an import writes of
-    /// signatures. Says of each whether its thread was as expected; of others it writes nothing.
-    pub fn import_write(&self, tenant: TenantId, parts: &[NewPart<'_>]) -> Result<Vec<bool>> {
+    /// signatures. Says of each whether its thread was as expected; of others it writes nothing. `recreated` gives the event that
+    /// it is if a thread is new whose name was deleted before.
+    pub fn import_write(
+        &self,
+        tenant: TenantId,
+        parts: &[NewPart<'_>],
+        recreated: impl Fn(&Part) -> Event,
+    ) -> Result<Vec<bool>> {
         self.transaction(tenant, |connection| {
             let created = create(connection, tenant, parts)?;
             let mut ids = Vec::with_capacity(parts.len());
@@ -260,6 +266,11 @@ impl Store {
                 }
             }
             usage::add(connection, tenant, added)?;
+            let new = written().filter(|(new, _)| new.known.is_none());
+            let events = new.map(|(new, _)| recreated(new.part)).collect();
+            for event in audit::of_deleted(connection, tenant, events)? {
+                self.audit(connection, &event)?;
+            }
             Ok(ids.iter().map(Option::is_some).collect())
         })
     }

@@ -18,6 +18,7 @@ use crate::context::TenantId;
 use crate::error::{Error, Result};
 use crate::policy;
 use crate::signatures::model::{SignatureId, ThreadKey};
+use crate::signatures::recreated;
 use crate::store::{KnownThread, NewPart};
 use crate::tenants;
 use crate::tenants::model::Tenant;
@@ -488,7 +489,16 @@ impl Import<'_> {
         if new.is_empty() {
             return Ok(Vec::new());
         }
-        let written = store.import_write(self.tenant, &new)?;
+        let written = store.import_write(self.tenant, &new, |part| {
+            let last = part.versions.last();
+            recreated(
+                self.actor.clone(),
+                self.tenant,
+                &part.key,
+                last.map_or(0, |last| last.version),
+                last.map_or(&[], |last| &last.body.sha256),
+            )
+        })?;
         for (new, _) in new.iter().zip(&written).filter(|(_, written)| **written) {
             self.imported.new_threads += u64::from(new.known.is_none());
             self.imported.new_versions += new.part.versions.len() as u64;

@@ -195,6 +195,44 @@ fn saves_that_come_together_are_told_apart_by_whether_their_names_were_deleted()
     assert_whole(&app);
 }
 
+/// An import brings back what was deleted, and says so.
+#[test]
+fn what_an_import_brings_back_is_told_too() {
+    let app = TestApp::start();
+    let acme = app.tenant("acme");
+    for (thread, version) in [("t", 0), ("t", 1), ("u", 0), ("v", 0)] {
+        let cms = format!("{thread} over {version}");
+        acme.save("d/e", thread, version, &cms).expect(201);
+    }
+    let file = app.database.folder.path().join("acme.ndjson");
+    let file = file.to_str().unwrap();
+    app.database
+        .run(&["tenant", "export", "acme", "--output", file]);
+    for thread in ["t", "u"] {
+        acme.delete("d/e", thread).expect(200);
+    }
+    let import = || {
+        app.database
+            .run(&["tenant", "import", "acme", "--input", file])
+    };
+    import();
+    let told = names(&app);
+    assert_eq!(told.len(), 4, "{told:?}");
+    let events = events(&app);
+    let recreated = events
+        .iter()
+        .find(|event| event["action"] == "signature.recreate" && event["target"] == "d%2Fe/t")
+        .unwrap();
+    assert_eq!(recreated["actor"], "command line");
+    let sha256 = to_hex(&sha256("t over 1".as_bytes()));
+    let after = json!({"document": "d/e", "thread": "t", "version": 2, "sha256": sha256});
+    assert_eq!(recreated["after"], after);
+    // Again it brings nothing back.
+    import();
+    assert_eq!(names(&app), told);
+    assert_whole(&app);
+}
+
 /// The save begins before the delete is done, and waits for it.
 #[test]
 fn a_save_that_races_with_a_delete_is_told_too() {
