@@ -519,6 +519,8 @@ fn hooks_plugins_and_decisions_go_on_in_another_database() {
     there
         .database
         .run(&["tenant", "resume", "third", "--incomplete"]);
+    // The running server hears of it within a second.
+    eventually(|| there.operator("third").get("/hooks/no").status == 200);
     assert_eq!(
         said["told"],
         json!(["The hook `no` is left out: its binding 1 is another one here."])
