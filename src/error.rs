@@ -17,6 +17,17 @@ use crate::tenants::quotas::Quota;
 /// What a use-case can fail with.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// The request's head breaks a rule of HTTP.
+    #[error("The request is malformed: {0}.")]
+    MalformedRequest(&'static str),
+    /// The request's body is encoded (`Content-Encoding`).
+    #[error("The request body must not be compressed: send it without `Content-Encoding`.")]
+    UnsupportedContentEncoding,
+    /// The request's body comes in another transfer coding than chunks (`Transfer-Encoding`).
+    #[error(
+        "The request body must come as it is or in chunks: no other `Transfer-Encoding` is understood."
+    )]
+    UnsupportedTransferEncoding,
     /// The request's body is not JSON of the expected form.
     #[error("The request body is not readable JSON: {0}.")]
     MalformedJson(String),
@@ -361,6 +372,9 @@ impl Error {
     /// A stable name of what went wrong, for programs.
     pub fn code(&self) -> &'static str {
         match self {
+            Self::MalformedRequest(_) => "malformed_request",
+            Self::UnsupportedContentEncoding => "unsupported_content_encoding",
+            Self::UnsupportedTransferEncoding => "unsupported_transfer_encoding",
             Self::MalformedJson(_) => "malformed_json",
             Self::InvalidParameter { .. } => "invalid_parameter",
             Self::MissingToken => "missing_token",

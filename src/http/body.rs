@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::{Buf, Bytes, BytesMut};
 use futures_util::{Stream, StreamExt as _};
 use http::HeaderMap;
-use http::header::CONTENT_LENGTH;
+use http::header::{CONTENT_LENGTH, EXPECT};
 use tokio::time::timeout;
 
 use crate::config::HttpConfig;
@@ -22,6 +22,8 @@ pub(super) struct Body {
     max_bytes: usize,
     timeout_ms: u64,
     at_end: bool,
+    /// Whether the client waits for a word before it sends the body, which the first look at it would give.
+    waits: bool,
 }
 
 impl Body {
@@ -41,7 +43,20 @@ impl Body {
             max_bytes: config.max_body_bytes(),
             timeout_ms: config.body_timeout_ms,
             at_end: false,
+            waits: headers
+                .get(EXPECT)
+                .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue")),
         }
+    }
+
+    /// Refuses a body that says that it is larger.
+    pub(super) fn check_declared(&self, max_bytes: usize) -> Result<()> {
+        if self.declared_bytes > max_bytes {
+            return Err(Error::PayloadTooLarge {
+                limit_bytes: max_bytes,
+            });
+        }
+        Ok(())
     }
 
     /// The whole body, where it has no more than `max_bytes`.
@@ -51,9 +66,8 @@ impl Body {
         let too_large = Error::PayloadTooLarge {
             limit_bytes: self.max_bytes,
         };
-        if self.declared_bytes > self.max_bytes {
-            return Err(too_large);
-        }
+        self.check_declared(max_bytes)?;
+        self.waits = false;
         let reading = async {
             let mut whole = BytesMut::new();
             while let Some(part) = self.next().await? {
@@ -71,7 +85,7 @@ impl Body {
 
     /// Reads on without keeping anything, up to the size that a body may have and for a short time.
     pub(super) async fn drain(&mut self) {
-        if self.at_end {
+        if self.at_end || self.waits {
             return;
         }
         let draining = async {

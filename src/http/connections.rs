@@ -1,6 +1,7 @@
 //! Accepting connections, each within its limits: a client that sends slowly or never reads holds a connection for a bounded
 //! time, and there are only so many, of which those without a request give way to others (see [`super::places`]).
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
@@ -9,6 +10,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
+use http::header::{HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -18,10 +20,13 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_io_timeout::TimeoutStream;
 use tracing::{debug, error, warn};
-use warp::Filter;
+use warp::{Filter, Reply as _};
 
+use super::error::error_response;
+use super::head;
 use super::places::{Connection, Peer, Place, Places};
 use crate::config::HttpConfig;
+use crate::error::Error;
 
 /// How long nothing is accepted after that failed: for want of file descriptors, say.
 const REST: Duration = Duration::from_millis(100);
@@ -94,13 +99,21 @@ where
 {
     let filter = TowerToHyperService::new(warp::service(filter));
     let connection = Arc::clone(&place.connection);
-    let service = service_fn(move |request| {
+    let service = service_fn(move |mut request| {
         connection.begin();
-        let (answer, connection) = (filter.call(request), Arc::clone(&connection));
+        head::check(&mut request);
+        request.extensions_mut().insert(Arc::clone(&connection));
+        let (filter, connection) = (filter.clone(), Arc::clone(&connection));
         async move {
-            let response = answer.await;
+            let answer = AssertUnwindSafe(async move { filter.call(request).await });
+            let mut response = answer.catch_unwind().await.unwrap_or_else(|_| {
+                let error = Error::internal("answering the request panicked");
+                Ok(error_response(&error, "unknown").into_response())
+            })?;
+            let headers = response.headers_mut();
+            headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
             connection.answer();
-            response
+            Ok::<_, Infallible>(response)
         }
     });
     let stream = limits.stream(stream, Arc::clone(&place.connection));

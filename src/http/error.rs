@@ -4,7 +4,9 @@ use std::error::Error as StdError;
 use std::time::Duration;
 
 use http::StatusCode;
-use http::header::{ALLOW, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{
+    ACCEPT_ENCODING, ALLOW, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
+};
 use serde::Serialize;
 use tracing::{error, warn};
 use utoipa::ToSchema;
@@ -70,7 +72,9 @@ pub(super) fn error_response(error: &Error, request_id: &str) -> Response {
 /// The status of the answer.
 pub(super) fn status(error: &Error) -> StatusCode {
     match error {
-        Error::MalformedJson(_) | Error::InvalidParameter { .. } => StatusCode::BAD_REQUEST,
+        Error::MalformedRequest(_) | Error::MalformedJson(_) | Error::InvalidParameter { .. } => {
+            StatusCode::BAD_REQUEST
+        }
         Error::MissingToken | Error::InvalidToken(_) | Error::ExpiredToken => {
             StatusCode::UNAUTHORIZED
         }
@@ -98,7 +102,10 @@ pub(super) fn status(error: &Error) -> StatusCode {
         Error::PayloadTooLarge { .. } | Error::ComponentTooLarge { .. } => {
             StatusCode::PAYLOAD_TOO_LARGE
         }
-        Error::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        Error::UnsupportedMediaType | Error::UnsupportedContentEncoding => {
+            StatusCode::UNSUPPORTED_MEDIA_TYPE
+        }
+        Error::UnsupportedTransferEncoding => StatusCode::NOT_IMPLEMENTED,
         Error::NotReady(_) | Error::Overloaded | Error::DatabaseUnavailable(_) => {
             StatusCode::SERVICE_UNAVAILABLE
         }
@@ -106,7 +113,7 @@ pub(super) fn status(error: &Error) -> StatusCode {
     }
 }
 
-/// The header that the status calls for (RFC 6750 section 3, RFC 9110 sections 10.2.1 and 10.2.3).
+/// The header that the status calls for (RFC 6750 section 3, RFC 9110 sections 10.2.1, 10.2.3 and 15.5.16).
 pub(super) fn header(error: &Error) -> Option<(HeaderName, HeaderValue)> {
     let (name, value) = match error {
         Error::MissingToken => (WWW_AUTHENTICATE, REALM.to_owned()),
@@ -127,6 +134,7 @@ pub(super) fn header(error: &Error) -> Option<(HeaderName, HeaderValue)> {
             (WWW_AUTHENTICATE, value)
         }
         Error::MethodNotAllowed { allowed } => (ALLOW, allowed.join(", ")),
+        Error::UnsupportedContentEncoding => (ACCEPT_ENCODING, "identity".to_owned()),
         Error::NotReady(_)
         | Error::RateLimited
         | Error::Overloaded
@@ -151,7 +159,12 @@ fn seconds_rounded_up(wait: Duration) -> u64 {
 fn log(error: &Error, status: StatusCode) {
     if let Error::HookFailed { hook, reason } = error {
         error!(hook, reason, "A hook failed");
-    } else if status.is_server_error() && !matches!(error, Error::Overloaded) {
+    } else if status.is_server_error()
+        && !matches!(
+            error,
+            Error::Overloaded | Error::UnsupportedTransferEncoding
+        )
+    {
         // Of who is refused because there is too much to do, the line of the answer tells enough.
         let mut causes = Vec::new();
         let mut source = error.source();

@@ -17,6 +17,7 @@ mod decisions;
 mod details;
 mod docs;
 mod error;
+mod head;
 mod health;
 mod hooks;
 mod keys;

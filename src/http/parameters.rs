@@ -302,15 +302,20 @@ fn pointer(path: &serde_path_to_error::Path) -> String {
     pointer
 }
 
-fn check_content_type(headers: &HeaderMap) -> Result<()> {
-    if let Some(kind) = headers.get(CONTENT_TYPE) {
-        let kind = kind.to_str().map_err(|_| Error::UnsupportedMediaType)?;
-        let essence = kind.split(';').next().unwrap_or_default().trim();
-        if !essence.eq_ignore_ascii_case("application/json") {
-            return Err(Error::UnsupportedMediaType);
-        }
+/// Refuses a body that is said to be no JSON.
+pub(super) fn check_content_type(headers: &HeaderMap) -> Result<()> {
+    if headers.contains_key(CONTENT_TYPE) && !is_of_kind(headers, "application/json") {
+        return Err(Error::UnsupportedMediaType);
     }
     Ok(())
+}
+
+/// Whether the body is said to be of this media type, whatever its parameters.
+pub(super) fn is_of_kind(headers: &HeaderMap, media_type: &str) -> bool {
+    let kind = headers.get(CONTENT_TYPE);
+    kind.and_then(|kind| kind.to_str().ok())
+        .and_then(|kind| kind.split(';').next())
+        .is_some_and(|kind| kind.trim().eq_ignore_ascii_case(media_type))
 }
 
 fn read_json(headers: &HeaderMap, body: &[u8]) -> Result<Vec<(String, Value)>> {

@@ -201,6 +201,11 @@ impl Connection {
         self.is_answered.store(true, Ordering::Relaxed);
     }
 
+    /// The request is refused, and what the client still sends is only read to the end.
+    pub(super) fn refuse(&self) {
+        self.wait();
+    }
+
     /// Something is written.
     pub(super) fn write(&self) {
         if self.is_waiting() {

@@ -2,12 +2,13 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use http::header::{ACCEPT, CONTENT_TYPE};
+use http::header::ACCEPT;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::openapi::{Component, Location, RevisionTag, Sha256, Time};
 use super::operators::digest;
+use super::parameters::is_of_kind;
 use super::reply::{BareEnvelope, Envelope, Reply};
 use super::respond::Call;
 use crate::error::{Error, Result};
@@ -17,7 +18,7 @@ use crate::time;
 use crate::trials::Case;
 
 /// The media type of components (WebAssembly Web API, section 2).
-const WASM: &str = "application/wasm";
+pub(super) const WASM: &str = "application/wasm";
 
 #[derive(Serialize, ToSchema)]
 struct PluginContent {
@@ -195,12 +196,7 @@ struct Upload {
     )
 )]
 pub(super) fn put(call: Call) -> Result<Reply> {
-    let kind = call.headers.get(CONTENT_TYPE);
-    let is_wasm = kind
-        .and_then(|kind| kind.to_str().ok())
-        .and_then(|kind| kind.split(';').next())
-        .is_some_and(|kind| kind.trim().eq_ignore_ascii_case(WASM));
-    let (component, cases) = if is_wasm {
+    let (component, cases) = if is_of_kind(&call.headers, WASM) {
         (call.body().to_vec(), Vec::new())
     } else {
         let upload: Upload = call.json()?;

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderMap, Method};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde::de::DeserializeOwned;
@@ -15,7 +16,9 @@ use tracing::{Instrument as _, Span, info, info_span};
 use super::auth::authenticate;
 use super::body::Body;
 use super::error::error_response;
+use super::head::Fault;
 use super::parameters::{self, Parameters};
+use super::places::Connection;
 use super::reply::{Reply, Response};
 use super::route::{self, Audience, Found, Route, Waits};
 use super::server::Server;
@@ -44,6 +47,10 @@ pub(super) struct Incoming {
     pub(super) path: String,
     pub(super) query: String,
     pub(super) headers: HeaderMap,
+    /// Why it is refused, if it is no request that HTTP knows.
+    pub(super) fault: Option<Fault>,
+    /// The connection that it came on.
+    pub(super) connection: Option<Arc<Connection>>,
 }
 
 /// What a handler is given.
@@ -114,7 +121,11 @@ impl Call {
 pub(super) async fn respond(server: Arc<Server>, incoming: Incoming, mut body: Body) -> Response {
     let since = Instant::now();
     let request_id = request_id(&incoming.headers);
-    let found = route::find(&incoming.method, &incoming.path);
+    let found = match incoming.fault {
+        Some(fault) => Err(fault.error()),
+        None => route::find(&incoming.method, &incoming.path),
+    };
+    let connection = incoming.connection.clone();
     // Only paths of ours reach the log: others are a stranger's text.
     let path = match &found {
         Ok(found) => found.route.path,
@@ -140,7 +151,10 @@ pub(super) async fn respond(server: Arc<Server>, incoming: Incoming, mut body: B
         let response = match result {
             Ok(reply) => reply.into_response(&request_id),
             Err(error) => {
-                // A client that is still sending would not see the answer.
+                // A client that is still sending would not see the answer, but must not keep others out meanwhile.
+                if let Some(connection) = connection {
+                    connection.refuse();
+                }
                 body.drain().await;
                 error_response(&error, &request_id)
             }
@@ -197,7 +211,17 @@ async fn answer(
         tenancy,
         request_id,
     };
-    let body = body.read(route.body.max_bytes(&app.config)).await?;
+    let max_bytes = route.body.max_bytes(&app.config);
+    body.check_declared(max_bytes)?;
+    let body = if route.audience == Audience::Anybody {
+        // Nobody waits for what strangers may send, since nothing is read from it.
+        Bytes::new()
+    } else {
+        if has_body(&incoming.headers) {
+            route.body.check_kind(&incoming.headers)?;
+        }
+        body.read(max_bytes).await?
+    };
     // First the turn that a tenant may be waiting for because of its own hooks: meanwhile it keeps nobody else from theirs.
     let (mut judges, mut own_trial, mut trial) = (None, None, None);
     match route.waits {
@@ -267,6 +291,14 @@ async fn answer(
     }
     let held = (turn, trial, own_trial, under_way, judged);
     blocking::run(held, move || (route.handler)(call)).await?
+}
+
+/// Whether there is a body, by what the head says.
+fn has_body(headers: &HeaderMap) -> bool {
+    headers.contains_key(TRANSFER_ENCODING)
+        || headers
+            .get(CONTENT_LENGTH)
+            .is_some_and(|value| value.as_bytes() != b"0")
 }
 
 /// The tenant that a path names: the caller's own, or any for a caller of the platform. Another's is not found.

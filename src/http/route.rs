@@ -1,8 +1,10 @@
 //! What a route is, and how a request finds its own.
 
-use http::Method;
+use http::{HeaderMap, Method};
 
 use super::ROUTES;
+use super::parameters::{check_content_type, is_of_kind};
+use super::plugins::WASM;
 use super::reply::Reply;
 use super::respond::Call;
 use crate::config::Config;
@@ -112,6 +114,20 @@ impl BodyKind {
                     .saturating_mul(4);
                 base64.saturating_add(MAX_CASES_BYTES)
             }
+        }
+    }
+}
+
+impl BodyKind {
+    /// Refuses a body of another kind before it is read.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnsupportedMediaType`].
+    pub(super) fn check_kind(self, headers: &HeaderMap) -> Result<()> {
+        match self {
+            Self::Component if is_of_kind(headers, WASM) => Ok(()),
+            _ => check_content_type(headers),
         }
     }
 }

@@ -95,9 +95,17 @@ fn filter(
         .and(warp::path::full())
         .and(query)
         .and(warp::header::headers_cloned())
+        .and(warp::ext::optional())
+        .and(warp::ext::optional())
         .and(warp::body::stream())
         .then(
-            move |method, path: warp::path::FullPath, query, headers: HeaderMap, stream| {
+            move |method,
+                  path: warp::path::FullPath,
+                  query,
+                  headers: HeaderMap,
+                  fault,
+                  connection,
+                  stream| {
                 let server = Arc::clone(&server);
                 async move {
                     let body = Body::new(stream, &headers, &server.app.config.http);
@@ -106,6 +114,8 @@ fn filter(
                         path: path.as_str().to_owned(),
                         query,
                         headers,
+                        fault,
+                        connection,
                     };
                     respond(server, incoming, body).await
                 }

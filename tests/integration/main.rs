@@ -25,6 +25,7 @@ mod envelope;
 mod evidence;
 mod failover;
 mod faults;
+mod heads;
 mod health;
 mod hooks;
 mod hostile;

@@ -205,6 +205,9 @@ fn codes(route: &Route, of_tenant: bool) -> Vec<&'static str> {
         "body_timeout",
         "payload_too_large",
         "unsupported_media_type",
+        "malformed_request",
+        "unsupported_content_encoding",
+        "unsupported_transfer_encoding",
         "internal",
     ];
     if route.audience != Audience::Anybody {

@@ -157,6 +157,9 @@ fn samples(config: &Config) -> Vec<Error> {
             timeout_ms: config.http.body_timeout_ms,
         },
         Error::UnsupportedMediaType,
+        Error::UnsupportedContentEncoding,
+        Error::UnsupportedTransferEncoding,
+        Error::MalformedRequest("it has no `Host` header"),
         Error::RouteNotFound,
         Error::MethodNotAllowed {
             allowed: vec!["GET", "HEAD", "POST", "DELETE"],
