@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use sigpersist::config::HooksConfig;
 use sigpersist::decisions::model::Circumstances;
-use sigpersist::hooks::{Bound, Chain, Engine, Guest, Plugin};
+use sigpersist::hooks::{Bound, Chain, Engine, Guest};
 use sigpersist::signatures::model::{Draft, SignatureBody, ThreadKey};
 
 const SIGNATURE: &str = include_str!("../tests/data/large.cms.b64");
@@ -21,8 +21,12 @@ const COMPONENT: &[u8] = include_bytes!("../plugins/signer-tags/signer-tags.wasm
 const TIME: Duration = Duration::from_secs(3);
 
 fn main() {
-    let engine = Arc::new(Engine::new(&HooksConfig::default()).unwrap());
-    let plugin = Arc::new(Plugin::compile(&engine, COMPONENT).unwrap());
+    let config = HooksConfig {
+        compiler: Some(env!("CARGO_BIN_EXE_sigpersist").into()),
+        ..HooksConfig::default()
+    };
+    let engine = Arc::new(Engine::new(&config).unwrap());
+    let plugin = engine.admit(COMPONENT).unwrap();
     let chain = Chain::new(
         Arc::clone(&engine),
         vec![Bound::unbound(
@@ -31,7 +35,7 @@ fn main() {
                 plugin,
                 settings: "{}".into(),
             },
-            HooksConfig::default().default_limits(),
+            config.default_limits(),
         )],
     );
     let inspect = per_second(1, || {

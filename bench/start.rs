@@ -71,6 +71,7 @@ fn set_up(data_dir: &Path, revisions: u32) {
         ..Config::default()
     };
     config.hooks.max_hooks_per_tenant = 1_000;
+    config.hooks.compiler = Some(env!("CARGO_BIN_EXE_sigpersist").into());
     let database = Database::open(&config, Purpose::Serve).unwrap();
     database.prepare(true).unwrap();
     let app = App::new(config, &database).unwrap();

@@ -12,7 +12,7 @@ use crate::cache::Cache;
 use crate::config::{Config, ROOT_DATA_DIR};
 use crate::context::TenantId;
 use crate::error::{Error, Result};
-use crate::hooks::{Chain, Compiled, Engine, Health};
+use crate::hooks::{COMPILED_AT_ONCE, Chain, Compiled, Engine, Health};
 use crate::policy::model::InForce;
 use crate::readiness::Readiness;
 use crate::store::embedded::{self, Embedded, Purpose};
@@ -26,8 +26,6 @@ const CACHED_CHAINS: usize = 10_000;
 const CACHED_POLICIES: usize = 10_000;
 /// Loads of keys and hooks at once.
 const LOADS_AT_ONCE: usize = 8;
-/// Uploads and new bindings at once.
-const SET_UPS_AT_ONCE: usize = 2;
 /// Answers to strangers at once, and those that are kept ready.
 const PUBLICATIONS_AT_ONCE: usize = 2;
 const CACHED_PUBLICATIONS: usize = 1_000;
@@ -70,6 +68,8 @@ pub struct App {
     pub meters: Meters,
     /// Turns to set plugins and hooks up: to compile, and to ask about settings.
     pub set_ups: Arc<Semaphore>,
+    /// Turns of each tenant to do so, and of the platform.
+    pub set_ups_by_tenant: turns::ByTenant,
     /// Turns to try hooks out, apart from those that serve requests.
     pub trials: Arc<Semaphore>,
 }
@@ -107,7 +107,8 @@ impl App {
             healths: quick_cache::sync::Cache::new(CACHED_CHAINS),
             readiness: Arc::default(),
             meters: Meters::new(config.quotas),
-            set_ups: Arc::new(Semaphore::new(SET_UPS_AT_ONCE)),
+            set_ups: Arc::new(Semaphore::new(COMPILED_AT_ONCE)),
+            set_ups_by_tenant: turns::ByTenant::new(1),
             trials: Arc::new(Semaphore::new(config.hooks.max_concurrent_trials.max(1))),
             vault,
             config,

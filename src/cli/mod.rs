@@ -108,6 +108,9 @@ enum Command {
 
 /// Parses the arguments and runs the command; errors are printed for people.
 pub fn run() -> ExitCode {
+    if let Some(ended) = crate::hooks::compile_if_asked() {
+        return ended;
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return usage(&error),

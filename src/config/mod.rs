@@ -175,6 +175,17 @@ impl Default for AuthConfig {
 pub struct HooksConfig {
     /// Largest component that may be uploaded.
     pub max_component_bytes: usize,
+    /// Program that compiles plugins, each in a process of its own: one that begins with
+    /// [`compile_if_asked`](crate::hooks::compile_if_asked). The running one where it is left out.
+    pub compiler: Option<PathBuf>,
+    /// Most memory of a process that compiles a component.
+    pub max_compile_memory_bytes: u64,
+    /// Most processor time of such a process, in milliseconds; counted in whole seconds.
+    pub max_compile_cpu_ms: u64,
+    /// How long it may take, in milliseconds.
+    pub compile_timeout_ms: u64,
+    /// Most memory that compiled plugins take which are kept ready though no hook in use needs them.
+    pub max_ready_bytes: u64,
     /// Largest settings of a hook, as JSON text.
     pub max_settings_bytes: usize,
     /// Most hooks of one tenant.
@@ -225,6 +236,11 @@ impl Default for HooksConfig {
     fn default() -> Self {
         Self {
             max_component_bytes: 32 * 1024 * 1024,
+            compiler: None,
+            max_compile_memory_bytes: 1024 * 1024 * 1024,
+            max_compile_cpu_ms: 30_000,
+            compile_timeout_ms: 60_000,
+            max_ready_bytes: 2 * 1024 * 1024 * 1024,
             max_settings_bytes: 64 * 1024,
             max_hooks_per_tenant: 50,
             timeout_ms: 100,

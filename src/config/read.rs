@@ -68,6 +68,10 @@ impl Config {
             ),
             ("hooks.timeout_ms", self.hooks.timeout_ms as usize),
             ("hooks.max_memory_bytes", self.hooks.max_memory_bytes),
+            (
+                "hooks.max_compile_cpu_ms",
+                usize::try_from(self.hooks.max_compile_cpu_ms).unwrap_or(usize::MAX),
+            ),
         ] {
             if value == 0 {
                 bail!("The setting {name} must be at least 1.");
@@ -144,6 +148,7 @@ fn every_setting() -> Config {
         },
         hooks: HooksConfig {
             cache_dir: Some(PathBuf::new()),
+            compiler: Some(PathBuf::new()),
             ..HooksConfig::default()
         },
         traces: TracesConfig {
@@ -255,6 +260,7 @@ mod tests {
         assert_eq!((http, config.database), (defaults.http, defaults.database));
         let hooks = HooksConfig {
             cache_dir: None,
+            compiler: None,
             ..config.hooks
         };
         assert_eq!((hooks, config.log), (defaults.hooks, defaults.log));

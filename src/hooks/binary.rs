@@ -1,5 +1,7 @@
 //! Looking into a WebAssembly file without compiling it: what it is, and what it imports and exports.
 
+use std::collections::HashSet;
+
 use wasmparser::{Encoding, Parser, Payload};
 
 /// What a file is.
@@ -61,6 +63,8 @@ impl Binary {
                 _ => {}
             }
         }
+        once(&mut binary.imports);
+        once(&mut binary.exports);
         binary
     }
 
@@ -68,22 +72,22 @@ impl Binary {
         match payload {
             Payload::ImportSection(section) => {
                 for import in section.into_imports().flatten() {
-                    add(&mut self.imports, import.module);
+                    self.imports.push(import.module.to_owned());
                 }
             }
             Payload::ExportSection(section) => {
                 for export in section.into_iter().flatten() {
-                    add(&mut self.exports, export.name);
+                    self.exports.push(export.name.to_owned());
                 }
             }
             Payload::ComponentImportSection(section) => {
                 for import in section.into_iter().flatten() {
-                    add(&mut self.imports, import.name.name);
+                    self.imports.push(import.name.name.to_owned());
                 }
             }
             Payload::ComponentExportSection(section) => {
                 for export in section.into_iter().flatten() {
-                    add(&mut self.exports, export.name.name);
+                    self.exports.push(export.name.name.to_owned());
                 }
             }
             Payload::CustomSection(section) if section.name().starts_with("component-type") => {
@@ -94,10 +98,10 @@ impl Binary {
     }
 }
 
-fn add(names: &mut Vec<String>, name: &str) {
-    if !names.iter().any(|known| known == name) {
-        names.push(name.to_owned());
-    }
+/// Leaves each name where it is first.
+fn once(names: &mut Vec<String>) {
+    let mut known = HashSet::new();
+    names.retain(|name| known.insert(name.clone()));
 }
 
 #[cfg(test)]

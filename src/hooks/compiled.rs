@@ -69,8 +69,8 @@ impl Compiled {
             reason = "compiled code can't be loaded from memory otherwise"
         )]
         // SAFETY: these very bytes, which nobody else can change any more, were just found to carry a tag that only
-        // `store` makes, with a key that only holders of the master key have, over what `Component::serialize` gave for
-        // an engine of the same compatibility hash.
+        // `store` makes, with a key that only holders of the master key have, over what the compiler gave to an
+        // engine of the same compatibility hash.
         let component = unsafe { Component::deserialize(engine, code) };
         component
             .inspect_err(|error| {
@@ -79,13 +79,9 @@ impl Compiled {
             .ok()
     }
 
-    /// Keeps a compiled component, and removes those that were not used for longest where there are too many.
-    pub(super) fn store(&self, engine: &wasmtime::Engine, digest: Digest, component: &Component) {
-        let stored = component
-            .serialize()
-            .map_err(|error| io::Error::other(format!("{error:#}")))
-            .and_then(|code| self.write(&compatibility(engine), digest, &code));
-        if let Err(error) = stored {
+    /// Keeps the code of a compiled component, and removes those that were not used for longest where there are too many.
+    pub(super) fn store(&self, engine: &wasmtime::Engine, digest: Digest, code: &[u8]) {
+        if let Err(error) = self.write(&compatibility(engine), digest, code) {
             warn!(folder = %self.folder.display(), cause = %error, "A compiled plugin can't be kept on disk; it will be compiled again after a restart");
         }
         self.sweep();

@@ -1,7 +1,7 @@
 //! The one engine of the process: its settings, its clock, compiled plugins, and the bounds on concurrent work.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{JoinHandle, Thread};
 use std::time::{Duration, Instant};
 
@@ -13,6 +13,7 @@ use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationCon
 
 use super::bindings;
 use super::compiled::Compiled;
+use super::compiler::{Compiler, Purpose};
 use super::host::HostState;
 use super::plugin::Plugin;
 use crate::config::HooksConfig;
@@ -25,8 +26,10 @@ use crate::turns;
 
 /// One tick of the deadline's clock.
 const TICK: Duration = Duration::from_millis(1);
-/// Compiled plugins kept ready.
+/// Compiled plugins kept ready, as long as they take no more than their share of memory.
 const CACHED_PLUGINS: usize = 1000;
+/// How long a stored component that can't be compiled is not tried again.
+const REFUSED_FOR: Duration = Duration::from_secs(60);
 /// Slots for instances beyond those that can run at once: a slot that a plugin left warm is reused by it faster.
 const WARM_SLOTS: u32 = 64;
 /// Memory that a slot keeps when its instance is gone: the plugin kit's arena, and a Rust guest's stack and data.
@@ -43,11 +46,12 @@ pub struct Engine {
     pub(super) linker: Linker<HostState>,
     pub(super) config: HooksConfig,
     clock: Clock,
-    plugins: quick_cache::sync::Cache<Digest, Arc<Plugin>>,
+    plugins: quick_cache::sync::Cache<Digest, Arc<Plugin>, Size>,
+    /// Stored components that can't be compiled here: since when, and why.
+    refused: quick_cache::sync::Cache<Digest, (Instant, String)>,
     /// Where compiled plugins outlive the process.
     compiled: Option<Compiled>,
-    /// Held while a component is compiled: a large one takes half a gigabyte meanwhile.
-    compiling: Mutex<()>,
+    compiler: Compiler,
     compilations: AtomicU64,
     turns: Arc<Semaphore>,
     tenants: turns::ByTenant,
@@ -85,9 +89,11 @@ impl Engine {
             engine,
             linker,
             config: config.clone(),
-            plugins: quick_cache::sync::Cache::new(CACHED_PLUGINS),
+            plugins: plugins(config.max_ready_bytes)?,
+            refused: quick_cache::sync::Cache::new(CACHED_PLUGINS),
             compiled: None,
-            compiling: Mutex::default(),
+            compiler: Compiler::new(config)
+                .context("This program can't be found, to compile with")?,
             compilations: AtomicU64::new(0),
             turns: Arc::new(Semaphore::new(turns)),
             tenants: turns::ByTenant::new(turns_per_tenant),
@@ -108,22 +114,32 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// Those of `load`, and [`Error::Internal`] where what was once admitted no longer compiles.
+    /// Those of `load`; [`Error::Refused`] where what was once admitted no longer is; and [`Error::Overloaded`] where others
+    /// are compiled for too long.
     pub fn plugin(
         &self,
         digest: Digest,
         load: impl FnOnce() -> Result<Vec<u8>>,
     ) -> Result<Arc<Plugin>> {
         self.ready(digest, || {
+            if let Some((since, reason)) = self.refused.get(&digest)
+                && since.elapsed() < REFUSED_FOR
+            {
+                return Err(Error::Refused(reason));
+            }
             let component = load()?;
             if sha256(&component) != digest.0 {
                 return Err(Error::internal(format!(
                     "the stored component {digest} was changed"
                 )));
             }
-            Plugin::compile(self, &component).map_err(|error| {
-                Error::internal(format!("the stored component {digest} is refused: {error}"))
-            })
+            self.compile(digest, &component, Purpose::Need)
+                .inspect_err(|error| {
+                    if let Error::Refused(reason) = error {
+                        self.refused
+                            .insert(digest, (Instant::now(), reason.clone()));
+                    }
+                })
         })
     }
 
@@ -131,11 +147,12 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// Those of [`Plugin::compile`].
+    /// [`Error::Refused`] with the reason, in words for whoever built the component, and [`Error::Overloaded`].
     pub fn admit(&self, component: &[u8]) -> Result<Arc<Plugin>> {
         Plugin::check_kind(component, self.config.max_component_bytes)?;
-        self.ready(Digest(sha256(component)), || {
-            Plugin::compile(self, component)
+        let digest = Digest(sha256(component));
+        self.ready(digest, || {
+            self.compile(digest, component, Purpose::Admission)
         })
     }
 
@@ -150,9 +167,6 @@ impl Engine {
             }
             let plugin = compile()?;
             metrics::plugin_made_ready(false);
-            if let Some(compiled) = &self.compiled {
-                compiled.store(&self.engine, digest, plugin.component());
-            }
             Ok(Arc::new(plugin))
         })
     }
@@ -165,19 +179,33 @@ impl Engine {
         Plugin::new(self, &component).ok()
     }
 
-    /// Compiles one component at a time.
-    pub(super) fn compile(&self, component: &[u8]) -> wasmtime::Result<Component> {
-        let _turn = self
-            .compiling
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+    /// Compiles a component in a process of its own, and keeps it on disk if it is admitted.
+    fn compile(&self, digest: Digest, component: &[u8], purpose: Purpose) -> Result<Plugin> {
+        Plugin::check_kind(component, self.config.max_component_bytes)?;
         let since = Instant::now();
-        let compiled = Component::new(&self.engine, component)?;
+        let code = self.compiler.compile(component, purpose)?;
+        #[expect(
+            unsafe_code,
+            reason = "compiled code can't be loaded from memory otherwise"
+        )]
+        // SAFETY: these very bytes, which nobody else can change, came through a pipe whose other end only the process held
+        // that `compiler` has started. It is this program, or one that who runs the server trusts as much, and what it made of
+        // the component is what wasmtime's compiler makes of it, which would make the same in this process.
+        let loaded = unsafe { Component::deserialize(&self.engine, &code) };
+        let loaded = loaded.map_err(|error| {
+            Error::internal(format!(
+                "what hooks.compiler compiles does not fit this server: {error:#}"
+            ))
+        })?;
         self.compilations.fetch_add(1, Ordering::Relaxed);
         let bytes = component.len();
         let ms = since.elapsed().as_millis();
         info!(bytes, ms, "Compiled a plugin");
-        Ok(compiled)
+        let plugin = Plugin::new(self, &loaded)?;
+        if let Some(compiled) = &self.compiled {
+            compiled.store(&self.engine, digest, &code);
+        }
+        Ok(plugin)
     }
 
     /// How many components this engine has compiled: those that it found neither in memory nor on disk.
@@ -185,7 +213,7 @@ impl Engine {
         self.compilations.load(Ordering::Relaxed)
     }
 
-    /// How many plugins are kept ready in memory.
+    /// How many plugins are kept ready in memory, at most.
     pub fn capacity(&self) -> usize {
         CACHED_PLUGINS
     }
@@ -243,6 +271,31 @@ impl Engine {
     }
 }
 
+/// The memory that a compiled plugin takes, which it counts for among those kept ready.
+#[derive(Debug, Clone)]
+struct Size;
+
+impl quick_cache::Weighter<Digest, Arc<Plugin>> for Size {
+    fn weight(&self, _: &Digest, plugin: &Arc<Plugin>) -> u64 {
+        plugin.code_bytes()
+    }
+}
+
+fn plugins(max_bytes: u64) -> anyhow::Result<quick_cache::sync::Cache<Digest, Arc<Plugin>, Size>> {
+    let options = quick_cache::OptionsBuilder::new()
+        // One large plugin may take more than a part of all.
+        .shards(1)
+        .estimated_items_capacity(CACHED_PLUGINS)
+        .weight_capacity(max_bytes)
+        .build()?;
+    Ok(quick_cache::sync::Cache::with_options(
+        options,
+        Size,
+        quick_cache::DefaultHashBuilder::default(),
+        quick_cache::sync::DefaultLifecycle::default(),
+    ))
+}
+
 /// The right to run one chain of hooks now.
 #[derive(Debug)]
 pub struct Turn {
@@ -250,7 +303,8 @@ pub struct Turn {
     _of_all: OwnedSemaphorePermit,
 }
 
-fn new_engine(config: &HooksConfig, turns: usize) -> anyhow::Result<wasmtime::Engine> {
+/// What compiled code depends on, here and in the process that compiles.
+pub(super) fn settings() -> Config {
     let mut settings = Config::new();
     settings
         .wasm_component_model(true)
@@ -259,6 +313,11 @@ fn new_engine(config: &HooksConfig, turns: usize) -> anyhow::Result<wasmtime::En
         // A verdict must not depend on the machine: one NaN, and relaxed SIMD at its most exact.
         .cranelift_nan_canonicalization(true)
         .relaxed_simd_deterministic(true);
+    settings
+}
+
+fn new_engine(config: &HooksConfig, turns: usize) -> anyhow::Result<wasmtime::Engine> {
+    let settings = settings();
     let mut pooled = settings.clone();
     pooled.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(config, turns)?));
     wasmtime::Engine::new(&pooled).or_else(|error| {

@@ -7,6 +7,7 @@ use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::{PackageId, Resolve, WorldId};
 
 use super::binary::{Binary, Kind};
+use super::proportion;
 use crate::error::{Error, Result};
 
 /// The contract, so that nobody needs a copy of it beside a world of their own.
@@ -31,6 +32,8 @@ pub struct World<'a> {
 pub fn pack(module: &[u8], world: Option<World<'_>>) -> Result<Vec<u8>> {
     let binary = Binary::read(module);
     check(&binary)?;
+    // Before anything is made of it.
+    proportion::check(module).map_err(|unfit| Error::refused(unfit.to_string()))?;
     let mut module = module.to_vec();
     match world {
         None if binary.has_component_types => {}

@@ -59,26 +59,11 @@ pub struct Cost {
 }
 
 impl Plugin {
-    /// Admits and compiles a component: size, kind, validity, imports, exports. Blocks for as long as compiling takes.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Refused`] with the reason, in words for whoever built the component.
-    pub fn compile(engine: &Engine, bytes: &[u8]) -> Result<Self> {
-        Self::check_kind(bytes, engine.config.max_component_bytes)?;
-        let component = engine.compile(bytes).map_err(|error| {
-            Error::refused(format!(
-                "The component is not valid WebAssembly: {error:#}."
-            ))
-        })?;
-        Self::new(engine, &component)
-    }
-
     /// Admits a compiled component: imports and exports.
     ///
     /// # Errors
     ///
-    /// As [`Self::compile`].
+    /// [`Error::Refused`] with the reason, in words for whoever built the component.
     pub(super) fn new(engine: &Engine, component: &Component) -> Result<Self> {
         let kind = component.component_type();
         let mut imports = Vec::new();
@@ -171,9 +156,10 @@ impl Plugin {
         }))
     }
 
-    /// What was compiled.
-    pub(super) fn component(&self) -> &Component {
-        self.pre.component()
+    /// Bytes of memory that its code takes.
+    pub(super) fn code_bytes(&self) -> u64 {
+        let image = self.pre.component().image_range();
+        (image.end.addr() - image.start.addr()) as u64
     }
 
     /// Interfaces of the contract that it exports.

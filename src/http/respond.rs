@@ -24,7 +24,7 @@ use super::route::{self, Audience, Found, Route, Waits};
 use super::server::Server;
 use crate::app::App;
 use crate::auth::random_name;
-use crate::context::{Caller, Context, Tenancy};
+use crate::context::{Caller, Context, PLATFORM, Tenancy};
 use crate::error::{Error, Noun, Result};
 use crate::plugins::{self, Judges};
 use crate::telemetry::metrics::{self, InFlight};
@@ -34,7 +34,8 @@ use crate::{blocking, tenants, turns};
 /// Longest request id that is taken from the client, in characters.
 const MAX_REQUEST_ID_CHARS: usize = 128;
 
-/// How long an upload or a new binding waits for those before it, which may compile for seconds, in milliseconds.
+/// How much longer than compiling an upload or a new binding waits for one before it, which may also run test cases, in
+/// milliseconds.
 const SET_UP_PATIENCE_MS: u64 = 30_000;
 
 /// What is encoded in a path of ours: names hold hyphens.
@@ -242,15 +243,17 @@ async fn answer(
             judges = Some(plugins::judges(&app, &context, operation).await?);
         }
         Waits::SetUp => {
-            trial = Some(
-                turns::wait(
-                    "set_ups",
-                    &app.set_ups,
-                    SET_UP_PATIENCE_MS,
-                    Error::Overloaded,
-                )
-                .await?,
-            );
+            // Nobody waits for more than one upload of another tenant's, and that one has its bounds.
+            let patience_ms = app
+                .config
+                .hooks
+                .compile_timeout_ms
+                .saturating_add(SET_UP_PATIENCE_MS);
+            let tenant = context.owner().unwrap_or(PLATFORM);
+            let own = app.set_ups_by_tenant.of(tenant);
+            own_trial = Some(turns::wait("set_ups", &own, patience_ms, Error::RateLimited).await?);
+            trial =
+                Some(turns::wait("set_ups", &app.set_ups, patience_ms, Error::Overloaded).await?);
         }
         Waits::Trial => {
             // One tenant's take no more than a part of all.

@@ -27,21 +27,23 @@ pub fn chain(app: &App, tenant: TenantId) -> Result<Arc<Chain>> {
                 let name = hook.name.clone();
                 let forgiven = hook.binding.mode == Mode::Monitor
                     || hook.binding.on_failure == OnFailure::Allow;
-                let set = bound(app, tenant, hook).map_err(|error| match error {
-                    Error::Internal(cause) if !forgiven => Error::HookFailed {
-                        hook: name.clone(),
-                        reason: format!("its plugin can't run on this server: {cause}"),
-                    },
-                    other => other,
-                });
-                match set {
+                let cause = match bound(app, tenant, hook) {
+                    Err(Error::Internal(cause)) => cause.to_string(),
+                    Err(Error::Refused(reason)) => reason,
                     // A database that can't be reached is no failure of the hook.
-                    Err(cause @ Error::Internal(_)) if forgiven => {
-                        error!(hook = name, %cause, "A hook can't run on this server; its settings let requests pass");
-                        None
-                    }
-                    bound => Some(bound),
+                    bound => return Some(bound),
+                };
+                if forgiven {
+                    error!(
+                        hook = name,
+                        cause, "A hook can't run on this server; its settings let requests pass"
+                    );
+                    return None;
                 }
+                Some(Err(Error::HookFailed {
+                    hook: name,
+                    reason: format!("its plugin can't run on this server: {cause}"),
+                }))
             })
             .collect::<Result<_>>()?;
         Ok(Arc::new(Chain::new(Arc::clone(&app.engine), hooks)))

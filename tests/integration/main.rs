@@ -16,6 +16,7 @@ mod auth;
 mod bodies;
 mod command_line;
 mod compiled;
+mod compiling;
 mod connections;
 mod crashes;
 mod decisions;

@@ -231,8 +231,8 @@ fn codes(route: &Route, of_tenant: bool) -> Vec<&'static str> {
     }
     codes.extend(match route.waits {
         Waits::Never => &[][..],
-        Waits::No | Waits::Publication | Waits::SetUp => &["overloaded", "database_unavailable"],
-        Waits::Trial => &["overloaded", "database_unavailable", "rate_limited"],
+        Waits::No | Waits::Publication => &["overloaded", "database_unavailable"],
+        Waits::Trial | Waits::SetUp => &["overloaded", "database_unavailable", "rate_limited"],
         Waits::Judges(_) => &[
             "overloaded",
             "database_unavailable",

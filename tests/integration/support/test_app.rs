@@ -56,6 +56,8 @@ impl TestApp {
             ..Config::default()
         };
         config.database.pool_size = 8;
+        // The program of the tests compiles no plugins.
+        config.hooks.compiler = Some(env!("CARGO_BIN_EXE_sigpersist").into());
         configure(&mut config);
         let opened = Database::open(&config, Purpose::Serve).unwrap();
         let app = Arc::new(App::new(config, &opened).unwrap());

@@ -1,0 +1,143 @@
+//! The inside of the process that compiles one component: it takes its bounds as arguments and the component on standard
+//! input, and answers on standard output. `compiler` is the outside.
+//!
+//! Its environment is empty, so it knows neither database nor keys. What a hostile component makes of it is its own death.
+
+use std::ffi::OsString;
+use std::io::{self, Read as _, Write as _};
+use std::process::ExitCode;
+
+use anyhow::{Context as _, ensure};
+use rustix::process::{Resource, Rlimit, setrlimit};
+use wasmtime::OutOfMemory;
+
+use super::engine::settings;
+use super::proportion;
+
+/// The first argument of such a process.
+const ARGUMENT: &str = "compile-plugin";
+/// Files that it may open: the three that it has, and those of the operating system that tell of the processor.
+const MAX_FILES: u64 = 32;
+/// How far it stands back behind those who serve requests, from 0 to 19.
+const NICENESS: i32 = 10;
+
+/// What an answer is; the byte that it begins with, before its length.
+pub(super) const CODE: u8 = b'c';
+pub(super) const REFUSAL: u8 = b'r';
+pub(super) const NO_MEMORY: u8 = b'm';
+
+/// The bounds of the process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Bounds {
+    pub(super) memory_bytes: u64,
+    pub(super) cpu_seconds: u64,
+    pub(super) component_bytes: u64,
+}
+
+impl Bounds {
+    /// The arguments that tell them.
+    pub(super) fn arguments(self) -> [String; 4] {
+        let Self {
+            memory_bytes,
+            cpu_seconds,
+            component_bytes,
+        } = self;
+        [
+            ARGUMENT.to_owned(),
+            memory_bytes.to_string(),
+            cpu_seconds.to_string(),
+            component_bytes.to_string(),
+        ]
+    }
+
+    fn read(arguments: &[OsString]) -> Option<Self> {
+        let number = |argument: &OsString| argument.to_str()?.parse().ok();
+        match arguments {
+            [argument, memory, cpu, component] if argument == ARGUMENT => Some(Self {
+                memory_bytes: number(memory)?,
+                cpu_seconds: number(cpu)?,
+                component_bytes: number(component)?,
+            }),
+            _ => None,
+        }
+    }
+}
+
+/// Compiles a component, if that is what this process was started for; a program that runs plugins begins with this.
+pub fn compile_if_asked() -> Option<ExitCode> {
+    let arguments: Vec<_> = std::env::args_os().skip(1).collect();
+    let bounds = Bounds::read(&arguments)?;
+    Some(match compile(bounds) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // The parent logs it. It has nobody else to tell.
+            drop(writeln!(io::stderr(), "{error:#}"));
+            ExitCode::FAILURE
+        }
+    })
+}
+
+fn compile(bounds: Bounds) -> anyhow::Result<()> {
+    restrict(bounds).context("the process can't be bounded")?;
+    let mut component = Vec::new();
+    io::stdin()
+        .take(bounds.component_bytes + 1)
+        .read_to_end(&mut component)?;
+    ensure!(
+        component.len() as u64 <= bounds.component_bytes,
+        "the component is too long"
+    );
+    if let Err(unfit) = proportion::check(&component) {
+        return answer(REFUSAL, unfit.to_string().as_bytes());
+    }
+    let engine =
+        wasmtime::Engine::new(&settings()).map_err(|error| anyhow::anyhow!("{error:#}"))?;
+    match engine.precompile_component(&component) {
+        Ok(code) => answer(CODE, &code),
+        Err(error) if error.is::<OutOfMemory>() => answer(NO_MEMORY, &[]),
+        Err(error) => answer(
+            REFUSAL,
+            format!("The file is not valid WebAssembly: {error:#}.").as_bytes(),
+        ),
+    }
+}
+
+fn answer(kind: u8, content: &[u8]) -> anyhow::Result<()> {
+    let mut output = io::stdout().lock();
+    output.write_all(&[kind])?;
+    output.write_all(&(content.len() as u64).to_le_bytes())?;
+    output.write_all(content)?;
+    output.flush()?;
+    Ok(())
+}
+
+/// Gives up what compiling does not need, before a byte of the component is read.
+fn restrict(bounds: Bounds) -> rustix::io::Result<()> {
+    let limit = |resource, current, maximum| {
+        setrlimit(
+            resource,
+            Rlimit {
+                current: Some(current),
+                maximum: Some(maximum),
+            },
+        )
+    };
+    // Where all memory is used up, the system ends this process and not the server.
+    #[cfg(target_os = "linux")]
+    drop(std::fs::write("/proc/self/oom_score_adj", "1000"));
+    limit(Resource::Core, 0, 0)?;
+    limit(Resource::Fsize, 0, 0)?;
+    limit(Resource::Nofile, MAX_FILES, MAX_FILES)?;
+    // The signal of the first kills; where it is held up, the second can't be.
+    limit(Resource::Cpu, bounds.cpu_seconds, bounds.cpu_seconds + 1)?;
+    // What it writes to of its own, not the program that it was started from.
+    limit(Resource::Data, bounds.memory_bytes, bounds.memory_bytes)?;
+    // Where it may not, it competes for the processor as others do; that bounds nothing.
+    rustix::process::nice(NICENESS).ok();
+    #[cfg(target_os = "linux")]
+    {
+        rustix::thread::set_no_new_privs(true)?;
+        rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
+    }
+    Ok(())
+}

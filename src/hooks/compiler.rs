@@ -1,0 +1,311 @@
+//! Compiles components in a process of its own for each, so that one that takes too much kills nobody but that process;
+//! `child` is its inside.
+//!
+//! Uploads and what requests need wait for different turns, so that no save waits behind somebody's upload.
+
+use std::io::{self, Read, Write as _};
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Condvar, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+use tracing::warn;
+
+use super::child::{self, Bounds};
+use crate::config::HooksConfig;
+use crate::error::{Error, Result};
+
+/// Processes at once for uploads, and as many for what requests need. The memory of them all is this often, twice, what one
+/// may take.
+pub const COMPILED_AT_ONCE: usize = 2;
+/// Threads of one process, at most.
+const MAX_THREADS: usize = 4;
+/// How long compiled code may be for each byte of its component, and beyond that, in bytes. That of real ones is two to five
+/// times as long, and the image of a small one's memory may have 16 MiB.
+const MAX_CODE_PER_BYTE: u64 = 8;
+const MAX_MORE_CODE_BYTES: u64 = 16 * 1024 * 1024;
+/// How much of the process's complaints is read.
+const MAX_COMPLAINT_BYTES: u64 = 4096;
+/// How long a process has to end that has given its answer.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// Why a component is compiled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// Somebody brings it.
+    Admission,
+    /// It was admitted, and is needed to answer a request.
+    Need,
+}
+
+/// Starts processes that compile, and hears what they answer.
+#[derive(Debug)]
+pub(super) struct Compiler {
+    program: PathBuf,
+    bounds: Bounds,
+    timeout: Duration,
+    admissions: Turns,
+    needs: Turns,
+}
+
+impl Compiler {
+    pub(super) fn new(config: &HooksConfig) -> anyhow::Result<Self> {
+        Ok(Self {
+            program: match &config.compiler {
+                Some(program) => program.clone(),
+                None => this_program()?,
+            },
+            bounds: Bounds {
+                memory_bytes: config.max_compile_memory_bytes,
+                cpu_seconds: config.max_compile_cpu_ms.div_ceil(1000),
+                component_bytes: config.max_component_bytes as u64,
+            },
+            timeout: Duration::from_millis(config.compile_timeout_ms),
+            admissions: Turns::new(COMPILED_AT_ONCE),
+            needs: Turns::new(COMPILED_AT_ONCE),
+        })
+    }
+
+    /// The compiled code of a component, as `Component::serialize` would give it. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Refused`] with what is wrong with the component, or too much about it, in words for whoever built it;
+    /// [`Error::Overloaded`] where others took all turns for too long.
+    pub(super) fn compile(&self, component: &[u8], purpose: Purpose) -> Result<Vec<u8>> {
+        let turns = match purpose {
+            Purpose::Admission => &self.admissions,
+            Purpose::Need => &self.needs,
+        };
+        let _turn = turns.wait(self.timeout).ok_or(Error::Overloaded)?;
+        self.run(component)
+            .map_err(|error| Error::internal(format!("a component can't be compiled: {error}")))?
+    }
+
+    fn run(&self, component: &[u8]) -> io::Result<Result<Vec<u8>>> {
+        let threads = thread::available_parallelism().map_or(1, usize::from);
+        let mut child = Command::new(&self.program)
+            .args(self.bounds.arguments())
+            // Nothing of what this process was told: no database, no keys.
+            .env_clear()
+            .env("RAYON_NUM_THREADS", threads.min(MAX_THREADS).to_string())
+            .current_dir("/")
+            // A Ctrl-C that is meant for the server is none for it.
+            .process_group(0)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()?;
+        let (input, output, complaints) =
+            (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        let max_code_bytes = (component.len() as u64)
+            .saturating_mul(MAX_CODE_PER_BYTE)
+            .saturating_add(MAX_MORE_CODE_BYTES);
+        let (answers, answer) = mpsc::channel();
+        thread::scope(|scope| {
+            // However this ends, the process does; and with it what the threads wait for.
+            let mut child = Killed {
+                child,
+                has_ended: false,
+            };
+            let spawn = |name: &str| thread::Builder::new().name(name.to_owned());
+            spawn("compile-in").spawn_scoped(scope, move || give(input, component))?;
+            spawn("compile-out").spawn_scoped(scope, move || {
+                let answer = output.map(|output| read(output, max_code_bytes));
+                drop(answers.send(answer));
+            })?;
+            let complaints = spawn("compile-err").spawn_scoped(scope, move || {
+                let mut text = Vec::new();
+                if let Some(complaints) = complaints {
+                    drop(complaints.take(MAX_COMPLAINT_BYTES).read_to_end(&mut text));
+                }
+                String::from_utf8_lossy(&text).into_owned()
+            })?;
+            let answer = match answer.recv_timeout(self.timeout) {
+                Err(RecvTimeoutError::Timeout) => return Ok(Err(self.too_slow())),
+                Err(RecvTimeoutError::Disconnected) | Ok(None) => None,
+                Ok(Some(answer)) => Some(answer),
+            };
+            let status = child.end()?;
+            match answer {
+                Some(Ok(Answer::Code(code))) => Ok(Ok(code)),
+                Some(Ok(Answer::Refusal(reason))) => Ok(Err(Error::refused(reason))),
+                Some(Ok(Answer::NoMemory)) => Ok(Err(self.too_large())),
+                Some(Ok(Answer::TooLong(bytes))) => Ok(Err(Error::refused(format!(
+                    "The component compiles to {bytes} bytes of code; the limit is {max_code_bytes}, {MAX_CODE_PER_BYTE} times its own size and {MAX_MORE_CODE_BYTES} more. Make it smaller: leave out what it does not use."
+                )))),
+                Some(Err(_)) | None => {
+                    let complaint = complaints.join().unwrap_or_default();
+                    Ok(Err(self.died(status, &complaint)))
+                }
+            }
+        })
+    }
+
+    /// What it means that the process ended without an answer.
+    fn died(&self, status: ExitStatus, complaint: &str) -> Error {
+        let signal = status
+            .signal()
+            .and_then(|signal| Signal::try_from(signal).ok());
+        match signal {
+            Some(Signal::SIGXCPU) => self.too_costly(),
+            // Nobody here has killed it: the system did, for want of memory.
+            Some(Signal::SIGKILL) => self.too_large(),
+            Some(Signal::SIGABRT) if complaint.contains("memory allocation") => self.too_large(),
+            _ => {
+                warn!(%status, complaint, "Compiling a component has failed");
+                Error::refused(
+                    "The component can't be compiled: the compiler fails on it. Build it with another version of your compiler, or simpler.",
+                )
+            }
+        }
+    }
+
+    fn too_large(&self) -> Error {
+        Error::refused(format!(
+            "The component takes more than {} bytes of memory to compile (hooks.max_compile_memory_bytes). Make it smaller, or split its largest functions.",
+            self.bounds.memory_bytes
+        ))
+    }
+
+    fn too_costly(&self) -> Error {
+        Error::refused(format!(
+            "The component takes more than {} s of processor time to compile (hooks.max_compile_cpu_ms). Make it smaller, or split its largest functions.",
+            self.bounds.cpu_seconds
+        ))
+    }
+
+    fn too_slow(&self) -> Error {
+        Error::refused(format!(
+            "The component takes longer than {} ms to compile (hooks.compile_timeout_ms). Make it smaller, or split its largest functions.",
+            self.timeout.as_millis()
+        ))
+    }
+}
+
+enum Answer {
+    Code(Vec<u8>),
+    Refusal(String),
+    NoMemory,
+    TooLong(u64),
+}
+
+/// What the process answers.
+fn read(mut output: impl Read, max_bytes: u64) -> io::Result<Answer> {
+    let mut head = [0; 9];
+    output.read_exact(&mut head)?;
+    let [kind, length @ ..] = head;
+    let length = u64::from_le_bytes(length);
+    if length > max_bytes {
+        return Ok(Answer::TooLong(length));
+    }
+    let mut content = vec![0; usize::try_from(length).map_err(io::Error::other)?];
+    output.read_exact(&mut content)?;
+    match kind {
+        child::CODE => Ok(Answer::Code(content)),
+        child::REFUSAL => Ok(Answer::Refusal(
+            String::from_utf8_lossy(&content).into_owned(),
+        )),
+        child::NO_MEMORY => Ok(Answer::NoMemory),
+        _ => Err(io::ErrorKind::InvalidData.into()),
+    }
+}
+
+/// Writes the component; a process that is gone does not read it, and who waits for its answer finds that out.
+fn give(input: Option<ChildStdin>, component: &[u8]) {
+    if let Some(mut input) = input {
+        drop(input.write_all(component));
+    }
+}
+
+/// A process that ends with this, and what it has started does.
+struct Killed {
+    child: Child,
+    has_ended: bool,
+}
+
+impl Killed {
+    /// How it ended, which it does by now.
+    fn end(&mut self) -> io::Result<ExitStatus> {
+        let since = Instant::now();
+        while since.elapsed() < GRACE {
+            if let Some(status) = self.child.try_wait()? {
+                self.has_ended = true;
+                return Ok(status);
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+        self.kill();
+        self.child.wait()
+    }
+
+    /// Kills it, and what it has started: its number is still its own while nobody has heard how it ended.
+    fn kill(&mut self) {
+        if !std::mem::replace(&mut self.has_ended, true) {
+            let group = i32::try_from(self.child.id()).map(Pid::from_raw);
+            // It may just have ended by itself.
+            group.map(|group| killpg(group, Signal::SIGKILL).ok()).ok();
+        }
+    }
+}
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        self.kill();
+        drop(self.child.wait());
+    }
+}
+
+/// The program that runs, even where another has taken its place on disk.
+fn this_program() -> io::Result<PathBuf> {
+    let running = PathBuf::from("/proc/self/exe");
+    if running.exists() {
+        Ok(running)
+    } else {
+        std::env::current_exe()
+    }
+}
+
+/// So many at once, for threads that may block.
+#[derive(Debug)]
+struct Turns {
+    free: Mutex<usize>,
+    freed: Condvar,
+}
+
+impl Turns {
+    fn new(free: usize) -> Self {
+        Self {
+            free: Mutex::new(free),
+            freed: Condvar::new(),
+        }
+    }
+
+    /// Waits for a turn; none where that takes too long.
+    fn wait(&self, patience: Duration) -> Option<Turn<'_>> {
+        let free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        let (mut free, waited) = self
+            .freed
+            .wait_timeout_while(free, patience, |free| *free == 0)
+            .unwrap_or_else(PoisonError::into_inner);
+        if waited.timed_out() {
+            return None;
+        }
+        *free -= 1;
+        Some(Turn(self))
+    }
+}
+
+struct Turn<'a>(&'a Turns);
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        *self.0.free.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        self.0.freed.notify_one();
+    }
+}

@@ -1,0 +1,246 @@
+//! Components that take too much to compile: an answer to who uploads them, and nothing to anybody else.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sigpersist::plugins;
+
+use crate::support::guest::Guest;
+use crate::support::{
+    Client, FIRST, Program, Response, SIGNER_TAGS, TestApp, eventually, eventually_within, run,
+    sigpersist, temp_dir,
+};
+
+const WASM: [(&str, &str); 1] = [("content-type", "application/wasm")];
+/// What the data of a guest says that the compiler of these tests never gets done with.
+const NEVER: &str = "never gets done";
+
+fn put(client: &Client, component: &[u8]) -> Response {
+    client.send("PUT", "/plugins/p", &WASM, Some(component.to_vec()))
+}
+
+/// A function whose compiling takes memory and time by the product of both.
+fn costly(blocks: usize, locals: usize) -> String {
+    let declared = "i32 ".repeat(locals);
+    let body: String = (0..blocks)
+        .map(|block| {
+            let local = |factor: usize| (block * factor + 1) % locals;
+            format!(
+                "(if (local.get {}) (then (local.set {} (i32.add (local.get {}) (i32.const {block})))))",
+                local(1),
+                local(7),
+                local(3)
+            )
+        })
+        .collect();
+    format!("(func (local {declared}) {body})")
+}
+
+fn guest(definitions: &str) -> Vec<u8> {
+    Guest {
+        definitions,
+        ..Guest::default()
+    }
+    .component()
+}
+
+#[test]
+fn what_is_out_of_proportion_is_refused_before_it_is_compiled() {
+    let app = TestApp::start();
+    app.tenant("evil");
+    let refused = put(&app.operator("evil"), &guest(&costly(20_000, 2_000)));
+    let refused = refused.expect_error(422, "refused");
+    assert!(
+        refused
+            .text
+            .contains("blocks and branches times locals and operands; the limit is 10000000"),
+        "{}",
+        refused.text
+    );
+    assert_eq!(app.app.engine.compilations(), 0);
+}
+
+#[test]
+fn commands_refuse_it_too() {
+    let folder = temp_dir();
+    let data_dir = folder.path().join("data");
+    let bomb = Guest {
+        definitions: &costly(20_000, 2_000),
+        ..Guest::default()
+    };
+    let write = |name: &str, bytes: Vec<u8>| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let component = write("component.wasm", bomb.component());
+    let module = write("module.wasm", bomb.core_module());
+    let cases = write("cases.json", b"{\"cases\": []}".to_vec());
+    for arguments in [
+        &["plugin", "inspect", &component][..],
+        &["plugin", "test", &component, &cases],
+        &["plugin", "bench", &component, &cases],
+        &["plugin", "pack", &module],
+    ] {
+        let output = sigpersist(&data_dir, arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}");
+        let text = [output.stdout, output.stderr].concat();
+        let text = String::from_utf8(text).unwrap();
+        assert!(text.contains("out of proportion"), "{arguments:?}: {text}");
+    }
+}
+
+/// The most memory that a server has held, in bytes.
+fn peak(server: &Program) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", server.child.id())).unwrap();
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))
+        .unwrap();
+    let kilobytes: u64 = line.trim().trim_end_matches(" kB").parse().unwrap();
+    kilobytes * 1024
+}
+
+#[test]
+fn what_takes_too_much_memory_kills_its_process_and_not_the_server() {
+    let folder = temp_dir();
+    let data_dir = folder.path();
+    run(data_dir, &["tenant", "create", "evil"]);
+    run(data_dir, &["key", "add", "evil"]);
+    let token = |scopes: &str| run(data_dir, &["token", "issue", "evil", "--scope", scopes]);
+    let mut command = sigpersist(data_dir, &["serve", "--listen", "127.0.0.1:0"]);
+    let most = 64 * 1024 * 1024_u64;
+    command
+        .env(
+            "SIGPERSIST_HOOKS_MAX_COMPILE_MEMORY_BYTES",
+            most.to_string(),
+        )
+        .stderr(std::process::Stdio::null());
+    let server = Program::start(command);
+    let operator = server.client(&token("plugins:write"));
+    put(&operator, SIGNER_TAGS).expect(201);
+    let before = peak(&server);
+    let refused = put(&operator, &guest(&costly(5_500, 900))).expect_error(422, "refused");
+    let why = format!("takes more than {most} bytes of memory to compile");
+    assert!(refused.text.contains(&why), "{}", refused.text);
+    // The server itself has taken next to nothing for it, and goes on.
+    let grown = peak(&server) - before;
+    assert!(grown < most / 4, "{grown}");
+    put(&operator, SIGNER_TAGS).expect(200);
+    assert!(server.stop().success());
+}
+
+#[test]
+fn what_takes_too_much_processor_time_is_refused() {
+    let app = TestApp::start_with(|config| config.hooks.max_compile_cpu_ms = 1);
+    app.tenant("evil");
+    let operator = app.operator("evil");
+    put(&operator, SIGNER_TAGS).expect(201);
+    let refused = put(&operator, &guest(&costly(5_500, 900))).expect_error(422, "refused");
+    assert!(
+        refused
+            .text
+            .contains("takes more than 1 s of processor time"),
+        "{}",
+        refused.text
+    );
+}
+
+/// A compiler that never gets done with some components, and notes where its processes are.
+fn compiler(folder: &Path) -> PathBuf {
+    let path = folder.join("compiler");
+    let script = format!(
+        "#!/bin/sh\nfile={folder}/$$.wasm\n/bin/cat > $file\nif /bin/grep -q '{NEVER}' $file; then /bin/sleep 1000; fi\nexec {program} \"$@\" < $file\n",
+        folder = folder.display(),
+        program = env!("CARGO_BIN_EXE_sigpersist"),
+    );
+    std::fs::write(&path, script).unwrap();
+    std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
+    path
+}
+
+fn endless(number: u8) -> Vec<u8> {
+    Guest {
+        // Data comes after what is defined here, and a memory of its own may hold it.
+        validate: "(i32.const 1024)) (data \"never gets done\") (func",
+        judge: &format!("(drop (i32.const {number})) (i32.const 1024)"),
+        ..Guest::default()
+    }
+    .component()
+}
+
+#[test]
+fn what_takes_too_long_keeps_nobody_else_waiting() {
+    let folder = temp_dir();
+    let compiled = temp_dir();
+    let app = TestApp::start_with(|config| {
+        config.hooks.compiler = Some(compiler(folder.path()));
+        config.hooks.cache_dir = Some(compiled.path().to_owned());
+        config.hooks.compile_timeout_ms = 15_000;
+    });
+    app.tenant("evil");
+    let other = app.tenant("other");
+    app.hook("other", "signer-tags", SIGNER_TAGS, |_| {});
+    let (evil, operator) = (app.operator("evil"), app.operator("other"));
+    std::thread::scope(|scope| {
+        // As many as there are turns: of one tenant's, one is compiled.
+        let uploads: Vec<_> = (0..2)
+            .map(|number| {
+                let evil = &evil;
+                scope.spawn(move || put(evil, &endless(number)))
+            })
+            .collect();
+        eventually(|| folder.path().read_dir().unwrap().count() > 2);
+        // Another tenant uploads, binds and saves, while the first of them is not answered yet.
+        put(&operator, &guest("(func (drop (i32.const 7)))")).expect(201);
+        app.set("other", "p", "p", |_| {}).unwrap();
+        let saved = other.save("doc", "t", 0, FIRST.trim()).expect(201);
+        assert_eq!(saved.tags().len(), 3);
+        // And what a request needs is compiled beside them.
+        let again = app.replica_with(|config| {
+            config.hooks.compiler = Some(compiler(folder.path()));
+        });
+        plugins::chain(&again.app, app.tenant_id("other")).unwrap();
+        assert_eq!(again.app.engine.compilations(), 2);
+        assert!(uploads.iter().all(|upload| !upload.is_finished()));
+        for upload in uploads {
+            let refused = upload.join().unwrap().expect_error(422, "refused");
+            assert!(
+                refused.text.contains("longer than 15000 ms"),
+                "{}",
+                refused.text
+            );
+        }
+    });
+    // Nothing that they have started is left.
+    let sleeps = || {
+        let ours = |entry: std::io::Result<std::fs::DirEntry>| {
+            let path = entry.ok()?.path();
+            let line = std::fs::read(path.join("cmdline")).ok()?;
+            let folder = folder.path().to_str()?.as_bytes();
+            Some(line.windows(folder.len()).any(|part| part == folder))
+        };
+        std::fs::read_dir("/proc")
+            .unwrap()
+            .filter_map(ours)
+            .any(|ours| ours)
+    };
+    eventually_within(Duration::from_secs(5), || !sleeps());
+}
+
+#[test]
+fn a_stored_component_that_no_longer_compiles_is_its_tenants_failure_alone() {
+    let app = TestApp::start();
+    app.tenant("acme");
+    app.tenant("other");
+    app.hook("acme", "signer-tags", SIGNER_TAGS, |_| {});
+    let narrow = app.replica_with(|config| config.hooks.max_compile_memory_bytes = 1024);
+    let client = |tenant| narrow.client(tenant, &sigpersist::context::Scope::APPLICATION);
+    client("acme")
+        .save("doc", "t", 0, FIRST.trim())
+        .expect_error(500, "hook_failed");
+    client("other")
+        .save("doc", "t", 0, FIRST.trim())
+        .expect(201);
+}
