@@ -18,6 +18,7 @@ mod chain;
 mod child;
 mod compiled;
 mod compiler;
+mod contract;
 mod convert;
 mod engine;
 mod host;

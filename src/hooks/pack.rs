@@ -7,11 +7,9 @@ use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::{PackageId, Resolve, WorldId};
 
 use super::binary::{Binary, Kind};
-use super::proportion;
+use super::{contract, proportion};
 use crate::error::{Error, Result};
 
-/// The contract, so that nobody needs a copy of it beside a world of their own.
-const CONTRACT: &str = include_str!("../../plugins/wit/hooks.wit");
 const PACKAGE: &str = "sigpersist:hooks/";
 
 /// What a core module implements, where it does not carry that itself.
@@ -122,7 +120,7 @@ fn by_exports(binary: &Binary) -> Result<Chosen> {
         "package local:plugin;\nworld plugin {{\ninclude sigpersist:hooks/host@1.0.0;\n{exports}}}\n"
     );
     let mut resolve = Resolve::default();
-    let package = contract(&mut resolve)
+    let package = push_contract(&mut resolve)
         .and_then(|()| resolve.push_source("plugin.wit", &text))
         .map_err(|error| {
             Error::refused(format!(
@@ -137,7 +135,7 @@ fn of_wit(world: World<'_>) -> Result<Chosen> {
     let read = |with_contract: bool| {
         let mut resolve = Resolve::default();
         if with_contract {
-            contract(&mut resolve)?;
+            push_contract(&mut resolve)?;
         }
         let (package, _) = resolve.push_path(world.wit)?;
         anyhow::Ok((resolve, package))
@@ -153,8 +151,8 @@ fn of_wit(world: World<'_>) -> Result<Chosen> {
     select(resolve, package, world.name)
 }
 
-fn contract(resolve: &mut Resolve) -> anyhow::Result<()> {
-    resolve.push_source("hooks.wit", CONTRACT).map(|_| ())
+fn push_contract(resolve: &mut Resolve) -> anyhow::Result<()> {
+    resolve.push_source("hooks.wit", contract::TEXT).map(|_| ())
 }
 
 fn select(resolve: Resolve, package: PackageId, name: Option<&str>) -> Result<Chosen> {

@@ -4,6 +4,7 @@ use wasmtime::component::{Component, InstancePre};
 
 use super::bindings::exports::sigpersist::hooks as exports;
 use super::call::{Call, Failure};
+use super::contract;
 use super::engine::Engine;
 use super::host::HostState;
 use crate::decisions::model::{MAX_ENTRIES, clean};
@@ -67,10 +68,12 @@ impl Plugin {
     pub(super) fn new(engine: &Engine, component: &Component) -> Result<Self> {
         let kind = component.component_type();
         let mut imports = Vec::new();
-        for (name, _) in kind.imports(&engine.engine) {
+        for (name, item) in kind.imports(&engine.engine) {
             // Checked here and not by linking, which lets an empty instance of any name pass.
             match ours(name) {
                 Some(interface) if IMPORTS.contains(&interface) => {
+                    contract::check_import(&engine.engine, interface, &item.ty)
+                        .map_err(mismatch)?;
                     imports.push(interface.to_owned());
                 }
                 _ => {
@@ -82,9 +85,11 @@ impl Plugin {
             }
         }
         let mut exported = Vec::new();
-        for (name, _) in kind.exports(&engine.engine) {
+        for (name, item) in kind.exports(&engine.engine) {
             match ours(name) {
                 Some(interface) if interface == LIFECYCLE || JUDGES.contains(&interface) => {
+                    contract::check_export(&engine.engine, interface, &item.ty)
+                        .map_err(mismatch)?;
                     exported.push(interface.to_owned());
                 }
                 // Another version or a misspelt name would silently never run.
@@ -108,30 +113,22 @@ impl Plugin {
                 JUDGES.join(", ")
             )));
         }
-        let pre = engine.linker.instantiate_pre(component).map_err(|error| {
-            Error::refused(format!(
-                "The component does not fit the contract: {error:#}."
-            ))
-        })?;
-        let mismatch = |error: wasmtime::Error| {
-            Error::refused(format!(
-                "The component does not fit the contract: {error:#}."
-            ))
-        };
+        let unlinked = |error: wasmtime::Error| mismatch(format!("{error:#}"));
+        let pre = engine.linker.instantiate_pre(component).map_err(unlinked)?;
         Ok(Self {
-            lifecycle: exports::lifecycle::GuestIndices::new(&pre).map_err(mismatch)?,
+            lifecycle: exports::lifecycle::GuestIndices::new(&pre).map_err(unlinked)?,
             tagger: exports("tagger")
                 .then(|| exports::tagger::GuestIndices::new(&pre))
                 .transpose()
-                .map_err(mismatch)?,
+                .map_err(unlinked)?,
             save_validator: exports("save-validator")
                 .then(|| exports::save_validator::GuestIndices::new(&pre))
                 .transpose()
-                .map_err(mismatch)?,
+                .map_err(unlinked)?,
             delete_validator: exports("delete-validator")
                 .then(|| exports::delete_validator::GuestIndices::new(&pre))
                 .transpose()
-                .map_err(mismatch)?,
+                .map_err(unlinked)?,
             pre,
             imports,
             exports: exported,
@@ -256,6 +253,12 @@ fn refuse(function: &str, failure: &Failure) -> Error {
     Error::refused(format!(
         "The component's `{function}` failed: {}.",
         clean(&failure.to_string())
+    ))
+}
+
+fn mismatch(how: String) -> Error {
+    Error::refused(format!(
+        "The component does not fit the contract {PACKAGE}{VERSION}: {how}. Build it with bindings of that contract, unchanged."
     ))
 }
 

@@ -1,7 +1,11 @@
 //! What may be uploaded, and what is refused with its reason.
 
-use crate::support::guest::{Guest, LOOP};
-use crate::support::{DETACHED, FIRST, REQUIRE_COUNTERSIGNATURE, SIGNER_TAGS, TestApp};
+use serde_json::json;
+
+use crate::support::guest::{CONTRACT, Guest, LOOP};
+use crate::support::{
+    DETACHED, FIRST, REQUIRE_COUNTERSIGNATURE, SIGNER_TAGS, TestApp, sigpersist, temp_dir,
+};
 
 #[track_caller]
 fn refused(app: &TestApp, component: &[u8], why: &str) {
@@ -57,6 +61,85 @@ fn what_is_no_component_of_the_contract_is_refused_with_the_reason() {
         ..Guest::default()
     };
     refused(&app, &clock.component(), "imports `test:guest/clock`");
+}
+
+/// Contracts that differ from ours, and what is said of components that were built against them.
+const DIFFERENT: [(&str, &str, &str); 4] = [
+    (
+        "format: format,",
+        "format: format, note: string,",
+        "the type `signature` of `types` has a field `note` where the contract has `extra`",
+    ),
+    (
+        "size: u64,",
+        "size: u32,",
+        "the type `signature` of `types` has a field `size` that is u32, not u64",
+    ),
+    (
+        "validate-save: func(context: context, draft: signature)",
+        "validate-save: func(draft: signature)",
+        "the function `validate-save` of `save-validator` has parameters that the contract does not have, or lacks some: 1, not 2",
+    ),
+    (
+        "write: func(level: level, message: string)",
+        "write: func(message: string)",
+        "the function `write` of `log` has parameters that the contract does not have, or lacks some: 1, not 2",
+    ),
+];
+
+fn different(number: usize) -> (Vec<u8>, &'static str) {
+    let (ours, theirs, why) = DIFFERENT[number];
+    let contract = CONTRACT.replacen(ours, theirs, 1);
+    assert_ne!(contract, CONTRACT);
+    let logs = theirs.starts_with("write");
+    let guest = Guest {
+        definitions: if logs {
+            r#"(import "sigpersist:hooks/log@1.0.0" "write" (func $log (param i32 i32)))"#
+        } else {
+            ""
+        },
+        ..Guest::default()
+    };
+    (guest.component_against(&contract), why)
+}
+
+#[test]
+fn a_component_of_another_contract_is_refused_with_what_differs() {
+    let app = TestApp::start();
+    let folder = temp_dir();
+    let file = folder.path().join("different.wasm");
+    for number in 0..DIFFERENT.len() {
+        let (component, why) = different(number);
+        refused(&app, &component, why);
+        std::fs::write(&file, &component).unwrap();
+        let inspect = ["plugin", "inspect", file.to_str().unwrap()];
+        let output = sigpersist(folder.path(), &inspect).output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(
+            text.contains("admitted:  no.") && text.contains(why),
+            "{text}"
+        );
+    }
+    // The same guest against the contract itself.
+    assert!(app.upload("plugin", &Guest::default().component()).is_ok());
+}
+
+#[test]
+fn a_stored_component_of_another_contract_is_not_bound() {
+    let app = TestApp::start();
+    app.tenant("acme");
+    app.upload("plugin", &Guest::default().component()).unwrap();
+    let (component, why) = different(0);
+    let component: String = component.iter().map(|byte| format!("{byte:02x}")).collect();
+    // As an earlier server, which did not look so closely, may have stored it.
+    app.database.execute(&format!(
+        "UPDATE plugin_revisions SET component = '\\x{component}', sha256 = sha256('\\x{component}')"
+    ));
+    let refused = app
+        .operator("acme")
+        .json("PUT", "/hooks/h", &json!({ "plugin": "plugin" }))
+        .expect_error(422, "refused");
+    assert!(refused.text.contains(why), "{}", refused.text);
 }
 
 #[test]

@@ -1,9 +1,10 @@
 //! Plugins in WebAssembly text, for what no honest plugin does. Built in process, so that no toolchain is needed.
 
-use std::path::Path;
-
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
+
+/// The contract.
+pub(crate) const CONTRACT: &str = include_str!("../../../plugins/wit/hooks.wit");
 
 /// A plugin: what its functions do, in the body of a function of type `(result i32)`.
 pub(crate) struct Guest<'a> {
@@ -89,10 +90,13 @@ impl Guest<'_> {
 
     /// The component.
     pub(crate) fn component(&self) -> Vec<u8> {
+        self.component_against(CONTRACT)
+    }
+
+    /// The component as bindings of another contract would have it.
+    pub(crate) fn component_against(&self, contract: &str) -> Vec<u8> {
         let mut resolve = Resolve::default();
-        resolve
-            .push_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("plugins/wit"))
-            .unwrap();
+        resolve.push_str("hooks.wit", contract).unwrap();
         let exports: String = self
             .judges
             .iter()
