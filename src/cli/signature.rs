@@ -45,7 +45,8 @@ impl Verify {
         let document = self.document.as_deref().map(read).transpose()?;
         let mut trusted = Vec::new();
         for file in &self.trust {
-            let found = certificates(&read(file)?);
+            let bytes = read(file)?;
+            let found: Vec<_> = certificates(&bytes).collect();
             ensure!(!found.is_empty(), "{} holds no certificate", file.display());
             trusted.extend(found);
         }

@@ -4,7 +4,7 @@
 //! that a path answers, nor dress every error in the contract's envelope; a table can, and the tests walk it.
 //!
 //! - `connections` accepts them within limits; `server` stops gracefully; `respond` is the path of a request through this module.
-//! - `auth` finds out who asks; `body` and `parameters` read what is asked; `preconditions` what must hold.
+//! - `auth` finds out who asks; `body` reads what is sent, `parameters` and `form` make sense of it; `preconditions` what must hold.
 //! - `signatures`, `verdicts`, `policy`, `plugins`, `hooks`, `trials`, `decisions`, `audit`, `tenants`, `keys` and `health` have the
 //!   handlers; `reply` and
 //!   `error` dress what they return. `operators` has what the handlers of operators share.
@@ -17,9 +17,11 @@ mod decisions;
 mod details;
 mod docs;
 mod error;
+mod form;
 mod head;
 mod health;
 mod hooks;
+mod json_text;
 mod keys;
 mod openapi;
 mod operators;

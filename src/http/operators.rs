@@ -21,7 +21,7 @@ pub(super) fn digest(segment: &str) -> Result<Digest> {
 
 /// Reads a parameter that has a form of its own.
 pub(super) fn parsed<T: FromStr<Err = String>>(
-    parameters: &Parameters,
+    parameters: &Parameters<'_>,
     name: &str,
 ) -> Result<Option<T>> {
     let text = parameters.text(name)?;
@@ -35,7 +35,7 @@ pub(super) fn parse<T: FromStr<Err = String>>(name: &str, text: &str) -> Result<
 }
 
 /// Reads a parameter that is a time.
-pub(super) fn time_of(parameters: &Parameters, name: &str) -> Result<Option<DateTime<Utc>>> {
+pub(super) fn time_of(parameters: &Parameters<'_>, name: &str) -> Result<Option<DateTime<Utc>>> {
     let text = parameters.text(name)?;
     text.map(|text| {
         time::from_text(text)

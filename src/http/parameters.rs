@@ -3,67 +3,90 @@
 //! The reference says "Parameters (json)", but many clients and proxies drop the body of a GET, so both are read
 //! everywhere. A parameter that is given twice must say the same both times; one that nobody knows is an error, since a
 //! misspelt filter would silently match everything.
+//!
+//! Nothing is kept but where in the body each value is, and the texts among them once: a list has no elements before
+//! somebody asks for a list, and a value of an unknown name is skipped. So a request takes little more than its bytes.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 use percent_encoding::percent_decode_str;
-use serde::de::{DeserializeOwned, Deserializer, MapAccess, Visitor};
-use serde_json::Value;
+use serde::de::{
+    DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor,
+};
+use serde_json::value::RawValue;
 
+use super::json_text;
 use crate::error::{Error, Result};
 use crate::number::{from_json, whole};
-use crate::object::Object;
 use crate::signatures::model::check_label;
+
+/// Most times that one parameter may be given, and most elements of a list: far more than [`MAX_TAGS`], of which the same
+/// again counts once.
+///
+/// [`MAX_TAGS`]: crate::signatures::model::MAX_TAGS
+const MAX_MENTIONS: usize = 256;
+/// Most unknown names that one answer mentions.
+const MAX_UNKNOWN: usize = 5;
 
 /// Parameters that were given.
 #[derive(Debug)]
-pub(super) struct Parameters {
-    query: Vec<(String, String)>,
-    json: Vec<(String, Value)>,
+pub(super) struct Parameters<'a> {
+    /// In the order in which they were given, those of the query first.
+    given: Vec<(&'static str, Given<'a>)>,
 }
 
-impl Parameters {
+/// A value as it was given.
+#[derive(Debug)]
+enum Given<'a> {
+    /// In the query.
+    Query(Cow<'a, str>),
+    /// A string in JSON, without its escapes.
+    Text(Cow<'a, str>),
+    /// Another value in JSON but null.
+    Json(&'a RawValue),
+}
+
+impl<'a> Parameters<'a> {
     /// Reads query and body, and refuses unknown names.
     pub(super) fn read(
-        query: &str,
+        query: &'a str,
         headers: &HeaderMap,
-        body: &[u8],
-        known: &[&str],
+        body: &'a [u8],
+        known: &[&'static str],
     ) -> Result<Self> {
-        let parameters = Self {
-            query: read_query(query)?,
-            json: read_json(headers, body)?,
+        let mut names = Names {
+            known,
+            unknown: Vec::new(),
         };
-        let names = parameters.query.iter().map(|(name, _)| name);
-        let mut unknown: Vec<_> = names
-            .chain(parameters.json.iter().map(|(name, _)| name))
-            .filter(|name| !known.contains(&name.as_str()))
-            .collect();
-        unknown.dedup();
-        match unknown.as_slice() {
-            [] => Ok(parameters),
-            [first, ..] => {
-                let names: Vec<_> = unknown
-                    .iter()
-                    .map(|name| format!("`{}`", shortened(name)))
-                    .collect();
-                Err(Error::invalid(
-                    first,
-                    format!(
-                        "There is no parameter {} here; the parameters are {}.",
-                        names.join(", "),
-                        known.join(", ")
-                    ),
-                ))
-            }
+        let mut given = read_query(query, &mut names)?;
+        given.extend(read_json(headers, body, &mut names)?);
+        if let [first, ..] = names.unknown.as_slice() {
+            let quoted: Vec<_> = names
+                .unknown
+                .iter()
+                .map(|name| format!("`{name}`"))
+                .collect();
+            return Err(Error::invalid(
+                first,
+                format!(
+                    "There is no parameter {} here; the parameters are {}.",
+                    quoted.join(", "),
+                    known.join(", ")
+                ),
+            ));
         }
+        Ok(Self { given })
     }
 
     /// A text.
     pub(super) fn text(&self, name: &str) -> Result<Option<&str>> {
-        self.one(name, "a string", Some, Value::as_str)
+        self.one(name, "a string", |given| match given {
+            Given::Query(text) | Given::Text(text) => Some(&**text),
+            Given::Json(_) => None,
+        })
     }
 
     /// A text that must be there.
@@ -82,104 +105,81 @@ impl Parameters {
     }
 
     /// A text, or a whole number as its digits.
-    pub(super) fn text_or_integer(&self, name: &str) -> Result<Option<String>> {
-        self.one(
-            name,
-            "a string or an integer",
-            |text| Some(text.to_owned()),
-            |value| match value {
-                Value::String(text) => Some(text.clone()),
-                Value::Number(number) if number.is_i64() || number.is_u64() => {
-                    Some(number.to_string())
+    pub(super) fn text_or_integer(&self, name: &str) -> Result<Option<Cow<'_, str>>> {
+        self.one(name, "a string or an integer", |given| match given {
+            Given::Query(text) | Given::Text(text) => Some(Cow::Borrowed(&**text)),
+            Given::Json(value) => {
+                let digits = value.get();
+                if digits.parse::<i64>().is_ok() || digits.parse::<u64>().is_ok() {
+                    return Some(Cow::Borrowed(digits));
                 }
-                Value::Number(number) => Some(whole(number.as_f64()?)?.to_string()),
-                _ => None,
-            },
-        )
+                Some(Cow::Owned(whole(digits.parse().ok()?)?.to_string()))
+            }
+        })
     }
 
     /// A whole number between `min` and `max`.
     pub(super) fn integer(&self, name: &str, min: u32, max: u32) -> Result<Option<u32>> {
-        let in_range = |number: u64| {
-            u32::try_from(number)
-                .ok()
-                .filter(|number| (min..=max).contains(number))
-        };
-        self.one(
-            name,
-            &format!("an integer between {min} and {max}"),
-            |text| in_range(text.parse().ok()?),
-            |value| in_range(from_json(&value.as_number()?.to_string())?),
-        )
+        let rule = format!("an integer between {min} and {max}");
+        self.one(name, &rule, |given| {
+            let number = match given {
+                Given::Query(text) => text.parse().ok()?,
+                Given::Json(value) => u32::try_from(from_json(value.get())?).ok()?,
+                Given::Text(_) => return None,
+            };
+            (min..=max).contains(&number).then_some(number)
+        })
     }
 
     /// True or false.
     pub(super) fn boolean(&self, name: &str) -> Result<Option<bool>> {
-        self.one(
-            name,
-            "true or false",
-            |text| match text {
+        self.one(name, "true or false", |given| match given {
+            Given::Query(text) => match &**text {
                 "true" | "1" => Some(true),
                 "false" | "0" => Some(false),
                 _ => None,
             },
-            Value::as_bool,
-        )
+            Given::Json(value) => value.get().parse().ok(),
+            Given::Text(_) => None,
+        })
     }
 
     /// A list of texts: repeated in a query, an array or a single string in JSON.
     pub(super) fn list(&self, name: &str) -> Result<Option<Vec<String>>> {
-        let in_query: Vec<_> = self.query_values(name).map(str::to_owned).collect();
-        let mut found = (!in_query.is_empty()).then_some(in_query);
-        for value in self.json_values(name) {
-            let list = match value {
-                Value::String(text) => Some(vec![text.clone()]),
-                Value::Array(items) => items
-                    .iter()
-                    .map(|item| item.as_str().map(str::to_owned))
-                    .collect(),
-                _ => None,
-            };
-            let list = list.ok_or_else(|| {
-                Error::invalid(name, format!("`{name}` must be an array of strings."))
-            })?;
-            keep(name, &mut found, list)?;
+        let mut in_query = Vec::new();
+        let mut found = None;
+        for given in self.mentions(name) {
+            match given {
+                Given::Query(text) => in_query.push(text.clone().into_owned()),
+                Given::Text(text) => keep(name, &mut found, vec![text.clone().into_owned()])?,
+                Given::Json(value) => keep(name, &mut found, texts(name, value)?)?,
+            }
+        }
+        if !in_query.is_empty() {
+            keep(name, &mut found, in_query)?;
         }
         Ok(found)
     }
 
     /// The value that all mentions of a name agree on.
-    fn one<'a, T: PartialEq>(
-        &'a self,
+    fn one<'s, T: PartialEq>(
+        &'s self,
         name: &str,
         rule: &str,
-        from_query: impl Fn(&'a str) -> Option<T>,
-        from_json: impl Fn(&'a Value) -> Option<T>,
+        read: impl Fn(&'s Given<'a>) -> Option<T>,
     ) -> Result<Option<T>> {
-        let in_query = self.query_values(name).map(from_query);
-        let in_json = self.json_values(name).map(from_json);
         let mut found = None;
-        for value in in_query.chain(in_json) {
-            let value =
-                value.ok_or_else(|| Error::invalid(name, format!("`{name}` must be {rule}.")))?;
+        for given in self.mentions(name) {
+            let value = read(given)
+                .ok_or_else(|| Error::invalid(name, format!("`{name}` must be {rule}.")))?;
             keep(name, &mut found, value)?;
         }
         Ok(found)
     }
 
-    fn query_values(&self, name: &str) -> impl Iterator<Item = &str> {
-        self.query
-            .iter()
-            .filter(move |(key, _)| key == name)
-            .map(|(_, value)| value.as_str())
-    }
-
-    /// Null is what many clients send for "not given".
-    fn json_values(&self, name: &str) -> impl Iterator<Item = &Value> {
-        self.json
-            .iter()
-            .filter(move |(key, value)| key == name && !value.is_null())
-            .map(|(_, value)| value)
+    fn mentions<'s>(&'s self, name: &str) -> impl Iterator<Item = &'s Given<'a>> {
+        let given = self.given.iter().filter(move |(known, _)| *known == name);
+        given.map(|(_, given)| given)
     }
 }
 
@@ -196,110 +196,81 @@ fn keep<T: PartialEq>(name: &str, found: &mut Option<T>, value: T) -> Result<()>
     }
 }
 
-fn shortened(name: &str) -> String {
+pub(super) fn shortened(name: &str) -> String {
     name.chars().take(64).collect()
 }
 
-/// Reads `application/x-www-form-urlencoded` pairs; `tags[]` is `tags`.
-fn read_query(query: &str) -> Result<Vec<(String, String)>> {
-    query
-        .split('&')
-        .filter(|pair| !pair.is_empty())
-        .map(|pair| {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let name = decode(name)?;
-            let name = name.strip_suffix("[]").unwrap_or(&name).to_owned();
-            Ok((name, decode(value)?))
-        })
-        .collect()
+/// The names that a request may give, and some of those that it gives beside them.
+#[derive(Debug)]
+struct Names<'k> {
+    known: &'k [&'static str],
+    unknown: Vec<String>,
 }
 
-fn decode(text: &str) -> Result<String> {
-    let spaced = text.replace('+', " ");
-    percent_decode_str(&spaced)
-        .decode_utf8()
-        .map(Into::into)
-        .map_err(|_| Error::InvalidParameter {
-            field: String::new(),
-            message: "The query string holds bytes that are not UTF-8.".to_owned(),
-        })
-}
-
-/// Reads a body that is JSON of a certain form.
-///
-/// # Errors
-///
-/// [`Error::InvalidParameter`] with a JSON pointer to what is not of that form.
-pub(super) fn read_form<T: DeserializeOwned>(
-    query: &str,
-    headers: &HeaderMap,
-    body: &[u8],
-) -> Result<T> {
-    if let Some((name, _)) = read_query(query)?.first() {
-        let name = shortened(name);
-        return Err(Error::invalid(
-            &name,
-            format!("There is no parameter `{name}` here: this request is told by its body alone."),
-        ));
-    }
-    check_content_type(headers)?;
-    if holds_nul(body) {
-        return Err(Error::InvalidParameter {
-            field: String::new(),
-            message: "The request must not hold the character U+0000.".to_owned(),
-        });
-    }
-    let mut deserializer = serde_json::Deserializer::from_slice(body);
-    let form = serde_path_to_error::deserialize::<_, Object<T>>(&mut deserializer);
-    let form = form.map_err(|error| {
-        if error.inner().is_data() {
-            let field = pointer(error.path());
-            // Where in the text it is would only repeat the pointer.
-            let words = error.inner().to_string();
-            let words = words.split(" at line ").next().unwrap_or_default();
-            Error::InvalidParameter {
-                message: match field.as_str() {
-                    "" => format!("The request is not as it should be: {words}."),
-                    field => format!("`{field}` is not as it should be: {words}."),
-                },
-                field,
+impl Names<'_> {
+    /// A name that is known; of others some are noted.
+    fn find(&mut self, name: &str) -> Option<&'static str> {
+        let found = self.known.iter().find(|known| **known == name).copied();
+        if found.is_none() && self.unknown.len() < MAX_UNKNOWN {
+            let name = shortened(name);
+            if !self.unknown.contains(&name) {
+                self.unknown.push(name);
             }
-        } else {
-            Error::MalformedJson(error.inner().to_string())
         }
-    })?;
-    deserializer
-        .end()
-        .map_err(|error| Error::MalformedJson(error.to_string()))?;
-    Ok(form.0)
+        found
+    }
 }
 
-/// Whether JSON text holds U+0000, which Postgres can't store in text; it can only be escaped.
-fn holds_nul(json: &[u8]) -> bool {
-    const ESCAPE: &[u8] = b"\\u0000";
-    json.windows(ESCAPE.len()).enumerate().any(|(at, window)| {
-        let before = json.get(..at).unwrap_or_default();
-        // After an odd number of backslashes it is a backslash and five letters.
-        let backslashes = before.iter().rev().take_while(|byte| **byte == b'\\');
-        window == ESCAPE && backslashes.count() % 2 == 0
+/// Adds what is given, where it was not given too often already.
+fn mention<V>(given: &mut Vec<(&'static str, V)>, name: &'static str, value: V) -> Result<()> {
+    if given.iter().filter(|(known, _)| *known == name).count() == MAX_MENTIONS {
+        let message = format!("`{name}` is given more than {MAX_MENTIONS} times.");
+        return Err(Error::invalid(name, message));
+    }
+    given.push((name, value));
+    Ok(())
+}
+
+/// Reads `application/x-www-form-urlencoded` pairs; `tags[]` is `tags`.
+fn read_query<'a>(query: &'a str, names: &mut Names<'_>) -> Result<Vec<(&'static str, Given<'a>)>> {
+    let mut given = Vec::new();
+    for pair in pairs(query) {
+        let (name, value) = pair?;
+        let name = name.strip_suffix("[]").unwrap_or(&name);
+        if let Some(name) = names.find(name) {
+            mention(&mut given, name, Given::Query(value))?;
+        }
+    }
+    Ok(given)
+}
+
+/// The name of the first parameter in a query.
+pub(super) fn first_in_query(query: &str) -> Result<Option<String>> {
+    let first = pairs(query).next().transpose()?;
+    Ok(first.map(|(name, _)| shortened(&name)))
+}
+
+fn pairs(query: &str) -> impl Iterator<Item = Result<(Cow<'_, str>, Cow<'_, str>)>> {
+    let pairs = query.split('&').filter(|pair| !pair.is_empty());
+    pairs.map(|pair| {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        Ok((decode(name)?, decode(value)?))
     })
 }
 
-/// A path into JSON as a pointer (RFC 6901).
-fn pointer(path: &serde_path_to_error::Path) -> String {
-    use serde_path_to_error::Segment;
-    let mut pointer = String::new();
-    for segment in path {
-        let text = match segment {
-            Segment::Seq { index } => index.to_string(),
-            Segment::Map { key } => key.replace('~', "~0").replace('/', "~1"),
-            Segment::Enum { variant } => variant.clone(),
-            Segment::Unknown => continue,
-        };
-        pointer.push('/');
-        pointer.push_str(&text);
-    }
-    pointer
+fn decode(text: &str) -> Result<Cow<'_, str>> {
+    let decoded = if text.contains('+') {
+        let spaced = text.replace('+', " ");
+        percent_decode_str(&spaced)
+            .decode_utf8()
+            .map(|decoded| Cow::Owned(decoded.into_owned()))
+    } else {
+        percent_decode_str(text).decode_utf8()
+    };
+    decoded.map_err(|_| Error::InvalidParameter {
+        field: String::new(),
+        message: "The query string holds bytes that are not UTF-8.".to_owned(),
+    })
 }
 
 /// Refuses a body that is said to be no JSON.
@@ -318,41 +289,140 @@ pub(super) fn is_of_kind(headers: &HeaderMap, media_type: &str) -> bool {
         .is_some_and(|kind| kind.trim().eq_ignore_ascii_case(media_type))
 }
 
-fn read_json(headers: &HeaderMap, body: &[u8]) -> Result<Vec<(String, Value)>> {
+fn read_json<'a>(
+    headers: &HeaderMap,
+    body: &'a [u8],
+    names: &mut Names<'_>,
+) -> Result<Vec<(&'static str, Given<'a>)>> {
     if body.is_empty() {
         return Ok(Vec::new());
     }
     check_content_type(headers)?;
     let mut deserializer = serde_json::Deserializer::from_slice(body);
     let members = deserializer
-        .deserialize_map(Members)
+        .deserialize_map(Members { names })
         .and_then(|members| deserializer.end().map(|()| members));
     // Serde's words name the place and what was expected there, never what was found, but for the kind of value.
-    members.map_err(|error| {
+    let members = members.map_err(|error| {
         Error::MalformedJson(if error.is_data() {
             "it must be an object".to_owned()
         } else {
             error.to_string()
         })
-    })
+    })?;
+    members?
+        .into_iter()
+        .map(|(name, value)| {
+            let Some(string) = json_text::string(value.get()) else {
+                return Ok((name, Given::Json(value)));
+            };
+            let text = json_text::unescaped(string).ok_or_else(|| {
+                Error::MalformedJson(format!("`{name}` holds half of a surrogate pair"))
+            })?;
+            Ok((name, Given::Text(text)))
+        })
+        .collect()
 }
 
-/// The members of an object in order, those of the same name side by side.
-struct Members;
+/// The members of an object that are known, in order.
+struct Members<'n, 'k> {
+    names: &'n mut Names<'k>,
+}
 
-impl<'de> Visitor<'de> for Members {
-    type Value = Vec<(String, Value)>;
+impl<'de> Visitor<'de> for Members<'_, '_> {
+    /// Malformed JSON comes before what is wrong with it.
+    type Value = Result<Vec<(&'static str, &'de RawValue)>>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object")
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut members = Vec::new();
-        while let Some(member) = map.next_entry()? {
-            members.push(member);
+        let mut members = Ok(Vec::new());
+        while let Some(name) = map.next_key_seed(Name(self.names))? {
+            let Some(name) = name else {
+                map.next_value::<IgnoredAny>()?;
+                continue;
+            };
+            let value = map.next_value::<&RawValue>()?;
+            // Null is what many clients send for "not given".
+            if value.get() == "null" {
+                continue;
+            }
+            if let Ok(all) = &mut members
+                && let Err(error) = mention(all, name, value)
+            {
+                members = Err(error);
+            }
         }
         Ok(members)
+    }
+}
+
+/// A name, where it is known: others are not copied, however long.
+struct Name<'n, 'k>(&'n mut Names<'k>);
+
+impl<'de> DeserializeSeed<'de> for Name<'_, '_> {
+    type Value = Option<&'static str>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for Name<'_, '_> {
+    type Value = Option<&'static str>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a name")
+    }
+
+    fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
+        Ok(self.0.find(name))
+    }
+}
+
+/// The elements of an array of strings.
+fn texts(name: &str, value: &RawValue) -> Result<Vec<String>> {
+    let mut deserializer = serde_json::Deserializer::from_str(value.get());
+    let mut texts = Vec::new();
+    let read = deserializer.deserialize_seq(Texts(&mut texts));
+    read.map_err(|error| {
+        if !error.is_data() {
+            return Error::MalformedJson(error.to_string());
+        }
+        Error::invalid(
+            name,
+            if texts.len() == MAX_MENTIONS {
+                format!("`{name}` has more than {MAX_MENTIONS} elements.")
+            } else {
+                format!("`{name}` must be an array of strings.")
+            },
+        )
+    })?;
+    Ok(texts)
+}
+
+struct Texts<'t>(&'t mut Vec<String>);
+
+impl<'de> Visitor<'de> for Texts<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an array of strings")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut texts: A) -> Result<(), A::Error> {
+        while self.0.len() < MAX_MENTIONS {
+            match texts.next_element()? {
+                Some(text) => self.0.push(text),
+                None => return Ok(()),
+            }
+        }
+        match texts.next_element::<IgnoredAny>()? {
+            Some(_) => Err(A::Error::custom("there are more")),
+            None => Ok(()),
+        }
     }
 }
 
@@ -364,7 +434,7 @@ mod tests {
 
     use super::*;
 
-    fn read(query: &str, body: &str) -> Result<Parameters> {
+    fn read<'a>(query: &'a str, body: &'a str) -> Result<Parameters<'a>> {
         Parameters::read(
             query,
             &HeaderMap::new(),
@@ -419,16 +489,49 @@ mod tests {
     }
 
     #[test]
-    fn an_escaped_nul_is_told_from_an_escaped_backslash() {
-        assert!(holds_nul(br#"{"a": "\u0000"}"#));
-        assert!(holds_nul(br#"{"a": "\\\u0000"}"#));
-        assert!(!holds_nul(br#"{"a": "\\u0000"}"#));
-        assert!(!holds_nul(br#"{"a": "u0000"}"#));
+    fn what_is_given_too_often_or_by_no_known_name_is_refused_in_a_few_words() {
+        let refused = |query: &str, body: &str| {
+            let refused = read(query, body).and_then(|read| read.list("tags").map(drop));
+            let refused = refused.unwrap_err();
+            assert_eq!(refused.code(), "invalid_parameter");
+            let words = refused.to_string();
+            assert!(words.len() < 400, "{words}");
+            words
+        };
+        let tags = |count: usize| format!(r#"{{"tags": [{}""]}}"#, "\"\",".repeat(count - 1));
+        let list = tags(MAX_MENTIONS);
+        let list = read("", &list).unwrap().list("tags").unwrap();
+        assert_eq!(list.unwrap().len(), MAX_MENTIONS);
+        assert!(refused("", &tags(MAX_MENTIONS + 1)).contains("more than 256 elements"));
+        let many = "tags=x&".repeat(MAX_MENTIONS + 1);
+        assert!(refused(&many, "").contains("more than 256 times"));
+        let many = format!("{{{}\"tags\": []}}", "\"tags\": 0,".repeat(MAX_MENTIONS));
+        assert!(refused("", &many).contains("more than 256 times"));
+        let unknown: Vec<_> = (0..1000)
+            .map(|number| format!("\"x{number}\": 0"))
+            .collect();
+        let words = refused("", &format!("{{{}}}", unknown.join(",")));
+        assert!(
+            words.starts_with("There is no parameter `x0`, `x1`, `x2`, `x3`, `x4` here"),
+            "{words}"
+        );
+        refused("", &format!("{{\"{}\": 1}}", "x".repeat(1_000_000)));
+        refused(&"x".repeat(100_000), "");
     }
 
     #[test]
     fn what_is_not_an_object_of_known_parameters_is_refused() {
-        for body in ["[]", "1", "null", "{", "{} {}", "\u{feff}{}", r#"{"z": 1}"#] {
+        for body in [
+            "[]",
+            "1",
+            "null",
+            "{",
+            "{} {}",
+            "\u{feff}{}",
+            r#"{"z": 1}"#,
+            r#"{"a": "\ud800"}"#,
+            r#"{"a": [[}"#,
+        ] {
             assert!(read("", body).is_err(), "{body}");
         }
         assert!(read("z=1", "").is_err());
@@ -479,9 +582,14 @@ mod tests {
 
         #[test]
         fn a_form_comes_back_as_it_went(
-            pairs in vec(("(a|b|tags)", any::<String>()), 0..6),
+            sent in vec(("(a|b|tags)", any::<String>()), 0..6),
         ) {
-            prop_assert_eq!(read_query(&form(&pairs)).unwrap(), pairs);
+            let query = form(&sent);
+            let came: Vec<_> = pairs(&query).map(Result::unwrap).collect();
+            prop_assert_eq!(came.len(), sent.len());
+            for ((name, value), (sent_name, sent_value)) in came.iter().zip(&sent) {
+                prop_assert_eq!((&**name, &**value), (&**sent_name, &**sent_value));
+            }
         }
 
         #[test]

@@ -1,5 +1,7 @@
 //! The handlers of plugins and their revisions.
 
+use std::borrow::Cow;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use http::header::ACCEPT;
@@ -162,9 +164,11 @@ pub(super) fn get(call: Call) -> Result<Reply> {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = PluginUpload)]
-struct Upload {
+struct Upload<'a> {
     /// In base64.
-    component: String,
+    #[schema(value_type = String)]
+    #[serde(borrow)]
+    component: Cow<'a, str>,
     /// Test cases that must pass.
     #[schema(example = json!([]))]
     #[serde(default, deserialize_with = "crate::object::deserialize_list")]
@@ -178,7 +182,7 @@ struct Upload {
     put,
     path = "/plugins/{name}",
     operation_id = "upload_plugin",
-    request_body(content((Upload = "application/json"), (Component = "application/wasm"))),
+    request_body(content((Upload<'_> = "application/json"), (Component = "application/wasm"))),
     responses(
         (
             status = 201,
@@ -195,15 +199,17 @@ struct Upload {
         (status = 422, description = "refused, cases_failed"),
     )
 )]
-pub(super) fn put(call: Call) -> Result<Reply> {
+pub(super) fn put(mut call: Call) -> Result<Reply> {
     let (component, cases) = if is_of_kind(&call.headers, WASM) {
-        (call.body().to_vec(), Vec::new())
+        (call.take_body(), Vec::new())
     } else {
-        let upload: Upload = call.json()?;
+        let upload: Upload<'_> = call.json()?;
         let component = BASE64
-            .decode(&upload.component)
+            .decode(&*upload.component)
             .map_err(|_| Error::invalid("component", "`component` must be base64."))?;
-        (component, upload.cases)
+        let cases = upload.cases;
+        drop(call.take_body());
+        (component.into(), cases)
     };
     let uploaded = plugins::upload(
         &call.app,

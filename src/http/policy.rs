@@ -154,8 +154,9 @@ struct AddForm {
         (status = 422, description = "refused"),
     )
 )]
-pub(super) fn add_anchors(call: Call) -> Result<Reply> {
+pub(super) fn add_anchors(mut call: Call) -> Result<Reply> {
     let form: AddForm = call.json()?;
+    drop(call.take_body());
     let (anchors, is_new) = policy::add_anchors(
         &call.app,
         call.context.tenant()?,

@@ -9,13 +9,14 @@ use futures_util::FutureExt as _;
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderMap, Method};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
-use serde::de::DeserializeOwned;
+use serde::Deserialize;
 use tracing::field::Empty;
 use tracing::{Instrument as _, Span, info, info_span};
 
 use super::auth::authenticate;
 use super::body::Body;
 use super::error::error_response;
+use super::form::read_form;
 use super::head::Fault;
 use super::parameters::{self, Parameters};
 use super::places::Connection;
@@ -94,18 +95,18 @@ impl Call {
         location
     }
 
-    /// The body as it came.
-    pub(super) fn body(&self) -> &Bytes {
-        &self.body
+    /// The body as it came, which the call has no longer: what was made of it is in memory by itself.
+    pub(super) fn take_body(&mut self) -> Bytes {
+        std::mem::take(&mut self.body)
     }
 
     /// The body as JSON of this form; a query would be of no use.
-    pub(super) fn json<T: DeserializeOwned>(&self) -> Result<T> {
-        parameters::read_form(&self.query, &self.headers, &self.body)
+    pub(super) fn json<'a, T: Deserialize<'a>>(&'a self) -> Result<T> {
+        read_form(&self.query, &self.headers, &self.body)
     }
 
     /// The parameters of query and body, of which there are none but the route's.
-    pub(super) fn parameters(&self) -> Result<Parameters> {
+    pub(super) fn parameters(&self) -> Result<Parameters<'_>> {
         let known = [self.route.required, self.route.optional].concat();
         Parameters::read(&self.query, &self.headers, &self.body, &known)
     }

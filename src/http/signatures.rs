@@ -1,5 +1,7 @@
 //! The handlers of signatures: from parameters to a use-case, and from its result to the shapes of the contract.
 
+use std::borrow::Cow;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -194,8 +196,8 @@ pub(super) fn get(call: Call) -> Result<Reply> {
     )
 )]
 pub(super) fn post(mut call: Call) -> Result<Reply> {
-    let parameters = call.parameters()?;
-    let draft = draft(&parameters, max_signature_bytes(&call))?;
+    let draft = draft(&call.parameters()?, max_signature_bytes(&call))?;
+    drop(call.take_body());
     let preconditions = preconditions(&call.headers)?;
     let judges = call.take_judges()?;
     match signatures::save(&call.app, &call.context, judges, &draft, &preconditions)? {
@@ -341,7 +343,7 @@ fn location(signature: &Signature) -> String {
     )
 }
 
-pub(super) fn thread_key(parameters: &Parameters) -> Result<ThreadKey> {
+pub(super) fn thread_key(parameters: &Parameters<'_>) -> Result<ThreadKey> {
     let label = |name| {
         let text = parameters.required_text(name)?;
         check_label(name, text)?;
@@ -353,7 +355,7 @@ pub(super) fn thread_key(parameters: &Parameters) -> Result<ThreadKey> {
     })
 }
 
-fn draft(parameters: &Parameters, max_signature_bytes: usize) -> Result<Draft> {
+fn draft(parameters: &Parameters<'_>, max_signature_bytes: usize) -> Result<Draft> {
     let key = thread_key(parameters)?;
     let signed_over = parameters.integer("version", 0, MAX_VERSION)?;
     let body = cms_parameter(parameters, max_signature_bytes)?;
@@ -369,7 +371,7 @@ fn draft(parameters: &Parameters, max_signature_bytes: usize) -> Result<Draft> {
         key,
         signed_over,
         stage: parameters.label("stage")?,
-        created_by,
+        created_by: created_by.map(Cow::into_owned),
         comment: comment.map(str::to_owned),
         tags: fold_tags("tags", parameters.list("tags")?.unwrap_or_default())?,
         body,
@@ -377,7 +379,7 @@ fn draft(parameters: &Parameters, max_signature_bytes: usize) -> Result<Draft> {
 }
 
 pub(super) fn cms_parameter(
-    parameters: &Parameters,
+    parameters: &Parameters<'_>,
     max_signature_bytes: usize,
 ) -> Result<SignatureBody> {
     let cms = parameters.required_text("cms")?;
@@ -392,7 +394,7 @@ pub(super) fn cms_parameter(
     Ok(SignatureBody::from_text(cms))
 }
 
-fn filter(parameters: &Parameters) -> Result<ListFilter> {
+fn filter(parameters: &Parameters<'_>) -> Result<ListFilter> {
     let thread = parameters.label("thread")?;
     let chain = parameters.label("chain")?;
     if thread.is_some() && chain.is_some() && thread != chain {
@@ -420,14 +422,14 @@ fn filter(parameters: &Parameters) -> Result<ListFilter> {
     })
 }
 
-fn limit(parameters: &Parameters) -> Result<u32> {
+fn limit(parameters: &Parameters<'_>) -> Result<u32> {
     Ok(parameters
         .integer("limit", 1, MAX_LIMIT)?
         .unwrap_or(DEFAULT_LIMIT))
 }
 
 /// `omit=signature` leaves the bytes out.
-fn omits_signature(parameters: &Parameters) -> Result<bool> {
+fn omits_signature(parameters: &Parameters<'_>) -> Result<bool> {
     match parameters.list("omit")?.unwrap_or_default().as_slice() {
         [] => Ok(false),
         all if all.iter().all(|name| name == "signature") => Ok(true),

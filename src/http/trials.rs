@@ -33,9 +33,10 @@ struct EvaluationContent {
         (status = 422, description = "refused, settings_refused"),
     )
 )]
-pub(super) fn evaluate(call: Call) -> Result<Reply> {
+pub(super) fn evaluate(mut call: Call) -> Result<Reply> {
     call.context.tenant()?;
     let request: EvaluateRequest = call.json()?;
+    drop(call.take_body());
     let evaluation = trials::evaluate(&call.app, &call.context, &request)?;
     Reply::content(&EvaluationContent {
         outcome: evaluation.outcome,
@@ -62,9 +63,10 @@ struct BacktestContent {
         (status = 422, description = "refused, settings_refused"),
     )
 )]
-pub(super) fn backtest(call: Call) -> Result<Reply> {
+pub(super) fn backtest(mut call: Call) -> Result<Reply> {
     call.context.tenant()?;
     let request: BacktestRequest = call.json()?;
+    drop(call.take_body());
     let backtest = trials::backtest(&call.app, &call.context, &request, |_| {})?;
     Reply::content(&BacktestContent { backtest })
 }

@@ -37,7 +37,7 @@ struct InspectionContent {
     )
 )]
 pub(super) fn inspect(call: Call) -> Result<Reply> {
-    examine(&call, &call.parameters()?, false)
+    examine(call, false)
 }
 
 /// Tells also whether a signature that is sent holds, for each who signed. Nothing is stored.
@@ -54,13 +54,16 @@ pub(super) fn inspect(call: Call) -> Result<Reply> {
     )
 )]
 pub(super) fn verify(call: Call) -> Result<Reply> {
-    examine(&call, &call.parameters()?, true)
+    examine(call, true)
 }
 
-fn examine(call: &Call, parameters: &Parameters, verifies: bool) -> Result<Reply> {
+fn examine(mut call: Call, verifies: bool) -> Result<Reply> {
     call.context.tenant()?;
-    let body = cms_parameter(parameters, call.app.config.http.max_signature_bytes)?;
-    let document = content_parameter(parameters)?;
+    let parameters = call.parameters()?;
+    let body = cms_parameter(&parameters, call.app.config.http.max_signature_bytes)?;
+    let document = content_parameter(&parameters)?;
+    drop(parameters);
+    drop(call.take_body());
     let document = document.as_deref();
     Reply::content(&InspectionContent {
         inspection: signatures::examine(&call.app, &call.context, &body, document, verifies)?,
@@ -68,7 +71,7 @@ fn examine(call: &Call, parameters: &Parameters, verifies: bool) -> Result<Reply
 }
 
 /// What a detached signature signs.
-fn content_parameter(parameters: &Parameters) -> Result<Option<Vec<u8>>> {
+fn content_parameter(parameters: &Parameters<'_>) -> Result<Option<Vec<u8>>> {
     let content = parameters.text("content")?.map(|text| {
         STANDARD.decode(text).map_err(|_| {
             let message = "`content` is the base64 of what a detached signature signs.";

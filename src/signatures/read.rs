@@ -54,25 +54,28 @@ pub(super) fn unwrapped(bytes: &[u8]) -> Cow<'_, [u8]> {
         let (_, rest) = rest.split_once("-----")?;
         Some(rest.split_once(PEM_END)?.0)
     });
-    let base64: String = inside
-        .unwrap_or(text)
-        .chars()
-        .filter(|character| !character.is_ascii_whitespace())
-        .collect();
-    match LENIENT.decode(&base64) {
-        Ok(decoded) if !decoded.is_empty() => Cow::Owned(decoded),
-        _ => Cow::Borrowed(bytes),
-    }
+    decoded(inside.unwrap_or(text)).map_or(Cow::Borrowed(bytes), Cow::Owned)
 }
 
-/// The DER of the certificates in a file: PEM, in which there may be several, or DER.
-pub fn certificates(file: &[u8]) -> Vec<Vec<u8>> {
-    let Ok(text) = std::str::from_utf8(file) else {
-        return vec![file.to_vec()];
-    };
-    let armoured = text.split(PEM_BEGIN).skip(1);
-    armoured
-        .filter(|rest| rest.starts_with("CERTIFICATE"))
-        .map(|rest| unwrapped(format!("{PEM_BEGIN}{rest}").as_bytes()).into_owned())
-        .collect()
+/// What base64 with line breaks says, where it says something.
+fn decoded(text: &str) -> Option<Vec<u8>> {
+    // It never grows: of what is large there is one copy.
+    let mut base64 = String::with_capacity(text.len());
+    base64.extend(text.split_ascii_whitespace());
+    let decoded = LENIENT.decode(&base64).ok()?;
+    (!decoded.is_empty()).then_some(decoded)
+}
+
+/// The DER of the certificates in a file, one after another: PEM, in which there may be several, or DER. One that is not base64
+/// is empty.
+pub fn certificates(file: &[u8]) -> impl Iterator<Item = Vec<u8>> {
+    let text = std::str::from_utf8(file);
+    let der = text.is_err().then(|| file.to_vec());
+    let armoured = text.unwrap_or_default().split(PEM_BEGIN).skip(1);
+    let armoured = armoured.filter(|rest| rest.starts_with("CERTIFICATE"));
+    let pem = armoured.map(|rest| {
+        let (_, rest) = rest.split_once("-----")?;
+        decoded(rest.split_once(PEM_END)?.0)
+    });
+    der.into_iter().chain(pem.map(Option::unwrap_or_default))
 }
