@@ -9,6 +9,7 @@ mod holder;
 mod hook;
 mod key;
 mod master_key;
+mod memory;
 mod migrate;
 mod open_files;
 mod output;
@@ -111,6 +112,7 @@ pub fn run() -> ExitCode {
     if let Some(ended) = crate::hooks::compile_if_asked() {
         return ended;
     }
+    memory::give_back_what_is_large();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
