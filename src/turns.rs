@@ -47,9 +47,11 @@ impl ByTenant {
     }
 }
 
-/// A time up to an eighth shorter, another for each caller, so that those who came at one moment, and could not be served, are not
-/// all refused at one moment: whoever is refused last would wait for the others' refusals.
-fn spread(patience: Duration) -> Duration {
+/// A time up to an eighth shorter, another for each caller.
+///
+/// Those who came at one moment, and could not be served, are not all refused at one moment so: whoever is refused last would wait
+/// for the others' refusals.
+pub fn spread(patience: Duration) -> Duration {
     static CALLERS: AtomicU32 = AtomicU32::new(0);
     // Multiples of the golden ratio are as far from each other as can be.
     let fraction = CALLERS

@@ -58,6 +58,10 @@ pub struct HttpConfig {
     pub max_signature_bytes: usize,
     /// Most bytes of signatures in one page of a list.
     pub max_list_bytes: usize,
+    /// Most bytes of all bodies and answers that are under way.
+    pub max_bytes_in_flight: usize,
+    /// Most of them that one tenant has; 0 for half of `max_bytes_in_flight`.
+    pub max_bytes_in_flight_per_tenant: usize,
     /// Most connections at once; for others, those without a request give way.
     pub max_connections: usize,
     /// Most of them of one address (of IPv6, one network of 64 bits); 0 for a quarter.
@@ -86,6 +90,8 @@ impl Default for HttpConfig {
             watch_listen: None,
             max_signature_bytes: 10 * 1024 * 1024,
             max_list_bytes: 64 * 1024 * 1024,
+            max_bytes_in_flight: 512 * 1024 * 1024,
+            max_bytes_in_flight_per_tenant: 0,
             max_connections: 4_096,
             max_connections_per_peer: 0,
             head_timeout_ms: 30_000,
@@ -119,6 +125,14 @@ impl HttpConfig {
     /// Most connections to the port of those who watch, which are not counted among the others.
     pub fn max_watch_connections(&self) -> usize {
         self.max_connections.min(MAX_WATCH_CONNECTIONS)
+    }
+
+    /// Most bytes of bodies and answers that one tenant, or the platform, has under way.
+    pub fn max_bytes_in_flight_of_one(&self) -> usize {
+        match self.max_bytes_in_flight_per_tenant {
+            0 => self.max_bytes_in_flight / 2,
+            set => set.min(self.max_bytes_in_flight),
+        }
     }
 }
 

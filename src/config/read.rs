@@ -60,6 +60,7 @@ impl Config {
     fn check(&self) -> anyhow::Result<()> {
         for (name, value) in [
             ("http.max_signature_bytes", self.http.max_signature_bytes),
+            ("http.max_bytes_in_flight", self.http.max_bytes_in_flight),
             ("http.max_connections", self.http.max_connections),
             ("database.pool_size", self.database.pool_size as usize),
             (

@@ -9,6 +9,7 @@ use http::HeaderMap;
 use http::header::{CONTENT_LENGTH, EXPECT};
 use tokio::time::timeout;
 
+use super::budget::Held;
 use crate::config::HttpConfig;
 use crate::error::{Error, Result};
 
@@ -59,8 +60,13 @@ impl Body {
         Ok(())
     }
 
-    /// The whole body, where it has no more than `max_bytes`.
-    pub(super) async fn read(&mut self, max_bytes: usize) -> Result<Bytes> {
+    /// How many bytes it says that it has; 0 where it does not say.
+    pub(super) fn declared_bytes(&self) -> usize {
+        self.declared_bytes
+    }
+
+    /// The whole body, where it has no more than `max_bytes`. What it did not declare is added to `held` as it comes.
+    pub(super) async fn read(&mut self, max_bytes: usize, held: &Held) -> Result<Bytes> {
         self.max_bytes = max_bytes;
         let timeout_ms = self.timeout_ms;
         let too_large = Error::PayloadTooLarge {
@@ -69,13 +75,21 @@ impl Body {
         self.check_declared(max_bytes)?;
         self.waits = false;
         let reading = async {
-            let mut whole = BytesMut::new();
+            // Once, so that it is never copied to a larger place.
+            let mut whole = BytesMut::with_capacity(self.declared_bytes);
             while let Some(part) = self.next().await? {
-                if whole.len() + part.len() > self.max_bytes {
+                let bytes = whole.len() + part.len();
+                if bytes > self.max_bytes {
                     return Err(too_large);
+                }
+                if bytes > whole.capacity() {
+                    let more = bytes.saturating_mul(2).min(self.max_bytes);
+                    held.grow_to(more)?;
+                    whole.reserve(more - whole.len());
                 }
                 whole.extend_from_slice(&part);
             }
+            held.set(whole.len());
             Ok(whole.freeze())
         };
         timeout(Duration::from_millis(timeout_ms), reading)

@@ -4,7 +4,8 @@
 //! that a path answers, nor dress every error in the contract's envelope; a table can, and the tests walk it.
 //!
 //! - `connections` accepts them within limits; `server` stops gracefully; `respond` is the path of a request through this module.
-//! - `auth` finds out who asks; `body` reads what is sent, `parameters` and `form` make sense of it; `preconditions` what must hold.
+//! - `auth` finds out who asks; `body` reads what is sent, `parameters` and `form` make sense of it; `preconditions` what must hold. `budget` bounds the bytes of
+//!   bodies and answers.
 //! - `signatures`, `verdicts`, `policy`, `plugins`, `hooks`, `trials`, `decisions`, `audit`, `tenants`, `keys` and `health` have the
 //!   handlers; `reply` and
 //!   `error` dress what they return. `operators` has what the handlers of operators share.
@@ -12,6 +13,7 @@
 mod audit;
 mod auth;
 mod body;
+mod budget;
 mod connections;
 mod decisions;
 mod details;
@@ -26,6 +28,7 @@ mod keys;
 mod openapi;
 mod operators;
 mod parameters;
+mod pieces;
 mod places;
 mod plugins;
 mod policy;

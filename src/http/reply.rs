@@ -2,28 +2,36 @@
 
 use std::fmt::Display;
 use std::io;
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use bytes::Bytes;
 use http::StatusCode;
 use http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, LOCATION,
+    CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderName,
+    HeaderValue, LOCATION,
 };
 use serde::Serialize;
 use serde_json::ser::Formatter;
 use utoipa::ToSchema;
+use warp::Reply as _;
 
+use super::budget::Held;
+use super::pieces::Pieces;
 use crate::error::{Error, Result};
 
 /// An answer of the server.
-pub(super) type Response = http::Response<Vec<u8>>;
+pub(super) type Response = warp::reply::Response;
 
 /// A successful answer, before it is dressed with what all answers carry.
 #[derive(Debug)]
 pub(super) struct Reply {
     status: StatusCode,
     headers: Vec<(HeaderName, HeaderValue)>,
-    body: Vec<u8>,
+    body: Pieces,
+    /// The bytes of the budget that it takes until it is sent.
+    held: Option<Arc<Held>>,
 }
 
 /// A successful answer.
@@ -55,38 +63,33 @@ impl Reply {
             message: None,
             content,
         };
-        Ok(Self {
-            status: StatusCode::OK,
-            headers: Vec::new(),
-            body: to_json(&envelope)?,
-        })
+        Ok(Self::ok(to_json(&envelope)?))
     }
 
     /// 200 without content, as the reference answers a delete.
     pub(super) fn done() -> Result<Self> {
-        Ok(Self {
-            status: StatusCode::OK,
-            headers: Vec::new(),
-            body: to_json(&BareEnvelope { status: true })?,
-        })
+        Ok(Self::ok(to_json(&BareEnvelope { status: true })?))
     }
 
     /// 200 with bytes of another kind than JSON, without an envelope.
     pub(super) fn bytes(kind: &str, body: Vec<u8>) -> Self {
-        let reply = Self {
+        Self::ok(Bytes::from(body).into()).with_header(CONTENT_TYPE, kind)
+    }
+
+    fn ok(body: Pieces) -> Self {
+        Self {
             status: StatusCode::OK,
             headers: Vec::new(),
             body,
-        };
-        reply.with_header(CONTENT_TYPE, kind)
+            held: None,
+        }
     }
 
     /// 304: the client has this already.
     pub(super) fn not_modified() -> Self {
         Self {
             status: StatusCode::NOT_MODIFIED,
-            headers: Vec::new(),
-            body: Vec::new(),
+            ..Self::ok(Pieces::default())
         }
     }
 
@@ -136,9 +139,25 @@ impl Reply {
         self
     }
 
+    /// How many bytes its body has.
+    pub(super) fn bytes_of_body(&self) -> usize {
+        self.body.len()
+    }
+
+    /// The same, which takes these bytes of the budget until it is sent.
+    pub(super) fn holding(mut self, held: Arc<Held>) -> Self {
+        self.held = Some(held);
+        self
+    }
+
     /// The answer, with what all answers carry.
     pub(super) fn into_response(self, request_id: &str) -> Response {
-        let mut response = json_response(self.status, self.body, request_id);
+        let length = self.body.len();
+        let body = warp::reply::stream(self.body.sent(self.held)).into_response();
+        let mut response = dressed(self.status, body, request_id);
+        if self.status != StatusCode::NOT_MODIFIED {
+            response.headers_mut().insert(CONTENT_LENGTH, length.into());
+        }
         for (name, value) in self.headers {
             response.headers_mut().insert(name, value);
         }
@@ -147,8 +166,8 @@ impl Reply {
 }
 
 /// JSON in which bytes are base64.
-fn to_json(content: &impl Serialize) -> Result<Vec<u8>> {
-    let mut json = Vec::with_capacity(512);
+fn to_json(content: &impl Serialize) -> Result<Pieces> {
+    let mut json = Pieces::default();
     let mut serializer = serde_json::Serializer::with_formatter(&mut json, BytesAsBase64);
     content
         .serialize(&mut serializer)
@@ -181,7 +200,11 @@ impl Formatter for BytesAsBase64 {
 
 /// A JSON answer under the request's id.
 pub(super) fn json_response(status: StatusCode, body: Vec<u8>, request_id: &str) -> Response {
-    let mut response = Response::new(body);
+    dressed(status, body.into_response(), request_id)
+}
+
+fn dressed(status: StatusCode, body: Response, request_id: &str) -> Response {
+    let mut response = Response::new(body.into_body());
     *response.status_mut() = status;
     let headers = response.headers_mut();
     if status != StatusCode::NOT_MODIFIED {

@@ -15,10 +15,11 @@ use tracing::{Instrument as _, Span, info, info_span};
 
 use super::auth::authenticate;
 use super::body::Body;
+use super::budget::{Held, Holder};
 use super::error::error_response;
 use super::form::read_form;
 use super::head::Fault;
-use super::parameters::{self, Parameters};
+use super::parameters::Parameters;
 use super::places::Connection;
 use super::reply::{Reply, Response};
 use super::route::{self, Audience, Found, Route, Waits};
@@ -66,6 +67,8 @@ pub(super) struct Call {
     names_tenant: bool,
     query: String,
     body: Bytes,
+    /// What body and answer take of the budget.
+    held: Arc<Held>,
     judges: Option<Judges>,
 }
 
@@ -98,6 +101,15 @@ impl Call {
     /// The body as it came, which the call has no longer: what was made of it is in memory by itself.
     pub(super) fn take_body(&mut self) -> Bytes {
         std::mem::take(&mut self.body)
+    }
+
+    /// Has so many bytes of the budget for the answer, before they are in memory.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Held::grow_to`].
+    pub(super) fn reserve(&self, bytes: usize) -> Result<()> {
+        self.held.grow_to(bytes)
     }
 
     /// The body as JSON of this form; a query would be of no use.
@@ -213,17 +225,26 @@ async fn answer(
         tenancy,
         request_id,
     };
-    let max_bytes = route.body.max_bytes(&app.config);
+    let holder = match (&context.caller.tenant, needs_token) {
+        (Some(tenancy), _) => Holder::Tenant(tenancy.id),
+        (None, true) => Holder::Platform,
+        (None, false) => Holder::Strangers,
+    };
+    let max_bytes = route.max_body_bytes(&app.config);
     body.check_declared(max_bytes)?;
-    let body = if route.audience == Audience::Anybody {
-        // Nobody waits for what strangers may send, since nothing is read from it.
-        Bytes::new()
-    } else {
+    let (body, held) = if needs_token {
         if has_body(&incoming.headers) {
             route.body.check_kind(&incoming.headers)?;
         }
-        body.read(max_bytes).await?
+        let patience_ms = app.config.http.queue_timeout_ms;
+        let declared = body.declared_bytes();
+        let held = server.budget.take(holder, declared, patience_ms).await?;
+        (body.read(max_bytes, &held).await?, held)
+    } else {
+        // Nobody waits for what strangers may send, since nothing is read from it.
+        (Bytes::new(), server.budget.nothing(holder))
     };
+    let held = Arc::new(held);
     // First the turn that a tenant may be waiting for because of its own hooks: meanwhile it keeps nobody else from theirs.
     let (mut judges, mut own_trial, mut trial) = (None, None, None);
     match route.waits {
@@ -287,14 +308,26 @@ async fn answer(
         names_tenant,
         query: incoming.query,
         body,
+        held: Arc::clone(&held),
         judges,
     };
     if route.waits == Waits::Never {
         // It blocks on nothing, and threads may be scarce.
         return (route.handler)(call);
     }
-    let held = (turn, trial, own_trial, under_way, judged);
-    blocking::run(held, move || (route.handler)(call)).await?
+    let is_safe = incoming.method.is_safe();
+    let turns = (turn, trial, own_trial, under_way, judged);
+    let answering = move || {
+        let reply = (route.handler)(call)?;
+        let bytes = reply.bytes_of_body();
+        if is_safe {
+            held.grow_to(bytes)?;
+        }
+        // What was done must be answered, and what was answered without a body of its own gives that back.
+        held.set(bytes);
+        Ok(reply.holding(held))
+    };
+    blocking::run(turns, answering).await?
 }
 
 /// Whether there is a body, by what the head says.

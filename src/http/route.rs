@@ -133,6 +133,11 @@ impl BodyKind {
 }
 
 impl Route {
+    /// The largest body that it takes, in bytes.
+    pub fn max_body_bytes(&self, config: &Config) -> usize {
+        self.body.max_bytes(config)
+    }
+
     pub(super) const fn of_tenant(
         method: Method,
         path: &'static str,

@@ -12,6 +12,7 @@ use tracing::warn;
 use warp::Filter;
 
 use super::body::Body;
+use super::budget::Budget;
 use super::connections::accept;
 use super::places::Places;
 use super::respond::{Incoming, respond};
@@ -24,6 +25,8 @@ pub(super) struct Server {
     pub(super) app: Arc<App>,
     /// Requests that may be answered at once.
     pub(super) turns: Arc<Semaphore>,
+    /// Bytes of bodies and answers that may be under way.
+    pub(super) budget: Arc<Budget>,
     /// Whether this is the port of those who watch: there they need no token, and find nothing else.
     pub(super) is_for_watchers: bool,
 }
@@ -32,6 +35,7 @@ impl Server {
     fn new(app: Arc<App>, is_for_watchers: bool) -> Arc<Self> {
         Arc::new(Self {
             turns: Arc::new(Semaphore::new(app.config.answered_at_once())),
+            budget: Budget::new(&app.config.http),
             app,
             is_for_watchers,
         })

@@ -1,5 +1,6 @@
 //! Reading a thread: one version of it, or its history.
 
+use super::list::page;
 use super::model::{Signature, ThreadKey};
 use crate::app::App;
 use crate::context::Context;
@@ -21,12 +22,13 @@ pub fn get(
         .ok_or(Error::SignatureNotFound)
 }
 
-/// A page of a thread's history, newest first, and the version to go on before where there is more. Blocks.
+/// A page of a thread's history, newest first, and the version to go on before where there is more; `reserve` is asked before so
+/// many bytes of signatures are read. Blocks.
 ///
 /// # Errors
 ///
 /// [`Error::SignatureNotFound`] for a thread that does not exist, [`Error::InvalidParameter`] where the page holds too
-/// many bytes, and those of the store.
+/// many bytes, and those of `reserve` and the store.
 pub fn history(
     app: &App,
     context: &Context,
@@ -34,15 +36,20 @@ pub fn history(
     before: Option<u32>,
     limit: u32,
     with_body: bool,
+    reserve: impl Fn(usize) -> Result<()>,
 ) -> Result<(Vec<Signature>, Option<u32>)> {
-    let max_bytes = with_body.then(|| super::list::max_page_bytes(app));
-    let versions = app
-        .store
-        .signature_history(context.tenant()?, key, before, i64::from(limit), max_bytes)?
-        .ok_or(Error::SignatureNotFound)?;
-    if with_body {
-        super::list::check_page_bytes(app, &versions)?;
-    }
+    let tenant = context.tenant()?;
+    let read = |max_bytes| {
+        let limit = i64::from(limit);
+        app.store
+            .signature_history(tenant, key, before, limit, max_bytes)?
+            .ok_or(Error::SignatureNotFound)
+    };
+    let versions = if with_body {
+        page(app, reserve, |bytes| read(Some(bytes)), |versions| versions)?
+    } else {
+        read(None)?
+    };
     let next = versions
         .last()
         .filter(|last| versions.len() == limit as usize && last.version > 1)

@@ -37,30 +37,35 @@ pub struct Page {
     pub nb_results: Option<i64>,
 }
 
-/// A page of the tenant's threads. Blocks.
+/// A page of the tenant's threads; `reserve` is asked before so many bytes of signatures are read. Blocks.
 ///
 /// # Errors
 ///
-/// [`Error::InvalidParameter`] where the page holds too many bytes, and those of the store.
-pub fn list(app: &App, context: &Context, list: &List) -> Result<Page> {
+/// [`Error::InvalidParameter`] where the page holds too many bytes, and those of `reserve` and the store.
+pub fn list(
+    app: &App,
+    context: &Context,
+    list: &List,
+    reserve: impl Fn(usize) -> Result<()>,
+) -> Result<Page> {
     let tenant = context.tenant()?;
-    let limit = i64::from(list.limit);
-    let page = ListPage {
-        after: list.after,
-        limit,
-        offset: i64::from(list.offset),
-        max_bytes: if list.omit_body {
-            -1
-        } else {
-            max_page_bytes(app)
-        },
+    let read = |max_bytes| {
+        let page = ListPage {
+            after: list.after,
+            limit: i64::from(list.limit),
+            offset: i64::from(list.offset),
+            max_bytes,
+        };
+        let mut signatures = app.store.signature_list(tenant, &list.filter, &page)?;
+        let more = signatures.len() > list.limit as usize;
+        signatures.truncate(list.limit as usize);
+        Ok((signatures, more))
     };
-    let mut signatures = app.store.signature_list(tenant, &list.filter, &page)?;
-    let more = signatures.len() > list.limit as usize;
-    signatures.truncate(list.limit as usize);
-    if !list.omit_body {
-        check_page_bytes(app, &signatures)?;
-    }
+    let (signatures, more) = if list.omit_body {
+        read(-1)?
+    } else {
+        page(app, reserve, read, |(signatures, _)| signatures)?
+    };
     let next = signatures.last().filter(|_| more).map(|last| Position {
         created_at: last.created_at,
         id: last.id,
@@ -76,16 +81,36 @@ pub fn list(app: &App, context: &Context, list: &List) -> Result<Page> {
     })
 }
 
-/// Most bytes of signatures in one page, since a page is held in memory.
-pub(super) fn max_page_bytes(app: &App) -> i64 {
-    i64::try_from(app.config.http.max_list_bytes).unwrap_or(i64::MAX)
-}
+/// Most bytes of signatures that a page is asked for first, and how many times that it is asked for next.
+const FIRST_BYTES: usize = 1024 * 1024;
+const NEXT_BYTES: usize = 8;
 
-/// The store leaves all bodies out where together they are too many: then the caller must ask for fewer.
-pub(super) fn check_page_bytes(app: &App, signatures: &[Signature]) -> Result<()> {
-    if signatures.iter().all(|signature| signature.body.is_some()) {
-        return Ok(());
+/// A page with its signatures, where all together have no more bytes than one may. The store leaves them all out where they have
+/// more than it is asked for: so it is asked for few at first, and for more where there are more, each time after bytes were
+/// reserved for them.
+pub(super) fn page<P>(
+    app: &App,
+    reserve: impl Fn(usize) -> Result<()>,
+    read: impl Fn(i64) -> Result<P>,
+    signatures: impl Fn(&P) -> &[Signature],
+) -> Result<P> {
+    let most = app.config.http.max_list_bytes;
+    let mut bytes = FIRST_BYTES.min(most);
+    loop {
+        reserve(bytes)?;
+        let page = read(i64::try_from(bytes).unwrap_or(i64::MAX))?;
+        if signatures(&page)
+            .iter()
+            .all(|signature| signature.body.is_some())
+        {
+            return Ok(page);
+        }
+        if bytes == most {
+            break;
+        }
+        bytes = bytes.saturating_mul(NEXT_BYTES).min(most);
     }
+    // The caller must ask for fewer.
     Err(Error::invalid(
         "limit",
         format!(

@@ -35,6 +35,7 @@ mod keys;
 mod list;
 mod login;
 mod master_key;
+mod memory;
 mod migrations;
 mod openapi;
 mod operators;
