@@ -21,6 +21,14 @@ const TRUSTED_FOR: Duration = Duration::from_secs(1);
 /// How long connecting may take in all. Where nobody is there, libpq gives up earlier by itself.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(30);
 
+/// Settings of every session that serves requests, beside the role and the limits of time.
+///
+/// The queries of lists leave Postgres one plan where it neither sorts what an index yields in order nor shares the work out to
+/// other processes, of which one tenant's requests would take a whole machine's. A sort that it can't do without has a
+/// forbidding cost then, for which compiling the plan would seem worth the while, and never is.
+pub const SESSION_SETTINGS: &str = "SET timezone = 'UTC'; SET enable_sort = off; SET enable_incremental_sort = off; \
+     SET max_parallel_workers_per_gather = 0; SET jit = off";
+
 /// Opens a connection outside the pool, for migrations and notifications.
 pub(super) fn connect(url: &str) -> ConnectionResult<PgConnection> {
     establish(&with_defaults(url))
@@ -109,7 +117,7 @@ impl Manager {
         let mut connection = establish(&self.url)?;
         connection.batch_execute(&format!(
             "SET ROLE {SERVER_ROLE}; SET statement_timeout = {0}; SET idle_in_transaction_session_timeout = {0}; \
-             SET timezone = 'UTC'",
+             {SESSION_SETTINGS}",
             self.statement_timeout_ms
         ))?;
         let pulse = Arc::<Pulse>::default();

@@ -36,6 +36,7 @@ mod watchdog;
 
 pub use audit::StoredChain;
 pub use changes::{Change, Changes};
+pub use connection::SESSION_SETTINGS;
 pub use decisions::{DecisionFilter, DecisionPage};
 pub use keys::KeyInsertion;
 pub use migrations::{Unavailable, check_schema, migrate};

@@ -1,8 +1,10 @@
 //! Listing threads: each filter on its own walks an index that yields the order of the list, newest first, so that a
 //! page costs the same however many threads there are. Further filters are checked on the way.
 //!
-//! The text leaves Postgres few choices, since a plan for any values would get them wrong: with ten million threads, a join of
-//! all that have one tag with all that have another takes seconds.
+//! Statistics are of another moment: a tenant of ten rows then may have a million now. So the text leaves Postgres one plan
+//! whatever it believes. Each part asks for an order that exactly one index yields, on connections that do not sort where an
+//! index will do (`connection.rs`). An order that names a column is void where the column equals a constant, so the columns
+//! that choose the index are bounded from both sides instead.
 
 use diesel::pg::{Pg, PgConnection};
 use diesel::prelude::*;
@@ -38,13 +40,15 @@ impl Store {
     ) -> Result<Vec<Signature>> {
         let one_more = page.limit.saturating_add(1);
         let query = ListQuery {
-            tenant_id: tenant.0,
-            filter,
+            threads: Threads {
+                tenant_id: tenant.0,
+                filter,
+                after: page.after.as_ref(),
+                after_id: page.after.map_or(0, |position| position.id.0),
+                wanted: Some(page.offset.saturating_add(one_more)),
+            },
             page,
             one_more,
-            wanted: page.offset.saturating_add(one_more),
-            tags: i64::try_from(filter.tags.len()).unwrap_or(i64::MAX),
-            after_id: page.after.map_or(0, |position| position.id.0),
         };
         let rows = self.run(tenant, |connection| query.load::<SignatureRow>(connection))?;
         rows.into_iter().map(SignatureRow::into_signature).collect()
@@ -52,26 +56,23 @@ impl Store {
 
     /// How many threads a filter matches.
     pub fn signature_count(&self, tenant: TenantId, filter: &ListFilter) -> Result<i64> {
-        let query = CountQuery {
+        let query = CountQuery(Threads {
             tenant_id: tenant.0,
             filter,
-        };
+            after: None,
+            after_id: 0,
+            wanted: None,
+        });
         self.run(tenant, |connection| query.get_result(connection))
     }
 }
 
 #[derive(Debug)]
 struct ListQuery<'a> {
-    tenant_id: i32,
-    filter: &'a ListFilter,
+    threads: Threads<'a>,
     page: &'a ListPage,
     /// The page and the thread after it, which comes without its signature.
     one_more: i64,
-    /// The offset and these together: how much of each tag's own list can be in the page.
-    wanted: i64,
-    /// How many tags.
-    tags: i64,
-    after_id: i64,
 }
 
 impl Query for ListQuery<'_> {
@@ -117,12 +118,70 @@ impl QueryFragment<Pg> for ListQuery<'_> {
             " THEN v.signature END FROM ( \
              SELECT ids.id, row_number() OVER (ORDER BY ids.created_at DESC, ids.id DESC) AS place FROM (",
         );
+        self.threads.walk_ast(out.reborrow())?;
+        out.push_sql(" LIMIT ");
+        out.push_bind_param::<BigInt, _>(&self.one_more)?;
+        out.push_sql(" OFFSET ");
+        out.push_bind_param::<BigInt, _>(&self.page.offset)?;
+        out.push_sql(") ids) page CROSS JOIN LATERAL (");
+        self.threads.push_thread(&mut out, "page.id")?;
+        out.push_sql(
+            ") s CROSS JOIN LATERAL ( \
+             SELECT * FROM signature_versions v WHERE v.tenant_id = ",
+        );
+        out.push_bind_param::<Integer, _>(&self.threads.tenant_id)?;
+        out.push_sql(
+            " AND (v.signature_id, v.version) >= (s.id, s.version) AND (v.signature_id, v.version) <= (s.id, s.version) \
+             ORDER BY v.signature_id, v.version LIMIT 1) v ORDER BY s.created_at DESC, s.id DESC",
+        );
+        Ok(())
+    }
+}
+
+#[derive(Debug)]
+struct CountQuery<'a>(Threads<'a>);
+
+impl Query for CountQuery<'_> {
+    type SqlType = BigInt;
+}
+
+impl QueryId for CountQuery<'_> {
+    type QueryId = ();
+    const HAS_STATIC_QUERY_ID: bool = false;
+}
+
+impl RunQueryDsl<PgConnection> for CountQuery<'_> {}
+
+impl QueryFragment<Pg> for CountQuery<'_> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql("SELECT count(*) FROM (");
+        self.0.walk_ast(out.reborrow())?;
+        out.push_sql(") ids");
+        Ok(())
+    }
+}
+
+/// The ids of the threads that a filter matches, and when they were created, in the order of the list.
+#[derive(Debug)]
+struct Threads<'a> {
+    tenant_id: i32,
+    filter: &'a ListFilter,
+    /// Only those after this place.
+    after: Option<&'a Position>,
+    after_id: i64,
+    /// How many of each tag's own list can be among those that are read, if not all are.
+    wanted: Option<i64>,
+}
+
+impl QueryFragment<Pg> for Threads<'_> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         if self.filter.tags.is_empty() {
-            out.push_sql("SELECT s.id, s.created_at FROM signatures s WHERE s.tenant_id = ");
-            out.push_bind_param::<Integer, _>(&self.tenant_id)?;
-            push_columns(self.filter, &mut out)?;
-            self.push_after(&mut out, "s.created_at", "s.id")?;
-        } else if self.filter.all_tags {
+            return match (&self.filter.document, &self.filter.thread) {
+                (Some(document), Some(thread)) => self.push_one(&mut out, document, thread),
+                _ => self.push_walk(&mut out),
+            };
+        }
+        if self.filter.all_tags {
             self.push_tagged(&mut out)?;
             // The walk goes along the tag that is the rarest from here on: the one whose hundredth thread is the furthest, or
             // that has none. The others are looked up for each thread on the way.
@@ -137,15 +196,16 @@ impl QueryFragment<Pg> for ListQuery<'_> {
             self.push_after(&mut out, "t.created_at", "t.signature_id")?;
             out.push_sql(
                 " ORDER BY t.created_at DESC, t.signature_id DESC OFFSET 99 LIMIT 1) NULLS FIRST LIMIT 1) \
-                 AND (SELECT count(*) FROM signature_tags o WHERE o.tenant_id = ",
+                 AND ARRAY(SELECT o.tag FROM signature_tags o WHERE o.tenant_id = ",
             );
             out.push_bind_param::<Integer, _>(&self.tenant_id)?;
-            out.push_sql(" AND o.signature_id = t.signature_id AND o.tag = ANY (");
+            out.push_sql(
+                " AND o.signature_id BETWEEN t.signature_id AND t.signature_id ORDER BY o.signature_id, o.tag) @> ",
+            );
             out.push_bind_param::<Array<Text>, _>(&self.filter.tags)?;
-            out.push_sql(")) = ");
-            out.push_bind_param::<BigInt, _>(&self.tags)?;
-            push_columns(self.filter, &mut out)?;
+            push_equal(columns(self.filter), &mut out)?;
             self.push_after(&mut out, "t.created_at", "t.signature_id")?;
+            out.push_sql(" ORDER BY t.created_at DESC, t.signature_id DESC");
         } else {
             // The newest of each tag, merged: a thread with several of the tags appears once.
             out.push_sql("SELECT DISTINCT one.id, one.created_at FROM unnest(");
@@ -153,42 +213,98 @@ impl QueryFragment<Pg> for ListQuery<'_> {
             out.push_sql("::text[]) AS wanted (tag) CROSS JOIN LATERAL (");
             self.push_tagged(&mut out)?;
             out.push_sql("wanted.tag");
-            push_columns(self.filter, &mut out)?;
+            push_equal(columns(self.filter), &mut out)?;
             self.push_after(&mut out, "t.created_at", "t.signature_id")?;
-            out.push_sql(" ORDER BY t.created_at DESC, t.signature_id DESC LIMIT ");
-            out.push_bind_param::<BigInt, _>(&self.wanted)?;
+            out.push_sql(" ORDER BY t.created_at DESC, t.signature_id DESC");
+            if let Some(wanted) = &self.wanted {
+                out.push_sql(" LIMIT ");
+                out.push_bind_param::<BigInt, _>(wanted)?;
+            }
             out.push_sql(") one");
+            if self.wanted.is_some() {
+                out.push_sql(" ORDER BY one.created_at DESC, one.id DESC");
+            }
         }
-        out.push_sql(" ORDER BY created_at DESC, id DESC LIMIT ");
-        out.push_bind_param::<BigInt, _>(&self.one_more)?;
-        out.push_sql(" OFFSET ");
-        out.push_bind_param::<BigInt, _>(&self.page.offset)?;
-        // Looked up one by one: a plan for any limit would think of a page as a tenth of all there is.
-        out.push_sql(
-            ") ids) page CROSS JOIN LATERAL (SELECT * FROM signatures s WHERE s.tenant_id = ",
-        );
-        out.push_bind_param::<Integer, _>(&self.tenant_id)?;
-        out.push_sql(
-            " AND s.id = page.id LIMIT 1) s CROSS JOIN LATERAL ( \
-             SELECT * FROM signature_versions v WHERE v.tenant_id = s.tenant_id AND v.signature_id = s.id \
-             AND v.version = s.version LIMIT 1) v ORDER BY s.created_at DESC, s.id DESC",
-        );
         Ok(())
     }
 }
 
-impl ListQuery<'_> {
+impl Threads<'_> {
+    /// The one thread of a document and name, if it is there and what else is asked is so.
+    fn push_one<'b>(
+        &'b self,
+        out: &mut AstPass<'_, 'b, Pg>,
+        document: &'b String,
+        thread: &'b String,
+    ) -> QueryResult<()> {
+        out.push_sql(
+            "SELECT s.id, s.created_at FROM (SELECT * FROM signatures s WHERE s.tenant_id = ",
+        );
+        out.push_bind_param::<Integer, _>(&self.tenant_id)?;
+        for comparison in [">=", "<="] {
+            out.push_sql(&format!(" AND (s.document, s.thread) {comparison} ("));
+            out.push_bind_param::<Text, _>(document)?;
+            out.push_sql(", ");
+            out.push_bind_param::<Text, _>(thread)?;
+            out.push_sql(")");
+        }
+        out.push_sql(" ORDER BY s.document, s.thread LIMIT 1) s WHERE true");
+        push_equal(columns(self.filter), out)?;
+        self.push_after(out, "s.created_at", "s.id")
+    }
+
+    /// All threads along the index of the first column that is asked for, or of none.
+    fn push_walk<'b>(&'b self, out: &mut AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql("SELECT s.id, s.created_at FROM signatures s WHERE s.tenant_id = ");
+        out.push_bind_param::<Integer, _>(&self.tenant_id)?;
+        let mut columns = columns(self.filter);
+        let Some((column, value)) = columns.next() else {
+            self.push_after(out, "s.created_at", "s.id")?;
+            out.push_sql(" ORDER BY s.created_at DESC, s.id DESC");
+            return Ok(());
+        };
+        out.push_sql(&format!(" AND {column} >= "));
+        out.push_bind_param::<Text, _>(value)?;
+        if let Some(after) = self.after {
+            out.push_sql(&format!(" AND ({column}, s.created_at, s.id) < ("));
+            out.push_bind_param::<Text, _>(value)?;
+            out.push_sql(", ");
+            out.push_bind_param::<Timestamptz, _>(&after.created_at)?;
+            out.push_sql(", ");
+            out.push_bind_param::<BigInt, _>(&self.after_id)?;
+            out.push_sql(")");
+        } else {
+            out.push_sql(&format!(" AND {column} <= "));
+            out.push_bind_param::<Text, _>(value)?;
+        }
+        push_equal(columns, out)?;
+        out.push_sql(&format!(
+            " ORDER BY {column} DESC, s.created_at DESC, s.id DESC"
+        ));
+        Ok(())
+    }
+
     /// The threads whose tag equals what is pushed next. They are looked up only where something else is asked of them.
     fn push_tagged<'b>(&'b self, out: &mut AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         out.push_sql("SELECT t.signature_id AS id, t.created_at FROM signature_tags t");
         if columns(self.filter).next().is_some() {
-            out.push_sql(
-                " JOIN signatures s ON s.tenant_id = t.tenant_id AND s.id = t.signature_id",
-            );
+            out.push_sql(" CROSS JOIN LATERAL (");
+            self.push_thread(out, "t.signature_id")?;
+            out.push_sql(") s");
         }
         out.push_sql(" WHERE t.tenant_id = ");
         out.push_bind_param::<Integer, _>(&self.tenant_id)?;
         out.push_sql(" AND t.tag = ");
+        Ok(())
+    }
+
+    /// The thread with this id.
+    fn push_thread<'b>(&'b self, out: &mut AstPass<'_, 'b, Pg>, id: &str) -> QueryResult<()> {
+        out.push_sql("SELECT * FROM signatures s WHERE s.tenant_id = ");
+        out.push_bind_param::<Integer, _>(&self.tenant_id)?;
+        out.push_sql(&format!(
+            " AND s.id BETWEEN {id} AND {id} ORDER BY s.id LIMIT 1"
+        ));
         Ok(())
     }
 
@@ -198,7 +314,7 @@ impl ListQuery<'_> {
         created_at: &str,
         id: &str,
     ) -> QueryResult<()> {
-        let Some(after) = &self.page.after else {
+        let Some(after) = self.after else {
             return Ok(());
         };
         out.push_sql(&format!(" AND ({created_at}, {id}) < ("));
@@ -210,7 +326,7 @@ impl ListQuery<'_> {
     }
 }
 
-/// What is asked of the thread's own columns, in the words of the index that serves it: there is one thread at most of a
+/// The conditions on the thread's own columns, in the words of the index that serves them: there is one thread at most of a
 /// document and thread, and each by itself has an index in the order of the list.
 fn columns(filter: &ListFilter) -> impl Iterator<Item = (&'static str, &String)> {
     let [document, thread] = match (&filter.document, &filter.thread) {
@@ -227,58 +343,13 @@ fn columns(filter: &ListFilter) -> impl Iterator<Item = (&'static str, &String)>
         .filter_map(|(column, value)| Some((column, value.as_ref()?)))
 }
 
-/// The same as conditions on `s`.
-fn push_columns<'b>(filter: &'b ListFilter, out: &mut AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-    for (column, value) in columns(filter) {
+fn push_equal<'b>(
+    columns: impl Iterator<Item = (&'static str, &'b String)>,
+    out: &mut AstPass<'_, 'b, Pg>,
+) -> QueryResult<()> {
+    for (column, value) in columns {
         out.push_sql(&format!(" AND {column} = "));
         out.push_bind_param::<Text, _>(value)?;
     }
     Ok(())
-}
-
-#[derive(Debug)]
-struct CountQuery<'a> {
-    tenant_id: i32,
-    filter: &'a ListFilter,
-}
-
-impl Query for CountQuery<'_> {
-    type SqlType = BigInt;
-}
-
-impl QueryId for CountQuery<'_> {
-    type QueryId = ();
-    const HAS_STATIC_QUERY_ID: bool = false;
-}
-
-impl RunQueryDsl<PgConnection> for CountQuery<'_> {}
-
-impl QueryFragment<Pg> for CountQuery<'_> {
-    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        out.push_sql("SELECT count(*) FROM signatures s WHERE s.tenant_id = ");
-        out.push_bind_param::<Integer, _>(&self.tenant_id)?;
-        push_columns(self.filter, &mut out)?;
-        if self.filter.tags.is_empty() {
-            return Ok(());
-        }
-        if self.filter.all_tags {
-            for tag in &self.filter.tags {
-                out.push_sql(
-                    " AND EXISTS (SELECT FROM signature_tags o WHERE o.tenant_id = s.tenant_id \
-                     AND o.signature_id = s.id AND o.tag = ",
-                );
-                out.push_bind_param::<Text, _>(tag)?;
-                out.push_sql(")");
-            }
-            return Ok(());
-        }
-        out.push_sql(
-            " AND s.id IN (SELECT t.signature_id FROM signature_tags t WHERE t.tenant_id = ",
-        );
-        out.push_bind_param::<Integer, _>(&self.tenant_id)?;
-        out.push_sql(" AND t.tag = ANY (");
-        out.push_bind_param::<Array<Text>, _>(&self.filter.tags)?;
-        out.push_sql("))");
-        Ok(())
-    }
 }

@@ -166,73 +166,192 @@ fn ten_thousand_signatures_are_listed_by_cursor_without_gap_or_repeat() {
     assert_eq!(deep.signatures(), &all[9000..]);
 }
 
-#[test]
-fn a_page_costs_the_same_wherever_it_is() {
-    let app = TestApp::start_with(|config| config.database.pool_size = 1);
-    let acme = app.tenant("acme");
-    app.database.execute(
+/// Threads of the first tenant, from this number to that one, the first the newest.
+fn fill(app: &TestApp, from: u32, to: u32) {
+    app.database.execute(&format!(
         "WITH thread AS (
              INSERT INTO signatures (tenant_id, document, thread, version, stage, created_at)
-             SELECT t.id, 'd' || n % 100, 'c' || n / 100, 1, 's' || n % 3, now() - n * interval '1 second'
-             FROM tenants t, generate_series(1, 20000) n RETURNING tenant_id, id, created_at),
+             SELECT 1, 'd' || CASE WHEN n < 10 THEN 7 ELSE n % 100 END, 'c' || CASE WHEN n < 10 THEN 1000 + n ELSE n / 100 END, 1,
+                    CASE WHEN n % 200 = 10 THEN 'rare' WHEN n < 10 THEN 's1' ELSE 's' || n % 3 END,
+                    now() - n * interval '1 second'
+             FROM generate_series({from}, {to}) n RETURNING tenant_id, id, created_at, stage),
          version AS (
              INSERT INTO signature_versions (tenant_id, signature_id, version, encoding, sha256, tags, signature)
-             SELECT tenant_id, id, 1, 't', sha256('x'), '{x,y}', 'x' FROM thread)
+             SELECT tenant_id, id, 1, 't', sha256('x'), '{{x,y}}', 'x' FROM thread)
          INSERT INTO signature_tags (tenant_id, signature_id, created_at, tag)
-         SELECT tenant_id, id, created_at, tag FROM thread, unnest(ARRAY['x', 'y']) tag;
-         ANALYZE",
-    );
+         SELECT tenant_id, id, created_at, tag
+         FROM thread, unnest(ARRAY['x', 'y'] || CASE WHEN stage = 'rare' THEN ARRAY['rare'] ELSE '{{}}' END) tag"
+    ));
+}
+
+/// The most rows that a part of a plan yields or looks at in vain.
+fn most_rows(plan: &str) -> f64 {
+    let number = |text: &str| {
+        let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.');
+        text[..digits.unwrap_or(text.len())].parse::<f64>().unwrap()
+    };
+    let (mut most, mut loops) = (0.0_f64, 1.0);
+    for line in plan.lines() {
+        if let Some((rows, rest)) = line
+            .split_once("(actual rows=")
+            .and_then(|(_, rest)| rest.split_once(" loops="))
+        {
+            loops = number(rest);
+            most = most.max(number(rows) * loops);
+        } else if let Some((what, removed)) = line.split_once(": ")
+            && what.trim_start().starts_with("Rows Removed by")
+        {
+            most = most.max(number(removed) * loops);
+        }
+    }
+    most
+}
+
+const HEAD: &str = "50, 1000000, 50";
+const AFTER: &str = "now() - interval '5000 seconds', 0";
+const TAIL: &str = "51, 0, 1, 1";
+
+/// Each way to ask for a list, with the values of its statement for the newest page and for one far from it.
+fn lists() -> Vec<(&'static str, [String; 2])> {
+    let walked = |value: &str| {
+        [
+            format!("{HEAD}, 1, {value}, {value}, {TAIL}"),
+            format!("{HEAD}, 1, {value}, {value}, {AFTER}, {TAIL}"),
+        ]
+    };
+    let tagged = |before: &str, after: &str| {
+        [
+            format!("{HEAD}, {before}, {after} {TAIL}"),
+            format!("{HEAD}, {before}, {AFTER}, {after} {TAIL}"),
+        ]
+    };
+    let key = "'d7', 'c50', 'd7', 'c50', 'd7', 'c50'";
+    vec![
+        (
+            "limit=50",
+            [
+                format!("{HEAD}, 1, {TAIL}"),
+                format!("{HEAD}, 1, {AFTER}, {TAIL}"),
+            ],
+        ),
+        ("limit=50&document=d7", walked("'d7'")),
+        ("limit=50&chain=c77", walked("'c77'")),
+        ("limit=50&stage=s1", walked("'s1'")),
+        (
+            "limit=50&document=d7&chain=c50",
+            [
+                format!("{HEAD}, 1, {key}, {TAIL}"),
+                format!("{HEAD}, 1, {key}, {AFTER}, {TAIL}"),
+            ],
+        ),
+        ("limit=50&tags=x", tagged("'{x}', 1", "51,")),
+        ("limit=50&tags=x&tags=y", tagged("'{x,y}', 1", "51,")),
+        (
+            "limit=50&tags=x&stage=s1",
+            tagged("'{x}', 1, 1, 's1'", "51,"),
+        ),
+        (
+            "limit=50&tags=x&tags=rare&tags_match=all",
+            [
+                format!("{HEAD}, 1, '{{x,rare}}', 1, 1, '{{x,rare}}', {TAIL}"),
+                format!("{HEAD}, 1, '{{x,rare}}', 1, {AFTER}, 1, '{{x,rare}}', {AFTER}, {TAIL}"),
+            ],
+        ),
+    ]
+}
+
+/// Ways to count what is little.
+fn counts() -> Vec<(&'static str, String)> {
+    let key = "1, 'd7', 'c50', 'd7', 'c50', 'd7', 'c50'".to_owned();
+    vec![
+        ("document=d7", "1, 'd7', 'd7'".to_owned()),
+        ("chain=c77", "1, 'c77', 'c77'".to_owned()),
+        ("stage=rare", "1, 'rare', 'rare'".to_owned()),
+        ("document=d7&chain=c50", key),
+        ("tags=rare&tags=none", "'{rare,none}', 1".to_owned()),
+        (
+            "tags=x&tags=rare&tags_match=all",
+            "1, '{x,rare}', 1, 1, '{x,rare}'".to_owned(),
+        ),
+        ("tags=rare&stage=rare", "'{rare}', 1, 1, 'rare'".to_owned()),
+    ]
+}
+
+/// Postgres goes by what it knows of another moment, or by nothing, and by settings of the machine's owner. None of that may
+/// turn a page into a walk through all of a tenant.
+#[test]
+fn a_page_costs_the_same_wherever_it_is_and_whatever_statistics_say() {
+    let app = TestApp::start_with(|config| config.database.pool_size = 1);
+    let acme = app.tenant("acme");
+    for table in ["signatures", "signature_versions", "signature_tags"] {
+        app.database.execute(&format!(
+            "ALTER TABLE {table} SET (autovacuum_enabled = off)"
+        ));
+    }
+    fill(&app, 0, 9);
+    // The statements as the server sends them.
     let cursor = acme.get("/signatures?limit=1").expect(200).json["content"]["next"].clone();
     let cursor = cursor.as_str().unwrap();
-    let (head, after, tail) = (
-        "50, 1000000, 50",
-        "now() - interval '5000 seconds', 0",
-        "51, 0, 1",
-    );
-    for (query, values) in [
-        ("limit=50", format!("{head}, 1, {after}, {tail}")),
-        (
-            "limit=50&document=d7",
-            format!("{head}, 1, 'd7', {after}, {tail}"),
-        ),
-        (
-            "limit=50&chain=c77",
-            format!("{head}, 1, 'c77', {after}, {tail}"),
-        ),
-        (
-            "limit=50&stage=s1",
-            format!("{head}, 1, 's1', {after}, {tail}"),
-        ),
-        (
-            "limit=50&tags=x",
-            format!("{head}, '{{x}}', 1, {after}, 51, {tail}"),
-        ),
-        (
-            "limit=50&tags=x&tags=y",
-            format!("{head}, '{{x,y}}', 1, {after}, 51, {tail}"),
-        ),
-        (
-            "limit=50&tags=x&tags=y&tags_match=all",
-            format!("{head}, 1, '{{x,y}}', 1, {after}, 1, '{{x,y}}', 2, {after}, {tail}"),
-        ),
-    ] {
-        acme.get(&format!("/signatures?{query}&cursor={cursor}"))
-            .expect(200);
-        // The statement as the server just sent it, far from the newest: what it reads stays near the page's size.
-        let statement = app.database.lines(
+    let sent = |path: String, beginning: &str| {
+        acme.get(&path).expect(200);
+        let sent = app.database.lines(&format!(
             "SELECT query AS line FROM pg_stat_activity
-             WHERE query LIKE 'SELECT s.id, s.document%' AND datname = current_database()",
-        );
-        let plan = app.database.analyze(&statement, &values);
-        let most_rows = plan
-            .split("rows=")
-            .skip(1)
-            .map(|rest| rest.split(' ').next().unwrap().parse::<u32>().unwrap())
-            .max();
-        assert!(
-            most_rows.unwrap() <= 200 && !plan.contains("Seq Scan on sign"),
-            "{query}:\n{plan}"
-        );
+             WHERE query LIKE '{beginning}%' AND datname = current_database() AND pid <> pg_backend_pid()"
+        ));
+        assert!(!sent.is_empty(), "{path}");
+        sent
+    };
+    let mut statements = Vec::new();
+    for (query, [newest, far]) in lists() {
+        for (cursor, values) in [(String::new(), newest), (format!("&cursor={cursor}"), far)] {
+            let path = format!("/signatures?{query}{cursor}");
+            statements.push((sent(path, "SELECT s.id, s.document"), values));
+        }
+    }
+    for (query, values) in counts() {
+        let path = format!("/signatures?limit=1&count=true&{query}");
+        statements.push((sent(path, "SELECT count(*) FROM ("), values));
+    }
+    let all_known = "ANALYZE signatures, signature_versions, signature_tags";
+    let about = "WHERE oid IN ('signatures'::regclass, 'signature_versions'::regclass, 'signature_tags'::regclass)";
+    let moments = [
+        ("ten rows, all alike", all_known.to_owned()),
+        (
+            "nothing",
+            format!(
+                "DELETE FROM pg_statistic WHERE starelid IN (SELECT oid FROM pg_class {about});
+                 UPDATE pg_class SET reltuples = -1, relpages = 0 {about}"
+            ),
+        ),
+        ("all", all_known.to_owned()),
+        (
+            "a million rows",
+            format!("UPDATE pg_class SET reltuples = 1000000 {about}"),
+        ),
+    ];
+    for (known, learn) in moments {
+        app.database.execute(&learn);
+        if known.starts_with("ten") {
+            fill(&app, 10, 20_000);
+        }
+        for (name, (workers, cost)) in [("none", ("0", "1000")), ("for nothing", ("4", "0"))] {
+            for (setting, value) in [
+                ("max_parallel_workers_per_gather", workers),
+                ("parallel_setup_cost", cost),
+                ("parallel_tuple_cost", cost),
+                ("min_parallel_table_scan_size", "0"),
+                ("min_parallel_index_scan_size", "0"),
+            ] {
+                app.database.set(setting, value);
+            }
+            for (statement, values) in &statements {
+                let plan = app.database.analyze(statement, values);
+                assert!(
+                    most_rows(&plan) <= 300.0 && !plan.contains("Seq Scan on sign"),
+                    "known: {known}; workers: {name}; {statement} ({values}):\n{plan}"
+                );
+            }
+        }
     }
 }
 

@@ -148,6 +148,14 @@ impl TestDatabase {
         self.connect().batch_execute(sql).unwrap();
     }
 
+    /// Sets a parameter for all connections to come.
+    pub(crate) fn set(&self, parameter: &str, value: &str) {
+        let name = &self.name;
+        self.execute(&format!(
+            "ALTER DATABASE {name} SET {parameter} = '{value}'"
+        ));
+    }
+
     /// Keeps all threads locked until this connection is dropped: whoever saves or deletes one waits.
     pub(crate) fn lock_signatures(&self) -> PgConnection {
         let mut holder = self.connect();
@@ -204,7 +212,8 @@ impl TestDatabase {
         let mut connection = self.connect();
         connection
             .batch_execute(&format!(
-                "SET ROLE sigpersist_server; SET sigpersist.tenant = '{tenant}'; PREPARE statement AS {statement}"
+                "SET ROLE sigpersist_server; {}; SET sigpersist.tenant = '{tenant}'; PREPARE statement AS {statement}",
+                store::SESSION_SETTINGS
             ))
             .unwrap();
         let explain = format!(
