@@ -174,7 +174,11 @@ impl StoredKey {
     }
 
     /// What the vault has encrypted, in the clear; wiped when dropped.
-    fn secret(&self, vault: Option<&Vault>) -> Result<Zeroizing<Vec<u8>>> {
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Refused`] for a public key, or without a master key; [`Error::Internal`] where it can't be decrypted.
+    pub fn secret(&self, vault: Option<&Vault>) -> Result<Zeroizing<Vec<u8>>> {
         let encrypted = self.encrypted().ok_or_else(|| {
             Error::refused("This key is public: its owner signs tokens with the private one.")
         })?;

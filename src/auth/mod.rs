@@ -3,6 +3,7 @@
 pub mod algorithm;
 mod authenticator;
 mod decoy;
+pub mod envelope;
 mod forgery;
 mod given_key;
 pub mod key;

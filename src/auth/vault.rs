@@ -258,6 +258,24 @@ impl Vault {
             .map_err(|_| Error::internal("a key can't be derived from the master key"))
     }
 
+    /// Keys that encrypt for the holders of a master key, one from each that is in the file now, the current one's first.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Internal`] if a key can't be derived.
+    pub(super) fn transport_keys(&self, salt: &[u8]) -> Result<Vec<Key>> {
+        let ring = self.read_again().unwrap_or_else(|_| self.ring());
+        let keys = ring.keys.iter().map(|key| {
+            let mut bytes = Key::default();
+            key.derivation
+                .expand(&[b"sigpersist tenant export 1", salt], &AES_256_GCM)
+                .and_then(|okm| okm.fill(&mut *bytes))
+                .map(|()| bytes)
+        });
+        keys.collect::<Result<_, _>>()
+            .map_err(|_| Error::internal("a key can't be derived from the master key"))
+    }
+
     /// The file.
     pub fn path(&self) -> &Path {
         &self.file.0

@@ -5,18 +5,21 @@ use std::io::{self, BufRead, BufReader, BufWriter, Write};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use clap::Args;
 use serde_json::json;
+use zeroize::Zeroizing;
 
 use super::output::Output;
 use super::progress::progress;
 use crate::app::App;
 use crate::audit::Actor;
+use crate::auth::Vault;
+use crate::auth::envelope::{Opener, Passphrase};
 use crate::error;
 use crate::tenants::{self, NewTenant};
 use crate::transfer::model::Counts;
-use crate::transfer::{self, Imported};
+use crate::transfer::{self, ExportOptions, ImportOptions, Imported};
 
 /// What stands for standard input or output.
 const STANDARD: &str = "-";
@@ -33,6 +36,43 @@ pub(super) struct Export {
     /// What hooks decided too, with the signatures that they refused.
     #[arg(long)]
     decisions: bool,
+    /// Its keys too, encrypted under a passphrase: the first line of --passphrase-file, or
+    /// `SIGPERSIST_EXPORT_PASSPHRASE`. Otherwise they stay here.
+    #[arg(long)]
+    keys: bool,
+    /// Its keys too, encrypted for a server that has this master key file.
+    #[arg(long, value_name = "FILE", conflicts_with = "keys")]
+    keys_for: Option<PathBuf>,
+    #[command(flatten)]
+    passphrase: PassphraseArgs,
+}
+
+/// Source of the passphrase. It is never an argument, since other users of the machine see those.
+#[derive(Debug, Args)]
+struct PassphraseArgs {
+    /// The file whose first line is the passphrase of keys, or - for standard input; otherwise
+    /// `SIGPERSIST_EXPORT_PASSPHRASE` is the passphrase.
+    #[arg(long, value_name = "FILE")]
+    passphrase_file: Option<PathBuf>,
+}
+
+impl PassphraseArgs {
+    fn read(&self) -> anyhow::Result<Option<Passphrase>> {
+        let Some(path) = &self.passphrase_file else {
+            let text = std::env::var("SIGPERSIST_EXPORT_PASSPHRASE").ok();
+            return Ok(text.map(|text| Passphrase::new(text.into())));
+        };
+        let text = if path.as_os_str() == STANDARD {
+            let mut line = Zeroizing::new(String::new());
+            io::stdin().lock().read_line(&mut line)?;
+            line
+        } else {
+            let text = fs::read_to_string(path)
+                .with_context(|| format!("The file {} can't be read", path.display()))?;
+            Zeroizing::new(text)
+        };
+        Ok(Some(Passphrase::new(text)))
+    }
 }
 
 #[derive(Debug, Args)]
@@ -49,15 +89,33 @@ pub(super) struct Import {
     /// suspended until they are there.
     #[arg(long)]
     without_hooks: bool,
+    #[command(flatten)]
+    passphrase: PassphraseArgs,
 }
 
 impl Export {
     pub(super) fn run(self, app: &App, output: &Output) -> anyhow::Result<()> {
         let tenant = tenants::find(app, &self.tenant)?;
+        ensure!(
+            self.keys || self.passphrase.passphrase_file.is_none(),
+            "A passphrase encrypts keys, and they are exported with --keys only."
+        );
+        let with_keys = self.keys || self.keys_for.is_some();
+        let keys = match &self.keys_for {
+            Some(path) => Some(Opener::Vault(Vault::from_file(path)?)),
+            None if self.keys => Some(Opener::Passphrase(self.passphrase.read()?.context(
+                "Keys are encrypted under a passphrase: give it with --passphrase-file or SIGPERSIST_EXPORT_PASSPHRASE",
+            )?)),
+            None => None,
+        };
+        let options = ExportOptions {
+            decisions: self.decisions,
+            keys,
+        };
         let bar = progress(0, "versions");
         let write = |file: &mut dyn Write| {
             let actor = Actor::command_line();
-            transfer::export(app, &tenant, &actor, file, self.decisions, |done, all| {
+            transfer::export(app, &tenant, &actor, file, &options, |done, all| {
                 bar.set_length(all);
                 bar.set_position(done);
             })
@@ -73,9 +131,13 @@ impl Export {
         let counts = write_whole(&self.output, write)?;
         bar.finish_and_clear();
         let file = self.output.display();
+        let mut sentence = format!("Exported `{}` to {file}: {}.", tenant.slug, told(&counts));
+        if !with_keys {
+            sentence.push_str(" Its keys stay here; --keys or --keys-for takes them along.");
+        }
         output.result(
-            &format!("Exported `{}` to {file}: {}.", tenant.slug, told(&counts)),
-            &json!({ "tenant": tenant.slug, "file": file.to_string(), "counts": counts }),
+            &sentence,
+            &json!({ "tenant": tenant.slug, "file": file.to_string(), "with_keys": with_keys, "counts": counts }),
         )
     }
 }
@@ -118,6 +180,9 @@ fn told(counts: &Counts) -> String {
         format!("{} hooks", counts.hooks),
         format!("{} revisions of its own plugins", counts.revisions),
     ];
+    if counts.keys > 0 {
+        parts.push(format!("{} keys", counts.keys));
+    }
     if counts.judgements > 0 {
         parts.push(format!("what hooks decided {} times", counts.judgements));
     }
@@ -132,12 +197,23 @@ impl Import {
             bar.set_length(all);
             bar.set_position(done);
         };
+        let is_standard = |path: &PathBuf| path.as_os_str() == STANDARD;
+        let passphrase = self.passphrase.passphrase_file.as_ref();
+        ensure!(
+            !(is_standard(&self.input) && passphrase.is_some_and(is_standard)),
+            "Standard input can't be both the file and the passphrase."
+        );
+        let options = ImportOptions {
+            without_hooks: self.without_hooks,
+            passphrase: self.passphrase.read()?,
+        };
         let mut from = slug.clone();
         let source: Box<dyn BufRead> = if self.input.as_os_str() == STANDARD {
             Box::new(BufReader::with_capacity(BUFFER_BYTES, io::stdin().lock()))
         } else {
             bar.set_message("read");
-            from = transfer::check(app, self.open()?, show)?.tenant;
+            from =
+                transfer::check(app, slug, self.open()?, options.passphrase.as_ref(), show)?.tenant;
             bar.set_message("imported");
             Box::new(self.open()?)
         };
@@ -152,14 +228,8 @@ impl Import {
         } else {
             tenants::find(app, slug)?
         };
-        let imported = transfer::import(
-            app,
-            &tenant,
-            &Actor::command_line(),
-            source,
-            self.without_hooks,
-            show,
-        )?;
+        let imported =
+            transfer::import(app, &tenant, &Actor::command_line(), source, &options, show)?;
         bar.finish_and_clear();
         output.result(
             &sentence(slug, &imported),
@@ -175,7 +245,7 @@ impl Import {
             return Ok(());
         }
         bail!(
-            "not all of the file was imported: {} threads are others here, and {} plugins or hooks were left out",
+            "not all of the file was imported: {} threads are others here, and {} other things were left out",
             imported.conflicts,
             imported.left_out
         );
@@ -190,11 +260,12 @@ impl Import {
 
 fn sentence(slug: &str, imported: &Imported) -> String {
     let mut text = format!(
-        "Imported into `{slug}`: {} new threads, {} new versions, {} hooks, {} revisions of plugins; {} versions were there already.",
+        "Imported into `{slug}`: {} new threads, {} new versions, {} hooks, {} revisions of plugins, {} keys; {} versions were there already.",
         imported.new_threads,
         imported.new_versions,
         imported.new_hooks,
         imported.new_revisions,
+        imported.new_keys,
         imported.same_versions
     );
     for told in &imported.told {

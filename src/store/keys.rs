@@ -161,10 +161,11 @@ impl Store {
     /// Adds a key, unless its name is taken or its owner has `most` that are not revoked.
     ///
     /// `seal` gives its material, and is told the master key that encrypts, once it was rotated: no other becomes that
-    /// before the key is there.
+    /// before the key is there. `created_at` is when it was, if that is not now.
     pub fn key_insert(
         &self,
         mut key: StoredKey,
+        created_at: Option<DateTime<Utc>>,
         most: i64,
         seal: impl FnOnce(Option<MasterKeyId>) -> Result<KeyMaterial>,
         event: impl FnOnce(&StoredKey) -> Event,
@@ -193,8 +194,8 @@ impl Store {
                 _ => ("tenant_id, ", "$1, "),
             };
             sql_query(format!(
-                "INSERT INTO {table} ({column}kid, algorithm, encrypted_secret, public_key, not_before, expires_at) \
-                 SELECT {value}$2, $3, $4, $5, $6, $7 WHERE $1 >= 0"
+                "INSERT INTO {table} ({column}kid, algorithm, encrypted_secret, public_key, not_before, expires_at, created_at) \
+                 SELECT {value}$2, $3, $4, $5, $6, $7, coalesce($8, now()) WHERE $1 >= 0"
             ))
             .bind::<Integer, _>(owner.0)
             .bind::<Text, _>(&key.kid)
@@ -203,6 +204,7 @@ impl Store {
             .bind::<Nullable<Text>, _>(key.public_key())
             .bind::<Nullable<Timestamptz>, _>(key.not_before)
             .bind::<Nullable<Timestamptz>, _>(key.expires_at)
+            .bind::<Nullable<Timestamptz>, _>(created_at)
             .execute(connection)?;
             let key = find(connection, owner, &key.kid)?.ok_or(DieselError::NotFound)?;
             self.audit(connection, &event(&key))?;

@@ -12,10 +12,12 @@ use diesel::sql_types::{
 use serde_json::Value;
 
 use super::hooks::BindingRow;
+use super::keys::{KEYS, all};
 use super::plugins::digest_from_column;
 use super::schema::{hook_bindings, hook_inputs, hooks, plugin_revisions, plugins};
 use super::signatures::{encoding_from_code, sha256_from_column, version_from_column};
 use super::snapshot::Snapshot;
+use crate::auth::key::StoredKey;
 use crate::error::{Error, Result};
 use crate::plugins::model::Digest;
 use crate::signatures::model::SignatureBody;
@@ -217,6 +219,7 @@ impl Snapshot<'_> {
         Ok(Counts {
             threads: count(row.threads)?,
             versions: count(row.versions)?,
+            keys: 0,
             policies: count(row.policies)?,
             revisions: count(row.revisions)?,
             hooks: count(row.hooks)?,
@@ -224,6 +227,15 @@ impl Snapshot<'_> {
             judgements: count(row.judgements)?,
             inputs: count(row.inputs)?,
         })
+    }
+
+    /// The keys that are not revoked, the oldest first.
+    pub fn export_keys(&mut self) -> Result<Vec<StoredKey>> {
+        let query = sql_query(format!(
+            "SELECT * FROM {KEYS} WHERE tenant_id = $1 AND revoked_at IS NULL ORDER BY created_at, kid"
+        ))
+        .bind::<Integer, _>(self.tenant.0);
+        self.run(|connection| query.load(connection).and_then(all))
     }
 
     /// The versions of all threads after this place: those whose bytes before them in the page are fewer than `max_bytes`.

@@ -21,6 +21,7 @@ use crate::context::{PLATFORM, Tenancy, TenantId};
 use crate::error::{Error, Noun, Result};
 use crate::store::KeyInsertion;
 use crate::time;
+use crate::transfer::model as transfer;
 
 /// Most keys of one tenant that are not revoked.
 const MAX_KEYS: i64 = 100;
@@ -192,7 +193,7 @@ pub fn add_key(app: &App, actor: &Actor, holder: &Holder, new: &NewKey) -> Resul
     let made = Made::new(app, algorithm, public_key)?;
     let seal = |current| made.seal(app, &binding, current);
     let event = |key: &StoredKey| holder.event(actor, "key.add", &key.kid).after(facts(key));
-    match app.store.key_insert(key, MAX_KEYS, seal, event)? {
+    match app.store.key_insert(key, None, MAX_KEYS, seal, event)? {
         KeyInsertion::Added(key) => {
             app.forget_keys(holder.id());
             Ok(AddedKey {
@@ -211,6 +212,98 @@ pub fn add_key(app: &App, actor: &Actor, holder: &Holder, new: &NewKey) -> Resul
             "There are {MAX_KEYS} keys already that are not revoked; revoke those that are not used any more."
         ))),
     }
+}
+
+/// Adds a key as it was on another server, unless it is there; says whether it is new. Its secret is put under the master key
+/// of this one. Blocks.
+///
+/// # Errors
+///
+/// [`Error::Refused`] where the name is taken, or it is no key.
+pub(crate) fn import_key(
+    app: &App,
+    actor: &Actor,
+    tenant: Tenancy,
+    line: &transfer::Key,
+    secret: Option<Zeroizing<Vec<u8>>>,
+) -> Result<bool> {
+    let kid = &line.kid;
+    let broken = |why: &str| Error::refused(format!("The key `{kid}` of the file {why}."));
+    if !is_key_id(kid) {
+        return Err(broken("has a name against the rules"));
+    }
+    let algorithm: Algorithm = line.algorithm.parse().map_err(|why: String| broken(&why))?;
+    let public = line.public_key.clone().map(GivenKey::Pem);
+    let public = public.map(|given| given.read(algorithm)).transpose()?;
+    let public = public.map(|key| key.to_pem());
+    let made = match (algorithm.secret_bytes(), public, secret) {
+        (Some(least), None, Some(secret)) => {
+            let text = String::from_utf8(secret.to_vec()).map_err(|_| broken("has no text"))?;
+            let text = Zeroizing::new(text);
+            if text.len() < least {
+                return Err(broken("is too short"));
+            }
+            Made::Secret(text)
+        }
+        (None, Some(public), Some(private)) => Made::Pair { public, private },
+        (None, Some(public), None) => Made::Public(public),
+        _ => return Err(broken("does not fit its algorithm")),
+    };
+    let holder = Holder::Tenant(tenant);
+    let key = StoredKey {
+        tenant: holder.tenancy().cloned(),
+        tenant_suspended: false,
+        kid: kid.clone(),
+        algorithm,
+        material: KeyMaterial::PublicKey(String::new()),
+        created_at: line.created_at,
+        not_before: line.not_before,
+        expires_at: line.expires_at,
+        revoked_at: None,
+    };
+    let binding = key.binding();
+    let seal = |current| made.seal(app, &binding, current);
+    let event = |key: &StoredKey| holder.event(actor, "key.add", &key.kid).after(facts(key));
+    let inserted = app
+        .store
+        .key_insert(key, Some(line.created_at), MAX_KEYS, seal, event)?;
+    app.forget_keys(holder.id());
+    match inserted {
+        KeyInsertion::Added(_) => Ok(true),
+        KeyInsertion::Taken(there) => {
+            let is_own = there.owner() == holder.id() && there.algorithm == algorithm;
+            let same_secret = || match (&made, there.encrypted()) {
+                (Made::Public(_), None) => true,
+                (Made::Secret(text), Some(_)) => {
+                    let secret = there.secret(app.vault.as_deref());
+                    secret.is_ok_and(|secret| *secret == text.as_bytes())
+                }
+                (Made::Pair { private, .. }, Some(_)) => {
+                    let secret = there.secret(app.vault.as_deref());
+                    secret.is_ok_and(|secret| *secret == **private)
+                }
+                _ => false,
+            };
+            let public = match &made {
+                Made::Public(public) | Made::Pair { public, .. } => Some(public.as_str()),
+                Made::Secret(_) => None,
+            };
+            if is_own && there.public_key() == public && same_secret() {
+                return Ok(false);
+            }
+            Err(taken(kid))
+        }
+        KeyInsertion::TooMany => Err(Error::refused(format!(
+            "There are {MAX_KEYS} keys already that are not revoked; revoke those that are not used any more."
+        ))),
+    }
+}
+
+/// The refusal of an imported key whose name another key has here.
+pub(crate) fn taken(kid: &str) -> Error {
+    Error::refused(format!(
+        "The name of the key `{kid}` is that of another key here, and tokens name their keys: export without --keys and add new keys, or remove the tenant that has it."
+    ))
 }
 
 /// What a new key is made of, before it is stored.

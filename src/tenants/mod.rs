@@ -18,6 +18,7 @@ use model::Tenant;
 pub use keys::{
     AddedKey, Holder, KeyPage, NewKey, add_key, key, key_of_anybody, keys, published, revoke_key,
 };
+pub(crate) use keys::{import_key, taken};
 pub(crate) use lifecycle::hold;
 pub use lifecycle::{
     NewTenant, Page, TenantFilter, create, delete, get, key_and_quotas, list, resume, suspend,

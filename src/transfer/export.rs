@@ -6,12 +6,16 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use chrono::Utc;
 use serde_json::json;
+use zeroize::Zeroizing;
 
 use super::model::{
-    Anchor, Counts, End, FORMAT, FORMAT_VERSION, Header, Input, Line, Policy, Revision, TenantFacts,
+    Anchor, Counts, End, FORMAT, FORMAT_VERSION, Header, Input, Key, Line, Policy, Revision,
+    TenantFacts,
 };
 use crate::app::App;
 use crate::audit::{Actor, Event};
+use crate::auth::envelope::{Envelope, Opener, Sealer};
+use crate::auth::key::StoredKey;
 use crate::digest::RunningSha256;
 use crate::error::{Error, Result};
 use crate::plugins::model::Digest;
@@ -21,7 +25,16 @@ use crate::tenants::model::Tenant;
 /// Bytes of signatures that are read at once, but for one that is larger by itself.
 const PAGE_BYTES: i64 = 8 * 1024 * 1024;
 
-/// Writes all of a tenant but its keys, as it is at this moment; what its hooks decided only on demand. `progress` is told
+/// Parts of an export that are written only on demand.
+#[derive(Debug, Default)]
+pub struct Options {
+    /// What hooks decided.
+    pub decisions: bool,
+    /// Keys, encrypted so that this opens them.
+    pub keys: Option<Opener>,
+}
+
+/// Writes all of a tenant, as it is at this moment; its keys, and what its hooks decided, only on demand. `progress` is told
 /// how many versions of how many are written. Blocks.
 ///
 /// # Errors
@@ -32,7 +45,7 @@ pub fn export(
     tenant: &Tenant,
     actor: &Actor,
     output: &mut dyn Write,
-    with_decisions: bool,
+    options: &Options,
     mut progress: impl FnMut(u64, u64),
 ) -> Result<Counts> {
     let mut file = File {
@@ -43,9 +56,22 @@ pub fn export(
     let event = |action| Event::new(Some(tenant.id), actor.clone(), action, &*tenant.slug);
     // Told before anything leaves the database, since nothing tells of it where the program is killed.
     app.store.audit_insert(&event("tenant.export_begin"))?;
+    let made = options.keys.as_ref().map(Envelope::make).transpose()?;
+    let (envelope, sealer) = made.unzip();
     let written = app.store.snapshot(tenant.id, |snapshot| {
         let mut counts = snapshot.export_counts()?;
-        if !with_decisions {
+        let mut keys = Vec::new();
+        if let Some(sealer) = &sealer {
+            for key in snapshot.export_keys()? {
+                let secret = match key.encrypted() {
+                    Some(_) => Some(key.secret(app.vault.as_deref())?),
+                    None => None,
+                };
+                keys.push(sealed(&key, secret.as_ref(), sealer)?);
+            }
+        }
+        counts.keys = keys.len() as u64;
+        if !options.decisions {
             (counts.judgements, counts.inputs) = (0, 0);
         }
         file.write(&Line::Header(Header {
@@ -54,18 +80,22 @@ pub fn export(
             tenant: tenant.slug.clone(),
             exported_at: Utc::now(),
             counts,
+            keys: envelope.clone(),
         }))?;
         file.add(&Line::Tenant(TenantFacts {
             name: Some(tenant.name.clone()).filter(|name| *name != tenant.slug),
             quotas: tenant.quotas,
         }))?;
+        for key in keys {
+            file.add(&key)?;
+        }
         // Before the threads, so that whoever imports them knows what is missing by then.
         policy(snapshot, &mut file)?;
         hooks(snapshot, &mut file)?;
         threads(snapshot, &mut file, |written| {
             progress(written, counts.versions);
         })?;
-        if with_decisions {
+        if options.decisions {
             decisions(snapshot, &mut file)?;
         }
         let end = End {
@@ -79,6 +109,22 @@ pub fn export(
     app.store
         .audit_insert(&event("tenant.export").after(told))?;
     written.map(|()| file.counts)
+}
+
+/// A key as a line, sealed, with its secret encrypted.
+fn sealed(key: &StoredKey, secret: Option<&Zeroizing<Vec<u8>>>, sealer: &Sealer) -> Result<Line> {
+    let mut line = Key {
+        kid: key.kid.clone(),
+        algorithm: key.algorithm.as_str().to_owned(),
+        created_at: key.created_at,
+        not_before: key.not_before,
+        expires_at: key.expires_at,
+        public_key: key.public_key().map(ToOwned::to_owned),
+        secret: String::new(),
+    };
+    let secret = secret.map(|secret| secret.as_slice()).unwrap_or_default();
+    line.secret = sealer.seal(secret, &line.binding())?;
+    Ok(Line::Key(line))
 }
 
 fn threads(

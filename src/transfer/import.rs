@@ -6,15 +6,17 @@ use std::mem;
 
 use serde::Serialize;
 use serde_json::json;
+use zeroize::Zeroizing;
 
 use super::hooks::{self, Taken};
 use super::model::{
-    BodyMark, Header, Hook, HookBinding, Judgement, Part, StoredVersion, TenantFacts, Thread,
+    BodyMark, Header, Hook, HookBinding, Judgement, Key, Part, StoredVersion, TenantFacts, Thread,
 };
 use super::read::{Item, Lines};
 use crate::app::App;
 use crate::audit::{Actor, Event};
-use crate::context::TenantId;
+use crate::auth::envelope::{Passphrase, Sealer};
+use crate::context::{Tenancy, TenantId};
 use crate::error::{Error, Result};
 use crate::policy;
 use crate::signatures::model::{SignatureId, ThreadKey};
@@ -44,6 +46,8 @@ pub struct Imported {
     pub new_versions: u64,
     /// Versions that were there already.
     pub same_versions: u64,
+    /// Keys that were not there.
+    pub new_keys: u64,
     /// Policies and certificates to trust that were not there.
     pub new_policies: u64,
     /// Revisions of plugins that were not there.
@@ -99,22 +103,62 @@ impl Imported {
 /// [`Error::Refused`] with the line that is not as it should be.
 pub fn check(
     app: &App,
+    slug: &str,
     source: impl BufRead,
+    passphrase: Option<&Passphrase>,
     mut progress: impl FnMut(u64, u64),
 ) -> Result<Header> {
     let (header, mut lines) = Lines::open(source, &app.config)?;
+    let sealer = opener(app, &header, passphrase)?;
     let mut versions = 0;
     while let Some(item) = lines.next()? {
+        if let (Item::Key(key), Some(sealer)) = (&item, &sealer) {
+            open_key(sealer, key)?;
+            if let Some(there) = app.store.key_get(&key.kid)?
+                && (there.public_key() != key.public_key.as_deref()
+                    || there.tenant.is_none_or(|tenant| *tenant.slug != *slug))
+            {
+                return Err(tenants::taken(&key.kid));
+            }
+        }
         versions += u64::from(matches!(item, Item::Version(_)));
         progress(versions, header.counts.versions);
     }
     Ok(header)
 }
 
+/// The sealer that opens the file's keys; none if there are none, or without the passphrase.
+fn opener(app: &App, header: &Header, passphrase: Option<&Passphrase>) -> Result<Option<Sealer>> {
+    match &header.keys {
+        Some(envelope) => envelope.open(passphrase, app.vault.as_deref()),
+        None => Ok(None),
+    }
+}
+
+/// Decrypts a key's secret; none for a key of which only the public part is known.
+fn open_key(sealer: &Sealer, key: &Key) -> Result<Option<Zeroizing<Vec<u8>>>> {
+    let secret = sealer.open(&key.secret, &key.binding()).ok_or_else(|| {
+        Error::refused(format!(
+            "The key `{}` of the file was changed: export again.",
+            key.kid
+        ))
+    })?;
+    Ok(Some(secret).filter(|secret| !secret.is_empty()))
+}
+
+/// Options of an import.
+#[derive(Debug, Default)]
+pub struct Options {
+    /// The tenant is answered although hooks are missing that enforce.
+    pub without_hooks: bool,
+    /// The passphrase of the file's keys; without it they are left out.
+    pub passphrase: Option<Passphrase>,
+}
+
 /// Reads a file into a tenant. Blocks.
 ///
 /// The tenant is suspended as soon as a hook that enforces turns out to be missing, before what that would have judged is
-/// there, and resumed at the end of an import that finds all there; `without_hooks` lets it go without. What is there identically is passed over, what is there otherwise stays as it is and is told. Nothing of it is judged by
+/// there, and resumed at the end of an import that finds all there, unless it is told to go without. What is there identically is passed over, what is there otherwise stays as it is and is told. Nothing of it is judged by
 /// hooks. `progress` is told how many versions of how many are done.
 ///
 /// # Errors
@@ -125,10 +169,12 @@ pub fn import(
     tenant: &Tenant,
     actor: &Actor,
     source: impl BufRead,
-    without_hooks: bool,
+    options: &Options,
     progress: impl FnMut(u64, u64),
 ) -> Result<Imported> {
     let (header, lines) = Lines::open(source, &app.config)?;
+    let sealer = opener(app, &header, options.passphrase.as_ref())?;
+    let without_hooks = options.without_hooks;
     if tenant.delete_after.is_some() {
         return Err(Error::TenantDeleting(format!(
             "The tenant `{}` is being deleted; import into another.",
@@ -144,6 +190,7 @@ pub fn import(
         tenant: tenant.id,
         slug: &tenant.slug,
         without_hooks,
+        sealer,
         actor,
         batch: Batch::default(),
         thread: None,
@@ -166,6 +213,7 @@ pub fn import(
         "exported_at": header.exported_at,
         "new_threads": imported.new_threads,
         "new_versions": imported.new_versions,
+        "new_keys": imported.new_keys,
         "new_policies": imported.new_policies,
         "new_revisions": imported.new_revisions,
         "new_hooks": imported.new_hooks,
@@ -191,6 +239,7 @@ struct Import<'a> {
     tenant: TenantId,
     slug: &'a str,
     without_hooks: bool,
+    sealer: Option<Sealer>,
     actor: &'a Actor,
     batch: Batch,
     /// The thread whose versions come; none where they are to be passed over.
@@ -298,8 +347,26 @@ impl Import<'_> {
                 self.imported.new_inputs += u64::from(new);
             }
             Item::Tenant(facts) => self.facts(&facts)?,
+            Item::Key(key) => self.key(&key)?,
             Item::Thread(_) | Item::Version(_) => {}
         }
+        Ok(())
+    }
+
+    fn key(&mut self, key: &Key) -> Result<()> {
+        let Some(sealer) = &self.sealer else {
+            let name = format!("The key `{}`", key.kid);
+            let why = "the file's keys are encrypted, and no passphrase was given";
+            self.imported.leave_out(&name, why);
+            return Ok(());
+        };
+        let secret = open_key(sealer, key)?;
+        let tenancy = Tenancy {
+            id: self.tenant,
+            slug: self.slug.into(),
+        };
+        let new = tenants::import_key(self.app, self.actor, tenancy, key, secret)?;
+        self.imported.new_keys += u64::from(new);
         Ok(())
     }
 

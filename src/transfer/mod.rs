@@ -1,4 +1,4 @@
-//! A tenant as a file, to keep or to take elsewhere. Keys never travel.
+//! A tenant as a file, to keep or to take elsewhere. Keys travel on demand, encrypted.
 //!
 //! It is newline-delimited JSON (<https://github.com/ndjson/ndjson-spec>): on each line an object of one member, whose name
 //! says what it is. The first line is the header; then come the tenant's name and quotas; its policy; its own plugins; hooks, each
@@ -16,5 +16,5 @@ mod import;
 pub mod model;
 mod read;
 
-pub use export::export;
-pub use import::{Imported, check, import, importing};
+pub use export::{Options as ExportOptions, export};
+pub use import::{Imported, Options as ImportOptions, check, import, importing};

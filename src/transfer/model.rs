@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::auth::envelope::Envelope;
 use crate::plugins::model::{Binding, Digest, Limits, Mode, OnFailure, Operation, Shadow};
 use crate::policy::model as policy;
 use crate::signatures::model::{Encoding, SignatureBody, ThreadKey};
@@ -22,6 +23,8 @@ pub enum Line {
     Header(Header),
     /// Its name and quotas.
     Tenant(TenantFacts),
+    /// A key that verifies tokens.
+    Key(Key),
     /// A thread, whose versions follow.
     Thread(Thread),
     /// The next version of the thread.
@@ -56,6 +59,9 @@ pub struct Header {
     pub exported_at: DateTime<Utc>,
     /// What it holds.
     pub counts: Counts,
+    /// The envelope of its keys, if they came along.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keys: Option<Envelope>,
 }
 
 /// How much of what a file holds.
@@ -65,6 +71,8 @@ pub struct Header {
 pub struct Counts {
     pub threads: u64,
     pub versions: u64,
+    #[serde(default)]
+    pub keys: u64,
     #[serde(default)]
     pub policies: u64,
     pub revisions: u64,
@@ -80,6 +88,7 @@ impl Counts {
         match line {
             Line::Thread(_) => self.threads += 1,
             Line::Version(_) => self.versions += 1,
+            Line::Key(_) => self.keys += 1,
             Line::Policy(_) => self.policies += 1,
             Line::Revision(_) => self.revisions += 1,
             Line::Hook(_) => self.hooks += 1,
@@ -110,6 +119,40 @@ pub struct TenantFacts {
     pub name: Option<String>,
     /// Its own quotas; null stands for the server's default.
     pub quotas: Quotas<Option<u64>>,
+}
+
+/// A key that verifies tokens, and is not revoked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "they are those of a stored key")]
+pub struct Key {
+    pub kid: String,
+    pub algorithm: String,
+    pub created_at: DateTime<Utc>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<DateTime<Utc>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<DateTime<Utc>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub public_key: Option<String>,
+    /// The shared secret or the private key, encrypted as the header says. A key of which only the public part is known has an
+    /// empty secret: it is still authenticated, so that nobody adds a key of their own to a file.
+    pub secret: String,
+}
+
+impl Key {
+    /// Everything but the secret, which is bound to it: a line that was changed does not open.
+    pub fn binding(&self) -> String {
+        serde_json::json!([
+            self.kid,
+            self.algorithm,
+            self.created_at,
+            self.not_before,
+            self.expires_at,
+            self.public_key,
+        ])
+        .to_string()
+    }
 }
 
 /// A thread.

@@ -8,7 +8,7 @@ use serde::Deserialize as _;
 use serde_json::Value;
 
 use super::model::{
-    Counts, End, FORMAT, FORMAT_VERSION, Header, Hook, HookBinding, Judgement, Line, Policy,
+    Counts, End, FORMAT, FORMAT_VERSION, Header, Hook, HookBinding, Judgement, Key, Line, Policy,
     Revision, StoredVersion, TenantFacts, Thread, Verdict, Version,
 };
 use crate::config::Config;
@@ -43,6 +43,7 @@ struct Format {
 #[derive(Debug)]
 pub(super) enum Item {
     Tenant(TenantFacts),
+    Key(Key),
     Thread(Thread),
     Version(StoredVersion),
     Policy(Policy),
@@ -197,6 +198,7 @@ impl<R: BufRead> Lines<R> {
             (
                 Follows::Anything,
                 Line::Tenant(_)
+                | Line::Key(_)
                 | Line::Policy(_)
                 | Line::Revision(_)
                 | Line::Judgement(_)
@@ -229,6 +231,7 @@ impl<R: BufRead> Lines<R> {
                 self.facts(&facts)?;
                 Item::Tenant(facts)
             }
+            Line::Key(key) => Item::Key(key),
             Line::Thread(thread) => {
                 if thread
                     .id

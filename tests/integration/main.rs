@@ -32,6 +32,7 @@ mod hooks;
 mod hostile;
 mod isolation;
 mod keys;
+mod keys_travel;
 mod list;
 mod login;
 mod master_key;

@@ -1,0 +1,259 @@
+//! Keys on their way to another server: encrypted under a passphrase, or under the master key of the server that they go to.
+
+use std::num::NonZeroU32;
+
+use aws_lc_rs::aead::{AES_256_GCM, Aad, Nonce, RandomizedNonceKey};
+use aws_lc_rs::pbkdf2;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use super::{Vault, random_bytes};
+use crate::error::{Error, Result};
+
+/// More than what OWASP recommends for PBKDF2 with HMAC-SHA256 (600,000 in 2023): it is done once for a file.
+const ITERATIONS: NonZeroU32 = NonZeroU32::new(1_000_000).expect("it is not zero");
+/// The most that a file may ask for: some seconds.
+const MAX_ITERATIONS: u32 = 10_000_000;
+const SALT_BYTES: usize = 16;
+const NONCE_BYTES: usize = 12;
+/// Fewest characters of a passphrase.
+const MIN_PASSPHRASE: usize = 12;
+/// Place of the sealed text that detects a wrong key.
+const CHECK: &str = "check";
+
+/// Describes what encrypts the keys of a file; holds no secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Envelope {
+    under: Under,
+    salt: String,
+    check: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Under {
+    /// A passphrase, by PBKDF2 with HMAC-SHA256 and this many iterations.
+    Passphrase(u32),
+    /// A master key, by HKDF with SHA-256.
+    MasterKey,
+}
+
+/// Opens an envelope.
+#[derive(Debug)]
+pub enum Opener {
+    /// A passphrase.
+    Passphrase(Passphrase),
+    /// The master key of the server that the keys go to.
+    Vault(Vault),
+}
+
+/// A passphrase; wiped when dropped.
+pub struct Passphrase(Zeroizing<String>);
+
+impl std::fmt::Debug for Passphrase {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Passphrase")
+    }
+}
+
+impl Passphrase {
+    /// The first line of a text.
+    pub fn new(text: Zeroizing<String>) -> Self {
+        let line = text.lines().next().unwrap_or_default();
+        Self(Zeroizing::new(line.to_owned()))
+    }
+}
+
+/// A key that encrypts secrets of one file.
+#[derive(Debug)]
+pub struct Sealer(RandomizedNonceKey);
+
+impl Envelope {
+    /// A new envelope, and the sealer for it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Refused`] for a passphrase that is too short.
+    pub fn make(opener: &Opener) -> Result<(Self, Sealer)> {
+        let salt = random_bytes(SALT_BYTES)?;
+        let (under, sealer) = match opener {
+            Opener::Passphrase(passphrase) => {
+                if passphrase.0.chars().count() < MIN_PASSPHRASE {
+                    return Err(Error::refused(format!(
+                        "A passphrase for keys has {MIN_PASSPHRASE} characters or more; `openssl rand -base64 24` makes one."
+                    )));
+                }
+                let sealer = Sealer::from_passphrase(passphrase, &salt, ITERATIONS)?;
+                (Under::Passphrase(ITERATIONS.get()), sealer)
+            }
+            Opener::Vault(vault) => {
+                let keys = vault.transport_keys(&salt)?;
+                let first = keys.first().ok_or_else(no_key)?;
+                (Under::MasterKey, Sealer::new(first)?)
+            }
+        };
+        let envelope = Self {
+            under,
+            salt: BASE64.encode(&*salt),
+            check: sealer.seal(b"", CHECK)?,
+        };
+        Ok((envelope, sealer))
+    }
+
+    /// The sealer that opens secrets; none if they are under a passphrase and there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Refused`] for a wrong passphrase, or if the file is for another master key.
+    pub fn open(
+        &self,
+        passphrase: Option<&Passphrase>,
+        vault: Option<&Vault>,
+    ) -> Result<Option<Sealer>> {
+        let salt = BASE64.decode(&self.salt).unwrap_or_default();
+        match self.under {
+            Under::Passphrase(iterations) => {
+                let Some(passphrase) = passphrase else {
+                    return Ok(None);
+                };
+                let iterations = NonZeroU32::new(iterations)
+                    .filter(|iterations| iterations.get() <= MAX_ITERATIONS)
+                    .ok_or_else(|| {
+                        Error::refused(format!(
+                            "The keys in the file take more than {MAX_ITERATIONS} iterations, or none: nothing was imported."
+                        ))
+                    })?;
+                let sealer = Sealer::from_passphrase(passphrase, &salt, iterations)?;
+                if sealer.open(&self.check, CHECK).is_none() {
+                    return Err(Error::refused(
+                        "The passphrase is not the one that the keys in the file are encrypted under: nothing was imported.",
+                    ));
+                }
+                Ok(Some(sealer))
+            }
+            Under::MasterKey => {
+                let keys = vault
+                    .ok_or_else(super::no_master_key)?
+                    .transport_keys(&salt)?;
+                for key in &keys {
+                    let sealer = Sealer::new(key)?;
+                    if sealer.open(&self.check, CHECK).is_some() {
+                        return Ok(Some(sealer));
+                    }
+                }
+                Err(Error::refused(
+                    "The keys in the file are encrypted for the master key of another server: nothing was imported.",
+                ))
+            }
+        }
+    }
+}
+
+impl Sealer {
+    fn new(key: &[u8; 32]) -> Result<Self> {
+        RandomizedNonceKey::new(&AES_256_GCM, key)
+            .map(Self)
+            .map_err(|_| no_key())
+    }
+
+    fn from_passphrase(
+        passphrase: &Passphrase,
+        salt: &[u8],
+        iterations: NonZeroU32,
+    ) -> Result<Self> {
+        let mut key = Zeroizing::new([0; 32]);
+        let secret = passphrase.0.as_bytes();
+        pbkdf2::derive(
+            pbkdf2::PBKDF2_HMAC_SHA256,
+            iterations,
+            salt,
+            secret,
+            &mut *key,
+        );
+        Self::new(&key)
+    }
+
+    /// Encrypts a secret for one place of the file: nonce and ciphertext, in base64.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Internal`] if the machine gives no randomness.
+    pub fn seal(&self, secret: &[u8], binding: &str) -> Result<String> {
+        let mut sealed = Zeroizing::new(secret.to_vec());
+        let nonce = self
+            .0
+            .seal_in_place_append_tag(Aad::from(binding), &mut *sealed)
+            .map_err(|_| Error::internal("a secret can't be encrypted"))?;
+        Ok(BASE64.encode([nonce.as_ref().as_slice(), &sealed].concat()))
+    }
+
+    /// Decrypts what [`Self::seal`] made for the same place.
+    pub fn open(&self, sealed: &str, binding: &str) -> Option<Zeroizing<Vec<u8>>> {
+        let bytes = BASE64.decode(sealed).ok()?;
+        let (nonce, sealed) = bytes.split_at_checked(NONCE_BYTES)?;
+        let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
+        let mut secret = Zeroizing::new(sealed.to_vec());
+        let opened = self.0.open_in_place(nonce, Aad::from(binding), &mut secret);
+        let length = opened.ok()?.len();
+        secret.truncate(length);
+        Some(secret)
+    }
+}
+
+fn no_key() -> Error {
+    Error::internal("a key for an export can't be made")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn passphrase(text: &str) -> Passphrase {
+        Passphrase::new(Zeroizing::new(text.to_owned()))
+    }
+
+    #[test]
+    fn what_is_sealed_opens_with_the_same_passphrase_at_its_place_alone() {
+        let right = Opener::Passphrase(passphrase("correct horse\nbattery"));
+        let (envelope, sealer) = Envelope::make(&right).unwrap();
+        let sealed = sealer.seal(b"secret", "here").unwrap();
+        let opener = envelope.open(Some(&passphrase("correct horse\n")), None);
+        let opener = opener.unwrap().unwrap();
+        assert_eq!(*opener.open(&sealed, "here").unwrap(), b"secret");
+        assert!(opener.open(&sealed, "there").is_none());
+        assert!(opener.open(sealed.get(4..).unwrap(), "here").is_none());
+        let wrong = envelope.open(Some(&passphrase("correct house")), None);
+        assert!(
+            wrong
+                .unwrap_err()
+                .to_string()
+                .contains("nothing was imported")
+        );
+        assert!(envelope.open(None, None).unwrap().is_none());
+        let mut costly = envelope;
+        costly.under = Under::Passphrase(u32::MAX);
+        assert!(
+            costly
+                .open(Some(&passphrase("correct horse")), None)
+                .is_err()
+        );
+        assert!(Envelope::make(&Opener::Passphrase(passphrase("short"))).is_err());
+    }
+
+    #[test]
+    fn what_is_sealed_for_a_master_key_opens_with_that_also_after_it_was_rotated() {
+        let folder = tempfile::tempdir().unwrap();
+        let vault = |name| Vault::from_file_or_new(&folder.path().join(name)).unwrap();
+        let (envelope, sealer) = Envelope::make(&Opener::Vault(vault("a"))).unwrap();
+        let sealed = sealer.seal(b"secret", "here").unwrap();
+        assert!(envelope.open(None, Some(&vault("b"))).is_err());
+        let target = vault("a");
+        target.prepare_key().unwrap();
+        target.promote_key().unwrap();
+        let opener = envelope.open(None, Some(&target)).unwrap().unwrap();
+        assert_eq!(*opener.open(&sealed, "here").unwrap(), b"secret");
+    }
+}

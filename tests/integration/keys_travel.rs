@@ -1,0 +1,248 @@
+//! Keys on their way to another server in a tenant's file: only on demand, encrypted, and good for the same tokens there.
+
+use std::path::{Path, PathBuf};
+use std::process::Output;
+
+use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use chrono::Utc;
+use jsonwebtoken::{Algorithm as JwtAlgorithm, EncodingKey, Header, encode};
+use serde_json::{Value, json};
+use sigpersist::auth::GivenKey;
+use sigpersist::auth::algorithm::Algorithm;
+use sigpersist::tenants::NewKey;
+
+use crate::support::TestApp;
+
+const PASSPHRASE: &str = "correct horse battery";
+
+/// A server with a tenant that has a key of each kind: tokens that they verify, and secrets that nobody may see.
+struct Source {
+    app: TestApp,
+    tokens: Vec<String>,
+    secrets: Vec<Vec<u8>>,
+}
+
+impl Source {
+    fn start() -> Self {
+        let app = TestApp::start();
+        app.tenant("acme").save("d", "t", 0, "x").expect(201);
+        let acme = app.platform_for("acme");
+        let mut tokens = Vec::new();
+        let mut secrets = Vec::new();
+        for (kid, algorithm) in [("shared", Algorithm::Hs256), ("pair", Algorithm::Es256)] {
+            let new = NewKey {
+                kid: Some(kid.to_owned()),
+                ..NewKey::made(algorithm)
+            };
+            app.add_key(Some("acme"), &new).unwrap();
+            let issued = acme
+                .json("POST", "/tokens", &json!({"subject": "us", "kid": kid}))
+                .expect(201);
+            tokens.push(issued.json["content"]["token"].as_str().unwrap().to_owned());
+            let key = app.app.store.key_get(kid).unwrap().unwrap();
+            secrets.push(key.secret(app.app.vault.as_deref()).unwrap().to_vec());
+        }
+        let own = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
+        let der: PublicKeyX509Der<'_> = own.public_key().as_der().unwrap();
+        let foreign = NewKey {
+            kid: Some("foreign".to_owned()),
+            public_key: Some(GivenKey::Pem(pem(der.as_ref()))),
+            ..NewKey::made(Algorithm::Es256)
+        };
+        app.add_key(Some("acme"), &foreign).unwrap();
+        let mut header = Header::new(JwtAlgorithm::ES256);
+        header.kid = Some("foreign".to_owned());
+        let claims = json!({"exp": Utc::now().timestamp() + 3600, "scope": "signatures:read"});
+        let signer = EncodingKey::from_ec_der(own.to_pkcs8v1().unwrap().as_ref());
+        tokens.push(encode(&header, &claims, &signer).unwrap());
+        Self {
+            app,
+            tokens,
+            secrets,
+        }
+    }
+
+    /// Exports the tenant: its file, and the sentence about it.
+    #[track_caller]
+    fn export(&self, more: &[&str]) -> (PathBuf, String) {
+        let path = self.app.database.folder.path().join("acme.ndjson");
+        let mut arguments = vec![
+            "tenant",
+            "export",
+            "acme",
+            "--output",
+            path.to_str().unwrap(),
+        ];
+        arguments.extend(more);
+        let output = command(&self.app, &arguments, Some(PASSPHRASE));
+        assert!(output.status.success(), "{}", error(&output));
+        (path, String::from_utf8(output.stdout).unwrap())
+    }
+}
+
+fn pem(der: &[u8]) -> String {
+    let body = STANDARD.encode(der);
+    format!("-----BEGIN PUBLIC KEY-----\n{body}\n-----END PUBLIC KEY-----\n")
+}
+
+fn command(app: &TestApp, arguments: &[&str], passphrase: Option<&str>) -> Output {
+    let mut command = app.database.command(arguments);
+    command.env_remove("SIGPERSIST_EXPORT_PASSPHRASE");
+    if let Some(passphrase) = passphrase {
+        command.env("SIGPERSIST_EXPORT_PASSPHRASE", passphrase);
+    }
+    command.output().unwrap()
+}
+
+fn error(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn import(app: &TestApp, slug: &str, file: &Path, passphrase: Option<&str>) -> Output {
+    let file = file.to_str().unwrap();
+    let arguments = [
+        "tenant", "import", slug, "--input", file, "--create", "--json",
+    ];
+    command(app, &arguments, passphrase)
+}
+
+#[track_caller]
+fn imported(output: &Output) -> Value {
+    assert!(output.status.success(), "{}", error(output));
+    let said: Value = serde_json::from_slice(&output.stdout).unwrap();
+    said["imported"].clone()
+}
+
+/// A server with another master key.
+fn target() -> TestApp {
+    TestApp::start_with(|config| {
+        let path = config.master_key_file.as_ref().unwrap();
+        std::fs::write(path, "08".repeat(32)).unwrap();
+    })
+}
+
+#[track_caller]
+fn assert_tokens_are_good(source: &Source, there: &TestApp) {
+    for token in &source.tokens {
+        let client = there.anonymous().with_token(token);
+        client.read("d", "t").expect(200);
+    }
+}
+
+#[track_caller]
+fn assert_nothing_is_there(app: &TestApp, slug: &str) {
+    assert!(app.app.store.key_get("shared").unwrap().is_none());
+    let shown = command(app, &["tenant", "show", slug], None);
+    assert!(!shown.status.success(), "{shown:?}");
+}
+
+#[test]
+fn keys_travel_under_a_passphrase_and_the_same_tokens_are_good_there() {
+    let (source, there) = (Source::start(), target());
+    let (file, said) = source.export(&["--keys"]);
+    assert!(said.contains("4 keys"), "{said}");
+    assert_tokens_are_good(&source, &source.app);
+    let bytes = std::fs::read(&file).unwrap();
+    let holds = |needle: &[u8]| bytes.windows(needle.len()).any(|window| window == needle);
+    assert!(holds(b"\"shared\"") && !holds(PASSPHRASE.as_bytes()));
+    for secret in &source.secrets {
+        assert!(secret.len() >= 32 && !holds(secret));
+        let texts = [
+            STANDARD.encode(secret),
+            URL_SAFE_NO_PAD.encode(secret),
+            secret.iter().map(|byte| format!("{byte:02x}")).collect(),
+        ];
+        for text in texts {
+            assert!(!holds(text.as_bytes()));
+        }
+    }
+    let said = imported(&import(&there, "acme", &file, Some(PASSPHRASE)));
+    assert_eq!(said["new_keys"], 4);
+    assert_tokens_are_good(&source, &there);
+    // The new server signs with them too, and a second import changes nothing.
+    let args = ["token", "issue", "acme", "--kid", "pair"];
+    let issued = command(&there, &args, None);
+    assert!(issued.status.success(), "{}", error(&issued));
+    let said = imported(&import(&there, "acme", &file, Some(PASSPHRASE)));
+    assert_eq!(said["new_keys"], 0);
+}
+
+#[test]
+fn keys_travel_for_the_master_key_of_the_other_server_alone() {
+    let (source, there, wrong) = (Source::start(), target(), TestApp::start());
+    let master_key = there.database.master_key_file();
+    let (file, _) = source.export(&["--keys-for", master_key.to_str().unwrap()]);
+    let refused = import(&wrong, "acme", &file, None);
+    assert!(
+        error(&refused).contains("master key of another server"),
+        "{}",
+        error(&refused)
+    );
+    assert_nothing_is_there(&wrong, "acme");
+    assert_eq!(
+        imported(&import(&there, "acme", &file, None))["new_keys"],
+        4
+    );
+    assert_tokens_are_good(&source, &there);
+}
+
+#[test]
+fn keys_stay_unless_asked_for_which_is_said() {
+    let (source, there) = (Source::start(), target());
+    let (file, said) = source.export(&[]);
+    assert!(said.contains("Its keys stay here"), "{said}");
+    assert!(!std::fs::read_to_string(&file).unwrap().contains("shared"));
+    assert_eq!(
+        imported(&import(&there, "acme", &file, None))["new_keys"],
+        0
+    );
+    // A file with keys and no passphrase: all else comes, and the rest is told.
+    let (file, _) = source.export(&["--keys"]);
+    let output = import(&there, "acme", &file, None);
+    assert!(!output.status.success());
+    let said: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(said["imported"]["left_out"], 4);
+    assert!(said.to_string().contains("no passphrase was given"));
+    let short = ["tenant", "export", "acme", "--output", "-", "--keys"];
+    for passphrase in [None, Some("short")] {
+        let output = command(&source.app, &short, passphrase);
+        assert!(!output.status.success() && output.stdout.is_empty());
+    }
+}
+
+#[test]
+fn a_wrong_passphrase_a_taken_name_or_a_changed_key_imports_nothing() {
+    let (source, there) = (Source::start(), target());
+    let (file, _) = source.export(&["--keys"]);
+    let refused = import(&there, "acme", &file, Some("correct horse buttery"));
+    assert!(!refused.status.success());
+    assert!(
+        error(&refused).contains("nothing was imported"),
+        "{}",
+        error(&refused)
+    );
+    assert_nothing_is_there(&there, "acme");
+    // Public keys are not secret, yet nobody can put another one, or another name, into the file.
+    let changed = file.with_extension("changed");
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&changed, text.replace("\"foreign\"", "\"mine\"")).unwrap();
+    let refused = import(&there, "acme", &changed, Some(PASSPHRASE));
+    assert!(
+        error(&refused).contains("The key `mine` of the file was changed"),
+        "{}",
+        error(&refused)
+    );
+    assert_nothing_is_there(&there, "acme");
+    // On the same server the names are those of the tenant's own keys.
+    let refused = import(&source.app, "copy", &file, Some(PASSPHRASE));
+    assert!(
+        error(&refused).contains("is that of another key here"),
+        "{}",
+        error(&refused)
+    );
+    let shown = command(&source.app, &["tenant", "show", "copy"], None);
+    assert!(!shown.status.success());
+}
