@@ -6,6 +6,7 @@ use crate::digest::{sha256, to_hex};
 use crate::pki::ber::hex;
 use crate::pki::certificate::read_name;
 use crate::pki::oid;
+use crate::pki::work::Work;
 
 type Result<T> = std::result::Result<T, InspectError>;
 
@@ -13,22 +14,34 @@ type Result<T> = std::result::Result<T, InspectError>;
 /// with one huge certificate would otherwise fill the memory.
 const MAX_DESCRIBED_BYTES: usize = 2 * 1024 * 1024;
 
+/// What it costs to tell of a signer.
+const TELL_NS: u64 = 10_000;
+
 /// Reads a CMS in BER or DER.
 ///
 /// # Errors
 ///
 /// [`InspectError`]; never a panic, whatever the bytes.
 pub fn inspect(bytes: &[u8]) -> Result<Inspection> {
-    let read = SignedData::read(bytes)?;
+    inspect_within(bytes, &Work::new())
+}
+
+/// The same with what is left of a budget.
+///
+/// # Errors
+///
+/// As [`inspect`].
+pub fn inspect_within(bytes: &[u8], work: &Work) -> Result<Inspection> {
+    let read = SignedData::read(bytes, work)?;
     let mut described_bytes = 0;
     let signers = read.signers.iter();
-    let signers = signers.map(|info| signer(&read, info, &mut described_bytes));
+    let signers = signers.map(|info| signer(&read, info, &mut described_bytes, work));
     Ok(Inspection {
         detached: read.content.is_none(),
         signers: signers.collect::<Result<_>>()?,
         content_size: read.content.as_ref().map(|content| content.len() as u64),
         certificates: read.certificates.len(),
-        revocations: read.count_revocations()?,
+        revocations: read.count_revocations(work)?,
         content_type: read.content_type,
     })
 }
@@ -43,7 +56,9 @@ fn signer(
     read: &SignedData<'_>,
     info: &SignerInfo<'_>,
     described_bytes: &mut usize,
+    work: &Work,
 ) -> Result<Signer> {
+    work.spend(TELL_NS)?;
     let certificate = read.certificate(info);
     // All that is described of a signer but its certificate is inside of its own value.
     *described_bytes += info.raw.len();
@@ -54,12 +69,12 @@ fn signer(
         ));
     }
     let countersigners = info.countersigners.iter();
-    let countersignatures = countersigners.map(|info| signer(read, info, described_bytes));
+    let countersignatures = countersigners.map(|info| signer(read, info, described_bytes, work));
     Ok(Signer {
-        identifier: identifier(info)?,
+        identifier: identifier(info, work)?,
         countersignatures: countersignatures.collect::<Result<_>>()?,
         certificate: certificate
-            .map(|certificate| certificate.describe())
+            .map(|certificate| certificate.describe(work))
             .transpose()?,
         digest_algorithm: info.digest_algorithm.describe(),
         signature_algorithm: info.signature_algorithm.describe(),
@@ -69,10 +84,10 @@ fn signer(
     })
 }
 
-fn identifier(info: &SignerInfo<'_>) -> Result<SignerIdentifier> {
+fn identifier(info: &SignerInfo<'_>, work: &Work) -> Result<SignerIdentifier> {
     Ok(match info.identifier {
         Identifier::IssuerAndSerial { issuer, serial } => SignerIdentifier::IssuerAndSerial {
-            issuer: read_name(issuer)?,
+            issuer: read_name(issuer, work)?,
             serial: hex(serial),
         },
         Identifier::Key(identifier) => SignerIdentifier::SubjectKeyIdentifier(to_hex(identifier)),

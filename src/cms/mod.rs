@@ -9,10 +9,11 @@ mod signed_data;
 pub(crate) mod timestamp;
 mod verify;
 
+use crate::pki::work::Exhausted;
 use crate::pki::{Algorithm, Certificate, Malformed, Name};
 
-pub use inspect::{content_sha256, inspect};
-pub use verify::verify;
+pub use inspect::{content_sha256, inspect, inspect_within};
+pub use verify::{verify, verify_within};
 
 /// What a CMS says of itself and its signers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,5 +98,11 @@ pub enum InspectError {
 impl From<Malformed> for InspectError {
     fn from(malformed: Malformed) -> Self {
         Self::Malformed(malformed.0)
+    }
+}
+
+impl From<Exhausted> for InspectError {
+    fn from(exhausted: Exhausted) -> Self {
+        Malformed::from(exhausted).into()
     }
 }

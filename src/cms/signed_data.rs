@@ -1,6 +1,7 @@
 //! CMS `SignedData` (RFC 5652 section 5): its parts, as they stand in the file.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 
 use asn1_rs::{Class, Tag};
 
@@ -9,6 +10,7 @@ use crate::pki::algorithm::AlgorithmIdentifier;
 use crate::pki::ber::{Reader, Value};
 use crate::pki::certificate::Parsed;
 use crate::pki::revocation::Evidence;
+use crate::pki::work::Work;
 use crate::pki::{Malformed, oid};
 
 type Result<T, E = Malformed> = std::result::Result<T, E>;
@@ -19,6 +21,10 @@ type Content<'a> = (String, Option<Cow<'a, [u8]>>);
 const MAX_DEPTH: u8 = 4;
 /// Most signers, certificates, attributes and the like that are read; no honest document has more.
 const MAX_ENTRIES: usize = 500;
+/// What it costs to read a byte: outer values of unknown length are looked through for where they end.
+const BYTE_NS: u64 = 4;
+/// What it costs to read a value.
+const VALUE_NS: u64 = 250;
 
 /// A CMS, taken apart.
 #[derive(Debug)]
@@ -31,6 +37,9 @@ pub(super) struct SignedData<'a> {
     /// Lists of revoked certificates and answers about revocation that it embeds.
     revocations: Option<Reader<'a>>,
     pub(super) signers: Vec<SignerInfo<'a>>,
+    /// Places of certificates by issuer and serial number, and by their keys' identifiers.
+    by_serial: HashMap<(&'a [u8], &'a [u8]), usize>,
+    by_key: HashMap<&'a [u8], usize>,
 }
 
 /// A `SignerInfo` (RFC 5652 section 5.3).
@@ -69,17 +78,28 @@ pub(super) struct Attribute<'a> {
 
 impl<'a> SignedData<'a> {
     /// Takes a CMS apart, in BER or DER.
-    pub(super) fn read(bytes: &'a [u8]) -> Result<Self, InspectError> {
+    pub(super) fn read(bytes: &'a [u8], work: &Work) -> Result<Self, InspectError> {
+        work.spend_each(bytes.len(), BYTE_NS)?;
         let signed_data = unwrap(bytes)?;
         let mut fields = signed_data.inside();
         let (content_type, content) = read_content(&content_info(&mut fields)?)?;
         let certificates = match fields.optional(0)? {
-            Some(certificates) => Parsed::read_all(certificates.inside(), MAX_ENTRIES)?,
+            Some(certificates) => Parsed::read_all(certificates.inside(), MAX_ENTRIES, work)?,
             None => Vec::new(),
         };
         let revocations = fields.optional(1)?.map(|revocations| revocations.inside());
-        // Each of them costs what a signer does.
-        let mut countersigners_left = MAX_ENTRIES;
+        let (mut by_serial, mut by_key) = (HashMap::new(), HashMap::new());
+        for (place, certificate) in certificates.iter().enumerate() {
+            by_serial.entry(certificate.identity()).or_insert(place);
+            if let Some(key) = certificate.key_identifier() {
+                by_key.entry(key).or_insert(place);
+            }
+        }
+        let mut reading = Reading {
+            // Each of them costs what a signer does.
+            countersigners_left: MAX_ENTRIES,
+            work,
+        };
         let signer_infos = fields.expect(Tag::Set, "its SignedData has no set of signers")?;
         Ok(Self {
             content_type,
@@ -88,39 +108,44 @@ impl<'a> SignedData<'a> {
             revocations,
             signers: all(
                 signer_infos.inside(),
+                work,
                 "it has too many signers to read",
-                |info| SignerInfo::read(&info, 0, &mut countersigners_left),
+                |info| SignerInfo::read(&info, 0, &mut reading),
             )?,
+            by_serial,
+            by_key,
         })
     }
 
     /// How many lists of revoked certificates and answers about revocation it embeds.
-    pub(super) fn count_revocations(&self) -> Result<usize> {
-        self.revocations.map_or(Ok(0), count)
+    pub(super) fn count_revocations(&self, work: &Work) -> Result<usize> {
+        self.revocations
+            .map_or(Ok(0), |revocations| count(revocations, work))
     }
 
     /// What it embeds that tells of revocations, here and in what signers and countersigners add.
-    pub(super) fn evidence(&self) -> Evidence<'a> {
+    pub(super) fn evidence(&self, work: &Work) -> Evidence<'a> {
         let mut evidence = Evidence::default();
         if let Some(choices) = self.revocations {
-            evidence.add_choices(choices);
+            evidence.add_choices(choices, work);
         }
         for signer in self.everybody() {
             for values in signer.unsigned_values(oid::REVOCATION_VALUES) {
-                evidence.add_values(values);
+                evidence.add_values(values, work);
             }
         }
         evidence
     }
 
     /// Certificates that signers and countersigners add beside those of the whole.
-    pub(super) fn added_certificates(&self) -> Vec<Parsed<'a>> {
+    pub(super) fn added_certificates(&self, work: &Work) -> Vec<Parsed<'a>> {
         let everybody = self.everybody();
         let values = everybody.flat_map(|signer| signer.unsigned_values(oid::CERTIFICATE_VALUES));
         let mut added = Vec::new();
         for values in values {
             let left = MAX_ENTRIES.saturating_sub(added.len());
-            added.extend(Parsed::read_all(values.inside(), left).unwrap_or_default());
+            let read = Parsed::read_all(values.inside(), left, work);
+            added.extend(read.unwrap_or_default());
         }
         added
     }
@@ -137,13 +162,18 @@ impl<'a> SignedData<'a> {
 
     /// The certificate that a signer names, where it is embedded.
     pub(super) fn certificate(&self, signer: &SignerInfo<'a>) -> Option<&Parsed<'a>> {
-        self.certificates
-            .iter()
-            .find(|certificate| match signer.identifier {
-                Identifier::IssuerAndSerial { issuer, serial } => certificate.is(issuer, serial),
-                Identifier::Key(identifier) => certificate.has_key_identifier(identifier),
-            })
+        let place = match signer.identifier {
+            Identifier::IssuerAndSerial { issuer, serial } => self.by_serial.get(&(issuer, serial)),
+            Identifier::Key(identifier) => self.by_key.get(identifier),
+        };
+        self.certificates.get(*place?)
     }
+}
+
+/// What is counted while signers are read.
+struct Reading<'w> {
+    countersigners_left: usize,
+    work: &'w Work,
 }
 
 /// Unwraps `ContentInfo { contentType = signedData, [0] content }`; anything else is not a CMS for us.
@@ -197,7 +227,8 @@ fn read_content<'a>(content: &Value<'a>) -> Result<Content<'a>> {
 }
 
 impl<'a> SignerInfo<'a> {
-    fn read(info: &Value<'a>, depth: u8, left: &mut usize) -> Result<Self> {
+    fn read(info: &Value<'a>, depth: u8, reading: &mut Reading<'_>) -> Result<Self> {
+        let work = reading.work;
         let mut fields = info.inside();
         fields.expect(Tag::Integer, "a signer has no version")?;
         let identifier = match fields.next()? {
@@ -219,7 +250,7 @@ impl<'a> SignerInfo<'a> {
             &fields.expect(Tag::Sequence, "a signer has no digest algorithm")?,
         )?;
         let signed = match fields.optional(0)? {
-            Some(attributes) => Some((read_attributes(&attributes)?, attributes.content())),
+            Some(attributes) => Some((read_attributes(&attributes, work)?, attributes.content())),
             None => None,
         };
         let signature_algorithm = AlgorithmIdentifier::read(
@@ -229,11 +260,11 @@ impl<'a> SignerInfo<'a> {
             .expect(Tag::OctetString, "a signer has no signature")?
             .octets()?;
         let unsigned = match fields.optional(1)? {
-            Some(attributes) => read_attributes(&attributes)?,
+            Some(attributes) => read_attributes(&attributes, work)?,
             None => Vec::new(),
         };
         let countersigners = if depth < MAX_DEPTH {
-            read_countersigners(&unsigned, depth, left)?
+            read_countersigners(&unsigned, depth, reading)?
         } else {
             Vec::new()
         };
@@ -268,7 +299,7 @@ impl<'a> SignerInfo<'a> {
 fn read_countersigners<'a>(
     unsigned: &[Attribute<'a>],
     depth: u8,
-    left: &mut usize,
+    reading: &mut Reading<'_>,
 ) -> Result<Vec<SignerInfo<'a>>> {
     let values = unsigned
         .iter()
@@ -276,17 +307,18 @@ fn read_countersigners<'a>(
         .flat_map(|attribute| &attribute.values);
     let mut countersigners = Vec::new();
     for value in values {
-        *left = left
-            .checked_sub(1)
-            .ok_or(Malformed("it has too many countersignatures to read"))?;
-        countersigners.extend(SignerInfo::read(value, depth + 1, left).ok());
+        let left = reading.countersigners_left.checked_sub(1);
+        reading.countersigners_left =
+            left.ok_or(Malformed("it has too many countersignatures to read"))?;
+        countersigners.extend(SignerInfo::read(value, depth + 1, reading).ok());
     }
     Ok(countersigners)
 }
 
-fn read_attributes<'a>(attributes: &Value<'a>) -> Result<Vec<Attribute<'a>>> {
+fn read_attributes<'a>(attributes: &Value<'a>, work: &Work) -> Result<Vec<Attribute<'a>>> {
     all(
         attributes.inside(),
+        work,
         "a signer has too many attributes to read",
         |attribute| {
             let mut parts = attribute.inside();
@@ -296,6 +328,7 @@ fn read_attributes<'a>(attributes: &Value<'a>) -> Result<Vec<Attribute<'a>>> {
             let values = parts.expect(Tag::Set, "an attribute of a signer has no values")?;
             let values = all(
                 values.inside(),
+                work,
                 "an attribute of a signer has too many values to read",
                 Ok,
             )?;
@@ -306,6 +339,7 @@ fn read_attributes<'a>(attributes: &Value<'a>) -> Result<Vec<Attribute<'a>>> {
 
 fn all<'a, T>(
     mut values: Reader<'a>,
+    work: &Work,
     too_many: &'static str,
     mut read: impl FnMut(Value<'a>) -> Result<T>,
 ) -> Result<Vec<T>> {
@@ -314,14 +348,16 @@ fn all<'a, T>(
         if found.len() == MAX_ENTRIES {
             return Err(Malformed(too_many));
         }
+        work.spend(VALUE_NS)?;
         found.push(read(value)?);
     }
     Ok(found)
 }
 
-fn count(mut values: Reader<'_>) -> Result<usize> {
+fn count(mut values: Reader<'_>, work: &Work) -> Result<usize> {
     let mut count = 0;
     while values.next()?.is_some() {
+        work.spend(VALUE_NS)?;
         count += 1;
     }
     Ok(count)

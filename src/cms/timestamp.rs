@@ -65,21 +65,24 @@ pub(crate) fn proven_time_ms<'t>(
 }
 
 fn proven_by(token: &[u8], stamped: &[u8], trust: &Trust<'_>) -> Option<i64> {
+    let work = trust.work;
     let stamp = read(token)?;
     let hash = Hash::of(&stamp.hash_oid).filter(|hash| !hash.is_weak())?;
+    work.spend_hash(hash, stamped.len()).ok()?;
     if hash.digest(stamped) != stamp.digest {
         return None;
     }
-    let token = SignedData::read(token).ok()?;
+    let token = SignedData::read(token, work).ok()?;
     // One, who signs its certificate along (RFC 3161 section 2.4.2).
     let [stamper] = token.signers.as_slice() else {
         return None;
     };
     let certificate = token.certificate(stamper)?;
-    if !verify::is_intact_token(&token, stamper, certificate, trust.work) {
+    if !verify::is_intact_token(&token, stamper, certificate, work) {
         return None;
     }
-    let evidence = token.evidence();
+    let evidence = token.evidence(work);
+    work.spend_each(trust.certificates.len(), 1).ok()?;
     let mut all = trust.clone();
     all.certificates.extend(&token.certificates);
     all.evidence.push(&evidence);

@@ -13,9 +13,9 @@ use crate::pki::ber::{Reader, Value, tlv};
 use crate::pki::certificate::Parsed;
 use crate::pki::chain::{Judged, Purpose, Trust};
 use crate::pki::hash::Hash;
-use crate::pki::public_key::{self, STREEBOG_FACTOR, Unsupported};
+use crate::pki::public_key::{self, Unsupported};
 use crate::pki::verdict::{NO_CERTIFICATE, Obstacle, Times, UNKNOWN_ALGORITHM, WEAK_SIGNATURE};
-use crate::pki::work::{BYTES_A_UNIT, Work};
+use crate::pki::work::Work;
 use crate::pki::{Anchors, SubIndication, Verdict, oid};
 
 /// Verifies a CMS; a verdict for each of its signers, in the order of the file. No signers are no verdict, and never a pass.
@@ -32,17 +32,31 @@ pub fn verify(
     anchors: &Anchors,
     now_ms: i64,
 ) -> Result<Vec<Verdict>, InspectError> {
-    let read = SignedData::read(bytes)?;
-    let work = Work::new();
+    verify_within(bytes, document, anchors, now_ms, &Work::new())
+}
+
+/// The same with what is left of a budget.
+///
+/// # Errors
+///
+/// As [`verify`].
+pub fn verify_within(
+    bytes: &[u8],
+    document: Option<&[u8]>,
+    anchors: &Anchors,
+    now_ms: i64,
+    work: &Work,
+) -> Result<Vec<Verdict>, InspectError> {
+    let read = SignedData::read(bytes, work)?;
     let anchors = anchors.certificates();
-    let (evidence, added) = (read.evidence(), read.added_certificates());
+    let (evidence, added) = (read.evidence(work), read.added_certificates(work));
     let trust = Trust {
         anchors: &anchors,
         certificates: read.certificates.iter().chain(&added).collect(),
         evidence: vec![&evidence],
-        work: &work,
+        work,
     };
-    let content = Content::of(&read, document, &work);
+    let content = Content::of(&read, document, work);
     let verification = Verification {
         read: &read,
         trust,
@@ -84,7 +98,7 @@ impl Verification<'_> {
         };
         let mut verdict = Verdict::new(intact, times, |time_ms, basis| {
             let well_formed = certificate.and_then(|certificate| {
-                well_formed(read, signer, certificate).map(|()| certificate)
+                well_formed(read, signer, certificate, trust.work).map(|()| certificate)
             });
             match well_formed {
                 Ok(certificate) => trust
@@ -108,6 +122,9 @@ const OTHER_TYPE: Obstacle = Obstacle::failed(
     SubIndication::FormatFailure,
     "The type of the content is not the one that was signed along.",
 );
+
+/// What it costs to look for what an attribute is.
+const ATTRIBUTE_NS: u64 = 300;
 
 /// What is signed, hashed at most once with each algorithm.
 struct Content<'a> {
@@ -150,17 +167,20 @@ impl<'a> Content<'a> {
     /// Whether it reads as a set of signed attributes: somebody's signature of these would be one of this content, too.
     fn is_signed_attributes(&self) -> bool {
         *self.is_signed_attributes.get_or_init(|| {
-            let Ok(Some(set)) = Reader::new(self.bytes).next() else {
+            let set = Reader::new(self.bytes).expect(Tag::Set, "");
+            let Ok(mut attributes) = set.map(|set| set.inside()) else {
                 return false;
             };
-            let mut attributes = set.inside();
-            let mut has_digest = false;
             while let Ok(Some(attribute)) = attributes.next() {
                 let kind = attribute.inside().next();
                 let kind = kind.ok().flatten().and_then(|kind| kind.oid().ok());
-                has_digest |= kind.is_some_and(|kind| kind == oid::MESSAGE_DIGEST);
+                if self.work.spend(ATTRIBUTE_NS).is_err()
+                    || kind.is_some_and(|kind| kind == oid::MESSAGE_DIGEST)
+                {
+                    return true;
+                }
             }
-            set.is(Class::Universal, Tag::Set.0) && has_digest
+            false
         })
     }
 
@@ -169,12 +189,7 @@ impl<'a> Content<'a> {
         if let Some((_, known)) = digests.iter().find(|(other, _)| *other == hash) {
             return Ok(known.clone());
         }
-        let factor = if hash == Hash::Streebog512 {
-            STREEBOG_FACTOR
-        } else {
-            1
-        };
-        if !self.work.spend(self.bytes.len() / BYTES_A_UNIT * factor) {
+        if self.work.spend_hash(hash, self.bytes.len()).is_err() {
             return Err(UNKNOWN_ALGORITHM);
         }
         let digest = hash.digest(self.bytes);
@@ -192,9 +207,9 @@ pub(super) fn is_intact_token(
 ) -> bool {
     let intact = Content::of(token, None, work)
         .and_then(|content| is_intact(stamper, certificate, &content))
-        .and_then(|()| well_formed(token, stamper, certificate))
+        .and_then(|()| well_formed(token, stamper, certificate, work))
         .and_then(|()| check_strength(stamper, certificate));
-    intact.is_ok() && names_certificate(certificate, stamper) == Some(true)
+    intact.is_ok() && names_certificate(certificate, stamper, work) == Some(true)
 }
 
 /// Whether what is signed is there unchanged, and signed under the key of the signer's certificate.
@@ -268,6 +283,7 @@ fn well_formed(
     read: &SignedData<'_>,
     signer: &SignerInfo<'_>,
     certificate: &Parsed<'_>,
+    work: &Work,
 ) -> Result<(), Obstacle> {
     let Some((attributes, _)) = &signer.signed else {
         // Without them nothing says what type the content was signed as (RFC 5652 section 5.3).
@@ -304,7 +320,7 @@ fn well_formed(
     if signer.depth == 0 && content_type.as_ref() != Some(&read.content_type) {
         return Err(OTHER_TYPE);
     }
-    match names_certificate(certificate, signer) {
+    match names_certificate(certificate, signer, work) {
         Some(false) => Err(Obstacle::unsure(
             SubIndication::NoSigningCertificateFound,
             "The certificate that was signed along is another one.",
@@ -315,7 +331,11 @@ fn well_formed(
 
 /// Whether the certificate that was signed along is the signer's (RFC 5035 sections 3 and 4), in both versions where both are
 /// there; none where none was.
-fn names_certificate(certificate: &Parsed<'_>, signer: &SignerInfo<'_>) -> Option<bool> {
+fn names_certificate(
+    certificate: &Parsed<'_>,
+    signer: &SignerInfo<'_>,
+    work: &Work,
+) -> Option<bool> {
     let versions = [
         (oid::SIGNING_CERTIFICATE_V2, true),
         (oid::SIGNING_CERTIFICATE, false),
@@ -327,7 +347,10 @@ fn names_certificate(certificate: &Parsed<'_>, signer: &SignerInfo<'_>) -> Optio
                 return false;
             };
             let named = named_digest(value, is_v2);
-            named.is_some_and(|(hash, digest)| hash.digest(certificate.der()) == *digest)
+            let der = certificate.der();
+            named.is_some_and(|(hash, digest)| {
+                work.spend_hash(hash, der.len()).is_ok() && hash.digest(der) == *digest
+            })
         })
     });
     named.reduce(|one, other| one && other)

@@ -7,7 +7,7 @@ use super::host::Document;
 use crate::cms;
 use crate::decisions::model::Circumstances;
 use crate::digest::to_hex;
-use crate::pki;
+use crate::pki::{self, Work};
 use crate::signatures::model::{Format, Signature, SignatureBody, ThreadKey};
 use crate::signatures::read::{signed_bytes, xml_signatures};
 use crate::xmldsig::XmlSignature;
@@ -84,8 +84,9 @@ pub(super) fn context(circumstances: &Circumstances) -> types::Context {
 
 /// Reads a signature, in whichever form it came.
 pub(super) fn inspect(body: &SignatureBody) -> Result<wit::Inspection, wit::InspectError> {
+    let work = Work::new();
     if body.format() != Format::Xml {
-        return match cms::inspect(&signed_bytes(body)) {
+        return match cms::inspect_within(&signed_bytes(body), &work) {
             Ok(found) => Ok(cms_inspection(found)),
             Err(cms::InspectError::NotCms) => Err(wit::InspectError::NotCms),
             Err(cms::InspectError::Malformed(why)) => {
@@ -93,10 +94,10 @@ pub(super) fn inspect(body: &SignatureBody) -> Result<wit::Inspection, wit::Insp
             }
         };
     }
-    match xml_signatures(body, None) {
+    match xml_signatures(body, None, &work) {
         // XML that nobody has signed is no signature.
         Ok(found) if found.is_empty() => Err(wit::InspectError::NotCms),
-        Ok(found) => Ok(xml_inspection(&found)),
+        Ok(found) => Ok(xml_inspection(&found, &work)),
         Err(error) => Err(wit::InspectError::Malformed(error.to_string())),
     }
 }
@@ -113,13 +114,13 @@ fn cms_inspection(found: cms::Inspection) -> wit::Inspection {
 }
 
 /// XML in the same words: its signers are those of all its signatures.
-fn xml_inspection(found: &[XmlSignature]) -> wit::Inspection {
+fn xml_inspection(found: &[XmlSignature], work: &Work) -> wit::Inspection {
     let certificates: usize = found.iter().map(|it| it.certificates.len()).sum();
     wit::Inspection {
         detached: found.iter().all(XmlSignature::is_detached),
         content_type: XML_TYPE.to_owned(),
         content_size: None,
-        signers: found.iter().map(xml_signer).collect(),
+        signers: found.iter().map(|it| xml_signer(it, work)).collect(),
         certificates: u32::try_from(certificates).unwrap_or(u32::MAX),
         extra: Vec::new(),
     }
@@ -128,8 +129,9 @@ fn xml_inspection(found: &[XmlSignature]) -> wit::Inspection {
 /// What stands for the type of content in XML, which has no OID for it.
 const XML_TYPE: &str = "xml";
 
-fn xml_signer(signature: &XmlSignature) -> wit::Signer {
-    let described = signature.certificate().and_then(pki::describe_certificate);
+fn xml_signer(signature: &XmlSignature, work: &Work) -> wit::Signer {
+    let described = signature.certificate();
+    let described = described.and_then(|der| pki::describe_certificate_within(der, work));
     let identifier = match &described {
         Some(certificate) => wit::SignerIdentifier::IssuerAndSerial(wit::IssuerAndSerial {
             issuer: name(certificate.issuer.clone()),

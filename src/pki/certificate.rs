@@ -13,7 +13,7 @@ use super::hash::Hash;
 use super::name::describe_name;
 use super::person::Person;
 use super::public_key;
-use super::work::{Sha256, Work};
+use super::work::{Exhausted, Sha256, Work};
 use super::{Certificate, Malformed, Name, oid};
 use crate::digest::{sha256, to_hex};
 
@@ -24,18 +24,29 @@ pub(crate) struct Parsed<'a> {
     der: &'a [u8],
     sha256: OnceCell<Sha256>,
     key_identifier: Option<&'a [u8]>,
+    extended_key_usages: OnceCell<Vec<String>>,
     /// Digests of its subject and key, by which answers about revocation name it.
     names: RefCell<Vec<(Hash, [Vec<u8>; 2])>>,
 }
 
 /// Largest certificate that is read, in bytes; the largest that are in use have a tenth of it.
 const MAX_BYTES: usize = 64 * 1024;
+/// Most extensions of a certificate that is read; those that are in use have some ten. All are looked through for each one.
+const MAX_EXTENSIONS: usize = 100;
+
+/// What it costs to read a certificate, and each byte of it.
+const READ_NS: u64 = 10_000;
+const BYTE_NS: u64 = 40;
+/// What it costs to tell of a certificate, and of each attribute of its names.
+const TELL_NS: u64 = 10_000;
+const TELL_ATTRIBUTE_NS: u64 = 2_500;
 
 impl<'a> Parsed<'a> {
     /// Reads a `CertificateSet`. Attribute certificates and what can't be read are passed over: they name no signer.
     pub(crate) fn read_all(
         mut certificates: Reader<'a>,
         max: usize,
+        work: &Work,
     ) -> Result<Vec<Self>, Malformed> {
         let mut all = Vec::new();
         while let Some(value) = certificates.next()? {
@@ -43,10 +54,17 @@ impl<'a> Parsed<'a> {
                 return Err(Malformed("it has too many certificates to read"));
             }
             if value.is_sequence() {
-                all.extend(Self::from_der(value.raw));
+                all.extend(Self::from_der_within(value.raw, work));
             }
         }
         Ok(all)
+    }
+
+    /// The same as [`Self::from_der`], where so much is left of a budget.
+    pub(crate) fn from_der_within(der: &'a [u8], work: &Work) -> Option<Self> {
+        let bytes = der.len().min(MAX_BYTES);
+        work.spend(READ_NS + bytes as u64 * BYTE_NS).ok()?;
+        Self::from_der(der)
     }
 
     /// A certificate by itself, in DER; none where it is none.
@@ -57,6 +75,9 @@ impl<'a> Parsed<'a> {
         }
         let (rest, certificate) = X509Certificate::from_der(der).ok()?;
         let der = der.get(..der.len() - rest.len())?;
+        if certificate.extensions().len() > MAX_EXTENSIONS {
+            return None;
+        }
         let key_identifier = certificate
             .extensions()
             .iter()
@@ -69,6 +90,7 @@ impl<'a> Parsed<'a> {
             der,
             sha256: OnceCell::new(),
             key_identifier,
+            extended_key_usages: OnceCell::new(),
             names: RefCell::default(),
         })
     }
@@ -134,8 +156,8 @@ impl<'a> Parsed<'a> {
     /// Whether this one's key has signed that certificate, and this one's subject is that one's issuer.
     pub(crate) fn has_issued(&self, of: &Parsed<'_>, work: &Work) -> bool {
         let x509 = of.x509();
-        let names = self.certificate.subject().as_raw() == x509.issuer().as_raw();
-        names
+        let subject = self.certificate.subject().as_raw();
+        work.is_same(subject, x509.issuer().as_raw())
             && work.issued(self.sha256(), of.sha256(), || {
                 let signature = &x509.signature_value.data;
                 of.signature_algorithm().is_some_and(|algorithm| {
@@ -157,23 +179,28 @@ impl<'a> Parsed<'a> {
         &self.certificate
     }
 
-    /// Whether this is the certificate of that issuer, as encoded, and serial number.
-    pub(crate) fn is(&self, issuer: &[u8], serial: &[u8]) -> bool {
-        self.certificate.issuer().as_raw() == issuer && self.certificate.raw_serial() == serial
+    /// Who issued it, as encoded, and its serial number.
+    pub(crate) fn identity(&self) -> (&'a [u8], &'a [u8]) {
+        let tbs = &self.certificate.tbs_certificate;
+        (tbs.issuer.as_raw(), tbs.raw_serial())
     }
 
-    /// Whether the certificate names its key so (RFC 5280 section 4.2.1.2).
-    pub(crate) fn has_key_identifier(&self, identifier: &[u8]) -> bool {
-        self.key_identifier == Some(identifier)
+    /// What the certificate calls its key (RFC 5280 section 4.2.1.2).
+    pub(crate) fn key_identifier(&self) -> Option<&'a [u8]> {
+        self.key_identifier
     }
 
     /// Whether these are the digests of its subject and its key (RFC 6960 section 4.1.1).
-    pub(crate) fn is_named(&self, hash: Hash, subject: &[u8], key: &[u8]) -> bool {
+    pub(crate) fn is_named(&self, hash: Hash, subject: &[u8], key: &[u8], work: &Work) -> bool {
         let mut names = self.names.borrow_mut();
         let known = names.iter().position(|(other, _)| *other == hash);
         let place = known.unwrap_or_else(|| {
             let own = [self.certificate.subject().as_raw(), self.key_bits()];
-            names.push((hash, own.map(|bytes| hash.digest(bytes))));
+            let own = own.map(|bytes| match work.spend_hash(hash, bytes.len()) {
+                Ok(()) => hash.digest(bytes),
+                Err(Exhausted) => Vec::new(),
+            });
+            names.push((hash, own));
             names.len() - 1
         });
         let [own_subject, own_key] = &names[place].1;
@@ -185,7 +212,12 @@ impl<'a> Parsed<'a> {
         &self.certificate.public_key().subject_public_key.data
     }
 
-    pub(crate) fn describe(&self) -> Result<Certificate, Malformed> {
+    pub(crate) fn describe(&self, work: &Work) -> Result<Certificate, Malformed> {
+        let names = [self.certificate.subject(), self.certificate.issuer()];
+        let attributes = names.map(|name| name.iter_attributes().count());
+        work.spend(TELL_NS)?;
+        work.spend_each(attributes.iter().sum(), TELL_ATTRIBUTE_NS)?;
+        work.spend_each(self.der.len(), BYTE_NS)?;
         Ok(Certificate {
             subject: describe_name(self.certificate.subject()),
             issuer: describe_name(self.certificate.issuer()),
@@ -201,7 +233,7 @@ impl<'a> Parsed<'a> {
                     .to_id_string(),
             ),
             key_usages: self.key_usages(),
-            extended_key_usages: self.extended_key_usages(),
+            extended_key_usages: self.extended_key_usages().to_vec(),
             person: Person::of(self.certificate.subject()),
         })
     }
@@ -234,32 +266,41 @@ impl Parsed<'_> {
     }
 
     /// OIDs of what else its key is for (RFC 5280 section 4.2.1.12).
-    pub(crate) fn extended_key_usages(&self) -> Vec<String> {
-        let mut found = Vec::new();
-        for extension in self.certificate.extensions() {
-            if extension.oid.to_id_string() != oid::EXTENDED_KEY_USAGE {
-                continue;
-            }
-            // As encoded, since the reader of certificates keeps apart those that it knows.
-            if let Ok(Some(usages)) = Reader::new(extension.value).next() {
-                let mut usages = usages.inside();
-                while let Ok(Some(usage)) = usages.next() {
-                    found.extend(usage.oid());
+    pub(crate) fn extended_key_usages(&self) -> &[String] {
+        self.extended_key_usages.get_or_init(|| {
+            let extensions = self.certificate.extensions().iter();
+            let mut found = Vec::new();
+            for extension in
+                extensions.filter(|it| it.oid.to_id_string() == oid::EXTENDED_KEY_USAGE)
+            {
+                // As encoded, since the reader of certificates keeps apart those that it knows.
+                if let Ok(Some(usages)) = Reader::new(extension.value).next() {
+                    let mut usages = usages.inside();
+                    while let Ok(Some(usage)) = usages.next() {
+                        found.extend(usage.oid());
+                    }
                 }
             }
-        }
-        found
+            found
+        })
     }
 }
 
 /// A certificate by itself, in DER; none where it is none.
 pub fn describe_certificate(der: &[u8]) -> Option<Certificate> {
-    Parsed::from_der(der)?.describe().ok()
+    describe_certificate_within(der, &Work::new())
+}
+
+/// The same, where so much is left of a budget.
+pub(crate) fn describe_certificate_within(der: &[u8], work: &Work) -> Option<Certificate> {
+    Parsed::from_der_within(der, work)?.describe(work).ok()
 }
 
 /// Reads an encoded name by itself.
-pub(crate) fn read_name(der: &[u8]) -> Result<Name, Malformed> {
+pub(crate) fn read_name(der: &[u8], work: &Work) -> Result<Name, Malformed> {
+    work.spend_each(der.len(), BYTE_NS)?;
     let (_, name) =
         X509Name::from_der(der).map_err(|_| Malformed("a signer's issuer is no name"))?;
+    work.spend_each(name.iter_attributes().count(), TELL_ATTRIBUTE_NS)?;
     Ok(describe_name(&name))
 }

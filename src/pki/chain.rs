@@ -6,7 +6,7 @@ use x509_parser::extensions::ParsedExtension;
 use super::certificate::Parsed;
 use super::oid;
 use super::revocation::{Evidence, Revocation};
-use super::verdict::{Basis, Obstacle, SubIndication};
+use super::verdict::{Basis, Obstacle, SubIndication, UNKNOWN_ALGORITHM};
 use super::work::Work;
 use crate::digest::to_hex;
 
@@ -14,9 +14,11 @@ use crate::digest::to_hex;
 const MAX_LENGTH: usize = 8;
 /// Most steps of one search: certificates that name one another could make it long.
 const MAX_STEPS: usize = 64;
-
-/// How many names of certificates take about as long to compare as a usual verification.
-const CERTIFICATES_A_UNIT: usize = 64;
+/// What it costs to judge a certificate, and to go a step of a search.
+const JUDGE_NS: u64 = 20_000;
+const STEP_NS: u64 = 2_000;
+/// What it costs to look at a usage of a key.
+const USAGE_NS: u64 = 50;
 
 /// Certificates that are trusted.
 #[derive(Debug, Clone, Default)]
@@ -107,6 +109,12 @@ impl Trust<'_> {
                 "The signature is intact; whose it is was not judged, since no certificates are trusted here.",
             ));
         }
+        let usages = certificate.extended_key_usages().len() as u64;
+        // Where nothing is left, what is said does not count.
+        let left = self.work.spend(JUDGE_NS + usages * USAGE_NS);
+        if left.is_err() {
+            return Judged::from(UNKNOWN_ALGORITHM);
+        }
         if let Err(obstacle) = check_purpose(certificate, purpose) {
             return Judged::from(obstacle);
         }
@@ -146,7 +154,7 @@ impl<'t> Search<'t, '_> {
         if trust
             .anchors
             .iter()
-            .any(|anchor| anchor.der() == last.der())
+            .any(|anchor| trust.work.is_same(anchor.der(), last.der()))
         {
             let judged = self.judge(path);
             let good = judged.outcome.is_ok();
@@ -158,23 +166,20 @@ impl<'t> Search<'t, '_> {
         if path.len() == MAX_LENGTH {
             return false;
         }
-        // Comparing names takes its time too.
-        if !trust
-            .work
-            .spend(1 + trust.certificates.len() / CERTIFICATES_A_UNIT)
-        {
-            return false;
-        }
         let at_hand = trust.certificates.iter().copied();
         for issuer in trust.anchors.iter().chain(at_hand) {
-            let names = issuer.x509().subject().as_raw() == last.x509().issuer().as_raw();
-            if !names || path.iter().any(|other| other.der() == issuer.der()) {
+            let subject = issuer.x509().subject().as_raw();
+            let names = trust.work.is_same(subject, last.x509().issuer().as_raw());
+            if !names || path.iter().any(|other| other.sha256() == issuer.sha256()) {
                 continue;
             }
             let Some(left) = self.left.checked_sub(1) else {
                 return false;
             };
             self.left = left;
+            if trust.work.spend(STEP_NS).is_err() {
+                return false;
+            }
             if !may_issue(issuer, path) || !issuer.has_issued(last, trust.work) {
                 continue;
             }
@@ -197,6 +202,10 @@ impl<'t> Search<'t, '_> {
             revocation: Revocation::Good { as_of_ms: i64::MAX },
         };
         let mut obstacle = None;
+        // Where nothing is left, what is said does not count.
+        if self.trust.work.spend_each(path.len(), STEP_NS).is_err() {
+            obstacle = Some(UNKNOWN_ALGORITHM);
+        }
         if path.iter().any(|it| demands_more(it)) {
             obstacle = Some(Obstacle::unsure(
                 SubIndication::CertificateChainGeneralFailure,

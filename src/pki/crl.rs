@@ -1,6 +1,7 @@
 //! Lists of revoked certificates (RFC 5280 section 5). Read where they lie: the largest have megabytes.
 
 use std::cell::RefCell;
+use std::collections::HashSet;
 
 use asn1_rs::{Class, Tag};
 
@@ -12,8 +13,8 @@ use super::revocation::{Statement, bits, extensions};
 use super::work::{Sha256, Work};
 use super::{Malformed, oid};
 
-/// How many bytes of entries take about as long to look through as a usual verification.
-const BYTES_A_UNIT_OF_ENTRIES: usize = 8 * 1024;
+/// What it costs to look through a byte of entries, or of names.
+const BYTE_NS: u64 = 12;
 
 /// A list, which may be anybody's until it was found to be an issuer's.
 #[derive(Debug)]
@@ -99,10 +100,10 @@ impl<'a> Crl<'a> {
         issuer: &Parsed<'_>,
         work: &Work,
     ) -> Option<Statement> {
-        let told = self.issuer == certificate.x509().issuer().as_raw()
+        let told = work.is_same(self.issuer, certificate.x509().issuer().as_raw())
             && !self.scope.indirect
             && self.is_signed_by(issuer, work);
-        if !told || !work.spend(1 + self.tbs.len() / BYTES_A_UNIT_OF_ENTRIES) {
+        if !told || work.spend_each(self.tbs.len(), BYTE_NS).is_err() {
             return None;
         }
         let is_revoked_since_ms = match self.find(certificate.x509().raw_serial()) {
@@ -110,7 +111,7 @@ impl<'a> Crl<'a> {
             // What can't be read to its end does not say that something is not there.
             Err(Malformed(_)) => return None,
         };
-        let says = is_revoked_since_ms.is_some() || self.scope.includes(certificate);
+        let says = is_revoked_since_ms.is_some() || self.scope.includes(certificate, work);
         says.then_some(Statement {
             made_ms: self.made_ms,
             next_ms: self.next_ms,
@@ -130,7 +131,7 @@ impl<'a> Crl<'a> {
             Err(_) => false,
         };
         let signed = may_sign
-            && issuer.x509().subject().as_raw() == self.issuer
+            && work.is_same(issuer.x509().subject().as_raw(), self.issuer)
             && !public_key::is_weak(key, &self.algorithm, None)
             && issuer.has_signed(&self.algorithm, self.tbs, self.signature, work);
         known.push((*issuer.sha256(), signed));
@@ -201,20 +202,26 @@ impl<'a> Scope<'a> {
         Some(scope)
     }
 
-    fn includes(&self, certificate: &Parsed<'_>) -> bool {
+    fn includes(&self, certificate: &Parsed<'_>, work: &Work) -> bool {
         let is_ca = certificate.x509().is_ca();
         if self.unknown || (self.users_only && is_ca) || (self.authorities_only && !is_ca) {
             return false;
         }
         self.place
-            .is_none_or(|place| names_place(certificate, place).unwrap_or(false))
+            .is_none_or(|place| names_place(certificate, place, work).unwrap_or(false))
     }
 }
 
 /// Whether a certificate says that its revocation is published under one of these names.
-fn names_place(certificate: &Parsed<'_>, place: Reader<'_>) -> Option<bool> {
+fn names_place(certificate: &Parsed<'_>, place: Reader<'_>, work: &Work) -> Option<bool> {
     let mut own = certificate.x509().extensions().iter();
     let own = own.find(|own| own.oid.to_id_string() == oid::DISTRIBUTION_POINTS)?;
+    work.spend_each(own.value.len(), BYTE_NS).ok()?;
+    let mut names_of_place = HashSet::new();
+    let mut places = place;
+    while let Some(name) = places.next().ok()? {
+        names_of_place.insert(name.raw);
+    }
     // SEQUENCE OF DistributionPoint { [0] { [0] fullName }, … }
     let mut points = Reader::new(own.value).next().ok()??.inside();
     while let Some(point) = points.next().ok()? {
@@ -226,11 +233,8 @@ fn names_place(certificate: &Parsed<'_>, place: Reader<'_>) -> Option<bool> {
         };
         let mut names = names.inside();
         while let Some(name) = names.next().ok()? {
-            let mut places = place;
-            while let Some(other) = places.next().ok()? {
-                if other.raw == name.raw {
-                    return Some(true);
-                }
+            if names_of_place.contains(name.raw) {
+                return Some(true);
             }
         }
     }

@@ -69,6 +69,32 @@ impl Hash {
         self == Self::Sha1
     }
 
+    /// How long its digests are.
+    pub(crate) fn digest_bytes(self) -> usize {
+        match self {
+            Self::Sha1 => 20,
+            Self::Sha224 | Self::Sha3_224 => 28,
+            Self::Sha256 | Self::Sha3_256 => 32,
+            Self::Sha384 | Self::Sha3_384 => 48,
+            Self::Sha512 | Self::Sha3_512 | Self::Streebog512 => 64,
+        }
+    }
+
+    /// Nanoseconds that it takes to hash so many bytes.
+    pub(crate) fn cost_ns(self, bytes: usize) -> u64 {
+        /// What there is to do for the shortest message.
+        const MESSAGE_NS: u64 = 500;
+        let kilobyte_ns = match self {
+            Self::Sha1 | Self::Sha224 | Self::Sha256 => 800,
+            Self::Sha384 | Self::Sha512 => 1_800,
+            Self::Sha3_256 => 4_000,
+            Self::Sha3_384 => 5_000,
+            Self::Sha3_224 | Self::Sha3_512 => 7_500,
+            Self::Streebog512 => 16_000,
+        };
+        (bytes as u64 * kilobyte_ns).div_ceil(1024) + MESSAGE_NS
+    }
+
     /// The digest of some bytes.
     pub(crate) fn digest(self, bytes: &[u8]) -> Vec<u8> {
         let mut running = self.running();

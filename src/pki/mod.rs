@@ -3,7 +3,7 @@
 //! - `ber` walks ASN.1 in the Basic Encoding Rules, which signers use as freely as DER.
 //! - `certificate` takes a certificate apart (RFC 5280); `name`, `person` and `oid` turn names and object identifiers into what
 //!   people know them by; `pem` puts DER into armour.
-//! - `public_key` says whether a signature holds under a key, with the cryptography of `hash` and `gost`; `work` bounds how often.
+//! - `public_key` says whether a signature holds under a key, with the cryptography of `hash` and `gost`; `work` has the budget for it all.
 //! - `chain` looks for a way to somebody who is trusted, and judges it, with what `crl`, `ocsp` and `revocation` tell.
 //! - `verdict` has the words for all that (ETSI EN 319 102-1).
 
@@ -24,14 +24,16 @@ mod person;
 pub(crate) mod public_key;
 pub(crate) mod revocation;
 pub(crate) mod verdict;
-pub(crate) mod work;
+pub mod work;
 
+pub(crate) use certificate::describe_certificate_within;
 pub use certificate::{KEY_USAGES, describe_certificate};
 pub use chain::Anchors;
 pub use pem::to_pem;
 pub use person::{Person, role};
 pub use revocation::Revocation;
 pub use verdict::{Basis, Indication, SubIndication, Verdict};
+pub use work::Work;
 
 /// A certificate (RFC 5280).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,3 +93,9 @@ pub struct Algorithm {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Malformed(pub &'static str);
+
+impl From<work::Exhausted> for Malformed {
+    fn from(work::Exhausted: work::Exhausted) -> Self {
+        Self("it would take too long to examine all that it asks for")
+    }
+}

@@ -52,12 +52,12 @@ struct Entry<'a> {
 
 impl<'a> Response<'a> {
     /// Reads a `BasicOCSPResponse`, or an `OCSPResponse` around one; none where it is neither.
-    pub(super) fn read(der: &'a [u8]) -> Option<Self> {
+    pub(super) fn read(der: &'a [u8], work: &Work) -> Option<Self> {
         let outer = Reader::new(der).expect(Tag::Sequence, "").ok()?;
         let mut fields = outer.inside();
         let first = fields.next().ok()??;
         if !first.is(Class::Universal, Tag::Enumerated.0) {
-            return Self::read_basic(&outer);
+            return Self::read_basic(&outer, work);
         }
         // OCSPResponse { status, [0] { SEQUENCE { OID, OCTET STRING } } }
         let wrapper = fields.optional(0).ok()??;
@@ -65,10 +65,10 @@ impl<'a> Response<'a> {
         let kind = typed.expect(Tag::Oid, "").ok()?.oid().ok()?;
         let octets = typed.expect(Tag::OctetString, "").ok()?;
         let basic = Reader::new(octets.content()).next().ok()??;
-        (kind == oid::OCSP_BASIC).then(|| Self::read_basic(&basic))?
+        (kind == oid::OCSP_BASIC).then(|| Self::read_basic(&basic, work))?
     }
 
-    fn read_basic(basic: &Value<'a>) -> Option<Self> {
+    fn read_basic(basic: &Value<'a>, work: &Work) -> Option<Self> {
         let mut fields = basic.inside();
         let tbs = fields.expect(Tag::Sequence, "").ok()?;
         let algorithm = AlgorithmIdentifier::read(&fields.expect(Tag::Sequence, "").ok()?).ok()?;
@@ -76,7 +76,7 @@ impl<'a> Response<'a> {
         let certificates = match fields.optional(0).ok()? {
             Some(wrapper) => {
                 let all = wrapper.inside().next().ok()??;
-                Parsed::read_all(all.inside(), MAX_ENTRIES).ok()?
+                Parsed::read_all(all.inside(), MAX_ENTRIES, work).ok()?
             }
             None => Vec::new(),
         };
@@ -121,13 +121,15 @@ impl<'a> Response<'a> {
         work: &Work,
     ) -> Vec<Statement> {
         let serial = certificate.x509().raw_serial();
-        let entries = || self.entries.iter().filter(|entry| entry.serial == serial);
+        let entries = || {
+            let entries = self.entries.iter();
+            entries.filter(|entry| work.is_same(entry.serial, serial))
+        };
         if entries().next().is_none() || !self.speaks_for(issuer, work) {
             return Vec::new();
         }
-        let about = entries().filter(|entry| {
-            work.spend(1) && issuer.is_named(entry.hash, entry.issuer_name, entry.issuer_key)
-        });
+        let about = entries()
+            .filter(|entry| issuer.is_named(entry.hash, entry.issuer_name, entry.issuer_key, work));
         about.map(|entry| entry.statement).collect()
     }
 
@@ -139,7 +141,7 @@ impl<'a> Response<'a> {
         }
         let signed = |responder: &Parsed<'_>| {
             let key = responder.x509().public_key();
-            self.responder.is(responder)
+            self.responder.is(responder, work)
                 && !public_key::is_weak(key, &self.algorithm, None)
                 && responder.has_signed(&self.algorithm, self.tbs, self.signature, work)
         };
@@ -164,10 +166,13 @@ fn may_respond(delegate: &Parsed<'_>) -> bool {
 }
 
 impl Responder<'_> {
-    fn is(&self, certificate: &Parsed<'_>) -> bool {
+    fn is(&self, certificate: &Parsed<'_>, work: &Work) -> bool {
         match self {
-            Self::Name(name) => certificate.x509().subject().as_raw() == *name,
-            Self::Key(sha1) => Hash::Sha1.digest(certificate.key_bits()) == *sha1,
+            Self::Name(name) => work.is_same(certificate.x509().subject().as_raw(), name),
+            Self::Key(sha1) => {
+                let key = certificate.key_bits();
+                work.spend_hash(Hash::Sha1, key.len()).is_ok() && Hash::Sha1.digest(key) == *sha1
+            }
         }
     }
 }

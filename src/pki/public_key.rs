@@ -11,7 +11,7 @@ use super::algorithm::AlgorithmIdentifier;
 use super::ber::{Reader, tlv};
 use super::gost;
 use super::hash::Hash;
-use super::work::{BYTES_A_UNIT, Work};
+use super::work::{Exhausted, Work};
 
 const RSA_PSS: &str = "1.2.840.113549.1.1.10";
 const ED25519: &str = "1.3.101.112";
@@ -27,15 +27,27 @@ const MAX_EXPONENT_BITS: u64 = 64;
 
 /// Smallest modulus of an RSA key that proves anything today, in bits (NIST SP 800-131A revision 2, table 2).
 const MIN_RSA_BITS: usize = 2048;
-/// What a verification on the larger curves costs more, in those of RSA.
-const LARGE_CURVE_UNITS: usize = 12;
-/// What a verification by GOST costs, and hashing for it, in those of RSA.
-const GOST_UNITS: usize = 60;
-pub(crate) const STREEBOG_FACTOR: usize = 8;
+/// What there is to do for each verification.
+const VERIFY_NS: u64 = 5_000;
+const ED25519_NS: u64 = 100_000;
+const P256_NS: u64 = 100_000;
+const P384_NS: u64 = 500_000;
+const P521_NS: u64 = 800_000;
+const GOST_NS: u64 = 6_000_000;
+/// What the library takes for a key of RSA of 1,024 bits, of which it takes the square for larger ones.
+const RSA_NS: u64 = 8_000;
+/// What one multiplication of numbers of 64 bits takes, of which there is the square for larger ones.
+const LIMB_NS: u64 = 4;
 
 /// The kind of key or signature is not known here, or asks for more work than is left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Unsupported;
+
+impl From<Exhausted> for Unsupported {
+    fn from(Exhausted: Exhausted) -> Self {
+        Self
+    }
+}
 
 /// What a key is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,33 +100,38 @@ pub(crate) fn verify(
     work: &Work,
 ) -> Result<bool, Unsupported> {
     let oid = algorithm.oid.as_str();
-    let spend = |units| work.spend(units).then_some(()).ok_or(Unsupported);
-    // Some hash it twice, with and without what others leave out.
-    spend(1 + 2 * (message.len() / BYTES_A_UNIT))?;
+    work.spend(VERIFY_NS)?;
     let bits = &key.subject_public_key.data;
     match kind(key) {
         KeyKind::Gost => {
-            spend(GOST_UNITS + message.len() / BYTES_A_UNIT * STREEBOG_FACTOR)?;
+            work.spend(GOST_NS)?;
+            work.spend_hash(Hash::Streebog512, message.len())?;
             let digest = Hash::Streebog512.digest(message);
             let point = Reader::new(bits).next().ok().flatten();
             let point = point.ok_or(Unsupported)?;
             Ok(gost::verify(point.content(), &digest, signature))
         }
         KeyKind::Ed25519 if oid == ED25519 => {
+            work.spend(ED25519_NS)?;
+            work.spend_hash(Hash::Sha512, message.len())?;
             let key = UnparsedPublicKey::new(&signature::ED25519, bits);
             Ok(key.verify(message, signature).is_ok())
         }
         KeyKind::Ec => {
             let curve = curve(key).ok_or(Unsupported)?;
-            spend(if curve == P256 { 0 } else { LARGE_CURVE_UNITS })?;
             let hash = Hash::of(oid).or(default).ok_or(Unsupported)?;
             let scheme = ecdsa(&curve, hash).ok_or(Unsupported)?;
+            work.spend(match curve.as_str() {
+                P256 => P256_NS,
+                P384 => P384_NS,
+                _ => P521_NS,
+            })?;
+            work.spend_hash(hash, message.len())?;
             let key = UnparsedPublicKey::new(scheme, bits);
             Ok(key.verify(message, signature).is_ok())
         }
         KeyKind::Rsa => {
             let rsa = rsa(key).ok_or(Unsupported)?;
-            spend((rsa.modulus.len() * 8 / MIN_RSA_BITS).pow(2))?;
             if oid == RSA_PSS {
                 let parameters = algorithm.parameters.ok_or(Unsupported)?;
                 let parameters = PssParameters::read(parameters).ok_or(Unsupported)?;
@@ -195,15 +212,17 @@ fn pkcs1(
         Hash::Sha512 => Some(&signature::RSA_PKCS1_2048_8192_SHA512),
         _ => None,
     };
-    if let Some(scheme) = scheme
-        && UnparsedPublicKey::new(scheme, key)
-            .verify(message, signature)
-            .is_ok()
-    {
-        return Ok(true);
+    if let Some(scheme) = scheme {
+        work.spend(RSA_NS * (rsa.modulus.len() as u64 / 128 + 1).pow(2))?;
+        work.spend_hash(hash, message.len())?;
+        let key = UnparsedPublicKey::new(scheme, key);
+        if key.verify(message, signature).is_ok() {
+            return Ok(true);
+        }
     }
     let recovered = recover(rsa, signature, work)?;
     let oid = hash.oid_der().ok_or(Unsupported)?;
+    work.spend_hash(hash, message.len())?;
     let digest = hash.digest(message);
     // DigestInfo with the parameters that belong there, and without, as some signers have it (RFC 8017 appendix A.2.4).
     Ok([&[5, 0][..], &[]].iter().any(|parameters| {
@@ -257,6 +276,7 @@ fn pss(
         salt_bytes,
     } = parameters;
     let encoded = recover(rsa, signature, work)?;
+    work.spend_hash(hash, message.len())?;
     let digest = hash.digest(message);
     // The encoding is of one bit less than the modulus.
     let bits = modulus(rsa).bits() as usize - 1;
@@ -275,6 +295,9 @@ fn pss(
     else {
         return Ok(false);
     };
+    // Each digest of the mask is as long as it is itself.
+    let rounds = masked_bytes / mask_hash.digest_bytes() + 1;
+    work.spend_each(rounds, mask_hash.cost_ns(expected.len() + 4))?;
     let mut data: Vec<_> = masked
         .iter()
         .zip(mask(mask_hash, expected, masked.len()))
@@ -316,11 +339,9 @@ fn recover(rsa: &RSAPublicKey<'_>, signature: &[u8], work: &Work) -> Result<Vec<
     if !(512..=MAX_RSA_BITS).contains(&bits) || e.bits() > MAX_EXPONENT_BITS || !n.bit(0) {
         return Err(Unsupported);
     }
-    // Squarings of numbers of these bits, one for each bit of the exponent.
-    let exponent_bits = usize::try_from(e.bits()).unwrap_or(usize::MAX);
-    if !work.spend((bits / 1024).pow(2) * (exponent_bits / 16 + 1)) {
-        return Err(Unsupported);
-    }
+    // Sixteen powers are made ready; then there is a squaring for each bit of the exponent, and a product for every fourth.
+    let products = 20 + e.bits() * 5 / 4;
+    work.spend((n.bits() / 64 + 1).pow(2) * products * LIMB_NS)?;
     let signature = BigUint::from_bytes_be(signature);
     let bytes = bits.div_ceil(8);
     if signature >= n {

@@ -15,6 +15,10 @@ use super::{Malformed, oid};
 /// Most lists and answers of a file that are looked at; the largest honest ones, after several renewals, have some dozens.
 const MAX_EVIDENCE: usize = 200;
 
+/// What it costs to pass a list or answer, and to read a byte of it.
+const CHOICE_NS: u64 = 100;
+const BYTE_NS: u64 = 20;
+
 /// What is known of whether certificates were revoked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Revocation {
@@ -57,24 +61,32 @@ pub(crate) struct Evidence<'a> {
 
 impl<'a> Evidence<'a> {
     /// Adds a `CertificateList`; one that can't be read tells nothing.
-    pub(crate) fn add_list(&mut self, der: &'a [u8]) {
-        if self.lists.len() + self.answers.len() < MAX_EVIDENCE {
+    pub(crate) fn add_list(&mut self, der: &'a [u8], work: &Work) {
+        if self.has_room(der, work) {
             self.lists.extend(Crl::read(der));
         }
     }
 
+    fn has_room(&self, der: &[u8], work: &Work) -> bool {
+        self.lists.len() + self.answers.len() < MAX_EVIDENCE
+            && work.spend_each(der.len(), BYTE_NS).is_ok()
+    }
+
     /// Adds a `BasicOCSPResponse`, or an `OCSPResponse` around one; what can't be read tells nothing.
-    pub(crate) fn add_answer(&mut self, der: &'a [u8]) {
-        if self.lists.len() + self.answers.len() < MAX_EVIDENCE {
-            self.answers.extend(Response::read(der));
+    pub(crate) fn add_answer(&mut self, der: &'a [u8], work: &Work) {
+        if self.has_room(der, work) {
+            self.answers.extend(Response::read(der, work));
         }
     }
 
     /// Adds what a `RevocationInfoChoices` has (RFC 5652 section 10.2.1, RFC 5940).
-    pub(crate) fn add_choices(&mut self, mut choices: Reader<'a>) {
+    pub(crate) fn add_choices(&mut self, mut choices: Reader<'a>, work: &Work) {
         while let Ok(Some(choice)) = choices.next() {
+            if work.spend(CHOICE_NS).is_err() {
+                return;
+            }
             if choice.is_sequence() {
-                self.add_list(choice.raw);
+                self.add_list(choice.raw, work);
             } else if choice.is(Class::ContextSpecific, 1) {
                 let mut fields = choice.inside();
                 let is_answer = fields
@@ -84,17 +96,17 @@ impl<'a> Evidence<'a> {
                 if let Ok(Some(answer)) = fields.next()
                     && is_answer
                 {
-                    self.add_answer(answer.raw);
+                    self.add_answer(answer.raw, work);
                 }
             }
         }
     }
 
     /// Adds what a `RevocationValues` has (ETSI EN 319 122-1 clause A.1.5.2).
-    pub(crate) fn add_values(&mut self, values: &Value<'a>) {
+    pub(crate) fn add_values(&mut self, values: &Value<'a>, work: &Work) {
         let mut fields = values.inside();
         for (tag, add) in [
-            (0, Self::add_list as fn(&mut Self, &'a [u8])),
+            (0, Self::add_list as fn(&mut Self, &'a [u8], &Work)),
             (1, Self::add_answer),
         ] {
             let Ok(Some(wrapper)) = fields.optional(tag) else {
@@ -105,7 +117,10 @@ impl<'a> Evidence<'a> {
             };
             let mut all = all.inside();
             while let Ok(Some(one)) = all.next() {
-                add(self, one.raw);
+                if work.spend(CHOICE_NS).is_err() {
+                    return;
+                }
+                add(self, one.raw, work);
             }
         }
     }

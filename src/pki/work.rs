@@ -1,47 +1,100 @@
-//! How much may be computed to verify one file, and what of it need not be computed again.
+//! How much may be computed for one file, and what of it need not be computed again.
+//!
+//! One budget covers all that is done for one request: reading, canonicalising, hashing, verifying, chains, revocation and what is
+//! told of it. Every loop whose length the file decides spends from it, by what a round costs at worst. Costs are in nanoseconds
+//! of a processor of 2024, measured with the slowest inputs of each kind; they are counted, not timed, so that a verdict never
+//! depends on how busy a machine is.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 
-/// What may be spent for one file: about as many usual verifications with RSA or ECDSA. The largest honest ones, with hundreds of
-/// signers, take a third of it.
-const UNITS: usize = 5_000;
-/// How many hashed bytes take about as long as a usual verification.
-pub(crate) const BYTES_A_UNIT: usize = 32 * 1024;
+use super::hash::Hash;
+
+/// Nanoseconds that may be spent for one file. The largest honest ones, with hundreds of signers, take a third of it; the rest of
+/// the second that a file of 10 MiB may take is for what is not counted: JSON, base64, and processors that are slower.
+const BUDGET_NS: u64 = 600_000_000;
 
 /// SHA-256 of a certificate.
 pub(crate) type Sha256 = [u8; 32];
 
-/// The work that was done for one file.
+/// The budget of one file, and what was found on the way.
 #[derive(Debug)]
-pub(crate) struct Work {
-    left: Cell<usize>,
-    exhausted: Cell<bool>,
+pub struct Work {
+    left_ns: Cell<u64>,
+    is_exhausted: Cell<bool>,
     /// Whether the first of two certificates has issued the second.
     issued: RefCell<HashMap<(Sha256, Sha256), bool>>,
 }
 
+/// The file asks for more work than any honest one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("it would take too long to examine all that it asks for")]
+pub struct Exhausted;
+
+impl Default for Work {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Work {
-    pub(crate) fn new() -> Self {
+    /// A whole budget.
+    pub fn new() -> Self {
         Self {
-            left: Cell::new(UNITS),
-            exhausted: Cell::new(false),
+            left_ns: Cell::new(BUDGET_NS),
+            is_exhausted: Cell::new(false),
             issued: RefCell::default(),
         }
     }
 
-    /// Whether there is so much left, which is then spent.
-    pub(crate) fn spend(&self, units: usize) -> bool {
-        match self.left.get().checked_sub(units) {
-            Some(left) => self.left.set(left),
-            None => self.exhausted.set(true),
+    /// Spends some nanoseconds.
+    ///
+    /// # Errors
+    ///
+    /// [`Exhausted`] where so much is not left, and from then on.
+    pub(crate) fn spend(&self, ns: u64) -> Result<(), Exhausted> {
+        match self.left_ns.get().checked_sub(ns) {
+            Some(left) if !self.is_exhausted.get() => {
+                self.left_ns.set(left);
+                Ok(())
+            }
+            _ => {
+                self.is_exhausted.set(true);
+                Err(Exhausted)
+            }
         }
-        !self.exhausted.get()
+    }
+
+    /// Spends some nanoseconds for each of some things.
+    pub(crate) fn spend_each(&self, count: usize, ns: u64) -> Result<(), Exhausted> {
+        self.spend((count as u64).saturating_mul(ns))
+    }
+
+    /// Spends what it takes to hash so many bytes.
+    pub(crate) fn spend_hash(&self, hash: Hash, bytes: usize) -> Result<(), Exhausted> {
+        self.spend(hash.cost_ns(bytes))
     }
 
     /// Whether something was left undone.
-    pub(crate) fn is_exhausted(&self) -> bool {
-        self.exhausted.get()
+    pub fn is_exhausted(&self) -> bool {
+        self.is_exhausted.get()
+    }
+
+    /// What was spent, in nanoseconds.
+    pub fn spent_ns(&self) -> u64 {
+        BUDGET_NS - self.left_ns.get()
+    }
+
+    /// Whether two encodings are the same; that of a name may have tens of kilobytes.
+    pub(crate) fn is_same(&self, one: &[u8], other: &[u8]) -> bool {
+        const LOOK_NS: u64 = 10;
+        const BYTES_A_NS: usize = 8;
+        let compared = if one.len() == other.len() {
+            one.len() / BYTES_A_NS
+        } else {
+            0
+        };
+        self.spend(LOOK_NS + compared as u64).is_ok() && one == other
     }
 
     /// What `find` says of two certificates, asked once.
@@ -53,5 +106,21 @@ impl Work {
         let found = find();
         self.issued.borrow_mut().insert(key, found);
         found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_budget_that_is_exhausted_stays_so() {
+        let work = Work::new();
+        assert_eq!(work.spend(BUDGET_NS - 1), Ok(()));
+        assert_eq!(work.spend(2), Err(Exhausted));
+        assert_eq!(work.spend(1), Err(Exhausted));
+        assert!(work.is_exhausted() && !work.is_same(b"", b""));
+        assert_eq!(work.spent_ns(), BUDGET_NS - 1);
+        assert_eq!(Work::new().spend_each(usize::MAX, 2), Err(Exhausted));
     }
 }

@@ -7,6 +7,7 @@ use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
 use super::model::{Encoding, Format, SignatureBody};
+use crate::pki::Work;
 use crate::xmldsig::{self, Xml, XmlError, XmlSignature};
 
 /// Base64 as people send it, with or without padding.
@@ -29,7 +30,8 @@ pub fn signed_bytes(body: &SignatureBody) -> Cow<'_, [u8]> {
     }
 }
 
-/// The signatures in XML, which came as characters or in base64 as bytes; over a document where they are detached.
+/// The signatures in XML, which came as characters or in base64 as bytes; over a document where they are detached. `work` is what
+/// that may cost.
 ///
 /// # Errors
 ///
@@ -37,12 +39,13 @@ pub fn signed_bytes(body: &SignatureBody) -> Cow<'_, [u8]> {
 pub fn xml_signatures(
     body: &SignatureBody,
     document: Option<&[u8]>,
+    work: &Work,
 ) -> Result<Vec<XmlSignature>, XmlError> {
     let xml = match (body.encoding, std::str::from_utf8(&body.bytes)) {
         (Encoding::Text, Ok(text)) => Xml::Text(text),
         _ => Xml::Bytes(&body.bytes),
     };
-    xmldsig::inspect_over(xml, document)
+    xmldsig::inspect_over(xml, document, work)
 }
 
 /// The DER or BER in what was sent: without PEM armour, line breaks and missing padding.

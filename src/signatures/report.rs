@@ -7,7 +7,7 @@ use super::model::{Format, SignatureBody};
 use super::read::{signed_bytes, unwrapped, xml_signatures};
 use crate::cms::{self, Signer, SignerIdentifier};
 use crate::digest::{sha256, to_hex};
-use crate::pki::{self, Algorithm, Anchors, Certificate, Revocation, SubIndication, Verdict};
+use crate::pki::{self, Algorithm, Anchors, Certificate, Revocation, SubIndication, Verdict, Work};
 use crate::time;
 use crate::xmldsig::{self, Coverage, Reference, XmlSignature};
 
@@ -24,6 +24,7 @@ pub struct Judging<'a> {
 
 /// What a signature says of itself and its signers; with `judging` also whether it holds.
 pub fn report(body: &SignatureBody, judging: Option<&Judging<'_>>) -> Value {
+    let work = Work::new();
     let bytes = signed_bytes(body);
     let mut report = json!({
         "format": body.format().as_str(),
@@ -33,16 +34,16 @@ pub fn report(body: &SignatureBody, judging: Option<&Judging<'_>>) -> Value {
         "signers": [],
     });
     if body.format() == Format::Xml {
-        match xml_signatures(body, judging.and_then(|judging| judging.document)) {
-            Ok(found) => xml_json(&mut report, &found, judging),
+        match xml_signatures(body, judging.and_then(|judging| judging.document), &work) {
+            Ok(found) => xml_json(&mut report, &found, judging, &work),
             Err(error) => report["problem"] = format!("It can't be read: {error}.").into(),
         }
         return report;
     }
-    let inspection = match cms::inspect(&bytes) {
+    let inspection = match cms::inspect_within(&bytes, &work) {
         Ok(inspection) => inspection,
         Err(error) => {
-            report["problem"] = problem(&bytes, &error).into();
+            report["problem"] = problem(&bytes, &error, &work).into();
             return report;
         }
     };
@@ -56,7 +57,7 @@ pub fn report(body: &SignatureBody, judging: Option<&Judging<'_>>) -> Value {
     report["revocations"] = inspection.revocations.into();
     let verdicts = judging.map_or(Ok(Vec::new()), |judging| {
         let now_ms = judging.now.timestamp_millis();
-        cms::verify(&bytes, judging.document, judging.anchors, now_ms)
+        cms::verify_within(&bytes, judging.document, judging.anchors, now_ms, &work)
     });
     match verdicts {
         Ok(verdicts) => report["signers"] = signers_json(&inspection.signers, &verdicts),
@@ -72,9 +73,9 @@ pub fn report(body: &SignatureBody, judging: Option<&Judging<'_>>) -> Value {
 }
 
 /// Why nothing is said, in a sentence.
-fn problem(bytes: &[u8], error: &cms::InspectError) -> String {
+fn problem(bytes: &[u8], error: &cms::InspectError, work: &Work) -> String {
     let twice = unwrapped(bytes);
-    if *twice != *bytes && cms::inspect(&twice).is_ok() {
+    if *twice != *bytes && cms::inspect_within(&twice, work).is_ok() {
         "It is base64 of base64: send it encoded once.".to_owned()
     } else {
         format!("It can't be read: {error}.")
@@ -82,16 +83,23 @@ fn problem(bytes: &[u8], error: &cms::InspectError) -> String {
 }
 
 /// What the signatures in an XML document say of themselves, and with `judging` whether they hold.
-fn xml_json(report: &mut Value, found: &[XmlSignature], judging: Option<&Judging<'_>>) {
+fn xml_json(
+    report: &mut Value,
+    found: &[XmlSignature],
+    judging: Option<&Judging<'_>>,
+    work: &Work,
+) {
     let verdicts = judging.map_or(Ok(Vec::new()), |judging| {
-        xmldsig::judge(found, judging.anchors, judging.now.timestamp_millis())
+        let now_ms = judging.now.timestamp_millis();
+        xmldsig::judge_within(found, judging.anchors, now_ms, work)
     });
     let verdicts = verdicts.unwrap_or_else(|error| {
         report["problem"] = format!("It can't be verified: {error}.").into();
         Vec::new()
     });
     let signers = found.iter().enumerate().map(|(place, signature)| {
-        let certificate = signature.certificate().and_then(pki::describe_certificate);
+        let certificate = signature.certificate();
+        let certificate = certificate.and_then(|der| pki::describe_certificate_within(der, work));
         let references = signature.references.iter().map(|reference| {
             json!({
                 "uri": reference.uri,

@@ -5,25 +5,36 @@
 //!
 //! Not here: `xml:base` of ancestors outside of the set under Canonical XML 1.1 (its section 2.4), which is refused.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::document::{Attribute, Document, Element, Kind, NodeIndex};
+use super::document::{Attribute, Document, Element, Kind, Namespace, NodeIndex};
 use super::elements::XML;
 use super::node_set::NodeSet;
 use super::work::{Output, Stop};
+use crate::pki::work::Work;
 
 type Result<T> = std::result::Result<T, Stop>;
 
-/// What a visited node costs beyond the bytes that are written of it.
-const NODE_COST: usize = 16;
+/// What a visited node costs beyond the octets that are written of it.
+const NODE_NS: u64 = 60;
+/// What an element costs beyond that.
+const ELEMENT_NS: u64 = 150;
+/// What an attribute costs beyond its octets.
+const ATTRIBUTE_NS: u64 = 120;
+/// What it costs to look at an octet that may have to be escaped.
+const SCAN_NS: u64 = 1;
+/// How many octets of two names are compared in a nanosecond.
+const NAME_OCTETS_A_NS: usize = 4;
+/// What a prefix costs that may have to be declared.
+const PREFIX_NS: u64 = 150;
 
 /// How to canonicalise.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Method {
+pub(super) struct Method<'d> {
     flavour: Flavour,
     comments: bool,
     /// The `PrefixList` of `InclusiveNamespaces` (Exclusive XML Canonicalization section 3), with "" for `#default`.
-    prefixes: Vec<String>,
+    prefixes: HashSet<&'d str>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,14 +44,16 @@ enum Flavour {
     Exclusive,
 }
 
-impl Method {
+impl<'d> Method<'d> {
     /// Canonical XML 1.0 without comments, for node sets that no transform turned into octets (XMLDSig 1.1 section
     /// 4.4.3.2).
-    pub(super) const IMPLICIT: Self = Self {
-        flavour: Flavour::Inclusive10,
-        comments: false,
-        prefixes: Vec::new(),
-    };
+    pub(super) fn implicit() -> Self {
+        Self {
+            flavour: Flavour::Inclusive10,
+            comments: false,
+            prefixes: HashSet::new(),
+        }
+    }
 
     /// The method of this URI (XMLDSig 1.1 section 6.5).
     pub(super) fn named(uri: &str) -> Option<Self> {
@@ -58,19 +71,18 @@ impl Method {
         Some(Self {
             flavour,
             comments,
-            prefixes: Vec::new(),
+            prefixes: HashSet::new(),
         })
     }
 
     /// With these prefixes treated inclusively, where the method is exclusive.
-    pub(super) fn with_prefixes(mut self, list: &str) -> Self {
-        self.prefixes = list
-            .split_ascii_whitespace()
-            .map(|prefix| match prefix {
-                "#default" => String::new(),
-                prefix => prefix.to_owned(),
-            })
-            .collect();
+    pub(super) fn with_prefixes(mut self, list: &'d str) -> Self {
+        if self.flavour == Flavour::Exclusive {
+            let prefixes = list.split_ascii_whitespace();
+            self.prefixes = prefixes
+                .map(|prefix| if prefix == "#default" { "" } else { prefix })
+                .collect();
+        }
         self
     }
 }
@@ -83,7 +95,7 @@ impl Method {
 pub(super) fn canonicalize(
     document: &Document<'_>,
     nodes: &NodeSet,
-    method: &Method,
+    method: &Method<'_>,
     output: &mut Output<'_>,
 ) -> Result<()> {
     let mut writer = Writer {
@@ -95,13 +107,10 @@ pub(super) fn canonicalize(
         open: Vec::new(),
     };
     let inherited = writer.enter(nodes.apex)?;
-    let root = document
-        .children(0)
-        .find(|&child| document.element(child).is_some())
-        .unwrap_or(0);
+    let root = document.root;
     for index in nodes.iter(document) {
         writer.close_until(index)?;
-        writer.output.spend(NODE_COST)?;
+        writer.work().spend(NODE_NS)?;
         let node = &document.nodes()[index];
         match &node.kind {
             Kind::Root => {}
@@ -133,12 +142,12 @@ pub(super) fn canonicalize(
 
 struct Writer<'d, 'a, 'o, 'w> {
     document: &'d Document<'a>,
-    method: &'d Method,
+    method: &'d Method<'d>,
     output: &'o mut Output<'w>,
     /// For each prefix, the namespaces that open elements and ancestors of the apex declare, innermost last.
-    in_scope: HashMap<&'d str, Vec<&'d str>>,
+    in_scope: Scope<'d>,
     /// The same for what was written.
-    rendered: HashMap<&'d str, Vec<&'d str>>,
+    rendered: Scope<'d>,
     open: Vec<Open<'d>>,
 }
 
@@ -148,8 +157,11 @@ struct Open<'d> {
     rendered: Vec<&'d str>,
 }
 
-fn innermost<'d>(scope: &HashMap<&'d str, Vec<&'d str>>, prefix: &str) -> Option<&'d str> {
-    scope.get(prefix)?.last().copied()
+/// For each prefix the namespaces that it has had, innermost last; none where it has none.
+type Scope<'d> = HashMap<&'d str, Vec<Option<&'d Namespace>>>;
+
+fn innermost<'d>(scope: &Scope<'d>, prefix: &str) -> Option<&'d Namespace> {
+    scope.get(prefix)?.last().copied().flatten()
 }
 
 impl<'d, 'a> Writer<'d, 'a, '_, '_> {
@@ -162,9 +174,10 @@ impl<'d, 'a> Writer<'d, 'a, '_, '_> {
             .filter_map(|ancestor| document.element(ancestor))
             .collect();
         let mut inherited: Vec<&'d Attribute<'a>> = Vec::new();
+        let mut known = HashSet::new();
         for ancestor in &ancestors {
-            self.output
-                .spend(NODE_COST * (1 + ancestor.attributes.len()))?;
+            self.work()
+                .spend_each(1 + ancestor.attributes.len(), ATTRIBUTE_NS)?;
             for attribute in ancestor
                 .attributes
                 .iter()
@@ -176,21 +189,27 @@ impl<'d, 'a> Writer<'d, 'a, '_, '_> {
                     (Flavour::Inclusive11, "base") => return Err(Stop::Unresolved),
                     (Flavour::Inclusive11, _) => false,
                 };
-                if is_inherited && !inherited.iter().any(|it| it.local == attribute.local) {
+                if is_inherited && known.insert(attribute.local) {
                     inherited.push(attribute);
                 }
             }
         }
         for ancestor in ancestors.iter().rev() {
-            self.output.spend(NODE_COST * ancestor.declarations.len())?;
+            self.work()
+                .spend_each(ancestor.declarations.len(), PREFIX_NS)?;
             self.declare(ancestor);
         }
         Ok(inherited)
     }
 
+    fn work(&self) -> &Work {
+        self.output.work()
+    }
+
     fn declare(&mut self, element: &'d Element<'a>) {
         for (prefix, uri) in &element.declarations {
-            self.in_scope.entry(prefix).or_default().push(uri);
+            let declared = self.in_scope.entry(prefix).or_default();
+            declared.push(Some(uri).filter(|uri| !uri.is_empty()));
         }
     }
 
@@ -200,6 +219,9 @@ impl<'d, 'a> Writer<'d, 'a, '_, '_> {
         element: &'d Element<'a>,
         inherited: &[&'d Attribute<'a>],
     ) -> Result<()> {
+        self.work().spend(ELEMENT_NS)?;
+        self.work()
+            .spend_each(element.declarations.len(), PREFIX_NS)?;
         self.declare(element);
         self.output.write(b"<")?;
         self.name(element.prefix, element.local)?;
@@ -207,14 +229,14 @@ impl<'d, 'a> Writer<'d, 'a, '_, '_> {
             index,
             rendered: Vec::new(),
         };
-        for (prefix, uri) in self.namespaces(element)? {
+        for (prefix, namespace) in self.namespaces(element)? {
             self.output.write(b" xmlns")?;
             if !prefix.is_empty() {
                 self.output.write(b":")?;
                 self.output.write(prefix.as_bytes())?;
             }
-            self.value(uri)?;
-            self.rendered.entry(prefix).or_default().push(uri);
+            self.value(namespace.map_or("", |uri| uri))?;
+            self.rendered.entry(prefix).or_default().push(namespace);
             open.rendered.push(prefix);
         }
         self.attributes(element, inherited)?;
@@ -223,33 +245,37 @@ impl<'d, 'a> Writer<'d, 'a, '_, '_> {
     }
 
     /// The namespaces to write with an element, by prefix: those that its written parent does not have so already.
-    fn namespaces(&mut self, element: &'d Element<'a>) -> Result<BTreeMap<&'d str, &'d str>> {
+    fn namespaces(
+        &mut self,
+        element: &'d Element<'a>,
+    ) -> Result<BTreeMap<&'d str, Option<&'d Namespace>>> {
         let method = self.method;
+        let declared = element.declarations.iter().map(|(prefix, _)| *prefix);
+        let is_listed = |prefix: &&str| method.prefixes.contains(prefix);
         let mut candidates: Vec<&'d str> = Vec::new();
-        if method.flavour == Flavour::Exclusive {
-            // Visibly utilized, or listed (Exclusive XML Canonicalization section 3).
-            candidates.push(element.prefix);
-            candidates.extend(
-                element
-                    .attributes
-                    .iter()
-                    .map(|it| it.prefix)
-                    .filter(|it| !it.is_empty()),
-            );
-            candidates.extend(method.prefixes.iter().map(String::as_str));
-        } else if self.open.is_empty() {
-            candidates.extend(self.in_scope.keys());
-        } else {
-            candidates.extend(element.declarations.iter().map(|(prefix, _)| *prefix));
+        match (method.flavour, self.open.is_empty()) {
+            (Flavour::Exclusive, is_outermost) => {
+                // Visibly utilized, or listed (Exclusive XML Canonicalization section 3). Of those that are listed the written
+                // parent has written what it does not declare itself.
+                candidates.push(element.prefix);
+                let prefixes = element.attributes.iter().map(|it| it.prefix);
+                candidates.extend(prefixes.filter(|it| !it.is_empty()));
+                if is_outermost {
+                    candidates.extend(self.in_scope.keys().copied().filter(is_listed));
+                } else {
+                    candidates.extend(declared.filter(is_listed));
+                }
+            }
+            (_, true) => candidates.extend(self.in_scope.keys()),
+            (_, false) => candidates.extend(declared),
         }
-        self.output.spend(candidates.len() * NODE_COST)?;
+        self.work().spend_each(candidates.len(), PREFIX_NS)?;
         let mut namespaces = BTreeMap::new();
         for prefix in candidates {
-            let uri = innermost(&self.in_scope, prefix);
-            let written = innermost(&self.rendered, prefix);
+            let namespace = innermost(&self.in_scope, prefix);
             // Only the default namespace can be undeclared; that is written as empty only where it takes effect.
-            if uri.unwrap_or_default() != written.unwrap_or_default() {
-                namespaces.insert(prefix, uri.unwrap_or_default());
+            if namespace != innermost(&self.rendered, prefix) {
+                namespaces.insert(prefix, namespace);
             }
         }
         Ok(namespaces)
@@ -261,15 +287,22 @@ impl<'d, 'a> Writer<'d, 'a, '_, '_> {
         inherited: &[&'d Attribute<'a>],
     ) -> Result<()> {
         let own = &element.attributes;
-        let is_own = |it: &Attribute<'_>| {
-            own.iter()
-                .any(|own| own.local == it.local && own.namespace == it.namespace)
-        };
         let mut attributes: Vec<&Attribute<'_>> = own.iter().collect();
-        attributes.extend(inherited.iter().filter(|it| !is_own(it)));
-        attributes.sort_by_key(|it| (&*it.namespace, it.local));
+        if !inherited.is_empty() {
+            // All of them are of `xml:`.
+            let named = own.iter().filter(|it| *it.namespace == *XML);
+            let named: HashSet<_> = named.map(|it| it.local).collect();
+            attributes.extend(inherited.iter().filter(|it| !named.contains(it.local)));
+        }
+        // Sorting compares as many octets of names as there are, so many times.
+        let octets: usize = attributes.iter().map(|it| it.local.len()).sum();
+        let rounds = attributes.len().max(2).ilog2() as usize;
+        self.work()
+            .spend((octets * rounds / NAME_OCTETS_A_NS) as u64)?;
+        self.work()
+            .spend_each(attributes.len() * (1 + rounds / 4), ATTRIBUTE_NS)?;
+        attributes.sort_by_key(|it| (it.namespace.rank(), it.local));
         for attribute in attributes {
-            self.output.spend(NODE_COST)?;
             self.output.write(b" ")?;
             self.name(attribute.prefix, attribute.local)?;
             self.value(&attribute.value)?;
@@ -334,7 +367,8 @@ impl<'d, 'a> Writer<'d, 'a, '_, '_> {
         self.output.write(b"\"")
     }
 
-    fn escaped(&mut self, text: &str, escape: fn(u8) -> Option<&'static str>) -> Result<()> {
+    fn escaped(&mut self, text: &str, escape: impl Fn(u8) -> Option<&'static str>) -> Result<()> {
+        self.work().spend_each(text.len(), SCAN_NS)?;
         let mut rest = text.as_bytes();
         while let Some(at) = rest.iter().position(|&byte| escape(byte).is_some()) {
             self.output.write(&rest[..at])?;

@@ -3,10 +3,16 @@
 //! `parse` makes it.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::collections::HashMap;
+use std::ops::Deref;
 use std::rc::Rc;
 
 use super::elements::XML;
+use crate::pki::work::{Exhausted, Work};
+
+/// What it costs to pass a node.
+pub(super) const NODE_NS: u64 = 20;
 
 /// A parsed document. Node 0 is the document itself; the others follow in document order, so that a node's
 /// descendants are the nodes from it up to its `end`.
@@ -15,6 +21,75 @@ pub(super) struct Document<'a> {
     ids: HashMap<String, Target>,
     /// Whether any identifier occurs twice.
     pub(super) duplicate_ids: bool,
+    /// The outermost element; 0 where there is none.
+    pub(super) root: NodeIndex,
+}
+
+/// A namespace's name. Those of one document are told apart by where they are, and ordered by their rank, since a name may have
+/// megabytes and belong to everything in it.
+#[derive(Debug, Clone)]
+pub(super) struct Namespace(Rc<Named>);
+
+#[derive(Debug)]
+struct Named {
+    uri: Box<str>,
+    rank: Cell<usize>,
+}
+
+impl Deref for Namespace {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0.uri
+    }
+}
+
+impl PartialEq for Namespace {
+    fn eq(&self, other: &Self) -> bool {
+        Rc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for Namespace {}
+
+impl Namespace {
+    /// Another one for each of the document.
+    pub(super) fn id(&self) -> usize {
+        Rc::as_ptr(&self.0).addr()
+    }
+
+    /// Its place among all of the document, by name.
+    pub(super) fn rank(&self) -> usize {
+        self.0.rank.get()
+    }
+}
+
+/// The namespaces of a document, each once.
+#[derive(Default)]
+pub(super) struct Namespaces(HashMap<Box<str>, Namespace>);
+
+impl Namespaces {
+    /// The one of this name.
+    pub(super) fn named(&mut self, uri: &str) -> Namespace {
+        if let Some(known) = self.0.get(uri) {
+            return known.clone();
+        }
+        let new = Namespace(Rc::new(Named {
+            uri: uri.into(),
+            rank: Cell::default(),
+        }));
+        self.0.insert(uri.into(), new.clone());
+        new
+    }
+
+    /// Ranks them, when all are known.
+    pub(super) fn rank(&self) {
+        let mut all: Vec<_> = self.0.values().collect();
+        all.sort_by_key(|namespace| &namespace.0.uri);
+        for (rank, namespace) in all.into_iter().enumerate() {
+            namespace.0.rank.set(rank);
+        }
+    }
 }
 
 /// Position of a node.
@@ -60,11 +135,11 @@ pub(super) struct Element<'a> {
     /// Its local name.
     pub(super) local: &'a str,
     /// Its namespace; empty for none.
-    pub(super) namespace: Rc<str>,
+    pub(super) namespace: Namespace,
     /// Its attributes, without namespace declarations.
     pub(super) attributes: Vec<Attribute<'a>>,
     /// The namespaces that it declares: prefix (empty for the default) and URI.
-    pub(super) declarations: Vec<(&'a str, Rc<str>)>,
+    pub(super) declarations: Vec<(&'a str, Namespace)>,
 }
 
 /// An attribute.
@@ -74,7 +149,7 @@ pub(super) struct Attribute<'a> {
     /// Its local name.
     pub(super) local: &'a str,
     /// Its namespace; empty for none.
-    pub(super) namespace: Rc<str>,
+    pub(super) namespace: Namespace,
     /// Its normalised value (XML 1.0 section 3.3.3).
     pub(super) value: Cow<'a, str>,
 }
@@ -86,7 +161,12 @@ impl<'a> Document<'a> {
             nodes,
             ids: HashMap::new(),
             duplicate_ids: false,
+            root: 0,
         };
+        let root = document
+            .children(0)
+            .find(|&child| document.element(child).is_some());
+        document.root = root.unwrap_or(0);
         for index in 0..document.nodes.len() {
             document.note_identifiers(index);
         }
@@ -189,15 +269,19 @@ impl<'a> Document<'a> {
         self.element(index)?.attribute(local)
     }
 
-    /// All text inside of a node.
-    pub(super) fn string(&self, index: NodeIndex) -> String {
-        self.nodes[index..self.nodes[index].end]
-            .iter()
-            .filter_map(|node| match &node.kind {
-                Kind::Text(text) => Some(text.as_ref()),
-                _ => None,
-            })
-            .collect()
+    /// All text inside of a node. What is inside of several such nodes is looked at for each.
+    pub(super) fn string(&self, index: NodeIndex, work: &Work) -> Result<String, Exhausted> {
+        /// What it costs to copy and later decode an octet.
+        const OCTET_NS: u64 = 4;
+        let mut string = String::new();
+        for node in &self.nodes[index..self.nodes[index].end] {
+            work.spend(NODE_NS)?;
+            if let Kind::Text(text) = &node.kind {
+                work.spend_each(text.len(), OCTET_NS)?;
+                string.push_str(text);
+            }
+        }
+        Ok(string)
     }
 
     /// The namespace that a prefix has at an element.

@@ -22,11 +22,24 @@ pub fn judge(
     anchors: &Anchors,
     now_ms: i64,
 ) -> Result<Vec<Verdict>, XmlError> {
-    let work = Work::new();
+    judge_within(signatures, anchors, now_ms, &Work::new())
+}
+
+/// The same with what is left of a budget.
+///
+/// # Errors
+///
+/// As [`judge`].
+pub fn judge_within(
+    signatures: &[XmlSignature],
+    anchors: &Anchors,
+    now_ms: i64,
+    work: &Work,
+) -> Result<Vec<Verdict>, XmlError> {
     let anchors = anchors.certificates();
     let signatures = signatures.iter();
     let verdicts = signatures
-        .map(|signature| verdict(signature, &anchors, now_ms, &work))
+        .map(|signature| verdict(signature, &anchors, now_ms, work))
         .collect();
     if work.is_exhausted() {
         return Err(XmlError::TooLarge("certificates and time stamps"));
@@ -38,14 +51,14 @@ fn verdict(signature: &XmlSignature, anchors: &[Parsed<'_>], now_ms: i64, work: 
     let embedded = &signature.evidence;
     let mut evidence = Evidence::default();
     for list in &embedded.revocation_lists {
-        evidence.add_list(list);
+        evidence.add_list(list, work);
     }
     for answer in &embedded.revocation_answers {
-        evidence.add_answer(answer);
+        evidence.add_answer(answer, work);
     }
     let certificates = signature.certificates.iter().chain(&embedded.certificates);
     let certificates: Vec<_> = certificates
-        .filter_map(|der| Parsed::from_der(der))
+        .filter_map(|der| Parsed::from_der_within(der, work))
         .collect();
     let trust = Trust {
         anchors,
@@ -67,7 +80,7 @@ fn verdict(signature: &XmlSignature, anchors: &[Parsed<'_>], now_ms: i64, work: 
             ValueIntegrity::Intact(place) => signature.certificates.get(place),
             _ => None,
         };
-        let certificate = certificate.and_then(|der| Parsed::from_der(der));
+        let certificate = certificate.and_then(|der| Parsed::from_der_within(der, work));
         match certificate {
             None => Judged::from(NO_CERTIFICATE),
             Some(_) if signature.signing_certificate_matches == Some(false) => {

@@ -6,7 +6,7 @@
 //! - `elements` names the namespaces and algorithms that are known.
 //! - `node_set` is a part of it, `canonical` writes that as the octets that get hashed (Canonical XML, exclusive or not).
 //! - `reference` follows one reference: what it covers, and its digest after what `transform` makes of it.
-//! - `work` bounds how much all of that may compute.
+//! - `work` is where computed octets go, within the budget that `pki::work` has for all of it.
 //! - `signature` reads one `Signature`, `xades` its qualifying properties, `verify` checks its value.
 //! - `judge` says what all that comes to.
 //!
@@ -28,9 +28,10 @@ mod verify;
 mod work;
 mod xades;
 
+use crate::pki::work::Exhausted;
 use crate::pki::{Algorithm, oid};
 
-pub use judge::judge;
+pub use judge::{judge, judge_within};
 pub use signature::{Xml, inspect, inspect_over};
 
 /// One `Signature` element.
@@ -198,6 +199,16 @@ pub enum Coverage {
     External,
 }
 
+impl Coverage {
+    /// How much there is to tell of it.
+    fn octets(&self) -> usize {
+        match self {
+            Self::Element { name, id } => name.len() + id.len(),
+            Self::WholeDocument | Self::SignedProperties | Self::External => 0,
+        }
+    }
+}
+
 /// Whether a reference's digest fits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReferenceIntegrity {
@@ -237,4 +248,10 @@ pub enum XmlError {
     /// It is larger than we are willing to read; the text says in what.
     #[error("it has too many or too large {0}")]
     TooLarge(&'static str),
+}
+
+impl From<Exhausted> for XmlError {
+    fn from(Exhausted: Exhausted) -> Self {
+        Self::TooLarge("parts")
+    }
 }

@@ -18,9 +18,7 @@ pub(super) struct NodeSet {
 impl NodeSet {
     /// Whether it is a document without its root.
     pub(super) fn is_empty(&self, document: &Document<'_>) -> bool {
-        let mut children = document.children(self.apex);
-        self.apex == 0
-            && !children.any(|it| document.element(it).is_some() && !self.excluded.contains(&it))
+        self.apex == 0 && self.excluded.contains(&document.root)
     }
 
     /// The node indices in it, in document order.

@@ -4,14 +4,14 @@
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
-use std::rc::Rc;
 
 use xmlparser::{ElementEnd, Token, Tokenizer};
 
 use super::XmlError;
-use super::document::{Attribute, Document, Element, Kind, Node, NodeIndex};
+use super::document::{Attribute, Document, Element, Kind, Namespace, Namespaces, Node, NodeIndex};
 use super::elements::{XML, XMLNS};
 use super::text::unescape;
+use crate::pki::work::Work;
 
 type Result<T> = std::result::Result<T, XmlError>;
 
@@ -24,13 +24,20 @@ const MAX_NAMESPACES: usize = 1_000;
 /// Longest name of an element or attribute. Names are repeated for each reference that is described.
 const MAX_NAME_BYTES: usize = 1_000;
 
+/// What it costs to read a byte, at most: one of many references to characters.
+const BYTE_NS: u64 = 8;
+/// What it costs to make a node, attribute or declaration of what was read.
+const MAKE_NS: u64 = 250;
+
 /// Parses text whose line ends are line feeds, as [`super::text::decode`] leaves it.
-pub(super) fn parse(text: &str) -> Result<Document<'_>> {
+pub(super) fn parse<'a>(text: &'a str, work: &Work) -> Result<Document<'a>> {
+    work.spend_each(text.len(), BYTE_NS)?;
     let mut builder = Builder::new();
     for token in Tokenizer::from(text) {
         let token = token.map_err(|_| XmlError::Malformed("a token is broken"))?;
         builder.token(&token)?;
     }
+    work.spend_each(builder.count, MAKE_NS)?;
     builder.finish()
 }
 
@@ -46,23 +53,27 @@ struct StartTag<'a> {
     prefix: &'a str,
     local: &'a str,
     attributes: Vec<(&'a str, &'a str, Cow<'a, str>)>,
-    declarations: Vec<(&'a str, Rc<str>)>,
+    declarations: Vec<(&'a str, Namespace)>,
 }
 
 struct Builder<'a> {
     nodes: Vec<Node<'a>>,
     open: Vec<NodeIndex>,
     start_tag: Option<StartTag<'a>>,
-    scope: HashMap<&'a str, Vec<Rc<str>>>,
+    namespaces: Namespaces,
+    scope: HashMap<&'a str, Vec<Namespace>>,
     /// How many declarations are in scope.
     declared: usize,
     /// Nodes, attributes and declarations.
     count: usize,
-    no_namespace: Rc<str>,
+    no_namespace: Namespace,
 }
 
 impl<'a> Builder<'a> {
     fn new() -> Self {
+        let mut namespaces = Namespaces::default();
+        let scope = HashMap::from([("xml", vec![namespaces.named(XML)])]);
+        let no_namespace = namespaces.named("");
         Self {
             nodes: vec![Node {
                 parent: 0,
@@ -71,10 +82,11 @@ impl<'a> Builder<'a> {
             }],
             open: vec![0],
             start_tag: None,
-            scope: HashMap::from([("xml", vec![Rc::from(XML)])]),
+            namespaces,
+            scope,
             declared: 0,
             count: 0,
-            no_namespace: Rc::from(""),
+            no_namespace,
         }
     }
 
@@ -182,7 +194,8 @@ impl<'a> Builder<'a> {
             return Err(XmlError::Malformed("a namespace can't be declared so"));
         }
         if declared != "xml" {
-            tag.declarations.push((declared, Rc::from(value.as_ref())));
+            tag.declarations
+                .push((declared, self.namespaces.named(&value)));
         }
         Ok(())
     }
@@ -256,7 +269,7 @@ impl<'a> Builder<'a> {
                 "" => self.no_namespace.clone(),
                 prefix => self.resolve(prefix)?,
             };
-            if !seen.insert((namespace.clone(), local)) {
+            if !seen.insert((namespace.id(), local)) {
                 return Err(XmlError::Malformed("an attribute occurs twice"));
             }
             attributes.push(Attribute {
@@ -269,11 +282,11 @@ impl<'a> Builder<'a> {
         Ok(attributes)
     }
 
-    fn in_scope(&self, prefix: &str) -> Option<Rc<str>> {
+    fn in_scope(&self, prefix: &str) -> Option<Namespace> {
         self.scope.get(prefix)?.last().cloned()
     }
 
-    fn resolve(&self, prefix: &str) -> Result<Rc<str>> {
+    fn resolve(&self, prefix: &str) -> Result<Namespace> {
         self.in_scope(prefix)
             .ok_or(XmlError::Malformed("a prefix is not declared"))
     }
@@ -294,11 +307,9 @@ impl<'a> Builder<'a> {
             return Err(XmlError::Malformed("it ends inside of an element"));
         }
         self.nodes[0].end = self.nodes.len();
+        self.namespaces.rank();
         let document = Document::new(self.nodes);
-        if !document
-            .children(0)
-            .any(|child| document.element(child).is_some())
-        {
+        if document.root == 0 {
             return Err(XmlError::Malformed("it has no root"));
         }
         Ok(document)

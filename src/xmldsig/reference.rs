@@ -7,10 +7,17 @@ use super::elements::{self, BASE64, DSIG};
 use super::node_set::NodeSet;
 use super::text::decode_base64;
 use super::transform::Transformed;
-use super::work::{Output, Stop, Work};
+use super::work::{Output, Stop};
 use super::xades;
 use super::{Coverage, Reference, ReferenceIntegrity, XmlError};
-use crate::pki::work::Work as Verifications;
+use crate::pki::work::Work;
+
+/// What it costs to follow a reference, and to tell of it.
+const REFERENCE_NS: u64 = 6_000;
+/// What it costs to tell of a transform.
+const TOLD_TRANSFORM_NS: u64 = 300;
+/// What it costs to tell an octet of what a reference says.
+const TOLD_OCTET_NS: u64 = 10;
 
 /// A signature among all of its document.
 pub(super) struct Context<'a> {
@@ -20,8 +27,8 @@ pub(super) struct Context<'a> {
     pub(super) signatures: &'a [NodeIndex],
     /// The one whose references are read.
     pub(super) signature: NodeIndex,
-    /// What verifications may cost.
-    pub(super) verifications: &'a Verifications,
+    /// What all may cost.
+    pub(super) work: &'a Work,
     /// What its reference to something outside of the document is taken for.
     pub(super) external: Option<&'a [u8]>,
 }
@@ -34,9 +41,9 @@ pub(super) struct Context<'a> {
 pub(super) fn read(
     context: &Context<'_>,
     reference: NodeIndex,
-    work: &mut Work,
 ) -> Result<(Reference, Option<NodeIndex>), XmlError> {
-    let document = context.document;
+    let &Context { document, work, .. } = context;
+    work.spend(REFERENCE_NS)?;
     let uri = document.attribute(reference, "URI");
     let target = dereference(document, uri);
     let transforms = transforms(document, reference);
@@ -46,20 +53,13 @@ pub(super) fn read(
         .unwrap_or_default();
     let checked = transforms.as_ref().ok_or(Stop::Unresolved);
     let checked = checked.and_then(|transforms| match (&target, context.external) {
-        (Ok(nodes), _) => check(
-            context,
-            reference,
-            nodes.clone(),
-            transforms,
-            digest_method,
-            work,
-        ),
+        (Ok(nodes), _) => check(context, reference, nodes.clone(), transforms, digest_method),
         (Err(Stop::Unresolved), Some(octets))
             if transforms.is_empty() && uri.is_none_or(|uri| !uri.starts_with('#')) =>
         {
             let mut output = output(digest_method, work)?;
             output.write(octets)?;
-            compare(document, reference, output)
+            compare(context, reference, output)
         }
         (Err(stop), _) => Err(stop.clone()),
     });
@@ -87,6 +87,10 @@ pub(super) fn read(
         covers: coverage(context, target, uri.unwrap_or_default()),
         integrity,
     };
+    let uris = described.transforms.iter().map(String::len).sum::<usize>();
+    let octets = uris + uri.map_or(0, str::len) + digest_method.len() + described.covers.octets();
+    work.spend_each(octets, TOLD_OCTET_NS)?;
+    work.spend_each(described.transforms.len(), TOLD_TRANSFORM_NS)?;
     // Of base64 only the text is hashed: names and structure around it may change.
     let is_markup = !described.transforms.iter().any(|it| it == BASE64);
     Ok((described, target.filter(|_| is_markup)))
@@ -151,30 +155,30 @@ fn check(
     nodes: NodeSet,
     transforms: &[NodeIndex],
     digest_method: &str,
-    work: &mut Work,
 ) -> Result<(), Stop> {
-    let document = context.document;
+    let &Context { document, work, .. } = context;
     let mut transformed = Transformed::new(document, nodes);
     for &transform in transforms {
-        transformed.apply(transform, context.signature, context.signatures)?;
+        transformed.apply(transform, context.signature, context.signatures, work)?;
     }
     let mut output = output(digest_method, work)?;
     transformed.write(&mut output)?;
-    compare(document, reference, output)
+    compare(context, reference, output)
 }
 
-fn output<'w>(digest_method: &str, work: &'w mut Work) -> Result<Output<'w>, Stop> {
+fn output<'w>(digest_method: &str, work: &'w Work) -> Result<Output<'w>, Stop> {
     let algorithm = elements::digest(digest_method).ok_or(Stop::Unresolved)?;
     Ok(Output::hash(work, algorithm))
 }
 
 /// Whether a reference has the digest of what was written.
-fn compare(document: &Document<'_>, reference: NodeIndex, output: Output<'_>) -> Result<(), Stop> {
-    let expected = document
+fn compare(context: &Context<'_>, reference: NodeIndex, output: Output<'_>) -> Result<(), Stop> {
+    let &Context { document, work, .. } = context;
+    let value = document
         .only(reference, DSIG, "DigestValue")
-        .and_then(|value| decode_base64(&document.string(value)))
         .ok_or(Stop::Broken)?;
-    if output.finish() == expected {
+    let expected = decode_base64(&document.string(value, work)?).ok_or(Stop::Broken)?;
+    if output.finish()? == expected {
         Ok(())
     } else {
         Err(Stop::Broken)

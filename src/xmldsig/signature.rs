@@ -12,12 +12,12 @@ use super::reference::{self, Context};
 use super::text::{decode, decode_base64, normalize};
 use super::transform::canonicalization;
 use super::verify::verify;
-use super::work::{Output, Stop, Work};
+use super::work::{Output, Stop};
 use super::xades::{self, SigningCertificate};
 use super::{
     Coverage, Reference, ReferenceIntegrity, TimeStamp, ValueIntegrity, XmlError, XmlSignature,
 };
-use crate::pki::work::Work as Verifications;
+use crate::pki::work::Work;
 
 type Result<T> = std::result::Result<T, XmlError>;
 
@@ -43,16 +43,21 @@ pub enum Xml<'a> {
 ///
 /// As for [`inspect_over`].
 pub fn inspect(xml: &[u8]) -> Result<Vec<XmlSignature>> {
-    inspect_over(Xml::Bytes(xml), None)
+    inspect_over(Xml::Bytes(xml), None, &Work::new())
 }
 
-/// Reads all XML signatures of a document. Where one refers to one thing outside of it, `external` is what that is taken for.
+/// Reads all XML signatures of a document. Where one refers to one thing outside of it, `external` is what that is taken for;
+/// `work` is what it may cost.
 ///
 /// # Errors
 ///
 /// [`XmlError`] where the document can't be read or asks too much; never a panic, whatever the bytes. A signature with
 /// missing parts is no error: it is not intact.
-pub fn inspect_over(xml: Xml<'_>, external: Option<&[u8]>) -> Result<Vec<XmlSignature>> {
+pub fn inspect_over(
+    xml: Xml<'_>,
+    external: Option<&[u8]>,
+    work: &Work,
+) -> Result<Vec<XmlSignature>> {
     let text = match xml {
         Xml::Bytes(bytes) => decode(bytes)?,
         Xml::Text(text) => {
@@ -60,7 +65,7 @@ pub fn inspect_over(xml: Xml<'_>, external: Option<&[u8]>) -> Result<Vec<XmlSign
             normalize(Cow::Borrowed(text))?
         }
     };
-    let document = parse(&text)?;
+    let document = parse(&text, work)?;
     let signatures: Vec<NodeIndex> = (0..document.nodes().len())
         .filter(|&index| {
             document
@@ -71,33 +76,32 @@ pub fn inspect_over(xml: Xml<'_>, external: Option<&[u8]>) -> Result<Vec<XmlSign
     if signatures.len() > MAX_SIGNATURES {
         return Err(XmlError::TooLarge("signatures"));
     }
-    let mut work = Work::new();
-    let verifications = Verifications::new();
     let read = signatures.iter().map(|&signature| {
         let context = Context {
             document: &document,
             signatures: &signatures,
             signature,
-            verifications: &verifications,
+            work,
             external: external.filter(|_| refers_once(&document, signature)),
         };
-        read(&context, &mut work)
+        read(&context)
     });
-    let read = read.collect();
-    if verifications.is_exhausted() {
+    let read: Vec<_> = read.collect::<Result<_>>()?;
+    if work.is_exhausted() {
         return Err(XmlError::TooLarge("certificates"));
     }
-    read
+    Ok(read)
 }
 
-fn read(context: &Context<'_>, work: &mut Work) -> Result<XmlSignature> {
+fn read(context: &Context<'_>) -> Result<XmlSignature> {
     let &Context {
         document,
         signature,
+        work,
         ..
     } = context;
     let signed_info = document.only(signature, DSIG, "SignedInfo");
-    let (references, targets) = read_references(context, signed_info, work)?;
+    let (references, targets) = read_references(context, signed_info)?;
     let properties = targets
         .iter()
         .find(|(target, integrity)| {
@@ -105,15 +109,20 @@ fn read(context: &Context<'_>, work: &mut Work) -> Result<XmlSignature> {
                 && xades::is_signed_properties(document, *target, signature)
         })
         .map(|(target, _)| *target);
-    let named = properties.and_then(|it| xades::signing_certificate(document, it));
-    let certificates = read_certificates(document, signature)?;
-    let signing_certificate = named
-        .as_ref()
-        .and_then(|named| certificates.iter().position(|it| named.names(it)));
+    let named = properties.map(|it| xades::signing_certificate(document, it, work));
+    let named = named.transpose()?.flatten();
+    let certificates = read_certificates(document, signature, work)?;
+    let signing_certificate = match &named {
+        Some(named) => place_of(named, &certificates, work)?,
+        None => None,
+    };
     let value = match signed_info {
-        Some(info) => check_value(context, info, &certificates, signing_certificate, work)?,
+        Some(info) => check_value(context, info, &certificates, signing_certificate)?,
         None => ValueIntegrity::Broken,
     };
+    let matches =
+        named.map(|named| is_match(&named, &certificates, signing_certificate, &value, work));
+    let signing_time = properties.map(|it| xades::signing_time(document, it, work));
     Ok(XmlSignature {
         id: document.attribute(signature, "Id").map(str::to_owned),
         signature_method: algorithm(document, signed_info, "SignatureMethod"),
@@ -123,14 +132,13 @@ fn read(context: &Context<'_>, work: &mut Work) -> Result<XmlSignature> {
                 && reference.integrity == ReferenceIntegrity::Intact
         }),
         references,
-        signing_certificate_matches: named
-            .map(|named| is_match(&named, &certificates, signing_certificate, &value)),
+        signing_certificate_matches: matches.transpose()?,
         certificates,
         signing_certificate,
-        signing_time: properties.and_then(|it| xades::signing_time(document, it)),
+        signing_time: signing_time.transpose()?.flatten(),
         value,
-        timestamps: read_timestamps(document, signature, work)?,
-        evidence: xades::evidence(document, signature)?,
+        timestamps: read_timestamps(context)?,
+        evidence: xades::evidence(document, signature, work)?,
         duplicate_ids: document.duplicate_ids,
         encloses: targets
             .iter()
@@ -142,6 +150,20 @@ fn read(context: &Context<'_>, work: &mut Work) -> Result<XmlSignature> {
             .iter()
             .any(|(target, _)| document.ancestors(*target).count() <= 1),
     })
+}
+
+/// Where the named certificate is among these.
+fn place_of(
+    named: &SigningCertificate,
+    certificates: &[Vec<u8>],
+    work: &Work,
+) -> Result<Option<usize>> {
+    for (place, certificate) in certificates.iter().enumerate() {
+        if named.names(certificate, work)? {
+            return Ok(Some(place));
+        }
+    }
+    Ok(None)
 }
 
 /// Whether a signature refers to one thing that is not in the document.
@@ -183,7 +205,6 @@ type Covered = (NodeIndex, ReferenceIntegrity);
 fn read_references(
     context: &Context<'_>,
     signed_info: Option<NodeIndex>,
-    work: &mut Work,
 ) -> Result<(Vec<Reference>, Vec<Covered>)> {
     let mut references = Vec::new();
     let mut targets = Vec::new();
@@ -194,7 +215,7 @@ fn read_references(
         if references.len() == MAX_REFERENCES {
             return Err(XmlError::TooLarge("references"));
         }
-        let (reference, target) = reference::read(context, reference, work)?;
+        let (reference, target) = reference::read(context, reference)?;
         targets.extend(target.map(|target| (target, reference.integrity)));
         references.push(reference);
     }
@@ -210,7 +231,11 @@ fn algorithm(document: &Document<'_>, signed_info: Option<NodeIndex>, local: &st
 }
 
 /// The certificates of `KeyInfo` (XMLDSig 1.1 section 4.5.4), less those that are no base64.
-fn read_certificates(document: &Document<'_>, signature: NodeIndex) -> Result<Vec<Vec<u8>>> {
+fn read_certificates(
+    document: &Document<'_>,
+    signature: NodeIndex,
+    work: &Work,
+) -> Result<Vec<Vec<u8>>> {
     let elements: Vec<_> = document
         .named(signature, DSIG, "KeyInfo")
         .flat_map(|info| document.named(info, DSIG, "X509Data"))
@@ -220,10 +245,11 @@ fn read_certificates(document: &Document<'_>, signature: NodeIndex) -> Result<Ve
     if elements.len() > MAX_CERTIFICATES {
         return Err(XmlError::TooLarge("certificates"));
     }
-    Ok(elements
-        .into_iter()
-        .filter_map(|it| decode_base64(&document.string(it)))
-        .collect())
+    let mut certificates = Vec::with_capacity(elements.len());
+    for element in elements {
+        certificates.extend(decode_base64(&document.string(element, work)?));
+    }
+    Ok(certificates)
 }
 
 fn check_value(
@@ -231,11 +257,11 @@ fn check_value(
     signed_info: NodeIndex,
     certificates: &[Vec<u8>],
     signing_certificate: Option<usize>,
-    work: &mut Work,
 ) -> Result<ValueIntegrity> {
     let &Context {
         document,
         signature,
+        work,
         ..
     } = context;
     let canonicalization_uri = || algorithm(document, Some(signed_info), "CanonicalizationMethod");
@@ -245,9 +271,10 @@ fn check_value(
     let Some(method) = method else {
         return Ok(ValueIntegrity::UnsupportedAlgorithm(canonicalization_uri()));
     };
-    let value = document
-        .only(signature, DSIG, "SignatureValue")
-        .and_then(|value| decode_base64(&document.string(value)));
+    let value = match document.only(signature, DSIG, "SignatureValue") {
+        Some(value) => decode_base64(&document.string(value, work)?),
+        None => None,
+    };
     let Some(value) = value else {
         return Ok(ValueIntegrity::Broken);
     };
@@ -257,36 +284,37 @@ fn check_value(
         comments: true,
     };
     let mut output = Output::collect(work);
-    match canonicalize(document, &nodes, &method, &mut output) {
-        Ok(()) => {}
-        Err(Stop::Refused(error)) => return Err(error),
-        Err(Stop::Unresolved) => {
-            return Ok(ValueIntegrity::UnsupportedAlgorithm(canonicalization_uri()));
-        }
-        Err(Stop::Broken) => return Ok(ValueIntegrity::Broken),
-    }
+    let message =
+        match canonicalize(document, &nodes, &method, &mut output).and_then(|()| output.finish()) {
+            Ok(message) => message,
+            Err(Stop::Refused(error)) => return Err(error),
+            Err(Stop::Unresolved) => {
+                return Ok(ValueIntegrity::UnsupportedAlgorithm(canonicalization_uri()));
+            }
+            Err(Stop::Broken) => return Ok(ValueIntegrity::Broken),
+        };
     // The named one first: among renewed certificates with the same key it is the one that counts.
     let others = (0..certificates.len()).filter(|&index| Some(index) != signing_certificate);
     let order: Vec<_> = signing_certificate.into_iter().chain(others).collect();
-    let message = output.finish();
     let method = algorithm(document, Some(signed_info), "SignatureMethod");
-    let verifications = context.verifications;
     Ok(verify(
         &method,
         certificates,
         &order,
         &message,
         &value,
-        verifications,
+        work,
     ))
 }
 
 /// The time stamps of a signature's value: over the canonical form of the `SignatureValue` (ETSI EN 319 132-1 clause 5.3).
-fn read_timestamps(
-    document: &Document<'_>,
-    signature: NodeIndex,
-    work: &mut Work,
-) -> Result<Vec<TimeStamp>> {
+fn read_timestamps(context: &Context<'_>) -> Result<Vec<TimeStamp>> {
+    let &Context {
+        document,
+        signature,
+        work,
+        ..
+    } = context;
     let Some(value) = document.only(signature, DSIG, "SignatureValue") else {
         return Ok(Vec::new());
     };
@@ -296,17 +324,17 @@ fn read_timestamps(
         comments: true,
     };
     let mut timestamps = Vec::new();
-    for stamp in xades::timestamps(document, signature) {
+    for stamp in xades::timestamps(document, signature, work)? {
         let method = match document.only(stamp, DSIG, "CanonicalizationMethod") {
             Some(method) => canonicalization(document, method),
-            None => Some(Method::IMPLICIT),
+            None => Some(Method::implicit()),
         };
         let Some(method) = method else { continue };
         let mut output = Output::collect(work);
-        match canonicalize(document, &nodes, &method, &mut output) {
-            Ok(()) => timestamps.push(TimeStamp {
-                stamped: output.finish(),
-                tokens: xades::tokens(document, stamp),
+        match canonicalize(document, &nodes, &method, &mut output).and_then(|()| output.finish()) {
+            Ok(stamped) => timestamps.push(TimeStamp {
+                stamped,
+                tokens: xades::tokens(document, stamp, work)?,
             }),
             Err(Stop::Refused(error)) => return Err(error),
             Err(Stop::Unresolved | Stop::Broken) => {}
@@ -320,9 +348,10 @@ fn is_match(
     certificates: &[Vec<u8>],
     signing_certificate: Option<usize>,
     value: &ValueIntegrity,
-) -> bool {
-    match value {
-        ValueIntegrity::Intact(index) => named.names(&certificates[*index]),
+    work: &Work,
+) -> Result<bool> {
+    Ok(match value {
+        ValueIntegrity::Intact(index) => named.names(&certificates[*index], work)?,
         _ => signing_certificate.is_some(),
-    }
+    })
 }

@@ -4,30 +4,41 @@
 //! any other is unresolved. So are octets that would have to be parsed again.
 
 use super::canonical::{Method, canonicalize};
-use super::document::{Document, Kind, NodeIndex};
+use super::document::{Document, Kind, NODE_NS, NodeIndex};
 use super::elements::{BASE64, DSIG, ENVELOPED, EXCLUSIVE, FILTER2, XPATH};
 use super::node_set::NodeSet;
 use super::text::decode_base64;
 use super::work::{Output, Stop};
+use crate::pki::work::Work;
 
 type Result<T> = std::result::Result<T, Stop>;
+
+/// What a transform costs for each signature that it may leave out.
+const TRANSFORM_NS: u64 = 50;
+/// What it costs to copy and decode an octet of base64.
+const BASE64_NS: u64 = 4;
+/// What it costs to look for the namespace of a prefix.
+const LOOK_UP_NS: u64 = 10_000;
 
 /// The node set to hash, and how it becomes octets.
 pub(super) struct Transformed<'a> {
     document: &'a Document<'a>,
     nodes: NodeSet,
-    octets: Octets,
+    octets: Octets<'a>,
 }
 
-enum Octets {
+enum Octets<'a> {
     /// No transform said so far.
     Undecided,
-    Canonical(Method),
+    Canonical(Method<'a>),
     Base64,
 }
 
 /// The method of a `CanonicalizationMethod` or `Transform`, with its parameters.
-pub(super) fn canonicalization(document: &Document<'_>, index: NodeIndex) -> Option<Method> {
+pub(super) fn canonicalization<'d>(
+    document: &'d Document<'_>,
+    index: NodeIndex,
+) -> Option<Method<'d>> {
     let method = Method::named(document.attribute(index, "Algorithm")?)?;
     let inclusive = document
         .named(index, EXCLUSIVE, "InclusiveNamespaces")
@@ -52,7 +63,9 @@ impl<'a> Transformed<'a> {
         transform: NodeIndex,
         signature: NodeIndex,
         signatures: &[NodeIndex],
+        work: &Work,
     ) -> Result<()> {
+        work.spend_each(1 + signatures.len(), TRANSFORM_NS)?;
         if !matches!(self.octets, Octets::Undecided) {
             return Err(Stop::Unresolved);
         }
@@ -60,19 +73,19 @@ impl<'a> Transformed<'a> {
             Some(ENVELOPED) => self.exclude(&[signature]),
             Some(BASE64) => self.octets = Octets::Base64,
             Some(XPATH) => {
-                let prefix = self.xpath(transform, DSIG, |text| {
+                let prefix = self.xpath(transform, DSIG, work, |text| {
                     text.strip_prefix("not(ancestor-or-self::")?
                         .strip_suffix(":Signature)")
-                });
+                })?;
                 prefix.ok_or(Stop::Unresolved)?;
                 self.exclude(signatures);
             }
             Some(FILTER2) => {
-                let prefix = self.xpath(transform, FILTER2, |text| {
+                let prefix = self.xpath(transform, FILTER2, work, |text| {
                     text.strip_prefix("/descendant::")
                         .or_else(|| text.strip_prefix("//"))?
                         .strip_suffix(":Signature")
-                });
+                })?;
                 let xpath = prefix.ok_or(Stop::Unresolved)?;
                 if self.document.attribute(xpath, "Filter") != Some("subtract") {
                     return Err(Stop::Unresolved);
@@ -103,12 +116,19 @@ impl<'a> Transformed<'a> {
         &self,
         transform: NodeIndex,
         namespace: &str,
+        work: &Work,
         pattern: fn(&str) -> Option<&str>,
-    ) -> Option<NodeIndex> {
-        let xpath = self.document.only(transform, namespace, "XPath")?;
-        let text = self.document.string(xpath);
-        let prefix = pattern(text.trim_ascii())?;
-        (self.document.namespace(xpath, prefix) == Some(DSIG)).then_some(xpath)
+    ) -> Result<Option<NodeIndex>> {
+        let Some(xpath) = self.document.only(transform, namespace, "XPath") else {
+            return Ok(None);
+        };
+        let text = self.document.string(xpath, work)?;
+        let Some(prefix) = pattern(text.trim_ascii()) else {
+            return Ok(None);
+        };
+        work.spend(LOOK_UP_NS)?;
+        let is_of_signatures = self.document.namespace(xpath, prefix) == Some(DSIG);
+        Ok(is_of_signatures.then_some(xpath))
     }
 
     /// Writes the octets. Where nothing is left, nothing is attested, so that is broken even if the digest would fit.
@@ -118,7 +138,7 @@ impl<'a> Transformed<'a> {
         }
         match &self.octets {
             Octets::Undecided => {
-                canonicalize(self.document, &self.nodes, &Method::IMPLICIT, output)
+                canonicalize(self.document, &self.nodes, &Method::implicit(), output)
             }
             Octets::Canonical(method) => canonicalize(self.document, &self.nodes, method, output),
             Octets::Base64 => self.write_decoded(output),
@@ -128,10 +148,11 @@ impl<'a> Transformed<'a> {
     /// The text of the node set, decoded (XMLDSig 1.1 section 6.6.2).
     fn write_decoded(&self, output: &mut Output<'_>) -> Result<()> {
         let mut encoded = String::new();
+        let work = output.work();
         for index in self.nodes.iter(self.document) {
-            output.spend(1)?;
+            work.spend(NODE_NS)?;
             if let Kind::Text(text) = &self.document.nodes()[index].kind {
-                output.spend(text.len())?;
+                work.spend_each(text.len(), BASE64_NS)?;
                 encoded.push_str(text);
             }
         }

@@ -126,7 +126,7 @@ pub(super) fn verify(
     let algorithm = method.algorithm();
     let mut outcome = ValueIntegrity::NoCertificate;
     for &index in order {
-        let Some(certificate) = Parsed::from_der(&certificates[index]) else {
+        let Some(certificate) = Parsed::from_der_within(&certificates[index], work) else {
             continue;
         };
         let key = certificate.x509().public_key();

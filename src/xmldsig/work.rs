@@ -1,14 +1,15 @@
-//! How much may be computed for one document, and where the computed octets go.
+//! What stops the reading of a reference, and where computed octets go.
 
 use super::XmlError;
 use crate::pki::hash::{Hash, RunningHash};
+use crate::pki::work::{Exhausted, Work};
 
-/// Most octets that are canonicalised and hashed for one document, counted again for each reference; visited nodes count
-/// as some octets too. A small document could otherwise demand hours: its signatures may all reference all of it, and
-/// exclusive canonicalisation may write one long namespace for every element.
-const MAX_OCTETS: usize = 256 * 1024 * 1024;
 /// How much is collected before it is hashed.
 const CHUNK_BYTES: usize = 64 * 1024;
+/// What it costs to write some octets, however few.
+const WRITE_NS: u64 = 8;
+/// How many octets are escaped and copied in a nanosecond.
+const OCTETS_A_NS: usize = 1;
 
 /// Why a reference or value can't be checked to its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,37 +22,22 @@ pub(super) enum Stop {
     Refused(XmlError),
 }
 
-/// What is left of [`MAX_OCTETS`].
-pub(super) struct Work {
-    left: usize,
-}
-
-impl Work {
-    /// For one document.
-    pub(super) fn new() -> Self {
-        Self { left: MAX_OCTETS }
-    }
-
-    /// Uses some.
-    pub(super) fn spend(&mut self, octets: usize) -> Result<(), Stop> {
-        self.left = self
-            .left
-            .checked_sub(octets)
-            .ok_or(Stop::Refused(XmlError::TooLarge("signed octets")))?;
-        Ok(())
+impl From<Exhausted> for Stop {
+    fn from(Exhausted: Exhausted) -> Self {
+        Self::Refused(XmlError::TooLarge("signed octets"))
     }
 }
 
 /// Collects octets, or hashes them as they come.
 pub(super) struct Output<'w> {
-    work: &'w mut Work,
+    work: &'w Work,
     pending: Vec<u8>,
-    digest: Option<RunningHash>,
+    digest: Option<(Hash, RunningHash)>,
 }
 
 impl<'w> Output<'w> {
     /// Collects.
-    pub(super) fn collect(work: &'w mut Work) -> Self {
+    pub(super) fn collect(work: &'w Work) -> Self {
         Self {
             work,
             pending: Vec::new(),
@@ -60,40 +46,46 @@ impl<'w> Output<'w> {
     }
 
     /// Hashes.
-    pub(super) fn hash(work: &'w mut Work, algorithm: Hash) -> Self {
+    pub(super) fn hash(work: &'w Work, algorithm: Hash) -> Self {
         Self {
             work,
             pending: Vec::new(),
-            digest: Some(algorithm.running()),
+            digest: Some((algorithm, algorithm.running())),
         }
     }
 
     /// These octets come next.
     pub(super) fn write(&mut self, octets: &[u8]) -> Result<(), Stop> {
-        self.work.spend(octets.len())?;
+        self.work
+            .spend(WRITE_NS + (octets.len() / OCTETS_A_NS) as u64)?;
         self.pending.extend_from_slice(octets);
-        if let Some(digest) = &mut self.digest
-            && self.pending.len() >= CHUNK_BYTES
-        {
+        if self.pending.len() >= CHUNK_BYTES {
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    /// Hashes what is collected, where it is to be hashed.
+    fn flush(&mut self) -> Result<(), Stop> {
+        if let Some((algorithm, digest)) = &mut self.digest {
+            self.work.spend_hash(*algorithm, self.pending.len())?;
             digest.update(&self.pending);
             self.pending.clear();
         }
         Ok(())
     }
 
-    /// Work that leaves no octets.
-    pub(super) fn spend(&mut self, octets: usize) -> Result<(), Stop> {
-        self.work.spend(octets)
+    /// What work that leaves no octets is taken from.
+    pub(super) fn work(&self) -> &'w Work {
+        self.work
     }
 
     /// The digest, or what was collected.
-    pub(super) fn finish(self) -> Vec<u8> {
-        match self.digest {
-            Some(mut digest) => {
-                digest.update(&self.pending);
-                digest.finish()
-            }
+    pub(super) fn finish(mut self) -> Result<Vec<u8>, Stop> {
+        self.flush()?;
+        Ok(match self.digest {
+            Some((_, digest)) => digest.finish(),
             None => self.pending,
-        }
+        })
     }
 }

@@ -2,10 +2,11 @@
 //!
 //! Not here: policies, roles, and time stamps of anything but the signature's value.
 
-use super::document::{Document, NodeIndex};
+use super::document::{Document, NODE_NS, NodeIndex};
 use super::elements::{self, DSIG, XADES};
 use super::text::decode_base64;
 use super::{Evidence, XmlError};
+use crate::pki::work::{Exhausted, Work};
 
 /// Most digests that are compared with each certificate. Lists name a chain at most.
 const MAX_DIGESTS: usize = 20;
@@ -38,10 +39,18 @@ pub(super) fn is_qualifying(document: &Document<'_>, node: NodeIndex) -> bool {
 }
 
 /// When the signer says that it signed (clause 5.2.1), as written.
-pub(super) fn signing_time(document: &Document<'_>, properties: NodeIndex) -> Option<String> {
-    let signature = descend(document, properties, "SignedSignatureProperties").next()?;
-    let time = descend(document, signature, "SigningTime").next()?;
-    Some(document.string(time).trim_ascii().to_owned())
+pub(super) fn signing_time(
+    document: &Document<'_>,
+    properties: NodeIndex,
+    work: &Work,
+) -> Result<Option<String>, Exhausted> {
+    let mut signature = descend(document, properties, "SignedSignatureProperties");
+    let time = signature.next().and_then(|signature| {
+        let mut times = descend(document, signature, "SigningTime");
+        times.next()
+    });
+    let text = time.map(|time| document.string(time, work)).transpose()?;
+    Ok(text.map(|text| text.trim_ascii().to_owned()))
 }
 
 /// What the signed properties say of the signing certificate.
@@ -60,42 +69,59 @@ struct CertificateDigest {
 pub(super) fn signing_certificate(
     document: &Document<'_>,
     properties: NodeIndex,
-) -> Option<SigningCertificate> {
-    let signature = descend(document, properties, "SignedSignatureProperties").next()?;
-    if let Some(list) = descend(document, signature, "SigningCertificateV2").next() {
-        let first = descend(document, list, "Cert").next();
-        let digests = first.and_then(|certificate| read_digest(document, certificate));
-        return Some(SigningCertificate {
-            digests: digests.into_iter().collect(),
-        });
+    work: &Work,
+) -> Result<Option<SigningCertificate>, Exhausted> {
+    let Some(signature) = descend(document, properties, "SignedSignatureProperties").next() else {
+        return Ok(None);
+    };
+    let named: Vec<_> =
+        if let Some(list) = descend(document, signature, "SigningCertificateV2").next() {
+            descend(document, list, "Cert").take(1).collect()
+        } else if let Some(list) = descend(document, signature, "SigningCertificate").next() {
+            descend(document, list, "Cert").take(MAX_DIGESTS).collect()
+        } else {
+            return Ok(None);
+        };
+    let mut digests = Vec::new();
+    for certificate in named {
+        digests.extend(read_digest(document, certificate, work)?);
     }
-    let list = descend(document, signature, "SigningCertificate").next()?;
-    let digests = descend(document, list, "Cert")
-        .take(MAX_DIGESTS)
-        .filter_map(|certificate| read_digest(document, certificate))
-        .collect();
-    Some(SigningCertificate { digests })
+    Ok(Some(SigningCertificate { digests }))
 }
 
 impl SigningCertificate {
     /// Whether it may be this certificate, in DER. Other than by its digest it is not known: its issuer and serial
     /// number may be left out (clause 5.2.2.2).
-    pub(super) fn names(&self, certificate: &[u8]) -> bool {
-        self.digests.iter().any(|named| {
-            elements::digest(&named.method)
-                .is_some_and(|algorithm| algorithm.digest(certificate) == named.value)
-        })
+    pub(super) fn names(&self, certificate: &[u8], work: &Work) -> Result<bool, Exhausted> {
+        for named in &self.digests {
+            let Some(algorithm) = elements::digest(&named.method) else {
+                continue;
+            };
+            work.spend_hash(algorithm, certificate.len())?;
+            if algorithm.digest(certificate) == named.value {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 }
 
-fn read_digest(document: &Document<'_>, certificate: NodeIndex) -> Option<CertificateDigest> {
-    let digest = descend(document, certificate, "CertDigest").next()?;
-    let method = document.only(digest, DSIG, "DigestMethod")?;
-    let value = document.only(digest, DSIG, "DigestValue")?;
-    Some(CertificateDigest {
-        method: document.attribute(method, "Algorithm")?.to_owned(),
-        value: decode_base64(&document.string(value))?,
-    })
+fn read_digest(
+    document: &Document<'_>,
+    certificate: NodeIndex,
+    work: &Work,
+) -> Result<Option<CertificateDigest>, Exhausted> {
+    let digest = descend(document, certificate, "CertDigest").next();
+    let only = |local| digest.and_then(|digest| document.only(digest, DSIG, local));
+    let method = only("DigestMethod").and_then(|method| document.attribute(method, "Algorithm"));
+    let (Some(method), Some(value)) = (method, only("DigestValue")) else {
+        return Ok(None);
+    };
+    let value = decode_base64(&document.string(value, work)?);
+    Ok(value.map(|value| CertificateDigest {
+        method: method.to_owned(),
+        value,
+    }))
 }
 
 /// Most time stamps of a signature that are read, and most tokens of one.
@@ -104,36 +130,49 @@ const MAX_TIMESTAMPS: usize = 8;
 const MAX_VALUES: usize = 500;
 
 /// The time stamps of a signature's value (clause 5.3).
-pub(super) fn timestamps(document: &Document<'_>, signature: NodeIndex) -> Vec<NodeIndex> {
-    let mut found: Vec<_> = inside(document, signature, "SignatureTimeStamp").collect();
-    found.truncate(MAX_TIMESTAMPS);
-    found
+pub(super) fn timestamps(
+    document: &Document<'_>,
+    signature: NodeIndex,
+    work: &Work,
+) -> Result<Vec<NodeIndex>, Exhausted> {
+    inside(
+        document,
+        signature,
+        "SignatureTimeStamp",
+        MAX_TIMESTAMPS,
+        work,
+    )
 }
 
 /// The tokens of a time stamp (clause 5.1.4.4.3), less those that are no base64.
-pub(super) fn tokens(document: &Document<'_>, timestamp: NodeIndex) -> Vec<Vec<u8>> {
-    descend(document, timestamp, "EncapsulatedTimeStamp")
-        .take(MAX_TIMESTAMPS)
-        .filter_map(|token| decode_base64(&document.string(token)))
-        .collect()
+pub(super) fn tokens(
+    document: &Document<'_>,
+    timestamp: NodeIndex,
+    work: &Work,
+) -> Result<Vec<Vec<u8>>, Exhausted> {
+    let mut tokens = Vec::new();
+    for token in descend(document, timestamp, "EncapsulatedTimeStamp").take(MAX_TIMESTAMPS) {
+        tokens.extend(decode_base64(&document.string(token, work)?));
+    }
+    Ok(tokens)
 }
 
 /// What is embedded to validate with, wherever the signature's properties have it (clauses 5.4 and 5.5).
 pub(super) fn evidence(
     document: &Document<'_>,
     signature: NodeIndex,
+    work: &Work,
 ) -> Result<Evidence, XmlError> {
-    let values = |local| {
-        let all: Vec<_> = inside(document, signature, local)
-            .take(MAX_VALUES + 1)
-            .collect();
+    let values = |local| -> Result<Vec<Vec<u8>>, XmlError> {
+        let all = inside(document, signature, local, MAX_VALUES + 1, work)?;
         if all.len() > MAX_VALUES {
             return Err(XmlError::TooLarge("embedded values"));
         }
-        let values = all.into_iter();
-        Ok(values
-            .filter_map(|value| decode_base64(&document.string(value)))
-            .collect())
+        let mut values = Vec::new();
+        for value in all {
+            values.extend(decode_base64(&document.string(value, work)?));
+        }
+        Ok(values)
     };
     Ok(Evidence {
         certificates: values("EncapsulatedX509Certificate")?,
@@ -142,23 +181,36 @@ pub(super) fn evidence(
     })
 }
 
-/// Elements of this name inside of the properties that qualify this signature, and no other one.
-fn inside<'s>(
-    document: &'s Document<'_>,
+/// The first elements of this name inside of the properties that qualify this signature, and no other one.
+fn inside(
+    document: &Document<'_>,
     signature: NodeIndex,
     local: &'static str,
-) -> impl Iterator<Item = NodeIndex> + 's {
+    most: usize,
+    work: &Work,
+) -> Result<Vec<NodeIndex>, Exhausted> {
+    let mut found = Vec::new();
     let objects = document.named(signature, DSIG, "Object");
     let properties = objects.flat_map(|object| descend(document, object, "QualifyingProperties"));
-    properties.flat_map(move |properties| {
+    for properties in properties {
         let end = document.nodes().get(properties).map_or(0, |node| node.end);
-        let inside = properties..end;
-        inside.filter(move |&node| {
+        // Signatures may be inside of one another's properties: a node is looked at for each of them.
+        for node in properties..end {
+            work.spend(NODE_NS)?;
+            if !is_xades(document, node, local) {
+                continue;
+            }
+            work.spend_each(document.ancestors(node).count(), NODE_NS)?;
             let mut around = document.ancestors(node);
-            is_xades(document, node, local)
-                && around.find(|&it| is_signature(document, it)) == Some(signature)
-        })
-    })
+            if around.find(|&it| is_signature(document, it)) == Some(signature) {
+                found.push(node);
+                if found.len() == most {
+                    return Ok(found);
+                }
+            }
+        }
+    }
+    Ok(found)
 }
 
 fn is_signature(document: &Document<'_>, node: NodeIndex) -> bool {

@@ -3,21 +3,22 @@
 
 use std::collections::HashSet;
 
+use crate::pki::Work;
 use crate::xmldsig::canonical::{Method, canonicalize};
 use crate::xmldsig::document::{NodeIndex, Target};
 use crate::xmldsig::node_set::NodeSet;
 use crate::xmldsig::parse::parse;
 use crate::xmldsig::text::decode;
-use crate::xmldsig::work::{Output, Work};
+use crate::xmldsig::work::Output;
 
 const C14N: &str = "http://www.w3.org/TR/2001/REC-xml-c14n-20010315";
 const C14N_COMMENTS: &str = "http://www.w3.org/TR/2001/REC-xml-c14n-20010315#WithComments";
 const EXCLUSIVE: &str = "http://www.w3.org/2001/10/xml-exc-c14n#";
 
 /// Canonicalises the element with this identifier, or all.
-fn canonical(xml: &str, id: &str, method: &Method) -> String {
+fn canonical(xml: &str, id: &str, method: &Method<'_>) -> String {
     let text = decode(xml.as_bytes()).unwrap();
-    let document = parse(&text).unwrap();
+    let document = parse(&text, &Work::new()).unwrap();
     let apex: NodeIndex = match document.target(id) {
         Some(Target::One(index)) => index,
         _ => 0,
@@ -27,10 +28,10 @@ fn canonical(xml: &str, id: &str, method: &Method) -> String {
         excluded: HashSet::new(),
         comments: true,
     };
-    let mut work = Work::new();
-    let mut output = Output::collect(&mut work);
+    let work = Work::new();
+    let mut output = Output::collect(&work);
     canonicalize(&document, &nodes, method, &mut output).unwrap();
-    String::from_utf8(output.finish()).unwrap()
+    String::from_utf8(output.finish().unwrap()).unwrap()
 }
 
 fn whole(xml: &str, method: &str) -> String {

@@ -1,7 +1,12 @@
 //! Documents that are meant to hurt, and encodings.
 
+use std::time::Duration;
+
+use nix::time::ClockId;
+
 use super::kinds::only;
 use super::signer::{C14N, DS, EXCLUSIVE, Key, Signer, enveloped, transform};
+use crate::pki::Work;
 use crate::xmldsig::{ValueIntegrity, Xml, XmlError, XmlSignature, inspect, inspect_over};
 
 #[track_caller]
@@ -89,7 +94,7 @@ fn verification_is_bounded() {
     let other = Key::Other.certificate().trim();
     let certificate = format!("<ds:X509Certificate>{other}</ds:X509Certificate>");
     let xml = Signer::new(Key::P256)
-        .reference(&"x".repeat(3_000_000), "", "")
+        .reference(&"x".repeat(8_000_000), "", "")
         .sign()
         .replace(
             "<ds:X509Certificate>",
@@ -121,6 +126,108 @@ fn repeated_work_is_bounded() {
     }
     let xml = format!("<a>{}{}</a>", "x".repeat(1_000_000), signer.sign());
     assert_eq!(refusal(&xml), XmlError::TooLarge("signed octets"));
+}
+
+/// Elements, attributes and the like, `count` of each kind that a document can have many of.
+fn shapes(count: usize) -> Vec<(&'static str, String)> {
+    let each = |part: fn(usize) -> String| (0..count).map(part).collect::<String>();
+    let signed = |inside: &str, transforms: &str| {
+        let signature = Signer::new(Key::P256).reference("", transforms, "").sign();
+        format!("<a>{inside}{signature}</a>")
+    };
+    let long = "x".repeat(10 * count);
+    let elements = each(|_| "<b/>".to_owned());
+    let prefixes = each(|number| format!(" p{number}"));
+    let list = format!(
+        "<ds:Transform Algorithm=\"{EXCLUSIVE}\"><i:InclusiveNamespaces xmlns:i=\"{EXCLUSIVE}\" PrefixList=\"{prefixes}\"/></ds:Transform>"
+    );
+    let of_xml = each(|number| format!(" xml:n{number}=''"));
+    vec![
+        ("elements", signed(&elements, &transform(EXCLUSIVE))),
+        ("a list of prefixes", signed(&elements, &list)),
+        (
+            "attributes of xml",
+            format!("<a{of_xml}>{}</a>", signed(&elements, &transform(C14N)))
+                .replace("<a><b/>", "<a Id=\"i\"><b/>")
+                .replace("URI=\"\"", "URI=\"#i\""),
+        ),
+        (
+            "attributes of a long namespace",
+            signed(
+                &format!(
+                    "<p:b xmlns:p=\"{long}\"{}/>",
+                    each(|number| format!(" p:n{number}=''"))
+                ),
+                &transform(C14N),
+            ),
+        ),
+        (
+            "elements of a long namespace",
+            signed(
+                &format!(
+                    "<b xmlns:p=\"{long}\">{}</b>",
+                    each(|_| "<p:c/>".to_owned())
+                ),
+                &transform(C14N),
+            ),
+        ),
+        (
+            "values inside of one another",
+            format!(
+                "<ds:Signature {DS}><ds:Object><q:QualifyingProperties xmlns:q=\"http://uri.etsi.org/01903/v1.3.2#\">{}{long}{}</q:QualifyingProperties></ds:Object></ds:Signature>",
+                "<q:EncapsulatedX509Certificate>".repeat(100),
+                "</q:EncapsulatedX509Certificate>".repeat(100),
+            ),
+        ),
+    ]
+}
+
+/// The processor's time that this thread takes for something, at best of three.
+fn cpu_time(mut work: impl FnMut()) -> Duration {
+    let mut one = || {
+        let clock = || {
+            let now = nix::time::clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).unwrap();
+            Duration::from(now)
+        };
+        let before = clock();
+        work();
+        clock() - before
+    };
+    (0..3).map(|_| one()).min().unwrap_or_default()
+}
+
+/// Eight times as much takes some eight times as long, and never sixty-four times: nothing costs the square of what there is of it.
+#[test]
+fn no_shape_costs_the_square_of_its_length() {
+    for ((shape, small), (_, large)) in shapes(2_000).iter().zip(shapes(16_000)) {
+        let took = |xml: &str| cpu_time(|| drop(inspect(xml.as_bytes())));
+        let (one, eight) = (took(small), took(&large));
+        assert!(
+            eight < 30 * one.max(Duration::from_millis(2)),
+            "{shape}: {one:?}, then {eight:?}"
+        );
+        let work = Work::new();
+        drop(inspect_over(Xml::Text(&large), None, &work));
+        assert!(work.spent_ns() > large.len() as u64, "{shape}");
+    }
+}
+
+/// Each prefix that is listed is looked at once, and not for each element.
+#[test]
+fn a_list_of_prefixes_costs_what_there_is_of_it() {
+    let spent = |prefixes: usize| {
+        let list: String = (0..prefixes).map(|number| format!("p{number} ")).collect();
+        let listed = format!(
+            "<ds:Transform Algorithm=\"{EXCLUSIVE}\"><i:InclusiveNamespaces xmlns:i=\"{EXCLUSIVE}\" PrefixList=\"{list}\"/></ds:Transform>"
+        );
+        let signature = Signer::new(Key::P256).reference("", &listed, "").sign();
+        let xml = format!("<a>{}{signature}</a>", "<b/>".repeat(1_000));
+        let work = Work::new();
+        drop(inspect_over(Xml::Text(&xml), None, &work).unwrap());
+        (work.spent_ns(), xml.len() as u64)
+    };
+    let ((few, few_bytes), (many, many_bytes)) = (spent(1), spent(20_000));
+    assert!(many - few < 40 * (many_bytes - few_bytes), "{few} {many}");
 }
 
 #[test]
@@ -238,10 +345,10 @@ fn named_encodings_are_read() {
         );
         intact(inspect(&bytes));
         // What came as characters has them already, whatever it says of bytes.
-        intact(inspect_over(Xml::Text(&text), None));
+        intact(inspect_over(Xml::Text(&text), None, &Work::new()));
     }
     let text = format!("\u{feff}{}", declared("windows-1251"));
-    intact(inspect_over(Xml::Text(&text), None));
+    intact(inspect_over(Xml::Text(&text), None, &Work::new()));
 }
 
 /// Whatever byte changes or where the document ends: no panic, and no intact signature over another root.

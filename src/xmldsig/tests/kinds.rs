@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use super::signer::{
     C14N, C14N11, DS, ENVELOPED, EXCLUSIVE, Key, SHA256, Signer, enveloped, transform,
 };
+use crate::pki::Work;
 use crate::pki::gost_signer;
 use crate::pki::hash::Hash;
 use crate::xmldsig::{
@@ -57,7 +58,7 @@ fn what_is_outside_of_the_document_is_looked_at_where_it_is_given() {
         .reference("contract.txt", "", "A contract.")
         .sign();
     let over = |xml: &str, external: &[u8]| {
-        let mut found = inspect_over(Xml::Text(xml), Some(external)).unwrap();
+        let mut found = inspect_over(Xml::Text(xml), Some(external), &Work::new()).unwrap();
         found.remove(0)
     };
     assert_eq!(
