@@ -70,6 +70,8 @@ pub struct App {
     pub set_ups: Arc<Semaphore>,
     /// Turns of each tenant to do so, and of the platform.
     pub set_ups_by_tenant: turns::ByTenant,
+    /// Turns to say what signatures are and whether they hold, which takes a processor.
+    pub examinations: Arc<turns::Shared>,
     /// Turns to try hooks out, apart from those that serve requests.
     pub trials: Arc<Semaphore>,
 }
@@ -109,6 +111,11 @@ impl App {
             meters: Meters::new(config.quotas),
             set_ups: Arc::new(Semaphore::new(COMPILED_AT_ONCE)),
             set_ups_by_tenant: turns::ByTenant::new(1),
+            examinations: Arc::new(turns::Shared::new(
+                "examinations",
+                examined_at_once(),
+                config.http.queue_timeout_ms,
+            )),
             trials: Arc::new(Semaphore::new(config.hooks.max_concurrent_trials.max(1))),
             vault,
             config,
@@ -193,6 +200,11 @@ impl App {
         let readiness = Arc::clone(&self.readiness);
         Changes::listen(database.url().to_owned(), readiness, changed).map_err(Error::internal)
     }
+}
+
+/// Signatures that are examined at once: as many as there are processors, and one of each of two tenants.
+fn examined_at_once() -> usize {
+    std::thread::available_parallelism().map_or(2, |processors| processors.get().max(2))
 }
 
 /// The database that the configuration names: one of the user's, or the embedded one, which lives as long as this.

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::{Instrument as _, debug_span};
 
@@ -44,6 +45,83 @@ impl ByTenant {
         let turns = Arc::new(Semaphore::new(self.most));
         tenants.insert(tenant, Arc::downgrade(&turns));
         turns
+    }
+}
+
+/// Turns of a kind that all tenants share, of which each has at most half: what one tenant asks for keeps nobody else waiting.
+#[derive(Debug)]
+pub struct Shared {
+    queue: &'static str,
+    all: Arc<Semaphore>,
+    /// None where there is but one turn, which can't be shared.
+    tenants: Option<ByTenant>,
+    patience_ms: u64,
+}
+
+/// One of them.
+#[derive(Debug)]
+pub struct SharedTurn {
+    _of_tenant: Option<OwnedSemaphorePermit>,
+    _of_all: OwnedSemaphorePermit,
+}
+
+impl Shared {
+    /// `most` at once, counted as `queue`, for which one waits at most so long.
+    pub fn new(queue: &'static str, most: usize, patience_ms: u64) -> Self {
+        Self {
+            queue,
+            all: Arc::new(Semaphore::new(most)),
+            tenants: (most > 1).then(|| ByTenant::new(most / 2)),
+            patience_ms,
+        }
+    }
+
+    /// Waits for a turn; whoever is of no tenant has no part that is all theirs.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::RateLimited`] where the tenant's own work took too long, [`Error::Overloaded`] where everybody's did.
+    pub async fn turn(&self, tenant: Option<TenantId>) -> Result<SharedTurn> {
+        let of_tenant = match self.tenants.as_ref().zip(tenant) {
+            Some((tenants, tenant)) => {
+                let own = tenants.of(tenant);
+                Some(wait(self.queue, &own, self.patience_ms, Error::RateLimited).await?)
+            }
+            None => None,
+        };
+        let of_all = wait(self.queue, &self.all, self.patience_ms, Error::Overloaded).await?;
+        Ok(SharedTurn {
+            _of_tenant: of_tenant,
+            _of_all: of_all,
+        })
+    }
+
+    /// The same on a thread that may block.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::turn`].
+    pub fn turn_blocking(&self, tenant: TenantId) -> Result<SharedTurn> {
+        match Handle::try_current() {
+            Ok(runtime) => runtime.block_on(self.turn(Some(tenant))),
+            Err(error) => Err(Error::internal(error)),
+        }
+    }
+
+    /// Waits for a tenant's turn for as long as it takes, on a thread that may block: for work of which the number is bounded
+    /// elsewhere, and each piece is. None where there is no runtime to wait in.
+    pub fn turn_at_last(&self, tenant: TenantId) -> Option<SharedTurn> {
+        let runtime = Handle::try_current().ok()?;
+        runtime.block_on(async {
+            let of_tenant = match &self.tenants {
+                Some(tenants) => Some(tenants.of(tenant).acquire_owned().await.ok()?),
+                None => None,
+            };
+            Some(SharedTurn {
+                _of_tenant: of_tenant,
+                _of_all: Arc::clone(&self.all).acquire_owned().await.ok()?,
+            })
+        })
     }
 }
 
@@ -107,6 +185,31 @@ pub async fn wait_for(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_tenant_never_has_more_than_half_of_what_is_shared() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let shared = Shared::new("tests", 4, 20);
+            let (one, other) = (Some(TenantId(1)), Some(TenantId(2)));
+            let held = (shared.turn(one).await, shared.turn(one).await);
+            assert!(held.0.is_ok() && held.1.is_ok());
+            // It waits for its own, and the others need not.
+            assert!(matches!(shared.turn(one).await, Err(Error::RateLimited)));
+            let others = (shared.turn(other).await, shared.turn(None).await);
+            assert!(others.0.is_ok() && others.1.is_ok());
+            assert!(matches!(shared.turn(other).await, Err(Error::Overloaded)));
+            drop(held);
+            assert!(shared.turn(one).await.is_ok());
+            // There is nothing to share of one.
+            let single = Shared::new("tests", 1, 20);
+            let _held = single.turn(one).await.unwrap();
+            assert!(matches!(single.turn(one).await, Err(Error::Overloaded)));
+        });
+    }
 
     #[test]
     fn patience_is_spread_and_never_longer() {

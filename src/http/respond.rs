@@ -288,8 +288,8 @@ async fn answer(
     let turn = if route.waits == Waits::Never {
         None
     } else {
-        let patience_ms = app.config.http.queue_timeout_ms;
-        Some(turns::wait("requests", &server.turns, patience_ms, Error::Overloaded).await?)
+        let tenant = context.tenancy.as_ref().map(|tenancy| tenancy.id);
+        Some(server.turns.turn(tenant).await?)
     };
     if needs_token {
         // Body and turns may have taken their time: whoever was revoked or suspended meanwhile is refused after all.

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use http::HeaderMap;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 use tracing::warn;
 use warp::Filter;
 
@@ -17,14 +16,14 @@ use super::connections::accept;
 use super::places::Places;
 use super::respond::{Incoming, respond};
 use crate::app::App;
-use crate::telemetry;
+use crate::{telemetry, turns};
 
 /// What all requests share.
 #[derive(Debug)]
 pub(super) struct Server {
     pub(super) app: Arc<App>,
     /// Requests that may be answered at once.
-    pub(super) turns: Arc<Semaphore>,
+    pub(super) turns: turns::Shared,
     /// Bytes of bodies and answers that may be under way.
     pub(super) budget: Arc<Budget>,
     /// Whether this is the port of those who watch: there they need no token, and find nothing else.
@@ -34,7 +33,11 @@ pub(super) struct Server {
 impl Server {
     fn new(app: Arc<App>, is_for_watchers: bool) -> Arc<Self> {
         Arc::new(Self {
-            turns: Arc::new(Semaphore::new(app.config.answered_at_once())),
+            turns: turns::Shared::new(
+                "requests",
+                app.config.answered_at_once(),
+                app.config.http.queue_timeout_ms,
+            ),
             budget: Budget::new(&app.config.http),
             app,
             is_for_watchers,

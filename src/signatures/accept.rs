@@ -4,15 +4,23 @@ use super::model::SignatureBody;
 use super::report::report;
 use super::summary::summary;
 use super::verify::judge;
+use crate::app::App;
+use crate::context::TenantId;
 use crate::error::{Error, Result};
 use crate::policy::model::{Accept, InForce};
 
 /// Lets only through what the policy accepts; gives the verdict to record with it, as JSON, where that is wanted.
-pub(super) fn check_draft(policy: &InForce, body: &SignatureBody) -> Result<Option<String>> {
+pub(super) fn check_draft(
+    app: &App,
+    tenant: TenantId,
+    policy: &InForce,
+    body: &SignatureBody,
+) -> Result<Option<String>> {
     let wanted = policy.policy;
     if wanted.accept == Accept::Any && !wanted.record_verdicts {
         return Ok(None);
     }
+    let _turn = app.examinations.turn_blocking(tenant)?;
     let told = if wanted.record_verdicts {
         judge(policy, body, None)
     } else {

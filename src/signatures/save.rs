@@ -90,7 +90,7 @@ pub fn save(
         context,
         draft,
         preconditions,
-        verdict: super::accept::check_draft(&policy, &draft.body)?,
+        verdict: super::accept::check_draft(app, tenant, &policy, &draft.body)?,
         room: None,
         full: None,
     };

@@ -20,7 +20,7 @@ pub const MAX_VERDICTS: u32 = 100;
 ///
 /// # Errors
 ///
-/// Those of the store.
+/// Those of the store, and of [`turns::Shared::turn`](crate::turns::Shared::turn).
 pub fn examine(
     app: &App,
     context: &Context,
@@ -28,11 +28,17 @@ pub fn examine(
     document: Option<&[u8]>,
     verifies: bool,
 ) -> Result<Value> {
-    if !verifies {
-        return Ok(report(body, None));
-    }
-    let policy = policy::in_force(app, context.tenant()?)?;
-    Ok(judge(&policy, body, document))
+    let tenant = context.tenant()?;
+    let policy = if verifies {
+        Some(policy::in_force(app, tenant)?)
+    } else {
+        None
+    };
+    let _turn = app.examinations.turn_blocking(tenant)?;
+    Ok(match policy {
+        Some(policy) => judge(&policy, body, document),
+        None => report(body, None),
+    })
 }
 
 /// Verifies a stored version, the current one where none is named, and records what is found. Blocks.
@@ -55,7 +61,9 @@ pub fn verify(
         .body
         .as_ref()
         .ok_or_else(|| Error::internal("a version was read without its signature"))?;
+    let turn = app.examinations.turn_blocking(tenant)?;
     let verdict = summary(&judge(&policy, body, document)).to_string();
+    drop(turn);
     let room = tenants::room(app, context, verdict.len(), false)?;
     let recorded = app.store.verdict_insert(
         tenant,

@@ -2,11 +2,12 @@
 //! nothing is done.
 
 use std::net::TcpStream;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::support::{Client, TestApp};
+use crate::support::{Client, TestApp, slow_to_read};
 
 const QUEUE_TIMEOUT: Duration = Duration::from_millis(1_500);
 /// Long enough for a request to come to wait.
@@ -86,4 +87,44 @@ fn what_waits_for_too_long_is_refused_in_time_and_never_done() {
     // Whoever came now would be answered after all that could still wait.
     acme.save("next", "t", 0, "x").expect(201);
     assert_eq!(documents(&app), "next slow");
+}
+
+/// What one tenant asks to be verified, however much it is, leaves turns to the others.
+#[test]
+fn a_tenants_verifications_keep_no_other_from_its_turns() {
+    let app = TestApp::start_with(|config| {
+        config.http.max_concurrent_requests = 4;
+        config.http.queue_timeout_ms = 300;
+    });
+    let (evil, acme) = (app.tenant("evil"), app.tenant("acme"));
+    let xml = slow_to_read(80);
+    let stopped = AtomicBool::new(false);
+    let refused = std::thread::scope(|scope| {
+        let attackers: Vec<_> = (0..8)
+            .map(|_| {
+                scope.spawn(|| {
+                    let mut refused = 0;
+                    while !stopped.load(Ordering::SeqCst) {
+                        let body = json!({"cms": xml});
+                        let answer = evil.json("POST", "/verify", &body);
+                        if answer.status != 200 {
+                            answer.expect_error(429, "rate_limited");
+                            refused += 1;
+                        }
+                    }
+                    refused
+                })
+            })
+            .collect();
+        for number in 0..20 {
+            acme.save(&number.to_string(), "t", 0, "x").expect(201);
+            let verified = acme.json("POST", "/verify", &json!({"cms": "x"}));
+            verified.expect(200);
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        stopped.store(true, Ordering::SeqCst);
+        let refused = attackers.into_iter().map(|it| it.join().unwrap());
+        refused.sum::<usize>()
+    });
+    assert!(refused > 0, "the tenant waited for nothing of its own");
 }

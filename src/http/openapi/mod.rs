@@ -231,15 +231,19 @@ fn codes(route: &Route, of_tenant: bool) -> Vec<&'static str> {
     }
     codes.extend(match route.waits {
         Waits::Never => &[][..],
-        Waits::No | Waits::Publication => &["overloaded", "database_unavailable"],
-        Waits::Trial | Waits::SetUp => &["overloaded", "database_unavailable", "rate_limited"],
+        Waits::No | Waits::Publication | Waits::SetUp | Waits::Trial => {
+            &["overloaded", "database_unavailable"]
+        }
         Waits::Judges(_) => &[
             "overloaded",
             "database_unavailable",
-            "rate_limited",
             "hook_rejected",
             "hook_failed",
         ],
     });
+    // Of what tenants share each has a part.
+    if route.waits != Waits::Never && route.audience != Audience::Anybody {
+        codes.push("rate_limited");
+    }
     codes
 }

@@ -59,3 +59,20 @@ pub(crate) const REQUIRE_COUNTERSIGNATURE: &[u8] =
     include_bytes!("../../../plugins/require-countersignature/require-countersignature.wasm");
 /// What a [`guest::Guest`] judges that rejects: an error with an empty list of rejections.
 pub(crate) const REJECT: &str = "(i32.store8 (i32.const 2048) (i32.const 1)) (i32.const 2048)";
+
+/// XML that is not large, and takes a while to read: so many signatures, each with references to all of many elements.
+pub(crate) fn slow_to_read(signatures: usize) -> String {
+    let exclusive = "http://www.w3.org/2001/10/xml-exc-c14n#";
+    let reference = format!(
+        r#"<Reference URI=""><Transforms><Transform Algorithm="{exclusive}"/></Transforms><DigestMethod Algorithm="http://www.w3.org/2001/04/xmlenc#sha256"/><DigestValue>AAAA</DigestValue></Reference>"#
+    );
+    let signature = format!(
+        r#"<Signature xmlns="http://www.w3.org/2000/09/xmldsig#"><SignedInfo>{}</SignedInfo></Signature>"#,
+        reference.repeat(5)
+    );
+    format!(
+        "<r>{}{}</r>",
+        "<a/>".repeat(3_000),
+        signature.repeat(signatures)
+    )
+}
