@@ -1,7 +1,8 @@
 //! A plugin as a tenant has bound it, and how it fares.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::plugin::Plugin;
 use crate::config::HooksConfig;
@@ -120,60 +121,173 @@ const GIVES_WAY_FROM: u32 = 2;
 /// Of how many runs one is made where a hook keeps failing and decides nothing.
 const ONE_OF: u32 = 16;
 
+/// Who asks about what: some clients and documents a hook may not be made for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Origin {
+    caller: u64,
+    document: u64,
+}
+
+impl Origin {
+    /// The request of a subject, about a document.
+    pub(super) fn new(subject: Option<&str>, document: &str) -> Self {
+        let hash = |text: &dyn Fn(&mut DefaultHasher)| {
+            let mut hasher = DefaultHasher::new();
+            text(&mut hasher);
+            hasher.finish()
+        };
+        Self {
+            caller: hash(&|hasher| subject.hash(hasher)),
+            document: hash(&|hasher| document.hash(hasher)),
+        }
+    }
+}
+
 /// Counts the failures of one binding on this server.
 #[derive(Debug, Default)]
-pub struct Health {
-    in_a_row: AtomicU32,
-    left_out: AtomicU32,
-    runs: AtomicU32,
-    failures: AtomicU32,
+pub struct Health(Mutex<Counts>);
+
+#[derive(Debug, Default)]
+struct Counts {
+    in_a_row: u32,
+    left_out: u32,
+    /// Who and what the failures in a row are of: the first of them, and whether there was another.
+    first_of_row: Option<Origin>,
+    has_other_callers: bool,
+    has_other_documents: bool,
+    /// For whom and what it went well the last time, and before that for another caller, and for another document.
+    went_well: [Option<Origin>; 3],
+    /// The runs of this window, and whether they failed.
+    runs: Vec<(Origin, bool)>,
+}
+
+impl Counts {
+    fn fail(&mut self, origin: Origin) {
+        self.in_a_row += 1;
+        let first = *self.first_of_row.get_or_insert(origin);
+        self.has_other_callers |= first.caller != origin.caller;
+        self.has_other_documents |= first.document != origin.document;
+    }
+
+    fn succeed(&mut self, origin: Origin) {
+        self.begin_row();
+        if let Some(last) = self.went_well[0] {
+            if last.caller != origin.caller {
+                self.went_well[1] = Some(last);
+            }
+            if last.document != origin.document {
+                self.went_well[2] = Some(last);
+            }
+        }
+        self.went_well[0] = Some(origin);
+    }
+
+    fn begin_row(&mut self) {
+        self.in_a_row = 0;
+        self.first_of_row = None;
+        (self.has_other_callers, self.has_other_documents) = (false, false);
+    }
+
+    /// Whether failures in a row are the hook's own: they are of several callers and documents, or it went well for no others.
+    fn is_row_general(&self) -> bool {
+        let Some(first) = self.first_of_row else {
+            return false;
+        };
+        let others = |is_same: fn(Origin, Origin) -> bool| {
+            let mut well = self.went_well.iter().flatten();
+            well.any(|other| !is_same(first, *other))
+        };
+        (self.has_other_callers || !others(|a, b| a.caller == b.caller))
+            && (self.has_other_documents || !others(|a, b| a.document == b.document))
+    }
+
+    /// How many runs of the window failed, if they are too many, and are so even without the caller or the document that most
+    /// failures are of.
+    fn too_many_of_window(&self, percent: u32) -> Option<usize> {
+        let failures = self.runs.iter().filter(|(_, failed)| *failed).count();
+        let is_too_many = |failures: usize, runs: usize| failures * 100 >= runs * percent as usize;
+        let is_general = |of: fn(&Origin) -> u64| {
+            let mut by_each: HashMap<u64, usize> = HashMap::new();
+            for (origin, _) in self.runs.iter().filter(|(_, failed)| *failed) {
+                *by_each.entry(of(origin)).or_default() += 1;
+            }
+            let most = by_each.into_iter().find(|(_, count)| 2 * count > failures);
+            let Some((most, its_failures)) = most else {
+                return true;
+            };
+            let rest = self.runs.iter().filter(|(origin, _)| of(origin) != most);
+            match rest.count() {
+                0 => self.went_well.iter().flatten().all(|well| of(well) == most),
+                rest => is_too_many(failures - its_failures, rest),
+            }
+        };
+        let too_many = is_too_many(failures, self.runs.len())
+            && is_general(|origin| origin.caller)
+            && is_general(|origin| origin.document);
+        too_many.then_some(failures)
+    }
 }
 
 impl Health {
+    fn counts(&self) -> MutexGuard<'_, Counts> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Whether it keeps failing, so that it must leave time to others.
     pub(super) fn gives_way(&self) -> bool {
-        self.in_a_row.load(Ordering::Relaxed) >= GIVES_WAY_FROM
+        self.counts().in_a_row >= GIVES_WAY_FROM
     }
 
     /// Whether a run is left out, since it keeps failing and decides nothing.
     pub(super) fn leaves_out(&self) -> bool {
-        self.gives_way()
-            && !self
-                .left_out
-                .fetch_add(1, Ordering::Relaxed)
-                .is_multiple_of(ONE_OF)
+        let mut counts = self.counts();
+        if counts.in_a_row < GIVES_WAY_FROM {
+            return false;
+        }
+        let before = counts.left_out;
+        counts.left_out = before.wrapping_add(1);
+        !before.is_multiple_of(ONE_OF)
     }
 
     /// Begins anew, where it was set aside and is not any more.
     pub fn recover(&self, config: &HooksConfig) {
-        if config.quarantine_failures > 0
-            && self.in_a_row.load(Ordering::Relaxed) >= config.quarantine_failures
-        {
-            self.in_a_row.store(0, Ordering::Relaxed);
+        let mut counts = self.counts();
+        if config.quarantine_failures > 0 && counts.in_a_row >= config.quarantine_failures {
+            counts.begin_row();
         }
     }
 
-    /// Counts a run; says why the hook should be set aside, where it should.
-    pub(super) fn count(&self, failed: bool, config: &HooksConfig) -> Option<String> {
+    /// Counts a run; says why the hook should be set aside, where it should. What fails for one client or one document alone, and
+    /// goes well for others, is not set aside for all.
+    pub(super) fn count(
+        &self,
+        failed: bool,
+        origin: Origin,
+        config: &HooksConfig,
+    ) -> Option<String> {
+        let mut counts = self.counts();
+        let was_general = counts.is_row_general();
         if failed {
-            self.failures.fetch_add(1, Ordering::Relaxed);
-            let in_a_row = self.in_a_row.fetch_add(1, Ordering::Relaxed) + 1;
-            if config.quarantine_failures > 0 && in_a_row.is_multiple_of(config.quarantine_failures)
-            {
+            counts.fail(origin);
+            let (in_a_row, most) = (counts.in_a_row, config.quarantine_failures);
+            let is_due = in_a_row.checked_rem(most) == Some(0) || !was_general;
+            if most > 0 && in_a_row >= most && is_due && counts.is_row_general() {
                 return Some(format!("It failed {in_a_row} times in a row."));
             }
-        } else if self.in_a_row.load(Ordering::Relaxed) > 0 {
-            self.in_a_row.store(0, Ordering::Relaxed);
+        } else {
+            counts.succeed(origin);
         }
-        let runs = self.runs.fetch_add(1, Ordering::Relaxed) + 1;
-        if runs < config.quarantine_window {
+        counts.runs.push((origin, failed));
+        let runs = counts.runs.len();
+        if runs < config.quarantine_window as usize {
             return None;
         }
-        self.runs.store(0, Ordering::Relaxed);
-        let failures = self.failures.swap(0, Ordering::Relaxed);
-        let too_many = config.quarantine_percent > 0
-            && u64::from(failures) * 100 >= u64::from(runs) * u64::from(config.quarantine_percent);
-        too_many.then(|| format!("It failed in {failures} of {runs} runs."))
+        let too_many = match config.quarantine_percent {
+            0 => None,
+            percent => counts.too_many_of_window(percent),
+        };
+        counts.runs.clear();
+        too_many.map(|failures| format!("It failed in {failures} of {runs} runs."))
     }
 }
 
@@ -190,10 +304,11 @@ mod tests {
             ..HooksConfig::default()
         };
         let health = Health::default();
+        let anybody = Origin::new(None, "d");
         let runs = |failures: &[u8]| {
             failures
                 .iter()
-                .map(|failed| health.count(*failed == 1, &config).is_some())
+                .map(|failed| health.count(*failed == 1, anybody, &config).is_some())
                 .collect::<Vec<_>>()
         };
         assert_eq!(
@@ -211,28 +326,68 @@ mod tests {
     }
 
     #[test]
+    fn one_client_or_document_sets_no_hook_aside_that_goes_well_for_others() {
+        let config = HooksConfig {
+            quarantine_failures: 3,
+            quarantine_window: 20,
+            quarantine_percent: 50,
+            ..HooksConfig::default()
+        };
+        let by = |caller: &str, document: &str| Origin::new(Some(caller), document);
+        let health = Health::default();
+        let is_sick = |failed, origin| health.count(failed, origin, &config).is_some();
+        assert!(!is_sick(false, by("honest", "a")));
+        // Whatever it sends, and however often: in a row, and in more than half of a window.
+        for number in 0..50 {
+            assert!(!is_sick(true, by("evil", &number.to_string())), "{number}");
+        }
+        for number in 0..60 {
+            assert!(!is_sick(
+                number % 2 == 0,
+                by(["evil", "honest"][number % 2], "b")
+            ));
+        }
+        // Whoever asks: of one document alone.
+        for number in 0..6 {
+            assert!(!is_sick(true, by(&number.to_string(), "b")), "{number}");
+        }
+        assert!(
+            is_sick(true, by("honest", "a")),
+            "it is everybody's and everything's"
+        );
+        // Of the only client, it is the hook's own.
+        let health = Health::default();
+        let runs = (0..3).map(|number| {
+            let origin = by("only", &number.to_string());
+            health.count(true, origin, &config).is_some()
+        });
+        assert_eq!(runs.collect::<Vec<_>>(), [false, false, true]);
+    }
+
+    #[test]
     fn a_hook_that_keeps_failing_gives_way_until_it_succeeds_or_is_released() {
         let config = HooksConfig {
             quarantine_failures: 3,
             ..HooksConfig::default()
         };
         let health = Health::default();
-        health.count(true, &config);
+        let anybody = Origin::new(None, "d");
+        health.count(true, anybody, &config);
         assert!(!health.gives_way());
         assert!(!health.leaves_out());
-        health.count(true, &config);
+        health.count(true, anybody, &config);
         assert!(health.gives_way());
         let made = (0..64).filter(|_| !health.leaves_out()).count();
         assert_eq!(made, 4);
-        health.count(false, &config);
+        health.count(false, anybody, &config);
         assert!(!health.gives_way());
         for _ in 0..2 {
-            health.count(true, &config);
+            health.count(true, anybody, &config);
         }
         // It was not set aside yet, so there is nothing to recover from.
         health.recover(&config);
         assert!(health.gives_way());
-        health.count(true, &config);
+        health.count(true, anybody, &config);
         health.recover(&config);
         assert!(!health.gives_way());
     }

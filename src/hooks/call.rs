@@ -97,11 +97,13 @@ impl Call<'_> {
                 Err(_) => u64::MAX,
             };
             store.set_epoch_deadline(ticks(timeout));
-            store.epoch_deadline_callback(move |_| {
-                let mut left = timeout.saturating_sub(since.elapsed());
+            store.epoch_deadline_callback(move |store| {
+                // The server's own time is bounded by what it reads, and is not the guest's.
+                let allowed = timeout + store.data().host_time();
+                let mut left = allowed.saturating_sub(since.elapsed());
                 if gives_way {
                     std::thread::sleep(REST.min(left));
-                    left = timeout.saturating_sub(since.elapsed());
+                    left = allowed.saturating_sub(since.elapsed());
                 }
                 if left.is_zero() {
                     return Err(Trap::Interrupt.into());
@@ -118,12 +120,13 @@ impl Call<'_> {
         };
         let fuel = limits.fuel.saturating_sub(store.get_fuel().unwrap_or(0));
         let state = store.into_data();
+        let took = since.elapsed().saturating_sub(state.host_time());
         Ended {
             result,
             fuel,
             memory_bytes: state.limits.memory_bytes(),
             log: state.into_log(),
-            microseconds: u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX),
+            microseconds: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
         }
     }
 }

@@ -2,21 +2,24 @@
 
 use std::sync::Arc;
 
-use super::bound::{Bound, Sick};
+use super::bound::{Bound, Origin, Sick};
 use super::convert::{Version, context, signature, stored};
 use super::engine::Engine;
 use super::host::{Document, Subject};
 use super::seat::Seat;
+use crate::context::TenantId;
 use crate::decisions::model::{Circumstances, Decision, Outcome};
 use crate::error::{Error, HookRejection};
 use crate::plugins::model::Operation;
 use crate::signatures::model::{Draft, Signature};
+use crate::turns;
 
 /// A tenant's hooks as they were at one moment. A request keeps the one that it began with.
 #[derive(Debug)]
 pub struct Chain {
     engine: Arc<Engine>,
     hooks: Vec<Bound>,
+    examinations: Option<(TenantId, Arc<turns::Shared>)>,
 }
 
 /// What taggers and validators made of a save or delete.
@@ -35,7 +38,20 @@ pub struct Judged {
 impl Chain {
     /// Hooks in the order in which they run.
     pub fn new(engine: Arc<Engine>, hooks: Vec<Bound>) -> Self {
-        Self { engine, hooks }
+        Self {
+            engine,
+            hooks,
+            examinations: None,
+        }
+    }
+
+    /// The same, which reads signatures when it is the tenant's turn.
+    #[must_use]
+    pub fn in_turn(self, tenant: TenantId, examinations: Arc<turns::Shared>) -> Self {
+        Self {
+            examinations: Some((tenant, examinations)),
+            ..self
+        }
     }
 
     /// The hooks.
@@ -83,6 +99,7 @@ impl Chain {
         let subject = Arc::new(Subject {
             payload: Document::new(draft.body.clone()),
             previous: previous.and_then(stored),
+            examinations: self.examinations.clone(),
         });
         let mut record = signature(&Version {
             key: &draft.key,
@@ -111,7 +128,8 @@ impl Chain {
                 }
             }
         }
-        self.conclude(seats, record.tags)
+        let origin = Origin::new(circumstances.subject.as_deref(), &record.document);
+        self.conclude(seats, record.tags, origin)
     }
 
     /// Runs the validators of deletes on the current version of a thread, which comes with its body.
@@ -122,6 +140,7 @@ impl Chain {
         let subject = Arc::new(Subject {
             payload,
             previous: None,
+            examinations: self.examinations.clone(),
         });
         let caller = context(circumstances);
         let mut seats = self.seats(Operation::Delete);
@@ -131,7 +150,8 @@ impl Chain {
                 break;
             }
         }
-        self.conclude(seats, record.tags)
+        let origin = Origin::new(circumstances.subject.as_deref(), &record.document);
+        self.conclude(seats, record.tags, origin)
     }
 
     /// A seat for each hook that judges this. A shadow sits before its hook, so that it sees the tags as the hook does.
@@ -153,7 +173,7 @@ impl Chain {
         seats
     }
 
-    fn conclude(&self, seats: Vec<Seat<'_>>, tags: Vec<String>) -> Judged {
+    fn conclude(&self, seats: Vec<Seat<'_>>, tags: Vec<String>, origin: Origin) -> Judged {
         let mut judged = Judged::empty(tags);
         // A chain that is stopped leaves hooks unasked, which have decided nothing.
         for seat in seats.into_iter().filter(|seat| seat.decided) {
@@ -161,7 +181,7 @@ impl Chain {
                 let reason = seat.decision.failure.clone().unwrap_or_default();
                 judged.failed = Some((Arc::clone(&seat.decision.hook), reason));
             }
-            judged.sick.extend(seat.sick(&self.engine.config));
+            judged.sick.extend(seat.sick(origin, &self.engine.config));
             let decision = seat.decision;
             if !decision.shadow
                 && let Some(shadow) = judged.decisions.last_mut()

@@ -1,6 +1,7 @@
 //! What the server answers a plugin while it runs, and what it counts meanwhile.
 
 use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use tracing::{debug, error, info, warn};
 use wasmtime::{ResourceLimiter, Result};
@@ -8,8 +9,10 @@ use wasmtime::{ResourceLimiter, Result};
 use super::bindings::sigpersist::hooks::{cms, config, log, payload, previous, types};
 use super::convert::inspect;
 use crate::config::HooksConfig;
+use crate::context::TenantId;
 use crate::decisions::model::{LogLine, clean};
 use crate::signatures::model::SignatureBody;
+use crate::turns::Shared;
 
 /// A limit that a call broke.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -36,6 +39,8 @@ impl LimitBroken {
 pub(super) struct Subject {
     pub(super) payload: Document,
     pub(super) previous: Option<(types::Signature, Document)>,
+    /// Whose turns are taken to read signatures, and where from.
+    pub(super) examinations: Option<(TenantId, Arc<Shared>)>,
 }
 
 /// A signature's bytes, parsed at most once.
@@ -53,8 +58,13 @@ impl Document {
         }
     }
 
-    fn inspect(&self) -> Result<cms::Inspection, cms::InspectError> {
-        self.inspection.get_or_init(|| inspect(&self.body)).clone()
+    fn inspect(&self, subject: &Subject) -> Result<cms::Inspection, cms::InspectError> {
+        let inspection = self.inspection.get_or_init(|| {
+            let turns = subject.examinations.as_ref();
+            let _turn = turns.and_then(|(tenant, turns)| turns.turn_at_last(*tenant));
+            inspect(&self.body)
+        });
+        inspection.clone()
     }
 }
 
@@ -71,6 +81,8 @@ pub(super) struct HostState {
     log_bytes_left: usize,
     max_hostcalls: u32,
     max_read_bytes: u64,
+    /// Time that the server took to read signatures for the guest, which is not the guest's.
+    host_time: Duration,
 }
 
 impl HostState {
@@ -96,7 +108,25 @@ impl HostState {
             log_bytes_left: config.max_log_bytes,
             max_hostcalls: config.max_hostcalls,
             max_read_bytes: config.max_read_bytes,
+            host_time: Duration::ZERO,
         }
+    }
+
+    /// Time that the server took to read signatures for the guest.
+    pub(super) fn host_time(&self) -> Duration {
+        self.host_time
+    }
+
+    /// Reads a signature, when it is its turn.
+    fn inspect(
+        &mut self,
+        document: &Document,
+        subject: &Subject,
+    ) -> Result<cms::Inspection, cms::InspectError> {
+        let since = Instant::now();
+        let inspection = document.inspect(subject);
+        self.host_time += since.elapsed();
+        inspection
     }
 
     /// What the guest wrote.
@@ -258,7 +288,8 @@ impl payload::Host for HostState {
 
 impl cms::Host for HostState {
     fn inspect(&mut self) -> Result<Result<cms::Inspection, cms::InspectError>> {
-        Ok(self.subject()?.payload.inspect())
+        let subject = self.subject()?;
+        Ok(self.inspect(&subject.payload, &subject))
     }
 }
 
@@ -280,8 +311,9 @@ impl previous::Host for HostState {
     }
 
     fn inspect(&mut self) -> Result<Result<cms::Inspection, cms::InspectError>> {
-        Ok(match &self.subject()?.previous {
-            Some((_, document)) => document.inspect(),
+        let subject = self.subject()?;
+        Ok(match &subject.previous {
+            Some((_, document)) => self.inspect(document, &subject),
             None => Err(cms::InspectError::NotCms),
         })
     }

@@ -8,7 +8,7 @@ use wasmtime::component::Instance;
 
 use super::bindings::exports::sigpersist::hooks::tagger::Changes;
 use super::bindings::sigpersist::hooks::types;
-use super::bound::{Bound, Guest, Health, Sick};
+use super::bound::{Bound, Guest, Health, Origin, Sick};
 use super::call::Call;
 use super::engine::Engine;
 use super::host::{HostState, Subject};
@@ -77,13 +77,13 @@ impl<'a> Seat<'a> {
     }
 
     /// Counts the run; says that the hook should be set aside, where it should.
-    pub(super) fn sick(&self, config: &HooksConfig) -> Option<Sick> {
+    pub(super) fn sick(&self, origin: Origin, config: &HooksConfig) -> Option<Sick> {
         let asked = self.decided && (self.decision.shadow || self.hook.refuses.is_none());
         if !asked {
             return None;
         }
         let failed = self.decision.verdict == Verdict::Failed;
-        let reason = self.health().count(failed, config)?;
+        let reason = self.health().count(failed, origin, config)?;
         // A shadow decides nothing, and is run more rarely as it is.
         if self.decision.shadow || !self.decision.decides() {
             return None;

@@ -46,7 +46,10 @@ pub fn chain(app: &App, tenant: TenantId) -> Result<Arc<Chain>> {
                 }))
             })
             .collect::<Result<_>>()?;
-        Ok(Arc::new(Chain::new(Arc::clone(&app.engine), hooks)))
+        let chain = Chain::new(Arc::clone(&app.engine), hooks);
+        Ok(Arc::new(
+            chain.in_turn(tenant, Arc::clone(&app.examinations)),
+        ))
     })
 }
 

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use sigpersist::plugins::model::OnFailure;
 
 use crate::support::guest::{Guest, LOOP};
-use crate::support::{Client, TestApp, eventually};
+use crate::support::{Client, SIGNER_TAGS, TestApp, eventually, slow_to_read};
 
 fn looping() -> Vec<u8> {
     Guest {
@@ -168,4 +168,28 @@ fn a_hook_that_fails_too_often_of_many_runs_is_set_aside() {
             .unwrap()
             .contains("3 of 6")
     );
+}
+
+/// A document that takes the server longer to read than a hook may run.
+#[test]
+fn the_servers_own_time_is_not_the_hooks() {
+    let app = app();
+    let acme = app.tenant("acme");
+    let operator = app.operator("acme");
+    app.hook("acme", "tags", SIGNER_TAGS, |request| {
+        request.timeout_ms = Some(100);
+    });
+    let xml = slow_to_read(40);
+    for number in 0..4 {
+        acme.save(&number.to_string(), "t", 0, &xml).expect(201);
+    }
+    let decisions =
+        operator.get("/hooks/decisions").expect(200).json["content"]["decisions"].clone();
+    for decision in decisions.as_array().unwrap() {
+        assert_eq!(decision["verdict"], json!("accepted"), "{decision}");
+        let microseconds = decision["microseconds"].as_u64().unwrap();
+        assert!(microseconds < 100_000, "{decision}");
+    }
+    let hook = operator.get("/hooks/tags").expect(200);
+    assert_eq!(hook.json["content"]["hook"]["quarantine"], Value::Null);
 }
