@@ -6,11 +6,11 @@ use aws_lc_rs::aead::{AES_256_GCM, Aad, Nonce, RandomizedNonceKey};
 use aws_lc_rs::pbkdf2;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::{Vault, random_bytes};
 use crate::error::{Error, Result};
+use crate::transfer::model::{Envelope, Under};
 
 /// More than what OWASP recommends for PBKDF2 with HMAC-SHA256 (600,000 in 2023): it is done once for a file.
 const ITERATIONS: NonZeroU32 = NonZeroU32::new(1_000_000).expect("it is not zero");
@@ -22,24 +22,6 @@ const NONCE_BYTES: usize = 12;
 const MIN_PASSPHRASE: usize = 12;
 /// Place of the sealed text that detects a wrong key.
 const CHECK: &str = "check";
-
-/// Describes what encrypts the keys of a file; holds no secret.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Envelope {
-    under: Under,
-    salt: String,
-    check: String,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Under {
-    /// A passphrase, by PBKDF2 with HMAC-SHA256 and this many iterations.
-    Passphrase(u32),
-    /// A master key, by HKDF with SHA-256.
-    MasterKey,
-}
 
 /// Opens an envelope.
 #[derive(Debug)]

@@ -9,12 +9,12 @@ use serde_json::json;
 use zeroize::Zeroizing;
 
 use super::model::{
-    Anchor, Counts, End, FORMAT, FORMAT_VERSION, Header, Input, Key, Line, Policy, Revision,
-    TenantFacts,
+    Anchor, Counts, End, Envelope, FORMAT, FORMAT_VERSION, Header, Input, Key, Line, Policy,
+    Revision, TenantFacts,
 };
 use crate::app::App;
 use crate::audit::{Actor, Event};
-use crate::auth::envelope::{Envelope, Opener, Sealer};
+use crate::auth::envelope::{Opener, Sealer};
 use crate::auth::key::StoredKey;
 use crate::digest::RunningSha256;
 use crate::error::{Error, Result};

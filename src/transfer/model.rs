@@ -4,7 +4,6 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::auth::envelope::Envelope;
 use crate::plugins::model::{Binding, Digest, Limits, Mode, OnFailure, Operation, Shadow};
 use crate::policy::model as policy;
 use crate::signatures::model::{Encoding, SignatureBody, ThreadKey};
@@ -62,6 +61,28 @@ pub struct Header {
     /// The envelope of its keys, if they came along.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keys: Option<Envelope>,
+}
+
+/// Describes what encrypts the keys of a file; holds no secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Envelope {
+    /// The origin of the key.
+    pub under: Under,
+    /// The salt of the derivation, in base64.
+    pub salt: String,
+    /// A sealed text that detects a wrong key.
+    pub check: String,
+}
+
+/// The origin of an envelope's key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Under {
+    /// A passphrase, by PBKDF2 with HMAC-SHA256 and this many iterations.
+    Passphrase(u32),
+    /// A master key, by HKDF with SHA-256.
+    MasterKey,
 }
 
 /// How much of what a file holds.
