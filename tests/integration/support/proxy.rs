@@ -62,7 +62,8 @@ impl Proxy {
         let accepting = Arc::clone(&state);
         std::thread::spawn(move || accepting.accept(&listener));
         Self {
-            url: format!("host=127.0.0.1 port={port} sslmode=disable gssencmode=disable{rest}"),
+            // Of several values libpq takes the last.
+            url: format!("{} host=127.0.0.1 port={port}", rest.trim_start()),
             port,
             state,
         }
