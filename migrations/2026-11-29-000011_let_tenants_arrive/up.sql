@@ -1,6 +1,6 @@
 -- A tenant that is imported is not to be live before it has the hooks that refuse for it.
 ALTER TABLE tenants ADD COLUMN incomplete text;
-COMMENT ON COLUMN tenants.incomplete IS 'What an import has not brought yet, in words between spaces: import:<slug> while it goes on, and the names of hooks; null where nothing is missing';
+COMMENT ON COLUMN tenants.incomplete IS 'What an import has not brought yet, in words between spaces: import:SLUG while it goes on, and the names of hooks; null where nothing is missing';
 
 -- Threads keep their numbers when their tenant moves, so new ones must get numbers after those. The server may write
 -- signatures but not move the sequence, which all tenants share: only forward, and never so far that it could run out.

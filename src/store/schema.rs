@@ -435,7 +435,7 @@ diesel::table! {
         max_concurrent_requests -> Nullable<Int8>,
         /// Milliseconds that hooks may run each second, on each server
         hook_ms_per_second -> Nullable<Int8>,
-        /// What an import has not brought yet, in words between spaces: import:<slug> while it goes on, and the names of hooks; null where nothing is missing
+        /// What an import has not brought yet, in words between spaces: import:SLUG while it goes on, and the names of hooks; null where nothing is missing
         incomplete -> Nullable<Text>,
     }
 }
