@@ -51,7 +51,8 @@ impl Body {
     }
 
     /// Refuses a body that says that it is larger.
-    pub(super) fn check_declared(&self, max_bytes: usize) -> Result<()> {
+    pub(super) fn check_declared(&mut self, max_bytes: usize) -> Result<()> {
+        self.max_bytes = max_bytes;
         if self.declared_bytes > max_bytes {
             return Err(Error::PayloadTooLarge {
                 limit_bytes: max_bytes,
@@ -67,12 +68,11 @@ impl Body {
 
     /// The whole body, where it has no more than `max_bytes`. What it did not declare is added to `held` as it comes.
     pub(super) async fn read(&mut self, max_bytes: usize, held: &Held) -> Result<Bytes> {
-        self.max_bytes = max_bytes;
+        self.check_declared(max_bytes)?;
         let timeout_ms = self.timeout_ms;
         let too_large = Error::PayloadTooLarge {
             limit_bytes: self.max_bytes,
         };
-        self.check_declared(max_bytes)?;
         self.waits = false;
         let reading = async {
             // Once, so that it is never copied to a larger place.

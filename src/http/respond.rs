@@ -230,9 +230,9 @@ async fn answer(
         (None, true) => Holder::Platform,
         (None, false) => Holder::Strangers,
     };
-    let max_bytes = route.max_body_bytes(&app.config);
-    body.check_declared(max_bytes)?;
     let (body, held) = if needs_token {
+        let max_bytes = route.max_body_bytes(&app.config);
+        body.check_declared(max_bytes)?;
         if has_body(&incoming.headers) {
             route.body.check_kind(&incoming.headers)?;
         }

@@ -1,7 +1,8 @@
 //! A save or delete to be tried, as an operator writes it in JSON.
 
 use chrono::DateTime;
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
@@ -22,6 +23,7 @@ pub struct Sample {
     /// The hook's settings; only in test cases, since hooks and candidates bring their own.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>, example = json!(null))]
+    #[serde(deserialize_with = "crate::object::deserialize_option")]
     pub settings: Option<Value>,
     /// The document.
     #[schema(example = "doc_12")]
@@ -114,8 +116,15 @@ pub struct PartialCircumstances {
     scopes: Option<Vec<String>>,
     /// When, in milliseconds since 1970.
     #[schema(example = 1_790_000_000_000_u64)]
-    #[serde(deserialize_with = "crate::number::deserialize_option")]
+    #[serde(deserialize_with = "time")]
     now_ms: Option<u64>,
+}
+
+/// Reads a time that is not before 1970, in the range of `int64` as the document says.
+fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    let ms: Option<i64> = crate::number::deserialize_option(deserializer)?;
+    let checked = |ms| u64::try_from(ms).map_err(|_| D::Error::custom("a time before 1970"));
+    ms.map(checked).transpose()
 }
 
 /// The time of a sample that names none.

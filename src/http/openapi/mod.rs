@@ -112,9 +112,31 @@ pub fn document(config: &Config) -> Value {
     });
     problems.give(&mut document["components"]);
     limit(&mut document, config);
+    bound_unsigned(&mut document);
     examples::give_files(&mut document["components"]["schemas"]);
     examples::complete(&mut document);
     document
+}
+
+/// Gives unsigned numbers of 32 bits their range: the format that describes them, `int32`, is that of signed ones. Those of 64 bits
+/// are read only as far as `int64` goes.
+fn bound_unsigned(part: &mut Value) {
+    match part {
+        Value::Array(items) => items.iter_mut().for_each(bound_unsigned),
+        Value::Object(members) => {
+            let is_unsigned = members.get("minimum").and_then(Value::as_u64).is_some();
+            if is_unsigned
+                && members
+                    .get("format")
+                    .is_some_and(|format| format == "int32")
+            {
+                members.shift_remove("format");
+                members.entry("maximum").or_insert(json!(u32::MAX));
+            }
+            members.values_mut().for_each(bound_unsigned);
+        }
+        _ => {}
+    }
 }
 
 /// What the configuration allows at most.
