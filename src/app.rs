@@ -26,6 +26,9 @@ const CACHED_CHAINS: usize = 10_000;
 const CACHED_POLICIES: usize = 10_000;
 /// Loads of keys and hooks at once.
 const LOADS_AT_ONCE: usize = 8;
+/// How much longer than compiling an upload or a new binding waits for one before it, which may also run test cases, in
+/// milliseconds.
+const SET_UP_PATIENCE_MS: u64 = 30_000;
 /// Answers to strangers at once, and those that are kept ready.
 const PUBLICATIONS_AT_ONCE: usize = 2;
 const CACHED_PUBLICATIONS: usize = 1_000;
@@ -48,10 +51,8 @@ pub struct App {
     loads: Arc<Semaphore>,
     /// Turns to make the hooks of one tenant ready.
     pub loading: turns::ByTenant,
-    /// Turns of each tenant to try hooks out.
-    pub trials_by_tenant: turns::ByTenant,
     /// Turns to show strangers what is for everybody.
-    pub publications: Arc<Semaphore>,
+    pub publications: turns::Shared,
     /// Public keys that are for everybody, by the tenant's slug; none for the platform's.
     pub published: Cache<Option<String>, Arc<Vec<StoredKey>>>,
     /// The OpenAPI document, once somebody has asked for it.
@@ -66,14 +67,12 @@ pub struct App {
     pub readiness: Arc<Readiness>,
     /// What tenants use, against their quotas.
     pub meters: Meters,
-    /// Turns to set plugins and hooks up: to compile, and to ask about settings.
-    pub set_ups: Arc<Semaphore>,
-    /// Turns of each tenant to do so, and of the platform.
-    pub set_ups_by_tenant: turns::ByTenant,
+    /// Turns to set plugins and hooks up, one of each tenant and of the platform: to compile, and to ask about settings.
+    pub set_ups: turns::Shared,
     /// Turns to say what signatures are and whether they hold, which takes a processor.
     pub examinations: Arc<turns::Shared>,
-    /// Turns to try hooks out, apart from those that serve requests.
-    pub trials: Arc<Semaphore>,
+    /// Turns to try hooks out, one of each tenant, apart from those that serve requests.
+    pub trials: turns::Shared,
 }
 
 impl App {
@@ -100,8 +99,11 @@ impl App {
             engine: Arc::new(engine),
             loads: Arc::new(Semaphore::new(LOADS_AT_ONCE)),
             loading: turns::ByTenant::new(1),
-            trials_by_tenant: turns::ByTenant::new(1),
-            publications: Arc::new(Semaphore::new(PUBLICATIONS_AT_ONCE)),
+            publications: turns::Shared::new(
+                "publications",
+                PUBLICATIONS_AT_ONCE,
+                config.http.queue_timeout_ms,
+            ),
             published: Cache::new(CACHED_PUBLICATIONS),
             openapi: OnceLock::new(),
             chains: Cache::new(CACHED_CHAINS),
@@ -109,14 +111,27 @@ impl App {
             healths: quick_cache::sync::Cache::new(CACHED_CHAINS),
             readiness: Arc::default(),
             meters: Meters::new(config.quotas),
-            set_ups: Arc::new(Semaphore::new(COMPILED_AT_ONCE)),
-            set_ups_by_tenant: turns::ByTenant::new(1),
+            // Nobody waits for more than one upload of another tenant's, and that one has its bounds.
+            set_ups: turns::Shared::with_part(
+                "set_ups",
+                COMPILED_AT_ONCE,
+                1,
+                config
+                    .hooks
+                    .compile_timeout_ms
+                    .saturating_add(SET_UP_PATIENCE_MS),
+            ),
             examinations: Arc::new(turns::Shared::new(
                 "examinations",
                 examined_at_once(),
                 config.http.queue_timeout_ms,
             )),
-            trials: Arc::new(Semaphore::new(config.hooks.max_concurrent_trials.max(1))),
+            trials: turns::Shared::with_part(
+                "trials",
+                config.hooks.max_concurrent_trials.max(1),
+                1,
+                config.hooks.queue_timeout_ms,
+            ),
             vault,
             config,
         })

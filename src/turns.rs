@@ -29,11 +29,6 @@ impl ByTenant {
         }
     }
 
-    /// How many of each tenant there are at once.
-    pub fn most(&self) -> usize {
-        self.most
-    }
-
     /// A tenant's turns.
     pub fn of(&self, tenant: TenantId) -> Arc<Semaphore> {
         let mut tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
@@ -48,7 +43,7 @@ impl ByTenant {
     }
 }
 
-/// Turns of a kind that all tenants share, of which each has at most half: what one tenant asks for keeps nobody else waiting.
+/// Turns of a kind that all tenants share, of which each has at most a part: what one tenant asks for keeps nobody else waiting.
 #[derive(Debug)]
 pub struct Shared {
     queue: &'static str,
@@ -66,7 +61,7 @@ pub struct SharedTurn {
 }
 
 impl Shared {
-    /// `most` at once, counted as `queue`, for which one waits at most so long.
+    /// `most` at once, of a tenant at most half, counted as `queue`, for which one waits at most so long.
     pub fn new(queue: &'static str, most: usize, patience_ms: u64) -> Self {
         Self {
             queue,
@@ -76,16 +71,43 @@ impl Shared {
         }
     }
 
+    /// The same with another part for each tenant.
+    pub fn with_part(queue: &'static str, most: usize, of_tenant: usize, patience_ms: u64) -> Self {
+        Self {
+            tenants: Some(ByTenant::new(of_tenant)),
+            ..Self::new(queue, most, patience_ms)
+        }
+    }
+
     /// Waits for a turn; whoever is of no tenant has no part that is all theirs.
     ///
     /// # Errors
     ///
     /// [`Error::RateLimited`] where the tenant's own work took too long, [`Error::Overloaded`] where everybody's did.
     pub async fn turn(&self, tenant: Option<TenantId>) -> Result<SharedTurn> {
+        self.turn_of(tenant, |_| 1).await
+    }
+
+    /// Waits for a turn that is the tenant's only one while it lasts.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::turn`].
+    pub async fn turn_alone(&self, tenant: TenantId) -> Result<SharedTurn> {
+        self.turn_of(Some(tenant), |tenants| tenants.most).await
+    }
+
+    async fn turn_of(
+        &self,
+        tenant: Option<TenantId>,
+        number: impl FnOnce(&ByTenant) -> usize,
+    ) -> Result<SharedTurn> {
         let of_tenant = match self.tenants.as_ref().zip(tenant) {
             Some((tenants, tenant)) => {
                 let own = tenants.of(tenant);
-                Some(wait(self.queue, &own, self.patience_ms, Error::RateLimited).await?)
+                let number = u32::try_from(number(tenants)).unwrap_or(u32::MAX);
+                let limited = Error::RateLimited;
+                Some(wait_for(self.queue, &own, number, self.patience_ms, limited).await?)
             }
             None => None,
         };
@@ -154,11 +176,7 @@ pub async fn wait(
 }
 
 /// Waits for several of the turns at once.
-///
-/// # Errors
-///
-/// As [`wait`].
-pub async fn wait_for(
+async fn wait_for(
     queue: &'static str,
     turns: &Arc<Semaphore>,
     number: u32,

@@ -6,7 +6,6 @@ use std::thread::{JoinHandle, Thread};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::{info, warn};
 use wasmtime::component::{Component, HasSelf, Linker};
 use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
@@ -22,7 +21,7 @@ use crate::digest::sha256;
 use crate::error::{Error, Result};
 use crate::plugins::model::{Digest, Limits};
 use crate::telemetry::metrics;
-use crate::turns;
+use crate::turns::{Shared, SharedTurn};
 
 /// One tick of the deadline's clock.
 const TICK: Duration = Duration::from_millis(1);
@@ -53,17 +52,12 @@ pub struct Engine {
     compiled: Option<Compiled>,
     compiler: Compiler,
     compilations: AtomicU64,
-    turns: Arc<Semaphore>,
-    tenants: turns::ByTenant,
+    turns: Shared,
 }
 
 impl std::fmt::Debug for Engine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "Engine with {} turns free",
-            self.turns.available_permits()
-        )
+        write!(f, "Engine with {:?}", self.turns)
     }
 }
 
@@ -95,8 +89,7 @@ impl Engine {
             compiler: Compiler::new(config)
                 .context("This program can't be found, to compile with")?,
             compilations: AtomicU64::new(0),
-            turns: Arc::new(Semaphore::new(turns)),
-            tenants: turns::ByTenant::new(turns_per_tenant),
+            turns: Shared::with_part("hooks", turns, turns_per_tenant, config.queue_timeout_ms),
         })
     }
 
@@ -238,26 +231,12 @@ impl Engine {
     /// # Errors
     ///
     /// [`Error::RateLimited`] where the tenant's own work took too long, [`Error::Overloaded`] where everybody's did.
-    pub async fn turn(&self, tenant: TenantId, alone: bool) -> Result<Turn> {
-        let patience_ms = self.config.queue_timeout_ms;
-        let number = if alone {
-            u32::try_from(self.tenants.most()).unwrap_or(u32::MAX)
+    pub async fn turn(&self, tenant: TenantId, alone: bool) -> Result<SharedTurn> {
+        if alone {
+            self.turns.turn_alone(tenant).await
         } else {
-            1
-        };
-        let of_tenant = turns::wait_for(
-            "hooks",
-            &self.tenants.of(tenant),
-            number,
-            patience_ms,
-            Error::RateLimited,
-        )
-        .await?;
-        let of_all = turns::wait("hooks", &self.turns, patience_ms, Error::Overloaded).await?;
-        Ok(Turn {
-            _of_tenant: of_tenant,
-            _of_all: of_all,
-        })
+            self.turns.turn(Some(tenant)).await
+        }
     }
 
     /// The most that any call may take.
@@ -294,13 +273,6 @@ fn plugins(max_bytes: u64) -> anyhow::Result<quick_cache::sync::Cache<Digest, Ar
         quick_cache::DefaultHashBuilder::default(),
         quick_cache::sync::DefaultLifecycle::default(),
     ))
-}
-
-/// The right to run one chain of hooks now.
-#[derive(Debug)]
-pub struct Turn {
-    _of_tenant: OwnedSemaphorePermit,
-    _of_all: OwnedSemaphorePermit,
 }
 
 /// What compiled code depends on, here and in the process that compiles.

@@ -33,6 +33,6 @@ pub use chain::{Chain, Judged};
 pub use child::compile_if_asked;
 pub use compiled::Compiled;
 pub use compiler::COMPILED_AT_ONCE;
-pub use engine::{Engine, Turn};
+pub use engine::Engine;
 pub use pack::{World, pack};
 pub use plugin::{Cost, Description, Plugin};

@@ -31,14 +31,10 @@ use crate::error::{Error, Noun, Result};
 use crate::plugins::{self, Judges};
 use crate::telemetry::metrics::{self, InFlight};
 use crate::telemetry::traces;
-use crate::{blocking, tenants, turns};
+use crate::{blocking, tenants};
 
 /// Longest request id that is taken from the client, in characters.
 const MAX_REQUEST_ID_CHARS: usize = 128;
-
-/// How much longer than compiling an upload or a new binding waits for one before it, which may also run test cases, in
-/// milliseconds.
-const SET_UP_PATIENCE_MS: u64 = 30_000;
 
 /// What is encoded in a path of ours: names hold hyphens.
 const PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-');
@@ -246,44 +242,18 @@ async fn answer(
     };
     let held = Arc::new(held);
     // First the turn that a tenant may be waiting for because of its own hooks: meanwhile it keeps nobody else from theirs.
-    let (mut judges, mut own_trial, mut trial) = (None, None, None);
+    let (mut judges, mut shared) = (None, None);
     match route.waits {
         Waits::Never | Waits::No => {}
-        Waits::Publication => {
-            let patience_ms = app.config.http.queue_timeout_ms;
-            trial = Some(
-                turns::wait(
-                    "publications",
-                    &app.publications,
-                    patience_ms,
-                    Error::Overloaded,
-                )
-                .await?,
-            );
-        }
+        Waits::Publication => shared = Some(app.publications.turn(None).await?),
         Waits::Judges(operation) => {
             judges = Some(plugins::judges(&app, &context, operation).await?);
         }
         Waits::SetUp => {
-            // Nobody waits for more than one upload of another tenant's, and that one has its bounds.
-            let patience_ms = app
-                .config
-                .hooks
-                .compile_timeout_ms
-                .saturating_add(SET_UP_PATIENCE_MS);
-            let tenant = context.owner().unwrap_or(PLATFORM);
-            let own = app.set_ups_by_tenant.of(tenant);
-            own_trial = Some(turns::wait("set_ups", &own, patience_ms, Error::RateLimited).await?);
-            trial =
-                Some(turns::wait("set_ups", &app.set_ups, patience_ms, Error::Overloaded).await?);
+            let owner = context.owner().unwrap_or(PLATFORM);
+            shared = Some(app.set_ups.turn(Some(owner)).await?);
         }
-        Waits::Trial => {
-            // One tenant's take no more than a part of all.
-            let patience_ms = app.config.hooks.queue_timeout_ms;
-            let own = app.trials_by_tenant.of(context.tenant()?);
-            own_trial = Some(turns::wait("trials", &own, patience_ms, Error::RateLimited).await?);
-            trial = Some(turns::wait("trials", &app.trials, patience_ms, Error::Overloaded).await?);
-        }
+        Waits::Trial => shared = Some(app.trials.turn(Some(context.tenant()?)).await?),
     }
     let turn = if route.waits == Waits::Never {
         None
@@ -316,7 +286,7 @@ async fn answer(
         return (route.handler)(call);
     }
     let is_safe = incoming.method.is_safe();
-    let turns = (turn, trial, own_trial, under_way, judged);
+    let turns = (turn, shared, under_way, judged);
     let answering = move || {
         let reply = (route.handler)(call)?;
         let bytes = reply.bytes_of_body();

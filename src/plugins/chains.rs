@@ -9,7 +9,8 @@ use super::model::{Hook, Mode, OnFailure, Operation};
 use crate::app::App;
 use crate::context::{Context, TenantId};
 use crate::error::{Error, Result};
-use crate::hooks::{Bound, Chain, Guest, Turn};
+use crate::hooks::{Bound, Chain, Guest};
+use crate::turns::SharedTurn;
 use crate::{blocking, turns};
 
 /// A tenant's hooks, ready to run; from the database where they are not. Blocks.
@@ -109,7 +110,7 @@ fn bound(app: &App, tenant: TenantId, hook: Hook) -> Result<Bound> {
 pub struct Judges {
     /// The hooks as they were when the request began.
     pub chain: Arc<Chain>,
-    turn: Arc<Mutex<Option<Turn>>>,
+    turn: Arc<Mutex<Option<SharedTurn>>>,
 }
 
 impl Judges {
@@ -126,7 +127,7 @@ impl Judges {
 
 /// Gives the turn of [`Judges`] back when it is dropped.
 #[derive(Debug)]
-pub struct HeldTurn(Arc<Mutex<Option<Turn>>>);
+pub struct HeldTurn(Arc<Mutex<Option<SharedTurn>>>);
 
 impl Drop for HeldTurn {
     fn drop(&mut self) {

@@ -198,24 +198,26 @@ fn trials_take_turns_of_their_own() {
     let others = app.operator("other");
     let draft = json!({"input": {"cms": "x"}});
     // As if a backtest of the tenant were running: others go on, and so does the serving of requests.
-    let own = app.app.trials_by_tenant.of(app.tenant_id("acme"));
-    let turn = own.try_acquire_owned().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .unwrap();
+    let turn = |tenant| runtime.block_on(app.app.trials.turn(tenant)).unwrap();
+    let own = turn(Some(app.tenant_id("acme")));
     operator
         .json("POST", "/hooks/evaluate", &draft)
         .expect_error(429, "rate_limited");
     others.json("POST", "/hooks/evaluate", &draft).expect(200);
     acme.save("d", "t", 0, "x").expect(201);
-    drop(turn);
+    drop(own);
     // As if those of many tenants were.
-    let all = u32::try_from(app.app.config.hooks.max_concurrent_trials).unwrap();
-    let turn = std::sync::Arc::clone(&app.app.trials)
-        .try_acquire_many_owned(all)
-        .unwrap();
+    let all = 0..app.app.config.hooks.max_concurrent_trials;
+    let all: Vec<_> = all.map(|_| turn(None)).collect();
     operator
         .json("POST", "/hooks/evaluate", &draft)
         .expect_error(503, "overloaded");
     acme.save("e", "t", 0, "x").expect(201);
-    drop(turn);
+    drop(all);
     operator
         .json("POST", "/hooks/evaluate", &json!({"input": {"cms": "x"}}))
         .expect(200);
