@@ -1,6 +1,6 @@
 //! What the audit trail says of signatures: which thread was deleted, and that there is one of its name again.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::model::ThreadKey;
 use crate::audit::{Actor, Event};
@@ -13,6 +13,16 @@ fn name(key: &ThreadKey) -> String {
     format!("{}/{}", escaped(&key.document), escaped(&key.thread))
 }
 
+/// The last version of a thread, as an event tells it.
+fn facts(key: &ThreadKey, version: u32, sha256: &[u8]) -> Value {
+    json!({
+        "document": key.document,
+        "thread": key.thread,
+        "version": version,
+        "sha256": to_hex(sha256),
+    })
+}
+
 /// A delete of a thread.
 pub(super) fn deleted(
     actor: Actor,
@@ -21,12 +31,8 @@ pub(super) fn deleted(
     version: u32,
     sha256: &[u8],
 ) -> Event {
-    Event::new(Some(tenant), actor, "signature.delete", name(key)).before(json!({
-        "document": key.document,
-        "thread": key.thread,
-        "version": version,
-        "sha256": to_hex(sha256),
-    }))
+    Event::new(Some(tenant), actor, "signature.delete", name(key))
+        .before(facts(key, version, sha256))
 }
 
 /// A thread that is new, and whose name was deleted before; an import makes several versions of it at once.
@@ -37,10 +43,6 @@ pub fn recreated(
     version: u32,
     sha256: &[u8],
 ) -> Event {
-    Event::new(Some(tenant), actor, "signature.recreate", name(key)).after(json!({
-        "document": key.document,
-        "thread": key.thread,
-        "version": version,
-        "sha256": to_hex(sha256),
-    }))
+    Event::new(Some(tenant), actor, "signature.recreate", name(key))
+        .after(facts(key, version, sha256))
 }

@@ -244,8 +244,9 @@ impl Save<'_> {
         let tenant = context.tenant()?;
         let (over, or_first) = (expected.over(), expected == Expected::NothingOrFirst);
         if let Some(room) = self.room.take() {
+            let event = || recreated(context.actor(), tenant, &draft.key, 1, &draft.body.sha256);
             let found = Found {
-                recreated: &recreated(context.actor(), tenant, &draft.key, 1, &draft.body.sha256),
+                recreated: &event,
                 judgement,
                 verdict: self.verdict.as_deref(),
             };

@@ -23,10 +23,10 @@ use crate::error::Result;
 use crate::signatures::model::{Draft, Signature, SignatureId};
 
 /// What is to be recorded with a draft.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct Found<'a> {
-    /// The event of the audit trail that it is where it makes a thread whose name was deleted before.
-    pub recreated: &'a Event,
+    /// Gives the event of the audit trail that it is if it makes a thread whose name was deleted before, which few drafts do.
+    pub recreated: &'a dyn Fn() -> Event,
     /// What hooks decided.
     pub judgement: Option<&'a Judgement>,
     /// The verdict on its signature, as JSON.
@@ -98,7 +98,7 @@ impl Store {
             self.transaction(tenant, |connection| {
                 let saved = run(connection, &save)?;
                 if matches!(saved, Some((_, 1, ..))) {
-                    self.audit(connection, found.recreated)?;
+                    self.audit(connection, &(found.recreated)())?;
                 }
                 Ok(saved)
             })
