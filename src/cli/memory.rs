@@ -11,10 +11,10 @@ const KEPT_BYTES: libc::c_int = 2 * 1024 * 1024;
 ///
 /// By itself it maps such blocks, too, but takes the first that is freed for a sign that there will be more, and from then on
 /// has blocks of up to 32 MB in heaps, which keep what is free before anything that is in use. After a burst of 120 requests
-/// and answers of 10 to 60 MB the server kept 297 MB more than before, now 96; at the most it took 575 MB, now 354. jemalloc
-/// kept 102 and took 438, mimalloc 83 and 494 in place of glibc's own functions, and 213 and 609 as Rust's allocator alone, since
-/// libpq is in C; `malloc_trim` changed nothing. A save of 12 KB, and a read, take the same time of the processor with all of
-/// them.
+/// and answers of 10 to 60 MB the server, not optimised, kept 297 MB more than before and took 575 MB at the most; with the first
+/// threshold fixed, 96 and 354. jemalloc kept 102 and took 438, mimalloc 83 and 494 in place of glibc's own functions, and 213
+/// and 609 as Rust's allocator alone, since libpq is in C; `malloc_trim` every ten seconds left about 350. What a save and a read
+/// take of the processor differed by no more than the measurements did.
 pub(super) fn give_back_what_is_large() {
     // Whoever sets it in the environment knows better.
     #[cfg(all(target_os = "linux", target_env = "gnu"))]

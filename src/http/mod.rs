@@ -3,12 +3,13 @@
 //! Warp matches nothing by itself here. Its rejections mean "try another route", so it could neither name the methods
 //! that a path answers, nor dress every error in the contract's envelope; a table can, and the tests walk it.
 //!
-//! - `connections` accepts them within limits; `server` stops gracefully; `respond` is the path of a request through this module.
-//! - `auth` finds out who asks; `body` reads what is sent, `parameters` and `form` make sense of it; `preconditions` what must hold. `budget` bounds the bytes of
-//!   bodies and answers.
-//! - `signatures`, `verdicts`, `policy`, `plugins`, `hooks`, `trials`, `decisions`, `audit`, `tenants`, `keys` and `health` have the
-//!   handlers; `reply` and
-//!   `error` dress what they return. `operators` has what the handlers of operators share.
+//! - `connections` accepts connections, for which `places` has room; `head` refuses what warp does not know; `server` stops
+//!   gracefully; `respond` is the path of a request through this module.
+//! - `auth` finds out who asks; `body` reads what is sent, `parameters` and `form` make sense of it; `preconditions` what must
+//!   hold. `budget` bounds the bytes of bodies and answers.
+//! - `signatures`, `verdicts`, `policy`, `plugins`, `hooks`, `trials`, `decisions`, `audit`, `tenants`, `keys` and `health` have
+//!   the handlers; `reply`, in `pieces`, and `error`, with its `details`, dress what they return. `operators` has what the
+//!   handlers of operators share.
 
 mod audit;
 mod auth;
