@@ -196,7 +196,7 @@ impl App {
     /// # Errors
     ///
     /// [`Error::Internal`] where the operating system gives no thread.
-    pub fn listen(self: &Arc<Self>, database: &Database) -> Result<Changes> {
+    pub fn listen(self: &Arc<Self>) -> Result<Changes> {
         let app = Arc::downgrade(self);
         let changed = move |change| {
             let Some(app) = app.upgrade() else { return };
@@ -213,7 +213,7 @@ impl App {
             }
         };
         let readiness = Arc::clone(&self.readiness);
-        Changes::listen(database.url().to_owned(), readiness, changed).map_err(Error::internal)
+        Changes::listen(&self.store, readiness, changed).map_err(Error::internal)
     }
 }
 

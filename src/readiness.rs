@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 #[derive(Debug, Default)]
 pub struct Readiness {
     database: AtomicBool,
+    /// The database answers, and forgets what a session sets.
+    forgets: AtomicBool,
     schema: AtomicBool,
     plugins: AtomicBool,
     stopping: AtomicBool,
@@ -25,6 +27,13 @@ impl Readiness {
     pub fn database(&self, answers: bool, has_our_schema: bool) {
         self.database.store(answers, Ordering::Relaxed);
         self.schema.store(has_our_schema, Ordering::Relaxed);
+        self.forgets.store(false, Ordering::Relaxed);
+    }
+
+    /// A pooler in front of the database forgets what a session sets.
+    pub fn database_forgets(&self) {
+        self.database.store(false, Ordering::Relaxed);
+        self.forgets.store(true, Ordering::Relaxed);
     }
 
     /// The plugins of hooks are ready, or were tried.
@@ -45,7 +54,12 @@ impl Readiness {
         if self.stopping.load(Ordering::Relaxed) {
             lacks.push(lack("stopping", "The server was told to stop."));
         }
-        if !database {
+        if !database && self.forgets.load(Ordering::Relaxed) {
+            lacks.push(lack(
+                "database",
+                "A pooler in front of the database forgets a session's settings between transactions. It must keep a session on its connection: in PgBouncer, set pool_mode = session.",
+            ));
+        } else if !database {
             lacks.push(lack("database", "The database does not answer."));
         } else if !self.schema.load(Ordering::Relaxed) {
             lacks.push(lack(
@@ -82,6 +96,11 @@ mod tests {
         assert_eq!(names(), ["schema", "plugins"]);
         readiness.database(true, true);
         readiness.plugins_are_ready();
+        assert_eq!(names(), [""; 0]);
+        readiness.database_forgets();
+        assert_eq!(names(), ["database"]);
+        assert!(readiness.lacks()[0].sentence.contains("pool_mode"));
+        readiness.database(true, true);
         assert_eq!(names(), [""; 0]);
         readiness.stop();
         assert_eq!(names(), ["stopping"]);

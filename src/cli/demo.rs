@@ -79,7 +79,7 @@ impl Demo {
             .context("the demo's database is embedded")?
             .to_owned();
         let app = Arc::new(App::new(config, &database)?);
-        let changes = app.listen(&database)?;
+        let changes = app.listen()?;
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         let serving = runtime.spawn(http::serve(Arc::clone(&app), listener, async {
             // Told to stop, or the other side is gone: both mean stop.

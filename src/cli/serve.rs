@@ -49,7 +49,7 @@ impl Serve {
             info!(migration, "Ran a migration");
         }
         let app = Arc::new(App::new(config, &database)?);
-        let changes = app.listen(&database)?;
+        let changes = app.listen()?;
         let preloaded = Arc::downgrade(&app);
         // Requests need not wait for it, and what it can't do it tells the log.
         drop(runtime.spawn(telemetry::spawn_blocking(move || {

@@ -20,7 +20,9 @@ use diesel::{QueryDsl as _, RunQueryDsl as _};
 use tracing::{debug, info, warn};
 
 use super::connection::connect;
+use super::kept::{self, Forgotten};
 use super::migrations;
+use super::pool::Store;
 use super::role::SERVER_ROLE;
 use super::schema::change_counter;
 use super::url::with_option;
@@ -67,6 +69,8 @@ const SILENCE_MS: &str = "500";
 /// How often the connection is tried, and everything is told to have changed while it is down: what is changed just after it
 /// was cut must be noticed within a second.
 const RETRY: Duration = Duration::from_millis(200);
+/// How often the log tells the same cause.
+const REPEAT: Duration = Duration::from_secs(10);
 /// After which silence something may have been missed.
 const DOUBT: Duration = Duration::from_millis(900);
 /// After which silence the database counts as one that does not answer.
@@ -99,34 +103,56 @@ impl Changes {
     ///
     /// Where the operating system gives no thread.
     pub fn listen(
-        url: String,
+        store: &Store,
         readiness: Arc<Readiness>,
         changed: impl Fn(Change) + Send + 'static,
     ) -> std::io::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
-        let url: Arc<str> = with_option(&url, "tcp_user_timeout", SILENCE_MS).into();
-        let thread = std::thread::Builder::new().name("changes".to_owned()).spawn(move || {
-            // Each that listens holds one.
-            let listening = Arc::new(());
-            while !stopped.load(Ordering::Relaxed) {
-                let lost = Arc::strong_count(&listening) > MOST_LOST;
-                let cause = match (!lost).then(|| start(&url, &stopped, &listening)) {
-                    Some(Ok(news)) => follow(&news, &stopped, &readiness, &changed),
-                    Some(Err(cause)) => Err(cause.into()),
-                    None => Err(anyhow::anyhow!("too many connections to it are silent")),
-                };
-                // Whoever listens ends too when it is told to stop: that is no news.
-                if let Err(cause) = cause
-                    && !stopped.load(Ordering::Relaxed)
-                {
-                    readiness.database(false, false);
-                    warn!(%cause, "Notifications from the database were cut; looking again at once");
-                    changed(Change::Everything);
-                    std::thread::park_timeout(RETRY);
+        let url: Arc<str> = with_option(&store.url, "tcp_user_timeout", SILENCE_MS).into();
+        let forgets = Arc::clone(&store.forgets);
+        let thread = std::thread::Builder::new()
+            .name("changes".to_owned())
+            .spawn(move || {
+                // Each that listens holds one.
+                let listening = Arc::new(());
+                // What the log has already, and since when.
+                let mut told = None;
+                while !stopped.load(Ordering::Relaxed) {
+                    let lost = Arc::strong_count(&listening) > MOST_LOST;
+                    let cause = match (!lost).then(|| start(&url, &stopped, &listening)) {
+                        Some(Ok(news)) => follow(&news, &stopped, &readiness, &forgets, &changed),
+                        Some(Err(cause)) => Err(cause.into()),
+                        None => Err(anyhow::anyhow!("too many connections to it are silent")),
+                    };
+                    // Whoever listens ends too when it is told to stop: that is no news.
+                    if let Err(cause) = cause
+                        && !stopped.load(Ordering::Relaxed)
+                    {
+                        if cause.is::<Forgotten>() {
+                            forgets.store(true, Ordering::Relaxed);
+                            readiness.database_forgets();
+                        } else {
+                            readiness.database(false, false);
+                        }
+                        let cause = cause.to_string();
+                        let is_known = |(known, at): &(String, Instant)| {
+                            *known == cause && at.elapsed() < REPEAT
+                        };
+                        if told.as_ref().is_some_and(is_known) {
+                            debug!(cause, "Notifications from the database were cut again");
+                        } else {
+                            warn!(
+                                cause,
+                                "Notifications from the database were cut; looking again at once"
+                            );
+                            told = Some((cause, Instant::now()));
+                        }
+                        changed(Change::Everything);
+                        std::thread::park_timeout(RETRY);
+                    }
                 }
-            }
-        })?;
+            })?;
         Ok(Self {
             stop,
             thread: Some(thread),
@@ -170,6 +196,7 @@ fn follow(
     news: &Receiver<News>,
     stopped: &AtomicBool,
     readiness: &Readiness,
+    forgets: &AtomicBool,
     changed: &impl Fn(Change),
 ) -> anyhow::Result<()> {
     let mut heard_at = Instant::now();
@@ -180,6 +207,7 @@ fn follow(
             Ok(News::Answers(looked)) => {
                 (heard_at, patience) = (Instant::now(), LOST);
                 is_ours = looked.unwrap_or(is_ours);
+                forgets.store(false, Ordering::Relaxed);
                 readiness.database(true, is_ours);
             }
             Ok(News::Changed(change)) => changed(change),
@@ -204,6 +232,7 @@ fn follow(
 /// Listens on a connection of its own.
 fn listen(url: &str, stopped: &AtomicBool, news: &Sender<News>) -> anyhow::Result<()> {
     let mut connection: PgConnection = connect(url)?;
+    let mark = kept::mark(&mut connection, url)?;
     connection.batch_execute(&format!(
         "SET ROLE {SERVER_ROLE}; LISTEN sigpersist_changes"
     ))?;
@@ -224,6 +253,7 @@ fn listen(url: &str, stopped: &AtomicBool, news: &Sender<News>) -> anyhow::Resul
         std::thread::sleep(POLL);
         quiet += POLL;
         if quiet >= COUNT {
+            kept::look(&mut connection, &mark)?;
             // This also shows whether the connection is alive.
             let now = count(&mut connection)?;
             rounds += 1;

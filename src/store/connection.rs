@@ -10,6 +10,7 @@ use diesel::result::{ConnectionError, Error as DieselError, QueryResult};
 use diesel::{Connection as _, ConnectionResult};
 use tracing::debug;
 
+use super::kept::Mark;
 use super::role::SERVER_ROLE;
 use super::url::{with_defaults, without_password};
 use super::watchdog::Pulse;
@@ -51,6 +52,9 @@ pub(super) struct Session {
     pub(super) pulse: Arc<Pulse>,
     /// Whose rows row-level security lets it see; nobody knows after a failure to set it.
     tenant: Option<TenantId>,
+    mark: Mark,
+    /// Whether the mark was looked for in a later transaction.
+    is_proven: bool,
     pub(super) used_at: Instant,
     pub(super) broken: bool,
 }
@@ -60,23 +64,28 @@ impl Session {
     pub(super) fn act_for(&mut self, tenant: TenantId) -> QueryResult<()> {
         if self.tenant != Some(tenant) {
             self.tenant = None;
-            self.connection
-                .batch_execute(&format!("SET sigpersist.tenant = '{tenant}'"))?;
+            self.connection.batch_execute(&format!(
+                "{}; SET sigpersist.tenant = '{tenant}'",
+                self.mark.prove()
+            ))?;
             self.tenant = Some(tenant);
         }
         Ok(())
     }
 
-    /// Whether it works, which is asked only where it was idle for long.
+    /// Whether it works, which is asked only where it is new or was idle for long.
     pub(super) fn works(&mut self) -> bool {
-        if self.used_at.elapsed() <= TRUSTED_FOR {
+        if self.is_proven && self.used_at.elapsed() <= TRUSTED_FOR {
             return true;
         }
-        let asked = self.connection.batch_execute("SELECT 1");
-        if let Err(cause) = &asked {
-            debug!(%cause, "An idle connection to the database was lost");
+        match self.connection.batch_execute(&self.mark.prove()) {
+            Ok(()) => self.is_proven = true,
+            Err(cause) => {
+                debug!(%cause, "A connection to the database is of no use");
+                return false;
+            }
         }
-        asked.is_ok()
+        true
     }
 }
 
@@ -115,10 +124,12 @@ pub(super) struct Manager {
 impl Manager {
     fn open(&self) -> Result<Session, ConnectError> {
         let mut connection = establish(&self.url)?;
+        let mark = Mark::new();
         connection.batch_execute(&format!(
             "SET ROLE {SERVER_ROLE}; SET statement_timeout = {0}; SET idle_in_transaction_session_timeout = {0}; \
-             {SESSION_SETTINGS}",
-            self.statement_timeout_ms
+             {SESSION_SETTINGS}; {1}",
+            self.statement_timeout_ms,
+            mark.set()
         ))?;
         let pulse = Arc::<Pulse>::default();
         connection.set_instrumentation(pulse.instrumentation());
@@ -126,6 +137,8 @@ impl Manager {
             connection: SharedDebug(connection),
             pulse,
             tenant: None,
+            mark,
+            is_proven: false,
             used_at: Instant::now(),
             broken: false,
         })

@@ -11,6 +11,7 @@ use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
 use tracing::warn;
 
+use super::kept;
 use super::role::{self, SERVER_ROLE};
 use super::schema;
 
@@ -174,6 +175,7 @@ fn open(url: &str) -> anyhow::Result<PgConnection> {
         };
         anyhow!(words).context(unavailable)
     })?;
+    kept::mark(&mut connection, url)?;
     let version = diesel::sql_query("SELECT current_setting('server_version_num')::integer AS number, current_setting('server_version') AS name")
         .get_result::<ServerVersion>(&mut connection)
         .context("The database does not tell its version")?;

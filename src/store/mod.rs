@@ -12,6 +12,7 @@ mod decisions;
 pub mod embedded;
 mod failure;
 mod hooks;
+mod kept;
 mod keys;
 mod migrations;
 mod plugins;

@@ -1,6 +1,7 @@
 //! The pool of connections, and what its errors mean.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use diesel::Connection as _;
@@ -12,6 +13,7 @@ use tracing::debug_span;
 use super::batches::Batches;
 use super::connection::{LogConnectionErrors, Manager, Session};
 use super::failure::{is_connection_lost, query_error};
+use super::kept::{Forgotten, is_forgotten};
 use super::signature_create::{Fate, FirstVersion};
 use super::url::with_defaults;
 use super::watchdog::{Watchdog, Watched};
@@ -44,6 +46,8 @@ pub struct Store {
     pub(super) seal_key: Option<Arc<SealKey>>,
     /// The database for libpq, for connections beside the pool.
     pub(super) url: Arc<str>,
+    /// A pooler in between was seen to forget what sessions set, so nothing is asked until it was seen to keep it.
+    pub(super) forgets: Arc<AtomicBool>,
 }
 
 impl Store {
@@ -76,6 +80,7 @@ impl Store {
             ),
             seal_key: None,
             url: url.into(),
+            forgets: Arc::default(),
         }
     }
 
@@ -115,6 +120,10 @@ impl Store {
         queries: impl FnOnce(&mut PgConnection) -> QueryResult<T>,
     ) -> Result<T> {
         let _span = debug_span!("database").entered();
+        if self.forgets.load(Ordering::Relaxed) {
+            metrics::query_failed("unavailable");
+            return Err(Error::DatabaseUnavailable(Forgotten.into()));
+        }
         let since = Instant::now();
         let lease = self.lease(patience);
         metrics::connected(since.elapsed());
@@ -126,10 +135,14 @@ impl Store {
             lease.end();
             return Err(Error::DatabaseUnavailable(GIVEN_UP.into()));
         }
-        let result = lease
-            .session
-            .act_for(tenant)
-            .and_then(|()| queries(&mut lease.session.connection));
+        let acts = lease.session.act_for(tenant);
+        if acts.as_ref().is_err_and(is_forgotten) {
+            lease.session.broken = true;
+            lease.end();
+            metrics::query_failed("unavailable");
+            return Err(Error::DatabaseUnavailable(Forgotten.into()));
+        }
+        let result = acts.and_then(|()| queries(&mut lease.session.connection));
         lease.session.broken = result.as_ref().is_err_and(is_connection_lost);
         lease.end();
         result.map_err(|error| {
@@ -308,6 +321,31 @@ mod tests {
             let store = Store::new(&url, &DatabaseConfig::default());
             assert_eq!(setting(&store, "application_name"), "mine");
         }
+    }
+
+    #[test]
+    fn a_session_that_a_pooler_gave_away_is_of_no_use() {
+        let (_folder, _postgres, store) = pool_of_one();
+        // As another session would that has the same connection meanwhile.
+        let taken = |connection: &mut PgConnection| {
+            connection
+                .batch_execute("SET sigpersist.session = 'of another'; SET sigpersist.tenant = '2'")
+        };
+        store.run(TenantId(1), taken).unwrap();
+        let seen = store.run(TenantId(2), |_| Ok(()));
+        let Err(Error::DatabaseUnavailable(cause)) = seen else {
+            panic!("{seen:?}");
+        };
+        assert!(cause.to_string().contains("pool_mode"), "{cause}");
+        store.run(TenantId(2), |_| Ok(())).unwrap();
+        // One that is not used for long is looked at before it is used again, and another is made.
+        store.run(TenantId(1), taken).unwrap();
+        std::thread::sleep(Duration::from_millis(1100));
+        store
+            .run(TenantId(1), |connection| {
+                connection.batch_execute("SELECT 1 / (current_tenant() = 1)::integer")
+            })
+            .unwrap();
     }
 
     #[test]

@@ -61,7 +61,7 @@ impl TestApp {
         configure(&mut config);
         let opened = Database::open(&config, Purpose::Serve).unwrap();
         let app = Arc::new(App::new(config, &opened).unwrap());
-        let changes = app.listen(&opened).unwrap();
+        let changes = app.listen().unwrap();
         // Nothing is made ready ahead in tests.
         app.readiness.plugins_are_ready();
         let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -1,0 +1,92 @@
+//! Whether what a session sets is still there in its next transaction.
+//!
+//! It is not where a pooler gives the connection to somebody else in between (`pool_mode = transaction` of `PgBouncer`): role, tenant
+//! and prepared statements are then those of others. Each session sets a mark of its own, and looks whether it is still there
+//! wherever that costs no round trip of its own.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use diesel::connection::SimpleConnection as _;
+use diesel::pg::PgConnection;
+use diesel::result::Error as DieselError;
+
+/// How often a mark is looked for: under load it may be found by chance.
+const LOOKS: usize = 4;
+
+/// The session forgets what it sets; for operators.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "A pooler in front of the database forgets a session's settings between transactions. It must keep a session on its \
+     connection: in PgBouncer, set pool_mode = session"
+)]
+pub(super) struct Forgotten;
+
+/// The mark of one session; no other has the same.
+#[derive(Debug)]
+pub(super) struct Mark(String);
+
+impl Mark {
+    pub(super) fn new() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        // Servers on other machines may have the same process number.
+        let since = SystemTime::now().duration_since(UNIX_EPOCH);
+        Self(format!(
+            "{}-{}-{}",
+            std::process::id(),
+            since.unwrap_or_default().as_nanos(),
+            NEXT.fetch_add(1, Ordering::Relaxed)
+        ))
+    }
+
+    /// The statement that sets it.
+    pub(super) fn set(&self) -> String {
+        format!("SET sigpersist.session = '{}'", self.0)
+    }
+
+    /// The statement that fails, as [`is_forgotten`] tells, where it is not set.
+    ///
+    /// The message of a failed cast quotes its text in every language, and diesel has no SQLSTATE to go by.
+    pub(super) fn prove(&self) -> String {
+        format!(
+            "SELECT CASE WHEN mark <> '{0}' THEN ('{FORGOTTEN}' || mark)::integer END \
+             FROM coalesce(current_setting('sigpersist.session', true), '') AS mark",
+            self.0
+        )
+    }
+}
+
+const FORGOTTEN: &str = "sigpersist.session was forgotten: ";
+
+/// Whether this is the error of a [`Mark`] that was forgotten.
+pub(super) fn is_forgotten(error: &DieselError) -> bool {
+    matches!(error, DieselError::DatabaseError(_, information) if information.message().contains(FORGOTTEN))
+}
+
+/// Marks a session, and proves that the mark stays while another session is in a transaction: a pooler that shares connections
+/// out gives that the one which was marked, or under load gives the marked session any.
+///
+/// # Errors
+///
+/// [`Forgotten`], and what keeps the database from answering.
+pub(super) fn mark(connection: &mut PgConnection, url: &str) -> anyhow::Result<Mark> {
+    let mark = Mark::new();
+    connection.batch_execute(&mark.set())?;
+    let mut other = super::connection::connect(url)?;
+    other.batch_execute("BEGIN; SELECT 1")?;
+    for _ in 0..LOOKS {
+        look(connection, &mark)?;
+    }
+    Ok(mark)
+}
+
+/// Looks for the mark again, and fails as [`mark`] does.
+pub(super) fn look(connection: &mut PgConnection, mark: &Mark) -> anyhow::Result<()> {
+    connection.batch_execute(&mark.prove()).map_err(|error| {
+        if is_forgotten(&error) {
+            Forgotten.into()
+        } else {
+            error.into()
+        }
+    })
+}
