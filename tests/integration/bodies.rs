@@ -2,11 +2,11 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::json;
 
-use crate::support::{Client, TestApp};
+use crate::support::{Client, Stopwatch, TestApp};
 
 fn post(client: &Client, kind: Option<&str>, body: &[u8]) -> crate::support::Response {
     let headers: Vec<_> = kind.iter().map(|kind| ("content-type", *kind)).collect();
@@ -97,7 +97,7 @@ fn a_body_over_the_limit_is_refused_with_the_limit() {
 fn a_body_that_does_not_arrive_is_given_up() {
     let app = TestApp::start_with(|config| config.http.body_timeout_ms = 200);
     let acme = app.tenant("acme");
-    let since = Instant::now();
+    let since = Stopwatch::start();
     let mut stream = raw(&app, &acme, "POST", "content-length: 100\r\n");
     stream.write_all(b"{").unwrap();
     let answer = assert_starts_with(&mut stream, "HTTP/1.1 408");

@@ -9,7 +9,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::support::{
-    Client, FIRST, Program, eventually, postmaster, run, sigpersist, succeeds, temp_dir,
+    Client, FIRST, Program, Stopwatch, eventually, postmaster, run, sigpersist, succeeds, temp_dir,
     tenant_token,
 };
 
@@ -315,7 +315,7 @@ fn a_start_that_waits_for_the_directory_says_so_and_ends_by_sigterm() {
     lock.lock().unwrap();
     write!(lock, "command (process 1)").unwrap();
     let command = sigpersist(&data_dir, &["serve", "--listen", "127.0.0.1:0"]);
-    let since = Instant::now();
+    let since = Stopwatch::start();
     let (mut child, told) = starting(command);
     let sentence = told
         .lines()

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::support::{Client, TestApp};
+use crate::support::{Client, Stopwatch, TestApp};
 
 /// Sends bytes, and reads until the server closes the connection or says nothing more.
 fn raw(app: &TestApp, request: &str) -> String {
@@ -377,7 +377,7 @@ fn strangers_who_are_refused_and_go_on_sending_keep_nobody_out() {
             stream
         })
         .collect();
-    let since = std::time::Instant::now();
+    let since = Stopwatch::start();
     assert_lives(&app);
     // Each is read from for two seconds, after which it sees its answer.
     assert!(since.elapsed() < Duration::from_secs(10));

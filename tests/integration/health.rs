@@ -1,12 +1,14 @@
 //! What those who watch the server see: whether it lives, whether it is ready, what it counts; and nothing that is secret.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use serde_json::json;
 
 use crate::support::guest::Guest;
-use crate::support::{Client, FIRST, Program, REJECT, TestApp, TestDatabase, eventually};
+use crate::support::{
+    Client, FIRST, Program, REJECT, Stopwatch, TestApp, TestDatabase, eventually,
+};
 
 /// The lines of a counter or gauge, less what describes them.
 fn lines<'a>(metrics: &'a str, name: &str) -> Vec<&'a str> {
@@ -28,7 +30,7 @@ fn a_server_without_its_database_lives_and_is_not_ready() {
     anybody.get("/health/live").expect(200);
     eventually(|| anybody.get("/health/ready").status == 200);
     app.database.forbid_connections(true);
-    let since = Instant::now();
+    let since = Stopwatch::start();
     eventually(|| anybody.get("/health/ready").status == 503);
     assert!(since.elapsed() < Duration::from_secs(2));
     let refused = anybody.get("/health/ready").expect_error(503, "not_ready");
@@ -36,7 +38,7 @@ fn a_server_without_its_database_lives_and_is_not_ready() {
     assert!(refused.header("retry-after").is_some());
     anybody.get("/health/live").expect(200);
     app.database.forbid_connections(false);
-    let since = Instant::now();
+    let since = Stopwatch::start();
     eventually(|| anybody.get("/health/ready").status == 200);
     assert!(since.elapsed() < Duration::from_secs(2));
 }
@@ -142,7 +144,7 @@ fn told_to_stop_it_says_so_before_it_stops_and_a_second_signal_ends_it() {
     server.signal(Signal::SIGTERM);
     let anybody = Client::new(&server.base, None);
     eventually(|| anybody.get("/health/ready").status == 503);
-    let since = Instant::now();
+    let since = Stopwatch::start();
     server.signal(Signal::SIGTERM);
     assert!(!server.wait().success());
     assert!(since.elapsed() < Duration::from_secs(2));

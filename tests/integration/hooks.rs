@@ -8,7 +8,7 @@ use sigpersist::plugins::model::{Mode, OnFailure};
 use crate::support::guest::{ACCEPT, Guest, LOOP};
 use crate::support::{
     COUNTERSIGNED, Client, DETACHED, DROPPED, FIRST, INDEFINITE, Program, REJECT,
-    REQUIRE_COUNTERSIGNATURE, SIGNER_TAGS, TestApp, eventually,
+    REQUIRE_COUNTERSIGNATURE, SIGNER_TAGS, Stopwatch, TestApp, eventually,
 };
 
 const AIGERIM: [&str; 3] = [
@@ -85,7 +85,7 @@ fn a_servers_own_ceiling_holds_whoever_set_the_hook() {
             .get(&sigpersist::context::TenantId(1))
             .is_none()
     });
-    let since = Instant::now();
+    let since = Stopwatch::start();
     acme.save("d", "t", 0, "x").expect_error(500, "hook_failed");
     assert!(since.elapsed() < Duration::from_secs(5));
 }
@@ -248,13 +248,13 @@ fn an_endless_loop_is_stopped_within_its_deadline() {
     // The machine is shared with other tests, so the one in the middle of five counts for what is late.
     let mut elapsed: Vec<_> = (0..5)
         .map(|_| {
-            let since = Instant::now();
+            let (since, busy) = (Instant::now(), Stopwatch::start());
             assert_eq!(save().json["details"]["hook"], "loop");
-            since.elapsed()
+            assert!(since.elapsed() >= Duration::from_millis(300));
+            busy.elapsed()
         })
         .collect();
     elapsed.sort();
-    assert!(elapsed[0] >= Duration::from_millis(300), "{elapsed:?}");
     assert!(elapsed[2] < Duration::from_millis(400), "{elapsed:?}");
 }
 
@@ -455,8 +455,8 @@ fn a_changed_binding_is_picked_up_live_by_every_server() {
         saved.tags().len()
     };
     assert_eq!((tags(&acme, "a"), tags(&elsewhere, "b")), (0, 0));
-    let since = Instant::now();
     app.hook("acme", "signer-tags", SIGNER_TAGS, |_| {});
+    let since = Stopwatch::start();
     let number = std::cell::Cell::new(0);
     eventually(|| {
         number.set(number.get() + 1);
@@ -524,7 +524,7 @@ fn two_servers_agree_within_a_second_though_notifications_are_cut() {
             );
         }
         let (here, there) = (round % 2, (round + 1) % 2);
-        let since = Instant::now();
+        let since = Stopwatch::start();
         let expected = if round % 2 == 0 {
             operators[here]
                 .json("PUT", "/hooks/no", &json!({"plugin": "no"}))

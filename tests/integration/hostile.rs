@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::support::guest::{Guest, LOOP};
-use crate::support::{Client, SIGNER_TAGS, TestApp};
+use crate::support::{Client, SIGNER_TAGS, Stopwatch, TestApp};
 
 const WASM: [(&str, &str); 1] = [("content-type", "application/wasm")];
 /// The largest component in one of the tests.
@@ -150,7 +150,7 @@ fn bind(app: &TestApp, pair: &Pair, judge: &str) {
 /// Another tenant's save, which has its own hook.
 #[track_caller]
 fn other_saves(other: &Client, document: &str) {
-    let since = Instant::now();
+    let since = Stopwatch::start();
     other.save(document, "t", 0, "x").expect(201);
     assert!(
         since.elapsed() < SECOND,
@@ -168,7 +168,7 @@ fn each_is_stopped_by_its_limit_and_nobody_else_notices() {
     for (number, pair) in PAIRS.iter().enumerate() {
         let document = &format!("pair-{number}");
         bind(&app, pair, pair.violates);
-        let since = Instant::now();
+        let since = Stopwatch::start();
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 evil.save(document, "t", 0, "x")

@@ -1,6 +1,6 @@
 //! What a tenant accepts as a signature, whom it trusts, and the verdicts that are recorded by that.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 use sigpersist::context::Scope;
 
 use crate::support::{
-    COUNTERSIGNED, Client, DETACHED, FIRST, REJECT, TestApp, certificate_pem, guest::Guest,
+    COUNTERSIGNED, Client, DETACHED, FIRST, REJECT, Stopwatch, TestApp, certificate_pem,
+    guest::Guest,
 };
 
 const CA: &str = include_str!("../data/verify/ca.crt.b64");
@@ -80,7 +81,7 @@ fn a_signature_passes_by_those_whom_its_own_tenant_trusts() {
     );
     // Other servers hear of it.
     let elsewhere = replica.tenant("acme");
-    let began = Instant::now();
+    let began = Stopwatch::start();
     while verdict(&elsewhere, chained)["indication"] != "TOTAL_PASSED" {
         assert!(began.elapsed() < Duration::from_secs(2));
         std::thread::sleep(Duration::from_millis(20));

@@ -120,28 +120,47 @@ fn another_servers_saves_are_seen_within_a_second() {
 #[test]
 fn requests_pass_in_a_burst_and_then_at_their_rate() {
     let app = TestApp::start();
-    let acme = app.tenant("acme");
     let other = app.tenant("other");
+    let acme = app.tenant("acme");
     let operator = app.operator("acme");
     set(&app, &json!({"requests_per_second": 1, "request_burst": 3}));
-    acme.read("d", "t").expect(404);
-    // Every route counts, and what is refused for another reason too.
-    operator.get("/hooks").expect(200);
-    acme.get("/hooks").expect_error(403, "insufficient_scope");
-    let since = Instant::now();
-    let refused = exceeded(acme.read("d", "t"), "requests_per_second", 1, 3);
-    let wait = retry_after(&refused);
-    assert_eq!(wait, 1);
-    other.read("d", "t").expect(404);
-    // For the platform there are no quotas, nor for what is no token.
-    app.platform().get("/tenants/acme/hooks").expect(200);
-    acme.with_token("garbage")
-        .read("d", "t")
-        .expect_error(401, "invalid_token");
-    std::thread::sleep(Duration::from_secs(wait));
-    acme.read("d", "t").expect(404);
-    assert!(since.elapsed() < Duration::from_secs(2), "too slow to tell");
-    exceeded(acme.read("d", "t"), "requests_per_second", 1, 3);
+    // Another request passes each second, so a machine that is too slow for one of these tells nothing.
+    let in_time = (0..20).any(|_| {
+        std::thread::sleep(Duration::from_secs(4));
+        let since = Instant::now();
+        let answers = [
+            acme.read("d", "t"),
+            operator.get("/hooks"),
+            // Every route counts, and what is refused for another reason too.
+            acme.get("/hooks"),
+            acme.read("d", "t"),
+        ];
+        if since.elapsed() > Duration::from_secs(1) {
+            return false;
+        }
+        let [read, listed, forbidden, refused] = answers;
+        read.expect(404);
+        listed.expect(200);
+        forbidden.expect_error(403, "insufficient_scope");
+        let wait = retry_after(&exceeded(refused, "requests_per_second", 1, 3));
+        assert_eq!(wait, 1);
+        other.read("d", "t").expect(404);
+        // For the platform there are no quotas, nor for what is no token.
+        app.platform().get("/tenants/acme/hooks").expect(200);
+        acme.with_token("garbage")
+            .read("d", "t")
+            .expect_error(401, "invalid_token");
+        std::thread::sleep(Duration::from_secs(wait));
+        let answers = [acme.read("d", "t"), acme.read("d", "t")];
+        if since.elapsed() > Duration::from_secs(2) {
+            return false;
+        }
+        let [read, refused] = answers;
+        read.expect(404);
+        exceeded(refused, "requests_per_second", 1, 3);
+        true
+    });
+    assert!(in_time, "the machine is too slow to tell");
 }
 
 /// Begins a save, without the body that it promises.

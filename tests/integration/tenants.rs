@@ -1,10 +1,10 @@
 //! The life of a tenant over REST: created, changed, suspended, resumed, and its deletion scheduled and taken back.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::support::{Client, Response, TestApp, eventually};
+use crate::support::{Client, Response, Stopwatch, TestApp, eventually};
 
 fn tenant(response: &Response) -> &Value {
     &response.json["content"]["tenant"]
@@ -239,7 +239,7 @@ fn a_suspended_tenant_is_refused_everywhere_until_it_is_resumed() {
     acme.save("d", "t", 0, "x").expect(201);
     elsewhere.read("d", "t").expect(200);
     let suspended = post(&platform, "/tenants/acme/suspend").expect(200);
-    let since = Instant::now();
+    let since = Stopwatch::start();
     assert_eq!(tenant(&suspended)["state"], "suspended");
     acme.read("d", "t").expect_error(403, "tenant_suspended");
     while elsewhere.read("d", "t").status != 403 {

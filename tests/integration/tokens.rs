@@ -11,7 +11,7 @@ use sigpersist::auth::algorithm::Algorithm;
 use sigpersist::context::Scope;
 use sigpersist::tenants::{self, NewKey, NewTenant};
 
-use crate::support::{Client, Response, TestApp, eventually};
+use crate::support::{Client, Response, Stopwatch, TestApp, eventually};
 
 fn now() -> u64 {
     jsonwebtoken::get_current_timestamp()
@@ -627,7 +627,7 @@ fn a_revoked_key_is_refused_everywhere_within_a_second_also_where_its_token_is_k
                  WHERE query LIKE 'LISTEN%' OR query LIKE '%change_counter%' AND pid <> pg_backend_pid()",
             );
         }
-        let since = Instant::now();
+        let since = Stopwatch::start();
         platform
             .json(
                 "POST",

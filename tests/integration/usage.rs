@@ -4,7 +4,7 @@ use diesel_migrations::{EmbeddedMigrations, MigrationHarness as _, embed_migrati
 use serde_json::{Value, json};
 use sigpersist::context::Scope;
 
-use crate::support::{Client, FIRST, SIGNER_TAGS, TestApp};
+use crate::support::{Client, FIRST, SIGNER_TAGS, Stopwatch, TestApp};
 
 fn usage(client: &Client, path: &str) -> Value {
     client.get(path).expect(200).json["content"]["usage"].clone()
@@ -166,7 +166,7 @@ fn a_save_that_has_not_ended_holds_no_other_up() {
          ON CONFLICT (tenant_id, shard) DO UPDATE SET bytes = tenant_usage.bytes + 1",
     )
     .unwrap();
-    let since = std::time::Instant::now();
+    let since = Stopwatch::start();
     for number in 0..10 {
         acme.save(&format!("b-{number}"), "t", 0, "x").expect(201);
     }

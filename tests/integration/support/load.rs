@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::Client;
+use super::{Client, eventually};
 
 /// How often something fails: as often as `SIGPERSIST_TEST_ROUNDS` says.
 pub(crate) fn rounds(usual: u64) -> u64 {
@@ -43,9 +43,10 @@ impl Load {
         format!("{thread} over {over} {}", "x".repeat(6000))
     }
 
-    /// Eight writers save, and after a while something is done to what they save in. A writer begins another thread when
+    /// Eight writers save, and after a while and an acknowledged save something is done to what they save in. A writer begins another thread when
     /// it has three versions or its save was refused, and ends when there is no answer.
     pub(crate) fn run<T>(&self, client: &Client, round: u64, done: impl FnOnce() -> T) -> T {
+        let acknowledged = self.acknowledged();
         let stop = AtomicBool::new(false);
         std::thread::scope(|scope| {
             for writer in 0..8 {
@@ -62,6 +63,7 @@ impl Load {
             // Also where it fails, or the writers would go on for good.
             let _stop = Stop(&stop);
             std::thread::sleep(Duration::from_millis(300 + 37 * (round % 10)));
+            eventually(|| self.acknowledged() > acknowledged);
             done()
         })
     }

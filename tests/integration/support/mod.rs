@@ -12,6 +12,7 @@ pub(crate) mod guest;
 mod load;
 mod program;
 mod proxy;
+mod stopwatch;
 mod test_app;
 
 pub(crate) use balancer::Balancer;
@@ -24,6 +25,7 @@ pub(crate) use program::{
     tenant_token,
 };
 pub(crate) use proxy::{Mode, Proxy};
+pub(crate) use stopwatch::Stopwatch;
 pub(crate) use test_app::{TestApp, eventually, eventually_within};
 
 /// A CMS of `tests/data`: signed by Aigerim (IIN 123456789011, BIN 123456789021).

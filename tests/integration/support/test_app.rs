@@ -219,7 +219,7 @@ impl TestApp {
 /// Waits for something that happens within a second.
 #[track_caller]
 pub(crate) fn eventually(condition: impl Fn() -> bool) {
-    eventually_within(Duration::from_secs(5), condition);
+    eventually_within(Duration::from_secs(60), condition);
 }
 
 /// Waits for something that may take longer.
