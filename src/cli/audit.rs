@@ -1,12 +1,11 @@
 //! `sigpersist audit`.
 
-use std::process::ExitCode;
-
 use anyhow::bail;
 use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
+use super::failure::REFUSED;
 use super::output::Output;
 use super::progress::progress;
 use super::table::Table;
@@ -205,11 +204,11 @@ fn facts(event: &Recorded) -> serde_json::Result<Value> {
 struct Broken(usize, &'static str);
 
 /// What a check ends with that does not find everything whole.
-pub(super) fn failure(error: &anyhow::Error) -> ExitCode {
+pub(super) fn failure(error: &anyhow::Error) -> u8 {
     if error.is::<Broken>() {
-        ExitCode::FAILURE
+        REFUSED
     } else {
-        COULD_NOT_CHECK.into()
+        COULD_NOT_CHECK
     }
 }
 

@@ -1,12 +1,12 @@
 //! What scripts are told of a command that failed: an exit code, and the code of the API.
 
-use std::process::ExitCode;
-
 use super::tenancy::Advised;
 use crate::error::Error;
 use crate::store::Unavailable;
 
-/// The exit code of what could not be done now, and may be later. 1 is a refusal, 2 a command line that is wrong.
+/// The exit code of a refusal; 2 is that of a command line that is wrong.
+pub(super) const REFUSED: u8 = 1;
+/// The exit code of what could not be done now, and may be later.
 const TRY_AGAIN: u8 = 3;
 
 /// The error of the library that is behind a failure, if one is.
@@ -18,15 +18,15 @@ fn cause(error: &anyhow::Error) -> Option<&Error> {
 }
 
 /// What a failed command ends with.
-pub(super) fn exit_code(error: &anyhow::Error) -> ExitCode {
+pub(super) fn exit_code(error: &anyhow::Error) -> u8 {
     let later = matches!(
         cause(error),
         Some(Error::DatabaseUnavailable(_) | Error::Overloaded | Error::RateLimited)
     );
     if later || error.is::<Unavailable>() {
-        TRY_AGAIN.into()
+        TRY_AGAIN
     } else {
-        ExitCode::FAILURE
+        REFUSED
     }
 }
 

@@ -4,6 +4,7 @@
 mod audit;
 mod decision;
 mod demo;
+mod exit;
 mod failure;
 mod holder;
 mod hook;
@@ -123,10 +124,10 @@ pub fn run() -> ExitCode {
         _ => failure::exit_code,
     };
     match execute(cli, &output) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => exit::at_once(0),
         Err(error) => {
             output.error(&error);
-            failure(&error)
+            exit::at_once(failure(&error))
         }
     }
 }

@@ -10,8 +10,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
 use tracing::info;
 
-use super::open_files;
 use super::output::Output;
+use super::{exit, open_files};
 use crate::app::{App, Database};
 use crate::config::Config;
 use crate::decisions::Retention;
@@ -133,7 +133,7 @@ impl Starting {
         Ok(Self(runtime.spawn(async move {
             signals.next().await;
             info!("Told to stop before it was ready");
-            std::process::exit(0);
+            exit::at_once(0);
         })))
     }
 }
@@ -172,7 +172,7 @@ impl Signals {
         info!("Told to stop; finishing the requests in flight");
         tokio::spawn(async move {
             self.next().await;
-            std::process::exit(1);
+            exit::at_once(1);
         });
     }
 }
