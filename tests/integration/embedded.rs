@@ -3,7 +3,7 @@
 use std::io::{BufRead as _, Read as _, Write as _};
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -295,9 +295,9 @@ fn starting(mut command: Command) -> (Child, std::io::BufReader<std::process::Ch
 fn ends_by_sigterm(child: &mut Child) {
     let pid = Pid::from_raw(child.id().try_into().unwrap());
     kill(pid, Signal::SIGTERM).unwrap();
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let since = Stopwatch::start();
     let mut status = child.try_wait().unwrap();
-    while status.is_none() && Instant::now() < deadline {
+    while status.is_none() && since.elapsed() < Duration::from_secs(10) {
         std::thread::sleep(Duration::from_millis(20));
         status = child.try_wait().unwrap();
     }

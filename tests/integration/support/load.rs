@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::json;
 
-use super::{Client, eventually};
+use super::{Client, Stopwatch, eventually};
 
 /// How often something fails: as often as `SIGPERSIST_TEST_ROUNDS` says.
 pub(crate) fn rounds(usual: u64) -> u64 {
@@ -77,7 +77,7 @@ impl Load {
             });
             let headers = [("content-type", "application/json")];
             let body = body.to_string().into_bytes();
-            let since = Instant::now();
+            let since = Stopwatch::start();
             let answer = client.try_send("POST", "/signature", &headers, Some(body));
             let mut slowest = self.slowest.lock().unwrap();
             *slowest = (*slowest).max(since.elapsed());

@@ -19,7 +19,10 @@ use sigpersist::store::embedded::Purpose;
 use sigpersist::tenants::{self, AddedKey, Holder, NewKey, NewTenant, NewToken, Removal};
 use tokio::runtime::Runtime;
 
-use super::{Client, TestDatabase};
+use super::{Client, Stopwatch, TestDatabase};
+
+/// How long anything may take that happens at all.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) struct TestApp {
     pub(crate) app: Arc<App>,
@@ -216,18 +219,22 @@ impl TestApp {
     }
 }
 
-/// Waits for something that happens within a second.
+/// Waits for something that happens soon.
 #[track_caller]
 pub(crate) fn eventually(condition: impl Fn() -> bool) {
-    eventually_within(Duration::from_secs(60), condition);
-}
-
-/// Waits for something that may take longer.
-#[track_caller]
-pub(crate) fn eventually_within(patience: Duration, condition: impl Fn() -> bool) {
     let since = Instant::now();
     while !condition() {
-        assert!(since.elapsed() < patience, "it has not happened");
+        assert!(since.elapsed() < PATIENCE, "it has not happened");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Waits for something that is promised for a time.
+#[track_caller]
+pub(crate) fn eventually_within(promised: Duration, condition: impl Fn() -> bool) {
+    let since = Stopwatch::start();
+    while !condition() {
+        assert!(since.elapsed() < promised, "it has not happened");
         std::thread::sleep(Duration::from_millis(5));
     }
 }
