@@ -1,4 +1,4 @@
-//! Queries that put a tenant's file into the database: what of it is there already, and the rest in few statements.
+//! Queries that put the threads of a tenant's file into the database, in few statements.
 //!
 //! COPY would be faster, but Postgres refuses it where row-level security holds.
 
@@ -8,44 +8,23 @@ use chrono::{DateTime, Utc};
 use diesel::pg::PgConnection;
 use diesel::prelude::*;
 use diesel::sql_query;
-use diesel::sql_types::{
-    Array, BigInt, Binary, CChar, Integer, Jsonb, Nullable, Text, Timestamptz,
-};
+use diesel::sql_types::{Array, BigInt, Integer, Nullable, Text, Timestamptz};
 
-use super::hooks::BindingRow;
 use super::pool::Store;
-use super::schema::{
-    hook_bindings, hook_inputs, hooks, signature_tags, signature_verdicts, signature_versions,
-    signatures,
-};
-use super::signatures::{
-    encoding_from_code, encoding_to_code, sha256_from_column, version_from_column,
-    version_to_column,
-};
-use super::tenants::lock_tenant;
+use super::schema::{signature_tags, signature_verdicts, signature_versions, signatures};
+use super::signatures::{encoding_to_code, version_to_column};
+use super::transfer_known::KnownThread;
 use super::verdicts::verdict_bytes;
 use super::{audit, usage};
 use crate::audit::Event;
 use crate::context::TenantId;
 use crate::error::Result;
-use crate::plugins::model::Binding;
-use crate::signatures::model::{SignatureBody, SignatureId, ThreadKey};
+use crate::signatures::model::ThreadKey;
 use crate::tenants::Usage;
-use crate::transfer::model::{BodyMark, HookBinding, InForce, Judgement, Part, StoredVersion};
+use crate::transfer::model::{Part, StoredVersion};
 
 /// Rows of tags, or of verdicts, in one statement, which takes no more than 65,535 values.
 const MAX_ROWS: usize = 10_000;
-
-/// A thread that is there.
-#[derive(Debug, Clone)]
-pub struct KnownThread {
-    /// Its number.
-    pub id: SignatureId,
-    /// Its current version.
-    pub version: u32,
-    /// When its first version was saved.
-    pub created_at: DateTime<Utc>,
-}
 
 /// What is to be added to a thread.
 #[derive(Debug)]
@@ -54,40 +33,6 @@ pub struct NewPart<'a> {
     pub known: Option<&'a KnownThread>,
     /// The versions that it has not yet.
     pub part: &'a Part,
-}
-
-#[derive(QueryableByName)]
-struct ThreadRow {
-    #[diesel(sql_type = BigInt)]
-    place: i64,
-    #[diesel(sql_type = BigInt)]
-    id: i64,
-    #[diesel(sql_type = Integer)]
-    version: i32,
-    #[diesel(sql_type = Timestamptz)]
-    created_at: DateTime<Utc>,
-}
-
-#[derive(QueryableByName)]
-struct VersionRow {
-    #[diesel(sql_type = BigInt)]
-    signature_id: i64,
-    #[diesel(sql_type = Integer)]
-    version: i32,
-    #[diesel(sql_type = Timestamptz)]
-    created_at: DateTime<Utc>,
-    #[diesel(sql_type = Nullable<Text>)]
-    stage: Option<String>,
-    #[diesel(sql_type = Nullable<Text>)]
-    created_by: Option<String>,
-    #[diesel(sql_type = Nullable<Text>)]
-    comment: Option<String>,
-    #[diesel(sql_type = Array<Text>)]
-    tags: Vec<String>,
-    #[diesel(sql_type = CChar)]
-    encoding: u8,
-    #[diesel(sql_type = Binary)]
-    sha256: Vec<u8>,
 }
 
 #[derive(QueryableByName)]
@@ -100,97 +45,7 @@ struct CreatedRow {
     thread: String,
 }
 
-/// A version that is there, without its bytes.
-type KnownVersion = StoredVersion<BodyMark>;
-
 impl Store {
-    /// The threads of these keys, those that there are, in the order of the keys.
-    pub fn import_threads(
-        &self,
-        tenant: TenantId,
-        keys: &[&ThreadKey],
-    ) -> Result<Vec<Option<KnownThread>>> {
-        let (documents, threads): (Vec<_>, Vec<_>) = keys
-            .iter()
-            .map(|key| (key.document.as_str(), key.thread.as_str()))
-            .unzip();
-        let query = sql_query(
-            "SELECT k.place, s.id, s.version, s.created_at \
-             FROM unnest($2, $3) WITH ORDINALITY AS k (document, thread, place) \
-             JOIN signatures s ON s.tenant_id = $1 AND s.document = k.document AND s.thread = k.thread",
-        )
-        .bind::<Integer, _>(tenant.0)
-        .bind::<Array<Text>, _>(documents)
-        .bind::<Array<Text>, _>(threads);
-        let rows = self.run(tenant, |connection| query.load::<ThreadRow>(connection))?;
-        let mut known = vec![None; keys.len()];
-        for row in rows {
-            let place = usize::try_from(row.place - 1).ok();
-            if let Some(known) = place.and_then(|place| known.get_mut(place)) {
-                *known = Some(KnownThread {
-                    id: SignatureId(row.id),
-                    version: version_from_column(row.version)?,
-                    created_at: row.created_at,
-                });
-            }
-        }
-        Ok(known)
-    }
-
-    /// The versions of threads in these ranges, both ends included, without their bytes.
-    pub fn import_versions(
-        &self,
-        tenant: TenantId,
-        ranges: &[(SignatureId, u32, u32)],
-    ) -> Result<HashMap<(SignatureId, u32), KnownVersion>> {
-        let ids: Vec<_> = ranges.iter().map(|(id, ..)| id.0).collect();
-        let column = |version: &u32| version_to_column(*version);
-        let from: Vec<_> = ranges.iter().map(|(_, from, _)| column(from)).collect();
-        let to: Vec<_> = ranges.iter().map(|(.., to)| column(to)).collect();
-        let query = sql_query(
-            "SELECT v.signature_id, v.version, v.created_at, v.stage, v.created_by, v.comment, v.tags, v.encoding, v.sha256 \
-             FROM unnest($2, $3, $4) AS r (id, first, last) \
-             JOIN signature_versions v ON v.tenant_id = $1 AND v.signature_id = r.id AND v.version BETWEEN r.first AND r.last",
-        )
-        .bind::<Integer, _>(tenant.0)
-        .bind::<Array<BigInt>, _>(ids)
-        .bind::<Array<Integer>, _>(from)
-        .bind::<Array<Integer>, _>(to);
-        let rows = self.run(tenant, |connection| query.load::<VersionRow>(connection))?;
-        rows.into_iter()
-            .map(|row| {
-                let version = version_from_column(row.version)?;
-                Ok((
-                    (SignatureId(row.signature_id), version),
-                    StoredVersion {
-                        version,
-                        created_at: row.created_at,
-                        stage: row.stage,
-                        created_by: row.created_by,
-                        comment: row.comment,
-                        tags: row.tags,
-                        body: BodyMark {
-                            encoding: encoding_from_code(row.encoding)?,
-                            sha256: sha256_from_column(row.sha256)?,
-                        },
-                        verdicts: Vec::new(),
-                    },
-                ))
-            })
-            .collect()
-    }
-
-    /// Those of these ids that threads of the tenant have.
-    pub fn import_ids_taken(&self, tenant: TenantId, ids: &[i64]) -> Result<Vec<i64>> {
-        self.run(tenant, |connection| {
-            signatures::table
-                .filter(signatures::tenant_id.eq(tenant.0))
-                .filter(signatures::id.eq_any(ids))
-                .select(signatures::id)
-                .load(connection)
-        })
-    }
-
     /// Adds versions to threads, new ones and such as are there, as one transaction: all that an import writes of
     /// signatures. Says of each whether its thread was as expected; of others it writes nothing. `recreated` gives the event that
     /// it is if a thread is new whose name was deleted before.
@@ -273,129 +128,6 @@ impl Store {
             }
             Ok(ids.iter().map(Option::is_some).collect())
         })
-    }
-
-    /// Adds a binding to a hook's history, as it was; says whether there was none of this number.
-    pub fn import_binding(
-        &self,
-        tenant: TenantId,
-        hook: &str,
-        line: &HookBinding,
-        plugin_id: i32,
-    ) -> Result<bool> {
-        let row = BindingRow::new(&line.to_binding(plugin_id))?;
-        let added = self.run(tenant, |connection| {
-            diesel::insert_into(hook_bindings::table)
-                .values((
-                    hook_bindings::tenant_id.eq(tenant.0),
-                    hook_bindings::hook.eq(hook),
-                    hook_bindings::number.eq(version_to_column(line.number)),
-                    row,
-                    hook_bindings::set_by.eq(&line.set_by),
-                    hook_bindings::set_at.eq(line.set_at),
-                ))
-                .on_conflict_do_nothing()
-                .execute(connection)
-        })?;
-        Ok(added > 0)
-    }
-
-    /// Puts a binding of a hook's history in force, in place of the one of this number; 0 where there must be none. Says
-    /// whether it did.
-    pub fn import_hook(
-        &self,
-        tenant: TenantId,
-        name: &str,
-        over: u32,
-        binding: &Binding,
-        in_force: &InForce,
-        event: &Event,
-    ) -> Result<bool> {
-        let row = BindingRow::new(binding)?;
-        let quarantine = in_force.quarantine.as_ref();
-        let values = (
-            hooks::binding.eq(version_to_column(in_force.binding)),
-            hooks::plugin_id.eq(row.plugin_id),
-            hooks::sha256.eq(&row.sha256),
-            hooks::shadow_sha256.eq(row.shadow_sha256.as_ref()),
-            hooks::quarantined_at.eq(quarantine.map(|quarantine| quarantine.since)),
-            hooks::quarantine_reason.eq(quarantine.map(|quarantine| &quarantine.reason)),
-        );
-        self.transaction(tenant, |connection| {
-            lock_tenant(connection, tenant)?;
-            let written = if over == 0 {
-                diesel::insert_into(hooks::table)
-                    .values((
-                        hooks::tenant_id.eq(tenant.0),
-                        hooks::name.eq(name),
-                        hooks::created_at.eq(in_force.created_at),
-                        values,
-                    ))
-                    .on_conflict_do_nothing()
-                    .execute(connection)?
-            } else {
-                let hook = hooks::table.find((tenant.0, name));
-                diesel::update(hook.filter(hooks::binding.eq(version_to_column(over))))
-                    .set(values)
-                    .execute(connection)?
-            };
-            if written > 0 {
-                self.audit(connection, event)?;
-            }
-            Ok(written > 0)
-        })
-    }
-
-    /// Records judgements under the ids that they had, and says how many were not there.
-    pub fn import_judgements(&self, tenant: TenantId, judgements: &[Judgement]) -> Result<usize> {
-        macro_rules! each {
-            ($judgement:ident => $value:expr) => {
-                judgements
-                    .iter()
-                    .map(|$judgement| $value)
-                    .collect::<Vec<_>>()
-            };
-        }
-        let query = sql_query(
-            "INSERT INTO hook_judgements (tenant_id, at, id, version, operation, outcome, document, thread, input_sha256, input, \
-                                          decisions) \
-             OVERRIDING SYSTEM VALUE \
-             SELECT $1, * FROM unnest($2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT DO NOTHING",
-        )
-        .bind::<Integer, _>(tenant.0)
-        .bind::<Array<Timestamptz>, _>(each!(j => j.at))
-        .bind::<Array<BigInt>, _>(each!(j => j.id))
-        .bind::<Array<Integer>, _>(each!(j => version_to_column(j.version)))
-        .bind::<Array<Text>, _>(each!(j => j.operation.as_str()))
-        .bind::<Array<Text>, _>(each!(j => j.outcome.as_str()))
-        .bind::<Array<Text>, _>(each!(j => j.document.as_str()))
-        .bind::<Array<Text>, _>(each!(j => j.thread.as_str()))
-        .bind::<Array<Binary>, _>(each!(j => &j.input_sha256.0[..]))
-        .bind::<Array<Jsonb>, _>(each!(j => &j.input))
-        .bind::<Array<Jsonb>, _>(each!(j => &j.decisions));
-        self.run(tenant, |connection| query.execute(connection))
-    }
-
-    /// Keeps a signature that hooks refused; says whether it was not there.
-    pub fn import_input(
-        &self,
-        tenant: TenantId,
-        at: DateTime<Utc>,
-        body: &SignatureBody,
-    ) -> Result<bool> {
-        let added = self.run(tenant, |connection| {
-            diesel::insert_into(hook_inputs::table)
-                .values((
-                    hook_inputs::tenant_id.eq(tenant.0),
-                    hook_inputs::sha256.eq(&body.sha256[..]),
-                    hook_inputs::encoding.eq(encoding_to_code(body.encoding)),
-                    hook_inputs::at.eq(at),
-                    hook_inputs::signature.eq(&body.bytes[..]),
-                ))
-                .on_conflict_do_nothing()
-                .execute(connection)
-        })?;
-        Ok(added > 0)
     }
 }
 

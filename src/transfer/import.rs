@@ -1,100 +1,28 @@
 //! Reading a tenant's file into a tenant, which may have some of it already.
 
-use std::collections::{HashMap, HashSet};
 use std::io::BufRead;
 use std::mem;
 
-use serde::Serialize;
 use serde_json::json;
 use zeroize::Zeroizing;
 
 use super::hooks::{self, Taken};
-use super::model::{
-    BodyMark, Header, Hook, HookBinding, Judgement, Key, Part, StoredVersion, TenantFacts, Thread,
-};
+use super::imported::Imported;
+use super::model::{Header, Hook, HookBinding, Judgement, Key, TenantFacts};
 use super::read::{Item, Lines};
+use super::threads::Threads;
 use crate::app::App;
 use crate::audit::{Actor, Event};
 use crate::auth::envelope::{Passphrase, Sealer};
 use crate::context::{Tenancy, TenantId};
 use crate::error::{Error, Result};
 use crate::policy;
-use crate::signatures::model::{SignatureId, ThreadKey};
-use crate::signatures::recreated;
-use crate::store::{KnownThread, NewPart};
 use crate::tenants;
 use crate::tenants::model::Tenant;
 use crate::tenants::quotas::{Change, Quotas};
 
-/// Bytes of signatures in one transaction, but for one that is larger by itself.
-const BATCH_BYTES: usize = 8 * 1024 * 1024;
-/// Versions in one transaction.
-const BATCH_VERSIONS: usize = 2_000;
 /// Judgements in one transaction.
 const BATCH_JUDGEMENTS: usize = 200;
-/// How often a batch is looked at anew because others saved or deleted meanwhile.
-const ATTEMPTS: usize = 5;
-/// Most things that are told of those which were not imported.
-const MAX_TOLD: usize = 100;
-
-/// What became of an import.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct Imported {
-    /// Threads that were not there.
-    pub new_threads: u64,
-    /// Versions that were not there, those of new threads among them.
-    pub new_versions: u64,
-    /// Versions that were there already.
-    pub same_versions: u64,
-    /// Keys that were not there.
-    pub new_keys: u64,
-    /// Policies and certificates to trust that were not there.
-    pub new_policies: u64,
-    /// Revisions of plugins that were not there.
-    pub new_revisions: u64,
-    /// Hooks that were set, or moved on.
-    pub new_hooks: u64,
-    /// Judgements that were not there.
-    pub new_judgements: u64,
-    /// Refused signatures that were not there.
-    pub new_inputs: u64,
-    /// Threads that got another id, since theirs is that of another thread here.
-    pub new_ids: u64,
-    /// Hooks that refuse what is not allowed, and are missing here.
-    pub missing_hooks: Vec<String>,
-    /// Whether the tenant is suspended for what is missing.
-    pub suspended: bool,
-    /// Threads that were left as they are, since here they have another history.
-    pub conflicts: u64,
-    /// Plugins and hooks that were left out.
-    pub left_out: u64,
-    /// Sentences about conflicts and what was left out, the first hundred.
-    pub told: Vec<String>,
-}
-
-impl Imported {
-    /// Whether the tenant has all of the file.
-    pub fn is_complete(&self) -> bool {
-        self.conflicts == 0 && self.left_out == 0
-    }
-
-    fn tell(&mut self, sentence: String) {
-        if self.told.len() < MAX_TOLD {
-            self.told.push(sentence);
-        }
-    }
-
-    fn conflict(&mut self, key: &ThreadKey, why: &str) {
-        self.conflicts += 1;
-        self.tell(format!("{}/{}: {why}.", key.document, key.thread));
-    }
-
-    fn leave_out(&mut self, what: &str, why: &str) {
-        self.left_out += 1;
-        self.tell(format!("{what} is left out: {why}."));
-    }
-}
-
 /// Reads a file to its end without importing it, so that one which is cut off or changed is found before anything is
 /// written. `progress` is told how many versions of how many were read.
 ///
@@ -192,8 +120,7 @@ pub fn import(
         without_hooks,
         sealer,
         actor,
-        batch: Batch::default(),
-        thread: None,
+        threads: Threads::new(app, tenant.id, actor),
         hook: None,
         judgements: Vec::new(),
         imported: Imported::default(),
@@ -241,29 +168,10 @@ struct Import<'a> {
     without_hooks: bool,
     sealer: Option<Sealer>,
     actor: &'a Actor,
-    batch: Batch,
-    /// The thread whose versions come; none where they are to be passed over.
-    thread: Option<Thread>,
+    threads: Threads<'a>,
     hook: Option<(Hook, Vec<HookBinding>)>,
     judgements: Vec<Judgement>,
     imported: Imported,
-}
-
-/// Versions that are written together.
-#[derive(Default)]
-struct Batch {
-    parts: Vec<Part>,
-    keys: HashSet<ThreadKey>,
-    versions: usize,
-    bytes: usize,
-}
-
-/// What is to be done with a part, after a look at what is there.
-enum Wanted {
-    Nothing,
-    New,
-    Continued(KnownThread),
-    Conflict(String),
 }
 
 impl Import<'_> {
@@ -278,18 +186,18 @@ impl Import<'_> {
             match item {
                 Item::Version(version) => {
                     done += 1;
-                    self.version(version)?;
+                    self.threads.version(version, &mut self.imported)?;
                     progress(done, versions);
                 }
-                Item::Thread(thread) => self.thread = Some(thread),
+                Item::Thread(thread) => self.threads.begin(thread),
                 other => {
                     // What comes after the threads may need them.
-                    self.flush()?;
+                    self.threads.flush(&mut self.imported)?;
                     self.other(other)?;
                 }
             }
         }
-        self.flush()?;
+        self.threads.flush(&mut self.imported)?;
         self.flush_judgements()
     }
 
@@ -439,188 +347,10 @@ impl Import<'_> {
         self.imported.new_judgements += new as u64;
         Ok(())
     }
-
-    fn version(&mut self, version: StoredVersion) -> Result<()> {
-        let Some(thread) = &self.thread else {
-            return Ok(());
-        };
-        let key = ThreadKey {
-            document: thread.document.clone(),
-            thread: thread.thread.clone(),
-        };
-        // A file that tells a thread twice tells the second time what is there by then.
-        if version.version == 1 && self.batch.keys.contains(&key) {
-            self.flush()?;
-        }
-        let Some(thread) = &self.thread else {
-            return Ok(());
-        };
-        let updated_at = if version.version == thread.versions {
-            thread.updated_at
-        } else {
-            version.created_at
-        };
-        self.batch.versions += 1;
-        self.batch.bytes += version.body.bytes.len();
-        match self.batch.parts.last_mut() {
-            Some(part) if part.key == key => {
-                part.updated_at = updated_at;
-                part.versions.push(version);
-            }
-            _ => {
-                self.batch.keys.insert(key.clone());
-                self.batch.parts.push(Part {
-                    id: thread.id,
-                    key,
-                    created_at: thread.created_at,
-                    updated_at,
-                    versions: vec![version],
-                });
-            }
-        }
-        if self.batch.versions >= BATCH_VERSIONS || self.batch.bytes >= BATCH_BYTES {
-            self.flush()?;
-        }
-        Ok(())
-    }
-
-    fn flush(&mut self) -> Result<()> {
-        let mut parts = mem::take(&mut self.batch).parts;
-        for _ in 0..ATTEMPTS {
-            if parts.is_empty() {
-                return Ok(());
-            }
-            parts = self.write(parts)?;
-        }
-        Err(Error::Overloaded)
-    }
-
-    /// Writes what of the parts is not there yet; gives back those whose threads others changed meanwhile.
-    fn write(&mut self, mut parts: Vec<Part>) -> Result<Vec<Part>> {
-        let store = &self.app.store;
-        let keys: Vec<_> = parts.iter().map(|part| &part.key).collect();
-        let known = store.import_threads(self.tenant, &keys)?;
-        let ranges: Vec<_> = parts
-            .iter()
-            .zip(&known)
-            .filter_map(|(part, known)| {
-                let first = part.versions.first()?.version;
-                let last = part.versions.last()?.version;
-                Some((known.as_ref()?.id, first, last))
-            })
-            .collect();
-        let stored = store.import_versions(self.tenant, &ranges)?;
-        let is_new = |known: &Option<KnownThread>| known.is_none();
-        let new = parts.iter().zip(&known).filter(|(_, known)| is_new(known));
-        let ids: Vec<_> = new.filter_map(|(part, _)| part.id).collect();
-        let taken = store.import_ids_taken(self.tenant, &ids)?;
-        for (part, _) in parts
-            .iter_mut()
-            .zip(&known)
-            .filter(|(_, known)| is_new(known))
-        {
-            if part.id.is_some_and(|id| taken.contains(&id)) {
-                part.id = None;
-                self.imported.new_ids += 1;
-            }
-        }
-        let mut wanted = Vec::with_capacity(parts.len());
-        for (part, known) in parts.iter_mut().zip(known) {
-            let before = part.versions.len();
-            let want = look(part, known, &stored);
-            if let Wanted::Conflict(why) = &want {
-                self.imported.conflict(&part.key, why);
-                let current = self.thread.as_ref();
-                if current.is_some_and(|thread| {
-                    thread.document == part.key.document && thread.thread == part.key.thread
-                }) {
-                    self.thread = None;
-                }
-            } else {
-                self.imported.same_versions += (before - part.versions.len()) as u64;
-            }
-            wanted.push(want);
-        }
-        let new: Vec<_> = parts
-            .iter()
-            .zip(&wanted)
-            .filter_map(|(part, want)| match want {
-                Wanted::Nothing | Wanted::Conflict(_) => None,
-                Wanted::New => Some(NewPart { known: None, part }),
-                Wanted::Continued(known) => Some(NewPart {
-                    known: Some(known),
-                    part,
-                }),
-            })
-            .collect();
-        if new.is_empty() {
-            return Ok(Vec::new());
-        }
-        let written = store.import_write(self.tenant, &new, |part| {
-            let last = part.versions.last();
-            recreated(
-                self.actor.clone(),
-                self.tenant,
-                &part.key,
-                last.map_or(0, |last| last.version),
-                last.map_or(&[], |last| &last.body.sha256),
-            )
-        })?;
-        for (new, _) in new.iter().zip(&written).filter(|(_, written)| **written) {
-            self.imported.new_threads += u64::from(new.known.is_none());
-            self.imported.new_versions += new.part.versions.len() as u64;
-        }
-        let mut written = written.into_iter();
-        let mut left = Vec::new();
-        for (part, want) in parts.into_iter().zip(&wanted) {
-            if matches!(want, Wanted::New | Wanted::Continued(_)) && written.next() == Some(false) {
-                left.push(part);
-            }
-        }
-        Ok(left)
-    }
 }
 
 /// What a tenant is known to lack.
 fn words(tenant: &Tenant) -> impl Iterator<Item = &str> {
     let words = tenant.incomplete.as_deref().unwrap_or_default();
     words.split_whitespace()
-}
-
-/// Compares a part with what is there, and takes away from it what is there already.
-fn look(
-    part: &mut Part,
-    known: Option<KnownThread>,
-    stored: &HashMap<(SignatureId, u32), StoredVersion<BodyMark>>,
-) -> Wanted {
-    let first = part.versions.first().map_or(1, |first| first.version);
-    let Some(known) = known else {
-        return match first {
-            1 => Wanted::New,
-            _ => Wanted::Conflict("it was deleted while it was imported".to_owned()),
-        };
-    };
-    if known.created_at != part.created_at {
-        return Wanted::Conflict(
-            "there is a thread of this name that began at another time".to_owned(),
-        );
-    }
-    let there = |version: &StoredVersion| version.version <= known.version;
-    for version in part.versions.iter().filter(|version| there(version)) {
-        let same = stored
-            .get(&(known.id, version.version))
-            .is_some_and(|stored| version.is(stored));
-        if !same {
-            return Wanted::Conflict(format!("version {} is another one here", version.version));
-        }
-    }
-    if first > known.version.saturating_add(1) {
-        return Wanted::Conflict("it was changed while it was imported".to_owned());
-    }
-    part.versions.retain(|version| !there(version));
-    if part.versions.is_empty() {
-        Wanted::Nothing
-    } else {
-        Wanted::Continued(known)
-    }
 }

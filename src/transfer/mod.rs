@@ -7,14 +7,17 @@
 //! few megabytes in memory beside the largest line.
 //!
 //! - `model` has the lines, and `read` takes a file apart; `export` writes one.
-//! - `import` reads one into a tenant, `hooks` the part about plugins and hooks. What is there already is passed over, and
+//! - `import` reads one into a tenant, `threads` and `hooks` their parts of it. What is there already is passed over, and
 //!   what is there otherwise is left as it is and told, so that an import which was cut off is simply made again.
 
 mod export;
 mod hooks;
 mod import;
+mod imported;
 pub mod model;
 mod read;
+mod threads;
 
 pub use export::{Options as ExportOptions, export};
-pub use import::{Imported, Options as ImportOptions, check, import, importing};
+pub use import::{Options as ImportOptions, check, import, importing};
+pub use imported::Imported;

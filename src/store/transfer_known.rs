@@ -1,0 +1,155 @@
+//! Queries that find what of a tenant's file is in the database already.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use diesel::sql_query;
+use diesel::sql_types::{Array, BigInt, Binary, CChar, Integer, Nullable, Text, Timestamptz};
+
+use super::pool::Store;
+use super::schema::signatures;
+use super::signatures::{
+    encoding_from_code, sha256_from_column, version_from_column, version_to_column,
+};
+use crate::context::TenantId;
+use crate::error::Result;
+use crate::signatures::model::{SignatureId, ThreadKey};
+use crate::transfer::model::{BodyMark, StoredVersion};
+
+/// A thread that is there.
+#[derive(Debug, Clone)]
+pub struct KnownThread {
+    /// Its number.
+    pub id: SignatureId,
+    /// Its current version.
+    pub version: u32,
+    /// When its first version was saved.
+    pub created_at: DateTime<Utc>,
+}
+
+#[derive(QueryableByName)]
+struct ThreadRow {
+    #[diesel(sql_type = BigInt)]
+    place: i64,
+    #[diesel(sql_type = BigInt)]
+    id: i64,
+    #[diesel(sql_type = Integer)]
+    version: i32,
+    #[diesel(sql_type = Timestamptz)]
+    created_at: DateTime<Utc>,
+}
+
+#[derive(QueryableByName)]
+struct VersionRow {
+    #[diesel(sql_type = BigInt)]
+    signature_id: i64,
+    #[diesel(sql_type = Integer)]
+    version: i32,
+    #[diesel(sql_type = Timestamptz)]
+    created_at: DateTime<Utc>,
+    #[diesel(sql_type = Nullable<Text>)]
+    stage: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    created_by: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    comment: Option<String>,
+    #[diesel(sql_type = Array<Text>)]
+    tags: Vec<String>,
+    #[diesel(sql_type = CChar)]
+    encoding: u8,
+    #[diesel(sql_type = Binary)]
+    sha256: Vec<u8>,
+}
+
+/// A version that is there, without its bytes.
+type KnownVersion = StoredVersion<BodyMark>;
+
+impl Store {
+    /// The threads of these keys, those that there are, in the order of the keys.
+    pub fn import_threads(
+        &self,
+        tenant: TenantId,
+        keys: &[&ThreadKey],
+    ) -> Result<Vec<Option<KnownThread>>> {
+        let (documents, threads): (Vec<_>, Vec<_>) = keys
+            .iter()
+            .map(|key| (key.document.as_str(), key.thread.as_str()))
+            .unzip();
+        let query = sql_query(
+            "SELECT k.place, s.id, s.version, s.created_at \
+             FROM unnest($2, $3) WITH ORDINALITY AS k (document, thread, place) \
+             JOIN signatures s ON s.tenant_id = $1 AND s.document = k.document AND s.thread = k.thread",
+        )
+        .bind::<Integer, _>(tenant.0)
+        .bind::<Array<Text>, _>(documents)
+        .bind::<Array<Text>, _>(threads);
+        let rows = self.run(tenant, |connection| query.load::<ThreadRow>(connection))?;
+        let mut known = vec![None; keys.len()];
+        for row in rows {
+            let place = usize::try_from(row.place - 1).ok();
+            if let Some(known) = place.and_then(|place| known.get_mut(place)) {
+                *known = Some(KnownThread {
+                    id: SignatureId(row.id),
+                    version: version_from_column(row.version)?,
+                    created_at: row.created_at,
+                });
+            }
+        }
+        Ok(known)
+    }
+
+    /// The versions of threads in these ranges, both ends included, without their bytes.
+    pub fn import_versions(
+        &self,
+        tenant: TenantId,
+        ranges: &[(SignatureId, u32, u32)],
+    ) -> Result<HashMap<(SignatureId, u32), KnownVersion>> {
+        let ids: Vec<_> = ranges.iter().map(|(id, ..)| id.0).collect();
+        let column = |version: &u32| version_to_column(*version);
+        let from: Vec<_> = ranges.iter().map(|(_, from, _)| column(from)).collect();
+        let to: Vec<_> = ranges.iter().map(|(.., to)| column(to)).collect();
+        let query = sql_query(
+            "SELECT v.signature_id, v.version, v.created_at, v.stage, v.created_by, v.comment, v.tags, v.encoding, v.sha256 \
+             FROM unnest($2, $3, $4) AS r (id, first, last) \
+             JOIN signature_versions v ON v.tenant_id = $1 AND v.signature_id = r.id AND v.version BETWEEN r.first AND r.last",
+        )
+        .bind::<Integer, _>(tenant.0)
+        .bind::<Array<BigInt>, _>(ids)
+        .bind::<Array<Integer>, _>(from)
+        .bind::<Array<Integer>, _>(to);
+        let rows = self.run(tenant, |connection| query.load::<VersionRow>(connection))?;
+        rows.into_iter()
+            .map(|row| {
+                let version = version_from_column(row.version)?;
+                Ok((
+                    (SignatureId(row.signature_id), version),
+                    StoredVersion {
+                        version,
+                        created_at: row.created_at,
+                        stage: row.stage,
+                        created_by: row.created_by,
+                        comment: row.comment,
+                        tags: row.tags,
+                        body: BodyMark {
+                            encoding: encoding_from_code(row.encoding)?,
+                            sha256: sha256_from_column(row.sha256)?,
+                        },
+                        verdicts: Vec::new(),
+                    },
+                ))
+            })
+            .collect()
+    }
+
+    /// Those of these ids that threads of the tenant have.
+    pub fn import_ids_taken(&self, tenant: TenantId, ids: &[i64]) -> Result<Vec<i64>> {
+        self.run(tenant, |connection| {
+            signatures::table
+                .filter(signatures::tenant_id.eq(tenant.0))
+                .filter(signatures::id.eq_any(ids))
+                .select(signatures::id)
+                .load(connection)
+        })
+    }
+}

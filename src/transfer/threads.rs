@@ -1,0 +1,249 @@
+//! The threads of a tenant's file: compared with those that are there, and what is new written in batches.
+
+use std::collections::{HashMap, HashSet};
+use std::mem;
+
+use super::imported::Imported;
+use super::model::{BodyMark, Part, StoredVersion, Thread};
+use crate::app::App;
+use crate::audit::Actor;
+use crate::context::TenantId;
+use crate::error::{Error, Result};
+use crate::signatures::model::{SignatureId, ThreadKey};
+use crate::signatures::recreated;
+use crate::store::{KnownThread, NewPart};
+
+/// Bytes of signatures in one transaction, but for one that is larger by itself.
+const BATCH_BYTES: usize = 8 * 1024 * 1024;
+/// Versions in one transaction.
+const BATCH_VERSIONS: usize = 2_000;
+/// How often a batch is looked at anew because others saved or deleted meanwhile.
+const ATTEMPTS: usize = 5;
+
+/// Threads on their way into a tenant.
+pub(super) struct Threads<'a> {
+    app: &'a App,
+    tenant: TenantId,
+    actor: &'a Actor,
+    batch: Batch,
+    /// The thread whose versions come; none where they are to be passed over.
+    thread: Option<Thread>,
+}
+
+/// Versions that are written together.
+#[derive(Default)]
+struct Batch {
+    parts: Vec<Part>,
+    keys: HashSet<ThreadKey>,
+    versions: usize,
+    bytes: usize,
+}
+
+/// What is to be done with a part, after a look at what is there.
+enum Wanted {
+    Nothing,
+    New,
+    Continued(KnownThread),
+    Conflict(String),
+}
+
+impl<'a> Threads<'a> {
+    pub(super) fn new(app: &'a App, tenant: TenantId, actor: &'a Actor) -> Self {
+        Self {
+            app,
+            tenant,
+            actor,
+            batch: Batch::default(),
+            thread: None,
+        }
+    }
+
+    /// The versions of this thread come next.
+    pub(super) fn begin(&mut self, thread: Thread) {
+        self.thread = Some(thread);
+    }
+
+    /// Takes the next version of the thread.
+    pub(super) fn version(
+        &mut self,
+        version: StoredVersion,
+        imported: &mut Imported,
+    ) -> Result<()> {
+        let Some(thread) = &self.thread else {
+            return Ok(());
+        };
+        let key = ThreadKey {
+            document: thread.document.clone(),
+            thread: thread.thread.clone(),
+        };
+        // A file that tells a thread twice tells the second time what is there by then.
+        if version.version == 1 && self.batch.keys.contains(&key) {
+            self.flush(imported)?;
+        }
+        let Some(thread) = &self.thread else {
+            return Ok(());
+        };
+        let updated_at = if version.version == thread.versions {
+            thread.updated_at
+        } else {
+            version.created_at
+        };
+        self.batch.versions += 1;
+        self.batch.bytes += version.body.bytes.len();
+        match self.batch.parts.last_mut() {
+            Some(part) if part.key == key => {
+                part.updated_at = updated_at;
+                part.versions.push(version);
+            }
+            _ => {
+                self.batch.keys.insert(key.clone());
+                self.batch.parts.push(Part {
+                    id: thread.id,
+                    key,
+                    created_at: thread.created_at,
+                    updated_at,
+                    versions: vec![version],
+                });
+            }
+        }
+        if self.batch.versions >= BATCH_VERSIONS || self.batch.bytes >= BATCH_BYTES {
+            self.flush(imported)?;
+        }
+        Ok(())
+    }
+
+    /// Writes what was taken and is not written yet.
+    pub(super) fn flush(&mut self, imported: &mut Imported) -> Result<()> {
+        let mut parts = mem::take(&mut self.batch).parts;
+        for _ in 0..ATTEMPTS {
+            if parts.is_empty() {
+                return Ok(());
+            }
+            parts = self.write(parts, imported)?;
+        }
+        Err(Error::Overloaded)
+    }
+
+    /// Writes what of the parts is not there yet; gives back those whose threads others changed meanwhile.
+    fn write(&mut self, mut parts: Vec<Part>, imported: &mut Imported) -> Result<Vec<Part>> {
+        let store = &self.app.store;
+        let keys: Vec<_> = parts.iter().map(|part| &part.key).collect();
+        let known = store.import_threads(self.tenant, &keys)?;
+        let ranges: Vec<_> = parts
+            .iter()
+            .zip(&known)
+            .filter_map(|(part, known)| {
+                let first = part.versions.first()?.version;
+                let last = part.versions.last()?.version;
+                Some((known.as_ref()?.id, first, last))
+            })
+            .collect();
+        let stored = store.import_versions(self.tenant, &ranges)?;
+        let is_new = |known: &Option<KnownThread>| known.is_none();
+        let new = parts.iter().zip(&known).filter(|(_, known)| is_new(known));
+        let ids: Vec<_> = new.filter_map(|(part, _)| part.id).collect();
+        let taken = store.import_ids_taken(self.tenant, &ids)?;
+        for (part, _) in parts
+            .iter_mut()
+            .zip(&known)
+            .filter(|(_, known)| is_new(known))
+        {
+            if part.id.is_some_and(|id| taken.contains(&id)) {
+                part.id = None;
+                imported.new_ids += 1;
+            }
+        }
+        let mut wanted = Vec::with_capacity(parts.len());
+        for (part, known) in parts.iter_mut().zip(known) {
+            let before = part.versions.len();
+            let want = look(part, known, &stored);
+            if let Wanted::Conflict(why) = &want {
+                imported.conflict(&part.key, why);
+                let current = self.thread.as_ref();
+                if current.is_some_and(|thread| {
+                    thread.document == part.key.document && thread.thread == part.key.thread
+                }) {
+                    self.thread = None;
+                }
+            } else {
+                imported.same_versions += (before - part.versions.len()) as u64;
+            }
+            wanted.push(want);
+        }
+        let new: Vec<_> = parts
+            .iter()
+            .zip(&wanted)
+            .filter_map(|(part, want)| match want {
+                Wanted::Nothing | Wanted::Conflict(_) => None,
+                Wanted::New => Some(NewPart { known: None, part }),
+                Wanted::Continued(known) => Some(NewPart {
+                    known: Some(known),
+                    part,
+                }),
+            })
+            .collect();
+        if new.is_empty() {
+            return Ok(Vec::new());
+        }
+        let written = store.import_write(self.tenant, &new, |part| {
+            let last = part.versions.last();
+            recreated(
+                self.actor.clone(),
+                self.tenant,
+                &part.key,
+                last.map_or(0, |last| last.version),
+                last.map_or(&[], |last| &last.body.sha256),
+            )
+        })?;
+        for (new, _) in new.iter().zip(&written).filter(|(_, written)| **written) {
+            imported.new_threads += u64::from(new.known.is_none());
+            imported.new_versions += new.part.versions.len() as u64;
+        }
+        let mut written = written.into_iter();
+        let mut left = Vec::new();
+        for (part, want) in parts.into_iter().zip(&wanted) {
+            if matches!(want, Wanted::New | Wanted::Continued(_)) && written.next() == Some(false) {
+                left.push(part);
+            }
+        }
+        Ok(left)
+    }
+}
+
+/// Compares a part with what is there, and takes away from it what is there already.
+fn look(
+    part: &mut Part,
+    known: Option<KnownThread>,
+    stored: &HashMap<(SignatureId, u32), StoredVersion<BodyMark>>,
+) -> Wanted {
+    let first = part.versions.first().map_or(1, |first| first.version);
+    let Some(known) = known else {
+        return match first {
+            1 => Wanted::New,
+            _ => Wanted::Conflict("it was deleted while it was imported".to_owned()),
+        };
+    };
+    if known.created_at != part.created_at {
+        return Wanted::Conflict(
+            "there is a thread of this name that began at another time".to_owned(),
+        );
+    }
+    let there = |version: &StoredVersion| version.version <= known.version;
+    for version in part.versions.iter().filter(|version| there(version)) {
+        let same = stored
+            .get(&(known.id, version.version))
+            .is_some_and(|stored| version.is(stored));
+        if !same {
+            return Wanted::Conflict(format!("version {} is another one here", version.version));
+        }
+    }
+    if first > known.version.saturating_add(1) {
+        return Wanted::Conflict("it was changed while it was imported".to_owned());
+    }
+    part.versions.retain(|version| !there(version));
+    if part.versions.is_empty() {
+        Wanted::Nothing
+    } else {
+        Wanted::Continued(known)
+    }
+}
