@@ -19,7 +19,7 @@ use crate::auth::envelope::{Opener, Passphrase};
 use crate::error;
 use crate::tenants::{self, NewTenant};
 use crate::transfer::model::Counts;
-use crate::transfer::{self, ExportOptions, ImportOptions, Imported};
+use crate::transfer::{self, Arrival, ExportOptions, ImportOptions, Imported};
 
 /// What stands for standard input or output.
 const STANDARD: &str = "-";
@@ -205,23 +205,24 @@ impl Import {
         );
         let options = ImportOptions {
             without_hooks: self.without_hooks,
-            passphrase: self.passphrase.read()?,
         };
-        let mut from = slug.clone();
+        let passphrase = self.passphrase.read()?;
+        let open = |source| Arrival::open(app, source, passphrase.as_ref());
         let source: Box<dyn BufRead> = if self.input.as_os_str() == STANDARD {
             Box::new(BufReader::with_capacity(BUFFER_BYTES, io::stdin().lock()))
         } else {
             bar.set_message("read");
-            from =
-                transfer::check(app, slug, self.open()?, options.passphrase.as_ref(), show)?.tenant;
+            transfer::check(app, slug, open(self.open()?)?, show)?;
             bar.set_message("imported");
-            Box::new(self.open()?)
+            self.open()?
         };
+        // Before the tenant is created, so that a wrong passphrase leaves nothing behind.
+        let arrival = open(source)?;
         let tenant = if self.create {
             let new = NewTenant {
                 slug: slug.clone(),
                 // Nobody is answered before all is there.
-                incomplete: Some(transfer::importing(&from)),
+                incomplete: Some(transfer::importing(arrival.tenant())),
                 ..NewTenant::default()
             };
             tenants::create(app, &Actor::command_line(), &new)?.0
@@ -229,7 +230,7 @@ impl Import {
             tenants::find(app, slug)?
         };
         let imported =
-            transfer::import(app, &tenant, &Actor::command_line(), source, &options, show)?;
+            transfer::import(app, &tenant, &Actor::command_line(), arrival, options, show)?;
         bar.finish_and_clear();
         output.result(
             &sentence(slug, &imported),
@@ -251,10 +252,10 @@ impl Import {
         );
     }
 
-    fn open(&self) -> anyhow::Result<BufReader<File>> {
+    fn open(&self) -> anyhow::Result<Box<dyn BufRead>> {
         let file = File::open(&self.input)
             .with_context(|| format!("The file {} can't be read", self.input.display()))?;
-        Ok(BufReader::with_capacity(BUFFER_BYTES, file))
+        Ok(Box::new(BufReader::with_capacity(BUFFER_BYTES, file)))
     }
 }
 

@@ -32,12 +32,14 @@ const BATCH_JUDGEMENTS: usize = 200;
 pub fn check(
     app: &App,
     slug: &str,
-    source: impl BufRead,
-    passphrase: Option<&Passphrase>,
+    arrival: Arrival<impl BufRead>,
     mut progress: impl FnMut(u64, u64),
-) -> Result<Header> {
-    let (header, mut lines) = Lines::open(source, &app.config)?;
-    let sealer = opener(app, &header, passphrase)?;
+) -> Result<()> {
+    let Arrival {
+        header,
+        mut lines,
+        sealer,
+    } = arrival;
     let mut versions = 0;
     while let Some(item) = lines.next()? {
         if let (Item::Key(key), Some(sealer)) = (&item, &sealer) {
@@ -52,7 +54,37 @@ pub fn check(
         versions += u64::from(matches!(item, Item::Version(_)));
         progress(versions, header.counts.versions);
     }
-    Ok(header)
+    Ok(())
+}
+
+/// A file that was begun to be read, and whose keys can be opened.
+#[derive(Debug)]
+pub struct Arrival<R> {
+    header: Header,
+    lines: Lines<R>,
+    sealer: Option<Sealer>,
+}
+
+impl<R: BufRead> Arrival<R> {
+    /// Reads as much of a file as tells whether its keys can be opened.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Refused`] for what is no file of a tenant, and if the passphrase or master key is not the right one.
+    pub fn open(app: &App, source: R, passphrase: Option<&Passphrase>) -> Result<Self> {
+        let (header, lines) = Lines::open(source, &app.config)?;
+        let sealer = opener(app, &header, passphrase)?;
+        Ok(Self {
+            header,
+            lines,
+            sealer,
+        })
+    }
+
+    /// The slug that the tenant had where it was exported.
+    pub fn tenant(&self) -> &str {
+        &self.header.tenant
+    }
 }
 
 /// The sealer that opens the file's keys; none if there are none, or without the passphrase.
@@ -75,12 +107,10 @@ fn open_key(sealer: &Sealer, key: &Key) -> Result<Option<Zeroizing<Vec<u8>>>> {
 }
 
 /// Options of an import.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Options {
     /// The tenant is answered although hooks are missing that enforce.
     pub without_hooks: bool,
-    /// The passphrase of the file's keys; without it they are left out.
-    pub passphrase: Option<Passphrase>,
 }
 
 /// Reads a file into a tenant. Blocks.
@@ -96,12 +126,15 @@ pub fn import(
     app: &App,
     tenant: &Tenant,
     actor: &Actor,
-    source: impl BufRead,
-    options: &Options,
+    arrival: Arrival<impl BufRead>,
+    options: Options,
     progress: impl FnMut(u64, u64),
 ) -> Result<Imported> {
-    let (header, lines) = Lines::open(source, &app.config)?;
-    let sealer = opener(app, &header, options.passphrase.as_ref())?;
+    let Arrival {
+        header,
+        lines,
+        sealer,
+    } = arrival;
     let without_hooks = options.without_hooks;
     if tenant.delete_after.is_some() {
         return Err(Error::TenantDeleting(format!(

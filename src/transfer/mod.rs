@@ -19,5 +19,5 @@ mod read;
 mod threads;
 
 pub use export::{Options as ExportOptions, export};
-pub use import::{Options as ImportOptions, check, import, importing};
+pub use import::{Arrival, Options as ImportOptions, check, import, importing};
 pub use imported::Imported;

@@ -225,6 +225,20 @@ fn a_wrong_passphrase_a_taken_name_or_a_changed_key_imports_nothing() {
         error(&refused)
     );
     assert_nothing_is_there(&there, "acme");
+    // Nor from a pipe, which can't be read twice.
+    let mut piped = there
+        .database
+        .command(&["tenant", "import", "acme", "--create"]);
+    piped
+        .env("SIGPERSIST_EXPORT_PASSPHRASE", "correct horse buttery")
+        .stdin(std::fs::File::open(&file).unwrap());
+    let refused = piped.output().unwrap();
+    assert!(
+        error(&refused).contains("nothing was imported"),
+        "{}",
+        error(&refused)
+    );
+    assert_nothing_is_there(&there, "acme");
     // Public keys are not secret, yet nobody can put another one, or another name, into the file.
     let changed = file.with_extension("changed");
     let text = std::fs::read_to_string(&file).unwrap();
