@@ -1,6 +1,6 @@
 //! Reading the audit trail.
 
-use super::model::{Filter, Place, Recorded};
+use super::model::{Filter, Listed, Place};
 use crate::app::App;
 use crate::error::Result;
 
@@ -11,7 +11,7 @@ pub const MAX_LIMIT: usize = 200;
 #[derive(Debug)]
 pub struct Page {
     /// The events, newest first.
-    pub events: Vec<Recorded>,
+    pub events: Vec<Listed>,
     /// Where to go on; none at the end.
     pub next: Option<Place>,
 }
@@ -27,6 +27,6 @@ pub fn list(app: &App, filter: &Filter, after: Option<&Place>, limit: usize) -> 
         .audit_list(filter, after, limit.saturating_add(1))?;
     let more = events.len() > limit;
     events.truncate(limit);
-    let next = events.last().filter(|_| more).map(Recorded::place);
+    let next = events.last().filter(|_| more).map(Listed::place);
     Ok(Page { events, next })
 }

@@ -4,15 +4,26 @@
 //! finds what somebody with rights on the database changed, took away or moved. Whoever may do that can also work out all
 //! hashes anew, so each event has a seal under a key that the database does not see (`seal`). Against whoever takes away the
 //! end of a chain, or all seals with their key, helps only what was noted elsewhere.
+//!
+//! A tenant that was imported brings the chains that it had elsewhere. They are kept apart, as they were there, and its own
+//! chain states how far they go (`statement`).
 
+mod fault;
 mod keys;
 mod list;
 mod model;
 mod seal;
+mod statement;
 mod verify;
+mod walk;
 
+pub use fault::{Fault, MAX_FAULTS};
 pub use keys::{seal, seal_key};
 pub use list::{MAX_LIMIT, Page, list};
-pub use model::{Actor, ActorKind, Event, Filter, Head, NO_HASH, Place, Recorded, Whose};
+pub use model::{
+    Actor, ActorKind, Event, Filter, Head, ImportedInto, Listed, NO_HASH, Place, Recorded, Whose,
+};
 pub use seal::{SealKey, Sealed, StoredSeal, StoredSealKey};
-pub use verify::{Fault, Keyed, MAX_FAULTS, Verified, verify};
+pub use statement::{STATEMENT, Statement};
+pub use verify::{ImportedPart, Keyed, Keys, Verified, verify, verify_chain};
+pub use walk::{Walk, Walked};

@@ -5,6 +5,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::context::{Tenancy, TenantId};
@@ -181,11 +182,60 @@ impl Recorded {
         sha256(&text)
     }
 
+    /// About how many bytes it has.
+    pub fn size(&self) -> i64 {
+        let optional = [
+            &self.tenant,
+            &self.actor,
+            &self.actor_key,
+            &self.request_id,
+            &self.before,
+            &self.after,
+        ];
+        let optional = optional.into_iter().flatten();
+        let texts = optional.chain([&self.actor_kind, &self.action, &self.target]);
+        let bytes = texts.map(String::len).sum::<usize>() + 100;
+        i64::try_from(bytes).unwrap_or(i64::MAX)
+    }
+}
+
+/// An event in a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// The event, with what its tenant was where it happened.
+    pub event: Recorded,
+    /// Where it was imported; none where it happened here.
+    pub imported: Option<ImportedInto>,
+}
+
+/// Where an event was imported.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImportedInto {
+    /// The slug of the tenant here.
+    pub tenant: String,
+    /// Which of the chains that were imported into it: 1, 2, …
+    pub part: i32,
+    /// What settles ties of time in place of the hash, which another import of the same event has too.
+    pub place: Vec<u8>,
+}
+
+impl Listed {
+    /// The slug of the tenant here; none for the platform itself.
+    pub fn tenant(&self) -> Option<&str> {
+        match &self.imported {
+            Some(imported) => Some(&imported.tenant),
+            None => self.event.tenant.as_deref(),
+        }
+    }
+
     /// Its place among all events.
     pub fn place(&self) -> Place {
+        let imported = self.imported.as_ref();
         Place {
-            at: self.at,
-            hash: self.hash.clone(),
+            at: self.event.at,
+            hash: imported
+                .map_or(&self.event.hash, |imported| &imported.place)
+                .clone(),
         }
     }
 }
@@ -219,8 +269,9 @@ impl FromStr for Place {
     }
 }
 
-/// The end of a chain.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The end of a chain; in JSON as it is printed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub struct Head {
     /// The number of its last event; 0 where it has none.
     pub number: i64,
@@ -241,6 +292,20 @@ impl Head {
 impl fmt::Display for Head {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.number, to_hex(&self.hash))
+    }
+}
+
+impl From<Head> for String {
+    fn from(head: Head) -> Self {
+        head.to_string()
+    }
+}
+
+impl TryFrom<String> for Head {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
     }
 }
 

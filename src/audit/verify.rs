@@ -1,129 +1,21 @@
-//! Whether the audit trail is whole: each chain walked from its first event to its end, all hashes worked out anew.
+//! Whether the audit trail is whole: each chain walked from its first event to its end, that of each tenant and those that
+//! were imported into it.
 
-use std::fmt;
+use std::collections::BTreeMap;
 
+use super::fault::Fault;
 use super::model::{Head, Recorded, Whose};
-use super::seal::{Ranges, SealKeys, Seals, StoredSeal};
+use super::seal::{SealKeys, StoredSeal, StoredSealKey};
+use super::statement::{STATEMENT, Statement};
+use super::walk::Walk;
 use crate::app::App;
+use crate::auth::Vault;
 use crate::context::{PLATFORM, TenantId};
 use crate::error::Result;
-use crate::store::StoredChain;
+use crate::store::{Snapshot, StoredChain};
 
-/// Most faults of one chain that are told.
-pub const MAX_FAULTS: usize = 100;
-/// How far from its place an event is looked for before it is said to be changed: each place costs a hash.
-const REACH: i64 = 100_000;
 /// Events that are held in memory at once.
 const BATCH: i64 = 1_000;
-
-/// What is wrong with a chain.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Fault {
-    /// There should be events of these numbers.
-    Missing {
-        /// The first of them.
-        from: i64,
-        /// The last of them.
-        to: i64,
-    },
-    /// The event is not what its hash is of.
-    Changed(i64),
-    /// The event fits its hash, but what follows was made after another one.
-    Replaced(i64),
-    /// The event is whole, but at another's place.
-    Moved {
-        /// Where it is.
-        number: i64,
-        /// Where it was.
-        was: i64,
-    },
-    /// These events are past the end that the chain had when the server last wrote to it, or before its beginning.
-    Added {
-        /// The first of them.
-        from: i64,
-        /// The last of them.
-        to: i64,
-    },
-    /// Where the chain ends is not stored, though it has events.
-    NoEnd,
-    /// The event that was noted elsewhere is not there, or has another hash.
-    NotAsNoted(i64),
-    /// These events have no seal.
-    NotSealed {
-        /// The first of them.
-        from: i64,
-        /// The last of them.
-        to: i64,
-    },
-    /// The seals of these events are under keys that the master key does not open.
-    NoKey {
-        /// The first of them.
-        from: i64,
-        /// The last of them.
-        to: i64,
-    },
-    /// These events have seals that are not theirs: they were changed, and their hashes with them.
-    WrongSeal {
-        /// The first of them.
-        from: i64,
-        /// The last of them.
-        to: i64,
-    },
-    /// Seals were asked for, and there are none, or no key to check them.
-    NotKeyed,
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let range = |f: &mut fmt::Formatter<'_>, from: i64, to: i64, one: &str, many: &str| {
-            if from == to {
-                write!(f, "event {from} {one}")
-            } else {
-                write!(f, "events {from} to {to} {many}")
-            }
-        };
-        match *self {
-            Self::Missing { from, to } => range(f, from, to, "is missing", "are missing"),
-            Self::Changed(number) => write!(f, "event {number} was changed"),
-            Self::Replaced(number) => {
-                write!(f, "event {number} was changed, and its hash with it")
-            }
-            Self::Moved { number, was } => {
-                write!(f, "event {number} is out of order: it was event {was}")
-            }
-            Self::Added { from, to } => range(
-                f,
-                from,
-                to,
-                "was added past the chain's end",
-                "were added past the chain's end",
-            ),
-            Self::NoEnd => f.write_str("the record of where the chain ends is missing"),
-            Self::NotAsNoted(number) => {
-                write!(
-                    f,
-                    "event {number} is not there with the hash that is expected"
-                )
-            }
-            Self::NotSealed { from, to } => range(f, from, to, "has no seal", "have no seal"),
-            Self::NoKey { from, to } => range(
-                f,
-                from,
-                to,
-                "is sealed under a key that the master key does not open",
-                "are sealed under a key that the master key does not open",
-            ),
-            Self::WrongSeal { from, to } => range(
-                f,
-                from,
-                to,
-                "is not what its seal is of",
-                "are not what their seals are of",
-            ),
-            Self::NotKeyed => f.write_str("no seals could be checked"),
-        }
-    }
-}
 
 /// What seals say of a chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -141,6 +33,30 @@ pub enum Keyed {
     },
 }
 
+impl Keyed {
+    /// Events whose seal holds; none where that was not checked.
+    pub fn events(self) -> Option<u64> {
+        match self {
+            Self::NotChecked => None,
+            Self::None => Some(0),
+            Self::Checked { events, .. } => Some(events),
+        }
+    }
+}
+
+/// The origin of a chain that was imported.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImportedPart {
+    /// Counts those of the tenant, from 1.
+    pub number: i32,
+    /// The slug that the tenant had there.
+    pub source: String,
+    /// The number that the tenant had there.
+    pub source_id: TenantId,
+    /// The event of the tenant's own chain that says how far it goes.
+    pub stated_by: Option<i64>,
+}
+
 /// What was found out about a chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verified {
@@ -148,13 +64,18 @@ pub struct Verified {
     pub chain: TenantId,
     /// The tenant's slug; none for the platform.
     pub tenant: Option<String>,
+    /// The origin, where the chain was imported into the tenant.
+    pub part: Option<ImportedPart>,
     /// How many events there are.
     pub events: u64,
     /// The last of them.
     pub head: Head,
-    /// What their seals say; hashes are always checked.
+    /// Where it must end; none where that is not stored.
+    pub end: Option<Head>,
+    /// What their seals say; hashes are always checked. Seals are not imported: this is what they said when the chain was
+    /// exported.
     pub keyed: Keyed,
-    /// What is wrong, the first [`MAX_FAULTS`] of it; nothing where the chain is whole.
+    /// What is wrong, the first hundred of it; nothing where the chain is whole.
     pub faults: Vec<Fault>,
 }
 
@@ -172,13 +93,7 @@ pub fn verify(
 ) -> Result<Vec<Verified>> {
     app.store.snapshot(PLATFORM, |snapshot| {
         let stored = snapshot.seal_keys()?;
-        // Where no server has ever made a key, nothing need be sealed.
-        let is_keyed = !stored.is_empty() || snapshot.audit_has_seals()?;
-        let keys = app.vault.as_deref().map(|vault| {
-            let keys = stored.iter();
-            keys.map(|stored| (stored.number, stored.open(vault).ok()))
-                .collect::<SealKeys>()
-        });
+        let keys = Keys::open(&stored, app.vault.as_deref(), snapshot)?;
         let mut chains = snapshot.audit_chains()?;
         chains.retain(|chain| match whose {
             Whose::Everybodys => true,
@@ -186,50 +101,25 @@ pub fn verify(
             Whose::Tenants(tenancy) => chain.chain == tenancy.id,
             Whose::Named(slug) => chain.tenant.as_ref() == Some(slug),
         });
-        let heads = chains.iter().filter_map(|chain| chain.head.as_ref());
-        let all = heads
-            .map(|head| u64::try_from(head.number).unwrap_or_default())
-            .sum();
+        let mut all = 0;
+        for chain in &chains {
+            all += snapshot.audit_count(chain.chain)?;
+        }
         let mut seen = 0;
         let mut verified = Vec::new();
         let mut as_noted = expected.is_none_or(|head| *head == Head::empty());
         for stored in chains {
-            let mut walk = Walk::new();
-            loop {
-                let events = snapshot.audit_events(stored.chain, walk.after, BATCH)?;
-                let seals = match (&keys, events.first(), events.last()) {
-                    (Some(_), Some(first), Some(last)) => {
-                        snapshot.audit_seals(stored.chain, first.number, last.number)?
-                    }
-                    _ => Vec::new(),
-                };
-                for event in &events {
-                    as_noted |= expected
-                        .is_some_and(|head| head.number == event.number && head.hash == event.hash);
-                    walk.step(event);
-                    if let Some(keys) = keys.as_ref().filter(|_| is_keyed) {
-                        walk.seals.step(keys, event, of(&seals, event.number));
-                    }
+            verified.extend(verify_chain(snapshot, stored, &keys, |event| {
+                as_noted |= expected
+                    .is_some_and(|head| head.number == event.number && head.hash == event.hash);
+                seen += 1;
+                if seen % BATCH.unsigned_abs() == 0 || seen == all {
+                    progress(seen, all);
                 }
-                seen += events.len() as u64;
-                progress(seen, all);
-                if events.len() < usize::try_from(BATCH).unwrap_or_default() {
-                    break;
-                }
-            }
-            walk.end_seals();
-            let keyed = match keys {
-                None => Keyed::NotChecked,
-                Some(_) if !is_keyed => Keyed::None,
-                Some(_) => Keyed::Checked {
-                    events: walk.seals.events,
-                    since: walk.seals.since,
-                },
-            };
-            verified.push(walk.end(stored, keyed));
+            })?);
         }
         if let Some(expected) = expected.filter(|_| !as_noted)
-            && let Some(newest) = verified.last_mut()
+            && let Some(newest) = verified.iter_mut().rfind(|chain| chain.part.is_none())
         {
             newest.faults.push(Fault::NotAsNoted(expected.number));
         }
@@ -237,130 +127,179 @@ pub fn verify(
     })
 }
 
+/// What the seals of a trail are checked with.
+#[derive(Debug)]
+pub struct Keys {
+    opened: Option<SealKeys>,
+    is_keyed: bool,
+}
+
+impl Keys {
+    /// Opens what there is with the master key, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// Those of the store.
+    pub fn open(
+        stored: &[StoredSealKey],
+        vault: Option<&Vault>,
+        snapshot: &mut Snapshot<'_>,
+    ) -> Result<Self> {
+        let opened = vault.map(|vault| {
+            let keys = stored.iter();
+            keys.map(|stored| (stored.number, stored.open(vault).ok()))
+                .collect()
+        });
+        Ok(Self {
+            opened,
+            // Where no server has ever made a key, nothing need be sealed.
+            is_keyed: !stored.is_empty() || snapshot.audit_has_seals()?,
+        })
+    }
+}
+
+/// Verifies a chain, and those that were imported into its tenant, which come after it; `each` is shown every event.
+///
+/// # Errors
+///
+/// Those of the store.
+pub fn verify_chain(
+    snapshot: &mut Snapshot<'_>,
+    stored: StoredChain,
+    keys: &Keys,
+    mut each: impl FnMut(&Recorded),
+) -> Result<Vec<Verified>> {
+    let StoredChain {
+        chain,
+        tenant,
+        head,
+    } = stored;
+    let mut statements = BTreeMap::new();
+    let mut walk = Walk::with_reach();
+    loop {
+        let events = snapshot.audit_events(chain, walk.after(), BATCH)?;
+        let seals = match (&keys.opened, events.first(), events.last()) {
+            (Some(_), Some(first), Some(last)) => {
+                snapshot.audit_seals(chain, first.number, last.number)?
+            }
+            _ => Vec::new(),
+        };
+        for event in &events {
+            each(event);
+            walk.step(event);
+            if let Some(opened) = keys.opened.as_ref().filter(|_| keys.is_keyed) {
+                walk.seals.step(opened, event, of(&seals, event.number));
+            }
+            if event.action == STATEMENT
+                && let Some(statement) = Statement::of(event)
+            {
+                statements.insert(statement.part, (event.number, statement));
+            }
+        }
+        if is_last(events.len()) {
+            break;
+        }
+    }
+    walk.end_seals();
+    let keyed = match keys.opened {
+        None => Keyed::NotChecked,
+        Some(_) if !keys.is_keyed => Keyed::None,
+        Some(_) => Keyed::Checked {
+            events: walk.seals.events,
+            since: walk.seals.since,
+        },
+    };
+    let walked = walk.end(head.as_ref());
+    let own = Verified {
+        chain,
+        tenant: tenant.clone(),
+        part: None,
+        events: walked.events,
+        head: walked.last,
+        end: head,
+        keyed,
+        faults: walked.faults,
+    };
+    let mut verified = vec![own];
+    let mut parts: BTreeMap<_, _> = snapshot
+        .audit_parts(chain)?
+        .into_iter()
+        .map(|part| (part.number, (part.source, part.source_id)))
+        .collect();
+    for (number, (_, statement)) in &statements {
+        let source = || (statement.source.clone(), TenantId(statement.source_id));
+        parts.entry(*number).or_insert_with(source);
+    }
+    for (number, (source, source_id)) in parts {
+        let (stated_by, statement) = statements.remove(&number).unzip();
+        let part = ImportedPart {
+            number,
+            source,
+            source_id,
+            stated_by,
+        };
+        let tenant = tenant.clone();
+        verified.push(verify_part(
+            snapshot, chain, tenant, part, statement, &mut each,
+        )?);
+    }
+    Ok(verified)
+}
+
+/// Verifies a chain that was imported, by what the import stated of it.
+fn verify_part(
+    snapshot: &mut Snapshot<'_>,
+    chain: TenantId,
+    tenant: Option<String>,
+    part: ImportedPart,
+    statement: Option<Statement>,
+    each: &mut impl FnMut(&Recorded),
+) -> Result<Verified> {
+    let mut walk = Walk::with_reach();
+    loop {
+        let events = snapshot.audit_part(chain, part.number, walk.after(), BATCH)?;
+        for event in &events {
+            each(event);
+            walk.step(event);
+        }
+        if is_last(events.len()) {
+            break;
+        }
+    }
+    let (end, keyed, at_source) = match statement {
+        Some(statement) => (statement.head, statement.keyed, statement.faults),
+        None => (None, None, Vec::new()),
+    };
+    let walked = walk.end(end.as_ref());
+    let mut faults = walked.faults;
+    for fault in at_source {
+        if !fault.is_among(&faults) {
+            faults.push(Fault::AtSource(Box::new(fault)));
+        }
+    }
+    Ok(Verified {
+        chain,
+        tenant,
+        part: Some(part),
+        events: walked.events,
+        head: walked.last,
+        end,
+        keyed: keyed.map_or(Keyed::NotChecked, |events| Keyed::Checked {
+            events,
+            since: None,
+        }),
+        faults,
+    })
+}
+
+/// Whether a page of events was the last one.
+fn is_last(events: usize) -> bool {
+    events < usize::try_from(BATCH).unwrap_or_default()
+}
+
 /// The seals of an event, among those that are in order.
 fn of(seals: &[StoredSeal], number: i64) -> &[StoredSeal] {
     let from = seals.partition_point(|seal| seal.number < number);
     let to = seals.partition_point(|seal| seal.number <= number);
     seals.get(from..to).unwrap_or_default()
-}
-
-/// A chain on the way from its first event to its last.
-struct Walk {
-    after: i64,
-    last: Head,
-    /// Whether what stands before the next event is known to be wrong: then it can't be asked to fit.
-    torn: bool,
-    events: u64,
-    seals: Seals,
-    faults: Vec<Fault>,
-}
-
-impl Walk {
-    fn new() -> Self {
-        Self {
-            after: i64::MIN,
-            last: Head::empty(),
-            torn: false,
-            events: 0,
-            seals: Seals::default(),
-            faults: Vec::new(),
-        }
-    }
-
-    fn found(&mut self, fault: Fault) {
-        if self.faults.len() < MAX_FAULTS {
-            self.faults.push(fault);
-        }
-    }
-
-    fn step(&mut self, event: &Recorded) {
-        let number = event.number;
-        self.after = number;
-        self.events += 1;
-        let expected = self.last.number + 1;
-        if number < expected {
-            self.found(Fault::Added {
-                from: number,
-                to: number,
-            });
-            return;
-        }
-        if number > expected {
-            self.found(Fault::Missing {
-                from: expected,
-                to: number - 1,
-            });
-            self.torn = true;
-        }
-        let whole = event.hash_at(number)[..] == event.hash;
-        if !whole {
-            let fault = match self.place_of(event) {
-                Some(was) => Fault::Moved { number, was },
-                None => Fault::Changed(number),
-            };
-            self.found(fault);
-        } else if !self.torn && event.previous != self.last.hash {
-            // Before the first event there is none that could have been replaced.
-            self.found(Fault::Replaced((number - 1).max(1)));
-        }
-        self.torn = !whole;
-        self.last = Head {
-            number,
-            hash: event.hash.clone(),
-        };
-    }
-
-    /// Where an event was that is not at its place, if it is whole there.
-    fn place_of(&self, event: &Recorded) -> Option<i64> {
-        if self.faults.len() >= MAX_FAULTS {
-            return None;
-        }
-        let (from, to) = (event.number - REACH, event.number + REACH);
-        (from.max(1)..=to).find(|was| event.hash_at(*was)[..] == event.hash)
-    }
-
-    /// Says what is wrong with events by their seals.
-    fn end_seals(&mut self) {
-        type Faulty = fn(i64, i64) -> Fault;
-        let seals = std::mem::take(&mut self.seals);
-        let found: [(&Ranges, Faulty); 3] = [
-            (&seals.wrong, |from, to| Fault::WrongSeal { from, to }),
-            (&seals.missing, |from, to| Fault::NotSealed { from, to }),
-            (&seals.unopened, |from, to| Fault::NoKey { from, to }),
-        ];
-        for (ranges, fault) in found {
-            for (from, to) in &ranges.0 {
-                self.found(fault(*from, *to));
-            }
-        }
-        self.seals = seals;
-    }
-
-    fn end(mut self, stored: StoredChain, keyed: Keyed) -> Verified {
-        let last = self.last.number;
-        match stored.head {
-            None if self.events > 0 => self.found(Fault::NoEnd),
-            None => {}
-            Some(head) if head.number > last => self.found(Fault::Missing {
-                from: last + 1,
-                to: head.number,
-            }),
-            Some(head) if head.number < last => self.found(Fault::Added {
-                from: head.number + 1,
-                to: last,
-            }),
-            Some(head) if head.hash != self.last.hash && !self.torn => {
-                self.found(Fault::Replaced(last));
-            }
-            Some(_) => {}
-        }
-        Verified {
-            chain: stored.chain,
-            tenant: stored.tenant,
-            events: self.events,
-            head: self.last,
-            keyed,
-            faults: self.faults,
-        }
-    }
 }

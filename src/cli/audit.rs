@@ -11,8 +11,7 @@ use super::progress::progress;
 use super::table::Table;
 use crate::app::App;
 use crate::audit::{
-    self, Actor, Fault, Filter, Head, Keyed, MAX_FAULTS, MAX_LIMIT, Place, Recorded, Verified,
-    Whose,
+    self, Actor, Fault, Filter, Head, Keyed, Listed, MAX_FAULTS, MAX_LIMIT, Place, Verified, Whose,
 };
 use crate::digest::to_hex;
 use crate::time;
@@ -127,10 +126,15 @@ impl List {
         let mut table = Table::new(&[
             "at", "tenant", "number", "by", "key", "request", "action", "target",
         ]);
-        for event in &events {
+        for listed in &events {
+            let event = &listed.event;
+            let from = event
+                .tenant
+                .as_deref()
+                .filter(|_| listed.imported.is_some());
             table.row([
                 time::to_text(event.at),
-                owner(event.tenant.as_deref()).to_owned(),
+                chain_name(listed.tenant(), from),
                 event.number.to_string(),
                 event.actor.clone().unwrap_or(event.actor_kind.clone()),
                 event.actor_key.clone().unwrap_or_default(),
@@ -158,7 +162,7 @@ fn collect(
     app: &App,
     filter: &Filter,
     limit: usize,
-) -> anyhow::Result<(Vec<Recorded>, Option<Place>)> {
+) -> anyhow::Result<(Vec<Listed>, Option<Place>)> {
     let mut events = Vec::new();
     let mut next = None;
     loop {
@@ -177,13 +181,22 @@ fn owner(tenant: Option<&str>) -> &str {
     tenant.unwrap_or("(platform)")
 }
 
+/// How a chain is called, also one that was imported from where its tenant was called so.
+fn chain_name(tenant: Option<&str>, from: Option<&str>) -> String {
+    match from {
+        Some(from) => format!("{} (from {from})", owner(tenant)),
+        None => owner(tenant).to_owned(),
+    }
+}
+
 /// An event for programs, with the names of the API.
-fn facts(event: &Recorded) -> serde_json::Result<Value> {
+fn facts(listed: &Listed) -> serde_json::Result<Value> {
+    let event = &listed.event;
     let value = |text: &Option<String>| text.as_deref().map(serde_json::from_str).transpose();
     let (before, after): (Option<Value>, Option<Value>) =
         (value(&event.before)?, value(&event.after)?);
-    Ok(json!({
-        "tenant": event.tenant,
+    let mut facts = json!({
+        "tenant": listed.tenant(),
         "number": event.number,
         "at": time::to_text(event.at),
         "actor_kind": event.actor_kind,
@@ -195,7 +208,12 @@ fn facts(event: &Recorded) -> serde_json::Result<Value> {
         "before": before,
         "after": after,
         "hash": to_hex(&event.hash),
-    }))
+    });
+    if let (Some(imported), Some(facts)) = (&listed.imported, facts.as_object_mut()) {
+        let origin = json!({ "tenant": event.tenant, "part": imported.part });
+        facts.insert("origin".to_owned(), origin);
+    }
+    Ok(facts)
 }
 
 /// That something is wrong with the audit trail: found out, and told on standard output.
@@ -224,7 +242,9 @@ impl Verify {
         let mut chains = chains?;
         if self.keyed {
             for chain in &mut chains {
-                if chain.events > 0 && !matches!(chain.keyed, Keyed::Checked { .. }) {
+                // A chain that was imported is vouched for by the tenant's own.
+                let is_own = chain.part.is_none();
+                if is_own && chain.events > 0 && !matches!(chain.keyed, Keyed::Checked { .. }) {
                     chain.faults.push(Fault::NotKeyed);
                 }
             }
@@ -241,19 +261,24 @@ impl Verify {
             .iter()
             .map(|chain| {
                 let faults = chain.faults.iter().map(ToString::to_string);
-                let (keyed, since) = match chain.keyed {
-                    Keyed::NotChecked => (None, None),
-                    Keyed::None => (Some(0), None),
-                    Keyed::Checked { events, since } => (Some(events), since),
+                let since = match chain.keyed {
+                    Keyed::Checked { since, .. } => since,
+                    Keyed::NotChecked | Keyed::None => None,
                 };
-                json!({
+                let mut facts = json!({
                     "tenant": chain.tenant,
                     "events": chain.events,
-                    "keyed": keyed,
+                    "keyed": chain.keyed.events(),
                     "keyed_since": since,
                     "head": chain.head.to_string(),
                     "faults": faults.collect::<Vec<_>>(),
-                })
+                });
+                if let (Some(part), Some(facts)) = (&chain.part, facts.as_object_mut()) {
+                    let origin = json!({ "tenant": part.source, "part": part.number });
+                    facts.insert("origin".to_owned(), origin);
+                    facts.insert("stated_by".to_owned(), json!(part.stated_by));
+                }
+                facts
             })
             .collect();
         output.result(
@@ -290,6 +315,10 @@ fn told(chain: &Verified) -> String {
         many => format!("{many} events"),
     };
     let keyed = match chain.keyed {
+        _ if chain.part.is_some() => match chain.keyed.events() {
+            Some(number) => format!("{} when it was exported", events(number)),
+            None => "not checked when it was exported".to_owned(),
+        },
         Keyed::NotChecked => "not checked, since there is no master key here".to_owned(),
         Keyed::None => "none".to_owned(),
         Keyed::Checked {
@@ -299,7 +328,9 @@ fn told(chain: &Verified) -> String {
         Keyed::Checked { events: number, .. } => events(number),
     };
     let events = events(chain.events);
-    let mut text = format!("{}: {events}", owner(chain.tenant.as_deref()));
+    let from = chain.part.as_ref().map(|part| part.source.as_str());
+    let name = chain_name(chain.tenant.as_deref(), from);
+    let mut text = format!("{name}: {events}");
     if chain.faults.is_empty() {
         text.push_str(&format!(", whole, up to {}", chain.head));
     } else {

@@ -19,7 +19,7 @@ use crate::auth::envelope::{Opener, Passphrase};
 use crate::error;
 use crate::tenants::{self, NewTenant};
 use crate::transfer::model::Counts;
-use crate::transfer::{self, Arrival, ExportOptions, ImportOptions, Imported};
+use crate::transfer::{self, Arrival, ExportOptions, ImportOptions, Imported, Written};
 
 /// What stands for standard input or output.
 const STANDARD: &str = "-";
@@ -79,7 +79,7 @@ impl PassphraseArgs {
 pub(super) struct Import {
     /// The slug of the tenant to import into, which may have another name than the exported one.
     tenant: String,
-    /// The file to read, first to its end to see that it is whole; - for standard input.
+    /// The file to read, first to its end to see that it and the audit trail in it are whole; - for standard input.
     #[arg(long, value_name = "FILE", default_value = STANDARD)]
     input: PathBuf,
     /// Create the tenant where it does not exist.
@@ -112,7 +112,7 @@ impl Export {
             decisions: self.decisions,
             keys,
         };
-        let bar = progress(0, "versions");
+        let bar = progress(0, "versions and events");
         let write = |file: &mut dyn Write| {
             let actor = Actor::command_line();
             transfer::export(app, &tenant, &actor, file, &options, |done, all| {
@@ -128,16 +128,19 @@ impl Export {
             bar.finish_and_clear();
             return Ok(());
         }
-        let counts = write_whole(&self.output, write)?;
+        let Written { counts, faults } = write_whole(&self.output, write)?;
         bar.finish_and_clear();
         let file = self.output.display();
         let mut sentence = format!("Exported `{}` to {file}: {}.", tenant.slug, told(&counts));
         if !with_keys {
             sentence.push_str(" Its keys stay here; --keys or --keys-for takes them along.");
         }
+        for fault in &faults {
+            sentence.push_str(&format!("\n    A fault came along: {fault}."));
+        }
         output.result(
             &sentence,
-            &json!({ "tenant": tenant.slug, "file": file.to_string(), "with_keys": with_keys, "counts": counts }),
+            &json!({ "tenant": tenant.slug, "file": file.to_string(), "with_keys": with_keys, "counts": counts, "faults": faults }),
         )
     }
 }
@@ -145,8 +148,8 @@ impl Export {
 /// Writes a file under another name first, so that one which is there is never half a file.
 fn write_whole(
     path: &Path,
-    write: impl FnOnce(&mut dyn Write) -> error::Result<Counts>,
-) -> anyhow::Result<Counts> {
+    write: impl FnOnce(&mut dyn Write) -> error::Result<Written>,
+) -> anyhow::Result<Written> {
     let mut part = path.as_os_str().to_owned();
     part.push(".part");
     let unwritable = || format!("The file {} can't be written", path.display());
@@ -158,10 +161,10 @@ fn write_whole(
         .open(&part)
         .with_context(unwritable)?;
     let written = write(&mut BufWriter::with_capacity(BUFFER_BYTES, &file));
-    let written = written.map_err(anyhow::Error::from).and_then(|counts| {
+    let written = written.map_err(anyhow::Error::from).and_then(|written| {
         file.sync_all()?;
         fs::rename(&part, path)?;
-        Ok(counts)
+        Ok(written)
     });
     if written.is_err() {
         // What is half written is of no use; that it can't be removed is not what went wrong.
@@ -179,6 +182,7 @@ fn told(counts: &Counts) -> String {
         ),
         format!("{} hooks", counts.hooks),
         format!("{} revisions of its own plugins", counts.revisions),
+        format!("{} events of its audit trail", counts.audit_events),
     ];
     if counts.keys > 0 {
         parts.push(format!("{} keys", counts.keys));
@@ -192,7 +196,7 @@ fn told(counts: &Counts) -> String {
 impl Import {
     pub(super) fn run(self, app: &App, output: &Output) -> anyhow::Result<()> {
         let slug = &self.tenant;
-        let bar = progress(0, "versions");
+        let bar = progress(0, "versions and events");
         let show = |done, all| {
             bar.set_length(all);
             bar.set_position(done);
@@ -261,12 +265,13 @@ impl Import {
 
 fn sentence(slug: &str, imported: &Imported) -> String {
     let mut text = format!(
-        "Imported into `{slug}`: {} new threads, {} new versions, {} hooks, {} revisions of plugins, {} keys; {} versions were there already.",
+        "Imported into `{slug}`: {} new threads, {} new versions, {} hooks, {} revisions of plugins, {} keys, {} events of its audit trail; {} versions were there already.",
         imported.new_threads,
         imported.new_versions,
         imported.new_hooks,
         imported.new_revisions,
         imported.new_keys,
+        imported.new_events,
         imported.same_versions
     );
     for told in &imported.told {

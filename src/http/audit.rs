@@ -8,7 +8,7 @@ use super::openapi::{ActorKind, Sha256, Time};
 use super::operators::{parsed, time_of};
 use super::reply::{Envelope, Reply};
 use super::respond::Call;
-use crate::audit::{self, Filter, MAX_LIMIT, Recorded, Whose};
+use crate::audit::{self, Filter, Listed, MAX_LIMIT, Whose};
 use crate::digest::to_hex;
 use crate::error::{Error, Result};
 use crate::time;
@@ -20,7 +20,10 @@ struct EventContent {
     /// The tenant; null for the platform itself.
     #[schema(example = "acme")]
     tenant: Option<String>,
-    /// Its number in the chain of its tenant, or the platform.
+    /// Where it happened, if that was before the tenant was imported here. Otherwise it is left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    origin: Option<OriginContent>,
+    /// Its number in the chain of its tenant, or the platform: where it happened.
     #[schema(example = 7)]
     number: i64,
     /// When.
@@ -55,16 +58,33 @@ struct EventContent {
     hash: String,
 }
 
-impl TryFrom<Recorded> for EventContent {
+#[derive(Serialize, ToSchema)]
+struct OriginContent {
+    /// The tenant's slug there, as it was then.
+    #[schema(example = "acme")]
+    tenant: String,
+    /// Which of the trails it belongs to that were imported into the tenant, the oldest first.
+    #[schema(example = 1, minimum = 1)]
+    part: i32,
+}
+
+impl TryFrom<Listed> for EventContent {
     type Error = Error;
 
-    fn try_from(event: Recorded) -> Result<Self> {
+    fn try_from(listed: Listed) -> Result<Self> {
+        let tenant = listed.tenant().map(ToOwned::to_owned);
+        let Listed { event, imported } = listed;
+        let origin = imported.map(|imported| OriginContent {
+            tenant: event.tenant.unwrap_or_default(),
+            part: imported.part,
+        });
         let json = |text: Option<String>| {
             let value = text.map(|text| serde_json::from_str(&text));
             value.transpose().map_err(Error::internal)
         };
         Ok(Self {
-            tenant: event.tenant,
+            tenant,
+            origin,
             number: event.number,
             at: time::to_text(event.at),
             actor_kind: event.actor_kind,
@@ -95,6 +115,8 @@ struct EventsContent {
 ///
 /// Of signatures these are deletes (`signature.delete`), and saves under a name that was deleted before (`signature.recreate`): their
 /// `target` is `document/thread`, with `/` and `%` in either written as `%2F` and `%25`.
+///
+/// Of a tenant that was imported, these are also the events from where it comes; `origin` tells them apart.
 ///
 /// A token of the platform that names no tenant sees the events of all; `tenant` or `platform` narrow them.
 #[utoipa::path(

@@ -7,15 +7,13 @@ use diesel::dsl::sql;
 use diesel::pg::PgConnection;
 use diesel::prelude::*;
 use diesel::sql_query;
-use diesel::sql_types::{BigInt, Binary, Bool, Integer, Json, Nullable, Text};
+use diesel::sql_types::{BigInt, Binary, Integer, Json, Nullable, Text};
 
 use super::keys::{add_alone, current_master_key};
 use super::pool::Store;
 use super::schema::{audit_events, audit_heads, audit_keys, audit_seals};
 use super::snapshot::Snapshot;
-use crate::audit::{
-    Event, Filter, Head, Place, Recorded, SealKey, Sealed, StoredSeal, StoredSealKey, Whose,
-};
+use crate::audit::{Event, Head, Recorded, SealKey, Sealed, StoredSeal, StoredSealKey};
 use crate::auth::MasterKeyId;
 use crate::context::{PLATFORM, TenantId};
 use crate::error::Result;
@@ -90,8 +88,9 @@ fn seal_values(event: &Sealed<'_>, key: &SealKey) -> SealValues {
     )
 }
 
+/// An event: the columns of [`event_columns`], or of [`imported_columns`].
 #[derive(Queryable)]
-struct EventRow {
+pub(super) struct EventRow {
     tenant_id: i32,
     number: i64,
     at: DateTime<Utc>,
@@ -150,6 +149,30 @@ macro_rules! event_columns {
         )
     };
 }
+
+/// The columns of an [`EventRow`] of one that was imported.
+macro_rules! imported_columns {
+    () => {
+        (
+            audit_imported::source_id,
+            audit_imported::number,
+            audit_imported::at,
+            audit_imported::source.nullable(),
+            audit_imported::actor_kind,
+            audit_imported::actor,
+            audit_imported::actor_key,
+            audit_imported::request_id,
+            audit_imported::action,
+            audit_imported::target,
+            sql::<Nullable<Text>>("audit_imported.before::text"),
+            sql::<Nullable<Text>>("audit_imported.after::text"),
+            audit_imported::previous,
+            audit_imported::hash,
+        )
+    };
+}
+
+pub(super) use {event_columns, imported_columns};
 
 /// A chain of the audit trail.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -265,67 +288,6 @@ impl Store {
         })?;
         Ok(())
     }
-
-    /// Events, newest first, those after `after`. Whose they are and when they happened is what an index yields them by; what
-    /// else is asked is looked for among those.
-    pub fn audit_list(
-        &self,
-        filter: &Filter,
-        after: Option<&Place>,
-        limit: usize,
-    ) -> Result<Vec<Recorded>> {
-        let mut query = audit_events::table
-            .order((audit_events::at.desc(), audit_events::hash.desc()))
-            .limit(i64::try_from(limit).unwrap_or(i64::MAX))
-            .select(event_columns!())
-            .into_boxed();
-        let mut acting = PLATFORM;
-        match &filter.whose {
-            Whose::Everybodys => {}
-            Whose::Platforms => query = query.filter(audit_events::tenant.is_null()),
-            Whose::Named(slug) => query = query.filter(audit_events::tenant.eq(slug)),
-            Whose::Tenants(tenancy) => {
-                acting = tenancy.id;
-                // A deleted tenant may have had the same slug.
-                query = query
-                    .filter(audit_events::tenant.eq(tenancy.slug.as_ref()))
-                    .filter(audit_events::tenant_id.eq(tenancy.id.0));
-            }
-        }
-        if let Some(since) = filter.since {
-            query = query.filter(audit_events::at.ge(since));
-        }
-        if let Some(until) = filter.until {
-            query = query.filter(audit_events::at.lt(until));
-        }
-        if let Some(Place { at, hash }) = after {
-            // The first condition is what the index can walk.
-            query = query.filter(audit_events::at.le(at)).filter(
-                audit_events::at
-                    .lt(at)
-                    .or(audit_events::hash.lt(hash.as_slice())),
-            );
-        }
-        if let Some(actor) = &filter.actor {
-            query = query.filter(audit_events::actor.eq(actor));
-        }
-        if let Some(action) = &filter.action {
-            query = if action.ends_with('.') {
-                let begins = sql::<Bool>("starts_with(audit_events.action, ");
-                query.filter(begins.bind::<Text, _>(action).sql(")"))
-            } else {
-                query.filter(audit_events::action.eq(action))
-            };
-        }
-        if let Some(target) = &filter.target {
-            query = query.filter(audit_events::target.eq(target));
-        }
-        if let Some(request_id) = &filter.request_id {
-            query = query.filter(audit_events::request_id.eq(request_id));
-        }
-        let rows = self.run(acting, |connection| query.load::<EventRow>(connection))?;
-        Ok(rows.into_iter().map(Into::into).collect())
-    }
 }
 
 /// Which of these events are of threads whose names were deleted before: their targets, as those of the deletes, are the names.
@@ -406,9 +368,11 @@ impl Snapshot<'_> {
         let query = sql_query(
             "SELECT c.tenant_id, h.number, h.hash, \
                     coalesce(t.slug, (SELECT e.tenant FROM audit_events e WHERE e.tenant_id = c.tenant_id \
-                                      ORDER BY e.number DESC LIMIT 1)) AS slug \
+                                      ORDER BY e.number DESC LIMIT 1), \
+                             (SELECT i.tenant FROM audit_imported i WHERE i.tenant_id = c.tenant_id \
+                              ORDER BY i.part DESC, i.number DESC LIMIT 1)) AS slug \
              FROM (SELECT 0 AS tenant_id UNION SELECT id FROM tenants UNION SELECT tenant_id FROM audit_heads \
-                   UNION SELECT tenant_id FROM audit_events) c \
+                   UNION SELECT tenant_id FROM audit_events UNION SELECT tenant_id FROM audit_imported) c \
              LEFT JOIN audit_heads h USING (tenant_id) LEFT JOIN tenants t ON t.id = c.tenant_id ORDER BY 1",
         );
         let rows = self.run(|connection| query.load::<ChainRow>(connection))?;
@@ -423,6 +387,15 @@ impl Snapshot<'_> {
                     .map(|(number, hash)| Head { number, hash }),
             })
             .collect())
+    }
+
+    /// The end of a chain; none where that is not stored.
+    pub fn audit_head(&mut self, chain: TenantId) -> Result<Option<Head>> {
+        let query = audit_heads::table
+            .find(chain.0)
+            .select((audit_heads::number, audit_heads::hash));
+        let row = self.run(|connection| query.first(connection).optional())?;
+        Ok(row.map(|(number, hash)| Head { number, hash }))
     }
 
     /// Events of a chain after this number, in order.

@@ -258,6 +258,7 @@ macro_rules! tables {
 tables!(
     audit_events,
     audit_heads,
+    audit_imported,
     audit_keys,
     audit_seals,
     change_counter,

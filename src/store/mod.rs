@@ -5,6 +5,7 @@
 //! blocks: call it from [`crate::blocking::run`], and never while something else is held.
 
 mod audit;
+mod audit_list;
 mod batches;
 mod changes;
 mod connection;
@@ -28,6 +29,7 @@ mod signature_save;
 mod signatures;
 mod snapshot;
 mod tenants;
+mod trail;
 mod transfer_hooks;
 mod transfer_in;
 mod transfer_known;
@@ -51,6 +53,7 @@ pub use signature_list::ListPage;
 pub use signature_save::Found;
 pub use signatures::{Deletion, Stored, StoredPlace, StoredRange};
 pub use snapshot::Snapshot;
+pub use trail::{ChainOf, KnownEvents, StoredPart};
 pub use transfer_in::NewPart;
 pub use transfer_known::KnownThread;
 pub use transfer_out::{Exported, ExportedInput, InputPlace, JudgementPlace, VersionPlace};

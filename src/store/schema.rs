@@ -49,6 +49,48 @@ diesel::table! {
 }
 
 diesel::table! {
+    /// Events of the audit trail from before a tenant was imported, as they were where they happened; they are only ever added, and outlive the tenant
+    audit_imported (tenant_id, part, number) {
+        /// The tenant that they were imported into, which may be gone by now
+        tenant_id -> Int4,
+        /// Counts the chains that were imported into the tenant, from 1; the events of its own chain that tell of imports say how far each goes
+        part -> Int4,
+        /// The event's place in its chain
+        number -> Int8,
+        /// When it happened
+        at -> Timestamptz,
+        /// The slug of the tenant that it was imported into
+        tenant -> Text,
+        /// The number that the tenant had where it happened
+        source_id -> Int4,
+        /// The slug that the tenant had then and there
+        source -> Text,
+        /// As of events that happened here
+        actor_kind -> Text,
+        /// As of events that happened here
+        actor -> Nullable<Text>,
+        /// As of events that happened here
+        actor_key -> Nullable<Text>,
+        /// As of events that happened here
+        request_id -> Nullable<Text>,
+        /// As of events that happened here
+        action -> Text,
+        /// As of events that happened here
+        target -> Text,
+        /// As of events that happened here: the very text, of which the hash is
+        before -> Nullable<Json>,
+        /// As of events that happened here: the very text, of which the hash is
+        after -> Nullable<Json>,
+        /// The hash of the event before it in its chain
+        previous -> Bytea,
+        /// The hash that it had where it happened
+        hash -> Bytea,
+        /// Settles ties of time in lists, where one event was imported twice
+        place -> Bytea,
+    }
+}
+
+diesel::table! {
     /// Keys that seal the audit trail; the last one seals
     audit_keys (number) {
         /// Counts the keys, from 1
@@ -469,6 +511,7 @@ diesel::joinable!(trust_anchors -> tenants (tenant_id));
 diesel::allow_tables_to_appear_in_same_query!(
     audit_events,
     audit_heads,
+    audit_imported,
     audit_keys,
     audit_seals,
     change_counter,

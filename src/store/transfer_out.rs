@@ -219,7 +219,10 @@ impl Snapshot<'_> {
         Ok(Counts {
             threads: count(row.threads)?,
             versions: count(row.versions)?,
+            // Those are counted as they are read.
             keys: 0,
+            audit_chains: 0,
+            audit_events: 0,
             policies: count(row.policies)?,
             revisions: count(row.revisions)?,
             hooks: count(row.hooks)?,

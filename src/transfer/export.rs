@@ -6,14 +6,16 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use chrono::Utc;
 use serde_json::json;
+use tracing::warn;
 use zeroize::Zeroizing;
 
 use super::model::{
     Anchor, Counts, End, Envelope, FORMAT, FORMAT_VERSION, Header, Input, Key, Line, Policy,
     Revision, TenantFacts,
 };
+use super::trail;
 use crate::app::App;
-use crate::audit::{Actor, Event};
+use crate::audit::{Actor, Event, Keys};
 use crate::auth::envelope::{Opener, Sealer};
 use crate::auth::key::StoredKey;
 use crate::digest::RunningSha256;
@@ -34,8 +36,19 @@ pub struct Options {
     pub keys: Option<Opener>,
 }
 
-/// Writes all of a tenant, as it is at this moment; its keys, and what its hooks decided, only on demand. `progress` is told
-/// how many versions of how many are written. Blocks.
+/// What an export wrote.
+#[derive(Debug)]
+pub struct Written {
+    /// How much of what.
+    pub counts: Counts,
+    /// What is wrong with chains of the audit trail, which are in the file as they are.
+    pub faults: Vec<String>,
+}
+
+/// Writes all of a tenant, as it is at this moment; its keys, and what its hooks decided, only on demand.
+///
+/// `progress` is told how many versions and events of how many are written; events are read once before that, to be verified.
+/// Blocks.
 ///
 /// # Errors
 ///
@@ -47,7 +60,7 @@ pub fn export(
     output: &mut dyn Write,
     options: &Options,
     mut progress: impl FnMut(u64, u64),
-) -> Result<Counts> {
+) -> Result<Written> {
     let mut file = File {
         output,
         digest: RunningSha256::new(),
@@ -56,6 +69,9 @@ pub fn export(
     let event = |action| Event::new(Some(tenant.id), actor.clone(), action, &*tenant.slug);
     // Told before anything leaves the database, since nothing tells of it where the program is killed.
     app.store.audit_insert(&event("tenant.export_begin"))?;
+    // Those of the platform's alone may read them.
+    let seal_keys = app.store.seal_keys()?;
+    let mut faults = Vec::new();
     let made = options.keys.as_ref().map(Envelope::make).transpose()?;
     let (envelope, sealer) = made.unzip();
     let written = app.store.snapshot(tenant.id, |snapshot| {
@@ -71,6 +87,24 @@ pub fn export(
             }
         }
         counts.keys = keys.len() as u64;
+        let events = snapshot.audit_count(tenant.id)?;
+        let steps = counts.versions + 2 * events;
+        let mut done = 0;
+        let mut step = || {
+            done += 1;
+            progress(done, steps);
+        };
+        let opened = Keys::open(&seal_keys, app.vault.as_deref(), snapshot)?;
+        let chains = trail::read(snapshot, tenant, &opened, &mut step)?;
+        counts.audit_chains = chains.len() as u64;
+        counts.audit_events = chains.iter().map(|chain| chain.events).sum();
+        for chain in &chains {
+            let of = match &chain.part {
+                Some(part) => format!("part {} of its audit trail", part.number),
+                None => "its audit trail".to_owned(),
+            };
+            faults.extend(chain.faults.iter().map(|fault| format!("{of}: {fault}")));
+        }
         if !options.decisions {
             (counts.judgements, counts.inputs) = (0, 0);
         }
@@ -89,12 +123,19 @@ pub fn export(
         for key in keys {
             file.add(&key)?;
         }
+        for chain in &chains {
+            trail::write(snapshot, chain, |line| {
+                file.add(line)?;
+                if matches!(line, Line::AuditEvent(_)) {
+                    step();
+                }
+                Ok(())
+            })?;
+        }
         // Before the threads, so that whoever imports them knows what is missing by then.
         policy(snapshot, &mut file)?;
         hooks(snapshot, &mut file)?;
-        threads(snapshot, &mut file, |written| {
-            progress(written, counts.versions);
-        })?;
+        threads(snapshot, &mut file, &mut step)?;
         if options.decisions {
             decisions(snapshot, &mut file)?;
         }
@@ -105,10 +146,14 @@ pub fn export(
         file.write(&Line::End(end))?;
         file.output.flush().map_err(unwritable)
     });
+    for fault in &faults {
+        warn!(tenant.id = %tenant.id, "Exported `{}` with a fault of {fault}", tenant.slug);
+    }
     let told = json!({ "counts": file.counts, "complete": written.is_ok() });
     app.store
         .audit_insert(&event("tenant.export").after(told))?;
-    written.map(|()| file.counts)
+    let counts = file.counts;
+    written.map(|()| Written { counts, faults })
 }
 
 /// A key as a line, sealed, with its secret encrypted.
@@ -130,7 +175,7 @@ fn sealed(key: &StoredKey, secret: Option<&Zeroizing<Vec<u8>>>, sealer: &Sealer)
 fn threads(
     snapshot: &mut Snapshot<'_>,
     file: &mut File<'_>,
-    mut progress: impl FnMut(u64),
+    mut progress: impl FnMut(),
 ) -> Result<()> {
     let mut after = VersionPlace::default();
     loop {
@@ -144,8 +189,8 @@ fn threads(
                 file.add(&Line::Thread(exported.thread))?;
             }
             file.add(&exported.version.into_line())?;
+            progress();
         }
-        progress(file.counts.versions);
     }
 }
 

@@ -11,6 +11,7 @@ use super::imported::Imported;
 use super::model::{Header, Hook, HookBinding, Judgement, Key, TenantFacts};
 use super::read::{Item, Lines};
 use super::threads::Threads;
+use super::trail::Trail;
 use crate::app::App;
 use crate::audit::{Actor, Event};
 use crate::auth::envelope::{Passphrase, Sealer};
@@ -24,7 +25,7 @@ use crate::tenants::quotas::{Change, Quotas};
 /// Judgements in one transaction.
 const BATCH_JUDGEMENTS: usize = 200;
 /// Reads a file to its end without importing it, so that one which is cut off or changed is found before anything is
-/// written. `progress` is told how many versions of how many were read.
+/// written. `progress` is told how many versions and events of how many were read.
 ///
 /// # Errors
 ///
@@ -40,19 +41,31 @@ pub fn check(
         mut lines,
         sealer,
     } = arrival;
-    let mut versions = 0;
+    let tenant = app.store.tenant_get(slug)?.map(|tenant| (tenant.id, slug));
+    let mut trail = Trail::looked_at(app, tenant);
+    let mut nothing = Imported::default();
+    let mut done = 0;
     while let Some(item) = lines.next()? {
-        if let (Item::Key(key), Some(sealer)) = (&item, &sealer) {
-            open_key(sealer, key)?;
-            if let Some(there) = app.store.key_get(&key.kid)?
-                && (there.public_key() != key.public_key.as_deref()
-                    || there.tenant.is_none_or(|tenant| *tenant.slug != *slug))
-            {
-                return Err(tenants::taken(&key.kid));
+        match item {
+            Item::Key(key) => {
+                let Some(sealer) = &sealer else { continue };
+                open_key(sealer, &key)?;
+                if let Some(there) = app.store.key_get(&key.kid)?
+                    && (there.public_key() != key.public_key.as_deref()
+                        || there.tenant.is_none_or(|tenant| *tenant.slug != *slug))
+                {
+                    return Err(tenants::taken(&key.kid));
+                }
             }
+            Item::AuditChain(chain) => trail.begin(chain, &mut nothing)?,
+            Item::AuditEvent(event) => {
+                trail.event(event, &mut nothing)?;
+                done += 1;
+            }
+            Item::Version(_) => done += 1,
+            _ => {}
         }
-        versions += u64::from(matches!(item, Item::Version(_)));
-        progress(versions, header.counts.versions);
+        progress(done, header.counts.steps());
     }
     Ok(())
 }
@@ -117,7 +130,7 @@ pub struct Options {
 ///
 /// The tenant is suspended as soon as a hook that enforces turns out to be missing, before what that would have judged is
 /// there, and resumed at the end of an import that finds all there, unless it is told to go without. What is there identically is passed over, what is there otherwise stays as it is and is told. Nothing of it is judged by
-/// hooks. `progress` is told how many versions of how many are done.
+/// hooks. `progress` is told how many versions and events of how many are done.
 ///
 /// # Errors
 ///
@@ -153,6 +166,7 @@ pub fn import(
         without_hooks,
         sealer,
         actor,
+        trail: Trail::into_tenant(app, tenant.id, &tenant.slug, actor),
         threads: Threads::new(app, tenant.id, actor),
         hook: None,
         judgements: Vec::new(),
@@ -165,7 +179,7 @@ pub fn import(
         Ok(())
     };
     let read = held
-        .and_then(|()| import.read(lines, header.counts.versions, progress))
+        .and_then(|()| import.read(lines, header.counts.steps(), progress))
         .and_then(|()| import.settle(&header.tenant));
     let imported = import.imported;
     let told = json!({
@@ -173,6 +187,7 @@ pub fn import(
         "exported_at": header.exported_at,
         "new_threads": imported.new_threads,
         "new_versions": imported.new_versions,
+        "new_events": imported.new_events,
         "new_keys": imported.new_keys,
         "new_policies": imported.new_policies,
         "new_revisions": imported.new_revisions,
@@ -201,6 +216,7 @@ struct Import<'a> {
     without_hooks: bool,
     sealer: Option<Sealer>,
     actor: &'a Actor,
+    trail: Trail<'a>,
     threads: Threads<'a>,
     hook: Option<(Hook, Vec<HookBinding>)>,
     judgements: Vec<Judgement>,
@@ -211,7 +227,7 @@ impl Import<'_> {
     fn read(
         &mut self,
         mut lines: Lines<impl BufRead>,
-        versions: u64,
+        steps: u64,
         mut progress: impl FnMut(u64, u64),
     ) -> Result<()> {
         let mut done = 0;
@@ -220,7 +236,12 @@ impl Import<'_> {
                 Item::Version(version) => {
                     done += 1;
                     self.threads.version(version, &mut self.imported)?;
-                    progress(done, versions);
+                    progress(done, steps);
+                }
+                Item::AuditEvent(event) => {
+                    done += 1;
+                    self.trail.event(event, &mut self.imported)?;
+                    progress(done, steps);
                 }
                 Item::Thread(thread) => self.threads.begin(thread),
                 other => {
@@ -289,7 +310,8 @@ impl Import<'_> {
             }
             Item::Tenant(facts) => self.facts(&facts)?,
             Item::Key(key) => self.key(&key)?,
-            Item::Thread(_) | Item::Version(_) => {}
+            Item::AuditChain(chain) => self.trail.begin(chain, &mut self.imported)?,
+            Item::AuditEvent(_) | Item::Thread(_) | Item::Version(_) => {}
         }
         Ok(())
     }

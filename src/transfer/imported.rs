@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::audit::Fault;
 use crate::signatures::model::ThreadKey;
 
 /// Most things that are told of those which were not imported.
@@ -16,6 +17,10 @@ pub struct Imported {
     pub new_versions: u64,
     /// Versions that were there already.
     pub same_versions: u64,
+    /// Events of the audit trail that were not there.
+    pub new_events: u64,
+    /// Events of the audit trail that were there already.
+    pub same_events: u64,
     /// Keys that were not there.
     pub new_keys: u64,
     /// Policies and certificates to trust that were not there.
@@ -57,6 +62,17 @@ impl Imported {
     pub(super) fn conflict(&mut self, key: &ThreadKey, why: &str) {
         self.conflicts += 1;
         self.tell(format!("{}/{}: {why}.", key.document, key.thread));
+    }
+
+    /// What its server found wrong with a chain of the audit trail, which came along as it is.
+    pub(super) fn tell_faults(&mut self, tenant: &str, faults: &[Fault]) {
+        if !faults.is_empty() {
+            let faults: Vec<_> = faults.iter().map(ToString::to_string).collect();
+            self.tell(format!(
+                "The audit trail of `{tenant}` was not whole when it was exported: {}.",
+                faults.join("; ")
+            ));
+        }
     }
 
     pub(super) fn leave_out(&mut self, what: &str, why: &str) {

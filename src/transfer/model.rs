@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use super::trail::{AuditChain, AuditEvent};
 use crate::plugins::model::{Binding, Digest, Limits, Mode, OnFailure, Operation, Shadow};
 use crate::policy::model as policy;
 use crate::signatures::model::{Encoding, SignatureBody, ThreadKey};
@@ -12,7 +13,7 @@ use crate::tenants::quotas::Quotas;
 /// What the header calls the format.
 pub const FORMAT: &str = "sigpersist tenant";
 /// The version of the format that is written. Those before it are read too.
-pub const FORMAT_VERSION: u32 = 2;
+pub const FORMAT_VERSION: u32 = 3;
 
 /// A line.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -24,6 +25,10 @@ pub enum Line {
     Tenant(TenantFacts),
     /// A key that verifies tokens.
     Key(Key),
+    /// A chain of its audit trail, whose events follow; those that were imported into it first, and its own last.
+    AuditChain(AuditChain),
+    /// The next event of the chain.
+    AuditEvent(AuditEvent),
     /// A thread, whose versions follow.
     Thread(Thread),
     /// The next version of the thread.
@@ -95,6 +100,10 @@ pub struct Counts {
     #[serde(default)]
     pub keys: u64,
     #[serde(default)]
+    pub audit_chains: u64,
+    #[serde(default)]
+    pub audit_events: u64,
+    #[serde(default)]
     pub policies: u64,
     pub revisions: u64,
     pub hooks: u64,
@@ -104,12 +113,19 @@ pub struct Counts {
 }
 
 impl Counts {
+    /// What progress is told of: versions, and events of the audit trail.
+    pub fn steps(&self) -> u64 {
+        self.versions.saturating_add(self.audit_events)
+    }
+
     /// One line more.
     pub fn add(&mut self, line: &Line) {
         match line {
             Line::Thread(_) => self.threads += 1,
             Line::Version(_) => self.versions += 1,
             Line::Key(_) => self.keys += 1,
+            Line::AuditChain(_) => self.audit_chains += 1,
+            Line::AuditEvent(_) => self.audit_events += 1,
             Line::Policy(_) => self.policies += 1,
             Line::Revision(_) => self.revisions += 1,
             Line::Hook(_) => self.hooks += 1,
@@ -127,7 +143,7 @@ impl Counts {
 pub struct End {
     /// What the lines between header and end are.
     pub counts: Counts,
-    /// SHA-256 of those lines, their line feeds included: two files of the same content have the same.
+    /// SHA-256 of those lines, their line feeds included.
     pub sha256: Digest,
 }
 

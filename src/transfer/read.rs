@@ -11,7 +11,10 @@ use super::model::{
     Counts, End, FORMAT, FORMAT_VERSION, Header, Hook, HookBinding, Judgement, Key, Line, Policy,
     Revision, StoredVersion, TenantFacts, Thread, Verdict, Version,
 };
+use super::trail::AuditChain;
+use crate::audit::Recorded;
 use crate::config::Config;
+use crate::context::TenantId;
 use crate::decisions::model::{Decision, Input, Outcome};
 use crate::digest::RunningSha256;
 use crate::error::{Error, Result};
@@ -44,6 +47,8 @@ struct Format {
 pub(super) enum Item {
     Tenant(TenantFacts),
     Key(Key),
+    AuditChain(AuditChain),
+    AuditEvent(Recorded),
     Thread(Thread),
     Version(StoredVersion),
     Policy(Policy),
@@ -70,8 +75,20 @@ pub(super) struct Lines<R> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Follows {
     Anything,
-    Version { next: u32, last: u32 },
-    Binding { next: u32, last: u32 },
+    Version {
+        next: u32,
+        last: u32,
+    },
+    Binding {
+        next: u32,
+        last: u32,
+    },
+    /// Events of the tenant that has this number where they happened, after the one of this number.
+    AuditEvent {
+        chain: TenantId,
+        after: i64,
+        left: u64,
+    },
 }
 
 impl Follows {
@@ -122,8 +139,9 @@ impl<R: BufRead> Lines<R> {
         }
         self.digest.update(&self.line);
         self.counts.add(&line);
+        let before = self.follows;
         self.follow(&line)?;
-        self.item(line).map(Some)
+        self.item(line, before).map(Some)
     }
 
     /// What is wrong with the present line.
@@ -194,11 +212,19 @@ impl<R: BufRead> Lines<R> {
             (Follows::Anything, Line::Thread(thread)) if thread.versions > 0 => {
                 version(1, thread.versions)
             }
+            (Follows::Anything, Line::AuditChain(chain)) if chain.events > 0 => {
+                Follows::AuditEvent {
+                    chain: TenantId(chain.tenant_id),
+                    after: i64::MIN,
+                    left: chain.events,
+                }
+            }
             (Follows::Anything, Line::Hook(hook)) if hook.bindings > 0 => binding(1, hook.bindings),
             (
                 Follows::Anything,
                 Line::Tenant(_)
                 | Line::Key(_)
+                | Line::AuditChain(_)
                 | Line::Policy(_)
                 | Line::Revision(_)
                 | Line::Judgement(_)
@@ -210,6 +236,18 @@ impl<R: BufRead> Lines<R> {
             (Follows::Binding { next, last }, Line::Binding(line)) if line.number == next => {
                 Follows::after(next + 1, last, binding)
             }
+            (Follows::AuditEvent { chain, after, left }, Line::AuditEvent(line))
+                if line.number > after =>
+            {
+                match left - 1 {
+                    0 => Follows::Anything,
+                    left => Follows::AuditEvent {
+                        chain,
+                        after: line.number,
+                        left,
+                    },
+                }
+            }
             (Follows::Version { next, last }, _) => {
                 return Err(self.fault(format!(
                     "it is not version {next} of {last}, which must be here"
@@ -220,18 +258,35 @@ impl<R: BufRead> Lines<R> {
                     "it is not binding {next} of {last}, which must be here"
                 )));
             }
+            (Follows::AuditEvent { after, left, .. }, _) => {
+                return Err(self.fault(match after {
+                    i64::MIN => format!("it is not the first of {left} events of the audit trail, which must be here"),
+                    _ => format!("it is not an event of the audit trail after number {after}, which must be here"),
+                }));
+            }
             (Follows::Anything, _) => return Err(self.fault("it has no place here")),
         };
         Ok(())
     }
 
-    fn item(&self, line: Line) -> Result<Item> {
+    fn item(&self, line: Line, place: Follows) -> Result<Item> {
         Ok(match line {
             Line::Tenant(facts) => {
                 self.facts(&facts)?;
                 Item::Tenant(facts)
             }
             Line::Key(key) => Item::Key(key),
+            Line::AuditChain(chain) => {
+                chain.check().map_err(|error| self.fault(error))?;
+                Item::AuditChain(chain)
+            }
+            Line::AuditEvent(event) => {
+                let Follows::AuditEvent { chain, .. } = place else {
+                    return Err(self.fault("it has no place here"));
+                };
+                let event = event.into_recorded(chain);
+                Item::AuditEvent(event.map_err(|error| self.fault(error))?)
+            }
             Line::Thread(thread) => {
                 if thread
                     .id

@@ -6,10 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use serde_json::{Value, json};
-use sigpersist::digest::{sha256, to_hex};
 
 use crate::support::guest::Guest;
-use crate::support::{REJECT, TestApp, eventually};
+use crate::support::{REJECT, TestApp, eventually, tenant_file};
 
 fn export(app: &TestApp, slug: &str) -> PathBuf {
     let path = app.database.folder.path().join(format!("{slug}.ndjson"));
@@ -267,25 +266,21 @@ fn files_of_version_1_are_read() {
     let acme = here.tenant("acme");
     acme.save("a", "t", 0, "x").expect(201);
     acme.save("a", "t", 1, "y").expect(201);
-    let text = std::fs::read_to_string(export(&here, "acme")).unwrap();
-    let mut lines: Vec<Value> = text
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .filter(|line: &Value| line.get("tenant").is_none())
-        .collect();
-    lines[0]["header"]["format_version"] = json!(1);
-    for line in &mut lines {
+    let mut lines = tenant_file::lines(&export(&here, "acme"));
+    lines.retain(|line| !line.starts_with(r#"{"tenant""#));
+    let lines = tenant_file::without_trail(lines).into_iter().map(|line| {
+        let mut line: Value = serde_json::from_str(&line).unwrap();
+        if let Some(header) = line.get_mut("header") {
+            header["format_version"] = json!(1);
+        }
         if let Some(thread) = line.get_mut("thread").and_then(Value::as_object_mut) {
             thread.remove("id").unwrap();
         }
-    }
-    let mut lines: Vec<_> = lines.iter().map(|line| line.to_string() + "\n").collect();
-    let end = lines.pop().unwrap();
-    let digest = to_hex(&sha256(lines[1..].concat().as_bytes()));
-    let mut end: Value = serde_json::from_str(&end).unwrap();
-    end["end"]["sha256"] = json!(digest);
+        line.to_string()
+    });
+    let lines = tenant_file::sealed(lines.collect());
     let file = here.database.folder.path().join("old.ndjson");
-    std::fs::write(&file, lines.concat() + &end.to_string() + "\n").unwrap();
+    std::fs::write(&file, lines.join("\n") + "\n").unwrap();
     let (complete, said, error) = import(&there, "copy", &file, &[]);
     assert!(complete, "{said} {error}");
     assert_eq!(

@@ -61,6 +61,7 @@ mod tenants;
 mod together;
 mod tokens;
 mod traces;
+mod trail;
 mod transfer;
 mod trials;
 mod usage;

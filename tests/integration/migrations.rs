@@ -15,7 +15,7 @@ use crate::support::{Balancer, Client, Program, TestDatabase, assert_success, te
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!();
 
 /// Rows of each kind, by the end of the name of the migration that makes room for them.
-const ROWS: [(&str, &str); 7] = [
+const ROWS: [(&str, &str); 8] = [
     (
         "create_tenants_and_signatures",
         r"INSERT INTO tenants (slug, name) VALUES ('acme', 'Acme'), ('other', 'Other');
@@ -66,6 +66,11 @@ const ROWS: [(&str, &str); 7] = [
         "seal_the_audit_trail",
         r"INSERT INTO audit_keys (number, encrypted_key) VALUES (1, '\x01');
           INSERT INTO audit_seals (tenant_id, number, key, baseline, seal) VALUES (0, 1, 1, true, '\x02'), (1, 1, 1, false, '\x03')",
+    ),
+    (
+        "let_the_audit_trail_travel",
+        r#"INSERT INTO audit_imported (tenant_id, part, number, at, tenant, source_id, source, actor_kind, action, target, after, previous, hash)
+           VALUES (1, 1, 1, now(), 'acme', 7, 'other', 'server', 'a', 't', '{"x": 1.50}', '\x01', '\x02')"#,
     ),
 ];
 

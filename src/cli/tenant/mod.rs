@@ -28,7 +28,7 @@ pub(super) enum Tenant {
     Delete(change::Delete),
     /// Show what a tenant has stored, beside its quotas.
     Usage(show::Usage),
-    /// Write all of a tenant but its keys to a file.
+    /// Write all of a tenant to a file, its audit trail included; its keys only on demand.
     Export(Export),
     /// Read such a file into a tenant; doing it again changes nothing.
     Import(Import),

@@ -13,6 +13,7 @@ mod load;
 mod program;
 mod proxy;
 mod stopwatch;
+pub(crate) mod tenant_file;
 mod test_app;
 
 pub(crate) use balancer::Balancer;

@@ -1,0 +1,174 @@
+//! A chain walked from its first event to its end, all hashes worked out anew.
+
+use super::fault::{Fault, MAX_FAULTS};
+use super::model::{Head, Recorded};
+use super::seal::{Ranges, Seals};
+
+/// How far from its place an event is looked for before it is said to be changed: each place costs a hash.
+const REACH: i64 = 100_000;
+/// Bytes that are hashed for that at most.
+const MAX_HASHED: i64 = 256 * 1024 * 1024;
+
+/// A chain on the way from its first event to its last.
+#[derive(Debug)]
+pub struct Walk {
+    after: i64,
+    last: Head,
+    /// Whether what stands before the next event is known to be wrong: then it can't be asked to fit.
+    torn: bool,
+    events: u64,
+    /// How many places around its own an event is looked for.
+    reach: i64,
+    pub(super) seals: Seals,
+    faults: Vec<Fault>,
+}
+
+/// What a walk found.
+#[derive(Debug)]
+pub struct Walked {
+    /// How many events there are.
+    pub events: u64,
+    /// The last of them.
+    pub last: Head,
+    /// What is wrong, the first [`MAX_FAULTS`] of it.
+    pub faults: Vec<Fault>,
+}
+
+impl Default for Walk {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Walk {
+    /// Before the first event. An event that is out of order is said to be changed.
+    pub fn new() -> Self {
+        Self {
+            after: i64::MIN,
+            last: Head::empty(),
+            torn: false,
+            events: 0,
+            reach: 0,
+            seals: Seals::default(),
+            faults: Vec::new(),
+        }
+    }
+
+    /// Before the first event. An event that is out of order is looked for at the places around it.
+    pub(super) fn with_reach() -> Self {
+        Self {
+            reach: REACH,
+            ..Self::new()
+        }
+    }
+
+    /// The number of the last event that was looked at.
+    pub(super) fn after(&self) -> i64 {
+        self.after
+    }
+
+    /// What was found so far.
+    pub fn faults(&self) -> &[Fault] {
+        &self.faults
+    }
+
+    fn found(&mut self, fault: Fault) {
+        if self.faults.len() < MAX_FAULTS {
+            self.faults.push(fault);
+        }
+    }
+
+    /// Looks at the next event.
+    pub fn step(&mut self, event: &Recorded) {
+        let number = event.number;
+        self.after = number;
+        self.events += 1;
+        let expected = self.last.number.saturating_add(1);
+        if number < expected {
+            self.found(Fault::Added {
+                from: number,
+                to: number,
+            });
+            return;
+        }
+        if number > expected {
+            self.found(Fault::Missing {
+                from: expected,
+                to: number - 1,
+            });
+            self.torn = true;
+        }
+        let whole = event.hash_at(number)[..] == event.hash;
+        if !whole {
+            let fault = match self.place_of(event) {
+                Some(was) => Fault::Moved { number, was },
+                None => Fault::Changed(number),
+            };
+            self.found(fault);
+        } else if !self.torn && event.previous != self.last.hash {
+            // Before the first event there is none that could have been replaced.
+            self.found(Fault::Replaced((number - 1).max(1)));
+        }
+        self.torn = !whole;
+        self.last = Head {
+            number,
+            hash: event.hash.clone(),
+        };
+    }
+
+    /// Where an event was that is not at its place, if it is whole there.
+    fn place_of(&self, event: &Recorded) -> Option<i64> {
+        if self.faults.len() >= MAX_FAULTS {
+            return None;
+        }
+        let reach = self.reach.min(MAX_HASHED / event.size().max(1));
+        let (from, to) = (
+            event.number.saturating_sub(reach),
+            event.number.saturating_add(reach),
+        );
+        (from.max(1)..=to).find(|was| event.hash_at(*was)[..] == event.hash)
+    }
+
+    /// Says what is wrong with events by their seals.
+    pub(super) fn end_seals(&mut self) {
+        type Faulty = fn(i64, i64) -> Fault;
+        let seals = std::mem::take(&mut self.seals);
+        let found: [(&Ranges, Faulty); 3] = [
+            (&seals.wrong, |from, to| Fault::WrongSeal { from, to }),
+            (&seals.missing, |from, to| Fault::NotSealed { from, to }),
+            (&seals.unopened, |from, to| Fault::NoKey { from, to }),
+        ];
+        for (ranges, fault) in found {
+            for (from, to) in &ranges.0 {
+                self.found(fault(*from, *to));
+            }
+        }
+        self.seals = seals;
+    }
+
+    /// Looks at the end of the chain, where that is known.
+    pub fn end(mut self, head: Option<&Head>) -> Walked {
+        let last = self.last.number;
+        match head {
+            None if self.events > 0 => self.found(Fault::NoEnd),
+            None => {}
+            Some(head) if head.number > last => self.found(Fault::Missing {
+                from: last + 1,
+                to: head.number,
+            }),
+            Some(head) if head.number < last => self.found(Fault::Added {
+                from: head.number + 1,
+                to: last,
+            }),
+            Some(head) if head.hash != self.last.hash && !self.torn => {
+                self.found(Fault::Replaced(last));
+            }
+            Some(_) => {}
+        }
+        Walked {
+            events: self.events,
+            last: self.last,
+            faults: self.faults,
+        }
+    }
+}

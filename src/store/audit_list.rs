@@ -1,0 +1,121 @@
+//! Lists of the audit trail: the events that happened here and those that were imported, in one order.
+
+use diesel::dsl::sql;
+use diesel::prelude::*;
+use diesel::sql_types::{Bool, Nullable, Text};
+
+use super::audit::{EventRow, event_columns, imported_columns};
+use super::pool::Store;
+use super::schema::{audit_events, audit_imported};
+use crate::audit::{Filter, ImportedInto, Listed, Place, Whose};
+use crate::context::PLATFORM;
+use crate::error::Result;
+
+/// A page of one of the tables, newest first, but for whose events they are.
+macro_rules! page {
+    ($table:ident, $place:ident, $columns:expr, $filter:ident, $after:ident, $limit:ident) => {{
+        let mut query = $table::table
+            .order(($table::at.desc(), $table::$place.desc()))
+            .limit(i64::try_from($limit).unwrap_or(i64::MAX))
+            .select($columns)
+            .into_boxed();
+        if let Some(since) = $filter.since {
+            query = query.filter($table::at.ge(since));
+        }
+        if let Some(until) = $filter.until {
+            query = query.filter($table::at.lt(until));
+        }
+        if let Some(Place { at, hash }) = $after {
+            // The first condition is what the index can walk.
+            query = query
+                .filter($table::at.le(at))
+                .filter($table::at.lt(at).or($table::$place.lt(hash.as_slice())));
+        }
+        if let Some(actor) = &$filter.actor {
+            query = query.filter($table::actor.eq(actor));
+        }
+        if let Some(action) = &$filter.action {
+            query = if action.ends_with('.') {
+                let begins = sql::<Bool>(concat!("starts_with(", stringify!($table), ".action, "));
+                query.filter(begins.bind::<Text, _>(action).sql(")"))
+            } else {
+                query.filter($table::action.eq(action))
+            };
+        }
+        if let Some(target) = &$filter.target {
+            query = query.filter($table::target.eq(target));
+        }
+        if let Some(request_id) = &$filter.request_id {
+            query = query.filter($table::request_id.eq(request_id));
+        }
+        query
+    }};
+}
+
+impl Store {
+    /// Events, newest first, those after `after`. Whose they are and when they happened is what an index yields them by; what
+    /// else is asked is looked for among those.
+    pub fn audit_list(
+        &self,
+        filter: &Filter,
+        after: Option<&Place>,
+        limit: usize,
+    ) -> Result<Vec<Listed>> {
+        let mut own = page!(audit_events, hash, event_columns!(), filter, after, limit);
+        let columns = (
+            imported_columns!(),
+            audit_imported::tenant,
+            audit_imported::part,
+            audit_imported::place,
+        );
+        let mut imported = page!(audit_imported, place, columns, filter, after, limit);
+        let mut acting = PLATFORM;
+        match &filter.whose {
+            Whose::Everybodys => {}
+            Whose::Platforms => {
+                own = own.filter(audit_events::tenant.is_null());
+                // The platform is not imported.
+                imported = imported.filter(audit_imported::tenant_id.eq(PLATFORM.0));
+            }
+            Whose::Named(slug) => {
+                own = own.filter(audit_events::tenant.eq(slug));
+                imported = imported.filter(audit_imported::tenant.eq(slug));
+            }
+            Whose::Tenants(tenancy) => {
+                acting = tenancy.id;
+                // A deleted tenant may have had the same slug.
+                own = own
+                    .filter(audit_events::tenant.eq(tenancy.slug.as_ref()))
+                    .filter(audit_events::tenant_id.eq(tenancy.id.0));
+                imported = imported
+                    .filter(audit_imported::tenant.eq(tenancy.slug.as_ref()))
+                    .filter(audit_imported::tenant_id.eq(tenancy.id.0));
+            }
+        }
+        let (own, imported) = self.run(acting, |connection| {
+            let imported = imported.load::<(EventRow, String, i32, Vec<u8>)>(connection)?;
+            let own = own.load::<EventRow>(connection)?;
+            Ok((own, imported))
+        })?;
+        let own = own.into_iter().map(|row| Listed {
+            event: row.into(),
+            imported: None,
+        });
+        let imported = imported.into_iter();
+        let imported = imported.map(|(row, tenant, part, place)| Listed {
+            event: row.into(),
+            imported: Some(ImportedInto {
+                tenant,
+                part,
+                place,
+            }),
+        });
+        let mut events: Vec<_> = own.chain(imported).collect();
+        events.sort_by_cached_key(|event| {
+            let Place { at, hash } = event.place();
+            std::cmp::Reverse((at, hash))
+        });
+        events.truncate(limit);
+        Ok(events)
+    }
+}
