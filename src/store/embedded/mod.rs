@@ -3,7 +3,8 @@
 //! The server itself makes and runs it from the Postgres programs installed on the machine, on a Unix socket, with
 //! checksums and full durability.
 //!
-//! - [`programs`] finds the programs, [`cluster`] makes the cluster, [`supervisor`] runs it and restarts it.
+//! - [`programs`] finds the programs, [`cluster`] makes the cluster, [`supervisor`] runs it and restarts it, [`orphan`] stops
+//!   one that was left over.
 //! - [`environment`] keeps away from it what the environment tells libpq about other databases.
 //! - This file decides who may do so. Whoever holds the lock on `lock` owns the directory and runs Postgres; it stops
 //!   an orphan of a killed owner first. A command that finds the lock held uses the owner's Postgres as a guest, and
@@ -11,6 +12,7 @@
 
 mod cluster;
 mod environment;
+mod orphan;
 mod programs;
 mod supervisor;
 

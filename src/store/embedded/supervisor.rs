@@ -4,10 +4,7 @@
 //! process), so a server that is killed takes its Postgres along; where there is no such call, the next owner of the
 //! directory stops the orphan.
 
-use std::fs;
-use std::io::ErrorKind;
 use std::os::unix::process::CommandExt as _;
-use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
@@ -15,21 +12,21 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
-use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tracing::{error, info, warn};
 
 use super::cluster::Cluster;
+use super::orphan::stop_orphan;
 use super::programs::Programs;
 
-const POLL: Duration = Duration::from_millis(20);
+pub(super) const POLL: Duration = Duration::from_millis(20);
 /// How long Postgres may take to start; recovery of a large database after a crash is the slow case.
 const START_PATIENCE: Duration = Duration::from_secs(300);
 /// How long a start waits before it says what for, and how often it says so again.
 pub(super) const TELL_AFTER: Duration = Duration::from_secs(5);
 /// How long a fast shutdown may take before Postgres is made to stop at once, which recovery mends at the next start.
-const STOP_PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const STOP_PATIENCE: Duration = Duration::from_secs(30);
 /// Pause before Postgres is started again: long enough for the children of a killed one to let go.
 const RESTART_PAUSE: Duration = Duration::from_millis(100);
 const START_ATTEMPTS: u32 = 10;
@@ -307,135 +304,3 @@ pub(super) fn die_with_this_thread(command: &mut Command, signal: Signal) {
 
 #[cfg(not(target_os = "linux"))]
 pub(super) fn die_with_this_thread(_command: &mut Command, _signal: Signal) {}
-
-/// Stops a Postgres whose owner was killed, and mends what a dead one left behind. The caller holds the directory's
-/// lock, so nobody else starts one.
-///
-/// Postgres copes with its own stale lock files, and must be left to: its `postmaster.pid` also names the shared memory
-/// that tells it of children still at work. What it can't tell is a stranger who has the dead one's process number by
-/// now; only then, and only when no process works on the files any more, the lock files are removed.
-fn stop_orphan(cluster: &Cluster) -> anyhow::Result<()> {
-    let files = cluster.files();
-    let pid_file = files.join("postmaster.pid");
-    let Some(pid) = read_pid(&pid_file) else {
-        return Ok(());
-    };
-    if runs_on(pid, &files) {
-        info!(
-            pid = pid.as_raw(),
-            "Stopping the Postgres of a server that was killed"
-        );
-        for signal in [Signal::SIGINT, Signal::SIGQUIT] {
-            match kill(pid, signal) {
-                Ok(()) | Err(Errno::ESRCH) => {}
-                Err(error) => {
-                    bail!("An orphaned Postgres (process {pid}) can't be stopped: {error}")
-                }
-            }
-            if wait_until("an orphaned Postgres to stop", || !runs_on(pid, &files)) {
-                break;
-            }
-        }
-        if runs_on(pid, &files) {
-            bail!(
-                "An orphaned Postgres (process {pid}) does not stop; stop it by hand and start again."
-            );
-        }
-    }
-    let children = "the children of a killed Postgres to end";
-    if !wait_until(children, || !any_works_on(&files, Some(true))) {
-        bail!(
-            "Children of a killed Postgres still work on {}; stop them and start again.",
-            files.display()
-        );
-    }
-    let is_stranger = kill(pid, None).is_ok() && works_on(pid, &files) == Some(false);
-    if is_stranger && !any_works_on(&files, None) {
-        remove_stale(&[&pid_file, &cluster.socket_lock()])?;
-    }
-    Ok(())
-}
-
-/// Waits for a condition, for as long as stopping may take; says what for, if that is long.
-fn wait_until(what: &str, condition: impl Fn() -> bool) -> bool {
-    let deadline = Instant::now() + STOP_PATIENCE;
-    let mut tell_at = Instant::now() + TELL_AFTER;
-    loop {
-        if condition() {
-            return true;
-        }
-        if Instant::now() > tell_at {
-            warn!("Waiting for {what}");
-            tell_at += TELL_AFTER;
-        }
-        if Instant::now() > deadline {
-            return false;
-        }
-        std::thread::sleep(POLL);
-    }
-}
-
-/// Whether there is a process of which [`works_on`] says so.
-fn any_works_on(files: &Path, answer: Option<bool>) -> bool {
-    let Ok(processes) = Path::new("/proc").read_dir() else {
-        return answer.is_none();
-    };
-    processes
-        .filter_map(|process| process.ok()?.file_name().to_str()?.parse().ok())
-        .any(|pid| works_on(Pid::from_raw(pid), files) == answer)
-}
-
-fn read_pid(pid_file: &Path) -> Option<Pid> {
-    let text = fs::read_to_string(pid_file).ok()?;
-    text.lines().next()?.trim().parse().ok().map(Pid::from_raw)
-}
-
-/// Whether this process is a living Postgres on these files, as far as can be told.
-fn runs_on(pid: Pid, files: &Path) -> bool {
-    kill(pid, None).is_ok() && works_on(pid, files) == Some(true)
-}
-
-/// Whether a process is a Postgres that works on these files; nothing where the system does not tell.
-///
-/// A Postgres and its children work in their folder. Root without `CAP_SYS_PTRACE`, as in a container, may not look where
-/// another user's process works; then the command line tells of the first one, which names the folder, and of what is no
-/// Postgres at all.
-fn works_on(pid: Pid, files: &Path) -> Option<bool> {
-    let process = Path::new("/proc").join(pid.to_string());
-    let command = match fs::read_link(process.join("cwd")) {
-        Ok(folder) => return Some(folder == files),
-        Err(error) if error.kind() == ErrorKind::PermissionDenied => {
-            fs::read(process.join("cmdline")).ok()?
-        }
-        // Gone in between; where there is no /proc at all, `ps` tells the same.
-        Err(_) if Path::new("/proc/self").exists() => return Some(false),
-        Err(_) => {
-            let pid = pid.to_string();
-            Command::new("ps")
-                .args(["-o", "command=", "-p", &pid])
-                .output()
-                .ok()?
-                .stdout
-        }
-    };
-    let command = String::from_utf8_lossy(&command);
-    if command.contains(&*files.to_string_lossy()) {
-        Some(true)
-    } else if command.contains("postgres") {
-        None
-    } else {
-        Some(false)
-    }
-}
-
-fn remove_stale(paths: &[&Path]) -> anyhow::Result<()> {
-    for path in paths {
-        match fs::remove_file(path) {
-            Err(error) if error.kind() != ErrorKind::NotFound => {
-                return Err(error).with_context(|| format!("{} can't be removed", path.display()));
-            }
-            _ => {}
-        }
-    }
-    Ok(())
-}
