@@ -38,6 +38,7 @@ pub mod plugins;
 pub mod policy;
 pub mod readiness;
 pub mod signatures;
+pub mod size;
 pub mod store;
 pub mod telemetry;
 pub mod tenants;

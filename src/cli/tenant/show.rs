@@ -7,6 +7,7 @@ use crate::app::App;
 use crate::cli::output::Output;
 use crate::cli::table::Table;
 use crate::cli::tenancy::advise;
+use crate::size;
 use crate::tenants::model::{Tenant, TenantState};
 use crate::tenants::{self, TenantFilter};
 use crate::time;
@@ -85,8 +86,8 @@ impl Usage {
         let mut table = Table::new(&["", "used", "quota"]);
         table.row([
             "stored".to_owned(),
-            size(usage.bytes.unsigned_abs()),
-            limit(in_force.max_bytes, size),
+            size::in_words(usage.bytes.unsigned_abs()),
+            limit(in_force.max_bytes, size::in_words),
         ]);
         for (name, used, quota) in [
             (
@@ -131,7 +132,7 @@ pub(super) fn sheet(app: &App, tenant: &Tenant) -> String {
     let mut table = Table::new(&["quota", "in force", "set"]);
     for (name, in_force) in facts["quotas_in_force"].as_object().into_iter().flatten() {
         let show = if name.ends_with("_bytes") {
-            size
+            size::in_words
         } else {
             number
         };
@@ -174,38 +175,4 @@ fn limit(limit: u64, show: fn(u64) -> String) -> String {
 
 fn number(number: u64) -> String {
     number.to_string()
-}
-
-/// Bytes in the largest unit of which there is one at least, with one decimal.
-fn size(bytes: u64) -> String {
-    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
-    let mut shown = format!("{bytes} bytes");
-    let mut tenths = u128::from(bytes) * 10;
-    for unit in UNITS {
-        if tenths < 10 * 1024 {
-            break;
-        }
-        tenths /= 1024;
-        shown = format!("{}.{} {unit}", tenths / 10, tenths % 10);
-    }
-    shown
-}
-
-#[cfg(test)]
-mod tests {
-    use super::size;
-
-    #[test]
-    fn sizes_are_told_in_units_that_people_read() {
-        for (bytes, told) in [
-            (0, "0 bytes"),
-            (1023, "1023 bytes"),
-            (1024, "1.0 KiB"),
-            (1_600_000, "1.5 MiB"),
-            (10 << 30, "10.0 GiB"),
-            (u64::MAX, "16777215.9 TiB"),
-        ] {
-            assert_eq!(size(bytes), told);
-        }
-    }
 }
