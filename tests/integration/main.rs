@@ -44,6 +44,7 @@ mod overload;
 mod plugin_commands;
 mod plugins;
 mod policy;
+mod postgres_replaced;
 mod quarantine;
 mod quotas;
 mod races;

@@ -4,7 +4,7 @@
 //! checksums and full durability.
 //!
 //! - [`programs`] finds the programs, [`cluster`] makes the cluster, [`supervisor`] runs it and restarts it, [`orphan`] stops
-//!   one that was left over.
+//!   one that was left over, [`replaced`] notices that the programs were replaced.
 //! - [`environment`] keeps away from it what the environment tells libpq about other databases.
 //! - This file decides who may do so. Whoever holds the lock on `lock` owns the directory and runs Postgres; it stops
 //!   an orphan of a killed owner first. A command that finds the lock held uses the owner's Postgres as a guest, and
@@ -14,6 +14,7 @@ mod cluster;
 mod environment;
 mod orphan;
 mod programs;
+mod replaced;
 mod supervisor;
 
 use std::fs::{File, TryLockError};

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::bail;
+use anyhow::Context as _;
 
 /// Major versions that the embedded database works with.
 const SUPPORTED: std::ops::RangeInclusive<u32> = 14..=18;
@@ -19,12 +19,25 @@ const USUAL_FOLDERS: [&str; 7] = [
     "/home/linuxbrew/.linuxbrew/opt/postgresql@*/bin",    // Homebrew on Linux
 ];
 
+/// Where the libraries of Postgres are, from the folder of its programs; `*` stands for the major version.
+const LIBRARY_FOLDERS: [&str; 5] = [
+    "../lib",                // Debian, Ubuntu, postgresql.org
+    "../lib/postgresql",     // Homebrew, built from source
+    "../lib64/pgsql",        // Fedora, RHEL
+    "../../lib/postgresql*", // Alpine
+    "../lib/pgsql",
+];
+/// The library of PL/pgSQL, on Linux and on macOS.
+const LIBRARY_NAMES: [&str; 2] = ["plpgsql.so", "plpgsql.dylib"];
+
 /// A folder with `postgres` and `initdb` of one version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Programs {
     folder: PathBuf,
     /// The major version, 15 for 15.3.
     pub(super) major: u32,
+    /// The version in full, `15.3`.
+    pub(super) version: String,
 }
 
 impl Programs {
@@ -34,48 +47,75 @@ impl Programs {
     ///
     /// Says how to install them.
     pub(super) fn find(wanted: Option<u32>) -> anyhow::Result<Self> {
-        let mut found: Vec<_> = candidate_folders()
-            .into_iter()
-            .filter_map(Self::in_folder)
-            .collect();
-        found.sort_by_key(|programs| programs.major);
-        found.dedup();
-        let suitable = found.iter().rfind(|programs| match wanted {
-            Some(major) => programs.major == major,
-            None => SUPPORTED.contains(&programs.major),
-        });
-        match (suitable, wanted) {
-            (Some(programs), _) => Ok(programs.clone()),
-            (None, Some(major)) => bail!(
-                "The data directory was made by Postgres {major}, whose programs are not on this machine.\n\
-                 Install Postgres {major} again, or export the data with it and import it into a new directory."
-            ),
-            (None, None) => bail!(
-                "No Postgres programs (version {} to {}) were found on this machine.\n\
-                 Install them (Debian, Ubuntu: apt-get install postgresql; Fedora: dnf install postgresql-server; macOS: brew install postgresql), or set DATABASE_URL to a Postgres of yours.",
-                SUPPORTED.start(),
-                SUPPORTED.end()
-            ),
-        }
+        let found = Self::all();
+        let newest = newest_of(&found, |major| SUPPORTED.contains(&major));
+        let Some(wanted) = wanted else {
+            return newest.cloned().with_context(|| {
+                format!(
+                    "No Postgres programs (version {} to {}) were found on this machine.\n\
+                     Install them (Debian, Ubuntu: apt-get install postgresql; Fedora: dnf install postgresql-server; macOS: brew install postgresql), or set DATABASE_URL to a Postgres of yours.",
+                    SUPPORTED.start(),
+                    SUPPORTED.end()
+                )
+            });
+        };
+        newest_of(&found, |major| major == wanted).cloned().with_context(|| {
+            format!(
+                "The data directory was made by Postgres {wanted}, whose programs are not on this machine.\n\
+                 Install Postgres {wanted} again, or export the data with it and import it into a new directory."
+            )
+        })
     }
 
-    fn in_folder(folder: PathBuf) -> Option<Self> {
+    /// All programs of this machine, in the order in which they are looked for.
+    fn all() -> Vec<Self> {
+        let folders = candidate_folders();
+        let found = folders.iter().filter_map(|folder| Self::in_folder(folder));
+        found.collect()
+    }
+
+    /// The programs of a folder, where it has any that run.
+    pub(super) fn in_folder(folder: &Path) -> Option<Self> {
         // Links are followed, since the programs look for their own files beside themselves.
-        let folder = folder
-            .join("postgres")
-            .canonicalize()
-            .ok()?
-            .parent()?
-            .to_owned();
+        let program = folder.join("postgres").canonicalize().ok()?;
+        let folder = program.parent()?.to_owned();
         if !folder.join("initdb").is_file() {
             return None;
         }
-        let output = Command::new(folder.join("postgres"))
-            .arg("--version")
+        let output = Command::new(&program).arg("--version").output().ok()?;
+        let (major, version) = parse_version(&String::from_utf8(output.stdout).ok()?)?;
+        Some(Self {
+            folder,
+            major,
+            version,
+        })
+    }
+
+    /// The programs that are in the same folder now, where they run and are of the same major version.
+    pub(super) fn now(&self) -> Option<Self> {
+        Self::in_folder(&self.folder).filter(|now| now.major == self.major)
+    }
+
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The library of PL/pgSQL, which Postgres loads anew for each connection that needs it; nothing where it is not found.
+    pub(super) fn library(&self) -> Option<PathBuf> {
+        let told = Command::new(self.path("pg_config"))
+            .arg("--pkglibdir")
             .output()
-            .ok()?;
-        let major = parse_major(&String::from_utf8(output.stdout).ok()?)?;
-        Some(Self { folder, major })
+            .ok()
+            .filter(|output| output.status.success())
+            .map(|output| PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()));
+        let usual = LIBRARY_FOLDERS.iter().map(|relative| {
+            let relative = relative.replace('*', &self.major.to_string());
+            self.folder.join(relative)
+        });
+        told.into_iter()
+            .chain(usual)
+            .flat_map(|folder| LIBRARY_NAMES.map(|name| folder.join(name)))
+            .find(|path| path.is_file())
     }
 
     pub(super) fn path(&self, program: &str) -> PathBuf {
@@ -83,11 +123,22 @@ impl Programs {
     }
 }
 
-/// Reads `postgres (PostgreSQL) 15.18 (Debian …)`, also for `16beta1`.
-fn parse_major(version: &str) -> Option<u32> {
-    let number = version.split_once("(PostgreSQL) ")?.1;
-    let digits: String = number.chars().take_while(char::is_ascii_digit).collect();
-    digits.parse().ok()
+/// The newest of those of suitable major versions; of several of one, the first.
+fn newest_of(found: &[Programs], suits: impl Fn(u32) -> bool) -> Option<&Programs> {
+    let suitable = found.iter().filter(|programs| suits(programs.major));
+    // Of several that are the newest, the last is taken.
+    suitable.rev().max_by_key(|programs| programs.major)
+}
+
+/// Reads the major version and all of it from `postgres (PostgreSQL) 15.18 (Debian …)`, also for `16beta1`.
+fn parse_version(text: &str) -> Option<(u32, String)> {
+    let version = text
+        .split_once("(PostgreSQL) ")?
+        .1
+        .split_whitespace()
+        .next()?;
+    let digits: String = version.chars().take_while(char::is_ascii_digit).collect();
+    Some((digits.parse().ok()?, version.to_owned()))
 }
 
 fn candidate_folders() -> Vec<PathBuf> {
@@ -124,16 +175,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn majors_are_read_from_all_kinds_of_versions() {
-        for (text, major) in [
+    fn all_kinds_of_versions_are_read() {
+        for (text, version) in [
             (
                 "postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)",
-                Some(15),
+                Some((15, "15.18")),
             ),
-            ("postgres (PostgreSQL) 18beta1", Some(18)),
+            ("postgres (PostgreSQL) 18beta1\n", Some((18, "18beta1"))),
             ("something else", None),
         ] {
-            assert_eq!(parse_major(text), major, "{text}");
+            let version = version.map(|(major, version)| (major, version.to_owned()));
+            assert_eq!(parse_version(text), version, "{text}");
         }
     }
 

@@ -19,6 +19,7 @@ use tracing::{error, info, warn};
 use super::cluster::Cluster;
 use super::orphan::stop_orphan;
 use super::programs::Programs;
+use super::replaced::{Replaced, Running};
 
 pub(super) const POLL: Duration = Duration::from_millis(20);
 /// How long Postgres may take to start; recovery of a large database after a crash is the slow case.
@@ -53,9 +54,9 @@ impl Supervisor {
             child: Arc::default(),
             thread: None,
         };
-        let runner = Runner {
+        let mut runner = Runner {
             cluster: Arc::clone(&supervisor.cluster),
-            programs,
+            running: Running::new(programs),
             settings: settings
                 .iter()
                 .map(|(name, value)| format!("{name}={value}"))
@@ -102,12 +103,7 @@ impl Supervisor {
     }
 
     fn signal(&self, signal: Signal) {
-        let child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(pid) = child.as_ref().and_then(pid_of)
-            && let Err(error) = kill(pid, signal)
-        {
-            warn!(%error, "Postgres can't be signalled");
-        }
+        signal_child(&self.child, signal);
     }
 }
 
@@ -117,20 +113,35 @@ impl Drop for Supervisor {
     }
 }
 
+fn signal_child(child: &Mutex<Option<Child>>, signal: Signal) {
+    let child = child.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(pid) = child.as_ref().and_then(pid_of)
+        && let Err(error) = kill(pid, signal)
+    {
+        warn!(%error, "Postgres can't be signalled");
+    }
+}
+
 fn pid_of(child: &Child) -> Option<Pid> {
     i32::try_from(child.id()).ok().map(Pid::from_raw)
 }
 
+/// How a Postgres ended.
+struct Ended {
+    lived: Duration,
+    was_told_to: bool,
+}
+
 struct Runner {
     cluster: Arc<Cluster>,
-    programs: Programs,
+    running: Running,
     settings: Vec<String>,
     stopping: Arc<AtomicBool>,
     child: Arc<Mutex<Option<Child>>>,
 }
 
 impl Runner {
-    fn run(&self, ready: &mpsc::SyncSender<anyhow::Result<()>>) {
+    fn run(&mut self, ready: &mpsc::SyncSender<anyhow::Result<()>>) {
         let started = self.start();
         let failed = started.is_err();
         // The receiver waits for this one message, unless it is gone with the whole process.
@@ -141,27 +152,40 @@ impl Runner {
         }
         let mut pause = RESTART_PAUSE;
         loop {
-            let lived = self.wait_for_exit();
+            let ended = self.wait_for_exit();
             if self.stopping.load(Ordering::SeqCst) {
                 return;
             }
-            error!(
-                log = %self.cluster.log_path().display(),
-                "Postgres has stopped by itself; starting it again"
-            );
-            pause = if lived > MAX_RESTART_PAUSE {
+            if !ended.was_told_to {
+                error!(
+                    log = %self.cluster.log_path().display(),
+                    "Postgres has stopped by itself; starting it again"
+                );
+            }
+            pause = if ended.lived > MAX_RESTART_PAUSE {
                 RESTART_PAUSE
             } else {
                 (pause * 2).min(MAX_RESTART_PAUSE)
             };
             std::thread::sleep(pause);
-            if let Err(cause) = self.spawn() {
+            if let Err(cause) = self.spawn_again() {
                 error!(
                     cause = format!("{cause:#}"),
                     "Postgres can't be started; trying again"
                 );
             }
         }
+    }
+
+    /// Starts the programs that are there now, in the same folder or in another one.
+    fn spawn_again(&mut self) -> anyhow::Result<()> {
+        let programs = self.running.programs();
+        let programs = match programs.now() {
+            Some(now) => now,
+            None => Programs::find(Some(programs.major))?,
+        };
+        self.running = Running::new(programs);
+        self.spawn()
     }
 
     /// Starts Postgres, more than once where the children of a killed one have yet to let go.
@@ -179,7 +203,9 @@ impl Runner {
 
     fn spawn(&self) -> anyhow::Result<()> {
         let log = self.cluster.log()?;
-        let mut command = self.cluster.command(&self.programs.path("postgres"));
+        let mut command = self
+            .cluster
+            .command(&self.running.programs().path("postgres"));
         command.arg("-D").arg(self.cluster.files());
         let socket_dir = format!(
             "unix_socket_directories=\"{}\"",
@@ -225,12 +251,67 @@ impl Runner {
         }
     }
 
-    fn wait_for_exit(&self) -> Duration {
+    /// Waits until Postgres ends, and ends it itself where its programs were replaced by others that can go on.
+    fn wait_for_exit(&mut self) -> Ended {
         let since = Instant::now();
+        let mut told_at = None;
         while self.is_running() {
+            match told_at {
+                None if self.is_outdated() => {
+                    // A fast shutdown: what is acknowledged is kept, and the next start is quick.
+                    signal_child(&self.child, Signal::SIGINT);
+                    told_at = Some(Instant::now());
+                }
+                Some(at) if at.elapsed() > STOP_PATIENCE => {
+                    signal_child(&self.child, Signal::SIGQUIT);
+                    told_at = Some(Instant::now());
+                }
+                _ => {}
+            }
             std::thread::sleep(POLL);
         }
-        since.elapsed()
+        Ended {
+            lived: since.elapsed(),
+            was_told_to: told_at.is_some(),
+        }
+    }
+
+    /// Whether other programs should go on in the place of those that run; says so in the log.
+    fn is_outdated(&mut self) -> bool {
+        let Some(replaced) = self.running.look() else {
+            return false;
+        };
+        let old = self.running.programs();
+        let folder = old.folder().display();
+        match replaced {
+            Replaced::By(new) => {
+                warn!(
+                    programs = %new.folder().display(),
+                    "The Postgres programs were replaced, {} by {}; restarting the embedded database with the new ones",
+                    old.version,
+                    new.version
+                );
+                true
+            }
+            Replaced::ByOthers(new) => {
+                error!(
+                    programs = %folder,
+                    "The Postgres programs were replaced by those of Postgres {}, which can't run the embedded database of Postgres {}.                      It goes on for now, but new connections may fail, and it can't be started again: install Postgres {} beside them,                      stop the server and run `sigpersist upgrade-data`",
+                    new.major,
+                    old.major,
+                    old.major
+                );
+                false
+            }
+            Replaced::ByNothing => {
+                error!(
+                    programs = %folder,
+                    "The programs of Postgres {}, which the embedded database runs from, are gone or incomplete. It goes on for now,                      but new connections may fail, and it can't be started again: install them again",
+                    old.major
+                );
+                false
+            }
+        }
     }
 
     fn wait_until_ready(&self) -> anyhow::Result<()> {
