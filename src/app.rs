@@ -246,11 +246,16 @@ impl Database {
             });
         }
         let embedded = Embedded::open(&data_dir, purpose, &[])?;
-        Ok(Self {
+        Ok(Self::of(embedded, data_dir))
+    }
+
+    /// An embedded database that is open, with its data directory.
+    pub fn of(embedded: Embedded, data_dir: PathBuf) -> Self {
+        Self {
             url: embedded.url().to_owned(),
             data_dir,
             embedded: Some(embedded),
-        })
+        }
     }
 
     /// The database for libpq.
@@ -304,7 +309,7 @@ impl Database {
 }
 
 /// The data directory: the one that is set, or the usual one, or where Postgres's user can't reach that, root's.
-fn data_dir(config: &Config) -> PathBuf {
+pub fn data_dir(config: &Config) -> PathBuf {
     if let Some(set) = &config.data_dir {
         return set.clone();
     }

@@ -24,6 +24,7 @@ mod tenancy;
 mod tenant;
 mod token;
 mod transfer;
+mod upgrade_data;
 mod verdicts;
 
 use std::path::PathBuf;
@@ -73,6 +74,8 @@ enum Command {
     Serve(serve::Serve),
     /// Bring the database's schema up to date.
     Migrate,
+    /// Take the embedded database over to the programs of a newer Postgres, with the server stopped; the old one is kept.
+    UpgradeData(upgrade_data::UpgradeData),
     /// Manage tenants.
     #[command(subcommand)]
     Tenant(tenant::Tenant),
@@ -190,6 +193,9 @@ fn execute(cli: Cli, output: &Output) -> anyhow::Result<()> {
     }
     // One connection does for one command.
     config.database.pool_size = 1;
+    if let Command::UpgradeData(command) = cli.command {
+        return command.run(config, output);
+    }
     let database = Database::open(&config, Purpose::Command)?;
     if let Command::Migrate = cli.command {
         return migrate::run(&database, output);
@@ -210,6 +216,7 @@ fn execute(cli: Cli, output: &Output) -> anyhow::Result<()> {
         Command::Serve(_)
         | Command::Demo(_)
         | Command::Migrate
+        | Command::UpgradeData(_)
         | Command::Inspect(_)
         | Command::Verify(_)
         | Command::Plugin(plugin::Plugin::Offline(_)) => Ok(()),

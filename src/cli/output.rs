@@ -17,6 +17,11 @@ impl Output {
         Self { json }
     }
 
+    /// Whether it prints for programs.
+    pub(super) fn is_json(&self) -> bool {
+        self.json
+    }
+
     /// The result of a command: its sentence, or its facts.
     pub(super) fn result(&self, sentence: &str, facts: &Value) -> anyhow::Result<()> {
         if self.json {

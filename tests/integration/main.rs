@@ -45,6 +45,7 @@ mod plugin_commands;
 mod plugins;
 mod policy;
 mod postgres_replaced;
+mod postgres_upgrade;
 mod quarantine;
 mod quotas;
 mod races;

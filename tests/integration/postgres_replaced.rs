@@ -129,7 +129,7 @@ fn a_server_is_not_stopped_for_programs_that_could_not_go_on() {
     fs::rename(&other, installed.programs.join("postgres")).unwrap();
     eventually(|| {
         let log = fs::read_to_string(&log_path).unwrap();
-        log.contains("by those of Postgres 18")
+        log.contains("by those of Postgres 18") && log.contains("sigpersist upgrade-data")
     });
     assert_eq!(postmaster(&data_dir), first);
     assert!(is_ready(&acme));

@@ -5,6 +5,8 @@
 //!   lock, guests.lock    who uses the directory
 //!   postgres/            Postgres's own files
 //!   postgres.log         what Postgres says
+//!   postgres.15/         an old Postgres's, kept by an upgrade
+//!   upgrade/, postgres.proven/, upgrade.log    an upgrade under way
 //!   run/                 its socket, where the path is short enough for one
 //! ```
 
@@ -26,21 +28,25 @@ use tracing::info;
 use super::environment;
 use super::programs::Programs;
 use super::supervisor::die_with_this_thread;
+use super::upgrade;
 use crate::digest::{sha256, to_hex};
 
 /// Longest path of a Unix socket that every supported system takes (`sun_path` has 104 bytes on macOS, 108 on Linux).
 const MAX_SOCKET_PATH_BYTES: usize = 103;
 /// What Postgres calls its socket in the folder that it is given.
 const SOCKET_NAME: &str = ".s.PGSQL.5432";
+/// Postgres's own folder.
+pub(super) const FILES: &str = "postgres";
 /// A cluster in the making, and after this the number of the process that makes it.
 const UNFINISHED: &str = "postgres.unfinished-";
 /// The log starts anew at the next start when it is larger; one old log is kept.
 const MAX_LOG_BYTES: u64 = 16 * 1024 * 1024;
 
 /// A cluster and what is needed to run it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Cluster {
     data_dir: PathBuf,
+    files: PathBuf,
     socket_dir: PathBuf,
     owner: Option<(Uid, Gid)>,
     owner_name: String,
@@ -62,12 +68,18 @@ impl Cluster {
         let data_dir = data_dir.canonicalize().with_context(|| {
             format!("The data directory {} can't be reached", data_dir.display())
         })?;
-        let (owner, owner_name) = match other_user(&data_dir.join("postgres"))? {
+        let mut files = data_dir.join(FILES);
+        if !files.exists() {
+            // As an upgrade leaves it that was interrupted at the very end.
+            files = data_dir.join(upgrade::PROVEN);
+        }
+        let (owner, owner_name) = match other_user(&files)? {
             Some(user) => (Some((user.uid, user.gid)), user.name),
             None => (None, String::new()),
         };
         let cluster = Self {
             socket_dir: socket_dir(&data_dir),
+            files: data_dir.join(FILES),
             data_dir,
             owner,
             owner_name,
@@ -83,12 +95,45 @@ impl Cluster {
     }
 
     /// Postgres's own folder, PGDATA.
-    pub(super) fn files(&self) -> PathBuf {
-        self.data_dir.join("postgres")
+    pub(super) fn files(&self) -> &Path {
+        &self.files
+    }
+
+    /// Another cluster in the same data directory, which has its files here and everything else in common with this one.
+    pub(super) fn with_files(&self, files: PathBuf) -> Self {
+        Self {
+            files,
+            ..self.clone()
+        }
+    }
+
+    /// The major version of Postgres that made it; none where it was not made yet.
+    pub(super) fn major(&self) -> anyhow::Result<Option<u32>> {
+        let version_file = self.files.join("PG_VERSION");
+        if !version_file.exists() {
+            return Ok(None);
+        }
+        let version = fs::read_to_string(&version_file)
+            .with_context(|| format!("{} can't be read", version_file.display()))?;
+        let major = version
+            .trim()
+            .parse()
+            .context("PG_VERSION holds no number")?;
+        Ok(Some(major))
     }
 
     pub(super) fn socket_dir(&self) -> &Path {
         &self.socket_dir
+    }
+
+    /// A folder for the socket whose path a shell takes as it is, also between double quotes.
+    pub(super) fn plain_socket_dir(&self) -> PathBuf {
+        let is_plain = |path: &str| !path.contains(['"', '\'', '\\', '$', '`', '!', '%']);
+        if self.socket_dir.to_str().is_some_and(is_plain) {
+            self.socket_dir.clone()
+        } else {
+            socket_dir_outside(&self.data_dir)
+        }
     }
 
     /// The socket's lock file, which may be left over after a crash.
@@ -167,14 +212,8 @@ impl Cluster {
     /// The programs for this cluster, which is made first where it does not exist. Only for the holder of the lock.
     pub(super) fn prepare(&self) -> anyhow::Result<Programs> {
         self.make_private_dir(&self.socket_dir)?;
-        let version_file = self.files().join("PG_VERSION");
-        if version_file.exists() {
-            let version = fs::read_to_string(&version_file)
-                .with_context(|| format!("{} can't be read", version_file.display()))?;
-            let major = version
-                .trim()
-                .parse()
-                .context("PG_VERSION holds no number")?;
+        upgrade::settle(self)?;
+        if let Some(major) = self.major()? {
             return Programs::find(Some(major));
         }
         let programs = Programs::find(None)?;
@@ -205,19 +244,7 @@ impl Cluster {
             .data_dir
             .join(format!("{UNFINISHED}{}", std::process::id()));
         self.make_private_dir(&unfinished)?;
-        let mut initdb = self.command(&programs.path("initdb"));
-        initdb
-            .arg("--pgdata")
-            .arg(&unfinished)
-            .args(["--username=postgres", "--auth=trust", "--data-checksums"])
-            .args(["--encoding=UTF8", "--locale=C", "--no-instructions"]);
-        die_with_this_thread(&mut initdb, Signal::SIGKILL);
-        let output = initdb.output().context("initdb can't be started")?;
-        ensure!(
-            output.status.success(),
-            "initdb failed: {}",
-            String::from_utf8_lossy(&output.stderr).trim()
-        );
+        self.initdb(programs, &unfinished)?;
         // The server's login is no superuser: a mistake in a query can't reach the operating system.
         let mut single = self.command(&programs.path("postgres"));
         single
@@ -246,8 +273,26 @@ impl Cluster {
         Ok(())
     }
 
+    /// Makes the files of an empty cluster.
+    pub(super) fn initdb(&self, programs: &Programs, files: &Path) -> anyhow::Result<()> {
+        let mut initdb = self.command(&programs.path("initdb"));
+        initdb
+            .arg("--pgdata")
+            .arg(files)
+            .args(["--username=postgres", "--auth=trust", "--data-checksums"])
+            .args(["--encoding=UTF8", "--locale=C", "--no-instructions"]);
+        die_with_this_thread(&mut initdb, Signal::SIGKILL);
+        let output = initdb.output().context("initdb can't be started")?;
+        ensure!(
+            output.status.success(),
+            "initdb failed: {}",
+            String::from_utf8_lossy(&output.stderr).trim()
+        );
+        Ok(())
+    }
+
     /// A folder that only the cluster's owner can enter.
-    fn make_private_dir(&self, path: &Path) -> anyhow::Result<()> {
+    pub(super) fn make_private_dir(&self, path: &Path) -> anyhow::Result<()> {
         let context = || format!("The folder {} can't be made private", path.display());
         match DirBuilder::new().mode(0o700).create(path) {
             Ok(()) => {}
@@ -297,7 +342,7 @@ fn is_private(metadata: &fs::Metadata, user: Uid) -> bool {
 
 /// Whether the user that would run Postgres can reach this folder; where we are not root, that is us.
 pub fn reachable(folder: &Path) -> bool {
-    match other_user(&folder.join("postgres")) {
+    match other_user(&folder.join(FILES)) {
         Ok(Some(user)) => matches!(first_closed_folder(folder, user.uid, user.gid), Ok(None)),
         _ => true,
     }
@@ -355,6 +400,11 @@ fn socket_dir(data_dir: &Path) -> PathBuf {
     if can_be_told && fits {
         return inside;
     }
+    socket_dir_outside(data_dir)
+}
+
+/// The folder of the socket where it can't be in the data directory.
+fn socket_dir_outside(data_dir: &Path) -> PathBuf {
     let digest = sha256(data_dir.as_os_str().as_bytes());
     Path::new("/tmp").join(format!("sigpersist-{}", to_hex(&digest[..8])))
 }

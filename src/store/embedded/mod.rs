@@ -6,6 +6,7 @@
 //! - [`programs`] finds the programs, [`cluster`] makes the cluster, [`supervisor`] runs it and restarts it, [`orphan`] stops
 //!   one that was left over, [`replaced`] notices that the programs were replaced.
 //! - [`environment`] keeps away from it what the environment tells libpq about other databases.
+//! - [`upgrade`] takes it over to a newer Postgres.
 //! - This file decides who may do so. Whoever holds the lock on `lock` owns the directory and runs Postgres; it stops
 //!   an orphan of a killed owner first. A command that finds the lock held uses the owner's Postgres as a guest, and
 //!   holds a shared lock on `guests.lock`, for which an owner that is itself a command waits before it stops.
@@ -16,6 +17,7 @@ mod orphan;
 mod programs;
 mod replaced;
 mod supervisor;
+mod upgrade;
 
 use std::fs::{File, TryLockError};
 use std::io::{Read as _, Seek as _, Write as _};
@@ -30,6 +32,7 @@ pub use cluster::reachable;
 pub use environment::forget_libpq_environment;
 use supervisor::{Supervisor, TELL_AFTER};
 use tracing::warn;
+pub use upgrade::{Before, Begun, Upgrade};
 
 /// How long to wait for another process to finish with the directory.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -71,6 +74,10 @@ enum Role {
     Guest {
         _guest: File,
     },
+    /// Of a copy that an upgrade proves, which holds the locks.
+    Copy {
+        _supervisor: Supervisor,
+    },
 }
 
 impl Embedded {
@@ -96,7 +103,7 @@ impl Embedded {
             let lock = open_lock(&lock_path)?;
             match lock.try_lock() {
                 Ok(()) => {
-                    write_owner(&lock, purpose)?;
+                    write_owner(&lock, purpose.word())?;
                     let supervisor = Supervisor::start(cluster, settings)?;
                     make_role(supervisor.cluster())?;
                     return Ok(Self {
@@ -210,10 +217,10 @@ fn open_lock(path: &Path) -> anyhow::Result<File> {
         .with_context(|| format!("{} can't be opened", path.display()))
 }
 
-fn write_owner(mut lock: &File, purpose: Purpose) -> anyhow::Result<()> {
+fn write_owner(mut lock: &File, word: &str) -> anyhow::Result<()> {
     lock.set_len(0)?;
     lock.rewind()?;
-    write!(lock, "{} (process {})", purpose.word(), std::process::id())?;
+    write!(lock, "{word} (process {})", std::process::id())?;
     Ok(())
 }
 

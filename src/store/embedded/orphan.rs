@@ -27,7 +27,7 @@ pub(super) fn stop_orphan(cluster: &Cluster) -> anyhow::Result<()> {
     let Some(pid) = read_pid(&pid_file) else {
         return Ok(());
     };
-    if runs_on(pid, &files) {
+    if runs_on(pid, files) {
         info!(
             pid = pid.as_raw(),
             "Stopping the Postgres of a server that was killed"
@@ -39,26 +39,38 @@ pub(super) fn stop_orphan(cluster: &Cluster) -> anyhow::Result<()> {
                     bail!("An orphaned Postgres (process {pid}) can't be stopped: {error}")
                 }
             }
-            if wait_until("an orphaned Postgres to stop", || !runs_on(pid, &files)) {
+            if wait_until("an orphaned Postgres to stop", || !runs_on(pid, files)) {
                 break;
             }
         }
-        if runs_on(pid, &files) {
+        if runs_on(pid, files) {
             bail!(
                 "An orphaned Postgres (process {pid}) does not stop; stop it by hand and start again."
             );
         }
     }
     let children = "the children of a killed Postgres to end";
-    if !wait_until(children, || !any_works_on(&files, Some(true))) {
+    if !wait_until(children, || !any_works_on(files, Some(true))) {
         bail!(
             "Children of a killed Postgres still work on {}; stop them and start again.",
             files.display()
         );
     }
-    let is_stranger = kill(pid, None).is_ok() && works_on(pid, &files) == Some(false);
-    if is_stranger && !any_works_on(&files, None) {
+    let is_stranger = kill(pid, None).is_ok() && works_on(pid, files) == Some(false);
+    if is_stranger && !any_works_on(files, None) {
         remove_stale(&[&pid_file, &cluster.socket_lock()])?;
+    }
+    Ok(())
+}
+
+/// Waits until nobody works in a folder any more, as what an interrupted command has started.
+pub(super) fn wait_for_others_in(folder: &Path) -> anyhow::Result<()> {
+    let others = "the programs of an interrupted upgrade to end";
+    if !wait_until(others, || !any_works_on(folder, Some(true))) {
+        bail!(
+            "Programs of an interrupted upgrade still work in {}; stop them and start again.",
+            folder.display()
+        );
     }
     Ok(())
 }

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
+use tracing::info;
 
 /// Major versions that the embedded database works with.
 const SUPPORTED: std::ops::RangeInclusive<u32> = 14..=18;
@@ -59,12 +60,23 @@ impl Programs {
                 )
             });
         };
+        if let Some(newest) = newest.filter(|newest| newest.major > wanted) {
+            info!(
+                "The data directory is of Postgres {wanted}, and Postgres {} is on this machine, too. `sigpersist upgrade-data` takes the data over to it",
+                newest.major
+            );
+        }
         newest_of(&found, |major| major == wanted).cloned().with_context(|| {
             format!(
                 "The data directory was made by Postgres {wanted}, whose programs are not on this machine.\n\
-                 Install Postgres {wanted} again, or export the data with it and import it into a new directory."
+                 Install Postgres {wanted} again. To go on with a newer one, have both and run `sigpersist upgrade-data`."
             )
         })
+    }
+
+    /// Programs of one major version, where this machine has any.
+    pub(super) fn of_major(major: u32) -> Option<Self> {
+        newest_of(&Self::all(), |found| found == major).cloned()
     }
 
     /// All programs of this machine, in the order in which they are looked for.
@@ -74,21 +86,35 @@ impl Programs {
         found.collect()
     }
 
-    /// The programs of a folder, where it has any that run.
-    pub(super) fn in_folder(folder: &Path) -> Option<Self> {
+    /// Programs that an upgrade starts from, which need not make new clusters.
+    pub(super) fn to_upgrade_from(folder: &Path) -> Option<Self> {
         // Links are followed, since the programs look for their own files beside themselves.
         let program = folder.join("postgres").canonicalize().ok()?;
-        let folder = program.parent()?.to_owned();
-        if !folder.join("initdb").is_file() {
-            return None;
-        }
         let output = Command::new(&program).arg("--version").output().ok()?;
         let (major, version) = parse_version(&String::from_utf8(output.stdout).ok()?)?;
         Some(Self {
-            folder,
+            folder: program.parent()?.to_owned(),
             major,
             version,
         })
+    }
+
+    /// The programs of a folder, where it has any that run.
+    pub(super) fn in_folder(folder: &Path) -> Option<Self> {
+        Self::to_upgrade_from(folder).filter(|programs| programs.path("initdb").is_file())
+    }
+
+    /// Refuses programs that the embedded database does not work with.
+    pub(super) fn ensure_supported(&self) -> anyhow::Result<()> {
+        ensure!(
+            SUPPORTED.contains(&self.major),
+            "{} has Postgres {}; the embedded database works with versions {} to {}.",
+            self.folder.display(),
+            self.version,
+            SUPPORTED.start(),
+            SUPPORTED.end()
+        );
+        Ok(())
     }
 
     /// The programs that are in the same folder now, where they run and are of the same major version.
@@ -128,6 +154,14 @@ fn newest_of(found: &[Programs], suits: impl Fn(u32) -> bool) -> Option<&Program
     let suitable = found.iter().filter(|programs| suits(programs.major));
     // Of several that are the newest, the last is taken.
     suitable.rev().max_by_key(|programs| programs.major)
+}
+
+/// Where programs are looked for, in a sentence.
+pub(super) fn folders_in_words() -> String {
+    format!(
+        "PATH, the folder that pg_config names, and {}",
+        USUAL_FOLDERS.join(", ")
+    )
 }
 
 /// Reads the major version and all of it from `postgres (PostgreSQL) 15.18 (Debian …)`, also for `16beta1`.

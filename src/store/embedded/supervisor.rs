@@ -48,6 +48,15 @@ impl Supervisor {
     pub(super) fn start(cluster: Cluster, settings: &[(&str, &str)]) -> anyhow::Result<Self> {
         stop_orphan(&cluster)?;
         let programs = cluster.prepare()?;
+        Self::start_with(cluster, programs, settings)
+    }
+
+    /// Starts Postgres from these programs and waits until it answers.
+    pub(super) fn start_with(
+        cluster: Cluster,
+        programs: Programs,
+        settings: &[(&str, &str)],
+    ) -> anyhow::Result<Self> {
         let mut supervisor = Self {
             cluster: Arc::new(cluster),
             stopping: Arc::default(),
