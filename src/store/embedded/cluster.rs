@@ -22,13 +22,14 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, bail, ensure};
 use nix::sys::signal::Signal;
-use nix::unistd::{Gid, Uid, User, geteuid};
+use nix::unistd::{Gid, Uid, geteuid};
 use tracing::info;
 
 use super::environment;
 use super::programs::Programs;
 use super::supervisor::die_with_this_thread;
 use super::upgrade;
+use super::user::{first_closed_folder, other_user};
 use crate::digest::{sha256, to_hex};
 
 /// Longest path of a Unix socket that every supported system takes (`sun_path` has 104 bytes on macOS, 108 on Linux).
@@ -338,54 +339,6 @@ impl Cluster {
 /// Whether this is a folder of the user's that nobody else can enter.
 fn is_private(metadata: &fs::Metadata, user: Uid) -> bool {
     metadata.is_dir() && metadata.uid() == user.as_raw() && metadata.mode() & 0o077 == 0
-}
-
-/// Whether the user that would run Postgres can reach this folder; where we are not root, that is us.
-pub fn reachable(folder: &Path) -> bool {
-    match other_user(&folder.join(FILES)) {
-        Ok(Some(user)) => matches!(first_closed_folder(folder, user.uid, user.gid), Ok(None)),
-        _ => true,
-    }
-}
-
-/// The nearest folder to the root, on the way to this one, that the user can't enter.
-fn first_closed_folder(folder: &Path, uid: Uid, gid: Gid) -> std::io::Result<Option<PathBuf>> {
-    let mut closed = None;
-    for ancestor in folder.ancestors() {
-        let metadata = fs::metadata(ancestor)?;
-        let may_enter = if metadata.uid() == uid.as_raw() {
-            0o100
-        } else if metadata.gid() == gid.as_raw() {
-            0o010
-        } else {
-            0o001
-        };
-        if metadata.mode() & may_enter == 0 {
-            closed = Some(ancestor.to_owned());
-        }
-    }
-    Ok(closed)
-}
-
-/// As whom Postgres runs where we are root: the owner of the files that are there, or a user made for such things.
-fn other_user(files: &Path) -> anyhow::Result<Option<User>> {
-    if !geteuid().is_root() {
-        return Ok(None);
-    }
-    if let Ok(metadata) = fs::metadata(files)
-        && metadata.uid() != 0
-        && let Some(user) = User::from_uid(Uid::from_raw(metadata.uid()))?
-    {
-        return Ok(Some(user));
-    }
-    for name in ["postgres", "nobody"] {
-        if let Some(user) = User::from_name(name)? {
-            return Ok(Some(user));
-        }
-    }
-    bail!(
-        "Postgres does not run as root, and this machine has no user `postgres` or `nobody` to run it as."
-    )
 }
 
 /// The folder of the socket: in the data directory, or if the socket's path can't be used there, in the system's folder for

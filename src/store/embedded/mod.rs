@@ -6,6 +6,7 @@
 //! - [`programs`] finds the programs, [`cluster`] makes the cluster, [`supervisor`] runs it and restarts it, [`orphan`] stops
 //!   one that was left over, [`replaced`] notices that the programs were replaced.
 //! - [`environment`] keeps away from it what the environment tells libpq about other databases.
+//! - [`user`] is about as whom Postgres runs.
 //! - [`upgrade`] takes it over to a newer Postgres.
 //! - This file decides who may do so. Whoever holds the lock on `lock` owns the directory and runs Postgres; it stops
 //!   an orphan of a killed owner first. A command that finds the lock held uses the owner's Postgres as a guest, and
@@ -18,6 +19,7 @@ mod programs;
 mod replaced;
 mod supervisor;
 mod upgrade;
+mod user;
 
 use std::fs::{File, TryLockError};
 use std::io::{Read as _, Seek as _, Write as _};
@@ -28,11 +30,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 
 use cluster::Cluster;
-pub use cluster::reachable;
 pub use environment::forget_libpq_environment;
 use supervisor::{Supervisor, TELL_AFTER};
 use tracing::warn;
 pub use upgrade::{Before, Begun, Upgrade};
+pub use user::reachable;
 
 /// How long to wait for another process to finish with the directory.
 const PATIENCE: Duration = Duration::from_secs(30);
