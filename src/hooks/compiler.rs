@@ -13,6 +13,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, killpg};
+use nix::sys::time::TimeValLike as _;
+use nix::time::{clock_getcpuclockid, clock_gettime};
 use nix::unistd::Pid;
 use tracing::warn;
 
@@ -127,7 +129,7 @@ impl Compiler {
                 String::from_utf8_lossy(&text).into_owned()
             })?;
             let answer = match answer.recv_timeout(self.timeout) {
-                Err(RecvTimeoutError::Timeout) => return Ok(Err(self.too_slow())),
+                Err(RecvTimeoutError::Timeout) => return Ok(Err(self.out_of_time(&child.child))),
                 Err(RecvTimeoutError::Disconnected) | Ok(None) => None,
                 Ok(Some(answer)) => Some(answer),
             };
@@ -180,7 +182,19 @@ impl Compiler {
         ))
     }
 
-    fn too_slow(&self) -> Error {
+    /// What it means that the process takes too long: it is the component's fault only if the process could work for most of
+    /// the time. Several processors may have worked for it at once.
+    fn out_of_time(&self, child: &Child) -> Error {
+        let pid = i32::try_from(child.id()).ok().map(Pid::from_raw);
+        let clock = pid.and_then(|pid| clock_getcpuclockid(pid).ok());
+        let worked = clock.and_then(|clock| clock_gettime(clock).ok());
+        if worked.is_some_and(|worked| Duration::from(worked) < self.timeout / 2) {
+            warn!(
+                worked_ms = worked.map(|worked| worked.num_milliseconds()),
+                "A component could not be compiled in time, since the machine is busy"
+            );
+            return Error::Overloaded;
+        }
         Error::refused(format!(
             "The component takes longer than {} ms to compile (hooks.compile_timeout_ms). Make it smaller, or split its largest functions.",
             self.timeout.as_millis()

@@ -83,7 +83,13 @@ fn a_component_is_inspected_without_a_database() {
     assert_eq!(facts["admitted"], true);
     assert_eq!(facts["judges"], json!(["save"]));
     assert_eq!(facts["settings_required"], false);
-    assert_eq!(facts["warnings"], json!([]));
+    let warnings = facts["warnings"].as_array().unwrap();
+    // It takes long on a machine that is busy.
+    let mut warnings = warnings.iter().map(|warning| warning.as_str().unwrap());
+    assert!(
+        warnings.all(|warning| warning.contains("ms to compile")),
+        "{facts}"
+    );
     assert_eq!(facts["sha256"].as_str().unwrap().len(), 64);
 
     // Near a limit, and over it.
