@@ -455,25 +455,29 @@ fn a_changed_binding_is_picked_up_live_by_every_server() {
         saved.tags().len()
     };
     assert_eq!((tags(&acme, "a"), tags(&elsewhere, "b")), (0, 0));
-    app.hook("acme", "signer-tags", SIGNER_TAGS, |_| {});
-    let since = Stopwatch::start();
     let number = std::cell::Cell::new(0);
-    eventually(|| {
+    let tagged_elsewhere = |count: usize| {
         number.set(number.get() + 1);
-        tags(&elsewhere, &format!("elsewhere {}", number.get())) == 3
+        tags(&elsewhere, &format!("elsewhere {}", number.get())) == count
+    };
+    app.hook("acme", "signer-tags", SIGNER_TAGS, |_| {});
+    // The other server compiles the plugin first.
+    eventually(|| tagged_elsewhere(3));
+    assert_eq!(tags(&acme, "c"), 3);
+    app.hook("acme", "signer-tags", SIGNER_TAGS, |request| {
+        request.settings = json!({"prefixes": {"iin": "person/", "bin": "", "signer": ""}});
     });
+    let since = Stopwatch::start();
+    eventually(|| tagged_elsewhere(1));
     assert!(
         since.elapsed() < Duration::from_secs(1),
         "{:?}",
         since.elapsed()
     );
-    assert_eq!(tags(&acme, "c"), 3);
+    assert_eq!(tags(&acme, "d"), 1);
     // Gone again, by whatever hand.
     app.database.execute("DELETE FROM hooks");
-    eventually(|| {
-        number.set(number.get() + 1);
-        tags(&elsewhere, &format!("elsewhere {}", number.get())) == 0
-    });
+    eventually(|| tagged_elsewhere(0));
 }
 
 #[test]
