@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use nix::unistd::Pid;
 
+use super::test_app::COMPILE_TIMEOUT_MS;
 use super::{Client, TestDatabase};
 
 /// A command of the program; the environment says nothing about databases.
@@ -15,6 +16,10 @@ pub(crate) fn sigpersist(data_dir: &Path, arguments: &[&str]) -> Command {
     command
         .env_remove("DATABASE_URL")
         .env_remove("RUST_LOG")
+        .env(
+            "SIGPERSIST_HOOKS_COMPILE_TIMEOUT_MS",
+            COMPILE_TIMEOUT_MS.to_string(),
+        )
         .arg("--data-dir")
         .arg(data_dir)
         .args(arguments);

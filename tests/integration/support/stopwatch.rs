@@ -38,13 +38,17 @@ impl Stopwatch {
 
     /// The time since the start, less the part that the machine worked for others.
     pub(crate) fn elapsed(&self) -> Duration {
+        self.since.elapsed().mul_f64(self.share())
+    }
+
+    /// The part of the time that somebody who wants a processor has one.
+    pub(crate) fn share(&self) -> f64 {
         let sample = self.sample.lock().unwrap();
-        let elapsed = self.since.elapsed();
         if sample.by_the_clock.is_zero() {
-            return elapsed;
+            return 1.0;
         }
         let share = sample.on_a_processor.as_secs_f64() / sample.by_the_clock.as_secs_f64();
-        elapsed.mul_f64(share.min(1.0))
+        share.min(1.0)
     }
 }
 

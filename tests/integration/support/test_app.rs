@@ -21,6 +21,8 @@ use tokio::runtime::Runtime;
 
 use super::{Client, Stopwatch, TestDatabase};
 
+/// However busy the machine is: the processes that compile let others go first.
+pub(super) const COMPILE_TIMEOUT_MS: u64 = 600_000;
 /// How long anything may take that happens at all.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -61,6 +63,7 @@ impl TestApp {
         config.database.pool_size = 8;
         // The program of the tests compiles no plugins.
         config.hooks.compiler = Some(env!("CARGO_BIN_EXE_sigpersist").into());
+        config.hooks.compile_timeout_ms = COMPILE_TIMEOUT_MS;
         configure(&mut config);
         let opened = Database::open(&config, Purpose::Serve).unwrap();
         let app = Arc::new(App::new(config, &opened).unwrap());
