@@ -125,8 +125,8 @@ mod tests {
         let (over, is_over) = mpsc::channel();
         let turn = Arc::new(());
         let running = runtime.spawn(run(Arc::clone(&turn), move || {
-            begun.send(Work::current().unwrap()).unwrap();
             assert!(!Work::is_given_up());
+            begun.send(Work::current().unwrap()).unwrap();
             ends.recv().unwrap();
             assert!(Work::is_given_up());
             over.send(()).unwrap();
