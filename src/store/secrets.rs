@@ -1,5 +1,6 @@
 //! Queries about secrets that are stored under the master key, for those who rotate it.
 
+use diesel::connection::SimpleConnection as _;
 use diesel::dsl::sql;
 use diesel::pg::PgConnection;
 use diesel::prelude::*;
@@ -23,7 +24,17 @@ use crate::error::{Error, Result};
 const ROTATING: i64 = i64::from_be_bytes(*b"sigprota");
 
 /// A rotation under way: a connection of its own, with which the lock ends.
-pub struct Rotation(#[expect(dead_code, reason = "it is there to be dropped")] PgConnection);
+pub struct Rotation(PgConnection);
+
+impl Drop for Rotation {
+    /// Postgres gives the lock back only when it has noticed that a connection was closed, which may be after the next rotation
+    /// asks for it.
+    fn drop(&mut self) {
+        let unlock = format!("SELECT pg_advisory_unlock({ROTATING})");
+        // Where the connection is lost, so is the lock.
+        drop(self.0.batch_execute(&unlock));
+    }
+}
 
 impl std::fmt::Debug for Rotation {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
