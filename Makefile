@@ -19,7 +19,7 @@ demo: prerequisites
 	target/release/sigpersist demo
 
 test: prerequisites
-	cargo test --locked
+	cargo test --workspace --locked
 
 bench: prerequisites
 	cargo bench --locked --bench speed

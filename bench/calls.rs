@@ -40,7 +40,7 @@ fn main() {
     );
     let inspect = per_second(1, || {
         let body = SignatureBody::from_text(SIGNATURE.trim());
-        sigpersist::cms::inspect(&body.bytes).unwrap();
+        sigpersist_verify::cms::inspect(&body.bytes).unwrap();
     });
     println!(
         "decoding, hashing and parsing alone   {:6.1} µs",

@@ -3,12 +3,7 @@
 use aws_lc_rs::digest;
 use serde_json::Value;
 
-/// SHA-256 (FIPS 180-4) of some bytes.
-pub fn sha256(bytes: &[u8]) -> [u8; 32] {
-    let mut sum = [0; 32];
-    sum.copy_from_slice(digest::digest(&digest::SHA256, bytes).as_ref());
-    sum
-}
+pub use sigpersist_verify::digest::{sha256, to_hex};
 
 /// SHA-256 of bytes that come one after another.
 #[derive(Clone)]
@@ -58,16 +53,6 @@ pub fn json_sha256(value: &Value) -> [u8; 32] {
         }
     }
     sha256(sorted(value).to_string().as_bytes())
-}
-
-/// Bytes as lower-case hexadecimal.
-pub fn to_hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digit = |value: u8| char::from(DIGITS[usize::from(value & 0x0f)]);
-    bytes
-        .iter()
-        .flat_map(|byte| [digit(byte >> 4), digit(*byte)])
-        .collect()
 }
 
 /// Bytes from hexadecimal of either case; nothing where it is none.

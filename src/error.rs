@@ -8,6 +8,7 @@ use std::error::Error as StdError;
 use std::time::Duration;
 
 use serde::Serialize;
+use sigpersist_verify::Format;
 use utoipa::ToSchema;
 
 use crate::policy::model::Accept;
@@ -172,8 +173,8 @@ pub enum Error {
     SignatureNotAccepted {
         /// What it accepts.
         accept: Accept,
-        /// The format that the signature looks like: `cms`, `xml` or `unknown`.
-        format: String,
+        /// The format that the signature looks like.
+        format: Format,
         /// Why it can't be read, in a sentence.
         problem: Option<String>,
     },

@@ -17,7 +17,7 @@ use super::algorithm::Algorithm;
 use super::public_key::PublicKey;
 use crate::context::{PLATFORM, Tenancy, TenantId};
 use crate::error::{Error, Result};
-use crate::pki::to_pem;
+use sigpersist_verify::pki::to_pem;
 
 /// A key as the database has it.
 #[derive(Debug, Clone)]

@@ -19,7 +19,7 @@ use x509_parser::x509::SubjectPublicKeyInfo;
 use super::algorithm::Algorithm;
 use super::forgery::{RSA_BITS, refuse_ed25519, refuse_factorable, refuse_rsa};
 use crate::error::{Error, Result};
-use crate::pki::to_pem;
+use sigpersist_verify::pki::to_pem;
 
 /// `secp256r1` and `secp384r1` (RFC 5480 section 2.1.1.1), and `id-Ed25519` (RFC 8410 section 3).
 const P256: &str = "1.2.840.10045.3.1.7";

@@ -5,13 +5,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail, ensure};
 use chrono::Utc;
 use clap::Args;
-use serde_json::Value;
+use serde_json::json;
+use sigpersist_verify::pki::{Anchors, Revocation};
+use sigpersist_verify::{Body, Judging, Report, Signer, Time, certificates, report};
 
 use super::output::Output;
-use crate::pki::{Anchors, Indication};
-use crate::signatures::model::SignatureBody;
-use crate::signatures::read::certificates;
-use crate::signatures::report::{Judging, report};
 
 #[derive(Debug, Args)]
 pub(super) struct Inspect {
@@ -21,8 +19,9 @@ pub(super) struct Inspect {
 
 impl Inspect {
     pub(super) fn run(self, output: &Output) -> anyhow::Result<()> {
-        let told = report(&read_signature(&self.file)?, None);
-        output.result(&text(&told), &told)?;
+        let file = read(&self.file)?;
+        let told = report(&Body::from_file(&file), None);
+        output.result(&text(&told), &json!(told))?;
         check_readable(&told)
     }
 }
@@ -41,7 +40,7 @@ pub(super) struct Verify {
 
 impl Verify {
     pub(super) fn run(self, output: &Output) -> anyhow::Result<()> {
-        let body = read_signature(&self.file)?;
+        let file = read(&self.file)?;
         let document = self.document.as_deref().map(read).transpose()?;
         let mut trusted = Vec::new();
         for file in &self.trust {
@@ -51,21 +50,16 @@ impl Verify {
             trusted.extend(found);
         }
         let told = report(
-            &body,
+            &Body::from_file(&file),
             Some(&Judging {
                 document: document.as_deref(),
                 anchors: &Anchors::new(trusted),
-                now: Utc::now(),
+                now_ms: Utc::now().timestamp_millis(),
             }),
         );
-        output.result(&text(&told), &told)?;
+        output.result(&text(&told), &json!(told))?;
         check_readable(&told)?;
-        let signers = told["signers"].as_array();
-        let passed = Indication::TotalPassed.as_str();
-        let signers = signers.into_iter().flatten();
-        let not_passed = signers
-            .filter(|signer| signer["verdict"]["indication"] != passed)
-            .count();
+        let not_passed = told.not_passed();
         ensure!(
             not_passed == 0,
             "{not_passed} of the signatures did not pass"
@@ -75,8 +69,8 @@ impl Verify {
 }
 
 /// Nothing that can't be read, and nothing that nobody signed, is a success.
-fn check_readable(told: &Value) -> anyhow::Result<()> {
-    match told["problem"].as_str() {
+fn check_readable(told: &Report) -> anyhow::Result<()> {
+    match &told.problem {
         Some(problem) => bail!("{}", problem.trim_end_matches('.').to_owned()),
         None => Ok(()),
     }
@@ -86,72 +80,65 @@ fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
     std::fs::read(file).with_context(|| format!("The file {} can't be read", file.display()))
 }
 
-fn read_signature(file: &Path) -> anyhow::Result<SignatureBody> {
-    Ok(SignatureBody::from_bytes(read(file)?))
-}
-
 /// A report for people.
-fn text(told: &Value) -> String {
+fn text(told: &Report) -> String {
     let mut lines = vec![format!(
         "{}, {} bytes, SHA-256 {}",
-        told["format"].as_str().unwrap_or_default(),
-        told["size"],
-        told["sha256"].as_str().unwrap_or_default()
+        told.format, told.size, told.sha256
     )];
-    if let Some(size) = told["content_size"].as_u64() {
-        let sha256 = told["content_sha256"].as_str().unwrap_or_default();
+    if let (Some(Some(size)), Some(Some(sha256))) = (told.content_size, &told.content_sha256) {
         lines.push(format!("content: {size} bytes inside, SHA-256 {sha256}"));
-    } else if told["detached"] == true {
+    } else if told.detached == Some(true) {
         lines.push("content: elsewhere (detached)".to_owned());
     }
-    for (place, signer) in told["signers"].as_array().into_iter().flatten().enumerate() {
+    for (place, signer) in told.signers.iter().enumerate() {
         lines.push(format!("\nsigner {}", place + 1));
         signer_lines(&mut lines, signer, "  ");
     }
     lines.join("\n")
 }
 
-fn signer_lines(lines: &mut Vec<String>, signer: &Value, indent: &str) {
-    let (certificate, verdict) = (&signer["certificate"], &signer["verdict"]);
-    let revocation = &verdict["revocation"];
-    for (name, value) in [
-        ("subject", &certificate["subject"]["rfc4514"]),
-        ("issuer", &certificate["issuer"]["rfc4514"]),
-        ("IIN", &certificate["iin"]),
-        ("BIN", &certificate["bin"]),
-        ("from", &certificate["not_before"]),
-        ("until", &certificate["not_after"]),
-        ("digest", &signer["digest_algorithm"]["name"]),
-        ("signature", &signer["signature_algorithm"]["name"]),
-        ("signed at", &signer["signing_time"]),
-        ("time stamp", &signer["timestamp"]),
-        ("proven", &verdict["proven_time"]),
-        ("revoked", &revocation["since"]),
-        ("not revoked", &revocation["as_of"]),
-        ("verdict", &verdict["indication"]),
-        ("because", &verdict["sub_indication"]),
-        ("", &verdict["explanation"]),
-    ] {
-        if let Some(value) = value.as_str() {
-            lines.push(format!("{indent}{name:12}{value}"));
-        }
-    }
-    let texts = |list: &Value| -> Vec<String> {
-        let list = list.as_array().into_iter().flatten();
-        list.filter_map(Value::as_str)
-            .map(ToOwned::to_owned)
-            .collect()
+fn signer_lines(lines: &mut Vec<String>, signer: &Signer, indent: &str) {
+    let mut line = |name: &str, value: Option<String>| {
+        lines.extend(value.map(|value| format!("{indent}{name:12}{value}")));
     };
-    let roles = texts(&certificate["roles"]);
-    if !roles.is_empty() {
-        lines.push(format!("{indent}{:12}{}", "roles", roles.join(", ")));
+    let time = |ms: Option<i64>| ms.and_then(Time::from_ms).map(|time| time.to_string());
+    let certificate = signer.certificate.as_ref();
+    line("subject", certificate.map(|it| it.subject.rfc4514.clone()));
+    line("issuer", certificate.map(|it| it.issuer.rfc4514.clone()));
+    line("IIN", certificate.and_then(|it| it.iin.clone()));
+    line("BIN", certificate.and_then(|it| it.bin.clone()));
+    line("from", time(certificate.map(|it| it.not_before_ms)));
+    line("until", time(certificate.map(|it| it.not_after_ms)));
+    line(
+        "digest",
+        signer.digest_algorithm.name.map(ToOwned::to_owned),
+    );
+    let signature = signer.signature_algorithm.name;
+    line("signature", signature.map(ToOwned::to_owned));
+    line(
+        "signed at",
+        signer.signing_time.map(|time| time.to_string()),
+    );
+    let timestamp = signer.timestamp.flatten();
+    line("time stamp", timestamp.map(|time| time.to_string()));
+    if let Some(verdict) = &signer.verdict {
+        line("proven", time(verdict.proven_time_ms));
+        match verdict.revocation {
+            Revocation::NotJudged => {}
+            Revocation::Good { as_of_ms } => line("not revoked", time(Some(as_of_ms))),
+            Revocation::Revoked { since_ms } => line("revoked", time(Some(since_ms))),
+        }
+        line("verdict", Some(verdict.indication.to_string()));
+        line("because", verdict.sub_indication.map(|why| why.to_string()));
+        line("", Some(verdict.explanation.to_owned()));
     }
-    for reference in signer["references"].as_array().into_iter().flatten() {
-        let covers = reference["covers"].as_str().unwrap_or_default();
-        lines.push(format!("{indent}{:12}{covers}", "signs"));
+    let roles = certificate.map_or(&[][..], |it| &it.roles);
+    line("roles", (!roles.is_empty()).then(|| roles.join(", ")));
+    for reference in signer.signs() {
+        line("signs", Some(reference.covers.clone()));
     }
-    let countersigners = signer["countersignatures"].as_array();
-    for countersigner in countersigners.into_iter().flatten() {
+    for countersigner in signer.countersigners() {
         lines.push(format!("{indent}countersigned by"));
         signer_lines(lines, countersigner, &format!("{indent}  "));
     }

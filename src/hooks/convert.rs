@@ -1,16 +1,16 @@
 //! From our values to the records of the contract.
 
 use chrono::{DateTime, Utc};
+use sigpersist_verify::Format;
 
 use super::bindings::sigpersist::hooks::{cms as wit, types};
 use super::host::Document;
-use crate::cms;
 use crate::decisions::model::Circumstances;
 use crate::digest::to_hex;
-use crate::pki::{self, Work};
-use crate::signatures::model::{Format, Signature, SignatureBody, ThreadKey};
-use crate::signatures::read::{signed_bytes, xml_signatures};
-use crate::xmldsig::XmlSignature;
+use crate::signatures::model::{Signature, SignatureBody, ThreadKey};
+use sigpersist_verify::cms;
+use sigpersist_verify::pki::{self, Work};
+use sigpersist_verify::xmldsig::XmlSignature;
 
 /// What a record of a version is made of; the body stays behind.
 pub(super) struct Version<'a> {
@@ -85,8 +85,9 @@ pub(super) fn context(circumstances: &Circumstances) -> types::Context {
 /// Reads a signature, in whichever form it came.
 pub(super) fn inspect(body: &SignatureBody) -> Result<wit::Inspection, wit::InspectError> {
     let work = Work::new();
-    if body.format() != Format::Xml {
-        return match cms::inspect_within(&signed_bytes(body), &work) {
+    let sent = body.as_sent();
+    if sent.format() != Format::Xml {
+        return match cms::inspect_within(&sent.signed_bytes(), &work) {
             Ok(found) => Ok(cms_inspection(found)),
             Err(cms::InspectError::NotCms) => Err(wit::InspectError::NotCms),
             Err(cms::InspectError::Malformed(why)) => {
@@ -94,7 +95,7 @@ pub(super) fn inspect(body: &SignatureBody) -> Result<wit::Inspection, wit::Insp
             }
         };
     }
-    match xml_signatures(body, None, &work) {
+    match sent.xml_signatures(None, &work) {
         // XML that nobody has signed is no signature.
         Ok(found) if found.is_empty() => Err(wit::InspectError::NotCms),
         Ok(found) => Ok(xml_inspection(&found, &work)),
@@ -150,7 +151,7 @@ fn xml_signer(signature: &XmlSignature, work: &Work) -> wit::Signer {
 }
 
 fn signer(signer: cms::Signer) -> wit::Signer {
-    let mut extra = vec![attribute("level", signer.level.as_str())];
+    let mut extra = vec![attribute("level", &signer.level.to_string())];
     if let Some(time_ms) = signer.timestamp_ms {
         extra.push(attribute("timestamp-ms", &time_ms.to_string()));
     }
@@ -187,17 +188,20 @@ fn attribute(name: &str, value: &str) -> types::Attribute {
 
 /// What the contract's records have no place for: whom the certificate names, in which roles, and what its key is for.
 fn more(certificate: &pki::Certificate) -> Vec<types::Attribute> {
-    let pki::Person { iin, bin } = &certificate.person;
-    let numbers = [("iin", iin.as_deref()), ("bin", bin.as_deref())];
+    let numbers = [
+        ("iin", certificate.iin.as_deref()),
+        ("bin", certificate.bin.as_deref()),
+    ];
     let numbers = numbers.into_iter();
     let numbers = numbers.filter_map(|(name, value)| Some(attribute(name, value?)));
-    let usages = certificate.extended_key_usages.iter();
-    let roles = usages.filter_map(|usage| pki::role(usage));
+    let roles = certificate.roles.iter();
     let mut all: Vec<_> = numbers
         .chain(roles.map(|role| attribute("role", role)))
         .collect();
+    let key_usages = certificate.key_usages.iter();
+    let key_usages: Vec<_> = key_usages.map(ToString::to_string).collect();
     for (name, list) in [
-        ("key-usages", certificate.key_usages.join(",")),
+        ("key-usages", key_usages.join(",")),
         (
             "extended-key-usages",
             certificate.extended_key_usages.join(","),
@@ -285,7 +289,7 @@ mod tests {
         /// A signature that was changed somewhere is read or refused, by the guest's reader as by the server's own.
         #[test]
         fn what_guests_read_is_what_the_server_reads(place in 0_usize..10_000, byte in any::<u8>()) {
-            let mut bytes = signed_bytes(&SignatureBody::from_text(FIRST.trim())).to_vec();
+            let mut bytes = SignatureBody::from_text(FIRST.trim()).bytes.to_vec();
             let place = place % bytes.len();
             bytes[place] = byte;
             let text = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, &bytes);

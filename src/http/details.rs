@@ -3,6 +3,7 @@
 //! What is written and what the OpenAPI document says are the same types, named after their codes.
 
 use serde::Serialize;
+use sigpersist_verify::Format;
 use utoipa::ToSchema;
 
 use crate::error::{CaseFailure, Error, HookRejection, SettingsIssue};
@@ -94,8 +95,7 @@ pub(super) struct SignatureNotAcceptedDetails {
     /// What the tenant accepts.
     accept: Accept,
     /// The format that it looks like.
-    #[schema(value_type = super::openapi::Format)]
-    format: String,
+    format: Format,
     /// Why it can't be read, in a sentence.
     #[schema(example = "It can't be read: it is not a CMS.")]
     problem: Option<String>,
@@ -184,7 +184,7 @@ impl Details {
             } => Self::SignatureNotAccepted(SignatureNotAcceptedDetails {
                 field: "/cms",
                 accept: *accept,
-                format: format.clone(),
+                format: *format,
                 problem: problem.clone(),
             }),
             &Error::BodyTimeout { timeout_ms } => {

@@ -6,10 +6,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Serialize, Serializer};
-use serde_json::Value;
+use sigpersist_verify::Report;
 use utoipa::ToSchema;
 
-use super::openapi::{Inspection, Location, Time, VersionTag};
+use super::openapi::{Location, Time, VersionTag};
 use super::parameters::Parameters;
 use super::preconditions::preconditions;
 use super::reply::{BareEnvelope, Envelope, Reply};
@@ -120,8 +120,7 @@ struct OneContent {
     signature: SignatureContent,
     /// Where it was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Inspection>)]
-    inspection: Option<Value>,
+    inspection: Option<Report>,
 }
 
 impl OneContent {

@@ -4,9 +4,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 use serde_json::Value;
+use sigpersist_verify::Report;
 use utoipa::ToSchema;
 
-use super::openapi::{Inspection, Summary, Time};
+use super::openapi::Time;
 use super::parameters::Parameters;
 use super::reply::{Envelope, Reply};
 use super::respond::Call;
@@ -23,8 +24,7 @@ const MAX_LIMIT: u32 = 100;
 #[derive(Serialize, ToSchema)]
 struct InspectionContent {
     /// What was found.
-    #[schema(value_type = Inspection)]
-    inspection: Value,
+    inspection: Report,
 }
 
 /// Tells who signed a signature that is sent, with what and when. Nothing is stored.
@@ -91,7 +91,7 @@ struct VerdictContent {
     verified_at: String,
     /// What was found.
     #[serde(flatten)]
-    #[schema(value_type = Summary)]
+    #[schema(value_type = signatures::summary::Summary<'_>)]
     verdict: Value,
 }
 

@@ -1,6 +1,7 @@
 //! Whom a tenant trusts.
 
 use chrono::{DateTime, Utc};
+use sigpersist_verify::certificates;
 
 use super::model::TrustAnchor;
 use crate::app::App;
@@ -9,7 +10,6 @@ use crate::context::TenantId;
 use crate::digest::sha256;
 use crate::error::{Error, Noun, Result};
 use crate::plugins::model::Digest;
-use crate::signatures::read::certificates;
 
 /// Most certificates that a tenant may trust: each is looked at for each signature that is verified.
 pub(super) const MAX_ANCHORS: usize = 100;

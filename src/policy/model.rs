@@ -5,9 +5,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
-use crate::pki::{Anchors, Certificate, describe_certificate, to_pem};
 use crate::plugins::model::Digest;
 use crate::time;
+use sigpersist_verify::pki::{Anchors, Certificate, describe_certificate, to_pem};
 
 /// What a tenant has set.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

@@ -1,7 +1,8 @@
 //! Whether a draft is a signature that its tenant accepts.
 
+use sigpersist_verify::{Format, report};
+
 use super::model::SignatureBody;
-use super::report::report;
 use super::summary::summary;
 use super::verify::judge;
 use crate::app::App;
@@ -24,21 +25,23 @@ pub(super) fn check_draft(
     let told = if wanted.record_verdicts {
         judge(policy, body, None)
     } else {
-        report(body, None)
+        report(&body.as_sent(), None)
     };
-    let format = told["format"].as_str().unwrap_or_default();
-    let problem = told["problem"].as_str();
-    let fits = match wanted.accept {
-        Accept::Any | Accept::Readable => true,
-        Accept::Cms | Accept::Xml => format == wanted.accept.as_str(),
+    let is_read = told.problem.is_none();
+    let accepted = match wanted.accept {
+        Accept::Any => true,
+        Accept::Readable => is_read,
+        Accept::Cms => is_read && told.format == Format::Cms,
+        Accept::Xml => is_read && told.format == Format::Xml,
     };
-    let accepted = wanted.accept == Accept::Any || (fits && problem.is_none());
     if !accepted {
         return Err(Error::SignatureNotAccepted {
             accept: wanted.accept,
-            format: format.to_owned(),
-            problem: problem.map(ToOwned::to_owned),
+            format: told.format,
+            problem: told.problem,
         });
     }
-    Ok(wanted.record_verdicts.then(|| summary(&told).to_string()))
+    let kept = wanted.record_verdicts.then(|| summary(&told));
+    let kept = kept.map(|kept| serde_json::to_string(&kept));
+    kept.transpose().map_err(Error::internal)
 }

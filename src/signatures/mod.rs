@@ -6,8 +6,6 @@ mod delete;
 mod get;
 mod list;
 pub mod model;
-pub mod read;
-pub mod report;
 mod save;
 pub mod summary;
 mod verify;

@@ -1,9 +1,12 @@
 //! The nouns of the domain and their rules: what a signature, a version and a draft are. Plain values, no I/O.
 
+use std::borrow::Cow;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
+use sigpersist_verify::{Body, Format};
 
 use crate::digest::sha256;
 use crate::error::{Error, Result};
@@ -38,19 +41,6 @@ pub enum Encoding {
     /// It is the bytes themselves.
     Text,
 }
-
-/// What a signature's bytes look like, judged by their first ones alone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
-    /// An ASN.1 SEQUENCE.
-    Cms,
-    /// Text that begins with `<`.
-    Xml,
-    /// Neither.
-    Unknown,
-}
-
-crate::words!(Format, Cms = "cms", Xml = "xml", Unknown = "unknown");
 
 /// A signature: bytes, and how to give back exactly the text that the client sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,20 +85,18 @@ impl SignatureBody {
         }
     }
 
+    /// The same for the verifier.
+    pub fn as_sent(&self) -> Body<'_> {
+        match (self.encoding, std::str::from_utf8(&self.bytes)) {
+            (Encoding::Text, Ok(text)) => Body::Text(text),
+            // What was proper base64 is decoded already, and is not guessed at any further.
+            _ => Body::Bytes(Cow::Borrowed(&self.bytes)),
+        }
+    }
+
     /// What the bytes look like.
     pub fn format(&self) -> Format {
-        let text = self
-            .bytes
-            .strip_prefix(b"\xef\xbb\xbf")
-            .unwrap_or(&self.bytes);
-        match text.trim_ascii_start() {
-            // In UTF-16 after a byte order mark.
-            [b'<', ..] | [0xff, 0xfe, b'<', ..] | [0xfe, 0xff, 0, b'<', ..] => Format::Xml,
-            _ if self.bytes.first() == Some(&0x30) && self.encoding == Encoding::Base64 => {
-                Format::Cms
-            }
-            _ => Format::Unknown,
-        }
+        self.as_sent().format()
     }
 }
 

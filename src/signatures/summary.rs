@@ -1,57 +1,101 @@
 //! What is worth keeping of a report with verdicts: who signed, and what was found of each.
 
-use serde_json::{Value, json};
+use serde::Serialize;
+use sigpersist_verify::pki::Verdict;
+use sigpersist_verify::{Format, Report, Signer};
+use utoipa::ToSchema;
 
 /// Most bytes of JSON that are kept of one verification.
 pub const MAX_BYTES: usize = 64 * 1024;
-/// What is around the signers.
+/// Room for everything but the signers.
 const MARGIN: usize = 4 * 1024;
 /// Most characters of a name, and of what a reference covers.
 const MAX_TEXT: usize = 500;
 /// Most references and countersignatures of a signer.
 const MAX_ENTRIES: usize = 20;
 
-/// A summary of a report. Of more signers than there is room for, it says how many were left out.
-pub fn summary(report: &Value) -> Value {
-    let mut bytes = report["problem"].as_str().map_or(0, str::len);
-    let all = report["signers"].as_array().map_or(&[][..], Vec::as_slice);
-    let kept: Vec<_> = all
-        .iter()
-        .map(signer)
+/// A summary of a verification.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Summary)]
+pub struct Summary<'a> {
+    /// What it is, or looks like.
+    format: Format,
+    /// Why it can't be read or verified; null if it can.
+    #[schema(value_type = Option<String>, example = json!(null))]
+    problem: Option<&'a str>,
+    /// How many signers there was no room for.
+    #[schema(example = 0)]
+    left_out: u64,
+    /// Those who signed.
+    signers: Vec<SignerSummary<'a>>,
+}
+
+/// A summary of one who signed.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = SignerSummary)]
+struct SignerSummary<'a> {
+    /// Whose certificate it is (RFC 4514).
+    #[schema(example = "CN=АХМЕТОВА АЙГЕРІМ,serialNumber=IIN123456789011")]
+    subject: Option<String>,
+    /// SHA-256 of the certificate.
+    #[schema(value_type = Option<sigpersist_verify::digest::Sha256>)]
+    sha256: Option<&'a str>,
+    /// The individual's number (IIN).
+    #[schema(value_type = Option<String>, example = "123456789011")]
+    iin: Option<&'a str>,
+    /// The organisation's number (BIN).
+    #[schema(value_type = Option<String>, example = "123456789021")]
+    bin: Option<&'a str>,
+    /// Whether it holds.
+    #[schema(value_type = Option<Verdict>)]
+    verdict: Option<&'a Verdict>,
+    /// XML: what its references cover, in words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = json!(["the whole document"]))]
+    covers: Option<Vec<String>>,
+    /// CMS: those who signed this signature.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(no_recursion, value_type = Option<Vec<SignerSummary<'_>>>, example = json!([]))]
+    countersignatures: Vec<Self>,
+}
+
+/// Summarises a report. If there is no room for all signers, it says how many were left out.
+pub fn summary(report: &Report) -> Summary<'_> {
+    let mut bytes = report.problem.as_deref().map_or(0, str::len);
+    let signers = report.signers.iter();
+    let kept: Vec<_> = signers
+        .map(SignerSummary::new)
         .take_while(|kept| {
-            bytes += kept.to_string().len();
+            bytes += serde_json::to_vec(kept).map_or(MAX_BYTES, |json| json.len());
             bytes < MAX_BYTES - MARGIN
         })
         .collect();
-    json!({
-        "format": report["format"],
-        "problem": report["problem"],
-        "left_out": all.len() - kept.len(),
-        "signers": kept,
-    })
+    Summary {
+        format: report.format,
+        problem: report.problem.as_deref(),
+        left_out: (report.signers.len() - kept.len()) as u64,
+        signers: kept,
+    }
 }
 
-fn signer(signer: &Value) -> Value {
-    let certificate = &signer["certificate"];
-    let mut kept = json!({
-        "subject": certificate["subject"]["rfc4514"].as_str().map(shortened),
-        "sha256": certificate["sha256"],
-        "iin": certificate["iin"],
-        "bin": certificate["bin"],
-        "verdict": signer["verdict"],
-    });
-    if let Some(references) = signer["references"].as_array() {
-        let covers = references.iter().take(MAX_ENTRIES);
-        kept["covers"] = covers
-            .map(|it| it["covers"].as_str().map(shortened))
-            .collect();
+impl<'a> SignerSummary<'a> {
+    fn new(signer: &'a Signer) -> Self {
+        let certificate = signer.certificate.as_ref();
+        let covers = signer.references.as_ref().map(|references| {
+            let some = references.iter().take(MAX_ENTRIES);
+            some.map(|reference| shortened(&reference.covers)).collect()
+        });
+        let countersigners = signer.countersigners().iter().take(MAX_ENTRIES);
+        Self {
+            subject: certificate.map(|certificate| shortened(&certificate.subject.rfc4514)),
+            sha256: certificate.map(|certificate| &*certificate.sha256),
+            iin: certificate.and_then(|certificate| certificate.iin.as_deref()),
+            bin: certificate.and_then(|certificate| certificate.bin.as_deref()),
+            verdict: signer.verdict.as_ref(),
+            covers,
+            countersignatures: countersigners.map(Self::new).collect(),
+        }
     }
-    let countersigners = signer["countersignatures"].as_array();
-    if let Some(countersigners) = countersigners.filter(|all| !all.is_empty()) {
-        let some = countersigners.iter().take(MAX_ENTRIES);
-        kept["countersignatures"] = some.map(self::signer).collect();
-    }
-    kept
 }
 
 fn shortened(text: &str) -> String {
@@ -64,28 +108,32 @@ fn shortened(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use sigpersist_verify::{Body, Reference, report};
+
     use super::*;
 
     #[test]
     fn a_summary_never_grows_beyond_its_room() {
-        let signer = json!({
-            "certificate": { "subject": { "rfc4514": "я".repeat(1_000) }, "sha256": "0" },
-            "verdict": { "indication": "TOTAL_PASSED" },
-            "references": vec![json!({ "covers": "x".repeat(1_000) }); 50],
-        });
+        let signature = include_str!("../../tests/data/first.cms.b64");
+        let mut signed = report(&Body::from_file(signature.trim().as_bytes()), None);
+        let mut signer = signed.signers.remove(0);
+        signer.certificate.as_mut().unwrap().subject.rfc4514 = "я".repeat(1_000);
+        let reference = Reference {
+            uri: None,
+            covers: "x".repeat(1_000),
+            transforms: Vec::new(),
+            digest_method: String::new(),
+        };
+        signer.references = Some(vec![reference; 50]);
         let mut nested = signer.clone();
-        nested["countersignatures"] = vec![signer.clone(); 100].into();
-        let few = summary(&json!({ "signers": [signer, nested] }));
-        assert_eq!(few["left_out"], 1);
-        let report = json!({ "format": "cms", "problem": null, "signers": vec![signer; 500] });
-        let kept = summary(&report);
-        assert!(kept.to_string().len() <= MAX_BYTES);
-        let (left_out, signers) = (&kept["left_out"], &kept["signers"]);
-        assert_eq!(
-            left_out.as_u64().unwrap() as usize + signers.as_array().unwrap().len(),
-            500
-        );
-        let subject = signers[0]["subject"].as_str().unwrap();
+        nested.countersignatures = Some(vec![signer.clone(); 100]);
+        signed.signers = vec![signer.clone(), nested];
+        assert_eq!(summary(&signed).left_out, 1);
+        signed.signers = vec![signer; 500];
+        let kept = summary(&signed);
+        assert!(serde_json::to_string(&kept).unwrap().len() <= MAX_BYTES);
+        assert_eq!(kept.left_out + kept.signers.len() as u64, 500);
+        let subject = kept.signers[0].subject.as_ref().unwrap();
         assert_eq!(subject.chars().count(), MAX_TEXT + 1);
     }
 }

@@ -1,10 +1,9 @@
 //! Judging signatures by their tenant's policy: what is sent, what is stored, and what was found before.
 
 use chrono::Utc;
-use serde_json::Value;
+use sigpersist_verify::{Judging, Report, report};
 
 use super::model::{SignatureBody, StoredVerdict, ThreadKey};
-use super::report::{Judging, report};
 use super::summary::summary;
 use crate::app::App;
 use crate::context::Context;
@@ -27,7 +26,7 @@ pub fn examine(
     body: &SignatureBody,
     document: Option<&[u8]>,
     verifies: bool,
-) -> Result<Value> {
+) -> Result<Report> {
     let tenant = context.tenant()?;
     let policy = if verifies {
         Some(policy::in_force(app, tenant)?)
@@ -37,7 +36,7 @@ pub fn examine(
     let _turn = app.examinations.turn_blocking(tenant)?;
     Ok(match policy {
         Some(policy) => judge(&policy, body, document),
-        None => report(body, None),
+        None => report(&body.as_sent(), None),
     })
 }
 
@@ -62,8 +61,9 @@ pub fn verify(
         .as_ref()
         .ok_or_else(|| Error::internal("a version was read without its signature"))?;
     let turn = app.examinations.turn_blocking(tenant)?;
-    let verdict = summary(&judge(&policy, body, document)).to_string();
+    let judged = judge(&policy, body, document);
     drop(turn);
+    let verdict = serde_json::to_string(&summary(&judged)).map_err(Error::internal)?;
     let room = tenants::room(app, context, verdict.len(), false)?;
     let recorded = app.store.verdict_insert(
         tenant,
@@ -108,11 +108,11 @@ pub fn verdicts(
 }
 
 /// What is said of a signature, and whether it holds, by those whom the policy trusts.
-pub(super) fn judge(policy: &InForce, body: &SignatureBody, document: Option<&[u8]>) -> Value {
+pub(super) fn judge(policy: &InForce, body: &SignatureBody, document: Option<&[u8]>) -> Report {
     let judging = Judging {
         document,
         anchors: &policy.anchors,
-        now: Utc::now(),
+        now_ms: Utc::now().timestamp_millis(),
     };
-    report(body, Some(&judging))
+    report(&body.as_sent(), Some(&judging))
 }

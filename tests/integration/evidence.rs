@@ -1,10 +1,10 @@
 //! What signatures embed to be judged with: time stamps, lists of revoked certificates, answers about revocation,
 //! countersignatures. All of it made with OpenSSL by `tests/data/verify/make.sh`.
 
-use sigpersist::cms;
-use sigpersist::pki::{Anchors, Basis, Indication, Revocation, SubIndication, Verdict};
+use sigpersist_verify::cms;
+use sigpersist_verify::pki::{Anchors, Basis, Indication, Revocation, SubIndication, Verdict};
 
-use sigpersist::xmldsig;
+use sigpersist_verify::xmldsig;
 
 use crate::support::der;
 

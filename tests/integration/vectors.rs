@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use sigpersist::cms;
+use sigpersist_verify::cms;
 
 use crate::support::{COUNTERSIGNED, DETACHED, FIRST, INDEFINITE, TestApp};
 

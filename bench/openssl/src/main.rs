@@ -14,8 +14,8 @@ use base64::engine::general_purpose::STANDARD;
 use openssl::cms::{CMSOptions, CmsContentInfo};
 use openssl::x509::X509;
 use openssl::x509::store::{X509Store, X509StoreBuilder};
-use sigpersist::cms;
-use sigpersist::pki::{Anchors, Indication};
+use sigpersist_verify::cms;
+use sigpersist_verify::pki::{Anchors, Indication};
 
 const LARGE: &str = include_str!("../../../tests/data/large.cms.b64");
 const CHAINED: &str = include_str!("../../../tests/data/verify/chained.cms.b64");

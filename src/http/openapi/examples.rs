@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
-use crate::pki::to_pem;
+use sigpersist_verify::pki::to_pem;
 
 /// A component and a certificate that could be sent.
 const COMPONENT: &[u8] = include_bytes!("../../../plugins/retention/retention.wasm");

@@ -23,10 +23,12 @@ use super::{
 use crate::config::Config;
 use problems::Problems;
 
-pub(super) use shapes::{Inspection, KeySet, Live, Ready, Summary};
+pub(super) use shapes::{KeySet, Live, Ready};
+pub(super) use sigpersist_verify::Time;
+pub(super) use sigpersist_verify::digest::Sha256;
 pub(super) use texts::{
-    ActorKind, BindingTag, Code, Component, Format, GivenPublicKey, GivenTime, KeyAlgorithm,
-    KeyKind, Location, Quota, RevisionTag, Sha256, Slug, Time, VersionTag,
+    ActorKind, BindingTag, Code, Component, GivenPublicKey, GivenTime, KeyAlgorithm, KeyKind,
+    Location, Quota, RevisionTag, Slug, VersionTag,
 };
 
 /// Where callers of the platform name the tenant that they act for.

@@ -202,7 +202,7 @@ fn samples(config: &Config) -> Vec<Error> {
         Error::PreconditionFailed { current_version: 3 },
         Error::SignatureNotAccepted {
             accept: Accept::Cms,
-            format: "unknown".to_owned(),
+            format: sigpersist_verify::Format::Unknown,
             problem: Some("It can't be read: it is not a CMS.".to_owned()),
         },
         Error::HookRejected(vec![HookRejection {

@@ -36,12 +36,8 @@ macro_rules! text {
 }
 
 text! {
-    /// A time in UTC.
-    Time: r"^\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2}$", "2021-02-18 01:00:00";
     /// A time in UTC, or with its offset as RFC 3339 writes it.
     GivenTime: GIVEN_TIME, "2031-02-18 01:00:00";
-    /// SHA-256 in hexadecimal.
-    Sha256: "^[0-9a-f]{64}$", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
     /// A name: a DNS label in lower case.
     Slug: "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$", "acme";
     /// The version, in quotes.
@@ -78,8 +74,6 @@ macro_rules! words {
 words! {
     /// A stable name of what went wrong, for programs.
     Code: &[];
-    /// The format that a signature is of, or looks like.
-    Format: crate::signatures::model::Format::WORDS;
     /// A quota that was exceeded, by the name of its setting.
     Quota: crate::tenants::quotas::Quota::WORDS;
     /// What vouches for an actor.
@@ -88,18 +82,6 @@ words! {
     KeyAlgorithm: crate::auth::algorithm::Algorithm::WORDS;
     /// What a key is made of.
     KeyKind: crate::auth::key::KINDS;
-    /// The level of a CMS signature, from what is in it (ETSI EN 319 122-1).
-    Level: crate::cms::Level::WORDS;
-    /// What the key of a certificate is for (RFC 5280 section 4.2.1.3).
-    KeyUsage: crate::pki::KEY_USAGES;
-    /// What a verification comes to (ETSI EN 319 102-1 section 5.1.3).
-    Indication: crate::pki::Indication::WORDS;
-    /// Why it did not pass, as the standard calls it.
-    SubIndication: crate::pki::SubIndication::WORDS;
-    /// Where the time comes from at which certificates were judged.
-    JudgedBy: crate::pki::Basis::WORDS;
-    /// Whether certificates were revoked.
-    RevocationStatus: crate::pki::Revocation::WORDS;
 }
 
 /// A public key as it is given: PEM, or a JSON Web Key.

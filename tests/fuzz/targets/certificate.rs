@@ -3,9 +3,12 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use sigpersist_fuzz::pki::{Anchors, describe_certificate};
+use sigpersist_verify::pki::{Anchors, describe_certificate};
 
 fuzz_target!(|bytes: &[u8]| {
     let described = describe_certificate(bytes);
-    assert_eq!(described.is_none(), Anchors::new([bytes.to_vec()]).is_empty());
+    assert_eq!(
+        described.is_none(),
+        Anchors::new([bytes.to_vec()]).is_empty()
+    );
 });

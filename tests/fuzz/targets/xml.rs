@@ -3,8 +3,9 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use sigpersist_fuzz::pki::Indication;
-use sigpersist_fuzz::{NOW_MS, anchors, xmldsig};
+use sigpersist_fuzz::{NOW_MS, anchors};
+use sigpersist_verify::pki::Indication;
+use sigpersist_verify::xmldsig;
 
 fuzz_target!(|bytes: &[u8]| {
     let Ok(found) = xmldsig::inspect(bytes) else {

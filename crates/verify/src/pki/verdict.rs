@@ -1,9 +1,16 @@
 //! What a verification comes to, in the words of ETSI EN 319 102-1.
 
+use serde::Serialize;
+use strum::Display;
+
 use super::revocation::Revocation;
+use crate::time;
 
 /// What a verification comes to (ETSI EN 319 102-1 section 5.1.3, table 4).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Display)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[strum(serialize_all = "SCREAMING_SNAKE_CASE")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum Indication {
     /// It holds.
     TotalPassed,
@@ -13,15 +20,11 @@ pub enum Indication {
     TotalFailed,
 }
 
-crate::words!(
-    Indication,
-    TotalPassed = "TOTAL_PASSED",
-    Indeterminate = "INDETERMINATE",
-    TotalFailed = "TOTAL_FAILED"
-);
-
 /// Why it is not passed (ETSI EN 319 102-1 section 5.1.3, tables 5 and 6).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Display)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[strum(serialize_all = "SCREAMING_SNAKE_CASE")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum SubIndication {
     /// What is signed is not what is there.
     HashFailure,
@@ -53,54 +56,51 @@ pub enum SubIndication {
     RevokedCaNoPoe,
 }
 
-crate::words!(
-    SubIndication,
-    HashFailure = "HASH_FAILURE",
-    SigCryptoFailure = "SIG_CRYPTO_FAILURE",
-    FormatFailure = "FORMAT_FAILURE",
-    NoSigningCertificateFound = "NO_SIGNING_CERTIFICATE_FOUND",
-    SignedDataNotFound = "SIGNED_DATA_NOT_FOUND",
-    CryptoConstraintsFailure = "CRYPTO_CONSTRAINTS_FAILURE",
-    CryptoConstraintsFailureNoPoe = "CRYPTO_CONSTRAINTS_FAILURE_NO_POE",
-    NoCertificateChainFound = "NO_CERTIFICATE_CHAIN_FOUND",
-    CertificateChainGeneralFailure = "CERTIFICATE_CHAIN_GENERAL_FAILURE",
-    ChainConstraintsFailure = "CHAIN_CONSTRAINTS_FAILURE",
-    SigConstraintsFailure = "SIG_CONSTRAINTS_FAILURE",
-    OutOfBoundsNoPoe = "OUT_OF_BOUNDS_NO_POE",
-    RevokedNoPoe = "REVOKED_NO_POE",
-    RevokedCaNoPoe = "REVOKED_CA_NO_POE"
-);
-
-/// What is said of one signature.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Whether a signature holds (ETSI EN 319 102-1 section 5.1.3).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = SignatureVerdict))]
 pub struct Verdict {
     /// What it comes to.
     pub indication: Indication,
-    /// Why it is not passed.
+    /// Why it did not pass.
+    #[cfg_attr(feature = "openapi", schema(example = json!(null)))]
     pub sub_indication: Option<SubIndication>,
     /// The same in a sentence.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, example = "The signature holds."))]
     pub explanation: &'static str,
-    /// Whether the cryptography is right: what is signed is there unchanged, under the key of the signer's certificate. None
-    /// where that can't be said.
+    /// Whether what was signed is unchanged, under the key of the signer's certificate; null if that can't be told.
+    #[cfg_attr(feature = "openapi", schema(example = true))]
     pub intact: Option<bool>,
-    /// When the signer says that it signed, in milliseconds since 1970.
+    /// When the signer says to have signed.
+    #[serde(rename = "claimed_time", serialize_with = "time::serialize_option_ms")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<time::Time>))]
     pub claimed_time_ms: Option<i64>,
-    /// When a trusted time stamp proves that the signature was there, in milliseconds since 1970.
+    /// When a trusted time stamp proves that the signature was there.
+    #[serde(rename = "proven_time", serialize_with = "time::serialize_option_ms")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<time::Time>))]
     pub proven_time_ms: Option<i64>,
-    /// The time for which the certificates were judged, in milliseconds since 1970.
+    /// The time for which certificates were judged.
+    #[serde(rename = "judged_time", serialize_with = "time::serialize_ms")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<time::Time>))]
     pub judged_time_ms: i64,
     /// Where that time comes from.
     pub judged_by: Basis,
-    /// SHA-256, in hexadecimal, of each certificate from the signer's to the trusted one. Empty where none was found.
+    /// SHA-256, in hexadecimal, of each certificate from the signer's to the trusted one; empty if no chain was found.
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<crate::digest::Sha256>))]
     pub chain: Vec<String>,
     /// Whether certificates of that chain were revoked.
+    #[cfg_attr(feature = "openapi", schema(value_type = super::revocation::Told))]
     pub revocation: Revocation,
-    /// What is said of signatures of this one, in the order of the file.
+    /// Verdicts on signatures of this one, in the order of the file.
+    #[serde(skip)]
     pub countersignatures: Vec<Self>,
 }
 
 /// Where the time comes from for which certificates are judged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Display)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = JudgedBy))]
 pub enum Basis {
     /// A trusted time stamp proves it.
     Proven,
@@ -109,8 +109,6 @@ pub enum Basis {
     /// Nothing says when it was signed, or a time that is yet to come: it is the time of the verification.
     Now,
 }
-
-crate::words!(Basis, Proven = "proven", Claimed = "claimed", Now = "now");
 
 /// What stands in the way of a pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::xmldsig::ReferenceIntegrity::{self, Broken, Intact, Unresolved};
 use crate::xmldsig::{ValueIntegrity, XmlSignature, inspect};
 
-const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/vectors/xades");
+const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/vectors/xades");
 
 type Row = (
     &'static str,

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 
 use asn1_rs::{Class, Tag};
+use serde::Serialize;
 
 use super::ber::{Reader, Value};
 use super::certificate::Parsed;
@@ -11,6 +12,7 @@ use super::crl::Crl;
 use super::ocsp::Response;
 use super::work::{Sha256, Work};
 use super::{Malformed, oid};
+use crate::time::Time;
 
 /// Most lists and answers of a file that are looked at; the largest honest ones, after several renewals, have some dozens.
 const MAX_EVIDENCE: usize = 200;
@@ -19,10 +21,11 @@ const MAX_EVIDENCE: usize = 200;
 const CHOICE_NS: u64 = 100;
 const BYTE_NS: u64 = 20;
 
-/// What is known of whether certificates were revoked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Whether certificates of a chain were revoked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(into = "Told")]
 pub enum Revocation {
-    /// Of some nothing that is at hand tells.
+    /// Nothing at hand tells of some of them.
     NotJudged,
     /// None was, by what was made for the judged time or later.
     Good {
@@ -36,16 +39,45 @@ pub enum Revocation {
     },
 }
 
-impl Revocation {
-    /// All words.
-    pub const WORDS: &'static [&'static str] = &["not_judged", "good", "revoked"];
+/// Whether certificates were revoked, as a report tells it.
+#[derive(Debug, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Revocation))]
+pub(crate) struct Told {
+    /// What is known.
+    status: RevocationStatus,
+    /// Good: when that was so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    as_of: Option<Time>,
+    /// Revoked: since when.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    since: Option<Time>,
+}
 
-    /// What is known, in a word.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::NotJudged => "not_judged",
-            Self::Good { .. } => "good",
-            Self::Revoked { .. } => "revoked",
+/// What is known of whether a certificate was revoked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub(crate) enum RevocationStatus {
+    NotJudged,
+    Good,
+    Revoked,
+}
+
+impl From<Revocation> for Told {
+    fn from(revocation: Revocation) -> Self {
+        let (status, as_of, since) = match revocation {
+            Revocation::NotJudged => (RevocationStatus::NotJudged, None, None),
+            Revocation::Good { as_of_ms } => {
+                (RevocationStatus::Good, Time::from_ms(as_of_ms), None)
+            }
+            Revocation::Revoked { since_ms } => {
+                (RevocationStatus::Revoked, None, Time::from_ms(since_ms))
+            }
+        };
+        Self {
+            status,
+            as_of,
+            since,
         }
     }
 }

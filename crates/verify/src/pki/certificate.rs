@@ -3,6 +3,8 @@
 use std::cell::{OnceCell, RefCell};
 
 use asn1_rs::FromDer as _;
+use serde::Serialize;
+use strum::{Display, EnumIter, IntoEnumIterator as _};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::ParsedExtension;
 use x509_parser::x509::X509Name;
@@ -11,7 +13,7 @@ use super::algorithm::AlgorithmIdentifier;
 use super::ber::{Reader, hex};
 use super::hash::Hash;
 use super::name::describe_name;
-use super::person::Person;
+use super::person::{bin, iin, role};
 use super::public_key;
 use super::work::{Exhausted, Sha256, Work};
 use super::{Certificate, Malformed, Name, oid};
@@ -234,34 +236,55 @@ impl<'a> Parsed<'a> {
             ),
             key_usages: self.key_usages(),
             extended_key_usages: self.extended_key_usages().to_vec(),
-            person: Person::of(self.certificate.subject()),
+            roles: self
+                .extended_key_usages()
+                .iter()
+                .filter_map(|usage| role(usage))
+                .collect(),
+            iin: iin(self.certificate.subject()),
+            bin: bin(self.certificate.subject()),
         })
     }
 }
 
-/// What a key may be for (RFC 5280 section 4.2.1.3), in the order of the bits.
-pub const KEY_USAGES: &[&str] = &[
-    "digitalSignature",
-    "nonRepudiation",
-    "keyEncipherment",
-    "dataEncipherment",
-    "keyAgreement",
-    "keyCertSign",
-    "cRLSign",
-    "encipherOnly",
-    "decipherOnly",
-];
+/// What the key of a certificate is for (RFC 5280 section 4.2.1.3), in the order of the bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Display, EnumIter)]
+#[serde(rename_all = "camelCase")]
+#[strum(serialize_all = "camelCase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub enum KeyUsage {
+    /// Signatures of anything but certificates and lists of revoked ones.
+    DigitalSignature,
+    /// Signatures that commit their signer.
+    NonRepudiation,
+    /// Encryption of keys.
+    KeyEncipherment,
+    /// Encryption of data.
+    DataEncipherment,
+    /// Agreement on keys.
+    KeyAgreement,
+    /// Signatures of certificates.
+    KeyCertSign,
+    /// Signatures of lists of revoked certificates.
+    #[serde(rename = "cRLSign")]
+    #[strum(serialize = "cRLSign")]
+    CrlSign,
+    /// Only encryption, where it agrees on keys.
+    EncipherOnly,
+    /// Only decryption, where it agrees on keys.
+    DecipherOnly,
+}
 
 impl Parsed<'_> {
     /// What its key is for (RFC 5280 section 4.2.1.3), by the names there.
-    fn key_usages(&self) -> Vec<&'static str> {
+    fn key_usages(&self) -> Vec<KeyUsage> {
         let Ok(Some(usage)) = self.certificate.key_usage() else {
             return Vec::new();
         };
         let flags = usage.value.flags;
-        let set = KEY_USAGES.iter().enumerate();
+        let set = KeyUsage::iter().enumerate();
         set.filter(|(bit, _)| flags >> bit & 1 == 1)
-            .map(|(_, name)| *name)
+            .map(|(_, usage)| usage)
             .collect()
     }
 
@@ -292,7 +315,7 @@ pub fn describe_certificate(der: &[u8]) -> Option<Certificate> {
 }
 
 /// The same, where so much is left of a budget.
-pub(crate) fn describe_certificate_within(der: &[u8], work: &Work) -> Option<Certificate> {
+pub fn describe_certificate_within(der: &[u8], work: &Work) -> Option<Certificate> {
     Parsed::from_der_within(der, work)?.describe(work).ok()
 }
 

@@ -9,6 +9,9 @@ mod signed_data;
 pub(crate) mod timestamp;
 mod verify;
 
+use serde::Serialize;
+use strum::Display;
+
 use crate::pki::work::Exhausted;
 use crate::pki::{Algorithm, Certificate, Malformed, Name};
 
@@ -53,8 +56,11 @@ pub struct Signer {
     pub countersignatures: Vec<Self>,
 }
 
-/// What a signature has of the levels of CAdES; it need not be right.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The level of a CMS signature, by what is in it (ETSI EN 319 122-1); it need not hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Display)]
+#[serde(rename_all = "UPPERCASE")]
+#[strum(serialize_all = "UPPERCASE")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum Level {
     /// Not even the signer's certificate is signed along.
     Cms,
@@ -67,8 +73,6 @@ pub enum Level {
     /// And an archive time stamp of it all.
     Lta,
 }
-
-crate::words!(Level, Cms = "CMS", B = "B", T = "T", Lt = "LT", Lta = "LTA");
 
 /// How a signer's certificate is named (RFC 5652 section 5.3).
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,0 +1,18 @@
+#![doc = include_str!("../README.md")]
+//! # Where to read next
+//!
+//! - [`Body`] is a signature as people send it: DER, PEM, base64 or XML.
+//! - [`report`] tells who signed what, with what and when; with [`Judging`] also whether each signature holds.
+//! - [`cms`] and [`xmldsig`] read and verify one format each; [`pki`] has certificates, chains and what tells of revocations.
+
+mod body;
+pub mod cms;
+pub mod digest;
+pub mod pki;
+mod report;
+mod time;
+pub mod xmldsig;
+
+pub use body::{Body, Format, certificates};
+pub use report::{Identifier, Judging, Reference, Report, Signer, report};
+pub use time::Time;

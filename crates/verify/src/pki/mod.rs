@@ -1,0 +1,131 @@
+//! Certificates, and whom they lead to. Pure functions over bytes; nothing is fetched.
+//!
+//! - `ber` walks ASN.1 in the Basic Encoding Rules, which signers use as freely as DER.
+//! - `certificate` takes a certificate apart (RFC 5280); `name`, `person` and `oid` turn names and object identifiers into what
+//!   people know them by; `pem` puts DER into armour.
+//! - `public_key` says whether a signature holds under a key, with the cryptography of `hash` and `gost`; `work` has the budget for it all.
+//! - `chain` looks for a way to somebody who is trusted, and judges it, with what `crl`, `ocsp` and `revocation` tell.
+//! - `verdict` has the words for all that (ETSI EN 319 102-1).
+
+pub(crate) mod algorithm;
+pub(crate) mod ber;
+pub(crate) mod certificate;
+pub(crate) mod chain;
+mod crl;
+mod gost;
+#[cfg(test)]
+pub(crate) mod gost_signer;
+pub(crate) mod hash;
+pub(crate) mod name;
+mod ocsp;
+pub(crate) mod oid;
+mod pem;
+mod person;
+pub(crate) mod public_key;
+pub(crate) mod revocation;
+pub(crate) mod verdict;
+pub mod work;
+
+pub use certificate::{KeyUsage, describe_certificate, describe_certificate_within};
+pub use chain::Anchors;
+pub use pem::to_pem;
+pub use revocation::Revocation;
+pub use verdict::{Basis, Indication, SubIndication, Verdict};
+pub use work::Work;
+
+use serde::Serialize;
+
+use crate::time;
+
+/// A certificate (RFC 5280).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Certificate {
+    /// Whose it is.
+    pub subject: Name,
+    /// Who issued it.
+    pub issuer: Name,
+    /// Its serial number, in hexadecimal.
+    #[cfg_attr(feature = "openapi", schema(example = "01"))]
+    pub serial: String,
+    /// From when on it is valid.
+    #[serde(rename = "not_before", serialize_with = "time::serialize_ms")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<time::Time>))]
+    pub not_before_ms: i64,
+    /// Until when it is valid.
+    #[serde(rename = "not_after", serialize_with = "time::serialize_ms")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<time::Time>))]
+    pub not_after_ms: i64,
+    /// SHA-256 of its DER, in hexadecimal.
+    #[cfg_attr(feature = "openapi", schema(value_type = crate::digest::Sha256))]
+    pub sha256: String,
+    /// The kind of its key.
+    pub public_key_algorithm: Algorithm,
+    /// What its key is for (RFC 5280 section 4.2.1.3).
+    #[cfg_attr(feature = "openapi", schema(example = json!(["digitalSignature", "nonRepudiation"])))]
+    pub key_usages: Vec<KeyUsage>,
+    /// Object identifiers of what else its key is for (RFC 5280 section 4.2.1.12).
+    #[cfg_attr(feature = "openapi", schema(example = json!(["1.2.398.3.3.4.1.1"])))]
+    pub extended_key_usages: Vec<String>,
+    /// The individual identification number, if Kazakhstan's authority issued it: `serialNumber=IIN…` of the subject.
+    #[cfg_attr(feature = "openapi", schema(example = "123456789011"))]
+    pub iin: Option<String>,
+    /// The organisation's business identification number: `OU=BIN…` of the subject.
+    #[cfg_attr(feature = "openapi", schema(example = "123456789021"))]
+    pub bin: Option<String>,
+    /// What its holder is, of what Kazakhstan's authority tells by extended key usages.
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>, example = json!(["individual"])))]
+    pub roles: Vec<&'static str>,
+}
+
+/// A distinguished name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Name {
+    /// As RFC 4514 writes it, most specific part first.
+    #[cfg_attr(
+        feature = "openapi",
+        schema(example = "CN=АХМЕТОВА АЙГЕРІМ,serialNumber=IIN123456789011")
+    )]
+    pub rfc4514: String,
+    /// Its parts, in the order of the certificate.
+    pub attributes: Vec<NameAttribute>,
+}
+
+/// An attribute of a name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Attribute))]
+pub struct NameAttribute {
+    /// The object identifier of its type.
+    #[cfg_attr(feature = "openapi", schema(example = "2.5.4.5"))]
+    pub oid: String,
+    /// The type's short name, if it has one: `CN`, `serialNumber`.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, example = "serialNumber"))]
+    pub name: Option<&'static str>,
+    /// Its value; `#` and the DER in hexadecimal if it is no text.
+    #[cfg_attr(feature = "openapi", schema(example = "IIN123456789011"))]
+    pub value: String,
+}
+
+/// An algorithm.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Algorithm {
+    /// Its object identifier, or in XML its URI.
+    #[cfg_attr(feature = "openapi", schema(example = "2.16.840.1.101.3.4.2.1"))]
+    pub oid: String,
+    /// Its name, if it is known.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, example = "SHA-256"))]
+    pub name: Option<&'static str>,
+}
+
+/// What was to be ASN.1 is broken; the text says where.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Malformed(pub &'static str);
+
+impl From<work::Exhausted> for Malformed {
+    fn from(work::Exhausted: work::Exhausted) -> Self {
+        Self("it would take too long to examine all that it asks for")
+    }
+}

@@ -1,0 +1,391 @@
+//! Everything that is told of a signature: who signed what, with what and when, and whether it holds.
+
+use serde::Serialize;
+
+use crate::body::{Body, Format, unwrapped};
+use crate::cms::{self, Level, SignerIdentifier};
+use crate::digest::{sha256, to_hex};
+use crate::pki::{self, Algorithm, Anchors, Certificate, Indication, Verdict, Work};
+use crate::time::Time;
+use crate::xmldsig::{self, Coverage, XmlSignature};
+
+/// How a signature is to be judged.
+#[derive(Debug, Clone)]
+pub struct Judging<'a> {
+    /// The document that a detached signature signs.
+    pub document: Option<&'a [u8]>,
+    /// The trusted certificates.
+    pub anchors: &'a Anchors,
+    /// The time of the verification, in milliseconds since 1970.
+    pub now_ms: i64,
+}
+
+// Members of one format alone are left out for the other. An inner none is a null: there could be such a thing, and is none.
+/// What a signature says of itself; after it was verified, also whether it holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Inspection))]
+pub struct Report {
+    /// What it is, or looks like.
+    pub format: Format,
+    /// Bytes of the signature.
+    #[cfg_attr(feature = "openapi", schema(example = 1843))]
+    pub size: u64,
+    /// SHA-256 of those bytes.
+    #[cfg_attr(feature = "openapi", schema(value_type = crate::digest::Sha256))]
+    pub sha256: String,
+    /// Why it can't be read or verified; null if it can.
+    #[cfg_attr(feature = "openapi", schema(example = json!(null)))]
+    pub problem: Option<String>,
+    /// Its signers, in the order of the file.
+    pub signers: Vec<Signer>,
+    /// CMS: whether what is signed is elsewhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(example = false))]
+    pub detached: Option<bool>,
+    /// CMS: the object identifier of what kind of content is signed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(example = "1.2.840.113549.1.7.1"))]
+    pub content_type: Option<String>,
+    /// CMS: bytes of the content; null if it is elsewhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<u64>, example = 5))]
+    pub content_size: Option<Option<u64>>,
+    /// CMS: SHA-256 of the content; null if it is elsewhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, example = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"))]
+    pub content_sha256: Option<Option<String>>,
+    /// How many certificates are in it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(example = 1))]
+    pub certificates: Option<u64>,
+    /// How many revocation lists and OCSP answers are in it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(example = 0))]
+    pub revocations: Option<u64>,
+}
+
+/// One who signed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Signer {
+    /// How the signature names its signer's certificate.
+    pub identifier: Identifier,
+    /// Its certificate; null if it is not in the signature.
+    pub certificate: Option<Certificate>,
+    /// What the signed bytes were digested with.
+    pub digest_algorithm: Algorithm,
+    /// What the digest was signed with.
+    pub signature_algorithm: Algorithm,
+    /// XML: the URI of its signature algorithm.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(example = json!(null)))]
+    pub signature_method: Option<String>,
+    /// When the signer says to have signed.
+    pub signing_time: Option<Time>,
+    /// CMS: the time of its first time stamp.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Time>))]
+    pub timestamp: Option<Option<Time>>,
+    /// CMS: the level of its signature.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub level: Option<Level>,
+    /// CMS: those who signed this signature.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(no_recursion, example = json!([])))]
+    pub countersignatures: Option<Vec<Self>>,
+    /// XML: whether it signs something outside of the document.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(example = json!(null)))]
+    pub detached: Option<bool>,
+    /// XML: whether what is signed is inside of the signature.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(example = json!(null)))]
+    pub encloses: Option<bool>,
+    /// XML: whether identifiers are there more than once, so that it is open what they mean.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(example = json!(null)))]
+    pub duplicate_ids: Option<bool>,
+    /// XML: how many time stamps it has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(example = json!(null)))]
+    pub timestamps: Option<u64>,
+    /// XML: what it signs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(example = json!(null)))]
+    pub references: Option<Vec<Reference>>,
+    /// Whether it holds; only after it was verified.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<Verdict>,
+}
+
+/// How a signature names its signer's certificate.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = SignerIdentifier))]
+pub struct Identifier {
+    /// CMS: who vouches for it (RFC 4514).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(example = "CN=Test CA"))]
+    pub issuer: Option<String>,
+    /// CMS: its serial number, in hexadecimal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(example = "01"))]
+    pub serial: Option<String>,
+    /// CMS: the identifier of its key instead, in hexadecimal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(example = json!(null)))]
+    pub key: Option<String>,
+    /// XML: the `Id` of the signature.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, example = json!(null)))]
+    pub id: Option<Option<String>>,
+}
+
+/// Something that an XML signature signs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Reference {
+    /// Its URI.
+    #[cfg_attr(feature = "openapi", schema(example = ""))]
+    pub uri: Option<String>,
+    /// What that is, in words.
+    #[cfg_attr(
+        feature = "openapi",
+        schema(example = "the whole document but for all signatures in it")
+    )]
+    pub covers: String,
+    /// URIs of what is done to it first.
+    #[cfg_attr(feature = "openapi", schema(example = json!(["http://www.w3.org/2000/09/xmldsig#enveloped-signature"])))]
+    pub transforms: Vec<String>,
+    /// The URI of its digest's algorithm.
+    #[cfg_attr(
+        feature = "openapi",
+        schema(example = "http://www.w3.org/2001/04/xmlenc#sha256")
+    )]
+    pub digest_method: String,
+}
+
+/// What a signature says of itself and its signers; with `judging` also whether it holds.
+pub fn report(body: &Body<'_>, judging: Option<&Judging<'_>>) -> Report {
+    let work = Work::new();
+    let bytes = body.signed_bytes();
+    let mut report = Report::empty(body.format(), &bytes);
+    if report.format == Format::Xml {
+        match body.xml_signatures(judging.and_then(|judging| judging.document), &work) {
+            Ok(found) => report.tell_xml(&found, judging, &work),
+            Err(error) => report.problem = Some(format!("It can't be read: {error}.")),
+        }
+    } else {
+        match cms::inspect_within(&bytes, &work) {
+            Ok(inspection) => report.tell_cms(&bytes, inspection, judging, &work),
+            Err(error) => report.problem = Some(problem(&bytes, &error, &work)),
+        }
+    }
+    report
+}
+
+/// Why nothing is said, in a sentence.
+fn problem(bytes: &[u8], error: &cms::InspectError, work: &Work) -> String {
+    let twice = unwrapped(bytes);
+    if *twice != *bytes && cms::inspect_within(&twice, work).is_ok() {
+        "It is base64 of base64: send it encoded once.".to_owned()
+    } else {
+        format!("It can't be read: {error}.")
+    }
+}
+
+const NOBODY: &str = "Nobody has signed it.";
+
+impl Report {
+    fn empty(format: Format, bytes: &[u8]) -> Self {
+        Self {
+            format,
+            size: bytes.len() as u64,
+            sha256: to_hex(&sha256(bytes)),
+            problem: None,
+            signers: Vec::new(),
+            detached: None,
+            content_type: None,
+            content_size: None,
+            content_sha256: None,
+            certificates: None,
+            revocations: None,
+        }
+    }
+
+    /// Whether it can be read, and every signer passes.
+    pub fn passes(&self) -> bool {
+        self.problem.is_none() && self.not_passed() == 0
+    }
+
+    /// How many of its signers do not pass.
+    pub fn not_passed(&self) -> usize {
+        let signers = self.signers.iter();
+        signers.filter(|signer| !signer.passes()).count()
+    }
+
+    fn tell_cms(
+        &mut self,
+        bytes: &[u8],
+        inspection: cms::Inspection,
+        judging: Option<&Judging<'_>>,
+        work: &Work,
+    ) {
+        // In armour or with line breaks it did not look like one.
+        self.format = Format::Cms;
+        self.detached = Some(inspection.detached);
+        self.content_type = Some(inspection.content_type);
+        self.content_size = Some(inspection.content_size);
+        self.content_sha256 = Some(cms::content_sha256(bytes).map(|sha256| to_hex(&sha256)));
+        self.certificates = Some(inspection.certificates as u64);
+        self.revocations = Some(inspection.revocations as u64);
+        let verdicts = judging.map_or(Ok(Vec::new()), |judging| {
+            cms::verify_within(
+                bytes,
+                judging.document,
+                judging.anchors,
+                judging.now_ms,
+                work,
+            )
+        });
+        let verdicts = verdicts.unwrap_or_else(|error| {
+            self.problem = Some(format!("It can't be verified: {error}."));
+            Vec::new()
+        });
+        if inspection.signers.is_empty() {
+            self.problem = Some(NOBODY.to_owned());
+        }
+        self.signers = cms_signers(inspection.signers, verdicts);
+    }
+
+    fn tell_xml(&mut self, found: &[XmlSignature], judging: Option<&Judging<'_>>, work: &Work) {
+        let verdicts = judging.map_or(Ok(Vec::new()), |judging| {
+            xmldsig::judge_within(found, judging.anchors, judging.now_ms, work)
+        });
+        let verdicts = verdicts.unwrap_or_else(|error| {
+            self.problem = Some(format!("It can't be verified: {error}."));
+            Vec::new()
+        });
+        if found.is_empty() {
+            self.problem = Some(NOBODY.to_owned());
+        }
+        let count =
+            |of: fn(&XmlSignature) -> usize| Some(found.iter().map(of).sum::<usize>() as u64);
+        self.certificates = count(|it| it.certificates.len() + it.evidence.certificates.len());
+        self.revocations =
+            count(|it| it.evidence.revocation_lists.len() + it.evidence.revocation_answers.len());
+        let mut verdicts = verdicts.into_iter();
+        let signers = found.iter();
+        self.signers = signers
+            .map(|signature| xml_signer(signature, verdicts.next(), work))
+            .collect();
+    }
+}
+
+impl Signer {
+    /// Whether it was verified and holds.
+    pub fn passes(&self) -> bool {
+        let verdict = self.verdict.as_ref();
+        verdict.is_some_and(|verdict| verdict.indication == Indication::TotalPassed)
+    }
+
+    /// Those who signed this signature.
+    pub fn countersigners(&self) -> &[Self] {
+        self.countersignatures.as_deref().unwrap_or_default()
+    }
+
+    /// Everything that it signs, by the URIs of XML.
+    pub fn signs(&self) -> &[Reference] {
+        self.references.as_deref().unwrap_or_default()
+    }
+}
+
+/// Signers of a CMS, each with its verdict, if there is one.
+fn cms_signers(signers: Vec<cms::Signer>, verdicts: Vec<Verdict>) -> Vec<Signer> {
+    let mut verdicts = verdicts.into_iter();
+    let signers = signers.into_iter();
+    signers
+        .map(|signer| cms_signer(signer, verdicts.next()))
+        .collect()
+}
+
+fn cms_signer(signer: cms::Signer, mut verdict: Option<Verdict>) -> Signer {
+    let others = verdict.as_mut();
+    let others = others.map(|verdict| std::mem::take(&mut verdict.countersignatures));
+    Signer {
+        identifier: match signer.identifier {
+            SignerIdentifier::IssuerAndSerial { issuer, serial } => Identifier {
+                issuer: Some(issuer.rfc4514),
+                serial: Some(serial),
+                ..Identifier::default()
+            },
+            SignerIdentifier::SubjectKeyIdentifier(key) => Identifier {
+                key: Some(key),
+                ..Identifier::default()
+            },
+        },
+        certificate: signer.certificate,
+        digest_algorithm: signer.digest_algorithm,
+        signature_algorithm: signer.signature_algorithm,
+        signing_time: signer.signing_time_ms.and_then(Time::from_ms),
+        timestamp: Some(signer.timestamp_ms.and_then(Time::from_ms)),
+        level: Some(signer.level),
+        countersignatures: Some(cms_signers(
+            signer.countersignatures,
+            others.unwrap_or_default(),
+        )),
+        verdict,
+        signature_method: None,
+        detached: None,
+        encloses: None,
+        duplicate_ids: None,
+        timestamps: None,
+        references: None,
+    }
+}
+
+fn xml_signer(signature: &XmlSignature, verdict: Option<Verdict>, work: &Work) -> Signer {
+    let certificate = signature.certificate();
+    let references = signature.references.iter().map(|reference| Reference {
+        uri: reference.uri.clone(),
+        covers: covers(reference),
+        transforms: reference.transforms.clone(),
+        digest_method: reference.digest_method.clone(),
+    });
+    Signer {
+        identifier: Identifier {
+            id: Some(signature.id.clone()),
+            ..Identifier::default()
+        },
+        certificate: certificate.and_then(|der| pki::describe_certificate_within(der, work)),
+        digest_algorithm: signature.digest_algorithm(),
+        signature_algorithm: signature.signature_algorithm(),
+        signature_method: Some(signature.signature_method.clone()),
+        signing_time: signature.signing_time_ms().and_then(Time::from_ms),
+        detached: Some(signature.is_detached()),
+        encloses: Some(signature.encloses),
+        duplicate_ids: Some(signature.duplicate_ids),
+        timestamps: Some(signature.timestamps.len() as u64),
+        references: Some(references.collect()),
+        verdict,
+        timestamp: None,
+        level: None,
+        countersignatures: None,
+    }
+}
+
+/// What a reference covers, after its transforms.
+fn covers(reference: &xmldsig::Reference) -> String {
+    let what = match &reference.covers {
+        Coverage::WholeDocument => "the whole document".to_owned(),
+        Coverage::Element { name, id } => format!("the element {name} with the id {id}"),
+        Coverage::SignedProperties => "the signed properties".to_owned(),
+        Coverage::External => "something outside of the document".to_owned(),
+    };
+    if reference.covers_text_alone() {
+        format!("the text of {what}")
+    } else if reference.leaves_signatures_out() {
+        format!("{what} but for all signatures in it")
+    } else {
+        what
+    }
+}

@@ -1,0 +1,83 @@
+//! Times as a report spells them.
+
+use std::fmt;
+
+use chrono::{DateTime, Datelike as _, Timelike as _, Utc};
+use serde::{Serialize, Serializer};
+
+/// A time in UTC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Time(DateTime<Utc>);
+
+impl Time {
+    /// The time so many milliseconds after 1970; none outside of the years that there are.
+    pub fn from_ms(ms: i64) -> Option<Self> {
+        DateTime::from_timestamp_millis(ms).map(Self)
+    }
+
+    /// Milliseconds since 1970.
+    pub fn ms(self) -> i64 {
+        self.0.timestamp_millis()
+    }
+}
+
+impl From<DateTime<Utc>> for Time {
+    fn from(time: DateTime<Utc>) -> Self {
+        Self(time)
+    }
+}
+
+/// `YYYY-MM-DD HH:MM:SS`.
+impl fmt::Display for Time {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // A report has several, and chrono would take a format apart for each.
+        let Self(time) = self;
+        let (year, month, day) = (time.year(), time.month(), time.day());
+        let (hour, minute, second) = (time.hour(), time.minute(), time.second());
+        write!(
+            f,
+            "{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}"
+        )
+    }
+}
+
+impl Serialize for Time {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// Writes milliseconds since 1970 as a [`Time`].
+pub(crate) fn serialize_ms<S: Serializer>(ms: &i64, serializer: S) -> Result<S::Ok, S::Error> {
+    Time::from_ms(*ms).serialize(serializer)
+}
+
+/// The same for a time that may be missing.
+pub(crate) fn serialize_option_ms<S: Serializer>(
+    ms: &Option<i64>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    ms.and_then(Time::from_ms).serialize(serializer)
+}
+
+#[cfg(feature = "openapi")]
+mod schema {
+    use utoipa::openapi::schema::{ObjectBuilder, Type};
+    use utoipa::openapi::{RefOr, Schema};
+    use utoipa::{PartialSchema, ToSchema};
+
+    use super::Time;
+
+    impl PartialSchema for Time {
+        fn schema() -> RefOr<Schema> {
+            ObjectBuilder::new()
+                .schema_type(Type::String)
+                .pattern(Some(r"^\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2}$"))
+                .description(Some("A time in UTC."))
+                .examples(["2021-02-18 01:00:00"])
+                .into()
+        }
+    }
+
+    impl ToSchema for Time {}
+}
