@@ -25,6 +25,8 @@ pub(crate) mod public_key;
 pub(crate) mod revocation;
 pub(crate) mod verdict;
 pub mod work;
+#[cfg(test)]
+mod wycheproof;
 
 pub use certificate::{KeyUsage, describe_certificate, describe_certificate_within};
 pub use chain::Anchors;
