@@ -88,7 +88,7 @@ impl SignatureBody {
     /// The same for the verifier.
     pub fn as_sent(&self) -> Body<'_> {
         match (self.encoding, std::str::from_utf8(&self.bytes)) {
-            (Encoding::Text, Ok(text)) => Body::Text(text),
+            (Encoding::Text, Ok(text)) => Body::Text(Cow::Borrowed(text)),
             // What was proper base64 is decoded already, and is not guessed at any further.
             _ => Body::Bytes(Cow::Borrowed(&self.bytes)),
         }

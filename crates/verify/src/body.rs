@@ -6,6 +6,7 @@ use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::general_purpose::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use encoding_rs::{Encoding, UTF_8};
 use serde::Serialize;
 use strum::Display;
 
@@ -21,6 +22,8 @@ const LENIENT: GeneralPurpose = GeneralPurpose::new(
 );
 const PEM_BEGIN: &str = "-----BEGIN ";
 const PEM_END: &str = "-----END ";
+/// What blocks of CMS are called (RFC 7468 section 9, RFC 2315 by OpenSSL and by others).
+const CMS_LABELS: [&str; 3] = ["CMS", "PKCS7", "PKCS #7 SIGNED DATA"];
 
 /// The format that a signature is of, or looks like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Display)]
@@ -42,18 +45,22 @@ pub enum Body<'a> {
     /// Bytes, which are not decoded any further.
     Bytes(Cow<'a, [u8]>),
     /// Text: XML, PEM, base64 with line breaks or without padding.
-    Text(&'a str),
+    Text(Cow<'a, str>),
 }
 
 impl<'a> Body<'a> {
     /// Takes a file: strict base64 is decoded, and what is no text are bytes.
     pub fn from_file(file: &'a [u8]) -> Self {
         let Ok(text) = std::str::from_utf8(file) else {
-            return Self::Bytes(Cow::Borrowed(file));
+            let bytes = Self::Bytes(Cow::Borrowed(file));
+            return match utf16(file) {
+                Some(text) if bytes.format() != Format::Xml => Self::Text(Cow::Owned(text)),
+                _ => bytes,
+            };
         };
         match STANDARD.decode(text) {
             Ok(bytes) => Self::Bytes(Cow::Owned(bytes)),
-            Err(_) => Self::Text(text),
+            Err(_) => Self::Text(Cow::Borrowed(text)),
         }
     }
 
@@ -103,16 +110,34 @@ impl<'a> Body<'a> {
     }
 }
 
-/// The DER or BER in what was sent: without PEM armour, line breaks and missing padding.
+/// The text of a file that begins with a byte order mark of UTF-16.
+fn utf16(file: &[u8]) -> Option<String> {
+    let (encoding, _) = Encoding::for_bom(file).filter(|(encoding, _)| *encoding != UTF_8)?;
+    let (text, _, has_errors) = encoding.decode(file);
+    (!has_errors).then(|| text.into_owned())
+}
+
+/// The DER or BER in what was sent: without PEM armour and what is around it, byte order mark, line breaks and missing padding.
 pub(crate) fn unwrapped(bytes: &[u8]) -> Cow<'_, [u8]> {
     let Ok(text) = std::str::from_utf8(bytes) else {
         return Cow::Borrowed(bytes);
     };
-    let inside = text.trim_start().strip_prefix(PEM_BEGIN).and_then(|rest| {
-        let (_, rest) = rest.split_once("-----")?;
-        Some(rest.split_once(PEM_END)?.0)
-    });
-    decoded(inside.unwrap_or(text)).map_or(Cow::Borrowed(bytes), Cow::Owned)
+    let text = text.trim_start_matches('\u{feff}');
+    let is_cms = |(label, _): &(&str, &str)| CMS_LABELS.contains(label);
+    let block = pem_blocks(text)
+        .find(is_cms)
+        .or_else(|| pem_blocks(text).next());
+    let inside = block.map_or(text, |(_, inside)| inside);
+    decoded(inside).map_or(Cow::Borrowed(bytes), Cow::Owned)
+}
+
+/// The labels and insides of blocks in armour, whatever is before, between and after them (RFC 7468 section 2).
+fn pem_blocks(text: &str) -> impl Iterator<Item = (&str, &str)> {
+    let blocks = text.split(PEM_BEGIN).skip(1);
+    blocks.filter_map(|rest| {
+        let (label, rest) = rest.split_once("-----")?;
+        Some((label, rest.split_once(PEM_END)?.0))
+    })
 }
 
 /// What base64 with line breaks says, where it says something.
@@ -136,4 +161,42 @@ pub fn certificates(file: &[u8]) -> impl Iterator<Item = Vec<u8>> {
         decoded(rest.split_once(PEM_END)?.0)
     });
     der.into_iter().chain(pem.map(Option::unwrap_or_default))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signature_is_found_whatever_is_around_it() {
+        let der = [0x30, 3, 2, 1, 5];
+        let base64 = STANDARD.encode(der);
+        let block = |label: &str, base64: &str| {
+            format!("-----BEGIN {label}-----\n{base64}\n-----END {label}-----\n")
+        };
+        let utf16 = |text: &str, to: fn(u16) -> [u8; 2]| -> Vec<u8> {
+            let text = format!("\u{feff}{text}");
+            text.encode_utf16().flat_map(to).collect()
+        };
+        let certificate = block("CERTIFICATE", "AAAA");
+        for file in [
+            der.to_vec(),
+            base64.clone().into_bytes(),
+            format!("{base64}\r\n").into_bytes(),
+            format!("\u{feff}{base64}").into_bytes(),
+            block("CMS", &base64).into_bytes(),
+            block("PKCS7", &base64).into_bytes(),
+            block("SOMETHING ELSE", &base64).into_bytes(),
+            format!("Subject: a letter\n\n{}", block("CMS", &base64)).into_bytes(),
+            format!("{certificate}{}{certificate}", block("PKCS7", &base64)).into_bytes(),
+            utf16(&block("CMS", &base64), u16::to_le_bytes),
+            utf16(&base64, u16::to_be_bytes),
+        ] {
+            let body = Body::from_file(&file);
+            assert_eq!(*body.signed_bytes(), der, "{body:?}");
+        }
+        let xml = utf16("<a/>", u16::to_le_bytes);
+        let body = Body::from_file(&xml);
+        assert_eq!((body.format(), &*body.signed_bytes()), (Format::Xml, &*xml));
+    }
 }

@@ -59,9 +59,11 @@ fn signer(
     work: &Work,
 ) -> Result<Signer> {
     work.spend(TELL_NS)?;
-    let certificate = read.certificate(info);
-    // All that is described of a signer but its certificate is inside of its own value.
-    *described_bytes += info.raw.len();
+    let certificate = read.certificate(info, work);
+    *described_bytes += match info.identifier {
+        Identifier::IssuerAndSerial { issuer, serial } => issuer.len() + serial.len(),
+        Identifier::Key(identifier) => identifier.len(),
+    };
     *described_bytes += certificate.map_or(0, |certificate| certificate.der().len());
     if *described_bytes > MAX_DESCRIBED_BYTES {
         return Err(InspectError::Malformed(

@@ -10,6 +10,7 @@ use crate::pki::algorithm::AlgorithmIdentifier;
 use crate::pki::ber::{Reader, Value};
 use crate::pki::certificate::Parsed;
 use crate::pki::revocation::Evidence;
+use crate::pki::same_name::DistinguishedName;
 use crate::pki::work::Work;
 use crate::pki::{Malformed, oid};
 
@@ -45,14 +46,12 @@ pub(super) struct SignedData<'a> {
 /// A `SignerInfo` (RFC 5652 section 5.3).
 #[derive(Debug)]
 pub(super) struct SignerInfo<'a> {
-    /// Its whole encoding.
-    pub(super) raw: &'a [u8],
     /// Whether it signs the content, 0, or a signer that does, 1, and so on.
     pub(super) depth: u8,
     pub(super) identifier: Identifier<'a>,
     pub(super) digest_algorithm: AlgorithmIdentifier<'a>,
-    /// The signed attributes, and the inside of their encoding; none where the content alone is signed.
-    pub(super) signed: Option<(Vec<Attribute<'a>>, &'a [u8])>,
+    /// The signed attributes, and their encoding as it is; none where the content alone is signed.
+    pub(super) signed: Option<(Vec<Attribute<'a>>, Value<'a>)>,
     pub(super) signature_algorithm: AlgorithmIdentifier<'a>,
     pub(super) signature: Cow<'a, [u8]>,
     pub(super) unsigned: Vec<Attribute<'a>>,
@@ -161,12 +160,23 @@ impl<'a> SignedData<'a> {
     }
 
     /// The certificate that a signer names, where it is embedded.
-    pub(super) fn certificate(&self, signer: &SignerInfo<'a>) -> Option<&Parsed<'a>> {
+    pub(super) fn certificate(&self, signer: &SignerInfo<'a>, work: &Work) -> Option<&Parsed<'a>> {
         let place = match signer.identifier {
             Identifier::IssuerAndSerial { issuer, serial } => self.by_serial.get(&(issuer, serial)),
             Identifier::Key(identifier) => self.by_key.get(identifier),
         };
-        self.certificates.get(*place?)
+        match (place, &signer.identifier) {
+            (Some(place), _) => self.certificates.get(*place),
+            // The same name may be encoded otherwise (RFC 5280 section 7.1).
+            (None, Identifier::IssuerAndSerial { issuer, serial }) => {
+                let issuer = DistinguishedName::new(issuer);
+                self.certificates.iter().find(|certificate| {
+                    work.is_same(certificate.identity().1, serial)
+                        && certificate.issuer().is(&issuer, work)
+                })
+            }
+            (None, Identifier::Key(_)) => None,
+        }
     }
 }
 
@@ -250,7 +260,7 @@ impl<'a> SignerInfo<'a> {
             &fields.expect(Tag::Sequence, "a signer has no digest algorithm")?,
         )?;
         let signed = match fields.optional(0)? {
-            Some(attributes) => Some((read_attributes(&attributes, work)?, attributes.content())),
+            Some(attributes) => Some((read_attributes(&attributes, work)?, attributes)),
             None => None,
         };
         let signature_algorithm = AlgorithmIdentifier::read(
@@ -269,7 +279,6 @@ impl<'a> SignerInfo<'a> {
             Vec::new()
         };
         Ok(Self {
-            raw: info.raw,
             depth,
             identifier,
             digest_algorithm,

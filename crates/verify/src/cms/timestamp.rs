@@ -77,7 +77,7 @@ fn proven_by(token: &[u8], stamped: &[u8], trust: &Trust<'_>) -> Option<i64> {
     let [stamper] = token.signers.as_slice() else {
         return None;
     };
-    let certificate = token.certificate(stamper)?;
+    let certificate = token.certificate(stamper, work)?;
     if !verify::is_intact_token(&token, stamper, certificate, work) {
         return None;
     }

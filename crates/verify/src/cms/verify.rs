@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::cell::{OnceCell, RefCell};
-use std::collections::HashSet;
 
 use asn1_rs::{Class, Tag};
 
@@ -84,7 +83,7 @@ struct Verification<'a> {
 impl Verification<'_> {
     fn verdict(&self, signer: &SignerInfo<'_>, content: &Result<Content<'_>, Obstacle>) -> Verdict {
         let Self { read, trust, .. } = self;
-        let certificate = read.certificate(signer).ok_or(NO_CERTIFICATE);
+        let certificate = read.certificate(signer, trust.work).ok_or(NO_CERTIFICATE);
         let content = content.as_ref().map_err(|obstacle| *obstacle);
         let intact = certificate.and_then(|certificate| {
             content.and_then(|content| is_intact(signer, certificate, content))
@@ -219,15 +218,25 @@ fn is_intact(
     content: &Content<'_>,
 ) -> Result<(), Obstacle> {
     let hash = Hash::of(&signer.digest_algorithm.oid);
-    let message = match &signer.signed {
+    let verifies = |message: &[u8]| {
+        public_key::verify(
+            certificate.x509().public_key(),
+            &signer.signature_algorithm,
+            hash,
+            message,
+            &signer.signature,
+            content.work,
+        )
+    };
+    let held = match &signer.signed {
         None if content.is_signed_attributes() => {
             return Err(Obstacle::failed(
                 SubIndication::FormatFailure,
                 "What is there has the form of the signed attributes of another signature, which may be what was signed.",
             ));
         }
-        None => Cow::Borrowed(content.bytes),
-        Some((_, inside)) => {
+        None => verifies(content.bytes),
+        Some((_, encoding)) => {
             let mut digests = signer.signed_attributes(oid::MESSAGE_DIGEST);
             let digest = digests
                 .next()
@@ -244,18 +253,17 @@ fn is_intact(
                     "What is there is not what was signed: its digest is another one.",
                 ));
             }
-            // As a SET OF in DER (RFC 5652 section 5.4).
-            Cow::Owned(tlv(SET, inside))
+            // What is signed is their encoding as a SET OF in DER (RFC 5652 section 5.4). Many a signer signs what it stores.
+            let stored = tlv(SET, encoding.content());
+            match verifies(&stored) {
+                Ok(false) => {
+                    let der = in_der(&stored, content.work).filter(|der| *der != stored);
+                    der.map_or(Ok(false), |der| verifies(&der))
+                }
+                held => held,
+            }
         }
     };
-    let held = public_key::verify(
-        certificate.x509().public_key(),
-        &signer.signature_algorithm,
-        hash,
-        &message,
-        &signer.signature,
-        content.work,
-    );
     match held {
         Ok(true) => Ok(()),
         Ok(false) => Err(Obstacle::failed(
@@ -264,6 +272,15 @@ fn is_intact(
         )),
         Err(Unsupported) => Err(UNKNOWN_ALGORITHM),
     }
+}
+
+/// What it costs to encode a byte anew.
+const ENCODE_NS: u64 = 100;
+
+/// A value in DER; none where it can't be.
+fn in_der(ber: &[u8], work: &Work) -> Option<Vec<u8>> {
+    work.spend_each(ber.len(), ENCODE_NS).ok()?;
+    Reader::new(ber).next().ok()??.to_der().ok()
 }
 
 const SET: u8 = 0x31;
@@ -285,33 +302,33 @@ fn well_formed(
     certificate: &Parsed<'_>,
     work: &Work,
 ) -> Result<(), Obstacle> {
-    let Some((attributes, _)) = &signer.signed else {
+    if signer.signed.is_none() {
         // Without them nothing says what type the content was signed as (RFC 5652 section 5.3).
         return if signer.depth > 0 || read.content_type == oid::DATA {
             Ok(())
         } else {
             Err(OTHER_TYPE)
         };
-    };
-    let mut seen = HashSet::new();
-    if attributes
-        .iter()
-        .any(|attribute| !seen.insert(&attribute.oid))
-    {
-        return Err(Obstacle::failed(
-            SubIndication::FormatFailure,
-            "A signed attribute is there twice.",
-        ));
     }
+    // These alone must not be repeated (RFC 5652 sections 11.1, 11.2 and 11.3).
     let single = [oid::MESSAGE_DIGEST, oid::CONTENT_TYPE, oid::SIGNING_TIME];
-    if single.iter().any(|oid| {
-        let mut attributes = signer.signed_attributes(oid);
-        attributes.any(|attribute| attribute.values.len() != 1)
-    }) {
-        return Err(Obstacle::failed(
-            SubIndication::FormatFailure,
-            "A signed attribute that must have one value has another number.",
-        ));
+    for oid in single {
+        let attributes: Vec<_> = signer.signed_attributes(oid).collect();
+        if attributes.len() > 1 {
+            return Err(Obstacle::failed(
+                SubIndication::FormatFailure,
+                "A signed attribute is there twice that must be there once.",
+            ));
+        }
+        if attributes
+            .iter()
+            .any(|attribute| attribute.values.len() != 1)
+        {
+            return Err(Obstacle::failed(
+                SubIndication::FormatFailure,
+                "A signed attribute that must have one value has another number.",
+            ));
+        }
     }
     let content_type = signer.signed_attributes(oid::CONTENT_TYPE).next();
     let content_type = content_type.and_then(|attribute| attribute.values.first());

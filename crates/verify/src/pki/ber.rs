@@ -110,17 +110,71 @@ impl<'a> Value<'a> {
             return Ok(Cow::Borrowed(self.any.data));
         }
         let mut whole = Vec::new();
-        let mut pieces = self.inside();
-        while let Some(piece) = pieces.next()? {
-            // Pieces of pieces are legal, and nobody makes them; their depth would be the sender's to choose.
-            if piece.any.header.constructed() {
-                return Err(Malformed("its content is cut into pieces of pieces"));
-            }
-            whole.extend_from_slice(piece.any.data);
-        }
+        self.collect(&mut whole, MAX_PIECES_DEPTH)?;
         Ok(Cow::Owned(whole))
     }
+
+    /// Adds what the pieces hold, and pieces of these.
+    fn collect(&self, whole: &mut Vec<u8>, depth: u8) -> Result<()> {
+        if !self.any.header.constructed() {
+            whole.extend_from_slice(self.any.data);
+            return Ok(());
+        }
+        let left = depth.checked_sub(1);
+        let left = left.ok_or(Malformed(
+            "its content is cut into pieces of pieces, too deep",
+        ))?;
+        let mut pieces = self.inside();
+        while let Some(piece) = pieces.next()? {
+            piece.collect(whole, left)?;
+        }
+        Ok(())
+    }
+
+    /// The value in DER: lengths are definite, strings whole, and sets sorted (X.690 sections 10 and 11.6).
+    pub(crate) fn to_der(&self) -> Result<Vec<u8>> {
+        let mut der = Vec::with_capacity(self.raw.len());
+        self.write_der(&mut der, MAX_DER_DEPTH)?;
+        Ok(der)
+    }
+
+    fn write_der(&self, der: &mut Vec<u8>, depth: u8) -> Result<()> {
+        if !self.any.header.constructed() {
+            der.extend_from_slice(self.raw);
+            return Ok(());
+        }
+        if self.is(Class::Universal, Tag::OctetString.0) {
+            der.extend_from_slice(&tlv(0x04, &self.octets()?));
+            return Ok(());
+        }
+        let left = depth.checked_sub(1);
+        let left = left.ok_or(Malformed("its signed attributes are nested too deep"))?;
+        let mut members = Vec::new();
+        let mut inside = self.inside();
+        while let Some(member) = inside.next()? {
+            let mut encoded = Vec::new();
+            member.write_der(&mut encoded, left)?;
+            members.push(encoded);
+        }
+        if self.is(Class::Universal, Tag::Set.0) {
+            // Shorter ones count as padded with zeros, which is the order of slices but for ends of zeros alone.
+            members.sort();
+        }
+        // No tag of more than one byte is constructed where this is needed.
+        let first = self.raw.first().copied().unwrap_or_default();
+        if first & 0x1f == 0x1f {
+            return Err(Malformed(
+                "its signed attributes have a tag that is too large",
+            ));
+        }
+        der.extend_from_slice(&tlv(first, &members.concat()));
+        Ok(())
+    }
 }
+
+/// How deep pieces of strings may be in one another, and values that are encoded anew: how deep is the sender's to choose.
+const MAX_PIECES_DEPTH: u8 = 8;
+const MAX_DER_DEPTH: u8 = 24;
 
 /// `YYYYMMDDHHMM[SS[.F…]]` and `Z` or a difference from UTC, in milliseconds since 1970.
 fn time_ms(text: &str) -> Option<i64> {

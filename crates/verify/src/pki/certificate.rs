@@ -15,6 +15,7 @@ use super::hash::Hash;
 use super::name::describe_name;
 use super::person::{bin, iin, role};
 use super::public_key;
+use super::same_name::DistinguishedName;
 use super::work::{Exhausted, Sha256, Work};
 use super::{Certificate, Malformed, Name, oid};
 use crate::digest::{sha256, to_hex};
@@ -24,6 +25,8 @@ use crate::digest::{sha256, to_hex};
 pub(crate) struct Parsed<'a> {
     certificate: X509Certificate<'a>,
     der: &'a [u8],
+    subject: DistinguishedName<'a>,
+    issuer: DistinguishedName<'a>,
     sha256: OnceCell<Sha256>,
     key_identifier: Option<&'a [u8]>,
     extended_key_usages: OnceCell<Vec<String>>,
@@ -88,6 +91,8 @@ impl<'a> Parsed<'a> {
                 _ => None,
             });
         Some(Self {
+            subject: DistinguishedName::new(certificate.tbs_certificate.subject.as_raw()),
+            issuer: DistinguishedName::new(certificate.tbs_certificate.issuer.as_raw()),
             certificate,
             der,
             sha256: OnceCell::new(),
@@ -100,6 +105,21 @@ impl<'a> Parsed<'a> {
     /// Its encoding.
     pub(crate) fn der(&self) -> &'a [u8] {
         self.der
+    }
+
+    /// Whose it is.
+    pub(crate) fn subject(&self) -> &DistinguishedName<'a> {
+        &self.subject
+    }
+
+    /// Who issued it.
+    pub(crate) fn issuer(&self) -> &DistinguishedName<'a> {
+        &self.issuer
+    }
+
+    /// Whether it names itself as its issuer (RFC 5280 section 3.2).
+    pub(crate) fn is_self_issued(&self, work: &Work) -> bool {
+        self.subject.is(&self.issuer, work)
     }
 
     /// SHA-256 of its encoding.
@@ -158,8 +178,9 @@ impl<'a> Parsed<'a> {
     /// Whether this one's key has signed that certificate, and this one's subject is that one's issuer.
     pub(crate) fn has_issued(&self, of: &Parsed<'_>, work: &Work) -> bool {
         let x509 = of.x509();
-        let subject = self.certificate.subject().as_raw();
-        work.is_same(subject, x509.issuer().as_raw())
+        // Both must say the same algorithm (RFC 5280 section 4.1.1.2): only one of them is signed.
+        x509.signature_algorithm == x509.tbs_certificate.signature
+            && self.subject.is(&of.issuer, work)
             && work.issued(self.sha256(), of.sha256(), || {
                 let signature = &x509.signature_value.data;
                 of.signature_algorithm().is_some_and(|algorithm| {

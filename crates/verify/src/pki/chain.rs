@@ -168,8 +168,7 @@ impl<'t> Search<'t, '_> {
         }
         let at_hand = trust.certificates.iter().copied();
         for issuer in trust.anchors.iter().chain(at_hand) {
-            let subject = issuer.x509().subject().as_raw();
-            let names = trust.work.is_same(subject, last.x509().issuer().as_raw());
+            let names = issuer.subject().is(last.issuer(), trust.work);
             if !names || path.iter().any(|other| other.sha256() == issuer.sha256()) {
                 continue;
             }
@@ -180,7 +179,7 @@ impl<'t> Search<'t, '_> {
             if trust.work.spend(STEP_NS).is_err() {
                 return false;
             }
-            if !may_issue(issuer, path) || !issuer.has_issued(last, trust.work) {
+            if !may_issue(issuer, path, trust.work) || !issuer.has_issued(last, trust.work) {
                 continue;
             }
             path.push(issuer);
@@ -307,7 +306,7 @@ fn check_purpose(certificate: &Parsed<'_>, purpose: Purpose) -> Result<(), Obsta
 }
 
 /// Whether a certificate says that its key may sign others (RFC 5280 sections 4.2.1.3 and 4.2.1.9), with these below it.
-fn may_issue(certificate: &Parsed<'_>, below: &[&Parsed<'_>]) -> bool {
+fn may_issue(certificate: &Parsed<'_>, below: &[&Parsed<'_>], work: &Work) -> bool {
     let x509 = certificate.x509();
     let signs = match x509.key_usage() {
         Ok(Some(usage)) => usage.value.key_cert_sign(),
@@ -319,7 +318,7 @@ fn may_issue(certificate: &Parsed<'_>, below: &[&Parsed<'_>]) -> bool {
     };
     // Authorities between this one and the signer; one that issued its own new certificate is none.
     let between = below.iter().skip(1);
-    let between = between.filter(|it| it.x509().subject().as_raw() != it.x509().issuer().as_raw());
+    let between = between.filter(|it| !it.is_self_issued(work));
     let short = constraints.value.path_len_constraint;
     signs
         && constraints.value.ca

@@ -10,6 +10,7 @@ use super::ber::{Reader, Value};
 use super::certificate::Parsed;
 use super::public_key;
 use super::revocation::{Statement, bits, extensions};
+use super::same_name::DistinguishedName;
 use super::work::{Sha256, Work};
 use super::{Malformed, oid};
 
@@ -21,7 +22,7 @@ const BYTE_NS: u64 = 12;
 pub(super) struct Crl<'a> {
     /// What is signed.
     tbs: &'a [u8],
-    issuer: &'a [u8],
+    issuer: DistinguishedName<'a>,
     made_ms: i64,
     next_ms: Option<i64>,
     revoked: Option<Reader<'a>>,
@@ -59,7 +60,7 @@ impl<'a> Crl<'a> {
         }
         // What it is signed with, once more.
         AlgorithmIdentifier::read(&field).ok()?;
-        let issuer = fields.expect(Tag::Sequence, "").ok()?.raw;
+        let issuer = DistinguishedName::new(fields.expect(Tag::Sequence, "").ok()?.raw);
         let made_ms = fields.next().ok()??.time_ms()?;
         let mut field = fields.next().ok()?;
         let next_ms = field.as_ref().and_then(|field| field.time_ms());
@@ -100,7 +101,7 @@ impl<'a> Crl<'a> {
         issuer: &Parsed<'_>,
         work: &Work,
     ) -> Option<Statement> {
-        let told = work.is_same(self.issuer, certificate.x509().issuer().as_raw())
+        let told = self.issuer.is(certificate.issuer(), work)
             && !self.scope.indirect
             && self.is_signed_by(issuer, work);
         if !told || work.spend_each(self.tbs.len(), BYTE_NS).is_err() {
@@ -131,7 +132,7 @@ impl<'a> Crl<'a> {
             Err(_) => false,
         };
         let signed = may_sign
-            && work.is_same(issuer.x509().subject().as_raw(), self.issuer)
+            && issuer.subject().is(&self.issuer, work)
             && !public_key::is_weak(key, &self.algorithm, None)
             && issuer.has_signed(&self.algorithm, self.tbs, self.signature, work);
         known.push((*issuer.sha256(), signed));

@@ -23,6 +23,7 @@ mod pem;
 mod person;
 pub(crate) mod public_key;
 pub(crate) mod revocation;
+pub(crate) mod same_name;
 pub(crate) mod verdict;
 pub mod work;
 #[cfg(test)]

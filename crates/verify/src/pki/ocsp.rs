@@ -12,6 +12,7 @@ use super::hash::Hash;
 use super::oid;
 use super::public_key;
 use super::revocation::{Statement, bits};
+use super::same_name::DistinguishedName;
 use super::work::{Sha256, Work};
 
 /// Most certificates of an answer that are looked at, and most certificates that it is about.
@@ -35,7 +36,7 @@ pub(super) struct Response<'a> {
 /// Who answers.
 #[derive(Debug)]
 enum Responder<'a> {
-    Name(&'a [u8]),
+    Name(DistinguishedName<'a>),
     /// SHA-1 of the key.
     Key(&'a [u8]),
 }
@@ -88,7 +89,7 @@ impl<'a> Response<'a> {
         }
         let inner = field.inside().next().ok()??;
         let responder = if field.is(Class::ContextSpecific, 1) {
-            Responder::Name(inner.raw)
+            Responder::Name(DistinguishedName::new(inner.raw))
         } else {
             Responder::Key(inner.content())
         };
@@ -168,7 +169,7 @@ fn may_respond(delegate: &Parsed<'_>) -> bool {
 impl Responder<'_> {
     fn is(&self, certificate: &Parsed<'_>, work: &Work) -> bool {
         match self {
-            Self::Name(name) => work.is_same(certificate.x509().subject().as_raw(), name),
+            Self::Name(name) => certificate.subject().is(name, work),
             Self::Key(sha1) => {
                 let key = certificate.key_bits();
                 work.spend_hash(Hash::Sha1, key.len()).is_ok() && Hash::Sha1.digest(key) == *sha1
