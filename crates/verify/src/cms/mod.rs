@@ -6,6 +6,8 @@
 
 mod inspect;
 mod signed_data;
+#[cfg(test)]
+mod tests;
 pub(crate) mod timestamp;
 mod verify;
 

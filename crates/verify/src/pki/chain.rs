@@ -218,10 +218,11 @@ impl<'t> Search<'t, '_> {
             )));
         }
         for (place, (certificate, issuer)) in links().enumerate() {
-            let revocation =
-                self.trust.evidence.iter().map(|evidence| {
-                    evidence.of(certificate, issuer, self.time_ms, self.trust.work)
-                });
+            let above = path.get(place + 1..).unwrap_or_default();
+            let revocation = self
+                .speakers(issuer, above)
+                .into_iter()
+                .map(|speaker| self.told(certificate, speaker));
             let revocation = revocation.fold(Revocation::NotJudged, Revocation::or);
             judged.revocation = judged.revocation.and(revocation);
             if let Revocation::Revoked { since_ms } = revocation {
@@ -243,6 +244,49 @@ impl<'t> Search<'t, '_> {
         }
         judged.outcome = obstacle.map_or(Ok(()), Err);
         judged
+    }
+}
+
+impl Search<'_, '_> {
+    /// What is at hand of a certificate's revocation that this one signed.
+    fn told(&self, certificate: &Parsed<'_>, speaker: &Parsed<'_>) -> Revocation {
+        let evidence = self.trust.evidence.iter();
+        evidence
+            .map(|evidence| evidence.of(certificate, speaker, self.time_ms, self.trust.work))
+            .fold(Revocation::NotJudged, Revocation::or)
+    }
+
+    /// Who may say that an authority's certificates are revoked: itself, and other keys of it, such as an older one or one that is
+    /// for lists alone, whose certificates lead to the same trusted one (RFC 5280 section 6.3.3 (f)). `above` is the rest of the
+    /// path, from the authority on.
+    fn speakers<'s>(
+        &'s self,
+        issuer: &'s Parsed<'s>,
+        above: &[&'s Parsed<'s>],
+    ) -> Vec<&'s Parsed<'s>> {
+        let work = self.trust.work;
+        let mut speakers = vec![issuer];
+        let at_hand = self.trust.certificates.iter().copied();
+        for other in self.trust.anchors.iter().chain(at_hand) {
+            if other.sha256() == issuer.sha256() || !other.subject().is(issuer.subject(), work) {
+                continue;
+            }
+            let is_anchor = || {
+                let mut anchors = self.trust.anchors.iter();
+                anchors.any(|anchor| anchor.sha256() == other.sha256())
+            };
+            let is_vouched_for = || {
+                above.iter().any(|authority| {
+                    authority.has_issued(other, work)
+                        && !other.is_weakly_issued_by(authority)
+                        && !matches!(self.told(other, authority), Revocation::Revoked { .. })
+                })
+            };
+            if is_anchor() || is_vouched_for() {
+                speakers.push(other);
+            }
+        }
+        speakers
     }
 }
 

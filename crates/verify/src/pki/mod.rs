@@ -8,6 +8,8 @@
 //! - `verdict` has the words for all that (ETSI EN 319 102-1).
 
 pub(crate) mod algorithm;
+#[cfg(test)]
+pub(crate) mod authority;
 pub(crate) mod ber;
 pub(crate) mod certificate;
 pub(crate) mod chain;

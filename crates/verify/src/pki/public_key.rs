@@ -233,7 +233,12 @@ pub(crate) fn verify(
         (Scheme::Pkcs1(named), KeyKind::Rsa) if !is_for_pss(key) => {
             let rsa = rsa(key).ok_or(Unsupported)?;
             let hash = named.or(default).ok_or(Unsupported)?;
-            pkcs1(&rsa, bits, hash, message, signature, work)
+            // Some signers name another digest in the signature's algorithm than the one that they use throughout.
+            let other = default.filter(|default| *default != hash);
+            match (pkcs1(&rsa, bits, hash, message, signature, work)?, other) {
+                (false, Some(other)) => pkcs1(&rsa, bits, other, message, signature, work),
+                (held, _) => Ok(held),
+            }
         }
         (Scheme::Pss, KeyKind::Rsa) => {
             let rsa = rsa(key).ok_or(Unsupported)?;

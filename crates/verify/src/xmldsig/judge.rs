@@ -106,6 +106,13 @@ fn check_intact(signature: &XmlSignature) -> Result<(), Obstacle> {
         references.any(|reference| reference.integrity == integrity)
     };
     match &signature.value {
+        // The one that was signed along is not at hand, and no other one can tell.
+        ValueIntegrity::Broken
+            if signature.signing_certificate_matches == Some(false)
+                && !any(ReferenceIntegrity::Broken) =>
+        {
+            Err(NO_CERTIFICATE)
+        }
         ValueIntegrity::Broken => Err(Obstacle::failed(
             SubIndication::SigCryptoFailure,
             "The signature holds under no certificate that is there.",
@@ -142,10 +149,16 @@ fn check_strength(signature: &XmlSignature, certificate: &Parsed<'_>) -> Result<
 /// Whether what is signed is where a reader looks for it: all of the document, something around the signature, or something inside
 /// of it. An element elsewhere may have been moved there, with another in its place (XML signature wrapping).
 fn check_coverage(signature: &XmlSignature) -> Result<(), Obstacle> {
-    if !signature.encloses && !signature.envelops && !signature.covers_external {
+    let covers_all = signature.covers_root || signature.envelops || signature.covers_external;
+    if !covers_all {
+        let sentence = if signature.encloses {
+            "The signature is intact, but of a part of the document: what is around that part is not signed. Look at what it covers."
+        } else {
+            "The signature is intact, but of an element beside it, which others may take for another one: look at what it covers."
+        };
         return Err(Obstacle::unsure(
             SubIndication::SigConstraintsFailure,
-            "The signature is intact, but of an element beside it, which others may take for another one: look at what it covers.",
+            sentence,
         ));
     }
     if signature.duplicate_ids && !signature.covers_root {

@@ -66,8 +66,8 @@ pub struct XmlSignature {
     pub duplicate_ids: bool,
     /// Whether a reference covers the whole document or an element around this signature. Says nothing about integrity.
     pub encloses: bool,
-    /// Whether a reference covers something inside of this signature's `Object` that is more than its own properties and lists of
-    /// other things. Says nothing about integrity.
+    /// Whether this signature is the root element, and references cover each of its `Object`s but for those that have only its own
+    /// properties. Says nothing about integrity.
     pub envelops: bool,
     /// Whether a reference covers something outside of the document, which was given and is intact.
     pub covers_external: bool,

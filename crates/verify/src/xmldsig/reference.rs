@@ -33,7 +33,16 @@ pub(super) struct Context<'a> {
     pub(super) external: Option<&'a [u8]>,
 }
 
-/// Reads a reference; also returns the node whose markup it hashes, where it does.
+/// A node that a reference hashes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Covered {
+    pub(super) node: NodeIndex,
+    pub(super) integrity: ReferenceIntegrity,
+    /// Whether it is hashed by its text alone: names and structure in it may change.
+    pub(super) is_text: bool,
+}
+
+/// Reads a reference; also returns what it hashes, where that is in the document.
 ///
 /// # Errors
 ///
@@ -41,7 +50,7 @@ pub(super) struct Context<'a> {
 pub(super) fn read(
     context: &Context<'_>,
     reference: NodeIndex,
-) -> Result<(Reference, Option<NodeIndex>), XmlError> {
+) -> Result<(Reference, Option<Covered>), XmlError> {
     let &Context { document, work, .. } = context;
     work.spend(REFERENCE_NS)?;
     let uri = document.attribute(reference, "URI");
@@ -91,9 +100,12 @@ pub(super) fn read(
     let octets = uris + uri.map_or(0, str::len) + digest_method.len() + described.covers.octets();
     work.spend_each(octets, TOLD_OCTET_NS)?;
     work.spend_each(described.transforms.len(), TOLD_TRANSFORM_NS)?;
-    // Of base64 only the text is hashed: names and structure around it may change.
-    let is_markup = !described.transforms.iter().any(|it| it == BASE64);
-    Ok((described, target.filter(|_| is_markup)))
+    let covered = target.map(|node| Covered {
+        node,
+        integrity,
+        is_text: described.transforms.iter().any(|it| it == BASE64),
+    });
+    Ok((described, covered))
 }
 
 /// The `Transform` elements, in order. `None` where there is something else among them.

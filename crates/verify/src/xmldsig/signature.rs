@@ -4,11 +4,11 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 
 use super::canonical::{Method, canonicalize};
-use super::document::{Document, NodeIndex};
+use super::document::{Document, Kind, NodeIndex};
 use super::elements::DSIG;
 use super::node_set::NodeSet;
 use super::parse::parse;
-use super::reference::{self, Context};
+use super::reference::{self, Context, Covered};
 use super::text::{decode, decode_base64, normalize};
 use super::transform::canonicalization;
 use super::verify::verify;
@@ -101,14 +101,14 @@ fn read(context: &Context<'_>) -> Result<XmlSignature> {
         ..
     } = context;
     let signed_info = document.only(signature, DSIG, "SignedInfo");
-    let (references, targets) = read_references(context, signed_info)?;
-    let properties = targets
-        .iter()
-        .find(|(target, integrity)| {
-            *integrity == ReferenceIntegrity::Intact
-                && xades::is_signed_properties(document, *target, signature)
+    let (references, covered) = read_references(context, signed_info)?;
+    let markup = || covered.iter().filter(|covered| !covered.is_text);
+    let properties = markup()
+        .find(|covered| {
+            covered.integrity == ReferenceIntegrity::Intact
+                && xades::is_signed_properties(document, covered.node, signature)
         })
-        .map(|(target, _)| *target);
+        .map(|covered| covered.node);
     let named = properties.map(|it| xades::signing_certificate(document, it, work));
     let named = named.transpose()?.flatten();
     let certificates = read_certificates(document, signature, work)?;
@@ -140,15 +140,9 @@ fn read(context: &Context<'_>) -> Result<XmlSignature> {
         timestamps: read_timestamps(context)?,
         evidence: xades::evidence(document, signature, work)?,
         duplicate_ids: document.duplicate_ids,
-        encloses: targets
-            .iter()
-            .any(|(target, _)| document.contains(*target, signature)),
-        envelops: targets
-            .iter()
-            .any(|(target, _)| is_own_content(document, *target, signature)),
-        covers_root: targets
-            .iter()
-            .any(|(target, _)| document.ancestors(*target).count() <= 1),
+        encloses: markup().any(|covered| document.contains(covered.node, signature)),
+        envelops: is_enveloping(document, signature, &covered),
+        covers_root: markup().any(|covered| is_root(document, covered.node)),
     })
 }
 
@@ -177,49 +171,85 @@ fn refers_once(document: &Document<'_>, signature: NodeIndex) -> bool {
     outside.count() == 1
 }
 
-/// Whether this is in an `Object` of the signature, and what somebody wanted to sign: not its properties, and no `Manifest`, of
-/// which nobody looks up what it lists.
-fn is_own_content(document: &Document<'_>, node: NodeIndex, signature: NodeIndex) -> bool {
-    let is = |node, local| {
-        let element = document.element(node);
-        element.is_some_and(|element| element.is(DSIG, local))
-    };
-    let around: Vec<_> = document
-        .ancestors(node)
-        .take_while(|&it| it != signature)
-        .collect();
-    let object = around.last().copied().unwrap_or(node);
-    document.contains(signature, node)
-        && is(object, "Object")
-        && !is(node, "Manifest")
-        && !is(node, "SignatureProperties")
-        && !around
-            .iter()
-            .chain([&node])
-            .any(|&it| xades::is_qualifying(document, it))
+/// Whether this is the document or its root element.
+fn is_root(document: &Document<'_>, node: NodeIndex) -> bool {
+    document.ancestors(node).count() <= 1
 }
 
-/// A node whose markup a reference hashes, and whether that is intact.
-type Covered = (NodeIndex, ReferenceIntegrity);
+/// Whether a signature is the document, and signs all that is in it: each `Object`, but for those that have nothing but properties
+/// of it. In another document, or beside an `Object` that is not signed, its content could be taken for something that is not
+/// what applications read.
+fn is_enveloping(document: &Document<'_>, signature: NodeIndex, covered: &[Covered]) -> bool {
+    let mut contents = document
+        .named(signature, DSIG, "Object")
+        .filter(|&object| !has_properties_alone(document, object))
+        .peekable();
+    is_root(document, signature)
+        && contents.peek().is_some()
+        && contents.all(|object| {
+            let mut covered = covered.iter();
+            covered.any(|covered| is_whole_content(document, object, covered))
+        })
+}
+
+/// Whether an `Object` holds qualifying properties and nothing else.
+fn has_properties_alone(document: &Document<'_>, object: NodeIndex) -> bool {
+    let mut children = document.children(object).peekable();
+    children.peek().is_some()
+        && children.all(|child| is_blank(document, child) || xades::is_qualifying(document, child))
+}
+
+/// Whether a reference covers all that an `Object` holds: itself, or the one element in it. Of a `Manifest` or properties of
+/// signatures nobody looks up what they list.
+fn is_whole_content(document: &Document<'_>, object: NodeIndex, covered: &Covered) -> bool {
+    let elements = || {
+        let children = document.children(object);
+        children.filter(|&child| document.element(child).is_some())
+    };
+    let lists = elements().any(|child| {
+        let element = document.element(child);
+        element.is_some_and(|it| it.is(DSIG, "Manifest") || it.is(DSIG, "SignatureProperties"))
+    });
+    if lists {
+        return false;
+    }
+    if covered.node == object {
+        // Of text it must be plain where it is.
+        return !covered.is_text || elements().next().is_none();
+    }
+    let mut others = document
+        .children(object)
+        .filter(|&child| child != covered.node && !is_blank(document, child));
+    !covered.is_text && elements().any(|child| child == covered.node) && others.next().is_none()
+}
+
+/// Whether this is nothing that an application reads: blanks, a comment or an instruction.
+fn is_blank(document: &Document<'_>, node: NodeIndex) -> bool {
+    match document.nodes().get(node).map(|node| &node.kind) {
+        Some(Kind::Text(text)) => text.trim_ascii().is_empty(),
+        Some(Kind::Comment(_) | Kind::Instruction(..)) => true,
+        _ => false,
+    }
+}
 
 fn read_references(
     context: &Context<'_>,
     signed_info: Option<NodeIndex>,
 ) -> Result<(Vec<Reference>, Vec<Covered>)> {
     let mut references = Vec::new();
-    let mut targets = Vec::new();
+    let mut all = Vec::new();
     let Some(signed_info) = signed_info else {
-        return Ok((references, targets));
+        return Ok((references, all));
     };
     for reference in context.document.named(signed_info, DSIG, "Reference") {
         if references.len() == MAX_REFERENCES {
             return Err(XmlError::TooLarge("references"));
         }
-        let (reference, target) = reference::read(context, reference)?;
-        targets.extend(target.map(|target| (target, reference.integrity)));
+        let (reference, covered) = reference::read(context, reference)?;
+        all.extend(covered);
         references.push(reference);
     }
-    Ok((references, targets))
+    Ok((references, all))
 }
 
 fn algorithm(document: &Document<'_>, signed_info: Option<NodeIndex>, local: &str) -> String {

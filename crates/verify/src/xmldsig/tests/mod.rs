@@ -6,3 +6,4 @@ mod hostile;
 mod kinds;
 mod signer;
 mod vectors;
+mod wrapped;

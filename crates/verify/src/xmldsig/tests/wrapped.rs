@@ -1,0 +1,112 @@
+//! Signatures whose content could be taken for something else than what is signed, beside those of which it can't.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use super::signer::{DS, ENVELOPED, EXCLUSIVE, Key, Signer, transform};
+use crate::pki::{Anchors, Indication, SubIndication};
+use crate::xmldsig::{inspect, judge};
+
+/// Whether its one signature passes; otherwise, that it is intact, and only what it covers stands in the way.
+#[track_caller]
+fn passes(xml: &str) -> bool {
+    let trusted = STANDARD.decode(Key::P256.certificate()).unwrap();
+    let found = inspect(xml.as_bytes()).unwrap();
+    let now_ms = 1_798_675_200_000;
+    let verdicts = judge(&found, &Anchors::new([trusted]), now_ms).unwrap();
+    let [verdict] = verdicts.as_slice() else {
+        panic!("{verdicts:?}");
+    };
+    assert_eq!(verdict.intact, Some(true), "{verdict:?}");
+    if verdict.indication == Indication::TotalPassed {
+        return true;
+    }
+    let why = Some(SubIndication::SigConstraintsFailure);
+    assert_eq!(verdict.sub_indication, why, "{verdict:?}");
+    false
+}
+
+/// An enveloping signature over this `Object`.
+fn enveloping(object: &str) -> String {
+    let signed = object.replacen("<ds:Object", &format!("<ds:Object {DS}"), 1);
+    Signer::new(Key::P256)
+        .reference("#o", &transform(EXCLUSIVE), &signed)
+        .object(object)
+        .sign()
+}
+
+#[test]
+fn a_document_that_is_a_signature_passes_where_all_of_it_is_signed() {
+    let xml = enveloping("<ds:Object Id=\"o\"><sum>1</sum></ds:Object>");
+    assert!(passes(&xml));
+    // Moved into another document, somebody may read that.
+    assert!(!passes(&format!("<doc><sum>9</sum>{xml}</doc>")));
+    assert!(!passes(&format!("<doc>{xml}</doc>")));
+    // An object more, which nobody signed.
+    let object = "<ds:Object><sum>9</sum></ds:Object>";
+    assert!(!passes(
+        &xml.replace("<ds:Object", &format!("{object}<ds:Object"))
+    ));
+    let end = "</ds:Signature>";
+    assert!(!passes(&xml.replace(end, &format!("{object}{end}"))));
+}
+
+#[test]
+fn the_one_element_of_an_object_is_all_of_it() {
+    let signature = |object: &str| {
+        Signer::new(Key::P256)
+            .reference("#x", &transform(EXCLUSIVE), "<sum Id=\"x\">1</sum>")
+            .object(object)
+            .sign()
+    };
+    let sum = "<sum Id=\"x\">1</sum>";
+    assert!(passes(&signature(&format!(
+        "<ds:Object> {sum}<!-- --> </ds:Object>"
+    ))));
+    for around in [
+        format!("<ds:Object><sum>9</sum>{sum}</ds:Object>"),
+        format!("<ds:Object>9{sum}</ds:Object>"),
+        format!("<ds:Object><sums>{sum}</sums></ds:Object>"),
+        format!("<ds:Object>{sum}</ds:Object><ds:Object/>"),
+    ] {
+        assert!(!passes(&signature(&around)), "{around}");
+    }
+}
+
+#[test]
+fn text_of_an_object_is_signed_where_it_is_plain() {
+    let base64 = "http://www.w3.org/2000/09/xmldsig#base64";
+    let signature = |object: &str| {
+        Signer::new(Key::P256)
+            .reference("#o", &transform(base64), "hello")
+            .object(object)
+            .sign()
+    };
+    let plain = signature("<ds:Object Id=\"o\">aGVs\nbG8=</ds:Object>");
+    assert!(passes(&plain));
+    assert!(!passes(&format!("<doc>{plain}</doc>")));
+    assert!(!passes(&signature(
+        "<ds:Object Id=\"o\"><a>aGVs</a><b>bG8=</b></ds:Object>"
+    )));
+}
+
+#[test]
+fn lists_that_nobody_looks_up_are_no_content() {
+    for list in ["Manifest", "SignatureProperties"] {
+        let object = format!("<ds:Object Id=\"o\"><ds:{list}></ds:{list}></ds:Object>");
+        assert!(!passes(&enveloping(&object)), "{list}");
+    }
+}
+
+#[test]
+fn an_element_around_the_signature_passes_where_it_is_the_document() {
+    let transforms = transform(ENVELOPED) + &transform(EXCLUSIVE);
+    let signature = Signer::new(Key::P256)
+        .reference("#d", &transforms, "<doc Id=\"d\"><sum>1</sum></doc>")
+        .sign();
+    let document = format!("<doc Id=\"d\"><sum>1</sum>{signature}</doc>");
+    assert!(passes(&document));
+    assert!(!passes(&format!(
+        "<evil><doc><sum>9</sum></doc>{document}</evil>"
+    )));
+}
