@@ -2,7 +2,7 @@
 //! # Where to read next
 //!
 //! - [`Body`] is a signature as people send it: DER, PEM, base64 or XML.
-//! - [`report`] tells who signed what, with what and when; with [`Judging`] also whether each signature holds.
+//! - [`report()`] tells who signed what, with what and when; with [`Judging`] also whether each signature holds.
 //! - [`cms`] and [`xmldsig`] read and verify one format each; [`pki`] has certificates, chains and what tells of revocations.
 
 mod body;
