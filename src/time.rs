@@ -1,15 +1,13 @@
 //! Times as the contract and cursors spell them.
 
-use chrono::{DateTime, Datelike as _, NaiveDateTime, Timelike as _, Utc};
+use chrono::{DateTime, Datelike as _, NaiveDateTime, Utc};
+use sigpersist_verify::Time;
 
 const FORMAT: &str = "%Y-%m-%d %H:%M:%S";
 
 /// A time as the contract spells it: UTC, `YYYY-MM-DD HH:MM:SS`.
 pub fn to_text(time: DateTime<Utc>) -> String {
-    // Each answer has several, and chrono would take the format apart for each.
-    let (year, month, day) = (time.year(), time.month(), time.day());
-    let (hour, minute, second) = (time.hour(), time.minute(), time.second());
-    format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}")
+    Time::from(time).to_string()
 }
 
 /// Reads a time as the contract spells it, or with an offset (RFC 3339).

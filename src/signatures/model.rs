@@ -69,14 +69,6 @@ impl SignatureBody {
         }
     }
 
-    /// Takes a file, which need not be text.
-    pub fn from_bytes(bytes: Vec<u8>) -> Self {
-        match String::from_utf8(bytes) {
-            Ok(text) => Self::from_text(&text),
-            Err(error) => Self::from_text(&BASE64.encode(error.as_bytes())),
-        }
-    }
-
     /// The text that the client sent, byte for byte.
     pub fn to_text(&self) -> String {
         match self.encoding {

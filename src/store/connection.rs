@@ -78,14 +78,12 @@ impl Session {
         if self.is_proven && self.used_at.elapsed() <= TRUSTED_FOR {
             return true;
         }
-        match self.connection.batch_execute(&self.mark.prove()) {
-            Ok(()) => self.is_proven = true,
-            Err(cause) => {
-                debug!(%cause, "A connection to the database is of no use");
-                return false;
-            }
+        let proven = self.connection.batch_execute(&self.mark.prove());
+        if let Err(cause) = &proven {
+            debug!(%cause, "A connection to the database is of no use");
         }
-        true
+        self.is_proven = proven.is_ok();
+        self.is_proven
     }
 }
 

@@ -2,6 +2,7 @@
 
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
 
+use super::kept::{Forgotten, is_forgotten};
 use crate::error::{Error, Noun};
 
 /// Whether a connection is of no more use.
@@ -15,6 +16,7 @@ pub(super) fn is_connection_lost(error: &DieselError) -> bool {
                     // It leads to what was the primary: a new one leads to what is.
                     | DatabaseErrorKind::ReadOnlyTransaction
             ) || is_shutdown_message(information.message())
+                || is_forgotten(error)
         }
         DieselError::BrokenTransactionManager => true,
         _ => false,
@@ -65,6 +67,9 @@ fn is_shutdown_message(message: &str) -> bool {
 
 /// What a failed query means to the caller.
 pub(super) fn query_error(error: DieselError) -> Error {
+    if is_forgotten(&error) {
+        return Error::DatabaseUnavailable(Forgotten.into());
+    }
     if matches!(error, DieselError::RollbackTransaction) {
         // Only what was given up ends so.
         return Error::DatabaseUnavailable(error.into());

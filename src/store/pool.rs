@@ -13,7 +13,7 @@ use tracing::debug_span;
 use super::batches::Batches;
 use super::connection::{LogConnectionErrors, Manager, Session};
 use super::failure::{is_connection_lost, query_error};
-use super::kept::{Forgotten, is_forgotten};
+use super::kept::Forgotten;
 use super::signature_create::{Fate, FirstVersion};
 use super::url::with_defaults;
 use super::watchdog::{Watchdog, Watched};
@@ -135,14 +135,10 @@ impl Store {
             lease.end();
             return Err(Error::DatabaseUnavailable(GIVEN_UP.into()));
         }
-        let acts = lease.session.act_for(tenant);
-        if acts.as_ref().is_err_and(is_forgotten) {
-            lease.session.broken = true;
-            lease.end();
-            metrics::query_failed("unavailable");
-            return Err(Error::DatabaseUnavailable(Forgotten.into()));
-        }
-        let result = acts.and_then(|()| queries(&mut lease.session.connection));
+        let result = lease
+            .session
+            .act_for(tenant)
+            .and_then(|()| queries(&mut lease.session.connection));
         lease.session.broken = result.as_ref().is_err_and(is_connection_lost);
         lease.end();
         result.map_err(|error| {

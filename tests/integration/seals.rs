@@ -6,7 +6,7 @@ use sigpersist::audit::{self, Fault, Keyed, Verified, Whose};
 use crate::support::{TestApp, TestDatabase};
 
 /// Works out all hashes of a tenant's chain anew with the database's own function, as its owner can.
-const REWRITE: &str = "
+pub(crate) const REWRITE: &str = "
     SET sigpersist.tenant = '0';
     UPDATE audit_events SET actor = 'nobody' WHERE tenant_id = 1 AND number = 2;
     DO $$

@@ -8,6 +8,7 @@ use std::process::Stdio;
 use serde_json::{Value, json};
 use sigpersist::audit::{self, Fault, Verified, Whose};
 
+use crate::seals;
 use crate::support::guest::Guest;
 use crate::support::tenant_file::{is_of_trail, lines, sealed, without_trail};
 use crate::support::{Client, TestApp, eventually};
@@ -422,24 +423,6 @@ fn whatever_somebody_does_to_imported_events_is_found_and_named() {
     );
 }
 
-/// Works out all hashes of a tenant's own chain anew.
-const REWRITE_OWN: &str = "
-    SET sigpersist.tenant = '0';
-    UPDATE audit_events SET actor = 'nobody' WHERE tenant_id = 1 AND number = 2;
-    DO $$
-    DECLARE
-        event audit_events;
-        last bytea := decode(repeat('00', 32), 'hex');
-    BEGIN
-        FOR event IN SELECT * FROM audit_events WHERE tenant_id = 1 ORDER BY number LOOP
-            event.previous := last;
-            last := audit_hash(event);
-            UPDATE audit_events SET previous = event.previous, hash = last WHERE tenant_id = 1 AND number = event.number;
-        END LOOP;
-        UPDATE audit_heads SET hash = last WHERE tenant_id = 1;
-    END
-    $$";
-
 #[test]
 fn a_fault_keeps_nobody_from_moving_and_is_not_lost_on_the_way() {
     for (sql, fault) in [
@@ -453,7 +436,7 @@ fn a_fault_keeps_nobody_from_moving_and_is_not_lost_on_the_way() {
         ),
         // Only the seals tell, which stay where they are.
         (
-            REWRITE_OWN,
+            seals::REWRITE,
             Fault::AtSource(Box::new(Fault::WrongSeal { from: 2, to: 6 })),
         ),
     ] {
@@ -559,7 +542,7 @@ fn an_import_that_was_killed_goes_on_and_later_exports_add_what_is_new() {
     let before = imported_rows(&there);
     assert_eq!(before.lines().count(), events + 5);
     // A source that was restored from a backup, and went on otherwise.
-    here.database.execute(REWRITE_OWN);
+    here.database.execute(seals::REWRITE);
     here.database
         .execute("DELETE FROM audit_seals; DELETE FROM audit_keys");
     let forked = export(&here, "acme");

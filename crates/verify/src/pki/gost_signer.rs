@@ -1,7 +1,6 @@
 //! A signer by GOST R 34.10-2015 for tests, which OpenSSL can't be asked for.
 
-use asn1_rs::Oid;
-
+use super::authority::{DATA, SIGNED_DATA, UTF8, algorithm, name, oid, sequence};
 use super::ber::tlv;
 use super::gost::tests::{key, sign_with};
 use super::hash::Hash;
@@ -10,25 +9,10 @@ use super::hash::Hash;
 const KEY: [u64; 9] = [1, 2, 398, 3, 10, 1, 1, 2, 2];
 const SIGNATURE: [u64; 10] = [1, 2, 398, 3, 10, 1, 1, 2, 3, 2];
 const STREEBOG: [u64; 8] = [1, 2, 398, 3, 10, 1, 3, 3];
-const SIGNED_DATA: [u64; 7] = [1, 2, 840, 113_549, 1, 7, 2];
-const DATA: [u64; 7] = [1, 2, 840, 113_549, 1, 7, 1];
-const COMMON_NAME: [u64; 4] = [2, 5, 4, 3];
 
-fn sequence(parts: &[Vec<u8>]) -> Vec<u8> {
-    tlv(0x30, &parts.concat())
-}
-
-fn oid(arcs: &[u64]) -> Vec<u8> {
-    tlv(0x06, Oid::from(arcs).unwrap().as_bytes())
-}
-
-fn algorithm(arcs: &[u64]) -> Vec<u8> {
-    sequence(&[oid(arcs)])
-}
-
-fn name() -> Vec<u8> {
-    let attribute = sequence(&[oid(&COMMON_NAME), tlv(0x0c, b"GOST")]);
-    sequence(&[tlv(0x31, &attribute)])
+/// Its name.
+fn own_name() -> Vec<u8> {
+    name(UTF8, "GOST")
 }
 
 /// The signer's certificate, which nobody has signed, in DER.
@@ -39,9 +23,9 @@ pub(crate) fn certificate() -> Vec<u8> {
         tlv(0xa0, &tlv(0x02, &[2])),
         tlv(0x02, &[1]),
         algorithm(&SIGNATURE),
-        name(),
+        own_name(),
         sequence(&validity),
-        name(),
+        own_name(),
         sequence(&[algorithm(&KEY), tlv(0x03, &public_key)]),
     ]);
     sequence(&[tbs, algorithm(&SIGNATURE), tlv(0x03, &[0, 0])])
@@ -56,7 +40,7 @@ pub(crate) fn sign(message: &[u8]) -> Vec<u8> {
 pub(crate) fn cms(message: &[u8]) -> Vec<u8> {
     let signer = sequence(&[
         tlv(0x02, &[1]),
-        sequence(&[name(), tlv(0x02, &[1])]),
+        sequence(&[own_name(), tlv(0x02, &[1])]),
         algorithm(&STREEBOG),
         algorithm(&SIGNATURE),
         tlv(0x04, &sign(message)),
