@@ -2,6 +2,10 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+/// Why a database is of no use that forgets what a session sets.
+pub const FORGETS: &str = "A pooler in front of the database forgets a session's settings between transactions. It must keep a \
+     session on its connection: in PgBouncer, set pool_mode = session.";
+
 /// What a server needs. All of it is lacking at first.
 #[derive(Debug, Default)]
 pub struct Readiness {
@@ -55,10 +59,7 @@ impl Readiness {
             lacks.push(lack("stopping", "The server was told to stop."));
         }
         if !database && self.forgets.load(Ordering::Relaxed) {
-            lacks.push(lack(
-                "database",
-                "A pooler in front of the database forgets a session's settings between transactions. It must keep a session on its connection: in PgBouncer, set pool_mode = session.",
-            ));
+            lacks.push(lack("database", FORGETS));
         } else if !database {
             lacks.push(lack("database", "The database does not answer."));
         } else if !self.schema.load(Ordering::Relaxed) {

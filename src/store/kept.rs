@@ -11,15 +11,14 @@ use diesel::connection::SimpleConnection as _;
 use diesel::pg::PgConnection;
 use diesel::result::Error as DieselError;
 
+use crate::readiness::FORGETS;
+
 /// How often a mark is looked for: under load it may be found by chance.
 const LOOKS: usize = 4;
 
 /// The session forgets what it sets; for operators.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "A pooler in front of the database forgets a session's settings between transactions. It must keep a session on its \
-     connection: in PgBouncer, set pool_mode = session"
-)]
+#[error("{FORGETS}")]
 pub(super) struct Forgotten;
 
 /// The mark of one session; no other has the same.

@@ -37,6 +37,7 @@ mod transfer_out;
 mod url;
 mod usage;
 mod verdicts;
+mod version_columns;
 mod watchdog;
 
 pub use audit::StoredChain;

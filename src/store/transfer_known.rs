@@ -5,13 +5,12 @@ use std::collections::HashMap;
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_query;
-use diesel::sql_types::{Array, BigInt, Binary, CChar, Integer, Nullable, Text, Timestamptz};
+use diesel::sql_types::{Array, BigInt, Integer, Text, Timestamptz};
 
 use super::pool::Store;
 use super::schema::signatures;
-use super::signatures::{
-    encoding_from_code, sha256_from_column, version_from_column, version_to_column,
-};
+use super::signatures::{version_from_column, version_to_column};
+use super::version_columns::VersionColumns;
 use crate::context::TenantId;
 use crate::error::Result;
 use crate::signatures::model::{SignatureId, ThreadKey};
@@ -44,22 +43,8 @@ struct ThreadRow {
 struct VersionRow {
     #[diesel(sql_type = BigInt)]
     signature_id: i64,
-    #[diesel(sql_type = Integer)]
-    version: i32,
-    #[diesel(sql_type = Timestamptz)]
-    created_at: DateTime<Utc>,
-    #[diesel(sql_type = Nullable<Text>)]
-    stage: Option<String>,
-    #[diesel(sql_type = Nullable<Text>)]
-    created_by: Option<String>,
-    #[diesel(sql_type = Nullable<Text>)]
-    comment: Option<String>,
-    #[diesel(sql_type = Array<Text>)]
-    tags: Vec<String>,
-    #[diesel(sql_type = CChar)]
-    encoding: u8,
-    #[diesel(sql_type = Binary)]
-    sha256: Vec<u8>,
+    #[diesel(embed)]
+    version: VersionColumns,
 }
 
 /// A version that is there, without its bytes.
@@ -121,23 +106,9 @@ impl Store {
         let rows = self.run(tenant, |connection| query.load::<VersionRow>(connection))?;
         rows.into_iter()
             .map(|row| {
-                let version = version_from_column(row.version)?;
-                Ok((
-                    (SignatureId(row.signature_id), version),
-                    StoredVersion {
-                        version,
-                        created_at: row.created_at,
-                        stage: row.stage,
-                        created_by: row.created_by,
-                        comment: row.comment,
-                        tags: row.tags,
-                        body: BodyMark {
-                            encoding: encoding_from_code(row.encoding)?,
-                            sha256: sha256_from_column(row.sha256)?,
-                        },
-                        verdicts: Vec::new(),
-                    },
-                ))
+                let mark = |encoding, sha256| BodyMark { encoding, sha256 };
+                let version = row.version.into_stored(mark)?;
+                Ok(((SignatureId(row.signature_id), version.version), version))
             })
             .collect()
     }

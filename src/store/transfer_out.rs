@@ -6,9 +6,7 @@ use chrono::{DateTime, Utc};
 use diesel::dsl::count_star;
 use diesel::prelude::*;
 use diesel::sql_query;
-use diesel::sql_types::{
-    Array, BigInt, Binary, CChar, Integer, Jsonb, Nullable, Text, Timestamptz,
-};
+use diesel::sql_types::{BigInt, Binary, Integer, Jsonb, Nullable, Text, Timestamptz};
 use serde_json::Value;
 
 use super::hooks::BindingRow;
@@ -17,6 +15,7 @@ use super::plugins::digest_from_column;
 use super::schema::{hook_bindings, hook_inputs, hooks, plugin_revisions, plugins};
 use super::signatures::{encoding_from_code, sha256_from_column, version_from_column};
 use super::snapshot::Snapshot;
+use super::version_columns::VersionColumns;
 use crate::auth::key::StoredKey;
 use crate::error::{Error, Result};
 use crate::plugins::model::Digest;
@@ -89,22 +88,8 @@ struct VersionRow {
     thread_created_at: DateTime<Utc>,
     #[diesel(sql_type = Timestamptz)]
     thread_updated_at: DateTime<Utc>,
-    #[diesel(sql_type = Integer)]
-    version: i32,
-    #[diesel(sql_type = Timestamptz)]
-    created_at: DateTime<Utc>,
-    #[diesel(sql_type = Nullable<Text>)]
-    stage: Option<String>,
-    #[diesel(sql_type = Nullable<Text>)]
-    created_by: Option<String>,
-    #[diesel(sql_type = Nullable<Text>)]
-    comment: Option<String>,
-    #[diesel(sql_type = Array<Text>)]
-    tags: Vec<String>,
-    #[diesel(sql_type = CChar)]
-    encoding: u8,
-    #[diesel(sql_type = Binary)]
-    sha256: Vec<u8>,
+    #[diesel(embed)]
+    version: VersionColumns,
     #[diesel(sql_type = Binary)]
     signature: Vec<u8>,
 }
@@ -114,7 +99,7 @@ impl VersionRow {
         Ok(Exported {
             place: VersionPlace {
                 id: self.id,
-                version: self.version,
+                version: self.version.version,
             },
             thread: Thread {
                 id: Some(self.id),
@@ -124,20 +109,11 @@ impl VersionRow {
                 created_at: self.thread_created_at,
                 updated_at: self.thread_updated_at,
             },
-            version: StoredVersion {
-                version: version_from_column(self.version)?,
-                created_at: self.created_at,
-                stage: self.stage,
-                created_by: self.created_by,
-                comment: self.comment,
-                tags: self.tags,
-                body: SignatureBody {
-                    encoding: encoding_from_code(self.encoding)?,
-                    bytes: self.signature.into(),
-                    sha256: sha256_from_column(self.sha256)?,
-                },
-                verdicts: Vec::new(),
-            },
+            version: self.version.into_stored(|encoding, sha256| SignatureBody {
+                encoding,
+                bytes: self.signature.into(),
+                sha256,
+            })?,
         })
     }
 }

@@ -1,9 +1,7 @@
 //! A tenant that arrives from a file: what it is called and may use comes along, its threads keep their ids, and it is not live
 //! before the hooks are there that refuse for it.
 
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 
 use serde_json::{Value, json};
 
@@ -185,23 +183,11 @@ fn nobody_is_answered_while_a_tenant_arrives() {
     let (here, there) = (TestApp::start(), TestApp::start());
     with_hook(&here);
     let file = export(&here, "acme");
-    let text = std::fs::read(&file).unwrap();
     there.tenant("live");
     for (slug, create) in [("new", true), ("live", false)] {
-        let mut arguments = vec!["tenant", "import", slug];
+        let mut arguments = vec![slug];
         arguments.extend(create.then_some("--create"));
-        let mut child = there
-            .database
-            .command(&arguments)
-            .stdin(Stdio::piped())
-            .stderr(Stdio::null())
-            .stdout(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut pipe = child.stdin.take().unwrap();
-        // All but the end, so that the import goes on.
-        pipe.write_all(&text[..text.len() - 10]).unwrap();
-        pipe.flush().unwrap();
+        let (mut child, _pipe) = tenant_file::arriving(&there, &arguments, &file);
         let threads = format!(
             "SELECT count(*)::text AS line FROM tenants t JOIN hook_bindings h ON h.tenant_id = t.id WHERE slug = '{slug}' AND suspended_at IS NULL"
         );

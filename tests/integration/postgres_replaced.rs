@@ -57,9 +57,28 @@ impl Installed {
         let mut path = OsString::from(&self.programs);
         path.push(":");
         path.push(std::env::var_os("PATH").unwrap());
-        let mut command = sigpersist(&self.root.path().join("data"), arguments);
+        let mut command = sigpersist(&self.data_dir(), arguments);
         command.env("PATH", path);
         command
+    }
+
+    /// A server on these programs, and a client of a tenant's.
+    fn serve(&self) -> (Program, Client) {
+        let token = tenant_token(|arguments| succeeds(self.command(arguments)));
+        let mut command = self.command(&["serve", "--listen", "127.0.0.1:0"]);
+        command.stderr(fs::File::create(self.root.path().join("log")).unwrap());
+        let server = Program::start(command);
+        let client = server.client(&token);
+        (server, client)
+    }
+
+    /// What the server has written to its log.
+    fn log(&self) -> String {
+        fs::read_to_string(self.root.path().join("log")).unwrap()
+    }
+
+    fn data_dir(&self) -> PathBuf {
+        self.root.path().join("data")
     }
 }
 
@@ -77,14 +96,9 @@ fn is_ready(client: &Client) -> bool {
 #[test]
 fn a_server_goes_on_with_the_programs_that_replaced_those_it_runs() {
     let installed = Installed::new();
-    let token = tenant_token(|arguments| succeeds(installed.command(arguments)));
-    let log_path = installed.root.path().join("log");
-    let mut command = installed.command(&["serve", "--listen", "127.0.0.1:0"]);
-    command.stderr(fs::File::create(&log_path).unwrap());
-    let server = Program::start(command);
-    let acme = server.client(&token);
+    let (server, acme) = installed.serve();
     acme.save("d", "before", 0, "x").expect(201);
-    let data_dir = installed.root.path().join("data");
+    let data_dir = installed.data_dir();
     let first = postmaster(&data_dir);
     replace(&installed.library);
     replace(&installed.programs.join("postgres"));
@@ -94,7 +108,7 @@ fn a_server_goes_on_with_the_programs_that_replaced_those_it_runs() {
     acme.read("d", "before").expect(200);
     // Changes with triggers, on a new connection.
     succeeds(installed.command(&["tenant", "create", "other"]));
-    let log = fs::read_to_string(&log_path).unwrap();
+    let log = installed.log();
     let told = log.matches("The Postgres programs were replaced").count();
     assert_eq!(told, 1, "{log}");
     assert!(!log.contains("has stopped by itself"), "{log}");
@@ -104,13 +118,8 @@ fn a_server_goes_on_with_the_programs_that_replaced_those_it_runs() {
 #[test]
 fn a_server_is_not_stopped_for_programs_that_could_not_go_on() {
     let installed = Installed::new();
-    let token = tenant_token(|arguments| succeeds(installed.command(arguments)));
-    let log_path = installed.root.path().join("log");
-    let mut command = installed.command(&["serve", "--listen", "127.0.0.1:0"]);
-    command.stderr(fs::File::create(&log_path).unwrap());
-    let server = Program::start(command);
-    let acme = server.client(&token);
-    let data_dir = installed.root.path().join("data");
+    let (_server, acme) = installed.serve();
+    let data_dir = installed.data_dir();
     let first = postmaster(&data_dir);
     // As when another major version has come into the same folder.
     let other = installed.programs.join("postgres.new");
@@ -128,7 +137,7 @@ fn a_server_is_not_stopped_for_programs_that_could_not_go_on() {
     });
     fs::rename(&other, installed.programs.join("postgres")).unwrap();
     eventually(|| {
-        let log = fs::read_to_string(&log_path).unwrap();
+        let log = installed.log();
         log.contains("by those of Postgres 18") && log.contains("sigpersist upgrade-data")
     });
     assert_eq!(postmaster(&data_dir), first);

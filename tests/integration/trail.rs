@@ -1,16 +1,14 @@
 //! The audit trail on its way with its tenant: it reads the same wherever the tenant is, and whoever changes it on the way, or in
 //! the database where it arrived, is found out.
 
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 
 use serde_json::{Value, json};
 use sigpersist::audit::{self, Fault, Verified, Whose};
 
 use crate::seals;
 use crate::support::guest::Guest;
-use crate::support::tenant_file::{is_of_trail, lines, sealed, without_trail};
+use crate::support::tenant_file::{arriving, is_of_trail, lines, sealed, without_trail};
 use crate::support::{Client, TestApp, eventually};
 
 /// A tenant with a trail of all kinds: made, given keys, plugins and hooks, and signatures deleted and saved again.
@@ -500,17 +498,7 @@ fn an_import_that_was_killed_goes_on_and_later_exports_add_what_is_new() {
     let first = export(&here, "acme");
     let kept = here.database.folder.path().join("first.ndjson");
     std::fs::copy(&first, &kept).unwrap();
-    let text = std::fs::read(&first).unwrap();
-    let mut child = there
-        .database
-        .command(&["tenant", "import", "copy", "--create"])
-        .stdin(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let mut pipe = child.stdin.take().unwrap();
-    pipe.write_all(&text[..text.len() - 10]).unwrap();
-    pipe.flush().unwrap();
+    let (mut child, _pipe) = arriving(&there, &["copy", "--create"], &first);
     let rows = || imported_rows(&there).lines().count();
     eventually(|| rows() >= 1_000);
     child.kill().unwrap();

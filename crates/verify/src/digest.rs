@@ -23,25 +23,3 @@ pub fn to_hex(bytes: &[u8]) -> String {
 #[cfg(feature = "openapi")]
 #[derive(Debug)]
 pub enum Sha256 {}
-
-#[cfg(feature = "openapi")]
-mod schema {
-    use utoipa::openapi::schema::{ObjectBuilder, Type};
-    use utoipa::openapi::{RefOr, Schema};
-    use utoipa::{PartialSchema, ToSchema};
-
-    use super::Sha256;
-
-    impl PartialSchema for Sha256 {
-        fn schema() -> RefOr<Schema> {
-            ObjectBuilder::new()
-                .schema_type(Type::String)
-                .pattern(Some("^[0-9a-f]{64}$"))
-                .description(Some("SHA-256 in hexadecimal."))
-                .examples(["e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"])
-                .into()
-        }
-    }
-
-    impl ToSchema for Sha256 {}
-}

@@ -10,6 +10,8 @@ pub mod cms;
 pub mod digest;
 pub mod pki;
 mod report;
+#[cfg(feature = "openapi")]
+mod schema;
 mod time;
 pub mod xmldsig;
 

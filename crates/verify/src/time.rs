@@ -59,25 +59,3 @@ pub(crate) fn serialize_option_ms<S: Serializer>(
 ) -> Result<S::Ok, S::Error> {
     ms.and_then(Time::from_ms).serialize(serializer)
 }
-
-#[cfg(feature = "openapi")]
-mod schema {
-    use utoipa::openapi::schema::{ObjectBuilder, Type};
-    use utoipa::openapi::{RefOr, Schema};
-    use utoipa::{PartialSchema, ToSchema};
-
-    use super::Time;
-
-    impl PartialSchema for Time {
-        fn schema() -> RefOr<Schema> {
-            ObjectBuilder::new()
-                .schema_type(Type::String)
-                .pattern(Some(r"^\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2}$"))
-                .description(Some("A time in UTC."))
-                .examples(["2021-02-18 01:00:00"])
-                .into()
-        }
-    }
-
-    impl ToSchema for Time {}
-}

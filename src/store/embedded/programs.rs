@@ -128,20 +128,24 @@ impl Programs {
 
     /// The library of PL/pgSQL, which Postgres loads anew for each connection that needs it; nothing where it is not found.
     pub(super) fn library(&self) -> Option<PathBuf> {
-        let told = Command::new(self.path("pg_config"))
-            .arg("--pkglibdir")
-            .output()
-            .ok()
-            .filter(|output| output.status.success())
-            .map(|output| PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()));
+        let library_in = |folder: PathBuf| {
+            let names = LIBRARY_NAMES.map(|name| folder.join(name));
+            names.into_iter().find(|path| path.is_file())
+        };
         let usual = LIBRARY_FOLDERS.iter().map(|relative| {
             let relative = relative.replace('*', &self.major.to_string());
             self.folder.join(relative)
         });
-        told.into_iter()
-            .chain(usual)
-            .flat_map(|folder| LIBRARY_NAMES.map(|name| folder.join(name)))
-            .find(|path| path.is_file())
+        // Each start looks for it, so no program is run for what lies where it usually does.
+        let told = || {
+            let told = Command::new(self.path("pg_config"))
+                .arg("--pkglibdir")
+                .output();
+            let told = told.ok().filter(|output| output.status.success())?;
+            let folder = String::from_utf8_lossy(&told.stdout);
+            library_in(PathBuf::from(folder.trim()))
+        };
+        usual.into_iter().find_map(library_in).or_else(told)
     }
 
     pub(super) fn path(&self, program: &str) -> PathBuf {

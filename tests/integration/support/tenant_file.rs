@@ -1,9 +1,30 @@
 //! A tenant's file, to be changed by those who know how it is made.
 
+use std::io::Write as _;
 use std::path::Path;
+use std::process::{Child, ChildStdin, Stdio};
 
 use serde_json::{Value, json};
 use sigpersist::digest::{sha256, to_hex};
+
+use super::TestApp;
+
+/// An import that goes on until it is killed: it has all of a file but the end, and waits for that.
+pub(crate) fn arriving(there: &TestApp, arguments: &[&str], file: &Path) -> (Child, ChildStdin) {
+    let mut command = there.database.command(&["tenant", "import"]);
+    let mut child = command
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut pipe = child.stdin.take().unwrap();
+    let text = std::fs::read(file).unwrap();
+    pipe.write_all(&text[..text.len() - 10]).unwrap();
+    pipe.flush().unwrap();
+    (child, pipe)
+}
 
 /// The lines of a file.
 pub(crate) fn lines(file: &Path) -> Vec<String> {

@@ -68,6 +68,11 @@ impl<'a> Value<'a> {
         self.any.class() == class && self.any.tag().0 == tag
     }
 
+    /// The same for who knows only that.
+    pub(crate) fn any(&self) -> &Any<'a> {
+        &self.any
+    }
+
     pub(crate) fn is_sequence(&self) -> bool {
         self.is(Class::Universal, Tag::Sequence.0)
     }

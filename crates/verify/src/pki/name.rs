@@ -1,6 +1,6 @@
 //! Distinguished names as text (RFC 4514).
 
-use asn1_rs::{BmpString, Tag, UniversalString};
+use asn1_rs::{Any, BmpString, Tag, UniversalString};
 use x509_parser::x509::{AttributeTypeAndValue, X509Name};
 
 use super::{Name, NameAttribute, oid};
@@ -34,6 +34,15 @@ fn describe_attribute(attribute: &AttributeTypeAndValue<'_>) -> NameAttribute {
 fn value_text(attribute: &AttributeTypeAndValue<'_>) -> String {
     let value = attribute.attr_value();
     let text = match value.tag() {
+        Tag::BmpString | Tag::UniversalString | Tag::T61String => wide_text(value),
+        _ => attribute.as_str().ok().map(str::to_owned),
+    };
+    text.unwrap_or_else(|| format!("#{}", crate::digest::to_hex(value.data)))
+}
+
+/// A string that is neither ASCII nor UTF-8 by its type; none if it is no such, or broken.
+pub(super) fn wide_text(value: &Any<'_>) -> Option<String> {
+    match value.tag() {
         Tag::BmpString => BmpString::try_from(value.clone())
             .ok()
             .map(|text| text.string()),
@@ -44,9 +53,8 @@ fn value_text(attribute: &AttributeTypeAndValue<'_>) -> String {
             |_| value.data.iter().map(|&byte| char::from(byte)).collect(),
             str::to_owned,
         )),
-        _ => attribute.as_str().ok().map(str::to_owned),
-    };
-    text.unwrap_or_else(|| format!("#{}", crate::digest::to_hex(value.data)))
+        _ => None,
+    }
 }
 
 fn to_rfc4514(attribute: &NameAttribute) -> String {

@@ -7,6 +7,7 @@ use asn1_rs::{Class, Tag};
 use unicode_normalization::UnicodeNormalization as _;
 
 use super::ber::{Reader, Value};
+use super::name::wide_text;
 use super::work::Work;
 
 /// What it costs to prepare a byte of a name: three of them may stand for eighteen characters.
@@ -115,24 +116,8 @@ fn text(value: &Value<'_>) -> Option<String> {
         bytes
             .is_ascii()
             .then(|| bytes.iter().copied().map(char::from).collect())
-    } else if is(Tag::T61String) {
-        // As Latin-1, which is what signers put there.
-        let latin = || bytes.iter().copied().map(char::from).collect();
-        Some(String::from_utf8(bytes.to_vec()).unwrap_or_else(|_| latin()))
-    } else if is(Tag::BmpString) {
-        let (units, []) = bytes.as_chunks::<2>() else {
-            return None;
-        };
-        let units: Vec<_> = units.iter().copied().map(u16::from_be_bytes).collect();
-        String::from_utf16(&units).ok()
-    } else if is(Tag::UniversalString) {
-        let (units, []) = bytes.as_chunks::<4>() else {
-            return None;
-        };
-        let chars = units.iter().copied().map(u32::from_be_bytes);
-        chars.map(char::from_u32).collect()
     } else {
-        None
+        wide_text(value.any())
     }
 }
 
