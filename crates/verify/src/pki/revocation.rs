@@ -92,6 +92,11 @@ pub(crate) struct Evidence<'a> {
 }
 
 impl<'a> Evidence<'a> {
+    /// Whether there is nothing that tells of revocations.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.lists.is_empty() && self.answers.is_empty()
+    }
+
     /// Adds a `CertificateList`; one that can't be read tells nothing.
     pub(crate) fn add_list(&mut self, der: &'a [u8], work: &Work) {
         if self.has_room(der, work) {
