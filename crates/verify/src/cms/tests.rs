@@ -6,6 +6,7 @@ use crate::pki::authority::{
     DATA, NOW_MS, PRINTABLE, Parts, Party, Role, UTF8, attribute, name, oid, sequence,
 };
 use crate::pki::ber::tlv;
+use crate::pki::gost_signer;
 use crate::pki::{Anchors, Indication, SubIndication, Verdict};
 
 const MESSAGE: &[u8] = b"a contract";
@@ -279,4 +280,28 @@ fn long_lists_among_unsigned_attributes_are_read() {
     let revoked = [&many[..], &[2]].concat();
     let revoked = values(&pki.root.list(&pki.root.name, &revoked));
     assert_not_passed(&judge(revoked), SubIndication::RevokedNoPoe);
+}
+
+#[test]
+fn signatures_by_gost_are_verified() {
+    let message = b"A contract between two people who do not exist.\n";
+    let cms = gost_signer::cms(message);
+    let verdict = |cms: &[u8]| {
+        let verdicts = verify(cms, None, &Anchors::default(), 0).unwrap();
+        assert_eq!(verdicts.len(), 1);
+        verdicts[0].clone()
+    };
+    assert_eq!(verdict(&cms).intact, Some(true));
+    // Its last byte is the signature's, and the message is where it was put.
+    let place = cms.windows(message.len()).position(|it| it == message);
+    for place in [cms.len() - 1, place.unwrap()] {
+        let mut changed = cms.clone();
+        changed[place] ^= 1;
+        let changed = verdict(&changed);
+        assert_eq!(changed.intact, Some(false));
+        assert_eq!(
+            changed.sub_indication,
+            Some(SubIndication::SigCryptoFailure)
+        );
+    }
 }

@@ -388,33 +388,3 @@ fn named_digest<'a>(value: &Value<'a>, is_v2: bool) -> Option<(Hash, Cow<'a, [u8
     let is_digest = field.is(Class::Universal, Tag::OctetString.0);
     is_digest.then(|| Some((hash, field.octets().ok()?)))?
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::pki::gost_signer;
-
-    #[test]
-    fn signatures_by_gost_are_verified() {
-        let message = b"A contract between two people who do not exist.\n";
-        let cms = gost_signer::cms(message);
-        let verdict = |cms: &[u8]| {
-            let verdicts = verify(cms, None, &Anchors::default(), 0).unwrap();
-            assert_eq!(verdicts.len(), 1);
-            verdicts[0].clone()
-        };
-        assert_eq!(verdict(&cms).intact, Some(true));
-        // Its last byte is the signature's, and the message is where it was put.
-        let place = cms.windows(message.len()).position(|it| it == message);
-        for place in [cms.len() - 1, place.unwrap()] {
-            let mut changed = cms.clone();
-            changed[place] ^= 1;
-            let changed = verdict(&changed);
-            assert_eq!(changed.intact, Some(false));
-            assert_eq!(
-                changed.sub_indication,
-                Some(SubIndication::SigCryptoFailure)
-            );
-        }
-    }
-}

@@ -3,7 +3,7 @@
 //! - `ber` walks ASN.1 in the Basic Encoding Rules, which signers use as freely as DER.
 //! - `certificate` takes a certificate apart (RFC 5280); `name`, `person` and `oid` turn names and object identifiers into what
 //!   people know them by; `pem` puts DER into armour.
-//! - `public_key` says whether a signature holds under a key, with the cryptography of `hash` and `gost`; `work` has the budget for it all.
+//! - `public_key` says whether a signature holds under a key, with the cryptography of `hash`, `rsa` and `gost`; `work` has the budget for it all.
 //! - `chain` looks for a way to somebody who is trusted, and judges it, with what `crl`, `ocsp` and `revocation` tell.
 //! - `verdict` has the words for all that (ETSI EN 319 102-1).
 
@@ -25,6 +25,7 @@ mod pem;
 mod person;
 pub(crate) mod public_key;
 pub(crate) mod revocation;
+mod rsa;
 pub(crate) mod same_name;
 pub(crate) mod verdict;
 pub mod work;
