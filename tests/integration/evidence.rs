@@ -23,6 +23,8 @@ const IN_2026: i64 = 1_798_761_600_000;
 const IN_2090: i64 = 3_802_723_200_000;
 /// 1 January 2020.
 const IN_2020: i64 = 1_577_836_800_000;
+/// 1 January 2124, when the signers' certificates are over, and those of authorities and time stamps are not.
+const IN_2124: i64 = 4_859_740_800_000;
 /// 1 January 2300, when all certificates are over.
 const IN_2300: i64 = 10_413_792_000_000;
 
@@ -64,8 +66,11 @@ fn a_time_stamp_proves_when_a_signature_was_there() {
     assert_eq!(stamped.claimed_time_ms, None);
     assert_eq!(stamped.judged_by, Basis::Proven);
     assert_eq!(stamped.proven_time_ms, Some(stamped.judged_time_ms));
-    // So it stays good when the certificates are over.
-    assert_passes("stamped", &verify_at("stamped", IN_2300));
+    // So it stays good when the certificate is over, for as long as the stamp is good itself.
+    assert_passes("stamped", &verify_at("stamped", IN_2124));
+    let over = verify_at("stamped", IN_2300);
+    assert_because("stamped", &over, SubIndication::OutOfBoundsNoPoe);
+    assert_eq!(over.proven_time_ms, None);
 }
 
 #[test]
@@ -84,7 +89,7 @@ fn a_time_stamp_of_something_else_or_by_somebody_else_proves_nothing() {
         assert!(inspection.signers[0].timestamp_ms.is_some(), "{name}");
         assert_because(
             name,
-            &verify_at(name, IN_2300),
+            &verify_at(name, IN_2124),
             SubIndication::OutOfBoundsNoPoe,
         );
     }
@@ -234,7 +239,7 @@ fn xml_signatures_are_judged_by_what_they_embed_too() {
     assert_passes("signed", &signed);
     assert_eq!(signed.judged_by, Basis::Claimed);
     assert_eq!(signed.revocation, Revocation::NotJudged);
-    for now_ms in [IN_2026, IN_2300] {
+    for now_ms in [IN_2026, IN_2124] {
         let stamped = judge(STAMPED_XML, now_ms);
         assert_passes("stamped", &stamped);
         assert_eq!(stamped.judged_by, Basis::Proven);
@@ -354,7 +359,7 @@ fn no_change_makes_a_time_stamp_prove_another_time() {
         for place in (0..original.len()).step_by(7) {
             let mut changed = original.clone();
             changed[place] ^= 0x20;
-            let verdicts = cms::verify(&changed, None, &anchors, IN_2300);
+            let verdicts = cms::verify(&changed, None, &anchors, IN_2124);
             for verdict in verdicts.unwrap_or_default() {
                 let now_proven = verdict.proven_time_ms;
                 assert!(

@@ -1,11 +1,17 @@
 //! Reading and verifying CMS signatures: who signed, with what, when, and whether it is intact. Pure functions over bytes;
 //! nothing is fetched.
 //!
-//! - `signed_data` takes a `SignedData` apart (RFC 5652), `timestamp` what a time stamp says (RFC 3161).
+//! - `signed_data` takes a `SignedData` apart (RFC 5652), `timestamp` what a time stamp says and proves (RFC 3161); `archive` has
+//!   what those of a signer are of.
 //! - `inspect` says what that means, `verify` whether it holds.
 
+mod archive;
+#[cfg(test)]
+mod archive_tests;
 mod inspect;
 mod signed_data;
+#[cfg(test)]
+pub(crate) mod stamper;
 #[cfg(test)]
 mod tests;
 pub(crate) mod timestamp;

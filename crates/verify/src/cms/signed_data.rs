@@ -35,12 +35,22 @@ pub(super) struct SignedData<'a> {
     /// What was signed; none where that is elsewhere.
     pub(super) content: Option<Cow<'a, [u8]>>,
     pub(super) certificates: Vec<Parsed<'a>>,
-    /// Lists of revoked certificates and answers about revocation that it embeds.
-    revocations: Option<Reader<'a>>,
+    /// What archive time stamps are of.
+    pub(super) parts: Parts<'a>,
     pub(super) signers: Vec<SignerInfo<'a>>,
     /// Places of certificates by issuer and serial number, and by their keys' identifiers.
     by_serial: HashMap<(&'a [u8], &'a [u8]), usize>,
     by_key: HashMap<&'a [u8], usize>,
+}
+
+/// Parts of a `SignedData`, as they stand.
+#[derive(Debug)]
+pub(super) struct Parts<'a> {
+    /// The type and content, `encapContentInfo`.
+    pub(super) content_info: Value<'a>,
+    /// The certificates, and what tells of revocations, with their tags.
+    pub(super) certificates: Option<Value<'a>>,
+    pub(super) revocations: Option<Value<'a>>,
 }
 
 /// A `SignerInfo` (RFC 5652 section 5.3).
@@ -55,6 +65,8 @@ pub(super) struct SignerInfo<'a> {
     pub(super) signature_algorithm: AlgorithmIdentifier<'a>,
     pub(super) signature: Cow<'a, [u8]>,
     pub(super) unsigned: Vec<Attribute<'a>>,
+    /// All of it up to the signature, as it stands.
+    pub(super) up_to_signature: &'a [u8],
     /// Those who have signed this signature (RFC 5652 section 11.4). What can't be read is nobody's signature.
     pub(super) countersigners: Vec<Self>,
 }
@@ -72,6 +84,9 @@ pub(super) enum Identifier<'a> {
 #[derive(Debug)]
 pub(super) struct Attribute<'a> {
     pub(super) oid: String,
+    /// Its whole encoding, and that of its type.
+    pub(super) raw: &'a [u8],
+    pub(super) raw_oid: &'a [u8],
     pub(super) values: Vec<Value<'a>>,
 }
 
@@ -81,12 +96,17 @@ impl<'a> SignedData<'a> {
         work.spend_each(bytes.len(), BYTE_NS)?;
         let signed_data = unwrap(bytes)?;
         let mut fields = signed_data.inside();
-        let (content_type, content) = read_content(&content_info(&mut fields)?)?;
-        let certificates = match fields.optional(0)? {
+        let content_info = content_info(&mut fields)?;
+        let (content_type, content) = read_content(&content_info)?;
+        let parts = Parts {
+            content_info,
+            certificates: fields.optional(0)?,
+            revocations: fields.optional(1)?,
+        };
+        let certificates = match &parts.certificates {
             Some(certificates) => Parsed::read_all(certificates.inside(), MAX_ENTRIES, work)?,
             None => Vec::new(),
         };
-        let revocations = fields.optional(1)?.map(|revocations| revocations.inside());
         let (mut by_serial, mut by_key) = (HashMap::new(), HashMap::new());
         for (place, certificate) in certificates.iter().enumerate() {
             by_serial.entry(certificate.identity()).or_insert(place);
@@ -104,7 +124,7 @@ impl<'a> SignedData<'a> {
             content_type,
             content,
             certificates,
-            revocations,
+            parts,
             signers: all(
                 signer_infos.inside(),
                 work,
@@ -118,15 +138,15 @@ impl<'a> SignedData<'a> {
 
     /// How many lists of revoked certificates and answers about revocation it embeds.
     pub(super) fn count_revocations(&self, work: &Work) -> Result<usize> {
-        self.revocations
-            .map_or(Ok(0), |revocations| count(revocations, work))
+        let revocations = self.parts.revocations.as_ref();
+        revocations.map_or(Ok(0), |revocations| count(revocations.inside(), work))
     }
 
     /// What it embeds that tells of revocations, here and in what signers and countersigners add.
     pub(super) fn evidence(&self, work: &Work) -> Evidence<'a> {
         let mut evidence = Evidence::default();
-        if let Some(choices) = self.revocations {
-            evidence.add_choices(choices, work);
+        if let Some(choices) = &self.parts.revocations {
+            evidence.add_choices(choices.inside(), work);
         }
         for signer in self.everybody() {
             for values in signer.unsigned_values(oid::REVOCATION_VALUES) {
@@ -269,6 +289,7 @@ impl<'a> SignerInfo<'a> {
         let signature = fields
             .expect(Tag::OctetString, "a signer has no signature")?
             .octets()?;
+        let up_to_signature = fields.read_of(info.content());
         let unsigned = match fields.optional(1)? {
             Some(attributes) => read_attributes(&attributes, work)?,
             None => Vec::new(),
@@ -286,6 +307,7 @@ impl<'a> SignerInfo<'a> {
             signature_algorithm,
             signature,
             unsigned,
+            up_to_signature,
             countersigners,
         })
     }
@@ -331,9 +353,7 @@ fn read_attributes<'a>(attributes: &Value<'a>, work: &Work) -> Result<Vec<Attrib
         "a signer has too many attributes to read",
         |attribute| {
             let mut parts = attribute.inside();
-            let oid = parts
-                .expect(Tag::Oid, "an attribute of a signer has no type")?
-                .oid()?;
+            let kind = parts.expect(Tag::Oid, "an attribute of a signer has no type")?;
             let values = parts.expect(Tag::Set, "an attribute of a signer has no values")?;
             let values = all(
                 values.inside(),
@@ -341,7 +361,12 @@ fn read_attributes<'a>(attributes: &Value<'a>, work: &Work) -> Result<Vec<Attrib
                 "an attribute of a signer has too many values to read",
                 Ok,
             )?;
-            Ok(Attribute { oid, values })
+            Ok(Attribute {
+                oid: kind.oid()?,
+                raw: attribute.raw,
+                raw_oid: kind.raw,
+                values,
+            })
         },
     )
 }

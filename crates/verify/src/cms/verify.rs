@@ -5,6 +5,7 @@ use std::cell::{OnceCell, RefCell};
 
 use asn1_rs::{Class, Tag};
 
+use super::archive::Archived;
 use super::inspect::signing_time_ms;
 use super::signed_data::{SignedData, SignerInfo};
 use super::{InspectError, timestamp};
@@ -88,11 +89,10 @@ impl Verification<'_> {
         let intact = certificate.and_then(|certificate| {
             content.and_then(|content| is_intact(signer, certificate, content))
         });
-        let tokens = signer.unsigned_values(oid::SIGNATURE_TIMESTAMP);
-        let tokens = tokens.map(|token| token.raw);
+        let archived = Archived::new(read, signer, content.ok(), trust.work);
         let times = Times {
             claimed_ms: signing_time_ms(signer),
-            proven_ms: timestamp::proven_time_ms(tokens, &signer.signature, trust),
+            proven_ms: timestamp::proven_time_ms(&archived.stamps(), trust, self.now_ms),
             now_ms: self.now_ms,
         };
         let mut verdict = Verdict::new(intact, times, |time_ms, basis| {
@@ -126,7 +126,7 @@ const OTHER_TYPE: Obstacle = Obstacle::failed(
 const ATTRIBUTE_NS: u64 = 300;
 
 /// What is signed, hashed at most once with each algorithm.
-struct Content<'a> {
+pub(super) struct Content<'a> {
     bytes: &'a [u8],
     digests: RefCell<Vec<(Hash, Vec<u8>)>>,
     is_signed_attributes: OnceCell<bool>,
@@ -183,7 +183,11 @@ impl<'a> Content<'a> {
         })
     }
 
-    fn digest(&self, hash: Hash) -> Result<Vec<u8>, Obstacle> {
+    pub(super) fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    pub(super) fn digest(&self, hash: Hash) -> Result<Vec<u8>, Obstacle> {
         let mut digests = self.digests.borrow_mut();
         if let Some((_, known)) = digests.iter().find(|(other, _)| *other == hash) {
             return Ok(known.clone());
@@ -278,7 +282,7 @@ fn is_intact(
 const ENCODE_NS: u64 = 100;
 
 /// A value in DER; none where it can't be.
-fn in_der(ber: &[u8], work: &Work) -> Option<Vec<u8>> {
+pub(super) fn in_der(ber: &[u8], work: &Work) -> Option<Vec<u8>> {
     work.spend_each(ber.len(), ENCODE_NS).ok()?;
     Reader::new(ber).next().ok()??.to_der().ok()
 }

@@ -72,8 +72,14 @@ impl Party {
         value.as_ref().to_vec()
     }
 
+    /// Its key, as certificates have it.
+    pub(crate) fn public_key(&self) -> Vec<u8> {
+        let key = [&[0], self.key.public_key().as_ref()].concat();
+        sequence(&[sequence(&[oid(&EC), oid(&P256)]), tlv(0x03, &key)])
+    }
+
     /// The inside, its algorithm, and a signature of it.
-    fn signed(&self, tbs: Vec<u8>, algorithm: Vec<u8>) -> Vec<u8> {
+    pub(crate) fn signed(&self, tbs: Vec<u8>, algorithm: Vec<u8>) -> Vec<u8> {
         let value = [vec![0], self.sign(&tbs)].concat();
         sequence(&[tbs, algorithm, tlv(0x03, &value)])
     }
@@ -103,7 +109,6 @@ impl Party {
         serial: u8,
     ) -> Vec<u8> {
         let validity = [&b"200101000000Z"[..], b"491231235959Z"].map(|time| tlv(0x17, time));
-        let key = [&[0], of.key.public_key().as_ref()].concat();
         let usage = match role {
             Role::Authority => CERT_AND_CRL_SIGN,
             Role::Lists => CRL_SIGN,
@@ -124,7 +129,7 @@ impl Party {
             issuer.to_vec(),
             sequence(&validity),
             of.name.clone(),
-            sequence(&[sequence(&[oid(&EC), oid(&P256)]), tlv(0x03, &key)]),
+            of.public_key(),
             tlv(0xa3, &sequence(&extensions)),
         ]);
         self.signed(tbs, algorithm(&ECDSA_SHA256))
@@ -132,8 +137,17 @@ impl Party {
 
     /// A list by this name, of the certificates with these serial numbers, in DER.
     pub(crate) fn list(&self, issuer: &[u8], serials: &[u8]) -> Vec<u8> {
+        self.list_of(issuer, serials, "250101")
+    }
+
+    /// A list of certificates that were revoked on a day (`YYMMDD`).
+    pub(crate) fn list_since(&self, serials: &[u8], day: &str) -> Vec<u8> {
+        self.list_of(&self.name, serials, day)
+    }
+
+    fn list_of(&self, issuer: &[u8], serials: &[u8], day: &str) -> Vec<u8> {
         let revoked = serials.iter().map(|&serial| {
-            let since = tlv(0x17, b"250101000000Z");
+            let since = tlv(0x17, format!("{day}000000Z").as_bytes());
             sequence(&[tlv(0x02, &[serial]), since])
         });
         let revoked: Vec<_> = revoked.collect();

@@ -42,6 +42,12 @@ impl<'a> Reader<'a> {
         Ok(Some(Value { any, raw }))
     }
 
+    /// What of `whole`, whose end is this one's, was read.
+    pub(crate) fn read_of<'w>(&self, whole: &'w [u8]) -> &'w [u8] {
+        let read = whole.len().saturating_sub(self.rest.len());
+        whole.get(..read).unwrap_or(whole)
+    }
+
     /// The next value, which must be there and be of this universal type.
     pub(crate) fn expect(&mut self, tag: Tag, otherwise: &'static str) -> Result<Value<'a>> {
         match self.next()? {

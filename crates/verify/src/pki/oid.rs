@@ -20,10 +20,15 @@ pub(crate) const SIGNATURE_TIMESTAMP: &str = "1.2.840.113549.1.9.16.2.14";
 /// Attributes by which later levels of CAdES are known (ETSI EN 319 122-1): revocation values, and archive time stamps.
 pub(crate) const REVOCATION_VALUES: &str = "1.2.840.113549.1.9.16.2.24";
 pub(crate) const ARCHIVE_TIMESTAMPS: [&str; 3] = [
-    "0.4.0.1733.2.4",
+    ARCHIVE_TIMESTAMP_V3,
+    ARCHIVE_TIMESTAMP_V2,
     "1.2.840.113549.1.9.16.2.27",
-    "1.2.840.113549.1.9.16.2.48",
 ];
+pub(crate) const ARCHIVE_TIMESTAMP_V3: &str = "0.4.0.1733.2.4";
+pub(crate) const ARCHIVE_TIMESTAMP_V2: &str = "1.2.840.113549.1.9.16.2.48";
+/// Indices of what an archive time stamp stamps along, latest version first (ETSI EN 319 122-1 clause 5.5.2).
+pub(crate) const HASH_INDICES: [&str; 3] = [HASH_INDEX_V3, "0.4.0.19122.1.4", "0.4.0.1733.2.5"];
+pub(crate) const HASH_INDEX_V3: &str = "0.4.0.19122.1.5";
 /// `id-ct-TSTInfo` (RFC 3161 section 2.4.2).
 pub(crate) const TST_INFO: &str = "1.2.840.113549.1.9.16.1.4";
 /// `id-ce-cRLReasons` of an entry (RFC 5280 section 5.3.1).

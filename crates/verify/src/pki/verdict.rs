@@ -153,7 +153,7 @@ pub(crate) const WEAK_SIGNATURE: Obstacle = Obstacle::unsure(
 );
 
 /// How far a signer's clock may be ahead of ours.
-const MAX_SKEW_MS: i64 = 5 * 60 * 1000;
+pub(crate) const MAX_SKEW_MS: i64 = 5 * 60 * 1000;
 
 /// What a signature says of its time.
 #[derive(Debug, Clone, Copy)]

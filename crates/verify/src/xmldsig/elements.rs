@@ -18,6 +18,8 @@ pub(super) const XADES: [&str; 3] = [
     "http://uri.etsi.org/01903/v1.2.2#",
     "http://uri.etsi.org/01903/v1.1.1#",
 ];
+/// Of what XAdES got later (ETSI EN 319 132-1 clause 4.1).
+pub(super) const XADES_141: &str = "http://uri.etsi.org/01903/v1.4.1#";
 
 /// The enveloped-signature transform (XMLDSig 1.1 section 6.6.4).
 pub(super) const ENVELOPED: &str = "http://www.w3.org/2000/09/xmldsig#enveloped-signature";

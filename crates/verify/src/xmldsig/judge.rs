@@ -3,8 +3,8 @@
 use chrono::{DateTime, NaiveDateTime};
 
 use super::verify::is_weak;
-use super::{ReferenceIntegrity, ValueIntegrity, XmlError, XmlSignature};
-use crate::cms::timestamp;
+use super::{ReferenceIntegrity, Stamped, ValueIntegrity, XmlError, XmlSignature};
+use crate::cms::timestamp::{self, Stamp};
 use crate::pki::certificate::Parsed;
 use crate::pki::chain::{Judged, Purpose, Trust};
 use crate::pki::revocation::Evidence;
@@ -66,13 +66,10 @@ fn verdict(signature: &XmlSignature, anchors: &[Parsed<'_>], now_ms: i64, work: 
         evidence: vec![&evidence],
         work,
     };
-    let proven = signature.timestamps.iter().filter_map(|stamp| {
-        let tokens = stamp.tokens.iter().map(Vec::as_slice);
-        timestamp::proven_time_ms(tokens, &stamp.stamped, &trust)
-    });
+    let proven_ms = timestamp::proven_time_ms(&stamps(signature), &trust, now_ms);
     let times = Times {
         claimed_ms: signature.signing_time_ms(),
-        proven_ms: proven.min(),
+        proven_ms,
         now_ms,
     };
     Verdict::new(check_intact(signature), times, |time_ms, basis| {
@@ -92,6 +89,24 @@ fn verdict(signature: &XmlSignature, anchors: &[Parsed<'_>], now_ms: i64, work: 
                 .and(|| check_coverage(signature)),
         }
     })
+}
+
+/// Its time stamps; one of everything stamps those before it along.
+fn stamps(signature: &XmlSignature) -> Vec<Stamp<'_>> {
+    let mut stamps: Vec<Stamp<'_>> = Vec::new();
+    for timestamp in &signature.timestamps {
+        let before = match timestamp.stamped {
+            Stamped::Value => 0,
+            Stamped::Everything => stamps.len(),
+        };
+        stamps.extend(timestamp.tokens.iter().map(|token| Stamp {
+            token: &token.der,
+            time_ms: token.time_ms,
+            fits: token.fits,
+            covers: (0..before).collect(),
+        }));
+    }
+    stamps
 }
 
 const OTHER_CERTIFICATE: Obstacle = Obstacle::unsure(

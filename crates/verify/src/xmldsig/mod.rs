@@ -7,7 +7,7 @@
 //! - `node_set` is a part of it, `canonical` writes that as the octets that get hashed (Canonical XML, exclusive or not).
 //! - `reference` follows one reference: what it covers, and its digest after what `transform` makes of it.
 //! - `work` is where computed octets go, within the budget that `pki::work` has for all of it.
-//! - `signature` reads one `Signature`, `xades` its qualifying properties, `verify` checks its value.
+//! - `signature` reads one `Signature`, `xades` its qualifying properties, `stamps` its time stamps; `verify` checks its value.
 //! - `judge` says what all that comes to.
 //!
 //! References to other files, and transforms outside of those that occur in practice, are `Unresolved`: never a guess.
@@ -20,6 +20,7 @@ mod node_set;
 mod parse;
 mod reference;
 mod signature;
+mod stamps;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -57,7 +58,7 @@ pub struct XmlSignature {
     /// Whether the certificate that verifies the value is the one that the signed properties name. Where none verifies,
     /// whether the named one is at hand. `None` where no property that an intact reference covers names any.
     pub signing_certificate_matches: Option<bool>,
-    /// Time stamps of its value.
+    /// Its time stamps, in the order of the file.
     pub timestamps: Vec<TimeStamp>,
     /// What is embedded to validate it with.
     pub evidence: Evidence,
@@ -131,13 +132,33 @@ fn unknown(uri: &str) -> Algorithm {
     }
 }
 
-/// Time stamps of a signature's value (XAdES `SignatureTimeStamp`).
+/// A time stamp of a signature (XAdES `SignatureTimeStamp` and `ArchiveTimeStamp`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TimeStamp {
-    /// What is stamped, in octets.
-    pub stamped: Vec<u8>,
-    /// The tokens, in DER (RFC 3161).
-    pub tokens: Vec<Vec<u8>>,
+    /// What it stamps.
+    pub stamped: Stamped,
+    /// Its tokens.
+    pub tokens: Vec<TimeStampToken>,
+}
+
+/// What a time stamp stamps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stamped {
+    /// The signature's value.
+    Value,
+    /// All that is signed, the signature, and the unsigned properties before the time stamp.
+    Everything,
+}
+
+/// A token of a time stamp (RFC 3161).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TimeStampToken {
+    /// Its encoding.
+    pub der: Vec<u8>,
+    /// When it was made, as it says, in milliseconds since 1970.
+    pub time_ms: i64,
+    /// Whether it is of what the time stamp must be of. Says nothing about who made it.
+    pub fits: bool,
 }
 
 /// What a signature embeds to be validated with (XAdES `CertificateValues` and `RevocationValues`), in DER.

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use super::canonical::Method;
 use super::document::{Document, NodeIndex, Target};
 use super::elements::{self, BASE64, DSIG};
 use super::node_set::NodeSet;
@@ -60,19 +61,7 @@ pub(super) fn read(
         .only(reference, DSIG, "DigestMethod")
         .and_then(|method| document.attribute(method, "Algorithm"))
         .unwrap_or_default();
-    let checked = transforms.as_ref().ok_or(Stop::Unresolved);
-    let checked = checked.and_then(|transforms| match (&target, context.external) {
-        (Ok(nodes), _) => check(context, reference, nodes.clone(), transforms, digest_method),
-        (Err(Stop::Unresolved), Some(octets))
-            if transforms.is_empty() && uri.is_none_or(|uri| !uri.starts_with('#')) =>
-        {
-            let mut output = output(digest_method, work)?;
-            output.write(octets)?;
-            compare(context, reference, output)
-        }
-        (Err(stop), _) => Err(stop.clone()),
-    });
-    let integrity = match checked {
+    let integrity = match check(context, reference, digest_method) {
         Ok(()) => ReferenceIntegrity::Intact,
         Err(Stop::Broken) => ReferenceIntegrity::Broken,
         Err(Stop::Unresolved) => ReferenceIntegrity::Unresolved,
@@ -161,26 +150,39 @@ fn xpointer_id(fragment: &str) -> Option<&str> {
         .find_map(|&quote| quoted.strip_prefix(quote)?.strip_suffix(quote))
 }
 
-fn check(
+/// Writes what a reference hashes: nodes by this method where no transform says otherwise.
+pub(super) fn write(
     context: &Context<'_>,
     reference: NodeIndex,
-    nodes: NodeSet,
-    transforms: &[NodeIndex],
-    digest_method: &str,
+    method: &Method<'_>,
+    output: &mut Output<'_>,
 ) -> Result<(), Stop> {
     let &Context { document, work, .. } = context;
-    let mut transformed = Transformed::new(document, nodes);
-    for &transform in transforms {
-        transformed.apply(transform, context.signature, context.signatures, work)?;
+    let transforms = transforms(document, reference).ok_or(Stop::Unresolved)?;
+    let uri = document.attribute(reference, "URI");
+    match (dereference(document, uri), context.external) {
+        (Ok(nodes), _) => {
+            let mut transformed = Transformed::new(document, nodes);
+            for transform in transforms {
+                transformed.apply(transform, context.signature, context.signatures, work)?;
+            }
+            transformed.write(method, output)
+        }
+        (Err(Stop::Unresolved), Some(octets))
+            if transforms.is_empty() && uri.is_none_or(|uri| !uri.starts_with('#')) =>
+        {
+            output.write(octets)
+        }
+        (Err(stop), _) => Err(stop),
     }
-    let mut output = output(digest_method, work)?;
-    transformed.write(&mut output)?;
-    compare(context, reference, output)
 }
 
-fn output<'w>(digest_method: &str, work: &'w Work) -> Result<Output<'w>, Stop> {
-    let algorithm = elements::digest(digest_method).ok_or(Stop::Unresolved)?;
-    Ok(Output::hash(work, algorithm))
+/// Whether a reference has the digest of what it hashes.
+fn check(context: &Context<'_>, reference: NodeIndex, digest_method: &str) -> Result<(), Stop> {
+    let algorithm = elements::digest(digest_method).ok_or(Stop::Unresolved);
+    let mut output = Output::hash(context.work, algorithm?);
+    write(context, reference, &Method::implicit(), &mut output)?;
+    compare(context, reference, output)
 }
 
 /// Whether a reference has the digest of what was written.

@@ -3,20 +3,19 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 
-use super::canonical::{Method, canonicalize};
+use super::canonical::canonicalize;
 use super::document::{Document, Kind, NodeIndex};
 use super::elements::DSIG;
 use super::node_set::NodeSet;
 use super::parse::parse;
 use super::reference::{self, Context, Covered};
+use super::stamps;
 use super::text::{decode, decode_base64, normalize};
 use super::transform::canonicalization;
 use super::verify::verify;
 use super::work::{Output, Stop};
 use super::xades::{self, SigningCertificate};
-use super::{
-    Coverage, Reference, ReferenceIntegrity, TimeStamp, ValueIntegrity, XmlError, XmlSignature,
-};
+use super::{Coverage, Reference, ReferenceIntegrity, ValueIntegrity, XmlError, XmlSignature};
 use crate::pki::work::Work;
 
 type Result<T> = std::result::Result<T, XmlError>;
@@ -137,7 +136,7 @@ fn read(context: &Context<'_>) -> Result<XmlSignature> {
         signing_certificate,
         signing_time: signing_time.transpose()?.flatten(),
         value,
-        timestamps: read_timestamps(context)?,
+        timestamps: stamps::read(context)?,
         evidence: xades::evidence(document, signature, work)?,
         duplicate_ids: document.duplicate_ids,
         encloses: markup().any(|covered| document.contains(covered.node, signature)),
@@ -335,42 +334,6 @@ fn check_value(
         &value,
         work,
     ))
-}
-
-/// The time stamps of a signature's value: over the canonical form of the `SignatureValue` (ETSI EN 319 132-1 clause 5.3).
-fn read_timestamps(context: &Context<'_>) -> Result<Vec<TimeStamp>> {
-    let &Context {
-        document,
-        signature,
-        work,
-        ..
-    } = context;
-    let Some(value) = document.only(signature, DSIG, "SignatureValue") else {
-        return Ok(Vec::new());
-    };
-    let nodes = NodeSet {
-        apex: value,
-        excluded: HashSet::new(),
-        comments: true,
-    };
-    let mut timestamps = Vec::new();
-    for stamp in xades::timestamps(document, signature, work)? {
-        let method = match document.only(stamp, DSIG, "CanonicalizationMethod") {
-            Some(method) => canonicalization(document, method),
-            None => Some(Method::implicit()),
-        };
-        let Some(method) = method else { continue };
-        let mut output = Output::collect(work);
-        match canonicalize(document, &nodes, &method, &mut output).and_then(|()| output.finish()) {
-            Ok(stamped) => timestamps.push(TimeStamp {
-                stamped,
-                tokens: xades::tokens(document, stamp, work)?,
-            }),
-            Err(Stop::Refused(error)) => return Err(error),
-            Err(Stop::Unresolved | Stop::Broken) => {}
-        }
-    }
-    Ok(timestamps)
 }
 
 fn is_match(

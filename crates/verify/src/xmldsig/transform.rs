@@ -131,15 +131,14 @@ impl<'a> Transformed<'a> {
         Ok(is_of_signatures.then_some(xpath))
     }
 
-    /// Writes the octets. Where nothing is left, nothing is attested, so that is broken even if the digest would fit.
-    pub(super) fn write(&self, output: &mut Output<'_>) -> Result<()> {
+    /// Writes the octets; nodes by this method where no transform says otherwise. Where nothing is left, nothing is attested, so
+    /// that is broken even if the digest would fit.
+    pub(super) fn write(&self, otherwise: &Method<'_>, output: &mut Output<'_>) -> Result<()> {
         if self.nodes.is_empty(self.document) {
             return Err(Stop::Broken);
         }
         match &self.octets {
-            Octets::Undecided => {
-                canonicalize(self.document, &self.nodes, &Method::implicit(), output)
-            }
+            Octets::Undecided => canonicalize(self.document, &self.nodes, otherwise, output),
             Octets::Canonical(method) => canonicalize(self.document, &self.nodes, method, output),
             Octets::Base64 => self.write_decoded(output),
         }

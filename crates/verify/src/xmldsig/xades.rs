@@ -1,6 +1,6 @@
 //! What XAdES says of the signer: signed properties that qualify a signature (ETSI EN 319 132-1 clause 5.2).
 //!
-//! Not here: policies, roles, and time stamps of anything but the signature's value.
+//! Not here: policies and roles. What time stamps are of is told in `stamps`.
 
 use super::document::{Document, NODE_NS, NodeIndex};
 use super::elements::{self, DSIG, XADES};
@@ -18,12 +18,8 @@ pub(super) fn is_signed_properties(
     signature: NodeIndex,
 ) -> bool {
     let mut around = document.ancestors(node);
-    let mut is_in = |local| {
-        around
-            .next()
-            .is_some_and(|it| is_xades(document, it, local))
-    };
-    is_xades(document, node, "SignedProperties")
+    let mut is_in = |local| around.next().is_some_and(|it| is(document, it, local));
+    is(document, node, "SignedProperties")
         && is_in("QualifyingProperties")
         && around.next().is_some_and(|it| {
             document
@@ -35,7 +31,7 @@ pub(super) fn is_signed_properties(
 
 /// Whether this has properties of a signature (clause 4.2).
 pub(super) fn is_qualifying(document: &Document<'_>, node: NodeIndex) -> bool {
-    is_xades(document, node, "QualifyingProperties")
+    is(document, node, "QualifyingProperties")
 }
 
 /// When the signer says that it signed (clause 5.2.1), as written.
@@ -124,24 +120,23 @@ fn read_digest(
     }))
 }
 
-/// Most time stamps of a signature that are read, and most tokens of one.
-const MAX_TIMESTAMPS: usize = 8;
+/// Most tokens of a time stamp that are read.
+const MAX_TOKENS: usize = 8;
 /// Most embedded certificates, lists and answers of a signature.
 const MAX_VALUES: usize = 500;
 
-/// The time stamps of a signature's value (clause 5.3).
-pub(super) fn timestamps(
-    document: &Document<'_>,
+/// The unsigned properties of a signature (clause 5.1.4), in the order of the file; of the first place that has any.
+pub(super) fn unsigned_properties<'s>(
+    document: &'s Document<'_>,
     signature: NodeIndex,
-    work: &Work,
-) -> Result<Vec<NodeIndex>, Exhausted> {
-    inside(
-        document,
-        signature,
-        "SignatureTimeStamp",
-        MAX_TIMESTAMPS,
-        work,
-    )
+) -> impl Iterator<Item = NodeIndex> + 's {
+    let objects = document.named(signature, DSIG, "Object");
+    let lists = objects
+        .flat_map(|object| descend(document, object, "QualifyingProperties"))
+        .flat_map(|properties| descend(document, properties, "UnsignedProperties"))
+        .flat_map(|properties| descend(document, properties, "UnsignedSignatureProperties"));
+    let properties = lists.take(1).flat_map(|list| document.children(list));
+    properties.filter(|&child| document.element(child).is_some())
 }
 
 /// The tokens of a time stamp (clause 5.1.4.4.3), less those that are no base64.
@@ -151,7 +146,7 @@ pub(super) fn tokens(
     work: &Work,
 ) -> Result<Vec<Vec<u8>>, Exhausted> {
     let mut tokens = Vec::new();
-    for token in descend(document, timestamp, "EncapsulatedTimeStamp").take(MAX_TIMESTAMPS) {
+    for token in descend(document, timestamp, "EncapsulatedTimeStamp").take(MAX_TOKENS) {
         tokens.extend(decode_base64(&document.string(token, work)?));
     }
     Ok(tokens)
@@ -197,7 +192,7 @@ fn inside(
         // Signatures may be inside of one another's properties: a node is looked at for each of them.
         for node in properties..end {
             work.spend(NODE_NS)?;
-            if !is_xades(document, node, local) {
+            if !is(document, node, local) {
                 continue;
             }
             work.spend_each(document.ancestors(node).count(), NODE_NS)?;
@@ -225,10 +220,10 @@ fn descend<'s>(
 ) -> impl Iterator<Item = NodeIndex> + 's {
     document
         .children(parent)
-        .filter(move |&child| is_xades(document, child, local))
+        .filter(move |&child| is(document, child, local))
 }
 
-fn is_xades(document: &Document<'_>, node: NodeIndex, local: &str) -> bool {
+pub(super) fn is(document: &Document<'_>, node: NodeIndex, local: &str) -> bool {
     document
         .element(node)
         .is_some_and(|element| XADES.iter().any(|namespace| element.is(namespace, local)))

@@ -1,5 +1,6 @@
 //! Tests of the whole, by what they are about.
 
+mod archive;
 mod canonical;
 mod forged;
 mod hostile;

@@ -1,0 +1,194 @@
+//! The time stamps of a signature: of its value (ETSI EN 319 132-1 clause 5.3), and those that archive it all (clause 5.5.2, and
+//! TS 101 903 clause 8.2.1 before that); what each is of.
+
+use std::collections::HashSet;
+
+use super::canonical::{Method, canonicalize};
+use super::document::{Document, NodeIndex};
+use super::elements::{DSIG, XADES_141};
+use super::node_set::NodeSet;
+use super::reference::{self, Context};
+use super::transform::canonicalization;
+use super::work::{Output, Stop};
+use super::xades;
+use super::{Stamped, TimeStamp, TimeStampToken, XmlError};
+use crate::cms::timestamp::{Imprint, MAX_TIMESTAMPS};
+use crate::pki::hash::Hash;
+
+type Result<T> = std::result::Result<T, XmlError>;
+
+/// The time stamps of a signature, in the order of the file.
+pub(super) fn read(context: &Context<'_>) -> Result<Vec<TimeStamp>> {
+    let document = context.document;
+    let properties: Vec<_> = xades::unsigned_properties(document, context.signature).collect();
+    let mut stamps = Vec::new();
+    for (place, &property) in properties.iter().enumerate() {
+        let Some(stamped) = stamped(document, property) else {
+            continue;
+        };
+        if stamps.len() == MAX_TIMESTAMPS {
+            break;
+        }
+        let before = properties.get(..place).unwrap_or_default();
+        let stamp = Stamp {
+            context,
+            property,
+            stamped,
+            before,
+        };
+        stamps.push(TimeStamp {
+            stamped,
+            tokens: stamp.tokens()?,
+        });
+    }
+    Ok(stamps)
+}
+
+/// What a property stamps; none where it is no time stamp of these.
+fn stamped(document: &Document<'_>, property: NodeIndex) -> Option<Stamped> {
+    if xades::is(document, property, "SignatureTimeStamp") {
+        Some(Stamped::Value)
+    } else if is_of_141(document, property) || xades::is(document, property, "ArchiveTimeStamp") {
+        Some(Stamped::Everything)
+    } else {
+        None
+    }
+}
+
+fn is_of_141(document: &Document<'_>, property: NodeIndex) -> bool {
+    let element = document.element(property);
+    element.is_some_and(|element| element.is(XADES_141, "ArchiveTimeStamp"))
+}
+
+/// One time stamp.
+struct Stamp<'c> {
+    context: &'c Context<'c>,
+    property: NodeIndex,
+    stamped: Stamped,
+    /// Unsigned properties before it.
+    before: &'c [NodeIndex],
+}
+
+impl Stamp<'_> {
+    fn tokens(&self) -> Result<Vec<TimeStampToken>> {
+        let Context { document, work, .. } = *self.context;
+        let named = document.only(self.property, DSIG, "CanonicalizationMethod");
+        let named = named.filter(|&method| document.attribute(method, "Algorithm") != Some(""));
+        let method = match named {
+            Some(method) => canonicalization(document, method),
+            None => Some(Method::implicit()),
+        };
+        let mut digests: Vec<(Hash, Option<Vec<u8>>)> = Vec::new();
+        let mut tokens = Vec::new();
+        for token in xades::tokens(document, self.property, work)? {
+            let Some(imprint) = Imprint::read(&token, work) else {
+                continue;
+            };
+            let mut fits = false;
+            if let (Some(hash), Some(method)) = (imprint.hash(), &method) {
+                let known = digests.iter().position(|(other, _)| *other == hash);
+                let place = match known {
+                    Some(place) => place,
+                    None => {
+                        digests.push((hash, self.digest(hash, method)?));
+                        digests.len() - 1
+                    }
+                };
+                let digest = digests.get(place).and_then(|(_, digest)| digest.as_ref());
+                fits = digest.is_some_and(|digest| imprint.is(digest));
+            }
+            tokens.push(TimeStampToken {
+                time_ms: imprint.time_ms,
+                der: token,
+                fits,
+            });
+        }
+        Ok(tokens)
+    }
+
+    /// The digest of what it must be of; none where that can't be told here.
+    fn digest(&self, hash: Hash, method: &Method<'_>) -> Result<Option<Vec<u8>>> {
+        let mut output = Output::hash(self.context.work, hash);
+        let written = match self.stamped {
+            Stamped::Value => self.write_named("SignatureValue", method, &mut output),
+            Stamped::Everything => self.write_everything(method, &mut output),
+        };
+        match written.and_then(|()| output.finish()) {
+            Ok(digest) => Ok(Some(digest)),
+            Err(Stop::Refused(error)) => Err(error),
+            Err(Stop::Unresolved | Stop::Broken) => Ok(None),
+        }
+    }
+
+    /// What is signed, the signature, the properties before this one, and what else is in the signature.
+    fn write_everything(
+        &self,
+        method: &Method<'_>,
+        output: &mut Output<'_>,
+    ) -> std::result::Result<(), Stop> {
+        let Context {
+            document,
+            signature,
+            ..
+        } = *self.context;
+        let info = document
+            .only(signature, DSIG, "SignedInfo")
+            .ok_or(Stop::Broken)?;
+        let mut uris = HashSet::new();
+        for reference in document.named(info, DSIG, "Reference") {
+            uris.extend(document.attribute(reference, "URI"));
+            reference::write(self.context, reference, method, output)?;
+        }
+        self.write(info, method, output)?;
+        self.write_named("SignatureValue", method, output)?;
+        if let Some(key) = document.only(signature, DSIG, "KeyInfo") {
+            self.write(key, method, output)?;
+        }
+        for &property in self.before {
+            self.write(property, method, output)?;
+        }
+        for object in document.named(signature, DSIG, "Object") {
+            let mut inside = document.children(object);
+            let is_signed = || {
+                let id = document.attribute(object, "Id");
+                id.is_some_and(|id| uris.iter().any(|uri| uri.strip_prefix('#') == Some(id)))
+            };
+            let is_left_out = inside.any(|child| xades::is_qualifying(document, child))
+                // Before version 1.4.1 what is signed already was not stamped again.
+                || !is_of_141(document, self.property) && is_signed();
+            if !is_left_out {
+                self.write(object, method, output)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn write_named(
+        &self,
+        local: &str,
+        method: &Method<'_>,
+        output: &mut Output<'_>,
+    ) -> std::result::Result<(), Stop> {
+        let Context {
+            document,
+            signature,
+            ..
+        } = *self.context;
+        let node = document.only(signature, DSIG, local).ok_or(Stop::Broken)?;
+        self.write(node, method, output)
+    }
+
+    fn write(
+        &self,
+        node: NodeIndex,
+        method: &Method<'_>,
+        output: &mut Output<'_>,
+    ) -> std::result::Result<(), Stop> {
+        let nodes = NodeSet {
+            apex: node,
+            excluded: HashSet::new(),
+            comments: true,
+        };
+        canonicalize(self.context.document, &nodes, method, output)
+    }
+}

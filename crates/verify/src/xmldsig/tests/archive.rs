@@ -1,0 +1,163 @@
+//! Archive time stamps of XML signatures. All elements that they are of are written as exclusive canonicalisation leaves them.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use super::super::{Stamped, inspect, judge};
+use super::signer::{DS, ENVELOPED, EXCLUSIVE, Key, Signer, transform};
+use crate::cms::stamper::Stamper;
+use crate::pki::authority::{NOW_MS, Party, Role, UTF8, name};
+use crate::pki::{Anchors, Basis, Verdict};
+
+const V132: &str = "http://uri.etsi.org/01903/v1.3.2#";
+const V141: &str = "http://uri.etsi.org/01903/v1.4.1#";
+/// Noon of the first of March 2021.
+const STAMPED_MS: i64 = 1_614_600_000_000;
+const DOCUMENT: &str = "<doc>a contract</doc>";
+/// An `Object` that is signed, and one that is not.
+const OBJECT: &str =
+    "<ds:Object xmlns:ds=\"http://www.w3.org/2000/09/xmldsig#\" Id=\"o\">inside</ds:Object>";
+const OTHER: &str =
+    "<ds:Object xmlns:ds=\"http://www.w3.org/2000/09/xmldsig#\" Id=\"p\">beside</ds:Object>";
+
+/// A time stamp as an unsigned property of this namespace.
+fn property(namespace: &str, local: &str, token: &[u8]) -> String {
+    format!(
+        "<x:{local} xmlns:x=\"{namespace}\"><ds:CanonicalizationMethod {DS} Algorithm=\"{EXCLUSIVE}\">\
+         </ds:CanonicalizationMethod><e:EncapsulatedTimeStamp xmlns:e=\"{}\">{}\
+         </e:EncapsulatedTimeStamp></x:{local}>",
+        // The token's element stayed in the older namespace.
+        V132,
+        STANDARD.encode(token)
+    )
+}
+
+/// A signed document with unsigned properties.
+struct Archive {
+    signature: String,
+    properties: Vec<String>,
+}
+
+impl Archive {
+    fn new() -> Self {
+        let transforms = transform(ENVELOPED) + &transform(EXCLUSIVE);
+        let signature = Signer::new(Key::P256)
+            .reference("", &transforms, DOCUMENT)
+            .reference("#o", &transform(EXCLUSIVE), OBJECT)
+            .object(OBJECT)
+            .object(OTHER)
+            .sign();
+        Self {
+            signature,
+            properties: Vec::new(),
+        }
+    }
+
+    fn xml(&self) -> String {
+        let properties = format!(
+            "<ds:Object><x:QualifyingProperties xmlns:x=\"{V132}\"><x:UnsignedProperties>\
+             <x:UnsignedSignatureProperties>{}</x:UnsignedSignatureProperties>\
+             </x:UnsignedProperties></x:QualifyingProperties></ds:Object></ds:Signature>",
+            self.properties.concat()
+        );
+        let signature = self.signature.replace("</ds:Signature>", &properties);
+        DOCUMENT.replace("</doc>", &(signature + "</doc>"))
+    }
+
+    /// An element of the signature in canonical form.
+    fn part(&self, local: &str) -> String {
+        let (open, close) = (format!("<ds:{local}"), format!("</ds:{local}>"));
+        let from = self.signature.find(&open).unwrap();
+        let to = self.signature.find(&close).unwrap() + close.len();
+        let part = &self.signature[from..to];
+        if part.starts_with(&format!("{open} {DS}")) {
+            part.to_owned()
+        } else {
+            part.replacen(&open, &format!("{open} {DS}"), 1)
+        }
+    }
+
+    /// What an archive time stamp is of now, in the order of ETSI EN 319 132-1 clause 5.5.2.2.
+    fn everything(&self, objects: &str) -> String {
+        [
+            DOCUMENT,
+            OBJECT,
+            &self.part("SignedInfo"),
+            &self.part("SignatureValue"),
+            &self.part("KeyInfo"),
+            &self.properties.concat(),
+            objects,
+        ]
+        .concat()
+    }
+}
+
+#[track_caller]
+fn verdict(xml: &str, anchors: &Anchors) -> Verdict {
+    let found = inspect(xml.as_bytes()).unwrap();
+    assert_eq!(found.len(), 1);
+    judge(&found, anchors, NOW_MS).unwrap().remove(0)
+}
+
+#[test]
+fn archive_stamps_prove_that_older_ones_were_there() {
+    let root = Party::new(name(UTF8, "Test Root"));
+    let signer = STANDARD
+        .decode(Key::P256.certificate().replace('\n', ""))
+        .unwrap();
+    let anchors = Anchors::new([root.certify(&root, Role::Authority, 1), signer]);
+    for (namespace, objects) in [
+        (V141, [OBJECT, OTHER].concat()),
+        // Before, what is signed was not stamped again.
+        (V132, OTHER.to_owned()),
+    ] {
+        let mut archive = Archive::new();
+        let over = Stamper::new(&root, 2, ["20", "23"]);
+        let stamped = archive.part("SignatureValue");
+        let token = over.stamp(stamped.as_bytes(), "20210301", &[]);
+        let property_of_value = property(V132, "SignatureTimeStamp", &token);
+        archive.properties.push(property_of_value);
+        let verdict_now = verdict(&archive.xml(), &anchors);
+        assert_eq!(verdict_now.proven_time_ms, None);
+
+        let between = Stamper::new(&root, 3, ["22", "24"]);
+        let stamped = archive.everything(&objects);
+        let token = between.stamp(stamped.as_bytes(), "20220601", &[]);
+        let first = property(namespace, "ArchiveTimeStamp", &token);
+        archive.properties.push(first);
+        let last = Stamper::new(&root, 4, ["23", "30"]);
+        let stamped = archive.everything(&objects);
+        let token = last.stamp(stamped.as_bytes(), "20230601", &[]);
+        let second = property(namespace, "ArchiveTimeStamp", &token);
+        archive.properties.push(second);
+        // What comes after them is stamped by nobody.
+        let later = format!("<x:Other xmlns:x=\"{V132}\"></x:Other>");
+        archive.properties.push(later);
+        let xml = archive.xml();
+        let stamps = &inspect(xml.as_bytes()).unwrap()[0].timestamps;
+        let stamped: Vec<_> = stamps.iter().map(|it| it.stamped).collect();
+        let [value, all] = [Stamped::Value, Stamped::Everything];
+        assert_eq!(stamped, [value, all, all]);
+        let proven = verdict(&xml, &anchors);
+        assert_eq!(proven.intact, Some(true), "{proven:?}");
+        assert_eq!(proven.judged_by, Basis::Proven);
+        assert_eq!(proven.proven_time_ms, Some(STAMPED_MS));
+
+        for (what, changed) in [
+            ("an object", xml.replace("beside", "besides")),
+            ("a property", xml.replace("x:SignatureTimeStamp", "x:Other")),
+            ("a stamp between", xml.replace(&archive.properties[1], "")),
+            (
+                "one more before",
+                xml.replace(
+                    &archive.properties[0],
+                    &(archive.properties[3].clone() + &archive.properties[0]),
+                ),
+            ),
+        ] {
+            assert_ne!(changed, xml, "{what}");
+            let verdict = verdict(&changed, &anchors);
+            assert_ne!(verdict.proven_time_ms, Some(STAMPED_MS), "{what}");
+        }
+    }
+}
