@@ -69,7 +69,7 @@ impl Archive {
         let (open, close) = (format!("<ds:{local}"), format!("</ds:{local}>"));
         let from = self.signature.find(&open).unwrap();
         let to = self.signature.find(&close).unwrap() + close.len();
-        let part = &self.signature[from..to];
+        let part = self.signature.get(from..to).unwrap();
         if part.starts_with(&format!("{open} {DS}")) {
             part.to_owned()
         } else {
