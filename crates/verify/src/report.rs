@@ -379,6 +379,7 @@ fn covers(reference: &xmldsig::Reference) -> String {
         Coverage::WholeDocument => "the whole document".to_owned(),
         Coverage::Element { name, id } => format!("the element {name} with the id {id}"),
         Coverage::SignedProperties => "the signed properties".to_owned(),
+        Coverage::Countersigned => "the signature that it countersigns".to_owned(),
         Coverage::External => "something outside of the document".to_owned(),
     };
     if reference.covers_text_alone() {

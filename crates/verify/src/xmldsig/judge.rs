@@ -162,9 +162,12 @@ fn check_strength(signature: &XmlSignature, certificate: &Parsed<'_>) -> Result<
 }
 
 /// Whether what is signed is where a reader looks for it: all of the document, something around the signature, or something inside
-/// of it. An element elsewhere may have been moved there, with another in its place (XML signature wrapping).
+/// of it; or it countersigns the signature around it. An element elsewhere may have been moved there, with another in its place (XML signature wrapping).
 fn check_coverage(signature: &XmlSignature) -> Result<(), Obstacle> {
-    let covers_all = signature.covers_root || signature.envelops || signature.covers_external;
+    let covers_all = signature.covers_root
+        || signature.envelops
+        || signature.covers_external
+        || signature.countersigns();
     if !covers_all {
         let sentence = if signature.encloses {
             "The signature is intact, but of a part of the document: what is around that part is not signed. Look at what it covers."

@@ -88,6 +88,14 @@ impl XmlSignature {
         certificate.map(Vec::as_slice)
     }
 
+    /// Whether it signs the value of the signature that it is a property of. Says nothing about integrity.
+    pub fn countersigns(&self) -> bool {
+        let mut references = self.references.iter();
+        references.any(|reference| {
+            reference.covers == Coverage::Countersigned && !reference.covers_text_alone()
+        })
+    }
+
     /// Whether all that it signs is elsewhere.
     pub fn is_detached(&self) -> bool {
         let mut signed = self.references.iter().map(|reference| &reference.covers);
@@ -216,6 +224,8 @@ pub enum Coverage {
     },
     /// The XAdES signed properties of this very signature.
     SignedProperties,
+    /// The value of the signature that this one countersigns, being among its properties.
+    Countersigned,
     /// Something that is not in this document, or can't be found in it.
     External,
 }
@@ -225,7 +235,9 @@ impl Coverage {
     fn octets(&self) -> usize {
         match self {
             Self::Element { name, id } => name.len() + id.len(),
-            Self::WholeDocument | Self::SignedProperties | Self::External => 0,
+            Self::WholeDocument | Self::SignedProperties | Self::Countersigned | Self::External => {
+                0
+            }
         }
     }
 }

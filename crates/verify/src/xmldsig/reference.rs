@@ -210,6 +210,11 @@ fn coverage(context: &Context<'_>, target: Option<NodeIndex>, uri: &str) -> Cove
     if xades::is_signed_properties(document, target, context.signature) {
         return Coverage::SignedProperties;
     }
+    if element.is(DSIG, "SignatureValue")
+        && document.ancestors(target).next() == xades::countersigned(document, context.signature)
+    {
+        return Coverage::Countersigned;
+    }
     let fragment = uri.strip_prefix('#').unwrap_or_default();
     Coverage::Element {
         name: element.local.to_owned(),

@@ -29,6 +29,25 @@ pub(super) fn is_signed_properties(
         && around.next() == Some(signature)
 }
 
+/// The signature that this one countersigns (clause 5.2.7): it is among the unsigned properties of that one.
+pub(super) fn countersigned(document: &Document<'_>, signature: NodeIndex) -> Option<NodeIndex> {
+    let mut around = document.ancestors(signature);
+    for local in [
+        "CounterSignature",
+        "UnsignedSignatureProperties",
+        "UnsignedProperties",
+        "QualifyingProperties",
+    ] {
+        around.next().filter(|&it| is(document, it, local))?;
+    }
+    let is_dsig = |node: &NodeIndex, local| {
+        let element = document.element(*node);
+        element.is_some_and(|element| element.is(DSIG, local))
+    };
+    around.next().filter(|it| is_dsig(it, "Object"))?;
+    around.next().filter(|it| is_dsig(it, "Signature"))
+}
+
 /// Whether this has properties of a signature (clause 4.2).
 pub(super) fn is_qualifying(document: &Document<'_>, node: NodeIndex) -> bool {
     is(document, node, "QualifyingProperties")

@@ -110,3 +110,60 @@ fn an_element_around_the_signature_passes_where_it_is_the_document() {
         "<evil><doc><sum>9</sum></doc>{document}</evil>"
     )));
 }
+
+/// A signed document whose signature is countersigned at a place among its properties, over the element of this id.
+fn countersigned(place: &[&str], id: &str) -> String {
+    const XADES: &str = "xmlns:x=\"http://uri.etsi.org/01903/v1.3.2#\"";
+    let transforms = transform(ENVELOPED) + &transform(EXCLUSIVE);
+    let signature = Signer::new(Key::P256)
+        .reference("", &transforms, "<doc><sum Id=\"other\">1</sum></doc>")
+        .sign()
+        .replacen("<ds:SignatureValue>", "<ds:SignatureValue Id=\"value\">", 1);
+    let from = signature.find("<ds:SignatureValue ").unwrap();
+    let to = signature.find("<ds:KeyInfo>").unwrap();
+    let value = signature.get(from..to).unwrap();
+    let octets = if id == "value" {
+        value.replacen("<ds:SignatureValue", &format!("<ds:SignatureValue {DS}"), 1)
+    } else {
+        "<sum Id=\"other\">1</sum>".to_owned()
+    };
+    let uri = format!("#{id}");
+    let mut inside = Signer::new(Key::P256)
+        .reference(&uri, &transform(EXCLUSIVE), &octets)
+        .sign()
+        .replace("Id=\"sig\"", "");
+    for local in place.iter().rev() {
+        inside = format!("<x:{local} {XADES}>{inside}</x:{local}>");
+    }
+    let object = format!("<ds:Object>{inside}</ds:Object></ds:Signature>");
+    let signature = signature.replace("</ds:Signature>", &object);
+    format!("<doc><sum Id=\"other\">1</sum>{signature}</doc>")
+}
+
+#[test]
+fn a_countersignature_passes_where_it_signs_the_signature_that_has_it() {
+    let place = [
+        "QualifyingProperties",
+        "UnsignedProperties",
+        "UnsignedSignatureProperties",
+        "CounterSignature",
+    ];
+    let trusted = STANDARD.decode(Key::P256.certificate()).unwrap();
+    let anchors = Anchors::new([trusted]);
+    let passes = |xml: &str| {
+        let found = inspect(xml.as_bytes()).unwrap();
+        let verdicts = judge(&found, &anchors, 1_798_675_200_000).unwrap();
+        assert!(verdicts.iter().all(|it| it.intact == Some(true)), "{xml}");
+        let passed = verdicts.iter();
+        let passed: Vec<_> = passed
+            .map(|it| it.indication == Indication::TotalPassed)
+            .collect();
+        passed
+    };
+    assert_eq!(passes(&countersigned(&place, "value")), [true, true]);
+    // Of something else, or elsewhere.
+    assert_eq!(passes(&countersigned(&place, "other")), [true, false]);
+    assert_eq!(passes(&countersigned(&place[1..], "value")), [true, false]);
+    let other = ["QualifyingProperties", "CounterSignature"];
+    assert_eq!(passes(&countersigned(&other, "value")), [true, false]);
+}
