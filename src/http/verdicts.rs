@@ -2,6 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
 use serde::Serialize;
 use serde_json::Value;
 use sigpersist_verify::Report;
@@ -61,19 +62,18 @@ fn examine(mut call: Call, verifies: bool) -> Result<Reply> {
     call.context.tenant()?;
     let parameters = call.parameters()?;
     let body = cms_parameter(&parameters, call.app.config.http.max_signature_bytes)?;
-    let document = content_parameter(&parameters)?;
+    let content = content_parameter(&parameters)?;
     drop(parameters);
     drop(call.take_body());
-    let document = document.as_deref();
     Reply::content(&InspectionContent {
-        inspection: signatures::examine(&call.app, &call.context, &body, document, verifies)?,
+        inspection: signatures::examine(&call.app, &call.context, &body, content, verifies)?,
     })
 }
 
 /// What a detached signature signs.
-fn content_parameter(parameters: &Parameters<'_>) -> Result<Option<Vec<u8>>> {
+pub(super) fn content_parameter(parameters: &Parameters<'_>) -> Result<Option<Bytes>> {
     let content = parameters.text("content")?.map(|text| {
-        STANDARD.decode(text).map_err(|_| {
+        STANDARD.decode(text).map(Bytes::from).map_err(|_| {
             let message = "`content` is the base64 of what a detached signature signs.";
             Error::invalid("content", message)
         })
@@ -125,13 +125,13 @@ struct OneVerdict {
 pub(super) fn record(call: Call) -> Result<Reply> {
     let parameters = call.parameters()?;
     let version = parameters.integer("version", 1, MAX_VERSION)?;
-    let document = content_parameter(&parameters)?;
+    let content = content_parameter(&parameters)?;
     let recorded = signatures::verify(
         &call.app,
         &call.context,
         &thread_key(&parameters)?,
         version,
-        document.as_deref(),
+        content,
     )?;
     let reply = Reply::content(&OneVerdict {
         verdict: recorded.into(),

@@ -1,31 +1,34 @@
 //! Whether a draft is a signature that its tenant accepts.
 
+use std::sync::Arc;
+
 use sigpersist_verify::{Format, report};
 
+use super::Judged;
 use super::model::SignatureBody;
 use super::summary::summary;
-use super::verify::judge;
 use crate::app::App;
 use crate::context::TenantId;
 use crate::error::{Error, Result};
-use crate::policy::model::{Accept, InForce};
+use crate::policy::model::Accept;
 
 /// Lets only through what the policy accepts; gives the verdict to record with it, as JSON, where that is wanted.
 pub(super) fn check_draft(
     app: &App,
     tenant: TenantId,
-    policy: &InForce,
+    judged: &Judged,
     body: &SignatureBody,
 ) -> Result<Option<String>> {
-    let wanted = policy.policy;
+    let wanted = judged.policy().policy;
     if wanted.accept == Accept::Any && !wanted.record_verdicts {
         return Ok(None);
     }
-    let _turn = app.examinations.turn_blocking(tenant)?;
+    let turn = || app.examinations.turn_blocking(tenant);
     let told = if wanted.record_verdicts {
-        judge(policy, body, None)
+        judged.report(turn)?
     } else {
-        report(&body.as_sent(), None)
+        let _turn = turn()?;
+        Arc::new(report(&body.as_sent(), None))
     };
     let is_read = told.problem.is_none();
     let accepted = match wanted.accept {
@@ -38,7 +41,7 @@ pub(super) fn check_draft(
         return Err(Error::SignatureNotAccepted {
             accept: wanted.accept,
             format: told.format,
-            problem: told.problem,
+            problem: told.problem.clone(),
         });
     }
     let kept = wanted.record_verdicts.then(|| summary(&told));

@@ -1,5 +1,8 @@
 //! Saving a version: asks the hooks, then the store, which saves it or says that the thread has moved on.
 
+use chrono::Utc;
+
+use super::Judged;
 use super::audited::recreated;
 use super::model::{Draft, Preconditions, Signature, are_same_tags};
 use crate::app::App;
@@ -85,12 +88,13 @@ pub fn save(
 ) -> Result<Saved> {
     let tenant = context.tenant()?;
     let policy = policy::in_force(app, tenant)?;
+    let judged = Judged::new(draft.body.clone(), None, policy, Utc::now());
     let mut save = Save {
         app,
         context,
         draft,
         preconditions,
-        verdict: super::accept::check_draft(app, tenant, &policy, &draft.body)?,
+        verdict: super::accept::check_draft(app, tenant, &judged, &draft.body)?,
         room: None,
         full: None,
     };

@@ -1,15 +1,18 @@
 //! Judging signatures by their tenant's policy: what is sent, what is stored, and what was found before.
 
-use chrono::Utc;
-use sigpersist_verify::{Judging, Report, report};
+use std::sync::Arc;
 
+use bytes::Bytes;
+use chrono::Utc;
+use sigpersist_verify::{Report, report};
+
+use super::Judged;
 use super::model::{SignatureBody, StoredVerdict, ThreadKey};
 use super::summary::summary;
 use crate::app::App;
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::policy;
-use crate::policy::model::InForce;
 use crate::tenants;
 
 /// Most verdicts that are recorded on one version.
@@ -24,20 +27,18 @@ pub fn examine(
     app: &App,
     context: &Context,
     body: &SignatureBody,
-    document: Option<&[u8]>,
+    content: Option<Bytes>,
     verifies: bool,
 ) -> Result<Report> {
     let tenant = context.tenant()?;
-    let policy = if verifies {
-        Some(policy::in_force(app, tenant)?)
-    } else {
-        None
-    };
-    let _turn = app.examinations.turn_blocking(tenant)?;
-    Ok(match policy {
-        Some(policy) => judge(&policy, body, document),
-        None => report(&body.as_sent(), None),
-    })
+    let turn = || app.examinations.turn_blocking(tenant);
+    if verifies {
+        let policy = policy::in_force(app, tenant)?;
+        let told = Judged::new(body.clone(), content, policy, Utc::now()).report(turn)?;
+        return Ok(Arc::unwrap_or_clone(told));
+    }
+    let _turn = turn()?;
+    Ok(report(&body.as_sent(), None))
 }
 
 /// Verifies a stored version, the current one where none is named, and records what is found. Blocks.
@@ -51,19 +52,17 @@ pub fn verify(
     context: &Context,
     key: &ThreadKey,
     version: Option<u32>,
-    document: Option<&[u8]>,
+    content: Option<Bytes>,
 ) -> Result<StoredVerdict> {
     let tenant = context.tenant()?;
     let stored = super::get(app, context, key, version)?;
     let policy = policy::in_force(app, tenant)?;
     let body = stored
         .body
-        .as_ref()
         .ok_or_else(|| Error::internal("a version was read without its signature"))?;
-    let turn = app.examinations.turn_blocking(tenant)?;
-    let judged = judge(&policy, body, document);
-    drop(turn);
-    let verdict = serde_json::to_string(&summary(&judged)).map_err(Error::internal)?;
+    let judged = Judged::new(body, content, policy, Utc::now());
+    let told = judged.report(|| app.examinations.turn_blocking(tenant))?;
+    let verdict = serde_json::to_string(&summary(&told)).map_err(Error::internal)?;
     let room = tenants::room(app, context, verdict.len(), false)?;
     let recorded = app.store.verdict_insert(
         tenant,
@@ -105,14 +104,4 @@ pub fn verdicts(
     let thread = thread.ok_or(Error::SignatureNotFound)?;
     app.store
         .verdict_list(tenant, thread, version, before, i64::from(limit))
-}
-
-/// What is said of a signature, and whether it holds, by those whom the policy trusts.
-pub(super) fn judge(policy: &InForce, body: &SignatureBody, document: Option<&[u8]>) -> Report {
-    let judging = Judging {
-        document,
-        anchors: &policy.anchors,
-        now_ms: Utc::now().timestamp_millis(),
-    };
-    report(&body.as_sent(), Some(&judging))
 }
