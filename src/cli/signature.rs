@@ -132,6 +132,11 @@ fn signer_lines(lines: &mut Vec<String>, signer: &Signer, indent: &str) {
         line("verdict", Some(verdict.indication.to_string()));
         line("because", verdict.sub_indication.map(|why| why.to_string()));
         line("", Some(verdict.explanation.to_owned()));
+        if let Some(apart) = &verdict.apart_from_content {
+            let otherwise = format!("{} if the content is what was signed", apart.indication);
+            line("otherwise", Some(otherwise));
+            line("because", apart.sub_indication.map(|why| why.to_string()));
+        }
     }
     let roles = certificate.map_or(&[][..], |it| &it.roles);
     line("roles", (!roles.is_empty()).then(|| roles.join(", ")));

@@ -164,6 +164,13 @@ pub struct Reference {
     pub digest_method: String,
 }
 
+impl Reference {
+    /// Whether it points at something outside of the document.
+    pub fn leads_elsewhere(&self) -> bool {
+        xmldsig::leads_elsewhere(self.uri.as_deref())
+    }
+}
+
 /// What a signature says of itself and its signers; with `judging` also whether it holds.
 pub fn report(body: &Body<'_>, judging: Option<&Judging<'_>>) -> Report {
     let work = Work::new();
@@ -221,6 +228,12 @@ impl Report {
     pub fn not_passed(&self) -> usize {
         let signers = self.signers.iter();
         signers.filter(|signer| !signer.passes()).count()
+    }
+
+    /// Whether something that is signed is neither inside of the signature nor in its document.
+    pub fn is_detached(&self) -> bool {
+        let mut references = self.signers.iter().flat_map(Signer::signs);
+        self.detached == Some(true) || references.any(Reference::leads_elsewhere)
     }
 
     fn tell_cms(

@@ -305,3 +305,61 @@ fn signatures_by_gost_are_verified() {
         );
     }
 }
+
+#[test]
+fn without_its_content_a_signature_is_judged_by_the_digest_that_was_signed_along() {
+    let pki = Pki::new();
+    let attributes = Pki::attributes();
+    let detached = |signed: Vec<u8>, attributes: Option<Vec<u8>>| Parts {
+        content: Vec::new(),
+        signed,
+        attributes,
+        ..pki.parts()
+    };
+    let stored = Some(attributes.concat());
+    let good = detached(tlv(0x31, &attributes.concat()), stored.clone());
+    let judge = |parts: &Parts<'_>, anchor: &[u8]| {
+        let verdict = verdict(&pki.person.cms_of(parts), anchor);
+        assert_not_passed(&verdict, SubIndication::SignedDataNotFound);
+        assert_eq!(verdict.intact, None);
+        verdict
+    };
+    let found = judge(&good, &pki.anchor);
+    let apart = found.apart_from_content.unwrap();
+    assert_eq!(
+        (apart.indication, apart.intact),
+        (Indication::TotalPassed, Some(true))
+    );
+    assert_eq!(found.chain.len(), 2);
+    // Nobody is trusted who vouches for the signer.
+    let stranger = Pki::new();
+    let apart = judge(&good, &stranger.anchor).apart_from_content.unwrap();
+    assert_eq!(
+        (apart.sub_indication, apart.intact),
+        (Some(SubIndication::NoCertificateChainFound), Some(true))
+    );
+    // The value is of something else.
+    let forged = judge(&detached(b"something else".to_vec(), stored), &pki.anchor);
+    let apart = forged.apart_from_content.unwrap();
+    assert_eq!(
+        (apart.sub_indication, apart.intact),
+        (Some(SubIndication::SigCryptoFailure), Some(false))
+    );
+    // Nothing was signed along, so that nothing can be told.
+    let bare = judge(&detached(MESSAGE.to_vec(), None), &pki.anchor);
+    assert_eq!(bare.apart_from_content, None);
+    // With the content all of it is told.
+    let cms = pki.person.cms_of(&good);
+    let anchors = Anchors::new([pki.anchor.clone()]);
+    let with = |content: &[u8]| {
+        let mut verdicts = verify(&cms, Some(content), &anchors, NOW_MS).unwrap();
+        verdicts.remove(0)
+    };
+    assert_passed(&with(MESSAGE));
+    assert_eq!(with(MESSAGE).apart_from_content, None);
+    let other = with(b"another contract");
+    assert_eq!(
+        (other.intact, other.apart_from_content),
+        (Some(false), None)
+    );
+}

@@ -85,11 +85,19 @@ impl Verification<'_> {
     fn verdict(&self, signer: &SignerInfo<'_>, content: &Result<Content<'_>, Obstacle>) -> Verdict {
         let Self { read, trust, .. } = self;
         let certificate = read.certificate(signer, trust.work).ok_or(NO_CERTIFICATE);
-        let content = content.as_ref().map_err(|obstacle| *obstacle);
-        let intact = certificate.and_then(|certificate| {
-            content.and_then(|content| is_intact(signer, certificate, content))
+        // Without the content, what was signed along still tells whose signature it is.
+        let missing = content.as_ref().err().copied();
+        let missing = missing.filter(|obstacle| {
+            obstacle.why == SubIndication::SignedDataNotFound
+                && certificate.is_ok()
+                && signer.signed.is_some()
         });
-        let archived = Archived::new(read, signer, content.ok(), trust.work);
+        let intact = certificate.and_then(|certificate| match content {
+            Ok(content) => is_intact(signer, certificate, Some(content), trust.work),
+            Err(_) if missing.is_some() => is_intact(signer, certificate, None, trust.work),
+            Err(obstacle) => Err(*obstacle),
+        });
+        let archived = Archived::new(read, signer, content.as_ref().ok(), trust.work);
         let times = Times {
             claimed_ms: signing_time_ms(signer),
             proven_ms: timestamp::proven_time_ms(&archived.stamps(), trust, self.now_ms),
@@ -106,6 +114,9 @@ impl Verification<'_> {
                 Err(obstacle) => Judged::from(obstacle),
             }
         });
+        if let Some(missing) = missing {
+            verdict = verdict.without_content(missing);
+        }
         // A countersignature's content is the signature's value (RFC 5652 section 11.4).
         let value = Ok(Content::new(&signer.signature, trust.work));
         verdict.countersignatures = signer
@@ -120,6 +131,11 @@ impl Verification<'_> {
 const OTHER_TYPE: Obstacle = Obstacle::failed(
     SubIndication::FormatFailure,
     "The type of the content is not the one that was signed along.",
+);
+
+const MISSING: Obstacle = Obstacle::unsure(
+    SubIndication::SignedDataNotFound,
+    "The signature is detached: give the document that it signs.",
 );
 
 /// What it costs to look for what an attribute is.
@@ -156,10 +172,7 @@ impl<'a> Content<'a> {
             )),
             (Some(content), _) => Ok(Self::new(content, work)),
             (None, Some(document)) => Ok(Self::new(document, work)),
-            (None, None) => Err(Obstacle::unsure(
-                SubIndication::SignedDataNotFound,
-                "The signature is detached: give the document that it signs.",
-            )),
+            (None, None) => Err(MISSING),
         }
     }
 
@@ -209,17 +222,19 @@ pub(super) fn is_intact_token(
     work: &Work,
 ) -> bool {
     let intact = Content::of(token, None, work)
-        .and_then(|content| is_intact(stamper, certificate, &content))
+        .and_then(|content| is_intact(stamper, certificate, Some(&content), work))
         .and_then(|()| well_formed(token, stamper, certificate, work))
         .and_then(|()| check_strength(stamper, certificate));
     intact.is_ok() && names_certificate(certificate, stamper, work) == Some(true)
 }
 
-/// Whether what is signed is there unchanged, and signed under the key of the signer's certificate.
+/// Whether what is signed is there unchanged, and signed under the key of the signer's certificate. Without content, the digest that
+/// was signed is taken for its digest.
 fn is_intact(
     signer: &SignerInfo<'_>,
     certificate: &Parsed<'_>,
-    content: &Content<'_>,
+    content: Option<&Content<'_>>,
+    work: &Work,
 ) -> Result<(), Obstacle> {
     let hash = Hash::of(&signer.digest_algorithm.oid);
     let verifies = |message: &[u8]| {
@@ -229,18 +244,19 @@ fn is_intact(
             hash,
             message,
             &signer.signature,
-            content.work,
+            work,
         )
     };
-    let held = match &signer.signed {
-        None if content.is_signed_attributes() => {
+    let held = match (&signer.signed, content) {
+        (None, None) => return Err(MISSING),
+        (None, Some(content)) if content.is_signed_attributes() => {
             return Err(Obstacle::failed(
                 SubIndication::FormatFailure,
                 "What is there has the form of the signed attributes of another signature, which may be what was signed.",
             ));
         }
-        None => verifies(content.bytes),
-        Some((_, encoding)) => {
+        (None, Some(content)) => verifies(content.bytes),
+        (Some((_, encoding)), content) => {
             let mut digests = signer.signed_attributes(oid::MESSAGE_DIGEST);
             let digest = digests
                 .next()
@@ -251,7 +267,10 @@ fn is_intact(
                     "The signed attributes lack the digest of what is signed.",
                 ));
             };
-            if content.digest(hash.ok_or(UNKNOWN_ALGORITHM)?)? != *digest {
+            let hash = hash.ok_or(UNKNOWN_ALGORITHM)?;
+            if let Some(content) = content
+                && content.digest(hash)? != *digest
+            {
                 return Err(Obstacle::failed(
                     SubIndication::HashFailure,
                     "What is there is not what was signed: its digest is another one.",
@@ -261,7 +280,7 @@ fn is_intact(
             let stored = tlv(SET, encoding.content());
             match verifies(&stored) {
                 Ok(false) => {
-                    let der = in_der(&stored, content.work).filter(|der| *der != stored);
+                    let der = in_der(&stored, work).filter(|der| *der != stored);
                     der.map_or(Ok(false), |der| verifies(&der))
                 }
                 held => held,

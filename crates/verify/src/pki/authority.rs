@@ -199,7 +199,11 @@ impl Party {
         let signed_data = sequence(&[
             tlv(0x02, &[1]),
             tlv(0x31, &algorithm(&SHA256)),
-            sequence(&[oid(&DATA), tlv(0xa0, &parts.content)]),
+            if parts.content.is_empty() {
+                sequence(&[oid(&DATA)])
+            } else {
+                sequence(&[oid(&DATA), tlv(0xa0, &parts.content)])
+            },
             tlv(0xa0, &parts.certificates.concat()),
             tlv(0xa1, &parts.lists.concat()),
             tlv(0x31, &sequence(&signer)),
@@ -210,7 +214,7 @@ impl Party {
 
 /// What a CMS is made of.
 pub(crate) struct Parts<'a> {
-    /// The content's encoding.
+    /// The content's encoding; empty if it is elsewhere.
     pub(crate) content: Vec<u8>,
     /// What is signed.
     pub(crate) signed: Vec<u8>,

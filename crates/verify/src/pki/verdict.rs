@@ -91,9 +91,30 @@ pub struct Verdict {
     /// Whether certificates of that chain were revoked.
     #[cfg_attr(feature = "openapi", schema(value_type = super::revocation::Told))]
     pub revocation: Revocation,
+    /// Only with `SIGNED_DATA_NOT_FOUND`: what it comes to apart from the content, which is elsewhere. The digest that was signed
+    /// along is taken for the content's; absent if none was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub apart_from_content: Option<ApartFromContent>,
     /// Verdicts on signatures of this one, in the order of the file.
     #[serde(skip)]
     pub countersignatures: Vec<Self>,
+}
+
+/// What a signature comes to if its content, which is elsewhere, is what was signed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ApartFromContent {
+    /// What it comes to.
+    pub indication: Indication,
+    /// Why it did not pass.
+    #[cfg_attr(feature = "openapi", schema(example = json!(null)))]
+    pub sub_indication: Option<SubIndication>,
+    /// The same in a sentence.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, example = "The signature holds."))]
+    pub explanation: &'static str,
+    /// Whether the digests that were signed are unchanged, under the key of the signer's certificate; null if that can't be told.
+    #[cfg_attr(feature = "openapi", schema(example = true))]
+    pub intact: Option<bool>,
 }
 
 /// Where the time comes from for which certificates are judged.
@@ -201,6 +222,7 @@ impl Verdict {
             judged_by,
             chain: Vec::new(),
             revocation: Revocation::NotJudged,
+            apart_from_content: None,
             countersignatures: Vec::new(),
         };
         let outcome = intact.and_then(|()| {
@@ -230,5 +252,22 @@ impl Verdict {
             }
         }
         verdict
+    }
+
+    /// The verdict while the content is elsewhere; this one took the digest that was signed along for the content's.
+    pub(crate) fn without_content(self, missing: Obstacle) -> Self {
+        Self {
+            indication: missing.indication,
+            sub_indication: Some(missing.why),
+            explanation: missing.sentence,
+            intact: None,
+            apart_from_content: Some(ApartFromContent {
+                indication: self.indication,
+                sub_indication: self.sub_indication,
+                explanation: self.explanation,
+                intact: self.intact,
+            }),
+            ..self
+        }
     }
 }

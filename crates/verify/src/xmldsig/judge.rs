@@ -72,7 +72,13 @@ fn verdict(signature: &XmlSignature, anchors: &[Parsed<'_>], now_ms: i64, work: 
         proven_ms,
         now_ms,
     };
-    Verdict::new(check_intact(signature), times, |time_ms, basis| {
+    // Without what is elsewhere, the digests that were signed still tell whose signature it is.
+    let intact = check_intact(signature);
+    let missing = intact.err().filter(|obstacle| {
+        obstacle.why == SubIndication::SignedDataNotFound && is_elsewhere(signature)
+    });
+    let intact = missing.map_or(intact, |_| Ok(()));
+    let verdict = Verdict::new(intact, times, |time_ms, basis| {
         let certificate = match signature.value {
             ValueIntegrity::Intact(place) => signature.certificates.get(place),
             _ => None,
@@ -86,8 +92,20 @@ fn verdict(signature: &XmlSignature, anchors: &[Parsed<'_>], now_ms: i64, work: 
             Some(certificate) => trust
                 .judge(&certificate, Purpose::Signing, time_ms, basis)
                 .and(|| check_strength(signature, &certificate))
-                .and(|| check_coverage(signature)),
+                .and(|| check_coverage(signature, missing.is_some())),
         }
+    });
+    match missing {
+        Some(missing) => verdict.without_content(missing),
+        None => verdict,
+    }
+}
+
+/// Whether all that is not resolved is outside of the document.
+fn is_elsewhere(signature: &XmlSignature) -> bool {
+    let mut references = signature.references.iter();
+    references.all(|reference| {
+        reference.integrity != ReferenceIntegrity::Unresolved || reference.leads_elsewhere()
     })
 }
 
@@ -163,11 +181,12 @@ fn check_strength(signature: &XmlSignature, certificate: &Parsed<'_>) -> Result<
 
 /// Whether what is signed is where a reader looks for it: all of the document, something around the signature, or something inside
 /// of it; or it countersigns the signature around it. An element elsewhere may have been moved there, with another in its place (XML signature wrapping).
-fn check_coverage(signature: &XmlSignature) -> Result<(), Obstacle> {
+fn check_coverage(signature: &XmlSignature, is_elsewhere: bool) -> Result<(), Obstacle> {
     let covers_all = signature.covers_root
         || signature.envelops
         || signature.covers_external
-        || signature.countersigns();
+        || signature.countersigns()
+        || is_elsewhere;
     if !covers_all {
         let sentence = if signature.encloses {
             "The signature is intact, but of a part of the document: what is around that part is not signed. Look at what it covers."

@@ -196,6 +196,11 @@ pub struct Reference {
 }
 
 impl Reference {
+    /// Whether it points at something outside of the document.
+    pub fn leads_elsewhere(&self) -> bool {
+        leads_elsewhere(self.uri.as_deref())
+    }
+
     /// Whether only the text of what it covers is hashed: names and structure around it may change.
     pub fn covers_text_alone(&self) -> bool {
         self.transforms.iter().any(|uri| uri == elements::BASE64)
@@ -208,6 +213,11 @@ impl Reference {
             .iter()
             .any(|uri| of_all.contains(&uri.as_str()))
     }
+}
+
+/// Whether the URI of a reference points at something outside of the document; without one, the application is supposed to know.
+pub(crate) fn leads_elsewhere(uri: Option<&str>) -> bool {
+    uri.is_none_or(|uri| !uri.is_empty() && !uri.starts_with('#'))
 }
 
 /// What a reference points at.

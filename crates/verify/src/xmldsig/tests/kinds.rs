@@ -7,12 +7,15 @@ use base64::engine::general_purpose::STANDARD;
 use super::signer::{
     C14N, C14N11, DS, ENVELOPED, EXCLUSIVE, Key, SHA256, Signer, enveloped, transform,
 };
-use crate::pki::Work;
 use crate::pki::gost_signer;
 use crate::pki::hash::Hash;
+use crate::pki::{Anchors, Indication, SubIndication, Work};
 use crate::xmldsig::{
     Coverage, ReferenceIntegrity, ValueIntegrity, Xml, XmlSignature, inspect, inspect_over,
 };
+
+/// 1 January 2027: the certificates are valid then.
+const IN_2027: i64 = 1_798_761_600_000;
 
 /// The only signature of a document.
 #[track_caller]
@@ -85,6 +88,43 @@ fn what_is_outside_of_the_document_is_looked_at_where_it_is_given() {
             ReferenceIntegrity::Unresolved
         );
     }
+}
+
+#[test]
+fn without_what_is_elsewhere_a_signature_is_judged_by_the_digests_that_were_signed() {
+    let anchors = Anchors::new([STANDARD.decode(Key::P256.certificate().trim()).unwrap()]);
+    let judge = |xml: &str| {
+        let found = inspect(xml.as_bytes()).unwrap();
+        super::super::judge(&found, &anchors, IN_2027)
+            .unwrap()
+            .remove(0)
+    };
+    let signer = || Signer::new(Key::P256).reference("contract.txt", "", "A contract.");
+    let found = judge(&signer().sign());
+    assert_eq!(
+        (found.sub_indication, found.intact),
+        (Some(SubIndication::SignedDataNotFound), None)
+    );
+    let apart = found.apart_from_content.unwrap();
+    assert_eq!(
+        (apart.indication, apart.intact),
+        (Indication::TotalPassed, Some(true)),
+        "{apart:?}"
+    );
+    // The value is of something else.
+    let forged = signer().sign().replace("contract.txt", "contract.doc");
+    let found = judge(&forged);
+    assert_eq!(
+        (found.intact, found.apart_from_content),
+        (Some(false), None)
+    );
+    // What is here and can't be followed is not elsewhere.
+    let unknown = signer().reference("", &transform("urn:unknown"), "").sign();
+    let found = judge(&unknown);
+    assert_eq!(
+        (found.sub_indication, found.apart_from_content),
+        (Some(SubIndication::SignedDataNotFound), None)
+    );
 }
 
 /// As Kazakhstan's software signs.
