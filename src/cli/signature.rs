@@ -53,8 +53,7 @@ impl Verify {
             &Body::from_file(&file),
             Some(&Judging {
                 document: document.as_deref(),
-                anchors: &Anchors::new(trusted),
-                now_ms: Utc::now().timestamp_millis(),
+                ..Judging::new(&Anchors::new(trusted), Utc::now().timestamp_millis())
             }),
         );
         output.result(&text(&told), &json!(told))?;

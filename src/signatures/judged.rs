@@ -54,8 +54,7 @@ impl Judged {
         let found = self.report.get_or_init(|| {
             let judging = Judging {
                 document: self.content.as_deref(),
-                anchors: &self.policy.anchors,
-                now_ms: self.now.timestamp_millis(),
+                ..Judging::new(&self.policy.anchors, self.now.timestamp_millis())
             };
             Arc::new(report(&self.body.as_sent(), Some(&judging)))
         });

@@ -1,10 +1,9 @@
 //! What signatures embed to be judged with: time stamps, lists of revoked certificates, answers about revocation,
 //! countersignatures. All of it made with OpenSSL by `tests/data/verify/make.sh`.
 
-use sigpersist_verify::cms;
 use sigpersist_verify::pki::{Anchors, Basis, Indication, Revocation, SubIndication, Verdict};
 
-use sigpersist_verify::xmldsig;
+use sigpersist_verify::{Judging, cms, xmldsig};
 
 use crate::support::der;
 
@@ -36,7 +35,7 @@ fn bytes(name: &str) -> Vec<u8> {
 
 fn verify_at(name: &str, now_ms: i64) -> Verdict {
     let anchors = Anchors::new([der(CA)]);
-    let mut verdicts = cms::verify(&bytes(name), None, &anchors, now_ms).unwrap();
+    let mut verdicts = cms::verify(&bytes(name), &Judging::new(&anchors, now_ms)).unwrap();
     assert_eq!(verdicts.len(), 1, "{name}");
     verdicts.remove(0)
 }
@@ -184,12 +183,12 @@ fn countersignatures_have_verdicts_of_their_own() {
 fn a_changed_countersignature_is_noticed() {
     let original = bytes("countersigned");
     let anchors = Anchors::new([der(CA)]);
-    let before = cms::verify(&original, None, &anchors, IN_2026).unwrap();
+    let before = cms::verify(&original, &Judging::new(&anchors, IN_2026)).unwrap();
     // Its signature's value is the last thing of the file.
     let mut changed = original;
     let last = changed.len() - 1;
     changed[last] ^= 1;
-    let after = cms::verify(&changed, None, &anchors, IN_2026).unwrap();
+    let after = cms::verify(&changed, &Judging::new(&anchors, IN_2026)).unwrap();
     assert_eq!(after[0].intact, before[0].intact);
     assert_because(
         "changed",
@@ -217,7 +216,7 @@ fn signed_attributes_must_be_as_the_standards_say() {
 #[test]
 fn each_of_several_signers_has_a_verdict_and_nobody_is_none() {
     let anchors = Anchors::new([der(CA)]);
-    let verdicts = |name| cms::verify(&bytes(name), None, &anchors, IN_2026).unwrap();
+    let verdicts = |name| cms::verify(&bytes(name), &Judging::new(&anchors, IN_2026)).unwrap();
     let two = verdicts("two-signers");
     assert_eq!(two.len(), 2);
     for verdict in &two {
@@ -233,7 +232,9 @@ fn xml_signatures_are_judged_by_what_they_embed_too() {
     let judge = |xml: &str, now_ms| {
         let found = xmldsig::inspect(xml.as_bytes()).unwrap();
         assert_eq!(found.len(), 1);
-        xmldsig::judge(&found, &anchors, now_ms).unwrap().remove(0)
+        xmldsig::judge(&found, &Judging::new(&anchors, now_ms))
+            .unwrap()
+            .remove(0)
     };
     let signed = judge(SIGNED_XML, IN_2026);
     assert_passes("signed", &signed);
@@ -262,7 +263,7 @@ fn xml_signatures_are_judged_by_what_they_embed_too() {
     );
     let nobody = Anchors::default();
     let found = xmldsig::inspect(SIGNED_XML.as_bytes()).unwrap();
-    let verdict = &xmldsig::judge(&found, &nobody, IN_2026).unwrap()[0];
+    let verdict = &xmldsig::judge(&found, &Judging::new(&nobody, IN_2026)).unwrap()[0];
     assert!(verdict.explanation.contains("not judged"));
 }
 
@@ -330,7 +331,7 @@ fn xml_that_signs_something_beside_itself_is_intact_and_no_pass() {
     let anchors = Anchors::new([der(CA)]);
     for xml in [BESIDE_XML, PROPERTIES_ALONE_XML] {
         let found = xmldsig::inspect(xml.as_bytes()).unwrap();
-        let verdict = &xmldsig::judge(&found, &anchors, IN_2026).unwrap()[0];
+        let verdict = &xmldsig::judge(&found, &Judging::new(&anchors, IN_2026)).unwrap()[0];
         assert_eq!(verdict.intact, Some(true));
         assert_because("beside", verdict, SubIndication::SigConstraintsFailure);
     }
@@ -338,7 +339,7 @@ fn xml_that_signs_something_beside_itself_is_intact_and_no_pass() {
     let twice = SIGNED_XML.replace("<ds:KeyInfo>", "<ds:KeyInfo><x Id=\"a\"/><x Id=\"a\"/>");
     let found = xmldsig::inspect(twice.as_bytes()).unwrap();
     assert!(found[0].duplicate_ids);
-    let verdict = &xmldsig::judge(&found, &anchors, IN_2026).unwrap()[0];
+    let verdict = &xmldsig::judge(&found, &Judging::new(&anchors, IN_2026)).unwrap()[0];
     assert_eq!(verdict.indication, Indication::TotalPassed);
 }
 
@@ -359,7 +360,7 @@ fn no_change_makes_a_time_stamp_prove_another_time() {
         for place in (0..original.len()).step_by(7) {
             let mut changed = original.clone();
             changed[place] ^= 0x20;
-            let verdicts = cms::verify(&changed, None, &anchors, IN_2124);
+            let verdicts = cms::verify(&changed, &Judging::new(&anchors, IN_2124));
             for verdict in verdicts.unwrap_or_default() {
                 let now_proven = verdict.proven_time_ms;
                 assert!(
@@ -388,7 +389,7 @@ fn many_countersignatures_are_verified_in_a_moment_or_refused() {
     let one = countersigned[set + header..set + header + length].to_vec();
     for times in [100, 400, 600] {
         let many = grow(&countersigned, &one.repeat(times), set);
-        match cms::verify(&many, None, &Anchors::new([der(CA)]), IN_2026) {
+        match cms::verify(&many, &Judging::new(&Anchors::new([der(CA)]), IN_2026)) {
             Ok(verdicts) => assert_eq!(verdicts[0].countersignatures.len(), times),
             Err(error) => assert!(times > 400 && error.to_string().contains("too"), "{error}"),
         }
@@ -410,7 +411,7 @@ fn many_lists_and_stamps_in_xml_are_looked_at_in_a_moment_or_refused() {
     let many = STAMPED_XML.replace(list, &list.repeat(400));
     let many = many.replace(stamp, &stamp.repeat(50));
     let found = xmldsig::inspect(many.as_bytes()).unwrap();
-    let verdict = &xmldsig::judge(&found, &anchors, IN_2026).unwrap()[0];
+    let verdict = &xmldsig::judge(&found, &Judging::new(&anchors, IN_2026)).unwrap()[0];
     assert_passes("many", verdict);
     // All of it again and again for each of many signatures.
     let signature = {
@@ -420,7 +421,7 @@ fn many_lists_and_stamps_in_xml_are_looked_at_in_a_moment_or_refused() {
     };
     let hostile = many.replace(&signature, &signature.repeat(12));
     if let Ok(found) = xmldsig::inspect(hostile.as_bytes()) {
-        match xmldsig::judge(&found, &anchors, IN_2026) {
+        match xmldsig::judge(&found, &Judging::new(&anchors, IN_2026)) {
             Ok(verdicts) => assert_eq!(verdicts.len(), 12),
             Err(error) => assert!(error.to_string().contains("too"), "{error}"),
         }

@@ -5,8 +5,8 @@ use std::path::Path;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sigpersist::digest::{sha256, to_hex};
-use sigpersist_verify::cms;
 use sigpersist_verify::pki::{Anchors, Indication, SubIndication, Verdict};
+use sigpersist_verify::{Judging, cms};
 
 use serde_json::{Value, json};
 
@@ -26,7 +26,12 @@ const ALGORITHMS: &str = include_str!("../data/verify/algorithms.txt");
 const NOW_MS: i64 = 1_798_761_600_000;
 
 fn verify(bytes: &[u8], document: Option<&[u8]>) -> Vec<Verdict> {
-    cms::verify(bytes, document, &Anchors::default(), NOW_MS).unwrap()
+    let anchors = Anchors::default();
+    let judging = Judging {
+        document,
+        ..Judging::new(&anchors, NOW_MS)
+    };
+    cms::verify(bytes, &judging).unwrap()
 }
 
 /// Every file that OpenSSL has an opinion of, beside ours: `cargo test vectors_that -- --nocapture` prints the table.
@@ -45,7 +50,7 @@ fn vectors_that_openssl_verifies_are_intact_and_no_others_pass() {
             panic!("{line}")
         };
         let bytes = std::fs::read(folder.join("cades").join(name)).unwrap();
-        let verdicts = cms::verify(&bytes, None, &Anchors::default(), NOW_MS);
+        let verdicts = cms::verify(&bytes, &Judging::new(&Anchors::default(), NOW_MS));
         let verdicts = verdicts.unwrap_or_default();
         let intact = !verdicts.is_empty() && verdicts.iter().all(|v| v.intact == Some(true));
         let detached = !verdicts.is_empty()
@@ -199,7 +204,7 @@ fn whatever_is_changed_is_noticed() {
     for index in 0..bytes.len() {
         let mut changed = bytes.clone();
         changed[index] ^= 1;
-        if let Ok(verdicts) = cms::verify(&changed, None, &Anchors::default(), NOW_MS)
+        if let Ok(verdicts) = cms::verify(&changed, &Judging::new(&Anchors::default(), NOW_MS))
             && verdicts == before
         {
             unnoticed += 1;
@@ -363,7 +368,9 @@ fn with_a_trusted_certificate_a_signature_passes_while_it_was_valid() {
     assert!(!anchors.is_empty());
     let bytes = der(CHAINED);
     let judge = |bytes: &[u8], anchors: &Anchors| {
-        cms::verify(bytes, None, anchors, NOW_MS).unwrap().remove(0)
+        cms::verify(bytes, &Judging::new(anchors, NOW_MS))
+            .unwrap()
+            .remove(0)
     };
     let passed = judge(&bytes, &anchors);
     assert_eq!(passed.indication, Indication::TotalPassed, "{passed:?}");

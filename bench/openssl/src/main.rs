@@ -18,8 +18,8 @@ use base64::engine::general_purpose::STANDARD;
 use openssl::cms::{CMSOptions, CmsContentInfo};
 use openssl::x509::X509;
 use openssl::x509::store::{X509Store, X509StoreBuilder};
-use sigpersist_verify::cms;
 use sigpersist_verify::pki::{Anchors, Indication};
+use sigpersist_verify::{Judging, cms};
 
 const LARGE: &str = include_str!("../../../tests/data/large.cms.b64");
 const CHAINED: &str = include_str!("../../../tests/data/verify/chained.cms.b64");
@@ -39,7 +39,8 @@ fn main() {
 
     let inspect = || assert_eq!(cms::inspect(&large).expect("readable").signers.len(), 1);
     let verify = || {
-        let verdicts = cms::verify(&large, None, &Anchors::default(), NOW_MS).expect("readable");
+        let verdicts =
+            cms::verify(&large, &Judging::new(&Anchors::default(), NOW_MS)).expect("readable");
         assert_eq!(verdicts[0].intact, Some(true));
     };
     let openssl_verify = || {
@@ -48,7 +49,7 @@ fn main() {
         cms.verify(None, None, None, None, flags).expect("intact");
     };
     let verify_chain = || {
-        let verdicts = cms::verify(&chained, None, &anchors, NOW_MS).expect("readable");
+        let verdicts = cms::verify(&chained, &Judging::new(&anchors, NOW_MS)).expect("readable");
         assert_eq!(verdicts[0].indication, Indication::TotalPassed);
     };
     let openssl_verify_chain = || {

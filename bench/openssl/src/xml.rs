@@ -38,11 +38,7 @@ pub fn beside_xmlsec(rounds: usize, time: Duration, now_ms: i64) {
     let certificate = sign(&folder);
     let signed = std::fs::read(folder.join("signed.xml")).expect("a signature");
     let anchors = Anchors::new([certificate]);
-    let judging = Judging {
-        document: None,
-        anchors: &anchors,
-        now_ms,
-    };
+    let judging = Judging::new(&anchors, now_ms);
     let ours = || {
         let told = report(&Body::from_file(&signed), Some(&judging));
         assert!(told.passes(), "{told:?}");

@@ -8,6 +8,7 @@
 mod body;
 pub mod cms;
 pub mod digest;
+mod judging;
 pub mod pki;
 mod report;
 #[cfg(feature = "openapi")]
@@ -16,5 +17,6 @@ mod time;
 pub mod xmldsig;
 
 pub use body::{Body, Format, certificates};
-pub use report::{Identifier, Judging, Reference, Report, Signer, report};
+pub use judging::Judging;
+pub use report::{Identifier, Reference, Report, Signer, report};
 pub use time::Time;

@@ -5,20 +5,10 @@ use serde::Serialize;
 use crate::body::{Body, Format, unwrapped};
 use crate::cms::{self, Level, SignerIdentifier};
 use crate::digest::{sha256, to_hex};
-use crate::pki::{self, Algorithm, Anchors, Certificate, Indication, Verdict, Work};
+use crate::judging::Judging;
+use crate::pki::{self, Algorithm, Certificate, Indication, Verdict, Work};
 use crate::time::Time;
 use crate::xmldsig::{self, Coverage, XmlSignature};
-
-/// How a signature is to be judged.
-#[derive(Debug, Clone)]
-pub struct Judging<'a> {
-    /// The document that a detached signature signs.
-    pub document: Option<&'a [u8]>,
-    /// The trusted certificates.
-    pub anchors: &'a Anchors,
-    /// The time of the verification, in milliseconds since 1970.
-    pub now_ms: i64,
-}
 
 // Members of one format alone are left out for the other. An inner none is a null: there could be such a thing, and is none.
 /// What a signature says of itself; after it was verified, also whether it holds.
@@ -252,13 +242,7 @@ impl Report {
         self.certificates = Some(inspection.certificates as u64);
         self.revocations = Some(inspection.revocations as u64);
         let verdicts = judging.map_or(Ok(Vec::new()), |judging| {
-            cms::verify_within(
-                bytes,
-                judging.document,
-                judging.anchors,
-                judging.now_ms,
-                work,
-            )
+            cms::verify_within(bytes, judging, work)
         });
         let verdicts = verdicts.unwrap_or_else(|error| {
             self.problem = Some(format!("It can't be verified: {error}."));
@@ -272,7 +256,7 @@ impl Report {
 
     fn tell_xml(&mut self, found: &[XmlSignature], judging: Option<&Judging<'_>>, work: &Work) {
         let verdicts = judging.map_or(Ok(Vec::new()), |judging| {
-            xmldsig::judge_within(found, judging.anchors, judging.now_ms, work)
+            xmldsig::judge_within(found, judging, work)
         });
         let verdicts = verdicts.unwrap_or_else(|error| {
             self.problem = Some(format!("It can't be verified: {error}."));

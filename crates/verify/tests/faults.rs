@@ -125,8 +125,7 @@ fn verify(folder: &Path, name: &str) -> Report {
     let document = read(&format!("{name}.doc"));
     let judging = Judging {
         document: document.as_deref(),
-        anchors: &anchors,
-        now_ms: NOW_MS,
+        ..Judging::new(&anchors, NOW_MS)
     };
     report(&Body::from_file(&read(name).expect(name)), Some(&judging))
 }

@@ -2,6 +2,7 @@
 
 use super::stamper::{Stamper, certificate, sha256};
 use super::verify;
+use crate::judging::Judging;
 use crate::pki::authority::{
     DATA, NOW_MS, Party, Role, SHA256, SIGNED_DATA, UTF8, algorithm, attribute, name, oid, sequence,
 };
@@ -82,7 +83,11 @@ impl Archive {
     #[track_caller]
     fn verdict_over(&self, document: Option<&[u8]>) -> Verdict {
         let anchors = Anchors::new([self.anchor.clone()]);
-        let mut verdicts = verify(&self.cms(), document, &anchors, NOW_MS).unwrap();
+        let judging = Judging {
+            document,
+            ..Judging::new(&anchors, NOW_MS)
+        };
+        let mut verdicts = verify(&self.cms(), &judging).unwrap();
         assert_eq!(verdicts.len(), 1);
         verdicts.remove(0)
     }

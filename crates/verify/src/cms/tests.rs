@@ -2,20 +2,30 @@
 
 use super::{inspect, verify};
 use crate::digest::sha256;
+use crate::judging::Judging;
 use crate::pki::authority::{
     DATA, NOW_MS, PRINTABLE, Parts, Party, Role, UTF8, attribute, name, oid, sequence,
 };
 use crate::pki::ber::tlv;
 use crate::pki::gost_signer;
-use crate::pki::{Anchors, Indication, SubIndication, Verdict};
+use crate::pki::{Anchors, Indication, RevocationRule, Rules, SubIndication, Verdict};
 
 const MESSAGE: &[u8] = b"a contract";
 
 /// The verdict on a CMS with one signer.
 #[track_caller]
 fn verdict(cms: &[u8], anchor: &[u8]) -> Verdict {
+    verdict_by(cms, anchor, &Rules::default())
+}
+
+#[track_caller]
+fn verdict_by(cms: &[u8], anchor: &[u8], rules: &Rules) -> Verdict {
     let anchors = Anchors::new([anchor.to_vec()]);
-    let mut verdicts = verify(cms, None, &anchors, NOW_MS).unwrap();
+    let judging = Judging {
+        rules: rules.clone(),
+        ..Judging::new(&anchors, NOW_MS)
+    };
+    let mut verdicts = verify(cms, &judging).unwrap();
     assert_eq!(verdicts.len(), 1);
     verdicts.remove(0)
 }
@@ -53,10 +63,15 @@ impl Pki {
     /// The verdict on the person's signature, with these certificates and lists more.
     #[track_caller]
     fn judge(&self, certificates: &[Vec<u8>], lists: &[Vec<u8>]) -> Verdict {
+        self.judge_by(&Rules::default(), certificates, lists)
+    }
+
+    #[track_caller]
+    fn judge_by(&self, rules: &Rules, certificates: &[Vec<u8>], lists: &[Vec<u8>]) -> Verdict {
         let certificates = [std::slice::from_ref(&self.certificate), certificates].concat();
         let identifier = (&*self.root.name, 2);
         let cms = self.person.cms(MESSAGE, identifier, &certificates, lists);
-        verdict(&cms, &self.anchor)
+        verdict_by(&cms, &self.anchor, rules)
     }
 }
 
@@ -137,6 +152,55 @@ fn lists_count_by_each_key_of_an_authority_that_leads_to_the_trusted_one() {
     }
     let lists = [list, pki.root.list(&pki.root.name, &[7])];
     assert_passed(&pki.judge(&[pki.root.certify(&another, Role::Lists, 7)], &lists));
+}
+
+#[test]
+fn where_revocation_must_be_told_what_tells_nothing_is_to_be_tried_later() {
+    let required = Rules {
+        revocation: RevocationRule::Required,
+    };
+    let pki = Pki::new();
+    assert_not_passed(&pki.judge_by(&required, &[], &[]), SubIndication::TryLater);
+    let list = pki.root.list(&pki.root.name, &[9]);
+    assert_passed(&pki.judge_by(&required, &[], std::slice::from_ref(&list)));
+    let revoked = pki.root.list(&pki.root.name, &[2]);
+    assert_not_passed(
+        &pki.judge_by(&required, &[], &[list, revoked]),
+        SubIndication::RevokedNoPoe,
+    );
+    let by_nobody = pki.person.list(&pki.root.name, &[9]);
+    assert_not_passed(
+        &pki.judge_by(&required, &[], &[by_nobody]),
+        SubIndication::TryLater,
+    );
+}
+
+#[test]
+fn each_authority_of_a_chain_must_be_told_of_too() {
+    let required = Rules {
+        revocation: RevocationRule::Required,
+    };
+    let pki = Pki::new();
+    let sub = Party::new(name(UTF8, "Test Sub"));
+    let certificates = [
+        pki.root.certify(&sub, Role::Authority, 5),
+        sub.certify(&pki.person, Role::Person, 6),
+    ];
+    let of_person = sub.list(&sub.name, &[]);
+    let of_sub = pki.root.list(&pki.root.name, &[]);
+    let judge = |lists: &[Vec<u8>]| {
+        let cms = pki
+            .person
+            .cms(MESSAGE, (&sub.name, 6), &certificates, lists);
+        verdict_by(&cms, &pki.anchor, &required)
+    };
+    let untold = judge(std::slice::from_ref(&of_person));
+    assert_not_passed(&untold, SubIndication::TryLater);
+    assert!(untold.explanation.contains("an authority's certificate"));
+    let untold = judge(std::slice::from_ref(&of_sub));
+    assert_not_passed(&untold, SubIndication::TryLater);
+    assert!(untold.explanation.contains("the signer's certificate"));
+    assert_passed(&judge(&[of_person, of_sub]));
 }
 
 const CONTENT_TYPE: [u64; 7] = [1, 2, 840, 113_549, 1, 9, 3];
@@ -287,7 +351,7 @@ fn signatures_by_gost_are_verified() {
     let message = b"A contract between two people who do not exist.\n";
     let cms = gost_signer::cms(message);
     let verdict = |cms: &[u8]| {
-        let verdicts = verify(cms, None, &Anchors::default(), 0).unwrap();
+        let verdicts = verify(cms, &Judging::new(&Anchors::default(), 0)).unwrap();
         assert_eq!(verdicts.len(), 1);
         verdicts[0].clone()
     };
@@ -352,7 +416,11 @@ fn without_its_content_a_signature_is_judged_by_the_digest_that_was_signed_along
     let cms = pki.person.cms_of(&good);
     let anchors = Anchors::new([pki.anchor.clone()]);
     let with = |content: &[u8]| {
-        let mut verdicts = verify(&cms, Some(content), &anchors, NOW_MS).unwrap();
+        let judging = Judging {
+            document: Some(content),
+            ..Judging::new(&anchors, NOW_MS)
+        };
+        let mut verdicts = verify(&cms, &judging).unwrap();
         verdicts.remove(0)
     };
     assert_passed(&with(MESSAGE));

@@ -9,6 +9,7 @@ use super::archive::Archived;
 use super::inspect::signing_time_ms;
 use super::signed_data::{SignedData, SignerInfo};
 use super::{InspectError, timestamp};
+use crate::judging::Judging;
 use crate::pki::ber::{Reader, Value, tlv};
 use crate::pki::certificate::Parsed;
 use crate::pki::chain::{Judged, Purpose, Trust};
@@ -16,23 +17,18 @@ use crate::pki::hash::Hash;
 use crate::pki::public_key::{self, Unsupported};
 use crate::pki::verdict::{NO_CERTIFICATE, Obstacle, Times, UNKNOWN_ALGORITHM, WEAK_SIGNATURE};
 use crate::pki::work::Work;
-use crate::pki::{Anchors, SubIndication, Verdict, oid};
+use crate::pki::{SubIndication, Verdict, oid};
 
 /// Verifies a CMS; a verdict for each of its signers, in the order of the file. No signers are no verdict, and never a pass.
 ///
-/// `document` is what a detached one signs; where the content is inside too, it must be the same. `now_ms` judges what neither
+/// If the content is inside and a document is given too, they must be the same. The time of the verification judges what neither
 /// claims nor proves a time.
 ///
 /// # Errors
 ///
 /// [`InspectError`] where it can't be read, or asks for more work than any honest one.
-pub fn verify(
-    bytes: &[u8],
-    document: Option<&[u8]>,
-    anchors: &Anchors,
-    now_ms: i64,
-) -> Result<Vec<Verdict>, InspectError> {
-    verify_within(bytes, document, anchors, now_ms, &Work::new())
+pub fn verify(bytes: &[u8], judging: &Judging<'_>) -> Result<Vec<Verdict>, InspectError> {
+    verify_within(bytes, judging, &Work::new())
 }
 
 /// The same with what is left of a budget.
@@ -42,25 +38,24 @@ pub fn verify(
 /// As [`verify`].
 pub fn verify_within(
     bytes: &[u8],
-    document: Option<&[u8]>,
-    anchors: &Anchors,
-    now_ms: i64,
+    judging: &Judging<'_>,
     work: &Work,
 ) -> Result<Vec<Verdict>, InspectError> {
     let read = SignedData::read(bytes, work)?;
-    let anchors = anchors.certificates();
+    let anchors = judging.anchors.certificates();
     let (evidence, added) = (read.evidence(work), read.added_certificates(work));
     let trust = Trust {
         anchors: &anchors,
         certificates: read.certificates.iter().chain(&added).collect(),
         evidence: vec![&evidence],
+        rules: &judging.rules,
         work,
     };
-    let content = Content::of(&read, document, work);
+    let content = Content::of(&read, judging.document, work);
     let verification = Verification {
         read: &read,
         trust,
-        now_ms,
+        now_ms: judging.now_ms,
     };
     let signers = read.signers.iter();
     let verdicts = signers

@@ -6,6 +6,7 @@ use x509_parser::extensions::ParsedExtension;
 use super::certificate::Parsed;
 use super::oid;
 use super::revocation::{Evidence, Revocation};
+use super::rules::{RevocationRule, Rules};
 use super::verdict::{Basis, Obstacle, SubIndication, UNKNOWN_ALGORITHM};
 use super::work::Work;
 use crate::digest::to_hex;
@@ -56,6 +57,7 @@ pub(crate) struct Trust<'a> {
     pub(crate) certificates: Vec<&'a Parsed<'a>>,
     /// What is at hand that tells of revocations.
     pub(crate) evidence: Vec<&'a Evidence<'a>>,
+    pub(crate) rules: &'a Rules,
     pub(crate) work: &'a Work,
 }
 
@@ -120,6 +122,10 @@ impl Trust<'_> {
         }
         let mut search = Search {
             trust: self,
+            rules: match purpose {
+                Purpose::Signing => self.rules,
+                Purpose::TimeStamping => &Rules::LENIENT,
+            },
             time_ms,
             basis,
             left: MAX_STEPS,
@@ -138,6 +144,7 @@ impl Trust<'_> {
 /// One search for a chain.
 struct Search<'t, 'a> {
     trust: &'t Trust<'a>,
+    rules: &'t Rules,
     time_ms: i64,
     basis: Basis,
     left: usize,
@@ -201,6 +208,7 @@ impl<'t> Search<'t, '_> {
             revocation: Revocation::Good { as_of_ms: i64::MAX },
         };
         let mut obstacle = None;
+        let mut untold = None;
         // Where nothing is left, what is said does not count.
         if self.trust.work.spend_each(path.len(), STEP_NS).is_err() {
             obstacle = Some(UNKNOWN_ALGORITHM);
@@ -233,10 +241,18 @@ impl<'t> Search<'t, '_> {
                     obstacle = obstacle.or(Some(revoked(place)));
                 }
             }
+            if revocation == Revocation::NotJudged {
+                untold = untold.or(Some(place));
+            }
         }
         let weak = links().any(|(certificate, issuer)| certificate.is_weakly_issued_by(issuer));
         if weak {
             obstacle = obstacle.or(Some(WEAK_CHAIN));
+        }
+        if let Some(place) = untold
+            && self.rules.revocation == RevocationRule::Required
+        {
+            obstacle = obstacle.or(Some(untold_revocation(place)));
         }
         if judged.revocation == (Revocation::Good { as_of_ms: i64::MAX }) {
             // The certificate is itself trusted, and needs nobody's word.
@@ -309,6 +325,15 @@ fn revoked(place: usize) -> Obstacle {
             "The certificate of an authority was revoked, and nothing proves that the signature is older.",
         )
     }
+}
+
+fn untold_revocation(place: usize) -> Obstacle {
+    let sentence = if place == 0 {
+        "Nothing at hand tells whether the signer's certificate was revoked, and the rules require that: a revocation list or OCSP answer of its issuer for that time is missing."
+    } else {
+        "Nothing at hand tells whether an authority's certificate was revoked, and the rules require that: a revocation list or OCSP answer of its issuer for that time is missing."
+    };
+    Obstacle::unsure(SubIndication::TryLater, sentence)
 }
 
 fn check_purpose(certificate: &Parsed<'_>, purpose: Purpose) -> Result<(), Obstacle> {

@@ -4,7 +4,7 @@
 //! - `certificate` takes a certificate apart (RFC 5280); `name`, `person` and `oid` turn names and object identifiers into what
 //!   people know them by; `pem` puts DER into armour.
 //! - `public_key` says whether a signature holds under a key, with the cryptography of `hash`, `rsa` and `gost`; `work` has the budget for it all.
-//! - `chain` looks for a way to somebody who is trusted, and judges it, with what `crl`, `ocsp` and `revocation` tell.
+//! - `chain` looks for a way to somebody who is trusted, and judges it by `rules`, with what `crl`, `ocsp` and `revocation` tell.
 //! - `verdict` has the words for all that (ETSI EN 319 102-1).
 
 pub(crate) mod algorithm;
@@ -26,6 +26,7 @@ mod person;
 pub(crate) mod public_key;
 pub(crate) mod revocation;
 mod rsa;
+mod rules;
 pub(crate) mod same_name;
 pub(crate) mod verdict;
 pub mod work;
@@ -36,6 +37,7 @@ pub use certificate::{KeyUsage, describe_certificate, describe_certificate_withi
 pub use chain::Anchors;
 pub use pem::to_pem;
 pub use revocation::Revocation;
+pub use rules::{RevocationRule, Rules};
 pub use verdict::{Basis, Indication, SubIndication, Verdict};
 pub use work::Work;
 

@@ -54,6 +54,8 @@ pub enum SubIndication {
     RevokedNoPoe,
     /// An authority's certificate was revoked, and nothing proves that the signature is older.
     RevokedCaNoPoe,
+    /// Nothing at hand tells whether a certificate was revoked, and that is required.
+    TryLater,
 }
 
 /// Whether a signature holds (ETSI EN 319 102-1 section 5.1.3).

@@ -5,24 +5,21 @@ use chrono::{DateTime, NaiveDateTime};
 use super::verify::is_weak;
 use super::{ReferenceIntegrity, Stamped, ValueIntegrity, XmlError, XmlSignature};
 use crate::cms::timestamp::{self, Stamp};
+use crate::judging::Judging;
 use crate::pki::certificate::Parsed;
 use crate::pki::chain::{Judged, Purpose, Trust};
 use crate::pki::revocation::Evidence;
 use crate::pki::verdict::{NO_CERTIFICATE, Obstacle, Times, UNKNOWN_ALGORITHM, WEAK_SIGNATURE};
 use crate::pki::work::Work;
-use crate::pki::{Anchors, SubIndication, Verdict};
+use crate::pki::{SubIndication, Verdict};
 
-/// A verdict on each signature of a document; `now_ms` judges what neither claims nor proves a time.
+/// A verdict on each signature of a document. The time of the verification judges what neither claims nor proves a time.
 ///
 /// # Errors
 ///
 /// [`XmlError::TooLarge`] where they ask for more work than any honest ones.
-pub fn judge(
-    signatures: &[XmlSignature],
-    anchors: &Anchors,
-    now_ms: i64,
-) -> Result<Vec<Verdict>, XmlError> {
-    judge_within(signatures, anchors, now_ms, &Work::new())
+pub fn judge(signatures: &[XmlSignature], judging: &Judging<'_>) -> Result<Vec<Verdict>, XmlError> {
+    judge_within(signatures, judging, &Work::new())
 }
 
 /// The same with what is left of a budget.
@@ -32,14 +29,13 @@ pub fn judge(
 /// As [`judge`].
 pub fn judge_within(
     signatures: &[XmlSignature],
-    anchors: &Anchors,
-    now_ms: i64,
+    judging: &Judging<'_>,
     work: &Work,
 ) -> Result<Vec<Verdict>, XmlError> {
-    let anchors = anchors.certificates();
+    let anchors = judging.anchors.certificates();
     let signatures = signatures.iter();
     let verdicts = signatures
-        .map(|signature| verdict(signature, &anchors, now_ms, work))
+        .map(|signature| verdict(signature, &anchors, judging, work))
         .collect();
     if work.is_exhausted() {
         return Err(XmlError::TooLarge("certificates and time stamps"));
@@ -47,7 +43,12 @@ pub fn judge_within(
     Ok(verdicts)
 }
 
-fn verdict(signature: &XmlSignature, anchors: &[Parsed<'_>], now_ms: i64, work: &Work) -> Verdict {
+fn verdict(
+    signature: &XmlSignature,
+    anchors: &[Parsed<'_>],
+    judging: &Judging<'_>,
+    work: &Work,
+) -> Verdict {
     let embedded = &signature.evidence;
     let mut evidence = Evidence::default();
     for list in &embedded.revocation_lists {
@@ -64,13 +65,14 @@ fn verdict(signature: &XmlSignature, anchors: &[Parsed<'_>], now_ms: i64, work: 
         anchors,
         certificates: certificates.iter().collect(),
         evidence: vec![&evidence],
+        rules: &judging.rules,
         work,
     };
-    let proven_ms = timestamp::proven_time_ms(&stamps(signature), &trust, now_ms);
+    let proven_ms = timestamp::proven_time_ms(&stamps(signature), &trust, judging.now_ms);
     let times = Times {
         claimed_ms: signature.signing_time_ms(),
         proven_ms,
-        now_ms,
+        now_ms: judging.now_ms,
     };
     // Without what is elsewhere, the digests that were signed still tell whose signature it is.
     let intact = check_intact(signature);

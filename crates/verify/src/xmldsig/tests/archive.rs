@@ -6,6 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 use super::super::{Stamped, inspect, judge};
 use super::signer::{DS, ENVELOPED, EXCLUSIVE, Key, Signer, transform};
 use crate::cms::stamper::Stamper;
+use crate::judging::Judging;
 use crate::pki::authority::{NOW_MS, Party, Role, UTF8, name};
 use crate::pki::{Anchors, Basis, Verdict};
 
@@ -96,7 +97,9 @@ impl Archive {
 fn verdict(xml: &str, anchors: &Anchors) -> Verdict {
     let found = inspect(xml.as_bytes()).unwrap();
     assert_eq!(found.len(), 1);
-    judge(&found, anchors, NOW_MS).unwrap().remove(0)
+    judge(&found, &Judging::new(anchors, NOW_MS))
+        .unwrap()
+        .remove(0)
 }
 
 #[test]

@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use super::signer::{
     C14N, C14N11, DS, ENVELOPED, EXCLUSIVE, Key, SHA256, Signer, enveloped, transform,
 };
+use crate::judging::Judging;
 use crate::pki::gost_signer;
 use crate::pki::hash::Hash;
 use crate::pki::{Anchors, Indication, SubIndication, Work};
@@ -95,7 +96,7 @@ fn without_what_is_elsewhere_a_signature_is_judged_by_the_digests_that_were_sign
     let anchors = Anchors::new([STANDARD.decode(Key::P256.certificate().trim()).unwrap()]);
     let judge = |xml: &str| {
         let found = inspect(xml.as_bytes()).unwrap();
-        super::super::judge(&found, &anchors, IN_2027)
+        super::super::judge(&found, &Judging::new(&anchors, IN_2027))
             .unwrap()
             .remove(0)
     };

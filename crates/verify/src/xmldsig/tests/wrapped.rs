@@ -4,6 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::signer::{DS, ENVELOPED, EXCLUSIVE, Key, Signer, transform};
+use crate::judging::Judging;
 use crate::pki::{Anchors, Indication, SubIndication};
 use crate::xmldsig::{inspect, judge};
 
@@ -13,7 +14,7 @@ fn passes(xml: &str) -> bool {
     let trusted = STANDARD.decode(Key::P256.certificate()).unwrap();
     let found = inspect(xml.as_bytes()).unwrap();
     let now_ms = 1_798_675_200_000;
-    let verdicts = judge(&found, &Anchors::new([trusted]), now_ms).unwrap();
+    let verdicts = judge(&found, &Judging::new(&Anchors::new([trusted]), now_ms)).unwrap();
     let [verdict] = verdicts.as_slice() else {
         panic!("{verdicts:?}");
     };
@@ -152,7 +153,7 @@ fn a_countersignature_passes_where_it_signs_the_signature_that_has_it() {
     let anchors = Anchors::new([trusted]);
     let passes = |xml: &str| {
         let found = inspect(xml.as_bytes()).unwrap();
-        let verdicts = judge(&found, &anchors, 1_798_675_200_000).unwrap();
+        let verdicts = judge(&found, &Judging::new(&anchors, 1_798_675_200_000)).unwrap();
         assert!(verdicts.iter().all(|it| it.intact == Some(true)), "{xml}");
         let passed = verdicts.iter();
         let passed: Vec<_> = passed
