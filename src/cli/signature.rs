@@ -36,24 +36,25 @@ pub(super) struct Verify {
     /// Certificates that are trusted, PEM or DER; repeat for several files. Without any, no signature is passed.
     #[arg(long, value_name = "FILE")]
     trust: Vec<PathBuf>,
+    /// Certificates that are at hand and not trusted, PEM or DER, of signers who are not in the signature and of authorities in
+    /// between; repeat for several files.
+    #[arg(long, value_name = "FILE")]
+    certificate: Vec<PathBuf>,
 }
 
 impl Verify {
     pub(super) fn run(self, output: &Output) -> anyhow::Result<()> {
         let file = read(&self.file)?;
         let document = self.document.as_deref().map(read).transpose()?;
-        let mut trusted = Vec::new();
-        for file in &self.trust {
-            let bytes = read(file)?;
-            let found: Vec<_> = certificates(&bytes).collect();
-            ensure!(!found.is_empty(), "{} holds no certificate", file.display());
-            trusted.extend(found);
-        }
         let told = report(
             &Body::from_file(&file),
             Some(&Judging {
                 document: document.as_deref(),
-                ..Judging::new(&Anchors::new(trusted), Utc::now().timestamp_millis())
+                certificates: &read_certificates(&self.certificate)?,
+                ..Judging::new(
+                    &Anchors::new(read_certificates(&self.trust)?),
+                    Utc::now().timestamp_millis(),
+                )
             }),
         );
         output.result(&text(&told), &json!(told))?;
@@ -77,6 +78,18 @@ fn check_readable(told: &Report) -> anyhow::Result<()> {
 
 fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
     std::fs::read(file).with_context(|| format!("The file {} can't be read", file.display()))
+}
+
+/// The certificates of several files, each of which has one at least.
+fn read_certificates(files: &[PathBuf]) -> anyhow::Result<Vec<Vec<u8>>> {
+    let mut all = Vec::new();
+    for file in files {
+        let bytes = read(file)?;
+        let found: Vec<_> = certificates(&bytes).collect();
+        ensure!(!found.is_empty(), "{} holds no certificate", file.display());
+        all.extend(found);
+    }
+    Ok(all)
 }
 
 /// A report for people.

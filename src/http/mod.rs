@@ -124,7 +124,7 @@ pub static ROUTES: &[Route] = &[
         verdicts::record,
     )
     .requires(&["document", "thread"])
-    .allows(&["version", "content"]),
+    .allows(&["version", "content", "certificates"]),
     Route::of_tenant(
         Method::GET,
         "/signature/verdicts",
@@ -147,7 +147,7 @@ pub static ROUTES: &[Route] = &[
         verdicts::verify,
     )
     .requires(&["cms"])
-    .allows(&["content"]),
+    .allows(&["content", "certificates"]),
     Route::of_operators(Method::GET, "/policy", Scope::PolicyRead, policy::get),
     Route::of_operators(Method::PATCH, "/policy", Scope::PolicyWrite, policy::update),
     Route::of_operators(

@@ -19,7 +19,7 @@ use crate::signatures::model::{
     Draft, Encoding, ListFilter, MAX_VERSION, Position, Signature, SignatureBody, SignatureId,
     ThreadKey, check_comment, check_label, fold_tags,
 };
-use crate::signatures::{self, List, MAX_LIMIT, Saved};
+use crate::signatures::{self, Beside, List, MAX_LIMIT, Saved};
 use crate::time;
 
 const DEFAULT_LIMIT: u32 = 50;
@@ -165,7 +165,8 @@ pub(super) fn get(call: Call) -> Result<Reply> {
     let inspects = parameters.boolean("inspect")?.unwrap_or(false);
     let mut content = OneContent::new(&signature);
     if let Some(body) = signature.body.as_ref().filter(|_| verifies || inspects) {
-        let told = signatures::examine(&call.app, &call.context, body, None, verifies)?;
+        let told =
+            signatures::examine(&call.app, &call.context, body, Beside::default(), verifies)?;
         content.inspection = Some(told);
     }
     Ok(Reply::content(&content)?.with_etag(signature.version))

@@ -5,7 +5,8 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use serde::Serialize;
 use serde_json::Value;
-use sigpersist_verify::Report;
+use sigpersist_verify::pki::describe_certificate;
+use sigpersist_verify::{Report, certificates};
 use utoipa::ToSchema;
 
 use super::openapi::Time;
@@ -14,13 +15,16 @@ use super::reply::{Envelope, Reply};
 use super::respond::Call;
 use super::signatures::{cms_parameter, invalid_cursor, thread_key};
 use crate::error::{Error, Result};
-use crate::signatures;
 use crate::signatures::model::{MAX_VERSION, StoredVerdict};
+use crate::signatures::{self, Beside};
 use crate::time;
 
 const DEFAULT_LIMIT: u32 = 50;
 /// Verdicts are larger than most of what is listed.
 const MAX_LIMIT: u32 = 100;
+/// Most certificates that are given beside a signature, and most characters of them.
+const MAX_CERTIFICATES: usize = 50;
+pub(super) const MAX_CERTIFICATES_BYTES: usize = 256 * 1024;
 
 #[derive(Serialize, ToSchema)]
 struct InspectionContent {
@@ -62,12 +66,41 @@ fn examine(mut call: Call, verifies: bool) -> Result<Reply> {
     call.context.tenant()?;
     let parameters = call.parameters()?;
     let body = cms_parameter(&parameters, call.app.config.http.max_signature_bytes)?;
-    let content = content_parameter(&parameters)?;
+    let beside = beside(&parameters)?;
     drop(parameters);
     drop(call.take_body());
     Reply::content(&InspectionContent {
-        inspection: signatures::examine(&call.app, &call.context, &body, content, verifies)?,
+        inspection: signatures::examine(&call.app, &call.context, &body, beside, verifies)?,
     })
+}
+
+fn beside(parameters: &Parameters<'_>) -> Result<Beside> {
+    Ok(Beside {
+        content: content_parameter(parameters)?,
+        certificates: certificates_parameter(parameters)?,
+    })
+}
+
+/// Certificates that are at hand and not trusted.
+fn certificates_parameter(parameters: &Parameters<'_>) -> Result<Vec<Vec<u8>>> {
+    let Some(pem) = parameters.text("certificates")? else {
+        return Ok(Vec::new());
+    };
+    let found = certificates(pem.as_bytes()).take(MAX_CERTIFICATES + 1);
+    let found: Vec<_> = found.collect();
+    let are_good = (1..=MAX_CERTIFICATES).contains(&found.len())
+        && pem.len() <= MAX_CERTIFICATES_BYTES
+        && found.iter().all(|it| describe_certificate(it).is_some());
+    if are_good {
+        Ok(found)
+    } else {
+        Err(Error::invalid(
+            "certificates",
+            format!(
+                "`certificates` holds certificates in PEM, at most {MAX_CERTIFICATES} and {MAX_CERTIFICATES_BYTES} characters."
+            ),
+        ))
+    }
 }
 
 /// What a detached signature signs.
@@ -125,13 +158,13 @@ struct OneVerdict {
 pub(super) fn record(call: Call) -> Result<Reply> {
     let parameters = call.parameters()?;
     let version = parameters.integer("version", 1, MAX_VERSION)?;
-    let content = content_parameter(&parameters)?;
+    let beside = beside(&parameters)?;
     let recorded = signatures::verify(
         &call.app,
         &call.context,
         &thread_key(&parameters)?,
         version,
-        content,
+        beside,
     )?;
     let reply = Reply::content(&OneVerdict {
         verdict: recorded.into(),

@@ -14,6 +14,7 @@ use crate::policy::model::InForce;
 pub struct Judged {
     body: SignatureBody,
     content: Option<Bytes>,
+    certificates: Vec<Vec<u8>>,
     policy: Arc<InForce>,
     now: DateTime<Utc>,
     report: OnceLock<Arc<Report>>,
@@ -30,9 +31,19 @@ impl Judged {
         Self {
             body,
             content,
+            certificates: Vec::new(),
             policy,
             now,
             report: OnceLock::new(),
+        }
+    }
+
+    /// The same with certificates, in DER, that are at hand beside it and not trusted.
+    #[must_use]
+    pub fn with_certificates(self, certificates: Vec<Vec<u8>>) -> Self {
+        Self {
+            certificates,
+            ..self
         }
     }
 
@@ -54,6 +65,7 @@ impl Judged {
         let found = self.report.get_or_init(|| {
             let judging = Judging {
                 document: self.content.as_deref(),
+                certificates: &self.certificates,
                 ..Judging::new(&self.policy.anchors, self.now.timestamp_millis())
             };
             Arc::new(report(&self.body.as_sent(), Some(&judging)))

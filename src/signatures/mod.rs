@@ -17,4 +17,4 @@ pub use get::{get, history};
 pub use judged::Judged;
 pub use list::{List, MAX_LIMIT, Page, list};
 pub use save::{Saved, save};
-pub use verify::{MAX_VERDICTS, examine, verdicts, verify};
+pub use verify::{Beside, MAX_VERDICTS, examine, verdicts, verify};

@@ -15,6 +15,15 @@ use crate::error::{Error, Result};
 use crate::policy;
 use crate::tenants;
 
+/// Content and certificates that a caller gives beside a signature.
+#[derive(Debug, Default)]
+pub struct Beside {
+    /// The signed bytes, if the signature is detached.
+    pub content: Option<Bytes>,
+    /// Certificates in DER that are at hand and not trusted.
+    pub certificates: Vec<Vec<u8>>,
+}
+
 /// Most verdicts that are recorded on one version.
 pub const MAX_VERDICTS: u32 = 100;
 
@@ -27,14 +36,16 @@ pub fn examine(
     app: &App,
     context: &Context,
     body: &SignatureBody,
-    content: Option<Bytes>,
+    beside: Beside,
     verifies: bool,
 ) -> Result<Report> {
     let tenant = context.tenant()?;
     let turn = || app.examinations.turn_blocking(tenant);
     if verifies {
         let policy = policy::in_force(app, tenant)?;
-        let told = Judged::new(body.clone(), content, policy, Utc::now()).report(turn)?;
+        let told = Judged::new(body.clone(), beside.content, policy, Utc::now())
+            .with_certificates(beside.certificates)
+            .report(turn)?;
         return Ok(Arc::unwrap_or_clone(told));
     }
     let _turn = turn()?;
@@ -52,7 +63,7 @@ pub fn verify(
     context: &Context,
     key: &ThreadKey,
     version: Option<u32>,
-    content: Option<Bytes>,
+    beside: Beside,
 ) -> Result<StoredVerdict> {
     let tenant = context.tenant()?;
     let stored = super::get(app, context, key, version)?;
@@ -60,7 +71,8 @@ pub fn verify(
     let body = stored
         .body
         .ok_or_else(|| Error::internal("a version was read without its signature"))?;
-    let judged = Judged::new(body, content, policy, Utc::now());
+    let judged = Judged::new(body, beside.content, policy, Utc::now())
+        .with_certificates(beside.certificates);
     let told = judged.report(|| app.examinations.turn_blocking(tenant))?;
     let verdict = serde_json::to_string(&summary(&told)).map_err(Error::internal)?;
     let room = tenants::room(app, context, verdict.len(), false)?;

@@ -5,13 +5,13 @@ use std::path::Path;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sigpersist::digest::{sha256, to_hex};
-use sigpersist_verify::pki::{Anchors, Indication, SubIndication, Verdict};
+use sigpersist_verify::pki::{Anchors, Indication, SubIndication, Verdict, to_pem};
 use sigpersist_verify::{Judging, cms};
 
 use serde_json::{Value, json};
 
 use crate::support::{
-    COUNTERSIGNED, DETACHED, FIRST, INDEFINITE, TestApp, der, sigpersist, temp_dir,
+    COUNTERSIGNED, DETACHED, DROPPED, FIRST, INDEFINITE, TestApp, der, sigpersist, temp_dir,
 };
 
 const UNNAMED: &str = include_str!("../data/unnamed.cms.b64");
@@ -32,6 +32,22 @@ fn verify(bytes: &[u8], document: Option<&[u8]>) -> Vec<Verdict> {
         ..Judging::new(&anchors, NOW_MS)
     };
     cms::verify(bytes, &judging).unwrap()
+}
+
+/// The certificate of a CMS's first signer, as it is embedded.
+fn embedded_certificate(cms: &[u8]) -> Vec<u8> {
+    let told = cms::inspect(cms).unwrap().signers.remove(0);
+    let expected = told.certificate.unwrap().sha256;
+    let mut places = 0..cms.len();
+    let found = places.find_map(|place| {
+        let [0x30, 0x82, high, low, ..] = cms[place..] else {
+            return None;
+        };
+        let bytes = 4 + usize::from(u16::from_be_bytes([high, low]));
+        let certificate = cms.get(place..place + bytes)?;
+        (to_hex(&sha256(certificate)) == expected).then(|| certificate.to_vec())
+    });
+    found.unwrap()
 }
 
 /// Every file that OpenSSL has an opinion of, beside ours: `cargo test vectors_that -- --nocapture` prints the table.
@@ -289,6 +305,33 @@ fn tenants_inspect_and_verify_over_http_what_they_send_and_what_is_stored() {
     assert_eq!(other["signers"][0]["verdict"]["indication"], "TOTAL_FAILED");
     acme.json("POST", "/verify", &json!({"cms": DETACHED, "content": "?"}))
         .expect_error(400, "invalid_parameter");
+    // So is a signature whose signer's certificate is elsewhere; given, it is not trusted.
+    let verdict = |told: &Value| told["signers"][0]["verdict"]["sub_indication"].clone();
+    let absent = told("/verify", json!({"cms": UNNAMED}));
+    assert_eq!(verdict(&absent), "NO_SIGNING_CERTIFICATE_FOUND");
+    let certificates = to_pem("CERTIFICATE", &embedded_certificate(&der(DROPPED)));
+    let body = json!({"cms": UNNAMED, "certificates": certificates});
+    let given = told("/verify", body.clone());
+    assert_eq!(verdict(&given), "NO_CERTIFICATE_CHAIN_FOUND");
+    assert_eq!(given["signers"][0]["verdict"]["intact"], true);
+    assert_eq!(given["certificates"], 0);
+    assert_ne!(given["signers"][0]["certificate"], Value::Null);
+    acme.save("unnamed", "t", 0, UNNAMED.trim()).expect(201);
+    let recorded = json!({"document": "unnamed", "thread": "t", "certificates": certificates});
+    let recorded = acme
+        .json("POST", "/signature/verify", &recorded)
+        .expect(201);
+    let recorded = &recorded.json["content"]["verdict"];
+    assert_eq!(
+        verdict(recorded),
+        "NO_CERTIFICATE_CHAIN_FOUND",
+        "{recorded}"
+    );
+    for refused in ["", "MAA=", &certificates.repeat(51), &" ".repeat(262_145)] {
+        let body = json!({"cms": UNNAMED, "certificates": refused});
+        acme.json("POST", "/verify", &body)
+            .expect_error(400, "invalid_parameter");
+    }
     // What is stored, if it is asked for.
     acme.save("d", "t", 0, FIRST.trim()).expect(201);
     let stored = |query: &str| {

@@ -10,6 +10,7 @@ use encoding_rs::{Encoding, UTF_8};
 use serde::Serialize;
 use strum::Display;
 
+use crate::judging::Judging;
 use crate::pki::Work;
 use crate::xmldsig::{self, Xml, XmlError, XmlSignature};
 
@@ -92,21 +93,21 @@ impl<'a> Body<'a> {
         }
     }
 
-    /// The signatures in XML; over a document where they are detached. `work` is what that may cost.
+    /// The signatures in XML; with `judging` also with what is at hand beside them. `work` is what that may cost.
     ///
     /// # Errors
     ///
     /// Those of [`xmldsig::inspect_over`].
     pub fn xml_signatures(
         &self,
-        document: Option<&[u8]>,
+        judging: Option<&Judging<'_>>,
         work: &Work,
     ) -> Result<Vec<XmlSignature>, XmlError> {
         let xml = match self {
             Self::Text(text) => Xml::Text(text),
             Self::Bytes(bytes) => Xml::Bytes(bytes),
         };
-        xmldsig::inspect_over(xml, document, work)
+        xmldsig::inspect_over(xml, judging, work)
     }
 }
 

@@ -9,6 +9,9 @@ pub struct Judging<'a> {
     pub document: Option<&'a [u8]>,
     /// The trusted certificates.
     pub anchors: &'a Anchors,
+    /// Certificates in DER that are at hand beside the signature and not trusted: of signers who are not in it, renewed ones of its
+    /// keys, and of authorities in between.
+    pub certificates: &'a [Vec<u8>],
     /// The rules for chains.
     pub rules: Rules,
     /// The time of the verification, in milliseconds since 1970.
@@ -16,11 +19,12 @@ pub struct Judging<'a> {
 }
 
 impl<'a> Judging<'a> {
-    /// By these trusted certificates at this time, without a document and by the rules that hold where nobody says otherwise.
+    /// By these trusted certificates at this time, without a document or other certificates, and by the rules that hold where nobody says otherwise.
     pub fn new(anchors: &'a Anchors, now_ms: i64) -> Self {
         Self {
             document: None,
             anchors,
+            certificates: &[],
             rules: Rules::default(),
             now_ms,
         }

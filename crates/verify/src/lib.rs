@@ -8,6 +8,8 @@
 mod body;
 pub mod cms;
 pub mod digest;
+#[cfg(test)]
+mod given;
 mod judging;
 pub mod pki;
 mod report;

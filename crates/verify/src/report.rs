@@ -167,7 +167,7 @@ pub fn report(body: &Body<'_>, judging: Option<&Judging<'_>>) -> Report {
     let bytes = body.signed_bytes();
     let mut report = Report::empty(body.format(), &bytes);
     if report.format == Format::Xml {
-        match body.xml_signatures(judging.and_then(|judging| judging.document), &work) {
+        match body.xml_signatures(judging, &work) {
             Ok(found) => report.tell_xml(&found, judging, &work),
             Err(error) => report.problem = Some(format!("It can't be read: {error}.")),
         }
@@ -267,7 +267,7 @@ impl Report {
         }
         let count =
             |of: fn(&XmlSignature) -> usize| Some(found.iter().map(of).sum::<usize>() as u64);
-        self.certificates = count(|it| it.certificates.len() + it.evidence.certificates.len());
+        self.certificates = count(|it| it.embedded_certificates() + it.evidence.certificates.len());
         self.revocations =
             count(|it| it.evidence.revocation_lists.len() + it.evidence.revocation_answers.len());
         let mut verdicts = verdicts.into_iter();
@@ -308,6 +308,8 @@ fn cms_signers(signers: Vec<cms::Signer>, verdicts: Vec<Verdict>) -> Vec<Signer>
 fn cms_signer(signer: cms::Signer, mut verdict: Option<Verdict>) -> Signer {
     let others = verdict.as_mut();
     let others = others.map(|verdict| std::mem::take(&mut verdict.countersignatures));
+    let judged = verdict.as_mut();
+    let judged = judged.and_then(|verdict| verdict.certificate.take());
     Signer {
         identifier: match signer.identifier {
             SignerIdentifier::IssuerAndSerial { issuer, serial } => Identifier {
@@ -320,7 +322,7 @@ fn cms_signer(signer: cms::Signer, mut verdict: Option<Verdict>) -> Signer {
                 ..Identifier::default()
             },
         },
-        certificate: signer.certificate,
+        certificate: judged.or(signer.certificate),
         digest_algorithm: signer.digest_algorithm,
         signature_algorithm: signer.signature_algorithm,
         signing_time: signer.signing_time_ms.and_then(Time::from_ms),
@@ -340,8 +342,10 @@ fn cms_signer(signer: cms::Signer, mut verdict: Option<Verdict>) -> Signer {
     }
 }
 
-fn xml_signer(signature: &XmlSignature, verdict: Option<Verdict>, work: &Work) -> Signer {
-    let certificate = signature.certificate();
+fn xml_signer(signature: &XmlSignature, mut verdict: Option<Verdict>, work: &Work) -> Signer {
+    let judged = verdict.as_mut();
+    let judged = judged.and_then(|verdict| verdict.certificate.take());
+    let certificate = || pki::describe_certificate_within(signature.certificate()?, work);
     let references = signature.references.iter().map(|reference| Reference {
         uri: reference.uri.clone(),
         covers: covers(reference),
@@ -353,7 +357,7 @@ fn xml_signer(signature: &XmlSignature, verdict: Option<Verdict>, work: &Work) -
             id: Some(signature.id.clone()),
             ..Identifier::default()
         },
-        certificate: certificate.and_then(|der| pki::describe_certificate_within(der, work)),
+        certificate: judged.or_else(certificate),
         digest_algorithm: signature.digest_algorithm(),
         signature_algorithm: signature.signature_algorithm(),
         signature_method: Some(signature.signature_method.clone()),

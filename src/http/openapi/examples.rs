@@ -15,17 +15,18 @@ const MAX_DEPTH: usize = 32;
 
 /// Gives examples to members that hold a file.
 pub(super) fn give_files(schemas: &mut Value) {
-    let certificate = STANDARD.decode(CERTIFICATE.trim()).unwrap_or_default();
     for (form, member, example) in [
         ("PluginUpload", "component", STANDARD.encode(COMPONENT)),
-        (
-            "TrustAnchorsForm",
-            "pem",
-            to_pem("CERTIFICATE", &certificate),
-        ),
+        ("TrustAnchorsForm", "pem", certificate()),
     ] {
         schemas[form]["properties"][member]["example"] = example.into();
     }
+}
+
+/// A certificate in PEM.
+pub(super) fn certificate() -> String {
+    let certificate = STANDARD.decode(CERTIFICATE.trim()).unwrap_or_default();
+    to_pem("CERTIFICATE", &certificate)
 }
 
 /// Gives an example to each body of the document.

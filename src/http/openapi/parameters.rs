@@ -3,6 +3,8 @@
 use serde_json::{Map, Value, json};
 
 use super::super::route::Route;
+use super::super::verdicts::MAX_CERTIFICATES_BYTES;
+use super::examples;
 use crate::signatures::MAX_LIMIT;
 use crate::signatures::model::{MAX_COMMENT_CHARS, MAX_LABEL_CHARS, MAX_TAGS, MAX_VERSION};
 
@@ -36,6 +38,11 @@ fn parameter(name: &str) -> (Value, &'static str, Value) {
             json!({ "type": "string", "pattern": BASE64, "contentEncoding": "base64" }),
             "What a detached signature signs, in base64",
             json!("aGVsbG8="),
+        ),
+        "certificates" => (
+            json!({ "type": "string", "maxLength": MAX_CERTIFICATES_BYTES }),
+            "Certificates in PEM that are at hand and not trusted: of signers who are not in the signature, and of authorities in between",
+            examples::certificate().into(),
         ),
         "version_created_by" => (
             json!({ "oneOf": [{ "type": "integer", "minimum": i64::MIN, "maximum": u64::MAX }, label()] }),

@@ -80,6 +80,25 @@ pub(super) enum Identifier<'a> {
     Key(&'a [u8]),
 }
 
+impl Identifier<'_> {
+    /// Whether this is its certificate, or one of them.
+    pub(super) fn names(&self, certificate: &Parsed<'_>, work: &Work) -> bool {
+        match self {
+            // The same name may be encoded otherwise (RFC 5280 section 7.1).
+            Self::IssuerAndSerial { issuer, serial } => {
+                work.is_same(certificate.identity().1, serial)
+                    && certificate
+                        .issuer()
+                        .is(&DistinguishedName::new(issuer), work)
+            }
+            Self::Key(identifier) => {
+                let own = certificate.key_identifier();
+                own.is_some_and(|own| work.is_same(own, identifier))
+            }
+        }
+    }
+}
+
 /// An attribute of a signer, and its values' encodings.
 #[derive(Debug)]
 pub(super) struct Attribute<'a> {
@@ -188,12 +207,9 @@ impl<'a> SignedData<'a> {
         match (place, &signer.identifier) {
             (Some(place), _) => self.certificates.get(*place),
             // The same name may be encoded otherwise (RFC 5280 section 7.1).
-            (None, Identifier::IssuerAndSerial { issuer, serial }) => {
-                let issuer = DistinguishedName::new(issuer);
-                self.certificates.iter().find(|certificate| {
-                    work.is_same(certificate.identity().1, serial)
-                        && certificate.issuer().is(&issuer, work)
-                })
+            (None, identifier @ Identifier::IssuerAndSerial { .. }) => {
+                let mut certificates = self.certificates.iter();
+                certificates.find(|certificate| identifier.names(certificate, work))
             }
             (None, Identifier::Key(_)) => None,
         }

@@ -132,21 +132,25 @@ fn holds(stamp: &Stamp<'_>, trust: &Trust<'_>, existed_ms: i64, basis: Basis) ->
     let [stamper] = token.signers.as_slice() else {
         return false;
     };
-    let Some(certificate) = token.certificate(stamper, work) else {
+    let (evidence, added) = (token.evidence(work), token.added_certificates(work));
+    if work.spend_each(trust.certificates.len(), 1).is_err() {
+        return false;
+    }
+    let mut all = trust.clone();
+    all.certificates.extend(&token.certificates);
+    all.certificates.extend(&added);
+    all.evidence.push(&evidence);
+    // Its certificate may be left out of it (RFC 3161 section 2.4.1, `certReq`).
+    let candidates = verify::candidates(stamper, &all.certificates, work);
+    let Some(&certificate) = candidates.first() else {
         return false;
     };
     if stamp.time_ms > existed_ms.saturating_add(MAX_SKEW_MS)
         || !certificate.is_valid(stamp.time_ms)
         || !verify::is_intact_token(&token, stamper, certificate, work)
-        || work.spend_each(trust.certificates.len(), 1).is_err()
     {
         return false;
     }
-    let (evidence, added) = (token.evidence(work), token.added_certificates(work));
-    let mut all = trust.clone();
-    all.certificates.extend(&token.certificates);
-    all.certificates.extend(&added);
-    all.evidence.push(&evidence);
     let judged = all.judge(certificate, Purpose::TimeStamping, existed_ms, basis);
     judged.outcome.is_ok()
 }

@@ -12,9 +12,10 @@ use super::{InspectError, timestamp};
 use crate::judging::Judging;
 use crate::pki::ber::{Reader, Value, tlv};
 use crate::pki::certificate::Parsed;
-use crate::pki::chain::{Judged, Purpose, Trust};
+use crate::pki::chain::{Judged, Trust};
 use crate::pki::hash::Hash;
 use crate::pki::public_key::{self, Unsupported};
+use crate::pki::signer::is_of_same_key;
 use crate::pki::verdict::{NO_CERTIFICATE, Obstacle, Times, UNKNOWN_ALGORITHM, WEAK_SIGNATURE};
 use crate::pki::work::Work;
 use crate::pki::{SubIndication, Verdict, oid};
@@ -43,10 +44,13 @@ pub fn verify_within(
 ) -> Result<Vec<Verdict>, InspectError> {
     let read = SignedData::read(bytes, work)?;
     let anchors = judging.anchors.certificates();
+    let given = Parsed::of_all(judging.certificates, work);
     let (evidence, added) = (read.evidence(work), read.added_certificates(work));
+    let embedded = read.certificates.iter().chain(&added);
+    let at_hand = embedded.chain(&given).chain(&anchors);
     let trust = Trust {
         anchors: &anchors,
-        certificates: read.certificates.iter().chain(&added).collect(),
+        certificates: at_hand.collect(),
         evidence: vec![&evidence],
         rules: &judging.rules,
         work,
@@ -79,39 +83,49 @@ struct Verification<'a> {
 impl Verification<'_> {
     fn verdict(&self, signer: &SignerInfo<'_>, content: &Result<Content<'_>, Obstacle>) -> Verdict {
         let Self { read, trust, .. } = self;
-        let certificate = read.certificate(signer, trust.work).ok_or(NO_CERTIFICATE);
+        let candidates = candidates(signer, &trust.certificates, trust.work);
         // Without the content, what was signed along still tells whose signature it is.
         let missing = content.as_ref().err().copied();
         let missing = missing.filter(|obstacle| {
             obstacle.why == SubIndication::SignedDataNotFound
-                && certificate.is_ok()
+                && !candidates.is_empty()
                 && signer.signed.is_some()
         });
-        let intact = certificate.and_then(|certificate| match content {
-            Ok(content) => is_intact(signer, certificate, Some(content), trust.work),
-            Err(_) if missing.is_some() => is_intact(signer, certificate, None, trust.work),
-            Err(obstacle) => Err(*obstacle),
-        });
+        let (certificate, intact) = match (content, candidates.first()) {
+            (Ok(content), _) => find_signer(signer, &candidates, Some(content), trust.work),
+            (Err(_), _) if missing.is_some() => find_signer(signer, &candidates, None, trust.work),
+            (Err(obstacle), Some(first)) => (Ok(*first), Err(*obstacle)),
+            (Err(_), None) => (Err(NO_CERTIFICATE), Err(NO_CERTIFICATE)),
+        };
         let archived = Archived::new(read, signer, content.as_ref().ok(), trust.work);
         let times = Times {
             claimed_ms: signing_time_ms(signer),
             proven_ms: timestamp::proven_time_ms(&archived.stamps(), trust, self.now_ms),
             now_ms: self.now_ms,
         };
+        let mut judged_certificate = certificate.ok();
         let mut verdict = Verdict::new(intact, times, |time_ms, basis| {
             let well_formed = certificate.and_then(|certificate| {
                 well_formed(read, signer, certificate, trust.work).map(|()| certificate)
             });
             match well_formed {
-                Ok(certificate) => trust
-                    .judge(certificate, Purpose::Signing, time_ms, basis)
-                    .and(|| check_strength(signer, certificate)),
+                Ok(certificate) => {
+                    let others = candidates.iter().copied();
+                    let others = others.filter(|other| is_named(other, signer, trust.work));
+                    let chosen = trust.judge_signer(certificate, others, time_ms, basis);
+                    judged_certificate = Some(chosen.certificate);
+                    chosen.judged.and(|| check_strength(signer, certificate))
+                }
                 Err(obstacle) => Judged::from(obstacle),
             }
         });
         if let Some(missing) = missing {
             verdict = verdict.without_content(missing);
         }
+        let embedded = read.certificate(signer, trust.work);
+        let other = judged_certificate
+            .filter(|judged| embedded.is_none_or(|embedded| embedded.der() != judged.der()));
+        verdict.certificate = other.and_then(|other| other.describe(trust.work).ok());
         // A countersignature's content is the signature's value (RFC 5652 section 11.4).
         let value = Ok(Content::new(&signer.signature, trust.work));
         verdict.countersignatures = signer
@@ -207,6 +221,48 @@ impl<'a> Content<'a> {
         digests.push((hash, digest.clone()));
         Ok(digest)
     }
+}
+
+/// The certificates at hand that a signer's identifier names: the one that was signed along first, where there are several.
+pub(super) fn candidates<'c>(
+    signer: &SignerInfo<'_>,
+    at_hand: &[&'c Parsed<'c>],
+    work: &Work,
+) -> Vec<&'c Parsed<'c>> {
+    let at_hand = at_hand.iter().copied();
+    let mut found: Vec<_> = at_hand
+        .filter(|certificate| signer.identifier.names(certificate, work))
+        .collect();
+    if found.len() > 1 {
+        found.sort_by_cached_key(|certificate| !is_named(certificate, signer, work));
+    }
+    found
+}
+
+/// The first of the candidates under whose key the signature is intact, or else the first, and what is said of that.
+fn find_signer<'c>(
+    signer: &SignerInfo<'_>,
+    candidates: &[&'c Parsed<'c>],
+    content: Option<&Content<'_>>,
+    work: &Work,
+) -> (Result<&'c Parsed<'c>, Obstacle>, Result<(), Obstacle>) {
+    let mut first = (Err(NO_CERTIFICATE), Err(NO_CERTIFICATE));
+    let mut tried: Vec<&Parsed<'_>> = Vec::new();
+    for &candidate in candidates {
+        let is_known = |other: &&Parsed<'_>| is_of_same_key(other, candidate, work);
+        if tried.iter().any(is_known) {
+            continue;
+        }
+        let intact = is_intact(signer, candidate, content, work);
+        if intact.is_ok() {
+            return (Ok(candidate), intact);
+        }
+        if tried.is_empty() {
+            first = (Ok(candidate), intact);
+        }
+        tried.push(candidate);
+    }
+    first
 }
 
 /// Whether a time stamp's token is intact, made as it must be, and with what still proves something today.
@@ -362,6 +418,11 @@ fn well_formed(
         )),
         _ => Ok(()),
     }
+}
+
+/// Whether the signed attributes name this certificate, or none.
+fn is_named(certificate: &Parsed<'_>, signer: &SignerInfo<'_>, work: &Work) -> bool {
+    names_certificate(certificate, signer, work) != Some(false)
 }
 
 /// Whether the certificate that was signed along is the signer's (RFC 5035 sections 3 and 4), in both versions where both are

@@ -65,6 +65,14 @@ impl<'a> Parsed<'a> {
         Ok(all)
     }
 
+    /// Those of several encodings that are certificates.
+    pub(crate) fn of_all(encodings: &'a [Vec<u8>], work: &Work) -> Vec<Self> {
+        let encodings = encodings.iter();
+        encodings
+            .filter_map(|der| Self::from_der_within(der, work))
+            .collect()
+    }
+
     /// The same as [`Self::from_der`], where so much is left of a budget.
     pub(crate) fn from_der_within(der: &'a [u8], work: &Work) -> Option<Self> {
         let bytes = der.len().min(MAX_BYTES);

@@ -41,6 +41,11 @@ impl Anchors {
         self.0.is_empty()
     }
 
+    /// Their encodings.
+    pub(crate) fn encodings(&self) -> &[Vec<u8>] {
+        &self.0
+    }
+
     /// The same, taken apart.
     pub(crate) fn certificates(&self) -> Vec<Parsed<'_>> {
         let encodings = self.0.iter();

@@ -4,6 +4,7 @@
 //! - `certificate` takes a certificate apart (RFC 5280); `name`, `person` and `oid` turn names and object identifiers into what
 //!   people know them by; `pem` puts DER into armour.
 //! - `public_key` says whether a signature holds under a key, with the cryptography of `hash`, `rsa` and `gost`; `work` has the budget for it all.
+//! - `signer` chooses among the certificates that could be a signer's.
 //! - `chain` looks for a way to somebody who is trusted, and judges it by `rules`, with what `crl`, `ocsp` and `revocation` tell.
 //! - `verdict` has the words for all that (ETSI EN 319 102-1).
 
@@ -28,6 +29,7 @@ pub(crate) mod revocation;
 mod rsa;
 mod rules;
 pub(crate) mod same_name;
+pub(crate) mod signer;
 pub(crate) mod verdict;
 pub mod work;
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use serde::Serialize;
 use strum::Display;
 
+use super::Certificate;
 use super::revocation::Revocation;
 use crate::time;
 
@@ -97,6 +98,9 @@ pub struct Verdict {
     /// along is taken for the content's; absent if none was.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub apart_from_content: Option<ApartFromContent>,
+    /// The certificate that was judged, where it is another one than the first of the signature that could be the signer's.
+    #[serde(skip)]
+    pub certificate: Option<Certificate>,
     /// Verdicts on signatures of this one, in the order of the file.
     #[serde(skip)]
     pub countersignatures: Vec<Self>,
@@ -225,6 +229,7 @@ impl Verdict {
             chain: Vec::new(),
             revocation: Revocation::NotJudged,
             apart_from_content: None,
+            certificate: None,
             countersignatures: Vec::new(),
         };
         let outcome = intact.and_then(|()| {

@@ -7,7 +7,7 @@ use super::{ReferenceIntegrity, Stamped, ValueIntegrity, XmlError, XmlSignature}
 use crate::cms::timestamp::{self, Stamp};
 use crate::judging::Judging;
 use crate::pki::certificate::Parsed;
-use crate::pki::chain::{Judged, Purpose, Trust};
+use crate::pki::chain::{Judged, Trust};
 use crate::pki::revocation::Evidence;
 use crate::pki::verdict::{NO_CERTIFICATE, Obstacle, Times, UNKNOWN_ALGORITHM, WEAK_SIGNATURE};
 use crate::pki::work::Work;
@@ -33,9 +33,17 @@ pub fn judge_within(
     work: &Work,
 ) -> Result<Vec<Verdict>, XmlError> {
     let anchors = judging.anchors.certificates();
+    let given = Parsed::of_all(judging.certificates, work);
+    let trust = Trust {
+        anchors: &anchors,
+        certificates: given.iter().chain(&anchors).collect(),
+        evidence: Vec::new(),
+        rules: &judging.rules,
+        work,
+    };
     let signatures = signatures.iter();
     let verdicts = signatures
-        .map(|signature| verdict(signature, &anchors, judging, work))
+        .map(|signature| verdict(signature, &trust, judging.now_ms))
         .collect();
     if work.is_exhausted() {
         return Err(XmlError::TooLarge("certificates and time stamps"));
@@ -43,12 +51,9 @@ pub fn judge_within(
     Ok(verdicts)
 }
 
-fn verdict(
-    signature: &XmlSignature,
-    anchors: &[Parsed<'_>],
-    judging: &Judging<'_>,
-    work: &Work,
-) -> Verdict {
+/// A verdict on one signature; `trust` has what is at hand beside it.
+fn verdict(signature: &XmlSignature, trust: &Trust<'_>, now_ms: i64) -> Verdict {
+    let work = trust.work;
     let embedded = &signature.evidence;
     let mut evidence = Evidence::default();
     for list in &embedded.revocation_lists {
@@ -61,18 +66,14 @@ fn verdict(
     let certificates: Vec<_> = certificates
         .filter_map(|der| Parsed::from_der_within(der, work))
         .collect();
-    let trust = Trust {
-        anchors,
-        certificates: certificates.iter().collect(),
-        evidence: vec![&evidence],
-        rules: &judging.rules,
-        work,
-    };
-    let proven_ms = timestamp::proven_time_ms(&stamps(signature), &trust, judging.now_ms);
+    let mut trust = trust.clone();
+    trust.certificates.extend(&certificates);
+    trust.evidence.push(&evidence);
+    let proven_ms = timestamp::proven_time_ms(&stamps(signature), &trust, now_ms);
     let times = Times {
         claimed_ms: signature.signing_time_ms(),
         proven_ms,
-        now_ms: judging.now_ms,
+        now_ms,
     };
     // Without what is elsewhere, the digests that were signed still tell whose signature it is.
     let intact = check_intact(signature);
@@ -80,7 +81,8 @@ fn verdict(
         obstacle.why == SubIndication::SignedDataNotFound && is_elsewhere(signature)
     });
     let intact = missing.map_or(intact, |_| Ok(()));
-    let verdict = Verdict::new(intact, times, |time_ms, basis| {
+    let mut renewed = None;
+    let mut verdict = Verdict::new(intact, times, |time_ms, basis| {
         let certificate = match signature.value {
             ValueIntegrity::Intact(place) => signature.certificates.get(place),
             _ => None,
@@ -91,12 +93,24 @@ fn verdict(
             Some(_) if signature.signing_certificate_matches == Some(false) => {
                 Judged::from(OTHER_CERTIFICATE)
             }
-            Some(certificate) => trust
-                .judge(&certificate, Purpose::Signing, time_ms, basis)
-                .and(|| check_strength(signature, &certificate))
-                .and(|| check_coverage(signature, missing.is_some())),
+            Some(certificate) => {
+                // Where none is named, any of the same key and holder may be it.
+                let is_named = signature.signing_certificate_matches == Some(true);
+                let others = trust.certificates.iter().copied();
+                let others = others
+                    .filter(|other| !is_named && other.subject().is(certificate.subject(), work));
+                let chosen = trust.judge_signer(&certificate, others, time_ms, basis);
+                if chosen.certificate.der() != certificate.der() {
+                    renewed = chosen.certificate.describe(work).ok();
+                }
+                chosen
+                    .judged
+                    .and(|| check_strength(signature, &certificate))
+                    .and(|| check_coverage(signature, missing.is_some()))
+            }
         }
     });
+    verdict.certificate = renewed;
     match missing {
         Some(missing) => verdict.without_content(missing),
         None => verdict,

@@ -22,7 +22,7 @@ mod reference;
 mod signature;
 mod stamps;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod text;
 mod transform;
 mod verify;
@@ -46,8 +46,10 @@ pub struct XmlSignature {
     pub canonicalization_method: String,
     /// What it signs, in the order of the file.
     pub references: Vec<Reference>,
-    /// The certificates in its `KeyInfo`, in DER.
+    /// The certificates in its `KeyInfo`, in DER; then the signer's, where that is only at hand beside it.
     pub certificates: Vec<Vec<u8>>,
+    /// Whether the last of them is not in its `KeyInfo`.
+    pub is_certificate_given: bool,
     /// Which of them its signed properties name as the signing one; these count as for `signing_time`.
     pub signing_certificate: Option<usize>,
     /// When the signer says that it signed, as written; only where an intact reference of this signature covers it, as
@@ -94,6 +96,11 @@ impl XmlSignature {
         references.any(|reference| {
             reference.covers == Coverage::Countersigned && !reference.covers_text_alone()
         })
+    }
+
+    /// How many certificates are in its `KeyInfo`.
+    pub fn embedded_certificates(&self) -> usize {
+        self.certificates.len() - usize::from(self.is_certificate_given)
     }
 
     /// Whether all that it signs is elsewhere.

@@ -32,6 +32,8 @@ pub(super) struct Context<'a> {
     pub(super) work: &'a Work,
     /// What its reference to something outside of the document is taken for.
     pub(super) external: Option<&'a [u8]>,
+    /// Certificates that are at hand beside it.
+    pub(super) given: &'a [&'a Vec<u8>],
 }
 
 /// A node that a reference hashes.

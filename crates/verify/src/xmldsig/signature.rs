@@ -16,6 +16,7 @@ use super::verify::verify;
 use super::work::{Output, Stop};
 use super::xades::{self, SigningCertificate};
 use super::{Coverage, Reference, ReferenceIntegrity, ValueIntegrity, XmlError, XmlSignature};
+use crate::judging::Judging;
 use crate::pki::work::Work;
 
 type Result<T> = std::result::Result<T, XmlError>;
@@ -45,8 +46,8 @@ pub fn inspect(xml: &[u8]) -> Result<Vec<XmlSignature>> {
     inspect_over(Xml::Bytes(xml), None, &Work::new())
 }
 
-/// Reads all XML signatures of a document. Where one refers to one thing outside of it, `external` is what that is taken for;
-/// `work` is what it may cost.
+/// Reads all XML signatures of a document. With `judging`, what one thing outside of it is that a signature refers to, and which
+/// certificates are at hand beside it; `work` is what it may cost.
 ///
 /// # Errors
 ///
@@ -54,7 +55,7 @@ pub fn inspect(xml: &[u8]) -> Result<Vec<XmlSignature>> {
 /// missing parts is no error: it is not intact.
 pub fn inspect_over(
     xml: Xml<'_>,
-    external: Option<&[u8]>,
+    judging: Option<&Judging<'_>>,
     work: &Work,
 ) -> Result<Vec<XmlSignature>> {
     let text = match xml {
@@ -75,6 +76,12 @@ pub fn inspect_over(
     if signatures.len() > MAX_SIGNATURES {
         return Err(XmlError::TooLarge("signatures"));
     }
+    let external = judging.and_then(|judging| judging.document);
+    let given = judging.iter().flat_map(|judging| {
+        let certificates = judging.certificates.iter();
+        certificates.chain(judging.anchors.encodings())
+    });
+    let given: Vec<_> = given.collect();
     let read = signatures.iter().map(|&signature| {
         let context = Context {
             document: &document,
@@ -82,6 +89,7 @@ pub fn inspect_over(
             signature,
             work,
             external: external.filter(|_| refers_once(&document, signature)),
+            given: &given,
         };
         read(&context)
     });
@@ -110,17 +118,42 @@ fn read(context: &Context<'_>) -> Result<XmlSignature> {
         .map(|covered| covered.node);
     let named = properties.map(|it| xades::signing_certificate(document, it, work));
     let named = named.transpose()?.flatten();
-    let certificates = read_certificates(document, signature, work)?;
-    let signing_certificate = match &named {
-        Some(named) => place_of(named, &certificates, work)?,
+    let evidence = xades::evidence(document, signature, work)?;
+    let embedded = read_certificates(document, signature, work)?;
+    let beside = context.given.iter().copied().chain(&evidence.certificates);
+    let candidates: Vec<_> = embedded.iter().chain(beside).collect();
+    let mut signing_certificate = match &named {
+        Some(named) => place_of(named, &candidates, work)?,
         None => None,
     };
-    let value = match signed_info {
-        Some(info) => check_value(context, info, &certificates, signing_certificate)?,
+    // The named one first: among renewed certificates with the same key it is the one that counts. Where none is named, it may be
+    // any that was given.
+    let others = embedded.len() + named.as_ref().map_or(context.given.len(), |_| 0);
+    let others = (0..others).filter(|&place| Some(place) != signing_certificate);
+    let order: Vec<_> = signing_certificate.into_iter().chain(others).collect();
+    let mut value = match signed_info {
+        Some(info) => check_value(context, info, &candidates, &order)?,
         None => ValueIntegrity::Broken,
     };
     let matches =
-        named.map(|named| is_match(&named, &certificates, signing_certificate, &value, work));
+        named.map(|named| is_match(&named, &candidates, signing_certificate, &value, work));
+    let matches = matches.transpose()?;
+    let verifying = match value {
+        ValueIntegrity::Intact(place) => Some(place),
+        _ => signing_certificate,
+    };
+    let given = verifying.filter(|&place| place >= embedded.len());
+    let given = given.map(|place| candidates[place].clone());
+    if given.is_some() {
+        let place = embedded.len();
+        signing_certificate = signing_certificate.map(|it| it.min(place));
+        if let ValueIntegrity::Intact(it) = &mut value {
+            *it = place.min(*it);
+        }
+    }
+    let is_certificate_given = given.is_some();
+    let mut certificates = embedded;
+    certificates.extend(given);
     let signing_time = properties.map(|it| xades::signing_time(document, it, work));
     Ok(XmlSignature {
         id: document.attribute(signature, "Id").map(str::to_owned),
@@ -131,13 +164,14 @@ fn read(context: &Context<'_>) -> Result<XmlSignature> {
                 && reference.integrity == ReferenceIntegrity::Intact
         }),
         references,
-        signing_certificate_matches: matches.transpose()?,
+        signing_certificate_matches: matches,
         certificates,
+        is_certificate_given,
         signing_certificate,
         signing_time: signing_time.transpose()?.flatten(),
         value,
         timestamps: stamps::read(context)?,
-        evidence: xades::evidence(document, signature, work)?,
+        evidence,
         duplicate_ids: document.duplicate_ids,
         encloses: markup().any(|covered| document.contains(covered.node, signature)),
         envelops: is_enveloping(document, signature, &covered),
@@ -148,7 +182,7 @@ fn read(context: &Context<'_>) -> Result<XmlSignature> {
 /// Where the named certificate is among these.
 fn place_of(
     named: &SigningCertificate,
-    certificates: &[Vec<u8>],
+    certificates: &[&Vec<u8>],
     work: &Work,
 ) -> Result<Option<usize>> {
     for (place, certificate) in certificates.iter().enumerate() {
@@ -284,8 +318,8 @@ fn read_certificates(
 fn check_value(
     context: &Context<'_>,
     signed_info: NodeIndex,
-    certificates: &[Vec<u8>],
-    signing_certificate: Option<usize>,
+    certificates: &[&Vec<u8>],
+    order: &[usize],
 ) -> Result<ValueIntegrity> {
     let &Context {
         document,
@@ -322,29 +356,19 @@ fn check_value(
             }
             Err(Stop::Broken) => return Ok(ValueIntegrity::Broken),
         };
-    // The named one first: among renewed certificates with the same key it is the one that counts.
-    let others = (0..certificates.len()).filter(|&index| Some(index) != signing_certificate);
-    let order: Vec<_> = signing_certificate.into_iter().chain(others).collect();
     let method = algorithm(document, Some(signed_info), "SignatureMethod");
-    Ok(verify(
-        &method,
-        certificates,
-        &order,
-        &message,
-        &value,
-        work,
-    ))
+    Ok(verify(&method, certificates, order, &message, &value, work))
 }
 
 fn is_match(
     named: &SigningCertificate,
-    certificates: &[Vec<u8>],
+    certificates: &[&Vec<u8>],
     signing_certificate: Option<usize>,
     value: &ValueIntegrity,
     work: &Work,
 ) -> Result<bool> {
     Ok(match value {
-        ValueIntegrity::Intact(index) => named.names(&certificates[*index], work)?,
+        ValueIntegrity::Intact(index) => named.names(certificates[*index], work)?,
         _ => signing_certificate.is_some(),
     })
 }

@@ -113,7 +113,7 @@ fn positive(number: &[u8]) -> Vec<u8> {
 /// Looks for the certificate whose key made this value, in the given order of their indices.
 pub(super) fn verify(
     method_uri: &str,
-    certificates: &[Vec<u8>],
+    certificates: &[&Vec<u8>],
     order: &[usize],
     message: &[u8],
     value: &[u8],
@@ -126,7 +126,7 @@ pub(super) fn verify(
     let algorithm = method.algorithm();
     let mut outcome = ValueIntegrity::NoCertificate;
     for &index in order {
-        let Some(certificate) = Parsed::from_der_within(&certificates[index], work) else {
+        let Some(certificate) = Parsed::from_der_within(certificates[index], work) else {
             continue;
         };
         let key = certificate.x509().public_key();

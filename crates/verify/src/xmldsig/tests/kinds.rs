@@ -62,7 +62,12 @@ fn what_is_outside_of_the_document_is_looked_at_where_it_is_given() {
         .reference("contract.txt", "", "A contract.")
         .sign();
     let over = |xml: &str, external: &[u8]| {
-        let mut found = inspect_over(Xml::Text(xml), Some(external), &Work::new()).unwrap();
+        let anchors = Anchors::default();
+        let judging = Judging {
+            document: Some(external),
+            ..Judging::new(&anchors, 0)
+        };
+        let mut found = inspect_over(Xml::Text(xml), Some(&judging), &Work::new()).unwrap();
         found.remove(0)
     };
     assert_eq!(

@@ -5,6 +5,6 @@ mod canonical;
 mod forged;
 mod hostile;
 mod kinds;
-mod signer;
+pub(crate) mod signer;
 mod vectors;
 mod wrapped;

@@ -12,16 +12,16 @@ use aws_lc_rs::signature::{
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-pub(super) const DS: &str = "xmlns:ds=\"http://www.w3.org/2000/09/xmldsig#\"";
-pub(super) const C14N: &str = "http://www.w3.org/TR/2001/REC-xml-c14n-20010315";
-pub(super) const C14N11: &str = "http://www.w3.org/2006/12/xml-c14n11";
-pub(super) const EXCLUSIVE: &str = "http://www.w3.org/2001/10/xml-exc-c14n#";
-pub(super) const ENVELOPED: &str = "http://www.w3.org/2000/09/xmldsig#enveloped-signature";
-pub(super) const SHA256: &str = "http://www.w3.org/2001/04/xmlenc#sha256";
+pub(crate) const DS: &str = "xmlns:ds=\"http://www.w3.org/2000/09/xmldsig#\"";
+pub(crate) const C14N: &str = "http://www.w3.org/TR/2001/REC-xml-c14n-20010315";
+pub(crate) const C14N11: &str = "http://www.w3.org/2006/12/xml-c14n11";
+pub(crate) const EXCLUSIVE: &str = "http://www.w3.org/2001/10/xml-exc-c14n#";
+pub(crate) const ENVELOPED: &str = "http://www.w3.org/2000/09/xmldsig#enveloped-signature";
+pub(crate) const SHA256: &str = "http://www.w3.org/2001/04/xmlenc#sha256";
 
 /// A key with its certificate, made by `openssl req -x509 -nodes -days 36500`.
 #[derive(Clone, Copy)]
-pub(super) enum Key {
+pub(crate) enum Key {
     Rsa,
     RsaPss,
     RsaPss512,
@@ -33,7 +33,7 @@ pub(super) enum Key {
 }
 
 impl Key {
-    pub(super) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 7] = [
         Self::Rsa,
         Self::RsaPss,
         Self::RsaPss512,
@@ -56,7 +56,7 @@ impl Key {
         }
     }
 
-    pub(super) fn certificate(self) -> &'static str {
+    pub(crate) fn certificate(self) -> &'static str {
         match self {
             Self::Rsa | Self::RsaPss | Self::RsaPss512 => include_str!("fixtures/rsa.cert.b64"),
             Self::P256 => include_str!("fixtures/p256.cert.b64"),
@@ -118,14 +118,14 @@ fn ecdsa(algorithm: &'static EcdsaSigningAlgorithm, key: &str, message: &[u8]) -
 }
 
 /// A signature in the making.
-pub(super) struct Signer {
+pub(crate) struct Signer {
     key: Key,
     references: String,
     objects: String,
 }
 
 impl Signer {
-    pub(super) fn new(key: Key) -> Self {
+    pub(crate) fn new(key: Key) -> Self {
         Self {
             key,
             references: String::new(),
@@ -134,11 +134,11 @@ impl Signer {
     }
 
     /// Signs these octets as what the URI and transforms lead to.
-    pub(super) fn reference(self, uri: &str, transforms: &str, octets: &str) -> Self {
+    pub(crate) fn reference(self, uri: &str, transforms: &str, octets: &str) -> Self {
         self.digested(uri, transforms, SHA256, &digest::SHA256, octets)
     }
 
-    pub(super) fn digested(
+    pub(crate) fn digested(
         mut self,
         uri: &str,
         transforms: &str,
@@ -159,13 +159,13 @@ impl Signer {
     }
 
     /// Puts this after `KeyInfo`.
-    pub(super) fn object(mut self, object: &str) -> Self {
+    pub(crate) fn object(mut self, object: &str) -> Self {
         self.objects += object;
         self
     }
 
     /// The `Signature` element.
-    pub(super) fn sign(self) -> String {
+    pub(crate) fn sign(self) -> String {
         let signed_info = format!(
             "<ds:SignedInfo {DS}><ds:CanonicalizationMethod Algorithm=\"{EXCLUSIVE}\">\
              </ds:CanonicalizationMethod><ds:SignatureMethod Algorithm=\"{}\">\
@@ -185,12 +185,12 @@ impl Signer {
 }
 
 /// A transform without parameters, in canonical form.
-pub(super) fn transform(uri: &str) -> String {
+pub(crate) fn transform(uri: &str) -> String {
     format!("<ds:Transform Algorithm=\"{uri}\"></ds:Transform>")
 }
 
 /// A document `doc` with this inside, in canonical form, and an enveloped signature over it at its end.
-pub(super) fn enveloped(key: Key, inside: &str) -> String {
+pub(crate) fn enveloped(key: Key, inside: &str) -> String {
     let transforms = transform(ENVELOPED) + &transform(EXCLUSIVE);
     let signature = Signer::new(key)
         .reference("", &transforms, &format!("<doc>{inside}</doc>"))

@@ -1,0 +1,45 @@
+//! Which certificate is a signer's, where several could be.
+
+use super::certificate::Parsed;
+use super::chain::{Judged, Purpose, Trust};
+use super::verdict::Basis;
+use super::work::Work;
+
+/// A signer's certificate, and what is said of it.
+pub(crate) struct Chosen<'c> {
+    pub(crate) certificate: &'c Parsed<'c>,
+    pub(crate) judged: Judged,
+}
+
+impl Trust<'_> {
+    /// Judges certificates of one key as [`Self::judge`] does: the first good one counts, or else the first.
+    pub(crate) fn judge_signer<'c>(
+        &self,
+        certificate: &'c Parsed<'c>,
+        others: impl IntoIterator<Item = &'c Parsed<'c>>,
+        time_ms: i64,
+        basis: Basis,
+    ) -> Chosen<'c> {
+        let judge = |certificate| Chosen {
+            certificate,
+            judged: self.judge(certificate, Purpose::Signing, time_ms, basis),
+        };
+        let first = judge(certificate);
+        if first.judged.outcome.is_ok() {
+            return first;
+        }
+        let renewed = others.into_iter().filter(|other| {
+            !self.work.is_same(other.der(), certificate.der())
+                && is_of_same_key(other, certificate, self.work)
+        });
+        let mut renewed = renewed.map(judge);
+        let good = renewed.find(|other| other.judged.outcome.is_ok());
+        good.unwrap_or(first)
+    }
+}
+
+/// Whether two certificates are of one key, parameters and all.
+pub(crate) fn is_of_same_key(one: &Parsed<'_>, other: &Parsed<'_>, work: &Work) -> bool {
+    let [one, other] = [one, other].map(|it| it.x509().public_key().raw);
+    work.is_same(one, other)
+}
