@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::ops::Deref;
 use std::rc::Rc;
 
-use super::elements::XML;
+use super::elements::{WSU, XML};
 use crate::pki::work::{Exhausted, Work};
 
 /// What it costs to pass a node.
@@ -173,17 +173,17 @@ impl<'a> Document<'a> {
         document
     }
 
-    /// Without a schema there is no telling which attributes are identifiers, so the usual four are. Two of them with
+    /// Without a schema there is no telling which attributes are identifiers, so the usual five are. Two of them with
     /// one value on the same element are no duplicate.
     fn note_identifiers(&mut self, index: NodeIndex) {
         let Kind::Element(element) = &self.nodes[index].kind else {
             return;
         };
         for attribute in &element.attributes {
-            let identifies = match (&*attribute.namespace, attribute.local) {
-                ("", "Id" | "ID" | "id") => true,
-                (namespace, local) => namespace == XML && local == "id",
-            };
+            let identifies = matches!(
+                (&*attribute.namespace, attribute.local),
+                ("", "Id" | "ID" | "id") | (XML, "id") | (WSU, "Id")
+            );
             if !identifies {
                 continue;
             }

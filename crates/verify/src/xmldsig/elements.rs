@@ -6,6 +6,9 @@ use crate::pki::hash::Hash;
 pub(super) const XML: &str = "http://www.w3.org/XML/1998/namespace";
 /// Of `xmlns:`.
 pub(super) const XMLNS: &str = "http://www.w3.org/2000/xmlns/";
+/// Of the identifiers of WS-Security (OASIS WSS SOAP Message Security 1.1.1 section 4).
+pub(super) const WSU: &str =
+    "http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-wssecurity-utility-1.0.xsd";
 /// Of XMLDSig, all versions.
 pub(super) const DSIG: &str = "http://www.w3.org/2000/09/xmldsig#";
 /// Of XMLDSig's XPath filter 2.0.

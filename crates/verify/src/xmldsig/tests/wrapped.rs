@@ -168,3 +168,19 @@ fn a_countersignature_passes_where_it_signs_the_signature_that_has_it() {
     let other = ["QualifyingProperties", "CounterSignature"];
     assert_eq!(passes(&countersigned(&other, "value")), [true, false]);
 }
+
+#[test]
+fn parts_of_soap_messages_are_found_by_their_identifiers() {
+    let wsu = "http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-wssecurity-utility-1.0.xsd";
+    let message = |namespace: &str| {
+        let body = format!("<body xmlns:u=\"{namespace}\" u:Id=\"b\">1</body>");
+        let signature = Signer::new(Key::P256)
+            .reference("#b", &transform(EXCLUSIVE), &body)
+            .sign();
+        format!("<envelope><header>{signature}</header>{body}</envelope>")
+    };
+    // It is intact, and the envelope around is not signed.
+    assert!(!passes(&message(wsu)));
+    let found = inspect(message("urn:other").as_bytes()).unwrap();
+    assert!(!found[0].references_intact());
+}
