@@ -16,7 +16,7 @@ const NOW_MS: i64 = 1_798_675_200_000;
 
 type Row = (&'static str, Indication, Option<SubIndication>);
 
-const TABLE: [Row; 29] = [
+const TABLE: [Row; 30] = [
     ("xsw-0-original.xml", TotalPassed, None),
     (
         "xsw-1-object.xml",
@@ -96,11 +96,8 @@ const TABLE: [Row; 29] = [
         Indeterminate,
         Some(SubIndication::CryptoConstraintsFailure),
     ),
-    (
-        "ecdsa-plain-bsi.der",
-        Indeterminate,
-        Some(SubIndication::CryptoConstraintsFailure),
-    ),
+    // BSI TR-03111 section 5.2.1.1.
+    ("ecdsa-plain-bsi.der", TotalPassed, None),
     // RFC 7468 section 2.
     ("pem-preamble.pem", TotalPassed, None),
     ("pem-cert-then-cms.pem", TotalPassed, None),
@@ -109,6 +106,8 @@ const TABLE: [Row; 29] = [
     ("ecdsa-p256-sha224.der", TotalPassed, None),
     ("no-cert.der", TotalPassed, None),
     ("two-same-ski.der", TotalPassed, None),
+    // XML Schema 2 section 3.2.17.
+    ("x-alg-ws-cm.xml", TotalPassed, None),
 ];
 
 fn verify(folder: &Path, name: &str) -> Report {

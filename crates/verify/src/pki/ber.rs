@@ -250,6 +250,16 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     to_hex(bytes)
 }
 
+/// The content of an INTEGER for a number without sign: its shortest two's complement.
+pub(crate) fn unsigned(number: &[u8]) -> Vec<u8> {
+    let digits = number.iter().copied().skip_while(|&byte| byte == 0);
+    let mut bytes: Vec<u8> = digits.collect();
+    if bytes.first().is_none_or(|&first| first >= 0x80) {
+        bytes.insert(0, 0);
+    }
+    bytes
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -418,6 +418,7 @@ pub(super) fn demands_more(certificate: &Parsed<'_>) -> bool {
         | ParsedExtension::AuthorityKeyIdentifier(_)
         | ParsedExtension::SubjectKeyIdentifier(_)
         | ParsedExtension::AuthorityInfoAccess(_) => false,
-        _ => extension.critical,
+        // Statements about the certificate, which restrict nothing (RFC 3739 section 3.2.6).
+        _ => extension.critical && extension.oid.to_id_string() != oid::QC_STATEMENTS,
     })
 }

@@ -3,19 +3,24 @@
 //! - `ber` walks ASN.1 in the Basic Encoding Rules, which signers use as freely as DER.
 //! - `certificate` takes a certificate apart (RFC 5280); `name`, `person` and `oid` turn names and object identifiers into what
 //!   people know them by; `pem` puts DER into armour.
-//! - `public_key` says whether a signature holds under a key, with the cryptography of `hash`, `rsa` and `gost`; `work` has the budget for it all.
+//! - `public_key` says whether a signature holds under a key, with the cryptography of `hash`, `rsa`,
+//!   `ecdsa` and `gost` (its curves in `gost_curves`, their arithmetic in `weierstrass`); `work` has the budget for it all.
 //! - `signer` chooses among the certificates that could be a signer's.
 //! - `chain` looks for a way to somebody who is trusted, and judges it by `rules`, with what `crl`, `ocsp` and `revocation` tell.
 //! - `verdict` has the words for all that (ETSI EN 319 102-1).
 
 pub(crate) mod algorithm;
 #[cfg(test)]
+mod algorithms;
+#[cfg(test)]
 pub(crate) mod authority;
 pub(crate) mod ber;
 pub(crate) mod certificate;
 pub(crate) mod chain;
 mod crl;
+mod ecdsa;
 mod gost;
+mod gost_curves;
 #[cfg(test)]
 pub(crate) mod gost_signer;
 pub(crate) mod hash;
@@ -31,6 +36,7 @@ mod rules;
 pub(crate) mod same_name;
 pub(crate) mod signer;
 pub(crate) mod verdict;
+mod weierstrass;
 pub mod work;
 #[cfg(test)]
 mod wycheproof;

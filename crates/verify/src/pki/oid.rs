@@ -58,22 +58,28 @@ pub(crate) const DISTRIBUTION_POINTS: &str = "2.5.29.31";
 pub(crate) const ISSUING_DISTRIBUTION_POINT: &str = "2.5.29.28";
 /// `id-ce-extKeyUsage` (RFC 5280 section 4.2.1.12).
 pub(crate) const EXTENDED_KEY_USAGE: &str = "2.5.29.37";
+/// `id-pe-qcStatements` (RFC 3739 section 3.2.6).
+pub(crate) const QC_STATEMENTS: &str = "1.3.6.1.5.5.7.1.3";
 /// Attributes of names (X.520).
 pub(crate) const SERIAL_NUMBER: &str = "2.5.4.5";
 pub(crate) const ORGANIZATIONAL_UNIT: &str = "2.5.4.11";
 
 /// Digest, key and signature algorithms.
-const ALGORITHMS: [(&str, &str); 42] = [
+const ALGORITHMS: [(&str, &str); 65] = [
     ("1.2.840.113549.2.5", "MD5"),
     ("1.3.14.3.2.26", "SHA-1"),
     ("2.16.840.1.101.3.4.2.4", "SHA-224"),
     ("2.16.840.1.101.3.4.2.1", "SHA-256"),
     ("2.16.840.1.101.3.4.2.2", "SHA-384"),
     ("2.16.840.1.101.3.4.2.3", "SHA-512"),
+    ("2.16.840.1.101.3.4.2.5", "SHA-512/224"),
+    ("2.16.840.1.101.3.4.2.6", "SHA-512/256"),
     ("2.16.840.1.101.3.4.2.7", "SHA3-224"),
     ("2.16.840.1.101.3.4.2.8", "SHA3-256"),
     ("2.16.840.1.101.3.4.2.9", "SHA3-384"),
     ("2.16.840.1.101.3.4.2.10", "SHA3-512"),
+    ("2.16.840.1.101.3.4.2.11", "SHAKE128"),
+    ("2.16.840.1.101.3.4.2.12", "SHAKE256"),
     ("1.3.36.3.2.1", "RIPEMD-160"),
     ("1.2.840.113549.1.1.1", "RSA"),
     ("1.2.840.113549.1.1.4", "RSA with MD5"),
@@ -83,6 +89,8 @@ const ALGORITHMS: [(&str, &str); 42] = [
     ("1.2.840.113549.1.1.12", "RSA with SHA-384"),
     ("1.2.840.113549.1.1.13", "RSA with SHA-512"),
     ("1.2.840.113549.1.1.14", "RSA with SHA-224"),
+    ("1.2.840.113549.1.1.15", "RSA with SHA-512/224"),
+    ("1.2.840.113549.1.1.16", "RSA with SHA-512/256"),
     ("2.16.840.1.101.3.4.3.13", "RSA with SHA3-224"),
     ("2.16.840.1.101.3.4.3.14", "RSA with SHA3-256"),
     ("2.16.840.1.101.3.4.3.15", "RSA with SHA3-384"),
@@ -95,11 +103,34 @@ const ALGORITHMS: [(&str, &str); 42] = [
     ("1.2.840.10045.4.3.2", "ECDSA with SHA-256"),
     ("1.2.840.10045.4.3.3", "ECDSA with SHA-384"),
     ("1.2.840.10045.4.3.4", "ECDSA with SHA-512"),
+    ("2.16.840.1.101.3.4.3.9", "ECDSA with SHA3-224"),
+    ("2.16.840.1.101.3.4.3.10", "ECDSA with SHA3-256"),
+    ("2.16.840.1.101.3.4.3.11", "ECDSA with SHA3-384"),
+    ("2.16.840.1.101.3.4.3.12", "ECDSA with SHA3-512"),
+    ("1.3.6.1.5.5.7.6.32", "ECDSA with SHAKE128"),
+    ("1.3.6.1.5.5.7.6.33", "ECDSA with SHAKE256"),
+    ("0.4.0.127.0.7.1.1.4.1.1", "plain ECDSA with SHA-1"),
+    ("0.4.0.127.0.7.1.1.4.1.2", "plain ECDSA with SHA-224"),
+    ("0.4.0.127.0.7.1.1.4.1.3", "plain ECDSA with SHA-256"),
+    ("0.4.0.127.0.7.1.1.4.1.4", "plain ECDSA with SHA-384"),
+    ("0.4.0.127.0.7.1.1.4.1.5", "plain ECDSA with SHA-512"),
+    ("0.4.0.127.0.7.1.1.4.1.8", "plain ECDSA with SHA3-224"),
+    ("0.4.0.127.0.7.1.1.4.1.9", "plain ECDSA with SHA3-256"),
+    ("0.4.0.127.0.7.1.1.4.1.10", "plain ECDSA with SHA3-384"),
+    ("0.4.0.127.0.7.1.1.4.1.11", "plain ECDSA with SHA3-512"),
     ("1.3.101.112", "Ed25519"),
     ("1.3.101.113", "Ed448"),
-    // Russia, RFC 7091 and RFC 6986.
+    // Russia, RFC 9215.
     ("1.2.643.7.1.1.1.1", "GOST R 34.10-2012 (256)"),
     ("1.2.643.7.1.1.1.2", "GOST R 34.10-2012 (512)"),
+    (
+        "1.2.643.7.1.1.3.2",
+        "GOST R 34.10-2012 (256) with GOST R 34.11-2012 (256)",
+    ),
+    (
+        "1.2.643.7.1.1.3.3",
+        "GOST R 34.10-2012 (512) with GOST R 34.11-2012 (512)",
+    ),
     ("1.2.643.7.1.1.2.2", "GOST R 34.11-2012 (256)"),
     ("1.2.643.7.1.1.2.3", "GOST R 34.11-2012 (512)"),
     // Kazakhstan's national certification authority.

@@ -1,11 +1,10 @@
 //! Whether a signature holds under the public key of a certificate.
 
-use aws_lc_rs::digest::{self, Digest};
-use aws_lc_rs::signature::{self, UnparsedPublicKey, VerificationAlgorithm};
+use aws_lc_rs::signature::{self, UnparsedPublicKey};
 use x509_parser::x509::SubjectPublicKeyInfo;
 
 use super::algorithm::AlgorithmIdentifier;
-use super::ber::Reader;
+use super::ecdsa::{Curve, Form};
 use super::gost;
 use super::hash::Hash;
 use super::rsa::{self, PssParameters};
@@ -13,17 +12,15 @@ use super::work::{Exhausted, Work};
 
 const RSA_PSS: &str = "1.2.840.113549.1.1.10";
 const ED25519: &str = "1.3.101.112";
+const ED448: &str = "1.3.101.113";
 const RSA: &str = "1.2.840.113549.1.1.1";
 const EC: &str = "1.2.840.10045.2.1";
-/// Keys by GOST R 34.10-2015 with 512 bits of Kazakhstan's authority, and what it calls signatures with them.
-const GOST: [&str; 2] = ["1.2.398.3.10.1.1.2.2", "1.2.398.3.10.1.1.2.3.2"];
 /// What there is to do for each verification.
 const VERIFY_NS: u64 = 5_000;
 const ED25519_NS: u64 = 100_000;
-const P256_NS: u64 = 100_000;
-const P384_NS: u64 = 500_000;
-const P521_NS: u64 = 800_000;
-const GOST_NS: u64 = 6_000_000;
+const ED448_NS: u64 = 2_000_000;
+const GOST_256_NS: u64 = 3_000_000;
+const GOST_512_NS: u64 = 12_000_000;
 /// The kind of key or signature is not known here, or asks for more work than is left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Unsupported;
@@ -40,6 +37,10 @@ pub(crate) enum KeyKind {
     Rsa,
     Ec,
     Ed25519,
+    Ed448,
+    /// GOST R 34.10-2015 of Kazakhstan's authority.
+    GostKazakh,
+    /// GOST R 34.10-2012 by the identifiers of RFC 9215.
     Gost,
     Other,
 }
@@ -50,71 +51,11 @@ pub(crate) fn kind(key: &SubjectPublicKeyInfo<'_>) -> KeyKind {
         RSA | RSA_PSS => KeyKind::Rsa,
         EC => KeyKind::Ec,
         ED25519 => KeyKind::Ed25519,
-        oid if GOST.contains(&oid) => KeyKind::Gost,
+        ED448 => KeyKind::Ed448,
+        gost::RUSSIAN_256 | gost::RUSSIAN_512 => KeyKind::Gost,
+        oid if gost::KAZAKH.contains(&oid) => KeyKind::GostKazakh,
         _ => KeyKind::Other,
     }
-}
-
-/// A curve of NIST (RFC 5480 section 2.1.1.1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Curve {
-    P256,
-    P384,
-    P521,
-}
-
-impl Curve {
-    /// The curve of an EC key; none where it is not known.
-    fn of(key: &SubjectPublicKeyInfo<'_>) -> Option<Self> {
-        let parameters = key.algorithm.parameters.as_ref()?;
-        Some(match parameters.as_oid().ok()?.to_id_string().as_str() {
-            "1.2.840.10045.3.1.7" => Self::P256,
-            "1.3.132.0.34" => Self::P384,
-            "1.3.132.0.35" => Self::P521,
-            _ => return None,
-        })
-    }
-
-    /// Bytes of a number of its field.
-    fn field_bytes(self) -> usize {
-        match self {
-            Self::P256 => 32,
-            Self::P384 => 48,
-            Self::P521 => 66,
-        }
-    }
-
-    fn cost_ns(self) -> u64 {
-        match self {
-            Self::P256 => P256_NS,
-            Self::P384 => P384_NS,
-            Self::P521 => P521_NS,
-        }
-    }
-
-    /// Whether a signature of a digest holds. ECDSA takes the leftmost bits of a digest, as many as the order of the curve has,
-    /// as a number (FIPS 186-5 section 6.4.2): so any digest is one of the length that the library knows for the curve.
-    fn verify(self, key: &[u8], digest: &[u8], signature: &[u8]) -> bool {
-        let (algorithm, known): (&'static dyn VerificationAlgorithm, _) = match self {
-            Self::P256 => (&signature::ECDSA_P256_SHA256_ASN1, &digest::SHA256),
-            Self::P384 => (&signature::ECDSA_P384_SHA384_ASN1, &digest::SHA384),
-            Self::P521 => (&signature::ECDSA_P521_SHA512_ASN1, &digest::SHA512),
-        };
-        let bytes = known.output_len();
-        let taken = &digest[..digest.len().min(bytes)];
-        let mut number = vec![0; bytes - taken.len()];
-        number.extend_from_slice(taken);
-        let Ok(number) = Digest::import_less_safe(&number, known) else {
-            return false;
-        };
-        let key = UnparsedPublicKey::new(algorithm, key);
-        key.verify_digest(&number, signature).is_ok()
-    }
-}
-
-/// Bytes of a number of an EC key's curve, where it is a known one.
-pub(crate) fn field_bytes(key: &SubjectPublicKeyInfo<'_>) -> Option<usize> {
-    Curve::of(key).map(Curve::field_bytes)
 }
 
 /// What the identifier of a signature's algorithm says, and nothing that is guessed from the key.
@@ -124,10 +65,14 @@ enum Scheme {
     Pkcs1(Option<Hash>),
     /// RSASSA-PSS (RFC 8017 section 8.1).
     Pss,
-    /// ECDSA with `r` and `s` in DER (RFC 3279 section 2.2.3), with the digest of the signature where it names none.
-    Ecdsa(Option<Hash>),
+    /// ECDSA, with the digest of the signature where it names none.
+    Ecdsa(Option<Hash>, Form),
     Ed25519,
-    Gost,
+    Ed448,
+    /// Kazakhstan's, with Streebog of 512 bits.
+    GostKazakh,
+    /// With Streebog of as many bits as the key has; by the identifier of a key where it names none.
+    Gost(Option<Hash>),
 }
 
 impl Scheme {
@@ -140,37 +85,75 @@ impl Scheme {
             "1.2.840.113549.1.1.11" => Self::Pkcs1(Some(Hash::Sha256)),
             "1.2.840.113549.1.1.12" => Self::Pkcs1(Some(Hash::Sha384)),
             "1.2.840.113549.1.1.13" => Self::Pkcs1(Some(Hash::Sha512)),
+            "1.2.840.113549.1.1.15" => Self::Pkcs1(Some(Hash::Sha512_224)),
+            "1.2.840.113549.1.1.16" => Self::Pkcs1(Some(Hash::Sha512_256)),
             // By NIST's register of algorithms.
             "2.16.840.1.101.3.4.3.13" => Self::Pkcs1(Some(Hash::Sha3_224)),
             "2.16.840.1.101.3.4.3.14" => Self::Pkcs1(Some(Hash::Sha3_256)),
             "2.16.840.1.101.3.4.3.15" => Self::Pkcs1(Some(Hash::Sha3_384)),
             "2.16.840.1.101.3.4.3.16" => Self::Pkcs1(Some(Hash::Sha3_512)),
             RSA_PSS => Self::Pss,
-            // Some signers name the kind of the key.
-            EC => Self::Ecdsa(None),
-            // RFC 5758 section 3.2.
-            "1.2.840.10045.4.1" => Self::Ecdsa(Some(Hash::Sha1)),
-            "1.2.840.10045.4.3.1" => Self::Ecdsa(Some(Hash::Sha224)),
-            "1.2.840.10045.4.3.2" => Self::Ecdsa(Some(Hash::Sha256)),
-            "1.2.840.10045.4.3.3" => Self::Ecdsa(Some(Hash::Sha384)),
-            "1.2.840.10045.4.3.4" => Self::Ecdsa(Some(Hash::Sha512)),
-            "2.16.840.1.101.3.4.3.9" => Self::Ecdsa(Some(Hash::Sha3_224)),
-            "2.16.840.1.101.3.4.3.10" => Self::Ecdsa(Some(Hash::Sha3_256)),
-            "2.16.840.1.101.3.4.3.11" => Self::Ecdsa(Some(Hash::Sha3_384)),
-            "2.16.840.1.101.3.4.3.12" => Self::Ecdsa(Some(Hash::Sha3_512)),
             ED25519 => Self::Ed25519,
-            oid if GOST.contains(&oid) => Self::Gost,
-            _ => return None,
+            ED448 => Self::Ed448,
+            gost::RUSSIAN_256 | gost::RUSSIAN_512 => Self::Gost(None),
+            // RFC 9215 section 2.
+            "1.2.643.7.1.1.3.2" => Self::Gost(Some(Hash::Streebog256)),
+            "1.2.643.7.1.1.3.3" => Self::Gost(Some(Hash::Streebog512)),
+            oid if gost::KAZAKH.contains(&oid) => Self::GostKazakh,
+            // Some signers name the kind of the key.
+            EC => Self::Ecdsa(None, Form::Der),
+            oid => {
+                let (hash, form) = ecdsa_with(oid)?;
+                Self::Ecdsa(Some(hash), form)
+            }
         })
     }
 
     /// The digest that it names.
     fn hash(self) -> Option<Hash> {
         match self {
-            Self::Pkcs1(hash) | Self::Ecdsa(hash) => hash,
-            Self::Pss | Self::Ed25519 | Self::Gost => None,
+            Self::Pkcs1(hash) | Self::Ecdsa(hash, _) | Self::Gost(hash) => hash,
+            Self::Pss | Self::Ed25519 | Self::Ed448 | Self::GostKazakh => None,
         }
     }
+}
+
+/// The digest of an identifier of ECDSA, and the form of its signatures.
+fn ecdsa_with(oid: &str) -> Option<(Hash, Form)> {
+    // BSI TR-03111 section 5.2.1.1.
+    if let Some(plain) = oid.strip_prefix("0.4.0.127.0.7.1.1.4.1.") {
+        let hash = match plain {
+            "1" => Hash::Sha1,
+            "2" => Hash::Sha224,
+            "3" => Hash::Sha256,
+            "4" => Hash::Sha384,
+            "5" => Hash::Sha512,
+            "8" => Hash::Sha3_224,
+            "9" => Hash::Sha3_256,
+            "10" => Hash::Sha3_384,
+            "11" => Hash::Sha3_512,
+            _ => return None,
+        };
+        return Some((hash, Form::Plain));
+    }
+    let hash = match oid {
+        // RFC 5758 section 3.2.
+        "1.2.840.10045.4.1" => Hash::Sha1,
+        "1.2.840.10045.4.3.1" => Hash::Sha224,
+        "1.2.840.10045.4.3.2" => Hash::Sha256,
+        "1.2.840.10045.4.3.3" => Hash::Sha384,
+        "1.2.840.10045.4.3.4" => Hash::Sha512,
+        // By NIST's register of algorithms.
+        "2.16.840.1.101.3.4.3.9" => Hash::Sha3_224,
+        "2.16.840.1.101.3.4.3.10" => Hash::Sha3_256,
+        "2.16.840.1.101.3.4.3.11" => Hash::Sha3_384,
+        "2.16.840.1.101.3.4.3.12" => Hash::Sha3_512,
+        // RFC 8692 section 4.
+        "1.3.6.1.5.5.7.6.32" => Hash::Shake128,
+        "1.3.6.1.5.5.7.6.33" => Hash::Shake256,
+        _ => return None,
+    };
+    Some((hash, Form::Der))
 }
 
 /// Whether a signature of `message` by this algorithm holds. `default` is the digest where the algorithm names none. One by an
@@ -191,13 +174,12 @@ pub(crate) fn verify(
     let bits = &key.subject_public_key.data;
     match (Scheme::named(&algorithm.oid).ok_or(Unsupported)?, kind(key)) {
         (_, KeyKind::Other) => Err(Unsupported),
-        (Scheme::Gost, KeyKind::Gost) => {
-            work.spend(GOST_NS)?;
-            work.spend_hash(Hash::Streebog512, message.len())?;
-            let digest = Hash::Streebog512.digest(message);
-            let point = Reader::new(bits).next().ok().flatten();
-            let point = point.ok_or(Unsupported)?;
-            Ok(gost::verify(point.content(), &digest, signature))
+        (Scheme::GostKazakh, KeyKind::GostKazakh) => {
+            verify_gost(key, Hash::Streebog512, message, signature, work)
+        }
+        (Scheme::Gost(named), KeyKind::Gost) => {
+            let hash = named.or(default).ok_or(Unsupported)?;
+            verify_gost(key, hash, message, signature, work)
         }
         (Scheme::Ed25519, KeyKind::Ed25519) => {
             work.spend(ED25519_NS)?;
@@ -205,12 +187,17 @@ pub(crate) fn verify(
             let key = UnparsedPublicKey::new(&signature::ED25519, bits);
             Ok(key.verify(message, signature).is_ok())
         }
-        (Scheme::Ecdsa(named), KeyKind::Ec) => {
+        (Scheme::Ed448, KeyKind::Ed448) => {
+            work.spend(ED448_NS)?;
+            work.spend_hash(Hash::Shake256, message.len())?;
+            Ok(ed448_holds(bits, message, signature))
+        }
+        (Scheme::Ecdsa(named, form), KeyKind::Ec) => {
             let curve = Curve::of(key).ok_or(Unsupported)?;
             let hash = named.or(default).ok_or(Unsupported)?;
             work.spend(curve.cost_ns())?;
             work.spend_hash(hash, message.len())?;
-            Ok(curve.verify(bits, &hash.digest(message), signature))
+            Ok(curve.verify(bits, &hash.digest(message), form, signature))
         }
         // A key that is only for PSS is for nothing else (RFC 4055 section 1.2).
         (Scheme::Pkcs1(named), KeyKind::Rsa) if !is_for_pss(key) => {
@@ -241,6 +228,32 @@ pub(crate) fn verify(
         }
         _ => Ok(false),
     }
+}
+
+/// GOST R 34.10, with a digest as long as the numbers of the key's curve.
+fn verify_gost(
+    key: &SubjectPublicKeyInfo<'_>,
+    hash: Hash,
+    message: &[u8],
+    signature: &[u8],
+    work: &Work,
+) -> Result<bool, Unsupported> {
+    let key = gost::Key::read(key).ok_or(Unsupported)?;
+    if !hash.is_streebog() || hash.digest_bytes() != key.bytes() {
+        return Ok(false);
+    }
+    work.spend(match hash {
+        Hash::Streebog256 => GOST_256_NS,
+        _ => GOST_512_NS,
+    })?;
+    work.spend_hash(hash, message.len())?;
+    Ok(key.verify(&hash.digest(message), signature))
+}
+
+/// Ed448 without a context (RFC 8032 section 5.2.7).
+fn ed448_holds(key: &[u8], message: &[u8], signature: &[u8]) -> bool {
+    let key = crrl::ed448::PublicKey::decode(key);
+    key.is_some_and(|key| key.verify_raw(signature, message))
 }
 
 /// Whether an RSA key is for PSS alone.

@@ -13,17 +13,19 @@ use super::hash::Hash;
 use super::public_key::{Unsupported, verify};
 use super::work::Work;
 
-/// What there is that is not known here: curves, digests and Ed448.
-const UNKNOWN: [&str; 9] = [
-    "Brainpool",
+/// What there is that is not known here: curves, and SHAKE where nothing identifies it or it masks.
+const UNKNOWN: [&str; 11] = [
+    "Brainpool224",
+    "Brainpool320",
     "Secp160",
     "Secp192",
     "Secp224",
     "Secp256k1",
-    "Shake",
-    "Sha512_224",
-    "Sha512_256",
-    "Ed448",
+    "RsaPss2048Shake",
+    "RsaPss3072Shake",
+    "RsaPss4096Shake",
+    "Shake128P1363",
+    "Shake256P1363",
 ];
 
 /// What was found.
@@ -128,13 +130,28 @@ fn digest(hash: HashFunction) -> Option<(Hash, &'static str, &'static str)> {
             "2.16.840.1.101.3.4.3.16",
             "2.16.840.1.101.3.4.3.12",
         ),
+        HashFunction::Sha2_512_224 => (Hash::Sha512_224, "1.2.840.113549.1.1.15", NO_ALGORITHM),
+        HashFunction::Sha2_512_256 => (Hash::Sha512_256, "1.2.840.113549.1.1.16", NO_ALGORITHM),
+        HashFunction::Shake128 => (Hash::Shake128, NO_ALGORITHM, "1.3.6.1.5.5.7.6.32"),
+        HashFunction::Shake256 => (Hash::Shake256, NO_ALGORITHM, "1.3.6.1.5.5.7.6.33"),
+    })
+}
+
+/// The identifier of plain ECDSA with a digest; none where there is none.
+fn plain(hash: HashFunction) -> Option<&'static str> {
+    Some(match hash {
+        HashFunction::Sha2_224 => "0.4.0.127.0.7.1.1.4.1.2",
+        HashFunction::Sha2_256 => "0.4.0.127.0.7.1.1.4.1.3",
+        HashFunction::Sha2_384 => "0.4.0.127.0.7.1.1.4.1.4",
+        HashFunction::Sha2_512 => "0.4.0.127.0.7.1.1.4.1.5",
         _ => return None,
     })
 }
 
 /// `RSASSA-PSS-params` (RFC 8017 appendix A.2.3).
-fn pss_parameters(hash: Hash, mask: Hash, salt_bytes: usize) -> Vec<u8> {
-    let algorithm = |hash: Hash| tlv(0x30, &[hash.oid_der().unwrap(), &[5, 0]].concat());
+fn pss_parameters(hash: Hash, mask: Hash, salt_bytes: usize) -> Option<Vec<u8>> {
+    let [hash, mask] = [hash.oid_der()?, mask.oid_der()?];
+    let algorithm = |oid: &[u8]| tlv(0x30, &[oid, &[5, 0]].concat());
     const MGF1: [u8; 11] = [0x06, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 13, 1, 1, 8];
     let mask = tlv(0x30, &[&MGF1[..], &algorithm(mask)].concat());
     let salt = u16::try_from(salt_bytes).unwrap().to_be_bytes();
@@ -148,7 +165,7 @@ fn pss_parameters(hash: Hash, mask: Hash, salt_bytes: usize) -> Vec<u8> {
         tlv(0xa1, &mask),
         tlv(0xa2, &tlv(0x02, salt)),
     ];
-    tlv(0x30, &members.concat())
+    Some(tlv(0x30, &members.concat()))
 }
 
 const NO_ALGORITHM: &str = "0.0";
@@ -166,7 +183,7 @@ fn rsa_is_as_rfc_8017_says() {
         )
     });
     // Some signers leave the parameters of a digest out.
-    found.check(6150, &[(true, "[MissingNull]")]);
+    found.check(6178, &[(true, "[MissingNull]")]);
 }
 
 #[test]
@@ -175,13 +192,14 @@ fn pss_is_as_rfc_8017_says() {
         let hash = digest(group.hash).map(|(hash, _, _)| hash);
         let mask = digest(group.mgf_hash.unwrap_or(group.hash)).map(|(hash, _, _)| hash);
         let parameters = hash.zip(mask);
-        let parameters = parameters.map(|(hash, mask)| pss_parameters(hash, mask, group.salt_size));
+        let parameters =
+            parameters.and_then(|(hash, mask)| pss_parameters(hash, mask, group.salt_size));
         ("1.2.840.113549.1.1.10", parameters)
     });
-    found.check(2823, &[]);
+    found.check(2945, &[]);
 }
 
-/// `r` and `s` in DER. Those that are side by side are XML's.
+/// `r` and `s` in DER.
 #[test]
 fn ecdsa_is_as_fips_186_says() {
     let skipped = |set: &str| set.contains("P1363") || set.contains("Bitcoin");
@@ -191,7 +209,17 @@ fn ecdsa_is_as_fips_186_says() {
             None,
         )
     });
-    found.check(15791, &[]);
+    found.check(17715, &[]);
+}
+
+/// `r` and `s` side by side, as BSI and XML have them.
+#[test]
+fn plain_ecdsa_is_as_bsi_says() {
+    let skipped = |set: &str| !set.contains("P1363");
+    let found = judge!(ecdsa, skipped, |set, group| {
+        (plain(group.hash).unwrap_or(NO_ALGORITHM), None)
+    });
+    found.check(4096, &[]);
 }
 
 #[test]
@@ -207,5 +235,5 @@ fn eddsa_is_as_rfc_8032_says() {
             None,
         )
     });
-    found.check(221, &[]);
+    found.check(238, &[]);
 }

@@ -1,5 +1,6 @@
 //! Names of namespaces and algorithms.
 
+use super::document::{Document, NodeIndex};
 use crate::pki::hash::Hash;
 
 /// Of `xml:` (Namespaces in XML 1.0 section 3).
@@ -31,7 +32,13 @@ pub(super) const BASE64: &str = "http://www.w3.org/2000/09/xmldsig#base64";
 /// The XPath filtering transform (XMLDSig 1.1 section 6.6.3).
 pub(super) const XPATH: &str = "http://www.w3.org/TR/1999/REC-xpath-19991116";
 
-/// The digest of this URI (XMLDSig 1.1 section 6.2, RFC 9231 section 2.1, and Kazakhstan's authority for GOST R 34.11-2015). SHA-1
+/// The URI of an element's algorithm, without the blanks around it, which are no part of it (XML Schema 2 section 3.2.17).
+pub(super) fn algorithm<'d>(document: &'d Document<'_>, element: NodeIndex) -> Option<&'d str> {
+    let uri = document.attribute(element, "Algorithm")?;
+    Some(uri.trim_matches([' ', '\t', '\r', '\n']))
+}
+
+/// The digest of this URI (XMLDSig 1.1 section 6.2, RFC 9231 section 2.1, `CryptoPro` and Kazakhstan's authority for GOST R 34.11). SHA-1
 /// is here to read old signatures.
 pub(super) fn digest(uri: &str) -> Option<Hash> {
     Some(match uri {
@@ -44,7 +51,11 @@ pub(super) fn digest(uri: &str) -> Option<Hash> {
         "http://www.w3.org/2007/05/xmldsig-more#sha3-256" => Hash::Sha3_256,
         "http://www.w3.org/2007/05/xmldsig-more#sha3-384" => Hash::Sha3_384,
         "http://www.w3.org/2007/05/xmldsig-more#sha3-512" => Hash::Sha3_512,
-        "urn:ietf:params:xml:ns:pkigovkz:xmlsec:algorithms:gostr34112015-512" => Hash::Streebog512,
+        "urn:ietf:params:xml:ns:cpxmlsec:algorithms:gostr34112012-256" => Hash::Streebog256,
+        "urn:ietf:params:xml:ns:cpxmlsec:algorithms:gostr34112012-512"
+        | "urn:ietf:params:xml:ns:pkigovkz:xmlsec:algorithms:gostr34112015-512" => {
+            Hash::Streebog512
+        }
         _ => return None,
     })
 }

@@ -185,7 +185,7 @@ fn check_intact(signature: &XmlSignature) -> Result<(), Obstacle> {
 /// Whether the signature is made with what still proves something today.
 fn check_strength(signature: &XmlSignature, certificate: &Parsed<'_>) -> Result<(), Obstacle> {
     let mut references = signature.references.iter();
-    let weak = is_weak(&signature.signature_method, certificate)
+    let weak = is_weak(signature.method.as_ref(), certificate)
         || references.any(|reference| {
             super::elements::digest(&reference.digest_method).is_none_or(|hash| hash.is_weak())
         });

@@ -7,7 +7,8 @@
 //! - `node_set` is a part of it, `canonical` writes that as the octets that get hashed (Canonical XML, exclusive or not).
 //! - `reference` follows one reference: what it covers, and its digest after what `transform` makes of it.
 //! - `work` is where computed octets go, within the budget that `pki::work` has for all of it.
-//! - `signature` reads one `Signature`, `xades` its qualifying properties, `stamps` its time stamps; `verify` checks its value.
+//! - `signature` reads one `Signature`, `xades` its qualifying properties, `stamps` its time stamps; `verify` checks its value by its
+//!   `method`.
 //! - `judge` says what all that comes to.
 //!
 //! References to other files, and transforms outside of those that occur in practice, are `Unresolved`: never a guess.
@@ -16,6 +17,7 @@ mod canonical;
 mod document;
 mod elements;
 mod judge;
+mod method;
 mod node_set;
 mod parse;
 mod reference;
@@ -42,6 +44,8 @@ pub struct XmlSignature {
     pub id: Option<String>,
     /// URI of what the value was made with; empty where it is missing.
     pub signature_method: String,
+    /// The same as it is known elsewhere; none where it is not.
+    method: Option<method::Method>,
     /// URI of how its `SignedInfo` is canonicalised; empty where it is missing.
     pub canonicalization_method: String,
     /// What it signs, in the order of the file.
@@ -111,8 +115,8 @@ impl XmlSignature {
 
     /// What the value was made with; by its URI where it is not known.
     pub fn signature_algorithm(&self) -> Algorithm {
-        verify::signature_algorithm(&self.signature_method)
-            .unwrap_or_else(|| unknown(&self.signature_method))
+        let known = self.method.as_ref().map(method::Method::describe);
+        known.unwrap_or_else(|| unknown(&self.signature_method))
     }
 
     /// What the first reference is hashed with; by its URI where it is not known.

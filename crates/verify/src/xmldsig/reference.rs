@@ -61,7 +61,7 @@ pub(super) fn read(
     let transforms = transforms(document, reference);
     let digest_method = document
         .only(reference, DSIG, "DigestMethod")
-        .and_then(|method| document.attribute(method, "Algorithm"))
+        .and_then(|method| elements::algorithm(document, method))
         .unwrap_or_default();
     let integrity = match check(context, reference, digest_method) {
         Ok(()) => ReferenceIntegrity::Intact,
@@ -70,11 +70,7 @@ pub(super) fn read(
         Err(Stop::Refused(error)) => return Err(error),
     };
     let target = target.ok().map(|nodes| nodes.apex);
-    let algorithm = |&transform| {
-        document
-            .attribute(transform, "Algorithm")
-            .unwrap_or_default()
-    };
+    let algorithm = |&transform| elements::algorithm(document, transform).unwrap_or_default();
     let described = Reference {
         uri: uri.map(str::to_owned),
         transforms: transforms

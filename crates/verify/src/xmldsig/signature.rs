@@ -5,7 +5,8 @@ use std::collections::HashSet;
 
 use super::canonical::canonicalize;
 use super::document::{Document, Kind, NodeIndex};
-use super::elements::DSIG;
+use super::elements::{self, DSIG};
+use super::method::Method as SignatureMethod;
 use super::node_set::NodeSet;
 use super::parse::parse;
 use super::reference::{self, Context, Covered};
@@ -131,8 +132,11 @@ fn read(context: &Context<'_>) -> Result<XmlSignature> {
     let others = embedded.len() + named.as_ref().map_or(context.given.len(), |_| 0);
     let others = (0..others).filter(|&place| Some(place) != signing_certificate);
     let order: Vec<_> = signing_certificate.into_iter().chain(others).collect();
+    let method = signed_info.and_then(|info| document.only(info, DSIG, "SignatureMethod"));
+    let method = method.map(|element| SignatureMethod::read(document, element, work));
+    let method = method.transpose()?.flatten();
     let mut value = match signed_info {
-        Some(info) => check_value(context, info, &candidates, &order)?,
+        Some(info) => check_value(context, info, method.as_ref(), &candidates, &order)?,
         None => ValueIntegrity::Broken,
     };
     let matches =
@@ -158,6 +162,7 @@ fn read(context: &Context<'_>) -> Result<XmlSignature> {
     Ok(XmlSignature {
         id: document.attribute(signature, "Id").map(str::to_owned),
         signature_method: algorithm(document, signed_info, "SignatureMethod"),
+        method,
         canonicalization_method: algorithm(document, signed_info, "CanonicalizationMethod"),
         covers_external: references.iter().any(|reference| {
             reference.covers == Coverage::External
@@ -288,7 +293,7 @@ fn read_references(
 fn algorithm(document: &Document<'_>, signed_info: Option<NodeIndex>, local: &str) -> String {
     signed_info
         .and_then(|info| document.only(info, DSIG, local))
-        .and_then(|method| document.attribute(method, "Algorithm"))
+        .and_then(|method| elements::algorithm(document, method))
         .unwrap_or_default()
         .to_owned()
 }
@@ -318,6 +323,7 @@ fn read_certificates(
 fn check_value(
     context: &Context<'_>,
     signed_info: NodeIndex,
+    signature_method: Option<&SignatureMethod>,
     certificates: &[&Vec<u8>],
     order: &[usize],
 ) -> Result<ValueIntegrity> {
@@ -356,8 +362,12 @@ fn check_value(
             }
             Err(Stop::Broken) => return Ok(ValueIntegrity::Broken),
         };
-    let method = algorithm(document, Some(signed_info), "SignatureMethod");
-    Ok(verify(&method, certificates, order, &message, &value, work))
+    let verified = signature_method
+        .and_then(|method| verify(method, certificates, order, &message, &value, work));
+    Ok(verified.unwrap_or_else(|| {
+        let uri = algorithm(document, Some(signed_info), "SignatureMethod");
+        ValueIntegrity::UnsupportedAlgorithm(uri)
+    }))
 }
 
 fn is_match(

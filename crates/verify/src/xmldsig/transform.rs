@@ -5,7 +5,7 @@
 
 use super::canonical::{Method, canonicalize};
 use super::document::{Document, Kind, NODE_NS, NodeIndex};
-use super::elements::{BASE64, DSIG, ENVELOPED, EXCLUSIVE, FILTER2, XPATH};
+use super::elements::{self, BASE64, DSIG, ENVELOPED, EXCLUSIVE, FILTER2, XPATH};
 use super::node_set::NodeSet;
 use super::text::decode_base64;
 use super::work::{Output, Stop};
@@ -39,7 +39,7 @@ pub(super) fn canonicalization<'d>(
     document: &'d Document<'_>,
     index: NodeIndex,
 ) -> Option<Method<'d>> {
-    let method = Method::named(document.attribute(index, "Algorithm")?)?;
+    let method = Method::named(elements::algorithm(document, index)?)?;
     let inclusive = document
         .named(index, EXCLUSIVE, "InclusiveNamespaces")
         .next();
@@ -69,7 +69,7 @@ impl<'a> Transformed<'a> {
         if !matches!(self.octets, Octets::Undecided) {
             return Err(Stop::Unresolved);
         }
-        match self.document.attribute(transform, "Algorithm") {
+        match elements::algorithm(self.document, transform) {
             Some(ENVELOPED) => self.exclude(&[signature]),
             Some(BASE64) => self.octets = Octets::Base64,
             Some(XPATH) => {

@@ -128,7 +128,7 @@ fn read_digest(
 ) -> Result<Option<CertificateDigest>, Exhausted> {
     let digest = descend(document, certificate, "CertDigest").next();
     let only = |local| digest.and_then(|digest| document.only(digest, DSIG, local));
-    let method = only("DigestMethod").and_then(|method| document.attribute(method, "Algorithm"));
+    let method = only("DigestMethod").and_then(|method| elements::algorithm(document, method));
     let (Some(method), Some(value)) = (method, only("DigestValue")) else {
         return Ok(None);
     };

@@ -5,6 +5,7 @@ mod canonical;
 mod forged;
 mod hostile;
 mod kinds;
+mod methods;
 pub(crate) mod signer;
 mod vectors;
 mod wrapped;
