@@ -8,7 +8,7 @@ use crate::digest::{sha256, to_hex};
 use crate::judging::Judging;
 use crate::pki::{self, Algorithm, Certificate, Indication, Verdict, Work};
 use crate::time::Time;
-use crate::xmldsig::{self, Coverage, XmlSignature};
+use crate::xmldsig::{self, Coverage, Omission, XmlSignature};
 
 // Members of one format alone are left out for the other. An inner none is a null: there could be such a thing, and is none.
 /// What a signature says of itself; after it was verified, also whether it holds.
@@ -383,11 +383,10 @@ fn covers(reference: &xmldsig::Reference) -> String {
         Coverage::Countersigned => "the signature that it countersigns".to_owned(),
         Coverage::External => "something outside of the document".to_owned(),
     };
-    if reference.covers_text_alone() {
-        format!("the text of {what}")
-    } else if reference.leaves_signatures_out() {
-        format!("{what} but for all signatures in it")
-    } else {
-        what
+    match reference.omits {
+        _ if reference.covers_text_alone() => format!("the text of {what}"),
+        Omission::Nothing | Omission::Itself => what,
+        Omission::Signatures => format!("{what} but for all signatures in it"),
+        Omission::Elements => format!("{what} but for elements that it leaves out"),
     }
 }

@@ -16,7 +16,7 @@ const NOW_MS: i64 = 1_798_675_200_000;
 
 type Row = (&'static str, Indication, Option<SubIndication>);
 
-const TABLE: [Row; 30] = [
+const TABLE: [Row; 33] = [
     ("xsw-0-original.xml", TotalPassed, None),
     (
         "xsw-1-object.xml",
@@ -106,7 +106,10 @@ const TABLE: [Row; 30] = [
     ("ecdsa-p256-sha224.der", TotalPassed, None),
     ("no-cert.der", TotalPassed, None),
     ("two-same-ski.der", TotalPassed, None),
-    // XML Schema 2 section 3.2.17.
+    // XMLDSig 1.1 sections 4.5.3 and 6.6.4, Canonical XML 1.1 section 2.4, XML Schema 2 section 3.2.17.
+    ("x-retrieval.xml", TotalPassed, None),
+    ("x-xpath-spec.xml", TotalPassed, None),
+    ("x-root-base-11.xml", TotalPassed, None),
     ("x-alg-ws-cm.xml", TotalPassed, None),
 ];
 

@@ -2,11 +2,11 @@
 //!
 //! In a [`NodeSet`] the parent of each element is in the set too, except that of the apex. The general rules for holes in
 //! between are not needed.
-//!
-//! Not here: `xml:base` of ancestors outside of the set under Canonical XML 1.1 (its section 2.4), which is refused.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use super::base_uri::join;
 use super::document::{Attribute, Document, Element, Kind, Namespace, NodeIndex};
 use super::elements::XML;
 use super::node_set::NodeSet;
@@ -25,6 +25,8 @@ const ATTRIBUTE_NS: u64 = 120;
 const SCAN_NS: u64 = 1;
 /// How many octets of two names are compared in a nanosecond.
 const NAME_OCTETS_A_NS: usize = 4;
+/// What it costs to join an octet of `xml:base` with another one.
+const JOIN_NS: u64 = 20;
 /// What a prefix costs that may have to be declared.
 const PREFIX_NS: u64 = 150;
 
@@ -106,7 +108,8 @@ pub(super) fn canonicalize(
         rendered: HashMap::new(),
         open: Vec::new(),
     };
-    let inherited = writer.enter(nodes.apex)?;
+    let (inherited, base) = writer.enter(nodes.apex)?;
+    let inherited: Vec<_> = inherited.into_iter().chain(&base).collect();
     let root = document.root;
     for index in nodes.iter(document) {
         writer.close_until(index)?;
@@ -140,6 +143,9 @@ pub(super) fn canonicalize(
     writer.close_until(document.nodes().len())
 }
 
+/// Attributes that an element inherits, and its joined `xml:base`.
+type Inherited<'d, 'a> = (Vec<&'d Attribute<'a>>, Option<Attribute<'a>>);
+
 struct Writer<'d, 'a, 'o, 'w> {
     document: &'d Document<'a>,
     method: &'d Method<'d>,
@@ -166,8 +172,8 @@ fn innermost<'d>(scope: &Scope<'d>, prefix: &str) -> Option<&'d Namespace> {
 
 impl<'d, 'a> Writer<'d, 'a, '_, '_> {
     /// Takes note of what the apex's ancestors declare; returns the `xml:` attributes that it inherits (Canonical XML
-    /// 1.0 section 2.4, Canonical XML 1.1 section 2.4).
-    fn enter(&mut self, apex: NodeIndex) -> Result<Vec<&'d Attribute<'a>>> {
+    /// 1.0 section 2.4, Canonical XML 1.1 section 2.4), and the `xml:base` that it has in place of its own.
+    fn enter(&mut self, apex: NodeIndex) -> Result<Inherited<'d, 'a>> {
         let document = self.document;
         let ancestors: Vec<_> = document
             .ancestors(apex)
@@ -175,6 +181,7 @@ impl<'d, 'a> Writer<'d, 'a, '_, '_> {
             .collect();
         let mut inherited: Vec<&'d Attribute<'a>> = Vec::new();
         let mut known = HashSet::new();
+        let mut bases = Vec::new();
         for ancestor in &ancestors {
             self.work()
                 .spend_each(1 + ancestor.attributes.len(), ATTRIBUTE_NS)?;
@@ -186,7 +193,10 @@ impl<'d, 'a> Writer<'d, 'a, '_, '_> {
                 let is_inherited = match (self.method.flavour, attribute.local) {
                     (Flavour::Exclusive, _) => false,
                     (Flavour::Inclusive10, _) | (Flavour::Inclusive11, "lang" | "space") => true,
-                    (Flavour::Inclusive11, "base") => return Err(Stop::Unresolved),
+                    (Flavour::Inclusive11, "base") => {
+                        bases.push(attribute);
+                        false
+                    }
                     (Flavour::Inclusive11, _) => false,
                 };
                 if is_inherited && known.insert(attribute.local) {
@@ -199,7 +209,36 @@ impl<'d, 'a> Writer<'d, 'a, '_, '_> {
                 .spend_each(ancestor.declarations.len(), PREFIX_NS)?;
             self.declare(ancestor);
         }
-        Ok(inherited)
+        let base = self.joined(apex, &bases)?;
+        Ok((inherited, base))
+    }
+
+    /// The `xml:base` of an element, joined with those of its ancestors, nearest first; none where these have none.
+    fn joined(
+        &mut self,
+        apex: NodeIndex,
+        ancestors: &[&Attribute<'a>],
+    ) -> Result<Option<Attribute<'a>>> {
+        let Some(nearest) = ancestors.first() else {
+            return Ok(None);
+        };
+        let element = self.document.element(apex);
+        let own = element.and_then(|element| {
+            let mut own = element.attributes.iter();
+            own.find(|it| *it.namespace == *XML && it.local == "base")
+        });
+        let mut joined = own.map_or(String::new(), |own| own.value.to_string());
+        for base in ancestors {
+            self.work()
+                .spend_each(joined.len() + base.value.len(), JOIN_NS)?;
+            joined = join(&base.value, &joined);
+        }
+        Ok(Some(Attribute {
+            prefix: nearest.prefix,
+            local: nearest.local,
+            namespace: nearest.namespace.clone(),
+            value: Cow::Owned(joined),
+        }))
     }
 
     fn work(&self) -> &Work {
@@ -217,7 +256,7 @@ impl<'d, 'a> Writer<'d, 'a, '_, '_> {
         &mut self,
         index: NodeIndex,
         element: &'d Element<'a>,
-        inherited: &[&'d Attribute<'a>],
+        inherited: &[&Attribute<'a>],
     ) -> Result<()> {
         self.work().spend(ELEMENT_NS)?;
         self.work()
@@ -281,18 +320,24 @@ impl<'d, 'a> Writer<'d, 'a, '_, '_> {
         Ok(namespaces)
     }
 
-    fn attributes(
-        &mut self,
-        element: &'d Element<'a>,
-        inherited: &[&'d Attribute<'a>],
-    ) -> Result<()> {
+    fn attributes(&mut self, element: &'d Element<'a>, inherited: &[&Attribute<'a>]) -> Result<()> {
         let own = &element.attributes;
         let mut attributes: Vec<&Attribute<'_>> = own.iter().collect();
         if !inherited.is_empty() {
-            // All of them are of `xml:`.
-            let named = own.iter().filter(|it| *it.namespace == *XML);
+            // All of them are of `xml:`. Own ones count first, but for a base, which is joined from all.
+            let is_11 = self.method.flavour == Flavour::Inclusive11;
+            let is_joined = |it: &Attribute<'_>| is_11 && it.local == "base";
+            if inherited.iter().any(|it| is_joined(it)) {
+                attributes.retain(|it| *it.namespace != *XML || it.local != "base");
+            }
+            let named = attributes.iter().filter(|it| *it.namespace == *XML);
             let named: HashSet<_> = named.map(|it| it.local).collect();
-            attributes.extend(inherited.iter().filter(|it| !named.contains(it.local)));
+            let inherited = inherited.iter().copied();
+            attributes.extend(
+                inherited.filter(|it| {
+                    !(named.contains(it.local) || is_joined(it) && it.value.is_empty())
+                }),
+            );
         }
         // Sorting compares as many octets of names as there are, so many times.
         let octets: usize = attributes.iter().map(|it| it.local.len()).sum();

@@ -12,6 +12,8 @@ pub(super) const WSU: &str =
     "http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-wssecurity-utility-1.0.xsd";
 /// Of XMLDSig, all versions.
 pub(super) const DSIG: &str = "http://www.w3.org/2000/09/xmldsig#";
+/// Of what XMLDSig 1.1 adds.
+pub(super) const DSIG11: &str = "http://www.w3.org/2009/xmldsig11#";
 /// Of XMLDSig's XPath filter 2.0.
 pub(super) const FILTER2: &str = "http://www.w3.org/2002/06/xmldsig-filter2";
 /// Of exclusive canonicalisation, for `InclusiveNamespaces`.

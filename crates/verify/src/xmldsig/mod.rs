@@ -4,19 +4,23 @@
 //!
 //! - `text` turns bytes into characters, `parse` these into a `document`, within bounds.
 //! - `elements` names the namespaces and algorithms that are known.
-//! - `node_set` is a part of it, `canonical` writes that as the octets that get hashed (Canonical XML, exclusive or not).
-//! - `reference` follows one reference: what it covers, and its digest after what `transform` makes of it.
+//! - `node_set` is a part of it, `canonical` writes that as the octets that get hashed (Canonical XML, exclusive or not;
+//!   of version 1.1 `base_uri`).
+//! - `reference` follows one reference: what it covers, and its digest after what `transform` makes of it, by `xpath` where it
+//!   leaves elements out.
 //! - `work` is where computed octets go, within the budget that `pki::work` has for all of it.
 //! - `signature` reads one `Signature`, `xades` its qualifying properties, `stamps` its time stamps; `verify` checks its value by its
-//!   `method`.
+//!   `method`, with the certificates that `key_info` leads to.
 //! - `judge` says what all that comes to.
 //!
 //! References to other files, and transforms outside of those that occur in practice, are `Unresolved`: never a guess.
 
+mod base_uri;
 mod canonical;
 mod document;
 mod elements;
 mod judge;
+mod key_info;
 mod method;
 mod node_set;
 mod parse;
@@ -30,6 +34,7 @@ mod transform;
 mod verify;
 mod work;
 mod xades;
+mod xpath;
 
 use crate::pki::work::Exhausted;
 use crate::pki::{Algorithm, oid};
@@ -50,7 +55,7 @@ pub struct XmlSignature {
     pub canonicalization_method: String,
     /// What it signs, in the order of the file.
     pub references: Vec<Reference>,
-    /// The certificates in its `KeyInfo`, in DER; then the signer's, where that is only at hand beside it.
+    /// The certificates in its `KeyInfo`, or that this leads to in the document, in DER; then the signer's, where that is only at hand beside it.
     pub certificates: Vec<Vec<u8>>,
     /// Whether the last of them is not in its `KeyInfo`.
     pub is_certificate_given: bool,
@@ -202,6 +207,8 @@ pub struct Reference {
     pub digest_method: String,
     /// What it points at, before transforms.
     pub covers: Coverage,
+    /// What of that its transforms leave out.
+    pub omits: Omission,
     /// Whether its digest fits.
     pub integrity: ReferenceIntegrity,
 }
@@ -216,14 +223,20 @@ impl Reference {
     pub fn covers_text_alone(&self) -> bool {
         self.transforms.iter().any(|uri| uri == elements::BASE64)
     }
+}
 
-    /// Whether it leaves all signatures out, and not only its own.
-    pub fn leaves_signatures_out(&self) -> bool {
-        let of_all = [elements::XPATH, elements::FILTER2];
-        self.transforms
-            .iter()
-            .any(|uri| of_all.contains(&uri.as_str()))
-    }
+/// Elements that the transforms of a reference leave out, each with all that is inside.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Omission {
+    /// None.
+    #[default]
+    Nothing,
+    /// The signature itself.
+    Itself,
+    /// All signatures.
+    Signatures,
+    /// Something else: what is signed is not all that is there.
+    Elements,
 }
 
 /// Whether the URI of a reference points at something outside of the document; without one, the application is supposed to know.

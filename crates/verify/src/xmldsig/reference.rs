@@ -10,7 +10,7 @@ use super::text::decode_base64;
 use super::transform::Transformed;
 use super::work::{Output, Stop};
 use super::xades;
-use super::{Coverage, Reference, ReferenceIntegrity, XmlError};
+use super::{Coverage, Omission, Reference, ReferenceIntegrity, XmlError};
 use crate::pki::work::Work;
 
 /// What it costs to follow a reference, and to tell of it.
@@ -43,6 +43,8 @@ pub(super) struct Covered {
     pub(super) integrity: ReferenceIntegrity,
     /// Whether it is hashed by its text alone: names and structure in it may change.
     pub(super) is_text: bool,
+    /// Whether elements of it are left out that are no signatures.
+    pub(super) is_part: bool,
 }
 
 /// Reads a reference; also returns what it hashes, where that is in the document.
@@ -63,7 +65,8 @@ pub(super) fn read(
         .only(reference, DSIG, "DigestMethod")
         .and_then(|method| elements::algorithm(document, method))
         .unwrap_or_default();
-    let integrity = match check(context, reference, digest_method) {
+    let mut omits = Omission::Nothing;
+    let integrity = match check(context, reference, digest_method, &mut omits) {
         Ok(()) => ReferenceIntegrity::Intact,
         Err(Stop::Broken) => ReferenceIntegrity::Broken,
         Err(Stop::Unresolved) => ReferenceIntegrity::Unresolved,
@@ -81,6 +84,7 @@ pub(super) fn read(
             .collect(),
         digest_method: digest_method.to_owned(),
         covers: coverage(context, target, uri.unwrap_or_default()),
+        omits,
         integrity,
     };
     let uris = described.transforms.iter().map(String::len).sum::<usize>();
@@ -91,6 +95,7 @@ pub(super) fn read(
         node,
         integrity,
         is_text: described.transforms.iter().any(|it| it == BASE64),
+        is_part: omits == Omission::Elements,
     });
     Ok((described, covered))
 }
@@ -148,12 +153,13 @@ fn xpointer_id(fragment: &str) -> Option<&str> {
         .find_map(|&quote| quoted.strip_prefix(quote)?.strip_suffix(quote))
 }
 
-/// Writes what a reference hashes: nodes by this method where no transform says otherwise.
+/// Writes what a reference hashes: nodes by this method where no transform says otherwise. Says what the transforms leave out.
 pub(super) fn write(
     context: &Context<'_>,
     reference: NodeIndex,
     method: &Method<'_>,
     output: &mut Output<'_>,
+    omits: &mut Omission,
 ) -> Result<(), Stop> {
     let &Context { document, work, .. } = context;
     let transforms = transforms(document, reference).ok_or(Stop::Unresolved)?;
@@ -161,9 +167,11 @@ pub(super) fn write(
     match (dereference(document, uri), context.external) {
         (Ok(nodes), _) => {
             let mut transformed = Transformed::new(document, nodes);
-            for transform in transforms {
-                transformed.apply(transform, context.signature, context.signatures, work)?;
-            }
+            let applied = transforms.into_iter().try_for_each(|transform| {
+                transformed.apply(transform, context.signature, context.signatures, work)
+            });
+            *omits = transformed.omits();
+            applied?;
             transformed.write(method, output)
         }
         (Err(Stop::Unresolved), Some(octets))
@@ -176,10 +184,15 @@ pub(super) fn write(
 }
 
 /// Whether a reference has the digest of what it hashes.
-fn check(context: &Context<'_>, reference: NodeIndex, digest_method: &str) -> Result<(), Stop> {
+fn check(
+    context: &Context<'_>,
+    reference: NodeIndex,
+    digest_method: &str,
+    omits: &mut Omission,
+) -> Result<(), Stop> {
     let algorithm = elements::digest(digest_method).ok_or(Stop::Unresolved);
     let mut output = Output::hash(context.work, algorithm?);
-    write(context, reference, &Method::implicit(), &mut output)?;
+    write(context, reference, &Method::implicit(), &mut output, omits)?;
     compare(context, reference, output)
 }
 

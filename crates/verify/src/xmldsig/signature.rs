@@ -6,6 +6,7 @@ use std::collections::HashSet;
 use super::canonical::canonicalize;
 use super::document::{Document, Kind, NodeIndex};
 use super::elements::{self, DSIG};
+use super::key_info;
 use super::method::Method as SignatureMethod;
 use super::node_set::NodeSet;
 use super::parse::parse;
@@ -26,8 +27,6 @@ type Result<T> = std::result::Result<T, XmlError>;
 const MAX_SIGNATURES: usize = 100;
 /// Most references of a signature that are followed.
 const MAX_REFERENCES: usize = 1_000;
-/// Most certificates of a signature that are tried.
-const MAX_CERTIFICATES: usize = 100;
 
 /// XML, as it came.
 #[derive(Debug, Clone, Copy)]
@@ -110,7 +109,11 @@ fn read(context: &Context<'_>) -> Result<XmlSignature> {
     } = context;
     let signed_info = document.only(signature, DSIG, "SignedInfo");
     let (references, covered) = read_references(context, signed_info)?;
-    let markup = || covered.iter().filter(|covered| !covered.is_text);
+    let markup = || {
+        covered
+            .iter()
+            .filter(|covered| !covered.is_text && !covered.is_part)
+    };
     let properties = markup()
         .find(|covered| {
             covered.integrity == ReferenceIntegrity::Intact
@@ -120,7 +123,7 @@ fn read(context: &Context<'_>) -> Result<XmlSignature> {
     let named = properties.map(|it| xades::signing_certificate(document, it, work));
     let named = named.transpose()?.flatten();
     let evidence = xades::evidence(document, signature, work)?;
-    let embedded = read_certificates(document, signature, work)?;
+    let embedded = key_info::certificates(document, signature, work)?;
     let beside = context.given.iter().copied().chain(&evidence.certificates);
     let candidates: Vec<_> = embedded.iter().chain(beside).collect();
     let mut signing_certificate = match &named {
@@ -251,6 +254,9 @@ fn is_whole_content(document: &Document<'_>, object: NodeIndex, covered: &Covere
     if lists {
         return false;
     }
+    if covered.is_part {
+        return false;
+    }
     if covered.node == object {
         // Of text it must be plain where it is.
         return !covered.is_text || elements().next().is_none();
@@ -296,28 +302,6 @@ fn algorithm(document: &Document<'_>, signed_info: Option<NodeIndex>, local: &st
         .and_then(|method| elements::algorithm(document, method))
         .unwrap_or_default()
         .to_owned()
-}
-
-/// The certificates of `KeyInfo` (XMLDSig 1.1 section 4.5.4), less those that are no base64.
-fn read_certificates(
-    document: &Document<'_>,
-    signature: NodeIndex,
-    work: &Work,
-) -> Result<Vec<Vec<u8>>> {
-    let elements: Vec<_> = document
-        .named(signature, DSIG, "KeyInfo")
-        .flat_map(|info| document.named(info, DSIG, "X509Data"))
-        .flat_map(|data| document.named(data, DSIG, "X509Certificate"))
-        .take(MAX_CERTIFICATES + 1)
-        .collect();
-    if elements.len() > MAX_CERTIFICATES {
-        return Err(XmlError::TooLarge("certificates"));
-    }
-    let mut certificates = Vec::with_capacity(elements.len());
-    for element in elements {
-        certificates.extend(decode_base64(&document.string(element, work)?));
-    }
-    Ok(certificates)
 }
 
 fn check_value(

@@ -11,7 +11,7 @@ use super::reference::{self, Context};
 use super::transform::canonicalization;
 use super::work::{Output, Stop};
 use super::xades;
-use super::{Stamped, TimeStamp, TimeStampToken, XmlError};
+use super::{Omission, Stamped, TimeStamp, TimeStampToken, XmlError};
 use crate::cms::timestamp::{Imprint, MAX_TIMESTAMPS};
 use crate::pki::hash::Hash;
 
@@ -137,7 +137,8 @@ impl Stamp<'_> {
         let mut uris = HashSet::new();
         for reference in document.named(info, DSIG, "Reference") {
             uris.extend(document.attribute(reference, "URI"));
-            reference::write(self.context, reference, method, output)?;
+            let mut omits = Omission::default();
+            reference::write(self.context, reference, method, output, &mut omits)?;
         }
         self.write(info, method, output)?;
         self.write_named("SignatureValue", method, output)?;

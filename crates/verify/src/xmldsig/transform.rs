@@ -1,14 +1,19 @@
 //! What a reference's transforms make of its target (XMLDSig 1.1 section 6.6).
 //!
-//! XPath is not evaluated. The few expressions that signers write, all to leave signatures out, are known by their text;
-//! any other is unresolved. So are octets that would have to be parsed again.
+//! XPath is not evaluated: the expressions that signers write, all to leave elements out, are read by [`super::xpath`]; any other is
+//! unresolved. So is whatever would be done to octets, but for another canonicalisation.
+
+use std::collections::HashSet;
 
 use super::canonical::{Method, canonicalize};
 use super::document::{Document, Kind, NODE_NS, NodeIndex};
 use super::elements::{self, BASE64, DSIG, ENVELOPED, EXCLUSIVE, FILTER2, XPATH};
 use super::node_set::NodeSet;
+use super::parse::parse;
 use super::text::decode_base64;
 use super::work::{Output, Stop};
+use super::xpath::{self, Omitted, QName};
+use super::{Omission, XmlError};
 use crate::pki::work::Work;
 
 type Result<T> = std::result::Result<T, Stop>;
@@ -17,6 +22,8 @@ type Result<T> = std::result::Result<T, Stop>;
 const TRANSFORM_NS: u64 = 50;
 /// What it costs to copy and decode an octet of base64.
 const BASE64_NS: u64 = 4;
+/// What it costs to leave an element out.
+const EXCLUDE_NS: u64 = 150;
 /// What it costs to look for the namespace of a prefix.
 const LOOK_UP_NS: u64 = 10_000;
 
@@ -24,13 +31,15 @@ const LOOK_UP_NS: u64 = 10_000;
 pub(super) struct Transformed<'a> {
     document: &'a Document<'a>,
     nodes: NodeSet,
+    omits: Omission,
     octets: Octets<'a>,
 }
 
 enum Octets<'a> {
     /// No transform said so far.
     Undecided,
-    Canonical(Method<'a>),
+    /// Written by the first method; then parsed, and written by the next one, and so on.
+    Canonical(Vec<Method<'a>>),
     Base64,
 }
 
@@ -53,8 +62,14 @@ impl<'a> Transformed<'a> {
         Self {
             document,
             nodes,
+            omits: Omission::Nothing,
             octets: Octets::Undecided,
         }
+    }
+
+    /// What the transforms have left out.
+    pub(super) fn omits(&self) -> Omission {
+        self.omits
     }
 
     /// Applies a `Transform` of a reference in the given signature, among all signatures of the document.
@@ -66,35 +81,93 @@ impl<'a> Transformed<'a> {
         work: &Work,
     ) -> Result<()> {
         work.spend_each(1 + signatures.len(), TRANSFORM_NS)?;
-        if !matches!(self.octets, Octets::Undecided) {
-            return Err(Stop::Unresolved);
-        }
-        match elements::algorithm(self.document, transform) {
-            Some(ENVELOPED) => self.exclude(&[signature]),
-            Some(BASE64) => self.octets = Octets::Base64,
-            Some(XPATH) => {
-                let prefix = self.xpath(transform, DSIG, work, |text| {
-                    text.strip_prefix("not(ancestor-or-self::")?
-                        .strip_suffix(":Signature)")
-                })?;
-                prefix.ok_or(Stop::Unresolved)?;
-                self.exclude(signatures);
+        let document = self.document;
+        let algorithm = elements::algorithm(document, transform);
+        match (&mut self.octets, algorithm) {
+            (Octets::Undecided, Some(ENVELOPED)) => {
+                self.exclude(&[signature], Omission::Itself);
             }
-            Some(FILTER2) => {
-                let prefix = self.xpath(transform, FILTER2, work, |text| {
-                    text.strip_prefix("/descendant::")
-                        .or_else(|| text.strip_prefix("//"))?
-                        .strip_suffix(":Signature")
-                })?;
-                let xpath = prefix.ok_or(Stop::Unresolved)?;
-                if self.document.attribute(xpath, "Filter") != Some("subtract") {
-                    return Err(Stop::Unresolved);
+            (Octets::Undecided, Some(BASE64)) => self.octets = Octets::Base64,
+            (Octets::Undecided, Some(XPATH)) => {
+                let xpath = document.only(transform, DSIG, "XPath");
+                let xpath = xpath.ok_or(Stop::Unresolved)?;
+                let text = document.string(xpath, work)?;
+                for omitted in xpath::condition(&text).ok_or(Stop::Unresolved)? {
+                    self.leave_out(xpath, omitted, signatures, work)?;
                 }
-                self.exclude(signatures);
             }
-            _ => {
-                let method = canonicalization(self.document, transform).ok_or(Stop::Unresolved)?;
-                self.octets = Octets::Canonical(method);
+            (Octets::Undecided, Some(FILTER2)) => {
+                let mut paths = document.named(transform, FILTER2, "XPath").peekable();
+                paths.peek().ok_or(Stop::Unresolved)?;
+                for xpath in paths {
+                    if document.attribute(xpath, "Filter") != Some("subtract") {
+                        return Err(Stop::Unresolved);
+                    }
+                    let text = document.string(xpath, work)?;
+                    let omitted = xpath::path(&text).ok_or(Stop::Unresolved)?;
+                    self.leave_out(xpath, omitted, signatures, work)?;
+                }
+            }
+            (octets @ (Octets::Undecided | Octets::Canonical(_)), _) => {
+                let method = canonicalization(document, transform).ok_or(Stop::Unresolved)?;
+                match octets {
+                    Octets::Canonical(methods) => methods.push(method),
+                    _ => *octets = Octets::Canonical(vec![method]),
+                }
+            }
+            (Octets::Base64, _) => return Err(Stop::Unresolved),
+        }
+        Ok(())
+    }
+
+    /// Leaves out what an expression in this element says.
+    fn leave_out(
+        &mut self,
+        xpath: NodeIndex,
+        omitted: Omitted<'_>,
+        signatures: &[NodeIndex],
+        work: &Work,
+    ) -> Result<()> {
+        let document = self.document;
+        let (Omitted::Named(name) | Omitted::Around(name)) = omitted;
+        let QName { prefix, local } = name;
+        work.spend(LOOK_UP_NS)?;
+        let namespace = match prefix {
+            // Names without prefix are of no namespace (XPath 1.0 section 2.3).
+            "" => "",
+            prefix => document.namespace(xpath, prefix).ok_or(Stop::Unresolved)?,
+        };
+        let has_name = |node: &NodeIndex| {
+            let element = document.element(*node);
+            element.is_some_and(|element| element.is(namespace, local))
+        };
+        let is_signature = (namespace, local) == (DSIG, "Signature");
+        match omitted {
+            Omitted::Named(_) if is_signature => self.exclude(signatures, Omission::Signatures),
+            Omitted::Named(_) => {
+                let apex = self.nodes.apex;
+                let end = document.nodes().get(apex).map_or(apex, |node| node.end);
+                work.spend_each(end - apex, NODE_NS)?;
+                work.spend_each(document.ancestors(apex).count(), NODE_NS)?;
+                // Nothing is left of what is in such an element.
+                if has_name(&apex) || document.ancestors(apex).any(|it| has_name(&it)) {
+                    return Err(Stop::Broken);
+                }
+                let found: Vec<_> = (apex..end).filter(has_name).collect();
+                work.spend_each(found.len(), EXCLUDE_NS)?;
+                self.exclude(&found, Omission::Elements);
+            }
+            Omitted::Around(_) => {
+                work.spend_each(document.ancestors(xpath).count(), NODE_NS)?;
+                let around = document.ancestors(xpath).find(has_name);
+                // Where there is none, nothing is left.
+                let around = around.ok_or(Stop::Broken)?;
+                let omission = if is_signature {
+                    Omission::Itself
+                } else {
+                    Omission::Elements
+                };
+                self.exclude(&[around], omission);
             }
         }
         Ok(())
@@ -103,32 +176,13 @@ impl<'a> Transformed<'a> {
     /// Leaves signatures inside of the target out. One that is around the target does not count: by the letter of XPath
     /// it would leave nothing, but signers that cut a counter-signature's target out of its document first (.NET does,
     /// and DSS agrees) hash it all. Accepting that is safe, since the digest must still fit what is there.
-    fn exclude(&mut self, signatures: &[NodeIndex]) {
+    fn exclude(&mut self, elements: &[NodeIndex], omission: Omission) {
+        self.omits = self.omits.max(omission);
         let apex = self.nodes.apex;
-        let inside = signatures
+        let inside = elements
             .iter()
             .filter(|&&it| it != apex && self.document.contains(apex, it));
         self.nodes.excluded.extend(inside);
-    }
-
-    /// The transform's one `XPath`, if the pattern finds in it a prefix, and that is the prefix of XMLDSig.
-    fn xpath(
-        &self,
-        transform: NodeIndex,
-        namespace: &str,
-        work: &Work,
-        pattern: fn(&str) -> Option<&str>,
-    ) -> Result<Option<NodeIndex>> {
-        let Some(xpath) = self.document.only(transform, namespace, "XPath") else {
-            return Ok(None);
-        };
-        let text = self.document.string(xpath, work)?;
-        let Some(prefix) = pattern(text.trim_ascii()) else {
-            return Ok(None);
-        };
-        work.spend(LOOK_UP_NS)?;
-        let is_of_signatures = self.document.namespace(xpath, prefix) == Some(DSIG);
-        Ok(is_of_signatures.then_some(xpath))
     }
 
     /// Writes the octets; nodes by this method where no transform says otherwise. Where nothing is left, nothing is attested, so
@@ -139,9 +193,28 @@ impl<'a> Transformed<'a> {
         }
         match &self.octets {
             Octets::Undecided => canonicalize(self.document, &self.nodes, otherwise, output),
-            Octets::Canonical(method) => canonicalize(self.document, &self.nodes, method, output),
+            Octets::Canonical(methods) => self.write_canonical(methods, output),
             Octets::Base64 => self.write_decoded(output),
         }
+    }
+
+    /// The node set by several methods, each of what the one before has written.
+    fn write_canonical(&self, methods: &[Method<'_>], output: &mut Output<'_>) -> Result<()> {
+        let Some((first, others)) = methods.split_first() else {
+            return Err(Stop::Unresolved);
+        };
+        let Some((last, between)) = others.split_last() else {
+            return canonicalize(self.document, &self.nodes, first, output);
+        };
+        let work = output.work();
+        let mut written = Output::collect(work);
+        canonicalize(self.document, &self.nodes, first, &mut written)?;
+        for method in between {
+            let octets = written.finish()?;
+            written = Output::collect(work);
+            write_again(&octets, method, &mut written)?;
+        }
+        write_again(&written.finish()?, last, output)
     }
 
     /// The text of the node set, decoded (XMLDSig 1.1 section 6.6.2).
@@ -157,4 +230,20 @@ impl<'a> Transformed<'a> {
         }
         output.write(&decode_base64(&encoded).ok_or(Stop::Broken)?)
     }
+}
+
+/// Parses what was written, and writes it by another method (XMLDSig 1.1 section 4.4.3.2).
+fn write_again(octets: &[u8], method: &Method<'_>, output: &mut Output<'_>) -> Result<()> {
+    let text = std::str::from_utf8(octets).map_err(|_| Stop::Broken)?;
+    let document = match parse(text, output.work()) {
+        Ok(document) => document,
+        Err(error @ XmlError::TooLarge(_)) => return Err(Stop::Refused(error)),
+        Err(_) => return Err(Stop::Broken),
+    };
+    let nodes = NodeSet {
+        apex: 0,
+        excluded: HashSet::new(),
+        comments: true,
+    };
+    canonicalize(&document, &nodes, method, output)
 }

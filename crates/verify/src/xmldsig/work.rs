@@ -4,6 +4,8 @@ use super::XmlError;
 use crate::pki::hash::{Hash, RunningHash};
 use crate::pki::work::{Exhausted, Work};
 
+/// Most octets that are collected and kept.
+const MAX_COLLECTED_BYTES: usize = 32 * 1024 * 1024;
 /// How much is collected before it is hashed.
 const CHUNK_BYTES: usize = 64 * 1024;
 /// What it costs to write some octets, however few.
@@ -58,6 +60,9 @@ impl<'w> Output<'w> {
     pub(super) fn write(&mut self, octets: &[u8]) -> Result<(), Stop> {
         self.work
             .spend(WRITE_NS + (octets.len() / OCTETS_A_NS) as u64)?;
+        if self.pending.len() + octets.len() > MAX_COLLECTED_BYTES {
+            return Err(Stop::Refused(XmlError::TooLarge("signed octets")));
+        }
         self.pending.extend_from_slice(octets);
         if self.pending.len() >= CHUNK_BYTES {
             self.flush()?;

@@ -7,5 +7,6 @@ mod hostile;
 mod kinds;
 mod methods;
 pub(crate) mod signer;
+mod transforms;
 mod vectors;
 mod wrapped;
