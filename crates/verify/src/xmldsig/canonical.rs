@@ -227,8 +227,11 @@ impl<'d, 'a> Writer<'d, 'a, '_, '_> {
             let mut own = element.attributes.iter();
             own.find(|it| *it.namespace == *XML && it.local == "base")
         });
-        let mut joined = own.map_or(String::new(), |own| own.value.to_string());
-        for base in ancestors {
+        // One by itself is joined with nothing, and stays as it is.
+        let mut bases = own.into_iter().chain(ancestors.iter().copied());
+        let innermost = bases.next().map_or("", |base| &*base.value);
+        let mut joined = innermost.to_owned();
+        for base in bases {
             self.work()
                 .spend_each(joined.len() + base.value.len(), JOIN_NS)?;
             joined = join(&base.value, &joined);

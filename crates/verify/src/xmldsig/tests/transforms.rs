@@ -161,6 +161,15 @@ fn bases_of_ancestors_are_joined_under_canonical_xml_1_1() {
             "<doc xml:base=\"http://a/b/c\" xml:lang=\"kk\"><d xml:base=\"../d/\">{element}</d>{signature}</doc>"
         ))
     };
+    // One alone is no more than inherited.
+    let octets = "<e Id=\"e\" xml:base=\"http://a/../b//c#d\"></e>";
+    let signature = Signer::new(Key::P256)
+        .reference("#e", &transform(C14N11), octets)
+        .sign();
+    let one = only(&format!(
+        "<doc xml:base=\"http://a/../b//c#d\"><e Id=\"e\"></e>{signature}</doc>"
+    ));
+    assert!(one.references_intact(), "{:?}", one.references);
     for (element, octets) in [
         (
             "<e Id=\"e\"></e>",
