@@ -1,5 +1,5 @@
 # The two commands: `make demo` shows Sigpersist at work, `make test` tests it. Both need Rust and a C compiler.
-.PHONY: help demo test bench bench-lists bench-peers prerequisites
+.PHONY: help demo test conformance bench bench-lists bench-peers prerequisites
 
 # Homebrew keeps Postgres out of PATH, where the build looks for pg_config.
 export PATH := $(PATH):$(subst $(eval ) ,:,$(wildcard /opt/homebrew/opt/postgresql@*/bin /usr/local/opt/postgresql@*/bin))
@@ -10,6 +10,7 @@ unexport PGSERVICE PGSERVICEFILE PGOPTIONS PGCLIENTENCODING PGDATESTYLE PGTZ
 help:
 	@echo "make demo   build, and show everything at work on an embedded database"
 	@echo "make test   run all tests"
+	@echo "make conformance  judge the suites of others: NIST's PKITS, Project Wycheproof, samples of XMLDSig; needs Python and its registry"
 	@echo "make bench  measure saves and reads beside pgbench, what each addition costs, ten times the load that can be borne, how tenants bear one another, starts with many plugins, tokens, exports and imports, signatures beside OpenSSL, and calls of hooks beside Extism"
 	@echo "make bench-peers  measure saves and reads beside FastAPI and Express; needs Python, Node and their registries"
 	@echo "make bench-lists  measure lists of a tenant with ten million threads: takes a quarter of an hour and 10 GB"
@@ -20,6 +21,9 @@ demo: prerequisites
 
 test: prerequisites
 	cargo test --workspace --locked
+
+conformance:
+	tests/conformance/run.sh
 
 bench: prerequisites
 	cargo bench --locked --bench speed

@@ -31,6 +31,7 @@ const UNKNOWN: [&str; 11] = [
 /// What was found.
 #[derive(Debug, Default)]
 struct Found {
+    all: usize,
     right: usize,
     /// Acceptable ones, by whether they hold and why they need not.
     acceptable: BTreeSet<(bool, String)>,
@@ -47,6 +48,7 @@ impl Found {
         expected: TestResult,
         flags: impl Debug,
     ) {
+        self.all += 1;
         match (held, expected) {
             (Ok(true), TestResult::Valid) | (Ok(false) | Err(_), TestResult::Invalid) => {
                 self.right += 1;
@@ -72,6 +74,20 @@ impl Found {
         let found: Vec<_> = found.map(|(held, flags)| (*held, flags.as_str())).collect();
         assert_eq!(found, acceptable);
         assert_eq!(self.right, right);
+        self.tell();
+    }
+
+    /// Prints how many there are of each kind, for `tests/conformance/run.sh`.
+    #[expect(
+        clippy::print_stdout,
+        reason = "the table is for people who ask for it"
+    )]
+    fn tell(&self) {
+        let thread = std::thread::current();
+        let test = thread.name().unwrap_or_default();
+        let test = test.rsplit("::").next().unwrap_or_default();
+        let suite = test.replace('_', " ");
+        println!("| Wycheproof: {suite} | {} | {} |", self.right, self.all);
     }
 }
 
