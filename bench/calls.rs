@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use sigpersist::config::HooksConfig;
 use sigpersist::decisions::model::Circumstances;
-use sigpersist::hooks::{Bound, Chain, Engine, Guest};
+use sigpersist::hooks::{Bound, Chain, Engine, Guest, Judging};
 use sigpersist::signatures::model::{Draft, SignatureBody, ThreadKey};
 
 const SIGNATURE: &str = include_str!("../tests/data/large.cms.b64");
@@ -66,7 +66,7 @@ fn main() {
         now_ms: 1_790_000_000_000,
     };
     let judge = || {
-        let judged = chain.judge_save(&circumstances, &draft, 1, None);
+        let judged = chain.judge_save(&circumstances, &draft, 1, None, &Judging::default());
         assert_eq!(judged.tags.len(), 5);
     };
     let one = per_second(1, judge);

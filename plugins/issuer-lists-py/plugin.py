@@ -5,10 +5,11 @@ import json
 from componentize_py_types import Err
 from wit_world import exports
 from wit_world.exports.lifecycle import Description, Issue
-from wit_world.imports import cms, config
+from wit_world.imports import cms, config, verdicts
 from wit_world.imports.types import Acceptance, Rejection
 
 LISTS = ("allow", "deny")
+PASSED = "passed"
 
 
 class Lifecycle(exports.Lifecycle):
@@ -21,26 +22,29 @@ class Lifecycle(exports.Lifecycle):
 
 class SaveValidator(exports.SaveValidator):
     def validate_save(self, context, draft):
-        (allow, deny), _ = read(config.json())
-        if allow or deny:
-            rejections = [rejection for signer in signers() for rejection in judge(signer, allow, deny)]
+        (allow, deny, passed), _ = read(config.json())
+        if allow or deny or passed:
+            found = ask(cms.inspect).signers
+            rejections = [rejection for signer in found for rejection in judge(signer, allow, deny)]
+            if passed:
+                rejections += not_passed(ask(verdicts.judge).signers)
             if rejections:
                 raise Err(rejections)
         return Acceptance([], [])
 
 
 def read(text):
-    """The two lists, and what is wrong with them."""
+    """The two lists, whether each signer must pass, and what is wrong with them."""
     try:
         settings = json.loads(text)
     except ValueError as error:
-        return ([], []), [Issue("", str(error))]
+        return ([], [], False), [Issue("", str(error))]
     if not isinstance(settings, dict):
-        return ([], []), [Issue("", "must be an object")]
+        return ([], [], False), [Issue("", "must be an object")]
     issues = [
         Issue("/" + name.replace("~", "~0").replace("/", "~1"), "there is no such setting")
         for name in settings
-        if name not in LISTS
+        if name not in (*LISTS, PASSED)
     ]
     for name in LISTS:
         issuers = settings.get(name, [])
@@ -49,7 +53,10 @@ def read(text):
             continue
         for index, issuer in enumerate(issuers):
             issues += check(f"/{name}/{index}", issuer)
-    return tuple(settings.get(name, []) for name in LISTS), issues
+    passed = settings.get(PASSED, False)
+    if not isinstance(passed, bool):
+        issues.append(Issue(f"/{PASSED}", "must be true or false"))
+    return (*(settings.get(name, []) for name in LISTS), passed), issues
 
 
 def check(place, issuer):
@@ -64,9 +71,10 @@ def check(place, issuer):
     ]
 
 
-def signers():
+def ask(question):
+    """What the server says of the signature: what is in it, or whether it holds."""
     try:
-        return cms.inspect().signers
+        return question()
     except Err as error:
         if isinstance(error.value, cms.InspectError_Malformed):
             message = f"The signature can't be read: {error.value.value}."
@@ -85,6 +93,22 @@ def judge(signer, allow, deny):
     elif allow and not any(is_one(issuer, allowed) for allowed in allow):
         message = f"The issuer {issuer.rfc4514} is not among those allowed."
         yield Rejection("issuer-not-allowed", message, "/cms")
+
+
+def not_passed(signers):
+    """A rejection for each signer who does not pass by the certificates that the tenant trusts."""
+    for signer in signers:
+        if signer.verdict.indication != verdicts.Indication.TOTAL_PASSED:
+            message = f"{label(signer.certificate)} does not pass: {signer.verdict.explanation}"
+            yield Rejection("signer-not-passed", message, "/cms")
+
+
+def label(certificate):
+    """What a person knows a signer by."""
+    if certificate is None:
+        return "A signer without a certificate"
+    names = (part.value for part in certificate.subject.attributes if part.name == "CN")
+    return "The signer " + next(names, certificate.subject.rfc4514)
 
 
 def issuer_of(signer):

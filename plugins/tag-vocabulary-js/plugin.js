@@ -1,6 +1,6 @@
 // Refuses versions with tags that are not in a vocabulary of regular expressions, or that lack a required tag.
 
-import config from "sigpersist:hooks/config@1.0.0";
+import config from "sigpersist:hooks/config@1.1.0";
 
 const SETTINGS = ["allowed", "required"];
 

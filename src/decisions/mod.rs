@@ -5,6 +5,7 @@ pub mod model;
 mod replay;
 mod retention;
 mod settle;
+mod verdicts;
 
 pub use list::{Filter, Listed, MAX_LIMIT, MadeBy, Page, get, list};
 pub use replay::{Replay, replay};

@@ -3,12 +3,12 @@
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+pub use super::verdicts::{Apart, Holds, Revoked, Told, Verdicts};
 use crate::context::Context;
 use crate::digest::{sha256, to_hex};
 use crate::error::{Error, Result};
@@ -65,7 +65,15 @@ impl Circumstances {
     ///
     /// [`Error::TenantRequired`].
     pub fn now(context: &Context) -> Result<Self> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).ok();
+        Self::at(Utc::now(), context)
+    }
+
+    /// Those of a request, at this time.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TenantRequired`].
+    pub fn at(now: DateTime<Utc>, context: &Context) -> Result<Self> {
         Ok(Self {
             tenant: context.tenancy()?.slug.to_string(),
             request_id: context.request_id.to_string(),
@@ -76,10 +84,15 @@ impl Circumstances {
                 .iter()
                 .map(|scope| scope.as_str().to_owned())
                 .collect(),
-            now_ms: now
-                .and_then(|since| u64::try_from(since.as_millis()).ok())
-                .unwrap_or_default(),
+            now_ms: u64::try_from(now.timestamp_millis()).unwrap_or_default(),
         })
+    }
+
+    /// Their time; 1970 where it is beyond what there are years for.
+    pub fn now_time(&self) -> DateTime<Utc> {
+        let ms = i64::try_from(self.now_ms).ok();
+        ms.and_then(DateTime::from_timestamp_millis)
+            .unwrap_or_default()
     }
 }
 
@@ -263,6 +276,9 @@ pub struct Input {
     /// The same of the version that is signed over, where there is one and a hook asks for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous_sha256: Option<String>,
+    /// What hooks were told of whether signatures hold; nothing where none has asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verdicts: Option<Verdicts>,
 }
 
 impl Input {
@@ -280,6 +296,7 @@ impl Input {
             comment: draft.comment.clone(),
             sha256: to_hex(&draft.body.sha256),
             previous_sha256: previous.and_then(body_sha256),
+            verdicts: None,
         }
     }
 
@@ -293,7 +310,14 @@ impl Input {
             comment: stored.comment.clone(),
             sha256: body_sha256(stored).unwrap_or_default(),
             previous_sha256: None,
+            verdicts: None,
         }
+    }
+
+    /// The same, with what hooks were told of whether signatures hold.
+    #[must_use]
+    pub fn with_verdicts(self, verdicts: Option<Verdicts>) -> Self {
+        Self { verdicts, ..self }
     }
 
     /// The input as JSON, its members in the order of the fields.

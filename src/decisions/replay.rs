@@ -8,7 +8,7 @@ use crate::app::App;
 use crate::context::TenantId;
 use crate::digest::{from_hex, to_hex};
 use crate::error::{Error, Noun, Result};
-use crate::hooks::{Bound, Chain, Guest};
+use crate::hooks::{Bound, Chain, Guest, Judging};
 use crate::plugins::model::{Binding, Mode, OnFailure, Operation};
 use crate::signatures::model::{Draft, Signature, SignatureBody};
 
@@ -49,6 +49,9 @@ pub fn replay(app: &App, tenant: TenantId, id: DecisionId) -> Result<Replay> {
         vec![bound(app, tenant, decision, &binding)?],
     );
     let circumstances = &recorded.input.circumstances;
+    let told = recorded.input.verdicts.clone();
+    let left_out = told.as_ref().is_some_and(|told| told.left_out);
+    let judging = Judging::default().told(told);
     let judged = match recorded.operation {
         Operation::Save => {
             let body = body(app, tenant, &recorded)?;
@@ -69,6 +72,7 @@ pub fn replay(app: &App, tenant: TenantId, id: DecisionId) -> Result<Replay> {
                 &draft,
                 recorded.version,
                 previous.as_ref(),
+                &judging,
                 Some(after),
             )
         }
@@ -76,9 +80,16 @@ pub fn replay(app: &App, tenant: TenantId, id: DecisionId) -> Result<Replay> {
             let stored = stored(app, tenant, &recorded, recorded.version)?
                 .filter(|stored| has_sha256(stored, &recorded.input.sha256))
                 .ok_or(Error::InputGone("the thread was deleted"))?;
-            chain.judge_delete(circumstances, &stored)
+            chain.judge_delete(circumstances, &stored, &judging)
         }
     };
+    if judged.lacks_verdicts {
+        return Err(Error::InputGone(if left_out {
+            "what its hooks were told of whether signatures hold was too much to be recorded"
+        } else {
+            "the hook asks whether signatures hold, which it had not asked then"
+        }));
+    }
     let mut replayed = judged
         .decisions
         .into_iter()

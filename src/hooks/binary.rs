@@ -116,7 +116,7 @@ mod tests {
         assert!(
             binary
                 .exports
-                .contains(&"sigpersist:hooks/tagger@1.0.0".to_owned()),
+                .contains(&"sigpersist:hooks/tagger@1.1.0".to_owned()),
             "{binary:?}"
         );
         assert!(

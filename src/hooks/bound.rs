@@ -87,6 +87,13 @@ impl Bound {
             || shadow.is_some_and(|shadow| shadow.plugin.imports_previous())
     }
 
+    /// Whether it may ask whether signatures hold.
+    pub(super) fn imports_verdicts(&self) -> bool {
+        let shadow = self.shadow.as_ref();
+        self.guest.plugin.imports_verdicts()
+            || shadow.is_some_and(|shadow| shadow.plugin.imports_verdicts())
+    }
+
     /// The same, with a health of its own: for a trial, which must not count.
     pub fn for_trial(&self) -> Self {
         Self {

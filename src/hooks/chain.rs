@@ -7,8 +7,9 @@ use super::convert::{Version, context, signature, stored};
 use super::engine::Engine;
 use super::host::{Document, Subject};
 use super::seat::Seat;
+use super::verdicts::Judging;
 use crate::context::TenantId;
-use crate::decisions::model::{Circumstances, Decision, Outcome};
+use crate::decisions::model::{Circumstances, Decision, Outcome, Verdicts};
 use crate::error::{Error, HookRejection};
 use crate::plugins::model::Operation;
 use crate::signatures::model::{Draft, Signature};
@@ -29,6 +30,10 @@ pub struct Judged {
     pub tags: Vec<String>,
     /// What each hook decided, in the order in which they ran; a shadow's decision comes before that of its hook.
     pub decisions: Vec<Decision>,
+    /// What they were told of whether signatures hold; nothing where none has asked.
+    pub verdicts: Option<Verdicts>,
+    /// Whether one asked for verdicts that were not recorded, and failed so.
+    pub lacks_verdicts: bool,
     /// Hooks that have failed too often.
     pub sick: Vec<Sick>,
     /// The hook whose failure ended it all.
@@ -76,6 +81,13 @@ impl Chain {
             .any(|hook| hook.judges(Operation::Save) && hook.imports_previous())
     }
 
+    /// Whether any hook that judges this may ask whether signatures hold.
+    pub fn wants_verdicts(&self, operation: Operation) -> bool {
+        self.hooks
+            .iter()
+            .any(|hook| hook.judges(operation) && hook.imports_verdicts())
+    }
+
     /// Runs the taggers, then the validators, on a draft that would become `version`.
     pub fn judge_save(
         &self,
@@ -83,8 +95,9 @@ impl Chain {
         draft: &Draft,
         version: u32,
         previous: Option<&Signature>,
+        judging: &Judging,
     ) -> Judged {
-        self.judge_save_between(circumstances, draft, version, previous, None)
+        self.judge_save_between(circumstances, draft, version, previous, judging, None)
     }
 
     /// The same as a part of another chain, whose taggers leave `tags_after` to the validators.
@@ -94,11 +107,13 @@ impl Chain {
         draft: &Draft,
         version: u32,
         previous: Option<&Signature>,
+        judging: &Judging,
         tags_after: Option<Vec<String>>,
     ) -> Judged {
         let subject = Arc::new(Subject {
-            payload: Document::new(draft.body.clone()),
-            previous: previous.and_then(stored),
+            payload: Document::new(draft.body.clone(), judging.of_signature(&draft.body)),
+            previous: previous
+                .and_then(|previous| stored(previous, |body| judging.of_previous(body))),
             examinations: self.examinations.clone(),
         });
         let mut record = signature(&Version {
@@ -129,12 +144,17 @@ impl Chain {
             }
         }
         let origin = Origin::new(circumstances.subject.as_deref(), &record.document);
-        self.conclude(seats, record.tags, origin)
+        self.conclude(seats, &subject, record.tags, origin)
     }
 
     /// Runs the validators of deletes on the current version of a thread, which comes with its body.
-    pub fn judge_delete(&self, circumstances: &Circumstances, current: &Signature) -> Judged {
-        let Some((record, payload)) = stored(current) else {
+    pub fn judge_delete(
+        &self,
+        circumstances: &Circumstances,
+        current: &Signature,
+        judging: &Judging,
+    ) -> Judged {
+        let Some((record, payload)) = stored(current, |body| judging.of_signature(body)) else {
             return Judged::empty(current.tags.clone());
         };
         let subject = Arc::new(Subject {
@@ -151,7 +171,7 @@ impl Chain {
             }
         }
         let origin = Origin::new(circumstances.subject.as_deref(), &record.document);
-        self.conclude(seats, record.tags, origin)
+        self.conclude(seats, &subject, record.tags, origin)
     }
 
     /// A seat for each hook that judges this. A shadow sits before its hook, so that it sees the tags as the hook does.
@@ -173,8 +193,16 @@ impl Chain {
         seats
     }
 
-    fn conclude(&self, seats: Vec<Seat<'_>>, tags: Vec<String>, origin: Origin) -> Judged {
+    fn conclude(
+        &self,
+        seats: Vec<Seat<'_>>,
+        subject: &Subject,
+        tags: Vec<String>,
+        origin: Origin,
+    ) -> Judged {
         let mut judged = Judged::empty(tags);
+        judged.verdicts = subject.told();
+        judged.lacks_verdicts = subject.lacks_verdicts();
         // A chain that is stopped leaves hooks unasked, which have decided nothing.
         for seat in seats.into_iter().filter(|seat| seat.decided) {
             if seat.stops() {
@@ -201,6 +229,8 @@ impl Judged {
         Self {
             tags,
             decisions: Vec::new(),
+            verdicts: None,
+            lacks_verdicts: false,
             sick: Vec::new(),
             failed: None,
         }

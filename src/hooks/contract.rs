@@ -6,45 +6,86 @@ use std::sync::LazyLock;
 use wasmtime::component::types::{self, ComponentFunc, ComponentInstance, ComponentItem};
 use wit_parser::{Function, Interface, Resolve, Type, TypeDefKind};
 
-/// The contract, so that nobody needs a copy of it beside a world of their own.
-pub(super) const TEXT: &str = include_str!("../../plugins/wit/hooks.wit");
+/// The package of every version of the contract.
+pub(super) const PACKAGE: &str = "sigpersist:hooks";
 
-static CONTRACT: LazyLock<Option<Resolve>> = LazyLock::new(|| {
-    let mut resolve = Resolve::default();
-    resolve.push_source("hooks.wit", TEXT).ok()?;
-    Some(resolve)
-});
-
-/// Checks an imported interface: some of the contract's functions, each of exactly its types.
-///
-/// # Errors
-///
-/// A sentence that names the first function or type that differs, and how.
-pub(super) fn check_import(
-    engine: &wasmtime::Engine,
-    name: &str,
-    item: &ComponentItem,
-) -> Result<(), String> {
-    Checked::new(engine, name, item)?.some()
+/// A version of the contract: wasmtime links components of all versions of one major to the newest.
+#[derive(Debug)]
+pub(super) struct Contract {
+    pub(super) version: &'static str,
+    /// Its WIT, so that nobody needs a copy of it beside a world of their own.
+    pub(super) text: &'static str,
+    resolve: LazyLock<Option<Resolve>>,
 }
 
-/// Checks an exported interface: all of the contract's functions.
-///
-/// # Errors
-///
-/// As [`check_import`].
-pub(super) fn check_export(
-    engine: &wasmtime::Engine,
-    name: &str,
-    item: &ComponentItem,
-) -> Result<(), String> {
-    let checked = Checked::new(engine, name, item)?;
-    for function in checked.interface.functions.keys() {
-        if checked.found.get_export(engine, function).is_none() {
-            return Err(format!("`{name}` lacks the function `{function}`"));
-        }
+/// The versions that were released, oldest first.
+pub(super) static CONTRACTS: [Contract; 2] = [
+    Contract {
+        version: "1.0.0",
+        text: OF_1_0,
+        resolve: LazyLock::new(|| read(OF_1_0)),
+    },
+    Contract {
+        version: "1.1.0",
+        text: OF_1_1,
+        resolve: LazyLock::new(|| read(OF_1_1)),
+    },
+];
+
+const OF_1_0: &str = include_str!("../../plugins/wit/1.0.0/hooks.wit");
+const OF_1_1: &str = include_str!("../../plugins/wit/hooks.wit");
+
+fn read(text: &str) -> Option<Resolve> {
+    let mut resolve = Resolve::default();
+    resolve.push_source("hooks.wit", text).ok()?;
+    Some(resolve)
+}
+
+/// The version of the contract that a name of an import or export is of, and the interface; nothing where it is none of ours, or
+/// of a version that this server does not speak.
+pub(super) fn interface_of(name: &str) -> Option<(&'static Contract, &str)> {
+    let (interface, version) = name
+        .strip_prefix(PACKAGE)?
+        .strip_prefix('/')?
+        .split_once('@')?;
+    let contract = CONTRACTS.iter().find(|it| it.version == version)?;
+    Some((contract, interface))
+}
+
+impl Contract {
+    /// Checks an imported interface: some of the contract's functions, each of exactly its types.
+    ///
+    /// # Errors
+    ///
+    /// A sentence that names the first function or type that differs, and how.
+    pub(super) fn check_import(
+        &'static self,
+        engine: &wasmtime::Engine,
+        name: &str,
+        item: &ComponentItem,
+    ) -> Result<(), String> {
+        Checked::new(self, engine, name, item)?.some()
     }
-    checked.some()
+
+    /// Checks an exported interface: all of the contract's functions.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::check_import`].
+    pub(super) fn check_export(
+        &'static self,
+        engine: &wasmtime::Engine,
+        name: &str,
+        item: &ComponentItem,
+    ) -> Result<(), String> {
+        let checked = Checked::new(self, engine, name, item)?;
+        for function in checked.interface.functions.keys() {
+            if checked.found.get_export(engine, function).is_none() {
+                return Err(format!("`{name}` lacks the function `{function}`"));
+            }
+        }
+        checked.some()
+    }
 }
 
 /// An interface of a component beside that of the contract.
@@ -58,6 +99,7 @@ struct Checked<'a> {
 
 impl<'a> Checked<'a> {
     fn new(
+        contract: &'static Contract,
         engine: &'a wasmtime::Engine,
         name: &'a str,
         item: &'a ComponentItem,
@@ -65,7 +107,10 @@ impl<'a> Checked<'a> {
         let ComponentItem::ComponentInstance(found) = item else {
             return Err(format!("`{name}` is no interface"));
         };
-        let resolve = CONTRACT.as_ref().ok_or("the contract can't be read")?;
+        let resolve = contract
+            .resolve
+            .as_ref()
+            .ok_or("the contract can't be read")?;
         let interface = resolve
             .interfaces
             .iter()
@@ -279,5 +324,50 @@ fn word(found: &types::Type) -> &'static str {
         types::Type::Future(_) => "future",
         types::Type::Stream(_) => "stream",
         types::Type::FixedLengthList(_) => "fixed-length list",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Interfaces without comments, each as one line.
+    fn interfaces(text: &str) -> Vec<String> {
+        let code = text.lines().map(str::trim);
+        let code: Vec<_> = code.filter(|line| !line.starts_with("//")).collect();
+        let code = code.join(" ");
+        let parts = code.split("interface ").skip(1);
+        let of_it = |part: &str| part.split("world ").next().unwrap().trim().to_owned();
+        parts.map(of_it).collect()
+    }
+
+    #[test]
+    fn what_was_released_never_changes_and_only_interfaces_are_added() {
+        for versions in CONTRACTS.windows(2) {
+            let [old, new] = versions else { unreachable!() };
+            let (old, new) = (interfaces(old.text), interfaces(new.text));
+            assert!(old.len() > 9 && new.len() > old.len());
+            for interface in old {
+                assert!(new.contains(&interface), "{interface}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_name_is_of_a_version_that_was_released() {
+        for version in ["1.0.0", "1.1.0"] {
+            let name = format!("sigpersist:hooks/cms@{version}");
+            let (contract, interface) = interface_of(&name).unwrap();
+            assert_eq!((contract.version, interface), (version, "cms"));
+        }
+        for name in [
+            "hooks/cms@1.2.0",
+            "hooks/cms@1.0.1",
+            "hooks/cms@2.0.0",
+            "hooks/cms",
+            "other/cms@1.0.0",
+        ] {
+            assert!(interface_of(&format!("sigpersist:{name}")).is_none());
+        }
     }
 }

@@ -5,6 +5,7 @@ use sigpersist_verify::Format;
 
 use super::bindings::sigpersist::hooks::{cms as wit, types};
 use super::host::Document;
+use super::verdicts::Source;
 use crate::decisions::model::Circumstances;
 use crate::digest::to_hex;
 use crate::signatures::model::{Signature, SignatureBody, ThreadKey};
@@ -56,7 +57,10 @@ fn milliseconds(name: &str, time: DateTime<Utc>) -> types::Attribute {
 }
 
 /// The record of a version that is stored, with its bytes; nothing where it came without them.
-pub(super) fn stored(stored: &Signature) -> Option<(types::Signature, Document)> {
+pub(super) fn stored(
+    stored: &Signature,
+    verdicts: impl FnOnce(&SignatureBody) -> Source,
+) -> Option<(types::Signature, Document)> {
     let body = stored.body.as_ref()?;
     let record = signature(&Version {
         key: &stored.key,
@@ -68,7 +72,7 @@ pub(super) fn stored(stored: &Signature) -> Option<(types::Signature, Document)>
         body,
         saved: Some((stored.created_at, stored.version_created_at)),
     });
-    Some((record, Document::new(body.clone())))
+    Some((record, Document::new(body.clone(), verdicts(body))))
 }
 
 pub(super) fn context(circumstances: &Circumstances) -> types::Context {
@@ -214,7 +218,7 @@ fn more(certificate: &pki::Certificate) -> Vec<types::Attribute> {
     all
 }
 
-fn certificate(certificate: pki::Certificate) -> wit::Certificate {
+pub(super) fn certificate(certificate: pki::Certificate) -> wit::Certificate {
     wit::Certificate {
         extra: more(&certificate),
         subject: name(certificate.subject),

@@ -6,13 +6,16 @@ use std::time::{Duration, Instant};
 use tracing::{debug, error, info, warn};
 use wasmtime::{ResourceLimiter, Result};
 
-use super::bindings::sigpersist::hooks::{cms, config, log, payload, previous, types};
+use super::bindings::sigpersist::hooks::{
+    cms, config, log, payload, previous, previous_verdicts, types, verdicts,
+};
 use super::convert::inspect;
+use super::verdicts::Source;
 use crate::config::HooksConfig;
 use crate::context::TenantId;
-use crate::decisions::model::{LogLine, clean};
+use crate::decisions::model::{LogLine, Told, Verdicts, clean};
 use crate::signatures::model::SignatureBody;
-use crate::turns::Shared;
+use crate::turns::{Shared, SharedTurn};
 
 /// A limit that a call broke.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -43,28 +46,79 @@ pub(super) struct Subject {
     pub(super) examinations: Option<(TenantId, Arc<Shared>)>,
 }
 
-/// A signature's bytes, parsed at most once.
+impl Subject {
+    /// What hooks were told of whether signatures hold; nothing where none has asked.
+    pub(super) fn told(&self) -> Option<Verdicts> {
+        let verdicts = Verdicts {
+            signature: self.payload.told(),
+            previous: self.previous.as_ref().and_then(|(_, it)| it.told()),
+            left_out: false,
+        };
+        (verdicts != Verdicts::default()).then(|| verdicts.bounded())
+    }
+
+    /// Whether a hook has asked for verdicts that were not recorded.
+    pub(super) fn lacks_verdicts(&self) -> bool {
+        let previous = self.previous.as_ref().map(|(_, document)| document);
+        let mut documents = [Some(&self.payload), previous].into_iter().flatten();
+        documents.any(|document| matches!(document.judged.get(), Some(None)))
+    }
+
+    /// Waits for the tenant's turn to look at a signature.
+    fn turn(&self) -> Option<SharedTurn> {
+        let (tenant, turns) = self.examinations.as_ref()?;
+        turns.turn_at_last(*tenant)
+    }
+}
+
+/// A signature's bytes, parsed and judged at most once.
 #[derive(Debug)]
 pub(super) struct Document {
     body: SignatureBody,
+    verdicts: Source,
     inspection: OnceLock<Result<cms::Inspection, cms::InspectError>>,
+    /// Nothing is inside where its verdicts were not recorded.
+    judged: OnceLock<Option<(Told, verdicts::Judgement)>>,
 }
 
 impl Document {
-    pub(super) fn new(body: SignatureBody) -> Self {
+    pub(super) fn new(body: SignatureBody, verdicts: Source) -> Self {
         Self {
             body,
+            verdicts,
             inspection: OnceLock::new(),
+            judged: OnceLock::new(),
         }
     }
 
     fn inspect(&self, subject: &Subject) -> Result<cms::Inspection, cms::InspectError> {
         let inspection = self.inspection.get_or_init(|| {
-            let turns = subject.examinations.as_ref();
-            let _turn = turns.and_then(|(tenant, turns)| turns.turn_at_last(*tenant));
+            let _turn = subject.turn();
             inspect(&self.body)
         });
         inspection.clone()
+    }
+
+    /// Whether its signatures hold; nothing where that was not recorded.
+    fn judge(&self, subject: &Subject) -> Option<Result<verdicts::Judgement, cms::InspectError>> {
+        let judged = self
+            .judged
+            .get_or_init(|| self.verdicts.tell(|| subject.turn()));
+        let (told, judgement) = judged.as_ref()?;
+        if told.signers.is_empty()
+            && let Err(unread) = self.inspect(subject)
+        {
+            return Some(Err(unread));
+        }
+        Some(match &told.problem {
+            Some(problem) => Err(cms::InspectError::Malformed(problem.clone())),
+            None => Ok(judgement.clone()),
+        })
+    }
+
+    fn told(&self) -> Option<Told> {
+        let judged = self.judged.get()?.as_ref();
+        judged.map(|(told, _)| told.clone())
     }
 }
 
@@ -127,6 +181,20 @@ impl HostState {
         let inspection = document.inspect(subject);
         self.host_time += since.elapsed();
         inspection
+    }
+
+    /// Judges a signature, when it is its turn.
+    fn judge(
+        &mut self,
+        document: &Document,
+        subject: &Subject,
+    ) -> Result<Result<verdicts::Judgement, cms::InspectError>> {
+        let since = Instant::now();
+        let judgement = document.judge(subject);
+        self.host_time += since.elapsed();
+        judgement.ok_or_else(|| {
+            wasmtime::format_err!("what it asks for, whether signatures held, was not recorded")
+        })
     }
 
     /// What the guest wrote.
@@ -316,5 +384,22 @@ impl previous::Host for HostState {
             Some((_, document)) => self.inspect(document, &subject),
             None => Err(cms::InspectError::NotCms),
         })
+    }
+}
+
+impl verdicts::Host for HostState {
+    fn judge(&mut self) -> Result<Result<verdicts::Judgement, cms::InspectError>> {
+        let subject = self.subject()?;
+        self.judge(&subject.payload, &subject)
+    }
+}
+
+impl previous_verdicts::Host for HostState {
+    fn judge(&mut self) -> Result<Result<verdicts::Judgement, cms::InspectError>> {
+        let subject = self.subject()?;
+        match &subject.previous {
+            Some((_, document)) => self.judge(document, &subject),
+            None => Ok(Err(cms::InspectError::NotCms)),
+        }
     }
 }

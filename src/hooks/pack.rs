@@ -7,10 +7,9 @@ use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::{PackageId, Resolve, WorldId};
 
 use super::binary::{Binary, Kind};
-use super::{contract, proportion};
+use super::contract::{CONTRACTS, PACKAGE};
+use super::proportion;
 use crate::error::{Error, Result};
-
-const PACKAGE: &str = "sigpersist:hooks/";
 
 /// What a core module implements, where it does not carry that itself.
 #[derive(Debug, Clone, Copy)]
@@ -101,7 +100,7 @@ fn by_exports(binary: &Binary) -> Result<Chosen> {
     let mut interfaces: Vec<&str> = Vec::new();
     for export in &binary.exports {
         if let Some((interface, _)) = export.split_once('#')
-            && interface.starts_with(PACKAGE)
+            && is_ours(interface)
             && !interfaces.contains(&interface)
         {
             interfaces.push(interface);
@@ -116,9 +115,10 @@ fn by_exports(binary: &Binary) -> Result<Chosen> {
         .iter()
         .map(|interface| format!("export {interface};\n"))
         .collect();
-    let text = format!(
-        "package local:plugin;\nworld plugin {{\ninclude sigpersist:hooks/host@1.0.0;\n{exports}}}\n"
-    );
+    let hosts = CONTRACTS.each_ref();
+    let hosts = hosts.map(|it| format!("include {PACKAGE}/host@{};\n", it.version));
+    let hosts = hosts.concat();
+    let text = format!("package local:plugin;\nworld plugin {{\n{hosts}{exports}}}\n");
     let mut resolve = Resolve::default();
     let package = push_contract(&mut resolve)
         .and_then(|()| resolve.push_source("plugin.wit", &text))
@@ -128,6 +128,11 @@ fn by_exports(binary: &Binary) -> Result<Chosen> {
             ))
         })?;
     select(resolve, package, None)
+}
+
+fn is_ours(interface: &str) -> bool {
+    let rest = interface.strip_prefix(PACKAGE);
+    rest.is_some_and(|rest| rest.starts_with('/'))
 }
 
 /// The world that is asked for; the contract need not be beside it.
@@ -152,7 +157,11 @@ fn of_wit(world: World<'_>) -> Result<Chosen> {
 }
 
 fn push_contract(resolve: &mut Resolve) -> anyhow::Result<()> {
-    resolve.push_source("hooks.wit", contract::TEXT).map(|_| ())
+    for contract in &CONTRACTS {
+        let name = format!("hooks-{}.wit", contract.version);
+        resolve.push_source(&name, contract.text)?;
+    }
+    Ok(())
 }
 
 fn select(resolve: Resolve, package: PackageId, name: Option<&str>) -> Result<Chosen> {
@@ -170,14 +179,18 @@ mod tests {
 
     /// The least that a plugin in WebAssembly text is made of.
     fn module(import: &str) -> Vec<u8> {
+        module_of("1.1.0", import)
+    }
+
+    fn module_of(version: &str, import: &str) -> Vec<u8> {
         let text = format!(
             r#"(module
                 {import}
                 (memory (export "memory") 1)
                 (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) (i32.const 4096))
-                (func (export "sigpersist:hooks/lifecycle@1.0.0#describe") (result i32) (i32.const 512))
-                (func (export "sigpersist:hooks/lifecycle@1.0.0#validate-config") (param i32 i32) (result i32) (i32.const 512))
-                (func (export "sigpersist:hooks/tagger@1.0.0#tag") (param i32) (result i32) (i32.const 512)))"#
+                (func (export "sigpersist:hooks/lifecycle@{version}#describe") (result i32) (i32.const 512))
+                (func (export "sigpersist:hooks/lifecycle@{version}#validate-config") (param i32 i32) (result i32) (i32.const 512))
+                (func (export "sigpersist:hooks/tagger@{version}#tag") (param i32) (result i32) (i32.const 512)))"#
         );
         wat::parse_str(text).unwrap()
     }
@@ -189,10 +202,14 @@ mod tests {
     #[test]
     fn a_core_module_becomes_a_component_of_what_it_exports() {
         let component = pack(&module(""), None).unwrap();
-        let binary = Binary::read(&component);
-        assert_eq!(binary.kind, Kind::Component);
-        let tagger = "sigpersist:hooks/tagger@1.0.0".to_owned();
-        assert!(binary.exports.contains(&tagger), "{binary:?}");
+        // Each version of the contract is packed as what it is.
+        for version in CONTRACTS.each_ref().map(|it| it.version) {
+            let component = pack(&module_of(version, ""), None).unwrap();
+            let binary = Binary::read(&component);
+            assert_eq!(binary.kind, Kind::Component);
+            let tagger = format!("sigpersist:hooks/tagger@{version}");
+            assert!(binary.exports.contains(&tagger), "{binary:?}");
+        }
         assert!(refusal(&component, None).contains("a component already"));
     }
 
@@ -200,8 +217,8 @@ mod tests {
     fn a_world_is_given_or_carried() {
         let folder = tempfile::tempdir().unwrap();
         let wit = folder.path().join("world.wit");
-        let text = "package my:plugin; world mine { include sigpersist:hooks/host@1.0.0;
-            export sigpersist:hooks/lifecycle@1.0.0; export sigpersist:hooks/tagger@1.0.0; }";
+        let text = "package my:plugin; world mine { include sigpersist:hooks/host@1.1.0;
+            export sigpersist:hooks/lifecycle@1.1.0; export sigpersist:hooks/tagger@1.1.0; }";
         std::fs::write(&wit, text).unwrap();
         let world = World {
             wit: &wit,
@@ -248,7 +265,7 @@ mod tests {
         let foreign = wat::parse_str(r#"(module (func (export "run")))"#).unwrap();
         assert!(refusal(&foreign, None).contains("--wit"));
         let unknown =
-            wat::parse_str(r#"(module (func (export "sigpersist:hooks/judge@1.0.0#judge")))"#)
+            wat::parse_str(r#"(module (func (export "sigpersist:hooks/judge@1.1.0#judge")))"#)
                 .unwrap();
         assert!(refusal(&unknown, None).contains("judge"));
     }

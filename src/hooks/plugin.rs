@@ -4,19 +4,28 @@ use wasmtime::component::{Component, InstancePre};
 
 use super::bindings::exports::sigpersist::hooks as exports;
 use super::call::{Call, Failure};
-use super::contract;
+use super::contract::{CONTRACTS, Contract, PACKAGE, interface_of};
 use super::engine::Engine;
 use super::host::HostState;
 use crate::decisions::model::{MAX_ENTRIES, clean};
 use crate::error::{Error, Result, SettingsIssue};
 use crate::plugins::model::Operation;
 
-const PACKAGE: &str = "sigpersist:hooks/";
-const VERSION: &str = "@1.0.0";
 const LIFECYCLE: &str = "lifecycle";
 const JUDGES: [&str; 3] = ["tagger", "save-validator", "delete-validator"];
 /// `types` holds no functions; components import it for its records.
-const IMPORTS: [&str; 6] = ["types", "log", "config", "payload", "cms", "previous"];
+const IMPORTS: [&str; 8] = [
+    "types",
+    "log",
+    "config",
+    "payload",
+    "cms",
+    "previous",
+    VERDICTS,
+    PREVIOUS_VERDICTS,
+];
+const VERDICTS: &str = "verdicts";
+const PREVIOUS_VERDICTS: &str = "previous-verdicts";
 
 /// What every component begins with: the magic of WebAssembly, then the version and layer of components.
 const COMPONENT_PREAMBLE: &[u8] = b"\0asm\x0d\0\x01\0";
@@ -67,29 +76,42 @@ impl Plugin {
     /// [`Error::Refused`] with the reason, in words for whoever built the component.
     pub(super) fn new(engine: &Engine, component: &Component) -> Result<Self> {
         let kind = component.component_type();
-        let mut imports = Vec::new();
+        let mut imports: Vec<String> = Vec::new();
         for (name, item) in kind.imports(&engine.engine) {
             // Checked here and not by linking, which lets an empty instance of any name pass.
-            match ours(name) {
-                Some(interface) if IMPORTS.contains(&interface) => {
-                    contract::check_import(&engine.engine, interface, &item.ty)
-                        .map_err(mismatch)?;
-                    imports.push(interface.to_owned());
+            match interface_of(name) {
+                Some((contract, interface)) if IMPORTS.contains(&interface) => {
+                    contract
+                        .check_import(&engine.engine, interface, &item.ty)
+                        .map_err(|how| mismatch(contract, &how))?;
+                    if imports.iter().all(|known| known != interface) {
+                        imports.push(interface.to_owned());
+                    }
                 }
                 _ => {
                     return Err(Error::refused(format!(
-                        "The component imports `{name}`, which hooks are not given. They may import {} of {PACKAGE}{VERSION}, and no WASI.",
-                        IMPORTS.join(", ")
+                        "The component imports `{name}`, which hooks are not given. They may import {} of {PACKAGE}, version {}, and no WASI.",
+                        IMPORTS.join(", "),
+                        versions()
                     )));
                 }
             }
         }
-        let mut exported = Vec::new();
+        let mut exported: Vec<String> = Vec::new();
         for (name, item) in kind.exports(&engine.engine) {
-            match ours(name) {
-                Some(interface) if interface == LIFECYCLE || JUDGES.contains(&interface) => {
-                    contract::check_export(&engine.engine, interface, &item.ty)
-                        .map_err(mismatch)?;
+            match interface_of(name) {
+                Some((contract, interface))
+                    if interface == LIFECYCLE || JUDGES.contains(&interface) =>
+                {
+                    contract
+                        .check_export(&engine.engine, interface, &item.ty)
+                        .map_err(|how| mismatch(contract, &how))?;
+                    // Only one of them would run.
+                    if exported.iter().any(|known| known == interface) {
+                        return Err(Error::refused(format!(
+                            "The component exports `{interface}` in more than one version."
+                        )));
+                    }
                     exported.push(interface.to_owned());
                 }
                 // Another version or a misspelt name would silently never run.
@@ -104,7 +126,8 @@ impl Plugin {
         let exports = |interface: &str| exported.iter().any(|name| name == interface);
         if !exports(LIFECYCLE) {
             return Err(Error::refused(format!(
-                "The component does not export `{PACKAGE}{LIFECYCLE}{VERSION}`."
+                "The component does not export `{PACKAGE}/{LIFECYCLE}`, version {}.",
+                versions()
             )));
         }
         if !JUDGES.into_iter().any(exports) {
@@ -113,7 +136,8 @@ impl Plugin {
                 JUDGES.join(", ")
             )));
         }
-        let unlinked = |error: wasmtime::Error| mismatch(format!("{error:#}"));
+        let [.., newest] = &CONTRACTS;
+        let unlinked = |error: wasmtime::Error| mismatch(newest, &format!("{error:#}"));
         let pre = engine.linker.instantiate_pre(component).map_err(unlinked)?;
         Ok(Self {
             lifecycle: exports::lifecycle::GuestIndices::new(&pre).map_err(unlinked)?,
@@ -179,7 +203,14 @@ impl Plugin {
 
     /// Whether it asks for the version that is signed over.
     pub fn imports_previous(&self) -> bool {
-        self.imports.iter().any(|name| name == "previous")
+        let mut imports = self.imports.iter();
+        imports.any(|name| name == "previous" || name == PREVIOUS_VERDICTS)
+    }
+
+    /// Whether it asks whether signatures hold.
+    pub fn imports_verdicts(&self) -> bool {
+        let mut imports = self.imports.iter();
+        imports.any(|name| name == VERDICTS || name == PREVIOUS_VERDICTS)
     }
 
     /// Asks it what it does.
@@ -256,13 +287,14 @@ fn refuse(function: &str, failure: &Failure) -> Error {
     ))
 }
 
-fn mismatch(how: String) -> Error {
+fn mismatch(contract: &Contract, how: &str) -> Error {
+    let version = contract.version;
     Error::refused(format!(
-        "The component does not fit the contract {PACKAGE}{VERSION}: {how}. Build it with bindings of that contract, unchanged."
+        "The component does not fit the contract {PACKAGE}@{version}: {how}. Build it with bindings of that contract, unchanged."
     ))
 }
 
-/// The interface of our package that a name is of, in the version that this server speaks.
-fn ours(name: &str) -> Option<&str> {
-    name.strip_prefix(PACKAGE)?.strip_suffix(VERSION)
+/// The versions of the contract that this server speaks, in words.
+fn versions() -> String {
+    CONTRACTS.each_ref().map(|it| it.version).join(" or ")
 }

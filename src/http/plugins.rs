@@ -63,10 +63,10 @@ struct RevisionContent {
     #[schema(example = "Derives tags from signers")]
     description: String,
     /// Interfaces of the contract that it exports.
-    #[schema(example = json!(["sigpersist:hooks/tagger@1.0.0"]))]
+    #[schema(example = json!(["sigpersist:hooks/tagger@1.1.0"]))]
     exports: Vec<String>,
     /// Interfaces of the contract that it imports.
-    #[schema(example = json!(["sigpersist:hooks/host@1.0.0"]))]
+    #[schema(example = json!(["sigpersist:hooks/host@1.1.0"]))]
     imports: Vec<String>,
     /// How many test cases came with it.
     #[schema(example = 0)]

@@ -66,7 +66,7 @@ pub fn add_anchors(
 }
 
 /// The certificates of a PEM or DER file; none where there are none, or one can't be read.
-pub(super) fn read(file: &[u8], created_at: DateTime<Utc>) -> Option<Vec<TrustAnchor>> {
+pub fn read(file: &[u8], created_at: DateTime<Utc>) -> Option<Vec<TrustAnchor>> {
     let mut given: Vec<TrustAnchor> = Vec::new();
     for certificate in certificates(file) {
         let anchor = TrustAnchor {

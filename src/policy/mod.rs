@@ -12,7 +12,7 @@ use crate::context::TenantId;
 use crate::error::Result;
 use model::InForce;
 
-pub use anchors::{add_anchors, anchor, anchors, remove_anchor};
+pub use anchors::{add_anchors, anchor, anchors, read as read_anchors, remove_anchor};
 pub use change::update;
 pub use import::import;
 

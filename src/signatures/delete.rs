@@ -2,13 +2,17 @@
 
 use std::time::{Duration, Instant};
 
+use chrono::Utc;
+
 use super::audited;
+use super::judging::judging;
 use super::model::{Preconditions, Signature, ThreadKey};
 use crate::app::App;
 use crate::context::Context;
 use crate::decisions;
 use crate::decisions::model::{Circumstances, Input, Judgement};
 use crate::error::{Error, Result};
+use crate::hooks::Judging;
 use crate::plugins::Judges;
 use crate::plugins::model::Operation;
 use crate::store::Deletion;
@@ -80,13 +84,21 @@ pub fn delete(
 
 /// Asks the hooks about the delete; gives what is to be recorded with it. What they refuse is recorded here.
 fn ask(app: &App, context: &Context, judges: &Judges, signature: &Signature) -> Result<Judgement> {
-    let circumstances = Circumstances::now(context)?;
-    let judged = judges.chain.judge_delete(&circumstances, signature);
+    let now = Utc::now();
+    let circumstances = Circumstances::at(now, context)?;
+    let judging = if judges.chain.wants_verdicts(Operation::Delete) {
+        judging(app, context.tenant()?, signature, now)?
+    } else {
+        Judging::default()
+    };
+    let judged = judges
+        .chain
+        .judge_delete(&circumstances, signature, &judging);
     let judgement = Judgement::new(
         Operation::Delete,
         &signature.key,
         signature.version,
-        &Input::of_delete(&circumstances, signature),
+        &Input::of_delete(&circumstances, signature).with_verdicts(judged.verdicts.clone()),
         &judged.decisions,
     )?;
     match decisions::settle(app, context, &judged, &judgement, None)? {

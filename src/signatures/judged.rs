@@ -47,6 +47,17 @@ impl Judged {
         }
     }
 
+    /// Another signature, judged under the same policy for the same time, without content.
+    #[must_use]
+    pub fn same_for(&self, body: SignatureBody) -> Self {
+        Self::new(body, None, Arc::clone(&self.policy), self.now)
+    }
+
+    /// The time of the verification.
+    pub fn now(&self) -> DateTime<Utc> {
+        self.now
+    }
+
     /// The policy that it is judged under.
     pub fn policy(&self) -> &Arc<InForce> {
         &self.policy

@@ -1,5 +1,7 @@
 //! Saving a version: asks the hooks, then the store, which saves it or says that the thread has moved on.
 
+use std::sync::Arc;
+
 use chrono::Utc;
 
 use super::Judged;
@@ -10,6 +12,7 @@ use crate::context::Context;
 use crate::decisions;
 use crate::decisions::model::{Circumstances, Input, Judgement, Outcome};
 use crate::error::{Error, Result};
+use crate::hooks::Judging;
 use crate::plugins::Judges;
 use crate::plugins::model::Operation;
 use crate::policy;
@@ -88,13 +91,14 @@ pub fn save(
 ) -> Result<Saved> {
     let tenant = context.tenant()?;
     let policy = policy::in_force(app, tenant)?;
-    let judged = Judged::new(draft.body.clone(), None, policy, Utc::now());
+    let judged = Arc::new(Judged::new(draft.body.clone(), None, policy, Utc::now()));
     let mut save = Save {
         app,
         context,
         draft,
         preconditions,
         verdict: super::accept::check_draft(app, tenant, &judged, &draft.body)?,
+        judged,
         room: None,
         full: None,
     };
@@ -132,6 +136,8 @@ struct Save<'a> {
     context: &'a Context,
     draft: &'a Draft,
     preconditions: &'a Preconditions,
+    /// Its signature, judged when the policy or a hook asks.
+    judged: Arc<Judged>,
     /// What was found of its signature, as JSON, where that is to be recorded.
     verdict: Option<String>,
     /// Room for it in the tenant's quotas.
@@ -212,15 +218,16 @@ impl Save<'_> {
             draft,
             ..
         } = *self;
-        let circumstances = Circumstances::now(context)?;
+        let circumstances = Circumstances::at(self.judged.now(), context)?;
+        let judging = Judging::now(Arc::clone(&self.judged));
         let judged = judges
             .chain
-            .judge_save(&circumstances, draft, version, previous);
+            .judge_save(&circumstances, draft, version, previous, &judging);
         let judgement = Judgement::new(
             Operation::Save,
             &draft.key,
             version,
-            &Input::of_save(&circumstances, draft, previous),
+            &Input::of_save(&circumstances, draft, previous).with_verdicts(judged.verdicts.clone()),
             &judged.decisions,
         )?;
         if judged.refusal().is_some() {

@@ -11,9 +11,13 @@ use super::pool::Store;
 use super::schema::hook_inputs;
 use super::signatures::{
     encoding_from_code, encoding_to_code, sha256_from_column, version_from_column,
+    version_to_column,
 };
 use crate::context::TenantId;
-use crate::decisions::model::{Decision, DecisionId, Input, Judgement, Outcome, Recorded};
+use crate::decisions::model::{
+    Decision, DecisionId, Input, Judgement, Outcome, Recorded, Verdicts,
+};
+use crate::digest::to_hex;
 use crate::error::{Error, Result};
 use crate::plugins::model::Operation;
 use crate::signatures::model::{SignatureBody, ThreadKey};
@@ -238,6 +242,38 @@ impl Store {
         Ok(row.into_recorded()?.map(|recorded| (recorded, all)))
     }
 
+    /// What hooks were told of whether signatures hold, when this version was saved; nothing where none had asked, or that is no
+    /// longer on record.
+    pub fn verdicts_told(
+        &self,
+        tenant: TenantId,
+        key: &ThreadKey,
+        version: u32,
+        sha256: &[u8; 32],
+    ) -> Result<Option<Verdicts>> {
+        #[derive(QueryableByName)]
+        struct Row {
+            #[diesel(sql_type = Jsonb)]
+            verdicts: Value,
+        }
+        let query = sql_query(
+            "SELECT input -> 'verdicts' AS verdicts FROM hook_judgements \
+             WHERE tenant_id = $1 AND document = $2 AND thread = $3 AND version = $4 \
+               AND operation = 'save' AND outcome = 'accepted' AND input ->> 'sha256' = $5 AND input ? 'verdicts' \
+             ORDER BY at DESC, id DESC LIMIT 1",
+        )
+        .bind::<Integer, _>(tenant.0)
+        .bind::<Text, _>(&key.document)
+        .bind::<Text, _>(&key.thread)
+        .bind::<Integer, _>(version_to_column(version))
+        .bind::<Text, _>(to_hex(sha256));
+        let row = self.run(tenant, |connection| {
+            query.get_result::<Row>(connection).optional()
+        })?;
+        let verdicts = row.map(|row| serde_json::from_value(row.verdicts));
+        verdicts.transpose().map_err(Error::internal)
+    }
+
     /// A signature that hooks refused, where it was kept.
     pub fn input_get(&self, tenant: TenantId, sha256: &[u8]) -> Result<Option<SignatureBody>> {
         let row = self.run(tenant, |connection| {
@@ -299,7 +335,7 @@ pub(super) fn insert(
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8::jsonb, $9::jsonb)",
     )
     .bind::<Integer, _>(tenant.0)
-    .bind::<Integer, _>(super::signatures::version_to_column(judgement.version))
+    .bind::<Integer, _>(version_to_column(judgement.version))
     .bind::<Text, _>(judgement.operation.as_str())
     .bind::<Text, _>(outcome.as_str())
     .bind::<Text, _>(&judgement.key.document)

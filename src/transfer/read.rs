@@ -401,11 +401,12 @@ impl<R: BufRead> Lines<R> {
             .map(drop)
             .and_then(|()| judgement.outcome.parse::<Outcome>().map(drop));
         words.map_err(|message| self.fault(message))?;
-        let input = Input::deserialize(&judgement.input).map(drop);
-        let decisions = Vec::<Decision>::deserialize(&judgement.decisions).map(drop);
-        input
-            .and(decisions)
-            .map_err(|error| self.fault(error.to_string()))?;
+        let unread = |error: serde_json::Error| self.fault(error.to_string());
+        let input = Input::deserialize(&judgement.input).map_err(unread)?;
+        Vec::<Decision>::deserialize(&judgement.decisions).map_err(unread)?;
+        if input.verdicts.is_some_and(|told| !told.fits()) {
+            return Err(self.fault("its `verdicts` are more than is recorded"));
+        }
         self.storable(&judgement.input)?;
         self.storable(&judgement.decisions)
     }

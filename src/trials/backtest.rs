@@ -10,14 +10,14 @@ use utoipa::ToSchema;
 
 use super::evaluate::{CandidateRequest, candidate};
 use crate::app::App;
-use crate::context::Context;
+use crate::context::{Context, TenantId};
 use crate::decisions::model::{Circumstances, Decision, Verdict};
 use crate::error::{Error, Result};
-use crate::hooks::{Bound, Chain, Judged};
-use crate::plugins;
+use crate::hooks::{Bound, Chain, Judged, Judging};
 use crate::plugins::model::Operation;
 use crate::signatures::model::{Draft, Signature};
 use crate::store::{Stored, StoredRange};
+use crate::{plugins, signatures};
 
 /// Most versions of one backtest.
 pub const MAX_BACKTEST: u32 = 10_000;
@@ -218,6 +218,8 @@ pub fn backtest(
         || baseline
             .as_ref()
             .is_some_and(|baseline| baseline.wants_previous());
+    let mut chains = [Some(&candidate), baseline.as_ref()].into_iter().flatten();
+    let wants_verdicts = chains.any(|chain| chain.wants_verdicts(request.operation));
     let mut range = StoredRange {
         document: request.document.clone(),
         since: request.since,
@@ -250,6 +252,11 @@ pub fn backtest(
                     .signature_get(tenant, &signature.key, Some(parent))?,
                 _ => None,
             };
+            let judging = if wants_verdicts {
+                judging(app, tenant, request.operation, signature)?
+            } else {
+                Judging::default()
+            };
             let judge = |chain: &Chain| {
                 let judged = judge(
                     chain,
@@ -257,6 +264,7 @@ pub fn backtest(
                     &circumstances,
                     signature,
                     previous.as_ref(),
+                    &judging,
                 );
                 judged.and_then(|judged| judged.decisions.into_iter().next())
             };
@@ -283,12 +291,36 @@ fn invalid_cursor() -> Error {
     Error::invalid("cursor", "`cursor` must be a `next` of an earlier answer.")
 }
 
+/// What hooks are told of whether its signatures hold: of a save, what they were told when it was saved, or else what they would
+/// have been told then by those whom the tenant trusts today.
+fn judging(
+    app: &App,
+    tenant: TenantId,
+    operation: Operation,
+    signature: &Signature,
+) -> Result<Judging> {
+    if operation == Operation::Delete {
+        return signatures::judging(app, tenant, signature, Utc::now());
+    }
+    let judging = signatures::judging(app, tenant, signature, signature.version_created_at)?;
+    let body = signature.body.as_ref();
+    let told = match body {
+        Some(body) => {
+            app.store
+                .verdicts_told(tenant, &signature.key, signature.version, &body.sha256)?
+        }
+        None => None,
+    };
+    Ok(judging.told(told))
+}
+
 fn judge(
     chain: &Chain,
     operation: Operation,
     circumstances: &Circumstances,
     signature: &Signature,
     previous: Option<&Signature>,
+    judging: &Judging,
 ) -> Option<Judged> {
     match operation {
         Operation::Save => {
@@ -301,9 +333,10 @@ fn judge(
                 comment: signature.comment.clone(),
                 tags: signature.tags.clone(),
             };
-            Some(chain.judge_save(circumstances, &draft, signature.version, previous))
+            let version = signature.version;
+            Some(chain.judge_save(circumstances, &draft, version, previous, judging))
         }
-        Operation::Delete => Some(chain.judge_delete(circumstances, signature)),
+        Operation::Delete => Some(chain.judge_delete(circumstances, signature, judging)),
     }
 }
 

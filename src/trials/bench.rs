@@ -11,6 +11,7 @@ use super::sample::{Prepared, Sample};
 use crate::decisions::model::{Circumstances, Decision, Verdict};
 use crate::error::{Error, Result};
 use crate::hooks::{Chain, Engine, Plugin};
+use crate::policy::model::InForce;
 
 /// Most runs of one thread whose times are kept: a hundred megabytes are enough.
 const MAX_RUNS: usize = 10_000_000;
@@ -21,6 +22,7 @@ pub struct Bench {
     chain: Chain,
     circumstances: Circumstances,
     prepared: Prepared,
+    policy: Arc<InForce>,
     first: Decision,
 }
 
@@ -57,7 +59,8 @@ impl Bench {
         let chain = case_chain(engine, plugin, &settings);
         let circumstances = sample.circumstances(None);
         let prepared = sample.prepare()?;
-        let decisions = prepared.judge(&chain, &circumstances).decisions;
+        let policy = sample.policy()?;
+        let decisions = prepared.judge(&chain, &circumstances, &policy).decisions;
         let first = decisions
             .into_iter()
             .next()
@@ -66,6 +69,7 @@ impl Bench {
             chain,
             circumstances,
             prepared,
+            policy,
             first,
         })
     }
@@ -96,7 +100,9 @@ impl Bench {
     fn runs(&self, since: Instant, time: Duration) -> Vec<u64> {
         let mut runs = Vec::new();
         while since.elapsed() < time && runs.len() < MAX_RUNS {
-            let judged = self.prepared.judge(&self.chain, &self.circumstances);
+            let judged = self
+                .prepared
+                .judge(&self.chain, &self.circumstances, &self.policy);
             runs.extend(
                 judged
                     .decisions

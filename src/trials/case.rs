@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 use std::{fmt, fs};
 
 use anyhow::{Context as _, bail};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
@@ -157,7 +159,8 @@ pub fn check_case(engine: &Arc<Engine>, plugin: &Arc<Plugin>, case: &Case) -> Re
     let (actual, decision) = if issues.is_empty() {
         let chain = case_chain(engine, plugin, &settings);
         let circumstances = case.input.circumstances(None);
-        let judged = case.input.judge(&chain, &circumstances)?;
+        let policy = case.input.policy()?;
+        let judged = case.input.judge(&chain, &circumstances, &policy)?;
         let decision = judged.decisions.into_iter().next();
         let decision = decision.ok_or_else(|| not_judged(plugin, case.input.operation))?;
         let mut actual = json!({
@@ -297,22 +300,43 @@ fn read_case(directory: &Path, path: &Path) -> anyhow::Result<Case> {
     Ok(case)
 }
 
-/// Reads the signatures that a sample names as files.
+/// Reads the signatures that a sample names as files, and what they are judged by.
 fn read_signatures(directory: &Path, sample: &mut Sample) -> anyhow::Result<()> {
     let mut sample = Some(sample);
     while let Some(this) = sample {
-        if let Some(file) = this.cms_file.take() {
-            if this.cms.is_some() {
-                bail!("it has both `cms` and `cms_file`");
-            }
-            let text = fs::read_to_string(directory.join(&file))
-                .with_context(|| format!("its signature {file} can't be read"))?;
+        if let Some(file) = beside(directory, "cms", &this.cms, &mut this.cms_file)? {
+            let text = String::from_utf8(file).context("its signature is no text")?;
             // What a text editor adds is no part of base64.
             this.cms = Some(text.trim_end_matches('\n').to_owned());
+        }
+        if let Some(file) = beside(directory, "content", &this.content, &mut this.content_file)? {
+            this.content = Some(STANDARD.encode(file));
+        }
+        if let Some(file) = beside(directory, "anchors", &this.anchors, &mut this.anchors_file)? {
+            let text = String::from_utf8(file).context("its anchors are no PEM")?;
+            this.anchors = Some(text);
         }
         sample = this.previous.as_deref_mut();
     }
     Ok(())
+}
+
+/// The file that a sample names in place of a member, which it forgets.
+fn beside(
+    directory: &Path,
+    name: &str,
+    member: &Option<String>,
+    file: &mut Option<String>,
+) -> anyhow::Result<Option<Vec<u8>>> {
+    let Some(file) = file.take() else {
+        return Ok(None);
+    };
+    if member.is_some() {
+        bail!("it has both `{name}` and `{name}_file`");
+    }
+    let read = fs::read(directory.join(&file));
+    let read = read.with_context(|| format!("its file {file} can't be read"))?;
+    Ok(Some(read))
 }
 
 /// Reads a sample from a file, with the signatures that it names beside it.

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::sample::Sample;
+use super::sample::{Prepared, Sample};
 use crate::app::App;
 use crate::context::Context;
 use crate::decisions::model::{Circumstances, Decision, Outcome};
@@ -14,6 +14,7 @@ use crate::error::{Error, Noun, Result};
 use crate::hooks::{Bound, Chain};
 use crate::plugins::model::Operation;
 use crate::plugins::{self, Which};
+use crate::policy;
 
 /// What is to be tried.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
@@ -72,10 +73,12 @@ const CANDIDATE: &str = "candidate";
 pub fn evaluate(app: &App, context: &Context, request: &EvaluateRequest) -> Result<Evaluation> {
     let tenant = context.tenant()?;
     let input = &request.input;
-    if input.settings.is_some() || input.cms_file.is_some() {
+    let files = [&input.cms_file, &input.content_file, &input.anchors_file];
+    if input.settings.is_some() || input.anchors.is_some() || files.into_iter().any(Option::is_some)
+    {
         return Err(Error::invalid(
             "input",
-            "`settings` and `cms_file` are for test cases: hooks and candidates have their own settings, and a signature is sent as `cms`.",
+            "`settings`, `anchors` and files are for test cases: hooks and candidates have their own settings, the tenant its own anchors, and a signature is sent as `cms`.",
         ));
     }
     let active = plugins::chain(app, tenant)?;
@@ -89,9 +92,10 @@ pub fn evaluate(app: &App, context: &Context, request: &EvaluateRequest) -> Resu
     }
     let chain = Chain::new(Arc::clone(&app.engine), hooks);
     let circumstances = input.circumstances(Some(Circumstances::now(context)?));
-    let judged = match input.operation {
+    let policy = policy::in_force(app, tenant)?;
+    let prepared = match input.operation {
         Operation::Save if input.previous.is_some() || input.version.is_some() => {
-            input.judge(&chain, &circumstances)?
+            input.prepare()?
         }
         Operation::Save => {
             let draft = input.draft()?;
@@ -99,15 +103,20 @@ pub fn evaluate(app: &App, context: &Context, request: &EvaluateRequest) -> Resu
             let version = previous
                 .as_ref()
                 .map_or(1, |previous| previous.version.saturating_add(1));
-            chain.judge_save(&circumstances, &draft, version, previous.as_ref())
+            Prepared::Save {
+                draft: Box::new(draft),
+                version,
+                previous: previous.map(Box::new),
+                content: input.content()?,
+            }
         }
-        Operation::Delete if input.cms.is_some() => input.judge(&chain, &circumstances)?,
+        Operation::Delete if input.cms.is_some() => input.prepare()?,
         Operation::Delete => {
             let stored = app.store.signature_get(tenant, &input.key(), None)?;
-            let stored = stored.ok_or(Error::SignatureNotFound)?;
-            chain.judge_delete(&circumstances, &stored)
+            Prepared::Delete(Box::new(stored.ok_or(Error::SignatureNotFound)?))
         }
     };
+    let judged = prepared.judge(&chain, &circumstances, &policy);
     Ok(Evaluation {
         outcome: judged.outcome(),
         tags: judged.tags,

@@ -1,5 +1,10 @@
 //! A save or delete to be tried, as an operator writes it in JSON.
 
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
 use chrono::DateTime;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -8,8 +13,11 @@ use utoipa::ToSchema;
 
 use crate::decisions::model::Circumstances;
 use crate::error::{Error, Result};
-use crate::hooks::{Chain, Judged};
+use crate::hooks::{Chain, Judged, Judging};
 use crate::plugins::model::Operation;
+use crate::policy;
+use crate::policy::model::{InForce, Policy};
+use crate::signatures;
 use crate::signatures::model::{
     Draft, Signature, SignatureBody, SignatureId, ThreadKey, check_comment, check_label, fold_tags,
 };
@@ -44,6 +52,22 @@ pub struct Sample {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = json!(null))]
     pub cms_file: Option<String>,
+    /// What a detached signature signs, in base64: hooks that ask whether signatures hold are told by it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = json!(null))]
+    pub content: Option<String>,
+    /// A file beside the test case that holds it; only in test cases on disk.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = json!(null))]
+    pub content_file: Option<String>,
+    /// The certificates that are trusted, in PEM; only in test cases, since a tenant has its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = json!(null))]
+    pub anchors: Option<String>,
+    /// A file beside the test case that holds them; only in test cases on disk.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = json!(null))]
+    pub anchors_file: Option<String>,
     /// Who created the version.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "33")]
@@ -87,6 +111,10 @@ impl Default for Sample {
             version: None,
             cms: None,
             cms_file: None,
+            content: None,
+            content_file: None,
+            anchors: None,
+            anchors_file: None,
             version_created_by: None,
             version_comment: None,
             stage: None,
@@ -154,21 +182,48 @@ pub enum Prepared {
         version: u32,
         /// The version that is signed over.
         previous: Option<Box<Signature>>,
+        /// What the signature signs, where that is elsewhere.
+        content: Option<Bytes>,
     },
     /// A delete of what is stored.
     Delete(Box<Signature>),
 }
 
 impl Prepared {
-    /// Lets a chain judge it.
-    pub fn judge(&self, chain: &Chain, circumstances: &Circumstances) -> Judged {
+    /// Lets a chain judge it, signatures under this policy.
+    pub fn judge(
+        &self,
+        chain: &Chain,
+        circumstances: &Circumstances,
+        policy: &Arc<InForce>,
+    ) -> Judged {
+        let now = circumstances.now_time();
+        let judging = |body: &SignatureBody, content: Option<&Bytes>| {
+            let policy = Arc::clone(policy);
+            let judged = signatures::Judged::new(body.clone(), content.cloned(), policy, now);
+            Judging::now(Arc::new(judged))
+        };
         match self {
             Self::Save {
                 draft,
                 version,
                 previous,
-            } => chain.judge_save(circumstances, draft, *version, previous.as_deref()),
-            Self::Delete(stored) => chain.judge_delete(circumstances, stored),
+                content,
+            } => {
+                let judging = judging(&draft.body, content.as_ref());
+                chain.judge_save(
+                    circumstances,
+                    draft,
+                    *version,
+                    previous.as_deref(),
+                    &judging,
+                )
+            }
+            Self::Delete(stored) => {
+                let body = stored.body.as_ref();
+                let judging = body.map(|body| judging(body, None)).unwrap_or_default();
+                chain.judge_delete(circumstances, stored, &judging)
+            }
         }
     }
 }
@@ -226,6 +281,10 @@ impl Sample {
     ///
     /// As [`Self::draft`].
     pub fn stored(&self, key: &ThreadKey) -> Result<Signature> {
+        if self.content.is_some() || self.content_file.is_some() {
+            let message = "What is stored is judged without its content.";
+            return Err(Error::invalid("content", message));
+        }
         let draft = self.draft()?;
         let created_at = self
             .created_at_ms
@@ -246,13 +305,52 @@ impl Sample {
         })
     }
 
-    /// Lets a chain judge it, by itself: nothing is looked up.
+    /// Lets a chain judge it, by itself: nothing is looked up. Signatures are judged under this policy.
     ///
     /// # Errors
     ///
     /// As [`Self::draft`].
-    pub fn judge(&self, chain: &Chain, circumstances: &Circumstances) -> Result<Judged> {
-        Ok(self.prepare()?.judge(chain, circumstances))
+    pub fn judge(
+        &self,
+        chain: &Chain,
+        circumstances: &Circumstances,
+        policy: &Arc<InForce>,
+    ) -> Result<Judged> {
+        Ok(self.prepare()?.judge(chain, circumstances, policy))
+    }
+
+    /// Its own policy: everything is accepted, and those are trusted whom it names.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidParameter`] where they are no certificates.
+    pub fn policy(&self) -> Result<Arc<InForce>> {
+        let anchors = match &self.anchors {
+            None => Vec::new(),
+            Some(pem) => {
+                policy::read_anchors(pem.as_bytes(), DateTime::UNIX_EPOCH).ok_or_else(|| {
+                    let message =
+                        "`anchors` holds certificates in PEM, and nothing else of that kind.";
+                    Error::invalid("anchors", message)
+                })?
+            }
+        };
+        Ok(Arc::new(InForce::new(Policy::default(), anchors)))
+    }
+
+    /// What a detached signature signs.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidParameter`] where it is no base64.
+    pub fn content(&self) -> Result<Option<Bytes>> {
+        let decoded = self.content.as_ref().map(|text| {
+            STANDARD.decode(text).map(Bytes::from).map_err(|_| {
+                let message = "`content` is the base64 of what a detached signature signs.";
+                Error::invalid("content", message)
+            })
+        });
+        decoded.transpose()
     }
 
     /// Checks and decodes it, so that it can be judged many times.
@@ -267,7 +365,13 @@ impl Sample {
                 let previous = self
                     .previous
                     .as_ref()
-                    .map(|previous| previous.stored(&draft.key))
+                    .map(|previous| {
+                        if previous.anchors.is_some() || previous.anchors_file.is_some() {
+                            let message = "Whom a case trusts is said beside `previous`.";
+                            return Err(Error::invalid("anchors", message));
+                        }
+                        previous.stored(&draft.key)
+                    })
                     .transpose()?;
                 let next = previous
                     .as_ref()
@@ -276,6 +380,7 @@ impl Sample {
                     version: self.version.unwrap_or(next),
                     draft: Box::new(draft),
                     previous: previous.map(Box::new),
+                    content: self.content()?,
                 })
             }
             Operation::Delete => Ok(Prepared::Delete(Box::new(self.stored(&self.key())?))),

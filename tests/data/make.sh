@@ -4,6 +4,7 @@
 # The private keys are thrown away.
 #   first.cms.b64           signed by Aigerim (RSA)
 #   countersigned.cms.b64   the same, countersigned by Daulet (ECDSA)
+#   forged.cms.b64          the same as the first, with another value of the signature
 #   dropped.cms.b64         signed by Daulet alone
 #   detached.cms.pem        signed by Daulet, the document elsewhere, in PEM armour
 #   indefinite.cms.b64      signed by Aigerim, in BER with indefinite lengths
@@ -38,15 +39,18 @@ person marat "/C=KZ/serialNumber=IIN123456789033/CN=МАРАТ ЕРЛАН" -newk
 printf 'A contract between two people who do not exist.\n' >document.txt
 sign() { openssl cms -sign -binary -in document.txt -outform DER -md sha256 "$@"; }
 sign -nodetach -signer aigerim.pem -inkey aigerim.key -out first.der
+# The value comes last.
+{ head -c -1 first.der; tail -c 1 first.der | tr '\000-\377' '\001-\377\000'; } >forged.der
 openssl cms -resign -binary -inform DER -in first.der -signer daulet.pem -inkey daulet.key -md sha256 -outform DER -out countersigned.der
 sign -nodetach -signer daulet.pem -inkey daulet.key -out dropped.der
 sign -nodetach -signer aigerim.pem -inkey aigerim.key -stream -out indefinite.der
 openssl cms -resign -binary -inform DER -in dropped.der -signer marat.pem -inkey marat.key -md sha256 -outform DER -out two-issuers.der
 sign -nodetach -nocerts -keyid -signer daulet.pem -inkey daulet.key -out unnamed.der
 openssl cms -sign -binary -in document.txt -outform PEM -md sha256 -keyid -signer daulet.pem -inkey daulet.key -out "$here/detached.cms.pem"
+for copy in "$here"/../../plugins/*/cases/detached.cms.pem; do cp "$here/detached.cms.pem" "$copy"; done
 openssl rand -base64 5400 >document.txt
 sign -nodetach -signer aigerim.pem -inkey aigerim.key -out large.der
-for name in first countersigned dropped indefinite large two-issuers unnamed; do
+for name in first forged countersigned dropped indefinite large two-issuers unnamed; do
   openssl base64 -A -in $name.der -out "$here/$name.cms.b64"
   for copy in "$here"/../../plugins/*/cases/$name.cms.b64; do
     [ ! -f "$copy" ] || cp "$here/$name.cms.b64" "$copy"

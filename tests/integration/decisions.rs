@@ -162,7 +162,7 @@ fn deletes_failures_monitors_logs_and_warnings_are_on_record() {
         },
     );
     let wordy = Guest {
-        definitions: r#"(import "sigpersist:hooks/log@1.0.0" "write" (func $write (param i32 i32 i32)))"#,
+        definitions: r#"(import "sigpersist:hooks/log@1.1.0" "write" (func $write (param i32 i32 i32)))"#,
         judge: "(call $write (i32.const 2) (i32.const 768) (i32.const 6))
                 (call $write (i32.const 1) (i32.const 131072) (i32.const 200))
                 (i32.const 1024)",

@@ -336,7 +336,7 @@ fn host_calls_logs_and_reads_are_limited() {
         }
         .component()
     };
-    let log = r#"(import "sigpersist:hooks/log@1.0.0" "write" (func $log (param i32 i32 i32)))"#;
+    let log = r#"(import "sigpersist:hooks/log@1.1.0" "write" (func $log (param i32 i32 i32)))"#;
     let write = "(call $log (i32.const 1) (i32.const 768) (i32.const 6))";
     // Lines over the limit of bytes are dropped, which is no failure; calls over theirs are one.
     for (times, status) in [(99, 201), (101, 500)] {
@@ -347,7 +347,7 @@ fn host_calls_logs_and_reads_are_limited() {
         );
     }
     let read =
-        r#"(import "sigpersist:hooks/payload@1.0.0" "read" (func $read (param i64 i32 i32)))"#;
+        r#"(import "sigpersist:hooks/payload@1.1.0" "read" (func $read (param i64 i32 i32)))"#;
     let pull = "(call $read (i64.const 0) (i32.const 1000) (i32.const 4096))";
     for (times, status) in [(10, 201), (11, 500)] {
         app.hook("acme", "host", &repeat(read, pull, times), |_| {});

@@ -23,9 +23,9 @@ struct Pair {
 }
 
 const LOG: &str =
-    r#"(import "sigpersist:hooks/log@1.0.0" "write" (func $log (param i32 i32 i32)))"#;
+    r#"(import "sigpersist:hooks/log@1.1.0" "write" (func $log (param i32 i32 i32)))"#;
 const READ: &str =
-    r#"(import "sigpersist:hooks/payload@1.0.0" "read" (func $read (param i64 i32 i32)))"#;
+    r#"(import "sigpersist:hooks/payload@1.1.0" "read" (func $read (param i64 i32 i32)))"#;
 
 const PAIRS: [Pair; 12] = [
     Pair {

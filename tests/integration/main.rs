@@ -28,6 +28,7 @@ mod failover;
 mod faults;
 mod heads;
 mod health;
+mod hook_verdicts;
 mod hooks;
 mod hostile;
 mod isolation;

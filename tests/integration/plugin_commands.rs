@@ -74,7 +74,7 @@ fn a_component_is_inspected_without_a_database() {
     let text = run(&data_dir, &["plugin", "inspect", &file]);
     for words in [
         "component",
-        "sigpersist:hooks/tagger@1.0.0",
+        "sigpersist:hooks/tagger@1.1.0",
         "admitted:  yes",
     ] {
         assert!(text.contains(words), "{text}");
@@ -243,8 +243,8 @@ fn a_core_module_is_packed_and_then_admitted() {
         told(&data_dir, &["plugin", "inspect", component])["sha256"],
         packed["sha256"]
     );
-    let world = "package my:plugin; world mine { include sigpersist:hooks/host@1.0.0;
-        export sigpersist:hooks/lifecycle@1.0.0; export sigpersist:hooks/save-validator@1.0.0; }";
+    let world = "package my:plugin; world mine { include sigpersist:hooks/host@1.1.0;
+        export sigpersist:hooks/lifecycle@1.1.0; export sigpersist:hooks/save-validator@1.1.0; }";
     let world = write(folder.path(), "world.wit", world);
     let chosen = folder.path().join("chosen.wasm");
     let arguments = [

@@ -48,7 +48,7 @@ fn what_is_no_component_of_the_contract_is_refused_with_the_reason() {
     refused(
         &app,
         &good[..8],
-        "does not export `sigpersist:hooks/lifecycle@1.0.0`",
+        "does not export `sigpersist:hooks/lifecycle`, version 1.0.0 or 1.1.0",
     );
     let nothing = Guest {
         judges: &[],
@@ -94,7 +94,7 @@ fn different(number: usize) -> (Vec<u8>, &'static str) {
     let logs = theirs.starts_with("write");
     let guest = Guest {
         definitions: if logs {
-            r#"(import "sigpersist:hooks/log@1.0.0" "write" (func $log (param i32 i32)))"#
+            r#"(import "sigpersist:hooks/log@1.1.0" "write" (func $log (param i32 i32)))"#
         } else {
             ""
         },
@@ -178,7 +178,7 @@ fn a_plugin_that_misbehaves_while_it_is_set_up_is_refused_naming_the_limit() {
     };
     refused(&app, &recursion.component(), "stack");
     let payload = Guest {
-        definitions: r#"(import "sigpersist:hooks/payload@1.0.0" "read" (func $read (param i64 i32 i32)))"#,
+        definitions: r#"(import "sigpersist:hooks/payload@1.1.0" "read" (func $read (param i64 i32 i32)))"#,
         describe: "(call $read (i64.const 0) (i32.const 1) (i32.const 4096)) (i32.const 512)",
         ..Guest::default()
     };

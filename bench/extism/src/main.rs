@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use sigpersist::config::HooksConfig;
 use sigpersist::decisions::model::Circumstances;
 use sigpersist::digest::to_hex;
-use sigpersist::hooks::{Bound, Chain, Engine, Guest};
+use sigpersist::hooks::{Bound, Chain, Engine, Guest, Judging};
 use sigpersist::signatures::model::{Draft, SignatureBody, ThreadKey};
 
 const SIGNATURE: &str = include_str!("../../../tests/data/large.cms.b64");
@@ -187,7 +187,7 @@ fn chain(settings: &str) -> Chain {
 }
 
 fn tag_typed(chain: &Chain, draft: &Draft) -> Vec<String> {
-    let judged = chain.judge_save(&circumstances(), draft, 1, None);
+    let judged = chain.judge_save(&circumstances(), draft, 1, None, &Judging::default());
     assert!(judged.refusal().is_none(), "tags");
     judged.tags
 }

@@ -13,6 +13,8 @@ use sigpersist_plugin::{
 pub struct IssuerLists {
     allow: Vec<Issuer>,
     deny: Vec<Issuer>,
+    /// Whether each signer must pass, so that its certificate is who issued it says.
+    passed: bool,
 }
 
 /// Attributes that an issuer's name must have, by their short names: `{"O": "…", "CN": "…"}`.
@@ -46,15 +48,19 @@ impl Plugin for IssuerLists {
 
 impl SaveValidator for IssuerLists {
     fn validate_save(&self, save: &Save) -> Result<Acceptance, Vec<Rejection>> {
-        if self.allow.is_empty() && self.deny.is_empty() {
+        if self.allow.is_empty() && self.deny.is_empty() && !self.passed {
             return Ok(Acceptance::default());
         }
         let inspection = save.cms().map_err(|error| vec![error.into()])?;
-        let rejections: Vec<_> = inspection
+        let mut rejections: Vec<_> = inspection
             .signers
             .iter()
             .filter_map(|signer| self.judge(signer))
             .collect();
+        if self.passed {
+            let judgement = save.verdicts().map_err(|error| vec![error.into()])?;
+            rejections.extend(judgement.not_passed());
+        }
         if rejections.is_empty() {
             Ok(Acceptance::default())
         } else {
@@ -101,7 +107,10 @@ sigpersist_plugin::plugin!(IssuerLists: SaveValidator);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sigpersist_plugin::{Certificate, Inspection, IssuerAndSerial, Signature, configure};
+    use sigpersist_plugin::{
+        Certificate, Indication, Inspection, IssuerAndSerial, JudgedSigner, Judgement, Signature,
+        Verdict, configure,
+    };
 
     fn issued_by(issuer: &[(&str, &str)]) -> Signer {
         let issuer = Name::new(issuer.iter().copied());
@@ -173,6 +182,47 @@ mod tests {
             ["issuer-not-allowed", "issuer-unknown"]
         );
         assert!(judge("{}", &signers).is_empty());
+    }
+
+    #[test]
+    fn each_signer_must_pass_where_that_is_set() {
+        let signer = issued_by(&[("CN", "CA")]);
+        let judged = |indication| JudgedSigner {
+            certificate: signer.certificate.clone(),
+            verdict: Verdict {
+                indication,
+                ..Verdict::default()
+            },
+        };
+        let save = |indication| {
+            let inspection = Inspection {
+                signers: vec![signer.clone()],
+                ..Inspection::default()
+            };
+            let judgement = Judgement {
+                signers: vec![judged(indication)],
+                ..Judgement::default()
+            };
+            let save = Save::new(Signature::default()).with_cms(Ok(inspection));
+            save.with_verdicts(Ok(judgement))
+        };
+        let codes = |settings, indication| {
+            let plugin = configure::<IssuerLists>(settings).unwrap();
+            let refused = plugin.validate_save(&save(indication)).err();
+            let codes = refused.unwrap_or_default().into_iter().map(|it| it.code);
+            codes.collect::<Vec<_>>()
+        };
+        let allowed = r#"{"allow": [{"CN": "CA"}], "passed": true}"#;
+        for settings in [allowed, r#"{"passed": true}"#] {
+            assert!(codes(settings, Indication::TotalPassed).is_empty());
+            let refused = codes(settings, Indication::Indeterminate);
+            assert_eq!(refused, ["signer-not-passed"]);
+        }
+        let denied = r#"{"deny": [{"CN": "CA"}], "passed": true}"#;
+        assert_eq!(
+            codes(denied, Indication::TotalFailed),
+            ["issuer-denied", "signer-not-passed"]
+        );
     }
 
     #[test]

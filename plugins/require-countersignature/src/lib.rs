@@ -5,7 +5,8 @@
 
 use serde::Deserialize;
 use sigpersist_plugin::{
-    Acceptance, Inspection, Plugin, Rejection, Save, SaveValidator, Signer, SignerIdentifier,
+    Acceptance, Inspection, Plugin, Previous, Rejection, Save, SaveValidator, Signer,
+    SignerIdentifier,
 };
 
 /// The settings.
@@ -14,11 +15,16 @@ use sigpersist_plugin::{
 pub struct RequireCountersignature {
     /// How many signers each version must have.
     min_signers: usize,
+    /// Whether each of them must pass.
+    passed: bool,
 }
 
 impl Default for RequireCountersignature {
     fn default() -> Self {
-        Self { min_signers: 1 }
+        Self {
+            min_signers: 1,
+            passed: false,
+        }
     }
 }
 
@@ -36,10 +42,14 @@ impl SaveValidator for RequireCountersignature {
                 format!("The signature has {has} signers; at least {needs} are required.");
             rejections.push(Rejection::new("too-few-signers", message).at("/cms"));
         }
+        if self.passed {
+            let judgement = save.verdicts().map_err(|error| vec![error.into()])?;
+            rejections.extend(judgement.not_passed());
+        }
         let mut warnings = Vec::new();
         if let Some(previous) = save.previous() {
             match previous.cms() {
-                Ok(old) => rejections.extend(dropped(&old, &new)),
+                Ok(old) => rejections.extend(dropped(&self.kept(&previous, old), &new)),
                 // What was stored before this hook was set may be no signature: then there is no signer to keep.
                 Err(_) => {
                     let version = previous.signature.version;
@@ -60,10 +70,25 @@ impl SaveValidator for RequireCountersignature {
     }
 }
 
+impl RequireCountersignature {
+    /// Earlier signers whom a new version must keep. Where each must pass, those whose signatures are known to be broken are no
+    /// signers, and could not be kept. Those that can't be told are kept: who drops them has not shown that they are broken.
+    fn kept(&self, previous: &Previous, old: Inspection) -> Vec<Signer> {
+        let mut signers = old.signers;
+        if self.passed
+            && let Ok(judgement) = previous.verdicts()
+            && judgement.signers.len() == signers.len()
+        {
+            let mut judged = judgement.signers.iter();
+            signers.retain(|_| judged.next().is_none_or(|it| !it.verdict.is_broken()));
+        }
+        signers
+    }
+}
+
 /// A rejection for each earlier signer who is missing.
-fn dropped(old: &Inspection, new: &Inspection) -> impl Iterator<Item = Rejection> {
+fn dropped(old: &[Signer], new: &Inspection) -> impl Iterator<Item = Rejection> {
     let missing = old
-        .signers
         .iter()
         .filter(|signer| !new.signers.iter().any(|other| is_same(other, signer)));
     missing.map(|signer| {
@@ -91,11 +116,7 @@ fn identity(signer: &Signer) -> (&str, &str) {
 /// What a person knows the signer by.
 fn label(signer: &Signer) -> &str {
     match &signer.certificate {
-        Some(certificate) => certificate
-            .subject
-            .values("CN")
-            .next()
-            .unwrap_or(&certificate.subject.rfc4514),
+        Some(certificate) => certificate.label(),
         None => identity(signer).1,
     }
 }
@@ -105,7 +126,9 @@ sigpersist_plugin::plugin!(RequireCountersignature: SaveValidator);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sigpersist_plugin::{Certificate, InspectError, Name, Previous, Signature};
+    use sigpersist_plugin::{
+        Certificate, Indication, InspectError, JudgedSigner, Judgement, Name, Signature, Verdict,
+    };
 
     fn signer(name: &str, embedded: bool) -> Signer {
         let subject = Name::new([("CN", name)]);
@@ -146,7 +169,17 @@ mod tests {
             };
             save = save.with_previous(Previous::new(signature).with_cms(old));
         }
-        match (RequireCountersignature { min_signers }).validate_save(&save) {
+        told(
+            &RequireCountersignature {
+                min_signers,
+                passed: false,
+            },
+            &save,
+        )
+    }
+
+    fn told(plugin: &RequireCountersignature, save: &Save) -> Result<Vec<String>, Vec<String>> {
+        match plugin.validate_save(save) {
             Ok(acceptance) => Ok(acceptance.warnings),
             Err(rejections) => {
                 assert!(
@@ -159,6 +192,57 @@ mod tests {
                     .map(|rejection| rejection.code + ": " + &rejection.message)
                     .collect())
             }
+        }
+    }
+
+    /// Verdicts on the signers of [`signed`].
+    fn judged(verdicts: &[(&str, Indication, Option<bool>)]) -> Result<Judgement, InspectError> {
+        let signers = verdicts
+            .iter()
+            .map(|&(name, indication, intact)| JudgedSigner {
+                certificate: signer(name, true).certificate,
+                verdict: Verdict {
+                    indication,
+                    intact,
+                    explanation: "So it is.".into(),
+                    ..Verdict::default()
+                },
+            });
+        Ok(Judgement {
+            signers: signers.collect(),
+            ..Judgement::default()
+        })
+    }
+
+    #[test]
+    fn each_signer_must_pass_where_that_is_set() {
+        use Indication::{Indeterminate, TotalFailed, TotalPassed};
+        let plugin = sigpersist_plugin::configure::<RequireCountersignature>(r#"{"passed": true}"#);
+        let plugin = plugin.unwrap();
+        let new = |verdicts: &[(&str, Indication, Option<bool>)]| {
+            let names: Vec<_> = verdicts.iter().map(|(name, ..)| (*name, true)).collect();
+            let save = Save::new(Signature::default()).with_cms(signed(&names));
+            save.with_verdicts(judged(verdicts))
+        };
+        let passes = ("A", TotalPassed, Some(true));
+        assert_eq!(told(&plugin, &new(&[passes])), Ok(vec![]));
+        let refused = told(&plugin, &new(&[passes, ("B", Indeterminate, Some(true))]));
+        let why = "signer-not-passed: The signer B does not pass: So it is.".to_owned();
+        assert_eq!(refused, Err(vec![why]));
+        // What can be read, but not be verified.
+        let odd = new(&[passes]).with_verdicts(Err(InspectError::Malformed("it is odd".into())));
+        let why = "malformed-cms: The signature can't be read: it is odd.".to_owned();
+        assert_eq!(told(&plugin, &odd), Err(vec![why]));
+        // An earlier signer who is known to be forged can't be kept; one who can't be told must be.
+        for (intact, kept) in [(Some(false), false), (None, true), (Some(true), true)] {
+            let verdicts = [passes, ("B", TotalFailed, intact)];
+            let old = Previous::new(Signature::default())
+                .with_cms(signed(&[("A", true), ("B", true)]))
+                .with_verdicts(judged(&verdicts));
+            let answer = told(&plugin, &new(&[passes]).with_previous(old));
+            let dropped = "signer-dropped: The new version drops the signer B.".to_owned();
+            let expected = if kept { Err(vec![dropped]) } else { Ok(vec![]) };
+            assert_eq!(answer, expected, "{intact:?}");
         }
     }
 

@@ -3,21 +3,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-// Imported Functions from `sigpersist:hooks/config@1.0.0`
+// Imported Functions from `sigpersist:hooks/config@1.1.0`
 
-__attribute__((__import_module__("sigpersist:hooks/config@1.0.0"), __import_name__("json")))
+__attribute__((__import_module__("sigpersist:hooks/config@1.1.0"), __import_name__("json")))
 extern void __wasm_import_sigpersist_hooks_config_json(uint8_t *);
 
-// Exported Functions from `sigpersist:hooks/lifecycle@1.0.0`
+// Exported Functions from `sigpersist:hooks/lifecycle@1.1.0`
 
-__attribute__((__weak__, __export_name__("cabi_post_sigpersist:hooks/lifecycle@1.0.0#describe")))
+__attribute__((__weak__, __export_name__("cabi_post_sigpersist:hooks/lifecycle@1.1.0#describe")))
 void __wasm_export_exports_sigpersist_hooks_lifecycle_describe_post_return(uint8_t * arg0) {
   if ((*((size_t*) (arg0 + sizeof(void*)))) > 0) {
     free(*((uint8_t **) (arg0 + 0)));
   }
 }
 
-__attribute__((__weak__, __export_name__("cabi_post_sigpersist:hooks/lifecycle@1.0.0#validate-config")))
+__attribute__((__weak__, __export_name__("cabi_post_sigpersist:hooks/lifecycle@1.1.0#validate-config")))
 void __wasm_export_exports_sigpersist_hooks_lifecycle_validate_config_post_return(uint8_t * arg0) {
   size_t len = *((size_t*) (arg0 + sizeof(void*)));
   if (len > 0) {
@@ -36,9 +36,9 @@ void __wasm_export_exports_sigpersist_hooks_lifecycle_validate_config_post_retur
   }
 }
 
-// Exported Functions from `sigpersist:hooks/delete-validator@1.0.0`
+// Exported Functions from `sigpersist:hooks/delete-validator@1.1.0`
 
-__attribute__((__weak__, __export_name__("cabi_post_sigpersist:hooks/delete-validator@1.0.0#validate-delete")))
+__attribute__((__weak__, __export_name__("cabi_post_sigpersist:hooks/delete-validator@1.1.0#validate-delete")))
 void __wasm_export_exports_sigpersist_hooks_delete_validator_validate_delete_post_return(uint8_t * arg0) {
   switch ((int32_t) (int32_t) *((uint8_t*) (arg0 + 0))) {
     case 0: {
@@ -272,7 +272,7 @@ void sigpersist_hooks_config_json(retention_string_t *ret) {
   *ret = (retention_string_t) { (uint8_t*)(*((uint8_t **) (ptr + 0))), (*((size_t*) (ptr + sizeof(void*)))) };
 }
 
-__attribute__((__export_name__("sigpersist:hooks/lifecycle@1.0.0#describe")))
+__attribute__((__export_name__("sigpersist:hooks/lifecycle@1.1.0#describe")))
 uint8_t * __wasm_export_exports_sigpersist_hooks_lifecycle_describe(void) {
   exports_sigpersist_hooks_lifecycle_description_t ret;
   exports_sigpersist_hooks_lifecycle_describe(&ret);
@@ -282,7 +282,7 @@ uint8_t * __wasm_export_exports_sigpersist_hooks_lifecycle_describe(void) {
   return ptr;
 }
 
-__attribute__((__export_name__("sigpersist:hooks/lifecycle@1.0.0#validate-config")))
+__attribute__((__export_name__("sigpersist:hooks/lifecycle@1.1.0#validate-config")))
 uint8_t * __wasm_export_exports_sigpersist_hooks_lifecycle_validate_config(uint8_t * arg, size_t arg0) {
   retention_string_t arg1 = (retention_string_t) { (uint8_t*)(arg), (arg0) };
   exports_sigpersist_hooks_lifecycle_list_issue_t ret;
@@ -293,7 +293,7 @@ uint8_t * __wasm_export_exports_sigpersist_hooks_lifecycle_validate_config(uint8
   return ptr;
 }
 
-__attribute__((__export_name__("sigpersist:hooks/delete-validator@1.0.0#validate-delete")))
+__attribute__((__export_name__("sigpersist:hooks/delete-validator@1.1.0#validate-delete")))
 uint8_t * __wasm_export_exports_sigpersist_hooks_delete_validator_validate_delete(uint8_t * arg) {
   retention_option_string_t option;
   switch ((int32_t) *((uint8_t*) (arg + (4*sizeof(void*))))) {

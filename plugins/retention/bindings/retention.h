@@ -128,15 +128,15 @@ typedef struct {
   } val;
 } exports_sigpersist_hooks_delete_validator_result_acceptance_list_rejection_t;
 
-// Imported Functions from `sigpersist:hooks/config@1.0.0`
+// Imported Functions from `sigpersist:hooks/config@1.1.0`
 // As JSON text; `{}` where none were given.
 extern void sigpersist_hooks_config_json(retention_string_t *ret);
 
-// Exported Functions from `sigpersist:hooks/lifecycle@1.0.0`
+// Exported Functions from `sigpersist:hooks/lifecycle@1.1.0`
 void exports_sigpersist_hooks_lifecycle_describe(exports_sigpersist_hooks_lifecycle_description_t *ret);
 void exports_sigpersist_hooks_lifecycle_validate_config(retention_string_t *json, exports_sigpersist_hooks_lifecycle_list_issue_t *ret);
 
-// Exported Functions from `sigpersist:hooks/delete-validator@1.0.0`
+// Exported Functions from `sigpersist:hooks/delete-validator@1.1.0`
 bool exports_sigpersist_hooks_delete_validator_validate_delete(exports_sigpersist_hooks_delete_validator_context_t *context, exports_sigpersist_hooks_delete_validator_signature_t *stored, exports_sigpersist_hooks_delete_validator_acceptance_t *ret, exports_sigpersist_hooks_delete_validator_list_rejection_t *err);
 
 // Helper Functions

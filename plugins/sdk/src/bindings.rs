@@ -3,23 +3,28 @@
 //! Each export is a world of its own, so that a component exports what [`plugin!`](crate::plugin) names and no more.
 
 wit_bindgen::generate!({
-    world: "sigpersist:hooks/host@1.0.0",
+    world: "sigpersist:hooks/host@1.1.0",
     path: "../wit",
     generate_all,
     additional_derives: [PartialEq, Eq],
     // So that tests name only what matters to them.
     additional_type_attributes: {
-        "sigpersist:hooks/types@1.0.0/attribute": [#[derive(Default)]],
-        "sigpersist:hooks/types@1.0.0/context": [#[derive(Default)]],
-        "sigpersist:hooks/types@1.0.0/signature": [#[derive(Default)]],
-        "sigpersist:hooks/types@1.0.0/acceptance": [#[derive(Default)]],
-        "sigpersist:hooks/cms@1.0.0/algorithm": [#[derive(Default)]],
-        "sigpersist:hooks/cms@1.0.0/name-attribute": [#[derive(Default)]],
-        "sigpersist:hooks/cms@1.0.0/name": [#[derive(Default)]],
-        "sigpersist:hooks/cms@1.0.0/certificate": [#[derive(Default)]],
-        "sigpersist:hooks/cms@1.0.0/issuer-and-serial": [#[derive(Default)]],
-        "sigpersist:hooks/cms@1.0.0/signer": [#[derive(Default)]],
-        "sigpersist:hooks/cms@1.0.0/inspection": [#[derive(Default)]],
+        "sigpersist:hooks/types@1.1.0/attribute": [#[derive(Default)]],
+        "sigpersist:hooks/types@1.1.0/context": [#[derive(Default)]],
+        "sigpersist:hooks/types@1.1.0/signature": [#[derive(Default)]],
+        "sigpersist:hooks/types@1.1.0/acceptance": [#[derive(Default)]],
+        "sigpersist:hooks/cms@1.1.0/algorithm": [#[derive(Default)]],
+        "sigpersist:hooks/cms@1.1.0/name-attribute": [#[derive(Default)]],
+        "sigpersist:hooks/cms@1.1.0/name": [#[derive(Default)]],
+        "sigpersist:hooks/cms@1.1.0/certificate": [#[derive(Default)]],
+        "sigpersist:hooks/cms@1.1.0/issuer-and-serial": [#[derive(Default)]],
+        "sigpersist:hooks/cms@1.1.0/signer": [#[derive(Default)]],
+        "sigpersist:hooks/cms@1.1.0/inspection": [#[derive(Default)]],
+        "sigpersist:hooks/verdicts@1.1.0/apart-from-content": [#[derive(Default)]],
+        "sigpersist:hooks/verdicts@1.1.0/verdict": [#[derive(Default)]],
+        "sigpersist:hooks/verdicts@1.1.0/judged-signer": [#[derive(Default)]],
+        "sigpersist:hooks/verdicts@1.1.0/countersigner": [#[derive(Default)]],
+        "sigpersist:hooks/verdicts@1.1.0/judgement": [#[derive(Default)]],
     },
 });
 
@@ -28,7 +33,7 @@ pub mod lifecycle {
     use exports::sigpersist::hooks::lifecycle::{Description, Guest, Issue};
 
     wit_bindgen::generate!({
-        inline: "package sigpersist:kit-lifecycle; world lifecycle { export sigpersist:hooks/lifecycle@1.0.0; }",
+        inline: "package sigpersist:kit-lifecycle; world lifecycle { export sigpersist:hooks/lifecycle@1.1.0; }",
         path: "../wit",
         additional_derives: [PartialEq, Eq],
         pub_export_macro: true,
@@ -53,9 +58,9 @@ pub mod tagger {
     use exports::sigpersist::hooks::tagger::{Changes, Context, Guest, Rejection, Signature};
 
     wit_bindgen::generate!({
-        inline: "package sigpersist:kit-tagger; world tagger { export sigpersist:hooks/tagger@1.0.0; }",
+        inline: "package sigpersist:kit-tagger; world tagger { export sigpersist:hooks/tagger@1.1.0; }",
         path: "../wit",
-        with: { "sigpersist:hooks/types@1.0.0": crate::bindings::sigpersist::hooks::types },
+        with: { "sigpersist:hooks/types@1.1.0": crate::bindings::sigpersist::hooks::types },
         additional_derives: [PartialEq, Eq, Default],
         pub_export_macro: true,
         export_macro_name: "export_tagger",
@@ -75,9 +80,9 @@ pub mod save_validator {
     };
 
     wit_bindgen::generate!({
-        inline: "package sigpersist:kit-save-validator; world save-validator { export sigpersist:hooks/save-validator@1.0.0; }",
+        inline: "package sigpersist:kit-save-validator; world save-validator { export sigpersist:hooks/save-validator@1.1.0; }",
         path: "../wit",
-        with: { "sigpersist:hooks/types@1.0.0": crate::bindings::sigpersist::hooks::types },
+        with: { "sigpersist:hooks/types@1.1.0": crate::bindings::sigpersist::hooks::types },
         pub_export_macro: true,
         export_macro_name: "export_save_validator",
     });
@@ -96,9 +101,9 @@ pub mod delete_validator {
     };
 
     wit_bindgen::generate!({
-        inline: "package sigpersist:kit-delete-validator; world delete-validator { export sigpersist:hooks/delete-validator@1.0.0; }",
+        inline: "package sigpersist:kit-delete-validator; world delete-validator { export sigpersist:hooks/delete-validator@1.1.0; }",
         path: "../wit",
-        with: { "sigpersist:hooks/types@1.0.0": crate::bindings::sigpersist::hooks::types },
+        with: { "sigpersist:hooks/types@1.1.0": crate::bindings::sigpersist::hooks::types },
         pub_export_macro: true,
         export_macro_name: "export_delete_validator",
     });

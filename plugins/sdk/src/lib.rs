@@ -68,6 +68,9 @@ pub use bindings::sigpersist::hooks::log::Level;
 pub use bindings::sigpersist::hooks::types::{
     Acceptance, Attribute, Context, Format, Rejection, Signature,
 };
+pub use bindings::sigpersist::hooks::verdicts::{
+    ApartFromContent, Countersigner, Indication, JudgedSigner, Judgement, Revocation, Verdict,
+};
 pub use bindings::tagger::exports::sigpersist::hooks::tagger::Changes;
 pub use requests::{Delete, Previous, Save};
 pub use settings::configure;

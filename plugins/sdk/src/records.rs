@@ -1,8 +1,8 @@
 //! Conveniences on the records of the contract.
 
 use crate::{
-    Attribute, Certificate, Format, InspectError, Name, NameAttribute, Rejection, Signature,
-    Signer, SignerIdentifier,
+    Attribute, Certificate, Format, Indication, InspectError, JudgedSigner, Judgement, Name,
+    NameAttribute, Rejection, Revocation, Signature, Signer, SignerIdentifier, Verdict,
 };
 
 impl Rejection {
@@ -68,6 +68,12 @@ impl Certificate {
         values(&self.extra, "role")
     }
 
+    /// What a person knows its subject by: the common name, or else the whole name.
+    pub fn label(&self) -> &str {
+        let common = self.subject.values("CN").next();
+        common.unwrap_or(&self.subject.rfc4514)
+    }
+
     /// What its key is for, by the names of RFC 5280: `digitalSignature`, `nonRepudiation`.
     pub fn key_usages(&self) -> impl Iterator<Item = &str> {
         values(&self.extra, "key-usages").flat_map(|list| list.split(','))
@@ -83,6 +89,48 @@ impl Signer {
     /// How many countersignatures it has (RFC 5652 section 11.4).
     pub fn countersignatures(&self) -> u64 {
         number(&self.extra, "countersignatures").unwrap_or_default()
+    }
+}
+
+impl Verdict {
+    /// Whether it is `TOTAL_PASSED`: intact, by a certificate that leads to one that the tenant trusts.
+    pub fn passed(&self) -> bool {
+        self.indication == Indication::TotalPassed
+    }
+
+    /// Whether what was signed is unchanged, under the key of the signer's certificate. Whether anybody vouches for that
+    /// certificate is another question; where it can't be told, this is false.
+    pub fn is_intact(&self) -> bool {
+        self.intact == Some(true)
+    }
+
+    /// Whether it is known that something else was signed, or by another key: also of a detached signature whose content is not
+    /// there, by the digest that was signed along.
+    pub fn is_broken(&self) -> bool {
+        let apart = self.apart_from_content.as_ref();
+        self.intact == Some(false) || apart.is_some_and(|it| it.intact == Some(false))
+    }
+}
+
+impl Judgement {
+    /// A rejection for each signer who is not `TOTAL_PASSED`, with the code `signer-not-passed`, at `/cms`.
+    pub fn not_passed(&self) -> impl Iterator<Item = Rejection> {
+        let failed = self.signers.iter().filter(|it| !it.verdict.passed());
+        failed.map(|signer| {
+            let explanation = &signer.verdict.explanation;
+            let message = format!("{} does not pass: {explanation}", signer.label());
+            Rejection::new("signer-not-passed", message).at("/cms")
+        })
+    }
+}
+
+impl JudgedSigner {
+    /// What a person knows the signer by.
+    pub fn label(&self) -> String {
+        match &self.certificate {
+            Some(certificate) => format!("The signer {}", certificate.label()),
+            None => "A signer without a certificate".into(),
+        }
     }
 }
 
@@ -145,5 +193,19 @@ impl Default for SignerIdentifier {
 impl Default for Format {
     fn default() -> Self {
         Self::Unknown
+    }
+}
+
+/// For tests, which name only what matters to them.
+impl Default for Indication {
+    fn default() -> Self {
+        Self::Indeterminate
+    }
+}
+
+/// For tests, which name only what matters to them.
+impl Default for Revocation {
+    fn default() -> Self {
+        Self::NotJudged
     }
 }

@@ -1,13 +1,13 @@
 //! What a plugin is asked about: a [`Save`] or a [`Delete`].
 //!
-//! Beside the metadata that came with the call, each answers what only the server knows: the bytes, what the CMS says,
-//! the version before. That costs nothing until it is asked for, and a component imports only what its code asks.
+//! Beside the metadata that came with the call, each answers what only the server knows: the bytes, what the CMS says, whether
+//! its signatures hold, the version before. That costs nothing until it is asked for, and a component imports only what its code asks.
 //!
 //! In tests on the host there is no server: the values given with `with_…` are the answers.
 
 #[cfg(target_arch = "wasm32")]
-use crate::bindings::sigpersist::hooks::{cms, payload, previous};
-use crate::{Context, InspectError, Inspection, Signature};
+use crate::bindings::sigpersist::hooks::{cms, payload, previous, previous_verdicts, verdicts};
+use crate::{Context, InspectError, Inspection, Judgement, Signature};
 
 /// A version that is about to be saved.
 #[derive(Debug, Clone)]
@@ -53,9 +53,9 @@ impl Save {
 }
 
 macro_rules! content {
-    ($request:ident.$signature:ident from $inspect:ident::inspect, $read:ident::read) => {
+    ($request:ident.$signature:ident from $inspect:ident::inspect, $judge:ident::judge, $read:ident::read) => {
         impl $request {
-            /// What the CMS says, from the server's one reading of it. Nothing is verified.
+            /// What the signature says, from the server's one reading of it. Nothing is verified.
             ///
             /// # Errors
             ///
@@ -65,6 +65,19 @@ macro_rules! content {
                 return $inspect::inspect();
                 #[cfg(not(target_arch = "wasm32"))]
                 self.given.cms.clone()
+            }
+
+            /// Whether its signatures hold, by the certificates that the tenant trusts: the server verifies them once, however
+            /// many hooks ask.
+            ///
+            /// # Errors
+            ///
+            /// As [`Self::cms`], and if it can be read, but not be verified.
+            pub fn verdicts(&self) -> Result<Judgement, InspectError> {
+                #[cfg(target_arch = "wasm32")]
+                return $judge::judge();
+                #[cfg(not(target_arch = "wasm32"))]
+                self.given.verdicts.clone()
             }
 
             /// All bytes of the signature.
@@ -82,9 +95,9 @@ macro_rules! content {
         }
     };
 }
-content!(Save.draft from cms::inspect, payload::read);
-content!(Delete.stored from cms::inspect, payload::read);
-content!(Previous.signature from previous::inspect, previous::read);
+content!(Save.draft from cms::inspect, verdicts::judge, payload::read);
+content!(Delete.stored from cms::inspect, verdicts::judge, payload::read);
+content!(Previous.signature from previous::inspect, previous_verdicts::judge, previous::read);
 
 fn length(signature: &Signature) -> u32 {
     u32::try_from(signature.size).unwrap_or(u32::MAX)
@@ -112,12 +125,15 @@ use given::Given;
 
 #[cfg(not(target_arch = "wasm32"))]
 mod given {
-    use super::{Context, Delete, InspectError, Inspection, Previous, Save, Signature, length};
+    use super::{
+        Context, Delete, InspectError, Inspection, Judgement, Previous, Save, Signature, length,
+    };
 
     /// What is answered in place of the server. By default the bytes are no CMS, and all zero.
     #[derive(Debug, Clone)]
     pub(super) struct Given {
         pub(super) cms: Result<Inspection, InspectError>,
+        pub(super) verdicts: Result<Judgement, InspectError>,
         payload: Vec<u8>,
     }
 
@@ -125,6 +141,7 @@ mod given {
         fn new(signature: &Signature) -> Self {
             Self {
                 cms: Err(InspectError::NotCms),
+                verdicts: Err(InspectError::NotCms),
                 payload: vec![0; length(signature) as usize],
             }
         }
@@ -146,6 +163,13 @@ mod given {
                 #[must_use]
                 pub fn with_cms(mut self, cms: Result<Inspection, InspectError>) -> Self {
                     self.given.cms = cms;
+                    self
+                }
+
+                /// With whether its signatures hold.
+                #[must_use]
+                pub fn with_verdicts(mut self, verdicts: Result<Judgement, InspectError>) -> Self {
+                    self.given.verdicts = verdicts;
                     self
                 }
 
@@ -252,17 +276,19 @@ mod tests {
             version: 1,
             ..Signature::default()
         })
-        .with_cms(Ok(Inspection::default()));
+        .with_cms(Ok(Inspection::default()))
+        .with_verdicts(Ok(Judgement::default()));
         let save = Save::new(Signature {
             version: 2,
             ..Signature::default()
         })
         .with_previous(over);
         assert_eq!(save.cms(), Err(InspectError::NotCms));
+        assert_eq!(save.verdicts(), Err(InspectError::NotCms));
         let over = save.previous().unwrap();
         assert_eq!(
-            (over.signature.version, over.cms()),
-            (1, Ok(Inspection::default()))
+            (over.signature.version, over.cms(), over.verdicts()),
+            (1, Ok(Inspection::default()), Ok(Judgement::default()))
         );
         assert!(Save::new(Signature::default()).previous().is_none());
     }

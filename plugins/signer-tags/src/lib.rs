@@ -1,13 +1,35 @@
 //! Derives tags from who signed: `iin:…`, `bin:…`, `signer:…` and, where it is asked for, the organisation and roles.
+//!
+//! Whoever finds a signature by such a tag takes it for that signer's, so only who is intact is tagged, unless a setting says
+//! otherwise: a signature that anybody made up can embed anybody's certificate.
 
 use serde::Deserialize;
-use sigpersist_plugin::{Changes, Plugin, Rejection, Save, Tagger};
+use sigpersist_plugin::{
+    ApartFromContent, Certificate, Changes, Indication, Plugin, Rejection, Save, Tagger, Verdict,
+};
 
 /// The settings.
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SignerTags {
     prefixes: Prefixes,
+    signers: Signers,
+    /// Whether signers of a detached signature are tagged only if its content came along. Otherwise it is enough that the rest
+    /// holds: then the key of the certificate has signed something, though it can't be told what.
+    needs_content: bool,
+}
+
+/// Who is tagged.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Signers {
+    /// Everybody whose certificate is there. Nothing is verified.
+    Claimed,
+    /// Whose signature is intact, whoever vouches for the certificate.
+    #[default]
+    Intact,
+    /// Whose signature passes by the certificates that the tenant trusts.
+    Passed,
 }
 
 /// What each kind of tag begins with; empty where that kind is not wanted.
@@ -51,24 +73,17 @@ impl Tagger for SignerTags {
             role,
         } = &self.prefixes;
         let mut set = Vec::new();
-        // What is no signature has no signers that this plugin can name; whether it may be stored is not its question.
-        if let Ok(inspection) = save.cms() {
-            for certificate in inspection
-                .signers
-                .iter()
-                .filter_map(|signer| signer.certificate.as_ref())
-            {
-                add(&mut set, iin, certificate.iin());
-                add(&mut set, bin, certificate.bin());
-                add(&mut set, signer, certificate.subject.values("CN").next());
-                add(
-                    &mut set,
-                    organisation,
-                    certificate.subject.values("O").next(),
-                );
-                for held in certificate.roles() {
-                    add(&mut set, role, Some(held));
-                }
+        for certificate in self.certificates(save) {
+            add(&mut set, iin, certificate.iin());
+            add(&mut set, bin, certificate.bin());
+            add(&mut set, signer, certificate.subject.values("CN").next());
+            add(
+                &mut set,
+                organisation,
+                certificate.subject.values("O").next(),
+            );
+            for held in certificate.roles() {
+                add(&mut set, role, Some(held));
             }
         }
         let derived = |tag: &String| {
@@ -84,6 +99,36 @@ impl Tagger for SignerTags {
             remove: claimed.cloned().collect(),
             set,
         })
+    }
+}
+
+impl SignerTags {
+    /// The certificates of those who are tagged. What is no signature has no signers that this plugin can name; whether it may be
+    /// stored is not its question.
+    fn certificates(&self, save: &Save) -> Vec<Certificate> {
+        if self.signers == Signers::Claimed {
+            let signers = save.cms().map(|it| it.signers).unwrap_or_default();
+            let certificates = signers.into_iter();
+            return certificates.filter_map(|it| it.certificate).collect();
+        }
+        let signers = save.verdicts().map(|it| it.signers).unwrap_or_default();
+        let tagged = signers.into_iter().filter(|it| self.tags(&it.verdict));
+        tagged.filter_map(|it| it.certificate).collect()
+    }
+
+    fn tags(&self, verdict: &Verdict) -> bool {
+        let apart = verdict.apart_from_content.as_ref();
+        let apart = apart.filter(|_| !self.needs_content);
+        match self.signers {
+            Signers::Claimed => true,
+            Signers::Intact => {
+                verdict.is_intact() || apart.is_some_and(|it| it.intact == Some(true))
+            }
+            Signers::Passed => {
+                let passed = |it: &ApartFromContent| it.indication == Indication::TotalPassed;
+                verdict.passed() || apart.is_some_and(passed)
+            }
+        }
     }
 }
 
@@ -108,32 +153,85 @@ sigpersist_plugin::plugin!(SignerTags: Tagger);
 mod tests {
     use super::*;
     use sigpersist_plugin::{
-        Attribute, Certificate, Inspection, Name, Signature, Signer, configure,
+        Attribute, Inspection, JudgedSigner, Judgement, Name, Signature, Signer, configure,
     };
 
-    fn save(tags: &[&str], subject: &[(&str, &str)], extra: &[(&str, &str)]) -> Save {
-        let subject = Name::new(subject.iter().copied());
+    fn certificate(subject: &[(&str, &str)], extra: &[(&str, &str)]) -> Certificate {
         let extra = extra
             .iter()
             .map(|&(name, value)| Attribute::new(name, value));
-        let certificate = Some(Certificate {
-            subject,
+        Certificate {
+            subject: Name::new(subject.iter().copied()),
             extra: extra.collect(),
             ..Certificate::default()
-        });
-        let signer = Signer {
-            certificate,
+        }
+    }
+
+    fn intact() -> Verdict {
+        Verdict {
+            intact: Some(true),
+            ..Verdict::default()
+        }
+    }
+
+    fn passed() -> Verdict {
+        Verdict {
+            indication: Indication::TotalPassed,
+            ..intact()
+        }
+    }
+
+    fn forged() -> Verdict {
+        Verdict {
+            intact: Some(false),
+            ..Verdict::default()
+        }
+    }
+
+    /// Of what comes to `apart` if its content is what was signed.
+    fn detached(apart: Verdict) -> Verdict {
+        Verdict {
+            sub_indication: Some("SIGNED_DATA_NOT_FOUND".into()),
+            apart_from_content: Some(ApartFromContent {
+                indication: apart.indication,
+                intact: apart.intact,
+                ..ApartFromContent::default()
+            }),
+            ..Verdict::default()
+        }
+    }
+
+    /// A save with these tags of what they signed whose certificates and verdicts these are.
+    fn signed(tags: &[&str], signers: &[(Certificate, Verdict)]) -> Save {
+        let certificates = signers.iter().map(|(certificate, _)| Signer {
+            certificate: Some(certificate.clone()),
             ..Signer::default()
+        });
+        let inspection = Inspection {
+            signers: certificates.collect(),
+            ..Inspection::default()
+        };
+        let judged = signers.iter().map(|(certificate, verdict)| JudgedSigner {
+            certificate: Some(certificate.clone()),
+            verdict: verdict.clone(),
+        });
+        let judgement = Judgement {
+            signers: judged.collect(),
+            ..Judgement::default()
         };
         let tags = tags.iter().map(|&tag| tag.into()).collect();
         Save::new(Signature {
             tags,
             ..Signature::default()
         })
-        .with_cms(Ok(Inspection {
-            signers: vec![signer.clone(), signer],
-            ..Inspection::default()
-        }))
+        .with_cms(Ok(inspection))
+        .with_verdicts(Ok(judgement))
+    }
+
+    /// The same of somebody who signed twice, intact.
+    fn save(tags: &[&str], subject: &[(&str, &str)], extra: &[(&str, &str)]) -> Save {
+        let signer = (certificate(subject, extra), intact());
+        signed(tags, &[signer.clone(), signer])
     }
 
     const SUBJECT: [(&str, &str); 2] = [("O", "ТОО \"Тест\""), ("CN", "АХМЕТОВА\nАЙГЕРІМ")];
@@ -162,6 +260,54 @@ mod tests {
             ]
         );
         assert_eq!(changes.remove, ["iin:1"]);
+    }
+
+    #[test]
+    fn only_who_holds_is_tagged_and_a_setting_says_how_much() {
+        let of = |name| certificate(&[("CN", name)], &[]);
+        let signers = [
+            (of("passes"), passed()),
+            (of("intact"), intact()),
+            (of("forged"), forged()),
+            (of("detached"), detached(intact())),
+            (of("detached and passes"), detached(passed())),
+            (of("detached and forged"), detached(forged())),
+            (of("unknown"), Verdict::default()),
+        ];
+        let all: Vec<_> = signers.iter().map(|(it, _)| it.label()).collect();
+        for (settings, tagged) in [
+            (
+                "{}",
+                &["passes", "intact", "detached", "detached and passes"][..],
+            ),
+            (
+                r#"{"signers": "intact", "needs_content": true}"#,
+                &["passes", "intact"],
+            ),
+            (
+                r#"{"signers": "passed"}"#,
+                &["passes", "detached and passes"],
+            ),
+            (
+                r#"{"signers": "passed", "needs_content": true}"#,
+                &["passes"],
+            ),
+            (r#"{"signers": "claimed"}"#, &all),
+        ] {
+            let plugin = configure::<SignerTags>(settings).unwrap();
+            let changes = plugin
+                .tag(&signed(&["signer:forged", "own"], &signers))
+                .unwrap();
+            let tags: Vec<_> = tagged.iter().map(|name| format!("signer:{name}")).collect();
+            assert_eq!(changes.set, tags, "{settings}");
+            // Who claims to be somebody whom nobody can be told to be loses the tag.
+            let keeps = tagged.contains(&"forged");
+            assert_eq!(changes.remove.is_empty(), keeps, "{settings}");
+        }
+        let issue = configure::<SignerTags>(r#"{"signers": "all"}"#)
+            .err()
+            .unwrap();
+        assert_eq!(issue.field, "/signers");
     }
 
     #[test]
@@ -198,5 +344,7 @@ mod tests {
     fn what_is_no_cms_gets_no_tags() {
         let save = Save::new(Signature::default());
         assert_eq!(SignerTags::default().tag(&save), Ok(Changes::default()));
+        let claimed = configure::<SignerTags>(r#"{"signers": "claimed"}"#).unwrap();
+        assert_eq!(claimed.tag(&save), Ok(Changes::default()));
     }
 }

@@ -93,6 +93,11 @@ for name in ca other; do
   certificate $name
   base64 $name.crt >"$here/$name.crt.b64"
 done
+# The cases of the example plugins have copies.
+for cases in "$here"/../../../plugins/*/cases; do
+  [ ! -f "$cases/chained.cms.b64" ] || cp "$here/chained.cms.b64" "$cases/"
+  [ ! -f "$cases/ca.crt.pem" ] || openssl x509 -in ca.pem -out "$cases/ca.crt.pem"
+done
 
 # Evidence.
 

@@ -3,8 +3,9 @@
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
-/// The contract.
+/// The contract, and what it was before verdicts came.
 pub(crate) const CONTRACT: &str = include_str!("../../../plugins/wit/hooks.wit");
+pub(crate) const CONTRACT_1_0: &str = include_str!("../../../plugins/wit/1.0.0/hooks.wit");
 
 /// A plugin: what its functions do, in the body of a function of type `(result i32)`.
 pub(crate) struct Guest<'a> {
@@ -42,7 +43,7 @@ pub(crate) const ACCEPT: &str = "(i32.const 1024)";
 pub(crate) const LOOP: &str = "(loop (br 0)) (unreachable)";
 
 impl Guest<'_> {
-    /// The module's text.
+    /// The module's text, for the newest version of the contract.
     fn wat(&self) -> String {
         let judges: String = self
             .judges
@@ -55,7 +56,7 @@ impl Guest<'_> {
                     other => panic!("{other} is no judge"),
                 };
                 let body = self.judge;
-                format!(r#"(func (export "sigpersist:hooks/{judge}@1.0.0#{function}") (param i32) (result i32) {body})"#)
+                format!(r#"(func (export "sigpersist:hooks/{judge}@1.1.0#{function}") (param i32) (result i32) {body})"#)
             })
             .collect();
         let Self {
@@ -77,8 +78,8 @@ impl Guest<'_> {
                     (local.set $start (i32.and (i32.add (global.get $next) (i32.const 7)) (i32.const -8)))
                     (global.set $next (i32.add (local.get $start) (local.get 3)))
                     (local.get $start))
-                (func (export "sigpersist:hooks/lifecycle@1.0.0#describe") (result i32) {describe})
-                (func (export "sigpersist:hooks/lifecycle@1.0.0#validate-config") (param i32 i32) (result i32) {validate})
+                (func (export "sigpersist:hooks/lifecycle@1.1.0#describe") (result i32) {describe})
+                (func (export "sigpersist:hooks/lifecycle@1.1.0#validate-config") (param i32 i32) (result i32) {validate})
                 {judges})"#
         )
     }
@@ -96,26 +97,29 @@ impl Guest<'_> {
     /// The component as bindings of another contract would have it.
     pub(crate) fn component_against(&self, contract: &str) -> Vec<u8> {
         let mut resolve = Resolve::default();
-        resolve.push_str("hooks.wit", contract).unwrap();
+        let package = resolve.push_str("hooks.wit", contract).unwrap();
+        let version = resolve.packages[package].name.version.clone().unwrap();
+        // Names of the newest version become those of this one.
+        let of_version = |text: &str| text.replace("@1.1.0", &format!("@{version}"));
         let exports: String = self
             .judges
             .iter()
-            .map(|judge| format!("export sigpersist:hooks/{judge}@1.0.0;"))
+            .map(|judge| format!("export sigpersist:hooks/{judge}@1.1.0;"))
             .collect();
         let world = format!(
             "package test:guest;
              interface clock {{ now: func() -> u64; }}
              world guest {{
-                 include sigpersist:hooks/host@1.0.0;
+                 include sigpersist:hooks/host@1.1.0;
                  {}
-                 export sigpersist:hooks/lifecycle@1.0.0;
+                 export sigpersist:hooks/lifecycle@1.1.0;
                  {exports}
              }}",
             self.imports
         );
-        let package = resolve.push_str("guest.wit", &world).unwrap();
+        let package = resolve.push_str("guest.wit", &of_version(&world)).unwrap();
         let world = resolve.select_world(&[package], Some("guest")).unwrap();
-        let mut module = self.core_module();
+        let mut module = wat::parse_str(of_version(&self.wat())).unwrap();
         embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8, false)
             .unwrap();
         ComponentEncoder::default()

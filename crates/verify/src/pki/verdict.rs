@@ -1,6 +1,6 @@
 //! What a verification comes to, in the words of ETSI EN 319 102-1.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use strum::Display;
 
 use super::Certificate;
@@ -8,7 +8,7 @@ use super::revocation::Revocation;
 use crate::time;
 
 /// What a verification comes to (ETSI EN 319 102-1 section 5.1.3, table 4).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Display)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Display)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 #[strum(serialize_all = "SCREAMING_SNAKE_CASE")]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

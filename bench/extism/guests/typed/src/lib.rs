@@ -5,9 +5,9 @@ wit_bindgen::generate!({
     inline: "
         package bench:typed;
         world typed {
-            include sigpersist:hooks/host@1.0.0;
-            export sigpersist:hooks/lifecycle@1.0.0;
-            export sigpersist:hooks/tagger@1.0.0;
+            include sigpersist:hooks/host@1.1.0;
+            export sigpersist:hooks/lifecycle@1.1.0;
+            export sigpersist:hooks/tagger@1.1.0;
         }
     ",
     path: "../../../../plugins/wit",

@@ -1,0 +1,195 @@
+//! Whether signatures held, as hooks were told: recorded with what they decided, so that a replay tells them the same although
+//! anchors, policies and clocks have moved on. Plain values, no I/O.
+
+use serde::{Deserialize, Serialize};
+use sigpersist_verify::pki::{Indication, Revocation, Verdict};
+use sigpersist_verify::{Report, Signer};
+
+/// Most bytes of JSON that are recorded of them with one judgement: more than a hundred signers.
+const MAX_BYTES: usize = 64 * 1024;
+
+/// Everything that the hooks of one save or delete were told.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verdicts {
+    /// Of what was saved or deleted, where a hook asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signature: Option<Told>,
+    /// Of the version that was signed over, where a hook asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<Told>,
+    /// Whether it was too much to be recorded.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub left_out: bool,
+}
+
+/// What was told of one signature. Certificates are not in it, since the signature's bytes have them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Told {
+    /// Why it could be read, but not be verified.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+    /// Of each signer, in the order of the file.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub signers: Vec<Holds>,
+}
+
+/// Whether one signer's signature holds: a verdict of the verifier.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "they are those of a verdict")]
+pub struct Holds {
+    pub indication: Indication,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sub_indication: Option<String>,
+    pub explanation: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub intact: Option<bool>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claimed_time_ms: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proven_time_ms: Option<i64>,
+    pub judged_time_ms: i64,
+    pub judged_by: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub chain: Vec<String>,
+    pub revocation: Revoked,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub apart_from_content: Option<Apart>,
+    /// Of those who signed this signature.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub countersigners: Vec<Self>,
+}
+
+/// What it comes to if its content, which is elsewhere, is what was signed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "they are those of a verdict")]
+pub struct Apart {
+    pub indication: Indication,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sub_indication: Option<String>,
+    pub explanation: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub intact: Option<bool>,
+}
+
+/// Whether certificates of the chain were revoked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Revoked {
+    /// Nothing tells of some of them.
+    NotJudged,
+    /// None was, in milliseconds since 1970.
+    Good(i64),
+    /// One was, since then, where that is known.
+    Revoked(Option<i64>),
+}
+
+impl Verdicts {
+    /// Whether they are no more than is recorded.
+    pub fn fits(&self) -> bool {
+        serde_json::to_vec(self).is_ok_and(|json| json.len() <= MAX_BYTES)
+    }
+
+    /// These, unless they are more than is recorded.
+    #[must_use]
+    pub fn bounded(self) -> Self {
+        if self.fits() {
+            return self;
+        }
+        Self {
+            left_out: true,
+            ..Self::default()
+        }
+    }
+}
+
+impl Told {
+    /// What a report says of a signature that was verified.
+    pub fn new(report: &Report) -> Self {
+        let verified = report.signers.iter().all(|it| it.verdict.is_some());
+        Self {
+            // That nobody has signed is no problem to a hook, which sees that there are no signers.
+            problem: report.problem.clone().filter(|_| !verified),
+            signers: report.signers.iter().filter_map(Holds::new).collect(),
+        }
+    }
+}
+
+impl Holds {
+    fn new(signer: &Signer) -> Option<Self> {
+        let Verdict {
+            indication,
+            sub_indication,
+            explanation,
+            intact,
+            claimed_time_ms,
+            proven_time_ms,
+            judged_time_ms,
+            judged_by,
+            chain,
+            revocation,
+            apart_from_content,
+            ..
+        } = signer.verdict.as_ref()?;
+        let countersigners = signer.countersigners().iter();
+        Some(Self {
+            indication: *indication,
+            sub_indication: sub_indication.map(|it| it.to_string()),
+            explanation: (*explanation).to_owned(),
+            intact: *intact,
+            claimed_time_ms: *claimed_time_ms,
+            proven_time_ms: *proven_time_ms,
+            judged_time_ms: *judged_time_ms,
+            judged_by: judged_by.to_string(),
+            chain: chain.clone(),
+            revocation: match *revocation {
+                Revocation::NotJudged => Revoked::NotJudged,
+                Revocation::Good { as_of_ms } => Revoked::Good(as_of_ms),
+                Revocation::Revoked { since_ms: i64::MIN } => Revoked::Revoked(None),
+                Revocation::Revoked { since_ms } => Revoked::Revoked(Some(since_ms)),
+            },
+            apart_from_content: apart_from_content.map(|apart| Apart {
+                indication: apart.indication,
+                sub_indication: apart.sub_indication.map(|it| it.to_string()),
+                explanation: apart.explanation.to_owned(),
+                intact: apart.intact,
+            }),
+            countersigners: countersigners.filter_map(Self::new).collect(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sigpersist_verify::pki::Anchors;
+    use sigpersist_verify::{Body, Judging, report};
+
+    use super::*;
+
+    #[test]
+    fn what_is_too_much_is_left_out_and_the_rest_is_read_again() {
+        let signature = include_str!("../../tests/data/first.cms.b64");
+        let anchors = Anchors::new(Vec::new());
+        let judging = Judging::new(&anchors, 1_796_000_000_000);
+        let body = Body::from_file(signature.trim().as_bytes());
+        let told = Told::new(&report(&body, Some(&judging)));
+        assert_eq!(told.signers[0].intact, Some(true));
+        let verdicts = Verdicts {
+            signature: Some(told.clone()),
+            ..Verdicts::default()
+        };
+        let json = serde_json::to_string(&verdicts).unwrap();
+        assert!(json.len() < 500, "{json}");
+        assert_eq!(serde_json::from_str::<Verdicts>(&json).unwrap(), verdicts);
+        assert_eq!(verdicts.clone().bounded(), verdicts);
+        let many = Told {
+            signers: vec![told.signers[0].clone(); 1_000],
+            ..told
+        };
+        let many = Verdicts {
+            previous: Some(many),
+            ..verdicts
+        };
+        let bounded = many.bounded();
+        assert!(bounded.left_out && bounded.signature.is_none() && bounded.previous.is_none());
+    }
+}

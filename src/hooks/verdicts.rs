@@ -1,0 +1,174 @@
+//! Whether signatures hold, for hooks that ask: judged under the tenant's policy when the first one asks, or told as it was
+//! recorded with a decision.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use sigpersist_verify::pki::Indication;
+use sigpersist_verify::{Signer, report};
+
+use super::bindings::sigpersist::hooks::cms;
+use super::bindings::sigpersist::hooks::verdicts as wit;
+use super::convert;
+use crate::decisions::model::{Holds, Revoked, Told, Verdicts};
+use crate::signatures::Judged;
+use crate::signatures::model::SignatureBody;
+
+/// Where verdicts come from that hooks ask for: those that were recorded come first.
+#[derive(Debug, Clone, Default)]
+pub struct Judging {
+    /// The signature that is saved or deleted, judged when somebody first asks.
+    judged: Option<Arc<Judged>>,
+    /// What hooks were told once.
+    told: Option<Verdicts>,
+}
+
+/// Where the verdicts of one signature come from.
+#[derive(Debug)]
+pub(super) enum Source {
+    Judged(Arc<Judged>),
+    Recorded(SignatureBody, Told),
+    /// No hook had asked, or it was too much to be recorded.
+    Unrecorded,
+}
+
+impl Judging {
+    /// By this signature, where no hook was told anything before.
+    pub fn now(judged: Arc<Judged>) -> Self {
+        Self {
+            judged: Some(judged),
+            told: None,
+        }
+    }
+
+    /// As it was recorded.
+    #[must_use]
+    pub fn told(self, told: Option<Verdicts>) -> Self {
+        Self { told, ..self }
+    }
+
+    /// Those of what is saved or deleted.
+    pub(super) fn of_signature(&self, body: &SignatureBody) -> Source {
+        let told = self.told.as_ref().and_then(|it| it.signature.clone());
+        Source::new(told, body, || self.judged.clone())
+    }
+
+    /// Those of the version that is signed over. They do not depend on content that a caller brings: if a signer that does not
+    /// hold may be dropped, the content could make any signer such a one.
+    pub(super) fn of_previous(&self, body: &SignatureBody) -> Source {
+        let told = self.told.as_ref().and_then(|it| it.previous.clone());
+        Source::new(told, body, || {
+            let judged = self.judged.as_ref()?;
+            Some(Arc::new(judged.same_for(body.clone())))
+        })
+    }
+}
+
+impl Source {
+    fn new(
+        told: Option<Told>,
+        body: &SignatureBody,
+        judged: impl FnOnce() -> Option<Arc<Judged>>,
+    ) -> Self {
+        match told {
+            Some(told) => Self::Recorded(body.clone(), told),
+            None => judged().map_or(Self::Unrecorded, Self::Judged),
+        }
+    }
+
+    /// What is told of the signature, looked at within a turn; nothing where it was not recorded.
+    pub(super) fn tell<T>(&self, turn: impl FnOnce() -> T) -> Option<(Told, wit::Judgement)> {
+        match self {
+            Self::Judged(judged) => {
+                let Ok(read) = judged.report(|| Ok::<_, Infallible>(turn()));
+                let told = Told::new(&read);
+                let judgement = judgement(&told, &read.signers);
+                Some((told, judgement))
+            }
+            Self::Recorded(body, told) => {
+                let _turn = turn();
+                let read = report(&body.as_sent(), None);
+                Some((told.clone(), judgement(told, &read.signers)))
+            }
+            Self::Unrecorded => None,
+        }
+    }
+}
+
+fn judgement(told: &Told, signers: &[Signer]) -> wit::Judgement {
+    let mut judged = Vec::with_capacity(told.signers.len());
+    let mut countersigners = Vec::new();
+    for (number, holds) in told.signers.iter().enumerate() {
+        let signer = signers.get(number);
+        let index = u32::try_from(number).unwrap_or(u32::MAX);
+        add_countersigners(index, holds, signer, &mut countersigners);
+        judged.push(wit::JudgedSigner {
+            certificate: certificate(signer),
+            verdict: verdict(holds),
+        });
+    }
+    wit::Judgement {
+        signers: judged,
+        countersigners,
+        extra: Vec::new(),
+    }
+}
+
+/// How deep they are nested is bounded by how deep signatures are read.
+fn add_countersigners(
+    index: u32,
+    holds: &Holds,
+    signer: Option<&Signer>,
+    all: &mut Vec<wit::Countersigner>,
+) {
+    let others = signer.map(Signer::countersigners).unwrap_or_default();
+    for (number, holds) in holds.countersigners.iter().enumerate() {
+        let signer = others.get(number);
+        all.push(wit::Countersigner {
+            signer: index,
+            certificate: certificate(signer),
+            verdict: verdict(holds),
+        });
+        add_countersigners(index, holds, signer, all);
+    }
+}
+
+fn certificate(signer: Option<&Signer>) -> Option<cms::Certificate> {
+    let certificate = signer?.certificate.clone()?;
+    Some(convert::certificate(certificate))
+}
+
+fn verdict(holds: &Holds) -> wit::Verdict {
+    let apart = holds.apart_from_content.as_ref();
+    wit::Verdict {
+        indication: indication(holds.indication),
+        sub_indication: holds.sub_indication.clone(),
+        explanation: holds.explanation.clone(),
+        intact: holds.intact,
+        claimed_time_ms: holds.claimed_time_ms,
+        proven_time_ms: holds.proven_time_ms,
+        judged_time_ms: holds.judged_time_ms,
+        judged_by: holds.judged_by.clone(),
+        chain: holds.chain.clone(),
+        revocation: match holds.revocation {
+            Revoked::NotJudged => wit::Revocation::NotJudged,
+            Revoked::Good(as_of_ms) => wit::Revocation::Good(as_of_ms),
+            Revoked::Revoked(since_ms) => wit::Revocation::Revoked(since_ms),
+        },
+        apart_from_content: apart.map(|apart| wit::ApartFromContent {
+            indication: indication(apart.indication),
+            sub_indication: apart.sub_indication.clone(),
+            explanation: apart.explanation.clone(),
+            intact: apart.intact,
+        }),
+        extra: Vec::new(),
+    }
+}
+
+fn indication(indication: Indication) -> wit::Indication {
+    match indication {
+        Indication::TotalPassed => wit::Indication::TotalPassed,
+        Indication::Indeterminate => wit::Indication::Indeterminate,
+        Indication::TotalFailed => wit::Indication::TotalFailed,
+    }
+}
