@@ -1,0 +1,79 @@
+// Refuses versions with a signer whose signature does not hold by the certificates that the tenant trusts.
+
+import config from "sigpersist:hooks/config@1.1.0";
+import verdicts from "sigpersist:hooks/verdicts@1.1.0";
+
+const SETTINGS = ["least", "countersigners"];
+const HOLDS = {
+  passed: ({ indication }) => indication === "total-passed",
+  intact: ({ intact }) => intact === true,
+};
+
+function read(json) {
+  const issues = [];
+  let settings;
+  try {
+    settings = JSON.parse(json);
+  } catch (error) {
+    issues.push({ field: "", message: error.message });
+  }
+  if (settings === null || typeof settings !== "object" || Array.isArray(settings)) {
+    return { issues: issues.length ? issues : [{ field: "", message: "must be an object" }] };
+  }
+  for (const name of Object.keys(settings).filter((name) => !SETTINGS.includes(name))) {
+    const step = name.replaceAll("~", "~0").replaceAll("/", "~1");
+    issues.push({ field: `/${step}`, message: "there is no such setting" });
+  }
+  const { least = "passed", countersigners = false } = settings;
+  if (!Object.hasOwn(HOLDS, least)) issues.push({ field: "/least", message: "must be `passed` or `intact`" });
+  if (typeof countersigners !== "boolean") issues.push({ field: "/countersigners", message: "must be true or false" });
+  return { least, countersigners, issues };
+}
+
+const refuse = (code, message) => ({ code, message, field: "/cms" });
+
+/** Whether the signatures hold, or why that can't be said. An error of the server's is thrown, its case in `payload`. */
+function judge() {
+  try {
+    return verdicts.judge();
+  } catch (error) {
+    const { tag, val } = error.payload ?? error;
+    throw [
+      tag === "malformed"
+        ? refuse("malformed-cms", `The signature can't be read: ${val}.`)
+        : refuse("not-cms", "The signature is neither CMS nor signed XML."),
+    ];
+  }
+}
+
+function label({ certificate }) {
+  const common = certificate?.subject.attributes.find(({ name }) => name === "CN");
+  return common?.value ?? certificate?.subject.rfc4514 ?? "without a certificate";
+}
+
+export const lifecycle = {
+  describe() {
+    return { summary: "Refuses signers whose signatures do not hold by the certificates that the tenant trusts" };
+  },
+
+  validateConfig(json) {
+    return read(json).issues;
+  },
+};
+
+export const saveValidator = {
+  validateSave(context, draft) {
+    const settings = read(config.json());
+    const judgement = judge();
+    const refused = (signers, who) =>
+      signers
+        .filter(({ verdict }) => !HOLDS[settings.least](verdict))
+        .map((signer) =>
+          refuse(`signer-not-${settings.least}`, `The ${who} ${label(signer)} does not hold: ${signer.verdict.explanation}`),
+        );
+    const rejections = refused(judgement.signers, "signer");
+    if (settings.countersigners) rejections.push(...refused(judgement.countersigners, "countersigner"));
+    if (rejections.length) throw rejections;
+    return { warnings: [], annotations: [] };
+  },
+};
