@@ -9,7 +9,8 @@ use sigpersist::http::{NamesTenant, ROUTES};
 use sigpersist::tenants::NewKey;
 
 use crate::support::{
-    COUNTERSIGNED, Client, FIRST, REQUIRE_COUNTERSIGNATURE, SIGNER_TAGS, TestApp, described,
+    COUNTERSIGNED, Client, DETACHED, FIRST, REQUIRE_COUNTERSIGNATURE, SIGNER_TAGS, TestApp,
+    described,
 };
 
 fn document(app: &TestApp) -> Value {
@@ -211,7 +212,7 @@ fn what_is_told_of_signatures_is_described_member_by_member() {
     };
     let xml = include_str!("../data/verify/signed.xml");
     let mut seen = BTreeSet::new();
-    for cms in [FIRST, COUNTERSIGNED, xml, "nonsense"] {
+    for cms in [FIRST, COUNTERSIGNED, DETACHED, xml, "nonsense"] {
         for path in ["/inspect", "/verify"] {
             seen.extend(answer(
                 &format!("post {path}"),
