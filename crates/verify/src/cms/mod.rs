@@ -9,6 +9,10 @@ mod archive;
 #[cfg(test)]
 mod archive_tests;
 mod inspect;
+#[cfg(test)]
+mod path_tests;
+#[cfg(test)]
+mod revocation_tests;
 mod signed_data;
 #[cfg(test)]
 pub(crate) mod stamper;

@@ -158,6 +158,7 @@ fn lists_count_by_each_key_of_an_authority_that_leads_to_the_trusted_one() {
 fn where_revocation_must_be_told_what_tells_nothing_is_to_be_tried_later() {
     let required = Rules {
         revocation: RevocationRule::Required,
+        ..Rules::default()
     };
     let pki = Pki::new();
     assert_not_passed(&pki.judge_by(&required, &[], &[]), SubIndication::TryLater);
@@ -179,6 +180,7 @@ fn where_revocation_must_be_told_what_tells_nothing_is_to_be_tried_later() {
 fn each_authority_of_a_chain_must_be_told_of_too() {
     let required = Rules {
         revocation: RevocationRule::Required,
+        ..Rules::default()
     };
     let pki = Pki::new();
     let sub = Party::new(name(UTF8, "Test Sub"));

@@ -38,6 +38,16 @@ pub(crate) fn name(tag: u8, text: &str) -> Vec<u8> {
     sequence(&[tlv(0x31, &attribute)])
 }
 
+/// An extension of a certificate, list or entry.
+pub(crate) fn extension(kind: &[u64], is_critical: bool, value: &[u8]) -> Vec<u8> {
+    let critical = if is_critical {
+        tlv(0x01, &[0xff])
+    } else {
+        Vec::new()
+    };
+    sequence(&[oid(kind), critical, tlv(0x04, value)])
+}
+
 /// Tags of strings.
 pub(crate) const UTF8: u8 = 0x0c;
 pub(crate) const PRINTABLE: u8 = 0x13;
@@ -86,18 +96,31 @@ impl Party {
 
     /// A certificate for somebody, in DER.
     pub(crate) fn certify(&self, of: &Self, role: Role, serial: u8) -> Vec<u8> {
-        self.certify_as(&self.name, &algorithm(&ECDSA_SHA256), of, role, serial)
+        self.certify_with(of, role, serial, &[])
+    }
+
+    /// The same with more extensions.
+    pub(crate) fn certify_with(
+        &self,
+        of: &Self,
+        role: Role,
+        serial: u8,
+        extensions: &[Vec<u8>],
+    ) -> Vec<u8> {
+        let inner = algorithm(&ECDSA_SHA256);
+        self.certify_as(&self.name, &inner, of, role, serial, extensions)
     }
 
     /// A certificate whose signed part names another algorithm than the one that it is signed with.
     pub(crate) fn certify_with_two_algorithms(&self, of: &Self, serial: u8) -> Vec<u8> {
         let inner = algorithm(&ECDSA_SHA384);
-        self.certify_as(&self.name, &inner, of, Role::Person, serial)
+        self.certify_as(&self.name, &inner, of, Role::Person, serial, &[])
     }
 
     /// A certificate that spells the issuer's name in this way.
     pub(crate) fn certify_by(&self, issuer: &[u8], of: &Self, serial: u8) -> Vec<u8> {
-        self.certify_as(issuer, &algorithm(&ECDSA_SHA256), of, Role::Person, serial)
+        let inner = algorithm(&ECDSA_SHA256);
+        self.certify_as(issuer, &inner, of, Role::Person, serial, &[])
     }
 
     fn certify_as(
@@ -107,6 +130,7 @@ impl Party {
         of: &Self,
         role: Role,
         serial: u8,
+        more: &[Vec<u8>],
     ) -> Vec<u8> {
         let validity = [&b"200101000000Z"[..], b"491231235959Z"].map(|time| tlv(0x17, time));
         let usage = match role {
@@ -114,14 +138,12 @@ impl Party {
             Role::Lists => CRL_SIGN,
             Role::Person => DIGITAL_SIGNATURE,
         };
-        let extension = |kind: &[u64], value: &[u8]| {
-            sequence(&[oid(kind), tlv(0x01, &[0xff]), tlv(0x04, value)])
-        };
-        let mut extensions = vec![extension(&KEY_USAGE, &tlv(0x03, &[1, usage]))];
+        let mut extensions = vec![extension(&KEY_USAGE, true, &tlv(0x03, &[1, usage]))];
         if role == Role::Authority {
             let is_ca = tlv(0x30, &tlv(0x01, &[0xff]));
-            extensions.push(extension(&BASIC_CONSTRAINTS, &is_ca));
+            extensions.push(extension(&BASIC_CONSTRAINTS, true, &is_ca));
         }
+        extensions.extend_from_slice(more);
         let tbs = sequence(&[
             tlv(0xa0, &tlv(0x02, &[2])),
             tlv(0x02, &[serial]),
@@ -150,7 +172,16 @@ impl Party {
             let since = tlv(0x17, format!("{day}000000Z").as_bytes());
             sequence(&[tlv(0x02, &[serial]), since])
         });
-        let revoked: Vec<_> = revoked.collect();
+        self.list_with(issuer, &revoked.collect::<Vec<_>>(), &[])
+    }
+
+    /// A list of these entries with these extensions.
+    pub(crate) fn list_with(
+        &self,
+        issuer: &[u8],
+        revoked: &[Vec<u8>],
+        extensions: &[Vec<u8>],
+    ) -> Vec<u8> {
         let mut fields = vec![
             tlv(0x02, &[1]),
             algorithm(&ECDSA_SHA256),
@@ -159,7 +190,10 @@ impl Party {
             tlv(0x17, b"280101000000Z"),
         ];
         if !revoked.is_empty() {
-            fields.push(sequence(&revoked));
+            fields.push(sequence(revoked));
+        }
+        if !extensions.is_empty() {
+            fields.push(tlv(0xa0, &sequence(extensions)));
         }
         self.signed(sequence(&fields), algorithm(&ECDSA_SHA256))
     }

@@ -1,14 +1,14 @@
-//! From a certificate to somebody who is trusted, and whether all of that was good at a time (RFC 5280 section 6). Policies are
-//! not judged; a chain whose authorities restrict names or demand policies is not passed.
+//! From a certificate to somebody who is trusted, and whether all of that was good at a time (RFC 5280 section 6).
 
 use x509_parser::extensions::ParsedExtension;
 
 use super::certificate::Parsed;
-use super::oid;
 use super::revocation::{Evidence, Revocation};
 use super::rules::{RevocationRule, Rules};
+use super::status::{Place, Signers};
 use super::verdict::{Basis, Obstacle, SubIndication, UNKNOWN_ALGORITHM};
 use super::work::Work;
+use super::{oid, path};
 use crate::digest::to_hex;
 
 /// Longest chain, anchor included.
@@ -135,14 +135,35 @@ impl Trust<'_> {
             basis,
             left: MAX_STEPS,
             found: None,
+            barrier: None,
+            anchor: None,
+            signers: &Signers::default(),
         };
         search.climb(&mut vec![certificate]);
-        search.found.unwrap_or_else(|| {
-            Judged::from(Obstacle::unsure(
-                SubIndication::NoCertificateChainFound,
-                "The signature is intact; no chain leads from its certificate to a trusted one.",
-            ))
-        })
+        let barrier = search.barrier.unwrap_or(NO_CHAIN);
+        search.found.unwrap_or_else(|| Judged::from(barrier))
+    }
+
+    /// Whether a good path leads from a certificate to this trusted one.
+    pub(super) fn has_path(
+        &self,
+        from: &Parsed<'_>,
+        anchor: &Parsed<'_>,
+        time_ms: i64,
+        signers: &Signers,
+    ) -> bool {
+        let mut search = Search {
+            trust: self,
+            rules: &Rules::LENIENT,
+            time_ms,
+            basis: Basis::Claimed,
+            left: MAX_STEPS,
+            found: None,
+            barrier: None,
+            anchor: Some(anchor),
+            signers,
+        };
+        search.climb(&mut vec![from])
     }
 }
 
@@ -154,6 +175,11 @@ struct Search<'t, 'a> {
     basis: Basis,
     left: usize,
     found: Option<Judged>,
+    /// Why a path ended before it came to anybody who is trusted.
+    barrier: Option<Obstacle>,
+    /// The only one that counts as trusted.
+    anchor: Option<&'t Parsed<'t>>,
+    signers: &'t Signers,
 }
 
 impl<'t> Search<'t, '_> {
@@ -163,11 +189,12 @@ impl<'t> Search<'t, '_> {
             return false;
         };
         let trust = self.trust;
-        if trust
-            .anchors
-            .iter()
-            .any(|anchor| trust.work.is_same(anchor.der(), last.der()))
-        {
+        let is_last = |anchor: &Parsed<'_>| trust.work.is_same(anchor.der(), last.der());
+        let is_trusted = match self.anchor {
+            Some(anchor) => is_last(anchor),
+            None => trust.anchors.iter().any(is_last),
+        };
+        if is_trusted {
             let judged = self.judge(path);
             let good = judged.outcome.is_ok();
             if good || self.found.is_none() {
@@ -191,7 +218,11 @@ impl<'t> Search<'t, '_> {
             if trust.work.spend(STEP_NS).is_err() {
                 return false;
             }
-            if !may_issue(issuer, path, trust.work) || !issuer.has_issued(last, trust.work) {
+            if !issuer.has_issued(last, trust.work) {
+                continue;
+            }
+            if let Err(obstacle) = may_issue(issuer, path, trust.work) {
+                self.barrier = self.barrier.or(Some(obstacle));
                 continue;
             }
             path.push(issuer);
@@ -205,7 +236,7 @@ impl<'t> Search<'t, '_> {
     }
 
     /// Judges a path that ends with a trusted certificate.
-    fn judge(&self, path: &[&Parsed<'_>]) -> Judged {
+    fn judge(&self, path: &[&'t Parsed<'t>]) -> Judged {
         let links = || path.iter().zip(path.iter().skip(1));
         let mut judged = Judged {
             outcome: Ok(()),
@@ -218,11 +249,8 @@ impl<'t> Search<'t, '_> {
         if self.trust.work.spend_each(path.len(), STEP_NS).is_err() {
             obstacle = Some(UNKNOWN_ALGORITHM);
         }
-        if path.iter().any(|it| demands_more(it)) {
-            obstacle = Some(Obstacle::unsure(
-                SubIndication::CertificateChainGeneralFailure,
-                "A certificate of the chain restricts names, demands policies or has another critical extension that is not judged here.",
-            ));
+        if let Err(wrong) = path::check(path, self.rules, self.trust.work) {
+            obstacle = obstacle.or(Some(wrong));
         }
         if !path.iter().all(|it| it.is_valid(self.time_ms)) {
             obstacle = obstacle.or(Some(Obstacle::unsure(
@@ -230,13 +258,10 @@ impl<'t> Search<'t, '_> {
                 "A certificate was not valid at the time of the signature.",
             )));
         }
-        for (place, (certificate, issuer)) in links().enumerate() {
+        for (place, (certificate, _)) in links().enumerate() {
             let above = path.get(place + 1..).unwrap_or_default();
-            let revocation = self
-                .speakers(issuer, above)
-                .into_iter()
-                .map(|speaker| self.told(certificate, speaker));
-            let revocation = revocation.fold(Revocation::NotJudged, Revocation::or);
+            let told_of = Place { certificate, above };
+            let revocation = self.trust.revocation(told_of, self.time_ms, self.signers);
             judged.revocation = judged.revocation.and(revocation);
             if let Revocation::Revoked { since_ms } = revocation {
                 // Only what is proven to be older than the revocation is not its concern: whoever has a stolen key can claim
@@ -265,51 +290,6 @@ impl<'t> Search<'t, '_> {
         }
         judged.outcome = obstacle.map_or(Ok(()), Err);
         judged
-    }
-
-    /// What is at hand of a certificate's revocation that this one signed.
-    fn told(&self, certificate: &Parsed<'_>, speaker: &Parsed<'_>) -> Revocation {
-        let evidence = self.trust.evidence.iter();
-        evidence
-            .map(|evidence| evidence.of(certificate, speaker, self.time_ms, self.trust.work))
-            .fold(Revocation::NotJudged, Revocation::or)
-    }
-
-    /// Who may say that an authority's certificates are revoked: itself, and other keys of it, such as an older one or one that is
-    /// for lists alone, whose certificates lead to the same trusted one (RFC 5280 section 6.3.3 (f)). `above` is the rest of the
-    /// path, from the authority on.
-    fn speakers<'s>(
-        &'s self,
-        issuer: &'s Parsed<'s>,
-        above: &[&'s Parsed<'s>],
-    ) -> Vec<&'s Parsed<'s>> {
-        let work = self.trust.work;
-        let mut speakers = vec![issuer];
-        // Most signatures embed nothing that anybody could have said.
-        if self.trust.evidence.iter().all(|it| it.is_empty()) {
-            return speakers;
-        }
-        let at_hand = self.trust.certificates.iter().copied();
-        for other in self.trust.anchors.iter().chain(at_hand) {
-            if other.sha256() == issuer.sha256() || !other.subject().is(issuer.subject(), work) {
-                continue;
-            }
-            let is_anchor = || {
-                let mut anchors = self.trust.anchors.iter();
-                anchors.any(|anchor| anchor.sha256() == other.sha256())
-            };
-            let is_vouched_for = || {
-                above.iter().any(|authority| {
-                    authority.has_issued(other, work)
-                        && !other.is_weakly_issued_by(authority)
-                        && !matches!(self.told(other, authority), Revocation::Revoked { .. })
-                })
-            };
-            if is_anchor() || is_vouched_for() {
-                speakers.push(other);
-            }
-        }
-        speakers
     }
 }
 
@@ -382,43 +362,35 @@ fn check_purpose(certificate: &Parsed<'_>, purpose: Purpose) -> Result<(), Obsta
 }
 
 /// Whether a certificate says that its key may sign others (RFC 5280 sections 4.2.1.3 and 4.2.1.9), with these below it.
-fn may_issue(certificate: &Parsed<'_>, below: &[&Parsed<'_>], work: &Work) -> bool {
+fn may_issue(certificate: &Parsed<'_>, below: &[&Parsed<'_>], work: &Work) -> Result<(), Obstacle> {
     let x509 = certificate.x509();
     let signs = match x509.key_usage() {
         Ok(Some(usage)) => usage.value.key_cert_sign(),
         Ok(None) => true,
         Err(_) => false,
     };
-    let Ok(Some(constraints)) = x509.basic_constraints() else {
-        return false;
+    let constraints = match x509.basic_constraints() {
+        Ok(Some(constraints)) if signs && constraints.value.ca => constraints.value,
+        _ => return Err(NO_AUTHORITY),
     };
     // Authorities between this one and the signer; one that issued its own new certificate is none.
     let between = below.iter().skip(1);
-    let between = between.filter(|it| !it.is_self_issued(work));
-    let short = constraints.value.path_len_constraint;
-    signs
-        && constraints.value.ca
-        && short.is_none_or(|most| between.count() <= usize::try_from(most).unwrap_or(usize::MAX))
+    let between = between.filter(|it| !it.is_self_issued(work)).count() as u64;
+    match constraints.path_len_constraint {
+        Some(most) if between > most.into() => Err(TOO_LONG),
+        _ => Ok(()),
+    }
 }
 
-/// Whether a certificate has a critical extension that is not judged here (RFC 5280 section 4.2), or restricts names or demands
-/// policies, which count whether they are critical or not.
-pub(super) fn demands_more(certificate: &Parsed<'_>) -> bool {
-    let mut extensions = certificate.x509().extensions().iter();
-    extensions.any(|extension| match extension.parsed_extension() {
-        ParsedExtension::NameConstraints(_) | ParsedExtension::PolicyConstraints(_) => true,
-        ParsedExtension::BasicConstraints(_)
-        | ParsedExtension::KeyUsage(_)
-        | ParsedExtension::ExtendedKeyUsage(_)
-        | ParsedExtension::SubjectAlternativeName(_)
-        | ParsedExtension::CertificatePolicies(_)
-        | ParsedExtension::PolicyMappings(_)
-        | ParsedExtension::InhibitAnyPolicy(_)
-        | ParsedExtension::CRLDistributionPoints(_)
-        | ParsedExtension::AuthorityKeyIdentifier(_)
-        | ParsedExtension::SubjectKeyIdentifier(_)
-        | ParsedExtension::AuthorityInfoAccess(_) => false,
-        // Statements about the certificate, which restrict nothing (RFC 3739 section 3.2.6).
-        _ => extension.critical && extension.oid.to_id_string() != oid::QC_STATEMENTS,
-    })
-}
+const NO_CHAIN: Obstacle = Obstacle::unsure(
+    SubIndication::NoCertificateChainFound,
+    "The signature is intact; no chain leads from its certificate to a trusted one.",
+);
+const NO_AUTHORITY: Obstacle = Obstacle::unsure(
+    SubIndication::CertificateChainGeneralFailure,
+    "A certificate of the chain is signed by somebody whose certificate does not say that its key may sign others.",
+);
+const TOO_LONG: Obstacle = Obstacle::unsure(
+    SubIndication::CertificateChainGeneralFailure,
+    "There are more authorities in the chain than the certificate of one allows below it.",
+);

@@ -1,50 +1,85 @@
 //! Lists of revoked certificates (RFC 5280 section 5). Read where they lie: the largest have megabytes.
 
 use std::cell::RefCell;
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use asn1_rs::{Class, Tag};
 
+use super::Malformed;
 use super::algorithm::AlgorithmIdentifier;
 use super::ber::{Reader, Value};
 use super::certificate::Parsed;
+use super::distribution::{ALL_REASONS, PlaceName, Point, keys, read_reasons};
+use super::extensions::Extensions;
+use super::general_name::{DIRECTORY_NAME, GeneralName};
 use super::public_key;
-use super::revocation::{Statement, bits, extensions};
+use super::revocation::bits;
 use super::same_name::DistinguishedName;
 use super::work::{Sha256, Work};
-use super::{Malformed, oid};
 
-/// What it costs to look through a byte of entries, or of names.
+/// What it costs to look through a byte of entries.
 const BYTE_NS: u64 = 12;
 
-/// A list, which may be anybody's until it was found to be an issuer's.
+/// A list, which may be anybody's until it was found to be of somebody who is entitled.
 #[derive(Debug)]
 pub(super) struct Crl<'a> {
     /// What is signed.
     tbs: &'a [u8],
-    issuer: DistinguishedName<'a>,
-    made_ms: i64,
-    next_ms: Option<i64>,
+    pub(super) issuer: DistinguishedName<'a>,
+    pub(super) made_ms: i64,
+    pub(super) next_ms: Option<i64>,
     revoked: Option<Reader<'a>>,
     scope: Scope<'a>,
     algorithm: AlgorithmIdentifier<'a>,
     signature: &'a [u8],
-    /// Issuers, by their certificates' digests, and whether they signed it.
+    /// Certificates, by their digests, and whether their keys signed it.
     signed_by: RefCell<Vec<(Sha256, bool)>>,
+    /// Certificates, by their digests, and what the entries say of them.
+    found: RefCell<HashMap<Sha256, Option<Found>>>,
 }
 
-/// Which certificates a list is about (RFC 5280 section 5.2.5).
+/// What the extensions of a list say of it.
 #[derive(Debug, Default)]
 struct Scope<'a> {
-    /// Encoding of the names of the place where it is published; it is about certificates that name that place.
-    place: Option<Reader<'a>>,
+    /// The whole `IssuingDistributionPoint` (RFC 5280 section 5.2.5).
+    point: Option<&'a [u8]>,
+    /// The place where it is published; it is about certificates that name that place.
+    place: Option<PlaceName<'a>>,
     users_only: bool,
     authorities_only: bool,
+    attributes_only: bool,
     /// Its entries may be about certificates of others.
     indirect: bool,
-    /// It is about none that we could tell: for some reasons, for attributes, of what changed, or by rules unknown here.
+    /// Only these reasons count.
+    reasons: Option<u16>,
+    number: Option<&'a [u8]>,
+    /// It tells only what changed since the list of this number.
+    base: Option<&'a [u8]>,
+    authority_key: Option<&'a [u8]>,
+    /// It follows rules that are unknown here: it tells nobody to be good.
     unknown: bool,
 }
+
+/// What the entries of a list say of a certificate.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Found {
+    pub(super) entry: Option<Entry>,
+    /// An entry has a critical extension that is not known here: the list tells nobody to be good (RFC 5280 section 5.3).
+    has_unknown: bool,
+}
+
+/// An entry.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Entry {
+    /// Since when, in milliseconds since 1970, or [`i64::MIN`] where that can't be read.
+    pub(super) since_ms: i64,
+    /// `CRLReason`.
+    pub(super) reason: u8,
+}
+
+/// `certificateHold` and `removeFromCRL` (RFC 5280 section 5.3.1).
+pub(super) const HOLD: u8 = 6;
+pub(super) const REMOVED: u8 = 8;
 
 impl<'a> Crl<'a> {
     /// Reads a `CertificateList`; none where it is none.
@@ -74,9 +109,8 @@ impl<'a> Crl<'a> {
         }
         let scope = match field {
             None => Scope::default(),
-            Some(wrapper) => Scope::read(wrapper.inside()).unwrap_or(Scope {
+            Some(wrapper) => Scope::read(&wrapper).unwrap_or(Scope {
                 unknown: true,
-                indirect: true,
                 ..Scope::default()
             }),
         };
@@ -90,154 +124,263 @@ impl<'a> Crl<'a> {
             algorithm,
             signature,
             signed_by: RefCell::default(),
+            found: RefCell::default(),
         })
     }
 
-    /// What it says of a certificate of this issuer. That it was revoked counts wherever it stands; that it was not only where the
-    /// list is about such certificates.
-    pub(super) fn of(
-        &self,
-        certificate: &Parsed<'_>,
-        issuer: &Parsed<'_>,
-        work: &Work,
-    ) -> Option<Statement> {
-        let told = self.issuer.is(certificate.issuer(), work)
-            && !self.scope.indirect
-            && self.is_signed_by(issuer, work);
-        if !told || work.spend_each(self.tbs.len(), BYTE_NS).is_err() {
+    /// For which reasons it tells whether a certificate is revoked (RFC 5280 section 6.3.3 (b) and (d)); 0 where only that it lists
+    /// the certificate counts. None where it is not about certificates of that issuer.
+    pub(super) fn reasons_of(&self, certificate: &Parsed<'_>, work: &Work) -> Option<u16> {
+        let extensions = Extensions::of(certificate.x509());
+        let points = extensions.distribution_points;
+        let points = points.map_or(Vec::new(), |value| Point::read_all(value, work));
+        let is_own = self.issuer.is(certificate.issuer(), work);
+        let publishes =
+            |point: &Point<'_>| self.scope.indirect && point.is_published_by(&self.issuer, work);
+        if !is_own && !points.iter().any(publishes) {
             return None;
         }
-        let is_revoked_since_ms = match self.find(certificate.x509().raw_serial()) {
-            Ok(found) => found,
-            // What can't be read to its end does not say that something is not there.
-            Err(Malformed(_)) => return None,
+        let is_ca = certificate.x509().is_ca();
+        let scope = &self.scope;
+        let left_out = scope.unknown
+            || scope.attributes_only
+            || (scope.users_only && is_ca)
+            || (scope.authorities_only && !is_ca);
+        if left_out {
+            return Some(0);
+        }
+        // The last one is what holds where a certificate names no place (RFC 5280 section 6.3.3).
+        let issuer = Point {
+            reasons: ALL_REASONS,
+            ..Point::default()
         };
-        let says = is_revoked_since_ms.is_some() || self.scope.includes(certificate, work);
-        says.then_some(Statement {
-            made_ms: self.made_ms,
-            next_ms: self.next_ms,
-            is_revoked_since_ms,
-        })
+        let mut reasons = 0;
+        for point in points.iter().chain([&issuer]) {
+            let fits = match point.publisher {
+                Some(_) => publishes(point),
+                None => is_own,
+            };
+            if fits && self.is_of_place(point, certificate, work) {
+                reasons |= point.reasons & scope.reasons.unwrap_or(ALL_REASONS);
+            }
+        }
+        Some(reasons)
     }
 
-    fn is_signed_by(&self, issuer: &Parsed<'_>, work: &Work) -> bool {
+    /// Whether it is published where the certificate says (RFC 5280 section 6.3.3 (b) (2) (i)).
+    fn is_of_place(&self, point: &Point<'_>, certificate: &Parsed<'_>, work: &Work) -> bool {
+        let Some(place) = self.scope.place else {
+            return true;
+        };
+        let Some(place) = place.keys(&self.issuer, work) else {
+            return false;
+        };
+        let publisher = match point.publisher {
+            Some(_) => &self.issuer,
+            None => certificate.issuer(),
+        };
+        let own = match (&point.name, point.publisher) {
+            (Some(name), _) => name.keys(publisher, work),
+            (None, Some(publishers)) => keys(publishers, work),
+            (None, None) => {
+                let issuer = publisher.key(work);
+                return issuer.is_some_and(|issuer| place.contains(&(DIRECTORY_NAME, issuer)));
+            }
+        };
+        own.is_some_and(|own| !own.is_disjoint(&place))
+    }
+
+    /// Whether it tells only what changed.
+    pub(super) fn is_delta(&self) -> bool {
+        self.scope.base.is_some()
+    }
+
+    /// Whether this one, which tells what changed, may be read together with that complete one (RFC 5280 section 5.2.4).
+    pub(super) fn completes(&self, other: &Self, work: &Work) -> bool {
+        let (own, of) = (&self.scope, &other.scope);
+        let (Some(base), Some(number), Some(complete)) = (own.base, own.number, of.number) else {
+            return false;
+        };
+        number_of(base) <= number_of(complete)
+            && number_of(complete) < number_of(number)
+            && own.point == of.point
+            && own.authority_key == of.authority_key
+            && self.issuer.is(&other.issuer, work)
+    }
+
+    /// Whether this one is newer than that.
+    pub(super) fn is_newer(&self, other: &Self) -> bool {
+        let number = |list: &Self| list.scope.number.map(number_of);
+        number(self) > number(other)
+    }
+
+    /// Whether a key signed it that may sign lists and is called as the list says.
+    pub(super) fn is_signed_by(&self, signer: &Parsed<'_>, work: &Work) -> bool {
         let mut known = self.signed_by.borrow_mut();
-        if let Some((_, signed)) = known.iter().find(|(other, _)| other == issuer.sha256()) {
+        if let Some((_, signed)) = known.iter().find(|(other, _)| other == signer.sha256()) {
             return *signed;
         }
-        let key = issuer.x509().public_key();
-        let may_sign = match issuer.x509().key_usage() {
+        let key = signer.x509().public_key();
+        let may_sign = match signer.x509().key_usage() {
             Ok(Some(usage)) => usage.value.crl_sign(),
             Ok(None) => true,
             Err(_) => false,
         };
         let signed = may_sign
-            && issuer.subject().is(&self.issuer, work)
+            && signer.subject().is(&self.issuer, work)
             && !public_key::is_weak(key, &self.algorithm, None)
-            && issuer.has_signed(&self.algorithm, self.tbs, self.signature, work);
-        known.push((*issuer.sha256(), signed));
+            && signer.has_signed(&self.algorithm, self.tbs, self.signature, work);
+        known.push((*signer.sha256(), signed));
         signed
     }
 
-    /// Since when the certificate of this serial number is revoked, where it is.
-    fn find(&self, serial: &[u8]) -> Result<Option<i64>, Malformed> {
+    /// What its entries say of a certificate; none where they can't be read to their end, or the work is exhausted.
+    pub(super) fn find(&self, certificate: &Parsed<'_>, work: &Work) -> Option<Found> {
+        let mut known = self.found.borrow_mut();
+        let found = known.entry(*certificate.sha256()).or_insert_with(|| {
+            work.spend_each(self.tbs.len(), BYTE_NS).ok()?;
+            self.scan(certificate, work).ok()?
+        });
+        *found
+    }
+
+    fn scan(&self, certificate: &Parsed<'_>, work: &Work) -> Result<Option<Found>, Malformed> {
+        let mut found = Found::default();
         let Some(mut entries) = self.revoked else {
-            return Ok(None);
+            return Ok(Some(found));
         };
+        let serial = certificate.x509().raw_serial();
+        // An entry is about the issuer that the last one before it named (RFC 5280 section 5.3.3).
+        let mut is_of_issuer = self.issuer.is(certificate.issuer(), work);
         while let Some(entry) = entries.next()? {
             let mut fields = entry.inside();
             let own = fields.expect(Tag::Integer, "an entry has no serial number")?;
-            if own.content() != serial {
-                continue;
-            }
             let since = fields.next()?;
-            let since_ms = since.and_then(|since| since.time_ms()).unwrap_or(i64::MIN);
-            let removed = fields.next()?.is_some_and(|list| is_removed(&list));
-            if !removed {
-                return Ok(Some(since_ms));
+            let mut reason = 0;
+            if let Some(list) = fields.next()? {
+                let mut extensions = list.inside();
+                while let Some(extension) = extensions.next()? {
+                    let (number, critical, value) = read_extension(&extension)?;
+                    match number {
+                        Some(21) => reason = value.last().copied().unwrap_or_default(),
+                        Some(29) => is_of_issuer = names(value, certificate.issuer(), work),
+                        Some(23 | 24) => {}
+                        _ => found.has_unknown |= critical,
+                    }
+                }
+            }
+            if is_of_issuer && own.content() == serial {
+                let since_ms = since.and_then(|since| since.time_ms()).unwrap_or(i64::MIN);
+                let entry = Entry { since_ms, reason };
+                if reason != REMOVED {
+                    found.entry = Some(entry);
+                    return Ok(Some(found));
+                }
+                found.entry = Some(entry);
             }
         }
-        Ok(None)
+        Ok(Some(found))
     }
 }
 
-/// Whether an entry says that its certificate is revoked no more (`removeFromCRL`, RFC 5280 section 5.3.1).
-fn is_removed(list: &Value<'_>) -> bool {
-    let extensions = extensions(list).unwrap_or_default();
-    extensions
-        .iter()
-        .any(|extension| extension.oid == oid::REASON_CODE && extension.value == [0x0a, 1, 8])
+impl Found {
+    /// Since when the certificate is revoked by a complete list.
+    pub(super) fn revoked(&self) -> Option<Entry> {
+        self.entry.filter(|entry| entry.reason != REMOVED)
+    }
+
+    /// Whether it tells that a certificate is good, by not listing it.
+    pub(super) fn is_good(&self) -> bool {
+        !self.has_unknown && self.revoked().is_none()
+    }
+}
+
+/// Whether one of the names of a `certificateIssuer` is this one.
+fn names(value: &[u8], issuer: &DistinguishedName<'_>, work: &Work) -> bool {
+    let Ok(list) = Reader::new(value).expect(Tag::Sequence, "") else {
+        return false;
+    };
+    let mut all = list.inside();
+    while let Ok(Some(one)) = all.next() {
+        if GeneralName::read(&one).is_some_and(|one| one.is_directory(issuer, work)) {
+            return true;
+        }
+    }
+    false
+}
+
+/// A number that is not negative, such that longer ones are larger.
+fn number_of(content: &[u8]) -> (usize, &[u8]) {
+    let zeros = content.iter().take_while(|byte| **byte == 0).count();
+    let digits = content.get(zeros..).unwrap_or_default();
+    (digits.len(), digits)
+}
+
+/// An extension: the last number of its type, if that is one of RFC 5280, whether it is critical, and its value.
+fn read_extension<'a>(extension: &Value<'a>) -> Result<(Option<u8>, bool, &'a [u8]), Malformed> {
+    let mut fields = extension.inside();
+    let kind = fields.expect(Tag::Oid, "an extension has no type")?;
+    let mut value = fields.next()?;
+    let mut critical = false;
+    if let Some(flag) = &value
+        && flag.is(Class::Universal, Tag::Boolean.0)
+    {
+        critical = flag.content() != [0];
+        value = fields.next()?;
+    }
+    let number = match kind.content() {
+        [0x55, 0x1d, number] => Some(*number),
+        _ => None,
+    };
+    let value = value.ok_or(Malformed("an extension has no value"))?;
+    Ok((number, critical, value.content()))
 }
 
 impl<'a> Scope<'a> {
-    fn read(mut wrapper: Reader<'a>) -> Option<Self> {
+    fn read(wrapper: &Value<'a>) -> Option<Self> {
         let mut scope = Self::default();
-        for extension in extensions(&wrapper.next().ok()??).ok()? {
-            if extension.oid != oid::ISSUING_DISTRIBUTION_POINT {
-                // Among these, that the list has only what changed.
-                scope.unknown |= extension.critical;
-                continue;
-            }
-            let point = Reader::new(extension.value).next().ok()??;
-            let mut fields = point.inside();
-            while let Some(field) = fields.next().ok()? {
-                let is = |tag| field.is(Class::ContextSpecific, tag);
-                let set = field.content() != [0];
-                if is(0) {
-                    // DistributionPointName ::= CHOICE { fullName [0] GeneralNames, … }
-                    let name = field.inside().next().ok()??;
-                    scope.unknown |= !name.is(Class::ContextSpecific, 0);
-                    scope.place = Some(name.inside());
-                } else if is(1) {
-                    scope.users_only = set;
-                } else if is(2) {
-                    scope.authorities_only = set;
-                } else if is(4) {
-                    scope.indirect = set;
-                } else {
-                    // [3] only some reasons, [5] only attribute certificates
-                    scope.unknown |= is(3) || set;
+        let mut extensions = wrapper.inside().next().ok()??.inside();
+        while let Some(extension) = extensions.next().ok()? {
+            let (number, critical, value) = read_extension(&extension).ok()?;
+            let integer = || {
+                let integer = Reader::new(value).expect(Tag::Integer, "").ok()?;
+                Some(integer.content())
+            };
+            match number {
+                Some(20) => scope.number = Some(integer()?),
+                Some(27) => scope.base = Some(integer()?),
+                Some(28) => {
+                    scope.point = Some(value);
+                    scope.read_point(value)?;
                 }
+                Some(35) => scope.authority_key = Some(value),
+                _ => scope.unknown |= critical,
             }
         }
         Some(scope)
     }
 
-    fn includes(&self, certificate: &Parsed<'_>, work: &Work) -> bool {
-        let is_ca = certificate.x509().is_ca();
-        if self.unknown || (self.users_only && is_ca) || (self.authorities_only && !is_ca) {
-            return false;
-        }
-        self.place
-            .is_none_or(|place| names_place(certificate, place, work).unwrap_or(false))
-    }
-}
-
-/// Whether a certificate says that its revocation is published under one of these names.
-fn names_place(certificate: &Parsed<'_>, place: Reader<'_>, work: &Work) -> Option<bool> {
-    let mut own = certificate.x509().extensions().iter();
-    let own = own.find(|own| own.oid.to_id_string() == oid::DISTRIBUTION_POINTS)?;
-    work.spend_each(own.value.len(), BYTE_NS).ok()?;
-    let mut names_of_place = HashSet::new();
-    let mut places = place;
-    while let Some(name) = places.next().ok()? {
-        names_of_place.insert(name.raw);
-    }
-    // SEQUENCE OF DistributionPoint { [0] { [0] fullName }, … }
-    let mut points = Reader::new(own.value).next().ok()??.inside();
-    while let Some(point) = points.next().ok()? {
-        let Ok(Some(wrapper)) = point.inside().optional(0) else {
-            continue;
-        };
-        let Ok(Some(names)) = wrapper.inside().optional(0) else {
-            continue;
-        };
-        let mut names = names.inside();
-        while let Some(name) = names.next().ok()? {
-            if names_of_place.contains(name.raw) {
-                return Some(true);
+    fn read_point(&mut self, value: &'a [u8]) -> Option<()> {
+        let mut fields = Reader::new(value).next().ok()??.inside();
+        while let Some(field) = fields.next().ok()? {
+            let is = |tag| field.is(Class::ContextSpecific, tag);
+            let set = field.content() != [0];
+            if is(0) {
+                self.place = Some(PlaceName::read(&field)?);
+            } else if is(1) {
+                self.users_only = set;
+            } else if is(2) {
+                self.authorities_only = set;
+            } else if is(3) {
+                self.reasons = Some(read_reasons(&field)?);
+            } else if is(4) {
+                self.indirect = set;
+            } else if is(5) {
+                self.attributes_only = set;
+            } else {
+                self.unknown = true;
             }
         }
+        Some(())
     }
-    Some(false)
 }

@@ -6,7 +6,8 @@
 //! - `public_key` says whether a signature holds under a key, with the cryptography of `hash`, `rsa`,
 //!   `ecdsa` and `gost` (its curves in `gost_curves`, their arithmetic in `weierstrass`); `work` has the budget for it all.
 //! - `signer` chooses among the certificates that could be a signer's.
-//! - `chain` looks for a way to somebody who is trusted, and judges it by `rules`, with what `crl`, `ocsp` and `revocation` tell.
+//! - `chain` looks for a way to somebody who is trusted, and judges it by `rules`, with what `status` finds in `crl`, `ocsp` and `revocation`.
+//! - `path` judges what a path's certificates demand of one another: `extensions`, `name_constraints` and `policies`.
 //! - `verdict` has the words for all that (ETSI EN 319 102-1).
 
 pub(crate) mod algorithm;
@@ -18,23 +19,30 @@ pub(crate) mod ber;
 pub(crate) mod certificate;
 pub(crate) mod chain;
 mod crl;
+mod distribution;
 mod ecdsa;
+mod extensions;
+mod general_name;
 mod gost;
 mod gost_curves;
 #[cfg(test)]
 pub(crate) mod gost_signer;
 pub(crate) mod hash;
 pub(crate) mod name;
+mod name_constraints;
 mod ocsp;
 pub(crate) mod oid;
+mod path;
 mod pem;
 mod person;
+mod policies;
 pub(crate) mod public_key;
 pub(crate) mod revocation;
 mod rsa;
 mod rules;
 pub(crate) mod same_name;
 pub(crate) mod signer;
+mod status;
 pub(crate) mod verdict;
 mod weierstrass;
 pub mod work;

@@ -7,7 +7,8 @@ use asn1_rs::{Class, Tag};
 use super::algorithm::AlgorithmIdentifier;
 use super::ber::{Reader, Value};
 use super::certificate::Parsed;
-use super::chain::demands_more;
+use super::distribution::ALL_REASONS;
+use super::extensions::Extensions;
 use super::hash::Hash;
 use super::oid;
 use super::public_key;
@@ -17,6 +18,9 @@ use super::work::{Sha256, Work};
 
 /// Most certificates of an answer that are looked at, and most certificates that it is about.
 const MAX_ENTRIES: usize = 20;
+
+/// `id-pkix-ocsp-nocheck`.
+const NO_CHECK: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 0x30, 1, 5];
 
 /// A `BasicOCSPResponse`, which may be anybody's until it was found to be for an issuer.
 #[derive(Debug)]
@@ -119,6 +123,7 @@ impl<'a> Response<'a> {
         &self,
         certificate: &Parsed<'_>,
         issuer: &Parsed<'_>,
+        is_revoked: impl Fn(&Parsed<'_>) -> bool,
         work: &Work,
     ) -> Vec<Statement> {
         let serial = certificate.x509().raw_serial();
@@ -126,7 +131,7 @@ impl<'a> Response<'a> {
             let entries = self.entries.iter();
             entries.filter(|entry| work.is_same(entry.serial, serial))
         };
-        if entries().next().is_none() || !self.speaks_for(issuer, work) {
+        if entries().next().is_none() || !self.speaks_for(issuer, is_revoked, work) {
             return Vec::new();
         }
         let about = entries()
@@ -135,11 +140,18 @@ impl<'a> Response<'a> {
     }
 
     /// Whether the issuer has signed it, or somebody whom the issuer has given this task (RFC 6960 section 4.2.2.2).
-    fn speaks_for(&self, issuer: &Parsed<'_>, work: &Work) -> bool {
-        let mut known = self.speaks_for.borrow_mut();
+    fn speaks_for(
+        &self,
+        issuer: &Parsed<'_>,
+        is_revoked: impl Fn(&Parsed<'_>) -> bool,
+        work: &Work,
+    ) -> bool {
+        let known = self.speaks_for.borrow();
         if let Some((_, speaks)) = known.iter().find(|(other, _)| other == issuer.sha256()) {
             return *speaks;
         }
+        // Whether a delegate was revoked may depend on this very answer.
+        drop(known);
         let signed = |responder: &Parsed<'_>| {
             let key = responder.x509().public_key();
             self.responder.is(responder, work)
@@ -153,17 +165,25 @@ impl<'a> Response<'a> {
                     && issuer.has_issued(delegate, work)
                     && !delegate.is_weakly_issued_by(issuer)
                     && signed(delegate)
+                    && (is_never_revoked(delegate) || !is_revoked(delegate))
             });
+        let mut known = self.speaks_for.borrow_mut();
         known.push((*issuer.sha256(), speaks));
         speaks
     }
+}
+
+/// Whether a delegate's issuer says that nothing tells of its revocation (`id-pkix-ocsp-nocheck`, RFC 6960 section 4.2.2.2.1).
+fn is_never_revoked(delegate: &Parsed<'_>) -> bool {
+    let mut extensions = delegate.x509().extensions().iter();
+    extensions.any(|extension| extension.oid.as_bytes() == NO_CHECK)
 }
 
 fn may_respond(delegate: &Parsed<'_>) -> bool {
     let usages = delegate.extended_key_usages();
     usages.iter().any(|usage| usage == oid::OCSP_SIGNING)
         && delegate.key_usage_has(|signs, commits| signs || commits)
-        && !demands_more(delegate)
+        && !Extensions::of(delegate.x509()).has_unknown_critical
 }
 
 impl Responder<'_> {
@@ -210,6 +230,7 @@ impl<'a> Entry<'a> {
                 made_ms,
                 next_ms,
                 is_revoked_since_ms,
+                reasons: ALL_REASONS,
             },
         })
     }

@@ -31,8 +31,6 @@ pub(crate) const HASH_INDICES: [&str; 3] = [HASH_INDEX_V3, "0.4.0.19122.1.4", "0
 pub(crate) const HASH_INDEX_V3: &str = "0.4.0.19122.1.5";
 /// `id-ct-TSTInfo` (RFC 3161 section 2.4.2).
 pub(crate) const TST_INFO: &str = "1.2.840.113549.1.9.16.1.4";
-/// `id-ce-cRLReasons` of an entry (RFC 5280 section 5.3.1).
-pub(crate) const REASON_CODE: &str = "2.5.29.21";
 /// `id-data` (RFC 5652 section 4).
 pub(crate) const DATA: &str = "1.2.840.113549.1.7.1";
 /// Certificates that a signer adds (ETSI EN 319 122-1 clause A.1.1.2).
@@ -53,13 +51,8 @@ pub(crate) const OCSP_SIGNING: &str = "1.3.6.1.5.5.7.3.9";
 /// `id-pkix-ocsp-basic` (RFC 6960 section 4.2.1), and `id-ri-ocsp-response`, by which a CMS embeds a whole response (RFC 5940).
 pub(crate) const OCSP_BASIC: &str = "1.3.6.1.5.5.7.48.1.1";
 pub(crate) const OCSP_RESPONSE: &str = "1.3.6.1.5.5.7.16.2";
-/// `id-ce-cRLDistributionPoints`, and `id-ce-issuingDistributionPoint` of a list (RFC 5280 sections 4.2.1.13 and 5.2.5).
-pub(crate) const DISTRIBUTION_POINTS: &str = "2.5.29.31";
-pub(crate) const ISSUING_DISTRIBUTION_POINT: &str = "2.5.29.28";
 /// `id-ce-extKeyUsage` (RFC 5280 section 4.2.1.12).
 pub(crate) const EXTENDED_KEY_USAGE: &str = "2.5.29.37";
-/// `id-pe-qcStatements` (RFC 3739 section 3.2.6).
-pub(crate) const QC_STATEMENTS: &str = "1.3.6.1.5.5.7.1.3";
 /// Attributes of names (X.520).
 pub(crate) const SERIAL_NUMBER: &str = "2.5.4.5";
 pub(crate) const ORGANIZATIONAL_UNIT: &str = "2.5.4.11";

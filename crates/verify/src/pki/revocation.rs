@@ -1,8 +1,5 @@
 //! Whether a certificate was revoked, by what is at hand: lists (`crl`) and answers (`ocsp`). Nothing is fetched.
 
-use std::cell::RefCell;
-use std::collections::HashMap;
-
 use asn1_rs::{Class, Tag};
 use serde::Serialize;
 
@@ -10,8 +7,8 @@ use super::ber::{Reader, Value};
 use super::certificate::Parsed;
 use super::crl::Crl;
 use super::ocsp::Response;
-use super::work::{Sha256, Work};
-use super::{Malformed, oid};
+use super::oid;
+use super::work::Work;
 use crate::time::Time;
 
 /// Most lists and answers of a file that are looked at; the largest honest ones, after several renewals, have some dozens.
@@ -87,16 +84,9 @@ impl From<Revocation> for Told {
 pub(crate) struct Evidence<'a> {
     lists: Vec<Crl<'a>>,
     answers: Vec<Response<'a>>,
-    /// What was found of certificates, by their digests and those of their issuers'.
-    known: RefCell<HashMap<(Sha256, Sha256), Vec<Statement>>>,
 }
 
 impl<'a> Evidence<'a> {
-    /// Whether there is nothing that tells of revocations.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.lists.is_empty() && self.answers.is_empty()
-    }
-
     /// Adds a `CertificateList`; one that can't be read tells nothing.
     pub(crate) fn add_list(&mut self, der: &'a [u8], work: &Work) {
         if self.has_room(der, work) {
@@ -162,37 +152,12 @@ impl<'a> Evidence<'a> {
         }
     }
 
-    /// What this tells of a certificate that `issuer` issued, for a time in milliseconds since 1970. A revocation, once told, is
-    /// one whatever else is told.
-    pub(crate) fn of(
-        &self,
-        certificate: &Parsed<'_>,
-        issuer: &Parsed<'_>,
-        time_ms: i64,
-        work: &Work,
-    ) -> Revocation {
-        let mut known = self.known.borrow_mut();
-        let statements = known
-            .entry((*certificate.sha256(), *issuer.sha256()))
-            .or_insert_with(|| {
-                let lists = self.lists.iter();
-                let lists = lists.filter_map(|list| list.of(certificate, issuer, work));
-                let answers = self.answers.iter();
-                lists
-                    .chain(answers.flat_map(|answer| answer.of(certificate, issuer, work)))
-                    .collect()
-            });
-        let told = statements.iter().map(|statement| {
-            if let Some(since_ms) = statement.is_revoked_since_ms {
-                Revocation::Revoked { since_ms }
-            } else if statement.is_about(time_ms, certificate) {
-                let as_of_ms = statement.made_ms;
-                Revocation::Good { as_of_ms }
-            } else {
-                Revocation::NotJudged
-            }
-        });
-        told.fold(Revocation::NotJudged, Revocation::or)
+    pub(super) fn lists(&self) -> &[Crl<'a>] {
+        &self.lists
+    }
+
+    pub(super) fn answers(&self) -> &[Response<'a>] {
+        &self.answers
     }
 }
 
@@ -233,48 +198,17 @@ pub(super) struct Statement {
     /// Since when the certificate is revoked, in milliseconds since 1970, or [`i64::MIN`] where that can't be read; none where it
     /// is good.
     pub(super) is_revoked_since_ms: Option<i64>,
+    /// Reasons for which it tells so.
+    pub(super) reasons: u16,
 }
 
 impl Statement {
     /// Whether a good certificate was good at a time by this: it was made then or later, and not after the certificate was over,
     /// when authorities forget it.
-    fn is_about(&self, time_ms: i64, certificate: &Parsed<'_>) -> bool {
+    pub(super) fn is_about(&self, time_ms: i64, certificate: &Parsed<'_>) -> bool {
         let reaches = self.made_ms >= time_ms || self.next_ms.is_some_and(|next| next >= time_ms);
         reaches && self.made_ms <= certificate.not_after_ms()
     }
-}
-
-/// An extension of a certificate, list or answer (RFC 5280 section 4.1).
-pub(super) struct Extension<'a> {
-    pub(super) oid: String,
-    pub(super) critical: bool,
-    pub(super) value: &'a [u8],
-}
-
-/// Reads `Extensions`.
-pub(super) fn extensions<'a>(list: &Value<'a>) -> Result<Vec<Extension<'a>>, Malformed> {
-    let mut extensions = Vec::new();
-    let mut all = list.inside();
-    while let Some(extension) = all.next()? {
-        let mut fields = extension.inside();
-        let oid = fields.expect(Tag::Oid, "an extension has no type")?.oid()?;
-        let mut value = fields.next()?;
-        let mut critical = false;
-        if let Some(flag) = &value
-            && flag.is(Class::Universal, Tag::Boolean.0)
-        {
-            critical = flag.content() != [0];
-            value = fields.next()?;
-        }
-        extensions.push(Extension {
-            oid,
-            critical,
-            value: value
-                .ok_or(Malformed("an extension has no value"))?
-                .content(),
-        });
-    }
-    Ok(extensions)
 }
 
 /// What a BIT STRING of whole bytes holds.

@@ -8,12 +8,26 @@ use serde::{Deserialize, Serialize};
 pub struct Rules {
     /// How much must be known of revocation.
     pub revocation: RevocationRule,
+    /// The policies that are acceptable, as object identifiers in dotted form; any if none (RFC 5280's `user-initial-policy-set`).
+    /// They are asked for only where a chain must be valid for a policy.
+    pub initial_policies: Option<Vec<String>>,
+    /// Whether a chain must be valid for an acceptable policy, also if no certificate of it demands that
+    /// (`initial-explicit-policy`).
+    pub require_explicit_policy: bool,
+    /// Whether one policy never stands for another (`initial-policy-mapping-inhibit`).
+    pub inhibit_policy_mapping: bool,
+    /// Whether `anyPolicy` in a certificate stands for no policy (`initial-any-policy-inhibit`).
+    pub inhibit_any_policy: bool,
 }
 
 impl Rules {
     /// The default, for those who made time stamps.
     pub(crate) const LENIENT: Self = Self {
         revocation: RevocationRule::IfPresent,
+        initial_policies: None,
+        require_explicit_policy: false,
+        inhibit_policy_mapping: false,
+        inhibit_any_policy: false,
     };
 }
 

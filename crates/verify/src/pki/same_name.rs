@@ -39,6 +39,32 @@ impl<'a> DistinguishedName<'a> {
         }
     }
 
+    /// Its encoding.
+    pub(crate) fn der(&self) -> &'a [u8] {
+        self.der
+    }
+
+    /// Whether another name begins with the parts of this one; none where the work is exhausted.
+    pub(crate) fn contains(&self, name: &DistinguishedName<'_>, work: &Work) -> Option<bool> {
+        // A whole part in front is whole in both: each tells its length.
+        Some(name.prepared(work)?.starts_with(self.prepared(work)?))
+    }
+
+    /// A spelling that is the same for all encodings of it; none where the work is exhausted.
+    pub(crate) fn key(&self, work: &Work) -> Option<Vec<u8>> {
+        let prepared = self.prepared(work)?;
+        work.spend_each(prepared.len(), 1).ok()?;
+        Some(prepared.to_vec())
+    }
+
+    /// The same of this name with one part more, which is the inside of a `RelativeDistinguishedName`.
+    pub(crate) fn key_with(&self, part: &[u8], work: &Work) -> Option<Vec<u8>> {
+        work.spend_each(part.len(), BYTE_NS).ok()?;
+        let mut key = self.key(work)?;
+        prepare_part(&mut key, Reader::new(part))?;
+        Some(key)
+    }
+
     fn prepared(&self, work: &Work) -> Option<&[u8]> {
         if self.prepared.get().is_none() {
             work.spend_each(self.der.len(), BYTE_NS).ok()?;
@@ -56,25 +82,28 @@ fn prepare(der: &[u8]) -> Option<Vec<u8>> {
     let mut prepared = Vec::with_capacity(der.len());
     let mut parts = Reader::new(der).expect(Tag::Sequence, "").ok()?.inside();
     while let Some(part) = parts.next().ok()? {
-        let mut attributes = Vec::new();
-        let mut all = part.inside();
-        while let Some(attribute) = all.next().ok()? {
-            let mut fields = attribute.inside();
-            let kind = fields.expect(Tag::Oid, "").ok()?;
-            let value = fields.next().ok()??;
-            attributes.push((kind.content(), prepare_value(&value)));
-        }
-        attributes.sort();
-        put(
-            &mut prepared,
-            &u32::try_from(attributes.len()).ok()?.to_be_bytes(),
-        );
-        for (kind, value) in attributes {
-            put(&mut prepared, kind);
-            put(&mut prepared, &value);
-        }
+        prepare_part(&mut prepared, part.inside())?;
     }
     Some(prepared)
+}
+
+/// Adds a part, whose attributes these are.
+fn prepare_part(prepared: &mut Vec<u8>, mut all: Reader<'_>) -> Option<()> {
+    let mut attributes = Vec::new();
+    while let Some(attribute) = all.next().ok()? {
+        let mut fields = attribute.inside();
+        let kind = fields.expect(Tag::Oid, "").ok()?;
+        let value = fields.next().ok()??;
+        attributes.push((kind.content(), prepare_value(&value)));
+    }
+    attributes.sort();
+    let count = u32::try_from(attributes.len()).ok()?;
+    put(prepared, &count.to_be_bytes());
+    for (kind, value) in attributes {
+        put(prepared, kind);
+        put(prepared, &value);
+    }
+    Some(())
 }
 
 /// Adds bytes so that it is plain where they end.

@@ -1,0 +1,364 @@
+//! Chains whose certificates demand something of one another (RFC 5280 section 6.1), each rule obeyed and broken.
+
+use super::verify;
+use crate::judging::Judging;
+use crate::pki::authority::{NOW_MS, Party, Role, UTF8, extension, name, oid, sequence};
+use crate::pki::ber::tlv;
+use crate::pki::{Anchors, Rules, SubIndication, Verdict, Work};
+
+const MESSAGE: &[u8] = b"a contract";
+
+const ALTERNATIVE_NAMES: u64 = 17;
+const NAME_CONSTRAINTS: u64 = 30;
+const POLICIES: u64 = 32;
+const MAPPINGS: u64 = 33;
+const POLICY_CONSTRAINTS: u64 = 36;
+const INHIBIT_ANY: u64 = 54;
+
+const RFC822: u8 = 0x81;
+const DNS: u8 = 0x82;
+const DIRECTORY: u8 = 0xa4;
+const URI: u8 = 0x86;
+const ADDRESS: u8 = 0x87;
+const REGISTERED_ID: u8 = 0x88;
+
+/// A chain of the root, an authority below it, and a person.
+struct Chain {
+    root: Party,
+    sub: Party,
+    person: Party,
+}
+
+impl Chain {
+    fn new() -> Self {
+        Self {
+            root: Party::new(name(UTF8, "Test Root")),
+            sub: Party::new(name(UTF8, "Test Sub")),
+            person: Party::new(name(UTF8, "Somebody")),
+        }
+    }
+
+    /// The verdict on the person's signature, where the authority's certificate and the person's have these extensions.
+    fn judge(&self, rules: &Rules, of_sub: &[Vec<u8>], of_person: &[Vec<u8>]) -> Verdict {
+        self.judge_within(rules, of_sub, of_person, &Work::new())
+    }
+
+    fn judge_within(
+        &self,
+        rules: &Rules,
+        of_sub: &[Vec<u8>],
+        of_person: &[Vec<u8>],
+        work: &Work,
+    ) -> Verdict {
+        let Self { root, sub, person } = self;
+        let anchors = Anchors::new([root.certify(root, Role::Authority, 1)]);
+        let certificates = [
+            root.certify_with(sub, Role::Authority, 2, of_sub),
+            sub.certify_with(person, Role::Person, 3, of_person),
+        ];
+        let cms = person.cms(MESSAGE, (&sub.name, 3), &certificates, &[]);
+        let judging = Judging {
+            rules: rules.clone(),
+            ..Judging::new(&anchors, NOW_MS)
+        };
+        super::verify_within(&cms, &judging, work)
+            .unwrap()
+            .remove(0)
+    }
+
+    #[track_caller]
+    fn assert(&self, of_sub: &[Vec<u8>], of_person: &[Vec<u8>], why: Option<SubIndication>) {
+        let verdict = self.judge(&Rules::default(), of_sub, of_person);
+        assert_eq!(verdict.sub_indication, why, "{verdict:?}");
+    }
+}
+
+fn critical(number: u64, value: &[u8]) -> Vec<u8> {
+    extension(&[2, 5, 29, number], true, value)
+}
+
+fn constraints(permitted: &[Vec<u8>], excluded: &[Vec<u8>]) -> Vec<u8> {
+    let side = |tag, bases: &[Vec<u8>]| {
+        let subtrees: Vec<_> = bases.iter().map(|base| tlv(0x30, base)).collect();
+        if bases.is_empty() {
+            Vec::new()
+        } else {
+            tlv(tag, &subtrees.concat())
+        }
+    };
+    let sides = [side(0xa0, permitted), side(0xa1, excluded)];
+    critical(NAME_CONSTRAINTS, &sequence(&sides))
+}
+
+const GENERAL: Option<SubIndication> = Some(SubIndication::CertificateChainGeneralFailure);
+const DEMANDED: Option<SubIndication> = Some(SubIndication::ChainConstraintsFailure);
+
+#[test]
+fn names_are_compared_with_what_an_authority_permits_and_excludes() {
+    let chain = Chain::new();
+    let ip = |bytes: &[u8]| tlv(ADDRESS, bytes);
+    let text = |tag, text: &str| tlv(tag, text.as_bytes());
+    for (base, own, is_in) in [
+        (
+            text(RFC822, "example.org"),
+            text(RFC822, "a@Example.org"),
+            true,
+        ),
+        (
+            text(RFC822, "example.org"),
+            text(RFC822, "a@b.example.org"),
+            false,
+        ),
+        (
+            text(RFC822, ".example.org"),
+            text(RFC822, "a@b.example.org"),
+            true,
+        ),
+        (
+            text(RFC822, ".example.org"),
+            text(RFC822, "a@example.org"),
+            false,
+        ),
+        (
+            text(RFC822, "a@example.org"),
+            text(RFC822, "a@example.ORG"),
+            true,
+        ),
+        (
+            text(RFC822, "a@example.org"),
+            text(RFC822, "A@example.org"),
+            false,
+        ),
+        (text(DNS, "example.org"), text(DNS, "Example.org"), true),
+        (text(DNS, "example.org"), text(DNS, "a.b.example.org"), true),
+        (text(DNS, "example.org"), text(DNS, "myexample.org"), false),
+        (
+            text(URI, "example.org"),
+            text(URI, "https://u@Example.org:8/x"),
+            true,
+        ),
+        (
+            text(URI, "example.org"),
+            text(URI, "https://a.example.org"),
+            false,
+        ),
+        (
+            text(URI, ".example.org"),
+            text(URI, "https://a.example.org"),
+            true,
+        ),
+        (
+            text(URI, ".example.org"),
+            text(URI, "https://example.org/"),
+            false,
+        ),
+        (ip(&[10, 0, 0, 0, 255, 0, 0, 0]), ip(&[10, 1, 2, 3]), true),
+        (ip(&[10, 0, 0, 0, 255, 0, 0, 0]), ip(&[11, 1, 2, 3]), false),
+        (
+            tlv(DIRECTORY, &name(UTF8, "SOMEBODY")),
+            tlv(DIRECTORY, &name(UTF8, "else")),
+            false,
+        ),
+    ] {
+        let names = critical(ALTERNATIVE_NAMES, &sequence(std::slice::from_ref(&own)));
+        let own = std::slice::from_ref(&names);
+        let base = std::slice::from_ref(&base);
+        let unless = |right: bool| if right { None } else { GENERAL };
+        chain.assert(&[constraints(base, &[])], own, unless(is_in));
+        chain.assert(
+            &[constraints(&[], base)],
+            own,
+            unless(!is_in && base[0][0] != DIRECTORY),
+        );
+    }
+    // The subject is a directory name, too.
+    let [own, other] = ["somebody", "else"].map(|text| tlv(DIRECTORY, &name(UTF8, text)));
+    chain.assert(&[constraints(std::slice::from_ref(&own), &[])], &[], None);
+    chain.assert(
+        &[constraints(std::slice::from_ref(&other), &[])],
+        &[],
+        GENERAL,
+    );
+    chain.assert(&[constraints(&[], &[own])], &[], GENERAL);
+    chain.assert(&[constraints(&[], &[other])], &[], None);
+}
+
+#[test]
+fn names_and_constraints_that_cannot_be_compared_are_refused() {
+    let chain = Chain::new();
+    let names = |own: Vec<u8>| vec![critical(ALTERNATIVE_NAMES, &sequence(&[own]))];
+    let registered = || tlv(REGISTERED_ID, &[42, 3]);
+    let restricted = [constraints(&[], &[registered()])];
+    chain.assert(&restricted, &names(registered()), GENERAL);
+    chain.assert(&restricted, &names(tlv(DNS, b"example.org")), None);
+    let uris = [constraints(&[], &[tlv(URI, b"example.org")])];
+    for uri in ["https://10.0.0.1/", "urn:x", "https://[::1]/"] {
+        chain.assert(&uris, &names(tlv(URI, uri.as_bytes())), GENERAL);
+    }
+    // A wildcard may stand for what is excluded.
+    let hosts = [constraints(&[], &[tlv(DNS, b"a.example.org")])];
+    chain.assert(&hosts, &names(tlv(DNS, b"*.example.org")), GENERAL);
+    // `minimum` and `maximum`.
+    for depth in [tlv(0x80, &[1]), tlv(0x81, &[1])] {
+        let base = [tlv(DNS, b"example.org"), depth].concat();
+        chain.assert(&[constraints(&[], &[base])], &[], GENERAL);
+    }
+}
+
+#[test]
+fn critical_extensions_that_are_not_known_and_repeated_ones_are_refused() {
+    let chain = Chain::new();
+    let unknown = |is_critical| extension(&[1, 2, 3, 4], is_critical, &[5, 0]);
+    chain.assert(&[unknown(false)], &[unknown(false)], None);
+    chain.assert(&[unknown(true)], &[], GENERAL);
+    chain.assert(&[], &[unknown(true)], GENERAL);
+    let policies = policies(&[1]);
+    chain.assert(&[], &[policies.clone(), policies], GENERAL);
+}
+
+/// `anyPolicy` is 0.
+fn policy(number: u64) -> Vec<u8> {
+    if number == 0 {
+        oid(&[2, 5, 29, 32, 0])
+    } else {
+        oid(&[1, 3, 6, 1, 4, 1, number])
+    }
+}
+
+fn policies(numbers: &[u64]) -> Vec<u8> {
+    let all: Vec<_> = numbers.iter().map(|it| sequence(&[policy(*it)])).collect();
+    critical(POLICIES, &sequence(&all))
+}
+
+fn mapping(pairs: &[(u64, u64)]) -> Vec<u8> {
+    let pairs = pairs
+        .iter()
+        .map(|(a, b)| sequence(&[policy(*a), policy(*b)]));
+    critical(MAPPINGS, &sequence(&pairs.collect::<Vec<_>>()))
+}
+
+fn explicit_after(skip: u8) -> Vec<u8> {
+    critical(POLICY_CONSTRAINTS, &tlv(0x30, &tlv(0x80, &[skip])))
+}
+
+fn accepting(numbers: &[u64]) -> Rules {
+    let dotted = numbers.iter().map(|number| format!("1.3.6.1.4.1.{number}"));
+    Rules {
+        require_explicit_policy: true,
+        initial_policies: Some(dotted.collect()),
+        ..Rules::default()
+    }
+}
+
+#[test]
+fn a_chain_must_be_valid_for_a_policy_where_somebody_demands_it() {
+    let chain = Chain::new();
+    // Nobody does.
+    chain.assert(&[policies(&[1])], &[policies(&[2])], None);
+    let explicit = Rules {
+        require_explicit_policy: true,
+        ..Rules::default()
+    };
+    for (of_sub, of_person, why) in [
+        (vec![policies(&[1])], vec![policies(&[1, 2])], None),
+        (vec![policies(&[1])], vec![policies(&[2])], DEMANDED),
+        (vec![policies(&[1])], vec![], DEMANDED),
+        (vec![], vec![policies(&[1])], DEMANDED),
+        (vec![policies(&[0])], vec![policies(&[1])], None),
+        (vec![policies(&[1])], vec![policies(&[0])], None),
+    ] {
+        let verdict = chain.judge(&explicit, &of_sub, &of_person);
+        assert_eq!(verdict.sub_indication, why, "{verdict:?}");
+        // An authority demands the same.
+        let of_sub = [of_sub, vec![explicit_after(0)]].concat();
+        chain.assert(&of_sub, &of_person, why);
+    }
+    // It lets so many certificates pass first.
+    chain.assert(&[policies(&[1]), explicit_after(2)], &[], None);
+}
+
+#[test]
+fn policies_stand_for_one_another_where_nobody_inhibits_it() {
+    let chain = Chain::new();
+    let of_sub = [policies(&[1]), mapping(&[(1, 2)])];
+    let of_person = [policies(&[2])];
+    let judge = |rules: &Rules| chain.judge(rules, &of_sub, &of_person).sub_indication;
+    assert_eq!(judge(&accepting(&[1])), None);
+    assert_eq!(judge(&accepting(&[7, 1])), None);
+    assert_eq!(judge(&accepting(&[2])), DEMANDED);
+    assert_eq!(judge(&accepting(&[])), DEMANDED);
+    let inhibiting = Rules {
+        inhibit_policy_mapping: true,
+        ..accepting(&[1])
+    };
+    assert_eq!(judge(&inhibiting), DEMANDED);
+    for pair in [(0, 1), (1, 0)] {
+        chain.assert(&[policies(&[1]), mapping(&[pair])], &of_person, GENERAL);
+    }
+}
+
+#[test]
+fn any_policy_stands_for_each_where_nobody_inhibits_it() {
+    let chain = Chain::new();
+    let of_person = [policies(&[0])];
+    let judge =
+        |rules: &Rules, of_sub: &[Vec<u8>]| chain.judge(rules, of_sub, &of_person).sub_indication;
+    let any = policies(&[0]);
+    assert_eq!(judge(&accepting(&[5]), std::slice::from_ref(&any)), None);
+    assert_eq!(judge(&accepting(&[5]), &[policies(&[1])]), DEMANDED);
+    let inhibiting = Rules {
+        inhibit_any_policy: true,
+        ..accepting(&[5])
+    };
+    assert_eq!(judge(&inhibiting, std::slice::from_ref(&any)), DEMANDED);
+    let by_sub = [any, critical(INHIBIT_ANY, &tlv(0x02, &[0]))];
+    assert_eq!(judge(&accepting(&[5]), &by_sub), DEMANDED);
+}
+
+#[test]
+fn policies_that_cannot_be_read_are_refused_where_they_count() {
+    let chain = Chain::new();
+    let broken = critical(POLICY_CONSTRAINTS, &tlv(0x30, &tlv(0x80, &[0xff])));
+    chain.assert(&[policies(&[1]), broken], &[policies(&[1])], GENERAL);
+    let broken = critical(POLICIES, &tlv(0x30, &tlv(0x02, &[1])));
+    chain.assert(&[explicit_after(0), broken], &[policies(&[1])], GENERAL);
+}
+
+#[test]
+fn many_policies_mappings_and_names_cost_little() {
+    let chain = Chain::new();
+    let count = 1_000;
+    let numbers: Vec<_> = (1..=count).collect();
+    // Each maps to each of some: what the tree of RFC 5280 multiplies (RFC 9618 section 1).
+    let pairs: Vec<_> = (1..=40)
+        .flat_map(|a| (1..=40).map(move |b| (a, b)))
+        .collect();
+    let work = Work::new();
+    let of_sub = [policies(&numbers), mapping(&pairs), explicit_after(0)];
+    let verdict = chain.judge_within(&Rules::default(), &of_sub, &[policies(&numbers)], &work);
+    assert_eq!(verdict.sub_indication, None, "{verdict:?}");
+    assert!(work.spent_ns() < 50_000_000, "{}", work.spent_ns());
+
+    let host = |number: u64| tlv(DNS, format!("host{number}.example.org").as_bytes());
+    let bases: Vec<_> = (1..=count).map(host).collect();
+    let names: Vec<_> = (count + 1..=2 * count).map(host).collect();
+    let anchors = Anchors::new([chain.root.certify(&chain.root, Role::Authority, 1)]);
+    let certificates = [
+        chain
+            .root
+            .certify_with(&chain.sub, Role::Authority, 2, &[constraints(&[], &bases)]),
+        chain.sub.certify_with(
+            &chain.person,
+            Role::Person,
+            3,
+            &[critical(ALTERNATIVE_NAMES, &sequence(&names))],
+        ),
+    ];
+    let cms = chain
+        .person
+        .cms(MESSAGE, (&chain.sub.name, 3), &certificates, &[]);
+    // A million comparisons: done within the budget, or refused.
+    if let Ok(verdicts) = verify(&cms, &Judging::new(&anchors, NOW_MS)) {
+        assert_eq!(verdicts[0].sub_indication, None, "{verdicts:?}");
+    }
+}

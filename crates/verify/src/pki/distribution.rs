@@ -1,0 +1,134 @@
+//! Places where revocation is published: those that a certificate names (RFC 5280 section 4.2.1.13), and the one that a list says to
+//! be of (section 5.2.5).
+
+use std::collections::HashSet;
+
+use asn1_rs::{Class, Tag};
+
+use super::ber::{Reader, Value};
+use super::general_name::{DIRECTORY_NAME, GeneralName};
+use super::same_name::DistinguishedName;
+use super::work::Work;
+
+/// What it costs to read a name, besides preparing it.
+const READ_NS: u64 = 500;
+
+/// All reasons to revoke a certificate: each but the first bit of `ReasonFlags`.
+pub(super) const ALL_REASONS: u16 = 0b0111_1111_1000_0000;
+
+/// `DistributionPointName`.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum PlaceName<'a> {
+    /// One of these names.
+    Full(Reader<'a>),
+    /// One part, which is added to the name of who publishes.
+    Relative(&'a [u8]),
+}
+
+/// A name that can be looked up: its form, and what is the same for all spellings of it.
+type Key = (u32, Vec<u8>);
+
+impl<'a> PlaceName<'a> {
+    /// Reads what is inside of its explicit tag.
+    pub(super) fn read(wrapper: &Value<'a>) -> Option<Self> {
+        let name = wrapper.inside().next().ok()??;
+        if name.is(Class::ContextSpecific, 0) {
+            Some(Self::Full(name.inside()))
+        } else {
+            name.is(Class::ContextSpecific, 1)
+                .then(|| Self::Relative(name.content()))
+        }
+    }
+
+    /// Its names, where this one publishes; none where they can't be read, or the work is exhausted.
+    pub(super) fn keys(
+        &self,
+        publisher: &DistinguishedName<'_>,
+        work: &Work,
+    ) -> Option<HashSet<Key>> {
+        match *self {
+            Self::Full(names) => keys(names, work),
+            Self::Relative(part) => {
+                let name = publisher.key_with(part, work)?;
+                Some(HashSet::from([(DIRECTORY_NAME, name)]))
+            }
+        }
+    }
+}
+
+/// Names by which they are looked up.
+pub(super) fn keys(mut names: Reader<'_>, work: &Work) -> Option<HashSet<Key>> {
+    let mut keys = HashSet::new();
+    while let Some(name) = names.next().ok()? {
+        work.spend(READ_NS).ok()?;
+        keys.insert(GeneralName::read(&name)?.key(work)?);
+    }
+    Some(keys)
+}
+
+/// `DistributionPoint`.
+#[derive(Debug, Default)]
+pub(super) struct Point<'a> {
+    pub(super) name: Option<PlaceName<'a>>,
+    /// Reasons that lists of there are about.
+    pub(super) reasons: u16,
+    /// Who publishes there, where it is not the issuer.
+    pub(super) publisher: Option<Reader<'a>>,
+}
+
+impl<'a> Point<'a> {
+    /// Reads the extension of a certificate; what can't be read is no place.
+    pub(super) fn read_all(value: &'a [u8], work: &Work) -> Vec<Self> {
+        let Ok(list) = Reader::new(value).expect(Tag::Sequence, "") else {
+            return Vec::new();
+        };
+        let mut points = Vec::new();
+        let mut all = list.inside();
+        while let Ok(Some(point)) = all.next() {
+            if work.spend(READ_NS).is_err() {
+                break;
+            }
+            points.extend(Self::read(&point));
+        }
+        points
+    }
+
+    fn read(point: &Value<'a>) -> Option<Self> {
+        let mut fields = point.inside();
+        let name = match fields.optional(0).ok()? {
+            Some(wrapper) => Some(PlaceName::read(&wrapper)?),
+            None => None,
+        };
+        let reasons = fields.optional(1).ok()?;
+        let publisher = fields.optional(2).ok()?;
+        Some(Self {
+            name,
+            reasons: reasons.map_or(Some(ALL_REASONS), |value| read_reasons(&value))?,
+            publisher: publisher.map(|names| names.inside()),
+        })
+    }
+
+    /// Whether somebody with this name publishes there for others.
+    pub(super) fn is_published_by(&self, name: &DistinguishedName<'_>, work: &Work) -> bool {
+        let Some(mut names) = self.publisher else {
+            return false;
+        };
+        while let Ok(Some(one)) = names.next() {
+            if work.spend(READ_NS).is_err() {
+                return false;
+            }
+            let one = GeneralName::read(&one);
+            if one.is_some_and(|one| one.is_directory(name, work)) {
+                return true;
+            }
+        }
+        false
+    }
+}
+
+/// `ReasonFlags`, the first bit highest.
+pub(super) fn read_reasons(value: &Value<'_>) -> Option<u16> {
+    let (_, bits) = value.content().split_first()?;
+    let byte = |place: usize| u16::from(bits.get(place).copied().unwrap_or_default());
+    Some((byte(0) << 8 | byte(1)) & ALL_REASONS)
+}

@@ -1,0 +1,59 @@
+//! The extensions of a certificate that count for a path (RFC 5280 section 4.2), found in one pass.
+
+use x509_parser::certificate::X509Certificate;
+
+/// Values of the extensions of a certificate, as encoded.
+#[derive(Debug, Default)]
+pub(crate) struct Extensions<'a> {
+    pub(super) alternative_names: Option<&'a [u8]>,
+    pub(super) name_constraints: Option<&'a [u8]>,
+    pub(super) distribution_points: Option<&'a [u8]>,
+    pub(super) policies: Option<&'a [u8]>,
+    pub(super) policy_mappings: Option<&'a [u8]>,
+    pub(super) policy_constraints: Option<&'a [u8]>,
+    pub(super) inhibit_any_policy: Option<&'a [u8]>,
+    /// Whether a critical one is not known here.
+    pub(super) has_unknown_critical: bool,
+    /// Whether one is there twice (RFC 5280 section 4.2).
+    pub(super) is_repeated: bool,
+}
+
+/// `id-ce`, `id-pe-authorityInfoAccess`, and `id-pe-qcStatements`: statements that restrict nothing (RFC 3739 section 3.2.6).
+const CE: &[u8] = &[0x55, 0x1d];
+const AUTHORITY_INFORMATION: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 1, 1];
+const QC_STATEMENTS: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 1, 3];
+
+impl<'a> Extensions<'a> {
+    pub(crate) fn of(certificate: &X509Certificate<'a>) -> Self {
+        let mut found = Self::default();
+        // Of those that are known here, by their last number: all are under 64.
+        let mut seen = 0_u64;
+        for extension in certificate.extensions() {
+            let number = match extension.oid.as_bytes() {
+                [a, b, number] if [*a, *b] == CE => *number,
+                AUTHORITY_INFORMATION | QC_STATEMENTS => continue,
+                _ => {
+                    found.has_unknown_critical |= extension.critical;
+                    continue;
+                }
+            };
+            let bit = 1_u64.checked_shl(number.into()).unwrap_or(0);
+            found.is_repeated |= seen & bit != 0;
+            seen |= bit;
+            let value = Some(extension.value);
+            match number {
+                17 => found.alternative_names = value,
+                30 => found.name_constraints = value,
+                31 => found.distribution_points = value,
+                32 => found.policies = value,
+                33 => found.policy_mappings = value,
+                36 => found.policy_constraints = value,
+                54 => found.inhibit_any_policy = value,
+                // Identifiers of keys, usages and basic constraints are read where they are asked for.
+                14 | 15 | 19 | 35 | 37 => {}
+                _ => found.has_unknown_critical |= extension.critical,
+            }
+        }
+        found
+    }
+}

@@ -1,0 +1,82 @@
+//! Names in extensions (`GeneralName`, RFC 5280 section 4.2.1.6).
+
+use asn1_rs::Class;
+
+use super::ber::Value;
+use super::same_name::DistinguishedName;
+use super::work::Work;
+
+/// Tags of the forms that are compared.
+pub(super) const RFC822_NAME: u32 = 1;
+pub(super) const DNS_NAME: u32 = 2;
+pub(super) const DIRECTORY_NAME: u32 = 4;
+pub(super) const URI: u32 = 6;
+pub(super) const IP_ADDRESS: u32 = 7;
+
+/// A name of any form.
+#[derive(Debug)]
+pub(super) struct GeneralName<'a> {
+    form: u32,
+    /// What is inside; of a directory name its encoding.
+    name: DistinguishedName<'a>,
+}
+
+impl<'a> GeneralName<'a> {
+    pub(super) fn read(value: &Value<'a>) -> Option<Self> {
+        let form = (0..=8).find(|form| value.is(Class::ContextSpecific, *form))?;
+        Some(Self {
+            form,
+            name: DistinguishedName::new(if form == DIRECTORY_NAME {
+                value.inside().next().ok()??.raw
+            } else {
+                value.content()
+            }),
+        })
+    }
+
+    pub(super) fn directory(der: &'a [u8]) -> Self {
+        Self::text(DIRECTORY_NAME, der)
+    }
+
+    /// A name of a form, whose inside this is.
+    pub(super) fn text(form: u32, inside: &'a [u8]) -> Self {
+        Self {
+            form,
+            name: DistinguishedName::new(inside),
+        }
+    }
+
+    pub(super) fn form(&self) -> u32 {
+        self.form
+    }
+
+    pub(super) fn bytes(&self) -> &'a [u8] {
+        self.name.der()
+    }
+
+    /// Whether it is a directory name that has no parts.
+    pub(super) fn is_empty_directory(&self) -> bool {
+        self.form == DIRECTORY_NAME && matches!(self.bytes(), [0x30, 0] | [])
+    }
+
+    /// Whether a directory name begins with the parts of this one; none where the work is exhausted.
+    pub(super) fn contains_directory(&self, name: &Self, work: &Work) -> Option<bool> {
+        self.name.contains(&name.name, work)
+    }
+
+    /// Whether it is the directory name.
+    pub(super) fn is_directory(&self, name: &DistinguishedName<'_>, work: &Work) -> bool {
+        self.form == DIRECTORY_NAME && self.name.is(name, work)
+    }
+
+    /// What is the same for all spellings of it, by its form; none where the work is exhausted.
+    pub(super) fn key(&self, work: &Work) -> Option<(u32, Vec<u8>)> {
+        let name = if self.form == DIRECTORY_NAME {
+            self.name.key(work)?
+        } else {
+            work.spend_each(self.bytes().len(), 1).ok()?;
+            self.bytes().to_vec()
+        };
+        Some((self.form, name))
+    }
+}

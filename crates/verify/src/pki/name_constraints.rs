@@ -1,0 +1,234 @@
+//! Which names an authority lets those below it have (RFC 5280 section 4.2.1.10).
+//!
+//! Names of the forms directoryName, rfc822Name, dNSName, URI and iPAddress are compared. If a constraint is of another form and a
+//! certificate has a name of that form, nothing can be said, and the certificate is refused.
+
+use asn1_rs::{Class, Tag};
+
+use super::ber::{Reader, Value};
+use super::certificate::Parsed;
+use super::general_name::{DIRECTORY_NAME, DNS_NAME, GeneralName, IP_ADDRESS, RFC822_NAME, URI};
+use super::work::Work;
+
+/// What it costs to compare a name with a constraint, besides preparing either.
+const COMPARE_NS: u64 = 100;
+const BYTE_NS: u64 = 4;
+/// What it costs to look at the form of a constraint.
+const FORM_NS: u64 = 5;
+/// What it costs to read a name or a constraint.
+const READ_NS: u64 = 500;
+
+/// What is wrong with a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wrong {
+    /// The extension can't be read, or restricts names by more than their beginnings (`minimum`, `maximum`).
+    Unreadable,
+    /// A certificate has a name that an authority excludes, or does not permit.
+    NotPermitted,
+    /// A certificate has a name of a form that is restricted and can't be compared.
+    Unknown,
+    /// The work is exhausted.
+    Exhausted,
+}
+
+/// What the authorities of a path so far restrict, one set for each that does.
+#[derive(Debug, Default)]
+pub(super) struct NameConstraints<'a>(Vec<Subtrees<'a>>);
+
+/// `NameConstraints`.
+#[derive(Debug, Default)]
+struct Subtrees<'a> {
+    permitted: Vec<GeneralName<'a>>,
+    excluded: Vec<GeneralName<'a>>,
+}
+
+impl<'a> NameConstraints<'a> {
+    /// Takes the constraints of an authority.
+    pub(super) fn add(&mut self, value: &'a [u8], work: &Work) -> Result<(), Wrong> {
+        work.spend_each(value.len(), BYTE_NS)
+            .map_err(|_| Wrong::Exhausted)?;
+        let list = Reader::new(value).expect(Tag::Sequence, "");
+        let mut fields = list.map_err(|_| Wrong::Unreadable)?.inside();
+        let mut subtrees = Subtrees::default();
+        while let Some(field) = fields.next().map_err(|_| Wrong::Unreadable)? {
+            let side = if field.is(Class::ContextSpecific, 0) {
+                &mut subtrees.permitted
+            } else if field.is(Class::ContextSpecific, 1) {
+                &mut subtrees.excluded
+            } else {
+                return Err(Wrong::Unreadable);
+            };
+            let mut all = field.inside();
+            while let Some(one) = all.next().map_err(|_| Wrong::Unreadable)? {
+                work.spend(READ_NS).map_err(|_| Wrong::Exhausted)?;
+                side.push(read_subtree(&one).ok_or(Wrong::Unreadable)?);
+            }
+        }
+        self.0.push(subtrees);
+        Ok(())
+    }
+
+    /// Whether a certificate has only names that all authorities above it permit.
+    pub(super) fn check(
+        &self,
+        certificate: &Parsed<'_>,
+        alternative_names: Option<&[u8]>,
+        work: &Work,
+    ) -> Result<(), Wrong> {
+        if self.0.is_empty() {
+            return Ok(());
+        }
+        let subject = GeneralName::directory(certificate.subject().der());
+        let mut names = vec![subject];
+        match alternative_names {
+            Some(value) => {
+                work.spend_each(value.len(), BYTE_NS)
+                    .map_err(|_| Wrong::Exhausted)?;
+                let list = Reader::new(value).expect(Tag::Sequence, "");
+                let mut all = list.map_err(|_| Wrong::Unreadable)?.inside();
+                while let Some(one) = all.next().map_err(|_| Wrong::Unreadable)? {
+                    work.spend(READ_NS).map_err(|_| Wrong::Exhausted)?;
+                    names.push(GeneralName::read(&one).ok_or(Wrong::Unreadable)?);
+                }
+            }
+            // Then, and only then, an address in the subject counts as such.
+            None => {
+                let subject = certificate.x509().subject();
+                for address in subject.iter_email() {
+                    work.spend(READ_NS).map_err(|_| Wrong::Exhausted)?;
+                    names.push(GeneralName::text(RFC822_NAME, address.as_slice()));
+                }
+            }
+        }
+        for name in &names {
+            for subtrees in &self.0 {
+                subtrees.check(name, work)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Subtrees<'_> {
+    fn check(&self, name: &GeneralName<'_>, work: &Work) -> Result<(), Wrong> {
+        let all = self.permitted.len() + self.excluded.len();
+        work.spend_each(2 * all, FORM_NS)
+            .map_err(|_| Wrong::Exhausted)?;
+        // A subject without parts is none.
+        if name.is_empty_directory() {
+            return Ok(());
+        }
+        let of_form = |all: &'_ [GeneralName<'_>]| all.iter().any(|it| it.form() == name.form());
+        for excluded in self.excluded.iter().filter(|it| it.form() == name.form()) {
+            if matches(name, excluded, true, work)? {
+                return Err(Wrong::NotPermitted);
+            }
+        }
+        if !of_form(&self.permitted) {
+            return Ok(());
+        }
+        for permitted in self.permitted.iter().filter(|it| it.form() == name.form()) {
+            if matches(name, permitted, false, work)? {
+                return Ok(());
+            }
+        }
+        Err(Wrong::NotPermitted)
+    }
+}
+
+/// `GeneralSubtree`, of which `minimum` is 0 and `maximum` absent.
+fn read_subtree<'a>(subtree: &Value<'a>) -> Option<GeneralName<'a>> {
+    let mut fields = subtree.inside();
+    let base = GeneralName::read(&fields.next().ok()??)?;
+    let minimum = fields.optional(0).ok()?;
+    let is_zero = minimum.is_none_or(|minimum| minimum.content() == [0]);
+    let rest = fields.next().ok()?;
+    (is_zero && rest.is_none()).then_some(base)
+}
+
+/// Whether a name is in the subtree of a base of the same form. A name that can't be compared is an error.
+fn matches(
+    name: &GeneralName<'_>,
+    base: &GeneralName<'_>,
+    excludes: bool,
+    work: &Work,
+) -> Result<bool, Wrong> {
+    let bytes = name.bytes().len() + base.bytes().len();
+    work.spend(COMPARE_NS + bytes as u64 * BYTE_NS)
+        .map_err(|_| Wrong::Exhausted)?;
+    let text = |name: &GeneralName<'_>| {
+        let text = std::str::from_utf8(name.bytes()).ok();
+        let text = text.filter(|text| text.is_ascii());
+        text.map(str::to_ascii_lowercase).ok_or(Wrong::Unknown)
+    };
+    match name.form() {
+        DIRECTORY_NAME => base.contains_directory(name, work).ok_or(Wrong::Exhausted),
+        RFC822_NAME => {
+            let (local, host) = mailbox(name.bytes()).ok_or(Wrong::Unknown)?;
+            match mailbox(base.bytes()) {
+                // One mailbox, whose local part is compared to the letter.
+                Some((own, at)) => Ok(own == local && at.eq_ignore_ascii_case(host)),
+                None if base.bytes().contains(&b'@') => Err(Wrong::Unknown),
+                None => Ok(is_host_in(&host.to_ascii_lowercase(), &text(base)?)),
+            }
+        }
+        DNS_NAME => {
+            let (name, base) = (text(name)?, text(base)?);
+            let base = base.trim_end_matches('.');
+            let name = name.trim_end_matches('.');
+            // What a wildcard stands for may be what is excluded.
+            let wild = name.strip_prefix("*.").filter(|_| excludes);
+            Ok(is_domain_in(name, base) || wild.is_some_and(|rest| is_domain_in(base, rest)))
+        }
+        URI => {
+            let name = text(name)?;
+            let host = host(&name).ok_or(Wrong::Unknown)?;
+            Ok(is_host_in(host, &text(base)?))
+        }
+        IP_ADDRESS => {
+            let (address, base) = (name.bytes(), base.bytes());
+            let (own, mask) = base.split_at_checked(base.len() / 2).unwrap_or_default();
+            if own.len() != mask.len() || ![4, 16].contains(&own.len()) {
+                return Err(Wrong::Unreadable);
+            }
+            let mut bytes = address.iter().zip(own).zip(mask);
+            Ok(address.len() == own.len()
+                && bytes.all(|((address, own), mask)| address & mask == own & mask))
+        }
+        _ => Err(Wrong::Unknown),
+    }
+}
+
+/// The two parts of a mailbox.
+fn mailbox(address: &[u8]) -> Option<(&str, &str)> {
+    let address = std::str::from_utf8(address).ok()?;
+    let (local, host) = address.rsplit_once('@')?;
+    let fits = address.is_ascii() && !local.is_empty() && !host.is_empty();
+    fits.then_some((local, host))
+}
+
+/// Whether a domain is this one, or has more labels on its left.
+fn is_domain_in(name: &str, base: &str) -> bool {
+    let base = base.strip_prefix('.').unwrap_or(base);
+    let above = name.strip_suffix(base);
+    base.is_empty() || above.is_some_and(|above| above.is_empty() || above.ends_with('.'))
+}
+
+/// Whether a host is this one, or where that begins with a period one within the domain.
+fn is_host_in(host: &str, base: &str) -> bool {
+    if base.starts_with('.') {
+        host.len() > base.len() && host.ends_with(base)
+    } else {
+        host == base || base.is_empty()
+    }
+}
+
+/// The host of a URI, which must be a name (RFC 5280 section 4.2.1.10).
+fn host(uri: &str) -> Option<&str> {
+    let (_, rest) = uri.split_once("://")?;
+    let authority = rest.split(['/', '?', '#']).next()?;
+    let host = authority.rsplit('@').next()?;
+    let host = host.split(':').next()?;
+    let is_name = host.bytes().any(|byte| byte.is_ascii_alphabetic()) && !host.starts_with('[');
+    is_name.then_some(host)
+}

@@ -1,0 +1,128 @@
+//! Whether a path, whose signatures hold, is a good one (RFC 5280 section 6.1): critical extensions, names, policies. Validity and
+//! revocation, which are about time, are judged by `chain`.
+
+use super::certificate::Parsed;
+use super::extensions::Extensions;
+use super::name_constraints::{self, NameConstraints};
+use super::policies::{self, Policies};
+use super::rules::Rules;
+use super::verdict::{Obstacle, SubIndication, UNKNOWN_ALGORITHM};
+use super::work::Work;
+
+/// Judges a path from the signer's certificate, which is the first, to the trusted one.
+pub(super) fn check(path: &[&Parsed<'_>], rules: &Rules, work: &Work) -> Result<(), Obstacle> {
+    let extensions = path.iter().map(|it| Extensions::of(it.x509()));
+    let extensions: Vec<_> = extensions.collect();
+    // Where nobody demands a policy, only mappings could be wrong.
+    let has_policies = rules.require_explicit_policy
+        || extensions
+            .iter()
+            .any(|it| it.policy_constraints.is_some() || it.policy_mappings.is_some());
+    let mut policies = Policies::new(rules);
+    let mut names = NameConstraints::default();
+    for (place, (certificate, own)) in path.iter().zip(&extensions).enumerate().rev() {
+        let at = |error| by_place(place, error);
+        if own.has_unknown_critical {
+            return Err(at(UNKNOWN_EXTENSION));
+        }
+        if own.is_repeated {
+            return Err(at(REPEATED_EXTENSION));
+        }
+        let (is_last, is_anchor) = (place == 0, place + 1 == path.len());
+        let is_self_issued = certificate.is_self_issued(work);
+        if !is_anchor && (is_last || !is_self_issued) {
+            let checked = names.check(certificate, own.alternative_names, work);
+            checked.map_err(|wrong| at(of_names(wrong)))?;
+        }
+        if !is_last && let Some(value) = own.name_constraints {
+            let added = names.add(value, work);
+            added.map_err(|wrong| at(of_names(wrong)))?;
+        }
+        if !has_policies {
+            continue;
+        }
+        let taken = match (is_anchor, is_last) {
+            (true, true) => Ok(()),
+            // What a trusted certificate demands of others counts (RFC 5937 section 3.2), though it is no part of the path.
+            (true, false) => policies.constrain(own),
+            (false, true) => policies
+                .take(own, false, work)
+                .and_then(|()| policies.finish(own, rules, work)),
+            (false, false) => policies
+                .take(own, is_self_issued, work)
+                .and_then(|()| policies.prepare(own, is_self_issued, work)),
+        };
+        taken.map_err(|wrong| at(of_policies(wrong)))?;
+    }
+    Ok(())
+}
+
+/// A sentence about the signer's certificate, and the same about an authority's.
+type Sentences = (SubIndication, [&'static str; 2]);
+
+const UNKNOWN_EXTENSION: Sentences = (
+    SubIndication::CertificateChainGeneralFailure,
+    [
+        "The signer's certificate has a critical extension that is not known here.",
+        "An authority's certificate has a critical extension that is not known here.",
+    ],
+);
+const REPEATED_EXTENSION: Sentences = (
+    SubIndication::CertificateChainGeneralFailure,
+    [
+        "The signer's certificate has an extension twice.",
+        "An authority's certificate has an extension twice.",
+    ],
+);
+const EXHAUSTED: Sentences = (
+    SubIndication::CryptoConstraintsFailure,
+    [UNKNOWN_ALGORITHM.sentence, UNKNOWN_ALGORITHM.sentence],
+);
+
+fn by_place(place: usize, (why, [of_signer, of_authority]): Sentences) -> Obstacle {
+    Obstacle::unsure(why, if place == 0 { of_signer } else { of_authority })
+}
+
+fn of_names(wrong: name_constraints::Wrong) -> Sentences {
+    use name_constraints::Wrong;
+    let sentences = match wrong {
+        Wrong::NotPermitted => [
+            "The signer's certificate has a name that an authority of its chain excludes or does not permit.",
+            "An authority's certificate has a name that an authority above it excludes or does not permit.",
+        ],
+        Wrong::Unknown => [
+            "The signer's certificate has a name of a kind that an authority of its chain restricts and that can't be compared here.",
+            "An authority's certificate has a name of a kind that an authority above it restricts and that can't be compared here.",
+        ],
+        Wrong::Unreadable => [
+            "The alternative names of the signer's certificate can't be read, and an authority of its chain restricts names.",
+            "The restrictions of names of an authority's certificate can't be read, or are of a kind that is not judged here.",
+        ],
+        Wrong::Exhausted => return EXHAUSTED,
+    };
+    (SubIndication::CertificateChainGeneralFailure, sentences)
+}
+
+fn of_policies(wrong: policies::Wrong) -> Sentences {
+    use policies::Wrong;
+    match wrong {
+        // Which policies are acceptable, and whether one is asked for, may be the verifier's own rule.
+        Wrong::NoneValid => (
+            SubIndication::ChainConstraintsFailure,
+            ["The chain must be valid for a certificate policy, and is for none that is acceptable.";
+                2],
+        ),
+        Wrong::MapsAny => (
+            SubIndication::CertificateChainGeneralFailure,
+            ["An authority's certificate lets a policy stand for any one, which it must not."; 2],
+        ),
+        Wrong::Unreadable => (
+            SubIndication::CertificateChainGeneralFailure,
+            [
+                "The certificate policies of the signer's certificate can't be read.",
+                "The certificate policies of an authority's certificate, or what it demands of those of others, can't be read.",
+            ],
+        ),
+        Wrong::Exhausted => EXHAUSTED,
+    }
+}

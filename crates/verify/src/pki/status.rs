@@ -1,0 +1,209 @@
+//! Whether a certificate of a path was revoked, by lists and answers of those who are entitled to say so (RFC 5280 section 6.3, RFC
+//! 6960 section 4.2.2.2). A certificate that anybody of these lists is revoked, whatever else is told.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+
+use super::certificate::Parsed;
+use super::chain::Trust;
+use super::crl::{Crl, Found, HOLD, REMOVED};
+use super::distribution::ALL_REASONS;
+use super::revocation::{Revocation, Statement};
+use super::work::Sha256;
+
+/// What it costs to look at a list, and at somebody who may have signed it.
+const LOOK_NS: u64 = 300;
+/// How many that sign lists may be vouched for by one another's lists.
+const MAX_DEPTH: usize = 4;
+
+/// What is known of those who sign lists, for one search.
+#[derive(Debug, Default)]
+pub(super) struct Signers {
+    /// Whether a path leads from a certificate, by its digest, to the trusted one, at a time in milliseconds since 1970.
+    known: RefCell<HashMap<(Sha256, Sha256, i64), bool>>,
+    /// Those who are being judged: none is vouched for by its own list.
+    asked: RefCell<Vec<Sha256>>,
+}
+
+/// A certificate whose revocation is asked for, and the rest of its path, its issuer first.
+#[derive(Clone, Copy)]
+pub(super) struct Place<'p> {
+    pub(super) certificate: &'p Parsed<'p>,
+    pub(super) above: &'p [&'p Parsed<'p>],
+}
+
+/// What a list that counts says of the certificate.
+struct Heard<'l> {
+    list: &'l Crl<'l>,
+    found: Found,
+    /// Reasons for which it tells that the certificate is good.
+    reasons: u16,
+}
+
+impl Trust<'_> {
+    /// What is at hand of a certificate's revocation.
+    pub(super) fn revocation(
+        &self,
+        place: Place<'_>,
+        time_ms: i64,
+        signers: &Signers,
+    ) -> Revocation {
+        let Some((issuer, _)) = place.above.split_first() else {
+            return Revocation::NotJudged;
+        };
+        let certificate = place.certificate;
+        let mut told = self.listed(place, signers);
+        for answer in self.evidence.iter().flat_map(|it| it.answers()) {
+            let is_revoked = |delegate: &Parsed<'_>| {
+                let place = Place {
+                    certificate: delegate,
+                    above: place.above,
+                };
+                let told = self.listed(place, signers);
+                told.iter().any(|it| it.is_revoked_since_ms.is_some())
+            };
+            told.extend(answer.of(certificate, issuer, is_revoked, self.work));
+        }
+        let revoked = told.iter().filter_map(|it| it.is_revoked_since_ms).min();
+        if let Some(since_ms) = revoked {
+            return Revocation::Revoked { since_ms };
+        }
+        told.retain(|it| it.is_about(time_ms, certificate));
+        told.sort_by_key(|it| std::cmp::Reverse(it.made_ms));
+        let mut reasons = 0;
+        for statement in told {
+            reasons |= statement.reasons;
+            if reasons == ALL_REASONS {
+                return Revocation::Good {
+                    as_of_ms: statement.made_ms,
+                };
+            }
+        }
+        Revocation::NotJudged
+    }
+
+    /// What lists say.
+    fn listed(&self, place: Place<'_>, signers: &Signers) -> Vec<Statement> {
+        let mut heard = Vec::new();
+        for list in self.evidence.iter().flat_map(|it| it.lists()) {
+            if self.work.spend(LOOK_NS).is_err() {
+                return Vec::new();
+            }
+            let Some(reasons) = list.reasons_of(place.certificate, self.work) else {
+                continue;
+            };
+            if !self.is_entitled(list, place, signers) {
+                continue;
+            }
+            if let Some(found) = list.find(place.certificate, self.work) {
+                heard.push(Heard {
+                    list,
+                    found,
+                    reasons,
+                });
+            }
+        }
+        let mut told = Vec::new();
+        for one in &heard {
+            one.tell(&heard, &mut told, self);
+        }
+        told
+    }
+
+    /// Whether somebody signed a list whose word counts: an authority of the path, a trusted one, or one that has a path to the same
+    /// trusted one (RFC 5280 section 6.3.3 (f)).
+    fn is_entitled(&self, list: &Crl<'_>, place: Place<'_>, signers: &Signers) -> bool {
+        let work = self.work;
+        let of_path = || {
+            let mut above = place.above.iter();
+            above.any(|it| it.subject().is(&list.issuer, work) && list.is_signed_by(it, work))
+        };
+        let at_hand = self.certificates.iter().map(|it| (*it, false));
+        let mut others = self.anchors.iter().map(|it| (it, true)).chain(at_hand);
+        of_path()
+            || others.any(|(other, is_trusted)| {
+                work.spend(LOOK_NS).is_ok()
+                    && other.subject().is(&list.issuer, work)
+                    && list.is_signed_by(other, work)
+                    && (is_trusted || self.leads(other, list.made_ms, place, signers))
+            })
+    }
+
+    /// Whether a path leads from somebody who signs lists to the trusted one of this path.
+    fn leads(
+        &self,
+        signer: &Parsed<'_>,
+        time_ms: i64,
+        place: Place<'_>,
+        signers: &Signers,
+    ) -> bool {
+        let Some(anchor) = place.above.last() else {
+            return false;
+        };
+        let key = (*signer.sha256(), *anchor.sha256(), time_ms);
+        if let Some(known) = signers.known.borrow().get(&key) {
+            return *known;
+        }
+        {
+            let mut asked = signers.asked.borrow_mut();
+            if asked.len() == MAX_DEPTH || asked.contains(signer.sha256()) {
+                return false;
+            }
+            asked.push(*signer.sha256());
+        }
+        let leads = self.has_path(signer, anchor, time_ms, signers);
+        signers.asked.borrow_mut().pop();
+        signers.known.borrow_mut().insert(key, leads);
+        leads
+    }
+}
+
+impl Heard<'_> {
+    /// Adds what this list says, together with those that tell what changed since.
+    fn tell(&self, all: &[Self], told: &mut Vec<Statement>, trust: &Trust<'_>) {
+        let Self { list, found, .. } = self;
+        let good = |list: &Crl<'_>| Statement {
+            made_ms: list.made_ms,
+            next_ms: list.next_ms,
+            is_revoked_since_ms: None,
+            reasons: self.reasons,
+        };
+        let revoked = |since_ms| Statement {
+            is_revoked_since_ms: Some(since_ms),
+            ..good(list)
+        };
+        if list.is_delta() {
+            // Alone it says nothing of what it does not list.
+            told.extend(found.revoked().map(|entry| revoked(entry.since_ms)));
+            return;
+        }
+        let changes = all.iter().filter(|other| {
+            trust.work.spend(LOOK_NS).is_ok()
+                && other.list.is_delta()
+                && other.list.completes(list, trust.work)
+        });
+        let newest = changes.reduce(|one, other| {
+            if other.list.is_newer(one.list) {
+                other
+            } else {
+                one
+            }
+        });
+        let is_lifted = |entry: super::crl::Entry| {
+            let removed = newest.and_then(|newest| newest.found.entry);
+            entry.reason == HOLD && removed.is_some_and(|it| it.reason == REMOVED)
+        };
+        match found.revoked() {
+            Some(entry) if !is_lifted(entry) => told.push(revoked(entry.since_ms)),
+            Some(_) => {}
+            None if found.is_good() && self.reasons != 0 => told.push(good(list)),
+            None => return,
+        }
+        if let Some(newest) = newest
+            && newest.found.is_good()
+            && newest.reasons & self.reasons == self.reasons
+        {
+            told.push(good(newest.list));
+        }
+    }
+}

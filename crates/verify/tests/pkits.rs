@@ -1,0 +1,133 @@
+//! NIST's Public Key Interoperability Test Suite: each signed message of it, judged with the inputs that its document names and with
+//! revocation required. `SIGPERSIST_PKITS` names the folder of the data (which has `certs` and `smime`); skipped without.
+//!
+//! `SIGPERSIST_PKITS=… cargo test --test pkits -- --nocapture` prints the table.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use sigpersist_verify::pki::{Anchors, Indication, RevocationRule, Rules, SubIndication, Verdict};
+use sigpersist_verify::{Judging, cms};
+
+const TABLE: &str = include_str!("pkits.tsv");
+/// The last day of 2026, in milliseconds since 1970; the messages claim to be of 2011.
+const NOW_MS: i64 = 1_798_675_200_000;
+
+/// A message: the bytes that are signed, and the CMS.
+struct Message {
+    content: Vec<u8>,
+    cms: Vec<u8>,
+}
+
+impl Message {
+    /// Reads a `multipart/signed` of two parts (RFC 8551 section 3.5.3): the first with the line ends of mail, the second in base64.
+    fn read(file: &Path) -> Self {
+        let text = std::fs::read_to_string(file).expect("a message");
+        let text = text.replace("\r\n", "\n");
+        let (_, rest) = text.split_once("boundary=\"").expect("a boundary");
+        let (boundary, rest) = rest.split_once('"').expect("a boundary");
+        let boundary = format!("\n--{boundary}");
+        let mut parts = rest.split(&boundary).skip(1);
+        let content = parts.next().expect("a first part").trim_start_matches('\n');
+        let (_, cms) = parts
+            .next()
+            .and_then(|part| part.split_once("\n\n"))
+            .expect("a second part");
+        Self {
+            content: content.replace('\n', "\r\n").into_bytes(),
+            cms: STANDARD
+                .decode(cms.split_whitespace().collect::<String>())
+                .expect("base64"),
+        }
+    }
+
+    fn verdict(&self, anchors: &Anchors, rules: Rules) -> Verdict {
+        let judging = Judging {
+            document: Some(&self.content),
+            rules,
+            ..Judging::new(anchors, NOW_MS)
+        };
+        let mut verdicts = cms::verify(&self.cms, &judging).expect("a CMS");
+        assert_eq!(verdicts.len(), 1);
+        verdicts.remove(0)
+    }
+}
+
+fn rules(policies: &str, flags: &str) -> Rules {
+    let has = |flag| flags.split(',').any(|own| own == flag);
+    let policies = (policies != "any").then(|| {
+        let policies = policies.split(',');
+        let policies = policies.map(|number| format!("2.16.840.1.101.3.2.1.48.{number}"));
+        policies.collect()
+    });
+    Rules {
+        revocation: RevocationRule::Required,
+        initial_policies: policies,
+        require_explicit_policy: has("explicit"),
+        inhibit_policy_mapping: has("no-mapping"),
+        inhibit_any_policy: has("no-any"),
+    }
+}
+
+fn is_as_told(verdict: &Verdict, told: &str) -> bool {
+    let unknown = Some(SubIndication::CryptoConstraintsFailure);
+    match told {
+        "valid" => verdict.indication == Indication::TotalPassed,
+        // Only by its certificates: each message is intact.
+        "invalid" => {
+            verdict.indication == Indication::Indeterminate && verdict.intact == Some(true)
+        }
+        "unknown" => verdict.sub_indication == unknown,
+        _ => panic!("{told} is no outcome"),
+    }
+}
+
+#[test]
+#[expect(
+    clippy::print_stdout,
+    reason = "the table is for people who ask for it"
+)]
+fn paths_are_judged_as_pkits_says() {
+    let Some(folder) = std::env::var_os("SIGPERSIST_PKITS") else {
+        return;
+    };
+    let folder = Path::new(&folder);
+    let anchor = folder.join("certs/TrustAnchorRootCertificate.crt");
+    let anchors = Anchors::new([std::fs::read(anchor).expect("the trust anchor")]);
+    let mut wrong = Vec::new();
+    let mut counts = BTreeMap::<&str, [usize; 2]>::new();
+    let mut files = BTreeMap::<&str, bool>::new();
+    for line in TABLE.lines().filter(|line| !line.starts_with('#')) {
+        let [section, name, policies, flags, told] = line.split('\t').collect::<Vec<_>>()[..]
+        else {
+            panic!("{line}")
+        };
+        let message = Message::read(&folder.join("smime").join(name));
+        let verdict = message.verdict(&anchors, rules(policies, flags));
+        let right = is_as_told(&verdict, told);
+        let [count, all] = counts.entry(told).or_default();
+        *count += usize::from(right);
+        *all += 1;
+        *files.entry(name).or_insert(true) &= right;
+        if !right {
+            let Verdict {
+                indication,
+                sub_indication,
+                explanation,
+                ..
+            } = verdict;
+            wrong.push(format!(
+                "{section} {name} is {told}, but {indication} {sub_indication:?}: {explanation}"
+            ));
+        }
+    }
+    println!("| PKITS | right | of |\n| --- | --- | --- |");
+    for (told, [right, all]) in counts {
+        println!("| {told} | {right} | {all} |");
+    }
+    let right = files.values().filter(|right| **right).count();
+    println!("| messages | {right} | {} |", files.len());
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
