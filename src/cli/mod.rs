@@ -17,6 +17,7 @@ mod output;
 mod plugin;
 mod policy;
 mod progress;
+mod rules;
 mod serve;
 mod signature;
 mod table;

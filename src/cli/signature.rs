@@ -10,6 +10,7 @@ use sigpersist_verify::pki::{Anchors, Revocation};
 use sigpersist_verify::{Body, Judging, Report, Signer, Time, certificates, report};
 
 use super::output::Output;
+use super::rules::RuleOptions;
 
 #[derive(Debug, Args)]
 pub(super) struct Inspect {
@@ -40,6 +41,8 @@ pub(super) struct Verify {
     /// between; repeat for several files.
     #[arg(long, value_name = "FILE")]
     certificate: Vec<PathBuf>,
+    #[command(flatten)]
+    rules: RuleOptions,
 }
 
 impl Verify {
@@ -51,6 +54,7 @@ impl Verify {
             Some(&Judging {
                 document: document.as_deref(),
                 certificates: &read_certificates(&self.certificate)?,
+                rules: self.rules.into(),
                 ..Judging::new(
                     &Anchors::new(read_certificates(&self.trust)?),
                     Utc::now().timestamp_millis(),

@@ -353,15 +353,7 @@ fn tenants_inspect_and_verify_over_http_what_they_send_and_what_is_stored() {
 fn a_file_is_inspected_and_verified_in_a_terminal() {
     let folder = temp_dir();
     let data = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data");
-    let ended = |arguments: &[&str]| {
-        let output = sigpersist(folder.path(), arguments).output().unwrap();
-        let text = |bytes| String::from_utf8(bytes).unwrap();
-        (
-            output.status.code(),
-            text(output.stdout),
-            text(output.stderr),
-        )
-    };
+    let ended = |arguments: &[&str]| ended(folder.path(), arguments);
     let first = format!("{data}/first.cms.b64");
     let (code, said, _) = ended(&["inspect", &first]);
     assert_eq!(code, Some(0));
@@ -401,6 +393,50 @@ fn a_file_is_inspected_and_verified_in_a_terminal() {
     let (code, _, error) = ended(&["verify", &first, "--trust", &first]);
     assert_eq!(code, Some(1));
     assert!(error.contains("holds no certificate"), "{error}");
+}
+
+/// How the command ended, and what it wrote.
+fn ended(folder: &Path, arguments: &[&str]) -> (Option<i32>, String, String) {
+    let output = sigpersist(folder, arguments).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (
+        output.status.code(),
+        text(output.stdout),
+        text(output.stderr),
+    )
+}
+
+/// The rules for chains are options of the command.
+#[test]
+fn chains_are_verified_by_the_rules_that_the_command_is_given() {
+    let folder = temp_dir();
+    let [ca, chained] = [("ca.crt", CHAINED_CA), ("chained.cms", CHAINED)].map(|(name, text)| {
+        let file = folder.path().join(name);
+        std::fs::write(&file, der(text)).unwrap();
+        file.into_os_string().into_string().unwrap()
+    });
+    let verify = |options: &[&str]| {
+        let arguments = [&["verify", &*chained, "--trust", &*ca][..], options].concat();
+        ended(folder.path(), &arguments)
+    };
+    for (options, why) in [
+        (&[][..], None),
+        (&["--revocation", "if-present"], None),
+        (&["--revocation", "required"], Some("TRY_LATER")),
+        (&["--policy", "1.2.398.3.1"], None),
+        (
+            &["--policy", "1.2.398.3.1", "--require-explicit-policy"],
+            Some("CHAIN_CONSTRAINTS_FAILURE"),
+        ),
+        (&["--inhibit-policy-mapping", "--inhibit-any-policy"], None),
+    ] {
+        let (code, said, error) = verify(options);
+        assert_eq!(code, Some(i32::from(why.is_some())), "{said} {error}");
+        assert!(said.contains(why.unwrap_or("TOTAL_PASSED")), "{said}");
+    }
+    let (code, _, error) = verify(&["--policy", "mine"]);
+    assert_eq!(code, Some(2), "{error}");
+    assert!(error.contains("object identifier"), "{error}");
 }
 
 /// Chains, made with the library that makes them for browsers.

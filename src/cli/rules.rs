@@ -1,0 +1,61 @@
+//! Options of `sigpersist verify` that say by what rules chains are judged.
+
+use clap::{Args, ValueEnum};
+use sigpersist_verify::pki::{RevocationRule, Rules};
+
+#[derive(Debug, Args)]
+pub(super) struct RuleOptions {
+    /// Whether something embedded must tell of each certificate of a chain that it was not revoked. Otherwise only a revocation that
+    /// is told counts.
+    #[arg(long, value_enum, default_value_t, value_name = "RULE")]
+    revocation: Revocation,
+    /// A certificate policy that is acceptable, as an object identifier; repeat for several. Without any, each is. Policies count
+    /// where a certificate of the chain, or `--require-explicit-policy`, demands one.
+    #[arg(long, value_name = "OID", value_parser = policy)]
+    policy: Vec<String>,
+    /// Pass a chain only if it is valid for an acceptable certificate policy.
+    #[arg(long)]
+    require_explicit_policy: bool,
+    /// Never let one certificate policy stand for another.
+    #[arg(long)]
+    inhibit_policy_mapping: bool,
+    /// Let `anyPolicy` in a certificate stand for no policy.
+    #[arg(long)]
+    inhibit_any_policy: bool,
+}
+
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+enum Revocation {
+    Required,
+    #[default]
+    IfPresent,
+}
+
+/// An object identifier in dotted form.
+fn policy(text: &str) -> Result<String, String> {
+    let arcs = text.split('.');
+    let is_number = |arc: &str| {
+        arc.parse::<u128>()
+            .is_ok_and(|arc_read| arc_read.to_string() == arc)
+    };
+    if arcs.clone().count() > 1 && arcs.into_iter().all(is_number) {
+        Ok(text.to_owned())
+    } else {
+        Err("a policy is an object identifier, such as 1.2.398.3.1.1".to_owned())
+    }
+}
+
+impl From<RuleOptions> for Rules {
+    fn from(options: RuleOptions) -> Self {
+        Self {
+            revocation: match options.revocation {
+                Revocation::Required => RevocationRule::Required,
+                Revocation::IfPresent => RevocationRule::IfPresent,
+            },
+            initial_policies: (!options.policy.is_empty()).then_some(options.policy),
+            require_explicit_policy: options.require_explicit_policy,
+            inhibit_policy_mapping: options.inhibit_policy_mapping,
+            inhibit_any_policy: options.inhibit_any_policy,
+        }
+    }
+}
