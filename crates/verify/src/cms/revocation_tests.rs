@@ -1,8 +1,9 @@
 //! Lists of revoked certificates by those who are entitled, each rule of RFC 5280 section 6.3 obeyed and broken.
 
 use super::verify;
+use crate::digest::sha256;
 use crate::judging::Judging;
-use crate::pki::authority::{NOW_MS, Party, Role, UTF8, extension, name, sequence};
+use crate::pki::authority::{NOW_MS, Party, Role, UTF8, algorithm, extension, name, oid, sequence};
 use crate::pki::ber::tlv;
 use crate::pki::{Anchors, RevocationRule, Rules, SubIndication, Verdict};
 
@@ -242,6 +243,58 @@ fn lists_of_changes_count_together_with_a_whole_one() {
     pki.assert(&[], &[on_hold, lift(3, 4), again], REVOKED);
     // A key that is lost stays so.
     pki.assert(&[], &[whole(3, &[compromised]), lift(3, 4)], REVOKED);
+}
+
+/// An answer by a delegate, with its certificate: these are good.
+fn answer(pki: &Pki, delegate: &Party, certificate: Vec<u8>, serials: &[u8]) -> Vec<u8> {
+    const SHA256: [u64; 9] = [2, 16, 840, 1, 101, 3, 4, 2, 1];
+    const ECDSA_SHA256: [u64; 7] = [1, 2, 840, 10045, 4, 3, 2];
+    const OCSP_RESPONSE: [u64; 9] = [1, 3, 6, 1, 5, 5, 7, 16, 2];
+    let key = pki.root.public_key();
+    let hashes = [&*pki.root.name, &key[key.len() - 65..]].map(|it| tlv(0x04, &sha256(it)));
+    let made = tlv(0x18, b"20270101000000Z");
+    let entries = serials.iter().map(|serial| {
+        let id = [&[algorithm(&SHA256)], &hashes[..], &[tlv(0x02, &[*serial])]].concat();
+        sequence(&[sequence(&id), tlv(0x80, &[]), made.clone()])
+    });
+    let entries: Vec<_> = entries.collect();
+    let tbs = sequence(&[tlv(0xa1, &delegate.name), made.clone(), sequence(&entries)]);
+    let value = [vec![0], delegate.sign(&tbs)].concat();
+    let basic = sequence(&[
+        tbs,
+        algorithm(&ECDSA_SHA256),
+        tlv(0x03, &value),
+        tlv(0xa0, &sequence(&[certificate])),
+    ]);
+    tlv(0xa1, &[oid(&OCSP_RESPONSE), basic].concat())
+}
+
+#[test]
+fn a_delegate_answers_while_it_is_not_revoked_itself() {
+    let pki = Pki::new();
+    let delegate = Party::new(name(UTF8, "Test Responder"));
+    let usage = || ce(37, false, &sequence(&[oid(&[1, 3, 6, 1, 5, 5, 7, 3, 9])]));
+    let answered = |more: &[Vec<u8>], serials: &[u8]| {
+        let extensions = [&[usage()], more].concat();
+        let certificate = pki
+            .root
+            .certify_with(&delegate, Role::Person, 5, &extensions);
+        answer(&pki, &delegate, certificate, serials)
+    };
+    pki.assert(&[], &[answered(&[], &[SERIAL])], GOOD);
+    pki.assert(&[], &[answered(&[], &[9])], UNTOLD);
+    // A list of another place says nothing good, but whom it lists.
+    let list = |serial| pki.list(&[entry(serial, &[])], &[point(&[place("http://there")])]);
+    pki.assert(&[], &[answered(&[], &[SERIAL]), list(9)], GOOD);
+    pki.assert(&[], &[answered(&[], &[SERIAL]), list(5)], UNTOLD);
+    let no_check = extension(&[1, 3, 6, 1, 5, 5, 7, 48, 1, 5], false, &[5, 0]);
+    pki.assert(&[], &[answered(&[no_check], &[SERIAL]), list(5)], GOOD);
+    // Whether the delegate was revoked is told by somebody of whom this very answer tells.
+    let publisher = &pki.publisher;
+    let general = tlv(0xa4, &publisher.name);
+    let named = points(&[sequence(&[tlv(0xa2, &general)])]);
+    let indirect = publisher.list_with(&publisher.name, &[], &[point(&[flag(0x84)])]);
+    pki.assert(&[], &[answered(&named, &[SERIAL, 3]), indirect], GOOD);
 }
 
 #[test]
