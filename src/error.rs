@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use sigpersist_verify::Format;
+use sigpersist_verify::pki::{Indication, SubIndication};
 use utoipa::ToSchema;
 
 use crate::policy::model::Accept;
@@ -169,15 +170,8 @@ pub enum Error {
     },
 
     /// The tenant accepts no such signature.
-    #[error("{}", not_accepted_phrase(*.accept, .problem.as_deref()))]
-    SignatureNotAccepted {
-        /// What it accepts.
-        accept: Accept,
-        /// The format that the signature looks like.
-        format: Format,
-        /// Why it can't be read, in a sentence.
-        problem: Option<String>,
-    },
+    #[error("{}", not_accepted_phrase(.0))]
+    SignatureNotAccepted(Box<NotAccepted>),
 
     /// Hooks refused the save or delete.
     #[error("{} refused this request.", rejections_phrase(.0))]
@@ -209,6 +203,51 @@ pub enum Error {
     /// Anything else: a bug, or a broken machine.
     #[error("The server failed to answer this request.")]
     Internal(#[source] Box<dyn StdError + Send + Sync>),
+}
+
+/// What a tenant has against a signature.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotAccepted {
+    /// What it accepts.
+    pub accept: Accept,
+    /// The format that the signature looks like.
+    pub format: Format,
+    /// Why it is not accepted, in a sentence; none where it is of another format.
+    pub problem: Option<String>,
+    /// Everybody who signed, where the signature was verified.
+    pub signers: Vec<RefusedSigner>,
+}
+
+impl NotAccepted {
+    /// Whether what is there is not what was signed.
+    pub fn is_of_content(&self) -> bool {
+        let mut signers = self.signers.iter();
+        signers.any(|signer| signer.sub_indication == Some(SubIndication::HashFailure))
+    }
+}
+
+/// One who signed what is not accepted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct RefusedSigner {
+    /// The place in the file: 1 is the first who signed, 1.2 the second who signed that signature.
+    #[schema(example = "1")]
+    pub signer: String,
+    /// Whether this one would be accepted.
+    #[schema(example = false)]
+    pub accepted: bool,
+    /// Whose certificate it is (RFC 4514).
+    #[schema(example = "CN=АХМЕТОВА АЙГЕРІМ,serialNumber=IIN123456789011")]
+    pub subject: Option<String>,
+    /// SHA-256 of the certificate.
+    #[schema(value_type = Option<sigpersist_verify::digest::Sha256>)]
+    pub sha256: Option<String>,
+    /// What the verification came to; apart from the content, if that is elsewhere and need not come along.
+    pub indication: Indication,
+    /// Why it did not pass.
+    pub sub_indication: Option<SubIndication>,
+    /// The same in a sentence.
+    #[schema(value_type = String, example = "The signature does not hold under the signer's key.")]
+    pub explanation: &'static str,
 }
 
 /// One hook's refusal of a save or delete.
@@ -304,13 +343,9 @@ fn lacks_phrase(lacks: &[Lack]) -> String {
     sentences.join(" ")
 }
 
-fn not_accepted_phrase(accept: Accept, problem: Option<&str>) -> String {
-    let what = match accept {
-        Accept::Any => "any text",
-        Accept::Cms => "CMS signatures that can be read",
-        Accept::Xml => "XML signatures that can be read",
-        Accept::Readable => "signatures that can be read",
-    };
+fn not_accepted_phrase(not_accepted: &NotAccepted) -> String {
+    let what = not_accepted.accept.phrase();
+    let problem = not_accepted.problem.as_deref();
     let problem = problem.unwrap_or("This one is of another format.");
     format!("This tenant accepts only {what}. {problem}")
 }
@@ -401,7 +436,7 @@ impl Error {
             Self::PreconditionFailed { .. } => "precondition_failed",
             Self::PayloadTooLarge { .. } | Self::ComponentTooLarge { .. } => "payload_too_large",
             Self::UnsupportedMediaType => "unsupported_media_type",
-            Self::SignatureNotAccepted { .. } => "signature_not_accepted",
+            Self::SignatureNotAccepted(_) => "signature_not_accepted",
             Self::HookRejected(_) => "hook_rejected",
             Self::Refused(_) => "refused",
             Self::RateLimited => "rate_limited",

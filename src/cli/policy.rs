@@ -13,7 +13,7 @@ use crate::app::App;
 use crate::audit::Actor;
 use crate::plugins::model::Digest;
 use crate::policy;
-use crate::policy::model::{Accept, TrustAnchor};
+use crate::policy::model::{Accept, Change, Detached, Revocation, TrustAnchor};
 use crate::tenants;
 
 #[derive(Debug, Subcommand)]
@@ -48,11 +48,14 @@ pub(super) struct Show {
 impl Show {
     fn run(self, app: &App, output: &Output) -> anyhow::Result<()> {
         let id = tenants::find(app, &self.tenant)?.id;
-        let set = policy::in_force(app, id)?.policy;
+        let in_force = policy::in_force(app, id)?;
+        let set = in_force.policy;
         let anchors = policy::anchors(app, id)?;
         let mut text = format!(
-            "accept:          {}\nrecord verdicts: {}\n",
+            "accept:          {}\ndetached:        {}\nrevocation:      {}\nrecord verdicts: {}\n",
             set.accept.as_str(),
+            set.detached.as_str(),
+            set.revocation.as_str(),
             set.record_verdicts
         );
         if anchors.is_empty() {
@@ -65,6 +68,8 @@ impl Show {
         }
         let mut answer = facts(&self.tenant, &anchors);
         answer["policy"] = json!(set);
+        answer["policy_sha256"] = json!(in_force.digests.policy_sha256);
+        answer["anchors_sha256"] = json!(in_force.digests.anchors_sha256);
         output.result(&text, &answer)
     }
 }
@@ -72,10 +77,17 @@ impl Show {
 #[derive(Debug, Args)]
 #[group(required = true, multiple = true)]
 pub(super) struct Changes {
-    /// What is saved as a signature: `any` text; only `cms` or `xml` that can be read and that somebody has signed; or
-    /// either of them, `readable`.
+    /// What is saved as a signature: `any` text; only `cms` or `xml` that can be read and that somebody has signed; either of
+    /// them, `readable`; either of them where the signature of everybody who signed is `intact`, or has `passed`.
     #[arg(long)]
     accept: Option<Accept>,
+    /// What is done with a signature whose content is elsewhere: `accept` it by what is there, `refuse` it, or say that it
+    /// `needs_content`, which comes along and is not stored.
+    #[arg(long)]
+    detached: Option<Detached>,
+    /// Whether something must tell of each certificate that it was not revoked (`required`), or only what is embedded counts.
+    #[arg(long)]
+    revocation: Option<Revocation>,
     /// Whether each version that is saved is verified then, and what is found recorded with it.
     #[arg(long, value_name = "true|false")]
     record_verdicts: Option<bool>,
@@ -93,15 +105,20 @@ impl Set {
     fn run(self, app: &App, output: &Output) -> anyhow::Result<()> {
         let Self { tenant, changes } = self;
         let id = tenants::find(app, &tenant)?.id;
-        let (accept, records) = (changes.accept, changes.record_verdicts);
-        let set = policy::update(app, id, &Actor::command_line(), accept, records)?;
+        let change = Change {
+            accept: changes.accept,
+            detached: changes.detached,
+            revocation: changes.revocation,
+            record_verdicts: changes.record_verdicts,
+        };
+        let set = policy::update(app, id, &Actor::command_line(), change)?.policy;
         let sentence = format!(
-            "The tenant `{tenant}` accepts {}, and records {} verdicts.",
-            match set.accept {
-                Accept::Any => "any text",
-                Accept::Cms => "CMS that can be read",
-                Accept::Xml => "XML signatures that can be read",
-                Accept::Readable => "CMS and XML signatures that can be read",
+            "The tenant `{tenant}` accepts {}{}, and records {} verdicts.",
+            set.accept.phrase(),
+            match set.detached {
+                Detached::Accept => "",
+                Detached::Refuse => ", none of which has its content elsewhere",
+                Detached::NeedsContent => ", which come with their content if that is elsewhere",
             },
             if set.record_verdicts { "its" } else { "no" },
         );

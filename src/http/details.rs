@@ -6,7 +6,7 @@ use serde::Serialize;
 use sigpersist_verify::Format;
 use utoipa::ToSchema;
 
-use crate::error::{CaseFailure, Error, HookRejection, SettingsIssue};
+use crate::error::{CaseFailure, Error, HookRejection, NotAccepted, RefusedSigner, SettingsIssue};
 use crate::policy::model::Accept;
 
 /// Facts for programs; which of these they are, the code tells: each is called after its own.
@@ -96,9 +96,11 @@ pub(super) struct SignatureNotAcceptedDetails {
     accept: Accept,
     /// The format that it looks like.
     format: Format,
-    /// Why it can't be read, in a sentence.
-    #[schema(example = "It can't be read: it is not a CMS.")]
+    /// Why it is not accepted, in a sentence; null if it is of another format.
+    #[schema(example = "The signature does not hold under the signer's key.")]
     problem: Option<String>,
+    /// Everybody who signed, and those who signed their signatures, if it was verified; the first 50.
+    signers: Vec<RefusedSigner>,
 }
 
 /// Of `hook_rejected`.
@@ -177,16 +179,21 @@ impl Details {
                 let lacks = lacks.iter().map(|lack| lack.name).collect();
                 Self::NotReady(NotReadyDetails { lacks })
             }
-            Error::SignatureNotAccepted {
-                accept,
-                format,
-                problem,
-            } => Self::SignatureNotAccepted(SignatureNotAcceptedDetails {
-                field: "/cms",
-                accept: *accept,
-                format: *format,
-                problem: problem.clone(),
-            }),
+            Error::SignatureNotAccepted(not_accepted) => {
+                let NotAccepted {
+                    accept,
+                    format,
+                    problem,
+                    signers,
+                } = (**not_accepted).clone();
+                Self::SignatureNotAccepted(SignatureNotAcceptedDetails {
+                    field: "/cms",
+                    accept,
+                    format,
+                    problem,
+                    signers,
+                })
+            }
             &Error::BodyTimeout { timeout_ms } => {
                 Self::BodyTimeout(BodyTimeoutDetails { timeout_ms })
             }

@@ -91,7 +91,7 @@ pub(super) fn status(error: &Error) -> StatusCode {
         | Error::VersionConflict { .. } => StatusCode::CONFLICT,
         Error::SettingsRefused(_)
         | Error::CasesFailed(_)
-        | Error::SignatureNotAccepted { .. }
+        | Error::SignatureNotAccepted(_)
         | Error::HookRejected(_)
         | Error::Refused(_) => StatusCode::UNPROCESSABLE_ENTITY,
         Error::InputGone(_) => StatusCode::GONE,

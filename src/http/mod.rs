@@ -74,6 +74,7 @@ pub static ROUTES: &[Route] = &[
     .conditional()
     .requires(&["document", "thread", "cms"])
     .allows(&[
+        "content",
         "version",
         "version_created_by",
         "version_comment",

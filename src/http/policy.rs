@@ -10,12 +10,26 @@ use super::reply::{BareEnvelope, Envelope, Reply};
 use super::respond::Call;
 use crate::error::Result;
 use crate::policy;
-use crate::policy::model::{Accept, Policy, TrustAnchor};
+use crate::policy::model::{
+    Accept, Change, Detached, Digests, InForce, Policy, Revocation, TrustAnchor,
+};
 
 #[derive(Serialize, ToSchema)]
 struct PolicyContent {
     /// The policy.
     policy: Policy,
+    /// What it is called in verdicts that are recorded.
+    #[serde(flatten)]
+    digests: Digests,
+}
+
+impl From<&InForce> for PolicyContent {
+    fn from(in_force: &InForce) -> Self {
+        Self {
+            policy: in_force.policy,
+            digests: in_force.digests.clone(),
+        }
+    }
 }
 
 /// Reads what the tenant accepts as a signature.
@@ -29,8 +43,8 @@ struct PolicyContent {
 )]
 pub(super) fn get(call: Call) -> Result<Reply> {
     call.parameters()?;
-    let policy = policy::in_force(&call.app, call.context.tenant()?)?.policy;
-    Reply::content(&PolicyContent { policy })
+    let in_force = policy::in_force(&call.app, call.context.tenant()?)?;
+    Reply::content(&PolicyContent::from(&*in_force))
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -39,6 +53,10 @@ pub(super) fn get(call: Call) -> Result<Reply> {
 struct PolicyForm {
     /// What is saved.
     accept: Option<Accept>,
+    /// What is done with a signature whose content is elsewhere.
+    detached: Option<Detached>,
+    /// How much must be known of whether certificates were revoked.
+    revocation: Option<Revocation>,
     /// Whether a verdict is recorded with each version that is saved.
     #[schema(example = true)]
     record_verdicts: Option<bool>,
@@ -56,14 +74,18 @@ struct PolicyForm {
 )]
 pub(super) fn update(call: Call) -> Result<Reply> {
     let form: PolicyForm = call.json()?;
-    let policy = policy::update(
+    let in_force = policy::update(
         &call.app,
         call.context.tenant()?,
         &call.context.actor(),
-        form.accept,
-        form.record_verdicts,
+        Change {
+            accept: form.accept,
+            detached: form.detached,
+            revocation: form.revocation,
+            record_verdicts: form.record_verdicts,
+        },
     )?;
-    Reply::content(&PolicyContent { policy })
+    Reply::content(&PolicyContent::from(&*in_force))
 }
 
 /// A certificate that the tenant trusts.

@@ -14,6 +14,7 @@ use super::parameters::Parameters;
 use super::preconditions::preconditions;
 use super::reply::{BareEnvelope, Envelope, Reply};
 use super::respond::Call;
+use super::verdicts::content_parameter;
 use crate::error::{Error, Result};
 use crate::signatures::model::{
     Draft, Encoding, ListFilter, MAX_VERSION, Position, Signature, SignatureBody, SignatureId,
@@ -177,6 +178,9 @@ pub(super) fn get(call: Call) -> Result<Reply> {
 /// `version` is the version that was signed over: 0, or none, for the first. Of two who sign over the same version
 /// exactly one wins; the other reads 409 `version_conflict` with the current version. Whoever lost an answer sends the
 /// same again: what is identical to the version that it would have made is answered with 200.
+///
+/// `content` is what a detached signature signs. It is verified by that, and the digest is recorded with the verdict; the content
+/// is not stored.
 #[utoipa::path(
     post,
     path = "/signature",
@@ -199,11 +203,22 @@ pub(super) fn get(call: Call) -> Result<Reply> {
     )
 )]
 pub(super) fn post(mut call: Call) -> Result<Reply> {
-    let draft = draft(&call.parameters()?, max_signature_bytes(&call))?;
+    let parameters = call.parameters()?;
+    let draft = draft(&parameters, max_signature_bytes(&call))?;
+    let content = content_parameter(&parameters)?;
+    drop(parameters);
     drop(call.take_body());
     let preconditions = preconditions(&call.headers)?;
     let judges = call.take_judges()?;
-    match signatures::save(&call.app, &call.context, judges, &draft, &preconditions)? {
+    let saved = signatures::save(
+        &call.app,
+        &call.context,
+        judges,
+        &draft,
+        content,
+        &preconditions,
+    )?;
+    match saved {
         Saved::New(signature) => Ok(Reply::content(&OneContent::new(&signature))?
             .created_at(&location(&signature))
             .with_etag(signature.version)),

@@ -16,6 +16,7 @@ use super::respond::Call;
 use super::signatures::{cms_parameter, invalid_cursor, thread_key};
 use crate::error::{Error, Result};
 use crate::signatures::model::{MAX_VERSION, StoredVerdict};
+use crate::signatures::summary::Summary;
 use crate::signatures::{self, Beside};
 use crate::time;
 
@@ -124,12 +125,17 @@ struct VerdictContent {
     verified_at: String,
     /// What was found.
     #[serde(flatten)]
-    #[schema(value_type = signatures::summary::Summary<'_>)]
+    #[schema(value_type = Summary<'_>)]
     verdict: Value,
 }
 
 impl From<StoredVerdict> for VerdictContent {
-    fn from(stored: StoredVerdict) -> Self {
+    fn from(mut stored: StoredVerdict) -> Self {
+        if let Some(members) = stored.verdict.as_object_mut() {
+            for later in Summary::LATER {
+                members.entry(later).or_insert(Value::Null);
+            }
+        }
         Self {
             version: stored.version,
             verified_at: time::to_text(stored.at),

@@ -1,9 +1,11 @@
 //! Changing what a tenant accepts and records.
 
+use std::sync::Arc;
+
 use serde_json::json;
 
 use super::in_force;
-use super::model::{Accept, Policy};
+use super::model::{Change, InForce, Policy};
 use crate::app::App;
 use crate::audit::{Actor, Event};
 use crate::context::TenantId;
@@ -14,23 +16,14 @@ use crate::error::Result;
 /// # Errors
 ///
 /// Those of the store.
-pub fn update(
-    app: &App,
-    tenant: TenantId,
-    actor: &Actor,
-    accept: Option<Accept>,
-    record_verdicts: Option<bool>,
-) -> Result<Policy> {
+pub fn update(app: &App, tenant: TenantId, actor: &Actor, change: Change) -> Result<Arc<InForce>> {
     let event = |before: Policy, after: Policy| {
         Event::new(Some(tenant), actor.clone(), "policy.set", "policy")
             .before(json!(before))
             .after(json!(after))
     };
-    let becomes = |before: Policy| Policy {
-        accept: accept.unwrap_or(before.accept),
-        record_verdicts: record_verdicts.unwrap_or(before.record_verdicts),
-    };
-    app.store.policy_update(tenant, becomes, event)?;
+    app.store
+        .policy_update(tenant, |before| change.of(before), event)?;
     app.forget_policy(tenant);
-    Ok(in_force(app, tenant)?.policy)
+    in_force(app, tenant)
 }

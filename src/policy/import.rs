@@ -42,10 +42,6 @@ pub fn import(
         ));
     };
     app.forget_policy(tenant);
-    let Policy {
-        accept,
-        record_verdicts,
-    } = line.policy;
-    update(app, tenant, actor, Some(accept), Some(record_verdicts))?;
+    update(app, tenant, actor, line.policy.into())?;
     Ok(Ok(added as u64 + u64::from(present != line.policy)))
 }

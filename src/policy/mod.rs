@@ -25,6 +25,6 @@ pub fn in_force(app: &App, tenant: TenantId) -> Result<Arc<InForce>> {
     app.policies.get_or_load(&tenant, || {
         let policy = app.store.policy_get(tenant)?;
         let anchors = app.store.anchor_list(tenant)?;
-        Ok(Arc::new(InForce::new(policy, anchors)))
+        InForce::new(policy, anchors).map(Arc::new)
     })
 }

@@ -1,13 +1,19 @@
 //! What a policy is. Plain values, no I/O.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
+use crate::digest::{sha256, to_hex};
+use crate::error::{Error, Result};
 use crate::plugins::model::Digest;
 use crate::time;
-use sigpersist_verify::pki::{Anchors, Certificate, describe_certificate, to_pem};
+use sigpersist_verify::pki::{
+    Anchors, Certificate, RevocationRule, Rules, describe_certificate, to_pem,
+};
 
 /// What a tenant has set.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -15,9 +21,60 @@ use sigpersist_verify::pki::{Anchors, Certificate, describe_certificate, to_pem}
 pub struct Policy {
     /// What is saved.
     pub accept: Accept,
+    /// What is done with a signature whose content is elsewhere.
+    // Files of tenants from before there was this have none of it.
+    #[serde(default)]
+    pub detached: Detached,
+    /// How much must be known of whether certificates were revoked.
+    #[serde(default)]
+    pub revocation: Revocation,
     /// Whether a verdict is recorded with each version that is saved.
     #[schema(example = false)]
     pub record_verdicts: bool,
+}
+
+impl Policy {
+    /// SHA-256, in hexadecimal, of the policy as JSON without spaces, its members in the order of their names.
+    pub fn sha256(&self) -> Result<String> {
+        let members = serde_json::to_value(self).map_err(Error::internal)?;
+        let members: BTreeMap<String, Value> =
+            serde_json::from_value(members).map_err(Error::internal)?;
+        let text = serde_json::to_vec(&members).map_err(Error::internal)?;
+        Ok(to_hex(&sha256(&text)))
+    }
+}
+
+/// Changes of a policy. What is none stays as it is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "they are those of a policy")]
+pub struct Change {
+    pub accept: Option<Accept>,
+    pub detached: Option<Detached>,
+    pub revocation: Option<Revocation>,
+    pub record_verdicts: Option<bool>,
+}
+
+impl Change {
+    /// What a policy becomes by it.
+    pub fn of(self, before: Policy) -> Policy {
+        Policy {
+            accept: self.accept.unwrap_or(before.accept),
+            detached: self.detached.unwrap_or(before.detached),
+            revocation: self.revocation.unwrap_or(before.revocation),
+            record_verdicts: self.record_verdicts.unwrap_or(before.record_verdicts),
+        }
+    }
+}
+
+impl From<Policy> for Change {
+    fn from(policy: Policy) -> Self {
+        Self {
+            accept: Some(policy.accept),
+            detached: Some(policy.detached),
+            revocation: Some(policy.revocation),
+            record_verdicts: Some(policy.record_verdicts),
+        }
+    }
 }
 
 /// What is saved as a signature.
@@ -33,6 +90,24 @@ pub enum Accept {
     Xml,
     /// Either of them.
     Readable,
+    /// Either of them, where the value and the digests of everybody who signed hold.
+    Intact,
+    /// Either of them, where everybody who signed passes under the tenant's trust anchors.
+    Passed,
+}
+
+impl Accept {
+    /// What is accepted, in words.
+    pub fn phrase(self) -> &'static str {
+        match self {
+            Self::Any => "any text",
+            Self::Cms => "CMS signatures that can be read",
+            Self::Xml => "XML signatures that can be read",
+            Self::Readable => "CMS and XML signatures that can be read",
+            Self::Intact => "signatures that are intact",
+            Self::Passed => "signatures that pass under its trust anchors",
+        }
+    }
 }
 
 crate::words!(
@@ -40,8 +115,54 @@ crate::words!(
     Any = "any",
     Cms = "cms",
     Xml = "xml",
-    Readable = "readable"
+    Readable = "readable",
+    Intact = "intact",
+    Passed = "passed"
 );
+
+/// What is done with a signature whose content is elsewhere.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Detached {
+    /// It is judged by what is there, and by its content if that comes along.
+    #[default]
+    Accept,
+    /// It is not saved.
+    Refuse,
+    /// It is saved with the content that was signed, and not without.
+    NeedsContent,
+}
+
+crate::words!(
+    Detached,
+    Accept = "accept",
+    Refuse = "refuse",
+    NeedsContent = "needs_content"
+);
+
+/// How much must be known of whether the certificates of a chain were revoked.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = RevocationSetting)]
+pub enum Revocation {
+    /// What is embedded counts. If nothing tells of a certificate, it passes.
+    #[default]
+    IfPresent,
+    /// Nothing passes unless something tells of each certificate that it was not revoked.
+    Required,
+}
+
+crate::words!(Revocation, IfPresent = "if_present", Required = "required");
+
+impl Revocation {
+    /// The same for the verifier.
+    pub fn rule(self) -> RevocationRule {
+        match self {
+            Self::IfPresent => RevocationRule::IfPresent,
+            Self::Required => RevocationRule::Required,
+        }
+    }
+}
 
 /// A certificate that a tenant trusts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,15 +210,50 @@ pub struct InForce {
     pub policy: Policy,
     /// Who is trusted.
     pub anchors: Anchors,
+    /// What both are known by.
+    pub digests: Digests,
+}
+
+/// What tells one policy and set of trust anchors from another: anybody can compute these, of what the API shows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Digests {
+    /// SHA-256 of the policy as JSON without spaces, its members in the order of their names.
+    #[schema(value_type = sigpersist_verify::digest::Sha256)]
+    pub policy_sha256: String,
+    /// SHA-256 of the SHA-256s of all trust anchors in hexadecimal, sorted, each with a line feed after it.
+    #[schema(value_type = sigpersist_verify::digest::Sha256)]
+    pub anchors_sha256: String,
 }
 
 impl InForce {
     /// The policy with these anchors.
-    pub fn new(policy: Policy, anchors: Vec<TrustAnchor>) -> Self {
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Internal`] where the policy is no JSON.
+    pub fn new(policy: Policy, anchors: Vec<TrustAnchor>) -> Result<Self> {
+        let mut lines: Vec<_> = anchors
+            .iter()
+            .map(|anchor| format!("{}\n", anchor.sha256))
+            .collect();
+        lines.sort_unstable();
+        let digests = Digests {
+            policy_sha256: policy.sha256()?,
+            anchors_sha256: to_hex(&sha256(lines.concat().as_bytes())),
+        };
         let certificates = anchors.into_iter().map(|anchor| anchor.certificate);
-        Self {
+        Ok(Self {
             policy,
             anchors: Anchors::new(certificates),
+            digests,
+        })
+    }
+
+    /// The rules by which chains are judged.
+    pub fn rules(&self) -> Rules {
+        Rules {
+            revocation: self.policy.revocation.rule(),
+            ..Rules::default()
         }
     }
 }
@@ -105,6 +261,42 @@ impl InForce {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// As `printf … | sha256sum` says.
+    #[test]
+    fn digests_are_those_that_anybody_computes() {
+        let anchor = |byte| TrustAnchor {
+            sha256: Digest([byte; 32]),
+            created_at: DateTime::UNIX_EPOCH,
+            certificate: Vec::new(),
+        };
+        let policy = Policy {
+            accept: Accept::Passed,
+            detached: Detached::NeedsContent,
+            revocation: Revocation::Required,
+            record_verdicts: true,
+        };
+        let text = r#"{"accept":"passed","detached":"needs_content","record_verdicts":true,"revocation":"required"}"#;
+        let lines = format!("{}\n{}\n", "01".repeat(32), "f0".repeat(32));
+        let in_force = InForce::new(policy, vec![anchor(0xf0), anchor(1)]).unwrap();
+        let of = |text: &str| to_hex(&sha256(text.as_bytes()));
+        assert_eq!(in_force.digests.policy_sha256, of(text));
+        assert_eq!(in_force.digests.anchors_sha256, of(&lines));
+        let nobody = InForce::new(policy, Vec::new()).unwrap();
+        assert_eq!(nobody.digests.anchors_sha256, of(""));
+    }
+
+    #[test]
+    fn a_policy_from_before_there_was_more_to_set_is_read() {
+        let before = r#"{"accept":"cms","record_verdicts":true}"#;
+        let policy: Policy = serde_json::from_str(before).unwrap();
+        assert_eq!(policy.detached, Detached::Accept);
+        assert_eq!(policy.revocation, Revocation::IfPresent);
+        assert!(
+            serde_json::from_str::<Policy>(r#"{"accept":"cms","record_verdicts":true,"x":1}"#)
+                .is_err()
+        );
+    }
 
     #[test]
     fn pem_has_lines_of_64_characters() {

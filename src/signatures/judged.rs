@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use sigpersist_verify::{Judging, Report, report};
 
 use super::model::SignatureBody;
+use crate::digest::{sha256, to_hex};
 use crate::policy::model::InForce;
 
 /// A signature, and everything that it is judged by.
@@ -58,6 +59,22 @@ impl Judged {
         self.now
     }
 
+    /// The signature.
+    pub fn body(&self) -> &SignatureBody {
+        &self.body
+    }
+
+    /// Whether what it signs was given beside it.
+    pub fn has_content(&self) -> bool {
+        self.content.is_some()
+    }
+
+    /// SHA-256 of what was given beside it, in hexadecimal.
+    pub fn content_sha256(&self) -> Option<String> {
+        let content = self.content.as_ref();
+        content.map(|content| to_hex(&sha256(content)))
+    }
+
     /// The policy that it is judged under.
     pub fn policy(&self) -> &Arc<InForce> {
         &self.policy
@@ -74,10 +91,12 @@ impl Judged {
         }
         let _turn = turn()?;
         let found = self.report.get_or_init(|| {
+            let policy = &self.policy;
             let judging = Judging {
                 document: self.content.as_deref(),
                 certificates: &self.certificates,
-                ..Judging::new(&self.policy.anchors, self.now.timestamp_millis())
+                rules: policy.rules(),
+                ..Judging::new(&policy.anchors, self.now.timestamp_millis())
             };
             Arc::new(report(&self.body.as_sent(), Some(&judging)))
         });
@@ -96,7 +115,7 @@ mod tests {
     fn a_signature_is_judged_once_and_in_one_turn() {
         let text = include_str!("../../tests/data/first.cms.b64");
         let body = SignatureBody::from_text(text.trim());
-        let policy = Arc::new(InForce::new(Policy::default(), Vec::new()));
+        let policy = Arc::new(InForce::new(Policy::default(), Vec::new()).unwrap());
         let judged = Judged::new(body, None, policy, Utc::now());
         assert!(judged.report(|| Err::<(), _>("busy")).is_err());
         let first = judged.report(|| Ok::<_, Infallible>(())).unwrap();

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use chrono::Utc;
 
 use super::Judged;
+use super::accept::check_draft;
 use super::audited::recreated;
 use super::model::{Draft, Preconditions, Signature, are_same_tags};
 use crate::app::App;
@@ -74,7 +76,8 @@ impl Expected {
     }
 }
 
-/// Saves a draft as the next version of its thread. Blocks.
+/// Saves a draft as the next version of its thread. `content` is what it signs if that is elsewhere: it is verified by that, which is
+/// not kept. Blocks.
 ///
 /// # Errors
 ///
@@ -87,25 +90,40 @@ pub fn save(
     context: &Context,
     mut judges: Judges,
     draft: &Draft,
+    content: Option<Bytes>,
     preconditions: &Preconditions,
 ) -> Result<Saved> {
     let tenant = context.tenant()?;
     let policy = policy::in_force(app, tenant)?;
-    let judged = Arc::new(Judged::new(draft.body.clone(), None, policy, Utc::now()));
+    let judged = Arc::new(Judged::new(draft.body.clone(), content, policy, Utc::now()));
     let mut save = Save {
         app,
         context,
         draft,
         preconditions,
-        verdict: super::accept::check_draft(app, tenant, &judged, &draft.body)?,
-        judged,
+        verdict: None,
+        judged: Arc::clone(&judged),
         room: None,
-        full: None,
+        refusal: None,
     };
-    let Some(expected) = Expected::new(draft, preconditions).narrow(preconditions) else {
+    let expected = Expected::new(draft, preconditions).narrow(preconditions);
+    match check_draft(app, tenant, &judged) {
+        Ok(verdict) => save.verdict = verdict,
+        // With content that is not what was signed, it is no request that was ever accepted.
+        Err(Error::SignatureNotAccepted(refusal))
+            if judged.has_content() && refusal.is_of_content() =>
+        {
+            return Err(Error::SignatureNotAccepted(refusal));
+        }
+        Err(refusal @ Error::SignatureNotAccepted(_)) => save.refuse(expected, refusal)?,
+        Err(error) => return Err(error),
+    }
+    let Some(expected) = expected else {
         return Err(save.conflict()?);
     };
-    save.make_room(expected)?;
+    if save.refusal.is_none() {
+        save.make_room(expected)?;
+    }
     if !judges.chain.judges(Operation::Save) {
         return save.store(&draft.tags, expected, None);
     }
@@ -142,11 +160,23 @@ struct Save<'a> {
     verdict: Option<String>,
     /// Room for it in the tenant's quotas.
     room: Option<Room>,
-    /// Why there is none: then it can only have been saved before.
-    full: Option<Error>,
+    /// Why it can't be saved now: then it can only have been saved before.
+    refusal: Option<Error>,
 }
 
 impl Save<'_> {
+    /// Goes on with what may not be saved only if it may have been saved before: a policy that was changed since says nothing of that.
+    fn refuse(&mut self, expected: Option<Expected>, refusal: Error) -> Result<()> {
+        // What tags hooks would leave is not known yet.
+        if let Some(expected) = expected
+            && self.repeated(expected, |_| true)?.is_some()
+        {
+            self.refusal = Some(refusal);
+            return Ok(());
+        }
+        Err(refusal)
+    }
+
     /// Keeps room for the draft. Where there is none, that is the end, unless the draft may have been saved before.
     fn make_room(&mut self, expected: Expected) -> Result<()> {
         let Self {
@@ -170,13 +200,7 @@ impl Save<'_> {
         }
         match room {
             Ok(room) => self.room = Some(room),
-            Err(full @ Error::QuotaExceeded { .. }) => {
-                // What tags hooks would leave is not known yet.
-                if self.repeated(expected, |_| true)?.is_none() {
-                    return Err(full);
-                }
-                self.full = Some(full);
-            }
+            Err(full @ Error::QuotaExceeded { .. }) => self.refuse(Some(expected), full)?,
             Err(error) => return Err(error),
         }
         Ok(())
@@ -277,8 +301,8 @@ impl Save<'_> {
         if let Some(before) = before {
             return Ok(Saved::Before(before));
         }
-        match self.full {
-            Some(full) => Err(full),
+        match self.refusal {
+            Some(refusal) => Err(refusal),
             None => Err(self.conflict()?),
         }
     }

@@ -5,6 +5,8 @@ use sigpersist_verify::pki::Verdict;
 use sigpersist_verify::{Format, Report, Signer};
 use utoipa::ToSchema;
 
+use super::Judged;
+
 /// Most bytes of JSON that are kept of one verification.
 pub const MAX_BYTES: usize = 64 * 1024;
 /// Room for everything but the signers.
@@ -23,6 +25,15 @@ pub struct Summary<'a> {
     /// Why it can't be read or verified; null if it can.
     #[schema(value_type = Option<String>, example = json!(null))]
     problem: Option<&'a str>,
+    /// SHA-256 of the content that was given beside the signature; null if none was.
+    #[schema(value_type = Option<sigpersist_verify::digest::Sha256>)]
+    content_sha256: Option<String>,
+    /// The policy that it was judged under, as `GET /policy` names it; null in what was recorded before that was.
+    #[schema(value_type = Option<sigpersist_verify::digest::Sha256>)]
+    policy_sha256: &'a str,
+    /// The trust anchors that it was judged under, as `GET /policy` names them; null in what was recorded before that was.
+    #[schema(value_type = Option<sigpersist_verify::digest::Sha256>)]
+    anchors_sha256: &'a str,
     /// How many signers there was no room for.
     #[schema(example = 0)]
     left_out: u64,
@@ -59,22 +70,41 @@ struct SignerSummary<'a> {
     countersignatures: Vec<Self>,
 }
 
-/// Summarises a report. If there is no room for all signers, it says how many were left out.
-pub fn summary(report: &Report) -> Summary<'_> {
-    let mut bytes = report.problem.as_deref().map_or(0, str::len);
-    let signers = report.signers.iter();
-    let kept: Vec<_> = signers
-        .map(SignerSummary::new)
-        .take_while(|kept| {
-            bytes += serde_json::to_vec(kept).map_or(MAX_BYTES, |json| json.len());
-            bytes < MAX_BYTES - MARGIN
-        })
-        .collect();
-    Summary {
-        format: report.format,
-        problem: report.problem.as_deref(),
-        left_out: (report.signers.len() - kept.len()) as u64,
-        signers: kept,
+impl<'a> Summary<'a> {
+    /// Members that were not recorded at first: null in what was recorded before.
+    pub const LATER: [&'static str; 3] = ["content_sha256", "policy_sha256", "anchors_sha256"];
+    /// All members.
+    pub const MEMBERS: [&'static str; 7] = [
+        "format",
+        "problem",
+        "content_sha256",
+        "policy_sha256",
+        "anchors_sha256",
+        "left_out",
+        "signers",
+    ];
+
+    /// Summarises what was found of a signature. If there is no room for all signers, it says how many were left out.
+    pub fn new(report: &'a Report, judged: &'a Judged) -> Self {
+        let digests = &judged.policy().digests;
+        let mut bytes = report.problem.as_deref().map_or(0, str::len);
+        let signers = report.signers.iter();
+        let kept: Vec<_> = signers
+            .map(SignerSummary::new)
+            .take_while(|kept| {
+                bytes += serde_json::to_vec(kept).map_or(MAX_BYTES, |json| json.len());
+                bytes < MAX_BYTES - MARGIN
+            })
+            .collect();
+        Self {
+            format: report.format,
+            problem: report.problem.as_deref(),
+            content_sha256: judged.content_sha256(),
+            policy_sha256: &digests.policy_sha256,
+            anchors_sha256: &digests.anchors_sha256,
+            left_out: (report.signers.len() - kept.len()) as u64,
+            signers: kept,
+        }
     }
 }
 
@@ -98,7 +128,8 @@ impl<'a> SignerSummary<'a> {
     }
 }
 
-fn shortened(text: &str) -> String {
+/// The beginning of a text that may be long.
+pub(super) fn shortened(text: &str) -> String {
     let mut short: String = text.chars().take(MAX_TEXT).collect();
     if short.len() < text.len() {
         short.push('…');
@@ -110,11 +141,22 @@ fn shortened(text: &str) -> String {
 mod tests {
     use sigpersist_verify::{Body, Reference, report};
 
+    use std::sync::Arc;
+
+    use chrono::Utc;
+
     use super::*;
+    use crate::policy::model::{InForce, Policy};
+    use crate::signatures::model::SignatureBody;
 
     #[test]
     fn a_summary_never_grows_beyond_its_room() {
         let signature = include_str!("../../tests/data/first.cms.b64");
+        let policy = Arc::new(InForce::new(Policy::default(), Vec::new()).unwrap());
+        let body = SignatureBody::from_text(signature.trim());
+        let judged = Judged::new(body, Some("content".into()), policy, Utc::now());
+        let summary =
+            |report: &Report| serde_json::to_value(Summary::new(report, &judged)).unwrap();
         let mut signed = report(&Body::from_file(signature.trim().as_bytes()), None);
         let mut signer = signed.signers.remove(0);
         signer.certificate.as_mut().unwrap().subject.rfc4514 = "я".repeat(1_000);
@@ -128,12 +170,16 @@ mod tests {
         let mut nested = signer.clone();
         nested.countersignatures = Some(vec![signer.clone(); 100]);
         signed.signers = vec![signer.clone(), nested];
-        assert_eq!(summary(&signed).left_out, 1);
+        assert_eq!(summary(&signed)["left_out"], 1);
         signed.signers = vec![signer; 500];
         let kept = summary(&signed);
-        assert!(serde_json::to_string(&kept).unwrap().len() <= MAX_BYTES);
-        assert_eq!(kept.left_out + kept.signers.len() as u64, 500);
-        let subject = kept.signers[0].subject.as_ref().unwrap();
+        assert!(kept.to_string().len() <= MAX_BYTES);
+        let told = kept["signers"].as_array().unwrap().len() as u64;
+        assert_eq!(kept["left_out"].as_u64().unwrap() + told, 500);
+        let subject = kept["signers"][0]["subject"].as_str().unwrap();
         assert_eq!(subject.chars().count(), MAX_TEXT + 1);
+        let members: Vec<_> = kept.as_object().unwrap().keys().collect();
+        assert_eq!(members, Summary::MEMBERS);
+        assert!(Summary::LATER.iter().all(|later| kept[later].is_string()));
     }
 }

@@ -8,7 +8,7 @@ use sigpersist_verify::{Report, report};
 
 use super::Judged;
 use super::model::{SignatureBody, StoredVerdict, ThreadKey};
-use super::summary::summary;
+use super::summary::Summary;
 use crate::app::App;
 use crate::context::Context;
 use crate::error::{Error, Result};
@@ -74,7 +74,7 @@ pub fn verify(
     let judged = Judged::new(body, beside.content, policy, Utc::now())
         .with_certificates(beside.certificates);
     let told = judged.report(|| app.examinations.turn_blocking(tenant))?;
-    let verdict = serde_json::to_string(&summary(&told)).map_err(Error::internal)?;
+    let verdict = serde_json::to_string(&Summary::new(&told, &judged)).map_err(Error::internal)?;
     let room = tenants::room(app, context, verdict.len(), false)?;
     let recorded = app.store.verdict_insert(
         tenant,

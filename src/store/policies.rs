@@ -1,5 +1,7 @@
 //! Queries about what tenants accept and whom they trust.
 
+use std::str::FromStr;
+
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::result::Error as DieselError;
@@ -16,20 +18,31 @@ use crate::plugins::model::Digest;
 use crate::policy::model::{Policy, TrustAnchor};
 
 fn get(connection: &mut diesel::PgConnection, tenant: TenantId) -> QueryResult<Policy> {
-    let row: Option<(String, bool)> = policies::table
+    let row: Option<(String, String, String, bool)> = policies::table
         .find(tenant.0)
-        .select((policies::accept, policies::record_verdicts))
+        .select((
+            policies::accept,
+            policies::detached,
+            policies::revocation,
+            policies::record_verdicts,
+        ))
         .first(connection)
         .optional()?;
-    let Some((accept, record_verdicts)) = row else {
+    let Some((accept, detached, revocation, record_verdicts)) = row else {
         return Ok(Policy::default());
     };
     Ok(Policy {
-        accept: accept
-            .parse()
-            .map_err(|error: String| DieselError::DeserializationError(error.into()))?,
+        accept: parse(&accept)?,
+        detached: parse(&detached)?,
+        revocation: parse(&revocation)?,
         record_verdicts,
     })
+}
+
+/// The value of a word.
+fn parse<T: FromStr<Err = String>>(word: &str) -> QueryResult<T> {
+    word.parse()
+        .map_err(|error: String| DieselError::DeserializationError(error.into()))
 }
 
 type AnchorRow = (Vec<u8>, DateTime<Utc>, Vec<u8>);
@@ -88,6 +101,8 @@ impl Store {
             }
             let columns = (
                 policies::accept.eq(after.accept.as_str()),
+                policies::detached.eq(after.detached.as_str()),
+                policies::revocation.eq(after.revocation.as_str()),
                 policies::record_verdicts.eq(after.record_verdicts),
             );
             diesel::insert_into(policies::table)

@@ -315,10 +315,14 @@ diesel::table! {
     policies (tenant_id) {
         /// The tenant
         tenant_id -> Int4,
-        /// What is saved: any text, only a CMS or XML signature that can be read, or either of them (readable)
+        /// What is saved: any text, only a CMS or XML signature that can be read, either of them (readable), or either of them where all signers are intact, or have passed
         accept -> Text,
         /// Whether a verdict is recorded with each version that is saved
         record_verdicts -> Bool,
+        /// What is done with a signature whose content is elsewhere: accept it by what is there, refuse it, or ask for its content
+        detached -> Text,
+        /// How much must be known of whether certificates were revoked: only what is embedded, or something must tell of each
+        revocation -> Text,
     }
 }
 

@@ -13,7 +13,7 @@ use crate::tenants::quotas::Quotas;
 /// What the header calls the format.
 pub const FORMAT: &str = "sigpersist tenant";
 /// The version of the format that is written. Those before it are read too.
-pub const FORMAT_VERSION: u32 = 3;
+pub const FORMAT_VERSION: u32 = 4;
 
 /// A line.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -19,8 +19,9 @@ use crate::decisions::model::{Decision, Input, Outcome};
 use crate::digest::RunningSha256;
 use crate::error::{Error, Result};
 use crate::plugins::model::Operation;
+use crate::signatures::MAX_VERDICTS;
 use crate::signatures::model::{SignatureBody, check_comment, check_label, fold_tags};
-use crate::signatures::{MAX_VERDICTS, summary};
+use crate::signatures::summary::{self, Summary};
 use crate::tenants::model::check_name;
 use crate::tenants::quotas::Quotas;
 
@@ -360,9 +361,8 @@ impl<R: BufRead> Lines<R> {
         for Verdict { verdict, .. } in verdicts {
             self.storable(verdict)?;
             let members = verdict.as_object().map(|it| it.keys().map(String::as_str));
-            let known = members.is_some_and(|mut members| {
-                members.all(|name| ["format", "problem", "left_out", "signers"].contains(&name))
-            });
+            let known = members
+                .is_some_and(|mut members| members.all(|name| Summary::MEMBERS.contains(&name)));
             if !known || verdict.to_string().len() > summary::MAX_BYTES {
                 return Err(self.fault("it has a verdict that is none"));
             }

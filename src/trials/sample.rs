@@ -335,7 +335,7 @@ impl Sample {
                 })?
             }
         };
-        Ok(Arc::new(InForce::new(Policy::default(), anchors)))
+        InForce::new(Policy::default(), anchors).map(Arc::new)
     }
 
     /// What a detached signature signs.

@@ -22,6 +22,7 @@ mod crashes;
 mod decisions;
 mod delete;
 mod embedded;
+mod enforced;
 mod envelope;
 mod evidence;
 mod failover;

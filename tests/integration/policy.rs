@@ -194,7 +194,7 @@ fn any_text_is_accepted_unless_the_tenant_asks_for_more() {
     let policy = operator.get("/policy").expect(200);
     assert_eq!(
         policy.json["content"]["policy"],
-        json!({"accept": "any", "record_verdicts": false})
+        json!({"accept": "any", "detached": "accept", "revocation": "if_present", "record_verdicts": false})
     );
     let twice = STANDARD.encode(FIRST.trim());
     let nobody = EVIDENCE
@@ -414,11 +414,14 @@ fn policies_are_set_on_the_command_line() {
         "acme",
         "--accept",
         "readable",
+        "--detached",
+        "needs_content",
         "--record-verdicts",
         "true",
     ]);
     assert_eq!(code, Some(0), "{error}");
     assert!(said.contains("accepts CMS and XML"), "{said}");
+    assert!(said.contains("come with their content"), "{said}");
     // The running server hears of it.
     crate::support::eventually(|| acme.save("x", "t", 0, "anything").status == 422);
     acme.save("d", "t", 0, CHAINED.trim()).expect(201);
@@ -430,7 +433,7 @@ fn policies_are_set_on_the_command_line() {
     let shown: Value = serde_json::from_str(&shown).unwrap();
     assert_eq!(
         shown["policy"],
-        json!({"accept": "readable", "record_verdicts": true})
+        json!({"accept": "readable", "detached": "needs_content", "revocation": "if_present", "record_verdicts": true})
     );
     let sha256 = shown["trust_anchors"][0]["sha256"].as_str().unwrap();
     assert_eq!(run(&["policy", "distrust", "acme", sha256]).0, Some(0));

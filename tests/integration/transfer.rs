@@ -4,12 +4,15 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
+use crate::support::cms::forged;
 use crate::support::guest::Guest;
 use crate::support::tenant_file::{is_of_trail, lines, without_trail};
 use crate::support::{
-    COUNTERSIGNED, Client, FIRST, REJECT, SIGNER_TAGS, TestApp, certificate_pem, eventually,
+    COUNTERSIGNED, Client, FIRST, REJECT, SIGNER_TAGS, TestApp, certificate_pem, der, eventually,
 };
 
 /// A file of the tenant, in the folder of its database.
@@ -298,8 +301,8 @@ fn a_file_that_is_not_whole_is_told_by_its_line_and_writes_nothing() {
             "Line 9 of the file: it is not as it should be",
         ),
         (
-            line(1, "\"format_version\":3", "\"format_version\":4"),
-            "of the format `sigpersist tenant`, version 4; this program reads `sigpersist tenant`, versions 1 to 3",
+            line(1, "\"format_version\":4", "\"format_version\":5"),
+            "of the format `sigpersist tenant`, version 5; this program reads `sigpersist tenant`, versions 1 to 4",
         ),
         (
             all.clone() + "\n",
@@ -530,6 +533,34 @@ fn hooks_plugins_and_decisions_go_on_in_another_database() {
     let token = acme.token.unwrap();
     assert!(!lines(&file).iter().any(|line| line.contains(&token)));
     assert!(!content(&file).iter().any(|line| line.contains("secret")));
+}
+
+#[test]
+fn an_import_restores_what_was_accepted_elsewhere() {
+    let (here, there) = (TestApp::start(), TestApp::start());
+    let acme = here.tenant("acme");
+    let forged = STANDARD.encode(forged(&der(FIRST)));
+    let body = json!({"document": "d", "thread": "t", "cms": forged, "content": "AAAA"});
+    acme.post(&body).expect(201);
+    let policy = json!({"accept": "passed", "detached": "needs_content"});
+    let policy = here.operator("acme").json("PATCH", "/policy", &policy);
+    let file = export(&here, "acme", &[]);
+    import_all(&there, "copy", &file);
+    let copy = there.tenant("copy");
+    let kept = there.operator("copy").get("/policy").expect(200);
+    assert_eq!(kept.json["content"], policy.expect(200).json["content"]);
+    // It comes with what was found of it, and is not judged anew.
+    let read = copy.read("d", "t").expect(200);
+    assert_eq!(read.signature()["signature"], forged);
+    let verdicts = |client: &Client| {
+        let listed = client.get("/signature/verdicts?document=d&thread=t");
+        listed.expect(200).json["content"]["verdicts"].clone()
+    };
+    let found = verdicts(&copy);
+    assert_eq!(found, verdicts(&acme));
+    assert_eq!(found[0]["signers"][0]["verdict"]["intact"], false);
+    copy.save("e", "t", 0, &forged)
+        .expect_error(422, "signature_not_accepted");
 }
 
 #[test]

@@ -4,10 +4,15 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
+use sigpersist_verify::Format;
+use sigpersist_verify::pki::{Indication, SubIndication};
 
 use super::super::error::{Failure, header, status};
 use crate::config::Config;
-use crate::error::{CaseFailure, Error, HookRejection, Noun, SettingsIssue};
+use crate::digest::{sha256, to_hex};
+use crate::error::{
+    CaseFailure, Error, HookRejection, NotAccepted, Noun, RefusedSigner, SettingsIssue,
+};
 use crate::policy::model::Accept;
 use crate::readiness::Lack;
 use crate::tenants::quotas::Quota;
@@ -200,11 +205,20 @@ fn samples(config: &Config) -> Vec<Error> {
         Error::SignatureNotFound,
         Error::VersionConflict { current_version: 3 },
         Error::PreconditionFailed { current_version: 3 },
-        Error::SignatureNotAccepted {
-            accept: Accept::Cms,
-            format: sigpersist_verify::Format::Unknown,
-            problem: Some("It can't be read: it is not a CMS.".to_owned()),
-        },
+        Error::SignatureNotAccepted(Box::new(NotAccepted {
+            accept: Accept::Intact,
+            format: Format::Cms,
+            problem: Some("The signature does not hold under the signer's key.".to_owned()),
+            signers: vec![RefusedSigner {
+                signer: "1".to_owned(),
+                accepted: false,
+                subject: Some("CN=АХМЕТОВА АЙГЕРІМ,serialNumber=IIN123456789011".to_owned()),
+                sha256: Some(to_hex(&sha256(b"a certificate"))),
+                indication: Indication::TotalFailed,
+                sub_indication: Some(SubIndication::SigCryptoFailure),
+                explanation: "The signature does not hold under the signer's key.",
+            }],
+        })),
         Error::HookRejected(vec![HookRejection {
             hook: "require-countersignature".to_owned(),
             code: "signer-dropped".to_owned(),

@@ -6,6 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 mod balancer;
 mod client;
 mod cluster;
+pub(crate) mod cms;
 mod database;
 pub(crate) mod described;
 pub(crate) mod guest;

@@ -54,7 +54,7 @@ pub use chain::Anchors;
 pub use pem::to_pem;
 pub use revocation::Revocation;
 pub use rules::{RevocationRule, Rules};
-pub use verdict::{Basis, Indication, SubIndication, Verdict};
+pub use verdict::{ApartFromContent, Basis, Indication, SubIndication, Verdict};
 pub use work::Work;
 
 use serde::Serialize;
