@@ -16,18 +16,22 @@ mod load;
 #[expect(dead_code, reason = "other benchmarks use the rest")]
 mod support;
 
+use std::cell::Cell;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use diesel::connection::SimpleConnection as _;
 use diesel::{Connection as _, PgConnection};
-use load::{CONNECTIONS, saves_per_second};
+use load::{CONNECTIONS, saves_of_per_second, saves_per_second};
 use sigpersist::telemetry::metrics;
 use support::{SIGNATURE, Server, command, folder, median, new_tenant, setting};
 
 const TAGS: &str = r#","tags":["iin:123456789011","bin:123456789021"]"#;
 /// A hook that looks at the whole signature and derives two tags, which the client sends too.
 const HOOK: &str = "bench/extism/guests/typed/typed.wasm";
+/// A signature of 12 KB by RSA, with one certificate between the signer's and the trusted one, which is the other file.
+const CHAINED: &str = include_str!("../tests/data/verify/large.cms.b64");
+const AUTHORITY: &str = include_str!("../tests/data/verify/large-ca.crt.b64");
 /// Quotas that are all counted and never reached.
 const QUOTAS: [&str; 10] = [
     "--max-bytes",
@@ -54,8 +58,17 @@ fn main() {
     let (seconds, rounds) = (setting("SECONDS", 4), setting("ROUNDS", 5));
     let folder = folder();
     let data_dir = folder.path().join("data");
-    let [plain, hooked, limited] =
-        ["plain", "hooked", "limited"].map(|slug| new_tenant(&data_dir, slug));
+    let [plain, hooked, limited, strict] =
+        ["plain", "hooked", "limited", "strict"].map(|slug| new_tenant(&data_dir, slug));
+    let authority = folder.path().join("ca.pem");
+    let pem = format!("-----BEGIN CERTIFICATE-----\n{AUTHORITY}-----END CERTIFICATE-----\n");
+    std::fs::write(&authority, pem).unwrap();
+    let trust = ["policy", "trust", "strict", authority.to_str().unwrap()];
+    command(&data_dir, &trust);
+    command(
+        &data_dir,
+        &["policy", "set", "strict", "--accept", "passed"],
+    );
     let hook = Path::new(env!("CARGO_MANIFEST_DIR")).join(HOOK);
     command(
         &data_dir,
@@ -95,20 +108,22 @@ fn main() {
     let mut owner =
         PgConnection::establish(&format!("host={socket} user=postgres dbname=sigpersist")).unwrap();
 
-    let mut number = 0;
-    let mut saves = |server: &Server, token: &String| {
-        number += 1;
-        let name = format!("load-{number}");
-        saves_per_second(
-            &server.address,
-            std::slice::from_ref(token),
-            &name,
-            TAGS,
-            seconds,
-        )
+    let number = Cell::new(0);
+    let name = || {
+        number.set(number.get() + 1);
+        format!("load-{}", number.get())
+    };
+    let saves = |server: &Server, token: &String| {
+        let tokens = std::slice::from_ref(token);
+        saves_per_second(&server.address, tokens, &name(), TAGS, seconds)
+    };
+    let saves_chained = |token: &String| {
+        let tokens = std::slice::from_ref(token);
+        saves_of_per_second(CHAINED, &server.address, tokens, &name(), TAGS, seconds)
     };
     saves(&server, &plain);
     saves(&logging, &plain);
+    let mut passed = Vec::new();
     let mut costs: [(&str, Vec<f64>); 4] = [
         ("a hook, its decision recorded", Vec::new()),
         ("storing the decision", Vec::new()),
@@ -118,6 +133,9 @@ fn main() {
     let mut rates = Vec::new();
     for round in 0..rounds {
         println!("round {} of {rounds} …", round + 1);
+        let before = saves_chained(&plain);
+        let figure = saves_chained(&strict);
+        passed.push(figure / f64::midpoint(before, saves_chained(&plain)));
         let mut without = saves(&server, &plain);
         let mut with = [
             (&server, &hooked),
@@ -149,6 +167,12 @@ fn main() {
     for (addition, ratios) in costs {
         println!("{addition:32} {:.2} of without", median(ratios));
     }
+    println!(
+        "{:32} {:.2} of without, of {} bytes a signature",
+        "a policy that accepts what passed",
+        median(passed),
+        CHAINED.len()
+    );
     let taken = metrics_of_a_save();
     println!(
         "{:32} {:.2} us a save, {:.2} of one of two processors' time at that rate",

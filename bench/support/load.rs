@@ -20,7 +20,19 @@ pub(crate) fn saves_per_second(
     tags: &str,
     seconds: u64,
 ) -> f64 {
-    let cms = SIGNATURE.trim();
+    saves_of_per_second(SIGNATURE, address, tokens, name, tags, seconds)
+}
+
+/// The same of another signature.
+pub(crate) fn saves_of_per_second(
+    cms: &str,
+    address: &str,
+    tokens: &[String],
+    name: &str,
+    tags: &str,
+    seconds: u64,
+) -> f64 {
+    let cms = cms.trim();
     let json = format!(
         r#"{{"document":"{name}-{NUMBER}","thread":"bench","version":0,"cms":"{cms}"{tags}}}"#
     );

@@ -373,3 +373,15 @@ aside properties-alone "$(reference "#properties" "" "$(digested "$properties")"
 xml signed "$own<ds:X509Certificate>$(encoded below.crt)</ds:X509Certificate>" ""
 xml stamped "$own" "$(unsigned ca.crl below.crl)"
 xml revoked "$own" "$(unsigned ca.crl below-revoked.crl)"
+
+# For benchmarks: 12 KB with one authority between the signer and the trusted one, by people of their own.
+
+self large-ca "/O=Sigpersist/CN=Large Upper" -newkey rsa:2048
+issue large-below large-ca "/O=Sigpersist/CN=Large Below" "$ca" -days 36000
+issue large-signer large-below "/CN=Large Signer" "$end" -days 35000
+openssl rand -base64 4700 >large.txt
+openssl cms -sign -binary -nodetach -in large.txt -outform DER -signer large-signer.pem -inkey large-signer.key -certfile large-below.pem \
+  -md sha256 -out large.der
+base64 large.der >"$here/large.cms.b64"
+certificate large-ca
+base64 large-ca.crt >"$here/large-ca.crt.b64"
