@@ -123,11 +123,11 @@ fn paths_are_judged_as_pkits_says() {
             ));
         }
     }
-    println!("| PKITS | right | of |\n| --- | --- | --- |");
+    println!("| suite | right | of |\n| --- | --- | --- |");
     for (told, [right, all]) in counts {
-        println!("| {told} | {right} | {all} |");
+        println!("| NIST PKITS, {told} | {right} | {all} |");
     }
     let right = files.values().filter(|right| **right).count();
-    println!("| messages | {right} | {} |", files.len());
+    println!("| NIST PKITS, messages | {right} | {} |", files.len());
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
