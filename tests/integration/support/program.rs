@@ -20,6 +20,7 @@ pub(crate) fn sigpersist(data_dir: &Path, arguments: &[&str]) -> Command {
             "SIGPERSIST_HOOKS_COMPILE_TIMEOUT_MS",
             COMPILE_TIMEOUT_MS.to_string(),
         )
+        .env("SIGPERSIST_HOOKS_TIMEOUT_MS", "5000")
         .arg("--data-dir")
         .arg(data_dir)
         .args(arguments);

@@ -64,6 +64,7 @@ impl TestApp {
         // The program of the tests compiles no plugins.
         config.hooks.compiler = Some(env!("CARGO_BIN_EXE_sigpersist").into());
         config.hooks.compile_timeout_ms = COMPILE_TIMEOUT_MS;
+        config.hooks.queue_timeout_ms = 30_000;
         configure(&mut config);
         let opened = Database::open(&config, Purpose::Serve).unwrap();
         let app = Arc::new(App::new(config, &opened).unwrap());
@@ -200,7 +201,7 @@ impl TestApp {
         self.set(tenant, name, name, change).unwrap();
     }
 
-    /// Binds an uploaded plugin.
+    /// Binds an uploaded plugin, with the longest time limit that there is unless the closure sets another.
     pub(crate) fn set(
         &self,
         tenant: &str,
@@ -209,6 +210,8 @@ impl TestApp {
         change: impl FnOnce(&mut HookRequest),
     ) -> Result<Hook> {
         let mut request = HookRequest::new(plugin);
+        // A busy machine must not make a hook late; a test about time says how much there is.
+        request.timeout_ms = Some(self.app.config.hooks.max_timeout_ms);
         change(&mut request);
         plugins::set_hook(
             &self.app,
