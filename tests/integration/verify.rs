@@ -11,9 +11,11 @@ use sigpersist_verify::{Judging, cms};
 use serde_json::{Value, json};
 
 use crate::support::{
-    COUNTERSIGNED, DETACHED, DROPPED, FIRST, INDEFINITE, TestApp, der, sigpersist, temp_dir,
+    COUNTERSIGNED, DETACHED, FIRST, INDEFINITE, TestApp, der, sigpersist, temp_dir,
 };
 
+/// A name and a signature on each line.
+const EVIDENCE: &str = include_str!("../data/verify/evidence.txt");
 const UNNAMED: &str = include_str!("../data/unnamed.cms.b64");
 const CHAINED: &str = include_str!("../data/verify/chained.cms.b64");
 const CHAINED_CA: &str = include_str!("../data/verify/ca.crt.b64");
@@ -307,17 +309,21 @@ fn tenants_inspect_and_verify_over_http_what_they_send_and_what_is_stored() {
         .expect_error(400, "invalid_parameter");
     // So is a signature whose signer's certificate is elsewhere; given, it is not trusted.
     let verdict = |told: &Value| told["signers"][0]["verdict"]["sub_indication"].clone();
-    let absent = told("/verify", json!({"cms": UNNAMED}));
+    let [without_certificate, of_the_same] = ["without-certificate", "cades"].map(|name| {
+        let mut lines = EVIDENCE.lines().filter_map(|line| line.split_once(' '));
+        lines.find(|(known, _)| *known == name).unwrap().1
+    });
+    let absent = told("/verify", json!({"cms": without_certificate}));
     assert_eq!(verdict(&absent), "NO_SIGNING_CERTIFICATE_FOUND");
-    let certificates = to_pem("CERTIFICATE", &embedded_certificate(&der(DROPPED)));
-    let body = json!({"cms": UNNAMED, "certificates": certificates});
+    let certificates = to_pem("CERTIFICATE", &embedded_certificate(&der(of_the_same)));
+    let body = json!({"cms": without_certificate, "certificates": certificates});
     let given = told("/verify", body.clone());
     assert_eq!(verdict(&given), "NO_CERTIFICATE_CHAIN_FOUND");
     assert_eq!(given["signers"][0]["verdict"]["intact"], true);
-    assert_eq!(given["certificates"], 0);
+    assert_eq!(given["certificates"], absent["certificates"]);
     assert_ne!(given["signers"][0]["certificate"], Value::Null);
-    acme.save("unnamed", "t", 0, UNNAMED.trim()).expect(201);
-    let recorded = json!({"document": "unnamed", "thread": "t", "certificates": certificates});
+    acme.save("absent", "t", 0, without_certificate).expect(201);
+    let recorded = json!({"document": "absent", "thread": "t", "certificates": certificates});
     let recorded = acme
         .json("POST", "/signature/verify", &recorded)
         .expect(201);

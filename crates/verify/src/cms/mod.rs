@@ -5,6 +5,8 @@
 //!   what those of a signer are of.
 //! - `inspect` says what that means, `verify` whether it holds.
 
+#[cfg(test)]
+mod algorithm_tests;
 mod archive;
 #[cfg(test)]
 mod archive_tests;

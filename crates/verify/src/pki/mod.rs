@@ -12,8 +12,6 @@
 
 pub(crate) mod algorithm;
 #[cfg(test)]
-mod algorithms;
-#[cfg(test)]
 pub(crate) mod authority;
 pub(crate) mod ber;
 pub(crate) mod certificate;
