@@ -223,7 +223,12 @@ fn nothing_is_begun_for_who_was_refused_when_the_answer_comes_after_all() {
 
 #[test]
 fn a_database_that_answers_slowly_is_waited_for() {
-    let behind = Behind::proxy(&[]);
+    // Only the database is slow here, and not a busy machine, too.
+    let patience = "30000";
+    let behind = Behind::proxy(&[
+        ("SIGPERSIST_DATABASE_POOL_TIMEOUT_MS", patience),
+        ("SIGPERSIST_HTTP_QUEUE_TIMEOUT_MS", patience),
+    ]);
     behind.client.save("d", "before", 0, "x").expect(201);
     behind.proxy.set(Mode::Slow(Duration::from_millis(200)));
     let load = Load::default();
