@@ -83,7 +83,7 @@ fn main() {
         (
             "verify / OpenSSL verifies, with their chains",
             chain / openssl_chain,
-            0.8,
+            3.0,
         ),
     ] {
         let met = ratio >= target;
