@@ -10,6 +10,7 @@
     reason = "a benchmark prints, and stops where something is wrong"
 )]
 
+#[expect(dead_code, reason = "tests use the rest")]
 #[path = "../tests/integration/support/guest.rs"]
 mod guest;
 mod support;
