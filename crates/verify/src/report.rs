@@ -172,9 +172,10 @@ pub fn report(body: &Body<'_>, judging: Option<&Judging<'_>>) -> Report {
             Err(error) => report.problem = Some(format!("It can't be read: {error}.")),
         }
     } else {
-        match cms::inspect_within(&bytes, &work) {
-            Ok(inspection) => report.tell_cms(&bytes, inspection, judging, &work),
-            Err(error) => report.problem = Some(problem(&bytes, &error, &work)),
+        let told = cms::SignedData::read(&bytes, &work)
+            .and_then(|read| report.tell_cms(&read, judging, &work));
+        if let Err(error) = told {
+            report.problem = Some(problem(&bytes, &error, &work));
         }
     }
     report
@@ -228,22 +229,20 @@ impl Report {
 
     fn tell_cms(
         &mut self,
-        bytes: &[u8],
-        inspection: cms::Inspection,
+        read: &cms::SignedData<'_>,
         judging: Option<&Judging<'_>>,
         work: &Work,
-    ) {
+    ) -> Result<(), cms::InspectError> {
+        let inspection = cms::tell(read, work)?;
         // In armour or with line breaks it did not look like one.
         self.format = Format::Cms;
         self.detached = Some(inspection.detached);
         self.content_type = Some(inspection.content_type);
         self.content_size = Some(inspection.content_size);
-        self.content_sha256 = Some(cms::content_sha256(bytes).map(|sha256| to_hex(&sha256)));
+        self.content_sha256 = Some(read.content_sha256().map(|sha256| to_hex(&sha256)));
         self.certificates = Some(inspection.certificates as u64);
         self.revocations = Some(inspection.revocations as u64);
-        let verdicts = judging.map_or(Ok(Vec::new()), |judging| {
-            cms::verify_within(bytes, judging, work)
-        });
+        let verdicts = judging.map_or(Ok(Vec::new()), |judging| cms::judge(read, judging, work));
         let verdicts = verdicts.unwrap_or_else(|error| {
             self.problem = Some(format!("It can't be verified: {error}."));
             Vec::new()
@@ -252,6 +251,7 @@ impl Report {
             self.problem = Some(NOBODY.to_owned());
         }
         self.signers = cms_signers(inspection.signers, verdicts);
+        Ok(())
     }
 
     fn tell_xml(&mut self, found: &[XmlSignature], judging: Option<&Judging<'_>>, work: &Work) {

@@ -1,8 +1,8 @@
 //! What a CMS says of itself and its signers. Nothing is verified here.
 
-use super::signed_data::{Identifier, SignedData, SignerInfo, read_content_alone};
+use super::signed_data::{Identifier, SignedData, SignerInfo};
 use super::{InspectError, Inspection, Level, Signer, SignerIdentifier, timestamp};
-use crate::digest::{sha256, to_hex};
+use crate::digest::to_hex;
 use crate::pki::ber::hex;
 use crate::pki::certificate::read_name;
 use crate::pki::oid;
@@ -32,24 +32,22 @@ pub fn inspect(bytes: &[u8]) -> Result<Inspection> {
 ///
 /// As [`inspect`].
 pub fn inspect_within(bytes: &[u8], work: &Work) -> Result<Inspection> {
-    let read = SignedData::read(bytes, work)?;
+    tell(&SignedData::read(bytes, work)?, work)
+}
+
+/// The same of what was read.
+pub(crate) fn tell(read: &SignedData<'_>, work: &Work) -> Result<Inspection> {
     let mut described_bytes = 0;
     let signers = read.signers.iter();
-    let signers = signers.map(|info| signer(&read, info, &mut described_bytes, work));
+    let signers = signers.map(|info| signer(read, info, &mut described_bytes, work));
     Ok(Inspection {
         detached: read.content.is_none(),
         signers: signers.collect::<Result<_>>()?,
         content_size: read.content.as_ref().map(|content| content.len() as u64),
         certificates: read.certificates.len(),
         revocations: read.count_revocations(work)?,
-        content_type: read.content_type,
+        content_type: read.content_type.clone(),
     })
-}
-
-/// SHA-256 of the content of a CMS; none where that is elsewhere, or nothing can be read.
-pub fn content_sha256(bytes: &[u8]) -> Option<[u8; 32]> {
-    let (_, content) = read_content_alone(bytes).ok()?;
-    content.map(|content| sha256(&content))
 }
 
 fn signer(

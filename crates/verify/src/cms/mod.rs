@@ -29,7 +29,10 @@ use strum::Display;
 use crate::pki::work::Exhausted;
 use crate::pki::{Algorithm, Certificate, Malformed, Name};
 
-pub use inspect::{content_sha256, inspect, inspect_within};
+pub(crate) use inspect::tell;
+pub use inspect::{inspect, inspect_within};
+pub(crate) use signed_data::SignedData;
+pub(crate) use verify::judge;
 pub use verify::{verify, verify_within};
 
 /// What a CMS says of itself and its signers.

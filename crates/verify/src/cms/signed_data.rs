@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use asn1_rs::{Class, Tag};
 
 use super::InspectError;
+use crate::digest::sha256;
 use crate::pki::algorithm::AlgorithmIdentifier;
 use crate::pki::ber::{Reader, Value};
 use crate::pki::certificate::Parsed;
@@ -29,7 +30,7 @@ const VALUE_NS: u64 = 250;
 
 /// A CMS, taken apart.
 #[derive(Debug)]
-pub(super) struct SignedData<'a> {
+pub(crate) struct SignedData<'a> {
     /// OID of the content's type.
     pub(super) content_type: String,
     /// What was signed; none where that is elsewhere.
@@ -111,7 +112,7 @@ pub(super) struct Attribute<'a> {
 
 impl<'a> SignedData<'a> {
     /// Takes a CMS apart, in BER or DER.
-    pub(super) fn read(bytes: &'a [u8], work: &Work) -> Result<Self, InspectError> {
+    pub(crate) fn read(bytes: &'a [u8], work: &Work) -> Result<Self, InspectError> {
         work.spend_each(bytes.len(), BYTE_NS)?;
         let signed_data = unwrap(bytes)?;
         let mut fields = signed_data.inside();
@@ -153,6 +154,11 @@ impl<'a> SignedData<'a> {
             by_serial,
             by_key,
         })
+    }
+
+    /// SHA-256 of the content; none where that is elsewhere.
+    pub(crate) fn content_sha256(&self) -> Option<[u8; 32]> {
+        self.content.as_deref().map(sha256)
     }
 
     /// How many lists of revoked certificates and answers about revocation it embeds.

@@ -42,7 +42,15 @@ pub fn verify_within(
     judging: &Judging<'_>,
     work: &Work,
 ) -> Result<Vec<Verdict>, InspectError> {
-    let read = SignedData::read(bytes, work)?;
+    judge(&SignedData::read(bytes, work)?, judging, work)
+}
+
+/// The same of what was read.
+pub(crate) fn judge(
+    read: &SignedData<'_>,
+    judging: &Judging<'_>,
+    work: &Work,
+) -> Result<Vec<Verdict>, InspectError> {
     let anchors = judging.anchors.certificates();
     let given = Parsed::of_all(judging.certificates, work);
     let (evidence, added) = (read.evidence(work), read.added_certificates(work));
@@ -55,9 +63,9 @@ pub fn verify_within(
         rules: &judging.rules,
         work,
     };
-    let content = Content::of(&read, judging.document, work);
+    let content = Content::of(read, judging.document, work);
     let verification = Verification {
-        read: &read,
+        read,
         trust,
         now_ms: judging.now_ms,
     };
