@@ -2,7 +2,7 @@
 //! anchors, policies and clocks have moved on. Plain values, no I/O.
 
 use serde::{Deserialize, Serialize};
-use sigpersist_verify::pki::{Indication, Revocation, Verdict};
+use sigpersist_verify::pki::{Indication, Outcome, Revocation, Verdict};
 use sigpersist_verify::{Report, Signer};
 
 /// Most bytes of JSON that are recorded of them with one judgement: more than a hundred signers.
@@ -116,11 +116,9 @@ impl Told {
 
 impl Holds {
     fn new(signer: &Signer) -> Option<Self> {
+        let verdict = signer.verdict.as_ref()?;
+        let outcome = Apart::from(verdict.outcome());
         let Verdict {
-            indication,
-            sub_indication,
-            explanation,
-            intact,
             claimed_time_ms,
             proven_time_ms,
             judged_time_ms,
@@ -129,13 +127,13 @@ impl Holds {
             revocation,
             apart_from_content,
             ..
-        } = signer.verdict.as_ref()?;
+        } = verdict;
         let countersigners = signer.countersigners().iter();
         Some(Self {
-            indication: *indication,
-            sub_indication: sub_indication.map(|it| it.to_string()),
-            explanation: (*explanation).to_owned(),
-            intact: *intact,
+            indication: outcome.indication,
+            sub_indication: outcome.sub_indication,
+            explanation: outcome.explanation,
+            intact: outcome.intact,
             claimed_time_ms: *claimed_time_ms,
             proven_time_ms: *proven_time_ms,
             judged_time_ms: *judged_time_ms,
@@ -147,14 +145,20 @@ impl Holds {
                 Revocation::Revoked { since_ms: i64::MIN } => Revoked::Revoked(None),
                 Revocation::Revoked { since_ms } => Revoked::Revoked(Some(since_ms)),
             },
-            apart_from_content: apart_from_content.map(|apart| Apart {
-                indication: apart.indication,
-                sub_indication: apart.sub_indication.map(|it| it.to_string()),
-                explanation: apart.explanation.to_owned(),
-                intact: apart.intact,
-            }),
+            apart_from_content: apart_from_content.map(Apart::from),
             countersigners: countersigners.filter_map(Self::new).collect(),
         })
+    }
+}
+
+impl From<Outcome> for Apart {
+    fn from(outcome: Outcome) -> Self {
+        Self {
+            indication: outcome.indication,
+            sub_indication: outcome.sub_indication.map(|it| it.to_string()),
+            explanation: outcome.explanation.to_owned(),
+            intact: outcome.intact,
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use sigpersist_verify::pki::{ApartFromContent, Indication, SubIndication, Verdict};
+use sigpersist_verify::pki::{Indication, Outcome};
 use sigpersist_verify::{Format, Report, Signer, report};
 
 use super::Judged;
@@ -60,37 +60,6 @@ enum Refusal {
     Of(Option<String>),
     /// So many of those who signed.
     Signers(usize),
-}
-
-/// What was found of one who signed, apart from the content where that is elsewhere and need not be here.
-#[derive(Clone, Copy)]
-struct Found {
-    indication: Indication,
-    sub_indication: Option<SubIndication>,
-    explanation: &'static str,
-    intact: Option<bool>,
-}
-
-impl From<&Verdict> for Found {
-    fn from(verdict: &Verdict) -> Self {
-        Self {
-            indication: verdict.indication,
-            sub_indication: verdict.sub_indication,
-            explanation: verdict.explanation,
-            intact: verdict.intact,
-        }
-    }
-}
-
-impl From<ApartFromContent> for Found {
-    fn from(apart: ApartFromContent) -> Self {
-        Self {
-            indication: apart.indication,
-            sub_indication: apart.sub_indication,
-            explanation: apart.explanation,
-            intact: apart.intact,
-        }
-    }
 }
 
 impl Examined<'_> {
@@ -151,11 +120,12 @@ impl Examined<'_> {
         }
     }
 
-    fn found(&self, signer: &Signer) -> Option<Found> {
+    /// What was found of one who signed, apart from the content where that is elsewhere and need not be here.
+    fn found(&self, signer: &Signer) -> Option<Outcome> {
         let verdict = signer.verdict.as_ref()?;
         let may_lack_content = self.policy.detached == Detached::Accept && !self.has_content;
         let apart = verdict.apart_from_content.filter(|_| may_lack_content);
-        Some(apart.map_or_else(|| verdict.into(), Found::from))
+        Some(apart.unwrap_or_else(|| verdict.outcome()))
     }
 
     /// Everybody who signed, and after each those who signed that signature, by their places: 1, 1.1, 1.2, 2.

@@ -52,7 +52,7 @@ pub use chain::Anchors;
 pub use pem::to_pem;
 pub use revocation::Revocation;
 pub use rules::{RevocationRule, Rules};
-pub use verdict::{ApartFromContent, Basis, Indication, SubIndication, Verdict};
+pub use verdict::{Basis, Indication, Outcome, SubIndication, Verdict};
 pub use work::Work;
 
 use serde::Serialize;

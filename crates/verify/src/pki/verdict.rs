@@ -97,7 +97,7 @@ pub struct Verdict {
     /// Only with `SIGNED_DATA_NOT_FOUND`: what it comes to apart from the content, which is elsewhere. The digest that was signed
     /// along is taken for the content's; absent if none was.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub apart_from_content: Option<ApartFromContent>,
+    pub apart_from_content: Option<Outcome>,
     /// The certificate that was judged, where it is another one than the first of the signature that could be the signer's.
     #[serde(skip)]
     pub certificate: Option<Certificate>,
@@ -108,8 +108,8 @@ pub struct Verdict {
 
 /// What a signature comes to if its content, which is elsewhere, is what was signed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct ApartFromContent {
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = ApartFromContent))]
+pub struct Outcome {
     /// What it comes to.
     pub indication: Indication,
     /// Why it did not pass.
@@ -261,6 +261,16 @@ impl Verdict {
         verdict
     }
 
+    /// What it comes to, and nothing else of it.
+    pub fn outcome(&self) -> Outcome {
+        Outcome {
+            indication: self.indication,
+            sub_indication: self.sub_indication,
+            explanation: self.explanation,
+            intact: self.intact,
+        }
+    }
+
     /// The verdict while the content is elsewhere; this one took the digest that was signed along for the content's.
     pub(crate) fn without_content(self, missing: Obstacle) -> Self {
         Self {
@@ -268,12 +278,7 @@ impl Verdict {
             sub_indication: Some(missing.why),
             explanation: missing.sentence,
             intact: None,
-            apart_from_content: Some(ApartFromContent {
-                indication: self.indication,
-                sub_indication: self.sub_indication,
-                explanation: self.explanation,
-                intact: self.intact,
-            }),
+            apart_from_content: Some(self.outcome()),
             ..self
         }
     }
