@@ -3,12 +3,14 @@
 
 use std::cell::RefCell;
 use std::collections::HashSet;
+use std::rc::Rc;
 
 use asn1_rs::{Class, Tag};
 
+use super::content::Content;
 use super::signed_data::{Attribute, SignedData, SignerInfo};
 use super::timestamp::{Imprint, MAX_TIMESTAMPS, Stamp};
-use super::verify::{Content, in_der};
+use super::verify::in_der;
 use crate::pki::algorithm::AlgorithmIdentifier;
 use crate::pki::ber::{Reader, Value, tlv};
 use crate::pki::hash::Hash;
@@ -18,14 +20,21 @@ use crate::pki::work::Work;
 /// Digests by one algorithm, and what is found by them.
 type Digests = HashSet<Vec<u8>>;
 
+/// What a CMS embeds for all of its signers, digested at most once with each algorithm.
+pub(super) struct Embedded<'a> {
+    read: &'a SignedData<'a>,
+    work: &'a Work,
+    /// Of the certificates, and of what tells of revocations.
+    digests: RefCell<Vec<(Hash, Rc<[Digests; 2]>)>>,
+}
+
 /// A signer, and what its time stamps are of.
 pub(super) struct Archived<'a> {
+    embedded: &'a Embedded<'a>,
     read: &'a SignedData<'a>,
     signer: &'a SignerInfo<'a>,
     content: Option<&'a Content<'a>>,
     work: &'a Work,
-    /// Digests of the embedded certificates, and of what tells of revocations.
-    embedded: RefCell<Vec<(Hash, [Digests; 2])>>,
 }
 
 /// A time stamp's token, and where it stands.
@@ -37,17 +46,16 @@ struct Found<'a> {
 
 impl<'a> Archived<'a> {
     pub(super) fn new(
-        read: &'a SignedData<'a>,
+        embedded: &'a Embedded<'a>,
         signer: &'a SignerInfo<'a>,
         content: Option<&'a Content<'a>>,
-        work: &'a Work,
     ) -> Self {
         Self {
-            read,
+            embedded,
+            read: embedded.read,
             signer,
             content,
-            work,
-            embedded: RefCell::default(),
+            work: embedded.work,
         }
     }
 
@@ -84,15 +92,14 @@ impl<'a> Archived<'a> {
 
     /// Places of the others that a stamp stamps along; none where it is not of this signature.
     fn covered(&self, stamp: &Found<'a>, all: &[Found<'a>]) -> Option<Vec<usize>> {
-        let covers = match stamp.attribute.oid.as_str() {
-            oid::ARCHIVE_TIMESTAMP_V3 => self.covered_by_index(stamp, all)?,
-            oid::ARCHIVE_TIMESTAMP_V2 => self.covered_by_all(stamp, all)?,
+        match stamp.attribute.oid.as_str() {
+            oid::ARCHIVE_TIMESTAMP_V3 => self.covered_by_index(stamp, all),
+            oid::ARCHIVE_TIMESTAMP_V2 => self.covered_by_all(stamp, all),
             _ => {
                 let fits = stamp.imprint.is_of(&self.signer.signature, self.work);
-                return fits.then(Vec::new);
+                fits.then(Vec::new)
             }
-        };
-        Some(covers)
+        }
     }
 
     /// Version 3: of the content, the signer up to its signature, and an index of what else there was (ETSI EN 319 122-1 clause
@@ -121,8 +128,8 @@ impl<'a> Archived<'a> {
             return None;
         }
         let index = Index::read(index)?;
-        let embedded = self.embedded(index.hash)?;
-        let [certificates, revocations] = &embedded;
+        let embedded = self.embedded.digests(index.hash)?;
+        let [certificates, revocations] = &*embedded;
         // What is not there any more can't be told from what never was.
         if !index.certificates.is_subset(certificates) || !index.revocations.is_subset(revocations)
         {
@@ -134,9 +141,13 @@ impl<'a> Archived<'a> {
         for attribute in &self.signer.unsigned {
             for value in &attribute.values {
                 let digest = if by_value {
-                    self.digest(index.hash, &[attribute.raw_oid, value.raw].concat())?
+                    digest(
+                        index.hash,
+                        &[attribute.raw_oid, value.raw].concat(),
+                        self.work,
+                    )?
                 } else {
-                    self.digest(index.hash, attribute.raw)?
+                    digest(index.hash, attribute.raw, self.work)?
                 };
                 if index.attributes.contains(&digest) {
                     left.remove(&digest);
@@ -214,14 +225,22 @@ impl<'a> Archived<'a> {
         let signed = self.signer.signed.as_ref();
         signed.is_some_and(|(_, set)| std::ptr::eq(set.raw, field.raw))
     }
+}
 
-    /// Digests of what is embedded: certificates, and what tells of revocations.
-    fn embedded(&self, hash: Hash) -> Option<[Digests; 2]> {
-        let mut known = self.embedded.borrow_mut();
-        if let Some((_, digests)) = known.iter().find(|(other, _)| *other == hash) {
-            return Some(digests.clone());
+impl<'a> Embedded<'a> {
+    pub(super) fn new(read: &'a SignedData<'a>, work: &'a Work) -> Self {
+        Self {
+            read,
+            work,
+            digests: RefCell::default(),
         }
-        let parts = &self.read.parts;
+    }
+
+    fn digests(&self, hash: Hash) -> Option<Rc<[Digests; 2]>> {
+        let mut known = self.digests.borrow_mut();
+        if let Some((_, digests)) = known.iter().find(|(other, _)| *other == hash) {
+            return Some(Rc::clone(digests));
+        }
         let of = |part: &Option<Value<'a>>| {
             let mut digests = Digests::new();
             let mut inside = match part {
@@ -229,19 +248,20 @@ impl<'a> Archived<'a> {
                 None => return Some(digests),
             };
             while let Some(value) = inside.next().ok()? {
-                digests.insert(self.digest(hash, value.raw)?);
+                digests.insert(digest(hash, value.raw, self.work)?);
             }
             Some(digests)
         };
-        let digests = [of(&parts.certificates)?, of(&parts.revocations)?];
-        known.push((hash, digests.clone()));
+        let parts = &self.read.parts;
+        let digests = Rc::new([of(&parts.certificates)?, of(&parts.revocations)?]);
+        known.push((hash, Rc::clone(&digests)));
         Some(digests)
     }
+}
 
-    fn digest(&self, hash: Hash, bytes: &[u8]) -> Option<Vec<u8>> {
-        self.work.spend_hash(hash, bytes.len()).ok()?;
-        Some(hash.digest(bytes))
-    }
+fn digest(hash: Hash, bytes: &[u8], work: &Work) -> Option<Vec<u8>> {
+    work.spend_hash(hash, bytes.len()).ok()?;
+    Some(hash.digest(bytes))
 }
 
 const SET: u8 = 0x31;

@@ -3,13 +3,14 @@
 //!
 //! - `signed_data` takes a `SignedData` apart (RFC 5652), `timestamp` what a time stamp says and proves (RFC 3161); `archive` has
 //!   what those of a signer are of.
-//! - `inspect` says what that means, `verify` whether it holds.
+//! - `inspect` says what that means, `verify` whether it holds, with the `content` that is signed.
 
 #[cfg(test)]
 mod algorithm_tests;
 mod archive;
 #[cfg(test)]
 mod archive_tests;
+mod content;
 mod inspect;
 #[cfg(test)]
 mod path_tests;

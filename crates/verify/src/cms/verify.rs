@@ -1,11 +1,11 @@
 //! Whether a CMS holds, signer by signer.
 
 use std::borrow::Cow;
-use std::cell::{OnceCell, RefCell};
 
 use asn1_rs::{Class, Tag};
 
-use super::archive::Archived;
+use super::archive::{Archived, Embedded};
+use super::content::{Content, MISSING};
 use super::inspect::signing_time_ms;
 use super::signed_data::{SignedData, SignerInfo};
 use super::{InspectError, timestamp};
@@ -66,6 +66,7 @@ pub(crate) fn judge(
     let content = Content::of(read, judging.document, work);
     let verification = Verification {
         read,
+        embedded: Embedded::new(read, work),
         trust,
         now_ms: judging.now_ms,
     };
@@ -84,6 +85,7 @@ pub(crate) fn judge(
 /// One CMS, and what it is judged with.
 struct Verification<'a> {
     read: &'a SignedData<'a>,
+    embedded: Embedded<'a>,
     trust: Trust<'a>,
     now_ms: i64,
 }
@@ -105,7 +107,7 @@ impl Verification<'_> {
             (Err(obstacle), Some(first)) => (Ok(*first), Err(*obstacle)),
             (Err(_), None) => (Err(NO_CERTIFICATE), Err(NO_CERTIFICATE)),
         };
-        let archived = Archived::new(read, signer, content.as_ref().ok(), trust.work);
+        let archived = Archived::new(&self.embedded, signer, content.as_ref().ok());
         let times = Times {
             claimed_ms: signing_time_ms(signer),
             proven_ms: timestamp::proven_time_ms(&archived.stamps(), trust, self.now_ms),
@@ -149,87 +151,6 @@ const OTHER_TYPE: Obstacle = Obstacle::failed(
     SubIndication::FormatFailure,
     "The type of the content is not the one that was signed along.",
 );
-
-const MISSING: Obstacle = Obstacle::unsure(
-    SubIndication::SignedDataNotFound,
-    "The signature is detached: give the document that it signs.",
-);
-
-/// What it costs to look for what an attribute is.
-const ATTRIBUTE_NS: u64 = 300;
-
-/// What is signed, hashed at most once with each algorithm.
-pub(super) struct Content<'a> {
-    bytes: &'a [u8],
-    digests: RefCell<Vec<(Hash, Vec<u8>)>>,
-    is_signed_attributes: OnceCell<bool>,
-    work: &'a Work,
-}
-
-impl<'a> Content<'a> {
-    fn new(bytes: &'a [u8], work: &'a Work) -> Self {
-        Self {
-            bytes,
-            digests: RefCell::default(),
-            is_signed_attributes: OnceCell::new(),
-            work,
-        }
-    }
-
-    /// What a CMS signs.
-    fn of(
-        read: &'a SignedData<'_>,
-        document: Option<&'a [u8]>,
-        work: &'a Work,
-    ) -> Result<Self, Obstacle> {
-        match (&read.content, document) {
-            (Some(content), Some(document)) if **content != *document => Err(Obstacle::failed(
-                SubIndication::HashFailure,
-                "The signed content is not the document.",
-            )),
-            (Some(content), _) => Ok(Self::new(content, work)),
-            (None, Some(document)) => Ok(Self::new(document, work)),
-            (None, None) => Err(MISSING),
-        }
-    }
-
-    /// Whether it reads as a set of signed attributes: somebody's signature of these would be one of this content, too.
-    fn is_signed_attributes(&self) -> bool {
-        *self.is_signed_attributes.get_or_init(|| {
-            let set = Reader::new(self.bytes).expect(Tag::Set, "");
-            let Ok(mut attributes) = set.map(|set| set.inside()) else {
-                return false;
-            };
-            while let Ok(Some(attribute)) = attributes.next() {
-                let kind = attribute.inside().next();
-                let kind = kind.ok().flatten().and_then(|kind| kind.oid().ok());
-                if self.work.spend(ATTRIBUTE_NS).is_err()
-                    || kind.is_some_and(|kind| kind == oid::MESSAGE_DIGEST)
-                {
-                    return true;
-                }
-            }
-            false
-        })
-    }
-
-    pub(super) fn bytes(&self) -> &'a [u8] {
-        self.bytes
-    }
-
-    pub(super) fn digest(&self, hash: Hash) -> Result<Vec<u8>, Obstacle> {
-        let mut digests = self.digests.borrow_mut();
-        if let Some((_, known)) = digests.iter().find(|(other, _)| *other == hash) {
-            return Ok(known.clone());
-        }
-        if self.work.spend_hash(hash, self.bytes.len()).is_err() {
-            return Err(UNKNOWN_ALGORITHM);
-        }
-        let digest = hash.digest(self.bytes);
-        digests.push((hash, digest.clone()));
-        Ok(digest)
-    }
-}
 
 /// The certificates at hand that a signer's identifier names: the one that was signed along first, where there are several.
 pub(super) fn candidates<'c>(
@@ -314,7 +235,7 @@ fn is_intact(
                 "What is there has the form of the signed attributes of another signature, which may be what was signed.",
             ));
         }
-        (None, Some(content)) => verifies(content.bytes),
+        (None, Some(content)) => verifies(content.bytes()),
         (Some((_, encoding)), content) => {
             let mut digests = signer.signed_attributes(oid::MESSAGE_DIGEST);
             let digest = digests

@@ -16,6 +16,15 @@ pub(super) struct NodeSet {
 }
 
 impl NodeSet {
+    /// A node with all that is inside, comments too.
+    pub(super) fn whole(apex: NodeIndex) -> Self {
+        Self {
+            apex,
+            excluded: HashSet::new(),
+            comments: true,
+        }
+    }
+
     /// Whether it is a document without its root.
     pub(super) fn is_empty(&self, document: &Document<'_>) -> bool {
         self.apex == 0 && self.excluded.contains(&document.root)

@@ -1,7 +1,5 @@
 //! One `Reference` (XMLDSig 1.1 section 4.4.3): where it leads, what it covers, and whether its digest fits.
 
-use std::collections::HashSet;
-
 use super::canonical::Method;
 use super::document::{Document, NodeIndex, Target};
 use super::elements::{self, BASE64, DSIG};
@@ -140,9 +138,8 @@ fn dereference(document: &Document<'_>, uri: Option<&str>) -> Result<NodeSet, St
         None => return Err(Stop::Unresolved),
     };
     Ok(NodeSet {
-        apex,
-        excluded: HashSet::new(),
         comments,
+        ..NodeSet::whole(apex)
     })
 }
 

@@ -1,8 +1,5 @@
 //! One `Signature` (XMLDSig 1.1 section 4), from its parts to its verdict.
 
-use std::borrow::Cow;
-use std::collections::HashSet;
-
 use super::canonical::canonicalize;
 use super::document::{Document, Kind, NodeIndex};
 use super::elements::{self, DSIG};
@@ -20,6 +17,7 @@ use super::xades::{self, SigningCertificate};
 use super::{Coverage, Reference, ReferenceIntegrity, ValueIntegrity, XmlError, XmlSignature};
 use crate::judging::Judging;
 use crate::pki::work::Work;
+use std::borrow::Cow;
 
 type Result<T> = std::result::Result<T, XmlError>;
 
@@ -331,11 +329,7 @@ fn check_value(
     let Some(value) = value else {
         return Ok(ValueIntegrity::Broken);
     };
-    let nodes = NodeSet {
-        apex: signed_info,
-        excluded: HashSet::new(),
-        comments: true,
-    };
+    let nodes = NodeSet::whole(signed_info);
     let mut output = Output::collect(work);
     let message =
         match canonicalize(document, &nodes, &method, &mut output).and_then(|()| output.finish()) {

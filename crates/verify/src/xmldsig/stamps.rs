@@ -185,11 +185,7 @@ impl Stamp<'_> {
         method: &Method<'_>,
         output: &mut Output<'_>,
     ) -> std::result::Result<(), Stop> {
-        let nodes = NodeSet {
-            apex: node,
-            excluded: HashSet::new(),
-            comments: true,
-        };
+        let nodes = NodeSet::whole(node);
         canonicalize(self.context.document, &nodes, method, output)
     }
 }

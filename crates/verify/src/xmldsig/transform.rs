@@ -3,8 +3,6 @@
 //! XPath is not evaluated: the expressions that signers write, all to leave elements out, are read by [`super::xpath`]; any other is
 //! unresolved. So is whatever would be done to octets, but for another canonicalisation.
 
-use std::collections::HashSet;
-
 use super::canonical::{Method, canonicalize};
 use super::document::{Document, Kind, NODE_NS, NodeIndex};
 use super::elements::{self, BASE64, DSIG, ENVELOPED, EXCLUSIVE, FILTER2, XPATH};
@@ -240,10 +238,6 @@ fn write_again(octets: &[u8], method: &Method<'_>, output: &mut Output<'_>) -> R
         Err(error @ XmlError::TooLarge(_)) => return Err(Stop::Refused(error)),
         Err(_) => return Err(Stop::Broken),
     };
-    let nodes = NodeSet {
-        apex: 0,
-        excluded: HashSet::new(),
-        comments: true,
-    };
+    let nodes = NodeSet::whole(0);
     canonicalize(&document, &nodes, method, output)
 }
