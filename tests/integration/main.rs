@@ -59,6 +59,7 @@ mod save;
 mod schema;
 mod seals;
 mod slow_clients;
+mod snapshots;
 mod support;
 mod tenant_commands;
 mod tenants;

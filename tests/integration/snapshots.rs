@@ -1,0 +1,265 @@
+//! Snapshots of what programs read: the OpenAPI document, and the JSON of every command. What changes in them changes for whoever
+//! reads them, and is accepted on purpose: `INSTA_UPDATE=always`, then look at the difference.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use insta::{Settings, assert_json_snapshot};
+use nix::sys::signal::Signal;
+use serde_json::{Value, json};
+
+use crate::support::guest::Guest;
+use crate::support::{
+    COUNTERSIGNED, FIRST, Program, TestApp, certificate_pem, run, sigpersist, temp_dir,
+};
+
+const PLUGINS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/plugins");
+const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data");
+const AUTHORITY: &str = include_str!("../data/verify/ca.crt.b64");
+const CHAINED: &str = include_str!("../data/verify/chained.cms.b64");
+/// Commands that have nothing of their own to say as JSON: they run for long, or write what they are asked for.
+const SILENT: [&str; 3] = ["serve", "demo", "upgrade-data"];
+
+/// A snapshot in a file of its own.
+fn snapshot(name: &str, value: &Value) {
+    let mut settings = Settings::clone_current();
+    settings.set_snapshot_path("../snapshots");
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    settings.bind(|| assert_json_snapshot!(name, value));
+}
+
+/// Members whose values are others with each run.
+const PASSING: [&str; 17] = [
+    "compile_ms",
+    "current",
+    "fuel",
+    "head",
+    "id",
+    "max",
+    "memory_bytes",
+    "microseconds",
+    "next",
+    "p50",
+    "p99",
+    "request_id",
+    "runs",
+    "runs_per_second",
+    "secret",
+    "size",
+    "token",
+];
+
+/// The same JSON with words in place of what is another with each run.
+fn steady(name: &str, value: &Value) -> Value {
+    match value {
+        Value::Object(members) => members
+            .iter()
+            .map(|(name, value)| (name.clone(), steady(name, value)))
+            .collect(),
+        // Of a slow machine there may be some.
+        Value::Array(_) if name == "warnings" => json!("texts"),
+        Value::Array(values) => values.iter().map(|value| steady(name, value)).collect(),
+        Value::Number(_) if PASSING.contains(&name) => json!("a number"),
+        Value::String(_) if PASSING.contains(&name) => json!("a text"),
+        Value::String(text) => json!(steady_text(text)),
+        other => other.clone(),
+    }
+}
+
+fn steady_text(text: &str) -> &str {
+    let is_digest = text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let is_time = text.len() >= 19
+        && text.bytes().take(4).all(|byte| byte.is_ascii_digit())
+        && text.get(4..5) == Some("-")
+        && text.get(13..14) == Some(":");
+    match text {
+        _ if is_digest => "a digest",
+        _ if is_time => "a time",
+        _ => text,
+    }
+}
+
+#[test]
+fn the_openapi_document() {
+    let app = TestApp::start();
+    let mut document = app.anonymous().get("/openapi.json").json;
+    document["info"]["version"] = json!("a version");
+    snapshot("openapi", &document);
+}
+
+/// Commands one after another on one database, each with its snapshot.
+struct Told<'a> {
+    folder: &'a str,
+    data_dir: &'a Path,
+    commands: BTreeSet<String>,
+}
+
+impl Told<'_> {
+    /// Runs a command, which has a snapshot of its own.
+    #[track_caller]
+    fn by(&mut self, name: &str, arguments: &[&str]) -> Value {
+        let words: Vec<_> = name.split(' ').collect();
+        let all = [&["--json"], &words[..], arguments].concat();
+        let told = run(self.data_dir, &all).replace(self.folder, "FOLDER");
+        let told: Value = serde_json::from_str(&told).unwrap();
+        self.keep(name, name, &told);
+        told
+    }
+
+    fn keep(&mut self, command: &str, name: &str, told: &Value) {
+        self.commands.insert(command.to_owned());
+        let name = format!("command {name}").replace(' ', "_");
+        snapshot(&name, &steady("", told));
+    }
+}
+
+fn text<'a>(value: &'a Value, name: &str) -> &'a str {
+    value[name]
+        .as_str()
+        .unwrap_or_else(|| panic!("no {name} in {value}"))
+}
+
+#[test]
+fn the_json_of_every_command() {
+    let folder = temp_dir();
+    let data_dir = folder.path().join("data");
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    let mut told = Told {
+        folder: folder.path().to_str().unwrap(),
+        data_dir: &data_dir,
+        commands: BTreeSet::new(),
+    };
+    write("authority.pem", &certificate_pem(AUTHORITY));
+    let [signer_tags, cases] =
+        ["signer-tags.wasm", "cases"].map(|name| format!("{PLUGINS}/signer-tags/{name}"));
+    let authority = path("authority.pem");
+
+    let mut migrated: Value =
+        serde_json::from_str(&run(&data_dir, &["--json", "migrate"])).unwrap();
+    migrated["applied"].as_array_mut().unwrap().truncate(1);
+    told.keep("migrate", "migrate", &migrated);
+    let created = ["acme", "--name", "Acme", "--max-bytes", "1M"];
+    told.by("tenant create", &created);
+    let secret = told.by("key add", &["acme", "--kid", "first"]);
+    assert!(!text(&secret, "secret").is_empty());
+    let server = Program::serve(&data_dir);
+    let token = told.by(
+        "token issue",
+        &["acme", "--subject", "script", "--kid", "first"],
+    );
+    let acme = server.client(text(&token, "token"));
+    told.by("tenant list", &[]);
+    told.by("tenant show", &["acme"]);
+    told.by("tenant update", &["acme", "--max-threads", "10"]);
+    told.by("tenant suspend", &["acme"]);
+    told.by("tenant resume", &["acme"]);
+    told.by("key list", &["acme"]);
+    told.by("key show", &["first"]);
+    told.by("master-key show", &[]);
+
+    let upload = ["signer-tags", signer_tags.as_str(), "--cases", &cases];
+    let uploaded = told.by("plugin upload", &upload);
+    let revision = text(&uploaded, "sha256");
+    told.by("plugin list", &[]);
+    told.by("plugin show", &["signer-tags"]);
+    let downloaded = path("downloaded.wasm");
+    told.by("plugin download", &["signer-tags", "--output", &downloaded]);
+    told.by("plugin inspect", &[&signer_tags]);
+    told.by("plugin test", &[&signer_tags, &cases]);
+    told.by("plugin bench", &[&signer_tags, "--seconds", "1"]);
+    let core = path("core.wasm");
+    std::fs::write(&core, Guest::default().core_module()).unwrap();
+    told.by("plugin pack", &[&core]);
+
+    let bind = ["acme", "tags", "--plugin", "signer-tags"];
+    told.by("hook set", &bind);
+    run(
+        &data_dir,
+        &[&["hook", "set"], &bind[..], &["--timeout-ms", "5000"]].concat(),
+    );
+    told.by("hook list", &["acme"]);
+    told.by("hook show", &["acme", "tags"]);
+    told.by("hook order", &["acme", "tags"]);
+    told.by("hook rollback", &["acme", "tags"]);
+    told.by("hook release", &["acme", "tags"]);
+    told.by("policy trust", &["acme", &authority]);
+    let policy = ["acme", "--accept", "intact", "--record-verdicts", "true"];
+    told.by("policy set", &policy);
+    let shown = told.by("policy show", &["acme"]);
+    // A running server goes by it within a second.
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    acme.save("d", "t", 0, FIRST.trim()).expect(201);
+    acme.save("d", "t", 1, COUNTERSIGNED.trim()).expect(201);
+    write(
+        "input.json",
+        &json!({"document": "e", "thread": "t", "cms": CHAINED.trim()}).to_string(),
+    );
+    told.by("hook evaluate", &["acme", &path("input.json")]);
+    told.by("hook backtest", &["acme", "--hook", "tags"]);
+    let decisions = told.by("decision list", &["acme"]);
+    let decision = decisions["decisions"][0]["id"].to_string();
+    let decision = decision.trim_matches('"');
+    told.by("decision show", &["acme", decision]);
+    told.by("decision replay", &["acme", decision]);
+    told.by("inspect", &[&format!("{DATA}/verify/chained.cms.b64")]);
+    let chained = format!("{DATA}/verify/chained.cms.b64");
+    told.by("verify", &[&chained, "--trust", &authority]);
+    told.by("tenant usage", &["acme"]);
+    let file = path("acme.export");
+    told.by("tenant export", &["acme", "--output", &file, "--decisions"]);
+    told.by("tenant import", &["other", "--input", &file, "--create"]);
+    let anchor = text(&shown["trust_anchors"][0], "sha256");
+    told.by("policy distrust", &["acme", anchor]);
+    told.by("audit list", &["acme"]);
+    told.by("audit verify", &["acme"]);
+    told.by("audit seal", &["acme"]);
+    run(&data_dir, &["hook", "delete", "other", "tags"]);
+    told.by("hook delete", &["acme", "tags"]);
+    told.by("plugin delete", &["signer-tags"]);
+    told.by("key revoke", &["first"]);
+    told.by("tenant delete", &["other", "--confirm", "other"]);
+    server.signal(Signal::SIGTERM);
+    server.wait();
+    told.by("master-key rotate", &["--prepare"]);
+
+    // What a failure looks like is the same for all of them.
+    let failed = sigpersist(&data_dir, &["--json", "tenant", "show", "nobody"]);
+    let failed = { failed }.output().unwrap();
+    let error: Value = serde_json::from_slice(&failed.stderr).unwrap();
+    told.keep("help", "failure", &error);
+    assert_eq!(revision.len(), 64);
+
+    let silent = SILENT.map(str::to_owned);
+    let named: BTreeSet<_> = told.commands.union(&silent.into()).cloned().collect();
+    assert_eq!(every_command(&data_dir), named);
+}
+
+/// The names of all commands, as their help tells them.
+fn every_command(data_dir: &Path) -> BTreeSet<String> {
+    let mut all = BTreeSet::new();
+    let mut groups = vec![String::new()];
+    while let Some(group) = groups.pop() {
+        let words = group.split_ascii_whitespace();
+        let help = run(data_dir, &words.chain(["--help"]).collect::<Vec<_>>());
+        let commands = help.split_once("Commands:\n");
+        if commands.is_none() {
+            all.insert(group.clone());
+        }
+        let names = commands.map_or("", |(_, rest)| rest).lines();
+        for line in names.take_while(|line| !line.is_empty()) {
+            let name = line
+                .strip_prefix("  ")
+                .filter(|line| !line.starts_with(' '));
+            let name = name.and_then(|line| line.split_ascii_whitespace().next());
+            match name {
+                Some("help") if !group.is_empty() => {}
+                Some("help") => drop(all.insert("help".to_owned())),
+                Some(name) => groups.push(format!("{group} {name}").trim().to_owned()),
+                None => {}
+            }
+        }
+    }
+    all
+}
