@@ -13,6 +13,8 @@ mod archive_tests;
 mod content;
 mod inspect;
 #[cfg(test)]
+mod name_tests;
+#[cfg(test)]
 mod path_tests;
 #[cfg(test)]
 mod revocation_tests;

@@ -1,36 +1,26 @@
 //! Chains whose certificates demand something of one another (RFC 5280 section 6.1), each rule obeyed and broken.
 
-use super::verify;
 use crate::judging::Judging;
 use crate::pki::authority::{NOW_MS, Party, Role, UTF8, extension, name, oid, sequence};
 use crate::pki::ber::tlv;
 use crate::pki::{Anchors, Rules, SubIndication, Verdict, Work};
 
-const MESSAGE: &[u8] = b"a contract";
+pub(super) const MESSAGE: &[u8] = b"a contract";
 
-const ALTERNATIVE_NAMES: u64 = 17;
-const NAME_CONSTRAINTS: u64 = 30;
 const POLICIES: u64 = 32;
 const MAPPINGS: u64 = 33;
 const POLICY_CONSTRAINTS: u64 = 36;
 const INHIBIT_ANY: u64 = 54;
 
-const RFC822: u8 = 0x81;
-const DNS: u8 = 0x82;
-const DIRECTORY: u8 = 0xa4;
-const URI: u8 = 0x86;
-const ADDRESS: u8 = 0x87;
-const REGISTERED_ID: u8 = 0x88;
-
 /// A chain of the root, an authority below it, and a person.
-struct Chain {
-    root: Party,
-    sub: Party,
-    person: Party,
+pub(super) struct Chain {
+    pub(super) root: Party,
+    pub(super) sub: Party,
+    pub(super) person: Party,
 }
 
 impl Chain {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self {
             root: Party::new(name(UTF8, "Test Root")),
             sub: Party::new(name(UTF8, "Test Sub")),
@@ -43,7 +33,7 @@ impl Chain {
         self.judge_within(rules, of_sub, of_person, &Work::new())
     }
 
-    fn judge_within(
+    pub(super) fn judge_within(
         &self,
         rules: &Rules,
         of_sub: &[Vec<u8>],
@@ -67,143 +57,24 @@ impl Chain {
     }
 
     #[track_caller]
-    fn assert(&self, of_sub: &[Vec<u8>], of_person: &[Vec<u8>], why: Option<SubIndication>) {
+    pub(super) fn assert(
+        &self,
+        of_sub: &[Vec<u8>],
+        of_person: &[Vec<u8>],
+        why: Option<SubIndication>,
+    ) {
         let verdict = self.judge(&Rules::default(), of_sub, of_person);
         assert_eq!(verdict.sub_indication, why, "{verdict:?}");
     }
 }
 
-fn critical(number: u64, value: &[u8]) -> Vec<u8> {
+pub(super) fn critical(number: u64, value: &[u8]) -> Vec<u8> {
     extension(&[2, 5, 29, number], true, value)
 }
 
-fn constraints(permitted: &[Vec<u8>], excluded: &[Vec<u8>]) -> Vec<u8> {
-    let side = |tag, bases: &[Vec<u8>]| {
-        let subtrees: Vec<_> = bases.iter().map(|base| tlv(0x30, base)).collect();
-        if bases.is_empty() {
-            Vec::new()
-        } else {
-            tlv(tag, &subtrees.concat())
-        }
-    };
-    let sides = [side(0xa0, permitted), side(0xa1, excluded)];
-    critical(NAME_CONSTRAINTS, &sequence(&sides))
-}
-
-const GENERAL: Option<SubIndication> = Some(SubIndication::CertificateChainGeneralFailure);
+pub(super) const GENERAL: Option<SubIndication> =
+    Some(SubIndication::CertificateChainGeneralFailure);
 const DEMANDED: Option<SubIndication> = Some(SubIndication::ChainConstraintsFailure);
-
-#[test]
-fn names_are_compared_with_what_an_authority_permits_and_excludes() {
-    let chain = Chain::new();
-    let ip = |bytes: &[u8]| tlv(ADDRESS, bytes);
-    let text = |tag, text: &str| tlv(tag, text.as_bytes());
-    for (base, own, is_in) in [
-        (
-            text(RFC822, "example.org"),
-            text(RFC822, "a@Example.org"),
-            true,
-        ),
-        (
-            text(RFC822, "example.org"),
-            text(RFC822, "a@b.example.org"),
-            false,
-        ),
-        (
-            text(RFC822, ".example.org"),
-            text(RFC822, "a@b.example.org"),
-            true,
-        ),
-        (
-            text(RFC822, ".example.org"),
-            text(RFC822, "a@example.org"),
-            false,
-        ),
-        (
-            text(RFC822, "a@example.org"),
-            text(RFC822, "a@example.ORG"),
-            true,
-        ),
-        (
-            text(RFC822, "a@example.org"),
-            text(RFC822, "A@example.org"),
-            false,
-        ),
-        (text(DNS, "example.org"), text(DNS, "Example.org"), true),
-        (text(DNS, "example.org"), text(DNS, "a.b.example.org"), true),
-        (text(DNS, "example.org"), text(DNS, "myexample.org"), false),
-        (
-            text(URI, "example.org"),
-            text(URI, "https://u@Example.org:8/x"),
-            true,
-        ),
-        (
-            text(URI, "example.org"),
-            text(URI, "https://a.example.org"),
-            false,
-        ),
-        (
-            text(URI, ".example.org"),
-            text(URI, "https://a.example.org"),
-            true,
-        ),
-        (
-            text(URI, ".example.org"),
-            text(URI, "https://example.org/"),
-            false,
-        ),
-        (ip(&[10, 0, 0, 0, 255, 0, 0, 0]), ip(&[10, 1, 2, 3]), true),
-        (ip(&[10, 0, 0, 0, 255, 0, 0, 0]), ip(&[11, 1, 2, 3]), false),
-        (
-            tlv(DIRECTORY, &name(UTF8, "SOMEBODY")),
-            tlv(DIRECTORY, &name(UTF8, "else")),
-            false,
-        ),
-    ] {
-        let names = critical(ALTERNATIVE_NAMES, &sequence(std::slice::from_ref(&own)));
-        let own = std::slice::from_ref(&names);
-        let base = std::slice::from_ref(&base);
-        let unless = |right: bool| if right { None } else { GENERAL };
-        chain.assert(&[constraints(base, &[])], own, unless(is_in));
-        chain.assert(
-            &[constraints(&[], base)],
-            own,
-            unless(!is_in && base[0][0] != DIRECTORY),
-        );
-    }
-    // The subject is a directory name, too.
-    let [own, other] = ["somebody", "else"].map(|text| tlv(DIRECTORY, &name(UTF8, text)));
-    chain.assert(&[constraints(std::slice::from_ref(&own), &[])], &[], None);
-    chain.assert(
-        &[constraints(std::slice::from_ref(&other), &[])],
-        &[],
-        GENERAL,
-    );
-    chain.assert(&[constraints(&[], &[own])], &[], GENERAL);
-    chain.assert(&[constraints(&[], &[other])], &[], None);
-}
-
-#[test]
-fn names_and_constraints_that_cannot_be_compared_are_refused() {
-    let chain = Chain::new();
-    let names = |own: Vec<u8>| vec![critical(ALTERNATIVE_NAMES, &sequence(&[own]))];
-    let registered = || tlv(REGISTERED_ID, &[42, 3]);
-    let restricted = [constraints(&[], &[registered()])];
-    chain.assert(&restricted, &names(registered()), GENERAL);
-    chain.assert(&restricted, &names(tlv(DNS, b"example.org")), None);
-    let uris = [constraints(&[], &[tlv(URI, b"example.org")])];
-    for uri in ["https://10.0.0.1/", "urn:x", "https://[::1]/"] {
-        chain.assert(&uris, &names(tlv(URI, uri.as_bytes())), GENERAL);
-    }
-    // A wildcard may stand for what is excluded.
-    let hosts = [constraints(&[], &[tlv(DNS, b"a.example.org")])];
-    chain.assert(&hosts, &names(tlv(DNS, b"*.example.org")), GENERAL);
-    // `minimum` and `maximum`.
-    for depth in [tlv(0x80, &[1]), tlv(0x81, &[1])] {
-        let base = [tlv(DNS, b"example.org"), depth].concat();
-        chain.assert(&[constraints(&[], &[base])], &[], GENERAL);
-    }
-}
 
 #[test]
 fn critical_extensions_that_are_not_known_and_repeated_ones_are_refused() {
@@ -325,7 +196,7 @@ fn policies_that_cannot_be_read_are_refused_where_they_count() {
 }
 
 #[test]
-fn many_policies_mappings_and_names_cost_little() {
+fn many_policies_and_mappings_cost_little() {
     let chain = Chain::new();
     let count = 1_000;
     let numbers: Vec<_> = (1..=count).collect();
@@ -338,27 +209,4 @@ fn many_policies_mappings_and_names_cost_little() {
     let verdict = chain.judge_within(&Rules::default(), &of_sub, &[policies(&numbers)], &work);
     assert_eq!(verdict.sub_indication, None, "{verdict:?}");
     assert!(work.spent_ns() < 50_000_000, "{}", work.spent_ns());
-
-    let host = |number: u64| tlv(DNS, format!("host{number}.example.org").as_bytes());
-    let bases: Vec<_> = (1..=count).map(host).collect();
-    let names: Vec<_> = (count + 1..=2 * count).map(host).collect();
-    let anchors = Anchors::new([chain.root.certify(&chain.root, Role::Authority, 1)]);
-    let certificates = [
-        chain
-            .root
-            .certify_with(&chain.sub, Role::Authority, 2, &[constraints(&[], &bases)]),
-        chain.sub.certify_with(
-            &chain.person,
-            Role::Person,
-            3,
-            &[critical(ALTERNATIVE_NAMES, &sequence(&names))],
-        ),
-    ];
-    let cms = chain
-        .person
-        .cms(MESSAGE, (&chain.sub.name, 3), &certificates, &[]);
-    // A million comparisons: done within the budget, or refused.
-    if let Ok(verdicts) = verify(&cms, &Judging::new(&anchors, NOW_MS)) {
-        assert_eq!(verdicts[0].sub_indication, None, "{verdicts:?}");
-    }
 }
