@@ -143,6 +143,131 @@ fn names_and_constraints_that_cannot_be_compared_are_refused() {
     }
 }
 
+fn alternative(names: &[Vec<u8>]) -> Vec<u8> {
+    critical(ALTERNATIVE_NAMES, &sequence(names))
+}
+
+#[test]
+fn another_spelling_of_a_name_evades_nothing() {
+    let chain = Chain::new();
+    let text = |tag, text: &str| tlv(tag, text.as_bytes());
+    for (excluded, own) in [
+        (text(URI, "example.org"), text(URI, "https://example.org./")),
+        (
+            text(URI, "example.org"),
+            text(URI, "https://ex%61mple.org/"),
+        ),
+        (
+            text(URI, ".example.org"),
+            text(URI, "https://a.example.org.:8/"),
+        ),
+        (text(RFC822, "example.org"), text(RFC822, "a@example.org.")),
+        (text(DNS, "example.org"), text(DNS, "a.example.org.")),
+        (text(DNS, ".example.org"), text(DNS, "example.org")),
+        (text(DNS, "foo.example.org"), text(DNS, "f*.example.org")),
+        // No address at all.
+        (
+            tlv(ADDRESS, &[10, 0, 0, 0, 255, 0, 0, 0]),
+            tlv(ADDRESS, &[10, 1, 2, 3, 4]),
+        ),
+    ] {
+        let of_sub = constraints(&[], &[excluded]);
+        chain.assert(&[of_sub], &[alternative(&[own])], GENERAL);
+    }
+}
+
+#[test]
+fn a_period_in_front_of_a_host_permits_only_what_is_below() {
+    let chain = Chain::new();
+    let permitted = [constraints(&[tlv(DNS, b".example.org")], &[])];
+    for (own, why) in [
+        ("a.example.org", None),
+        ("*.example.org", None),
+        ("example.org", GENERAL),
+        ("aexample.org", GENERAL),
+    ] {
+        let own = [alternative(&[tlv(DNS, own.as_bytes())])];
+        chain.assert(&permitted, &own, why);
+    }
+}
+
+#[test]
+fn restrictions_without_subtrees_cannot_be_read() {
+    let chain = Chain::new();
+    for side in [0xa0, 0xa1] {
+        let empty = critical(NAME_CONSTRAINTS, &sequence(&[tlv(side, &[])]));
+        chain.assert(&[empty], &[], GENERAL);
+    }
+}
+
+/// A name of one part, an address as a string with this tag.
+fn address(tag: u8, text: &[u8]) -> Vec<u8> {
+    let kind = oid(&[1, 2, 840, 113_549, 1, 9, 1]);
+    sequence(&[tlv(0x31, &sequence(&[kind, tlv(tag, text)]))])
+}
+
+#[test]
+fn an_address_in_the_subject_counts_unless_another_stands_for_it() {
+    const IA5: u8 = 0x16;
+    const BMP: u8 = 0x1e;
+    let wide: Vec<u8> = "a@else.org"
+        .encode_utf16()
+        .flat_map(u16::to_be_bytes)
+        .collect();
+    let host = [alternative(&[tlv(DNS, b"example.org")])];
+    let mailbox = [alternative(&[tlv(RFC822, b"a@example.org")])];
+    for (tag, own, names, why) in [
+        (IA5, &b"a@example.org"[..], &[][..], None),
+        (UTF8, b"a@example.org", &[], None),
+        (IA5, b"a@else.org", &[], GENERAL),
+        (BMP, &wide, &[], GENERAL),
+        // A name of another form says nothing of addresses.
+        (IA5, b"a@else.org", &host, GENERAL),
+        (IA5, b"a@else.org", &mailbox, None),
+    ] {
+        let person = Party::new(address(tag, own));
+        let chain = Chain {
+            person,
+            ..Chain::new()
+        };
+        let of_sub = constraints(&[tlv(RFC822, b"example.org")], &[]);
+        chain.assert(&[of_sub], names, why);
+    }
+    let person = Party::new(address(BMP, &wide));
+    let chain = Chain {
+        person,
+        ..Chain::new()
+    };
+    chain.assert(
+        &[constraints(&[], &[tlv(RFC822, b"else.org")])],
+        &[],
+        GENERAL,
+    );
+    chain.assert(&[constraints(&[], &[tlv(DNS, b"else.org")])], &[], None);
+}
+
+#[test]
+fn mailboxes_beyond_ascii_are_restricted_as_others_are() {
+    let chain = Chain::new();
+    let mailbox = |text: &str| {
+        let kind = oid(&[1, 3, 6, 1, 5, 5, 7, 8, 9]);
+        let value = tlv(0xa0, &tlv(UTF8, text.as_bytes()));
+        [alternative(&[tlv(OTHER, &[kind, value].concat())])]
+    };
+    let permitted = [constraints(&[tlv(RFC822, b"example.org")], &[])];
+    let excluded = [constraints(&[], &[tlv(RFC822, b"example.org")])];
+    for (own, is_in) in [
+        ("ақ@example.org", Some(true)),
+        ("ақ@else.org", Some(false)),
+        // A host that is no name of the DNS can't be compared.
+        ("ақ@ақ.org", None),
+    ] {
+        let unless = |right: bool| if right { None } else { GENERAL };
+        chain.assert(&permitted, &mailbox(own), unless(is_in == Some(true)));
+        chain.assert(&excluded, &mailbox(own), unless(is_in == Some(false)));
+    }
+}
+
 #[test]
 fn many_names_cost_little() {
     let chain = Chain::new();

@@ -6,6 +6,9 @@ use super::ber::Value;
 use super::same_name::DistinguishedName;
 use super::work::Work;
 
+const OTHER_NAME: u32 = 0;
+/// `id-on-SmtpUTF8Mailbox` (RFC 9598 section 3), the inside of its encoding.
+const SMTP_UTF8_MAILBOX: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 8, 9];
 /// Tags of the forms that are compared.
 pub(super) const RFC822_NAME: u32 = 1;
 pub(super) const DNS_NAME: u32 = 2;
@@ -32,6 +35,17 @@ impl<'a> GeneralName<'a> {
                 value.content()
             }),
         })
+    }
+
+    /// A mailbox whose first part is not of ASCII alone: it is of another form, and restrictions of mailboxes are about it, too (RFC
+    /// 9598 section 6).
+    pub(super) fn read_utf8_mailbox(value: &Value<'a>) -> Option<Self> {
+        let mut fields = value.inside();
+        let is_mailbox = value.is(Class::ContextSpecific, OTHER_NAME)
+            && fields.next().ok()??.content() == SMTP_UTF8_MAILBOX;
+        let mailbox = is_mailbox.then(|| fields.optional(0).ok()?)??;
+        let text = mailbox.inside().next().ok()??;
+        Some(Self::text(RFC822_NAME, text.content()))
     }
 
     pub(super) fn directory(der: &'a [u8]) -> Self {

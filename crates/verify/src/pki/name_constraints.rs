@@ -63,6 +63,10 @@ impl<'a> NameConstraints<'a> {
                 work.spend(READ_NS).map_err(|_| Wrong::Exhausted)?;
                 side.push(read_subtree(&one).ok_or(Wrong::Unreadable)?);
             }
+            // `GeneralSubtrees` has at least one: without any, it could mean all or none.
+            if side.is_empty() {
+                return Err(Wrong::Unreadable);
+            }
         }
         self.0.push(subtrees);
         Ok(())
@@ -80,24 +84,28 @@ impl<'a> NameConstraints<'a> {
         }
         let subject = GeneralName::directory(certificate.subject().der());
         let mut names = vec![subject];
-        match alternative_names {
-            Some(value) => {
-                work.spend_each(value.len(), BYTE_NS)
-                    .map_err(|_| Wrong::Exhausted)?;
-                let list = Reader::new(value).expect(Tag::Sequence, "");
-                let mut all = list.map_err(|_| Wrong::Unreadable)?.inside();
-                while let Some(one) = all.next().map_err(|_| Wrong::Unreadable)? {
-                    work.spend(READ_NS).map_err(|_| Wrong::Exhausted)?;
-                    names.push(GeneralName::read(&one).ok_or(Wrong::Unreadable)?);
-                }
+        if let Some(value) = alternative_names {
+            work.spend_each(value.len(), BYTE_NS)
+                .map_err(|_| Wrong::Exhausted)?;
+            let list = Reader::new(value).expect(Tag::Sequence, "");
+            let mut all = list.map_err(|_| Wrong::Unreadable)?.inside();
+            while let Some(one) = all.next().map_err(|_| Wrong::Unreadable)? {
+                work.spend(READ_NS).map_err(|_| Wrong::Exhausted)?;
+                names.push(GeneralName::read(&one).ok_or(Wrong::Unreadable)?);
+                names.extend(GeneralName::read_utf8_mailbox(&one));
             }
-            // Then, and only then, an address in the subject counts as such.
-            None => {
-                let subject = certificate.x509().subject();
-                for address in subject.iter_email() {
-                    work.spend(READ_NS).map_err(|_| Wrong::Exhausted)?;
-                    names.push(GeneralName::text(RFC822_NAME, address.as_slice()));
-                }
+        }
+        // Then an address in the subject counts as such. RFC 5280 asks for that only where there are no alternative names at all,
+        // which a name of any other form would evade.
+        if !names.iter().any(|it| it.form() == RFC822_NAME) {
+            for address in certificate.x509().subject().iter_email() {
+                work.spend(READ_NS).map_err(|_| Wrong::Exhausted)?;
+                let value = address.attr_value();
+                let is_readable =
+                    [Tag::Ia5String, Tag::Utf8String, Tag::PrintableString].contains(&value.tag());
+                // One in another encoding is no mailbox, and can't be compared.
+                let text = if is_readable { value.data } else { &[] };
+                names.push(GeneralName::text(RFC822_NAME, text));
             }
         }
         for name in &names {
@@ -161,34 +169,45 @@ fn matches(
         let text = text.filter(|text| text.is_ascii());
         text.map(str::to_ascii_lowercase).ok_or(Wrong::Unknown)
     };
+    let host_of = |base: &GeneralName<'_>| {
+        let mut host = text(base)?;
+        trim_root(&mut host);
+        Ok(host)
+    };
     match name.form() {
         DIRECTORY_NAME => base.contains_directory(name, work).ok_or(Wrong::Exhausted),
         RFC822_NAME => {
             let (local, host) = mailbox(name.bytes()).ok_or(Wrong::Unknown)?;
             match mailbox(base.bytes()) {
                 // One mailbox, whose local part is compared to the letter.
-                Some((own, at)) => Ok(own == local && at.eq_ignore_ascii_case(host)),
+                Some((own, at)) => Ok(own == local && at == host),
                 None if base.bytes().contains(&b'@') => Err(Wrong::Unknown),
-                None => Ok(is_host_in(&host.to_ascii_lowercase(), &text(base)?)),
+                None => Ok(is_host_in(&host, &host_of(base)?)),
             }
         }
         DNS_NAME => {
-            let (name, base) = (text(name)?, text(base)?);
-            let base = base.trim_end_matches('.');
-            let name = name.trim_end_matches('.');
-            // What a wildcard stands for may be what is excluded.
-            let wild = name.strip_prefix("*.").filter(|_| excludes);
-            Ok(is_domain_in(name, base) || wild.is_some_and(|rest| is_domain_in(base, rest)))
+            let (name, base) = (host_of(name)?, host_of(base)?);
+            let own = name.strip_prefix("*.").unwrap_or(&name);
+            if own.contains('*') {
+                return Err(Wrong::Unknown);
+            }
+            if !excludes {
+                return Ok(is_domain_in(&name, &base));
+            }
+            // RFC 5280 knows no period in front. Whoever excludes by it may mean the domain itself, too; and what a wildcard stands
+            // for may be what is excluded.
+            let base = base.strip_prefix('.').unwrap_or(&base);
+            Ok(is_domain_in(&name, base) || (own != name && is_domain_in(base, own)))
         }
         URI => {
-            let name = text(name)?;
-            let host = host(&name).ok_or(Wrong::Unknown)?;
-            Ok(is_host_in(host, &text(base)?))
+            let host = host(&text(name)?).ok_or(Wrong::Unknown)?;
+            Ok(is_host_in(&host, &host_of(base)?))
         }
         IP_ADDRESS => {
             let (address, base) = (name.bytes(), base.bytes());
             let (own, mask) = base.split_at_checked(base.len() / 2).unwrap_or_default();
-            if own.len() != mask.len() || ![4, 16].contains(&own.len()) {
+            let is_address = |bytes: &[u8]| [4, 16].contains(&bytes.len());
+            if own.len() != mask.len() || !is_address(own) || !is_address(address) {
                 return Err(Wrong::Unreadable);
             }
             let mut bytes = address.iter().zip(own).zip(mask);
@@ -199,19 +218,25 @@ fn matches(
     }
 }
 
-/// The two parts of a mailbox.
-fn mailbox(address: &[u8]) -> Option<(&str, &str)> {
+/// The two parts of a mailbox, the second in lower case.
+fn mailbox(address: &[u8]) -> Option<(&str, String)> {
     let address = std::str::from_utf8(address).ok()?;
     let (local, host) = address.rsplit_once('@')?;
-    let fits = address.is_ascii() && !local.is_empty() && !host.is_empty();
-    fits.then_some((local, host))
+    let host = host_name(host)?;
+    (!local.is_empty()).then_some((local, host))
 }
 
-/// Whether a domain is this one, or has more labels on its left.
+/// Whether a domain is this one, or has more labels on its left; where that begins with a period, only the latter.
 fn is_domain_in(name: &str, base: &str) -> bool {
-    let base = base.strip_prefix('.').unwrap_or(base);
     let above = name.strip_suffix(base);
-    base.is_empty() || above.is_some_and(|above| above.is_empty() || above.ends_with('.'))
+    base.is_empty()
+        || above.is_some_and(|above| {
+            if base.starts_with('.') {
+                !above.is_empty()
+            } else {
+                above.is_empty() || above.ends_with('.')
+            }
+        })
 }
 
 /// Whether a host is this one, or where that begins with a period one within the domain.
@@ -224,11 +249,29 @@ fn is_host_in(host: &str, base: &str) -> bool {
 }
 
 /// The host of a URI, which must be a name (RFC 5280 section 4.2.1.10).
-fn host(uri: &str) -> Option<&str> {
+fn host(uri: &str) -> Option<String> {
     let (_, rest) = uri.split_once("://")?;
     let authority = rest.split(['/', '?', '#']).next()?;
     let host = authority.rsplit('@').next()?;
     let host = host.split(':').next()?;
-    let is_name = host.bytes().any(|byte| byte.is_ascii_alphabetic()) && !host.starts_with('[');
-    is_name.then_some(host)
+    let is_name = host.bytes().any(|byte| byte.is_ascii_alphabetic());
+    is_name.then(|| host_name(host))?
+}
+
+/// A host's name in one spelling. One of other characters, such as percent signs and brackets, may stand for another host.
+fn host_name(text: &str) -> Option<String> {
+    let mut name = text.to_ascii_lowercase();
+    trim_root(&mut name);
+    let is_usual = |byte: u8| byte.is_ascii_alphanumeric() || [b'-', b'_'].contains(&byte);
+    let mut labels = name.split('.');
+    labels
+        .all(|label| !label.is_empty() && label.bytes().all(is_usual))
+        .then_some(name)
+}
+
+/// Leaves out the period at the end of a name, which stands for the root of all domains.
+fn trim_root(name: &mut String) {
+    if name.ends_with('.') {
+        name.pop();
+    }
 }
