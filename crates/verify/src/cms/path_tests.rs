@@ -87,6 +87,51 @@ fn critical_extensions_that_are_not_known_and_repeated_ones_are_refused() {
     chain.assert(&[], &[policies.clone(), policies], GENERAL);
 }
 
+#[test]
+fn usages_that_cannot_be_read_are_for_nothing() {
+    let chain = Chain::new();
+    let usages = |value: Vec<u8>| vec![extension(&[2, 5, 29, 37], false, &value)];
+    let mail = oid(&[1, 3, 6, 1, 5, 5, 7, 3, 4]);
+    chain.assert(&[], &usages(sequence(std::slice::from_ref(&mail))), None);
+    chain.assert(&[], &usages(sequence(&[])), DEMANDED);
+    chain.assert(&[], &usages(mail.clone()), DEMANDED);
+    chain.assert(&[], &usages(sequence(&[mail, tlv(0x02, &[1])])), DEMANDED);
+}
+
+#[test]
+fn an_authority_without_a_name_leads_nowhere() {
+    let nobody = || Party::new(sequence(&[]));
+    let nameless = Chain {
+        sub: nobody(),
+        ..Chain::new()
+    };
+    nameless.assert(&[], &[], GENERAL);
+    let person = Chain {
+        person: nobody(),
+        ..Chain::new()
+    };
+    person.assert(&[], &[], None);
+}
+
+#[test]
+fn critical_statements_of_a_qualified_certificate_must_be_known() {
+    let chain = Chain::new();
+    let statements = |is_critical, arcs: &[&[u64]]| {
+        let all: Vec<_> = arcs.iter().map(|arcs| sequence(&[oid(arcs)])).collect();
+        [extension(
+            &[1, 3, 6, 1, 5, 5, 7, 1, 3],
+            is_critical,
+            &sequence(&all),
+        )]
+    };
+    // That it is qualified, that its key is in a device, and something else.
+    let known: [&[u64]; 2] = [&[0, 4, 0, 1862, 1, 1], &[0, 4, 0, 1862, 1, 4]];
+    let other: [&[u64]; 2] = [known[0], &[1, 2, 3, 4]];
+    chain.assert(&[], &statements(true, &known), None);
+    chain.assert(&[], &statements(false, &other), None);
+    chain.assert(&[], &statements(true, &other), GENERAL);
+}
+
 /// `anyPolicy` is 0.
 fn policy(number: u64) -> Vec<u8> {
     if number == 0 {

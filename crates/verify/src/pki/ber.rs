@@ -95,9 +95,11 @@ impl<'a> Value<'a> {
 
     /// The value as an OBJECT IDENTIFIER in dotted form.
     pub(crate) fn oid(&self) -> Result<String> {
-        Oid::try_from(&self.any)
-            .map(|oid| oid.to_id_string())
-            .map_err(|_| Malformed("it has an object identifier that is none"))
+        // The library takes anything for one.
+        if !self.is(Class::Universal, Tag::Oid.0) {
+            return Err(Malformed("it has an object identifier that is none"));
+        }
+        Ok(Oid::new(self.any.data.into()).to_id_string())
     }
 
     /// The value as a time of either kind, in milliseconds since 1970 (X.680 sections 46 and 47; RFC 5280 section 4.1.2.5 for

@@ -2,7 +2,7 @@
 
 use std::cell::{OnceCell, RefCell};
 
-use asn1_rs::FromDer as _;
+use asn1_rs::{FromDer as _, Tag};
 use serde::Serialize;
 use strum::{Display, EnumIter, IntoEnumIterator as _};
 use x509_parser::certificate::X509Certificate;
@@ -11,6 +11,7 @@ use x509_parser::x509::X509Name;
 
 use super::algorithm::AlgorithmIdentifier;
 use super::ber::{Reader, hex};
+use super::extensions::Extensions;
 use super::hash::Hash;
 use super::name::describe_name;
 use super::person::{bin, iin, role};
@@ -29,7 +30,9 @@ pub(crate) struct Parsed<'a> {
     issuer: DistinguishedName<'a>,
     sha256: OnceCell<Sha256>,
     key_identifier: Option<&'a [u8]>,
-    extended_key_usages: OnceCell<Vec<String>>,
+    extensions: Extensions<'a>,
+    /// None where they are there and can't be read.
+    extended_key_usages: OnceCell<Option<Vec<String>>>,
     /// Digests of its subject and key, by which answers about revocation name it.
     names: RefCell<Vec<(Hash, [Vec<u8>; 2])>>,
 }
@@ -101,10 +104,11 @@ impl<'a> Parsed<'a> {
         Some(Self {
             subject: DistinguishedName::new(certificate.tbs_certificate.subject.as_raw()),
             issuer: DistinguishedName::new(certificate.tbs_certificate.issuer.as_raw()),
+            key_identifier,
+            extensions: Extensions::of(&certificate),
             certificate,
             der,
             sha256: OnceCell::new(),
-            key_identifier,
             extended_key_usages: OnceCell::new(),
             names: RefCell::default(),
         })
@@ -216,6 +220,11 @@ impl<'a> Parsed<'a> {
         (tbs.issuer.as_raw(), tbs.raw_serial())
     }
 
+    /// Its extensions that count for a path.
+    pub(super) fn extensions(&self) -> &Extensions<'a> {
+        &self.extensions
+    }
+
     /// What the certificate calls its key (RFC 5280 section 4.2.1.2).
     pub(crate) fn key_identifier(&self) -> Option<&'a [u8]> {
         self.key_identifier
@@ -319,22 +328,36 @@ impl Parsed<'_> {
 
     /// OIDs of what else its key is for (RFC 5280 section 4.2.1.12).
     pub(crate) fn extended_key_usages(&self) -> &[String] {
-        self.extended_key_usages.get_or_init(|| {
+        self.readable_usages().unwrap_or_default()
+    }
+
+    /// Whether it restricts what its key is for in a way that can't be read.
+    pub(crate) fn has_unreadable_usages(&self) -> bool {
+        self.readable_usages().is_none()
+    }
+
+    fn readable_usages(&self) -> Option<&[String]> {
+        let usages = self.extended_key_usages.get_or_init(|| {
             let extensions = self.certificate.extensions().iter();
             let mut found = Vec::new();
             for extension in
                 extensions.filter(|it| it.oid.to_id_string() == oid::EXTENDED_KEY_USAGE)
             {
                 // As encoded, since the reader of certificates keeps apart those that it knows.
-                if let Ok(Some(usages)) = Reader::new(extension.value).next() {
-                    let mut usages = usages.inside();
-                    while let Ok(Some(usage)) = usages.next() {
-                        found.extend(usage.oid());
-                    }
+                let list = Reader::new(extension.value).expect(Tag::Sequence, "");
+                let mut usages = list.ok()?.inside();
+                let before = found.len();
+                while let Some(usage) = usages.next().ok()? {
+                    found.push(usage.oid().ok()?);
+                }
+                // There is at least one: without any, it could mean all or none.
+                if found.len() == before {
+                    return None;
                 }
             }
-            found
-        })
+            Some(found)
+        });
+        usages.as_deref()
     }
 }
 

@@ -351,7 +351,7 @@ fn check_purpose(certificate: &Parsed<'_>, purpose: Purpose) -> Result<(), Obsta
                 })
         }
     };
-    if fits {
+    if fits && !certificate.has_unreadable_usages() {
         Ok(())
     } else {
         Err(Obstacle::unsure(
@@ -364,6 +364,10 @@ fn check_purpose(certificate: &Parsed<'_>, purpose: Purpose) -> Result<(), Obsta
 /// Whether a certificate says that its key may sign others (RFC 5280 sections 4.2.1.3 and 4.2.1.9), with these below it.
 fn may_issue(certificate: &Parsed<'_>, below: &[&Parsed<'_>], work: &Work) -> Result<(), Obstacle> {
     let x509 = certificate.x509();
+    // Nobody's name leads to nobody (RFC 5280 sections 4.1.2.4 and 4.1.2.6).
+    if x509.subject().iter().next().is_none() {
+        return Err(NAMELESS);
+    }
     let signs = match x509.key_usage() {
         Ok(Some(usage)) => usage.value.key_cert_sign(),
         Ok(None) => true,
@@ -389,6 +393,10 @@ const NO_CHAIN: Obstacle = Obstacle::unsure(
 const NO_AUTHORITY: Obstacle = Obstacle::unsure(
     SubIndication::CertificateChainGeneralFailure,
     "A certificate of the chain is signed by somebody whose certificate does not say that its key may sign others.",
+);
+const NAMELESS: Obstacle = Obstacle::unsure(
+    SubIndication::CertificateChainGeneralFailure,
+    "A certificate of the chain is signed by somebody whose certificate has no name.",
 );
 const TOO_LONG: Obstacle = Obstacle::unsure(
     SubIndication::CertificateChainGeneralFailure,

@@ -10,7 +10,6 @@ use super::algorithm::AlgorithmIdentifier;
 use super::ber::{Reader, Value};
 use super::certificate::Parsed;
 use super::distribution::{ALL_REASONS, PlaceName, Point, keys, read_reasons};
-use super::extensions::Extensions;
 use super::general_name::{DIRECTORY_NAME, GeneralName};
 use super::public_key;
 use super::revocation::bits;
@@ -131,8 +130,7 @@ impl<'a> Crl<'a> {
     /// For which reasons it tells whether a certificate is revoked (RFC 5280 section 6.3.3 (b) and (d)); 0 where only that it lists
     /// the certificate counts. None where it is not about certificates of that issuer.
     pub(super) fn reasons_of(&self, certificate: &Parsed<'_>, work: &Work) -> Option<u16> {
-        let extensions = Extensions::of(certificate.x509());
-        let points = extensions.distribution_points;
+        let points = certificate.extensions().distribution_points;
         let points = points.map_or(Vec::new(), |value| Point::read_all(value, work));
         let is_own = self.issuer.is(certificate.issuer(), work);
         let publishes =

@@ -1,6 +1,9 @@
 //! The extensions of a certificate that count for a path (RFC 5280 section 4.2), found in one pass.
 
+use asn1_rs::Tag;
 use x509_parser::certificate::X509Certificate;
+
+use super::ber::{Reader, Value};
 
 /// Values of the extensions of a certificate, as encoded.
 #[derive(Debug, Default)]
@@ -18,10 +21,17 @@ pub(crate) struct Extensions<'a> {
     pub(super) is_repeated: bool,
 }
 
-/// `id-ce`, `id-pe-authorityInfoAccess`, and `id-pe-qcStatements`: statements that restrict nothing (RFC 3739 section 3.2.6).
+/// `id-ce`, `id-pe-authorityInfoAccess`, and `id-pe-qcStatements`.
 const CE: &[u8] = &[0x55, 0x1d];
 const AUTHORITY_INFORMATION: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 1, 1];
 const QC_STATEMENTS: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 1, 3];
+/// Statements that are known, and restrict nothing that is judged here: but for their last numbers those of RFC 3739 section 3.2.6.1,
+/// of ETSI EN 319 412-5 and of ETSI EN 319 412-1 clause 5.1.
+const KNOWN_STATEMENTS: [&[u8]; 3] = [
+    &[0x2b, 6, 1, 5, 5, 7, 11],
+    &[4, 0, 0x8e, 0x46, 1],
+    &[4, 0, 0x8b, 0xec, 0x49, 1],
+];
 
 impl<'a> Extensions<'a> {
     pub(crate) fn of(certificate: &X509Certificate<'a>) -> Self {
@@ -31,7 +41,13 @@ impl<'a> Extensions<'a> {
         for extension in certificate.extensions() {
             let number = match extension.oid.as_bytes() {
                 [a, b, number] if [*a, *b] == CE => *number,
-                AUTHORITY_INFORMATION | QC_STATEMENTS => continue,
+                AUTHORITY_INFORMATION => continue,
+                QC_STATEMENTS => {
+                    // Each is as critical as all together (RFC 3739 section 3.2.6).
+                    found.has_unknown_critical |=
+                        extension.critical && !has_known_statements(extension.value);
+                    continue;
+                }
                 _ => {
                     found.has_unknown_critical |= extension.critical;
                     continue;
@@ -56,4 +72,27 @@ impl<'a> Extensions<'a> {
         }
         found
     }
+}
+
+/// Whether `QCStatements` has only statements that are known.
+fn has_known_statements(value: &[u8]) -> bool {
+    let Ok(list) = Reader::new(value).expect(Tag::Sequence, "") else {
+        return false;
+    };
+    let mut all = list.inside();
+    loop {
+        match all.next() {
+            Ok(None) => return true,
+            Ok(Some(statement)) if is_known_statement(&statement) => {}
+            _ => return false,
+        }
+    }
+}
+
+fn is_known_statement(statement: &Value<'_>) -> bool {
+    let kind = statement.inside().expect(Tag::Oid, "");
+    kind.is_ok_and(|kind| {
+        let arc = kind.content().split_last().map(|(_, arc)| arc);
+        arc.is_some_and(|arc| KNOWN_STATEMENTS.contains(&arc))
+    })
 }

@@ -8,7 +8,6 @@ use super::algorithm::AlgorithmIdentifier;
 use super::ber::{Reader, Value};
 use super::certificate::Parsed;
 use super::distribution::ALL_REASONS;
-use super::extensions::Extensions;
 use super::hash::Hash;
 use super::oid;
 use super::public_key;
@@ -183,7 +182,8 @@ fn may_respond(delegate: &Parsed<'_>) -> bool {
     let usages = delegate.extended_key_usages();
     usages.iter().any(|usage| usage == oid::OCSP_SIGNING)
         && delegate.key_usage_has(|signs, commits| signs || commits)
-        && !Extensions::of(delegate.x509()).has_unknown_critical
+        && !delegate.extensions().has_unknown_critical
+        && !delegate.extensions().is_repeated
 }
 
 impl Responder<'_> {

@@ -2,7 +2,6 @@
 //! revocation, which are about time, are judged by `chain`.
 
 use super::certificate::Parsed;
-use super::extensions::Extensions;
 use super::name_constraints::{self, NameConstraints};
 use super::policies::{self, Policies};
 use super::rules::Rules;
@@ -11,16 +10,14 @@ use super::work::Work;
 
 /// Judges a path from the signer's certificate, which is the first, to the trusted one.
 pub(super) fn check(path: &[&Parsed<'_>], rules: &Rules, work: &Work) -> Result<(), Obstacle> {
-    let extensions = path.iter().map(|it| Extensions::of(it.x509()));
-    let extensions: Vec<_> = extensions.collect();
     // Where nobody demands a policy, only mappings could be wrong.
+    let mut extensions = path.iter().map(|it| it.extensions());
     let has_policies = rules.require_explicit_policy
-        || extensions
-            .iter()
-            .any(|it| it.policy_constraints.is_some() || it.policy_mappings.is_some());
+        || extensions.any(|it| it.policy_constraints.is_some() || it.policy_mappings.is_some());
     let mut policies = Policies::new(rules);
     let mut names = NameConstraints::default();
-    for (place, (certificate, own)) in path.iter().zip(&extensions).enumerate().rev() {
+    for (place, certificate) in path.iter().enumerate().rev() {
+        let own = certificate.extensions();
         let at = |error| by_place(place, error);
         if own.has_unknown_critical {
             return Err(at(UNKNOWN_EXTENSION));
