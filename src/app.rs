@@ -15,6 +15,7 @@ use crate::error::{Error, Result};
 use crate::hooks::{COMPILED_AT_ONCE, Chain, Compiled, Engine, Health};
 use crate::policy::model::InForce;
 use crate::readiness::Readiness;
+use crate::signatures::Examinations;
 use crate::store::embedded::{self, Embedded, Purpose};
 use crate::store::{self, Change, Changes, Store};
 use crate::tenants::meters::Meters;
@@ -69,8 +70,8 @@ pub struct App {
     pub meters: Meters,
     /// Turns to set plugins and hooks up, one of each tenant and of the platform: to compile, and to ask about settings.
     pub set_ups: turns::Shared,
-    /// Turns to say what signatures are and whether they hold, which takes a processor.
-    pub examinations: Arc<turns::Shared>,
+    /// Turns to say what signatures are and whether they hold.
+    pub examinations: Arc<Examinations>,
     /// Turns to try hooks out, one of each tenant, apart from those that serve requests.
     pub trials: turns::Shared,
 }
@@ -121,9 +122,8 @@ impl App {
                     .compile_timeout_ms
                     .saturating_add(SET_UP_PATIENCE_MS),
             ),
-            examinations: Arc::new(turns::Shared::new(
-                "examinations",
-                examined_at_once(),
+            examinations: Arc::new(Examinations::new(
+                processors(),
                 config.http.queue_timeout_ms,
             )),
             trials: turns::Shared::with_part(
@@ -217,8 +217,8 @@ impl App {
     }
 }
 
-/// Signatures that are examined at once: as many as there are processors, and one of each of two tenants.
-fn examined_at_once() -> usize {
+/// Processors of this machine; two where it has one, so that a part of what takes them is always left to another tenant.
+fn processors() -> usize {
     std::thread::available_parallelism().map_or(2, |processors| processors.get().max(2))
 }
 

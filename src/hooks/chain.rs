@@ -12,15 +12,15 @@ use crate::context::TenantId;
 use crate::decisions::model::{Circumstances, Decision, Outcome, Verdicts};
 use crate::error::{Error, HookRejection};
 use crate::plugins::model::Operation;
+use crate::signatures::Examinations;
 use crate::signatures::model::{Draft, Signature};
-use crate::turns;
 
 /// A tenant's hooks as they were at one moment. A request keeps the one that it began with.
 #[derive(Debug)]
 pub struct Chain {
     engine: Arc<Engine>,
     hooks: Vec<Bound>,
-    examinations: Option<(TenantId, Arc<turns::Shared>)>,
+    examinations: Option<(TenantId, Arc<Examinations>)>,
 }
 
 /// What taggers and validators made of a save or delete.
@@ -52,7 +52,7 @@ impl Chain {
 
     /// The same, which reads signatures when it is the tenant's turn.
     #[must_use]
-    pub fn in_turn(self, tenant: TenantId, examinations: Arc<turns::Shared>) -> Self {
+    pub fn in_turn(self, tenant: TenantId, examinations: Arc<Examinations>) -> Self {
         Self {
             examinations: Some((tenant, examinations)),
             ..self

@@ -87,11 +87,13 @@ pub(super) fn context(circumstances: &Circumstances) -> types::Context {
 }
 
 /// Reads a signature, in whichever form it came.
-pub(super) fn inspect(body: &SignatureBody) -> Result<wit::Inspection, wit::InspectError> {
-    let work = Work::new();
+pub(super) fn inspect(
+    body: &SignatureBody,
+    work: &Work,
+) -> Result<wit::Inspection, wit::InspectError> {
     let sent = body.as_sent();
     if sent.format() != Format::Xml {
-        return match cms::inspect_within(&sent.signed_bytes(), &work) {
+        return match cms::inspect_within(&sent.signed_bytes(), work) {
             Ok(found) => Ok(cms_inspection(found)),
             Err(cms::InspectError::NotCms) => Err(wit::InspectError::NotCms),
             Err(cms::InspectError::Malformed(why)) => {
@@ -99,10 +101,10 @@ pub(super) fn inspect(body: &SignatureBody) -> Result<wit::Inspection, wit::Insp
             }
         };
     }
-    match sent.xml_signatures(None, &work) {
+    match sent.xml_signatures(None, work) {
         // XML that nobody has signed is no signature.
         Ok(found) if found.is_empty() => Err(wit::InspectError::NotCms),
-        Ok(found) => Ok(xml_inspection(&found, &work)),
+        Ok(found) => Ok(xml_inspection(&found, work)),
         Err(error) => Err(wit::InspectError::Malformed(error.to_string())),
     }
 }
@@ -298,7 +300,7 @@ mod tests {
             bytes[place] = byte;
             let text = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, &bytes);
             let body = SignatureBody::from_text(&text);
-            match (inspect(&body), cms::inspect(&bytes)) {
+            match (inspect(&body, &Work::new()), cms::inspect(&bytes)) {
                 (Ok(told), Ok(found)) => {
                     prop_assert_eq!(told.signers.len(), found.signers.len());
                     prop_assert_eq!(told.detached, found.detached);

@@ -3,6 +3,7 @@
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use sigpersist_verify::pki::Work;
 use tracing::{debug, error, info, warn};
 use wasmtime::{ResourceLimiter, Result};
 
@@ -14,8 +15,8 @@ use super::verdicts::Source;
 use crate::config::HooksConfig;
 use crate::context::TenantId;
 use crate::decisions::model::{LogLine, Told, Verdicts, clean};
+use crate::signatures::Examinations;
 use crate::signatures::model::SignatureBody;
-use crate::turns::{Shared, SharedTurn};
 
 /// A limit that a call broke.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -43,7 +44,7 @@ pub(super) struct Subject {
     pub(super) payload: Document,
     pub(super) previous: Option<(types::Signature, Document)>,
     /// Whose turns are taken to read signatures, and where from.
-    pub(super) examinations: Option<(TenantId, Arc<Shared>)>,
+    pub(super) examinations: Option<(TenantId, Arc<Examinations>)>,
 }
 
 impl Subject {
@@ -64,10 +65,12 @@ impl Subject {
         documents.any(|document| matches!(document.judged.get(), Some(None)))
     }
 
-    /// Waits for the tenant's turn to look at a signature.
-    fn turn(&self) -> Option<SharedTurn> {
-        let (tenant, turns) = self.examinations.as_ref()?;
-        turns.turn_at_last(*tenant)
+    /// Looks at a signature when it is the tenant's turn.
+    fn look<T>(&self, body: &SignatureBody, look: impl Fn(&Work) -> T) -> T {
+        match &self.examinations {
+            Some((tenant, turns)) => turns.look_at_last(*tenant, body, look),
+            None => look(&Work::new()),
+        }
     }
 }
 
@@ -92,10 +95,8 @@ impl Document {
     }
 
     fn inspect(&self, subject: &Subject) -> Result<cms::Inspection, cms::InspectError> {
-        let inspection = self.inspection.get_or_init(|| {
-            let _turn = subject.turn();
-            inspect(&self.body)
-        });
+        let look = || subject.look(&self.body, |work| inspect(&self.body, work));
+        let inspection = self.inspection.get_or_init(look);
         inspection.clone()
     }
 
@@ -103,7 +104,7 @@ impl Document {
     fn judge(&self, subject: &Subject) -> Option<Result<verdicts::Judgement, cms::InspectError>> {
         let judged = self
             .judged
-            .get_or_init(|| self.verdicts.tell(|| subject.turn()));
+            .get_or_init(|| self.verdicts.tell(|body, look| subject.look(body, look)));
         let (told, judgement) = judged.as_ref()?;
         if told.signers.is_empty()
             && let Err(unread) = self.inspect(subject)

@@ -4,8 +4,8 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use sigpersist_verify::pki::Indication;
-use sigpersist_verify::{Signer, report};
+use sigpersist_verify::pki::{Indication, Work};
+use sigpersist_verify::{Report, Signer, report_within};
 
 use super::bindings::sigpersist::hooks::cms;
 use super::bindings::sigpersist::hooks::verdicts as wit;
@@ -76,18 +76,20 @@ impl Source {
         }
     }
 
-    /// What is told of the signature, looked at within a turn; nothing where it was not recorded.
-    pub(super) fn tell<T>(&self, turn: impl FnOnce() -> T) -> Option<(Told, wit::Judgement)> {
+    /// What is told of the signature, which `examine` looks at; nothing where it was not recorded.
+    pub(super) fn tell(
+        &self,
+        examine: impl FnOnce(&SignatureBody, &dyn Fn(&Work) -> Report) -> Report,
+    ) -> Option<(Told, wit::Judgement)> {
         match self {
             Self::Judged(judged) => {
-                let Ok(read) = judged.report(|| Ok::<_, Infallible>(turn()));
+                let Ok(read) = judged.report(|body, look| Ok::<_, Infallible>(examine(body, look)));
                 let told = Told::new(&read);
                 let judgement = judgement(&told, &read.signers);
                 Some((told, judgement))
             }
             Self::Recorded(body, told) => {
-                let _turn = turn();
-                let read = report(&body.as_sent(), None);
+                let read = examine(body, &|work| report_within(&body.as_sent(), None, work));
                 Some((told.clone(), judgement(told, &read.signers)))
             }
             Self::Unrecorded => None,

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use sigpersist_verify::pki::{Indication, Outcome};
-use sigpersist_verify::{Format, Report, Signer, report};
+use sigpersist_verify::pki::{Indication, Outcome, Work};
+use sigpersist_verify::{Format, Report, Signer, report_within};
 
 use super::Judged;
 use super::summary::{Summary, shortened};
@@ -29,12 +29,12 @@ pub(super) fn check_draft(app: &App, tenant: TenantId, judged: &Judged) -> Resul
     if !verifies && policy.accept == Accept::Any && policy.detached == Detached::Accept {
         return Ok(None);
     }
-    let turn = || app.examinations.turn_blocking(tenant);
     let told = if verifies {
-        judged.report(turn)?
+        judged.report(|body, look| app.examinations.look(tenant, body, look))?
     } else {
-        let _turn = turn()?;
-        Arc::new(report(&judged.body().as_sent(), None))
+        let body = judged.body();
+        let look = |work: &Work| report_within(&body.as_sent(), None, work);
+        Arc::new(app.examinations.look(tenant, body, look)?)
     };
     let draft = Examined {
         told: &told,

@@ -4,7 +4,8 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use sigpersist_verify::{Judging, Report, report};
+use sigpersist_verify::pki::Work;
+use sigpersist_verify::{Judging, Report, report_within};
 
 use super::model::SignatureBody;
 use crate::digest::{sha256, to_hex};
@@ -80,27 +81,29 @@ impl Judged {
         &self.policy
     }
 
-    /// The verdicts on its signers. Whoever asks first waits for a turn and keeps it meanwhile; nobody after that needs one. Blocks.
+    /// The verdicts on its signers. For whoever asks first `examine` looks when it is the tenant's turn; nobody after that needs one.
+    /// Blocks.
     ///
     /// # Errors
     ///
-    /// Those of `turn`.
-    pub fn report<T, E>(&self, turn: impl FnOnce() -> Result<T, E>) -> Result<Arc<Report>, E> {
+    /// Those of `examine`.
+    pub fn report<E>(
+        &self,
+        examine: impl FnOnce(&SignatureBody, &dyn Fn(&Work) -> Report) -> Result<Report, E>,
+    ) -> Result<Arc<Report>, E> {
         if let Some(known) = self.report.get() {
             return Ok(Arc::clone(known));
         }
-        let _turn = turn()?;
-        let found = self.report.get_or_init(|| {
-            let policy = &self.policy;
-            let judging = Judging {
-                document: self.content.as_deref(),
-                certificates: &self.certificates,
-                rules: policy.rules(),
-                ..Judging::new(&policy.anchors, self.now.timestamp_millis())
-            };
-            Arc::new(report(&self.body.as_sent(), Some(&judging)))
-        });
-        Ok(Arc::clone(found))
+        let policy = &self.policy;
+        let judging = Judging {
+            document: self.content.as_deref(),
+            certificates: &self.certificates,
+            rules: policy.rules(),
+            ..Judging::new(&policy.anchors, self.now.timestamp_millis())
+        };
+        let look = |work: &Work| report_within(&self.body.as_sent(), Some(&judging), work);
+        let found = Arc::new(examine(&self.body, &look)?);
+        Ok(Arc::clone(self.report.get_or_init(|| found)))
     }
 }
 
@@ -117,13 +120,15 @@ mod tests {
         let body = SignatureBody::from_text(text.trim());
         let policy = Arc::new(InForce::new(Policy::default(), Vec::new()).unwrap());
         let judged = Judged::new(body, None, policy, Utc::now());
-        assert!(judged.report(|| Err::<(), _>("busy")).is_err());
-        let first = judged.report(|| Ok::<_, Infallible>(())).unwrap();
+        assert!(judged.report(|_, _| Err("busy")).is_err());
+        let first = judged
+            .report(|_, look| Ok::<_, Infallible>(look(&Work::new())))
+            .unwrap();
         assert_eq!(
             first.signers[0].verdict.as_ref().unwrap().intact,
             Some(true)
         );
-        let again = judged.report(|| Err::<(), _>("busy")).unwrap();
+        let again = judged.report(|_, _| Err("busy")).unwrap();
         assert!(Arc::ptr_eq(&first, &again));
     }
 }

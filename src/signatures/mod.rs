@@ -3,6 +3,7 @@
 mod accept;
 mod audited;
 mod delete;
+mod examinations;
 mod get;
 mod judged;
 mod judging;
@@ -14,6 +15,7 @@ mod verify;
 
 pub use audited::recreated;
 pub use delete::delete;
+pub use examinations::Examinations;
 pub use get::{get, history};
 pub use judged::Judged;
 pub use judging::judging;

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use chrono::Utc;
-use sigpersist_verify::{Report, report};
+use sigpersist_verify::pki::Work;
+use sigpersist_verify::{Report, report_within};
 
 use super::Judged;
 use super::model::{SignatureBody, StoredVerdict, ThreadKey};
@@ -40,16 +41,15 @@ pub fn examine(
     verifies: bool,
 ) -> Result<Report> {
     let tenant = context.tenant()?;
-    let turn = || app.examinations.turn_blocking(tenant);
     if verifies {
         let policy = policy::in_force(app, tenant)?;
         let told = Judged::new(body.clone(), beside.content, policy, Utc::now())
             .with_certificates(beside.certificates)
-            .report(turn)?;
+            .report(|body, look| app.examinations.look(tenant, body, look))?;
         return Ok(Arc::unwrap_or_clone(told));
     }
-    let _turn = turn()?;
-    Ok(report(&body.as_sent(), None))
+    let look = |work: &Work| report_within(&body.as_sent(), None, work);
+    app.examinations.look(tenant, body, look)
 }
 
 /// Verifies a stored version, the current one where none is named, and records what is found. Blocks.
@@ -73,7 +73,7 @@ pub fn verify(
         .ok_or_else(|| Error::internal("a version was read without its signature"))?;
     let judged = Judged::new(body, beside.content, policy, Utc::now())
         .with_certificates(beside.certificates);
-    let told = judged.report(|| app.examinations.turn_blocking(tenant))?;
+    let told = judged.report(|body, look| app.examinations.look(tenant, body, look))?;
     let verdict = serde_json::to_string(&Summary::new(&told, &judged)).map_err(Error::internal)?;
     let room = tenants::room(app, context, verdict.len(), false)?;
     let recorded = app.store.verdict_insert(

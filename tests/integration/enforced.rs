@@ -5,6 +5,7 @@ use std::thread;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
+use sigpersist::turns::Shared;
 use sigpersist_verify::digest::{sha256, to_hex};
 
 use crate::support::cms::{detached, forged, replaced};
@@ -383,7 +384,8 @@ fn a_plain_save_waits_for_no_turn_to_be_examined() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let tenant = app.tenant_id("acme");
     let turns = &app.app.examinations;
-    let _all = runtime.block_on(turns.turn_alone(tenant)).unwrap();
+    let all = |turns: &Shared| runtime.block_on(turns.turn_alone(tenant)).unwrap();
+    let _all = [all(&turns.short), all(&turns.long)];
     save(&acme, "d", 0, FIRST.trim(), None).expect(201);
     set(&operator, &json!({"accept": "intact"}));
     save(&acme, "d", 1, COUNTERSIGNED.trim(), None).expect_error(429, "rate_limited");

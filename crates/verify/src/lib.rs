@@ -20,5 +20,5 @@ pub mod xmldsig;
 
 pub use body::{Body, Format, certificates};
 pub use judging::Judging;
-pub use report::{Identifier, Reference, Report, Signer, report};
+pub use report::{Identifier, Reference, Report, Signer, report, report_within};
 pub use time::Time;

@@ -163,19 +163,23 @@ impl Reference {
 
 /// What a signature says of itself and its signers; with `judging` also whether it holds.
 pub fn report(body: &Body<'_>, judging: Option<&Judging<'_>>) -> Report {
-    let work = Work::new();
+    report_within(body, judging, &Work::new())
+}
+
+/// The same within a budget. Where that was exhausted, the report says less than there is.
+pub fn report_within(body: &Body<'_>, judging: Option<&Judging<'_>>, work: &Work) -> Report {
     let bytes = body.signed_bytes();
     let mut report = Report::empty(body.format(), &bytes);
     if report.format == Format::Xml {
-        match body.xml_signatures(judging, &work) {
-            Ok(found) => report.tell_xml(&found, judging, &work),
+        match body.xml_signatures(judging, work) {
+            Ok(found) => report.tell_xml(&found, judging, work),
             Err(error) => report.problem = Some(format!("It can't be read: {error}.")),
         }
     } else {
-        let told = cms::SignedData::read(&bytes, &work)
-            .and_then(|read| report.tell_cms(&read, judging, &work));
+        let told = cms::SignedData::read(&bytes, work)
+            .and_then(|read| report.tell_cms(&read, judging, work));
         if let Err(error) = told {
-            report.problem = Some(problem(&bytes, &error, &work));
+            report.problem = Some(problem(&bytes, &error, work));
         }
     }
     report

@@ -20,6 +20,7 @@ pub(crate) type Sha256 = [u8; 32];
 /// The budget of one file, and what was found on the way.
 #[derive(Debug)]
 pub struct Work {
+    budget_ns: u64,
     left_ns: Cell<u64>,
     is_exhausted: Cell<bool>,
     /// Whether the first of two certificates has issued the second.
@@ -40,8 +41,14 @@ impl Default for Work {
 impl Work {
     /// A whole budget.
     pub fn new() -> Self {
+        Self::of_ns(BUDGET_NS)
+    }
+
+    /// A budget of so many nanoseconds: to find out whether that is enough, and do it with a whole one if it is not.
+    pub fn of_ns(budget_ns: u64) -> Self {
         Self {
-            left_ns: Cell::new(BUDGET_NS),
+            budget_ns,
+            left_ns: Cell::new(budget_ns),
             is_exhausted: Cell::new(false),
             issued: RefCell::default(),
         }
@@ -82,7 +89,7 @@ impl Work {
 
     /// What was spent, in nanoseconds.
     pub fn spent_ns(&self) -> u64 {
-        BUDGET_NS - self.left_ns.get()
+        self.budget_ns - self.left_ns.get()
     }
 
     /// Whether two encodings are the same; that of a name may have tens of kilobytes.

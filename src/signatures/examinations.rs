@@ -1,0 +1,147 @@
+//! Looking at signatures, which takes a processor: at most so many at once, and of a tenant so many that nobody else waits.
+
+use std::convert::Infallible;
+
+use sigpersist_verify::pki::Work;
+
+use super::model::SignatureBody;
+use crate::context::TenantId;
+use crate::error::Result;
+use crate::turns::Shared;
+
+/// What a short look may cost, in the nanoseconds that are counted: four times what the usual signature asks for, with its chain.
+const SHORT_NS: u64 = 2_000_000;
+/// Bytes of the largest signature that a short look is tried at: not all that is done with a large one is counted.
+const SHORT_BYTES: usize = 256 * 1024;
+/// Short looks at once for each processor: far more than can be under way where all that is done is saving, because whoever
+/// waits for a turn that another thread has waits for two threads to be scheduled, which takes longer than the look.
+const SHORT_OF_A_PROCESSOR: usize = 8;
+
+/// Turns to look at signatures: many for short looks, a few for those that turn out to be long.
+#[derive(Debug)]
+pub struct Examinations {
+    /// For those that take as long as most do, which is not known before they were looked at.
+    pub short: Shared,
+    /// For all others, one for each processor.
+    pub long: Shared,
+}
+
+impl Examinations {
+    /// On so many processors, with turns for which one waits at most so long.
+    pub fn new(processors: usize, patience_ms: u64) -> Self {
+        let turns = |queue, most| Shared::new(queue, most, patience_ms);
+        Self {
+            short: turns("short_examinations", processors * SHORT_OF_A_PROCESSOR),
+            long: turns("examinations", processors),
+        }
+    }
+
+    /// Looks at a signature when it is the tenant's turn. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Shared::turn`].
+    pub fn look<T>(
+        &self,
+        tenant: TenantId,
+        body: &SignatureBody,
+        look: impl Fn(&Work) -> T,
+    ) -> Result<T> {
+        self.look_in(body, |turns| turns.turn_blocking(tenant), look)
+    }
+
+    /// The same, however long it takes until it is the tenant's turn. Blocks.
+    pub fn look_at_last<T>(
+        &self,
+        tenant: TenantId,
+        body: &SignatureBody,
+        look: impl Fn(&Work) -> T,
+    ) -> T {
+        let at_last = |turns: &Shared| Ok::<_, Infallible>(turns.turn_at_last(tenant));
+        let Ok(seen) = self.look_in(body, at_last, look);
+        seen
+    }
+
+    fn look_in<T, Turn, E>(
+        &self,
+        body: &SignatureBody,
+        turn: impl Fn(&Shared) -> Result<Turn, E>,
+        look: impl Fn(&Work) -> T,
+    ) -> Result<T, E> {
+        if body.bytes.len() <= SHORT_BYTES {
+            let _turn = turn(&self.short)?;
+            let work = Work::of_ns(SHORT_NS);
+            let seen = look(&work);
+            if !work.is_exhausted() {
+                return Ok(seen);
+            }
+        }
+        let _turn = turn(&self.long)?;
+        Ok(look(&Work::new()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use sigpersist_verify::report_within;
+    use tokio::runtime::Runtime;
+
+    use super::*;
+    use crate::error::Error;
+
+    fn signature() -> SignatureBody {
+        let text = include_str!("../../tests/data/first.cms.b64");
+        SignatureBody::from_text(text.trim())
+    }
+
+    #[test]
+    fn what_is_short_waits_for_nothing_long() {
+        let (runtime, tenant, body) = (Runtime::new().unwrap(), TenantId(1), signature());
+        let examinations = Examinations::new(2, 0);
+        let look = |work: &Work| {
+            report_within(&body.as_sent(), None, work);
+            work.spent_ns()
+        };
+        let all = runtime
+            .block_on(examinations.long.turn_alone(tenant))
+            .unwrap();
+        let _in_runtime = runtime.enter();
+        assert!(examinations.look(tenant, &body, look).unwrap() > 0);
+        drop(all);
+        let _all = runtime
+            .block_on(examinations.short.turn_alone(tenant))
+            .unwrap();
+        let refused = examinations.look(tenant, &body, look);
+        assert!(matches!(refused, Err(Error::RateLimited)));
+    }
+
+    #[test]
+    fn what_takes_long_is_looked_at_again_in_a_turn_of_its_own() {
+        let (runtime, tenant, body) = (Runtime::new().unwrap(), TenantId(1), signature());
+        let examinations = Examinations::new(2, 0);
+        let spent = RefCell::new(Vec::new());
+        let look = |work: &Work| {
+            while work.spent_ns() < 2 * SHORT_NS && !work.is_exhausted() {
+                report_within(&body.as_sent(), None, work);
+            }
+            spent.borrow_mut().push(work.spent_ns());
+        };
+        let _in_runtime = runtime.enter();
+        examinations.look(tenant, &body, look).unwrap();
+        let [short, long] = spent.take()[..] else {
+            panic!("it was looked at so often: {spent:?}");
+        };
+        assert!(short <= SHORT_NS && long >= 2 * SHORT_NS);
+        let large = SignatureBody::from_text(&"x".repeat(SHORT_BYTES + 1));
+        examinations.look(tenant, &large, look).unwrap();
+        assert_eq!(spent.take().len(), 1);
+        let _all = runtime
+            .block_on(examinations.long.turn_alone(tenant))
+            .unwrap();
+        let refused = examinations.look(tenant, &body, look);
+        assert!(matches!(refused, Err(Error::RateLimited)));
+        drop(runtime);
+    }
+}
