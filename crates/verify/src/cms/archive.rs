@@ -1,6 +1,7 @@
 //! The time stamps of a signer: of the signature's value (RFC 3161 appendix A), and those that archive it all (ETSI EN 319 122-1
 //! clause 5.5.3, and before that TS 101 733 clause 6.4.1); what each is of, and which others it stamps along.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::HashSet;
 use std::rc::Rc;
@@ -9,10 +10,11 @@ use asn1_rs::{Class, Tag};
 
 use super::content::Content;
 use super::signed_data::{Attribute, SignedData, SignerInfo};
-use super::timestamp::{Imprint, MAX_TIMESTAMPS, Stamp};
+use super::timestamp::{Along, MAX_TIMESTAMPS, Stamp, Token};
 use super::verify::in_der;
 use crate::pki::algorithm::AlgorithmIdentifier;
 use crate::pki::ber::{Reader, Value, tlv};
+use crate::pki::chain::Trust;
 use crate::pki::hash::Hash;
 use crate::pki::oid;
 use crate::pki::work::Work;
@@ -37,11 +39,35 @@ pub(super) struct Archived<'a> {
     work: &'a Work,
 }
 
-/// A time stamp's token, and where it stands.
+/// A time stamp, and where it stands.
 struct Found<'a> {
-    attribute: &'a Attribute<'a>,
-    token: &'a Value<'a>,
-    imprint: Imprint,
+    /// The place of its attribute among the unsigned ones.
+    attribute: usize,
+    kind: Kind,
+    value: &'a Value<'a>,
+    token: Token<'a>,
+}
+
+/// What a time stamp is of.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// The signature's value.
+    Value,
+    /// Version 2: all that there was.
+    All,
+    /// Version 3: an index of it.
+    Index,
+}
+
+impl Kind {
+    fn of(attribute: &Attribute<'_>) -> Option<Self> {
+        match attribute.oid.as_str() {
+            oid::SIGNATURE_TIMESTAMP => Some(Self::Value),
+            oid::ARCHIVE_TIMESTAMP_V2 => Some(Self::All),
+            oid::ARCHIVE_TIMESTAMP_V3 => Some(Self::Index),
+            _ => None,
+        }
+    }
 }
 
 impl<'a> Archived<'a> {
@@ -59,57 +85,56 @@ impl<'a> Archived<'a> {
         }
     }
 
-    /// Its time stamps, in the order of the file.
-    pub(super) fn stamps(&self) -> Vec<Stamp<'a>> {
-        let attributes = self.signer.unsigned.iter();
-        let stamps = attributes.filter(|it| is_of_value(it) || is_archive(it));
-        let tokens = stamps.flat_map(|attribute| {
+    /// Its time stamps, in the order of the file; none where nobody is trusted, whom they could be by.
+    pub(super) fn stamps(&self, trust: &Trust<'_>) -> Vec<Stamp<'a>> {
+        if trust.anchors.is_empty() {
+            return Vec::new();
+        }
+        let attributes = self.signer.unsigned.iter().enumerate();
+        let stamps = attributes.filter_map(|(place, it)| Some((place, Kind::of(it)?, it)));
+        let values = stamps.flat_map(|(place, kind, attribute)| {
             let values = attribute.values.iter();
-            values.map(move |token| (attribute, token))
+            values.map(move |value| (place, kind, value))
         });
-        let found = tokens
+        let found = values
             .take(MAX_TIMESTAMPS)
-            .filter_map(|(attribute, token)| {
-                let imprint = Imprint::read(token.raw, self.work)?;
+            .filter_map(|(attribute, kind, value)| {
                 Some(Found {
                     attribute,
-                    token,
-                    imprint,
+                    kind,
+                    value,
+                    token: Token::read(value.raw, self.work)?,
                 })
             });
         let found: Vec<_> = found.collect();
-        let stamps = found.iter().map(|stamp| {
-            let covers = self.covered(stamp, &found);
-            Stamp {
-                token: stamp.token.raw,
-                time_ms: stamp.imprint.time_ms,
-                fits: covers.is_some(),
-                covers: covers.unwrap_or_default(),
-            }
-        });
+        let along: Vec<_> = found
+            .iter()
+            .map(|stamp| self.along(stamp, &found))
+            .collect();
+        let stamps = found.into_iter().zip(along);
+        let stamps = stamps.map(|(Found { token, .. }, along)| Stamp { token, along });
         stamps.collect()
     }
 
-    /// Places of the others that a stamp stamps along; none where it is not of this signature.
-    fn covered(&self, stamp: &Found<'a>, all: &[Found<'a>]) -> Option<Vec<usize>> {
-        match stamp.attribute.oid.as_str() {
-            oid::ARCHIVE_TIMESTAMP_V3 => self.covered_by_index(stamp, all),
-            oid::ARCHIVE_TIMESTAMP_V2 => self.covered_by_all(stamp, all),
-            _ => {
-                let fits = stamp.imprint.is_of(&self.signer.signature, self.work);
-                fits.then(Vec::new)
+    /// What a stamp stamps along; none where it is not of this signature.
+    fn along(&self, stamp: &Found<'a>, all: &[Found<'a>]) -> Option<Along> {
+        match stamp.kind {
+            Kind::Index => self.along_by_index(stamp, all),
+            Kind::All => self.along_of_all(stamp, all),
+            Kind::Value => {
+                let imprint = &stamp.token.imprint;
+                let fits = imprint.is_of(&self.signer.signature, self.work);
+                fits.then(Along::default)
             }
         }
     }
 
     /// Version 3: of the content, the signer up to its signature, and an index of what else there was (ETSI EN 319 122-1 clause
     /// 5.5.3).
-    fn covered_by_index(&self, stamp: &Found<'a>, all: &[Found<'a>]) -> Option<Vec<usize>> {
-        let hash = stamp.imprint.hash()?;
-        let token = SignedData::read(stamp.token.raw, self.work).ok()?;
-        let [stamper] = token.signers.as_slice() else {
-            return None;
-        };
+    fn along_by_index(&self, stamp: &Found<'a>, all: &[Found<'a>]) -> Option<Along> {
+        let imprint = &stamp.token.imprint;
+        let hash = imprint.hash()?;
+        let stamper = stamp.token.stamper()?;
         let versions = oid::HASH_INDICES.iter();
         let mut indices = versions.filter_map(|version| {
             let index = stamper.unsigned_values(version).next()?;
@@ -117,17 +142,17 @@ impl<'a> Archived<'a> {
         });
         let (version, index) = indices.next()?;
         let content_type = self.read.parts.content_info.inside().next().ok()??;
-        let content = self.content?.digest(hash).ok()?;
+        let content = self.content_digest(hash)?;
         let of = |signer: &[u8], index: &[u8]| {
             let stamped = [content_type.raw, &content, signer, index].concat();
-            stamp.imprint.is_of(&stamped, self.work)
+            imprint.is_of(&stamped, self.work)
         };
         let fits = of(self.signer.up_to_signature, index.raw)
             || of(&self.signer_in_der()?, &in_der(index.raw, self.work)?);
         if !fits {
             return None;
         }
-        let index = Index::read(index)?;
+        let index = Index::read(index, self.work)?;
         let embedded = self.embedded.digests(index.hash)?;
         let [certificates, revocations] = &*embedded;
         // What is not there any more can't be told from what never was.
@@ -137,44 +162,59 @@ impl<'a> Archived<'a> {
         }
         let by_value = version == oid::HASH_INDEX_V3;
         let mut left = index.attributes.clone();
-        let mut covers = Vec::new();
+        let mut along = Along::default();
         for attribute in &self.signer.unsigned {
+            let of_all = if by_value {
+                None
+            } else {
+                Some(digest(index.hash, attribute.raw, self.work)?)
+            };
             for value in &attribute.values {
-                let digest = if by_value {
-                    digest(
-                        index.hash,
-                        &[attribute.raw_oid, value.raw].concat(),
-                        self.work,
-                    )?
-                } else {
-                    digest(index.hash, attribute.raw, self.work)?
+                let own;
+                let digest = match &of_all {
+                    Some(digest) => digest,
+                    None => {
+                        let stamped = [attribute.raw_oid, value.raw].concat();
+                        own = digest(index.hash, &stamped, self.work)?;
+                        &own
+                    }
                 };
-                if index.attributes.contains(&digest) {
-                    left.remove(&digest);
-                    covers.extend(
-                        all.iter()
-                            .position(|other| std::ptr::eq(other.token, value)),
-                    );
+                if index.attributes.contains(digest) {
+                    left.remove(digest);
+                    along.add(value, all, self.signer);
                 }
             }
         }
-        left.is_empty().then_some(covers)
+        left.is_empty().then_some(along)
+    }
+
+    /// The digest of the content. Where that is elsewhere, it is the one that was signed along.
+    fn content_digest(&self, hash: Hash) -> Option<Vec<u8>> {
+        match self.content {
+            Some(content) => content.digest(hash).ok(),
+            None if Hash::of(&self.signer.digest_algorithm.oid) == Some(hash) => {
+                self.signer.message_digest().map(Cow::into_owned)
+            }
+            None => None,
+        }
     }
 
     /// Version 2: of all that there was (TS 101 733 clause 6.4.1 and table K.3), with what the unsigned attributes begin with or
     /// without (note 3 there).
-    fn covered_by_all(&self, stamp: &Found<'a>, all: &[Found<'a>]) -> Option<Vec<usize>> {
-        let is_older = |other: &Found<'_>| other.imprint.time_ms < stamp.imprint.time_ms;
-        let is_left_out = |attribute: &Attribute<'_>| {
-            let mut stamps = all.iter().filter(|it| is_archive(it.attribute));
-            stamps.any(|other| std::ptr::eq(other.attribute, attribute) && !is_older(other))
-        };
-        let attributes = self.signer.unsigned.iter();
+    fn along_of_all(&self, stamp: &Found<'a>, all: &[Found<'a>]) -> Option<Along> {
+        let imprint = &stamp.token.imprint;
+        let is_older = |other: &Found<'_>| other.token.time_ms() < stamp.token.time_ms();
+        let later = all
+            .iter()
+            .filter(|other| other.kind != Kind::Value && !is_older(other));
+        let left_out: HashSet<_> = later.map(|other| other.attribute).collect();
+        let unsigned = &self.signer.unsigned;
+        self.work.spend_each(unsigned.len(), LOOK_NS).ok()?;
+        let attributes = unsigned.iter().enumerate();
         let attributes: Vec<_> = attributes
-            .filter(|attribute| !is_left_out(attribute))
-            .map(|attribute| attribute.raw)
+            .filter(|(place, _)| !left_out.contains(place))
+            .map(|(_, attribute)| attribute.raw)
             .collect();
-        let attributes = attributes.concat();
         let parts = &self.read.parts;
         let outside = match self.read.content {
             None => self.content?.bytes(),
@@ -188,20 +228,24 @@ impl<'a> Archived<'a> {
             raw(&parts.revocations),
             self.signer.up_to_signature,
         ];
-        self.work
-            .spend_each(before.iter().map(|part| part.len()).sum(), COPY_NS)
-            .ok()?;
+        let copied = before.iter().chain(&attributes).map(|part| part.len());
+        self.work.spend_each(copied.sum(), COPY_NS).ok()?;
+        let attributes = attributes.concat();
         let mut stamped = before.concat();
         let length = stamped.len();
         let set = tlv(UNSIGNED, &attributes);
         let fits = [&set, &attributes].into_iter().any(|attributes| {
             stamped.truncate(length);
             stamped.extend_from_slice(attributes);
-            stamp.imprint.is_of(&stamped, self.work)
+            imprint.is_of(&stamped, self.work)
         });
         fits.then(|| {
-            let older = all.iter().enumerate().filter(|(_, other)| is_older(other));
-            older.map(|(place, _)| place).collect()
+            let others = all.iter().enumerate();
+            let older = others.filter(|(_, it)| is_older(it) && !left_out.contains(&it.attribute));
+            Along {
+                stamps: older.map(|(place, _)| place).collect(),
+                countersignatures: (0..self.signer.countersigners.len()).collect(),
+            }
         })
     }
 
@@ -268,17 +312,22 @@ const SET: u8 = 0x31;
 /// Tags of the signed and the unsigned attributes.
 const SIGNED: u8 = 0xa0;
 const UNSIGNED: u8 = 0xa1;
-/// What it costs to put a byte to others.
+/// What it costs to put a byte to others, to look at an attribute, and to read a digest of an index.
 const COPY_NS: u64 = 1;
+const LOOK_NS: u64 = 20;
+const DIGEST_NS: u64 = 100;
 /// Most digests of one index.
 const MAX_DIGESTS: usize = 2_000;
 
-fn is_of_value(attribute: &Attribute<'_>) -> bool {
-    attribute.oid == oid::SIGNATURE_TIMESTAMP
-}
-
-fn is_archive(attribute: &Attribute<'_>) -> bool {
-    [oid::ARCHIVE_TIMESTAMP_V2, oid::ARCHIVE_TIMESTAMP_V3].contains(&attribute.oid.as_str())
+impl Along {
+    /// Adds what a value of an unsigned attribute is, where that is a stamp or a countersignature.
+    fn add(&mut self, value: &Value<'_>, stamps: &[Found<'_>], signer: &SignerInfo<'_>) {
+        let is_stamp = |other: &Found<'_>| std::ptr::eq(other.value.raw, value.raw);
+        self.stamps.extend(stamps.iter().position(is_stamp));
+        let mut others = signer.countersigners.iter();
+        let place = others.position(|other| std::ptr::eq(other.raw, value.raw));
+        self.countersignatures.extend(place);
+    }
 }
 
 /// What was there when the stamp was made: an `ATSHashIndex` of any version.
@@ -290,7 +339,8 @@ struct Index {
 }
 
 impl Index {
-    fn read(value: &Value<'_>) -> Option<Self> {
+    fn read(value: &Value<'_>, work: &Work) -> Option<Self> {
+        let digests = |list: &Value<'_>| digests(list, work);
         let mut fields = value.inside();
         let mut first = fields.expect(Tag::Sequence, "").ok()?;
         let mut hash = Hash::Sha256;
@@ -312,10 +362,11 @@ impl Index {
     }
 }
 
-fn digests(list: &Value<'_>) -> Option<Digests> {
+fn digests(list: &Value<'_>, work: &Work) -> Option<Digests> {
     let mut digests = Digests::new();
     let mut all = list.inside();
     while let Some(digest) = all.next().ok()? {
+        work.spend(DIGEST_NS).ok()?;
         if digests.len() == MAX_DIGESTS {
             return None;
         }

@@ -9,33 +9,33 @@ use crate::pki::authority::{
 use crate::pki::ber::tlv;
 use crate::pki::{Anchors, Basis, Indication, SubIndication, Verdict};
 
-const SIGNATURE_TIMESTAMP: [u64; 9] = [1, 2, 840, 113_549, 1, 9, 16, 2, 14];
-const ARCHIVE_V2: [u64; 9] = [1, 2, 840, 113_549, 1, 9, 16, 2, 48];
+pub(super) const SIGNATURE_TIMESTAMP: [u64; 9] = [1, 2, 840, 113_549, 1, 9, 16, 2, 14];
+pub(super) const ARCHIVE_V2: [u64; 9] = [1, 2, 840, 113_549, 1, 9, 16, 2, 48];
 const ARCHIVE_V3: [u64; 6] = [0, 4, 0, 1733, 2, 4];
 const INDEX_V1: [u64; 6] = [0, 4, 0, 1733, 2, 5];
 const INDEX_V2: [u64; 6] = [0, 4, 0, 19122, 1, 4];
-const INDEX_V3: [u64; 6] = [0, 4, 0, 19122, 1, 5];
-const ECDSA_SHA256: [u64; 7] = [1, 2, 840, 10045, 4, 3, 2];
-const MESSAGE: &[u8] = b"a contract";
+pub(super) const INDEX_V3: [u64; 6] = [0, 4, 0, 19122, 1, 5];
+pub(super) const ECDSA_SHA256: [u64; 7] = [1, 2, 840, 10045, 4, 3, 2];
+pub(super) const MESSAGE: &[u8] = b"a contract";
 /// Noon of the first of March 2021.
-const SIGNED_MS: i64 = 1_614_600_000_000;
+pub(super) const SIGNED_MS: i64 = 1_614_600_000_000;
 
 /// A signature of early 2021, by a certificate that ended with 2021, and what is put to it later.
-struct Archive {
-    root: Party,
+pub(super) struct Archive {
+    pub(super) root: Party,
     anchor: Vec<u8>,
-    content_info: Vec<u8>,
+    pub(super) content_info: Vec<u8>,
     /// The signer up to its signature, without its header.
-    signer: Vec<u8>,
-    value: Vec<u8>,
-    certificates: Vec<Vec<u8>>,
+    pub(super) signer: Vec<u8>,
+    pub(super) value: Vec<u8>,
+    pub(super) certificates: Vec<Vec<u8>>,
     lists: Vec<Vec<u8>>,
-    unsigned: Vec<Vec<u8>>,
+    pub(super) unsigned: Vec<Vec<u8>>,
 }
 
 impl Archive {
     /// With a time stamp of the value by somebody whose certificate ended with 2022.
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let root = Party::new(name(UTF8, "Test Root"));
         let person = Party::new(name(UTF8, "Somebody"));
         let value = person.sign(MESSAGE);
@@ -61,7 +61,7 @@ impl Archive {
         }
     }
 
-    fn cms(&self) -> Vec<u8> {
+    pub(super) fn cms(&self) -> Vec<u8> {
         let signer = [&self.signer[..], &tlv(0xa1, &self.unsigned.concat())].concat();
         let mut fields = vec![
             tlv(0x02, &[1]),
@@ -76,12 +76,12 @@ impl Archive {
         sequence(&[oid(&SIGNED_DATA), tlv(0xa0, &sequence(&fields))])
     }
 
-    fn verdict(&self) -> Verdict {
+    pub(super) fn verdict(&self) -> Verdict {
         self.verdict_over(None)
     }
 
     #[track_caller]
-    fn verdict_over(&self, document: Option<&[u8]>) -> Verdict {
+    pub(super) fn verdict_over(&self, document: Option<&[u8]>) -> Verdict {
         let anchors = Anchors::new([self.anchor.clone()]);
         let judging = Judging {
             document,
@@ -114,18 +114,18 @@ impl Archive {
     }
 
     /// The digests of an index of version 3: of an attribute's type and its one value.
-    fn index_v3(&self) -> Vec<u8> {
+    pub(super) fn index_v3(&self) -> Vec<u8> {
         self.index(type_and_value)
     }
 
     /// Adds an archive time stamp.
-    fn archive(&mut self, stamper: &Stamper, day: &str, version: &[u64], index: &[u8]) {
+    pub(super) fn archive(&mut self, stamper: &Stamper, day: &str, version: &[u64], index: &[u8]) {
         let attributes = attribute(version, index);
         let token = stamper.stamp(&self.stamped(index), day, &attributes);
         self.unsigned.push(attribute(&ARCHIVE_V3, &token));
     }
 
-    fn stamper(&self, serial: u8, years: [&str; 2]) -> Stamper {
+    pub(super) fn stamper(&self, serial: u8, years: [&str; 2]) -> Stamper {
         Stamper::new(&self.root, serial, years)
     }
 }
@@ -140,14 +140,14 @@ fn type_and_value(attribute: &[u8]) -> Vec<u8> {
 }
 
 #[track_caller]
-fn assert_proven(verdict: &Verdict) {
+pub(super) fn assert_proven(verdict: &Verdict) {
     assert_eq!(verdict.indication, Indication::TotalPassed, "{verdict:?}");
     assert_eq!(verdict.judged_by, Basis::Proven, "{verdict:?}");
     assert_eq!(verdict.proven_time_ms, Some(SIGNED_MS), "{verdict:?}");
 }
 
 #[track_caller]
-fn assert_over(verdict: &Verdict) {
+pub(super) fn assert_over(verdict: &Verdict) {
     assert_eq!(verdict.intact, Some(true), "{verdict:?}");
     let why = Some(SubIndication::OutOfBoundsNoPoe);
     assert_eq!(verdict.sub_indication, why, "{verdict:?}");

@@ -24,6 +24,8 @@ pub(crate) mod stamper;
 #[cfg(test)]
 mod tests;
 pub(crate) mod timestamp;
+#[cfg(test)]
+mod timestamp_tests;
 mod verify;
 
 use serde::Serialize;

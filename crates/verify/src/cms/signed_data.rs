@@ -66,7 +66,8 @@ pub(super) struct SignerInfo<'a> {
     pub(super) signature_algorithm: AlgorithmIdentifier<'a>,
     pub(super) signature: Cow<'a, [u8]>,
     pub(super) unsigned: Vec<Attribute<'a>>,
-    /// All of it up to the signature, as it stands.
+    /// All of it as it stands, and its content up to the signature.
+    pub(super) raw: &'a [u8],
     pub(super) up_to_signature: &'a [u8],
     /// Those who have signed this signature (RFC 5652 section 11.4). What can't be read is nobody's signature.
     pub(super) countersigners: Vec<Self>,
@@ -329,6 +330,7 @@ impl<'a> SignerInfo<'a> {
             signature_algorithm,
             signature,
             unsigned,
+            raw: info.raw,
             up_to_signature,
             countersigners,
         })
@@ -338,6 +340,12 @@ impl<'a> SignerInfo<'a> {
     pub(super) fn signed_attributes(&self, oid: &str) -> impl Iterator<Item = &Attribute<'a>> {
         let signed = self.signed.iter().flat_map(|(attributes, _)| attributes);
         signed.filter(move |attribute| attribute.oid == oid)
+    }
+
+    /// The digest of the content that was signed along; the first one, where a broken signer put several.
+    pub(super) fn message_digest(&self) -> Option<Cow<'a, [u8]>> {
+        let attribute = self.signed_attributes(oid::MESSAGE_DIGEST).next()?;
+        attribute.values.first()?.octets().ok()
     }
 
     /// The values of an unsigned attribute, all together.

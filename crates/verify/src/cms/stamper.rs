@@ -3,7 +3,7 @@
 use aws_lc_rs::digest::{SHA256 as SHA_256, digest};
 
 use crate::pki::authority::{
-    Party, SHA256, SIGNED_DATA, algorithm, attribute, name, oid, sequence,
+    Party, SHA256, SIGNED_DATA, algorithm, attribute, extension, name, oid, sequence,
 };
 use crate::pki::ber::tlv;
 
@@ -14,7 +14,7 @@ const MESSAGE_DIGEST: [u64; 7] = [1, 2, 840, 113_549, 1, 9, 4];
 const SIGNING_CERTIFICATE_V2: [u64; 9] = [1, 2, 840, 113_549, 1, 9, 16, 2, 47];
 const KEY_USAGE: [u64; 4] = [2, 5, 29, 15];
 const EXTENDED_KEY_USAGE: [u64; 4] = [2, 5, 29, 37];
-const TIME_STAMPING: [u64; 9] = [1, 3, 6, 1, 5, 5, 7, 3, 8];
+pub(crate) const TIME_STAMPING: [u64; 9] = [1, 3, 6, 1, 5, 5, 7, 3, 8];
 const UTF8: u8 = 0x0c;
 
 pub(crate) fn sha256(bytes: &[u8]) -> Vec<u8> {
@@ -29,13 +29,32 @@ pub(crate) fn certificate(
     years: [&str; 2],
     stamps: bool,
 ) -> Vec<u8> {
-    let extension =
-        |kind: &[u64], value: &[u8]| sequence(&[oid(kind), tlv(0x01, &[0xff]), tlv(0x04, value)]);
-    let mut extensions = vec![extension(&KEY_USAGE, &[3, 2, 7, 0x80])];
-    if stamps {
-        let usages = sequence(&[oid(&TIME_STAMPING)]);
-        extensions.push(extension(&EXTENDED_KEY_USAGE, &usages));
-    }
+    let usages = if stamps {
+        usages(true, &[&TIME_STAMPING])
+    } else {
+        Vec::new()
+    };
+    certificate_with(issuer, of, serial, years, &usages)
+}
+
+/// The extension that says what else a key is for.
+pub(crate) fn usages(is_critical: bool, usages: &[&[u64]]) -> Vec<u8> {
+    let usages: Vec<_> = usages.iter().map(|usage| oid(usage)).collect();
+    extension(&EXTENDED_KEY_USAGE, is_critical, &sequence(&usages))
+}
+
+/// The same with this extension.
+fn certificate_with(
+    issuer: &Party,
+    of: &Party,
+    serial: u8,
+    years: [&str; 2],
+    usages: &[u8],
+) -> Vec<u8> {
+    let extensions = [
+        extension(&KEY_USAGE, true, &[3, 2, 7, 0x80]),
+        usages.to_vec(),
+    ];
     let validity = years.map(|year| tlv(0x17, format!("{year}0101000000Z").as_bytes()));
     issuer.signed(
         sequence(&[
@@ -50,6 +69,30 @@ pub(crate) fn certificate(
         ]),
         algorithm(&ECDSA_SHA256),
     )
+}
+
+/// How a token is made.
+pub(crate) struct Making {
+    pub(crate) version: u8,
+    /// What follows the time.
+    pub(crate) fields: Vec<u8>,
+    pub(crate) content_type: &'static [u64],
+    /// Whether the certificate is signed along.
+    pub(crate) names_certificate: bool,
+    /// How often the signer is there.
+    pub(crate) signers: usize,
+}
+
+impl Default for Making {
+    fn default() -> Self {
+        Self {
+            version: 1,
+            fields: Vec::new(),
+            content_type: &TST_INFO,
+            names_certificate: true,
+            signers: 1,
+        }
+    }
 }
 
 /// An authority that stamps.
@@ -72,22 +115,50 @@ impl Stamper {
         }
     }
 
+    /// The same with another extension that says what its key is for.
+    pub(crate) fn with_usages(issuer: &Party, serial: u8, usages: &[u8]) -> Self {
+        let party = Party::new(name(UTF8, &format!("Stamper {serial}")));
+        let certificate = certificate_with(issuer, &party, serial, ["20", "30"], usages);
+        Self {
+            certificate,
+            issuer: issuer.name.clone(),
+            party,
+            serial,
+        }
+    }
+
     /// A token of some bytes, made at a time (`YYYYMMDD`), with these unsigned attributes.
     pub(crate) fn stamp(&self, stamped: &[u8], day: &str, unsigned: &[u8]) -> Vec<u8> {
+        self.stamp_as(stamped, day, unsigned, &Making::default())
+    }
+
+    /// A token that is made in this way.
+    pub(crate) fn stamp_as(
+        &self,
+        stamped: &[u8],
+        day: &str,
+        unsigned: &[u8],
+        making: &Making,
+    ) -> Vec<u8> {
         let info = sequence(&[
-            tlv(0x02, &[1]),
+            tlv(0x02, &[making.version]),
             oid(&[1, 2, 3]),
             sequence(&[algorithm(&SHA256), tlv(0x04, &sha256(stamped))]),
             tlv(0x02, &[1]),
             tlv(0x18, format!("{day}120000Z").as_bytes()),
+            making.fields.clone(),
         ]);
+        let content_type = oid(making.content_type);
         let named = sequence(&[tlv(0x04, &sha256(&self.certificate))]);
-        let attributes = [
-            attribute(&CONTENT_TYPE, &oid(&TST_INFO)),
+        let mut attributes = vec![
+            attribute(&CONTENT_TYPE, &content_type),
             attribute(&MESSAGE_DIGEST, &tlv(0x04, &sha256(&info))),
-            attribute(&SIGNING_CERTIFICATE_V2, &sequence(&[sequence(&[named])])),
-        ]
-        .concat();
+        ];
+        if making.names_certificate {
+            let named = sequence(&[sequence(&[named])]);
+            attributes.push(attribute(&SIGNING_CERTIFICATE_V2, &named));
+        }
+        let attributes = attributes.concat();
         let value = self.party.sign(&tlv(0x31, &attributes));
         let mut signer = vec![
             tlv(0x02, &[1]),
@@ -103,9 +174,9 @@ impl Stamper {
         let signed_data = sequence(&[
             tlv(0x02, &[3]),
             tlv(0x31, &algorithm(&SHA256)),
-            sequence(&[oid(&TST_INFO), tlv(0xa0, &tlv(0x04, &info))]),
+            sequence(&[content_type, tlv(0xa0, &tlv(0x04, &info))]),
             tlv(0xa0, &self.certificate),
-            tlv(0x31, &sequence(&signer)),
+            tlv(0x31, &sequence(&signer).repeat(making.signers)),
         ]);
         sequence(&[oid(&SIGNED_DATA), tlv(0xa0, &signed_data)])
     }

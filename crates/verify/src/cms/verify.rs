@@ -4,11 +4,12 @@ use std::borrow::Cow;
 
 use asn1_rs::{Class, Tag};
 
+use super::InspectError;
 use super::archive::{Archived, Embedded};
 use super::content::{Content, MISSING};
 use super::inspect::signing_time_ms;
 use super::signed_data::{SignedData, SignerInfo};
-use super::{InspectError, timestamp};
+use super::timestamp::{self, Existence};
 use crate::judging::Judging;
 use crate::pki::ber::{Reader, Value, tlv};
 use crate::pki::certificate::Parsed;
@@ -72,7 +73,7 @@ pub(crate) fn judge(
     };
     let signers = read.signers.iter();
     let verdicts = signers
-        .map(|signer| verification.verdict(signer, &content))
+        .map(|signer| verification.verdict(signer, &content, None))
         .collect();
     if work.is_exhausted() {
         return Err(InspectError::Malformed(
@@ -91,7 +92,13 @@ struct Verification<'a> {
 }
 
 impl Verification<'_> {
-    fn verdict(&self, signer: &SignerInfo<'_>, content: &Result<Content<'_>, Obstacle>) -> Verdict {
+    /// A verdict on a signer; with the time at which something else proves its signature to have been there, if anything does.
+    fn verdict(
+        &self,
+        signer: &SignerInfo<'_>,
+        content: &Result<Content<'_>, Obstacle>,
+        proven_ms: Option<i64>,
+    ) -> Verdict {
         let Self { read, trust, .. } = self;
         let candidates = candidates(signer, &trust.certificates, trust.work);
         // Without the content, what was signed along still tells whose signature it is.
@@ -108,9 +115,11 @@ impl Verification<'_> {
             (Err(_), None) => (Err(NO_CERTIFICATE), Err(NO_CERTIFICATE)),
         };
         let archived = Archived::new(&self.embedded, signer, content.as_ref().ok());
+        let existence = Existence::new(self.now_ms, proven_ms);
+        let proven = timestamp::prove(&archived.stamps(trust), trust, existence);
         let times = Times {
             claimed_ms: signing_time_ms(signer),
-            proven_ms: timestamp::proven_time_ms(&archived.stamps(), trust, self.now_ms),
+            proven_ms: proven.time_ms,
             now_ms: self.now_ms,
         };
         let mut judged_certificate = certificate.ok();
@@ -138,10 +147,14 @@ impl Verification<'_> {
         verdict.certificate = other.and_then(|other| other.describe(trust.work).ok());
         // A countersignature's content is the signature's value (RFC 5652 section 11.4).
         let value = Ok(Content::new(&signer.signature, trust.work));
-        verdict.countersignatures = signer
-            .countersigners
-            .iter()
-            .map(|countersigner| self.verdict(countersigner, &value))
+        let countersigners = signer.countersigners.iter().enumerate();
+        verdict.countersignatures = countersigners
+            .map(|(place, countersigner)| {
+                // A stamp of this signature stamps it along, or one of what this one is a part of.
+                let stamped = proven.countersignatures.get(&place).copied();
+                let proven_ms = stamped.into_iter().chain(proven_ms).min();
+                self.verdict(countersigner, &value, proven_ms)
+            })
             .collect();
         verdict
     }
@@ -237,11 +250,7 @@ fn is_intact(
         }
         (None, Some(content)) => verifies(content.bytes()),
         (Some((_, encoding)), content) => {
-            let mut digests = signer.signed_attributes(oid::MESSAGE_DIGEST);
-            let digest = digests
-                .next()
-                .and_then(|attribute| attribute.values.first());
-            let Some(digest) = digest.and_then(|digest| digest.octets().ok()) else {
+            let Some(digest) = signer.message_digest() else {
                 return Err(Obstacle::failed(
                     SubIndication::FormatFailure,
                     "The signed attributes lack the digest of what is signed.",

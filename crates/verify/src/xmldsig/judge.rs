@@ -1,10 +1,12 @@
 //! What is said of one XML signature.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, NaiveDateTime};
 
 use super::verify::is_weak;
 use super::{ReferenceIntegrity, Stamped, ValueIntegrity, XmlError, XmlSignature};
-use crate::cms::timestamp::{self, Stamp};
+use crate::cms::timestamp::{Along, Existence, Stamp, Token, prove};
 use crate::judging::Judging;
 use crate::pki::certificate::Parsed;
 use crate::pki::chain::{Judged, Trust};
@@ -41,18 +43,32 @@ pub fn judge_within(
         rules: &judging.rules,
         work,
     };
-    let signatures = signatures.iter();
-    let verdicts = signatures
-        .map(|signature| verdict(signature, &trust, judging.now_ms))
-        .collect();
+    // When stamps of signatures around it prove each to have been there.
+    let mut proven_ms = HashMap::new();
+    let mut verdicts = Vec::new();
+    for (place, signature) in signatures.iter().enumerate() {
+        let proven = proven_ms.get(&place).copied();
+        let (verdict, others) = verdict(signature, &trust, judging.now_ms, proven);
+        verdicts.push(verdict);
+        for (place, time_ms) in others {
+            let known = proven_ms.entry(place).or_insert(time_ms);
+            *known = time_ms.min(*known);
+        }
+    }
     if work.is_exhausted() {
         return Err(XmlError::TooLarge("certificates and time stamps"));
     }
     Ok(verdicts)
 }
 
-/// A verdict on one signature; `trust` has what is at hand beside it.
-fn verdict(signature: &XmlSignature, trust: &Trust<'_>, now_ms: i64) -> Verdict {
+/// A verdict on one signature, with what its time stamps prove of others; `trust` has what is at hand beside it, and `proven_ms` is when
+/// others prove it to have been there.
+fn verdict(
+    signature: &XmlSignature,
+    trust: &Trust<'_>,
+    now_ms: i64,
+    proven_ms: Option<i64>,
+) -> (Verdict, HashMap<usize, i64>) {
     let work = trust.work;
     let embedded = &signature.evidence;
     let mut evidence = Evidence::default();
@@ -69,10 +85,11 @@ fn verdict(signature: &XmlSignature, trust: &Trust<'_>, now_ms: i64) -> Verdict 
     let mut trust = trust.clone();
     trust.certificates.extend(&certificates);
     trust.evidence.push(&evidence);
-    let proven_ms = timestamp::proven_time_ms(&stamps(signature), &trust, now_ms);
+    let existence = Existence::new(now_ms, proven_ms);
+    let proven = prove(&stamps(signature, &trust), &trust, existence);
     let times = Times {
         claimed_ms: signature.signing_time_ms(),
-        proven_ms,
+        proven_ms: proven.time_ms,
         now_ms,
     };
     // Without what is elsewhere, the digests that were signed still tell whose signature it is.
@@ -111,10 +128,11 @@ fn verdict(signature: &XmlSignature, trust: &Trust<'_>, now_ms: i64) -> Verdict 
         }
     });
     verdict.certificate = renewed;
-    match missing {
+    let verdict = match missing {
         Some(missing) => verdict.without_content(missing),
         None => verdict,
-    }
+    };
+    (verdict, proven.countersignatures)
 }
 
 /// Whether all that is not resolved is outside of the document.
@@ -125,20 +143,26 @@ fn is_elsewhere(signature: &XmlSignature) -> bool {
     })
 }
 
-/// Its time stamps; one of everything stamps those before it along.
-fn stamps(signature: &XmlSignature) -> Vec<Stamp<'_>> {
+/// Its time stamps, of which those of everything stamp the ones before them along; none where nobody is trusted, whom they could be by.
+fn stamps<'s>(signature: &'s XmlSignature, trust: &Trust<'_>) -> Vec<Stamp<'s>> {
     let mut stamps: Vec<Stamp<'_>> = Vec::new();
+    if trust.anchors.is_empty() {
+        return stamps;
+    }
     for timestamp in &signature.timestamps {
         let before = match timestamp.stamped {
             Stamped::Value => 0,
             Stamped::Everything => stamps.len(),
         };
-        stamps.extend(timestamp.tokens.iter().map(|token| Stamp {
-            token: &token.der,
-            time_ms: token.time_ms,
-            fits: token.fits,
-            covers: (0..before).collect(),
-        }));
+        let tokens = timestamp.tokens.iter().filter_map(|token| {
+            let along = token.fits.then(|| Along {
+                stamps: (0..before).collect(),
+                countersignatures: timestamp.along.clone(),
+            });
+            let token = Token::read(&token.der, trust.work)?;
+            Some(Stamp { token, along })
+        });
+        stamps.extend(tokens);
     }
     stamps
 }

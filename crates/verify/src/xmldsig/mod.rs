@@ -163,6 +163,8 @@ pub struct TimeStamp {
     pub stamped: Stamped,
     /// Its tokens.
     pub tokens: Vec<TimeStampToken>,
+    /// Places of signatures of the document, countersignatures above all, that are in what it stamps.
+    pub along: Vec<usize>,
 }
 
 /// What a time stamp stamps.

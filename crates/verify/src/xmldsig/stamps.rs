@@ -39,6 +39,7 @@ pub(super) fn read(context: &Context<'_>) -> Result<Vec<TimeStamp>> {
         stamps.push(TimeStamp {
             stamped,
             tokens: stamp.tokens()?,
+            along: stamp.signatures(),
         });
     }
     Ok(stamps)
@@ -70,6 +71,16 @@ struct Stamp<'c> {
 }
 
 impl Stamp<'_> {
+    /// Places of signatures in the properties that it stamps.
+    fn signatures(&self) -> Vec<usize> {
+        let first = self.before.first().copied();
+        let first = first.filter(|_| self.stamped == Stamped::Everything);
+        let stamped = first.map_or(0..0, |first| first..self.property);
+        let signatures = self.context.signatures.iter().enumerate();
+        let inside = signatures.filter(|(_, signature)| stamped.contains(*signature));
+        inside.map(|(place, _)| place).collect()
+    }
+
     fn tokens(&self) -> Result<Vec<TimeStampToken>> {
         let Context { document, work, .. } = *self.context;
         let named = document.only(self.property, DSIG, "CanonicalizationMethod");
@@ -142,7 +153,7 @@ impl Stamp<'_> {
         }
         self.write(info, method, output)?;
         self.write_named("SignatureValue", method, output)?;
-        if let Some(key) = document.only(signature, DSIG, "KeyInfo") {
+        for key in document.named(signature, DSIG, "KeyInfo") {
             self.write(key, method, output)?;
         }
         for &property in self.before {

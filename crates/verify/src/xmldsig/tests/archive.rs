@@ -164,3 +164,43 @@ fn archive_stamps_prove_that_older_ones_were_there() {
         }
     }
 }
+
+#[test]
+fn archive_stamps_prove_that_countersignatures_were_there() {
+    let root = Party::new(name(UTF8, "Test Root"));
+    let anchors = Anchors::new([root.certify(&root, Role::Authority, 1)]);
+    let proven = |xml: &str| {
+        let found = inspect(xml.as_bytes()).unwrap();
+        let verdicts = judge(&found, &Judging::new(&anchors, NOW_MS)).unwrap();
+        let proven = verdicts.iter().map(|verdict| verdict.proven_time_ms);
+        proven.collect::<Vec<_>>()
+    };
+    let countersignature = Signer::new(Key::Other)
+        .reference("#o", &transform(EXCLUSIVE), OBJECT)
+        .sign()
+        // In canonical form.
+        .replacen(&format!("<ds:SignedInfo {DS}>"), "<ds:SignedInfo>", 1)
+        .replacen(" Id=\"sig\"", "", 1)
+        .replace('\n', "");
+    let countersignature =
+        format!("<x:CounterSignature xmlns:x=\"{V132}\">{countersignature}</x:CounterSignature>");
+    let stamper = Stamper::new(&root, 2, ["20", "30"]);
+    let stamp = |archive: &Archive| {
+        let stamped = archive.everything(&[OBJECT, OTHER].concat());
+        let token = stamper.stamp(stamped.as_bytes(), "20210301", &[]);
+        property(V141, "ArchiveTimeStamp", &token)
+    };
+    let mut archive = Archive::new();
+    archive.properties.push(countersignature.clone());
+    assert_eq!(proven(&archive.xml()), [None, None]);
+    let after = stamp(&archive);
+    archive.properties.push(after);
+    let at = Some(STAMPED_MS);
+    assert_eq!(proven(&archive.xml()), [at, at]);
+
+    let mut archive = Archive::new();
+    let before = stamp(&archive);
+    archive.properties.push(before);
+    archive.properties.push(countersignature);
+    assert_eq!(proven(&archive.xml()), [at, None]);
+}
