@@ -80,7 +80,7 @@ fn signer(
         signature_algorithm: info.signature_algorithm.describe(),
         signing_time_ms: signing_time_ms(info),
         timestamp_ms: timestamp_ms(info),
-        level: level(info),
+        level: level(read, info),
     })
 }
 
@@ -106,7 +106,7 @@ fn timestamp_ms(info: &SignerInfo<'_>) -> Option<i64> {
     tokens.find_map(|token| Some(timestamp::read(token.raw)?.time_ms))
 }
 
-fn level(info: &SignerInfo<'_>) -> Level {
+fn level(read: &SignedData<'_>, info: &SignerInfo<'_>) -> Level {
     let has = |oid: &str| info.unsigned_values(oid).next().is_some();
     let signed = [oid::SIGNING_CERTIFICATE, oid::SIGNING_CERTIFICATE_V2];
     if !signed
@@ -116,11 +116,12 @@ fn level(info: &SignerInfo<'_>) -> Level {
         Level::Cms
     } else if oid::ARCHIVE_TIMESTAMPS.iter().any(|oid| has(oid)) {
         Level::Lta
-    } else if has(oid::REVOCATION_VALUES) {
-        Level::Lt
-    } else if has(oid::SIGNATURE_TIMESTAMP) {
-        Level::T
-    } else {
+    } else if !has(oid::SIGNATURE_TIMESTAMP) {
         Level::B
+    } else if read.tells_of_revocations() || has(oid::REVOCATION_VALUES) {
+        // Baseline signatures have them all in one place (clause 6.3).
+        Level::Lt
+    } else {
+        Level::T
     }
 }

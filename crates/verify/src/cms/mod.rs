@@ -90,7 +90,7 @@ pub enum Level {
     B,
     /// And a time stamp of the signature is there.
     T,
-    /// And what tells whether certificates were revoked.
+    /// And what tells whether certificates were revoked, of the signer or of all of them.
     Lt,
     /// And an archive time stamp of it all.
     Lta,

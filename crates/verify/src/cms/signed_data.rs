@@ -168,6 +168,12 @@ impl<'a> SignedData<'a> {
         revocations.map_or(Ok(0), |revocations| count(revocations.inside(), work))
     }
 
+    /// Whether it embeds, beside what its signers add, anything that tells of revocations.
+    pub(super) fn tells_of_revocations(&self) -> bool {
+        let revocations = self.parts.revocations.as_ref();
+        revocations.is_some_and(|revocations| !revocations.content().is_empty())
+    }
+
     /// What it embeds that tells of revocations, here and in what signers and countersigners add.
     pub(super) fn evidence(&self, work: &Work) -> Evidence<'a> {
         let mut evidence = Evidence::default();

@@ -5,8 +5,9 @@ use super::archive_tests::{
     assert_over, assert_proven,
 };
 use super::stamper::{Making, Stamper, TIME_STAMPING, certificate, sha256, usages};
+use super::{Level, inspect};
 use crate::pki::authority::{
-    DATA, Party, SHA256, UTF8, algorithm, attribute, extension, name, oid, sequence,
+    DATA, Parts, Party, SHA256, UTF8, algorithm, attribute, extension, name, oid, sequence,
 };
 use crate::pki::ber::tlv;
 use crate::pki::{Basis, Indication, SubIndication};
@@ -297,4 +298,34 @@ fn an_archive_stamp_proves_that_a_countersignature_was_there() {
         let why = Some(SubIndication::OutOfBoundsNoPoe);
         assert_eq!(verdict.countersignatures[0].sub_indication, why);
     }
+}
+
+#[test]
+fn a_level_is_told_by_all_that_is_there_of_it() {
+    let root = Party::new(name(UTF8, "Test Root"));
+    let list = root.list_since(&[9], "220101");
+    let named = attribute(&[1, 2, 840, 113_549, 1, 9, 16, 2, 47], &sequence(&[]));
+    let stamp = attribute(&SIGNATURE_TIMESTAMP, &sequence(&[]));
+    let values = attribute(&[1, 2, 840, 113_549, 1, 9, 16, 2, 24], &sequence(&[]));
+    let level = |unsigned: &[&[u8]], lists: &[Vec<u8>]| {
+        let cms = root.cms_of(&Parts {
+            content: tlv(0x04, MESSAGE),
+            signed: MESSAGE.to_vec(),
+            attributes: Some(named.clone()),
+            unsigned: unsigned.concat(),
+            identifier: (&root.name, 2),
+            certificates: &[],
+            lists,
+        });
+        inspect(&cms).unwrap().signers.remove(0).level
+    };
+    let list = [list];
+    assert_eq!(level(&[], &[]), Level::B);
+    assert_eq!(level(&[], &list), Level::B);
+    assert_eq!(level(&[&values], &[]), Level::B);
+    assert_eq!(level(&[&stamp], &[]), Level::T);
+    assert_eq!(level(&[&stamp], &list), Level::Lt);
+    assert_eq!(level(&[&stamp, &values], &[]), Level::Lt);
+    let archived = attribute(&ARCHIVE_V2, &sequence(&[]));
+    assert_eq!(level(&[&stamp, &archived], &list), Level::Lta);
 }
