@@ -222,17 +222,27 @@ fn check_strength(signature: &XmlSignature, certificate: &Parsed<'_>) -> Result<
 /// Whether what is signed is where a reader looks for it: all of the document, something around the signature, or something inside
 /// of it; or it countersigns the signature around it. An element elsewhere may have been moved there, with another in its place (XML signature wrapping).
 fn check_coverage(signature: &XmlSignature, is_elsewhere: bool) -> Result<(), Obstacle> {
-    let covers_all = signature.covers_root
-        || signature.envelops
-        || signature.covers_external
-        || signature.countersigns()
-        || is_elsewhere;
-    if !covers_all {
-        let sentence = if signature.encloses {
-            "The signature is intact, but of a part of the document: what is around that part is not signed. Look at what it covers."
-        } else {
-            "The signature is intact, but of an element beside it, which others may take for another one: look at what it covers."
-        };
+    let inside = signature.covers_root || signature.envelops || signature.countersigns();
+    let outside = signature.covers_external || is_elsewhere;
+    let sentence = if inside || outside && signature.is_apart {
+        None
+    } else if outside {
+        Some(
+            "The signature is intact, but in a document with content that is not signed: look at what it covers.",
+        )
+    } else if signature.encloses {
+        Some(
+            "The signature is intact, but of a part of the document: what is around that part is not signed. Look at what it covers.",
+        )
+    } else {
+        Some(
+            "The signature is intact, but of an element beside it, which others may take for another one: look at what it covers.",
+        )
+    };
+    let sentence = sentence.or(signature.has_unsigned.then_some(
+        "The signature is intact, but something is in it that is not signed, and that is no part of a signature: others may take it for what is signed.",
+    ));
+    if let Some(sentence) = sentence {
         return Err(Obstacle::unsure(
             SubIndication::SigConstraintsFailure,
             sentence,

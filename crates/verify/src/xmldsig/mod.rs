@@ -81,6 +81,10 @@ pub struct XmlSignature {
     /// Whether this signature is the root element, and references cover each of its `Object`s but for those that have only its own
     /// properties. Says nothing about integrity.
     pub envelops: bool,
+    /// Whether something is in it that no reference covers, and that is no part of signatures.
+    pub has_unsigned: bool,
+    /// Whether there is nothing in the document but signatures.
+    pub is_apart: bool,
     /// Whether a reference covers something outside of the document, which was given and is intact.
     pub covers_external: bool,
     /// Whether a reference covers the whole document or its root element. Says nothing about integrity.

@@ -1,7 +1,7 @@
 //! One `Signature` (XMLDSig 1.1 section 4), from its parts to its verdict.
 
 use super::canonical::canonicalize;
-use super::document::{Document, Kind, NodeIndex};
+use super::document::{Document, Kind, NODE_NS, NodeIndex};
 use super::elements::{self, DSIG};
 use super::key_info;
 use super::method::Method as SignatureMethod;
@@ -18,6 +18,7 @@ use super::{Coverage, Reference, ReferenceIntegrity, ValueIntegrity, XmlError, X
 use crate::judging::Judging;
 use crate::pki::work::Work;
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 type Result<T> = std::result::Result<T, XmlError>;
 
@@ -74,6 +75,7 @@ pub fn inspect_over(
     if signatures.len() > MAX_SIGNATURES {
         return Err(XmlError::TooLarge("signatures"));
     }
+    let is_apart = is_apart(&document, work)?;
     let external = judging.and_then(|judging| judging.document);
     let given = judging.iter().flat_map(|judging| {
         let certificates = judging.certificates.iter();
@@ -89,7 +91,7 @@ pub fn inspect_over(
             external: external.filter(|_| refers_once(&document, signature)),
             given: &given,
         };
-        read(&context)
+        read(&context, is_apart)
     });
     let read: Vec<_> = read.collect::<Result<_>>()?;
     if work.is_exhausted() {
@@ -98,7 +100,7 @@ pub fn inspect_over(
     Ok(read)
 }
 
-fn read(context: &Context<'_>) -> Result<XmlSignature> {
+fn read(context: &Context<'_>, is_apart: bool) -> Result<XmlSignature> {
     let &Context {
         document,
         signature,
@@ -181,6 +183,8 @@ fn read(context: &Context<'_>) -> Result<XmlSignature> {
         duplicate_ids: document.duplicate_ids,
         encloses: markup().any(|covered| document.contains(covered.node, signature)),
         envelops: is_enveloping(document, signature, &covered),
+        has_unsigned: has_unsigned(context, signed_info, &covered),
+        is_apart,
         covers_root: markup().any(|covered| is_root(document, covered.node)),
     })
 }
@@ -229,6 +233,80 @@ fn is_enveloping(document: &Document<'_>, signature: NodeIndex, covered: &[Cover
             let mut covered = covered.iter();
             covered.any(|covered| is_whole_content(document, object, covered))
         })
+}
+
+/// Whether something is in a signature that it does not sign, and that is no part of signatures: what reads a document by the names of
+/// elements may find it first, since a signature is left out of what it signs.
+fn has_unsigned(
+    context: &Context<'_>,
+    signed_info: Option<NodeIndex>,
+    covered: &[Covered],
+) -> bool {
+    let &Context {
+        document,
+        signature,
+        work,
+        ..
+    } = context;
+    let whole = covered.iter().filter(|covered| {
+        let is_plain = || {
+            let mut inside = document.children(covered.node);
+            !inside.any(|child| document.element(child).is_some())
+        };
+        !covered.is_part && (!covered.is_text || is_plain())
+    });
+    let signed: HashSet<_> = whole
+        .map(|covered| covered.node)
+        .chain(signed_info)
+        .collect();
+    let is_of_dsig = |node, local| {
+        let element = document.element(node);
+        element.is_some_and(|element| element.is(DSIG, local))
+    };
+    let end = document.nodes().get(signature).map_or(0, |node| node.end);
+    let mut next = signature + 1;
+    while let Some(node) = document.nodes().get(next).filter(|_| next < end) {
+        // Where nothing is left, what is said does not count.
+        if work.spend(NODE_NS).is_err() {
+            return true;
+        }
+        let is_foreign = match &node.kind {
+            // Another signature has its own verdict.
+            Kind::Element(_) if signed.contains(&next) || is_of_dsig(next, "Signature") => {
+                next = node.end;
+                continue;
+            }
+            Kind::Element(element) => !elements::is_of_signatures(&element.namespace),
+            Kind::Text(_) => {
+                let is_in = |local| is_of_dsig(node.parent, local);
+                (is_in("Signature") || is_in("Object")) && !is_blank(document, next)
+            }
+            _ => false,
+        };
+        if is_foreign {
+            return true;
+        }
+        next += 1;
+    }
+    false
+}
+
+/// Whether a document is a signature, or holds nothing but signatures.
+fn is_apart(document: &Document<'_>, work: &Work) -> Result<bool> {
+    let is_signature = |node| {
+        let element = document.element(node);
+        element.is_some_and(|element| element.is(DSIG, "Signature"))
+    };
+    if is_signature(document.root) {
+        return Ok(true);
+    }
+    for child in document.children(document.root) {
+        work.spend(NODE_NS)?;
+        if !is_signature(child) && !is_blank(document, child) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Whether an `Object` holds qualifying properties and nothing else.

@@ -3,10 +3,10 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::signer::{DS, ENVELOPED, EXCLUSIVE, Key, Signer, transform};
+use super::signer::{DS, ENVELOPED, EXCLUSIVE, Key, Signer, enveloped, transform};
 use crate::judging::Judging;
-use crate::pki::{Anchors, Indication, SubIndication};
-use crate::xmldsig::{inspect, judge};
+use crate::pki::{Anchors, Indication, SubIndication, Work};
+use crate::xmldsig::{Xml, inspect, inspect_over, judge};
 
 /// Whether its one signature passes; otherwise, that it is intact, and only what it covers stands in the way.
 #[track_caller]
@@ -183,4 +183,92 @@ fn parts_of_soap_messages_are_found_by_their_identifiers() {
     assert!(!passes(&message(wsu)));
     let found = inspect(message("urn:other").as_bytes()).unwrap();
     assert!(!found[0].references_intact());
+}
+
+/// An enveloped signature, with something in place of a part of it that is not signed.
+fn with(part: &str, other: &str) -> String {
+    let xml = enveloped(Key::P256, "<sum>1</sum>");
+    assert!(xml.contains(part));
+    xml.replace(part, other)
+}
+
+#[test]
+fn what_nobody_signed_in_a_signature_is_part_of_signatures() {
+    const XADES: &str = "xmlns:x=\"http://uri.etsi.org/01903/v1.3.2#\"";
+    let (key, end) = ("</ds:KeyInfo>", "</ds:Signature>");
+    let value = "</ds:SignatureValue>";
+    let properties = |inside: &str| {
+        format!(
+            "<ds:Object><x:QualifyingProperties {XADES}><x:UnsignedProperties>\
+             <x:UnsignedSignatureProperties>{inside}</x:UnsignedSignatureProperties>\
+             </x:UnsignedProperties></x:QualifyingProperties></ds:Object>{end}"
+        )
+    };
+    let more = "<n:SealingEvidenceRecords xmlns:n=\"http://uri.etsi.org/19132/v1.1.1#\"/>";
+    for xml in [
+        with(key, &format!("<ds:KeyName>somebody</ds:KeyName>{key}")),
+        with(end, &format!("\n<!-- a comment --><ds:Object/>\n{end}")),
+        with(end, &properties("<x:CertificateValues/>")),
+        with(end, &properties(more)),
+    ] {
+        assert!(passes(&xml), "{xml}");
+    }
+    let sum = "<sum>9</sum>";
+    for xml in [
+        with(end, &format!("{sum}{end}")),
+        with(end, &format!("9{end}")),
+        with(end, &format!("<ds:Object>{sum}</ds:Object>{end}")),
+        with(end, &format!("<ds:Object>9</ds:Object>{end}")),
+        with(
+            end,
+            &format!("<ds:Object><ds:Object>{sum}</ds:Object></ds:Object>{end}"),
+        ),
+        with(end, &properties(sum)),
+        with(
+            end,
+            &properties(&format!("<x:CertificateValues>{sum}</x:CertificateValues>")),
+        ),
+        with(key, &format!("{sum}{key}")),
+        with(value, &format!("<sum a=\"9\"/>{value}")),
+    ] {
+        assert!(!passes(&xml), "{xml}");
+    }
+    // The same in a document that is a signature.
+    let xml = enveloping("<ds:Object Id=\"o\"><sum>1</sum></ds:Object>");
+    for part in [key, end] {
+        assert!(
+            !passes(&xml.replace(part, &format!("{sum}{part}"))),
+            "{part}"
+        );
+    }
+    assert!(!passes(&xml.replace(end, &properties(sum))));
+}
+
+#[test]
+fn a_signature_of_something_elsewhere_has_no_other_content_around() {
+    let signature = Signer::new(Key::P256)
+        .reference("contract.txt", "", "A contract.")
+        .sign();
+    let trusted = STANDARD.decode(Key::P256.certificate()).unwrap();
+    let anchors = Anchors::new([trusted]);
+    let passes = |xml: &str, document: Option<&[u8]>| {
+        let judging = Judging {
+            document,
+            ..Judging::new(&anchors, 1_798_675_200_000)
+        };
+        let found = inspect_over(Xml::Text(xml), Some(&judging), &Work::new()).unwrap();
+        let verdict = judge(&found, &judging).unwrap().remove(0);
+        let outcome = verdict.apart_from_content.unwrap_or(verdict.outcome());
+        assert_eq!(outcome.intact, Some(true), "{verdict:?}");
+        outcome.indication == Indication::TotalPassed
+    };
+    for document in [None, Some(&b"A contract."[..])] {
+        assert!(passes(&signature, document));
+        let list = format!("<signatures>\n{signature}\n</signatures>");
+        assert!(passes(&list, document));
+        for other in ["<sum>9</sum>", "9"] {
+            let wrapped = list.replace("<signatures>", &format!("<signatures>{other}"));
+            assert!(!passes(&wrapped, document), "{other}");
+        }
+    }
 }
