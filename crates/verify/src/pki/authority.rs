@@ -77,6 +77,12 @@ impl Party {
         Self { name, key }
     }
 
+    /// One with this key, as PKCS #8 has it.
+    pub(crate) fn with_key(name: Vec<u8>, key: &[u8]) -> Self {
+        let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, key).unwrap();
+        Self { name, key }
+    }
+
     pub(crate) fn sign(&self, message: &[u8]) -> Vec<u8> {
         let value = self.key.sign(&SystemRandom::new(), message).unwrap();
         value.as_ref().to_vec()

@@ -5,6 +5,8 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::signer::{DS, ENVELOPED, EXCLUSIVE, Key, Signer, enveloped, transform};
 use crate::judging::Judging;
+use crate::pki::authority::{NOW_MS, Party, Role, UTF8, name};
+use crate::pki::certificate::Parsed;
 use crate::pki::{Anchors, Indication, SubIndication, Work};
 use crate::xmldsig::{Xml, inspect, inspect_over, judge};
 
@@ -270,5 +272,49 @@ fn a_signature_of_something_elsewhere_has_no_other_content_around() {
             let wrapped = list.replace("<signatures>", &format!("<signatures>{other}"));
             assert!(!passes(&wrapped, document), "{other}");
         }
+    }
+}
+
+#[test]
+fn renewed_certificates_of_one_key_and_holder_count_where_none_was_signed_along() {
+    let first = STANDARD.decode(Key::P256.certificate()).unwrap();
+    let key = include_str!("fixtures/p256.key.b64");
+    let subject = Parsed::from_der(&first)
+        .unwrap()
+        .x509()
+        .subject()
+        .as_raw()
+        .to_vec();
+    let holder = |name: Vec<u8>| Party::with_key(name, &STANDARD.decode(key).unwrap());
+    let root = Party::new(name(UTF8, "Test Root"));
+    let anchors = Anchors::new([root.certify(&root, Role::Authority, 1)]);
+    let xml = enveloped(Key::P256, "<sum>1</sum>");
+    let verdict = |given: Vec<u8>, is_named: bool| {
+        let given = [given];
+        let judging = Judging {
+            certificates: &given,
+            ..Judging::new(&anchors, NOW_MS)
+        };
+        let mut found = inspect_over(Xml::Text(&xml), Some(&judging), &Work::new()).unwrap();
+        if is_named {
+            found[0].signing_certificate_matches = Some(true);
+        }
+        judge(&found, &judging).unwrap().remove(0)
+    };
+    let renewed = root.certify(&holder(subject.clone()), Role::Person, 7);
+    let passed = verdict(renewed.clone(), false);
+    assert_eq!(passed.indication, Indication::TotalPassed, "{passed:?}");
+    assert_eq!(passed.certificate.unwrap().serial, "07");
+    // Of somebody else with the same key, of another key, and where the first one was signed along.
+    let other = root.certify(&holder(name(UTF8, "Another")), Role::Person, 8);
+    let other_key = root.certify(&Party::new(subject), Role::Person, 9);
+    for (place, (given, is_named)) in [(other, false), (other_key, false), (renewed, true)]
+        .into_iter()
+        .enumerate()
+    {
+        let verdict = verdict(given, is_named);
+        let indication = verdict.indication;
+        assert_eq!(indication, Indication::Indeterminate, "{place}");
+        assert_eq!((verdict.intact, verdict.certificate), (Some(true), None));
     }
 }
