@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use asn1_rs::{Any, Class, FromBer as _, Oid, Tag};
+use asn1_rs::{Any, Class, FromBer as _, Header, Length, Oid, Tag};
 use chrono::NaiveDateTime;
 
 use super::Malformed;
@@ -35,8 +35,7 @@ impl<'a> Reader<'a> {
             return Ok(None);
         }
         let before = self.rest;
-        let (rest, any) =
-            Any::from_ber(before).map_err(|_| Malformed("its ASN.1 is broken off or damaged"))?;
+        let (any, rest) = read(before).ok_or(DAMAGED)?;
         let raw = before.get(..before.len() - rest.len()).unwrap_or(before);
         self.rest = rest;
         Ok(Some(Value { any, raw }))
@@ -58,16 +57,77 @@ impl<'a> Reader<'a> {
 
     /// The next value, if it has this context-specific tag.
     pub(crate) fn optional(&mut self, tag: u32) -> Result<Option<Value<'a>>> {
-        let mut ahead = *self;
-        match ahead.next()? {
-            Some(value) if value.is(Class::ContextSpecific, tag) => {
-                *self = ahead;
-                Ok(Some(value))
-            }
-            _ => Ok(None),
+        if self.rest.is_empty() {
+            return Ok(None);
+        }
+        // Where its content ends may take long to find, and is not asked of another one.
+        let (_, header) = Header::from_ber(self.rest).map_err(|_| DAMAGED)?;
+        if header.class() == Class::ContextSpecific && header.tag().0 == tag {
+            self.next()
+        } else {
+            Ok(None)
         }
     }
 }
+
+/// A value, and the bytes after it.
+fn read(bytes: &[u8]) -> Option<(Any<'_>, &[u8])> {
+    let (after, header) = Header::from_ber(bytes).ok()?;
+    let (content, rest) = match header.length() {
+        Length::Definite(length) => after.split_at_checked(length)?,
+        Length::Indefinite if header.constructed() => {
+            let content = after.get(..length_to_end(after, MAX_OPEN_DEPTH)?)?;
+            (content, after.get(content.len() + END.len()..)?)
+        }
+        Length::Indefinite => return None,
+    };
+    Some((Any::new(header, content), rest))
+}
+
+/// The length of content up to its end-of-contents, which is two zeros where a value would begin (X.690 section 8.1.5).
+fn length_to_end(content: &[u8], depth: u8) -> Option<usize> {
+    let left = depth.checked_sub(1)?;
+    let mut rest = content;
+    while !rest.starts_with(END) {
+        let (length, after) = skip_header(rest)?;
+        let length = match length {
+            Some(length) => length,
+            None => length_to_end(after, left)? + END.len(),
+        };
+        rest = after.get(length..)?;
+    }
+    Some(content.len() - rest.len())
+}
+
+/// The length of the value that begins here, none where it goes up to its end, and what follows its header. A file may have millions
+/// of values to be looked through, up to `MAX_OPEN_DEPTH` times, for which `Header` takes ten times as long.
+fn skip_header(bytes: &[u8]) -> Option<(Option<usize>, &[u8])> {
+    let (&first, mut rest) = bytes.split_first()?;
+    if first & 0x1f == 0x1f {
+        let last = rest
+            .iter()
+            .take(MAX_TAG_BYTES)
+            .position(|it| it & 0x80 == 0)?;
+        rest = rest.get(last + 1..)?;
+    }
+    let (&length, rest) = rest.split_first()?;
+    if length < 0x80 {
+        return Some((Some(usize::from(length)), rest));
+    }
+    if length == 0x80 {
+        let is_constructed = first & 0x20 != 0;
+        return is_constructed.then_some((None, rest));
+    }
+    let (digits, rest) = rest.split_at_checked(usize::from(length & 0x7f))?;
+    let length = digits.iter().try_fold(0_usize, |length, &digit| {
+        length.checked_mul(0x100)?.checked_add(usize::from(digit))
+    })?;
+    Some((Some(length), rest))
+}
+
+const DAMAGED: Malformed = Malformed("its ASN.1 is broken off or damaged");
+const END: &[u8] = &[0, 0];
+const MAX_TAG_BYTES: usize = 5;
 
 impl<'a> Value<'a> {
     pub(crate) fn is(&self, class: Class, tag: u32) -> bool {
@@ -185,6 +245,8 @@ impl<'a> Value<'a> {
     }
 }
 
+/// How deep values whose length is not told may be in one another.
+const MAX_OPEN_DEPTH: u8 = 8;
 /// How deep pieces of strings may be in one another, and values that are encoded anew: how deep is the sender's to choose.
 const MAX_PIECES_DEPTH: u8 = 8;
 const MAX_DER_DEPTH: u8 = 24;
@@ -300,6 +362,43 @@ mod tests {
             assert_eq!(time(generalized, text), None, "{text}");
         }
         assert_eq!(time(0x04, "20260101120000Z"), None);
+    }
+
+    #[test]
+    fn values_of_unknown_length_end_at_two_zeros_alone() {
+        let mut reader = Reader::new(&[0x30, 0x80, 0, 0, 7]);
+        assert!(reader.next().unwrap().unwrap().content().is_empty());
+        assert_eq!(reader.rest, [7]);
+        // Empty values of another class are no end.
+        for inside in [
+            &[0x30, 0x80, 0x80, 0, 5, 0, 0, 0][..],
+            &[0x30, 0x80, 0xa0, 0, 5, 0, 0, 0],
+        ] {
+            let read = Reader::new(inside).next().unwrap().unwrap();
+            assert_eq!(read.content(), &inside[2..6]);
+        }
+        // Long tags and lengths.
+        let long = [&[0x30, 0x80, 0xbf, 0x81, 0x02, 0x82, 0, 2][..], &[0; 4]].concat();
+        let value = Reader::new(&long).next().unwrap().unwrap();
+        assert_eq!(value.content(), &long[2..10]);
+        let nested: &[u8] = &[0x30, 0x80, 0x24, 0x80, 4, 1, 0, 0, 0, 0, 0, 9];
+        let value = Reader::new(nested).next().unwrap().unwrap();
+        assert_eq!((value.content(), value.raw), (&nested[2..9], &nested[..11]));
+        for broken in [
+            &[0x30, 0x80][..],
+            &[0x30, 0x80, 0],
+            &[0x30, 0x80, 4, 3, 0, 0],
+            // No primitive value has an unknown length.
+            &[0x04, 0x80, 0, 0],
+            &[0x30, 0x80, 0x04, 0x80, 0, 0, 0, 0],
+            &[0x30, 3, 1, 1],
+            &[0x30, 0x80, 4, 0x89, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+            &[0x30, 0x80, 0x1f, 0x81, 0x81, 0x81, 0x81, 0x81, 1, 0, 0, 0],
+        ] {
+            assert!(Reader::new(broken).next().is_err(), "{broken:x?}");
+        }
+        let deep = [0x30, 0x80].repeat(100_000);
+        assert!(Reader::new(&deep).next().is_err());
     }
 
     #[test]
