@@ -10,6 +10,7 @@ use encoding_rs::{Encoding, UTF_8};
 use serde::Serialize;
 use strum::Display;
 
+use crate::cms::is_signed_data;
 use crate::judging::Judging;
 use crate::pki::Work;
 use crate::xmldsig::{self, Xml, XmlError, XmlSignature};
@@ -119,25 +120,45 @@ fn utf16(file: &[u8]) -> Option<String> {
 }
 
 /// The DER or BER in what was sent: without PEM armour and what is around it, byte order mark, line breaks and missing padding.
+/// Several signatures in armour are one after another.
 pub(crate) fn unwrapped(bytes: &[u8]) -> Cow<'_, [u8]> {
     let Ok(text) = std::str::from_utf8(bytes) else {
         return Cow::Borrowed(bytes);
     };
     let text = text.trim_start_matches('\u{feff}');
-    let is_cms = |(label, _): &(&str, &str)| CMS_LABELS.contains(label);
-    let block = pem_blocks(text)
-        .find(is_cms)
-        .or_else(|| pem_blocks(text).next());
-    let inside = block.map_or(text, |(_, inside)| inside);
-    decoded(inside).map_or(Cow::Borrowed(bytes), Cow::Owned)
+    let signatures = pem_blocks(text).filter_map(|block| {
+        let decoded = block.inside.and_then(decoded);
+        let is_signature =
+            CMS_LABELS.contains(&block.label) || decoded.as_deref().is_some_and(is_signed_data);
+        is_signature.then_some(decoded)
+    });
+    // One that is broken must not go unnoticed beside another one.
+    let joined = signatures.reduce(|all, next| {
+        let mut all = all?;
+        all.extend_from_slice(&next?);
+        Some(all)
+    });
+    let der = joined.unwrap_or_else(|| match pem_blocks(text).next() {
+        Some(other) => other.inside.and_then(decoded),
+        None => decoded(text),
+    });
+    der.map_or(Cow::Borrowed(bytes), Cow::Owned)
 }
 
-/// The labels and insides of blocks in armour, whatever is before, between and after them (RFC 7468 section 2).
-fn pem_blocks(text: &str) -> impl Iterator<Item = (&str, &str)> {
+/// Something in armour (RFC 7468 section 2).
+struct Block<'t> {
+    label: &'t str,
+    /// None where it has no end.
+    inside: Option<&'t str>,
+}
+
+/// The blocks of a text, whatever is before, between and after them.
+fn pem_blocks(text: &str) -> impl Iterator<Item = Block<'_>> {
     let blocks = text.split(PEM_BEGIN).skip(1);
     blocks.filter_map(|rest| {
         let (label, rest) = rest.split_once("-----")?;
-        Some((label, rest.split_once(PEM_END)?.0))
+        let inside = rest.split_once(PEM_END).map(|(inside, _)| inside);
+        Some(Block { label, inside })
     })
 }
 

@@ -22,6 +22,8 @@ mod signed_data;
 #[cfg(test)]
 pub(crate) mod stamper;
 #[cfg(test)]
+mod strict_tests;
+#[cfg(test)]
 mod tests;
 pub(crate) mod timestamp;
 #[cfg(test)]
@@ -36,7 +38,7 @@ use crate::pki::{Algorithm, Certificate, Malformed, Name};
 
 pub(crate) use inspect::tell;
 pub use inspect::{inspect, inspect_within};
-pub(crate) use signed_data::SignedData;
+pub(crate) use signed_data::{SignedData, is_signed_data};
 pub(crate) use verify::judge;
 pub use verify::{verify, verify_within};
 

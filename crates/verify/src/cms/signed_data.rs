@@ -141,6 +141,7 @@ impl<'a> SignedData<'a> {
             work,
         };
         let signer_infos = fields.expect(Tag::Set, "its SignedData has no set of signers")?;
+        fields.end("there is something in its SignedData after the signers")?;
         Ok(Self {
             content_type,
             content,
@@ -237,7 +238,8 @@ struct Reading<'w> {
 
 /// Unwraps `ContentInfo { contentType = signedData, [0] content }`; anything else is not a CMS for us.
 fn unwrap(bytes: &[u8]) -> Result<Value<'_>, InspectError> {
-    let Ok(Some(content_info)) = Reader::new(bytes).next() else {
+    let mut file = Reader::new(bytes);
+    let Ok(Some(content_info)) = file.next() else {
         return Err(InspectError::NotCms);
     };
     if !content_info.is_sequence() {
@@ -248,12 +250,30 @@ fn unwrap(bytes: &[u8]) -> Result<Value<'_>, InspectError> {
         Ok(Some(kind)) if kind.oid().is_ok_and(|oid| oid == oid::SIGNED_DATA) => {}
         _ => return Err(InspectError::NotCms),
     }
+    if !file.rest().iter().copied().all(is_padding) {
+        return Err(InspectError::Malformed(
+            "there is something after the signature: a second one must be sent by itself",
+        ));
+    }
     let wrapper = fields
         .optional(0)?
         .ok_or(Malformed("its ContentInfo is empty"))?;
-    Ok(wrapper
-        .inside()
-        .expect(Tag::Sequence, "its SignedData is no sequence")?)
+    fields.end("there is something in its ContentInfo after the SignedData")?;
+    let mut wrapped = wrapper.inside();
+    let signed_data = wrapped.expect(Tag::Sequence, "its SignedData is no sequence")?;
+    wrapped.end("there is something in its ContentInfo after the SignedData")?;
+    Ok(signed_data)
+}
+
+/// Whether a byte after a CMS says nothing. PDF fills up the place that it keeps for one with zeros (ISO 32000-1 section 12.8.3.3.1),
+/// as other programs do too, and editors end files with line breaks.
+fn is_padding(byte: u8) -> bool {
+    byte == 0 || byte.is_ascii_whitespace()
+}
+
+/// Whether this is a CMS with signatures, whatever may be wrong with it.
+pub(crate) fn is_signed_data(bytes: &[u8]) -> bool {
+    !matches!(unwrap(bytes), Err(InspectError::NotCms))
 }
 
 /// The type and content of a CMS by themselves, without those who signed it.
@@ -272,22 +292,29 @@ fn content_info<'a>(fields: &mut Reader<'a>) -> Result<Value<'a>> {
 fn read_content<'a>(content: &Value<'a>) -> Result<Content<'a>> {
     let mut fields = content.inside();
     let kind = fields.expect(Tag::Oid, "its content has no type")?.oid()?;
-    let Some(wrapper) = fields.optional(0)? else {
+    let wrapper = fields.optional(0)?;
+    fields.end("there is something after its content")?;
+    let Some(wrapper) = wrapper else {
         return Ok((kind, None));
     };
-    // PKCS#7 content need not be an OCTET STRING (RFC 5652 section 5.2.1); then its value's encoding without tag and length is
-    // what is signed.
-    let content = match wrapper.inside().next()? {
+    let mut inside = wrapper.inside();
+    let content = match inside.next()? {
         Some(octets) if octets.is(Class::Universal, Tag::OctetString.0) => octets.octets()?,
-        Some(other) => Cow::Borrowed(other.content()),
-        None => Cow::Borrowed(&[][..]),
+        // Content of other types by PKCS#7 may be a value instead (RFC 5652 section 5.2.1); then its encoding without tag and
+        // length is what is signed, so that another tag would go unnoticed.
+        Some(value) if value.is_sequence() && kind != oid::DATA => Cow::Borrowed(value.content()),
+        _ => return Err(Malformed("its content is no octet string")),
     };
+    inside.end("it has more than one content")?;
     Ok((kind, Some(content)))
 }
 
 impl<'a> SignerInfo<'a> {
     fn read(info: &Value<'a>, depth: u8, reading: &mut Reading<'_>) -> Result<Self> {
         let work = reading.work;
+        if !info.is_sequence() {
+            return Err(Malformed("a signer is no sequence"));
+        }
         let mut fields = info.inside();
         fields.expect(Tag::Integer, "a signer has no version")?;
         let identifier = match fields.next()? {
@@ -295,6 +322,7 @@ impl<'a> SignerInfo<'a> {
                 let mut parts = sid.inside();
                 let issuer = parts.expect(Tag::Sequence, "a signer's issuer is no name")?;
                 let serial = parts.expect(Tag::Integer, "a signer has no serial number")?;
+                parts.end("a signer names its certificate by something more")?;
                 Identifier::IssuerAndSerial {
                     issuer: issuer.raw,
                     serial: serial.content(),
@@ -323,6 +351,7 @@ impl<'a> SignerInfo<'a> {
             Some(attributes) => read_attributes(&attributes, work)?,
             None => Vec::new(),
         };
+        fields.end("there is something in a signer after its attributes")?;
         let countersigners = if depth < MAX_DEPTH {
             read_countersigners(&unsigned, depth, reading)?
         } else {
@@ -388,9 +417,13 @@ fn read_attributes<'a>(attributes: &Value<'a>, work: &Work) -> Result<Vec<Attrib
         work,
         "a signer has too many attributes to read",
         |attribute| {
+            if !attribute.is_sequence() {
+                return Err(Malformed("an attribute of a signer is no sequence"));
+            }
             let mut parts = attribute.inside();
             let kind = parts.expect(Tag::Oid, "an attribute of a signer has no type")?;
             let values = parts.expect(Tag::Set, "an attribute of a signer has no values")?;
+            parts.end("there is something in an attribute of a signer after its values")?;
             let values = all(
                 values.inside(),
                 work,

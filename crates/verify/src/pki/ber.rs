@@ -41,6 +41,20 @@ impl<'a> Reader<'a> {
         Ok(Some(Value { any, raw }))
     }
 
+    /// The bytes that were not read yet.
+    pub(crate) fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+
+    /// Refuses values that nobody asked for: another program may read them as a part of what was signed.
+    pub(crate) fn end(&self, otherwise: &'static str) -> Result<()> {
+        if self.rest.is_empty() {
+            Ok(())
+        } else {
+            Err(Malformed(otherwise))
+        }
+    }
+
     /// What of `whole`, whose end is this one's, was read.
     pub(crate) fn read_of<'w>(&self, whole: &'w [u8]) -> &'w [u8] {
         let read = whole.len().saturating_sub(self.rest.len());
@@ -199,6 +213,9 @@ impl<'a> Value<'a> {
         ))?;
         let mut pieces = self.inside();
         while let Some(piece) = pieces.next()? {
+            if !piece.is(Class::Universal, Tag::OctetString.0) {
+                return Err(Malformed("a piece of its content is no octet string"));
+            }
             piece.collect(whole, left)?;
         }
         Ok(())
@@ -368,7 +385,7 @@ mod tests {
     fn values_of_unknown_length_end_at_two_zeros_alone() {
         let mut reader = Reader::new(&[0x30, 0x80, 0, 0, 7]);
         assert!(reader.next().unwrap().unwrap().content().is_empty());
-        assert_eq!(reader.rest, [7]);
+        assert_eq!(reader.rest(), [7]);
         // Empty values of another class are no end.
         for inside in [
             &[0x30, 0x80, 0x80, 0, 5, 0, 0, 0][..],
