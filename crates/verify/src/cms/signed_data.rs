@@ -19,8 +19,8 @@ type Result<T, E = Malformed> = std::result::Result<T, E>;
 /// The type and content of a CMS; no content where that is elsewhere.
 type Content<'a> = (String, Option<Cow<'a, [u8]>>);
 
-/// How deep countersignatures of countersignatures are read.
-const MAX_DEPTH: u8 = 4;
+/// How deep countersignatures of countersignatures are read; no honest document has more.
+const MAX_DEPTH: u8 = 8;
 /// Most signers, certificates, attributes and the like that are read; no honest document has more.
 const MAX_ENTRIES: usize = 500;
 /// What it costs to read a byte: outer values of unknown length are looked through for where they end.
@@ -69,7 +69,7 @@ pub(super) struct SignerInfo<'a> {
     /// All of it as it stands, and its content up to the signature.
     pub(super) raw: &'a [u8],
     pub(super) up_to_signature: &'a [u8],
-    /// Those who have signed this signature (RFC 5652 section 11.4). What can't be read is nobody's signature.
+    /// Those who have signed this signature (RFC 5652 section 11.4).
     pub(super) countersigners: Vec<Self>,
 }
 
@@ -352,11 +352,14 @@ impl<'a> SignerInfo<'a> {
             None => Vec::new(),
         };
         fields.end("there is something in a signer after its attributes")?;
-        let countersigners = if depth < MAX_DEPTH {
-            read_countersigners(&unsigned, depth, reading)?
-        } else {
-            Vec::new()
-        };
+        let countersigners = read_countersigners(&unsigned, depth, reading)?;
+        let mut signed_along = signed.iter().flat_map(|(attributes, _)| attributes);
+        if signed_along.any(|attribute| attribute.oid == oid::COUNTERSIGNATURE) {
+            // Nobody can sign a signature before it is made (RFC 5652 section 11.4).
+            return Err(Malformed(
+                "a countersignature is among the attributes that are signed",
+            ));
+        }
         Ok(Self {
             depth,
             identifier,
@@ -403,10 +406,16 @@ fn read_countersigners<'a>(
         .flat_map(|attribute| &attribute.values);
     let mut countersigners = Vec::new();
     for value in values {
+        if depth == MAX_DEPTH {
+            return Err(Malformed(
+                "its countersignatures are in one another too deep to read",
+            ));
+        }
         let left = reading.countersigners_left.checked_sub(1);
         reading.countersigners_left =
             left.ok_or(Malformed("it has too many countersignatures to read"))?;
-        countersigners.extend(SignerInfo::read(value, depth + 1, reading).ok());
+        // One that can't be read is one that nobody has judged: leaving it out would say that there is none.
+        countersigners.push(SignerInfo::read(value, depth + 1, reading)?);
     }
     Ok(countersigners)
 }

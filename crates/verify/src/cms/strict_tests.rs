@@ -3,12 +3,12 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::{InspectError, inspect};
+use super::{InspectError, inspect, inspect_within};
 use crate::pki::authority::{
     DATA, NOW_MS, Party, Role, SHA256, SIGNED_DATA, UTF8, algorithm, attribute, name, oid, sequence,
 };
 use crate::pki::ber::tlv;
-use crate::pki::Anchors;
+use crate::pki::{Anchors, Work};
 use crate::{Body, Judging, Report, report};
 
 const MESSAGE: &[u8] = b"a contract";
@@ -77,6 +77,26 @@ impl Pki {
             after_wrapper: Vec::new(),
             after_all: Vec::new(),
         }
+    }
+
+    /// A signature by the person, and countersignatures of one another by these.
+    fn countersigned(&self, by: &[&Party]) -> Vec<u8> {
+        let (mut value, last) = self.signer(&self.person, MESSAGE, &[]);
+        let mut signers = vec![last];
+        for party in by {
+            let signer;
+            (value, signer) = self.signer(party, &value, &[]);
+            signers.push(signer);
+        }
+        let signer = signers.into_iter().rev().reduce(|of_it, signer| {
+            let attribute = attribute(&COUNTERSIGNATURE, &of_it);
+            let fields = content(&signer);
+            tlv(0x30, &[fields, tlv(0xa1, &attribute)].concat())
+        });
+        self.encode(&Cms {
+            signer: signer.unwrap(),
+            ..self.cms()
+        })
     }
 
     fn encode(&self, cms: &Cms) -> Vec<u8> {
@@ -299,4 +319,86 @@ fn content_is_one_octet_string() {
     assert_eq!(inspect(&cms(&DATA, &value)), Err(no_octets));
     let found = inspect(&cms(&ANOTHER, &value)).unwrap();
     assert_eq!(found.content_size, Some(value.len() as u64 - 2));
+}
+
+#[test]
+fn a_countersignature_is_told_or_the_signature_refused() {
+    let pki = Pki::new();
+    let Pki { person, root, .. } = &pki;
+    for depth in 0..8 {
+        let mut by = vec![person; depth];
+        by.push(root);
+        let told = pki.judge(&pki.countersigned(&by));
+        assert_eq!(told.problem, None);
+        let mut signer = &told.signers[0];
+        for _ in 0..depth {
+            assert!(signer.passes());
+            signer = &signer.countersigners()[0];
+        }
+        let [forged] = signer.countersigners() else {
+            panic!("{signer:?}");
+        };
+        assert!(signer.passes() && !forged.passes());
+    }
+    let too_deep = pki.countersigned(&[person; 9]);
+    pki.assert_refused(&too_deep, "in one another too deep");
+
+    let many = attribute(&ANOTHER, &tlv(0x04, b"x")).repeat(501);
+    let unreadable = pki.signer(root, MESSAGE, &tlv(0xa1, &many)).1;
+    let no_set = sequence(&[oid(&COUNTERSIGNATURE), unreadable.clone()]);
+    let with = |attribute: &[u8]| {
+        pki.encode(&Cms {
+            signer: pki.signer(person, MESSAGE, &tlv(0xa1, attribute)).1,
+            ..pki.cms()
+        })
+    };
+    for (attribute, why) in [
+        (
+            attribute(&COUNTERSIGNATURE, &unreadable),
+            "too many attributes",
+        ),
+        (attribute(&COUNTERSIGNATURE, &[0x30, 0x05]), "broken off"),
+        (attribute(&COUNTERSIGNATURE, &sequence(&[])), "no version"),
+        (
+            attribute(&COUNTERSIGNATURE, &tlv(0x04, &unreadable)),
+            "a signer is no sequence",
+        ),
+        (no_set, "has no values"),
+    ] {
+        pki.assert_refused(&with(&attribute), why);
+    }
+}
+
+/// A forged one there would be among what the signer has signed, and so looks as if it were judged.
+#[test]
+fn a_countersignature_is_no_signed_attribute() {
+    let pki = Pki::new();
+    let forged = pki.signer(&pki.root, MESSAGE, &[]).1;
+    let attributes = attribute(&COUNTERSIGNATURE, &forged);
+    let signer = sequence(&[
+        tlv(0x02, &[1]),
+        sequence(&[pki.root.name.clone(), tlv(0x02, &[2])]),
+        algorithm(&SHA256),
+        tlv(0xa0, &attributes),
+        algorithm(&ECDSA_SHA256),
+        tlv(0x04, &pki.person.sign(&tlv(0x31, &attributes))),
+    ]);
+    let cms = pki.encode(&Cms {
+        signer,
+        ..pki.cms()
+    });
+    pki.assert_refused(&cms, "among the attributes that are signed");
+}
+
+#[test]
+fn countersignatures_in_one_another_cost_little() {
+    let pki = Pki::new();
+    let [few, many] = [20, 1_000].map(|count| {
+        let deep = pki.countersigned(&vec![&pki.person; count]);
+        let work = Work::new();
+        assert!(inspect_within(&deep, &work).is_err());
+        work.spent_ns() - deep.len() as u64 * 4
+    });
+    // Beside looking at each byte.
+    assert_eq!(few, many);
 }
