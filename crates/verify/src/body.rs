@@ -51,14 +51,15 @@ pub enum Body<'a> {
 }
 
 impl<'a> Body<'a> {
-    /// Takes a file: strict base64 is decoded, and what is no text are bytes.
+    /// Takes a file: strict base64 is decoded, and what is no text are bytes. So is XML, whose own declaration says how its
+    /// characters are encoded (XML 1.0 section 4.3.3).
     pub fn from_file(file: &'a [u8]) -> Self {
+        let bytes = Self::Bytes(Cow::Borrowed(file));
+        if bytes.format() == Format::Xml {
+            return bytes;
+        }
         let Ok(text) = std::str::from_utf8(file) else {
-            let bytes = Self::Bytes(Cow::Borrowed(file));
-            return match utf16(file) {
-                Some(text) if bytes.format() != Format::Xml => Self::Text(Cow::Owned(text)),
-                _ => bytes,
-            };
+            return utf16(file).map_or(bytes, |text| Self::Text(Cow::Owned(text)));
         };
         match STANDARD.decode(text) {
             Ok(bytes) => Self::Bytes(Cow::Owned(bytes)),
@@ -188,6 +189,36 @@ pub fn certificates(file: &[u8]) -> impl Iterator<Item = Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pki::Anchors;
+    use crate::report;
+    use crate::xmldsig::tests::signer::{Key, enveloped};
+
+    /// As if it were sent as base64, which says nothing of the encoding either.
+    #[test]
+    fn xml_in_a_file_is_encoded_as_it_declares() {
+        let signed = enveloped(Key::P256, "<party>Айгерім</party>");
+        let declared = format!("<?xml version=\"1.0\" encoding=\"windows-1251\"?>{signed}");
+        let (in_cyrillic, _, _) = encoding_rs::WINDOWS_1251.encode(&declared);
+        let intact = |body: &Body<'_>| {
+            let anchors = Anchors::default();
+            let told = report(body, Some(&Judging::new(&anchors, 0)));
+            let verdict = told.signers[0].verdict.clone();
+            verdict.unwrap().intact
+        };
+        for (file, is_intact) in [
+            (signed.as_bytes(), true),
+            (&in_cyrillic, true),
+            (declared.as_bytes(), false),
+        ] {
+            for body in [Body::from_file(file), Body::Bytes(Cow::Borrowed(file))] {
+                assert_eq!(intact(&body), Some(is_intact), "{body:?}");
+            }
+            let base64 = STANDARD.encode(file);
+            assert_eq!(intact(&Body::from_file(base64.as_bytes())), Some(is_intact));
+        }
+        // Text has no encoding any more (XML 1.0 section 4.3.3).
+        assert_eq!(intact(&Body::Text(Cow::Borrowed(&declared))), Some(true));
+    }
 
     #[test]
     fn a_signature_is_found_whatever_is_around_it() {
