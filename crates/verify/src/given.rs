@@ -3,11 +3,18 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::pki::authority::{NOW_MS, Party, Role, UTF8, name};
+use crate::digest::sha256;
+use crate::pki::authority::{
+    DATA, NOW_MS, Parts, Party, Role, UTF8, attribute, name, oid, sequence,
+};
+use crate::pki::ber::tlv;
 use crate::pki::{Anchors, Indication, SubIndication};
 use crate::{Body, Judging, Report, Signer, report};
 
 const MESSAGE: &[u8] = b"a contract";
+const CONTENT_TYPE: [u64; 7] = [1, 2, 840, 113_549, 1, 9, 3];
+const MESSAGE_DIGEST: [u64; 7] = [1, 2, 840, 113_549, 1, 9, 4];
+const SIGNING_CERTIFICATE_V2: [u64; 9] = [1, 2, 840, 113_549, 1, 9, 16, 2, 47];
 const YEAR_MS: i64 = 365 * 24 * 60 * 60 * 1000;
 
 /// What is said of a file with one signer.
@@ -77,6 +84,47 @@ fn a_signer_who_is_absent_may_be_given() {
     // One that is trusted is at hand, too.
     let (_, trusted) = judge(&cms, &[&certificate], &[]);
     assert_comes_to(&trusted, Indication::TotalPassed, None);
+}
+
+/// Where the signature says by digest which certificate is the signer's, another one with its name and number is nobody's proof.
+#[test]
+fn a_given_certificate_that_is_not_the_one_signed_along_breaks_nothing() {
+    let [root, person, other] =
+        ["Root", "Somebody", "Another"].map(|it| Party::new(name(UTF8, it)));
+    let anchor = root.certify(&root, Role::Authority, 1);
+    let certificate = root.certify(&person, Role::Person, 3);
+    let of_other = root.certify(&other, Role::Person, 3);
+    let cms = |embedded: &[Vec<u8>], signed: &[u8]| {
+        let named = sequence(&[sequence(&[sequence(&[tlv(0x04, &sha256(&certificate))])])]);
+        let attributes = [
+            attribute(&CONTENT_TYPE, &oid(&DATA)),
+            attribute(&MESSAGE_DIGEST, &tlv(0x04, &sha256(signed))),
+            attribute(&SIGNING_CERTIFICATE_V2, &named),
+        ];
+        person.cms_of(&Parts {
+            content: tlv(0x04, MESSAGE),
+            signed: tlv(0x31, &attributes.concat()),
+            attributes: Some(attributes.concat()),
+            unsigned: Vec::new(),
+            identifier: (&root.name, 3),
+            certificates: embedded,
+            lists: &[],
+        })
+    };
+    let absent = Some(SubIndication::NoSigningCertificateFound);
+    let good = cms(&[], MESSAGE);
+    let (_, alone) = judge(&good, &[&anchor], &[&of_other]);
+    assert_comes_to(&alone, Indication::Indeterminate, absent);
+    assert_eq!(alone.verdict.as_ref().unwrap().intact, None);
+    assert!(alone.certificate.is_none());
+    let (_, both) = judge(&good, &[&anchor], &[&of_other, &certificate]);
+    assert_comes_to(&both, Indication::TotalPassed, None);
+    let (_, swapped) = judge(&cms(&[of_other], MESSAGE), &[&anchor], &[]);
+    assert_comes_to(&swapped, Indication::Indeterminate, absent);
+    // The content is another one whoever has signed.
+    let (_, changed) = judge(&cms(&[], b"another"), &[&anchor], &[&certificate]);
+    let another = Some(SubIndication::HashFailure);
+    assert_comes_to(&changed, Indication::TotalFailed, another);
 }
 
 /// XML whose signature has no certificate.

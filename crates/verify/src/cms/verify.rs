@@ -160,6 +160,11 @@ impl Verification<'_> {
     }
 }
 
+const OTHER_CERTIFICATE: Obstacle = Obstacle::unsure(
+    SubIndication::NoSigningCertificateFound,
+    "The certificate that was signed along is another one.",
+);
+
 const OTHER_TYPE: Obstacle = Obstacle::failed(
     SubIndication::FormatFailure,
     "The type of the content is not the one that was signed along.",
@@ -200,7 +205,16 @@ fn find_signer<'c>(
             return (Ok(candidate), intact);
         }
         if tried.is_empty() {
-            first = (Ok(candidate), intact);
+            first = match intact {
+                // It proves nothing of a signature that it is none by somebody else (ETSI EN 319 102-1 clause 5.2.3.4).
+                Err(obstacle)
+                    if obstacle.why == SubIndication::SigCryptoFailure
+                        && !is_named(candidate, signer, work) =>
+                {
+                    (Err(OTHER_CERTIFICATE), Err(OTHER_CERTIFICATE))
+                }
+                _ => (Ok(candidate), intact),
+            };
         }
         tried.push(candidate);
     }
@@ -350,10 +364,7 @@ fn well_formed(
         return Err(OTHER_TYPE);
     }
     match names_certificate(certificate, signer, work) {
-        Some(false) => Err(Obstacle::unsure(
-            SubIndication::NoSigningCertificateFound,
-            "The certificate that was signed along is another one.",
-        )),
+        Some(false) => Err(OTHER_CERTIFICATE),
         _ => Ok(()),
     }
 }
