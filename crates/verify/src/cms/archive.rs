@@ -9,7 +9,8 @@ use std::rc::Rc;
 use asn1_rs::{Class, Tag};
 
 use super::content::Content;
-use super::signed_data::{Attribute, SignedData, SignerInfo};
+use super::signed_data::SignedData;
+use super::signer_info::{Attribute, SignerInfo};
 use super::timestamp::{Along, MAX_TIMESTAMPS, Stamp, Token};
 use super::verify::in_der;
 use crate::pki::algorithm::AlgorithmIdentifier;

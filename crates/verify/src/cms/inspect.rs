@@ -1,6 +1,7 @@
 //! What a CMS says of itself and its signers. Nothing is verified here.
 
-use super::signed_data::{Identifier, SignedData, SignerInfo};
+use super::signed_data::SignedData;
+use super::signer_info::{Identifier, SignerInfo};
 use super::{InspectError, Inspection, Level, Signer, SignerIdentifier, timestamp};
 use crate::digest::to_hex;
 use crate::pki::ber::hex;

@@ -1,8 +1,8 @@
 //! Reading and verifying CMS signatures: who signed, with what, when, and whether it is intact. Pure functions over bytes;
 //! nothing is fetched.
 //!
-//! - `signed_data` takes a `SignedData` apart (RFC 5652), `timestamp` what a time stamp says and proves (RFC 3161); `archive` has
-//!   what those of a signer are of.
+//! - `signed_data` takes a `SignedData` apart (RFC 5652) and `signer_info` those who signed it, `timestamp` what a time stamp says
+//!   and proves (RFC 3161); `archive` has what those of a signer are of.
 //! - `inspect` says what that means, `verify` whether it holds, with the `content` that is signed.
 
 #[cfg(test)]
@@ -19,6 +19,7 @@ mod path_tests;
 #[cfg(test)]
 mod revocation_tests;
 mod signed_data;
+mod signer_info;
 #[cfg(test)]
 pub(crate) mod stamper;
 #[cfg(test)]

@@ -7,7 +7,8 @@ use std::collections::HashMap;
 
 use asn1_rs::{Class, Tag};
 
-use super::signed_data::{SignedData, SignerInfo, read_content_alone};
+use super::signed_data::{SignedData, read_content_alone};
+use super::signer_info::SignerInfo;
 use super::verify;
 use crate::pki::ber::{Reader, Value};
 use crate::pki::chain::{Purpose, Trust};
