@@ -48,9 +48,37 @@ impl Output {
     }
 }
 
+/// A text that somebody else chose, fit for a line of a terminal: what is no character of a line, or turns its direction, is
+/// written as an escape, so that it can't look like more than it is.
+pub(super) fn shown(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for character in text.chars() {
+        let turns = matches!(character, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        if character.is_control() || turns {
+            shown.extend(character.escape_default());
+        } else {
+            shown.push(character);
+        }
+    }
+    shown
+}
+
 fn line(text: &str) -> anyhow::Result<()> {
     let mut stdout = std::io::stdout().lock();
     writeln!(stdout, "{text}")?;
     stdout.flush()?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::shown;
+
+    #[test]
+    fn what_somebody_else_chose_begins_no_line_of_its_own() {
+        let forged = "VICTIM\n  verdict     TOTAL_PASSED\u{1b}[8m\u{202e}";
+        let told = "VICTIM\\n  verdict     TOTAL_PASSED\\u{1b}[8m\\u{202e}";
+        assert_eq!(shown(forged), told);
+        assert_eq!(shown("АХМЕТОВА, \"Ә\""), "АХМЕТОВА, \"Ә\"");
+    }
 }

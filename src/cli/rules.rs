@@ -5,12 +5,12 @@ use sigpersist_verify::pki::{RevocationRule, Rules};
 
 #[derive(Debug, Args)]
 pub(super) struct RuleOptions {
-    /// Whether something embedded must tell of each certificate of a chain that it was not revoked. Otherwise only a revocation that
-    /// is told counts.
+    /// Whether something in the signature must tell of each certificate of its chain that it was not revoked. Otherwise a
+    /// certificate of which nothing tells passes.
     #[arg(long, value_enum, default_value_t, value_name = "RULE")]
     revocation: Revocation,
-    /// A certificate policy that is acceptable, as an object identifier; repeat for several. Without any, each is. Policies count
-    /// where a certificate of the chain, or `--require-explicit-policy`, demands one.
+    /// A certificate policy that is acceptable, as an object identifier; repeat for several. Without any, each is. A chain with
+    /// another policy passes all the same, unless one of its certificates or `--require-explicit-policy` demands an acceptable one.
     #[arg(long, value_name = "OID", value_parser = policy)]
     policy: Vec<String>,
     /// Pass a chain only if it is valid for an acceptable certificate policy.
@@ -28,6 +28,7 @@ pub(super) struct RuleOptions {
 enum Revocation {
     Required,
     #[default]
+    #[value(alias = "if_present")]
     IfPresent,
 }
 

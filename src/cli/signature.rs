@@ -3,14 +3,15 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail, ensure};
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use clap::Args;
 use serde_json::json;
-use sigpersist_verify::pki::{Anchors, Revocation};
+use sigpersist_verify::pki::{Anchors, Basis, Revocation};
 use sigpersist_verify::{Body, Judging, Report, Signer, Time, certificates, report};
 
-use super::output::Output;
+use super::output::{Output, shown};
 use super::rules::RuleOptions;
+use crate::time;
 
 #[derive(Debug, Args)]
 pub(super) struct Inspect {
@@ -41,6 +42,9 @@ pub(super) struct Verify {
     /// between; repeat for several files.
     #[arg(long, value_name = "FILE")]
     certificate: Vec<PathBuf>,
+    /// Verify as at this time: "YYYY-MM-DD HH:MM:SS" in UTC, or RFC 3339 [default: now].
+    #[arg(long, value_name = "TIME", value_parser = time::from_text)]
+    at: Option<DateTime<Utc>>,
     #[command(flatten)]
     rules: RuleOptions,
 }
@@ -57,18 +61,23 @@ impl Verify {
                 rules: self.rules.into(),
                 ..Judging::new(
                     &Anchors::new(read_certificates(&self.trust)?),
-                    Utc::now().timestamp_millis(),
+                    self.at.unwrap_or_else(Utc::now).timestamp_millis(),
                 )
             }),
         );
         output.result(&text(&told), &json!(told))?;
         check_readable(&told)?;
-        let not_passed = told.not_passed();
-        ensure!(
-            not_passed == 0,
-            "{not_passed} of the signatures did not pass"
-        );
-        Ok(())
+        let everybody = told.everybody();
+        let not_passed = everybody.iter().filter(|(_, signer)| !signer.passes());
+        let places: Vec<_> = not_passed.map(|(place, _)| place.as_str()).collect();
+        match places[..] {
+            [] => Ok(()),
+            [place] => bail!("The signature of signer {place} does not pass"),
+            _ => bail!(
+                "The signatures of signers {} do not pass",
+                places.join(", ")
+            ),
+        }
     }
 }
 
@@ -107,16 +116,21 @@ fn text(told: &Report) -> String {
     } else if told.detached == Some(true) {
         lines.push("content: elsewhere (detached)".to_owned());
     }
-    for (place, signer) in told.signers.iter().enumerate() {
-        lines.push(format!("\nsigner {}", place + 1));
-        signer_lines(&mut lines, signer, "  ");
+    for (place, signer) in told.everybody() {
+        let indent = "  ".repeat(place.matches('.').count());
+        let countersigns = place
+            .rsplit_once('.')
+            .map(|(signed, _)| format!(", who countersigns {signed}"));
+        let countersigns = countersigns.unwrap_or_default();
+        lines.push(format!("\n{indent}signer {place}{countersigns}"));
+        signer_lines(&mut lines, signer, &format!("{indent}  "));
     }
     lines.join("\n")
 }
 
 fn signer_lines(lines: &mut Vec<String>, signer: &Signer, indent: &str) {
     let mut line = |name: &str, value: Option<String>| {
-        lines.extend(value.map(|value| format!("{indent}{name:12}{value}")));
+        lines.extend(value.map(|value| format!("{indent}{name:12}{}", shown(&value))));
     };
     let time = |ms: Option<i64>| ms.and_then(Time::from_ms).map(|time| time.to_string());
     let certificate = signer.certificate.as_ref();
@@ -131,15 +145,43 @@ fn signer_lines(lines: &mut Vec<String>, signer: &Signer, indent: &str) {
         signer.digest_algorithm.name.map(ToOwned::to_owned),
     );
     let signature = signer.signature_algorithm.name;
-    line("signature", signature.map(ToOwned::to_owned));
-    line(
-        "signed at",
-        signer.signing_time.map(|time| time.to_string()),
-    );
+    line("algorithm", signature.map(ToOwned::to_owned));
+    let roles = certificate.map_or(&[][..], |it| &it.roles);
+    line("roles", (!roles.is_empty()).then(|| roles.join(", ")));
+    line("claims", signer.signing_time.map(|time| time.to_string()));
     let timestamp = signer.timestamp.flatten();
-    line("time stamp", timestamp.map(|time| time.to_string()));
+    let proves = match &signer.verdict {
+        Some(verdict) if verdict.proven_time_ms.is_none() => {
+            " (proves nothing: it is not of this signature, or of nobody who is trusted)"
+        }
+        _ => "",
+    };
+    line(
+        "time stamp",
+        timestamp.map(|time| format!("{time}{proves}")),
+    );
+    for reference in signer.signs() {
+        line("signs", Some(reference.covers.clone()));
+    }
     if let Some(verdict) = &signer.verdict {
         line("proven", time(verdict.proven_time_ms));
+        let judged = time(Some(verdict.judged_time_ms));
+        let judged_by = match verdict.judged_by {
+            Basis::Proven => "which a time stamp proves",
+            Basis::Claimed => "which the signer claims and nothing proves",
+            Basis::Now => "the time of the verification",
+        };
+        line(
+            "judged for",
+            judged.map(|time| format!("{time}, {judged_by}")),
+        );
+        line(
+            "trusted",
+            verdict
+                .chain
+                .last()
+                .map(|sha256| format!("SHA-256 {sha256}")),
+        );
         match verdict.revocation {
             Revocation::NotJudged => {}
             Revocation::Good { as_of_ms } => line("not revoked", time(Some(as_of_ms))),
@@ -149,18 +191,13 @@ fn signer_lines(lines: &mut Vec<String>, signer: &Signer, indent: &str) {
         line("because", verdict.sub_indication.map(|why| why.to_string()));
         line("", Some(verdict.explanation.to_owned()));
         if let Some(apart) = &verdict.apart_from_content {
-            let otherwise = format!("{} if the content is what was signed", apart.indication);
+            let why = apart.sub_indication.map(|why| format!(" ({why})"));
+            let why = why.unwrap_or_default();
+            let otherwise = format!(
+                "{}{why} if the content is what was signed",
+                apart.indication
+            );
             line("otherwise", Some(otherwise));
-            line("because", apart.sub_indication.map(|why| why.to_string()));
         }
-    }
-    let roles = certificate.map_or(&[][..], |it| &it.roles);
-    line("roles", (!roles.is_empty()).then(|| roles.join(", ")));
-    for reference in signer.signs() {
-        line("signs", Some(reference.covers.clone()));
-    }
-    for countersigner in signer.countersigners() {
-        lines.push(format!("{indent}countersigned by"));
-        signer_lines(lines, countersigner, &format!("{indent}  "));
     }
 }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::output::shown;
+
 /// A table: a line of headings, then a line for each row, columns as wide as their widest cell.
 #[derive(Debug)]
 pub(super) struct Table {
@@ -17,7 +19,8 @@ impl Table {
     }
 
     pub(super) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
-        self.rows.push(cells.into_iter().collect());
+        let cells = cells.into_iter();
+        self.rows.push(cells.map(|cell| shown(&cell)).collect());
     }
 }
 

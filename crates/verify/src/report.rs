@@ -106,6 +106,9 @@ pub struct Signer {
     /// Whether it holds; only after it was verified.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub verdict: Option<Verdict>,
+    /// Whether its certificate is another one than whoever only reads the signature would take for it.
+    #[serde(skip)]
+    pub was_found: bool,
 }
 
 /// How a signature names its signer's certificate.
@@ -214,15 +217,26 @@ impl Report {
         }
     }
 
-    /// Whether it can be read, and every signer passes.
+    /// Whether it can be read, and everybody who signed passes, countersigners too.
     pub fn passes(&self) -> bool {
-        self.problem.is_none() && self.not_passed() == 0
+        let everybody = self.everybody();
+        let mut signers = everybody.iter().map(|(_, signer)| signer);
+        self.problem.is_none() && signers.all(|signer| signer.passes())
     }
 
-    /// How many of its signers do not pass.
-    pub fn not_passed(&self) -> usize {
-        let signers = self.signers.iter();
-        signers.filter(|signer| !signer.passes()).count()
+    /// Everybody who signed, and after each those who signed that signature, by their places: 1, 1.1, 1.2, 2.
+    pub fn everybody(&self) -> Vec<(String, &Signer)> {
+        fn add<'s>(all: &mut Vec<(String, &'s Signer)>, before: &str, signers: &'s [Signer]) {
+            for (signer, number) in signers.iter().zip(1..) {
+                let place = format!("{before}{number}");
+                let below = format!("{place}.");
+                all.push((place, signer));
+                add(all, &below, signer.countersigners());
+            }
+        }
+        let mut all = Vec::new();
+        add(&mut all, "", &self.signers);
+        all
     }
 
     /// Whether something that is signed is neither inside of the signature nor in its document.
@@ -283,7 +297,7 @@ impl Report {
 }
 
 impl Signer {
-    /// Whether it was verified and holds.
+    /// Whether it was verified and holds; those who signed it have verdicts of their own.
     pub fn passes(&self) -> bool {
         let verdict = self.verdict.as_ref();
         verdict.is_some_and(|verdict| verdict.indication == Indication::TotalPassed)
@@ -315,6 +329,7 @@ fn cms_signer(signer: cms::Signer, mut verdict: Option<Verdict>) -> Signer {
     let judged = verdict.as_mut();
     let judged = judged.and_then(|verdict| verdict.certificate.take());
     Signer {
+        was_found: judged.is_some(),
         identifier: match signer.identifier {
             SignerIdentifier::IssuerAndSerial { issuer, serial } => Identifier {
                 issuer: Some(issuer.rfc4514),
@@ -349,6 +364,7 @@ fn cms_signer(signer: cms::Signer, mut verdict: Option<Verdict>) -> Signer {
 fn xml_signer(signature: &XmlSignature, mut verdict: Option<Verdict>, work: &Work) -> Signer {
     let judged = verdict.as_mut();
     let judged = judged.and_then(|verdict| verdict.certificate.take());
+    let was_found = judged.is_some();
     let certificate = || pki::describe_certificate_within(signature.certificate()?, work);
     let references = signature.references.iter().map(|reference| Reference {
         uri: reference.uri.clone(),
@@ -362,6 +378,7 @@ fn xml_signer(signature: &XmlSignature, mut verdict: Option<Verdict>, work: &Wor
             ..Identifier::default()
         },
         certificate: judged.or_else(certificate),
+        was_found,
         digest_algorithm: signature.digest_algorithm(),
         signature_algorithm: signature.signature_algorithm(),
         signature_method: Some(signature.signature_method.clone()),

@@ -13,7 +13,7 @@ use crate::pki::{SubIndication, oid};
 
 pub(super) const MISSING: Obstacle = Obstacle::unsure(
     SubIndication::SignedDataNotFound,
-    "The signature is detached: give the document that it signs.",
+    "The signature is detached: what it signs is needed to judge it.",
 );
 
 /// What it costs to look for what an attribute is.

@@ -281,6 +281,7 @@ impl<'a> Parsed<'a> {
                 .collect(),
             iin: iin(self.certificate.subject()),
             bin: bin(self.certificate.subject()),
+            der: self.der.to_vec(),
         })
     }
 }

@@ -83,9 +83,13 @@ pub(crate) struct Judged {
 }
 
 impl Judged {
-    /// The same, unless it is good and something else stands in the way.
+    /// The same, unless something else stands in the way and it is good, or lacks only what tells of revocations: that may yet
+    /// come, and changes nothing about the other.
     pub(crate) fn and(mut self, check: impl FnOnce() -> Result<(), Obstacle>) -> Self {
-        self.outcome = self.outcome.and_then(|()| check());
+        self.outcome = match self.outcome {
+            Err(obstacle) if obstacle.why == SubIndication::TryLater => check().and(Err(obstacle)),
+            outcome => outcome.and_then(|()| check()),
+        };
         self
     }
 }

@@ -98,6 +98,9 @@ pub struct Certificate {
     /// What its holder is, of what Kazakhstan's authority tells by extended key usages.
     #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>, example = json!(["individual"])))]
     pub roles: Vec<&'static str>,
+    /// The certificate itself, in DER.
+    #[serde(skip)]
+    pub der: Vec<u8>,
 }
 
 /// A distinguished name.
