@@ -214,16 +214,10 @@ pub struct NotAccepted {
     pub format: Format,
     /// Why it is not accepted, in a sentence; none where it is of another format.
     pub problem: Option<String>,
-    /// Everybody who signed, where the signature was verified.
+    /// Whether content came along that is not what was signed.
+    pub is_of_other_content: bool,
+    /// Everybody who signed, where the signature was verified; those who are not accepted first, where they are too many for all.
     pub signers: Vec<RefusedSigner>,
-}
-
-impl NotAccepted {
-    /// Whether what is there is not what was signed.
-    pub fn is_of_content(&self) -> bool {
-        let mut signers = self.signers.iter();
-        signers.any(|signer| signer.sub_indication == Some(SubIndication::HashFailure))
-    }
 }
 
 /// One who signed what is not accepted.
@@ -347,7 +341,10 @@ fn not_accepted_phrase(not_accepted: &NotAccepted) -> String {
     let what = not_accepted.accept.phrase();
     let problem = not_accepted.problem.as_deref();
     let problem = problem.unwrap_or("This one is of another format.");
-    format!("This tenant accepts only {what}. {problem}")
+    match not_accepted.accept {
+        Accept::Any => format!("This tenant does not accept this signature. {problem}"),
+        _ => format!("This tenant accepts only {what}. {problem}"),
+    }
 }
 
 fn rejections_phrase(rejections: &[HookRejection]) -> String {

@@ -1,8 +1,12 @@
 //! Whether signatures held, as hooks were told: recorded with what they decided, so that a replay tells them the same although
 //! anchors, policies and clocks have moved on. Plain values, no I/O.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
-use sigpersist_verify::pki::{Indication, Outcome, Revocation, Verdict};
+use sigpersist_verify::pki::{
+    Certificate, Indication, Outcome, Revocation, Verdict, describe_certificate,
+};
 use sigpersist_verify::{Report, Signer};
 
 /// Most bytes of JSON that are recorded of them with one judgement: more than a hundred signers.
@@ -22,7 +26,7 @@ pub struct Verdicts {
     pub left_out: bool,
 }
 
-/// What was told of one signature. Certificates are not in it, since the signature's bytes have them.
+/// What was told of one signature. Certificates are not in it where reading the signature's bytes finds them again.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Told {
     /// Why it could be read, but not be verified.
@@ -54,6 +58,9 @@ pub struct Holds {
     pub revocation: Revoked,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub apart_from_content: Option<Apart>,
+    /// The certificate that it was judged by, in base64 of DER, where whoever only reads the signature would take another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<String>,
     /// Of those who signed this signature.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub countersigners: Vec<Self>,
@@ -105,16 +112,36 @@ impl Verdicts {
 impl Told {
     /// What a report says of a signature that was verified.
     pub fn new(report: &Report) -> Self {
-        let verified = report.signers.iter().all(|it| it.verdict.is_some());
+        let mut signers = report.signers.iter();
+        // No signers are no verdict.
+        let verified = !report.signers.is_empty() && signers.all(|it| it.verdict.is_some());
         Self {
-            // That nobody has signed is no problem to a hook, which sees that there are no signers.
-            problem: report.problem.clone().filter(|_| !verified),
+            problem: report.problem.as_deref().filter(|_| !verified).map(why),
             signers: report.signers.iter().filter_map(Holds::new).collect(),
         }
     }
 }
 
+/// A sentence as what follows "it can't be read: ".
+fn why(sentence: &str) -> String {
+    let why = ["It can't be read: ", "It can't be verified: "]
+        .iter()
+        .find_map(|before| sentence.strip_prefix(before));
+    let why = why.unwrap_or(sentence).trim_end_matches('.');
+    let mut characters = why.chars();
+    let first = characters.next().map(char::to_lowercase);
+    first.into_iter().flatten().chain(characters).collect()
+}
+
 impl Holds {
+    /// The certificate that it was judged by, of which reading the signature finds `read`.
+    pub fn judged_certificate(&self, read: Option<Certificate>) -> Option<Certificate> {
+        let Some(recorded) = &self.certificate else {
+            return read;
+        };
+        describe_certificate(&STANDARD.decode(recorded).ok()?)
+    }
+
     fn new(signer: &Signer) -> Option<Self> {
         let verdict = signer.verdict.as_ref()?;
         let outcome = Apart::from(verdict.outcome());
@@ -146,6 +173,11 @@ impl Holds {
                 Revocation::Revoked { since_ms } => Revoked::Revoked(Some(since_ms)),
             },
             apart_from_content: apart_from_content.map(Apart::from),
+            certificate: signer
+                .certificate
+                .as_ref()
+                .filter(|_| signer.was_found)
+                .map(|it| STANDARD.encode(&it.der)),
             countersigners: countersigners.filter_map(Self::new).collect(),
         })
     }

@@ -105,7 +105,7 @@ fn judgement(told: &Told, signers: &[Signer]) -> wit::Judgement {
         let index = u32::try_from(number).unwrap_or(u32::MAX);
         add_countersigners(index, holds, signer, &mut countersigners);
         judged.push(wit::JudgedSigner {
-            certificate: certificate(signer),
+            certificate: certificate(holds, signer),
             verdict: verdict(holds),
         });
     }
@@ -128,16 +128,16 @@ fn add_countersigners(
         let signer = others.get(number);
         all.push(wit::Countersigner {
             signer: index,
-            certificate: certificate(signer),
+            certificate: certificate(holds, signer),
             verdict: verdict(holds),
         });
         add_countersigners(index, holds, signer, all);
     }
 }
 
-fn certificate(signer: Option<&Signer>) -> Option<cms::Certificate> {
-    let certificate = signer?.certificate.clone()?;
-    Some(convert::certificate(certificate))
+fn certificate(holds: &Holds, signer: Option<&Signer>) -> Option<cms::Certificate> {
+    let read = signer.and_then(|signer| signer.certificate.clone());
+    holds.judged_certificate(read).map(convert::certificate)
 }
 
 fn verdict(holds: &Holds) -> wit::Verdict {

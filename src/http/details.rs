@@ -185,6 +185,7 @@ impl Details {
                     format,
                     problem,
                     signers,
+                    ..
                 } = (**not_accepted).clone();
                 Self::SignatureNotAccepted(SignatureNotAcceptedDetails {
                     field: "/cms",

@@ -75,6 +75,7 @@ pub static ROUTES: &[Route] = &[
     .requires(&["document", "thread", "cms"])
     .allows(&[
         "content",
+        "certificates",
         "version",
         "version_created_by",
         "version_comment",

@@ -14,7 +14,7 @@ use super::parameters::Parameters;
 use super::preconditions::preconditions;
 use super::reply::{BareEnvelope, Envelope, Reply};
 use super::respond::Call;
-use super::verdicts::content_parameter;
+use super::verdicts::beside;
 use crate::error::{Error, Result};
 use crate::signatures::model::{
     Draft, Encoding, ListFilter, MAX_VERSION, Position, Signature, SignatureBody, SignatureId,
@@ -180,7 +180,7 @@ pub(super) fn get(call: Call) -> Result<Reply> {
 /// same again: what is identical to the version that it would have made is answered with 200.
 ///
 /// `content` is what a detached signature signs. It is verified by that, and the digest is recorded with the verdict; the content
-/// is not stored.
+/// is not stored. `certificates` are at hand where it is verified: those that it lacks, of its signers and of authorities.
 #[utoipa::path(
     post,
     path = "/signature",
@@ -205,7 +205,7 @@ pub(super) fn get(call: Call) -> Result<Reply> {
 pub(super) fn post(mut call: Call) -> Result<Reply> {
     let parameters = call.parameters()?;
     let draft = draft(&parameters, max_signature_bytes(&call))?;
-    let content = content_parameter(&parameters)?;
+    let beside = beside(&parameters)?;
     drop(parameters);
     drop(call.take_body());
     let preconditions = preconditions(&call.headers)?;
@@ -215,7 +215,7 @@ pub(super) fn post(mut call: Call) -> Result<Reply> {
         &call.context,
         judges,
         &draft,
-        content,
+        beside,
         &preconditions,
     )?;
     match saved {

@@ -75,7 +75,8 @@ fn examine(mut call: Call, verifies: bool) -> Result<Reply> {
     })
 }
 
-fn beside(parameters: &Parameters<'_>) -> Result<Beside> {
+/// What comes beside a signature.
+pub(super) fn beside(parameters: &Parameters<'_>) -> Result<Beside> {
     Ok(Beside {
         content: content_parameter(parameters)?,
         certificates: certificates_parameter(parameters)?,
@@ -105,7 +106,7 @@ fn certificates_parameter(parameters: &Parameters<'_>) -> Result<Vec<Vec<u8>>> {
 }
 
 /// What a detached signature signs.
-pub(super) fn content_parameter(parameters: &Parameters<'_>) -> Result<Option<Bytes>> {
+fn content_parameter(parameters: &Parameters<'_>) -> Result<Option<Bytes>> {
     let content = parameters.text("content")?.map(|text| {
         STANDARD.decode(text).map(Bytes::from).map_err(|_| {
             let message = "`content` is the base64 of what a detached signature signs.";

@@ -54,6 +54,8 @@ struct Examined<'a> {
     has_content: bool,
 }
 
+const OTHER_CONTENT: &str = "What came along as `content` is not what was signed.";
+
 /// What stands in the way of a draft.
 enum Refusal {
     /// A sentence says it; none where the format is another one.
@@ -77,7 +79,10 @@ impl Examined<'_> {
             problem => return Err(Refusal::Of(problem.clone())),
         }
         self.check_content()?;
-        let signers = self.signers();
+        if self.is_of_other_content() {
+            return Err(Refusal::Of(Some(OTHER_CONTENT.to_owned())));
+        }
+        let signers = self.told.everybody();
         let accepted = signers
             .iter()
             .filter(|(_, signer)| self.is_accepted(signer));
@@ -85,6 +90,13 @@ impl Examined<'_> {
             0 => Ok(()),
             not_accepted => Err(Refusal::Signers(not_accepted)),
         }
+    }
+
+    /// Whether its content came along, and is not what somebody signed: with that it is accepted under no policy.
+    fn is_of_other_content(&self) -> bool {
+        let everybody = self.told.everybody();
+        let mut verdicts = everybody.iter().filter_map(|(_, it)| it.verdict.as_ref());
+        self.has_content && verdicts.any(|verdict| verdict.intact == Some(false))
     }
 
     fn check_content(&self) -> Result<(), Refusal> {
@@ -107,14 +119,15 @@ impl Examined<'_> {
             return !matches!(self.policy.accept, Accept::Intact | Accept::Passed);
         };
         match self.policy.accept {
+            _ if self.has_content && found.intact == Some(false) => false,
             Accept::Passed => found.indication == Indication::TotalPassed,
             // Of what is intact, something may be wrong all the same: a type that is not the one that was signed.
             Accept::Intact => {
                 found.intact == Some(true) && found.indication != Indication::TotalFailed
             }
-            // Content that must come along is what was signed.
+            // Content that must come along is what was signed: where that can't be told, it is not known to be.
             _ if self.policy.detached == Detached::NeedsContent && self.told.is_detached() => {
-                found.intact != Some(false)
+                found.intact == Some(true)
             }
             _ => true,
         }
@@ -128,23 +141,8 @@ impl Examined<'_> {
         Some(apart.unwrap_or_else(|| verdict.outcome()))
     }
 
-    /// Everybody who signed, and after each those who signed that signature, by their places: 1, 1.1, 1.2, 2.
-    fn signers(&self) -> Vec<(String, &Signer)> {
-        fn add<'s>(all: &mut Vec<(String, &'s Signer)>, before: &str, signers: &'s [Signer]) {
-            for (signer, number) in signers.iter().zip(1..) {
-                let place = format!("{before}{number}");
-                let below = format!("{place}.");
-                all.push((place, signer));
-                add(all, &below, signer.countersigners());
-            }
-        }
-        let mut all = Vec::new();
-        add(&mut all, "", &self.told.signers);
-        all
-    }
-
     fn refused(&self, refusal: Refusal) -> Error {
-        let signers = self.signers();
+        let signers = self.told.everybody();
         let problem = match refusal {
             Refusal::Of(problem) => problem,
             Refusal::Signers(1) if signers.len() == 1 => {
@@ -153,29 +151,78 @@ impl Examined<'_> {
             }
             Refusal::Signers(number) => {
                 let of = signers.len();
+                let are = if number == 1 { "is" } else { "are" };
                 Some(format!(
-                    "Of the {of} who signed this one, {number} are not accepted: `details.signers` says why."
+                    "Of the {of} who signed this one, {number} {are} not accepted: `details.signers` says why."
                 ))
             }
         };
-        let told = signers.iter().filter_map(|(place, signer)| {
-            let found = self.found(signer)?;
-            let certificate = signer.certificate.as_ref();
-            Some(RefusedSigner {
-                signer: place.clone(),
-                accepted: self.is_accepted(signer),
-                subject: certificate.map(|it| shortened(&it.subject.rfc4514)),
-                sha256: certificate.map(|it| it.sha256.clone()),
-                indication: found.indication,
-                sub_indication: found.sub_indication,
-                explanation: found.explanation,
+        let mut told: Vec<_> = signers
+            .iter()
+            .filter_map(|(place, signer)| {
+                let found = self.found(signer)?;
+                let certificate = signer.certificate.as_ref();
+                Some(RefusedSigner {
+                    signer: place.clone(),
+                    accepted: self.is_accepted(signer),
+                    subject: certificate.map(|it| shortened(&it.subject.rfc4514)),
+                    sha256: certificate.map(|it| it.sha256.clone()),
+                    indication: found.indication,
+                    sub_indication: found.sub_indication,
+                    explanation: found.explanation,
+                })
             })
-        });
+            .collect();
+        if told.len() > MAX_SIGNERS {
+            // Those who are in the way come first where there is no room for all.
+            told.sort_by_key(|signer| signer.accepted);
+            told.truncate(MAX_SIGNERS);
+        }
         Error::SignatureNotAccepted(Box::new(NotAccepted {
             accept: self.policy.accept,
             format: self.told.format,
             problem,
-            signers: told.take(MAX_SIGNERS).collect(),
+            is_of_other_content: self.is_of_other_content(),
+            signers: told,
         }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sigpersist_verify::pki::Anchors;
+    use sigpersist_verify::{Judging, report};
+
+    use super::*;
+    use crate::signatures::model::SignatureBody;
+
+    #[test]
+    fn who_is_in_the_way_is_told_whatever_number_signed() {
+        let of = |text: &str| {
+            let body = SignatureBody::from_text(text.trim());
+            let anchors = Anchors::new(Vec::new());
+            let judging = Judging::new(&anchors, 1_796_000_000_000);
+            report(&body.as_sent(), Some(&judging))
+        };
+        let mut told = of(include_str!("../../tests/data/first.cms.b64"));
+        let forged = of(include_str!("../../tests/data/forged.cms.b64"));
+        told.signers = vec![told.signers.remove(0); MAX_SIGNERS + 5];
+        told.signers.extend(forged.signers);
+        let draft = Examined {
+            told: &told,
+            policy: Policy {
+                accept: Accept::Intact,
+                ..Policy::default()
+            },
+            has_content: false,
+        };
+        let Error::SignatureNotAccepted(refused) = draft.refused(draft.check().unwrap_err()) else {
+            panic!("it is not refused");
+        };
+        assert_eq!(refused.signers.len(), MAX_SIGNERS);
+        let [first, second, ..] = &refused.signers[..] else {
+            panic!("{refused:?}");
+        };
+        assert!(!first.accepted && first.signer == "56" && second.accepted && second.signer == "1");
     }
 }

@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use chrono::Utc;
 
-use super::Judged;
 use super::accept::check_draft;
 use super::audited::recreated;
 use super::model::{Draft, Preconditions, Signature, are_same_tags};
+use super::{Beside, Judged};
 use crate::app::App;
 use crate::context::Context;
 use crate::decisions;
@@ -76,8 +75,7 @@ impl Expected {
     }
 }
 
-/// Saves a draft as the next version of its thread. `content` is what it signs if that is elsewhere: it is verified by that, which is
-/// not kept. Blocks.
+/// Saves a draft as the next version of its thread. It is verified by what comes `beside` it, which is not kept. Blocks.
 ///
 /// # Errors
 ///
@@ -90,12 +88,13 @@ pub fn save(
     context: &Context,
     mut judges: Judges,
     draft: &Draft,
-    content: Option<Bytes>,
+    beside: Beside,
     preconditions: &Preconditions,
 ) -> Result<Saved> {
     let tenant = context.tenant()?;
     let policy = policy::in_force(app, tenant)?;
-    let judged = Arc::new(Judged::new(draft.body.clone(), content, policy, Utc::now()));
+    let judged = Judged::new(draft.body.clone(), beside.content, policy, Utc::now());
+    let judged = Arc::new(judged.with_certificates(beside.certificates));
     let mut save = Save {
         app,
         context,
@@ -110,9 +109,7 @@ pub fn save(
     match check_draft(app, tenant, &judged) {
         Ok(verdict) => save.verdict = verdict,
         // With content that is not what was signed, it is no request that was ever accepted.
-        Err(Error::SignatureNotAccepted(refusal))
-            if judged.has_content() && refusal.is_of_content() =>
-        {
+        Err(Error::SignatureNotAccepted(refusal)) if refusal.is_of_other_content => {
             return Err(Error::SignatureNotAccepted(refusal));
         }
         Err(refusal @ Error::SignatureNotAccepted(_)) => save.refuse(expected, refusal)?,

@@ -34,7 +34,7 @@ pub struct Summary<'a> {
     /// The trust anchors that it was judged under, as `GET /policy` names them; null in what was recorded before that was.
     #[schema(value_type = Option<sigpersist_verify::digest::Sha256>)]
     anchors_sha256: &'a str,
-    /// How many signers there was no room for.
+    /// How many of those who signed there was no room for, countersigners too.
     #[schema(example = 0)]
     left_out: u64,
     /// Those who signed.
@@ -102,13 +102,19 @@ impl<'a> Summary<'a> {
             content_sha256: judged.content_sha256(),
             policy_sha256: &digests.policy_sha256,
             anchors_sha256: &digests.anchors_sha256,
-            left_out: (report.signers.len() - kept.len()) as u64,
+            left_out: report.everybody().len() as u64
+                - kept.iter().map(SignerSummary::count).sum::<u64>(),
             signers: kept,
         }
     }
 }
 
 impl<'a> SignerSummary<'a> {
+    /// This one and its countersigners.
+    fn count(&self) -> u64 {
+        1 + self.countersignatures.iter().map(Self::count).sum::<u64>()
+    }
+
     fn new(signer: &'a Signer) -> Self {
         let certificate = signer.certificate.as_ref();
         let covers = signer.references.as_ref().map(|references| {
@@ -170,7 +176,12 @@ mod tests {
         let mut nested = signer.clone();
         nested.countersignatures = Some(vec![signer.clone(); 100]);
         signed.signers = vec![signer.clone(), nested];
-        assert_eq!(summary(&signed)["left_out"], 1);
+        assert_eq!(summary(&signed)["left_out"], 101);
+        let mut few = signer.clone();
+        few.references = None;
+        few.countersignatures = Some(vec![few.clone(); MAX_ENTRIES + 3]);
+        signed.signers = vec![few];
+        assert_eq!(summary(&signed)["left_out"], 3);
         signed.signers = vec![signer; 500];
         let kept = summary(&signed);
         assert!(kept.to_string().len() <= MAX_BYTES);

@@ -6,7 +6,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use sigpersist::turns::Shared;
+use sigpersist_verify::cms;
 use sigpersist_verify::digest::{sha256, to_hex};
+use sigpersist_verify::pki::to_pem;
 
 use crate::support::cms::{detached, forged, replaced};
 use crate::support::{
@@ -173,9 +175,9 @@ fn what_is_detached_is_saved_by_what_can_be_told_refused_or_needs_its_content() 
         (
             "readable",
             "accept",
-            [true, true, true],
-            [true, true, true],
-            [true, true, true],
+            [true, true, false],
+            [true, false, false],
+            [true, true, false],
         ),
         ("readable", "refuse", [false; 3], [false; 3], [false; 3]),
         (
@@ -277,6 +279,64 @@ fn what_is_detached_is_saved_by_what_can_be_told_refused_or_needs_its_content() 
     let path = format!("/signature?content={content}");
     let body = json!({"document": "x", "thread": "t", "cms": good});
     acme.json("POST", &path, &body).expect(201);
+}
+
+#[test]
+fn what_a_signature_lacks_may_come_beside_it_and_is_there_in_a_replay() {
+    let (app, acme, operator) = start();
+    set(&operator, &json!({"accept": "passed"}));
+    app.hook("acme", "tags", SIGNER_TAGS, |request| {
+        request.settings = json!({"signers": "passed"});
+    });
+    let save = |certificates: Option<&str>| {
+        let mut body =
+            json!({"document": "d", "thread": "t", "cms": evidence("without-certificate")});
+        if let Some(certificates) = certificates {
+            body["certificates"] = json!(certificates);
+        }
+        acme.post(&body)
+    };
+    save(None).expect_error(422, "signature_not_accepted");
+    let signer = cms::inspect(&der(evidence("cades"))).unwrap().signers;
+    let certificate = to_pem("CERTIFICATE", &signer[0].certificate.as_ref().unwrap().der);
+    save(Some("?")).expect_error(400, "invalid_parameter");
+    let saved = save(Some(&certificate)).expect(201);
+    assert_eq!(saved.tags(), ["signer:Signer"]);
+    // Whoever only reads the signature finds no certificate in it.
+    let decisions = operator.get("/hooks/decisions").expect(200);
+    let id = &decisions.json["content"]["decisions"][0]["id"];
+    let path = format!("/hooks/decisions/{}/replay", id.as_str().unwrap());
+    let replayed = operator.send("POST", &path, &[], None).expect(200);
+    assert_eq!(replayed.json["content"]["same"], true, "{}", replayed.text);
+}
+
+#[test]
+fn content_that_was_not_signed_is_refused_under_every_policy() {
+    let (_app, acme, operator) = start();
+    let (detached, _) = detached(&der(CHAINED));
+    let good = STANDARD.encode(detached);
+    let refused = save(&acme, "d", 0, &good, Some(b"another"));
+    let refused = refused.expect_error(422, "signature_not_accepted");
+    assert_eq!(refused.json["details"]["signers"][0]["accepted"], false);
+    assert!(refused.text.contains("`content` is not what was signed"));
+    save(&acme, "d", 0, &good, None).expect(201);
+    save(&acme, "d", 0, &good, Some(b"another")).expect_error(422, "signature_not_accepted");
+    save(&acme, "d", 0, &good, Some(CONTRACT)).expect(200);
+    // Where it can't be told whether it is what was signed, it is not known to be.
+    set(
+        &operator,
+        &json!({"accept": "cms", "detached": "needs_content"}),
+    );
+    let unknown = evidence("without-certificate");
+    let (unknown, content) = cms_without_content(unknown);
+    save(&acme, "e", 0, &unknown, Some(&content)).expect_error(422, "signature_not_accepted");
+    save(&acme, "e", 0, &good, Some(CONTRACT)).expect(201);
+}
+
+/// A CMS, which has its content inside, without it; and the content.
+fn cms_without_content(cms: &str) -> (String, Vec<u8>) {
+    let (detached, content) = detached(&der(cms));
+    (STANDARD.encode(detached), content)
 }
 
 #[test]

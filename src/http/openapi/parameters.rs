@@ -37,7 +37,7 @@ fn parameter(name: &str) -> (Value, &'static str, Value) {
         "content" => (
             json!({ "type": "string", "pattern": BASE64, "contentEncoding": "base64" }),
             "What a detached signature signs, in base64",
-            json!("aGVsbG8="),
+            json!("QSBjb250cmFjdCBiZXR3ZWVuIHR3byBwZW9wbGUgd2hvIGRvIG5vdCBleGlzdC4K"),
         ),
         "certificates" => (
             json!({ "type": "string", "maxLength": MAX_CERTIFICATES_BYTES }),

@@ -209,6 +209,7 @@ fn samples(config: &Config) -> Vec<Error> {
             accept: Accept::Intact,
             format: Format::Cms,
             problem: Some("The signature does not hold under the signer's key.".to_owned()),
+            is_of_other_content: false,
             signers: vec![RefusedSigner {
                 signer: "1".to_owned(),
                 accepted: false,
