@@ -24,10 +24,19 @@ class SaveValidator(exports.SaveValidator):
     def validate_save(self, context, draft):
         (allow, deny, passed), _ = read(config.json())
         if allow or deny or passed:
-            found = ask(cms.inspect).signers
-            rejections = [rejection for signer in found for rejection in judge(signer, allow, deny)]
+            signers = ask(cms.inspect).signers
+            if not signers:
+                raise Err([Rejection("not-signed", "Nobody has signed it.", "/cms")])
+            certificates = [signer.certificate for signer in signers]
+            failed = []
             if passed:
-                rejections += not_passed(ask(verdicts.judge).signers)
+                judgement = ask(verdicts.judge)
+                failed = not_passed(judgement)
+                # Not the first that fits how the signer is named, which anybody can put there.
+                certificates = [signer.certificate for signer in judgement.signers]
+            issuers = [issuer_of(*one) for one in zip(signers, certificates, strict=True)]
+            rejections = [rejection for issuer in issuers for rejection in judge(issuer, allow, deny)]
+            rejections += failed
             if rejections:
                 raise Err(rejections)
         return Acceptance([], [])
@@ -77,14 +86,20 @@ def ask(question):
         return question()
     except Err as error:
         if isinstance(error.value, cms.InspectError_Malformed):
-            message = f"The signature can't be read: {error.value.value}."
-            raise Err([Rejection("malformed-cms", message, "/cms")])
+            raise Err([Rejection("malformed-cms", unreadable(error.value.value), "/cms")])
         raise Err([Rejection("not-cms", "The signature is neither CMS nor signed XML.", "/cms")])
 
 
-def judge(signer, allow, deny):
-    """What there is against a signer: nothing, or one rejection."""
-    issuer = issuer_of(signer)
+def unreadable(why):
+    """Some servers give the reason alone, others a sentence."""
+    why = why.rstrip(".")
+    if why.startswith("It "):
+        return f"The signature {why.removeprefix('It ')}."
+    return f"The signature can't be read: {why}."
+
+
+def judge(issuer, allow, deny):
+    """What there is against a signer whose certificate has this issuer: nothing, or one rejection."""
     if issuer is None:
         message = "A signer's certificate is not embedded, and its issuer not named."
         yield Rejection("issuer-unknown", message, "/cms")
@@ -95,25 +110,30 @@ def judge(signer, allow, deny):
         yield Rejection("issuer-not-allowed", message, "/cms")
 
 
-def not_passed(signers):
-    """A rejection for each signer who does not pass by the certificates that the tenant trusts."""
-    for signer in signers:
+def not_passed(judgement):
+    """A rejection for each who does not pass by the certificates that the tenant trusts: signers, and who signed their
+    signatures. If nobody signed, there is nobody who passes."""
+    if not judgement.signers:
+        yield Rejection("not-signed", "Nobody has signed it.", "/cms")
+    signers = [("signer", signer) for signer in judgement.signers]
+    signers += [("countersigner", signer) for signer in judgement.countersigners]
+    for who, signer in signers:
         if signer.verdict.indication != verdicts.Indication.TOTAL_PASSED:
-            message = f"{label(signer.certificate)} does not pass: {signer.verdict.explanation}"
+            message = f"{label(who, signer.certificate)} does not pass: {signer.verdict.explanation}"
             yield Rejection("signer-not-passed", message, "/cms")
 
 
-def label(certificate):
+def label(who, certificate):
     """What a person knows a signer by."""
     if certificate is None:
-        return "A signer without a certificate"
+        return f"A {who} without a certificate"
     names = (part.value for part in certificate.subject.attributes if part.name == "CN")
-    return "The signer " + next(names, certificate.subject.rfc4514)
+    return f"The {who} {next(names, certificate.subject.rfc4514)}"
 
 
-def issuer_of(signer):
-    if signer.certificate:
-        return signer.certificate.issuer
+def issuer_of(signer, certificate):
+    if certificate:
+        return certificate.issuer
     if isinstance(signer.identifier, cms.SignerIdentifier_IssuerAndSerial):
         return signer.identifier.value.issuer
     return None

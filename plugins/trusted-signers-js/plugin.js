@@ -1,12 +1,14 @@
 // Refuses versions with a signer whose signature does not hold by the certificates that the tenant trusts.
 
+import cms from "sigpersist:hooks/cms@1.1.0";
 import config from "sigpersist:hooks/config@1.1.0";
 import verdicts from "sigpersist:hooks/verdicts@1.1.0";
 
 const SETTINGS = ["least", "countersigners"];
 const HOLDS = {
   passed: ({ indication }) => indication === "total-passed",
-  intact: ({ intact }) => intact === true,
+  // Of what is intact, something may be wrong all the same: a type of the content that is not the one that was signed.
+  intact: ({ intact, indication }) => intact === true && indication !== "total-failed",
 };
 
 function read(json) {
@@ -32,18 +34,24 @@ function read(json) {
 
 const refuse = (code, message) => ({ code, message, field: "/cms" });
 
-/** Whether the signatures hold, or why that can't be said. An error of the server's is thrown, its case in `payload`. */
-function judge() {
+/** What the server answers; an error of its is thrown, its case in `payload`. */
+function ask(question) {
   try {
-    return verdicts.judge();
+    return question();
   } catch (error) {
     const { tag, val } = error.payload ?? error;
     throw [
       tag === "malformed"
-        ? refuse("malformed-cms", `The signature can't be read: ${val}.`)
+        ? refuse("malformed-cms", unreadable(val))
         : refuse("not-cms", "The signature is neither CMS nor signed XML."),
     ];
   }
+}
+
+/** Some servers give the reason alone, others a sentence. */
+function unreadable(why) {
+  const reason = why.replace(/\.+$/, "");
+  return reason.startsWith("It ") ? `The signature ${reason.slice(3)}.` : `The signature can't be read: ${reason}.`;
 }
 
 function label({ certificate }) {
@@ -64,7 +72,9 @@ export const lifecycle = {
 export const saveValidator = {
   validateSave(context, draft) {
     const settings = read(config.json());
-    const judgement = judge();
+    // Some servers judge what nobody signed, others refuse to.
+    if (ask(() => cms.inspect()).signers.length === 0) throw [refuse("not-signed", "Nobody has signed it.")];
+    const judgement = ask(() => verdicts.judge());
     const refused = (signers, who) =>
       signers
         .filter(({ verdict }) => !HOLDS[settings.least](verdict))

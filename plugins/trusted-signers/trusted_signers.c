@@ -97,11 +97,29 @@ static string label(const certificate *of) {
 
 static void judge(const struct settings *settings, const char *who, const certificate *of, const verdict *told,
                   rejections *refused) {
-  bool holds = settings->intact ? told->intact.is_some && told->intact.val
-                                : told->indication == SIGPERSIST_HOOKS_VERDICTS_INDICATION_TOTAL_PASSED;
+  // Of what is intact, something may be wrong all the same: a type of the content that is not the one that was signed.
+  bool holds = settings->intact
+                   ? told->intact.is_some && told->intact.val &&
+                         told->indication != SIGPERSIST_HOOKS_VERDICTS_INDICATION_TOTAL_FAILED
+                   : told->indication == SIGPERSIST_HOOKS_VERDICTS_INDICATION_TOTAL_PASSED;
   if (!holds)
     reject(refused, settings->intact ? "signer-not-intact" : "signer-not-passed",
            TEXT(literal("The "), literal(who), literal(" "), label(of), literal(" does not hold: "), told->explanation));
+}
+
+// Some servers give the reason alone, others a sentence.
+static string unreadable(string why) {
+  while (why.len && why.ptr[why.len - 1] == '.') why.len--;
+  if (why.len > 3 && memcmp(why.ptr, "It ", 3) == 0)
+    return TEXT(literal("The signature "), ((string){why.ptr + 3, why.len - 3}), literal("."));
+  return TEXT(literal("The signature can't be read: "), why, literal("."));
+}
+
+static void reject_unread(const sigpersist_hooks_cms_inspect_error_t *error, rejections *refused) {
+  if (error->tag == SIGPERSIST_HOOKS_CMS_INSPECT_ERROR_MALFORMED)
+    reject(refused, "malformed-cms", unreadable(error->val.malformed));
+  else
+    reject(refused, "not-cms", TEXT(literal("The signature is neither CMS nor signed XML.")));
 }
 
 void exports_sigpersist_hooks_lifecycle_describe(exports_sigpersist_hooks_lifecycle_description_t *description) {
@@ -127,9 +145,17 @@ bool exports_sigpersist_hooks_save_validator_validate_save(
   if (found.len) abort();
 
   *refused = (rejections){NULL, 0};
+  sigpersist_hooks_cms_inspection_t read;
   sigpersist_hooks_verdicts_judgement_t judgement;
-  sigpersist_hooks_verdicts_inspect_error_t error;
-  if (sigpersist_hooks_verdicts_judge(&judgement, &error)) {
+  sigpersist_hooks_cms_inspect_error_t error;
+  if (!sigpersist_hooks_cms_inspect(&read, &error)) {
+    reject_unread(&error, refused);
+  } else if (read.signers.len == 0) {
+    // Some servers judge what nobody signed, others refuse to.
+    reject(refused, "not-signed", TEXT(literal("Nobody has signed it.")));
+  } else if (!sigpersist_hooks_verdicts_judge(&judgement, &error)) {
+    reject_unread(&error, refused);
+  } else {
     for (size_t i = 0; i < judgement.signers.len; i++) {
       sigpersist_hooks_verdicts_judged_signer_t *signer = &judgement.signers.ptr[i];
       judge(&settings, "signer", &signer->certificate, &signer->verdict, refused);
@@ -138,11 +164,6 @@ bool exports_sigpersist_hooks_save_validator_validate_save(
       sigpersist_hooks_verdicts_countersigner_t *signer = &judgement.countersigners.ptr[i];
       judge(&settings, "countersigner", &signer->certificate, &signer->verdict, refused);
     }
-  } else if (error.tag == SIGPERSIST_HOOKS_CMS_INSPECT_ERROR_MALFORMED) {
-    reject(refused, "malformed-cms",
-           TEXT(literal("The signature can't be read: "), error.val.malformed, literal(".")));
-  } else {
-    reject(refused, "not-cms", TEXT(literal("The signature is neither CMS nor signed XML.")));
   }
   if (refused->len) return false;
   *acceptance = (exports_sigpersist_hooks_save_validator_acceptance_t){{NULL, 0}, {NULL, 0}};

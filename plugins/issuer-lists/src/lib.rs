@@ -51,16 +51,18 @@ impl SaveValidator for IssuerLists {
         if self.allow.is_empty() && self.deny.is_empty() && !self.passed {
             return Ok(Acceptance::default());
         }
-        let inspection = save.cms().map_err(|error| vec![error.into()])?;
-        let mut rejections: Vec<_> = inspection
-            .signers
-            .iter()
-            .filter_map(|signer| self.judge(signer))
-            .collect();
+        let mut read = save.cms().map_err(|error| vec![error.into()])?;
+        if read.signers.is_empty() {
+            return Err(vec![Rejection::not_signed()]);
+        }
+        let mut not_passed = Vec::new();
         if self.passed {
             let judgement = save.verdicts().map_err(|error| vec![error.into()])?;
-            rejections.extend(judgement.not_passed());
+            not_passed.extend(judgement.not_passed());
+            read = read.judged_by(&judgement);
         }
+        let against = read.signers.iter().filter_map(|signer| self.judge(signer));
+        let rejections: Vec<_> = against.chain(not_passed).collect();
         if rejections.is_empty() {
             Ok(Acceptance::default())
         } else {
@@ -108,8 +110,8 @@ sigpersist_plugin::plugin!(IssuerLists: SaveValidator);
 mod tests {
     use super::*;
     use sigpersist_plugin::{
-        Certificate, Indication, Inspection, IssuerAndSerial, JudgedSigner, Judgement, Signature,
-        Verdict, configure,
+        Certificate, Indication, InspectError, Inspection, IssuerAndSerial, JudgedSigner,
+        Judgement, Signature, Verdict, configure,
     };
 
     fn issued_by(issuer: &[(&str, &str)]) -> Signer {
@@ -223,6 +225,75 @@ mod tests {
             codes(denied, Indication::TotalFailed),
             ["issuer-denied", "signer-not-passed"]
         );
+    }
+
+    #[test]
+    fn whose_certificate_is_judged_is_whose_issuer_counts() {
+        let [claimed, judged] = ["Good CA", "Other CA"].map(|name| issued_by(&[("CN", name)]));
+        // Another certificate in front, and none where the issuer is named in other letters.
+        let id = IssuerAndSerial {
+            issuer: Name::new([("CN", "OTHER CA")]),
+            serial: "01".into(),
+        };
+        let respelt = Signer {
+            identifier: SignerIdentifier::IssuerAndSerial(id),
+            ..Signer::default()
+        };
+        for signer in [claimed, respelt] {
+            let inspection = Inspection {
+                signers: vec![signer],
+                ..Inspection::default()
+            };
+            let judgement = Judgement {
+                signers: vec![JudgedSigner {
+                    certificate: judged.certificate.clone(),
+                    verdict: Verdict {
+                        indication: Indication::TotalPassed,
+                        ..Verdict::default()
+                    },
+                }],
+                ..Judgement::default()
+            };
+            let save = Save::new(Signature::default())
+                .with_cms(Ok(inspection))
+                .with_verdicts(Ok(judgement));
+            for (settings, code) in [
+                (
+                    r#"{"allow": [{"CN": "Good CA"}], "passed": true}"#,
+                    "issuer-not-allowed",
+                ),
+                (
+                    r#"{"deny": [{"CN": "Other CA"}], "passed": true}"#,
+                    "issuer-denied",
+                ),
+            ] {
+                let plugin = configure::<IssuerLists>(settings).unwrap();
+                let refused = plugin.validate_save(&save).unwrap_err();
+                assert_eq!((refused.len(), refused[0].code.as_str()), (1, code));
+            }
+        }
+    }
+
+    #[test]
+    fn what_nobody_signed_is_refused_whether_or_not_the_server_judges_it() {
+        for verdicts in [
+            Ok(Judgement::default()),
+            Err(InspectError::Malformed("nobody has signed it".into())),
+        ] {
+            let save = Save::new(Signature::default())
+                .with_cms(Ok(Inspection::default()))
+                .with_verdicts(verdicts);
+            assert!(IssuerLists::default().validate_save(&save).is_ok());
+            for settings in [
+                r#"{"allow": [{"CN": "CA"}]}"#,
+                r#"{"deny": [{"CN": "CA"}]}"#,
+                r#"{"passed": true}"#,
+            ] {
+                let plugin = configure::<IssuerLists>(settings).unwrap();
+                let refused = plugin.validate_save(&save).unwrap_err();
+                assert_eq!(refused, [Rejection::not_signed()]);
+            }
+        }
     }
 
     #[test]

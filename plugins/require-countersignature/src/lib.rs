@@ -1,7 +1,7 @@
 //! Refuses a new version that drops an earlier signer: countersigning may add signers, never take one away.
 //!
 //! A signer is known by its certificate, or where that is not embedded, by the issuer and serial number (or key
-//! identifier) that name it.
+//! identifier) that name it. Where each must pass, its certificate is the one that it was judged by.
 
 use serde::Deserialize;
 use sigpersist_plugin::{
@@ -34,7 +34,7 @@ impl Plugin for RequireCountersignature {
 
 impl SaveValidator for RequireCountersignature {
     fn validate_save(&self, save: &Save) -> Result<Acceptance, Vec<Rejection>> {
-        let new = save.cms().map_err(|error| vec![error.into()])?;
+        let mut new = save.cms().map_err(|error| vec![error.into()])?;
         let mut rejections = Vec::new();
         if new.signers.len() < self.min_signers {
             let (has, needs) = (new.signers.len(), self.min_signers);
@@ -42,9 +42,12 @@ impl SaveValidator for RequireCountersignature {
                 format!("The signature has {has} signers; at least {needs} are required.");
             rejections.push(Rejection::new("too-few-signers", message).at("/cms"));
         }
-        if self.passed {
+        if self.passed && new.signers.is_empty() {
+            rejections.push(Rejection::not_signed());
+        } else if self.passed {
             let judgement = save.verdicts().map_err(|error| vec![error.into()])?;
             rejections.extend(judgement.not_passed());
+            new = new.judged_by(&judgement);
         }
         let mut warnings = Vec::new();
         if let Some(previous) = save.previous() {
@@ -74,15 +77,16 @@ impl RequireCountersignature {
     /// Earlier signers whom a new version must keep. Where each must pass, those whose signatures are known to be broken are no
     /// signers, and could not be kept. Those that can't be told are kept: who drops them has not shown that they are broken.
     fn kept(&self, previous: &Previous, old: Inspection) -> Vec<Signer> {
-        let mut signers = old.signers;
         if self.passed
             && let Ok(judgement) = previous.verdicts()
-            && judgement.signers.len() == signers.len()
+            && judgement.signers.len() == old.signers.len()
         {
+            let mut signers = old.judged_by(&judgement).signers;
             let mut judged = judgement.signers.iter();
             signers.retain(|_| judged.next().is_none_or(|it| !it.verdict.is_broken()));
+            return signers;
         }
-        signers
+        old.signers
     }
 }
 
@@ -244,6 +248,49 @@ mod tests {
             let expected = if kept { Err(vec![dropped]) } else { Ok(vec![]) };
             assert_eq!(answer, expected, "{intact:?}");
         }
+    }
+
+    #[test]
+    fn who_signed_is_whose_certificate_was_judged() {
+        let plugin = sigpersist_plugin::configure::<RequireCountersignature>(r#"{"passed": true}"#);
+        let plugin = plugin.unwrap();
+        // Reading either version finds the one made-up certificate in front.
+        let version = |judged_by| {
+            let passed = (judged_by, Indication::TotalPassed, Some(true));
+            (signed(&[("In front", true)]), judged(&[passed]))
+        };
+        for (first, next, kept) in [("A", "B", false), ("A", "A", true)] {
+            let ((old, old_verdicts), (new, verdicts)) = (version(first), version(next));
+            let over = Previous::new(Signature::default())
+                .with_cms(old)
+                .with_verdicts(old_verdicts);
+            let save = Save::new(Signature::default()).with_cms(new);
+            let save = save.with_verdicts(verdicts).with_previous(over);
+            let dropped = "signer-dropped: The new version drops the signer A.".to_owned();
+            let expected = if kept { Ok(vec![]) } else { Err(vec![dropped]) };
+            assert_eq!(told(&plugin, &save), expected);
+        }
+    }
+
+    #[test]
+    fn what_nobody_signed_does_not_pass() {
+        let nobody = |passed| {
+            let plugin = RequireCountersignature {
+                min_signers: 0,
+                passed,
+            };
+            let verdicts = [
+                judged(&[]),
+                Err(InspectError::Malformed("nobody has signed it".into())),
+            ];
+            verdicts.map(|verdicts| {
+                let save = Save::new(Signature::default()).with_cms(signed(&[]));
+                told(&plugin, &save.with_verdicts(verdicts))
+            })
+        };
+        let refused = Err(vec!["not-signed: Nobody has signed it.".to_owned()]);
+        assert_eq!(nobody(true), [refused.clone(), refused]);
+        assert_eq!(nobody(false), [Ok(vec![]), Ok(vec![])]);
     }
 
     #[test]

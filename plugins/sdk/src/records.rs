@@ -1,8 +1,9 @@
 //! Conveniences on the records of the contract.
 
 use crate::{
-    Attribute, Certificate, Format, Indication, InspectError, JudgedSigner, Judgement, Name,
-    NameAttribute, Rejection, Revocation, Signature, Signer, SignerIdentifier, Verdict,
+    ApartFromContent, Attribute, Certificate, Countersigner, Format, Indication, InspectError,
+    Inspection, JudgedSigner, Judgement, Name, NameAttribute, Rejection, Revocation, Signature,
+    Signer, SignerIdentifier, Verdict,
 };
 
 impl Rejection {
@@ -13,6 +14,12 @@ impl Rejection {
             message: message.into(),
             field: None,
         }
+    }
+
+    /// The refusal of a signature that nobody has signed, where signers are judged: the code `not-signed`, at `/cms`. No signer is
+    /// no verdict, and never a pass.
+    pub fn not_signed() -> Self {
+        Self::new("not-signed", "Nobody has signed it.").at("/cms")
     }
 
     /// With the JSON pointer of the parameter at fault: `/cms`.
@@ -30,12 +37,18 @@ impl From<InspectError> for Rejection {
             InspectError::NotCms => {
                 Self::new("not-cms", "The signature is neither CMS nor signed XML.")
             }
-            InspectError::Malformed(why) => {
-                let message = format!("The signature can't be read: {why}.");
-                Self::new("malformed-cms", message)
-            }
+            InspectError::Malformed(why) => Self::new("malformed-cms", unreadable(&why)),
         }
         .at("/cms")
+    }
+}
+
+/// Some servers give the reason alone ("it ends early"), others a sentence ("It can't be verified: it asks too much.").
+fn unreadable(why: &str) -> String {
+    let why = why.trim_end_matches('.');
+    match why.strip_prefix("It ") {
+        Some(sentence) => format!("The signature {sentence}."),
+        None => format!("The signature can't be read: {why}."),
     }
 }
 
@@ -92,16 +105,33 @@ impl Signer {
     }
 }
 
+impl Inspection {
+    /// The same signers with the certificates that they were judged by: whoever decides by the certificate of a signer who must
+    /// pass decides by this one.
+    ///
+    /// Reading a signature finds the first certificate that fits how the signer is named. Anybody can put another one in front,
+    /// or name the issuer in other letters, so that there is none. The verdict is about the certificate that verifies.
+    #[must_use]
+    pub fn judged_by(mut self, judgement: &Judgement) -> Self {
+        let mut judged = judgement.signers.iter();
+        for signer in &mut self.signers {
+            signer.certificate = judged.next().and_then(|it| it.certificate.clone());
+        }
+        self
+    }
+}
+
 impl Verdict {
     /// Whether it is `TOTAL_PASSED`: intact, by a certificate that leads to one that the tenant trusts.
     pub fn passed(&self) -> bool {
         self.indication == Indication::TotalPassed
     }
 
-    /// Whether what was signed is unchanged, under the key of the signer's certificate. Whether anybody vouches for that
-    /// certificate is another question; where it can't be told, this is false.
+    /// Whether what was signed is unchanged, under the key of the signer's certificate, and the verdict is not `TOTAL_FAILED`, as
+    /// where the type of the content is not the one that was signed: the tenant's policy `intact` asks the same. Whether anybody
+    /// vouches for that certificate is another question; where it can't be told, this is false.
     pub fn is_intact(&self) -> bool {
-        self.intact == Some(true)
+        is_intact(self.intact, self.indication)
     }
 
     /// Whether it is known that something else was signed, or by another key: also of a detached signature whose content is not
@@ -112,25 +142,58 @@ impl Verdict {
     }
 }
 
+impl ApartFromContent {
+    /// As [`Verdict::passed`], if the content is what was signed.
+    pub fn passed(&self) -> bool {
+        self.indication == Indication::TotalPassed
+    }
+
+    /// As [`Verdict::is_intact`], if the content is what was signed.
+    pub fn is_intact(&self) -> bool {
+        is_intact(self.intact, self.indication)
+    }
+}
+
+fn is_intact(intact: Option<bool>, indication: Indication) -> bool {
+    intact == Some(true) && indication != Indication::TotalFailed
+}
+
 impl Judgement {
-    /// A rejection for each signer who is not `TOTAL_PASSED`, with the code `signer-not-passed`, at `/cms`.
+    /// A rejection for each who is not `TOTAL_PASSED`, with the code `signer-not-passed`, at `/cms`: of everybody who signed, and
+    /// of everybody who signed one of these signatures, as the tenant's policy `passed` counts. If nobody signed,
+    /// [`Rejection::not_signed`] alone.
     pub fn not_passed(&self) -> impl Iterator<Item = Rejection> {
-        let failed = self.signers.iter().filter(|it| !it.verdict.passed());
-        failed.map(|signer| {
-            let explanation = &signer.verdict.explanation;
-            let message = format!("{} does not pass: {explanation}", signer.label());
+        let nobody = self.signers.is_empty().then(Rejection::not_signed);
+        let signers = self.signers.iter().map(|it| (it.label(), &it.verdict));
+        let others = self.countersigners.iter();
+        let everybody = signers.chain(others.map(|it| (it.label(), &it.verdict)));
+        let failed = everybody.filter(|(_, verdict)| !verdict.passed());
+        let refused = failed.map(|(label, verdict)| {
+            let message = format!("{label} does not pass: {}", verdict.explanation);
             Rejection::new("signer-not-passed", message).at("/cms")
-        })
+        });
+        nobody.into_iter().chain(refused)
     }
 }
 
 impl JudgedSigner {
     /// What a person knows the signer by.
     pub fn label(&self) -> String {
-        match &self.certificate {
-            Some(certificate) => format!("The signer {}", certificate.label()),
-            None => "A signer without a certificate".into(),
-        }
+        label("signer", self.certificate.as_ref())
+    }
+}
+
+impl Countersigner {
+    /// What a person knows the countersigner by.
+    pub fn label(&self) -> String {
+        label("countersigner", self.certificate.as_ref())
+    }
+}
+
+fn label(who: &str, certificate: Option<&Certificate>) -> String {
+    match certificate {
+        Some(certificate) => format!("The {who} {}", certificate.label()),
+        None => format!("A {who} without a certificate"),
     }
 }
 
@@ -207,5 +270,132 @@ impl Default for Indication {
 impl Default for Revocation {
     fn default() -> Self {
         Self::NotJudged
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn named(name: &str) -> Certificate {
+        Certificate {
+            subject: Name::new([("CN", name)]),
+            ..Certificate::default()
+        }
+    }
+
+    fn verdict(indication: Indication, intact: Option<bool>) -> Verdict {
+        Verdict {
+            indication,
+            intact,
+            explanation: "So it is.".into(),
+            ..Verdict::default()
+        }
+    }
+
+    #[test]
+    fn what_fails_is_not_intact() {
+        use Indication::{Indeterminate, TotalFailed, TotalPassed};
+        for (indication, intact, is) in [
+            (TotalPassed, Some(true), true),
+            (Indeterminate, Some(true), true),
+            (TotalFailed, Some(true), false),
+            (TotalFailed, Some(false), false),
+            (Indeterminate, None, false),
+        ] {
+            let apart = ApartFromContent {
+                indication,
+                intact,
+                ..ApartFromContent::default()
+            };
+            assert_eq!(
+                verdict(indication, intact).is_intact(),
+                is,
+                "{indication:?}"
+            );
+            assert_eq!(apart.is_intact(), is, "{indication:?}");
+            assert_eq!(apart.passed(), indication == TotalPassed);
+        }
+    }
+
+    #[test]
+    fn signers_have_the_certificates_that_they_were_judged_by() {
+        let signer = |certificate: Option<&str>| Signer {
+            certificate: certificate.map(named),
+            ..Signer::default()
+        };
+        let judged = |certificate: Option<&str>| JudgedSigner {
+            certificate: certificate.map(named),
+            verdict: Verdict::default(),
+        };
+        let read = [Some("In front"), None, Some("Nobody")].map(signer);
+        let inspection = Inspection {
+            signers: read.into(),
+            ..Inspection::default()
+        };
+        let judgement = Judgement {
+            signers: [Some("A"), Some("B"), None].map(judged).into(),
+            ..Judgement::default()
+        };
+        let signers = inspection.judged_by(&judgement).signers;
+        let labels: Vec<_> = signers
+            .iter()
+            .map(|it| it.certificate.as_ref().map(Certificate::label))
+            .collect();
+        assert_eq!(labels, [Some("A"), Some("B"), None]);
+    }
+
+    #[test]
+    fn everybody_who_signed_must_pass_and_nobody_is_no_pass() {
+        let passed = verdict(Indication::TotalPassed, Some(true));
+        let unknown = verdict(Indication::Indeterminate, Some(true));
+        let judgement = |others: Vec<(Option<Certificate>, Verdict)>| Judgement {
+            signers: vec![JudgedSigner {
+                certificate: Some(named("A")),
+                verdict: passed.clone(),
+            }],
+            countersigners: others
+                .into_iter()
+                .map(|(certificate, verdict)| Countersigner {
+                    signer: 0,
+                    certificate,
+                    verdict,
+                })
+                .collect(),
+            ..Judgement::default()
+        };
+        let good = judgement(vec![(Some(named("B")), passed.clone())]);
+        assert_eq!(good.not_passed().count(), 0);
+        let bad = judgement(vec![(Some(named("B")), unknown.clone()), (None, unknown)]);
+        let told: Vec<_> = bad.not_passed().map(|it| (it.code, it.message)).collect();
+        let refused = |message: &str| ("signer-not-passed".to_owned(), message.to_owned());
+        assert_eq!(
+            told,
+            [
+                refused("The countersigner B does not pass: So it is."),
+                refused("A countersigner without a certificate does not pass: So it is.")
+            ]
+        );
+        let nobody: Vec<_> = Judgement::default().not_passed().collect();
+        assert_eq!(nobody, [Rejection::not_signed()]);
+    }
+
+    #[test]
+    fn why_it_cannot_be_read_is_one_sentence() {
+        for (why, message) in [
+            (
+                "it ends early",
+                "The signature can't be read: it ends early.",
+            ),
+            ("It ends early.", "The signature ends early."),
+            (
+                "It can't be verified: it asks too much.",
+                "The signature can't be verified: it asks too much.",
+            ),
+        ] {
+            let rejection = Rejection::from(InspectError::Malformed(why.into()));
+            assert_eq!(rejection.message, message);
+            assert_eq!(rejection.code, "malformed-cms");
+        }
     }
 }

@@ -5,7 +5,7 @@
 
 use serde::Deserialize;
 use sigpersist_plugin::{
-    ApartFromContent, Certificate, Changes, Indication, Plugin, Rejection, Save, Tagger, Verdict,
+    ApartFromContent, Certificate, Changes, Plugin, Rejection, Save, Tagger, Verdict,
 };
 
 /// The settings.
@@ -25,7 +25,7 @@ pub struct SignerTags {
 enum Signers {
     /// Everybody whose certificate is there. Nothing is verified.
     Claimed,
-    /// Whose signature is intact, whoever vouches for the certificate.
+    /// Whose signature is intact and has not failed, whoever vouches for the certificate.
     #[default]
     Intact,
     /// Whose signature passes by the certificates that the tenant trusts.
@@ -122,12 +122,9 @@ impl SignerTags {
         match self.signers {
             Signers::Claimed => true,
             Signers::Intact => {
-                verdict.is_intact() || apart.is_some_and(|it| it.intact == Some(true))
+                verdict.is_intact() || apart.is_some_and(ApartFromContent::is_intact)
             }
-            Signers::Passed => {
-                let passed = |it: &ApartFromContent| it.indication == Indication::TotalPassed;
-                verdict.passed() || apart.is_some_and(passed)
-            }
+            Signers::Passed => verdict.passed() || apart.is_some_and(ApartFromContent::passed),
         }
     }
 }
@@ -153,7 +150,8 @@ sigpersist_plugin::plugin!(SignerTags: Tagger);
 mod tests {
     use super::*;
     use sigpersist_plugin::{
-        Attribute, Inspection, JudgedSigner, Judgement, Name, Signature, Signer, configure,
+        Attribute, Indication, Inspection, JudgedSigner, Judgement, Name, Signature, Signer,
+        configure,
     };
 
     fn certificate(subject: &[(&str, &str)], extra: &[(&str, &str)]) -> Certificate {
@@ -185,6 +183,14 @@ mod tests {
         Verdict {
             intact: Some(false),
             ..Verdict::default()
+        }
+    }
+
+    /// Of what is intact, and fails all the same.
+    fn relabelled() -> Verdict {
+        Verdict {
+            indication: Indication::TotalFailed,
+            ..intact()
         }
     }
 
@@ -269,9 +275,11 @@ mod tests {
             (of("passes"), passed()),
             (of("intact"), intact()),
             (of("forged"), forged()),
+            (of("relabelled"), relabelled()),
             (of("detached"), detached(intact())),
             (of("detached and passes"), detached(passed())),
             (of("detached and forged"), detached(forged())),
+            (of("detached and relabelled"), detached(relabelled())),
             (of("unknown"), Verdict::default()),
         ];
         let all: Vec<_> = signers.iter().map(|(it, _)| it.label()).collect();

@@ -15,6 +15,9 @@ It writes to standard output. The cryptography is all OpenSSL's.
   der.py revoked-at CRL YYYYMMDDHHMMSSZ      the part of a CRL that is to be signed, with all its entries revoked then
   der.py signed-crl BODY SIGNATURE           that part and its signature as a CRL
   der.py tamper TOKEN                        the time stamp token with the last digit of its genTime changed
+  der.py certificates CMS CERTIFICATE...     the CMS with these certificates, in this order, in place of its own
+  der.py content-type CMS OID                the CMS with another type of its content than the one that was signed
+  der.py respell CMS WORDS OTHERS            the CMS with words in the names of its signers' issuers spelt otherwise, as long
 """
 import sys
 
@@ -224,6 +227,24 @@ def tamper(token):
     return file(token).replace(info, info.replace(time, changed))
 
 
+def certificates(cms, *names):
+    before, rest = open_cms(cms)[:3], [part for part in open_cms(cms)[3:] if part[0] != CONTEXT[0]]
+    # Whoever reads them reads them in this order: not that of DER.
+    return close_cms([*before, tlv(CONTEXT[0], *map(file, names)), *rest])
+
+
+def content_type(cms, kind):
+    version, digests, encapsulated, *rest = open_cms(cms)
+    _, *content = members(encapsulated)
+    return close_cms([version, digests, tlv(SEQUENCE, oid(kind), *content), *rest])
+
+
+def respell(cms, words, others):
+    *before, signers = open_cms(cms)
+    assert len(words) == len(others) and words.encode() in signers
+    return close_cms([*before, signers.replace(words.encode(), others.encode())])
+
+
 COMMANDS = {
     "signature": signature,
     "attributes": attributes,
@@ -235,6 +256,9 @@ COMMANDS = {
     "revoked-at": revoked_at,
     "signed-crl": signed_crl,
     "tamper": tamper,
+    "certificates": certificates,
+    "content-type": content_type,
+    "respell": respell,
 }
 
 if len(sys.argv) < 3 or sys.argv[1] not in COMMANDS:

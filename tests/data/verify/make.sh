@@ -238,6 +238,10 @@ countersign twice counter both.signature upper.counter
 countersigned countersigned once.counter
 countersigned countersigned-wrong wrong.counter
 countersigned countersigned-twice twice.counter
+for cases in "$here"/../../../plugins/*/cases; do
+  [ ! -f "$cases/countersigned-over.cms.b64" ] || base64 countersigned.der >"$cases/countersigned-over.cms.b64"
+  [ ! -f "$cases/countersigned-wrong-over.cms.b64" ] || base64 countersigned-wrong.der >"$cases/countersigned-wrong-over.cms.b64"
+done
 
 # Signed attributes.
 attributed() { # NAME ATTRIBUTES…
