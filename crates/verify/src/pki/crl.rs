@@ -7,13 +7,15 @@ use asn1_rs::{Class, Tag};
 
 use super::Malformed;
 use super::algorithm::AlgorithmIdentifier;
-use super::ber::{Reader, Value};
+use super::ber::Reader;
 use super::certificate::Parsed;
-use super::distribution::{ALL_REASONS, PlaceName, Point, keys, read_reasons};
+use super::distribution::{ALL_REASONS, Point, keys};
+use super::extensions::read_extension;
 use super::general_name::{DIRECTORY_NAME, GeneralName};
 use super::public_key;
 use super::revocation::bits;
 use super::same_name::DistinguishedName;
+use super::scope::Scope;
 use super::work::{Sha256, Work};
 
 /// What it costs to look through a byte of entries.
@@ -35,28 +37,6 @@ pub(super) struct Crl<'a> {
     signed_by: RefCell<Vec<(Sha256, bool)>>,
     /// Certificates, by their digests, and what the entries say of them.
     found: RefCell<HashMap<Sha256, Option<Found>>>,
-}
-
-/// What the extensions of a list say of it.
-#[derive(Debug, Default)]
-struct Scope<'a> {
-    /// The whole `IssuingDistributionPoint` (RFC 5280 section 5.2.5).
-    point: Option<&'a [u8]>,
-    /// The place where it is published; it is about certificates that name that place.
-    place: Option<PlaceName<'a>>,
-    users_only: bool,
-    authorities_only: bool,
-    attributes_only: bool,
-    /// Its entries may be about certificates of others.
-    indirect: bool,
-    /// Only these reasons count.
-    reasons: Option<u16>,
-    number: Option<&'a [u8]>,
-    /// It tells only what changed since the list of this number.
-    base: Option<&'a [u8]>,
-    authority_key: Option<&'a [u8]>,
-    /// It follows rules that are unknown here: it tells nobody to be good.
-    unknown: bool,
 }
 
 /// What the entries of a list say of a certificate.
@@ -312,73 +292,4 @@ fn number_of(content: &[u8]) -> (usize, &[u8]) {
     let zeros = content.iter().take_while(|byte| **byte == 0).count();
     let digits = content.get(zeros..).unwrap_or_default();
     (digits.len(), digits)
-}
-
-/// An extension: the last number of its type, if that is one of RFC 5280, whether it is critical, and its value.
-fn read_extension<'a>(extension: &Value<'a>) -> Result<(Option<u8>, bool, &'a [u8]), Malformed> {
-    let mut fields = extension.inside();
-    let kind = fields.expect(Tag::Oid, "an extension has no type")?;
-    let mut value = fields.next()?;
-    let mut critical = false;
-    if let Some(flag) = &value
-        && flag.is(Class::Universal, Tag::Boolean.0)
-    {
-        critical = flag.content() != [0];
-        value = fields.next()?;
-    }
-    let number = match kind.content() {
-        [0x55, 0x1d, number] => Some(*number),
-        _ => None,
-    };
-    let value = value.ok_or(Malformed("an extension has no value"))?;
-    Ok((number, critical, value.content()))
-}
-
-impl<'a> Scope<'a> {
-    fn read(wrapper: &Value<'a>) -> Option<Self> {
-        let mut scope = Self::default();
-        let mut extensions = wrapper.inside().next().ok()??.inside();
-        while let Some(extension) = extensions.next().ok()? {
-            let (number, critical, value) = read_extension(&extension).ok()?;
-            let integer = || {
-                let integer = Reader::new(value).expect(Tag::Integer, "").ok()?;
-                Some(integer.content())
-            };
-            match number {
-                Some(20) => scope.number = Some(integer()?),
-                Some(27) => scope.base = Some(integer()?),
-                Some(28) => {
-                    scope.point = Some(value);
-                    scope.read_point(value)?;
-                }
-                Some(35) => scope.authority_key = Some(value),
-                _ => scope.unknown |= critical,
-            }
-        }
-        Some(scope)
-    }
-
-    fn read_point(&mut self, value: &'a [u8]) -> Option<()> {
-        let mut fields = Reader::new(value).next().ok()??.inside();
-        while let Some(field) = fields.next().ok()? {
-            let is = |tag| field.is(Class::ContextSpecific, tag);
-            let set = field.content() != [0];
-            if is(0) {
-                self.place = Some(PlaceName::read(&field)?);
-            } else if is(1) {
-                self.users_only = set;
-            } else if is(2) {
-                self.authorities_only = set;
-            } else if is(3) {
-                self.reasons = Some(read_reasons(&field)?);
-            } else if is(4) {
-                self.indirect = set;
-            } else if is(5) {
-                self.attributes_only = set;
-            } else {
-                self.unknown = true;
-            }
-        }
-        Some(())
-    }
 }

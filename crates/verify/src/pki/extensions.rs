@@ -1,8 +1,9 @@
 //! The extensions of a certificate that count for a path (RFC 5280 section 4.2), found in one pass.
 
-use asn1_rs::Tag;
+use asn1_rs::{Class, Tag};
 use x509_parser::certificate::X509Certificate;
 
+use super::Malformed;
 use super::ber::{Reader, Value};
 
 /// Values of the extensions of a certificate, as encoded.
@@ -95,4 +96,26 @@ fn is_known_statement(statement: &Value<'_>) -> bool {
         let arc = kind.content().split_last().map(|(_, arc)| arc);
         arc.is_some_and(|arc| KNOWN_STATEMENTS.contains(&arc))
     })
+}
+
+/// An extension: the last number of its type, if that is one of RFC 5280, whether it is critical, and its value.
+pub(super) fn read_extension<'a>(
+    extension: &Value<'a>,
+) -> Result<(Option<u8>, bool, &'a [u8]), Malformed> {
+    let mut fields = extension.inside();
+    let kind = fields.expect(Tag::Oid, "an extension has no type")?;
+    let mut value = fields.next()?;
+    let mut critical = false;
+    if let Some(flag) = &value
+        && flag.is(Class::Universal, Tag::Boolean.0)
+    {
+        critical = flag.content() != [0];
+        value = fields.next()?;
+    }
+    let number = match kind.content() {
+        [0x55, 0x1d, number] => Some(*number),
+        _ => None,
+    };
+    let value = value.ok_or(Malformed("an extension has no value"))?;
+    Ok((number, critical, value.content()))
 }

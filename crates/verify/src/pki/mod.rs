@@ -6,7 +6,8 @@
 //! - `public_key` says whether a signature holds under a key, with the cryptography of `hash`, `rsa`,
 //!   `ecdsa` and `gost` (its curves in `gost_curves`, their arithmetic in `weierstrass`); `work` has the budget for it all.
 //! - `signer` chooses among the certificates that could be a signer's.
-//! - `chain` looks for a way to somebody who is trusted, and judges it by `rules`, with what `status` finds in `crl`, `ocsp` and `revocation`.
+//! - `chain` looks for a way to somebody who is trusted, and judges it by `rules`, with what `status` finds in `crl` (whose `scope`
+//!   says what a list is about), `ocsp` and `revocation`.
 //! - `path` judges what a path's certificates demand of one another: `extensions`, `name_constraints` and `policies`.
 //! - `verdict` has the words for all that (ETSI EN 319 102-1).
 
@@ -39,6 +40,7 @@ pub(crate) mod revocation;
 mod rsa;
 mod rules;
 pub(crate) mod same_name;
+mod scope;
 pub(crate) mod signer;
 mod status;
 pub(crate) mod verdict;

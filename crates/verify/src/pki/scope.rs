@@ -1,0 +1,78 @@
+//! What a list of revoked certificates is about, by its extensions (RFC 5280 section 5.2).
+
+use asn1_rs::{Class, Tag};
+
+use super::ber::{Reader, Value};
+use super::distribution::{PlaceName, read_reasons};
+use super::extensions::read_extension;
+
+/// What the extensions of a list say of it.
+#[derive(Debug, Default)]
+pub(super) struct Scope<'a> {
+    /// The whole `IssuingDistributionPoint` (RFC 5280 section 5.2.5).
+    pub(super) point: Option<&'a [u8]>,
+    /// The place where it is published; it is about certificates that name that place.
+    pub(super) place: Option<PlaceName<'a>>,
+    pub(super) users_only: bool,
+    pub(super) authorities_only: bool,
+    pub(super) attributes_only: bool,
+    /// Its entries may be about certificates of others.
+    pub(super) indirect: bool,
+    /// Only these reasons count.
+    pub(super) reasons: Option<u16>,
+    pub(super) number: Option<&'a [u8]>,
+    /// It tells only what changed since the list of this number.
+    pub(super) base: Option<&'a [u8]>,
+    pub(super) authority_key: Option<&'a [u8]>,
+    /// It follows rules that are unknown here: it tells nobody to be good.
+    pub(super) unknown: bool,
+}
+
+impl<'a> Scope<'a> {
+    pub(super) fn read(wrapper: &Value<'a>) -> Option<Self> {
+        let mut scope = Self::default();
+        let mut extensions = wrapper.inside().next().ok()??.inside();
+        while let Some(extension) = extensions.next().ok()? {
+            let (number, critical, value) = read_extension(&extension).ok()?;
+            let integer = || {
+                let integer = Reader::new(value).expect(Tag::Integer, "").ok()?;
+                Some(integer.content())
+            };
+            match number {
+                Some(20) => scope.number = Some(integer()?),
+                Some(27) => scope.base = Some(integer()?),
+                Some(28) => {
+                    scope.point = Some(value);
+                    scope.read_point(value)?;
+                }
+                Some(35) => scope.authority_key = Some(value),
+                _ => scope.unknown |= critical,
+            }
+        }
+        Some(scope)
+    }
+
+    fn read_point(&mut self, value: &'a [u8]) -> Option<()> {
+        let mut fields = Reader::new(value).next().ok()??.inside();
+        while let Some(field) = fields.next().ok()? {
+            let is = |tag| field.is(Class::ContextSpecific, tag);
+            let set = field.content() != [0];
+            if is(0) {
+                self.place = Some(PlaceName::read(&field)?);
+            } else if is(1) {
+                self.users_only = set;
+            } else if is(2) {
+                self.authorities_only = set;
+            } else if is(3) {
+                self.reasons = Some(read_reasons(&field)?);
+            } else if is(4) {
+                self.indirect = set;
+            } else if is(5) {
+                self.attributes_only = set;
+            } else {
+                self.unknown = true;
+            }
+        }
+        Some(())
+    }
+}
