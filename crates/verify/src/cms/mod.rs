@@ -7,10 +7,14 @@
 
 #[cfg(test)]
 mod algorithm_tests;
+#[cfg(test)]
+mod answer_tests;
 mod archive;
 #[cfg(test)]
 mod archive_tests;
 mod content;
+#[cfg(test)]
+mod cost_tests;
 mod inspect;
 #[cfg(test)]
 mod name_tests;

@@ -99,6 +99,32 @@ fn usages_that_cannot_be_read_are_for_nothing() {
 }
 
 #[test]
+fn a_certificate_is_valid_by_the_minute_where_it_tells_no_seconds() {
+    let Chain { root, person, .. } = Chain::new();
+    let anchors = Anchors::new([root.certify(&root, Role::Authority, 1)]);
+    // It is judged at the midnight before the 21st.
+    for (until, why) in [
+        (tlv(0x18, b"202606210001Z"), None),
+        (tlv(0x18, b"202606210000Z"), None),
+        (
+            tlv(0x18, b"202606202359Z"),
+            Some(SubIndication::OutOfBoundsNoPoe),
+        ),
+        (tlv(0x17, b"2606210001Z"), None),
+        (
+            tlv(0x17, b"2606202359Z"),
+            Some(SubIndication::OutOfBoundsNoPoe),
+        ),
+    ] {
+        let validity = [tlv(0x18, b"202001010000Z"), until];
+        let certificate = root.certify_for(&person, Role::Person, 3, &[], validity);
+        let cms = person.cms(MESSAGE, (&root.name, 3), &[certificate], &[]);
+        let verdicts = super::verify(&cms, &Judging::new(&anchors, NOW_MS)).unwrap();
+        assert_eq!(verdicts[0].sub_indication, why, "{verdicts:?}");
+    }
+}
+
+#[test]
 fn an_authority_without_a_name_leads_nowhere() {
     let nobody = || Party::new(sequence(&[]));
     let nameless = Chain {

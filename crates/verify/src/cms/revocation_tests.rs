@@ -1,36 +1,36 @@
 //! Lists of revoked certificates by those who are entitled, each rule of RFC 5280 section 6.3 obeyed and broken.
 
 use super::verify;
-use crate::digest::sha256;
 use crate::judging::Judging;
-use crate::pki::authority::{NOW_MS, Party, Role, UTF8, algorithm, extension, name, oid, sequence};
+use crate::pki::authority::{NOW_MS, Party, Role, UTF8, day, extension, name, sequence};
 use crate::pki::ber::tlv;
 use crate::pki::{Anchors, RevocationRule, Rules, SubIndication, Verdict};
 
-const MESSAGE: &[u8] = b"a contract";
+pub(super) const MESSAGE: &[u8] = b"a contract";
 /// The person's certificate.
-const SERIAL: u8 = 2;
+pub(super) const SERIAL: u8 = 2;
 
 const NUMBER: u64 = 20;
 const REASON: u64 = 21;
 const DELTA: u64 = 27;
 const ISSUING_POINT: u64 = 28;
-const ISSUER: u64 = 29;
+pub(super) const ISSUER: u64 = 29;
 const POINTS: u64 = 31;
+const KEPT_SINCE: u64 = 60;
 
-const GOOD: Option<SubIndication> = None;
-const UNTOLD: Option<SubIndication> = Some(SubIndication::TryLater);
-const REVOKED: Option<SubIndication> = Some(SubIndication::RevokedNoPoe);
+pub(super) const GOOD: Option<SubIndication> = None;
+pub(super) const UNTOLD: Option<SubIndication> = Some(SubIndication::TryLater);
+pub(super) const REVOKED: Option<SubIndication> = Some(SubIndication::RevokedNoPoe);
 
-struct Pki {
-    root: Party,
+pub(super) struct Pki {
+    pub(super) root: Party,
     /// Who publishes lists for the root.
-    publisher: Party,
-    person: Party,
+    pub(super) publisher: Party,
+    pub(super) person: Party,
 }
 
 impl Pki {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self {
             root: Party::new(name(UTF8, "Test Root")),
             publisher: Party::new(name(UTF8, "Test Publisher")),
@@ -40,16 +40,23 @@ impl Pki {
 
     /// The verdict where revocation must be told, the person's certificate has these extensions, and these lists are at hand.
     fn judge(&self, of_person: &[Vec<u8>], lists: &[Vec<u8>]) -> Verdict {
+        let person = &self.person;
+        let certificate = self
+            .root
+            .certify_with(person, Role::Person, SERIAL, of_person);
+        self.judge_with(&[certificate], lists)
+    }
+
+    /// Judges with this certificate of the person, and others after it.
+    pub(super) fn judge_with(&self, certificates: &[Vec<u8>], lists: &[Vec<u8>]) -> Verdict {
         let Self {
             root,
             publisher,
             person,
         } = self;
         let anchors = Anchors::new([root.certify(root, Role::Authority, 1)]);
-        let certificates = [
-            root.certify_with(person, Role::Person, SERIAL, of_person),
-            root.certify(publisher, Role::Lists, 3),
-        ];
+        let of_publisher = root.certify(publisher, Role::Lists, 3);
+        let certificates = [certificates, &[of_publisher]].concat();
         let cms = person.cms(MESSAGE, (&root.name, SERIAL), &certificates, lists);
         let judging = Judging {
             rules: Rules {
@@ -62,22 +69,27 @@ impl Pki {
     }
 
     #[track_caller]
-    fn assert(&self, of_person: &[Vec<u8>], lists: &[Vec<u8>], why: Option<SubIndication>) {
+    pub(super) fn assert(
+        &self,
+        of_person: &[Vec<u8>],
+        lists: &[Vec<u8>],
+        why: Option<SubIndication>,
+    ) {
         let verdict = self.judge(of_person, lists);
         assert_eq!(verdict.sub_indication, why, "{verdict:?}");
     }
 
     /// A list of the root.
-    fn list(&self, entries: &[Vec<u8>], extensions: &[Vec<u8>]) -> Vec<u8> {
+    pub(super) fn list(&self, entries: &[Vec<u8>], extensions: &[Vec<u8>]) -> Vec<u8> {
         self.root.list_with(&self.root.name, entries, extensions)
     }
 }
 
-fn ce(number: u64, is_critical: bool, value: &[u8]) -> Vec<u8> {
+pub(super) fn ce(number: u64, is_critical: bool, value: &[u8]) -> Vec<u8> {
     extension(&[2, 5, 29, number], is_critical, value)
 }
 
-fn entry(serial: u8, extensions: &[Vec<u8>]) -> Vec<u8> {
+pub(super) fn entry(serial: u8, extensions: &[Vec<u8>]) -> Vec<u8> {
     let mut fields = vec![tlv(0x02, &[serial]), tlv(0x17, b"250101000000Z")];
     if !extensions.is_empty() {
         fields.push(sequence(extensions));
@@ -85,30 +97,30 @@ fn entry(serial: u8, extensions: &[Vec<u8>]) -> Vec<u8> {
     sequence(&fields)
 }
 
-fn reason(code: u8) -> Vec<u8> {
+pub(super) fn reason(code: u8) -> Vec<u8> {
     ce(REASON, false, &tlv(0x0a, &[code]))
 }
 
-fn number(value: u8) -> Vec<u8> {
+pub(super) fn number(value: u8) -> Vec<u8> {
     ce(NUMBER, false, &tlv(0x02, &[value]))
 }
 
 /// An `IssuingDistributionPoint` with these fields.
-fn point(fields: &[Vec<u8>]) -> Vec<u8> {
+pub(super) fn point(fields: &[Vec<u8>]) -> Vec<u8> {
     ce(ISSUING_POINT, true, &sequence(fields))
 }
 
-fn flag(tag: u8) -> Vec<u8> {
+pub(super) fn flag(tag: u8) -> Vec<u8> {
     tlv(tag, &[0xff])
 }
 
 /// `fullName`, a URI.
-fn place(uri: &str) -> Vec<u8> {
+pub(super) fn place(uri: &str) -> Vec<u8> {
     tlv(0xa0, &tlv(0xa0, &tlv(0x86, uri.as_bytes())))
 }
 
 /// `CRLDistributionPoints` with these, each with these fields.
-fn points(all: &[Vec<u8>]) -> Vec<Vec<u8>> {
+pub(super) fn points(all: &[Vec<u8>]) -> Vec<Vec<u8>> {
     vec![ce(POINTS, false, &sequence(all))]
 }
 
@@ -241,102 +253,68 @@ fn lists_of_changes_count_together_with_a_whole_one() {
     // The newest counts.
     let again = changes(3, 5, std::slice::from_ref(&held));
     pki.assert(&[], &[on_hold, lift(3, 4), again], REVOKED);
+    // What tells of fewer reasons can't let go of it, and what is no list of changes neither tells that it is good nor that it is not.
+    let unknown = extension(&[1, 2, 3, 4], true, &[5, 0]);
+    let base = ce(DELTA, true, &tlv(0x02, &[3]));
+    let partial = pki.list(std::slice::from_ref(&removed), &[number(4), base, unknown]);
+    let on_hold = whole(3, std::slice::from_ref(&held));
+    pki.assert(&[], &[on_hold, partial], REVOKED);
+    pki.assert(&[], &[whole(3, std::slice::from_ref(&removed))], UNTOLD);
     // A key that is lost stays so.
     pki.assert(&[], &[whole(3, &[compromised]), lift(3, 4)], REVOKED);
 }
 
-/// An answer by a delegate, with its certificate: these are good.
-fn answer(pki: &Pki, delegate: &Party, certificate: Vec<u8>, serials: &[u8]) -> Vec<u8> {
-    const SHA256: [u64; 9] = [2, 16, 840, 1, 101, 3, 4, 2, 1];
-    const ECDSA_SHA256: [u64; 7] = [1, 2, 840, 10045, 4, 3, 2];
-    const OCSP_RESPONSE: [u64; 9] = [1, 3, 6, 1, 5, 5, 7, 16, 2];
-    let key = pki.root.public_key();
-    let hashes = [&*pki.root.name, &key[key.len() - 65..]].map(|it| tlv(0x04, &sha256(it)));
-    let made = tlv(0x18, b"20270101000000Z");
-    let entries = serials.iter().map(|serial| {
-        let id = [&[algorithm(&SHA256)], &hashes[..], &[tlv(0x02, &[*serial])]].concat();
-        sequence(&[sequence(&id), tlv(0x80, &[]), made.clone()])
-    });
-    let entries: Vec<_> = entries.collect();
-    let tbs = sequence(&[tlv(0xa1, &delegate.name), made.clone(), sequence(&entries)]);
-    let value = [vec![0], delegate.sign(&tbs)].concat();
-    let basic = sequence(&[
-        tbs,
-        algorithm(&ECDSA_SHA256),
-        tlv(0x03, &value),
-        tlv(0xa0, &sequence(&[certificate])),
-    ]);
-    tlv(0xa1, &[oid(&OCSP_RESPONSE), basic].concat())
+#[test]
+fn a_weak_list_tells_only_whom_it_lists() {
+    let pki = Pki::new();
+    let listed = [entry(SERIAL, &[])];
+    pki.assert(&[], &[pki.root.weak_list(&[])], UNTOLD);
+    pki.assert(&[], &[pki.root.weak_list(&listed)], REVOKED);
+    pki.assert(&[], &[pki.root.weak_list(&[]), pki.list(&[], &[])], GOOD);
+    // So does one that says two things of its algorithm.
+    pki.assert(&[], &[pki.root.list_with_two_algorithms(&[])], UNTOLD);
+    pki.assert(&[], &[pki.root.list_with_two_algorithms(&listed)], REVOKED);
 }
 
 #[test]
-fn a_delegate_answers_while_it_is_not_revoked_itself() {
+fn a_key_for_lists_is_believed_while_its_certificate_is_valid() {
     let pki = Pki::new();
-    let delegate = Party::new(name(UTF8, "Test Responder"));
-    let usage = || ce(37, false, &sequence(&[oid(&[1, 3, 6, 1, 5, 5, 7, 3, 9])]));
-    let answered = |more: &[Vec<u8>], serials: &[u8]| {
-        let extensions = [&[usage()], more].concat();
-        let certificate = pki
-            .root
-            .certify_with(&delegate, Role::Person, 5, &extensions);
-        answer(&pki, &delegate, certificate, serials)
+    let key = Party::new(pki.root.name.clone());
+    let certificate = |until: &str| {
+        let validity = ["200101", until].map(day);
+        pki.root.certify_for(&key, Role::Lists, 5, &[], validity)
     };
-    pki.assert(&[], &[answered(&[], &[SERIAL])], GOOD);
-    pki.assert(&[], &[answered(&[], &[9])], UNTOLD);
-    // A list of another place says nothing good, but whom it lists.
-    let list = |serial| pki.list(&[entry(serial, &[])], &[point(&[place("http://there")])]);
-    pki.assert(&[], &[answered(&[], &[SERIAL]), list(9)], GOOD);
-    pki.assert(&[], &[answered(&[], &[SERIAL]), list(5)], UNTOLD);
-    let no_check = extension(&[1, 3, 6, 1, 5, 5, 7, 48, 1, 5], false, &[5, 0]);
-    pki.assert(&[], &[answered(&[no_check], &[SERIAL]), list(5)], GOOD);
-    // Whether the delegate was revoked is told by somebody of whom this very answer tells.
-    let publisher = &pki.publisher;
-    let general = tlv(0xa4, &publisher.name);
-    let named = points(&[sequence(&[tlv(0xa2, &general)])]);
-    let indirect = publisher.list_with(&publisher.name, &[], &[point(&[flag(0x84)])]);
-    pki.assert(&[], &[answered(&named, &[SERIAL, 3]), indirect], GOOD);
+    let person = pki.root.certify(&pki.person, Role::Person, SERIAL);
+    let list = |revoked: &[Vec<u8>]| key.list_for(revoked, ["250601", "280101"]);
+    let judge = |certificates: &[Vec<u8>], list: Vec<u8>| {
+        let certificates = [std::slice::from_ref(&person), certificates].concat();
+        pki.judge_with(&certificates, &[list]).sub_indication
+    };
+    let (over, renewed) = (certificate("260101"), certificate("300101"));
+    let over = std::slice::from_ref(&over);
+    assert_eq!(judge(over, list(&[])), UNTOLD);
+    assert_eq!(judge(over, list(&[entry(SERIAL, &[])])), REVOKED);
+    assert_eq!(judge(&[over[0].clone(), renewed], list(&[])), GOOD);
 }
 
 #[test]
-fn keys_that_sign_each_others_lists_end_somewhere() {
+fn a_list_may_go_on_telling_of_certificates_that_are_over() {
     let pki = Pki::new();
-    let count = 40;
-    // Many keys of the root's name, each with a list of its own.
-    let keys: Vec<_> = (0..count)
-        .map(|_| Party::new(pki.root.name.clone()))
-        .collect();
-    let of_keys = keys.iter().zip(10..);
-    let mut certificates: Vec<_> = of_keys
-        .map(|(key, serial)| pki.root.certify(key, Role::Lists, serial))
-        .collect();
-    certificates.push(pki.root.certify(&pki.person, Role::Person, SERIAL));
-    let lists: Vec<_> = keys
-        .iter()
-        .map(|key| key.list(&pki.root.name, &[9]))
-        .collect();
-    let anchors = Anchors::new([pki.root.certify(&pki.root, Role::Authority, 1)]);
-    let cms = pki
-        .person
-        .cms(MESSAGE, (&pki.root.name, SERIAL), &certificates, &lists);
-    let verdicts = verify(&cms, &Judging::new(&anchors, NOW_MS));
-    assert!(verdicts.is_ok_and(|all| all[0].sub_indication == GOOD));
-}
-
-#[test]
-fn a_list_of_many_is_looked_through_within_the_budget() {
-    let pki = Pki::new();
-    let entries: Vec<_> = (0..100_000_u32)
-        .map(|serial| {
-            let serial = [&[1][..], &serial.to_be_bytes()].concat();
-            let fields = [
-                tlv(0x02, &serial),
-                tlv(0x17, b"250101000000Z"),
-                sequence(&[reason(1)]),
-            ];
-            sequence(&fields)
-        })
-        .collect();
-    pki.assert(&[], &[pki.list(&entries, &[number(1)])], GOOD);
-    let last = [entries, vec![entry(SERIAL, &[])]].concat();
-    pki.assert(&[], &[pki.list(&last, &[number(1)])], REVOKED);
+    // Valid when it is judged, and over when the list was made.
+    let validity = ["200101", "260901"].map(day);
+    let person = pki
+        .root
+        .certify_for(&pki.person, Role::Person, SERIAL, &[], validity);
+    let judge = |extensions: &[Vec<u8>]| {
+        let list = pki.list(&[], extensions);
+        pki.judge_with(std::slice::from_ref(&person), &[list])
+            .sub_indication
+    };
+    let kept_since = |day: &str| {
+        let time = tlv(0x18, format!("{day}000000Z").as_bytes());
+        ce(KEPT_SINCE, false, &time)
+    };
+    assert_eq!(judge(&[]), UNTOLD);
+    assert_eq!(judge(&[kept_since("20200101")]), GOOD);
+    assert_eq!(judge(&[kept_since("20261001")]), UNTOLD);
 }

@@ -1,6 +1,7 @@
 //! An authority for tests, which makes certificates, lists and signatures as one wants them, right or wrong.
 
 use asn1_rs::Oid;
+use aws_lc_rs::digest;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _};
 
@@ -10,6 +11,7 @@ pub(crate) const SIGNED_DATA: [u64; 7] = [1, 2, 840, 113_549, 1, 7, 2];
 pub(crate) const DATA: [u64; 7] = [1, 2, 840, 113_549, 1, 7, 1];
 pub(crate) const SHA256: [u64; 9] = [2, 16, 840, 1, 101, 3, 4, 2, 1];
 const ECDSA_SHA256: [u64; 7] = [1, 2, 840, 10045, 4, 3, 2];
+const ECDSA_SHA1: [u64; 6] = [1, 2, 840, 10045, 4, 1];
 const ECDSA_SHA384: [u64; 7] = [1, 2, 840, 10045, 4, 3, 3];
 const EC: [u64; 6] = [1, 2, 840, 10045, 2, 1];
 const P256: [u64; 7] = [1, 2, 840, 10045, 3, 1, 7];
@@ -113,32 +115,41 @@ impl Party {
         serial: u8,
         extensions: &[Vec<u8>],
     ) -> Vec<u8> {
-        let inner = algorithm(&ECDSA_SHA256);
-        self.certify_as(&self.name, &inner, of, role, serial, extensions)
+        let terms = Terms::of(&self.name, extensions);
+        self.certify_as(of, role, serial, &terms)
+    }
+
+    /// A certificate that is valid from one time to another.
+    pub(crate) fn certify_for(
+        &self,
+        of: &Self,
+        role: Role,
+        serial: u8,
+        extensions: &[Vec<u8>],
+        validity: [Vec<u8>; 2],
+    ) -> Vec<u8> {
+        let terms = Terms {
+            validity,
+            ..Terms::of(&self.name, extensions)
+        };
+        self.certify_as(of, role, serial, &terms)
     }
 
     /// A certificate whose signed part names another algorithm than the one that it is signed with.
     pub(crate) fn certify_with_two_algorithms(&self, of: &Self, serial: u8) -> Vec<u8> {
-        let inner = algorithm(&ECDSA_SHA384);
-        self.certify_as(&self.name, &inner, of, Role::Person, serial, &[])
+        let terms = Terms {
+            algorithm: algorithm(&ECDSA_SHA384),
+            ..Terms::of(&self.name, &[])
+        };
+        self.certify_as(of, Role::Person, serial, &terms)
     }
 
     /// A certificate that spells the issuer's name in this way.
     pub(crate) fn certify_by(&self, issuer: &[u8], of: &Self, serial: u8) -> Vec<u8> {
-        let inner = algorithm(&ECDSA_SHA256);
-        self.certify_as(issuer, &inner, of, Role::Person, serial, &[])
+        self.certify_as(of, Role::Person, serial, &Terms::of(issuer, &[]))
     }
 
-    fn certify_as(
-        &self,
-        issuer: &[u8],
-        inner: &[u8],
-        of: &Self,
-        role: Role,
-        serial: u8,
-        more: &[Vec<u8>],
-    ) -> Vec<u8> {
-        let validity = [&b"200101000000Z"[..], b"491231235959Z"].map(|time| tlv(0x17, time));
+    fn certify_as(&self, of: &Self, role: Role, serial: u8, terms: &Terms<'_>) -> Vec<u8> {
         let usage = match role {
             Role::Authority => CERT_AND_CRL_SIGN,
             Role::Lists => CRL_SIGN,
@@ -149,13 +160,13 @@ impl Party {
             let is_ca = tlv(0x30, &tlv(0x01, &[0xff]));
             extensions.push(extension(&BASIC_CONSTRAINTS, true, &is_ca));
         }
-        extensions.extend_from_slice(more);
+        extensions.extend_from_slice(terms.extensions);
         let tbs = sequence(&[
             tlv(0xa0, &tlv(0x02, &[2])),
             tlv(0x02, &[serial]),
-            inner.to_vec(),
-            issuer.to_vec(),
-            sequence(&validity),
+            terms.algorithm.clone(),
+            terms.issuer.to_vec(),
+            sequence(&terms.validity),
             of.name.clone(),
             of.public_key(),
             tlv(0xa3, &sequence(&extensions)),
@@ -188,20 +199,33 @@ impl Party {
         revoked: &[Vec<u8>],
         extensions: &[Vec<u8>],
     ) -> Vec<u8> {
-        let mut fields = vec![
-            tlv(0x02, &[1]),
-            algorithm(&ECDSA_SHA256),
-            issuer.to_vec(),
-            tlv(0x17, b"270101000000Z"),
-            tlv(0x17, b"280101000000Z"),
-        ];
-        if !revoked.is_empty() {
-            fields.push(sequence(revoked));
-        }
-        if !extensions.is_empty() {
-            fields.push(tlv(0xa0, &sequence(extensions)));
-        }
-        self.signed(sequence(&fields), algorithm(&ECDSA_SHA256))
+        let tbs = inside_of_list(issuer, algorithm(&ECDSA_SHA256), revoked, extensions, DAYS);
+        self.signed(tbs, algorithm(&ECDSA_SHA256))
+    }
+
+    /// A list of these entries that was made on a day (`YYMMDD`) and is valid until another.
+    pub(crate) fn list_for(&self, revoked: &[Vec<u8>], days: [&str; 2]) -> Vec<u8> {
+        let tbs = inside_of_list(&self.name, algorithm(&ECDSA_SHA256), revoked, &[], days);
+        self.signed(tbs, algorithm(&ECDSA_SHA256))
+    }
+
+    /// A list of these entries whose signed part names another algorithm than the one that it is signed with.
+    pub(crate) fn list_with_two_algorithms(&self, revoked: &[Vec<u8>]) -> Vec<u8> {
+        let tbs = inside_of_list(&self.name, algorithm(&ECDSA_SHA384), revoked, &[], DAYS);
+        self.signed(tbs, algorithm(&ECDSA_SHA256))
+    }
+
+    /// A list of these entries that is signed with SHA-1.
+    pub(crate) fn weak_list(&self, revoked: &[Vec<u8>]) -> Vec<u8> {
+        let named = algorithm(&ECDSA_SHA1);
+        let tbs = inside_of_list(&self.name, named.clone(), revoked, &[], DAYS);
+        // A digest is a number for ECDSA, the length of which does not matter.
+        let sha1 = digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, &tbs);
+        let number = [&[0; 12], sha1.as_ref()].concat();
+        let number = digest::Digest::import_less_safe(&number, &digest::SHA256).unwrap();
+        let value = self.key.sign_digest(&number).unwrap();
+        let value = [&[0], value.as_ref()].concat();
+        sequence(&[tbs, named, tlv(0x03, &value)])
     }
 
     /// A CMS of a message, with these certificates and lists, in DER.
@@ -250,6 +274,59 @@ impl Party {
         ]);
         sequence(&[oid(&SIGNED_DATA), tlv(0xa0, &signed_data)])
     }
+}
+
+/// The beginning of a day (`YYMMDD`), as encoded.
+pub(crate) fn day(day: &str) -> Vec<u8> {
+    tlv(0x17, format!("{day}000000Z").as_bytes())
+}
+
+/// The days from which and until which lists are valid.
+const DAYS: [&str; 2] = ["270101", "280101"];
+
+/// The contents of a certificate besides its holder.
+struct Terms<'a> {
+    issuer: &'a [u8],
+    /// The algorithm that its signed part names.
+    algorithm: Vec<u8>,
+    /// The first and the last time at which it is valid, as encoded.
+    validity: [Vec<u8>; 2],
+    extensions: &'a [Vec<u8>],
+}
+
+impl<'a> Terms<'a> {
+    fn of(issuer: &'a [u8], extensions: &'a [Vec<u8>]) -> Self {
+        Self {
+            issuer,
+            algorithm: algorithm(&ECDSA_SHA256),
+            validity: ["200101", "491231"].map(day),
+            extensions,
+        }
+    }
+}
+
+/// The signed part of a list.
+fn inside_of_list(
+    issuer: &[u8],
+    algorithm: Vec<u8>,
+    revoked: &[Vec<u8>],
+    extensions: &[Vec<u8>],
+    [made, next]: [&str; 2],
+) -> Vec<u8> {
+    let mut fields = vec![
+        tlv(0x02, &[1]),
+        algorithm,
+        issuer.to_vec(),
+        day(made),
+        day(next),
+    ];
+    if !revoked.is_empty() {
+        fields.push(sequence(revoked));
+    }
+    if !extensions.is_empty() {
+        fields.push(tlv(0xa0, &sequence(extensions)));
+    }
+    sequence(&fields)
 }
 
 /// What a CMS is made of.

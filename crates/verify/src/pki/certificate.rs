@@ -230,21 +230,32 @@ impl<'a> Parsed<'a> {
         self.key_identifier
     }
 
-    /// Whether these are the digests of its subject and its key (RFC 6960 section 4.1.1).
-    pub(crate) fn is_named(&self, hash: Hash, subject: &[u8], key: &[u8], work: &Work) -> bool {
+    /// Whether these are the digests of its subject and its key (RFC 6960 section 4.1.1). The subject may also be as a certificate
+    /// that it has issued spells it.
+    pub(crate) fn is_named(
+        &self,
+        hash: Hash,
+        [subject, key]: [&[u8]; 2],
+        of: &Parsed<'_>,
+        work: &Work,
+    ) -> bool {
+        let digest = |bytes: &[u8]| match work.spend_hash(hash, bytes.len()) {
+            Ok(()) => hash.digest(bytes),
+            Err(Exhausted) => Vec::new(),
+        };
         let mut names = self.names.borrow_mut();
         let known = names.iter().position(|(other, _)| *other == hash);
         let place = known.unwrap_or_else(|| {
-            let own = [self.certificate.subject().as_raw(), self.key_bits()];
-            let own = own.map(|bytes| match work.spend_hash(hash, bytes.len()) {
-                Ok(()) => hash.digest(bytes),
-                Err(Exhausted) => Vec::new(),
-            });
-            names.push((hash, own));
+            let own = [self.subject.der(), self.key_bits()];
+            names.push((hash, own.map(digest)));
             names.len() - 1
         });
         let [own_subject, own_key] = &names[place].1;
-        own_subject == subject && own_key == key
+        let is_spelt_so = || {
+            let issuer = of.issuer().der();
+            issuer != self.subject.der() && digest(issuer) == subject
+        };
+        own_key == key && (own_subject == subject || is_spelt_so())
     }
 
     /// Its key, without what it is of.

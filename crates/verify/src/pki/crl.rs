@@ -10,10 +10,10 @@ use super::algorithm::AlgorithmIdentifier;
 use super::ber::Reader;
 use super::certificate::Parsed;
 use super::distribution::{ALL_REASONS, Point, keys};
-use super::extensions::read_extension;
+use super::extensions::Extension;
 use super::general_name::{DIRECTORY_NAME, GeneralName};
 use super::public_key;
-use super::revocation::bits;
+use super::revocation::{Statement, bits};
 use super::same_name::DistinguishedName;
 use super::scope::Scope;
 use super::work::{Sha256, Work};
@@ -34,7 +34,7 @@ pub(super) struct Crl<'a> {
     algorithm: AlgorithmIdentifier<'a>,
     signature: &'a [u8],
     /// Certificates, by their digests, and whether their keys signed it.
-    signed_by: RefCell<Vec<(Sha256, bool)>>,
+    signed_by: RefCell<HashMap<Sha256, bool>>,
     /// Certificates, by their digests, and what the entries say of them.
     found: RefCell<HashMap<Sha256, Option<Found>>>,
 }
@@ -65,15 +65,16 @@ impl<'a> Crl<'a> {
     pub(super) fn read(der: &'a [u8]) -> Option<Self> {
         let mut outer = Reader::new(der).expect(Tag::Sequence, "").ok()?.inside();
         let tbs = outer.expect(Tag::Sequence, "").ok()?;
-        let algorithm = AlgorithmIdentifier::read(&outer.expect(Tag::Sequence, "").ok()?).ok()?;
+        let named = outer.expect(Tag::Sequence, "").ok()?;
+        let algorithm = AlgorithmIdentifier::read(&named).ok()?;
         let signature = bits(&outer.expect(Tag::BitString, "").ok()?)?;
         let mut fields = tbs.inside();
         let mut field = fields.next().ok()??;
         if field.is(Class::Universal, Tag::Integer.0) {
             field = fields.next().ok()??;
         }
-        // What it is signed with, once more.
-        AlgorithmIdentifier::read(&field).ok()?;
+        // What it is signed with, once more: only this is signed (RFC 5280 section 5.1.1.2).
+        let says_another = field.raw != named.raw;
         let issuer = DistinguishedName::new(fields.expect(Tag::Sequence, "").ok()?.raw);
         let made_ms = fields.next().ok()??.time_ms()?;
         let mut field = fields.next().ok()?;
@@ -86,13 +87,14 @@ impl<'a> Crl<'a> {
         if revoked.is_some() {
             field = fields.next().ok()?;
         }
-        let scope = match field {
+        let mut scope = match field {
             None => Scope::default(),
             Some(wrapper) => Scope::read(&wrapper).unwrap_or(Scope {
                 unknown: true,
                 ..Scope::default()
             }),
         };
+        scope.unknown |= says_another;
         Some(Self {
             tbs: tbs.raw,
             issuer,
@@ -195,10 +197,9 @@ impl<'a> Crl<'a> {
     /// Whether a key signed it that may sign lists and is called as the list says.
     pub(super) fn is_signed_by(&self, signer: &Parsed<'_>, work: &Work) -> bool {
         let mut known = self.signed_by.borrow_mut();
-        if let Some((_, signed)) = known.iter().find(|(other, _)| other == signer.sha256()) {
+        if let Some(signed) = known.get(signer.sha256()) {
             return *signed;
         }
-        let key = signer.x509().public_key();
         let may_sign = match signer.x509().key_usage() {
             Ok(Some(usage)) => usage.value.crl_sign(),
             Ok(None) => true,
@@ -206,10 +207,25 @@ impl<'a> Crl<'a> {
         };
         let signed = may_sign
             && signer.subject().is(&self.issuer, work)
-            && !public_key::is_weak(key, &self.algorithm, None)
             && signer.has_signed(&self.algorithm, self.tbs, self.signature, work);
-        known.push((*signer.sha256(), signed));
+        known.insert(*signer.sha256(), signed);
         signed
+    }
+
+    /// Whether a signature of it by this one, though it may hold, proves nothing today.
+    pub(super) fn is_weak_by(&self, signer: &Parsed<'_>) -> bool {
+        public_key::is_weak(signer.x509().public_key(), &self.algorithm, None)
+    }
+
+    /// A statement that the certificates that it does not list are good, for these reasons.
+    pub(super) fn good(&self, reasons: u16) -> Statement {
+        Statement {
+            made_ms: self.made_ms,
+            next_ms: self.next_ms,
+            keeps_since_ms: self.scope.keeps_since_ms,
+            is_revoked_since_ms: None,
+            reasons,
+        }
     }
 
     /// What its entries say of a certificate; none where they can't be read to their end, or the work is exhausted.
@@ -238,12 +254,13 @@ impl<'a> Crl<'a> {
             if let Some(list) = fields.next()? {
                 let mut extensions = list.inside();
                 while let Some(extension) = extensions.next()? {
-                    let (number, critical, value) = read_extension(&extension)?;
-                    match number {
+                    let extension = Extension::read(&extension)?;
+                    let value = extension.value;
+                    match extension.number() {
                         Some(21) => reason = value.last().copied().unwrap_or_default(),
                         Some(29) => is_of_issuer = names(value, certificate.issuer(), work),
                         Some(23 | 24) => {}
-                        _ => found.has_unknown |= critical,
+                        _ => found.has_unknown |= extension.critical,
                     }
                 }
             }

@@ -26,6 +26,8 @@ pub(crate) struct Extensions<'a> {
 const CE: &[u8] = &[0x55, 0x1d];
 const AUTHORITY_INFORMATION: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 1, 1];
 const QC_STATEMENTS: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 1, 3];
+/// `id-pkix-ocsp`.
+const OCSP: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 0x30, 1];
 /// Statements that are known, and restrict nothing that is judged here: but for their last numbers those of RFC 3739 section 3.2.6.1,
 /// of ETSI EN 319 412-5 and of ETSI EN 319 412-1 clause 5.1.
 const KNOWN_STATEMENTS: [&[u8]; 3] = [
@@ -98,24 +100,53 @@ fn is_known_statement(statement: &Value<'_>) -> bool {
     })
 }
 
-/// An extension: the last number of its type, if that is one of RFC 5280, whether it is critical, and its value.
-pub(super) fn read_extension<'a>(
-    extension: &Value<'a>,
-) -> Result<(Option<u8>, bool, &'a [u8]), Malformed> {
-    let mut fields = extension.inside();
-    let kind = fields.expect(Tag::Oid, "an extension has no type")?;
-    let mut value = fields.next()?;
-    let mut critical = false;
-    if let Some(flag) = &value
-        && flag.is(Class::Universal, Tag::Boolean.0)
-    {
-        critical = flag.content() != [0];
-        value = fields.next()?;
+/// An extension of a list, of an entry or of an answer.
+pub(super) struct Extension<'a> {
+    /// The inside of its type's encoding.
+    kind: &'a [u8],
+    pub(super) critical: bool,
+    pub(super) value: &'a [u8],
+}
+
+impl<'a> Extension<'a> {
+    pub(super) fn read(extension: &Value<'a>) -> Result<Self, Malformed> {
+        let mut fields = extension.inside();
+        let kind = fields.expect(Tag::Oid, "an extension has no type")?;
+        let mut value = fields.next()?;
+        let mut critical = false;
+        if let Some(flag) = &value
+            && flag.is(Class::Universal, Tag::Boolean.0)
+        {
+            critical = flag.content() != [0];
+            value = fields.next()?;
+        }
+        let value = value.ok_or(Malformed("an extension has no value"))?;
+        Ok(Self {
+            kind: kind.content(),
+            critical,
+            value: value.content(),
+        })
     }
-    let number = match kind.content() {
-        [0x55, 0x1d, number] => Some(*number),
-        _ => None,
-    };
-    let value = value.ok_or(Malformed("an extension has no value"))?;
-    Ok((number, critical, value.content()))
+
+    /// The last number of its type, if that is one of RFC 5280.
+    pub(super) fn number(&self) -> Option<u8> {
+        self.last_of(CE)
+    }
+
+    /// The last number of its type, if that is one of RFC 6960.
+    pub(super) fn ocsp_number(&self) -> Option<u8> {
+        self.last_of(OCSP)
+    }
+
+    fn last_of(&self, arc: &[u8]) -> Option<u8> {
+        match self.kind.strip_prefix(arc) {
+            Some([number]) => Some(*number),
+            _ => None,
+        }
+    }
+
+    /// The time that it tells.
+    pub(super) fn time_ms(&self) -> Option<i64> {
+        Reader::new(self.value).next().ok()??.time_ms()
+    }
 }

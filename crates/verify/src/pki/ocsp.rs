@@ -1,6 +1,7 @@
 //! Answers about revocation (OCSP, RFC 6960 section 4.2).
 
 use std::cell::RefCell;
+use std::rc::Rc;
 
 use asn1_rs::{Class, Tag};
 
@@ -8,15 +9,24 @@ use super::algorithm::AlgorithmIdentifier;
 use super::ber::{Reader, Value};
 use super::certificate::Parsed;
 use super::distribution::ALL_REASONS;
+use super::extensions::Extension;
 use super::hash::Hash;
 use super::oid;
 use super::public_key;
 use super::revocation::{Statement, bits};
 use super::same_name::DistinguishedName;
+use super::verdict::MAX_SKEW_MS;
 use super::work::{Sha256, Work};
 
 /// Most certificates of an answer that are looked at, and most certificates that it is about.
 const MAX_ENTRIES: usize = 20;
+
+/// Extensions that are known, by the last number of their types: `id-pkix-ocsp-nonce`, `-crl`, `-archive-cutoff` and
+/// `-extended-revoke` (RFC 6960 section 4.4).
+const NONCE: u8 = 2;
+const CRL_REFERENCE: u8 = 3;
+const ARCHIVE_CUTOFF: u8 = 6;
+const EXTENDED_REVOKE: u8 = 9;
 
 /// `id-pkix-ocsp-nocheck`.
 const NO_CHECK: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 0x30, 1, 5];
@@ -32,8 +42,24 @@ pub(super) struct Response<'a> {
     algorithm: AlgorithmIdentifier<'a>,
     signature: &'a [u8],
     certificates: Vec<Parsed<'a>>,
-    /// Issuers, by their certificates' digests, and whether it speaks for them.
-    speaks_for: RefCell<Vec<(Sha256, bool)>>,
+    /// It follows rules that are unknown here: it tells nobody to be good.
+    unknown: bool,
+    /// Issuers, by their certificates' digests, and who has signed it that may speak for them.
+    speakers: RefCell<Vec<(Sha256, Rc<[Speaker]>)>>,
+}
+
+/// The signer of an answer for an issuer.
+#[derive(Debug)]
+enum Speaker {
+    Issuer,
+    /// A delegate, by the place of its certificate in the answer.
+    Delegate(usize),
+}
+
+/// The limits within which an answer is relied on for good certificates.
+struct Reliance {
+    until_ms: i64,
+    is_weak: bool,
 }
 
 /// Who answers.
@@ -52,6 +78,42 @@ struct Entry<'a> {
     issuer_key: &'a [u8],
     serial: &'a [u8],
     statement: Statement,
+    /// It follows rules that are unknown here: it does not tell that the certificate is good.
+    unknown: bool,
+}
+
+/// The extensions of an answer or an entry that count (RFC 6960 section 4.4).
+#[derive(Debug, Default)]
+struct Further {
+    /// Certificates that were over at this time or later are still told of (`ArchiveCutoff`), in milliseconds since 1970.
+    keeps_since_ms: Option<i64>,
+    /// One is critical and not known here.
+    unknown: bool,
+}
+
+impl Further {
+    /// Reads the extensions inside of an explicit tag, if there are any.
+    fn of(wrapper: Option<Value<'_>>) -> Self {
+        let further = wrapper.map_or(Some(Self::default()), |wrapper| Self::read(&wrapper));
+        further.unwrap_or(Self {
+            unknown: true,
+            ..Self::default()
+        })
+    }
+
+    fn read(wrapper: &Value<'_>) -> Option<Self> {
+        let mut further = Self::default();
+        let mut all = wrapper.inside().next().ok()??.inside();
+        while let Some(extension) = all.next().ok()? {
+            let extension = Extension::read(&extension).ok()?;
+            match extension.ocsp_number() {
+                Some(ARCHIVE_CUTOFF) => further.keeps_since_ms = extension.time_ms(),
+                Some(NONCE | CRL_REFERENCE | EXTENDED_REVOKE) => {}
+                _ => further.unknown |= extension.critical,
+            }
+        }
+        Some(further)
+    }
 }
 
 impl<'a> Response<'a> {
@@ -98,6 +160,7 @@ impl<'a> Response<'a> {
         };
         let made_ms = data.next().ok()??.time_ms()?;
         let mut all = data.expect(Tag::Sequence, "").ok()?.inside();
+        let unknown = Further::of(data.optional(1).ok()?).unknown;
         let mut entries = Vec::new();
         while let Some(entry) = all.next().ok()? {
             if entries.len() == MAX_ENTRIES {
@@ -113,7 +176,8 @@ impl<'a> Response<'a> {
             algorithm,
             signature,
             certificates,
-            speaks_for: RefCell::default(),
+            unknown,
+            speakers: RefCell::default(),
         })
     }
 
@@ -126,49 +190,91 @@ impl<'a> Response<'a> {
         work: &Work,
     ) -> Vec<Statement> {
         let serial = certificate.x509().raw_serial();
-        let entries = || {
-            let entries = self.entries.iter();
-            entries.filter(|entry| work.is_same(entry.serial, serial))
-        };
-        if entries().next().is_none() || !self.speaks_for(issuer, is_revoked, work) {
+        let about = self.entries.iter().filter(|entry| {
+            work.is_same(entry.serial, serial)
+                && issuer.is_named(
+                    entry.hash,
+                    [entry.issuer_name, entry.issuer_key],
+                    certificate,
+                    work,
+                )
+        });
+        let about: Vec<_> = about.collect();
+        if about.is_empty() {
             return Vec::new();
         }
-        let about = entries()
-            .filter(|entry| issuer.is_named(entry.hash, entry.issuer_name, entry.issuer_key, work));
-        about.map(|entry| entry.statement).collect()
+        let Some(reliance) = self.reliance(issuer, is_revoked, work) else {
+            return Vec::new();
+        };
+        let told = about.into_iter().map(|entry| {
+            let told = entry.statement;
+            // Nobody knows a status from later than when the answer was made.
+            let is_early = told.made_ms > self.made_ms.saturating_add(MAX_SKEW_MS);
+            let is_good = !(self.unknown || entry.unknown || reliance.is_weak || is_early);
+            Statement {
+                next_ms: told.next_ms.map(|next| next.min(reliance.until_ms)),
+                reasons: if is_good { told.reasons } else { 0 },
+                ..told
+            }
+        });
+        told.collect()
     }
 
-    /// Whether the issuer has signed it, or somebody whom the issuer has given this task (RFC 6960 section 4.2.2.2).
-    fn speaks_for(
+    /// The limits within which it is relied on; none unless the issuer has signed it, or somebody whom the issuer has given this task
+    /// and who was not revoked (RFC 6960 section 4.2.2.2).
+    fn reliance(
         &self,
         issuer: &Parsed<'_>,
         is_revoked: impl Fn(&Parsed<'_>) -> bool,
         work: &Work,
-    ) -> bool {
-        let known = self.speaks_for.borrow();
-        if let Some((_, speaks)) = known.iter().find(|(other, _)| other == issuer.sha256()) {
-            return *speaks;
+    ) -> Option<Reliance> {
+        let is_weak =
+            |key: &Parsed<'_>| public_key::is_weak(key.x509().public_key(), &self.algorithm, None);
+        // Whether a delegate was revoked may depend on this very answer, and is asked each time.
+        let speakers = self.speakers(issuer, work);
+        let mut reliances = speakers.iter().filter_map(|speaker| match speaker {
+            Speaker::Issuer => Some(Reliance {
+                until_ms: i64::MAX,
+                is_weak: is_weak(issuer),
+            }),
+            Speaker::Delegate(place) => {
+                let delegate = self.certificates.get(*place)?;
+                let speaks = is_never_revoked(delegate) || !is_revoked(delegate);
+                // A key that leaked when its certificate was over can sign answers of any time before, to be valid for ever.
+                speaks.then(|| Reliance {
+                    until_ms: delegate.not_after_ms(),
+                    is_weak: is_weak(delegate) || delegate.is_weakly_issued_by(issuer),
+                })
+            }
+        });
+        reliances.next()
+    }
+
+    fn speakers(&self, issuer: &Parsed<'_>, work: &Work) -> Rc<[Speaker]> {
+        let mut known = self.speakers.borrow_mut();
+        if let Some((_, speakers)) = known.iter().find(|(other, _)| other == issuer.sha256()) {
+            return Rc::clone(speakers);
         }
-        // Whether a delegate was revoked may depend on this very answer.
-        drop(known);
         let signed = |responder: &Parsed<'_>| {
-            let key = responder.x509().public_key();
             self.responder.is(responder, work)
-                && !public_key::is_weak(key, &self.algorithm, None)
                 && responder.has_signed(&self.algorithm, self.tbs, self.signature, work)
         };
-        let speaks = signed(issuer)
-            || self.certificates.iter().any(|delegate| {
+        let speakers: Rc<[Speaker]> = if signed(issuer) {
+            Rc::new([Speaker::Issuer])
+        } else {
+            let all = self.certificates.iter().enumerate();
+            let delegates = all.filter(|(_, delegate)| {
                 may_respond(delegate)
                     && delegate.is_valid(self.made_ms)
                     && issuer.has_issued(delegate, work)
-                    && !delegate.is_weakly_issued_by(issuer)
                     && signed(delegate)
-                    && (is_never_revoked(delegate) || !is_revoked(delegate))
             });
-        let mut known = self.speaks_for.borrow_mut();
-        known.push((*issuer.sha256(), speaks));
-        speaks
+            delegates
+                .map(|(place, _)| Speaker::Delegate(place))
+                .collect()
+        };
+        known.push((*issuer.sha256(), Rc::clone(&speakers)));
+        speakers
     }
 }
 
@@ -221,6 +327,7 @@ impl<'a> Entry<'a> {
             Some(wrapper) => Some(wrapper.inside().next().ok()??.time_ms()?),
             None => None,
         };
+        let further = Further::of(fields.optional(1).ok()?);
         Some(Self {
             hash: Hash::of(&algorithm.oid)?,
             issuer_name,
@@ -229,9 +336,11 @@ impl<'a> Entry<'a> {
             statement: Statement {
                 made_ms,
                 next_ms,
+                keeps_since_ms: further.keeps_since_ms,
                 is_revoked_since_ms,
                 reasons: ALL_REASONS,
             },
+            unknown: further.unknown,
         })
     }
 }

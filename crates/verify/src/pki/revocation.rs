@@ -195,6 +195,8 @@ pub(super) struct Statement {
     pub(super) made_ms: i64,
     /// Until when there is no newer one, in milliseconds since 1970.
     pub(super) next_ms: Option<i64>,
+    /// It goes on telling of certificates that were over at this time or later, in milliseconds since 1970.
+    pub(super) keeps_since_ms: Option<i64>,
     /// Since when the certificate is revoked, in milliseconds since 1970, or [`i64::MIN`] where that can't be read; none where it
     /// is good.
     pub(super) is_revoked_since_ms: Option<i64>,
@@ -204,10 +206,12 @@ pub(super) struct Statement {
 
 impl Statement {
     /// Whether a good certificate was good at a time by this: it was made then or later, and not after the certificate was over,
-    /// when authorities forget it.
+    /// when authorities forget it unless they say that they do not.
     pub(super) fn is_about(&self, time_ms: i64, certificate: &Parsed<'_>) -> bool {
         let reaches = self.made_ms >= time_ms || self.next_ms.is_some_and(|next| next >= time_ms);
-        reaches && self.made_ms <= certificate.not_after_ms()
+        let end_ms = certificate.not_after_ms();
+        let is_kept = self.keeps_since_ms.is_some_and(|since| since <= end_ms);
+        reaches && (self.made_ms <= end_ms || is_kept)
     }
 }
 

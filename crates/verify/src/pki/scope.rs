@@ -1,12 +1,12 @@
-//! What a list of revoked certificates is about, by its extensions (RFC 5280 section 5.2).
+//! The scope of a list of revoked certificates, by its extensions (RFC 5280 section 5.2).
 
 use asn1_rs::{Class, Tag};
 
 use super::ber::{Reader, Value};
 use super::distribution::{PlaceName, read_reasons};
-use super::extensions::read_extension;
+use super::extensions::Extension;
 
-/// What the extensions of a list say of it.
+/// The extensions of a list that count.
 #[derive(Debug, Default)]
 pub(super) struct Scope<'a> {
     /// The whole `IssuingDistributionPoint` (RFC 5280 section 5.2.5).
@@ -24,6 +24,8 @@ pub(super) struct Scope<'a> {
     /// It tells only what changed since the list of this number.
     pub(super) base: Option<&'a [u8]>,
     pub(super) authority_key: Option<&'a [u8]>,
+    /// It goes on listing certificates that were over at this time or later (`expiredCertsOnCRL`, X.509 section 9.5.2.8).
+    pub(super) keeps_since_ms: Option<i64>,
     /// It follows rules that are unknown here: it tells nobody to be good.
     pub(super) unknown: bool,
 }
@@ -33,12 +35,13 @@ impl<'a> Scope<'a> {
         let mut scope = Self::default();
         let mut extensions = wrapper.inside().next().ok()??.inside();
         while let Some(extension) = extensions.next().ok()? {
-            let (number, critical, value) = read_extension(&extension).ok()?;
+            let extension = Extension::read(&extension).ok()?;
+            let value = extension.value;
             let integer = || {
                 let integer = Reader::new(value).expect(Tag::Integer, "").ok()?;
                 Some(integer.content())
             };
-            match number {
+            match extension.number() {
                 Some(20) => scope.number = Some(integer()?),
                 Some(27) => scope.base = Some(integer()?),
                 Some(28) => {
@@ -46,7 +49,8 @@ impl<'a> Scope<'a> {
                     scope.read_point(value)?;
                 }
                 Some(35) => scope.authority_key = Some(value),
-                _ => scope.unknown |= critical,
+                Some(60) => scope.keeps_since_ms = extension.time_ms(),
+                _ => scope.unknown |= extension.critical,
             }
         }
         Some(scope)

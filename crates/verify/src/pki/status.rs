@@ -38,6 +38,8 @@ struct Heard<'l> {
     found: Found,
     /// Reasons for which it tells that the certificate is good.
     reasons: u16,
+    /// The end of the time in which it is relied on for that, in milliseconds since 1970.
+    until_ms: i64,
 }
 
 impl Trust<'_> {
@@ -92,14 +94,15 @@ impl Trust<'_> {
             let Some(reasons) = list.reasons_of(place.certificate, self.work) else {
                 continue;
             };
-            if !self.is_entitled(list, place, signers) {
+            let Some(until_ms) = self.word_until_ms(list, place, signers) else {
                 continue;
-            }
+            };
             if let Some(found) = list.find(place.certificate, self.work) {
                 heard.push(Heard {
                     list,
                     found,
-                    reasons,
+                    reasons: if until_ms < list.made_ms { 0 } else { reasons },
+                    until_ms,
                 });
             }
         }
@@ -110,23 +113,44 @@ impl Trust<'_> {
         told
     }
 
-    /// Whether somebody signed a list whose word counts: an authority of the path, a trusted one, or one that has a path to the same
-    /// trusted one (RFC 5280 section 6.3.3 (f)).
-    fn is_entitled(&self, list: &Crl<'_>, place: Place<'_>, signers: &Signers) -> bool {
+    /// The end of the time, in milliseconds since 1970, in which the signer of a list is relied on for good certificates; none if
+    /// nobody who is entitled signed it: an authority of the path, a trusted one, or one that has a path to the same trusted one (RFC
+    /// 5280 section 6.3.3 (f)). A weak signature may be forged, and is relied on for revoked certificates alone: nobody forges his
+    /// own revocation.
+    fn word_until_ms(&self, list: &Crl<'_>, place: Place<'_>, signers: &Signers) -> Option<i64> {
         let work = self.work;
-        let of_path = || {
-            let mut above = place.above.iter();
-            above.any(|it| it.subject().is(&list.issuer, work) && list.is_signed_by(it, work))
+        let has_signed = |signer: &Parsed<'_>| {
+            work.spend(LOOK_NS).is_ok()
+                && signer.subject().is(&list.issuer, work)
+                && list.is_signed_by(signer, work)
         };
-        let at_hand = self.certificates.iter().map(|it| (*it, false));
-        let mut others = self.anchors.iter().map(|it| (it, true)).chain(at_hand);
-        of_path()
-            || others.any(|(other, is_trusted)| {
-                work.spend(LOOK_NS).is_ok()
-                    && other.subject().is(&list.issuer, work)
-                    && list.is_signed_by(other, work)
-                    && (is_trusted || self.leads(other, list.made_ms, place, signers))
-            })
+        let word = |signer: &Parsed<'_>, until_ms| {
+            if list.is_weak_by(signer) {
+                i64::MIN
+            } else {
+                until_ms
+            }
+        };
+        // The path is judged itself, and who is trusted needs nobody's word.
+        let mut known = place.above.iter().copied().chain(self.anchors);
+        if let Some(signer) = known.find(|it| has_signed(it)) {
+            return Some(word(signer, i64::MAX));
+        }
+        // A key that leaked when its certificate was over can sign lists of any time before, that are to be valid for ever.
+        let mut latest: Option<&Parsed<'_>> = None;
+        for signer in self.certificates.iter().copied() {
+            let end_ms = signer.not_after_ms();
+            if latest.is_none_or(|it| it.not_after_ms() < end_ms)
+                && has_signed(signer)
+                && self.leads(signer, list.made_ms, place, signers)
+            {
+                latest = Some(signer);
+                if list.next_ms.is_none_or(|next| next <= end_ms) {
+                    break;
+                }
+            }
+        }
+        latest.map(|signer| word(signer, signer.not_after_ms()))
     }
 
     /// Whether a path leads from somebody who signs lists to the trusted one of this path.
@@ -159,18 +183,21 @@ impl Trust<'_> {
 }
 
 impl Heard<'_> {
+    /// A statement that the certificate is good, for these reasons.
+    fn good(&self, reasons: u16) -> Statement {
+        let told = self.list.good(reasons);
+        Statement {
+            next_ms: told.next_ms.map(|next| next.min(self.until_ms)),
+            ..told
+        }
+    }
+
     /// Adds what this list says, together with those that tell what changed since.
     fn tell(&self, all: &[Self], told: &mut Vec<Statement>, trust: &Trust<'_>) {
         let Self { list, found, .. } = self;
-        let good = |list: &Crl<'_>| Statement {
-            made_ms: list.made_ms,
-            next_ms: list.next_ms,
-            is_revoked_since_ms: None,
-            reasons: self.reasons,
-        };
         let revoked = |since_ms| Statement {
             is_revoked_since_ms: Some(since_ms),
-            ..good(list)
+            ..list.good(self.reasons)
         };
         if list.is_delta() {
             // Alone it says nothing of what it does not list.
@@ -189,21 +216,26 @@ impl Heard<'_> {
                 one
             }
         });
+        // What tells of fewer reasons can't let go of a certificate.
+        let newest = newest.filter(|it| it.reasons & self.reasons == self.reasons);
         let is_lifted = |entry: super::crl::Entry| {
             let removed = newest.and_then(|newest| newest.found.entry);
-            entry.reason == HOLD && removed.is_some_and(|it| it.reason == REMOVED)
+            let is_removed = removed.is_some_and(|it| it.reason == REMOVED);
+            entry.reason == HOLD && is_removed && self.reasons != 0
         };
         match found.revoked() {
             Some(entry) if !is_lifted(entry) => told.push(revoked(entry.since_ms)),
             Some(_) => {}
-            None if found.is_good() && self.reasons != 0 => told.push(good(list)),
+            // A complete list removes nobody (RFC 5280 section 5.3.1).
+            None if found.entry.is_none() && found.is_good() && self.reasons != 0 => {
+                told.push(self.good(self.reasons));
+            }
             None => return,
         }
         if let Some(newest) = newest
             && newest.found.is_good()
-            && newest.reasons & self.reasons == self.reasons
         {
-            told.push(good(newest.list));
+            told.push(newest.good(self.reasons));
         }
     }
 }

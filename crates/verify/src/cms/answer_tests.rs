@@ -1,0 +1,265 @@
+//! Answers about revocation by those who may answer, each rule of RFC 6960 obeyed and broken.
+
+use super::revocation_tests::{
+    GOOD, ISSUER, Pki, REVOKED, SERIAL, UNTOLD, ce, entry, flag, place, point, points,
+};
+use crate::digest::sha256;
+use crate::pki::SubIndication;
+use crate::pki::authority::{
+    PRINTABLE, Party, Role, UTF8, algorithm, day, extension, name, oid, sequence,
+};
+use crate::pki::ber::tlv;
+
+const SHA256: [u64; 9] = [2, 16, 840, 1, 101, 3, 4, 2, 1];
+const ECDSA_SHA256: [u64; 7] = [1, 2, 840, 10045, 4, 3, 2];
+const OCSP_RESPONSE: [u64; 9] = [1, 3, 6, 1, 5, 5, 7, 16, 2];
+
+/// The serial number of a delegate's certificate.
+const DELEGATE: u8 = 5;
+
+/// An answer by somebody whose certificate comes with it.
+struct Answer<'a> {
+    pki: &'a Pki,
+    by: &'a Party,
+    certificate: Vec<u8>,
+    serials: &'a [u8],
+    /// The issuer's name, of which the answer has a digest.
+    issuer: Vec<u8>,
+    /// The days (`YYMMDD`) on which it was made, from which it tells, and until which.
+    days: [&'a str; 3],
+    is_revoked: bool,
+    /// Extensions of the answer, and of each of its entries.
+    extensions: [Vec<Vec<u8>>; 2],
+}
+
+impl<'a> Answer<'a> {
+    fn new(pki: &'a Pki, by: &'a Party, certificate: Vec<u8>) -> Self {
+        Self {
+            pki,
+            by,
+            certificate,
+            serials: &[SERIAL],
+            issuer: pki.root.name.clone(),
+            days: ["270101", "270101", "280101"],
+            is_revoked: false,
+            extensions: [Vec::new(), Vec::new()],
+        }
+    }
+
+    /// As a CMS embeds it.
+    fn encode(&self) -> Vec<u8> {
+        let key = self.pki.root.public_key();
+        let hashes = [&*self.issuer, &key[key.len() - 65..]].map(|it| tlv(0x04, &sha256(it)));
+        let [made, this, next] = self.days.map(time);
+        let [of_answer, of_entry] = self.extensions.each_ref().map(|all| match all.as_slice() {
+            [] => Vec::new(),
+            all => tlv(0xa1, &sequence(all)),
+        });
+        let status = if self.is_revoked {
+            tlv(0xa1, &time("250101"))
+        } else {
+            tlv(0x80, &[])
+        };
+        let entries = self.serials.iter().map(|serial| {
+            let id = [&[algorithm(&SHA256)], &hashes[..], &[tlv(0x02, &[*serial])]].concat();
+            let next = tlv(0xa0, &next);
+            sequence(&[
+                sequence(&id),
+                status.clone(),
+                this.clone(),
+                next,
+                of_entry.clone(),
+            ])
+        });
+        let entries = sequence(&entries.collect::<Vec<_>>());
+        let tbs = sequence(&[tlv(0xa1, &self.by.name), made, entries, of_answer]);
+        let value = [vec![0], self.by.sign(&tbs)].concat();
+        let basic = sequence(&[
+            tbs,
+            algorithm(&ECDSA_SHA256),
+            tlv(0x03, &value),
+            tlv(0xa0, &sequence(std::slice::from_ref(&self.certificate))),
+        ]);
+        tlv(0xa1, &[oid(&OCSP_RESPONSE), basic].concat())
+    }
+
+    #[track_caller]
+    fn assert(&self, why: Option<SubIndication>) {
+        self.pki.assert(&[], &[self.encode()], why);
+    }
+}
+
+fn time(day: &str) -> Vec<u8> {
+    tlv(0x18, format!("20{day}000000Z").as_bytes())
+}
+
+/// The usage of a key for answers.
+fn usage() -> Vec<u8> {
+    ce(37, false, &sequence(&[oid(&[1, 3, 6, 1, 5, 5, 7, 3, 9])]))
+}
+
+fn delegate() -> Party {
+    Party::new(name(UTF8, "Test Responder"))
+}
+
+/// A delegate's certificate with these extensions more.
+fn certificate(pki: &Pki, delegate: &Party, more: &[Vec<u8>]) -> Vec<u8> {
+    let extensions = [&[usage()], more].concat();
+    pki.root
+        .certify_with(delegate, Role::Person, DELEGATE, &extensions)
+}
+
+#[test]
+fn a_delegate_answers_while_it_is_not_revoked_itself() {
+    let pki = Pki::new();
+    let delegate = delegate();
+    let answered = |more: &[Vec<u8>], serials: &[u8]| {
+        let certificate = certificate(&pki, &delegate, more);
+        let answer = Answer::new(&pki, &delegate, certificate);
+        Answer { serials, ..answer }.encode()
+    };
+    pki.assert(&[], &[answered(&[], &[SERIAL])], GOOD);
+    pki.assert(&[], &[answered(&[], &[9])], UNTOLD);
+    // A list of another place says nothing good, but whom it lists.
+    let list = |serial| pki.list(&[entry(serial, &[])], &[point(&[place("http://there")])]);
+    pki.assert(&[], &[answered(&[], &[SERIAL]), list(9)], GOOD);
+    pki.assert(&[], &[answered(&[], &[SERIAL]), list(DELEGATE)], UNTOLD);
+    let no_check = extension(&[1, 3, 6, 1, 5, 5, 7, 48, 1, 5], false, &[5, 0]);
+    pki.assert(
+        &[],
+        &[answered(&[no_check], &[SERIAL]), list(DELEGATE)],
+        GOOD,
+    );
+    // Whether the delegate was revoked is told by somebody of whom this very answer tells.
+    let publisher = &pki.publisher;
+    let general = |name: &[u8]| tlv(0xa4, name);
+    let named = points(&[sequence(&[tlv(0xa2, &general(&publisher.name))])]);
+    let indirect = |entries: &[Vec<u8>], scope: &[Vec<u8>]| {
+        publisher.list_with(&publisher.name, entries, &[point(scope)])
+    };
+    let answer = answered(&named, &[SERIAL, 3]);
+    let whole = indirect(&[], &[flag(0x84)]);
+    pki.assert(&[], &[answer.clone(), whole], GOOD);
+    // The same where the list is asked for the person first, of whom it tells for one reason.
+    let of_root = ce(ISSUER, true, &sequence(&[general(&pki.root.name)]));
+    let some = [tlv(0x83, &[7, 0x60, 0]), flag(0x84)];
+    let listed = |serial| indirect(&[entry(serial, std::slice::from_ref(&of_root))], &some);
+    pki.assert(&named, &[answer.clone(), listed(9)], GOOD);
+    pki.assert(&named, &[answer, listed(DELEGATE)], UNTOLD);
+}
+
+#[test]
+fn only_delegates_of_the_issuer_answer() {
+    let pki = Pki::new();
+    let delegate = delegate();
+    let stranger = Party::new(pki.root.name.clone());
+    let plain = pki.root.certify(&delegate, Role::Person, DELEGATE);
+    let by_stranger = stranger.certify_with(&delegate, Role::Person, DELEGATE, &[usage()]);
+    for certificate in [plain, by_stranger] {
+        Answer::new(&pki, &delegate, certificate).assert(UNTOLD);
+    }
+    let other = Answer {
+        issuer: name(UTF8, "Another Root"),
+        ..Answer::new(&pki, &pki.root, Vec::new())
+    };
+    other.assert(UNTOLD);
+    Answer::new(&pki, &pki.root, Vec::new()).assert(GOOD);
+}
+
+#[test]
+fn answers_with_critical_extensions_that_are_not_known_tell_nobody_to_be_good() {
+    let pki = Pki::new();
+    let delegate = delegate();
+    let certificate = certificate(&pki, &delegate, &[]);
+    let unknown = |is_critical| vec![extension(&[1, 2, 3, 4], is_critical, &[5, 0])];
+    let nonce = vec![extension(&[1, 3, 6, 1, 5, 5, 7, 48, 1, 2], true, &[4, 0])];
+    let answer = |extensions| Answer {
+        extensions,
+        ..Answer::new(&pki, &delegate, certificate.clone())
+    };
+    answer([nonce, unknown(false)]).assert(GOOD);
+    for extensions in [[unknown(true), vec![]], [vec![], unknown(true)]] {
+        let answer = answer(extensions);
+        answer.assert(UNTOLD);
+        let revoked = Answer {
+            is_revoked: true,
+            ..answer
+        };
+        revoked.assert(REVOKED);
+    }
+}
+
+#[test]
+fn a_delegate_is_believed_while_its_certificate_is_valid() {
+    let pki = Pki::new();
+    let delegate = delegate();
+    let answer = |until: &str, days| {
+        let validity = ["200101", until].map(day);
+        let certificate =
+            pki.root
+                .certify_for(&delegate, Role::Person, DELEGATE, &[usage()], validity);
+        Answer {
+            days,
+            ..Answer::new(&pki, &delegate, certificate)
+        }
+    };
+    let early = ["250601", "250601", "280101"];
+    answer("300101", early).assert(GOOD);
+    answer("260101", early).assert(UNTOLD);
+    // Made when it was not valid any more, or before what it tells of.
+    answer("260101", ["270101", "270101", "280101"]).assert(UNTOLD);
+    answer("300101", ["250601", "270101", "280101"]).assert(UNTOLD);
+    let revoked = Answer {
+        is_revoked: true,
+        ..answer("260101", early)
+    };
+    revoked.assert(REVOKED);
+}
+
+#[test]
+fn an_answer_names_the_issuer_as_the_certificate_spells_it() {
+    let pki = Pki::new();
+    let spelt = name(PRINTABLE, "test ROOT");
+    let person = pki.root.certify_by(&spelt, &pki.person, SERIAL);
+    for (issuer, is_revoked, why) in [
+        (pki.root.name.clone(), false, GOOD),
+        (spelt.clone(), false, GOOD),
+        (spelt, true, REVOKED),
+        (name(PRINTABLE, "Test ROOT"), true, UNTOLD),
+    ] {
+        let answer = Answer {
+            issuer,
+            is_revoked,
+            ..Answer::new(&pki, &pki.root, Vec::new())
+        };
+        let verdict = pki.judge_with(std::slice::from_ref(&person), &[answer.encode()]);
+        assert_eq!(verdict.sub_indication, why, "{verdict:?}");
+    }
+}
+
+#[test]
+fn an_answer_may_go_on_telling_of_certificates_that_are_over() {
+    let pki = Pki::new();
+    let validity = ["200101", "260901"].map(day);
+    let person = pki
+        .root
+        .certify_for(&pki.person, Role::Person, SERIAL, &[], validity);
+    let judge = |extensions: Vec<Vec<u8>>| {
+        let answer = Answer {
+            extensions: [Vec::new(), extensions],
+            ..Answer::new(&pki, &pki.root, Vec::new())
+        };
+        let verdict = pki.judge_with(std::slice::from_ref(&person), &[answer.encode()]);
+        verdict.sub_indication
+    };
+    let cutoff = |day: &str| {
+        vec![extension(
+            &[1, 3, 6, 1, 5, 5, 7, 48, 1, 6],
+            false,
+            &time(day),
+        )]
+    };
+    assert_eq!(judge(vec![]), UNTOLD);
+    assert_eq!(judge(cutoff("200101")), GOOD);
+    assert_eq!(judge(cutoff("261001")), UNTOLD);
+}
