@@ -72,15 +72,17 @@ fn rules(policies: &str, flags: &str) -> Rules {
 }
 
 fn is_as_told(verdict: &Verdict, told: &str) -> bool {
-    let unknown = Some(SubIndication::CryptoConstraintsFailure);
     match told {
         "valid" => verdict.indication == Indication::TotalPassed,
+        "unknown" => verdict.sub_indication == Some(SubIndication::CryptoConstraintsFailure),
         // Only by its certificates: each message is intact.
-        "invalid" => {
-            verdict.indication == Indication::Indeterminate && verdict.intact == Some(true)
+        why => {
+            verdict.indication == Indication::Indeterminate
+                && verdict.intact == Some(true)
+                && verdict
+                    .sub_indication
+                    .is_some_and(|own| own.to_string() == why)
         }
-        "unknown" => verdict.sub_indication == unknown,
-        _ => panic!("{told} is no outcome"),
     }
 }
 
@@ -107,7 +109,12 @@ fn paths_are_judged_as_pkits_says() {
         let message = Message::read(&folder.join("smime").join(name));
         let verdict = message.verdict(&anchors, rules(policies, flags));
         let right = is_as_told(&verdict, told);
-        let [count, all] = counts.entry(told).or_default();
+        let kind = if ["valid", "unknown"].contains(&told) {
+            told
+        } else {
+            "invalid"
+        };
+        let [count, all] = counts.entry(kind).or_default();
         *count += usize::from(right);
         *all += 1;
         *files.entry(name).or_insert(true) &= right;
@@ -123,8 +130,8 @@ fn paths_are_judged_as_pkits_says() {
             ));
         }
     }
-    for (told, [right, all]) in counts {
-        println!("| NIST PKITS, {told} | {right} | {all} |");
+    for (kind, [right, all]) in counts {
+        println!("| NIST PKITS, {kind} | {right} | {all} |");
     }
     let right = files.values().filter(|right| **right).count();
     println!("| NIST PKITS, messages | {right} | {} |", files.len());
