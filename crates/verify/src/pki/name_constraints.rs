@@ -83,6 +83,7 @@ impl<'a> NameConstraints<'a> {
             return Ok(());
         }
         let subject = GeneralName::directory(certificate.subject().der());
+        let subject_bytes = subject.bytes().len();
         let mut names = vec![subject];
         if let Some(value) = alternative_names {
             work.spend_each(value.len(), BYTE_NS)
@@ -98,6 +99,8 @@ impl<'a> NameConstraints<'a> {
         // Then an address in the subject counts as such. RFC 5280 asks for that only where there are no alternative names at all,
         // which a name of any other form would evade.
         if !names.iter().any(|it| it.form() == RFC822_NAME) {
+            work.spend_each(subject_bytes, BYTE_NS)
+                .map_err(|_| Wrong::Exhausted)?;
             for address in certificate.x509().subject().iter_email() {
                 work.spend(READ_NS).map_err(|_| Wrong::Exhausted)?;
                 let value = address.attr_value();
