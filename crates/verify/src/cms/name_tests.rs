@@ -194,10 +194,27 @@ fn a_period_in_front_of_a_host_permits_only_what_is_below() {
 #[test]
 fn restrictions_without_subtrees_cannot_be_read() {
     let chain = Chain::new();
-    for side in [0xa0, 0xa1] {
-        let empty = critical(NAME_CONSTRAINTS, &sequence(&[tlv(side, &[])]));
+    for sides in [&[][..], &[tlv(0xa0, &[])], &[tlv(0xa1, &[])]] {
+        let empty = critical(NAME_CONSTRAINTS, &sequence(sides));
         chain.assert(&[empty], &[], GENERAL);
     }
+}
+
+#[test]
+fn what_is_no_name_is_within_no_permitted_one() {
+    let chain = Chain::new();
+    for (base, own) in [
+        (tlv(DNS, b"example.org"), tlv(DNS, b".example.org")),
+        (tlv(DNS, b"example.org"), tlv(DNS, b"a..example.org")),
+        (tlv(RFC822, b"example.org"), tlv(RFC822, b"a@b@example.org")),
+        (tlv(RFC822, b"example.org"), tlv(RFC822, b"@example.org")),
+    ] {
+        let of_sub = constraints(&[base], &[]);
+        chain.assert(&[of_sub], &[alternative(&[own])], GENERAL);
+    }
+    let quoted = alternative(&[tlv(RFC822, b"\"a@b\"@example.org")]);
+    let of_sub = constraints(&[tlv(RFC822, b"example.org")], &[]);
+    chain.assert(&[of_sub], &[quoted], None);
 }
 
 /// A name of one part, an address as a string with this tag.

@@ -85,6 +85,12 @@ fn critical_extensions_that_are_not_known_and_repeated_ones_are_refused() {
     chain.assert(&[], &[unknown(true)], GENERAL);
     let policies = policies(&[1]);
     chain.assert(&[], &[policies.clone(), policies], GENERAL);
+    // What can't be read is as little known.
+    for number in [17, 31, POLICIES] {
+        let broken = |is_critical| extension(&[2, 5, 29, number], is_critical, b"example.org");
+        chain.assert(&[], &[broken(false)], None);
+        chain.assert(&[], &[broken(true)], GENERAL);
+    }
 }
 
 #[test]
@@ -120,6 +126,9 @@ fn a_certificate_is_valid_by_the_minute_where_it_tells_no_seconds() {
         let certificate = root.certify_for(&person, Role::Person, 3, &[], validity);
         let cms = person.cms(MESSAGE, (&root.name, 3), &[certificate], &[]);
         let verdicts = super::verify(&cms, &Judging::new(&anchors, NOW_MS)).unwrap();
+        assert_eq!(verdicts[0].sub_indication, why, "{verdicts:?}");
+        // A last second is whole.
+        let verdicts = super::verify(&cms, &Judging::new(&anchors, NOW_MS + 999)).unwrap();
         assert_eq!(verdicts[0].sub_indication, why, "{verdicts:?}");
     }
 }

@@ -141,6 +141,8 @@ impl<'a> Parsed<'a> {
 
     /// Whether it is valid at this time, in milliseconds since 1970.
     pub(crate) fn is_valid(&self, time_ms: i64) -> bool {
+        // The last second is part of it, and times of certificates have no parts of seconds.
+        let time_ms = time_ms.div_euclid(1000).saturating_mul(1000);
         (self.not_before_ms()..=self.not_after_ms()).contains(&time_ms)
     }
 

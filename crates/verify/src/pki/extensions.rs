@@ -2,6 +2,7 @@
 
 use asn1_rs::{Class, Tag};
 use x509_parser::certificate::X509Certificate;
+use x509_parser::extensions::ParsedExtension;
 
 use super::Malformed;
 use super::ber::{Reader, Value};
@@ -16,14 +17,15 @@ pub(crate) struct Extensions<'a> {
     pub(super) policy_mappings: Option<&'a [u8]>,
     pub(super) policy_constraints: Option<&'a [u8]>,
     pub(super) inhibit_any_policy: Option<&'a [u8]>,
-    /// Whether a critical one is not known here.
+    /// Whether a critical one is not known here, or can't be read (RFC 5280 section 4.2).
     pub(super) has_unknown_critical: bool,
     /// Whether one is there twice (RFC 5280 section 4.2).
     pub(super) is_repeated: bool,
 }
 
-/// `id-ce`, `id-pe-authorityInfoAccess`, and `id-pe-qcStatements`.
+/// `id-ce`, `id-ce-nameConstraints`, `id-pe-authorityInfoAccess`, and `id-pe-qcStatements`.
 const CE: &[u8] = &[0x55, 0x1d];
+const NAME_CONSTRAINTS: &[u8] = &[0x55, 0x1d, 30];
 const AUTHORITY_INFORMATION: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 1, 1];
 const QC_STATEMENTS: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 1, 3];
 /// `id-pkix-ocsp`.
@@ -42,6 +44,11 @@ impl<'a> Extensions<'a> {
         // Of those that are known here, by their last number: all are under 64.
         let mut seen = 0_u64;
         for extension in certificate.extensions() {
+            let parsed = extension.parsed_extension();
+            // Restrictions of names are read where they count, also those that the library does not know.
+            found.has_unknown_critical |= extension.critical
+                && matches!(parsed, ParsedExtension::ParseError { .. })
+                && extension.oid.as_bytes() != NAME_CONSTRAINTS;
             let number = match extension.oid.as_bytes() {
                 [a, b, number] if [*a, *b] == CE => *number,
                 AUTHORITY_INFORMATION => continue,

@@ -68,6 +68,10 @@ impl<'a> NameConstraints<'a> {
                 return Err(Wrong::Unreadable);
             }
         }
+        // One of both is there (RFC 5280 section 4.2.1.10).
+        if subtrees.permitted.is_empty() && subtrees.excluded.is_empty() {
+            return Err(Wrong::Unreadable);
+        }
         self.0.push(subtrees);
         Ok(())
     }
@@ -191,9 +195,7 @@ fn matches(
         DNS_NAME => {
             let (name, base) = (host_of(name)?, host_of(base)?);
             let own = name.strip_prefix("*.").unwrap_or(&name);
-            if own.contains('*') {
-                return Err(Wrong::Unknown);
-            }
+            host_name(own).ok_or(Wrong::Unknown)?;
             if !excludes {
                 return Ok(is_domain_in(&name, &base));
             }
@@ -226,7 +228,9 @@ fn mailbox(address: &[u8]) -> Option<(&str, String)> {
     let address = std::str::from_utf8(address).ok()?;
     let (local, host) = address.rsplit_once('@')?;
     let host = host_name(host)?;
-    (!local.is_empty()).then_some((local, host))
+    // Only a quoted string may have another one (RFC 5321 section 4.1.2).
+    let is_local = !local.is_empty() && (!local.contains('@') || local.starts_with('"'));
+    is_local.then_some((local, host))
 }
 
 /// Whether a domain is this one, or has more labels on its left; where that begins with a period, only the latter.
