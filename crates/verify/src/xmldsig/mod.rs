@@ -11,12 +11,13 @@
 //! - `work` is where computed octets go, within the budget that `pki::work` has for all of it.
 //! - `signature` reads one `Signature`, `xades` its qualifying properties, `stamps` its time stamps; `verify` checks its value by its
 //!   `method`, with the certificates that `key_info` leads to.
-//! - `judge` says what all that comes to.
+//! - `coverage` is whether that is all that an application reads; `judge` says what all that comes to.
 //!
 //! References to other files, and transforms outside of those that occur in practice, are `Unresolved`: never a guess.
 
 mod base_uri;
 mod canonical;
+mod coverage;
 mod document;
 mod elements;
 mod judge;
