@@ -34,7 +34,7 @@ const PREFIX_NS: u64 = 150;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Method<'d> {
     flavour: Flavour,
-    comments: bool,
+    pub(super) comments: bool,
     /// The `PrefixList` of `InclusiveNamespaces` (Exclusive XML Canonicalization section 3), with "" for `#default`.
     prefixes: HashSet<&'d str>,
 }

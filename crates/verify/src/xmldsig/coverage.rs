@@ -93,8 +93,57 @@ pub(super) fn has_unsigned(
     false
 }
 
+/// The document around its signatures.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Around {
+    /// Whether there is nothing in it but signatures.
+    pub(super) is_apart: bool,
+    /// Whether a comment stands within a text of it.
+    pub(super) splits_text: bool,
+}
+
+impl Around {
+    pub(super) fn of(document: &Document<'_>, work: &Work) -> Result<Self> {
+        Ok(Self {
+            is_apart: is_apart(document, work)?,
+            splits_text: splits_text(document, work)?,
+        })
+    }
+}
+
+/// Whether a comment stands within a text that is no part of signatures. Comments are hardly ever signed, and some readers see of
+/// such a text only what is before them.
+fn splits_text(document: &Document<'_>, work: &Work) -> Result<bool> {
+    let is_content = |parent| match document.element(parent) {
+        Some(element) => {
+            element.is(DSIG, "Object") || !elements::is_of_signatures(&element.namespace)
+        }
+        None => false,
+    };
+    // What the last text is in, and whether a comment followed.
+    let mut last = None;
+    for (index, node) in document.nodes().iter().enumerate() {
+        work.spend(NODE_NS)?;
+        match (&node.kind, last) {
+            (Kind::Comment(_), Some((parent, _))) if parent == node.parent => {
+                last = Some((parent, true));
+            }
+            (Kind::Comment(_), _) => {}
+            (Kind::Text(_), _) if is_blank(document, index) => {}
+            (Kind::Text(_), Some((parent, true))) if parent == node.parent => {
+                if is_content(parent) {
+                    return Ok(true);
+                }
+            }
+            (Kind::Text(_), _) => last = Some((node.parent, false)),
+            _ => last = None,
+        }
+    }
+    Ok(false)
+}
+
 /// Whether a document is a signature, or holds nothing but signatures.
-pub(super) fn is_apart(document: &Document<'_>, work: &Work) -> Result<bool> {
+fn is_apart(document: &Document<'_>, work: &Work) -> Result<bool> {
     let is_signature = |node| {
         let element = document.element(node);
         element.is_some_and(|element| element.is(DSIG, "Signature"))

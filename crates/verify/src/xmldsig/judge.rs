@@ -242,6 +242,9 @@ fn check_coverage(signature: &XmlSignature, is_elsewhere: bool) -> Result<(), Ob
     let sentence = sentence.or(signature.has_unsigned.then_some(
         "The signature is intact, but something is in it that is not signed, and that is no part of a signature: others may take it for what is signed.",
     ));
+    let sentence = sentence.or((inside && signature.splits_text).then_some(
+        "The signature is intact, but a comment that is not signed stands within a text: some readers see only what is before it.",
+    ));
     if let Some(sentence) = sentence {
         return Err(Obstacle::unsure(
             SubIndication::SigConstraintsFailure,

@@ -86,6 +86,8 @@ pub struct XmlSignature {
     pub has_unsigned: bool,
     /// Whether there is nothing in the document but signatures.
     pub is_apart: bool,
+    /// Whether a comment that it does not sign stands within a text of the document.
+    pub splits_text: bool,
     /// Whether a reference covers something outside of the document, which was given and is intact.
     pub covers_external: bool,
     /// Whether a reference covers the whole document or its root element. Says nothing about integrity.

@@ -43,6 +43,8 @@ pub(super) struct Covered {
     pub(super) is_text: bool,
     /// Whether elements of it are left out that are no signatures.
     pub(super) is_part: bool,
+    /// Whether comments in it are signed.
+    pub(super) has_comments: bool,
 }
 
 /// Reads a reference; also returns what it hashes, where that is in the document.
@@ -70,6 +72,7 @@ pub(super) fn read(
         Err(Stop::Unresolved) => ReferenceIntegrity::Unresolved,
         Err(Stop::Refused(error)) => return Err(error),
     };
+    let keeps_comments = target.as_ref().is_ok_and(|nodes| nodes.comments);
     let target = target.ok().map(|nodes| nodes.apex);
     let algorithm = |&transform| elements::algorithm(document, transform).unwrap_or_default();
     let described = Reference {
@@ -89,11 +92,14 @@ pub(super) fn read(
     let octets = uris + uri.map_or(0, str::len) + digest_method.len() + described.covers.octets();
     work.spend_each(octets, TOLD_OCTET_NS)?;
     work.spend_each(described.transforms.len(), TOLD_TRANSFORM_NS)?;
+    let mut methods = described.transforms.iter();
+    let first_method = methods.find_map(|uri| Method::named(uri));
     let covered = target.map(|node| Covered {
         node,
         integrity,
         is_text: described.transforms.iter().any(|it| it == BASE64),
         is_part: omits == Omission::Elements,
+        has_comments: keeps_comments && first_method.is_some_and(|method| method.comments),
     });
     Ok((described, covered))
 }

@@ -1,7 +1,7 @@
 //! One `Signature` (XMLDSig 1.1 section 4), from its parts to its verdict.
 
 use super::canonical::canonicalize;
-use super::coverage::{has_unsigned, is_apart, is_enveloping, is_root};
+use super::coverage::{Around, has_unsigned, is_enveloping, is_root};
 use super::document::{Document, NodeIndex};
 use super::elements::{self, DSIG};
 use super::key_info;
@@ -75,7 +75,7 @@ pub fn inspect_over(
     if signatures.len() > MAX_SIGNATURES {
         return Err(XmlError::TooLarge("signatures"));
     }
-    let is_apart = is_apart(&document, work)?;
+    let around = Around::of(&document, work)?;
     let external = judging.and_then(|judging| judging.document);
     let given = judging.iter().flat_map(|judging| {
         let certificates = judging.certificates.iter();
@@ -91,7 +91,7 @@ pub fn inspect_over(
             external: external.filter(|_| refers_once(&document, signature)),
             given: &given,
         };
-        read(&context, is_apart)
+        read(&context, around)
     });
     let read: Vec<_> = read.collect::<Result<_>>()?;
     if work.is_exhausted() {
@@ -100,7 +100,7 @@ pub fn inspect_over(
     Ok(read)
 }
 
-fn read(context: &Context<'_>, is_apart: bool) -> Result<XmlSignature> {
+fn read(context: &Context<'_>, around: Around) -> Result<XmlSignature> {
     let &Context {
         document,
         signature,
@@ -184,7 +184,8 @@ fn read(context: &Context<'_>, is_apart: bool) -> Result<XmlSignature> {
         encloses: markup().any(|covered| document.contains(covered.node, signature)),
         envelops: is_enveloping(document, signature, &covered),
         has_unsigned: has_unsigned(context, signed_info, &covered),
-        is_apart,
+        is_apart: around.is_apart,
+        splits_text: around.splits_text && !covered.iter().any(|covered| covered.has_comments),
         covers_root: markup().any(|covered| is_root(document, covered.node)),
     })
 }

@@ -247,6 +247,33 @@ fn what_nobody_signed_in_a_signature_is_part_of_signatures() {
 }
 
 #[test]
+fn no_comment_stands_within_a_text_unless_it_is_signed() {
+    let xml = enveloped(Key::P256, "<sum>1000</sum> <n>2</n>");
+    for (text, commented) in [
+        ("1000", "<!-- a -->1000<!-- b -->"),
+        ("> <", "> <!-- a --><!-- b --><"),
+        ("<ds:X509Certificate>M", "<ds:X509Certificate>M<!-- a -->"),
+    ] {
+        assert!(passes(&xml.replace(text, commented)), "{commented}");
+    }
+    for commented in ["1<!-- a -->000", "1<!-- a --><!-- b -->000"] {
+        assert!(!passes(&xml.replace("1000", commented)), "{commented}");
+    }
+    let transforms = transform(ENVELOPED) + &transform(&format!("{EXCLUSIVE}WithComments"));
+    let content = "<doc><sum>1<!-- a -->000</sum></doc>";
+    for (uri, signed) in [
+        ("#xpointer(/)", content.to_owned()),
+        ("", content.replace("<!-- a -->", "")),
+    ] {
+        let signature = Signer::new(Key::P256)
+            .reference(uri, &transforms, &signed)
+            .sign();
+        let xml = content.replace("</doc>", &format!("{signature}</doc>"));
+        assert_eq!(passes(&xml), signed == content, "{uri}");
+    }
+}
+
+#[test]
 fn a_signature_of_something_elsewhere_has_no_other_content_around() {
     let signature = Signer::new(Key::P256)
         .reference("contract.txt", "", "A contract.")
