@@ -63,7 +63,8 @@ pub(crate) fn running_postmaster(data_dir: &Path) -> Option<Pid> {
 pub(crate) fn assert_success(output: &Output) {
     assert!(
         output.status.success(),
-        "{}\n{}",
+        "{}\n{}\n{}",
+        output.status,
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr)
     );
