@@ -35,20 +35,23 @@ impl Plugin for RequireCountersignature {
 impl SaveValidator for RequireCountersignature {
     fn validate_save(&self, save: &Save) -> Result<Acceptance, Vec<Rejection>> {
         let mut new = save.cms().map_err(|error| vec![error.into()])?;
+        let mut not_passed = Vec::new();
+        if self.passed && new.signers.is_empty() {
+            not_passed.push(Rejection::not_signed());
+        } else if self.passed {
+            let judgement = save.verdicts().map_err(|error| vec![error.into()])?;
+            not_passed.extend(judgement.not_passed());
+            new = new.judged_by(&judgement);
+        }
         let mut rejections = Vec::new();
-        if new.signers.len() < self.min_signers {
-            let (has, needs) = (new.signers.len(), self.min_signers);
+        let has = count(&new.signers, self.min_signers);
+        if has < self.min_signers {
+            let needs = self.min_signers;
             let message =
                 format!("The signature has {has} signers; at least {needs} are required.");
             rejections.push(Rejection::new("too-few-signers", message).at("/cms"));
         }
-        if self.passed && new.signers.is_empty() {
-            rejections.push(Rejection::not_signed());
-        } else if self.passed {
-            let judgement = save.verdicts().map_err(|error| vec![error.into()])?;
-            rejections.extend(judgement.not_passed());
-            new = new.judged_by(&judgement);
-        }
+        rejections.extend(not_passed);
         let mut warnings = Vec::new();
         if let Some(previous) = save.previous() {
             match previous.cms() {
@@ -88,6 +91,20 @@ impl RequireCountersignature {
         }
         old.signers
     }
+}
+
+/// How many signers there are, up to `enough`: who signs twice is one.
+fn count(signers: &[Signer], enough: usize) -> usize {
+    let mut counted: Vec<&Signer> = Vec::new();
+    for signer in signers {
+        if counted.len() == enough {
+            break;
+        }
+        if !counted.iter().any(|other| is_same(other, signer)) {
+            counted.push(signer);
+        }
+    }
+    counted.len()
 }
 
 /// A rejection for each earlier signer who is missing.
@@ -300,6 +317,20 @@ mod tests {
         assert_eq!(judge(two.clone(), Some(one.clone()), 1), Ok(vec![]));
         let dropped = "signer-dropped: The new version drops the signer B.".to_owned();
         assert_eq!(judge(one, Some(two), 1), Err(vec![dropped]));
+    }
+
+    #[test]
+    fn who_signs_twice_is_one_signer() {
+        let few = |has| {
+            let message = format!("The signature has {has} signers; at least 3 are required.");
+            Err(vec![format!("too-few-signers: {message}")])
+        };
+        let twice = [("A", true), ("B", true), ("A", true), ("B", false)];
+        assert_eq!(judge(signed(&twice), None, 3), few(2));
+        assert_eq!(judge(signed(&twice), None, 2), Ok(vec![]));
+        assert_eq!(judge(signed(&twice[2..]), None, 3), few(2));
+        let three = [("A", true), ("A", true), ("B", true), ("C", true)];
+        assert_eq!(judge(signed(&three), None, 3), Ok(vec![]));
     }
 
     #[test]
