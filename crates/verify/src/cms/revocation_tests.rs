@@ -298,6 +298,25 @@ fn a_key_for_lists_is_believed_while_its_certificate_is_valid() {
 }
 
 #[test]
+fn a_new_key_of_an_authority_does_not_vouch_for_itself() {
+    let pki = Pki::new();
+    let new = Party::new(pki.root.name.clone());
+    let certificates = [
+        new.certify(&pki.person, Role::Person, SERIAL),
+        pki.root.certify(&new, Role::Authority, 4),
+    ];
+    let judge = |lists: &[Vec<u8>]| pki.judge_with(&certificates, lists).sub_indication;
+    let [by_new, by_old] = [&new, &pki.root].map(|by| by.list_with(&by.name, &[], &[]));
+    assert_eq!(judge(std::slice::from_ref(&by_new)), UNTOLD);
+    assert_eq!(judge(std::slice::from_ref(&by_old)), GOOD);
+    assert_eq!(judge(&[by_new, by_old.clone()]), GOOD);
+    // But it may give itself up.
+    let given_up = new.list_with(&new.name, &[entry(4, &[])], &[]);
+    let of_authority = Some(SubIndication::RevokedCaNoPoe);
+    assert_eq!(judge(&[given_up, by_old]), of_authority);
+}
+
+#[test]
 fn a_list_may_go_on_telling_of_certificates_that_are_over() {
     let pki = Pki::new();
     // Valid when it is judged, and over when the list was made.

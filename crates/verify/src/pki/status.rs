@@ -9,6 +9,7 @@ use super::chain::Trust;
 use super::crl::{Crl, Found, HOLD, REMOVED};
 use super::distribution::ALL_REASONS;
 use super::revocation::{Revocation, Statement};
+use super::signer::is_of_same_key;
 use super::work::Sha256;
 
 /// What it costs to look at a list, and at somebody who may have signed it.
@@ -150,7 +151,18 @@ impl Trust<'_> {
                 }
             }
         }
-        latest.map(|signer| word(signer, signer.not_after_ms()))
+        latest.map(|signer| {
+            // A key does not vouch for itself, or a stolen one always would.
+            let is_own = is_of_same_key(signer, place.certificate, work);
+            word(
+                signer,
+                if is_own {
+                    i64::MIN
+                } else {
+                    signer.not_after_ms()
+                },
+            )
+        })
     }
 
     /// Whether a path leads from somebody who signs lists to the trusted one of this path.
