@@ -177,9 +177,53 @@ pub(crate) fn name_attribute(oid: &str) -> Option<&'static str> {
     look_up(&NAME_ATTRIBUTES, oid)
 }
 
+/// The dotted form of an identifier, by the inside of its encoding (X.690 section 8.19); none where a number has more than the 128
+/// bits of a UUID (X.667), or is broken off.
+pub(crate) fn dotted(content: &[u8]) -> Option<String> {
+    let mut arcs = Vec::new();
+    let mut arc = 0_u128;
+    for byte in content {
+        arc = arc.checked_mul(0x80)? + u128::from(byte & 0x7f);
+        if byte & 0x80 == 0 {
+            if arcs.is_empty() {
+                // The first two in one: the first is 0, 1 or 2, and the second is under 40 unless it is 2.
+                let first = (arc / 40).min(2);
+                arcs.push(first.to_string());
+                arc -= 40 * first;
+            }
+            arcs.push(arc.to_string());
+            arc = 0;
+        }
+    }
+    let is_whole = content.last().is_some_and(|last| last & 0x80 == 0);
+    is_whole.then(|| arcs.join("."))
+}
+
 fn look_up(table: &[(&str, &'static str)], oid: &str) -> Option<&'static str> {
     table
         .iter()
         .find(|(known, _)| *known == oid)
         .map(|(_, name)| *name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn identifiers_of_any_kind_are_read() {
+        let uuid = [&[0x69, 0x83][..], &[0xff; 17], &[0x7f]].concat();
+        let too_large = [&[0x69, 0x84][..], &[0x80; 17], &[0]].concat();
+        for (content, text) in [
+            (&[0x2a, 0x86][..], None),
+            (&[0x2a, 0x86, 0x48, 1], Some("1.2.840.1")),
+            (&[0x55, 0x1d, 0x20, 0], Some("2.5.29.32.0")),
+            (&[0x88, 0x37, 1], Some("2.999.1")),
+            (&uuid, Some("2.25.340282366920938463463374607431768211455")),
+            (&too_large, None),
+            (&[], None),
+        ] {
+            assert_eq!(dotted(content).as_deref(), text, "{content:x?}");
+        }
+    }
 }

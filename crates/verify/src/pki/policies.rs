@@ -7,6 +7,7 @@ use asn1_rs::Tag;
 
 use super::ber::Reader;
 use super::extensions::Extensions;
+use super::oid;
 use super::rules::Rules;
 use super::work::Work;
 
@@ -15,6 +16,8 @@ const ANY_POLICY: &[u8] = &[0x55, 0x1d, 0x20, 0];
 /// What it costs to read a policy or a mapping, and to put it into the graph.
 const POLICY_NS: u64 = 1_000;
 const BYTE_NS: u64 = 4;
+/// What it costs to write a byte of a policy as a number.
+const DOTTED_NS: u64 = 50;
 
 /// A policy is told by the inside of its object identifier's encoding.
 type Policy<'a> = &'a [u8];
@@ -222,8 +225,10 @@ impl<'a> Policies<'a> {
                     .map_err(|_| Wrong::Exhausted)?;
                 if stands_for.is_empty() {
                     // The authority before it has any policy: this is one of the valid ones by its own name.
-                    let dotted = asn1_rs::Oid::new(policy.into()).to_id_string();
-                    if acceptable.contains(&dotted) {
+                    work.spend_each(policy.len(), DOTTED_NS)
+                        .map_err(|_| Wrong::Exhausted)?;
+                    let dotted = oid::dotted(policy);
+                    if dotted.is_some_and(|own| acceptable.contains(&own)) {
                         return Ok(true);
                     }
                 }
