@@ -113,7 +113,7 @@ impl Set {
         };
         let set = policy::update(app, id, &Actor::command_line(), change)?.policy;
         let sentence = format!(
-            "The tenant `{tenant}` accepts {}{}, and records {} verdicts.",
+            "The tenant `{tenant}` accepts {}{}, and records {} verdicts. Whether certificates were revoked must be known {}.",
             set.accept.phrase(),
             match set.detached {
                 Detached::Accept => "",
@@ -121,6 +121,10 @@ impl Set {
                 Detached::NeedsContent => ", which come with their content if that is elsewhere",
             },
             if set.record_verdicts { "its" } else { "no" },
+            match set.revocation {
+                Revocation::IfPresent => "only where something in the signature tells",
+                Revocation::Required => "of each of a chain",
+            },
         );
         output.result(&sentence, &json!({ "tenant": tenant, "policy": set }))
     }

@@ -19,7 +19,7 @@ pub(super) enum Token {
     Issue {
         #[command(flatten)]
         holder: HolderArgs,
-        /// What the token allows; repeat for several [default: all of a tenant application's].
+        /// What the token allows; repeat for several [default: signatures:read, signatures:write and signatures:delete].
         #[arg(long = "scope", value_name = "SCOPE")]
         scopes: Vec<Scope>,
         /// Who will use it: the `sub` claim.

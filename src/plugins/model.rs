@@ -34,7 +34,7 @@ impl FromStr for Digest {
         from_hex(text)
             .and_then(|bytes| bytes.try_into().ok())
             .map(Self)
-            .ok_or_else(|| "a revision is a SHA-256: 64 hexadecimal digits".to_owned())
+            .ok_or_else(|| "a SHA-256 has 64 hexadecimal digits".to_owned())
     }
 }
 

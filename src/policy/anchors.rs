@@ -47,7 +47,7 @@ pub fn add_anchors(
     file: &[u8],
 ) -> Result<(Vec<TrustAnchor>, bool)> {
     let given = read(file, Utc::now()).ok_or_else(|| {
-        let message = "`pem` holds the certificates that are to be trusted, in PEM, and nothing else of that kind.";
+        let message = "There is no certificate in it, or something beside certificates that is none, such as a key: `pem` holds the certificates that are to be trusted, in PEM.";
         Error::invalid("pem", message)
     })?;
     let event = |anchor: &TrustAnchor| event(tenant, actor, anchor);

@@ -305,9 +305,11 @@ fn read_signatures(directory: &Path, sample: &mut Sample) -> anyhow::Result<()> 
     let mut sample = Some(sample);
     while let Some(this) = sample {
         if let Some(file) = beside(directory, "cms", &this.cms, &mut this.cms_file)? {
-            let text = String::from_utf8(file).context("its signature is no text")?;
-            // What a text editor adds is no part of base64.
-            this.cms = Some(text.trim_end_matches('\n').to_owned());
+            this.cms = Some(match String::from_utf8(file) {
+                // What a text editor adds is no part of base64.
+                Ok(text) => text.trim_end_matches('\n').to_owned(),
+                Err(der) => STANDARD.encode(der.as_bytes()),
+            });
         }
         if let Some(file) = beside(directory, "content", &this.content, &mut this.content_file)? {
             this.content = Some(STANDARD.encode(file));

@@ -259,7 +259,7 @@ impl<'t> Search<'t, '_> {
         if !path.iter().all(|it| it.is_valid(self.time_ms)) {
             obstacle = obstacle.or(Some(Obstacle::unsure(
                 SubIndication::OutOfBoundsNoPoe,
-                "A certificate was not valid at the time of the signature.",
+                "A certificate was not valid at the time for which it was judged.",
             )));
         }
         for (place, (certificate, _)) in links().enumerate() {
