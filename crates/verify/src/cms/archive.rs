@@ -13,6 +13,7 @@ use super::signed_data::SignedData;
 use super::signer_info::{Attribute, SignerInfo};
 use super::timestamp::{Along, MAX_TIMESTAMPS, Stamp, Token};
 use super::verify::in_der;
+use crate::digest::sha256;
 use crate::pki::algorithm::AlgorithmIdentifier;
 use crate::pki::ber::{Reader, Value, tlv};
 use crate::pki::chain::Trust;
@@ -164,6 +165,18 @@ impl<'a> Archived<'a> {
         let by_value = version == oid::HASH_INDEX_V3;
         let mut left = index.attributes.clone();
         let mut along = Along::default();
+        for certificate in &self.read.certificates {
+            self.work.spend(LOOK_NS).ok()?;
+            let is_named = if index.hash == Hash::Sha256 {
+                index.certificates.contains(certificate.sha256().as_slice())
+            } else {
+                let digest = digest(index.hash, certificate.der(), self.work)?;
+                index.certificates.contains(&digest)
+            };
+            if is_named {
+                along.certificates.push(*certificate.sha256());
+            }
+        }
         for attribute in &self.signer.unsigned {
             let of_all = if by_value {
                 None
@@ -183,6 +196,9 @@ impl<'a> Archived<'a> {
                 if index.attributes.contains(digest) {
                     left.remove(digest);
                     along.add(value, all, self.signer);
+                    if attribute.oid == oid::CERTIFICATE_VALUES {
+                        along.add_certificates(value, self.work)?;
+                    }
                 }
             }
         }
@@ -240,14 +256,22 @@ impl<'a> Archived<'a> {
             stamped.extend_from_slice(attributes);
             imprint.is_of(&stamped, self.work)
         });
-        fits.then(|| {
-            let others = all.iter().enumerate();
-            let older = others.filter(|(_, it)| is_older(it) && !left_out.contains(&it.attribute));
-            Along {
-                stamps: older.map(|(place, _)| place).collect(),
-                countersignatures: (0..self.signer.countersigners.len()).collect(),
-            }
-        })
+        if !fits {
+            return None;
+        }
+        let others = all.iter().enumerate();
+        let older = others.filter(|(_, it)| is_older(it) && !left_out.contains(&it.attribute));
+        let certificates = &self.read.certificates;
+        self.work.spend_each(certificates.len(), LOOK_NS).ok()?;
+        let mut along = Along {
+            stamps: older.map(|(place, _)| place).collect(),
+            countersignatures: (0..self.signer.countersigners.len()).collect(),
+            certificates: certificates.iter().map(|it| *it.sha256()).collect(),
+        };
+        for values in self.signer.unsigned_values(oid::CERTIFICATE_VALUES) {
+            along.add_certificates(values, self.work)?;
+        }
+        Some(along)
     }
 
     /// The signer up to its signature in DER, which is what is stamped however it is encoded.
@@ -328,6 +352,16 @@ impl Along {
         let mut others = signer.countersigners.iter();
         let place = others.position(|other| std::ptr::eq(other.raw, value.raw));
         self.countersignatures.extend(place);
+    }
+
+    /// Adds the certificates of a `CertificateValues`.
+    fn add_certificates(&mut self, values: &Value<'_>, work: &Work) -> Option<()> {
+        let mut inside = values.inside();
+        while let Some(certificate) = inside.next().ok()? {
+            work.spend_hash(Hash::Sha256, certificate.raw.len()).ok()?;
+            self.certificates.push(sha256(certificate.raw));
+        }
+        Some(())
     }
 }
 

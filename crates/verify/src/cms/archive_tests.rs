@@ -29,7 +29,7 @@ pub(super) struct Archive {
     pub(super) signer: Vec<u8>,
     pub(super) value: Vec<u8>,
     pub(super) certificates: Vec<Vec<u8>>,
-    lists: Vec<Vec<u8>>,
+    pub(super) lists: Vec<Vec<u8>>,
     pub(super) unsigned: Vec<Vec<u8>>,
 }
 

@@ -15,7 +15,7 @@ use crate::pki::chain::{Purpose, Trust};
 use crate::pki::hash::Hash;
 use crate::pki::oid;
 use crate::pki::verdict::{Basis, MAX_SKEW_MS};
-use crate::pki::work::Work;
+use crate::pki::work::{Sha256, Work};
 
 /// Most time stamps of a signature that are verified; each costs what a signature does.
 pub(crate) const MAX_TIMESTAMPS: usize = 32;
@@ -161,6 +161,8 @@ pub(crate) struct Along {
     pub(crate) stamps: Vec<usize>,
     /// Places of signatures of this signature.
     pub(crate) countersignatures: Vec<usize>,
+    /// Certificates, by their digests.
+    pub(crate) certificates: Vec<Sha256>,
 }
 
 /// Since when something is known to have been there: a time in milliseconds since 1970 that is proven, or that of the verification.
@@ -198,6 +200,14 @@ pub(crate) struct Proven {
     pub(crate) time_ms: Option<i64>,
     /// The same for signatures of it, by their places.
     pub(crate) countersignatures: HashMap<usize, i64>,
+    /// And for certificates, by their digests.
+    pub(crate) certificates: HashMap<Sha256, i64>,
+}
+
+/// Notes that something was there at a time; the earliest one counts.
+pub(crate) fn note<K: Eq + std::hash::Hash>(known: &mut HashMap<K, i64>, what: K, time_ms: i64) {
+    let known = known.entry(what).or_insert(time_ms);
+    *known = time_ms.min(*known);
 }
 
 /// What stamps prove of a signature that was there already: those count that are of it, intact, and by somebody who is trusted to
@@ -246,8 +256,10 @@ pub(crate) fn prove(stamps: &[Stamp<'_>], trust: &Trust<'_>, existence: Existenc
             }
         }
         for place in &along.countersignatures {
-            let known = proven.countersignatures.entry(*place).or_insert(time_ms);
-            *known = time_ms.min(*known);
+            note(&mut proven.countersignatures, *place, time_ms);
+        }
+        for certificate in &along.certificates {
+            note(&mut proven.certificates, *certificate, time_ms);
         }
     }
     proven
@@ -285,5 +297,11 @@ fn holds(token: &Token<'_>, trust: &Trust<'_>, existed: Existence) -> bool {
         existed.time_ms,
         existed.basis,
     );
+    // The certificates of a token are as old as it is.
+    let judged = judged.where_proven(|sha256| {
+        let mut own = cms.certificates.iter().chain(&added).chain([certificate]);
+        own.any(|it| it.sha256() == sha256)
+            .then_some(existed.time_ms)
+    });
     judged.outcome.is_ok()
 }

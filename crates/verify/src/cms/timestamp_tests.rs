@@ -7,7 +7,7 @@ use super::archive_tests::{
 use super::stamper::{Making, Stamper, TIME_STAMPING, certificate, sha256, usages};
 use super::{Level, inspect};
 use crate::pki::authority::{
-    DATA, Parts, Party, SHA256, UTF8, algorithm, attribute, extension, name, oid, sequence,
+    DATA, Parts, Party, Role, SHA256, UTF8, algorithm, attribute, extension, name, oid, sequence,
 };
 use crate::pki::ber::tlv;
 use crate::pki::{Basis, Indication, SubIndication};
@@ -328,4 +328,65 @@ fn a_level_is_told_by_all_that_is_there_of_it() {
     assert_eq!(level(&[&stamp, &values], &[]), Level::Lt);
     let archived = attribute(&ARCHIVE_V2, &sequence(&[]));
     assert_eq!(level(&[&stamp, &archived], &list), Level::Lta);
+}
+
+impl Archive {
+    /// Signed below an authority that was revoked in June 2022, its certificate signed along or not, and stamped in March 2021.
+    fn below_a_revoked_authority(is_named: bool) -> Self {
+        let mut archive = Self::new();
+        let [middle, person] = ["Middle", "Somebody"].map(|it| Party::new(name(UTF8, it)));
+        let own = certificate(&middle, &person, 2, ["20", "22"], false);
+        let named = sequence(&[sequence(&[sequence(&[tlv(0x04, &sha256(&own))])])]);
+        let attributes = [
+            attribute(&[1, 2, 840, 113_549, 1, 9, 3], &oid(&DATA)),
+            attribute(&[1, 2, 840, 113_549, 1, 9, 4], &tlv(0x04, &sha256(MESSAGE))),
+            attribute(&[1, 2, 840, 113_549, 1, 9, 16, 2, 47], &named),
+        ];
+        let attributes = attributes[..if is_named { 3 } else { 2 }].concat();
+        archive.value = person.sign(&tlv(0x31, &attributes));
+        archive.signer = [
+            tlv(0x02, &[1]),
+            sequence(&[middle.name.clone(), tlv(0x02, &[2])]),
+            algorithm(&SHA256),
+            tlv(0xa0, &attributes),
+            algorithm(&ECDSA_SHA256),
+            tlv(0x04, &archive.value),
+        ]
+        .concat();
+        let authority = archive.root.certify(&middle, Role::Authority, 5);
+        archive.certificates = vec![own, authority];
+        archive.lists = vec![archive.root.list_since(&[5], "220601")];
+        archive.stamped_by(|archive| {
+            let stamper = archive.stamper(3, ["20", "30"]);
+            stamper.stamp(&archive.value, "20210301", &[])
+        })
+    }
+}
+
+#[test]
+fn below_a_revoked_authority_certificates_must_be_proven_to_be_older() {
+    assert_proven(&Archive::below_a_revoked_authority(true).verdict());
+    let archived = |day: &str, names_certificates: bool| {
+        let mut archive = Archive::below_a_revoked_authority(false);
+        let certificates = archive.certificates.clone();
+        if !names_certificates {
+            archive.certificates.clear();
+        }
+        let index = archive.index_v3();
+        archive.certificates = certificates;
+        let stamper = archive.stamper(4, ["20", "30"]);
+        archive.archive(&stamper, day, &INDEX_V3, &index);
+        archive.verdict()
+    };
+    assert_proven(&archived("20220301", true));
+    let why = Some(SubIndication::RevokedCaNoPoe);
+    for verdict in [
+        Archive::below_a_revoked_authority(false).verdict(),
+        // It stamps them not along, or later than the authority was revoked.
+        archived("20220301", false),
+        archived("20220901", true),
+    ] {
+        assert_eq!(verdict.proven_time_ms, Some(SIGNED_MS));
+        assert_eq!(verdict.sub_indication, why, "{verdict:?}");
+    }
 }

@@ -1,6 +1,7 @@
 //! Whether a CMS holds, signer by signer.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 
 use asn1_rs::{Class, Tag};
 
@@ -10,7 +11,7 @@ use super::content::{Content, MISSING};
 use super::inspect::signing_time_ms;
 use super::signed_data::SignedData;
 use super::signer_info::SignerInfo;
-use super::timestamp::{self, Existence};
+use super::timestamp::{self, Existence, note};
 use crate::judging::Judging;
 use crate::pki::ber::{Reader, Value, tlv};
 use crate::pki::certificate::Parsed;
@@ -19,7 +20,7 @@ use crate::pki::hash::Hash;
 use crate::pki::public_key::{self, Unsupported};
 use crate::pki::signer::is_of_same_key;
 use crate::pki::verdict::{NO_CERTIFICATE, Obstacle, Times, UNKNOWN_ALGORITHM, WEAK_SIGNATURE};
-use crate::pki::work::Work;
+use crate::pki::work::{Sha256, Work};
 use crate::pki::{SubIndication, Verdict, oid};
 
 /// Verifies a CMS; a verdict for each of its signers, in the order of the file. No signers are no verdict, and never a pass.
@@ -74,7 +75,7 @@ pub(crate) fn judge(
     };
     let signers = read.signers.iter();
     let verdicts = signers
-        .map(|signer| verification.verdict(signer, &content, None))
+        .map(|signer| verification.verdict(signer, &content, None, &HashMap::new()))
         .collect();
     if work.is_exhausted() {
         return Err(InspectError::Malformed(
@@ -93,12 +94,14 @@ struct Verification<'a> {
 }
 
 impl Verification<'_> {
-    /// A verdict on a signer; with the time at which something else proves its signature to have been there, if anything does.
+    /// A verdict on a signer; with the time at which something else proves its signature to have been there, if anything does, and
+    /// the same for certificates.
     fn verdict(
         &self,
         signer: &SignerInfo<'_>,
         content: &Result<Content<'_>, Obstacle>,
         proven_ms: Option<i64>,
+        certificates: &HashMap<Sha256, i64>,
     ) -> Verdict {
         let Self { read, trust, .. } = self;
         let candidates = candidates(signer, &trust.certificates, trust.work);
@@ -117,7 +120,10 @@ impl Verification<'_> {
         };
         let archived = Archived::new(&self.embedded, signer, content.as_ref().ok());
         let existence = Existence::new(self.now_ms, proven_ms);
-        let proven = timestamp::prove(&archived.stamps(trust), trust, existence);
+        let mut proven = timestamp::prove(&archived.stamps(trust), trust, existence);
+        for (certificate, time_ms) in certificates {
+            note(&mut proven.certificates, *certificate, *time_ms);
+        }
         let times = Times {
             claimed_ms: signing_time_ms(signer),
             proven_ms: proven.time_ms,
@@ -134,7 +140,16 @@ impl Verification<'_> {
                     let others = others.filter(|other| is_named(other, signer, trust.work));
                     let chosen = trust.judge_signer(certificate, others, time_ms, basis);
                     judged_certificate = Some(chosen.certificate);
-                    chosen.judged.and(|| check_strength(signer, certificate))
+                    let judged = chosen.judged.where_proven(|sha256| {
+                        // What was signed along is as old as the signature.
+                        let is_named = chosen.certificate.sha256() == sha256
+                            && names_certificate(chosen.certificate, signer, trust.work)
+                                == Some(true);
+                        let signed = is_named.then_some(time_ms);
+                        let stamped = proven.certificates.get(sha256).copied();
+                        signed.into_iter().chain(stamped).min()
+                    });
+                    judged.and(|| check_strength(signer, certificate))
                 }
                 Err(obstacle) => Judged::from(obstacle),
             }
@@ -154,7 +169,7 @@ impl Verification<'_> {
                 // A stamp of this signature stamps it along, or one of what this one is a part of.
                 let stamped = proven.countersignatures.get(&place).copied();
                 let proven_ms = stamped.into_iter().chain(proven_ms).min();
-                self.verdict(countersigner, &value, proven_ms)
+                self.verdict(countersigner, &value, proven_ms, &proven.certificates)
             })
             .collect();
         verdict

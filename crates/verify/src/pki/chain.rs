@@ -7,7 +7,7 @@ use super::revocation::{Evidence, Revocation};
 use super::rules::{RevocationRule, Rules};
 use super::status::{Place, Signers};
 use super::verdict::{Basis, Obstacle, SubIndication, UNKNOWN_ALGORITHM};
-use super::work::Work;
+use super::work::{Sha256, Work};
 use super::{oid, path};
 use crate::digest::to_hex;
 
@@ -80,9 +80,22 @@ pub(crate) struct Judged {
     /// SHA-256 of each certificate up to the trusted one, in hexadecimal.
     pub(crate) chain: Vec<String>,
     pub(crate) revocation: Revocation,
+    /// Certificates, by their digests, below authorities that were revoked at these times, in milliseconds since 1970: whoever has
+    /// such an authority's key can make others that look as old.
+    pub(crate) older_than: Vec<(Sha256, i64)>,
 }
 
 impl Judged {
+    /// The same, unless it is good by a certificate below an authority that was revoked, which nothing proves to have been there
+    /// before (ETSI EN 319 102-1 clause 5.6.2.1).
+    pub(crate) fn where_proven(self, existed_ms: impl Fn(&Sha256) -> Option<i64>) -> Self {
+        let is_older = |(certificate, since_ms): &(Sha256, i64)| {
+            existed_ms(certificate).is_some_and(|time_ms| time_ms < *since_ms)
+        };
+        let all = self.older_than.iter().all(is_older);
+        self.and(|| if all { Ok(()) } else { Err(UNPROVEN) })
+    }
+
     /// The same, unless something else stands in the way and it is good, or lacks only what tells of revocations: that may yet
     /// come, and changes nothing about the other.
     pub(crate) fn and(mut self, check: impl FnOnce() -> Result<(), Obstacle>) -> Self {
@@ -100,6 +113,7 @@ impl From<Obstacle> for Judged {
             outcome: Err(obstacle),
             chain: Vec::new(),
             revocation: Revocation::NotJudged,
+            older_than: Vec::new(),
         }
     }
 }
@@ -246,6 +260,7 @@ impl<'t> Search<'t, '_> {
             outcome: Ok(()),
             chain: path.iter().map(|it| to_hex(it.sha256())).collect(),
             revocation: Revocation::Good { as_of_ms: i64::MAX },
+            older_than: Vec::new(),
         };
         let mut obstacle = None;
         let mut untold = None;
@@ -274,6 +289,10 @@ impl<'t> Search<'t, '_> {
                 if !older {
                     obstacle = obstacle.or(Some(revoked(place)));
                 }
+                let below = path.iter().take(place);
+                judged
+                    .older_than
+                    .extend(below.map(|it| (*it.sha256(), since_ms)));
             }
             if revocation == Revocation::NotJudged {
                 untold = untold.or(Some(place));
@@ -297,6 +316,10 @@ impl<'t> Search<'t, '_> {
     }
 }
 
+const UNPROVEN: Obstacle = Obstacle::unsure(
+    SubIndication::RevokedCaNoPoe,
+    "The certificate of an authority was revoked, and nothing proves that each certificate below it is older.",
+);
 const WEAK_CHAIN: Obstacle = Obstacle::unsure(
     SubIndication::CryptoConstraintsFailureNoPoe,
     "A certificate of the chain is signed with SHA-1 or a short RSA key, which can be forged.",

@@ -6,7 +6,7 @@ use chrono::{DateTime, NaiveDateTime};
 
 use super::verify::is_weak;
 use super::{ReferenceIntegrity, Stamped, ValueIntegrity, XmlError, XmlSignature};
-use crate::cms::timestamp::{Along, Existence, Stamp, Token, prove};
+use crate::cms::timestamp::{Along, Existence, Stamp, Token, note, prove};
 use crate::judging::Judging;
 use crate::pki::certificate::Parsed;
 use crate::pki::chain::{Judged, Trust};
@@ -51,8 +51,7 @@ pub fn judge_within(
         let (verdict, others) = verdict(signature, &trust, judging.now_ms, proven);
         verdicts.push(verdict);
         for (place, time_ms) in others {
-            let known = proven_ms.entry(place).or_insert(time_ms);
-            *known = time_ms.min(*known);
+            note(&mut proven_ms, place, time_ms);
         }
     }
     if work.is_exhausted() {
@@ -120,8 +119,14 @@ fn verdict(
                 if chosen.certificate.der() != certificate.der() {
                     renewed = chosen.certificate.describe(work).ok();
                 }
-                chosen
-                    .judged
+                let judged = chosen.judged.where_proven(|sha256| {
+                    // What was signed along is as old as the signature.
+                    let is_signed = is_named && chosen.certificate.sha256() == sha256;
+                    let signed = is_signed.then_some(time_ms);
+                    let stamped = proven.certificates.get(sha256).copied();
+                    signed.into_iter().chain(stamped).min()
+                });
+                judged
                     .and(|| check_strength(signature, &certificate))
                     .and(|| check_coverage(signature, missing.is_some()))
             }
@@ -158,6 +163,7 @@ fn stamps<'s>(signature: &'s XmlSignature, trust: &Trust<'_>) -> Vec<Stamp<'s>> 
             let along = token.fits.then(|| Along {
                 stamps: (0..before).collect(),
                 countersignatures: timestamp.along.clone(),
+                certificates: timestamp.certificates.clone(),
             });
             let token = Token::read(&token.der, trust.work)?;
             Some(Stamp { token, along })

@@ -172,6 +172,8 @@ pub struct TimeStamp {
     pub tokens: Vec<TimeStampToken>,
     /// Places of signatures of the document, countersignatures above all, that are in what it stamps.
     pub along: Vec<usize>,
+    /// SHA-256 of each certificate in it.
+    pub certificates: Vec<[u8; 32]>,
 }
 
 /// What a time stamp stamps.

@@ -2,18 +2,22 @@
 //! TS 101 903 clause 8.2.1 before that); what each is of.
 
 use std::collections::HashSet;
+use std::ops::Range;
 
 use super::canonical::{Method, canonicalize};
-use super::document::{Document, NodeIndex};
+use super::document::{Document, NODE_NS, NodeIndex};
 use super::elements::{DSIG, XADES_141};
 use super::node_set::NodeSet;
 use super::reference::{self, Context};
+use super::text::decode_base64;
 use super::transform::canonicalization;
 use super::work::{Output, Stop};
 use super::xades;
 use super::{Omission, Stamped, TimeStamp, TimeStampToken, XmlError};
 use crate::cms::timestamp::{Imprint, MAX_TIMESTAMPS};
+use crate::digest::sha256;
 use crate::pki::hash::Hash;
+use crate::pki::work::Sha256;
 
 type Result<T> = std::result::Result<T, XmlError>;
 
@@ -36,10 +40,17 @@ pub(super) fn read(context: &Context<'_>) -> Result<Vec<TimeStamp>> {
             stamped,
             before,
         };
+        let tokens = stamp.tokens()?;
+        let certificates = if tokens.iter().any(|token| token.fits) {
+            stamp.certificates()?
+        } else {
+            Vec::new()
+        };
         stamps.push(TimeStamp {
             stamped,
-            tokens: stamp.tokens()?,
+            tokens,
             along: stamp.signatures(),
+            certificates,
         });
     }
     Ok(stamps)
@@ -71,11 +82,44 @@ struct Stamp<'c> {
 }
 
 impl Stamp<'_> {
-    /// Places of signatures in the properties that it stamps.
-    fn signatures(&self) -> Vec<usize> {
+    /// The nodes of the properties that it stamps.
+    fn properties(&self) -> Range<NodeIndex> {
         let first = self.before.first().copied();
         let first = first.filter(|_| self.stamped == Stamped::Everything);
-        let stamped = first.map_or(0..0, |first| first..self.property);
+        first.map_or(0..0, |first| first..self.property)
+    }
+
+    /// Digests of the certificates that it stamps: of `KeyInfo`, and of properties.
+    fn certificates(&self) -> Result<Vec<Sha256>> {
+        let Context {
+            document,
+            signature,
+            work,
+            ..
+        } = *self.context;
+        if self.stamped != Stamped::Everything {
+            return Ok(Vec::new());
+        }
+        let infos = document.named(signature, DSIG, "KeyInfo");
+        let data = infos.flat_map(|info| document.named(info, DSIG, "X509Data"));
+        let own = data.flat_map(|data| document.named(data, DSIG, "X509Certificate"));
+        let embedded = self
+            .properties()
+            .filter(|&node| xades::is(document, node, "EncapsulatedX509Certificate"));
+        work.spend_each(self.properties().len(), NODE_NS)?;
+        let mut digests = Vec::new();
+        for element in own.chain(embedded) {
+            if let Some(der) = decode_base64(&document.string(element, work)?) {
+                work.spend_hash(Hash::Sha256, der.len())?;
+                digests.push(sha256(&der));
+            }
+        }
+        Ok(digests)
+    }
+
+    /// Places of signatures in the properties that it stamps.
+    fn signatures(&self) -> Vec<usize> {
+        let stamped = self.properties();
         let signatures = self.context.signatures.iter().enumerate();
         let inside = signatures.filter(|(_, signature)| stamped.contains(*signature));
         inside.map(|(place, _)| place).collect()

@@ -8,7 +8,7 @@ use super::signer::{DS, ENVELOPED, EXCLUSIVE, Key, Signer, transform};
 use crate::cms::stamper::Stamper;
 use crate::judging::Judging;
 use crate::pki::authority::{NOW_MS, Party, Role, UTF8, name};
-use crate::pki::{Anchors, Basis, Verdict};
+use crate::pki::{Anchors, Basis, SubIndication, Verdict};
 
 const V132: &str = "http://uri.etsi.org/01903/v1.3.2#";
 const V141: &str = "http://uri.etsi.org/01903/v1.4.1#";
@@ -203,4 +203,56 @@ fn archive_stamps_prove_that_countersignatures_were_there() {
     archive.properties.push(before);
     archive.properties.push(countersignature);
     assert_eq!(proven(&archive.xml()), [at, None]);
+}
+
+#[test]
+fn archive_stamps_prove_certificates_below_an_authority_that_was_revoked_later() {
+    let [root, middle] = ["Root", "Middle"].map(|it| Party::new(name(UTF8, it)));
+    let key = STANDARD
+        .decode(include_str!("fixtures/p256.key.b64"))
+        .unwrap();
+    let person = Party::with_key(name(UTF8, "Somebody"), &key);
+    let certificates = [
+        middle.certify(&person, Role::Person, 2),
+        root.certify(&middle, Role::Authority, 3),
+    ];
+    let certificates = certificates.map(|der| {
+        let der = STANDARD.encode(der);
+        format!("<ds:X509Certificate>{der}</ds:X509Certificate>")
+    });
+    let list = STANDARD.encode(root.list_since(&[3], "220601"));
+    let anchors = Anchors::new([root.certify(&root, Role::Authority, 1)]);
+    let stamper = Stamper::new(&root, 4, ["20", "30"]);
+    let judged = |day: Option<&str>| {
+        let mut archive = Archive::new();
+        let (before, rest) = archive
+            .signature
+            .split_once("<ds:X509Certificate>")
+            .unwrap();
+        let (_, after) = rest.split_once("</ds:X509Certificate>").unwrap();
+        archive.signature = [before, &certificates.concat(), after]
+            .concat()
+            .replace(OTHER, "");
+        let value = archive.part("SignatureValue");
+        let token = stamper.stamp(value.as_bytes(), "20210301", &[]);
+        archive.properties = vec![
+            property(V132, "SignatureTimeStamp", &token),
+            format!(
+                "<x:RevocationValues xmlns:x=\"{V132}\"><x:CRLValues><x:EncapsulatedCRLValue>{list}\
+                 </x:EncapsulatedCRLValue></x:CRLValues></x:RevocationValues>"
+            ),
+        ];
+        if let Some(day) = day {
+            let token = stamper.stamp(archive.everything(OBJECT).as_bytes(), day, &[]);
+            let stamp = property(V141, "ArchiveTimeStamp", &token);
+            archive.properties.push(stamp);
+        }
+        let verdict = verdict(&archive.xml(), &anchors);
+        assert_eq!(verdict.proven_time_ms, Some(STAMPED_MS));
+        verdict.sub_indication
+    };
+    assert_eq!(judged(Some("20220301")), None);
+    let unproven = Some(SubIndication::RevokedCaNoPoe);
+    assert_eq!(judged(Some("20220901")), unproven);
+    assert_eq!(judged(None), unproven);
 }
