@@ -6,23 +6,20 @@ use std::cell::RefCell;
 use std::collections::HashSet;
 use std::rc::Rc;
 
-use asn1_rs::{Class, Tag};
+use asn1_rs::Class;
 
 use super::content::Content;
+use super::hash_index::{Digests, Index};
 use super::signed_data::SignedData;
 use super::signer_info::{Attribute, SignerInfo};
 use super::timestamp::{Along, MAX_TIMESTAMPS, Stamp, Token};
 use super::verify::in_der;
 use crate::digest::sha256;
-use crate::pki::algorithm::AlgorithmIdentifier;
 use crate::pki::ber::{Reader, Value, tlv};
 use crate::pki::chain::Trust;
 use crate::pki::hash::Hash;
 use crate::pki::oid;
 use crate::pki::work::Work;
-
-/// Digests by one algorithm, and what is found by them.
-type Digests = HashSet<Vec<u8>>;
 
 /// What a CMS embeds for all of its signers, digested at most once with each algorithm.
 pub(super) struct Embedded<'a> {
@@ -337,12 +334,9 @@ const SET: u8 = 0x31;
 /// Tags of the signed and the unsigned attributes.
 const SIGNED: u8 = 0xa0;
 const UNSIGNED: u8 = 0xa1;
-/// What it costs to put a byte to others, to look at an attribute, and to read a digest of an index.
+/// What it costs to put a byte to others, and to look at an attribute.
 const COPY_NS: u64 = 1;
 const LOOK_NS: u64 = 20;
-const DIGEST_NS: u64 = 100;
-/// Most digests of one index.
-const MAX_DIGESTS: usize = 2_000;
 
 impl Along {
     /// Adds what a value of an unsigned attribute is, where that is a stamp or a countersignature.
@@ -363,49 +357,4 @@ impl Along {
         }
         Some(())
     }
-}
-
-/// What was there when the stamp was made: an `ATSHashIndex` of any version.
-struct Index {
-    hash: Hash,
-    certificates: Digests,
-    revocations: Digests,
-    attributes: Digests,
-}
-
-impl Index {
-    fn read(value: &Value<'_>, work: &Work) -> Option<Self> {
-        let digests = |list: &Value<'_>| digests(list, work);
-        let mut fields = value.inside();
-        let mut first = fields.expect(Tag::Sequence, "").ok()?;
-        let mut hash = Hash::Sha256;
-        let first_inside = first.inside().next().ok()?;
-        let is_algorithm = first_inside.is_some_and(|kind| kind.is(Class::Universal, Tag::Oid.0));
-        if is_algorithm {
-            hash = Hash::of(&AlgorithmIdentifier::read(&first).ok()?.oid)?;
-            first = fields.expect(Tag::Sequence, "").ok()?;
-        }
-        let mut next = || fields.expect(Tag::Sequence, "").ok();
-        let (second, third) = (next()?, next()?);
-        let index = Self {
-            hash: Some(hash).filter(|hash| !hash.is_weak())?,
-            certificates: digests(&first)?,
-            revocations: digests(&second)?,
-            attributes: digests(&third)?,
-        };
-        Some(index)
-    }
-}
-
-fn digests(list: &Value<'_>, work: &Work) -> Option<Digests> {
-    let mut digests = Digests::new();
-    let mut all = list.inside();
-    while let Some(digest) = all.next().ok()? {
-        work.spend(DIGEST_NS).ok()?;
-        if digests.len() == MAX_DIGESTS {
-            return None;
-        }
-        digests.insert(digest.octets().ok()?.into_owned());
-    }
-    Some(digests)
 }

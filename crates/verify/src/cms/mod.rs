@@ -15,6 +15,7 @@ mod archive_tests;
 mod content;
 #[cfg(test)]
 mod cost_tests;
+mod hash_index;
 mod inspect;
 #[cfg(test)]
 mod name_tests;

@@ -1,0 +1,63 @@
+//! The index of what an archive time stamp of version 3 stamps along (ETSI EN 319 122-1 clause 5.5.2).
+
+use std::collections::HashSet;
+
+use asn1_rs::{Class, Tag};
+
+use crate::pki::algorithm::AlgorithmIdentifier;
+use crate::pki::ber::Value;
+use crate::pki::hash::Hash;
+use crate::pki::work::Work;
+
+/// Digests by one algorithm, and what is found by them.
+pub(super) type Digests = HashSet<Vec<u8>>;
+
+/// Most digests of one list.
+const MAX_DIGESTS: usize = 2_000;
+/// What it costs to read a digest.
+const DIGEST_NS: u64 = 100;
+
+/// What was there when the stamp was made: an `ATSHashIndex` of any version.
+pub(super) struct Index {
+    pub(super) hash: Hash,
+    pub(super) certificates: Digests,
+    pub(super) revocations: Digests,
+    pub(super) attributes: Digests,
+}
+
+impl Index {
+    pub(super) fn read(value: &Value<'_>, work: &Work) -> Option<Self> {
+        let digests = |list: &Value<'_>| digests(list, work);
+        let mut fields = value.inside();
+        let mut first = fields.expect(Tag::Sequence, "").ok()?;
+        let mut hash = Hash::Sha256;
+        let first_inside = first.inside().next().ok()?;
+        let is_algorithm = first_inside.is_some_and(|kind| kind.is(Class::Universal, Tag::Oid.0));
+        if is_algorithm {
+            hash = Hash::of(&AlgorithmIdentifier::read(&first).ok()?.oid)?;
+            first = fields.expect(Tag::Sequence, "").ok()?;
+        }
+        let mut next = || fields.expect(Tag::Sequence, "").ok();
+        let (second, third) = (next()?, next()?);
+        let index = Self {
+            hash: Some(hash).filter(|hash| !hash.is_weak())?,
+            certificates: digests(&first)?,
+            revocations: digests(&second)?,
+            attributes: digests(&third)?,
+        };
+        Some(index)
+    }
+}
+
+fn digests(list: &Value<'_>, work: &Work) -> Option<Digests> {
+    let mut digests = Digests::new();
+    let mut all = list.inside();
+    while let Some(digest) = all.next().ok()? {
+        work.spend(DIGEST_NS).ok()?;
+        if digests.len() == MAX_DIGESTS {
+            return None;
+        }
+        digests.insert(digest.octets().ok()?.into_owned());
+    }
+    Some(digests)
+}
