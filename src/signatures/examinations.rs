@@ -1,8 +1,9 @@
 //! Looking at signatures, which takes a processor: at most so many at once, and of a tenant so many that nobody else waits.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 
-use sigpersist_verify::pki::Work;
+use sigpersist_verify::pki::{Issued, Work};
 
 use super::model::SignatureBody;
 use crate::context::TenantId;
@@ -24,6 +25,8 @@ pub struct Examinations {
     pub short: Shared,
     /// For all others, one for each processor.
     pub long: Shared,
+    /// Which certificates have issued which: most signatures of a tenant come from a few authorities.
+    issued: Arc<Issued>,
 }
 
 impl Examinations {
@@ -33,6 +36,7 @@ impl Examinations {
         Self {
             short: turns("short_examinations", processors * SHORT_OF_A_PROCESSOR),
             long: turns("examinations", processors),
+            issued: Arc::default(),
         }
     }
 
@@ -70,14 +74,14 @@ impl Examinations {
     ) -> Result<T, E> {
         if body.bytes.len() <= SHORT_BYTES {
             let _turn = turn(&self.short)?;
-            let work = Work::of_ns(SHORT_NS);
+            let work = Work::of_ns(SHORT_NS).remembering(&self.issued);
             let seen = look(&work);
             if !work.is_exhausted() {
                 return Ok(seen);
             }
         }
         let _turn = turn(&self.long)?;
-        Ok(look(&Work::new()))
+        Ok(look(&Work::new().remembering(&self.issued)))
     }
 }
 

@@ -101,7 +101,9 @@ impl Told<'_> {
     fn by(&mut self, name: &str, arguments: &[&str]) -> Value {
         let words: Vec<_> = name.split(' ').collect();
         let all = [&["--json"], &words[..], arguments].concat();
-        let told = run(self.data_dir, &all).replace(self.folder, "FOLDER");
+        let told = run(self.data_dir, &all)
+            .replace(self.folder, "FOLDER")
+            .replace(env!("CARGO_MANIFEST_DIR"), "REPOSITORY");
         let told: Value = serde_json::from_str(&told).unwrap();
         self.keep(name, name, &told);
         told

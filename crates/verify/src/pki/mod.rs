@@ -55,7 +55,7 @@ pub use pem::to_pem;
 pub use revocation::Revocation;
 pub use rules::{RevocationRule, Rules};
 pub use verdict::{Basis, Indication, Outcome, SubIndication, Verdict};
-pub use work::Work;
+pub use work::{Issued, Work};
 
 use serde::Serialize;
 

@@ -7,6 +7,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::hash::Hash;
 
@@ -17,6 +18,29 @@ const BUDGET_NS: u64 = 600_000_000;
 /// SHA-256 of a certificate.
 pub(crate) type Sha256 = [u8; 32];
 
+/// Most pairs of certificates that are remembered: about a megabyte.
+const MAX_REMEMBERED: usize = 10_000;
+
+/// Which certificates have issued which others, as was found in files before: that never changes, whoever is trusted. Of each pair,
+/// by digests, what it costs to find out, in nanoseconds.
+#[derive(Debug, Default)]
+pub struct Issued(Mutex<HashMap<(Sha256, Sha256), u64>>);
+
+impl Issued {
+    fn cost_ns(&self, pair: &(Sha256, Sha256)) -> Option<u64> {
+        let pairs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        pairs.get(pair).copied()
+    }
+
+    fn remember(&self, pair: (Sha256, Sha256), cost_ns: u64) {
+        let mut pairs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if pairs.len() >= MAX_REMEMBERED {
+            pairs.clear();
+        }
+        pairs.insert(pair, cost_ns);
+    }
+}
+
 /// The budget of one file, and what was found on the way.
 #[derive(Debug)]
 pub struct Work {
@@ -25,6 +49,8 @@ pub struct Work {
     is_exhausted: Cell<bool>,
     /// Whether the first of two certificates has issued the second.
     issued: RefCell<HashMap<(Sha256, Sha256), bool>>,
+    /// The same of files before.
+    remembered: Option<Arc<Issued>>,
 }
 
 /// The file asks for more work than any honest one.
@@ -51,6 +77,16 @@ impl Work {
             left_ns: Cell::new(budget_ns),
             is_exhausted: Cell::new(false),
             issued: RefCell::default(),
+            remembered: None,
+        }
+    }
+
+    /// The same, which remembers in `issued` for other files which certificates have issued which.
+    #[must_use]
+    pub fn remembering(self, issued: &Arc<Issued>) -> Self {
+        Self {
+            remembered: Some(Arc::clone(issued)),
+            ..self
         }
     }
 
@@ -106,12 +142,24 @@ impl Work {
 
     /// What `find` says of two certificates, asked once.
     pub(crate) fn issued(&self, issuer: &Sha256, of: &Sha256, find: impl FnOnce() -> bool) -> bool {
-        let key = (*issuer, *of);
-        if let Some(known) = self.issued.borrow().get(&key) {
+        let pair = (*issuer, *of);
+        if let Some(known) = self.issued.borrow().get(&pair) {
             return *known;
         }
-        let found = find();
-        self.issued.borrow_mut().insert(key, found);
+        let remembered = self.remembered.as_ref();
+        let found = match remembered.and_then(|issued| issued.cost_ns(&pair)) {
+            // It counts what it would cost, so that no verdict depends on what was verified before.
+            Some(cost_ns) => self.spend(cost_ns).is_ok(),
+            None => {
+                let before_ns = self.spent_ns();
+                let found = find();
+                if let Some(issued) = remembered.filter(|_| found) {
+                    issued.remember(pair, self.spent_ns() - before_ns);
+                }
+                found
+            }
+        };
+        self.issued.borrow_mut().insert(pair, found);
         found
     }
 }
@@ -119,6 +167,30 @@ impl Work {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_remembered_of_other_files_costs_the_same() {
+        let issued = Arc::new(Issued::default());
+        let [one, other] = [[1; 32], [2; 32]];
+        let first = Work::new().remembering(&issued);
+        assert!(!first.issued(&other, &one, || first.spend(7).is_err()));
+        assert!(first.issued(&one, &other, || first.spend(5).is_ok()));
+        let second = Work::new().remembering(&issued);
+        assert!(second.issued(&one, &other, || panic!("it is known")));
+        assert_eq!(second.spent_ns(), 5);
+        // What has not issued something is asked again, and nothing is remembered where nobody asks for it.
+        assert!(second.issued(&other, &one, || true));
+        assert!(!Work::new().issued(&one, &other, || false));
+        let little = Work::of_ns(4).remembering(&issued);
+        assert!(!little.issued(&one, &other, || panic!("it is known")));
+        assert!(little.is_exhausted());
+        for number in 0..MAX_REMEMBERED {
+            let mut digest = [3; 32];
+            digest[..8].copy_from_slice(&number.to_be_bytes());
+            issued.remember((digest, digest), 1);
+        }
+        assert!(issued.0.lock().unwrap().len() < MAX_REMEMBERED);
+    }
 
     #[test]
     fn a_budget_that_is_exhausted_stays_so() {
