@@ -303,9 +303,9 @@ pub enum ReferenceIntegrity {
 pub enum ValueIntegrity {
     /// It does, by the key of the certificate at this index of [`XmlSignature::certificates`].
     Intact(usize),
-    /// No certificate at hand verifies it: it was changed, or its certificate is not the one that signed.
+    /// No certificate that the signature has or names verifies it: it was changed, or its certificate is not the one that signed.
     Broken,
-    /// There is no readable certificate to verify it with.
+    /// It has and names no certificate that can be read. That another one that is at hand does not verify it proves nothing.
     NoCertificate,
     /// It needs the algorithm with this URI, or this URI with a key of another kind.
     UnsupportedAlgorithm(String),

@@ -12,7 +12,7 @@ use super::reference::{self, Context, Covered};
 use super::stamps;
 use super::text::{decode, decode_base64, normalize};
 use super::transform::canonicalization;
-use super::verify::verify;
+use super::verify::{Order, verify};
 use super::work::{Output, Stop};
 use super::xades::{self, SigningCertificate};
 use super::{Coverage, Reference, ReferenceIntegrity, ValueIntegrity, XmlError, XmlSignature};
@@ -138,8 +138,13 @@ fn read(context: &Context<'_>, around: Around) -> Result<XmlSignature> {
     let method = signed_info.and_then(|info| document.only(info, DSIG, "SignatureMethod"));
     let method = method.map(|element| SignatureMethod::read(document, element, work));
     let method = method.transpose()?.flatten();
+    let order = Order {
+        // That one which is only at hand does not verify it proves nothing.
+        is_own: &|place| place < embedded.len() || Some(place) == signing_certificate,
+        places: &order,
+    };
     let mut value = match signed_info {
-        Some(info) => check_value(context, info, method.as_ref(), &candidates, &order)?,
+        Some(info) => check_value(context, info, method.as_ref(), &candidates, order)?,
         None => ValueIntegrity::Broken,
     };
     let matches =
@@ -248,7 +253,7 @@ fn check_value(
     signed_info: NodeIndex,
     signature_method: Option<&SignatureMethod>,
     certificates: &[&Vec<u8>],
-    order: &[usize],
+    order: Order<'_>,
 ) -> Result<ValueIntegrity> {
     let &Context {
         document,

@@ -13,19 +13,27 @@ pub(super) fn is_weak(method: Option<&Method>, certificate: &Parsed<'_>) -> bool
     })
 }
 
-/// Looks for the certificate whose key made this value, in the given order of their indices. None where the method is not known for
-/// any of them.
+/// In which order certificates are tried.
+#[derive(Clone, Copy)]
+pub(super) struct Order<'o> {
+    /// Their indices.
+    pub(super) places: &'o [usize],
+    /// Whether the signature has or names the one of an index: that this one does not verify the value proves that it is broken.
+    pub(super) is_own: &'o dyn Fn(usize) -> bool,
+}
+
+/// Looks for the certificate whose key made this value. None where the method is not known for any that the signature has or names.
 pub(super) fn verify(
     method: &Method,
     certificates: &[&Vec<u8>],
-    order: &[usize],
+    order: Order<'_>,
     message: &[u8],
     value: &[u8],
     work: &Work,
 ) -> Option<ValueIntegrity> {
     let algorithm = method.algorithm();
     let mut outcome = Some(ValueIntegrity::NoCertificate);
-    for &index in order {
+    for &index in order.places {
         let Some(certificate) = Parsed::from_der_within(certificates[index], work) else {
             continue;
         };
@@ -37,6 +45,7 @@ pub(super) fn verify(
         };
         match fits {
             Ok(true) => return Some(ValueIntegrity::Intact(index)),
+            _ if !(order.is_own)(index) => {}
             Ok(false) => outcome = Some(ValueIntegrity::Broken),
             Err(Unsupported) if outcome == Some(ValueIntegrity::NoCertificate) => outcome = None,
             Err(Unsupported) => {}

@@ -3,6 +3,7 @@
 mod archive;
 mod canonical;
 mod forged;
+mod given;
 mod hostile;
 mod kinds;
 mod methods;
