@@ -20,7 +20,7 @@ pub(super) const MISSING: Obstacle = Obstacle::unsure(
 const ATTRIBUTE_NS: u64 = 300;
 
 /// What is signed, hashed at most once with each algorithm.
-pub(super) struct Content<'a> {
+pub(crate) struct Content<'a> {
     bytes: &'a [u8],
     digests: RefCell<Vec<(Hash, Vec<u8>)>>,
     is_signed_attributes: OnceCell<bool>,
@@ -28,7 +28,7 @@ pub(super) struct Content<'a> {
 }
 
 impl<'a> Content<'a> {
-    pub(super) fn new(bytes: &'a [u8], work: &'a Work) -> Self {
+    pub(crate) fn new(bytes: &'a [u8], work: &'a Work) -> Self {
         Self {
             bytes,
             digests: RefCell::default(),
@@ -78,7 +78,7 @@ impl<'a> Content<'a> {
         self.bytes
     }
 
-    pub(super) fn digest(&self, hash: Hash) -> Result<Vec<u8>, Obstacle> {
+    pub(crate) fn digest(&self, hash: Hash) -> Result<Vec<u8>, Obstacle> {
         let mut digests = self.digests.borrow_mut();
         if let Some((_, known)) = digests.iter().find(|(other, _)| *other == hash) {
             return Ok(known.clone());

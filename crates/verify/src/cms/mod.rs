@@ -12,7 +12,7 @@ mod answer_tests;
 mod archive;
 #[cfg(test)]
 mod archive_tests;
-mod content;
+pub(crate) mod content;
 #[cfg(test)]
 mod cost_tests;
 mod hash_index;

@@ -202,6 +202,10 @@ fn check_intact(signature: &XmlSignature) -> Result<(), Obstacle> {
                 "Something that is signed is not what was signed, or can't be told from something else.",
             ))
         }
+        _ if signature.ignores_given => Err(Obstacle::failed(
+            SubIndication::HashFailure,
+            "The document that was given is not what was signed: no reference has its digest.",
+        )),
         ValueIntegrity::NoCertificate => Err(NO_CERTIFICATE),
         ValueIntegrity::UnsupportedAlgorithm(_) => Err(UNKNOWN_ALGORITHM),
         ValueIntegrity::Intact(_) if any(ReferenceIntegrity::Unresolved) => Err(Obstacle::unsure(

@@ -90,6 +90,9 @@ pub struct XmlSignature {
     pub splits_text: bool,
     /// Whether a reference covers something outside of the document, which was given and is intact.
     pub covers_external: bool,
+    /// Whether a document was given that is none of what it signs: no reference has its digest. A countersignature signs another
+    /// signature, and no document.
+    pub ignores_given: bool,
     /// Whether a reference covers the whole document or its root element. Says nothing about integrity.
     pub covers_root: bool,
 }
@@ -222,6 +225,8 @@ pub struct Reference {
     pub omits: Omission,
     /// Whether its digest fits.
     pub integrity: ReferenceIntegrity,
+    /// Whether it may be of the document that was given.
+    is_given: bool,
 }
 
 impl Reference {

@@ -9,6 +9,7 @@ use super::transform::Transformed;
 use super::work::{Output, Stop};
 use super::xades;
 use super::{Coverage, Omission, Reference, ReferenceIntegrity, XmlError};
+use crate::cms::content::Content;
 use crate::pki::work::Work;
 
 /// What it costs to follow a reference, and to tell of it.
@@ -30,6 +31,8 @@ pub(super) struct Context<'a> {
     pub(super) work: &'a Work,
     /// What its reference to something outside of the document is taken for.
     pub(super) external: Option<&'a [u8]>,
+    /// The document that was given, whatever it refers to.
+    pub(super) content: Option<&'a Content<'a>>,
     /// Certificates that are at hand beside it.
     pub(super) given: &'a [&'a Vec<u8>],
 }
@@ -87,6 +90,11 @@ pub(super) fn read(
         covers: coverage(context, target, uri.unwrap_or_default()),
         omits,
         integrity,
+        is_given: false,
+    };
+    let described = Reference {
+        is_given: is_given(context, reference, &described)?,
+        ..described
     };
     let uris = described.transforms.iter().map(String::len).sum::<usize>();
     let octets = uris + uri.map_or(0, str::len) + digest_method.len() + described.covers.octets();
@@ -211,6 +219,36 @@ fn compare(context: &Context<'_>, reference: NodeIndex, output: Output<'_>) -> R
     } else {
         Err(Stop::Broken)
     }
+}
+
+/// Whether a reference may be of the document that was given: it has its digest, or leads to something outside through what can't be
+/// followed.
+fn is_given(
+    context: &Context<'_>,
+    reference: NodeIndex,
+    described: &Reference,
+) -> Result<bool, XmlError> {
+    let &Context { document, work, .. } = context;
+    let is_unknown = described.leads_elsewhere() && !described.transforms.is_empty();
+    let Some(content) = context.content else {
+        return Ok(false);
+    };
+    if matches!(
+        described.covers,
+        Coverage::SignedProperties | Coverage::Countersigned
+    ) {
+        return Ok(false);
+    }
+    let Some(hash) = elements::digest(&described.digest_method) else {
+        return Ok(described.leads_elsewhere());
+    };
+    let value = document.only(reference, DSIG, "DigestValue");
+    let value = value
+        .map(|value| document.string(value, work))
+        .transpose()?;
+    let signed = value.and_then(|value| decode_base64(&value));
+    let given = content.digest(hash).ok();
+    Ok(is_unknown || given.is_some() && given == signed)
 }
 
 fn coverage(context: &Context<'_>, target: Option<NodeIndex>, uri: &str) -> Coverage {

@@ -16,6 +16,7 @@ use super::verify::{Order, verify};
 use super::work::{Output, Stop};
 use super::xades::{self, SigningCertificate};
 use super::{Coverage, Reference, ReferenceIntegrity, ValueIntegrity, XmlError, XmlSignature};
+use crate::cms::content::Content;
 use crate::judging::Judging;
 use crate::pki::work::Work;
 use std::borrow::Cow;
@@ -77,6 +78,7 @@ pub fn inspect_over(
     }
     let around = Around::of(&document, work)?;
     let external = judging.and_then(|judging| judging.document);
+    let content = external.map(|document| Content::new(document, work));
     let given = judging.iter().flat_map(|judging| {
         let certificates = judging.certificates.iter();
         certificates.chain(judging.anchors.encodings())
@@ -89,6 +91,7 @@ pub fn inspect_over(
             signature,
             work,
             external: external.filter(|_| refers_once(&document, signature)),
+            content: content.as_ref(),
             given: &given,
         };
         read(&context, around)
@@ -167,7 +170,7 @@ fn read(context: &Context<'_>, around: Around) -> Result<XmlSignature> {
     let mut certificates = embedded;
     certificates.extend(given);
     let signing_time = properties.map(|it| xades::signing_time(document, it, work));
-    Ok(XmlSignature {
+    let mut read = XmlSignature {
         id: document.attribute(signature, "Id").map(str::to_owned),
         signature_method: algorithm(document, signed_info, "SignatureMethod"),
         method,
@@ -192,7 +195,13 @@ fn read(context: &Context<'_>, around: Around) -> Result<XmlSignature> {
         is_apart: around.is_apart,
         splits_text: around.splits_text && !covered.iter().any(|covered| covered.has_comments),
         covers_root: markup().any(|covered| is_root(document, covered.node)),
-    })
+        ignores_given: false,
+    };
+    let mut references = read.references.iter();
+    read.ignores_given = context.content.is_some()
+        && !read.countersigns()
+        && !references.any(|reference| reference.is_given);
+    Ok(read)
 }
 
 /// Where the named certificate is among these.

@@ -1,15 +1,16 @@
-//! Certificates that are given beside a signature, and prove nothing where they don't fit.
+//! What is given beside a signature: a document that it must sign, and certificates that prove nothing where they don't fit.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::signer::{Key, enveloped};
+use super::signer::{DS, ENVELOPED, EXCLUSIVE, Key, Signer, enveloped, transform};
 use crate::judging::Judging;
 use crate::pki::{Anchors, Indication, SubIndication, Work};
 use crate::xmldsig::{Xml, inspect_over, judge};
 
 /// 1 January 2027: the certificates are valid then.
 const IN_2027: i64 = 1_798_761_600_000;
+const CONTRACT: &str = "A contract.";
 
 type Outcome = (Indication, Option<SubIndication>, Option<bool>);
 
@@ -19,18 +20,29 @@ const NO_CERTIFICATE: Outcome = (
     Some(SubIndication::NoSigningCertificateFound),
     None,
 );
+const NOT_FOUND: Outcome = (
+    Indication::Indeterminate,
+    Some(SubIndication::SignedDataNotFound),
+    None,
+);
+const OTHER_DOCUMENT: Outcome = (
+    Indication::TotalFailed,
+    Some(SubIndication::HashFailure),
+    Some(false),
+);
 const FORGED: Outcome = (
     Indication::TotalFailed,
     Some(SubIndication::SigCryptoFailure),
     Some(false),
 );
 
-/// What each signature comes to, with keys that are trusted and others that are not.
-fn outcomes(xml: &str, trusted: &[Key], given: &[Key]) -> Vec<Outcome> {
+/// What each signature comes to, with a document, keys that are trusted and others that are not.
+fn outcomes(xml: &str, document: Option<&str>, trusted: &[Key], given: &[Key]) -> Vec<Outcome> {
     let der = |key: &Key| STANDARD.decode(key.certificate()).unwrap();
     let anchors = Anchors::new(trusted.iter().map(der));
     let certificates: Vec<_> = given.iter().map(der).collect();
     let judging = Judging {
+        document: document.map(str::as_bytes),
         certificates: &certificates,
         ..Judging::new(&anchors, IN_2027)
     };
@@ -40,6 +52,66 @@ fn outcomes(xml: &str, trusted: &[Key], given: &[Key]) -> Vec<Outcome> {
     outcomes
         .map(|it| (it.indication, it.sub_indication, it.intact))
         .collect()
+}
+
+fn outcome(xml: &str, document: &str) -> Outcome {
+    outcomes(xml, Some(document), &[Key::P256], &[]).remove(0)
+}
+
+#[test]
+fn a_document_that_is_given_is_one_that_is_signed() {
+    let plain = enveloped(Key::P256, "<sum>1</sum>");
+    assert_eq!(outcome(&plain, CONTRACT), OTHER_DOCUMENT);
+    // Not even the file: its signature is not signed.
+    assert_eq!(outcome(&plain, &plain), OTHER_DOCUMENT);
+    // What is signed of it, byte for byte.
+    assert_eq!(outcome(&plain, "<doc><sum>1</sum></doc>"), PASSED);
+
+    let base64 = transform("http://www.w3.org/2000/09/xmldsig#base64");
+    let encoded = STANDARD.encode(CONTRACT);
+    let enveloping = Signer::new(Key::P256)
+        .reference("#o", &base64, CONTRACT)
+        .object(&format!("<ds:Object Id=\"o\">{encoded}</ds:Object>"))
+        .sign();
+    assert_eq!(outcome(&enveloping, CONTRACT), PASSED);
+    assert_eq!(outcome(&enveloping, "Another."), OTHER_DOCUMENT);
+
+    let detached = Signer::new(Key::P256).reference("a", "", CONTRACT).sign();
+    assert_eq!(outcome(&detached, CONTRACT), PASSED);
+    assert_eq!(outcome(&detached, "Another."), OTHER_DOCUMENT);
+}
+
+#[test]
+fn one_of_several_documents_is_not_all_that_is_signed() {
+    let both = Signer::new(Key::P256)
+        .reference("a", "", CONTRACT)
+        .reference("b", "", "Another.")
+        .sign();
+    assert_eq!(outcome(&both, "Another."), NOT_FOUND);
+    assert_eq!(outcome(&both, "A third."), OTHER_DOCUMENT);
+    // What becomes of it is not known here.
+    let transformed = Signer::new(Key::P256)
+        .reference("a", &transform(EXCLUSIVE), CONTRACT)
+        .sign();
+    assert_eq!(outcome(&transformed, CONTRACT), NOT_FOUND);
+    assert_eq!(outcome(&transformed, "Another."), NOT_FOUND);
+}
+
+#[test]
+fn the_digest_of_a_document_is_no_property_of_the_signer() {
+    let properties = "<x:SignedProperties xmlns:x=\"http://uri.etsi.org/01903/v1.3.2#\" Id=\"p\"></x:SignedProperties>";
+    let transforms = transform(ENVELOPED) + &transform(EXCLUSIVE);
+    let object = properties.replace(" xmlns:x=\"http://uri.etsi.org/01903/v1.3.2#\"", "");
+    let signature = Signer::new(Key::P256)
+        .reference("", &transforms, "<doc></doc>")
+        .reference("#p", &transform(EXCLUSIVE), properties)
+        .object(&format!(
+            "<ds:Object><x:QualifyingProperties xmlns:x=\"http://uri.etsi.org/01903/v1.3.2#\">{object}</x:QualifyingProperties></ds:Object>"
+        ))
+        .sign();
+    let document = format!("<doc>{signature}</doc>");
+    assert_eq!(outcome(&document, "<doc></doc>"), PASSED);
+    assert_eq!(outcome(&document, properties), OTHER_DOCUMENT);
 }
 
 /// A signature without its `KeyInfo`.
@@ -54,7 +126,7 @@ fn anonymous(key: Key) -> String {
 #[test]
 fn certificates_that_do_not_verify_prove_nothing_of_an_absent_one() {
     let xml = anonymous(Key::P256);
-    let judge = |trusted: &[Key], given: &[Key]| outcomes(&xml, trusted, given).remove(0);
+    let judge = |trusted: &[Key], given: &[Key]| outcomes(&xml, None, trusted, given).remove(0);
     assert_eq!(judge(&[], &[]), NO_CERTIFICATE);
     for others in [&[Key::Other][..], &[Key::Rsa, Key::P384]] {
         assert_eq!(judge(others, &[]), NO_CERTIFICATE);
@@ -65,6 +137,28 @@ fn certificates_that_do_not_verify_prove_nothing_of_an_absent_one() {
     // What the signature itself has is another matter.
     let other = Key::Other.certificate();
     let named = enveloped(Key::P256, "").replace(Key::P256.certificate(), other);
-    let found = outcomes(&named, &[Key::Rsa], &[Key::P384]);
+    let found = outcomes(&named, None, &[Key::Rsa], &[Key::P384]);
     assert_eq!(found, [FORGED]);
+}
+
+#[test]
+fn a_countersignature_signs_no_document() {
+    const XADES: &str = "xmlns:x=\"http://uri.etsi.org/01903/v1.3.2#\"";
+    let signature = Signer::new(Key::P256).reference("a", "", CONTRACT).sign();
+    let signature = signature.replace("<ds:SignatureValue>", "<ds:SignatureValue Id=\"value\">");
+    let from = signature.find("<ds:SignatureValue ").unwrap();
+    let to = signature.find("<ds:KeyInfo>").unwrap();
+    let value = signature.get(from..to).unwrap();
+    let octets = value.replace(" Id=", &format!(" {DS} Id="));
+    let counter = Signer::new(Key::P256)
+        .reference("#value", &transform(EXCLUSIVE), &octets)
+        .sign()
+        .replace("Id=\"sig\"", "");
+    let object = format!(
+        "<ds:Object><x:QualifyingProperties {XADES}><x:UnsignedProperties><x:UnsignedSignatureProperties><x:CounterSignature>\
+         {counter}</x:CounterSignature></x:UnsignedSignatureProperties></x:UnsignedProperties></x:QualifyingProperties></ds:Object>"
+    );
+    let xml = signature.replace("</ds:Signature>", &format!("{object}</ds:Signature>"));
+    let found = outcomes(&xml, Some(CONTRACT), &[Key::P256], &[]);
+    assert_eq!(found, [PASSED, PASSED]);
 }
