@@ -334,7 +334,10 @@ fn xml_that_signs_something_beside_itself_is_intact_and_no_pass() {
         assert_because("beside", verdict, SubIndication::SigConstraintsFailure);
     }
     // Where all of the document is signed, identifiers elsewhere may repeat.
-    let twice = SIGNED_XML.replace("<ds:KeyInfo>", "<ds:KeyInfo><x Id=\"a\"/><x Id=\"a\"/>");
+    let twice = SIGNED_XML.replace(
+        "<ds:KeyInfo>",
+        "<ds:KeyInfo><ds:KeyName Id=\"a\"/><ds:KeyName Id=\"a\"/>",
+    );
     let found = xmldsig::inspect(twice.as_bytes()).unwrap();
     assert!(found[0].duplicate_ids);
     let verdict = &xmldsig::judge(&found, &Judging::new(&anchors, IN_2026)).unwrap()[0];

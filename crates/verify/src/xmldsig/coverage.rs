@@ -1,204 +1,398 @@
-//! Whether what is signed is all that an application reads. A signed element may be moved to where nobody looks for it, with another
-//! one in its place (XML signature wrapping), and what is not signed may be put where somebody finds it first.
+//! What is in a document beside what is signed, where an application may find it all the same.
+//!
+//! A signed element may be moved to where nobody looks for it, with another one in its place (XML signature wrapping). And nobody signs the
+//! value, the key and the unsigned properties of a signature, which whoever signs a document leaves out of that; what reads elements by
+//! their names may find something there first. So there is a rule: *what is not signed is a signature, or a known list of signatures around
+//! it, and is made of nothing but the elements and attributes that XMLDSig and XAdES define for that, in their places*. What another signature
+//! says of itself that one signs. Text is in innermost elements. Blanks and comments say nothing; processing instructions tell
+//! applications something, so there are none. Nor is there a comment, or a signature that is left out, right before text that is
+//! signed: many a reader takes one piece of text for all of it.
 
 use std::collections::HashSet;
 
-use super::XmlError;
-use super::document::{Document, Kind, NODE_NS, NodeIndex};
-use super::elements::{self, DSIG};
-use super::reference::{Context, Covered};
+use super::Omission;
+use super::document::{Document, Element, Kind, NODE_NS, NodeIndex};
+use super::elements::DSIG;
+use super::reference::Covered;
+use super::vocabulary;
 use super::xades;
-use crate::pki::work::Work;
+use crate::pki::work::{Exhausted, Work};
 
-type Result<T> = std::result::Result<T, XmlError>;
+/// What it costs to look at the name of an element or attribute.
+const NAME_NS: u64 = 150;
+/// What it costs to look whether something is inside of what a reference covers.
+const INSIDE_NS: u64 = 5;
+/// What it costs to look for a comment inside of what a reference covers.
+const FIND_NS: u64 = 100;
 
-/// Whether this is the document or its root element.
-pub(super) fn is_root(document: &Document<'_>, node: NodeIndex) -> bool {
-    document.ancestors(node).count() <= 1
-}
-
-/// Whether a signature is the document, and signs all that is in it: each `Object`, but for those that have nothing but properties
-/// of it. In another document, or beside an `Object` that is not signed, its content could be taken for something that is not
-/// what applications read.
-pub(super) fn is_enveloping(
-    document: &Document<'_>,
+/// A signature among all that is in its document.
+pub(super) struct Shape {
     signature: NodeIndex,
-    covered: &[Covered],
-) -> bool {
-    let mut contents = document
-        .named(signature, DSIG, "Object")
-        .filter(|&object| !has_properties_alone(document, object))
-        .peekable();
-    is_root(document, signature)
-        && contents.peek().is_some()
-        && contents.all(|object| {
-            let mut covered = covered.iter();
-            covered.any(|covered| is_whole_content(document, object, covered))
-        })
+    covered: Vec<Covered>,
+    /// Whether all that is in it is signed by it, or of the form of a signature.
+    is_whole: bool,
+    /// Whether it is the document, and signs all content in it: each `Object` that holds any.
+    pub(super) envelops: bool,
 }
 
-/// Whether something is in a signature that it does not sign, and that is no part of signatures: what reads a document by the names of
-/// elements may find it first, since a signature is left out of what it signs.
-pub(super) fn has_unsigned(
-    context: &Context<'_>,
-    signed_info: Option<NodeIndex>,
-    covered: &[Covered],
-) -> bool {
-    let &Context {
-        document,
-        signature,
-        work,
-        ..
-    } = context;
-    let whole = covered.iter().filter(|covered| {
-        let is_plain = || {
-            let mut inside = document.children(covered.node);
-            !inside.any(|child| document.element(child).is_some())
+impl Shape {
+    /// Of a signature that covers these; none of that is signed where the signature does not hold.
+    pub(super) fn new(
+        document: &Document<'_>,
+        signature: NodeIndex,
+        covered: Vec<Covered>,
+        is_intact: bool,
+        work: &Work,
+    ) -> Result<Self, Exhausted> {
+        let signed = |is_text| {
+            let covered = covered.iter().filter(|it| is_intact && !it.is_part());
+            let covered = covered.filter(move |it| it.is_text == is_text);
+            covered.map(|it| it.node).collect()
         };
-        !covered.is_part && (!covered.is_text || is_plain())
-    });
-    let signed: HashSet<_> = whole
-        .map(|covered| covered.node)
-        .chain(signed_info)
-        .collect();
-    let is_of_dsig = |node, local| {
-        let element = document.element(node);
-        element.is_some_and(|element| element.is(DSIG, local))
-    };
-    let end = document.nodes().get(signature).map_or(0, |node| node.end);
-    let mut next = signature + 1;
-    while let Some(node) = document.nodes().get(next).filter(|_| next < end) {
-        // Where nothing is left, what is said does not count.
-        if work.spend(NODE_NS).is_err() {
-            return true;
+        let form = Form {
+            document,
+            signature,
+            is_intact,
+            signed: signed(false),
+            signed_by_text: signed(true),
+            work,
+        };
+        let is_whole = form.is_kept()?;
+        let mut has_content = false;
+        let mut signs_all = true;
+        for object in document.named(signature, DSIG, "Object") {
+            let inside = Inside::of(document, object, work)?;
+            has_content |= inside.held == Held::Content;
+            work.spend_each(covered.len(), INSIDE_NS)?;
+            // What a `Manifest` or properties of signatures list nobody looks up.
+            signs_all &= match inside.held {
+                Held::Form => true,
+                Held::List => false,
+                Held::Content => covered.iter().any(|it| inside.is_covered_by(it)),
+            };
         }
-        let is_foreign = match &node.kind {
-            // Another signature has its own verdict.
-            Kind::Element(_) if signed.contains(&next) || is_of_dsig(next, "Signature") => {
-                next = node.end;
+        Ok(Self {
+            signature,
+            covered,
+            is_whole,
+            envelops: is_document(document, signature) && has_content && signs_all,
+        })
+    }
+
+    /// Whether something inside of a node could be taken for something that this signature signs: in itself, or in a signature that
+    /// it does not sign.
+    pub(super) fn has_unsigned(
+        &self,
+        document: &Document<'_>,
+        within: NodeIndex,
+        all: &[Self],
+        work: &Work,
+    ) -> Result<bool, Exhausted> {
+        if !self.is_whole {
+            return Ok(true);
+        }
+        for other in all {
+            if other.is_whole
+                || other.signature == self.signature
+                || !document.contains(within, other.signature)
+            {
                 continue;
             }
-            Kind::Element(element) => !elements::is_of_signatures(&element.namespace),
-            Kind::Text(_) => {
-                let is_in = |local| is_of_dsig(node.parent, local);
-                (is_in("Signature") || is_in("Object")) && !is_blank(document, next)
+            work.spend_each(self.covered.len(), INSIDE_NS)?;
+            if !self.signs(document, other.signature) {
+                return Ok(true);
             }
-            _ => false,
-        };
-        if is_foreign {
-            return true;
         }
-        next += 1;
+        Ok(false)
     }
-    false
-}
 
-/// The document around its signatures.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Around {
-    /// Whether there is nothing in it but signatures.
-    pub(super) is_apart: bool,
-    /// Whether a comment stands within a text of it.
-    pub(super) splits_text: bool,
-}
-
-impl Around {
-    pub(super) fn of(document: &Document<'_>, work: &Work) -> Result<Self> {
-        Ok(Self {
-            is_apart: is_apart(document, work)?,
-            splits_text: splits_text(document, work)?,
-        })
-    }
-}
-
-/// Whether a comment stands within a text that is no part of signatures. Comments are hardly ever signed, and some readers see of
-/// such a text only what is before them.
-fn splits_text(document: &Document<'_>, work: &Work) -> Result<bool> {
-    let is_content = |parent| match document.element(parent) {
-        Some(element) => {
-            element.is(DSIG, "Object") || !elements::is_of_signatures(&element.namespace)
-        }
-        None => false,
-    };
-    // What the last text is in, and whether a comment followed.
-    let mut last = None;
-    for (index, node) in document.nodes().iter().enumerate() {
-        work.spend(NODE_NS)?;
-        match (&node.kind, last) {
-            (Kind::Comment(_), Some((parent, _))) if parent == node.parent => {
-                last = Some((parent, true));
-            }
-            (Kind::Comment(_), _) => {}
-            (Kind::Text(_), _) if is_blank(document, index) => {}
-            (Kind::Text(_), Some((parent, true))) if parent == node.parent => {
-                if is_content(parent) {
+    /// Whether one of these comments that it does not sign, or a signature that it leaves out, comes right before text that it covers.
+    pub(super) fn splits_text(
+        &self,
+        document: &Document<'_>,
+        comments: &[NodeIndex],
+        all: &[Self],
+        work: &Work,
+    ) -> Result<bool, Exhausted> {
+        for covered in self.covered.iter().filter(|it| !it.has_comments) {
+            work.spend(FIND_NS)?;
+            let next = comments.partition_point(|&comment| comment < covered.node);
+            let inside = comments.get(next..).unwrap_or_default().iter();
+            let inside = inside.take_while(|&&comment| document.contains(covered.node, comment));
+            for &comment in inside {
+                work.spend_each(1 + self.covered.len(), INSIDE_NS)?;
+                let mut others = self.covered.iter().filter(|it| it.has_comments);
+                if !others.any(|it| document.contains(it.node, comment)) {
                     return Ok(true);
                 }
             }
-            (Kind::Text(_), _) => last = Some((node.parent, false)),
-            _ => last = None,
         }
-    }
-    Ok(false)
-}
-
-/// Whether a document is a signature, or holds nothing but signatures.
-fn is_apart(document: &Document<'_>, work: &Work) -> Result<bool> {
-    let is_signature = |node| {
-        let element = document.element(node);
-        element.is_some_and(|element| element.is(DSIG, "Signature"))
-    };
-    if is_signature(document.root) {
-        return Ok(true);
-    }
-    for child in document.children(document.root) {
-        work.spend(NODE_NS)?;
-        if !is_signature(child) && !is_blank(document, child) {
-            return Ok(false);
+        for other in all {
+            if document.precedes_text(other.signature) {
+                work.spend_each(2 * self.covered.len(), INSIDE_NS)?;
+                let mut covered = self.covered.iter();
+                let is_inside = covered.any(|it| document.contains(it.node, other.signature));
+                if is_inside && !self.signs(document, other.signature) {
+                    return Ok(true);
+                }
+            }
         }
+        Ok(false)
     }
-    Ok(true)
+
+    /// Whether it signs another signature with all that is in it.
+    fn signs(&self, document: &Document<'_>, other: NodeIndex) -> bool {
+        let mut covered = self.covered.iter();
+        covered.any(|covered| {
+            // It leaves itself out of what is around it.
+            let is_left_out = document.contains(self.signature, other)
+                && !document.contains(self.signature, covered.node);
+            !covered.is_text
+                && covered.omits < Omission::Signatures
+                && document.contains(covered.node, other)
+                && !is_left_out
+        })
+    }
 }
 
-/// Whether an `Object` holds qualifying properties and nothing else.
-fn has_properties_alone(document: &Document<'_>, object: NodeIndex) -> bool {
-    let mut children = document.children(object).peekable();
-    children.peek().is_some()
-        && children.all(|child| is_blank(document, child) || xades::is_qualifying(document, child))
+/// Whether a node is all that applications read: the document, or its root element without instructions around it.
+pub(super) fn is_document(document: &Document<'_>, node: NodeIndex) -> bool {
+    node == 0 || node == document.root && !document.instructs
 }
 
-/// Whether a reference covers all that an `Object` holds: itself, or the one element in it. Of a `Manifest` or properties of
-/// signatures nobody looks up what they list.
-fn is_whole_content(document: &Document<'_>, object: NodeIndex, covered: &Covered) -> bool {
-    let elements = || {
-        let children = document.children(object);
-        children.filter(|&child| document.element(child).is_some())
-    };
-    let lists = elements().any(|child| {
-        let element = document.element(child);
-        element.is_some_and(|it| it.is(DSIG, "Manifest") || it.is(DSIG, "SignatureProperties"))
+/// Whether a document is one of the lists of signatures that standards know, with nothing else in it.
+pub(super) fn is_list(document: &Document<'_>) -> bool {
+    let root = document.root;
+    let is_named = document.element(root).is_some_and(|element| {
+        vocabulary::is_list(element) && vocabulary::has_known_attributes(element)
     });
-    if lists {
-        return false;
-    }
-    if covered.is_part {
-        return false;
-    }
-    if covered.node == object {
-        // Of text it must be plain where it is.
-        return !covered.is_text || elements().next().is_none();
-    }
-    let mut others = document
-        .children(object)
-        .filter(|&child| child != covered.node && !is_blank(document, child));
-    !covered.is_text && elements().any(|child| child == covered.node) && others.next().is_none()
+    let is_signature =
+        |child| is_blank(document, child) || is_dsig(document, child, &["Signature"]);
+    is_named && is_document(document, root) && document.children(root).all(is_signature)
 }
 
-/// Whether this is nothing that an application reads: blanks, a comment or an instruction.
+/// Comments right before a text that is no part of signatures, in document order. Some readers take them, or what is before them, for
+/// all of the text.
+pub(super) fn comments_before_text(
+    document: &Document<'_>,
+    work: &Work,
+) -> Result<Vec<NodeIndex>, Exhausted> {
+    let mut comments = Vec::new();
+    for (index, node) in document.nodes().iter().enumerate() {
+        work.spend(NODE_NS)?;
+        if matches!(node.kind, Kind::Comment(_)) && document.precedes_text(index) {
+            work.spend(NAME_NS)?;
+            let is_part = document.element(node.parent).is_some_and(|element| {
+                vocabulary::is_of_signatures(element) && !element.is(DSIG, "Object")
+            });
+            if !is_part {
+                comments.push(index);
+            }
+        }
+    }
+    Ok(comments)
+}
+
+/// What an `Object` holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Held {
+    /// Properties of the signature, or its key.
+    Form,
+    /// A list of what else is said to be signed, or of properties of XMLDSig.
+    List,
+    /// Anything else.
+    Content,
+}
+
+/// What is inside of an `Object`.
+struct Inside {
+    object: NodeIndex,
+    held: Held,
+    has_elements: bool,
+    /// The one element in it, where nothing else is that an application reads.
+    only: Option<NodeIndex>,
+}
+
+impl Inside {
+    fn of(document: &Document<'_>, object: NodeIndex, work: &Work) -> Result<Self, Exhausted> {
+        let mut inside = Self {
+            object,
+            held: Held::Content,
+            has_elements: false,
+            only: None,
+        };
+        let mut others = 0;
+        let (mut has_list, mut has_content) = (false, false);
+        for child in document.children(object) {
+            work.spend(NODE_NS)?;
+            if is_blank(document, child) {
+                continue;
+            }
+            others += 1;
+            let is_element = document.element(child).is_some();
+            inside.has_elements |= is_element;
+            inside.only = Some(child).filter(|_| is_element && others == 1);
+            if is_dsig(document, child, &["Manifest", "SignatureProperties"]) {
+                has_list = true;
+            } else if !xades::is_qualifying(document, child)
+                && !is_dsig(document, child, &["KeyInfo", "X509Data"])
+            {
+                has_content = true;
+            }
+        }
+        inside.held = match (has_list, has_content) {
+            (true, _) => Held::List,
+            (false, false) if others > 0 => Held::Form,
+            _ => Held::Content,
+        };
+        Ok(inside)
+    }
+
+    /// Whether a reference covers all of it: the `Object`, by its text where it is plain, or the one element in it.
+    fn is_covered_by(&self, covered: &Covered) -> bool {
+        let is_whole = covered.node == self.object || Some(covered.node) == self.only;
+        let is_plain = covered.node == self.object && !self.has_elements;
+        !covered.is_part() && is_whole && (!covered.is_text || is_plain)
+    }
+}
+
+/// Looks for what is in a signature, is not signed, and is not of the form of a signature.
+struct Form<'a> {
+    document: &'a Document<'a>,
+    signature: NodeIndex,
+    /// Whether the signature holds.
+    is_intact: bool,
+    /// What it signs with all that is inside.
+    signed: HashSet<NodeIndex>,
+    /// What it signs the text of.
+    signed_by_text: HashSet<NodeIndex>,
+    work: &'a Work,
+}
+
+impl Form<'_> {
+    fn is_kept(&self) -> Result<bool, Exhausted> {
+        let document = self.document;
+        let end = document.nodes()[self.signature].end;
+        let mut node = self.signature;
+        // Where something ends that a signature says that does not hold.
+        let mut claimed_end = node;
+        while node < end {
+            self.work.spend(NODE_NS)?;
+            let Some(element) = document.element(node) else {
+                node += 1;
+                continue;
+            };
+            self.work
+                .spend_each(1 + element.attributes.len(), NAME_NS)?;
+            if self.is_passed_over(node) {
+                node = document.nodes()[node].end;
+                continue;
+            }
+            let is_claimed = node < claimed_end;
+            if !is_claimed && self.is_signed_only(node) {
+                if self.is_intact {
+                    return Ok(false);
+                }
+                // Nobody can tell who says that, nor what.
+                claimed_end = document.nodes()[node].end;
+            }
+            let is_known = if is_claimed {
+                vocabulary::is_of_signatures(element)
+                    && !is_dsig(document, node, &["Object", "Signature"])
+            } else {
+                self.is_in_place(node, element)
+            };
+            if !is_known
+                || !vocabulary::has_known_attributes(element)
+                || !self.has_form_inside(node)?
+            {
+                return Ok(false);
+            }
+            node += 1;
+        }
+        Ok(true)
+    }
+
+    /// Whether a node is signed, or a countersignature, which is looked at by itself.
+    fn is_passed_over(&self, node: NodeIndex) -> bool {
+        let document = self.document;
+        if node == self.signature {
+            return false;
+        }
+        let is_info = || {
+            document.nodes()[node].parent == self.signature
+                && is_dsig(document, node, &["SignedInfo"])
+        };
+        let is_countersignature = || {
+            let parent = document.nodes()[node].parent;
+            is_dsig(document, node, &["Signature"])
+                && xades::is(document, parent, "CounterSignature")
+        };
+        self.signed.contains(&node) || is_countersignature() || self.is_intact && is_info()
+    }
+
+    /// Whether an element is where XMLDSig (XMLDSig 1.1 section 4) and XAdES have it.
+    fn is_in_place(&self, node: NodeIndex, element: &Element<'_>) -> bool {
+        let document = self.document;
+        let parent = document.nodes()[node].parent;
+        if node == self.signature {
+            return true;
+        }
+        if parent == self.signature {
+            const PARTS: [&str; 4] = ["SignedInfo", "SignatureValue", "KeyInfo", "Object"];
+            return is_dsig(document, node, &PARTS);
+        }
+        if is_dsig(document, parent, &["Object"]) {
+            const HELD: [&str; 4] = ["KeyInfo", "X509Data", "Manifest", "SignatureProperties"];
+            return xades::is_qualifying(document, node) || is_dsig(document, node, &HELD);
+        }
+        self.is_signed_only(node)
+            || vocabulary::is_unsigned_part(element)
+                && !is_dsig(document, parent, &["SignatureValue"])
+    }
+
+    /// Whether an element says what is signed, so that it must be.
+    fn is_signed_only(&self, node: NodeIndex) -> bool {
+        let document = self.document;
+        is_dsig(
+            document,
+            node,
+            &["SignedInfo", "Manifest", "SignatureProperty"],
+        ) || xades::is(document, node, "SignedProperties")
+    }
+
+    /// Whether there is text where it may be, and no instruction.
+    fn has_form_inside(&self, node: NodeIndex) -> Result<bool, Exhausted> {
+        let document = self.document;
+        let children = || document.children(node);
+        self.work.spend_each(children().count(), NODE_NS)?;
+        let parent = document.nodes()[node].parent;
+        let is_container = node == self.signature
+            || parent == self.signature && !is_dsig(document, node, &["SignatureValue"])
+            || is_dsig(document, parent, &["Object"]);
+        let has_elements = children().any(|child| document.element(child).is_some());
+        let may_have_text = !has_elements && (!is_container || self.signed_by_text.contains(&node));
+        Ok(children().all(|child| {
+            is_blank(document, child)
+                || match document.nodes()[child].kind {
+                    Kind::Text(_) => may_have_text,
+                    Kind::Instruction(..) => false,
+                    _ => true,
+                }
+        }))
+    }
+}
+
+/// Whether this is nothing that an application reads: blanks or a comment.
 fn is_blank(document: &Document<'_>, node: NodeIndex) -> bool {
-    match document.nodes().get(node).map(|node| &node.kind) {
-        Some(Kind::Text(text)) => text.trim_ascii().is_empty(),
-        Some(Kind::Comment(_) | Kind::Instruction(..)) => true,
+    match &document.nodes()[node].kind {
+        Kind::Text(text) => text.trim_ascii().is_empty(),
+        Kind::Comment(_) => true,
         _ => false,
     }
+}
+
+fn is_dsig(document: &Document<'_>, node: NodeIndex, locals: &[&str]) -> bool {
+    let element = document.element(node);
+    element.is_some_and(|it| locals.contains(&it.local) && *it.namespace == *DSIG)
 }

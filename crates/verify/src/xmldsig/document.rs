@@ -23,6 +23,8 @@ pub(super) struct Document<'a> {
     pub(super) duplicate_ids: bool,
     /// The outermost element; 0 where there is none.
     pub(super) root: NodeIndex,
+    /// Whether there are processing instructions around it.
+    pub(super) instructs: bool,
 }
 
 /// A namespace's name. Those of one document are told apart by where they are, and ordered by their rank, since a name may have
@@ -162,7 +164,12 @@ impl<'a> Document<'a> {
             ids: HashMap::new(),
             duplicate_ids: false,
             root: 0,
+            instructs: false,
         };
+        let is_instruction =
+            |child: NodeIndex| matches!(document.nodes[child].kind, Kind::Instruction(..));
+        let instructs = document.children(0).any(is_instruction);
+        document.instructs = instructs;
         let root = document
             .children(0)
             .find(|&child| document.element(child).is_some());
@@ -232,6 +239,16 @@ impl<'a> Document<'a> {
                 next = self.nodes[next].parent;
                 next
             })
+        })
+    }
+
+    /// Whether text that is more than blanks comes next after a node, in the same element.
+    pub(super) fn precedes_text(&self, index: NodeIndex) -> bool {
+        let node = &self.nodes[index];
+        let next = self.nodes.get(node.end);
+        next.is_some_and(|next| {
+            let is_text = matches!(&next.kind, Kind::Text(text) if !text.trim_ascii().is_empty());
+            is_text && next.parent == node.parent
         })
     }
 

@@ -27,22 +27,6 @@ pub(super) const XADES: [&str; 3] = [
 /// Of what XAdES got later (ETSI EN 319 132-1 clause 4.1).
 pub(super) const XADES_141: &str = "http://uri.etsi.org/01903/v1.4.1#";
 
-/// Of keys (RFC 9231 section 3.3), of evidence records (RFC 6283), and of what names keys in WS-Security.
-const PARTS: [&str; 3] = [
-    "http://www.w3.org/2001/04/xmldsig-more#",
-    "urn:ietf:params:xml:ns:ers",
-    "http://docs.oasis-open.org/wss/2004/01/oasis-200401-wss-wssecurity-secext-1.0.xsd",
-];
-
-/// Whether elements of this namespace are parts of signatures, which no application reads for what is signed.
-pub(super) fn is_of_signatures(namespace: &str) -> bool {
-    [DSIG, DSIG11, FILTER2, EXCLUSIVE, XADES_141].contains(&namespace)
-        || XADES.contains(&namespace)
-        || PARTS.contains(&namespace)
-        // What ETSI added later, evidence records among it (EN 319 132-3).
-        || namespace.starts_with("http://uri.etsi.org/19132/")
-}
-
 /// The enveloped-signature transform (XMLDSig 1.1 section 6.6.4).
 pub(super) const ENVELOPED: &str = "http://www.w3.org/2000/09/xmldsig#enveloped-signature";
 /// The base64 transform (XMLDSig 1.1 section 6.6.2).

@@ -229,43 +229,43 @@ fn check_strength(signature: &XmlSignature, certificate: &Parsed<'_>) -> Result<
     Ok(())
 }
 
-/// Whether what is signed is where a reader looks for it: all of the document, something around the signature, or something inside
-/// of it; or it countersigns the signature around it. An element elsewhere may have been moved there, with another in its place (XML signature wrapping).
+/// Whether nothing else can be taken for what is signed: the signature signs all that applications read of the document, but for parts of
+/// signatures (`coverage`). So it covers the document or its root element; or the document is nothing but the signature, or a list of
+/// signatures, and what is signed is inside of the signature or elsewhere; or
+/// it countersigns the signature around it.
 fn check_coverage(signature: &XmlSignature, is_elsewhere: bool) -> Result<(), Obstacle> {
-    let inside = signature.covers_root || signature.envelops || signature.countersigns();
-    let outside = signature.covers_external || is_elsewhere;
-    let sentence = if inside || outside && signature.is_apart {
-        None
-    } else if outside {
-        Some(
-            "The signature is intact, but in a document with content that is not signed: look at what it covers.",
-        )
-    } else if signature.encloses {
-        Some(
-            "The signature is intact, but of a part of the document: what is around that part is not signed. Look at what it covers.",
-        )
-    } else {
-        Some(
-            "The signature is intact, but of an element beside it, which others may take for another one: look at what it covers.",
-        )
-    };
-    let sentence = sentence.or(signature.has_unsigned.then_some(
-        "The signature is intact, but something is in it that is not signed, and that is no part of a signature: others may take it for what is signed.",
-    ));
-    let sentence = sentence.or((inside && signature.splits_text).then_some(
-        "The signature is intact, but a comment that is not signed stands within a text: some readers see only what is before it.",
-    ));
-    if let Some(sentence) = sentence {
-        return Err(Obstacle::unsure(
+    let ambiguous = |sentence| {
+        Err(Obstacle::unsure(
             SubIndication::SigConstraintsFailure,
             sentence,
-        ));
+        ))
+    };
+    let is_external = signature.covers_external || is_elsewhere;
+    let covers_document =
+        signature.covers_root || signature.is_apart && (signature.envelops || is_external);
+    if !covers_document && !signature.countersigns() {
+        return ambiguous(if signature.encloses {
+            "The signature is intact, but of a part of the document: what is around that part is not signed. Look at what it covers."
+        } else if is_external {
+            "The signature is intact, but of something outside of the document that it is in, and that document is not signed."
+        } else {
+            "The signature is intact, but of an element beside it, which others may take for another one: look at what it covers."
+        });
+    }
+    if signature.has_unsigned {
+        return ambiguous(
+            "The signature is intact, but in it, or in a signature beside it, is something that is not signed, and that is no part of a signature: others may take it for what is signed.",
+        );
+    }
+    if signature.splits_text {
+        return ambiguous(
+            "The signature is intact, but text that it signs is interrupted by a comment or a signature, and others may read it only up to there, or from there.",
+        );
     }
     if signature.duplicate_ids && !signature.covers_root {
-        return Err(Obstacle::unsure(
-            SubIndication::SigConstraintsFailure,
+        return ambiguous(
             "The signature is intact, but something has an identifier that something else has, too.",
-        ));
+        );
     }
     Ok(())
 }

@@ -11,7 +11,7 @@
 //! - `work` is where computed octets go, within the budget that `pki::work` has for all of it.
 //! - `signature` reads one `Signature`, `xades` its qualifying properties, `stamps` its time stamps; `verify` checks its value by its
 //!   `method`, with the certificates that `key_info` leads to.
-//! - `coverage` is whether that is all that an application reads; `judge` says what all that comes to.
+//! - `coverage` is whether that is all that an application reads, by the names of `vocabulary`; `judge` says what all that comes to.
 //!
 //! References to other files, and transforms outside of those that occur in practice, are `Unresolved`: never a guess.
 
@@ -33,6 +33,7 @@ pub(crate) mod tests;
 mod text;
 mod transform;
 mod verify;
+mod vocabulary;
 mod work;
 mod xades;
 mod xpath;
@@ -80,20 +81,22 @@ pub struct XmlSignature {
     /// Whether a reference covers the whole document or an element around this signature. Says nothing about integrity.
     pub encloses: bool,
     /// Whether this signature is the root element, and references cover each of its `Object`s but for those that have only its own
-    /// properties. Says nothing about integrity.
+    /// properties or key. Says nothing about integrity.
     pub envelops: bool,
-    /// Whether something is in it that no reference covers, and that is no part of signatures.
+    /// Whether something could be taken for something that it signs: in it, or in a signature that it does not sign, is what that signature
+    /// does not sign either, and what is no part of signatures.
     pub has_unsigned: bool,
-    /// Whether there is nothing in the document but signatures.
+    /// Whether the document is nothing but this signature, or a list of signatures of `ASiC`, `OpenDocument` or EPUB with it inside.
     pub is_apart: bool,
-    /// Whether a comment that it does not sign stands within a text of the document.
+    /// Whether a comment that it does not sign, or a signature that it leaves out, comes right before text that it covers.
     pub splits_text: bool,
     /// Whether a reference covers something outside of the document, which was given and is intact.
     pub covers_external: bool,
     /// Whether a document was given that is none of what it signs: no reference has its digest. A countersignature signs another
     /// signature, and no document.
     pub ignores_given: bool,
-    /// Whether a reference covers the whole document or its root element. Says nothing about integrity.
+    /// Whether a reference covers the whole document, or its root element where no processing instructions are around that. Says
+    /// nothing about integrity.
     pub covers_root: bool,
 }
 

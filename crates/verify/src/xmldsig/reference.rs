@@ -44,10 +44,17 @@ pub(super) struct Covered {
     pub(super) integrity: ReferenceIntegrity,
     /// Whether it is hashed by its text alone: names and structure in it may change.
     pub(super) is_text: bool,
-    /// Whether elements of it are left out that are no signatures.
-    pub(super) is_part: bool,
+    /// What of it is left out.
+    pub(super) omits: Omission,
     /// Whether comments in it are signed.
     pub(super) has_comments: bool,
+}
+
+impl Covered {
+    /// Whether elements of it are left out that are no signatures.
+    pub(super) fn is_part(&self) -> bool {
+        self.omits == Omission::Elements
+    }
 }
 
 /// Reads a reference; also returns what it hashes, where that is in the document.
@@ -106,7 +113,7 @@ pub(super) fn read(
         node,
         integrity,
         is_text: described.transforms.iter().any(|it| it == BASE64),
-        is_part: omits == Omission::Elements,
+        omits,
         has_comments: keeps_comments && first_method.is_some_and(|method| method.comments),
     });
     Ok((described, covered))

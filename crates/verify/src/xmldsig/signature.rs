@@ -1,7 +1,7 @@
 //! One `Signature` (XMLDSig 1.1 section 4), from its parts to its verdict.
 
 use super::canonical::canonicalize;
-use super::coverage::{Around, has_unsigned, is_enveloping, is_root};
+use super::coverage::{self, Shape};
 use super::document::{Document, NodeIndex};
 use super::elements::{self, DSIG};
 use super::key_info;
@@ -76,7 +76,6 @@ pub fn inspect_over(
     if signatures.len() > MAX_SIGNATURES {
         return Err(XmlError::TooLarge("signatures"));
     }
-    let around = Around::of(&document, work)?;
     let external = judging.and_then(|judging| judging.document);
     let content = external.map(|document| Content::new(document, work));
     let given = judging.iter().flat_map(|judging| {
@@ -94,16 +93,50 @@ pub fn inspect_over(
             content: content.as_ref(),
             given: &given,
         };
-        read(&context, around)
+        read(&context)
     });
     let read: Vec<_> = read.collect::<Result<_>>()?;
     if work.is_exhausted() {
         return Err(XmlError::TooLarge("certificates"));
     }
+    let (mut read, covered): (Vec<_>, Vec<_>) = read.into_iter().unzip();
+    look_around(&document, &signatures, &mut read, covered, work)?;
     Ok(read)
 }
 
-fn read(context: &Context<'_>, around: Around) -> Result<XmlSignature> {
+/// Finds out what is beside what each signature covers.
+fn look_around(
+    document: &Document<'_>,
+    signatures: &[NodeIndex],
+    read: &mut [XmlSignature],
+    covered: Vec<Vec<Covered>>,
+    work: &Work,
+) -> Result<()> {
+    let mut shapes = Vec::new();
+    for ((signature, &node), covered) in read.iter().zip(signatures).zip(covered) {
+        let mut references = signature.references.iter();
+        let is_intact = matches!(signature.value, ValueIntegrity::Intact(_))
+            && references
+                .all(|it| it.integrity == ReferenceIntegrity::Intact || it.leads_elsewhere());
+        shapes.push(Shape::new(document, node, covered, is_intact, work)?);
+    }
+    let is_list = coverage::is_list(document);
+    let comments = coverage::comments_before_text(document, work)?;
+    for ((signature, &node), shape) in read.iter_mut().zip(signatures).zip(&shapes) {
+        signature.envelops = shape.envelops;
+        signature.is_apart = coverage::is_document(document, node)
+            || is_list && document.ancestors(node).next() == Some(document.root);
+        // A countersignature signs no document.
+        let is_inside = signature.countersigns() && !signature.covers_root;
+        let within = if is_inside { node } else { 0 };
+        signature.has_unsigned = shape.has_unsigned(document, within, &shapes, work)?;
+        signature.splits_text = shape.splits_text(document, &comments, &shapes, work)?;
+    }
+    Ok(())
+}
+
+/// A signature, and what it covers of the document.
+fn read(context: &Context<'_>) -> Result<(XmlSignature, Vec<Covered>)> {
     let &Context {
         document,
         signature,
@@ -115,7 +148,7 @@ fn read(context: &Context<'_>, around: Around) -> Result<XmlSignature> {
     let markup = || {
         covered
             .iter()
-            .filter(|covered| !covered.is_text && !covered.is_part)
+            .filter(|covered| !covered.is_text && !covered.is_part())
     };
     let properties = markup()
         .find(|covered| {
@@ -170,6 +203,8 @@ fn read(context: &Context<'_>, around: Around) -> Result<XmlSignature> {
     let mut certificates = embedded;
     certificates.extend(given);
     let signing_time = properties.map(|it| xades::signing_time(document, it, work));
+    let encloses = markup().any(|covered| document.contains(covered.node, signature));
+    let covers_root = markup().any(|covered| coverage::is_document(document, covered.node));
     let mut read = XmlSignature {
         id: document.attribute(signature, "Id").map(str::to_owned),
         signature_method: algorithm(document, signed_info, "SignatureMethod"),
@@ -189,19 +224,19 @@ fn read(context: &Context<'_>, around: Around) -> Result<XmlSignature> {
         timestamps: stamps::read(context)?,
         evidence,
         duplicate_ids: document.duplicate_ids,
-        encloses: markup().any(|covered| document.contains(covered.node, signature)),
-        envelops: is_enveloping(document, signature, &covered),
-        has_unsigned: has_unsigned(context, signed_info, &covered),
-        is_apart: around.is_apart,
-        splits_text: around.splits_text && !covered.iter().any(|covered| covered.has_comments),
-        covers_root: markup().any(|covered| is_root(document, covered.node)),
+        encloses,
+        envelops: false,
+        covers_root,
+        is_apart: false,
+        has_unsigned: false,
+        splits_text: false,
         ignores_given: false,
     };
     let mut references = read.references.iter();
     read.ignores_given = context.content.is_some()
         && !read.countersigns()
         && !references.any(|reference| reference.is_given);
-    Ok(read)
+    Ok((read, covered))
 }
 
 /// Where the named certificate is among these.

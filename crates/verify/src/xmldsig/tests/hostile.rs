@@ -5,7 +5,7 @@ use std::time::Duration;
 use nix::time::ClockId;
 
 use super::kinds::only;
-use super::signer::{C14N, DS, EXCLUSIVE, Key, Signer, enveloped, transform};
+use super::signer::{C14N, DS, ENVELOPED, EXCLUSIVE, Key, Signer, enveloped, transform};
 use crate::pki::Work;
 use crate::xmldsig::{ValueIntegrity, Xml, XmlError, XmlSignature, inspect, inspect_over};
 
@@ -170,6 +170,30 @@ fn shapes(count: usize) -> Vec<(&'static str, String)> {
                 ),
                 &transform(C14N),
             ),
+        ),
+        (
+            "comments before text",
+            signed(
+                &each(|_| "<b><!---->x</b>".to_owned()),
+                &transform(EXCLUSIVE),
+            ),
+        ),
+        (
+            "parts of a signature that are not signed",
+            signed("", &transform(EXCLUSIVE)).replace(
+                "<ds:KeyInfo>",
+                &format!(
+                    "<ds:KeyInfo>{}",
+                    each(|_| "<ds:KeyName>x</ds:KeyName><!---->".to_owned())
+                ),
+            ),
+        ),
+        (
+            "objects",
+            Signer::new(Key::P256)
+                .reference("", &transform(ENVELOPED), "")
+                .object(&each(|_| "<ds:Object><b/><!----></ds:Object>".to_owned()))
+                .sign(),
         ),
         (
             "values inside of one another",

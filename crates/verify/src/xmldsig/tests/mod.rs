@@ -1,6 +1,7 @@
 //! Tests of the whole, by what they are about.
 
 mod archive;
+mod around;
 mod canonical;
 mod forged;
 mod given;
@@ -9,5 +10,6 @@ mod kinds;
 mod methods;
 pub(crate) mod signer;
 mod transforms;
+mod unsigned;
 mod vectors;
 mod wrapped;

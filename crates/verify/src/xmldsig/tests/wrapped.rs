@@ -163,10 +163,16 @@ fn a_countersignature_passes_where_it_signs_the_signature_that_has_it() {
             .collect();
         passed
     };
-    assert_eq!(passes(&countersigned(&place, "value")), [true, true]);
+    let both = countersigned(&place, "value");
+    assert_eq!(passes(&both), [true, true]);
+    // What nobody signs in it is in the other one, too.
+    let object = "<ds:Object>9</ds:Object></ds:Signature>";
+    let inside = both.replacen("</ds:Signature>", object, 1);
+    assert_eq!(passes(&inside), [false, false]);
     // Of something else, or elsewhere.
     assert_eq!(passes(&countersigned(&place, "other")), [true, false]);
-    assert_eq!(passes(&countersigned(&place[1..], "value")), [true, false]);
+    // Without `QualifyingProperties` they are something in an `Object` that nobody signs.
+    assert_eq!(passes(&countersigned(&place[1..], "value")), [false, false]);
     let other = ["QualifyingProperties", "CounterSignature"];
     assert_eq!(passes(&countersigned(&other, "value")), [true, false]);
 }
@@ -250,13 +256,17 @@ fn what_nobody_signed_in_a_signature_is_part_of_signatures() {
 fn no_comment_stands_within_a_text_unless_it_is_signed() {
     let xml = enveloped(Key::P256, "<sum>1000</sum> <n>2</n>");
     for (text, commented) in [
-        ("1000", "<!-- a -->1000<!-- b -->"),
+        ("1000", "1000<!-- a --><!-- b -->"),
         ("> <", "> <!-- a --><!-- b --><"),
         ("<ds:X509Certificate>M", "<ds:X509Certificate>M<!-- a -->"),
     ] {
         assert!(passes(&xml.replace(text, commented)), "{commented}");
     }
-    for commented in ["1<!-- a -->000", "1<!-- a --><!-- b -->000"] {
+    for commented in [
+        "1<!-- a -->000",
+        "1<!-- a --><!-- b -->000",
+        "<!-- a -->1000",
+    ] {
         assert!(!passes(&xml.replace("1000", commented)), "{commented}");
     }
     let transforms = transform(ENVELOPED) + &transform(&format!("{EXCLUSIVE}WithComments"));
@@ -293,11 +303,14 @@ fn a_signature_of_something_elsewhere_has_no_other_content_around() {
     };
     for document in [None, Some(&b"A contract."[..])] {
         assert!(passes(&signature, document));
-        let list = format!("<signatures>\n{signature}\n</signatures>");
-        assert!(passes(&list, document));
+        let list = |other: &str| {
+            format!(
+                "<signatures xmlns=\"urn:oasis:names:tc:opendocument:xmlns:container\">\n{other}{signature}\n</signatures>"
+            )
+        };
+        assert!(passes(&list(""), document));
         for other in ["<sum>9</sum>", "9"] {
-            let wrapped = list.replace("<signatures>", &format!("<signatures>{other}"));
-            assert!(!passes(&wrapped, document), "{other}");
+            assert!(!passes(&list(other), document), "{other}");
         }
     }
 }
