@@ -48,7 +48,8 @@ pub fn judge_within(
     let mut verdicts = Vec::new();
     for (place, signature) in signatures.iter().enumerate() {
         let proven = proven_ms.get(&place).copied();
-        let (verdict, others) = verdict(signature, &trust, judging.now_ms, proven);
+        let countersigned = signature.countersigned.and_then(|it| signatures.get(it));
+        let (verdict, others) = verdict(signature, countersigned, &trust, judging.now_ms, proven);
         verdicts.push(verdict);
         for (place, time_ms) in others {
             note(&mut proven_ms, place, time_ms);
@@ -60,10 +61,11 @@ pub fn judge_within(
     Ok(verdicts)
 }
 
-/// A verdict on one signature, with what its time stamps prove of others; `trust` has what is at hand beside it, and `proven_ms` is when
-/// others prove it to have been there.
+/// A verdict on one signature, which countersigns another one or none, with what its time stamps prove of others; `trust` has what is at
+/// hand beside it, and `proven_ms` is when others prove it to have been there.
 fn verdict(
     signature: &XmlSignature,
+    countersigned: Option<&XmlSignature>,
     trust: &Trust<'_>,
     now_ms: i64,
     proven_ms: Option<i64>,
@@ -128,7 +130,7 @@ fn verdict(
                 });
                 judged
                     .and(|| check_strength(signature, &certificate))
-                    .and(|| check_coverage(signature, missing.is_some()))
+                    .and(|| check_coverage(signature, countersigned, missing.is_some()))
             }
         }
     });
@@ -231,9 +233,12 @@ fn check_strength(signature: &XmlSignature, certificate: &Parsed<'_>) -> Result<
 
 /// Whether nothing else can be taken for what is signed: the signature signs all that applications read of the document, but for parts of
 /// signatures (`coverage`). So it covers the document or its root element; or the document is nothing but the signature, or a list of
-/// signatures, and what is signed is inside of the signature or elsewhere; or
-/// it countersigns the signature around it.
-fn check_coverage(signature: &XmlSignature, is_elsewhere: bool) -> Result<(), Obstacle> {
+/// signatures, and what is signed is inside of the signature or elsewhere; or it countersigns the signature around it, which is intact.
+fn check_coverage(
+    signature: &XmlSignature,
+    countersigned: Option<&XmlSignature>,
+    is_elsewhere: bool,
+) -> Result<(), Obstacle> {
     let ambiguous = |sentence| {
         Err(Obstacle::unsure(
             SubIndication::SigConstraintsFailure,
@@ -251,6 +256,17 @@ fn check_coverage(signature: &XmlSignature, is_elsewhere: bool) -> Result<(), Ob
         } else {
             "The signature is intact, but of an element beside it, which others may take for another one: look at what it covers."
         });
+    }
+    let is_countersigned_broken = || {
+        let intact = countersigned.map(check_intact);
+        intact.is_some_and(|intact| {
+            intact.is_err_and(|it| it.why != SubIndication::SignedDataNotFound)
+        })
+    };
+    if !covers_document && is_countersigned_broken() {
+        return ambiguous(
+            "The signature is intact, but of a signature that is not, or of which that can't be said.",
+        );
     }
     if signature.has_unsigned {
         return ambiguous(

@@ -98,6 +98,8 @@ pub struct XmlSignature {
     /// Whether a reference covers the whole document, or its root element where no processing instructions are around that. Says
     /// nothing about integrity.
     pub covers_root: bool,
+    /// Which signature of the document it is a property of, by its place.
+    countersigned: Option<usize>,
 }
 
 impl XmlSignature {

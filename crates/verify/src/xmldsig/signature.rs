@@ -131,6 +131,8 @@ fn look_around(
         let within = if is_inside { node } else { 0 };
         signature.has_unsigned = shape.has_unsigned(document, within, &shapes, work)?;
         signature.splits_text = shape.splits_text(document, &comments, &shapes, work)?;
+        let countersigned = xades::countersigned(document, node);
+        signature.countersigned = signatures.iter().position(|&it| Some(it) == countersigned);
     }
     Ok(())
 }
@@ -230,6 +232,7 @@ fn read(context: &Context<'_>) -> Result<(XmlSignature, Vec<Covered>)> {
         is_apart: false,
         has_unsigned: false,
         splits_text: false,
+        countersigned: None,
         ignores_given: false,
     };
     let mut references = read.references.iter();

@@ -169,6 +169,14 @@ fn a_countersignature_passes_where_it_signs_the_signature_that_has_it() {
     let object = "<ds:Object>9</ds:Object></ds:Signature>";
     let inside = both.replacen("</ds:Signature>", object, 1);
     assert_eq!(passes(&inside), [false, false]);
+    // It is no signature of what was put there in place of what the other one signs.
+    let forged = both.replacen("<sum Id=\"other\">1", "<sum Id=\"other\">9", 1);
+    let found = inspect(forged.as_bytes()).unwrap();
+    let verdicts = judge(&found, &Judging::new(&anchors, 1_798_675_200_000)).unwrap();
+    assert_eq!(verdicts[0].sub_indication, Some(SubIndication::HashFailure));
+    assert_eq!(verdicts[1].intact, Some(true));
+    let why = Some(SubIndication::SigConstraintsFailure);
+    assert_eq!(verdicts[1].sub_indication, why);
     // Of something else, or elsewhere.
     assert_eq!(passes(&countersigned(&place, "other")), [true, false]);
     // Without `QualifyingProperties` they are something in an `Object` that nobody signs.
