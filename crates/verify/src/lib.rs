@@ -15,6 +15,8 @@ pub mod pki;
 mod report;
 #[cfg(feature = "openapi")]
 mod schema;
+#[cfg(test)]
+mod strict;
 mod time;
 pub mod xmldsig;
 

@@ -5,10 +5,13 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::process::Command;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use sigpersist_verify::pki::{Anchors, Indication, RevocationRule, Rules, SubIndication, Verdict};
+use sigpersist_verify::pki::{
+    Anchors, Indication, RevocationRule, Rules, SubIndication, Verdict, to_pem,
+};
 use sigpersist_verify::{Judging, cms};
 
 const TABLE: &str = include_str!("pkits.tsv");
@@ -71,6 +74,51 @@ fn rules(policies: &str, flags: &str) -> Rules {
     }
 }
 
+/// Rows of which OpenSSL says otherwise than this crate, with the reason.
+const OTHERWISE: [(&str, &str); 2] = [
+    (
+        "4.1.4",
+        "by DSA, which OpenSSL knows and this crate does not",
+    ),
+    (
+        "4.14.30",
+        "a list that also tells of the certificate of the one who signed it, which PKITS calls valid; OpenSSL ends with \
+         \"CRL path validation error\"",
+    ),
+];
+
+/// The rows of the table: section, file, policies, flags, what PKITS says.
+fn rows() -> impl Iterator<Item = [&'static str; 5]> {
+    let lines = TABLE.lines().filter(|line| !line.starts_with('#'));
+    lines.map(|line| {
+        let fields = line.split('\t').collect::<Vec<_>>();
+        fields
+            .try_into()
+            .unwrap_or_else(|_| panic!("five fields: {line}"))
+    })
+}
+
+/// Whether `openssl cms -verify` takes a message by the same rules.
+fn openssl_passes(message: &Path, anchor: &Path, rules: &Rules) -> bool {
+    let mut command = Command::new("openssl");
+    command.args(["cms", "-verify", "-inform", "SMIME", "-out", "/dev/null"]);
+    command.args(["-crl_check_all", "-extended_crl", "-use_deltas"]);
+    command.args(["-policy_check", "-in"]).arg(message);
+    command.arg("-CAfile").arg(anchor);
+    let any = vec!["2.5.29.32.0".to_owned()];
+    for policy in rules.initial_policies.as_ref().unwrap_or(&any) {
+        command.args(["-policy", policy]);
+    }
+    for (flag, is_set) in [
+        ("-explicit_policy", rules.require_explicit_policy),
+        ("-inhibit_map", rules.inhibit_policy_mapping),
+        ("-inhibit_any", rules.inhibit_any_policy),
+    ] {
+        command.args(is_set.then_some(flag));
+    }
+    command.output().expect("openssl").status.success()
+}
+
 fn is_as_told(verdict: &Verdict, told: &str) -> bool {
     match told {
         "valid" => verdict.indication == Indication::TotalPassed,
@@ -101,11 +149,7 @@ fn paths_are_judged_as_pkits_says() {
     let mut wrong = Vec::new();
     let mut counts = BTreeMap::<&str, [usize; 2]>::new();
     let mut files = BTreeMap::<&str, bool>::new();
-    for line in TABLE.lines().filter(|line| !line.starts_with('#')) {
-        let [section, name, policies, flags, told] = line.split('\t').collect::<Vec<_>>()[..]
-        else {
-            panic!("{line}")
-        };
+    for [section, name, policies, flags, told] in rows() {
         let message = Message::read(&folder.join("smime").join(name));
         let verdict = message.verdict(&anchors, rules(policies, flags));
         let right = is_as_told(&verdict, told);
@@ -136,4 +180,44 @@ fn paths_are_judged_as_pkits_says() {
     let right = files.values().filter(|right| **right).count();
     println!("| NIST PKITS, messages | {right} | {} |", files.len());
     assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+#[expect(
+    clippy::print_stdout,
+    reason = "the table is for people who ask for it"
+)]
+fn paths_of_pkits_are_judged_as_openssl_does() {
+    let Some(folder) = std::env::var_os("SIGPERSIST_PKITS") else {
+        return;
+    };
+    if Command::new("openssl").arg("version").output().is_err() {
+        println!("There is no `openssl` here to compare with.");
+        return;
+    }
+    let folder = Path::new(&folder);
+    let anchor = std::fs::read(folder.join("certs/TrustAnchorRootCertificate.crt"));
+    let anchor = anchor.expect("the trust anchor");
+    let pem = std::env::temp_dir().join(format!("sigpersist-pkits-{}.pem", std::process::id()));
+    std::fs::write(&pem, to_pem("CERTIFICATE", &anchor)).expect("a file");
+    let anchors = Anchors::new([anchor]);
+    let (mut agree, mut all, mut otherwise) = (0, 0, Vec::new());
+    for [section, name, policies, flags, _] in rows() {
+        let file = folder.join("smime").join(name);
+        let rules = rules(policies, flags);
+        let theirs = openssl_passes(&file, &pem, &rules);
+        let ours = Message::read(&file).verdict(&anchors, rules).indication;
+        all += 1;
+        if theirs == (ours == Indication::TotalPassed) {
+            agree += 1;
+        } else {
+            otherwise.push(section);
+        }
+    }
+    std::fs::remove_file(&pem).expect("a file");
+    println!("| NIST PKITS, as `openssl cms -verify` | {agree} | {all} |");
+    for (section, reason) in OTHERWISE {
+        println!("{section}: {reason}");
+    }
+    assert_eq!(otherwise, OTHERWISE.map(|(section, _)| section));
 }

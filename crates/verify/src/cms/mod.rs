@@ -28,8 +28,6 @@ mod signer_info;
 #[cfg(test)]
 pub(crate) mod stamper;
 #[cfg(test)]
-mod strict_tests;
-#[cfg(test)]
 mod tests;
 pub(crate) mod timestamp;
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::{InspectError, inspect, inspect_within};
+use crate::cms::{InspectError, inspect, inspect_within};
 use crate::pki::authority::{
     DATA, NOW_MS, Party, Role, SHA256, SIGNED_DATA, UTF8, algorithm, attribute, name, oid, sequence,
 };
