@@ -540,8 +540,9 @@ fn an_import_restores_what_was_accepted_elsewhere() {
     let (here, there) = (TestApp::start(), TestApp::start());
     let acme = here.tenant("acme");
     let forged = STANDARD.encode(forged(&der(FIRST)));
-    let body = json!({"document": "d", "thread": "t", "cms": forged, "content": "AAAA"});
-    acme.post(&body).expect(201);
+    acme.save("d", "t", 0, &forged).expect(201);
+    let body = json!({"document": "d", "thread": "t", "content": "AAAA"});
+    acme.json("POST", "/signature/verify", &body).expect(201);
     let policy = json!({"accept": "passed", "detached": "needs_content"});
     let policy = here.operator("acme").json("PATCH", "/policy", &policy);
     let file = export(&here, "acme", &[]);
