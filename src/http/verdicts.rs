@@ -1,12 +1,8 @@
 //! The handlers of what is said of signatures: of what is sent, and of what is stored.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use bytes::Bytes;
 use serde::Serialize;
 use serde_json::Value;
-use sigpersist_verify::pki::describe_certificate;
-use sigpersist_verify::{Report, certificates};
+use sigpersist_verify::Report;
 use utoipa::ToSchema;
 
 use super::openapi::Time;
@@ -14,7 +10,7 @@ use super::parameters::Parameters;
 use super::reply::{Envelope, Reply};
 use super::respond::Call;
 use super::signatures::{cms_parameter, invalid_cursor, thread_key};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::signatures::model::{MAX_VERSION, StoredVerdict};
 use crate::signatures::summary::Summary;
 use crate::signatures::{self, Beside};
@@ -23,9 +19,6 @@ use crate::time;
 const DEFAULT_LIMIT: u32 = 50;
 /// Verdicts are larger than most of what is listed.
 const MAX_LIMIT: u32 = 100;
-/// Most certificates that are given beside a signature, and most characters of them.
-const MAX_CERTIFICATES: usize = 50;
-pub(super) const MAX_CERTIFICATES_BYTES: usize = 256 * 1024;
 
 #[derive(Serialize, ToSchema)]
 struct InspectionContent {
@@ -77,43 +70,11 @@ fn examine(mut call: Call, verifies: bool) -> Result<Reply> {
 
 /// What comes beside a signature.
 pub(super) fn beside(parameters: &Parameters<'_>) -> Result<Beside> {
-    Ok(Beside {
-        content: content_parameter(parameters)?,
-        certificates: certificates_parameter(parameters)?,
-    })
-}
-
-/// Certificates that are at hand and not trusted.
-fn certificates_parameter(parameters: &Parameters<'_>) -> Result<Vec<Vec<u8>>> {
-    let Some(pem) = parameters.text("certificates")? else {
-        return Ok(Vec::new());
-    };
-    let found = certificates(pem.as_bytes()).take(MAX_CERTIFICATES + 1);
-    let found: Vec<_> = found.collect();
-    let are_good = (1..=MAX_CERTIFICATES).contains(&found.len())
-        && pem.len() <= MAX_CERTIFICATES_BYTES
-        && found.iter().all(|it| describe_certificate(it).is_some());
-    if are_good {
-        Ok(found)
-    } else {
-        Err(Error::invalid(
-            "certificates",
-            format!(
-                "`certificates` holds certificates in PEM, at most {MAX_CERTIFICATES} and {MAX_CERTIFICATES_BYTES} characters."
-            ),
-        ))
-    }
-}
-
-/// What a detached signature signs.
-fn content_parameter(parameters: &Parameters<'_>) -> Result<Option<Bytes>> {
-    let content = parameters.text("content")?.map(|text| {
-        STANDARD.decode(text).map(Bytes::from).map_err(|_| {
-            let message = "`content` is the base64 of what a detached signature signs.";
-            Error::invalid("content", message)
-        })
-    });
-    content.transpose()
+    let (content, certificates) = (
+        parameters.text("content")?,
+        parameters.text("certificates")?,
+    );
+    Beside::read(content.as_deref(), certificates.as_deref())
 }
 
 #[derive(Serialize, ToSchema)]

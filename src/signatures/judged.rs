@@ -2,11 +2,11 @@
 
 use std::sync::{Arc, OnceLock};
 
-use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use sigpersist_verify::pki::Work;
 use sigpersist_verify::{Judging, Report, report_within};
 
+use super::Beside;
 use super::model::SignatureBody;
 use crate::digest::{sha256, to_hex};
 use crate::policy::model::InForce;
@@ -15,44 +15,33 @@ use crate::policy::model::InForce;
 #[derive(Debug)]
 pub struct Judged {
     body: SignatureBody,
-    content: Option<Bytes>,
-    certificates: Vec<Vec<u8>>,
+    beside: Beside,
     policy: Arc<InForce>,
     now: DateTime<Utc>,
     report: OnceLock<Arc<Report>>,
 }
 
 impl Judged {
-    /// A signature that nobody has looked at. `content` is what it signs if that is elsewhere, `now` the time of the verification.
+    /// A signature that nobody has looked at; `now` is the time of the verification.
     pub fn new(
         body: SignatureBody,
-        content: Option<Bytes>,
+        beside: Beside,
         policy: Arc<InForce>,
         now: DateTime<Utc>,
     ) -> Self {
         Self {
             body,
-            content,
-            certificates: Vec::new(),
+            beside,
             policy,
             now,
             report: OnceLock::new(),
         }
     }
 
-    /// The same with certificates, in DER, that are at hand beside it and not trusted.
-    #[must_use]
-    pub fn with_certificates(self, certificates: Vec<Vec<u8>>) -> Self {
-        Self {
-            certificates,
-            ..self
-        }
-    }
-
-    /// Another signature, judged under the same policy for the same time, without content.
+    /// Another signature, judged under the same policy for the same time, with nothing beside it.
     #[must_use]
     pub fn same_for(&self, body: SignatureBody) -> Self {
-        Self::new(body, None, Arc::clone(&self.policy), self.now)
+        Self::new(body, Beside::default(), Arc::clone(&self.policy), self.now)
     }
 
     /// The time of the verification.
@@ -67,12 +56,12 @@ impl Judged {
 
     /// Whether what it signs was given beside it.
     pub fn has_content(&self) -> bool {
-        self.content.is_some()
+        self.beside.content.is_some()
     }
 
     /// SHA-256 of what was given beside it, in hexadecimal.
     pub fn content_sha256(&self) -> Option<String> {
-        let content = self.content.as_ref();
+        let content = self.beside.content.as_ref();
         content.map(|content| to_hex(&sha256(content)))
     }
 
@@ -96,8 +85,8 @@ impl Judged {
         }
         let policy = &self.policy;
         let judging = Judging {
-            document: self.content.as_deref(),
-            certificates: &self.certificates,
+            document: self.beside.content.as_deref(),
+            certificates: &self.beside.certificates,
             rules: policy.rules(),
             ..Judging::new(&policy.anchors, self.now.timestamp_millis())
         };
@@ -119,7 +108,7 @@ mod tests {
         let text = include_str!("../../tests/data/first.cms.b64");
         let body = SignatureBody::from_text(text.trim());
         let policy = Arc::new(InForce::new(Policy::default(), Vec::new()).unwrap());
-        let judged = Judged::new(body, None, policy, Utc::now());
+        let judged = Judged::new(body, Beside::default(), policy, Utc::now());
         assert!(judged.report(|_, _| Err("busy")).is_err());
         let first = judged
             .report(|_, look| Ok::<_, Infallible>(look(&Work::new())))

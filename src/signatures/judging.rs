@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use super::Judged;
 use super::model::Signature;
+use super::{Beside, Judged};
 use crate::app::App;
 use crate::context::TenantId;
 use crate::error::Result;
@@ -27,5 +27,10 @@ pub fn judging(
         return Ok(Judging::default());
     };
     let policy = policy::in_force(app, tenant)?;
-    Ok(Judging::now(Arc::new(Judged::new(body, None, policy, now))))
+    Ok(Judging::now(Arc::new(Judged::new(
+        body,
+        Beside::default(),
+        policy,
+        now,
+    ))))
 }

@@ -2,6 +2,7 @@
 
 mod accept;
 mod audited;
+mod beside;
 mod delete;
 mod examinations;
 mod get;
@@ -14,6 +15,7 @@ pub mod summary;
 mod verify;
 
 pub use audited::recreated;
+pub use beside::{Beside, MAX_CERTIFICATES_BYTES};
 pub use delete::delete;
 pub use examinations::Examinations;
 pub use get::{get, history};
@@ -21,4 +23,4 @@ pub use judged::Judged;
 pub use judging::judging;
 pub use list::{List, MAX_LIMIT, Page, list};
 pub use save::{Saved, save};
-pub use verify::{Beside, MAX_VERDICTS, examine, verdicts, verify};
+pub use verify::{MAX_VERDICTS, examine, verdicts, verify};

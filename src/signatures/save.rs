@@ -93,8 +93,8 @@ pub fn save(
 ) -> Result<Saved> {
     let tenant = context.tenant()?;
     let policy = policy::in_force(app, tenant)?;
-    let judged = Judged::new(draft.body.clone(), beside.content, policy, Utc::now());
-    let judged = Arc::new(judged.with_certificates(beside.certificates));
+    let judged = Judged::new(draft.body.clone(), beside, policy, Utc::now());
+    let judged = Arc::new(judged);
     let mut save = Save {
         app,
         context,

@@ -153,6 +153,7 @@ mod tests {
 
     use super::*;
     use crate::policy::model::{InForce, Policy};
+    use crate::signatures::Beside;
     use crate::signatures::model::SignatureBody;
 
     #[test]
@@ -160,7 +161,11 @@ mod tests {
         let signature = include_str!("../../tests/data/first.cms.b64");
         let policy = Arc::new(InForce::new(Policy::default(), Vec::new()).unwrap());
         let body = SignatureBody::from_text(signature.trim());
-        let judged = Judged::new(body, Some("content".into()), policy, Utc::now());
+        let beside = Beside {
+            content: Some("content".into()),
+            ..Beside::default()
+        };
+        let judged = Judged::new(body, beside, policy, Utc::now());
         let summary =
             |report: &Report| serde_json::to_value(Summary::new(report, &judged)).unwrap();
         let mut signed = report(&Body::from_file(signature.trim().as_bytes()), None);

@@ -2,28 +2,18 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use chrono::Utc;
 use sigpersist_verify::pki::Work;
 use sigpersist_verify::{Report, report_within};
 
-use super::Judged;
 use super::model::{SignatureBody, StoredVerdict, ThreadKey};
 use super::summary::Summary;
+use super::{Beside, Judged};
 use crate::app::App;
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::policy;
 use crate::tenants;
-
-/// Content and certificates that a caller gives beside a signature.
-#[derive(Debug, Default)]
-pub struct Beside {
-    /// The signed bytes, if the signature is detached.
-    pub content: Option<Bytes>,
-    /// Certificates in DER that are at hand and not trusted.
-    pub certificates: Vec<Vec<u8>>,
-}
 
 /// Most verdicts that are recorded on one version.
 pub const MAX_VERDICTS: u32 = 100;
@@ -43,8 +33,7 @@ pub fn examine(
     let tenant = context.tenant()?;
     if verifies {
         let policy = policy::in_force(app, tenant)?;
-        let told = Judged::new(body.clone(), beside.content, policy, Utc::now())
-            .with_certificates(beside.certificates)
+        let told = Judged::new(body.clone(), beside, policy, Utc::now())
             .report(|body, look| app.examinations.look(tenant, body, look))?;
         return Ok(Arc::unwrap_or_clone(told));
     }
@@ -71,8 +60,7 @@ pub fn verify(
     let body = stored
         .body
         .ok_or_else(|| Error::internal("a version was read without its signature"))?;
-    let judged = Judged::new(body, beside.content, policy, Utc::now())
-        .with_certificates(beside.certificates);
+    let judged = Judged::new(body, beside, policy, Utc::now());
     let told = judged.report(|body, look| app.examinations.look(tenant, body, look))?;
     let verdict = serde_json::to_string(&Summary::new(&told, &judged)).map_err(Error::internal)?;
     let room = tenants::room(app, context, verdict.len(), false)?;

@@ -73,12 +73,11 @@ const CANDIDATE: &str = "candidate";
 pub fn evaluate(app: &App, context: &Context, request: &EvaluateRequest) -> Result<Evaluation> {
     let tenant = context.tenant()?;
     let input = &request.input;
-    let files = [&input.cms_file, &input.content_file, &input.anchors_file];
-    if input.settings.is_some() || input.anchors.is_some() || files.into_iter().any(Option::is_some)
-    {
+    let files = [&input.cms_file, &input.content_file];
+    if input.settings.is_some() || input.is_of_tenant() || files.into_iter().any(Option::is_some) {
         return Err(Error::invalid(
             "input",
-            "`settings`, `anchors` and files are for test cases: hooks and candidates have their own settings, the tenant its own anchors, and a signature is sent as `cms`.",
+            "`settings`, `anchors`, `revocation` and files are for test cases: hooks and candidates have their own settings, the tenant its own anchors and policy, and a signature is sent as `cms`.",
         ));
     }
     let active = plugins::chain(app, tenant)?;
@@ -107,7 +106,7 @@ pub fn evaluate(app: &App, context: &Context, request: &EvaluateRequest) -> Resu
                 draft: Box::new(draft),
                 version,
                 previous: previous.map(Box::new),
-                content: input.content()?,
+                beside: input.beside()?,
             }
         }
         Operation::Delete if input.cms.is_some() => input.prepare()?,

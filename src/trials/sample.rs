@@ -2,9 +2,6 @@
 
 use std::sync::Arc;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use bytes::Bytes;
 use chrono::DateTime;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -16,11 +13,11 @@ use crate::error::{Error, Result};
 use crate::hooks::{Chain, Judged, Judging};
 use crate::plugins::model::Operation;
 use crate::policy;
-use crate::policy::model::{InForce, Policy};
-use crate::signatures;
+use crate::policy::model::{InForce, Policy, Revocation};
 use crate::signatures::model::{
     Draft, Signature, SignatureBody, SignatureId, ThreadKey, check_comment, check_label, fold_tags,
 };
+use crate::signatures::{self, Beside};
 
 /// A save or delete to be tried. What is left out has a default that most plugins don't care about.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -60,6 +57,10 @@ pub struct Sample {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = json!(null))]
     pub content_file: Option<String>,
+    /// Certificates in PEM that are at hand beside the signature and not trusted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = json!(null))]
+    pub certificates: Option<String>,
     /// The certificates that are trusted, in PEM; only in test cases, since a tenant has its own.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = json!(null))]
@@ -68,6 +69,10 @@ pub struct Sample {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = json!(null))]
     pub anchors_file: Option<String>,
+    /// How much must be known of revocations; only in test cases, since a tenant has its policy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = json!(null))]
+    pub revocation: Option<Revocation>,
     /// Who created the version.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "33")]
@@ -115,6 +120,8 @@ impl Default for Sample {
             content_file: None,
             anchors: None,
             anchors_file: None,
+            certificates: None,
+            revocation: None,
             version_created_by: None,
             version_comment: None,
             stage: None,
@@ -182,8 +189,8 @@ pub enum Prepared {
         version: u32,
         /// The version that is signed over.
         previous: Option<Box<Signature>>,
-        /// What the signature signs, where that is elsewhere.
-        content: Option<Bytes>,
+        /// What the signature is verified by.
+        beside: Beside,
     },
     /// A delete of what is stored.
     Delete(Box<Signature>),
@@ -198,9 +205,9 @@ impl Prepared {
         policy: &Arc<InForce>,
     ) -> Judged {
         let now = circumstances.now_time();
-        let judging = |body: &SignatureBody, content: Option<&Bytes>| {
+        let judging = |body: &SignatureBody, beside: Beside| {
             let policy = Arc::clone(policy);
-            let judged = signatures::Judged::new(body.clone(), content.cloned(), policy, now);
+            let judged = signatures::Judged::new(body.clone(), beside, policy, now);
             Judging::now(Arc::new(judged))
         };
         match self {
@@ -208,9 +215,9 @@ impl Prepared {
                 draft,
                 version,
                 previous,
-                content,
+                beside,
             } => {
-                let judging = judging(&draft.body, content.as_ref());
+                let judging = judging(&draft.body, beside.clone());
                 chain.judge_save(
                     circumstances,
                     draft,
@@ -221,7 +228,9 @@ impl Prepared {
             }
             Self::Delete(stored) => {
                 let body = stored.body.as_ref();
-                let judging = body.map(|body| judging(body, None)).unwrap_or_default();
+                let judging = body
+                    .map(|body| judging(body, Beside::default()))
+                    .unwrap_or_default();
                 chain.judge_delete(circumstances, stored, &judging)
             }
         }
@@ -281,8 +290,9 @@ impl Sample {
     ///
     /// As [`Self::draft`].
     pub fn stored(&self, key: &ThreadKey) -> Result<Signature> {
-        if self.content.is_some() || self.content_file.is_some() {
-            let message = "What is stored is judged without its content.";
+        let beside = [&self.content, &self.content_file, &self.certificates];
+        if beside.into_iter().any(Option::is_some) {
+            let message = "What is stored is judged with nothing beside it.";
             return Err(Error::invalid("content", message));
         }
         let draft = self.draft()?;
@@ -319,7 +329,7 @@ impl Sample {
         Ok(self.prepare()?.judge(chain, circumstances, policy))
     }
 
-    /// Its own policy: everything is accepted, and those are trusted whom it names.
+    /// Its own policy: everything is accepted, those are trusted whom it names, and revocations are known as it says.
     ///
     /// # Errors
     ///
@@ -335,22 +345,25 @@ impl Sample {
                 })?
             }
         };
-        InForce::new(Policy::default(), anchors).map(Arc::new)
+        let policy = Policy {
+            revocation: self.revocation.unwrap_or_default(),
+            ..Policy::default()
+        };
+        InForce::new(policy, anchors).map(Arc::new)
     }
 
-    /// What a detached signature signs.
+    /// Whether it says what a tenant has a say in.
+    pub fn is_of_tenant(&self) -> bool {
+        self.anchors.is_some() || self.anchors_file.is_some() || self.revocation.is_some()
+    }
+
+    /// What the signature is verified by.
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidParameter`] where it is no base64.
-    pub fn content(&self) -> Result<Option<Bytes>> {
-        let decoded = self.content.as_ref().map(|text| {
-            STANDARD.decode(text).map(Bytes::from).map_err(|_| {
-                let message = "`content` is the base64 of what a detached signature signs.";
-                Error::invalid("content", message)
-            })
-        });
-        decoded.transpose()
+    /// Those of [`Beside::read`].
+    pub fn beside(&self) -> Result<Beside> {
+        Beside::read(self.content.as_deref(), self.certificates.as_deref())
     }
 
     /// Checks and decodes it, so that it can be judged many times.
@@ -366,8 +379,8 @@ impl Sample {
                     .previous
                     .as_ref()
                     .map(|previous| {
-                        if previous.anchors.is_some() || previous.anchors_file.is_some() {
-                            let message = "Whom a case trusts is said beside `previous`.";
+                        if previous.is_of_tenant() {
+                            let message = "Whom a case trusts, and what must be known of revocations, is said beside `previous`.";
                             return Err(Error::invalid("anchors", message));
                         }
                         previous.stored(&draft.key)
@@ -380,7 +393,7 @@ impl Sample {
                     version: self.version.unwrap_or(next),
                     draft: Box::new(draft),
                     previous: previous.map(Box::new),
-                    content: self.content()?,
+                    beside: self.beside()?,
                 })
             }
             Operation::Delete => Ok(Prepared::Delete(Box::new(self.stored(&self.key())?))),

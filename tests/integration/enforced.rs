@@ -302,6 +302,10 @@ fn what_a_signature_lacks_may_come_beside_it_and_is_there_in_a_replay() {
     save(Some("?")).expect_error(400, "invalid_parameter");
     let saved = save(Some(&certificate)).expect(201);
     assert_eq!(saved.tags(), ["signer:Signer"]);
+    let input = json!({"document": "e", "cms": evidence("without-certificate"), "certificates": certificate});
+    let evaluate = operator.json("POST", "/hooks/evaluate", &json!({ "input": input }));
+    let evaluated = evaluate.expect(200);
+    assert_eq!(evaluated.json["content"]["tags"], json!(["signer:Signer"]));
     // Whoever only reads the signature finds no certificate in it.
     let decisions = operator.get("/hooks/decisions").expect(200);
     let id = &decisions.json["content"]["decisions"][0]["id"];

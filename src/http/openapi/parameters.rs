@@ -3,10 +3,9 @@
 use serde_json::{Map, Value, json};
 
 use super::super::route::Route;
-use super::super::verdicts::MAX_CERTIFICATES_BYTES;
 use super::examples;
-use crate::signatures::MAX_LIMIT;
 use crate::signatures::model::{MAX_COMMENT_CHARS, MAX_LABEL_CHARS, MAX_TAGS, MAX_VERSION};
+use crate::signatures::{MAX_CERTIFICATES_BYTES, MAX_LIMIT};
 
 /// A signature, as clients send it.
 pub(super) const CMS: &str = include_str!("../../../tests/data/first.cms.b64");

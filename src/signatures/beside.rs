@@ -1,0 +1,62 @@
+//! What a caller gives beside a signature to verify it by. None of it is stored.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use sigpersist_verify::certificates;
+use sigpersist_verify::pki::describe_certificate;
+
+use crate::error::{Error, Result};
+
+/// Most certificates that are given beside a signature.
+const MAX_CERTIFICATES: usize = 50;
+/// Most characters of them.
+pub const MAX_CERTIFICATES_BYTES: usize = 256 * 1024;
+
+/// Content and certificates that a caller gives beside a signature.
+#[derive(Debug, Clone, Default)]
+pub struct Beside {
+    /// The signed bytes, if the signature is detached.
+    pub content: Option<Bytes>,
+    /// Certificates in DER that are at hand and not trusted.
+    pub certificates: Vec<Vec<u8>>,
+}
+
+impl Beside {
+    /// Reads the parameters `content`, in base64, and `certificates`, in PEM.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidParameter`] where one of them is something else.
+    pub fn read(content: Option<&str>, certificates: Option<&str>) -> Result<Self> {
+        Ok(Self {
+            content: content.map(read_content).transpose()?,
+            certificates: certificates
+                .map(read_certificates)
+                .transpose()?
+                .unwrap_or_default(),
+        })
+    }
+}
+
+fn read_content(base64: &str) -> Result<Bytes> {
+    STANDARD.decode(base64).map(Bytes::from).map_err(|_| {
+        let message = "`content` is the base64 of what a detached signature signs.";
+        Error::invalid("content", message)
+    })
+}
+
+fn read_certificates(pem: &str) -> Result<Vec<Vec<u8>>> {
+    let found = certificates(pem.as_bytes()).take(MAX_CERTIFICATES + 1);
+    let found: Vec<_> = found.collect();
+    let are_good = (1..=MAX_CERTIFICATES).contains(&found.len())
+        && pem.len() <= MAX_CERTIFICATES_BYTES
+        && found.iter().all(|it| describe_certificate(it).is_some());
+    if are_good {
+        return Ok(found);
+    }
+    let message = format!(
+        "`certificates` holds certificates in PEM, at most {MAX_CERTIFICATES} and {MAX_CERTIFICATES_BYTES} characters."
+    );
+    Err(Error::invalid("certificates", message))
+}
