@@ -206,7 +206,7 @@ impl<'a> Archived<'a> {
     fn content_digest(&self, hash: Hash) -> Option<Vec<u8>> {
         match self.content {
             Some(content) => content.digest(hash).ok(),
-            None if Hash::of(&self.signer.digest_algorithm.oid) == Some(hash) => {
+            None if self.signer.digest_algorithm.hash() == Some(hash) => {
                 self.signer.message_digest().map(Cow::into_owned)
             }
             None => None,

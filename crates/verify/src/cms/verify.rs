@@ -259,7 +259,7 @@ fn is_intact(
     content: Option<&Content<'_>>,
     work: &Work,
 ) -> Result<(), Obstacle> {
-    let hash = Hash::of(&signer.digest_algorithm.oid);
+    let hash = signer.digest_algorithm.hash();
     let verifies = |message: &[u8]| {
         public_key::verify(
             certificate.x509().public_key(),
@@ -329,7 +329,7 @@ const SET: u8 = 0x31;
 
 /// Whether the signature is made with what still proves something today.
 fn check_strength(signer: &SignerInfo<'_>, certificate: &Parsed<'_>) -> Result<(), Obstacle> {
-    let hash = Hash::of(&signer.digest_algorithm.oid);
+    let hash = signer.digest_algorithm.hash();
     let key = certificate.x509().public_key();
     if public_key::is_weak(key, &signer.signature_algorithm, hash) {
         return Err(WEAK_SIGNATURE);

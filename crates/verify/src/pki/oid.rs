@@ -58,7 +58,7 @@ pub(crate) const SERIAL_NUMBER: &str = "2.5.4.5";
 pub(crate) const ORGANIZATIONAL_UNIT: &str = "2.5.4.11";
 
 /// Digest, key and signature algorithms.
-const ALGORITHMS: [(&str, &str); 65] = [
+const ALGORITHMS: [(&str, &str); 66] = [
     ("1.2.840.113549.2.5", "MD5"),
     ("1.3.14.3.2.26", "SHA-1"),
     ("2.16.840.1.101.3.4.2.4", "SHA-224"),
@@ -73,6 +73,7 @@ const ALGORITHMS: [(&str, &str); 65] = [
     ("2.16.840.1.101.3.4.2.10", "SHA3-512"),
     ("2.16.840.1.101.3.4.2.11", "SHAKE128"),
     ("2.16.840.1.101.3.4.2.12", "SHAKE256"),
+    ("2.16.840.1.101.3.4.2.18", "SHAKE256"),
     ("1.3.36.3.2.1", "RIPEMD-160"),
     ("1.2.840.113549.1.1.1", "RSA"),
     ("1.2.840.113549.1.1.4", "RSA with MD5"),
