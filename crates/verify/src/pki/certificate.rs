@@ -37,8 +37,8 @@ pub(crate) struct Parsed<'a> {
     names: RefCell<Vec<(Hash, [Vec<u8>; 2])>>,
 }
 
-/// Largest certificate that is read, in bytes; the largest that are in use have a tenth of it.
-const MAX_BYTES: usize = 64 * 1024;
+/// Largest certificate that is read, in bytes: of those in use, the largest have pictures in them.
+const MAX_BYTES: usize = 256 * 1024;
 /// Most extensions of a certificate that is read; those that are in use have some ten. All are looked through for each one.
 const MAX_EXTENSIONS: usize = 100;
 
