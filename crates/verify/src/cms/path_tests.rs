@@ -290,3 +290,22 @@ fn many_policies_and_mappings_cost_little() {
     assert_eq!(verdict.sub_indication, None, "{verdict:?}");
     assert!(work.spent_ns() < 50_000_000, "{}", work.spent_ns());
 }
+
+#[test]
+fn a_trusted_certificate_of_before_there_were_extensions_is_an_authoritys() {
+    let Chain { root, sub, person } = Chain::new();
+    let certificates = [
+        root.certify_in_version_1(&sub, 2),
+        sub.certify(&person, Role::Person, 3),
+    ];
+    let cms = person.cms(MESSAGE, (&sub.name, 3), &certificates, &[]);
+    let why = |anchor: Vec<u8>| {
+        let anchors = Anchors::new([anchor]);
+        let judging = Judging::new(&anchors, NOW_MS);
+        super::verify(&cms, &judging).unwrap()[0].sub_indication
+    };
+    assert_eq!(why(certificates[0].clone()), None);
+    // Where it is between them it may not sign others (RFC 5280 section 6.1.4 k).
+    assert_eq!(why(root.certify_in_version_1(&root, 1)), GENERAL);
+    assert_eq!(why(root.certify(&root, Role::Authority, 1)), GENERAL);
+}

@@ -144,6 +144,20 @@ impl Party {
         self.certify_as(of, Role::Person, serial, &terms)
     }
 
+    /// A certificate of version 1, which has no extensions.
+    pub(crate) fn certify_in_version_1(&self, of: &Self, serial: u8) -> Vec<u8> {
+        let terms = Terms::of(&self.name, &[]);
+        let tbs = sequence(&[
+            tlv(0x02, &[serial]),
+            terms.algorithm.clone(),
+            terms.issuer.to_vec(),
+            sequence(&terms.validity),
+            of.name.clone(),
+            of.public_key(),
+        ]);
+        self.signed(tbs, algorithm(&ECDSA_SHA256))
+    }
+
     /// A certificate that spells the issuer's name in this way.
     pub(crate) fn certify_by(&self, issuer: &[u8], of: &Self, serial: u8) -> Vec<u8> {
         self.certify_as(of, Role::Person, serial, &Terms::of(issuer, &[]))

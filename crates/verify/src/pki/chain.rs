@@ -1,6 +1,7 @@
 //! From a certificate to somebody who is trusted, and whether all of that was good at a time (RFC 5280 section 6).
 
 use x509_parser::extensions::ParsedExtension;
+use x509_parser::x509::X509Version;
 
 use super::certificate::Parsed;
 use super::revocation::{Evidence, Revocation};
@@ -207,12 +208,7 @@ impl<'t> Search<'t, '_> {
             return false;
         };
         let trust = self.trust;
-        let is_last = |anchor: &Parsed<'_>| trust.work.is_same(anchor.der(), last.der());
-        let is_trusted = match self.anchor {
-            Some(anchor) => is_last(anchor),
-            None => trust.anchors.iter().any(is_last),
-        };
-        if is_trusted {
+        if self.is_trusted(last) {
             let judged = self.judge(path);
             let good = judged.outcome.is_ok();
             if good || self.found.is_none() {
@@ -239,7 +235,13 @@ impl<'t> Search<'t, '_> {
             if !issuer.has_issued(last, trust.work) {
                 continue;
             }
-            if let Err(obstacle) = may_issue(issuer, path, trust.work) {
+            // One of before there were extensions can't say so, and of a trusted one nothing is asked (RFC 5280 section 6.1.1 d).
+            let may = if issuer.x509().version == X509Version::V1 && self.is_trusted(issuer) {
+                Ok(())
+            } else {
+                may_issue(issuer, path, trust.work)
+            };
+            if let Err(obstacle) = may {
                 self.barrier = self.barrier.or(Some(obstacle));
                 continue;
             }
@@ -251,6 +253,15 @@ impl<'t> Search<'t, '_> {
             }
         }
         false
+    }
+
+    fn is_trusted(&self, certificate: &Parsed<'_>) -> bool {
+        let trust = self.trust;
+        let is_it = |anchor: &Parsed<'_>| trust.work.is_same(anchor.der(), certificate.der());
+        match self.anchor {
+            Some(anchor) => is_it(anchor),
+            None => trust.anchors.iter().any(is_it),
+        }
     }
 
     /// Judges a path that ends with a trusted certificate.
