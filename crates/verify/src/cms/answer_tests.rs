@@ -13,6 +13,7 @@ use crate::pki::ber::tlv;
 const SHA256: [u64; 9] = [2, 16, 840, 1, 101, 3, 4, 2, 1];
 const ECDSA_SHA256: [u64; 7] = [1, 2, 840, 10045, 4, 3, 2];
 const OCSP_RESPONSE: [u64; 9] = [1, 3, 6, 1, 5, 5, 7, 16, 2];
+const OCSP_BASIC: [u64; 10] = [1, 3, 6, 1, 5, 5, 7, 48, 1, 1];
 
 /// The serial number of a delegate's certificate.
 const DELEGATE: u8 = 5;
@@ -48,6 +49,11 @@ impl<'a> Answer<'a> {
 
     /// As a CMS embeds it.
     fn encode(&self) -> Vec<u8> {
+        tlv(0xa1, &[oid(&OCSP_RESPONSE), self.basic()].concat())
+    }
+
+    /// A `BasicOCSPResponse`.
+    fn basic(&self) -> Vec<u8> {
         let key = self.pki.root.public_key();
         let hashes = [&*self.issuer, &key[key.len() - 65..]].map(|it| tlv(0x04, &sha256(it)));
         let [made, this, next] = self.days.map(time);
@@ -74,13 +80,12 @@ impl<'a> Answer<'a> {
         let entries = sequence(&entries.collect::<Vec<_>>());
         let tbs = sequence(&[tlv(0xa1, &self.by.name), made, entries, of_answer]);
         let value = [vec![0], self.by.sign(&tbs)].concat();
-        let basic = sequence(&[
+        sequence(&[
             tbs,
             algorithm(&ECDSA_SHA256),
             tlv(0x03, &value),
             tlv(0xa0, &sequence(std::slice::from_ref(&self.certificate))),
-        ]);
-        tlv(0xa1, &[oid(&OCSP_RESPONSE), basic].concat())
+        ])
     }
 
     #[track_caller]
@@ -146,6 +151,26 @@ fn a_delegate_answers_while_it_is_not_revoked_itself() {
     let listed = |serial| indirect(&[entry(serial, std::slice::from_ref(&of_root))], &some);
     pki.assert(&named, &[answer.clone(), listed(9)], GOOD);
     pki.assert(&named, &[answer, listed(DELEGATE)], UNTOLD);
+}
+
+#[test]
+fn a_bare_answer_may_be_called_by_its_own_name() {
+    let pki = Pki::new();
+    for (is_revoked, why) in [(false, GOOD), (true, REVOKED)] {
+        let answer = Answer {
+            is_revoked,
+            ..Answer::new(&pki, &pki.root, Vec::new())
+        };
+        let basic = answer.basic();
+        pki.assert(
+            &[],
+            &[tlv(0xa1, &[oid(&OCSP_BASIC), basic.clone()].concat())],
+            why,
+        );
+        // By the name of something else it is nobody's answer.
+        let other = [oid(&[1, 3, 6, 1, 5, 5, 7, 48, 1, 4]), basic].concat();
+        pki.assert(&[], &[tlv(0xa1, &other)], UNTOLD);
+    }
 }
 
 #[test]

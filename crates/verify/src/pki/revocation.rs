@@ -106,7 +106,8 @@ impl<'a> Evidence<'a> {
         }
     }
 
-    /// Adds what a `RevocationInfoChoices` has (RFC 5652 section 10.2.1, RFC 5940).
+    /// Adds what a `RevocationInfoChoices` has (RFC 5652 section 10.2.1). Answers are there as RFC 5940 has them, or bare, as others
+    /// write them.
     pub(crate) fn add_choices(&mut self, mut choices: Reader<'a>, work: &Work) {
         while let Ok(Some(choice)) = choices.next() {
             if work.spend(CHOICE_NS).is_err() {
@@ -119,7 +120,9 @@ impl<'a> Evidence<'a> {
                 let is_answer = fields
                     .expect(Tag::Oid, "")
                     .and_then(|kind| kind.oid())
-                    .is_ok_and(|kind| kind == oid::OCSP_RESPONSE);
+                    .is_ok_and(|kind| {
+                        [oid::OCSP_RESPONSE, oid::OCSP_BASIC].contains(&kind.as_str())
+                    });
                 if let Ok(Some(answer)) = fields.next()
                     && is_answer
                 {
