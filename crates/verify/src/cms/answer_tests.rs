@@ -1,14 +1,16 @@
 //! Answers about revocation by those who may answer, each rule of RFC 6960 obeyed and broken.
 
 use super::revocation_tests::{
-    GOOD, ISSUER, Pki, REVOKED, SERIAL, UNTOLD, ce, entry, flag, place, point, points,
+    GOOD, ISSUER, MESSAGE, Pki, REVOKED, SERIAL, UNTOLD, ce, entry, flag, place, point, points,
 };
+use super::verify_within;
 use crate::digest::sha256;
-use crate::pki::SubIndication;
+use crate::judging::Judging;
 use crate::pki::authority::{
-    PRINTABLE, Party, Role, UTF8, algorithm, day, extension, name, oid, sequence,
+    NOW_MS, PRINTABLE, Party, Role, UTF8, algorithm, day, extension, name, oid, sequence,
 };
 use crate::pki::ber::tlv;
+use crate::pki::{Anchors, SubIndication, Work};
 
 const SHA256: [u64; 9] = [2, 16, 840, 1, 101, 3, 4, 2, 1];
 const ECDSA_SHA256: [u64; 7] = [1, 2, 840, 10045, 4, 3, 2];
@@ -18,10 +20,11 @@ const OCSP_BASIC: [u64; 10] = [1, 3, 6, 1, 5, 5, 7, 48, 1, 1];
 /// The serial number of a delegate's certificate.
 const DELEGATE: u8 = 5;
 
-/// An answer by somebody whose certificate comes with it.
+/// An answer by somebody whose certificate may come with it.
 struct Answer<'a> {
     pki: &'a Pki,
     by: &'a Party,
+    /// Empty where none comes with it.
     certificate: Vec<u8>,
     serials: &'a [u8],
     /// The issuer's name, of which the answer has a digest.
@@ -80,11 +83,15 @@ impl<'a> Answer<'a> {
         let entries = sequence(&entries.collect::<Vec<_>>());
         let tbs = sequence(&[tlv(0xa1, &self.by.name), made, entries, of_answer]);
         let value = [vec![0], self.by.sign(&tbs)].concat();
+        let certificates = match self.certificate.as_slice() {
+            [] => Vec::new(),
+            one => tlv(0xa0, &tlv(0x30, one)),
+        };
         sequence(&[
             tbs,
             algorithm(&ECDSA_SHA256),
             tlv(0x03, &value),
-            tlv(0xa0, &sequence(std::slice::from_ref(&self.certificate))),
+            certificates,
         ])
     }
 
@@ -189,6 +196,73 @@ fn only_delegates_of_the_issuer_answer() {
     };
     other.assert(UNTOLD);
     Answer::new(&pki, &pki.root, Vec::new()).assert(GOOD);
+}
+
+#[test]
+fn a_delegate_may_be_among_the_certificates_at_hand() {
+    let pki = Pki::new();
+    let delegate = delegate();
+    let person = pki.root.certify(&pki.person, Role::Person, SERIAL);
+    let judge = |of_delegate: Vec<u8>, is_revoked, lists: &[Vec<u8>]| {
+        let answer = Answer {
+            is_revoked,
+            ..Answer::new(&pki, &delegate, Vec::new())
+        };
+        let evidence = [&[answer.encode()], lists].concat();
+        let verdict = pki.judge_with(&[person.clone(), of_delegate], &evidence);
+        verdict.sub_indication
+    };
+    let good = certificate(&pki, &delegate, &[]);
+    assert_eq!(judge(good.clone(), false, &[]), GOOD);
+    assert_eq!(judge(good.clone(), true, &[]), REVOKED);
+    // The same rules hold as for those inside of an answer.
+    let list = |serial| pki.list(&[entry(serial, &[])], &[point(&[place("http://there")])]);
+    assert_eq!(judge(good.clone(), false, &[list(9)]), GOOD);
+    assert_eq!(judge(good, false, &[list(DELEGATE)]), UNTOLD);
+    let stranger = Party::new(pki.root.name.clone());
+    let over = ["200101", "260101"].map(day);
+    let unknown = extension(&[1, 2, 3, 4], true, &[5, 0]);
+    let other = Party::new(delegate.name.clone());
+    for wrong in [
+        pki.root.certify(&delegate, Role::Person, DELEGATE),
+        stranger.certify_with(&delegate, Role::Person, DELEGATE, &[usage()]),
+        pki.root
+            .certify_for(&delegate, Role::Person, DELEGATE, &[usage()], over),
+        pki.root
+            .certify_with(&delegate, Role::Lists, DELEGATE, &[usage()]),
+        certificate(&pki, &delegate, &[unknown]),
+        certificate(&pki, &other, &[]),
+    ] {
+        for is_revoked in [false, true] {
+            assert_eq!(judge(wrong.clone(), is_revoked, &[]), UNTOLD);
+        }
+    }
+}
+
+#[test]
+fn many_certificates_and_answers_cost_little_together() {
+    let pki = Pki::new();
+    let [delegate, stranger] = ["Test Responder", "Test Root"].map(|it| Party::new(name(UTF8, it)));
+    let anchors = Anchors::new([pki.root.certify(&pki.root, Role::Authority, 1)]);
+    let person = pki.root.certify(&pki.person, Role::Person, SERIAL);
+    // Nobody whom the root knows has signed the answers.
+    let answer = Answer::new(&pki, &stranger, Vec::new()).encode();
+    let copies = vec![certificate(&pki, &delegate, &[]); 150];
+    let others =
+        (10..160).map(|serial| stranger.certify_with(&stranger, Role::Person, serial, &[usage()]));
+    let certificates = [&[person], &copies[..], &others.collect::<Vec<_>>()].concat();
+    let spent_ns = |answers: usize, certificates: &[Vec<u8>]| {
+        let answers = vec![answer.clone(); answers];
+        let identifier = (&*pki.root.name, SERIAL);
+        let cms = pki.person.cms(MESSAGE, identifier, certificates, &answers);
+        let work = Work::new();
+        let verdicts = verify_within(&cms, &Judging::new(&anchors, NOW_MS), &work);
+        assert!(verdicts.is_ok_and(|all| all[0].sub_indication == GOOD));
+        work.spent_ns()
+    };
+    let [few, many] = [1, 200]
+        .map(|answers| spent_ns(answers, &certificates) - spent_ns(answers, &certificates[..2]));
+    assert!(many < few + few / 2, "{few} {many}");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Answers about revocation (OCSP, RFC 6960 section 4.2).
 
 use std::cell::RefCell;
-use std::rc::Rc;
+use std::collections::HashMap;
 
 use asn1_rs::{Class, Tag};
 
@@ -20,6 +20,9 @@ use super::work::{Sha256, Work};
 
 /// Most certificates of an answer that are looked at, and most certificates that it is about.
 const MAX_ENTRIES: usize = 20;
+
+/// What it costs to look at somebody who may have signed an answer.
+const LOOK_NS: u64 = 1_000;
 
 /// Extensions that are known, by the last number of their types: `id-pkix-ocsp-nonce`, `-crl`, `-archive-cutoff` and
 /// `-extended-revoke` (RFC 6960 section 4.4).
@@ -44,16 +47,8 @@ pub(super) struct Response<'a> {
     certificates: Vec<Parsed<'a>>,
     /// It follows rules that are unknown here: it tells nobody to be good.
     unknown: bool,
-    /// Issuers, by their certificates' digests, and who has signed it that may speak for them.
-    speakers: RefCell<Vec<(Sha256, Rc<[Speaker]>)>>,
-}
-
-/// The signer of an answer for an issuer.
-#[derive(Debug)]
-enum Speaker {
-    Issuer,
-    /// A delegate, by the place of its certificate in the answer.
-    Delegate(usize),
+    /// Certificates, by their digests, and whether their keys signed it.
+    signed_by: RefCell<HashMap<Sha256, bool>>,
 }
 
 /// The limits within which an answer is relied on for good certificates.
@@ -177,15 +172,16 @@ impl<'a> Response<'a> {
             signature,
             certificates,
             unknown,
-            speakers: RefCell::default(),
+            signed_by: RefCell::default(),
         })
     }
 
-    /// What it says of a certificate of this issuer.
-    pub(super) fn of(
+    /// What it says of a certificate of this issuer; `delegates` are certificates at hand that the issuer has issued for answers.
+    pub(super) fn of<'d>(
         &self,
         certificate: &Parsed<'_>,
         issuer: &Parsed<'_>,
+        delegates: impl FnOnce() -> Vec<&'d Parsed<'d>>,
         is_revoked: impl Fn(&Parsed<'_>) -> bool,
         work: &Work,
     ) -> Vec<Statement> {
@@ -203,7 +199,7 @@ impl<'a> Response<'a> {
         if about.is_empty() {
             return Vec::new();
         }
-        let Some(reliance) = self.reliance(issuer, is_revoked, work) else {
+        let Some(reliance) = self.reliance(issuer, delegates, is_revoked, work) else {
             return Vec::new();
         };
         let told = about.into_iter().map(|entry| {
@@ -221,61 +217,52 @@ impl<'a> Response<'a> {
     }
 
     /// The limits within which it is relied on; none unless the issuer has signed it, or somebody whom the issuer has given this task
-    /// and who was not revoked (RFC 6960 section 4.2.2.2).
-    fn reliance(
+    /// and who was not revoked (RFC 6960 section 4.2.2.2). Its certificate need not come with the answer (section 4.2.1).
+    fn reliance<'d>(
         &self,
         issuer: &Parsed<'_>,
+        delegates: impl FnOnce() -> Vec<&'d Parsed<'d>>,
         is_revoked: impl Fn(&Parsed<'_>) -> bool,
         work: &Work,
     ) -> Option<Reliance> {
         let is_weak =
             |key: &Parsed<'_>| public_key::is_weak(key.x509().public_key(), &self.algorithm, None);
-        // Whether a delegate was revoked may depend on this very answer, and is asked each time.
-        let speakers = self.speakers(issuer, work);
-        let mut reliances = speakers.iter().filter_map(|speaker| match speaker {
-            Speaker::Issuer => Some(Reliance {
+        if self.is_signed_by(issuer, work) {
+            return Some(Reliance {
                 until_ms: i64::MAX,
                 is_weak: is_weak(issuer),
-            }),
-            Speaker::Delegate(place) => {
-                let delegate = self.certificates.get(*place)?;
-                let speaks = is_never_revoked(delegate) || !is_revoked(delegate);
-                // A key that leaked when its certificate was over can sign answers of any time before, to be valid for ever.
-                speaks.then(|| Reliance {
-                    until_ms: delegate.not_after_ms(),
-                    is_weak: is_weak(delegate) || delegate.is_weakly_issued_by(issuer),
-                })
-            }
-        });
-        reliances.next()
+            });
+        }
+        let by_delegate = |delegate: &Parsed<'_>| {
+            let speaks = work.spend(LOOK_NS).is_ok()
+                && delegate.is_valid(self.made_ms)
+                && is_delegate(delegate, issuer, work)
+                && self.is_signed_by(delegate, work)
+                // That may depend on this very answer, and is asked each time.
+                && (is_never_revoked(delegate) || !is_revoked(delegate));
+            // A key that leaked when its certificate was over can sign answers of any time before, to be valid for ever.
+            speaks.then(|| Reliance {
+                until_ms: delegate.not_after_ms(),
+                is_weak: is_weak(delegate) || delegate.is_weakly_issued_by(issuer),
+            })
+        };
+        let own = self.certificates.iter().find_map(by_delegate);
+        own.or_else(|| delegates().into_iter().find_map(by_delegate))
     }
 
-    fn speakers(&self, issuer: &Parsed<'_>, work: &Work) -> Rc<[Speaker]> {
-        let mut known = self.speakers.borrow_mut();
-        if let Some((_, speakers)) = known.iter().find(|(other, _)| other == issuer.sha256()) {
-            return Rc::clone(speakers);
-        }
-        let signed = |responder: &Parsed<'_>| {
+    /// Whether a key signed it that is called as the answer says.
+    fn is_signed_by(&self, responder: &Parsed<'_>, work: &Work) -> bool {
+        let mut known = self.signed_by.borrow_mut();
+        *known.entry(*responder.sha256()).or_insert_with(|| {
             self.responder.is(responder, work)
                 && responder.has_signed(&self.algorithm, self.tbs, self.signature, work)
-        };
-        let speakers: Rc<[Speaker]> = if signed(issuer) {
-            Rc::new([Speaker::Issuer])
-        } else {
-            let all = self.certificates.iter().enumerate();
-            let delegates = all.filter(|(_, delegate)| {
-                may_respond(delegate)
-                    && delegate.is_valid(self.made_ms)
-                    && issuer.has_issued(delegate, work)
-                    && signed(delegate)
-            });
-            delegates
-                .map(|(place, _)| Speaker::Delegate(place))
-                .collect()
-        };
-        known.push((*issuer.sha256(), Rc::clone(&speakers)));
-        speakers
+        })
     }
+}
+
+/// Whether an issuer has given somebody the task to answer for it (RFC 6960 section 4.2.2.2).
+pub(super) fn is_delegate(certificate: &Parsed<'_>, issuer: &Parsed<'_>, work: &Work) -> bool {
+    may_respond(certificate) && issuer.has_issued(certificate, work)
 }
 
 /// Whether a delegate's issuer says that nothing tells of its revocation (`id-pkix-ocsp-nocheck`, RFC 6960 section 4.2.2.2.1).
@@ -285,8 +272,8 @@ fn is_never_revoked(delegate: &Parsed<'_>) -> bool {
 }
 
 fn may_respond(delegate: &Parsed<'_>) -> bool {
-    let usages = delegate.extended_key_usages();
-    usages.iter().any(|usage| usage == oid::OCSP_SIGNING)
+    let usages = delegate.x509().extended_key_usage();
+    matches!(usages, Ok(Some(usages)) if usages.value.ocsp_signing)
         && delegate.key_usage_has(|signs, commits| signs || commits)
         && !delegate.extensions().has_unknown_critical
         && !delegate.extensions().is_repeated

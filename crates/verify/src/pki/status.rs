@@ -2,28 +2,33 @@
 //! 6960 section 4.2.2.2). A certificate that anybody of these lists is revoked, whatever else is told.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::certificate::Parsed;
 use super::chain::Trust;
 use super::crl::{Crl, Found, HOLD, REMOVED};
 use super::distribution::ALL_REASONS;
+use super::ocsp;
 use super::revocation::{Revocation, Statement};
 use super::signer::is_of_same_key;
 use super::work::Sha256;
 
 /// What it costs to look at a list, and at somebody who may have signed it.
 const LOOK_NS: u64 = 300;
+/// What it costs to pass an extension of a certificate.
+const EXTENSION_NS: u64 = 10;
 /// How many that sign lists may be vouched for by one another's lists.
 const MAX_DEPTH: usize = 4;
 
-/// What is known of those who sign lists, for one search.
+/// What is known of those who sign lists and answers, for one search.
 #[derive(Debug, Default)]
 pub(super) struct Signers {
     /// Whether a path leads from a certificate, by its digest, to the trusted one, at a time in milliseconds since 1970.
     known: RefCell<HashMap<(Sha256, Sha256, i64), bool>>,
     /// Those who are being judged: none is vouched for by its own list.
     asked: RefCell<Vec<Sha256>>,
+    /// Issuers, by the digests of their certificates, and the places of those at hand that they have issued for answers.
+    delegates: RefCell<HashMap<Sha256, Vec<usize>>>,
 }
 
 /// A certificate whose revocation is asked for, and the rest of its path, its issuer first.
@@ -65,7 +70,8 @@ impl Trust<'_> {
                 let told = self.listed(place, signers);
                 told.iter().any(|it| it.is_revoked_since_ms.is_some())
             };
-            told.extend(answer.of(certificate, issuer, is_revoked, self.work));
+            let delegates = || self.delegates(issuer, signers);
+            told.extend(answer.of(certificate, issuer, delegates, is_revoked, self.work));
         }
         let revoked = told.iter().filter_map(|it| it.is_revoked_since_ms).min();
         if let Some(since_ms) = revoked {
@@ -83,6 +89,27 @@ impl Trust<'_> {
             }
         }
         Revocation::NotJudged
+    }
+
+    /// Certificates at hand that an issuer has issued for answers, each once. They are looked for once for all answers: nobody but the
+    /// issuer can make them many.
+    fn delegates(&self, issuer: &Parsed<'_>, signers: &Signers) -> Vec<&Parsed<'_>> {
+        let mut known = signers.delegates.borrow_mut();
+        let places = known.entry(*issuer.sha256()).or_insert_with(|| {
+            let mut seen = HashSet::new();
+            let at_hand = self.certificates.iter().enumerate();
+            let delegates = at_hand.filter(|(_, it)| {
+                let extensions = it.x509().extensions().len() as u64;
+                self.work.spend(LOOK_NS + extensions * EXTENSION_NS).is_ok()
+                    && ocsp::is_delegate(it, issuer, self.work)
+                    && seen.insert(*it.sha256())
+            });
+            delegates.map(|(place, _)| place).collect()
+        });
+        let found = places
+            .iter()
+            .filter_map(|place| self.certificates.get(*place));
+        found.copied().collect()
     }
 
     /// What lists say.
