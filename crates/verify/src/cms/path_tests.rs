@@ -2,7 +2,7 @@
 
 use crate::judging::Judging;
 use crate::pki::authority::{NOW_MS, Party, Role, UTF8, extension, name, oid, sequence};
-use crate::pki::ber::tlv;
+use crate::pki::ber::{Reader, tlv};
 use crate::pki::{Anchors, Rules, SubIndication, Verdict, Work};
 
 pub(super) const MESSAGE: &[u8] = b"a contract";
@@ -308,4 +308,21 @@ fn a_trusted_certificate_of_before_there_were_extensions_is_an_authoritys() {
     // Where it is between them it may not sign others (RFC 5280 section 6.1.4 k).
     assert_eq!(why(root.certify_in_version_1(&root, 1)), GENERAL);
     assert_eq!(why(root.certify(&root, Role::Authority, 1)), GENERAL);
+}
+
+#[test]
+fn a_certificate_has_no_field_that_nobody_has_signed() {
+    let Chain { root, person, .. } = Chain::new();
+    let anchors = Anchors::new([root.certify(&root, Role::Authority, 1)]);
+    let certificate = root.certify(&person, Role::Person, 3);
+    let value = Reader::new(&certificate).next().unwrap().unwrap();
+    let why = |more: &[u8]| {
+        let certificate = sequence(&[value.content().to_vec(), more.to_vec()]);
+        let cms = person.cms(MESSAGE, (&root.name, 3), &[certificate], &[]);
+        let judging = Judging::new(&anchors, NOW_MS);
+        super::verify(&cms, &judging).unwrap()[0].sub_indication
+    };
+    assert_eq!(why(&[]), None);
+    let absent = Some(SubIndication::NoSigningCertificateFound);
+    assert_eq!(why(&[5, 0]), absent);
 }

@@ -89,6 +89,14 @@ impl<'a> Parsed<'a> {
         if value.raw.len() > MAX_BYTES {
             return None;
         }
+        // What is signed, by which algorithm, and the signature (RFC 5280 section 4.1): nobody has signed a fourth field.
+        let mut fields = value.inside();
+        for _ in 0..3 {
+            fields.next().ok()??;
+        }
+        if fields.next().ok()?.is_some() {
+            return None;
+        }
         let (rest, certificate) = X509Certificate::from_der(der).ok()?;
         let der = der.get(..der.len() - rest.len())?;
         if certificate.extensions().len() > MAX_EXTENSIONS {
