@@ -212,7 +212,7 @@ fn check_intact(signature: &XmlSignature) -> Result<(), Obstacle> {
         ValueIntegrity::UnsupportedAlgorithm(_) => Err(UNKNOWN_ALGORITHM),
         ValueIntegrity::Intact(_) if any(ReferenceIntegrity::Unresolved) => Err(Obstacle::unsure(
             SubIndication::SignedDataNotFound,
-            "Something that is signed is elsewhere, or can't be followed here.",
+            "Something that is signed is elsewhere, is not found, or can't be followed here.",
         )),
         ValueIntegrity::Intact(_) => Ok(()),
     }

@@ -302,9 +302,9 @@ impl Coverage {
 pub enum ReferenceIntegrity {
     /// It does.
     Intact,
-    /// It does not, its target is missing or ambiguous, or its data can't be read as its transforms demand.
+    /// It does not, its target is ambiguous, or its data can't be read as its transforms demand.
     Broken,
-    /// Not known: its target is elsewhere, or it needs a transform or digest that is not supported.
+    /// Not known: its target is elsewhere or not found, or it needs a transform or digest that is not supported.
     Unresolved,
 }
 

@@ -153,7 +153,9 @@ fn dereference(document: &Document<'_>, uri: Option<&str>) -> Result<NodeSet, St
             };
             match document.target(id) {
                 Some(Target::One(element)) => (element, comments),
-                Some(Target::Several) | None => return Err(Stop::Broken),
+                Some(Target::Several) => return Err(Stop::Broken),
+                // It may be there, under an attribute that only a schema calls an identifier.
+                None => return Err(Stop::Unresolved),
             }
         }
         None => return Err(Stop::Unresolved),

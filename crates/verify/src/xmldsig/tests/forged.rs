@@ -6,6 +6,8 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::kinds::only;
 use super::signer::{DS, EXCLUSIVE, Key, SHA256, Signer, enveloped, transform};
+use super::unsigned::{CONTRACT, verdicts};
+use crate::pki::SubIndication;
 use crate::xmldsig::{Coverage, ReferenceIntegrity, ValueIntegrity, inspect};
 
 #[test]
@@ -133,13 +135,25 @@ fn moved_element_is_intact_but_does_not_enclose() {
     assert!(!signature.encloses);
 }
 
+/// It may be there under an identifier that only a schema knows, so that nobody can say that it was changed; nor is it elsewhere, where
+/// the document that is given could be taken for it.
 #[test]
-fn missing_target_is_broken() {
-    let signature = Signer::new(Key::P256).reference("#none", "", "").sign();
-    assert_eq!(
-        only(&signature).references[0].integrity,
-        ReferenceIntegrity::Broken
-    );
+fn missing_target_is_not_found() {
+    for uri in ["#none", "#xpointer(id('none'))"] {
+        let signature = Signer::new(Key::P256).reference(uri, "", CONTRACT).sign();
+        assert_eq!(
+            only(&signature).references[0].integrity,
+            ReferenceIntegrity::Unresolved
+        );
+        for document in [None, Some(CONTRACT)] {
+            let verdict = verdicts(&signature, document).remove(0);
+            assert_eq!(
+                verdict.sub_indication,
+                Some(SubIndication::SignedDataNotFound)
+            );
+            assert_eq!((verdict.intact, verdict.apart_from_content), (None, None));
+        }
+    }
 }
 
 #[test]
