@@ -14,6 +14,25 @@ use crate::pki::work::{Exhausted, Work};
 /// What it costs to pass a node.
 pub(super) const NODE_NS: u64 = 20;
 
+/// Elements of SAML 1.1 with their identifiers (its schemas, sections 2.3.2, 3.2.1 and 3.4.1 of its core).
+const SAML_IDENTIFIERS: [(&str, &str, &str); 3] = [
+    (
+        "urn:oasis:names:tc:SAML:1.0:assertion",
+        "Assertion",
+        "AssertionID",
+    ),
+    (
+        "urn:oasis:names:tc:SAML:1.0:protocol",
+        "Request",
+        "RequestID",
+    ),
+    (
+        "urn:oasis:names:tc:SAML:1.0:protocol",
+        "Response",
+        "ResponseID",
+    ),
+];
+
 /// A parsed document. Node 0 is the document itself; the others follow in document order, so that a node's
 /// descendants are the nodes from it up to its `end`.
 pub(super) struct Document<'a> {
@@ -180,8 +199,8 @@ impl<'a> Document<'a> {
         document
     }
 
-    /// Without a schema there is no telling which attributes are identifiers, so the usual five are. Two of them with
-    /// one value on the same element are no duplicate.
+    /// Without a schema there is no telling which attributes are identifiers, so the usual five are, and those of SAML 1.1. Two of
+    /// them with one value on the same element are no duplicate.
     fn note_identifiers(&mut self, index: NodeIndex) {
         let Kind::Element(element) = &self.nodes[index].kind else {
             return;
@@ -190,7 +209,12 @@ impl<'a> Document<'a> {
             let identifies = matches!(
                 (&*attribute.namespace, attribute.local),
                 ("", "Id" | "ID" | "id") | (XML, "id") | (WSU, "Id")
-            );
+            ) || attribute.namespace.is_empty()
+                && SAML_IDENTIFIERS
+                    .iter()
+                    .any(|&(namespace, local, identifier)| {
+                        attribute.local == identifier && element.is(namespace, local)
+                    });
             if !identifies {
                 continue;
             }

@@ -199,6 +199,43 @@ fn detached_element_is_found_by_all_kinds_of_identifiers() {
 }
 
 #[test]
+fn identifiers_of_saml_1_1_are_those_of_its_elements_alone() {
+    let sign = |local: &str, namespace: &str, identifier: &str| {
+        let octets = format!(
+            "<{local} xmlns=\"urn:oasis:names:tc:SAML:1.0:{namespace}\" {identifier}=\"p\">1</{local}>"
+        );
+        let signature = Signer::new(Key::P256)
+            .reference("#p", &transform(EXCLUSIVE), &octets)
+            .sign();
+        (octets, signature)
+    };
+    for (local, namespace, identifier) in [
+        ("Assertion", "assertion", "AssertionID"),
+        ("Request", "protocol", "RequestID"),
+        ("Response", "protocol", "ResponseID"),
+    ] {
+        let (octets, signature) = sign(local, namespace, identifier);
+        let found = assert_intact(&format!("<doc>{octets}{signature}</doc>"));
+        assert_eq!(found.references[0].covers, element(local, "p"));
+        let twice = only(&format!("<doc>{octets}{octets}{signature}</doc>"));
+        assert_eq!(twice.references[0].integrity, ReferenceIntegrity::Broken);
+        assert!(twice.duplicate_ids);
+    }
+    for (local, namespace, identifier) in [
+        ("Assertion", "assertion", "ResponseID"),
+        ("Assertion", "protocol", "AssertionID"),
+        ("Request", "protocol", "ResponseID"),
+        ("doc", "protocol", "RequestID"),
+    ] {
+        let (octets, signature) = sign(local, namespace, identifier);
+        let found = only(&format!("<doc>{octets}{octets}{signature}</doc>"));
+        let integrity = found.references[0].integrity;
+        assert_eq!(integrity, ReferenceIntegrity::Unresolved, "{octets}");
+        assert!(!found.duplicate_ids);
+    }
+}
+
+#[test]
 fn signature_around_its_parent_encloses() {
     let transforms = transform(ENVELOPED) + &transform(EXCLUSIVE);
     let signature = Signer::new(Key::P256)
