@@ -64,7 +64,7 @@ impl Shape {
             let inside = Inside::of(document, object, work)?;
             has_content |= inside.held == Held::Content;
             work.spend_each(covered.len(), INSIDE_NS)?;
-            // What a `Manifest` or properties of signatures list nobody looks up.
+            // What a `Manifest` lists nobody looks up. Properties are signed, or else in the way by themselves (`Form`).
             signs_all &= match inside.held {
                 Held::Form => true,
                 Held::List => false,
@@ -196,9 +196,9 @@ pub(super) fn comments_before_text(
 /// What an `Object` holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Held {
-    /// Properties of the signature, or its key.
+    /// Properties of the signature, of XAdES or XMLDSig, or its key.
     Form,
-    /// A list of what else is said to be signed, or of properties of XMLDSig.
+    /// A list of what else is said to be signed.
     List,
     /// Anything else.
     Content,
@@ -232,11 +232,10 @@ impl Inside {
             let is_element = document.element(child).is_some();
             inside.has_elements |= is_element;
             inside.only = Some(child).filter(|_| is_element && others == 1);
-            if is_dsig(document, child, &["Manifest", "SignatureProperties"]) {
+            const FORM: [&str; 3] = ["KeyInfo", "X509Data", "SignatureProperties"];
+            if is_dsig(document, child, &["Manifest"]) {
                 has_list = true;
-            } else if !xades::is_qualifying(document, child)
-                && !is_dsig(document, child, &["KeyInfo", "X509Data"])
-            {
+            } else if !xades::is_qualifying(document, child) && !is_dsig(document, child, &FORM) {
                 has_content = true;
             }
         }

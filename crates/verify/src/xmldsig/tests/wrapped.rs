@@ -101,6 +101,53 @@ fn lists_that_nobody_looks_up_are_no_content() {
     }
 }
 
+/// Beside content that is signed, properties are signed too, one by one, as a list or with their `Object`.
+#[test]
+fn properties_beside_content_pass_where_they_are_signed() {
+    const CONTENT: &str = "<ds:Object Id=\"o\">1</ds:Object>";
+    let sign = |object: &str, signed: &[&str]| {
+        let mut signer = Signer::new(Key::P256).object(CONTENT).object(object);
+        for (place, octets) in std::iter::once(&CONTENT).chain(signed).enumerate() {
+            let (start, rest) = octets.split_once(' ').unwrap();
+            let octets = format!("{start} {DS} {rest}");
+            let id = ["#o", "#p", "#q"][place];
+            signer = signer.reference(id, &transform(EXCLUSIVE), &octets);
+        }
+        signer.sign()
+    };
+    let property = "<ds:SignatureProperty Id=\"p\" Target=\"#sig\">2027</ds:SignatureProperty>";
+    let other = property.replace("\"p\"", "\"q\"");
+    let list = |inside: &str| format!("<ds:SignatureProperties>{inside}</ds:SignatureProperties>");
+    let object = |inside: &str| format!("<ds:Object>{inside}</ds:Object>");
+    let named = |element: String| element.replacen('>', " Id=\"p\">", 1);
+    let plain = "<ds:SignatureProperty Target=\"#sig\">2027</ds:SignatureProperty>";
+    let both = format!("{property}{other}");
+    let named_list = named(list(plain));
+    let named_object = named(object(&list(plain)));
+    for (inside, signed) in [
+        (object(&list(property)), vec![property]),
+        (object(&list(&both)), vec![property, &other]),
+        (object(&named_list), vec![&named_list]),
+        (named_object.clone(), vec![&named_object]),
+    ] {
+        assert!(passes(&sign(&inside, &signed)), "{inside}");
+    }
+    let evil = "<pay>9</pay>";
+    let listed = format!("{property}{evil}");
+    let beside = format!("{}{evil}", list(property));
+    let manifest = "<ds:Manifest Id=\"q\"></ds:Manifest>";
+    let lists = format!("{}{manifest}", list(property));
+    for (inside, signed) in [
+        (object(&list(property)), vec![]),
+        (object(&list(&both)), vec![property]),
+        (object(&list(&listed)), vec![property]),
+        (object(&beside), vec![property]),
+        (object(&lists), vec![property, manifest]),
+    ] {
+        assert!(!passes(&sign(&inside, &signed)), "{inside}");
+    }
+}
+
 #[test]
 fn an_element_around_the_signature_passes_where_it_is_the_document() {
     let transforms = transform(ENVELOPED) + &transform(EXCLUSIVE);
