@@ -3,6 +3,7 @@
 use super::XmlError;
 use super::document::{Document, NODE_NS, NodeIndex, Target};
 use super::elements::{self, BASE64, DSIG, DSIG11};
+use super::reference::xpointer_id;
 use super::text::decode_base64;
 use crate::pki::work::Work;
 
@@ -119,7 +120,8 @@ impl Reader<'_, '_> {
         }
         let document = self.document;
         let uri = document.attribute(reference, "URI");
-        let id = uri.and_then(|uri| uri.strip_prefix('#'));
+        let fragment = uri.and_then(|uri| uri.strip_prefix('#'));
+        let id = fragment.map(|fragment| xpointer_id(fragment).unwrap_or(fragment));
         let Some(Target::One(target)) = id.and_then(|id| document.target(id)) else {
             return Ok(None);
         };

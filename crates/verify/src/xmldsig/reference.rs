@@ -166,7 +166,8 @@ fn dereference(document: &Document<'_>, uri: Option<&str>) -> Result<NodeSet, St
     })
 }
 
-fn xpointer_id(fragment: &str) -> Option<&str> {
+/// The identifier in `xpointer(id('…'))`.
+pub(super) fn xpointer_id(fragment: &str) -> Option<&str> {
     let quoted = fragment.strip_prefix("xpointer(id(")?.strip_suffix("))")?;
     ['\'', '"']
         .iter()

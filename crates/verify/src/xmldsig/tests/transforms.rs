@@ -226,7 +226,15 @@ fn certificates_are_found_elsewhere_in_the_document() {
     for (key_info, object) in [
         (method(X509_DATA, ""), &data),
         ("<ds:RetrievalMethod URI=\"#d\"/>".to_owned(), &data),
+        (
+            method(X509_DATA, "").replace("#d", "#xpointer(id('d'))"),
+            &data,
+        ),
         (method(RAW, &decoding), &raw),
+        (
+            method(RAW, &decoding).replace("#d", "#xpointer(id('d'))"),
+            &raw,
+        ),
         (reference.to_owned(), &info),
     ] {
         let signature = with_key_info(&key_info, object);
@@ -239,6 +247,11 @@ fn certificates_are_found_elsewhere_in_the_document() {
     for (key_info, object) in [
         (method(X509_DATA, ""), &other),
         (method(X509_DATA, ""), &twice),
+        (
+            method(X509_DATA, "").replace("#d", "#xpointer(id('d'))"),
+            &twice,
+        ),
+        (method(X509_DATA, "").replace("#d", "#xpointer(d)"), &data),
         (method(X509_DATA, &decoding), &data),
         (method(RAW, ""), &raw),
         (method("urn:other", ""), &data),
