@@ -6,7 +6,8 @@
 //! it, and is made of nothing but the elements and attributes that XMLDSig and XAdES define for that, in their places*. What another signature
 //! says of itself that one signs. Text is in innermost elements. Blanks and comments say nothing; processing instructions tell
 //! applications something, so there are none. Nor is there a comment, or a signature that is left out, right before text that is
-//! signed: many a reader takes one piece of text for all of it.
+//! signed: many a reader takes one piece of text for all of it. Nor is such a signature right after text, where a reader takes its text
+//! along, but in the root element or the one that is signed, where signers put it.
 
 use std::collections::HashSet;
 
@@ -29,6 +30,9 @@ const FIND_NS: u64 = 100;
 pub(super) struct Shape {
     signature: NodeIndex,
     covered: Vec<Covered>,
+    /// Whether text comes right before it, and right after it.
+    follows_text: bool,
+    precedes_text: bool,
     /// Whether all that is in it is signed by it, or of the form of a signature.
     is_whole: bool,
     /// Whether it is the document, and signs all content in it: each `Object` that holds any.
@@ -73,6 +77,8 @@ impl Shape {
         }
         Ok(Self {
             signature,
+            follows_text: document.follows_text(signature),
+            precedes_text: document.precedes_text(signature),
             covered,
             is_whole,
             envelops: is_document(document, signature) && has_content && signs_all,
@@ -106,7 +112,8 @@ impl Shape {
         Ok(false)
     }
 
-    /// Whether one of these comments that it does not sign, or a signature that it leaves out, comes right before text that it covers.
+    /// Whether one of these comments that it does not sign, or a signature that it leaves out, comes right before text that it covers,
+    /// or such a signature right after text in an element where no signer puts it.
     pub(super) fn splits_text(
         &self,
         document: &Document<'_>,
@@ -128,7 +135,13 @@ impl Shape {
             }
         }
         for other in all {
-            if document.precedes_text(other.signature) {
+            let parent = document.nodes()[other.signature].parent;
+            let is_end = || {
+                let mut covered = self.covered.iter();
+                parent == document.root || covered.any(|it| it.node == parent)
+            };
+            work.spend_each(self.covered.len(), INSIDE_NS)?;
+            if other.precedes_text || other.follows_text && !is_end() {
                 work.spend_each(2 * self.covered.len(), INSIDE_NS)?;
                 let mut covered = self.covered.iter();
                 let is_inside = covered.any(|it| document.contains(it.node, other.signature));

@@ -266,14 +266,22 @@ impl<'a> Document<'a> {
         })
     }
 
-    /// Whether text that is more than blanks comes next after a node, in the same element.
+    /// Whether text that is more than blanks comes next after a node, in the same element. Sections of `CDATA` are texts of their own.
     pub(super) fn precedes_text(&self, index: NodeIndex) -> bool {
         let node = &self.nodes[index];
-        let next = self.nodes.get(node.end);
-        next.is_some_and(|next| {
-            let is_text = matches!(&next.kind, Kind::Text(text) if !text.trim_ascii().is_empty());
-            is_text && next.parent == node.parent
-        })
+        let mut following = self.nodes[node.end..]
+            .iter()
+            .take_while(|next| next.parent == node.parent && matches!(next.kind, Kind::Text(_)));
+        following.any(Node::is_text)
+    }
+
+    /// Whether text that is more than blanks comes before a node in the same element, with no other element between them.
+    pub(super) fn follows_text(&self, index: NodeIndex) -> bool {
+        let parent = self.nodes[index].parent;
+        let before = self.nodes[..index].iter().rev();
+        let mut before =
+            before.take_while(|it| it.parent == parent && !matches!(it.kind, Kind::Element(_)));
+        before.any(Node::is_text)
     }
 
     /// Whether the second node is the first or inside of it.
@@ -338,6 +346,13 @@ impl<'a> Document<'a> {
     /// What this identifier leads to.
     pub(super) fn target(&self, id: &str) -> Option<Target> {
         self.ids.get(id).copied()
+    }
+}
+
+impl Node<'_> {
+    /// Whether it is text that is more than blanks.
+    fn is_text(&self) -> bool {
+        matches!(&self.kind, Kind::Text(text) if !text.trim_ascii().is_empty())
     }
 }
 

@@ -188,6 +188,37 @@ fn instructions_around_a_root_element_are_signed_or_do_not_pass() {
     assert!(!passes_over(&format!("{style}{}", enveloping()), None));
 }
 
+/// Whoever asks for all text of an element gets that of a signature in it, too.
+#[test]
+fn a_signature_follows_text_only_where_signers_put_it() {
+    let transforms = transform(ENVELOPED) + &transform(EXCLUSIVE);
+    let sign = |uri: &str, octets: &str| {
+        let signer = Signer::new(Key::P256).reference(uri, &transforms, octets);
+        signer.sign()
+    };
+    let passes = |xml: String| passes_over(&xml, None);
+    let signature = sign("", "<doc><sum>1000</sum></doc>");
+    for gap in ["", "<!-- -->", "<![CDATA[]]>"] {
+        let xml = format!("<doc><sum>1000{gap}{signature}</sum></doc>");
+        assert!(!passes(xml), "{gap}");
+    }
+    // Blanks are no text, and the root element's own text is where signers leave it.
+    let blank = sign("", "<doc><sum>1000</sum>\n <end>\n </end></doc>");
+    assert!(passes(format!(
+        "<doc><sum>1000</sum>\n <end>{blank}\n </end></doc>"
+    )));
+    assert!(passes(format!(
+        "<doc><sum>1000</sum>\n <end>\n {blank}</end></doc>"
+    )));
+    let text = sign("", "<doc>1000</doc>");
+    assert!(passes(format!("<doc>1000{text}</doc>")));
+    let element = sign("#d", "<doc Id=\"d\">1000</doc>");
+    assert!(passes(format!("<doc Id=\"d\">1000{element}</doc>")));
+    // Texts with elements among them are read piece by piece.
+    let mixed = sign("", "<doc><p>1000<b></b></p></doc>");
+    assert!(passes(format!("<doc><p>1000<b></b>{mixed}</p></doc>")));
+}
+
 /// What is hashed is the same without them, and a reader that takes the first piece of a text for all of it reads another sum.
 #[test]
 fn text_that_is_signed_is_in_one_piece() {
@@ -200,12 +231,15 @@ fn text_that_is_signed_is_in_one_piece() {
     assert!(passes(format!(
         "<doc><!-- --><sum>1000<!-- --></sum>{signature}</doc>"
     )));
-    assert!(passes(format!("<doc><sum>1000{signature}</sum></doc>")));
     for sum in ["10<!-- -->00", "<!--9-->1000", "<!----><!---->1000"] {
         assert!(!passes(format!("<doc><sum>{sum}</sum>{signature}</doc>")));
     }
     assert!(!passes(format!("<doc><sum>10{signature}00</sum></doc>")));
-    assert!(!passes(format!("<doc><sum>{signature}1000</sum></doc>")));
+    for gap in ["", "<!-- -->", "<![CDATA[]]>"] {
+        assert!(!passes(format!(
+            "<doc><sum>{signature}{gap}1000</sum></doc>"
+        )));
+    }
     let object = enveloping().replace("\"o\">1<", "\"o\"><!--9-->1<");
     assert!(!passes(object));
     // In a signature nobody reads such text.
