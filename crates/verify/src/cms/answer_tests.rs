@@ -240,6 +240,27 @@ fn a_delegate_may_be_among_the_certificates_at_hand() {
 }
 
 #[test]
+fn a_key_does_not_answer_for_itself() {
+    let pki = Pki::new();
+    let usages = [
+        oid(&[1, 3, 6, 1, 5, 5, 7, 3, 4]),
+        oid(&[1, 3, 6, 1, 5, 5, 7, 3, 9]),
+    ];
+    let both = ce(37, false, &sequence(&usages));
+    let person = pki
+        .root
+        .certify_with(&pki.person, Role::Person, SERIAL, &[both]);
+    for (is_revoked, why) in [(false, UNTOLD), (true, REVOKED)] {
+        let answer = Answer {
+            is_revoked,
+            ..Answer::new(&pki, &pki.person, Vec::new())
+        };
+        let verdict = pki.judge_with(std::slice::from_ref(&person), &[answer.encode()]);
+        assert_eq!(verdict.sub_indication, why, "{verdict:?}");
+    }
+}
+
+#[test]
 fn many_certificates_and_answers_cost_little_together() {
     let pki = Pki::new();
     let [delegate, stranger] = ["Test Responder", "Test Root"].map(|it| Party::new(name(UTF8, it)));

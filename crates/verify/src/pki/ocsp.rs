@@ -15,6 +15,7 @@ use super::oid;
 use super::public_key;
 use super::revocation::{Statement, bits};
 use super::same_name::DistinguishedName;
+use super::signer::is_of_same_key;
 use super::verdict::MAX_SKEW_MS;
 use super::work::{Sha256, Work};
 
@@ -199,7 +200,7 @@ impl<'a> Response<'a> {
         if about.is_empty() {
             return Vec::new();
         }
-        let Some(reliance) = self.reliance(issuer, delegates, is_revoked, work) else {
+        let Some(reliance) = self.reliance(certificate, issuer, delegates, is_revoked, work) else {
             return Vec::new();
         };
         let told = about.into_iter().map(|entry| {
@@ -220,6 +221,7 @@ impl<'a> Response<'a> {
     /// and who was not revoked (RFC 6960 section 4.2.2.2). Its certificate need not come with the answer (section 4.2.1).
     fn reliance<'d>(
         &self,
+        certificate: &Parsed<'_>,
         issuer: &Parsed<'_>,
         delegates: impl FnOnce() -> Vec<&'d Parsed<'d>>,
         is_revoked: impl Fn(&Parsed<'_>) -> bool,
@@ -243,7 +245,10 @@ impl<'a> Response<'a> {
             // A key that leaked when its certificate was over can sign answers of any time before, to be valid for ever.
             speaks.then(|| Reliance {
                 until_ms: delegate.not_after_ms(),
-                is_weak: is_weak(delegate) || delegate.is_weakly_issued_by(issuer),
+                // A key does not vouch for itself, or a stolen one always would.
+                is_weak: is_weak(delegate)
+                    || delegate.is_weakly_issued_by(issuer)
+                    || is_of_same_key(delegate, certificate, work),
             })
         };
         let own = self.certificates.iter().find_map(by_delegate);
