@@ -240,6 +240,40 @@ fn a_delegate_may_be_among_the_certificates_at_hand() {
 }
 
 #[test]
+fn another_key_of_an_authority_answers_for_it() {
+    let pki = Pki::new();
+    let person = pki.root.certify(&pki.person, Role::Person, SERIAL);
+    let new = Party::new(pki.root.name.clone());
+    let other = Party::new(name(UTF8, "Test Sub"));
+    let stranger = Party::new(pki.root.name.clone());
+    let of_new = |by: &Party, role| by.certify(&new, role, DELEGATE);
+    let of_other = pki.root.certify(&other, Role::Authority, DELEGATE);
+    for (by, certificate, [good, revoked]) in [
+        (&new, of_new(&pki.root, Role::Authority), [GOOD, REVOKED]),
+        (&new, of_new(&pki.root, Role::Lists), [UNTOLD; 2]),
+        (&new, of_new(&pki.root, Role::Person), [UNTOLD; 2]),
+        (&new, of_new(&stranger, Role::Authority), [UNTOLD; 2]),
+        (&new, of_new(&new, Role::Authority), [UNTOLD; 2]),
+        (&other, of_other, [UNTOLD; 2]),
+    ] {
+        for (is_revoked, why) in [(false, good), (true, revoked)] {
+            let answer = Answer {
+                is_revoked,
+                ..Answer::new(&pki, by, Vec::new())
+            };
+            let at_hand = [person.clone(), certificate.clone()];
+            let verdict = pki.judge_with(&at_hand, &[answer.encode()]);
+            assert_eq!(verdict.sub_indication, why, "{verdict:?}");
+            let inside = Answer {
+                certificate: certificate.clone(),
+                ..answer
+            };
+            inside.assert(why);
+        }
+    }
+}
+
+#[test]
 fn a_key_does_not_answer_for_itself() {
     let pki = Pki::new();
     let usages = [

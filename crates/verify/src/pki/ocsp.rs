@@ -265,9 +265,13 @@ impl<'a> Response<'a> {
     }
 }
 
-/// Whether an issuer has given somebody the task to answer for it (RFC 6960 section 4.2.2.2).
+/// Whether an issuer has given somebody the task to answer for it (RFC 6960 section 4.2.2.2), or this is another key of its own.
 pub(super) fn is_delegate(certificate: &Parsed<'_>, issuer: &Parsed<'_>, work: &Work) -> bool {
-    may_respond(certificate) && issuer.has_issued(certificate, work)
+    let extensions = certificate.extensions();
+    !extensions.has_unknown_critical
+        && !extensions.is_repeated
+        && (may_respond(certificate) || is_authority(certificate, work))
+        && issuer.has_issued(certificate, work)
 }
 
 /// Whether a delegate's issuer says that nothing tells of its revocation (`id-pkix-ocsp-nocheck`, RFC 6960 section 4.2.2.2.1).
@@ -280,8 +284,16 @@ fn may_respond(delegate: &Parsed<'_>) -> bool {
     let usages = delegate.x509().extended_key_usage();
     matches!(usages, Ok(Some(usages)) if usages.value.ocsp_signing)
         && delegate.key_usage_has(|signs, commits| signs || commits)
-        && !delegate.extensions().has_unknown_critical
-        && !delegate.extensions().is_repeated
+}
+
+/// Whether an authority says of another key that it is its own, to issue certificates with.
+fn is_authority(certificate: &Parsed<'_>, work: &Work) -> bool {
+    let issues = match certificate.x509().key_usage() {
+        Ok(Some(usage)) => usage.value.key_cert_sign(),
+        Ok(None) => true,
+        Err(_) => false,
+    };
+    issues && certificate.x509().is_ca() && certificate.is_self_issued(work)
 }
 
 impl Responder<'_> {

@@ -15,8 +15,8 @@ use super::work::Sha256;
 
 /// What it costs to look at a list, and at somebody who may have signed it.
 const LOOK_NS: u64 = 300;
-/// What it costs to pass an extension of a certificate.
-const EXTENSION_NS: u64 = 10;
+/// What it costs to pass an extension of a certificate, which is done some times.
+const EXTENSION_NS: u64 = 20;
 /// How many that sign lists may be vouched for by one another's lists.
 const MAX_DEPTH: usize = 4;
 
