@@ -70,11 +70,10 @@ fn examine(mut call: Call, verifies: bool) -> Result<Reply> {
 
 /// What comes beside a signature.
 pub(super) fn beside(parameters: &Parameters<'_>) -> Result<Beside> {
-    let (content, certificates) = (
+    Beside::read(
         parameters.text("content")?,
         parameters.text("certificates")?,
-    );
-    Beside::read(content.as_deref(), certificates.as_deref())
+    )
 }
 
 #[derive(Serialize, ToSchema)]
