@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::cms::{InspectError, inspect, inspect_within};
 use crate::pki::authority::{
-    DATA, NOW_MS, Party, Role, SHA256, SIGNED_DATA, UTF8, algorithm, attribute, name, oid, sequence,
+    DATA, NOW_MS, Party, Pki, SHA256, SIGNED_DATA, algorithm, attribute, oid, sequence,
 };
 use crate::pki::ber::tlv;
 use crate::pki::{Anchors, Work};
@@ -16,13 +16,6 @@ const ECDSA_SHA256: [u64; 7] = [1, 2, 840, 10045, 4, 3, 2];
 const COUNTERSIGNATURE: [u64; 7] = [1, 2, 840, 113_549, 1, 9, 6];
 /// A type of content that need not be an OCTET STRING, as PKCS#7 has it.
 const ANOTHER: [u64; 4] = [1, 2, 3, 4];
-
-struct Pki {
-    root: Party,
-    anchor: Vec<u8>,
-    person: Party,
-    certificate: Vec<u8>,
-}
 
 /// A CMS in parts: what is after each is empty where it is as it must be.
 #[derive(Clone)]
@@ -37,17 +30,6 @@ struct Cms {
 }
 
 impl Pki {
-    fn new() -> Self {
-        let root = Party::new(name(UTF8, "Test Root"));
-        let person = Party::new(name(UTF8, "Somebody"));
-        Self {
-            anchor: root.certify(&root, Role::Authority, 1),
-            certificate: root.certify(&person, Role::Person, 2),
-            root,
-            person,
-        }
-    }
-
     /// A signer by the person's name, whoever signs, with these fields after the signature. Its value, and all of it.
     fn signer(&self, by: &Party, signed: &[u8], after: &[u8]) -> (Vec<u8>, Vec<u8>) {
         let identifier = sequence(&[self.root.name.clone(), tlv(0x02, &[2])]);
@@ -118,7 +100,7 @@ impl Pki {
         [file, cms.after_all.clone()].concat()
     }
 
-    fn judge(&self, file: &[u8]) -> Report {
+    fn report_on(&self, file: &[u8]) -> Report {
         let anchors = Anchors::new([self.anchor.clone()]);
         let judging = Judging::new(&anchors, NOW_MS);
         report(&Body::from_file(file), Some(&judging))
@@ -126,7 +108,7 @@ impl Pki {
 
     #[track_caller]
     fn assert_refused(&self, file: &[u8], why: &str) {
-        let told = self.judge(file);
+        let told = self.report_on(file);
         assert!(!told.passes() && told.signers.is_empty(), "{told:?}");
         let problem = told.problem.unwrap();
         assert!(problem.contains(why), "{problem}, and not {why}");
@@ -156,11 +138,11 @@ fn nothing_but_padding_may_follow_a_signature() {
     let pki = Pki::new();
     let good = pki.encode(&pki.cms());
     let forged = pki.encode(&pki.cms_by(&pki.root));
-    assert!(!pki.judge(&forged).passes());
+    assert!(!pki.report_on(&forged).passes());
     for padding in [&[][..], &[0; 4096], b"\n", b"\r\n", b"\0\0 \t\r\n\0"] {
         let padded = [&good[..], padding].concat();
-        assert!(pki.judge(&padded).passes(), "{padding:x?}");
-        assert!(pki.judge(STANDARD.encode(&padded).as_bytes()).passes());
+        assert!(pki.report_on(&padded).passes(), "{padding:x?}");
+        assert!(pki.report_on(STANDARD.encode(&padded).as_bytes()).passes());
     }
     let late = [&[0; 100][..], &forged].concat();
     for tail in [
@@ -192,7 +174,7 @@ fn one_signature_may_be_in_armour() {
         format!("{certificate}{alone}\r\n{certificate}"),
         pem("SOMETHING ELSE", &good),
     ] {
-        assert!(pki.judge(file.as_bytes()).passes(), "{file}");
+        assert!(pki.report_on(file.as_bytes()).passes(), "{file}");
     }
     for label in ["CMS", "PKCS7", "PKCS #7 SIGNED DATA", "SOMETHING ELSE"] {
         let other = pem(label, &forged);
@@ -219,8 +201,11 @@ fn nothing_may_be_put_into_the_parts_of_a_signature() {
         ..pki.cms()
     };
     let plain = tlv(0x30, &[oid(&ANOTHER), tlv(0x31, &[]), more()].concat());
-    assert!(pki.judge(&pki.encode(&pki.cms())).passes());
-    assert!(pki.judge(&pki.encode(&signer(&tlv(0xa1, &[])))).passes());
+    assert!(pki.report_on(&pki.encode(&pki.cms())).passes());
+    assert!(
+        pki.report_on(&pki.encode(&signer(&tlv(0xa1, &[]))))
+            .passes()
+    );
     for (cms, why) in [
         (
             Cms {
@@ -299,7 +284,7 @@ fn content_is_one_octet_string() {
         })
     };
     for good in [octets.clone(), pieces(0x04)] {
-        assert!(pki.judge(&cms(&DATA, &good)).passes());
+        assert!(pki.report_on(&cms(&DATA, &good)).passes());
     }
     let twice = [octets.clone(), tlv(0x04, b"another contract")].concat();
     for kind in [&DATA[..], &ANOTHER] {
@@ -328,7 +313,7 @@ fn a_countersignature_is_told_or_the_signature_refused() {
     for depth in 0..8 {
         let mut by = vec![person; depth];
         by.push(root);
-        let told = pki.judge(&pki.countersigned(&by));
+        let told = pki.report_on(&pki.countersigned(&by));
         assert_eq!(told.problem, None);
         let mut signer = &told.signers[0];
         for _ in 0..depth {

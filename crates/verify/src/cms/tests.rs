@@ -4,7 +4,7 @@ use super::{inspect, verify};
 use crate::digest::sha256;
 use crate::judging::Judging;
 use crate::pki::authority::{
-    DATA, NOW_MS, PRINTABLE, Parts, Party, Role, UTF8, attribute, name, oid, sequence,
+    DATA, NOW_MS, PRINTABLE, Parts, Party, Pki, Role, UTF8, attribute, name, oid, sequence,
 };
 use crate::pki::ber::tlv;
 use crate::pki::gost_signer;
@@ -41,25 +41,7 @@ fn assert_passed(verdict: &Verdict) {
     assert_eq!(verdict.indication, Indication::TotalPassed, "{verdict:?}");
 }
 
-struct Pki {
-    root: Party,
-    anchor: Vec<u8>,
-    person: Party,
-    certificate: Vec<u8>,
-}
-
 impl Pki {
-    fn new() -> Self {
-        let root = Party::new(name(UTF8, "Test Root"));
-        let person = Party::new(name(UTF8, "Somebody"));
-        Self {
-            anchor: root.certify(&root, Role::Authority, 1),
-            certificate: root.certify(&person, Role::Person, 2),
-            root,
-            person,
-        }
-    }
-
     /// The verdict on the person's signature, with these certificates and lists more.
     #[track_caller]
     fn judge(&self, certificates: &[Vec<u8>], lists: &[Vec<u8>]) -> Verdict {

@@ -73,6 +73,27 @@ pub(crate) enum Role {
     Person,
 }
 
+/// A root that is trusted, and a person below it.
+pub(crate) struct Pki {
+    pub(crate) root: Party,
+    pub(crate) anchor: Vec<u8>,
+    pub(crate) person: Party,
+    pub(crate) certificate: Vec<u8>,
+}
+
+impl Pki {
+    pub(crate) fn new() -> Self {
+        let root = Party::new(name(UTF8, "Test Root"));
+        let person = Party::new(name(UTF8, "Somebody"));
+        Self {
+            anchor: root.certify(&root, Role::Authority, 1),
+            certificate: root.certify(&person, Role::Person, 2),
+            root,
+            person,
+        }
+    }
+}
+
 impl Party {
     pub(crate) fn new(name: Vec<u8>) -> Self {
         let key = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).unwrap();
@@ -147,15 +168,7 @@ impl Party {
     /// A certificate of version 1, which has no extensions.
     pub(crate) fn certify_in_version_1(&self, of: &Self, serial: u8) -> Vec<u8> {
         let terms = Terms::of(&self.name, &[]);
-        let tbs = sequence(&[
-            tlv(0x02, &[serial]),
-            terms.algorithm.clone(),
-            terms.issuer.to_vec(),
-            sequence(&terms.validity),
-            of.name.clone(),
-            of.public_key(),
-        ]);
-        self.signed(tbs, algorithm(&ECDSA_SHA256))
+        self.certify_over([&[], &[]], of, serial, &terms)
     }
 
     /// A certificate that spells the issuer's name in this way.
@@ -175,15 +188,30 @@ impl Party {
             extensions.push(extension(&BASIC_CONSTRAINTS, true, &is_ca));
         }
         extensions.extend_from_slice(terms.extensions);
-        let tbs = sequence(&[
+        let [version, extensions] = [
             tlv(0xa0, &tlv(0x02, &[2])),
+            tlv(0xa3, &sequence(&extensions)),
+        ];
+        self.certify_over([&version, &extensions], of, serial, terms)
+    }
+
+    /// A certificate with this encoded version, and these encoded extensions.
+    fn certify_over(
+        &self,
+        [version, extensions]: [&[u8]; 2],
+        of: &Self,
+        serial: u8,
+        terms: &Terms<'_>,
+    ) -> Vec<u8> {
+        let tbs = sequence(&[
+            version.to_vec(),
             tlv(0x02, &[serial]),
             terms.algorithm.clone(),
             terms.issuer.to_vec(),
             sequence(&terms.validity),
             of.name.clone(),
             of.public_key(),
-            tlv(0xa3, &sequence(&extensions)),
+            extensions.to_vec(),
         ]);
         self.signed(tbs, algorithm(&ECDSA_SHA256))
     }
