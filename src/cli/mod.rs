@@ -103,7 +103,7 @@ enum Command {
     Decision(decision::Decision),
     /// Read a signature from a file: who signed it, with what, when.
     Inspect(signature::Inspect),
-    /// Verify a signature in a file. Ends with 0 only where every signer passes.
+    /// Verify a signature in a file. Ends with 0 only where every signer and countersigner passes.
     Verify(signature::Verify),
     /// See who changed what, and whether that record is whole.
     #[command(subcommand)]

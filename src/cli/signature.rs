@@ -42,7 +42,8 @@ pub(super) struct Verify {
     /// between; repeat for several files.
     #[arg(long, value_name = "FILE")]
     certificate: Vec<PathBuf>,
-    /// Verify as at this time: "YYYY-MM-DD HH:MM:SS" in UTC, or RFC 3339 [default: now].
+    /// Verify as at this time: "YYYY-MM-DD HH:MM:SS" in UTC, or RFC 3339. Certificates are judged for the time that a time stamp
+    /// proves or the signer claims, and for this one where there is neither [default: now].
     #[arg(long, value_name = "TIME", value_parser = time::from_text)]
     at: Option<DateTime<Utc>>,
     #[command(flatten)]

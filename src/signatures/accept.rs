@@ -94,9 +94,12 @@ impl Examined<'_> {
 
     /// Whether its content came along, and is not what somebody signed: with that it is accepted under no policy.
     fn is_of_other_content(&self) -> bool {
-        let everybody = self.told.everybody();
-        let mut verdicts = everybody.iter().filter_map(|(_, it)| it.verdict.as_ref());
-        self.has_content && verdicts.any(|verdict| verdict.intact == Some(false))
+        let is_other = |signer: &Signer| {
+            self.found(signer)
+                .is_some_and(|it| it.intact == Some(false))
+        };
+        // Who signed is looked through only where content came along, which it seldom does.
+        self.has_content && self.told.everybody().iter().any(|(_, it)| is_other(it))
     }
 
     fn check_content(&self) -> Result<(), Refusal> {

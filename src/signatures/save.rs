@@ -93,8 +93,7 @@ pub fn save(
 ) -> Result<Saved> {
     let tenant = context.tenant()?;
     let policy = policy::in_force(app, tenant)?;
-    let judged = Judged::new(draft.body.clone(), beside, policy, Utc::now());
-    let judged = Arc::new(judged);
+    let judged = Arc::new(Judged::new(draft.body.clone(), beside, policy, Utc::now()));
     let mut save = Save {
         app,
         context,
