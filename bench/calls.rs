@@ -12,9 +12,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sigpersist::config::HooksConfig;
-use sigpersist::decisions::model::Circumstances;
 use sigpersist::hooks::{Bound, Chain, Engine, Guest, Judging};
-use sigpersist::signatures::model::{Draft, SignatureBody, ThreadKey};
+use sigpersist_model::decision::Circumstances;
+use sigpersist_model::signature::{Draft, SignatureBody, ThreadKey};
 
 const SIGNATURE: &str = include_str!("../tests/data/large.cms.b64");
 const COMPONENT: &[u8] = include_bytes!("../plugins/signer-tags/signer-tags.wasm");

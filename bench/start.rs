@@ -18,12 +18,12 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use sigpersist::app::{App, Database};
-use sigpersist::audit::Actor;
 use sigpersist::config::Config;
 use sigpersist::plugins::{self, HookRequest};
-use sigpersist::signatures::model::Preconditions;
 use sigpersist::store::embedded::Purpose;
 use sigpersist::tenants::{self, NewTenant};
+use sigpersist_model::audit::Actor;
+use sigpersist_model::signature::Preconditions;
 
 const COMPONENT: &[u8] = include_bytes!("../plugins/signer-tags/signer-tags.wasm");
 const REVISIONS: u32 = 300;

@@ -10,12 +10,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::Utc;
-use sigpersist::auth::algorithm::Algorithm;
-use sigpersist::auth::key::{KeyMaterial, StoredKey, new_key_pair};
+use sigpersist::auth::key::new_key_pair;
 use sigpersist::auth::{Authenticator, Vault, token};
 use sigpersist::config::AuthConfig;
-use sigpersist::context::{Scope, Tenancy, TenantId};
-use sigpersist::tenants::quotas::Quotas;
+use sigpersist_model::context::{Scope, Tenancy, TenantId};
+use sigpersist_model::key::{Algorithm, KeyMaterial, StoredKey};
+use sigpersist_model::quotas::Quotas;
 
 const TOKENS: usize = 2_000;
 /// Passes over the tokens that are known, of which the fastest counts.

@@ -3,23 +3,24 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
+use sigpersist_model::context::TenantId;
+use sigpersist_model::error::{Error, Result};
+use sigpersist_model::key::StoredKey;
+use sigpersist_model::policy::InForce;
 use tokio::sync::Semaphore;
 
 use crate::audit;
-use crate::auth::key::StoredKey;
 use crate::auth::{Authenticator, Vault};
+use crate::blocking;
 use crate::cache::Cache;
 use crate::config::{Config, ROOT_DATA_DIR};
-use crate::context::TenantId;
-use crate::error::{Error, Result};
 use crate::hooks::{COMPILED_AT_ONCE, Chain, Compiled, Engine, Health};
-use crate::policy::model::InForce;
 use crate::readiness::Readiness;
 use crate::signatures::Examinations;
 use crate::store::embedded::{self, Embedded, Purpose};
 use crate::store::{self, Change, Changes, Store};
 use crate::tenants::meters::Meters;
-use crate::{blocking, turns};
+use crate::turns;
 
 /// Tenants whose hooks are kept ready.
 const CACHED_CHAINS: usize = 10_000;

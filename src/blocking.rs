@@ -8,9 +8,9 @@ use std::cell::RefCell;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use sigpersist_model::error::{Error, Result};
 use tokio::sync::Notify;
 
-use crate::error::{Error, Result};
 use crate::telemetry;
 
 thread_local! {

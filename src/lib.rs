@@ -15,8 +15,6 @@
 //! | [`cli`] | the command line |
 //! | [`app`] | how the parts are wired together |
 
-mod words;
-
 pub mod app;
 pub mod audit;
 pub mod auth;
@@ -24,23 +22,16 @@ pub mod blocking;
 pub mod cache;
 pub mod cli;
 pub mod config;
-pub mod context;
 pub mod decisions;
-pub mod digest;
-pub mod error;
 pub mod hooks;
 pub mod http;
-pub mod number;
-pub mod object;
 pub mod plugins;
 pub mod policy;
 pub mod readiness;
 pub mod signatures;
-pub mod size;
 pub mod store;
 pub mod telemetry;
 pub mod tenants;
-pub mod time;
 pub mod transfer;
 pub mod trials;
 pub mod turns;

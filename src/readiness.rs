@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use sigpersist_model::error::Lack;
+
 /// Why a database is of no use that forgets what a session sets.
 pub const FORGETS: &str = "A pooler in front of the database forgets a session's settings between transactions. It must keep a \
      session on its connection: in PgBouncer, set pool_mode = session.";
@@ -15,15 +17,6 @@ pub struct Readiness {
     schema: AtomicBool,
     plugins: AtomicBool,
     stopping: AtomicBool,
-}
-
-/// What is lacking, by a stable name, and in a sentence.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Lack {
-    /// `database`, `schema`, `plugins` or `stopping`.
-    pub name: &'static str,
-    /// The same for people.
-    pub sentence: &'static str,
 }
 
 impl Readiness {

@@ -5,12 +5,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
+use sigpersist_model::context::TenantId;
+use sigpersist_model::error::{Error, Result};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::{Instrument as _, debug_span};
 
-use crate::context::TenantId;
-use crate::error::{Error, Result};
 use crate::telemetry::metrics::Waiting;
 
 /// So many turns for each tenant.

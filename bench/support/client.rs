@@ -11,7 +11,13 @@ use tokio::io::{AsyncRead as _, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::{Mutex, mpsc};
 
-use super::{Answer, Load, NUMBER, Numbers, Outcome, Pace, Target};
+use super::Answer;
+use super::Load;
+use super::NUMBER;
+use super::Numbers;
+use super::Outcome;
+use super::Pace;
+use super::Target;
 
 /// How long a client waits for an answer.
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -1,16 +1,15 @@
 //! The key that seals the audit trail: opened when a server or command starts, and made where there is none yet.
 
 use serde_json::json;
+use sigpersist_model::audit::{Actor, Event, Fault, Whose};
+use sigpersist_model::context::PLATFORM;
+use sigpersist_model::error::{Error, Result};
 use tracing::warn;
 
-use super::fault::Fault;
-use super::model::{Actor, Event, Whose};
 use super::seal::{SealKey, StoredSealKey};
 use super::verify::verify;
 use crate::app::App;
 use crate::auth::Vault;
-use crate::context::PLATFORM;
-use crate::error::{Error, Result};
 use crate::store::Store;
 
 /// The key that seals; none where the master key does not open it, which goes to the log: then events are added without a

@@ -1,8 +1,9 @@
 //! Reading the audit trail.
 
-use super::model::{Filter, Listed, Place};
+use sigpersist_model::audit::{Filter, Listed, Place};
+use sigpersist_model::error::Result;
+
 use crate::app::App;
-use crate::error::Result;
 
 /// Most events of one page.
 pub const MAX_LIMIT: usize = 200;

@@ -8,22 +8,14 @@
 //! A tenant that was imported brings the chains that it had elsewhere. They are kept apart, as they were there, and its own
 //! chain states how far they go (`statement`).
 
-mod fault;
 mod keys;
 mod list;
-mod model;
 mod seal;
-mod statement;
 mod verify;
 mod walk;
 
-pub use fault::{Fault, MAX_FAULTS};
 pub use keys::{seal, seal_key};
 pub use list::{MAX_LIMIT, Page, list};
-pub use model::{
-    Actor, ActorKind, Event, Filter, Head, ImportedInto, Listed, NO_HASH, Place, Recorded, Whose,
-};
 pub use seal::{SealKey, Sealed, StoredSeal, StoredSealKey};
-pub use statement::{STATEMENT, Statement};
 pub use verify::{ImportedPart, Keyed, Keys, Verified, verify, verify_chain};
 pub use walk::{Walk, Walked};

@@ -7,11 +7,12 @@
 use std::collections::BTreeMap;
 
 use aws_lc_rs::hmac;
+use sigpersist_model::audit::Recorded;
+use sigpersist_model::context::TenantId;
+use sigpersist_model::error::Result;
+use sigpersist_model::key::MasterKeyId;
 
-use super::model::Recorded;
-use crate::auth::{MasterKeyId, Vault, random_bytes};
-use crate::context::TenantId;
-use crate::error::Result;
+use crate::auth::{Vault, random_bytes};
 
 /// The length of a key, which is that of the hash (RFC 2104 section 3).
 const KEY_BYTES: usize = 32;

@@ -3,15 +3,14 @@
 
 use std::collections::BTreeMap;
 
-use super::fault::Fault;
-use super::model::{Head, Recorded, Whose};
+use sigpersist_model::audit::{Fault, Head, Recorded, STATEMENT, Statement, Whose};
+use sigpersist_model::context::{PLATFORM, TenantId};
+use sigpersist_model::error::Result;
+
 use super::seal::{SealKeys, StoredSeal, StoredSealKey};
-use super::statement::{STATEMENT, Statement};
 use super::walk::Walk;
 use crate::app::App;
 use crate::auth::Vault;
-use crate::context::{PLATFORM, TenantId};
-use crate::error::Result;
 use crate::store::{Snapshot, StoredChain};
 
 /// Events that are held in memory at once.

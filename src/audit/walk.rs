@@ -1,7 +1,7 @@
 //! A chain walked from its first event to its end, all hashes worked out anew.
 
-use super::fault::{Fault, MAX_FAULTS};
-use super::model::{Head, Recorded};
+use sigpersist_model::audit::{Fault, Head, MAX_FAULTS, Recorded};
+
 use super::seal::{Ranges, Seals};
 
 /// How far from its place an event is looked for before it is said to be changed: each place costs a hash.

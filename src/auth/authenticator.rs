@@ -7,18 +7,19 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use jsonwebtoken::DecodingKey;
+use sigpersist_model::context::{Caller, TenantId};
+use sigpersist_model::digest::sha256;
+use sigpersist_model::error::{Error, Result};
+use sigpersist_model::key::{KeyMaterial, KeyState, StoredKey};
+use sigpersist_model::quotas::Quotas;
 use tracing::warn;
 
 use super::Vault;
 use super::decoy;
-use super::key::{KeyMaterial, KeyState, StoredKey};
+use super::key::decoding_key;
 use super::token::{self, Header};
 use crate::cache::Cache;
 use crate::config::AuthConfig;
-use crate::context::{Caller, TenantId};
-use crate::digest::sha256;
-use crate::error::{Error, Result};
-use crate::tenants::quotas::Quotas;
 
 /// Keys kept ready, and names of keys that do not exist, so that guessing does not reach the database each time.
 const CACHED_KEYS: usize = 10_000;
@@ -109,7 +110,7 @@ impl Authenticator {
         let loaded = |kid: &str| {
             let key = self.keys.get_or_load(&kid.to_owned(), || match load(kid)? {
                 Some((stored, quotas)) => {
-                    let key = match stored.decoding_key(self.vault.as_deref()) {
+                    let key = match decoding_key(&stored, self.vault.as_deref()) {
                         // It was registered by a server that looked less closely.
                         Err(Error::Refused(why))
                             if matches!(stored.material, KeyMaterial::PublicKey(_)) =>

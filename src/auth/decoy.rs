@@ -5,8 +5,9 @@ use std::sync::LazyLock;
 
 use jsonwebtoken as jwt;
 use serde_json::json;
+use sigpersist_model::key::Algorithm;
 
-use super::algorithm::Algorithm;
+use super::algorithm::to_jwt;
 use super::key::new_key_pair;
 use super::public_key::PublicKey;
 
@@ -44,7 +45,7 @@ pub(super) fn verify(token: &str, algorithm: Algorithm) {
             signature,
             message.as_bytes(),
             key,
-            algorithm.to_jwt(),
+            to_jwt(algorithm),
         )));
     }
 }

@@ -6,11 +6,12 @@ use aws_lc_rs::aead::{AES_256_GCM, Aad, Nonce, RandomizedNonceKey};
 use aws_lc_rs::pbkdf2;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use sigpersist_model::error::{Error, Result};
+use sigpersist_model::transfer::{Envelope, Under};
 use zeroize::Zeroizing;
 
-use super::{Vault, random_bytes};
-use crate::error::{Error, Result};
-use crate::transfer::model::{Envelope, Under};
+use super::Vault;
+use super::random_bytes;
 
 /// More than what OWASP recommends for PBKDF2 with HMAC-SHA256 (600,000 in 2023): it is done once for a file.
 const ITERATIONS: NonZeroU32 = NonZeroU32::new(1_000_000).expect("it is not zero");
@@ -53,83 +54,81 @@ impl Passphrase {
 #[derive(Debug)]
 pub struct Sealer(RandomizedNonceKey);
 
-impl Envelope {
-    /// A new envelope, and the sealer for it.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Refused`] for a passphrase that is too short.
-    pub fn make(opener: &Opener) -> Result<(Self, Sealer)> {
-        let salt = random_bytes(SALT_BYTES)?;
-        let (under, sealer) = match opener {
-            Opener::Passphrase(passphrase) => {
-                if passphrase.0.chars().count() < MIN_PASSPHRASE {
-                    return Err(Error::refused(format!(
-                        "A passphrase for keys has {MIN_PASSPHRASE} characters or more; `openssl rand -base64 24` makes one."
-                    )));
-                }
-                let sealer = Sealer::from_passphrase(passphrase, &salt, ITERATIONS)?;
-                (Under::Passphrase(ITERATIONS.get()), sealer)
+/// A new envelope, and the sealer for it.
+///
+/// # Errors
+///
+/// [`Error::Refused`] for a passphrase that is too short.
+pub fn make(opener: &Opener) -> Result<(Envelope, Sealer)> {
+    let salt = random_bytes(SALT_BYTES)?;
+    let (under, sealer) = match opener {
+        Opener::Passphrase(passphrase) => {
+            if passphrase.0.chars().count() < MIN_PASSPHRASE {
+                return Err(Error::refused(format!(
+                    "A passphrase for keys has {MIN_PASSPHRASE} characters or more; `openssl rand -base64 24` makes one."
+                )));
             }
-            Opener::Vault(vault) => {
-                let keys = vault.transport_keys(&salt)?;
-                let first = keys.first().ok_or_else(no_key)?;
-                (Under::MasterKey, Sealer::new(first)?)
-            }
-        };
-        let envelope = Self {
-            under,
-            salt: BASE64.encode(&*salt),
-            check: sealer.seal(b"", CHECK)?,
-        };
-        Ok((envelope, sealer))
-    }
+            let sealer = Sealer::from_passphrase(passphrase, &salt, ITERATIONS)?;
+            (Under::Passphrase(ITERATIONS.get()), sealer)
+        }
+        Opener::Vault(vault) => {
+            let keys = vault.transport_keys(&salt)?;
+            let first = keys.first().ok_or_else(no_key)?;
+            (Under::MasterKey, Sealer::new(first)?)
+        }
+    };
+    let envelope = Envelope {
+        under,
+        salt: BASE64.encode(&*salt),
+        check: sealer.seal(b"", CHECK)?,
+    };
+    Ok((envelope, sealer))
+}
 
-    /// The sealer that opens secrets; none if they are under a passphrase and there is none.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Refused`] for a wrong passphrase, or if the file is for another master key.
-    pub fn open(
-        &self,
-        passphrase: Option<&Passphrase>,
-        vault: Option<&Vault>,
-    ) -> Result<Option<Sealer>> {
-        let salt = BASE64.decode(&self.salt).unwrap_or_default();
-        match self.under {
-            Under::Passphrase(iterations) => {
-                let Some(passphrase) = passphrase else {
-                    return Ok(None);
-                };
-                let iterations = NonZeroU32::new(iterations)
-                    .filter(|iterations| iterations.get() <= MAX_ITERATIONS)
-                    .ok_or_else(|| {
-                        Error::refused(format!(
-                            "The keys in the file take more than {MAX_ITERATIONS} iterations, or none: nothing was imported."
-                        ))
-                    })?;
-                let sealer = Sealer::from_passphrase(passphrase, &salt, iterations)?;
-                if sealer.open(&self.check, CHECK).is_none() {
-                    return Err(Error::refused(
-                        "The passphrase is not the one that the keys in the file are encrypted under: nothing was imported.",
-                    ));
-                }
-                Ok(Some(sealer))
+/// The sealer that opens secrets; none if they are under a passphrase and there is none.
+///
+/// # Errors
+///
+/// [`Error::Refused`] for a wrong passphrase, or if the file is for another master key.
+pub fn open(
+    envelope: &Envelope,
+    passphrase: Option<&Passphrase>,
+    vault: Option<&Vault>,
+) -> Result<Option<Sealer>> {
+    let salt = BASE64.decode(&envelope.salt).unwrap_or_default();
+    match envelope.under {
+        Under::Passphrase(iterations) => {
+            let Some(passphrase) = passphrase else {
+                return Ok(None);
+            };
+            let iterations = NonZeroU32::new(iterations)
+                .filter(|iterations| iterations.get() <= MAX_ITERATIONS)
+                .ok_or_else(|| {
+                    Error::refused(format!(
+                        "The keys in the file take more than {MAX_ITERATIONS} iterations, or none: nothing was imported."
+                    ))
+                })?;
+            let sealer = Sealer::from_passphrase(passphrase, &salt, iterations)?;
+            if sealer.open(&envelope.check, CHECK).is_none() {
+                return Err(Error::refused(
+                    "The passphrase is not the one that the keys in the file are encrypted under: nothing was imported.",
+                ));
             }
-            Under::MasterKey => {
-                let keys = vault
-                    .ok_or_else(super::no_master_key)?
-                    .transport_keys(&salt)?;
-                for key in &keys {
-                    let sealer = Sealer::new(key)?;
-                    if sealer.open(&self.check, CHECK).is_some() {
-                        return Ok(Some(sealer));
-                    }
+            Ok(Some(sealer))
+        }
+        Under::MasterKey => {
+            let keys = vault
+                .ok_or_else(super::no_master_key)?
+                .transport_keys(&salt)?;
+            for key in &keys {
+                let sealer = Sealer::new(key)?;
+                if sealer.open(&envelope.check, CHECK).is_some() {
+                    return Ok(Some(sealer));
                 }
-                Err(Error::refused(
-                    "The keys in the file are encrypted for the master key of another server: nothing was imported.",
-                ))
             }
+            Err(Error::refused(
+                "The keys in the file are encrypted for the master key of another server: nothing was imported.",
+            ))
         }
     }
 }
@@ -200,42 +199,38 @@ mod tests {
     #[test]
     fn what_is_sealed_opens_with_the_same_passphrase_at_its_place_alone() {
         let right = Opener::Passphrase(passphrase("correct horse\nbattery"));
-        let (envelope, sealer) = Envelope::make(&right).unwrap();
+        let (envelope, sealer) = make(&right).unwrap();
         let sealed = sealer.seal(b"secret", "here").unwrap();
-        let opener = envelope.open(Some(&passphrase("correct horse\n")), None);
+        let opener = open(&envelope, Some(&passphrase("correct horse\n")), None);
         let opener = opener.unwrap().unwrap();
         assert_eq!(*opener.open(&sealed, "here").unwrap(), b"secret");
         assert!(opener.open(&sealed, "there").is_none());
         assert!(opener.open(sealed.get(4..).unwrap(), "here").is_none());
-        let wrong = envelope.open(Some(&passphrase("correct house")), None);
+        let wrong = open(&envelope, Some(&passphrase("correct house")), None);
         assert!(
             wrong
                 .unwrap_err()
                 .to_string()
                 .contains("nothing was imported")
         );
-        assert!(envelope.open(None, None).unwrap().is_none());
+        assert!(open(&envelope, None, None).unwrap().is_none());
         let mut costly = envelope;
         costly.under = Under::Passphrase(u32::MAX);
-        assert!(
-            costly
-                .open(Some(&passphrase("correct horse")), None)
-                .is_err()
-        );
-        assert!(Envelope::make(&Opener::Passphrase(passphrase("short"))).is_err());
+        assert!(open(&costly, Some(&passphrase("correct horse")), None).is_err());
+        assert!(make(&Opener::Passphrase(passphrase("short"))).is_err());
     }
 
     #[test]
     fn what_is_sealed_for_a_master_key_opens_with_that_also_after_it_was_rotated() {
         let folder = tempfile::tempdir().unwrap();
         let vault = |name| Vault::from_file_or_new(&folder.path().join(name)).unwrap();
-        let (envelope, sealer) = Envelope::make(&Opener::Vault(vault("a"))).unwrap();
+        let (envelope, sealer) = make(&Opener::Vault(vault("a"))).unwrap();
         let sealed = sealer.seal(b"secret", "here").unwrap();
-        assert!(envelope.open(None, Some(&vault("b"))).is_err());
+        assert!(open(&envelope, None, Some(&vault("b"))).is_err());
         let target = vault("a");
         target.prepare_key().unwrap();
         target.promote_key().unwrap();
-        let opener = envelope.open(None, Some(&target)).unwrap().unwrap();
+        let opener = open(&envelope, None, Some(&target)).unwrap().unwrap();
         assert_eq!(*opener.open(&sealed, "here").unwrap(), b"secret");
     }
 }

@@ -1,10 +1,10 @@
 //! A public key as somebody gives it, who may give something else by mistake: a private key, a set of keys, a certificate.
 
 use serde_json::Value;
+use sigpersist_model::error::{Error, Result};
+use sigpersist_model::key::Algorithm;
 
-use super::algorithm::Algorithm;
 use super::public_key::PublicKey;
-use crate::error::{Error, Result};
 
 /// Members of a JSON Web Key that only its owner may know (RFC 7518 sections 6.2.2, 6.3.2 and 6.4, RFC 8037 section 2).
 const PRIVATE: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];

@@ -1,4 +1,4 @@
-//! Keys that verify tokens, as the database has them.
+//! Keys at work: they verify and sign tokens, and new pairs are made.
 
 use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der, PublicKeyX509Der};
 use aws_lc_rs::rsa::{KeyPair as RsaKeyPair, KeySize};
@@ -6,195 +6,59 @@ use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair,
     KeyPair as _,
 };
-use chrono::{DateTime, Utc};
 use jsonwebtoken as jwt;
-use serde::Serialize;
-use utoipa::ToSchema;
+use sigpersist_model::error::{Error, Result};
+use sigpersist_model::key::{Algorithm, StoredKey};
+use sigpersist_verify::pki::to_pem;
 use zeroize::Zeroizing;
 
 use super::Vault;
-use super::algorithm::Algorithm;
 use super::public_key::PublicKey;
-use crate::context::{PLATFORM, Tenancy, TenantId};
-use crate::error::{Error, Result};
-use sigpersist_verify::pki::to_pem;
 
-/// A key as the database has it.
-#[derive(Debug, Clone)]
-pub struct StoredKey {
-    /// The tenant whose callers it vouches for; none for the platform's.
-    pub tenant: Option<Tenancy>,
-    /// Whether that tenant is suspended.
-    pub tenant_suspended: bool,
-    /// Its name in the headers of tokens.
-    pub kid: String,
-    /// The one algorithm it may be used with.
-    pub algorithm: Algorithm,
-    /// What it verifies with, and signs with where the server can.
-    pub material: KeyMaterial,
-    /// When it was added.
-    pub created_at: DateTime<Utc>,
-    /// From when on it verifies; none for at once.
-    pub not_before: Option<DateTime<Utc>>,
-    /// Until when it verifies; none for as long as it is not revoked.
-    pub expires_at: Option<DateTime<Utc>>,
-    /// Since when it is revoked.
-    pub revoked_at: Option<DateTime<Utc>>,
-}
-
-/// What keys are made of, in words.
-pub const KINDS: &[&str] = &["secret", "public_key", "key_pair"];
-
-/// What a key verifies with.
-#[derive(Clone)]
-pub enum KeyMaterial {
-    /// A shared secret, encrypted by the [`Vault`].
-    EncryptedSecret(Vec<u8>),
-    /// A public key, PEM SubjectPublicKeyInfo; its owner keeps the private one.
-    PublicKey(String),
-    /// A key pair of the server's own.
-    KeyPair {
-        /// The public key, PEM SubjectPublicKeyInfo.
-        public: String,
-        /// The private key, PKCS #8, encrypted by the [`Vault`].
-        encrypted_private: Vec<u8>,
-    },
-}
-
-impl std::fmt::Debug for KeyMaterial {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::EncryptedSecret(_) => "EncryptedSecret",
-            Self::PublicKey(_) => "PublicKey",
-            Self::KeyPair { .. } => "KeyPair",
-        })
+/// The key in the form that verifies tokens.
+///
+/// # Errors
+///
+/// [`Error::Internal`] where the secret can't be decrypted, [`Error::Refused`] where the PEM does not hold a key of
+/// the algorithm, or there is no master key.
+pub(super) fn decoding_key(key: &StoredKey, vault: Option<&Vault>) -> Result<jwt::DecodingKey> {
+    match key.public_key() {
+        Some(pem) => PublicKey::from_pem(key.algorithm, pem)?.decoding_key(),
+        None => Ok(jwt::DecodingKey::from_secret(&open_secret(key, vault)?)),
     }
 }
 
-/// Where a key is in its life. Only an active one verifies.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum KeyState {
-    /// Its time has not come.
-    Pending,
-    /// It verifies.
-    Active,
-    /// Its time is over.
-    Expired,
-    /// Somebody has ended it.
-    Revoked,
+/// The key in the form that signs tokens.
+///
+/// # Errors
+///
+/// [`Error::Refused`] where the server can't sign with it, [`Error::Internal`] where it can't be decrypted.
+pub(super) fn encoding_key(key: &StoredKey, vault: Option<&Vault>) -> Result<jwt::EncodingKey> {
+    let secret = open_secret(key, vault)?;
+    if key.algorithm.secret_bytes().is_some() {
+        return Ok(jwt::EncodingKey::from_secret(&secret));
+    }
+    let pem = Zeroizing::new(to_pem("PRIVATE KEY", &secret));
+    let key = match key.algorithm {
+        Algorithm::Rs256 | Algorithm::Ps256 => jwt::EncodingKey::from_rsa_pem(pem.as_bytes()),
+        Algorithm::Es256 | Algorithm::Es384 => jwt::EncodingKey::from_ec_pem(pem.as_bytes()),
+        _ => jwt::EncodingKey::from_ed_pem(pem.as_bytes()),
+    };
+    key.map_err(Error::internal)
 }
 
-crate::words!(
-    KeyState,
-    Pending = "pending",
-    Active = "active",
-    Expired = "expired",
-    Revoked = "revoked"
-);
-
-impl StoredKey {
-    /// Where it is in its life.
-    pub fn state(&self, now: DateTime<Utc>) -> KeyState {
-        if self.revoked_at.is_some() {
-            KeyState::Revoked
-        } else if self.expires_at.is_some_and(|end| end <= now) {
-            KeyState::Expired
-        } else if self.not_before.is_some_and(|begin| begin > now) {
-            KeyState::Pending
-        } else {
-            KeyState::Active
-        }
-    }
-
-    /// Whose it is: the tenant, or [`PLATFORM`].
-    pub fn owner(&self) -> TenantId {
-        self.tenant.as_ref().map_or(PLATFORM, |tenant| tenant.id)
-    }
-
-    /// What it is made of, as one of [`KINDS`].
-    pub fn kind(&self) -> &'static str {
-        match self.material {
-            KeyMaterial::EncryptedSecret(_) => "secret",
-            KeyMaterial::PublicKey(_) => "public_key",
-            KeyMaterial::KeyPair { .. } => "key_pair",
-        }
-    }
-
-    /// Its public key, PEM SubjectPublicKeyInfo, where it has one.
-    pub fn public_key(&self) -> Option<&str> {
-        match &self.material {
-            KeyMaterial::EncryptedSecret(_) => None,
-            KeyMaterial::PublicKey(pem) | KeyMaterial::KeyPair { public: pem, .. } => Some(pem),
-        }
-    }
-
-    /// What the vault has encrypted of it.
-    pub fn encrypted(&self) -> Option<&[u8]> {
-        match &self.material {
-            KeyMaterial::PublicKey(_) => None,
-            KeyMaterial::EncryptedSecret(encrypted)
-            | KeyMaterial::KeyPair {
-                encrypted_private: encrypted,
-                ..
-            } => Some(encrypted),
-        }
-    }
-
-    /// The key in the form that verifies tokens.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Internal`] where the secret can't be decrypted, [`Error::Refused`] where the PEM does not hold a key of
-    /// the algorithm, or there is no master key.
-    pub fn decoding_key(&self, vault: Option<&Vault>) -> Result<jwt::DecodingKey> {
-        match self.public_key() {
-            Some(pem) => PublicKey::from_pem(self.algorithm, pem)?.decoding_key(),
-            None => Ok(jwt::DecodingKey::from_secret(&self.secret(vault)?)),
-        }
-    }
-
-    /// The key in the form that signs tokens.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Refused`] where the server can't sign with it, [`Error::Internal`] where it can't be decrypted.
-    pub(super) fn encoding_key(&self, vault: Option<&Vault>) -> Result<jwt::EncodingKey> {
-        let secret = self.secret(vault)?;
-        if self.algorithm.secret_bytes().is_some() {
-            return Ok(jwt::EncodingKey::from_secret(&secret));
-        }
-        let pem = Zeroizing::new(to_pem("PRIVATE KEY", &secret));
-        let key = match self.algorithm {
-            Algorithm::Rs256 | Algorithm::Ps256 => jwt::EncodingKey::from_rsa_pem(pem.as_bytes()),
-            Algorithm::Es256 | Algorithm::Es384 => jwt::EncodingKey::from_ec_pem(pem.as_bytes()),
-            _ => jwt::EncodingKey::from_ed_pem(pem.as_bytes()),
-        };
-        key.map_err(Error::internal)
-    }
-
-    /// What the vault has encrypted, in the clear; wiped when dropped.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Refused`] for a public key, or without a master key; [`Error::Internal`] where it can't be decrypted.
-    pub fn secret(&self, vault: Option<&Vault>) -> Result<Zeroizing<Vec<u8>>> {
-        let encrypted = self.encrypted().ok_or_else(|| {
-            Error::refused("This key is public: its owner signs tokens with the private one.")
-        })?;
-        vault
-            .ok_or_else(no_master_key)?
-            .decrypt(encrypted, &self.binding())
-    }
-
-    /// What a secret's ciphertext is bound to, so that it can't be moved to another row.
-    pub fn binding(&self) -> String {
-        let algorithm = self.algorithm.as_str();
-        match &self.tenant {
-            Some(tenant) => format!("tenant_keys/{}/{}/{algorithm}", tenant.id, self.kid),
-            None => format!("platform_keys/{}/{algorithm}", self.kid),
-        }
-    }
+/// What the vault has encrypted, in the clear; wiped when dropped.
+///
+/// # Errors
+///
+/// [`Error::Refused`] for a public key, or without a master key; [`Error::Internal`] where it can't be decrypted.
+pub fn open_secret(key: &StoredKey, vault: Option<&Vault>) -> Result<Zeroizing<Vec<u8>>> {
+    let encrypted = key.encrypted().ok_or_else(|| {
+        Error::refused("This key is public: its owner signs tokens with the private one.")
+    })?;
+    vault
+        .ok_or_else(no_master_key)?
+        .decrypt(encrypted, &key.binding())
 }
 
 /// Without a master key, shared secrets can be neither stored nor used.

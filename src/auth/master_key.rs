@@ -7,10 +7,10 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail, ensure};
+use sigpersist_model::digest::{from_hex, to_hex};
 use zeroize::Zeroizing;
 
 use super::random_bytes;
-use crate::digest::{from_hex, to_hex};
 
 pub(super) const KEY_BYTES: usize = 32;
 

@@ -15,4 +15,4 @@ mod vault;
 pub use authenticator::Authenticator;
 pub use given_key::GivenKey;
 pub use key::no_master_key;
-pub use vault::{MasterKeyId, MasterKeyIds, Vault, random_bytes, random_name};
+pub use vault::{MasterKeyIds, Vault, random_bytes, random_name};

@@ -11,15 +11,16 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken as jwt;
 use num_bigint::BigUint;
 use serde_json::Value;
+use sigpersist_model::error::{Error, Result};
+use sigpersist_model::key::Algorithm;
+use sigpersist_verify::pki::to_pem;
 use x509_parser::pem::parse_x509_pem;
 use x509_parser::prelude::FromDer as _;
 use x509_parser::public_key::PublicKey as Parsed;
 use x509_parser::x509::SubjectPublicKeyInfo;
 
-use super::algorithm::Algorithm;
+use super::algorithm::to_jwt;
 use super::forgery::{RSA_BITS, refuse_ed25519, refuse_factorable, refuse_rsa};
-use crate::error::{Error, Result};
-use sigpersist_verify::pki::to_pem;
 
 /// `secp256r1` and `secp384r1` (RFC 5480 section 2.1.1.1), and `id-Ed25519` (RFC 8410 section 3).
 const P256: &str = "1.2.840.10045.3.1.7";
@@ -164,7 +165,7 @@ impl PublicKey {
     ///
     /// [`Error::Internal`] where the library can't.
     pub fn to_jwk(&self, kid: &str) -> Result<Value> {
-        let algorithm = Some(self.algorithm.to_jwt());
+        let algorithm = Some(to_jwt(self.algorithm));
         let mut jwk = jwt::jwk::Jwk::from_decoding_key(&self.decoding_key()?, algorithm)
             .map_err(Error::internal)?;
         jwk.common.key_id = Some(kid.to_owned());

@@ -9,13 +9,14 @@ use chrono::{DateTime, Utc};
 use jsonwebtoken as jwt;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
+use sigpersist_model::context::Scope;
+use sigpersist_model::error::{Error, Result};
+use sigpersist_model::key::{Algorithm, StoredKey};
 
 use super::Vault;
-use super::algorithm::Algorithm;
-use super::key::StoredKey;
+use super::algorithm::{from_jwt, to_jwt};
+use super::key::encoding_key;
 use crate::config::AuthConfig;
-use crate::context::Scope;
-use crate::error::{Error, Result};
 
 /// Longest token that is looked at, in bytes.
 pub(super) const MAX_TOKEN_BYTES: usize = 8 * 1024;
@@ -167,7 +168,7 @@ pub fn header(token: &str) -> Result<Header> {
     match header.kid {
         Some(kid) if is_key_id(&kid) => Ok(Header {
             kid,
-            algorithm: Algorithm::from_jwt(header.alg),
+            algorithm: from_jwt(header.alg),
         }),
         _ => Err(Error::InvalidToken("its header has no usable `kid`")),
     }
@@ -195,7 +196,7 @@ pub fn verify(
     tenant_slug: Option<&str>,
     config: &AuthConfig,
 ) -> Result<Claims> {
-    let mut validation = jwt::Validation::new(algorithm.to_jwt());
+    let mut validation = jwt::Validation::new(to_jwt(algorithm));
     validation.leeway = config.leeway_s;
     validation.validate_nbf = true;
     validation.set_required_spec_claims(&["exp"]);
@@ -320,10 +321,10 @@ pub fn issue(
         iss: config.issuer.clone(),
         aud: config.audience.clone(),
     };
-    let mut header = jwt::Header::new(key.algorithm.to_jwt());
+    let mut header = jwt::Header::new(to_jwt(key.algorithm));
     header.kid = Some(key.kid.clone());
     let token =
-        jwt::encode(&header, &claims, &key.encoding_key(vault)?).map_err(Error::internal)?;
+        jwt::encode(&header, &claims, &encoding_key(key, vault)?).map_err(Error::internal)?;
     if token.len() > MAX_TOKEN_BYTES {
         return Err(Error::refused(format!(
             "The token would be longer than the {MAX_TOKEN_BYTES} bytes that are taken: give a shorter subject."

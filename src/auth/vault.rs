@@ -7,35 +7,18 @@ use std::time::{Duration, Instant};
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, Nonce, RandomizedNonceKey};
 use aws_lc_rs::{hkdf, hmac, rand};
+use sigpersist_model::digest::to_hex;
+use sigpersist_model::error::{Error, Result};
+use sigpersist_model::key::{CIPHERTEXT_VERSION, MasterKeyId};
 use zeroize::Zeroizing;
 
 use super::master_key::{Key, MasterKeyFile, MasterKeys, new_key};
-use crate::digest::to_hex;
-use crate::error::{Error, Result};
 
 /// The first byte of a ciphertext: since version 2 the name of its key follows.
 const UNNAMED_VERSION: u8 = 1;
-const FORMAT_VERSION: u8 = 2;
 const NONCE_BYTES: usize = 12;
 /// How often a ciphertext under an unknown key may cause the file to be read.
 const REREAD_EVERY: Duration = Duration::from_secs(1);
-
-/// Names a master key without telling anything of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct MasterKeyId(pub [u8; 8]);
-
-impl std::fmt::Display for MasterKeyId {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&to_hex(&self.0))
-    }
-}
-
-impl MasterKeyId {
-    /// What a ciphertext under this key begins with.
-    pub fn prefix(self) -> Vec<u8> {
-        [&[FORMAT_VERSION], self.0.as_slice()].concat()
-    }
-}
 
 /// A master key, ready to use.
 #[derive(Debug)]
@@ -204,7 +187,7 @@ impl Vault {
     pub fn decrypt(&self, stored: &[u8], binding: &str) -> Result<Zeroizing<Vec<u8>>> {
         let ring = self.ring();
         let opened = match stored.split_first() {
-            Some((&FORMAT_VERSION, rest)) => rest
+            Some((&CIPHERTEXT_VERSION, rest)) => rest
                 .split_at_checked(size_of::<MasterKeyId>())
                 .and_then(|(id, rest)| match ring.named(id) {
                     Some(key) => key.open(rest, binding),

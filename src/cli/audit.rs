@@ -4,17 +4,16 @@ use anyhow::bail;
 use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
+use sigpersist_model::audit::{Actor, Fault, Filter, Head, Listed, MAX_FAULTS, Place, Whose};
+use sigpersist_model::digest::to_hex;
+use sigpersist_model::time;
 
 use super::failure::REFUSED;
 use super::output::Output;
 use super::progress::progress;
 use super::table::Table;
 use crate::app::App;
-use crate::audit::{
-    self, Actor, Fault, Filter, Head, Keyed, Listed, MAX_FAULTS, MAX_LIMIT, Place, Verified, Whose,
-};
-use crate::digest::to_hex;
-use crate::time;
+use crate::audit::{self, Keyed, MAX_LIMIT, Verified};
 
 /// The exit code of a check that could not be made: nothing is known then.
 const COULD_NOT_CHECK: u8 = 2;

@@ -3,17 +3,18 @@
 use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
+use sigpersist_model::context::TenantId;
+use sigpersist_model::decision::{Decision as Decided, DecisionId, Verdict};
+use sigpersist_model::digest::to_hex;
+use sigpersist_model::time;
 
 use super::output::Output;
 use super::table::Table;
 use super::tenancy::advise;
 use super::verdicts;
 use crate::app::App;
-use crate::context::TenantId;
-use crate::decisions::model::{Decision as Decided, DecisionId, Verdict};
 use crate::decisions::{self, Filter, Listed, MAX_LIMIT};
-use crate::digest::to_hex;
-use crate::{tenants, time};
+use crate::tenants;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Decision {

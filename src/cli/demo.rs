@@ -9,20 +9,22 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::{Context as _, ensure};
 use clap::Args;
 use serde_json::{Value, json};
+use sigpersist_model::audit::Actor;
+use sigpersist_model::key::Algorithm;
+use sigpersist_model::signature::Preconditions;
 use tracing::info;
 
 use super::open_files;
 use super::output::Output;
 use super::serve::{Signals, Starting, bind, listening_line, runtime};
 use crate::app::{App, Database};
-use crate::audit::Actor;
-use crate::auth::algorithm::Algorithm;
 use crate::config::Config;
+use crate::http;
 use crate::plugins::{self, HookRequest};
-use crate::signatures::model::Preconditions;
 use crate::store::embedded::Purpose;
+use crate::telemetry;
+use crate::tenants;
 use crate::tenants::{Holder, NewKey, NewTenant, NewToken};
-use crate::{http, telemetry, tenants};
 
 const TENANT: &str = "demo";
 /// The two plugins, in the order in which they run.

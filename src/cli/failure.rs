@@ -1,7 +1,8 @@
 //! What scripts are told of a command that failed: an exit code, and the code of the API.
 
+use sigpersist_model::error::Error;
+
 use super::tenancy::Advised;
-use crate::error::Error;
 use crate::store::Unavailable;
 
 /// The exit code of a refusal; 2 is that of a command line that is wrong.

@@ -1,9 +1,9 @@
 //! Whose keys and tokens a command is about.
 
 use clap::Args;
+use sigpersist_model::error::Result;
 
 use crate::app::App;
-use crate::error::Result;
 use crate::tenants::Holder;
 
 #[derive(Debug, Args)]

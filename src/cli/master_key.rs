@@ -2,11 +2,11 @@
 
 use clap::{Args, Subcommand};
 use serde_json::json;
+use sigpersist_model::audit::Actor;
 
 use super::output::Output;
 use super::progress::progress;
 use crate::app::App;
-use crate::audit::Actor;
 use crate::tenants;
 
 #[derive(Debug, Subcommand)]

@@ -5,15 +5,15 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
+use sigpersist_model::audit::Actor;
+use sigpersist_model::plugin::Digest;
+use sigpersist_model::policy::{Accept, Change, Detached, Revocation, TrustAnchor};
 
 use super::output::Output;
 use super::table::Table;
 use super::tenancy::advise;
 use crate::app::App;
-use crate::audit::Actor;
-use crate::plugins::model::Digest;
 use crate::policy;
-use crate::policy::model::{Accept, Change, Detached, Revocation, TrustAnchor};
 use crate::tenants;
 
 #[derive(Debug, Subcommand)]

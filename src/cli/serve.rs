@@ -10,14 +10,17 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
 use tracing::info;
 
+use super::exit;
+use super::open_files;
 use super::output::Output;
-use super::{exit, open_files};
 use crate::app::{App, Database};
 use crate::config::Config;
 use crate::decisions::Retention;
+use crate::http;
+use crate::plugins;
 use crate::store::embedded::Purpose;
+use crate::telemetry;
 use crate::tenants::Removal;
-use crate::{http, plugins, telemetry};
 
 #[derive(Debug, Args)]
 pub(super) struct Serve {

@@ -6,12 +6,12 @@ use anyhow::{Context as _, bail, ensure};
 use chrono::{DateTime, Utc};
 use clap::Args;
 use serde_json::json;
+use sigpersist_model::time;
 use sigpersist_verify::pki::{Anchors, Basis, Revocation};
 use sigpersist_verify::{Body, Judging, Report, Signer, Time, certificates, report};
 
 use super::output::{Output, shown};
 use super::rules::RuleOptions;
-use crate::time;
 
 #[derive(Debug, Args)]
 pub(super) struct Inspect {

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use sigpersist_model::context::{Caller, Context, Scope, Tenancy, TenantId};
+use sigpersist_model::error::{Error, Noun};
+
 use crate::app::App;
 use crate::auth::random_name;
-use crate::context::{Caller, Context, Scope, Tenancy, TenantId};
-use crate::error::{Error, Noun};
 use crate::tenants;
 
 /// The command line acts for a tenant as an operator of the platform would.

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use clap::Subcommand;
 use serde_json::json;
+use sigpersist_model::audit::Actor;
+use sigpersist_model::context::Scope;
 
 use super::holder::HolderArgs;
 use super::output::Output;
 use super::tenancy::advise;
 use crate::app::App;
-use crate::audit::Actor;
-use crate::context::Scope;
 use crate::tenants::{self, NewToken};
 
 #[derive(Debug, Subcommand)]

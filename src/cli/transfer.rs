@@ -8,17 +8,17 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail, ensure};
 use clap::Args;
 use serde_json::json;
+use sigpersist_model::audit::Actor;
+use sigpersist_model::error;
+use sigpersist_model::transfer::Counts;
 use zeroize::Zeroizing;
 
 use super::output::Output;
 use super::progress::progress;
 use crate::app::App;
-use crate::audit::Actor;
 use crate::auth::Vault;
 use crate::auth::envelope::{Opener, Passphrase};
-use crate::error;
 use crate::tenants::{self, NewTenant};
-use crate::transfer::model::Counts;
 use crate::transfer::{self, Arrival, ExportOptions, ImportOptions, Imported, Written};
 
 /// What stands for standard input or output.

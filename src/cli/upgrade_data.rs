@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 use anyhow::ensure;
 use clap::Args;
 use serde_json::json;
+use sigpersist_model::audit::Whose;
+use sigpersist_model::size;
 
 use super::output::Output;
 use super::progress::progress;
 use crate::app::{self, App, Database};
-use crate::audit::{self, Whose};
+use crate::audit;
 use crate::config::Config;
-use crate::size;
 use crate::store::embedded::{Before, Begun, Upgrade};
 
 #[derive(Debug, Args)]

@@ -1,9 +1,9 @@
 //! What hooks decided, for people and for programs.
 
 use serde_json::{Value, json};
+use sigpersist_model::decision::Decision;
 
 use super::table::Table;
-use crate::decisions::model::Decision;
 
 /// Decisions of one save or delete: a line for each hook, then all that it said.
 pub(super) fn table(decisions: &[Decision]) -> String {

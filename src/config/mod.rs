@@ -8,9 +8,8 @@ mod read;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
-
-use crate::plugins::model::Limits;
-use crate::tenants::quotas::Quotas;
+use sigpersist_model::plugin::Limits;
+use sigpersist_model::quotas::Quotas;
 
 /// Where root keeps the embedded database when Postgres's user can't reach the usual place.
 pub const ROOT_DATA_DIR: &str = "/var/lib/sigpersist";

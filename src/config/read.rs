@@ -4,7 +4,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 
-use super::{AuthConfig, Config, HooksConfig, HttpConfig, TracesConfig};
+use super::AuthConfig;
+use super::Config;
+use super::HooksConfig;
+use super::HttpConfig;
+use super::TracesConfig;
 
 const PREFIX: &str = "SIGPERSIST_";
 /// Variables that other programs read, too, and the settings that they are. What has our own name comes before them.

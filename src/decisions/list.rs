@@ -4,13 +4,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use sigpersist_model::context::TenantId;
+use sigpersist_model::decision::{DecisionId, Recorded, Verdict};
+use sigpersist_model::digest::json_sha256;
+use sigpersist_model::error::{Error, Noun, Result};
+use sigpersist_model::plugin::Digest;
 
-use super::model::{DecisionId, Recorded, Verdict};
 use crate::app::App;
-use crate::context::TenantId;
-use crate::digest::json_sha256;
-use crate::error::{Error, Noun, Result};
-use crate::plugins::model::Digest;
 use crate::store::DecisionFilter;
 
 /// Most decisions of one page.

@@ -1,11 +1,9 @@
 //! What hooks decided, and on what input: recorded with each save and delete, listed, replayed, cleared in time.
 
 mod list;
-pub mod model;
 mod replay;
 mod retention;
 mod settle;
-mod verdicts;
 
 pub use list::{Filter, Listed, MAX_LIMIT, MadeBy, Page, get, list};
 pub use replay::{Replay, replay};

@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
+use sigpersist_model::context::TenantId;
+use sigpersist_model::decision::{Decision, DecisionId, Outcome, Recorded};
+use sigpersist_model::digest::{from_hex, to_hex};
+use sigpersist_model::error::{Error, Noun, Result};
+use sigpersist_model::plugin::{Binding, Mode, OnFailure, Operation};
+use sigpersist_model::signature::{Draft, Signature, SignatureBody};
+
 use super::list::{Listed, made_by};
-use super::model::{Decision, DecisionId, Outcome, Recorded};
 use crate::app::App;
-use crate::context::TenantId;
-use crate::digest::{from_hex, to_hex};
-use crate::error::{Error, Noun, Result};
 use crate::hooks::{Bound, Chain, Guest, Judging};
-use crate::plugins::model::{Binding, Mode, OnFailure, Operation};
-use crate::signatures::model::{Draft, Signature, SignatureBody};
 
 /// A decision, and what the same revision makes of the same input now.
 #[derive(Debug)]

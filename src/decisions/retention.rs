@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use sigpersist_model::context::{PLATFORM, TenantId};
+use sigpersist_model::error::Result;
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
 use crate::app::App;
 use crate::blocking;
-use crate::context::{PLATFORM, TenantId};
-use crate::error::Result;
 
 /// How often it is looked whether there is anything to clear.
 const INTERVAL: Duration = Duration::from_secs(600);

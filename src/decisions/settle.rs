@@ -1,12 +1,13 @@
 //! What becomes of a judged save or delete: what is refused is recorded at once, what is accepted with what it allows.
 
-use super::model::Judgement;
+use sigpersist_model::context::Context;
+use sigpersist_model::decision::Judgement;
+use sigpersist_model::error::{Error, Result};
+use sigpersist_model::signature::SignatureBody;
+
 use crate::app::App;
-use crate::context::Context;
-use crate::error::{Error, Result};
 use crate::hooks::Judged;
 use crate::plugins;
-use crate::signatures::model::SignatureBody;
 use crate::telemetry::metrics;
 
 /// Sets hooks aside that keep failing; gives the refusal, if there is one, after it was recorded. `body` is what was

@@ -15,7 +15,7 @@ pub enum Kind {
     Other,
 }
 
-crate::words!(
+sigpersist_model::words!(
     Kind,
     Component = "component",
     CoreModule = "core module",

@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use sigpersist_model::plugin::{Limits, Mode, OnFailure, Operation};
+
 use super::plugin::Plugin;
 use crate::config::HooksConfig;
-use crate::plugins::model::{Limits, Mode, OnFailure, Operation};
 
 /// A plugin with its settings: what runs.
 #[derive(Debug, Clone)]

@@ -4,14 +4,14 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
+use sigpersist_model::decision::LogLine;
+use sigpersist_model::plugin::Limits;
 use wasmtime::component::Instance;
 use wasmtime::{Store, Trap, UpdateDeadline};
 
 use super::engine::Engine;
 use super::host::{HostState, LimitBroken};
 use super::plugin::Plugin;
-use crate::decisions::model::LogLine;
-use crate::plugins::model::Limits;
 
 /// How long a call that gives way rests after each millisecond that it has run: it has a ninth of its time then.
 const REST: Duration = Duration::from_millis(8);

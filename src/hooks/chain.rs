@@ -2,18 +2,19 @@
 
 use std::sync::Arc;
 
+use sigpersist_model::context::TenantId;
+use sigpersist_model::decision::{Circumstances, Decision, Outcome, Verdicts};
+use sigpersist_model::error::{Error, HookRejection};
+use sigpersist_model::plugin::Operation;
+use sigpersist_model::signature::{Draft, Signature};
+
 use super::bound::{Bound, Origin, Sick};
 use super::convert::{Version, context, signature, stored};
 use super::engine::Engine;
 use super::host::{Document, Subject};
 use super::seat::Seat;
 use super::verdicts::Judging;
-use crate::context::TenantId;
-use crate::decisions::model::{Circumstances, Decision, Outcome, Verdicts};
-use crate::error::{Error, HookRejection};
-use crate::plugins::model::Operation;
 use crate::signatures::Examinations;
-use crate::signatures::model::{Draft, Signature};
 
 /// A tenant's hooks as they were at one moment. A request keeps the one that it began with.
 #[derive(Debug)]

@@ -14,11 +14,11 @@ use std::time::{Duration, SystemTime};
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::{digest, hmac};
+use sigpersist_model::plugin::Digest;
 use tracing::{debug, warn};
 use wasmtime::component::Component;
 
 use crate::auth::Vault;
-use crate::plugins::model::Digest;
 
 /// What a file begins with: its format, and the version of that.
 const MAGIC: &[u8; 8] = b"sigpcwx\x01";

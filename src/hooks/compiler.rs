@@ -16,11 +16,11 @@ use nix::sys::signal::{Signal, killpg};
 use nix::sys::time::TimeValLike as _;
 use nix::time::{clock_getcpuclockid, clock_gettime};
 use nix::unistd::Pid;
+use sigpersist_model::error::{Error, Result};
 use tracing::warn;
 
 use super::child::{self, Bounds};
 use crate::config::HooksConfig;
-use crate::error::{Error, Result};
 
 /// Processes at once for uploads, and as many for what requests need. The memory of them all is this often, twice, what one
 /// may take.

@@ -1,17 +1,17 @@
 //! From our values to the records of the contract.
 
 use chrono::{DateTime, Utc};
+use sigpersist_model::decision::Circumstances;
+use sigpersist_model::digest::to_hex;
+use sigpersist_model::signature::{Signature, SignatureBody, ThreadKey};
 use sigpersist_verify::Format;
+use sigpersist_verify::cms;
+use sigpersist_verify::pki::{self, Work};
+use sigpersist_verify::xmldsig::XmlSignature;
 
 use super::bindings::sigpersist::hooks::{cms as wit, types};
 use super::host::Document;
 use super::verdicts::Source;
-use crate::decisions::model::Circumstances;
-use crate::digest::to_hex;
-use crate::signatures::model::{Signature, SignatureBody, ThreadKey};
-use sigpersist_verify::cms;
-use sigpersist_verify::pki::{self, Work};
-use sigpersist_verify::xmldsig::XmlSignature;
 
 /// What a record of a version is made of; the body stays behind.
 pub(super) struct Version<'a> {

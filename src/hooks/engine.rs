@@ -6,6 +6,10 @@ use std::thread::{JoinHandle, Thread};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use sigpersist_model::context::TenantId;
+use sigpersist_model::digest::sha256;
+use sigpersist_model::error::{Error, Result};
+use sigpersist_model::plugin::{Digest, Limits};
 use tracing::{info, warn};
 use wasmtime::component::{Component, HasSelf, Linker};
 use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
@@ -16,10 +20,6 @@ use super::compiler::{Compiler, Purpose};
 use super::host::HostState;
 use super::plugin::Plugin;
 use crate::config::HooksConfig;
-use crate::context::TenantId;
-use crate::digest::sha256;
-use crate::error::{Error, Result};
-use crate::plugins::model::{Digest, Limits};
 use crate::telemetry::metrics;
 use crate::turns::{Shared, SharedTurn};
 

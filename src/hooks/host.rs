@@ -3,6 +3,9 @@
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use sigpersist_model::context::TenantId;
+use sigpersist_model::decision::{LogLine, Told, Verdicts, clean};
+use sigpersist_model::signature::SignatureBody;
 use sigpersist_verify::pki::Work;
 use tracing::{debug, error, info, warn};
 use wasmtime::{ResourceLimiter, Result};
@@ -13,10 +16,7 @@ use super::bindings::sigpersist::hooks::{
 use super::convert::inspect;
 use super::verdicts::Source;
 use crate::config::HooksConfig;
-use crate::context::TenantId;
-use crate::decisions::model::{LogLine, Told, Verdicts, clean};
 use crate::signatures::Examinations;
-use crate::signatures::model::SignatureBody;
 
 /// A limit that a call broke.
 #[derive(Debug, Clone, thiserror::Error)]

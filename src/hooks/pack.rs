@@ -3,13 +3,13 @@
 
 use std::path::Path;
 
+use sigpersist_model::error::{Error, Result};
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::{PackageId, Resolve, WorldId};
 
 use super::binary::{Binary, Kind};
 use super::contract::{CONTRACTS, PACKAGE};
 use super::proportion;
-use crate::error::{Error, Result};
 
 /// What a core module implements, where it does not carry that itself.
 #[derive(Debug, Clone, Copy)]

@@ -1,5 +1,8 @@
 //! A component that was admitted, compiled, and is ready to be instantiated.
 
+use sigpersist_model::decision::{MAX_ENTRIES, clean};
+use sigpersist_model::error::{Error, Result, SettingsIssue};
+use sigpersist_model::plugin::Operation;
 use wasmtime::component::{Component, InstancePre};
 
 use super::bindings::exports::sigpersist::hooks as exports;
@@ -7,9 +10,6 @@ use super::call::{Call, Failure};
 use super::contract::{CONTRACTS, Contract, PACKAGE, interface_of};
 use super::engine::Engine;
 use super::host::HostState;
-use crate::decisions::model::{MAX_ENTRIES, clean};
-use crate::error::{Error, Result, SettingsIssue};
-use crate::plugins::model::Operation;
 
 const LIFECYCLE: &str = "lifecycle";
 const JUDGES: [&str; 3] = ["tagger", "save-validator", "delete-validator"];

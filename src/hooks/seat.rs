@@ -2,6 +2,9 @@
 
 use std::sync::Arc;
 
+use sigpersist_model::decision::{Annotation, Decision, MAX_ENTRIES, Rejection, Verdict, clean};
+use sigpersist_model::plugin::{Mode, OnFailure};
+use sigpersist_model::signature::{MAX_TAGS, fold_tags};
 use tracing::{debug, debug_span, warn};
 use wasmtime::Store;
 use wasmtime::component::Instance;
@@ -13,9 +16,6 @@ use super::call::Call;
 use super::engine::Engine;
 use super::host::{HostState, Subject};
 use crate::config::HooksConfig;
-use crate::decisions::model::{Annotation, Decision, MAX_ENTRIES, Rejection, Verdict, clean};
-use crate::plugins::model::{Mode, OnFailure};
-use crate::signatures::model::{MAX_TAGS, fold_tags};
 
 /// A hook or its shadow while it judges.
 pub(super) struct Seat<'a> {
@@ -322,7 +322,8 @@ fn too_many_tags() -> types::Rejection {
 
 #[cfg(test)]
 mod tests {
-    use super::{MAX_TAGS, changed_tags};
+    use super::MAX_TAGS;
+    use super::changed_tags;
 
     #[test]
     fn tags_that_stay_keep_their_places_and_new_ones_follow() {

@@ -4,15 +4,15 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
+use sigpersist_model::decision::{Holds, Revoked, Told, Verdicts};
+use sigpersist_model::signature::SignatureBody;
 use sigpersist_verify::pki::{Indication, Work};
 use sigpersist_verify::{Report, Signer, report_within};
 
 use super::bindings::sigpersist::hooks::cms;
 use super::bindings::sigpersist::hooks::verdicts as wit;
 use super::convert;
-use crate::decisions::model::{Holds, Revoked, Told, Verdicts};
 use crate::signatures::Judged;
-use crate::signatures::model::SignatureBody;
 
 /// Where verdicts come from that hooks ask for: those that were recorded come first.
 #[derive(Debug, Clone, Default)]

@@ -2,16 +2,17 @@
 
 use serde::Serialize;
 use serde_json::Value;
+use sigpersist_model::audit::{Filter, Listed, Whose};
+use sigpersist_model::digest::to_hex;
+use sigpersist_model::error::{Error, Result};
+use sigpersist_model::time;
 use utoipa::ToSchema;
 
 use super::openapi::{ActorKind, Sha256, Time};
 use super::operators::{parsed, time_of};
 use super::reply::{Envelope, Reply};
 use super::respond::Call;
-use crate::audit::{self, Filter, Listed, MAX_LIMIT, Whose};
-use crate::digest::to_hex;
-use crate::error::{Error, Result};
-use crate::time;
+use crate::audit::{self, MAX_LIMIT};
 
 const DEFAULT_LIMIT: u32 = 50;
 

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
+use sigpersist_model::context::Caller;
+use sigpersist_model::error::{Error, Result};
 
 use crate::app::App;
-use crate::context::Caller;
-use crate::error::{Error, Result};
 use crate::tenants;
 
 /// Verifies the bearer token; asks the database only for a key that is not ready.

@@ -7,11 +7,11 @@ use bytes::{Buf, Bytes, BytesMut};
 use futures_util::{Stream, StreamExt as _};
 use http::HeaderMap;
 use http::header::{CONTENT_LENGTH, EXPECT};
+use sigpersist_model::error::{Error, Result};
 use tokio::time::timeout;
 
 use super::budget::Held;
 use crate::config::HttpConfig;
-use crate::error::{Error, Result};
 
 /// How long a refused client may go on sending, so that it comes to read the answer.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);

@@ -10,11 +10,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use sigpersist_model::context::TenantId;
+use sigpersist_model::error::{Error, Result};
 use tokio::sync::Notify;
 
 use crate::config::HttpConfig;
-use crate::context::TenantId;
-use crate::error::{Error, Result};
 use crate::telemetry::metrics::Waiting;
 use crate::turns;
 

@@ -17,6 +17,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
+use sigpersist_model::error::Error;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_io_timeout::TimeoutStream;
 use tracing::{debug, error, warn};
@@ -26,7 +27,6 @@ use super::error::error_response;
 use super::head;
 use super::places::{Connection, Peer, Place, Places};
 use crate::config::HttpConfig;
-use crate::error::Error;
 
 /// How long nothing is accepted after that failed: for want of file descriptors, say.
 const REST: Duration = Duration::from_millis(100);

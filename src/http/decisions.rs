@@ -3,20 +3,20 @@
 use std::sync::Arc;
 
 use serde::Serialize;
+use sigpersist_model::decision::{
+    Annotation, Decision, DecisionId, LogLine, Outcome, Rejection, Verdict,
+};
+use sigpersist_model::digest::to_hex;
+use sigpersist_model::error::{Error, Noun, Result};
+use sigpersist_model::plugin::{Digest, Mode, Operation};
+use sigpersist_model::time;
 use utoipa::ToSchema;
 
 use super::openapi::{Sha256, Time};
 use super::operators::{parsed, time_of};
 use super::reply::{Envelope, Reply};
 use super::respond::Call;
-use crate::decisions::model::{
-    Annotation, Decision, DecisionId, LogLine, Outcome, Rejection, Verdict,
-};
 use crate::decisions::{self, Listed, MAX_LIMIT};
-use crate::digest::to_hex;
-use crate::error::{Error, Noun, Result};
-use crate::plugins::model::{Digest, Mode, Operation};
-use crate::time;
 
 const DEFAULT_LIMIT: u32 = 50;
 

@@ -3,11 +3,12 @@
 //! What is written and what the OpenAPI document says are the same types, named after their codes.
 
 use serde::Serialize;
+use sigpersist_model::error::{
+    CaseFailure, Error, HookRejection, NotAccepted, RefusedSigner, SettingsIssue,
+};
+use sigpersist_model::policy::Accept;
 use sigpersist_verify::Format;
 use utoipa::ToSchema;
-
-use crate::error::{CaseFailure, Error, HookRejection, NotAccepted, RefusedSigner, SettingsIssue};
-use crate::policy::model::Accept;
 
 /// Facts for programs; which of these they are, the code tells: each is called after its own.
 #[derive(Debug, Serialize, ToSchema)]

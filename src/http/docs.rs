@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
+use sigpersist_model::error::{Error, Result};
 use utoipa_swagger_ui::{Config, serve};
 
 use super::openapi::{Component, document as openapi};
 use super::reply::Reply;
 use super::respond::Call;
-use crate::error::{Error, Result};
 
 /// The page among the files of Swagger UI.
 const INDEX: &str = "index.html";

@@ -8,13 +8,13 @@ use http::header::{
     ACCEPT_ENCODING, ALLOW, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
 };
 use serde::Serialize;
+use sigpersist_model::error::Error;
 use tracing::{error, warn};
 use utoipa::ToSchema;
 
 use super::details::Details;
 use super::openapi::Code;
 use super::reply::{Response, json_response};
-use crate::error::Error;
 use crate::telemetry::metrics;
 
 const REALM: &str = "Bearer realm=\"sigpersist\"";

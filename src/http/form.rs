@@ -9,10 +9,10 @@ use std::fmt;
 use http::HeaderMap;
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use sigpersist_model::error::{Error, Result};
+use sigpersist_model::json_object::Object;
 
 use super::parameters::{check_content_type, first_in_query};
-use crate::error::{Error, Result};
-use crate::object::Object;
 
 /// Most values that any body may have.
 const MAX_VALUES: usize = 5_000;

@@ -5,8 +5,7 @@ use http::header::{CONTENT_ENCODING, HOST, TRANSFER_ENCODING};
 use http::uri::{Authority, Uri};
 use http::{HeaderMap, Method, Request, Version};
 use hyper::body::Body;
-
-use crate::error::Error;
+use sigpersist_model::error::Error;
 
 /// Methods that some path answers.
 const METHODS: [&str; 6] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"];

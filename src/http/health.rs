@@ -4,13 +4,13 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use serde_json::json;
+use sigpersist_model::error::{Error, Result};
 use tracing::warn;
 
 use super::openapi::{Live, Ready};
 use super::reply::{Envelope, Reply};
 use super::respond::Call;
 use crate::app::App;
-use crate::error::{Error, Result};
 use crate::telemetry::metrics;
 
 /// The text format of Prometheus.

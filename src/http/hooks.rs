@@ -2,16 +2,16 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use sigpersist_model::error::Result;
+use sigpersist_model::plugin::{Digest, Hook, Mode, OnFailure, Operation};
+use sigpersist_model::time;
 use utoipa::ToSchema;
 
 use super::openapi::{BindingTag, Location, Sha256, Time};
 use super::preconditions::preconditions;
 use super::reply::{BareEnvelope, Envelope, Reply};
 use super::respond::Call;
-use crate::error::Result;
-use crate::plugins::model::{Digest, Hook, Mode, OnFailure, Operation};
 use crate::plugins::{self, HookRequest};
-use crate::time;
 
 #[derive(Serialize, ToSchema)]
 struct HookContent {

@@ -5,6 +5,10 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use sigpersist_model::context::Scope;
+use sigpersist_model::error::{Error, Result};
+use sigpersist_model::key::{KeyState, StoredKey};
+use sigpersist_model::time;
 use utoipa::ToSchema;
 
 use super::openapi::{GivenPublicKey, GivenTime, KeyAlgorithm, KeyKind, KeySet, Location, Time};
@@ -12,11 +16,7 @@ use super::operators::parse;
 use super::reply::{Envelope, Reply};
 use super::respond::Call;
 use crate::auth::GivenKey;
-use crate::auth::key::{KeyState, StoredKey};
-use crate::context::Scope;
-use crate::error::{Error, Result};
 use crate::tenants::{self, Holder, NewKey, NewToken};
-use crate::time;
 
 const DEFAULT_LIMIT: u32 = 50;
 const MAX_LIMIT: u32 = 1_000;
@@ -241,7 +241,10 @@ struct IssueForm {
     #[schema(example = "crm")]
     subject: Option<String>,
     /// Seconds until it expires.
-    #[serde(default, deserialize_with = "crate::number::deserialize_option")]
+    #[serde(
+        default,
+        deserialize_with = "sigpersist_model::number::deserialize_option"
+    )]
     #[schema(example = 3600)]
     lifetime_s: Option<u64>,
     /// The key that signs it; the newest where it is left out.

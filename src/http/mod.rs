@@ -44,9 +44,9 @@ mod trials;
 mod verdicts;
 
 use http::Method;
+use sigpersist_model::context::Scope;
+use sigpersist_model::plugin::Operation;
 
-use crate::context::Scope;
-use crate::plugins::model::Operation;
 use route::{BodyKind, Waits};
 
 pub use openapi::document as openapi;

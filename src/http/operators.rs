@@ -3,11 +3,11 @@
 use std::str::FromStr;
 
 use chrono::{DateTime, Utc};
+use sigpersist_model::error::{Error, Result};
+use sigpersist_model::plugin::Digest;
+use sigpersist_model::time;
 
 use super::parameters::Parameters;
-use crate::error::{Error, Result};
-use crate::plugins::model::Digest;
-use crate::time;
 
 /// Reads a digest from a path; what is none names nothing.
 pub(super) fn digest(segment: &str) -> Result<Digest> {

@@ -17,16 +17,16 @@ use serde::de::{
     DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor,
 };
 use serde_json::value::RawValue;
+use sigpersist_model::error::{Error, Result};
+use sigpersist_model::number::{from_json, whole};
+use sigpersist_model::signature::check_label;
 
 use super::json_text;
-use crate::error::{Error, Result};
-use crate::number::{from_json, whole};
-use crate::signatures::model::check_label;
 
 /// Most times that one parameter may be given, and most elements of a list: far more than [`MAX_TAGS`], of which the same
 /// again counts once.
 ///
-/// [`MAX_TAGS`]: crate::signatures::model::MAX_TAGS
+/// [`MAX_TAGS`]: sigpersist_model::signature::MAX_TAGS
 const MAX_MENTIONS: usize = 256;
 /// Most unknown names that one answer mentions.
 const MAX_UNKNOWN: usize = 5;

@@ -6,6 +6,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use http::header::ACCEPT;
 use serde::{Deserialize, Serialize};
+use sigpersist_model::error::{Error, Result};
+use sigpersist_model::plugin::{Digest, Plugin, Revision};
+use sigpersist_model::time;
 use utoipa::ToSchema;
 
 use super::openapi::{Component, Location, RevisionTag, Sha256, Time};
@@ -13,10 +16,7 @@ use super::operators::digest;
 use super::parameters::is_of_kind;
 use super::reply::{BareEnvelope, Envelope, Reply};
 use super::respond::Call;
-use crate::error::{Error, Result};
 use crate::plugins;
-use crate::plugins::model::{Digest, Plugin, Revision};
-use crate::time;
 use crate::trials::Case;
 
 /// The media type of components (WebAssembly Web API, section 2).
@@ -171,7 +171,10 @@ struct Upload<'a> {
     component: Cow<'a, str>,
     /// Test cases that must pass.
     #[schema(example = json!([]))]
-    #[serde(default, deserialize_with = "crate::object::deserialize_list")]
+    #[serde(
+        default,
+        deserialize_with = "sigpersist_model::json_object::deserialize_list"
+    )]
     cases: Vec<Case>,
 }
 

@@ -2,17 +2,17 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use sigpersist_model::error::Result;
+use sigpersist_model::policy::{
+    Accept, Change, Detached, Digests, InForce, Policy, Revocation, TrustAnchor,
+};
 use utoipa::ToSchema;
 
 use super::openapi::{Sha256, Time};
 use super::operators::digest;
 use super::reply::{BareEnvelope, Envelope, Reply};
 use super::respond::Call;
-use crate::error::Result;
 use crate::policy;
-use crate::policy::model::{
-    Accept, Change, Detached, Digests, InForce, Policy, Revocation, TrustAnchor,
-};
 
 #[derive(Serialize, ToSchema)]
 struct PolicyContent {

@@ -2,9 +2,8 @@
 
 use http::HeaderMap;
 use http::header::{HeaderName, IF_MATCH, IF_NONE_MATCH};
-
-use crate::error::{Error, Result};
-use crate::signatures::model::{Preconditions, Versions};
+use sigpersist_model::error::{Error, Result};
+use sigpersist_model::signature::{Preconditions, Versions};
 
 /// Reads both headers.
 ///

@@ -14,12 +14,12 @@ use http::header::{
 };
 use serde::Serialize;
 use serde_json::ser::Formatter;
+use sigpersist_model::error::{Error, Result};
 use utoipa::ToSchema;
 use warp::Reply as _;
 
 use super::budget::Held;
 use super::pieces::Pieces;
-use crate::error::{Error, Result};
 
 /// An answer of the server.
 pub(super) type Response = warp::reply::Response;

@@ -10,6 +10,8 @@ use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderMap, Method};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde::Deserialize;
+use sigpersist_model::context::{Caller, Context, PLATFORM, Tenancy};
+use sigpersist_model::error::{Error, Noun, Result};
 use tracing::field::Empty;
 use tracing::{Instrument as _, Span, info, info_span};
 
@@ -26,12 +28,11 @@ use super::route::{self, Audience, Found, Route, Waits};
 use super::server::Server;
 use crate::app::App;
 use crate::auth::random_name;
-use crate::context::{Caller, Context, PLATFORM, Tenancy};
-use crate::error::{Error, Noun, Result};
+use crate::blocking;
 use crate::plugins::{self, Judges};
 use crate::telemetry::metrics::{self, InFlight};
 use crate::telemetry::traces;
-use crate::{blocking, tenants};
+use crate::tenants;
 
 /// Longest request id that is taken from the client, in characters.
 const MAX_REQUEST_ID_CHARS: usize = 128;

@@ -1,6 +1,9 @@
 //! What a route is, and how a request finds its own.
 
 use http::{HeaderMap, Method};
+use sigpersist_model::context::Scope;
+use sigpersist_model::error::{Error, Result};
+use sigpersist_model::plugin::Operation;
 
 use super::ROUTES;
 use super::parameters::{check_content_type, is_of_kind};
@@ -8,9 +11,6 @@ use super::plugins::WASM;
 use super::reply::Reply;
 use super::respond::Call;
 use crate::config::Config;
-use crate::context::Scope;
-use crate::error::{Error, Result};
-use crate::plugins::model::Operation;
 
 /// Where callers of the platform name the tenant that they act for.
 const TENANTS: &str = "tenants";

@@ -16,7 +16,8 @@ use super::connections::accept;
 use super::places::Places;
 use super::respond::{Incoming, respond};
 use crate::app::App;
-use crate::{telemetry, turns};
+use crate::telemetry;
+use crate::turns;
 
 /// What all requests share.
 #[derive(Debug)]

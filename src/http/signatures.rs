@@ -6,6 +6,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Serialize, Serializer};
+use sigpersist_model::beside::Beside;
+use sigpersist_model::error::{Error, Result};
+use sigpersist_model::signature::{
+    Draft, Encoding, ListFilter, MAX_VERSION, Position, Signature, SignatureBody, SignatureId,
+    ThreadKey, check_comment, check_label, fold_tags,
+};
+use sigpersist_model::time;
 use sigpersist_verify::Report;
 use utoipa::ToSchema;
 
@@ -15,13 +22,7 @@ use super::preconditions::preconditions;
 use super::reply::{BareEnvelope, Envelope, Reply};
 use super::respond::Call;
 use super::verdicts::beside;
-use crate::error::{Error, Result};
-use crate::signatures::model::{
-    Draft, Encoding, ListFilter, MAX_VERSION, Position, Signature, SignatureBody, SignatureId,
-    ThreadKey, check_comment, check_label, fold_tags,
-};
-use crate::signatures::{self, Beside, List, MAX_LIMIT, Saved};
-use crate::time;
+use crate::signatures::{self, List, MAX_LIMIT, Saved};
 
 const DEFAULT_LIMIT: u32 = 50;
 

@@ -1,6 +1,10 @@
 //! The handlers of tenants and of what they use.
 
 use serde::{Deserialize, Serialize};
+use sigpersist_model::error::{Error, Result};
+use sigpersist_model::quotas::{Change, Quotas};
+use sigpersist_model::tenant::{Tenant, TenantFilter, TenantState, Usage, check_slug};
+use sigpersist_model::time;
 use utoipa::ToSchema;
 
 use super::openapi::{Location, Slug, Time};
@@ -8,12 +12,8 @@ use super::operators::parsed;
 use super::reply::{Envelope, Reply};
 use super::respond::Call;
 use crate::app::App;
-use crate::error::{Error, Result};
 use crate::tenants::meters::Reading;
-use crate::tenants::model::{Tenant, TenantState, check_slug};
-use crate::tenants::quotas::{Change, Quotas};
-use crate::tenants::{self, NewTenant, TenantFilter, Usage};
-use crate::time;
+use crate::tenants::{self, NewTenant};
 
 const DEFAULT_LIMIT: u32 = 50;
 const MAX_LIMIT: u32 = 1_000;
@@ -129,7 +129,10 @@ struct CreateForm {
     name: Option<String>,
     /// Quotas of its own; null stands for the server's default.
     #[schema(value_type = Quotas<Option<u64>>)]
-    #[serde(default, deserialize_with = "crate::object::deserialize")]
+    #[serde(
+        default,
+        deserialize_with = "sigpersist_model::json_object::deserialize"
+    )]
     quotas: Quotas<Change>,
 }
 
@@ -192,7 +195,10 @@ struct UpdateForm {
     name: Option<String>,
     /// Quotas to change; null stands for the server's default.
     #[schema(value_type = Quotas<Option<u64>>)]
-    #[serde(default, deserialize_with = "crate::object::deserialize")]
+    #[serde(
+        default,
+        deserialize_with = "sigpersist_model::json_object::deserialize"
+    )]
     quotas: Quotas<Change>,
 }
 

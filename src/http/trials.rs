@@ -1,13 +1,13 @@
 //! The handlers that try hooks without storing anything.
 
 use serde::Serialize;
+use sigpersist_model::decision::Outcome;
+use sigpersist_model::error::Result;
 use utoipa::ToSchema;
 
 use super::decisions::DecisionContent;
 use super::reply::{Envelope, Reply};
 use super::respond::Call;
-use crate::decisions::model::Outcome;
-use crate::error::Result;
 use crate::trials::{self, Backtest, BacktestRequest, EvaluateRequest};
 
 #[derive(Serialize, ToSchema)]

@@ -2,6 +2,10 @@
 
 use serde::Serialize;
 use serde_json::Value;
+use sigpersist_model::beside::Beside;
+use sigpersist_model::error::Result;
+use sigpersist_model::signature::{MAX_VERSION, StoredVerdict};
+use sigpersist_model::time;
 use sigpersist_verify::Report;
 use utoipa::ToSchema;
 
@@ -10,11 +14,8 @@ use super::parameters::Parameters;
 use super::reply::{Envelope, Reply};
 use super::respond::Call;
 use super::signatures::{cms_parameter, invalid_cursor, thread_key};
-use crate::error::Result;
-use crate::signatures::model::{MAX_VERSION, StoredVerdict};
+use crate::signatures;
 use crate::signatures::summary::Summary;
-use crate::signatures::{self, Beside};
-use crate::time;
 
 const DEFAULT_LIMIT: u32 = 50;
 /// Verdicts are larger than most of what is listed.

@@ -1,18 +1,18 @@
 //! Hooks: what operators bind, re-order, roll back and release. Each change is a new binding, kept for ever.
 
 use serde_json::{Value, json};
+use sigpersist_model::audit::{Actor, Event};
+use sigpersist_model::context::TenantId;
+use sigpersist_model::digest::{json_sha256, to_hex};
+use sigpersist_model::error::{Error, Noun, Result};
+use sigpersist_model::plugin::{Binding, Hook};
+use sigpersist_model::signature::Preconditions;
+use sigpersist_model::tenant::check_slug;
 
 use super::RESERVED_HOOK_NAMES;
 use super::candidate::bindable;
-use super::model::{Binding, Hook};
 use super::request::{HookRequest, check, to_request};
 use crate::app::App;
-use crate::audit::{Actor, Event};
-use crate::context::TenantId;
-use crate::digest::{json_sha256, to_hex};
-use crate::error::{Error, Noun, Result};
-use crate::signatures::model::Preconditions;
-use crate::tenants::model::check_slug;
 
 /// What the audit trail calls a new order.
 const REORDER: &str = "hook.reorder";

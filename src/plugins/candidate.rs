@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 use serde_json::Value;
+use sigpersist_model::context::TenantId;
+use sigpersist_model::error::{Error, Noun, Result};
+use sigpersist_model::plugin::{Digest, Revision};
 use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
-use super::model::{Digest, Revision};
 use crate::app::App;
-use crate::context::TenantId;
-use crate::error::{Error, Noun, Result};
 use crate::hooks::{Guest, Plugin};
 
 /// A revision with settings that it accepts.

@@ -2,16 +2,17 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use sigpersist_model::context::{Context, TenantId};
+use sigpersist_model::error::{Error, Result};
+use sigpersist_model::plugin::{Hook, Mode, OnFailure, Operation};
 use tracing::{error, warn};
 
 use super::candidate::load;
-use super::model::{Hook, Mode, OnFailure, Operation};
 use crate::app::App;
-use crate::context::{Context, TenantId};
-use crate::error::{Error, Result};
+use crate::blocking;
 use crate::hooks::{Bound, Chain, Guest};
+use crate::turns;
 use crate::turns::SharedTurn;
-use crate::{blocking, turns};
 
 /// A tenant's hooks, ready to run; from the database where they are not. Blocks.
 ///

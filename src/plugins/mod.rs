@@ -8,7 +8,6 @@
 mod bindings;
 mod candidate;
 mod chains;
-pub mod model;
 mod preload;
 mod quarantine;
 mod request;

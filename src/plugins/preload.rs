@@ -3,12 +3,12 @@
 use std::sync::Weak;
 use std::time::Instant;
 
+use sigpersist_model::error::Result;
+use sigpersist_model::plugin::Digest;
 use tracing::{info, warn};
 
 use super::candidate::load;
-use super::model::Digest;
 use crate::app::App;
-use crate::error::Result;
 
 /// Makes the plugins of all hooks ready, those that most hooks run first, then tidies the folder that they are kept in.
 ///

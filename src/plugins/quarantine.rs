@@ -1,11 +1,11 @@
 //! Setting hooks aside that keep failing, on all servers at once.
 
 use serde_json::json;
+use sigpersist_model::audit::{Actor, Event};
+use sigpersist_model::context::TenantId;
 use tracing::error;
 
 use crate::app::App;
-use crate::audit::{Actor, Event};
-use crate::context::TenantId;
 use crate::hooks::Sick;
 use crate::telemetry::metrics;
 

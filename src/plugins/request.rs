@@ -2,13 +2,13 @@
 
 use serde::Deserialize;
 use serde_json::{Value, json};
+use sigpersist_model::context::TenantId;
+use sigpersist_model::error::{Error, Result};
+use sigpersist_model::plugin::{Binding, Limits, Mode, OnFailure, Operation, Shadow};
 use utoipa::ToSchema;
 
 use super::candidate::{Which, candidate};
-use super::model::{Binding, Limits, Mode, OnFailure, Operation, Shadow};
 use crate::app::App;
-use crate::context::TenantId;
-use crate::error::{Error, Result};
 
 /// What an operator asks of a hook; what is left out has its default.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
@@ -21,7 +21,7 @@ pub struct HookRequest {
     #[serde(default)]
     pub revision: Which,
     /// Hooks run from the lowest to the highest, ties by name.
-    #[serde(default, deserialize_with = "crate::number::deserialize")]
+    #[serde(default, deserialize_with = "sigpersist_model::number::deserialize")]
     #[schema(example = 1)]
     pub order: i32,
     /// What it judges; all that the plugin can where it is left out.
@@ -35,15 +35,24 @@ pub struct HookRequest {
     #[serde(default)]
     pub on_failure: OnFailure,
     /// Wall-clock limit of one call, in milliseconds; the server's default where it is left out.
-    #[serde(default, deserialize_with = "crate::number::deserialize_option")]
+    #[serde(
+        default,
+        deserialize_with = "sigpersist_model::number::deserialize_option"
+    )]
     #[schema(example = 100)]
     pub timeout_ms: Option<u32>,
     /// Most linear memory of one call; all that the server allows where it is left out.
-    #[serde(default, deserialize_with = "crate::number::deserialize_option")]
+    #[serde(
+        default,
+        deserialize_with = "sigpersist_model::number::deserialize_option"
+    )]
     #[schema(example = 33554432)]
     pub memory_bytes: Option<u64>,
     /// Fuel of one call; all that the server allows where it is left out.
-    #[serde(default, deserialize_with = "crate::number::deserialize_option")]
+    #[serde(
+        default,
+        deserialize_with = "sigpersist_model::number::deserialize_option"
+    )]
     #[schema(example = 1_000_000_000)]
     pub fuel: Option<u64>,
     /// What it reads as its configuration.
@@ -56,7 +65,10 @@ pub struct HookRequest {
     pub enabled: bool,
     /// What runs beside it.
     #[schema(example = json!(null))]
-    #[serde(default, deserialize_with = "crate::object::deserialize_option")]
+    #[serde(
+        default,
+        deserialize_with = "sigpersist_model::json_object::deserialize_option"
+    )]
     pub shadow: Option<ShadowRequest>,
 }
 

@@ -1,13 +1,14 @@
 //! Plugins and their revisions: uploading, showing, deleting.
 
-use super::model::{Digest, Plugin, Revision};
+use sigpersist_model::audit::{Actor, Event};
+use sigpersist_model::context::TenantId;
+use sigpersist_model::digest::sha256;
+use sigpersist_model::error::{Error, Noun, Result};
+use sigpersist_model::plugin::{Digest, Plugin, Revision};
+use sigpersist_model::tenant::check_slug;
+
 use crate::app::App;
-use crate::audit::{Actor, Event};
-use crate::context::TenantId;
-use crate::digest::sha256;
-use crate::error::{Error, Noun, Result};
 use crate::store::{NewRevision, PluginDeletion};
-use crate::tenants::model::check_slug;
 use crate::trials::{Case, check_cases};
 
 /// What became of an upload.

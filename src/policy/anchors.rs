@@ -1,15 +1,15 @@
 //! Whom a tenant trusts.
 
 use chrono::{DateTime, Utc};
+use sigpersist_model::audit::{Actor, Event};
+use sigpersist_model::context::TenantId;
+use sigpersist_model::digest::sha256;
+use sigpersist_model::error::{Error, Noun, Result};
+use sigpersist_model::plugin::Digest;
+use sigpersist_model::policy::TrustAnchor;
 use sigpersist_verify::certificates;
 
-use super::model::TrustAnchor;
 use crate::app::App;
-use crate::audit::{Actor, Event};
-use crate::context::TenantId;
-use crate::digest::sha256;
-use crate::error::{Error, Noun, Result};
-use crate::plugins::model::Digest;
 
 /// Most certificates that a tenant may trust: each is looked at for each signature that is verified.
 pub(super) const MAX_ANCHORS: usize = 100;

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use serde_json::json;
+use sigpersist_model::audit::{Actor, Event};
+use sigpersist_model::context::TenantId;
+use sigpersist_model::error::Result;
+use sigpersist_model::policy::{Change, InForce, Policy};
 
 use super::in_force;
-use super::model::{Change, InForce, Policy};
 use crate::app::App;
-use crate::audit::{Actor, Event};
-use crate::context::TenantId;
-use crate::error::Result;
 
 /// Changes a tenant's policy; what is not given stays. Blocks.
 ///

@@ -1,13 +1,15 @@
 //! Taking over what a tenant's file says of its policy.
 
+use sigpersist_model::audit::Actor;
+use sigpersist_model::context::TenantId;
+use sigpersist_model::error::Result;
+use sigpersist_model::policy::Policy;
+use sigpersist_model::transfer;
+
 use super::anchors::{MAX_ANCHORS, event, read};
-use super::model::Policy;
-use super::{in_force, update};
+use super::in_force;
+use super::update;
 use crate::app::App;
-use crate::audit::Actor;
-use crate::context::TenantId;
-use crate::error::Result;
-use crate::transfer::model;
 
 /// Sets a policy where none is set, and trusts certificates that are not trusted yet; says how much of that was new. What is set
 /// otherwise stays. Blocks.
@@ -19,7 +21,7 @@ pub fn import(
     app: &App,
     tenant: TenantId,
     actor: &Actor,
-    line: &model::Policy,
+    line: &transfer::Policy,
 ) -> Result<Result<u64, String>> {
     let mut anchors = Vec::with_capacity(line.trust_anchors.len());
     for anchor in &line.trust_anchors {

@@ -3,14 +3,14 @@
 mod anchors;
 mod change;
 mod import;
-pub mod model;
 
 use std::sync::Arc;
 
+use sigpersist_model::context::TenantId;
+use sigpersist_model::error::Result;
+use sigpersist_model::policy::InForce;
+
 use crate::app::App;
-use crate::context::TenantId;
-use crate::error::Result;
-use model::InForce;
 
 pub use anchors::{add_anchors, anchor, anchors, read as read_anchors, remove_anchor};
 pub use change::update;

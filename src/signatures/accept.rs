@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
+use sigpersist_model::context::TenantId;
+use sigpersist_model::error::{Error, NotAccepted, RefusedSigner, Result};
+use sigpersist_model::policy::{Accept, Detached, Policy};
 use sigpersist_verify::pki::{Indication, Outcome, Work};
 use sigpersist_verify::{Format, Report, Signer, report_within};
 
 use super::Judged;
 use super::summary::{Summary, shortened};
 use crate::app::App;
-use crate::context::TenantId;
-use crate::error::{Error, NotAccepted, RefusedSigner, Result};
-use crate::policy::model::{Accept, Detached, Policy};
 
 /// Most signers that a refusal tells of.
 const MAX_SIGNERS: usize = 50;
@@ -197,7 +197,7 @@ mod tests {
     use sigpersist_verify::{Judging, report};
 
     use super::*;
-    use crate::signatures::model::SignatureBody;
+    use sigpersist_model::signature::SignatureBody;
 
     #[test]
     fn who_is_in_the_way_is_told_whatever_number_signed() {

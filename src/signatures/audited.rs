@@ -1,11 +1,10 @@
 //! What the audit trail says of signatures: which thread was deleted, and that there is one of its name again.
 
 use serde_json::{Value, json};
-
-use super::model::ThreadKey;
-use crate::audit::{Actor, Event};
-use crate::context::TenantId;
-use crate::digest::to_hex;
+use sigpersist_model::audit::{Actor, Event};
+use sigpersist_model::context::TenantId;
+use sigpersist_model::digest::to_hex;
+use sigpersist_model::signature::ThreadKey;
 
 /// A thread by one word, and no other thread by the same. The database finds deletes by it (`not_deleted_before`).
 fn name(key: &ThreadKey) -> String {

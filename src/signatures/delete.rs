@@ -3,18 +3,18 @@
 use std::time::{Duration, Instant};
 
 use chrono::Utc;
+use sigpersist_model::context::Context;
+use sigpersist_model::decision::{Circumstances, Input, Judgement};
+use sigpersist_model::error::{Error, Result};
+use sigpersist_model::plugin::Operation;
+use sigpersist_model::signature::{Preconditions, Signature, ThreadKey};
 
 use super::audited;
 use super::judging::judging;
-use super::model::{Preconditions, Signature, ThreadKey};
 use crate::app::App;
-use crate::context::Context;
 use crate::decisions;
-use crate::decisions::model::{Circumstances, Input, Judgement};
-use crate::error::{Error, Result};
 use crate::hooks::Judging;
 use crate::plugins::Judges;
-use crate::plugins::model::Operation;
 use crate::store::Deletion;
 use crate::tenants;
 

@@ -3,11 +3,11 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
+use sigpersist_model::context::TenantId;
+use sigpersist_model::error::Result;
+use sigpersist_model::signature::SignatureBody;
 use sigpersist_verify::pki::{Issued, Work};
 
-use super::model::SignatureBody;
-use crate::context::TenantId;
-use crate::error::Result;
 use crate::turns::Shared;
 
 /// What a short look may cost, in the nanoseconds that are counted: four times what the usual signature asks for, with its chain.
@@ -93,7 +93,7 @@ mod tests {
     use tokio::runtime::Runtime;
 
     use super::*;
-    use crate::error::Error;
+    use sigpersist_model::error::Error;
 
     fn signature() -> SignatureBody {
         let text = include_str!("../../tests/data/first.cms.b64");

@@ -1,10 +1,11 @@
 //! Reading a thread: one version of it, or its history.
 
+use sigpersist_model::context::Context;
+use sigpersist_model::error::{Error, Result};
+use sigpersist_model::signature::{Signature, ThreadKey};
+
 use super::list::page;
-use super::model::{Signature, ThreadKey};
 use crate::app::App;
-use crate::context::Context;
-use crate::error::{Error, Result};
 
 /// One version of a thread, the current one where none is named. Blocks.
 ///

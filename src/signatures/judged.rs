@@ -3,13 +3,12 @@
 use std::sync::{Arc, OnceLock};
 
 use chrono::{DateTime, Utc};
+use sigpersist_model::beside::Beside;
+use sigpersist_model::digest::{sha256, to_hex};
+use sigpersist_model::policy::InForce;
+use sigpersist_model::signature::SignatureBody;
 use sigpersist_verify::pki::Work;
 use sigpersist_verify::{Judging, Report, report_within};
-
-use super::Beside;
-use super::model::SignatureBody;
-use crate::digest::{sha256, to_hex};
-use crate::policy::model::InForce;
 
 /// A signature, and everything that it is judged by.
 #[derive(Debug)]
@@ -101,7 +100,7 @@ mod tests {
     use std::convert::Infallible;
 
     use super::*;
-    use crate::policy::model::Policy;
+    use sigpersist_model::policy::Policy;
 
     #[test]
     fn a_signature_is_judged_once_and_in_one_turn() {

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use sigpersist_model::beside::Beside;
+use sigpersist_model::context::TenantId;
+use sigpersist_model::error::Result;
+use sigpersist_model::signature::Signature;
 
-use super::model::Signature;
-use super::{Beside, Judged};
+use super::Judged;
 use crate::app::App;
-use crate::context::TenantId;
-use crate::error::Result;
 use crate::hooks::Judging;
 use crate::policy;
 

@@ -1,9 +1,10 @@
 //! Listing a tenant's threads, newest first.
 
-use super::model::{ListFilter, Position, Signature};
+use sigpersist_model::context::Context;
+use sigpersist_model::error::{Error, Result};
+use sigpersist_model::signature::{ListFilter, Position, Signature};
+
 use crate::app::App;
-use crate::context::Context;
-use crate::error::{Error, Result};
 use crate::store::ListPage;
 
 /// Most threads of one page.

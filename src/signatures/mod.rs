@@ -2,20 +2,17 @@
 
 mod accept;
 mod audited;
-mod beside;
 mod delete;
 mod examinations;
 mod get;
 mod judged;
 mod judging;
 mod list;
-pub mod model;
 mod save;
 pub mod summary;
 mod verify;
 
 pub use audited::recreated;
-pub use beside::{Beside, MAX_CERTIFICATES_BYTES};
 pub use delete::delete;
 pub use examinations::Examinations;
 pub use get::{get, history};

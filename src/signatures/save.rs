@@ -3,22 +3,23 @@
 use std::sync::Arc;
 
 use chrono::Utc;
+use sigpersist_model::beside::Beside;
+use sigpersist_model::context::Context;
+use sigpersist_model::decision::{Circumstances, Input, Judgement, Outcome};
+use sigpersist_model::error::{Error, Result};
+use sigpersist_model::plugin::Operation;
+use sigpersist_model::quotas::Quota;
+use sigpersist_model::signature::{Draft, Preconditions, Signature, are_same_tags};
 
+use super::Judged;
 use super::accept::check_draft;
 use super::audited::recreated;
-use super::model::{Draft, Preconditions, Signature, are_same_tags};
-use super::{Beside, Judged};
 use crate::app::App;
-use crate::context::Context;
 use crate::decisions;
-use crate::decisions::model::{Circumstances, Input, Judgement, Outcome};
-use crate::error::{Error, Result};
 use crate::hooks::Judging;
 use crate::plugins::Judges;
-use crate::plugins::model::Operation;
 use crate::policy;
 use crate::store::Found;
-use crate::tenants::quotas::Quota;
 use crate::tenants::{self, Room};
 
 /// What became of a draft.
@@ -359,7 +360,7 @@ fn is_repeated(draft: &Draft, stored: &Signature) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::signatures::model::{SignatureBody, ThreadKey, Versions};
+    use sigpersist_model::signature::{SignatureBody, ThreadKey, Versions};
 
     fn expected(
         signed_over: Option<u32>,

@@ -152,9 +152,9 @@ mod tests {
     use chrono::Utc;
 
     use super::*;
-    use crate::policy::model::{InForce, Policy};
-    use crate::signatures::Beside;
-    use crate::signatures::model::SignatureBody;
+    use sigpersist_model::beside::Beside;
+    use sigpersist_model::policy::{InForce, Policy};
+    use sigpersist_model::signature::SignatureBody;
 
     #[test]
     fn a_summary_never_grows_beyond_its_room() {

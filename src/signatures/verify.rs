@@ -3,15 +3,16 @@
 use std::sync::Arc;
 
 use chrono::Utc;
+use sigpersist_model::beside::Beside;
+use sigpersist_model::context::Context;
+use sigpersist_model::error::{Error, Result};
+use sigpersist_model::signature::{SignatureBody, StoredVerdict, ThreadKey};
 use sigpersist_verify::pki::Work;
 use sigpersist_verify::{Report, report_within};
 
-use super::model::{SignatureBody, StoredVerdict, ThreadKey};
+use super::Judged;
 use super::summary::Summary;
-use super::{Beside, Judged};
 use crate::app::App;
-use crate::context::Context;
-use crate::error::{Error, Result};
 use crate::policy;
 use crate::tenants;
 

@@ -8,15 +8,16 @@ use diesel::pg::PgConnection;
 use diesel::prelude::*;
 use diesel::sql_query;
 use diesel::sql_types::{BigInt, Binary, Integer, Json, Nullable, Text};
+use sigpersist_model::audit::{Event, Head, Recorded};
+use sigpersist_model::context::{PLATFORM, TenantId};
+use sigpersist_model::error::Result;
+use sigpersist_model::key::MasterKeyId;
 
 use super::keys::{add_alone, current_master_key};
 use super::pool::Store;
 use super::schema::{audit_events, audit_heads, audit_keys, audit_seals};
 use super::snapshot::Snapshot;
-use crate::audit::{Event, Head, Recorded, SealKey, Sealed, StoredSeal, StoredSealKey};
-use crate::auth::MasterKeyId;
-use crate::context::{PLATFORM, TenantId};
-use crate::error::Result;
+use crate::audit::{SealKey, Sealed, StoredSeal, StoredSealKey};
 
 /// Seals in one statement, which takes no more than 65,535 values.
 const MAX_ROWS: usize = 10_000;

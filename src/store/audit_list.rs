@@ -3,13 +3,13 @@
 use diesel::dsl::sql;
 use diesel::prelude::*;
 use diesel::sql_types::{Bool, Nullable, Text};
+use sigpersist_model::audit::{Filter, ImportedInto, Listed, Place, Whose};
+use sigpersist_model::context::PLATFORM;
+use sigpersist_model::error::Result;
 
 use super::audit::{EventRow, event_columns, imported_columns};
 use super::pool::Store;
 use super::schema::{audit_events, audit_imported};
-use crate::audit::{Filter, ImportedInto, Listed, Place, Whose};
-use crate::context::PLATFORM;
-use crate::error::Result;
 
 /// A page of one of the tables, newest first, but for whose events they are.
 macro_rules! page {

@@ -11,8 +11,9 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use sigpersist_model::context::TenantId;
+
 use crate::blocking::Work;
-use crate::context::TenantId;
 
 /// Most items of a batch.
 const MOST: usize = 16;

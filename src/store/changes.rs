@@ -17,6 +17,7 @@ use diesel::dsl::sql;
 use diesel::pg::PgConnection;
 use diesel::sql_types::Bool;
 use diesel::{QueryDsl as _, RunQueryDsl as _};
+use sigpersist_model::context::TenantId;
 use tracing::{debug, info, warn};
 
 use super::connection::connect;
@@ -26,7 +27,6 @@ use super::pool::Store;
 use super::role::SERVER_ROLE;
 use super::schema::change_counter;
 use super::url::with_option;
-use crate::context::TenantId;
 use crate::readiness::Readiness;
 
 /// What may have changed.

@@ -8,13 +8,13 @@ use diesel::pg::PgConnection;
 use diesel::r2d2::{HandleError, ManageConnection};
 use diesel::result::{ConnectionError, Error as DieselError, QueryResult};
 use diesel::{Connection as _, ConnectionResult};
+use sigpersist_model::context::TenantId;
 use tracing::debug;
 
 use super::kept::Mark;
 use super::role::SERVER_ROLE;
 use super::url::{with_defaults, without_password};
 use super::watchdog::Pulse;
-use crate::context::TenantId;
 
 /// A connection that was idle for longer than this is tried before it is used: one round trip that a busy connection
 /// is spared.

@@ -6,6 +6,14 @@ use diesel::prelude::*;
 use diesel::sql_query;
 use diesel::sql_types::{BigInt, Binary, Integer, Jsonb, Nullable, Text, Timestamptz};
 use serde_json::Value;
+use sigpersist_model::context::TenantId;
+use sigpersist_model::decision::{
+    Decision, DecisionId, Input, Judgement, Outcome, Recorded, Verdicts,
+};
+use sigpersist_model::digest::to_hex;
+use sigpersist_model::error::{Error, Result};
+use sigpersist_model::plugin::Operation;
+use sigpersist_model::signature::{SignatureBody, ThreadKey};
 
 use super::pool::Store;
 use super::schema::hook_inputs;
@@ -13,14 +21,6 @@ use super::signatures::{
     encoding_from_code, encoding_to_code, sha256_from_column, version_from_column,
     version_to_column,
 };
-use crate::context::TenantId;
-use crate::decisions::model::{
-    Decision, DecisionId, Input, Judgement, Outcome, Recorded, Verdicts,
-};
-use crate::digest::to_hex;
-use crate::error::{Error, Result};
-use crate::plugins::model::Operation;
-use crate::signatures::model::{SignatureBody, ThreadKey};
 
 /// Judgements that one page looks at, at most: a filter that finds little costs no more than that.
 const MAX_SCANNED: i64 = 5_000;

@@ -1,9 +1,9 @@
 //! What failed queries mean.
 
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
+use sigpersist_model::error::{Error, Noun};
 
 use super::kept::{Forgotten, is_forgotten};
-use crate::error::{Error, Noun};
 
 /// Whether a connection is of no more use.
 pub(super) fn is_connection_lost(error: &DieselError) -> bool {

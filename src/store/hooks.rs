@@ -5,16 +5,16 @@ use diesel::dsl::{count_star, max, min, now};
 use diesel::pg::PgConnection;
 use diesel::prelude::*;
 use serde_json::Value;
+use sigpersist_model::audit::{Actor, Event};
+use sigpersist_model::context::{PLATFORM, TenantId};
+use sigpersist_model::error::{Error, Result};
+use sigpersist_model::plugin::{Binding, Digest, Hook, Limits, Operation, Quarantine, Shadow};
 
 use super::plugins::digest_from_column;
 use super::pool::Store;
 use super::schema::{hook_bindings, hooks};
 use super::signatures::{version_from_column, version_to_column};
 use super::tenants::lock_tenant;
-use crate::audit::{Actor, Event};
-use crate::context::{PLATFORM, TenantId};
-use crate::error::{Error, Result};
-use crate::plugins::model::{Binding, Digest, Hook, Limits, Operation, Quarantine, Shadow};
 
 /// The columns of a binding that say what a hook is set to.
 #[derive(Queryable, Selectable, Insertable)]

@@ -6,14 +6,13 @@ use diesel::prelude::*;
 use diesel::result::Error as DieselError;
 use diesel::sql_query;
 use diesel::sql_types::{BigInt, Binary, Bool, Integer, Nullable, Text, Timestamptz};
+use sigpersist_model::audit::Event;
+use sigpersist_model::context::{PLATFORM, Tenancy, TenantId};
+use sigpersist_model::error::Result;
+use sigpersist_model::key::{KeyMaterial, MasterKeyId, StoredKey};
 
 use super::pool::Store;
 use super::schema::master_key;
-use crate::audit::Event;
-use crate::auth::MasterKeyId;
-use crate::auth::key::{KeyMaterial, StoredKey};
-use crate::context::{PLATFORM, Tenancy, TenantId};
-use crate::error::Result;
 
 /// All keys, whoever's; the platform's are those of tenant 0. Conditions reach the indexes of both tables.
 pub(super) const KEYS: &str = "(SELECT t.id AS tenant_id, t.slug, t.suspended_at IS NOT NULL AS tenant_suspended, \

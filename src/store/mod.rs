@@ -1,7 +1,7 @@
 //! Postgres, through Diesel and r2d2, and nothing else: the only module that knows SQL.
 //!
 //! A [`Store`] is a pool of connections with one method for each query, named after its noun (`signature_insert`,
-//! `signature_list`). Every query of a tenant's rows takes the [`TenantId`](crate::context::TenantId). All of it
+//! `signature_list`). Every query of a tenant's rows takes the [`TenantId`](sigpersist_model::context::TenantId). All of it
 //! blocks: call it from [`crate::blocking::run`], and never while something else is held.
 
 mod audit;

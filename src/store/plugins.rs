@@ -6,15 +6,15 @@ use diesel::pg::PgConnection;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Timestamptz};
 use serde_json::{Value, json};
+use sigpersist_model::audit::Event;
+use sigpersist_model::context::{PLATFORM, TenantId};
+use sigpersist_model::digest::to_hex;
+use sigpersist_model::error::{Error, Result};
+use sigpersist_model::plugin::{Digest, Plugin, Revision};
 
 use super::pool::Store;
 use super::schema::{hooks, plugin_revisions, plugins, tenants};
 use super::signatures::sha256_from_column;
-use crate::audit::Event;
-use crate::context::{PLATFORM, TenantId};
-use crate::digest::to_hex;
-use crate::error::{Error, Result};
-use crate::plugins::model::{Digest, Plugin, Revision};
 
 #[derive(Queryable)]
 struct RevisionRow {

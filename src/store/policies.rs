@@ -5,17 +5,17 @@ use std::str::FromStr;
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::result::Error as DieselError;
+use sigpersist_model::audit::Event;
+use sigpersist_model::context::TenantId;
+use sigpersist_model::error::Result;
+use sigpersist_model::plugin::Digest;
+use sigpersist_model::policy::{Policy, TrustAnchor};
 
 use super::plugins::digest_from_column;
 use super::pool::Store;
 use super::schema::{policies, trust_anchors};
 use super::snapshot::Snapshot;
 use super::tenants::lock_tenant;
-use crate::audit::Event;
-use crate::context::TenantId;
-use crate::error::Result;
-use crate::plugins::model::Digest;
-use crate::policy::model::{Policy, TrustAnchor};
 
 fn get(connection: &mut diesel::PgConnection, tenant: TenantId) -> QueryResult<Policy> {
     let row: Option<(String, String, String, bool)> = policies::table

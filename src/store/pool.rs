@@ -8,6 +8,8 @@ use diesel::Connection as _;
 use diesel::pg::PgConnection;
 use diesel::r2d2::{Pool, PoolError, PooledConnection};
 use diesel::result::{Error as DieselError, QueryResult};
+use sigpersist_model::context::TenantId;
+use sigpersist_model::error::{Error, Result};
 use tracing::debug_span;
 
 use super::batches::Batches;
@@ -20,8 +22,6 @@ use super::watchdog::{Watchdog, Watched};
 use crate::audit::SealKey;
 use crate::blocking::Work;
 use crate::config::DatabaseConfig;
-use crate::context::TenantId;
-use crate::error::{Error, Result};
 use crate::telemetry::metrics;
 
 /// How long an answer may be on its way, beyond the time that the statement may take.
@@ -93,7 +93,7 @@ impl Store {
         }
     }
 
-    /// Runs queries for a tenant, or for [`PLATFORM`](crate::context::PLATFORM), on a connection of the pool.
+    /// Runs queries for a tenant, or for [`PLATFORM`](sigpersist_model::context::PLATFORM), on a connection of the pool.
     ///
     /// The rows that they find are those that row-level security gives to that tenant, whatever they ask for.
     pub(super) fn run<T>(
@@ -228,7 +228,7 @@ mod tests {
     use super::super::role::SERVER_ROLE;
     use super::super::schema::tenants;
     use super::*;
-    use crate::context::PLATFORM;
+    use sigpersist_model::context::PLATFORM;
 
     /// A pool of one connection, on a Postgres of its own with two tenants.
     fn pool_of_one() -> (tempfile::TempDir, Embedded, Store) {

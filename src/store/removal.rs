@@ -4,14 +4,14 @@
 use diesel::prelude::*;
 use diesel::sql_query;
 use diesel::sql_types::{BigInt, Bool, Integer};
+use sigpersist_model::audit::Event;
+use sigpersist_model::context::{PLATFORM, TenantId};
+use sigpersist_model::error::Result;
+use sigpersist_model::tenant::Usage;
 
 use super::pool::Store;
 use super::schema::{tenant_usage, tenants};
 use super::usage;
-use crate::audit::Event;
-use crate::context::{PLATFORM, TenantId};
-use crate::error::Result;
-use crate::tenants::Usage;
 
 /// Rows and bytes of one batch: one short transaction.
 const BATCH_ROWS: i64 = 1_000;

@@ -7,6 +7,10 @@ use diesel::prelude::*;
 use diesel::result::Error as DieselError;
 use diesel::sql_query;
 use diesel::sql_types::{BigInt, Binary, Bool, Integer, Nullable, Text};
+use sigpersist_model::audit::Event;
+use sigpersist_model::context::PLATFORM;
+use sigpersist_model::error::{Error, Result};
+use sigpersist_model::key::{MasterKeyId, StoredKey};
 
 use super::audit::seal_keys;
 use super::connection::connect;
@@ -14,11 +18,7 @@ use super::failure::query_error;
 use super::keys::{KEYS, add_alone, all, current_master_key, table};
 use super::pool::Store;
 use super::schema::master_key;
-use crate::audit::{Event, StoredSealKey};
-use crate::auth::MasterKeyId;
-use crate::auth::key::StoredKey;
-use crate::context::PLATFORM;
-use crate::error::{Error, Result};
+use crate::audit::StoredSealKey;
 
 /// The lock of whoever rotates the master key.
 const ROTATING: i64 = i64::from_be_bytes(*b"sigprota");

@@ -13,6 +13,10 @@ use diesel::pg::{Pg, PgConnection};
 use diesel::prelude::*;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::sql_types::{Array, BigInt, Binary, CChar, Integer, Nullable, Text, Timestamptz};
+use sigpersist_model::context::TenantId;
+use sigpersist_model::decision::Judgement;
+use sigpersist_model::error::{Error, Result};
+use sigpersist_model::signature::Draft;
 use tracing::warn;
 
 use super::batches::Told;
@@ -22,10 +26,6 @@ use super::signature_save::{Found, Saved, unless_deleted};
 use super::signatures::encoding_to_code;
 use super::usage;
 use super::verdicts::verdict_bytes;
-use crate::context::TenantId;
-use crate::decisions::model::Judgement;
-use crate::error::{Error, Result};
-use crate::signatures::model::Draft;
 
 /// Signatures of more bytes are saved by themselves: sending them takes longer than what is spared.
 pub(super) const MAX_BYTES: usize = 64 * 1024;

@@ -10,12 +10,12 @@ use diesel::pg::{Pg, PgConnection};
 use diesel::prelude::*;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::sql_types::{Array, BigInt, Binary, CChar, Integer, Nullable, Text, Timestamptz};
+use sigpersist_model::context::TenantId;
+use sigpersist_model::error::Result;
+use sigpersist_model::signature::{ListFilter, Position, Signature};
 
 use super::pool::Store;
 use super::signatures::SignatureRow;
-use crate::context::TenantId;
-use crate::error::Result;
-use crate::signatures::model::{ListFilter, Position, Signature};
 
 /// How much of the list, and from where.
 #[derive(Debug, Clone)]

@@ -10,17 +10,17 @@ use diesel::prelude::*;
 use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use diesel::sql_types::{Array, BigInt, Binary, Bool, CChar, Integer, Nullable, Text, Timestamptz};
+use sigpersist_model::audit::Event;
+use sigpersist_model::context::TenantId;
+use sigpersist_model::decision::Judgement;
+use sigpersist_model::error::Result;
+use sigpersist_model::signature::{Draft, Signature, SignatureId};
 
 use super::pool::Store;
 use super::signature_create::{FirstVersion, MAX_BYTES};
 use super::signatures::{encoding_to_code, version_from_column, version_to_column};
 use super::usage;
 use super::verdicts::verdict_bytes;
-use crate::audit::Event;
-use crate::context::TenantId;
-use crate::decisions::model::Judgement;
-use crate::error::Result;
-use crate::signatures::model::{Draft, Signature, SignatureId};
 
 /// What is to be recorded with a draft.
 #[derive(Clone, Copy)]

@@ -5,16 +5,17 @@ use diesel::dsl::sql;
 use diesel::prelude::*;
 use diesel::sql_query;
 use diesel::sql_types::{Binary, Integer, Text};
+use sigpersist_model::audit::Event;
+use sigpersist_model::context::TenantId;
+use sigpersist_model::decision::{Judgement, Outcome};
+use sigpersist_model::error::{Error, Result};
+use sigpersist_model::signature::{Encoding, Signature, SignatureBody, SignatureId, ThreadKey};
+use sigpersist_model::time;
 
+use super::decisions;
 use super::pool::Store;
 use super::schema::{signature_versions, signatures};
-use super::{decisions, usage};
-use crate::audit::Event;
-use crate::context::TenantId;
-use crate::decisions::model::{Judgement, Outcome};
-use crate::error::{Error, Result};
-use crate::signatures::model::{Encoding, Signature, SignatureBody, SignatureId, ThreadKey};
-use crate::time;
+use super::usage;
 
 /// Result of a delete.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,11 +3,11 @@
 use diesel::connection::SimpleConnection as _;
 use diesel::pg::PgConnection;
 use diesel::result::QueryResult;
+use sigpersist_model::context::TenantId;
+use sigpersist_model::error::Result;
 
 use super::failure::query_error;
 use super::pool::Store;
-use crate::context::TenantId;
-use crate::error::Result;
 
 /// What the database held at one moment, however long it is read. Its queries are methods, as those of [`Store`] are.
 pub struct Snapshot<'a> {
@@ -31,7 +31,7 @@ impl Snapshot<'_> {
 }
 
 impl Store {
-    /// Reads one moment of the database for a tenant, or for [`PLATFORM`](crate::context::PLATFORM). Holds a connection
+    /// Reads one moment of the database for a tenant, or for [`PLATFORM`](sigpersist_model::context::PLATFORM). Holds a connection
     /// until it is done.
     pub fn snapshot<T>(
         &self,

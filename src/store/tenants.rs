@@ -2,15 +2,14 @@
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
+use sigpersist_model::audit::Event;
+use sigpersist_model::context::{PLATFORM, TenantId};
+use sigpersist_model::error::Result;
+use sigpersist_model::quotas::Quotas;
+use sigpersist_model::tenant::{Tenant, TenantFilter, TenantState};
 
 use super::pool::Store;
 use super::schema::tenants;
-use crate::audit::Event;
-use crate::context::{PLATFORM, TenantId};
-use crate::error::Result;
-use crate::tenants::TenantFilter;
-use crate::tenants::model::{Tenant, TenantState};
-use crate::tenants::quotas::Quotas;
 
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = tenants)]

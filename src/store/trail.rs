@@ -7,15 +7,15 @@ use diesel::pg::PgConnection;
 use diesel::prelude::*;
 use diesel::sql_query;
 use diesel::sql_types::{Array, BigInt, Binary, Integer, Nullable, Text, Timestamptz};
+use sigpersist_model::audit::{Event, Recorded, STATEMENT};
+use sigpersist_model::context::TenantId;
+use sigpersist_model::error::{Error, Result};
 
 use super::audit::{EventRow, imported_columns};
 use super::pool::Store;
 use super::schema::{audit_events, audit_imported};
 use super::snapshot::Snapshot;
 use super::tenants::lock_tenant;
-use crate::audit::{Event, Recorded, STATEMENT};
-use crate::context::TenantId;
-use crate::error::{Error, Result};
 
 /// A chain that was imported into a tenant.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,18 +4,18 @@ use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_query;
 use diesel::sql_types::{Array, BigInt, Binary, Integer, Jsonb, Text, Timestamptz};
+use sigpersist_model::audit::Event;
+use sigpersist_model::context::TenantId;
+use sigpersist_model::error::Result;
+use sigpersist_model::plugin::Binding;
+use sigpersist_model::signature::SignatureBody;
+use sigpersist_model::transfer::{HookBinding, InForce, Judgement};
 
 use super::hooks::BindingRow;
 use super::pool::Store;
 use super::schema::{hook_bindings, hook_inputs, hooks};
 use super::signatures::{encoding_to_code, version_to_column};
 use super::tenants::lock_tenant;
-use crate::audit::Event;
-use crate::context::TenantId;
-use crate::error::Result;
-use crate::plugins::model::Binding;
-use crate::signatures::model::SignatureBody;
-use crate::transfer::model::{HookBinding, InForce, Judgement};
 
 impl Store {
     /// Adds a binding to a hook's history, as it was; says whether there was none of this number.

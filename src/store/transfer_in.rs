@@ -9,19 +9,20 @@ use diesel::pg::PgConnection;
 use diesel::prelude::*;
 use diesel::sql_query;
 use diesel::sql_types::{Array, BigInt, Integer, Nullable, Text, Timestamptz};
+use sigpersist_model::audit::Event;
+use sigpersist_model::context::TenantId;
+use sigpersist_model::error::Result;
+use sigpersist_model::signature::ThreadKey;
+use sigpersist_model::tenant::Usage;
+use sigpersist_model::transfer::{Part, StoredVersion};
 
+use super::audit;
 use super::pool::Store;
 use super::schema::{signature_tags, signature_verdicts, signature_versions, signatures};
 use super::signatures::{encoding_to_code, version_to_column};
 use super::transfer_known::KnownThread;
+use super::usage;
 use super::verdicts::verdict_bytes;
-use super::{audit, usage};
-use crate::audit::Event;
-use crate::context::TenantId;
-use crate::error::Result;
-use crate::signatures::model::ThreadKey;
-use crate::tenants::Usage;
-use crate::transfer::model::{Part, StoredVersion};
 
 /// Rows of tags, or of verdicts, in one statement, which takes no more than 65,535 values.
 const MAX_ROWS: usize = 10_000;

@@ -6,15 +6,15 @@ use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_query;
 use diesel::sql_types::{Array, BigInt, Integer, Text, Timestamptz};
+use sigpersist_model::context::TenantId;
+use sigpersist_model::error::Result;
+use sigpersist_model::signature::{SignatureId, ThreadKey};
+use sigpersist_model::transfer::{BodyMark, StoredVersion};
 
 use super::pool::Store;
 use super::schema::signatures;
 use super::signatures::{version_from_column, version_to_column};
 use super::version_columns::VersionColumns;
-use crate::context::TenantId;
-use crate::error::Result;
-use crate::signatures::model::{SignatureId, ThreadKey};
-use crate::transfer::model::{BodyMark, StoredVersion};
 
 /// A thread that is there.
 #[derive(Debug, Clone)]

@@ -8,6 +8,13 @@ use diesel::prelude::*;
 use diesel::sql_query;
 use diesel::sql_types::{BigInt, Binary, Integer, Jsonb, Nullable, Text, Timestamptz};
 use serde_json::Value;
+use sigpersist_model::error::{Error, Result};
+use sigpersist_model::key::StoredKey;
+use sigpersist_model::plugin::Digest;
+use sigpersist_model::signature::SignatureBody;
+use sigpersist_model::transfer::{
+    Counts, Hook, HookBinding, InForce, Judgement, Quarantine, StoredVersion, Thread, Verdict,
+};
 
 use super::hooks::BindingRow;
 use super::keys::{KEYS, all};
@@ -16,13 +23,6 @@ use super::schema::{hook_bindings, hook_inputs, hooks, plugin_revisions, plugins
 use super::signatures::{encoding_from_code, sha256_from_column, version_from_column};
 use super::snapshot::Snapshot;
 use super::version_columns::VersionColumns;
-use crate::auth::key::StoredKey;
-use crate::error::{Error, Result};
-use crate::plugins::model::Digest;
-use crate::signatures::model::SignatureBody;
-use crate::transfer::model::{
-    Counts, Hook, HookBinding, InForce, Judgement, Quarantine, StoredVersion, Thread, Verdict,
-};
 
 /// Versions of one page, however small they are.
 const MAX_VERSIONS: i64 = 1_000;

@@ -8,12 +8,12 @@ use diesel::pg::PgConnection;
 use diesel::prelude::*;
 use diesel::sql_query;
 use diesel::sql_types::{BigInt, Integer, Text};
+use sigpersist_model::context::{PLATFORM, TenantId};
+use sigpersist_model::error::Result;
+use sigpersist_model::tenant::Usage;
 
 use super::pool::Store;
 use super::schema::tenant_usage;
-use crate::context::{PLATFORM, TenantId};
-use crate::error::Result;
-use crate::tenants::Usage;
 
 /// Adds the row that a query gives, as the end of a statement: `(tenant_id, bytes, threads, versions)` and [`SHARD`].
 pub(super) const INSERT: &str =

@@ -5,13 +5,13 @@ use diesel::prelude::*;
 use diesel::sql_query;
 use diesel::sql_types::{BigInt, Integer, Jsonb, Nullable, Text, Timestamptz};
 use serde_json::Value;
+use sigpersist_model::context::TenantId;
+use sigpersist_model::error::Result;
+use sigpersist_model::signature::{SignatureId, StoredVerdict};
 
 use super::pool::Store;
 use super::signatures::{version_from_column, version_to_column};
 use super::usage;
-use crate::context::TenantId;
-use crate::error::Result;
-use crate::signatures::model::{SignatureId, StoredVerdict};
 
 #[derive(QueryableByName)]
 struct VerdictRow {

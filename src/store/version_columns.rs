@@ -3,11 +3,11 @@
 use chrono::{DateTime, Utc};
 use diesel::QueryableByName;
 use diesel::sql_types::{Array, Binary, CChar, Integer, Nullable, Text, Timestamptz};
+use sigpersist_model::error::Result;
+use sigpersist_model::signature::Encoding;
+use sigpersist_model::transfer::StoredVersion;
 
 use super::signatures::{encoding_from_code, sha256_from_column, version_from_column};
-use crate::error::Result;
-use crate::signatures::model::Encoding;
-use crate::transfer::model::StoredVersion;
 
 /// A version but for its thread and its bytes.
 #[derive(QueryableByName)]

@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
-
-use crate::decisions::model::Decision;
+use sigpersist_model::decision::Decision;
 
 /// Upper bounds of what is timed, in seconds.
 const SECONDS: [f64; 14] = [

@@ -6,22 +6,22 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
+use sigpersist_model::audit::{Actor, Event};
+use sigpersist_model::context::{PLATFORM, Tenancy, TenantId};
+use sigpersist_model::error::{Error, Noun, Result};
+use sigpersist_model::key::{Algorithm, KeyMaterial, KeyState, MasterKeyId, StoredKey};
+use sigpersist_model::time;
+use sigpersist_model::transfer;
 use zeroize::Zeroizing;
 
 use super::find;
 use crate::app::App;
-use crate::audit::{Actor, Event};
 use crate::auth::GivenKey;
-use crate::auth::algorithm::Algorithm;
-use crate::auth::key::{KeyMaterial, KeyState, StoredKey, new_key_pair};
+use crate::auth::key::{new_key_pair, open_secret};
 use crate::auth::public_key::PublicKey;
 use crate::auth::token::{MAX_KID_BYTES, is_key_id};
-use crate::auth::{MasterKeyId, random_bytes, random_name};
-use crate::context::{PLATFORM, Tenancy, TenantId};
-use crate::error::{Error, Noun, Result};
+use crate::auth::{random_bytes, random_name};
 use crate::store::KeyInsertion;
-use crate::time;
-use crate::transfer::model as transfer;
 
 /// Most keys of one tenant that are not revoked.
 const MAX_KEYS: i64 = 100;
@@ -275,12 +275,12 @@ pub(crate) fn import_key(
             let same_secret = || match (&made, there.encrypted()) {
                 (Made::Public(_), None) => true,
                 (Made::Secret(text), Some(_)) => {
-                    let secret = there.secret(app.vault.as_deref());
-                    secret.is_ok_and(|secret| *secret == text.as_bytes())
+                    let stored = open_secret(&there, app.vault.as_deref());
+                    stored.is_ok_and(|secret| *secret == text.as_bytes())
                 }
                 (Made::Pair { private, .. }, Some(_)) => {
-                    let secret = there.secret(app.vault.as_deref());
-                    secret.is_ok_and(|secret| *secret == **private)
+                    let stored = open_secret(&there, app.vault.as_deref());
+                    stored.is_ok_and(|secret| *secret == **private)
                 }
                 _ => false,
             };

@@ -3,14 +3,14 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
+use sigpersist_model::audit::{Actor, Event};
+use sigpersist_model::error::{Error, Noun, Result};
+use sigpersist_model::key::StoredKey;
+use sigpersist_model::quotas::{Change, Quotas};
+use sigpersist_model::tenant::{Tenant, TenantFilter, TenantState, check_name, check_slug};
+use sigpersist_model::time;
 
-use super::model::{Tenant, TenantState, check_name, check_slug};
-use super::quotas::{Change, Quotas};
 use crate::app::App;
-use crate::audit::{Actor, Event};
-use crate::auth::key::StoredKey;
-use crate::error::{Error, Noun, Result};
-use crate::time;
 
 /// How often a change is tried again because somebody else made one meanwhile.
 const ATTEMPTS: usize = 5;
@@ -36,15 +36,6 @@ impl NewTenant {
             ..Self::default()
         }
     }
-}
-
-/// Which tenants are asked for.
-#[derive(Debug, Clone, Default)]
-pub struct TenantFilter {
-    /// Only those that are there in their lives.
-    pub state: Option<TenantState>,
-    /// Only those after this slug.
-    pub after: Option<String>,
 }
 
 /// Some tenants, by their slugs.

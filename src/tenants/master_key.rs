@@ -4,13 +4,13 @@
 
 use anyhow::{Context as _, bail};
 use serde_json::json;
+use sigpersist_model::audit::{Actor, Event};
+use sigpersist_model::error::{Error, Result};
+use sigpersist_model::key::{MasterKeyId, StoredKey};
 use zeroize::Zeroizing;
 
 use crate::app::App;
-use crate::audit::{Actor, Event};
-use crate::auth::key::StoredKey;
-use crate::auth::{MasterKeyId, MasterKeyIds, Vault};
-use crate::error::{Error, Result};
+use crate::auth::{MasterKeyIds, Vault};
 use crate::store::{Reencrypted, Rotation, Secrets};
 
 /// Secrets of one batch: one short transaction.

@@ -6,13 +6,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::quotas::{Quota, Quotas};
-use super::usage::Storage;
 use serde::Serialize;
+use sigpersist_model::context::{Caller, TenantId};
+use sigpersist_model::error::{Error, Result};
+use sigpersist_model::quotas::{Quota, Quotas};
 use utoipa::ToSchema;
 
-use crate::context::{Caller, TenantId};
-use crate::error::{Error, Result};
+use super::usage::Storage;
 
 const SECOND_NS: u64 = 1_000_000_000;
 /// How many seconds' worth of time hooks may use at once.
@@ -308,7 +308,7 @@ impl Meters {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::context::Tenancy;
+    use sigpersist_model::context::Tenancy;
 
     #[test]
     fn a_burst_passes_at_once_and_the_rest_at_the_rate() {

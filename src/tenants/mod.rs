@@ -4,16 +4,15 @@ mod keys;
 mod lifecycle;
 mod master_key;
 pub mod meters;
-pub mod model;
-pub mod quotas;
 mod removal;
 mod tokens;
 mod usage;
 
+use sigpersist_model::context::Tenancy;
+use sigpersist_model::error::{Error, Noun, Result};
+use sigpersist_model::tenant::Tenant;
+
 use crate::app::App;
-use crate::context::Tenancy;
-use crate::error::{Error, Noun, Result};
-use model::Tenant;
 
 pub use keys::{
     AddedKey, Holder, KeyPage, NewKey, add_key, key, key_of_anybody, keys, published, revoke_key,
@@ -21,13 +20,12 @@ pub use keys::{
 pub(crate) use keys::{import_key, taken};
 pub(crate) use lifecycle::hold;
 pub use lifecycle::{
-    NewTenant, Page, TenantFilter, create, delete, get, key_and_quotas, list, resume, suspend,
-    update,
+    NewTenant, Page, create, delete, get, key_and_quotas, list, resume, suspend, update,
 };
 pub use master_key::{MasterKeys, Rotated, master_keys, prepare_master_key, rotate_master_key};
 pub use removal::Removal;
 pub use tokens::{IssuedToken, NewToken, issue_token};
-pub use usage::{Room, Usage, forget as forget_usage, room, usage};
+pub use usage::{Room, forget as forget_usage, room, usage};
 
 /// The tenant of this slug.
 ///

@@ -5,15 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
+use sigpersist_model::audit::{Actor, Event};
+use sigpersist_model::context::{PLATFORM, TenantId};
+use sigpersist_model::error::Result;
+use sigpersist_model::tenant::Usage;
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
-use super::usage::Usage;
 use crate::app::App;
-use crate::audit::{Actor, Event};
 use crate::blocking;
-use crate::context::{PLATFORM, TenantId};
-use crate::error::Result;
 use crate::store::Removed;
 
 /// How often it is looked whether there is anything to remove.

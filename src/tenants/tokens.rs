@@ -4,15 +4,15 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde_json::json;
+use sigpersist_model::audit::Actor;
+use sigpersist_model::context::Scope;
+use sigpersist_model::error::{Error, Noun, Result};
+use sigpersist_model::key::{KeyState, StoredKey};
+use sigpersist_model::time;
 
 use super::keys::Holder;
 use crate::app::App;
-use crate::audit::Actor;
-use crate::auth::key::{KeyState, StoredKey};
 use crate::auth::token;
-use crate::context::Scope;
-use crate::error::{Error, Noun, Result};
-use crate::time;
 
 /// A token that is to be.
 #[derive(Debug, Clone)]

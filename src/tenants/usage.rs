@@ -7,31 +7,15 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
-use utoipa::ToSchema;
+use sigpersist_model::context::{Context, TenantId};
+use sigpersist_model::error::{Error, Result};
+use sigpersist_model::quotas::{Quota, Quotas};
+use sigpersist_model::tenant::Usage;
 
-use super::quotas::{Quota, Quotas};
 use crate::app::App;
-use crate::context::{Context, TenantId};
-use crate::error::{Error, Result};
 
 /// How long a sum is good for.
 const FRESH: Duration = Duration::from_secs(1);
-
-/// What a tenant has stored.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, ToSchema)]
-#[schema(as = StoredUsage)]
-pub struct Usage {
-    /// Bytes of signatures, as they are stored.
-    #[schema(example = 1843)]
-    pub bytes: i64,
-    /// Threads.
-    #[schema(example = 1)]
-    pub threads: i64,
-    /// Versions of threads.
-    #[schema(example = 1)]
-    pub versions: i64,
-}
 
 /// What a tenant has stored. Blocks.
 ///

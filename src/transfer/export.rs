@@ -6,23 +6,25 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use chrono::Utc;
 use serde_json::json;
+use sigpersist_model::audit::{Actor, Event};
+use sigpersist_model::digest::RunningSha256;
+use sigpersist_model::error::{Error, Result};
+use sigpersist_model::key::StoredKey;
+use sigpersist_model::plugin::Digest;
+use sigpersist_model::tenant::Tenant;
+use sigpersist_model::transfer::{
+    Anchor, Counts, End, FORMAT, FORMAT_VERSION, Header, Input, Key, Line, Policy, Revision,
+    TenantFacts,
+};
 use tracing::warn;
 use zeroize::Zeroizing;
 
-use super::model::{
-    Anchor, Counts, End, Envelope, FORMAT, FORMAT_VERSION, Header, Input, Key, Line, Policy,
-    Revision, TenantFacts,
-};
 use super::trail;
 use crate::app::App;
-use crate::audit::{Actor, Event, Keys};
-use crate::auth::envelope::{Opener, Sealer};
-use crate::auth::key::StoredKey;
-use crate::digest::RunningSha256;
-use crate::error::{Error, Result};
-use crate::plugins::model::Digest;
+use crate::audit::Keys;
+use crate::auth::envelope::{self, Opener, Sealer};
+use crate::auth::key::open_secret;
 use crate::store::{ExportedInput, InputPlace, Snapshot, VersionPlace};
-use crate::tenants::model::Tenant;
 
 /// Bytes of signatures that are read at once, but for one that is larger by itself.
 const PAGE_BYTES: i64 = 8 * 1024 * 1024;
@@ -72,7 +74,7 @@ pub fn export(
     // Those of the platform's alone may read them.
     let seal_keys = app.store.seal_keys()?;
     let mut faults = Vec::new();
-    let made = options.keys.as_ref().map(Envelope::make).transpose()?;
+    let made = options.keys.as_ref().map(envelope::make).transpose()?;
     let (envelope, sealer) = made.unzip();
     let written = app.store.snapshot(tenant.id, |snapshot| {
         let mut counts = snapshot.export_counts()?;
@@ -80,7 +82,7 @@ pub fn export(
         if let Some(sealer) = &sealer {
             for key in snapshot.export_keys()? {
                 let secret = match key.encrypted() {
-                    Some(_) => Some(key.secret(app.vault.as_deref())?),
+                    Some(_) => Some(open_secret(&key, app.vault.as_deref())?),
                     None => None,
                 };
                 keys.push(sealed(&key, secret.as_ref(), sealer)?);

@@ -3,15 +3,15 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use sigpersist_model::audit::Actor;
+use sigpersist_model::context::TenantId;
+use sigpersist_model::digest::sha256;
+use sigpersist_model::error::{Error, Result};
+use sigpersist_model::plugin::{Digest, Mode};
+use sigpersist_model::transfer::{Hook, HookBinding, Revision};
 
-use super::model::{Hook, HookBinding, Revision};
 use crate::app::App;
-use crate::audit::Actor;
-use crate::context::TenantId;
-use crate::digest::sha256;
-use crate::error::{Error, Result};
 use crate::plugins;
-use crate::plugins::model::{Digest, Mode};
 use crate::trials::Case;
 
 /// The number of a plugin that is not here: what was bound to it can be shown, but not run.

@@ -4,23 +4,23 @@ use std::io::BufRead;
 use std::mem;
 
 use serde_json::json;
+use sigpersist_model::audit::{Actor, Event};
+use sigpersist_model::context::{Tenancy, TenantId};
+use sigpersist_model::error::{Error, Result};
+use sigpersist_model::quotas::{Change, Quotas};
+use sigpersist_model::tenant::Tenant;
+use sigpersist_model::transfer::{Header, Hook, HookBinding, Judgement, Key, TenantFacts};
 use zeroize::Zeroizing;
 
 use super::hooks::{self, Taken};
 use super::imported::Imported;
-use super::model::{Header, Hook, HookBinding, Judgement, Key, TenantFacts};
 use super::read::{Item, Lines};
 use super::threads::Threads;
 use super::trail::Trail;
 use crate::app::App;
-use crate::audit::{Actor, Event};
-use crate::auth::envelope::{Passphrase, Sealer};
-use crate::context::{Tenancy, TenantId};
-use crate::error::{Error, Result};
+use crate::auth::envelope::{self, Passphrase, Sealer};
 use crate::policy;
 use crate::tenants;
-use crate::tenants::model::Tenant;
-use crate::tenants::quotas::{Change, Quotas};
 
 /// Judgements in one transaction.
 const BATCH_JUDGEMENTS: usize = 200;
@@ -103,7 +103,7 @@ impl<R: BufRead> Arrival<R> {
 /// The sealer that opens the file's keys; none if there are none, or without the passphrase.
 fn opener(app: &App, header: &Header, passphrase: Option<&Passphrase>) -> Result<Option<Sealer>> {
     match &header.keys {
-        Some(envelope) => envelope.open(passphrase, app.vault.as_deref()),
+        Some(envelope) => envelope::open(envelope, passphrase, app.vault.as_deref()),
         None => Ok(None),
     }
 }

@@ -1,9 +1,8 @@
 //! What an import did, and what it says of what it left out.
 
 use serde::Serialize;
-
-use crate::audit::Fault;
-use crate::signatures::model::ThreadKey;
+use sigpersist_model::audit::Fault;
+use sigpersist_model::signature::ThreadKey;
 
 /// Most things that are told of those which were not imported.
 const MAX_TOLD: usize = 100;

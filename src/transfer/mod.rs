@@ -15,7 +15,6 @@ mod export;
 mod hooks;
 mod import;
 mod imported;
-pub mod model;
 mod read;
 mod threads;
 mod trail;

@@ -6,24 +6,23 @@ use std::io::{BufRead, Read as _};
 use chrono::{DateTime, Utc};
 use serde::Deserialize as _;
 use serde_json::Value;
-
-use super::model::{
-    Counts, End, FORMAT, FORMAT_VERSION, Header, Hook, HookBinding, Judgement, Key, Line, Policy,
-    Revision, StoredVersion, TenantFacts, Thread, Verdict, Version,
+use sigpersist_model::audit::Recorded;
+use sigpersist_model::context::TenantId;
+use sigpersist_model::decision::{Decision, Input, Outcome};
+use sigpersist_model::digest::RunningSha256;
+use sigpersist_model::error::{Error, Result};
+use sigpersist_model::plugin::Operation;
+use sigpersist_model::quotas::Quotas;
+use sigpersist_model::signature::{SignatureBody, check_comment, check_label, fold_tags};
+use sigpersist_model::tenant::check_name;
+use sigpersist_model::transfer::{
+    AuditChain, Counts, End, FORMAT, FORMAT_VERSION, Header, Hook, HookBinding, Judgement, Key,
+    Line, Policy, Revision, StoredVersion, TenantFacts, Thread, Verdict, Version,
 };
-use super::trail::AuditChain;
-use crate::audit::Recorded;
+
 use crate::config::Config;
-use crate::context::TenantId;
-use crate::decisions::model::{Decision, Input, Outcome};
-use crate::digest::RunningSha256;
-use crate::error::{Error, Result};
-use crate::plugins::model::Operation;
 use crate::signatures::MAX_VERDICTS;
-use crate::signatures::model::{SignatureBody, check_comment, check_label, fold_tags};
 use crate::signatures::summary::{self, Summary};
-use crate::tenants::model::check_name;
-use crate::tenants::quotas::Quotas;
 
 /// What JSON needs for the test cases of a component.
 const MAX_CASES_BYTES: usize = 4 * 1024 * 1024;

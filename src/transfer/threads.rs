@@ -3,13 +3,14 @@
 use std::collections::{HashMap, HashSet};
 use std::mem;
 
+use sigpersist_model::audit::Actor;
+use sigpersist_model::context::TenantId;
+use sigpersist_model::error::{Error, Result};
+use sigpersist_model::signature::{SignatureId, ThreadKey};
+use sigpersist_model::transfer::{BodyMark, Part, StoredVersion, Thread};
+
 use super::imported::Imported;
-use super::model::{BodyMark, Part, StoredVersion, Thread};
 use crate::app::App;
-use crate::audit::Actor;
-use crate::context::TenantId;
-use crate::error::{Error, Result};
-use crate::signatures::model::{SignatureId, ThreadKey};
 use crate::signatures::recreated;
 use crate::store::{KnownThread, NewPart};
 

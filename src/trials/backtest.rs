@@ -6,18 +6,19 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use sigpersist_model::context::{Context, TenantId};
+use sigpersist_model::decision::{Circumstances, Decision, Verdict};
+use sigpersist_model::error::{Error, Result};
+use sigpersist_model::plugin::Operation;
+use sigpersist_model::signature::{Draft, Signature};
 use utoipa::ToSchema;
 
 use super::evaluate::{CandidateRequest, candidate};
 use crate::app::App;
-use crate::context::{Context, TenantId};
-use crate::decisions::model::{Circumstances, Decision, Verdict};
-use crate::error::{Error, Result};
 use crate::hooks::{Bound, Chain, Judged, Judging};
-use crate::plugins::model::Operation;
-use crate::signatures::model::{Draft, Signature};
+use crate::plugins;
+use crate::signatures;
 use crate::store::{Stored, StoredRange};
-use crate::{plugins, signatures};
 
 /// Most versions of one backtest.
 pub const MAX_BACKTEST: u32 = 10_000;
@@ -35,7 +36,7 @@ const MAX_EXAMPLES: usize = 5;
 #[serde(deny_unknown_fields)]
 pub struct BacktestRequest {
     /// The revision and settings.
-    #[serde(deserialize_with = "crate::object::deserialize")]
+    #[serde(deserialize_with = "sigpersist_model::json_object::deserialize")]
     pub candidate: CandidateRequest,
     /// Saving each version, or deleting each thread as it is now.
     #[serde(default)]
@@ -45,15 +46,24 @@ pub struct BacktestRequest {
     #[schema(example = "doc_12")]
     pub document: Option<String>,
     /// Only threads created at this time or later.
-    #[serde(default, deserialize_with = "crate::time::deserialize_option")]
+    #[serde(
+        default,
+        deserialize_with = "sigpersist_model::time::deserialize_option"
+    )]
     #[schema(value_type = Option<String>, example = "2021-02-18 01:00:00")]
     pub since: Option<DateTime<Utc>>,
     /// Only threads created before this time.
-    #[serde(default, deserialize_with = "crate::time::deserialize_option")]
+    #[serde(
+        default,
+        deserialize_with = "sigpersist_model::time::deserialize_option"
+    )]
     #[schema(value_type = Option<String>, example = "2031-02-18 01:00:00")]
     pub until: Option<DateTime<Utc>>,
     /// Most versions.
-    #[serde(default, deserialize_with = "crate::number::deserialize_option")]
+    #[serde(
+        default,
+        deserialize_with = "sigpersist_model::number::deserialize_option"
+    )]
     #[schema(minimum = 1, maximum = 10_000, example = 1000)]
     pub limit: Option<u32>,
     /// Where an earlier backtest ended.

@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
+use sigpersist_model::decision::{Circumstances, Decision, Verdict};
+use sigpersist_model::error::{Error, Result};
+use sigpersist_model::policy::InForce;
 
 use super::backtest::Percentiles;
 use super::case::{case_chain, not_judged};
 use super::sample::{Prepared, Sample};
-use crate::decisions::model::{Circumstances, Decision, Verdict};
-use crate::error::{Error, Result};
 use crate::hooks::{Chain, Engine, Plugin};
-use crate::policy::model::InForce;
 
 /// Most runs of one thread whose times are kept: a hundred megabytes are enough.
 const MAX_RUNS: usize = 10_000_000;

@@ -10,13 +10,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
+use sigpersist_model::decision::Decision;
+use sigpersist_model::error::{CaseFailure, Error, Result};
+use sigpersist_model::plugin::Operation;
 use utoipa::ToSchema;
 
 use super::sample::Sample;
-use crate::decisions::model::Decision;
-use crate::error::{CaseFailure, Error, Result};
 use crate::hooks::{Bound, Chain, Engine, Guest, Plugin};
-use crate::plugins::model::Operation;
 
 /// Most cases that are taken with one upload.
 const MAX_CASES: usize = 200;
@@ -43,7 +43,7 @@ pub struct Case {
     #[schema(example = "two signers")]
     pub name: String,
     /// What is tried.
-    #[serde(deserialize_with = "crate::object::deserialize")]
+    #[serde(deserialize_with = "sigpersist_model::json_object::deserialize")]
     pub input: Sample,
     /// What must come of it: only what is named is compared.
     #[schema(value_type = Object, example = json!({"verdict": "accepted"}))]

@@ -4,15 +4,15 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 use serde_json::Value;
+use sigpersist_model::context::Context;
+use sigpersist_model::decision::{Circumstances, Decision, Outcome};
+use sigpersist_model::error::{Error, Noun, Result};
+use sigpersist_model::plugin::Operation;
 use utoipa::ToSchema;
 
 use super::sample::{Prepared, Sample};
 use crate::app::App;
-use crate::context::Context;
-use crate::decisions::model::{Circumstances, Decision, Outcome};
-use crate::error::{Error, Noun, Result};
 use crate::hooks::{Bound, Chain};
-use crate::plugins::model::Operation;
 use crate::plugins::{self, Which};
 use crate::policy;
 
@@ -21,10 +21,13 @@ use crate::policy;
 #[serde(deny_unknown_fields)]
 pub struct EvaluateRequest {
     /// The save or delete. What is stored of its thread need not be told.
-    #[serde(deserialize_with = "crate::object::deserialize")]
+    #[serde(deserialize_with = "sigpersist_model::json_object::deserialize")]
     pub input: Sample,
     /// A revision to be tried in place of a hook's, or as another hook.
-    #[serde(default, deserialize_with = "crate::object::deserialize_option")]
+    #[serde(
+        default,
+        deserialize_with = "sigpersist_model::json_object::deserialize_option"
+    )]
     pub candidate: Option<CandidateRequest>,
 }
 

@@ -6,18 +6,19 @@ use chrono::DateTime;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Value, json};
-use utoipa::ToSchema;
-
-use crate::decisions::model::Circumstances;
-use crate::error::{Error, Result};
-use crate::hooks::{Chain, Judged, Judging};
-use crate::plugins::model::Operation;
-use crate::policy;
-use crate::policy::model::{InForce, Policy, Revocation};
-use crate::signatures::model::{
+use sigpersist_model::beside::Beside;
+use sigpersist_model::decision::Circumstances;
+use sigpersist_model::error::{Error, Result};
+use sigpersist_model::plugin::Operation;
+use sigpersist_model::policy::{InForce, Policy, Revocation};
+use sigpersist_model::signature::{
     Draft, Signature, SignatureBody, SignatureId, ThreadKey, check_comment, check_label, fold_tags,
 };
-use crate::signatures::{self, Beside};
+use utoipa::ToSchema;
+
+use crate::hooks::{Chain, Judged, Judging};
+use crate::policy;
+use crate::signatures;
 
 /// A save or delete to be tried. What is left out has a default that most plugins don't care about.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -28,7 +29,7 @@ pub struct Sample {
     /// The hook's settings; only in test cases, since hooks and candidates bring their own.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>, example = json!(null))]
-    #[serde(deserialize_with = "crate::object::deserialize_option")]
+    #[serde(deserialize_with = "sigpersist_model::json_object::deserialize_option")]
     pub settings: Option<Value>,
     /// The document.
     #[schema(example = "doc_12")]
@@ -39,7 +40,7 @@ pub struct Sample {
     /// For a save, the version that it would become; for a delete, the current one.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = 1)]
-    #[serde(deserialize_with = "crate::number::deserialize_option")]
+    #[serde(deserialize_with = "sigpersist_model::number::deserialize_option")]
     pub version: Option<u32>,
     /// The signature, as a client sends it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -92,17 +93,17 @@ pub struct Sample {
     /// When the thread was created, in milliseconds since 1970; of what is stored already.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = json!(null))]
-    #[serde(deserialize_with = "crate::number::deserialize_option")]
+    #[serde(deserialize_with = "sigpersist_model::number::deserialize_option")]
     pub created_at_ms: Option<i64>,
     /// The version that is signed over.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(no_recursion, example = json!(null))]
-    #[serde(deserialize_with = "crate::object::deserialize_option")]
+    #[serde(deserialize_with = "sigpersist_model::json_object::deserialize_option")]
     pub previous: Option<Box<Self>>,
     /// Who asks, and when.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = json!(null))]
-    #[serde(deserialize_with = "crate::object::deserialize_option")]
+    #[serde(deserialize_with = "sigpersist_model::json_object::deserialize_option")]
     pub context: Option<PartialCircumstances>,
 }
 
@@ -157,7 +158,7 @@ pub struct PartialCircumstances {
 
 /// Reads a time that is not before 1970, in the range of `int64` as the document says.
 fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
-    let ms: Option<i64> = crate::number::deserialize_option(deserializer)?;
+    let ms: Option<i64> = sigpersist_model::number::deserialize_option(deserializer)?;
     let checked = |ms| u64::try_from(ms).map_err(|_| D::Error::custom("a time before 1970"));
     ms.map(checked).transpose()
 }

@@ -6,10 +6,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD as BASE64, URL_SAFE_NO_PAD};
 use http::Method;
 use serde_json::{Value, json};
-use sigpersist::audit::{self, Fault, Head, Verified, Whose};
-use sigpersist::context::Scope;
-use sigpersist::digest::{sha256, to_hex};
+use sigpersist::audit::{self, Verified};
 use sigpersist::http::{Audience, ROUTES};
+use sigpersist_model::audit::{Fault, Head, Whose};
+use sigpersist_model::context::Scope;
+use sigpersist_model::digest::{sha256, to_hex};
 
 use crate::support::guest::Guest;
 use crate::support::{

@@ -12,12 +12,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use jsonwebtoken::{Algorithm as JwtAlgorithm, EncodingKey, Header, encode};
 use serde_json::{Value, json};
-use sigpersist::audit::Actor;
 use sigpersist::auth::GivenKey;
-use sigpersist::auth::algorithm::Algorithm;
-use sigpersist::context::Scope;
 use sigpersist::http::NamesTenant;
 use sigpersist::tenants::{self, NewKey, NewTenant};
+use sigpersist_model::audit::Actor;
+use sigpersist_model::context::Scope;
+use sigpersist_model::key::Algorithm;
 
 use crate::support::{Response, TestApp, eventually};
 

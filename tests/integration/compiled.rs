@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
 
-use sigpersist::context::Scope;
-use sigpersist::{plugins, tenants};
+use sigpersist::plugins;
+use sigpersist::tenants;
+use sigpersist_model::context::Scope;
 
 use crate::support::guest::Guest;
 use crate::support::{FIRST, Program, SIGNER_TAGS, TestApp, run, sigpersist, temp_dir};
@@ -124,7 +125,7 @@ fn nothing_is_compiled_again_after_the_master_key_was_rotated() {
     // Each a process of its own, with a vault of its own.
     let command = || restarted(&server, folder.path());
     for round in 0..2 {
-        let actor = sigpersist::audit::Actor::command_line();
+        let actor = sigpersist_model::audit::Actor::command_line();
         tenants::rotate_master_key(&command().app, &actor, false, |_, _| {}).unwrap();
         // What was kept before the rotation holds after it.
         let after = command();

@@ -260,7 +260,7 @@ fn a_stored_component_that_no_longer_compiles_is_its_tenants_failure_alone() {
     app.tenant("other");
     app.hook("acme", "signer-tags", SIGNER_TAGS, |_| {});
     let narrow = app.replica_with(|config| config.hooks.max_compile_memory_bytes = 1024);
-    let client = |tenant| narrow.client(tenant, &sigpersist::context::Scope::APPLICATION);
+    let client = |tenant| narrow.client(tenant, &sigpersist_model::context::Scope::APPLICATION);
     client("acme")
         .save("doc", "t", 0, FIRST.trim())
         .expect_error(500, "hook_failed");

@@ -1,7 +1,7 @@
 //! The record of what hooks decided: complete, filtered, replayed, cleared.
 
 use serde_json::{Value, json};
-use sigpersist::plugins::model::{Mode, OnFailure};
+use sigpersist_model::plugin::{Mode, OnFailure};
 
 use crate::support::guest::{Guest, LOOP};
 use crate::support::{

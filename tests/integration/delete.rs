@@ -4,8 +4,9 @@ use std::thread;
 
 use diesel::connection::SimpleConnection as _;
 use serde_json::{Value, json};
-use sigpersist::audit::{self, Whose};
-use sigpersist::digest::{sha256, to_hex};
+use sigpersist::audit;
+use sigpersist_model::audit::Whose;
+use sigpersist_model::digest::{sha256, to_hex};
 
 use crate::support::guest::Guest;
 use crate::support::{TestApp, eventually};

@@ -2,7 +2,6 @@
 //! countersignatures. All of it made with OpenSSL by `tests/data/verify/make.sh`.
 
 use sigpersist_verify::pki::{Anchors, Basis, Indication, Revocation, SubIndication, Verdict};
-
 use sigpersist_verify::{Judging, cms, xmldsig};
 
 use crate::support::der;

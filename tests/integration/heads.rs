@@ -272,7 +272,7 @@ fn no_answer_is_taken_for_another_kind() {
 fn a_body_that_is_refused_by_its_head_is_not_asked_for() {
     let app = TestApp::start_with(|config| config.http.max_signature_bytes = 1000);
     let acme = app.tenant("acme");
-    let reader = app.client("acme", &[sigpersist::context::Scope::SignaturesRead]);
+    let reader = app.client("acme", &[sigpersist_model::context::Scope::SignaturesRead]);
     let bearer = |client: &Client| {
         let token = client.token.as_ref().unwrap();
         format!("Authorization: Bearer {token}\r\n")

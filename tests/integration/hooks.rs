@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use sigpersist::plugins::model::{Mode, OnFailure};
+use sigpersist_model::plugin::{Mode, OnFailure};
 
 use crate::support::guest::{ACCEPT, Guest, LOOP};
 use crate::support::{
@@ -82,7 +82,7 @@ fn a_servers_own_ceiling_holds_whoever_set_the_hook() {
     eventually(|| {
         app.app
             .chains
-            .get(&sigpersist::context::TenantId(1))
+            .get(&sigpersist_model::context::TenantId(1))
             .is_none()
     });
     let since = Stopwatch::start();

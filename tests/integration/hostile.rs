@@ -343,9 +343,9 @@ fn a_monitored_or_forgiven_hook_may_do_all_that_and_saves_go_on() {
         app.hook("evil", "plugin", &component, |request| {
             request.timeout_ms = Some(100);
             if number % 2 == 0 {
-                request.mode = sigpersist::plugins::model::Mode::Monitor;
+                request.mode = sigpersist_model::plugin::Mode::Monitor;
             } else {
-                request.on_failure = sigpersist::plugins::model::OnFailure::Allow;
+                request.on_failure = sigpersist_model::plugin::OnFailure::Allow;
             }
         });
         evil.save(pair.what, "t", 0, "x").expect(201);

@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use sigpersist::context::Scope;
-use sigpersist::digest::{sha256, to_hex};
 use sigpersist::http::{Audience, NamesTenant, ROUTES};
+use sigpersist_model::context::Scope;
+use sigpersist_model::digest::{sha256, to_hex};
 
 use crate::support::{Client, FIRST, SIGNER_TAGS, TestApp, certificate_pem, der, eventually};
 

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use jsonwebtoken::{DecodingKey, Validation, decode};
 use serde_json::{Value, json};
-use sigpersist::auth::algorithm::Algorithm;
 use sigpersist::tenants::NewKey;
+use sigpersist_model::key::Algorithm;
 
 use crate::support::{Program, Response, TestApp, eventually, run, sigpersist, temp_dir};
 

@@ -11,8 +11,9 @@ use chrono::Utc;
 use jsonwebtoken::{Algorithm as JwtAlgorithm, EncodingKey, Header, encode};
 use serde_json::{Value, json};
 use sigpersist::auth::GivenKey;
-use sigpersist::auth::algorithm::Algorithm;
+use sigpersist::auth::key::open_secret;
 use sigpersist::tenants::NewKey;
+use sigpersist_model::key::Algorithm;
 
 use crate::support::TestApp;
 use crate::support::tenant_file::{is_of_trail, lines};
@@ -44,7 +45,11 @@ impl Source {
                 .expect(201);
             tokens.push(issued.json["content"]["token"].as_str().unwrap().to_owned());
             let key = app.app.store.key_get(kid).unwrap().unwrap();
-            secrets.push(key.secret(app.app.vault.as_deref()).unwrap().to_vec());
+            secrets.push(
+                open_secret(&key, app.app.vault.as_deref())
+                    .unwrap()
+                    .to_vec(),
+            );
         }
         let own = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap();
         let der: PublicKeyX509Der<'_> = own.public_key().as_der().unwrap();

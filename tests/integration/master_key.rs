@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use serde_json::{Value, json};
-use sigpersist::auth::algorithm::Algorithm;
 use sigpersist::tenants::{self, NewKey, Rotated};
+use sigpersist_model::key::Algorithm;
 
 use crate::support::{Client, Program, TestApp, run, sigpersist, temp_dir};
 
@@ -132,7 +132,7 @@ fn a_server_with_a_copy_of_the_file_adds_no_secret_under_the_old_key() {
 }
 
 fn rotate(app: &TestApp, abandon: bool) -> Result<Rotated, String> {
-    let actor = sigpersist::audit::Actor::command_line();
+    let actor = sigpersist_model::audit::Actor::command_line();
     let rotated = tenants::rotate_master_key(&app.app, &actor, abandon, |_, _| {});
     rotated.map_err(|error| error.to_string())
 }

@@ -5,8 +5,8 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use sigpersist::config::Config;
-use sigpersist::context::Scope;
 use sigpersist::http::{Audience, NamesTenant, ROUTES, Route};
+use sigpersist_model::context::Scope;
 
 use crate::support::{Client, Program, TestDatabase, eventually, eventually_within};
 

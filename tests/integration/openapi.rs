@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
-use sigpersist::auth::algorithm::Algorithm;
-use sigpersist::context::Scope;
 use sigpersist::http::{NamesTenant, ROUTES};
 use sigpersist::tenants::NewKey;
+use sigpersist_model::context::Scope;
+use sigpersist_model::key::Algorithm;
 
 use crate::support::{
     COUNTERSIGNED, Client, DETACHED, FIRST, REQUIRE_COUNTERSIGNATURE, SIGNER_TAGS, TestApp,

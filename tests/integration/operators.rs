@@ -485,7 +485,7 @@ fn a_hook_that_does_not_load_stops_saves_only_where_its_failure_does() {
     let app = TestApp::start();
     let acme = app.tenant("acme");
     app.hook("acme", "broken", &rejecting(), |request| {
-        request.on_failure = sigpersist::plugins::model::OnFailure::Allow;
+        request.on_failure = sigpersist_model::plugin::OnFailure::Allow;
     });
     app.database.execute(
         "ALTER TABLE plugin_revisions DROP CONSTRAINT plugin_revisions_sha256_check;

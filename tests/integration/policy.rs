@@ -5,7 +5,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
-use sigpersist::context::Scope;
+use sigpersist_model::context::Scope;
 
 use crate::support::{
     COUNTERSIGNED, Client, DETACHED, FIRST, REJECT, Stopwatch, TestApp, certificate_pem,

@@ -1,7 +1,7 @@
 //! Hooks that keep failing are set aside, everywhere at once, until they are released.
 
 use serde_json::{Value, json};
-use sigpersist::plugins::model::OnFailure;
+use sigpersist_model::plugin::OnFailure;
 
 use crate::support::guest::{Guest, LOOP};
 use crate::support::{Client, SIGNER_TAGS, TestApp, eventually, slow_to_read};

@@ -155,7 +155,7 @@ fn keep_saving(acme: &Client, done: &AtomicBool) {
 
 /// Runs `delete` while many clients save versions of the same thread.
 fn delete_beside_saves<T: Send>(app: &TestApp, delete: impl FnOnce(&Client) -> T + Send) -> T {
-    let acme = app.client("acme", &sigpersist::context::Scope::APPLICATION);
+    let acme = app.client("acme", &sigpersist_model::context::Scope::APPLICATION);
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
         for _ in 0..16 {

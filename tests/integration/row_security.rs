@@ -7,7 +7,7 @@ use diesel::connection::SimpleConnection as _;
 use diesel::{Connection as _, PgConnection, RunQueryDsl as _};
 use serde_json::json;
 use sigpersist::plugins::HookRequest;
-use sigpersist::plugins::model::Mode;
+use sigpersist_model::plugin::Mode;
 
 use crate::support::guest::Guest;
 use crate::support::{

@@ -1,7 +1,8 @@
 //! Seals of the audit trail: who owns the database and has no master key can't make it say something else.
 
 use serde_json::Value;
-use sigpersist::audit::{self, Fault, Keyed, Verified, Whose};
+use sigpersist::audit::{self, Keyed, Verified};
+use sigpersist_model::audit::{Fault, Whose};
 
 use crate::support::{TestApp, TestDatabase};
 

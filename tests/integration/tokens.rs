@@ -7,9 +7,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm as JwtAlgorithm, EncodingKey, Header, encode};
 use serde_json::{Value, json};
 use sigpersist::auth::GivenKey;
-use sigpersist::auth::algorithm::Algorithm;
-use sigpersist::context::Scope;
 use sigpersist::tenants::{self, NewKey, NewTenant};
+use sigpersist_model::context::Scope;
+use sigpersist_model::key::Algorithm;
 
 use crate::support::{Client, Response, Stopwatch, TestApp, eventually};
 
@@ -223,7 +223,7 @@ fn a_token_that_is_known_again_expires_all_the_same() {
 #[test]
 fn a_token_that_would_be_valid_for_too_long_is_refused() {
     let app = TestApp::start_with(|config| config.auth.max_token_lifetime_s = 600);
-    let actor = sigpersist::audit::Actor::command_line();
+    let actor = sigpersist_model::audit::Actor::command_line();
     tenants::create(&app.app, &actor, &NewTenant::new("acme")).unwrap();
     let added = app
         .add_key(Some("acme"), &NewKey::made(Algorithm::Hs256))

@@ -4,7 +4,8 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
-use sigpersist::audit::{self, Fault, Verified, Whose};
+use sigpersist::audit::{self, Verified};
+use sigpersist_model::audit::{Actor, Fault, Whose};
 
 use crate::seals;
 use crate::support::guest::Guest;
@@ -442,12 +443,16 @@ fn a_fault_keeps_nobody_from_moving_and_is_not_lost_on_the_way() {
         a.tenant("acme");
         a.operator("acme");
         a.operator("acme");
-        drop(a.app.store.audit_insert(&sigpersist::audit::Event::new(
-            Some(a.tenant_id("acme")),
-            audit::Actor::server(),
-            "test",
-            "t",
-        )));
+        drop(
+            a.app
+                .store
+                .audit_insert(&sigpersist_model::audit::Event::new(
+                    Some(a.tenant_id("acme")),
+                    Actor::server(),
+                    "test",
+                    "t",
+                )),
+        );
         a.database.execute(sql);
         let output = a.database.folder.path().join("acme.ndjson");
         let said = a.database.run(&[

@@ -316,7 +316,7 @@ fn a_file_that_is_not_whole_is_told_by_its_line_and_writes_nothing() {
         assert!(error.contains(said), "{said}: {error}");
     }
     assert!(
-        app.client("copy", &sigpersist::context::Scope::APPLICATION)
+        app.client("copy", &sigpersist_model::context::Scope::APPLICATION)
             .get("/signatures")
             .expect(200)
             .signatures()

@@ -2,7 +2,7 @@
 
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness as _, embed_migrations};
 use serde_json::{Value, json};
-use sigpersist::context::Scope;
+use sigpersist_model::context::Scope;
 
 use crate::support::{Client, FIRST, SIGNER_TAGS, Stopwatch, TestApp};
 

@@ -4,11 +4,10 @@ use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use sigpersist::digest::{sha256, to_hex};
+use serde_json::{Value, json};
+use sigpersist_model::digest::{sha256, to_hex};
 use sigpersist_verify::pki::{Anchors, Indication, SubIndication, Verdict, to_pem};
 use sigpersist_verify::{Judging, cms};
-
-use serde_json::{Value, json};
 
 use crate::support::{
     COUNTERSIGNED, DETACHED, FIRST, INDEFINITE, TestApp, der, sigpersist, temp_dir,

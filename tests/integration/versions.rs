@@ -192,7 +192,7 @@ fn any_interleaving_of_clients_yields_one_history() {
     let app = TestApp::start();
     let replica = app.replica();
     let acme = app.tenant("acme");
-    let other = replica.client("acme", &sigpersist::context::Scope::APPLICATION);
+    let other = replica.client("acme", &sigpersist_model::context::Scope::APPLICATION);
     let mut runner = TestRunner::new(config(25));
     let number = std::cell::Cell::new(0);
     let over = prop::option::weighted(0.95, 0..8_u32);

@@ -14,10 +14,10 @@ use std::time::{Duration, Instant};
 use extism::{CompiledPlugin, Manifest, Plugin as ExtismPlugin, PluginBuilder, Wasm};
 use serde::{Deserialize, Serialize};
 use sigpersist::config::HooksConfig;
-use sigpersist::decisions::model::Circumstances;
-use sigpersist::digest::to_hex;
+use sigpersist_model::decision::Circumstances;
+use sigpersist_model::digest::to_hex;
 use sigpersist::hooks::{Bound, Chain, Engine, Guest, Judging};
-use sigpersist::signatures::model::{Draft, SignatureBody, ThreadKey};
+use sigpersist_model::signature::{Draft, SignatureBody, ThreadKey};
 
 const SIGNATURE: &str = include_str!("../../../tests/data/large.cms.b64");
 const TYPED: &[u8] = include_bytes!("../guests/typed/typed.wasm");

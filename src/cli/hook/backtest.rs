@@ -6,6 +6,8 @@ use anyhow::Context as _;
 use chrono::{DateTime, Utc};
 use clap::Args;
 use serde_json::json;
+use sigpersist_model::plugin::Operation;
+use sigpersist_model::time;
 
 use super::Candidate;
 use crate::app::App;
@@ -13,8 +15,6 @@ use crate::cli::output::Output;
 use crate::cli::progress::progress;
 use crate::cli::tenancy::{advise, context};
 use crate::cli::verdicts::tag_changes;
-use crate::plugins::model::Operation;
-use crate::time;
 use crate::trials::{self, BacktestRequest, MAX_BACKTEST};
 
 #[derive(Debug, Args)]

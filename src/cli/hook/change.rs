@@ -2,14 +2,15 @@
 
 use clap::Args;
 use serde_json::json;
+use sigpersist_model::audit::Actor;
+use sigpersist_model::signature::Preconditions;
 
 use super::show::{all, facts, table};
 use crate::app::App;
-use crate::audit::Actor;
 use crate::cli::output::Output;
 use crate::cli::tenancy::advise;
-use crate::signatures::model::Preconditions;
-use crate::{plugins, tenants};
+use crate::plugins;
+use crate::tenants;
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Delete {

@@ -2,16 +2,17 @@
 
 use clap::Args;
 use serde_json::{Value, json};
+use sigpersist_model::audit::Actor;
+use sigpersist_model::plugin::{Mode, OnFailure, Operation};
+use sigpersist_model::signature::{Preconditions, Versions};
 
+use super::Settings;
+use super::parse_json;
 use super::show::facts;
-use super::{Settings, parse_json};
 use crate::app::App;
-use crate::audit::Actor;
 use crate::cli::output::Output;
 use crate::cli::tenancy::advise;
-use crate::plugins::model::{Mode, OnFailure, Operation};
 use crate::plugins::{self, HookRequest, ShadowRequest, Which};
-use crate::signatures::model::{Preconditions, Versions};
 use crate::tenants;
 
 #[derive(Debug, Args)]

@@ -4,14 +4,16 @@ use std::fmt::Write as _;
 
 use clap::Args;
 use serde_json::{Value, json};
+use sigpersist_model::plugin::{Binding, Hook};
+use sigpersist_model::time;
 
 use crate::app::App;
 use crate::cli::output::Output;
 use crate::cli::plugin::short;
 use crate::cli::table::Table;
 use crate::cli::tenancy::advise;
-use crate::plugins::model::{Binding, Hook};
-use crate::{plugins, tenants, time};
+use crate::plugins;
+use crate::tenants;
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct List {

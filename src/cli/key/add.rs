@@ -5,16 +5,16 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use chrono::{DateTime, Utc};
 use clap::Args;
+use sigpersist_model::audit::Actor;
+use sigpersist_model::key::Algorithm;
+use sigpersist_model::time;
 
 use super::facts;
 use crate::app::App;
-use crate::audit::Actor;
 use crate::auth::GivenKey;
-use crate::auth::algorithm::Algorithm;
 use crate::cli::holder::HolderArgs;
 use crate::cli::output::Output;
 use crate::tenants::{self, NewKey};
-use crate::time;
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Add {

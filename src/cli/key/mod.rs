@@ -6,11 +6,11 @@ mod show;
 use chrono::Utc;
 use clap::Subcommand;
 use serde_json::{Value, json};
+use sigpersist_model::key::StoredKey;
+use sigpersist_model::time;
 
 use super::output::Output;
 use crate::app::App;
-use crate::auth::key::StoredKey;
-use crate::time;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Key {

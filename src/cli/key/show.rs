@@ -3,16 +3,16 @@
 use chrono::Utc;
 use clap::Args;
 use serde_json::json;
+use sigpersist_model::audit::Actor;
+use sigpersist_model::time;
 
 use super::facts;
 use crate::app::App;
-use crate::audit::Actor;
 use crate::cli::holder::HolderArgs;
 use crate::cli::output::Output;
 use crate::cli::table::Table;
 use crate::cli::tenancy::advise;
 use crate::tenants;
-use crate::time;
 
 /// What one query lists.
 const PAGE: u32 = 1_000;

@@ -7,14 +7,14 @@ use std::time::Duration;
 use anyhow::bail;
 use clap::Args;
 use serde_json::{Value, json};
+use sigpersist_model::error::Result;
+use sigpersist_model::plugin::Operation;
 
 use super::load;
 use crate::cli::output::Output;
 use crate::cli::progress::progress;
 use crate::cli::table::Table;
-use crate::error::Result;
 use crate::hooks::{Engine, Plugin};
-use crate::plugins::model::Operation;
 use crate::trials::{self, Measured, Sample, read_cases};
 
 const FIRST: &str = include_str!("../../../tests/data/first.cms.b64");

@@ -2,9 +2,9 @@
 
 use clap::Args;
 use serde_json::json;
+use sigpersist_model::audit::Actor;
 
 use crate::app::App;
-use crate::audit::Actor;
 use crate::cli::output::Output;
 use crate::cli::tenancy::{advise, owner};
 use crate::plugins;

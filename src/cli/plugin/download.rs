@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use clap::Args;
 use serde_json::json;
+use sigpersist_model::plugin::Digest;
 
 use crate::app::App;
 use crate::cli::output::Output;
 use crate::cli::tenancy::{advise, owner};
 use crate::plugins;
-use crate::plugins::model::Digest;
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Download {

@@ -2,14 +2,14 @@
 
 use clap::Args;
 use serde_json::{Value, json};
+use sigpersist_model::plugin::{Digest, Plugin, Revision};
+use sigpersist_model::time;
 
 use crate::app::App;
 use crate::cli::output::Output;
 use crate::cli::table::Table;
 use crate::cli::tenancy::{advise, owner};
 use crate::plugins;
-use crate::plugins::model::{Digest, Plugin, Revision};
-use crate::time;
 
 /// Digits of a digest that tables show.
 const SHORT_DIGEST: usize = 12;

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use anyhow::bail;
 use clap::Args;
 use serde_json::{Value, json};
+use sigpersist_model::error::Result;
 
 use super::load;
 use crate::cli::output::Output;
-use crate::error::Result;
 use crate::hooks::Engine;
 use crate::trials::{Case, Checked, check_case, read_cases};
 

@@ -5,13 +5,13 @@ use std::path::PathBuf;
 use anyhow::bail;
 use clap::Args;
 use serde_json::json;
+use sigpersist_model::audit::Actor;
+use sigpersist_model::error::Error;
 
 use super::read;
 use crate::app::App;
-use crate::audit::Actor;
 use crate::cli::output::Output;
 use crate::cli::tenancy::owner;
-use crate::error::Error;
 use crate::plugins;
 use crate::trials::read_cases;
 

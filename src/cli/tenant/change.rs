@@ -2,17 +2,17 @@
 
 use anyhow::ensure;
 use clap::Args;
+use sigpersist_model::audit::Actor;
+use sigpersist_model::quotas::{Change, Quotas};
+use sigpersist_model::tenant::TenantState;
+use sigpersist_model::time;
 
 use super::QuotaArgs;
 use super::show::{facts, sheet};
 use crate::app::App;
-use crate::audit::Actor;
 use crate::cli::output::Output;
 use crate::cli::tenancy::advise;
-use crate::tenants::model::TenantState;
-use crate::tenants::quotas::{Change, Quotas};
 use crate::tenants::{self, NewTenant};
-use crate::time;
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Create {

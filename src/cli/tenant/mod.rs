@@ -4,11 +4,11 @@ mod change;
 mod show;
 
 use clap::{Args, Subcommand};
+use sigpersist_model::quotas::{Change, Quotas};
 
 use super::output::Output;
 use super::transfer::{Export, Import};
 use crate::app::App;
-use crate::tenants::quotas::{Change, Quotas};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Tenant {

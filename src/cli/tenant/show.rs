@@ -2,15 +2,15 @@
 
 use clap::Args;
 use serde_json::{Value, json};
+use sigpersist_model::size;
+use sigpersist_model::tenant::{Tenant, TenantFilter, TenantState};
+use sigpersist_model::time;
 
 use crate::app::App;
 use crate::cli::output::Output;
 use crate::cli::table::Table;
 use crate::cli::tenancy::advise;
-use crate::size;
-use crate::tenants::model::{Tenant, TenantState};
-use crate::tenants::{self, TenantFilter};
-use crate::time;
+use crate::tenants;
 
 /// What one query lists.
 const PAGE: u32 = 1_000;

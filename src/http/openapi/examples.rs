@@ -3,7 +3,6 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
-
 use sigpersist_verify::pki::to_pem;
 
 /// A component and a certificate that could be sent.

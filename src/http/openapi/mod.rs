@@ -14,12 +14,21 @@ use http::Method;
 use serde_json::{Map, Value, json};
 use utoipa::OpenApi;
 
+use super::ROUTES;
+use super::audit;
+use super::decisions;
+use super::docs;
 use super::error::Failure;
+use super::health;
+use super::hooks;
+use super::keys;
+use super::plugins;
+use super::policy;
 use super::route::{Audience, NamesTenant, Route, Waits};
-use super::{
-    ROUTES, audit, decisions, docs, health, hooks, keys, plugins, policy, signatures, tenants,
-    trials, verdicts,
-};
+use super::signatures;
+use super::tenants;
+use super::trials;
+use super::verdicts;
 use crate::config::Config;
 use problems::Problems;
 

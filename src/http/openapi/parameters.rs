@@ -1,11 +1,12 @@
 //! What parameters may be, by their names, wherever they are given.
 
 use serde_json::{Map, Value, json};
+use sigpersist_model::beside::MAX_CERTIFICATES_BYTES;
+use sigpersist_model::signature::{MAX_COMMENT_CHARS, MAX_LABEL_CHARS, MAX_TAGS, MAX_VERSION};
 
 use super::super::route::Route;
 use super::examples;
-use crate::signatures::model::{MAX_COMMENT_CHARS, MAX_LABEL_CHARS, MAX_TAGS, MAX_VERSION};
-use crate::signatures::{MAX_CERTIFICATES_BYTES, MAX_LIMIT};
+use crate::signatures::MAX_LIMIT;
 
 /// A signature, as clients send it.
 pub(super) const CMS: &str = include_str!("../../../tests/data/first.cms.b64");

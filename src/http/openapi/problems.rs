@@ -4,18 +4,17 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
+use sigpersist_model::digest::{sha256, to_hex};
+use sigpersist_model::error::{
+    CaseFailure, Error, HookRejection, Lack, NotAccepted, Noun, RefusedSigner, SettingsIssue,
+};
+use sigpersist_model::policy::Accept;
+use sigpersist_model::quotas::Quota;
 use sigpersist_verify::Format;
 use sigpersist_verify::pki::{Indication, SubIndication};
 
 use super::super::error::{Failure, header, status};
 use crate::config::Config;
-use crate::digest::{sha256, to_hex};
-use crate::error::{
-    CaseFailure, Error, HookRejection, NotAccepted, Noun, RefusedSigner, SettingsIssue,
-};
-use crate::policy::model::Accept;
-use crate::readiness::Lack;
-use crate::tenants::quotas::Quota;
 
 /// What requests of the examples are called.
 const REQUEST_ID: &str = "7f0c2f4e9d5a41b7";
@@ -249,7 +248,7 @@ mod tests {
 
     #[test]
     fn each_code_has_its_example() {
-        let source = include_str!("../../error.rs");
+        let source = include_str!("../../../crates/model/src/error.rs");
         let codes = source.split('"').filter(|text| {
             source.contains(&format!("=> \"{text}\","))
                 && !text.is_empty()

@@ -75,13 +75,13 @@ words! {
     /// A stable name of what went wrong, for programs.
     Code: &[];
     /// A quota that was exceeded, by the name of its setting.
-    Quota: crate::tenants::quotas::Quota::WORDS;
+    Quota: sigpersist_model::quotas::Quota::WORDS;
     /// What vouches for an actor.
-    ActorKind: crate::audit::ActorKind::WORDS;
+    ActorKind: sigpersist_model::audit::ActorKind::WORDS;
     /// The algorithm of a key (RFC 7518 section 3.1, RFC 8037).
-    KeyAlgorithm: crate::auth::algorithm::Algorithm::WORDS;
+    KeyAlgorithm: sigpersist_model::key::Algorithm::WORDS;
     /// What a key is made of.
-    KeyKind: crate::auth::key::KINDS;
+    KeyKind: sigpersist_model::key::KINDS;
 }
 
 /// A public key as it is given: PEM, or a JSON Web Key.

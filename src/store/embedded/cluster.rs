@@ -23,6 +23,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, bail, ensure};
 use nix::sys::signal::Signal;
 use nix::unistd::{Gid, Uid, geteuid};
+use sigpersist_model::digest::{sha256, to_hex};
 use tracing::info;
 
 use super::environment;
@@ -30,7 +31,6 @@ use super::programs::Programs;
 use super::supervisor::die_with_this_thread;
 use super::upgrade;
 use super::user::{first_closed_folder, other_user};
-use crate::digest::{sha256, to_hex};
 
 /// Longest path of a Unix socket that every supported system takes (`sun_path` has 104 bytes on macOS, 108 on Linux).
 const MAX_SOCKET_PATH_BYTES: usize = 103;

@@ -1,11 +1,12 @@
 //! Writing the trail.
 
-use super::lines::{AuditChain, AuditEvent};
-use crate::audit::{Keys, MAX_FAULTS, Verified, verify_chain};
-use crate::error::Result;
+use sigpersist_model::audit::MAX_FAULTS;
+use sigpersist_model::error::Result;
+use sigpersist_model::tenant::Tenant;
+use sigpersist_model::transfer::{AuditChain, AuditEvent, Line};
+
+use crate::audit::{Keys, Verified, verify_chain};
 use crate::store::{Snapshot, StoredChain};
-use crate::tenants::model::Tenant;
-use crate::transfer::model::Line;
 
 /// Events that are read at once.
 const PAGE: i64 = 500;
@@ -35,7 +36,7 @@ pub(in super::super) fn write(
     mut write: impl FnMut(&Line) -> Result<()>,
 ) -> Result<()> {
     let faults = chain.faults.iter().cloned();
-    let faults = faults.map(crate::audit::Fault::into_found);
+    let faults = faults.map(sigpersist_model::audit::Fault::into_found);
     let (tenant, tenant_id) = match &chain.part {
         Some(part) => (part.source.clone(), part.source_id),
         None => (chain.tenant.clone().unwrap_or_default(), chain.chain),

@@ -3,12 +3,15 @@
 use std::mem;
 
 use serde_json::json;
+use sigpersist_model::audit::{
+    Actor, Event, Fault, Head, MAX_FAULTS, Recorded, STATEMENT, Statement,
+};
+use sigpersist_model::context::TenantId;
+use sigpersist_model::error::{Error, Result};
+use sigpersist_model::transfer::AuditChain;
 
-use super::lines::AuditChain;
 use crate::app::App;
-use crate::audit::{Actor, Event, Fault, Head, MAX_FAULTS, Recorded, STATEMENT, Statement, Walk};
-use crate::context::TenantId;
-use crate::error::{Error, Result};
+use crate::audit::Walk;
 use crate::store::ChainOf;
 use crate::transfer::imported::Imported;
 
@@ -117,9 +120,8 @@ impl<'a> Trail<'a> {
         }
         let before = chain.walk.faults().len();
         chain.walk.step(&event);
-        chain
-            .line
-            .refuse_new(chain.walk.faults().get(before..).unwrap_or_default())?;
+        let found = chain.walk.faults().get(before..);
+        refuse_new(&chain.line, found.unwrap_or_default())?;
         chain.bytes += event.size();
         chain.batch.push(event);
         chain.left -= 1;
@@ -129,7 +131,7 @@ impl<'a> Trail<'a> {
         }
         let head = chain.line.head.clone();
         let walked = mem::take(&mut chain.walk).end(head.as_ref());
-        chain.line.refuse_new(&walked.faults)?;
+        refuse_new(&chain.line, &walked.faults)?;
         self.flush(&mut chain, head, imported)
     }
 
@@ -222,19 +224,17 @@ impl Chain {
     }
 }
 
-impl AuditChain {
-    /// Refuses what was not wrong with the chain when it was exported.
-    fn refuse_new(&self, found: &[Fault]) -> Result<()> {
-        // No more than these are told.
-        if self.faults.len() >= MAX_FAULTS {
-            return Ok(());
-        }
-        match found.iter().find(|fault| !fault.is_among(&self.faults)) {
-            None => Ok(()),
-            Some(fault) => Err(Error::refused(format!(
-                "The audit trail of `{}` is not what was exported: {fault}. Export it again.",
-                self.tenant
-            ))),
-        }
+/// Refuses what was not wrong with the chain when it was exported.
+fn refuse_new(line: &AuditChain, found: &[Fault]) -> Result<()> {
+    // No more than these are told.
+    if line.faults.len() >= MAX_FAULTS {
+        return Ok(());
+    }
+    match found.iter().find(|fault| !fault.is_among(&line.faults)) {
+        None => Ok(()),
+        Some(fault) => Err(Error::refused(format!(
+            "The audit trail of `{}` is not what was exported: {fault}. Export it again.",
+            line.tenant
+        ))),
     }
 }

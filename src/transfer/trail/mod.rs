@@ -5,8 +5,6 @@
 
 mod export;
 mod import;
-mod lines;
 
 pub(super) use export::{read, write};
 pub(super) use import::Trail;
-pub use lines::{AuditChain, AuditEvent};

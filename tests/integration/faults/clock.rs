@@ -8,7 +8,10 @@ use std::time::Instant;
 
 use serde_json::json;
 
-use super::{BUSY, SECOND, not_run, summary};
+use super::BUSY;
+use super::SECOND;
+use super::not_run;
+use super::summary;
 use crate::support::{
     Client, Load, Program, TestDatabase, eventually_within, rounds, sigpersist, succeeds, temp_dir,
     tenant_token,

@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use diesel::connection::SimpleConnection as _;
 
-use super::{BUSY, SECOND};
+use super::BUSY;
+use super::SECOND;
 use crate::support::{Program, TestDatabase, eventually_within, rounds, tenant_token};
 
 #[test]

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::{BUSY, SECOND, assert_only_refusals, summary};
+use super::BUSY;
+use super::SECOND;
+use super::assert_only_refusals;
+use super::summary;
 use crate::health::free_address;
 use crate::support::{
     Client, Load, Mode, Program, Proxy, Stopwatch, TestDatabase, eventually_within, rounds,

@@ -7,7 +7,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::{Client, Program, Response, eventually_within};
+use super::Client;
+use super::Program;
+use super::Response;
+use super::eventually_within;
 
 /// How long a client asks again.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -15,8 +15,9 @@ use diesel::{Connection as _, PgConnection, RunQueryDsl as _};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use super::TestDatabase;
 use super::program::{assert_success, sigpersist, succeeds};
-use super::{TestDatabase, temp_dir};
+use super::temp_dir;
 
 /// How long a Postgres may take for what is done in seconds.
 const PATIENCE: Duration = Duration::from_secs(60);

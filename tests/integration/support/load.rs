@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::{Client, Stopwatch, eventually};
+use super::Client;
+use super::Stopwatch;
+use super::eventually;
 
 /// How often something fails: as often as `SIGPERSIST_TEST_ROUNDS` says.
 pub(crate) fn rounds(usual: u64) -> u64 {

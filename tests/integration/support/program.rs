@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 
 use nix::unistd::Pid;
 
+use super::Client;
+use super::TestDatabase;
 use super::test_app::COMPILE_TIMEOUT_MS;
-use super::{Client, TestDatabase};
 
 /// A command of the program; the environment says nothing about databases.
 pub(crate) fn sigpersist(data_dir: &Path, arguments: &[&str]) -> Command {

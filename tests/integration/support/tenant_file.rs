@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Child, ChildStdin, Stdio};
 
 use serde_json::{Value, json};
-use sigpersist::digest::{sha256, to_hex};
+use sigpersist_model::digest::{sha256, to_hex};
 
 use super::TestApp;
 

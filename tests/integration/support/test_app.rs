@@ -4,22 +4,24 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sigpersist::app::{App, Database};
-use sigpersist::audit::Actor;
-use sigpersist::auth::algorithm::Algorithm;
 use sigpersist::config::Config;
-use sigpersist::context::{Scope, TenantId};
 use sigpersist::decisions::Retention;
-use sigpersist::error::Result;
 use sigpersist::http;
-use sigpersist::plugins::model::{Hook, Revision};
 use sigpersist::plugins::{self, HookRequest};
-use sigpersist::signatures::model::Preconditions;
 use sigpersist::store::Changes;
 use sigpersist::store::embedded::Purpose;
 use sigpersist::tenants::{self, AddedKey, Holder, NewKey, NewTenant, NewToken, Removal};
+use sigpersist_model::audit::Actor;
+use sigpersist_model::context::{Scope, TenantId};
+use sigpersist_model::error::Result;
+use sigpersist_model::key::Algorithm;
+use sigpersist_model::plugin::{Hook, Revision};
+use sigpersist_model::signature::Preconditions;
 use tokio::runtime::Runtime;
 
-use super::{Client, Stopwatch, TestDatabase};
+use super::Client;
+use super::Stopwatch;
+use super::TestDatabase;
 
 /// However busy the machine is: the processes that compile let others go first.
 pub(super) const COMPILE_TIMEOUT_MS: u64 = 600_000;

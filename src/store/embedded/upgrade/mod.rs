@@ -13,14 +13,18 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail, ensure};
 use nix::sys::statvfs::statvfs;
+use sigpersist_model::size;
 use tracing::error;
 
+use super::Embedded;
+use super::Role;
 use super::cluster::{Cluster, FILES};
+use super::open_lock;
 use super::orphan::stop_orphan;
 use super::programs::{Programs, folders_in_words};
+use super::read_owner;
 use super::supervisor::Supervisor;
-use super::{Embedded, Role, open_lock, read_owner, write_owner};
-use crate::size;
+use super::write_owner;
 use facts::Facts;
 pub(super) use place::{PROVEN, settle};
 

@@ -5,15 +5,15 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use sigpersist_verify::pki::{
+    Anchors, Certificate, RevocationRule, Rules, describe_certificate, to_pem,
+};
 use utoipa::ToSchema;
 
 use crate::digest::{sha256, to_hex};
 use crate::error::{Error, Result};
-use crate::plugins::model::Digest;
+use crate::plugin::Digest;
 use crate::time;
-use sigpersist_verify::pki::{
-    Anchors, Certificate, RevocationRule, Rules, describe_certificate, to_pem,
-};
 
 /// What a tenant has set.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

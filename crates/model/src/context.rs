@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use crate::audit::{Actor, ActorKind};
 use crate::error::{Error, Result};
-use crate::tenants::quotas::Quotas;
+use crate::quotas::Quotas;
 
 /// Number of a tenant in the database. Never shown to clients; they know the slug.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -1,14 +1,14 @@
 //! The lines of a trail. Plain values, no I/O.
 
+use crate::context::TenantId;
+use crate::digest::{from_hex, to_hex};
+use crate::tenant::check_slug;
+use crate::time;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::audit::{Fault, Head, MAX_FAULTS, NO_HASH, Recorded};
-use crate::context::TenantId;
-use crate::digest::{from_hex, to_hex};
-use crate::tenants::model::check_slug;
-use crate::time;
 
 /// The most bytes of an event's texts. A page of a list has 200 events.
 const MAX_EVENT_BYTES: usize = 128 * 1024;
@@ -34,7 +34,7 @@ pub struct AuditChain {
 
 impl AuditChain {
     /// Makes sure that it is no more than an export writes.
-    pub(in super::super) fn check(&self) -> Result<(), String> {
+    pub fn check(&self) -> Result<(), String> {
         check_slug("tenant", &self.tenant)
             .map_err(|error| error.to_string().trim_end_matches('.').to_owned())?;
         if self.faults.len() > MAX_FAULTS {
@@ -95,7 +95,7 @@ impl From<Recorded> for AuditEvent {
 
 impl AuditEvent {
     /// The event, of the tenant that has this number where it happened, if it can be stored and listed.
-    pub(in super::super) fn into_recorded(self, chain: TenantId) -> Result<Recorded, String> {
+    pub fn into_recorded(self, chain: TenantId) -> Result<Recorded, String> {
         let hash = |name: &str, text: &str| {
             let hash = from_hex(text).filter(|hash| hash.len() <= NO_HASH.len());
             hash.ok_or_else(|| format!("its `{name}` is not SHA-256 in hexadecimal"))

@@ -203,7 +203,7 @@ mod tests {
 
     #[test]
     fn what_is_too_much_is_left_out_and_the_rest_is_read_again() {
-        let signature = include_str!("../../tests/data/first.cms.b64");
+        let signature = include_str!("../../../../tests/data/first.cms.b64");
         let anchors = Anchors::new(Vec::new());
         let judging = Judging::new(&anchors, 1_796_000_000_000);
         let body = Body::from_file(signature.trim().as_bytes());

@@ -1,10 +1,9 @@
 //! What an import states of a chain that it brought, in an event of the tenant's own chain: that chain, and its seals, vouch
 //! for the other one from then on. Plain values, no I/O.
 
-use serde::{Deserialize, Serialize};
-
+use super::event::{Head, Recorded};
 use super::fault::Fault;
-use super::model::{Head, Recorded};
+use serde::{Deserialize, Serialize};
 
 /// The action of events that state something.
 pub const STATEMENT: &str = "audit.import";
@@ -28,7 +27,7 @@ pub struct Statement {
 
 impl Statement {
     /// The statement of an event; nothing where it is none.
-    pub(super) fn of(event: &Recorded) -> Option<Self> {
+    pub fn of(event: &Recorded) -> Option<Self> {
         serde_json::from_str(event.after.as_deref()?).ok()
     }
 }

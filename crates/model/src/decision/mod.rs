@@ -8,13 +8,15 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-pub use super::verdicts::{Apart, Holds, Revoked, Told, Verdicts};
+mod verdicts;
+
 use crate::context::Context;
 use crate::digest::{sha256, to_hex};
 use crate::error::{Error, Result};
-use crate::plugins::model::{Mode, Operation};
-use crate::signatures::model::{Draft, Signature, ThreadKey};
+use crate::plugin::{Mode, Operation};
+use crate::signature::{Draft, Signature, ThreadKey};
 use crate::time;
+pub use verdicts::{Apart, Holds, Revoked, Told, Verdicts};
 
 /// Longest text of a guest's that is kept or answered, in characters.
 pub const MAX_TEXT_CHARS: usize = 500;

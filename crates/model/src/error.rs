@@ -12,9 +12,8 @@ use sigpersist_verify::Format;
 use sigpersist_verify::pki::{Indication, SubIndication};
 use utoipa::ToSchema;
 
-use crate::policy::model::Accept;
-use crate::readiness::Lack;
-use crate::tenants::quotas::Quota;
+use crate::policy::Accept;
+use crate::quotas::Quota;
 
 /// What a use-case can fail with.
 #[derive(Debug, thiserror::Error)]
@@ -259,6 +258,15 @@ pub struct HookRejection {
     /// JSON pointer to the offending parameter, where the plugin named one.
     #[schema(example = "/cms")]
     pub field: Option<String>,
+}
+
+/// What is lacking, by a stable name, and in a sentence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lack {
+    /// `database`, `schema`, `plugins` or `stopping`.
+    pub name: &'static str,
+    /// The same for people.
+    pub sentence: &'static str,
 }
 
 /// What operators name.

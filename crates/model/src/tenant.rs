@@ -102,6 +102,30 @@ pub fn check_slug(what: &str, slug: &str) -> Result<()> {
     )))
 }
 
+/// Which tenants are asked for.
+#[derive(Debug, Clone, Default)]
+pub struct TenantFilter {
+    /// Only those that are there in their lives.
+    pub state: Option<TenantState>,
+    /// Only those after this slug.
+    pub after: Option<String>,
+}
+
+/// What a tenant has stored.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = StoredUsage)]
+pub struct Usage {
+    /// Bytes of signatures, as they are stored.
+    #[schema(example = 1843)]
+    pub bytes: i64,
+    /// Threads.
+    #[schema(example = 1)]
+    pub threads: i64,
+    /// Versions of threads.
+    #[schema(example = 1)]
+    pub versions: i64,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,11 +4,13 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-pub use super::trail::{AuditChain, AuditEvent};
-use crate::plugins::model::{Binding, Digest, Limits, Mode, OnFailure, Operation, Shadow};
-use crate::policy::model as policy;
-use crate::signatures::model::{Encoding, SignatureBody, ThreadKey};
-use crate::tenants::quotas::Quotas;
+mod trail;
+
+use crate::plugin::{Binding, Digest, Limits, Mode, OnFailure, Operation, Shadow};
+use crate::policy;
+use crate::quotas::Quotas;
+use crate::signature::{Encoding, SignatureBody, ThreadKey};
+pub use trail::{AuditChain, AuditEvent};
 
 /// What the header calls the format.
 pub const FORMAT: &str = "sigpersist tenant";

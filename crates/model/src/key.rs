@@ -1,0 +1,206 @@
+//! Keys that verify tokens, as the database has them. Plain values: `auth` verifies and signs with them.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::context::{PLATFORM, Tenancy, TenantId};
+use crate::digest::to_hex;
+
+/// A key as the database has it.
+#[derive(Debug, Clone)]
+pub struct StoredKey {
+    /// The tenant whose callers it vouches for; none for the platform's.
+    pub tenant: Option<Tenancy>,
+    /// Whether that tenant is suspended.
+    pub tenant_suspended: bool,
+    /// Its name in the headers of tokens.
+    pub kid: String,
+    /// The one algorithm it may be used with.
+    pub algorithm: Algorithm,
+    /// What it verifies with, and signs with where the server can.
+    pub material: KeyMaterial,
+    /// When it was added.
+    pub created_at: DateTime<Utc>,
+    /// From when on it verifies; none for at once.
+    pub not_before: Option<DateTime<Utc>>,
+    /// Until when it verifies; none for as long as it is not revoked.
+    pub expires_at: Option<DateTime<Utc>>,
+    /// Since when it is revoked.
+    pub revoked_at: Option<DateTime<Utc>>,
+}
+
+/// What keys are made of, in words.
+pub const KINDS: &[&str] = &["secret", "public_key", "key_pair"];
+
+/// What a key verifies with.
+#[derive(Clone)]
+pub enum KeyMaterial {
+    /// A shared secret, encrypted by the vault.
+    EncryptedSecret(Vec<u8>),
+    /// A public key, PEM SubjectPublicKeyInfo; its owner keeps the private one.
+    PublicKey(String),
+    /// A key pair of the server's own.
+    KeyPair {
+        /// The public key, PEM SubjectPublicKeyInfo.
+        public: String,
+        /// The private key, PKCS #8, encrypted by the vault.
+        encrypted_private: Vec<u8>,
+    },
+}
+
+impl std::fmt::Debug for KeyMaterial {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::EncryptedSecret(_) => "EncryptedSecret",
+            Self::PublicKey(_) => "PublicKey",
+            Self::KeyPair { .. } => "KeyPair",
+        })
+    }
+}
+
+/// Where a key is in its life. Only an active one verifies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum KeyState {
+    /// Its time has not come.
+    Pending,
+    /// It verifies.
+    Active,
+    /// Its time is over.
+    Expired,
+    /// Somebody has ended it.
+    Revoked,
+}
+
+crate::words!(
+    KeyState,
+    Pending = "pending",
+    Active = "active",
+    Expired = "expired",
+    Revoked = "revoked"
+);
+
+impl StoredKey {
+    /// Where it is in its life.
+    pub fn state(&self, now: DateTime<Utc>) -> KeyState {
+        if self.revoked_at.is_some() {
+            KeyState::Revoked
+        } else if self.expires_at.is_some_and(|end| end <= now) {
+            KeyState::Expired
+        } else if self.not_before.is_some_and(|begin| begin > now) {
+            KeyState::Pending
+        } else {
+            KeyState::Active
+        }
+    }
+
+    /// Whose it is: the tenant, or [`PLATFORM`].
+    pub fn owner(&self) -> TenantId {
+        self.tenant.as_ref().map_or(PLATFORM, |tenant| tenant.id)
+    }
+
+    /// What it is made of, as one of [`KINDS`].
+    pub fn kind(&self) -> &'static str {
+        match self.material {
+            KeyMaterial::EncryptedSecret(_) => "secret",
+            KeyMaterial::PublicKey(_) => "public_key",
+            KeyMaterial::KeyPair { .. } => "key_pair",
+        }
+    }
+
+    /// Its public key, PEM SubjectPublicKeyInfo, where it has one.
+    pub fn public_key(&self) -> Option<&str> {
+        match &self.material {
+            KeyMaterial::EncryptedSecret(_) => None,
+            KeyMaterial::PublicKey(pem) | KeyMaterial::KeyPair { public: pem, .. } => Some(pem),
+        }
+    }
+
+    /// What the vault has encrypted of it.
+    pub fn encrypted(&self) -> Option<&[u8]> {
+        match &self.material {
+            KeyMaterial::PublicKey(_) => None,
+            KeyMaterial::EncryptedSecret(encrypted)
+            | KeyMaterial::KeyPair {
+                encrypted_private: encrypted,
+                ..
+            } => Some(encrypted),
+        }
+    }
+
+    /// What a secret's ciphertext is bound to, so that it can't be moved to another row.
+    pub fn binding(&self) -> String {
+        let algorithm = self.algorithm.as_str();
+        match &self.tenant {
+            Some(tenant) => format!("tenant_keys/{}/{}/{algorithm}", tenant.id, self.kid),
+            None => format!("platform_keys/{}/{algorithm}", self.kid),
+        }
+    }
+}
+
+/// Signature algorithms of tokens (RFC 7518 section 3.1, RFC 8037). Never `none`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Algorithm {
+    /// HMAC with SHA-256.
+    Hs256,
+    /// HMAC with SHA-384.
+    Hs384,
+    /// HMAC with SHA-512.
+    Hs512,
+    /// RSASSA-PKCS1-v1_5 with SHA-256.
+    Rs256,
+    /// RSASSA-PSS with SHA-256.
+    Ps256,
+    /// ECDSA on P-256 with SHA-256.
+    Es256,
+    /// ECDSA on P-384 with SHA-384.
+    Es384,
+    /// Ed25519.
+    EdDsa,
+}
+
+// As the `alg` of a header spells them.
+crate::words!(
+    Algorithm,
+    Hs256 = "HS256",
+    Hs384 = "HS384",
+    Hs512 = "HS512",
+    Rs256 = "RS256",
+    Ps256 = "PS256",
+    Es256 = "ES256",
+    Es384 = "ES384",
+    EdDsa = "EdDSA"
+);
+
+impl Algorithm {
+    /// Length of a shared secret that is as strong as its hash (RFC 7518 section 3.2), in bytes; none for public keys.
+    pub fn secret_bytes(self) -> Option<usize> {
+        match self {
+            Self::Hs256 => Some(32),
+            Self::Hs384 => Some(48),
+            Self::Hs512 => Some(64),
+            _ => None,
+        }
+    }
+}
+
+/// Version of a ciphertext that names its key, its first byte.
+pub const CIPHERTEXT_VERSION: u8 = 2;
+
+/// Names a master key without telling anything of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MasterKeyId(pub [u8; 8]);
+
+impl std::fmt::Display for MasterKeyId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&to_hex(&self.0))
+    }
+}
+
+impl MasterKeyId {
+    /// What a ciphertext under this key begins with.
+    pub fn prefix(self) -> Vec<u8> {
+        [&[CIPHERTEXT_VERSION], self.0.as_slice()].concat()
+    }
+}

@@ -1,0 +1,31 @@
+//! The nouns of Sigpersist: tenants, keys, signatures, plugins, hooks, decisions, policies and the audit trail, with the
+//! words for them and the errors that speak of them.
+//!
+//! Everything else depends on this crate, and it depends only on [`sigpersist_verify`]. It holds plain values: nothing
+//! here reads a database, runs a hook, waits or knows HTTP.
+//!
+//! - [`context`] says who asks for which tenant: every use-case takes it first. [`error`] is what they answer otherwise.
+//! - [`signature`] is where to begin reading: documents, threads and versions. [`decision`] tells what hooks made of one.
+//! - [`tenant`], [`quotas`], [`key`], [`plugin`], [`policy`] and [`audit`] are what administrators and operators handle;
+//!   [`transfer`] is the file that takes a tenant elsewhere.
+//! - [`digest`], [`json_object`], [`number`], [`size`], [`time`] are how values are read and written.
+
+mod words;
+
+pub mod audit;
+pub mod beside;
+pub mod context;
+pub mod decision;
+pub mod digest;
+pub mod error;
+pub mod json_object;
+pub mod key;
+pub mod number;
+pub mod plugin;
+pub mod policy;
+pub mod quotas;
+pub mod signature;
+pub mod size;
+pub mod tenant;
+pub mod time;
+pub mod transfer;
