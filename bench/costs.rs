@@ -22,8 +22,9 @@ use std::time::{Duration, Instant};
 
 use diesel::connection::SimpleConnection as _;
 use diesel::{Connection as _, PgConnection};
+use sigpersist_runtime::metrics;
+
 use load::{CONNECTIONS, saves_of_per_second, saves_per_second};
-use sigpersist::telemetry::metrics;
 use support::{SIGNATURE, Server, command, folder, median, new_tenant, setting};
 
 const TAGS: &str = r#","tags":["iin:123456789011","bin:123456789021"]"#;

@@ -11,11 +11,12 @@ use std::time::{Duration, Instant};
 
 use chrono::Utc;
 use sigpersist::auth::key::new_key_pair;
-use sigpersist::auth::{Authenticator, Vault, token};
+use sigpersist::auth::{Authenticator, token};
 use sigpersist::config::AuthConfig;
 use sigpersist_model::context::{Scope, Tenancy, TenantId};
 use sigpersist_model::key::{Algorithm, KeyMaterial, StoredKey};
 use sigpersist_model::quotas::Quotas;
+use sigpersist_runtime::vault::Vault;
 
 const TOKENS: usize = 2_000;
 /// Passes over the tokens that are known, of which the fastest counts.

@@ -7,20 +7,21 @@ use sigpersist_model::context::TenantId;
 use sigpersist_model::error::{Error, Result};
 use sigpersist_model::key::StoredKey;
 use sigpersist_model::policy::InForce;
+use sigpersist_runtime::blocking;
+use sigpersist_runtime::cache::Cache;
+use sigpersist_runtime::examinations::Examinations;
+use sigpersist_runtime::readiness::Readiness;
+use sigpersist_runtime::turns;
+use sigpersist_runtime::vault::Vault;
 use tokio::sync::Semaphore;
 
 use crate::audit;
-use crate::auth::{Authenticator, Vault};
-use crate::blocking;
-use crate::cache::Cache;
+use crate::auth::Authenticator;
 use crate::config::{Config, ROOT_DATA_DIR};
 use crate::hooks::{COMPILED_AT_ONCE, Chain, Compiled, Engine, Health};
-use crate::readiness::Readiness;
-use crate::signatures::Examinations;
 use crate::store::embedded::{self, Embedded, Purpose};
 use crate::store::{self, Change, Changes, Store};
 use crate::tenants::meters::Meters;
-use crate::turns;
 
 /// Tenants whose hooks are kept ready.
 const CACHED_CHAINS: usize = 10_000;

@@ -4,12 +4,12 @@ use serde_json::json;
 use sigpersist_model::audit::{Actor, Event, Fault, Whose};
 use sigpersist_model::context::PLATFORM;
 use sigpersist_model::error::{Error, Result};
+use sigpersist_runtime::seal::{SealKey, StoredSealKey};
+use sigpersist_runtime::vault::Vault;
 use tracing::warn;
 
-use super::seal::{SealKey, StoredSealKey};
 use super::verify::verify;
 use crate::app::App;
-use crate::auth::Vault;
 use crate::store::Store;
 
 /// The key that seals; none where the master key does not open it, which goes to the log: then events are added without a

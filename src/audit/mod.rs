@@ -10,12 +10,11 @@
 
 mod keys;
 mod list;
-mod seal;
+mod seals;
 mod verify;
 mod walk;
 
 pub use keys::{seal, seal_key};
 pub use list::{MAX_LIMIT, Page, list};
-pub use seal::{SealKey, Sealed, StoredSeal, StoredSealKey};
 pub use verify::{ImportedPart, Keyed, Keys, Verified, verify, verify_chain};
 pub use walk::{Walk, Walked};

@@ -6,11 +6,12 @@ use std::collections::BTreeMap;
 use sigpersist_model::audit::{Fault, Head, Recorded, STATEMENT, Statement, Whose};
 use sigpersist_model::context::{PLATFORM, TenantId};
 use sigpersist_model::error::Result;
+use sigpersist_runtime::seal::{StoredSeal, StoredSealKey};
+use sigpersist_runtime::vault::Vault;
 
-use super::seal::{SealKeys, StoredSeal, StoredSealKey};
+use super::seals::SealKeys;
 use super::walk::Walk;
 use crate::app::App;
-use crate::auth::Vault;
 use crate::store::{Snapshot, StoredChain};
 
 /// Events that are held in memory at once.

@@ -2,7 +2,7 @@
 
 use sigpersist_model::audit::{Fault, Head, MAX_FAULTS, Recorded};
 
-use super::seal::{Ranges, Seals};
+use super::seals::{Ranges, Seals};
 
 /// How far from its place an event is looked for before it is said to be changed: each place costs a hash.
 const REACH: i64 = 100_000;

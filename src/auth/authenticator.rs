@@ -12,13 +12,13 @@ use sigpersist_model::digest::sha256;
 use sigpersist_model::error::{Error, Result};
 use sigpersist_model::key::{KeyMaterial, KeyState, StoredKey};
 use sigpersist_model::quotas::Quotas;
+use sigpersist_runtime::cache::Cache;
+use sigpersist_runtime::vault::Vault;
 use tracing::warn;
 
-use super::Vault;
 use super::decoy;
 use super::key::decoding_key;
 use super::token::{self, Header};
-use crate::cache::Cache;
 use crate::config::AuthConfig;
 
 /// Keys kept ready, and names of keys that do not exist, so that guessing does not reach the database each time.

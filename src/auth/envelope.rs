@@ -8,10 +8,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use sigpersist_model::error::{Error, Result};
 use sigpersist_model::transfer::{Envelope, Under};
+use sigpersist_runtime::vault::{Vault, random_bytes};
 use zeroize::Zeroizing;
-
-use super::Vault;
-use super::random_bytes;
 
 /// More than what OWASP recommends for PBKDF2 with HMAC-SHA256 (600,000 in 2023): it is done once for a file.
 const ITERATIONS: NonZeroU32 = NonZeroU32::new(1_000_000).expect("it is not zero");

@@ -9,10 +9,10 @@ use aws_lc_rs::signature::{
 use jsonwebtoken as jwt;
 use sigpersist_model::error::{Error, Result};
 use sigpersist_model::key::{Algorithm, StoredKey};
+use sigpersist_runtime::vault::Vault;
 use sigpersist_verify::pki::to_pem;
 use zeroize::Zeroizing;
 
-use super::Vault;
 use super::public_key::PublicKey;
 
 /// The key in the form that verifies tokens.

@@ -7,12 +7,9 @@ pub mod envelope;
 mod forgery;
 mod given_key;
 pub mod key;
-mod master_key;
 pub mod public_key;
 pub mod token;
-mod vault;
 
 pub use authenticator::Authenticator;
 pub use given_key::GivenKey;
 pub use key::no_master_key;
-pub use vault::{MasterKeyIds, Vault, random_bytes, random_name};

@@ -12,8 +12,8 @@ use serde_json::Value;
 use sigpersist_model::context::Scope;
 use sigpersist_model::error::{Error, Result};
 use sigpersist_model::key::{Algorithm, StoredKey};
+use sigpersist_runtime::vault::Vault;
 
-use super::Vault;
 use super::algorithm::{from_jwt, to_jwt};
 use super::key::encoding_key;
 use crate::config::AuthConfig;

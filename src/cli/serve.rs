@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
+use sigpersist_runtime::blocking;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -55,7 +56,7 @@ impl Serve {
         let changes = app.listen()?;
         let preloaded = Arc::downgrade(&app);
         // Requests need not wait for it, and what it can't do it tells the log.
-        drop(runtime.spawn(telemetry::spawn_blocking(move || {
+        drop(runtime.spawn(blocking::spawn(move || {
             plugins::preload(&preloaded);
         })));
         drop(starting);

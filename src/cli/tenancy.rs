@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use sigpersist_model::context::{Caller, Context, Scope, Tenancy, TenantId};
 use sigpersist_model::error::{Error, Noun};
+use sigpersist_runtime::vault::random_name;
 
 use crate::app::App;
-use crate::auth::random_name;
 use crate::tenants;
 
 /// The command line acts for a tenant as an operator of the platform would.

@@ -11,12 +11,12 @@ use serde_json::json;
 use sigpersist_model::audit::Actor;
 use sigpersist_model::error;
 use sigpersist_model::transfer::Counts;
+use sigpersist_runtime::vault::Vault;
 use zeroize::Zeroizing;
 
 use super::output::Output;
 use super::progress::progress;
 use crate::app::App;
-use crate::auth::Vault;
 use crate::auth::envelope::{Opener, Passphrase};
 use crate::tenants::{self, NewTenant};
 use crate::transfer::{self, Arrival, ExportOptions, ImportOptions, Imported, Written};

@@ -6,11 +6,11 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use sigpersist_model::context::{PLATFORM, TenantId};
 use sigpersist_model::error::Result;
+use sigpersist_runtime::blocking;
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
 use crate::app::App;
-use crate::blocking;
 
 /// How often it is looked whether there is anything to clear.
 const INTERVAL: Duration = Duration::from_secs(600);

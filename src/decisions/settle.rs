@@ -4,11 +4,11 @@ use sigpersist_model::context::Context;
 use sigpersist_model::decision::Judgement;
 use sigpersist_model::error::{Error, Result};
 use sigpersist_model::signature::SignatureBody;
+use sigpersist_runtime::metrics;
 
 use crate::app::App;
 use crate::hooks::Judged;
 use crate::plugins;
-use crate::telemetry::metrics;
 
 /// Sets hooks aside that keep failing; gives the refusal, if there is one, after it was recorded. `body` is what was
 /// refused, where it is stored nowhere else. Blocks.

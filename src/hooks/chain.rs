@@ -7,6 +7,7 @@ use sigpersist_model::decision::{Circumstances, Decision, Outcome, Verdicts};
 use sigpersist_model::error::{Error, HookRejection};
 use sigpersist_model::plugin::Operation;
 use sigpersist_model::signature::{Draft, Signature};
+use sigpersist_runtime::examinations::Examinations;
 
 use super::bound::{Bound, Origin, Sick};
 use super::convert::{Version, context, signature, stored};
@@ -14,7 +15,6 @@ use super::engine::Engine;
 use super::host::{Document, Subject};
 use super::seat::Seat;
 use super::verdicts::Judging;
-use crate::signatures::Examinations;
 
 /// A tenant's hooks as they were at one moment. A request keeps the one that it began with.
 #[derive(Debug)]

@@ -15,10 +15,9 @@ use std::time::{Duration, SystemTime};
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::{digest, hmac};
 use sigpersist_model::plugin::Digest;
+use sigpersist_runtime::vault::Vault;
 use tracing::{debug, warn};
 use wasmtime::component::Component;
-
-use crate::auth::Vault;
 
 /// What a file begins with: its format, and the version of that.
 const MAGIC: &[u8; 8] = b"sigpcwx\x01";
@@ -188,7 +187,7 @@ impl Compiled {
             .recursive(true)
             .mode(0o700)
             .create(&self.folder)?;
-        let name = crate::auth::random_name().map_err(io::Error::other)?;
+        let name = sigpersist_runtime::vault::random_name().map_err(io::Error::other)?;
         let aside = self.folder.join(format!("{name}{UNFINISHED_SUFFIX}"));
         let mut file = OpenOptions::new()
             .write(true)

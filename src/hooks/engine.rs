@@ -10,6 +10,8 @@ use sigpersist_model::context::TenantId;
 use sigpersist_model::digest::sha256;
 use sigpersist_model::error::{Error, Result};
 use sigpersist_model::plugin::{Digest, Limits};
+use sigpersist_runtime::metrics;
+use sigpersist_runtime::turns::{Shared, SharedTurn};
 use tracing::{info, warn};
 use wasmtime::component::{Component, HasSelf, Linker};
 use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
@@ -20,8 +22,6 @@ use super::compiler::{Compiler, Purpose};
 use super::host::HostState;
 use super::plugin::Plugin;
 use crate::config::HooksConfig;
-use crate::telemetry::metrics;
-use crate::turns::{Shared, SharedTurn};
 
 /// One tick of the deadline's clock.
 const TICK: Duration = Duration::from_millis(1);

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use sigpersist_model::context::TenantId;
 use sigpersist_model::decision::{LogLine, Told, Verdicts, clean};
 use sigpersist_model::signature::SignatureBody;
+use sigpersist_runtime::examinations::Examinations;
 use sigpersist_verify::pki::Work;
 use tracing::{debug, error, info, warn};
 use wasmtime::{ResourceLimiter, Result};
@@ -16,7 +17,6 @@ use super::bindings::sigpersist::hooks::{
 use super::convert::inspect;
 use super::verdicts::Source;
 use crate::config::HooksConfig;
-use crate::signatures::Examinations;
 
 /// A limit that a call broke.
 #[derive(Debug, Clone, thiserror::Error)]

@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use sigpersist_model::decision::{Holds, Revoked, Told, Verdicts};
 use sigpersist_model::signature::SignatureBody;
+use sigpersist_runtime::judged::Judged;
 use sigpersist_verify::pki::{Indication, Work};
 use sigpersist_verify::{Report, Signer, report_within};
 
 use super::bindings::sigpersist::hooks::cms;
 use super::bindings::sigpersist::hooks::verdicts as wit;
 use super::convert;
-use crate::signatures::Judged;
 
 /// Where verdicts come from that hooks ask for: those that were recorded come first.
 #[derive(Debug, Clone, Default)]

@@ -12,11 +12,11 @@ use std::time::Duration;
 
 use sigpersist_model::context::TenantId;
 use sigpersist_model::error::{Error, Result};
+use sigpersist_runtime::metrics::Waiting;
+use sigpersist_runtime::turns;
 use tokio::sync::Notify;
 
 use crate::config::HttpConfig;
-use crate::telemetry::metrics::Waiting;
-use crate::turns;
 
 /// Only who asks for no more than this is given the last [`RESERVE`]th: those who ask for much can't shut everybody out.
 const LITTLE: usize = 1024 * 1024;

@@ -9,13 +9,13 @@ use http::header::{
 };
 use serde::Serialize;
 use sigpersist_model::error::Error;
+use sigpersist_runtime::metrics;
 use tracing::{error, warn};
 use utoipa::ToSchema;
 
 use super::details::Details;
 use super::openapi::Code;
 use super::reply::{Response, json_response};
-use crate::telemetry::metrics;
 
 const REALM: &str = "Bearer realm=\"sigpersist\"";
 

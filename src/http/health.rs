@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use serde_json::json;
 use sigpersist_model::error::{Error, Result};
+use sigpersist_runtime::metrics;
 use tracing::warn;
 
 use super::openapi::{Live, Ready};
 use super::reply::{Envelope, Reply};
 use super::respond::Call;
 use crate::app::App;
-use crate::telemetry::metrics;
 
 /// The text format of Prometheus.
 const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";

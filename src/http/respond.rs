@@ -12,6 +12,9 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_perc
 use serde::Deserialize;
 use sigpersist_model::context::{Caller, Context, PLATFORM, Tenancy};
 use sigpersist_model::error::{Error, Noun, Result};
+use sigpersist_runtime::blocking;
+use sigpersist_runtime::metrics::{self, InFlight};
+use sigpersist_runtime::vault::random_name;
 use tracing::field::Empty;
 use tracing::{Instrument as _, Span, info, info_span};
 
@@ -27,10 +30,7 @@ use super::reply::{Reply, Response};
 use super::route::{self, Audience, Found, Route, Waits};
 use super::server::Server;
 use crate::app::App;
-use crate::auth::random_name;
-use crate::blocking;
 use crate::plugins::{self, Judges};
-use crate::telemetry::metrics::{self, InFlight};
 use crate::telemetry::traces;
 use crate::tenants;
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderMap;
+use sigpersist_runtime::turns;
 use tokio::net::TcpListener;
 use tracing::warn;
 use warp::Filter;
@@ -16,8 +17,6 @@ use super::connections::accept;
 use super::places::Places;
 use super::respond::{Incoming, respond};
 use crate::app::App;
-use crate::telemetry;
-use crate::turns;
 
 /// What all requests share.
 #[derive(Debug)]
@@ -67,7 +66,7 @@ pub async fn serve(
 ) -> std::io::Result<SocketAddr> {
     let address = listener.local_addr()?;
     // Counting begins now, and not with the first look at it.
-    drop(telemetry::metrics::render());
+    drop(sigpersist_runtime::metrics::render());
     let patience = Duration::from_millis(app.config.http.shutdown_timeout_ms);
     let delay = Duration::from_millis(app.config.http.shutdown_delay_ms);
     let stopped_app = Arc::clone(&app);

@@ -5,14 +5,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use sigpersist_model::context::{Context, TenantId};
 use sigpersist_model::error::{Error, Result};
 use sigpersist_model::plugin::{Hook, Mode, OnFailure, Operation};
+use sigpersist_runtime::blocking;
+use sigpersist_runtime::turns;
+use sigpersist_runtime::turns::SharedTurn;
 use tracing::{error, warn};
 
 use super::candidate::load;
 use crate::app::App;
-use crate::blocking;
 use crate::hooks::{Bound, Chain, Guest};
-use crate::turns;
-use crate::turns::SharedTurn;
 
 /// A tenant's hooks, ready to run; from the database where they are not. Blocks.
 ///

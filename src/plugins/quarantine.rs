@@ -3,11 +3,11 @@
 use serde_json::json;
 use sigpersist_model::audit::{Actor, Event};
 use sigpersist_model::context::TenantId;
+use sigpersist_runtime::metrics;
 use tracing::error;
 
 use crate::app::App;
 use crate::hooks::Sick;
-use crate::telemetry::metrics;
 
 /// Sets hooks aside: from now on they only watch where their failure allows, and refuse everything without running where
 /// it rejects, until an operator releases them or sets them anew. Blocks.

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use sigpersist_model::context::TenantId;
 use sigpersist_model::error::{Error, NotAccepted, RefusedSigner, Result};
 use sigpersist_model::policy::{Accept, Detached, Policy};
+use sigpersist_runtime::judged::Judged;
 use sigpersist_verify::pki::{Indication, Outcome, Work};
 use sigpersist_verify::{Format, Report, Signer, report_within};
 
-use super::Judged;
 use super::summary::{Summary, shortened};
 use crate::app::App;
 

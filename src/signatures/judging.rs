@@ -7,8 +7,8 @@ use sigpersist_model::beside::Beside;
 use sigpersist_model::context::TenantId;
 use sigpersist_model::error::Result;
 use sigpersist_model::signature::Signature;
+use sigpersist_runtime::judged::Judged;
 
-use super::Judged;
 use crate::app::App;
 use crate::hooks::Judging;
 use crate::policy;

@@ -3,9 +3,7 @@
 mod accept;
 mod audited;
 mod delete;
-mod examinations;
 mod get;
-mod judged;
 mod judging;
 mod list;
 mod save;
@@ -14,9 +12,7 @@ mod verify;
 
 pub use audited::recreated;
 pub use delete::delete;
-pub use examinations::Examinations;
 pub use get::{get, history};
-pub use judged::Judged;
 pub use judging::judging;
 pub use list::{List, MAX_LIMIT, Page, list};
 pub use save::{Saved, save};

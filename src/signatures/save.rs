@@ -10,8 +10,8 @@ use sigpersist_model::error::{Error, Result};
 use sigpersist_model::plugin::Operation;
 use sigpersist_model::quotas::Quota;
 use sigpersist_model::signature::{Draft, Preconditions, Signature, are_same_tags};
+use sigpersist_runtime::judged::Judged;
 
-use super::Judged;
 use super::accept::check_draft;
 use super::audited::recreated;
 use crate::app::App;

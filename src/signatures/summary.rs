@@ -1,11 +1,10 @@
 //! What is worth keeping of a report with verdicts: who signed, and what was found of each.
 
 use serde::Serialize;
+use sigpersist_runtime::judged::Judged;
 use sigpersist_verify::pki::Verdict;
 use sigpersist_verify::{Format, Report, Signer};
 use utoipa::ToSchema;
-
-use super::Judged;
 
 /// Most bytes of JSON that are kept of one verification.
 pub const MAX_BYTES: usize = 64 * 1024;

@@ -7,10 +7,10 @@ use sigpersist_model::beside::Beside;
 use sigpersist_model::context::Context;
 use sigpersist_model::error::{Error, Result};
 use sigpersist_model::signature::{SignatureBody, StoredVerdict, ThreadKey};
+use sigpersist_runtime::judged::Judged;
 use sigpersist_verify::pki::Work;
 use sigpersist_verify::{Report, report_within};
 
-use super::Judged;
 use super::summary::Summary;
 use crate::app::App;
 use crate::policy;
@@ -23,7 +23,7 @@ pub const MAX_VERDICTS: u32 = 100;
 ///
 /// # Errors
 ///
-/// Those of the store, and of [`turns::Shared::turn`](crate::turns::Shared::turn).
+/// Those of the store, and of [`turns::Shared::turn`](sigpersist_runtime::turns::Shared::turn).
 pub fn examine(
     app: &App,
     context: &Context,

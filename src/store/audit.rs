@@ -12,12 +12,12 @@ use sigpersist_model::audit::{Event, Head, Recorded};
 use sigpersist_model::context::{PLATFORM, TenantId};
 use sigpersist_model::error::Result;
 use sigpersist_model::key::MasterKeyId;
+use sigpersist_runtime::seal::{SealKey, Sealed, StoredSeal, StoredSealKey};
 
 use super::keys::{add_alone, current_master_key};
 use super::pool::Store;
 use super::schema::{audit_events, audit_heads, audit_keys, audit_seals};
 use super::snapshot::Snapshot;
-use crate::audit::{SealKey, Sealed, StoredSeal, StoredSealKey};
 
 /// Seals in one statement, which takes no more than 65,535 values.
 const MAX_ROWS: usize = 10_000;

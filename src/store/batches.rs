@@ -12,8 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use sigpersist_model::context::TenantId;
-
-use crate::blocking::Work;
+use sigpersist_runtime::blocking::Work;
 
 /// Most items of a batch.
 const MOST: usize = 16;
@@ -374,7 +373,7 @@ mod tests {
         let (to_test, from_work) = std::sync::mpsc::channel();
         let (end, ends) = std::sync::mpsc::channel::<()>();
         let of_work = Arc::clone(&batches);
-        let working = runtime.spawn(crate::blocking::run((), move || {
+        let working = runtime.spawn(sigpersist_runtime::blocking::run((), move || {
             let (lead, _) = leads(of_work.join(TENANT, 0));
             to_test.send(Work::current().unwrap()).unwrap();
             ends.recv().unwrap();

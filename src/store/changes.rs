@@ -18,6 +18,7 @@ use diesel::pg::PgConnection;
 use diesel::sql_types::Bool;
 use diesel::{QueryDsl as _, RunQueryDsl as _};
 use sigpersist_model::context::TenantId;
+use sigpersist_runtime::readiness::Readiness;
 use tracing::{debug, info, warn};
 
 use super::connection::connect;
@@ -27,7 +28,6 @@ use super::pool::Store;
 use super::role::SERVER_ROLE;
 use super::schema::change_counter;
 use super::url::with_option;
-use crate::readiness::Readiness;
 
 /// What may have changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

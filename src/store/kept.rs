@@ -10,8 +10,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use diesel::connection::SimpleConnection as _;
 use diesel::pg::PgConnection;
 use diesel::result::Error as DieselError;
-
-use crate::readiness::FORGETS;
+use sigpersist_runtime::readiness::FORGETS;
 
 /// How often a mark is looked for: under load it may be found by chance.
 const LOOKS: usize = 4;

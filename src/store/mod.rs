@@ -2,7 +2,7 @@
 //!
 //! A [`Store`] is a pool of connections with one method for each query, named after its noun (`signature_insert`,
 //! `signature_list`). Every query of a tenant's rows takes the [`TenantId`](sigpersist_model::context::TenantId). All of it
-//! blocks: call it from [`crate::blocking::run`], and never while something else is held.
+//! blocks: call it from [`sigpersist_runtime::blocking::run`], and never while something else is held.
 
 mod audit;
 mod audit_list;

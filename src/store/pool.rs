@@ -10,6 +10,9 @@ use diesel::r2d2::{Pool, PoolError, PooledConnection};
 use diesel::result::{Error as DieselError, QueryResult};
 use sigpersist_model::context::TenantId;
 use sigpersist_model::error::{Error, Result};
+use sigpersist_runtime::blocking::Work;
+use sigpersist_runtime::metrics;
+use sigpersist_runtime::seal::SealKey;
 use tracing::debug_span;
 
 use super::batches::Batches;
@@ -19,10 +22,7 @@ use super::kept::Forgotten;
 use super::signature_create::{Fate, FirstVersion};
 use super::url::with_defaults;
 use super::watchdog::{Watchdog, Watched};
-use crate::audit::SealKey;
-use crate::blocking::Work;
 use crate::config::DatabaseConfig;
-use crate::telemetry::metrics;
 
 /// How long an answer may be on its way, beyond the time that the statement may take.
 const ANSWER_GRACE: Duration = Duration::from_secs(2);

@@ -11,6 +11,7 @@ use sigpersist_model::audit::Event;
 use sigpersist_model::context::PLATFORM;
 use sigpersist_model::error::{Error, Result};
 use sigpersist_model::key::{MasterKeyId, StoredKey};
+use sigpersist_runtime::seal::StoredSealKey;
 
 use super::audit::seal_keys;
 use super::connection::connect;
@@ -18,7 +19,6 @@ use super::failure::query_error;
 use super::keys::{KEYS, add_alone, all, current_master_key, table};
 use super::pool::Store;
 use super::schema::master_key;
-use crate::audit::StoredSealKey;
 
 /// The lock of whoever rotates the master key.
 const ROTATING: i64 = i64::from_be_bytes(*b"sigprota");

@@ -11,9 +11,8 @@ use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use diesel::connection::{Instrumentation, InstrumentationEvent};
+use sigpersist_runtime::blocking::Work;
 use tracing::{error, warn};
-
-use crate::blocking::Work;
 
 /// How often it looks.
 const TICK: Duration = Duration::from_millis(100);

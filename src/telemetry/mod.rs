@@ -4,12 +4,10 @@
 //! Tokens, secrets and signature bodies never reach a log; nothing here could tell them apart, so the code that has
 //! them must not pass them on.
 
-pub mod metrics;
 pub mod traces;
 
 use std::io::IsTerminal as _;
 
-use tracing::Span;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _};
@@ -44,18 +42,4 @@ pub fn init(config: &LogConfig, traces: &TracesConfig) -> anyhow::Result<()> {
             .try_init(),
     );
     Ok(())
-}
-
-/// Runs blocking work on a thread of its own, within the span of the request that asked for it.
-///
-/// The work goes on to its end even if the caller is dropped: a client that hangs up cannot cancel half a save.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "this is the one place that keeps the span"
-)]
-pub async fn spawn_blocking<T: Send + 'static>(
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, tokio::task::JoinError> {
-    let span = Span::current();
-    tokio::task::spawn_blocking(move || span.in_scope(work)).await
 }

@@ -12,6 +12,7 @@ use sigpersist_model::error::{Error, Noun, Result};
 use sigpersist_model::key::{Algorithm, KeyMaterial, KeyState, MasterKeyId, StoredKey};
 use sigpersist_model::time;
 use sigpersist_model::transfer;
+use sigpersist_runtime::vault::{random_bytes, random_name};
 use zeroize::Zeroizing;
 
 use super::find;
@@ -20,7 +21,6 @@ use crate::auth::GivenKey;
 use crate::auth::key::{new_key_pair, open_secret};
 use crate::auth::public_key::PublicKey;
 use crate::auth::token::{MAX_KID_BYTES, is_key_id};
-use crate::auth::{random_bytes, random_name};
 use crate::store::KeyInsertion;
 
 /// Most keys of one tenant that are not revoked.

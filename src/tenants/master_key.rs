@@ -7,10 +7,10 @@ use serde_json::json;
 use sigpersist_model::audit::{Actor, Event};
 use sigpersist_model::error::{Error, Result};
 use sigpersist_model::key::{MasterKeyId, StoredKey};
+use sigpersist_runtime::vault::{MasterKeyIds, Vault};
 use zeroize::Zeroizing;
 
 use crate::app::App;
-use crate::auth::{MasterKeyIds, Vault};
 use crate::store::{Reencrypted, Rotation, Secrets};
 
 /// Secrets of one batch: one short transaction.

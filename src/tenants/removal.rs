@@ -9,11 +9,11 @@ use sigpersist_model::audit::{Actor, Event};
 use sigpersist_model::context::{PLATFORM, TenantId};
 use sigpersist_model::error::Result;
 use sigpersist_model::tenant::Usage;
+use sigpersist_runtime::blocking;
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
 use crate::app::App;
-use crate::blocking;
 use crate::store::Removed;
 
 /// How often it is looked whether there is anything to remove.

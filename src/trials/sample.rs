@@ -14,11 +14,11 @@ use sigpersist_model::policy::{InForce, Policy, Revocation};
 use sigpersist_model::signature::{
     Draft, Signature, SignatureBody, SignatureId, ThreadKey, check_comment, check_label, fold_tags,
 };
+use sigpersist_runtime::judged;
 use utoipa::ToSchema;
 
 use crate::hooks::{Chain, Judged, Judging};
 use crate::policy;
-use crate::signatures;
 
 /// A save or delete to be tried. What is left out has a default that most plugins don't care about.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -208,7 +208,7 @@ impl Prepared {
         let now = circumstances.now_time();
         let judging = |body: &SignatureBody, beside: Beside| {
             let policy = Arc::clone(policy);
-            let judged = signatures::Judged::new(body.clone(), beside, policy, now);
+            let judged = judged::Judged::new(body.clone(), beside, policy, now);
             Judging::now(Arc::new(judged))
         };
         match self {

@@ -54,7 +54,6 @@ fn each_technology_has_one_home() {
         ("wit_component", "hooks/"),
         ("wit_parser", "hooks/"),
         ("wasmparser", "hooks/"),
-        ("metrics_exporter_prometheus", "telemetry/"),
         ("opentelemetry", "telemetry/"),
         ("utoipa_swagger_ui", "http/"),
         ("indicatif", "cli/"),

@@ -5,7 +5,7 @@ use std::thread;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
-use sigpersist::turns::Shared;
+use sigpersist_runtime::turns::Shared;
 use sigpersist_verify::cms;
 use sigpersist_verify::digest::{sha256, to_hex};
 use sigpersist_verify::pki::to_pem;

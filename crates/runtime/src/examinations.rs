@@ -96,7 +96,7 @@ mod tests {
     use sigpersist_model::error::Error;
 
     fn signature() -> SignatureBody {
-        let text = include_str!("../../tests/data/first.cms.b64");
+        let text = include_str!("../../../tests/data/first.cms.b64");
         SignatureBody::from_text(text.trim())
     }
 

@@ -104,7 +104,7 @@ mod tests {
 
     #[test]
     fn a_signature_is_judged_once_and_in_one_turn() {
-        let text = include_str!("../../tests/data/first.cms.b64");
+        let text = include_str!("../../../tests/data/first.cms.b64");
         let body = SignatureBody::from_text(text.trim());
         let policy = Arc::new(InForce::new(Policy::default(), Vec::new()).unwrap());
         let judged = Judged::new(body, Beside::default(), policy, Utc::now());

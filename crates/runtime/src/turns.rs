@@ -11,7 +11,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::{Instrument as _, debug_span};
 
-use crate::telemetry::metrics::Waiting;
+use crate::metrics::Waiting;
 
 /// So many turns for each tenant.
 #[derive(Debug)]

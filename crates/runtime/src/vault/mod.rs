@@ -1,6 +1,8 @@
 //! Encryption of secrets at rest: AES-256-GCM under a master key that lives outside the database. A ciphertext names the
 //! key that it is under, so that the master key can be rotated while servers run.
 
+mod master_key;
+
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -12,7 +14,7 @@ use sigpersist_model::error::{Error, Result};
 use sigpersist_model::key::{CIPHERTEXT_VERSION, MasterKeyId};
 use zeroize::Zeroizing;
 
-use super::master_key::{Key, MasterKeyFile, MasterKeys, new_key};
+use master_key::{Key, MasterKeyFile, MasterKeys, new_key};
 
 /// The first byte of a ciphertext: since version 2 the name of its key follows.
 const UNNAMED_VERSION: u8 = 1;
@@ -246,7 +248,7 @@ impl Vault {
     /// # Errors
     ///
     /// [`Error::Internal`] if a key can't be derived.
-    pub(super) fn transport_keys(&self, salt: &[u8]) -> Result<Vec<Key>> {
+    pub fn transport_keys(&self, salt: &[u8]) -> Result<Vec<Key>> {
         let ring = self.read_again().unwrap_or_else(|_| self.ring());
         let keys = ring.keys.iter().map(|key| {
             let mut bytes = Key::default();

@@ -10,8 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sigpersist_model::error::{Error, Result};
 use tokio::sync::Notify;
-
-use crate::telemetry;
+use tracing::Span;
 
 thread_local! {
     static CURRENT: RefCell<Option<Arc<Work>>> = const { RefCell::new(None) };
@@ -100,7 +99,7 @@ pub async fn run<T: Send + 'static>(
         told: Notify::new(),
     });
     let doing = Arc::clone(&under_way);
-    let done = telemetry::spawn_blocking(move || {
+    let done = spawn(move || {
         let _doing = Doing::new(doing);
         work()
     });
@@ -109,6 +108,20 @@ pub async fn run<T: Send + 'static>(
         done = done => done.map_err(Error::internal),
         () = under_way.told.notified() => Err(Error::DatabaseUnavailable("it does not answer".into())),
     }
+}
+
+/// Runs blocking work on a thread of its own, within the span of the request that asked for it.
+///
+/// The work goes on to its end even if the caller is dropped: a client that hangs up cannot cancel half a save.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the one place that keeps the span"
+)]
+pub async fn spawn<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, tokio::task::JoinError> {
+    let span = Span::current();
+    tokio::task::spawn_blocking(move || span.in_scope(work)).await
 }
 
 #[cfg(test)]
@@ -160,7 +173,7 @@ mod tests {
         let panicked = runtime.block_on(run(Arc::clone(&turn), || panic!("as it is told")));
         assert!(matches!(panicked, Err(Error::Internal(_))));
         assert_eq!(Arc::strong_count(&turn), 1);
-        let free = runtime.block_on(telemetry::spawn_blocking(|| Work::current().is_none()));
+        let free = runtime.block_on(spawn(|| Work::current().is_none()));
         assert!(free.unwrap());
     }
 }
