@@ -1,4 +1,5 @@
-//! What becomes of a judged save or delete: what is refused is recorded at once, what is accepted with what it allows.
+//! Acts on the judgement of a save or delete. A refusal is recorded here; an accepted judgement is recorded in the
+//! statement that saves or deletes.
 
 use super::model::Judgement;
 use crate::app::App;
@@ -9,8 +10,9 @@ use crate::plugins;
 use crate::signatures::model::SignatureBody;
 use crate::telemetry::metrics;
 
-/// Sets hooks aside that keep failing; gives the refusal, if there is one, after it was recorded. `body` is what was
-/// refused, where it is stored nowhere else. Blocks.
+/// Sets hooks aside that keep failing, and records a refusal and returns it. Blocks.
+///
+/// `body` is the refused signature, if it is stored nowhere else; it is kept for replays if it is small enough.
 pub(crate) fn settle(
     app: &App,
     context: &Context,
