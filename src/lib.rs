@@ -1,8 +1,8 @@
-//! Sigpersist stores the electronic signatures of documents: a multi-tenant server that keeps every version, judged by
-//! WebAssembly hooks before it is saved.
+//! Sigpersist stores the electronic signatures of documents. It is a multi-tenant server that keeps every version, and
+//! runs WebAssembly hooks on each before it is saved.
 //!
-//! The path of a request: [`http`] reads it and finds out who asks; a use-case of [`signatures`] lets the tenant's
-//! [`hooks`] judge it and asks the [`store`]; `http` dresses the result. Each heavy technology has one home:
+//! The path of a request: [`http`] reads it and authenticates the caller; a use-case of [`signatures`] runs the
+//! tenant's [`hooks`] and calls the [`store`]; `http` writes the response. Each heavy technology has one home:
 //!
 //! | module | knows |
 //! | --- | --- |
