@@ -42,7 +42,7 @@ impl<'de, T: TryFrom<i128>> Deserialize<'de> for Whole<T> {
     }
 }
 
-/// The same number as an integer; none if it has a fraction, or is larger than the integers that a double represents
+/// Converts to an integer; none if it has a fraction, or is larger than the integers that a double represents
 /// exactly.
 pub fn whole(number: f64) -> Option<i64> {
     const MOST: f64 = 9_007_199_254_740_991.0;
