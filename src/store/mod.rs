@@ -1,8 +1,8 @@
-//! Postgres, through Diesel and r2d2, and nothing else: the only module that knows SQL.
+//! Postgres, through Diesel and r2d2. This is the only module that knows SQL.
 //!
 //! A [`Store`] is a pool of connections with one method for each query, named after its noun (`signature_insert`,
-//! `signature_list`). Every query of a tenant's rows takes the [`TenantId`](crate::context::TenantId). All of it
-//! blocks: call it from [`crate::blocking::run`], and never while something else is held.
+//! `signature_list`). Every query of a tenant's rows takes the [`TenantId`](crate::context::TenantId). All methods
+//! block: call them from [`crate::blocking::run`], and never while you hold another resource.
 
 mod audit;
 mod audit_list;
