@@ -29,7 +29,7 @@ struct EventContent {
     /// Time of the event.
     #[schema(value_type = Time)]
     at: String,
-    /// Evidence for the actor.
+    /// Kind of token or command that identifies the actor.
     #[schema(value_type = ActorKind)]
     actor_kind: String,
     /// The subject of the token, or the user who ran the command.
