@@ -1,4 +1,4 @@
-//! What those who watch the server see: whether it lives, whether it is ready, what it counts; and nothing that is secret.
+//! Monitoring of the server: liveness, readiness and metrics, none of which reveals secrets.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::support::{
     Client, FIRST, Program, REJECT, Stopwatch, TestApp, TestDatabase, eventually,
 };
 
-/// The lines of a counter or gauge, less what describes them.
+/// The sample lines of a metric, without its HELP and TYPE.
 fn lines<'a>(metrics: &'a str, name: &str) -> Vec<&'a str> {
     let of_name = metrics.lines().filter(|line| {
         let rest = line.strip_prefix(name);
@@ -118,7 +118,7 @@ fn what_is_counted_is_told_by_route_status_hook_and_reason() {
     }
     assert!(counted("sigpersist_database_connections", &["state=\"idle\""]) >= 0.0);
     assert!(metrics.contains("# HELP sigpersist_http_requests_total"));
-    // What a stranger asks for is no label.
+    // The path of an unknown route does not become a label.
     assert!(!metrics.contains("nowhere"));
 }
 
