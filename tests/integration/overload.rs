@@ -1,5 +1,4 @@
-//! More requests than the server can bear: who waits for longer than is good is refused, and of those who are refused or gone
-//! nothing is done.
+//! Overload: requests that wait too long are refused, and refused or cancelled requests have no effect.
 
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,10 +9,10 @@ use serde_json::json;
 use crate::support::{Client, TestApp, slow_to_read};
 
 const QUEUE_TIMEOUT: Duration = Duration::from_millis(1_500);
-/// Long enough for a request to come to wait.
+/// Long enough for a request to join the queue.
 const A_WHILE: Duration = Duration::from_millis(200);
 
-/// A server that answers one request at a time, and somebody who keeps the thread `slow` locked.
+/// A server that answers one request at a time, and a connection that keeps the thread `slow` locked.
 fn one_at_a_time() -> (TestApp, Client, diesel::PgConnection) {
     let app = TestApp::start_with(|config| {
         config.http.max_concurrent_requests = 1;
