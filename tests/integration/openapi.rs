@@ -365,7 +365,7 @@ fn what_the_page_fills_in_is_granted_on_the_first_try() {
         app.hook("acme", name, component, |_| {});
     }
     let (tenant, platform) = (app.operator("acme"), app.platform());
-    // Order: writes, then reads, then deletes and revocations, and at the very end the deletion of tenants.
+    // Order: writes, reads, deletes, revocations, then suspending and resuming tenants, and finally deleting them.
     let rank = |name: &str| {
         let (method, path) = name.split_once(' ').unwrap();
         let of_life = ["/suspend", "/resume", "/tenants/{name}"];
