@@ -1,5 +1,7 @@
-//! Verification results as hooks read them. They are recorded with the decisions, so that a replay gives hooks the same
-//! results although trust anchors, policies and clocks have changed since. Plain values, no I/O.
+//! Verification results as hooks read them. Plain values, no I/O.
+//!
+//! They are recorded with the decisions, so that a replay gives hooks the same results although trust anchors, policies
+//! and clocks have changed since.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

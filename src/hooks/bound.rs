@@ -350,7 +350,7 @@ mod tests {
         let health = Health::default();
         let is_sick = |failed, origin| health.count(failed, origin, &config).is_some();
         assert!(!is_sick(false, by("honest", "a")));
-        // The number of failures does not matter: in a row, or more than half of a window.
+        // Failures of one client alone do not count, neither in a row nor as more than half of a window.
         for number in 0..50 {
             assert!(!is_sick(true, by("evil", &number.to_string())), "{number}");
         }
@@ -360,7 +360,7 @@ mod tests {
                 by(["evil", "honest"][number % 2], "b")
             ));
         }
-        // Several callers do not matter if all ask about one document.
+        // Failures on one document alone do not count either, even with several callers.
         for number in 0..6 {
             assert!(!is_sick(true, by(&number.to_string(), "b")), "{number}");
         }

@@ -101,8 +101,8 @@ impl Chain {
         self.judge_save_between(circumstances, draft, version, previous, judging, None)
     }
 
-    /// Like [`Self::judge_save`], for hooks that were taken out of a larger chain. `tags_after` are the tags that all
-    /// taggers of that chain left, for the validators.
+    /// Like [`Self::judge_save`], for hooks that were taken out of a larger chain. The validators see `tags_after`, the
+    /// tags that all taggers of that chain left.
     pub fn judge_save_between(
         &self,
         circumstances: &Circumstances,

@@ -1,5 +1,5 @@
-//! Inside of the process that compiles one component. It reads its limits from the arguments and the component from
-//! standard input, and writes the result to standard output. `compiler` starts it.
+//! Code that runs inside the process that compiles one component. It reads its limits from the arguments and the
+//! component from standard input, and writes the result to standard output. `compiler` starts the process.
 //!
 //! The environment is empty, so the process knows neither the database nor keys. A hostile component can at worst crash
 //! this process.

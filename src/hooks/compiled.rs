@@ -25,7 +25,7 @@ use crate::plugins::model::Digest;
 /// Start of each file: the format and its version.
 const MAGIC: &[u8; 8] = b"sigpcwx\x01";
 const TAG_BYTES: usize = 32;
-/// Purpose from which the keys of tags are derived.
+/// Purpose for which the keys of tags are derived from the master key.
 const PURPOSE: &str = "sigpersist compiled plugins 1";
 const SUFFIX: &str = ".compiled";
 const UNFINISHED_SUFFIX: &str = ".unfinished";

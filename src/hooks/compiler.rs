@@ -22,7 +22,7 @@ use super::child::{self, Bounds};
 use crate::config::HooksConfig;
 use crate::error::{Error, Result};
 
-/// Compiling processes at once for uploads, and again as many for requests. All together may take this number, twice,
+/// Compiling processes at once for uploads, and again as many for requests. Together they may take twice this number
 /// times the memory of one.
 pub const COMPILED_AT_ONCE: usize = 2;
 /// Maximum number of threads of one process.

@@ -81,7 +81,7 @@ impl RequireCountersignature {
     ///
     /// If each signer must pass, signers whose signatures are known to be broken do not count: a new version could not
     /// keep them. Signers are kept if it can't be told whether they are broken, since a caller who drops them has not
-    /// shown that.
+    /// shown that they are.
     fn kept(&self, previous: &Previous, old: Inspection) -> Vec<Signer> {
         if self.passed
             && let Ok(judgement) = previous.verdicts()

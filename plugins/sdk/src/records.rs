@@ -144,8 +144,8 @@ impl Verdict {
 
     /// Whether the signature is known to be of other data, or by another key.
     ///
-    /// This includes a detached signature without its content, if the rest of it is known to be broken: it is checked
-    /// by the digest of the content that was signed too.
+    /// This includes a detached signature without its content, if the rest of it is known to be broken. The rest can be
+    /// checked only if a digest of the content was signed too.
     pub fn is_broken(&self) -> bool {
         let apart = self.apart_from_content.as_ref();
         self.intact == Some(false) || apart.is_some_and(|it| it.intact == Some(false))
