@@ -48,9 +48,10 @@ fn lacks_resources(message: &str) -> bool {
     .any(|words| message.contains(words))
 }
 
-/// Whether the database is shutting down, crashed or starting up, or the connection was lost. Diesel does not pass on
-/// SQLSTATE 57P01 to 57P03, only their messages; and libpq's own messages for a lost connection arrive as an unknown
-/// kind of error.
+/// Whether the database is shutting down, crashed or starting up, or the connection was lost.
+///
+/// Diesel does not pass on SQLSTATE 57P01 to 57P03, only their messages; and libpq's own messages for a lost connection
+/// arrive as an unknown kind of error.
 fn is_shutdown_message(message: &str) -> bool {
     [
         "terminating connection",
