@@ -83,7 +83,7 @@ impl App {
     ///
     /// # Errors
     ///
-    /// A sentence about the setting or machine at fault, and those of the store.
+    /// A sentence about the setting or machine at fault, or an error of the store.
     pub fn new(config: Config, database: &Database) -> anyhow::Result<Self> {
         let vault = database.vault(&config)?.map(Arc::new);
         let store = Store::new(database.url(), &config.database);

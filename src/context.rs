@@ -48,13 +48,13 @@ pub enum Scope {
     /// Bind, configure and remove hooks.
     #[serde(rename = "hooks:write")]
     HooksWrite,
-    /// See what a tenant accepts as a signature, and whom it trusts.
+    /// Read a tenant's policy and trust anchors.
     #[serde(rename = "policy:read")]
     PolicyRead,
-    /// Change what a tenant accepts as a signature, and whom it trusts.
+    /// Change a tenant's policy and trust anchors.
     #[serde(rename = "policy:write")]
     PolicyWrite,
-    /// See tenants and what they use.
+    /// See tenants and their usage.
     #[serde(rename = "tenants:read")]
     TenantsRead,
     /// Create, change, suspend and delete tenants; only for callers of the platform.
@@ -197,7 +197,7 @@ impl Context {
     ///
     /// # Errors
     ///
-    /// As [`Self::tenant`].
+    /// The errors of [`Self::tenant`].
     pub fn tenancy(&self) -> Result<&Tenancy> {
         self.tenancy.as_ref().ok_or(Error::TenantRequired)
     }

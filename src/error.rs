@@ -239,7 +239,7 @@ pub struct RefusedSigner {
     /// Result of the verification. Does not depend on the content if the content is stored elsewhere and need not be
     /// sent.
     pub indication: Indication,
-    /// Why it did not pass.
+    /// Reason why it did not pass.
     pub sub_indication: Option<SubIndication>,
     /// An explanation in one sentence.
     #[schema(value_type = String, example = "The signature does not hold under the signer's key.")]

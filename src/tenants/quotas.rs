@@ -6,8 +6,10 @@ use serde::de::Deserializer;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// A value for each quota. `u64` is the value in force, 0 for no limit; `Option<u64>` is the value set for one tenant,
-/// where none means the server's default; [`Change`] is a change that an admin asks for.
+/// A value for each quota.
+///
+/// `u64` is the value in force, 0 for no limit; `Option<u64>` is the value set for one tenant, where none means the
+/// server's default; [`Change`] is a change that an admin asks for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Quotas<T: Default> {
