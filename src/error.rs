@@ -224,7 +224,7 @@ pub struct NotAccepted {
 /// A signer of a signature that is not accepted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct RefusedSigner {
-    /// Position in the file: `1` is the first signer, `1.2` the second one who countersigned that signature.
+    /// Position in the file: `1` is the first signer, `1.2` the second who countersigned the first one's signature.
     #[schema(example = "1")]
     pub signer: String,
     /// Whether this signer would be accepted.

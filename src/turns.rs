@@ -1,4 +1,4 @@
-//! Waiting for a permit, for a bounded time: the only way in which this program limits concurrency.
+//! Waiting for a permit, for a bounded time: the way in which this program limits concurrent work.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering};

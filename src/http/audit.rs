@@ -29,7 +29,7 @@ struct EventContent {
     /// Time of the event.
     #[schema(value_type = Time)]
     at: String,
-    /// Kind of token or command that identifies the actor.
+    /// Evidence of who the actor is: a tenant's or the platform's token, the command line, or the server itself.
     #[schema(value_type = ActorKind)]
     actor_kind: String,
     /// The subject of the token, or the user who ran the command.

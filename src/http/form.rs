@@ -1,7 +1,7 @@
 //! Parsing of JSON bodies into structs.
 //!
-//! Serde's errors quote names and texts of the input in full, and a field that accepts any JSON (the settings of a
-//! hook, the expectations of a test case) takes a hundred times the memory of a value's two bytes. So a first pass
+//! Serde's errors quote names and texts of the input in full. And in a field that accepts any JSON (the settings of a
+//! hook, the expectations of a test case), a value of two bytes takes a hundred times as much memory. So a first pass
 //! checks the body and keeps nothing: the number of values must be in proportion to its size, and long texts are
 //! allowed only in certain members.
 

@@ -235,7 +235,8 @@ pub(super) fn revoke(call: Call) -> Result<Reply> {
 #[serde(deny_unknown_fields)]
 #[schema(as = TokenForm)]
 struct IssueForm {
-    /// Scopes of the token; if left out, the usual ones of the key's owner.
+    /// Scopes of the token. You must give them for the platform; a tenant's default is to read, save and delete
+    /// signatures.
     #[schema(value_type = Option<Vec<Scope>>, example = json!(["signatures:read"]))]
     scopes: Option<Vec<String>>,
     /// Its `sub` claim.

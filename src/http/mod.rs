@@ -3,8 +3,8 @@
 //! Warp matches no paths here. Its rejections mean "try another route", so it could neither name the methods that a
 //! path answers, nor put every error in the contract's envelope. A table can, and the tests iterate over it.
 //!
-//! - `connections` accepts connections, and `places` limits their number; `head` refuses requests that warp cannot
-//!   handle; `server` stops gracefully; `respond` is the path of a request through this module.
+//! - `connections` accepts connections, and `places` limits their number; `head` refuses malformed heads before warp
+//!   sees them; `server` stops gracefully; `respond` is the path of a request through this module.
 //! - `auth` authenticates the caller; `body` reads request bodies, `parameters` and `form` parse them; `preconditions`
 //!   reads conditional headers. `budget` limits the bytes of bodies and answers in memory.
 //! - `signatures`, `verdicts`, `policy`, `plugins`, `hooks`, `trials`, `decisions`, `audit`, `tenants`, `keys` and

@@ -17,7 +17,7 @@ use crate::time;
 /// A request for a token.
 #[derive(Debug, Clone)]
 pub struct NewToken {
-    /// Scopes of the token; none for the usual ones of a tenant's applications.
+    /// Scopes of the token; none for those of a tenant's application. Required for the platform.
     pub scopes: Option<Vec<Scope>>,
     /// The `sub` claim: who will use the token.
     pub subject: Option<String>,

@@ -76,7 +76,7 @@ words! {
     Code: &[];
     /// A quota that was exceeded, by the name of its setting.
     Quota: crate::tenants::quotas::Quota::WORDS;
-    /// Kind of token or command that identifies an actor.
+    /// Evidence of who an actor is: a tenant's or the platform's token, the command line, or the server itself.
     ActorKind: crate::audit::ActorKind::WORDS;
     /// The algorithm of a key (RFC 7518 section 3.1, RFC 8037).
     KeyAlgorithm: crate::auth::algorithm::Algorithm::WORDS;
