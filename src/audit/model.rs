@@ -40,7 +40,7 @@ pub struct Actor {
     pub kind: ActorKind,
     /// The `sub` claim of the caller's token, or `command line`; none for the server itself.
     pub subject: Option<String>,
-    /// The `kid` of the key that verified the caller's token; none where there was no token.
+    /// The `kid` of the key that verified the caller's token; none without a token.
     pub key: Option<Arc<str>>,
     /// The request's id, as in the log.
     pub request_id: Option<Arc<str>>,

@@ -4,7 +4,7 @@ use super::fault::{Fault, MAX_FAULTS};
 use super::model::{Head, Recorded};
 use super::seal::{Ranges, Seals};
 
-/// The greatest distance at which the original place of an event is searched. Each place costs a hash.
+/// The greatest distance at which an event's original place is looked for. Each place costs a hash.
 const REACH: i64 = 100_000;
 /// The most bytes that are hashed in this search.
 const MAX_HASHED: i64 = 256 * 1024 * 1024;
@@ -14,10 +14,10 @@ const MAX_HASHED: i64 = 256 * 1024 * 1024;
 pub struct Walk {
     after: i64,
     last: Head,
-    /// Whether the event before the next one is known to be wrong: then the next one can't be expected to fit.
+    /// Whether the event before the next one is missing or wrong: then the next one can't be expected to fit.
     torn: bool,
     events: u64,
-    /// The greatest distance at which the original place of an event is searched.
+    /// The greatest distance at which an event's original place is looked for.
     reach: i64,
     pub(super) seals: Seals,
     faults: Vec<Fault>,
@@ -62,7 +62,7 @@ impl Walk {
         }
     }
 
-    /// The number of the last event that was looked at.
+    /// The number of the last checked event.
     pub(super) fn after(&self) -> i64 {
         self.after
     }

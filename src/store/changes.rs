@@ -271,7 +271,7 @@ fn listen(url: &str, stopped: &AtomicBool, news: &Sender<News>) -> anyhow::Resul
     Ok(())
 }
 
-/// Reads the counter of changes. Fails if the database is read-only: if it was the primary, another host is by now.
+/// Reads the counter of changes. Fails if the database is read-only: if it was the primary, another host is it now.
 fn count(connection: &mut PgConnection) -> anyhow::Result<i64> {
     let (changes, is_read_only) = change_counter::table
         .select((

@@ -16,7 +16,7 @@ use crate::context::{PLATFORM, TenantId};
 use crate::error::{Error, Result};
 use crate::plugins::model::{Binding, Digest, Hook, Limits, Operation, Quarantine, Shadow};
 
-/// The columns of a binding that say what a hook is set to.
+/// The columns of a binding, except its key, author and time.
 #[derive(Queryable, Selectable, Insertable)]
 #[diesel(table_name = hook_bindings)]
 pub(super) struct BindingRow {

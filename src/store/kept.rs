@@ -57,7 +57,7 @@ impl Mark {
 
 const FORGOTTEN: &str = "sigpersist.session was forgotten: ";
 
-/// Whether this is the error of a [`Mark`] that was forgotten.
+/// Whether this error says that a [`Mark`] was lost.
 pub(super) fn is_forgotten(error: &DieselError) -> bool {
     matches!(error, DieselError::DatabaseError(_, information) if information.message().contains(FORGOTTEN))
 }

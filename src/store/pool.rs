@@ -27,7 +27,7 @@ use crate::telemetry::metrics;
 /// The time that an answer may be on its way, beyond the statement's own timeout.
 const ANSWER_GRACE: Duration = Duration::from_secs(2);
 
-/// Batches of one tenant's first versions use at most a fourth of the connections, or two.
+/// Batches of one tenant's first versions use at most a quarter of the connections, or two if that is more.
 const PARTS: usize = 4;
 
 /// The cause of the error for a query of work that was already given up.

@@ -79,7 +79,7 @@ impl Programs {
         newest_of(&Self::all(), |found| found == major).cloned()
     }
 
-    /// All programs of this machine, in the order in which they are searched.
+    /// All programs of this machine, in the order in which they are looked for.
     fn all() -> Vec<Self> {
         let folders = candidate_folders();
         let found = folders.iter().filter_map(|folder| Self::in_folder(folder));
@@ -160,7 +160,7 @@ fn newest_of(found: &[Programs], suits: impl Fn(u32) -> bool) -> Option<&Program
     suitable.rev().max_by_key(|programs| programs.major)
 }
 
-/// The places where programs are searched, as part of a sentence.
+/// The places where programs are looked for, as part of a sentence.
 pub(super) fn folders_in_words() -> String {
     format!(
         "PATH, the folder that pg_config names, and {}",

@@ -37,7 +37,7 @@ struct Chain {
     line: AuditChain,
     left: u64,
     walk: Walk,
-    /// The stored chain that this one is; none if it is not stored, or was not searched yet.
+    /// The stored chain that this one is; none if it is not stored, or was not looked for yet.
     place: Option<ChainOf>,
     is_looked_for: bool,
     batch: Vec<Recorded>,

@@ -42,9 +42,9 @@ pub struct Upgrade {
 /// The result of beginning an upgrade.
 #[derive(Debug)]
 pub enum Begun {
-    /// The directory has the newest version of which this machine has programs. This is its number.
+    /// The directory has the newest version that this machine has programs for, which is this one.
     NothingToDo(u32),
-    /// The upgrade can go on.
+    /// The upgrade is ready to run.
     Upgrade(Box<Upgrade>),
 }
 
@@ -55,8 +55,8 @@ pub struct Before(Facts);
 impl Upgrade {
     /// Locks a data directory, and checks that everything is there that the upgrade needs.
     ///
-    /// It needs the programs of the directory's version, in `from` or a usual place, the new programs, in `to` or
-    /// else the newest of this machine, and space.
+    /// It needs the programs of the directory's version, in `from` or a usual place; the new programs, in `to` or,
+    /// without it, the newest of this machine; and space.
     ///
     /// # Errors
     ///

@@ -6,7 +6,7 @@
 //! 4. `postgres.proven` becomes `postgres`.
 //!
 //! If an upgrade is interrupted before step 3, the copy is deleted, since the old database may be changed from then
-//! on. If it is interrupted after step 3, only step 4 remains. Each open of the directory does this.
+//! on. If it is interrupted after step 3, only step 4 remains. `settle` does either when the directory is opened.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -32,7 +32,7 @@ pub(super) fn kept(cluster: &Cluster, major: u32) -> PathBuf {
     cluster.data_dir().join(format!("{FILES}.{major}"))
 }
 
-/// Puts a proven copy in place of the database, which is kept under another name. Neither may run.
+/// Puts a proven copy in place of the database, which is kept under another name. Neither may be running.
 pub(super) fn put_in_place(cluster: &Cluster, copy: &Path, kept: &Path) -> anyhow::Result<()> {
     let proven = cluster.data_dir().join(PROVEN);
     rename(copy, &proven)?;
