@@ -23,7 +23,7 @@ pub enum Algorithm {
     EdDsa,
 }
 
-// As the `alg` of a header spells them.
+// Spelt as in the `alg` header.
 crate::words!(
     Algorithm,
     Hs256 = "HS256",
@@ -48,7 +48,7 @@ impl Algorithm {
         Self::EdDsa,
     ];
 
-    /// Length of a shared secret that is as strong as its hash (RFC 7518 section 3.2), in bytes; none for public keys.
+    /// Length of a shared secret that is as strong as the hash (RFC 7518 section 3.2), in bytes; none for public keys.
     pub fn secret_bytes(self) -> Option<usize> {
         match self {
             Self::Hs256 => Some(32),
@@ -58,7 +58,7 @@ impl Algorithm {
         }
     }
 
-    /// The algorithm that the library calls so; none where no key may be used with it.
+    /// The algorithm with this name in the library; none if no key may be used with it.
     pub(super) fn from_jwt(algorithm: jwt::Algorithm) -> Option<Self> {
         Self::ALL
             .into_iter()

@@ -1,4 +1,4 @@
-//! Keys that verify tokens, as the database has them.
+//! Keys that verify tokens, as the database stores them.
 
 use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der, PublicKeyX509Der};
 use aws_lc_rs::rsa::{KeyPair as RsaKeyPair, KeySize};
@@ -19,40 +19,40 @@ use crate::context::{PLATFORM, Tenancy, TenantId};
 use crate::error::{Error, Result};
 use sigpersist_verify::pki::to_pem;
 
-/// A key as the database has it.
+/// A key as the database stores it.
 #[derive(Debug, Clone)]
 pub struct StoredKey {
-    /// The tenant whose callers it vouches for; none for the platform's.
+    /// The tenant whose tokens it verifies; none for a key of the platform.
     pub tenant: Option<Tenancy>,
     /// Whether that tenant is suspended.
     pub tenant_suspended: bool,
-    /// Its name in the headers of tokens.
+    /// The name of the key, in the `kid` header of tokens.
     pub kid: String,
-    /// The one algorithm it may be used with.
+    /// The only algorithm that the key may be used with.
     pub algorithm: Algorithm,
-    /// What it verifies with, and signs with where the server can.
+    /// The key material.
     pub material: KeyMaterial,
-    /// When it was added.
+    /// When the key was added.
     pub created_at: DateTime<Utc>,
-    /// From when on it verifies; none for at once.
+    /// Time from which the key verifies; none for at once.
     pub not_before: Option<DateTime<Utc>>,
-    /// Until when it verifies; none for as long as it is not revoked.
+    /// Time until which the key verifies; none for no limit.
     pub expires_at: Option<DateTime<Utc>>,
-    /// Since when it is revoked.
+    /// Time at which the key was revoked.
     pub revoked_at: Option<DateTime<Utc>>,
 }
 
-/// What keys are made of, in words.
+/// The kinds of key material.
 pub const KINDS: &[&str] = &["secret", "public_key", "key_pair"];
 
-/// What a key verifies with.
+/// The material that a key verifies with, and signs with if the server can.
 #[derive(Clone)]
 pub enum KeyMaterial {
     /// A shared secret, encrypted by the [`Vault`].
     EncryptedSecret(Vec<u8>),
-    /// A public key, PEM SubjectPublicKeyInfo; its owner keeps the private one.
+    /// A public key, PEM SubjectPublicKeyInfo. Its owner keeps the private key.
     PublicKey(String),
-    /// A key pair of the server's own.
+    /// A key pair that the server holds.
     KeyPair {
         /// The public key, PEM SubjectPublicKeyInfo.
         public: String,
@@ -71,17 +71,17 @@ impl std::fmt::Debug for KeyMaterial {
     }
 }
 
-/// Where a key is in its life. Only an active one verifies.
+/// The state of a key. Only an active key verifies tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum KeyState {
-    /// Its time has not come.
+    /// It is not valid yet.
     Pending,
-    /// It verifies.
+    /// It verifies tokens.
     Active,
-    /// Its time is over.
+    /// It has expired.
     Expired,
-    /// Somebody has ended it.
+    /// It was revoked.
     Revoked,
 }
 
@@ -94,7 +94,7 @@ crate::words!(
 );
 
 impl StoredKey {
-    /// Where it is in its life.
+    /// The state of the key at this time.
     pub fn state(&self, now: DateTime<Utc>) -> KeyState {
         if self.revoked_at.is_some() {
             KeyState::Revoked
@@ -107,12 +107,12 @@ impl StoredKey {
         }
     }
 
-    /// Whose it is: the tenant, or [`PLATFORM`].
+    /// The owner of the key: the tenant, or [`PLATFORM`].
     pub fn owner(&self) -> TenantId {
         self.tenant.as_ref().map_or(PLATFORM, |tenant| tenant.id)
     }
 
-    /// What it is made of, as one of [`KINDS`].
+    /// The kind of key material, as one of [`KINDS`].
     pub fn kind(&self) -> &'static str {
         match self.material {
             KeyMaterial::EncryptedSecret(_) => "secret",
@@ -121,7 +121,7 @@ impl StoredKey {
         }
     }
 
-    /// Its public key, PEM SubjectPublicKeyInfo, where it has one.
+    /// The public key, PEM SubjectPublicKeyInfo, if there is one.
     pub fn public_key(&self) -> Option<&str> {
         match &self.material {
             KeyMaterial::EncryptedSecret(_) => None,
@@ -129,7 +129,7 @@ impl StoredKey {
         }
     }
 
-    /// What the vault has encrypted of it.
+    /// The part of the key that the vault has encrypted.
     pub fn encrypted(&self) -> Option<&[u8]> {
         match &self.material {
             KeyMaterial::PublicKey(_) => None,
@@ -145,8 +145,8 @@ impl StoredKey {
     ///
     /// # Errors
     ///
-    /// [`Error::Internal`] where the secret can't be decrypted, [`Error::Refused`] where the PEM does not hold a key of
-    /// the algorithm, or there is no master key.
+    /// [`Error::Internal`] if the secret can't be decrypted, [`Error::Refused`] if the PEM does not hold a key of the
+    /// algorithm, or there is no master key.
     pub fn decoding_key(&self, vault: Option<&Vault>) -> Result<jwt::DecodingKey> {
         match self.public_key() {
             Some(pem) => PublicKey::from_pem(self.algorithm, pem)?.decoding_key(),
@@ -158,7 +158,7 @@ impl StoredKey {
     ///
     /// # Errors
     ///
-    /// [`Error::Refused`] where the server can't sign with it, [`Error::Internal`] where it can't be decrypted.
+    /// [`Error::Refused`] if the server can't sign with the key, [`Error::Internal`] if it can't be decrypted.
     pub(super) fn encoding_key(&self, vault: Option<&Vault>) -> Result<jwt::EncodingKey> {
         let secret = self.secret(vault)?;
         if self.algorithm.secret_bytes().is_some() {
@@ -173,11 +173,11 @@ impl StoredKey {
         key.map_err(Error::internal)
     }
 
-    /// What the vault has encrypted, in the clear; wiped when dropped.
+    /// Decrypts the part of the key that the vault has encrypted; wiped when dropped.
     ///
     /// # Errors
     ///
-    /// [`Error::Refused`] for a public key, or without a master key; [`Error::Internal`] where it can't be decrypted.
+    /// [`Error::Refused`] for a public key, or without a master key; [`Error::Internal`] if it can't be decrypted.
     pub fn secret(&self, vault: Option<&Vault>) -> Result<Zeroizing<Vec<u8>>> {
         let encrypted = self.encrypted().ok_or_else(|| {
             Error::refused("This key is public: its owner signs tokens with the private one.")
@@ -187,7 +187,7 @@ impl StoredKey {
             .decrypt(encrypted, &self.binding())
     }
 
-    /// What a secret's ciphertext is bound to, so that it can't be moved to another row.
+    /// The binding of the secret's ciphertext, so that it can't be moved to another row.
     pub fn binding(&self) -> String {
         let algorithm = self.algorithm.as_str();
         match &self.tenant {
@@ -197,18 +197,18 @@ impl StoredKey {
     }
 }
 
-/// Without a master key, shared secrets can be neither stored nor used.
+/// The error for a server without a master key, which can neither store nor use shared secrets.
 pub fn no_master_key() -> Error {
     Error::refused(
         "Shared secrets need a master key: make one with `openssl rand -hex 32 > master.key` and set SIGPERSIST_MASTER_KEY_FILE to that file.",
     )
 }
 
-/// A key pair that nobody has: the public key, and the private one as PKCS #8.
+/// Generates a key pair: the public key, and the private key as PKCS #8.
 ///
 /// # Errors
 ///
-/// [`Error::Refused`] for algorithms of shared secrets, [`Error::Internal`] where the machine can't make one.
+/// [`Error::Refused`] for algorithms of shared secrets, [`Error::Internal`] if the machine can't generate one.
 pub fn new_key_pair(algorithm: Algorithm) -> Result<(PublicKey, Zeroizing<Vec<u8>>)> {
     let made = match algorithm {
         Algorithm::Es256 => ecdsa(&ECDSA_P256_SHA256_FIXED_SIGNING),
@@ -217,7 +217,7 @@ pub fn new_key_pair(algorithm: Algorithm) -> Result<(PublicKey, Zeroizing<Vec<u8
             let private = pair.to_pkcs8v1()?;
             parts(&pair.public_key().as_der()?, private.as_ref())
         }),
-        // As strong as is thought enough beyond 2030 (NIST SP 800-57 part 1, table 2).
+        // Considered strong enough beyond 2030 (NIST SP 800-57 part 1, table 2).
         Algorithm::Rs256 | Algorithm::Ps256 => {
             RsaKeyPair::generate(KeySize::Rsa3072).and_then(|pair| {
                 let private: Pkcs8V1Der<'_> = pair.as_der()?;
