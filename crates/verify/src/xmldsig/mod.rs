@@ -61,10 +61,10 @@ pub struct XmlSignature {
     /// The certificates in DER of the `KeyInfo`, or that it refers to in the document. If the signer's certificate is
     /// only at hand elsewhere, it comes last.
     pub certificates: Vec<Vec<u8>>,
-    /// Whether the last of [`Self::certificates`] is not from the `KeyInfo`.
+    /// Whether the last of [`XmlSignature::certificates`] is not from the `KeyInfo`.
     pub is_certificate_given: bool,
     /// Index of the certificate that the signed properties name as the signing one. These properties count only under
-    /// the condition of [`Self::signing_time`].
+    /// the condition of [`XmlSignature::signing_time`].
     pub signing_certificate: Option<usize>,
     /// The signing time that the signer claims, as written. Only if an intact reference of this signature covers it;
     /// otherwise anyone may have written it.
