@@ -82,7 +82,7 @@ fn a_body_over_the_limit_is_refused_with_the_limit() {
         post(&acme, None, padded(limit + 1).as_bytes()).expect_error(413, "payload_too_large");
     assert_eq!(refused.json["details"]["limit_bytes"], limit);
 
-    // Without a declared length, the limit is met while reading.
+    // Without a declared length, the limit applies while reading.
     let mut stream = raw(&app, &acme, "POST", "transfer-encoding: chunked\r\n");
     let chunk = format!("{:x}\r\n{}\r\n", 1000, " ".repeat(1000));
     for _ in 0..limit / 1000 + 2 {

@@ -285,7 +285,7 @@ fn commands_work_on_a_database_of_ones_own() {
         command.env("DATABASE_URL", &database.url);
         command
     };
-    // A server that must not migrate tells what to do.
+    // A server that must not migrate explains what to do.
     let refused = command(&["serve", "--listen", "127.0.0.1:0", "--no-migrate"])
         .output()
         .unwrap();

@@ -145,7 +145,7 @@ fn no_route_shows_changes_or_hints_at_another_tenants_rows() {
     let without = TestApp::start();
     for (number, route) in ROUTES.iter().enumerate() {
         let method = route.method.as_str();
-        // A tenant for each route, since what one route saves the next would find.
+        // A new tenant for each route, since a route would find the data that another route saved.
         let slug = format!("evil-{number}");
         app.tenant(&slug);
         without.tenant(&slug);

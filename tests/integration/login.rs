@@ -102,7 +102,7 @@ fn everything(login: &Login<'_>, server: &Program) {
     );
     acme.delete("d", "t").expect(200);
     acme.save("d", "t", 0, "another").expect(201);
-    // The server hears of hooks and policies by notification.
+    // The server learns of hooks and policies by notification.
     operator
         .json(
             "PUT",

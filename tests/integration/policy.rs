@@ -79,7 +79,7 @@ fn a_signature_passes_by_those_whom_its_own_tenant_trusts() {
         verdict(&evil, chained)["sub_indication"],
         "NO_CERTIFICATE_CHAIN_FOUND"
     );
-    // Other servers hear of the new anchor.
+    // Other servers learn of the new anchor.
     let elsewhere = replica.tenant("acme");
     let began = Stopwatch::start();
     while verdict(&elsewhere, chained)["indication"] != "TOTAL_PASSED" {
@@ -422,7 +422,7 @@ fn policies_are_set_on_the_command_line() {
     assert_eq!(code, Some(0), "{error}");
     assert!(said.contains("accepts CMS and XML"), "{said}");
     assert!(said.contains("come with their content"), "{said}");
-    // The running server hears of the policy.
+    // The running server learns of the policy.
     crate::support::eventually(|| acme.save("x", "t", 0, "anything").status == 422);
     acme.save("d", "t", 0, CHAINED.trim()).expect(201);
     assert_eq!(

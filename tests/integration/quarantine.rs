@@ -86,7 +86,7 @@ fn a_hook_that_rejects_on_failure_refuses_at_once_without_running() {
         acme.save("d", "t", 0, "x").expect_error(500, "hook_failed");
     }
     assert_ne!(quarantine(&operator), Value::Null);
-    // Setting the hook anew ends its quarantine too.
+    // A new binding of the hook ends its quarantine too.
     app.hook("acme", "loop", &Guest::default().component(), |_| {});
     assert_eq!(quarantine(&operator), Value::Null);
     acme.save("d", "t", 0, "x").expect(201);

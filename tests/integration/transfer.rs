@@ -519,7 +519,7 @@ fn hooks_plugins_and_decisions_go_on_in_another_database() {
     there
         .database
         .run(&["tenant", "resume", "third", "--incomplete"]);
-    // The running server hears of the change within a second.
+    // The running server learns of the change within a second.
     eventually(|| there.operator("third").get("/hooks/no").status == 200);
     assert_eq!(
         said["told"],
