@@ -72,7 +72,7 @@ struct GivenClaims {
     iss: Option<Value>,
 }
 
-/// Reads null as a value. A missing claim means no scopes; null is an error, since nobody can mean it.
+/// Reads null as a value. A missing claim means no scopes; null is an error.
 fn even_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
     Value::deserialize(deserializer).map(Some)
 }

@@ -39,7 +39,7 @@ impl Judged {
         }
     }
 
-    /// Another signature, judged under the same policy at the same time, with nothing beside it.
+    /// Another signature, judged under the same policy at the same time, without content or certificates beside it.
     #[must_use]
     pub fn same_for(&self, body: SignatureBody) -> Self {
         Self::new(body, Beside::default(), Arc::clone(&self.policy), self.now)
@@ -55,12 +55,12 @@ impl Judged {
         &self.body
     }
 
-    /// Whether its content was sent beside it.
+    /// Whether its content was sent with it.
     pub fn has_content(&self) -> bool {
         self.beside.content.is_some()
     }
 
-    /// SHA-256 of the content that was sent beside it, in hexadecimal.
+    /// SHA-256 of the content that was sent with it, in hexadecimal.
     pub fn content_sha256(&self) -> Option<String> {
         let content = self.beside.content.as_ref();
         content.map(|content| to_hex(&sha256(content)))

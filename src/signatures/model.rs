@@ -17,14 +17,14 @@ pub const MAX_LABEL_CHARS: usize = 255;
 pub const MAX_COMMENT_CHARS: usize = 4096;
 /// Most tags of one version.
 pub const MAX_TAGS: usize = 64;
-/// Highest version number: what a Postgres `integer` holds.
+/// Highest version number: the maximum of a Postgres `integer`.
 pub const MAX_VERSION: u32 = i32::MAX.unsigned_abs();
 
 /// Stable number of a thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SignatureId(pub i64);
 
-/// A thread by the tenant's own names: a document and the story in which it is signed.
+/// The key of a thread in the tenant's own names: a document and a thread name.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ThreadKey {
     /// The document's code.
@@ -110,7 +110,7 @@ pub struct StoredVerdict {
 pub struct Signature {
     /// The thread's stable number.
     pub id: SignatureId,
-    /// The document, and the story in which it is signed.
+    /// The document and the thread name.
     pub key: ThreadKey,
     /// This version's place in the history, from 1.
     pub version: u32,
@@ -144,7 +144,7 @@ impl Signature {
 pub struct ListFilter {
     /// Only this document.
     pub document: Option<String>,
-    /// Only this story.
+    /// Only this thread name.
     pub thread: Option<String>,
     /// Only threads whose current version has this stage.
     pub stage: Option<String>,
@@ -166,7 +166,7 @@ pub struct Position {
 /// A version that a client wants to save, before hooks and store have seen it.
 #[derive(Debug, Clone)]
 pub struct Draft {
-    /// The document, and the story in which it is signed.
+    /// The document and the thread name.
     pub key: ThreadKey,
     /// The version that the client signed over: 0 for none, `None` if the client did not say.
     pub signed_over: Option<u32>,

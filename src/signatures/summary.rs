@@ -25,7 +25,7 @@ pub struct Summary<'a> {
     /// Why it can't be read or verified; null if it can.
     #[schema(value_type = Option<String>, example = json!(null))]
     problem: Option<&'a str>,
-    /// SHA-256 of the content that was sent beside the signature; null if none was.
+    /// SHA-256 of the content that was sent with the signature; null if none was.
     #[schema(value_type = Option<sigpersist_verify::digest::Sha256>)]
     content_sha256: Option<String>,
     /// SHA-256 of the policy that the signature was judged under, as in `GET /policy`; null in older summaries.

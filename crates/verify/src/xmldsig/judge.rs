@@ -155,7 +155,7 @@ fn is_elsewhere(signature: &XmlSignature) -> bool {
 
 /// The time stamps of a signature. A time stamp of everything also covers the ones before it.
 ///
-/// Empty without trust anchors: nobody's time stamp could be trusted.
+/// Empty without trust anchors, because then no time stamp can be trusted.
 fn stamps<'s>(signature: &'s XmlSignature, trust: &Trust<'_>) -> Vec<Stamp<'s>> {
     let mut stamps: Vec<Stamp<'_>> = Vec::new();
     if trust.anchors.is_empty() {

@@ -128,7 +128,7 @@ fn repeated_work_is_bounded() {
     assert_eq!(refusal(&xml), XmlError::TooLarge("signed octets"));
 }
 
-/// Documents with `count` parts of one kind, for each kind of which a document can have many.
+/// Documents with `count` parts of one kind (elements, attributes and the like), one document for each kind.
 fn shapes(count: usize) -> Vec<(&'static str, String)> {
     let each = |part: fn(usize) -> String| (0..count).map(part).collect::<String>();
     let signed = |inside: &str, transforms: &str| {

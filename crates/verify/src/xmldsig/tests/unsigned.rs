@@ -44,7 +44,7 @@ fn is_pass(indication: Indication, why: Option<SubIndication>) -> bool {
     indication == Indication::TotalPassed
 }
 
-/// Whether the first signature of a detached one passes. Asserts that it comes to the same without the signed document.
+/// Whether the first signature of a detached one passes. Asserts that the outcome is the same without the document.
 #[track_caller]
 pub(super) fn detached_passes(xml: &str) -> bool {
     let passes = passes_over(xml, Some(CONTRACT));
