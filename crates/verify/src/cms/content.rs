@@ -54,8 +54,8 @@ impl<'a> Content<'a> {
         }
     }
 
-    /// Whether the content reads as a set of signed attributes. A signature of such attributes would be one of this
-    /// content, too.
+    /// Whether the content reads as a set of signed attributes. Somebody's signature of such attributes would hold for
+    /// this content, too.
     pub(super) fn is_signed_attributes(&self) -> bool {
         *self.is_signed_attributes.get_or_init(|| {
             let set = Reader::new(self.bytes).expect(Tag::Set, "");

@@ -280,7 +280,7 @@ fn many_policies_and_mappings_cost_little() {
     let chain = Chain::new();
     let count = 1_000;
     let numbers: Vec<_> = (1..=count).collect();
-    // Each maps to each of some, which the tree of RFC 5280 multiplies (RFC 9618 section 1).
+    // Each of these maps to each of them, which the tree of RFC 5280 would multiply (RFC 9618 section 1).
     let pairs: Vec<_> = (1..=40)
         .flat_map(|a| (1..=40).map(move |b| (a, b)))
         .collect();

@@ -212,7 +212,7 @@ pub(super) fn read_content_alone(bytes: &[u8]) -> Result<Content<'_>, InspectErr
     Ok(read_content(&content_info(&mut signed_data.inside())?)?)
 }
 
-/// Reads a `SignedData` up to its content, and returns the latter.
+/// Reads the first fields of a `SignedData`, and returns the one with the content.
 fn content_info<'a>(fields: &mut Reader<'a>) -> Result<Value<'a>> {
     fields.expect(Tag::Integer, "its SignedData has no version")?;
     fields.expect(Tag::Set, "its SignedData names no digest algorithms")?;

@@ -212,7 +212,7 @@ pub(crate) fn note<K: Eq + std::hash::Hash>(known: &mut HashMap<K, i64>, what: K
     *known = time_ms.min(*known);
 }
 
-/// The proofs by the stamps of a signature; `existence` is known already.
+/// The proofs by the stamps of a signature. `existence` is the time at which the signature is known to have existed.
 ///
 /// A stamp counts if it is of the signature, intact, and by an authority that is trusted to stamp. It must be good
 /// today, or at a time at which a later stamp that counts proves it to have existed.

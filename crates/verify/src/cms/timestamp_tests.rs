@@ -151,7 +151,8 @@ fn nobody_has_stamped_what_was_made_later() {
 #[test]
 fn a_stamp_of_version_2_stamps_nothing_along_that_it_leaves_out() {
     let mut archive = Archive::new();
-    // By an authority whose certificate has expired, and in one attribute with a stamp that is later than the good one.
+    // Two stamps by an authority whose certificate has expired share an attribute; one of them is later than the good
+    // stamp.
     let over = archive.stamper(3, ["20", "23"]);
     archive.unsigned.clear();
     let stamped = [

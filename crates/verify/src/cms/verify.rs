@@ -167,7 +167,8 @@ impl Verification<'_> {
         let countersigners = signer.countersigners.iter().enumerate();
         verdict.countersignatures = countersigners
             .map(|(place, countersigner)| {
-                // The countersignature is covered by a stamp of this signature, or by a stamp that covers this one.
+                // The proof is a stamp of this signature that covers the countersignature, or a stamp that covers this
+                // signature.
                 let stamped = proven.countersignatures.get(&place).copied();
                 let proven_ms = stamped.into_iter().chain(proven_ms).min();
                 self.verdict(countersigner, &value, proven_ms, &proven.certificates)
@@ -224,8 +225,8 @@ fn find_signer<'c>(
         }
         if tried.is_empty() {
             first = match intact {
-                // A signature that fails under the certificate of somebody else proves nothing (ETSI EN 319 102-1
-                // clause 5.2.3.4).
+                // A signature that does not verify under somebody else's certificate is not disproved by that (ETSI EN
+                // 319 102-1 clause 5.2.3.4).
                 Err(obstacle)
                     if obstacle.why == SubIndication::SigCryptoFailure
                         && !is_named(candidate, signer, work) =>
@@ -349,7 +350,7 @@ fn well_formed(
     work: &Work,
 ) -> Result<(), Obstacle> {
     if signer.signed.is_none() {
-        // Without signed attributes, nothing says as which type the content was signed (RFC 5652 section 5.3).
+        // Without signed attributes, nothing states the content type that was signed (RFC 5652 section 5.3).
         return if signer.depth > 0 || read.content_type == oid::DATA {
             Ok(())
         } else {

@@ -87,8 +87,8 @@ pub(crate) struct Judged {
 }
 
 impl Judged {
-    /// Turns a pass into a failure if a certificate is below a revoked authority, and nothing proves that it existed
-    /// before the revocation (ETSI EN 319 102-1 clause 5.6.2.1).
+    /// Checks also that each certificate below a revoked authority is proven to have existed before the revocation
+    /// (ETSI EN 319 102-1 clause 5.6.2.1).
     pub(crate) fn where_proven(self, existed_ms: impl Fn(&Sha256) -> Option<i64>) -> Self {
         let is_older = |(certificate, since_ms): &(Sha256, i64)| {
             existed_ms(certificate).is_some_and(|time_ms| time_ms < *since_ms)
@@ -235,8 +235,8 @@ impl<'t> Search<'t, '_> {
             if !issuer.has_issued(last, trust.work) {
                 continue;
             }
-            // A certificate of version 1 has no extension to say so, and a trust anchor need not (RFC 5280 section
-            // 6.1.1 (d)).
+            // A certificate of version 1 has no extension that allows it to issue others, and a trust anchor needs none
+            // (RFC 5280 section 6.1.1 (d)).
             let may = if issuer.x509().version == X509Version::V1 && self.is_trusted(issuer) {
                 Ok(())
             } else {
@@ -296,7 +296,7 @@ impl<'t> Search<'t, '_> {
             judged.revocation = judged.revocation.and(revocation);
             if let Revocation::Revoked { since_ms } = revocation {
                 // The revocation does not affect a signature that is proven to be older. A claimed time is no proof:
-                // whoever has a stolen key can claim any.
+                // whoever has a stolen key can claim any time.
                 let older = self.basis == Basis::Proven && self.time_ms < since_ms;
                 if !older {
                     obstacle = obstacle.or(Some(revoked(place)));

@@ -131,8 +131,8 @@ impl<'a> Crl<'a> {
         if left_out {
             return Some(0);
         }
-        // The last point is the issuer itself, for lists at no point that the certificate names (RFC 5280 section
-        // 6.3.3).
+        // The last point is the issuer itself. It stands for lists that the certificate's own points do not name (RFC
+        // 5280 section 6.3.3).
         let issuer = Point {
             reasons: ALL_REASONS,
             ..Point::default()

@@ -30,7 +30,7 @@ fn describe_attribute(attribute: &AttributeTypeAndValue<'_>) -> NameAttribute {
     }
 }
 
-/// The value as text. T.61 is read as UTF-8 or else as Latin-1, which signers put there.
+/// The value as text. A T.61 string is read as UTF-8 if it is valid, otherwise as Latin-1, which signers put there.
 fn value_text(attribute: &AttributeTypeAndValue<'_>) -> String {
     let value = attribute.attr_value();
     let text = match value.tag() {

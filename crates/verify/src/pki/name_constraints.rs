@@ -27,7 +27,7 @@ pub(super) enum Wrong {
     NotPermitted,
     /// A certificate has a name of a constrained form that can't be compared.
     Unknown,
-    /// The work is exhausted.
+    /// The budget is exhausted.
     Exhausted,
 }
 

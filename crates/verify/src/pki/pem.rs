@@ -1,4 +1,4 @@
-//! PEM around DER.
+//! DER in PEM.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

@@ -31,7 +31,7 @@ pub(super) enum Wrong {
     MapsAny,
     /// The chain must be valid for a policy, and is for none that is acceptable.
     NoneValid,
-    /// The work is exhausted.
+    /// The budget is exhausted.
     Exhausted,
 }
 
@@ -39,8 +39,8 @@ pub(super) enum Wrong {
 pub(super) struct Policies<'a> {
     /// One level of the graph for each certificate (RFC 9618 section 5.2), the last one being the newest.
     levels: Vec<Level<'a>>,
-    /// The number of certificates that may follow before a policy is required, before mappings are ignored, and before
-    /// `anyPolicy` is ignored (RFC 5280 section 6.1.2 (d) to (f)).
+    /// The number of certificates that may follow before a policy is required, before mappings are no longer allowed,
+    /// and before `anyPolicy` is ignored (RFC 5280 section 6.1.2 (d) to (f)).
     explicit_policy: u64,
     policy_mapping: u64,
     inhibit_any: u64,

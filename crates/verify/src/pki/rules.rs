@@ -15,7 +15,7 @@ pub struct Rules {
     /// Whether a chain must be valid for an acceptable policy even if none of its certificates demands that
     /// (`initial-explicit-policy`).
     pub require_explicit_policy: bool,
-    /// Whether policy mappings are ignored, so that no policy stands for another (`initial-policy-mapping-inhibit`).
+    /// Whether policy mapping is inhibited, so that no policy stands for another (`initial-policy-mapping-inhibit`).
     pub inhibit_policy_mapping: bool,
     /// Whether `anyPolicy` in a certificate is ignored (`initial-any-policy-inhibit`).
     pub inhibit_any_policy: bool,

@@ -28,7 +28,7 @@ impl<'a> DistinguishedName<'a> {
         }
     }
 
-    /// Whether the names are the same. If the budget is exhausted, only equal encodings are.
+    /// Whether the names are the same; false if the budget is exhausted.
     pub(crate) fn is(&self, other: &DistinguishedName<'_>, work: &Work) -> bool {
         if work.is_same(self.der, other.der) {
             return true;
@@ -106,7 +106,7 @@ fn prepare_part(prepared: &mut Vec<u8>, mut all: Reader<'_>) -> Option<()> {
     Some(())
 }
 
-/// Appends bytes behind their length, so that their end is known.
+/// Appends bytes with their length in front, so that their end is known.
 fn put(prepared: &mut Vec<u8>, bytes: &[u8]) {
     prepared.extend_from_slice(&(bytes.len() as u64).to_be_bytes());
     prepared.extend_from_slice(bytes);

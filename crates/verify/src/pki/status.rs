@@ -45,7 +45,7 @@ struct Heard<'l> {
     found: Found,
     /// The reasons for which it shows that the certificate is good.
     reasons: u16,
-    /// The end of the time in which it counts for that, in milliseconds since 1970.
+    /// The time, in milliseconds since 1970, until which the list is relied on for that.
     until_ms: i64,
 }
 
@@ -142,8 +142,7 @@ impl Trust<'_> {
         told
     }
 
-    /// The end of the time, in milliseconds since 1970, in which a list shows certificates to be good, as far as its
-    /// signer goes.
+    /// The time, in milliseconds since 1970, until which the signer of a list is relied on for good certificates.
     ///
     /// None if no entitled signer signed it: an authority of the path, a trust anchor, or a certificate that has a path
     /// to the same anchor (RFC 5280 section 6.3.3 (f)). A weak signature may be forged, so it counts for revoked
@@ -258,7 +257,7 @@ impl Heard<'_> {
                 one
             }
         });
-        // A delta list that covers fewer reasons can't release a certificate.
+        // A delta list that covers fewer reasons can't lift a hold.
         let newest = newest.filter(|it| it.reasons & self.reasons == self.reasons);
         let is_lifted = |entry: super::crl::Entry| {
             let removed = newest.and_then(|newest| newest.found.entry);

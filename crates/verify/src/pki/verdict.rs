@@ -49,7 +49,7 @@ pub enum SubIndication {
     /// The signer's certificate is not meant for this kind of signature, or the chain is valid for no acceptable
     /// policy.
     ChainConstraintsFailure,
-    /// The signed part of the document could be mistaken for another part that is not signed.
+    /// It is not certain what is signed: an unsigned part of the document could be mistaken for the signed part.
     SigConstraintsFailure,
     /// The certificates were not valid at the judged time, and nothing proves that the signature is older.
     OutOfBoundsNoPoe,
@@ -97,8 +97,8 @@ pub struct Verdict {
     /// Whether certificates of that chain were revoked.
     #[cfg_attr(feature = "openapi", schema(value_type = super::revocation::Told))]
     pub revocation: Revocation,
-    /// Only with `SIGNED_DATA_NOT_FOUND`: the result apart from the content, which is not available. It takes the
-    /// signed digest as the digest of the content. Absent if no digest was signed.
+    /// Only with `SIGNED_DATA_NOT_FOUND`: the result apart from the content, which is not available. The signed digest
+    /// is taken as the digest of the content. Absent if no digest was signed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub apart_from_content: Option<Outcome>,
     /// The certificate that was judged, if it is not the first one of the signature that could be the signer's.

@@ -23,8 +23,8 @@ pub(crate) type Sha256 = [u8; 32];
 /// Most pairs of certificates in the cache: about a megabyte.
 const MAX_REMEMBERED: usize = 10_000;
 
-/// A cache of pairs of certificates in earlier files, the first of which issued the second. Such a fact never changes,
-/// whoever is trusted.
+/// A cache of pairs (issuer, issued certificate) that were found in earlier files. Such a fact never changes, whoever
+/// is trusted.
 ///
 /// Maps each pair, by digests, to the cost of finding it out, in nanoseconds.
 #[derive(Debug, Default)]
@@ -132,7 +132,8 @@ impl Work {
         self.budget_ns - self.left_ns.get()
     }
 
-    /// Compares two encodings within the budget: an encoded name may have tens of kilobytes.
+    /// Whether two encodings are the same; false if the budget is exhausted. An encoded name may have tens of
+    /// kilobytes.
     pub(crate) fn is_same(&self, one: &[u8], other: &[u8]) -> bool {
         const LOOK_NS: u64 = 10;
         const BYTES_A_NS: usize = 8;
