@@ -1,7 +1,7 @@
-"""Holds deploy/ against the server's source: metrics, labels and their values, settings, times to stop, and what is
+"""Checks deploy/ against the server's source: metrics, labels and their values, settings, times to stop, and files that are
 compiled in.
 
-Writes the dashboard's queries as rules to the file that it is given, for promtool to parse.
+Writes the dashboard's queries as rules to the file in its argument, for promtool to parse.
 """
 
 import json
@@ -20,10 +20,10 @@ TESTS = yaml.safe_load((DEPLOY / "prometheus/alerts.test.yaml").read_text())
 UNIT = (DEPLOY / "systemd/sigpersist.service").read_text()
 OBJECTS = list(yaml.safe_load_all((DEPLOY / "kubernetes/sigpersist.yaml").read_text()))
 SOURCES = {path: path.read_text() for path in Path("src").rglob("*.rs")}
-# What Prometheus and the format of histograms add.
+# Labels and metrics that Prometheus and the format of histograms add.
 ADDED_LABELS = {"job", "instance", "le"}
 ADDED_METRICS = {"up": set()}
-# Work in the background may go on for so long after the server has stopped; see `shutdown_timeout` in src/cli/serve.rs.
+# Time for background work after the server has stopped; see `shutdown_timeout` in src/cli/serve.rs.
 BACKGROUND_S = 5
 
 problems = []
@@ -35,7 +35,7 @@ def expect(holds, problem):
 
 
 def metrics_of_the_server():
-    """Names with their labels."""
+    """The names of the server's metrics with their labels."""
     text = SOURCES[Path("src/telemetry/metrics.rs")]
     names = dict(re.findall(r'const (\w+): &str = "(sigpersist_\w+)";', text))
     labels = {name: set() for name in names.values()}
@@ -48,7 +48,7 @@ METRICS = metrics_of_the_server()
 
 
 def check_query(where, query, is_test=False):
-    """What a query names exists; returns the server's metrics in it."""
+    """Checks that everything that a query names exists. Returns the server's metrics in it."""
     plain = re.sub(r'"[^"]*"', '""', query)
     selectors = re.findall(r"(\w+)\s*(?:\{([^}]*)\})", plain)
     used, allowed = set(), set(ADDED_LABELS)
@@ -105,7 +105,7 @@ def check_dashboard():
 
 
 def write_rules(queries, path):
-    """A rule for each query, with the variables as Grafana puts them in."""
+    """Writes a rule for each query, with values for the variables as Grafana inserts them."""
     rules = []
     for number, query in enumerate(queries):
         query = query.replace("$__rate_interval", "1m").replace("$__range", "1h")
@@ -135,7 +135,7 @@ def check_alerts():
 
 
 def known_settings():
-    """Every setting of sigpersist.toml with its default, those that are commented out included."""
+    """All settings of sigpersist.toml with their defaults, including those that are commented out."""
     lines = Path("sigpersist.toml").read_text().splitlines()
     return tomllib.loads("\n".join(line[1:] if re.match(r"#\w", line) else line for line in lines))
 
@@ -161,7 +161,7 @@ def check_settings():
 
 
 def check_times_to_stop(given):
-    """Whoever ends the server waits for as long as it may take."""
+    """Checks that Kubernetes and systemd wait for the server's longest shutdown."""
     pod = next(thing for thing in OBJECTS if thing["kind"] == "Deployment")["spec"]["template"]["spec"]
     http = given["http"]
     needed = (http["shutdown_delay_ms"] + http["shutdown_timeout_ms"]) / 1000 + BACKGROUND_S
@@ -176,7 +176,7 @@ def check_times_to_stop(given):
 
 
 def check_context_of_image():
-    """What is compiled in reaches the build of the image; tests do not run there."""
+    """Checks that the image build gets all files that are compiled in. Tests do not run there."""
     allowed = [line[1:] for line in Path(".containerignore").read_text().splitlines() if line.startswith("!")]
     included = {"Cargo.toml", "Cargo.lock", "migrations"}
     for path, text in SOURCES.items():

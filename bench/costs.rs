@@ -1,8 +1,8 @@
-//! What each addition to a save costs: saves a second of 12 KB signatures with it and without: `make bench`.
+//! Cost of each addition to a save, measured as saves of 12 KB signatures per second with and without it: `make bench`.
 //!
-//! They take turns, round by round, with a measurement without on both sides of the one with it, and what counts is the median
-//! of the rounds' ratios. Row-level security is in `row_security.rs`. What can't be switched off is timed by itself: metrics.
-//! Nothing of a save is audited: the trail is of what operators and admins change. `SECONDS` and `ROUNDS` in the environment
+//! Each round measures without, with, and without the addition again, and the result is the median of the rounds'
+//! ratios. Row-level security is in `row_security.rs`. Metrics can't be switched off, so they are timed by themselves.
+//! Saves are not audited: the trail records changes by operators and admins. `SECONDS` and `ROUNDS` in the environment
 //! make it longer.
 
 #![expect(
@@ -28,12 +28,13 @@ use load::{CONNECTIONS, saves_of_per_second, saves_per_second};
 use support::{SIGNATURE, Server, command, folder, median, new_tenant, setting};
 
 const TAGS: &str = r#","tags":["iin:123456789011","bin:123456789021"]"#;
-/// A hook that looks at the whole signature and derives two tags, which the client sends too.
+/// A hook that reads the whole signature and derives two tags, which the client sends too.
 const HOOK: &str = "bench/extism/guests/typed/typed.wasm";
-/// A signature of 12 KB by RSA, with one certificate between the signer's and the trusted one, which is the other file.
+/// A signature of 12 KB by RSA, with an intermediate certificate between the signer's and the trusted one, which is the
+/// next file.
 const CHAINED: &str = include_str!("../tests/data/verify/large.cms.b64");
 const AUTHORITY: &str = include_str!("../tests/data/verify/large-ca.crt.b64");
-/// Quotas that are all counted and never reached.
+/// Quotas that are all checked and never reached.
 const QUOTAS: [&str; 10] = [
     "--max-bytes",
     "1000000000000",
@@ -46,7 +47,7 @@ const QUOTAS: [&str; 10] = [
     "--hook-ms-per-second",
     "1000000",
 ];
-/// Judgements are sent and not stored while this is on.
+/// While this trigger exists, judgements are sent but not stored.
 const STORE_NO_DECISIONS: &str = "CREATE FUNCTION bench_nothing() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'; \
      CREATE TRIGGER bench BEFORE INSERT ON hook_judgements FOR EACH ROW EXECUTE FUNCTION bench_nothing()";
 const STORE_DECISIONS: &str =
@@ -94,7 +95,7 @@ fn main() {
     let server = Server::start(&data_dir, &[]);
     let socket = data_dir.join("run").display().to_string();
     let key = data_dir.join("master.key").display().to_string();
-    // Beside the other, on the same Postgres.
+    // A second server on the same Postgres.
     let logging = Server::start(
         &data_dir,
         &[
@@ -184,7 +185,7 @@ fn main() {
     println!("{:32} nothing: no save is audited", "the audit trail");
 }
 
-/// What counting takes of a save.
+/// Time to record the metrics of one save.
 fn metrics_of_a_save() -> Duration {
     const TIMES: u32 = 200_000;
     drop(metrics::render());

@@ -1,8 +1,8 @@
-//! Whether one tenant's hook that never ends slows another tenant down: `make bench`.
+//! Effect of one tenant's endless hook on the saves of another tenant: `make bench`.
 //!
-//! One tenant saves at a steady pace, alone, and then while 16 connections of another save without a pause, each of them
-//! stopped at its deadline. Both turns alternate, round by round; what counts is the median of the rounds' 99th
-//! percentiles. The bound that sets failing hooks aside is off, so that it never ends.
+//! One tenant saves at a steady pace, first alone, and then while 16 connections of another tenant save without a
+//! pause, each stopped at its hook's deadline. Both measurements alternate, and the result is the median of the rounds'
+//! 99th percentiles. Quarantine is off, so that the hook keeps running.
 
 #![expect(
     clippy::unwrap_used,
@@ -21,14 +21,14 @@ use std::time::{Duration, Instant};
 
 use support::{Server, command, connect, folder, median, new_tenant, save, setting};
 
-/// The hook of the tenant that is watched.
+/// The hook of the tenant that is measured.
 const SMALL: &str = "bench/extism/guests/typed/typed.wasm";
-/// Connections of the tenant that is watched, and how often each saves.
+/// Connections of the measured tenant, and the interval between saves of each.
 const STEADY: u32 = 8;
 const PAUSE: Duration = Duration::from_millis(40);
-/// Connections of the tenant whose hook never ends.
+/// Connections of the tenant with the endless hook.
 const SPINNING: usize = 16;
-/// What the other's 99th percentile may grow by.
+/// Limit for the growth of the measured tenant's 99th percentile.
 const LIMIT: f64 = 1.5;
 
 fn main() {
@@ -122,13 +122,13 @@ fn p99(address: &str, token: &str, name: &str, time: Duration) -> f64 {
                 scope.spawn(move || {
                     let mut stream = connect(address);
                     let mut taken = Vec::new();
-                    // Each at its own moment.
+                    // Each connection begins at a different moment.
                     let mut next = Instant::now() + PAUSE / STEADY * connection;
                     while next < end {
                         std::thread::sleep(next.saturating_duration_since(Instant::now()));
                         let document = format!("{name}-{connection}-{}", taken.len());
                         assert_eq!(save(&mut stream, token, &document, ""), 201);
-                        // What came late counts from when it was due.
+                        // Measures from the time when the save was due, even if it was sent late.
                         taken.push(next.elapsed().as_secs_f64() * 1000.0);
                         next += PAUSE;
                     }

@@ -1,9 +1,9 @@
-//! Lists of a tenant with ten million threads beside those of one with ten thousand, which has a database of its own:
-//! `make bench-lists`.
+//! Lists of a tenant with ten million threads, compared with those of a tenant with ten thousand, which has its own
+//! database: `make bench-lists`.
 //!
-//! One client asks both in turn over HTTP. That they take as long says that a page costs the same however many threads there
-//! are. Afterwards Postgres is asked how it answered the very statements that the servers sent. `ROWS` in the environment
-//! makes the larger tenant smaller, and `SECONDS` each list longer.
+//! One client sends requests to both in turn over HTTP. Equal times show that the cost of a page does not depend on the
+//! number of threads. Afterwards, the benchmark reads the plans of the statements that the servers sent from Postgres's
+//! log. `ROWS` in the environment makes the larger tenant smaller, and `SECONDS` each list longer.
 
 #![expect(
     clippy::unwrap_used,
@@ -28,15 +28,17 @@ use support::setting;
 
 /// Threads of the smaller tenant.
 const FEW: u64 = 10_000;
-/// How deep the cursor is in the larger one.
+/// Depth of the cursor in the larger tenant.
 const DEPTH: u64 = 100_000;
 /// Threads of a page.
 const PAGE: u64 = 20;
-/// Most rows of a step of a plan: of three common tags, one thread in seventy that has the rarest has the others too.
+/// Maximum number of rows of a step in a plan: with three common tags, one in seventy threads with the rarest tag has
+/// the others too.
 const MOST_ROWS: f64 = 3_000.0;
 
-/// A list: what it is called, what the query says, whether it goes on from a cursor, and how many times as long it may take.
-/// There is no target where each request is for another rare tag, whose threads of ten million are in no buffer of Postgres.
+/// A list: its name, its query, the tag whose cursor it continues from, and the target for its time relative to the
+/// smaller tenant's. There is no target if each request has another rare tag, since the threads of ten million are not
+/// in Postgres's buffers.
 struct List {
     name: &'static str,
     query: &'static str,
@@ -166,7 +168,7 @@ fn measure(list: &List, targets: Vec<Target>, seconds: u64) {
     );
 }
 
-/// Lets the server list everything again, and looks at the plans that Postgres had for it.
+/// Lets the server list everything again, and checks the plans that Postgres used.
 fn explain(filled: &Filled) {
     let plans = {
         let server = filled.serve();
@@ -186,7 +188,7 @@ fn explain(filled: &Filled) {
                 targets: vec![target(filled, &server.address, list.query, after)],
                 connections: 1,
                 pace: Pace::Closed,
-                // Long enough for Postgres to settle on a plan for any values, where it does.
+                // Long enough for Postgres to switch to a generic plan if it will.
                 seconds: 1.0,
                 hangs_up: false,
             };
@@ -217,7 +219,7 @@ fn explain(filled: &Filled) {
     );
 }
 
-/// A plan and all below it.
+/// Collects a plan node and all its descendants.
 fn collect<'a>(plan: &'a Value, nodes: &mut Vec<&'a Value>) {
     nodes.push(plan);
     for below in plan["Plans"].as_array().into_iter().flatten() {
@@ -225,7 +227,7 @@ fn collect<'a>(plan: &'a Value, nodes: &mut Vec<&'a Value>) {
     }
 }
 
-/// The plans of statements that list, from Postgres's log, in which later lines of an entry are indented.
+/// Reads the plans of list statements from Postgres's log, in which the later lines of an entry are indented.
 fn read_plans(log: &Path) -> Vec<Value> {
     let log = std::fs::read_to_string(log).unwrap();
     let entries = log.split("  plan:\n").skip(1);

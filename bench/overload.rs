@@ -1,9 +1,9 @@
-//! Ten times the load that the server can bear: `make bench`.
+//! Ten times the load that the server can handle: `make bench`.
 //!
-//! First it is found how many saves a second there are at most. Then ten times as many come on a schedule, over thousands of
-//! connections, which hang up in the end without waiting for their answers; and at that moment the load is a normal one again.
-//! The client takes processor time from the server and Postgres, since all share one machine. `SECONDS` and `TIMES` in the
-//! environment make it longer and harder, `WAIT_MS` has requests wait longer, so that fewer are refused.
+//! First the maximum rate of saves is measured. Then ten times as many saves come on a schedule, over thousands of
+//! connections. At the end, these disconnect without waiting for answers, and at that moment a normal load begins. The
+//! client takes processor time from the server and Postgres, since all share one machine. `SECONDS` and `TIMES` in the
+//! environment make it longer and harder; `WAIT_MS` lets requests wait longer, so that fewer are refused.
 
 #![expect(
     clippy::unwrap_used,
@@ -25,15 +25,16 @@ use std::process::Command;
 use offer::{Answer, Load, NUMBER, Numbers, Outcome, Pace, Target, is_success, percentile};
 use support::{SIGNATURE, Server, folder, new_tenant, setting};
 
-/// How much later than its deadline a refusal may come.
+/// Maximum time from a request's deadline to its refusal.
 const LATENESS_MS: f64 = 50.0;
-/// Connections that are tried to find the most saves a second.
+/// Numbers of connections that are tried to find the maximum rate.
 const CONNECTIONS: [usize; 4] = [8, 16, 32, 64];
-/// Connections of the overload: fewer than the server's `http.max_connections`, so that a normal load finds room.
+/// Connections of the overload: fewer than the server's `http.max_connections`, so that a normal load can still
+/// connect.
 const MANY: usize = 4_000;
-/// What the server may hold of each connection: a request three times, in text and in bytes and as an answer, and buffers.
+/// Memory limit per connection: a request three times, as text, as bytes and as an answer, and buffers.
 const BYTES_OF_CONNECTION: usize = 3 * 17_000 + 64 * 1024;
-/// What it may hold besides.
+/// Memory limit for everything else in the server.
 const BYTES_OF_SERVER: usize = 256 * 1024 * 1024;
 
 fn main() {
@@ -41,7 +42,8 @@ fn main() {
         return;
     }
     let (seconds, times) = (setting("SECONDS", 10) as f64, setting("TIMES", 10) as f64);
-    // How long a request may wait for its turn: a quarter of the default, so that not all of so many connections are served in time.
+    // The time that a request may wait for its turn: a quarter of the default, so that not all of so many connections
+    // are served in time.
     let wait_ms = setting("WAIT_MS", 500);
     let folder = folder();
     let data_dir = folder.path().join("data");
@@ -51,14 +53,14 @@ fn main() {
         &data_dir,
         &[
             ("SIGPERSIST_HTTP_QUEUE_TIMEOUT_MS", &queue_timeout),
-            // All come from one address.
+            // All connections come from one address.
             ("SIGPERSIST_HTTP_MAX_CONNECTIONS_PER_PEER", "4096"),
         ],
     );
     let mut first = 0;
     let mut load = |connections, pace, seconds, hangs_up| {
         let save = save(&server.address, &token, first);
-        // Far more than one load can save.
+        // Far more numbers than one load can use.
         first += 10_000_000;
         Load {
             targets: vec![save],
@@ -156,7 +158,7 @@ fn main() {
     );
 }
 
-/// Has Postgres write out what it would else write in the middle of what is measured next.
+/// Makes Postgres write its dirty buffers now, and not during the next measurement.
 fn checkpoint(data_dir: &Path) {
     let status = Command::new(programs::postgres_program("psql"))
         .args([
@@ -183,7 +185,7 @@ fn save(address: &str, token: &str, first: u64) -> Target {
     }
 }
 
-/// What Linux says of the server's memory: `VmRSS`, or `VmHWM` for the most that it ever had.
+/// A value of the server's memory from `/proc`: `VmRSS` is the current one, `VmHWM` the peak.
 fn memory_bytes(server: &Server, name: &str) -> usize {
     let status = std::fs::read_to_string(format!("/proc/{}/status", server.child.id())).unwrap();
     let line = status.lines().find(|line| line.starts_with(name)).unwrap();

@@ -1,10 +1,11 @@
-//! Saves and reads of 12 KB signatures a second, and how long they take, beside the same four routes by the usual means:
-//! `FastAPI` with asyncpg, and Express with pg (`bench/peers`). `cargo bench --bench peers`.
+//! Saves and reads of 12 KB signatures per second, and their times, compared with the same four routes in common
+//! frameworks: `FastAPI` with asyncpg, and Express with pg (`bench/peers`). `cargo bench --bench peers`.
 //!
-//! All stand on the same Postgres with the same durability and share one machine, so that only ratios travel. First each is
-//! sent as much as it takes, then all the same load, of which the slowest can bear more. They take turns, round by round,
-//! and each figure is the median of its rounds. `SECONDS`, `ROUNDS`, `DOCUMENTS` and `WORKERS` in the environment change it.
-//! Python 3 and Node with npm must be there; the packages of the peers are installed under `target`.
+//! All use the same Postgres with the same durability on one machine, so only ratios apply elsewhere. First each gets
+//! as much load as it can handle; then all get the same load, below the maximum of the slowest. The contestants
+//! alternate, and each figure is the median of its rounds. `SECONDS`, `ROUNDS`, `DOCUMENTS` and `WORKERS` in the
+//! environment change this. Python 3 and Node with npm are required; the packages of the peers are installed under
+//! `target`.
 
 #![expect(
     clippy::unwrap_used,
@@ -26,9 +27,9 @@ use peer::{Database, Peer, psql};
 use support::{SIGNATURE, Server, command, folder, median, setting};
 
 const KINDS: [Kind; 2] = [Kind::Save, Kind::Read];
-/// How many times as many as either peer, of saves and of reads.
+/// Targets for saves and for reads: this many times the rate of either peer.
 const TARGETS: [f64; 2] = [3.0, 5.0];
-/// The equal load, of what the slowest takes.
+/// The equal load, as a share of the slowest contestant's maximum.
 const SHARE: f64 = 0.6;
 const WARM_UP_SECONDS: f64 = 2.0;
 
@@ -136,7 +137,7 @@ impl Contestant<'_> {
 
 struct Measure<'a> {
     contestants: &'a [Contestant<'a>; 3],
-    /// That of the documents that are stored.
+    /// The load for the documents that are stored.
     load: Load,
     socket_dir: &'a Path,
     rounds: u64,
@@ -174,7 +175,7 @@ impl Measure<'_> {
         })
     }
 
-    /// One turn of each with each kind. Another one begins each round.
+    /// One measurement of each contestant with each kind. A different contestant begins each round.
     fn round(
         &self,
         name: &str,
@@ -195,7 +196,7 @@ impl Measure<'_> {
             }
             for turn in 0..3 {
                 let place = (turn + round as usize) % 3;
-                // Whoever is next does not pay for what the one before has left to write.
+                // Writes dirty buffers now, so that the next contestant does not pay for the one before.
                 psql(self.socket_dir, "postgres", "postgres", "CHECKPOINT;");
                 of_kind[place] = Some(self.contestants[place].send(&load));
             }
@@ -204,7 +205,7 @@ impl Measure<'_> {
     }
 }
 
-/// Prints what was found of a kind, and returns whether the targets were met.
+/// Prints the results of a kind, and returns whether each target was met.
 fn table(
     kind: Kind,
     contestants: &[Contestant<'_>; 3],

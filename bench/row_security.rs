@@ -1,8 +1,8 @@
-//! What row-level security costs: saves per second of 12 KB signatures with it and without, by one tenant and by as many as
-//! there are connections: `make bench`.
+//! Cost of row-level security, measured as saves of 12 KB signatures per second with and without it, for one tenant and
+//! for as many tenants as connections: `make bench`.
 //!
-//! For one tenant, Postgres checks its policies; for many, the server also tells each pooled connection for whom it works now,
-//! with it and without. The contestants take turns, round by round, and what counts is the median of the rounds' ratios.
+//! For one tenant, Postgres checks its policies. For many, the server also sets the tenant of each pooled connection,
+//! with and without row-level security. The contestants alternate, and the result is the median of the rounds' ratios.
 //! `SECONDS` and `ROUNDS` in the environment make it longer.
 
 #![expect(
@@ -22,7 +22,7 @@ use diesel::{Connection as _, PgConnection};
 use load::{CONNECTIONS, saves_per_second};
 use support::{SIGNATURE, Server, folder, median, new_tenant, setting};
 
-/// The tables that a save writes to.
+/// Tables that a save writes to.
 const TABLES: [&str; 4] = [
     "signatures",
     "signature_versions",
@@ -30,7 +30,7 @@ const TABLES: [&str; 4] = [
     "tenant_usage",
 ];
 const TAGS: &str = r#","tags":["iin:123456789011","bin:123456789021"]"#;
-/// What saves with it must at least be of those without.
+/// Minimum ratio of the rate with row-level security to the rate without.
 const TARGET: f64 = 0.95;
 
 fn main() {
@@ -69,7 +69,7 @@ fn main() {
         {
             let without = measure(false, tokens, &format!("{whose}-without-{round}"));
             let with = measure(true, tokens, &format!("{whose}-with-{round}"));
-            // Again, so that what the machine does meanwhile weighs on both sides.
+            // Measures again, so that other work on the machine affects both sides equally.
             let after = measure(false, tokens, &format!("{whose}-after-{round}"));
             let without = f64::midpoint(without, after);
             for (figures, figure) in figures.iter_mut().zip([without, with, with / without]) {

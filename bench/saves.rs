@@ -1,9 +1,9 @@
-//! Saves per second of 12 KB signatures through the real server, without a hook, with one and with five, beside pgbench
-//! running the SQL of one on the same Postgres: `make bench`.
+//! Saves of 12 KB signatures per second through the real server, without a hook, with one and with five, compared with
+//! pgbench running the SQL of one save on the same Postgres: `make bench`.
 //!
-//! Everything shares one machine, so the figures are low and only their ratios travel. All save as many tags, which the
-//! hooks derive. They take turns, round by round, and each figure is the median of its rounds. `SECONDS` and `ROUNDS` in
-//! the environment make it longer.
+//! Everything shares one machine, so the figures are low and only their ratios apply elsewhere. All save the same
+//! number of tags, which the hooks derive. The contestants alternate, and each figure is the median of its rounds.
+//! `SECONDS` and `ROUNDS` in the environment make it longer.
 
 #![expect(
     clippy::unwrap_used,
@@ -23,15 +23,15 @@ use std::path::Path;
 use load::{CONNECTIONS, saves_per_second};
 use support::{SIGNATURE, Server, command, folder, median, new_tenant, setting};
 
-/// The tags that `signer-tags` derives; sent by the client where there is no hook.
+/// The tags that `signer-tags` derives; the client sends them if there is no hook.
 const TAGS: &str = r#","tags":["iin:123456789011","bin:123456789021","signer:АХМЕТОВА АЙГЕРІМ"]"#;
-/// The same for pgbench.
+/// The tags of [`TAGS`] for pgbench.
 const SQL_TAGS: &str = "{iin:123456789011,bin:123456789021,signer:АХМЕТОВА АЙГЕРІМ}";
-/// A hook that looks at the whole signature and derives two tags, beside one that the client sends.
+/// A hook that reads the whole signature and derives two tags, in addition to the client's one.
 const SMALL: &str = "bench/extism/guests/typed/typed.wasm";
 const ONE_TAG: &str = r#","tags":["iin:123456789011"]"#;
 
-/// A contestant: what it is called, what is sent, and the hooks that it has.
+/// A contestant: its name, the tags that the client sends, and its hooks.
 struct Contestant {
     name: &'static str,
     tags: &'static str,

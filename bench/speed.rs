@@ -1,8 +1,9 @@
-//! Saves and reads a second of 12 KB signatures over HTTP, beside pgbench running the SQL of one of them on the same Postgres: the
-//! server saves several at once where they come at once. `make bench`.
+//! Saves and reads of 12 KB signatures per second over HTTP, compared with pgbench running the SQL of a single one on
+//! the same Postgres; the server saves simultaneous first versions in batches. `make bench`.
 //!
-//! Everything shares one machine, so the figures are low and only their ratios travel. The contestants take turns, round by
-//! round, and what counts is the median of the rounds' ratios. `SECONDS` and `ROUNDS` in the environment make it longer.
+//! Everything shares one machine, so the figures are low and only their ratios apply elsewhere. The contestants
+//! alternate, and the result is the median of the rounds' ratios. `SECONDS` and `ROUNDS` in the environment make it
+//! longer.
 
 #![expect(
     clippy::unwrap_used,
@@ -22,9 +23,9 @@ use offer::{Load, NUMBER, Numbers, Pace, Target, request};
 use support::{SIGNATURE, Server, folder, median, new_tenant, setting};
 
 const CONNECTIONS: usize = 16;
-/// Documents that are read, in any order.
+/// Documents that are read, in random order.
 const STORED: u64 = 5_000;
-/// What saves and reads must at least be of pgbench's.
+/// Minimum ratios of the server's saves and reads to pgbench's.
 const SAVES: f64 = 1.0;
 const READS: f64 = 0.6;
 
@@ -71,7 +72,7 @@ fn main() {
         pgbench::transactions_per_second(&data_dir, script, variables, CONNECTIONS, seconds)
     };
     let stored = STORED.to_string();
-    // Reads come first: what is saved keeps Postgres busy for a while afterwards.
+    // Reads come first, since saves keep Postgres busy for a while afterwards.
     let reads = rounds_of("reads", rounds, |_| {
         (
             pgbench("get.sql", &[("stored", &stored)]),
@@ -101,7 +102,7 @@ fn main() {
     }
 }
 
-/// The medians of what pgbench and the server did, and of the rounds' ratios.
+/// The medians of pgbench's rate, of the server's rate, and of the rounds' ratios.
 fn rounds_of(what: &str, rounds: u64, round: impl Fn(u64) -> (f64, f64)) -> [f64; 3] {
     let mut figures = [const { Vec::new() }; 3];
     for number in 0..rounds {
@@ -114,7 +115,7 @@ fn rounds_of(what: &str, rounds: u64, round: impl Fn(u64) -> (f64, f64)) -> [f64
     figures.map(median)
 }
 
-/// Saves what is read.
+/// Saves the documents that are read later.
 fn fill(address: &str, save: &str) {
     let load = Load {
         targets: vec![Target {

@@ -1,7 +1,7 @@
-//! What plugins add to a start: `cargo bench --bench start`.
+//! Time that plugins add to a start: `cargo bench --bench start`.
 //!
-//! One data directory has 300 different revisions bound, another none; each is started in turn, until the server listens
-//! and the plugins of all hooks are ready. `ROUNDS` in the environment makes it longer.
+//! One data directory has 300 different revisions bound, another has none. Each server is started in turn, until it
+//! listens and the plugins of all hooks are ready. `ROUNDS` in the environment makes it longer.
 
 #![expect(
     clippy::unwrap_used,
@@ -27,7 +27,7 @@ use sigpersist_model::signature::Preconditions;
 
 const COMPONENT: &[u8] = include_bytes!("../plugins/signer-tags/signer-tags.wasm");
 const REVISIONS: u32 = 300;
-/// The most that they may add.
+/// Maximum time that plugins may add.
 const LIMIT: Duration = Duration::from_secs(2);
 
 fn main() {
@@ -64,7 +64,7 @@ fn median(mut figures: Vec<Duration>) -> Duration {
     figures[figures.len() / 2]
 }
 
-/// Makes a data directory with a tenant that has this many hooks, each with a revision of its own.
+/// Creates a data directory with a tenant that has this many hooks, each with a revision of its own.
 fn set_up(data_dir: &Path, revisions: u32) {
     let mut config = Config {
         data_dir: Some(data_dir.to_owned()),
@@ -87,14 +87,14 @@ fn set_up(data_dir: &Path, revisions: u32) {
     }
 }
 
-/// The component with a custom section, which changes nothing but its digest.
+/// The component with a custom section, which changes only its digest.
 fn revision(number: u32) -> Vec<u8> {
     let number = number.to_le_bytes();
     // Id 0, the section's size, its name with that name's size, and its content.
     [COMPONENT, &[0, 6, 1, b'n'], &number].concat()
 }
 
-/// How long a start takes until the server listens, and until its plugins are ready.
+/// The times from the start until the server listens, and until its plugins are ready.
 fn start(data_dir: &Path, plugins: u32) -> (Duration, Duration) {
     let since = Instant::now();
     let mut child = Command::new(env!("CARGO_BIN_EXE_sigpersist"))
@@ -111,7 +111,7 @@ fn start(data_dir: &Path, plugins: u32) -> (Duration, Duration) {
     let said = format!("The plugins of all hooks are ready plugins={plugins} ");
     let (ready, heard) = std::sync::mpsc::channel();
     let logged = std::thread::spawn(move || {
-        // Read to the end, so that the server is never kept waiting.
+        // Reads to the end, so that the server never blocks on its log.
         for line in log.lines().map(Result::unwrap) {
             if line.contains(&said) {
                 ready.send(since.elapsed()).unwrap();

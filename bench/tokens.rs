@@ -1,4 +1,5 @@
-//! Microseconds that a token costs: verified the first time, and known again, by algorithm: `cargo bench --bench tokens`.
+//! Microseconds that a token costs, verified for the first time and found in the cache, by algorithm:
+//! `cargo bench --bench tokens`.
 
 #![expect(
     clippy::unwrap_used,
@@ -19,7 +20,7 @@ use sigpersist_model::quotas::Quotas;
 use sigpersist_runtime::vault::Vault;
 
 const TOKENS: usize = 2_000;
-/// Passes over the tokens that are known, of which the fastest counts.
+/// Passes over the cached tokens; the fastest counts.
 const PASSES: usize = 5;
 
 fn main() {

@@ -1,5 +1,5 @@
-//! Megabytes a second that `tenant export` writes and `tenant import` reads, through the real program and Postgres:
-//! `cargo bench --bench transfer`. `SECONDS` in the environment says how long signatures are saved first.
+//! Megabytes per second that `tenant export` writes and `tenant import` reads, through the real program and Postgres:
+//! `cargo bench --bench transfer`. `SECONDS` in the environment is the time for which signatures are saved first.
 
 #![expect(
     clippy::unwrap_used,
@@ -17,9 +17,9 @@ use load::saves_per_second;
 use support::{Server, command, connect, folder, median, new_tenant, save, setting};
 
 const TAGS: &str = r#","tags":["iin:123456789011","bin:123456789021"]"#;
-/// Imports into tenants of their own.
+/// Imports, each into a new tenant.
 const ROUNDS: usize = 3;
-/// What an import must reach at least, in megabytes a second.
+/// Minimum rate of an import, in megabytes per second.
 const TARGET: f64 = 10.0;
 
 fn main() {
@@ -59,7 +59,7 @@ fn main() {
     }
     let figure = median(figures);
     println!("import  {figure:6.1} MB/s, read to its end first (target {TARGET})");
-    // The server goes on meanwhile.
+    // The server still works during this.
     assert_eq!(
         save(&mut connect(&server.address), &token, "after", TAGS),
         201

@@ -1,4 +1,4 @@
-//! The composition root: builds the parts once, and passes news of changes to those that cache.
+//! The composition root: builds the parts once, and forwards change notifications to the caches.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -23,16 +23,16 @@ use crate::store::embedded::{self, Embedded, Purpose};
 use crate::store::{self, Change, Changes, Store};
 use crate::tenants::meters::Meters;
 
-/// Tenants whose hooks are kept ready.
+/// Maximum number of tenants whose hooks are cached.
 const CACHED_CHAINS: usize = 10_000;
-/// Tenants whose policies are kept ready.
+/// Maximum number of tenants whose policies are cached.
 const CACHED_POLICIES: usize = 10_000;
-/// Loads of keys and hooks at once.
+/// Maximum number of concurrent loads of keys and hooks.
 const LOADS_AT_ONCE: usize = 8;
-/// How much longer than compiling an upload or a new binding waits for one before it, which may also run test cases, in
-/// milliseconds.
+/// Time that an upload or a new binding waits in the queue, in addition to the compile timeout, in milliseconds. The
+/// work before it may also run test cases.
 const SET_UP_PATIENCE_MS: u64 = 30_000;
-/// Answers to strangers at once, and those that are kept ready.
+/// Maximum number of concurrent unauthenticated requests, and of cached key sets that are published without a token.
 const PUBLICATIONS_AT_ONCE: usize = 2;
 const CACHED_PUBLICATIONS: usize = 1_000;
 const DEFAULT_DATA_DIR: &str = "./sigpersist-data";
@@ -44,47 +44,48 @@ pub struct App {
     pub config: Config,
     /// The database.
     pub store: Store,
-    /// The master key, where there is one.
+    /// The master key, if there is one.
     pub vault: Option<Arc<Vault>>,
-    /// Who may call.
+    /// Verifies tokens.
     pub authenticator: Authenticator,
-    /// What runs plugins.
+    /// Runs plugins.
     pub engine: Arc<Engine>,
-    /// Turns to load keys and hooks that are not ready: strangers cause such loads, so they get few threads.
+    /// Limits concurrent loads of keys and hooks. Unauthenticated requests can cause such loads, so they get few
+    /// threads.
     loads: Arc<Semaphore>,
-    /// Turns to make the hooks of one tenant ready.
+    /// Limits concurrent loads of one tenant's hooks to one.
     pub loading: turns::ByTenant,
-    /// Turns to show strangers what is for everybody.
+    /// Limits concurrent unauthenticated requests.
     pub publications: turns::Shared,
-    /// Public keys that are for everybody, by the tenant's slug; none for the platform's.
+    /// Public keys that are shown without a token, by the tenant's slug; `None` is the platform.
     pub published: Cache<Option<String>, Arc<Vec<StoredKey>>>,
-    /// The OpenAPI document, once somebody has asked for it.
+    /// The OpenAPI document, built on first use.
     pub openapi: OnceLock<String>,
-    /// Hooks of tenants, ready to run.
+    /// The tenants' hooks, ready to run.
     pub chains: Cache<TenantId, Arc<Chain>>,
-    /// What tenants accept, and whom they trust.
+    /// The tenants' policies: accepted signatures and trusted certificates.
     pub policies: Cache<TenantId, Arc<InForce>>,
-    /// How bindings of hooks fare on this server; outlives the chains, which are forgotten with every change.
+    /// Health of hook bindings on this server. Outlives the chains, which are dropped from their cache on every change.
     healths: quick_cache::sync::Cache<(TenantId, String, u32), Arc<Health>>,
     /// Whether this server is ready.
     pub readiness: Arc<Readiness>,
-    /// What tenants use, against their quotas.
+    /// Resource usage of tenants, checked against their quotas.
     pub meters: Meters,
-    /// Turns to set plugins and hooks up, one of each tenant and of the platform: to compile, and to ask about settings.
+    /// Limits concurrent set-ups of plugins and hooks (compiling, and checking settings): one per tenant, and one for
+    /// the platform.
     pub set_ups: turns::Shared,
-    /// Turns to say what signatures are and whether they hold.
+    /// Limits concurrent inspections and verifications of signatures.
     pub examinations: Arc<Examinations>,
-    /// Turns to try hooks out, one of each tenant, apart from those that serve requests.
+    /// Limits concurrent trials of hooks to one per tenant. Separate from the limits on requests.
     pub trials: turns::Shared,
 }
 
 impl App {
-    /// Builds the parts on a database, whose schema must be there: the audit trail gets the key that seals it, where it has
-    /// none yet.
+    /// Builds the parts on a database that has its schema already. If the audit trail has no seal key yet, makes one.
     ///
     /// # Errors
     ///
-    /// A sentence about the setting or machine at fault, and those of the store.
+    /// A sentence about the setting or machine at fault, or an error of the store.
     pub fn new(config: Config, database: &Database) -> anyhow::Result<Self> {
         let vault = database.vault(&config)?.map(Arc::new);
         let store = Store::new(database.url(), &config.database);
@@ -114,7 +115,7 @@ impl App {
             healths: quick_cache::sync::Cache::new(CACHED_CHAINS),
             readiness: Arc::default(),
             meters: Meters::new(config.quotas),
-            // Nobody waits for more than one upload of another tenant's, and that one has its bounds.
+            // Nobody waits for more than one upload of another tenant, and the time of that upload is limited.
             set_ups: turns::Shared::with_part(
                 "set_ups",
                 COMPILED_AT_ONCE,
@@ -139,11 +140,11 @@ impl App {
         })
     }
 
-    /// Runs a load of keys or hooks on a thread that may block, when its turn has come.
+    /// Runs a load of keys or hooks on a blocking thread, after waiting for a permit.
     ///
     /// # Errors
     ///
-    /// [`Error::Overloaded`] where that takes too long, and those of the load.
+    /// [`Error::Overloaded`] if the wait takes too long, and the errors of the load.
     pub async fn load<T: Send + 'static>(
         self: &Arc<Self>,
         load: impl FnOnce(&Self) -> Result<T> + Send + 'static,
@@ -159,7 +160,7 @@ impl App {
         blocking::run(turn, move || load(&app)).await?
     }
 
-    /// How a binding of a hook fares on this server.
+    /// The health record of a hook's binding on this server.
     pub fn health(&self, tenant: TenantId, hook: &str, number: u32) -> Arc<Health> {
         let key = (tenant, hook.to_owned(), number);
         self.healths
@@ -167,37 +168,37 @@ impl App {
             .unwrap_or_else(|never| match never {})
     }
 
-    /// Forgets a tenant's keys, and with them its suspension and quotas, so that this server reads at once what it has just
-    /// changed itself.
+    /// Drops a tenant's keys, and with them its suspension and quotas, from the caches, so that this server sees its
+    /// own change at once.
     pub fn forget_keys(&self, tenant: TenantId) {
         self.authenticator.invalidate(Some(tenant));
         self.published.invalidate(|_, _| true);
     }
 
-    /// Forgets a tenant's hooks, so that this server reads at once what it has just changed itself.
+    /// Drops a tenant's hooks from the cache, so that this server sees its own change at once.
     pub fn forget_hooks(&self, tenant: TenantId) {
         self.chains.invalidate(|cached, _| *cached == tenant);
     }
 
-    /// Forgets a tenant's policy and whom it trusts, so that this server reads at once what it has just changed itself.
+    /// Drops a tenant's policy and trust anchors from the cache, so that this server sees its own change at once.
     pub fn forget_policy(&self, tenant: TenantId) {
         self.policies.invalidate(|cached, _| *cached == tenant);
     }
 
-    /// The master key, which shared secrets need.
+    /// The master key, which encrypts shared secrets.
     ///
     /// # Errors
     ///
-    /// [`Error::Refused`] with what to do, where there is none.
+    /// [`Error::Refused`] with what to do, if there is no master key.
     pub fn vault(&self) -> Result<&Vault> {
         self.vault.as_deref().ok_or_else(crate::auth::no_master_key)
     }
 
-    /// Hears of what other processes change, until the result is dropped.
+    /// Listens for changes that other processes make, until the result is dropped.
     ///
     /// # Errors
     ///
-    /// [`Error::Internal`] where the operating system gives no thread.
+    /// [`Error::Internal`] if the operating system cannot start a thread.
     pub fn listen(self: &Arc<Self>) -> Result<Changes> {
         let app = Arc::downgrade(self);
         let changed = move |change| {
@@ -219,12 +220,13 @@ impl App {
     }
 }
 
-/// Processors of this machine; two where it has one, so that a part of what takes them is always left to another tenant.
+/// Number of processors, but at least two, so that one tenant's half never takes all permits.
 fn processors() -> usize {
     std::thread::available_parallelism().map_or(2, |processors| processors.get().max(2))
 }
 
-/// The database that the configuration names: one of the user's, or the embedded one, which lives as long as this.
+/// The database that the configuration names: the user's own, or the embedded one, which runs until this value is
+/// dropped.
 #[derive(Debug)]
 pub struct Database {
     url: String,
@@ -237,7 +239,7 @@ impl Database {
     ///
     /// # Errors
     ///
-    /// Those of [`Embedded::open`].
+    /// The errors of [`Embedded::open`].
     pub fn open(config: &Config, purpose: Purpose) -> anyhow::Result<Self> {
         let data_dir = data_dir(config);
         if let Some(url) = &config.database_url {
@@ -251,7 +253,7 @@ impl Database {
         Ok(Self::of(embedded, data_dir))
     }
 
-    /// An embedded database that is open, with its data directory.
+    /// Wraps an embedded database that is already open.
     pub fn of(embedded: Embedded, data_dir: PathBuf) -> Self {
         Self {
             url: embedded.url().to_owned(),
@@ -260,17 +262,17 @@ impl Database {
         }
     }
 
-    /// The database for libpq.
+    /// The connection string for libpq.
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// Where the embedded database lives, if it is that one.
+    /// The data directory of the embedded database; none for a database of the user's.
     pub fn embedded_dir(&self) -> Option<&Path> {
         self.embedded.as_ref().map(|_| self.data_dir.as_path())
     }
 
-    /// The master key: from the file that the configuration names, or made beside the embedded database.
+    /// Reads the master key from the configured file. Beside the embedded database, makes one if there is none.
     fn vault(&self, config: &Config) -> anyhow::Result<Option<Vault>> {
         match &config.master_key_file {
             Some(path) => Vault::from_file(path).map(Some),
@@ -281,8 +283,8 @@ impl Database {
         }
     }
 
-    /// Where compiled plugins are kept: in the folder that the configuration names, or in the data directory, if there is
-    /// one. Without a master key nothing kept could be trusted.
+    /// The folder for compiled plugins: the configured one, or one in the data directory if there is one. None without
+    /// a master key, since nothing on disk could be trusted then.
     fn compiled(&self, config: &Config, vault: Option<&Arc<Vault>>) -> Option<Compiled> {
         let folder = match &config.hooks.cache_dir {
             Some(folder) => folder.clone(),
@@ -296,11 +298,12 @@ impl Database {
         Some(Compiled::new(folder, Arc::clone(vault), max_bytes))
     }
 
-    /// Brings the schema up to date, or with `migrate` false makes sure that it is; says what was done.
+    /// Migrates the schema, or if `migrate` is false, checks that it is up to date. Returns a description of each step
+    /// done.
     ///
     /// # Errors
     ///
-    /// Those of [`store::migrate`] and [`store::check_schema`].
+    /// The errors of [`store::migrate`] and [`store::check_schema`].
     pub fn prepare(&self, migrate: bool) -> anyhow::Result<Vec<String>> {
         if migrate {
             store::migrate(&self.url)
@@ -310,7 +313,7 @@ impl Database {
     }
 }
 
-/// The data directory: the one that is set, or the usual one, or where Postgres's user can't reach that, root's.
+/// The data directory: the configured one, otherwise the default. If Postgres's user cannot reach the default, root's.
 pub fn data_dir(config: &Config) -> PathBuf {
     if let Some(set) = &config.data_dir {
         return set.clone();

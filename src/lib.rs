@@ -1,19 +1,19 @@
-//! Sigpersist stores the electronic signatures of documents: a multi-tenant server that keeps every version, judged by
-//! WebAssembly hooks before it is saved.
+//! Sigpersist stores the electronic signatures of documents. It is a multi-tenant server that keeps every version, and
+//! runs WebAssembly hooks on each before it is saved.
 //!
-//! The path of a request: [`http`] reads it and finds out who asks; a use-case of [`signatures`] lets the tenant's
-//! [`hooks`] judge it and asks the [`store`]; `http` dresses the result. Each heavy technology has one home:
+//! The path of a request: [`http`] reads it and authenticates the caller; a use-case of [`signatures`] runs the
+//! tenant's [`hooks`] and calls the [`store`]; `http` writes the response. Each heavy technology has one home:
 //!
-//! | module | knows |
+//! | module | home of |
 //! | --- | --- |
 //! | [`http`] | warp |
 //! | [`auth`] | JSON Web Tokens, encryption at rest |
 //! | [`hooks`] | wasmtime |
 //! | [`store`] | Diesel, r2d2, Postgres |
 //! | [`signatures`], [`policy`], [`tenants`], [`plugins`], [`decisions`], [`trials`], [`audit`], [`transfer`] | the use-cases, in plain Rust |
-//! | [`sigpersist_verify`], [`cache`], [`digest`], [`context`], [`error`], [`config`], [`time`], [`turns`] | nobody else |
+//! | [`sigpersist_verify`], [`cache`], [`digest`], [`context`], [`error`], [`config`], [`time`], [`turns`] | the basics that all others may use |
 //! | [`cli`] | the command line |
-//! | [`app`] | how the parts are wired together |
+//! | [`app`] | the wiring of the parts |
 
 pub mod app;
 pub mod audit;

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Kills servers in mid-load, as often as the first argument says (50), their database (at most 20 times) and a primary that
-# has a standby (at most 10 times); has the network, disk and clocks under them fail as often (at most 20 times where that
-# takes long); and prints what came of it.
+# Runs the tests of crashes and faults in many rounds (50, or the first argument) and prints the results: kills servers under
+# load, their database (at most 20 times) and a primary with a standby (at most 10 times), and lets the network, disk and
+# clocks fail (at most 20 times if that takes long).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export SIGPERSIST_TEST_ROUNDS="${1:-50}"

@@ -1,4 +1,4 @@
--- What the peers store: a thread with its current version and tags, and every version.
+-- The tables of the peers: threads with their current version and tags, and all versions.
 CREATE TABLE keys (
     kid text PRIMARY KEY,
     tenant_id integer NOT NULL,

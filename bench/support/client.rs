@@ -1,4 +1,5 @@
-//! The client of a load: connections of one thread, which ask by turns and note when and how they were answered.
+//! The client of a load: connections of one thread, which send requests in turn and record the time and status of each
+//! answer.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -19,24 +20,24 @@ use super::Outcome;
 use super::Pace;
 use super::Target;
 
-/// How long a client waits for an answer.
+/// Time after which a client stops waiting for an answer.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// How long requests that are due may wait for a connection; those that come while so many wait are not sent at all.
+/// Maximum time that due requests wait for a connection. If the queue is full, further requests are not sent at all.
 const LATEST: Duration = Duration::from_millis(20);
-/// How often the schedule is looked at.
+/// Interval at which the schedule is checked.
 const TICK: Duration = Duration::from_millis(1);
 
-/// What connections share.
+/// State that all connections share.
 struct Shared {
     targets: Vec<Prepared>,
     since: Instant,
     end: Option<Instant>,
-    /// How many may still be asked.
+    /// Number of requests that may still be sent.
     left: Cell<u64>,
     answers: RefCell<Vec<Answer>>,
 }
 
-/// A request around its number.
+/// A request, split around its number.
 struct Prepared {
     address: String,
     before: Vec<u8>,
@@ -74,7 +75,7 @@ impl Prepared {
                 *next - 1
             }
             Numbers::Below(bound) => {
-                // Xorshift: any of them is as good as another.
+                // Xorshift: any numbers will do.
                 *random ^= *random << 13;
                 *random ^= *random >> 7;
                 *random ^= *random << 17;
@@ -86,10 +87,10 @@ impl Prepared {
     }
 }
 
-/// Asks as the load says, until it ends.
+/// Sends requests as the load says, until it ends.
 pub(super) async fn offer(load: Load) -> Outcome {
     let targets: Vec<_> = load.targets.into_iter().map(Prepared::new).collect();
-    // All connections are there before the first request is due.
+    // All connections are open before the first request is due.
     let mut streams = Vec::new();
     for _ in 0..load.connections {
         let mut of_one = Vec::new();
@@ -141,10 +142,10 @@ pub(super) async fn offer(load: Load) -> Outcome {
         clients.iter().for_each(tokio::task::JoinHandle::abort);
     }
     for client in clients {
-        // Those that hung up did not finish.
+        // Connections that were closed on purpose did not finish.
         drop(client.await);
     }
-    // Late ones that nobody had a connection for.
+    // Late requests for which no connection was free.
     while due.lock().await.try_recv().is_ok() {
         unsent += 1;
     }
@@ -154,7 +155,7 @@ pub(super) async fn offer(load: Load) -> Outcome {
     }
 }
 
-/// Requests become due; says how many found the line of those that wait for a connection full.
+/// Makes requests due on schedule. Returns how many found the queue for connections full.
 async fn arrive(rate: f64, end: Instant, schedule: &mpsc::Sender<Instant>) -> u64 {
     let step = Duration::from_secs_f64(1.0 / rate);
     let mut next = Instant::now();
@@ -262,7 +263,7 @@ impl Client {
     }
 }
 
-/// Reads an answer whole: its status, and whether it says when to try again.
+/// Reads a whole answer: its status, and whether it has `Retry-After`.
 async fn read_answer(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Result<(u16, bool)> {
     let mut filled = 0;
     let mut head = None;
@@ -282,7 +283,7 @@ async fn read_answer(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Result<(u1
         if let Some(head) = &head
             && filled >= head.length
         {
-            // What large answers need is not kept by thousands of connections.
+            // Thousands of connections must not keep the buffers for large answers.
             buffer.truncate(64 * 1024);
             return Ok((head.status, head.retry_after));
         }
@@ -292,7 +293,7 @@ async fn read_answer(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Result<(u1
 struct Head {
     status: u16,
     retry_after: bool,
-    /// Of the answer with its body.
+    /// Bytes of the answer, including its body.
     length: usize,
 }
 

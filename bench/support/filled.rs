@@ -1,4 +1,4 @@
-//! A tenant with as many threads as one likes, in a database of its own.
+//! A tenant with any number of threads, in its own database.
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -12,9 +12,9 @@ use tempfile::TempDir;
 
 use super::support::{Server, folder, new_tenant};
 
-/// Threads of each customer, the rare tag.
+/// Threads of each customer, whose tag is the rare one.
 const OF_CUSTOMER: u64 = 50;
-/// Threads of one statement.
+/// Threads inserted by one statement.
 const BATCH: u64 = 500_000;
 const TABLES: &str =
     "('signatures'::regclass, 'signature_versions'::regclass, 'signature_tags'::regclass)";
@@ -36,7 +36,7 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// As clients carry it.
+    /// The cursor as clients send it.
     pub(crate) fn cursor(&self) -> String {
         let bytes = [self.micros.to_be_bytes(), self.id.to_be_bytes()].concat();
         URL_SAFE_NO_PAD.encode(bytes)
@@ -50,7 +50,7 @@ struct Line {
 }
 
 impl Filled {
-    /// Makes it: tables without indexes first, which are made afterwards as the migrations made them.
+    /// Fills the tables without their indexes, and then creates these as the migrations did.
     pub(crate) fn new(name: &'static str, rows: u64) -> Self {
         let folder = folder();
         let token = new_tenant(&folder.path().join("data"), name);
@@ -102,12 +102,12 @@ impl Filled {
         Server::start(&self.data_dir(), &[])
     }
 
-    /// How many rare tags there are.
+    /// The number of rare tags.
     pub(crate) fn customers(&self) -> u64 {
         self.rows / OF_CUSTOMER
     }
 
-    /// The place of a tag's thread that has so many newer ones. A server must be running.
+    /// The place of a tag's thread that has this many newer ones. A server must be running.
     pub(crate) fn place(&self, tag: &str, depth: u64) -> Place {
         sql_query(format!(
             "SELECT (extract(epoch FROM created_at) * 1000000)::bigint AS micros, signature_id AS id FROM signature_tags \
@@ -118,9 +118,9 @@ impl Filled {
         .unwrap()
     }
 
-    /// The statements that drop, or make, all indexes and constraints that slow a load down.
+    /// Statements that drop or create all indexes and constraints that slow a load down.
     fn definitions(&self, what: &str) -> Vec<String> {
-        // Keys before what refers to them when they are made, and after it when they are dropped.
+        // Keys are created before the constraints that refer to them, and dropped after them.
         let (constraint, index, order) = match what {
             "drop" => (
                 "'DROP CONSTRAINT ' || conname",
@@ -149,10 +149,10 @@ impl Filled {
         lines.into_iter().map(|line| line.line).collect()
     }
 
-    /// Sets what new sessions of Postgres begin with. A server must be running.
+    /// Changes settings for new sessions of Postgres. A server must be running.
     pub(crate) fn configure(&self, settings: &[(&str, &str)]) {
         let mut owner = self.connect();
-        // It knows its own settings only where it is loaded.
+        // Postgres knows the settings of `auto_explain` only after it is loaded.
         owner.batch_execute("LOAD 'auto_explain'").unwrap();
         for (name, value) in settings {
             owner
@@ -162,7 +162,7 @@ impl Filled {
         owner.batch_execute("SELECT pg_reload_conf()").unwrap();
     }
 
-    /// As a superuser, from whom nothing is hidden.
+    /// Connects as a superuser, who sees all rows.
     fn connect(&self) -> PgConnection {
         let socket = self.data_dir().join("run");
         PgConnection::establish(&format!(
@@ -173,7 +173,8 @@ impl Filled {
     }
 }
 
-/// Threads with one version each: a customer and a kind are tags of all, two more of some.
+/// A statement that inserts threads with one version each. All have a customer and a kind as tags, and some have two
+/// more.
 fn insert(first: u64, last: u64, customers: u64) -> String {
     let new = format!(
         "SELECT n, timestamptz '2026-01-01' + n * interval '1 second' AS at, convert_to('signature ' || n, 'UTF8') AS signature, \

@@ -9,10 +9,11 @@ use offer::{Load, NUMBER, Numbers, Pace, Target, request};
 
 use super::support::SIGNATURE;
 
-/// Connections that save at once.
+/// Concurrent connections that save.
 pub(crate) const CONNECTIONS: usize = 16;
 
-/// First versions of new threads a second, over connections that are kept open; tenants' tokens go round.
+/// The rate of first versions of new threads, over connections that are kept open. The tenants' tokens are used in
+/// turn.
 pub(crate) fn saves_per_second(
     address: &str,
     tokens: &[String],
@@ -23,7 +24,7 @@ pub(crate) fn saves_per_second(
     saves_of_per_second(SIGNATURE, address, tokens, name, tags, seconds)
 }
 
-/// The same of another signature.
+/// Like [`saves_per_second`], with another signature.
 pub(crate) fn saves_of_per_second(
     cms: &str,
     address: &str,

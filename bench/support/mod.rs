@@ -1,4 +1,4 @@
-//! What the benchmarks over HTTP share: a server of their own, and a client that does as little as can be.
+//! Shared by the benchmarks over HTTP: a server of their own, and a client that does as little work as possible.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
@@ -8,12 +8,12 @@ use std::process::{Child, Command, Stdio};
 
 pub(crate) const SIGNATURE: &str = include_str!("../../tests/data/large.cms.b64");
 
-/// A number from the environment.
+/// A number from the environment, or the default.
 pub(crate) fn setting(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |text| text.parse().unwrap())
 }
 
-/// A directory that Postgres's user can reach.
+/// A directory that the user of Postgres can reach.
 pub(crate) fn folder() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
@@ -38,7 +38,7 @@ pub(crate) fn command(data_dir: &Path, arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
-/// A token of a new tenant.
+/// Creates a tenant and returns a token for it.
 pub(crate) fn new_tenant(data_dir: &Path, slug: &str) -> String {
     command(data_dir, &["tenant", "create", slug]);
     command(data_dir, &["key", "add", slug]);
@@ -60,7 +60,7 @@ impl Server {
             .arg(data_dir)
             .args(["serve", "--listen", "127.0.0.1:0"])
             .stdout(Stdio::piped())
-            // What it logs, where it is told to.
+            // The server's log, if it is configured to write one.
             .stderr(std::fs::File::create(data_dir.with_extension("log")).unwrap())
             .spawn()
             .unwrap();
@@ -86,7 +86,7 @@ pub(crate) fn connect(address: &str) -> BufReader<TcpStream> {
     stream
 }
 
-/// One request and the status of its answer, with as little work on this side as can be.
+/// Sends one save and returns the status of the answer, with as little work on the client's side as possible.
 pub(crate) fn save(
     stream: &mut BufReader<TcpStream>,
     token: &str,

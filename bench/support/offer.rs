@@ -1,5 +1,5 @@
-//! Load from a process of its own: this program, started again. It has one thread and requests that are made beforehand, so
-//! that it takes as little as can be from the server that it shares the machine with.
+//! Load from a separate process: this program, started again. It has one thread and prepares its requests, so that it
+//! takes as little as possible from the server on the same machine.
 
 #[path = "client.rs"]
 mod client;
@@ -11,75 +11,75 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::task::LocalSet;
 
-/// The argument with which this program is the load.
+/// The argument that makes this program the load.
 const ARGUMENT: &str = "offer-load";
-/// What stands in a request for a number of ten digits.
+/// A placeholder in a request for a number of ten digits.
 pub(crate) const NUMBER: &str = "NNNNNNNNNN";
 
-/// What is asked of a server.
+/// A request to a server.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Target {
     pub(crate) address: String,
-    /// The whole request; [`NUMBER`] in it becomes one.
+    /// The whole request; [`NUMBER`] in it is replaced.
     pub(crate) request: String,
     pub(crate) numbers: Numbers,
 }
 
-/// Which numbers requests have.
+/// The numbers of requests.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) enum Numbers {
-    /// One after the other from this on.
+    /// Consecutive numbers from this one on.
     From(u64),
-    /// Any below this.
+    /// Random numbers below this one.
     Below(u64),
 }
 
-/// How requests come.
+/// The timing of requests.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) enum Pace {
-    /// Each connection asks again when it was answered.
+    /// Each connection sends a request when its previous one is answered.
     Closed,
-    /// The same, until there were so many.
+    /// Like [`Self::Closed`], up to this many requests.
     Times(u64),
-    /// So many a second, whatever the answers.
+    /// This many requests per second, whatever the answers.
     Open(f64),
 }
 
-/// A load.
+/// A load to offer to servers.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Load {
-    /// Each connection asks these in turn.
+    /// Each connection sends these in turn.
     pub(crate) targets: Vec<Target>,
     pub(crate) connections: usize,
     pub(crate) pace: Pace,
     pub(crate) seconds: f64,
-    /// Whether it hangs up at the end, whoever has not been answered.
+    /// Whether connections are closed at the end without waiting for answers.
     pub(crate) hangs_up: bool,
 }
 
 /// An answer, with times in microseconds since the load began.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Answer {
-    /// The place of what was asked.
+    /// The index of the target.
     pub(crate) target: usize,
-    /// 0 where the connection broke, 1 where it was the client that hung up.
+    /// The status; 0 if the connection broke, 1 if the client closed it.
     pub(crate) status: u16,
-    /// Whether it says when to try again.
+    /// Whether the answer has `Retry-After`.
     pub(crate) retry_after: bool,
-    /// When it should have been sent.
+    /// Time when the request was due.
     pub(crate) due: u64,
-    /// When all of it was sent.
+    /// Time when the whole request had been sent.
     pub(crate) sent: u64,
     pub(crate) answered: u64,
 }
 
 impl Answer {
-    /// Milliseconds from when it should have been sent.
+    /// Milliseconds from when the request was due.
     pub(crate) fn ms(&self) -> f64 {
         as_ms(self.answered - self.due)
     }
 
-    /// Milliseconds from when all of it was sent.
+    /// Milliseconds from when the whole request had been sent.
     pub(crate) fn ms_since_sent(&self) -> f64 {
         as_ms(self.answered - self.sent)
     }
@@ -89,16 +89,16 @@ fn as_ms(micros: u64) -> f64 {
     Duration::from_micros(micros).as_secs_f64() * 1000.0
 }
 
-/// What came of a load.
+/// The result of a load.
 #[derive(Debug)]
 pub(crate) struct Outcome {
     pub(crate) answers: Vec<Answer>,
-    /// Requests that were due while all connections were taken.
+    /// Requests that were due while all connections were busy.
     pub(crate) unsent: u64,
 }
 
 impl Outcome {
-    /// Answers of success a second, from the first of them to the last.
+    /// Successful answers per second, from the first to the last.
     pub(crate) fn successes_per_second(&self) -> f64 {
         let times = self.answers.iter().filter(|answer| is_success(answer));
         let (mut count, mut first, mut last) = (0_u32, u64::MAX, 0);
@@ -110,7 +110,7 @@ impl Outcome {
         f64::from(count) / Duration::from_micros(last.saturating_sub(first)).as_secs_f64()
     }
 
-    /// How long answers of success from a target took, in milliseconds, in order.
+    /// The times of a target's successful answers, in milliseconds, sorted.
     pub(crate) fn times(&self, target: usize) -> Vec<f64> {
         let answers = self.answers.iter();
         let mut times: Vec<_> = answers
@@ -121,7 +121,7 @@ impl Outcome {
         times
     }
 
-    /// Makes sure that all went well.
+    /// Asserts that all answers were successful.
     #[track_caller]
     pub(crate) fn all_succeeded(self) -> Self {
         let wrong = self.answers.iter().find(|answer| !is_success(answer));
@@ -135,7 +135,7 @@ pub(crate) fn is_success(answer: &Answer) -> bool {
     (200..300).contains(&answer.status)
 }
 
-/// What a share of these, which are in order, is at most; nothing is 0.
+/// A percentile of sorted values, or 0 if there are none.
 pub(crate) fn percentile(sorted: &[f64], percent: usize) -> f64 {
     let last = sorted.len().saturating_sub(1);
     sorted
@@ -144,12 +144,12 @@ pub(crate) fn percentile(sorted: &[f64], percent: usize) -> f64 {
         .unwrap_or(0.0)
 }
 
-/// A load that is being offered.
+/// A load that is running.
 #[derive(Debug)]
 pub(crate) struct Offer(Child);
 
 impl Load {
-    /// Begins.
+    /// Starts the load.
     pub(crate) fn start(&self) -> Offer {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .arg(ARGUMENT)
@@ -161,14 +161,14 @@ impl Load {
         Offer(child)
     }
 
-    /// From its beginning to its end.
+    /// Runs the load from beginning to end.
     pub(crate) fn run(&self) -> Outcome {
         self.start().finish()
     }
 }
 
 impl Offer {
-    /// Waits for the end.
+    /// Waits for the end and returns the result.
     pub(crate) fn finish(self) -> Outcome {
         let output = self.0.wait_with_output().unwrap();
         assert!(output.status.success(), "the load failed");
@@ -194,7 +194,7 @@ impl Offer {
     }
 }
 
-/// Whether this process is a load, which it has been then.
+/// Runs the load if this process was started for that. Returns whether it was.
 pub(crate) fn was_the_load() -> bool {
     if std::env::args().nth(1).as_deref() != Some(ARGUMENT) {
         return false;
@@ -227,7 +227,7 @@ pub(crate) fn was_the_load() -> bool {
     true
 }
 
-/// A request with a token and JSON, or without where that is empty.
+/// A request with a token, and with JSON unless that is empty.
 pub(crate) fn request(method: &str, path: &str, token: &str, json: &str) -> String {
     let head =
         format!("{method} {path} HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer {token}\r\n");

@@ -1,5 +1,5 @@
-//! Load from a process of its own, so that it takes no turns from what it measures: saves or reads over connections that are
-//! kept open, without a pause or at a pace.
+//! Load from a separate process, so that it takes no threads from the measured server: saves or reads over connections
+//! that are kept open, without a pause or at a pace.
 //!
 //! The process is the benchmark itself, started again with [`ARGUMENT`]. It reads a [`Load`] from its standard input and
 //! writes [`Figures`] to its standard output, as JSON.
@@ -14,10 +14,10 @@ use serde::{Deserialize, Serialize};
 use super::support::{SIGNATURE, connect};
 
 pub(crate) const ARGUMENT: &str = "load";
-/// Connections that send at once.
+/// Concurrent connections.
 pub(crate) const CONNECTIONS: u64 = 16;
 
-/// What is sent.
+/// The kind of request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Kind {
     /// First versions of new documents, with two tags.
@@ -31,13 +31,13 @@ pub(crate) struct Load {
     pub(crate) address: String,
     pub(crate) token: String,
     pub(crate) kind: Kind,
-    /// Documents are called this, and have a number.
+    /// The names of documents are this and a number.
     pub(crate) name: String,
-    /// As many are saved at most, or were saved.
+    /// The maximum number of documents to save, or the number of documents that were saved before.
     pub(crate) documents: u64,
-    /// It ends after so many seconds; nothing: with the last document to save.
+    /// Duration of the load in seconds; `None`: until the last document is saved.
     pub(crate) seconds: Option<f64>,
-    /// Requests a second of all connections together; nothing: each sends as soon as it has its answer.
+    /// Requests per second over all connections; `None`: each connection sends as soon as it has its answer.
     pub(crate) pace: Option<f64>,
 }
 
@@ -49,7 +49,7 @@ pub(crate) struct Figures {
 }
 
 impl Load {
-    /// Runs it in a process of its own.
+    /// Runs the load in a separate process.
     pub(crate) fn run(&self) -> Figures {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .arg(ARGUMENT)
@@ -63,14 +63,15 @@ impl Load {
         serde_json::from_slice(&output.stdout).unwrap()
     }
 
-    /// What the process does: all that [`Self::run`] asks of it.
+    /// Entry point of the process that [`Self::run`] starts.
     pub(crate) fn main() {
         let load: Self = serde_json::from_reader(std::io::stdin()).unwrap();
         serde_json::to_writer(std::io::stdout(), &load.send()).unwrap();
     }
 
     fn send(&self) -> Figures {
-        // Opened one after the other, since several processes that accept them share what comes at once unevenly.
+        // Opens connections one after another, since several processes that accept simultaneous ones share them
+        // unevenly.
         let connections: Vec<_> = (0..CONNECTIONS)
             .map(|number| {
                 let mut connection = Connection::new(self, number);
@@ -101,7 +102,7 @@ impl Load {
     }
 }
 
-/// One connection and what it sends.
+/// One connection and its requests.
 struct Connection<'a> {
     load: &'a Load,
     number: u64,
@@ -121,12 +122,12 @@ impl<'a> Connection<'a> {
             request: Vec::new(),
             answer: Vec::new(),
             line: String::new(),
-            // Another sequence for each, and never zero.
+            // A different sequence for each connection, never starting with zero.
             random: (number + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15),
         }
     }
 
-    /// One request that is not counted, whose answer must be the signature that was saved.
+    /// Sends one request that is not counted, and asserts that its answer has the saved signature.
     fn check(&mut self) {
         let document = match self.load.kind {
             Kind::Save => format!("{}-check-{}", self.load.name, self.number),
@@ -140,14 +141,14 @@ impl<'a> Connection<'a> {
         assert_eq!(signature["tags"].as_array().unwrap().len(), 2);
     }
 
-    /// How long each request took, in milliseconds.
+    /// Sends the requests. Returns their times in milliseconds.
     fn send(mut self, start: Instant) -> Vec<f64> {
         let end = self
             .load
             .seconds
             .map_or(Duration::MAX, Duration::from_secs_f64);
         let mut taken_ms = Vec::new();
-        // The documents that the connections save are dealt out in turn, and so are the moments of a pace.
+        // Documents to save and moments of a pace are dealt out to the connections in turn.
         for number in (self.number..).step_by(CONNECTIONS as usize) {
             let due = match self.load.pace {
                 Some(pace) => Duration::from_secs_f64(number as f64 / pace),
@@ -162,8 +163,8 @@ impl<'a> Connection<'a> {
                 Kind::Read => self.random_document(),
             };
             let document = format!("{}-{document}", self.load.name);
-            // Who is late because the answer before was late has waited since the request was due. Who has slept has
-            // not waited for the server but for the clock.
+            // A request that is late because of the answer before it has waited since it was due. After a sleep, only
+            // the time from waking counts: the rest is the clock's delay and not the server's.
             let since = match due.checked_sub(start.elapsed()) {
                 Some(pause) => {
                     std::thread::sleep(pause);
@@ -177,7 +178,7 @@ impl<'a> Connection<'a> {
         taken_ms
     }
 
-    /// Sends a request and reads its answer to the end.
+    /// Sends a request and reads its whole answer.
     fn exchange(&mut self, document: &str) {
         let (load, cms) = (self.load, SIGNATURE.trim());
         let (token, number) = (&load.token, self.number);
@@ -208,7 +209,7 @@ impl<'a> Connection<'a> {
         assert!(self.answer.len() > cms.len(), "{document}");
     }
 
-    /// The status; the body is in `answer`.
+    /// Reads an answer. Returns its status, and leaves its body in `answer`.
     fn read_answer(&mut self) -> u16 {
         self.next_line();
         let status = self.line.split(' ').nth(1).unwrap().parse().unwrap();
@@ -234,7 +235,7 @@ impl<'a> Connection<'a> {
         assert!(read > 0, "the connection was closed");
     }
 
-    /// By xorshift, which is good enough to leave no document hot.
+    /// Xorshift is good enough to spread reads over all documents.
     fn random_document(&mut self) -> u64 {
         self.random ^= self.random << 13;
         self.random ^= self.random >> 7;

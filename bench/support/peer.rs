@@ -15,17 +15,17 @@ use nix::unistd::Pid;
 use programs::postgres_program;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
-/// How long a peer may take to start, and to stop.
+/// Time for a peer to start or stop.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A peer that runs.
+/// A running peer.
 pub(crate) struct Peer {
     child: Child,
     pub(crate) address: String,
 }
 
 impl Peer {
-    /// `FastAPI` on uvicorn, whose own processes share the connections.
+    /// Starts `FastAPI` on uvicorn, whose worker processes share the connections.
     pub(crate) fn fastapi(database: &Database<'_>, workers: u64) -> Self {
         let folder = installed("fastapi", "requirements.txt", |folder| {
             run(Command::new("python3")
@@ -51,7 +51,7 @@ impl Peer {
         Self::start(command, database, port)
     }
 
-    /// Express on Node's cluster.
+    /// Starts Express on Node's cluster.
     pub(crate) fn express(database: &Database<'_>, workers: u64) -> Self {
         let folder = installed("express", "package-lock.json", |folder| {
             run(Command::new("npm")
@@ -91,7 +91,7 @@ impl Peer {
 }
 
 impl Drop for Peer {
-    /// The process that was started stops its workers, which a killed one could not.
+    /// The started process stops its workers. If it were killed, it could not.
     fn drop(&mut self) {
         let pid = Pid::from_raw(self.child.id().cast_signed());
         let since = Instant::now();
@@ -112,7 +112,7 @@ pub(crate) struct Database<'a> {
 }
 
 impl<'a> Database<'a> {
-    /// Makes it, with one key.
+    /// Creates the database, with one key.
     pub(crate) fn create(socket_dir: &'a Path, name: &'a str, kid: &str, secret: &str) -> Self {
         let statement = format!("CREATE DATABASE {name} OWNER sigpersist;");
         psql(socket_dir, "postgres", "postgres", &statement);
@@ -124,7 +124,7 @@ impl<'a> Database<'a> {
     }
 }
 
-/// Runs a script of SQL.
+/// Runs an SQL script.
 pub(crate) fn psql(socket_dir: &Path, user: &str, database: &str, script: &str) {
     let mut child = Command::new(postgres_program("psql"))
         .args(["--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1"])
@@ -140,7 +140,7 @@ pub(crate) fn psql(socket_dir: &Path, user: &str, database: &str, script: &str) 
     assert!(child.wait().unwrap().success(), "psql failed on {database}");
 }
 
-/// A copy of a peer with its packages, which are installed where the list of them is another than the last time.
+/// A copy of a peer with its packages. Installs these if their list has changed since the last time.
 fn installed(peer: &str, list: &str, install: impl FnOnce(&Path)) -> PathBuf {
     let from = Path::new(ROOT).join("bench/peers").join(peer);
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR"))

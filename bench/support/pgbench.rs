@@ -1,4 +1,4 @@
-//! Pgbench, which runs the server's own SQL with as little around it as can be.
+//! Pgbench running the server's own SQL with as little overhead as possible.
 
 #[path = "programs.rs"]
 mod programs;
@@ -8,7 +8,7 @@ use std::process::Command;
 
 use programs::postgres_program;
 
-/// Transactions a second of a script in `bench`, over so many connections, with these variables.
+/// The rate of transactions of a script in `bench`, over this many connections and with these variables.
 pub(crate) fn transactions_per_second(
     data_dir: &Path,
     script: &str,
@@ -32,7 +32,7 @@ pub(crate) fn transactions_per_second(
         )
         .arg("--host")
         .arg(data_dir.join("run"))
-        // As the server does: under a role that row-level security binds, for one tenant.
+        // Runs under a role that row-level security binds, for one tenant, as the server does.
         .env(
             "PGOPTIONS",
             "-c role=sigpersist_server -c sigpersist.tenant=1",
@@ -53,7 +53,7 @@ pub(crate) fn transactions_per_second(
     tps.split(' ').next().unwrap().parse().unwrap()
 }
 
-/// The bytes of base64 as pgbench passes them.
+/// The bytes of base64 in the form in which pgbench passes them.
 pub(crate) fn bytea(base64: &str) -> String {
     use base64::Engine as _;
     let bytes = base64::engine::general_purpose::STANDARD

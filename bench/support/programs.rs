@@ -1,4 +1,4 @@
-//! Programs that come with Postgres, and are not always in PATH.
+//! Programs that are installed with Postgres but not always in PATH.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -1,5 +1,5 @@
--- Every tenant-owned table leads its primary key with tenant_id, so that the schema can later be partitioned or
--- distributed by tenant without a rewrite.
+-- The primary key of every tenant-owned table begins with tenant_id, so that the schema can be partitioned or
+-- distributed by tenant later without a rewrite.
 CREATE TABLE tenants (
     id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     slug text NOT NULL,
@@ -41,7 +41,7 @@ COMMENT ON COLUMN tenant_keys.public_key IS 'Public key as a PEM SubjectPublicKe
 COMMENT ON COLUMN tenant_keys.created_at IS 'When the key was added';
 COMMENT ON COLUMN tenant_keys.revoked_at IS 'Since when the key verifies nothing; null while it is active';
 
--- Room is left on each page so that saving a version, which changes no indexed column, stays on its page (HOT).
+-- Each page has free space, so that saving a version, which changes no indexed column, stays on its page (HOT).
 CREATE TABLE signatures (
     tenant_id integer NOT NULL REFERENCES tenants (id) ON DELETE CASCADE,
     version integer NOT NULL,
@@ -113,8 +113,8 @@ COMMENT ON COLUMN signature_tags.signature_id IS 'The thread';
 COMMENT ON COLUMN signature_tags.created_at IS 'When version 1 was saved, repeated so that the index yields the order of lists';
 COMMENT ON COLUMN signature_tags.tag IS 'One tag of the thread''s current version';
 
--- Servers keep keys and hook chains in memory. They LISTEN on this channel for what they must read again, and compare the
--- counter once a second, since notifications do not pass through every pooler.
+-- Servers cache keys and hook chains. They LISTEN on this channel for changes, and also poll the counter, since not
+-- every pooler passes notifications on.
 CREATE TABLE change_counter (
     id boolean PRIMARY KEY DEFAULT true,
     changes bigint NOT NULL DEFAULT 0,

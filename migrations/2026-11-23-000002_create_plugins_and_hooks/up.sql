@@ -5,7 +5,7 @@ CREATE TABLE plugins (
     created_at timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT plugins_name_check CHECK (name ~ '^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$')
 );
--- An index on an expression, since Postgres 14 has no UNIQUE NULLS NOT DISTINCT; identities start at 1.
+-- An index on an expression, since Postgres 14 has no UNIQUE NULLS NOT DISTINCT. Identities start at 1, so 0 is free.
 CREATE UNIQUE INDEX plugins_name_key ON plugins (coalesce(tenant_id, 0), name);
 COMMENT ON TABLE plugins IS 'Names under which operators upload WebAssembly components';
 COMMENT ON COLUMN plugins.id IS 'What revisions and hooks refer to';

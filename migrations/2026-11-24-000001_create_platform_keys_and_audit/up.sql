@@ -19,7 +19,7 @@ COMMENT ON COLUMN platform_keys.public_key IS 'Public key as a PEM SubjectPublic
 COMMENT ON COLUMN platform_keys.created_at IS 'When the key was added';
 COMMENT ON COLUMN platform_keys.revoked_at IS 'Since when the key verifies nothing; null while it is active';
 
--- The platform is told of as tenant 0, which no tenant is.
+-- Notifications call the platform tenant 0, which is no tenant's id.
 CREATE FUNCTION notify_platform_change() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     UPDATE change_counter SET changes = changes + 1;

@@ -4,7 +4,7 @@ ALTER TABLE plugin_revisions
 COMMENT ON COLUMN plugin_revisions.uploaded_by IS 'Who uploaded it last: the sub claim of the caller''s token, or command line';
 COMMENT ON COLUMN plugin_revisions.cases IS 'Test cases that came with the revision, and that it passed';
 
--- What a hook was set to, one row for each change: what rollback returns to, and what a decision was made by.
+-- The settings of hooks, one row for each change. Rollback returns to a row, and decisions refer to one.
 CREATE TABLE hook_bindings (
     tenant_id integer NOT NULL REFERENCES tenants (id) ON DELETE CASCADE,
     hook text NOT NULL,

@@ -1,6 +1,6 @@
 -- One row for each judged save or delete, whatever the number of hooks: a save pays for one row and two index entries.
--- Constraints and partial indices would cost more than the row, since Postgres prepares their expressions for each statement;
--- the one place that writes here uses no other words.
+-- Constraints and partial indexes would cost more than the row, since Postgres prepares their expressions for each
+-- statement; and the only code that writes here uses no invalid words.
 CREATE TABLE hook_judgements (
     tenant_id integer NOT NULL REFERENCES tenants (id) ON DELETE CASCADE,
     at timestamptz NOT NULL DEFAULT now(),

@@ -24,8 +24,8 @@ COMMENT ON COLUMN tenants.request_burst IS 'Requests that may come at once after
 COMMENT ON COLUMN tenants.max_concurrent_requests IS 'Requests under way at once, on each server';
 COMMENT ON COLUMN tenants.hook_ms_per_second IS 'Milliseconds that hooks may run each second, on each server';
 
--- Each connection adds what it stores and deletes to a row of its own, nearly always: a save waits for no other's commit
--- here. Room is left on each page so that adding stays on its page (HOT).
+-- Each connection usually has its own row here, so a save does not wait for the commit of another. Each page has free
+-- space, so that updates stay on their page (HOT).
 CREATE TABLE tenant_usage (
     tenant_id integer NOT NULL REFERENCES tenants (id) ON DELETE CASCADE,
     bytes bigint NOT NULL,
@@ -41,7 +41,8 @@ COMMENT ON COLUMN tenant_usage.threads IS 'Threads';
 COMMENT ON COLUMN tenant_usage.versions IS 'Versions of threads';
 COMMENT ON COLUMN tenant_usage.shard IS 'Which connections add here';
 
--- What is there already is counted tenant by tenant, since row-level security shows the owner of the tables no more.
+-- Existing signatures are counted tenant by tenant, since row-level security hides other rows even from the owner of
+-- the tables.
 LOCK TABLE signatures, signature_versions IN SHARE ROW EXCLUSIVE MODE;
 DO $$
 DECLARE
@@ -63,5 +64,5 @@ $$;
 GRANT SELECT, INSERT, UPDATE ON tenant_usage TO sigpersist_server;
 ALTER TABLE tenant_usage ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY own ON tenant_usage USING (tenant_id = current_tenant());
--- The platform adds up what was a tenant's before it removes the tenant.
+-- The platform sums up a tenant's usage before it removes the tenant.
 CREATE POLICY platform ON tenant_usage USING (current_tenant() = 0);

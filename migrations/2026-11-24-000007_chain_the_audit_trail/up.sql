@@ -1,6 +1,6 @@
--- The audit trail outlives the tenants that it tells of, so nothing refers to them; and each event carries the hash of the
--- one before it in its tenant, so that a row that is changed, missing or out of order is found.
--- The old rows are hidden by row-level security from whoever does not act for the platform.
+-- The audit trail outlives the tenants in it, so it has no foreign keys to them. Each event carries the hash of the
+-- tenant's previous event, so that a row that is changed, missing or out of order is detected. Row-level security hides
+-- the old rows unless the session acts for the platform.
 SET LOCAL sigpersist.tenant = '0';
 ALTER TABLE audit_events RENAME TO audit_events_before;
 ALTER TABLE audit_events_before RENAME CONSTRAINT audit_events_pkey TO audit_events_before_pkey;
@@ -54,7 +54,7 @@ COMMENT ON COLUMN audit_heads.number IS 'The number of its last event';
 COMMENT ON COLUMN audit_heads.at IS 'The time of its last event';
 COMMENT ON COLUMN audit_heads.hash IS 'The hash of its last event';
 
--- What may be null has a spelling of its own, and no two rows have the same: https://cr.yp.to/proto/netstrings.txt.
+-- Null has a spelling of its own, and no two different rows have the same text: https://cr.yp.to/proto/netstrings.txt.
 CREATE FUNCTION netstring(text) RETURNS bytea LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN coalesce(convert_to(octet_length(convert_to($1, 'UTF8')) || ':' || $1 || ',', 'UTF8'), '-'::bytea);
 COMMENT ON FUNCTION netstring(text) IS 'Length in bytes, a colon, the text as UTF-8, a comma; a hyphen for null';
@@ -75,7 +75,7 @@ CREATE FUNCTION audit_hash(event audit_events) RETURNS bytea LANGUAGE sql STABLE
         || netstring(event.after::text));
 COMMENT ON FUNCTION audit_hash(audit_events) IS 'The hash of an event; sigpersist audit verify works it out by itself';
 
--- Runs as the owner of the tables, since the server may write neither heads nor what is set here.
+-- Runs as the owner of the tables, since the server may write neither heads nor the columns that are set here.
 CREATE FUNCTION chain_audit_event() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     head public.audit_heads;
@@ -92,7 +92,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION chain_audit_event() IS 'Gives an event its place at the end of its chain';
--- Nobody may hang it on a table of their own, and so move a head without an event.
+-- Otherwise somebody could attach it to a table of their own, and move a head without an event.
 REVOKE EXECUTE ON FUNCTION chain_audit_event() FROM PUBLIC;
 CREATE TRIGGER audit_events_chain BEFORE INSERT ON audit_events FOR EACH ROW EXECUTE FUNCTION chain_audit_event();
 
@@ -102,7 +102,7 @@ CREATE POLICY platform ON audit_events USING (current_tenant() = 0);
 ALTER TABLE audit_heads ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY own ON audit_heads USING (tenant_id = current_tenant());
 CREATE POLICY platform ON audit_heads USING (current_tenant() = 0);
--- No UPDATE and no DELETE, and of what the trigger sets, no INSERT either.
+-- No UPDATE, no DELETE, and no INSERT into the columns that the trigger sets.
 GRANT SELECT, INSERT (tenant_id, tenant, actor_kind, actor, actor_key, request_id, action, target, before, after)
     ON audit_events TO sigpersist_server;
 GRANT SELECT ON audit_heads TO sigpersist_server;

@@ -1,6 +1,6 @@
 REVOKE DELETE ON hook_bindings FROM sigpersist_server;
 DROP TABLE master_key;
--- Keys whose private part the server has go, since there was no such thing.
+-- Deletes keys with a private part on the server, which the older schema does not have.
 DO $$
 DECLARE
     keys text;

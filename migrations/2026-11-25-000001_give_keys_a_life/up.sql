@@ -1,4 +1,4 @@
--- Both kinds of keys live the same life.
+-- Tenants' and platform keys get the same columns.
 DO $$
 DECLARE
     keys text;
@@ -20,8 +20,8 @@ BEGIN
 END
 $$;
 
--- Which master key encrypts is said here, once it was rotated: servers read it where they add a secret, so that none comes
--- under a key that is being replaced, whatever a copy of the file says.
+-- The current master key, once there was a rotation. Servers read it when they add a secret, so that no secret is
+-- encrypted under a key that is being replaced, even if a server has an old copy of the key file.
 CREATE TABLE master_key (
     id boolean PRIMARY KEY DEFAULT true,
     current bytea NOT NULL,
@@ -34,5 +34,5 @@ GRANT SELECT, INSERT, UPDATE ON master_key TO sigpersist_server;
 ALTER TABLE master_key ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY platform ON master_key USING (current_tenant() = 0);
 
--- The history of hooks is only ever added to, and goes in batches when its tenant does.
+-- The history of hooks is append-only, but is deleted in batches with its tenant.
 GRANT DELETE ON hook_bindings TO sigpersist_server;

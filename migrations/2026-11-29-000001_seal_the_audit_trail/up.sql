@@ -1,6 +1,6 @@
--- Whoever owns the tables can work out every hash of the audit trail anew. So the server adds to each event a seal that needs
--- a key which the database never sees: an HMAC over the event's hash and place. Events from before, and those of servers
--- without a master key, have none.
+-- The owner of the tables can recompute every hash of the audit trail. So the server adds to each event a seal under a
+-- key that the database never sees: an HMAC over the event's hash and its place. Events from before this migration, and
+-- those of servers without a master key, have no seal.
 CREATE TABLE audit_keys (
     number integer PRIMARY KEY,
     created_at timestamptz NOT NULL DEFAULT now(),
@@ -27,7 +27,7 @@ COMMENT ON COLUMN audit_seals.key IS 'The key that sealed it';
 COMMENT ON COLUMN audit_seals.baseline IS 'Whether events before it may be without a seal: it was made for the chain as it was then';
 COMMENT ON COLUMN audit_seals.seal IS 'HMAC-SHA256 over chain, number, baseline and the hash of the event';
 
--- Neither is changed or taken away, but for the master key that a key is under.
+-- Rows are never changed or deleted, except that a key may be encrypted again under another master key.
 GRANT SELECT, INSERT, UPDATE (encrypted_key) ON audit_keys TO sigpersist_server;
 GRANT SELECT, INSERT ON audit_seals TO sigpersist_server;
 ALTER TABLE audit_keys ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;

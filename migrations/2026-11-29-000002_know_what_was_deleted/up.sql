@@ -1,9 +1,9 @@
--- The audit trail says of each thread that was deleted which it was; a save under such a name is told there too. No event of this
--- kind is there yet, so the index is made at once.
+-- The audit trail has an event for each deleted thread, and one for each save under such a name. There is no event of
+-- this kind yet, so the index is created at once.
 CREATE INDEX audit_events_deleted_idx ON audit_events (tenant_id, target) WHERE action = 'signature.delete';
 
--- Called for each thread that a save has made. A volatile function sees what is committed by now: where the save waited for a
--- delete of the same name to end, that delete too, which the snapshot of the statement does not have.
+-- Called for each thread that a save creates. A volatile function sees everything committed so far. If the save waited
+-- for a delete of the same name, the function sees that delete too, but the snapshot of the statement does not.
 CREATE FUNCTION not_deleted_before(tenant integer, document text, thread text) RETURNS boolean LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
     IF EXISTS (SELECT FROM public.audit_events e

@@ -1,9 +1,10 @@
--- A tenant that is imported is not to be live before it has the hooks that refuse for it.
+-- An imported tenant must not go live before it has the hooks that may reject for it.
 ALTER TABLE tenants ADD COLUMN incomplete text;
 COMMENT ON COLUMN tenants.incomplete IS 'What an import has not brought yet, in words between spaces: import:SLUG while it goes on, and the names of hooks; null where nothing is missing';
 
--- Threads keep their numbers when their tenant moves, so new ones must get numbers after those. The server may write
--- signatures but not move the sequence, which all tenants share: only forward, and never so far that it could run out.
+-- Threads keep their ids when their tenant moves, so new threads must get larger ids. The server may write signatures,
+-- but must not set the sequence freely, since all tenants share it. This function moves it only forward, and never so
+-- far that it could run out.
 CREATE FUNCTION reserve_signature_ids(last bigint) RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     IF last NOT BETWEEN 1 AND 281474976710656 THEN

@@ -1,5 +1,6 @@
--- The audit trail moves with its tenant. An event's hash has the number of its tenant where it happened, and audit_events is
--- numbered here; so the events of other servers are in a table of their own, as they were there.
+-- The audit trail moves with its tenant. The hash of an event includes the tenant's number on the server where it
+-- happened, but audit_events has the numbers of this server. So events of other servers are kept unchanged in a table
+-- of their own.
 CREATE TABLE audit_imported (
     tenant_id integer NOT NULL,
     part integer NOT NULL,
@@ -47,5 +48,5 @@ COMMENT ON COLUMN audit_imported.place IS 'Settles ties of time in lists, where 
 ALTER TABLE audit_imported ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY own ON audit_imported USING (tenant_id = current_tenant());
 CREATE POLICY platform ON audit_imported USING (current_tenant() = 0);
--- No UPDATE and no DELETE.
+-- The table is append-only: no UPDATE and no DELETE.
 GRANT SELECT, INSERT ON audit_imported TO sigpersist_server;

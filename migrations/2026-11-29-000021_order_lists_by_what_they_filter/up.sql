@@ -1,7 +1,8 @@
--- A list of one document's threads asks for them in the order of this index, the document included, so that no other index
--- yields that order: where statistics said that all threads have the same document, Postgres would as soon have walked all of
--- the tenant's. A place in such a list is a comparison of rows, which needs one direction for all columns; the index is read
--- backward. Lists of older servers are in its order, too. Reads go on while the indexes are made; saves wait.
+-- The list of one document's threads asks for exactly the order of this index, including the document, so that no other
+-- index yields that order. Otherwise, if statistics said that all threads have the same document, Postgres might scan
+-- all threads of the tenant. A cursor is a row comparison, which needs the same direction for all columns, so the index
+-- is read backward. Older servers' lists are in this order too. Reads continue while the indexes are created; saves
+-- wait.
 DROP INDEX signatures_document_list_idx;
 DROP INDEX signatures_thread_list_idx;
 DROP INDEX signatures_stage_idx;

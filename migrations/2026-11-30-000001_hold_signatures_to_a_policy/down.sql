@@ -1,4 +1,4 @@
--- What was to be intact is at least to be read.
+-- The older schema has no stricter policy than readable.
 UPDATE policies SET accept = 'readable' WHERE accept IN ('intact', 'passed');
 ALTER TABLE policies
     DROP CONSTRAINT policies_accept_check,

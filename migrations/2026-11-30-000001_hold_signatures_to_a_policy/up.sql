@@ -1,5 +1,6 @@
--- The table has a row for each tenant at most, so that its constraints are checked in a moment. A server from before this fails
--- where it reads a word that it does not know: it saves nothing for that tenant rather than what the policy refuses.
+-- The table has at most one row per tenant, so its constraints are checked quickly. An older server fails if it reads a
+-- word that it does not know: it then saves nothing for that tenant, which is better than saving what the policy
+-- refuses.
 ALTER TABLE policies
     ADD COLUMN detached text NOT NULL DEFAULT 'accept',
     ADD COLUMN revocation text NOT NULL DEFAULT 'if_present',

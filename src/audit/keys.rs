@@ -1,4 +1,4 @@
-//! The key that seals the audit trail: opened when a server or command starts, and made where there is none yet.
+//! The key that seals the audit trail. It is opened when a server or command starts, and made if there is none yet.
 
 use serde_json::json;
 use sigpersist_model::audit::{Actor, Event, Fault, Whose};
@@ -12,12 +12,13 @@ use super::verify::verify;
 use crate::app::App;
 use crate::store::Store;
 
-/// The key that seals; none where the master key does not open it, which goes to the log: then events are added without a
-/// seal, and [`verify`] says so. Blocks.
+/// The key that seals events, or none if the master key does not open it. Blocks.
+///
+/// Without a key, a warning is logged, events are added without a seal, and [`verify`] reports them.
 ///
 /// # Errors
 ///
-/// Those of the store, and of making a key.
+/// Any error of the store, or of making a key.
 pub fn seal_key(store: &Store, vault: &Vault) -> Result<Option<SealKey>> {
     loop {
         let stored = store.seal_keys()?.pop();
@@ -35,14 +36,15 @@ pub fn seal_key(store: &Store, vault: &Vault) -> Result<Option<SealKey>> {
                 }
             },
         };
-        // Without one, somebody else was faster.
+        // `make` returns none if another process made a key first: then read that one.
         if key.is_some() {
             return Ok(key);
         }
     }
 }
 
-/// Makes a key that seals from now on, where `last` is the last one that there is; nothing where somebody else did.
+/// Makes a key that seals from now on. `last` is the newest key so far. Returns none if somebody else made one
+/// meanwhile.
 fn make(store: &Store, vault: &Vault, actor: &Actor, last: Option<i32>) -> Result<Option<SealKey>> {
     let mut sealed = 0;
     let made = store.seal_key_insert(
@@ -58,7 +60,7 @@ fn make(store: &Store, vault: &Vault, actor: &Actor, last: Option<i32>) -> Resul
             Event::new(None, actor.clone(), "audit.key", key.number.to_string()).after(after)
         },
     )?;
-    // There is nothing to vouch for in a database that is new.
+    // A new database has no events to vouch for.
     if let Some(key) = made.as_ref().filter(|_| sealed > 0) {
         warn!(
             key = key.number,
@@ -69,16 +71,17 @@ fn make(store: &Store, vault: &Vault, actor: &Actor, last: Option<i32>) -> Resul
     Ok(made)
 }
 
-/// Seals chains as they are: from then on events before it may be without a seal. Gives how many chains. Blocks.
+/// Seals chains as they are: from then on, earlier events may be without a seal. Returns the number of chains.
+/// Blocks.
 ///
 /// # Errors
 ///
-/// [`Error::Refused`] where there is no master key, where it does not open the key that seals and no `new_key` is to be made, and
-/// where a chain has other faults than missing seals.
+/// [`Error::Refused`] if there is no master key, if it does not open the key that seals and `new_key` is false, or if
+/// a chain has other faults than missing seals and seals whose key can't be opened.
 pub fn seal(app: &App, actor: &Actor, whose: &Whose, new_key: bool) -> Result<usize> {
     let vault = app.vault()?;
     let mut chains = verify(app, whose, None, |_, _| {})?;
-    // What was imported is vouched for by the tenant's own chain.
+    // The tenant's own chain vouches for imported chains.
     chains.retain(|chain| chain.events > 0 && chain.part.is_none());
     let is_missing =
         |fault: &&Fault| matches!(fault, Fault::NotSealed { .. } | Fault::NoKey { .. });

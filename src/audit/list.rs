@@ -1,11 +1,11 @@
-//! Reading the audit trail.
+//! Lists events of the audit trail.
 
 use sigpersist_model::audit::{Filter, Listed, Place};
 use sigpersist_model::error::Result;
 
 use crate::app::App;
 
-/// Most events of one page.
+/// The most events of one page.
 pub const MAX_LIMIT: usize = 200;
 
 /// A page of events.
@@ -13,15 +13,15 @@ pub const MAX_LIMIT: usize = 200;
 pub struct Page {
     /// The events, newest first.
     pub events: Vec<Listed>,
-    /// Where to go on; none at the end.
+    /// The place after which the next page begins; none at the end.
     pub next: Option<Place>,
 }
 
-/// A page of events, newest first, those after `after`. Blocks.
+/// Lists a page of events, newest first, beginning after `after`. Blocks.
 ///
 /// # Errors
 ///
-/// Those of the store.
+/// Any error of the store.
 pub fn list(app: &App, filter: &Filter, after: Option<&Place>, limit: usize) -> Result<Page> {
     let mut events = app
         .store

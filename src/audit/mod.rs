@@ -1,12 +1,13 @@
-//! The audit trail: what is written down of each change that an operator makes, in the transaction that makes it.
+//! The audit trail: a record of each change that an operator makes, written in the transaction of the change.
 //!
-//! Events are only ever added, each with the hash of the one before it in its tenant's chain, or the platform's. `verify`
-//! finds what somebody with rights on the database changed, took away or moved. Whoever may do that can also work out all
-//! hashes anew, so each event has a seal under a key that the database does not see (`seal`). Against whoever takes away the
-//! end of a chain, or all seals with their key, helps only what was noted elsewhere.
+//! Events are only ever added. Each has the hash of the event before it in its chain, which is its tenant's or the
+//! platform's. `verify` finds events that somebody with rights on the database changed, removed or moved. Whoever has
+//! such rights can also recompute all hashes, so each event has a seal under a key that the database does not see
+//! (`seal`). If somebody removes the end of a chain, or all seals with their key, only a head that was noted
+//! elsewhere shows it.
 //!
-//! A tenant that was imported brings the chains that it had elsewhere. They are kept apart, as they were there, and its own
-//! chain states how far they go (`statement`).
+//! An imported tenant brings its earlier chains along. They are stored apart and unchanged, and the tenant's own
+//! chain states where they end (`statement`).
 
 mod keys;
 mod list;

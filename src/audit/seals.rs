@@ -5,26 +5,26 @@ use std::collections::BTreeMap;
 use sigpersist_model::audit::Recorded;
 use sigpersist_runtime::seal::{SealKey, Sealed, StoredSeal};
 
-/// The keys that are stored, by their numbers; none where the master key at hand does not open it.
+/// The stored keys by number; a key is none if the master key at hand does not open it.
 pub(super) type SealKeys = BTreeMap<i32, Option<SealKey>>;
 
-/// Events of a chain by their seals, on the way from the first to the last.
+/// The results of checking the seals of a chain's events, in order.
 #[derive(Debug, Default)]
 pub(super) struct Seals {
-    /// Events whose seal holds.
+    /// The number of events whose seal is valid.
     pub(super) events: u64,
-    /// The first of them.
+    /// The number of the first event whose seal is valid.
     pub(super) since: Option<i64>,
     /// Events without a seal.
     pub(super) missing: Ranges,
-    /// Events whose seals are under keys that are not there, or that the master key does not open.
+    /// Events whose seals are under keys that are missing, or that the master key does not open.
     pub(super) unopened: Ranges,
-    /// Events whose seal is not theirs.
+    /// Events whose seal does not match them.
     pub(super) wrong: Ranges,
 }
 
 impl Seals {
-    /// Looks at the next event, and at all seals that it has.
+    /// Checks all seals of the next event.
     pub(super) fn step(&mut self, keys: &SealKeys, event: &Recorded, seals: &[StoredSeal]) {
         let number = event.number;
         let (mut holds, mut is_wrong) = (false, false);
@@ -61,12 +61,12 @@ impl Seals {
     }
 }
 
-/// Numbers, as ranges with both ends included.
+/// Ranges of numbers, with both ends included.
 #[derive(Debug, Default)]
 pub(super) struct Ranges(pub(super) Vec<(i64, i64)>);
 
 impl Ranges {
-    /// Adds a number that is larger than all that there are.
+    /// Adds a number that is larger than all others.
     fn add(&mut self, number: i64) {
         match self.0.last_mut() {
             Some((_, to)) if *to + 1 == number => *to = number,

@@ -1,5 +1,5 @@
-//! Whether the audit trail is whole: each chain walked from its first event to its end, that of each tenant and those that
-//! were imported into it.
+//! Verifies that the audit trail is intact: walks each chain from its first event to its end, both the tenants' own
+//! chains and the imported ones.
 
 use std::collections::BTreeMap;
 
@@ -14,27 +14,27 @@ use super::walk::Walk;
 use crate::app::App;
 use crate::store::{Snapshot, StoredChain};
 
-/// Events that are held in memory at once.
+/// The most events that are held in memory at once.
 const BATCH: i64 = 1_000;
 
-/// What seals say of a chain.
+/// The result of checking the seals of a chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Keyed {
-    /// There is no master key here to check them.
+    /// The seals can't be checked without a master key.
     NotChecked,
-    /// There are none, since no server with a master key has written here.
+    /// There are no seals, since no server with a master key has written here.
     None,
-    /// They were checked.
+    /// The seals were checked.
     Checked {
-        /// Events whose seal holds.
+        /// The number of events whose seal is valid.
         events: u64,
-        /// The first of them; it and those after it vouch for all before them.
+        /// The first event whose seal is valid. It and the sealed events after it vouch for all events before them.
         since: Option<i64>,
     },
 }
 
 impl Keyed {
-    /// Events whose seal holds; none where that was not checked.
+    /// The number of events whose seal is valid; none if seals were not checked.
     pub fn events(self) -> Option<u64> {
         match self {
             Self::NotChecked => None,
@@ -44,47 +44,49 @@ impl Keyed {
     }
 }
 
-/// The origin of a chain that was imported.
+/// The origin of an imported chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImportedPart {
-    /// Counts those of the tenant, from 1.
+    /// The number of the imported chain within the tenant, from 1.
     pub number: i32,
-    /// The slug that the tenant had there.
+    /// The slug that the tenant had on the exporting server.
     pub source: String,
     /// The number that the tenant had there.
     pub source_id: TenantId,
-    /// The event of the tenant's own chain that says how far it goes.
+    /// The number of the event in the tenant's own chain that states where this chain ends.
     pub stated_by: Option<i64>,
 }
 
-/// What was found out about a chain.
+/// The result of verifying a chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verified {
-    /// The tenant, which may be gone by now, or the platform.
+    /// The tenant, which may be deleted by now, or the platform.
     pub chain: TenantId,
     /// The tenant's slug; none for the platform.
     pub tenant: Option<String>,
-    /// The origin, where the chain was imported into the tenant.
+    /// The origin, if the chain was imported into the tenant.
     pub part: Option<ImportedPart>,
-    /// How many events there are.
+    /// The number of events.
     pub events: u64,
-    /// The last of them.
+    /// The last event.
     pub head: Head,
-    /// Where it must end; none where that is not stored.
+    /// The end that the chain must have; none if that is not stored.
     pub end: Option<Head>,
-    /// What their seals say; hashes are always checked. Seals are not imported: this is what they said when the chain was
-    /// exported.
+    /// The result of checking seals; hashes are always checked. Seals are not imported, so an imported chain has the
+    /// result from its export.
     pub keyed: Keyed,
-    /// What is wrong, the first hundred of it; nothing where the chain is whole.
+    /// The first hundred faults; empty if the chain is intact.
     pub faults: Vec<Fault>,
 }
 
-/// Verifies chains as they are at this moment. `expected` is an event as it was noted before, which one of them must have;
-/// `progress` is told how many events of how many were looked at. Blocks.
+/// Verifies chains in one snapshot. Blocks.
+///
+/// `expected` is an event that was noted before and must be in one of the chains. `progress` receives the number of
+/// events checked so far, and of all events.
 ///
 /// # Errors
 ///
-/// Those of the store: then nothing is known.
+/// Any error of the store: then nothing is known about the chains.
 pub fn verify(
     app: &App,
     whose: &Whose,
@@ -127,7 +129,7 @@ pub fn verify(
     })
 }
 
-/// What the seals of a trail are checked with.
+/// The keys with which the seals of a trail are checked.
 #[derive(Debug)]
 pub struct Keys {
     opened: Option<SealKeys>,
@@ -135,11 +137,11 @@ pub struct Keys {
 }
 
 impl Keys {
-    /// Opens what there is with the master key, if there is one.
+    /// Opens the stored keys with the master key, if there is one.
     ///
     /// # Errors
     ///
-    /// Those of the store.
+    /// Any error of the store.
     pub fn open(
         stored: &[StoredSealKey],
         vault: Option<&Vault>,
@@ -152,17 +154,17 @@ impl Keys {
         });
         Ok(Self {
             opened,
-            // Where no server has ever made a key, nothing need be sealed.
+            // If no server has ever made a key, no event needs a seal.
             is_keyed: !stored.is_empty() || snapshot.audit_has_seals()?,
         })
     }
 }
 
-/// Verifies a chain, and those that were imported into its tenant, which come after it; `each` is shown every event.
+/// Verifies a chain, then the chains that were imported into its tenant. `each` is called for every event.
 ///
 /// # Errors
 ///
-/// Those of the store.
+/// Any error of the store.
 pub fn verify_chain(
     snapshot: &mut Snapshot<'_>,
     stored: StoredChain,
@@ -246,7 +248,7 @@ pub fn verify_chain(
     Ok(verified)
 }
 
-/// Verifies a chain that was imported, by what the import stated of it.
+/// Verifies an imported chain against the statement of its import.
 fn verify_part(
     snapshot: &mut Snapshot<'_>,
     chain: TenantId,
@@ -292,12 +294,12 @@ fn verify_part(
     })
 }
 
-/// Whether a page of events was the last one.
+/// Whether a page with this many events was the last one.
 fn is_last(events: usize) -> bool {
     events < usize::try_from(BATCH).unwrap_or_default()
 }
 
-/// The seals of an event, among those that are in order.
+/// The seals of one event, out of seals in order.
 fn of(seals: &[StoredSeal], number: i64) -> &[StoredSeal] {
     let from = seals.partition_point(|seal| seal.number < number);
     let to = seals.partition_point(|seal| seal.number <= number);

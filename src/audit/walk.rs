@@ -1,36 +1,36 @@
-//! A chain walked from its first event to its end, all hashes worked out anew.
+//! Walks a chain from its first event to its end and recomputes all hashes.
 
 use sigpersist_model::audit::{Fault, Head, MAX_FAULTS, Recorded};
 
 use super::seals::{Ranges, Seals};
 
-/// How far from its place an event is looked for before it is said to be changed: each place costs a hash.
+/// The greatest distance at which an event's original place is looked for. Each place costs a hash.
 const REACH: i64 = 100_000;
-/// Bytes that are hashed for that at most.
+/// The most bytes that are hashed in this search.
 const MAX_HASHED: i64 = 256 * 1024 * 1024;
 
-/// A chain on the way from its first event to its last.
+/// The state of a walk from the first event of a chain to its last.
 #[derive(Debug)]
 pub struct Walk {
     after: i64,
     last: Head,
-    /// Whether what stands before the next event is known to be wrong: then it can't be asked to fit.
+    /// Whether the event before the next one is missing or wrong: then the next one can't be expected to fit.
     torn: bool,
     events: u64,
-    /// How many places around its own an event is looked for.
+    /// The greatest distance at which an event's original place is looked for.
     reach: i64,
     pub(super) seals: Seals,
     faults: Vec<Fault>,
 }
 
-/// What a walk found.
+/// The result of a walk.
 #[derive(Debug)]
 pub struct Walked {
-    /// How many events there are.
+    /// The number of events.
     pub events: u64,
-    /// The last of them.
+    /// The last event.
     pub last: Head,
-    /// What is wrong, the first [`MAX_FAULTS`] of it.
+    /// The first [`MAX_FAULTS`] faults.
     pub faults: Vec<Fault>,
 }
 
@@ -41,7 +41,7 @@ impl Default for Walk {
 }
 
 impl Walk {
-    /// Before the first event. An event that is out of order is said to be changed.
+    /// Starts before the first event. An event that is out of order is reported as changed.
     pub fn new() -> Self {
         Self {
             after: i64::MIN,
@@ -54,7 +54,7 @@ impl Walk {
         }
     }
 
-    /// Before the first event. An event that is out of order is looked for at the places around it.
+    /// Starts before the first event. The places around an event that is out of order are searched.
     pub(super) fn with_reach() -> Self {
         Self {
             reach: REACH,
@@ -62,12 +62,12 @@ impl Walk {
         }
     }
 
-    /// The number of the last event that was looked at.
+    /// The number of the last checked event.
     pub(super) fn after(&self) -> i64 {
         self.after
     }
 
-    /// What was found so far.
+    /// The faults found so far.
     pub fn faults(&self) -> &[Fault] {
         &self.faults
     }
@@ -78,7 +78,7 @@ impl Walk {
         }
     }
 
-    /// Looks at the next event.
+    /// Checks the next event.
     pub fn step(&mut self, event: &Recorded) {
         let number = event.number;
         self.after = number;
@@ -106,7 +106,7 @@ impl Walk {
             };
             self.found(fault);
         } else if !self.torn && event.previous != self.last.hash {
-            // Before the first event there is none that could have been replaced.
+            // There is no event before the first one that could have been replaced.
             self.found(Fault::Replaced((number - 1).max(1)));
         }
         self.torn = !whole;
@@ -116,7 +116,7 @@ impl Walk {
         };
     }
 
-    /// Where an event was that is not at its place, if it is whole there.
+    /// The original place of an event that was moved; none if it is not found or the event itself was changed.
     fn place_of(&self, event: &Recorded) -> Option<i64> {
         if self.faults.len() >= MAX_FAULTS {
             return None;
@@ -129,7 +129,7 @@ impl Walk {
         (from.max(1)..=to).find(|was| event.hash_at(*was)[..] == event.hash)
     }
 
-    /// Says what is wrong with events by their seals.
+    /// Reports the faults that the seals show.
     pub(super) fn end_seals(&mut self) {
         type Faulty = fn(i64, i64) -> Fault;
         let seals = std::mem::take(&mut self.seals);
@@ -146,7 +146,7 @@ impl Walk {
         self.seals = seals;
     }
 
-    /// Looks at the end of the chain, where that is known.
+    /// Compares the end of the chain with the recorded end, if that is known.
     pub fn end(mut self, head: Option<&Head>) -> Walked {
         let last = self.last.number;
         match head {

@@ -1,7 +1,7 @@
-//! From a bearer token to a caller.
+//! Authenticates callers by their bearer tokens.
 //!
-//! A token that was verified is known again, by its SHA-256, until it expires or anything of its tenant's keys changes:
-//! verifying an ECDSA signature takes more than a hundred times as long as finding it again.
+//! A verified token is cached by its SHA-256 until it expires or a key of its tenant changes: verifying an ECDSA
+//! signature takes more than a hundred times as long as finding the token in the cache.
 
 use std::sync::Arc;
 
@@ -21,12 +21,13 @@ use super::key::decoding_key;
 use super::token::{self, Header};
 use crate::config::AuthConfig;
 
-/// Keys kept ready, and names of keys that do not exist, so that guessing does not reach the database each time.
+/// Greatest number of cached keys. Names of keys that do not exist are cached too, so that guesses do not reach the
+/// database each time.
 const CACHED_KEYS: usize = 10_000;
-/// Verified tokens that are known again.
+/// Greatest number of cached tokens.
 const CACHED_TOKENS: usize = 10_000;
 
-/// Verifies tokens with the keys of the database, which it keeps ready.
+/// Verifies tokens with the keys of the database, and caches both.
 #[derive(Debug)]
 pub struct Authenticator {
     config: AuthConfig,
@@ -48,7 +49,7 @@ impl std::fmt::Debug for ReadyKey {
     }
 }
 
-/// A caller whose token was verified, and for how long that holds.
+/// A caller whose token was verified, and the time until which that is valid.
 #[derive(Debug, Clone)]
 struct Verified {
     owner: TenantId,
@@ -56,9 +57,9 @@ struct Verified {
     until: DateTime<Utc>,
 }
 
-/// Why a token is not verified yet.
+/// The reason why a token is not verified.
 enum Unverified {
-    /// Its key is not ready.
+    /// Its key is not cached.
     NotReady,
     Failed(Error),
 }
@@ -70,7 +71,7 @@ impl From<Error> for Unverified {
 }
 
 impl Authenticator {
-    /// Without a vault, only public keys work.
+    /// Creates an authenticator. Without a vault, only public keys work.
     pub fn new(config: AuthConfig, vault: Option<Arc<Vault>>) -> Self {
         Self {
             config,
@@ -80,7 +81,7 @@ impl Authenticator {
         }
     }
 
-    /// Verifies a token where its key is ready; nothing where the key must be loaded first.
+    /// Verifies a token if its key is cached; none if the key must be loaded first.
     ///
     /// # Errors
     ///
@@ -97,11 +98,11 @@ impl Authenticator {
         }
     }
 
-    /// Verifies a token; `load` asks the database for a key and its tenant's quotas, and blocks.
+    /// Verifies a token. `load` reads a key and its tenant's quotas from the database, and blocks.
     ///
     /// # Errors
     ///
-    /// As [`Self::authenticate_ready`], and those of `load`.
+    /// As [`Self::authenticate_ready`], and the errors of `load`.
     pub fn authenticate(
         &self,
         token: &str,
@@ -111,7 +112,7 @@ impl Authenticator {
             let key = self.keys.get_or_load(&kid.to_owned(), || match load(kid)? {
                 Some((stored, quotas)) => {
                     let key = match decoding_key(&stored, self.vault.as_deref()) {
-                        // It was registered by a server that looked less closely.
+                        // A server with weaker checks registered this key.
                         Err(Error::Refused(why))
                             if matches!(stored.material, KeyMaterial::PublicKey(_)) =>
                         {
@@ -138,13 +139,14 @@ impl Authenticator {
         }
     }
 
-    /// The caller of a token that is known, or that verifies with the key that `find` finds.
+    /// The caller of a token that is cached, or that verifies with the key from `find`.
     fn verified(
         &self,
         token: &str,
         find: impl Fn(&str) -> Result<Option<Arc<ReadyKey>>, Unverified>,
     ) -> Result<Arc<Caller>, Unverified> {
-        // The key is asked for within the load, so that news of it forget the token too, whichever comes first.
+        // The key is looked up within the load, so that an invalidation of the key also drops the token, whichever
+        // comes first.
         let verify = || {
             let header = token::header(token)?;
             self.verify(token, &header, find(&header.kid)?.as_deref())
@@ -157,7 +159,7 @@ impl Authenticator {
         if Utc::now() < verified.until {
             return Ok(verified.caller);
         }
-        // It has expired since; who says so best is who verifies it.
+        // The token has expired since. Verifying it again gives the right error.
         self.tokens.remove(&known);
         verify().map(|verified| verified.caller)
     }
@@ -178,7 +180,7 @@ impl Authenticator {
             key,
         }) = key.filter(fits)
         else {
-            // Neither the sentence nor the time tells whether there is a key of this name.
+            // Neither the message nor the time reveals whether a key of this name exists.
             if let Some(algorithm) = header.algorithm {
                 decoy::verify(token, algorithm);
             }
@@ -192,7 +194,7 @@ impl Authenticator {
             tenant.map(|tenant| &*tenant.slug),
             &self.config,
         )?;
-        // Only who has the key is told of its life.
+        // Only a caller who has the key learns its state.
         match stored.state(Utc::now()) {
             KeyState::Active => {}
             KeyState::Pending => return Err(Error::InvalidToken("its key is not valid yet").into()),
@@ -220,13 +222,13 @@ impl Authenticator {
         })
     }
 
-    /// Forgets the keys of a tenant, the tokens that they verified, and the names of keys that did not exist; of all
-    /// tenants where none is named.
+    /// Invalidates the keys of a tenant, the tokens that they verified, and the names of keys that did not exist.
+    /// Without a tenant, invalidates those of all tenants.
     pub fn invalidate(&self, tenant: Option<TenantId>) {
         let stale = |owner: TenantId| tenant.is_none_or(|tenant| owner == tenant);
         self.keys
             .invalidate(|_, key| key.as_ref().is_none_or(|key| stale(key.stored.owner())));
-        // The tokens last: one that is verified with an old key meanwhile is not kept.
+        // Tokens come last, so that a token verified with an old key meanwhile is not kept.
         self.tokens.invalidate(|_, verified| stale(verified.owner));
     }
 }

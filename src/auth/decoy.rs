@@ -1,5 +1,5 @@
-//! Verifications that nobody can pass, for the time that they take: a token whose `kid` names no key must not be refused
-//! sooner than one with a wrong signature.
+//! Verifications that always fail, made only for the time that they take: a token whose `kid` names no key must not be
+//! refused sooner than one with a wrong signature.
 
 use std::sync::LazyLock;
 
@@ -11,7 +11,7 @@ use super::algorithm::to_jwt;
 use super::key::new_key_pair;
 use super::public_key::PublicKey;
 
-/// The modulus of RFC 7515 appendix A.2.1: to make one takes too long.
+/// The modulus of RFC 7515 appendix A.2.1, because generating one takes too long.
 const MODULUS: &str = "ofgWCuLjybRlzo0tZWJjNiuSfb4p4fAkd_wWJcyQoTbji9k0l8W26mPddxHmfHQp-Vaw-4qPCJrcS2mJPMEzP1Pt0Bm4d4QlL-yRT-SFd2lZS-pCgNMsD1W_YpRPEwOWvG6b32690r2jZ47soMZo9wGzjb_7OMg0LOL-bSf63kpaSHSXndS5z5rexMdbBYUsLA9e-KXBdQOS-UTo7WTBEMa2R2CapHg665xsmtdVMTBQY4uDZlxvb3qCo5ZwKh9kG4LT6_I5IhlJH7aGhyxXFvUK-DWNmoudF8NAco9_h9iaGNj8q2ethFkMLs91kzk2PAcDTW9gb54h4FRWyuXpoQ";
 
 static RSA: LazyLock<Option<jwt::DecodingKey>> = LazyLock::new(|| {
@@ -31,7 +31,7 @@ fn made(algorithm: Algorithm) -> Option<jwt::DecodingKey> {
     public.decoding_key().ok()
 }
 
-/// Takes as long as verifying the token with a key of the algorithm would; what comes of it means nothing.
+/// Takes as long as verifying the token with a key of this algorithm would. The result is ignored.
 pub(super) fn verify(token: &str, algorithm: Algorithm) {
     let key = match algorithm {
         Algorithm::Hs256 | Algorithm::Hs384 | Algorithm::Hs512 => &SECRET,

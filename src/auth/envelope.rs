@@ -1,4 +1,4 @@
-//! Keys on their way to another server: encrypted under a passphrase, or under the master key of the server that they go to.
+//! Encryption of exported keys: under a passphrase, or under the master key of the server that will import them.
 
 use std::num::NonZeroU32;
 
@@ -11,23 +11,23 @@ use sigpersist_model::transfer::{Envelope, Under};
 use sigpersist_runtime::vault::{Vault, random_bytes};
 use zeroize::Zeroizing;
 
-/// More than what OWASP recommends for PBKDF2 with HMAC-SHA256 (600,000 in 2023): it is done once for a file.
+/// More than OWASP recommends for PBKDF2 with HMAC-SHA256 (600,000 in 2023), because it runs only once for a file.
 const ITERATIONS: NonZeroU32 = NonZeroU32::new(1_000_000).expect("it is not zero");
-/// The most that a file may ask for: some seconds.
+/// Greatest number of iterations that a file may ask for: they take some seconds.
 const MAX_ITERATIONS: u32 = 10_000_000;
 const SALT_BYTES: usize = 16;
 const NONCE_BYTES: usize = 12;
-/// Fewest characters of a passphrase.
+/// Least number of characters of a passphrase.
 const MIN_PASSPHRASE: usize = 12;
-/// Place of the sealed text that detects a wrong key.
+/// Binding of the sealed text that detects a wrong key.
 const CHECK: &str = "check";
 
-/// Opens an envelope.
+/// The secret that opens an envelope.
 #[derive(Debug)]
 pub enum Opener {
     /// A passphrase.
     Passphrase(Passphrase),
-    /// The master key of the server that the keys go to.
+    /// The master key of the server that will import the keys.
     Vault(Vault),
 }
 
@@ -41,18 +41,18 @@ impl std::fmt::Debug for Passphrase {
 }
 
 impl Passphrase {
-    /// The first line of a text.
+    /// Takes the first line of a text.
     pub fn new(text: Zeroizing<String>) -> Self {
         let line = text.lines().next().unwrap_or_default();
         Self(Zeroizing::new(line.to_owned()))
     }
 }
 
-/// A key that encrypts secrets of one file.
+/// A key that encrypts the secrets of one file.
 #[derive(Debug)]
 pub struct Sealer(RandomizedNonceKey);
 
-/// A new envelope, and the sealer for it.
+/// Makes an envelope and the sealer for it.
 ///
 /// # Errors
 ///
@@ -83,7 +83,7 @@ pub fn make(opener: &Opener) -> Result<(Envelope, Sealer)> {
     Ok((envelope, sealer))
 }
 
-/// The sealer that opens secrets; none if they are under a passphrase and there is none.
+/// Returns the sealer that opens secrets; none if they are under a passphrase and no passphrase is given.
 ///
 /// # Errors
 ///
@@ -169,7 +169,7 @@ impl Sealer {
         Ok(BASE64.encode([nonce.as_ref().as_slice(), &sealed].concat()))
     }
 
-    /// Decrypts what [`Self::seal`] made for the same place.
+    /// Decrypts the result of [`Self::seal`] for this binding.
     pub fn open(&self, sealed: &str, binding: &str) -> Option<Zeroizing<Vec<u8>>> {
         let bytes = BASE64.decode(sealed).ok()?;
         let (nonce, sealed) = bytes.split_at_checked(NONCE_BYTES)?;

@@ -1,22 +1,23 @@
-//! Public keys for which anybody could forge signatures.
+//! Refuses public keys for which anybody could forge signatures.
 //!
-//! An RSA modulus that is factored in a second is looked for by all that is known of bad generators, not by factoring in
-//! earnest. A point of Ed25519 is looked at by the equations of its curve.
+//! An RSA modulus is not factored in earnest. Instead, tests for all known faults of generators find a modulus that can
+//! be factored in a second. A point of Ed25519 is tested with the equations of its curve.
 
 use num_bigint::BigUint;
 
-/// Sizes of an RSA modulus, in bits: RFC 7518 section 3.3, and what a verification may cost.
+/// Accepted sizes of an RSA modulus, in bits. RFC 7518 section 3.3 sets the minimum, the cost of a verification the
+/// maximum.
 pub(super) const RSA_BITS: std::ops::RangeInclusive<u64> = 2048..=8192;
-/// Bits of an RSA exponent, as many as the cryptography takes.
+/// Greatest size of an RSA exponent, in bits: as much as the library accepts.
 const MAX_EXPONENT_BITS: u64 = 33;
-/// Primes below this are tried as factors.
+/// Upper bound of the primes that are tried as factors.
 const SMALL_PRIMES: u32 = 1 << 16;
-/// Rounds of Fermat's factorization: enough for primes that were searched from the same start (CVE-2022-26320).
+/// Rounds of Fermat's factorization. Enough for primes that were searched from the same start (CVE-2022-26320).
 const FERMAT_ROUNDS: u32 = 100;
-/// Largest of the primes by which keys of Infineon's library are told (CVE-2017-15361).
+/// Largest of the primes that reveal keys of Infineon's library (CVE-2017-15361).
 const ROCA_PRIMES: u32 = 167;
 
-/// Says why this is no RSA key to trust, as far as its numbers show at a glance.
+/// Checks the size of an RSA modulus and its exponent. The error says why the key is refused.
 pub(super) fn refuse_rsa(modulus: &BigUint, exponent: &BigUint) -> Result<(), String> {
     let bits = modulus.bits();
     if !RSA_BITS.contains(&bits) {
@@ -34,7 +35,7 @@ pub(super) fn refuse_rsa(modulus: &BigUint, exponent: &BigUint) -> Result<(), St
     Ok(())
 }
 
-/// Says why the modulus of an RSA key can be factored, if it is one that is easy. Takes up to a second.
+/// Checks whether the modulus of an RSA key is easy to factor. The error says why. Takes up to a second.
 pub(super) fn refuse_factorable(modulus: &BigUint) -> Result<(), String> {
     let why = if has_small_factor(modulus) {
         "has a small factor"
@@ -75,7 +76,7 @@ fn remainder(number: &BigUint, divisor: u64) -> u64 {
 }
 
 fn has_small_factor(modulus: &BigUint) -> bool {
-    // Four primes below 2^16 fit in a divisor.
+    // The product of four primes below 2^16 fits into a divisor.
     primes_below(SMALL_PRIMES).chunks(4).any(|primes| {
         let product = primes.iter().map(|prime| u64::from(*prime)).product();
         let left = remainder(modulus, product);
@@ -85,7 +86,7 @@ fn has_small_factor(modulus: &BigUint) -> bool {
     })
 }
 
-/// Whether it is a power of 65537 modulo every small prime, as products of such primes are.
+/// Whether the modulus is a power of 65537 modulo every small prime, as products of Infineon's primes are.
 fn is_of_infineon(modulus: &BigUint) -> bool {
     primes_below(ROCA_PRIMES + 1).into_iter().all(|prime| {
         let prime = u64::from(prime);
@@ -98,14 +99,14 @@ fn is_of_infineon(modulus: &BigUint) -> bool {
     })
 }
 
-/// Whether it is a power of a number that is not small.
+/// Whether the modulus is a power of a number that is not small.
 fn is_power(modulus: &BigUint) -> bool {
     let roots = u32::try_from(modulus.bits()).unwrap_or(u32::MAX) / SMALL_PRIMES.ilog2();
     let mut exponents = primes_below(roots + 1).into_iter();
     exponents.any(|exponent| modulus.nth_root(exponent).pow(exponent) == *modulus)
 }
 
-/// Fermat's factorization: a² − n is a square early where n = (a − b)(a + b) with a small b.
+/// Fermat's factorization: a² − n is a square after a few rounds if n = (a − b)(a + b) with a small b.
 fn has_close_factors(modulus: &BigUint) -> bool {
     let first = modulus.sqrt();
     (0..FERMAT_ROUNDS).any(|round| {
@@ -116,7 +117,7 @@ fn has_close_factors(modulus: &BigUint) -> bool {
 }
 
 fn is_square(number: &BigUint) -> bool {
-    // Of the remainders by 64 only twelve are of squares.
+    // Only twelve of the remainders modulo 64 are those of squares.
     const SQUARES: u64 = 0x0202_0212_0203_0213;
     SQUARES >> remainder(number, 64) & 1 == 1 && {
         let root = number.sqrt();
@@ -124,13 +125,14 @@ fn is_square(number: &BigUint) -> bool {
     }
 }
 
-/// Fermat's test, which every prime passes; that a product of two large primes does is as good as impossible.
+/// Fermat's primality test. Every prime passes it; a product of two large primes practically never does.
 fn is_prime(modulus: &BigUint) -> bool {
     let one = BigUint::from(1_u32);
     BigUint::from(2_u32).modpow(&(modulus - &one), modulus) == one
 }
 
-/// Says why this is no public key of Ed25519 (RFC 8032 section 5.1.3) that only its owner can sign for.
+/// Checks that this is a public key of Ed25519 (RFC 8032 section 5.1.3) for which only its owner can sign. The error
+/// says why not.
 pub(super) fn refuse_ed25519(point: &[u8]) -> Result<(), String> {
     let prime = (BigUint::from(1_u32) << 255_u32) - 19_u32;
     // −x² + y² = 1 + dx²y², where d = −121665/121666.
@@ -142,7 +144,7 @@ pub(super) fn refuse_ed25519(point: &[u8]) -> Result<(), String> {
     let minus = |number: &BigUint| &prime - number % &prime;
     let square = &y * &y % &prime;
     let fourth = &square * &square % &prime;
-    // Of order 1 or 2, of order 4, and of order 8, half of which is of order 4: dy⁴ + 2y² − 1 = 0.
+    // Zero for points of order 1 or 2, of order 4, and of order 8, whose doubles are of order 4: dy⁴ + 2y² − 1 = 0.
     let of_order_two = (&square + minus(&BigUint::from(1_u32))) % &prime;
     let of_order_eight = (&a * &fourth + minus(&(&b * &square * 2_u32)) + &b) % &prime;
     if [&of_order_two, &(&y % &prime), &of_order_eight].contains(&&zero) {
@@ -186,7 +188,7 @@ mod tests {
         let [p, q] = primes();
         let good = &p * &q;
         assert_eq!(refuse_factorable(&good), Ok(()));
-        // The primorial of what Infineon's primes are powers of 65537 by, and a number that is one.
+        // The primorial modulo which Infineon's primes are powers of 65537, and a number that is such a power.
         let primorial: BigUint = primes_below(702).into_iter().map(BigUint::from).product();
         let power = BigUint::from(65_537_u32).modpow(&BigUint::from(9_999_u32), &primorial);
         let mut infineon = (1090_u32..).map(|shift| &power + (&primorial << shift));
@@ -204,7 +206,7 @@ mod tests {
             let refused = refuse_factorable(&modulus).unwrap_err();
             assert!(refused.contains(why), "{refused}");
         }
-        // Neither need be a prime for Fermat to find them.
+        // Fermat's method finds close factors even if they are no primes.
         assert!(has_close_factors(&(&p * (&p + 2_u32))));
         assert!(has_close_factors(
             &(&p * (&p + (BigUint::from(1_u32) << 510_u32)))
@@ -239,7 +241,8 @@ mod tests {
         }
     }
 
-    /// All encodings of the eight points, those that are not canonical included: with either sign, and with the prime added.
+    /// All encodings of the eight points, including those that are not canonical: with either sign, and with the prime
+    /// added.
     #[test]
     fn points_of_small_order_are_refused() {
         let prime = mersenne(255) - 18_u32;
@@ -282,7 +285,7 @@ mod tests {
             refuse_ed25519(&point).is_ok()
         });
         assert!((90..160).contains(&points.count()));
-        // 2 is no y of the curve, 3 is one; 3 beyond the prime is the same point, written as it must not be.
+        // 2 is no y of a point on the curve, 3 is one. 3 plus the prime is the same point in a forbidden encoding.
         let small = |y: u8| {
             let mut point = [0; 32];
             point[0] = y;

@@ -1,4 +1,4 @@
-//! A public key as somebody gives it, who may give something else by mistake: a private key, a set of keys, a certificate.
+//! A public key as a caller gives it. It may be something else by mistake: a private key, a set of keys, a certificate.
 
 use serde_json::Value;
 use sigpersist_model::error::{Error, Result};
@@ -6,12 +6,13 @@ use sigpersist_model::key::Algorithm;
 
 use super::public_key::PublicKey;
 
-/// Members of a JSON Web Key that only its owner may know (RFC 7518 sections 6.2.2, 6.3.2 and 6.4, RFC 8037 section 2).
+/// Private members of a JSON Web Key, which only its owner may know (RFC 7518 sections 6.2.2, 6.3.2 and 6.4, RFC 8037
+/// section 2).
 const PRIVATE: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
-/// Most names of a set's keys that a sentence lists.
+/// Greatest number of a set's key names that a message lists.
 const MAX_NAMED: usize = 10;
 
-/// A public key as somebody gives it.
+/// A public key as a caller gives it.
 #[derive(Debug, Clone, PartialEq)]
 pub enum GivenKey {
     /// PEM.
@@ -21,8 +22,8 @@ pub enum GivenKey {
 }
 
 impl GivenKey {
-    /// Reads the key, which may be used with this algorithm alone. Blocks for up to a second, since it is looked at whether
-    /// anybody can forge signatures for it.
+    /// Reads the key, for use with this algorithm only. Blocks for up to a second, because it checks whether anybody
+    /// can forge signatures for the key.
     ///
     /// # Errors
     ///
@@ -37,7 +38,7 @@ impl GivenKey {
         Ok(key)
     }
 
-    /// A text that a JSON Web Key says of itself.
+    /// A member of the JSON Web Key that is text.
     pub fn member(&self, name: &str) -> Option<&str> {
         match self {
             Self::Jwk(jwk) => jwk.get(name)?.as_str(),
@@ -45,7 +46,7 @@ impl GivenKey {
         }
     }
 
-    /// Refuses what is no public key, in words that say what it is instead.
+    /// Refuses what is no public key, with a message that says what it is instead.
     ///
     /// # Errors
     ///
@@ -59,7 +60,7 @@ impl GivenKey {
 }
 
 fn refuse_other_pem(pem: &str) -> Result<()> {
-    // Files of OpenSSL begin with the parameters of the curve, or with text.
+    // OpenSSL's files may begin with the parameters of the curve, or with text.
     if pem.contains("PRIVATE KEY-----") {
         return Err(leaked("This is a private key"));
     }
@@ -98,7 +99,7 @@ fn leaked(what: &str) -> Error {
     ))
 }
 
-/// A JSON Web Key Set has keys with names and times of their own, and each is added by itself.
+/// The refusal of a JSON Web Key Set: its keys have names and times of their own, so each is added by itself.
 fn set_of(keys: &[Value]) -> Error {
     let names: Vec<_> = keys
         .iter()
@@ -126,7 +127,7 @@ mod tests {
 
     use super::*;
 
-    /// RFC 8037 appendix A.2.
+    /// The key of RFC 8037 appendix A.2.
     fn published() -> Value {
         json!({"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"})
     }
@@ -146,7 +147,7 @@ mod tests {
             jwk[name] = json!("AA");
             refused(&GivenKey::Jwk(jwk.clone()), "Consider it leaked");
             refused(&GivenKey::Jwk(jwk.clone()), &format!("(`{name}`)"));
-            // Whatever its form, and whatever else is wrong with it.
+            // Any form of the member, and any other error, gives the same message.
             jwk[name] = json!([{"r": "AA"}]);
             jwk["alg"] = json!("RS256");
             refused(&GivenKey::Jwk(jwk.clone()), "Consider it leaked");

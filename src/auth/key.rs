@@ -19,8 +19,8 @@ use super::public_key::PublicKey;
 ///
 /// # Errors
 ///
-/// [`Error::Internal`] where the secret can't be decrypted, [`Error::Refused`] where the PEM does not hold a key of
-/// the algorithm, or there is no master key.
+/// [`Error::Internal`] if the secret can't be decrypted, [`Error::Refused`] if the PEM does not hold a key of the
+/// algorithm, or there is no master key.
 pub(super) fn decoding_key(key: &StoredKey, vault: Option<&Vault>) -> Result<jwt::DecodingKey> {
     match key.public_key() {
         Some(pem) => PublicKey::from_pem(key.algorithm, pem)?.decoding_key(),
@@ -32,7 +32,7 @@ pub(super) fn decoding_key(key: &StoredKey, vault: Option<&Vault>) -> Result<jwt
 ///
 /// # Errors
 ///
-/// [`Error::Refused`] where the server can't sign with it, [`Error::Internal`] where it can't be decrypted.
+/// [`Error::Refused`] if the server can't sign with the key, [`Error::Internal`] if it can't be decrypted.
 pub(super) fn encoding_key(key: &StoredKey, vault: Option<&Vault>) -> Result<jwt::EncodingKey> {
     let secret = open_secret(key, vault)?;
     if key.algorithm.secret_bytes().is_some() {
@@ -47,11 +47,11 @@ pub(super) fn encoding_key(key: &StoredKey, vault: Option<&Vault>) -> Result<jwt
     key.map_err(Error::internal)
 }
 
-/// What the vault has encrypted, in the clear; wiped when dropped.
+/// Decrypts the part of the key that the vault has encrypted; wiped when dropped.
 ///
 /// # Errors
 ///
-/// [`Error::Refused`] for a public key, or without a master key; [`Error::Internal`] where it can't be decrypted.
+/// [`Error::Refused`] for a public key, or without a master key; [`Error::Internal`] if it can't be decrypted.
 pub fn open_secret(key: &StoredKey, vault: Option<&Vault>) -> Result<Zeroizing<Vec<u8>>> {
     let encrypted = key.encrypted().ok_or_else(|| {
         Error::refused("This key is public: its owner signs tokens with the private one.")
@@ -61,18 +61,18 @@ pub fn open_secret(key: &StoredKey, vault: Option<&Vault>) -> Result<Zeroizing<V
         .decrypt(encrypted, &key.binding())
 }
 
-/// Without a master key, shared secrets can be neither stored nor used.
+/// The error for a server without a master key, which can neither store nor use shared secrets.
 pub fn no_master_key() -> Error {
     Error::refused(
         "Shared secrets need a master key: make one with `openssl rand -hex 32 > master.key` and set SIGPERSIST_MASTER_KEY_FILE to that file.",
     )
 }
 
-/// A key pair that nobody has: the public key, and the private one as PKCS #8.
+/// Generates a key pair: the public key, and the private key as PKCS #8.
 ///
 /// # Errors
 ///
-/// [`Error::Refused`] for algorithms of shared secrets, [`Error::Internal`] where the machine can't make one.
+/// [`Error::Refused`] for algorithms of shared secrets, [`Error::Internal`] if the machine can't generate one.
 pub fn new_key_pair(algorithm: Algorithm) -> Result<(PublicKey, Zeroizing<Vec<u8>>)> {
     let made = match algorithm {
         Algorithm::Es256 => ecdsa(&ECDSA_P256_SHA256_FIXED_SIGNING),
@@ -81,7 +81,7 @@ pub fn new_key_pair(algorithm: Algorithm) -> Result<(PublicKey, Zeroizing<Vec<u8
             let private = pair.to_pkcs8v1()?;
             parts(&pair.public_key().as_der()?, private.as_ref())
         }),
-        // As strong as is thought enough beyond 2030 (NIST SP 800-57 part 1, table 2).
+        // Considered strong enough beyond 2030 (NIST SP 800-57 part 1, table 2).
         Algorithm::Rs256 | Algorithm::Ps256 => {
             RsaKeyPair::generate(KeySize::Rsa3072).and_then(|pair| {
                 let private: Pkcs8V1Der<'_> = pair.as_der()?;

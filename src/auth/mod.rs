@@ -1,4 +1,4 @@
-//! Who may call: keys, tokens, and the encryption of secrets at rest. The only module that knows JSON Web Tokens.
+//! Authentication: keys, tokens, and the encryption of secrets at rest. The only module that knows JSON Web Tokens.
 
 pub mod algorithm;
 mod authenticator;

@@ -1,4 +1,4 @@
-//! Public keys that verify tokens, of kinds and sizes that their algorithms take.
+//! Public keys that verify tokens, of the kinds and sizes that their algorithms accept.
 
 use aws_lc_rs::encoding::{AsDer as _, PublicKeyX509Der};
 use aws_lc_rs::rsa::PublicKeyComponents;
@@ -22,14 +22,15 @@ use x509_parser::x509::SubjectPublicKeyInfo;
 use super::algorithm::to_jwt;
 use super::forgery::{RSA_BITS, refuse_ed25519, refuse_factorable, refuse_rsa};
 
-/// `secp256r1` and `secp384r1` (RFC 5480 section 2.1.1.1), and `id-Ed25519` (RFC 8410 section 3).
+/// Object identifiers of `secp256r1` and `secp384r1` (RFC 5480 section 2.1.1.1), and of `id-Ed25519` (RFC 8410 section
+/// 3).
 const P256: &str = "1.2.840.10045.3.1.7";
 const P384: &str = "1.3.132.0.34";
 const ED25519_OID: &str = "1.3.101.112";
-/// What begins an uncompressed point (SEC 1 section 2.3.3).
+/// First byte of an uncompressed point (SEC 1 section 2.3.3).
 const UNCOMPRESSED: u8 = 4;
 
-/// A public key of a kind and size that its algorithm takes.
+/// A public key of a kind and size that its algorithm accepts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublicKey {
     algorithm: Algorithm,
@@ -42,7 +43,7 @@ impl PublicKey {
     ///
     /// # Errors
     ///
-    /// [`Error::Refused`] if it is none for the algorithm, or anybody can forge signatures for it.
+    /// [`Error::Refused`] if it is no key for the algorithm, or anybody can forge signatures for it.
     pub fn from_der(algorithm: Algorithm, der: &[u8]) -> Result<Self> {
         let scheme = scheme(algorithm)?;
         let info = match SubjectPublicKeyInfo::from_der(der) {
@@ -59,7 +60,7 @@ impl PublicKey {
             }
             _ => {}
         }
-        // The cryptography takes any curve, and checks that the point is on it.
+        // The library accepts any curve here. It checks that the point is on the curve.
         match ParsedPublicKey::new(scheme, der) {
             Ok(_) => Ok(Self {
                 algorithm,
@@ -75,7 +76,7 @@ impl PublicKey {
     ///
     /// As [`Self::from_der`].
     pub fn from_pem(algorithm: Algorithm, pem: &str) -> Result<Self> {
-        // Of a shared secret it is said first that it has no public key.
+        // For a shared secret, the error first says that it has no public key.
         scheme(algorithm)?;
         match parse_x509_pem(pem.as_bytes()) {
             Ok((_, pem)) if pem.label == "PUBLIC KEY" => Self::from_der(algorithm, &pem.contents),
@@ -87,7 +88,7 @@ impl PublicKey {
     ///
     /// # Errors
     ///
-    /// As [`Self::from_der`]; also if it says itself that it is for something else.
+    /// As [`Self::from_der`]; also if the key states another use or algorithm.
     pub fn from_jwk(algorithm: Algorithm, jwk: &Value) -> Result<Self> {
         let scheme = scheme(algorithm)?;
         let member = |name: &str| jwk.get(name).and_then(Value::as_str);
@@ -137,7 +138,7 @@ impl PublicKey {
         Self::from_der(algorithm, der.as_ref())
     }
 
-    /// Looks for what makes an RSA key easy to factor. Blocks for up to a second.
+    /// Refuses an RSA key that is easy to factor. Blocks for up to a second.
     ///
     /// # Errors
     ///
@@ -159,11 +160,11 @@ impl PublicKey {
         to_pem("PUBLIC KEY", &self.der)
     }
 
-    /// The key as a JSON Web Key of this name.
+    /// The key as a JSON Web Key with this name.
     ///
     /// # Errors
     ///
-    /// [`Error::Internal`] where the library can't.
+    /// [`Error::Internal`] if the library can't convert it.
     pub fn to_jwk(&self, kid: &str) -> Result<Value> {
         let algorithm = Some(to_jwt(self.algorithm));
         let mut jwk = jwt::jwk::Jwk::from_decoding_key(&self.decoding_key()?, algorithm)
@@ -177,7 +178,7 @@ impl PublicKey {
     ///
     /// # Errors
     ///
-    /// [`Error::Internal`] where the library can't read it.
+    /// [`Error::Internal`] if the library can't read it.
     pub(super) fn decoding_key(&self) -> Result<jwt::DecodingKey> {
         let pem = self.to_pem();
         let key = match self.algorithm {
@@ -189,7 +190,7 @@ impl PublicKey {
     }
 }
 
-/// The curve of an elliptic key for the algorithm (RFC 7518 section 3.4); nothing where it takes none.
+/// The curve of an elliptic-curve key for the algorithm (RFC 7518 section 3.4); empty if it uses none.
 fn curve_of(algorithm: Algorithm) -> &'static str {
     match algorithm {
         Algorithm::Es256 => "P-256",
@@ -222,7 +223,7 @@ fn scheme(algorithm: Algorithm) -> Result<&'static dyn VerificationAlgorithm> {
     })
 }
 
-/// Whether the algorithm takes keys of this kind.
+/// Whether the algorithm accepts keys of this kind.
 fn is_for(algorithm: Algorithm, info: &SubjectPublicKeyInfo<'_>) -> bool {
     let curve = info.algorithm.parameters.as_ref();
     let curve = curve.and_then(|curve| curve.as_oid().ok());
@@ -242,7 +243,8 @@ mod tests {
 
     use super::*;
 
-    /// RFC 7515 appendix A.3.1, RFC 8037 appendix A.2, and RFC 7515 appendix A.2.1, whose modulus has 2048 bits.
+    /// Keys of RFC 7515 appendix A.3.1, RFC 8037 appendix A.2, and RFC 7515 appendix A.2.1, whose modulus has 2048
+    /// bits.
     fn published() -> [(Algorithm, Value); 3] {
         [
             (

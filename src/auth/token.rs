@@ -1,4 +1,4 @@
-//! JSON Web Tokens: reading and verifying them as RFC 8725 demands, and issuing them for scripts.
+//! JSON Web Tokens: verifies them as RFC 8725 demands, and issues them for scripts.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -18,24 +18,24 @@ use super::algorithm::{from_jwt, to_jwt};
 use super::key::encoding_key;
 use crate::config::AuthConfig;
 
-/// Longest token that is looked at, in bytes.
+/// Longest token that is read, in bytes.
 pub(super) const MAX_TOKEN_BYTES: usize = 8 * 1024;
 /// Longest `kid`, in bytes.
 pub const MAX_KID_BYTES: usize = 128;
 const NO_JWT: Error = Error::InvalidToken("it does not have the three parts of a signed JWT");
-/// The one sentence for each reason why no key verifies a token, so that nobody learns from it which keys there are.
+/// The only message for all cases in which no key verifies a token, so that it does not reveal which keys exist.
 pub(super) const UNVERIFIED: Error = Error::InvalidToken(
     "no active key verifies it: look at its `kid`, at its `alg` and at the key that signed it",
 );
 
-/// What a verified token says. Unknown scopes are left out: they allow nothing here.
+/// The claims of a verified token. Unknown scopes are left out: they allow nothing here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claims {
     /// The `sub` claim.
     pub subject: Option<String>,
-    /// What the token allows.
+    /// The scopes of the token.
     pub scopes: Vec<Scope>,
-    /// When it expires, with the skew that is forgiven.
+    /// Time at which the token expires, with the permitted clock skew.
     pub valid_until: DateTime<Utc>,
 }
 
@@ -55,9 +55,9 @@ struct IssuedClaims {
     aud: Option<String>,
 }
 
-/// The claims of a token that somebody gives, of any form, so that a sentence can tell which of them is wrong.
+/// The claims of a received token, of any JSON type, so that the error can say which one is wrong.
 ///
-/// One that is there twice is refused by reading them.
+/// The parser refuses a claim that is there twice.
 #[derive(Debug, Deserialize)]
 struct GivenClaims {
     sub: Option<Value>,
@@ -73,12 +73,12 @@ struct GivenClaims {
     iss: Option<Value>,
 }
 
-/// Reads null as a value: no scopes are allowed by leaving them out, not by what nobody can mean.
+/// Reads null as a value. A missing claim means no scopes; null is an error.
 fn even_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
     Value::deserialize(deserializer).map(Some)
 }
 
-/// A claim that must be text, if it is there.
+/// Reads a claim that must be text, if it is there.
 fn text(claim: Option<Value>, otherwise: &'static str) -> Result<Option<String>> {
     match claim {
         None => Ok(None),
@@ -96,7 +96,7 @@ fn scope_names(claim: &Value) -> Option<BTreeSet<&str>> {
     }
 }
 
-/// What the claims allow: `scope`, or `scp`, as Entra and Okta call it.
+/// The scopes that the claims allow: `scope`, or `scp`, as Entra and Okta call it.
 fn scopes(scope: Option<&Value>, scp: Option<&Value>) -> Result<Vec<Scope>> {
     let names = |claim: Option<&'_ Value>, otherwise| match claim {
         None => Ok(None),
@@ -124,20 +124,20 @@ fn scopes(scope: Option<&Value>, scp: Option<&Value>) -> Result<Vec<Scope>> {
     Ok(names.iter().filter_map(|name| name.parse().ok()).collect())
 }
 
-/// What the header of a token says, before anything is verified.
+/// The header of a token, before anything is verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Header {
-    /// The name of the key that signed it.
+    /// The name of the key that signed the token.
     pub kid: String,
-    /// With which algorithm; none for one that no key here may be used with.
+    /// The algorithm; none if no key here may be used with it.
     pub algorithm: Option<Algorithm>,
 }
 
-/// Reads a token's header, and makes sure that it has the form of a signed JWT.
+/// Reads a token's header, and checks that the token has the form of a signed JWT.
 ///
 /// # Errors
 ///
-/// [`Error::InvalidToken`], which tells only of what anybody can see in the token.
+/// [`Error::InvalidToken`], which tells only what anybody can see in the token.
 pub fn header(token: &str) -> Result<Header> {
     if token.len() > MAX_TOKEN_BYTES {
         return Err(Error::InvalidToken("it is too long"));
@@ -162,7 +162,7 @@ pub fn header(token: &str) -> Result<Header> {
         )
     })?;
     if header.crit.is_some() {
-        // There are no extensions here that could be understood (RFC 7515 section 4.1.11).
+        // No extension is supported (RFC 7515 section 4.1.11).
         return Err(Error::InvalidToken("its header has critical extensions"));
     }
     match header.kid {
@@ -174,17 +174,18 @@ pub fn header(token: &str) -> Result<Header> {
     }
 }
 
-/// Whether a text may name a key: printable ASCII without spaces, which a path can hold as a segment.
+/// Whether a text may name a key: printable ASCII without spaces that can be a segment of a path.
 pub fn is_key_id(text: &str) -> bool {
     (1..=MAX_KID_BYTES).contains(&text.len())
         && text.bytes().all(|byte| byte.is_ascii_graphic())
-        // Clients take these out of a path (RFC 3986 section 5.2.4).
+        // Clients remove these from a path (RFC 3986 section 5.2.4).
         && !matches!(text, "." | "..")
 }
 
 /// Verifies a token with the key that its `kid` names.
 ///
-/// `tenant_slug` is that of the key's tenant, none for the platform's keys. The algorithm is the key's, never the token's; keys embedded in the token's header are ignored.
+/// `tenant_slug` is the slug of the key's tenant, none for a key of the platform. The algorithm is that of the key,
+/// never that of the token; keys embedded in the token's header are ignored.
 ///
 /// # Errors
 ///
@@ -215,7 +216,7 @@ pub fn verify(
         .map_err(|error| refusal(error.kind(), token))?
         .claims;
     let latest = now_s().saturating_add(config.leeway_s);
-    // A number beyond f64 is no time either.
+    // A number beyond f64 counts as a time in the far future.
     let seconds = |time: &Value| match time {
         Value::Number(time) => Some(time.as_f64().map_or(u64::MAX, |time| time as u64)),
         _ => None,
@@ -256,7 +257,7 @@ pub fn verify(
     })
 }
 
-/// Reads the claims of a token whose form was looked at before.
+/// Reads the claims of a token whose form was checked before.
 fn read_claims(part: &str) -> serde_json::Result<GivenClaims> {
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).unwrap_or_default())
 }
@@ -264,7 +265,7 @@ fn read_claims(part: &str) -> serde_json::Result<GivenClaims> {
 const NO_EXPIRY: Error =
     Error::InvalidToken("its `exp` is missing, or not a time in seconds since 1970");
 
-/// Sentences of our own, since the library's may quote the token.
+/// Translates the library's errors to messages of our own, because the library's may quote the token.
 fn refusal(kind: &jwt::errors::ErrorKind, token: &str) -> Error {
     use jwt::errors::ErrorKind;
     let claim = |name: &str| match name {
@@ -280,7 +281,8 @@ fn refusal(kind: &jwt::errors::ErrorKind, token: &str) -> Error {
         ErrorKind::InvalidIssuer => Error::InvalidToken("its issuer is not the one expected"),
         ErrorKind::InvalidAudience => Error::InvalidToken("its audience is not the one expected"),
         ErrorKind::MissingRequiredClaim(name) | ErrorKind::InvalidClaimFormat(name) => claim(name),
-        // The library calls a list in place of a time broken JSON: the claims are read again, to tell what is wrong.
+        // The library reports a list in place of a time as broken JSON. So the claims are read again, to find the wrong
+        // one.
         ErrorKind::Json(_) => match token.split('.').nth(1).map(read_claims) {
             Some(Ok(claims)) if !claims.exp.as_ref().is_some_and(|time| time.is_number()) => {
                 claim("exp")
@@ -297,11 +299,11 @@ fn refusal(kind: &jwt::errors::ErrorKind, token: &str) -> Error {
     }
 }
 
-/// Issues a token that a key of the server's signs.
+/// Issues a token that is signed with a key of the server.
 ///
 /// # Errors
 ///
-/// [`Error::Refused`] where the server can't sign with the key, or no master key is configured.
+/// [`Error::Refused`] if the server can't sign with the key, or no master key is configured.
 pub fn issue(
     key: &StoredKey,
     vault: Option<&Vault>,
@@ -373,7 +375,8 @@ mod tests {
             prop_assert_eq!(verified(&token).unwrap_err().code(), "invalid_token");
         }
 
-        /// Whatever a claim is set to, the token is valid or refused; with nothing odd in it, it says what it was made with.
+        /// Any value of a claim gives a valid token or a refusal. A token without odd values has the claims that it was
+        /// made with.
         #[test]
         fn claims_mean_what_they_say(
             subject in any::<String>(),

@@ -20,19 +20,21 @@ const COULD_NOT_CHECK: u8 = 2;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Audit {
-    /// List who changed what, newest first.
+    /// List changes and who made them, newest first.
     List(Box<List>),
-    /// Find events that were changed, taken away or moved. Ends with 0 where there are none, 1 where there are, 2 where it could not be checked.
+    /// Find events that were changed, removed or moved. Exits with 0 if there are none, 1 if there are some, 2 if the
+    /// check could not be made.
     Verify(Verify),
-    /// Seal chains as they are, so that events before may be without a seal, as those of servers of an older release are. See to it first that they are what was done.
+    /// Seal chains in their present state, so that their earlier events need no seal, such as events written by servers
+    /// of an older release. Make sure first that the events show what was really done.
     Seal(Seal),
 }
 
-/// Whose events a command is about.
+/// Selects the events that a command is about.
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
 struct WhoseArgs {
-    /// The slug of a tenant, which may be deleted by now.
+    /// The slug of a tenant, even one that has been deleted.
     tenant: Option<String>,
     /// The platform itself.
     #[arg(long)]
@@ -56,16 +58,16 @@ impl WhoseArgs {
 pub(super) struct List {
     #[command(flatten)]
     whose: WhoseArgs,
-    /// Only by this actor: the `sub` claim of a token, or "command line".
+    /// Only events by this actor: the `sub` claim of a token, or "command line".
     #[arg(long, value_name = "NAME")]
     actor: Option<String>,
-    /// Only this action, such as hook.set; ending with a dot, all that begin so.
+    /// Only this action, such as hook.set; if it ends with a dot, all actions with this prefix.
     #[arg(long)]
     action: Option<String>,
-    /// Only to what has this name.
+    /// Only actions on the object with this name.
     #[arg(long, value_name = "NAME")]
     target: Option<String>,
-    /// Only by this request.
+    /// Only events of this request.
     #[arg(long, value_name = "ID")]
     request_id: Option<String>,
     /// Only at this time or later: "YYYY-MM-DD HH:MM:SS" in UTC, or RFC 3339.
@@ -74,7 +76,7 @@ pub(super) struct List {
     /// Only before this time.
     #[arg(long, value_name = "TIME", value_parser = time::from_text)]
     until: Option<DateTime<Utc>>,
-    /// Most events.
+    /// Maximum number of events.
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
     limit: u32,
 }
@@ -83,10 +85,10 @@ pub(super) struct List {
 pub(super) struct Verify {
     #[command(flatten)]
     whose: WhoseArgs,
-    /// An event that must be there: the end of a chain as an earlier check printed it.
+    /// An event that must be in the trail: the end of a chain as an earlier check printed it.
     #[arg(long, value_name = "NUMBER:HASH", conflicts_with = "all")]
     expect: Option<Head>,
-    /// Also end with 1 where seals could not be checked: there is no master key here, or nothing was ever sealed.
+    /// Also exit with 1 if seals could not be checked, because there is no master key here, or nothing was ever sealed.
     #[arg(long)]
     keyed: bool,
 }
@@ -95,7 +97,7 @@ pub(super) struct Verify {
 pub(super) struct Seal {
     #[command(flatten)]
     whose: WhoseArgs,
-    /// Make a new key, where the master key that the old one is under is lost. Restart all servers then.
+    /// Make a new seal key, if the master key that encrypts the old one is lost. Restart all servers afterwards.
     #[arg(long)]
     new_key: bool,
 }

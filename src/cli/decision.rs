@@ -18,11 +18,11 @@ use crate::tenants;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Decision {
-    /// List what a tenant's hooks decided, newest first.
+    /// List decisions of a tenant's hooks, newest first.
     List(Box<List>),
-    /// Show a decision with all that the hook said.
+    /// Show a decision in full.
     Show(One),
-    /// Let the same revision with the same settings decide again on the same input, and compare.
+    /// Repeat a decision with the same revision, settings and input, and compare the results.
     Replay(One),
 }
 
@@ -30,16 +30,16 @@ pub(super) enum Decision {
 pub(super) struct List {
     /// The tenant's slug.
     tenant: String,
-    /// Only of this document.
+    /// Only decisions about this document.
     #[arg(long)]
     document: Option<String>,
-    /// Only of this thread.
+    /// Only decisions about this thread.
     #[arg(long)]
     thread: Option<String>,
-    /// Only of this hook.
+    /// Only decisions of this hook.
     #[arg(long, value_name = "NAME")]
     hook: Option<String>,
-    /// Only with this verdict: accepted, rejected or failed.
+    /// Only decisions with this verdict: accepted, rejected or failed.
     #[arg(long)]
     verdict: Option<Verdict>,
     /// Only at this time or later: "YYYY-MM-DD HH:MM:SS" in UTC, or RFC 3339.
@@ -48,7 +48,7 @@ pub(super) struct List {
     /// Only before this time.
     #[arg(long, value_name = "TIME", value_parser = time::from_text)]
     until: Option<DateTime<Utc>>,
-    /// Most decisions.
+    /// Maximum number of decisions.
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
     limit: u32,
 }
@@ -57,7 +57,7 @@ pub(super) struct List {
 pub(super) struct One {
     /// The tenant's slug.
     tenant: String,
-    /// The decision, as `decision list` tells it.
+    /// The decision's id, as shown by `decision list`.
     id: DecisionId,
 }
 

@@ -1,4 +1,5 @@
-//! `sigpersist demo`: the whole of it on real input, each step as the command that anyone can repeat, and its answer.
+//! `sigpersist demo`: a tour of the whole program on real input. Prints each step as a command that anyone can repeat,
+//! and its answer.
 
 use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};

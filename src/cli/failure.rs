@@ -1,4 +1,4 @@
-//! What scripts are told of a command that failed: an exit code, and the code of the API.
+//! Exit codes of failed commands, and the matching error codes of the API.
 
 use sigpersist_model::error::Error;
 

@@ -1,4 +1,4 @@
-//! Whose keys and tokens a command is about.
+//! Arguments that name the owner of keys and tokens.
 
 use clap::Args;
 use sigpersist_model::error::Result;

@@ -11,18 +11,19 @@ use crate::tenants;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum MasterKey {
-    /// Show the names of the keys in the master key file, and how many stored secrets are under the current one.
+    /// Show the names of the keys in the master key file, and the number of stored secrets encrypted with the current
+    /// one.
     Show,
-    /// Put all stored secrets under a new master key while servers run, and take the old one out of the file.
+    /// Encrypt all stored secrets with a new master key while servers run, and remove the old one from the file.
     Rotate(Rotate),
 }
 
 #[derive(Debug, Args)]
 pub(super) struct Rotate {
-    /// Only add the new key to the file, so that the file can be copied to other servers' machines before the rotation.
+    /// Only add the new key to the file, so that you can copy the file to other servers' machines before the rotation.
     #[arg(long, conflicts_with = "abandon_unreadable")]
     prepare: bool,
-    /// Rotate although the file does not decrypt every secret. What it does not decrypt is lost for good.
+    /// Rotate even if the file does not decrypt every secret. Secrets that it does not decrypt are lost for good.
     #[arg(long)]
     abandon_unreadable: bool,
 }

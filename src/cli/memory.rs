@@ -1,4 +1,4 @@
-//! Memory that is free goes back to the system.
+//! Returns freed memory to the operating system.
 
 /// Blocks of so many bytes are mapped by themselves, and unmapped when they are free: far above what ordinary requests need.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]

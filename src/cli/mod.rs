@@ -40,7 +40,7 @@ use crate::store::embedded::{Purpose, forget_libpq_environment};
 use crate::telemetry;
 use output::Output;
 
-/// Stores the electronic signatures of documents: every version, for many tenants, judged by WebAssembly hooks.
+/// Stores the electronic signatures of documents: every version, for many tenants, checked by WebAssembly hooks.
 #[derive(Debug, Parser)]
 #[command(
     name = "sigpersist",
@@ -75,7 +75,7 @@ enum Command {
     Serve(serve::Serve),
     /// Bring the database's schema up to date.
     Migrate,
-    /// Take the embedded database over to the programs of a newer Postgres, with the server stopped; the old one is kept.
+    /// Upgrade the embedded database to a newer Postgres, with the server stopped. The old database is kept.
     UpgradeData(upgrade_data::UpgradeData),
     /// Manage tenants.
     #[command(subcommand)]
@@ -83,32 +83,32 @@ enum Command {
     /// Manage the keys that verify tokens.
     #[command(subcommand)]
     Key(key::Key),
-    /// Manage the master key, which encrypts what is secret of those keys.
+    /// Manage the master key, which encrypts secrets at rest.
     #[command(subcommand)]
     MasterKey(master_key::MasterKey),
     /// Issue tokens.
     #[command(subcommand)]
     Token(token::Token),
-    /// Make, test, upload and look at plugins.
+    /// Build, test, upload and inspect plugins.
     #[command(subcommand)]
     Plugin(plugin::Plugin),
-    /// Bind plugins to tenants, change and try what is bound.
+    /// Bind plugins to tenants; change and try hooks.
     #[command(subcommand)]
     Hook(hook::Hook),
-    /// Say what tenants accept as signatures, and whom they trust.
+    /// Set which signatures tenants accept, and which certificates they trust.
     #[command(subcommand)]
     Policy(policy::Policy),
-    /// See what hooks decided, and decide it again.
+    /// Show decisions of hooks, and replay them.
     #[command(subcommand)]
     Decision(decision::Decision),
-    /// Read a signature from a file: who signed it, with what, when.
+    /// Read a signature from a file: who signed it, with what, and when.
     Inspect(signature::Inspect),
-    /// Verify a signature in a file. Ends with 0 only where every signer and countersigner passes.
+    /// Verify a signature in a file. Exits with 0 only if every signer and countersigner passes.
     Verify(signature::Verify),
-    /// See who changed what, and whether that record is whole.
+    /// Show who changed what, and check that the audit trail is intact.
     #[command(subcommand)]
     Audit(audit::Audit),
-    /// Show the whole of Sigpersist at work on an embedded database, then stay up to be tried.
+    /// Show all of Sigpersist at work on an embedded database, then keep running so that you can try it.
     Demo(demo::Demo),
 }
 

@@ -1,4 +1,4 @@
-//! Room for connections among the files that the operating system lets a process open.
+//! The limit on open files, raised to make room for connections.
 
 use anyhow::Context as _;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};

@@ -1,4 +1,4 @@
-//! `sigpersist policy`: what a tenant accepts as a signature, and whom it trusts.
+//! `sigpersist policy`: a tenant's policy (the signatures that it accepts), and the certificates that it trusts.
 
 use std::path::PathBuf;
 
@@ -18,13 +18,13 @@ use crate::tenants;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Policy {
-    /// Show what a tenant accepts and records, and whom it trusts.
+    /// Show a tenant's policy, and the certificates that it trusts.
     Show(Show),
-    /// Change what a tenant accepts and records.
+    /// Change a tenant's policy.
     Set(Set),
-    /// Trust the certificates in files: signatures whose chains end with one of them can pass.
+    /// Trust the certificates in these files: a signature can pass if its chain ends with one of them.
     Trust(Trust),
-    /// Trust a certificate no more. Verdicts that are recorded stay as they are.
+    /// Stop trusting a certificate. Recorded verdicts do not change.
     Distrust(Distrust),
 }
 
@@ -77,18 +77,20 @@ impl Show {
 #[derive(Debug, Args)]
 #[group(required = true, multiple = true)]
 pub(super) struct Changes {
-    /// What is saved as a signature: `any` text; only `cms` or `xml` that can be read and that somebody has signed; either of
-    /// them, `readable`; either of them where the signature of everybody who signed is `intact`, or has `passed`.
+    /// Signatures that are saved. `any`: any text. `cms` or `xml`: a signature of this format that can be read and that
+    /// somebody has signed. `readable`: either format. `intact`: either format, if every signer's signature is intact.
+    /// `passed`: either format, if every signer passes verification.
     #[arg(long)]
     accept: Option<Accept>,
-    /// What is done with a signature whose content is elsewhere: `accept` it by what is there, `refuse` it, or say that it
-    /// `needs_content`, which comes along and is not stored.
+    /// Treatment of a signature whose content is elsewhere. `accept`: check as much as is possible without the content.
+    /// `refuse`: refuse it. `needs_content`: accept it only if you send the content along, which is not stored.
     #[arg(long)]
     detached: Option<Detached>,
-    /// Whether something must tell of each certificate that it was not revoked (`required`), or only what is embedded counts.
+    /// Evidence about revocation. `required`: something must show for each certificate that it was not revoked.
+    /// `if_present`: evidence in the signature counts, but a certificate without any passes.
     #[arg(long)]
     revocation: Option<Revocation>,
-    /// Whether each version that is saved is verified then, and what is found recorded with it.
+    /// Whether each saved version is verified, and the verdict recorded with it.
     #[arg(long, value_name = "true|false")]
     record_verdicts: Option<bool>,
 }
@@ -134,7 +136,7 @@ impl Set {
 pub(super) struct Trust {
     /// The tenant's slug.
     tenant: String,
-    /// Certificates in PEM, of which a file may hold several, or DER.
+    /// Files with certificates: PEM, one or more in a file, or DER.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
 }
@@ -160,7 +162,7 @@ impl Trust {
 pub(super) struct Distrust {
     /// The tenant's slug.
     tenant: String,
-    /// SHA-256 of the certificate, as `policy show` tells it.
+    /// SHA-256 of the certificate, as shown by `policy show`.
     sha256: Digest,
 }
 

@@ -1,4 +1,4 @@
-//! How far a long command is, on standard error where that is a terminal.
+//! Progress of a long command, on standard error if that is a terminal.
 
 use std::time::Duration;
 

@@ -1,25 +1,26 @@
-//! Options of `sigpersist verify` that say by what rules chains are judged.
+//! Options of `sigpersist verify` for the validation of certificate chains.
 
 use clap::{Args, ValueEnum};
 use sigpersist_verify::pki::{RevocationRule, Rules};
 
 #[derive(Debug, Args)]
 pub(super) struct RuleOptions {
-    /// Whether something in the signature must tell of each certificate of its chain that it was not revoked. Otherwise a
-    /// certificate of which nothing tells passes.
+    /// Evidence about revocation. `required`: something in the signature must show for each certificate of its chain
+    /// that it was not revoked. `if-present`: a certificate without such evidence passes.
     #[arg(long, value_enum, default_value_t, value_name = "RULE")]
     revocation: Revocation,
-    /// A certificate policy that is acceptable, as an object identifier; repeat for several. Without any, each is. A chain with
-    /// another policy passes all the same, unless one of its certificates or `--require-explicit-policy` demands an acceptable one.
+    /// An acceptable certificate policy, as an object identifier; repeat for several. Without any, every policy is
+    /// acceptable. A chain with another policy passes all the same, unless one of its certificates or
+    /// `--require-explicit-policy` demands an acceptable one.
     #[arg(long, value_name = "OID", value_parser = policy)]
     policy: Vec<String>,
     /// Pass a chain only if it is valid for an acceptable certificate policy.
     #[arg(long)]
     require_explicit_policy: bool,
-    /// Never let one certificate policy stand for another.
+    /// Do not let one certificate policy stand for another (policy mapping).
     #[arg(long)]
     inhibit_policy_mapping: bool,
-    /// Let `anyPolicy` in a certificate stand for no policy.
+    /// Do not let `anyPolicy` in a certificate stand for any other policy.
     #[arg(long)]
     inhibit_any_policy: bool,
 }

@@ -28,7 +28,7 @@ pub(super) struct Serve {
     /// Address to listen on; port 0 picks a free one [default: 127.0.0.1:8080].
     #[arg(long, value_name = "HOST:PORT")]
     listen: Option<String>,
-    /// Refuse to start on an old schema instead of bringing it up to date, which takes the owner of the tables.
+    /// Refuse to start on an old schema, instead of migrating it. Migration needs the owner of the tables.
     #[arg(long)]
     no_migrate: bool,
 }

@@ -1,4 +1,4 @@
-//! `sigpersist inspect` and `sigpersist verify`: without a server or database.
+//! `sigpersist inspect` and `sigpersist verify`, which need neither a server nor a database.
 
 use std::path::{Path, PathBuf};
 
@@ -32,18 +32,18 @@ impl Inspect {
 pub(super) struct Verify {
     /// The signature: CMS in DER, BER, base64 or PEM, or XML.
     file: PathBuf,
-    /// The document that a detached signature signs.
+    /// The signed document, if the signature is detached.
     #[arg(long, value_name = "FILE")]
     document: Option<PathBuf>,
-    /// Certificates that are trusted, PEM or DER; repeat for several files. Without any, no signature is passed.
+    /// Trusted certificates, PEM or DER; repeat for several files. Without any, no signature passes.
     #[arg(long, value_name = "FILE")]
     trust: Vec<PathBuf>,
-    /// Certificates that are at hand and not trusted, PEM or DER, of signers who are not in the signature and of authorities in
-    /// between; repeat for several files.
+    /// Further certificates, PEM or DER, which are not trusted: those of signers and intermediate authorities that are
+    /// not in the signature; repeat for several files.
     #[arg(long, value_name = "FILE")]
     certificate: Vec<PathBuf>,
-    /// Verify as at this time: "YYYY-MM-DD HH:MM:SS" in UTC, or RFC 3339. Certificates are judged for the time that a time stamp
-    /// proves or the signer claims, and for this one where there is neither [default: now].
+    /// Verify as of this time: "YYYY-MM-DD HH:MM:SS" in UTC, or RFC 3339. Certificates are checked at the time that a
+    /// time stamp proves or the signer claims; if there is neither, at this time [default: now].
     #[arg(long, value_name = "TIME", value_parser = time::from_text)]
     at: Option<DateTime<Utc>>,
     #[command(flatten)]

@@ -1,4 +1,4 @@
-//! For whom a command acts, and what to do where something that it names is not there.
+//! The tenant that a command acts for, and advice for errors about things that do not exist.
 
 use std::sync::Arc;
 

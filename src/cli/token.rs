@@ -15,20 +15,20 @@ use crate::tenants::{self, NewToken};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Token {
-    /// Issue a token that the tenant's newest key signs that the server can sign with, and print it alone.
+    /// Issue a token, signed with the tenant's newest key that the server can sign with, and print only the token.
     Issue {
         #[command(flatten)]
         holder: HolderArgs,
-        /// What the token allows; repeat for several [default: signatures:read, signatures:write and signatures:delete].
+        /// Scope of the token; repeat for several [default: signatures:read, signatures:write and signatures:delete].
         #[arg(long = "scope", value_name = "SCOPE")]
         scopes: Vec<Scope>,
-        /// Who will use it: the `sub` claim.
+        /// The `sub` claim: who will use the token.
         #[arg(long, value_name = "NAME")]
         subject: Option<String>,
-        /// How long it is valid: 90s, 15m, 1h, 30d.
+        /// Lifetime of the token: 90s, 15m, 1h, 30d.
         #[arg(long, value_name = "TIME", default_value = "1h", value_parser = parse_duration)]
         ttl: Duration,
-        /// The key that signs it [default: the newest that can].
+        /// The key that signs it [default: the newest one that can].
         #[arg(long, value_name = "NAME")]
         kid: Option<String>,
     },

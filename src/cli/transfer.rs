@@ -30,27 +30,28 @@ const BUFFER_BYTES: usize = 1024 * 1024;
 pub(super) struct Export {
     /// The tenant's slug.
     tenant: String,
-    /// The file to write, which only its owner can read; - for standard output, where nothing else is said then.
+    /// The file to write, which only its owner can read; - for standard output, and then the command prints nothing
+    /// else there.
     #[arg(long, value_name = "FILE", default_value = STANDARD)]
     output: PathBuf,
-    /// What hooks decided too, with the signatures that they refused.
+    /// Also export the decisions of hooks, with the signatures that they refused.
     #[arg(long)]
     decisions: bool,
-    /// Its keys too, encrypted under a passphrase: the first line of --passphrase-file, or
-    /// `SIGPERSIST_EXPORT_PASSPHRASE`. Otherwise they stay here.
+    /// Also export the keys, encrypted with a passphrase: the first line of --passphrase-file, or
+    /// `SIGPERSIST_EXPORT_PASSPHRASE`. By default, keys are not exported.
     #[arg(long)]
     keys: bool,
-    /// Its keys too, encrypted for a server that has this master key file.
+    /// Also export the keys, encrypted for a server that has this master key file.
     #[arg(long, value_name = "FILE", conflicts_with = "keys")]
     keys_for: Option<PathBuf>,
     #[command(flatten)]
     passphrase: PassphraseArgs,
 }
 
-/// Source of the passphrase. It is never an argument, since other users of the machine see those.
+/// Source of the passphrase. It is never an argument, since other users of the machine can see those.
 #[derive(Debug, Args)]
 struct PassphraseArgs {
-    /// The file whose first line is the passphrase of keys, or - for standard input; otherwise
+    /// A file whose first line is the passphrase for the keys, or - for standard input; if left out,
     /// `SIGPERSIST_EXPORT_PASSPHRASE` is the passphrase.
     #[arg(long, value_name = "FILE")]
     passphrase_file: Option<PathBuf>,
@@ -77,16 +78,17 @@ impl PassphraseArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct Import {
-    /// The slug of the tenant to import into, which may have another name than the exported one.
+    /// The slug of the tenant to import into; it may differ from the exported one.
     tenant: String,
-    /// The file to read, first to its end to see that it and the audit trail in it are whole; - for standard input.
+    /// The file to read; - for standard input. The command first reads it to its end, to check that the file and its
+    /// audit trail are complete and intact.
     #[arg(long, value_name = "FILE", default_value = STANDARD)]
     input: PathBuf,
-    /// Create the tenant where it does not exist.
+    /// Create the tenant if it does not exist.
     #[arg(long)]
     create: bool,
-    /// Answer the tenant's requests although hooks are missing here that refuse what is not allowed. Otherwise it is
-    /// suspended until they are there.
+    /// Answer the tenant's requests even if hooks are missing here that refuse forbidden operations. Otherwise the
+    /// tenant is suspended until they are there.
     #[arg(long)]
     without_hooks: bool,
     #[command(flatten)]

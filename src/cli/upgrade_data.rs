@@ -18,10 +18,10 @@ use crate::store::embedded::{Before, Begun, Upgrade};
 
 #[derive(Debug, Args)]
 pub(super) struct UpgradeData {
-    /// Folder of the new version's programs, `pg_upgrade` among them [default: the newest on this machine].
+    /// Folder of the new version's programs, including `pg_upgrade` [default: the newest on this machine].
     #[arg(long, value_name = "BINDIR")]
     to: Option<PathBuf>,
-    /// Folder of the programs of the version that the directory is of, where they are not found.
+    /// Folder of the programs of the data directory's present version, if the command does not find them.
     #[arg(long, value_name = "BINDIR")]
     from: Option<PathBuf>,
 }

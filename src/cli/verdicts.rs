@@ -1,4 +1,4 @@
-//! What hooks decided, for people and for programs.
+//! Decisions of hooks, formatted for people and for programs.
 
 use serde_json::{Value, json};
 use sigpersist_model::decision::Decision;

@@ -1,7 +1,8 @@
-//! All settings: built-in defaults, then a TOML file, then the environment, then flags. Read once, at start.
+//! All settings: built-in defaults, overridden by a TOML file, then by the environment, then by flags. Read once, at
+//! start.
 //!
 //! Every setting can be given in the environment: `hooks.timeout_ms` is `SIGPERSIST_HOOKS_TIMEOUT_MS`. The annotated
-//! file `sigpersist.toml` in the repository lists them all with their defaults; a test holds the two together.
+//! file `sigpersist.toml` in the repository lists all settings with their defaults; a test compares the two.
 
 mod read;
 
@@ -11,19 +12,19 @@ use serde::{Deserialize, Serialize};
 use sigpersist_model::plugin::Limits;
 use sigpersist_model::quotas::Quotas;
 
-/// Where root keeps the embedded database when Postgres's user can't reach the usual place.
+/// Root's data directory for the embedded database, if Postgres's user cannot reach the default one.
 pub const ROOT_DATA_DIR: &str = "/var/lib/sigpersist";
 
-/// Most connections of those who watch the server on a port of their own.
+/// Maximum number of connections to the watch port.
 const MAX_WATCH_CONNECTIONS: usize = 256;
 
 /// The server's settings.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Where the embedded database and the master key live.
+    /// Directory of the embedded database and the master key.
     pub data_dir: Option<PathBuf>,
-    /// Postgres to use instead of the embedded one, a libpq URL; also read from `DATABASE_URL`.
+    /// URL for libpq of a Postgres to use instead of the embedded one; also read from `DATABASE_URL`.
     pub database_url: Option<String>,
     /// File with the key that encrypts secrets at rest: 32 bytes in hexadecimal.
     pub master_key_file: Option<PathBuf>,
@@ -37,11 +38,11 @@ pub struct Config {
     pub hooks: HooksConfig,
     /// The life of tenants.
     pub tenants: TenantsConfig,
-    /// What each tenant may use that has no quota of its own; 0 for no limit.
+    /// Default quotas, for tenants without quotas of their own; 0 means no limit.
     pub quotas: Quotas<u64>,
-    /// What is logged, and how.
+    /// Content and format of the log.
     pub log: LogConfig,
-    /// Where traces go.
+    /// Export of traces.
     pub traces: TracesConfig,
 }
 
@@ -51,34 +52,35 @@ pub struct Config {
 pub struct HttpConfig {
     /// Address to listen on.
     pub listen: String,
-    /// Address where those who watch the server find `/health` and `/metrics`, without a token; none where they do not.
+    /// Address of the watch port, which serves `/health` and `/metrics` without a token; none for no such port.
     pub watch_listen: Option<String>,
-    /// Largest signature that a request may carry, in bytes of its text.
+    /// Maximum size of a signature in a request, in bytes of its text.
     pub max_signature_bytes: usize,
-    /// Most bytes of signatures in one page of a list.
+    /// Maximum bytes of signatures in one page of a list.
     pub max_list_bytes: usize,
-    /// Most bytes of all bodies and answers that are under way.
+    /// Maximum bytes of all bodies and answers in memory.
     pub max_bytes_in_flight: usize,
-    /// Most of them that one tenant has; 0 for half of `max_bytes_in_flight`.
+    /// Maximum part of that for one tenant; 0 for half of `max_bytes_in_flight`.
     pub max_bytes_in_flight_per_tenant: usize,
-    /// Most connections at once; for others, those without a request give way.
+    /// Maximum number of connections. At the limit, idle ones are closed for new ones.
     pub max_connections: usize,
-    /// Most of them of one address (of IPv6, one network of 64 bits); 0 for a quarter.
+    /// Maximum number of connections of one address, or one IPv6 /64 network; 0 for a quarter.
     pub max_connections_per_peer: usize,
-    /// How long a request's head may take to arrive, and a connection be idle, in milliseconds.
+    /// Maximum time for a request's head to arrive, and for a connection to be idle, in milliseconds.
     pub head_timeout_ms: u64,
-    /// How long a request's body may take to arrive, in milliseconds.
+    /// Maximum time for a request's body to arrive, in milliseconds.
     pub body_timeout_ms: u64,
-    /// How long a client may take no more of an answer, in milliseconds.
+    /// Maximum time in which a client reads nothing of an answer, in milliseconds.
     pub write_timeout_ms: u64,
-    /// Requests that may be answered at once; others wait. 0 for four times `database.pool_size`, or twice
-    /// `hooks.max_concurrent` where that is more.
+    /// Maximum number of requests answered at once; others wait. 0 for four times `database.pool_size`, or twice
+    /// `hooks.max_concurrent` if that is more.
     pub max_concurrent_requests: usize,
-    /// How long a request may wait for its turn before it is refused with 503, in milliseconds.
+    /// Time that a request may wait before it is refused with 503, in milliseconds.
     pub queue_timeout_ms: u64,
-    /// How long the server still takes requests after SIGTERM, while it says that it is not ready, in milliseconds.
+    /// Time for which the server still takes requests after SIGTERM, while it reports that it is not ready, in
+    /// milliseconds.
     pub shutdown_delay_ms: u64,
-    /// How long requests in flight may go on after that, in milliseconds.
+    /// Time for which requests in flight may continue after that, in milliseconds.
     pub shutdown_timeout_ms: u64,
 }
 
@@ -105,15 +107,15 @@ impl Default for HttpConfig {
 }
 
 impl HttpConfig {
-    /// Largest request body, in bytes: a signature that JSON escapes made three times as long (`\u0436` for the two bytes
-    /// of a Cyrillic letter), and the rest.
+    /// Maximum size of a request body, in bytes: a signature that JSON escapes made three times as long (`\u0436` for
+    /// the two bytes of a Cyrillic letter), plus the other parameters.
     pub fn max_body_bytes(&self) -> usize {
         self.max_signature_bytes
             .saturating_mul(3)
             .saturating_add(256 * 1024)
     }
 
-    /// Most connections of one peer.
+    /// Maximum number of connections of one peer.
     pub fn connections_of_peer(&self) -> usize {
         match self.max_connections_per_peer {
             0 => self.max_connections.div_ceil(4),
@@ -121,12 +123,12 @@ impl HttpConfig {
         }
     }
 
-    /// Most connections to the port of those who watch, which are not counted among the others.
+    /// Maximum number of connections to the watch port, counted separately.
     pub fn max_watch_connections(&self) -> usize {
         self.max_connections.min(MAX_WATCH_CONNECTIONS)
     }
 
-    /// Most bytes of bodies and answers that one tenant, or the platform, has under way.
+    /// Maximum bytes of bodies and answers in memory for one tenant, or for the platform.
     pub fn max_bytes_in_flight_of_one(&self) -> usize {
         match self.max_bytes_in_flight_per_tenant {
             0 => self.max_bytes_in_flight / 2,
@@ -139,11 +141,11 @@ impl HttpConfig {
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DatabaseConfig {
-    /// Most connections at once, besides one for notifications.
+    /// Maximum number of connections, besides one for notifications.
     pub pool_size: u32,
-    /// How long a request may wait for a connection, in milliseconds.
+    /// Time that a request may wait for a connection, in milliseconds.
     pub pool_timeout_ms: u64,
-    /// How long one statement may run, in milliseconds.
+    /// Time that one statement may run, in milliseconds.
     pub statement_timeout_ms: u64,
 }
 
@@ -165,9 +167,9 @@ pub struct AuthConfig {
     pub issuer: Option<String>,
     /// The `aud` that tokens must carry.
     pub audience: Option<String>,
-    /// Clock skew that `exp`, `nbf` and `iat` are forgiven, in seconds.
+    /// Tolerated clock skew for `exp`, `nbf` and `iat`, in seconds.
     pub leeway_s: u64,
-    /// Longest time until a token expires, in seconds, whoever issues it.
+    /// Maximum time until a token expires, in seconds, for tokens of any issuer.
     pub max_token_lifetime_s: u64,
 }
 
@@ -186,62 +188,63 @@ impl Default for AuthConfig {
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct HooksConfig {
-    /// Largest component that may be uploaded.
+    /// Maximum size of a component.
     pub max_component_bytes: usize,
-    /// Program that compiles plugins, each in a process of its own: one that begins with
-    /// [`compile_if_asked`](crate::hooks::compile_if_asked). The running one where it is left out.
+    /// Program that compiles plugins, each in a process of its own. It must begin with
+    /// [`compile_if_asked`](crate::hooks::compile_if_asked). If left out, the running program.
     pub compiler: Option<PathBuf>,
-    /// Most memory of a process that compiles a component.
+    /// Maximum memory of a process that compiles a component.
     pub max_compile_memory_bytes: u64,
-    /// Most processor time of such a process, in milliseconds; counted in whole seconds.
+    /// Maximum CPU time of such a process, in milliseconds, rounded up to whole seconds.
     pub max_compile_cpu_ms: u64,
-    /// How long it may take, in milliseconds.
+    /// Maximum duration of such a process, in milliseconds.
     pub compile_timeout_ms: u64,
-    /// Most memory that compiled plugins take which are kept ready though no hook in use needs them.
+    /// Maximum memory of compiled plugins that are kept although no hook in use needs them.
     pub max_ready_bytes: u64,
-    /// Largest settings of a hook, as JSON text.
+    /// Maximum size of a hook's settings, as JSON text.
     pub max_settings_bytes: usize,
-    /// Most hooks of one tenant.
+    /// Maximum number of hooks of one tenant.
     pub max_hooks_per_tenant: usize,
-    /// Wall-clock limit of one call where the hook does not set its own, in milliseconds.
+    /// Wall-clock limit of one call if the hook does not set its own, in milliseconds.
     pub timeout_ms: u32,
-    /// Highest limit that a hook may set, in milliseconds.
+    /// Maximum limit that a hook may set, in milliseconds.
     pub max_timeout_ms: u32,
-    /// Fuel of one call: about one unit for each WebAssembly instruction, the same on every machine.
+    /// Fuel of one call: about one unit per WebAssembly instruction, the same on every machine.
     pub fuel: u64,
-    /// Most linear memory of one call.
+    /// Maximum linear memory of one call.
     pub max_memory_bytes: usize,
-    /// Most elements in the tables of one call.
+    /// Maximum number of table elements of one call.
     pub max_table_elements: usize,
-    /// Most that one call may pass to the server in one host call or as its result.
+    /// Maximum size of the data that a plugin passes to the server in one host call or as its result.
     pub max_hostcall_bytes: usize,
-    /// Most that one call may read with `payload` and `previous` together.
+    /// Maximum number of bytes that one call may read with `payload` and `previous` together.
     pub max_read_bytes: u64,
-    /// Most host calls of one call.
+    /// Maximum number of host calls in one call.
     pub max_hostcalls: u32,
-    /// Most that one call may log; what is over is dropped.
+    /// Maximum size of the log of one call; the rest is dropped.
     pub max_log_bytes: usize,
-    /// Saves and deletes that may be judged at once; 0 for eight times the number of processors.
+    /// Maximum number of saves and deletes on which hooks run at once; 0 for eight times the number of processors.
     pub max_concurrent: usize,
-    /// The same for one tenant; 0 for half of `max_concurrent`.
+    /// Maximum part of that for one tenant; 0 for half of `max_concurrent`.
     pub max_concurrent_per_tenant: usize,
-    /// How long a request may wait for its turn, in milliseconds.
+    /// Time that a request may wait for a permit to run hooks, in milliseconds.
     pub queue_timeout_ms: u64,
-    /// Trials (evaluations, backtests, replays, test cases) that may run at once, beside the serving of requests.
+    /// Maximum number of concurrent trials (evaluations, backtests, replays, test cases), in addition to requests.
     pub max_concurrent_trials: usize,
-    /// Failures in a row after which a hook is set aside; 0 for never.
+    /// Consecutive failures after which a hook is quarantined; 0 for never.
     pub quarantine_failures: u32,
-    /// Share of failures, in percent, from which a hook is set aside; 0 for never.
+    /// Percentage of failures from which a hook is quarantined; 0 for never.
     pub quarantine_percent: u32,
-    /// Runs over which that share is taken.
+    /// Number of runs over which that percentage is computed.
     pub quarantine_window: u32,
-    /// How long decisions of hooks are kept, in days; 0 for ever.
+    /// Retention of hooks' decisions, in days; 0 for ever.
     pub keep_decisions_days: u32,
-    /// Largest signature that is kept where hooks refused it, so that the decision can be replayed; 0 for none.
+    /// Maximum size of a signature that is kept after hooks refused it, so that the decision can be replayed; 0 for
+    /// none.
     pub max_kept_input_bytes: usize,
-    /// Folder for compiled plugins; `compiled` in the data directory where it is left out.
+    /// Folder for compiled plugins; if left out, `compiled` in the data directory.
     pub cache_dir: Option<PathBuf>,
-    /// Most that compiled plugins may take on disk; 0 to keep none there.
+    /// Maximum disk space of compiled plugins; 0 to keep none on disk.
     pub max_cache_bytes: u64,
 }
 
@@ -281,7 +284,7 @@ impl Default for HooksConfig {
 }
 
 impl HooksConfig {
-    /// Saves and deletes that may be judged at once.
+    /// Number of saves and deletes on which hooks may run at once.
     pub fn judged_at_once(&self) -> usize {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         match self.max_concurrent {
@@ -290,7 +293,7 @@ impl HooksConfig {
         }
     }
 
-    /// What a call of a hook may take that sets no limits of its own.
+    /// Limits of a call of a hook that sets none of its own.
     pub fn default_limits(&self) -> Limits {
         Limits {
             timeout_ms: self.timeout_ms.min(self.max_timeout_ms),
@@ -298,7 +301,7 @@ impl HooksConfig {
         }
     }
 
-    /// These limits, where they are below the server's own ceiling.
+    /// Cuts limits to the server's own ceiling.
     pub fn within_ceiling(&self, limits: Limits) -> Limits {
         let ceiling = self.ceiling();
         Limits {
@@ -308,7 +311,7 @@ impl HooksConfig {
         }
     }
 
-    /// The most that any call of a hook may take.
+    /// Maximum limits of any call of a hook.
     pub fn ceiling(&self) -> Limits {
         Limits {
             timeout_ms: self.max_timeout_ms,
@@ -322,7 +325,7 @@ impl HooksConfig {
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TenantsConfig {
-    /// How long the deletion of a tenant can be taken back, in days.
+    /// Time during which the deletion of a tenant can be undone, in days.
     pub delete_grace_days: u32,
 }
 
@@ -334,13 +337,13 @@ impl Default for TenantsConfig {
     }
 }
 
-/// What is logged, and how.
+/// Content and format of the log.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LogConfig {
-    /// Which events, in the syntax of `RUST_LOG`.
+    /// Filter of events, in the syntax of `RUST_LOG`.
     pub filter: String,
-    /// For people or for programs.
+    /// Text for people, or JSON for programs.
     pub format: LogFormat,
 }
 
@@ -353,7 +356,7 @@ impl Default for LogConfig {
     }
 }
 
-/// How a log line looks.
+/// Format of a log line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
@@ -363,14 +366,14 @@ pub enum LogFormat {
     Json,
 }
 
-/// Where traces go.
+/// Export of traces.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TracesConfig {
-    /// A collector that takes OTLP over HTTP, as `http://127.0.0.1:4318`; none where nothing is exported. Also read from
-    /// `OTEL_EXPORTER_OTLP_ENDPOINT`.
+    /// URL of a collector that accepts OTLP over HTTP, such as `http://127.0.0.1:4318`; none for no export. Also read
+    /// from `OTEL_EXPORTER_OTLP_ENDPOINT`.
     pub endpoint: Option<String>,
-    /// How many requests in a hundred are traced whose callers do not say whether theirs are.
+    /// Percentage of requests that are traced, if the caller does not say whether to trace.
     pub percent: u32,
 }
 
@@ -384,8 +387,9 @@ impl Default for TracesConfig {
 }
 
 impl Config {
-    /// Requests that may be answered at once. More than a few for each connection to the database would only wait again, where
-    /// nobody notices that a client has hung up; and hooks, of which one tenant may run half, must not hold all turns.
+    /// Maximum number of requests answered at once. With more than a few per database connection, they would wait
+    /// again, where the server does not notice that a client has hung up. And hooks, of which one tenant may run half,
+    /// must not hold all permits.
     pub fn answered_at_once(&self) -> usize {
         match self.http.max_concurrent_requests {
             0 => (4 * self.database.pool_size as usize).max(2 * self.hooks.judged_at_once()),

@@ -1,4 +1,4 @@
-//! Reading settings: a file, and the environment over it.
+//! Reading of settings: a file, overridden by the environment.
 
 use std::path::{Path, PathBuf};
 
@@ -11,19 +11,20 @@ use super::HttpConfig;
 use super::TracesConfig;
 
 const PREFIX: &str = "SIGPERSIST_";
-/// Variables that other programs read, too, and the settings that they are. What has our own name comes before them.
+/// Variables that other programs read too, with the settings that they stand for. A variable with our prefix has
+/// precedence.
 const SHARED: [(&str, &str); 2] = [
     ("DATABASE_URL", "database_url"),
     ("OTEL_EXPORTER_OTLP_ENDPOINT", "traces_endpoint"),
 ];
 
 impl Config {
-    /// Reads the file, where one is given, and the environment over it; variables that are no settings are passed over,
-    /// those of a section must be known.
+    /// Reads the file, if there is one, and the environment, which overrides it. Other variables are ignored, but one
+    /// that begins with the name of a section must be a known setting.
     ///
     /// # Errors
     ///
-    /// A sentence that names the file or variable and what is wrong with it.
+    /// A sentence that names the file or variable, and the mistake.
     pub fn load(
         file: Option<&Path>,
         environment: impl IntoIterator<Item = (String, String)>,
@@ -33,7 +34,7 @@ impl Config {
                 let text = std::fs::read_to_string(path).with_context(|| {
                     format!("The configuration file {} can't be read", path.display())
                 })?;
-                // Checked by itself first, so that the message shows the line of the file.
+                // Checked by itself first, so that the error message shows the line of the file.
                 toml::from_str::<Self>(&text).with_context(|| {
                     format!("The configuration file {} is not valid", path.display())
                 })?;
@@ -41,7 +42,7 @@ impl Config {
             }
             None => toml::Table::new(),
         };
-        // What has our own name comes last, and wins.
+        // Variables with our prefix come last, and so override others.
         let mut environment: Vec<_> = environment.into_iter().collect();
         environment.sort_by_key(|(variable, _)| variable.starts_with(PREFIX));
         for (variable, value) in environment {
@@ -92,7 +93,7 @@ impl Config {
     }
 }
 
-/// Puts one variable where it belongs, with the type that the setting has.
+/// Sets one variable's setting, with the type that the setting has.
 fn set(
     settings: &mut toml::Table,
     variable: &str,
@@ -122,7 +123,7 @@ fn set(
             "There is no setting for the environment variable {variable}; see sigpersist.toml for all of them."
         );
     } else {
-        // Not ours: Kubernetes, for one, sets SIGPERSIST_SERVICE_HOST for a service of that name.
+        // Not a setting: for example, Kubernetes sets SIGPERSIST_SERVICE_HOST for a service named `sigpersist`.
         return Ok(());
     };
     let value = match example {
@@ -136,7 +137,7 @@ fn set(
     Ok(())
 }
 
-/// A configuration in which the optional settings are set too, so that their names are known.
+/// A configuration with all optional settings set, so that their names are known.
 fn every_setting() -> Config {
     Config {
         data_dir: Some(PathBuf::new()),
@@ -235,7 +236,7 @@ mod tests {
         );
     }
 
-    /// The annotated file shows every setting at its default: what is commented out is what would be the default.
+    /// The annotated file shows every setting at its default. Settings that are commented out are checked too.
     #[test]
     fn the_annotated_file_lists_every_setting_with_its_default() {
         let text = include_str!("../../sigpersist.toml");
@@ -280,7 +281,7 @@ mod tests {
         );
     }
 
-    /// The README's table of limits has every one that is a setting, with its default.
+    /// The README's table of limits lists every limit that is a setting, with its default.
     #[test]
     fn the_readme_lists_every_limit_with_its_default() {
         let readme = include_str!("../../README.md");

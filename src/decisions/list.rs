@@ -1,4 +1,4 @@
-//! Reading what hooks decided.
+//! Lists recorded decisions of hooks.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,43 +13,43 @@ use sigpersist_model::plugin::Digest;
 use crate::app::App;
 use crate::store::DecisionFilter;
 
-/// Most decisions of one page.
+/// Maximum number of decisions on one page.
 pub const MAX_LIMIT: usize = 200;
 
-/// Which decisions are asked for; all of them where nothing is.
+/// Filter of a list of decisions. Each field that is set narrows the list; without any, the list holds all decisions.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
-    /// Only of this document.
+    /// Document that the decision is about.
     pub document: Option<String>,
-    /// Only of this thread.
+    /// Thread that the decision is about.
     pub thread: Option<String>,
-    /// Only of this hook.
+    /// Name of the hook.
     pub hook: Option<String>,
-    /// Only with this verdict.
+    /// Verdict of the hook.
     pub verdict: Option<Verdict>,
-    /// Only recorded at this time or later.
+    /// Start of the time range, inclusive.
     pub since: Option<DateTime<Utc>>,
-    /// Only recorded before this time.
+    /// End of the time range, exclusive.
     pub until: Option<DateTime<Utc>>,
 }
 
-/// What made a decision.
+/// The plugin revision and the settings that made a decision.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MadeBy {
     /// The plugin's name.
     pub plugin: String,
-    /// The revision.
+    /// Digest of the plugin's revision.
     pub sha256: Digest,
-    /// SHA-256 of the settings, as the plugin read them.
+    /// SHA-256 of the settings' JSON, as the plugin read it.
     pub settings_sha256: [u8; 32],
 }
 
-/// A recorded decision, and what made it.
+/// A recorded decision, and the plugin revision that made it.
 #[derive(Debug)]
 pub struct Listed {
     /// The decision.
     pub recorded: Recorded,
-    /// What made it.
+    /// The revision and settings that made it; none if the binding is not stored any more.
     pub made_by: Option<MadeBy>,
 }
 
@@ -58,16 +58,18 @@ pub struct Listed {
 pub struct Page {
     /// The decisions, newest first.
     pub decisions: Vec<Listed>,
-    /// Where to go on; none at the end.
+    /// Start of the next page; none on the last page.
     pub next: Option<DecisionId>,
 }
 
-/// A page of a tenant's decisions, newest first. A page may hold fewer than `limit`, or none, although more follow: one
-/// page looks at so many at most. Blocks.
+/// A page of a tenant's decisions, newest first. Blocks.
+///
+/// A page scans a limited number of judgements. So it may hold fewer than `limit` decisions, or none, although more
+/// follow.
 ///
 /// # Errors
 ///
-/// Those of the store.
+/// Errors of the store.
 pub fn list(
     app: &App,
     tenant: TenantId,
@@ -113,11 +115,11 @@ pub fn list(
     })
 }
 
-/// One decision of a tenant. Blocks.
+/// One decision of a tenant, by its id. Blocks.
 ///
 /// # Errors
 ///
-/// [`Error::NotFound`].
+/// [`Error::NotFound`] if the tenant has no such decision.
 pub fn get(app: &App, tenant: TenantId, id: DecisionId) -> Result<Listed> {
     let found = app.store.decision_get(tenant, id)?;
     let (recorded, _) = found.ok_or(Error::NotFound(Noun::Decision))?;
@@ -127,7 +129,8 @@ pub fn get(app: &App, tenant: TenantId, id: DecisionId) -> Result<Listed> {
     })
 }
 
-/// The binding that made a decision, which outlives the hook.
+/// The revision and settings that made a decision, read from its binding. The binding is kept after the hook is
+/// deleted.
 pub(super) fn made_by(app: &App, tenant: TenantId, recorded: &Recorded) -> Result<Option<MadeBy>> {
     let decision = &recorded.decision;
     let binding = app

@@ -1,4 +1,5 @@
-//! What hooks decided, and on what input: recorded with each save and delete, listed, replayed, cleared in time.
+//! Decisions of hooks and their inputs: recorded with each save and delete, listed, replayed, and deleted after the
+//! retention time.
 
 mod list;
 mod replay;

@@ -1,4 +1,4 @@
-//! Making a decision again: the recorded revision and settings on the recorded input.
+//! Replays a decision: runs the recorded revision with the recorded settings on the recorded input.
 
 use std::sync::Arc;
 
@@ -13,23 +13,23 @@ use super::list::{Listed, made_by};
 use crate::app::App;
 use crate::hooks::{Bound, Chain, Guest, Judging};
 
-/// A decision, and what the same revision makes of the same input now.
+/// A recorded decision, and the decision of its replay.
 #[derive(Debug)]
 pub struct Replay {
-    /// As it was recorded.
+    /// The decision as recorded.
     pub listed: Listed,
-    /// As it is now.
+    /// The decision of the replay.
     pub replayed: Decision,
-    /// Whether verdict, codes and tags are the same.
+    /// Whether verdict, rejection codes and tags are the same.
     pub same: bool,
 }
 
-/// Runs what decided once more. Nothing is stored. Blocks.
+/// Runs the revision that made a decision again, on the same input. Stores nothing. Blocks.
 ///
 /// # Errors
 ///
-/// [`Error::NotFound`] where there is no such decision, [`Error::InputGone`] where what it was made by or on is not
-/// stored any more.
+/// [`Error::NotFound`] if there is no such decision. [`Error::InputGone`] if the revision, its binding or the input is
+/// not stored any more, or if the hook did not run.
 pub fn replay(app: &App, tenant: TenantId, id: DecisionId) -> Result<Replay> {
     let (recorded, all) = app
         .store
@@ -107,7 +107,7 @@ pub fn replay(app: &App, tenant: TenantId, id: DecisionId) -> Result<Replay> {
     })
 }
 
-/// What decided, as it was bound then.
+/// The hook with the revision and settings of the decision.
 fn bound(app: &App, tenant: TenantId, decision: &Decision, binding: &Binding) -> Result<Bound> {
     let gone = || Error::InputGone("the plugin's revision was deleted");
     let (sha256, settings) = binding.running(decision.shadow);
@@ -123,7 +123,8 @@ fn bound(app: &App, tenant: TenantId, decision: &Decision, binding: &Binding) ->
     Ok(Bound {
         binding: decision.binding,
         operations: binding.operations.clone(),
-        // The tags are told from outside, so that the validator sees those of then.
+        // Taggers are not to change the tags: the recorded ones are passed in, so that the validator sees the tags of
+        // that time.
         mode: Mode::Monitor,
         on_failure: OnFailure::Allow,
         ..Bound::unbound(
@@ -134,7 +135,7 @@ fn bound(app: &App, tenant: TenantId, decision: &Decision, binding: &Binding) ->
     })
 }
 
-/// The tags that the decision of this place found: those of the input, changed by the taggers before it.
+/// Tags before the decision at index `place`: the input's tags, after the changes of the taggers that ran before it.
 fn tags_before(tags: &[String], decisions: &[Decision], place: usize) -> Vec<String> {
     let mut tags = tags.to_vec();
     let before = decisions.iter().take(place);
@@ -145,7 +146,7 @@ fn tags_before(tags: &[String], decisions: &[Decision], place: usize) -> Vec<Str
     tags
 }
 
-/// The signature that was judged: stored where it was accepted, kept where it was refused.
+/// The signature that was judged: from the stored version, or, if it was refused, from the kept inputs.
 fn body(app: &App, tenant: TenantId, recorded: &Recorded) -> Result<SignatureBody> {
     let stored = stored(app, tenant, recorded, recorded.version)?;
     let same = stored
@@ -165,7 +166,7 @@ fn body(app: &App, tenant: TenantId, recorded: &Recorded) -> Result<SignatureBod
         ))
 }
 
-/// The version that was signed over, where the decision was made in sight of it.
+/// The version that was signed over, if the hooks read it for this decision.
 fn previous(app: &App, tenant: TenantId, recorded: &Recorded) -> Result<Option<Signature>> {
     let Some(sha256) = &recorded.input.previous_sha256 else {
         return Ok(None);

@@ -1,4 +1,4 @@
-//! Clearing decisions that are older than they are kept, in the background and in small batches.
+//! Deletes decisions that are older than the retention time, in the background and in small batches.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,19 +12,19 @@ use tracing::{info, warn};
 
 use crate::app::App;
 
-/// How often it is looked whether there is anything to clear.
+/// Time between two checks for old decisions.
 const INTERVAL: Duration = Duration::from_secs(600);
-/// Rows of one batch: one short transaction.
+/// Rows of one batch. A batch is one short transaction.
 const BATCH: i64 = 1_000;
-/// Time between two batches, which leaves the database to the others.
+/// Pause between two batches, so that other queries get the database.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// The task that clears; it ends when this is dropped.
+/// The task that deletes old decisions. Dropping this stops the task.
 #[derive(Debug)]
 pub struct Retention(JoinHandle<()>);
 
 impl Retention {
-    /// Starts to clear, now and then, what is older than the configuration says.
+    /// Starts the task. It deletes decisions older than `hooks.keep_decisions_days` at an interval.
     pub fn start(app: Arc<App>) -> Self {
         Self(tokio::spawn(async move {
             loop {
@@ -41,7 +41,7 @@ impl Drop for Retention {
     }
 }
 
-/// Clears tenant by tenant, since row-level security shows nobody the rows of all.
+/// Deletes old decisions of one tenant after the other: row-level security never shows the rows of all tenants at once.
 async fn clear(app: &Arc<App>) {
     let days = app.config.hooks.keep_decisions_days;
     if days == 0 {
@@ -80,7 +80,9 @@ async fn clear(app: &Arc<App>) {
     }
 }
 
-/// Clears a batch of a tenant's; or where it has none left, finds the next tenant. Gives the tenant to go on with.
+/// Deletes one batch of the tenant's old decisions. If the tenant has none left, moves on to the next tenant.
+///
+/// Returns the tenant to continue with and the number of deleted rows; none after the last tenant.
 fn clear_some(
     app: &App,
     tenant: Option<TenantId>,

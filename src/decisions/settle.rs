@@ -1,4 +1,5 @@
-//! What becomes of a judged save or delete: what is refused is recorded at once, what is accepted with what it allows.
+//! Acts on the judgement of a save or delete. A refusal is recorded here; an accepted judgement is recorded in the
+//! statement that saves or deletes.
 
 use sigpersist_model::context::Context;
 use sigpersist_model::decision::Judgement;
@@ -10,8 +11,9 @@ use crate::app::App;
 use crate::hooks::Judged;
 use crate::plugins;
 
-/// Sets hooks aside that keep failing; gives the refusal, if there is one, after it was recorded. `body` is what was
-/// refused, where it is stored nowhere else. Blocks.
+/// Sets hooks aside that keep failing, and records a refusal and returns it. Blocks.
+///
+/// `body` is the refused signature, if it is stored nowhere else; it is kept for replays if it is small enough.
 pub(crate) fn settle(
     app: &App,
     context: &Context,

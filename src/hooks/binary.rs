@@ -1,15 +1,15 @@
-//! Looking into a WebAssembly file without compiling it: what it is, and what it imports and exports.
+//! Reads the kind, imports and exports of a WebAssembly file without compiling it.
 
 use std::collections::HashSet;
 
 use wasmparser::{Encoding, Parser, Payload};
 
-/// What a file is.
+/// Kind of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// A component: what a plugin must be.
+    /// A component. Every plugin is one.
     Component,
-    /// A core module, of which a component can be made.
+    /// A core module. `pack` can make a component from it.
     CoreModule,
     /// Something else, or a broken file.
     Other,
@@ -22,21 +22,21 @@ sigpersist_model::words!(
     Other = "no WebAssembly"
 );
 
-/// What is written in a WebAssembly file.
+/// Kind and names found in a WebAssembly file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Binary {
-    /// What it is.
+    /// Kind of the file.
     pub kind: Kind,
-    /// Names that it imports, each once: of a component those of interfaces, of a core module those of modules.
+    /// Imported names, each once: interfaces of a component, or modules of a core module.
     pub imports: Vec<String>,
-    /// Names that it exports.
+    /// Exported names, each once.
     pub exports: Vec<String>,
-    /// Whether it is a core module that carries the types of its component.
+    /// Whether it is a core module that carries the types of its component in a custom section.
     pub has_component_types: bool,
 }
 
 impl Binary {
-    /// Reads a file as far as it can be read; whether it is valid is not asked.
+    /// Reads a file as far as possible, without validating it.
     pub fn read(bytes: &[u8]) -> Self {
         let mut binary = Self {
             kind: Kind::Other,
@@ -44,7 +44,7 @@ impl Binary {
             exports: Vec::new(),
             has_component_types: false,
         };
-        // How deep in nested modules and components the reader is: only the outermost one counts.
+        // Nesting depth of modules and components: only names of the outermost one count.
         let mut depth = 0_usize;
         for payload in Parser::new(0).parse_all(bytes) {
             let Ok(payload) = payload else { break };
@@ -98,7 +98,7 @@ impl Binary {
     }
 }
 
-/// Leaves each name where it is first.
+/// Keeps the first occurrence of each name.
 fn once(names: &mut Vec<String>) {
     let mut known = HashSet::new();
     names.retain(|name| known.insert(name.clone()));
@@ -143,7 +143,7 @@ mod tests {
         for broken in [&b""[..], b"\0asm", b"text"] {
             assert_eq!(Binary::read(broken).kind, Kind::Other);
         }
-        // A file that was cut off: what is there is told.
+        // A truncated file is read up to its end.
         assert_eq!(Binary::read(&component[..200]).kind, Kind::Component);
     }
 }

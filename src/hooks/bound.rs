@@ -1,4 +1,4 @@
-//! A plugin as a tenant has bound it, and how it fares.
+//! A plugin bound to a tenant as a hook, and its health: the count of its failures.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -9,12 +9,12 @@ use sigpersist_model::plugin::{Limits, Mode, OnFailure, Operation};
 use super::plugin::Plugin;
 use crate::config::HooksConfig;
 
-/// A plugin with its settings: what runs.
+/// A plugin with its settings.
 #[derive(Debug, Clone)]
 pub struct Guest {
     /// The plugin.
     pub plugin: Arc<Plugin>,
-    /// What it reads as its configuration, as JSON text.
+    /// Settings that the plugin reads, as JSON text.
     pub settings: Arc<str>,
 }
 
@@ -23,30 +23,30 @@ pub struct Guest {
 pub struct Bound {
     /// The hook's name.
     pub name: Arc<str>,
-    /// Which of its bindings this is.
+    /// Number of the hook's binding.
     pub binding: u32,
-    /// What runs.
+    /// Plugin and settings that decide.
     pub guest: Guest,
-    /// What runs beside it on the same input, and decides nothing.
+    /// Shadow: plugin and settings that run on the same input, without effect.
     pub shadow: Option<Guest>,
-    /// What it judges.
+    /// Operations that the hook judges.
     pub operations: Vec<Operation>,
-    /// Whether it decides.
+    /// Mode: enforce, or monitor without effect.
     pub mode: Mode,
-    /// What its failure means.
+    /// Effect of a failure: refuse the request, or let it pass.
     pub on_failure: OnFailure,
-    /// What one call may take.
+    /// Limits of one call.
     pub limits: Limits,
-    /// Why it refuses everything without running, where it does.
+    /// Reason why the hook refuses everything without running, if it does.
     pub refuses: Option<String>,
-    /// How it fares, on this server.
+    /// Failures of the hook on this server.
     pub health: Arc<Health>,
-    /// How its shadow fares.
+    /// Failures of the shadow on this server.
     pub shadow_health: Arc<Health>,
 }
 
 impl Bound {
-    /// A hook that enforces whatever its plugin judges, bound by nobody: for trials.
+    /// An enforcing hook for all operations that its plugin judges. It belongs to no tenant: for trials.
     pub fn unbound(name: &str, guest: Guest, limits: Limits) -> Self {
         Self {
             name: name.into(),
@@ -63,7 +63,8 @@ impl Bound {
         }
     }
 
-    /// Whether it keeps failing where it judges and decides, so that its tenant's hooks should run one at a time.
+    /// Whether the hook keeps failing and its decisions have an effect. Its tenant's hooks should then run one request
+    /// at a time.
     pub(super) fn is_failing(&self, operation: Operation) -> bool {
         self.judges(operation)
             && self.refuses.is_none()
@@ -71,7 +72,7 @@ impl Bound {
             && self.health.gives_way()
     }
 
-    /// Whether it has anything to say to an operation.
+    /// Whether the hook or its shadow judges this operation.
     pub(super) fn judges(&self, operation: Operation) -> bool {
         self.operations.contains(&operation)
             && (self.guest.plugin.judges(operation)
@@ -81,21 +82,21 @@ impl Bound {
                     .is_some_and(|shadow| shadow.plugin.judges(operation)))
     }
 
-    /// Whether it asks for the version that is signed over.
+    /// Whether the hook or its shadow reads the version that is signed over.
     pub(super) fn imports_previous(&self) -> bool {
         let shadow = self.shadow.as_ref();
         self.guest.plugin.imports_previous()
             || shadow.is_some_and(|shadow| shadow.plugin.imports_previous())
     }
 
-    /// Whether it may ask whether signatures hold.
+    /// Whether the hook or its shadow may ask for verification results.
     pub(super) fn imports_verdicts(&self) -> bool {
         let shadow = self.shadow.as_ref();
         self.guest.plugin.imports_verdicts()
             || shadow.is_some_and(|shadow| shadow.plugin.imports_verdicts())
     }
 
-    /// The same, with a health of its own: for a trial, which must not count.
+    /// A copy with new failure counts: for a trial, whose failures must not count.
     pub fn for_trial(&self) -> Self {
         Self {
             name: Arc::clone(&self.name),
@@ -113,23 +114,24 @@ impl Bound {
     }
 }
 
-/// A hook that has failed too often.
+/// A hook that has failed too often, and should be quarantined.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sick {
     /// The hook's name.
     pub hook: Arc<str>,
     /// The binding that failed.
     pub binding: u32,
-    /// How often, in a sentence.
+    /// Number of failures, in a sentence.
     pub reason: String,
 }
 
-/// Failures in a row from which a hook gives way to others.
+/// Failures in a row from which a hook backs off: it leaves most processor time to others.
 const GIVES_WAY_FROM: u32 = 2;
-/// Of how many runs one is made where a hook keeps failing and decides nothing.
+/// A failing hook whose decisions have no effect runs once in this many times.
 const ONE_OF: u32 = 16;
 
-/// Who asks about what: some clients and documents a hook may not be made for.
+/// Caller and document of a request, as hashes. A hook may fail for some clients or documents only, because it was not
+/// made for them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Origin {
     caller: u64,
@@ -137,7 +139,7 @@ pub(super) struct Origin {
 }
 
 impl Origin {
-    /// The request of a subject, about a document.
+    /// The origin of a request: the subject of the caller's token, and the document.
     pub(super) fn new(subject: Option<&str>, document: &str) -> Self {
         let hash = |text: &dyn Fn(&mut DefaultHasher)| {
             let mut hasher = DefaultHasher::new();
@@ -159,13 +161,13 @@ pub struct Health(Mutex<Counts>);
 struct Counts {
     in_a_row: u32,
     left_out: u32,
-    /// Who and what the failures in a row are of: the first of them, and whether there was another.
+    /// Origin of the first failure in a row, and whether another caller or document failed since.
     first_of_row: Option<Origin>,
     has_other_callers: bool,
     has_other_documents: bool,
-    /// For whom and what it went well the last time, and before that for another caller, and for another document.
+    /// Origin of the last successful run, of the last one for another caller, and of the last one for another document.
     went_well: [Option<Origin>; 3],
-    /// The runs of this window, and whether they failed.
+    /// Runs of the current window, and whether each failed.
     runs: Vec<(Origin, bool)>,
 }
 
@@ -196,7 +198,9 @@ impl Counts {
         (self.has_other_callers, self.has_other_documents) = (false, false);
     }
 
-    /// Whether failures in a row are the hook's own: they are of several callers and documents, or it went well for no others.
+    /// Whether the failures in a row are the hook's own fault.
+    ///
+    /// They are if they affect several callers and several documents, or if the hook succeeded for no others.
     fn is_row_general(&self) -> bool {
         let Some(first) = self.first_of_row else {
             return false;
@@ -209,8 +213,9 @@ impl Counts {
             && (self.has_other_documents || !others(|a, b| a.document == b.document))
     }
 
-    /// How many runs of the window failed, if they are too many, and are so even without the caller or the document that most
-    /// failures are of.
+    /// Number of failed runs in the window, if there are too many.
+    ///
+    /// There must be too many even without the caller, or the document, that caused more than half of the failures.
     fn too_many_of_window(&self, percent: u32) -> Option<usize> {
         let failures = self.runs.iter().filter(|(_, failed)| *failed).count();
         let is_too_many = |failures: usize, runs: usize| failures * 100 >= runs * percent as usize;
@@ -241,12 +246,12 @@ impl Health {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether it keeps failing, so that it must leave time to others.
+    /// Whether the hook keeps failing, and must back off.
     pub(super) fn gives_way(&self) -> bool {
         self.counts().in_a_row >= GIVES_WAY_FROM
     }
 
-    /// Whether a run is left out, since it keeps failing and decides nothing.
+    /// Whether to skip this run of a hook whose decisions have no effect, because it keeps failing.
     pub(super) fn leaves_out(&self) -> bool {
         let mut counts = self.counts();
         if counts.in_a_row < GIVES_WAY_FROM {
@@ -257,7 +262,7 @@ impl Health {
         !before.is_multiple_of(ONE_OF)
     }
 
-    /// Begins anew, where it was set aside and is not any more.
+    /// Resets the failures in a row when a quarantined hook is released.
     pub fn recover(&self, config: &HooksConfig) {
         let mut counts = self.counts();
         if config.quarantine_failures > 0 && counts.in_a_row >= config.quarantine_failures {
@@ -265,8 +270,9 @@ impl Health {
         }
     }
 
-    /// Counts a run; says why the hook should be set aside, where it should. What fails for one client or one document alone, and
-    /// goes well for others, is not set aside for all.
+    /// Counts a run. Returns the reason for a quarantine if the hook should be quarantined.
+    ///
+    /// Failures for one client or one document alone, while the hook succeeds for others, are no reason.
     pub(super) fn count(
         &self,
         failed: bool,
@@ -345,7 +351,7 @@ mod tests {
         let health = Health::default();
         let is_sick = |failed, origin| health.count(failed, origin, &config).is_some();
         assert!(!is_sick(false, by("honest", "a")));
-        // Whatever it sends, and however often: in a row, and in more than half of a window.
+        // Failures of one client alone do not count, neither in a row nor as more than half of a window.
         for number in 0..50 {
             assert!(!is_sick(true, by("evil", &number.to_string())), "{number}");
         }
@@ -355,7 +361,7 @@ mod tests {
                 by(["evil", "honest"][number % 2], "b")
             ));
         }
-        // Whoever asks: of one document alone.
+        // Failures on one document alone do not count either, even with several callers.
         for number in 0..6 {
             assert!(!is_sick(true, by(&number.to_string(), "b")), "{number}");
         }
@@ -363,7 +369,7 @@ mod tests {
             is_sick(true, by("honest", "a")),
             "it is everybody's and everything's"
         );
-        // Of the only client, it is the hook's own.
+        // If there is only one client, failures are the hook's own fault.
         let health = Health::default();
         let runs = (0..3).map(|number| {
             let origin = by("only", &number.to_string());
@@ -392,7 +398,7 @@ mod tests {
         for _ in 0..2 {
             health.count(true, anybody, &config);
         }
-        // It was not set aside yet, so there is nothing to recover from.
+        // The hook is not quarantined yet, so there is nothing to recover from.
         health.recover(&config);
         assert!(health.gives_way());
         health.count(true, anybody, &config);

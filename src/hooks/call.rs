@@ -1,4 +1,5 @@
-//! One call of one function of a plugin: a fresh instance, every limit armed, and whatever happens comes back as a value.
+//! One call of one function of a plugin: on a fresh instance, under all limits. Traps, broken limits and panics are
+//! returned as values.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -13,20 +14,20 @@ use super::engine::Engine;
 use super::host::{HostState, LimitBroken};
 use super::plugin::Plugin;
 
-/// How long a call that gives way rests after each millisecond that it has run: it has a ninth of its time then.
+/// Pause after each millisecond that a call runs while its hook backs off. The call then runs for a ninth of its time.
 const REST: Duration = Duration::from_millis(8);
 
-/// What is needed for a call.
+/// Everything that a call needs.
 pub(super) struct Call<'a> {
     pub(super) engine: &'a Engine,
     pub(super) plugin: &'a Plugin,
     pub(super) state: HostState,
     pub(super) limits: Limits,
-    /// Whether it leaves most of its time to others: a guest that never ends must not keep processors busy.
+    /// Whether the call leaves most of its time to others: a guest that never ends must not keep processors busy.
     pub(super) gives_way: bool,
 }
 
-/// A call that has ended, and what it took.
+/// A finished call, with its costs.
 pub(super) struct Ended<T> {
     pub(super) result: Result<T, Failure>,
     pub(super) log: Vec<LogLine>,
@@ -35,7 +36,7 @@ pub(super) struct Ended<T> {
     pub(super) memory_bytes: u64,
 }
 
-/// Why a call gave no answer, for the log and for operators.
+/// Reason why a call returned nothing, for the log and for operators.
 #[derive(Debug)]
 pub(super) enum Failure {
     Deadline {
@@ -45,9 +46,9 @@ pub(super) enum Failure {
         limit: u64,
     },
     Limit(LimitBroken),
-    /// A trap, with wasmtime's words, which may be long.
+    /// A trap, with wasmtime's message, which may be long.
     Trap(String),
-    /// A panic of our own.
+    /// A panic of the server's own code.
     Panic,
 }
 
@@ -88,8 +89,8 @@ impl Call<'_> {
             store.set_fuel(limits.fuel)?;
             store.set_hostcall_fuel(engine.config.max_hostcall_bytes);
             let _running = engine.running();
-            // Ticks that the clock slept through arrive all at once, and may be from before this call: the wall clock has
-            // the last word.
+            // After a delay of the clock thread, many ticks arrive at once, and some may be from before this call. So
+            // the wall clock decides.
             let timeout = Duration::from_millis(limits.timeout_ms.into());
             let ticks = move |left: Duration| match u64::try_from(left.as_millis()) {
                 _ if gives_way => 1,
@@ -98,7 +99,7 @@ impl Call<'_> {
             };
             store.set_epoch_deadline(ticks(timeout));
             store.epoch_deadline_callback(move |store| {
-                // The server's own time is bounded by what it reads, and is not the guest's.
+                // Time that the server spent reading signatures does not count as the guest's. Other limits bound it.
                 let allowed = timeout + store.data().host_time();
                 let mut left = allowed.saturating_sub(since.elapsed());
                 if gives_way {
@@ -141,12 +142,12 @@ fn failure(error: &wasmtime::Error, limits: Limits, max_hostcall_bytes: usize) -
         },
         Some(Trap::OutOfFuel) => Failure::Fuel { limit: limits.fuel },
         trap => {
-            // What happened comes before where it did, which may be long.
+            // The cause goes first: the place, a backtrace, may be long.
             let text = match trap {
                 Some(trap) => format!("{trap}: {error}"),
                 None => format!("{error:#}"),
             };
-            // Wasmtime has no type for it.
+            // Wasmtime has no error type for this.
             if text.contains("fuel allocated for hostcalls") {
                 return Failure::Limit(LimitBroken::hostcall_bytes(max_hostcall_bytes));
             }

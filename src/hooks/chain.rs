@@ -1,4 +1,4 @@
-//! A tenant's hooks in order, and what they make of a save or delete.
+//! A tenant's hooks in the order in which they run, and their judgement of a save or delete.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use super::host::{Document, Subject};
 use super::seat::Seat;
 use super::verdicts::Judging;
 
-/// A tenant's hooks as they were at one moment. A request keeps the one that it began with.
+/// A tenant's hooks at one moment. A request keeps the chain that it started with, even if the hooks change meanwhile.
 #[derive(Debug)]
 pub struct Chain {
     engine: Arc<Engine>,
@@ -24,25 +24,25 @@ pub struct Chain {
     examinations: Option<(TenantId, Arc<Examinations>)>,
 }
 
-/// What taggers and validators made of a save or delete.
+/// Judgement of a save or delete by all hooks.
 #[derive(Debug)]
 pub struct Judged {
-    /// The thread's tags from now on, where it is a save that nobody refuses.
+    /// Tags of the new version, if a save is accepted.
     pub tags: Vec<String>,
-    /// What each hook decided, in the order in which they ran; a shadow's decision comes before that of its hook.
+    /// Decisions of the hooks in the order in which they ran. A shadow's decision comes before that of its hook.
     pub decisions: Vec<Decision>,
-    /// What they were told of whether signatures hold; nothing where none has asked.
+    /// Verification results that hooks read; none if no hook asked.
     pub verdicts: Option<Verdicts>,
-    /// Whether one asked for verdicts that were not recorded, and failed so.
+    /// Whether a hook asked for verification results that were not recorded, and failed for that reason.
     pub lacks_verdicts: bool,
     /// Hooks that have failed too often.
     pub sick: Vec<Sick>,
-    /// The hook whose failure ended it all.
+    /// The hook whose failure refused the save or delete, and the reason.
     failed: Option<(Arc<str>, String)>,
 }
 
 impl Chain {
-    /// Hooks in the order in which they run.
+    /// A chain of these hooks, in the order in which they run.
     pub fn new(engine: Arc<Engine>, hooks: Vec<Bound>) -> Self {
         Self {
             engine,
@@ -51,7 +51,7 @@ impl Chain {
         }
     }
 
-    /// The same, which reads signatures when it is the tenant's turn.
+    /// Makes the chain wait for one of the tenant's permits before it parses or verifies a signature.
     #[must_use]
     pub fn in_turn(self, tenant: TenantId, examinations: Arc<Examinations>) -> Self {
         Self {
@@ -60,36 +60,37 @@ impl Chain {
         }
     }
 
-    /// The hooks.
+    /// The hooks, in the order in which they run.
     pub fn hooks(&self) -> &[Bound] {
         &self.hooks
     }
 
-    /// Whether any hook judges this.
+    /// Whether any hook judges this operation.
     pub fn judges(&self, operation: Operation) -> bool {
         self.hooks.iter().any(|hook| hook.judges(operation))
     }
 
-    /// Whether any hook that decides this keeps failing, so that the tenant's hooks should run one at a time.
+    /// Whether any hook whose decision has an effect on this operation keeps failing. The tenant's hooks should then
+    /// run one request at a time.
     pub fn is_failing(&self, operation: Operation) -> bool {
         self.hooks.iter().any(|hook| hook.is_failing(operation))
     }
 
-    /// Whether any hook that judges saves looks at the version that is signed over.
+    /// Whether any hook that judges saves reads the version that is signed over.
     pub fn wants_previous(&self) -> bool {
         self.hooks
             .iter()
             .any(|hook| hook.judges(Operation::Save) && hook.imports_previous())
     }
 
-    /// Whether any hook that judges this may ask whether signatures hold.
+    /// Whether any hook that judges this operation may ask for verification results.
     pub fn wants_verdicts(&self, operation: Operation) -> bool {
         self.hooks
             .iter()
             .any(|hook| hook.judges(operation) && hook.imports_verdicts())
     }
 
-    /// Runs the taggers, then the validators, on a draft that would become `version`.
+    /// Runs the taggers, then the validators, on a draft that would be saved as `version`.
     pub fn judge_save(
         &self,
         circumstances: &Circumstances,
@@ -101,7 +102,8 @@ impl Chain {
         self.judge_save_between(circumstances, draft, version, previous, judging, None)
     }
 
-    /// The same as a part of another chain, whose taggers leave `tags_after` to the validators.
+    /// Like [`Self::judge_save`], for hooks that were taken out of a larger chain. The validators see `tags_after`, the
+    /// tags that all taggers of that chain left.
     pub fn judge_save_between(
         &self,
         circumstances: &Circumstances,
@@ -148,7 +150,7 @@ impl Chain {
         self.conclude(seats, &subject, record.tags, origin)
     }
 
-    /// Runs the validators of deletes on the current version of a thread, which comes with its body.
+    /// Runs the delete validators on the current version of a thread. The version must come with its body.
     pub fn judge_delete(
         &self,
         circumstances: &Circumstances,
@@ -175,7 +177,8 @@ impl Chain {
         self.conclude(seats, &subject, record.tags, origin)
     }
 
-    /// A seat for each hook that judges this. A shadow sits before its hook, so that it sees the tags as the hook does.
+    /// One seat for each hook that judges this operation. A shadow sits before its hook, so that it sees the tags as
+    /// its hook does.
     fn seats(&self, operation: Operation) -> Vec<Seat<'_>> {
         let mut seats = Vec::with_capacity(self.hooks.len());
         for hook in &self.hooks {
@@ -204,7 +207,7 @@ impl Chain {
         let mut judged = Judged::empty(tags);
         judged.verdicts = subject.told();
         judged.lacks_verdicts = subject.lacks_verdicts();
-        // A chain that is stopped leaves hooks unasked, which have decided nothing.
+        // After a failure that refuses the request, the remaining hooks are not asked. They have no decision.
         for seat in seats.into_iter().filter(|seat| seat.decided) {
             if seat.stops() {
                 let reason = seat.decision.failure.clone().unwrap_or_default();
@@ -237,7 +240,7 @@ impl Judged {
         }
     }
 
-    /// What becomes of the save or delete.
+    /// Outcome of the save or delete.
     pub fn outcome(&self) -> Outcome {
         if self.failed.is_some() {
             Outcome::Failed
@@ -248,7 +251,7 @@ impl Judged {
         }
     }
 
-    /// Why it is refused, if it is: all rejections together, or the hook that failed.
+    /// The error for a refused save or delete: all rejections together, or the hook that failed.
     pub fn refusal(&self) -> Option<Error> {
         if let Some((hook, reason)) = &self.failed {
             return Some(Error::HookFailed {

@@ -1,7 +1,8 @@
-//! The inside of the process that compiles one component: it takes its bounds as arguments and the component on standard
-//! input, and answers on standard output. `compiler` is the outside.
+//! Code that runs inside the process that compiles one component. It reads its limits from the arguments and the
+//! component from standard input, and writes the result to standard output. `compiler` starts the process.
 //!
-//! Its environment is empty, so it knows neither database nor keys. What a hostile component makes of it is its own death.
+//! The environment is empty, so the process knows neither the database nor keys. A hostile component can at worst crash
+//! this process.
 
 use std::ffi::OsString;
 use std::io::{self, Read as _, Write as _};
@@ -14,19 +15,20 @@ use wasmtime::OutOfMemory;
 use super::engine::settings;
 use super::proportion;
 
-/// The first argument of such a process.
+/// First argument of the command line of a compiling process.
 const ARGUMENT: &str = "compile-plugin";
-/// Files that it may open: the three that it has, and those of the operating system that tell of the processor.
+/// Maximum number of open files: the three standard streams, and files of the operating system that describe the
+/// processor.
 const MAX_FILES: u64 = 32;
-/// How far it stands back behind those who serve requests, from 0 to 19.
+/// Nice value of the process, from 0 to 19, so that threads that serve requests go first.
 const NICENESS: i32 = 10;
 
-/// What an answer is; the byte that it begins with, before its length.
+/// Kind of an answer: its first byte, followed by its length.
 pub(super) const CODE: u8 = b'c';
 pub(super) const REFUSAL: u8 = b'r';
 pub(super) const NO_MEMORY: u8 = b'm';
 
-/// The bounds of the process.
+/// Resource limits of the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Bounds {
     pub(super) memory_bytes: u64,
@@ -35,7 +37,7 @@ pub(super) struct Bounds {
 }
 
 impl Bounds {
-    /// The arguments that tell them.
+    /// The limits as command-line arguments.
     pub(super) fn arguments(self) -> [String; 4] {
         let Self {
             memory_bytes,
@@ -63,14 +65,15 @@ impl Bounds {
     }
 }
 
-/// Compiles a component, if that is what this process was started for; a program that runs plugins begins with this.
+/// Compiles a component if this process was started for that, and returns its exit code. Every program that runs
+/// plugins calls this first.
 pub fn compile_if_asked() -> Option<ExitCode> {
     let arguments: Vec<_> = std::env::args_os().skip(1).collect();
     let bounds = Bounds::read(&arguments)?;
     Some(match compile(bounds) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // The parent logs it. It has nobody else to tell.
+            // The parent logs this text. There is nobody else to tell.
             drop(writeln!(io::stderr(), "{error:#}"));
             ExitCode::FAILURE
         }
@@ -111,7 +114,7 @@ fn answer(kind: u8, content: &[u8]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Gives up what compiling does not need, before a byte of the component is read.
+/// Drops resources and rights that compiling does not need, before any byte of the component is read.
 fn restrict(bounds: Bounds) -> rustix::io::Result<()> {
     let limit = |resource, current, maximum| {
         setrlimit(
@@ -122,17 +125,17 @@ fn restrict(bounds: Bounds) -> rustix::io::Result<()> {
             },
         )
     };
-    // Where all memory is used up, the system ends this process and not the server.
+    // If memory runs out, the kernel kills this process and not the server.
     #[cfg(target_os = "linux")]
     drop(std::fs::write("/proc/self/oom_score_adj", "1000"));
     limit(Resource::Core, 0, 0)?;
     limit(Resource::Fsize, 0, 0)?;
     limit(Resource::Nofile, MAX_FILES, MAX_FILES)?;
-    // The signal of the first kills; where it is held up, the second can't be.
+    // The soft limit's signal kills the process. If that signal is blocked, the hard limit kills it.
     limit(Resource::Cpu, bounds.cpu_seconds, bounds.cpu_seconds + 1)?;
-    // What it writes to of its own, not the program that it was started from.
+    // Bounds memory that the process writes to; the program's own code does not count.
     limit(Resource::Data, bounds.memory_bytes, bounds.memory_bytes)?;
-    // Where it may not, it competes for the processor as others do; that bounds nothing.
+    // If the nice value can't be changed, the process competes for the processor like others. No limit depends on it.
     rustix::process::nice(NICENESS).ok();
     #[cfg(target_os = "linux")]
     {

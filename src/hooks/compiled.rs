@@ -1,8 +1,10 @@
-//! Compiled plugins on disk, so that a restart compiles nothing again.
+//! Compiled plugins on disk, so that a restart need not compile them again.
 //!
-//! Compiled code runs as it is, so a file is trusted only with a tag that somebody with the master key made for this very
-//! component and this very engine. Whatever else lies there is as good as nothing: it is compiled anew and replaced. No
-//! failure of the disk is one of a request; the log tells of it.
+//! Loaded code runs unchecked. So a file is trusted only if it carries a tag, made with the master key, for exactly
+//! this component and this engine. Any other file counts as missing: the plugin is compiled again and the file
+//! replaced.
+//!
+//! An error of the disk never fails a request; it is logged.
 
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::hash::{Hash, Hasher};
@@ -19,14 +21,14 @@ use sigpersist_runtime::vault::Vault;
 use tracing::{debug, warn};
 use wasmtime::component::Component;
 
-/// What a file begins with: its format, and the version of that.
+/// Start of each file: the format and its version.
 const MAGIC: &[u8; 8] = b"sigpcwx\x01";
 const TAG_BYTES: usize = 32;
-/// What the keys of tags are derived for.
+/// Purpose for which the keys of tags are derived from the master key.
 const PURPOSE: &str = "sigpersist compiled plugins 1";
 const SUFFIX: &str = ".compiled";
 const UNFINISHED_SUFFIX: &str = ".unfinished";
-/// A file that is this old and still unfinished was left behind by a crash.
+/// Age at which an unfinished file counts as left behind by a crash.
 const ABANDONED: Duration = Duration::from_secs(3600);
 
 /// A folder of compiled plugins.
@@ -38,7 +40,8 @@ pub struct Compiled {
 }
 
 impl Compiled {
-    /// The folder, which need not exist, the vault whose keys authenticate what lies there, and how much may lie there.
+    /// A folder, which need not exist yet. The vault's keys authenticate the files, and `max_bytes` bounds their total
+    /// size.
     pub fn new(folder: PathBuf, vault: Arc<Vault>, max_bytes: u64) -> Self {
         Self {
             folder,
@@ -47,7 +50,7 @@ impl Compiled {
         }
     }
 
-    /// The compiled component of this digest, if it was kept by this engine's like.
+    /// The compiled component with this digest, if a compatible engine stored it.
     pub(super) fn load(&self, engine: &wasmtime::Engine, digest: Digest) -> Option<Component> {
         let path = self.path(digest);
         let file = match self.read(&path) {
@@ -67,9 +70,9 @@ impl Compiled {
             unsafe_code,
             reason = "compiled code can't be loaded from memory otherwise"
         )]
-        // SAFETY: these very bytes, which nobody else can change any more, were just found to carry a tag that only
-        // `store` makes, with a key that only holders of the master key have, over what the compiler gave to an
-        // engine of the same compatibility hash.
+        // SAFETY: nobody else can change these bytes any more. They carry a valid tag. Only `store` makes such tags,
+        // with a key that only holders of the master key have, over the output of the compiler for an engine with the
+        // same compatibility hash.
         let component = unsafe { Component::deserialize(engine, code) };
         component
             .inspect_err(|error| {
@@ -78,7 +81,7 @@ impl Compiled {
             .ok()
     }
 
-    /// Keeps the code of a compiled component, and removes those that were not used for longest where there are too many.
+    /// Stores the code of a compiled component, and deletes the least recently used files if there are too many bytes.
     pub(super) fn store(&self, engine: &wasmtime::Engine, digest: Digest, code: &[u8]) {
         if let Err(error) = self.write(&compatibility(engine), digest, code) {
             warn!(folder = %self.folder.display(), cause = %error, "A compiled plugin can't be kept on disk; it will be compiled again after a restart");
@@ -86,7 +89,7 @@ impl Compiled {
         self.sweep();
     }
 
-    /// Removes what was not used for longest until the rest fits, and what a crash left unfinished.
+    /// Deletes the least recently used files until the rest fits, and files that a crash left unfinished.
     pub(super) fn sweep(&self) {
         if let Err(error) = self.try_sweep()
             && error.kind() != io::ErrorKind::NotFound
@@ -95,8 +98,9 @@ impl Compiled {
         }
     }
 
-    /// Puts the tags of this engine's files under the key that makes tags now, so that they hold when the others are gone.
-    /// What is not authentic stays as it is.
+    /// Tags this engine's files again with the current key, so that they stay valid after older keys are dropped.
+    ///
+    /// Files that are not authentic stay unchanged.
     pub(super) fn retag(&self, engine: &wasmtime::Engine) {
         if let Err(error) = self.try_retag(&compatibility(engine))
             && error.kind() != io::ErrorKind::NotFound
@@ -106,7 +110,7 @@ impl Compiled {
     }
 
     fn try_retag(&self, compatibility: &[u8; 32]) -> io::Result<()> {
-        // The order in which they were used stays.
+        // Files are visited in the order of use, and each is rewritten: so the order of their times stays.
         for (_, _, path) in self.files()? {
             let digest = path.file_name().and_then(|name| {
                 let name = name.to_str()?.strip_suffix(SUFFIX)?;
@@ -114,7 +118,7 @@ impl Compiled {
             });
             let Some(digest) = digest else { continue };
             let file = match self.read(&path) {
-                // Another process may have removed it meanwhile.
+                // Another process may have deleted the file meanwhile.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 file => file?,
             };
@@ -129,11 +133,11 @@ impl Compiled {
         self.folder.join(format!("{digest}{SUFFIX}"))
     }
 
-    /// A file's bytes, read once; and notes that they were used.
+    /// The file's bytes, read once. Sets the file's time, as the time of last use.
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
         let file = OpenOptions::new()
             .read(true)
-            // What is no file at all must not keep a thread waiting.
+            // Opening something that is not a regular file, such as a pipe, must not block.
             .custom_flags(nix::libc::O_NONBLOCK)
             .open(path)?;
         let metadata = file.metadata()?;
@@ -148,8 +152,10 @@ impl Compiled {
         Ok(bytes)
     }
 
-    /// The keys of tags, the one that makes them first: those of the master key file as it is now, since other processes
-    /// rotate it. None hold where they can't be had.
+    /// Keys of tags; the first one makes new tags.
+    ///
+    /// They are read from the master key file each time, since other processes may rotate it. If no key can be derived,
+    /// the list is empty, and no tag is valid.
     fn keys(&self) -> Vec<hmac::Key> {
         let keys = self.vault.authentication_keys(PURPOSE);
         keys.unwrap_or_else(|cause| {
@@ -158,7 +164,7 @@ impl Compiled {
         })
     }
 
-    /// The compiled code in a file's bytes, if they carry the right tag.
+    /// The compiled code in a file, if its tag is valid.
     fn authentic<'a>(
         &self,
         compatibility: &[u8; 32],
@@ -174,7 +180,7 @@ impl Compiled {
         self.keys().iter().any(holds).then_some(code)
     }
 
-    /// Written aside and renamed, so that nobody ever sees half of one.
+    /// Writes a file under another name and renames it, so that no reader ever sees half a file.
     fn write(&self, compatibility: &[u8; 32], digest: Digest, code: &[u8]) -> io::Result<()> {
         let bytes = code.len() as u64 + (MAGIC.len() + TAG_BYTES) as u64;
         if bytes > self.max_bytes {
@@ -202,7 +208,7 @@ impl Compiled {
             .try_for_each(|part| file.write_all(part))
             .and_then(|()| fs::rename(&aside, self.path(digest)));
         if written.is_err() {
-            // Whatever went wrong is told; that its remains can't be removed either is no news.
+            // The first error is returned. A failure to delete the remains adds nothing.
             drop(fs::remove_file(&aside));
         }
         written
@@ -221,15 +227,15 @@ impl Compiled {
         Ok(())
     }
 
-    /// The files, when they were used and how large they are, the one that was not used for longest first. Removes what a
-    /// crash left unfinished.
+    /// The files with the time of last use and size, least recently used first. Deletes files that a crash left
+    /// unfinished.
     fn files(&self) -> io::Result<Vec<(SystemTime, u64, PathBuf)>> {
         let mut files = Vec::new();
         for entry in self.folder.read_dir()? {
             let entry = entry?;
             let name = entry.file_name();
             let name = name.to_string_lossy();
-            // Another process may have removed it meanwhile.
+            // Another process may have deleted it meanwhile.
             let Ok(metadata) = entry.metadata() else {
                 continue;
             };
@@ -249,7 +255,7 @@ impl Compiled {
 
 fn make_tag(key: &hmac::Key, compatibility: &[u8; 32], digest: Digest, code: &[u8]) -> hmac::Tag {
     let mut context = hmac::Context::with_key(key);
-    // All but the last are of fixed length, so no two inputs look the same.
+    // All parts but the last have a fixed length, so two different inputs never give the same bytes.
     for part in [MAGIC.as_slice(), &digest.0, compatibility, code] {
         context.update(part);
     }
@@ -263,7 +269,7 @@ fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
-/// What an engine's compiled code depends on, besides the component: versions, settings, the processor's features.
+/// Digest over everything besides the component that compiled code depends on: versions, settings, processor features.
 fn compatibility(engine: &wasmtime::Engine) -> [u8; 32] {
     let mut hasher = Sha256(digest::Context::new(&digest::SHA256));
     engine.precompile_compatibility_hash().hash(&mut hasher);
@@ -272,7 +278,7 @@ fn compatibility(engine: &wasmtime::Engine) -> [u8; 32] {
     sum
 }
 
-/// A hasher whose sums don't depend on Rust's version, and never meet by chance.
+/// A hasher whose results are the same in every Rust version, and free of collisions.
 struct Sha256(digest::Context);
 
 impl Hasher for Sha256 {
@@ -348,7 +354,7 @@ mod tests {
         let vault = &command.vault;
         vault.prepare_key().unwrap();
         vault.promote_key().unwrap();
-        // While the file holds both keys, what is under either of them holds.
+        // While the key file holds both keys, tags of either are valid.
         assert!(holds(&server, DIGEST) && holds(&command, DIGEST));
         let before = fs::read(server.path(DIGEST)).unwrap();
         command.try_retag(&ENGINE).unwrap();
@@ -356,7 +362,7 @@ mod tests {
         vault.drop_old_keys().unwrap();
         assert!(holds(&server, DIGEST) && holds(&command, DIGEST));
         assert!(!holds(&server, other) && !holds(&server, foreign));
-        // And what the server keeps from now on holds for commands.
+        // Files that the server stores from now on are valid for commands too.
         server.write(&ENGINE, other, b"code").unwrap();
         assert!(holds(&command, other));
         fs::write(server.path(DIGEST), before).unwrap();
@@ -421,7 +427,7 @@ mod tests {
         let there = digests.map(|digest| compiled.path(digest).exists());
         assert_eq!(there, [true, false, true, true]);
         assert!(!abandoned.exists() && unfinished.exists());
-        // One that alone is too large is not kept at all.
+        // A file that is too large by itself is not stored.
         assert!(compiled.write(&ENGINE, Digest([5; 32]), &[0; 300]).is_err());
         assert!(!compiled.path(Digest([5; 32])).exists());
     }

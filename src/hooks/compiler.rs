@@ -1,7 +1,7 @@
-//! Compiles components in a process of its own for each, so that one that takes too much kills nobody but that process;
-//! `child` is its inside.
+//! Compiles each component in a process of its own. A component that takes too many resources kills only that process.
+//! `child` is the code inside that process.
 //!
-//! Uploads and what requests need wait for different turns, so that no save waits behind somebody's upload.
+//! Uploads and requests wait for different permits, so that no save waits behind somebody's upload.
 
 use std::io::{self, Read, Write as _};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
@@ -22,30 +22,32 @@ use tracing::warn;
 use super::child::{self, Bounds};
 use crate::config::HooksConfig;
 
-/// Processes at once for uploads, and as many for what requests need. The memory of them all is this often, twice, what one
-/// may take.
+/// Compiling processes at once for uploads, and again as many for requests. Together they may take twice this number
+/// times the memory of one.
 pub const COMPILED_AT_ONCE: usize = 2;
-/// Threads of one process, at most.
+/// Maximum number of threads of one process.
 const MAX_THREADS: usize = 4;
-/// How long compiled code may be for each byte of its component, and beyond that, in bytes. That of real ones is two to five
-/// times as long, and the image of a small one's memory may have 16 MiB.
+/// Limit on the length of compiled code: this many bytes for each byte of the component, and `MAX_MORE_CODE_BYTES` on
+/// top.
+///
+/// Code of real components is two to five times as long as they are. The memory image of a small one may take 16 MiB.
 const MAX_CODE_PER_BYTE: u64 = 8;
 const MAX_MORE_CODE_BYTES: u64 = 16 * 1024 * 1024;
-/// How much of the process's complaints is read.
+/// Maximum number of bytes read from the process's standard error.
 const MAX_COMPLAINT_BYTES: u64 = 4096;
-/// How long a process has to end that has given its answer.
+/// Time that a process has to exit after its answer.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// Why a component is compiled.
+/// Reason why a component is compiled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Purpose {
-    /// Somebody brings it.
+    /// Somebody uploads or tries it.
     Admission,
-    /// It was admitted, and is needed to answer a request.
+    /// A request needs it, and it was admitted before.
     Need,
 }
 
-/// Starts processes that compile, and hears what they answer.
+/// Starts compiling processes and reads their answers.
 #[derive(Debug)]
 pub(super) struct Compiler {
     program: PathBuf,
@@ -73,12 +75,12 @@ impl Compiler {
         })
     }
 
-    /// The compiled code of a component, as `Component::serialize` would give it. Blocks.
+    /// The compiled code of a component, in the format of `Component::serialize`. Blocks.
     ///
     /// # Errors
     ///
-    /// [`Error::Refused`] with what is wrong with the component, or too much about it, in words for whoever built it;
-    /// [`Error::Overloaded`] where others took all turns for too long.
+    /// [`Error::Refused`] if the component is invalid or too costly, with a reason that addresses its author;
+    /// [`Error::Overloaded`] if no permit is free in time, or the machine is too busy.
     pub(super) fn compile(&self, component: &[u8], purpose: Purpose) -> Result<Vec<u8>> {
         let turns = match purpose {
             Purpose::Admission => &self.admissions,
@@ -93,11 +95,11 @@ impl Compiler {
         let threads = thread::available_parallelism().map_or(1, usize::from);
         let mut child = Command::new(&self.program)
             .args(self.bounds.arguments())
-            // Nothing of what this process was told: no database, no keys.
+            // The child inherits nothing: no address of the database, no keys.
             .env_clear()
             .env("RAYON_NUM_THREADS", threads.min(MAX_THREADS).to_string())
             .current_dir("/")
-            // A Ctrl-C that is meant for the server is none for it.
+            // A Ctrl-C for the server must not reach the child.
             .process_group(0)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -110,7 +112,7 @@ impl Compiler {
             .saturating_add(MAX_MORE_CODE_BYTES);
         let (answers, answer) = mpsc::channel();
         thread::scope(|scope| {
-            // However this ends, the process does; and with it what the threads wait for.
+            // On every way out the child is killed, and then the threads that wait for it end too.
             let mut child = Killed {
                 child,
                 has_ended: false,
@@ -149,14 +151,14 @@ impl Compiler {
         })
     }
 
-    /// What it means that the process ended without an answer.
+    /// The error for a process that ended without an answer.
     fn died(&self, status: ExitStatus, complaint: &str) -> Error {
         let signal = status
             .signal()
             .and_then(|signal| Signal::try_from(signal).ok());
         match signal {
             Some(Signal::SIGXCPU) => self.too_costly(),
-            // Nobody here has killed it: the system did, for want of memory.
+            // This server did not kill it. So the kernel did, for lack of memory.
             Some(Signal::SIGKILL) => self.too_large(),
             Some(Signal::SIGABRT) if complaint.contains("memory allocation") => self.too_large(),
             _ => {
@@ -182,8 +184,10 @@ impl Compiler {
         ))
     }
 
-    /// What it means that the process takes too long: it is the component's fault only if the process could work for most of
-    /// the time. Several processors may have worked for it at once.
+    /// The error for a process that takes too long.
+    ///
+    /// The component is at fault only if the process got processor time for at least half of the timeout. Several
+    /// processors may have worked for it at once.
     fn out_of_time(&self, child: &Child) -> Error {
         let pid = i32::try_from(child.id()).ok().map(Pid::from_raw);
         let clock = pid.and_then(|pid| clock_getcpuclockid(pid).ok());
@@ -209,7 +213,7 @@ enum Answer {
     TooLong(u64),
 }
 
-/// What the process answers.
+/// Reads the answer of the process.
 fn read(mut output: impl Read, max_bytes: u64) -> io::Result<Answer> {
     let mut head = [0; 9];
     output.read_exact(&mut head)?;
@@ -230,21 +234,21 @@ fn read(mut output: impl Read, max_bytes: u64) -> io::Result<Answer> {
     }
 }
 
-/// Writes the component; a process that is gone does not read it, and who waits for its answer finds that out.
+/// Writes the component to the process. If the process is gone, the thread that reads its answer reports that.
 fn give(input: Option<ChildStdin>, component: &[u8]) {
     if let Some(mut input) = input {
         drop(input.write_all(component));
     }
 }
 
-/// A process that ends with this, and what it has started does.
+/// A process that is killed together with its descendants when this is dropped.
 struct Killed {
     child: Child,
     has_ended: bool,
 }
 
 impl Killed {
-    /// How it ended, which it does by now.
+    /// Waits for the process to exit, up to [`GRACE`], then kills it. Returns its exit status.
     fn end(&mut self) -> io::Result<ExitStatus> {
         let since = Instant::now();
         while since.elapsed() < GRACE {
@@ -258,11 +262,11 @@ impl Killed {
         self.child.wait()
     }
 
-    /// Kills it, and what it has started: its number is still its own while nobody has heard how it ended.
+    /// Kills the process and its descendants. Its id can't belong to another process before its exit status is read.
     fn kill(&mut self) {
         if !std::mem::replace(&mut self.has_ended, true) {
             let group = i32::try_from(self.child.id()).map(Pid::from_raw);
-            // It may just have ended by itself.
+            // The process may have exited meanwhile.
             group.map(|group| killpg(group, Signal::SIGKILL).ok()).ok();
         }
     }
@@ -275,7 +279,7 @@ impl Drop for Killed {
     }
 }
 
-/// The program that runs, even where another has taken its place on disk.
+/// Path of the running program. It works even if the file on disk was replaced.
 fn this_program() -> io::Result<PathBuf> {
     let running = PathBuf::from("/proc/self/exe");
     if running.exists() {
@@ -285,7 +289,7 @@ fn this_program() -> io::Result<PathBuf> {
     }
 }
 
-/// So many at once, for threads that may block.
+/// Counts permits, for threads that may block.
 #[derive(Debug)]
 struct Turns {
     free: Mutex<usize>,
@@ -300,7 +304,7 @@ impl Turns {
         }
     }
 
-    /// Waits for a turn; none where that takes too long.
+    /// Waits for a permit; none if that takes too long.
     fn wait(&self, patience: Duration) -> Option<Turn<'_>> {
         let free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
         let (mut free, waited) = self

@@ -1,5 +1,5 @@
-//! The contract as it is written, and whether a component's imports and exports have its very types: the component model
-//! compares them exactly, but only when a function is called, which is too late.
+//! The text of the contract, and checks that a component's imports and exports have exactly its types. The component
+//! model compares types too, but only when a function is called, which is too late.
 
 use std::sync::LazyLock;
 
@@ -9,16 +9,16 @@ use wit_parser::{Function, Interface, Resolve, Type, TypeDefKind};
 /// The package of every version of the contract.
 pub(super) const PACKAGE: &str = "sigpersist:hooks";
 
-/// A version of the contract: wasmtime links components of all versions of one major to the newest.
+/// A version of the contract. wasmtime links components of all versions of one major to the newest.
 #[derive(Debug)]
 pub(super) struct Contract {
     pub(super) version: &'static str,
-    /// Its WIT, so that nobody needs a copy of it beside a world of their own.
+    /// Text of the contract's WIT, so that plugin authors need no copy beside their own world.
     pub(super) text: &'static str,
     resolve: LazyLock<Option<Resolve>>,
 }
 
-/// The versions that were released, oldest first.
+/// The released versions, oldest first.
 pub(super) static CONTRACTS: [Contract; 2] = [
     Contract {
         version: "1.0.0",
@@ -41,8 +41,8 @@ fn read(text: &str) -> Option<Resolve> {
     Some(resolve)
 }
 
-/// The version of the contract that a name of an import or export is of, and the interface; nothing where it is none of ours, or
-/// of a version that this server does not speak.
+/// The contract's version and the interface in the name of an import or export. None if the name is not of the
+/// contract, or of a version that this server does not support.
 pub(super) fn interface_of(name: &str) -> Option<(&'static Contract, &str)> {
     let (interface, version) = name
         .strip_prefix(PACKAGE)?
@@ -53,7 +53,8 @@ pub(super) fn interface_of(name: &str) -> Option<(&'static Contract, &str)> {
 }
 
 impl Contract {
-    /// Checks an imported interface: some of the contract's functions, each of exactly its types.
+    /// Checks an imported interface: it may have fewer functions than the contract's, but each must have exactly its
+    /// types.
     ///
     /// # Errors
     ///
@@ -67,11 +68,11 @@ impl Contract {
         Checked::new(self, engine, name, item)?.some()
     }
 
-    /// Checks an exported interface: all of the contract's functions.
+    /// Checks an exported interface: it must have all functions of the contract's, each with exactly its types.
     ///
     /// # Errors
     ///
-    /// As [`Self::check_import`].
+    /// See [`Self::check_import`].
     pub(super) fn check_export(
         &'static self,
         engine: &wasmtime::Engine,
@@ -88,7 +89,7 @@ impl Contract {
     }
 }
 
-/// An interface of a component beside that of the contract.
+/// An interface of a component, and the contract's interface to compare it with.
 struct Checked<'a> {
     engine: &'a wasmtime::Engine,
     name: &'a str,
@@ -126,7 +127,7 @@ impl<'a> Checked<'a> {
         })
     }
 
-    /// Compares types before functions, since they say best what differs.
+    /// Compares types before functions, since a differing type makes the clearer message.
     fn some(&self) -> Result<(), String> {
         let items: Vec<_> = self.found.exports(self.engine).collect();
         for (name, item) in &items {
@@ -174,7 +175,7 @@ impl<'a> Checked<'a> {
         }
     }
 
-    /// Compares two types only as deep as the contract's goes, so that a hostile one can't make this long.
+    /// Compares two types only as deep as the contract's type goes, so that a hostile type can't make this slow.
     fn same(&self, expected: &Type, found: &types::Type) -> Result<(), String> {
         let Type::Id(id) = expected else {
             let (expected, found) = (primitive(expected), word(found));
@@ -247,7 +248,7 @@ impl<'a> Checked<'a> {
     }
 }
 
-/// Compares names, whose order counts.
+/// Compares names and their order.
 fn same_names<'a>(
     what: &str,
     mut expected: impl Iterator<Item = &'a str>,
@@ -272,7 +273,7 @@ fn same_names<'a>(
     }
 }
 
-/// The word for a type of the contract that is no compound.
+/// Name of a primitive type of the contract.
 fn primitive(primitive: &Type) -> &'static str {
     match primitive {
         Type::Bool => "bool",
@@ -293,7 +294,7 @@ fn primitive(primitive: &Type) -> &'static str {
     }
 }
 
-/// The word for a type of a component, spelt as [`primitive`] does.
+/// Name of a component's type, spelt as [`primitive`] does.
 fn word(found: &types::Type) -> &'static str {
     match found {
         types::Type::Bool => "bool",
@@ -331,7 +332,7 @@ fn word(found: &types::Type) -> &'static str {
 mod tests {
     use super::*;
 
-    /// Interfaces without comments, each as one line.
+    /// Interfaces without comments, each on one line.
     fn interfaces(text: &str) -> Vec<String> {
         let code = text.lines().map(str::trim);
         let code: Vec<_> = code.filter(|line| !line.starts_with("//")).collect();

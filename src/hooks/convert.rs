@@ -1,4 +1,4 @@
-//! From our values to the records of the contract.
+//! Converts the server's values to the contract's records.
 
 use chrono::{DateTime, Utc};
 use sigpersist_model::decision::Circumstances;
@@ -13,7 +13,7 @@ use super::bindings::sigpersist::hooks::{cms as wit, types};
 use super::host::Document;
 use super::verdicts::Source;
 
-/// What a record of a version is made of; the body stays behind.
+/// Source of a version's record. The body is only read for its size, digest and format.
 pub(super) struct Version<'a> {
     pub(super) key: &'a ThreadKey,
     pub(super) version: u32,
@@ -22,7 +22,7 @@ pub(super) struct Version<'a> {
     pub(super) comment: Option<&'a String>,
     pub(super) tags: &'a [String],
     pub(super) body: &'a SignatureBody,
-    /// When the thread's first version and this one were saved; a draft was not.
+    /// Time when the thread's first version was saved, and this one; none for a draft.
     pub(super) saved: Option<(DateTime<Utc>, DateTime<Utc>)>,
 }
 
@@ -56,7 +56,7 @@ fn milliseconds(name: &str, time: DateTime<Utc>) -> types::Attribute {
     attribute(name, &time.timestamp_millis().to_string())
 }
 
-/// The record of a version that is stored, with its bytes; nothing where it came without them.
+/// The record of a stored version, with its bytes; none if it was loaded without them.
 pub(super) fn stored(
     stored: &Signature,
     verdicts: impl FnOnce(&SignatureBody) -> Source,
@@ -86,7 +86,7 @@ pub(super) fn context(circumstances: &Circumstances) -> types::Context {
     }
 }
 
-/// Reads a signature, in whichever form it came.
+/// Parses a CMS or XML signature.
 pub(super) fn inspect(
     body: &SignatureBody,
     work: &Work,
@@ -102,7 +102,7 @@ pub(super) fn inspect(
         };
     }
     match sent.xml_signatures(None, work) {
-        // XML that nobody has signed is no signature.
+        // XML without a signature counts as no signature.
         Ok(found) if found.is_empty() => Err(wit::InspectError::NotCms),
         Ok(found) => Ok(xml_inspection(&found, work)),
         Err(error) => Err(wit::InspectError::Malformed(error.to_string())),
@@ -120,7 +120,7 @@ fn cms_inspection(found: cms::Inspection) -> wit::Inspection {
     }
 }
 
-/// XML in the same words: its signers are those of all its signatures.
+/// An XML signature in the records for CMS. Its signers are those of all signatures in the file.
 fn xml_inspection(found: &[XmlSignature], work: &Work) -> wit::Inspection {
     let certificates: usize = found.iter().map(|it| it.certificates.len()).sum();
     wit::Inspection {
@@ -133,7 +133,7 @@ fn xml_inspection(found: &[XmlSignature], work: &Work) -> wit::Inspection {
     }
 }
 
-/// What stands for the type of content in XML, which has no OID for it.
+/// Content type of XML, which has no OID.
 const XML_TYPE: &str = "xml";
 
 fn xml_signer(signature: &XmlSignature, work: &Work) -> wit::Signer {
@@ -192,7 +192,8 @@ fn attribute(name: &str, value: &str) -> types::Attribute {
     }
 }
 
-/// What the contract's records have no place for: whom the certificate names, in which roles, and what its key is for.
+/// Attributes that the contract's records have no field for: the numbers and roles that the certificate names, and its
+/// key usages.
 fn more(certificate: &pki::Certificate) -> Vec<types::Attribute> {
     let numbers = [
         ("iin", certificate.iin.as_deref()),
@@ -292,7 +293,8 @@ mod tests {
             prop_assert_eq!(record.sha256, to_hex(&body.sha256));
         }
 
-        /// A signature that was changed somewhere is read or refused, by the guest's reader as by the server's own.
+        /// If one byte of a signature is changed, the guest's reader and the server's own agree: both read it, or both
+        /// refuse.
         #[test]
         fn what_guests_read_is_what_the_server_reads(place in 0_usize..10_000, byte in any::<u8>()) {
             let mut bytes = SignatureBody::from_text(FIRST.trim()).bytes.to_vec();

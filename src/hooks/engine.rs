@@ -1,4 +1,5 @@
-//! The one engine of the process: its settings, its clock, compiled plugins, and the bounds on concurrent work.
+//! The process's only wasmtime engine: its settings, the deadline clock, compiled plugins, and limits on concurrent
+//! work.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -23,32 +24,34 @@ use super::host::HostState;
 use super::plugin::Plugin;
 use crate::config::HooksConfig;
 
-/// One tick of the deadline's clock.
+/// Resolution of deadlines: one epoch of the engine.
 const TICK: Duration = Duration::from_millis(1);
-/// Compiled plugins kept ready, as long as they take no more than their share of memory.
+/// Maximum number of compiled plugins in memory; `hooks.max_ready_bytes` bounds their size.
 const CACHED_PLUGINS: usize = 1000;
-/// How long a stored component that can't be compiled is not tried again.
+/// Time after which a stored component that could not be compiled is tried again.
 const REFUSED_FOR: Duration = Duration::from_secs(60);
-/// Slots for instances beyond those that can run at once: a slot that a plugin left warm is reused by it faster.
+/// Instance slots beyond those that can be in use at once. wasmtime then finds more often a slot that the plugin used
+/// before, which is faster.
 const WARM_SLOTS: u32 = 64;
-/// Memory that a slot keeps when its instance is gone: the plugin kit's arena, and a Rust guest's stack and data.
+/// Memory that a slot keeps after its instance is gone: enough for the plugin kit's arena and for a Rust guest's stack
+/// and data.
 const KEEP_RESIDENT_BYTES: usize = 1024 * 1024;
-/// Core modules that one component may be made of. Rust and C need a handful, Python 38.
+/// Maximum number of core modules in one component. Rust and C need a handful, Python 38.
 const CORE_INSTANCES_PER_PLUGIN: u32 = 64;
-/// Tables and memories of them all: JavaScript needs three memories, two of which are empty.
+/// Maximum number of tables and memories in one component. JavaScript needs three memories, two of them empty.
 const TABLES_PER_PLUGIN: u32 = 16;
 const MEMORIES_PER_PLUGIN: u32 = 3;
 
-/// Runs plugins.
+/// Compiles plugins, keeps them ready in memory, and limits how many run at once.
 pub struct Engine {
     pub(super) engine: wasmtime::Engine,
     pub(super) linker: Linker<HostState>,
     pub(super) config: HooksConfig,
     clock: Clock,
     plugins: quick_cache::sync::Cache<Digest, Arc<Plugin>, Size>,
-    /// Stored components that can't be compiled here: since when, and why.
+    /// Stored components that can't be compiled here, with the time and the reason.
     refused: quick_cache::sync::Cache<Digest, (Instant, String)>,
-    /// Where compiled plugins outlive the process.
+    /// Compiled plugins on disk, which outlive the process.
     compiled: Option<Compiled>,
     compiler: Compiler,
     compilations: AtomicU64,
@@ -66,7 +69,7 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// Where the machine can't run it.
+    /// If the machine can't run the engine.
     pub fn new(config: &HooksConfig) -> anyhow::Result<Self> {
         let turns = config.judged_at_once();
         let turns_per_tenant = match config.max_concurrent_per_tenant {
@@ -93,7 +96,7 @@ impl Engine {
         })
     }
 
-    /// The same engine, which keeps compiled plugins on disk.
+    /// Makes the engine keep compiled plugins on disk.
     #[must_use]
     pub fn keeping(self, compiled: Compiled) -> Self {
         Self {
@@ -102,13 +105,15 @@ impl Engine {
         }
     }
 
-    /// The compiled plugin of this digest: from memory, from disk, or compiled from the bytes that `load` gives. Two
-    /// callers that need the same one compile it once. Blocks.
+    /// The compiled plugin with this digest: from memory, from disk, or compiled from the bytes that `load` returns.
+    /// Blocks.
+    ///
+    /// If two callers need the same plugin, it is compiled once.
     ///
     /// # Errors
     ///
-    /// Those of `load`; [`Error::Refused`] where what was once admitted no longer is; and [`Error::Overloaded`] where others
-    /// are compiled for too long.
+    /// Errors of `load`; [`Error::Refused`] if a component that was admitted before is refused now;
+    /// [`Error::Overloaded`] if other compilations take too long.
     pub fn plugin(
         &self,
         digest: Digest,
@@ -136,11 +141,12 @@ impl Engine {
         })
     }
 
-    /// Admits a component that somebody brings, and keeps it ready. Blocks for as long as compiling takes.
+    /// Admits a component that somebody uploads or tries, and keeps its compiled plugin in memory. Blocks until it is
+    /// compiled.
     ///
     /// # Errors
     ///
-    /// [`Error::Refused`] with the reason, in words for whoever built the component, and [`Error::Overloaded`].
+    /// [`Error::Refused`] with a reason that addresses the component's author, and [`Error::Overloaded`].
     pub fn admit(&self, component: &[u8]) -> Result<Arc<Plugin>> {
         Plugin::check_kind(component, self.config.max_component_bytes)?;
         let digest = Digest(sha256(component));
@@ -164,15 +170,16 @@ impl Engine {
         })
     }
 
-    /// The plugin as it was kept on disk.
+    /// The plugin, if its compiled code is on disk.
     fn kept(&self, digest: Digest) -> Option<Plugin> {
         let component = self.compiled.as_ref()?.load(&self.engine, digest)?;
         metrics::plugin_made_ready(true);
-        // What was admitted once may be refused now only if the contract has changed: the bytes then tell why.
+        // A component that was admitted once can be refused only if the contract has changed. Then it is compiled
+        // again, which yields the reason.
         Plugin::new(self, &component).ok()
     }
 
-    /// Compiles a component in a process of its own, and keeps it on disk if it is admitted.
+    /// Compiles a component in a separate process, and stores the code on disk if the component is admitted.
     fn compile(&self, digest: Digest, component: &[u8], purpose: Purpose) -> Result<Plugin> {
         Plugin::check_kind(component, self.config.max_component_bytes)?;
         let since = Instant::now();
@@ -181,9 +188,9 @@ impl Engine {
             unsafe_code,
             reason = "compiled code can't be loaded from memory otherwise"
         )]
-        // SAFETY: these very bytes, which nobody else can change, came through a pipe whose other end only the process held
-        // that `compiler` has started. It is this program, or one that who runs the server trusts as much, and what it made of
-        // the component is what wasmtime's compiler makes of it, which would make the same in this process.
+        // SAFETY: nobody else can change these bytes. They came through a pipe whose other end only the process held
+        // that `compiler` started. That process is this program, or one that the server's operator trusts as much. Its
+        // output is what wasmtime's compiler makes of the component, and would make in this process.
         let loaded = unsafe { Component::deserialize(&self.engine, &code) };
         let loaded = loaded.map_err(|error| {
             Error::internal(format!(
@@ -201,36 +208,41 @@ impl Engine {
         Ok(plugin)
     }
 
-    /// How many components this engine has compiled: those that it found neither in memory nor on disk.
+    /// Number of components that this engine has compiled, because they were neither in memory nor on disk.
     pub fn compilations(&self) -> u64 {
         self.compilations.load(Ordering::Relaxed)
     }
 
-    /// How many plugins are kept ready in memory, at most.
+    /// Maximum number of plugins in memory.
     pub fn capacity(&self) -> usize {
         CACHED_PLUGINS
     }
 
-    /// Brings the folder of compiled plugins within its limit; what is too much may be from an earlier one. Blocks.
+    /// Deletes compiled plugins from disk until the folder is within its limit. An earlier server with a higher limit
+    /// may have left more. Blocks.
     pub fn sweep(&self) {
         if let Some(compiled) = &self.compiled {
             compiled.sweep();
         }
     }
 
-    /// Puts the tags of compiled plugins under the current master key, before the old one goes. Blocks.
+    /// Authenticates the compiled plugins on disk anew under the current master key, before the old key is dropped.
+    /// Blocks.
     pub fn retag(&self) {
         if let Some(compiled) = &self.compiled {
             compiled.retag(&self.engine);
         }
     }
 
-    /// Waits for a turn to run a tenant's hooks. One tenant's slow hooks hold at most half of all turns by default, so
-    /// they can't keep the others from theirs; and a tenant whose hooks keep failing runs them `alone`, one at a time.
+    /// Waits for a permit to run a tenant's hooks.
+    ///
+    /// By default one tenant holds at most half of the permits, so that its slow hooks can't starve other tenants. A
+    /// tenant whose hooks keep failing runs them `alone`, one request at a time.
     ///
     /// # Errors
     ///
-    /// [`Error::RateLimited`] where the tenant's own work took too long, [`Error::Overloaded`] where everybody's did.
+    /// [`Error::RateLimited`] if the tenant's own hooks held its permits for too long, [`Error::Overloaded`] if those
+    /// of all tenants did.
     pub async fn turn(&self, tenant: TenantId, alone: bool) -> Result<SharedTurn> {
         if alone {
             self.turns.turn_alone(tenant).await
@@ -239,18 +251,18 @@ impl Engine {
         }
     }
 
-    /// The most that any call may take.
+    /// The configured ceiling of the limits of any call.
     pub fn ceiling(&self) -> Limits {
         self.config.ceiling()
     }
 
-    /// Keeps the deadline's clock running while the guard lives.
+    /// Keeps the deadline clock running as long as the guard lives.
     pub(super) fn running(&self) -> Running<'_> {
         self.clock.running()
     }
 }
 
-/// The memory that a compiled plugin takes, which it counts for among those kept ready.
+/// Weighs a cached plugin by the memory that its compiled code takes.
 #[derive(Debug, Clone)]
 struct Size;
 
@@ -262,7 +274,7 @@ impl quick_cache::Weighter<Digest, Arc<Plugin>> for Size {
 
 fn plugins(max_bytes: u64) -> anyhow::Result<quick_cache::sync::Cache<Digest, Arc<Plugin>, Size>> {
     let options = quick_cache::OptionsBuilder::new()
-        // One large plugin may take more than a part of all.
+        // A shard gets a part of the capacity, and one large plugin may need more than such a part.
         .shards(1)
         .estimated_items_capacity(CACHED_PLUGINS)
         .weight_capacity(max_bytes)
@@ -275,14 +287,14 @@ fn plugins(max_bytes: u64) -> anyhow::Result<quick_cache::sync::Cache<Digest, Ar
     ))
 }
 
-/// What compiled code depends on, here and in the process that compiles.
+/// Settings that compiled code depends on: the same in the server and in the process that compiles.
 pub(super) fn settings() -> Config {
     let mut settings = Config::new();
     settings
         .wasm_component_model(true)
         .consume_fuel(true)
         .epoch_interruption(true)
-        // A verdict must not depend on the machine: one NaN, and relaxed SIMD at its most exact.
+        // A verdict must not depend on the machine: NaNs are canonical, and relaxed SIMD is deterministic.
         .cranelift_nan_canonicalization(true)
         .relaxed_simd_deterministic(true);
     settings
@@ -293,14 +305,14 @@ fn new_engine(config: &HooksConfig, turns: usize) -> anyhow::Result<wasmtime::En
     let mut pooled = settings.clone();
     pooled.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(config, turns)?));
     wasmtime::Engine::new(&pooled).or_else(|error| {
-        // Where address space is limited (ulimit -v), each call maps its memory anew: slower, but right.
+        // If address space is limited (`ulimit -v`), each call maps its memory anew: slower, but correct.
         warn!(cause = %error, "The pool for hooks does not fit this machine; hooks will run slower");
         wasmtime::Engine::new(&settings).map_err(|error| anyhow::anyhow!("The engine for hooks can't be started: {error:#}"))
     })
 }
 
 fn pool(config: &HooksConfig, turns: usize) -> anyhow::Result<PoolingAllocationConfig> {
-    // There is always one to be had: who judges has a turn, and trials and set-ups are bounded too.
+    // A call always finds a free slot: requests hold a permit, and trials and set-ups are bounded too.
     let most = turns.saturating_add(config.max_concurrent_trials);
     let slots = u32::try_from(most)
         .ok()
@@ -323,7 +335,7 @@ fn pool(config: &HooksConfig, turns: usize) -> anyhow::Result<PoolingAllocationC
     Ok(pool)
 }
 
-/// Advances the engine's epoch once a millisecond, on a thread of the operating system's, while any guest runs.
+/// Advances the engine's epoch once a millisecond while any guest runs, on an operating system thread.
 #[derive(Debug)]
 struct Clock {
     running: Arc<AtomicUsize>,
@@ -348,7 +360,7 @@ impl Clock {
                             before = Instant::now();
                         } else {
                             std::thread::sleep(TICK);
-                            // A busy machine wakes this thread late: the ticks that it slept through count all the same.
+                            // On a busy machine this thread wakes late. The ticks that it missed are made up for.
                             while before.elapsed() >= TICK {
                                 engine.increment_epoch();
                                 before += TICK;
@@ -378,13 +390,13 @@ impl Drop for Clock {
         self.stop.store(true, Ordering::SeqCst);
         self.thread.unpark();
         if let Some(handle) = self.handle.take() {
-            // The thread has nothing to say.
+            // The thread returns nothing.
             drop(handle.join());
         }
     }
 }
 
-/// A guest is running.
+/// Guard: a guest is running.
 pub(super) struct Running<'a>(&'a Clock);
 
 impl Drop for Running<'_> {

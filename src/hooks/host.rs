@@ -1,4 +1,4 @@
-//! What the server answers a plugin while it runs, and what it counts meanwhile.
+//! Host functions that a plugin can call while it runs, and the limits that are counted for each call.
 
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -18,7 +18,7 @@ use super::convert::inspect;
 use super::verdicts::Source;
 use crate::config::HooksConfig;
 
-/// A limit that a call broke.
+/// A limit that a call exceeded.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("it broke the limit of {value} {unit} ({setting})")]
 pub(super) struct LimitBroken {
@@ -28,7 +28,7 @@ pub(super) struct LimitBroken {
 }
 
 impl LimitBroken {
-    /// A host call or result with too many bytes.
+    /// Too many bytes in one host call or result.
     pub(super) fn hostcall_bytes(limit: usize) -> Self {
         Self {
             setting: "hooks.max_hostcall_bytes",
@@ -38,17 +38,17 @@ impl LimitBroken {
     }
 }
 
-/// What the hooks of one request share.
+/// Data that the hooks of one request share.
 #[derive(Debug)]
 pub(super) struct Subject {
     pub(super) payload: Document,
     pub(super) previous: Option<(types::Signature, Document)>,
-    /// Whose turns are taken to read signatures, and where from.
+    /// The tenant whose permits are taken to parse signatures, and the source of permits.
     pub(super) examinations: Option<(TenantId, Arc<Examinations>)>,
 }
 
 impl Subject {
-    /// What hooks were told of whether signatures hold; nothing where none has asked.
+    /// Verification results that hooks read; none if no hook asked.
     pub(super) fn told(&self) -> Option<Verdicts> {
         let verdicts = Verdicts {
             signature: self.payload.told(),
@@ -58,14 +58,14 @@ impl Subject {
         (verdicts != Verdicts::default()).then(|| verdicts.bounded())
     }
 
-    /// Whether a hook has asked for verdicts that were not recorded.
+    /// Whether a hook asked for verification results that were not recorded.
     pub(super) fn lacks_verdicts(&self) -> bool {
         let previous = self.previous.as_ref().map(|(_, document)| document);
         let mut documents = [Some(&self.payload), previous].into_iter().flatten();
         documents.any(|document| matches!(document.judged.get(), Some(None)))
     }
 
-    /// Looks at a signature when it is the tenant's turn.
+    /// Parses or verifies a signature, after waiting for the tenant's permit.
     fn look<T>(&self, body: &SignatureBody, look: impl Fn(&Work) -> T) -> T {
         match &self.examinations {
             Some((tenant, turns)) => turns.look_at_last(*tenant, body, look),
@@ -74,13 +74,13 @@ impl Subject {
     }
 }
 
-/// A signature's bytes, parsed and judged at most once.
+/// A signature's bytes, parsed at most once and verified at most once.
 #[derive(Debug)]
 pub(super) struct Document {
     body: SignatureBody,
     verdicts: Source,
     inspection: OnceLock<Result<cms::Inspection, cms::InspectError>>,
-    /// Nothing is inside where its verdicts were not recorded.
+    /// The inner value is none if its verification results were not recorded.
     judged: OnceLock<Option<(Told, verdicts::Judgement)>>,
 }
 
@@ -100,7 +100,7 @@ impl Document {
         inspection.clone()
     }
 
-    /// Whether its signatures hold; nothing where that was not recorded.
+    /// Verification results of its signatures; none if they were not recorded.
     fn judge(&self, subject: &Subject) -> Option<Result<verdicts::Judgement, cms::InspectError>> {
         let judged = self
             .judged
@@ -123,20 +123,20 @@ impl Document {
     }
 }
 
-/// The state of one call.
+/// State of one call.
 pub(super) struct HostState {
     pub(super) limits: MemoryLimits,
     log: Vec<LogLine>,
     hook: Arc<str>,
     settings: Arc<str>,
-    /// Absent while a plugin is described or its settings are checked.
+    /// Absent while a plugin describes itself or checks settings.
     subject: Option<Arc<Subject>>,
     hostcalls_left: u32,
     read_bytes_left: u64,
     log_bytes_left: usize,
     max_hostcalls: u32,
     max_read_bytes: u64,
-    /// Time that the server took to read signatures for the guest, which is not the guest's.
+    /// Time that the server spent reading signatures for the guest. It does not count against the guest's deadline.
     host_time: Duration,
 }
 
@@ -167,12 +167,12 @@ impl HostState {
         }
     }
 
-    /// Time that the server took to read signatures for the guest.
+    /// Time that the server spent reading signatures for the guest.
     pub(super) fn host_time(&self) -> Duration {
         self.host_time
     }
 
-    /// Reads a signature, when it is its turn.
+    /// Parses a signature, waiting for a permit first.
     fn inspect(
         &mut self,
         document: &Document,
@@ -184,7 +184,7 @@ impl HostState {
         inspection
     }
 
-    /// Judges a signature, when it is its turn.
+    /// Verifies a signature, waiting for a permit first.
     fn judge(
         &mut self,
         document: &Document,
@@ -198,7 +198,7 @@ impl HostState {
         })
     }
 
-    /// What the guest wrote.
+    /// Lines that the guest logged.
     pub(super) fn into_log(self) -> Vec<LogLine> {
         self.log
     }
@@ -237,8 +237,10 @@ impl HostState {
     }
 }
 
-/// Linear memory over all memories of the instance, and elements of each table. A broken limit is an error that names
-/// it, not a failed `memory.grow`, which guests turn into an unreachable that explains nothing.
+/// Limits linear memory, summed over all memories of the instance, and the elements of each table.
+///
+/// A broken limit is an error that names it. A failed `memory.grow` would not do: guests turn it into an `unreachable`
+/// trap that explains nothing.
 pub(super) struct MemoryLimits {
     max_memory_bytes: u64,
     max_table_elements: usize,
@@ -246,7 +248,7 @@ pub(super) struct MemoryLimits {
 }
 
 impl MemoryLimits {
-    /// What the instance's memories have grown to.
+    /// Size that the instance's memories have grown to, in bytes.
     pub(super) fn memory_bytes(&self) -> u64 {
         self.memory_bytes
     }
@@ -293,7 +295,7 @@ impl ResourceLimiter for MemoryLimits {
     }
 }
 
-/// What an empty line counts, so that there can't be a million of them.
+/// Minimum number of bytes that a line counts against the log limit, so that a guest can't write a million empty lines.
 const MIN_LOG_BYTES: usize = 16;
 
 impl types::Host for HostState {}

@@ -1,14 +1,17 @@
-//! Plugins at work: the only module that knows wasmtime.
+//! Runs plugins. The only module that knows wasmtime.
 //!
 //! - `bindings` is generated from `plugins/wit`; `convert` fills its records from ours.
-//! - `engine` holds the one engine of the process, its clock, and the bounds on concurrent work.
-//! - `plugin` admits a component and keeps it ready; `compiled` keeps what was compiled on disk; `call` runs one function
-//!   of it under all limits; `host` answers what it asks meanwhile, `verdicts` whether signatures hold.
-//! - `binary` looks into a WebAssembly file without compiling it; `pack` makes a component of a core module.
-//! - `chain` is a tenant's hooks in order, and what they make of a save or delete: each hook, which is `bound`, has a
-//!   `seat` there.
+//! - `engine` holds the process's only engine, its clock, and the limits on concurrent work.
+//! - `plugin` admits a component and keeps it ready. `compiler` compiles it in a process of its own, whose code is
+//!   `child`; `compiled` keeps the result on disk. `call` runs one function under all limits. `host` has the host
+//!   functions; `verdicts` answers whether signatures hold.
+//! - `binary` reads names from a WebAssembly file without compiling it. `contract` compares the types of a component
+//!   with the contract, `proportion` refuses components that are costly to compile, and `pack` makes a component from a
+//!   core module.
+//! - `chain` is a tenant's hooks in order, and their judgement of a save or delete. Each hook is a `bound`, and has a
+//!   `seat` while a chain judges.
 //!
-//! It gets data, never a connection: no guest runs while the database waits for it.
+//! The module gets data, never a connection: no guest runs while a database connection is held.
 
 mod binary;
 mod bindings;

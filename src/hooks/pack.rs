@@ -1,4 +1,4 @@
-//! Making a component of a core module that was built for the contract: what `wasm-tools component new` does. The only
+//! Makes a component from a core module that was built for the contract, as `wasm-tools component new` does. The only
 //! file that knows `wit-component` and `wit-parser`.
 
 use std::path::Path;
@@ -11,25 +11,27 @@ use super::binary::{Binary, Kind};
 use super::contract::{CONTRACTS, PACKAGE};
 use super::proportion;
 
-/// What a core module implements, where it does not carry that itself.
+/// World that a core module implements, if the module does not carry it.
 #[derive(Debug, Clone, Copy)]
 pub struct World<'a> {
-    /// A WIT file, or a directory of them.
+    /// Path of a WIT file or of a directory of WIT files.
     pub wit: &'a Path,
-    /// The world; the only one of the package where it is left out.
+    /// Name of the world; if it is left out, the package must have only one.
     pub name: Option<&'a str>,
 }
 
-/// Makes a component of a core module. Its world is the one that it carries (`wit-bindgen` puts it there), or else the
-/// one that is given, or else what its exports say by their names.
+/// Makes a component from a core module.
+///
+/// Its world is the one that the module carries (`wit-bindgen` puts it there), the given one, or one that follows from
+/// the names of its exports. If the module carries a world, none may be given.
 ///
 /// # Errors
 ///
-/// [`Error::Refused`] with what is wrong, in words for whoever built the module.
+/// [`Error::Refused`] with a reason that addresses the module's author.
 pub fn pack(module: &[u8], world: Option<World<'_>>) -> Result<Vec<u8>> {
     let binary = Binary::read(module);
     check(&binary)?;
-    // Before anything is made of it.
+    // Check before any costly work on the module.
     proportion::check(module).map_err(|unfit| Error::refused(unfit.to_string()))?;
     let mut module = module.to_vec();
     match world {
@@ -78,7 +80,7 @@ fn check(binary: &Binary) -> Result<()> {
     Ok(())
 }
 
-/// A world, and the package that it is of.
+/// A world and its package.
 struct Chosen {
     resolve: Resolve,
     world: WorldId,
@@ -135,7 +137,7 @@ fn is_ours(interface: &str) -> bool {
     rest.is_some_and(|rest| rest.starts_with('/'))
 }
 
-/// The world that is asked for; the contract need not be beside it.
+/// The given world. The contract need not be among its files.
 fn of_wit(world: World<'_>) -> Result<Chosen> {
     let read = |with_contract: bool| {
         let mut resolve = Resolve::default();
@@ -145,8 +147,8 @@ fn of_wit(world: World<'_>) -> Result<Chosen> {
         let (package, _) = resolve.push_path(world.wit)?;
         anyhow::Ok((resolve, package))
     };
-    // A directory that holds the contract itself would define it twice; where neither goes, what it lacks of its own is
-    // not the reason.
+    // If the directory holds the contract, adding the contract again would define it twice. So that is tried second,
+    // and its error is the one reported.
     let (resolve, package) = read(false).or_else(|_| read(true)).map_err(|error| {
         Error::refused(format!(
             "The WIT at {} can't be used: {error:#}.",
@@ -177,7 +179,7 @@ fn select(resolve: Resolve, package: PackageId, name: Option<&str>) -> Result<Ch
 mod tests {
     use super::*;
 
-    /// The least that a plugin in WebAssembly text is made of.
+    /// The smallest plugin in WebAssembly text.
     fn module(import: &str) -> Vec<u8> {
         module_of("1.1.0", import)
     }
@@ -202,7 +204,7 @@ mod tests {
     #[test]
     fn a_core_module_becomes_a_component_of_what_it_exports() {
         let component = pack(&module(""), None).unwrap();
-        // Each version of the contract is packed as what it is.
+        // Each version of the contract is packed as that version.
         for version in CONTRACTS.each_ref().map(|it| it.version) {
             let component = pack(&module_of(version, ""), None).unwrap();
             let binary = Binary::read(&component);
@@ -240,12 +242,12 @@ mod tests {
             ..world
         };
         assert!(refusal(&module(""), Some(nowhere)).contains("/nowhere"));
-        // As wit-bindgen leaves it.
+        // The module as `wit-bindgen` leaves it.
         let mut carries = module("");
         embed(&mut carries, &of_wit(world).unwrap()).unwrap();
         pack(&carries, None).unwrap();
         assert!(refusal(&carries, Some(world)).contains("carries its world already"));
-        // The directory of the contract itself, which defines it once more.
+        // The directory of the contract itself, which defines the contract again.
         let contract = World {
             wit: Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/plugins/wit")),
             name: Some("plugin"),

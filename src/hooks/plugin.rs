@@ -1,4 +1,4 @@
-//! A component that was admitted, compiled, and is ready to be instantiated.
+//! An admitted and compiled component, ready to be instantiated.
 
 use sigpersist_model::decision::{MAX_ENTRIES, clean};
 use sigpersist_model::error::{Error, Result, SettingsIssue};
@@ -13,7 +13,7 @@ use super::host::HostState;
 
 const LIFECYCLE: &str = "lifecycle";
 const JUDGES: [&str; 3] = ["tagger", "save-validator", "delete-validator"];
-/// `types` holds no functions; components import it for its records.
+/// `types` has no functions; components import it for its records.
 const IMPORTS: [&str; 8] = [
     "types",
     "log",
@@ -27,7 +27,7 @@ const IMPORTS: [&str; 8] = [
 const VERDICTS: &str = "verdicts";
 const PREVIOUS_VERDICTS: &str = "previous-verdicts";
 
-/// What every component begins with: the magic of WebAssembly, then the version and layer of components.
+/// Start of every component: the magic number of WebAssembly, then the version and layer of components.
 const COMPONENT_PREAMBLE: &[u8] = b"\0asm\x0d\0\x01\0";
 const CORE_MODULE_PREAMBLE: &[u8] = b"\0asm\x01\0\0\0";
 
@@ -48,37 +48,37 @@ impl std::fmt::Debug for Plugin {
     }
 }
 
-/// What a plugin says of itself.
+/// A plugin's description of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Description {
-    /// One line: what it does.
+    /// The plugin's purpose, in one line.
     pub summary: String,
-    /// What saying so took.
+    /// Cost of the call that returned the description.
     pub cost: Cost,
 }
 
-/// What a call took.
+/// Cost of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cost {
-    /// Fuel.
+    /// Fuel used.
     pub fuel: u64,
-    /// Time, in microseconds.
+    /// Duration, in microseconds.
     pub microseconds: u64,
-    /// The most linear memory that it held, in bytes.
+    /// Peak linear memory, in bytes.
     pub memory_bytes: u64,
 }
 
 impl Plugin {
-    /// Admits a compiled component: imports and exports.
+    /// Admits a compiled component if its imports and exports fit the contract.
     ///
     /// # Errors
     ///
-    /// [`Error::Refused`] with the reason, in words for whoever built the component.
+    /// [`Error::Refused`] with a reason that addresses the component's author.
     pub(super) fn new(engine: &Engine, component: &Component) -> Result<Self> {
         let kind = component.component_type();
         let mut imports: Vec<String> = Vec::new();
         for (name, item) in kind.imports(&engine.engine) {
-            // Checked here and not by linking, which lets an empty instance of any name pass.
+            // The linker would not refuse this: it accepts an empty instance of any name.
             match interface_of(name) {
                 Some((contract, interface)) if IMPORTS.contains(&interface) => {
                     contract
@@ -106,7 +106,7 @@ impl Plugin {
                     contract
                         .check_export(&engine.engine, interface, &item.ty)
                         .map_err(|how| mismatch(contract, &how))?;
-                    // Only one of them would run.
+                    // Only one of the versions would run.
                     if exported.iter().any(|known| known == interface) {
                         return Err(Error::refused(format!(
                             "The component exports `{interface}` in more than one version."
@@ -114,7 +114,7 @@ impl Plugin {
                     }
                     exported.push(interface.to_owned());
                 }
-                // Another version or a misspelt name would silently never run.
+                // An interface of another version, or with a misspelt name, would never run, without notice.
                 _ if name.starts_with("sigpersist:") => {
                     return Err(Error::refused(format!(
                         "The component exports `{name}`, which this server does not know."
@@ -159,7 +159,7 @@ impl Plugin {
         })
     }
 
-    /// Whether bytes may be a component at all, before anything is made of them.
+    /// Checks size and first bytes of a component, before it is parsed.
     pub(super) fn check_kind(bytes: &[u8], max_bytes: usize) -> Result<()> {
         if bytes.len() > max_bytes {
             return Err(Error::ComponentTooLarge {
@@ -177,23 +177,23 @@ impl Plugin {
         }))
     }
 
-    /// Bytes of memory that its code takes.
+    /// Memory that the compiled code takes, in bytes.
     pub(super) fn code_bytes(&self) -> u64 {
         let image = self.pre.component().image_range();
         (image.end.addr() - image.start.addr()) as u64
     }
 
-    /// Interfaces of the contract that it exports.
+    /// Interfaces of the contract that the plugin exports.
     pub fn exports(&self) -> &[String] {
         &self.exports
     }
 
-    /// Interfaces of the contract that it imports.
+    /// Interfaces of the contract that the plugin imports.
     pub fn imports(&self) -> &[String] {
         &self.imports
     }
 
-    /// Whether it has anything to say to an operation.
+    /// Whether the plugin judges this operation.
     pub fn judges(&self, operation: Operation) -> bool {
         match operation {
             Operation::Save => self.tagger.is_some() || self.save_validator.is_some(),
@@ -201,23 +201,23 @@ impl Plugin {
         }
     }
 
-    /// Whether it asks for the version that is signed over.
+    /// Whether the plugin reads the version that is signed over.
     pub fn imports_previous(&self) -> bool {
         let mut imports = self.imports.iter();
         imports.any(|name| name == "previous" || name == PREVIOUS_VERDICTS)
     }
 
-    /// Whether it asks whether signatures hold.
+    /// Whether the plugin may ask for verification results.
     pub fn imports_verdicts(&self) -> bool {
         let mut imports = self.imports.iter();
         imports.any(|name| name == VERDICTS || name == PREVIOUS_VERDICTS)
     }
 
-    /// Asks it what it does.
+    /// Calls the plugin's `describe`.
     ///
     /// # Errors
     ///
-    /// [`Error::Refused`] where the call fails.
+    /// [`Error::Refused`] if the call fails.
     pub fn describe(&self, engine: &Engine) -> Result<Description> {
         let ended = self.lifecycle_call(engine).run(|store, instance| {
             self.lifecycle
@@ -237,11 +237,11 @@ impl Plugin {
         })
     }
 
-    /// Asks it whether it accepts these settings; an empty list means yes.
+    /// Calls the plugin's `validate-config`. Returns the mistakes in the settings; none if they are accepted.
     ///
     /// # Errors
     ///
-    /// [`Error::Refused`] where the call fails.
+    /// [`Error::Refused`] if the call fails.
     pub fn validate_settings(&self, engine: &Engine, settings: &str) -> Result<Vec<SettingsIssue>> {
         let issues = self
             .lifecycle_call(engine)
@@ -294,7 +294,7 @@ fn mismatch(contract: &Contract, how: &str) -> Error {
     ))
 }
 
-/// The versions of the contract that this server speaks, in words.
+/// The versions of the contract that this server supports, for messages.
 fn versions() -> String {
     CONTRACTS.each_ref().map(|it| it.version).join(" or ")
 }

@@ -1,22 +1,22 @@
-//! Whether a WebAssembly file is one that a compiler made of somebody's program, or one that was made to be costly:
-//! validates it, and counts what compiling takes more than linear time and memory for.
+//! Tells WebAssembly files that a compiler made of a real program from files that were made to be costly. Validates a
+//! file, and counts everything that compiling takes more than linear time or memory for.
 //!
-//! It takes time and memory in proportion to the file. The limits leave the largest real guests (the interpreters of
-//! Python and JavaScript) at least six times what they have, twice for nesting. What stays within them may still be
-//! too much: `compiler` bounds what compiling really takes.
+//! The check itself takes time and memory in proportion to the file. The limits are at least six times the counts of
+//! the largest real guests (the interpreters of Python and JavaScript), and twice for nesting. A file within the limits
+//! may still be too costly: `compiler` bounds the real cost of compiling.
 
 use wasmparser::{
     BinaryReaderError, FuncToValidate, FuncValidatorAllocations, FunctionBody, Operator, Parser,
     Payload, SubType, TypeRef, ValidPayload, Validator, ValidatorResources, WasmFeatures,
 };
 
-/// Why a file is not compiled.
+/// Reason why a file is not compiled.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Unfit {
-    /// It breaks the rules of WebAssembly.
+    /// The file is not valid WebAssembly.
     #[error("The file is not valid WebAssembly: {0}.")]
     Invalid(#[from] BinaryReaderError),
-    /// It has more of something than it may.
+    /// A count exceeds its limit.
     #[error(
         "The file is out of proportion: {subject} has {number} {what}; the limit is {limit}. {advice}"
     )]
@@ -32,7 +32,7 @@ pub(super) enum Unfit {
 const SPLIT: &str = "Split the function, or let your compiler optimise for size.";
 const SMALLER: &str = "Make it smaller: leave out what it does not use.";
 
-/// Counts one kind of thing, up to a limit.
+/// Counter of one kind of item, with its limit.
 #[derive(Debug)]
 struct Count {
     what: &'static str,
@@ -49,12 +49,12 @@ impl Count {
         }
     }
 
-    /// Counts some more of the whole file.
+    /// Adds to the number for the whole file.
     fn add(&mut self, number: impl Into<u64>) -> Result<(), Unfit> {
         self.raise(self.number.saturating_add(number.into()), "it", SMALLER)
     }
 
-    /// Notes a number that may be the highest so far.
+    /// Records a number, and keeps the highest.
     fn raise(&mut self, number: u64, subject: &str, advice: &'static str) -> Result<(), Unfit> {
         self.number = self.number.max(number);
         if number <= self.limit {
@@ -70,7 +70,7 @@ impl Count {
     }
 }
 
-/// All that is counted. In the whole file, where it does not say otherwise.
+/// All counters. They cover the whole file, unless noted otherwise.
 #[derive(Debug)]
 struct Counts {
     nesting: Count,
@@ -91,7 +91,7 @@ struct Counts {
     tags: Count,
     data: Count,
     operators: Count,
-    /// Of one function, as all that follow.
+    /// Counters of one function: this field and all below.
     function_operators: Count,
     locals: Count,
     blocks: Count,
@@ -132,18 +132,18 @@ impl Default for Counts {
     }
 }
 
-/// Refuses a module or component that is not valid, or out of proportion.
+/// Refuses a module or component that is invalid or out of proportion.
 ///
 /// # Errors
 ///
-/// The first thing that is wrong with it.
+/// The first problem found.
 pub(super) fn check(bytes: &[u8]) -> Result<(), Unfit> {
     Counts::default().check(bytes)
 }
 
 impl Counts {
     fn check(&mut self, bytes: &[u8]) -> Result<(), Unfit> {
-        // What the compiler does not know it refuses by itself.
+        // All features are allowed here: the compiler itself refuses those that it does not support.
         let mut validator = Validator::new_with_features(WasmFeatures::all());
         let mut allocations = FuncValidatorAllocations::default();
         let mut parser = Parser::new(0);
@@ -167,7 +167,7 @@ impl Counts {
         Ok(())
     }
 
-    /// Counts what a section declares, before it is looked into.
+    /// Counts the items that a section declares, before validating them.
     fn section(&mut self, payload: &Payload<'_>) -> Result<(), Unfit> {
         match payload {
             Payload::TypeSection(section) => {
@@ -230,7 +230,7 @@ impl Counts {
         Ok(())
     }
 
-    /// Validates a function, and counts what it is made of.
+    /// Validates a function, and counts its parts.
     fn function(
         &mut self,
         function: FuncToValidate<ValidatorResources>,
@@ -304,7 +304,7 @@ mod tests {
         assert!(checked >= 5, "{checked}");
     }
 
-    /// A module of some text, as often as is told.
+    /// A module of generated text, repeated `number` times.
     fn repeated(number: u32, text: impl Fn(u32) -> String) -> Vec<u8> {
         around("(module ", number, text, ")")
     }
@@ -318,7 +318,7 @@ mod tests {
         around("(module (func ", number, |_| text.to_owned(), "))")
     }
 
-    /// A section of that many zeros, in a module or component.
+    /// A section of `length` zeros, in a module or component.
     fn section(preamble: &[u8], id: u8, length: u32) -> Vec<u8> {
         let mut bytes = preamble.to_vec();
         bytes.push(id);
@@ -342,7 +342,7 @@ mod tests {
             let text = same("(if (i32.const 1) (then) (else))");
             around(&before, number, text, "))")
         };
-        // What is just within a limit, where that is quickly made, and what is not.
+        // For each limit: a file just within it, if that is quick to make, and one that exceeds it.
         let excesses = [
             (
                 Some(function(10_000, "(local i32)")),

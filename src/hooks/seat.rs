@@ -1,4 +1,4 @@
-//! One hook's seat among those that judge a save or delete: calls its functions, and writes down what it decides.
+//! One hook's seat in the judgement of a save or delete. It calls the hook's functions and records its decision.
 
 use std::sync::Arc;
 
@@ -17,13 +17,13 @@ use super::engine::Engine;
 use super::host::{HostState, Subject};
 use crate::config::HooksConfig;
 
-/// A hook or its shadow while it judges.
+/// A hook, or its shadow, during one judgement.
 pub(super) struct Seat<'a> {
     hook: &'a Bound,
     guest: &'a Guest,
-    /// Whether it was asked at all, or refuses without being asked.
+    /// Whether the hook has a decision: it was called, or refuses without a call.
     pub(super) decided: bool,
-    /// Whether it is not asked this time.
+    /// Whether the hook is skipped this time, because it keeps failing.
     left_out: bool,
     pub(super) decision: Decision,
 }
@@ -60,14 +60,14 @@ impl<'a> Seat<'a> {
         }
     }
 
-    /// Whether its failure means that nothing may be stored.
+    /// Whether the hook's failure refuses the request.
     pub(super) fn stops(&self) -> bool {
         self.decision.decides()
             && self.decision.verdict == Verdict::Failed
             && self.hook.on_failure == OnFailure::Reject
     }
 
-    /// How what runs here fares.
+    /// Failure counts of the hook, or of its shadow.
     fn health(&self) -> &Health {
         if self.decision.shadow {
             &self.hook.shadow_health
@@ -76,7 +76,7 @@ impl<'a> Seat<'a> {
         }
     }
 
-    /// Counts the run; says that the hook should be set aside, where it should.
+    /// Counts the run. Returns the hook if it should be quarantined.
     pub(super) fn sick(&self, origin: Origin, config: &HooksConfig) -> Option<Sick> {
         let asked = self.decided && (self.decision.shadow || self.hook.refuses.is_none());
         if !asked {
@@ -84,7 +84,7 @@ impl<'a> Seat<'a> {
         }
         let failed = self.decision.verdict == Verdict::Failed;
         let reason = self.health().count(failed, origin, config)?;
-        // A shadow decides nothing, and is run more rarely as it is.
+        // A shadow or a hook in monitor mode has no effect, and its runs are reduced anyway: it is not quarantined.
         if self.decision.shadow || !self.decision.decides() {
             return None;
         }
@@ -157,7 +157,7 @@ impl<'a> Seat<'a> {
         self.settle(answer);
     }
 
-    /// Calls the guest; nothing where it failed, or is not to be asked.
+    /// Calls the guest; none if it failed or is skipped.
     fn call<T>(
         &mut self,
         engine: &Engine,
@@ -165,7 +165,7 @@ impl<'a> Seat<'a> {
         function: &'static str,
         call: impl FnOnce(&mut Store<HostState>, &Instance) -> wasmtime::Result<T>,
     ) -> Option<T> {
-        // What has failed is not asked again.
+        // After a failure, the guest is not called again for this request.
         if self.decision.verdict == Verdict::Failed || self.left_out {
             return None;
         }
@@ -228,7 +228,7 @@ impl<'a> Seat<'a> {
     fn change_tags(&mut self, draft: &mut types::Signature, changes: Changes) {
         let tags = changed_tags(&draft.tags, changes.set, &changes.remove);
         if tags.len() > MAX_TAGS {
-            // What the client sent and what the signers bring are too many together, which is nobody's failure.
+            // The client's tags and the derived ones together exceed the limit: nobody failed, so it is a rejection.
             return self.reject(vec![too_many_tags()]);
         }
         let tags = match fold_tags("tags", tags) {
@@ -269,7 +269,7 @@ impl<'a> Seat<'a> {
     }
 
     fn reject(&mut self, mut rejections: Vec<types::Rejection>) {
-        // A rejection without a reason is one all the same.
+        // A rejection without reasons still counts as a rejection.
         if rejections.is_empty() {
             rejections.push(types::Rejection {
                 code: "rejected".to_owned(),
@@ -285,7 +285,7 @@ impl<'a> Seat<'a> {
                 message: clean(&rejection.message),
                 field: rejection.field.as_deref().map(clean),
             };
-            // A tagger and a validator of one plugin often refuse for the same reason, which is told once.
+            // A tagger and a validator of one plugin often refuse for the same reason. It is listed once.
             if !decision.rejections.contains(&rejection) {
                 decision.rejections.push(rejection);
             }
@@ -293,8 +293,9 @@ impl<'a> Seat<'a> {
     }
 }
 
-/// Tags as a tagger wants them: those that stay keep their places, new ones follow. Once there are more than fit, the rest
-/// is not looked at: a guest may send very many.
+/// Tags after a tagger's changes: remaining tags keep their order, new ones follow.
+///
+/// It stops when the tags exceed the maximum, since a guest may send very many.
 fn changed_tags(tags: &[String], set: Vec<String>, remove: &[String]) -> Vec<String> {
     let mut changed: Vec<_> = tags
         .iter()
@@ -332,7 +333,7 @@ mod tests {
             changed_tags(&tags(&["a", "b", "c"]), tags(&["d", "a"]), &tags(&["b"])),
             tags(&["a", "c", "d"])
         );
-        // Taken away and set again: it stays, at the end.
+        // A tag that is removed and set again stays, at the end.
         assert_eq!(
             changed_tags(&tags(&["a", "b"]), tags(&["a"]), &tags(&["a"])),
             tags(&["b", "a"])

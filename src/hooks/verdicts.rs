@@ -1,5 +1,5 @@
-//! Whether signatures hold, for hooks that ask: judged under the tenant's policy when the first one asks, or told as it was
-//! recorded with a decision.
+//! Verification results for hooks that ask. They are computed under the tenant's policy when a hook first asks, or
+//! taken from the record of a decision.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -14,26 +14,26 @@ use super::bindings::sigpersist::hooks::cms;
 use super::bindings::sigpersist::hooks::verdicts as wit;
 use super::convert;
 
-/// Where verdicts come from that hooks ask for: those that were recorded come first.
+/// Source of the verification results that hooks ask for. Recorded results take precedence.
 #[derive(Debug, Clone, Default)]
 pub struct Judging {
-    /// The signature that is saved or deleted, judged when somebody first asks.
+    /// The signature that is saved or deleted. It is verified when somebody first asks.
     judged: Option<Arc<Judged>>,
-    /// What hooks were told once.
+    /// Recorded results of an earlier judgement.
     told: Option<Verdicts>,
 }
 
-/// Where the verdicts of one signature come from.
+/// Source of the results of one signature.
 #[derive(Debug)]
 pub(super) enum Source {
     Judged(Arc<Judged>),
     Recorded(SignatureBody, Told),
-    /// No hook had asked, or it was too much to be recorded.
+    /// No hook had asked, or the results were too large to be recorded.
     Unrecorded,
 }
 
 impl Judging {
-    /// By this signature, where no hook was told anything before.
+    /// Verifies this signature, if no results were recorded.
     pub fn now(judged: Arc<Judged>) -> Self {
         Self {
             judged: Some(judged),
@@ -41,20 +41,22 @@ impl Judging {
         }
     }
 
-    /// As it was recorded.
+    /// Uses the recorded results.
     #[must_use]
     pub fn told(self, told: Option<Verdicts>) -> Self {
         Self { told, ..self }
     }
 
-    /// Those of what is saved or deleted.
+    /// Source of the results of the signature that is saved or deleted.
     pub(super) fn of_signature(&self, body: &SignatureBody) -> Source {
         let told = self.told.as_ref().and_then(|it| it.signature.clone());
         Source::new(told, body, || self.judged.clone())
     }
 
-    /// Those of the version that is signed over. They do not depend on content that a caller brings: if a signer that does not
-    /// hold may be dropped, the content could make any signer such a one.
+    /// Source of the results of the version that is signed over.
+    ///
+    /// They ignore content that the caller sends. Hooks may allow to drop a signer whose signature does not hold, and
+    /// with wrong content a caller could make any signature fail.
     pub(super) fn of_previous(&self, body: &SignatureBody) -> Source {
         let told = self.told.as_ref().and_then(|it| it.previous.clone());
         Source::new(told, body, || {
@@ -76,7 +78,7 @@ impl Source {
         }
     }
 
-    /// What is told of the signature, which `examine` looks at; nothing where it was not recorded.
+    /// The results of the signature, which `examine` parses; none if they were not recorded.
     pub(super) fn tell(
         &self,
         examine: impl FnOnce(&SignatureBody, &dyn Fn(&Work) -> Report) -> Report,
@@ -116,7 +118,7 @@ fn judgement(told: &Told, signers: &[Signer]) -> wit::Judgement {
     }
 }
 
-/// How deep they are nested is bounded by how deep signatures are read.
+/// The depth of recursion is bounded, since the parser bounds the nesting of countersignatures.
 fn add_countersigners(
     index: u32,
     holds: &Holds,

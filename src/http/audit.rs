@@ -1,4 +1,4 @@
-//! The handler of the audit trail.
+//! Handler for the audit trail.
 
 use serde::Serialize;
 use serde_json::Value;
@@ -21,50 +21,50 @@ struct EventContent {
     /// The tenant; null for the platform itself.
     #[schema(example = "acme")]
     tenant: Option<String>,
-    /// Where it happened, if that was before the tenant was imported here. Otherwise it is left out.
+    /// Origin of the event, if it happened before the tenant was imported here; left out otherwise.
     #[serde(skip_serializing_if = "Option::is_none")]
     origin: Option<OriginContent>,
-    /// Its number in the chain of its tenant, or the platform: where it happened.
+    /// Its number in the chain of its tenant, or of the platform, on the server where it happened.
     #[schema(example = 7)]
     number: i64,
-    /// When.
+    /// Time of the event.
     #[schema(value_type = Time)]
     at: String,
-    /// What vouches for who did it.
+    /// Evidence of who the actor is: a tenant's or the platform's token, the command line, or the server itself.
     #[schema(value_type = ActorKind)]
     actor_kind: String,
-    /// The subject of the token, or who ran the command.
+    /// The subject of the token, or the user who ran the command.
     #[schema(example = "olga")]
     actor: Option<String>,
     /// The key that verified the token.
     #[schema(example = "acme-1")]
     key: Option<String>,
-    /// Under which request.
+    /// The id of the request.
     #[schema(example = "7f0c2f4e9d5a41b7")]
     request_id: Option<String>,
-    /// What was done.
+    /// The action.
     #[schema(example = "hook.set")]
     action: String,
-    /// To what.
+    /// The object of the action.
     #[schema(example = "signer-tags")]
     target: String,
-    /// What was there.
+    /// The value before.
     #[schema(value_type = Option<Object>, example = json!(null))]
     before: Option<Value>,
-    /// What is there now.
+    /// The value after.
     #[schema(value_type = Option<Object>, example = json!({"enabled": true}))]
     after: Option<Value>,
-    /// Its hash, over that of the event before it.
+    /// Its hash, which covers the hash of the event before it.
     #[schema(value_type = Sha256)]
     hash: String,
 }
 
 #[derive(Serialize, ToSchema)]
 struct OriginContent {
-    /// The tenant's slug there, as it was then.
+    /// The tenant's slug on that server, at that time.
     #[schema(example = "acme")]
     tenant: String,
-    /// Which of the trails it belongs to that were imported into the tenant, the oldest first.
+    /// Position of its trail among those that were imported into the tenant, oldest first.
     #[schema(example = 1, minimum = 1)]
     part: i32,
 }
@@ -105,21 +105,22 @@ impl TryFrom<Listed> for EventContent {
 struct EventsContent {
     /// Events, newest first.
     events: Vec<EventContent>,
-    /// Where the next page begins: pass it as `cursor`. Null where this is the last one.
+    /// Cursor of the next page: pass it as `cursor`. Null on the last page.
     #[schema(
         example = "1613610000000000-e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
     )]
     next: Option<String>,
 }
 
-/// Lists who changed what, newest first.
+/// Lists changes and who made them, newest first.
 ///
-/// Of signatures these are deletes (`signature.delete`), and saves under a name that was deleted before (`signature.recreate`): their
-/// `target` is `document/thread`, with `/` and `%` in either written as `%2F` and `%25`.
+/// For signatures, the events are deletes (`signature.delete`), and saves under a name that was deleted before
+/// (`signature.recreate`). Their `target` is `document/thread`, with `/` and `%` in either part written as `%2F` and
+/// `%25`.
 ///
-/// Of a tenant that was imported, these are also the events from where it comes; `origin` tells them apart.
+/// For an imported tenant, the list includes the events from the server that it comes from; these have an `origin`.
 ///
-/// A token of the platform that names no tenant sees the events of all; `tenant` or `platform` narrow them.
+/// A token of the platform that names no tenant sees all events; narrow them with `tenant` or `platform`.
 #[utoipa::path(
     get,
     path = "/audit",

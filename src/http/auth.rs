@@ -1,4 +1,4 @@
-//! From a request's headers to its caller (RFC 6750).
+//! Authentication of requests by their headers (RFC 6750).
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use sigpersist_model::error::{Error, Result};
 use crate::app::App;
 use crate::tenants;
 
-/// Verifies the bearer token; asks the database only for a key that is not ready.
+/// Verifies the bearer token; loads its key from the database only if the key is not cached.
 pub(super) async fn authenticate(app: &Arc<App>, headers: &HeaderMap) -> Result<Arc<Caller>> {
     let token = bearer(headers)?;
     if let Some(caller) = app.authenticator.authenticate_ready(token)? {

@@ -1,4 +1,4 @@
-//! Reading request bodies, bounded in size and time.
+//! Reading of request bodies, limited in size and time.
 
 use std::pin::Pin;
 use std::time::Duration;
@@ -13,17 +13,17 @@ use tokio::time::timeout;
 use super::budget::Held;
 use crate::config::HttpConfig;
 
-/// How long a refused client may go on sending, so that it comes to read the answer.
+/// Maximum time for which a refused client may go on sending, so that it gets to read the answer.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// A body that has yet to be read.
+/// A body that was not read yet.
 pub(super) struct Body {
     stream: Pin<Box<dyn Stream<Item = Result<Bytes, warp::Error>> + Send>>,
     declared_bytes: usize,
     max_bytes: usize,
     timeout_ms: u64,
     at_end: bool,
-    /// Whether the client waits for a word before it sends the body, which the first look at it would give.
+    /// Whether the client waits for `100 Continue`, which the first read of the body would send.
     waits: bool,
 }
 
@@ -50,7 +50,7 @@ impl Body {
         }
     }
 
-    /// Refuses a body that says that it is larger.
+    /// Refuses a body whose declared size is over the limit.
     pub(super) fn check_declared(&mut self, max_bytes: usize) -> Result<()> {
         self.max_bytes = max_bytes;
         if self.declared_bytes > max_bytes {
@@ -61,12 +61,12 @@ impl Body {
         Ok(())
     }
 
-    /// How many bytes it says that it has; 0 where it does not say.
+    /// The declared size; 0 if there is none.
     pub(super) fn declared_bytes(&self) -> usize {
         self.declared_bytes
     }
 
-    /// The whole body, where it has no more than `max_bytes`. What it did not declare is added to `held` as it comes.
+    /// Reads the whole body, of at most `max_bytes`. Undeclared bytes are added to `held` as they come.
     pub(super) async fn read(&mut self, max_bytes: usize, held: &Held) -> Result<Bytes> {
         self.check_declared(max_bytes)?;
         let timeout_ms = self.timeout_ms;
@@ -75,7 +75,7 @@ impl Body {
         };
         self.waits = false;
         let reading = async {
-            // Once, so that it is never copied to a larger place.
+            // Allocated once, so that a body of declared size is never copied.
             let mut whole = BytesMut::with_capacity(self.declared_bytes);
             while let Some(part) = self.next().await? {
                 let bytes = whole.len() + part.len();
@@ -97,7 +97,7 @@ impl Body {
             .unwrap_or(Err(Error::BodyTimeout { timeout_ms }))
     }
 
-    /// Reads on without keeping anything, up to the size that a body may have and for a short time.
+    /// Reads and discards the rest, up to the body's size limit and for a short time.
     pub(super) async fn drain(&mut self) {
         if self.at_end || self.waits {
             return;
@@ -111,7 +111,7 @@ impl Body {
                 }
             }
         };
-        // Out of time is as good as at the end: the connection will be closed.
+        // Running out of time needs no handling: the connection will be closed.
         drop(timeout(DRAIN_TIMEOUT, draining).await);
     }
 

@@ -1,9 +1,9 @@
-//! The bytes of all bodies and answers under way: so many together, and so many of each tenant. What they hold is given back
-//! when a body was dealt with, and when an answer has been sent, however slowly.
+//! A budget of bytes for all bodies and answers in memory: one limit for all, and one for each tenant. Bytes are
+//! returned when a body was handled, and when an answer was sent, however slowly.
 //!
-//! Whoever waits holds nothing meanwhile, and what is asked for on top of what is held is refused at once: nobody ever waits
-//! for somebody who waits. Unlike turns of a semaphore, bytes do not go to those who came first: who asks for little is not kept
-//! behind who asks for much.
+//! A waiting request holds no bytes, and a request that already holds some is never made to wait for more, but refused
+//! at once: so there is no deadlock. Unlike semaphore permits, bytes are not first come, first served: a small request
+//! does not queue behind a large one.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,24 +18,25 @@ use tokio::sync::Notify;
 
 use crate::config::HttpConfig;
 
-/// Only who asks for no more than this is given the last [`RESERVE`]th: those who ask for much can't shut everybody out.
+/// Only requests of at most this many bytes may use the last [`RESERVE`]th of the budget, so that large ones cannot
+/// shut all others out.
 const LITTLE: usize = 1024 * 1024;
 const RESERVE: usize = 8;
-/// Strangers together are given so small a part of all.
+/// Requests without a token together get this fraction of the budget.
 const PART_OF_STRANGERS: usize = 16;
 
-/// Who is given bytes.
+/// Party whose bytes are counted together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Holder {
     /// The callers of a tenant.
     Tenant(TenantId),
     /// The callers of the platform.
     Platform,
-    /// Those who need no token.
+    /// Requests without a token.
     Strangers,
 }
 
-/// So many bytes for all bodies and answers.
+/// The limit on the bytes of all bodies and answers.
 #[derive(Debug)]
 pub(super) struct Budget {
     all: usize,
@@ -74,7 +75,7 @@ impl Budget {
         })
     }
 
-    /// Nothing yet, for somebody who may be given more.
+    /// Starts with no bytes, for a holder that may need some later.
     pub(super) fn nothing(self: &Arc<Self>, holder: Holder) -> Held {
         Held {
             budget: Arc::clone(self),
@@ -83,11 +84,11 @@ impl Budget {
         }
     }
 
-    /// So many bytes, waiting for them for a while.
+    /// Takes bytes, waiting for at most about `patience_ms` milliseconds.
     ///
     /// # Errors
     ///
-    /// Those of [`Held::grow_to`].
+    /// The errors of [`Held::grow_to`].
     pub(super) async fn take(
         self: &Arc<Self>,
         holder: Holder,
@@ -101,7 +102,7 @@ impl Budget {
         let _waiting = Waiting::new("bytes");
         let taking = async {
             loop {
-                // What is given back from now on wakes this, too.
+                // Registered before the attempt, so that bytes returned in between are noticed.
                 let freed = self.freed.notified();
                 if held.grow_to(bytes).is_ok() {
                     return;
@@ -112,7 +113,7 @@ impl Budget {
         let patience = turns::spread(Duration::from_millis(patience_ms));
         match tokio::time::timeout(patience, taking).await {
             Ok(()) => Ok(held),
-            // It says whose bytes are used up.
+            // The last attempt tells whose limit is reached.
             Err(_) => held.grow_to(bytes).map(|()| held),
         }
     }
@@ -129,22 +130,22 @@ impl Budget {
     }
 }
 
-/// Bytes that somebody was given, until this is dropped.
+/// Bytes taken by a holder, until this is dropped.
 #[derive(Debug)]
 pub(super) struct Held {
     budget: Arc<Budget>,
     holder: Holder,
-    /// Changed under the lock of the budget alone.
+    /// Changed only under the budget's lock.
     bytes: AtomicUsize,
 }
 
 impl Held {
-    /// Holds so many bytes, if it does not hold as many already. Where that is more than its holder may ever have, it is as much
-    /// as that: then nothing else of the holder's is under way.
+    /// Raises the bytes held to this number, if fewer are held. A number above the holder's limit is cut to the limit:
+    /// then nothing else of this holder can be in progress.
     ///
     /// # Errors
     ///
-    /// [`Error::RateLimited`] where the tenant's bytes are used up, [`Error::Overloaded`] where all are.
+    /// [`Error::RateLimited`] if the tenant's limit is reached, [`Error::Overloaded`] if any other is.
     pub(super) fn grow_to(&self, bytes: usize) -> Result<()> {
         let budget = &*self.budget;
         let all = match bytes {
@@ -174,8 +175,8 @@ impl Held {
         Ok(())
     }
 
-    /// Holds exactly so many bytes, whether or not there are as many: they are in memory already, and what was done can't be
-    /// refused any more.
+    /// Sets the bytes held, even if that exceeds the limits: they are in memory already, and an action that was done
+    /// cannot be refused any more.
     pub(super) fn set(&self, bytes: usize) {
         let mut used = self.budget.used();
         let held = self.bytes.swap(bytes, Ordering::Relaxed);
@@ -226,7 +227,7 @@ mod tests {
             Err(Error::RateLimited)
         ));
         let second = held(&budget, EVIL, 12 * MIB).unwrap();
-        // The last eighth is for those who ask for little.
+        // The last eighth is reserved for small requests.
         assert!(matches!(
             held(&budget, ACME, 25 * MIB),
             Err(Error::Overloaded)
@@ -252,7 +253,7 @@ mod tests {
         let large = held(&budget, ACME, usize::MAX).unwrap();
         assert_eq!(budget.used().all, 10 * MIB);
         assert!(held(&budget, ACME, 1).is_err());
-        // It is never refused for what it holds already, and what is there is counted in any case.
+        // It is never refused for bytes that it holds already, and bytes that are in memory are always counted.
         assert!(large.grow_to(usize::MAX).is_ok() && large.grow_to(1).is_ok());
         large.set(100 * MIB);
         assert!(held(&budget, EVIL, 1).is_err());
@@ -271,7 +272,7 @@ mod tests {
             tokio::spawn(async move { budget.take(ACME, 6 * MIB, 60_000).await })
         };
         tokio::time::sleep(Duration::from_millis(20)).await;
-        // Meanwhile others pass who ask for less.
+        // Meanwhile smaller requests pass.
         let small = budget.take(ACME, 3 * MIB, 0).await.unwrap();
         assert_eq!(budget.used().by(ACME), 9 * MIB);
         first.set(MIB);

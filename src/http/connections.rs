@@ -1,5 +1,5 @@
-//! Accepting connections, each within its limits: a client that sends slowly or never reads holds a connection for a bounded
-//! time, and there are only so many, of which those without a request give way to others (see [`super::places`]).
+//! Accepting connections, each within limits of time. Clients that send slowly or never read are cut off, and the
+//! number of connections is limited: idle ones are closed to make room for others (see [`super::places`]).
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -28,17 +28,16 @@ use super::head;
 use super::places::{Connection, Peer, Place, Places};
 use crate::config::HttpConfig;
 
-/// How long nothing is accepted after that failed: for want of file descriptors, say.
+/// Pause after a failure to accept, for example for lack of file descriptors.
 const REST: Duration = Duration::from_millis(100);
-/// How often it is seen whether there are too many connections without a request.
+/// Interval of the check for too many connections without a request.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(250);
-/// What part of its time a head has while there are.
+/// Divisor of the head timeout while there are too many.
 const HURRY: u32 = 10;
-/// Most bytes of a request's head.
+/// Maximum size of a request's head, in bytes.
 const MAX_HEAD_BYTES: usize = 64 * 1024;
 
-/// Accepts connections until `stop` completes, then waits until those that there are have answered what they were
-/// asked.
+/// Accepts connections until `stop` completes, then waits until the open ones have answered their requests.
 pub(super) async fn accept<F>(
     listener: TcpListener,
     filter: F,
@@ -70,7 +69,7 @@ pub(super) async fn accept<F>(
                     continue;
                 }
             };
-            // If all have requests, this one waits, and others where the operating system lets them.
+            // If all connections have requests, this one waits, and later ones wait in the operating system's queue.
             if let Some(place) = places.take(Peer::new(address)).await {
                 tokio::spawn(serve(
                     stream,
@@ -90,7 +89,7 @@ pub(super) async fn accept<F>(
     graceful.shutdown().await;
 }
 
-/// Answers what comes on one connection, until that ends or gives way.
+/// Serves one connection, until it ends or has to give way.
 async fn serve<F>(stream: TcpStream, filter: F, limits: Limits, place: Place, graceful: Watcher)
 where
     F: Filter<Error = warp::Rejection> + Clone + Send + Sync + 'static,
@@ -132,7 +131,7 @@ where
     }
 }
 
-/// What a connection may take.
+/// Time limits of a connection.
 #[derive(Debug, Clone)]
 struct Limits {
     head: Duration,
@@ -148,7 +147,7 @@ impl Limits {
     }
 
     fn builder(&self) -> Builder<TokioExecutor> {
-        // Telling HTTP/2 apart would wait for a client's first bytes without an end.
+        // Detecting HTTP/2 would wait for a client's first bytes without a timeout.
         let mut builder = Builder::new(TokioExecutor::new()).http1_only();
         builder
             .http1()
@@ -159,7 +158,7 @@ impl Limits {
     }
 
     fn stream(&self, stream: TcpStream, connection: Arc<Connection>) -> Watched {
-        // An answer is written as a whole, and its last piece need not wait for more.
+        // An answer is written as a whole, so its last packet need not wait for more data.
         drop(stream.set_nodelay(true));
         let mut stream = TimeoutStream::new(stream);
         stream.set_write_timeout(Some(self.write));
@@ -170,7 +169,7 @@ impl Limits {
     }
 }
 
-/// A stream that notes when answers are written.
+/// A stream that records when an answer is being written.
 struct Watched {
     stream: TokioIo<Pin<Box<TimeoutStream<TcpStream>>>>,
     connection: Arc<Connection>,
@@ -200,7 +199,7 @@ impl Write for Watched {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<std::io::Result<()>> {
-        // Asked for when nothing is left to write.
+        // Called when nothing is left to write.
         let flushed = Pin::new(&mut self.stream).poll_flush(context);
         if flushed.is_ready() {
             self.connection.flush();

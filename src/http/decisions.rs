@@ -1,4 +1,4 @@
-//! The handlers of what hooks decided.
+//! Handlers for decisions of hooks.
 
 use std::sync::Arc;
 
@@ -20,58 +20,58 @@ use crate::decisions::{self, Listed, MAX_LIMIT};
 
 const DEFAULT_LIMIT: u32 = 50;
 
-/// What one hook decided, whether it was recorded or not. `code` and `message` are those of the first rejection.
+/// The decision of one hook, whether it was recorded or not. `code` and `message` are those of the first rejection.
 #[derive(Serialize, ToSchema)]
 pub(super) struct DecisionContent {
     /// The hook's name.
     #[schema(value_type = String, example = "require-countersignature")]
     hook: Arc<str>,
-    /// Which of its bindings ran; 0 for a candidate.
+    /// Number of the binding that ran; 0 for a candidate.
     #[schema(example = 1)]
     binding: u32,
-    /// Whether this is a shadow's, which has no effect.
+    /// Whether this is the decision of a shadow, which has no effect.
     #[schema(example = false)]
     shadow: bool,
-    /// Of a shadow: whether the hook itself decided otherwise.
+    /// For a shadow: whether the hook itself decided differently.
     #[schema(example = json!(null))]
     differs: Option<bool>,
-    /// Whether it decided, or only watched.
+    /// Whether its decisions are enforced, or only monitored.
     mode: Mode,
-    /// What it said.
+    /// The hook's verdict.
     verdict: Verdict,
     /// The code of the first rejection.
     #[schema(example = "signer-dropped")]
     code: Option<String>,
-    /// Its sentence.
+    /// The message of the first rejection.
     #[schema(example = "The new version drops a signer")]
     message: Option<String>,
-    /// Why it refused.
+    /// Reasons for the rejection.
     rejections: Vec<Rejection>,
-    /// How it failed.
+    /// The failure, if the hook failed.
     #[schema(example = json!(null))]
     failure: Option<String>,
-    /// Tags that it added.
+    /// Tags that the hook added.
     #[schema(example = json!([]))]
     tags_added: Vec<String>,
-    /// Tags that it took away.
+    /// Tags that the hook removed.
     #[schema(example = json!([]))]
     tags_removed: Vec<String>,
-    /// What it accepted only with.
+    /// Warnings given with an acceptance.
     #[schema(example = json!([]))]
     warnings: Vec<String>,
-    /// What it added to what it accepted.
+    /// Annotations given with an acceptance.
     #[schema(example = json!([]))]
     annotations: Vec<Annotation>,
-    /// What it wrote meanwhile.
+    /// Log lines that the hook wrote.
     #[schema(example = json!([]))]
     log: Vec<LogLine>,
-    /// Fuel that it used.
+    /// Fuel used.
     #[schema(example = 1_250_000)]
     fuel: u64,
-    /// Time that it took, in microseconds.
+    /// Duration, in microseconds.
     #[schema(example = 310)]
     microseconds: u64,
-    /// The most linear memory that it held.
+    /// Peak linear memory, in bytes.
     #[schema(example = 1_114_112)]
     memory_bytes: u64,
 }
@@ -102,16 +102,16 @@ impl From<Decision> for DecisionContent {
     }
 }
 
-/// A decision as it was recorded.
+/// A recorded decision.
 #[derive(Serialize, ToSchema)]
 struct RecordedContent {
     /// Its id.
     #[schema(example = "1613610000000000-17-0")]
     id: String,
-    /// When it was made.
+    /// Time of the decision.
     #[schema(value_type = Time)]
     at: String,
-    /// What was judged.
+    /// The operation that the hook ran on.
     operation: Operation,
     /// The document.
     #[schema(example = "doc_12")]
@@ -119,27 +119,27 @@ struct RecordedContent {
     /// The thread.
     #[schema(example = "ticket_42")]
     thread: String,
-    /// The version that it would become, or the current one of a delete.
+    /// The version that a save would create, or for a delete the current one.
     #[schema(example = 2)]
     version: u32,
-    /// What became of it.
+    /// The outcome of the operation.
     outcome: Outcome,
-    /// Under which request.
+    /// The id of the request.
     #[schema(example = "7f0c2f4e9d5a41b7")]
     request_id: String,
     /// The subject of the caller's token.
     #[schema(example = "crm")]
     subject: Option<String>,
-    /// The plugin that ran; null where its record is gone.
+    /// The plugin that ran; null if its record is gone.
     #[schema(example = "require-countersignature")]
     plugin: Option<String>,
     /// The revision that ran.
     #[schema(value_type = Option<Sha256>)]
     revision: Option<Digest>,
-    /// SHA-256 of the settings that it read.
+    /// SHA-256 of the settings in force.
     #[schema(value_type = Sha256)]
     settings_sha256: Option<String>,
-    /// SHA-256 of what it judged.
+    /// SHA-256 of the input.
     #[schema(value_type = Sha256)]
     input_sha256: String,
     #[serde(flatten)]
@@ -172,7 +172,7 @@ impl From<Listed> for RecordedContent {
 struct DecisionsContent {
     /// Decisions, newest first.
     decisions: Vec<RecordedContent>,
-    /// Where the next page begins: pass it as `cursor`. Null where this is the last one.
+    /// Cursor of the next page: pass it as `cursor`. Null on the last page.
     #[schema(example = "1613610000000000-17-0")]
     next: Option<String>,
 }
@@ -183,7 +183,7 @@ struct OneDecision {
     decision: RecordedContent,
 }
 
-/// Lists what hooks decided, newest first. `thread` needs its `document` beside it.
+/// Lists decisions of hooks, newest first. If you give `thread`, you must give its `document` too.
 #[utoipa::path(
     get,
     path = "/hooks/decisions",
@@ -231,7 +231,7 @@ pub(super) fn list(call: Call) -> Result<Reply> {
     })
 }
 
-/// Reads what a hook decided.
+/// Reads a decision of a hook.
 #[utoipa::path(
     get,
     path = "/hooks/decisions/{id}",
@@ -251,16 +251,16 @@ pub(super) fn get(call: Call) -> Result<Reply> {
 
 #[derive(Serialize, ToSchema)]
 struct ReplayContent {
-    /// Whether both say the same.
+    /// Whether both decisions are equal.
     #[schema(example = true)]
     same: bool,
-    /// The decision as it was recorded.
+    /// The recorded decision.
     recorded: RecordedContent,
-    /// The same made again.
+    /// The new decision.
     replayed: DecisionContent,
 }
 
-/// Makes a decision again, with the binding and the input that it was made on. Nothing is stored.
+/// Repeats a decision with the same binding and input. Nothing is stored.
 #[utoipa::path(
     post,
     path = "/hooks/decisions/{id}/replay",
@@ -283,7 +283,7 @@ pub(super) fn replay(call: Call) -> Result<Reply> {
 }
 
 fn id(call: &Call) -> Result<DecisionId> {
-    // What is no id names no decision.
+    // A malformed id names no decision.
     call.name()
         .parse()
         .map_err(|_: String| Error::NotFound(Noun::Decision))

@@ -1,6 +1,6 @@
-//! Facts of errors for programs: one type for each code that has any.
+//! Machine-readable details of errors: one type for each code that has any.
 //!
-//! What is written and what the OpenAPI document says are the same types, named after their codes.
+//! The responses and the OpenAPI document use the same types, named after their codes.
 
 use serde::Serialize;
 use sigpersist_model::error::{
@@ -10,7 +10,7 @@ use sigpersist_model::policy::Accept;
 use sigpersist_verify::Format;
 use utoipa::ToSchema;
 
-/// Facts for programs; which of these they are, the code tells: each is called after its own.
+/// Machine-readable details. The code tells which of these types it is: each type is named after its code.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(untagged)]
 pub(super) enum Details {
@@ -31,7 +31,7 @@ pub(super) enum Details {
     NotReady(NotReadyDetails),
 }
 
-/// Of `invalid_parameter`.
+/// Details of `invalid_parameter`.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct InvalidParameterDetails {
     /// JSON pointer (RFC 6901) to the parameter.
@@ -39,7 +39,7 @@ pub(super) struct InvalidParameterDetails {
     field: String,
 }
 
-/// Of `payload_too_large`.
+/// Details of `payload_too_large`.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct PayloadTooLargeDetails {
     /// The limit, in bytes.
@@ -47,15 +47,15 @@ pub(super) struct PayloadTooLargeDetails {
     limit_bytes: usize,
 }
 
-/// Of `body_timeout`.
+/// Details of `body_timeout`.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct BodyTimeoutDetails {
-    /// How long the server waited, in milliseconds.
+    /// Time that the server waited, in milliseconds.
     #[schema(example = 30_000)]
     timeout_ms: u64,
 }
 
-/// Of `method_not_allowed`.
+/// Details of `method_not_allowed`.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct MethodNotAllowedDetails {
     /// The methods that the path answers.
@@ -63,7 +63,7 @@ pub(super) struct MethodNotAllowedDetails {
     allowed: Vec<&'static str>,
 }
 
-/// Of `insufficient_scope`.
+/// Details of `insufficient_scope`.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct InsufficientScopeDetails {
     /// The scope that the token lacks.
@@ -71,47 +71,47 @@ pub(super) struct InsufficientScopeDetails {
     scope: &'static str,
 }
 
-/// Of `version_conflict`.
+/// Details of `version_conflict`.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct VersionConflictDetails {
-    /// The version that is stored; 0 if there is none.
+    /// The stored version; 0 if there is none.
     #[schema(example = 3)]
     current_version: u32,
 }
 
-/// Of `precondition_failed`.
+/// Details of `precondition_failed`.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct PreconditionFailedDetails {
-    /// The version that is stored; 0 if there is none.
+    /// The stored version; 0 if there is none.
     #[schema(example = 3)]
     current_version: u32,
 }
 
-/// Of `signature_not_accepted`.
+/// Details of `signature_not_accepted`.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct SignatureNotAcceptedDetails {
     /// JSON pointer to the signature.
     #[schema(example = "/cms")]
     field: &'static str,
-    /// What the tenant accepts.
+    /// Signatures that the tenant accepts.
     accept: Accept,
-    /// The format that it looks like.
+    /// The detected format of the signature.
     format: Format,
-    /// Why it is not accepted, in a sentence; null if it is of another format.
+    /// A sentence that says why it is not accepted; null if it is of another format.
     #[schema(example = "The signature does not hold under the signer's key.")]
     problem: Option<String>,
-    /// Everybody who signed, and those who signed their signatures, if it was verified; the first 50.
+    /// The signers and countersigners, if the signature was verified; at most 50.
     signers: Vec<RefusedSigner>,
 }
 
-/// Of `hook_rejected`.
+/// Details of `hook_rejected`.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct HookRejectedDetails {
-    /// Why the hooks refused, in their order.
+    /// The rejections, in the order of the hooks.
     rejections: Vec<HookRejection>,
 }
 
-/// Of `hook_failed`.
+/// Details of `hook_failed`.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct HookFailedDetails {
     /// The hook's name.
@@ -119,52 +119,52 @@ pub(super) struct HookFailedDetails {
     hook: String,
 }
 
-/// Of `plugin_bound`.
+/// Details of `plugin_bound`.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct PluginBoundDetails {
-    /// The hooks that run it; `tenant/hook` for a plugin of the platform's.
+    /// The hooks that run it; `tenant/hook` if the plugin is the platform's.
     #[schema(example = json!(["signer-tags"]))]
     hooks: Vec<String>,
 }
 
-/// Of `settings_refused`.
+/// Details of `settings_refused`.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct SettingsRefusedDetails {
     /// The mistakes.
     issues: Vec<SettingsIssue>,
 }
 
-/// Of `cases_failed`.
+/// Details of `cases_failed`.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct CasesFailedDetails {
     /// The test cases that did not pass.
     cases: Vec<CaseFailure>,
 }
 
-/// Of `quota_exceeded`.
+/// Details of `quota_exceeded`.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct QuotaExceededDetails {
     /// The quota.
     #[schema(value_type = super::openapi::Quota)]
     quota: &'static str,
-    /// How much it allows.
+    /// The quota's limit.
     #[schema(example = 100)]
     limit: u64,
-    /// How much is used now.
+    /// Current usage.
     #[schema(example = 100)]
     used: u64,
 }
 
-/// Of `not_ready`.
+/// Details of `not_ready`.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct NotReadyDetails {
-    /// What the server lacks, by stable names.
+    /// Missing conditions, by stable names.
     #[schema(example = json!(["database"]))]
     lacks: Vec<&'static str>,
 }
 
 impl Details {
-    /// The facts of an error; none where there are none.
+    /// The details of an error; none if its code has none.
     pub(super) fn of(error: &Error) -> Option<Self> {
         Some(match error {
             Error::InvalidParameter { field, .. } if field.is_empty() => return None,

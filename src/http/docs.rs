@@ -1,4 +1,4 @@
-//! The handlers of what the server says of its own API: the OpenAPI document, and a page that shows it.
+//! Handlers for the API's documentation: the OpenAPI document, and a page that shows it.
 
 use std::sync::Arc;
 
@@ -9,13 +9,13 @@ use super::openapi::{Component, document as openapi};
 use super::reply::Reply;
 use super::respond::Call;
 
-/// The page among the files of Swagger UI.
+/// File name of the page in Swagger UI.
 const INDEX: &str = "index.html";
-/// Where the page looks for the document, from its own place.
+/// The document's path, relative to the page.
 const DOCUMENT: &str = "openapi.json";
-/// What the page may load: files of this server, and nothing else.
+/// Content security policy of the page: it loads files of this server only.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-/// So short that a newer page does not run on older files for long.
+/// Short, so that a newer page does not use cached older files for long.
 const MAX_AGE_S: u32 = 60;
 
 /// This document, in OpenAPI 3.1.
@@ -33,7 +33,7 @@ pub(super) fn document(call: Call) -> Result<Reply> {
     Ok(Reply::bytes("application/json", document).cached_by_anybody(MAX_AGE_S))
 }
 
-/// A page that shows this document, and tries requests out.
+/// A page that shows this document, and can send requests.
 #[utoipa::path(
     get,
     path = "/docs",
@@ -43,7 +43,7 @@ pub(super) fn document(call: Call) -> Result<Reply> {
 pub(super) fn page(call: Call) -> Result<Reply> {
     call.parameters()?;
     let page = asset(INDEX)?;
-    // Its files are one level below it.
+    // The page's files are one level below it.
     let page = String::from_utf8_lossy(&page.0)
         .replace("=\"./", "=\"docs/")
         .replace("href=\"index.css", "href=\"docs/index.css");
@@ -63,7 +63,7 @@ pub(super) fn page(call: Call) -> Result<Reply> {
 pub(super) fn file(call: Call) -> Result<Reply> {
     call.parameters()?;
     if call.name() == INDEX {
-        // It is the page, and finds nothing from here.
+        // The index file is served as `/docs`; its relative links would not work here.
         return Err(Error::RouteNotFound);
     }
     let (bytes, kind) = asset(call.name())?;
@@ -72,7 +72,7 @@ pub(super) fn file(call: Call) -> Result<Reply> {
         .with_content_policy(POLICY))
 }
 
-/// A file of Swagger UI, and its media type.
+/// A file of Swagger UI, with its media type.
 fn asset(name: &str) -> Result<(Vec<u8>, String)> {
     let config = Config::from(DOCUMENT)
         .deep_linking(true)

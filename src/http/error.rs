@@ -1,4 +1,4 @@
-//! From the library's errors to the contract's statuses, codes and headers; and to the log, once.
+//! Maps the library's errors to the contract's statuses, codes and headers, and logs them once.
 
 use std::error::Error as StdError;
 use std::time::Duration;
@@ -19,31 +19,31 @@ use super::reply::{Response, json_response};
 
 const REALM: &str = "Bearer realm=\"sigpersist\"";
 
-/// The answer to a request that failed, whatever failed.
+/// The response to any request that failed.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Failure<'a> {
     /// False.
     #[schema(example = false)]
     status: bool,
-    /// A sentence for a person.
+    /// A sentence for people.
     #[schema(example = "There is no such signature.")]
     message: String,
     /// Null.
     #[schema(value_type = Option<Object>, example = json!(null))]
     content: Option<()>,
-    /// A stable name of what went wrong, for programs.
+    /// A stable error code for programs.
     #[schema(value_type = Code)]
     code: &'static str,
-    /// Under which the server's log tells more.
+    /// The request's id, by which you find it in the server's log.
     #[schema(example = "7f0c2f4e9d5a41b7")]
     request_id: &'a str,
-    /// Facts for programs, for some codes.
+    /// Further facts for programs; present for some codes.
     #[serde(skip_serializing_if = "Option::is_none")]
     details: Option<Details>,
 }
 
 impl<'a> Failure<'a> {
-    /// What a client is told of an error.
+    /// The client's view of an error.
     pub(super) fn new(error: &Error, request_id: &'a str) -> Self {
         Self {
             status: false,
@@ -56,7 +56,7 @@ impl<'a> Failure<'a> {
     }
 }
 
-/// The answer to a request that failed.
+/// The response to a request that failed.
 pub(super) fn error_response(error: &Error, request_id: &str) -> Response {
     let status = status(error);
     log(error, status);
@@ -69,7 +69,7 @@ pub(super) fn error_response(error: &Error, request_id: &str) -> Response {
     response
 }
 
-/// The status of the answer.
+/// The status of the response.
 pub(super) fn status(error: &Error) -> StatusCode {
     match error {
         Error::MalformedRequest(_) | Error::MalformedJson(_) | Error::InvalidParameter { .. } => {
@@ -113,7 +113,7 @@ pub(super) fn status(error: &Error) -> StatusCode {
     }
 }
 
-/// The header that the status calls for (RFC 6750 section 3, RFC 9110 sections 10.2.1, 10.2.3 and 15.5.16).
+/// The header that the status requires (RFC 6750 section 3, RFC 9110 sections 10.2.1, 10.2.3 and 15.5.16).
 pub(super) fn header(error: &Error) -> Option<(HeaderName, HeaderValue)> {
     let (name, value) = match error {
         Error::MissingToken => (WWW_AUTHENTICATE, REALM.to_owned()),
@@ -150,12 +150,12 @@ pub(super) fn header(error: &Error) -> Option<(HeaderName, HeaderValue)> {
         .map(|value| (name, value))
 }
 
-/// What is waited for that long has passed.
+/// Rounds up, so that a client that obeys `Retry-After` is never too early.
 fn seconds_rounded_up(wait: Duration) -> u64 {
     wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
 }
 
-/// Failures of ours go to the log with their whole chain of causes; the client reads a fixed sentence.
+/// Logs failures of the server with their whole chain of causes; the client gets a fixed sentence.
 fn log(error: &Error, status: StatusCode) {
     if let Error::HookFailed { hook, reason } = error {
         error!(hook, reason, "A hook failed");
@@ -165,7 +165,7 @@ fn log(error: &Error, status: StatusCode) {
             Error::Overloaded | Error::UnsupportedTransferEncoding
         )
     {
-        // Of who is refused because there is too much to do, the line of the answer tells enough.
+        // An overloaded server needs no extra line for each refusal; the line "Answered" is enough.
         let mut causes = Vec::new();
         let mut source = error.source();
         while let Some(cause) = source {

@@ -1,8 +1,9 @@
-//! Bodies that are JSON of a certain form, read into the struct that describes it.
+//! Parsing of JSON bodies into structs.
 //!
-//! What a struct refuses, Serde names in its words, with names and texts as they came; and where a form has any JSON (the
-//! settings of a hook, what a test case expects), a value takes a hundred times its two bytes. So a body is looked through
-//! first, without keeping anything: it may have only so many values for its size, and long texts only where they belong.
+//! Serde's errors quote names and texts of the input in full. And in a field that accepts any JSON (the settings of a
+//! hook, the expectations of a test case), a value of two bytes takes a hundred times as much memory. So a first pass
+//! checks the body and keeps nothing: the number of values must be in proportion to its size, and long texts are
+//! allowed only in certain members.
 
 use std::fmt;
 
@@ -14,26 +15,27 @@ use sigpersist_model::json_object::Object;
 
 use super::parameters::{check_content_type, first_in_query};
 
-/// Most values that any body may have.
+/// Number of values that any body may have.
 const MAX_VALUES: usize = 5_000;
-/// A larger body may have one more for so many bytes: a [`serde_json::Value`] takes 72, and a list that grows twice that.
+/// A larger body may have one more value per this many bytes: a [`serde_json::Value`] takes 72, and a growing list
+/// twice that.
 const BYTES_FOR_A_VALUE: usize = 72;
-/// An object counts as so many values beside its members: it has a table of its own.
+/// An object counts as this many values in addition to its members, since it has a table of its own.
 const OBJECT: usize = 4;
-/// Longest name of a member, in bytes.
+/// Maximum length of a member's name, in bytes.
 const MAX_NAME_BYTES: usize = 1024;
-/// Longest text, in bytes, but for those that hold a file.
+/// Maximum length of a text, in bytes, except for members that contain a file.
 const MAX_TEXT_BYTES: usize = 128 * 1024;
-/// Members that hold a file.
+/// Members that contain a file.
 const FILES: [&str; 3] = ["cms", "component", "pem"];
-/// A member that may have texts of any length, since it is bounded as a whole.
+/// A member with texts of any length, since its total size is limited elsewhere.
 const SETTINGS: &str = "settings";
 
-/// Reads a body that is JSON of a certain form.
+/// Parses a JSON body into a struct.
 ///
 /// # Errors
 ///
-/// [`Error::InvalidParameter`] with a JSON pointer to what is not of that form.
+/// [`Error::InvalidParameter`] with a JSON pointer to the part that does not fit.
 pub(super) fn read_form<'a, T: Deserialize<'a>>(
     query: &str,
     headers: &HeaderMap,
@@ -68,7 +70,7 @@ fn refusal(field: String, error: &serde_json::Error) -> Error {
     if !error.is_data() {
         return Error::MalformedJson(error.to_string());
     }
-    // Where in the text it is would only repeat the pointer.
+    // Serde's line and column would only repeat the pointer.
     let words = error.to_string();
     let words = words.split(" at line ").next().unwrap_or_default();
     Error::InvalidParameter {
@@ -80,14 +82,14 @@ fn refusal(field: String, error: &serde_json::Error) -> Error {
     }
 }
 
-/// Counts what a body has, and keeps nothing of it.
+/// Checks a body's size and shape, and keeps nothing of it.
 #[derive(Debug)]
 struct Shape {
-    /// Most values that it may have.
+    /// Number of values allowed.
     most: usize,
-    /// How many more it may have.
+    /// Number of further values allowed.
     left: usize,
-    /// Whether a text may be long here.
+    /// Whether the next text may be long.
     may_be_long: bool,
     is_in_settings: bool,
 }
@@ -178,7 +180,7 @@ impl<'de> Visitor<'de> for &mut Shape {
     }
 }
 
-/// The name of a member, which says how long its text may be.
+/// The name of a member, which decides the allowed length of its text.
 struct Name<'s>(&'s mut Shape);
 
 impl<'de> DeserializeSeed<'de> for Name<'_> {
@@ -209,18 +211,18 @@ impl Visitor<'_> for Name<'_> {
     }
 }
 
-/// Whether JSON text holds U+0000, which Postgres can't store in text; it can only be escaped.
+/// Whether JSON text contains U+0000, which Postgres cannot store in text. Valid JSON contains it only as an escape.
 fn holds_nul(json: &[u8]) -> bool {
     const ESCAPE: &[u8] = b"\\u0000";
     json.windows(ESCAPE.len()).enumerate().any(|(at, window)| {
         let before = json.get(..at).unwrap_or_default();
-        // After an odd number of backslashes it is a backslash and five letters.
+        // After an odd number of backslashes, this is an escaped backslash and five characters.
         let backslashes = before.iter().rev().take_while(|byte| **byte == b'\\');
         window == ESCAPE && backslashes.count() % 2 == 0
     })
 }
 
-/// A path into JSON as a pointer (RFC 6901).
+/// Converts a path in JSON to a JSON pointer (RFC 6901).
 fn pointer(path: &serde_path_to_error::Path) -> String {
     use serde_path_to_error::Segment;
     let mut pointer = String::new();
@@ -272,11 +274,11 @@ mod tests {
         assert_eq!(read(&numbers(5_000)).unwrap().other[0], 0);
         let refused = read(&numbers(1_000_000)).unwrap_err().to_string();
         assert!(refused.contains("too many values"), "{refused}");
-        // A large body has room for more, however small the others are.
+        // A large body may have more values, however small the other ones are.
         let mut roomy = numbers(10_000);
         roomy["cms"] = "x".repeat(1_000_000).into();
         assert!(read(&roomy).is_ok());
-        // Objects take more room than numbers.
+        // Objects take more memory than numbers.
         assert!(read(&json!({ "other": vec![json!({}); 5_000] })).is_err());
         assert!(read(&json!({ "other": vec![json!({}); 900] })).is_ok());
     }

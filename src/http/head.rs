@@ -1,5 +1,5 @@
-//! Whether a request's head can be understood (RFC 9112): its target, its `Host` and its codings. Looked at before warp sees the
-//! request, since warp panics where there is no path (seanmonstar/warp#1166).
+//! Checks of a request's head (RFC 9112): its target, its `Host` and its codings. They run before warp sees the
+//! request, since warp panics if there is no path (seanmonstar/warp#1166).
 
 use http::header::{CONTENT_ENCODING, HOST, TRANSFER_ENCODING};
 use http::uri::{Authority, Uri};
@@ -7,10 +7,10 @@ use http::{HeaderMap, Method, Request, Version};
 use hyper::body::Body;
 use sigpersist_model::error::Error;
 
-/// Methods that some path answers.
+/// Methods that at least one path answers.
 const METHODS: [&str; 6] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"];
 
-/// Reason why a head is refused, kept among the extensions of its request.
+/// Reason for refusing a head, stored in the extensions of its request.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Fault {
     Target,
@@ -24,7 +24,7 @@ pub(super) enum Fault {
 }
 
 impl Fault {
-    /// The answer to it.
+    /// The error of the response.
     pub(super) fn error(self) -> Error {
         Error::MalformedRequest(match self {
             Self::Target => "its target must be a path, as in `GET /signatures HTTP/1.1`",
@@ -45,7 +45,8 @@ impl Fault {
     }
 }
 
-/// Looks at a head. A fault is noted among the request's extensions, and its target becomes a path that warp can read.
+/// Checks a head. If it has a fault, stores that in the request's extensions, and replaces the target by a path that
+/// warp can read.
 pub(super) fn check<B: Body>(request: &mut Request<B>) {
     let Err(fault) = find_fault(request) else {
         return;
@@ -63,7 +64,8 @@ fn find_fault<B: Body>(request: &Request<B>) -> Result<(), Fault> {
         return Err(Fault::Method);
     }
     match (uri.scheme(), uri.authority()) {
-        // An absolute target, whose authority stands for `Host`; a client says the same there (RFC 9112 section 3.2.2).
+        // An absolute target. Its authority takes the place of `Host`, and a client sends the same value in both (RFC
+        // 9112 section 3.2.2).
         (Some(_), Some(authority)) => {
             let is_own = host.as_ref().is_none_or(|host| host == authority);
             if !is_own || has_user(authority) {
@@ -76,7 +78,7 @@ fn find_fault<B: Body>(request: &Request<B>) -> Result<(), Fault> {
     check_codings(headers, !request.body().is_end_stream())
 }
 
-/// The only `Host`, which HTTP/1.0 need not have (RFC 9112 section 3.2).
+/// The only `Host` header; HTTP/1.0 need not have one (RFC 9112 section 3.2).
 fn host(headers: &HeaderMap, version: Version) -> Result<Option<Authority>, Fault> {
     let mut hosts = headers.get_all(HOST).iter();
     let Some(host) = hosts.next() else {
@@ -89,7 +91,7 @@ fn host(headers: &HeaderMap, version: Version) -> Result<Option<Authority>, Faul
         return Err(Fault::Hosts);
     }
     let host = Authority::try_from(host.as_bytes()).map_err(|_| Fault::Host)?;
-    // A port that is there is a number.
+    // If there is a port, it must be a number.
     let has_port = host.as_str().len() > host.host().len();
     if host.host().is_empty() || has_user(&host) || (has_port && host.port_u16().is_none()) {
         return Err(Fault::Host);
@@ -101,7 +103,7 @@ fn has_user(authority: &Authority) -> bool {
     authority.as_str().contains('@')
 }
 
-/// Bodies come as they are, or in chunks.
+/// Accepts only bodies that are sent as they are, or in chunks.
 fn check_codings(headers: &HeaderMap, has_body: bool) -> Result<(), Fault> {
     let are_all = |name, known: &str| {
         let values = headers.get_all(name).iter();

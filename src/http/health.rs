@@ -1,4 +1,4 @@
-//! The handlers of those who watch the server: whether it lives, whether it is ready, and what it counts.
+//! Handlers for monitoring: liveness, readiness and metrics.
 
 use std::sync::mpsc;
 use std::time::Duration;
@@ -15,12 +15,12 @@ use crate::app::App;
 
 /// The text format of Prometheus.
 const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
-/// Tenants whose stored bytes are told: those with the most.
+/// Maximum number of tenants in the metric of stored bytes: those with the most.
 const MAX_TENANTS: i64 = 100;
-/// How long the database may take to tell them.
+/// Maximum time to wait for the database.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Says that the server lives.
+/// Reports that the server is alive.
 #[utoipa::path(
     get,
     path = "/health/live",
@@ -34,7 +34,7 @@ pub(super) fn live(call: Call) -> Result<Reply> {
     Reply::content(&json!({ "live": true }))
 }
 
-/// Says whether the server can do its work, or what it lacks.
+/// Reports whether the server is ready, or what it lacks.
 #[utoipa::path(
     get,
     path = "/health/ready",
@@ -53,11 +53,12 @@ pub(super) fn ready(call: Call) -> Result<Reply> {
     Err(Error::NotReady(lacks))
 }
 
-/// What tenants have stored, where the database tells it soon: what is counted here is told, whether it answers or not.
+/// Stored bytes per tenant, if the database answers soon; empty otherwise, so that the metrics of this server are still
+/// shown.
 fn stored(app: &App) -> Vec<(String, i64)> {
     let store = app.store.clone();
     let (tell, told) = mpsc::channel();
-    // Its number is bounded as that of connections is.
+    // The number of these threads is limited as that of connections is.
     let asking = std::thread::Builder::new()
         .name("usage".to_owned())
         .spawn(move || drop(tell.send(store.usage_most(MAX_TENANTS))));
@@ -70,7 +71,7 @@ fn stored(app: &App) -> Vec<(String, i64)> {
     }
 }
 
-/// Tells what the server counts, in the text format of Prometheus.
+/// Shows the server's metrics in the text format of Prometheus.
 #[utoipa::path(
     get,
     path = "/metrics",

@@ -1,4 +1,4 @@
-//! The handlers of hooks.
+//! Handlers for hooks.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -15,53 +15,53 @@ use crate::plugins::{self, HookRequest};
 
 #[derive(Serialize, ToSchema)]
 struct HookContent {
-    /// Its name.
+    /// The hook's name.
     #[schema(example = "signer-tags")]
     name: String,
     /// The number of the binding in force.
     #[schema(example = 1)]
     number: u32,
-    /// The plugin that it runs.
+    /// The plugin that the hook runs.
     #[schema(example = "signer-tags")]
     plugin: String,
-    /// The revision that it runs.
+    /// The revision that the hook runs.
     #[schema(value_type = Sha256)]
     revision: Digest,
-    /// Hooks run from the lowest to the highest, ties by name.
+    /// Position in the chain: hooks run from the lowest to the highest; equal ones by name.
     #[schema(example = 1)]
     order: i32,
-    /// What it judges.
+    /// Operations on which it runs.
     #[schema(example = json!(["save"]))]
     operations: Vec<Operation>,
-    /// Whether it decides.
+    /// Whether its decisions are enforced.
     mode: Mode,
-    /// What its failure means.
+    /// Effect of a failure.
     on_failure: OnFailure,
     /// Wall-clock limit of one call, in milliseconds.
     #[schema(example = 100)]
     timeout_ms: u32,
-    /// Most linear memory of one call.
+    /// Limit on the linear memory of one call, in bytes.
     #[schema(example = 33554432)]
     memory_bytes: u64,
-    /// Fuel of one call.
+    /// Limit on the fuel of one call.
     #[schema(example = 1_000_000_000)]
     fuel: u64,
-    /// What it reads as its configuration.
+    /// The settings that the plugin reads.
     #[schema(value_type = Object, example = json!({}))]
     settings: Value,
-    /// Whether it runs at all.
+    /// Whether the hook runs at all.
     #[schema(example = true)]
     enabled: bool,
-    /// What runs beside it.
+    /// A revision and settings that run beside the hook without effect.
     #[schema(example = json!(null))]
     shadow: Option<ShadowContent>,
-    /// That it was set aside.
+    /// Present if the hook was quarantined because it kept failing.
     #[schema(example = json!(null))]
     quarantine: Option<QuarantineContent>,
-    /// The subject of who set it.
+    /// The subject of the token that set it.
     #[schema(example = "olga")]
     set_by: Option<String>,
-    /// When.
+    /// Time at which it was set.
     #[schema(value_type = Time)]
     set_at: String,
 }
@@ -71,17 +71,17 @@ struct ShadowContent {
     /// The revision.
     #[schema(value_type = Sha256)]
     revision: Digest,
-    /// What it reads as its configuration.
+    /// The settings that the plugin reads.
     #[schema(value_type = Object, example = json!({}))]
     settings: Value,
 }
 
 #[derive(Serialize, ToSchema)]
 struct QuarantineContent {
-    /// Since when.
+    /// Start of the quarantine.
     #[schema(value_type = Time)]
     since: String,
-    /// How it kept failing.
+    /// The failures that caused it.
     #[schema(example = "It failed 5 times in a row.")]
     reason: String,
 }
@@ -119,7 +119,7 @@ impl From<Hook> for HookContent {
 
 #[derive(Serialize, ToSchema)]
 struct HooksContent {
-    /// The hooks, in their order.
+    /// The hooks, in the order in which they run.
     hooks: Vec<HookContent>,
 }
 
@@ -154,7 +154,7 @@ pub(super) fn list(call: Call) -> Result<Reply> {
     all(plugins::hooks(&call.app, call.context.tenant()?)?)
 }
 
-/// Reads what a hook is set to.
+/// Reads the settings of a hook.
 #[utoipa::path(
     get,
     path = "/hooks/{name}",
@@ -173,9 +173,9 @@ pub(super) fn get(call: Call) -> Result<Reply> {
     )?)
 }
 
-/// Sets a hook as a whole; the same again changes nothing.
+/// Creates a hook or replaces all its settings; an identical request changes nothing.
 ///
-/// The next save or delete is judged by it.
+/// The next save or delete runs it.
 #[utoipa::path(
     put,
     path = "/hooks/{name}",
@@ -217,7 +217,7 @@ pub(super) fn put(call: Call) -> Result<Reply> {
     })
 }
 
-/// Removes a hook; what it decided stays on record.
+/// Removes a hook; its past decisions stay on record.
 #[utoipa::path(
     delete,
     path = "/hooks/{name}",
@@ -239,7 +239,7 @@ pub(super) fn delete(call: Call) -> Result<Reply> {
     Reply::done()
 }
 
-/// Sets a hook back to the binding before, or to an earlier one; checked as if it were set anew.
+/// Restores a hook's previous binding, or an earlier one. It is checked like a new one.
 #[utoipa::path(
     post,
     path = "/hooks/{name}/rollback",
@@ -262,7 +262,7 @@ pub(super) fn rollback(call: Call) -> Result<Reply> {
     )?)
 }
 
-/// Takes a hook back that was set aside because it kept failing.
+/// Ends the quarantine of a hook that kept failing.
 #[utoipa::path(
     post,
     path = "/hooks/{name}/release",
@@ -286,12 +286,12 @@ pub(super) fn release(call: Call) -> Result<Reply> {
 #[serde(deny_unknown_fields)]
 #[schema(as = HookOrder)]
 struct Order {
-    /// The names of all hooks.
+    /// The names of all hooks, in the new order.
     #[schema(example = json!(["signer-tags", "require-countersignature"]))]
     order: Vec<String>,
 }
 
-/// Changes the order in which hooks run. All of them must be named, each once.
+/// Changes the order in which hooks run. You must name all of them, each once.
 #[utoipa::path(
     put,
     path = "/hooks/order",

@@ -1,14 +1,14 @@
-//! Strings of JSON by hand, so that a large one is in memory once: Serde would take its escapes away in a buffer of its own,
-//! which doubles as it grows, and then copy it.
+//! Parsing of JSON strings by hand, so that a large one is in memory only once. Serde would unescape it into a buffer
+//! of its own, which doubles as it grows, and then copy it.
 
 use std::borrow::Cow;
 
-/// What stands between the quotes of a value that is a string. It is JSON already.
+/// The content between the quotes of a string value. The input must be valid JSON.
 pub(super) fn string(value: &str) -> Option<&str> {
     value.strip_prefix('"')?.strip_suffix('"')
 }
 
-/// The text of a string without its escapes (RFC 8259 section 7); none where it holds half of a surrogate pair.
+/// The string without its escapes (RFC 8259 section 7); none if it has an unpaired surrogate.
 pub(super) fn unescaped(string: &str) -> Option<Cow<'_, str>> {
     let Some((plain, mut rest)) = string.split_once('\\') else {
         return Some(Cow::Borrowed(string));
@@ -39,7 +39,7 @@ pub(super) fn unescaped(string: &str) -> Option<Cow<'_, str>> {
     }
 }
 
-/// The character that one escape stands for, or two that are a surrogate pair; and what comes after.
+/// Decodes one escape, or two that form a surrogate pair. Returns the character and the rest of the text.
 fn code_point(digits: &str) -> Option<(char, &str)> {
     let (unit, rest) = unit(digits)?;
     let (second, after) = match rest.strip_prefix("\\u") {
@@ -93,7 +93,7 @@ mod tests {
         let Some(Cow::Owned(text)) = unescaped(&long) else {
             panic!("it has escapes");
         };
-        // It never grew.
+        // The buffer never grew.
         assert!(text.capacity() <= long.len());
         for (value, inside) in [
             ("\"a\"", Some("a")),

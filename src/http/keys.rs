@@ -1,4 +1,4 @@
-//! The handlers of keys, and of tokens that they sign.
+//! Handlers for keys, and for tokens signed with them.
 
 use std::time::Duration;
 
@@ -21,23 +21,24 @@ use crate::tenants::{self, Holder, NewKey, NewToken};
 const DEFAULT_LIMIT: u32 = 50;
 const MAX_LIMIT: u32 = 1_000;
 const DEFAULT_LIFETIME_S: u64 = 3_600;
-/// RFC 7517 section 8.5.2.
+/// Media type of a JSON Web Key Set (RFC 7517 section 8.5.2).
 const JWK_SET: &str = "application/jwk-set+json";
-/// How long verifiers may keep the published keys, in seconds: so long a revoked one may still be believed elsewhere.
+/// Time for which verifiers may cache the published keys, in seconds. A revoked key may be trusted elsewhere for this
+/// long.
 const JWK_SET_MAX_AGE_S: u32 = 60;
 
 #[derive(Serialize, ToSchema)]
 struct KeyContent<'a> {
-    /// Its name in the headers of tokens.
+    /// Its name, as in the `kid` header of tokens.
     #[schema(example = "acme-1")]
     kid: String,
-    /// The one algorithm that it may be used with (RFC 7518 section 3.1).
+    /// The only algorithm that the key may be used with (RFC 7518 section 3.1).
     #[schema(value_type = KeyAlgorithm, example = "ES256")]
     algorithm: &'static str,
-    /// What it is made of.
+    /// Kind of the key.
     #[schema(value_type = KeyKind, example = "key_pair")]
     kind: &'static str,
-    /// Where it is in its life.
+    /// State of the key.
     state: KeyState,
     /// The public key in PEM; null for a shared secret.
     #[schema(example = "-----BEGIN PUBLIC KEY-----\nMFkw…\n-----END PUBLIC KEY-----\n")]
@@ -45,16 +46,16 @@ struct KeyContent<'a> {
     /// When it was added.
     #[schema(value_type = Time)]
     created_at: String,
-    /// From when on it verifies; null for at once.
+    /// Start of its validity; null for immediately.
     #[schema(value_type = Option<Time>, example = json!(null))]
     not_before: Option<String>,
-    /// Until when it verifies; null for as long as it is not revoked.
+    /// End of its validity; null if it is valid until revoked.
     #[schema(value_type = Option<Time>, example = json!(null))]
     expires_at: Option<String>,
-    /// Since when it is revoked.
+    /// Time at which it was revoked; null if it is not.
     #[schema(value_type = Option<Time>, example = json!(null))]
     revoked_at: Option<String>,
-    /// Shown once.
+    /// The shared secret, shown only once.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = json!(null))]
     secret: Option<&'a str>,
@@ -81,7 +82,7 @@ impl From<StoredKey> for KeyContent<'_> {
 struct KeysContent<'a> {
     /// Keys, newest first.
     keys: Vec<KeyContent<'a>>,
-    /// Where the next page begins: pass it as `cursor`. Null where this is the last one.
+    /// Cursor of the next page: pass it as `cursor`. Null on the last page.
     #[schema(example = "acme-1")]
     next: Option<String>,
 }
@@ -96,7 +97,7 @@ fn holder(call: &Call) -> Holder {
     call.context.tenancy.clone().into()
 }
 
-/// Lists keys, newest first, revoked ones too.
+/// Lists keys, newest first, including revoked ones.
 #[utoipa::path(
     get,
     path = "/keys",
@@ -128,28 +129,28 @@ pub(super) fn list(call: Call) -> Result<Reply> {
 #[serde(deny_unknown_fields)]
 #[schema(as = KeyForm)]
 struct AddForm {
-    /// The algorithm; `HS256` where neither it nor a public key is given.
+    /// The algorithm; `HS256` if you give neither an algorithm nor a public key.
     #[schema(value_type = Option<KeyAlgorithm>, example = "HS256")]
     algorithm: Option<String>,
-    /// Its name; the server makes one where it is left out.
+    /// Its name; if left out, the server chooses one.
     #[schema(example = "acme-1")]
     kid: Option<String>,
-    /// PEM, or a JSON Web Key.
+    /// The public key, in PEM or as a JSON Web Key.
     #[schema(value_type = Option<GivenPublicKey>, example = json!(null))]
     public_key: Option<Value>,
-    /// From when on it verifies.
+    /// Start of its validity.
     #[serde(default, deserialize_with = "time::deserialize_option")]
     #[schema(value_type = Option<GivenTime>, example = json!(null))]
     not_before: Option<DateTime<Utc>>,
-    /// Until when it verifies.
+    /// End of its validity.
     #[serde(default, deserialize_with = "time::deserialize_option")]
     #[schema(value_type = Option<GivenTime>, example = "2031-02-18 01:00:00")]
     expires_at: Option<DateTime<Utc>>,
 }
 
-/// Adds a key that verifies tokens: makes one, or registers a public key.
+/// Adds a key that verifies tokens: generates one, or registers your public key.
 ///
-/// The secret of a new shared secret is in this answer alone.
+/// A new shared secret is shown only in this response.
 #[utoipa::path(
     post,
     path = "/keys",
@@ -193,7 +194,7 @@ pub(super) fn add(call: Call) -> Result<Reply> {
     })
 }
 
-/// Reads what a key is. Secrets are never shown again.
+/// Reads a key's details. Secrets are never shown again.
 #[utoipa::path(
     get,
     path = "/keys/{name}",
@@ -209,7 +210,7 @@ pub(super) fn get(call: Call) -> Result<Reply> {
     Reply::content(&OneKey { key: key.into() })
 }
 
-/// Ends a key: tokens that it signed are refused from now on.
+/// Revokes a key: tokens that it signed are refused from now on.
 #[utoipa::path(
     post,
     path = "/keys/{name}/revoke",
@@ -234,20 +235,21 @@ pub(super) fn revoke(call: Call) -> Result<Reply> {
 #[serde(deny_unknown_fields)]
 #[schema(as = TokenForm)]
 struct IssueForm {
-    /// What it allows; all that is usual for its holder where it is left out.
+    /// Scopes of the token. You must give them for the platform; a tenant's default is to read, save and delete
+    /// signatures.
     #[schema(value_type = Option<Vec<Scope>>, example = json!(["signatures:read"]))]
     scopes: Option<Vec<String>>,
     /// Its `sub` claim.
     #[schema(example = "crm")]
     subject: Option<String>,
-    /// Seconds until it expires.
+    /// Lifetime of the token, in seconds.
     #[serde(
         default,
         deserialize_with = "sigpersist_model::number::deserialize_option"
     )]
     #[schema(example = 3600)]
     lifetime_s: Option<u64>,
-    /// The key that signs it; the newest where it is left out.
+    /// The key that signs it; if left out, the newest.
     #[schema(example = json!(null))]
     kid: Option<String>,
 }

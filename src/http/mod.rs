@@ -1,15 +1,15 @@
-//! The HTTP side, on warp: all routes on one page, and what every one of them shares.
+//! The HTTP side, on warp: one table of all routes, and the code that they share.
 //!
-//! Warp matches nothing by itself here. Its rejections mean "try another route", so it could neither name the methods
-//! that a path answers, nor dress every error in the contract's envelope; a table can, and the tests walk it.
+//! Warp matches no paths here. Its rejections mean "try another route", so it could neither name the methods that a
+//! path answers, nor put every error in the contract's envelope. A table can, and the tests iterate over it.
 //!
-//! - `connections` accepts connections, for which `places` has room; `head` refuses what warp does not know; `server` stops
-//!   gracefully; `respond` is the path of a request through this module.
-//! - `auth` finds out who asks; `body` reads what is sent, `parameters` and `form` make sense of it; `preconditions` what must
-//!   hold. `budget` bounds the bytes of bodies and answers.
-//! - `signatures`, `verdicts`, `policy`, `plugins`, `hooks`, `trials`, `decisions`, `audit`, `tenants`, `keys` and `health` have
-//!   the handlers; `reply`, in `pieces`, and `error`, with its `details`, dress what they return. `operators` has what the
-//!   handlers of operators share.
+//! - `connections` accepts connections, and `places` limits their number; `head` refuses malformed heads before warp
+//!   sees them; `server` stops gracefully; `respond` is the path of a request through this module.
+//! - `auth` authenticates the caller; `body` reads request bodies, `parameters` and `form` parse them; `preconditions`
+//!   reads conditional headers. `budget` limits the bytes of bodies and answers in memory.
+//! - `signatures`, `verdicts`, `policy`, `plugins`, `hooks`, `trials`, `decisions`, `audit`, `tenants`, `keys` and
+//!   `health` have the handlers; `reply`, in `pieces`, and `error`, with its `details`, write the responses.
+//!   `operators` has what the handlers for operators share.
 
 mod audit;
 mod auth;
@@ -53,8 +53,8 @@ pub use openapi::document as openapi;
 pub use route::{Audience, NamesTenant, Route};
 pub use server::{serve, serve_watchers};
 
-/// All routes of the server. Those of operators are also found under `/tenants/{tenant}`, where callers of the platform
-/// act for any tenant.
+/// All routes of the server. The routes of operators also exist under `/tenants/{tenant}`, where callers of the
+/// platform act for any tenant.
 pub static ROUTES: &[Route] = &[
     Route::of_tenant(
         Method::GET,

@@ -1,4 +1,4 @@
-//! What the handlers of operators share.
+//! Parsing that the handlers for operators share.
 
 use std::str::FromStr;
 
@@ -9,7 +9,7 @@ use sigpersist_model::time;
 
 use super::parameters::Parameters;
 
-/// Reads a digest from a path; what is none names nothing.
+/// Reads a digest from a path. An invalid one gets an error that the path names nothing.
 pub(super) fn digest(segment: &str) -> Result<Digest> {
     segment
         .parse()
@@ -19,7 +19,7 @@ pub(super) fn digest(segment: &str) -> Result<Digest> {
         })
 }
 
-/// Reads a parameter that has a form of its own.
+/// Reads a parameter that has a type of its own.
 pub(super) fn parsed<T: FromStr<Err = String>>(
     parameters: &Parameters<'_>,
     name: &str,
@@ -28,7 +28,7 @@ pub(super) fn parsed<T: FromStr<Err = String>>(
     text.map(|text| parse(name, text)).transpose()
 }
 
-/// Reads the text of a parameter that has a form of its own.
+/// Parses the text of a parameter that has a type of its own.
 pub(super) fn parse<T: FromStr<Err = String>>(name: &str, text: &str) -> Result<T> {
     text.parse()
         .map_err(|message: String| Error::invalid(name, format!("`{name}`: {message}.")))

@@ -1,11 +1,11 @@
-//! Parameters, from the query string and from a JSON body alike.
+//! Parameters, read from the query string and from a JSON body alike.
 //!
-//! The reference says "Parameters (json)", but many clients and proxies drop the body of a GET, so both are read
-//! everywhere. A parameter that is given twice must say the same both times; one that nobody knows is an error, since a
-//! misspelt filter would silently match everything.
+//! The reference says "Parameters (json)", but many clients and proxies drop the body of a GET, so both are read on
+//! every route. A parameter that is given twice must have the same value both times. An unknown parameter is an error,
+//! since a misspelt filter would silently match everything.
 //!
-//! Nothing is kept but where in the body each value is, and the texts among them once: a list has no elements before
-//! somebody asks for a list, and a value of an unknown name is skipped. So a request takes little more than its bytes.
+//! Only the position of each value in the body is kept, and each text once. A list is parsed only when a handler asks
+//! for a list, and the value of an unknown name is skipped. So a request takes little more memory than its bytes.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -23,34 +23,34 @@ use sigpersist_model::signature::check_label;
 
 use super::json_text;
 
-/// Most times that one parameter may be given, and most elements of a list: far more than [`MAX_TAGS`], of which the same
-/// again counts once.
+/// Maximum number of times that a parameter may be given, and of elements in a list. Far more than [`MAX_TAGS`], which
+/// counts duplicates once.
 ///
 /// [`MAX_TAGS`]: sigpersist_model::signature::MAX_TAGS
 const MAX_MENTIONS: usize = 256;
-/// Most unknown names that one answer mentions.
+/// Maximum number of unknown names in one error message.
 const MAX_UNKNOWN: usize = 5;
 
-/// Parameters that were given.
+/// The parameters of a request.
 #[derive(Debug)]
 pub(super) struct Parameters<'a> {
-    /// In the order in which they were given, those of the query first.
+    /// In the order in which they were sent, those of the query first.
     given: Vec<(&'static str, Given<'a>)>,
 }
 
-/// A value as it was given.
+/// A value as it was sent.
 #[derive(Debug)]
 enum Given<'a> {
     /// In the query.
     Query(Cow<'a, str>),
-    /// A string in JSON, without its escapes.
+    /// A JSON string, unescaped.
     Text(Cow<'a, str>),
-    /// Another value in JSON but null.
+    /// Any other JSON value, except null.
     Json(&'a RawValue),
 }
 
 impl<'a> Parameters<'a> {
-    /// Reads query and body, and refuses unknown names.
+    /// Reads query and body, and rejects unknown names.
     pub(super) fn read(
         query: &'a str,
         headers: &HeaderMap,
@@ -81,7 +81,7 @@ impl<'a> Parameters<'a> {
         Ok(Self { given })
     }
 
-    /// A text.
+    /// An optional text.
     pub(super) fn text(&self, name: &str) -> Result<Option<&str>> {
         self.one(name, "a string", |given| match given {
             Given::Query(text) | Given::Text(text) => Some(&**text),
@@ -89,13 +89,13 @@ impl<'a> Parameters<'a> {
         })
     }
 
-    /// A text that must be there.
+    /// A required text.
     pub(super) fn required_text(&self, name: &str) -> Result<&str> {
         self.text(name)?
             .ok_or_else(|| Error::invalid(name, format!("`{name}` is required.")))
     }
 
-    /// A text that names something.
+    /// An optional label.
     pub(super) fn label(&self, name: &str) -> Result<Option<String>> {
         let text = self.text(name)?;
         if let Some(text) = text {
@@ -104,7 +104,7 @@ impl<'a> Parameters<'a> {
         Ok(text.map(str::to_owned))
     }
 
-    /// A text, or a whole number as its digits.
+    /// An optional text, or an integer as its digits.
     pub(super) fn text_or_integer(&self, name: &str) -> Result<Option<Cow<'_, str>>> {
         self.one(name, "a string or an integer", |given| match given {
             Given::Query(text) | Given::Text(text) => Some(Cow::Borrowed(&**text)),
@@ -118,7 +118,7 @@ impl<'a> Parameters<'a> {
         })
     }
 
-    /// A whole number between `min` and `max`.
+    /// An optional integer between `min` and `max`.
     pub(super) fn integer(&self, name: &str, min: u32, max: u32) -> Result<Option<u32>> {
         let rule = format!("an integer between {min} and {max}");
         self.one(name, &rule, |given| {
@@ -131,7 +131,7 @@ impl<'a> Parameters<'a> {
         })
     }
 
-    /// True or false.
+    /// An optional boolean.
     pub(super) fn boolean(&self, name: &str) -> Result<Option<bool>> {
         self.one(name, "true or false", |given| match given {
             Given::Query(text) => match &**text {
@@ -144,7 +144,7 @@ impl<'a> Parameters<'a> {
         })
     }
 
-    /// A list of texts: repeated in a query, an array or a single string in JSON.
+    /// An optional list of texts: repeated in a query; an array or a single string in JSON.
     pub(super) fn list(&self, name: &str) -> Result<Option<Vec<String>>> {
         let mut in_query = Vec::new();
         let mut found = None;
@@ -161,7 +161,7 @@ impl<'a> Parameters<'a> {
         Ok(found)
     }
 
-    /// The value that all mentions of a name agree on.
+    /// The single value of a parameter; an error if it was given with different values.
     fn one<'s, T: PartialEq>(
         &'s self,
         name: &str,
@@ -200,7 +200,7 @@ pub(super) fn shortened(name: &str) -> String {
     name.chars().take(64).collect()
 }
 
-/// The names that a request may give, and some of those that it gives beside them.
+/// The known names, and a few unknown ones for the error message.
 #[derive(Debug)]
 struct Names<'k> {
     known: &'k [&'static str],
@@ -208,7 +208,7 @@ struct Names<'k> {
 }
 
 impl Names<'_> {
-    /// A name that is known; of others some are noted.
+    /// Looks up a known name; remembers a few unknown ones.
     fn find(&mut self, name: &str) -> Option<&'static str> {
         let found = self.known.iter().find(|known| **known == name).copied();
         if found.is_none() && self.unknown.len() < MAX_UNKNOWN {
@@ -221,7 +221,7 @@ impl Names<'_> {
     }
 }
 
-/// Adds what is given, where it was not given too often already.
+/// Adds a value, unless its parameter was given too often.
 fn mention<V>(given: &mut Vec<(&'static str, V)>, name: &'static str, value: V) -> Result<()> {
     if given.iter().filter(|(known, _)| *known == name).count() == MAX_MENTIONS {
         let message = format!("`{name}` is given more than {MAX_MENTIONS} times.");
@@ -231,7 +231,7 @@ fn mention<V>(given: &mut Vec<(&'static str, V)>, name: &'static str, value: V) 
     Ok(())
 }
 
-/// Reads `application/x-www-form-urlencoded` pairs; `tags[]` is `tags`.
+/// Parses `application/x-www-form-urlencoded` pairs; `tags[]` means `tags`.
 fn read_query<'a>(query: &'a str, names: &mut Names<'_>) -> Result<Vec<(&'static str, Given<'a>)>> {
     let mut given = Vec::new();
     for pair in pairs(query) {
@@ -273,7 +273,7 @@ fn decode(text: &str) -> Result<Cow<'_, str>> {
     })
 }
 
-/// Refuses a body that is said to be no JSON.
+/// Refuses a body that is declared as something other than JSON.
 pub(super) fn check_content_type(headers: &HeaderMap) -> Result<()> {
     if headers.contains_key(CONTENT_TYPE) && !is_of_kind(headers, "application/json") {
         return Err(Error::UnsupportedMediaType);
@@ -281,7 +281,7 @@ pub(super) fn check_content_type(headers: &HeaderMap) -> Result<()> {
     Ok(())
 }
 
-/// Whether the body is said to be of this media type, whatever its parameters.
+/// Whether the body is declared as this media type, with any parameters.
 pub(super) fn is_of_kind(headers: &HeaderMap, media_type: &str) -> bool {
     let kind = headers.get(CONTENT_TYPE);
     kind.and_then(|kind| kind.to_str().ok())
@@ -302,7 +302,7 @@ fn read_json<'a>(
     let members = deserializer
         .deserialize_map(Members { names })
         .and_then(|members| deserializer.end().map(|()| members));
-    // Serde's words name the place and what was expected there, never what was found, but for the kind of value.
+    // Serde's messages contain the position, the expected type and the kind of value found, never the value itself.
     let members = members.map_err(|error| {
         Error::MalformedJson(if error.is_data() {
             "it must be an object".to_owned()
@@ -324,13 +324,13 @@ fn read_json<'a>(
         .collect()
 }
 
-/// The members of an object that are known, in order.
+/// Reads the known members of an object, in order.
 struct Members<'n, 'k> {
     names: &'n mut Names<'k>,
 }
 
 impl<'de> Visitor<'de> for Members<'_, '_> {
-    /// Malformed JSON comes before what is wrong with it.
+    /// The outer error is malformed JSON, which has precedence; the inner one is about the members.
     type Value = Result<Vec<(&'static str, &'de RawValue)>>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -345,7 +345,7 @@ impl<'de> Visitor<'de> for Members<'_, '_> {
                 continue;
             };
             let value = map.next_value::<&RawValue>()?;
-            // Null is what many clients send for "not given".
+            // Many clients send null for "not given".
             if value.get() == "null" {
                 continue;
             }
@@ -359,7 +359,7 @@ impl<'de> Visitor<'de> for Members<'_, '_> {
     }
 }
 
-/// A name, where it is known: others are not copied, however long.
+/// A member's name. Unknown names are not copied, however long they are.
 struct Name<'n, 'k>(&'n mut Names<'k>);
 
 impl<'de> DeserializeSeed<'de> for Name<'_, '_> {
@@ -382,7 +382,7 @@ impl Visitor<'_> for Name<'_, '_> {
     }
 }
 
-/// The elements of an array of strings.
+/// Parses an array of strings.
 fn texts(name: &str, value: &RawValue) -> Result<Vec<String>> {
     let mut deserializer = serde_json::Deserializer::from_str(value.get());
     let mut texts = Vec::new();
@@ -538,7 +538,7 @@ mod tests {
         assert!(read("a=%ff", "").is_err());
     }
 
-    /// Pairs as a form writes them (WHATWG URL, application/x-www-form-urlencoded).
+    /// Encodes pairs as an HTML form does (WHATWG URL, application/x-www-form-urlencoded).
     fn form(pairs: &[(String, String)]) -> String {
         let encode = |text: &str| {
             let encoded = utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
@@ -562,7 +562,7 @@ mod tests {
             match Parameters::read(&query, &HeaderMap::new(), &body, &["a", "b", "tags"]) {
                 Ok(parameters) => {
                     for name in ["a", "b", "tags"] {
-                        // Each is what it is asked for, or refused by its name.
+                        // Each call returns the value, or an error that names the parameter.
                         for refused in [
                             parameters.text(name).err(),
                             parameters.integer(name, 0, 9).err(),

@@ -1,4 +1,5 @@
-//! The body of an answer, in pieces: it never grows by being copied to a larger place, and what was sent is let go.
+//! The body of a response, in pieces. A growing body is never copied to a larger buffer, and memory is freed as pieces
+//! are sent.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -12,12 +13,12 @@ use futures_util::Stream;
 
 use super::budget::Held;
 
-/// How large a piece is, in bytes: as much as hyper keeps at once of what a client has not taken yet.
+/// Size of a piece, in bytes: as much as hyper buffers of what a client has not read yet.
 const PIECE: usize = 64 * 1024;
-/// How much is set aside for an answer at first.
+/// Initial capacity of a response, in bytes.
 const FIRST: usize = 512;
 
-/// Bytes that are written one after another.
+/// Bytes written in sequence.
 #[derive(Debug, Default)]
 pub(super) struct Pieces {
     full: VecDeque<Bytes>,
@@ -30,7 +31,7 @@ impl Pieces {
         self.bytes
     }
 
-    /// Has them sent, keeping what they hold until they are.
+    /// Turns them into a stream, which holds their share of the budget until it is sent.
     pub(super) fn sent(mut self, held: Option<Arc<Held>>) -> Sending {
         if !self.last.is_empty() {
             self.full.push_back(self.last.into());
@@ -77,7 +78,7 @@ impl io::Write for Pieces {
     }
 }
 
-/// An answer on its way.
+/// A response being sent.
 #[derive(Debug)]
 pub(super) struct Sending {
     left: VecDeque<Bytes>,
@@ -89,7 +90,7 @@ impl Stream for Sending {
     type Item = Result<Bytes, Infallible>;
 
     fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        // Who asks for the next piece has sent the one before but for a little.
+        // When the next piece is asked for, nearly all of the previous one has been sent.
         if let Some(held) = &self.held {
             held.set(self.bytes);
         }

@@ -1,7 +1,8 @@
-//! Places for connections: how many there may be, of one peer and of all, and which of them give way to others.
+//! Limits on the number of connections, per peer and in total, and the choice of which ones give way to others.
 //!
-//! A connection gives way only while it has no request: before its first head is whole, and between an answer and the next
-//! head. One with a request under way keeps its place until the answer is written. Bounds in time are in [`super::connections`].
+//! A connection gives way only while it has no request: before its first head is complete, and between a response and
+//! the next head. A connection with a request keeps its place until the response is written. Time limits are in
+//! [`super::connections`].
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -13,14 +14,14 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use tracing::warn;
 
-/// How long a connection that was told to give way has until another one is told.
+/// Time that a connection has to close before another one is asked to give way.
 const TO_GIVE_WAY: Duration = Duration::from_millis(10);
-/// How often the log says at most that a peer has too many connections.
+/// Minimum interval between log lines about a peer with too many connections.
 const BETWEEN_WARNINGS: Duration = Duration::from_mins(1);
-/// In place of a time: a request is under way.
+/// Marks a connection that has a request, in place of a time.
 const BUSY: u64 = u64::MAX;
 
-/// A network address, or for IPv6 the network of 64 bits that one customer has.
+/// A network address; for IPv6 the /64 network, since one customer has a whole one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Peer(IpAddr);
 
@@ -33,7 +34,7 @@ impl Peer {
     }
 }
 
-/// All places of a port.
+/// All connection places of a port.
 #[derive(Debug)]
 pub(super) struct Places {
     max: usize,
@@ -47,7 +48,7 @@ pub(super) struct Places {
 struct Taken {
     next: u64,
     connections: HashMap<u64, Arc<Connection>>,
-    /// Connections of each peer, without those that were told to give way.
+    /// Number of connections per peer, without those that were told to give way.
     of_peers: HashMap<Peer, usize>,
     warned_at: Option<Instant>,
 }
@@ -63,8 +64,8 @@ impl Places {
         })
     }
 
-    /// Takes a place, if need be that of the connection that has waited longest without a request: one of the same peer, if
-    /// that has as many as it may have. None if all of those have requests.
+    /// Takes a place. If there is none, closes the connection that has been idle longest; if the peer is at its own
+    /// limit, one of that peer. None if the peer is at its limit and all its connections have requests.
     pub(super) async fn take(self: &Arc<Self>, peer: Peer) -> Option<Place> {
         {
             let mut taken = self.taken();
@@ -80,7 +81,7 @@ impl Places {
                 break permit;
             }
             self.taken().close_oldest(|_| true);
-            // One that has begun a request meanwhile stays, and the next is told.
+            // A connection that has just begun a request stays, and the next one is told instead.
             if let Ok(permit) = timeout(TO_GIVE_WAY, Arc::clone(&self.free).acquire_owned()).await {
                 break permit.ok()?;
             }
@@ -108,7 +109,8 @@ impl Places {
         })
     }
 
-    /// If more than three quarters of the places are taken, closes connections that have had no request for so long.
+    /// If more than three quarters of the places are taken, closes connections that have been idle for longer than
+    /// `patience`.
     pub(super) fn hurry(&self, patience: Duration) {
         let mut taken = self.taken();
         if taken.connections.len() * 4 <= self.max * 3 {
@@ -127,7 +129,7 @@ impl Places {
 }
 
 impl Taken {
-    /// Tells the connection to give way that has had no request for longest; says whether there is one.
+    /// Tells the connection that has been idle longest to give way. False if there is none.
     fn close_oldest(&mut self, may_close: impl Fn(&Connection) -> bool) -> bool {
         let waiting = self.connections.values().filter(|connection| {
             connection.is_waiting()
@@ -167,14 +169,14 @@ impl Taken {
     }
 }
 
-/// A connection, and whether it has a request. Only its own task changes that.
+/// A connection and its state. Only its own task changes whether it has a request.
 #[derive(Debug)]
 pub(super) struct Connection {
     peer: Peer,
     begun: Instant,
-    /// Since when it has had no request, or [`BUSY`].
+    /// Time since which it has had no request, or [`BUSY`].
     waiting_since_ms: AtomicU64,
-    /// Whether what there is to answer is on its way to the client.
+    /// Whether the response is complete and being written to the client.
     is_answered: AtomicBool,
     is_told: AtomicBool,
     told: Notify,
@@ -190,23 +192,24 @@ impl Connection {
         self.waiting_since_ms.load(Ordering::Relaxed) != BUSY
     }
 
-    /// A request begins.
+    /// Records that a request begins.
     pub(super) fn begin(&self) {
         self.is_answered.store(false, Ordering::Relaxed);
         self.waiting_since_ms.store(BUSY, Ordering::Relaxed);
     }
 
-    /// Its answer is made.
+    /// Records that the response is ready.
     pub(super) fn answer(&self) {
         self.is_answered.store(true, Ordering::Relaxed);
     }
 
-    /// The request is refused, and what the client still sends is only read to the end.
+    /// Records that the request is refused. The rest of its body is only read and discarded, so the connection may give
+    /// way.
     pub(super) fn refuse(&self) {
         self.wait();
     }
 
-    /// Something is written.
+    /// Records that bytes are being written.
     pub(super) fn write(&self) {
         if self.is_waiting() {
             self.begin();
@@ -214,7 +217,7 @@ impl Connection {
         }
     }
 
-    /// All that there was to write is written.
+    /// Records that everything has been written.
     pub(super) fn flush(&self) {
         if self.is_answered.swap(false, Ordering::Relaxed) {
             self.wait();
@@ -222,7 +225,7 @@ impl Connection {
     }
 }
 
-/// A connection's place, until it is dropped.
+/// The place of a connection, until this is dropped.
 #[derive(Debug)]
 pub(super) struct Place {
     id: u64,
@@ -232,7 +235,7 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// Completes when the connection has to give way. Cancelling it loses nothing.
+    /// Completes when the connection has to give way. Cancel-safe.
     pub(super) async fn given_up(&self) {
         loop {
             self.connection.told.notified().await;
@@ -293,7 +296,7 @@ mod tests {
         }
         taken.remove(1);
         next.await.unwrap();
-        // An answer that is being written is a request under way.
+        // A connection whose response is being written still counts as busy.
         taken[0].connection.answer();
         assert!(!taken[0].connection.is_waiting());
         taken[0].connection.flush();

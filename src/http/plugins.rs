@@ -1,4 +1,4 @@
-//! The handlers of plugins and their revisions.
+//! Handlers for plugins and their revisions.
 
 use std::borrow::Cow;
 
@@ -24,16 +24,16 @@ pub(super) const WASM: &str = "application/wasm";
 
 #[derive(Serialize, ToSchema)]
 struct PluginContent {
-    /// Its name.
+    /// The plugin's name.
     #[schema(example = "signer-tags")]
     name: String,
-    /// `platform`, whose plugins any tenant may bind, or `tenant`.
+    /// `platform` or `tenant`. Any tenant may bind a plugin of the platform.
     #[schema(example = "tenant")]
     owner: &'static str,
-    /// How many revisions there are.
+    /// Number of revisions.
     #[schema(example = 1)]
     revisions: i64,
-    /// The newest of them.
+    /// The newest revision.
     newest: RevisionContent,
 }
 
@@ -53,28 +53,28 @@ impl From<Plugin> for PluginContent {
 
 #[derive(Serialize, ToSchema)]
 struct RevisionContent {
-    /// The SHA-256 of the component.
+    /// SHA-256 of the component.
     #[schema(value_type = Sha256)]
     sha256: Digest,
-    /// Its size, in bytes.
+    /// Size of the component, in bytes.
     #[schema(example = 81920)]
     size: u64,
-    /// What it says of itself.
+    /// The component's description of itself.
     #[schema(example = "Derives tags from signers")]
     description: String,
-    /// Interfaces of the contract that it exports.
+    /// Interfaces of the contract that the component exports.
     #[schema(example = json!(["sigpersist:hooks/tagger@1.1.0"]))]
     exports: Vec<String>,
-    /// Interfaces of the contract that it imports.
+    /// Interfaces of the contract that the component imports.
     #[schema(example = json!(["sigpersist:hooks/host@1.1.0"]))]
     imports: Vec<String>,
-    /// How many test cases came with it.
+    /// Number of test cases that were uploaded with it.
     #[schema(example = 0)]
     cases: i64,
-    /// The subject of who uploaded it.
+    /// The subject of the token that uploaded it.
     #[schema(example = "olga")]
     uploaded_by: Option<String>,
-    /// When.
+    /// Time of the upload.
     #[schema(value_type = Time)]
     uploaded_at: String,
 }
@@ -135,7 +135,7 @@ pub(super) fn list(call: Call) -> Result<Reply> {
     })
 }
 
-/// Reads what there is of a plugin.
+/// Reads a plugin's details.
 #[utoipa::path(
     get,
     path = "/plugins/{name}",
@@ -165,7 +165,7 @@ pub(super) fn get(call: Call) -> Result<Reply> {
 #[serde(deny_unknown_fields)]
 #[schema(as = PluginUpload)]
 struct Upload<'a> {
-    /// In base64.
+    /// The component, in base64.
     #[schema(value_type = String)]
     #[serde(borrow)]
     component: Cow<'a, str>,
@@ -180,7 +180,7 @@ struct Upload<'a> {
 
 /// Uploads a revision of a plugin.
 ///
-/// A component by itself, or in JSON with test cases, all of which must pass. No hook runs it before it is bound.
+/// Send the component by itself, or in JSON with test cases, all of which must pass. No hook runs it until you bind it.
 #[utoipa::path(
     put,
     path = "/plugins/{name}",
@@ -253,7 +253,7 @@ pub(super) fn revisions(call: Call) -> Result<Reply> {
     })
 }
 
-/// Reads what there is of a revision, or with `Accept: application/wasm` the component itself.
+/// Reads a revision's details, or with `Accept: application/wasm` the component itself.
 #[utoipa::path(
     get,
     path = "/plugins/{name}/revisions/{sha256}",
@@ -287,7 +287,7 @@ pub(super) fn revision(call: Call) -> Result<Reply> {
     .with_etag(sha256))
 }
 
-/// Deletes a plugin with all its revisions, where no hook runs it.
+/// Deletes a plugin with all its revisions, unless a hook runs it.
 #[utoipa::path(
     delete,
     path = "/plugins/{name}",

@@ -1,4 +1,4 @@
-//! The handlers of what a tenant accepts, and whom it trusts.
+//! Handlers for a tenant's policy and trust anchors.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -18,7 +18,7 @@ use crate::policy;
 struct PolicyContent {
     /// The policy.
     policy: Policy,
-    /// What it is called in verdicts that are recorded.
+    /// Digests that identify the policy in recorded verdicts.
     #[serde(flatten)]
     digests: Digests,
 }
@@ -32,7 +32,7 @@ impl From<&InForce> for PolicyContent {
     }
 }
 
-/// Reads what the tenant accepts as a signature.
+/// Reads the tenant's policy: the signatures that it accepts.
 #[utoipa::path(
     get,
     path = "/policy",
@@ -51,18 +51,18 @@ pub(super) fn get(call: Call) -> Result<Reply> {
 #[serde(deny_unknown_fields)]
 #[schema(as = PolicyChange)]
 struct PolicyForm {
-    /// What is saved.
+    /// Condition for saving a signature.
     accept: Option<Accept>,
-    /// What is done with a signature whose content is elsewhere.
+    /// Treatment of signatures whose content is elsewhere.
     detached: Option<Detached>,
-    /// How much must be known of whether certificates were revoked.
+    /// Required evidence about the revocation of certificates.
     revocation: Option<Revocation>,
-    /// Whether a verdict is recorded with each version that is saved.
+    /// Whether a verdict is recorded with each saved version.
     #[schema(example = true)]
     record_verdicts: Option<bool>,
 }
 
-/// Changes what the tenant accepts as a signature; what is left out stays.
+/// Changes the tenant's policy. Members that you leave out keep their value.
 #[utoipa::path(
     patch,
     path = "/policy",
@@ -98,27 +98,27 @@ struct Anchor {
     /// SHA-256 of the certificate.
     #[schema(value_type = Sha256)]
     sha256: String,
-    /// Whose it is (RFC 4514).
+    /// The certificate's subject (RFC 4514).
     #[schema(example = "CN=Test CA")]
     subject: Option<String>,
-    /// Who vouches for it.
+    /// The certificate's issuer.
     #[schema(example = "CN=Test CA")]
     issuer: Option<String>,
-    /// Its serial number, in hexadecimal.
+    /// The certificate's serial number, in hexadecimal.
     #[schema(example = "01")]
     serial: Option<String>,
-    /// From when on it is valid.
+    /// Start of its validity.
     not_before: Option<Time>,
-    /// Until when it is valid.
+    /// End of its validity.
     not_after: Option<Time>,
-    /// Since when it is trusted.
+    /// Time since which it is trusted.
     created_at: Time,
-    /// The certificate in PEM; where one is read.
+    /// The certificate in PEM; only if you read a single one.
     #[schema(example = "-----BEGIN CERTIFICATE-----\nMIIB…\n-----END CERTIFICATE-----\n")]
     pem: Option<String>,
 }
 
-/// One of them.
+/// A single trust anchor.
 #[derive(Serialize, ToSchema)]
 struct OneAnchor {
     /// The certificate.
@@ -164,7 +164,7 @@ struct AddForm {
     pem: String,
 }
 
-/// Trusts one or more certificates.
+/// Adds one or more trust anchors, from certificates in PEM.
 #[utoipa::path(
     post,
     path = "/trust-anchors",
@@ -213,7 +213,7 @@ pub(super) fn anchor(call: Call) -> Result<Reply> {
     })
 }
 
-/// Ends the trust in a certificate.
+/// Removes a trust anchor: the tenant no longer trusts this certificate.
 #[utoipa::path(
     delete,
     path = "/trust-anchors/{sha256}",

@@ -1,4 +1,4 @@
-//! `If-Match` and `If-None-Match` (RFC 9110 section 13.1), whose entity tags are version numbers here.
+//! `If-Match` and `If-None-Match` (RFC 9110 section 13.1). Entity tags are version numbers here.
 
 use http::HeaderMap;
 use http::header::{HeaderName, IF_MATCH, IF_NONE_MATCH};
@@ -9,7 +9,7 @@ use sigpersist_model::signature::{Preconditions, Versions};
 ///
 /// # Errors
 ///
-/// [`Error::InvalidParameter`] where one of them is no list of entity tags.
+/// [`Error::InvalidParameter`] if a header is not a list of entity tags.
 pub(super) fn preconditions(headers: &HeaderMap) -> Result<Preconditions> {
     Ok(Preconditions {
         if_match: versions(headers, &IF_MATCH, Comparison::Strong)?,
@@ -17,7 +17,7 @@ pub(super) fn preconditions(headers: &HeaderMap) -> Result<Preconditions> {
     })
 }
 
-/// How weak tags (`W/"3"`) are compared: never equal, or as if they were strong (RFC 9110 section 8.8.3.2).
+/// Comparison of weak tags (`W/"3"`): they never match, or match as strong ones do (RFC 9110 section 8.8.3.2).
 #[derive(Clone, Copy, PartialEq)]
 enum Comparison {
     Strong,
@@ -55,7 +55,7 @@ fn versions(
                 .and_then(|tag| tag.strip_suffix('"'))
                 .filter(|tag| !tag.contains('"'))
                 .ok_or_else(|| unreadable(name))?;
-            // A tag that is no version of ours is legal, and matches nothing.
+            // A tag that is not one of our versions is legal, but matches nothing.
             if let Ok(version) = opaque.parse()
                 && (!weak || comparison == Comparison::Weak)
             {

@@ -1,4 +1,4 @@
-//! Successful answers in the envelope of the contract.
+//! Successful responses, in the contract's envelope.
 
 use std::fmt::Display;
 use std::io;
@@ -21,20 +21,20 @@ use warp::Reply as _;
 use super::budget::Held;
 use super::pieces::Pieces;
 
-/// An answer of the server.
+/// A response of the server.
 pub(super) type Response = warp::reply::Response;
 
-/// A successful answer, before it is dressed with what all answers carry.
+/// A successful response, before the headers that all responses share are added.
 #[derive(Debug)]
 pub(super) struct Reply {
     status: StatusCode,
     headers: Vec<(HeaderName, HeaderValue)>,
     body: Pieces,
-    /// The bytes of the budget that it takes until it is sent.
+    /// The bytes of the budget that the body holds until it is sent.
     held: Option<Arc<Held>>,
 }
 
-/// A successful answer.
+/// A successful response.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Envelope<T> {
     /// True.
@@ -43,11 +43,11 @@ pub(super) struct Envelope<T> {
     /// Null.
     #[schema(example = json!(null))]
     message: Option<&'static str>,
-    /// What was asked for.
+    /// The result of the request.
     content: T,
 }
 
-/// A successful answer without content.
+/// A successful response without content.
 #[derive(Serialize, ToSchema)]
 pub(super) struct BareEnvelope {
     /// True.
@@ -71,7 +71,7 @@ impl Reply {
         Ok(Self::ok(to_json(&BareEnvelope { status: true })?))
     }
 
-    /// 200 with bytes of another kind than JSON, without an envelope.
+    /// 200 with a body that is not JSON, without an envelope.
     pub(super) fn bytes(kind: &str, body: Vec<u8>) -> Self {
         Self::ok(Bytes::from(body).into()).with_header(CONTENT_TYPE, kind)
     }
@@ -85,7 +85,7 @@ impl Reply {
         }
     }
 
-    /// 304: the client has this already.
+    /// 304: the client's copy is current.
     pub(super) fn not_modified() -> Self {
         Self {
             status: StatusCode::NOT_MODIFIED,
@@ -93,64 +93,64 @@ impl Reply {
         }
     }
 
-    /// The same as 202: what is asked for happens later.
+    /// Changes the status to 202: the request will be carried out later.
     pub(super) fn accepted(mut self) -> Self {
         self.status = StatusCode::ACCEPTED;
         self
     }
 
-    /// The same as 201: something was made that has no place of its own.
+    /// Changes the status to 201, for something created that has no URL of its own.
     pub(super) fn with_status_created(mut self) -> Self {
         self.status = StatusCode::CREATED;
         self
     }
 
-    /// The same, with a secret in it that nothing on the way may keep.
+    /// Forbids every cache to store the response, since it contains a secret.
     pub(super) fn never_stored(self) -> Self {
         self.with_header(CACHE_CONTROL, "no-store")
     }
 
-    /// The same, which anybody may keep for so many seconds.
+    /// Lets every cache keep the response for this many seconds.
     pub(super) fn cached_by_anybody(self, seconds: u32) -> Self {
         self.with_header(CACHE_CONTROL, &format!("public, max-age={seconds}"))
     }
 
-    /// The same, of which a browser loads and runs no more than this policy allows (Content Security Policy Level 3).
+    /// Limits what a browser loads and runs on this page (Content Security Policy Level 3).
     pub(super) fn with_content_policy(self, policy: &str) -> Self {
         self.with_header(CONTENT_SECURITY_POLICY, policy)
     }
 
-    /// The same as 201, with where to find what was made.
+    /// Changes the status to 201, with the URL of the new resource.
     pub(super) fn created_at(mut self, location: &str) -> Self {
         self.status = StatusCode::CREATED;
         self.with_header(LOCATION, location)
     }
 
-    /// The same with its entity tag: the number or digest of what is shown.
+    /// Adds an entity tag: the number or digest of the content.
     pub(super) fn with_etag(self, tag: impl Display) -> Self {
         self.with_header(ETAG, &format!("\"{tag}\""))
     }
 
     fn with_header(mut self, name: HeaderName, value: &str) -> Self {
-        // Percent-encoded text and digits always fit.
+        // Percent-encoded text and digits are always valid here.
         if let Ok(value) = HeaderValue::from_str(value) {
             self.headers.push((name, value));
         }
         self
     }
 
-    /// How many bytes its body has.
+    /// Size of the body, in bytes.
     pub(super) fn bytes_of_body(&self) -> usize {
         self.body.len()
     }
 
-    /// The same, which takes these bytes of the budget until it is sent.
+    /// Makes the response hold bytes of the budget until it is sent.
     pub(super) fn holding(mut self, held: Arc<Held>) -> Self {
         self.held = Some(held);
         self
     }
 
-    /// The answer, with what all answers carry.
+    /// The response, with the headers that all responses share.
     pub(super) fn into_response(self, request_id: &str) -> Response {
         let length = self.body.len();
         let body = warp::reply::stream(self.body.sent(self.held)).into_response();
@@ -165,7 +165,7 @@ impl Reply {
     }
 }
 
-/// JSON in which bytes are base64.
+/// Serializes to JSON, with bytes as base64.
 fn to_json(content: &impl Serialize) -> Result<Pieces> {
     let mut json = Pieces::default();
     let mut serializer = serde_json::Serializer::with_formatter(&mut json, BytesAsBase64);
@@ -175,7 +175,7 @@ fn to_json(content: &impl Serialize) -> Result<Pieces> {
     Ok(json)
 }
 
-/// Writes bytes as a string of their padded base64 (RFC 4648 section 4), in which nothing needs an escape.
+/// Writes bytes as a string of padded base64 (RFC 4648 section 4), which needs no JSON escapes.
 struct BytesAsBase64;
 
 impl Formatter for BytesAsBase64 {
@@ -198,7 +198,7 @@ impl Formatter for BytesAsBase64 {
     }
 }
 
-/// A JSON answer under the request's id.
+/// A JSON response with the request's id.
 pub(super) fn json_response(status: StatusCode, body: Vec<u8>, request_id: &str) -> Response {
     dressed(status, body.into_response(), request_id)
 }
@@ -210,7 +210,7 @@ fn dressed(status: StatusCode, body: Response, request_id: &str) -> Response {
     if status != StatusCode::NOT_MODIFIED {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     }
-    // Signatures are a tenant's own: no cache between us may keep them.
+    // Signatures belong to a tenant: no shared cache may keep them.
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
     if let Ok(id) = HeaderValue::from_str(request_id) {
         headers.insert("x-request-id", id);

@@ -1,4 +1,4 @@
-//! The path of every request: find the route, find out who asks, read the body, wait for a turn, answer, log.
+//! The path of every request: find the route, authenticate, read the body, wait for a permit, answer, log.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -34,10 +34,10 @@ use crate::plugins::{self, Judges};
 use crate::telemetry::traces;
 use crate::tenants;
 
-/// Longest request id that is taken from the client, in characters.
+/// Maximum length of a request id that a client may choose, in characters.
 const MAX_REQUEST_ID_CHARS: usize = 128;
 
-/// What is encoded in a path of ours: names hold hyphens.
+/// Characters that are percent-encoded in our paths. Names contain hyphens, so those are kept.
 const PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-');
 
 /// A request without its body.
@@ -47,13 +47,13 @@ pub(super) struct Incoming {
     pub(super) path: String,
     pub(super) query: String,
     pub(super) headers: HeaderMap,
-    /// Why it is refused, if it is no request that HTTP knows.
+    /// Reason why the request is refused, if its head breaks a rule of HTTP.
     pub(super) fault: Option<Fault>,
-    /// The connection that it came on.
+    /// The connection that the request came on.
     pub(super) connection: Option<Arc<Connection>>,
 }
 
-/// What a handler is given.
+/// Input of a handler.
 #[derive(Debug)]
 pub(super) struct Call {
     pub(super) app: Arc<App>,
@@ -64,23 +64,23 @@ pub(super) struct Call {
     names_tenant: bool,
     query: String,
     body: Bytes,
-    /// What body and answer take of the budget.
+    /// The bytes that body and answer take of the budget.
     held: Arc<Held>,
     judges: Option<Judges>,
 }
 
 impl Call {
-    /// What stands for the only, or first, segment in braces of the route's path.
+    /// The first (or only) segment that the route's path has in braces.
     pub(super) fn name(&self) -> &str {
         self.segment(0)
     }
 
-    /// What stands for a segment in braces of the route's path, by its place.
+    /// A segment that the route's path has in braces, by its position.
     pub(super) fn segment(&self, place: usize) -> &str {
         self.segments.get(place).map_or("", String::as_str)
     }
 
-    /// A path of the API, under the tenant that this request names.
+    /// A path of the API; under `/tenants/{tenant}` if this request named its tenant there.
     pub(super) fn location(&self, segments: &[&str]) -> String {
         let mut location = String::new();
         if self.names_tenant
@@ -95,32 +95,32 @@ impl Call {
         location
     }
 
-    /// The body as it came, which the call has no longer: what was made of it is in memory by itself.
+    /// Takes the body out of the call, which frees it early: the handler has its own copy of what it needs.
     pub(super) fn take_body(&mut self) -> Bytes {
         std::mem::take(&mut self.body)
     }
 
-    /// Has so many bytes of the budget for the answer, before they are in memory.
+    /// Reserves bytes of the budget for the answer, before they are loaded into memory.
     ///
     /// # Errors
     ///
-    /// Those of [`Held::grow_to`].
+    /// The errors of [`Held::grow_to`].
     pub(super) fn reserve(&self, bytes: usize) -> Result<()> {
         self.held.grow_to(bytes)
     }
 
-    /// The body as JSON of this form; a query would be of no use.
+    /// Parses the body as JSON of this form; a query is refused.
     pub(super) fn json<'a, T: Deserialize<'a>>(&'a self) -> Result<T> {
         read_form(&self.query, &self.headers, &self.body)
     }
 
-    /// The parameters of query and body, of which there are none but the route's.
+    /// The parameters of query and body; only the route's own are allowed.
     pub(super) fn parameters(&self) -> Result<Parameters<'_>> {
         let known = [self.route.required, self.route.optional].concat();
         Parameters::read(&self.query, &self.headers, &self.body, &known)
     }
 
-    /// Who judges this request: set on routes that say so.
+    /// The judges of this request; present if the route waits for them.
     pub(super) fn take_judges(&mut self) -> Result<Judges> {
         self.judges
             .take()
@@ -128,7 +128,7 @@ impl Call {
     }
 }
 
-/// Answers a request, whatever happens.
+/// Answers a request; always returns a response.
 pub(super) async fn respond(server: Arc<Server>, incoming: Incoming, mut body: Body) -> Response {
     let since = Instant::now();
     let request_id = request_id(&incoming.headers);
@@ -137,7 +137,7 @@ pub(super) async fn respond(server: Arc<Server>, incoming: Incoming, mut body: B
         None => route::find(&incoming.method, &incoming.path),
     };
     let connection = incoming.connection.clone();
-    // Only paths of ours reach the log: others are a stranger's text.
+    // Only paths of our own are logged: others are untrusted text.
     let path = match &found {
         Ok(found) => found.route.path,
         Err(_) => "(unknown)",
@@ -162,7 +162,8 @@ pub(super) async fn respond(server: Arc<Server>, incoming: Incoming, mut body: B
         let response = match result {
             Ok(reply) => reply.into_response(&request_id),
             Err(error) => {
-                // A client that is still sending would not see the answer, but must not keep others out meanwhile.
+                // A client that is still sending would not see the answer. Meanwhile its connection may be closed if
+                // others need the place.
                 if let Some(connection) = connection {
                     connection.refuse();
                 }
@@ -238,11 +239,12 @@ async fn answer(
         let held = server.budget.take(holder, declared, patience_ms).await?;
         (body.read(max_bytes, &held).await?, held)
     } else {
-        // Nobody waits for what strangers may send, since nothing is read from it.
+        // Requests without a token wait for nothing here, since their bodies are never read.
         (Bytes::new(), server.budget.nothing(holder))
     };
     let held = Arc::new(held);
-    // First the turn that a tenant may be waiting for because of its own hooks: meanwhile it keeps nobody else from theirs.
+    // Waits first for permits that a tenant's own hooks may delay, so that a request does not hold a shared permit
+    // meanwhile.
     let (mut judges, mut shared) = (None, None);
     match route.waits {
         Waits::Never | Waits::No => {}
@@ -263,7 +265,8 @@ async fn answer(
         Some(server.turns.turn(tenant).await?)
     };
     if needs_token {
-        // Body and turns may have taken their time: whoever was revoked or suspended meanwhile is refused after all.
+        // Body and permits may have taken time. Checks the token again, so that a key revoked or a tenant suspended
+        // meanwhile is refused.
         authenticate(&app, &incoming.headers).await?;
     }
     let judged = judges.as_ref().map(Judges::held);
@@ -283,7 +286,7 @@ async fn answer(
         judges,
     };
     if route.waits == Waits::Never {
-        // It blocks on nothing, and threads may be scarce.
+        // The handler does not block, and threads may be scarce.
         return (route.handler)(call);
     }
     let is_safe = incoming.method.is_safe();
@@ -294,14 +297,15 @@ async fn answer(
         if is_safe {
             held.grow_to(bytes)?;
         }
-        // What was done must be answered, and what was answered without a body of its own gives that back.
+        // A change that was made must be answered even over budget. An answer with a smaller body, or none, gives bytes
+        // back.
         held.set(bytes);
         Ok(reply.holding(held))
     };
     blocking::run(turns, answering).await?
 }
 
-/// Whether there is a body, by what the head says.
+/// Whether the request has a body, according to its head.
 fn has_body(headers: &HeaderMap) -> bool {
     headers.contains_key(TRANSFER_ENCODING)
         || headers
@@ -309,7 +313,8 @@ fn has_body(headers: &HeaderMap) -> bool {
             .is_some_and(|value| value.as_bytes() != b"0")
 }
 
-/// The tenant that a path names: the caller's own, or any for a caller of the platform. Another's is not found.
+/// The tenant that a path names: the caller's own, or any for a caller of the platform. Any other tenant is "not
+/// found".
 async fn tenancy(app: &Arc<App>, caller: &Caller, slug: &str) -> Result<Tenancy> {
     match &caller.tenant {
         Some(own) if &*own.slug == slug => Ok(own.clone()),
@@ -323,13 +328,13 @@ async fn tenancy(app: &Arc<App>, caller: &Caller, slug: &str) -> Result<Tenancy>
 
 fn decoded(segment: &str) -> Result<String> {
     match percent_decode_str(segment).decode_utf8() {
-        // Postgres can't even be asked for U+0000.
+        // Postgres rejects text that contains U+0000.
         Ok(text) if !text.contains('\0') => Ok(text.into()),
         _ => Err(Error::RouteNotFound),
     }
 }
 
-/// The client's own request id if it sent a sane one, otherwise a new one.
+/// The client's own request id if it is acceptable, otherwise a new one.
 fn request_id(headers: &HeaderMap) -> Arc<str> {
     let sent = headers
         .get("x-request-id")

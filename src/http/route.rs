@@ -1,4 +1,4 @@
-//! What a route is, and how a request finds its own.
+//! The type of a route, and the search for a request's route.
 
 use http::{HeaderMap, Method};
 use sigpersist_model::context::Scope;
@@ -12,87 +12,87 @@ use super::reply::Reply;
 use super::respond::Call;
 use crate::config::Config;
 
-/// Where callers of the platform name the tenant that they act for.
+/// Path segment before the tenant that a caller of the platform acts for.
 const TENANTS: &str = "tenants";
-/// What JSON needs for a component in base64, beside its test cases.
+/// Bytes allowed for test cases and other JSON beside a component in base64.
 const MAX_CASES_BYTES: usize = 4 * 1024 * 1024;
 
-/// A route: what it answers, to whom, and who judges it first.
+/// A route: method, path, audience, limits and handler.
 #[derive(Debug)]
 pub struct Route {
-    /// The method; HEAD is answered wherever GET is.
+    /// The method. Routes for GET also answer HEAD.
     pub method: Method,
-    /// The path; a segment in braces stands for any text, which the handler is given.
+    /// The path. A segment in braces matches any text, which the handler receives.
     pub path: &'static str,
-    /// What the caller's token must allow; none where nobody needs one.
+    /// The scope that the caller's token needs; none if no token is needed.
     pub scope: Option<Scope>,
-    /// Who it is for.
+    /// The callers that the route is for.
     pub audience: Audience,
     /// Whether its path may name a tenant.
     pub names_tenant: NamesTenant,
-    /// Whether it is found on the port of those who watch the server, too.
+    /// Whether the route exists on the watch port too.
     pub(super) watches: bool,
-    /// Whether `If-Match` and `If-None-Match` guard it.
+    /// Whether the route obeys `If-Match` and `If-None-Match`.
     pub(super) is_conditional: bool,
-    /// Parameters that must be given, in the query or a JSON body.
+    /// Required parameters, in the query or a JSON body.
     pub(super) required: &'static [&'static str],
-    /// Parameters that may be given beside them.
+    /// Optional parameters.
     pub(super) optional: &'static [&'static str],
     pub(super) waits: Waits,
     pub(super) body: BodyKind,
-    /// Runs on a thread that may block.
+    /// The handler; runs on a blocking thread.
     pub(super) handler: fn(Call) -> Result<Reply>,
 }
 
-/// Who a route is for.
+/// Callers that a route is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Audience {
     /// Callers of a tenant.
     Tenant,
     /// Operators of a tenant, or of the platform under `/tenants/{tenant}`.
     Operators,
-    /// Callers of the platform alone, whatever scopes a tenant gives its own.
+    /// Only callers of the platform, whatever scopes a tenant's token has.
     Platform,
-    /// Whoever asks, without a token.
+    /// Anybody, without a token.
     Anybody,
 }
 
-/// Whether a route is also found under `/tenants/{tenant}`.
+/// Whether a route exists under `/tenants/{tenant}` too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NamesTenant {
-    /// Nowhere else.
+    /// Not under `/tenants/{tenant}`.
     Never,
-    /// There it is about that tenant.
+    /// At both paths; under `/tenants/{tenant}` it is about that tenant.
     Maybe,
-    /// There alone.
+    /// Only under `/tenants/{tenant}`.
     Always,
 }
 
-/// What a request waits for before it is answered, beside the turn that all wait for.
+/// The permit that a request waits for, beside the one that all requests wait for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Waits {
-    /// Nothing at all: it is answered at once, however much else there is to do.
+    /// No permit at all, not even the common one: answered at once, under any load.
     Never,
-    /// Nothing more.
+    /// No further permit.
     No,
-    /// That strangers may be shown something.
+    /// A permit for unauthenticated requests.
     Publication,
-    /// That the tenant's hooks may judge it.
+    /// A permit to run the tenant's hooks.
     Judges(Operation),
-    /// That hooks may be tried out.
+    /// A permit to try hooks.
     Trial,
-    /// That plugins may be compiled, and asked about their settings.
+    /// A permit to compile plugins and check their settings.
     SetUp,
 }
 
-/// What its body may be.
+/// Kind and size of a route's body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum BodyKind {
-    /// JSON of the size of a signature.
+    /// JSON, large enough for a signature.
     Json,
-    /// JSON of the size of settings.
+    /// JSON, large enough for settings.
     SmallJson,
-    /// A component, by itself or in JSON.
+    /// A component, as it is or in JSON.
     Component,
 }
 
@@ -119,11 +119,11 @@ impl BodyKind {
 }
 
 impl BodyKind {
-    /// Refuses a body of another kind before it is read.
+    /// Refuses a body of the wrong media type before it is read.
     ///
     /// # Errors
     ///
-    /// [`Error::UnsupportedMediaType`].
+    /// [`Error::UnsupportedMediaType`] if it is of the wrong media type.
     pub(super) fn check_kind(self, headers: &HeaderMap) -> Result<()> {
         match self {
             Self::Component if is_of_kind(headers, WASM) => Ok(()),
@@ -133,7 +133,7 @@ impl BodyKind {
 }
 
 impl Route {
-    /// The largest body that it takes, in bytes.
+    /// Maximum size of the body, in bytes.
     pub fn max_body_bytes(&self, config: &Config) -> usize {
         self.body.max_bytes(config)
     }
@@ -206,7 +206,7 @@ impl Route {
         }
     }
 
-    /// The same, found under `/tenants/{tenant}` too, or there alone.
+    /// Makes the route exist under `/tenants/{tenant}` too, or only there.
     pub(super) const fn names_tenant(mut self, names_tenant: NamesTenant) -> Self {
         self.names_tenant = names_tenant;
         self
@@ -243,13 +243,13 @@ impl Route {
     }
 }
 
-/// A route that a request has found, and what the path says beside it.
+/// A matching route, with the variable parts of the path.
 #[derive(Debug, Clone)]
 pub(super) struct Found {
     pub(super) route: &'static Route,
-    /// The tenant that the path names, undecoded.
+    /// The tenant that the path names, still percent-encoded.
     pub(super) tenant: Option<String>,
-    /// What stands for the segments in braces, in order, undecoded.
+    /// The segments that the route has in braces, in order, still percent-encoded.
     pub(super) segments: Vec<String>,
 }
 
@@ -283,7 +283,7 @@ pub(super) fn find(method: &Method, path: &str) -> Result<Found> {
             });
         }
     }
-    // What is named literally comes before what stands for any text, whatever its methods.
+    // A literal segment has precedence over one in braces, whatever the methods.
     let fewest = found.iter().map(|found| found.segments.len()).min();
     found.retain(|found| Some(found.segments.len()) == fewest);
     let Some(place) = found.iter().position(|found| found.route.method == *asked) else {
@@ -302,7 +302,7 @@ pub(super) fn find(method: &Method, path: &str) -> Result<Found> {
     Ok(found.swap_remove(place))
 }
 
-/// What stands for the segments in braces, where the path is this route's.
+/// The text of the segments in braces, if the path matches this template.
 fn matched(template: &str, segments: &[&str]) -> Option<Vec<String>> {
     let mut found = Vec::new();
     let mut expected = template.split('/').skip(1);

@@ -1,4 +1,4 @@
-//! Accepting connections, and stopping without cutting anybody off.
+//! Starts serving, and stops gracefully.
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -18,15 +18,15 @@ use super::places::Places;
 use super::respond::{Incoming, respond};
 use crate::app::App;
 
-/// What all requests share.
+/// State that all requests share.
 #[derive(Debug)]
 pub(super) struct Server {
     pub(super) app: Arc<App>,
-    /// Requests that may be answered at once.
+    /// Limits concurrent requests.
     pub(super) turns: turns::Shared,
-    /// Bytes of bodies and answers that may be under way.
+    /// Limits the bytes of bodies and answers in memory.
     pub(super) budget: Arc<Budget>,
-    /// Whether this is the port of those who watch: there they need no token, and find nothing else.
+    /// Whether this is the watch port, where requests need no token and only the routes for monitoring exist.
     pub(super) is_for_watchers: bool,
 }
 
@@ -45,7 +45,7 @@ impl Server {
     }
 }
 
-/// Answers those who watch the server on a port of their own, until it is dropped.
+/// Serves the watch port (health and metrics), until it is dropped.
 pub async fn serve_watchers(app: Arc<App>, listener: TcpListener) {
     let config = app.config.http.clone();
     let filter = filter(Server::new(app, true));
@@ -54,18 +54,18 @@ pub async fn serve_watchers(app: Arc<App>, listener: TcpListener) {
     accept(listener, filter, &config, places, std::future::pending()).await;
 }
 
-/// Serves until `shutdown` completes, then lets requests in flight finish for as long as the configuration allows.
+/// Serves until `shutdown` completes, then lets requests in flight finish within the configured time.
 ///
 /// # Errors
 ///
-/// Where the listener has no address.
+/// If the listener has no address.
 pub async fn serve(
     app: Arc<App>,
     listener: TcpListener,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<SocketAddr> {
     let address = listener.local_addr()?;
-    // Counting begins now, and not with the first look at it.
+    // Installs the metrics recorder now, so that counting does not begin with the first scrape.
     drop(sigpersist_runtime::metrics::render());
     let patience = Duration::from_millis(app.config.http.shutdown_timeout_ms);
     let delay = Duration::from_millis(app.config.http.shutdown_delay_ms);
@@ -78,14 +78,14 @@ pub async fn serve(
         shutdown.await;
         stopped_app.readiness.stop();
         tokio::time::sleep(delay).await;
-        // Dropping the sender says the same.
+        // Dropping the sender has the same effect.
         let _told: Result<(), ()> = stopping.send(());
     });
     tokio::pin!(serving);
     tokio::select! {
         () = &mut serving => {}
         () = async {
-            // A sender that is dropped unsent means the same: there is nobody left to wait for.
+            // A sender that is dropped without sending means the same: there are no requests left to wait for.
             drop(stopped.await);
             tokio::time::sleep(patience).await;
         } => warn!("Some requests did not finish within {} ms and were cut off", patience.as_millis()),

@@ -1,4 +1,4 @@
-//! The handlers of signatures: from parameters to a use-case, and from its result to the shapes of the contract.
+//! Handlers for signatures: from parameters to a use-case, and from its result to the API's schemas.
 
 use std::borrow::Cow;
 
@@ -26,52 +26,52 @@ use crate::signatures::{self, List, MAX_LIMIT, Saved};
 
 const DEFAULT_LIMIT: u32 = 50;
 
-/// A version as the reference shows it.
+/// A version of a signature.
 #[derive(Serialize, ToSchema)]
 struct SignatureContent {
-    /// The thread's stable number.
+    /// The thread's stable id.
     #[schema(example = 42)]
     id: i64,
     /// The version's number.
     #[schema(example = 1)]
     version: u32,
-    /// The document's code.
+    /// The document's id.
     #[schema(example = "doc_12")]
     document: String,
-    /// The story in which it is signed.
+    /// The thread: the process in which the document is signed.
     #[schema(example = "ticket_42")]
     thread: String,
-    /// Only in lists, where the reference calls the thread so.
+    /// Same as `thread`; only in lists.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "ticket_42")]
     chain: Option<String>,
     /// The stage of the version.
     #[schema(example = "approval")]
     stage: Option<String>,
-    /// The signature as it was sent; left out where that was asked for.
+    /// The signature exactly as it was sent; left out if you ask for that.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "MIIHUgYJKoZIhvcNAQcCoIIHQzCCBz8CAQExDzANBglghkgBZQMEAgEFADAU")]
     #[schema(value_type = Option<String>)]
     signature: Option<Text>,
-    /// The version that it was signed over; null for the first.
+    /// The version that it was signed over; null for the first version.
     #[schema(example = json!(null))]
     parent: Option<u32>,
-    /// Who created the version.
+    /// The creator of the version.
     #[schema(example = "33")]
     version_created_by: Option<String>,
-    /// When the version was saved.
+    /// Time at which the version was saved.
     #[schema(value_type = Time)]
     version_created_at: String,
-    /// What is to be said of the version.
+    /// Comment on the version.
     #[schema(example = "The first signature")]
     version_comment: Option<String>,
     /// Its tags.
     #[schema(example = json!(["customer_1", "signed"]))]
     tags: Vec<String>,
-    /// When the first version was saved.
+    /// Time at which the first version was saved.
     #[schema(value_type = Time)]
     created_at: String,
-    /// When the current version was saved.
+    /// Time at which the current version was saved.
     #[schema(value_type = Time)]
     updated_at: String,
 }
@@ -97,7 +97,7 @@ impl From<Signature> for SignatureContent {
     }
 }
 
-/// A signature as the text that was sent; bytes are shown as base64 in all answers.
+/// A signature in the form in which it was sent. Bytes are base64 in all responses.
 struct Text(SignatureBody);
 
 impl Serialize for Text {
@@ -120,7 +120,7 @@ impl SignatureContent {
 struct OneContent {
     /// The version.
     signature: SignatureContent,
-    /// Where it was asked for.
+    /// The result of `inspect` or `verify`, if requested.
     #[serde(skip_serializing_if = "Option::is_none")]
     inspection: Option<Report>,
 }
@@ -136,7 +136,7 @@ impl OneContent {
 
 /// Reads the current version of a signature, or an earlier one.
 ///
-/// With `inspect` or `verify` it also tells who signed it, and whether that holds.
+/// With `inspect` it also reports who signed, and with `verify` whether each signature holds.
 #[utoipa::path(
     get,
     path = "/signature",
@@ -160,7 +160,7 @@ pub(super) fn get(call: Call) -> Result<Reply> {
     if !preconditions.none_match_holds(signature.version) {
         return Ok(Reply::not_modified().with_etag(signature.version));
     }
-    // Who can't be answered now keeps nobody's memory.
+    // Reserves memory now, so that a request that cannot be answered now holds none.
     let bytes = signature.body.as_ref().map_or(0, |body| body.bytes.len());
     call.reserve(read_and_shown(bytes))?;
     let verifies = parameters.boolean("verify")?.unwrap_or(false);
@@ -174,14 +174,16 @@ pub(super) fn get(call: Call) -> Result<Reply> {
     Ok(Reply::content(&content)?.with_etag(signature.version))
 }
 
-/// Saves a version, over the one that was signed.
+/// Saves a new version of a signature.
 ///
-/// `version` is the version that was signed over: 0, or none, for the first. Of two who sign over the same version
-/// exactly one wins; the other reads 409 `version_conflict` with the current version. Whoever lost an answer sends the
-/// same again: what is identical to the version that it would have made is answered with 200.
+/// `version` is the version that you signed over: 0, or left out, for the first. If two clients sign over the same
+/// version, exactly one succeeds; the other gets 409 `version_conflict` with the current version. If you lose a
+/// response, send the same request again: a request identical to the version that it would have created is answered
+/// with 200.
 ///
-/// `content` is what a detached signature signs. It is verified by that, and the digest is recorded with the verdict; the content
-/// is not stored. `certificates` are at hand where it is verified: those that it lacks, of its signers and of authorities.
+/// `content` is the signed content of a detached signature. The signature is verified against it, and its digest is
+/// recorded with the verdict; the content itself is not stored. `certificates` are used in the verification:
+/// certificates of signers and authorities that the signature does not contain.
 #[utoipa::path(
     post,
     path = "/signature",
@@ -229,7 +231,7 @@ pub(super) fn post(mut call: Call) -> Result<Reply> {
     }
 }
 
-/// Largest signature that the caller's tenant may send, in bytes of its text.
+/// Maximum size of a signature that the caller's tenant may send, in bytes of its text.
 fn max_signature_bytes(call: &Call) -> usize {
     let of_server = call.app.config.http.max_signature_bytes;
     let quotas = call.app.meters.in_force(call.context.caller.quotas);
@@ -241,8 +243,8 @@ fn max_signature_bytes(call: &Call) -> usize {
 
 /// Deletes a signature with all its versions.
 ///
-/// The audit trail keeps its name, the SHA-256 of the last version and who deleted it, and says so where a signature of the same name
-/// is saved again.
+/// The audit trail keeps the signature's name, the SHA-256 of its last version and who deleted it. If a signature of
+/// the same name is saved later, the audit trail records that too.
 #[utoipa::path(
     delete,
     path = "/signature",
@@ -264,7 +266,7 @@ pub(super) fn delete(mut call: Call) -> Result<Reply> {
 struct HistoryContent {
     /// Versions, newest first.
     versions: Vec<SignatureContent>,
-    /// Where the next page begins: pass it as `cursor`. Null where this is the last one.
+    /// Cursor of the next page: pass it as `cursor`. Null on the last page.
     #[schema(example = "3")]
     next: Option<String>,
 }
@@ -307,10 +309,10 @@ pub(super) fn versions(call: Call) -> Result<Reply> {
 struct ListContent {
     /// Current versions, newest first.
     signatures: Vec<SignatureContent>,
-    /// Where the next page begins: pass it as `cursor`. Null where this is the last one.
+    /// Cursor of the next page: pass it as `cursor`. Null on the last page.
     #[schema(example = "AAW7i4RxVUAAAAAAAAAAKg")]
     next: Option<String>,
-    /// How many match; where `count` asked for it.
+    /// Number of matching signatures, if you ask for it with `count`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = 1)]
     nb_results: Option<i64>,
@@ -318,7 +320,8 @@ struct ListContent {
 
 /// Lists signatures, newest first.
 ///
-/// Without filters all of the tenant. To page deeply, pass `next` as `cursor`: an offset costs more the deeper it goes.
+/// Without filters, lists all signatures of the tenant. To page deeply, pass `next` as `cursor`: an offset gets slower
+/// the larger it is.
 #[utoipa::path(
     get,
     path = "/signatures",
@@ -353,12 +356,12 @@ pub(super) fn list(call: Call) -> Result<Reply> {
     })
 }
 
-/// What signatures of so many bytes take as they are read, and as base64 in an answer.
+/// Memory for signatures of this many bytes: as read, and as base64 in a response.
 fn read_and_shown(bytes: usize) -> usize {
     bytes.saturating_add(bytes.div_ceil(3).saturating_mul(4))
 }
 
-/// Where to find a version.
+/// The URL of a version.
 fn location(signature: &Signature) -> String {
     let encode = |text| utf8_percent_encode(text, NON_ALPHANUMERIC);
     format!(
@@ -454,7 +457,7 @@ fn limit(parameters: &Parameters<'_>) -> Result<u32> {
         .unwrap_or(DEFAULT_LIMIT))
 }
 
-/// `omit=signature` leaves the bytes out.
+/// Whether `omit=signature` is given, which leaves the signatures' bytes out.
 fn omits_signature(parameters: &Parameters<'_>) -> Result<bool> {
     match parameters.list("omit")?.unwrap_or_default().as_slice() {
         [] => Ok(false),
@@ -473,7 +476,7 @@ pub(super) fn invalid_cursor() -> Error {
     )
 }
 
-/// A place in a list as clients carry it: microseconds since 1970 and the thread's number, eight bytes each.
+/// Encodes a position in a list as a cursor: microseconds since 1970 and the thread's id, eight bytes each.
 fn cursor(position: Position) -> String {
     let mut bytes = [0; 16];
     bytes[..8].copy_from_slice(&position.created_at.timestamp_micros().to_be_bytes());
@@ -530,7 +533,7 @@ mod tests {
                 id: SignatureId(id),
             };
             prop_assert_eq!(read_cursor(&cursor(position)).unwrap(), position);
-            // There is one way to write each.
+            // Each position has exactly one encoding.
             if let Ok(position) = read_cursor(&other) {
                 prop_assert_eq!(cursor(position), other);
             }

@@ -1,4 +1,4 @@
-//! The handlers of tenants and of what they use.
+//! Handlers for tenants and their usage.
 
 use serde::{Deserialize, Serialize};
 use sigpersist_model::error::{Error, Result};
@@ -26,23 +26,24 @@ struct TenantContent {
     /// Its name for people.
     #[schema(example = "Acme Ltd")]
     name: String,
-    /// Where it is in its life.
+    /// State of the tenant.
     state: TenantState,
-    /// Since when it is suspended.
+    /// Time at which it was suspended; null if it is not.
     #[schema(value_type = Option<Time>, example = json!(null))]
     suspended_at: Option<String>,
-    /// When all that is its own will be removed.
+    /// Time after which all its data will be removed; null if it is not being deleted.
     #[schema(value_type = Option<Time>, example = json!(null))]
     delete_after: Option<String>,
-    /// What an import has not brought yet: names of hooks, or that it goes on. Until then it is suspended.
+    /// Missing parts of an import: names of hooks, or a note that the import is still running. Until they are there,
+    /// the tenant is suspended.
     #[schema(example = json!(null))]
     incomplete: Option<String>,
     /// When it was created.
     #[schema(value_type = Time)]
     created_at: String,
-    /// What is set for it; null stands for the server's default.
+    /// Quotas that are set for the tenant; null means the server's default.
     quotas: Quotas<Option<u64>>,
-    /// What holds; 0 for no limit.
+    /// Quotas in force; 0 means no limit.
     quotas_in_force: Quotas<u64>,
 }
 
@@ -64,9 +65,9 @@ impl TenantContent {
 
 #[derive(Serialize, ToSchema)]
 struct TenantsContent {
-    /// Tenants, by their slugs.
+    /// Tenants, sorted by slug.
     tenants: Vec<TenantContent>,
-    /// Where the next page begins: pass it as `cursor`. Null where this is the last one.
+    /// Cursor of the next page: pass it as `cursor`. Null on the last page.
     #[schema(example = "acme")]
     next: Option<String>,
 }
@@ -83,7 +84,7 @@ fn one(call: &Call, tenant: Tenant) -> Result<Reply> {
     })
 }
 
-/// Lists tenants by their names.
+/// Lists tenants, sorted by slug.
 #[utoipa::path(
     get,
     path = "/tenants",
@@ -124,10 +125,10 @@ struct CreateForm {
     /// Its name in commands and paths.
     #[schema(value_type = Slug)]
     slug: String,
-    /// Its name for people; its slug where it is left out.
+    /// Its name for people; the slug if left out.
     #[schema(min_length = 1, max_length = 255, example = "Acme Ltd")]
     name: Option<String>,
-    /// Quotas of its own; null stands for the server's default.
+    /// Quotas for the tenant; null means the server's default.
     #[schema(value_type = Quotas<Option<u64>>)]
     #[serde(
         default,
@@ -136,7 +137,7 @@ struct CreateForm {
     quotas: Quotas<Change>,
 }
 
-/// Creates a tenant; the same again changes nothing.
+/// Creates a tenant; an identical request changes nothing.
 #[utoipa::path(
     post,
     path = "/tenants",
@@ -171,7 +172,7 @@ pub(super) fn create(call: Call) -> Result<Reply> {
     })
 }
 
-/// Reads what a tenant is, and its quotas.
+/// Reads a tenant's details and quotas.
 #[utoipa::path(
     get,
     path = "/tenants/{name}",
@@ -193,7 +194,7 @@ struct UpdateForm {
     /// Its name for people.
     #[schema(min_length = 1, max_length = 255, example = "Acme Ltd")]
     name: Option<String>,
-    /// Quotas to change; null stands for the server's default.
+    /// Quotas to change; null means the server's default.
     #[schema(value_type = Quotas<Option<u64>>)]
     #[serde(
         default,
@@ -202,7 +203,7 @@ struct UpdateForm {
     quotas: Quotas<Change>,
 }
 
-/// Changes a tenant's name or quotas; what is left out stays, and null stands for the server's default.
+/// Changes a tenant's name or quotas. Members that you leave out keep their value; null means the server's default.
 #[utoipa::path(
     patch,
     path = "/tenants/{name}",
@@ -227,8 +228,8 @@ pub(super) fn update(call: Call) -> Result<Reply> {
     one(&call, tenant)
 }
 
-/// Suspends a tenant and has all that is its own removed, after the days of grace, or at once with its name as
-/// `confirm`.
+/// Suspends a tenant and schedules the removal of all its data: after a grace period of some days, or at once if you
+/// repeat its name in `confirm`.
 #[utoipa::path(
     delete,
     path = "/tenants/{name}",
@@ -265,7 +266,7 @@ pub(super) fn suspend(call: Call) -> Result<Reply> {
     one(&call, tenant)
 }
 
-/// Answers the requests of a tenant again, and takes back that it is to be removed.
+/// Ends a tenant's suspension, and cancels its scheduled removal.
 #[utoipa::path(
     post,
     path = "/resume",
@@ -285,15 +286,15 @@ pub(super) fn resume(call: Call) -> Result<Reply> {
 
 #[derive(Serialize, ToSchema)]
 struct UsageContent {
-    /// What it has stored.
+    /// Stored data of the tenant.
     usage: Usage,
-    /// What this server counts against its quotas, now.
+    /// Current counts of this server against the tenant's quotas.
     this_server: Reading,
-    /// What holds; 0 for no limit.
+    /// Quotas in force; 0 means no limit.
     quotas_in_force: Quotas<u64>,
 }
 
-/// Tells what a tenant has stored, and what this server counts against its quotas.
+/// Reports a tenant's stored data, and this server's counts against its quotas.
 #[utoipa::path(
     get,
     path = "/usage",

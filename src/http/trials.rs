@@ -1,4 +1,4 @@
-//! The handlers that try hooks without storing anything.
+//! Handlers that try hooks and store nothing.
 
 use serde::Serialize;
 use sigpersist_model::decision::Outcome;
@@ -12,16 +12,16 @@ use crate::trials::{self, Backtest, BacktestRequest, EvaluateRequest};
 
 #[derive(Serialize, ToSchema)]
 struct EvaluationContent {
-    /// What would have become of it.
+    /// The outcome of the save or delete.
     outcome: Outcome,
-    /// The tags that it would have had.
+    /// The tags that it would get.
     #[schema(example = json!(["iin:123456789011"]))]
     tags: Vec<String>,
-    /// What each hook decided.
+    /// The decision of each hook.
     decisions: Vec<DecisionContent>,
 }
 
-/// Runs a save or delete through the hooks, or what they would be with a candidate. Nothing is stored.
+/// Runs the hooks on a save or delete, optionally with a candidate among them. Nothing is stored.
 #[utoipa::path(
     post,
     path = "/hooks/evaluate",
@@ -47,11 +47,11 @@ pub(super) fn evaluate(mut call: Call) -> Result<Reply> {
 
 #[derive(Serialize, ToSchema)]
 struct BacktestContent {
-    /// What the candidate would have decided.
+    /// The results of the candidate.
     backtest: Backtest,
 }
 
-/// Runs a candidate over what is stored, to see what it would decide differently. Nothing is stored.
+/// Runs a candidate on stored signatures, to show which decisions would differ. Nothing is stored.
 #[utoipa::path(
     post,
     path = "/hooks/backtest",

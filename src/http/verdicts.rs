@@ -1,4 +1,4 @@
-//! The handlers of what is said of signatures: of what is sent, and of what is stored.
+//! Handlers for inspection and verification, of signatures that are sent and of stored ones.
 
 use serde::Serialize;
 use serde_json::Value;
@@ -18,16 +18,16 @@ use crate::signatures;
 use crate::signatures::summary::Summary;
 
 const DEFAULT_LIMIT: u32 = 50;
-/// Verdicts are larger than most of what is listed.
+/// Verdicts are larger than most other list items.
 const MAX_LIMIT: u32 = 100;
 
 #[derive(Serialize, ToSchema)]
 struct InspectionContent {
-    /// What was found.
+    /// The result.
     inspection: Report,
 }
 
-/// Tells who signed a signature that is sent, with what and when. Nothing is stored.
+/// Reports who signed a signature that you send, with what and when. Nothing is stored.
 #[utoipa::path(
     post,
     path = "/inspect",
@@ -40,7 +40,7 @@ pub(super) fn inspect(call: Call) -> Result<Reply> {
     examine(call, false)
 }
 
-/// Tells also whether a signature that is sent holds, for each who signed. Nothing is stored.
+/// Verifies a signature that you send, for each signer. Also reports what `inspect` does. Nothing is stored.
 #[utoipa::path(
     post,
     path = "/verify",
@@ -69,7 +69,7 @@ fn examine(mut call: Call, verifies: bool) -> Result<Reply> {
     })
 }
 
-/// What comes beside a signature.
+/// Content and certificates that come with a signature.
 pub(super) fn beside(parameters: &Parameters<'_>) -> Result<Beside> {
     Beside::read(
         parameters.text("content")?,
@@ -82,10 +82,10 @@ struct VerdictContent {
     /// The version.
     #[schema(example = 1)]
     version: u32,
-    /// When it was verified.
+    /// Time of the verification.
     #[schema(value_type = Time)]
     verified_at: String,
-    /// What was found.
+    /// The result of the verification.
     #[serde(flatten)]
     #[schema(value_type = Summary<'_>)]
     verdict: Value,
@@ -142,9 +142,9 @@ pub(super) fn record(call: Call) -> Result<Reply> {
 
 #[derive(Serialize, ToSchema)]
 struct VerdictsContent {
-    /// Verdicts, of the newest version first.
+    /// Verdicts, those of the newest version first.
     verdicts: Vec<VerdictContent>,
-    /// Where the next page begins: pass it as `cursor`. Null where this is the last one.
+    /// Cursor of the next page: pass it as `cursor`. Null on the last page.
     #[schema(example = "1-1")]
     next: Option<String>,
 }
@@ -187,7 +187,7 @@ pub(super) fn list(call: Call) -> Result<Reply> {
     })
 }
 
-/// A place in the list: a version and the number of a verdict.
+/// Decodes a position in the list: a version and the id of a verdict.
 fn read_cursor(cursor: &str) -> Option<(u32, i64)> {
     let (version, id) = cursor.split_once('-')?;
     Some((version.parse().ok()?, id.parse().ok()?))

@@ -1,4 +1,5 @@
-//! Hooks: what operators bind, re-order, roll back and release. Each change is a new binding, kept for ever.
+//! Sets, reorders, rolls back, releases and deletes a tenant's hooks. Each change of a hook is a new binding, which is
+//! kept for ever.
 
 use serde_json::{Value, json};
 use sigpersist_model::audit::{Actor, Event};
@@ -14,17 +15,17 @@ use super::candidate::bindable;
 use super::request::{HookRequest, check, to_request};
 use crate::app::App;
 
-/// What the audit trail calls a new order.
+/// Action in the audit trail for a change of the hooks' order.
 const REORDER: &str = "hook.reorder";
-/// How often a change is tried again because another operator made one meanwhile.
+/// Number of attempts at a change, in case other operators change the hook at the same time.
 const ATTEMPTS: usize = 5;
 
-/// What became of a wish to set a hook.
+/// Result of setting a hook.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SetHook {
-    /// The hook as it is now.
+    /// The hook after the change.
     pub hook: Hook,
-    /// Whether it is new.
+    /// Whether the hook is new.
     pub created: bool,
 }
 
@@ -32,7 +33,7 @@ pub struct SetHook {
 ///
 /// # Errors
 ///
-/// Those of the store.
+/// Errors of the store.
 pub fn hooks(app: &App, tenant: TenantId) -> Result<Vec<Hook>> {
     app.store.hook_list(tenant)
 }
@@ -41,20 +42,20 @@ pub fn hooks(app: &App, tenant: TenantId) -> Result<Vec<Hook>> {
 ///
 /// # Errors
 ///
-/// [`Error::NotFound`].
+/// [`Error::NotFound`] if the tenant has no such hook.
 pub fn hook(app: &App, tenant: TenantId, name: &str) -> Result<Hook> {
     app.store
         .hook_get(tenant, name)?
         .ok_or(Error::NotFound(Noun::Hook))
 }
 
-/// Binds a revision of a plugin to a tenant, as a new hook or in place of the one of this name. The same request again
+/// Binds a revision of a plugin to a tenant, as a new hook or in place of the hook with this name. Repeating a request
 /// changes nothing. Blocks.
 ///
 /// # Errors
 ///
-/// [`Error::PreconditionFailed`], [`Error::NotFound`] for plugin or revision, [`Error::SettingsRefused`],
-/// [`Error::InvalidParameter`] for what breaks a rule.
+/// [`Error::PreconditionFailed`], [`Error::NotFound`] for the plugin or revision, [`Error::SettingsRefused`],
+/// [`Error::InvalidParameter`] for an invalid parameter.
 pub fn set_hook(
     app: &App,
     tenant: TenantId,
@@ -96,12 +97,12 @@ pub fn set_hook(
     Err(Error::Overloaded)
 }
 
-/// Returns a hook to the binding before its present one, or to the one of the number that is given. Blocks.
+/// Sets a hook back to the binding before the current one, or to the binding with the given number. Blocks.
 ///
 /// # Errors
 ///
-/// [`Error::NotFound`] where there is no such hook or binding, and those of [`set_hook`], since what could once be bound
-/// may be bound no more.
+/// [`Error::NotFound`] if there is no such hook or binding. Also errors of [`set_hook`], since an old binding may not
+/// be allowed any more.
 pub fn rollback(
     app: &App,
     tenant: TenantId,
@@ -122,7 +123,7 @@ pub fn rollback(
             .store
             .hook_binding(tenant, name, number)?
             .ok_or(Error::NotFound(Noun::Binding))?;
-        // The same plugin, whatever else has its name by now.
+        // By the plugin's id: another plugin may have the name by now.
         let binding = check(app, tenant, binding.plugin_id, &to_request(app, binding))?;
         let changes = [(name, Some(&current), binding)];
         if put(app, tenant, actor, "hook.rollback", &changes)? {
@@ -132,11 +133,11 @@ pub fn rollback(
     Err(Error::Overloaded)
 }
 
-/// Puts a tenant's hooks in this order, all of them at once. Blocks.
+/// Puts all hooks of a tenant into this order, in one transaction. Blocks.
 ///
 /// # Errors
 ///
-/// [`Error::InvalidParameter`] where the list does not name each hook exactly once.
+/// [`Error::InvalidParameter`] if the list does not name each hook exactly once.
 pub fn reorder(app: &App, tenant: TenantId, actor: &Actor, order: &[String]) -> Result<Vec<Hook>> {
     for _ in 0..ATTEMPTS {
         let hooks = app.store.hook_list(tenant)?;
@@ -172,7 +173,7 @@ pub fn reorder(app: &App, tenant: TenantId, actor: &Actor, order: &[String]) -> 
     Err(Error::Overloaded)
 }
 
-/// Removes a hook; what it decided stays on record. Blocks.
+/// Deletes a hook. Its decisions stay on record. Blocks.
 ///
 /// # Errors
 ///
@@ -202,11 +203,11 @@ pub fn delete_hook(
     Err(Error::Overloaded)
 }
 
-/// Takes a hook back that was set aside because it kept failing. Blocks.
+/// Releases a hook from quarantine. Blocks.
 ///
 /// # Errors
 ///
-/// [`Error::NotFound`].
+/// [`Error::NotFound`] if the tenant has no such hook.
 pub fn release(app: &App, tenant: TenantId, actor: &Actor, name: &str) -> Result<Hook> {
     let current = hook(app, tenant, name)?;
     let Some(quarantine) = &current.quarantine else {
@@ -222,11 +223,11 @@ pub fn release(app: &App, tenant: TenantId, actor: &Actor, name: &str) -> Result
     hook(app, tenant, name)
 }
 
-/// Makes sure that a tenant may have a binding under this name, and that it can run here. Blocks.
+/// Checks that a tenant may have this binding under this name, and that the binding can run here. Blocks.
 ///
 /// # Errors
 ///
-/// Those of [`set_hook`].
+/// Errors of [`set_hook`].
 pub fn check_binding(app: &App, tenant: TenantId, name: &str, binding: &Binding) -> Result<()> {
     check_name(name)?;
     if app.store.hook_get(tenant, name)?.is_none() {
@@ -236,7 +237,7 @@ pub fn check_binding(app: &App, tenant: TenantId, name: &str, binding: &Binding)
     check(app, tenant, binding.plugin_id, &request).map(drop)
 }
 
-/// Stores changes, and lets this server see them at once; the others hear of them.
+/// Stores changes. This server applies them at once; the others are notified.
 fn put(
     app: &App,
     tenant: TenantId,
@@ -259,7 +260,7 @@ fn put(
             (*name, number, binding.clone())
         })
         .collect();
-    // A new place mends nothing.
+    // A new order does not fix a failing hook, so it stays quarantined.
     let keeps_quarantine = action == REORDER;
     let done = app
         .store
@@ -268,14 +269,14 @@ fn put(
     Ok(done)
 }
 
-/// What the audit trail says of a hook.
+/// A hook as the audit trail shows it.
 fn audited(hook: &Hook) -> Value {
     let mut details = details(&hook.binding);
     details["number"] = hook.number.into();
     details
 }
 
-/// That a hook was set to a binding of its history, which came from elsewhere.
+/// Audit event for a hook that an import set to a binding of its history.
 pub(crate) fn import_event(
     tenant: TenantId,
     actor: &Actor,
@@ -292,8 +293,10 @@ pub(crate) fn import_event(
     }
 }
 
-/// What the audit trail says of a binding. Settings, which may be secret, are in the binding itself; here is their digest,
-/// as decisions have it, so that a change of them is seen.
+/// A binding as the audit trail shows it.
+///
+/// Settings may be secret and are in the binding itself. The event has only their digest, as decisions do, so that a
+/// change of settings is visible.
 fn details(binding: &Binding) -> Value {
     let digest = |settings: &Value| to_hex(&json_sha256(settings));
     json!({
@@ -315,7 +318,7 @@ fn details(binding: &Binding) -> Value {
     })
 }
 
-/// Makes sure that a tenant may have one hook more.
+/// Checks that a tenant may have one more hook.
 fn check_room(app: &App, tenant: TenantId) -> Result<()> {
     let most = app.config.hooks.max_hooks_per_tenant;
     if app.store.hook_list(tenant)?.len() < most {

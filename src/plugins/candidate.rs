@@ -1,4 +1,4 @@
-//! Whether a revision can run with certain settings: asked before it is bound, and before it is tried.
+//! Checks that a revision can run with given settings, before it is bound or tried.
 
 use std::sync::Arc;
 
@@ -19,18 +19,18 @@ use crate::hooks::{Guest, Plugin};
 pub struct Candidate {
     /// The revision.
     pub revision: Revision,
-    /// What would run.
+    /// The plugin and settings that would run.
     pub guest: Guest,
 }
 
-/// Which revision: a digest, or `latest`, which means the one that is newest at this moment.
+/// A revision: a digest, or `latest` for the newest revision at this moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(try_from = "String")]
 pub enum Which {
-    /// The newest.
+    /// The newest revision.
     #[default]
     Latest,
-    /// This one.
+    /// The revision with this digest.
     This(Digest),
 }
 
@@ -69,23 +69,24 @@ impl std::str::FromStr for Which {
     }
 }
 
-/// The number of the plugin of this name that a tenant may bind: its own before the platform's. Blocks.
+/// Id of the plugin that a tenant may bind under this name. The tenant's own plugin takes precedence over the
+/// platform's. Blocks.
 ///
 /// # Errors
 ///
-/// [`Error::NotFound`].
+/// [`Error::NotFound`] if there is no such plugin.
 pub fn bindable(app: &App, tenant: TenantId, plugin: &str) -> Result<i32> {
     app.store
         .plugin_find(Some(tenant), plugin)?
         .ok_or(Error::NotFound(Noun::Plugin))
 }
 
-/// Finds a revision of a plugin that a tenant may bind, and asks it whether it accepts the settings. Blocks.
+/// Finds a revision of a plugin that a tenant may bind, and lets the plugin validate the settings. Blocks.
 ///
 /// # Errors
 ///
-/// [`Error::NotFound`] for the revision, [`Error::SettingsRefused`] with what the plugin says, pointers beginning
-/// with `pointer`.
+/// [`Error::NotFound`] for the revision, [`Error::InvalidParameter`] for settings that are no object or too long, and
+/// [`Error::SettingsRefused`] with the plugin's issues. Their JSON pointers get the prefix `pointer`.
 pub fn candidate(
     app: &App,
     tenant: TenantId,
@@ -127,7 +128,7 @@ pub fn candidate(
     Ok(Candidate { revision, guest })
 }
 
-/// Asks a plugin whether it accepts its settings.
+/// Lets a plugin validate its settings.
 fn accept_settings(app: &App, guest: &Guest, pointer: &str) -> Result<()> {
     let mut issues = guest
         .plugin
@@ -141,7 +142,7 @@ fn accept_settings(app: &App, guest: &Guest, pointer: &str) -> Result<()> {
     Err(Error::SettingsRefused(issues))
 }
 
-/// The compiled plugin, from the engine's cache where it is there.
+/// The compiled plugin: from the engine's cache, or otherwise from the stored component.
 pub(super) fn load(
     app: &App,
     owner: Option<TenantId>,

@@ -1,4 +1,4 @@
-//! A tenant's hooks, ready to run, and the right to run them.
+//! A tenant's chain of hooks, ready to run, and the permit to run it.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -14,11 +14,11 @@ use super::candidate::load;
 use crate::app::App;
 use crate::hooks::{Bound, Chain, Guest};
 
-/// A tenant's hooks, ready to run; from the database where they are not. Blocks.
+/// The tenant's chain from the cache, or otherwise built from the database. Blocks.
 ///
 /// # Errors
 ///
-/// Those of the store, and [`Error::HookFailed`] for a stored component that no longer compiles.
+/// Errors of the store, and [`Error::HookFailed`] for a stored component that no longer compiles.
 pub fn chain(app: &App, tenant: TenantId) -> Result<Arc<Chain>> {
     app.chains.get_or_load(&tenant, || {
         let hooks = app.store.hook_list(tenant)?;
@@ -32,7 +32,7 @@ pub fn chain(app: &App, tenant: TenantId) -> Result<Arc<Chain>> {
                 let cause = match bound(app, tenant, hook) {
                     Err(Error::Internal(cause)) => cause.to_string(),
                     Err(Error::Refused(reason)) => reason,
-                    // A database that can't be reached is no failure of the hook.
+                    // An unreachable database is not the hook's failure.
                     bound => return Some(bound),
                 };
                 if forgiven {
@@ -72,10 +72,10 @@ fn bound(app: &App, tenant: TenantId, hook: Hook) -> Result<Bound> {
     });
     let health = app.health(tenant, &hook.name, hook.number);
     if set_aside.is_none() {
-        // It may have been released, on whatever server.
+        // An operator may have released the hook, on any server.
         health.recover(&app.config.hooks);
     }
-    // The ceiling is this server's, whoever set the hook.
+    // The ceiling of this server applies, whichever server the hook was set on.
     let limits = app.config.hooks.within_ceiling(binding.limits);
     let (mode, refuses) = match (set_aside, binding.on_failure) {
         (None, _) => (binding.mode, None),
@@ -101,32 +101,32 @@ fn bound(app: &App, tenant: TenantId, hook: Hook) -> Result<Bound> {
         limits,
         refuses,
         health,
-        // No hook has such a name.
+        // No hook can have this name.
         shadow_health: app.health(tenant, &format!("{} (shadow)", hook.name), hook.number),
     })
 }
 
-/// A tenant's hooks, and the right to run them now where there is anything to run.
+/// A tenant's chain of hooks, and the permit to run it if any hook judges the operation.
 #[derive(Debug)]
 pub struct Judges {
-    /// The hooks as they were when the request began.
+    /// The hooks at the start of the request.
     pub chain: Arc<Chain>,
     turn: Arc<Mutex<Option<SharedTurn>>>,
 }
 
 impl Judges {
-    /// Gives the turn back, when the hooks have run: others need not wait for the database's answer.
+    /// Returns the permit after the hooks have run, so that others need not wait for the database's answer.
     pub fn done(&mut self) {
         drop(self.held());
     }
 
-    /// What gives the turn back when it is dropped, also where the work that has these judges does not end.
+    /// A guard that returns the permit when it is dropped, even if the task that owns these judges never ends.
     pub fn held(&self) -> HeldTurn {
         HeldTurn(Arc::clone(&self.turn))
     }
 }
 
-/// Gives the turn of [`Judges`] back when it is dropped.
+/// Returns the permit of [`Judges`] when it is dropped.
 #[derive(Debug)]
 pub struct HeldTurn(Arc<Mutex<Option<SharedTurn>>>);
 
@@ -137,19 +137,19 @@ impl Drop for HeldTurn {
     }
 }
 
-/// Waits until the tenant's hooks may run.
+/// Loads the tenant's chain, and waits for a permit to run it if any hook judges the operation.
 ///
 /// # Errors
 ///
-/// [`Error::QuotaExceeded`] where they have run for too long, and those of [`chain`] and of
+/// [`Error::QuotaExceeded`] if the hooks have used up the quota of time. Also errors of [`chain`] and of
 /// [`Engine::turn`](crate::hooks::Engine::turn).
 pub async fn judges(app: &Arc<App>, context: &Context, operation: Operation) -> Result<Judges> {
     let tenant = context.tenant()?;
     let chain = match app.chains.get(&tenant) {
         Some(chain) => chain,
         None => {
-            // Of one tenant's requests one loads, and the others find it ready: a component that takes long to compile keeps
-            // nobody else from theirs.
+            // One request of the tenant loads the chain, and its other requests wait for that. A component that takes
+            // long to compile delays no other tenant.
             let patience_ms = app.config.http.queue_timeout_ms;
             let alone = app.loading.of(tenant);
             let _alone = turns::wait("loads", &alone, patience_ms, Error::Overloaded).await?;

@@ -1,9 +1,9 @@
-//! Plugins and hooks: what operators upload and bind, and how a tenant's chain comes together from it.
+//! Plugins and hooks: operators upload plugins and bind them to tenants, and each tenant's hooks form a chain.
 //!
-//! - `revisions` takes, shows and deletes plugins; `bindings` does the same with hooks; `request` is what
-//!   operators ask of a hook, and `candidate` checks that a revision and its settings can run.
-//! - `chains` makes a tenant's hooks ready to run, and `preload` all their plugins at start; `quarantine` sets those
-//!   aside that keep failing.
+//! - `revisions` uploads, shows and deletes plugins, and `bindings` sets, shows and deletes hooks. `request` is an
+//!   operator's request for a hook, and `candidate` checks that a revision can run with its settings.
+//! - `chains` makes a tenant's hooks ready to run, `preload` does so for all plugins in use at start, and `quarantine`
+//!   sets hooks aside that keep failing.
 
 mod bindings;
 mod candidate;
@@ -26,5 +26,5 @@ pub use revisions::{
     Uploaded, component, delete_plugin, owners, plugin, plugins, revision, revisions, upload,
 };
 
-/// Names that paths of the API, or trials, mean otherwise.
+/// Names that no hook may have, since paths of the API or trials use them.
 const RESERVED_HOOK_NAMES: [&str; 5] = ["order", "evaluate", "backtest", "decisions", "candidate"];

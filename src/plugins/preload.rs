@@ -1,4 +1,4 @@
-//! Making plugins ready before anybody asks for them.
+//! Compiles or loads plugins before any request needs them.
 
 use std::sync::Weak;
 use std::time::Instant;
@@ -10,9 +10,9 @@ use tracing::{info, warn};
 use super::candidate::load;
 use crate::app::App;
 
-/// Makes the plugins of all hooks ready, those that most hooks run first, then tidies the folder that they are kept in.
+/// Makes the plugins of all hooks ready, most used first, and then tidies the folder of compiled plugins.
 ///
-/// One after the other, since requests come first. Ends early when the server does. Blocks.
+/// It makes one plugin ready at a time, since requests go first. It ends early if the server stops. Blocks.
 pub fn preload(app: &Weak<App>) {
     make_ready(app);
     if let Some(app) = app.upgrade() {

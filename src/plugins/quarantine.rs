@@ -1,4 +1,4 @@
-//! Setting hooks aside that keep failing, on all servers at once.
+//! Quarantines hooks that keep failing, on all servers at once.
 
 use serde_json::json;
 use sigpersist_model::audit::{Actor, Event};
@@ -9,10 +9,12 @@ use tracing::error;
 use crate::app::App;
 use crate::hooks::Sick;
 
-/// Sets hooks aside: from now on they only watch where their failure allows, and refuse everything without running where
-/// it rejects, until an operator releases them or sets them anew. Blocks.
+/// Quarantines hooks until an operator releases them or sets them again. Blocks.
 ///
-/// What goes wrong here is logged and tried again at the next failure: the request that noticed has its own answer.
+/// A quarantined hook that lets requests pass on failure runs in monitor mode. Otherwise it refuses everything without
+/// running.
+///
+/// Errors are only logged, since the request has its own answer. The next failure tries again.
 pub fn set_aside(app: &App, tenant: TenantId, slug: &str, sick: &[Sick]) {
     for Sick {
         hook,

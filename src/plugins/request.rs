@@ -1,4 +1,4 @@
-//! What an operator asks of a hook, and the check that it can be.
+//! An operator's request to set a hook, and its checks.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -10,60 +10,60 @@ use utoipa::ToSchema;
 use super::candidate::{Which, candidate};
 use crate::app::App;
 
-/// What an operator asks of a hook; what is left out has its default.
+/// Request to set a hook. Everything that you leave out has its default.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HookRequest {
-    /// The plugin: the tenant's own of this name, or the platform's.
+    /// Name of the plugin: the tenant's own plugin, or otherwise the platform's.
     #[schema(example = "signer-tags")]
     pub plugin: String,
     /// The revision that runs: a digest, or `latest`.
     #[serde(default)]
     pub revision: Which,
-    /// Hooks run from the lowest to the highest, ties by name.
+    /// Position: hooks run from the lowest to the highest number, and by name if numbers are equal.
     #[serde(default, deserialize_with = "sigpersist_model::number::deserialize")]
     #[schema(example = 1)]
     pub order: i32,
-    /// What it judges; all that the plugin can where it is left out.
+    /// Operations that the hook judges. By default all that the plugin can judge.
     #[serde(default)]
     #[schema(example = json!(["save"]))]
     pub operations: Option<Vec<Operation>>,
-    /// Whether it decides.
+    /// Mode: `enforce`, or `monitor`, in which the hook's decisions have no effect.
     #[serde(default)]
     pub mode: Mode,
-    /// What its failure means.
+    /// Effect of a failure of the hook: `reject` the request, or `allow` it.
     #[serde(default)]
     pub on_failure: OnFailure,
-    /// Wall-clock limit of one call, in milliseconds; the server's default where it is left out.
+    /// Wall-clock limit of one call, in milliseconds. By default the server's setting.
     #[serde(
         default,
         deserialize_with = "sigpersist_model::number::deserialize_option"
     )]
     #[schema(example = 100)]
     pub timeout_ms: Option<u32>,
-    /// Most linear memory of one call; all that the server allows where it is left out.
+    /// Limit on linear memory of one call, in bytes. By default the server's maximum.
     #[serde(
         default,
         deserialize_with = "sigpersist_model::number::deserialize_option"
     )]
     #[schema(example = 33554432)]
     pub memory_bytes: Option<u64>,
-    /// Fuel of one call; all that the server allows where it is left out.
+    /// Limit on fuel of one call. By default the server's maximum.
     #[serde(
         default,
         deserialize_with = "sigpersist_model::number::deserialize_option"
     )]
     #[schema(example = 1_000_000_000)]
     pub fuel: Option<u64>,
-    /// What it reads as its configuration.
+    /// Settings that the plugin reads.
     #[serde(default = "no_settings")]
     #[schema(value_type = Object, example = json!({}))]
     pub settings: Value,
-    /// Whether it runs at all.
+    /// Whether the hook runs at all.
     #[serde(default = "yes")]
     #[schema(example = true)]
     pub enabled: bool,
-    /// What runs beside it.
+    /// A revision that runs beside the hook on the same input, without effect.
     #[schema(example = json!(null))]
     #[serde(
         default,
@@ -73,7 +73,7 @@ pub struct HookRequest {
 }
 
 impl HookRequest {
-    /// The newest revision of a plugin, with defaults for everything else.
+    /// A request for the newest revision of a plugin, with defaults for everything else.
     pub fn new(plugin: &str) -> Self {
         Self {
             plugin: plugin.to_owned(),
@@ -92,20 +92,20 @@ impl HookRequest {
     }
 }
 
-/// What an operator asks of a shadow.
+/// Request to run a shadow beside a hook.
 #[derive(Debug, Clone, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ShadowRequest {
-    /// The revision, of the hook's plugin: a digest, or `latest`.
+    /// The revision of the hook's plugin: a digest, or `latest`.
     #[serde(default)]
     pub revision: Which,
-    /// What it reads as its configuration; the hook's settings where they are left out.
+    /// Settings that the shadow reads. By default those of the hook.
     #[serde(default)]
     #[schema(value_type = Option<Object>, example = json!({}))]
     pub settings: Option<Value>,
 }
 
-/// No settings at all.
+/// Empty settings.
 fn no_settings() -> Value {
     json!({})
 }
@@ -114,7 +114,7 @@ fn yes() -> bool {
     true
 }
 
-/// A binding as one would ask for it, its revisions by their digests.
+/// The request that would set this binding, with digests for its revisions.
 pub(super) fn to_request(app: &App, binding: Binding) -> HookRequest {
     let limits = app.config.hooks.within_ceiling(binding.limits);
     HookRequest {
@@ -136,7 +136,7 @@ pub(super) fn to_request(app: &App, binding: Binding) -> HookRequest {
     }
 }
 
-/// Checks a request as a whole, and settles what it leaves open.
+/// Checks a request, and fills in its defaults.
 pub(super) fn check(
     app: &App,
     tenant: TenantId,
@@ -168,7 +168,7 @@ pub(super) fn check(
                     ),
                 ));
             }
-            // In the order of the contract, each once, so that the same wish is the same binding.
+            // In the contract's order and without repetition, so that equal requests give equal bindings.
             [Operation::Save, Operation::Delete]
                 .into_iter()
                 .filter(|operation| asked.contains(operation))
@@ -208,7 +208,7 @@ pub(super) fn check(
     })
 }
 
-/// The limits that are asked for, where they are below the server's own.
+/// The requested limits, or their defaults. None may be above the server's maximum.
 fn limits(app: &App, request: &HookRequest) -> Result<Limits> {
     let config = &app.config.hooks;
     let ceiling = config.ceiling();

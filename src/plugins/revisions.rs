@@ -1,4 +1,4 @@
-//! Plugins and their revisions: uploading, showing, deleting.
+//! Uploads, shows and deletes plugins and their revisions.
 
 use sigpersist_model::audit::{Actor, Event};
 use sigpersist_model::context::TenantId;
@@ -11,21 +11,21 @@ use crate::app::App;
 use crate::store::{NewRevision, PluginDeletion};
 use crate::trials::{Case, check_cases};
 
-/// What became of an upload.
+/// Result of an upload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Uploaded {
     /// The revision.
     pub revision: Revision,
-    /// Whether it was not the newest before.
+    /// Whether the upload changed which revision is the newest.
     pub changed: bool,
 }
 
-/// Uploads a component as the newest revision of a plugin, after everything about it was checked, and its test cases
-/// have passed. Without an owner it is the platform's. Blocks.
+/// Uploads a component as the newest revision of a plugin, after checking it and running its test cases. Without an
+/// owner the plugin is the platform's. Blocks.
 ///
 /// # Errors
 ///
-/// [`Error::Refused`] with what is wrong with the component or the name, [`Error::CasesFailed`].
+/// [`Error::Refused`] for a bad component or name, [`Error::CasesFailed`] for failed test cases.
 pub fn upload(
     app: &App,
     owner: Option<TenantId>,
@@ -38,7 +38,8 @@ pub fn upload(
     let sha256 = Digest(sha256(component));
     let plugin = app.engine.admit(component)?;
     let description = plugin.describe(&app.engine)?;
-    // Whether it can do without settings is asked when it is bound without any; here it must only answer.
+    // The plugin need not accept empty settings: binding it without settings checks that. Here the call must only
+    // succeed.
     plugin.validate_settings(&app.engine, "{}")?;
     check_cases(&app.engine, &plugin, cases)?;
     let event = Event::new(owner, actor, "plugin.upload", name);
@@ -58,11 +59,11 @@ pub fn upload(
     Ok(Uploaded { revision, changed })
 }
 
-/// An owner's plugins; for a tenant also the platform's, which it may bind. Blocks.
+/// An owner's plugins. A tenant's list includes the platform's, which it may bind. Blocks.
 ///
 /// # Errors
 ///
-/// Those of the store.
+/// Errors of the store.
 pub fn plugins(app: &App, owner: Option<TenantId>) -> Result<Vec<Plugin>> {
     app.store.plugin_list(owner)
 }
@@ -71,16 +72,16 @@ pub fn plugins(app: &App, owner: Option<TenantId>) -> Result<Vec<Plugin>> {
 ///
 /// # Errors
 ///
-/// Those of the store.
+/// Errors of the store.
 pub fn owners(app: &App) -> Result<Vec<String>> {
     app.store.plugin_owners()
 }
 
-/// The plugin of this name: the owner's own before the platform's. Blocks.
+/// The plugin with this name. The owner's own plugin takes precedence over the platform's. Blocks.
 ///
 /// # Errors
 ///
-/// [`Error::NotFound`].
+/// [`Error::NotFound`] if there is no such plugin.
 pub fn plugin(app: &App, owner: Option<TenantId>, name: &str) -> Result<Plugin> {
     let id = find(app, owner, name)?;
     let plugins = app.store.plugin_list(owner)?;
@@ -94,7 +95,7 @@ pub fn plugin(app: &App, owner: Option<TenantId>, name: &str) -> Result<Plugin> 
 ///
 /// # Errors
 ///
-/// [`Error::NotFound`].
+/// [`Error::NotFound`] if there is no such plugin.
 pub fn revisions(app: &App, owner: Option<TenantId>, name: &str) -> Result<Vec<Revision>> {
     app.store.plugin_revisions(owner, find(app, owner, name)?)
 }
@@ -103,7 +104,7 @@ pub fn revisions(app: &App, owner: Option<TenantId>, name: &str) -> Result<Vec<R
 ///
 /// # Errors
 ///
-/// [`Error::NotFound`].
+/// [`Error::NotFound`] if there is no such plugin or revision.
 pub fn revision(
     app: &App,
     owner: Option<TenantId>,
@@ -115,11 +116,11 @@ pub fn revision(
         .ok_or(Error::NotFound(Noun::Revision))
 }
 
-/// The bytes of a revision. Blocks.
+/// The component of a revision. Blocks.
 ///
 /// # Errors
 ///
-/// [`Error::NotFound`].
+/// [`Error::NotFound`] if there is no such plugin or revision.
 pub fn component(
     app: &App,
     owner: Option<TenantId>,
@@ -135,14 +136,15 @@ pub fn component(
 ///
 /// # Errors
 ///
-/// [`Error::NotFound`], and [`Error::PluginBound`] while a hook runs it.
+/// [`Error::NotFound`], and [`Error::PluginBound`] as long as a hook uses it.
 pub fn delete_plugin(app: &App, owner: Option<TenantId>, actor: Actor, name: &str) -> Result<()> {
     let event = Event::new(owner, actor, "plugin.delete", name);
     match app.store.plugin_delete(owner, name, &event)? {
         PluginDeletion::Done => Ok(()),
         PluginDeletion::NotFound => Err(Error::NotFound(Noun::Plugin)),
         PluginDeletion::Bound(by) => {
-            // A tenant's own plugin is bound by its own hooks alone; the platform's by those of many.
+            // Only hooks of one tenant can use its own plugin. The platform's can be used by many tenants, so name
+            // those too.
             let hook = |bound: crate::store::BoundBy| match owner {
                 Some(_) => bound.hook,
                 None => format!("{}/{}", bound.tenant, bound.hook),

@@ -1,4 +1,4 @@
-//! Whom a tenant trusts.
+//! Trust anchors: the certificates that a tenant trusts.
 
 use chrono::{DateTime, Utc};
 use sigpersist_model::audit::{Actor, Event};
@@ -11,19 +11,19 @@ use sigpersist_verify::certificates;
 
 use crate::app::App;
 
-/// Most certificates that a tenant may trust: each is looked at for each signature that is verified.
+/// Greatest number of certificates that a tenant may trust. Each is examined for each signature that is verified.
 pub(super) const MAX_ANCHORS: usize = 100;
 
-/// Those whom a tenant trusts, the oldest first. Blocks.
+/// A tenant's trust anchors, oldest first. Blocks.
 ///
 /// # Errors
 ///
-/// Those of the store.
+/// The errors of the store.
 pub fn anchors(app: &App, tenant: TenantId) -> Result<Vec<TrustAnchor>> {
     app.store.anchor_list(tenant)
 }
 
-/// The one with this digest. Blocks.
+/// The trust anchor with this digest. Blocks.
 ///
 /// # Errors
 ///
@@ -35,11 +35,13 @@ pub fn anchor(app: &App, tenant: TenantId, sha256: Digest) -> Result<TrustAnchor
         .ok_or(Error::NotFound(Noun::TrustAnchor))
 }
 
-/// Trusts all certificates of a PEM or DER file; gives those of them that are trusted now, and whether any is new. Blocks.
+/// Trusts all certificates of a PEM or DER file. Returns those of them that are trusted now, and whether any is new.
+/// Blocks.
 ///
 /// # Errors
 ///
-/// [`Error::InvalidParameter`] where it holds no certificate or something else, [`Error::Refused`] where there are too many.
+/// [`Error::InvalidParameter`] if the file holds no certificate or something else, [`Error::Refused`] if there are too
+/// many.
 pub fn add_anchors(
     app: &App,
     tenant: TenantId,
@@ -65,7 +67,7 @@ pub fn add_anchors(
     Ok((asked.collect(), added > 0))
 }
 
-/// The certificates of a PEM or DER file; none where there are none, or one can't be read.
+/// Reads the certificates of a PEM or DER file; none if there are none, or one can't be read.
 pub fn read(file: &[u8], created_at: DateTime<Utc>) -> Option<Vec<TrustAnchor>> {
     let mut given: Vec<TrustAnchor> = Vec::new();
     for certificate in certificates(file) {
@@ -74,16 +76,16 @@ pub fn read(file: &[u8], created_at: DateTime<Utc>) -> Option<Vec<TrustAnchor>> 
             created_at,
             certificate,
         };
-        // Of each the whole, and nothing after it.
+        // The certificate must be complete, with nothing after it.
         anchor
             .describe()
             .filter(|described| described.sha256 == anchor.sha256.to_string())?;
-        // A file of megabytes may hold one of them a million times.
+        // A file of megabytes may repeat a certificate a million times.
         if given.iter().all(|given| given.sha256 != anchor.sha256) {
             given.push(anchor);
         }
         if given.len() > MAX_ANCHORS {
-            // They are too many, however many more there are.
+            // They are too many already.
             break;
         }
     }
@@ -95,7 +97,7 @@ pub(super) fn event(tenant: TenantId, actor: &Actor, anchor: &TrustAnchor) -> Ev
     Event::new(Some(tenant), actor.clone(), "anchor.add", target).after(anchor.facts())
 }
 
-/// Trusts one no more. Verdicts that are recorded stay as they are. Blocks.
+/// Removes a trust anchor. Recorded verdicts stay as they are. Blocks.
 ///
 /// # Errors
 ///

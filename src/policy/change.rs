@@ -1,4 +1,4 @@
-//! Changing what a tenant accepts and records.
+//! Changes a tenant's policy.
 
 use std::sync::Arc;
 
@@ -11,11 +11,11 @@ use sigpersist_model::policy::{Change, InForce, Policy};
 use super::in_force;
 use crate::app::App;
 
-/// Changes a tenant's policy; what is not given stays. Blocks.
+/// Changes a tenant's policy. Members that are not given stay as they are. Blocks.
 ///
 /// # Errors
 ///
-/// Those of the store.
+/// The errors of the store.
 pub fn update(app: &App, tenant: TenantId, actor: &Actor, change: Change) -> Result<Arc<InForce>> {
     let event = |before: Policy, after: Policy| {
         Event::new(Some(tenant), actor.clone(), "policy.set", "policy")

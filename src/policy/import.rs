@@ -1,4 +1,4 @@
-//! Taking over what a tenant's file says of its policy.
+//! Imports the policy in a tenant's file.
 
 use sigpersist_model::audit::Actor;
 use sigpersist_model::context::TenantId;
@@ -11,12 +11,12 @@ use super::in_force;
 use super::update;
 use crate::app::App;
 
-/// Sets a policy where none is set, and trusts certificates that are not trusted yet; says how much of that was new. What is set
-/// otherwise stays. Blocks.
+/// Sets the policy if none is set here, and trusts those of its certificates that are not trusted yet. Returns the
+/// number of changes. If another policy is set here, it stays. Blocks.
 ///
 /// # Errors
 ///
-/// Those of the store. What was left out, and why, is no error but the inner one.
+/// The errors of the store. The inner error says what was left out, and why.
 pub fn import(
     app: &App,
     tenant: TenantId,

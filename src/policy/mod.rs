@@ -1,4 +1,5 @@
-//! What a tenant accepts as a signature, whom it trusts, and whether it is recorded how signatures were judged.
+//! Policies of tenants: which signatures a tenant accepts, which certificates it trusts, and whether verdicts are
+//! recorded.
 
 mod anchors;
 mod change;
@@ -16,11 +17,11 @@ pub use anchors::{add_anchors, anchor, anchors, read as read_anchors, remove_anc
 pub use change::update;
 pub use import::import;
 
-/// A tenant's policy; from the database where it is not at hand. Blocks.
+/// A tenant's policy; loaded from the database if it is not cached. Blocks.
 ///
 /// # Errors
 ///
-/// Those of the store.
+/// The errors of the store.
 pub fn in_force(app: &App, tenant: TenantId) -> Result<Arc<InForce>> {
     app.policies.get_or_load(&tenant, || {
         let policy = app.store.policy_get(tenant)?;

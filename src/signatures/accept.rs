@@ -1,4 +1,4 @@
-//! Whether a draft is a signature that its tenant accepts.
+//! Checks whether a draft is a signature that its tenant accepts.
 
 use std::sync::Arc;
 
@@ -12,16 +12,17 @@ use sigpersist_verify::{Format, Report, Signer, report_within};
 use super::summary::{Summary, shortened};
 use crate::app::App;
 
-/// Most signers that a refusal tells of.
+/// Greatest number of signers that a refusal lists.
 const MAX_SIGNERS: usize = 50;
 
-/// Lets only through what the policy accepts; gives the verdict to record with it, as JSON, where that is wanted.
+/// Lets only accepted drafts through. Returns the verdict to record with the draft, as JSON, if one is wanted.
 ///
-/// A draft that comes with its content is verified by it, whatever the policy is: the verdict keeps the content's digest.
+/// A draft that comes with its content is verified with it under every policy, because its verdict keeps the content's
+/// digest.
 ///
 /// # Errors
 ///
-/// [`Error::SignatureNotAccepted`], and those of waiting for a turn.
+/// [`Error::SignatureNotAccepted`], and the errors of waiting for a permit.
 pub(super) fn check_draft(app: &App, tenant: TenantId, judged: &Judged) -> Result<Option<String>> {
     let policy = judged.policy().policy;
     let records = policy.record_verdicts || judged.has_content();
@@ -47,7 +48,7 @@ pub(super) fn check_draft(app: &App, tenant: TenantId, judged: &Judged) -> Resul
     kept.transpose().map_err(Error::internal)
 }
 
-/// A draft that was looked at.
+/// An examined draft.
 struct Examined<'a> {
     told: &'a Report,
     policy: Policy,
@@ -56,11 +57,11 @@ struct Examined<'a> {
 
 const OTHER_CONTENT: &str = "What came along as `content` is not what was signed.";
 
-/// What stands in the way of a draft.
+/// The reason why a draft is refused.
 enum Refusal {
-    /// A sentence says it; none where the format is another one.
+    /// A problem of the whole signature, as a sentence; none if its format is not accepted.
     Of(Option<String>),
-    /// So many of those who signed.
+    /// The number of signers that are not accepted.
     Signers(usize),
 }
 
@@ -92,13 +93,13 @@ impl Examined<'_> {
         }
     }
 
-    /// Whether its content came along, and is not what somebody signed: with that it is accepted under no policy.
+    /// Whether the content was sent along and is not what somebody signed. No policy accepts such a draft.
     fn is_of_other_content(&self) -> bool {
         let is_other = |signer: &Signer| {
             self.found(signer)
                 .is_some_and(|it| it.intact == Some(false))
         };
-        // Who signed is looked through only where content came along, which it seldom does.
+        // The signers are examined only if content was sent along, which is rare.
         self.has_content && self.told.everybody().iter().any(|(_, it)| is_other(it))
     }
 
@@ -116,7 +117,7 @@ impl Examined<'_> {
         Err(Refusal::Of(Some(sentence.to_owned())))
     }
 
-    /// Whether the policy has nothing against one who signed.
+    /// Whether the policy accepts this signer.
     fn is_accepted(&self, signer: &Signer) -> bool {
         let Some(found) = self.found(signer) else {
             return !matches!(self.policy.accept, Accept::Intact | Accept::Passed);
@@ -124,11 +125,12 @@ impl Examined<'_> {
         match self.policy.accept {
             _ if self.has_content && found.intact == Some(false) => false,
             Accept::Passed => found.indication == Indication::TotalPassed,
-            // Of what is intact, something may be wrong all the same: a type that is not the one that was signed.
+            // Something else may be wrong with an intact signature, for example a content type that is not the signed
+            // one.
             Accept::Intact => {
                 found.intact == Some(true) && found.indication != Indication::TotalFailed
             }
-            // Content that must come along is what was signed: where that can't be told, it is not known to be.
+            // Content that must be sent along must be proven to be what was signed.
             _ if self.policy.detached == Detached::NeedsContent && self.told.is_detached() => {
                 found.intact == Some(true)
             }
@@ -136,7 +138,8 @@ impl Examined<'_> {
         }
     }
 
-    /// What was found of one who signed, apart from the content where that is elsewhere and need not be here.
+    /// The outcome for a signer. If the content is outside of the signature and need not be sent, the outcome apart
+    /// from it.
     fn found(&self, signer: &Signer) -> Option<Outcome> {
         let verdict = signer.verdict.as_ref()?;
         let may_lack_content = self.policy.detached == Detached::Accept && !self.has_content;
@@ -177,7 +180,7 @@ impl Examined<'_> {
             })
             .collect();
         if told.len() > MAX_SIGNERS {
-            // Those who are in the way come first where there is no room for all.
+            // If there is no room for all, the refused signers come first.
             told.sort_by_key(|signer| signer.accepted);
             told.truncate(MAX_SIGNERS);
         }

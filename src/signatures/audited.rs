@@ -1,4 +1,4 @@
-//! What the audit trail says of signatures: which thread was deleted, and that there is one of its name again.
+//! Audit events of signatures: a thread was deleted, or a thread with the name of a deleted one was created.
 
 use serde_json::{Value, json};
 use sigpersist_model::audit::{Actor, Event};
@@ -6,13 +6,14 @@ use sigpersist_model::context::TenantId;
 use sigpersist_model::digest::to_hex;
 use sigpersist_model::signature::ThreadKey;
 
-/// A thread by one word, and no other thread by the same. The database finds deletes by it (`not_deleted_before`).
+/// The name of a thread as a single text, different for each thread. The database finds deletes by it
+/// (`not_deleted_before`).
 fn name(key: &ThreadKey) -> String {
     let escaped = |name: &str| name.replace('%', "%25").replace('/', "%2F");
     format!("{}/{}", escaped(&key.document), escaped(&key.thread))
 }
 
-/// The last version of a thread, as an event tells it.
+/// The last version of a thread, as an event describes it.
 fn facts(key: &ThreadKey, version: u32, sha256: &[u8]) -> Value {
     json!({
         "document": key.document,
@@ -22,7 +23,7 @@ fn facts(key: &ThreadKey, version: u32, sha256: &[u8]) -> Value {
     })
 }
 
-/// A delete of a thread.
+/// The event of a deleted thread.
 pub(super) fn deleted(
     actor: Actor,
     tenant: TenantId,
@@ -34,7 +35,7 @@ pub(super) fn deleted(
         .before(facts(key, version, sha256))
 }
 
-/// A thread that is new, and whose name was deleted before; an import makes several versions of it at once.
+/// The event of a new thread whose name was deleted before. An import creates several versions of it at once.
 pub fn recreated(
     actor: Actor,
     tenant: TenantId,

@@ -18,19 +18,19 @@ use crate::plugins::Judges;
 use crate::store::Deletion;
 use crate::tenants;
 
-/// How often a delete is judged at least before it gives up, where a version is saved each time.
+/// Least number of attempts before a delete gives up because a version is saved during each of them.
 const ATTEMPTS: u32 = 5;
-/// How long it goes on beyond that.
+/// Least time before it gives up.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Deletes a thread with all its versions and tags. Blocks.
 ///
-/// Hooks have judged what is deleted: if a version is saved meanwhile, they judge again.
+/// Hooks judge the current version. If another version is saved meanwhile, they judge again.
 ///
 /// # Errors
 ///
-/// [`Error::SignatureNotFound`], [`Error::PreconditionFailed`], [`Error::RateLimited`] if the tenant saves versions faster
-/// than its hooks can judge the delete, and those of the hooks and the store.
+/// [`Error::SignatureNotFound`], [`Error::PreconditionFailed`], [`Error::RateLimited`] if the tenant saves versions
+/// faster than its hooks can judge the delete, and the errors of the hooks and the store.
 pub fn delete(
     app: &App,
     context: &Context,
@@ -82,7 +82,7 @@ pub fn delete(
     }
 }
 
-/// Asks the hooks about the delete; gives what is to be recorded with it. What they refuse is recorded here.
+/// Asks the hooks about the delete. Returns the judgement to record with it; a refusal is recorded here.
 fn ask(app: &App, context: &Context, judges: &Judges, signature: &Signature) -> Result<Judgement> {
     let now = Utc::now();
     let circumstances = Circumstances::at(now, context)?;

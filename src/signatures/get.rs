@@ -7,11 +7,11 @@ use sigpersist_model::signature::{Signature, ThreadKey};
 use super::list::page;
 use crate::app::App;
 
-/// One version of a thread, the current one where none is named. Blocks.
+/// One version of a thread; the current one if none is named. Blocks.
 ///
 /// # Errors
 ///
-/// [`Error::SignatureNotFound`], and those of the store.
+/// [`Error::SignatureNotFound`], and the errors of the store.
 pub fn get(
     app: &App,
     context: &Context,
@@ -23,13 +23,14 @@ pub fn get(
         .ok_or(Error::SignatureNotFound)
 }
 
-/// A page of a thread's history, newest first, and the version to go on before where there is more; `reserve` is asked before so
-/// many bytes of signatures are read. Blocks.
+/// A page of a thread's history, newest first, and the version before which the next page starts, if there is more.
+///
+/// `reserve` is called with a number of bytes before signatures of that size are read. Blocks.
 ///
 /// # Errors
 ///
-/// [`Error::SignatureNotFound`] for a thread that does not exist, [`Error::InvalidParameter`] where the page holds too
-/// many bytes, and those of `reserve` and the store.
+/// [`Error::SignatureNotFound`] for a thread that does not exist, [`Error::InvalidParameter`] if the page holds too
+/// many bytes, and the errors of `reserve` and the store.
 pub fn history(
     app: &App,
     context: &Context,

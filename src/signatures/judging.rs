@@ -1,4 +1,4 @@
-//! How stored signatures are judged for hooks that ask whether they hold.
+//! Judging of stored signatures, for hooks that ask for verdicts.
 
 use std::sync::Arc;
 
@@ -13,11 +13,11 @@ use crate::app::App;
 use crate::hooks::Judging;
 use crate::policy;
 
-/// How a stored version, which comes with its body, is judged under the tenant's policy, for this time. Blocks.
+/// Prepares the judging of a stored version with its body, under the tenant's policy and at this time. Blocks.
 ///
 /// # Errors
 ///
-/// Those of the store.
+/// The errors of the store.
 pub fn judging(
     app: &App,
     tenant: TenantId,

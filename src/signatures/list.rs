@@ -7,23 +7,23 @@ use sigpersist_model::signature::{ListFilter, Position, Signature};
 use crate::app::App;
 use crate::store::ListPage;
 
-/// Most threads of one page.
+/// Greatest number of threads on a page.
 pub const MAX_LIMIT: u32 = 1000;
 
-/// What a list is asked for.
+/// The parameters of a list.
 #[derive(Debug, Clone, Default)]
 pub struct List {
-    /// Which threads.
+    /// The threads to list.
     pub filter: ListFilter,
-    /// Only what comes after this place.
+    /// The place after which the page starts.
     pub after: Option<Position>,
-    /// At most so many, up to [`MAX_LIMIT`].
+    /// Greatest number of threads on the page, up to [`MAX_LIMIT`].
     pub limit: u32,
-    /// After leaving out so many.
+    /// Number of threads to skip.
     pub offset: u32,
-    /// Whether to count all matches.
+    /// Whether to count all matching threads.
     pub count: bool,
-    /// Whether to leave the signatures themselves out.
+    /// Whether to omit the signatures themselves.
     pub omit_body: bool,
 }
 
@@ -32,17 +32,18 @@ pub struct List {
 pub struct Page {
     /// The threads.
     pub signatures: Vec<Signature>,
-    /// Where to go on; nothing at the end.
+    /// The place after which the next page starts; none at the end.
     pub next: Option<Position>,
-    /// How many threads match, before limit and offset, where that was asked.
+    /// Number of matching threads before limit and offset, if it was asked for.
     pub nb_results: Option<i64>,
 }
 
-/// A page of the tenant's threads; `reserve` is asked before so many bytes of signatures are read. Blocks.
+/// A page of the tenant's threads. `reserve` is called with a number of bytes before signatures of that size are read.
+/// Blocks.
 ///
 /// # Errors
 ///
-/// [`Error::InvalidParameter`] where the page holds too many bytes, and those of `reserve` and the store.
+/// [`Error::InvalidParameter`] if the page holds too many bytes, and the errors of `reserve` and the store.
 pub fn list(
     app: &App,
     context: &Context,
@@ -82,13 +83,14 @@ pub fn list(
     })
 }
 
-/// Most bytes of signatures that a page is asked for first, and how many times that it is asked for next.
+/// Bytes of signatures that the first attempt to read a page may load, and the factor for each further attempt.
 const FIRST_BYTES: usize = 1024 * 1024;
 const NEXT_BYTES: usize = 8;
 
-/// A page with its signatures, where all together have no more bytes than one may. The store leaves them all out where they have
-/// more than it is asked for: so it is asked for few at first, and for more where there are more, each time after bytes were
-/// reserved for them.
+/// Reads a page with its signatures, if they have no more bytes together than a page may have.
+///
+/// If the signatures have more bytes than an attempt allows, the store omits them all. So the first attempt allows few
+/// bytes and each further one more, each after these bytes were reserved.
 pub(super) fn page<P>(
     app: &App,
     reserve: impl Fn(usize) -> Result<()>,
@@ -111,7 +113,7 @@ pub(super) fn page<P>(
         }
         bytes = bytes.saturating_mul(NEXT_BYTES).min(most);
     }
-    // The caller must ask for fewer.
+    // The caller must ask for fewer threads.
     Err(Error::invalid(
         "limit",
         format!(

@@ -1,4 +1,4 @@
-//! Saving a version: asks the hooks, then the store, which saves it or says that the thread has moved on.
+//! Saves a version: asks the hooks, then the store, which saves it or reports that the thread has moved on.
 
 use std::sync::Arc;
 
@@ -22,28 +22,28 @@ use crate::policy;
 use crate::store::Found;
 use crate::tenants::{self, Room};
 
-/// What became of a draft.
+/// The result of saving a draft.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Saved {
-    /// It is a new version.
+    /// The draft is a new version.
     New(Signature),
-    /// It was saved before, by an identical request.
+    /// An identical request saved the draft before.
     Before(Signature),
 }
 
-/// What the caller expects to find stored.
+/// The state of the thread that the caller expects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Expected {
-    /// No thread: version 0, or none named.
+    /// No thread: `version` is 0 or absent.
     Nothing,
-    /// No thread, or version 1: what the reference's first example, `"version": 1`, can mean.
+    /// No thread, or version 1: the reference's first example, `"version": 1`, can mean either.
     NothingOrFirst,
     /// This version.
     Version(u32),
 }
 
 impl Expected {
-    /// Reads the caller's `version`; without one, a single `If-Match` says the same.
+    /// Reads the caller's `version`. Without one, a single `If-Match` means the same.
     fn new(draft: &Draft, preconditions: &Preconditions) -> Self {
         match draft.signed_over.or_else(|| preconditions.only_match()) {
             None | Some(0) => Self::Nothing,
@@ -52,7 +52,7 @@ impl Expected {
         }
     }
 
-    /// Narrows what is expected to what the preconditions allow; nothing where they allow none of it.
+    /// Narrows the expectation to what the preconditions allow; none if they allow nothing of it.
     fn narrow(self, preconditions: &Preconditions) -> Option<Self> {
         let holds = |version| preconditions.hold(version);
         match self {
@@ -67,7 +67,7 @@ impl Expected {
         }
     }
 
-    /// The version that the draft is over; 0 where it may be a first one.
+    /// The version that the draft was signed over; 0 if the draft may be the first version.
     fn over(self) -> u32 {
         match self {
             Self::Version(version) => version,
@@ -76,14 +76,14 @@ impl Expected {
     }
 }
 
-/// Saves a draft as the next version of its thread. It is verified by what comes `beside` it, which is not kept. Blocks.
+/// Saves a draft as the next version of its thread. The data in `beside` is used to verify it and not kept. Blocks.
 ///
 /// # Errors
 ///
-/// [`Error::VersionConflict`] or [`Error::PreconditionFailed`] where the thread is not as the caller expects it,
-/// [`Error::SignatureNotAccepted`] by the tenant's policy,
-/// [`Error::InvalidParameter`] where it exists and no version was named, [`Error::QuotaExceeded`] where the tenant has no
-/// room for it, and those of the hooks and the store.
+/// [`Error::VersionConflict`] or [`Error::PreconditionFailed`] if the thread is not as the caller expects it,
+/// [`Error::SignatureNotAccepted`] by the tenant's policy, [`Error::InvalidParameter`] if the thread exists and no
+/// version was named, [`Error::QuotaExceeded`] if the tenant has no room for the draft, and the errors of the hooks and
+/// the store.
 pub fn save(
     app: &App,
     context: &Context,
@@ -108,7 +108,7 @@ pub fn save(
     let expected = Expected::new(draft, preconditions).narrow(preconditions);
     match check_draft(app, tenant, &judged) {
         Ok(verdict) => save.verdict = verdict,
-        // With content that is not what was signed, it is no request that was ever accepted.
+        // A request with content that is not what was signed was never accepted, so it repeats no earlier one.
         Err(Error::SignatureNotAccepted(refusal)) if refusal.is_of_other_content => {
             return Err(Error::SignatureNotAccepted(refusal));
         }
@@ -124,14 +124,14 @@ pub fn save(
     if !judges.chain.judges(Operation::Save) {
         return save.store(&draft.tags, expected, None);
     }
-    // Hooks are told which version the draft would become, so what `"version": 1` means must be settled first.
+    // Hooks are told which version the draft would become, so the meaning of `"version": 1` must be settled first.
     if expected == Expected::NothingOrFirst {
         let first = app.store.signature_get(tenant, &draft.key, Some(1))?;
         match first {
             None => return save.judged(&mut judges, Expected::Nothing),
             Some(first) if is_repeated(draft, &first) => {
                 let (tags, judgement) = save.ask(&mut judges, 1, None)?;
-                // Nothing is stored of it: it was stored before, or is judged anew as another version.
+                // The draft is not stored here: it was stored before, or is judged again as another version.
                 app.store
                     .judgement_insert(tenant, &judgement, Outcome::NotStored, None)?;
                 if are_same_tags(&tags, &first.tags) {
@@ -145,26 +145,27 @@ pub fn save(
     save.judged(&mut judges, expected)
 }
 
-/// A save on its way.
+/// A save in progress.
 struct Save<'a> {
     app: &'a App,
     context: &'a Context,
     draft: &'a Draft,
     preconditions: &'a Preconditions,
-    /// Its signature, judged when the policy or a hook asks.
+    /// The draft's signature, judged when the policy or a hook asks.
     judged: Arc<Judged>,
-    /// What was found of its signature, as JSON, where that is to be recorded.
+    /// The verdict to record, as JSON, if one is wanted.
     verdict: Option<String>,
-    /// Room for it in the tenant's quotas.
+    /// Reserved room in the tenant's quotas.
     room: Option<Room>,
-    /// Why it can't be saved now: then it can only have been saved before.
+    /// The reason why the draft can't be saved now. Then the save succeeds only if the draft was saved before.
     refusal: Option<Error>,
 }
 
 impl Save<'_> {
-    /// Goes on with what may not be saved only if it may have been saved before: a policy that was changed since says nothing of that.
+    /// Returns the refusal, unless the draft may have been saved before: a later change of the policy does not fail a
+    /// repeated request.
     fn refuse(&mut self, expected: Option<Expected>, refusal: Error) -> Result<()> {
-        // What tags hooks would leave is not known yet.
+        // The tags that the hooks would leave are not known yet.
         if let Some(expected) = expected
             && self.repeated(expected, |_| true)?.is_some()
         {
@@ -174,7 +175,7 @@ impl Save<'_> {
         Err(refusal)
     }
 
-    /// Keeps room for the draft. Where there is none, that is the end, unless the draft may have been saved before.
+    /// Reserves room for the draft. If there is none, returns that error, unless the draft may have been saved before.
     fn make_room(&mut self, expected: Expected) -> Result<()> {
         let Self {
             app,
@@ -192,7 +193,7 @@ impl Save<'_> {
         }) = room
             && app.store.signature_current_version(tenant, &draft.key)? > 0
         {
-            // It creates no thread after all.
+            // The thread exists already, so none is created.
             room = tenants::room(app, context, bytes, false);
         }
         match room {
@@ -203,7 +204,7 @@ impl Save<'_> {
         Ok(())
     }
 
-    /// Lets the hooks judge the draft, and stores it with the tags that they leave.
+    /// Lets the hooks judge the draft, then stores it with the tags that they leave.
     fn judged(self, judges: &mut Judges, expected: Expected) -> Result<Saved> {
         let over = expected.over();
         let previous = if over > 0 && judges.chain.wants_previous() {
@@ -225,8 +226,8 @@ impl Save<'_> {
         self.store(&tags, expected, Some(&judgement))
     }
 
-    /// Asks the hooks about the draft as this version; gives the tags that they leave, and what is to be recorded with it.
-    /// What they refuse is recorded here.
+    /// Asks the hooks about the draft as this version. Returns the tags that they leave, and the judgement to record
+    /// with the draft; a refusal is recorded here.
     fn ask(
         &self,
         judges: &mut Judges,
@@ -260,7 +261,7 @@ impl Save<'_> {
         }
     }
 
-    /// Stores the draft with these tags, or finds out why that can't be.
+    /// Stores the draft with these tags, or finds the reason why that is not possible.
     fn store(
         mut self,
         tags: &[String],
@@ -293,7 +294,7 @@ impl Save<'_> {
             app.store
                 .judgement_insert(tenant, judgement, Outcome::NotStored, None)?;
         }
-        // The thread is not as expected: because this very request was made before, or because somebody else was first.
+        // The thread is not as expected: this request was made before, or another writer was first.
         let before = self.repeated(expected, |stored| are_same_tags(&stored.tags, tags))?;
         if let Some(before) = before {
             return Ok(Saved::Before(before));
@@ -304,7 +305,7 @@ impl Save<'_> {
         }
     }
 
-    /// The stored version that the draft has become already, had the same request been made before.
+    /// The stored version that the draft has become already, if an identical request was made before.
     fn repeated(
         &self,
         expected: Expected,
@@ -328,7 +329,7 @@ impl Save<'_> {
         Ok(None)
     }
 
-    /// The error that tells the caller what is there instead.
+    /// The error that tells the caller the current state of the thread.
     fn conflict(&self) -> Result<Error> {
         let current_version = self
             .app
@@ -349,7 +350,7 @@ impl Save<'_> {
     }
 }
 
-/// Whether a stored version has the draft's content, tags aside.
+/// Whether a stored version has the draft's content, apart from tags.
 fn is_repeated(draft: &Draft, stored: &Signature) -> bool {
     stored.body.as_ref() == Some(&draft.body)
         && stored.stage == draft.stage

@@ -1,4 +1,4 @@
-//! What is worth keeping of a report with verdicts: who signed, and what was found of each.
+//! Summaries of reports with verdicts, to record them: who signed, and the verdict on each.
 
 use serde::Serialize;
 use sigpersist_runtime::judged::Judged;
@@ -6,48 +6,48 @@ use sigpersist_verify::pki::Verdict;
 use sigpersist_verify::{Format, Report, Signer};
 use utoipa::ToSchema;
 
-/// Most bytes of JSON that are kept of one verification.
+/// Greatest size of a recorded summary, in bytes of JSON.
 pub const MAX_BYTES: usize = 64 * 1024;
-/// Room for everything but the signers.
+/// Room for everything except the signers, in bytes.
 const MARGIN: usize = 4 * 1024;
-/// Most characters of a name, and of what a reference covers.
+/// Greatest length of a name, or of the description of a reference, in characters.
 const MAX_TEXT: usize = 500;
-/// Most references and countersignatures of a signer.
+/// Greatest number of references, and of countersignatures, of a signer.
 const MAX_ENTRIES: usize = 20;
 
 /// A summary of a verification.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Summary)]
 pub struct Summary<'a> {
-    /// What it is, or looks like.
+    /// The format of the signature.
     format: Format,
     /// Why it can't be read or verified; null if it can.
     #[schema(value_type = Option<String>, example = json!(null))]
     problem: Option<&'a str>,
-    /// SHA-256 of the content that was given beside the signature; null if none was.
+    /// SHA-256 of the content that was sent with the signature; null if none was.
     #[schema(value_type = Option<sigpersist_verify::digest::Sha256>)]
     content_sha256: Option<String>,
-    /// The policy that it was judged under, as `GET /policy` names it; null in what was recorded before that was.
+    /// SHA-256 of the policy that the signature was judged under, as in `GET /policy`; null in older summaries.
     #[schema(value_type = Option<sigpersist_verify::digest::Sha256>)]
     policy_sha256: &'a str,
-    /// The trust anchors that it was judged under, as `GET /policy` names them; null in what was recorded before that was.
+    /// SHA-256 of the trust anchors that the signature was judged under, as in `GET /policy`; null in older summaries.
     #[schema(value_type = Option<sigpersist_verify::digest::Sha256>)]
     anchors_sha256: &'a str,
-    /// How many of those who signed there was no room for, countersigners too.
+    /// Number of signers that there was no room for, including countersigners.
     #[schema(example = 0)]
     left_out: u64,
-    /// Those who signed.
+    /// The signers.
     signers: Vec<SignerSummary<'a>>,
 }
 
-/// A summary of one who signed.
+/// A summary of a signer.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = SignerSummary)]
 struct SignerSummary<'a> {
-    /// Whose certificate it is (RFC 4514).
+    /// Subject of the signer's certificate (RFC 4514).
     #[schema(example = "CN=АХМЕТОВА АЙГЕРІМ,serialNumber=IIN123456789011")]
     subject: Option<String>,
-    /// SHA-256 of the certificate.
+    /// SHA-256 of the signer's certificate.
     #[schema(value_type = Option<sigpersist_verify::digest::Sha256>)]
     sha256: Option<&'a str>,
     /// The individual's number (IIN).
@@ -56,21 +56,21 @@ struct SignerSummary<'a> {
     /// The organisation's number (BIN).
     #[schema(value_type = Option<String>, example = "123456789021")]
     bin: Option<&'a str>,
-    /// Whether it holds.
+    /// The verdict on the signature.
     #[schema(value_type = Option<Verdict>)]
     verdict: Option<&'a Verdict>,
-    /// XML: what its references cover, in words.
+    /// XML: the parts that the references cover, in words.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = json!(["the whole document"]))]
     covers: Option<Vec<String>>,
-    /// CMS: those who signed this signature.
+    /// CMS: the countersigners of this signature.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(no_recursion, value_type = Option<Vec<SignerSummary<'_>>>, example = json!([]))]
     countersignatures: Vec<Self>,
 }
 
 impl<'a> Summary<'a> {
-    /// Members that were not recorded at first: null in what was recorded before.
+    /// Members that were added later: null in older summaries.
     pub const LATER: [&'static str; 3] = ["content_sha256", "policy_sha256", "anchors_sha256"];
     /// All members.
     pub const MEMBERS: [&'static str; 7] = [
@@ -83,7 +83,7 @@ impl<'a> Summary<'a> {
         "signers",
     ];
 
-    /// Summarises what was found of a signature. If there is no room for all signers, it says how many were left out.
+    /// Summarises a report. If there is no room for all signers, `left_out` is the number of the others.
     pub fn new(report: &'a Report, judged: &'a Judged) -> Self {
         let digests = &judged.policy().digests;
         let mut bytes = report.problem.as_deref().map_or(0, str::len);
@@ -109,7 +109,7 @@ impl<'a> Summary<'a> {
 }
 
 impl<'a> SignerSummary<'a> {
-    /// This one and its countersigners.
+    /// The number of signers in this summary: the signer and its countersigners.
     fn count(&self) -> u64 {
         1 + self.countersignatures.iter().map(Self::count).sum::<u64>()
     }
@@ -133,7 +133,7 @@ impl<'a> SignerSummary<'a> {
     }
 }
 
-/// The beginning of a text that may be long.
+/// Shortens a text that is too long.
 pub(super) fn shortened(text: &str) -> String {
     let mut short: String = text.chars().take(MAX_TEXT).collect();
     if short.len() < text.len() {

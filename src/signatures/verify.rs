@@ -1,4 +1,4 @@
-//! Judging signatures by their tenant's policy: what is sent, what is stored, and what was found before.
+//! Judges sent and stored signatures by their tenant's policy, and lists recorded verdicts.
 
 use std::sync::Arc;
 
@@ -16,10 +16,10 @@ use crate::app::App;
 use crate::policy;
 use crate::tenants;
 
-/// Most verdicts that are recorded on one version.
+/// Greatest number of verdicts that are recorded on one version.
 pub const MAX_VERDICTS: u32 = 100;
 
-/// What is said of a signature; with `verifies` also whether it holds, by those whom the caller's tenant trusts. Blocks.
+/// Reports on a signature. With `verifies`, also judges it by the policy of the caller's tenant. Blocks.
 ///
 /// # Errors
 ///
@@ -42,12 +42,12 @@ pub fn examine(
     app.examinations.look(tenant, body, look)
 }
 
-/// Verifies a stored version, the current one where none is named, and records what is found. Blocks.
+/// Verifies a stored version (the current one if none is named), and records the verdict. Blocks.
 ///
 /// # Errors
 ///
-/// [`Error::SignatureNotFound`], [`Error::QuotaExceeded`], [`Error::Refused`] where the version has verdicts enough, and those of
-/// the store.
+/// [`Error::SignatureNotFound`], [`Error::QuotaExceeded`], [`Error::Refused`] if the version has too many verdicts
+/// already, and the errors of the store.
 pub fn verify(
     app: &App,
     context: &Context,
@@ -77,7 +77,7 @@ pub fn verify(
             room.used(false);
             Ok(recorded)
         }
-        // Somebody may have deleted it meanwhile.
+        // The version may have been deleted meanwhile.
         None => match super::get(app, context, key, Some(stored.version)) {
             Ok(_) => Err(Error::refused(format!(
                 "This version has {MAX_VERDICTS} verdicts, the most that are recorded. `POST /verify` judges without recording."
@@ -87,11 +87,11 @@ pub fn verify(
     }
 }
 
-/// Verdicts that were recorded on a thread's versions, or on one of them, the newest version and verdict first. Blocks.
+/// The verdicts recorded on a thread's versions, or on one of them, newest version and verdict first. Blocks.
 ///
 /// # Errors
 ///
-/// [`Error::SignatureNotFound`], and those of the store.
+/// [`Error::SignatureNotFound`], and the errors of the store.
 pub fn verdicts(
     app: &App,
     context: &Context,

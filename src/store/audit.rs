@@ -1,4 +1,4 @@
-//! The audit trail, which is only ever added to.
+//! The audit trail, which is append-only.
 
 use std::collections::HashSet;
 
@@ -19,12 +19,13 @@ use super::pool::Store;
 use super::schema::{audit_events, audit_heads, audit_keys, audit_seals};
 use super::snapshot::Snapshot;
 
-/// Seals in one statement, which takes no more than 65,535 values.
+/// The most seals in one statement, which takes at most 65,535 values.
 const MAX_ROWS: usize = 10_000;
 
-/// Adds an event, in the transaction of the change that it tells of; as its last step, since the others who change
-/// something of the tenant's wait from here on. The seal needs the hash, which only the database knows, so it is a statement of
-/// its own.
+/// Adds an event in the transaction of its change. This is the last step, since from here on other changes of the
+/// tenant wait.
+///
+/// The seal needs the hash, which only the database knows, so the seal is a statement of its own.
 fn insert(
     connection: &mut PgConnection,
     event: &Event,
@@ -33,7 +34,7 @@ fn insert(
 ) -> QueryResult<()> {
     let chain = event.tenant.unwrap_or(PLATFORM);
     let added: Added = sql_query(
-        // A tenant that is gone by now is the target of its own deletion.
+        // If the tenant is gone by now, the event is its own deletion, and the target is its slug.
         "INSERT INTO audit_events (tenant_id, tenant, actor_kind, actor, actor_key, request_id, action, target, before, after) \
          VALUES ($1, CASE WHEN $1 <> 0 THEN coalesce((SELECT slug FROM tenants WHERE id = $1), $7) END, $2, $3, $4, $5, $6, $7, $8, $9) \
          RETURNING number, hash",
@@ -61,7 +62,7 @@ fn insert(
     Ok(())
 }
 
-/// Where an event was put, and its hash.
+/// The number and hash of an added event.
 #[derive(QueryableByName)]
 struct Added {
     #[diesel(sql_type = BigInt)]
@@ -89,7 +90,7 @@ fn seal_values(event: &Sealed<'_>, key: &SealKey) -> SealValues {
     )
 }
 
-/// An event: the columns of [`event_columns`], or of [`imported_columns`].
+/// An event, with the columns of [`event_columns`] or [`imported_columns`].
 #[derive(Queryable)]
 pub(super) struct EventRow {
     tenant_id: i32,
@@ -129,7 +130,7 @@ impl From<EventRow> for Recorded {
     }
 }
 
-/// The columns of an [`EventRow`]: JSON as its very text, of which the hash is.
+/// The columns of an [`EventRow`]. JSON is selected as its exact text, which the hash covers.
 macro_rules! event_columns {
     () => {
         (
@@ -151,7 +152,7 @@ macro_rules! event_columns {
     };
 }
 
-/// The columns of an [`EventRow`] of one that was imported.
+/// The columns of an [`EventRow`] for an imported event.
 macro_rules! imported_columns {
     () => {
         (
@@ -178,11 +179,11 @@ pub(super) use {event_columns, imported_columns};
 /// A chain of the audit trail.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredChain {
-    /// The tenant, which may be gone by now, or the platform.
+    /// The tenant, which may be deleted by now, or the platform.
     pub chain: TenantId,
     /// Its slug; none for the platform.
     pub tenant: Option<String>,
-    /// Where it ends; none where that is not stored.
+    /// The end of the chain; none if it is not stored.
     pub head: Option<Head>,
 }
 
@@ -199,18 +200,19 @@ struct ChainRow {
 }
 
 impl Store {
-    /// Adds an event, in the transaction of the change that it tells of and as the last step of that.
+    /// Adds an event in the transaction of its change, as the last step.
     pub(super) fn audit(&self, connection: &mut PgConnection, event: &Event) -> QueryResult<()> {
         insert(connection, event, self.seal_key.as_deref(), false)
     }
 
-    /// Adds an event by itself, of something that changed nothing in the database or was done in many transactions.
+    /// Adds an event in a transaction of its own, for an action that changed nothing in the database or took many
+    /// transactions.
     pub fn audit_insert(&self, event: &Event) -> Result<()> {
         let acting = event.tenant.unwrap_or(PLATFORM);
         self.transaction(acting, |connection| self.audit(connection, event))
     }
 
-    /// Adds events whose seals vouch for all that is in their chains before them.
+    /// Adds events whose seals vouch for everything before them in their chains.
     pub fn audit_insert_baselines(&self, events: &[Event], key: &SealKey) -> Result<()> {
         for event in events {
             self.transaction(PLATFORM, |connection| {
@@ -220,15 +222,15 @@ impl Store {
         Ok(())
     }
 
-    /// The keys that seal events, in the order of their numbers: the last one seals.
+    /// The keys that seal events, in the order of their numbers. The last key seals new events.
     pub fn seal_keys(&self) -> Result<Vec<StoredSealKey>> {
         self.run(PLATFORM, seal_keys)
     }
 
-    /// Adds a key that seals from now on, where `last` is the last one that there is, and seals with it the ends of all chains
-    /// as they are; nothing where somebody else did.
+    /// Adds a key that seals from now on, and seals the ends of all chains with it.
     ///
-    /// `make` gives the key of this number, and is told the master key that encrypts, once it was rotated.
+    /// `last` is the newest key so far; returns none if somebody else added one meanwhile. `make` makes the key with
+    /// this number. If the master key was ever rotated, `make` receives the id of the one that encrypts.
     pub fn seal_key_insert(
         &self,
         last: Option<i32>,
@@ -279,7 +281,7 @@ impl Store {
         })?
     }
 
-    /// Puts a key under another master key, where it is still as it was read.
+    /// Stores a key that was encrypted again, unless the stored key changed since it was read.
     pub fn seal_key_reencrypt(&self, before: &StoredSealKey, after: &StoredSealKey) -> Result<()> {
         self.run(PLATFORM, |connection| {
             diesel::update(audit_keys::table.find(before.number))
@@ -291,7 +293,8 @@ impl Store {
     }
 }
 
-/// Which of these events are of threads whose names were deleted before: their targets, as those of the deletes, are the names.
+/// Selects the events of threads whose names were deleted before. The target of such an event is the name, as in the
+/// event of the delete.
 pub(super) fn of_deleted(
     connection: &mut PgConnection,
     tenant: TenantId,
@@ -332,7 +335,7 @@ impl Snapshot<'_> {
         self.run(seal_keys)
     }
 
-    /// Whether there are seals at all.
+    /// Whether there is any seal.
     pub fn audit_has_seals(&mut self) -> Result<bool> {
         let query = diesel::select(diesel::dsl::exists(
             audit_seals::table.select(audit_seals::number),
@@ -340,7 +343,7 @@ impl Snapshot<'_> {
         self.run(|connection| query.get_result(connection))
     }
 
-    /// Seals of a chain's events of these numbers, both included, in order.
+    /// The seals of a chain's events with these numbers, both included, in order.
     pub fn audit_seals(&mut self, chain: TenantId, from: i64, to: i64) -> Result<Vec<StoredSeal>> {
         let query = audit_seals::table
             .filter(audit_seals::tenant_id.eq(chain.0))
@@ -364,7 +367,7 @@ impl Snapshot<'_> {
             .collect())
     }
 
-    /// All chains that there are or should be, the platform's first.
+    /// All chains that exist or should exist, the platform's first.
     pub fn audit_chains(&mut self) -> Result<Vec<StoredChain>> {
         let query = sql_query(
             "SELECT c.tenant_id, h.number, h.hash, \
@@ -390,7 +393,7 @@ impl Snapshot<'_> {
             .collect())
     }
 
-    /// The end of a chain; none where that is not stored.
+    /// The end of a chain; none if it is not stored.
     pub fn audit_head(&mut self, chain: TenantId) -> Result<Option<Head>> {
         let query = audit_heads::table
             .find(chain.0)

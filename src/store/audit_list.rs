@@ -1,4 +1,4 @@
-//! Lists of the audit trail: the events that happened here and those that were imported, in one order.
+//! Lists events of the audit trail: those that happened here and imported ones, in one order.
 
 use diesel::dsl::sql;
 use diesel::prelude::*;
@@ -11,7 +11,7 @@ use super::audit::{EventRow, event_columns, imported_columns};
 use super::pool::Store;
 use super::schema::{audit_events, audit_imported};
 
-/// A page of one of the tables, newest first, but for whose events they are.
+/// A page of one of the tables, newest first, without the filter by owner.
 macro_rules! page {
     ($table:ident, $place:ident, $columns:expr, $filter:ident, $after:ident, $limit:ident) => {{
         let mut query = $table::table
@@ -26,7 +26,7 @@ macro_rules! page {
             query = query.filter($table::at.lt(until));
         }
         if let Some(Place { at, hash }) = $after {
-            // The first condition is what the index can walk.
+            // The index can use only the first condition.
             query = query
                 .filter($table::at.le(at))
                 .filter($table::at.lt(at).or($table::$place.lt(hash.as_slice())));
@@ -53,8 +53,8 @@ macro_rules! page {
 }
 
 impl Store {
-    /// Events, newest first, those after `after`. Whose they are and when they happened is what an index yields them by; what
-    /// else is asked is looked for among those.
+    /// Events after `after`, newest first. An index yields them by owner and time. Other filters are checked for each
+    /// of these.
     pub fn audit_list(
         &self,
         filter: &Filter,
@@ -74,7 +74,7 @@ impl Store {
             Whose::Everybodys => {}
             Whose::Platforms => {
                 own = own.filter(audit_events::tenant.is_null());
-                // The platform is not imported.
+                // There are no imported events of the platform.
                 imported = imported.filter(audit_imported::tenant_id.eq(PLATFORM.0));
             }
             Whose::Named(slug) => {

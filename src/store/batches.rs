@@ -1,9 +1,9 @@
-//! Doing together what many want at once: while one batch is under way, those who come gather for the next.
+//! Batches work: while one batch runs, new callers gather for the next.
 //!
-//! Nobody waits for others to come. Who finds no batch of the tenant under way leads one at once, alone; who finds one waits,
-//! and when it is done the first of those who wait leads them all. The more there are at once, the larger are the batches, and
-//! the less each costs. A batch that takes long, since somebody keeps a thread locked, say, does not keep others waiting: they
-//! begin another beside it.
+//! Nobody waits for others to come. A caller that finds no running batch of its tenant leads one at once, alone. A
+//! caller that finds one waits. When that batch is done, the first waiting caller leads a batch of them all. The more
+//! callers there are, the larger the batches, and the lower the cost of each item. A slow batch, for example one that
+//! waits for a locked thread, does not keep others waiting: they begin another beside it.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,21 +14,21 @@ use std::time::{Duration, Instant};
 use sigpersist_model::context::TenantId;
 use sigpersist_runtime::blocking::Work;
 
-/// Most items of a batch.
+/// The most items of a batch.
 const MOST: usize = 16;
-/// So many that wait are worth a batch beside those that are under way.
+/// If this many callers wait, they begin another batch beside the running ones.
 const ENOUGH: usize = 8;
-/// After this time, one that waits is worth it too.
+/// After this time, a single waiting caller begins another batch, too.
 const LONG: Duration = Duration::from_millis(50);
 
-/// What each tenant's callers want at the moment: items `T`, each with a result `R`.
+/// The running and waiting batches of each tenant: items `T`, each with a result `R`.
 #[derive(Debug)]
 pub(super) struct Batches<T: Send + 'static, R: Send + 'static> {
-    /// Most batches of one tenant under way.
+    /// The most batches of one tenant that run at a time.
     most_at_once: usize,
-    /// How long those wait who would be too few for another.
+    /// The time after which a waiting caller begins another batch, even if few callers wait.
     long: Duration,
-    /// How long anybody waits for a batch to begin.
+    /// The most time that a caller waits for a batch to begin.
     patience: Duration,
     lines: Mutex<HashMap<TenantId, Line<T, R>>>,
     next_ticket: AtomicU64,
@@ -47,17 +47,18 @@ struct Waiting<T: Send + 'static, R: Send + 'static> {
     tell: SyncSender<Told<T, R>>,
 }
 
-/// What becomes of an item.
+/// The outcome for a caller.
 #[derive(Debug)]
 pub(super) enum Told<T: Send + 'static, R: Send + 'static> {
-    /// The caller is to do these, of which the first is its own.
+    /// The caller must process these items, of which the first is its own.
     Lead(Lead<T, R>, Vec<T>),
-    /// Another caller did it.
+    /// Another caller processed the item.
     Done(R),
 }
 
 impl<T: Send + 'static, R: Send + 'static> Batches<T, R> {
-    /// `most_at_once` batches of each tenant, at least one, for which an item waits no longer than `patience`.
+    /// Runs at most `most_at_once` batches of each tenant, but at least one. An item waits at most `patience` for a
+    /// batch.
     pub(super) fn new(most_at_once: usize, patience: Duration) -> Arc<Self> {
         Self::with(most_at_once, LONG, patience)
     }
@@ -76,8 +77,8 @@ impl<T: Send + 'static, R: Send + 'static> Batches<T, R> {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until an item is done, or the caller's to do. Nothing where that takes too long, or whoever did it failed to say what
-    /// became of it.
+    /// Waits until another caller has processed the item, or until this caller must lead a batch. Returns none if
+    /// that takes too long, or if the leader of the batch did not report a result.
     pub(super) fn join(self: &Arc<Self>, tenant: TenantId, item: T) -> Option<Told<T, R>> {
         let told = {
             let mut lines = self.lines();
@@ -99,13 +100,13 @@ impl<T: Send + 'static, R: Send + 'static> Batches<T, R> {
             }
         };
         if let (Told::Lead(lead, _), Some(work)) = (&told, Work::current()) {
-            // The watchdog gives up only whoever asks the database.
+            // The watchdog gives up only work that waits for the database, and only leaders do.
             work.hold(lead.share());
         }
         Some(told)
     }
 
-    /// Waits for one's turn, or to be told.
+    /// Waits for a result, or for a batch to lead.
     fn wait(
         self: &Arc<Self>,
         tenant: TenantId,
@@ -127,7 +128,7 @@ impl<T: Send + 'static, R: Send + 'static> Batches<T, R> {
             if !has_room && Instant::now() < deadline {
                 continue;
             }
-            // Who is not there any more is in a batch under way.
+            // An item that is not in the queue any more is in a running batch.
             let place = line.waiting.iter().position(|it| it.ticket == ticket);
             if let Some(own) = place.and_then(|place| line.waiting.remove(place)) {
                 if !has_room {
@@ -139,7 +140,7 @@ impl<T: Send + 'static, R: Send + 'static> Batches<T, R> {
         }
     }
 
-    /// A batch of an item and others that wait.
+    /// Makes a batch of an item and of waiting items.
     fn gather(self: &Arc<Self>, tenant: TenantId, line: &mut Line<T, R>, first: T) -> Told<T, R> {
         let others = line.waiting.len().min(MOST - 1);
         let (mut items, mut tell) = (vec![first], Vec::with_capacity(others));
@@ -155,7 +156,7 @@ impl<T: Send + 'static, R: Send + 'static> Batches<T, R> {
         Told::Lead(Lead(Arc::new(Mutex::new(Some(led)))), items)
     }
 
-    /// Lets the next batch begin, where somebody waits.
+    /// Lets the next batch begin, if somebody waits.
     fn pass_on(self: &Arc<Self>, tenant: TenantId) {
         let next = {
             let mut lines = self.lines();
@@ -173,14 +174,14 @@ impl<T: Send + 'static, R: Send + 'static> Batches<T, R> {
             }
         };
         if let Some((tell, told)) = next {
-            // What can't be told is dropped, and passes it on in turn.
+            // If the caller is gone, its lead is dropped, which passes the turn on again.
             drop(tell.send(told));
         }
     }
 }
 
-/// A batch under way. Where this is dropped, or given up, before [`Self::tell`], the others learn nothing of their items; either
-/// way the next batch begins.
+/// The lead of a running batch. If it is dropped or given up before [`Self::tell`], the other callers get no results.
+/// In any case the next batch begins.
 #[derive(Debug)]
 pub(super) struct Lead<T: Send + 'static, R: Send + 'static>(Arc<Mutex<Option<Led<T, R>>>>);
 
@@ -200,7 +201,7 @@ impl<T: Send + 'static, R: Send + 'static> Lead<T, R> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    /// Tells the others what became of their items, in their order, and lets the next batch begin.
+    /// Gives the other callers their results, in the order of the items, and lets the next batch begin.
     pub(super) fn tell(self, results: impl IntoIterator<Item = R>) {
         if let Some(mut led) = self.end() {
             for (tell, result) in led.tell.drain(..).zip(results) {
@@ -234,7 +235,7 @@ mod tests {
 
     const NEVER: Duration = Duration::from_secs(3600);
 
-    /// Leads a batch, or fails the test.
+    /// The lead and items of a caller that must lead a batch.
     fn leads(told: Option<Told<usize, usize>>) -> (Lead<usize, usize>, Vec<usize>) {
         match told {
             Some(Told::Lead(lead, items)) => (lead, items),
@@ -242,7 +243,7 @@ mod tests {
         }
     }
 
-    /// Callers that come one after another while a batch is under way.
+    /// Starts callers one after another while a batch runs.
     fn come(
         batches: &Arc<Numbers>,
         items: std::ops::Range<usize>,
@@ -275,7 +276,7 @@ mod tests {
         let (lead, items) = leads(batches.join(TENANT, 0));
         assert_eq!(items, [0]);
         let mut callers = come(&batches, 1..1 + MOST + 2).into_iter();
-        // Nobody else's tenant waits for this one.
+        // Another tenant does not wait for this one.
         let (of_other, items) = leads(batches.join(TenantId(2), 7));
         assert_eq!(items, [7]);
         drop(of_other);
@@ -300,7 +301,7 @@ mod tests {
         let waiting = come(&batches, 1..ENOUGH);
         let (second, items) = leads(batches.join(TENANT, ENOUGH));
         assert_eq!(items.len(), ENOUGH);
-        // Two are the most.
+        // At most two batches run.
         let more = come(&batches, 100..100 + 2 * ENOUGH);
         assert!(more.iter().all(|caller| !caller.is_finished()));
         second.tell(1..);
@@ -323,7 +324,7 @@ mod tests {
         let first = leads(batches.join(TENANT, 0));
         let (lead, items) = leads(batches.join(TENANT, 1));
         assert_eq!(items, [1]);
-        // More than two there are not.
+        // At most two batches run.
         let waiting = come(&batches, 2..3).remove(0);
         thread::sleep(3 * LONG);
         assert!(!waiting.is_finished());
@@ -341,7 +342,7 @@ mod tests {
         assert!(batches.join(TENANT, 1).is_none());
         assert!(since.elapsed() >= 20 * LONG);
         assert_eq!(waiting(&batches), 0);
-        // Whose batch is under way stays with it.
+        // A caller whose item is in a running batch goes on waiting.
         let mut waiting = come(&batches, 2..4).into_iter();
         drop(first);
         let (lead, _) = leads(waiting.next().unwrap().join().unwrap());
@@ -377,7 +378,7 @@ mod tests {
             let (lead, _) = leads(of_work.join(TENANT, 0));
             to_test.send(Work::current().unwrap()).unwrap();
             ends.recv().unwrap();
-            // It learns nothing of that, and harms nobody.
+            // The result is ignored, and harms nobody.
             lead.tell([9]);
         }));
         let work = from_work.recv().unwrap();

@@ -1,9 +1,10 @@
-//! News of what other processes changed: a thread that LISTENs, so that caches are right within a second everywhere.
+//! Listens for changes that other processes make: a thread LISTENs, so that all caches are right within a second.
 //!
-//! Where notifications do not come through, a counter that is compared twice a second and more tells that something changed, though
-//! not what. While the connection is down or silent, everything is told to have changed five times a second.
+//! If notifications do not arrive, a counter that is compared every 400 ms shows that something changed, but not
+//! what. While the connection is down or silent, everything is reported as changed five times a second.
 //!
-//! Two threads do it: one waits for the database, and another for the first, since the database may never answer.
+//! There are two threads: one waits for the database, and another waits for the first, since the database may never
+//! answer.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -29,21 +30,21 @@ use super::role::SERVER_ROLE;
 use super::schema::change_counter;
 use super::url::with_option;
 
-/// What may have changed.
+/// A possible change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
     /// Keys of a tenant, or the tenant itself.
     Keys(TenantId),
     /// Hooks of a tenant.
     Hooks(TenantId),
-    /// What a tenant accepts, or whom it trusts.
+    /// The policy or trust anchors of a tenant.
     Policy(TenantId),
-    /// Anything: notifications may have been missed.
+    /// Anything, since notifications may have been missed.
     Everything,
 }
 
 impl Change {
-    /// Reads what the trigger `notify_change` sends; what a newer schema may add means everything.
+    /// Parses the payload of the trigger `notify_change`. An unknown payload, as of a newer schema, means everything.
     fn parse(payload: &str) -> Self {
         let parsed = payload.split_once(':').and_then(|(what, tenant)| {
             let tenant = TenantId(tenant.parse().ok()?);
@@ -58,38 +59,39 @@ impl Change {
     }
 }
 
-/// How often waiting notifications are looked for: a read of a socket, without a round trip.
+/// The interval at which waiting notifications are read: this reads a socket, without a round trip.
 const POLL: Duration = Duration::from_millis(50);
-/// How often the counter is compared: what it tells must have been read again within a second.
+/// The interval at which the counter is compared: caches must be reloaded within a second of a change.
 const COUNT: Duration = Duration::from_millis(400);
-/// After how many comparisons the schema is looked at again: somebody may bring it up to date, or back.
+/// The number of comparisons after which the schema is checked again: somebody may migrate it, or revert it.
 const SCHEMA_ROUNDS: u32 = 10;
-/// How long what is sent may stay unanswered before the connection counts as cut, in milliseconds.
+/// The most milliseconds that sent data may stay unacknowledged; then the connection counts as cut.
 const SILENCE_MS: &str = "500";
-/// How often the connection is tried, and everything is told to have changed while it is down: what is changed just after it
-/// was cut must be noticed within a second.
+/// The interval at which a lost connection is tried again, and at which everything is reported as changed meanwhile.
+/// A change just after the cut must be noticed within a second.
 const RETRY: Duration = Duration::from_millis(200);
-/// How often the log tells the same cause.
+/// The interval at which the log repeats the same cause.
 const REPEAT: Duration = Duration::from_secs(10);
-/// After which silence something may have been missed.
+/// The silence after which changes may have been missed.
 const DOUBT: Duration = Duration::from_millis(900);
-/// After which silence the database counts as one that does not answer.
+/// The silence after which the database counts as down.
 const SILENT: Duration = Duration::from_secs(2);
-/// After which silence another connection is made beside the silent one, and while it is made, which takes several answers.
+/// The silence after which another connection is made beside the silent one: `LOST` once a connection was made, and
+/// `NOT_MADE` while it is made, which takes several answers.
 const LOST: Duration = Duration::from_secs(5);
 const NOT_MADE: Duration = Duration::from_secs(15);
-/// How many silent ones there may be.
+/// The most silent connections.
 const MOST_LOST: usize = 8;
 
-/// What is heard of the database.
+/// News about the database.
 enum News {
-    /// It answers; and whether its schema is one that this program works with, where that was looked at.
+    /// The database answers. The flag says whether this program can work with its schema, if that was checked.
     Answers(Option<bool>),
     Changed(Change),
     Cut(anyhow::Error),
 }
 
-/// The listening threads; they end when this is dropped.
+/// The listening threads. They end when this is dropped.
 #[derive(Debug)]
 pub struct Changes {
     stop: Arc<AtomicBool>,
@@ -101,7 +103,7 @@ impl Changes {
     ///
     /// # Errors
     ///
-    /// Where the operating system gives no thread.
+    /// If the operating system gives no thread.
     pub fn listen(
         store: &Store,
         readiness: Arc<Readiness>,
@@ -114,9 +116,9 @@ impl Changes {
         let thread = std::thread::Builder::new()
             .name("changes".to_owned())
             .spawn(move || {
-                // Each that listens holds one.
+                // Counts the listening threads: each holds a clone.
                 let listening = Arc::new(());
-                // What the log has already, and since when.
+                // The last cause that was logged, and when.
                 let mut told = None;
                 while !stopped.load(Ordering::Relaxed) {
                     let lost = Arc::strong_count(&listening) > MOST_LOST;
@@ -125,7 +127,7 @@ impl Changes {
                         Some(Err(cause)) => Err(cause.into()),
                         None => Err(anyhow::anyhow!("too many connections to it are silent")),
                     };
-                    // Whoever listens ends too when it is told to stop: that is no news.
+                    // A listening thread also ends when it is told to stop, which is no failure.
                     if let Err(cause) = cause
                         && !stopped.load(Ordering::Relaxed)
                     {
@@ -165,13 +167,13 @@ impl Drop for Changes {
         self.stop.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {
             thread.thread().unpark();
-            // The thread has nothing to say, and a panic in it was printed already.
+            // The thread returns nothing, and a panic in it was already printed.
             drop(thread.join());
         }
     }
 }
 
-/// Starts to listen on a connection, until nobody hears of it any more.
+/// Starts a thread that listens on a connection, until nobody receives its news any more.
 fn start(
     url: &Arc<str>,
     stopped: &Arc<AtomicBool>,
@@ -184,14 +186,14 @@ fn start(
         .spawn(move || {
             let _listening = listening;
             if let Err(cause) = listen(&url, &stopped, &news) {
-                // Nobody need hear it.
+                // There may be no receiver any more.
                 drop(news.send(News::Cut(cause)));
             }
         })?;
     Ok(heard)
 }
 
-/// Passes on what is heard, until the connection is cut or silent for too long.
+/// Passes news on, until the connection is cut or silent for too long.
 fn follow(
     news: &Receiver<News>,
     stopped: &AtomicBool,
@@ -269,7 +271,7 @@ fn listen(url: &str, stopped: &AtomicBool, news: &Sender<News>) -> anyhow::Resul
     Ok(())
 }
 
-/// How often anything was changed. Fails on what may not be written to: where that was the primary, another one is by now.
+/// Reads the counter of changes. Fails if the database is read-only: if it was the primary, another host is it now.
 fn count(connection: &mut PgConnection) -> anyhow::Result<i64> {
     let (changes, is_read_only) = change_counter::table
         .select((

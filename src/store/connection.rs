@@ -1,4 +1,4 @@
-//! Connections: how they are made, and what must be known of each.
+//! Connections of the pool: how they are made, and their state.
 
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
@@ -16,17 +16,16 @@ use super::role::SERVER_ROLE;
 use super::url::{with_defaults, without_password};
 use super::watchdog::Pulse;
 
-/// A connection that was idle for longer than this is tried before it is used: one round trip that a busy connection
-/// is spared.
+/// A connection that was idle for longer than this is tested before use. A busy connection is spared this round trip.
 const TRUSTED_FOR: Duration = Duration::from_secs(1);
-/// How long connecting may take in all. Where nobody is there, libpq gives up earlier by itself.
+/// The most time that connecting may take in all. If no host answers, libpq gives up earlier by itself.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(30);
 
-/// Settings of every session that serves requests, beside the role and the limits of time.
+/// Settings of every session that serves requests, beside the role and the timeouts.
 ///
-/// The queries of lists leave Postgres one plan where it neither sorts what an index yields in order nor shares the work out to
-/// other processes, of which one tenant's requests would take a whole machine's. A sort that it can't do without has a
-/// forbidding cost then, for which compiling the plan would seem worth the while, and never is.
+/// They leave Postgres only one plan for the queries of lists: it neither sorts rows that an index yields in order,
+/// nor uses parallel workers, with which one tenant's requests would take a whole machine. A sort that can't be
+/// avoided then has a prohibitive estimated cost. JIT compilation would seem worthwhile at this cost, but never is.
 pub const SESSION_SETTINGS: &str = "SET timezone = 'UTC'; SET enable_sort = off; SET enable_incremental_sort = off; \
      SET max_parallel_workers_per_gather = 0; SET jit = off";
 
@@ -35,7 +34,7 @@ pub(super) fn connect(url: &str) -> ConnectionResult<PgConnection> {
     establish(&with_defaults(url))
 }
 
-/// Connects to what the URL says, defaults and all.
+/// Connects to a URL that has its defaults already.
 fn establish(url: &str) -> ConnectionResult<PgConnection> {
     PgConnection::establish(url).map_err(|error| match error {
         ConnectionError::BadConnection(message) => {
@@ -45,22 +44,23 @@ fn establish(url: &str) -> ConnectionResult<PgConnection> {
     })
 }
 
-/// A connection and what must be known of it.
+/// A connection and its state.
 #[derive(Debug)]
 pub(super) struct Session {
     pub(super) connection: SharedDebug<PgConnection>,
     pub(super) pulse: Arc<Pulse>,
-    /// Whose rows row-level security lets it see; nobody knows after a failure to set it.
+    /// The tenant whose rows row-level security shows; none if it was never set, or setting it failed.
     tenant: Option<TenantId>,
     mark: Mark,
-    /// Whether the mark was looked for in a later transaction.
+    /// Whether the mark was found in a later transaction.
     is_proven: bool,
     pub(super) used_at: Instant,
     pub(super) broken: bool,
 }
 
 impl Session {
-    /// Tells Postgres whose rows the queries from now on are about: a round trip only where that was somebody else before.
+    /// Sets the tenant for the queries that follow. This takes a round trip only if the tenant was another one
+    /// before.
     pub(super) fn act_for(&mut self, tenant: TenantId) -> QueryResult<()> {
         if self.tenant != Some(tenant) {
             self.tenant = None;
@@ -73,7 +73,7 @@ impl Session {
         Ok(())
     }
 
-    /// Whether it works, which is asked only where it is new or was idle for long.
+    /// Whether the connection works. The database is asked only if the connection is new or was idle for long.
     pub(super) fn works(&mut self) -> bool {
         if self.is_proven && self.used_at.elapsed() <= TRUSTED_FOR {
             return true;
@@ -87,10 +87,10 @@ impl Session {
     }
 }
 
-/// What the pool counts: a connection, or while that is in use, the place that it comes back to.
+/// A place in the pool: a connection, or nothing while the connection is in use.
 pub(super) type Place = Option<Session>;
 
-/// `PgConnection` has no `Debug`; the pool asks for none of its content.
+/// Adds a `Debug` to `PgConnection`, which has none. It shows only the type.
 pub(super) struct SharedDebug<T>(T);
 
 impl<T> std::fmt::Debug for SharedDebug<T> {
@@ -147,20 +147,20 @@ impl ManageConnection for Manager {
     type Connection = Place;
     type Error = ConnectError;
 
-    /// Opens a connection on a thread that may be left behind: the pool has few.
+    /// Opens a connection on a thread of its own, which may be left behind: the pool has few threads.
     fn connect(&self) -> Result<Place, ConnectError> {
         let (made, making) = mpsc::sync_channel(1);
         let manager = self.clone();
         std::thread::Builder::new()
             .name("connect".to_owned())
-            // Where nobody waits any more, it is closed again.
+            // If nobody waits any more, the connection is closed again.
             .spawn(move || drop(made.send(manager.open())))?;
         let opened = making.recv_timeout(CONNECT_PATIENCE);
         opened.map_err(|_| ConnectError::Silent)?.map(Some)
     }
 
     fn is_valid(&self, _: &mut Place) -> Result<(), ConnectError> {
-        // `Store::lease` asks.
+        // `Store::lease` tests connections.
         Ok(())
     }
 
@@ -169,7 +169,7 @@ impl ManageConnection for Manager {
     }
 }
 
-/// Why the pool could not make a connection.
+/// The reason why the pool could not make a connection.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ConnectError {
     #[error("The database refused a connection")]

@@ -1,4 +1,4 @@
-//! Queries about what hooks decided: the record, the inputs that are kept for replays, and how both are cleared.
+//! Queries about decisions of hooks: their record, the inputs that are kept for replays, and the deletion of both.
 
 use chrono::{DateTime, Utc};
 use diesel::pg::PgConnection;
@@ -22,23 +22,23 @@ use super::signatures::{
     version_to_column,
 };
 
-/// Judgements that one page looks at, at most: a filter that finds little costs no more than that.
+/// The most judgements that one page reads: a filter that matches few decisions costs no more than that.
 const MAX_SCANNED: i64 = 5_000;
 
-/// Which decisions are asked for; all of them where nothing is.
+/// A filter of decisions. By default it matches all.
 #[derive(Debug, Clone, Default)]
 pub struct DecisionFilter<'a> {
-    /// Only of this document.
+    /// Only decisions about this document.
     pub document: Option<&'a str>,
-    /// Only of this thread.
+    /// Only decisions about this thread.
     pub thread: Option<&'a str>,
-    /// Only of this hook.
+    /// Only decisions of this hook.
     pub hook: Option<&'a str>,
-    /// Only with this verdict.
+    /// Only decisions with this verdict.
     pub verdict: Option<&'a str>,
-    /// Only recorded at this time or later.
+    /// Only decisions recorded at this time or later.
     pub since: Option<DateTime<Utc>>,
-    /// Only recorded before this time.
+    /// Only decisions recorded before this time.
     pub until: Option<DateTime<Utc>>,
 }
 
@@ -47,7 +47,7 @@ pub struct DecisionFilter<'a> {
 pub struct DecisionPage {
     /// The decisions; there may be fewer than asked for although more follow.
     pub decisions: Vec<Recorded>,
-    /// Where to go on; none at the end.
+    /// The place after which the next page begins; none at the end.
     pub next: Option<DecisionId>,
 }
 
@@ -109,8 +109,10 @@ impl DecisionRow {
 }
 
 impl Store {
-    /// Records what hooks decided where nothing was stored, and keeps the signature that they refused, if it is given. A
-    /// crash of the database may lose what was recorded so within its last second.
+    /// Records the decisions of hooks if nothing was stored, and keeps the signature that they refused, if it is
+    /// given.
+    ///
+    /// A crash of the database may lose what was recorded in this way within its last second.
     pub fn judgement_insert(
         &self,
         tenant: TenantId,
@@ -119,7 +121,7 @@ impl Store {
         refused: Option<&SignatureBody>,
     ) -> Result<()> {
         self.transaction(tenant, |connection| {
-            // Nothing was stored, so nothing that was promised can be lost: others need not wait for this to reach the disk.
+            // Nothing was stored, so nothing that was promised can be lost: nobody waits until this is on disk.
             sql_query("SET LOCAL synchronous_commit = off").execute(connection)?;
             if let Some(body) = refused {
                 diesel::insert_into(hook_inputs::table)
@@ -142,7 +144,7 @@ impl Store {
         })
     }
 
-    /// A page of a tenant's decisions, newest first, those after `after`.
+    /// A page of a tenant's decisions after `after`, newest first.
     pub fn decision_list(
         &self,
         tenant: TenantId,
@@ -150,9 +152,10 @@ impl Store {
         after: Option<DecisionId>,
         limit: usize,
     ) -> Result<DecisionPage> {
-        // The place of the last decision seen is in a judgement that may have more of them.
+        // `after` is a place within a judgement, which may have more decisions.
         let wanted = i64::try_from(limit).map_err(Error::internal)?;
-        // Each judgement has a decision: without a filter among those, no more need be looked at than are wanted.
+        // Each judgement has a decision. So without a filter by hook or verdict, no more judgements need be read than
+        // decisions are wanted.
         let scanned = match (filter.hook, filter.verdict) {
             (None, None) => wanted + 1,
             _ => MAX_SCANNED,
@@ -212,7 +215,7 @@ impl Store {
         Ok(DecisionPage { decisions, next })
     }
 
-    /// One decision of a tenant, with all that its judgement decided.
+    /// One decision of a tenant, with all decisions of its judgement.
     pub fn decision_get(
         &self,
         tenant: TenantId,
@@ -242,8 +245,8 @@ impl Store {
         Ok(row.into_recorded()?.map(|recorded| (recorded, all)))
     }
 
-    /// What hooks were told of whether signatures hold, when this version was saved; nothing where none had asked, or that is no
-    /// longer on record.
+    /// The verdicts on signatures that hooks received when this version was saved; none if no hook asked for them, or
+    /// if they are no longer on record.
     pub fn verdicts_told(
         &self,
         tenant: TenantId,
@@ -274,7 +277,7 @@ impl Store {
         verdicts.transpose().map_err(Error::internal)
     }
 
-    /// A signature that hooks refused, where it was kept.
+    /// A signature that hooks refused, if it was kept.
     pub fn input_get(&self, tenant: TenantId, sha256: &[u8]) -> Result<Option<SignatureBody>> {
         let row = self.run(tenant, |connection| {
             hook_inputs::table
@@ -298,8 +301,8 @@ impl Store {
         .transpose()
     }
 
-    /// Deletes at most `limit` judgements of a tenant, and as many kept inputs, that are older than `before`; says how many
-    /// rows went. Several servers may do it at once.
+    /// Deletes at most `limit` judgements of a tenant, and as many kept inputs, that are older than `before`. Returns
+    /// the number of deleted rows. Several servers may do this at once.
     pub fn decision_clear(
         &self,
         tenant: TenantId,
@@ -323,7 +326,7 @@ impl Store {
     }
 }
 
-/// Records a judgement, in the transaction of what it allowed.
+/// Records a judgement, in the transaction of the save or delete that it allowed, if there is one.
 pub(super) fn insert(
     connection: &mut PgConnection,
     tenant: TenantId,

@@ -1,11 +1,11 @@
-//! What failed queries mean.
+//! Maps failed queries to errors.
 
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use sigpersist_model::error::{Error, Noun};
 
 use super::kept::{Forgotten, is_forgotten};
 
-/// Whether a connection is of no more use.
+/// Whether a connection can't be used any more after this error.
 pub(super) fn is_connection_lost(error: &DieselError) -> bool {
     match error {
         DieselError::DatabaseError(kind, information) => {
@@ -13,7 +13,7 @@ pub(super) fn is_connection_lost(error: &DieselError) -> bool {
                 kind,
                 DatabaseErrorKind::ClosedConnection
                     | DatabaseErrorKind::UnableToSendCommand
-                    // It leads to what was the primary: a new one leads to what is.
+                    // The host was the primary before. A new connection finds the present primary.
                     | DatabaseErrorKind::ReadOnlyTransaction
             ) || is_shutdown_message(information.message())
                 || is_forgotten(error)
@@ -23,7 +23,7 @@ pub(super) fn is_connection_lost(error: &DieselError) -> bool {
     }
 }
 
-/// Whether an error says that a query waited too long for a lock.
+/// Whether a query waited too long for a lock.
 pub(super) fn is_lock_timeout(error: &dyn std::error::Error) -> bool {
     error.to_string().contains("lock timeout")
 }
@@ -32,13 +32,13 @@ fn is_out_of_time(message: &str) -> bool {
     message.contains("statement timeout") || message.contains("lock timeout")
 }
 
-/// Whether the database lacks what it needs for this query (SQLSTATE 53100 to 53400: disk, memory, locks, connections),
-/// which may be there again for the next. Diesel passes on its words alone.
+/// Whether the database lacks a resource for this query (SQLSTATE 53100 to 53400: disk, memory, locks, connections).
+/// It may be there again for the next query. Diesel passes on only the message.
 fn lacks_resources(message: &str) -> bool {
     [
         "No space left on device",
         "Disk quota exceeded",
-        // What Postgres says where the disk took a part of a page.
+        // The message of Postgres when the disk took only a part of a page.
         "wrote only",
         "out of memory",
         "out of shared memory",
@@ -48,8 +48,10 @@ fn lacks_resources(message: &str) -> bool {
     .any(|words| message.contains(words))
 }
 
-/// Diesel does not pass on SQLSTATE 57P01 to 57P03 (shutting down, crashed, starting up), only their words; and libpq's
-/// own words for a lost connection arrive as an unknown kind of error.
+/// Whether the database is shutting down, crashed or starting up, or the connection was lost.
+///
+/// Diesel does not pass on SQLSTATE 57P01 to 57P03, only their messages; and libpq's own messages for a lost connection
+/// arrive as an unknown kind of error.
 fn is_shutdown_message(message: &str) -> bool {
     [
         "terminating connection",
@@ -65,18 +67,18 @@ fn is_shutdown_message(message: &str) -> bool {
     .any(|words| message.contains(words))
 }
 
-/// What a failed query means to the caller.
+/// Maps a failed query to the error that the caller gets.
 pub(super) fn query_error(error: DieselError) -> Error {
     if is_forgotten(&error) {
         return Error::DatabaseUnavailable(Forgotten.into());
     }
     if matches!(error, DieselError::RollbackTransaction) {
-        // Only what was given up ends so.
+        // Only given-up work ends with this error.
         return Error::DatabaseUnavailable(error.into());
     }
     let passes = matches!(&error, DieselError::DatabaseError(_, information)
         if is_out_of_time(information.message()) || lacks_resources(information.message()));
-    // What a hook is to run was deleted meanwhile.
+    // The revision that a hook is to run was deleted meanwhile.
     if let DieselError::DatabaseError(DatabaseErrorKind::ForeignKeyViolation, information) = &error
         && matches!(
             information.constraint_name(),
@@ -85,7 +87,7 @@ pub(super) fn query_error(error: DieselError) -> Error {
     {
         return Error::NotFound(Noun::Revision);
     }
-    // The tenant was removed meanwhile: it was suspended before.
+    // The tenant was removed meanwhile. It was suspended before that.
     if let DieselError::DatabaseError(DatabaseErrorKind::ForeignKeyViolation, information) = &error
         && information
             .constraint_name()

@@ -1,4 +1,4 @@
-//! Queries about hooks: what judges a tenant's saves and deletes, and what it was set to before.
+//! Queries about hooks: the present hooks of tenants, and their earlier bindings.
 
 use chrono::{DateTime, Utc};
 use diesel::dsl::{count_star, max, min, now};
@@ -16,7 +16,7 @@ use super::schema::{hook_bindings, hooks};
 use super::signatures::{version_from_column, version_to_column};
 use super::tenants::lock_tenant;
 
-/// The columns of a binding that say what a hook is set to.
+/// The columns of a binding, except its key, author and time.
 #[derive(Queryable, Selectable, Insertable)]
 #[diesel(table_name = hook_bindings)]
 pub(super) struct BindingRow {
@@ -166,7 +166,7 @@ impl Store {
         row.map(into_hook).transpose()
     }
 
-    /// What a hook was set to by this change, also where the hook is gone.
+    /// A hook's binding with this number, also if the hook was deleted.
     pub fn hook_binding(
         &self,
         tenant: TenantId,
@@ -183,9 +183,11 @@ impl Store {
         row.map(BindingRow::into_binding).transpose()
     }
 
-    /// Sets several hooks at once, each in place of its binding of the number that is named; 0 where there must be none.
-    /// Changes nothing, and says so, where one of them is not as expected. A hook that was set aside is back, unless it
-    /// keeps its quarantine.
+    /// Sets several hooks at once. A change names the number of the binding that it replaces; 0 if there must be no
+    /// hook.
+    ///
+    /// Returns false and changes nothing if a hook has another binding. A quarantined hook is released, unless
+    /// `keeps_quarantine` is set.
     pub fn hook_set(
         &self,
         tenant: TenantId,
@@ -230,7 +232,7 @@ impl Store {
         })
     }
 
-    /// Removes a hook, where the binding of this number is in force. Its bindings stay, for the record.
+    /// Deletes a hook, if the binding with this number is in force. Its bindings stay, for the record.
     pub fn hook_delete(
         &self,
         tenant: TenantId,
@@ -253,7 +255,7 @@ impl Store {
         })
     }
 
-    /// Sets a hook aside, where the binding that failed is still in force and nobody else did. Says whether it did.
+    /// Quarantines a hook, if the binding that failed is still in force and nobody else did. Returns whether it did.
     pub fn hook_quarantine(
         &self,
         tenant: TenantId,
@@ -281,7 +283,7 @@ impl Store {
         })
     }
 
-    /// Takes a hook back that was set aside. Says whether it was.
+    /// Releases a hook from quarantine. Returns whether it was quarantined.
     pub fn hook_release(&self, tenant: TenantId, name: &str, event: &Event) -> Result<bool> {
         self.transaction(tenant, |connection| {
             let changed = lift_quarantine(connection, tenant, name)?;
@@ -292,7 +294,7 @@ impl Store {
         })
     }
 
-    /// The revisions that any hook runs, with a plugin that each is of: those that most hooks run come first.
+    /// The revisions that hooks run, the most used first. Each comes with a plugin that has it.
     pub fn hook_revisions(&self, limit: usize) -> Result<Vec<(i32, Digest)>> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let rows: Vec<(Option<i32>, Vec<u8>)> = self.run(PLATFORM, |connection| {
@@ -310,7 +312,7 @@ impl Store {
     }
 }
 
-/// Takes a hook back that was set aside; says how many did.
+/// Releases a hook from quarantine. Returns the number of changed rows.
 fn lift_quarantine(
     connection: &mut PgConnection,
     tenant: TenantId,
@@ -328,7 +330,7 @@ fn lift_quarantine(
     .execute(connection)
 }
 
-/// Sets a hook, and says the number of its new binding.
+/// Sets a hook. Returns the number of its new binding.
 fn set(
     connection: &mut PgConnection,
     tenant: TenantId,
@@ -336,7 +338,7 @@ fn set(
     row: &BindingRow,
     actor: &Actor,
 ) -> QueryResult<i32> {
-    // The history outlives the hook, so one of the same name goes on counting.
+    // Bindings outlive their hook, so a new hook with the same name continues the numbers.
     let last: Option<i32> = hook_bindings::table
         .filter(hook_bindings::tenant_id.eq(tenant.0))
         .filter(hook_bindings::hook.eq(name))

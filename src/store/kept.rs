@@ -1,8 +1,8 @@
-//! Whether what a session sets is still there in its next transaction.
+//! Detects sessions whose settings are lost before their next transaction.
 //!
-//! It is not where a pooler gives the connection to somebody else in between (`pool_mode = transaction` of `PgBouncer`): role, tenant
-//! and prepared statements are then those of others. Each session sets a mark of its own, and looks whether it is still there
-//! wherever that costs no round trip of its own.
+//! This happens if a pooler gives the connection to another session in between (`pool_mode = transaction` of
+//! `PgBouncer`): role, tenant and prepared statements are then another session's. Each session sets a mark of its
+//! own, and checks it wherever that costs no extra round trip.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -12,22 +12,22 @@ use diesel::pg::PgConnection;
 use diesel::result::Error as DieselError;
 use sigpersist_runtime::readiness::FORGETS;
 
-/// How often a mark is looked for: under load it may be found by chance.
+/// The number of checks for a mark: under load, the right connection may be returned by chance.
 const LOOKS: usize = 4;
 
-/// The session forgets what it sets; for operators.
+/// The session loses its settings. The message is for operators.
 #[derive(Debug, thiserror::Error)]
 #[error("{FORGETS}")]
 pub(super) struct Forgotten;
 
-/// The mark of one session; no other has the same.
+/// The mark of one session, which is unique.
 #[derive(Debug)]
 pub(super) struct Mark(String);
 
 impl Mark {
     pub(super) fn new() -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
-        // Servers on other machines may have the same process number.
+        // Servers on other machines may have the same process id.
         let since = SystemTime::now().duration_since(UNIX_EPOCH);
         Self(format!(
             "{}-{}-{}",
@@ -37,14 +37,14 @@ impl Mark {
         ))
     }
 
-    /// The statement that sets it.
+    /// The statement that sets the mark.
     pub(super) fn set(&self) -> String {
         format!("SET sigpersist.session = '{}'", self.0)
     }
 
-    /// The statement that fails, as [`is_forgotten`] tells, where it is not set.
+    /// The statement that fails, as [`is_forgotten`] detects, if the mark is not set.
     ///
-    /// The message of a failed cast quotes its text in every language, and diesel has no SQLSTATE to go by.
+    /// The message of a failed cast quotes its text in every language, and Diesel does not pass on the SQLSTATE.
     pub(super) fn prove(&self) -> String {
         format!(
             "SELECT CASE WHEN mark <> '{0}' THEN ('{FORGOTTEN}' || mark)::integer END \
@@ -56,17 +56,19 @@ impl Mark {
 
 const FORGOTTEN: &str = "sigpersist.session was forgotten: ";
 
-/// Whether this is the error of a [`Mark`] that was forgotten.
+/// Whether this error says that a [`Mark`] was lost.
 pub(super) fn is_forgotten(error: &DieselError) -> bool {
     matches!(error, DieselError::DatabaseError(_, information) if information.message().contains(FORGOTTEN))
 }
 
-/// Marks a session, and proves that the mark stays while another session is in a transaction: a pooler that shares connections
-/// out gives that the one which was marked, or under load gives the marked session any.
+/// Marks a session, and proves that the mark stays while another session is in a transaction.
+///
+/// A pooler that shares connections gives the other session the marked connection. Under load it gives the marked
+/// session any connection.
 ///
 /// # Errors
 ///
-/// [`Forgotten`], and what keeps the database from answering.
+/// [`Forgotten`], or any error of the database.
 pub(super) fn mark(connection: &mut PgConnection, url: &str) -> anyhow::Result<Mark> {
     let mark = Mark::new();
     connection.batch_execute(&mark.set())?;
@@ -78,7 +80,7 @@ pub(super) fn mark(connection: &mut PgConnection, url: &str) -> anyhow::Result<M
     Ok(mark)
 }
 
-/// Looks for the mark again, and fails as [`mark`] does.
+/// Checks the mark again, and fails as [`mark`] does.
 pub(super) fn look(connection: &mut PgConnection, mark: &Mark) -> anyhow::Result<()> {
     connection.batch_execute(&mark.prove()).map_err(|error| {
         if is_forgotten(&error) {

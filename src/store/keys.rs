@@ -1,4 +1,5 @@
-//! Queries about the keys that verify tokens: tenants' and the platform's, which live in two tables and are read as one.
+//! Queries about the keys that verify tokens. Keys of tenants and of the platform are stored in two tables and read
+//! as one.
 
 use chrono::{DateTime, Utc};
 use diesel::pg::PgConnection;
@@ -14,7 +15,7 @@ use sigpersist_model::key::{KeyMaterial, MasterKeyId, StoredKey};
 use super::pool::Store;
 use super::schema::master_key;
 
-/// All keys, whoever's; the platform's are those of tenant 0. Conditions reach the indexes of both tables.
+/// All keys of all owners; the platform's keys have tenant 0. Conditions can use the indexes of both tables.
 pub(super) const KEYS: &str = "(SELECT t.id AS tenant_id, t.slug, t.suspended_at IS NOT NULL AS tenant_suspended, \
          k.kid, k.algorithm, k.encrypted_secret, k.public_key, k.created_at, k.not_before, k.expires_at, k.revoked_at \
      FROM tenant_keys k JOIN tenants t ON t.id = k.tenant_id \
@@ -22,10 +23,10 @@ pub(super) const KEYS: &str = "(SELECT t.id AS tenant_id, t.slug, t.suspended_at
      SELECT 0, NULL, false, kid, algorithm, encrypted_secret, public_key, created_at, not_before, expires_at, revoked_at \
      FROM platform_keys) AS keys";
 
-/// What makes a key active (`StoredKey::state`).
+/// The condition for an active key (`StoredKey::state`).
 const ACTIVE: &str = "revoked_at IS NULL AND (not_before IS NULL OR not_before <= now()) AND (expires_at IS NULL OR expires_at > now())";
 
-/// The lock under which keys are added: a name is taken only once, in either table.
+/// The advisory lock under which keys are added, so that a name is taken only once, in either table.
 const ADDING: i64 = i64::from_be_bytes(*b"sigpkeys");
 #[derive(QueryableByName)]
 pub(super) struct KeyRow {
@@ -95,7 +96,7 @@ pub(super) fn all(rows: Vec<KeyRow>) -> QueryResult<Vec<StoredKey>> {
     rows.into_iter().map(KeyRow::into_key).collect()
 }
 
-/// The table of somebody's keys, and the condition that they are theirs, where `$1` is whose.
+/// The table of an owner's keys, and the condition that selects them, in which `$1` is the owner.
 pub(super) fn table(owner: TenantId) -> (&'static str, &'static str) {
     if owner == PLATFORM {
         ("platform_keys", "$1 = 0")
@@ -123,7 +124,7 @@ fn find_anybodys(connection: &mut PgConnection, kid: &str) -> QueryResult<Option
         .get_result(connection))
 }
 
-/// Lets nobody else add a key, or change the master key that encrypts, until the transaction ends.
+/// Prevents others from adding a key, or changing the current master key, until the transaction ends.
 pub(super) fn add_alone(connection: &mut PgConnection) -> QueryResult<()> {
     sql_query("SELECT pg_advisory_xact_lock($1)")
         .bind::<BigInt, _>(ADDING)
@@ -131,7 +132,7 @@ pub(super) fn add_alone(connection: &mut PgConnection) -> QueryResult<()> {
     Ok(())
 }
 
-/// The master key that encrypts, once it was rotated.
+/// The current master key, under which secrets are encrypted; none if it was never rotated.
 pub(super) fn current_master_key(
     connection: &mut PgConnection,
 ) -> QueryResult<Option<MasterKeyId>> {
@@ -145,22 +146,22 @@ pub(super) fn current_master_key(
     })
 }
 
-/// What became of a new key.
+/// The result of adding a key.
 #[derive(Debug)]
 pub enum KeyInsertion {
-    /// It is there.
+    /// The key was added.
     Added(StoredKey),
-    /// There is one of this name, whoever's.
+    /// There is a key with this name, maybe of another owner.
     Taken(StoredKey),
-    /// Its owner has so many already.
+    /// The owner has the most keys that it may have.
     TooMany,
 }
 
 impl Store {
     /// Adds a key, unless its name is taken or its owner has `most` that are not revoked.
     ///
-    /// `seal` gives its material, and is told the master key that encrypts, once it was rotated: no other becomes that
-    /// before the key is there. `created_at` is when it was, if that is not now.
+    /// `seal` makes the key's material. It receives the current master key, if that was ever rotated; it can't change
+    /// before the key is stored. `created_at` is the time of creation, if that is not now.
     pub fn key_insert(
         &self,
         mut key: StoredKey,
@@ -211,17 +212,17 @@ impl Store {
         })?
     }
 
-    /// The key of this name, whoever's: the key decides the tenant.
+    /// The key with this name, of any owner: the key decides the tenant.
     pub fn key_get(&self, kid: &str) -> Result<Option<StoredKey>> {
         self.run(PLATFORM, |connection| find_anybodys(connection, kid))
     }
 
-    /// Somebody's key of this name.
+    /// An owner's key with this name.
     pub fn key_of(&self, owner: TenantId, kid: &str) -> Result<Option<StoredKey>> {
         self.run(PLATFORM, |connection| find(connection, owner, kid))
     }
 
-    /// Somebody's keys, newest first, after the one of this name.
+    /// An owner's keys, newest first, after the key with this name.
     pub fn key_list(
         &self,
         owner: TenantId,
@@ -229,7 +230,7 @@ impl Store {
         limit: i64,
     ) -> Result<Vec<StoredKey>> {
         self.run(PLATFORM, |connection| {
-            // Keys are never taken away, so the last one of a page is always there.
+            // Keys are never deleted, so the last key of a page is always there.
             sql_query(format!(
                 "SELECT * FROM {KEYS} WHERE tenant_id = $1 AND ($2 IS NULL OR (created_at, kid) < ( \
                      SELECT created_at, kid FROM {KEYS} WHERE tenant_id = $1 AND kid = $2)) \
@@ -243,7 +244,7 @@ impl Store {
         })
     }
 
-    /// The newest active key that the server can sign tokens of theirs with.
+    /// The newest active key of an owner with which the server can sign tokens.
     pub fn key_newest_signing(&self, owner: TenantId) -> Result<Option<StoredKey>> {
         self.run(PLATFORM, |connection| {
             one(sql_query(format!(
@@ -255,7 +256,8 @@ impl Store {
         })
     }
 
-    /// The key pairs whose private part the server has, and that verify now or will.
+    /// An owner's key pairs whose private part the server has, and that are not revoked; none while the tenant is
+    /// suspended.
     pub fn key_pairs(&self, owner: TenantId) -> Result<Vec<StoredKey>> {
         self.run(PLATFORM, |connection| {
             sql_query(format!(
@@ -268,7 +270,7 @@ impl Store {
         })
     }
 
-    /// Ends a key, where somebody has one of this name; what was ended before stays as it is.
+    /// Revokes an owner's key with this name. A key that was revoked before stays as it is.
     pub fn key_revoke(
         &self,
         owner: TenantId,
@@ -298,7 +300,7 @@ struct Count {
     count: i64,
 }
 
-/// How many rows of theirs there are.
+/// Counts an owner's rows.
 fn count(connection: &mut PgConnection, rows: &str, owner: TenantId) -> QueryResult<i64> {
     let row: Count = sql_query(format!("SELECT count(*) AS count FROM {rows}"))
         .bind::<Integer, _>(owner.0)

@@ -17,28 +17,29 @@ use super::schema;
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!();
 
-/// Key of the advisory lock that lets several replicas start at once: "sigpersi" in ASCII, read as a number.
+/// The key of the advisory lock under which replicas migrate one after another: "sigpersi" in ASCII, read as a
+/// number.
 const LOCK_KEY: i64 = 0x7369_6770_6572_7369;
 
-/// Oldest Postgres that the queries are written for.
+/// The oldest supported version of Postgres.
 const OLDEST_VERSION: i32 = 140_000;
-/// How long a migration may wait for a lock on a table: requests that come meanwhile wait behind it.
+/// The most time that a migration waits for a lock on a table. Requests that come meanwhile wait behind it.
 const LOCK_TIMEOUT: &str = "2s";
 const UNREADABLE: &str = "The database's migrations can't be read";
 
-/// What can't be done now, and may be later.
+/// A failure that may not occur again later.
 #[derive(Debug, thiserror::Error)]
 pub enum Unavailable {
-    /// There is no database to talk to.
+    /// The database can't be reached.
     #[error("The database can't be reached; check DATABASE_URL and that Postgres is running")]
     Unreachable,
-    /// There is one, and it takes no writes.
+    /// The database takes no writes.
     #[error(
         "The database takes no writes: it is a standby, or was made read-only. Name all hosts in DATABASE_URL, as in \
          postgres://HOST1,HOST2/NAME, so that the primary is found"
     )]
     ReadOnly,
-    /// Somebody works with a table that a migration changes.
+    /// A table that a migration changes is in use.
     #[error(
         "A migration waited too long for a table that is in use, as by an export or pg_dump; the database is as it was \
          before it. Try again"
@@ -46,15 +47,15 @@ pub enum Unavailable {
     Locked,
 }
 
-/// Brings the schema up to date and returns the names of the migrations that were run.
+/// Brings the schema up to date and returns the names of the migrations that ran.
 ///
-/// Safe to call from many processes at once: one works, the others wait and find nothing left to do. A login that does not own
-/// the tables changes nothing, and finds nothing left to do either, or is refused.
+/// Many processes may call this at once: one works, and the others wait and find nothing left to do. A login that
+/// does not own the tables changes nothing: either nothing is left to do, or it is refused.
 ///
 /// # Errors
 ///
-/// Where the database can't be reached or written to, is older than Postgres 14, has a schema newer than this program, or
-/// holds what Sigpersist has not made.
+/// If the database can't be reached or written to, is older than Postgres 14, has a schema newer than this program,
+/// or has tables that Sigpersist did not make.
 pub fn migrate(url: &str) -> anyhow::Result<Vec<String>> {
     let mut connection = open(url)?;
     if is_others(&mut connection).context(UNREADABLE)? {
@@ -81,11 +82,11 @@ pub fn migrate(url: &str) -> anyhow::Result<Vec<String>> {
     let run = run.iter().map(ToString::to_string).collect();
     let_server_read(&mut connection).context(UNREADABLE)?;
     refuse_incomplete_schema(&mut connection)?;
-    // The lock goes with the connection, here.
+    // The connection is closed here, which releases the lock.
     Ok(run)
 }
 
-/// Takes the lock for migrations, and says so where somebody else holds it.
+/// Takes the lock for migrations. Logs a warning if another process holds it.
 fn lock(connection: &mut PgConnection) -> QueryResult<()> {
     let is_free: bool = diesel::select(sql::<Bool>(&format!("pg_try_advisory_lock({LOCK_KEY})")))
         .get_result(connection)?;
@@ -96,16 +97,17 @@ fn lock(connection: &mut PgConnection) -> QueryResult<()> {
     connection.batch_execute(&format!("SET lock_timeout = '{LOCK_TIMEOUT}'"))
 }
 
-/// Makes sure that the schema is the one this program works with, without changing it.
+/// Checks that the schema is the one of this program, without changing it.
 ///
 /// # Errors
 ///
-/// As [`migrate`], and where migrations are pending.
+/// As [`migrate`], and if migrations are pending.
 pub fn check_schema(url: &str) -> anyhow::Result<()> {
     check(&mut open(url)?)
 }
 
-/// The same on a connection, which works under the role of the server from then on: a login may have no rights but that.
+/// Like [`check_schema`], on a connection. It works under the server's role from then on: a login may have no other
+/// right.
 fn check(connection: &mut PgConnection) -> anyhow::Result<()> {
     role::take(connection)?;
     let applied = applied(connection).context(UNREADABLE)?;
@@ -119,7 +121,7 @@ fn check(connection: &mut PgConnection) -> anyhow::Result<()> {
     refuse_incomplete_schema(connection)
 }
 
-/// Whether the schema belongs to somebody whose rights the login has not.
+/// Whether the schema belongs to a role whose rights the login lacks.
 fn is_others(connection: &mut PgConnection) -> QueryResult<bool> {
     diesel::select(sql::<Bool>(
         "EXISTS (SELECT FROM pg_class WHERE oid = to_regclass('__diesel_schema_migrations') AND NOT pg_has_role(relowner, 'USAGE'))",
@@ -127,7 +129,7 @@ fn is_others(connection: &mut PgConnection) -> QueryResult<bool> {
     .get_result(connection)
 }
 
-/// Lets the role of the server read which migrations were run; the table is Diesel's, so no migration can do it.
+/// Lets the server's role read which migrations ran. The table is Diesel's, so no migration can grant this.
 fn let_server_read(connection: &mut PgConnection) -> QueryResult<()> {
     let may: bool = diesel::select(sql::<Bool>(&format!(
         "has_table_privilege('{SERVER_ROLE}', '__diesel_schema_migrations', 'SELECT')"
@@ -141,16 +143,16 @@ fn let_server_read(connection: &mut PgConnection) -> QueryResult<()> {
     Ok(())
 }
 
-/// Whether the schema is one that this program works with: all of its migrations were run. Others may have been, by a newer
-/// program that runs beside this one during an upgrade.
+/// Whether this program can work with the schema: all of its migrations ran. More may have run, since a newer program
+/// runs beside this one during an upgrade.
 pub(super) fn is_ours(connection: &mut PgConnection) -> anyhow::Result<bool> {
     let applied = applied(connection)?;
     Ok(known()?.iter().all(|version| applied.contains(version)))
 }
 
 fn applied(connection: &mut PgConnection) -> QueryResult<Vec<String>> {
-    // Diesel's own way of asking creates its table first, which a check must not. Where nobody let the server read it, no
-    // `sigpersist migrate` of this release was run.
+    // Diesel's own query creates its table first, which a check must not do. If the server may not read the table,
+    // `sigpersist migrate` of this release never ran.
     let readable: bool = diesel::select(sql::<Bool>(
         "coalesce(has_table_privilege(to_regclass('__diesel_schema_migrations')::oid, 'SELECT'), false)",
     ))
@@ -166,7 +168,7 @@ fn applied(connection: &mut PgConnection) -> QueryResult<Vec<String>> {
 
 fn open(url: &str) -> anyhow::Result<PgConnection> {
     let mut connection = super::connection::connect(url).map_err(|error| {
-        // libpq's words name the host, the reason, and whether TLS was asked for and could not be had.
+        // libpq's message names the host, the reason, and whether TLS was asked for but not available.
         let words = error.to_string();
         let unavailable = if words.contains("session is read-only") {
             Unavailable::ReadOnly
@@ -188,7 +190,7 @@ fn open(url: &str) -> anyhow::Result<PgConnection> {
     Ok(connection)
 }
 
-/// Versions of the migrations in this program.
+/// The versions of the migrations in this program.
 fn known() -> anyhow::Result<Vec<String>> {
     let migrations = MigrationSource::<Pg>::migrations(&MIGRATIONS)
         .map_err(|error| anyhow!(error).context("The program's own migrations can't be read"))?;
@@ -213,7 +215,7 @@ fn refuse_unknown_schema(applied: &[String]) -> anyhow::Result<()> {
     );
 }
 
-/// Makes sure that none of our tables is there, where no migration was run: it would be somebody else's.
+/// Checks that no table with one of our names exists if no migration ran: it would be somebody else's.
 fn refuse_tables_of_others(connection: &mut PgConnection) -> anyhow::Result<()> {
     let names = TABLES.join(",");
     let found: Vec<String> = diesel::select(sql::<Array<Text>>(&format!(
@@ -229,8 +231,8 @@ fn refuse_tables_of_others(connection: &mut PgConnection) -> anyhow::Result<()> 
     Ok(())
 }
 
-/// Makes sure that what the migrations made is there, and that the role of the server may read it: neither is so in a copy
-/// that was made without it.
+/// Checks that the tables of the migrations exist, and that the server's role may read them. A copy of the database
+/// that was made without the role has neither.
 fn refuse_incomplete_schema(connection: &mut PgConnection) -> anyhow::Result<()> {
     connection
         .transaction(|connection| {
@@ -247,7 +249,7 @@ macro_rules! tables {
     ($($table:ident),* $(,)?) => {
         const TABLES: &[&str] = &[$(stringify!($table)),*];
 
-        /// Reads all columns of all tables, and no row.
+        /// Selects all columns of all tables, but no row.
         fn read_nothing(connection: &mut PgConnection) -> QueryResult<()> {
             $(schema::$table::table.limit(0).execute(connection)?;)*
             Ok(())

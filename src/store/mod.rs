@@ -1,4 +1,4 @@
-//! Postgres, through Diesel and r2d2, and nothing else: the only module that knows SQL.
+//! Postgres, through Diesel and r2d2. This is the only module that knows SQL.
 //!
 //! A [`Store`] is a pool of connections with one method for each query, named after its noun (`signature_insert`,
 //! `signature_list`). Every query of a tenant's rows takes the [`TenantId`](sigpersist_model::context::TenantId). All of it

@@ -29,7 +29,7 @@ struct RevisionRow {
     uploaded_at: DateTime<Utc>,
 }
 
-/// The columns of a [`RevisionRow`]; the component itself stays where it is.
+/// The columns of a [`RevisionRow`]. The component itself is not read.
 macro_rules! revision_columns {
     () => {
         (
@@ -51,7 +51,7 @@ pub(super) fn digest_from_column(bytes: Vec<u8>) -> Result<Digest> {
 }
 
 impl RevisionRow {
-    /// What the audit trail says of a revision.
+    /// The revision as the audit trail records it.
     fn audited(&self) -> Value {
         json!({ "sha256": to_hex(&self.sha256), "size": self.size, "cases": self.cases })
     }
@@ -71,7 +71,7 @@ impl RevisionRow {
     }
 }
 
-/// What is stored of a component.
+/// A component that is to be stored.
 #[derive(Debug)]
 pub struct NewRevision<'a> {
     /// Its digest.
@@ -82,20 +82,20 @@ pub struct NewRevision<'a> {
     pub exports: &'a [String],
     /// Interfaces of the contract that it imports.
     pub imports: &'a [String],
-    /// What it says of itself.
+    /// Its own description.
     pub description: &'a str,
-    /// Test cases that it has passed.
+    /// Test cases that it passed.
     pub cases: Value,
 }
 
-/// What became of a wish to delete a plugin.
+/// The result of deleting a plugin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PluginDeletion {
-    /// It is gone with all its revisions.
+    /// The plugin was deleted with all its revisions.
     Done,
-    /// There was none.
+    /// There is no such plugin.
     NotFound,
-    /// These hooks run it.
+    /// These hooks run the plugin, so it was not deleted.
     Bound(Vec<BoundBy>),
 }
 
@@ -108,15 +108,16 @@ pub struct BoundBy {
     pub hook: String,
 }
 
-/// For whom an owner's plugins are read and written.
+/// The tenant for which an owner's plugins are read and written.
 fn acting(owner: Option<TenantId>) -> TenantId {
     owner.unwrap_or(PLATFORM)
 }
 
 impl Store {
-    /// Stores a component as the newest revision of a plugin, which is made where it does not exist, and says whether
-    /// anything changed. Bytes that are there already become the newest again. The event is told what was the newest before,
-    /// and what is now.
+    /// Stores a component as the newest revision of a plugin, and returns whether anything changed.
+    ///
+    /// The plugin is made if it does not exist. Bytes that are stored already become the newest revision again. The
+    /// event gets the newest revisions before and after the upload.
     pub fn plugin_upload(
         &self,
         owner: Option<TenantId>,
@@ -151,7 +152,7 @@ impl Store {
                 .select(plugin_revisions::cases)
                 .first::<Value>(connection)
                 .optional()?;
-            // Cases that do not come stay as they are.
+            // An upload without cases keeps the stored ones.
             let cases = stored
                 .clone()
                 .filter(|_| !has_cases)
@@ -188,7 +189,7 @@ impl Store {
         Ok((row.into_revision()?, changed))
     }
 
-    /// The plugins of an owner, and for a tenant also the platform's, which it may bind; by name.
+    /// An owner's plugins by name; for a tenant also the platform's plugins, which it may bind.
     pub fn plugin_list(&self, owner: Option<TenantId>) -> Result<Vec<Plugin>> {
         let rows = self.run(acting(owner), |connection| {
             plugin_revisions::table
@@ -228,7 +229,7 @@ impl Store {
             .collect()
     }
 
-    /// The slugs of tenants that have plugins of their own, by name.
+    /// The slugs of tenants that have plugins of their own, in order.
     pub fn plugin_owners(&self) -> Result<Vec<String>> {
         self.run(PLATFORM, |connection| {
             plugins::table
@@ -240,7 +241,7 @@ impl Store {
         })
     }
 
-    /// The number of the plugin of this name: the owner's own before the platform's.
+    /// The number of the plugin with this name: the owner's own, otherwise the platform's.
     pub fn plugin_find(&self, owner: Option<TenantId>, name: &str) -> Result<Option<i32>> {
         self.run(acting(owner), |connection| {
             plugins::table
@@ -276,7 +277,7 @@ impl Store {
         rows.into_iter().map(RevisionRow::into_revision).collect()
     }
 
-    /// One revision of a plugin; the newest where none is named.
+    /// One revision of a plugin; the newest if `sha256` is none.
     pub fn plugin_revision(
         &self,
         owner: Option<TenantId>,
@@ -294,7 +295,7 @@ impl Store {
         row.map(RevisionRow::into_revision).transpose()
     }
 
-    /// The bytes of a revision, if it is there.
+    /// The bytes of a revision, if it exists.
     pub fn plugin_component(
         &self,
         owner: Option<TenantId>,
@@ -310,7 +311,8 @@ impl Store {
         })
     }
 
-    /// Deletes an owner's plugin with all its revisions, which the event is told, unless a hook runs one of them.
+    /// Deletes an owner's plugin with all its revisions, unless a hook runs one of them. The event gets the
+    /// revisions.
     pub fn plugin_delete(
         &self,
         owner: Option<TenantId>,
@@ -322,7 +324,8 @@ impl Store {
                 .filter(plugins::tenant_id.is_not_distinct_from(owner.map(|owner| owner.0)))
                 .filter(plugins::name.eq(name))
                 .select(plugins::id)
-                // Nobody can bind it meanwhile: the foreign keys of a new hook would have to lock its revision.
+                // Nobody can bind the plugin meanwhile: the foreign keys of a new hook would have to lock its
+                // revision.
                 .for_update()
                 .first::<i32>(connection)
                 .optional()?;

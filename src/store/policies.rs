@@ -1,4 +1,4 @@
-//! Queries about what tenants accept and whom they trust.
+//! Queries about policies and trust anchors of tenants.
 
 use std::str::FromStr;
 
@@ -39,7 +39,7 @@ fn get(connection: &mut diesel::PgConnection, tenant: TenantId) -> QueryResult<P
     })
 }
 
-/// The value of a word.
+/// Parses the word in a column.
 fn parse<T: FromStr<Err = String>>(word: &str) -> QueryResult<T> {
     word.parse()
         .map_err(|error: String| DieselError::DeserializationError(error.into()))
@@ -68,7 +68,7 @@ fn into_anchor((sha256, created_at, certificate): AnchorRow) -> Result<TrustAnch
 }
 
 impl Snapshot<'_> {
-    /// What the tenant has set, and whom it trusts; nothing where that is nothing.
+    /// The tenant's policy and trust anchors; none if nothing is set.
     pub fn export_policy(&mut self) -> Result<Option<(Policy, Vec<TrustAnchor>)>> {
         let tenant = self.tenant;
         let policy = self.run(|connection| get(connection, tenant))?;
@@ -85,7 +85,7 @@ impl Store {
         self.run(tenant, |connection| get(connection, tenant))
     }
 
-    /// Changes a tenant's policy to what `becomes` makes of it.
+    /// Changes a tenant's policy to the result of `becomes`.
     pub fn policy_update(
         &self,
         tenant: TenantId,
@@ -115,13 +115,14 @@ impl Store {
         })
     }
 
-    /// The certificates that a tenant trusts, the oldest first.
+    /// A tenant's trust anchors, the oldest first.
     pub fn anchor_list(&self, tenant: TenantId) -> Result<Vec<TrustAnchor>> {
         let rows = self.run(tenant, |connection| anchors(connection, tenant))?;
         rows.into_iter().map(into_anchor).collect()
     }
 
-    /// Adds the certificates that are not there yet, and says how many; none of them where there would be more than `most`.
+    /// Adds trust anchors that are not stored yet. Returns their number, or adds nothing and returns none if there
+    /// would be more than `most`.
     pub fn anchor_insert(
         &self,
         tenant: TenantId,
@@ -161,7 +162,7 @@ impl Store {
         })
     }
 
-    /// Trusts a certificate no more; says whether it was trusted.
+    /// Removes a trust anchor. Returns whether it was there.
     pub fn anchor_delete(&self, tenant: TenantId, sha256: Digest, event: &Event) -> Result<bool> {
         self.transaction(tenant, |connection| {
             let anchor = trust_anchors::table.find((tenant.0, &sha256.0[..]));

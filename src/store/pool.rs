@@ -1,4 +1,4 @@
-//! The pool of connections, and what its errors mean.
+//! The pool of connections, and the errors of its queries.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,13 +24,13 @@ use super::url::with_defaults;
 use super::watchdog::{Watchdog, Watched};
 use crate::config::DatabaseConfig;
 
-/// How long an answer may be on its way, beyond the time that the statement may take.
+/// The time that an answer may be on its way, beyond the statement's own timeout.
 const ANSWER_GRACE: Duration = Duration::from_secs(2);
 
-/// Batches of one tenant's first versions take no more than this part of the connections, or two.
+/// Batches of one tenant's first versions use at most a quarter of the connections, or two if that is more.
 const PARTS: usize = 4;
 
-/// Why nothing more is asked for somebody who was answered.
+/// The cause of the error for a query of work that was already given up.
 const GIVEN_UP: &str = "it did not answer in time before";
 
 /// The database, as a pool of connections. Cheap to clone.
@@ -38,20 +38,21 @@ const GIVEN_UP: &str = "it did not answer in time before";
 pub struct Store {
     pool: Pool<Manager>,
     watchdog: Arc<Watchdog<PooledConnection<Manager>>>,
-    /// How long a statement's answer may take.
+    /// The most time that the answer to a statement may take; none for no limit.
     patience: Option<Duration>,
     /// First versions that wait to be saved together.
     pub(super) firsts: Arc<Batches<FirstVersion, Fate>>,
-    /// What seals events of the audit trail; none where there is no master key.
+    /// The key that seals events of the audit trail; none without a master key.
     pub(super) seal_key: Option<Arc<SealKey>>,
     /// The database for libpq, for connections beside the pool.
     pub(super) url: Arc<str>,
-    /// A pooler in between was seen to forget what sessions set, so nothing is asked until it was seen to keep it.
+    /// Whether a pooler between server and database was seen to lose session settings. Then queries are refused until
+    /// it was seen to keep them.
     pub(super) forgets: Arc<AtomicBool>,
 }
 
 impl Store {
-    /// A store on this database. Connections are made when they are needed, so this does not fail.
+    /// Makes a store on this database. This does not fail, since connections are made only when they are needed.
     pub fn new(url: &str, config: &DatabaseConfig) -> Self {
         let manager = Manager {
             url: with_defaults(url),
@@ -59,11 +60,11 @@ impl Store {
         };
         let pool = Pool::builder()
             .max_size(config.pool_size)
-            // A pool of one is a command's, which may end before it asks for anything: a connection that is just being made
-            // then would have libpq write of the database's end to the command's standard error.
+            // A pool of one belongs to a command, which may end before its first query. If a connection were being
+            // made at that moment, libpq would report the end of the database on the command's standard error.
             .min_idle(Some(config.pool_size.saturating_sub(1).min(2)))
             .connection_timeout(Duration::from_millis(config.pool_timeout_ms))
-            // That may take as long as a query, so it is watched as one.
+            // The test may take as long as a query, so `lease` makes it under the watchdog.
             .test_on_check_out(false)
             .error_handler(Box::new(LogConnectionErrors))
             .build_unchecked(manager);
@@ -72,7 +73,7 @@ impl Store {
         Self {
             pool,
             watchdog: Watchdog::start(config.pool_size),
-            // 0 is no limit to Postgres.
+            // 0 means no limit in Postgres.
             patience: (!limit.is_zero()).then(|| limit + ANSWER_GRACE),
             firsts: Batches::new(
                 (pool_size / PARTS).max(2).min(pool_size),
@@ -84,7 +85,7 @@ impl Store {
         }
     }
 
-    /// The same store, which seals with this key each event that it adds to the audit trail.
+    /// Sets the key that seals each event which this store adds to the audit trail.
     #[must_use]
     pub fn sealing(self, key: Option<SealKey>) -> Self {
         Self {
@@ -95,7 +96,7 @@ impl Store {
 
     /// Runs queries for a tenant, or for [`PLATFORM`](sigpersist_model::context::PLATFORM), on a connection of the pool.
     ///
-    /// The rows that they find are those that row-level security gives to that tenant, whatever they ask for.
+    /// Row-level security shows them that tenant's rows only, whatever they select.
     pub(super) fn run<T>(
         &self,
         tenant: TenantId,
@@ -104,7 +105,7 @@ impl Store {
         self.run_within(self.patience, tenant, queries)
     }
 
-    /// The same for queries that may take as long as they like.
+    /// Like [`Self::run`], but the watchdog never gives up on these queries.
     pub(super) fn run_patiently<T>(
         &self,
         tenant: TenantId,
@@ -152,7 +153,7 @@ impl Store {
         })
     }
 
-    /// Waits for a connection that works.
+    /// Waits for a working connection.
     fn lease(&self, patience: Option<Duration>) -> Result<Lease, PoolError> {
         let deadline = Instant::now() + self.pool.connection_timeout();
         loop {
@@ -168,7 +169,7 @@ impl Store {
             if lease.session.works() {
                 return Ok(lease);
             }
-            // Without it, the pool makes another one in this place.
+            // The lease is dropped, and the pool makes another connection in its place.
         }
     }
 
@@ -181,7 +182,7 @@ impl Store {
         self.run(tenant, |connection| {
             connection.transaction(|connection| {
                 let done = queries(connection)?;
-                // The caller was told that it failed.
+                // The caller was already told that it failed.
                 if Work::is_given_up() {
                     return Err(DieselError::RollbackTransaction);
                 }
@@ -190,7 +191,7 @@ impl Store {
         })
     }
 
-    /// Connections that are idle, and that are used.
+    /// The number of idle connections, and of connections in use.
     pub fn connections(&self) -> (u32, u32) {
         let state = self.pool.state();
         let idle = state.idle_connections;
@@ -198,14 +199,14 @@ impl Store {
     }
 }
 
-/// A connection in use. One that is dropped otherwise than by [`Self::end`] is closed.
+/// A connection in use. If it is dropped without [`Self::end`], it is closed.
 struct Lease {
     session: Session,
     watched: Watched<PooledConnection<Manager>>,
 }
 
 impl Lease {
-    /// Puts it back, where its place is not given to another one by now.
+    /// Returns the connection to its place, unless the place was given to another connection meanwhile.
     fn end(mut self) {
         if let Some(mut place) = self.watched.end() {
             self.session.used_at = Instant::now();
@@ -253,7 +254,7 @@ mod tests {
         (folder, embedded, store)
     }
 
-    /// What a tenant sees that asks for everything.
+    /// The rows that a tenant sees when it selects all.
     fn seen(store: &Store, tenant: TenantId) -> Vec<(i32, String)> {
         store
             .run(tenant, |connection| {
@@ -297,7 +298,7 @@ mod tests {
         }
     }
 
-    /// The database's own word, whatever libpq was told.
+    /// The value of a setting in the database, whatever libpq was told.
     fn setting(store: &Store, name: &str) -> String {
         let query = diesel::select(sql::<Text>(&format!("current_setting('{name}')")));
         store
@@ -322,7 +323,7 @@ mod tests {
     #[test]
     fn a_session_that_a_pooler_gave_away_is_of_no_use() {
         let (_folder, _postgres, store) = pool_of_one();
-        // As another session would that has the same connection meanwhile.
+        // As another session would do that gets the same connection meanwhile.
         let taken = |connection: &mut PgConnection| {
             connection
                 .batch_execute("SET sigpersist.session = 'of another'; SET sigpersist.tenant = '2'")
@@ -334,7 +335,7 @@ mod tests {
         };
         assert!(cause.to_string().contains("pool_mode"), "{cause}");
         store.run(TenantId(2), |_| Ok(())).unwrap();
-        // One that is not used for long is looked at before it is used again, and another is made.
+        // A connection that was idle for long is tested before it is used again, and replaced.
         store.run(TenantId(1), taken).unwrap();
         std::thread::sleep(Duration::from_millis(1100));
         store

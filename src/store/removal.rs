@@ -1,5 +1,5 @@
-//! Removing what is a tenant's own: in small batches, so that nobody waits long for anything, and so that it goes on where
-//! it was whenever it is broken off.
+//! Removes a tenant's own data, in small batches, so that nobody waits long for a lock, and so that an interrupted
+//! removal continues where it stopped.
 
 use diesel::prelude::*;
 use diesel::sql_query;
@@ -13,18 +13,20 @@ use super::pool::Store;
 use super::schema::{tenant_usage, tenants};
 use super::usage;
 
-/// Rows and bytes of one batch: one short transaction.
+/// Rows and bytes of one batch, which is one short transaction.
 const BATCH_ROWS: i64 = 1_000;
 const BATCH_BYTES: i64 = 32 * 1024 * 1024;
-/// The first half of the name of the lock under which a tenant is removed; its id is the second.
+/// The first half of the key of the advisory lock for a tenant's removal; the tenant's id is the second half.
 const LOCK: i32 = i32::from_be_bytes(*b"sigp");
 
 const OWN: &str = "tenant_id = $1";
 const OF_OWN_PLUGINS: &str = "plugin_id IN (SELECT id FROM plugins WHERE tenant_id = $1)";
 
-/// What is emptied before the tenant goes, in this order; which rows are its own; and what one weighs. What a thread has
-/// goes before it, and hooks before what they run, so that no row takes many others along. What is left are few and small
-/// rows, which go with the tenant.
+/// The tables that are emptied before the tenant is deleted, in this order, with the condition for its rows and the
+/// weight of a row.
+///
+/// A thread's data goes before the thread, and hooks go before the plugins that they run, so that no delete cascades
+/// to many rows. Other tables have few and small rows, which are deleted with the tenant.
 const TABLES: [(&str, &str, &str); 11] = [
     ("signature_tags", OWN, "0"),
     ("signature_verdicts", OWN, "bytes"),
@@ -47,14 +49,14 @@ const TABLES: [(&str, &str, &str); 11] = [
     ("tenant_keys", OWN, "0"),
 ];
 
-/// What a batch did.
+/// The result of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Removed {
-    /// There may be more.
+    /// There may be more rows.
     Some,
-    /// Nothing is left but what was stored just now, by a server that has not yet heard of it.
+    /// Nothing is left, except rows that were stored just now by a server that has not heard of the removal yet.
     Everything,
-    /// Another server is at it.
+    /// Another server is removing this tenant.
     Elsewhere,
 }
 
@@ -73,7 +75,7 @@ struct Gone {
 }
 
 impl Store {
-    /// The next tenant after this one that is due to be removed, which from now on nothing takes back.
+    /// The next tenant after this one that is due to be removed. From now on its deletion can't be cancelled.
     pub fn removal_begin(&self, after: TenantId) -> Result<Option<(TenantId, String)>> {
         let due = tenants::table
             .filter(tenants::id.gt(after.0))
@@ -94,7 +96,7 @@ impl Store {
                     .filter(tenants::delete_after.le(diesel::dsl::now))
                     .set(tenants::removing_since.eq(diesel::dsl::now))
                     .execute(connection)?;
-                // Somebody has taken the deletion back at the last moment.
+                // Somebody cancelled the deletion at the last moment.
                 if begun == 0 {
                     return Ok(None);
                 }
@@ -104,8 +106,8 @@ impl Store {
         Ok(row.map(|(id, slug)| (TenantId(id), slug)))
     }
 
-    /// Removes a batch of what is a tenant's own. What it had stored stays in its usage, so that in the end that says how
-    /// much went, however often the removal was broken off.
+    /// Removes a batch of a tenant's data. The tenant's usage stays, so that it shows in the end how much was
+    /// removed, even if the removal was interrupted.
     pub fn removal_step(&self, tenant: TenantId) -> Result<Removed> {
         self.transaction(tenant, |connection| {
             let lock: Lock = sql_query("SELECT pg_try_advisory_xact_lock($1, $2) AS taken")
@@ -131,7 +133,7 @@ impl Store {
                 .get_result(connection)?;
                 rows += gone.rows;
                 bytes += gone.bytes;
-                // What comes next must wait until nothing of this is left.
+                // The next table must wait until this one has no row of the tenant left.
                 if rows >= BATCH_ROWS || bytes >= BATCH_BYTES {
                     return Ok(Removed::Some);
                 }
@@ -140,15 +142,15 @@ impl Store {
         })
     }
 
-    /// Removes the tenant itself, and writes down that it and what it had stored is gone; says whether it did.
+    /// Removes the tenant itself, and records an event with its usage. Returns whether it was removed.
     pub fn removal_end(
         &self,
         tenant: TenantId,
         event: impl FnOnce(Usage) -> Event,
     ) -> Result<bool> {
         self.transaction(PLATFORM, |connection| {
-            // A save that is still under way holds its row of usage and waits for the tenant's, so they are taken in that
-            // order here too.
+            // Lock order: rows of usage first, then the tenant's row. A save in progress holds its row of usage and
+            // waits for the tenant's row.
             tenant_usage::table
                 .filter(tenant_usage::tenant_id.eq(tenant.0))
                 .select(tenant_usage::shard)

@@ -1,6 +1,6 @@
-//! The role that the server works under, whoever it logs in as: it owns no table, so that it can neither turn row-level
-//! security off nor change what is only ever added to. A login that has no rights of its own but to take the role gains
-//! nothing by leaving it; the owner of the tables, whom migrations need, would.
+//! The role under which the server works, whatever its login. The role owns no table, so it can neither turn off
+//! row-level security nor change append-only tables. If the login's only right is to take this role, it gains nothing
+//! by leaving it. The owner of the tables, which migrations need, would gain rights.
 
 use anyhow::{Context as _, bail};
 use diesel::connection::SimpleConnection as _;
@@ -8,12 +8,12 @@ use diesel::pg::PgConnection;
 use diesel::sql_types::{Bool, Text};
 use diesel::{OptionalExtension as _, QueryableByName, RunQueryDsl as _, sql_query};
 
-/// The role; migrations grant to it by this name.
+/// The name of the role, to which migrations grant rights.
 pub(super) const SERVER_ROLE: &str = "sigpersist_server";
 
 #[derive(QueryableByName)]
 struct Role {
-    /// Whether row-level security does not bind it.
+    /// Whether it bypasses row-level security.
     #[diesel(sql_type = Bool)]
     bypasses: bool,
     #[diesel(sql_type = Bool)]
@@ -26,11 +26,11 @@ struct Login {
     name: String,
 }
 
-/// Makes the role where it does not exist, and lets the login take it; none for whoever is logged in.
+/// Makes the role if it does not exist, and lets `login` take it; none stands for the connection's own login.
 ///
 /// # Errors
 ///
-/// Where that needs more rights than the connection has, with what somebody who has them can do.
+/// If that needs more rights than the connection has. The error says what somebody with these rights must run.
 pub(super) fn make(connection: &mut PgConnection, login: Option<&str>) -> anyhow::Result<()> {
     let login = match login {
         Some(login) => login.to_owned(),
@@ -50,7 +50,7 @@ pub(super) fn make(connection: &mut PgConnection, login: Option<&str>) -> anyhow
         Some(_) => connection.batch_execute(&grant),
         None => connection.batch_execute(&format!("CREATE ROLE {SERVER_ROLE}; {grant}")),
     };
-    // Another server on another database of the same Postgres may have been faster.
+    // Another server on another database of the same Postgres may have made it meanwhile.
     if made.is_err() && find(connection, &login)?.is_some_and(|role| role.taken_by_login) {
         return Ok(());
     }
@@ -61,11 +61,11 @@ pub(super) fn make(connection: &mut PgConnection, login: Option<&str>) -> anyhow
     })
 }
 
-/// Works under the role from now on, where it exists.
+/// Works under the role from now on, if it exists.
 ///
 /// # Errors
 ///
-/// Where the login may not, with what somebody who may can do.
+/// If the login may not take the role. The error says what somebody who may grant it must run.
 pub(super) fn take(connection: &mut PgConnection) -> anyhow::Result<()> {
     let login = login(connection)?;
     let Err(refused) = connection.batch_execute(&format!("SET ROLE {SERVER_ROLE}")) else {

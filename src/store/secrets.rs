@@ -1,4 +1,4 @@
-//! Queries about secrets that are stored under the master key, for those who rotate it.
+//! Queries about secrets that are encrypted under the master key, for its rotation.
 
 use diesel::connection::SimpleConnection as _;
 use diesel::dsl::sql;
@@ -20,18 +20,18 @@ use super::keys::{KEYS, add_alone, all, current_master_key, table};
 use super::pool::Store;
 use super::schema::master_key;
 
-/// The lock of whoever rotates the master key.
+/// The advisory lock of a rotation of the master key.
 const ROTATING: i64 = i64::from_be_bytes(*b"sigprota");
 
-/// A rotation under way: a connection of its own, with which the lock ends.
+/// A rotation in progress: a connection of its own, which holds the lock.
 pub struct Rotation(PgConnection);
 
 impl Drop for Rotation {
-    /// Postgres gives the lock back only when it has noticed that a connection was closed, which may be after the next rotation
-    /// asks for it.
+    /// Releases the lock. Postgres itself would do so only when it notices that the connection was closed, which may
+    /// be after the next rotation asks for the lock.
     fn drop(&mut self) {
         let unlock = format!("SELECT pg_advisory_unlock({ROTATING})");
-        // Where the connection is lost, so is the lock.
+        // If the connection is lost, so is the lock.
         drop(self.0.batch_execute(&unlock));
     }
 }
@@ -42,16 +42,16 @@ impl std::fmt::Debug for Rotation {
     }
 }
 
-/// A stored secret, and what it is to be instead.
+/// A stored secret and its replacement.
 #[derive(Debug)]
 pub struct Reencrypted {
     /// The key that it belongs to.
     pub key: StoredKey,
-    /// The secret under another master key.
+    /// The secret, encrypted under another master key.
     pub encrypted: Vec<u8>,
 }
 
-/// All secrets, in one transaction in which nobody else adds a secret or changes which master key encrypts.
+/// All secrets, in a transaction during which nobody else adds a secret or changes the current master key.
 pub struct Secrets<'a> {
     store: &'a Store,
     connection: &'a mut PgConnection,
@@ -64,12 +64,12 @@ impl std::fmt::Debug for Secrets<'_> {
 }
 
 impl Secrets<'_> {
-    /// The master key that encrypts, once it was rotated.
+    /// The current master key; none if it was never rotated.
     pub fn current_master_key(&mut self) -> Result<Option<MasterKeyId>> {
         current_master_key(self.connection).map_err(query_error)
     }
 
-    /// Some of the keys that have a secret, after the one of this name.
+    /// Keys that have a secret, after the key with this name.
     pub fn page(&mut self, after: &str, limit: i64) -> Result<Vec<StoredKey>> {
         sql_query(format!(
             "SELECT * FROM {KEYS} WHERE encrypted_secret IS NOT NULL AND kid > $1 ORDER BY kid LIMIT $2"
@@ -86,7 +86,7 @@ impl Secrets<'_> {
         seal_keys(self.connection).map_err(query_error)
     }
 
-    /// Lets this master key encrypt from the end of the transaction on.
+    /// Makes this the current master key, from the end of the transaction on.
     pub fn set_master_key(&mut self, current: MasterKeyId, event: &Event) -> Result<()> {
         diesel::insert_into(master_key::table)
             .values(master_key::current.eq(current.0.as_slice()))
@@ -100,7 +100,7 @@ impl Secrets<'_> {
 }
 
 impl Store {
-    /// How many secrets are stored, and how many of them under this master key.
+    /// The number of stored secrets, and how many of them are under this master key.
     pub fn secret_count(&self, under: MasterKeyId) -> Result<(u64, u64)> {
         self.run(PLATFORM, |connection| {
             let row: Counts = sql_query(format!(
@@ -113,8 +113,8 @@ impl Store {
         })
     }
 
-    /// Does something with all secrets while nobody else adds one or changes which master key encrypts. Where it fails,
-    /// nothing is changed.
+    /// Works on all secrets while nobody else adds one or changes the current master key. If `work` fails, nothing is
+    /// changed.
     pub fn secrets<T>(
         &self,
         work: impl FnOnce(&mut Secrets<'_>) -> anyhow::Result<T>,
@@ -137,7 +137,8 @@ impl Store {
         }
     }
 
-    /// Keeps everybody else from rotating the master key until the result is dropped; none where somebody else does.
+    /// Prevents others from rotating the master key until the result is dropped; none if somebody else is rotating
+    /// it.
     pub fn rotation_begin(&self) -> Result<Option<Rotation>> {
         let mut connection =
             connect(&self.url).map_err(|error| Error::DatabaseUnavailable(error.into()))?;
@@ -148,7 +149,7 @@ impl Store {
         Ok(taken.then_some(Rotation(connection)))
     }
 
-    /// Some of the keys whose secrets are not under this master key, after the one of this name.
+    /// Keys whose secrets are not under this master key, after the key with this name.
     pub fn secrets_not_under(
         &self,
         current: MasterKeyId,
@@ -168,7 +169,7 @@ impl Store {
         })
     }
 
-    /// Puts secrets under another master key, each where it is still as it was read.
+    /// Stores secrets that were encrypted again, each unless the stored one changed since it was read.
     pub fn secrets_reencrypt(&self, secrets: &[Reencrypted]) -> Result<()> {
         self.transaction(PLATFORM, |connection| {
             for secret in secrets {

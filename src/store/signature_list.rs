@@ -1,10 +1,11 @@
-//! Listing threads: each filter on its own walks an index that yields the order of the list, newest first, so that a
-//! page costs the same however many threads there are. Further filters are checked on the way.
+//! Lists threads. Each single filter walks an index in the order of the list, newest first, so that a page costs the
+//! same however many threads there are. Further filters are checked during the walk.
 //!
-//! Statistics are of another moment: a tenant of ten rows then may have a million now. So the text leaves Postgres one plan
-//! whatever it believes. Each part asks for an order that exactly one index yields, on connections that do not sort where an
-//! index will do (`connection.rs`). An order that names a column is void where the column equals a constant, so the columns
-//! that choose the index are bounded from both sides instead.
+//! Statistics may be outdated: a tenant that had ten rows may have a million now. So the query leaves Postgres only
+//! one plan, whatever the statistics say. Each part asks for an order that exactly one index yields, on connections
+//! that do not sort if an index can yield the order (`connection.rs`). Postgres drops a column from an order if the
+//! column equals a constant. So the columns that choose the index have a lower and an upper bound instead of an
+//! equality.
 
 use diesel::pg::{Pg, PgConnection};
 use diesel::prelude::*;
@@ -17,16 +18,18 @@ use sigpersist_model::signature::{ListFilter, Position, Signature};
 use super::pool::Store;
 use super::signatures::SignatureRow;
 
-/// How much of the list, and from where.
+/// The limits of a page.
 #[derive(Debug, Clone)]
 pub struct ListPage {
-    /// Only what comes after this place.
+    /// Only threads after this place.
     pub after: Option<Position>,
-    /// At most so many, and one more without its signature where there is one: it tells that the list goes on.
+    /// The most threads of the page. If there are more, one more comes without its signature, which shows that the
+    /// list goes on.
     pub limit: i64,
-    /// After leaving out so many.
+    /// The number of threads that are skipped.
     pub offset: i64,
-    /// Leave signatures out where all of the page together have more bytes than this; -1 leaves them out always.
+    /// If the signatures of the page together have more bytes than this, they are left out; -1 always leaves them
+    /// out.
     pub max_bytes: i64,
 }
 
@@ -54,7 +57,7 @@ impl Store {
         rows.into_iter().map(SignatureRow::into_signature).collect()
     }
 
-    /// How many threads a filter matches.
+    /// The number of threads that a filter matches.
     pub fn signature_count(&self, tenant: TenantId, filter: &ListFilter) -> Result<i64> {
         let query = CountQuery(Threads {
             tenant_id: tenant.0,
@@ -71,7 +74,7 @@ impl Store {
 struct ListQuery<'a> {
     threads: Threads<'a>,
     page: &'a ListPage,
-    /// The page and the thread after it, which comes without its signature.
+    /// The page's limit and one more thread, which comes without its signature.
     one_more: i64,
 }
 
@@ -161,15 +164,15 @@ impl QueryFragment<Pg> for CountQuery<'_> {
     }
 }
 
-/// The ids of the threads that a filter matches, and when they were created, in the order of the list.
+/// The ids and creation times of the threads that a filter matches, in the order of the list.
 #[derive(Debug)]
 struct Threads<'a> {
     tenant_id: i32,
     filter: &'a ListFilter,
-    /// Only those after this place.
+    /// Only threads after this place.
     after: Option<&'a Position>,
     after_id: i64,
-    /// How many of each tag's own list can be among those that are read, if not all are.
+    /// The most threads of each tag that can be on the page; none if all threads are read.
     wanted: Option<i64>,
 }
 
@@ -183,8 +186,8 @@ impl QueryFragment<Pg> for Threads<'_> {
         }
         if self.filter.all_tags {
             self.push_tagged(&mut out)?;
-            // The walk goes along the tag that is the rarest from here on: the one whose hundredth thread is the furthest, or
-            // that has none. The others are looked up for each thread on the way.
+            // Walks the tag that is the rarest from here on: the tag whose hundredth thread is the furthest away, or
+            // that has no hundredth thread. The other tags are looked up for each thread on the way.
             out.push_sql("(SELECT wanted.tag FROM unnest(");
             out.push_bind_param::<Array<Text>, _>(&self.filter.tags)?;
             out.push_sql(
@@ -207,7 +210,7 @@ impl QueryFragment<Pg> for Threads<'_> {
             self.push_after(&mut out, "t.created_at", "t.signature_id")?;
             out.push_sql(" ORDER BY t.created_at DESC, t.signature_id DESC");
         } else {
-            // The newest of each tag, merged: a thread with several of the tags appears once.
+            // Merges the newest threads of each tag. A thread with several of the tags appears once.
             out.push_sql("SELECT DISTINCT one.id, one.created_at FROM unnest(");
             out.push_bind_param::<Array<Text>, _>(&self.filter.tags)?;
             out.push_sql("::text[]) AS wanted (tag) CROSS JOIN LATERAL (");
@@ -230,7 +233,7 @@ impl QueryFragment<Pg> for Threads<'_> {
 }
 
 impl Threads<'_> {
-    /// The one thread of a document and name, if it is there and what else is asked is so.
+    /// Selects the one thread of this document and name, if it exists and matches the other filters.
     fn push_one<'b>(
         &'b self,
         out: &mut AstPass<'_, 'b, Pg>,
@@ -253,7 +256,8 @@ impl Threads<'_> {
         self.push_after(out, "s.created_at", "s.id")
     }
 
-    /// All threads along the index of the first column that is asked for, or of none.
+    /// Selects threads along the index of the first filtered column, or along the index of all threads without a
+    /// filter.
     fn push_walk<'b>(&'b self, out: &mut AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         out.push_sql("SELECT s.id, s.created_at FROM signatures s WHERE s.tenant_id = ");
         out.push_bind_param::<Integer, _>(&self.tenant_id)?;
@@ -284,7 +288,8 @@ impl Threads<'_> {
         Ok(())
     }
 
-    /// The threads whose tag equals what is pushed next. They are looked up only where something else is asked of them.
+    /// Selects the threads whose tag equals the expression that is pushed next. The threads are joined only if
+    /// another column is filtered.
     fn push_tagged<'b>(&'b self, out: &mut AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         out.push_sql("SELECT t.signature_id AS id, t.created_at FROM signature_tags t");
         if columns(self.filter).next().is_some() {
@@ -298,7 +303,7 @@ impl Threads<'_> {
         Ok(())
     }
 
-    /// The thread with this id.
+    /// Selects the thread with this id.
     fn push_thread<'b>(&'b self, out: &mut AstPass<'_, 'b, Pg>, id: &str) -> QueryResult<()> {
         out.push_sql("SELECT * FROM signatures s WHERE s.tenant_id = ");
         out.push_bind_param::<Integer, _>(&self.tenant_id)?;
@@ -326,8 +331,8 @@ impl Threads<'_> {
     }
 }
 
-/// The conditions on the thread's own columns, in the words of the index that serves them: there is one thread at most of a
-/// document and thread, and each by itself has an index in the order of the list.
+/// The conditions on the thread's own columns, in the form of the index that serves them. Document and thread
+/// together identify one thread. Each by itself has an index in the order of the list.
 fn columns(filter: &ListFilter) -> impl Iterator<Item = (&'static str, &String)> {
     let [document, thread] = match (&filter.document, &filter.thread) {
         (Some(_), Some(_)) => ["s.document", "s.thread"],

@@ -22,15 +22,15 @@ use super::usage;
 pub enum Deletion {
     /// The thread is deleted.
     Done,
-    /// It is not there, or its current version may not be deleted.
+    /// The thread does not exist, or its current version may not be deleted.
     Refused {
-        /// Its current version; 0 where nothing is stored.
+        /// Its current version; 0 if the thread does not exist.
         current_version: u32,
     },
 }
 
-/// The columns of a [`Signature`], in the order that all queries select them; the digest comes with the bytes or not at
-/// all.
+/// The columns of a [`Signature`], in the order that all queries select them. The digest is used only if the bytes
+/// are selected.
 #[derive(Debug, Queryable)]
 pub(super) struct SignatureRow {
     id: i64,
@@ -88,7 +88,7 @@ pub(super) fn version_from_column(version: i32) -> Result<u32> {
     u32::try_from(version).map_err(Error::internal)
 }
 
-/// A version that no `integer` column can hold names nothing.
+/// Converts a version. If no `integer` column can hold it, it becomes one that no thread has.
 pub(super) fn version_to_column(version: u32) -> i32 {
     i32::try_from(version).unwrap_or(i32::MAX)
 }
@@ -108,27 +108,27 @@ pub(super) fn encoding_from_code(code: u8) -> Result<Encoding> {
     }
 }
 
-/// Which stored versions are to be looked at; all of them where nothing is asked.
+/// The stored versions to read; all of them by default.
 #[derive(Debug, Clone, Default)]
 pub struct StoredRange {
-    /// Only of this document.
+    /// Only versions of this document.
     pub document: Option<String>,
-    /// Only of threads created at this time or later.
+    /// Only versions of threads created at this time or later.
     pub since: Option<DateTime<Utc>>,
-    /// Only of threads created before this time.
+    /// Only versions of threads created before this time.
     pub until: Option<DateTime<Utc>>,
     /// Only the current version of each thread.
     pub current_only: bool,
-    /// Only what comes after this.
+    /// Only versions after this place.
     pub after: Option<StoredPlace>,
 }
 
-/// A version's place among all that a tenant has stored.
+/// A version's place among all versions of a tenant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StoredPlace {
-    /// When its thread was created.
+    /// The time when its thread was created.
     pub created_at: DateTime<Utc>,
-    /// Its thread.
+    /// The id of its thread.
     pub id: SignatureId,
     /// Its number.
     pub version: u32,
@@ -163,7 +163,7 @@ impl std::str::FromStr for StoredPlace {
 /// A stored version, and its place.
 #[derive(Debug)]
 pub struct Stored {
-    /// Where to go on after it.
+    /// The place after which the next page begins.
     pub place: StoredPlace,
     /// The version.
     pub signature: Signature,
@@ -202,7 +202,7 @@ macro_rules! signature_columns {
 }
 
 impl Store {
-    /// One version of a thread; the current one where none is named.
+    /// One version of a thread; the current one if `version` is none.
     pub fn signature_get(
         &self,
         tenant: TenantId,
@@ -227,7 +227,7 @@ impl Store {
         row.map(SignatureRow::into_signature).transpose()
     }
 
-    /// A thread's number, where there is such a thread.
+    /// A thread's id; none if the thread does not exist.
     pub fn signature_id(&self, tenant: TenantId, key: &ThreadKey) -> Result<Option<SignatureId>> {
         let id = self.run(tenant, |connection| {
             signatures::table
@@ -241,7 +241,7 @@ impl Store {
         Ok(id.map(SignatureId))
     }
 
-    /// A thread's current version; 0 where nothing is stored.
+    /// A thread's current version; 0 if the thread does not exist.
     pub fn signature_current_version(&self, tenant: TenantId, key: &ThreadKey) -> Result<u32> {
         let version = self.run(tenant, |connection| {
             signatures::table
@@ -255,8 +255,10 @@ impl Store {
         version.map_or(Ok(0), version_from_column)
     }
 
-    /// A thread's history, newest first, or nothing where there is no such thread: at most `limit` versions before `before`. Signatures are left out on demand,
-    /// or where all together have more than `max_bytes`: then each comes without its body.
+    /// A thread's history, newest first: at most `limit` versions before `before`; none if the thread does not exist.
+    ///
+    /// If all signatures of the page together have more than `max_bytes`, or `max_bytes` is none, each version comes
+    /// without its body.
     pub fn signature_history(
         &self,
         tenant: TenantId,
@@ -304,7 +306,7 @@ impl Store {
             .transpose()
     }
 
-    /// Versions of a tenant's threads with their bytes: the newest threads first, of each the newest version first.
+    /// A tenant's versions with their bytes: newest threads first, and of each thread the newest version first.
     pub fn signature_range(
         &self,
         tenant: TenantId,
@@ -322,7 +324,7 @@ impl Store {
             .select(signature_columns!(signature_versions::signature.nullable()))
             .into_boxed();
         if let Some(document) = &range.document {
-            // The collation of its index.
+            // The collation of the index on documents.
             query = query.filter(sql::<Text>(r#"signatures.document COLLATE "C""#).eq(document));
         }
         if let Some(since) = range.since {
@@ -335,7 +337,7 @@ impl Store {
             query = query.filter(signature_versions::version.eq(signatures::version));
         }
         if let Some(after) = range.after {
-            // The first condition is what the index can walk.
+            // The index can use only the first condition.
             query = query
                 .filter(signatures::created_at.le(after.created_at))
                 .filter(
@@ -363,8 +365,10 @@ impl Store {
             .collect()
     }
 
-    /// Deletes a thread with all its versions and tags, if its current version may be deleted; records what hooks decided about
-    /// that, and the event that it is, which is told the last version and its SHA-256.
+    /// Deletes a thread with all its versions and tags, if `may_delete` allows that for its current version.
+    ///
+    /// Records the decisions of hooks about the delete, and the event that `event` makes from the last version and
+    /// its SHA-256.
     pub fn signature_delete(
         &self,
         tenant: TenantId,
@@ -380,7 +384,7 @@ impl Store {
             .select(signatures::version)
             .for_update();
         let current_version = self.transaction(tenant, |connection| {
-            // Locked, so that the next statement sees the last version, whoever is saving one now.
+            // The lock makes sure that the next statement sees the last version, even if somebody is saving one now.
             let version = current.first::<i32>(connection).optional()?.unwrap_or(0);
             let kept = version == 0 || !may_delete(version.unsigned_abs());
             let deleted = if kept {
@@ -410,21 +414,21 @@ impl Store {
     }
 }
 
-/// What was deleted.
+/// A deleted thread.
 #[derive(QueryableByName)]
 struct Deleted {
-    /// That of the last version.
+    /// The digest of its last version.
     #[diesel(sql_type = Binary)]
     sha256: Vec<u8>,
 }
 
-/// Deletes a thread that is locked, and takes what it stored from the tenant's usage.
+/// Deletes a locked thread, and subtracts its size from the tenant's usage.
 fn delete(
     connection: &mut PgConnection,
     tenant: TenantId,
     key: &ThreadKey,
 ) -> QueryResult<Deleted> {
-    // The versions go after the statement, so it still sees them.
+    // Versions are deleted after the statement, by the cascade, so the statement still sees them.
     sql_query(format!(
         "WITH deleted AS ( \
              DELETE FROM signatures WHERE tenant_id = $1 AND document = $2 AND thread = $3 \

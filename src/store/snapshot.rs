@@ -1,4 +1,4 @@
-//! One moment of the database, for those who read more of it than fits into memory.
+//! Snapshots of the database, for readers of more data than fits into memory.
 
 use diesel::connection::SimpleConnection as _;
 use diesel::pg::PgConnection;
@@ -9,7 +9,8 @@ use sigpersist_model::error::Result;
 use super::failure::query_error;
 use super::pool::Store;
 
-/// What the database held at one moment, however long it is read. Its queries are methods, as those of [`Store`] are.
+/// A consistent view of the database at one moment, however long it is read. Its queries are methods, as those of
+/// [`Store`] are.
 pub struct Snapshot<'a> {
     connection: &'a mut PgConnection,
     pub(super) tenant: TenantId,
@@ -38,14 +39,14 @@ impl Store {
         tenant: TenantId,
         read: impl FnOnce(&mut Snapshot<'_>) -> Result<T>,
     ) -> Result<T> {
-        // Whoever takes what is read may be slow, and what is counted first may be much.
+        // The consumer of the data may be slow, and the first counts may take long.
         self.run_patiently(tenant, |connection| {
             let transaction = connection.build_transaction();
             transaction.repeatable_read().read_only().run(|connection| {
                 connection.batch_execute(
                     "SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL statement_timeout = 0",
                 )?;
-                // An error of the reader's is none of the transaction's, which changes nothing.
+                // An error of the reader does not fail the transaction, which changes nothing.
                 Ok(read(&mut Snapshot { connection, tenant }))
             })
         })?

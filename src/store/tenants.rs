@@ -85,7 +85,8 @@ impl From<TenantRow> for Tenant {
     }
 }
 
-/// One operator at a time changes what a tenant has set; saves go on, since they lock no more of the tenant than its key.
+/// Locks a tenant, so that one operator at a time changes its settings. Saves go on, since they lock only the
+/// tenant's key.
 pub(super) fn lock_tenant(connection: &mut PgConnection, tenant: TenantId) -> QueryResult<()> {
     tenants::table
         .find(tenant.0)
@@ -96,7 +97,7 @@ pub(super) fn lock_tenant(connection: &mut PgConnection, tenant: TenantId) -> Qu
 }
 
 impl Store {
-    /// Creates a tenant; nothing where the slug is taken. One that is `incomplete` is suspended from the first moment.
+    /// Creates a tenant; none if the slug is taken. An `incomplete` tenant is suspended from the first moment.
     pub fn tenant_insert(
         &self,
         slug: &str,
@@ -127,7 +128,7 @@ impl Store {
         })
     }
 
-    /// The tenants after this one, in the order of their creation.
+    /// The ids of the tenants after this one, in the order of their creation.
     pub fn tenant_ids(&self, after: TenantId, limit: i64) -> Result<Vec<TenantId>> {
         let ids: Vec<i32> = self.run(PLATFORM, |connection| {
             tenants::table
@@ -150,7 +151,7 @@ impl Store {
         if let Some(after) = &filter.after {
             query = query.filter(tenants::slug.gt(after));
         }
-        // As `Tenant::state` has it.
+        // The same conditions as in `Tenant::state`.
         query = match filter.state {
             None => query,
             Some(TenantState::Active) => query.filter(tenants::suspended_at.is_null()),
@@ -178,7 +179,7 @@ impl Store {
         Ok(row.map(Into::into))
     }
 
-    /// The quotas that are set for a tenant; none where it is gone.
+    /// The quotas that are set for a tenant; no quotas if the tenant does not exist.
     pub fn tenant_quotas(&self, tenant: TenantId) -> Result<Quotas<Option<u64>>> {
         let row = self.run(PLATFORM, |connection| {
             tenants::table
@@ -190,7 +191,7 @@ impl Store {
         Ok(row.map(Into::into).unwrap_or_default())
     }
 
-    /// Changes a tenant, where it still is as it was read; says whether it did.
+    /// Changes a tenant, if it is still as it was read. Returns whether it did.
     pub fn tenant_update(&self, before: &Tenant, after: &Tenant, event: &Event) -> Result<bool> {
         self.transaction(PLATFORM, |connection| {
             let current = tenants::table

@@ -1,4 +1,5 @@
-//! The chains of the audit trail that were imported: read for export and checks, compared with a file, and added to.
+//! Queries about imported chains of the audit trail: reads them for exports and checks, compares them with a file,
+//! and adds to them.
 
 use std::collections::HashMap;
 
@@ -20,27 +21,27 @@ use super::tenants::lock_tenant;
 /// A chain that was imported into a tenant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredPart {
-    /// Counts those of the tenant, from 1.
+    /// Its number within the tenant, from 1.
     pub number: i32,
-    /// The slug that the tenant had where it comes from, at its last event.
+    /// The slug that the tenant had at the chain's last event.
     pub source: String,
     /// The number that the tenant had there.
     pub source_id: TenantId,
 }
 
-/// Which chain of a tenant's trail is meant.
+/// A chain of a tenant's trail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ChainOf {
-    /// Its own.
+    /// The tenant's own chain.
     Own,
-    /// One that was imported.
+    /// An imported chain, by its number.
     Part(i32),
 }
 
-/// Events of a chain that are there already, beside those of a file.
+/// Stored events of a chain, to be compared with the events of a file.
 #[derive(Debug)]
 pub struct KnownEvents {
-    /// The number of the chain's last event; none where it has none.
+    /// The number of the chain's last event; none without events.
     pub last: Option<i64>,
     /// Hashes of events, by their numbers.
     pub hashes: HashMap<i64, Vec<u8>>,
@@ -63,7 +64,7 @@ struct LastPart {
 }
 
 impl Snapshot<'_> {
-    /// How many events a chain has, those imported into its tenant among them.
+    /// The number of events of a chain, with the events that were imported into its tenant.
     pub fn audit_count(&mut self, chain: TenantId) -> Result<u64> {
         let own = audit_events::table
             .filter(audit_events::tenant_id.eq(chain.0))
@@ -95,7 +96,7 @@ impl Snapshot<'_> {
             .collect())
     }
 
-    /// Events of a chain that was imported, after this number, in order.
+    /// Events of an imported chain after this number, in order.
     pub fn audit_part(
         &mut self,
         tenant: TenantId,
@@ -116,7 +117,7 @@ impl Snapshot<'_> {
 }
 
 impl Store {
-    /// The chain of a tenant's trail that has this event, if one has.
+    /// The chain of a tenant's trail that has this event, if there is one.
     pub fn import_chain_of(
         &self,
         tenant: TenantId,
@@ -142,7 +143,7 @@ impl Store {
         })
     }
 
-    /// The number of the last chain that was imported into a tenant, also of one whose events are gone; 0 where there is none.
+    /// The number of the last chain that was imported into a tenant, even if its events are gone; 0 if there is none.
     pub fn import_last_part(&self, tenant: TenantId) -> Result<i32> {
         let query = sql_query(
             "SELECT greatest((SELECT max(part) FROM audit_imported WHERE tenant_id = $1), \
@@ -155,7 +156,7 @@ impl Store {
         Ok(row.part)
     }
 
-    /// Events of a chain with these numbers, both included.
+    /// The events of a chain with these numbers, both included.
     pub fn import_known_events(
         &self,
         tenant: TenantId,
@@ -192,8 +193,8 @@ impl Store {
         }
     }
 
-    /// Adds events to a chain that was imported and ends with `last` so far, with the event that states how far it goes then;
-    /// says whether the chain was so.
+    /// Adds events to an imported chain, and the event that states its new end. Returns false and adds nothing if the
+    /// chain does not end with `last`.
     pub fn import_events(
         &self,
         tenant: TenantId,
@@ -220,7 +221,7 @@ impl Store {
     }
 }
 
-/// Adds events as they are, JSON as its very text.
+/// Adds events unchanged, with JSON as its exact text.
 fn insert(
     connection: &mut PgConnection,
     tenant: TenantId,

@@ -1,4 +1,4 @@
-//! Queries that put what hooks are and decided into the database, from a tenant's file.
+//! Queries that import hooks and their decisions from a tenant's file.
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
@@ -18,7 +18,7 @@ use super::signatures::{encoding_to_code, version_to_column};
 use super::tenants::lock_tenant;
 
 impl Store {
-    /// Adds a binding to a hook's history, as it was; says whether there was none of this number.
+    /// Adds a binding to a hook's history, unchanged. Returns whether there was none with this number.
     pub fn import_binding(
         &self,
         tenant: TenantId,
@@ -43,8 +43,8 @@ impl Store {
         Ok(added > 0)
     }
 
-    /// Puts a binding of a hook's history in force, in place of the one of this number; 0 where there must be none. Says
-    /// whether it did.
+    /// Puts an imported binding in force, in place of the binding with the number `over`; 0 if there must be no hook.
+    /// Returns whether it did.
     pub fn import_hook(
         &self,
         tenant: TenantId,
@@ -89,7 +89,7 @@ impl Store {
         })
     }
 
-    /// Records judgements under the ids that they had, and says how many were not there.
+    /// Records judgements under their original ids. Returns how many were not stored yet.
     pub fn import_judgements(&self, tenant: TenantId, judgements: &[Judgement]) -> Result<usize> {
         macro_rules! each {
             ($judgement:ident => $value:expr) => {
@@ -119,7 +119,7 @@ impl Store {
         self.run(tenant, |connection| query.execute(connection))
     }
 
-    /// Keeps a signature that hooks refused; says whether it was not there.
+    /// Keeps a signature that hooks refused. Returns whether it was not stored yet.
     pub fn import_input(
         &self,
         tenant: TenantId,

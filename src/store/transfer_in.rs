@@ -1,6 +1,6 @@
-//! Queries that put the threads of a tenant's file into the database, in few statements.
+//! Queries that import the threads of a tenant's file, in few statements.
 //!
-//! COPY would be faster, but Postgres refuses it where row-level security holds.
+//! `COPY` would be faster, but Postgres refuses it under row-level security.
 
 use std::collections::HashMap;
 
@@ -24,15 +24,15 @@ use super::transfer_known::KnownThread;
 use super::usage;
 use super::verdicts::verdict_bytes;
 
-/// Rows of tags, or of verdicts, in one statement, which takes no more than 65,535 values.
+/// The most rows of tags or verdicts in one statement, which takes at most 65,535 values.
 const MAX_ROWS: usize = 10_000;
 
-/// What is to be added to a thread.
+/// Versions that are to be added to a thread.
 #[derive(Debug)]
 pub struct NewPart<'a> {
-    /// The thread; none where it is new.
+    /// The thread; none if it is new.
     pub known: Option<&'a KnownThread>,
-    /// The versions that it has not yet.
+    /// The versions that it does not have yet.
     pub part: &'a Part,
 }
 
@@ -47,9 +47,10 @@ struct CreatedRow {
 }
 
 impl Store {
-    /// Adds versions to threads, new ones and such as are there, as one transaction: all that an import writes of
-    /// signatures. Says of each whether its thread was as expected; of others it writes nothing. `recreated` gives the event that
-    /// it is if a thread is new whose name was deleted before.
+    /// Adds versions to new and existing threads, in one transaction. An import writes signatures only in this way.
+    ///
+    /// Returns for each part whether its thread was as expected; otherwise nothing of the part is written.
+    /// `recreated` makes the event for a new thread whose name was deleted before.
     pub fn import_write(
         &self,
         tenant: TenantId,
@@ -132,7 +133,7 @@ impl Store {
     }
 }
 
-/// The columns of a version that is new.
+/// The columns of a new version.
 type VersionValues<'a> = (
     diesel::dsl::Eq<signature_versions::tenant_id, i32>,
     diesel::dsl::Eq<signature_versions::signature_id, i64>,
@@ -163,7 +164,7 @@ fn version_values(tenant: TenantId, id: i64, version: &StoredVersion) -> Version
     )
 }
 
-/// The columns of a verdict that is new.
+/// The columns of a new verdict.
 type VerdictValues<'a> = (
     diesel::dsl::Eq<signature_verdicts::tenant_id, i32>,
     diesel::dsl::Eq<signature_verdicts::signature_id, i64>,
@@ -190,7 +191,7 @@ fn verdict_values(
     })
 }
 
-/// The version and stage that a thread has after a part.
+/// The version and stage of a thread after a part is added.
 fn last(part: &Part) -> (i32, Option<&str>) {
     let last = part.versions.last();
     (
@@ -199,7 +200,8 @@ fn last(part: &Part) -> (i32, Option<&str>) {
     )
 }
 
-/// Makes threads in this order, which is that of their numbers; gives those that nobody else made meanwhile.
+/// Makes threads in this order, which is also the order of their ids. Returns the threads that nobody else made
+/// meanwhile.
 fn create(
     connection: &mut PgConnection,
     tenant: TenantId,
@@ -233,7 +235,7 @@ fn create(
     Ok(ids)
 }
 
-/// Makes threads under the ids that they have.
+/// Makes threads under their original ids.
 fn create_with_ids(
     connection: &mut PgConnection,
     tenant: TenantId,
@@ -242,7 +244,7 @@ fn create_with_ids(
     let Some(last_id) = parts.iter().filter_map(|new| new.part.id).max() else {
         return Ok(HashMap::new());
     };
-    // First, so that no thread that is new here takes one of them meanwhile.
+    // Reserves the ids first, so that no other new thread takes one of them meanwhile.
     sql_query("SELECT reserve_signature_ids($1)")
         .bind::<BigInt, _>(last_id)
         .execute(connection)?;
@@ -282,7 +284,8 @@ fn create_with_ids(
         .collect())
 }
 
-/// Moves a thread on to the last version of a part, and takes its tags away; gives its number, if nobody else moved it.
+/// Sets a thread to the last version of a part, and deletes its tags. Returns its id, unless somebody else changed it
+/// meanwhile.
 fn continue_thread(
     connection: &mut PgConnection,
     tenant: TenantId,

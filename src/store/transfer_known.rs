@@ -1,4 +1,4 @@
-//! Queries that find what of a tenant's file is in the database already.
+//! Queries that find parts of a tenant's file that are stored already.
 
 use std::collections::HashMap;
 
@@ -16,14 +16,14 @@ use super::schema::signatures;
 use super::signatures::{version_from_column, version_to_column};
 use super::version_columns::VersionColumns;
 
-/// A thread that is there.
+/// A stored thread.
 #[derive(Debug, Clone)]
 pub struct KnownThread {
-    /// Its number.
+    /// Its id.
     pub id: SignatureId,
     /// Its current version.
     pub version: u32,
-    /// When its first version was saved.
+    /// The time when its first version was saved.
     pub created_at: DateTime<Utc>,
 }
 
@@ -47,11 +47,11 @@ struct VersionRow {
     version: VersionColumns,
 }
 
-/// A version that is there, without its bytes.
+/// A stored version without its bytes.
 type KnownVersion = StoredVersion<BodyMark>;
 
 impl Store {
-    /// The threads of these keys, those that there are, in the order of the keys.
+    /// The stored threads of these keys, in the order of the keys; none for a key without a thread.
     pub fn import_threads(
         &self,
         tenant: TenantId,
@@ -113,7 +113,7 @@ impl Store {
             .collect()
     }
 
-    /// Those of these ids that threads of the tenant have.
+    /// Returns the ids among these that threads of the tenant have.
     pub fn import_ids_taken(&self, tenant: TenantId, ids: &[i64]) -> Result<Vec<i64>> {
         self.run(tenant, |connection| {
             signatures::table

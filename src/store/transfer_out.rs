@@ -1,4 +1,4 @@
-//! Queries that read all of a tenant, page by page in the order of a key.
+//! Queries that read everything of a tenant, page by page in the order of a key.
 
 use std::collections::HashMap;
 
@@ -24,11 +24,11 @@ use super::signatures::{encoding_from_code, sha256_from_column, version_from_col
 use super::snapshot::Snapshot;
 use super::version_columns::VersionColumns;
 
-/// Versions of one page, however small they are.
+/// The most versions of one page, however small they are.
 const MAX_VERSIONS: i64 = 1_000;
-/// Judgements of one page, and bindings.
+/// The most judgements, or bindings, of one page.
 const MAX_ROWS: i64 = 200;
-/// Refused signatures of one page.
+/// The most refused signatures of one page.
 const MAX_INPUTS: i64 = 4;
 
 /// A version's place in the order of export.
@@ -55,7 +55,7 @@ pub struct InputPlace {
 /// A version, and its thread.
 #[derive(Debug)]
 pub struct Exported {
-    /// Where to go on after it.
+    /// The place after which the next page begins.
     pub place: VersionPlace,
     /// Its thread.
     pub thread: Thread,
@@ -66,9 +66,9 @@ pub struct Exported {
 /// A signature that hooks refused.
 #[derive(Debug)]
 pub struct ExportedInput {
-    /// Where to go on after it.
+    /// The place after which the next page begins.
     pub place: InputPlace,
-    /// When it was last refused.
+    /// The time when it was last refused.
     pub at: DateTime<Utc>,
     /// The signature.
     pub body: SignatureBody,
@@ -175,7 +175,7 @@ struct JudgementRow {
 }
 
 impl Snapshot<'_> {
-    /// How much of everything there is.
+    /// The number of rows of each kind.
     pub fn export_counts(&mut self) -> Result<Counts> {
         let query = sql_query(
             "SELECT (SELECT count(*) FROM signatures WHERE tenant_id = $1) AS threads, \
@@ -195,7 +195,7 @@ impl Snapshot<'_> {
         Ok(Counts {
             threads: count(row.threads)?,
             versions: count(row.versions)?,
-            // Those are counted as they are read.
+            // These are counted when they are read.
             keys: 0,
             audit_chains: 0,
             audit_events: 0,
@@ -217,13 +217,14 @@ impl Snapshot<'_> {
         self.run(|connection| query.load(connection).and_then(all))
     }
 
-    /// The versions of all threads after this place: those whose bytes before them in the page are fewer than `max_bytes`.
+    /// A page of versions of all threads, after this place. It ends with the version that brings its bytes to
+    /// `max_bytes`.
     pub fn export_versions(
         &mut self,
         after: VersionPlace,
         max_bytes: i64,
     ) -> Result<Vec<Exported>> {
-        // The bytes of what is left out are never read.
+        // The bytes of versions outside the page are never read.
         let query = sql_query(
             "SELECT s.id, s.document, s.thread, s.version AS versions, s.created_at AS thread_created_at, \
                     s.updated_at AS thread_updated_at, v.version, v.created_at, v.stage, v.created_by, v.comment, v.tags, \
@@ -256,7 +257,7 @@ impl Snapshot<'_> {
         Ok(page)
     }
 
-    /// The verdicts on versions after the first place, up to the second, of each the oldest first.
+    /// The verdicts on versions after the first place, up to the second; of each version the oldest verdict first.
     fn export_verdicts(
         &mut self,
         after: VersionPlace,
@@ -287,7 +288,7 @@ impl Snapshot<'_> {
         Ok(found)
     }
 
-    /// The revisions of the tenant's own plugins, those of one plugin from the oldest to the newest.
+    /// The revisions of the tenant's own plugins; of each plugin from the oldest to the newest.
     pub fn export_revisions(&mut self) -> Result<Vec<(i32, String, Digest)>> {
         let tenant = self.tenant.0;
         let rows: Vec<(i32, String, Vec<u8>)> = self.run(|connection| {
@@ -313,7 +314,7 @@ impl Snapshot<'_> {
         })
     }
 
-    /// All hooks that there are or were.
+    /// All hooks, including deleted ones.
     pub fn export_hooks(&mut self) -> Result<Vec<Hook>> {
         type Row = (
             String,
@@ -366,7 +367,7 @@ impl Snapshot<'_> {
             .collect()
     }
 
-    /// The bindings of a hook after this number.
+    /// A page of a hook's bindings after this number.
     pub fn export_bindings(&mut self, hook: &str, after: u32) -> Result<Vec<HookBinding>> {
         let tenant = self.tenant.0;
         let after = super::signatures::version_to_column(after);
@@ -399,7 +400,7 @@ impl Snapshot<'_> {
             .collect()
     }
 
-    /// What hooks decided, after this place, and where to go on.
+    /// A page of judgements after this place, and the place after which the next page begins.
     pub fn export_judgements(
         &mut self,
         after: Option<JudgementPlace>,
@@ -435,7 +436,7 @@ impl Snapshot<'_> {
         Ok((judgements.collect::<Result<_>>()?, next))
     }
 
-    /// Signatures that hooks refused, after this place.
+    /// A page of signatures that hooks refused, after this place.
     pub fn export_inputs(&mut self, after: &InputPlace) -> Result<Vec<ExportedInput>> {
         type Row = (Vec<u8>, u8, DateTime<Utc>, Vec<u8>);
         let tenant = self.tenant.0;

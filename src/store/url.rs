@@ -1,12 +1,13 @@
-//! The URL of the database: what the server adds to it, and what of it may be told.
+//! Options that the server adds to the database's URL, and removal of its password from messages.
 
-/// Adds what libpq would otherwise leave to chance: bounds on connecting and on a peer that is gone, that of several hosts
-/// the one is meant that takes writes, and a name to show in `pg_stat_activity`.
+/// Adds options that libpq would otherwise leave to chance: limits for connecting and for a peer that is gone, the
+/// choice of the host that takes writes, and a name for `pg_stat_activity`.
 pub(super) fn with_defaults(url: &str) -> String {
     let defaults = [
         ("connect_timeout", "5"),
         ("tcp_user_timeout", "10000"),
-        // Whoever waits for an answer has nothing unanswered on its way: a host that is gone is noticed by these.
+        // A client that waits for an answer has sent nothing unacknowledged, so only keepalives detect a host that is
+        // gone.
         ("keepalives_idle", "5"),
         ("keepalives_interval", "2"),
         ("target_session_attrs", "read-write"),
@@ -19,7 +20,8 @@ pub(super) fn with_defaults(url: &str) -> String {
         })
 }
 
-/// Adds an option, where the URL has no value for it: libpq takes the last of several values, and this one comes first.
+/// Adds an option, unless the URL has a value for it: libpq takes the last of several values, and this one comes
+/// first.
 pub(super) fn with_option(url: &str, name: &str, value: &str) -> String {
     let uri = url
         .split_once("://")
@@ -27,7 +29,7 @@ pub(super) fn with_option(url: &str, name: &str, value: &str) -> String {
     let Some((scheme, rest)) = uri else {
         return format!("{name}={value} {url}");
     };
-    // A password may have a question mark in it.
+    // A password may contain a question mark.
     let login = rest
         .find('@')
         .filter(|at| rest.find('/').is_none_or(|slash| *at < slash));
@@ -38,7 +40,8 @@ pub(super) fn with_option(url: &str, name: &str, value: &str) -> String {
     }
 }
 
-/// What libpq says of a URL, without what it quotes of the password: it may, where it takes the URL apart otherwise than was meant.
+/// Removes the password from libpq's message about a URL. libpq may quote parts of it if it parses the URL in an
+/// unexpected way.
 pub(super) fn without_password(message: &str, url: &str) -> String {
     let login = url.split_once("://").and_then(|(_, rest)| {
         let (login, _) = rest.rsplit_once('@')?;
@@ -53,7 +56,7 @@ pub(super) fn without_password(message: &str, url: &str) -> String {
         let of = |secret: &&str| {
             !secret.is_empty() && (secret.contains(quoted) || quoted.contains(*secret))
         };
-        // With an @ in it a password is taken for a host.
+        // libpq takes a password that contains an @ for a host.
         quoted.is_empty() || !(quoted.contains('@') || secrets.iter().any(of))
     };
     let parts = message.split('"').enumerate().map(|(number, part)| {
@@ -98,7 +101,7 @@ mod tests {
                 assert!(!told.contains(part), "{told} of {message}");
             }
         }
-        // Everything else is said as it is.
+        // Other messages are unchanged.
         let message = "connection to server on socket \"/nowhere/.s.PGSQL.5432\" failed: No such file or directory";
         assert_eq!(
             without_password(message, "host=/nowhere password=x"),

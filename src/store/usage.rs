@@ -1,8 +1,8 @@
-//! What tenants have stored: added up with each save and delete, in the same transaction.
+//! The usage of tenants, which is what they have stored. Each save and delete updates it in the same transaction.
 //!
-//! Each connection adds to a row of its own, or seldom one that another adds to as well, so that no save waits for
-//! another's commit. In every transaction that row comes after the threads that it locks, and before nothing but what
-//! belongs to them, so that there are no deadlocks.
+//! Each connection adds to a row of its own, which it seldom shares with another connection, so that no save waits
+//! for another's commit. Lock order: threads first, then this row. After it, only rows that belong to these threads
+//! are locked.
 
 use diesel::pg::PgConnection;
 use diesel::prelude::*;
@@ -15,18 +15,19 @@ use sigpersist_model::tenant::Usage;
 use super::pool::Store;
 use super::schema::tenant_usage;
 
-/// Adds the row that a query gives, as the end of a statement: `(tenant_id, bytes, threads, versions)` and [`SHARD`].
+/// Begins the last part of a statement. A query follows that yields a row: `(tenant_id, bytes, threads, versions)`
+/// and [`SHARD`].
 pub(super) const INSERT: &str =
     "INSERT INTO tenant_usage (tenant_id, bytes, threads, versions, shard) ";
-/// The row that this connection adds to. There are several connections for each processor at most, in few servers.
+/// The row that this connection adds to. There are few servers, each with at most several connections per processor.
 pub(super) const SHARD: &str = "(pg_backend_pid() % 64)::smallint";
-/// What ends the statement that began with [`INSERT`].
+/// Ends the statement that began with [`INSERT`].
 pub(super) const OR_ADD: &str = " ON CONFLICT (tenant_id, shard) DO UPDATE \
     SET bytes = tenant_usage.bytes + excluded.bytes, threads = tenant_usage.threads + excluded.threads, \
         versions = tenant_usage.versions + excluded.versions";
 
 impl Store {
-    /// What a tenant has stored.
+    /// A tenant's usage.
     pub fn usage_get(&self, tenant: TenantId) -> Result<Usage> {
         self.run(tenant, |connection| sum(connection, tenant))
     }
@@ -41,7 +42,7 @@ struct StoredRow {
 }
 
 impl Store {
-    /// The bytes of those tenants that have stored the most.
+    /// The slugs and stored bytes of the tenants that have stored the most.
     pub fn usage_most(&self, tenants: i64) -> Result<Vec<(String, i64)>> {
         let query = sql_query(
             "SELECT t.slug, sum(u.bytes)::bigint AS bytes FROM tenant_usage u JOIN tenants t ON t.id = u.tenant_id \
@@ -53,7 +54,7 @@ impl Store {
     }
 }
 
-/// Adds to what a tenant has stored, as the last step of a transaction that stored it.
+/// Adds to a tenant's usage, as the last step of a transaction that stores something.
 pub(super) fn add(
     connection: &mut PgConnection,
     tenant: TenantId,
@@ -68,9 +69,9 @@ pub(super) fn add(
     Ok(())
 }
 
-/// What a tenant has stored: the sum of all that was added.
+/// A tenant's usage: the sum of its rows.
 pub(super) fn sum(connection: &mut PgConnection, tenant: TenantId) -> QueryResult<Usage> {
-    // A sum of bigint is numeric.
+    // Postgres sums `bigint` as `numeric`.
     let sum = |column| diesel::dsl::sql::<BigInt>(column);
     let (bytes, threads, versions) = tenant_usage::table
         .filter(tenant_usage::tenant_id.eq(tenant.0))

@@ -36,13 +36,14 @@ impl VerdictRow {
     }
 }
 
-/// How much the text of a verdict counts.
+/// The bytes that a verdict adds to a tenant's usage.
 pub(super) fn verdict_bytes(text: &str) -> i32 {
     i32::try_from(text.len()).unwrap_or(i32::MAX)
 }
 
 impl Store {
-    /// Records a verdict, which is JSON, on a version; none where the version is gone, or has `most` verdicts already.
+    /// Records a verdict, which is JSON, on a version. Returns none if the version does not exist, or has `most`
+    /// verdicts already.
     pub fn verdict_insert(
         &self,
         tenant: TenantId,
@@ -77,7 +78,8 @@ impl Store {
         row.map(VerdictRow::into_verdict).transpose()
     }
 
-    /// Verdicts on a thread's versions, or on one of them, the newest version and verdict first; those before this place.
+    /// Verdicts on a thread's versions, or on one of them: the newest version first, then the newest verdict. The
+    /// page begins after the place `before`.
     pub fn verdict_list(
         &self,
         tenant: TenantId,

@@ -9,7 +9,7 @@ use sigpersist_model::transfer::StoredVersion;
 
 use super::signatures::{encoding_from_code, sha256_from_column, version_from_column};
 
-/// A version but for its thread and its bytes.
+/// A version without its thread and its bytes.
 #[derive(QueryableByName)]
 pub(super) struct VersionColumns {
     #[diesel(sql_type = Integer)]
@@ -31,7 +31,7 @@ pub(super) struct VersionColumns {
 }
 
 impl VersionColumns {
-    /// The version, with what `body` makes of its encoding and digest.
+    /// The version. `body` makes its body from encoding and digest.
     pub(super) fn into_stored<B>(
         self,
         body: impl FnOnce(Encoding, [u8; 32]) -> B,

@@ -1,9 +1,9 @@
-//! Giving up on a database that does not answer.
+//! Gives up on a database that does not answer.
 //!
-//! libpq waits for an answer for as long as the connection stands, and Diesel keeps the socket to itself, so a thread that
-//! waits can't be woken. But it can be given up: its request is answered, and its place in the pool goes to another
-//! connection. The thread is free again when the answer comes after all, or the kernel finds that the peer is gone. Meanwhile
-//! there are at most as many such threads as there are places in the pool.
+//! libpq waits for an answer as long as the connection exists, and Diesel keeps the socket private, so a waiting
+//! thread can't be woken. But it can be given up: its request is answered, and its place in the pool goes to another
+//! connection. The thread is free again when the answer arrives after all, or when the kernel finds that the peer is
+//! gone. Until then, the number of such threads is limited to the number of places in the pool.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,17 +14,17 @@ use diesel::connection::{Instrumentation, InstrumentationEvent};
 use sigpersist_runtime::blocking::Work;
 use tracing::{error, warn};
 
-/// How often it looks.
+/// The interval between checks.
 const TICK: Duration = Duration::from_millis(100);
 
-/// Since when a connection waits for an answer.
+/// The time since which a connection waits for an answer.
 #[derive(Debug, Default)]
 pub(super) struct Pulse {
-    /// Milliseconds of a clock that never goes back; 0 where it waits for none.
+    /// Milliseconds of a monotonic clock; 0 if it does not wait.
     asked_at_ms: AtomicU64,
 }
 
-/// Milliseconds of a clock that never goes back, from 1 on.
+/// Milliseconds of a monotonic clock, from 1 on.
 fn now_ms() -> u64 {
     static START: LazyLock<Instant> = LazyLock::new(Instant::now);
     let ms = u64::try_from(START.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -32,7 +32,7 @@ fn now_ms() -> u64 {
 }
 
 impl Pulse {
-    /// What a connection tells of its queries.
+    /// Observes the queries of a connection.
     pub(super) fn instrumentation(self: &Arc<Self>) -> impl Instrumentation + use<> {
         let pulse = Arc::clone(self);
         move |event: InstrumentationEvent<'_>| match event {
@@ -50,7 +50,7 @@ impl Pulse {
         self.asked_at_ms.store(0, Ordering::Relaxed);
     }
 
-    /// How long it has waited for an answer, where it waits for one.
+    /// The time that it has waited for an answer; none if it does not wait.
     fn silence(&self) -> Option<Duration> {
         match self.asked_at_ms.load(Ordering::Relaxed) {
             0 => None,
@@ -64,9 +64,9 @@ impl Pulse {
 struct Use<P> {
     place: P,
     pulse: Arc<Pulse>,
-    /// How long an answer may take; as long as it likes where there is none.
+    /// The most time that an answer may take; none for no limit.
     patience: Option<Duration>,
-    /// Whom to tell.
+    /// The work that is told when the connection is given up.
     work: Option<Arc<Work>>,
 }
 
@@ -74,7 +74,7 @@ struct Use<P> {
 #[derive(Debug)]
 pub(super) struct Watchdog<P> {
     uses: Mutex<Uses<P>>,
-    /// Most threads that are given up and have not come back.
+    /// The most threads that may be given up at the same time.
     most_given_up: u32,
 }
 
@@ -86,7 +86,7 @@ struct Uses<P> {
 }
 
 impl<P: Send + 'static> Watchdog<P> {
-    /// It watches until it is dropped.
+    /// Starts a watchdog, which runs until it is dropped.
     pub(super) fn start(most_given_up: u32) -> Arc<Self> {
         let watchdog = Arc::new(Self::new(most_given_up));
         let watched = Arc::downgrade(&watchdog);
@@ -105,7 +105,7 @@ impl<P: Send + 'static> Watchdog<P> {
         watchdog
     }
 
-    /// One that looks only when it is told to.
+    /// Makes a watchdog that checks only when `look` is called.
     fn new(most_given_up: u32) -> Self {
         Self {
             uses: Mutex::new(Uses {
@@ -121,14 +121,14 @@ impl<P: Send + 'static> Watchdog<P> {
         self.uses.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Watches a connection from now on, until the result is dropped.
+    /// Watches a connection until the result is ended or dropped.
     pub(super) fn begin(
         self: &Arc<Self>,
         place: P,
         pulse: &Arc<Pulse>,
         patience: Option<Duration>,
     ) -> Watched<P> {
-        // Nothing has been asked yet.
+        // No query has been sent yet.
         pulse.answered();
         let mut uses = self.uses();
         let ticket = uses.next_ticket;
@@ -146,7 +146,7 @@ impl<P: Send + 'static> Watchdog<P> {
         }
     }
 
-    /// Gives up whoever has waited for too long.
+    /// Gives up on connections that have waited for too long.
     fn look(&self) {
         let mut uses = self.uses();
         let mut room = self.most_given_up.saturating_sub(uses.given_up);
@@ -172,12 +172,12 @@ impl<P: Send + 'static> Watchdog<P> {
         let places: Vec<_> = given_up.map(|(_, used)| used.place).collect();
         uses.given_up += u32::try_from(places.len()).unwrap_or(u32::MAX);
         drop(uses);
-        // The pool makes others in their place now, which takes locks of its own.
+        // The pool now makes other connections in these places, which takes locks of its own.
         drop(places);
     }
 }
 
-/// A connection that is watched.
+/// A connection that is being watched.
 #[derive(Debug)]
 pub(super) struct Watched<P: Send + 'static> {
     watchdog: Arc<Watchdog<P>>,
@@ -185,7 +185,7 @@ pub(super) struct Watched<P: Send + 'static> {
 }
 
 impl<P: Send + 'static> Watched<P> {
-    /// Its place in the pool, unless it was given up meanwhile.
+    /// Stops watching. Returns the place in the pool, unless it was given up meanwhile.
     pub(super) fn end(&mut self) -> Option<P> {
         let ticket = self.ticket.take()?;
         let mut uses = self.watchdog.uses();
@@ -227,7 +227,7 @@ mod tests {
         assert_eq!(watchdog.uses().given_up, 1);
         let kept = watched.iter_mut().map(|watched| watched.end().is_some());
         assert_eq!(kept.collect::<Vec<_>>(), [false, true, true, true]);
-        // The thread of the first has come back.
+        // The first connection's thread has come back.
         assert_eq!(watchdog.uses().given_up, 0);
     }
 
@@ -247,7 +247,7 @@ mod tests {
         watchdog.look();
         watchdog.look();
         assert_eq!(kept(), 1);
-        // One of those that lost theirs comes back.
+        // One of the given-up connections comes back.
         let lost = |watched: &Watched<_>| {
             let ticket = watched.ticket.unwrap();
             !watchdog.uses().by_ticket.contains_key(&ticket)

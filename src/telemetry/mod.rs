@@ -1,7 +1,7 @@
-//! Logs, to standard error, as lines for people or JSON for programs; metrics, for Prometheus to fetch; and traces, for a
+//! Logs to standard error, as text for people or JSON for programs; metrics, for Prometheus to fetch; and traces, for a
 //! collector.
 //!
-//! Tokens, secrets and signature bodies never reach a log; nothing here could tell them apart, so the code that has
+//! Tokens, secrets and signature bodies must never be logged. Nothing here can recognise them, so the code that handles
 //! them must not pass them on.
 
 pub mod traces;
@@ -14,12 +14,12 @@ use tracing_subscriber::{EnvFilter, Layer as _};
 
 use crate::config::{LogConfig, LogFormat, TracesConfig};
 
-/// Starts logging for this process, and exporting traces where that is configured. Later calls do nothing, so that tests may
-/// start many servers.
+/// Starts logging for this process, and exporting traces if that is configured. Later calls do nothing, so that tests
+/// may start many servers.
 ///
 /// # Errors
 ///
-/// Where traces can't be exported to where they shall go.
+/// If traces cannot be exported to the configured endpoint.
 pub fn init(config: &LogConfig, traces: &TracesConfig) -> anyhow::Result<()> {
     let filter = EnvFilter::try_from_default_env()
         .or_else(|_| EnvFilter::try_new(&config.filter))
@@ -34,7 +34,7 @@ pub fn init(config: &LogConfig, traces: &TracesConfig) -> anyhow::Result<()> {
     let exported = traces.endpoint.as_deref();
     let exported = exported.filter(|endpoint| !endpoint.is_empty());
     let exported = exported.map(|endpoint| traces::layer(traces, endpoint));
-    // An error here means that logging has been started already.
+    // An error here means that logging was started already.
     drop(
         tracing_subscriber::registry()
             .with(lines.with_filter(filter))

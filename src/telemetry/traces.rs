@@ -1,5 +1,5 @@
-//! Spans as traces, for a collector of OpenTelemetry (OTLP over HTTP), and the trace that a caller's request is part of (W3C
-//! Trace Context).
+//! Export of spans as traces to an OpenTelemetry collector (OTLP over HTTP), and continuation of the caller's trace
+//! (W3C Trace Context).
 
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -23,17 +23,17 @@ use tracing_subscriber::registry::LookupSpan;
 use crate::config::TracesConfig;
 
 const SERVICE: &str = "sigpersist";
-/// How long the collector may take for a batch, and the last one at the end.
+/// Timeout for sending a batch, and for the last batch at the end.
 const TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Who sends spans on, where anybody does.
+/// The exporter, if export is configured.
 static PROVIDER: OnceLock<SdkTracerProvider> = OnceLock::new();
 
 /// A layer that sends the spans of this program to the collector.
 ///
 /// # Errors
 ///
-/// Where the collector's address is not one.
+/// If the collector's address is not valid.
 pub(super) fn layer<S>(
     config: &TracesConfig,
     endpoint: &str,
@@ -59,9 +59,9 @@ where
         .with_resource(Resource::builder().with_service_name(SERVICE).build())
         .build();
     let tracer = provider.tracer(SERVICE);
-    // Of several servers in one process, as tests have them, the first exports for all.
+    // If tests start several servers in one process, the first one exports for all.
     drop(PROVIDER.set(provider));
-    // Events stay in the log, where they are filtered; and only spans of ours are known to hold no secrets.
+    // Events stay in the log, where they are filtered. Only our own spans are known to contain no secrets.
     let ours =
         |metadata: &Metadata<'_>| metadata.is_span() && metadata.target().starts_with(SERVICE);
     Ok(tracing_opentelemetry::layer()
@@ -71,13 +71,13 @@ where
         .with_filter(filter_fn(ours)))
 }
 
-/// Makes the span of a request part of the trace that its caller tells of, and names that in the log.
+/// Makes a request's span part of the caller's trace, and records the trace's id for the log.
 pub fn follow(span: &Span, headers: &HeaderMap) {
     let caller = TraceContextPropagator::new().extract(&HeaderExtractor(headers));
     let of_caller = caller.span().span_context().clone();
     if PROVIDER.get().is_some() {
         if of_caller.is_valid() {
-            // It fails where the span is not exported, or has begun.
+            // Fails if the span is not exported, or has already begun.
             drop(span.set_parent(caller));
         }
         let own = span.context();
@@ -87,7 +87,7 @@ pub fn follow(span: &Span, headers: &HeaderMap) {
     }
 }
 
-/// A request was answered: what its span shows, in the words of OpenTelemetry's conventions for HTTP.
+/// Records the answer in the request's span, with OpenTelemetry's attributes for HTTP.
 pub fn answered(span: &Span, method: &str, route: &'static str, status: u16) {
     if PROVIDER.get().is_none() {
         return;
@@ -100,15 +100,15 @@ pub fn answered(span: &Span, method: &str, route: &'static str, status: u16) {
     }
 }
 
-/// Sends what is left, at the end of the program.
+/// Sends the remaining spans, at the end of the program.
 pub fn flush() {
     if let Some(provider) = PROVIDER.get() {
-        // What can't be sent now never can.
+        // Spans that cannot be sent now are lost.
         drop(provider.shutdown_with_timeout(TIMEOUT));
     }
 }
 
-/// Posts batches to the collector, from a thread that may block.
+/// Sends batches to the collector, from a blocking thread.
 #[derive(Debug)]
 struct Sender(ureq::Agent);
 
@@ -116,7 +116,7 @@ impl Sender {
     fn new() -> Self {
         let config = ureq::Agent::config_builder()
             .timeout_global(Some(TIMEOUT))
-            // The collector is beside the server, whatever the environment says of the way out.
+            // The collector runs beside the server, so the environment's proxy settings do not apply.
             .proxy(None)
             .http_status_as_error(false);
         Self(config.build().into())

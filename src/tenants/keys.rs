@@ -23,10 +23,10 @@ use crate::auth::public_key::PublicKey;
 use crate::auth::token::{MAX_KID_BYTES, is_key_id};
 use crate::store::KeyInsertion;
 
-/// Most keys of one tenant that are not revoked.
+/// Maximum number of keys of one tenant that are not revoked.
 const MAX_KEYS: i64 = 100;
 
-/// Whose keys and tokens something is about.
+/// Owner of keys and tokens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Holder {
     /// A tenant.
@@ -36,11 +36,11 @@ pub enum Holder {
 }
 
 impl Holder {
-    /// The tenant of this slug, or without one the platform.
+    /// The tenant with this slug; the platform if there is no slug.
     ///
     /// # Errors
     ///
-    /// [`Error::Refused`] where there is no such tenant.
+    /// [`Error::Refused`] if there is no such tenant.
     pub fn named(app: &App, slug: Option<&str>) -> Result<Self> {
         let tenant = slug.map(|slug| find(app, slug)).transpose()?;
         Ok(tenant.map_or(Self::Platform, |tenant| {
@@ -51,12 +51,12 @@ impl Holder {
         }))
     }
 
-    /// The tenant's slug, if it is one.
+    /// The tenant's slug; none for the platform.
     pub fn slug(&self) -> Option<&str> {
         self.tenancy().map(|tenancy| &*tenancy.slug)
     }
 
-    /// The tenant, or [`PLATFORM`].
+    /// The tenant's id, or [`PLATFORM`].
     pub fn id(&self) -> TenantId {
         self.tenancy().map_or(PLATFORM, |tenancy| tenancy.id)
     }
@@ -68,7 +68,7 @@ impl Holder {
         }
     }
 
-    /// Something that was done to what is theirs.
+    /// An audit event about something that this owner has.
     pub(super) fn event(&self, actor: &Actor, action: &'static str, target: &str) -> Event {
         let tenant = self.tenancy().map(|tenancy| tenancy.id);
         Event::new(tenant, actor.clone(), action, target)
@@ -81,23 +81,23 @@ impl From<Option<Tenancy>> for Holder {
     }
 }
 
-/// A key that is to be added.
+/// A key to add.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NewKey {
-    /// The one algorithm it may be used with; none for HS256, or the one that a JSON Web Key names.
+    /// The only algorithm that it may be used with; none for HS256, or for the one that a JSON Web Key names.
     pub algorithm: Option<Algorithm>,
-    /// Its name in the headers of tokens; none for the one that a JSON Web Key has, or one that is made up.
+    /// Its name in the headers of tokens; none for the one in a JSON Web Key, or a random one.
     pub kid: Option<String>,
-    /// The public key; without one the server makes a shared secret or a key pair.
+    /// The public key; without one, the server generates a shared secret or a key pair.
     pub public_key: Option<GivenKey>,
-    /// From when on it verifies.
+    /// Start of its validity.
     pub not_before: Option<DateTime<Utc>>,
-    /// Until when it verifies.
+    /// End of its validity.
     pub expires_at: Option<DateTime<Utc>>,
 }
 
 impl NewKey {
-    /// One that the server makes.
+    /// A key that the server generates.
     pub fn made(algorithm: Algorithm) -> Self {
         Self {
             algorithm: Some(algorithm),
@@ -108,7 +108,7 @@ impl NewKey {
         }
     }
 
-    /// A text that the JSON Web Key says of itself.
+    /// A text member of the JSON Web Key.
     fn jwk_member(&self, name: &str) -> Option<&str> {
         self.public_key.as_ref()?.member(name)
     }
@@ -151,27 +151,27 @@ impl NewKey {
     }
 }
 
-/// A key, and its secret where one was just made: this is the only time that it can be read.
+/// A key, with its shared secret if one was just generated. The secret cannot be read later.
 #[derive(Debug)]
 pub struct AddedKey {
     /// The key.
     pub key: StoredKey,
-    /// The shared secret: the HMAC key is this text itself, byte for byte.
+    /// The shared secret. The HMAC key is this text itself, byte for byte.
     pub secret: Option<Zeroizing<String>>,
-    /// Whether it is new.
+    /// Whether the key is new.
     pub created: bool,
 }
 
-/// Adds a key: registers the public key that is given, or makes a shared secret or a key pair. Asking again for the same
-/// public key under the same name gives the one that is there. Blocks.
+/// Adds a key: registers the given public key, or generates a shared secret or a key pair. If the same public key
+/// exists under the same name, returns that one. Blocks.
 ///
 /// # Errors
 ///
-/// [`Error::Refused`] where key and algorithm do not fit, or a secret is asked for without a master key;
-/// [`Error::KeyExists`] where the name is taken.
+/// [`Error::Refused`] if key and algorithm do not fit, or a secret is needed and there is no master key;
+/// [`Error::KeyExists`] if the name is taken.
 pub fn add_key(app: &App, actor: &Actor, holder: &Holder, new: &NewKey) -> Result<AddedKey> {
     if let Some(given) = &new.public_key {
-        // Before anything is asked of it: its owner must know that it is leaked.
+        // First of all: if a private key was sent, its owner must learn that it has leaked.
         given.refuse_other_things()?;
     }
     let algorithm = new.algorithm()?;
@@ -214,12 +214,12 @@ pub fn add_key(app: &App, actor: &Actor, holder: &Holder, new: &NewKey) -> Resul
     }
 }
 
-/// Adds a key as it was on another server, unless it is there; says whether it is new. Its secret is put under the master key
-/// of this one. Blocks.
+/// Adds a key from another server, unless it exists; returns whether it is new. Encrypts its secret with this server's
+/// master key. Blocks.
 ///
 /// # Errors
 ///
-/// [`Error::Refused`] where the name is taken, or it is no key.
+/// [`Error::Refused`] if the name is taken, or the key is not valid.
 pub(crate) fn import_key(
     app: &App,
     actor: &Actor,
@@ -299,14 +299,14 @@ pub(crate) fn import_key(
     }
 }
 
-/// The refusal of an imported key whose name another key has here.
+/// The error for an imported key whose name belongs to another key here.
 pub(crate) fn taken(kid: &str) -> Error {
     Error::refused(format!(
         "The name of the key `{kid}` is that of another key here, and tokens name their keys: export without --keys and add new keys, or remove the tenant that has it."
     ))
 }
 
-/// What a new key is made of, before it is stored.
+/// Material of a new key, before it is stored.
 enum Made {
     Public(String),
     Secret(Zeroizing<String>),
@@ -344,7 +344,7 @@ impl Made {
         })
     }
 
-    /// The public key that was given.
+    /// The public key, if it was given.
     fn public_key(&self) -> Option<&str> {
         match self {
             Self::Public(pem) => Some(pem),
@@ -360,7 +360,7 @@ impl Made {
     }
 }
 
-/// Whether adding `new` with this public key would change nothing. Of times that are not given nothing is asked.
+/// Whether adding `new` with this public key would change nothing. Times that are not given are not compared.
 fn is_same(there: &StoredKey, new: &StoredKey, public_key: Option<&str>) -> bool {
     let same_time = |there: Option<DateTime<Utc>>, new: Option<DateTime<Utc>>| {
         new.is_none_or(|new| {
@@ -375,22 +375,22 @@ fn is_same(there: &StoredKey, new: &StoredKey, public_key: Option<&str>) -> bool
         && same_time(there.expires_at, new.expires_at)
 }
 
-/// Some keys, newest first.
+/// A page of keys, newest first.
 #[derive(Debug)]
 pub struct KeyPage {
     /// The keys.
     pub keys: Vec<StoredKey>,
-    /// The name after which the next ones come; none at the end.
+    /// The name after which the next page begins; none on the last page.
     pub next: Option<String>,
 }
 
-/// Somebody's keys, newest first, revoked ones too. Blocks.
+/// Lists an owner's keys, newest first, including revoked ones. Blocks.
 ///
 /// # Errors
 ///
-/// Those of the store.
+/// The errors of the store.
 pub fn keys(app: &App, holder: &Holder, after: Option<&str>, limit: u32) -> Result<KeyPage> {
-    // One more tells whether there is a next page.
+    // One more than the limit, to see whether there is a next page.
     let mut keys = app
         .store
         .key_list(holder.id(), after, i64::from(limit) + 1)?;
@@ -404,31 +404,31 @@ pub fn keys(app: &App, holder: &Holder, after: Option<&str>, limit: u32) -> Resu
     })
 }
 
-/// Somebody's key of this name. Blocks.
+/// Finds an owner's key by its name. Blocks.
 ///
 /// # Errors
 ///
-/// [`Error::NotFound`].
+/// [`Error::NotFound`] if there is none.
 pub fn key(app: &App, holder: &Holder, kid: &str) -> Result<StoredKey> {
     let key = app.store.key_of(holder.id(), kid)?;
     key.ok_or(Error::NotFound(Noun::Key))
 }
 
-/// The key of this name and whose it is. Blocks.
+/// Finds a key by its name, with its owner. Blocks.
 ///
 /// # Errors
 ///
-/// [`Error::NotFound`].
+/// [`Error::NotFound`] if there is none.
 pub fn key_of_anybody(app: &App, kid: &str) -> Result<(Holder, StoredKey)> {
     let key = app.store.key_get(kid)?.ok_or(Error::NotFound(Noun::Key))?;
     Ok((key.tenant.clone().into(), key))
 }
 
-/// Ends a key at once; tokens that it signed are refused from now on, on all servers within a second. Blocks.
+/// Revokes a key: tokens that it signed are refused from now on, on all servers within a second. Blocks.
 ///
 /// # Errors
 ///
-/// [`Error::NotFound`].
+/// [`Error::NotFound`] if there is none.
 pub fn revoke_key(app: &App, actor: &Actor, holder: &Holder, kid: &str) -> Result<StoredKey> {
     let event = |key: &StoredKey| {
         let before = StoredKey {
@@ -447,14 +447,14 @@ pub fn revoke_key(app: &App, actor: &Actor, holder: &Holder, kid: &str) -> Resul
     Ok(key)
 }
 
-/// The public keys of those that the server signs with, as JSON Web Keys (RFC 7517).
+/// The public keys of key pairs with which the server signs, as JSON Web Keys (RFC 7517).
 ///
-/// Those whose time will come are there too, so that verifiers have them before the first token. None where there is no such
-/// tenant. Blocks.
+/// Keys that are not valid yet are included, so that verifiers have them before the first token. Empty if there is no
+/// such tenant. Blocks.
 ///
 /// # Errors
 ///
-/// Those of the store.
+/// The errors of the store.
 pub fn published(app: &App, slug: Option<&str>) -> Result<Vec<Value>> {
     let slug = slug.map(ToOwned::to_owned);
     let pairs = app.published.get_or_load(&slug, || {
@@ -476,7 +476,7 @@ pub fn published(app: &App, slug: Option<&str>) -> Result<Vec<Value>> {
     .collect()
 }
 
-/// A key for the audit trail.
+/// A key's properties for the audit trail.
 fn facts(key: &StoredKey) -> Value {
     json!({
         "algorithm": key.algorithm.as_str(),

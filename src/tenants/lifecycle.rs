@@ -1,5 +1,5 @@
-//! The life of a tenant: created, changed, suspended and resumed, and deleted in two steps, of which the first can be
-//! taken back.
+//! The life of a tenant: creation, changes, suspension, resumption, and deletion in two steps. The first step can be
+//! undone.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
@@ -12,24 +12,24 @@ use sigpersist_model::time;
 
 use crate::app::App;
 
-/// How often a change is tried again because somebody else made one meanwhile.
+/// Attempts to apply a change while others change the same tenant.
 const ATTEMPTS: usize = 5;
 
-/// A tenant that is to be.
+/// A tenant to create.
 #[derive(Debug, Clone, Default)]
 pub struct NewTenant {
     /// Its name in commands, tokens and URLs.
     pub slug: String,
-    /// Its name for people; the slug where there is none.
+    /// Its name for people; the slug if none.
     pub name: Option<String>,
-    /// Its own quotas.
+    /// Quotas set for the tenant.
     pub quotas: Quotas<Option<u64>>,
-    /// What an import has yet to bring: until then it is suspended.
+    /// Missing parts of an import; the tenant is suspended until they are there.
     pub incomplete: Option<String>,
 }
 
 impl NewTenant {
-    /// One with nothing of its own but the slug.
+    /// A tenant with default settings.
     pub fn new(slug: &str) -> Self {
         Self {
             slug: slug.to_owned(),
@@ -38,22 +38,22 @@ impl NewTenant {
     }
 }
 
-/// Some tenants, by their slugs.
+/// A page of tenants, sorted by slug.
 #[derive(Debug)]
 pub struct Page {
     /// The tenants.
     pub tenants: Vec<Tenant>,
-    /// The slug after which the next ones come; none at the end.
+    /// The slug after which the next page begins; none on the last page.
     pub next: Option<String>,
 }
 
-/// Creates a tenant, and says whether it is new. Asking again for the same, or for less, gives the one that is there.
-/// Blocks.
+/// Creates a tenant; returns it, and whether it is new. If a tenant exists that matches everything given, returns that
+/// one. Blocks.
 ///
 /// # Errors
 ///
-/// [`Error::TenantExists`] where that one is different, [`Error::TenantDeleting`] where it is being deleted,
-/// [`Error::Refused`] for a slug or name against the rules.
+/// [`Error::TenantExists`] if the existing tenant differs, [`Error::TenantDeleting`] if it is being deleted,
+/// [`Error::Refused`] for an invalid slug or name.
 pub fn create(app: &App, actor: &Actor, new: &NewTenant) -> Result<(Tenant, bool)> {
     let NewTenant {
         slug,
@@ -77,7 +77,7 @@ pub fn create(app: &App, actor: &Actor, new: &NewTenant) -> Result<(Tenant, bool
                 .tenant_insert(slug, name, *quotas, incomplete.as_deref(), event)?
             {
                 Some(tenant) => return Ok((tenant, true)),
-                // Somebody else was faster.
+                // Another request created it first.
                 None => continue,
             }
         };
@@ -93,7 +93,7 @@ pub fn create(app: &App, actor: &Actor, new: &NewTenant) -> Result<(Tenant, bool
             }));
         }
         let same_name = name.as_ref().is_none_or(|name| *name == tenant.name);
-        // Of quotas that are not given nothing is asked.
+        // Quotas that are not given are not compared.
         let asked = tenant.quotas.zip(*quotas, |own, given| given.or(own));
         if !same_name || asked != tenant.quotas {
             return Err(Error::TenantExists { slug: slug.clone() });
@@ -103,13 +103,13 @@ pub fn create(app: &App, actor: &Actor, new: &NewTenant) -> Result<(Tenant, bool
     Err(Error::Overloaded)
 }
 
-/// Tenants in the order of their slugs. Blocks.
+/// Lists tenants, sorted by slug. Blocks.
 ///
 /// # Errors
 ///
-/// Those of the store.
+/// The errors of the store.
 pub fn list(app: &App, filter: &TenantFilter, limit: u32) -> Result<Page> {
-    // One more tells whether there is a next page.
+    // One more than the limit, to see whether there is a next page.
     let mut tenants = app.store.tenant_list(filter, i64::from(limit) + 1)?;
     let limit = usize::try_from(limit).map_err(Error::internal)?;
     let more = tenants.len() > limit;
@@ -121,22 +121,22 @@ pub fn list(app: &App, filter: &TenantFilter, limit: u32) -> Result<Page> {
     })
 }
 
-/// The tenant of this slug. Blocks.
+/// Finds a tenant by its slug. Blocks.
 ///
 /// # Errors
 ///
-/// [`Error::NotFound`].
+/// [`Error::NotFound`] if there is none.
 pub fn get(app: &App, slug: &str) -> Result<Tenant> {
     app.store
         .tenant_get(slug)?
         .ok_or(Error::NotFound(Noun::Tenant))
 }
 
-/// Changes a tenant's name and quotas; what is not given stays. Blocks.
+/// Changes a tenant's name and quotas; values that are not given remain. Blocks.
 ///
 /// # Errors
 ///
-/// [`Error::NotFound`], [`Error::TenantDeleting`], [`Error::Refused`] for a name against the rules.
+/// [`Error::NotFound`], [`Error::TenantDeleting`], [`Error::Refused`] for an invalid name.
 pub fn update(
     app: &App,
     actor: &Actor,
@@ -157,11 +157,11 @@ pub fn update(
     })
 }
 
-/// Refuses a tenant's requests from now on, on all servers within a second. Blocks.
+/// Suspends a tenant: its requests are refused from now on, on all servers within a second. Blocks.
 ///
 /// # Errors
 ///
-/// [`Error::NotFound`].
+/// [`Error::NotFound`] if there is none.
 pub fn suspend(app: &App, actor: &Actor, slug: &str) -> Result<Tenant> {
     change(app, actor, "tenant.suspend", slug, |tenant| {
         Ok(Tenant {
@@ -171,12 +171,13 @@ pub fn suspend(app: &App, actor: &Actor, slug: &str) -> Result<Tenant> {
     })
 }
 
-/// Answers a tenant's requests again; takes its deletion back if that was only scheduled. One that an import left incomplete
-/// is answered only if it is told to go without. Blocks.
+/// Resumes a tenant, and cancels a scheduled deletion. A tenant with an incomplete import is resumed only if
+/// `incomplete` is true. Blocks.
 ///
 /// # Errors
 ///
-/// [`Error::NotFound`], [`Error::TenantDeleting`] where the removal has begun, [`Error::Refused`] for one that is incomplete.
+/// [`Error::NotFound`], [`Error::TenantDeleting`] if the removal has begun, [`Error::Refused`] if the import is
+/// incomplete.
 pub fn resume(app: &App, actor: &Actor, slug: &str, incomplete: bool) -> Result<Tenant> {
     change(app, actor, "tenant.resume", slug, |tenant| {
         check_not_removing(tenant)?;
@@ -202,12 +203,12 @@ pub fn resume(app: &App, actor: &Actor, slug: &str, incomplete: bool) -> Result<
     })
 }
 
-/// Keeps a tenant suspended for what an import has not brought, or without that lets it go, if it was suspended for that and
-/// is not to be deleted. Blocks.
+/// Suspends a tenant whose import is incomplete. If `incomplete` is none, resumes it, unless it was suspended for
+/// another reason or is to be deleted. Blocks.
 ///
 /// # Errors
 ///
-/// [`Error::NotFound`].
+/// [`Error::NotFound`] if there is none.
 pub(crate) fn hold(
     app: &App,
     actor: &Actor,
@@ -237,12 +238,12 @@ pub(crate) fn hold(
     })
 }
 
-/// Suspends a tenant, and schedules that all that is its own is removed: when the time to take it back is over, or with its
-/// slug as `confirmation`, as soon as a server comes to it. Blocks.
+/// Suspends a tenant and schedules the removal of all its data: after the grace period, or with its slug as
+/// `confirmation`, as soon as a server gets to it. Blocks.
 ///
 /// # Errors
 ///
-/// [`Error::NotFound`], [`Error::InvalidParameter`] for a confirmation that is not its slug.
+/// [`Error::NotFound`], [`Error::InvalidParameter`] if the confirmation is not the slug.
 pub fn delete(app: &App, actor: &Actor, slug: &str, confirmation: Option<&str>) -> Result<Tenant> {
     if confirmation.is_some_and(|confirmation| confirmation != slug) {
         return Err(Error::invalid(
@@ -278,7 +279,8 @@ fn check_not_removing(tenant: &Tenant) -> Result<()> {
     }
 }
 
-/// Writes down what `become` makes of a tenant, where that is a change, as nobody else has changed it meanwhile.
+/// Stores a tenant as changed by `becomes`, if that changes anything. Tries again if somebody else changes it
+/// concurrently.
 fn change(
     app: &App,
     actor: &Actor,
@@ -297,7 +299,7 @@ fn change(
             .before(old)
             .after(new);
         if app.store.tenant_update(&before, &after, &event)? {
-            // Other servers hear of it; this one forgets at once.
+            // Other servers are notified; this one drops its cached keys at once.
             app.forget_keys(before.id);
             return get(app, slug);
         }
@@ -305,7 +307,7 @@ fn change(
     Err(Error::Overloaded)
 }
 
-/// A tenant for the audit trail.
+/// A tenant's properties for the audit trail.
 fn facts(tenant: &Tenant) -> Value {
     let text = |time: Option<DateTime<Utc>>| time.map(time::to_text);
     json!({
@@ -318,7 +320,7 @@ fn facts(tenant: &Tenant) -> Value {
     })
 }
 
-/// The members in which two objects differ, as they are in each.
+/// The members in which two objects differ, with the values of each.
 fn differences(before: &Value, after: &Value) -> (Value, Value) {
     let (mut old, mut new) = (json!({}), json!({}));
     for (name, value) in before.as_object().into_iter().flatten() {
@@ -332,11 +334,11 @@ fn differences(before: &Value, after: &Value) -> (Value, Value) {
     (old, new)
 }
 
-/// The active key of this name, with the quotas that are set for its tenant. Blocks.
+/// The active key with this name, with the quotas set for its tenant. Blocks.
 ///
 /// # Errors
 ///
-/// Those of the store.
+/// The errors of the store.
 pub fn key_and_quotas(app: &App, kid: &str) -> Result<Option<(StoredKey, Quotas<Option<u64>>)>> {
     let Some(key) = app.store.key_get(kid)? else {
         return Ok(None);

@@ -1,6 +1,6 @@
-//! Rotating the master key while servers run: a new one takes over in its file, all secrets are put under it in batches, and
-//! the old one goes. Nothing changes before every secret is known to decrypt; and whatever breaks a rotation off, running it
-//! again continues it.
+//! Rotation of the master key while servers run. A new key takes over in the key file, all secrets are encrypted again
+//! in batches, and the old key is removed. Nothing changes until every secret is known to decrypt. If interrupted, run
+//! it again; it continues.
 
 use anyhow::{Context as _, bail};
 use serde_json::json;
@@ -13,29 +13,29 @@ use zeroize::Zeroizing;
 use crate::app::App;
 use crate::store::{Reencrypted, Rotation, Secrets};
 
-/// Secrets of one batch: one short transaction.
+/// Secrets in one batch, which is one short transaction.
 const BATCH: i64 = 500;
-/// Most keys that a sentence names.
+/// Maximum number of keys that a message names.
 const MAX_NAMED: usize = 20;
-/// What sentences call the key that seals the audit trail, which has no name; a key's name has no spaces.
+/// Name in messages for the key that seals the audit trail, which has none. Names of other keys contain no spaces.
 const SEALING: &str = "the audit trail's own";
 
-/// The master keys, and what is under them.
+/// The master keys, and the number of secrets encrypted with them.
 #[derive(Debug)]
 pub struct MasterKeys {
     /// The keys in the file.
     pub ids: MasterKeyIds,
-    /// Secrets that are stored.
+    /// Number of stored secrets.
     pub secrets: u64,
-    /// How many of them are under the current key.
+    /// Number of secrets encrypted with the current key.
     pub under_current: u64,
 }
 
-/// The master keys, and what is under them. Blocks.
+/// Reads the master keys, and the number of secrets encrypted with them. Blocks.
 ///
 /// # Errors
 ///
-/// A sentence about the file, or those of the store.
+/// A sentence about the file, or the errors of the store.
 pub fn master_keys(app: &App) -> anyhow::Result<MasterKeys> {
     let ids = app.vault()?.key_ids()?;
     let (secrets, under_current) = app.store.secret_count(ids.current)?;
@@ -46,7 +46,7 @@ pub fn master_keys(app: &App) -> anyhow::Result<MasterKeys> {
     })
 }
 
-/// Puts a new key into the file that servers can read secrets under and that encrypts nothing yet. Blocks.
+/// Adds a new key to the file, with which servers can decrypt but do not encrypt yet. Blocks.
 ///
 /// # Errors
 ///
@@ -61,26 +61,26 @@ pub fn prepare_master_key(app: &App) -> anyhow::Result<MasterKeyIds> {
     })
 }
 
-/// What a rotation did.
+/// Result of a rotation.
 #[derive(Debug)]
 pub struct Rotated {
     /// The key that encrypts now.
     pub current: MasterKeyId,
-    /// How many secrets were put under it.
+    /// Number of secrets that were encrypted again.
     pub secrets: u64,
-    /// The keys whose secrets could not be decrypted and were given up.
+    /// Keys whose secrets could not be decrypted and were abandoned.
     pub abandoned: Vec<String>,
 }
 
-/// Lets the next key encrypt, making one if none was prepared; puts all secrets under it; and takes the old keys away.
+/// Makes the next key the current one, encrypts all secrets with it, and removes the old keys.
 ///
-/// A rotation that was interrupted is continued. `abandon` rotates although some secrets can't be decrypted. `told` is called
-/// with how many secrets are under the new key, of how many. Blocks.
+/// If no next key was prepared, makes one. Continues an interrupted rotation. `abandon` rotates even if some secrets
+/// cannot be decrypted. Calls `told` with the number of secrets under the new key, and the total. Blocks.
 ///
 /// # Errors
 ///
-/// [`Error::Refused`] if the file does not decrypt every secret, when nothing was changed; a sentence about the file, or
-/// those of the store.
+/// [`Error::Refused`] if the file does not decrypt every secret: then nothing was changed. Otherwise a sentence about
+/// the file, or the errors of the store.
 pub fn rotate_master_key(
     app: &App,
     actor: &Actor,
@@ -89,7 +89,7 @@ pub fn rotate_master_key(
 ) -> anyhow::Result<Rotated> {
     let vault = app.vault()?;
     let _alone = alone(app)?;
-    // From here on no secret is added under another one.
+    // From here on, no secret is stored under another key.
     let (ids, abandoned) = promote(app, vault, actor, abandon)?;
     let seals_abandoned = abandoned.iter().any(|name| name == SEALING);
     reencrypt_seal_keys(app, vault, ids.current, seals_abandoned)?;
@@ -104,7 +104,7 @@ pub fn rotate_master_key(
     }
     unreadable.retain(|kid| !abandoned.contains(kid));
     if !unreadable.is_empty() {
-        // They decrypted when the rotation began.
+        // They could be decrypted when the rotation began.
         bail!(
             "{secrets} secrets are under the new key {}, and those of the keys {} were changed meanwhile and can't be decrypted: the old master keys stay in the file. Revoke these keys, then rotate again.",
             ids.current,
@@ -129,7 +129,7 @@ pub fn rotate_master_key(
     })
 }
 
-/// Makes sure that nobody else changes the file meanwhile.
+/// Takes the lock that prevents concurrent changes to the file.
 fn alone(app: &App) -> anyhow::Result<Rotation> {
     app.store
         .rotation_begin()?
@@ -141,8 +141,8 @@ fn event(actor: &Actor, action: &'static str, ids: &MasterKeyIds) -> Event {
     Event::new(None, actor.clone(), action, ids.current.to_string()).before(json!({ "keys": old }))
 }
 
-/// Lets the next key encrypt, once every secret is known to decrypt; gives the keys of the file as they are then, and the
-/// names of the keys whose secrets are abandoned.
+/// Makes the next key the current one, after checking that every secret decrypts. Returns the keys that the file then
+/// has, and the names of the keys whose secrets are abandoned.
 fn promote(
     app: &App,
     vault: &Vault,
@@ -164,20 +164,20 @@ fn promote(
             ids.current = next;
         }
         secrets.set_master_key(ids.current, &event(actor, "master_key.promote", &ids))?;
-        // The last step, so that the file is as it was if anything else fails. If the transaction can't be committed after
-        // it, the file holds both keys and the database goes on with the old one: the next rotation continues.
+        // The last step, so that the file is unchanged if anything before fails. If the transaction then fails to
+        // commit, the file holds both keys and the database continues with the old one: the next rotation continues.
         vault.promote_key()?;
         Ok((ids, looked.unreadable))
     })
 }
 
-/// What the keys in the file can do with the secrets in the database.
+/// Result of comparing the keys in the file with the secrets in the database.
 struct Looked {
-    /// How many secrets there are, without those of revoked keys, which nobody needs.
+    /// Number of secrets. Secrets of revoked keys are not needed, and not counted.
     secrets: usize,
-    /// The keys of those that can't be decrypted.
+    /// Keys whose secrets cannot be decrypted.
     unreadable: Vec<String>,
-    /// The master key that the database says encrypts, if the file lacks it.
+    /// The current master key according to the database, if the file does not contain it.
     lacking: Option<MasterKeyId>,
 }
 
@@ -200,7 +200,7 @@ impl Looked {
                 }
             }
         }
-        // Of those that seal, only the last one is needed.
+        // Of the seal keys, only the last one is needed.
         if let Some(sealing) = stored.seal_keys()?.last() {
             secrets += 1;
             if sealing.open(vault).is_err() {
@@ -250,7 +250,7 @@ fn check(vault: &Vault, looked: &Looked) -> Result<()> {
     )))
 }
 
-/// Some names of keys, for a sentence.
+/// Lists names of keys for a message, shortened if there are many.
 fn named(kids: &[String]) -> String {
     let mut names = kids.iter().take(MAX_NAMED).cloned().collect::<Vec<_>>();
     if kids.len() > MAX_NAMED {
@@ -263,8 +263,8 @@ fn decrypt(vault: &Vault, key: &StoredKey) -> Result<Zeroizing<Vec<u8>>> {
     vault.decrypt(key.encrypted().unwrap_or_default(), &key.binding())
 }
 
-/// Puts the keys that seal the audit trail under the current key. Nobody needs one that can't be read, unless it is the last
-/// and not abandoned.
+/// Encrypts the seal keys of the audit trail with the current key. An unreadable one is an error only if it is the last
+/// one and not abandoned.
 fn reencrypt_seal_keys(
     app: &App,
     vault: &Vault,
@@ -285,8 +285,8 @@ fn reencrypt_seal_keys(
     Ok(())
 }
 
-/// Puts secrets under the current key; gives how many. Those that can't be read are named; where they are revoked, nobody
-/// needs them.
+/// Encrypts secrets with the current key and returns their number. Unreadable ones are added to `unreadable`, unless
+/// they are revoked and no longer needed.
 fn reencrypt(
     app: &App,
     vault: &Vault,

@@ -1,4 +1,4 @@
-//! How fast tenants use the server: requests, requests at once, and time of hooks. Counted on each server by itself, in
+//! Rate limits of tenants: requests per second, concurrent requests, and hook time. Each server counts by itself, in
 //! memory, since a shared count would cost every request a round trip.
 
 use std::collections::HashMap;
@@ -15,24 +15,24 @@ use utoipa::ToSchema;
 use super::usage::Storage;
 
 const SECOND_NS: u64 = 1_000_000_000;
-/// How many seconds' worth of time hooks may use at once.
+/// Burst of hook time, in seconds' worth of the quota.
 const HOOK_BURST_S: u64 = 10;
-/// Tenants that may be counted before those that rest are forgotten.
+/// Number of tenants from which idle ones are removed before another is added.
 const TIDY_AT: usize = 10_000;
 
-/// Nanoseconds of a clock that never goes back.
+/// Nanoseconds of a monotonic clock.
 fn now_ns() -> u64 {
     static START: LazyLock<Instant> = LazyLock::new(Instant::now);
     u64::try_from(START.elapsed().as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// The generic cell rate algorithm (ITU-T I.371): what is used moves a moment ahead of the clock, by as much as it costs,
-/// and may not move it further than the burst. It differs from what crates offer in that costs may be told afterwards.
+/// The generic cell rate algorithm (ITU-T I.371). Each use moves a point in time ahead of the clock by its cost, but at
+/// most as far as the burst allows. Unlike in the available crates, costs may be charged afterwards.
 #[derive(Debug)]
 struct Meter {
-    /// How far the moment may be ahead, in nanoseconds.
+    /// Maximum distance ahead of the clock, in nanoseconds.
     burst_ns: u64,
-    /// The moment at which all that was used will be paid off.
+    /// The time at which everything used will be paid off.
     paid_off_at_ns: AtomicU64,
 }
 
@@ -44,14 +44,14 @@ impl Meter {
         }
     }
 
-    /// How far the moment is ahead.
+    /// Time until everything used is paid off.
     fn debt_ns(&self, now_ns: u64) -> u64 {
         self.paid_off_at_ns
             .load(Ordering::Relaxed)
             .saturating_sub(now_ns)
     }
 
-    /// Uses `cost_ns`, where the burst has room for it; otherwise says how long until it has.
+    /// Uses `cost_ns` if the burst allows it; otherwise returns the time to wait until it does.
     fn take(&self, now_ns: u64, cost_ns: u64) -> Result<(), Duration> {
         let taken = self.paid_off_at_ns.fetch_update(
             Ordering::Relaxed,
@@ -71,7 +71,7 @@ impl Meter {
         })
     }
 
-    /// Uses `cost_ns`, whether there is room for it or not.
+    /// Uses `cost_ns` even if the burst does not allow it.
     fn charge(&self, now_ns: u64, cost_ns: u64) {
         let _always: Result<u64, u64> = self.paid_off_at_ns.fetch_update(
             Ordering::Relaxed,
@@ -81,7 +81,7 @@ impl Meter {
     }
 }
 
-/// How fast one tenant goes, under the quotas that were in force when this was made.
+/// A tenant's rate meters, under the quotas in force when this was created.
 #[derive(Debug)]
 struct Pace {
     quotas: Quotas<u64>,
@@ -100,14 +100,14 @@ impl Pace {
     }
 }
 
-/// What a request costs.
+/// Cost of one request.
 fn request_ns(quotas: &Quotas<u64>) -> u64 {
     SECOND_NS
         .checked_div(quotas.requests_per_second)
         .map_or(0, |ns| ns.max(1))
 }
 
-/// What is counted of one tenant. Changed quotas begin a new pace, and leave the rest as it is.
+/// Counters of one tenant. When its quotas change, the rate meters start anew; the other counters remain.
 #[derive(Debug, Clone)]
 struct Counted {
     pace: Arc<Pace>,
@@ -128,13 +128,13 @@ impl Counted {
         self.under_way.load(Ordering::Relaxed)
     }
 
-    /// Milliseconds of hooks that are not yet paid off.
+    /// Milliseconds of hook time that are not yet paid off.
     fn hook_ms(&self, now_ns: u64) -> u64 {
         let debt_ns = self.pace.hook_time.debt_ns(now_ns);
         debt_ns.saturating_mul(self.pace.quotas.hook_ms_per_second) / SECOND_NS
     }
 
-    /// Whether forgetting this forgets nothing that counts.
+    /// Whether the counters can be dropped without effect.
     fn rests(&self, now_ns: u64) -> bool {
         self.under_way() == 0
             && self.pace.requests.debt_ns(now_ns) == 0
@@ -142,7 +142,7 @@ impl Counted {
     }
 }
 
-/// A request under way, which counts until this is dropped: when it is answered, or its client has hung up.
+/// A request in progress. It counts until this is dropped: when it is answered, or its client has hung up.
 #[derive(Debug)]
 #[must_use]
 pub struct UnderWay(Option<Arc<AtomicU64>>);
@@ -155,31 +155,31 @@ impl Drop for UnderWay {
     }
 }
 
-/// What this server counts of a tenant against its quotas, now.
+/// Current counts of this server against a tenant's quotas.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(as = MeteredUsage)]
 pub struct Reading {
-    /// Requests that are not yet paid off at the rate of the quota.
+    /// Recent requests that still count against the rate quota.
     #[schema(example = 0)]
     pub requests: u64,
-    /// Requests under way.
+    /// Concurrent requests.
     #[schema(example = 0)]
     pub concurrent_requests: u64,
-    /// Milliseconds of hooks that are not yet paid off.
+    /// Milliseconds of hook time that still count against the quota.
     #[schema(example = 0)]
     pub hook_ms: u64,
 }
 
-/// What this server counts of all tenants.
+/// Counters of all tenants on this server.
 #[derive(Debug)]
 pub struct Meters {
-    /// What holds for tenants that have no quotas of their own.
+    /// Quotas for tenants without quotas of their own.
     defaults: Quotas<u64>,
     tenants: Mutex<HashMap<TenantId, Counted>>,
 }
 
 impl Meters {
-    /// Nothing counted yet.
+    /// Starts with empty counters.
     pub fn new(defaults: Quotas<u64>) -> Self {
         Self {
             defaults,
@@ -187,12 +187,12 @@ impl Meters {
         }
     }
 
-    /// What is in force for a tenant that has these quotas of its own.
+    /// The quotas in force for a tenant with these quotas of its own.
     pub fn in_force(&self, own: Quotas<Option<u64>>) -> Quotas<u64> {
         own.in_force(self.defaults)
     }
 
-    /// What is counted of a caller's tenant; nothing for callers of the platform.
+    /// Counters of the caller's tenant; none for callers of the platform.
     fn of(&self, caller: &Caller) -> Option<Counted> {
         let tenant = caller.tenant.as_ref()?.id;
         let quotas = self.in_force(caller.quotas);
@@ -210,11 +210,11 @@ impl Meters {
         Some(counted.clone())
     }
 
-    /// Lets a request in, where its tenant's rate and number of requests allow it.
+    /// Admits a request if its tenant's rate and number of concurrent requests allow it.
     ///
     /// # Errors
     ///
-    /// [`Error::QuotaExceeded`].
+    /// [`Error::QuotaExceeded`] otherwise.
     pub fn admit(&self, caller: &Caller) -> Result<UnderWay> {
         let Some(counted) = self.of(caller) else {
             return Ok(UnderWay(None));
@@ -231,7 +231,7 @@ impl Meters {
             quota: Quota::ConcurrentRequests,
             limit,
             used,
-            // Nobody knows when one of them ends.
+            // The end of a running request cannot be predicted.
             retry_after: Some(Duration::from_secs(1)),
         })?;
         let under_way = UnderWay(Some(Arc::clone(&counted.under_way)));
@@ -248,11 +248,11 @@ impl Meters {
         Ok(under_way)
     }
 
-    /// Makes sure that a tenant's hooks have not used more time than they may.
+    /// Checks that a tenant's hooks are within their time quota.
     ///
     /// # Errors
     ///
-    /// [`Error::QuotaExceeded`].
+    /// [`Error::QuotaExceeded`] if they are not.
     pub fn check_hook_time(&self, caller: &Caller) -> Result<()> {
         let Some(counted) = self.of(caller) else {
             return Ok(());
@@ -267,12 +267,12 @@ impl Meters {
         })
     }
 
-    /// Charges a tenant with the time that its hooks have run.
+    /// Charges a tenant for the run time of its hooks.
     pub fn charge_hook_time(&self, caller: &Caller, microseconds: u64) {
         let Some(counted) = self.of(caller) else {
             return;
         };
-        // So many nanoseconds are needed to pay a microsecond off.
+        // Time to pay this off at the rate of the quota, in nanoseconds.
         let cost_ns = microseconds
             .saturating_mul(1_000_000)
             .checked_div(counted.pace.quotas.hook_ms_per_second);
@@ -281,13 +281,13 @@ impl Meters {
         }
     }
 
-    /// What a caller's tenant has stored, as far as this server knows; and its quotas. None for the platform.
+    /// This server's view of the tenant's stored data, with the tenant's quotas. None for the platform.
     pub(super) fn storage(&self, caller: &Caller) -> Option<(Arc<Storage>, Quotas<u64>)> {
         let counted = self.of(caller)?;
         Some((counted.storage, counted.pace.quotas))
     }
 
-    /// What is counted of a tenant now.
+    /// Current counts of a tenant.
     pub fn read(&self, tenant: TenantId) -> Reading {
         let tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(counted) = tenants.get(&tenant) else {
@@ -312,7 +312,7 @@ mod tests {
 
     #[test]
     fn a_burst_passes_at_once_and_the_rest_at_the_rate() {
-        // Ten a second, three at once.
+        // Ten per second, three at once.
         let cost_ns = SECOND_NS / 10;
         let meter = Meter::new(3 * cost_ns);
         let mut now_ns = 5 * SECOND_NS;
@@ -321,13 +321,13 @@ mod tests {
         }
         let wait = meter.take(now_ns, cost_ns).unwrap_err();
         assert_eq!(wait, Duration::from_millis(100));
-        // A refusal costs nothing: the wait is true, and not a nanosecond too long.
+        // A refusal costs nothing, so the time to wait is exact.
         now_ns += cost_ns - 1;
         assert_eq!(meter.take(now_ns, cost_ns), Err(Duration::from_nanos(1)));
         now_ns += 1;
         assert_eq!(meter.take(now_ns, cost_ns), Ok(()));
         assert!(meter.take(now_ns, cost_ns).is_err());
-        // Quiet time saves no more than the burst up.
+        // Quiet time allows no more than the burst.
         now_ns += 3600 * SECOND_NS;
         let passed = (0..10).filter(|_| meter.take(now_ns, cost_ns).is_ok());
         assert_eq!(passed.count(), 3);
@@ -385,11 +385,11 @@ mod tests {
         let second = meters.admit(&caller(1, at_once(2))).unwrap();
         assert!(meters.admit(&caller(1, at_once(2))).is_err());
         assert_eq!(meters.read(TenantId(1)).concurrent_requests, 2);
-        // Another tenant's are its own.
+        // Another tenant has counters of its own.
         drop(meters.admit(&caller(2, at_once(1))).unwrap());
         drop((first, second));
         assert_eq!(meters.read(TenantId(1)).concurrent_requests, 0);
-        // A debt under a low quota ends with it.
+        // A change of the quota cancels the debt under the old one.
         let hooks = |ms| Quotas {
             hook_ms_per_second: Some(ms),
             ..Quotas::default()

@@ -1,4 +1,4 @@
-//! Tenants, what they may use, and their keys: what admins do over REST and on the command line.
+//! Tenants, their quotas and their keys: the use-cases of admins, over REST and on the command line.
 
 mod keys;
 mod lifecycle;
@@ -27,11 +27,11 @@ pub use removal::Removal;
 pub use tokens::{IssuedToken, NewToken, issue_token};
 pub use usage::{Room, forget as forget_usage, room, usage};
 
-/// The tenant of this slug.
+/// Finds a tenant by its slug.
 ///
 /// # Errors
 ///
-/// [`Error::Refused`] where there is none.
+/// [`Error::Refused`] if there is none.
 pub fn find(app: &App, slug: &str) -> Result<Tenant> {
     app.store.tenant_get(slug)?.ok_or_else(|| {
         Error::refused(format!(
@@ -40,11 +40,11 @@ pub fn find(app: &App, slug: &str) -> Result<Tenant> {
     })
 }
 
-/// The tenant that a caller of the platform acts for.
+/// Finds the tenant that a caller of the platform acts for.
 ///
 /// # Errors
 ///
-/// [`Error::NotFound`].
+/// [`Error::NotFound`] if there is none.
 pub fn acted_for(app: &App, slug: &str) -> Result<Tenancy> {
     let tenant = app.store.tenant_get(slug)?;
     let tenant = tenant.ok_or(Error::NotFound(Noun::Tenant))?;

@@ -1,5 +1,5 @@
-//! Removing tenants whose deletion is due, in the background. Every server looks for them; a lock in the database keeps two
-//! from the same tenant, and ends with whoever holds it.
+//! Removal of tenants whose deletion is due, in the background. Every server looks for them. A lock in the database
+//! ensures that only one works on a tenant; the lock is released if that server goes away.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,17 +16,17 @@ use tracing::{info, warn};
 use crate::app::App;
 use crate::store::Removed;
 
-/// How often it is looked whether there is anything to remove.
+/// Interval of the search for tenants to remove.
 const INTERVAL: Duration = Duration::from_secs(2);
-/// Time between two batches, which leaves the database to the others.
+/// Pause between two batches, which leaves the database to others.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// The task that removes; it ends when this is dropped.
+/// The background task, which is stopped when this is dropped.
 #[derive(Debug)]
 pub struct Removal(JoinHandle<()>);
 
 impl Removal {
-    /// Starts to remove the tenants that are due, now and then, and what a server before has left of others.
+    /// Starts to remove due tenants periodically, including those whose removal another server left unfinished.
     pub fn start(app: Arc<App>) -> Self {
         Self(tokio::spawn(async move {
             loop {
@@ -43,12 +43,12 @@ impl Drop for Removal {
     }
 }
 
-/// Where the removal of tenants is.
+/// State of the removal loop.
 #[derive(Debug, Clone)]
 enum Step {
-    /// It looks for the next one.
+    /// Look for the next due tenant after this one.
     After(TenantId),
-    /// It removes what is this one's own.
+    /// Remove a batch of this tenant's data.
     Of(TenantId, Arc<str>),
 }
 
@@ -58,7 +58,7 @@ async fn remove(app: &Arc<App>) {
     loop {
         let app = Arc::clone(app);
         let rests = matches!(step, Step::Of(..));
-        // One that can't be removed now keeps none of the others.
+        // A tenant that cannot be removed now must not block the others.
         let others = match &step {
             Step::After(_) => None,
             Step::Of(tenant, _) => Some(Step::After(*tenant)),
@@ -85,7 +85,7 @@ async fn remove(app: &Arc<App>) {
     }
 }
 
-/// Takes one step; gives the next one.
+/// Takes one step and returns the next one.
 fn take(app: &App, step: Step) -> Result<Option<Step>> {
     match step {
         Step::After(tenant) => {
@@ -110,7 +110,7 @@ fn take(app: &App, step: Step) -> Result<Option<Step>> {
     }
 }
 
-/// What the platform's audit trail keeps of a tenant that is gone.
+/// The event in the platform's audit trail for a removed tenant.
 fn removed(slug: &str, stored: Usage) -> Event {
     Event::new(None, Actor::server(), "tenant.removed", slug).before(json!(stored))
 }

@@ -14,28 +14,28 @@ use super::keys::Holder;
 use crate::app::App;
 use crate::auth::token;
 
-/// A token that is to be.
+/// A request for a token.
 #[derive(Debug, Clone)]
 pub struct NewToken {
-    /// What it allows; none for all that a tenant's applications need.
+    /// Scopes of the token; none for those of a tenant's application. Required for the platform.
     pub scopes: Option<Vec<Scope>>,
-    /// Who will use it: the `sub` claim.
+    /// The `sub` claim: who will use the token.
     pub subject: Option<String>,
-    /// How long it is valid.
+    /// Lifetime of the token.
     pub lifetime: Duration,
-    /// The key that signs it; none for the newest that can.
+    /// The key that signs it; none for the newest one that can.
     pub kid: Option<String>,
 }
 
-/// A token, which nobody can read again.
+/// An issued token. It is not stored, and cannot be read again.
 pub struct IssuedToken {
     /// The token.
     pub token: String,
-    /// What it allows.
+    /// Scopes of the token.
     pub scopes: Vec<Scope>,
     /// The key that signed it.
     pub kid: String,
-    /// Until when it is valid.
+    /// End of its validity.
     pub expires_at: DateTime<Utc>,
 }
 
@@ -49,8 +49,8 @@ impl std::fmt::Debug for IssuedToken {
 ///
 /// # Errors
 ///
-/// [`Error::Refused`] where the server has no key to sign with, or the lifetime is out of range;
-/// [`Error::NotFound`] where there is no key of the name that is given.
+/// [`Error::Refused`] if the server has no key to sign with, or the lifetime is out of range; [`Error::NotFound`] if
+/// there is no key with the given name.
 pub fn issue_token(
     app: &App,
     actor: &Actor,
@@ -95,7 +95,7 @@ pub fn issue_token(
         new.lifetime,
         &app.config.auth,
     )?;
-    // Nobody is given a token that the trail knows nothing of.
+    // The event is stored before the token is returned, so that the audit trail knows every token.
     let event = holder.event(actor, "token.issue", &key.kid).after(facts);
     app.store.audit_insert(&event)?;
     Ok(IssuedToken {

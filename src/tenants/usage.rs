@@ -1,8 +1,9 @@
-//! What tenants have stored, and whether there is room for more.
+//! Stored data of tenants, and the check for room before a save.
 //!
-//! The database counts exactly. A server reads the sum once a second at most, and adds what it stores itself meanwhile, so
-//! that a save pays no query. A server by itself never lets a tenant go over its quota, but by what was stored after all though
-//! the database did not answer in time; with several, each may let in what the others have stored within the last second.
+//! The database counts exactly. A server reads the sum at most once per second and adds what it stores itself in
+//! between, so that a save needs no query. A single server never lets a tenant exceed its quota, except by saves that
+//! were stored after all although the database did not answer in time. With several servers, each may also miss what
+//! the others stored within the last second.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -14,29 +15,29 @@ use sigpersist_model::tenant::Usage;
 
 use crate::app::App;
 
-/// How long a sum is good for.
+/// Time for which a reading of the sum is valid.
 const FRESH: Duration = Duration::from_secs(1);
 
-/// What a tenant has stored. Blocks.
+/// Reads the stored data of a tenant. Blocks.
 ///
 /// # Errors
 ///
-/// Those of the store.
+/// The errors of the store.
 pub fn usage(app: &App, tenant: TenantId) -> Result<Usage> {
     app.store.usage_get(tenant)
 }
 
-/// What this server knows of a tenant's usage.
+/// This server's view of a tenant's usage.
 #[derive(Debug, Default)]
 pub(super) struct Storage(Mutex<Known>);
 
 #[derive(Debug, Default)]
 struct Known {
-    /// What was read last.
+    /// The last reading.
     read: Option<Read>,
-    /// All that this server has stored for the tenant since it began to count.
+    /// Amount that this server has stored for the tenant since it began to count.
     stored: Amount,
-    /// What it is storing now.
+    /// Amount of the saves in progress.
     under_way: Amount,
 }
 
@@ -44,13 +45,13 @@ struct Known {
 struct Read {
     at: Instant,
     usage: Usage,
-    /// What this server had stored when the reading began: the sum holds at least that.
+    /// Amount that this server had stored when the reading began; the sum includes at least that.
     stored: Amount,
-    /// Whether this server stored nothing meanwhile, so that nothing counts twice.
+    /// Whether this server stored nothing during the reading, so that nothing is counted twice.
     exact: bool,
 }
 
-/// What a save adds.
+/// Amount that a save adds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Amount {
     bytes: u64,
@@ -72,7 +73,7 @@ impl std::ops::SubAssign for Amount {
 }
 
 impl Known {
-    /// What is used at most: what is being stored counts too, and counts twice rather than not at all.
+    /// An upper bound of the usage. Saves in progress count too: rather twice than not at all.
     fn used(&self, read: &Read) -> Amount {
         let positive = |count: i64| u64::try_from(count).unwrap_or_default();
         let mut used = Amount {
@@ -86,21 +87,21 @@ impl Known {
     }
 }
 
-/// Room for a save, kept for it until this is dropped.
+/// Room reserved for a save, until this is dropped.
 #[derive(Debug)]
 #[must_use]
 pub struct Room {
-    /// None where the tenant has no quota of storage.
+    /// None if the tenant has no storage quota.
     storage: Option<Arc<Storage>>,
     amount: Amount,
 }
 
 impl Room {
-    /// The save has used the room: `created` where it made a thread.
+    /// Records that the save has used the room; `created` tells whether it created a thread.
     pub fn used(mut self, created: bool) {
         if let Some(storage) = &self.storage {
             let mut known = storage.known();
-            // A thread that was not made gives its room back.
+            // If no thread was created, its room is returned.
             let stored = Amount {
                 threads: u64::from(created),
                 ..self.amount
@@ -125,7 +126,8 @@ impl Storage {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What was read last, while it is good. When it no longer is, one save reads anew, and the others go on with it.
+    /// The last reading, if it is still valid. When it has expired, one save reads again, and the others continue with
+    /// it meanwhile.
     fn fresh(&self) -> Option<Read> {
         let mut known = self.known();
         let read = known.read.as_mut()?;
@@ -136,7 +138,7 @@ impl Storage {
         None
     }
 
-    /// Keeps room for a save, where there is any after what was read.
+    /// Reserves room for a save, if the last reading leaves enough.
     fn keep(&self, read: &Read, quotas: Quotas<u64>, amount: Amount) -> Result<()> {
         let mut known = self.known();
         let used = known.used(read);
@@ -163,11 +165,12 @@ impl Storage {
     }
 }
 
-/// Keeps room for a save of so many bytes, of a thread that is new or may be. Blocks once a second.
+/// Reserves room for a save of this many bytes. `creates` tells whether it may create a thread. Blocks at most about
+/// once per second, to read the sum.
 ///
 /// # Errors
 ///
-/// [`Error::QuotaExceeded`], and those of the store.
+/// [`Error::QuotaExceeded`], and the errors of the store.
 pub fn room(app: &App, context: &Context, bytes: usize, creates: bool) -> Result<Room> {
     let amount = Amount {
         bytes: bytes as u64,
@@ -188,7 +191,7 @@ pub fn room(app: &App, context: &Context, bytes: usize, creates: bool) -> Result
     };
     let mut kept = storage.keep(&last, quotas, amount);
     if kept.is_err() && !last.exact {
-        // What counted twice may be all that is in the way.
+        // Amounts that were counted twice may be the only obstacle.
         let again = read(app, context.tenant()?, &storage)?;
         kept = storage.keep(&again, quotas, amount);
     }
@@ -199,7 +202,7 @@ pub fn room(app: &App, context: &Context, bytes: usize, creates: bool) -> Result
     })
 }
 
-/// Reads the sum, and keeps it; no lock is held meanwhile.
+/// Reads the sum and caches it. No lock is held during the query.
 fn read(app: &App, tenant: TenantId, storage: &Storage) -> Result<Read> {
     let at = Instant::now();
     let (stored, under_way) = {
@@ -215,14 +218,14 @@ fn read(app: &App, tenant: TenantId, storage: &Storage) -> Result<Read> {
         stored,
         exact: known.stored == stored && under_way == nothing && known.under_way == nothing,
     };
-    // Of several that read at once, the last to begin is right.
+    // Of concurrent readings, the one that began last is kept.
     if known.read.is_none_or(|other| other.at <= at) {
         known.read = Some(read);
     }
     Ok(read)
 }
 
-/// Forgets what was read of the usage of a caller's tenant, which has just become less.
+/// Discards the last reading of a caller's tenant, after its usage has decreased.
 pub fn forget(app: &App, context: &Context) {
     if let Some((storage, _)) = app.meters.storage(&context.caller) {
         storage.known().read = None;

@@ -1,4 +1,4 @@
-//! Writing a tenant's file.
+//! Writes a tenant's file.
 
 use std::io::Write;
 
@@ -26,35 +26,36 @@ use crate::auth::envelope::{self, Opener, Sealer};
 use crate::auth::key::open_secret;
 use crate::store::{ExportedInput, InputPlace, Snapshot, VersionPlace};
 
-/// Bytes of signatures that are read at once, but for one that is larger by itself.
+/// Bytes of signatures that are read at once. A single larger signature is read by itself.
 const PAGE_BYTES: i64 = 8 * 1024 * 1024;
 
 /// Parts of an export that are written only on demand.
 #[derive(Debug, Default)]
 pub struct Options {
-    /// What hooks decided.
+    /// The record of hook decisions.
     pub decisions: bool,
-    /// Keys, encrypted so that this opens them.
+    /// The tenant's keys, encrypted so that this opens them.
     pub keys: Option<Opener>,
 }
 
-/// What an export wrote.
+/// The result of an export.
 #[derive(Debug)]
 pub struct Written {
-    /// How much of what.
+    /// The number of lines of each kind.
     pub counts: Counts,
-    /// What is wrong with chains of the audit trail, which are in the file as they are.
+    /// Faults of chains of the audit trail. The chains are in the file as they are.
     pub faults: Vec<String>,
 }
 
-/// Writes all of a tenant, as it is at this moment; its keys, and what its hooks decided, only on demand.
-///
-/// `progress` is told how many versions and events of how many are written; events are read once before that, to be verified.
+/// Writes all of a tenant, in one snapshot. Its keys and the decisions of its hooks are written only on demand.
 /// Blocks.
+///
+/// `progress` receives the number of steps done and of all steps. A version is one step; an event of the audit trail
+/// is two, since it is verified first and written later.
 ///
 /// # Errors
 ///
-/// [`Error::Refused`] where it can't be written, and those of the store.
+/// [`Error::Refused`] if the file can't be written, and any error of the store.
 pub fn export(
     app: &App,
     tenant: &Tenant,
@@ -69,9 +70,9 @@ pub fn export(
         counts: Counts::default(),
     };
     let event = |action| Event::new(Some(tenant.id), actor.clone(), action, &*tenant.slug);
-    // Told before anything leaves the database, since nothing tells of it where the program is killed.
+    // Recorded before any data leaves the database: if the process is killed later, nothing else records the export.
     app.store.audit_insert(&event("tenant.export_begin"))?;
-    // Those of the platform's alone may read them.
+    // Only queries for the platform may read these.
     let seal_keys = app.store.seal_keys()?;
     let mut faults = Vec::new();
     let made = options.keys.as_ref().map(envelope::make).transpose()?;
@@ -134,7 +135,8 @@ pub fn export(
                 Ok(())
             })?;
         }
-        // Before the threads, so that whoever imports them knows what is missing by then.
+        // Policy and hooks come before the threads, so that an import knows what is missing before it writes a
+        // thread.
         policy(snapshot, &mut file)?;
         hooks(snapshot, &mut file)?;
         threads(snapshot, &mut file, &mut step)?;
@@ -158,7 +160,7 @@ pub fn export(
     written.map(|()| Written { counts, faults })
 }
 
-/// A key as a line, sealed, with its secret encrypted.
+/// Makes the line of a key. Its secret is encrypted, and its other fields are authenticated.
 fn sealed(key: &StoredKey, secret: Option<&Zeroizing<Vec<u8>>>, sealer: &Sealer) -> Result<Line> {
     let mut line = Key {
         kid: key.kid.clone(),
@@ -265,7 +267,7 @@ struct File<'a> {
 }
 
 impl File<'_> {
-    /// A line between header and end.
+    /// Writes a line between header and end.
     fn add(&mut self, line: &Line) -> Result<()> {
         self.counts.add(line);
         let text = self.write(line)?;

@@ -1,5 +1,6 @@
-//! Plugins and hooks of a tenant's file. A plugin is uploaded as by anybody; a hook comes with its history, so that what was
-//! decided goes on naming what decided it, and only where it can run.
+//! Imports the plugins and hooks of a tenant's file. A plugin is uploaded as anybody would upload it. A hook is
+//! imported only if it can run here. It keeps its bindings, so that recorded decisions still name the binding that
+//! made them.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -14,18 +15,18 @@ use crate::app::App;
 use crate::plugins;
 use crate::trials::Case;
 
-/// The number of a plugin that is not here: what was bound to it can be shown, but not run.
+/// Stands for the number of a plugin that does not exist here: bindings to it can be shown, but not run.
 const NO_PLUGIN: i32 = 0;
 
-/// What became of a part of the file.
+/// The result of importing a part of the file.
 pub(super) enum Taken {
     New,
     Same,
-    /// With the reason.
+    /// Left out for this reason.
     LeftOut(String),
 }
 
-/// Errors that say what is wrong with a part of the file; others end the import.
+/// Turns an error about this part of the file into a reason to leave it out. Other errors end the import.
 fn left_out(error: Error) -> Result<Taken> {
     match error {
         Error::DatabaseUnavailable(_) | Error::Internal(_) | Error::Overloaded => Err(error),
@@ -35,7 +36,7 @@ fn left_out(error: Error) -> Result<Taken> {
     }
 }
 
-/// Uploads a revision of a plugin of the tenant's own, unless it is there.
+/// Uploads a revision of one of the tenant's own plugins, unless it is stored already.
 pub(super) fn take_revision(
     app: &App,
     tenant: TenantId,
@@ -66,19 +67,19 @@ pub(super) fn take_revision(
     }
 }
 
-/// Whether a hook, as it is in the file, refuses what is not allowed.
+/// Whether a hook, as the file has it, is enabled and in mode `enforce`.
 pub(super) fn enforces(hook: &Hook, bindings: &[HookBinding]) -> bool {
     let Some(wanted) = &hook.in_force else {
         return false;
     };
     let mut bindings = bindings.iter();
     let line = bindings.find(|line| line.number == wanted.binding);
-    // One whose binding is not even in the file might.
+    // If its binding is not in the file, it might be.
     line.is_none_or(|line| line.enabled && line.mode == Mode::Enforce)
 }
 
-/// Adds to a hook what it was set to, and sets it as it is in the file. Nothing of a hook is written where something else of
-/// its name was set, or where it can't run.
+/// Adds the bindings of a hook, and puts into force the one that the file names. Leaves the hook out if it can't run
+/// here, or if a binding with the same number differs here.
 pub(super) fn take_hook(
     app: &App,
     tenant: TenantId,
@@ -155,7 +156,7 @@ fn another(number: u32) -> Taken {
     Taken::LeftOut(format!("its binding {number} is another one here"))
 }
 
-/// The plugin that has what a binding runs: the tenant's own, or the platform's.
+/// The plugin that has the revisions which a binding runs: the tenant's own, otherwise the platform's.
 fn find_plugin(app: &App, tenant: TenantId, line: &HookBinding) -> Result<Option<i32>> {
     let own = app.store.plugin_find(Some(tenant), &line.plugin)?;
     let platforms = app.store.plugin_find(None, &line.plugin)?;

@@ -1,4 +1,4 @@
-//! Reading a tenant's file into a tenant, which may have some of it already.
+//! Imports a file into a tenant, which may have some of its content already.
 
 use std::io::BufRead;
 use std::mem;
@@ -22,14 +22,16 @@ use crate::auth::envelope::{self, Passphrase, Sealer};
 use crate::policy;
 use crate::tenants;
 
-/// Judgements in one transaction.
+/// Judgements that are written in one transaction.
 const BATCH_JUDGEMENTS: usize = 200;
-/// Reads a file to its end without importing it, so that one which is cut off or changed is found before anything is
-/// written. `progress` is told how many versions and events of how many were read.
+/// Reads a file to its end without importing it, so that a truncated or changed file is found before anything is
+/// written.
+///
+/// `progress` receives the number of versions and events read so far, and of all.
 ///
 /// # Errors
 ///
-/// [`Error::Refused`] with the line that is not as it should be.
+/// [`Error::Refused`] with the number of the faulty line.
 pub fn check(
     app: &App,
     slug: &str,
@@ -70,7 +72,7 @@ pub fn check(
     Ok(())
 }
 
-/// A file that was begun to be read, and whose keys can be opened.
+/// A file whose header was read, and whose keys can be opened.
 #[derive(Debug)]
 pub struct Arrival<R> {
     header: Header,
@@ -79,11 +81,11 @@ pub struct Arrival<R> {
 }
 
 impl<R: BufRead> Arrival<R> {
-    /// Reads as much of a file as tells whether its keys can be opened.
+    /// Reads the header of a file, and derives the key that opens its keys.
     ///
     /// # Errors
     ///
-    /// [`Error::Refused`] for what is no file of a tenant, and if the passphrase or master key is not the right one.
+    /// [`Error::Refused`] if this is not a tenant's file, or if the passphrase or master key is wrong.
     pub fn open(app: &App, source: R, passphrase: Option<&Passphrase>) -> Result<Self> {
         let (header, lines) = Lines::open(source, &app.config)?;
         let sealer = opener(app, &header, passphrase)?;
@@ -100,7 +102,7 @@ impl<R: BufRead> Arrival<R> {
     }
 }
 
-/// The sealer that opens the file's keys; none if there are none, or without the passphrase.
+/// The sealer that opens the file's keys; none if there are none, or without a passphrase.
 fn opener(app: &App, header: &Header, passphrase: Option<&Passphrase>) -> Result<Option<Sealer>> {
     match &header.keys {
         Some(envelope) => envelope::open(envelope, passphrase, app.vault.as_deref()),
@@ -108,7 +110,7 @@ fn opener(app: &App, header: &Header, passphrase: Option<&Passphrase>) -> Result
     }
 }
 
-/// Decrypts a key's secret; none for a key of which only the public part is known.
+/// Decrypts a key's secret; none if only the public part of the key is known.
 fn open_key(sealer: &Sealer, key: &Key) -> Result<Option<Zeroizing<Vec<u8>>>> {
     let secret = sealer.open(&key.secret, &key.binding()).ok_or_else(|| {
         Error::refused(format!(
@@ -122,19 +124,23 @@ fn open_key(sealer: &Sealer, key: &Key) -> Result<Option<Zeroizing<Vec<u8>>>> {
 /// Options of an import.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Options {
-    /// The tenant is answered although hooks are missing that enforce.
+    /// Does not suspend the tenant if hooks that enforce are missing.
     pub without_hooks: bool,
 }
 
 /// Reads a file into a tenant. Blocks.
 ///
-/// The tenant is suspended as soon as a hook that enforces turns out to be missing, before what that would have judged is
-/// there, and resumed at the end of an import that finds all there, unless it is told to go without. What is there identically is passed over, what is there otherwise stays as it is and is told. Nothing of it is judged by
-/// hooks. `progress` is told how many versions and events of how many are done.
+/// The tenant is suspended as soon as a hook that enforces turns out to be missing, before any version is imported
+/// that the hook would have judged. An import at whose end nothing is missing resumes the tenant. With
+/// `without_hooks`, the tenant is not suspended.
+///
+/// Rows that are stored identically are skipped. Rows that differ stay as they are and are reported. No hook judges
+/// imported versions. `progress` receives the number of versions and events done so far, and of all.
 ///
 /// # Errors
 ///
-/// [`Error::Refused`] with the line that is not as it should be, and those of the store; what came before is imported then.
+/// [`Error::Refused`] with the number of the faulty line, and any error of the store. Lines before that stay
+/// imported.
 pub fn import(
     app: &App,
     tenant: &Tenant,
@@ -172,7 +178,7 @@ pub fn import(
         judgements: Vec::new(),
         imported: Imported::default(),
     };
-    // In files of version 1 hooks come after the threads.
+    // In files of version 1 hooks come after the threads, so suspend the tenant from the start.
     let held = if header.format_version == 1 && header.counts.hooks > 0 && !without_hooks {
         import.lacks(&importing(&header.tenant))
     } else {
@@ -204,7 +210,7 @@ pub fn import(
     read.map(|()| imported)
 }
 
-/// What a tenant lacks while a file of this tenant is imported into it.
+/// A mark in the tenant's list of missing hooks, while a file of the tenant `from` is imported.
 pub fn importing(from: &str) -> String {
     format!("import:{from}")
 }
@@ -245,7 +251,7 @@ impl Import<'_> {
                 }
                 Item::Thread(thread) => self.threads.begin(thread),
                 other => {
-                    // What comes after the threads may need them.
+                    // Other lines after the threads may need them.
                     self.threads.flush(&mut self.imported)?;
                     self.other(other)?;
                 }
@@ -333,7 +339,7 @@ impl Import<'_> {
         Ok(())
     }
 
-    /// Takes the name and the quotas that are not set here.
+    /// Sets the name and those quotas that are not set here.
     fn facts(&mut self, facts: &TenantFacts) -> Result<()> {
         let tenant = tenants::get(self.app, self.slug)?;
         let is_named = tenant.name != tenant.slug;
@@ -358,8 +364,8 @@ impl Import<'_> {
         Ok(())
     }
 
-    /// Something is missing without which the tenant may not be live: it is suspended from now on, unless it is told to go
-    /// without.
+    /// Records that something is missing without which the tenant may not be live, and suspends it. Does nothing with
+    /// `without_hooks`.
     fn lacks(&self, what: &str) -> Result<()> {
         if self.without_hooks {
             return Ok(());
@@ -372,7 +378,7 @@ impl Import<'_> {
         tenants::hold(self.app, self.actor, self.slug, Some(&missing.join(" "))).map(drop)
     }
 
-    /// Lets the tenant go if nothing is missing any more, also of what earlier imports did not bring.
+    /// Resumes the tenant if nothing is missing any more. This includes hooks that earlier imports did not bring.
     fn settle(&mut self, from: &str) -> Result<()> {
         let tenant = tenants::get(self.app, self.slug)?;
         let these = [importing(from), importing(self.slug)];
@@ -404,7 +410,7 @@ impl Import<'_> {
     }
 }
 
-/// What a tenant is known to lack.
+/// The names of the hooks that a tenant is known to lack, and marks of unfinished imports.
 fn words(tenant: &Tenant) -> impl Iterator<Item = &str> {
     let words = tenant.incomplete.as_deref().unwrap_or_default();
     words.split_whitespace()

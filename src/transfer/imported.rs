@@ -1,53 +1,53 @@
-//! What an import did, and what it says of what it left out.
+//! The result of an import, and its messages about parts that it left out.
 
 use serde::Serialize;
 use sigpersist_model::audit::Fault;
 use sigpersist_model::signature::ThreadKey;
 
-/// Most things that are told of those which were not imported.
+/// The most messages that are kept.
 const MAX_TOLD: usize = 100;
 
-/// What became of an import.
+/// The result of an import.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Imported {
-    /// Threads that were not there.
+    /// Threads that were added.
     pub new_threads: u64,
-    /// Versions that were not there, those of new threads among them.
+    /// Versions that were added, including those of new threads.
     pub new_versions: u64,
-    /// Versions that were there already.
+    /// Versions that were stored already.
     pub same_versions: u64,
-    /// Events of the audit trail that were not there.
+    /// Events of the audit trail that were added.
     pub new_events: u64,
-    /// Events of the audit trail that were there already.
+    /// Events of the audit trail that were stored already.
     pub same_events: u64,
-    /// Keys that were not there.
+    /// Keys that were added.
     pub new_keys: u64,
-    /// Policies and certificates to trust that were not there.
+    /// Policies and trust anchors that were added.
     pub new_policies: u64,
-    /// Revisions of plugins that were not there.
+    /// Revisions of plugins that were added.
     pub new_revisions: u64,
-    /// Hooks that were set, or moved on.
+    /// Hooks that were set, or set to a later binding.
     pub new_hooks: u64,
-    /// Judgements that were not there.
+    /// Judgements that were added.
     pub new_judgements: u64,
-    /// Refused signatures that were not there.
+    /// Refused signatures that were added.
     pub new_inputs: u64,
-    /// Threads that got another id, since theirs is that of another thread here.
+    /// Threads that got another id, since another thread here has theirs.
     pub new_ids: u64,
-    /// Hooks that refuse what is not allowed, and are missing here.
+    /// Hooks that enforce and are missing here.
     pub missing_hooks: Vec<String>,
-    /// Whether the tenant is suspended for what is missing.
+    /// Whether the tenant is suspended because something is missing.
     pub suspended: bool,
-    /// Threads that were left as they are, since here they have another history.
+    /// Threads that were left as they are, since they have another history here.
     pub conflicts: u64,
-    /// Plugins and hooks that were left out.
+    /// Parts of the file that were left out, for example keys, plugins and hooks.
     pub left_out: u64,
-    /// Sentences about conflicts and what was left out, the first hundred.
+    /// The first hundred messages about conflicts, omissions and faults.
     pub told: Vec<String>,
 }
 
 impl Imported {
-    /// Whether the tenant has all of the file.
+    /// Whether the tenant has everything that is in the file.
     pub fn is_complete(&self) -> bool {
         self.conflicts == 0 && self.left_out == 0
     }
@@ -63,7 +63,7 @@ impl Imported {
         self.tell(format!("{}/{}: {why}.", key.document, key.thread));
     }
 
-    /// What its server found wrong with a chain of the audit trail, which came along as it is.
+    /// Reports the faults that a chain of the audit trail had when it was exported. They are imported with it.
     pub(super) fn tell_faults(&mut self, tenant: &str, faults: &[Fault]) {
         if !faults.is_empty() {
             let faults: Vec<_> = faults.iter().map(ToString::to_string).collect();

@@ -1,15 +1,17 @@
-//! A tenant as a file, to keep or to take elsewhere. Keys travel on demand, encrypted.
+//! Exports a tenant to a file and imports it again, as a backup or to move it. Keys are exported only on demand,
+//! encrypted.
 //!
-//! It is newline-delimited JSON (<https://github.com/ndjson/ndjson-spec>): on each line an object of one member, whose name
-//! says what it is. The first line is the header; then come the tenant's name and quotas; its keys; its audit trail; its policy; its own plugins; hooks, each
-//! before its bindings; threads, each before its versions; decisions where they are asked for; and last what shows that nothing is
-//! missing. Files of version 2 have no audit trail; those of version 1 no name, quotas and ids of threads
-//! either, and the threads first. Neither way holds more than a
-//! few megabytes in memory beside the largest line.
+//! The file is newline-delimited JSON (<https://github.com/ndjson/ndjson-spec>): each line is an object of one
+//! member, whose name is the kind of the line. The lines come in this order: the header; the tenant's name and
+//! quotas; its keys; its audit trail; its policy; its own plugins; its hooks, each before its bindings; its threads,
+//! each before its versions; decisions, on demand; and the end, which shows whether lines are missing. Files of
+//! version 2 have no audit trail. Files of version 1 have no name, quotas and ids of threads either, and begin with
+//! the threads. Export and import hold a few megabytes in memory, beside the largest line.
 //!
-//! - `model` has the lines, and `read` takes a file apart; `export` writes one.
-//! - `import` reads one into a tenant, `threads`, `hooks` and `trail` their parts of it. What is there already is passed over, and
-//!   what is there otherwise is left as it is and told, so that an import which was cut off is simply made again.
+//! - `model` has the lines. `read` parses and checks them. `export` writes a file.
+//! - `import` reads a file into a tenant; `threads`, `hooks` and `trail` do parts of this. Content that is stored
+//!   identically is skipped. Content that differs is left as it is and reported. If an import is interrupted, run it
+//!   again.
 
 mod export;
 mod hooks;

@@ -1,4 +1,4 @@
-//! Taking a tenant's file apart, line by line, and making sure that each is what it should be.
+//! Reads a tenant's file line by line, and checks each line.
 
 use std::fmt::Display;
 use std::io::{BufRead, Read as _};
@@ -24,13 +24,14 @@ use crate::config::Config;
 use crate::signatures::MAX_VERDICTS;
 use crate::signatures::summary::{self, Summary};
 
-/// What JSON needs for the test cases of a component.
+/// Bytes that the test cases of a component may take as JSON.
 const MAX_CASES_BYTES: usize = 4 * 1024 * 1024;
 
-/// The largest id of a thread: new ones get larger ones, on a server that may have other tenants.
+/// The largest id of a thread in a file. New threads of this server, also of other tenants, get larger ids than
+/// imported threads, so a file must not use up the ids.
 const MAX_THREAD_ID: i64 = 1 << 48;
 
-/// As much of the first line as every version of the format has.
+/// The part of the first line that every version of the format has.
 #[derive(serde::Deserialize)]
 struct FirstLine {
     header: Format,
@@ -42,7 +43,7 @@ struct Format {
     format_version: u32,
 }
 
-/// What a line brings, header and end aside.
+/// The content of a line other than header and end.
 #[derive(Debug)]
 pub(super) enum Item {
     Tenant(TenantFacts),
@@ -71,7 +72,7 @@ pub(super) struct Lines<R> {
     follows: Follows,
 }
 
-/// What the next line must be: the number that it has, and the last one.
+/// The kind of the next line, with its expected number and the last number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Follows {
     Anything,
@@ -83,7 +84,8 @@ enum Follows {
         next: u32,
         last: u32,
     },
-    /// Events of the tenant that has this number where they happened, after the one of this number.
+    /// An event with a number above `after`. `chain` is the number of the tenant where the events happened; `left`
+    /// events are still to come.
     AuditEvent {
         chain: TenantId,
         after: i64,
@@ -115,7 +117,7 @@ impl<R: BufRead> Lines<R> {
             follows: Follows::Anything,
         };
         lines.read_line()?;
-        // What a newer program writes into its header can't be known.
+        // The header of a newer format may have unknown fields, so look at its version first.
         if let Ok(FirstLine { header }) = serde_json::from_slice(&lines.line)
             && (header.format != FORMAT || !(1..=FORMAT_VERSION).contains(&header.format_version))
         {
@@ -130,7 +132,7 @@ impl<R: BufRead> Lines<R> {
         }
     }
 
-    /// The next item; nothing at the end, where the file is whole.
+    /// Reads the next item; none at the end of a complete file.
     pub(super) fn next(&mut self) -> Result<Option<Item>> {
         self.read_line()?;
         let line = self.parse()?;
@@ -144,7 +146,7 @@ impl<R: BufRead> Lines<R> {
         self.item(line, before).map(Some)
     }
 
-    /// What is wrong with the present line.
+    /// An error about the current line.
     fn fault(&self, what: impl Display) -> Error {
         Error::refused(format!("Line {} of the file: {what}.", self.number))
     }
@@ -178,7 +180,7 @@ impl<R: BufRead> Lines<R> {
 
     fn parse(&self) -> Result<Line> {
         serde_json::from_slice(&self.line).map_err(|error| {
-            // The line of the JSON itself is always 1.
+            // `serde_json` always says line 1, since each line of the file is parsed by itself.
             let words = error.to_string();
             let words = words.split(" at line ").next().unwrap_or_default();
             self.fault(format!(
@@ -204,7 +206,7 @@ impl<R: BufRead> Lines<R> {
         }
     }
 
-    /// Makes sure that the line is the one that must come next.
+    /// Checks that the line may come here.
     fn follow(&mut self, line: &Line) -> Result<()> {
         let version = |next, last| Follows::Version { next, last };
         let binding = |next, last| Follows::Binding { next, last };
@@ -352,7 +354,7 @@ impl<R: BufRead> Lines<R> {
         })
     }
 
-    /// Makes sure that verdicts are such as this program records.
+    /// Checks that the verdicts are like those that this program records.
     fn verdicts(&self, verdicts: &[Verdict]) -> Result<()> {
         if verdicts.len() > MAX_VERDICTS as usize {
             return Err(self.fault(format!("it has more than {MAX_VERDICTS} verdicts")));
@@ -369,7 +371,7 @@ impl<R: BufRead> Lines<R> {
         Ok(())
     }
 
-    /// Makes sure that Postgres can store some JSON, in which it can't have U+0000.
+    /// Checks that Postgres can store some JSON, which must not contain U+0000.
     fn storable(&self, json: &Value) -> Result<()> {
         let has = |text: &str| text.contains('\0');
         let found = match json {
@@ -392,7 +394,7 @@ impl<R: BufRead> Lines<R> {
         Ok(())
     }
 
-    /// Makes sure that the record can be read again.
+    /// Checks that a judgement can be read again.
     fn judgement(&self, judgement: &Judgement) -> Result<()> {
         let words = judgement
             .operation
@@ -417,7 +419,7 @@ impl<R: BufRead> Lines<R> {
         }
     }
 
-    /// A rule of the domain that the present line breaks.
+    /// An error about a rule of the domain that the current line breaks.
     fn broken(&self, rule: &Error) -> Error {
         self.fault(rule.to_string().trim_end_matches('.'))
     }

@@ -1,4 +1,4 @@
-//! The threads of a tenant's file: compared with those that are there, and what is new written in batches.
+//! Imports the threads of a tenant's file: compares them with stored threads, and writes new versions in batches.
 
 use std::collections::{HashMap, HashSet};
 use std::mem;
@@ -14,20 +14,20 @@ use crate::app::App;
 use crate::signatures::recreated;
 use crate::store::{KnownThread, NewPart};
 
-/// Bytes of signatures in one transaction, but for one that is larger by itself.
+/// Bytes of signatures in one transaction. A single larger signature is written by itself.
 const BATCH_BYTES: usize = 8 * 1024 * 1024;
 /// Versions in one transaction.
 const BATCH_VERSIONS: usize = 2_000;
-/// How often a batch is looked at anew because others saved or deleted meanwhile.
+/// Attempts to write a batch while others save to or delete its threads.
 const ATTEMPTS: usize = 5;
 
-/// Threads on their way into a tenant.
+/// The state of importing threads into a tenant.
 pub(super) struct Threads<'a> {
     app: &'a App,
     tenant: TenantId,
     actor: &'a Actor,
     batch: Batch,
-    /// The thread whose versions come; none where they are to be passed over.
+    /// The thread whose versions come next; none if they are to be skipped.
     thread: Option<Thread>,
 }
 
@@ -40,7 +40,7 @@ struct Batch {
     bytes: usize,
 }
 
-/// What is to be done with a part, after a look at what is there.
+/// The result of comparing a part with the stored thread.
 enum Wanted {
     Nothing,
     New,
@@ -59,7 +59,7 @@ impl<'a> Threads<'a> {
         }
     }
 
-    /// The versions of this thread come next.
+    /// Begins a thread, whose versions come next.
     pub(super) fn begin(&mut self, thread: Thread) {
         self.thread = Some(thread);
     }
@@ -77,7 +77,7 @@ impl<'a> Threads<'a> {
             document: thread.document.clone(),
             thread: thread.thread.clone(),
         };
-        // A file that tells a thread twice tells the second time what is there by then.
+        // If a file repeats a thread, flush first, so that the repeat is compared with stored rows.
         if version.version == 1 && self.batch.keys.contains(&key) {
             self.flush(imported)?;
         }
@@ -113,7 +113,7 @@ impl<'a> Threads<'a> {
         Ok(())
     }
 
-    /// Writes what was taken and is not written yet.
+    /// Writes the versions of the batch.
     pub(super) fn flush(&mut self, imported: &mut Imported) -> Result<()> {
         let mut parts = mem::take(&mut self.batch).parts;
         for _ in 0..ATTEMPTS {
@@ -125,7 +125,7 @@ impl<'a> Threads<'a> {
         Err(Error::Overloaded)
     }
 
-    /// Writes what of the parts is not there yet; gives back those whose threads others changed meanwhile.
+    /// Writes the new versions of the parts. Returns the parts whose threads others changed meanwhile.
     fn write(&mut self, mut parts: Vec<Part>, imported: &mut Imported) -> Result<Vec<Part>> {
         let store = &self.app.store;
         let keys: Vec<_> = parts.iter().map(|part| &part.key).collect();
@@ -211,7 +211,7 @@ impl<'a> Threads<'a> {
     }
 }
 
-/// Compares a part with what is there, and takes away from it what is there already.
+/// Compares a part with the stored thread, and removes versions from it that are stored already.
 fn look(
     part: &mut Part,
     known: Option<KnownThread>,

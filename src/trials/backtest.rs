@@ -1,4 +1,4 @@
-//! Running a candidate over what a tenant has stored, to see what it would have decided differently.
+//! Runs a candidate over a tenant's stored versions, to see which decisions would be different.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,81 +20,82 @@ use crate::plugins;
 use crate::signatures;
 use crate::store::{Stored, StoredRange};
 
-/// Most versions of one backtest.
+/// Maximum number of versions in one backtest.
 pub const MAX_BACKTEST: u32 = 10_000;
 const DEFAULT_BACKTEST: u32 = 1_000;
-/// Versions that are read at once.
+/// Versions loaded from the database at once.
 const BATCH: i64 = 20;
-/// Most time that one request takes; what is left is for the next one.
+/// Time limit of one request. The next request continues with the remaining versions.
 const MAX_TIME: Duration = Duration::from_secs(20);
-/// For each moment of work, so many of rest: it takes no more than a quarter of one processor from those who save.
+/// Pause after each batch, as a multiple of the time that the batch took. So a backtest takes no more than a quarter of
+/// one processor from saves.
 const REST: u32 = 3;
 const MAX_EXAMPLES: usize = 5;
 
-/// What is to be tried, on what.
+/// Request for a backtest: the candidate, and the versions to run it over.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BacktestRequest {
-    /// The revision and settings.
+    /// The candidate: a revision and its settings.
     #[serde(deserialize_with = "sigpersist_model::json_object::deserialize")]
     pub candidate: CandidateRequest,
-    /// Saving each version, or deleting each thread as it is now.
+    /// Operation to try: saving each version, or deleting each thread in its current version.
     #[serde(default)]
     pub operation: Operation,
-    /// Only this document.
+    /// Document to which the backtest is limited.
     #[serde(default)]
     #[schema(example = "doc_12")]
     pub document: Option<String>,
-    /// Only threads created at this time or later.
+    /// Start of the time range, inclusive, in which threads were created.
     #[serde(
         default,
         deserialize_with = "sigpersist_model::time::deserialize_option"
     )]
     #[schema(value_type = Option<String>, example = "2021-02-18 01:00:00")]
     pub since: Option<DateTime<Utc>>,
-    /// Only threads created before this time.
+    /// End of the time range, exclusive, in which threads were created.
     #[serde(
         default,
         deserialize_with = "sigpersist_model::time::deserialize_option"
     )]
     #[schema(value_type = Option<String>, example = "2031-02-18 01:00:00")]
     pub until: Option<DateTime<Utc>>,
-    /// Most versions.
+    /// Maximum number of versions. By default 1000.
     #[serde(
         default,
         deserialize_with = "sigpersist_model::number::deserialize_option"
     )]
     #[schema(minimum = 1, maximum = 10_000, example = 1000)]
     pub limit: Option<u32>,
-    /// Where an earlier backtest ended.
+    /// The `next` of an earlier backtest, to continue it.
     #[serde(default)]
     #[schema(example = json!(null))]
     pub cursor: Option<String>,
 }
 
-/// What a candidate would have decided.
+/// Result of a backtest: the candidate's decisions compared with those of the hook that it would replace.
 #[derive(Debug, Default, Serialize, ToSchema)]
 pub struct Backtest {
-    /// How many versions or threads were looked at.
+    /// Number of versions or threads that the candidate judged.
     #[schema(example = 1000)]
     pub examined: u32,
-    /// How many would have come out as before.
+    /// Number of versions or threads for which nothing would change.
     #[schema(example = 990)]
     pub unchanged: u32,
-    /// The others, grouped by what changes.
+    /// The others, grouped by the kind of change.
     pub changes: Vec<Change>,
-    /// Microseconds that the candidate took: the median, the 99th percentile and the most.
+    /// Duration of the candidate's runs in microseconds: median, 99th percentile and maximum.
     pub microseconds: Percentiles,
-    /// Where to go on; none where all was looked at.
+    /// Cursor to continue; null if nothing is left.
     #[schema(example = json!(null))]
     pub next: Option<String>,
-    /// Microseconds of each run.
+    /// Duration of each run, in microseconds.
     #[serde(skip)]
     runs: Vec<u64>,
 }
 
 impl Backtest {
-    /// Adds the backtest that goes on where this one ended.
+    /// Adds the results of the backtest that continued this one.
     pub fn extend(&mut self, further: Self) {
         self.examined += further.examined;
         self.unchanged += further.unchanged;
@@ -118,7 +119,7 @@ impl Backtest {
     }
 }
 
-/// Costs of many runs.
+/// Percentiles of the costs of many runs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(as = BacktestCosts)]
 pub struct Percentiles {
@@ -128,13 +129,13 @@ pub struct Percentiles {
     /// The 99th percentile.
     #[schema(example = 900)]
     pub p99: u64,
-    /// The most.
+    /// The maximum.
     #[schema(example = 1500)]
     pub max: u64,
 }
 
 impl Percentiles {
-    /// Those of some runs, which are put in order; zeros where there are none.
+    /// Percentiles of these runs; zeros if there are none. Sorts the runs.
     pub fn of(runs: &mut [u64]) -> Self {
         runs.sort_unstable();
         let at = |share: usize| {
@@ -149,54 +150,56 @@ impl Percentiles {
     }
 }
 
-/// Versions that would come out otherwise, in the same way.
+/// Versions for which the decision would change in the same way.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(as = BacktestChange)]
 pub struct Change {
-    /// The verdict of the hook that the candidate would replace; `accepted` where it replaces none.
+    /// Verdict of the hook that the candidate would replace; `accepted` if it would replace none.
     pub from: Verdict,
-    /// The candidate's.
+    /// Verdict of the candidate.
     pub to: Verdict,
-    /// Whether verdict and codes are the same, and only tags change.
+    /// Whether only tags would change: the verdict and the rejection codes are the same.
     #[schema(example = false)]
     pub only_tags: bool,
-    /// How many.
+    /// Number of such versions.
     #[schema(example = 10)]
     pub count: u32,
-    /// Some of them, newest first.
+    /// Up to five of these versions, newest first.
     pub examples: Vec<Example>,
 }
 
-/// A version that would come out otherwise.
+/// A version for which the decision would change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(as = BacktestExample)]
 pub struct Example {
-    /// Its document.
+    /// Document of the version.
     #[schema(example = "doc_12")]
     pub document: String,
-    /// Its thread.
+    /// Thread of the version.
     #[schema(example = "ticket_42")]
     pub thread: String,
-    /// Its number.
+    /// Number of the version.
     #[schema(example = 2)]
     pub version: u32,
-    /// Codes and messages of the rejections, or the failure.
+    /// Codes and messages of the candidate's rejections, or its failure.
     #[schema(example = json!(["signer-dropped: The new version drops a signer"]))]
     pub reasons: Vec<String>,
-    /// Tags that it would have added.
+    /// Tags that the candidate would add.
     #[schema(example = json!([]))]
     pub tags_added: Vec<String>,
-    /// Tags that it would have taken away.
+    /// Tags that the candidate would remove.
     #[schema(example = json!([]))]
     pub tags_removed: Vec<String>,
 }
 
-/// Runs a candidate over stored versions, newest threads first, beside the serving of requests. Nothing is stored. Calls
-/// `progress` with the number of versions looked at. Blocks, for 20 seconds at most.
+/// Runs a candidate over stored versions, newest threads first. Stores nothing. Blocks, for 20 seconds at most.
+///
+/// It rests between batches, so that the server keeps serving requests. It calls `progress` with the number of versions
+/// examined.
 ///
 /// # Errors
 ///
-/// As [`evaluate`](super::evaluate()).
+/// See [`evaluate`](super::evaluate()).
 pub fn backtest(
     app: &App,
     context: &Context,
@@ -301,8 +304,10 @@ fn invalid_cursor() -> Error {
     Error::invalid("cursor", "`cursor` must be a `next` of an earlier answer.")
 }
 
-/// What hooks are told of whether its signatures hold: of a save, what they were told when it was saved, or else what they would
-/// have been told then by those whom the tenant trusts today.
+/// Verification results for the hooks.
+///
+/// For a save, these are the results that hooks read when it was saved. If there are none on record, the signature is
+/// verified at the time of the save, with the certificates that the tenant trusts today.
 fn judging(
     app: &App,
     tenant: TenantId,

@@ -1,4 +1,4 @@
-//! Running a sample as often as it can be run, to see what it takes. Without a server and without a database.
+//! Runs a sample repeatedly, to measure its cost. It needs no server and no database.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,10 +13,10 @@ use super::case::{case_chain, not_judged};
 use super::sample::{Prepared, Sample};
 use crate::hooks::{Chain, Engine, Plugin};
 
-/// Most runs of one thread whose times are kept: a hundred megabytes are enough.
+/// Maximum number of runs of one thread whose times are kept, to bound memory: about a hundred megabytes.
 const MAX_RUNS: usize = 10_000_000;
 
-/// A sample and what judges it, made ready.
+/// A prepared sample and the chain that judges it.
 #[derive(Debug)]
 pub struct Bench {
     chain: Chain,
@@ -26,29 +26,29 @@ pub struct Bench {
     first: Decision,
 }
 
-/// What the runs took. A run is all that the plugin does about one save or delete, each call on a fresh instance.
+/// Costs of the runs. A run is everything that the plugin does for one save or delete, each call on a fresh instance.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Measured {
-    /// What it says.
+    /// Verdict of the first run.
     pub verdict: Verdict,
-    /// How many runs there were.
+    /// Number of runs.
     pub runs: u64,
-    /// Runs in a second, all threads together.
+    /// Runs per second, of all threads together.
     pub runs_per_second: f64,
-    /// Time of a run, in microseconds.
+    /// Duration of a run, in microseconds.
     pub microseconds: Percentiles,
-    /// Fuel of a run.
+    /// Fuel that the first run used.
     pub fuel: u64,
-    /// The most linear memory that a call held, in bytes.
+    /// Peak linear memory of a call in the first run, in bytes.
     pub memory_bytes: u64,
 }
 
 impl Bench {
-    /// Makes a sample ready, and runs it once.
+    /// Prepares a sample, and runs it once.
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidParameter`] where it breaks the rules of a save, or the plugin does not judge it;
+    /// [`Error::InvalidParameter`] if the sample breaks a rule for saves, or the plugin does not judge its operation;
     /// [`Error::SettingsRefused`].
     pub fn new(engine: &Arc<Engine>, plugin: &Arc<Plugin>, sample: &Sample) -> Result<Self> {
         let settings = sample.settings().to_string();
@@ -74,7 +74,7 @@ impl Bench {
         })
     }
 
-    /// Runs it over and over on so many threads. Blocks.
+    /// Runs the sample repeatedly on this many threads. Blocks.
     pub fn run(&self, time: Duration, threads: usize) -> Measured {
         let since = Instant::now();
         let mut runs: Vec<u64> = std::thread::scope(|scope| {

@@ -1,4 +1,4 @@
-//! Test cases of a plugin: a sample, and what is expected of it. They run without a server and without a database.
+//! Test cases of a plugin: a sample and the expected result. They need no server and no database.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -18,11 +18,11 @@ use utoipa::ToSchema;
 use super::sample::Sample;
 use crate::hooks::{Bound, Chain, Engine, Guest, Plugin};
 
-/// Most cases that are taken with one upload.
+/// Maximum number of cases in one upload.
 const MAX_CASES: usize = 200;
-/// Most time that they may take together.
+/// Time limit for all cases of one upload.
 const MAX_TIME: Duration = Duration::from_secs(30);
-/// What a case may expect something of.
+/// Results that a case may expect.
 const EXPECTED: [&str; 7] = [
     "verdict",
     "tags",
@@ -38,31 +38,31 @@ const EXPECTED: [&str; 7] = [
 #[serde(deny_unknown_fields)]
 #[schema(as = TestCase)]
 pub struct Case {
-    /// What it shows.
+    /// Name of the case: a phrase that tells its purpose.
     #[serde(default)]
     #[schema(example = "two signers")]
     pub name: String,
-    /// What is tried.
+    /// The save or delete to try.
     #[serde(deserialize_with = "sigpersist_model::json_object::deserialize")]
     pub input: Sample,
-    /// What must come of it: only what is named is compared.
+    /// Expected results. Only members that you name are compared.
     #[schema(value_type = Object, example = json!({"verdict": "accepted"}))]
     pub expected: Map<String, Value>,
 }
 
-/// What came of a case.
+/// Result of a test case.
 #[derive(Debug)]
 pub struct Checked {
-    /// Where it is not as expected; empty where it passed.
+    /// Differences from the expected results; empty if the case passed.
     pub differences: Vec<Difference>,
-    /// What the plugin says of a verdict that is not the expected one.
+    /// The plugin's failure, rejections or issues, if the verdict is not the expected one.
     pub says: Vec<String>,
-    /// What the plugin decided; none where it refused the settings.
+    /// The plugin's decision; none if it refused the settings.
     pub decision: Option<Decision>,
 }
 
 impl Checked {
-    /// Differences and what the plugin says, line by line.
+    /// The differences and the plugin's own words, one per line.
     pub fn lines(&self) -> Vec<String> {
         let differences = self.differences.iter().map(ToString::to_string);
         let says = self.says.iter();
@@ -72,14 +72,14 @@ impl Checked {
     }
 }
 
-/// Something that is not as a case expects it.
+/// A difference between an expected and an actual result.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Difference {
-    /// What: `rejections[0].code`.
+    /// Path of the result, for example `rejections[0].code`.
     pub path: String,
-    /// What the case expects.
+    /// Expected value.
     pub expected: Value,
-    /// What came; null where nothing did.
+    /// Actual value; null if there is none.
     pub got: Value,
 }
 
@@ -94,12 +94,12 @@ impl fmt::Display for Difference {
     }
 }
 
-/// Runs the cases that come with an upload.
+/// Runs the cases of an upload.
 ///
 /// # Errors
 ///
-/// [`Error::CasesFailed`] with what each failed case expected and got; [`Error::InvalidParameter`] where a case can't be
-/// run.
+/// [`Error::CasesFailed`] with expected and actual results of each failed case; [`Error::InvalidParameter`] if a case
+/// can't be run; [`Error::Refused`] if the cases take too long.
 pub fn check_cases(engine: &Arc<Engine>, plugin: &Arc<Plugin>, cases: &[Case]) -> Result<()> {
     if cases.len() > MAX_CASES {
         let message = format!("There are {} cases; the limit is {MAX_CASES}.", cases.len());
@@ -139,8 +139,8 @@ pub fn check_cases(engine: &Arc<Engine>, plugin: &Arc<Plugin>, cases: &[Case]) -
 ///
 /// # Errors
 ///
-/// [`Error::InvalidParameter`] where its input breaks the rules of a save, [`Error::Refused`] where the plugin fails to
-/// answer whether it accepts the settings.
+/// [`Error::InvalidParameter`] if the input breaks a rule for saves, [`Error::Refused`] if the plugin's check of the
+/// settings fails.
 pub fn check_case(engine: &Arc<Engine>, plugin: &Arc<Plugin>, case: &Case) -> Result<Checked> {
     for name in case.expected.keys() {
         if !EXPECTED.contains(&name.as_str()) {
@@ -187,7 +187,7 @@ pub fn check_case(engine: &Arc<Engine>, plugin: &Arc<Plugin>, case: &Case) -> Re
         &actual,
         &mut differences,
     );
-    // A wrong verdict alone does not say why.
+    // A wrong verdict alone does not tell the reason.
     let mut says = Vec::new();
     if differences
         .iter()
@@ -208,7 +208,7 @@ pub fn check_case(engine: &Arc<Engine>, plugin: &Arc<Plugin>, case: &Case) -> Re
     })
 }
 
-/// A plugin by itself, with all that the server allows.
+/// A chain of the plugin alone, with the highest limits that the server allows.
 pub(super) fn case_chain(engine: &Arc<Engine>, plugin: &Arc<Plugin>, settings: &str) -> Chain {
     let guest = Guest {
         plugin: Arc::clone(plugin),
@@ -227,7 +227,7 @@ pub(super) fn not_judged(plugin: &Plugin, operation: Operation) -> Error {
     Error::invalid("operation", message)
 }
 
-/// Compares what is expected, member by member; lists as a whole.
+/// Compares objects by their expected members, and lists element by element. Lists must have the same length.
 fn compare(path: &str, expected: &Value, actual: &Value, differences: &mut Vec<Difference>) {
     match (expected, actual) {
         (Value::Object(expected), Value::Object(actual)) => {
@@ -255,11 +255,11 @@ fn compare(path: &str, expected: &Value, actual: &Value, differences: &mut Vec<D
     }
 }
 
-/// Reads the cases of a directory: its files that end in `.json`, by name, with the signatures that they name beside them.
+/// Reads the cases of a directory: all files that end in `.json`, sorted by name. Also reads the files that they name.
 ///
 /// # Errors
 ///
-/// A sentence that names the file.
+/// An error that names the file.
 pub fn read_cases(directory: &Path) -> anyhow::Result<Vec<Case>> {
     let entries = fs::read_dir(directory)
         .with_context(|| format!("The directory {} can't be read", directory.display()))?;
@@ -300,13 +300,13 @@ fn read_case(directory: &Path, path: &Path) -> anyhow::Result<Case> {
     Ok(case)
 }
 
-/// Reads the signatures that a sample names as files, and what they are judged by.
+/// Reads the files that a sample names: signature, content and trust anchors.
 fn read_signatures(directory: &Path, sample: &mut Sample) -> anyhow::Result<()> {
     let mut sample = Some(sample);
     while let Some(this) = sample {
         if let Some(file) = beside(directory, "cms", &this.cms, &mut this.cms_file)? {
             this.cms = Some(match String::from_utf8(file) {
-                // What a text editor adds is no part of base64.
+                // A text editor ends the file with newlines, which base64 does not allow.
                 Ok(text) => text.trim_end_matches('\n').to_owned(),
                 Err(der) => STANDARD.encode(der.as_bytes()),
             });
@@ -323,7 +323,7 @@ fn read_signatures(directory: &Path, sample: &mut Sample) -> anyhow::Result<()> 
     Ok(())
 }
 
-/// The file that a sample names in place of a member, which it forgets.
+/// Reads the file that a sample names in place of a member, and clears the file's name.
 fn beside(
     directory: &Path,
     name: &str,
@@ -341,11 +341,11 @@ fn beside(
     Ok(Some(read))
 }
 
-/// Reads a sample from a file, with the signatures that it names beside it.
+/// Reads a sample from a file, and the files that it names.
 ///
 /// # Errors
 ///
-/// A sentence that names the file.
+/// An error that names the file.
 pub fn read_sample(path: &Path) -> anyhow::Result<Sample> {
     let read = || {
         let mut sample = serde_json::from_str(&fs::read_to_string(path)?)?;

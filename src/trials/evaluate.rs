@@ -1,4 +1,4 @@
-//! Running a save or delete through a tenant's chain without storing anything.
+//! Runs a save or delete through a tenant's chain without storing anything.
 
 use std::sync::Arc;
 
@@ -16,14 +16,15 @@ use crate::hooks::{Bound, Chain};
 use crate::plugins::{self, Which};
 use crate::policy;
 
-/// What is to be tried.
+/// Request to try a save or delete.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EvaluateRequest {
-    /// The save or delete. What is stored of its thread need not be told.
+    /// The save or delete to try. By default it is tried on the stored version of its thread: a save if you leave out
+    /// `previous` and `version`, a delete if you leave out `cms`.
     #[serde(deserialize_with = "sigpersist_model::json_object::deserialize")]
     pub input: Sample,
-    /// A revision to be tried in place of a hook's, or as another hook.
+    /// A revision to try in place of a hook's, or as an additional hook.
     #[serde(
         default,
         deserialize_with = "sigpersist_model::json_object::deserialize_option"
@@ -31,48 +32,48 @@ pub struct EvaluateRequest {
     pub candidate: Option<CandidateRequest>,
 }
 
-/// A revision and settings that an operator thinks of binding.
+/// A revision and settings to try before binding them.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CandidateRequest {
-    /// The hook whose place it takes; without one it comes last.
+    /// Name of the hook that the candidate replaces. Without it, the candidate runs after all hooks.
     #[serde(default)]
     #[schema(example = "signer-tags")]
     pub hook: Option<String>,
-    /// The plugin; that of the hook where it is left out.
+    /// Name of the plugin. By default that of the hook.
     #[serde(default)]
     #[schema(example = "signer-tags")]
     pub plugin: Option<String>,
     /// The revision: a digest, or `latest`.
     #[serde(default)]
     pub revision: Which,
-    /// What it would read as its configuration; that of the hook where it is left out.
+    /// Settings of the candidate. By default those of the hook.
     #[serde(default)]
     #[schema(value_type = Option<Object>, example = json!({}))]
     pub settings: Option<Value>,
 }
 
-/// What the hooks made of a sample.
+/// Judgement of a sample by the hooks.
 #[derive(Debug)]
 pub struct Evaluation {
-    /// What would have become of it.
+    /// Outcome that the save or delete would have.
     pub outcome: Outcome,
-    /// The tags that it would have had.
+    /// Tags that the version would have.
     pub tags: Vec<String>,
-    /// What each hook decided.
+    /// Decisions of the hooks.
     pub decisions: Vec<Decision>,
 }
 
-/// The name of a candidate that takes no hook's place.
+/// Name of a candidate that replaces no hook.
 const CANDIDATE: &str = "candidate";
 
-/// Runs a sample through the tenant's chain, or what it would be with a candidate. Nothing is stored, and no hook's health
-/// is touched. Blocks.
+/// Runs a sample through the tenant's chain, with or without a candidate in it. Stores nothing, and counts no failures
+/// of hooks. Blocks.
 ///
 /// # Errors
 ///
-/// [`Error::NotFound`] for plugin, revision or hook, [`Error::SettingsRefused`], [`Error::SignatureNotFound`] for a delete
-/// of what is not stored, [`Error::InvalidParameter`].
+/// [`Error::NotFound`] for plugin, revision or hook, [`Error::SettingsRefused`], [`Error::SignatureNotFound`] for a
+/// delete of a thread that is not stored, [`Error::InvalidParameter`].
 pub fn evaluate(app: &App, context: &Context, request: &EvaluateRequest) -> Result<Evaluation> {
     let tenant = context.tenant()?;
     let input = &request.input;
@@ -126,7 +127,7 @@ pub fn evaluate(app: &App, context: &Context, request: &EvaluateRequest) -> Resu
     })
 }
 
-/// A candidate as the hook that it would be. It decides, so that one sees what it would do.
+/// The candidate as a hook. It enforces, so that its effect is visible.
 pub(super) fn candidate(app: &App, context: &Context, request: &CandidateRequest) -> Result<Bound> {
     let tenant = context.tenant()?;
     let hook = match &request.hook {

@@ -1,9 +1,9 @@
-//! Trying plugins before they decide anything: nothing here stores anything.
+//! Tries plugins before they decide anything. Nothing here is stored.
 //!
-//! - `sample` is a save or delete to be tried, as an operator writes it; `case` adds what is expected of it.
-//! - `evaluate` runs a sample through a tenant's chain, or what it would be with a candidate.
-//! - `bench` runs a sample as often as it can, to see what it takes.
-//! - `backtest` runs a candidate over what the tenant has stored.
+//! - `sample` is a save or delete to try, as an operator writes it; `case` adds the expected result.
+//! - `evaluate` runs a sample through a tenant's chain, with or without a candidate in it.
+//! - `bench` runs a sample repeatedly, to measure its cost.
+//! - `backtest` runs a candidate over a tenant's stored versions.
 
 mod backtest;
 mod bench;

@@ -1,4 +1,4 @@
-//! A save or delete to be tried, as an operator writes it in JSON.
+//! A save or delete to try, as an operator writes it in JSON.
 
 use std::sync::Arc;
 
@@ -20,13 +20,13 @@ use utoipa::ToSchema;
 use crate::hooks::{Chain, Judged, Judging};
 use crate::policy;
 
-/// A save or delete to be tried. What is left out has a default that most plugins don't care about.
+/// A save or delete to try. Everything that you leave out has a default that most plugins ignore.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Sample {
-    /// Save or delete.
+    /// Operation: save or delete.
     pub operation: Operation,
-    /// The hook's settings; only in test cases, since hooks and candidates bring their own.
+    /// Settings of the hook. Only for test cases: hooks and candidates have their own.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>, example = json!(null))]
     #[serde(deserialize_with = "sigpersist_model::json_object::deserialize_option")]
@@ -37,7 +37,8 @@ pub struct Sample {
     /// The thread.
     #[schema(example = "ticket_42")]
     pub thread: String,
-    /// For a save, the version that it would become; for a delete, the current one.
+    /// Version number: for a save, the number that the new version would get; for a delete, that of the current
+    /// version.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = 1)]
     #[serde(deserialize_with = "sigpersist_model::number::deserialize_option")]
@@ -46,35 +47,36 @@ pub struct Sample {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "MIIHUgYJKoZIhvcNAQcCoIIHQzCCBz8CAQExDzANBglghkgBZQMEAgEFADAU")]
     pub cms: Option<String>,
-    /// A file beside the test case that holds it; only in test cases on disk.
+    /// File beside the test case that contains `cms`. Only for test cases on disk.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = json!(null))]
     pub cms_file: Option<String>,
-    /// What a detached signature signs, in base64: hooks that ask whether signatures hold are told by it.
+    /// The content that a detached signature signs, in base64. The signature is verified with it if a hook asks whether
+    /// it holds.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = json!(null))]
     pub content: Option<String>,
-    /// A file beside the test case that holds it; only in test cases on disk.
+    /// File beside the test case that contains `content`. Only for test cases on disk.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = json!(null))]
     pub content_file: Option<String>,
-    /// Certificates in PEM that are at hand beside the signature and not trusted.
+    /// Additional certificates in PEM, of absent signers and of authorities in between. They are not trusted.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = json!(null))]
     pub certificates: Option<String>,
-    /// The certificates that are trusted, in PEM; only in test cases, since a tenant has its own.
+    /// Trusted certificates, in PEM. Only for test cases: a tenant has its own.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = json!(null))]
     pub anchors: Option<String>,
-    /// A file beside the test case that holds them; only in test cases on disk.
+    /// File beside the test case that contains `anchors`. Only for test cases on disk.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = json!(null))]
     pub anchors_file: Option<String>,
-    /// How much must be known of revocations; only in test cases, since a tenant has its policy.
+    /// Rule on how much must be known about revocations. Only for test cases: a tenant has its policy.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = json!(null))]
     pub revocation: Option<Revocation>,
-    /// Who created the version.
+    /// Creator of the version.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "33")]
     pub version_created_by: Option<String>,
@@ -86,11 +88,12 @@ pub struct Sample {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "approval")]
     pub stage: Option<String>,
-    /// The tags.
+    /// Tags of the version.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(example = json!(["draft"]))]
     pub tags: Vec<String>,
-    /// When the thread was created, in milliseconds since 1970; of what is stored already.
+    /// Time when the thread was created, in milliseconds since 1970. It has an effect only for `previous` and for
+    /// deletes.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = json!(null))]
     #[serde(deserialize_with = "sigpersist_model::number::deserialize_option")]
@@ -100,7 +103,7 @@ pub struct Sample {
     #[schema(no_recursion, example = json!(null))]
     #[serde(deserialize_with = "sigpersist_model::json_object::deserialize_option")]
     pub previous: Option<Box<Self>>,
-    /// Who asks, and when.
+    /// Caller, tenant and time of the request.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = json!(null))]
     #[serde(deserialize_with = "sigpersist_model::json_object::deserialize_option")]
@@ -134,14 +137,14 @@ impl Default for Sample {
     }
 }
 
-/// The circumstances that a sample cares about.
+/// Circumstances that a sample sets. Others have defaults.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct PartialCircumstances {
     /// The slug of the tenant.
     #[schema(example = "acme")]
     tenant: Option<String>,
-    /// Under which request.
+    /// Id of the request.
     #[schema(example = "case")]
     request_id: Option<String>,
     /// The `sub` claim of the caller's token.
@@ -150,24 +153,24 @@ pub struct PartialCircumstances {
     /// The scopes of the caller's token.
     #[schema(example = json!(["signatures:write"]))]
     scopes: Option<Vec<String>>,
-    /// When, in milliseconds since 1970.
+    /// Time of the request, in milliseconds since 1970.
     #[schema(example = 1_790_000_000_000_u64)]
     #[serde(deserialize_with = "time")]
     now_ms: Option<u64>,
 }
 
-/// Reads a time that is not before 1970, in the range of `int64` as the document says.
+/// Reads a time that is not before 1970, in the range of `int64`, as the OpenAPI document states.
 fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
     let ms: Option<i64> = sigpersist_model::number::deserialize_option(deserializer)?;
     let checked = |ms| u64::try_from(ms).map_err(|_| D::Error::custom("a time before 1970"));
     ms.map(checked).transpose()
 }
 
-/// The time of a sample that names none.
+/// Default time of a sample.
 const NOW_MS: u64 = 1_790_000_000_000;
 
 impl PartialCircumstances {
-    /// Fills in what is left out.
+    /// Fills in the missing values from `otherwise`.
     fn over(&self, otherwise: Circumstances) -> Circumstances {
         Circumstances {
             tenant: self.tenant.clone().unwrap_or(otherwise.tenant),
@@ -179,26 +182,26 @@ impl PartialCircumstances {
     }
 }
 
-/// A sample that was checked and decoded.
+/// A checked and decoded sample.
 #[derive(Debug, Clone)]
 pub enum Prepared {
     /// A save.
     Save {
-        /// What would be saved.
+        /// The draft that would be saved.
         draft: Box<Draft>,
-        /// Which version it would become.
+        /// Number that the new version would get.
         version: u32,
         /// The version that is signed over.
         previous: Option<Box<Signature>>,
-        /// What the signature is verified by.
+        /// Content and certificates for verifying the signature.
         beside: Beside,
     },
-    /// A delete of what is stored.
+    /// A delete of this stored version.
     Delete(Box<Signature>),
 }
 
 impl Prepared {
-    /// Lets a chain judge it, signatures under this policy.
+    /// Lets a chain judge the sample. Signatures are verified under this policy.
     pub fn judge(
         &self,
         chain: &Chain,
@@ -239,7 +242,7 @@ impl Prepared {
 }
 
 impl Sample {
-    /// Which thread it is of.
+    /// Key of the thread.
     pub fn key(&self) -> ThreadKey {
         ThreadKey {
             document: self.document.clone(),
@@ -247,12 +250,12 @@ impl Sample {
         }
     }
 
-    /// The settings; none where they are left out.
+    /// The settings; an empty object if they are left out.
     pub fn settings(&self) -> Value {
         self.settings.clone().unwrap_or_else(|| json!({}))
     }
 
-    /// The circumstances, those that it leaves out as given, or as test cases have them.
+    /// The circumstances. Missing values come from `otherwise`, or are those of test cases.
     pub fn circumstances(&self, otherwise: Option<Circumstances>) -> Circumstances {
         let otherwise = otherwise.unwrap_or_else(|| Circumstances {
             tenant: "acme".to_owned(),
@@ -271,7 +274,7 @@ impl Sample {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidParameter`] for what breaks the rules of a save.
+    /// [`Error::InvalidParameter`] if the sample breaks a rule for saves.
     pub fn draft(&self) -> Result<Draft> {
         self.check()?;
         Ok(Draft {
@@ -285,11 +288,11 @@ impl Sample {
         })
     }
 
-    /// The sample as something that is stored.
+    /// The sample as a stored version.
     ///
     /// # Errors
     ///
-    /// As [`Self::draft`].
+    /// See [`Self::draft`].
     pub fn stored(&self, key: &ThreadKey) -> Result<Signature> {
         let beside = [&self.content, &self.content_file, &self.certificates];
         if beside.into_iter().any(Option::is_some) {
@@ -316,11 +319,11 @@ impl Sample {
         })
     }
 
-    /// Lets a chain judge it, by itself: nothing is looked up. Signatures are judged under this policy.
+    /// Lets a chain judge the sample, without looking anything up. Signatures are verified under this policy.
     ///
     /// # Errors
     ///
-    /// As [`Self::draft`].
+    /// See [`Self::draft`].
     pub fn judge(
         &self,
         chain: &Chain,
@@ -330,11 +333,12 @@ impl Sample {
         Ok(self.prepare()?.judge(chain, circumstances, policy))
     }
 
-    /// Its own policy: everything is accepted, those are trusted whom it names, and revocations are known as it says.
+    /// The sample's own policy: it accepts every signature, and takes trust anchors and the revocation rule from the
+    /// sample.
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidParameter`] where they are no certificates.
+    /// [`Error::InvalidParameter`] if `anchors` contains no valid certificates.
     pub fn policy(&self) -> Result<Arc<InForce>> {
         let anchors = match &self.anchors {
             None => Vec::new(),
@@ -353,25 +357,25 @@ impl Sample {
         InForce::new(policy, anchors).map(Arc::new)
     }
 
-    /// Whether it says what a tenant has a say in.
+    /// Whether the sample sets something that a tenant's policy decides.
     pub fn is_of_tenant(&self) -> bool {
         self.anchors.is_some() || self.anchors_file.is_some() || self.revocation.is_some()
     }
 
-    /// What the signature is verified by.
+    /// Content and certificates for verifying the signature.
     ///
     /// # Errors
     ///
-    /// Those of [`Beside::read`].
+    /// Errors of [`Beside::read`].
     pub fn beside(&self) -> Result<Beside> {
         Beside::read(self.content.as_deref(), self.certificates.as_deref())
     }
 
-    /// Checks and decodes it, so that it can be judged many times.
+    /// Checks and decodes the sample, so that it can be judged many times.
     ///
     /// # Errors
     ///
-    /// As [`Self::draft`].
+    /// See [`Self::draft`].
     pub fn prepare(&self) -> Result<Prepared> {
         match self.operation {
             Operation::Save => {

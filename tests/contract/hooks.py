@@ -1,4 +1,4 @@
-"""What Schemathesis is told of this server."""
+"""Adapts Schemathesis to this server."""
 
 import schemathesis
 
@@ -15,7 +15,7 @@ def bytes_of(context, response):
 
 @schemathesis.hook
 def before_load_schema(context, raw_schema):
-    """Leaves preconditions out: headers are made of letters and digits alone here, and these hold quotes."""
+    """Removes header parameters: preconditions need quotes, but Schemathesis generates only letters and digits here."""
     for operations in raw_schema["paths"].values():
         for operation in operations.values():
             operation["parameters"] = [
@@ -25,7 +25,7 @@ def before_load_schema(context, raw_schema):
 
 @schemathesis.hook
 def before_call(context, case, kwargs):
-    """Writes whole numbers as programs do: 1 and not 1.0, which JSON Schema counts as an integer, too."""
+    """Writes whole numbers as programs do: as 1 and not as 1.0, which JSON Schema counts as an integer too."""
     case.body = whole(case.body)
 
 

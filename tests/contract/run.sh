@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Holds a running server to its own OpenAPI document: openapi-spec-validator says whether it is one, and Schemathesis sends
-# what the document allows and what it does not, and follows what answers lead to; both are from PyPI. EXAMPLES is how many
-# cases each operation gets in each phase (10).
+# Checks a running server against its own OpenAPI document. openapi-spec-validator checks the document itself. Schemathesis
+# sends requests that the document allows and others that it forbids, and follows links in answers. Both come from PyPI.
+# EXAMPLES is the number of cases per operation and phase (10).
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -37,7 +37,7 @@ readonly operators=(plugins:read plugins:write hooks:read hooks:write policy:rea
 tenant=$("$program" token issue acme $(scopes signatures:read signatures:write signatures:delete "${operators[@]}"))
 # shellcheck disable=SC2046
 platform=$("$program" token issue --platform $(scopes "${operators[@]}" tenants:write keys:write metrics:read))
-# What the examples name is there.
+# Creates the objects that the examples name.
 "$program" plugin upload signer-tags plugins/signer-tags/signer-tags.wasm >/dev/null
 "$program" hook set acme signer-tags --plugin signer-tags >/dev/null
 
@@ -51,17 +51,17 @@ done
 "$venv/bin/python" -c 'import sys, urllib.request as r; r.urlretrieve(*sys.argv[1:])' "$address/openapi.json" "$folder/openapi.json"
 "$venv/bin/openapi-spec-validator" "$folder/openapi.json"
 
-check() { # what, token, and the operations
+check() { # NAME TOKEN OPERATIONS…
   local name=$1 token=$2
   shift 2
   printf '\n-- as %s\n' "$name"
-  # Where its configuration and hooks are.
+  # Schemathesis reads its configuration and hooks from the current directory.
   (cd tests/contract && SCHEMATHESIS_HOOKS=hooks "../../$venv/bin/schemathesis" run "$address/openapi.json" \
     --header "Authorization: Bearer $token" --phases examples,coverage,fuzzing,stateful \
     --max-examples "${EXAMPLES:-10}" --seed "${SEED:-1}" --warnings off --no-color "$@")
 }
 check "a tenant" "$tenant" --exclude-path-regex '^/(tenants|keys|tokens|metrics)' ||
   { cat "$folder/log" >&2; exit 1; }
-# Its own key must not be revoked meanwhile.
+# Excludes revoke_key, which could revoke the key of the token in use.
 check "the platform" "$platform" --include-path-regex '^/(tenants|keys|tokens|metrics|plugins|audit|health)' \
   --exclude-operation-id revoke_key || { cat "$folder/log" >&2; exit 1; }

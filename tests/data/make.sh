@@ -1,17 +1,17 @@
 #!/usr/bin/env bash
-# Makes the signatures of this folder anew with OpenSSL: real CMS over one small document, signed by people who do not
-# exist, with the subjects that Kazakhstan's national certification authority gives (IIN in serialNumber, BIN in OU).
+# Regenerates the signatures in this folder with OpenSSL: real CMS of one small document, signed by fictitious people, with
+# subjects as in certificates of Kazakhstan's national certification authority (IIN in serialNumber, BIN in OU).
 # The private keys are thrown away.
 #   first.cms.b64           signed by Aigerim (RSA)
-#   countersigned.cms.b64   the same, countersigned by Daulet (ECDSA)
-#   forged.cms.b64          the same as the first, with another value of the signature
+#   countersigned.cms.b64   first.cms.b64, countersigned by Daulet (ECDSA)
+#   forged.cms.b64          first.cms.b64 with a changed signature value
 #   dropped.cms.b64         signed by Daulet alone
-#   detached.cms.pem        signed by Daulet, the document elsewhere, in PEM armour
+#   detached.cms.pem        signed by Daulet, without the document, in PEM armour
 #   indefinite.cms.b64      signed by Aigerim, in BER with indefinite lengths
-#   large.cms.b64           signed by Aigerim, 12 KB: a larger document inside, for benchmarks
-#   two-issuers.cms.b64     signed by Daulet, and by Marat, whose certificate another authority issued
-#   unnamed.cms.b64         signed by Daulet, naming a key alone, without certificates
-# The cases of the example plugins have copies, which are replaced too.
+#   large.cms.b64           signed by Aigerim, 12 KB, with a larger document, for benchmarks
+#   two-issuers.cms.b64     signed by Daulet, and by Marat with a certificate of another authority
+#   unnamed.cms.b64         signed by Daulet, without certificates, with a signer named only by key identifier
+# Also replaces the copies in the cases of the example plugins.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 work=$(mktemp -d)
@@ -39,7 +39,7 @@ person marat "/C=KZ/serialNumber=IIN123456789033/CN=МАРАТ ЕРЛАН" -newk
 printf 'A contract between two people who do not exist.\n' >document.txt
 sign() { openssl cms -sign -binary -in document.txt -outform DER -md sha256 "$@"; }
 sign -nodetach -signer aigerim.pem -inkey aigerim.key -out first.der
-# The value comes last.
+# The signature value is at the end.
 { head -c -1 first.der; tail -c 1 first.der | tr '\000-\377' '\001-\377\000'; } >forged.der
 openssl cms -resign -binary -inform DER -in first.der -signer daulet.pem -inkey daulet.key -md sha256 -outform DER -out countersigned.der
 sign -nodetach -signer daulet.pem -inkey daulet.key -out dropped.der

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Makes anew, with OpenSSL and verify/der.py, the signatures of the example plugins' cases that only they have: of people who do
-# not exist, made so that reading one takes something else for true than verifying it does. The private keys are thrown away.
-#   authorities.pem              two authorities whom a tenant trusts: Good CA and Other CA
-#   mallory.pem                  the certificate of Mallory, whom a tenant trusts by itself
-#   front-first.cms.b64          signed by Vera, whom Good CA certified
-#   front-next.cms.b64           signed by Mallory, whom Other CA certified, named by the identifier of the key
-#                                in front of the certificates of both is one that anybody made up, which fits both signers
-#   respelt.cms.b64              signed by Mallory, without certificates; the signature calls the issuer OTHER CA
-#   relabelled.cms.b64           signed by Vera, with another type of the content than the one that she signed
-#   nobody.cms.b64               a CMS that nobody signed
+# Regenerates, with OpenSSL and verify/der.py, the signatures that are used only in cases of the example plugins. Their signers
+# are fictitious. Reading such a signature without verifying it leads to wrong conclusions. The private keys are thrown away.
+#   authorities.pem              two authorities that a tenant trusts: Good CA and Other CA
+#   mallory.pem                  the certificate of Mallory, which a tenant trusts directly
+#   front-first.cms.b64          signed by Vera, with a certificate of Good CA
+#   front-next.cms.b64           signed by Mallory, with a certificate of Other CA, and named by key identifier;
+#                                in both files, the first certificate is a forged one that fits both signers
+#   respelt.cms.b64              signed by Mallory, without certificates; the signature spells the issuer OTHER CA
+#   relabelled.cms.b64           signed by Vera, with another content type than the signed one
+#   nobody.cms.b64               a CMS without signers
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 work=$(mktemp -d)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Fuzzes each reader of signatures for some seconds, from the signatures in tests/data on. Needs cargo-fuzz
-# (cargo install cargo-fuzz) and a C++ compiler; a nightly toolchain adds checks of memory (SANITIZER=address).
+# Fuzzes each reader of signatures for some seconds, with the signatures in tests/data as seeds. Needs cargo-fuzz
+# (cargo install cargo-fuzz) and a C++ compiler; with a nightly toolchain, memory can be checked too (SANITIZER=address).
 #   usage: tests/fuzz/run.sh [SECONDS]
 set -euo pipefail
 cd "$(dirname "$0")"

@@ -1,4 +1,4 @@
-//! The commands of `docs/admins.md` work as they are printed.
+//! Runs the commands of `docs/admins.md` exactly as they are printed there.
 
 use std::process::{Command, Stdio};
 
@@ -6,7 +6,7 @@ use crate::support::{Client, Program, run, sigpersist, temp_dir};
 
 const PAGE: &str = include_str!("../../docs/admins.md");
 
-/// The commands of the page, one block after another.
+/// The blocks of commands on the page, in order.
 fn blocks() -> Vec<&'static str> {
     let mut blocks = PAGE.split("```sh\n").skip(1);
     let blocks = blocks
@@ -47,7 +47,7 @@ fn the_commands_for_admins_work_as_printed() {
         .unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}");
-    // And they did what they say.
+    // The commands had their effect.
     let token = run(&data_dir, &["token", "issue", "acme"]);
     Client::new(&server.base, Some(token))
         .read("d", "t")

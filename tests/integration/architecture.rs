@@ -1,4 +1,4 @@
-//! Who may know whom: each heavy technology has one home, and layers don't reach over one another.
+//! Rules about which modules may use which others: each heavy technology has one home, and layers are not skipped.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -17,7 +17,7 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// Files under `src`, by their path from there, with what they say outside of comments.
+/// The files under `src`, as relative path and code without comments.
 fn files() -> Vec<(String, String)> {
     files_in("src")
 }
@@ -95,7 +95,7 @@ fn layers_do_not_reach_over_one_another() {
     obey(&files_in("crates/verify/src"), &within);
 }
 
-/// Whether files keep to who may know whom, by the place that each rule is for.
+/// Asserts that the files of each place do not use the modules that are forbidden there.
 fn obey(files: &[(String, String)], forbidden: &[(&str, &[&str])]) {
     for (place, others) in forbidden {
         let mut there = files
@@ -115,7 +115,7 @@ fn obey(files: &[(String, String)], forbidden: &[(&str, &[&str])]) {
     }
 }
 
-/// The modules of its own crate that code names, also in groups: `crate::{one, other::Thing}`.
+/// The modules of its own crate that the code names, also in groups: `crate::{one, other::Thing}`.
 fn known(code: &str) -> BTreeSet<&str> {
     let mut known = BTreeSet::new();
     for (at, found) in code.match_indices("crate::") {

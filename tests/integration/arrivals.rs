@@ -1,5 +1,5 @@
-//! A tenant that arrives from a file: what it is called and may use comes along, its threads keep their ids, and it is not live
-//! before the hooks are there that refuse for it.
+//! Import of a tenant from a file. Its name and quotas are imported, its threads keep their ids, and it does not go
+//! live before the hooks that may reject for it are there.
 
 use std::path::{Path, PathBuf};
 
@@ -16,7 +16,7 @@ fn export(app: &TestApp, slug: &str) -> PathBuf {
     path
 }
 
-/// Whether all was imported, what the command says, and its error.
+/// Imports a file. Returns whether the import is complete, the command's JSON output and its error text.
 #[track_caller]
 fn import(app: &TestApp, slug: &str, file: &Path, more: &[&str]) -> (bool, Value, String) {
     let input = file.to_str().unwrap();
@@ -34,7 +34,7 @@ fn show(app: &TestApp, slug: &str) -> Value {
     serde_json::from_str(&app.database.run(&["tenant", "show", slug, "--json"])).unwrap()
 }
 
-/// A tenant with a thread, whose hook of the platform's refuses everything from now on.
+/// Creates a tenant with one thread and a platform hook that rejects every save from now on.
 fn with_hook(app: &TestApp) {
     app.tenant("acme").save("d", "t", 0, "x").expect(201);
     let rejecting = Guest {
@@ -115,7 +115,7 @@ fn a_tenant_whose_enforced_hook_is_missing_is_suspended_until_it_is_there_or_giv
         (&json!("suspended"), &json!("no"))
     );
     copy.read("d", "t").expect_error(403, "tenant_suspended");
-    // Neither a resume that does not say so lets it go, nor another file that is whole.
+    // The tenant stays suspended after a plain resume and after a complete import of another file.
     let refused = there
         .database
         .command(&["tenant", "resume", "copy"])
@@ -133,7 +133,7 @@ fn a_tenant_whose_enforced_hook_is_missing_is_suspended_until_it_is_there_or_giv
     let other = export(&here, "other");
     assert!(!import(&there, "copy", &other, &[]).0);
     assert_eq!(show(&there, "copy")["incomplete"], "no");
-    // When the plugin is there, the same import lets it go, with the hook at work.
+    // Once the plugin is uploaded, a repeated import resumes the tenant, and its hook works.
     let rejecting = Guest {
         judge: REJECT,
         ..Guest::default()
@@ -143,7 +143,7 @@ fn a_tenant_whose_enforced_hook_is_missing_is_suspended_until_it_is_there_or_giv
     assert!(complete, "{said} {error}");
     assert_eq!(show(&there, "copy")["state"], "active");
     eventually(|| copy.save("new", "t", 0, "x").status == 422);
-    // One that was suspended on purpose stays so.
+    // A tenant that was suspended on purpose stays suspended.
     there.database.run(&["tenant", "suspend", "copy"]);
     assert!(import(&there, "copy", &file, &[]).0);
     assert_eq!(show(&there, "copy")["state"], "suspended");
@@ -170,7 +170,7 @@ fn a_tenant_goes_without_its_hooks_where_it_is_told_to() {
         (&later["state"], &later["incomplete"]),
         (&json!("active"), &Value::Null)
     );
-    // What only watches, or is switched off, keeps nobody from being live.
+    // Hooks that are in monitor mode or disabled do not keep a tenant from going live.
     here.set("acme", "no", "no", |request| request.enabled = false)
         .unwrap();
     let file = export(&here, "acme");
@@ -231,7 +231,7 @@ fn threads_keep_their_ids_unless_another_has_them_and_no_file_uses_them_up() {
         copy.save(&format!("new {number}"), "t", 0, "x").expect(201);
     }
     assert!(import(&there, "copy", &file, &[]).0);
-    // An id so large that it would leave none to others.
+    // An id so large that it would leave too few for other tenants.
     let text = std::fs::read_to_string(&file).unwrap();
     let forged = here.database.folder.path().join("forged.ndjson");
     let first = format!("\"thread\":{{\"id\":{}", id(&acme, "a"));

@@ -1,4 +1,4 @@
-//! The audit trail: an event for each change, and no way to change an event without being found out.
+//! The audit trail: it has an event for each change, and no event can be changed without detection.
 
 use std::collections::BTreeSet;
 
@@ -18,26 +18,26 @@ use crate::support::{
     sigpersist,
 };
 
-/// Routes of operators and admins that change nothing, whatever their method says.
+/// Routes of operators and admins that change nothing, whatever their method suggests.
 const CHANGES_NOTHING: [(&str, &str); 3] = [
     ("POST", "/hooks/evaluate"),
     ("POST", "/hooks/backtest"),
     ("POST", "/hooks/decisions/{id}/replay"),
 ];
 
-/// A request that changes something, and what the event says of it.
+/// A request that changes something, and the event that it should leave.
 struct Change {
     route: (&'static str, &'static str),
     path: &'static str,
     body: Value,
     action: &'static str,
     target: &'static str,
-    /// Members of what was set before, and since.
+    /// Expected members of the old and the new state.
     before: Value,
     after: Value,
 }
 
-/// A change by each route, in an order in which each can be made. A new route fails the test until it is listed.
+/// One change by each route, in an order in which each is possible. A new route fails the test until it is listed here.
 fn changes() -> Vec<Change> {
     let change = |route, path, body, action, target, before, after| Change {
         route,
@@ -53,7 +53,7 @@ fn changes() -> Vec<Change> {
     let (old, new) = (SIGNER_TAGS, REQUIRE_COUNTERSIGNATURE);
     let size = |bytes: &[u8]| json!({"size": bytes.len(), "cases": 0});
     let ca = include_str!("../data/verify/ca.crt.b64");
-    // Of each run of the tests there is one.
+    // Leaks: this function is called once per run.
     let anchor: &'static str = to_hex(&sha256(&der(ca))).leak();
     let anchor_path: &'static str = format!("/trust-anchors/{anchor}").leak();
     vec![
@@ -186,7 +186,7 @@ fn changes() -> Vec<Change> {
     ]
 }
 
-/// The same for the routes about tenants themselves and their keys, which are the platform's.
+/// Like [`changes`], for the platform's routes about tenants and their keys.
 fn changes_of_tenants() -> Vec<Change> {
     let change = |route, path, body, action: &'static str, before, after| Change {
         route,
@@ -269,7 +269,7 @@ fn changes_of_tenants() -> Vec<Change> {
     ]
 }
 
-/// The name of the key that vouches for a client.
+/// The id of the key that signed a client's token.
 fn kid(client: &Client) -> String {
     let token = client.token.as_ref().unwrap();
     let header = URL_SAFE_NO_PAD
@@ -351,7 +351,7 @@ fn every_change_by_every_route_is_one_event_that_says_all_of_it() {
         (app.platform_for("other"), "other", "platform"),
     ] {
         check(&client, slug, kind, &changes);
-        // What is refused, and what is there already, changes nothing.
+        // Neither a refused request nor a repeated change leaves an event.
         let before = count(slug);
         client
             .send("DELETE", "/hooks/a", &[], None)
@@ -419,7 +419,7 @@ fn the_trail_is_filtered_paged_and_each_tenants_own() {
         said(&operator, "until=2020-01-01+00:00:00"),
         Vec::<String>::new()
     );
-    // A cursor goes on where the page before it ended, whatever happens meanwhile.
+    // A cursor continues where the page before it ended, even if events are added meanwhile.
     for (client, all) in [(&operator, &own[..]), (&platform, &all[..5])] {
         let mut cursor = String::new();
         for expected in all {
@@ -435,7 +435,7 @@ fn the_trail_is_filtered_paged_and_each_tenants_own() {
         }
         assert_eq!(cursor, "", "there is no more");
     }
-    // A tenant that is gone leaves its events behind, for the platform.
+    // After a tenant is deleted, the platform still sees its events.
     app.database
         .execute("DELETE FROM tenants WHERE slug = 'acme'");
     assert_eq!(said(&platform, "tenant=acme&action=hook."), own);
@@ -448,7 +448,7 @@ fn the_trail_is_filtered_paged_and_each_tenants_own() {
         Vec::<String>::new()
     );
     assert_eq!(broken(&app), []);
-    // Who may ask, and what for.
+    // Scopes and invalid queries.
     let reader = app.client("other", &[Scope::AuditRead]);
     assert_eq!(said(&reader, "action=hook."), ["other hook.set a"]);
     app.client("other", &Scope::APPLICATION)
@@ -468,15 +468,14 @@ fn the_trail_is_filtered_paged_and_each_tenants_own() {
     }
 }
 
-/// Lets the trail begin anew, without what was written down when the test was set up, and as if no server had ever sealed
-/// anything.
+/// Clears the trail, including the events of the test's set-up, as if no server had ever sealed anything.
 fn begin_anew(app: &TestApp) {
     app.database.execute(
         "DELETE FROM audit_events; DELETE FROM audit_heads; DELETE FROM audit_seals; DELETE FROM audit_keys",
     );
 }
 
-/// Many events, so that the planner has a choice.
+/// Inserts many events, so that the planner has a choice.
 fn fill(app: &TestApp, tenants: &[i32], each: u32) {
     for tenant in tenants {
         app.database.execute(&format!(
@@ -527,7 +526,7 @@ fn a_page_is_read_from_an_index_in_order() {
         let plan = app.database.analyze_for(acting, &statement, values);
         assert!(plan.contains(&format!("Backward using {index}")), "{plan}");
         assert!(!plan.contains("Sort"), "{plan}");
-        // The page of those that were imported is asked for by the same words.
+        // Imported events are paged by the same query.
         let statement = statement
             .replace("audit_events", "audit_imported")
             .replace("\"hash\"", "\"place\"");
@@ -538,7 +537,7 @@ fn a_page_is_read_from_an_index_in_order() {
     }
 }
 
-/// What is wrong with chains, by the slugs of their tenants.
+/// The faults of all broken chains, with the slugs of their tenants.
 fn broken(app: &TestApp) -> Vec<(Option<String>, Vec<Fault>)> {
     let chains = verify(app, None);
     let broken = chains.into_iter().filter(|chain| !chain.faults.is_empty());
@@ -607,7 +606,7 @@ fn whatever_somebody_does_to_events_is_found_and_named() {
              UPDATE audit_events e SET hash = audit_hash(e) WHERE tenant_id = 1 AND number = 9",
             vec![Fault::Replaced(9)],
         ),
-        // A forged one, as if it had always been there.
+        // A forged event, inserted as if it had always been there.
         (
             "SET session_replication_role = replica;
              INSERT INTO audit_events SELECT tenant_id, number + 1, at + interval '1 second', tenant, actor_kind, actor, actor_key,
@@ -619,7 +618,7 @@ fn whatever_somebody_does_to_events_is_found_and_named() {
             "DELETE FROM audit_heads WHERE tenant_id = 1",
             vec![Fault::NoEnd],
         ),
-        // A function that lets everything pass deceives the database, and nobody else.
+        // A function that accepts every hash deceives the database, but not the verification.
         (
             "CREATE OR REPLACE FUNCTION audit_hash(event audit_events) RETURNS bytea LANGUAGE sql RETURN event.hash;
              UPDATE audit_events SET target = 'x' WHERE tenant_id = 1 AND number = 6",
@@ -746,7 +745,7 @@ fn the_servers_role_may_only_add() {
     }
     try_as_server(1, &format!("{add} (1, 'acme', 'server', 'a', 't')")).unwrap();
     try_as_server(0, &format!("{add} (1, 'acme', 'server', 'a', 't')")).unwrap();
-    // Nobody adds to another's chain.
+    // No tenant can add to another's chain.
     for other in [
         "(0, NULL, 'server', 'a', 't')",
         "(2, 'other', 'server', 'a', 't')",
@@ -776,7 +775,7 @@ fn secrets_never_reach_the_trail() {
     assert!(!all.contains(token.rsplit('.').next().unwrap()));
 }
 
-/// Runs the program on the database of a test, without a master key: then hashes alone are checked.
+/// Runs `sigpersist` on a test's database without a master key, so that only hashes are checked.
 fn program(database: &TestDatabase, arguments: &[&str]) -> (Option<i32>, String, String) {
     let mut command = database.command(arguments);
     let output = command.env_remove("SIGPERSIST_MASTER_KEY_FILE").output();
@@ -840,7 +839,7 @@ fn commands_list_and_verify_with_exit_codes_to_trust() {
         assert!(said.contains(words), "{said}");
     }
     assert!(error.contains("1 of its chains is broken"), "{error}");
-    // What could not be checked is told from what is wrong.
+    // The exit code tells a failed check from a broken chain.
     let (code, _, error) = program(database, &["audit", "verify", "nobody"]);
     assert_eq!(code, Some(2), "{error}");
     let output = sigpersist(database.folder.path(), &["audit", "verify", "--all"])
@@ -857,7 +856,7 @@ fn events_from_before_the_chain_are_carried_into_it_and_back() {
     let app = TestApp::start();
     app.tenant("acme");
     begin_anew(&app);
-    // As the owner of the tables, who may not pass row-level security.
+    // Connects as the owner of the tables, who can't bypass row-level security.
     let mut connection = diesel::Connection::establish(&app.database.url)
         .map(|connection: diesel::PgConnection| connection)
         .unwrap();

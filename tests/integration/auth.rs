@@ -1,4 +1,4 @@
-//! Tokens, and what a caller may do with them.
+//! Tokens and their scopes.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -28,7 +28,7 @@ fn now() -> u64 {
         .as_secs()
 }
 
-/// A tenant with a shared secret, and a way to sign any token with it.
+/// A tenant with a shared secret, which can sign any token.
 struct Signer {
     kid: String,
     secret: String,
@@ -161,7 +161,7 @@ fn issuer_and_audience_are_required_where_they_are_configured() {
     refused(&app, &sign(json!(null), json!("here")), "`iss` is missing");
     refused(&app, &sign(json!("us"), json!("there")), "audience");
     refused(&app, &sign(json!("them"), json!("here")), "issuer");
-    // Tokens that the server issues itself fit its own configuration.
+    // Tokens that the server issues fit its own configuration.
     app.client("acme", &[Scope::SignaturesRead])
         .read("d", "t")
         .expect_error(404, "signature_not_found");
@@ -222,7 +222,7 @@ fn the_key_alone_decides_the_algorithm() {
     for garbage in ["x", "a.b.c", "..", &"x".repeat(9000)] {
         refused(&app, garbage, "");
     }
-    // Another tenant's secret under our name.
+    // A token signed with another tenant's secret, but naming our key.
     let other = Signer::new(&app, "other");
     refused(
         &app,
@@ -265,7 +265,7 @@ fn a_public_key_verifies_and_is_never_a_secret() {
     let rsa_pem = x509(&|| rsa.public_key().as_der().unwrap());
     let rsa_pkcs8: Pkcs8V1Der<'_> = rsa.as_der().unwrap();
     let rsa_private_pem = pem(rsa_pkcs8.as_ref()).replace("PUBLIC", "PRIVATE");
-    // PKCS#1 is inside PKCS#8, after version and algorithm.
+    // The PKCS#1 key follows the version and the algorithm in the PKCS#8 one.
     let rsa_pkcs1 = &rsa_pkcs8.as_ref()[26..];
     let p256_key = EncodingKey::from_ec_der(p256.to_pkcs8v1().unwrap().as_ref());
     let p384_key = EncodingKey::from_ec_der(p384.to_pkcs8v1().unwrap().as_ref());
@@ -286,7 +286,7 @@ fn a_public_key_verifies_and_is_never_a_secret() {
         header.kid = Some(added.kid.clone());
         let token = encode(&header, &claims, key).unwrap();
         read(&app, &token).expect_error(404, "signature_not_found");
-        // The classic confusion: the public key's text as the secret of an HMAC.
+        // Algorithm confusion: the text of the public key is used as the secret of an HMAC.
         let mut header = Header::new(JwtAlgorithm::HS256);
         header.kid = Some(added.kid);
         let forged = encode(&header, &claims, &EncodingKey::from_secret(pem.as_bytes())).unwrap();
@@ -365,7 +365,7 @@ fn secrets_are_encrypted_at_rest_and_bound_to_their_row() {
     Signer::new(&app, "other");
     let token = acme.sign(&json!({"exp": now() + 60, "scope": "signatures:read"}));
     read(&app, &token).expect_error(404, "signature_not_found");
-    // Moving one tenant's ciphertext to another's row gives no key at all.
+    // A ciphertext that is copied to another tenant's row can't be decrypted there.
     app.database.execute(
         "UPDATE tenant_keys SET encrypted_secret = (SELECT encrypted_secret FROM tenant_keys WHERE tenant_id = 2)
          WHERE tenant_id = 1",

@@ -1,4 +1,4 @@
-//! Bodies of every bad kind: each gets its answer, and the server goes on.
+//! Invalid bodies of every kind: each gets its answer, and the server keeps working.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -39,7 +39,7 @@ fn what_is_no_json_object_is_malformed() {
             post(&acme, Some("application/json"), body).expect_error(400, "malformed_json");
         assert!(refused.text.len() < 1000);
     }
-    // A body that is all there but empty has no parameters.
+    // A complete but empty body has no parameters.
     post(&acme, Some("application/json"), b"").expect_error(400, "invalid_parameter");
     post(&acme, Some("application/json"), b"{}").expect_error(400, "invalid_parameter");
 }
@@ -82,7 +82,7 @@ fn a_body_over_the_limit_is_refused_with_the_limit() {
         post(&acme, None, padded(limit + 1).as_bytes()).expect_error(413, "payload_too_large");
     assert_eq!(refused.json["details"]["limit_bytes"], limit);
 
-    // Without a declared length, the limit is met while reading.
+    // Without a declared length, the limit applies while reading.
     let mut stream = raw(&app, &acme, "POST", "transfer-encoding: chunked\r\n");
     let chunk = format!("{:x}\r\n{}\r\n", 1000, " ".repeat(1000));
     for _ in 0..limit / 1000 + 2 {
@@ -103,7 +103,7 @@ fn a_body_that_does_not_arrive_is_given_up() {
     let answer = assert_starts_with(&mut stream, "HTTP/1.1 408");
     assert!(answer.contains("body_timeout"), "{answer}");
     assert!(since.elapsed() < Duration::from_secs(5));
-    // One that hangs up in the middle harms nobody.
+    // A client that disconnects in the middle of its body disturbs nobody.
     let mut stream = raw(&app, &acme, "POST", "content-length: 100\r\n");
     stream.write_all(b"{").unwrap();
     drop(stream);

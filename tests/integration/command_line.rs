@@ -1,4 +1,4 @@
-//! The command line, as scripts use it: the real program, in processes of its own.
+//! The command line as scripts use it: each command is a process of the real program.
 
 use serde_json::{Value, json};
 
@@ -10,14 +10,14 @@ use crate::support::{
 fn a_script_sets_up_a_tenant_before_and_beside_a_server() {
     let folder = temp_dir();
     let data_dir = folder.path().join("data");
-    // Without a server.
+    // Without a running server.
     let created: Value =
         serde_json::from_str(&run(&data_dir, &["tenant", "create", "acme", "--json"])).unwrap();
     assert_eq!(created["slug"], "acme");
     assert_eq!(created["created"], true);
     assert!(run(&data_dir, &["tenant", "create", "acme"]).contains("exists already"));
     run(&data_dir, &["key", "add", "acme"]);
-    // Beside one.
+    // While a server runs.
     let server = Program::serve(&data_dir);
     let token = run(
         &data_dir,
@@ -87,7 +87,7 @@ fn a_script_sets_up_a_tenant_before_and_beside_a_server() {
         5
     );
 
-    // A token with one scope; a key of one's own.
+    // A token with one scope, and a key that the caller made.
     let reader = run(
         &data_dir,
         &["token", "issue", "acme", "--scope", "signatures:read"],
@@ -178,7 +178,7 @@ fn mistakes_are_told_in_sentences_and_by_the_exit_code() {
     assert!(added.contains("HS256 key to the platform."), "{added}");
 }
 
-/// A script that asked for JSON reads JSON, also where it was wrong itself.
+/// A script that asks for JSON gets JSON, even for its own mistakes.
 #[test]
 fn a_wrong_command_line_is_told_as_json_where_that_is_asked_for() {
     let folder = temp_dir();
@@ -221,7 +221,7 @@ fn a_port_without_an_address_is_refused_with_what_could_be_meant() {
     }
 }
 
-/// Whatever the umask, nobody else may put a file into the data directory or hold its locks.
+/// Nobody else may put a file into the data directory or hold its locks, whatever the umask is.
 #[test]
 fn what_is_made_belongs_to_its_user_alone_whatever_the_umask() {
     use std::os::unix::fs::PermissionsExt as _;
@@ -255,7 +255,7 @@ fn what_is_made_belongs_to_its_user_alone_whatever_the_umask() {
     assert!(looked_at > 3, "{looked_at}");
 }
 
-/// What ends because it is told to is no warning for whoever is woken by them.
+/// Parts that end because the server stops must not log warnings, which may page somebody.
 #[test]
 fn a_clean_stop_warns_of_nothing() {
     let database = TestDatabase::new();
@@ -285,7 +285,7 @@ fn commands_work_on_a_database_of_ones_own() {
         command.env("DATABASE_URL", &database.url);
         command
     };
-    // A server that must not migrate says what to do.
+    // A server that must not migrate explains what to do.
     let refused = command(&["serve", "--listen", "127.0.0.1:0", "--no-migrate"])
         .output()
         .unwrap();
@@ -298,7 +298,7 @@ fn commands_work_on_a_database_of_ones_own() {
             .unwrap()
             .success()
     );
-    // Shared secrets need a master key, which nobody has made here.
+    // Shared secrets need a master key, and there is none yet.
     let refused = command(&["key", "add", "acme"]).output().unwrap();
     let text = String::from_utf8_lossy(&refused.stderr);
     assert!(
@@ -344,14 +344,14 @@ fn a_database_that_is_not_there_is_told_in_a_sentence() {
         let text = String::from_utf8_lossy(&output.stderr);
         assert!(!output.status.success() && text.contains(words), "{text}");
     }
-    // TLS that can't be had is refused, not left out.
+    // If TLS is required but not available, the connection is refused instead of made without TLS.
     let database = TestDatabase::new();
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let answer_no = std::thread::spawn(move || {
         use std::io::{Read as _, Write as _};
         let (mut stream, _) = listener.accept().unwrap();
-        // A server without TLS answers the request for it with N.
+        // A server without TLS answers a request for TLS with N.
         stream.read_exact(&mut [0; 8]).unwrap();
         stream.write_all(b"N").unwrap();
     });

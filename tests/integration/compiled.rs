@@ -1,4 +1,4 @@
-//! Compiled plugins on disk: used where they are authentic, replaced where they are not, and never in a request's way.
+//! Compiled plugins on disk: authentic files are used, others are replaced, and no request fails because of them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use sigpersist_model::context::Scope;
 use crate::support::guest::Guest;
 use crate::support::{FIRST, Program, SIGNER_TAGS, TestApp, run, sigpersist, temp_dir};
 
-/// A server whose compiled plugins lie in a folder, and a tenant with the hook `signer-tags`.
+/// A server that keeps compiled plugins in this folder, and a tenant with the hook `signer-tags`.
 fn app_with_hook(folder: &Path) -> TestApp {
     let app = TestApp::start_with(|config| config.hooks.cache_dir = Some(folder.to_owned()));
     let _client = app.tenant("acme");
@@ -25,7 +25,7 @@ fn restarted(app: &TestApp, folder: &Path) -> TestApp {
     app.replica_with(|config| config.hooks.cache_dir = Some(folder.to_owned()))
 }
 
-/// Saves something, which the hook must have tagged.
+/// Saves a signature and asserts that the hook has tagged it.
 #[track_caller]
 fn saves(app: &TestApp, document: &str) {
     let saved = app
@@ -45,7 +45,7 @@ fn a_restart_compiles_nothing_and_reads_no_component() {
     let folder = temp_dir();
     let app = app_with_hook(folder.path());
     saves(&app, "a");
-    // Once for the upload, the binding and the save together.
+    // One compilation serves the upload, the binding and the save.
     assert_eq!(app.app.engine.compilations(), 1);
     app.database.execute(
         "ALTER TABLE plugin_revisions DROP CONSTRAINT plugin_revisions_sha256_check;
@@ -54,7 +54,7 @@ fn a_restart_compiles_nothing_and_reads_no_component() {
     let again = restarted(&app, folder.path());
     saves(&again, "b");
     assert_eq!(again.app.engine.compilations(), 0);
-    // Even an upload of what is there already.
+    // The upload of a known component does not compile it again, either.
     again.upload("again", SIGNER_TAGS).unwrap();
     assert_eq!(again.app.engine.compilations(), 0);
 }
@@ -82,9 +82,9 @@ fn what_is_not_authentic_is_compiled_anew_and_replaced() {
         good[..10].to_vec(),
         Vec::new(),
         [&good[..], b"x"].concat(),
-        // The code itself, without a tag.
+        // The code alone, without its tag.
         good[40..].to_vec(),
-        // What is right for another component.
+        // A valid file of another component.
         fs::read(foreign.unwrap()).unwrap(),
     ];
     for (number, damage) in damages.into_iter().enumerate() {
@@ -110,7 +110,7 @@ fn another_master_key_trusts_nothing_that_was_kept() {
         config.hooks.cache_dir = Some(folder.path().to_owned());
         config.master_key_file = Some(master_key);
     });
-    // Its key can't read the tenant's secret, so it is asked from within.
+    // The other master key can't decrypt the tenant's secret for a request, so the test loads the chain directly.
     let acme = tenants::find(&other.app, "acme").unwrap().id;
     plugins::chain(&other.app, acme).unwrap();
     assert_eq!(other.app.engine.compilations(), 1);
@@ -122,16 +122,16 @@ fn nothing_is_compiled_again_after_the_master_key_was_rotated() {
     let folder = temp_dir();
     let server = app_with_hook(folder.path());
     saves(&server, "a");
-    // Each a process of its own, with a vault of its own.
+    // Each call stands for a new process, which reads the master key for itself.
     let command = || restarted(&server, folder.path());
     for round in 0..2 {
         let actor = sigpersist_model::audit::Actor::command_line();
         tenants::rotate_master_key(&command().app, &actor, false, |_, _| {}).unwrap();
-        // What was kept before the rotation holds after it.
+        // Files from before the rotation stay valid.
         let after = command();
         saves(&after, &format!("after {round}"));
         assert_eq!(after.app.engine.compilations(), 0);
-        // What the server keeps, which began before it, holds for commands, and what they keep for the server.
+        // The server started before the rotation. Commands accept the files that it writes, and it accepts theirs.
         let component = |more: i32| {
             Guest {
                 definitions: &format!("(global i32 (i32.const {more}))"),
@@ -161,7 +161,7 @@ fn nothing_is_compiled_again_after_the_master_key_was_rotated() {
 #[test]
 fn a_folder_that_takes_nothing_is_in_nobodys_way() {
     let folder = temp_dir();
-    // A file where a folder should be stops even root.
+    // A file in place of the folder stops even root.
     let file = folder.path().join("file");
     fs::write(&file, "").unwrap();
     let app = app_with_hook(&file.join("compiled"));
@@ -220,12 +220,12 @@ fn plugins_of_hooks_are_made_ready_ahead_and_a_broken_one_stops_nothing() {
     let broken = app.replica();
     plugins::preload(&Arc::downgrade(&broken.app));
     assert_eq!(broken.app.engine.compilations(), 1);
-    // From the folder, all of them.
+    // All of them are loaded from the folder.
     let kept = restarted(&app, folder.path());
     plugins::preload(&Arc::downgrade(&kept.app));
     assert_eq!(kept.app.engine.compilations(), 0);
     saves(&kept, "b");
-    // One that ends before it begins.
+    // The server is gone before the preload begins.
     let gone = Arc::downgrade(&kept.app);
     drop(kept);
     plugins::preload(&gone);

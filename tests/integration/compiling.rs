@@ -1,4 +1,4 @@
-//! Components that take too much to compile: an answer to who uploads them, and nothing to anybody else.
+//! Components that are too expensive to compile: their uploader gets an answer, and nobody else notices.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -13,16 +13,16 @@ use crate::support::{
 };
 
 const WASM: [(&str, &str); 1] = [("content-type", "application/wasm")];
-/// What the data of a guest says that the compiler of these tests never gets done with.
+/// Text in the data of a guest that makes the test compiler sleep without end.
 const NEVER: &str = "never gets done";
-/// The same of one that the compiler works on for ever.
+/// Text in the data of a guest that makes the test compiler use a processor without end.
 const WORKS: &str = "works for ever";
 
 fn put(client: &Client, component: &[u8]) -> Response {
     client.send("PUT", "/plugins/p", &WASM, Some(component.to_vec()))
 }
 
-/// A function whose compiling takes memory and time by the product of both.
+/// A function whose compilation takes memory and time in proportion to `blocks` times `locals`.
 fn costly(blocks: usize, locals: usize) -> String {
     let declared = "i32 ".repeat(locals);
     let body: String = (0..blocks)
@@ -93,7 +93,7 @@ fn commands_refuse_it_too() {
     }
 }
 
-/// The most memory that a server has held, in bytes.
+/// The peak memory of a server, in bytes.
 fn peak(server: &Program) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", server.child.id())).unwrap();
     let line = status
@@ -126,7 +126,7 @@ fn what_takes_too_much_memory_kills_its_process_and_not_the_server() {
     let refused = put(&operator, &guest(&costly(5_500, 900))).expect_error(422, "refused");
     let why = format!("takes more than {most} bytes of memory to compile");
     assert!(refused.text.contains(&why), "{}", refused.text);
-    // The server itself has taken next to nothing for it, and goes on.
+    // The server itself has used little memory for it, and keeps working.
     let grown = peak(&server) - before;
     assert!(grown < most / 4, "{grown}");
     put(&operator, SIGNER_TAGS).expect(200);
@@ -149,7 +149,7 @@ fn what_takes_too_much_processor_time_is_refused() {
     );
 }
 
-/// A compiler that never gets done with some components, and notes where its processes are.
+/// A fake compiler that never finishes some components, and writes a file named after the pid of each process.
 fn compiler(folder: &Path) -> PathBuf {
     let path = folder.join("compiler");
     let script = format!(
@@ -164,7 +164,7 @@ fn compiler(folder: &Path) -> PathBuf {
 
 fn endless(says: &str, number: u8) -> Vec<u8> {
     Guest {
-        // Data comes after what is defined here, and a memory of its own may hold it.
+        // Ends this function early and opens another, so that a data segment with the text can stand between them.
         validate: &format!("(i32.const 1024)) (data \"{says}\") (func"),
         judge: &format!("(drop (i32.const {number})) (i32.const 1024)"),
         ..Guest::default()
@@ -186,7 +186,7 @@ fn what_takes_too_long_keeps_nobody_else_waiting() {
     app.hook("other", "signer-tags", SIGNER_TAGS, |_| {});
     let (evil, operator) = (app.operator("evil"), app.operator("other"));
     std::thread::scope(|scope| {
-        // As many as there are turns: of one tenant's, one is compiled.
+        // One upload for each turn to compile; but only one of each tenant's is compiled at a time.
         let uploads: Vec<_> = (0..2)
             .map(|number| {
                 let evil = &evil;
@@ -194,12 +194,12 @@ fn what_takes_too_long_keeps_nobody_else_waiting() {
             })
             .collect();
         eventually(|| folder.path().read_dir().unwrap().count() > 2);
-        // Another tenant uploads, binds and saves, while the first of them is not answered yet.
+        // Another tenant uploads, binds and saves before the first upload is answered.
         put(&operator, &guest("(func (drop (i32.const 7)))")).expect(201);
         app.set("other", "p", "p", |_| {}).unwrap();
         let saved = other.save("doc", "t", 0, FIRST.trim()).expect(201);
         assert_eq!(saved.tags().len(), 3);
-        // And what a request needs is compiled beside them.
+        // A component that a request needs is compiled at the same time.
         let again = app.replica_with(|config| {
             config.hooks.compiler = Some(compiler(folder.path()));
         });
@@ -207,11 +207,11 @@ fn what_takes_too_long_keeps_nobody_else_waiting() {
         assert_eq!(again.app.engine.compilations(), 2);
         assert!(uploads.iter().all(|upload| !upload.is_finished()));
         for upload in uploads {
-            // It never had a processor: that may be better next time.
+            // The compiler used no processor time, so a retry may succeed.
             upload.join().unwrap().expect_error(503, "overloaded");
         }
     });
-    // Nothing that they have started is left.
+    // None of the compiler's processes is left.
     let sleeps = || {
         let ours = |entry: std::io::Result<std::fs::DirEntry>| {
             let path = entry.ok()?.path();
@@ -247,7 +247,7 @@ fn what_takes_too_long_though_it_has_a_processor_is_refused() {
             );
             return;
         }
-        // That is the machine's fault, if it is that busy.
+        // A very busy machine may be the cause.
         answer.expect_error(503, "overloaded");
         assert!(watch.share() < 0.9, "{}", watch.share());
     }

@@ -1,4 +1,4 @@
-//! Strangers with many sockets: whoever has no request gives way, and whoever has one keeps its connection.
+//! Many connections of unauthenticated clients: idle ones are closed first, and those with a request are kept.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -9,7 +9,7 @@ use sigpersist::http;
 
 use crate::support::{Client, Stopwatch, TestApp};
 
-/// Connections that a server of these tests has.
+/// Maximum number of connections of a server in these tests.
 const MOST: usize = 8;
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -17,7 +17,7 @@ fn app(configure: impl FnOnce(&mut sigpersist::config::HttpConfig)) -> TestApp {
     TestApp::start_with(|config| {
         config.http.max_connections = MOST;
         config.http.max_connections_per_peer = MOST;
-        // Nothing is closed for its age alone.
+        // Long timeouts, so that nothing is closed for its age alone.
         config.http.head_timeout_ms = 600_000;
         config.http.body_timeout_ms = 60_000;
         config.http.write_timeout_ms = 60_000;
@@ -45,7 +45,7 @@ fn connect_from(host: u8, to: SocketAddr) -> TcpStream {
     stream
 }
 
-/// Connections without a request: silent ones, halves of heads, and some that had their answer.
+/// Opens connections without a request: silent ones, some with half a head, and some whose request was answered.
 fn strangers(count: usize, hosts: u8, to: SocketAddr) -> Vec<TcpStream> {
     let connect = |number: usize| {
         let host = 2 + u8::try_from(number % usize::from(hosts)).unwrap();
@@ -67,7 +67,7 @@ fn strangers(count: usize, hosts: u8, to: SocketAddr) -> Vec<TcpStream> {
     (0..count).map(connect).collect()
 }
 
-/// Whether the server has not closed it.
+/// Whether the server has kept the connection open.
 fn is_open(stream: &TcpStream) -> bool {
     stream.set_nonblocking(true).unwrap();
     let mut stream = stream;
@@ -83,7 +83,7 @@ fn is_open(stream: &TcpStream) -> bool {
 
 fn assert_answers(base: &str) {
     for _ in 0..3 {
-        // Each by a connection of its own.
+        // Each client opens a connection of its own.
         let anybody = Client::new(base, None);
         anybody.get("/health/live").expect(200);
         let ready = anybody.get("/health/ready").status;
@@ -91,7 +91,7 @@ fn assert_answers(base: &str) {
     }
 }
 
-/// Sends all but the end of a save.
+/// Sends a save except its end.
 fn begin_save(acme: &Client, document: &str, host: u8) -> (TcpStream, String) {
     let body = format!(r#"{{"document": "{document}", "thread": "t", "cms": "x"}}"#);
     let mut stream = connect_from(host, address(&acme.base));
@@ -137,7 +137,7 @@ fn a_request_under_way_is_never_closed_for_others() {
     let saves: Vec<_> = (0..3)
         .map(|number| begin_save(&acme, &number.to_string(), 200))
         .collect();
-    // An answer that is not taken yet.
+    // An answer that the client does not read yet.
     let mut reader = connect_from(200, address(&app.base));
     let token = acme.token.as_ref().unwrap();
     write!(
@@ -179,14 +179,14 @@ fn a_peer_has_no_more_than_its_part() {
     let app = app(|http| http.max_connections_per_peer = 2);
     let acme = app.tenant("acme");
     let to = address(&app.base);
-    // Of its own connections without a request, the oldest gives way.
+    // If a peer exceeds its limit, its oldest connection without a request is closed.
     let idle: Vec<_> = (0..5).map(|_| connect_from(7, to)).collect();
     assert_answers(&app.base);
     let is_settled = || idle.iter().filter(|stream| is_open(stream)).count() == 2;
     crate::support::eventually(is_settled);
     let saves = [begin_save(&acme, "a", 7), begin_save(&acme, "b", 7)];
     crate::support::eventually(|| !idle.iter().any(is_open));
-    // Where all of its own have requests, it is refused, and nobody else is.
+    // If all its connections have requests, its new connection is refused. Other peers are not affected.
     let mut third = connect_from(7, to);
     let mut byte = [0];
     assert!(matches!(third.read(&mut byte), Ok(0) | Err(_)));
@@ -204,7 +204,8 @@ fn heads_have_less_time_when_most_places_are_taken() {
         stream.write_all(b"GET /health/live HT").unwrap();
         stream
     };
-    // A tenth of ten seconds, and that only from more than three quarters on.
+    // The timeout drops to a tenth of ten seconds, but only while more than three quarters of the connections are
+    // taken.
     let few: Vec<_> = (0..MOST * 3 / 4).map(half).collect();
     std::thread::sleep(Duration::from_secs(3));
     assert!(few.iter().all(is_open));
@@ -227,7 +228,7 @@ fn who_watches_is_answered_whoever_else_is_there() {
     let listener = tokio::net::TcpListener::from_std(listener).unwrap();
     drop(guard);
     runtime.spawn(http::serve_watchers(Arc::clone(&app.app), listener));
-    // The other port is full of requests, and strangers come to this one, too.
+    // The main port is full of requests, and strangers connect to this port too.
     let saves: Vec<_> = (0..MOST)
         .map(|number| begin_save(&acme, &number.to_string(), 200))
         .collect();

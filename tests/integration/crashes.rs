@@ -1,5 +1,5 @@
-//! Servers and databases killed in mid-load: nothing acknowledged is lost, nothing is doubled or half-written, and what
-//! is left recovers by itself. `tests/crashes.sh` does it more often.
+//! Servers and databases killed under load: no acknowledged save is lost, nothing is duplicated or half-written, and
+//! the rest recovers by itself. `tests/crashes.sh` runs more rounds.
 
 use std::time::Duration;
 
@@ -76,13 +76,13 @@ fn nothing_acknowledged_is_lost_when_the_database_is_killed_and_clients_are_told
         load.run(&client, round, || {
             let postgres = postmaster(&data_dir);
             kill(postgres, Signal::SIGKILL).unwrap();
-            // One that dies often is started again after a pause of up to five seconds.
+            // If Postgres dies often, it is restarted after a pause of up to five seconds.
             eventually_within(Duration::from_secs(30), || {
                 running_postmaster(&data_dir).is_some_and(|pid| pid != postgres)
                     && PgConnection::establish(&url).is_ok()
             });
             let returned = Stopwatch::start();
-            // A thread of its own each time, since what was refused may have been stored.
+            // Uses a new thread each time, since a refused save may have been stored.
             let is_back = (0..4000).any(|attempt| {
                 std::thread::sleep(Duration::from_millis(5));
                 let thread = format!("back-{round}-{attempt}");
@@ -115,10 +115,10 @@ fn nothing_acknowledged_is_lost_when_everything_is_killed() {
         let mut server = Program::serve(&data_dir);
         let client = server.client(&token);
         load.run(&client, round, || {
-            // Postgres and server at once, without a word of warning.
+            // Kills Postgres and the server at once.
             let postgres = postmaster(&data_dir);
             server.kill();
-            // It may be gone already: the kernel stops it with the server.
+            // Postgres may be gone already: the kernel stops it with the server.
             kill(postgres, Signal::SIGKILL).ok();
         });
     }

@@ -1,4 +1,4 @@
-//! The record of what hooks decided: complete, filtered, replayed, cleared.
+//! The record of hook decisions: it is complete, and can be filtered, replayed and cleared.
 
 use serde_json::{Value, json};
 use sigpersist_model::plugin::{Mode, OnFailure};
@@ -81,7 +81,7 @@ fn every_run_is_recorded_whole() {
     assert_ne!(tags["settings_sha256"], keeps["settings_sha256"]);
     assert_eq!(tags["tags_added"], json!(["iin:123456789011"]));
     assert_eq!(tags["tags_removed"], json!(["iin:1"]));
-    // What is refused is recorded too.
+    // Rejections are recorded too.
     acme.save("d", "t", 1, DROPPED.trim())
         .expect_error(422, "hook_rejected");
     let refused = decisions(&operator, "verdict=rejected");
@@ -95,7 +95,7 @@ fn every_run_is_recorded_whole() {
             .unwrap()
             .contains("drops the signer")
     );
-    // A delete that no hook judges is no decision.
+    // A delete leaves no decision if no hook judges it.
     acme.delete("d", "t").expect(200);
     assert_eq!(decisions(&operator, "").len(), 4);
     let id = refused[0]["id"].as_str().unwrap();
@@ -219,7 +219,7 @@ fn hooks_behind_one_that_stops_the_chain_decided_nothing() {
     let path = format!("/hooks/decisions/{}/replay", id[0].as_str().unwrap());
     let replay = operator.send("POST", &path, &[], None).expect(200);
     assert_eq!(replay.json["content"]["same"], true, "{}", replay.text);
-    // Forgiven, its validator is not asked either: as if the hook were not there.
+    // With `on_failure` allow, the validator of a failed hook does not run either, as if the hook did not exist.
     app.set("acme", "trap", "trap", |request| {
         request.on_failure = OnFailure::Allow;
     })
@@ -262,7 +262,7 @@ fn the_record_is_filtered_and_paged() {
     assert_eq!(decisions(&operator, "hook=b&verdict=accepted").len(), 5);
     assert_eq!(decisions(&operator, "since=2000-01-01T00:00:00Z").len(), 12);
     assert_eq!(decisions(&operator, "until=2000-01-01%2000:00:00").len(), 0);
-    // Page by page, whatever their size, each decision comes once and in the same order.
+    // For any page size, each decision appears once and in the same order.
     let all = each(&operator, "", "id");
     assert_eq!(all.len(), 12);
     for limit in [1, 2, 3, 5, 12] {
@@ -350,7 +350,7 @@ fn a_decision_is_replayed_on_its_own_input_whatever_was_changed_since() {
     acme.save("d", "t", 1, COUNTERSIGNED.trim()).expect(201);
     acme.save("d", "t", 2, DROPPED.trim())
         .expect_error(422, "hook_rejected");
-    // The hooks are other ones now, or gone.
+    // The hooks have changed since, or are deleted.
     app.set("acme", "signer-tags", "signer-tags", |request| {
         request.settings = json!({"prefixes": {"iin": "person/"}});
     })
@@ -381,7 +381,7 @@ fn a_decision_is_replayed_on_its_own_input_whatever_was_changed_since() {
         6,
         "a replay is not recorded"
     );
-    // With the thread goes what was judged.
+    // Deleting the thread deletes the judged input.
     acme.delete("d", "t").expect(200);
     let id = all[5]["id"].as_str().unwrap();
     operator
@@ -463,7 +463,7 @@ fn a_shadow_runs_on_the_same_input_and_only_its_difference_is_told() {
         (&active["shadow"], &active["differs"]),
         (&json!(false), &Value::Null)
     );
-    // The shadow is another revision that fails: nobody notices, but for the record.
+    // The shadow is a revision that fails. Only the record shows it.
     let loops = guest(&["tagger"], "(unreachable)");
     app.upload("tags", &loops).unwrap();
     let newest =
@@ -482,7 +482,7 @@ fn a_shadow_runs_on_the_same_input_and_only_its_difference_is_told() {
     );
     assert_eq!(recorded[0]["revision"], newest);
     assert_eq!(recorded[1]["revision"], before);
-    // And it agrees where it is the same.
+    // The shadow agrees if it is the same revision.
     let request = json!({"plugin": "tags", "revision": before, "shadow": {"revision": before}});
     operator.json("PUT", "/hooks/tags", &request).expect(200);
     acme.save("f", "t", 0, FIRST.trim()).expect(201);

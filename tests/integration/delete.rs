@@ -29,7 +29,7 @@ fn a_thread_goes_with_all_its_versions_and_tags() {
     let listed = acme.get("/signatures?tags=x").expect(200);
     assert_eq!(listed.signatures().len(), 1);
     assert_eq!(listed.signatures()[0]["thread"], "other");
-    // The name is free again, for another thread.
+    // The name can be used again, for another thread.
     let anew = acme.save("d", "t", 0, "anew").expect(201);
     assert_eq!(anew.signature()["version"], 1);
 }
@@ -64,7 +64,7 @@ fn a_delete_names_its_thread() {
     }
 }
 
-/// Events of signatures, the oldest first.
+/// The events about signatures, oldest first.
 fn events(app: &TestApp) -> Vec<Value> {
     let page = app.operator("acme").get("/audit?action=signature.");
     let page = page.expect(200);
@@ -108,7 +108,7 @@ fn a_delete_and_a_save_of_the_same_name_afterwards_are_in_the_audit_trail() {
     let again = json!({"document": "d/1", "thread": "50%", "version": 1, "cms": anew});
     acme.json_with("POST", "/signature", &again, &request("saving"))
         .expect(201);
-    // Nor is that done again by a later version, or by an identical retry.
+    // Neither a later version nor an identical retry leaves another `signature.recreate` event.
     acme.json_with("POST", "/signature", &again, &[])
         .expect(200);
     acme.save("d/1", "50%", 1, second).expect(201);
@@ -160,7 +160,7 @@ fn a_name_is_none_of_another_thread_or_tenant() {
     }
     other.save("x", "y", 0, "x").expect(201);
     assert_eq!(names(&app), deletes);
-    // Where hooks judge it, too.
+    // A save that hooks judge leaves the event too.
     app.hook("acme", "h", &Guest::default().component(), |_| {});
     acme.save("x", "y", 0, "x").expect(201);
     assert_eq!(names(&app).last().unwrap(), "signature.recreate x/y");
@@ -196,7 +196,7 @@ fn saves_that_come_together_are_told_apart_by_whether_their_names_were_deleted()
     assert_whole(&app);
 }
 
-/// An import brings back what was deleted, and says so.
+/// An import that restores deleted threads leaves events for them.
 #[test]
 fn what_an_import_brings_back_is_told_too() {
     let app = TestApp::start();
@@ -228,13 +228,13 @@ fn what_an_import_brings_back_is_told_too() {
     let sha256 = to_hex(&sha256("t over 1".as_bytes()));
     let after = json!({"document": "d/e", "thread": "t", "version": 2, "sha256": sha256});
     assert_eq!(recreated["after"], after);
-    // Again it brings nothing back.
+    // A repeated import restores nothing.
     import();
     assert_eq!(names(&app), told);
     assert_whole(&app);
 }
 
-/// The save begins before the delete is done, and waits for it.
+/// The save begins before the delete commits, and waits for it.
 #[test]
 fn a_save_that_races_with_a_delete_is_told_too() {
     let app = TestApp::start();
@@ -260,7 +260,7 @@ fn a_save_that_races_with_a_delete_is_told_too() {
     );
 }
 
-/// What each save of a first version asks is one look into an index, whatever Postgres knows of the trail.
+/// The check in each save of a first version is one index lookup, whatever statistics Postgres has.
 #[test]
 fn whether_a_name_was_deleted_is_looked_up_in_an_index() {
     let app = TestApp::start();

@@ -1,4 +1,4 @@
-//! The embedded database: kept over restarts, one server at a time, no Postgres left running.
+//! The embedded database: it survives restarts, serves one server at a time, and leaves no Postgres running.
 
 use std::io::{BufRead as _, Read as _, Write as _};
 use std::net::TcpStream;
@@ -120,13 +120,13 @@ fn a_start_that_was_cut_short_before_the_socket_had_its_folder_is_taken_up() {
     let data_dir = folder.path().join("data");
     let socket_dir = data_dir.join("run");
     std::fs::create_dir(&data_dir).unwrap();
-    // As it is between being made and being given to the user that runs Postgres, which is another where we are root.
+    // The state of the folder before it is given to the user that runs Postgres, who is another one if we are root.
     std::fs::DirBuilder::new()
         .mode(0o700)
         .create(&socket_dir)
         .unwrap();
     run(&data_dir, &["tenant", "create", "acme"]);
-    // One that others can enter is no such folder: a stranger may have put a socket there.
+    // A folder that others can enter is refused, since a stranger may have put a socket there.
     std::fs::set_permissions(&socket_dir, std::fs::Permissions::from_mode(0o755)).unwrap();
     let output = sigpersist(&data_dir, &["tenant", "create", "other"])
         .output()
@@ -160,7 +160,7 @@ fn stale_lock_files_with_a_strangers_process_number_do_not_block_a_start() {
         std::fs::read_to_string(&socket_lock).unwrap(),
     );
     assert!(server.stop().success());
-    // A process that lives and is somebody else's: as after a reboot, or in a container.
+    // The pid of a live process that is not Postgres, as after a reboot or in a container.
     let mut stranger = std::process::Command::new("sleep")
         .arg("60")
         .spawn()
@@ -189,7 +189,7 @@ fn sigterm_lets_requests_in_flight_finish() {
     let server = Program::serve(&data_dir);
     let acme = server.client(&token);
     let address = server.base.trim_start_matches("http://").to_owned();
-    // Requests whose second half comes only after the server was told to stop.
+    // The second half of each request is sent only after the server was told to stop.
     let mut requests: Vec<_> = (0..8)
         .map(|n| {
             let body = serde_json::json!({"document": n.to_string(), "thread": "t", "cms": "x"}).to_string();
@@ -204,7 +204,7 @@ fn sigterm_lets_requests_in_flight_finish() {
             (stream, body[half..].to_owned())
         })
         .collect();
-    // An answer to a later request tells that these were accepted.
+    // The answer to a later request shows that these connections were accepted.
     acme.read("d", "t").expect_error(404, "signature_not_found");
     server.signal(Signal::SIGTERM);
     std::thread::sleep(Duration::from_millis(100));
@@ -245,7 +245,7 @@ fn what_the_environment_says_of_other_databases_does_not_reach_the_embedded_one(
         ("PGDATA", "/nowhere"),
         ("PGCONNECT_TIMEOUT", "x"),
     ];
-    // Commands and servers alike, and when the cluster is made as well as when it is used.
+    // The variables affect neither commands nor servers, neither when the cluster is created nor later.
     let token = tenant_token(|arguments| {
         let mut command = sigpersist(&data_dir, arguments);
         command.envs(others);
@@ -280,7 +280,7 @@ fn a_data_directory_may_be_called_as_one_likes() {
     }
 }
 
-/// A start that waits, with what it writes to standard error.
+/// Starts a command that will wait, and returns it with its standard error.
 fn starting(mut command: Command) -> (Child, std::io::BufReader<std::process::ChildStderr>) {
     let mut child = command
         .stdout(Stdio::null())
@@ -301,7 +301,7 @@ fn ends_by_sigterm(child: &mut Child) {
         std::thread::sleep(Duration::from_millis(20));
         status = child.try_wait().unwrap();
     }
-    // A test that fails leaves no process behind.
+    // Kills the process, so that a failing test leaves none behind.
     drop(child.kill());
     assert_eq!(status.and_then(|status| status.code()), Some(0));
 }
@@ -322,7 +322,7 @@ fn a_start_that_waits_for_the_directory_says_so_and_ends_by_sigterm() {
         .map(Result::unwrap)
         .find(|line| line.contains("Waiting for another Sigpersist command (process 1)"));
     assert!(sentence.is_some());
-    // It is told before the waiting is given up.
+    // The message comes before the command gives up waiting.
     assert!(since.elapsed() < Duration::from_secs(20));
     assert!(child.try_wait().unwrap().is_none());
     ends_by_sigterm(&mut child);
@@ -342,7 +342,7 @@ fn a_start_that_waits_for_a_silent_database_ends_by_sigterm() {
         format!("postgres://me@127.0.0.1:{port}/d?connect_timeout=600"),
     );
     let (mut child, _told) = starting(command);
-    // By now it waits for an answer.
+    // Now the server waits for an answer of the database.
     let _connection = silent.accept().unwrap();
     ends_by_sigterm(&mut child);
 }

@@ -1,4 +1,5 @@
-//! What a tenant does not want can't get in: forged, changed, untrusted and revoked signatures, and those whose content is elsewhere.
+//! Enforcement of a tenant's policy: it keeps out forged, changed, untrusted and revoked signatures, and detached ones
+//! without their content.
 
 use std::thread;
 
@@ -28,7 +29,7 @@ fn evidence(name: &str) -> &'static str {
     lines.find(|(known, _)| *known == name).unwrap().1
 }
 
-/// A server whose tenant trusts the authority of the tests.
+/// Starts a server with a tenant that trusts the tests' certificate authority.
 fn start() -> (TestApp, Client, Client) {
     let app = TestApp::start();
     let acme = app.tenant("acme");
@@ -75,7 +76,7 @@ fn each_policy_saves_what_it_asks_for_and_nothing_less() {
     let other_content = replaced(&chained, b"A contract", b"B contract");
     let other_content = STANDARD.encode(other_content);
     let other_xml = SIGNED_XML.replace("A contract", "B contract");
-    // The strictest policy by which each is saved.
+    // Each signature with the strictest policy that accepts it.
     let kinds = [
         ("good", CHAINED.trim(), "passed"),
         ("with lists", evidence("crl-good"), "passed"),
@@ -152,7 +153,7 @@ fn a_refusal_tells_of_everybody_who_signed() {
         message.contains("Of the 2 who signed this one, 1"),
         "{message}"
     );
-    // The only one is told of in the sentence.
+    // If there is only one signer, the message contains the explanation.
     let refused = save(&acme, "d", 0, evidence("crl-revoked"), None);
     let refused = refused.expect_error(422, "signature_not_accepted");
     let signer = &refused.json["details"]["signers"][0];
@@ -170,7 +171,7 @@ fn what_is_detached_is_saved_by_what_can_be_told_refused_or_needs_its_content() 
     let other = b"Another contract.".as_slice();
     let contents = [None, Some(CONTRACT), Some(other)];
     let mut saved = 0;
-    // For each policy, whether it is saved without content, with it, and with another one.
+    // For each policy: whether the save succeeds without content, with the right content, and with other content.
     for (accept, detached, of_good, of_forged, of_stranger) in [
         (
             "readable",
@@ -236,7 +237,7 @@ fn what_is_detached_is_saved_by_what_can_be_told_refused_or_needs_its_content() 
                     answer.expect_error(422, "signature_not_accepted");
                     continue;
                 }
-                // What was given along is known by its digest.
+                // The digest of the content is recorded with the verdict.
                 let recorded = verdicts(&acme, &document);
                 let digest = content.map(|content| to_hex(&sha256(content)));
                 assert_eq!(recorded.len(), usize::from(content.is_some()), "{case}");
@@ -245,7 +246,7 @@ fn what_is_detached_is_saved_by_what_can_be_told_refused_or_needs_its_content() 
                 }
             }
         }
-        // What has its content inside is not asked for it.
+        // A signature that includes its content needs no other.
         save(
             &acme,
             &format!("{accept}-{detached}"),
@@ -255,7 +256,7 @@ fn what_is_detached_is_saved_by_what_can_be_told_refused_or_needs_its_content() 
         )
         .expect(201);
     }
-    // It is stored nowhere.
+    // The content itself is not stored.
     let kept = app.database.lines(
         "SELECT 'a signature' AS line FROM signature_versions v JOIN signatures s ON s.id = v.signature_id
          WHERE position('people who do not exist'::bytea IN v.signature) > 0 AND s.document LIKE 'd%'
@@ -264,7 +265,7 @@ fn what_is_detached_is_saved_by_what_can_be_told_refused_or_needs_its_content() 
          UNION ALL SELECT 'an input' FROM hook_inputs",
     );
     assert_eq!(kept.trim(), "");
-    // What is no base64 is no content, and the form takes it as JSON does.
+    // Content must be base64, in a form as in JSON.
     set(
         &operator,
         &json!({"accept": "passed", "detached": "needs_content"}),
@@ -306,7 +307,7 @@ fn what_a_signature_lacks_may_come_beside_it_and_is_there_in_a_replay() {
     let evaluate = operator.json("POST", "/hooks/evaluate", &json!({ "input": input }));
     let evaluated = evaluate.expect(200);
     assert_eq!(evaluated.json["content"]["tags"], json!(["signer:Signer"]));
-    // Whoever only reads the signature finds no certificate in it.
+    // The replay still knows the certificate, which is not in the signature.
     let decisions = operator.get("/hooks/decisions").expect(200);
     let id = &decisions.json["content"]["decisions"][0]["id"];
     let path = format!("/hooks/decisions/{}/replay", id.as_str().unwrap());
@@ -326,7 +327,7 @@ fn content_that_was_not_signed_is_refused_under_every_policy() {
     save(&acme, "d", 0, &good, None).expect(201);
     save(&acme, "d", 0, &good, Some(b"another")).expect_error(422, "signature_not_accepted");
     save(&acme, "d", 0, &good, Some(CONTRACT)).expect(200);
-    // Where it can't be told whether it is what was signed, it is not known to be.
+    // If the content can't be checked against the signature, it is refused.
     set(
         &operator,
         &json!({"accept": "cms", "detached": "needs_content"}),
@@ -337,7 +338,7 @@ fn content_that_was_not_signed_is_refused_under_every_policy() {
     save(&acme, "e", 0, &good, Some(CONTRACT)).expect(201);
 }
 
-/// A CMS, which has its content inside, without it; and the content.
+/// Removes the content from a CMS that includes it, and returns both.
 fn cms_without_content(cms: &str) -> (String, Vec<u8>) {
     let (detached, content) = detached(&der(cms));
     (STANDARD.encode(detached), content)
@@ -355,12 +356,12 @@ fn retries_are_answered_as_before_whatever_the_policy_is_by_now() {
         &json!({"accept": "passed", "detached": "needs_content"}),
     );
     save(&acme, "e", 0, &detached, Some(CONTRACT)).expect(201);
-    // Those that were saved.
+    // Signatures that were saved before are answered as before.
     save(&acme, "d", 0, &forged, None).expect(200);
     save(&acme, "e", 0, &detached, Some(CONTRACT)).expect(200);
     save(&acme, "e", 0, &detached, None).expect(200);
     assert_eq!(verdicts(&acme, "e").len(), 1);
-    // Those that were not.
+    // Others are refused.
     save(&acme, "e", 0, &detached, Some(b"another")).expect_error(422, "signature_not_accepted");
     save(&acme, "d", 1, CHAINED.trim(), None).expect(201);
     save(&acme, "d", 2, &forged, None).expect_error(422, "signature_not_accepted");
@@ -396,7 +397,7 @@ fn of_those_who_race_one_wins_and_what_is_forged_never_does() {
     });
     statuses.sort_unstable();
     assert_eq!(statuses, [201, 409, 409, 422, 422]);
-    // First versions go together, and what is forged is not among them.
+    // First versions are saved in one batch, without the forged ones.
     let names: Vec<_> = (0..24).map(|number| format!("n{number}")).collect();
     thread::scope(|scope| {
         for (number, name) in names.iter().enumerate() {
@@ -433,7 +434,7 @@ fn hooks_are_asked_only_about_what_the_policy_accepts() {
     let saved = save(&acme, "d", 0, FIRST.trim(), None).expect(201);
     assert!(saved.tags().contains(&"iin:123456789011"));
     assert_eq!(decided(), "accepted");
-    // A retry is answered with the tags that they left, even if the policy would not have it any more.
+    // A retry is answered with the saved tags, even if the policy would now refuse the signature.
     set(&operator, &json!({"accept": "passed"}));
     save(&acme, "d", 0, FIRST.trim(), None).expect(200);
     save(&acme, "d", 1, FIRST.trim(), None).expect(200);
@@ -461,7 +462,7 @@ fn recorded_verdicts_name_the_policy_and_the_anchors_that_they_were_made_under()
     let policy = json!({"accept": "passed", "revocation": "if_present", "record_verdicts": true});
     let told = set(&operator, &policy);
     let told = &told.json["content"];
-    // Anybody can compute them.
+    // Every client can compute these digests.
     let text = r#"{"accept":"passed","detached":"accept","record_verdicts":true,"revocation":"if_present"}"#;
     assert_eq!(told["policy_sha256"], to_hex(&sha256(text.as_bytes())));
     let listed = operator.get("/trust-anchors").expect(200);
@@ -483,7 +484,7 @@ fn recorded_verdicts_name_the_policy_and_the_anchors_that_they_were_made_under()
     assert_ne!(recorded[0]["policy_sha256"], told["policy_sha256"]);
     assert_eq!(recorded[0]["anchors_sha256"], told["anchors_sha256"]);
     assert_eq!(recorded[0]["content_sha256"], to_hex(&sha256(&[0, 0, 0])));
-    // What was recorded before there were such names has none.
+    // Verdicts that were recorded before these members existed have null in them.
     app.database.execute(
         "UPDATE signature_verdicts SET verdict = verdict - 'policy_sha256' - 'anchors_sha256' - 'content_sha256'",
     );
@@ -492,7 +493,7 @@ fn recorded_verdicts_name_the_policy_and_the_anchors_that_they_were_made_under()
             assert_eq!(verdict.get(name), Some(&Value::Null), "{name}");
         }
     }
-    // The audit trail has what it was and what it became.
+    // The audit trail has the policy before and after the change.
     let changes = app.database.lines(
         "SELECT json_build_object('before', before, 'after', after)::text AS line FROM audit_events
          WHERE action = 'policy.set' ORDER BY number",
@@ -587,7 +588,7 @@ fn where_revocation_is_required_only_what_tells_of_it_passes() {
     assert_eq!(signer["sub_indication"], "TRY_LATER");
     save(&acme, "d", 0, evidence("crl-good"), None).expect(201);
     save(&acme, "e", 0, evidence("crl-revoked"), None).expect_error(422, "signature_not_accepted");
-    // All that judges goes by it.
+    // Every route that judges applies the policy.
     let told = |cms: &str| {
         let answer = acme
             .json("POST", "/verify", &json!({ "cms": cms }))

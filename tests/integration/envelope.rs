@@ -1,4 +1,4 @@
-//! What every answer carries, whatever was asked.
+//! Properties of every answer, whatever the request.
 
 use crate::support::TestApp;
 
@@ -29,7 +29,7 @@ fn unknown_paths_and_methods_answer_in_the_envelope() {
             .expect_error(405, "method_not_allowed");
         assert_eq!(refused.header("allow"), Some(allowed));
     }
-    // Also for strangers, who learn nothing by it.
+    // Clients without a token get the same answer, and learn nothing from it.
     app.anonymous()
         .get("/nothing")
         .expect_error(404, "route_not_found");
@@ -61,7 +61,7 @@ fn a_database_that_is_gone_is_503_and_comes_back() {
     let app = TestApp::start_with(|config| config.database.pool_timeout_ms = 300);
     let acme = app.tenant("acme");
     acme.save("d", "t", 0, "x").expect(201);
-    // No new connections, and the ones there are cut.
+    // Closes all connections and refuses new ones.
     app.database.forbid_connections(true);
     for _ in 0..3 {
         let refused = acme

@@ -1,12 +1,12 @@
-//! What signatures embed to be judged with: time stamps, lists of revoked certificates, answers about revocation,
-//! countersignatures. All of it made with OpenSSL by `tests/data/verify/make.sh`.
+//! Evidence embedded in signatures: time stamps, CRLs, OCSP responses and countersignatures. All of it is made with
+//! OpenSSL by `tests/data/verify/make.sh`.
 
 use sigpersist_verify::pki::{Anchors, Basis, Indication, Revocation, SubIndication, Verdict};
 use sigpersist_verify::{Judging, cms, xmldsig};
 
 use crate::support::der;
 
-/// A name and a signature on each line.
+/// Lines of a name and a signature in base64.
 const EVIDENCE: &str = include_str!("../data/verify/evidence.txt");
 const SIGNED_XML: &str = include_str!("../data/verify/signed.xml");
 const STAMPED_XML: &str = include_str!("../data/verify/stamped.xml");
@@ -15,15 +15,15 @@ const PROPERTIES_ALONE_XML: &str = include_str!("../data/verify/properties-alone
 const REVOKED_XML: &str = include_str!("../data/verify/revoked.xml");
 const CA: &str = include_str!("../data/verify/ca.crt.b64");
 
-/// The last day of 2026: all certificates are valid then.
+/// The last day of 2026, when all certificates are valid.
 const IN_2026: i64 = 1_798_761_600_000;
 /// 1 July 2090.
 const IN_2090: i64 = 3_802_723_200_000;
 /// 1 January 2020.
 const IN_2020: i64 = 1_577_836_800_000;
-/// 1 January 2124, when the signers' certificates are over, and those of authorities and time stamps are not.
+/// 1 January 2124: the signers' certificates have expired, but not those of authorities and time stamps.
 const IN_2124: i64 = 4_859_740_800_000;
-/// 1 January 2300, when all certificates are over.
+/// 1 January 2300: all certificates have expired.
 const IN_2300: i64 = 10_413_792_000_000;
 
 fn bytes(name: &str) -> Vec<u8> {
@@ -64,7 +64,7 @@ fn a_time_stamp_proves_when_a_signature_was_there() {
     assert_eq!(stamped.claimed_time_ms, None);
     assert_eq!(stamped.judged_by, Basis::Proven);
     assert_eq!(stamped.proven_time_ms, Some(stamped.judged_time_ms));
-    // So it stays good when the certificate is over, for as long as the stamp is good itself.
+    // The signature stays valid after its certificate expires, as long as the time stamp is valid.
     assert_passes("stamped", &verify_at("stamped", IN_2124));
     let over = verify_at("stamped", IN_2300);
     assert_because("stamped", &over, SubIndication::OutOfBoundsNoPoe);
@@ -82,7 +82,7 @@ fn a_time_stamp_of_something_else_or_by_somebody_else_proves_nothing() {
         let verdict = verify(name);
         assert_eq!(verdict.proven_time_ms, None, "{name}");
         assert_eq!(verdict.judged_by, Basis::Now, "{name}");
-        // It can be read all the same, and nobody is misled about what it proves.
+        // The time stamp is still reported, but not as a proof.
         let inspection = cms::inspect(&bytes(name)).unwrap();
         assert!(inspection.signers[0].timestamp_ms.is_some(), "{name}");
         assert_because(
@@ -104,7 +104,7 @@ fn lists_and_answers_say_that_nothing_was_revoked() {
         );
         assert!(verdict.explanation.contains("none was revoked"));
     }
-    // Of the authority in between nobody tells here, so that not all of the chain is judged.
+    // Nothing here tells whether the intermediate authority was revoked, so not all of the chain is judged.
     for name in ["ocsp-good", "ocsp-by-issuer", "stamped"] {
         let verdict = verify(name);
         assert_passes(name, &verdict);
@@ -131,7 +131,7 @@ fn a_revoked_certificate_is_no_pass_unless_the_signature_is_proven_to_be_older()
         &verify("crl-below-revoked"),
         SubIndication::RevokedCaNoPoe,
     );
-    // A stolen key can claim any time; a time stamp can't.
+    // Somebody with a stolen key can claim any time, but a time stamp proves one.
     assert_because(
         "crl-revoked-later",
         &verify_at("crl-revoked-later", IN_2090),
@@ -183,7 +183,7 @@ fn a_changed_countersignature_is_noticed() {
     let original = bytes("countersigned");
     let anchors = Anchors::new([der(CA)]);
     let before = cms::verify(&original, &Judging::new(&anchors, IN_2026)).unwrap();
-    // Its signature's value is the last thing of the file.
+    // The value of the countersignature is at the end of the file.
     let mut changed = original;
     let last = changed.len() - 1;
     changed[last] ^= 1;
@@ -224,7 +224,7 @@ fn each_of_several_signers_has_a_verdict_and_nobody_is_none() {
     assert_eq!(verdicts("nobody"), []);
 }
 
-/// The same in XML.
+/// Evidence in XML signatures counts as in CMS.
 #[test]
 fn xml_signatures_are_judged_by_what_they_embed_too() {
     let anchors = Anchors::new([der(CA)]);
@@ -248,7 +248,7 @@ fn xml_signatures_are_judged_by_what_they_embed_too() {
     let revoked = judge(REVOKED_XML, IN_2026);
     assert_because("revoked", &revoked, SubIndication::RevokedNoPoe);
     assert_eq!(revoked.intact, Some(true));
-    // A stamp of another value, and a chain that is broken off.
+    // A time stamp of another value, and an incomplete chain.
     let other = judge(
         &STAMPED_XML.replace("<ds:SignatureValue ", "<ds:SignatureValue Id=\"x\" "),
         IN_2026,
@@ -273,7 +273,7 @@ fn an_authority_must_be_one_and_within_its_limits() {
         assert_because(name, &verify(name), why);
     }
     assert_passes("path-long-enough", &verify("path-long-enough"));
-    // Only names of hosts are restricted, and the signer has none.
+    // The constraint is on host names only, and the signer has none.
     assert_passes("names-restricted", &verify("names-restricted"));
 }
 
@@ -297,7 +297,7 @@ fn a_list_of_another_place_says_who_is_revoked_and_not_who_is_not() {
         &verify("crl-elsewhere-revoked"),
         SubIndication::RevokedNoPoe,
     );
-    // Nor does anybody sign lists and answers who may not.
+    // CRLs and OCSP responses of a signer that is not authorized are ignored.
     for name in ["crl-by-no-list-signer", "ocsp-by-anybody"] {
         let verdict = verify(name);
         assert_passes(name, &verdict);
@@ -312,7 +312,7 @@ fn nobody_has_signed_in_the_future() {
     assert_eq!(future.judged_by, Basis::Now);
     assert_eq!(future.judged_time_ms, IN_2026);
     assert!(future.claimed_time_ms > Some(IN_2026));
-    // When that time has come, it is believed.
+    // Once that time has come, the claim is believed.
     assert_eq!(verify_at("future", IN_2090).judged_by, Basis::Claimed);
 }
 
@@ -332,7 +332,7 @@ fn xml_that_signs_something_beside_itself_is_intact_and_no_pass() {
         assert_eq!(verdict.intact, Some(true));
         assert_because("beside", verdict, SubIndication::SigConstraintsFailure);
     }
-    // Where all of the document is signed, identifiers elsewhere may repeat.
+    // If the whole document is signed, ids elsewhere may be duplicated.
     let twice = SIGNED_XML.replace(
         "<ds:KeyInfo>",
         "<ds:KeyInfo><ds:KeyName Id=\"a\"/><ds:KeyName Id=\"a\"/>",
@@ -343,7 +343,8 @@ fn xml_that_signs_something_beside_itself_is_intact_and_no_pass() {
     assert_eq!(verdict.indication, Indication::TotalPassed);
 }
 
-/// Whatever byte is changed: a time stamp proves what it proved, or nothing; and others never begin to.
+/// Whichever byte is changed, a time stamp proves the original time or nothing, and an invalid one never proves
+/// anything.
 #[test]
 fn no_change_makes_a_time_stamp_prove_another_time() {
     let anchors = Anchors::new([der(CA)]);
@@ -356,7 +357,7 @@ fn no_change_makes_a_time_stamp_prove_another_time() {
     ] {
         let original = bytes(name);
         let mut unproven = 0;
-        // Each seventh byte, so that it takes a second and not ten.
+        // Every seventh byte, so that the test takes one second instead of ten.
         for place in (0..original.len()).step_by(7) {
             let mut changed = original.clone();
             changed[place] ^= 0x20;
@@ -372,16 +373,16 @@ fn no_change_makes_a_time_stamp_prove_another_time() {
                 assert!(!passed || proven.is_some(), "{name} at {place}");
             }
         }
-        // Most of the file is the stamp and what it stands on.
+        // Most of the file is the time stamp and its chain.
         assert!(unproven > original.len() / 7 / 3, "{name}: {unproven}");
     }
 }
 
-/// What is hostile takes a moment, and is told to be too much.
+/// Hostile input is handled quickly, or refused as too much.
 #[test]
 fn many_countersignatures_are_verified_in_a_moment_or_refused() {
     let began = std::time::Instant::now();
-    // One signer's countersignatures: more than any honest document has, each asking for the whole chain again.
+    // More countersignatures of one signer than any honest document has, each requiring the whole chain.
     let countersigned = bytes("countersigned");
     let value = find(&countersigned, &COUNTERSIGNATURE_OID);
     let set = value + COUNTERSIGNATURE_OID.len();
@@ -413,7 +414,7 @@ fn many_lists_and_stamps_in_xml_are_looked_at_in_a_moment_or_refused() {
     let found = xmldsig::inspect(many.as_bytes()).unwrap();
     let verdict = &xmldsig::judge(&found, &Judging::new(&anchors, IN_2026)).unwrap()[0];
     assert_passes("many", verdict);
-    // All of it again and again for each of many signatures.
+    // Repeats the whole signature, so that each copy requires all the work.
     let signature = {
         let from = many.find("<ds:Signature ").unwrap();
         let to = many.find("</ds:Signature>").unwrap() + "</ds:Signature>".len();
@@ -436,7 +437,7 @@ fn find(bytes: &[u8], what: &[u8]) -> usize {
     windows.position(|window| window == what).unwrap()
 }
 
-/// How long the header of the value at this place is, and its content.
+/// The length of the header of the DER value at this offset, and the length of its content.
 fn length_at(bytes: &[u8], place: usize) -> (usize, usize) {
     let first = usize::from(bytes[place + 1]);
     if first < 0x80 {
@@ -450,7 +451,7 @@ fn length_at(bytes: &[u8], place: usize) -> (usize, usize) {
     (2 + more, length)
 }
 
-/// The same file with another content of the value at this place, and all lengths around it set right.
+/// Replaces the content of the DER value at this offset, and corrects the lengths of all values around it.
 fn grow(bytes: &[u8], content: &[u8], place: usize) -> Vec<u8> {
     fn write(
         bytes: &[u8],

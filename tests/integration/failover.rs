@@ -1,5 +1,5 @@
-//! A primary database that dies in mid-load, or hands over to its standby: servers go on by themselves, and nothing
-//! acknowledged is lost. `tests/crashes.sh` does it more often.
+//! A primary database that dies under load or hands over to its standby: servers recover by themselves, and no
+//! acknowledged save is lost. `tests/crashes.sh` runs more rounds.
 
 use std::time::{Duration, Instant};
 
@@ -7,10 +7,10 @@ use nix::sys::signal::Signal;
 
 use crate::support::{Balancer, Client, Cluster, Program, eventually_within, rounds, tenant_token};
 
-/// How long the servers may take to save again after a standby was promoted; they do in a fraction of it.
+/// Limit for the servers to save again after a standby was promoted. They usually need a fraction of it.
 const RECOVERY: Duration = Duration::from_secs(5);
 
-/// Two servers, of which one is told in so many words to look for the primary.
+/// Two servers, one of whose URLs asks for the primary explicitly.
 fn serve(cluster: &Cluster) -> Vec<Program> {
     let told = format!("{}?target_session_attrs=read-write", cluster.url());
     [told, cluster.url()]
@@ -39,7 +39,7 @@ fn nothing_acknowledged_is_lost_when_the_primary_dies_and_its_standby_takes_over
         }
         let name = format!("failover-{round}");
         let (saved, recovery) = balancer.load(&name, || {
-            // One that is killed, or told to stop at once and to leave everything as it is.
+            // The primary is killed, or stops at once without a shutdown checkpoint.
             let signals = [Signal::SIGKILL, Signal::SIGQUIT];
             cluster.fail_over(signals[usize::try_from(round).unwrap() % 2]);
             balancer.recovery(&name)
@@ -57,7 +57,7 @@ fn nothing_acknowledged_is_lost_when_the_primary_dies_and_its_standby_takes_over
         threads.len() * 3
     );
     assert!(longest < RECOVERY, "{longest:?}");
-    // What others change is heard of from the new primary.
+    // Notifications of changes come from the new primary.
     let suspended = Instant::now();
     cluster.run(&["tenant", "suspend", "acme"]);
     for server in &servers {
@@ -72,7 +72,7 @@ fn servers_follow_a_switchover_and_leave_the_standby_alone() {
     let mut cluster = Cluster::start();
     cluster.run(&["migrate"]);
     let token = tenant_token(|arguments| cluster.run(arguments));
-    // A standby alone is no database to work with, and says so.
+    // A server refuses to work with a standby alone, and explains why.
     for arguments in [&["serve", "--listen", "127.0.0.1:0"][..], &["migrate"]] {
         let output = cluster.command(&cluster.standby_url(), arguments).output();
         let output = output.unwrap();
@@ -83,7 +83,7 @@ fn servers_follow_a_switchover_and_leave_the_standby_alone() {
     let servers = serve(&cluster);
     let balancer = Balancer::new(&servers, &token);
     let mut threads = Vec::new();
-    // There, and back again.
+    // A switchover, and one back.
     for round in 0..2 {
         let name = format!("switchover-{round}");
         let (saved, recovery) = balancer.load(&name, || {
@@ -94,7 +94,7 @@ fn servers_follow_a_switchover_and_leave_the_standby_alone() {
         assert!(recovery < RECOVERY, "{recovery:?}");
         threads.extend(saved);
     }
-    // A primary that stops to take writes, with all connections in place.
+    // A primary that becomes read-only while all connections stay open.
     let (saved, ()) = balancer.load("read-only", || {
         let readiness = |status: u16| {
             for server in &servers {

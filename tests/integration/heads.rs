@@ -1,4 +1,4 @@
-//! Heads of requests as HTTP knows them, and as it does not: each gets its answer, and the server goes on.
+//! Valid and invalid heads of HTTP requests: each gets its answer, and the server keeps working.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 
 use crate::support::{Client, Stopwatch, TestApp};
 
-/// Sends bytes, and reads until the server closes the connection or says nothing more.
+/// Sends bytes, and reads until the server closes the connection or sends nothing more.
 fn raw(app: &TestApp, request: &str) -> String {
     let mut stream = connect(app);
-    // It need not take all of it.
+    // The server may close before it has read everything.
     drop(stream.write_all(request.as_bytes()));
     read(&mut stream)
 }
@@ -30,7 +30,7 @@ fn read(stream: &mut TcpStream) -> String {
     String::from_utf8_lossy(&answer).into_owned()
 }
 
-/// Makes sure that it is one failure in the envelope, with what all answers carry.
+/// Asserts that the answer is one failure in the envelope, with the headers of all answers.
 #[track_caller]
 fn assert_fails(answer: &str, status: u16, code: &str) {
     let (head, body) = answer.split_once("\r\n\r\n").expect(answer);
@@ -137,11 +137,11 @@ fn heads_of_old_and_absolute_ones_are_understood() {
         ("GET http://x/nothing HTTP/1.1\r\nHost: X\r\n", 404),
         ("GET http://x HTTP/1.1\r\nHost: x\r\n", 404),
         ("GET /health/live HTTP/1.1\r\nHost: [::1]:8080\r\n", 200),
-        // Leading empty lines, and lines that end in LF alone (RFC 9112 sections 2.2 and 2.2).
+        // Leading empty lines, and lines that end in LF alone (RFC 9112 section 2.2).
         ("\r\n\r\nGET /health/live HTTP/1.1\r\nHost: x\r\n", 200),
         ("GET /health/live HTTP/1.1\nHost: x\n", 200),
         ("FOO /health/live HTTP/1.1\r\nHost: x\r\n", 405),
-        // What strangers are shown takes no body, so nobody waits for one.
+        // Routes without a token take no body, so the server does not wait for one.
         (
             "GET /health/live HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n",
             200,
@@ -157,7 +157,7 @@ fn heads_of_old_and_absolute_ones_are_understood() {
     }
 }
 
-/// The parser answers these by itself: by a status without the envelope, or by closing the connection.
+/// The HTTP parser answers these itself, by a status without the envelope or by closing the connection.
 #[test]
 fn what_the_parser_refuses_harms_nobody() {
     let app = TestApp::start();
@@ -224,7 +224,7 @@ fn what_the_parser_refuses_harms_nobody() {
         }
         assert_lives(&app);
     }
-    // Of both, the chunks count, and nothing that follows is taken for a request (RFC 9112 section 6.1).
+    // If both headers are given, the chunks count, and the rest is not taken for a request (RFC 9112 section 6.1).
     let both = format!(
         "POST /inspect HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n{next}",
         next.len() + 5
@@ -338,14 +338,14 @@ fn a_body_that_is_refused_by_its_head_is_not_asked_for() {
             "unsupported_content_encoding",
         ),
     ] {
-        // The connection is closed at once, whatever the client would send: that is no request.
+        // The connection is closed at once, so that a body sent anyway is not read as a request.
         assert_fails(
             &raw(&app, &format!("{what}Expect: 100-continue\r\n\r\n")),
             status,
             code,
         );
     }
-    // What is not refused is asked for.
+    // The server asks for the body of a request that it does not refuse.
     let body = json!({"document": "d", "thread": "t", "cms": "x"}).to_string();
     let mut stream = connect(&app);
     write!(
@@ -379,7 +379,7 @@ fn strangers_who_are_refused_and_go_on_sending_keep_nobody_out() {
         .collect();
     let since = Stopwatch::start();
     assert_lives(&app);
-    // Each is read from for two seconds, after which it sees its answer.
+    // The server goes on reading from each of them for two seconds, after which the client sees its answer.
     assert!(since.elapsed() < Duration::from_secs(10));
     drop(sending);
 }

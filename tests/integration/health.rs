@@ -1,4 +1,4 @@
-//! What those who watch the server see: whether it lives, whether it is ready, what it counts; and nothing that is secret.
+//! Monitoring of the server: liveness, readiness and metrics, none of which reveals secrets.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::support::{
     Client, FIRST, Program, REJECT, Stopwatch, TestApp, TestDatabase, eventually,
 };
 
-/// The lines of a counter or gauge, less what describes them.
+/// The sample lines of a metric, without its HELP and TYPE.
 fn lines<'a>(metrics: &'a str, name: &str) -> Vec<&'a str> {
     let of_name = metrics.lines().filter(|line| {
         let rest = line.strip_prefix(name);
@@ -118,7 +118,7 @@ fn what_is_counted_is_told_by_route_status_hook_and_reason() {
     }
     assert!(counted("sigpersist_database_connections", &["state=\"idle\""]) >= 0.0);
     assert!(metrics.contains("# HELP sigpersist_http_requests_total"));
-    // What a stranger asks for is no label.
+    // The path of an unknown route does not become a label.
     assert!(!metrics.contains("nowhere"));
 }
 
@@ -133,7 +133,7 @@ fn told_to_stop_it_says_so_before_it_stops_and_a_second_signal_ends_it() {
     eventually(|| anybody.get("/health/ready").status == 503);
     let lacks = anybody.get("/health/ready").json["details"]["lacks"].clone();
     assert_eq!(lacks, json!(["stopping"]));
-    // Until then requests are answered.
+    // Requests are answered until the server stops.
     anybody
         .get("/signatures")
         .expect_error(401, "missing_token");
@@ -150,8 +150,7 @@ fn told_to_stop_it_says_so_before_it_stops_and_a_second_signal_ends_it() {
     assert!(since.elapsed() < Duration::from_secs(2));
 }
 
-/// A free port, as nobody else takes it within a moment.
-/// An address on which nobody listens.
+/// A local address with a port that was free a moment ago.
 pub(crate) fn free_address() -> String {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap().to_string()
@@ -171,12 +170,12 @@ fn those_who_watch_find_what_they_need_on_a_port_of_their_own_and_nothing_else()
     for path in ["/signatures", "/tenants", "/.well-known/jwks.json"] {
         watcher.get(path).expect_error(404, "route_not_found");
     }
-    // On the other port what is counted needs a token, as before.
+    // On the main port, metrics still need a token.
     let anybody = Client::new(&server.base, None);
     anybody.get("/metrics").expect_error(401, "missing_token");
 }
 
-/// Marked secrets go in by every way there is, and come out by none that is for watching.
+/// Sends marked secrets in every possible way, and asserts that logs and metrics contain none of them.
 #[test]
 fn no_secret_token_or_signature_reaches_a_log_or_what_is_counted() {
     let database = TestDatabase::new();

@@ -1,4 +1,4 @@
-//! Hooks that ask whether signatures hold: what they are told, what is recorded of it, and components of the contract before.
+//! Hooks that ask for verdicts: their answers, the record of these, and components of contract 1.0.0.
 
 use serde_json::{Value, json};
 use sigpersist_verify::digest::sha256;
@@ -13,7 +13,7 @@ const CA: &str = include_str!("../data/verify/ca.crt.b64");
 const CHAINED: &str = include_str!("../data/verify/chained.cms.b64");
 const FORGED: &str = include_str!("../data/forged.cms.b64");
 
-/// Plugins as they were built against the contract 1.0.0, byte by byte.
+/// Plugins built against contract 1.0.0, unchanged since.
 const OLD_SIGNER_TAGS: &[u8] = include_bytes!("../data/hooks-1.0/signer-tags.wasm");
 const OLD_COUNTERSIGNATURE: &[u8] =
     include_bytes!("../data/hooks-1.0/require-countersignature.wasm");
@@ -43,7 +43,7 @@ fn replay(operator: &Client, decision: &Value) -> crate::support::Response {
     operator.send("POST", &path, &[], None)
 }
 
-/// What was recorded of what hooks were told, the newest first.
+/// The recorded verdicts of each judgement, newest first.
 fn recorded(app: &TestApp) -> Vec<Option<Value>> {
     let rows = app.database.lines(
         "SELECT coalesce((input -> 'verdicts')::text, 'null') AS line FROM hook_judgements \
@@ -56,7 +56,7 @@ fn recorded(app: &TestApp) -> Vec<Option<Value>> {
 
 #[test]
 fn components_of_the_contract_before_verdicts_run_unchanged() {
-    // They are what they were, and not built anew.
+    // The files have not been rebuilt.
     for (component, digest) in [
         (
             OLD_SIGNER_TAGS,
@@ -86,7 +86,7 @@ fn components_of_the_contract_before_verdicts_run_unchanged() {
     app.hook("acme", "retention", OLD_RETENTION, |request| {
         request.settings = json!({"retention_days": 1});
     });
-    // It reads bytes and settings and writes lines, by the text of the contract of then.
+    // Reads bytes and settings and writes log lines, through contract 1.0.0.
     let reads = Guest {
         definitions: r#"(import "sigpersist:hooks/payload@1.1.0" "read" (func $read (param i64 i32 i32)))
             (import "sigpersist:hooks/config@1.1.0" "json" (func $json (param i32)))
@@ -100,7 +100,7 @@ fn components_of_the_contract_before_verdicts_run_unchanged() {
     };
     let reads = reads.component_against(CONTRACT_1_0);
     app.hook("acme", "reads", &reads, |request| request.order = 2);
-    // Nothing is verified for them: who signs by a value that is wrong is tagged, as before.
+    // Old components verify nothing: signers are tagged even if the signature is forged, as before.
     let save = |document: &str, version, cms: &str| acme.save(document, "t", version, cms);
     let tags = json!([
         "iin:123456789011",
@@ -118,7 +118,7 @@ fn components_of_the_contract_before_verdicts_run_unchanged() {
     let kept = acme.delete("d", "t").expect_error(422, "hook_rejected");
     assert_eq!(kept.json["details"]["rejections"][0]["code"], "retained");
     assert!(recorded(&app).iter().all(Option::is_none));
-    // And so do their replays.
+    // Their replays give the same results.
     let operator = app.operator("acme");
     let decisions = decisions(&operator);
     assert_eq!(decisions.len(), 16);
@@ -139,11 +139,11 @@ fn only_who_holds_is_tagged() {
         acme.post(&body).expect(201)
     };
     assert_eq!(save("d", FIRST.trim()).tags()[0], "iin:123456789011");
-    // Not under the number of whom the forger names, even where the client says so.
+    // A forged signature does not get the tag of the signer whom it names, even if the client sets that tag.
     assert!(save("forged", FORGED.trim()).tags().is_empty());
     let found = acme.get("/signatures?tags=iin:123456789011").expect(200);
     assert_eq!(found.signatures().len(), 1);
-    // By whom the tenant trusts, if it wishes.
+    // With this setting, only signers whom the tenant trusts are tagged.
     app.set("acme", "signer-tags", "signer-tags", |request| {
         request.settings = json!({"signers": "passed"});
     })
@@ -180,9 +180,9 @@ fn each_signer_must_pass_where_a_hook_says_so_and_a_forged_one_may_be_dropped() 
     assert_eq!(codes("d", FORGED.trim()), ["signer-not-passed"]);
     assert_eq!(codes("d", FIRST.trim()), ["signer-not-passed"]);
     acme.save("d", "t", 1, CHAINED.trim()).expect(201);
-    // Who is intact is a signer, whom a version keeps, although nobody vouches for the certificate.
+    // An intact signer must be kept by the next version, even if the certificate is not trusted.
     assert_eq!(codes("e", CHAINED.trim()), ["signer-dropped"]);
-    // Both versions were judged, for the one hook that asked.
+    // Both versions were judged, although only one hook asked.
     let judged = recorded(&app);
     let verdict = |name: &str, judgement: &Option<Value>| {
         judgement.as_ref().unwrap()[name]["signers"][0].clone()
@@ -231,7 +231,7 @@ fn a_replay_tells_what_was_told_then() {
     assert_eq!(content["same"], true, "{}", replayed.text);
     assert_eq!(content["replayed"]["tags_added"], json!(["signer:Signer"]));
     assert_eq!(content["replayed"]["fuel"], decision["fuel"]);
-    // What was not recorded is not made up.
+    // Verdicts that were not recorded are not invented.
     for (verdicts, why) in [
         (r#"{"left_out": true}"#, "too much to be recorded"),
         ("null", "had not asked then"),
@@ -264,12 +264,12 @@ fn a_backtest_goes_by_what_was_told_or_by_the_time_of_the_save() {
             .map_or(json!(null), |it| it["examples"][0]["tags_added"].clone())
     };
     assert_eq!(backtest("before"), json!(["signer:Signer"]));
-    // It has the tag already, which the candidate finds that it may have.
+    // This version has the tag already, and the candidate would keep it.
     assert_eq!(backtest("told"), json!(null));
     distrust(&operator, &anchor);
     assert_eq!(backtest("before"), json!(null));
     assert_eq!(backtest("told"), json!(null));
-    // Without the record it would lose it.
+    // Without the recorded verdicts, the candidate would remove the tag.
     app.database
         .execute("UPDATE hook_judgements SET input = input - 'verdicts'");
     let candidate = json!({"plugin": "tags", "settings": {"signers": "passed"}});
@@ -277,7 +277,7 @@ fn a_backtest_goes_by_what_was_told_or_by_the_time_of_the_save() {
     let answer = operator.json("POST", "/hooks/backtest", &body).expect(200);
     let change = &answer.json["content"]["backtest"]["changes"][0]["examples"][0];
     assert_eq!(change["tags_removed"], json!(["signer:Signer"]));
-    // Judged for the time of the save: then it was not yet signed for more than a year.
+    // Verdicts are for the time of the save, which is now more than a year before the signature was made.
     trust(&operator);
     app.database
         .execute("UPDATE signature_versions SET created_at = '2020-01-01' WHERE version = 1");
@@ -286,7 +286,7 @@ fn a_backtest_goes_by_what_was_told_or_by_the_time_of_the_save() {
     assert_eq!(change["tags_removed"], json!(["signer:Signer"]));
 }
 
-/// Deletes are judged too; there is nothing before a first version.
+/// Hooks may ask for verdicts on a delete. A first version has no previous verdicts.
 #[test]
 fn deletes_may_ask_and_what_is_not_there_is_no_signature() {
     let app = TestApp::start();
@@ -301,7 +301,7 @@ fn deletes_may_ask_and_what_is_not_there_is_no_signature() {
         }
         .component()
     };
-    // Accepts what can be judged and has one signer. An answer has its case first, and its list's pointer and length after.
+    // Accepts a readable CMS with one signer. The result has its case first, then the pointer and length of the list.
     let delete = asks(
         "(call $judge (i32.const 4096))
          (if (i32.load8_u (i32.const 4096)) (then unreachable))
@@ -310,7 +310,7 @@ fn deletes_may_ask_and_what_is_not_there_is_no_signature() {
         &["delete-validator"],
     );
     app.hook("acme", "delete", &delete, |_| {});
-    // Accepts what has nothing before it: the first case of errors, `not-cms`.
+    // Accepts a version without a previous one: the result is the first error case, `not-cms`.
     let save = asks(
         "(call $previous (i32.const 4096))
          (if (i32.ne (i32.load8_u (i32.const 4096)) (i32.const 1)) (then unreachable))
@@ -329,7 +329,7 @@ fn deletes_may_ask_and_what_is_not_there_is_no_signature() {
         told[1].as_ref().unwrap()["signature"]["signers"][0]["intact"],
         true
     );
-    // While a plugin is set up there is no signature.
+    // There is no signature while a plugin is being set up.
     let early = Guest {
         definitions: r#"(import "sigpersist:hooks/verdicts@1.1.0" "judge" (func $judge (param i32)))"#,
         describe: "(call $judge (i32.const 4096)) (i32.const 512)",

@@ -1,4 +1,4 @@
-//! Hooks obeyed and violated, in pairs.
+//! Pairs of tests in which hooks obey a rule and violate it.
 
 use std::time::{Duration, Instant};
 
@@ -43,7 +43,7 @@ fn tags_are_derived_from_the_signers() {
     assert_eq!(save("indefinite", INDEFINITE.trim()).tags(), first.tags());
     let armour = save("pem", DETACHED);
     assert_eq!(armour.tags(), [&["own"][..], &DAULET].concat());
-    // What is no signature has no signers; it is saved all the same.
+    // Text that is no signature has no signers, but is saved.
     for (document, cms) in [("xml", "<a/>"), ("other", "MIIB")] {
         assert_eq!(save(document, cms).tags(), ["own"]);
     }
@@ -140,7 +140,7 @@ fn a_new_version_must_keep_the_earlier_signers() {
     );
     assert_eq!(acme.read("d", "t").expect(200).signature()["version"], 1);
     acme.save("d", "t", 1, COUNTERSIGNED.trim()).expect(201);
-    // Retries and conflicts are what they are without hooks.
+    // Retries and conflicts are answered as without hooks.
     acme.save("d", "t", 1, FIRST.trim()).expect(200);
     acme.save("d", "t", 1, COUNTERSIGNED.trim()).expect(200);
     acme.save("d", "t", 3, COUNTERSIGNED.trim())
@@ -181,12 +181,13 @@ fn all_rejections_are_reported_together() {
     assert_eq!(hooks, ["require-countersignature", "second"]);
 }
 
-/// A tagger and a validator of one plugin look at the same signature, and mostly refuse for the same reason.
+/// A tagger and a validator of one plugin examine the same signature and usually reject it for the same reason.
 #[test]
 fn what_a_tagger_and_its_validator_both_refuse_is_told_once() {
     let app = TestApp::start();
     let acme = app.tenant("acme");
-    // An error: to the tagger's type a rejection with the code `A`, to the validator's a list with one that has that code.
+    // An error: for the tagger, a rejection with the code `A`; for the validator, a list of one rejection with that
+    // code.
     let refuses = "(i32.store8 (i32.const 2048) (i32.const 1)) \
         (i32.store (i32.const 2052) (i32.const 3072)) (i32.store (i32.const 2056) (i32.const 1)) \
         (i32.store (i32.const 3072) (i32.const 3137)) (i32.store (i32.const 3076) (i32.const 1)) \
@@ -245,7 +246,7 @@ fn an_endless_loop_is_stopped_within_its_deadline() {
     });
     let save = || acme.save("d", "t", 0, "x").expect_error(500, "hook_failed");
     save();
-    // The machine is shared with other tests, so the one in the middle of five counts for what is late.
+    // The machine is shared with other tests, so the median of five runs is compared with the deadline.
     let mut elapsed: Vec<_> = (0..5)
         .map(|_| {
             let (since, busy) = (Instant::now(), Stopwatch::start());
@@ -262,7 +263,7 @@ fn an_endless_loop_is_stopped_within_its_deadline() {
 fn memory_is_limited() {
     let app = TestApp::start_with(|config| config.hooks.max_memory_bytes = 2 * 1024 * 1024);
     let acme = app.tenant("acme");
-    // Four pages to begin with, of 64 KiB each; the limit is 32.
+    // The memory begins with four pages of 64 KiB; the limit is 32 pages.
     let grow = |pages: u32| {
         guest(&format!(
             "(drop (memory.grow (i32.const {pages}))) (i32.const 1024)"
@@ -338,7 +339,7 @@ fn host_calls_logs_and_reads_are_limited() {
     };
     let log = r#"(import "sigpersist:hooks/log@1.1.0" "write" (func $log (param i32 i32 i32)))"#;
     let write = "(call $log (i32.const 1) (i32.const 768) (i32.const 6))";
-    // Lines over the limit of bytes are dropped, which is no failure; calls over theirs are one.
+    // Log lines over the limit of bytes are dropped without a failure; calls over the limit of calls are a failure.
     for (times, status) in [(99, 201), (101, 500)] {
         app.hook("acme", "host", &repeat(log, write, times), |_| {});
         assert_eq!(
@@ -360,7 +361,7 @@ fn host_calls_logs_and_reads_are_limited() {
 fn a_result_that_is_too_large_or_against_the_rules_is_a_failed_hook() {
     let app = TestApp::start_with(|config| config.hooks.max_hostcall_bytes = 10_000);
     let acme = app.tenant("acme");
-    // One tag to set, at 2048: its text and length as given.
+    // Sets one tag, described at address 2048, with its text at `at` and this length.
     let tagger = |at: u32, length: u32| {
         let judge = format!(
             "(i32.store (i32.const 1028) (i32.const 2048)) (i32.store (i32.const 1032) (i32.const 1))
@@ -475,7 +476,7 @@ fn a_changed_binding_is_picked_up_live_by_every_server() {
         since.elapsed()
     );
     assert_eq!(tags(&acme, "d"), 1);
-    // Gone again, by whatever hand.
+    // A hook that is deleted directly in the database is noticed too.
     app.database.execute("DELETE FROM hooks");
     eventually(|| tagged_elsewhere(0));
 }
@@ -487,7 +488,7 @@ fn a_change_whose_notification_is_lost_is_noticed_by_the_counter() {
     app.hook("acme", "no", &guest(REJECT), |_| {});
     acme.save("d", "t", 0, "x")
         .expect_error(422, "hook_rejected");
-    // As behind a pooler that passes no notifications on. What came before is counted first.
+    // As behind a pooler that drops notifications. Waits until earlier changes were counted.
     std::thread::sleep(Duration::from_millis(2500));
     app.database.execute(
         "BEGIN; ALTER TABLE hooks DISABLE TRIGGER hooks_notify; DELETE FROM hooks;
@@ -496,8 +497,8 @@ fn a_change_whose_notification_is_lost_is_noticed_by_the_counter() {
     eventually(|| acme.save("d", "t", 0, "x").status == 201);
 }
 
-/// Two real servers on one database: what one changes is in force on the other within a second, also where the connection
-/// that brings the news was cut.
+/// Two real servers on one database: a change through one takes effect on the other within a second, even if the
+/// connection for notifications was cut.
 #[test]
 fn two_servers_agree_within_a_second_though_notifications_are_cut() {
     let app = TestApp::start();
@@ -521,7 +522,7 @@ fn two_servers_agree_within_a_second_though_notifications_are_cut() {
     }
     for round in 0..6 {
         if round >= 2 {
-            // Every connection that listens, of both servers and of this process.
+            // Cuts every connection that listens, of both servers and of this process.
             app.database.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
                  WHERE datname = current_database() AND pid <> pg_backend_pid() AND query LIKE '%change_counter%'",
@@ -540,7 +541,7 @@ fn two_servers_agree_within_a_second_though_notifications_are_cut() {
                 .expect(200);
             201
         };
-        // At once where it was changed.
+        // The change takes effect at once on the server that made it.
         assert_eq!(save(&clients[here]), expected, "round {round}");
         while save(&clients[there]) != expected {
             assert!(since.elapsed() < Duration::from_secs(1), "round {round}");
@@ -615,7 +616,7 @@ fn one_tenants_slow_hooks_leave_turns_to_the_others() {
             .map(|thread| thread.join().unwrap())
             .collect();
         statuses.sort_unstable();
-        // Two ran to their deadline, four waited in vain.
+        // Two ran until their deadline, and four waited for a turn until their queue timeout.
         assert_eq!(statuses, [429, 429, 429, 429, 500, 500]);
     });
 }

@@ -1,4 +1,4 @@
-//! Hostile plugins, each beside its tame twin: what each is stopped by, and that nobody else notices.
+//! Hostile plugins, each paired with a harmless one: the limit that stops each, and no effect on other tenants.
 
 use std::time::{Duration, Instant};
 
@@ -8,11 +8,11 @@ use crate::support::guest::{Guest, LOOP};
 use crate::support::{Client, SIGNER_TAGS, Stopwatch, TestApp};
 
 const WASM: [(&str, &str); 1] = [("content-type", "application/wasm")];
-/// The largest component in one of the tests.
+/// Maximum size of a component in one of the tests.
 const MOST: usize = 5000;
 const SECOND: Duration = Duration::from_secs(1);
 
-/// A plugin that saves pass, one that they don't, and what the record says then.
+/// A plugin body that obeys a limit, one that violates it, and the failure that is recorded then.
 struct Pair {
     what: &'static str,
     judge: &'static str,
@@ -65,7 +65,7 @@ const PAIRS: [Pair; 12] = [
         judge: "save-validator",
         definitions: "(global $i (mut i32) (i32.const 0))",
         obeys: "(i32.const 1024)",
-        // Runs for less than the deadline only where the machine is fast: the hook's own fuel stops it first.
+        // The hook's own fuel limit stops the loop before the deadline, unless the machine is very slow.
         violates: LOOP,
         failure: "its limit of 100000 fuel (fuel)",
     },
@@ -73,7 +73,7 @@ const PAIRS: [Pair; 12] = [
         what: "a message of 100 KB and one of 2 MB",
         judge: "tagger",
         definitions: "",
-        // Rejects with a code of that many bytes, which the record shortens.
+        // Rejects with a code of this length, which the record shortens.
         obeys: "(i32.store8 (i32.const 2048) (i32.const 1)) (i32.store (i32.const 2052) (i32.const 131072)) (i32.store (i32.const 2056) (i32.const 100000)) (i32.const 2048)",
         violates: "(drop (memory.grow (i32.const 64))) (i32.store8 (i32.const 2048) (i32.const 1)) (i32.store (i32.const 2052) (i32.const 131072)) (i32.store (i32.const 2056) (i32.const 2000000)) (i32.const 2048)",
         failure: "the limit of 1048576 bytes of one host call or result (hooks.max_hostcall_bytes)",
@@ -82,7 +82,7 @@ const PAIRS: [Pair; 12] = [
         what: "a few tags and very many",
         judge: "tagger",
         definitions: "",
-        // The list's elements lie in memory that is zero: empty tags, which are against the rules.
+        // The list's elements are in zeroed memory: empty tags, which are not allowed.
         obeys: "(i32.const 1024)",
         violates: "(drop (memory.grow (i32.const 400))) (i32.store (i32.const 2052) (i32.const 262144)) (i32.store (i32.const 2056) (i32.const 3000000)) (i32.const 2048)",
         failure: "the limit of 1048576 bytes of one host call or result (hooks.max_hostcall_bytes)",
@@ -91,7 +91,7 @@ const PAIRS: [Pair; 12] = [
         what: "a log within its bound and a flood of calls",
         judge: "save-validator",
         definitions: LOG,
-        // What is over the bound of bytes is dropped, which is no failure.
+        // Log lines over the limit of bytes are dropped without a failure.
         obeys: "(call $log (i32.const 1) (i32.const 131072) (i32.const 60000)) (i32.const 1024)",
         violates: "(loop (call $log (i32.const 1) (i32.const 768) (i32.const 0)) (br 0)) (unreachable)",
         failure: "the limit of 10000 host calls (hooks.max_hostcalls)",
@@ -139,7 +139,7 @@ fn bind(app: &TestApp, pair: &Pair, judge: &str) {
     }
     .component();
     app.hook("evil", "plugin", &component, |request| {
-        // Only the first is to be stopped by its deadline, however slow the machine.
+        // Only the first pair may reach its deadline, however slow the machine is.
         request.timeout_ms = Some(if pair.what == "a loop" { 100 } else { 5_000 });
         if pair.what == "fuel" {
             request.fuel = Some(100_000);
@@ -147,7 +147,7 @@ fn bind(app: &TestApp, pair: &Pair, judge: &str) {
     });
 }
 
-/// Another tenant's save, which has its own hook.
+/// Saves for another tenant, which has a hook of its own, and asserts that this is quick.
 #[track_caller]
 fn other_saves(other: &Client, document: &str) {
     let since = Stopwatch::start();
@@ -190,7 +190,7 @@ fn each_is_stopped_by_its_limit_and_nobody_else_notices() {
         assert!(failure.contains(pair.failure), "{}: {failure}", pair.what);
         evil.read(document, "t")
             .expect_error(404, "signature_not_found");
-        // Its twin passes, or refuses in its own words.
+        // The harmless twin passes, or rejects with its own message.
         bind(&app, pair, pair.obeys);
         let twin = evil.save(document, "t", 0, "x");
         match number {
@@ -204,7 +204,7 @@ fn each_is_stopped_by_its_limit_and_nobody_else_notices() {
 #[test]
 fn what_is_no_honest_component_is_refused_at_upload_and_the_next_is_taken() {
     let folder = tempfile::tempdir().unwrap();
-    // As large as may be: with a custom section, which changes nothing.
+    // A component of the maximum size, padded with a custom section, which has no effect.
     let mut fits = Guest::default().component();
     let rest = MOST - fits.len() - 5;
     fits.extend([
@@ -225,7 +225,7 @@ fn what_is_no_honest_component_is_refused_at_upload_and_the_next_is_taken() {
     let operator = app.operator("evil");
     let put = |component: Vec<u8>| operator.send("PUT", "/plugins/p", &WASM, Some(component));
     put(fits.clone()).expect(201);
-    // What the server itself made of it is no component either.
+    // A compiled file of the server is not a component, either.
     let compiled = folder
         .path()
         .join("compiled")
@@ -280,7 +280,7 @@ fn what_is_no_honest_component_is_refused_at_upload_and_the_next_is_taken() {
             "its limit of 200 ms",
         ),
     ] {
-        // An artefact is larger than what it was compiled from.
+        // A compiled artefact may be larger than the component.
         let is_large = component.len() > app.app.config.hooks.max_component_bytes;
         let refused = put(component);
         let status = if is_large { 413 } else { 422 };

@@ -9,7 +9,8 @@ use sigpersist_model::digest::{sha256, to_hex};
 
 use crate::support::{Client, FIRST, SIGNER_TAGS, TestApp, certificate_pem, der, eventually};
 
-/// A request that finds something of the tenant's own on each route. A new route fails here until it is listed.
+/// A request to each route that finds something if it comes from the tenant itself. A new route fails here until it is
+/// listed.
 fn request(method: &str, path: &str, decision: &str) -> (String, Option<Value>) {
     let thread = "document=secret&thread=t";
     match (method, path) {
@@ -93,7 +94,7 @@ fn send(client: &Client, method: &str, path: &str, decision: &str) -> crate::sup
     }
 }
 
-/// Without what differs from one answer to the next.
+/// Removes what differs between any two answers.
 fn masked(mut json: Value) -> Value {
     json["request_id"] = Value::Null;
     if let Some(signature) = json.pointer_mut("/content/signature") {
@@ -140,11 +141,11 @@ fn no_route_shows_changes_or_hints_at_another_tenants_rows() {
         .unwrap();
     let before = acme.read("secret", "t").expect(200);
     let hooks = operator.get("/hooks").expect(200);
-    // What is another's answers exactly like what does not exist: as on a server where nobody has it.
+    // Another tenant's data gets the same answer as on a server where the data does not exist.
     let without = TestApp::start();
     for (number, route) in ROUTES.iter().enumerate() {
         let method = route.method.as_str();
-        // A tenant for each route, since what one route saves the next would find.
+        // A new tenant for each route, since a route would find the data that another route saved.
         let slug = format!("evil-{number}");
         app.tenant(&slug);
         without.tenant(&slug);
@@ -163,7 +164,7 @@ fn no_route_shows_changes_or_hints_at_another_tenants_rows() {
             "{method} {}",
             route.path
         );
-        // Nor under the other's name.
+        // Naming the other tenant in the path does not help.
         if route.audience == Audience::Operators {
             let (path, body) = request(method, route.path, decision);
             let body = body.map(|body| body.to_string().into_bytes());
@@ -175,7 +176,7 @@ fn no_route_shows_changes_or_hints_at_another_tenants_rows() {
     }
     assert_eq!(operator.get("/hooks").expect(200).json, hooks.json);
     assert_eq!(acme.read("secret", "t").expect(200).json, before.json);
-    // The same names are free for each tenant.
+    // Each tenant may use the same names.
     let evil = app.tenant("evil");
     let own = evil.save("secret", "t", 0, "theirs").expect(201);
     assert_eq!(own.signature()["version"], 1);
@@ -187,7 +188,7 @@ fn no_route_shows_changes_or_hints_at_another_tenants_rows() {
     assert_eq!(listed.json["content"]["nb_results"], 1);
 }
 
-/// Every route, and everybody who must not get through: the status and code that each is told.
+/// Asserts the status and code that every route answers to each kind of unauthorized caller.
 #[test]
 fn every_route_refuses_each_kind_of_stranger() {
     let app = TestApp::start();
@@ -210,7 +211,7 @@ fn every_route_refuses_each_kind_of_stranger() {
             assert_eq!(told, (status, Some(code)), "{path}: {}", answer.text);
         };
         let Some(needed) = route.scope else {
-            // What everybody is shown has nothing in it that was not meant for everybody.
+            // Routes without a token show only public facts.
             let shown = send(&app.anonymous(), method, route.path, "");
             let expected = match route.path {
                 // Files of the program.
@@ -244,7 +245,7 @@ fn every_route_refuses_each_kind_of_stranger() {
         for prefix in everywhere {
             refused(&unscoped, prefix, 403, "insufficient_scope");
         }
-        // The other's, under the other's name; and routes that are nobody's but one tenant's, or the platform's.
+        // Operators of another tenant, unknown tenants, and routes of the wrong audience.
         let evil = app.operator("evil");
         match (route.audience, route.names_tenant) {
             (Audience::Platform, names_tenant) => {
@@ -270,12 +271,12 @@ fn every_route_refuses_each_kind_of_stranger() {
     }
 }
 
-/// Whoever guesses names and ids learns nothing from how long an answer takes: of what is another tenant's, and of what is not
-/// there at all.
+/// Guessing names and ids reveals nothing by the time of an answer: another tenant's data and missing data take equally
+/// long.
 #[test]
 fn guessing_takes_as_long_whether_there_is_something_or_not() {
     const TRIES: usize = 500;
-    /// Standard deviations of the rank sum, by which chance goes astray in one of 15,000 tries.
+    /// Threshold in standard deviations of the rank sum. Chance exceeds it once in 15,000 tries.
     const CHANCE: f64 = 4.0;
     let app = TestApp::start();
     let acme = app.tenant("acme");
@@ -313,12 +314,12 @@ fn guessing_takes_as_long_whether_there_is_something_or_not() {
         let (_, of_nobody) = time(not_there);
         assert_eq!(of_another.status, 404, "{there}");
         assert_eq!(masked(of_another.json), masked(of_nobody.json), "{there}");
-        // Chance may go astray once, but not thrice the same way.
+        // Chance may exceed the threshold once, but not three times in the same direction.
         let mut scores = Vec::new();
         while scores.len() < 3 {
             let mut times = [Vec::new(), Vec::new()];
             for number in 0..TRIES * 2 {
-                // In turn, and each as often the first as the second.
+                // Alternates between the two, so that each comes first equally often.
                 let which = (number + number / 2) % 2;
                 times[which].push(time([&there, not_there][which]).0);
             }
@@ -333,7 +334,8 @@ fn guessing_takes_as_long_whether_there_is_something_or_not() {
     }
 }
 
-/// By how many standard deviations the ranks of the first times differ from chance: the rank-sum test of Mann and Whitney.
+/// The deviation of the first times' rank sum from chance, in standard deviations: the rank-sum test of Mann and
+/// Whitney.
 fn rank_sum_score([first, second]: [Vec<Duration>; 2]) -> f64 {
     let (n, m) = (first.len() as f64, second.len() as f64);
     let firsts = first.into_iter().map(|time| (time, true));

@@ -1,4 +1,4 @@
-//! Keys over REST and on the command line: their whole life.
+//! The life of keys, over REST and on the command line.
 
 use std::path::Path;
 
@@ -41,11 +41,11 @@ fn a_key_is_added_listed_shown_and_revoked() {
     assert_eq!(first["state"], "active");
     assert_eq!(first["expires_at"], "2999-01-01 00:00:00");
     assert_eq!(text(&first["secret"]).len(), 43);
-    // Nobody is shown the secret again.
+    // The secret is never shown again.
     let shown = platform.get(&format!("/keys/{kid}")).expect(200);
     assert_eq!(key(&shown).get("secret"), None);
     assert!(!shown.text.contains(&text(&first["secret"])));
-    // Newest first, page by page, the one of the set-up last.
+    // The list is paged, newest first; the key of the set-up is the last.
     for name in ["b", "c", "d"] {
         platform
             .json("POST", "/keys", &json!({"kid": name, "algorithm": "HS512"}))
@@ -68,7 +68,7 @@ fn a_key_is_added_listed_shown_and_revoked() {
         .json("POST", &format!("/keys/{kid}/revoke"), &json!({}))
         .expect(200);
     assert_eq!(key(&revoked)["state"], "revoked");
-    // Again changes nothing, not even when it was.
+    // Revoking again changes nothing, not even the time of the revocation.
     let again = platform
         .json("POST", &format!("/keys/{kid}/revoke"), &json!({}))
         .expect(200);
@@ -81,7 +81,7 @@ fn a_key_is_added_listed_shown_and_revoked() {
             .len(),
         1
     );
-    // Another tenant's, and the platform's, are not there.
+    // Keys of another tenant or of the platform are not found.
     app.tenant("other");
     for client in [app.platform_for("other"), app.platform()] {
         client.get("/keys/d").expect_error(404, "key_not_found");
@@ -121,7 +121,7 @@ fn mistakes_about_keys_and_tokens_are_told() {
             422,
             "leaked",
         ),
-        // Before anything else is asked of it.
+        // Private keys are refused before anything else is checked.
         (
             json!({"public_key": "-----BEGIN EC PRIVATE KEY-----"}),
             422,
@@ -133,7 +133,7 @@ fn mistakes_about_keys_and_tokens_are_told() {
             "one key in it (`one`)",
         ),
         (json!({"kid": "with space"}), 422, "no spaces"),
-        // No path could name it.
+        // No URL path could name these keys.
         (json!({"kid": "."}), 422, "neither `.` nor `..`"),
         (json!({"kid": ".."}), 422, "neither `.` nor `..`"),
         (json!({"kid": "k".repeat(129)}), 422, "128"),
@@ -167,7 +167,7 @@ fn mistakes_about_keys_and_tokens_are_told() {
     app.platform()
         .json("POST", "/tokens", &json!({}))
         .expect_error(422, "refused");
-    // A token never outlives its key, nor comes from one that signs no more.
+    // A token must not outlive its key, and a key that no longer signs issues none.
     platform
         .json(
             "POST",
@@ -221,7 +221,7 @@ fn a_tenant_has_no_more_keys_than_it_may() {
     assert!(error.to_string().contains("100 keys"), "{error}");
 }
 
-/// What another service does that trusts tokens of this server.
+/// Acts as another service that trusts this server's tokens.
 #[test]
 fn tokens_of_key_pairs_verify_elsewhere_with_the_published_keys() {
     let app = TestApp::start();
@@ -260,7 +260,7 @@ fn tokens_of_key_pairs_verify_elsewhere_with_the_published_keys() {
             )
             .expect(201);
         let token = text(&issued.json["content"]["token"]);
-        // Here, and there.
+        // The token is valid here and with the published key.
         app.anonymous()
             .with_token(&token)
             .read("d", "t")
@@ -276,7 +276,7 @@ fn tokens_of_key_pairs_verify_elsewhere_with_the_published_keys() {
         assert_eq!(claims.claims["sub"], "us");
         assert_eq!(claims.claims["tenant"], "acme");
     }
-    // What is to come is published, what is over is not; nobody else's, and no secret ever.
+    // Future keys are published, expired and revoked ones are not; neither are other holders' keys or any secret.
     acme.json(
         "POST",
         "/keys",
@@ -305,7 +305,7 @@ fn tokens_of_key_pairs_verify_elsewhere_with_the_published_keys() {
         .json("POST", "/tenants/acme/suspend", &json!({}))
         .expect(200);
     assert_eq!(names(of_acme), Vec::<String>::new());
-    // Private keys are stored as secrets are.
+    // Private keys are stored encrypted, like secrets.
     let stored = app.database.dump("tenant_keys");
     assert!(!stored.contains("PRIVATE"));
 }
@@ -357,7 +357,7 @@ fn a_script_rotates_a_key_beside_a_running_server() {
     );
     let shown = run(data_dir, &["key", "show", "k-2"]);
     assert!(shown.contains("-----BEGIN PUBLIC KEY-----"), "{shown}");
-    // Registering that public key elsewhere, from a file.
+    // Registers that public key for another tenant, from a file.
     let file = folder.path().join("key.pem");
     std::fs::write(&file, text(&new["public_key"])).unwrap();
     run(data_dir, &["tenant", "create", "other"]);

@@ -1,4 +1,5 @@
-//! Keys on their way to another server in a tenant's file: only on demand, encrypted, and good for the same tokens there.
+//! Keys in a tenant's export file: they are included only on demand, encrypted, and verify the same tokens on the other
+//! server.
 
 use std::path::{Path, PathBuf};
 use std::process::Output;
@@ -20,7 +21,7 @@ use crate::support::tenant_file::{is_of_trail, lines};
 
 const PASSPHRASE: &str = "correct horse battery";
 
-/// A server with a tenant that has a key of each kind: tokens that they verify, and secrets that nobody may see.
+/// A server with a tenant that has a key of each kind, with tokens for these keys and the secrets that must not leak.
 struct Source {
     app: TestApp,
     tokens: Vec<String>,
@@ -71,7 +72,7 @@ impl Source {
         }
     }
 
-    /// Exports the tenant: its file, and the sentence about it.
+    /// Exports the tenant. Returns the file and the command's message.
     #[track_caller]
     fn export(&self, more: &[&str]) -> (PathBuf, String) {
         let path = self.app.database.folder.path().join("acme.ndjson");
@@ -122,7 +123,7 @@ fn imported(output: &Output) -> Value {
     said["imported"].clone()
 }
 
-/// A server with another master key.
+/// A server with a different master key.
 fn target() -> TestApp {
     TestApp::start_with(|config| {
         let path = config.master_key_file.as_ref().unwrap();
@@ -168,7 +169,7 @@ fn keys_travel_under_a_passphrase_and_the_same_tokens_are_good_there() {
     let said = imported(&import(&there, "acme", &file, Some(PASSPHRASE)));
     assert_eq!(said["new_keys"], 4);
     assert_tokens_are_good(&source, &there);
-    // The new server signs with them too, and a second import changes nothing.
+    // The new server can sign with the keys, and a second import changes nothing.
     let args = ["token", "issue", "acme", "--kid", "pair"];
     let issued = command(&there, &args, None);
     assert!(issued.status.success(), "{}", error(&issued));
@@ -200,14 +201,15 @@ fn keys_stay_unless_asked_for_which_is_said() {
     let (source, there) = (Source::start(), target());
     let (file, said) = source.export(&[]);
     assert!(said.contains("Its keys stay here"), "{said}");
-    // The audit trail tells of keys by their names.
+    // The audit trail names keys by their ids.
     let mut others = lines(&file).into_iter().filter(|line| !is_of_trail(line));
     assert!(!others.any(|line| line.contains("shared")));
     assert_eq!(
         imported(&import(&there, "acme", &file, None))["new_keys"],
         0
     );
-    // A file with keys and no passphrase: all else comes, and the rest is told.
+    // A file with keys is imported without a passphrase: everything except the keys is imported, and the message says
+    // so.
     let (file, _) = source.export(&["--keys"]);
     let output = import(&there, "acme", &file, None);
     assert!(!output.status.success());
@@ -233,7 +235,7 @@ fn a_wrong_passphrase_a_taken_name_or_a_changed_key_imports_nothing() {
         error(&refused)
     );
     assert_nothing_is_there(&there, "acme");
-    // Nor from a pipe, which can't be read twice.
+    // A wrong passphrase is also detected on a pipe, which can't be read twice.
     let mut piped = there
         .database
         .command(&["tenant", "import", "acme", "--create"]);
@@ -247,7 +249,7 @@ fn a_wrong_passphrase_a_taken_name_or_a_changed_key_imports_nothing() {
         error(&refused)
     );
     assert_nothing_is_there(&there, "acme");
-    // Public keys are not secret, yet nobody can put another one, or another name, into the file.
+    // Public keys are not secret, but a change to one or to its id in the file is detected.
     let changed = file.with_extension("changed");
     let text = std::fs::read_to_string(&file).unwrap();
     std::fs::write(&changed, text.replace("\"foreign\"", "\"mine\"")).unwrap();
@@ -258,7 +260,7 @@ fn a_wrong_passphrase_a_taken_name_or_a_changed_key_imports_nothing() {
         error(&refused)
     );
     assert_nothing_is_there(&there, "acme");
-    // On the same server the names are those of the tenant's own keys.
+    // On the same server, the ids are already taken by the tenant's own keys.
     let refused = import(&source.app, "copy", &file, Some(PASSPHRASE));
     assert!(
         error(&refused).contains("is that of another key here"),

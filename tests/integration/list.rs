@@ -15,7 +15,7 @@ fn documents(path: &str, client: &Client) -> Vec<String> {
         .collect()
 }
 
-/// Follows the cursor to the end.
+/// Follows the cursor through all pages.
 fn walk(path: &str, client: &Client) -> Vec<Value> {
     let mut all = Vec::new();
     let mut cursor = String::new();
@@ -120,7 +120,7 @@ fn the_stage_is_that_of_the_current_version() {
 fn ten_thousand_signatures_are_listed_by_cursor_without_gap_or_repeat() {
     let app = TestApp::start();
     let acme = app.tenant("acme");
-    // All of them created in one moment, so that only ids settle the order.
+    // Creates all threads at the same time, so that only ids determine the order.
     app.database.execute(
         "WITH thread AS (
              INSERT INTO signatures (tenant_id, document, thread, version)
@@ -158,7 +158,7 @@ fn ten_thousand_signatures_are_listed_by_cursor_without_gap_or_repeat() {
         .get("/signatures?limit=1&count=true&tags=mod1")
         .expect(200);
     assert_eq!(counted.json["content"]["nb_results"], 2_500);
-    // Deep by offset gives the same as by cursor.
+    // A large offset gives the same page as the cursor.
     let deep = acme
         .get("/signatures?limit=1000&offset=9000&omit=signature")
         .expect(200);
@@ -166,7 +166,7 @@ fn ten_thousand_signatures_are_listed_by_cursor_without_gap_or_repeat() {
     assert_eq!(deep.signatures(), &all[9000..]);
 }
 
-/// Threads of the first tenant, from this number to that one, the first the newest.
+/// Inserts threads of the first tenant, numbered `from` to `to`, newest first.
 fn fill(app: &TestApp, from: u32, to: u32) {
     app.database.execute(&format!(
         "WITH thread AS (
@@ -184,7 +184,7 @@ fn fill(app: &TestApp, from: u32, to: u32) {
     ));
 }
 
-/// The most rows that a part of a plan yields or looks at in vain.
+/// The maximum number of rows that a node of a plan returns or discards.
 fn most_rows(plan: &str) -> f64 {
     let number = |text: &str| {
         let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.');
@@ -211,7 +211,7 @@ const HEAD: &str = "50, 1000000, 50";
 const AFTER: &str = "now() - interval '5000 seconds', 0";
 const TAIL: &str = "51, 0, 1, 1";
 
-/// Each way to ask for a list, with the values of its statement for the newest page and for one far from it.
+/// Each kind of list, with the values of its statement for the newest page and for a distant one.
 fn lists() -> Vec<(&'static str, [String; 2])> {
     let walked = |value: &str| {
         [
@@ -260,7 +260,7 @@ fn lists() -> Vec<(&'static str, [String; 2])> {
     ]
 }
 
-/// Ways to count what is little.
+/// Filters with few results, with the values of their count statements.
 fn counts() -> Vec<(&'static str, String)> {
     let key = "1, 'd7', 'c50', 'd7', 'c50', 'd7', 'c50'".to_owned();
     vec![
@@ -277,8 +277,8 @@ fn counts() -> Vec<(&'static str, String)> {
     ]
 }
 
-/// Postgres goes by what it knows of another moment, or by nothing, and by settings of the machine's owner. None of that may
-/// turn a page into a walk through all of a tenant.
+/// Postgres plans by outdated or missing statistics, and by settings of the machine's owner. None of these may turn a
+/// page into a scan of all the tenant's threads.
 #[test]
 fn a_page_costs_the_same_wherever_it_is_and_whatever_statistics_say() {
     let app = TestApp::start_with(|config| config.database.pool_size = 1);
@@ -289,7 +289,7 @@ fn a_page_costs_the_same_wherever_it_is_and_whatever_statistics_say() {
         ));
     }
     fill(&app, 0, 9);
-    // The statements as the server sends them.
+    // The statements exactly as the server sends them.
     let cursor = acme.get("/signatures?limit=1").expect(200).json["content"]["next"].clone();
     let cursor = cursor.as_str().unwrap();
     let sent = |path: String, beginning: &str| {
@@ -366,7 +366,7 @@ fn a_page_that_would_not_fit_into_memory_is_refused_with_the_way_out() {
         .get("/signatures")
         .expect_error(400, "invalid_parameter");
     assert_eq!(refused.json["details"]["field"], "/limit");
-    // What comes after the page does not count.
+    // Threads after the page do not count.
     assert_eq!(documents("/signatures?limit=1", &acme), ["b"]);
     assert_eq!(documents("/signatures?omit=signature", &acme), ["b", "a"]);
     acme.get("/signatures?document=a").expect(200).signatures()[0]["signature"]

@@ -1,4 +1,4 @@
-//! The server under a login that owns nothing: it may take the role of the server, and that is all.
+//! The server under a login that owns nothing and may only take the server's role.
 
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -12,7 +12,7 @@ use serde_json::json;
 
 use crate::support::{Client, Program, SIGNER_TAGS, TestDatabase, eventually, succeeds};
 
-/// A login of a test's own, which may take the role of the server.
+/// A login for one test, which may take the server's role.
 struct Login<'a> {
     database: &'a TestDatabase,
     name: String,
@@ -20,7 +20,7 @@ struct Login<'a> {
 }
 
 impl<'a> Login<'a> {
-    /// `inherits` says whether it has the role's rights without taking it.
+    /// `inherits`: the login has the role's rights even without taking it.
     fn new(database: &'a TestDatabase, inherits: bool) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -69,7 +69,7 @@ impl Drop for Login<'_> {
     }
 }
 
-/// All that a server and its commands do, from the first tenant to a rotation of the master key.
+/// Everything that a server and its commands do, from the first tenant to a rotation of the master key.
 fn everything(login: &Login<'_>, server: &Program) {
     let run = |arguments: &[&str]| login.run(arguments);
     let [token, operator] = [
@@ -102,7 +102,7 @@ fn everything(login: &Login<'_>, server: &Program) {
     );
     acme.delete("d", "t").expect(200);
     acme.save("d", "t", 0, "another").expect(201);
-    // Hooks and policies come by notification.
+    // The server learns of hooks and policies by notification.
     operator
         .json(
             "PUT",
@@ -156,7 +156,7 @@ fn the_server_and_its_commands_need_no_more_than_the_role() {
         let server = login.serve(&["--no-migrate"]);
         everything(&login, &server);
         drop(server);
-        // There is nothing to migrate, so it need not be said.
+        // There is nothing to migrate, so `--no-migrate` is not needed.
         drop(login.serve(&[]));
         assert!(login.run(&["migrate"]).contains("up to date"));
     }
@@ -185,7 +185,8 @@ fn leaving_the_role_gains_such_a_login_nothing() {
             .batch_execute("SET ROLE sigpersist_server; SET sigpersist.tenant = '1'; RESET ROLE")
             .unwrap();
         for table in tables.lines() {
-            // What is not the tenant's, nor for all: with the role's rights, as under the role.
+            // Fails if other tenants' or the platform's rows are visible. A login with the role's rights is bound by
+            // row-level security.
             let count = format!("SELECT 1 / (count(*) = 0)::integer FROM {table}");
             let others = match table {
                 "tenants" => format!("{count} WHERE id <> 1"),
@@ -212,7 +213,7 @@ fn leaving_the_role_gains_such_a_login_nothing() {
                 format!("ALTER TABLE {table} OWNER TO {}", login.name),
             ] {
                 let done = connection.batch_execute(&format!("BEGIN; {statement}"));
-                // To grant what one may not grant is no error, and does nothing.
+                // A GRANT without the right to grant has no effect, but is no error.
                 let harmless = statement.starts_with("GRANT");
                 assert!(done.is_err() || harmless, "{statement}");
                 connection.batch_execute("ROLLBACK").unwrap();
@@ -273,7 +274,7 @@ fn a_login_that_owns_nothing_is_told_who_must_migrate_and_who_must_let_it_in() {
     );
     assert!(database.run(&["migrate"]).contains("Ran the migrations"));
     login.run(&["tenant", "list"]);
-    // A database that an older release has made lets the role read less.
+    // In a database made by an older release, the role may read less.
     database.execute("REVOKE SELECT ON __diesel_schema_migrations FROM sigpersist_server");
     refused(
         &login,

@@ -1,4 +1,4 @@
-//! The master key: rotated while servers run, by the right file alone, and continued if it was interrupted.
+//! Rotation of the master key: while servers run, with the right file only, and continued if interrupted.
 
 use std::path::Path;
 
@@ -56,7 +56,7 @@ fn the_master_key_is_rotated_while_a_server_runs() {
         (&after["secrets"], &after["under_current"]),
         (&json!(4), &json!(4))
     );
-    // The server, whose keys were all read under the old one, reads and adds under the new one.
+    // The server, which has read all keys under the old master key, reads and adds keys under the new one.
     all_work(&server);
     let client = server.client(&platform);
     let added = client
@@ -71,7 +71,7 @@ fn the_master_key_is_rotated_while_a_server_runs() {
         (&since["secrets"], &since["under_current"]),
         (&json!(5), &json!(5))
     );
-    // In one step, and after a restart.
+    // Rotates in one step, and restarts the server.
     let again = facts(data_dir, &["master-key", "rotate"]);
     assert_ne!(again["current"], rotated["current"]);
     assert_eq!(again["secrets"], 5);
@@ -103,7 +103,7 @@ fn the_master_key_is_rotated_while_a_server_runs() {
     assert!(server.stop().success());
 }
 
-/// Two machines, of which the second has a copy of the file from before the rotation, with the new key prepared in it.
+/// Two machines. The second has a copy of the file from before the rotation that contains the prepared new key.
 #[test]
 fn a_server_with_a_copy_of_the_file_adds_no_secret_under_the_old_key() {
     let app = TestApp::start();
@@ -115,7 +115,7 @@ fn a_server_with_a_copy_of_the_file_adds_no_secret_under_the_old_key() {
     let rotated = rotate(&app, false).unwrap();
     let added = elsewhere.add_key(Some("acme"), &NewKey::made(Algorithm::Hs256));
     let kid = added.unwrap().key.kid;
-    // What the second machine has added is readable with the new file alone.
+    // Keys that the second machine added are readable with the new file alone.
     let keys = tenants::master_keys(&app.app).unwrap();
     assert_eq!(keys.secrets, keys.under_current);
     assert_eq!(keys.ids.current, rotated.current);
@@ -124,7 +124,7 @@ fn a_server_with_a_copy_of_the_file_adds_no_secret_under_the_old_key() {
     platform
         .json("POST", "/tokens", &json!({"kid": kid}))
         .expect(201);
-    // One that lacks the new key refuses to add any, and says what to do.
+    // A machine without the new key refuses to add keys, and explains what to do.
     rotate(&app, false).unwrap();
     let refused = elsewhere.add_key(Some("acme"), &NewKey::made(Algorithm::Hs256));
     let sentence = refused.unwrap_err().to_string();
@@ -137,7 +137,7 @@ fn rotate(app: &TestApp, abandon: bool) -> Result<Rotated, String> {
     rotated.map_err(|error| error.to_string())
 }
 
-/// All that a rotation changes: the file, which key encrypts, what is under it, and the audit trail.
+/// Everything that a rotation changes: the file, the current master key, the secrets under it, and the audit trail.
 fn state(app: &TestApp) -> Vec<String> {
     let file = std::fs::read_to_string(app.database.master_key_file()).unwrap();
     let tables = [
@@ -165,7 +165,7 @@ fn a_file_that_decrypts_nothing_changes_nothing() {
     app.tenant("acme");
     app.platform();
     let path = app.database.master_key_file();
-    // Before the first rotation, after one, and after one that was prepared.
+    // Before the first rotation, after one, and after a prepared one.
     for number in 0..3 {
         let right = std::fs::read(&path).unwrap();
         std::fs::write(&path, "08".repeat(32)).unwrap();
@@ -183,7 +183,7 @@ fn a_file_that_decrypts_nothing_changes_nothing() {
         let output = app.database.command(&["master-key", "rotate"]).output();
         assert_eq!(output.unwrap().status.code(), Some(1));
         assert_eq!(state(&app), before, "{number}");
-        // The right file goes on as if nothing had been.
+        // With the right file, work continues as if nothing had happened.
         std::fs::write(&path, right).unwrap();
         let right = app.replica();
         right
@@ -205,7 +205,7 @@ fn a_file_that_lacks_the_key_which_encrypts_is_refused_even_where_nothing_is_enc
     let path = app.database.master_key_file();
     let right = std::fs::read(&path).unwrap();
     rotate(&app, false).unwrap();
-    // A copy from before the rotation.
+    // Puts back a copy of the file from before the rotation.
     let rotated = std::fs::read(&path).unwrap();
     std::fs::write(&path, &right).unwrap();
     let before = state(&app);
@@ -217,7 +217,7 @@ fn a_file_that_lacks_the_key_which_encrypts_is_refused_even_where_nothing_is_enc
     assert_eq!(state(&app), before);
     std::fs::write(&path, rotated).unwrap();
     rotate(&app.replica(), false).unwrap();
-    // Where the key is lost for good, one goes on without it.
+    // If the key is lost for good, the rotation can abandon it.
     std::fs::write(&path, &right).unwrap();
     let anew = app.replica();
     rotate(&anew, true).unwrap();
@@ -270,7 +270,7 @@ fn a_rotation_that_was_broken_off_goes_on() {
     run(data_dir, &["key", "add", "acme"]);
     let token = run(data_dir, &["token", "issue", "acme"]);
     let prepared = facts(data_dir, &["master-key", "rotate", "--prepare"]);
-    // As a rotation leaves the file that was killed before it came to the secrets.
+    // The file as left by a rotation that was killed before it re-encrypted the secrets.
     let path = data_dir.join("master.key");
     let file = std::fs::read_to_string(&path).unwrap();
     let [old, next] = file.lines().collect::<Vec<_>>()[..] else {
@@ -284,7 +284,7 @@ fn a_rotation_that_was_broken_off_goes_on() {
     assert_eq!(rotated["current"], prepared["next"]);
     assert_eq!(rotated["secrets"], 1);
     assert_eq!(std::fs::read_to_string(&path).unwrap(), format!("{next}\n"));
-    // A file that can't be read by the server's own words says so, and nothing is lost.
+    // An invalid file is reported in a clear message, and nothing is lost.
     std::fs::write(&path, "oops\n").unwrap();
     let refused = sigpersist(data_dir, &["master-key", "rotate"])
         .output()

@@ -1,4 +1,4 @@
-//! The memory that requests take, as the kernel counts it for a server of its own.
+//! Memory use of requests, as the kernel measures it for a separate server process.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -12,18 +12,18 @@ use crate::support::{Client, Program, TestDatabase, eventually, eventually_withi
 
 const MIB: usize = 1 << 20;
 
-/// A server whose memory is looked at.
+/// A server whose memory is measured.
 struct Watched {
     server: Program,
-    /// Of the tenant acme, with all scopes.
+    /// A client of the tenant acme, with all scopes.
     acme: Client,
-    /// Of the platform, with all scopes.
+    /// A client of the platform, with all scopes.
     platform: Client,
     config: Config,
 }
 
 impl Watched {
-    /// With nothing kept that is free: a peak is what was in use, and not what was kept of an earlier one.
+    /// Starts a server whose allocator returns free memory at once, so that a peak contains only memory in use.
     fn start(database: &TestDatabase, settings: &[(&str, &str)]) -> Self {
         let keeps_nothing = [
             ("MALLOC_ARENA_MAX", "1"),
@@ -67,7 +67,7 @@ impl Watched {
         }
     }
 
-    /// A client of another tenant.
+    /// Creates another tenant and returns a client for it.
     fn other_tenant(&self, database: &TestDatabase) -> Client {
         database.run(&["tenant", "create", "beta"]);
         database.run(&["key", "add", "beta"]);
@@ -75,7 +75,7 @@ impl Watched {
             .client(&database.run(&["token", "issue", "beta"]))
     }
 
-    /// A line of what the kernel says of the process, in bytes.
+    /// A value from `/proc/PID/status`, in bytes.
     fn status(&self, name: &str) -> usize {
         let path = format!("/proc/{}/status", self.server.child.id());
         let status = std::fs::read_to_string(path).unwrap();
@@ -84,12 +84,12 @@ impl Watched {
         kib.trim().parse::<usize>().unwrap() * 1024
     }
 
-    /// What is in memory now.
+    /// The resident memory now, in bytes.
     fn resident(&self) -> usize {
         self.status("VmRSS")
     }
 
-    /// The most that was in memory at once while something was done.
+    /// The peak of resident memory while a closure runs, in bytes.
     fn peak(&self, done: impl FnOnce()) -> usize {
         let path = format!("/proc/{}/clear_refs", self.server.child.id());
         std::fs::write(path, "5").unwrap();
@@ -97,7 +97,7 @@ impl Watched {
         self.status("VmHWM")
     }
 
-    /// Whom a route answers, and at which path.
+    /// A client that a route answers, and a path of the route.
     fn caller(&self, route: &Route) -> (&Client, String) {
         let client = match route.audience {
             Audience::Tenant | Audience::Operators => &self.acme,
@@ -116,14 +116,14 @@ impl Watched {
     }
 }
 
-/// So many of something that there are `bytes` of it, in between what comes before and after.
+/// A body of about `bytes` bytes: `before`, many repetitions, and `after`.
 fn filled(bytes: usize, before: &str, repeated: &str, after: &str) -> Vec<u8> {
     let room = bytes - before.len() - after.len();
     let repeated = repeated.repeat(room / repeated.len());
     format!("{before}{repeated}{after}").into_bytes()
 }
 
-/// Bodies of a size that are made to take much more than that.
+/// Bodies of this size that are designed to take much more memory.
 fn hostile(bytes: usize) -> Vec<(&'static str, Vec<u8>)> {
     let nested = (bytes - 20) / 2;
     let mut keys = String::from("{\"cms\":\"x\"");
@@ -292,7 +292,7 @@ fn hostile(bytes: usize) -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-/// Each route, with bodies of the largest size that it takes.
+/// Tries each route with hostile bodies of the maximum size.
 #[test]
 fn no_body_takes_more_than_three_times_its_size() {
     let settings = [
@@ -303,10 +303,11 @@ fn no_body_takes_more_than_three_times_its_size() {
     let database = TestDatabase::new();
     let watched = Watched::start(&database, &settings);
     let json = [("content-type", "application/json")];
-    // Whatever is made once is made now.
+    // Allocates whatever is allocated once.
     watched.acme.save("d", "t", 0, "first").expect(201);
     let idle = watched.resident();
-    // What nobody vouches for is not read at all, and a client may find its connection closed while it sends that.
+    // Bodies of routes without a token are not read at all, and the client may find its connection closed while it
+    // sends.
     let reads = |route: &&Route| route.audience != Audience::Anybody;
     for route in ROUTES.iter().filter(reads) {
         let (client, path) = watched.caller(route);
@@ -335,12 +336,12 @@ fn no_body_takes_more_than_three_times_its_size() {
         }
     }
     assert!(over.is_empty(), "{over:#?}");
-    // No peak was hidden in what was kept of another.
+    // No peak was hidden by memory that was kept from an earlier request.
     let kept = watched.resident().saturating_sub(idle);
     assert!(kept < 16 * MIB, "{kept} bytes are kept");
 }
 
-/// Begins a request whose body is as long as it may be, and sends all of it but the last byte.
+/// Begins a request with a body of the maximum size, and sends all of it except the last byte.
 fn hold_body(client: &Client, bytes: usize) -> TcpStream {
     let mut stream = connect(client);
     let token = client.token.as_deref().unwrap();
@@ -350,7 +351,7 @@ fn hold_body(client: &Client, bytes: usize) -> TcpStream {
          content-length: {bytes}\r\n\r\n"
     )
     .unwrap();
-    // Whoever is refused need not take all of it.
+    // A server that refuses the request need not read the whole body.
     drop(stream.write_all(&vec![b' '; bytes - 1]));
     stream
 }
@@ -363,7 +364,7 @@ fn connect(client: &Client) -> TcpStream {
     stream
 }
 
-/// The head of an answer, where one is there within a while.
+/// The head of an answer, if it comes within a time.
 fn head(stream: &mut TcpStream, patience: Duration) -> Option<String> {
     stream.set_read_timeout(Some(patience)).unwrap();
     let mut head = vec![0; 1024];
@@ -372,7 +373,7 @@ fn head(stream: &mut TcpStream, patience: Duration) -> Option<String> {
     Some(String::from_utf8_lossy(&head).into_owned())
 }
 
-/// Makes sure that somebody was refused for now, and when to come again.
+/// Asserts a temporary refusal with `Retry-After`.
 #[track_caller]
 fn assert_refused_for_now(head: &str, status: u16) {
     assert!(head.starts_with(&format!("HTTP/1.1 {status}")), "{head}");
@@ -403,10 +404,10 @@ fn bodies_of_one_tenant_take_their_part_of_the_budget_and_no_more() {
         let streams: Vec<_> = (0..2 * part / bytes)
             .map(|_| hold_body(&watched.acme, bytes))
             .collect();
-        // For as long as somebody waits, and may then go on sending what nobody wants.
+        // Longer than the queue timeout and the time in which a refused client may go on sending.
         std::thread::sleep(Duration::from_secs(4));
         for mut stream in streams {
-            // Of those who are let in nothing is heard.
+            // Requests that were admitted get no answer yet.
             match head(&mut stream, Duration::from_millis(100)) {
                 None => held.push(stream),
                 Some(head) => {
@@ -420,10 +421,10 @@ fn bodies_of_one_tenant_take_their_part_of_the_budget_and_no_more() {
     assert!(refused >= 3, "{refused}");
     let taken = peak.saturating_sub(idle);
     assert!(taken < part + 8 * MIB, "{taken} bytes more than before");
-    // Meanwhile another tenant is served, with bodies of the same size.
+    // Meanwhile another tenant's bodies of the same size are accepted.
     beta.save("d2", "t", 0, &"x".repeat(2_500_000)).expect(201);
     beta.read("d2", "t").expect(200);
-    // A body that says nothing of its length takes from the same part.
+    // A body without a declared length takes from the same budget.
     let mut chunked = connect(&watched.acme);
     let token = watched.acme.token.as_deref().unwrap();
     write!(
@@ -436,7 +437,7 @@ fn bodies_of_one_tenant_take_their_part_of_the_budget_and_no_more() {
         drop(chunked.write_all(chunk.as_bytes()));
     }
     assert_refused_for_now(&head(&mut chunked, Duration::from_secs(20)).unwrap(), 429);
-    // Who goes away gives it all back.
+    // Closing the connections returns their bytes to the budget.
     drop(held);
     eventually(|| {
         watched
@@ -452,7 +453,7 @@ fn answers_that_nobody_takes_are_held_against_the_tenant_that_asked() {
     let database = TestDatabase::new();
     let watched = Watched::start(&database, &BUDGET);
     let beta = watched.other_tenant(&database);
-    // In base64 they are what is stored in fewer bytes.
+    // Base64 is stored decoded, in fewer bytes.
     let large = "AAAA".repeat(600_000);
     for client in [&watched.acme, &beta] {
         for number in 0..6 {
@@ -489,14 +490,14 @@ fn answers_that_nobody_takes_are_held_against_the_tenant_that_asked() {
     }
     let more = peak.saturating_sub(idle);
     assert!(more < part + 16 * MIB, "{more} bytes more than before");
-    // Meanwhile another tenant is answered as much.
+    // Meanwhile another tenant gets answers of the same size.
     let page = beta.get("/signatures").expect(200);
     assert_eq!(page.signatures().len(), 6);
     drop(taken);
     eventually(|| watched.acme.get("/signatures").status == 200);
 }
 
-/// A burst of large bodies and answers, and what is in memory half a minute later.
+/// Sends a burst of large bodies and reads, and measures the memory half a minute later.
 #[test]
 fn memory_goes_back_to_the_system_after_a_burst() {
     let database = TestDatabase::new();
@@ -513,7 +514,7 @@ fn memory_goes_back_to_the_system_after_a_burst() {
                     for round in 0..3 {
                         let document = format!("{number}-{round}");
                         let saved = watched.acme.save(&document, "t", 0, large);
-                        // Where its part of the budget is used up, that is as good.
+                        // A refusal because the tenant's budget is used up is fine too.
                         assert!([201, 429].contains(&saved.status), "{}", saved.status);
                         drop(watched.acme.read(&document, "t"));
                         drop(watched.acme.get("/signatures?limit=4"));

@@ -1,5 +1,5 @@
-//! Migrations: each reverses by itself, an old server goes on beside a newer schema, and what is not Sigpersist's is left
-//! alone.
+//! Migrations: each can be reverted alone, an old server keeps working beside a newer schema, and objects that
+//! Sigpersist did not create are left alone.
 
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ use crate::support::{Balancer, Client, Program, TestDatabase, assert_success, te
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!();
 
-/// Rows of each kind, by the end of the name of the migration that makes room for them.
+/// Rows of each kind, keyed by the end of the name of the migration that adds their tables or columns.
 const ROWS: [(&str, &str); 8] = [
     (
         "create_tenants_and_signatures",
@@ -74,7 +74,7 @@ const ROWS: [(&str, &str); 8] = [
     ),
 ];
 
-/// All rows of all tables, whatever the order of their columns; but for the counter of changes, which only grows.
+/// All rows of all tables, with columns in any order, except the change counter, which only grows.
 fn rows(database: &TestDatabase) -> Vec<String> {
     let tables = database.lines(
         "SELECT relname::text AS line FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace
@@ -92,11 +92,11 @@ fn rows(database: &TestDatabase) -> Vec<String> {
 #[test]
 fn each_migration_reverses_by_itself_and_keeps_what_is_stored() {
     let database = TestDatabase::empty();
-    // As the owner of the tables, whom row-level security binds too.
+    // Connects as the owner of the tables, who is subject to row-level security.
     let mut connection = PgConnection::establish(&database.url).unwrap();
     let mut migrations: Vec<Box<dyn Migration<Pg>>> = MIGRATIONS.migrations().unwrap();
     migrations.sort_by_key(|migration| migration.name().to_string());
-    // Diesel's own table comes with the first question about it.
+    // Diesel creates its own table at the first query about migrations.
     assert!(connection.applied_migrations().unwrap().is_empty());
     let mut unused = ROWS.len();
     for migration in &migrations {
@@ -127,7 +127,7 @@ fn each_migration_reverses_by_itself_and_keeps_what_is_stored() {
     assert_eq!(difference(&before, &database.schema()), "");
 }
 
-/// What is in one alone.
+/// The lines that are in only one of the two.
 fn difference(before: &[String], after: &[String]) -> String {
     let missing = before.iter().filter(|statement| !after.contains(statement));
     let added = after.iter().filter(|statement| !before.contains(statement));
@@ -137,7 +137,7 @@ fn difference(before: &[String], after: &[String]) -> String {
         .collect()
 }
 
-/// What a program does that finds something that it can't work with.
+/// Asserts that a command refuses the database with this exit code and message, and changes nothing in it.
 #[track_caller]
 fn refused(database: &TestDatabase, arguments: &[&str], code: i32, words: &str) {
     let before = (database.schema(), rows(database));
@@ -163,7 +163,7 @@ fn an_old_server_goes_on_beside_a_newer_schema_and_a_newer_server() {
     };
     let older = [serve()];
     let alone = Balancer::new(&older, &token);
-    // As a migration may be: what is there keeps its meaning, and what is new may be left out.
+    // A change that the rules for migrations allow: existing data keeps its meaning, and additions are optional.
     let (mut threads, ()) = alone.load("during", || {
         let mut connection = PgConnection::establish(&database.url).unwrap();
         connection
@@ -181,14 +181,14 @@ fn an_old_server_goes_on_beside_a_newer_schema_and_a_newer_server() {
             )
             .unwrap();
     });
-    // It stands for the newer program, which knows what the older one has not heard of.
+    // This server stands for a newer version, which knows a migration that the older one does not.
     let newer = serve();
     database.execute("INSERT INTO __diesel_schema_migrations (version) VALUES ('29990101000000')");
     let [older] = older;
     let servers = [older, newer];
     let both = Balancer::new(&servers, &token);
     let (saved, ()) = both.load("after", || {
-        // Longer than it takes them to look at the schema again.
+        // Longer than the interval at which servers check the schema.
         let since = Instant::now();
         while since.elapsed() < Duration::from_secs(5) {
             for server in &servers {
@@ -209,7 +209,7 @@ fn an_old_server_goes_on_beside_a_newer_schema_and_a_newer_server() {
         both.check_statuses()
     );
     drop(servers);
-    // Once down, the older program does not come back.
+    // Once stopped, the older version does not start again.
     for arguments in [&SERVE[..], &SERVE_ONLY, &["migrate"], &["tenant", "list"]] {
         refused(
             &database,
@@ -222,7 +222,7 @@ fn an_old_server_goes_on_beside_a_newer_schema_and_a_newer_server() {
 
 #[test]
 fn what_somebody_else_has_made_is_left_as_it_is() {
-    // Of the tables that the first migration makes, and of those that only a later one makes.
+    // One table that the first migration creates, and one that only a later migration creates.
     for table in ["signatures", "trust_anchors"] {
         let database = TestDatabase::empty();
         database.execute(&format!(
@@ -262,14 +262,14 @@ fn a_schema_that_is_not_whole_is_refused() {
 fn a_migration_does_not_wait_for_long_and_can_be_tried_again() {
     let database = TestDatabase::new();
     let mut connection = database.connect();
-    // Back to before one that changes these tables.
+    // Reverts to before a migration that changes these tables.
     while !connection
         .revert_last_migration(MIGRATIONS)
         .unwrap()
         .to_string()
         .starts_with("20261126000002")
     {}
-    // Somebody writes, and is not done.
+    // Another transaction writes and does not commit.
     connection
         .batch_execute("BEGIN; LOCK TABLE tenants, signatures IN ROW EXCLUSIVE MODE")
         .unwrap();
@@ -306,13 +306,13 @@ fn a_dump_comes_back_whole() {
     assert_success(&restored);
     assert_eq!(difference(&database.schema(), &copy.schema()), "");
     assert_eq!(difference(&rows(&database), &rows(&copy)), "");
-    // With the same master key, which all tests have.
+    // The copy uses the same master key, as all tests do.
     let servers = [Program::serve_on(&copy, &[])];
     let restored = Balancer::new(&servers, &token);
     for thread in &threads {
         restored.check(thread, 3);
     }
-    // Also what comes next has its place.
+    // New threads can be saved too.
     assert!(!restored.load("after", || {}).0.is_empty());
     copy.run(&["audit", "verify", "--all"]);
 }

@@ -1,4 +1,4 @@
-//! The OpenAPI document: it and the server say the same, and the page that shows it needs nothing from elsewhere.
+//! The OpenAPI document: it agrees with the server, and its web page loads nothing from other hosts.
 
 use std::collections::BTreeSet;
 
@@ -19,7 +19,7 @@ fn document(app: &TestApp) -> Value {
     answer.json
 }
 
-/// Operations with their methods and paths.
+/// The operations, named by method and path.
 fn operations(document: &Value) -> Vec<(String, &Value)> {
     let paths = document["paths"].as_object().unwrap().iter();
     let operations = paths.flat_map(|(path, methods)| {
@@ -109,7 +109,7 @@ fn every_operation_is_complete() {
     assert_eq!(unresolved, [""; 0]);
 }
 
-/// What a reference stands for.
+/// Follows a `$ref`; any other value is returned as it is.
 fn resolved<'a>(document: &'a Value, value: &'a Value) -> &'a Value {
     match value["$ref"].as_str() {
         Some(reference) => document.pointer(reference.trim_start_matches('#')).unwrap(),
@@ -131,7 +131,7 @@ fn references(value: &Value) -> Vec<&str> {
     }
 }
 
-/// What a body may have, by JSON path, as the schemas say.
+/// Collects the JSON paths that a body may contain according to its schema.
 fn described(
     document: &Value,
     schema: &Value,
@@ -167,7 +167,7 @@ fn described(
     }
 }
 
-/// What a body has, by the same paths.
+/// Collects the JSON paths that a body contains.
 fn shown(value: &Value, path: &str, found: &mut BTreeSet<String>) {
     match value {
         Value::Object(members) => {
@@ -186,7 +186,8 @@ fn shown(value: &Value, path: &str, found: &mut BTreeSet<String>) {
     }
 }
 
-/// What is made without a type of its own is described as it is: reports of signatures, verdicts, trust anchors.
+/// Answers that are built without a Rust type for each part must be described too: reports of signatures, verdicts and
+/// trust anchors.
 #[test]
 fn what_is_told_of_signatures_is_described_member_by_member() {
     let app = TestApp::start();
@@ -225,7 +226,7 @@ fn what_is_told_of_signatures_is_described_member_by_member() {
     let mut told = BTreeSet::new();
     let schema = &document["components"]["schemas"]["Inspection"];
     described(&document, schema, "/content/inspection", 0, &mut told);
-    // Somebody countersigned it, nobody was revoked; deeper there is the same again.
+    // No signer of these is revoked, and the nested members of countersignatures and keys are not all there.
     let rare = ["/countersignatures/", "/revocation/", "/identifier/key"];
     let unseen: Vec<_> = told
         .difference(&seen)
@@ -237,7 +238,7 @@ fn what_is_told_of_signatures_is_described_member_by_member() {
     );
 }
 
-/// Schemas within a schema, by the paths to them.
+/// All schemas within a schema, with their paths.
 fn schemas_within<'a>(schema: &'a Value, path: &str, found: &mut Vec<(String, &'a Value)>) {
     found.push((path.to_owned(), schema));
     for (name, member) in schema["properties"].as_object().into_iter().flatten() {
@@ -253,7 +254,7 @@ fn schemas_within<'a>(schema: &'a Value, path: &str, found: &mut Vec<(String, &'
     }
 }
 
-/// Examples of a schema's own, of a media type, or of a parameter.
+/// The examples of a schema, media type or parameter.
 fn examples_of(described: &Value) -> Vec<&Value> {
     let own = described.get("example").into_iter();
     let several = described["examples"].as_array().into_iter().flatten();
@@ -262,7 +263,7 @@ fn examples_of(described: &Value) -> Vec<&Value> {
     own.chain(several).chain(named).collect()
 }
 
-/// A document that contradicts itself is worse than none: clients are generated from its schemas, and written by its examples.
+/// A document must not contradict itself: clients are generated from its schemas and written by its examples.
 #[test]
 fn every_example_is_as_its_own_schema_says() {
     let document = described::document();
@@ -311,7 +312,7 @@ fn every_example_is_as_its_own_schema_says() {
     assert!(held > 800, "{held}");
 }
 
-/// Whoever generates a client gets one error to catch, and for each code that has facts their type.
+/// A generated client has one error type to catch, and one type of details for each code that has details.
 #[test]
 fn all_failures_are_of_one_schema_and_details_of_one_for_each_code() {
     let document = described::document();
@@ -339,20 +340,20 @@ fn all_failures_are_of_one_schema_and_details_of_one_for_each_code() {
         .iter()
         .map(|code| code.as_str().unwrap().to_owned())
         .collect();
-    // Those two are of what is no route.
+    // These two codes are for paths and methods that are no route.
     let unrouted = ["method_not_allowed", "route_not_found"].map(ToOwned::to_owned);
     codes.extend(unrouted);
     let unsaid: Vec<_> = known.difference(&codes).collect();
     assert!(unsaid.is_empty(), "no route is answered with {unsaid:?}");
 }
 
-/// The page fills in what has an example of its own, or a default: all of that together is a request that is granted.
+/// The page prefills parameters from their examples or defaults; the server must grant the resulting request.
 #[test]
 fn what_the_page_fills_in_is_granted_on_the_first_try() {
     let app = TestApp::start();
     let document = described::document();
     app.tenant("acme");
-    // Who tries the page out has a token, and so a key.
+    // Somebody who tries the page has a token, and therefore a key.
     for holder in [Some("acme"), None] {
         app.add_key(holder, &NewKey::made(Algorithm::Hs256))
             .unwrap();
@@ -364,7 +365,7 @@ fn what_the_page_fills_in_is_granted_on_the_first_try() {
         app.hook("acme", name, component, |_| {});
     }
     let (tenant, platform) = (app.operator("acme"), app.platform());
-    // Reads what writes made; what takes something away comes last, and tenants at the very end.
+    // Order: writes, reads, deletes, revocations, then suspending and resuming tenants, and finally deleting them.
     let rank = |name: &str| {
         let (method, path) = name.split_once(' ').unwrap();
         let of_life = ["/suspend", "/resume", "/tenants/{name}"];
@@ -420,7 +421,7 @@ fn what_the_page_fills_in_is_granted_on_the_first_try() {
         if answer.status == 403 {
             answer = ask(&platform);
         }
-        // What an example names by a digest or a number need not be there, and what it would make may be.
+        // The object that an example names by digest or number may be missing, and one that it would create may exist.
         let there = ["tenant_exists", "key_exists"];
         let of_the_world =
             answer.status == 404 || there.iter().any(|code| answer.json["code"] == *code);

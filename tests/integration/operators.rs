@@ -1,4 +1,4 @@
-//! What operators do over REST: plugins, revisions, hooks.
+//! Management of plugins, revisions and hooks over REST.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -41,7 +41,7 @@ fn a_plugin_is_uploaded_shown_given_back_and_deleted() {
     assert_eq!(revision["exports"], json!(["lifecycle", "tagger"]));
     assert_eq!(revision["size"], SIGNER_TAGS.len());
     assert_eq!(revision["uploaded_by"], "tester");
-    // The newest bytes again change nothing; older bytes become the newest again.
+    // Uploading the newest bytes again changes nothing; uploading older bytes makes them the newest again.
     put(&operator, "/plugins/tags", SIGNER_TAGS).expect(200);
     put(&operator, "/plugins/tags", REQUIRE_COUNTERSIGNATURE).expect(201);
     put(&operator, "/plugins/tags", SIGNER_TAGS).expect(201);
@@ -58,7 +58,7 @@ fn a_plugin_is_uploaded_shown_given_back_and_deleted() {
     assert_eq!(metadata.json["content"]["revision"], revisions[0]);
     let bytes = operator.get_bytes(&path, &[("accept", "application/wasm")]);
     assert_eq!(bytes, SIGNER_TAGS);
-    // A plugin that is bound stays.
+    // A plugin can't be deleted while it is bound.
     operator
         .json("PUT", "/hooks/tagging", &json!({"plugin": "tags"}))
         .expect(201);
@@ -172,7 +172,7 @@ fn a_hook_is_set_whole_idempotently_and_under_preconditions() {
         operator.get("/hooks/no").expect(200).json["content"]["hook"],
         *hook
     );
-    // The same again is the same; another operator's change is not overwritten.
+    // Setting the same again changes nothing; another operator's change is not overwritten.
     operator.json("PUT", "/hooks/no", &request).expect(200);
     assert_eq!(
         operator
@@ -193,7 +193,7 @@ fn a_hook_is_set_whole_idempotently_and_under_preconditions() {
     assert_eq!(changed.header("etag").unwrap(), "\"2\"");
     acme.save("e", "t", 0, "x")
         .expect_error(422, "hook_rejected");
-    // Switched off.
+    // Disables the hook.
     operator
         .json(
             "PUT",
@@ -202,7 +202,7 @@ fn a_hook_is_set_whole_idempotently_and_under_preconditions() {
         )
         .expect(200);
     acme.save("e", "t", 0, "x").expect(201);
-    // Rolled back to what was in force before, and once more to a number.
+    // Rolls back to the previous binding, and then to one by number.
     let back = operator
         .send("POST", "/hooks/no/rollback", &[], None)
         .expect(200);
@@ -293,7 +293,7 @@ fn mistakes_in_a_hook_are_told_with_a_pointer() {
         .as_str()
         .unwrap();
     assert!(field.starts_with("/settings/prefixes"), "{field}");
-    // A name that a path of the API has, and one that means something else beside a candidate.
+    // A name that is a path of the API, and one that has another meaning for candidates.
     let reserved = operator.json("PUT", "/hooks/decisions", &json!({"plugin": "tags"}));
     reserved.expect_error(405, "method_not_allowed");
     refused("candidate", json!({"plugin": "tags"}), "refused");
@@ -365,7 +365,7 @@ fn platform_operators_act_for_any_tenant_and_tenants_for_themselves_alone() {
     assert_eq!(set.header("location").unwrap(), "/tenants/acme/hooks/no");
     acme.save("d", "t", 0, "x")
         .expect_error(422, "hook_rejected");
-    // The tenant sees the platform's plugin, but can't change it: a plugin of the same name is its own.
+    // The tenant sees the platform's plugin but can't change it. A plugin of the same name belongs to the tenant.
     let operator = app.operator("acme");
     let plugins = operator.get("/plugins").expect(200);
     assert_eq!(plugins.json["content"]["plugins"][0]["owner"], "platform");
@@ -381,7 +381,7 @@ fn platform_operators_act_for_any_tenant_and_tenants_for_themselves_alone() {
         .json("PUT", "/hooks/no", &json!({"plugin": "no"}))
         .expect(200);
     acme.save("d", "t", 0, "x").expect(201);
-    // Its own name in the path is its own; another's, or none at all, is not found.
+    // A tenant may name itself in the path; other tenants and unknown names are not found.
     operator.get("/tenants/acme/hooks").expect(200);
     operator
         .get("/tenants/other/hooks")
@@ -392,7 +392,7 @@ fn platform_operators_act_for_any_tenant_and_tenants_for_themselves_alone() {
     platform
         .get("/tenants/nobody/hooks")
         .expect_error(404, "tenant_not_found");
-    // Without a tenant there are no hooks and no signatures to speak of.
+    // Without a tenant, there are no hooks or signatures.
     platform.get("/hooks").expect_error(403, "tenant_required");
     platform
         .get("/signatures")
@@ -452,7 +452,7 @@ fn what_postgres_can_not_store_is_refused_on_every_path() {
     operator
         .get("/hooks/decisions?document=%00")
         .expect_error(400, "invalid_parameter");
-    // Backslashes are no such character.
+    // An escaped backslash before `u0000` is no NUL character.
     let settings = json!({"plugin": "p", "settings": {"a": "\\u0000"}});
     operator.json("PUT", "/hooks/h", &settings).expect(201);
 }

@@ -1,5 +1,4 @@
-//! More requests than the server can bear: who waits for longer than is good is refused, and of those who are refused or gone
-//! nothing is done.
+//! Overload: requests that wait too long are refused, and refused or cancelled requests have no effect.
 
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,10 +9,10 @@ use serde_json::json;
 use crate::support::{Client, TestApp, slow_to_read};
 
 const QUEUE_TIMEOUT: Duration = Duration::from_millis(1_500);
-/// Long enough for a request to come to wait.
+/// Long enough for a request to join the queue.
 const A_WHILE: Duration = Duration::from_millis(200);
 
-/// A server that answers one request at a time, and somebody who keeps the thread `slow` locked.
+/// A server that answers one request at a time, and a connection that keeps the thread `slow` locked.
 fn one_at_a_time() -> (TestApp, Client, diesel::PgConnection) {
     let app = TestApp::start_with(|config| {
         config.http.max_concurrent_requests = 1;
@@ -30,7 +29,7 @@ fn send_save(client: &Client, document: &str) -> TcpStream {
     client.begin_save(&json!({"document": document, "thread": "t", "version": 0, "cms": "small"}))
 }
 
-/// All documents that are stored, in order.
+/// The names of all stored documents, in alphabetical order.
 fn documents(app: &TestApp) -> String {
     app.database
         .lines("SELECT string_agg(document, ' ' ORDER BY document) AS line FROM signatures")
@@ -54,7 +53,7 @@ fn nothing_is_done_for_clients_that_hang_up_while_they_wait() {
         std::thread::sleep(A_WHILE);
         drop(holder);
         slow.join().unwrap().expect(201);
-        // Turns come in order: the others' would have been before this one.
+        // Turns are given in order, so the saves of the other clients would have come before this one.
         patient.join().unwrap().expect(201);
     });
     assert_eq!(documents(&app), "patient slow");
@@ -78,18 +77,18 @@ fn what_waits_for_too_long_is_refused_in_time_and_never_done() {
             assert_eq!(refused.header("retry-after"), Some("1"));
         }
         let waited = since.elapsed();
-        // Some up to an eighth earlier than others.
+        // Some requests are refused up to an eighth of the time earlier.
         assert!(waited >= QUEUE_TIMEOUT * 7 / 8, "{waited:?}");
         assert!(waited < QUEUE_TIMEOUT * 2, "{waited:?}");
         drop(holder);
         slow.join().unwrap().expect(201);
     });
-    // Whoever came now would be answered after all that could still wait.
+    // This save is answered after all requests that could still be waiting.
     acme.save("next", "t", 0, "x").expect(201);
     assert_eq!(documents(&app), "next slow");
 }
 
-/// What one tenant asks to be verified, however much it is, leaves turns to the others.
+/// One tenant's verifications, however many, leave turns to other tenants.
 #[test]
 fn a_tenants_verifications_keep_no_other_from_its_turns() {
     let app = TestApp::start_with(|config| {

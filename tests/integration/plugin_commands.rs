@@ -1,4 +1,4 @@
-//! The commands of plugin authors and operators: what works on a component alone, and what changes and tries hooks.
+//! The commands of plugin authors and operators: those that need only a component, and those that change or try hooks.
 
 use std::path::{Path, PathBuf};
 
@@ -11,19 +11,19 @@ use crate::support::{
 
 const PLUGINS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/plugins");
 
-/// The component of an example.
+/// The path of an example's component.
 fn example(name: &str) -> String {
     format!("{PLUGINS}/{name}/{name}.wasm")
 }
 
-/// What a command that must succeed says with `--json`.
+/// The JSON output of a command that must succeed.
 #[track_caller]
 fn told(data_dir: &Path, arguments: &[&str]) -> Value {
     let arguments: Vec<_> = arguments.iter().copied().chain(["--json"]).collect();
     serde_json::from_str(&run(data_dir, &arguments)).unwrap()
 }
 
-/// What a command that must fail says on standard output and on standard error.
+/// Standard output and standard error of a command that must fail.
 #[track_caller]
 fn failed(data_dir: &Path, arguments: &[&str]) -> (String, String) {
     let output = sigpersist(data_dir, arguments).output().unwrap();
@@ -41,7 +41,7 @@ fn write(folder: &Path, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
     path
 }
 
-/// A directory of cases: one that passes, and one that does not where that is asked for.
+/// A directory of test cases: one that passes and, on demand, one that fails.
 fn cases(folder: &Path, with_failing: bool) -> String {
     let cases = if with_failing { "failing" } else { "passing" };
     let cases = folder.join(cases);
@@ -84,7 +84,7 @@ fn a_component_is_inspected_without_a_database() {
     assert_eq!(facts["judges"], json!(["save"]));
     assert_eq!(facts["settings_required"], false);
     let warnings = facts["warnings"].as_array().unwrap();
-    // It takes long on a machine that is busy.
+    // On a busy machine, it may take long to compile.
     let mut warnings = warnings.iter().map(|warning| warning.as_str().unwrap());
     assert!(
         warnings.all(|warning| warning.contains("ms to compile")),
@@ -160,7 +160,7 @@ fn cases_are_run_and_their_differences_shown() {
         json!([{"path": "verdict", "expected": "rejected", "got": "accepted"}])
     );
 
-    // A case that can't be run has failed; a file that is no case ends it.
+    // A case that can't be run counts as failed; a file that is not a case ends the command.
     let odd = folder.path().join("odd");
     let delete = json!({"input": {"operation": "delete", "cms": "eA=="}, "expected": {"verdict": "accepted"}});
     write(&odd, "delete.json", delete.to_string());
@@ -272,7 +272,7 @@ fn a_core_module_is_packed_and_then_admitted() {
         error.contains("imports WASI") && error.contains("wasm32-unknown-unknown"),
         "{error}"
     );
-    // What would trap at once is not written.
+    // A component that would trap at once is not written.
     let traps = Guest {
         describe: "(unreachable)",
         ..Guest::default()
@@ -572,7 +572,7 @@ fn hooks_are_tried_and_their_decisions_read_beside_a_server() {
     acme.save("a", "t", 2, DROPPED.trim())
         .expect_error(422, "hook_rejected");
 
-    // Over what would be its third version.
+    // An evaluation as the third version of a thread.
     write(folder.path(), "dropped.b64", DROPPED);
     let input = json!({"document": "a", "thread": "t", "cms_file": "dropped.b64"});
     let input = write(folder.path(), "input.json", input.to_string());

@@ -1,4 +1,4 @@
-//! What may be uploaded, and what is refused with its reason.
+//! Components that may be uploaded, and others that are refused with a reason.
 
 use serde_json::json;
 
@@ -26,7 +26,7 @@ fn the_examples_are_admitted_and_described() {
         .upload("require-countersignature", REQUIRE_COUNTERSIGNATURE)
         .unwrap();
     assert!(keeps.imports.contains(&"previous".to_owned()));
-    // The same bytes are the same revision.
+    // Uploading the same bytes again gives the same revision.
     let again = app.upload("signer-tags", SIGNER_TAGS).unwrap();
     assert_eq!(again.sha256, tags.sha256);
 }
@@ -63,7 +63,7 @@ fn what_is_no_component_of_the_contract_is_refused_with_the_reason() {
     refused(&app, &clock.component(), "imports `test:guest/clock`");
 }
 
-/// Contracts that differ from ours, and what is said of components that were built against them.
+/// Contracts that differ from ours, and the reason for which components built against them are refused.
 const DIFFERENT: [(&str, &str, &str); 4] = [
     (
         "format: format,",
@@ -131,7 +131,7 @@ fn a_stored_component_of_another_contract_is_not_bound() {
     app.upload("plugin", &Guest::default().component()).unwrap();
     let (component, why) = different(0);
     let component: String = component.iter().map(|byte| format!("{byte:02x}")).collect();
-    // As an earlier server, which did not look so closely, may have stored it.
+    // As stored by an earlier server, which checked less strictly.
     app.database.execute(&format!(
         "UPDATE plugin_revisions SET component = '\\x{component}', sha256 = sha256('\\x{component}')"
     ));
@@ -188,7 +188,7 @@ fn a_plugin_that_misbehaves_while_it_is_set_up_is_refused_naming_the_limit() {
         ..Guest::default()
     };
     refused(&app, &validate.component(), "validate-config");
-    // And the next one is admitted as if nothing had been.
+    // The next upload is admitted as if nothing had happened.
     assert!(app.upload("plugin", &Guest::default().component()).is_ok());
 }
 
@@ -241,7 +241,7 @@ fn a_stored_component_that_was_changed_does_not_run() {
         .expect_error(500, "hook_failed");
 }
 
-/// However a signature comes, hooks see who signed it.
+/// Hooks see the signers, whatever the form of the signature.
 #[test]
 fn hooks_read_armour_line_breaks_and_xml_too() {
     let app = TestApp::start();

@@ -1,4 +1,4 @@
-//! What a tenant accepts as a signature, whom it trusts, and the verdicts that are recorded by that.
+//! Policies, trust anchors, and the verdicts that are recorded accordingly.
 
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ fn set(operator: &Client, policy: &Value) {
     operator.json("PATCH", "/policy", policy).expect(200);
 }
 
-/// The verdict on the only signer of what is sent.
+/// The verdict on the only signer of a signature.
 fn verdict(acme: &Client, cms: &str) -> Value {
     let answer = acme
         .json("POST", "/verify", &json!({ "cms": cms }))
@@ -60,7 +60,7 @@ fn a_signature_passes_by_those_whom_its_own_tenant_trusts() {
         verdict(&acme, chained)["sub_indication"],
         "NO_CERTIFICATE_CHAIN_FOUND"
     );
-    // Another authority of the same name is not enough.
+    // Another authority with the same name is not enough.
     trust(&operator, OTHER_CA);
     assert_eq!(
         verdict(&acme, chained)["sub_indication"],
@@ -74,26 +74,26 @@ fn a_signature_passes_by_those_whom_its_own_tenant_trusts() {
     assert_eq!(passed["revocation"], json!({"status": "not_judged"}));
     assert_eq!(passed["chain"].as_array().unwrap().len(), 3);
     assert_eq!(passed["chain"][2], anchor["sha256"]);
-    // Nobody else trusts whom one trusts.
+    // Other tenants do not trust this anchor.
     assert_eq!(
         verdict(&evil, chained)["sub_indication"],
         "NO_CERTIFICATE_CHAIN_FOUND"
     );
-    // Other servers hear of it.
+    // Other servers learn of the new anchor.
     let elsewhere = replica.tenant("acme");
     let began = Stopwatch::start();
     while verdict(&elsewhere, chained)["indication"] != "TOTAL_PASSED" {
         assert!(began.elapsed() < Duration::from_secs(2));
         std::thread::sleep(Duration::from_millis(20));
     }
-    // What is stored is judged by them too.
+    // Stored signatures are verified with the anchors too.
     acme.save("d", "t", 0, chained).expect(201);
     let stored = acme
         .get("/signature?document=d&thread=t&verify=true")
         .expect(200);
     let signer = &stored.json["content"]["inspection"]["signers"][0];
     assert_eq!(signer["verdict"]["indication"], "TOTAL_PASSED");
-    // Until they are trusted no more.
+    // After the anchor is removed, the signature does not pass.
     let path = format!("/trust-anchors/{}", anchor["sha256"].as_str().unwrap());
     let shown = operator.get(&path).expect(200);
     let pem = shown.json["content"]["trust_anchor"]["pem"]
@@ -108,7 +108,7 @@ fn a_signature_passes_by_those_whom_its_own_tenant_trusts() {
     operator
         .json("DELETE", &path, &json!({}))
         .expect_error(404, "trust_anchor_not_found");
-    // What was shown can be given back as it is.
+    // The PEM that was shown can be sent back unchanged.
     operator
         .json("POST", "/trust-anchors", &json!({ "pem": pem }))
         .expect(201);
@@ -129,7 +129,7 @@ fn anchors_are_added_once_and_only_where_they_are_certificates() {
             .len(),
         2
     );
-    // Again, nothing is changed.
+    // Adding the same anchors again changes nothing.
     add(&both).expect(200);
     let listed = operator.get("/trust-anchors").expect(200);
     assert_eq!(
@@ -155,7 +155,7 @@ fn anchors_are_added_once_and_only_where_they_are_certificates() {
     operator
         .get("/trust-anchors/x")
         .expect_error(400, "invalid_parameter");
-    // Those who may only look may not change, and applications may do neither.
+    // A reader of policies may not change them, and applications may do neither.
     let reader = app.client("acme", &[Scope::PolicyRead]);
     reader.get("/trust-anchors").expect(200);
     reader
@@ -264,15 +264,15 @@ fn what_is_found_of_a_version_is_recorded_with_it_and_stays() {
         );
     }
     assert!(signers.iter().any(|signer| signer["iin"] == "123456789011"));
-    // A retry finds the version there, with its one verdict.
+    // A retry finds the version saved, with its one verdict.
     acme.save("d", "t", 1, COUNTERSIGNED.trim()).expect(200);
     assert_eq!(verdicts(&acme, "").len(), 1);
-    // Nothing is recorded of what is not saved.
+    // A version that is not saved leaves no verdict.
     acme.save("d", "t", 1, "another")
         .expect_error(409, "version_conflict");
     acme.save("d", "t", 2, CHAINED.trim()).expect(201);
     assert_eq!(verdicts(&acme, "&version=3").len(), 1);
-    // Now somebody is trusted: what was found before stays, and is not what is found now.
+    // The anchor is trusted only now: the old verdict stays, and the new one differs.
     trust(&operator, CA);
     let body = json!({"document": "d", "thread": "t"});
     let again = acme.json("POST", "/signature/verify", &body).expect(201);
@@ -286,7 +286,7 @@ fn what_is_found_of_a_version_is_recorded_with_it_and_stays() {
         all[1]["signers"][0]["verdict"]["sub_indication"],
         "NO_CERTIFICATE_CHAIN_FOUND"
     );
-    // An earlier version, which was saved before anything was recorded.
+    // An earlier version, which was saved before verdicts were recorded.
     let body = json!({"document": "d", "thread": "t", "version": 1});
     acme.json("POST", "/signature/verify", &body).expect(201);
     let all = verdicts(&acme, "");
@@ -295,7 +295,7 @@ fn what_is_found_of_a_version_is_recorded_with_it_and_stays() {
         .map(|it| it["version"].as_u64().unwrap())
         .collect();
     assert_eq!(versions, [3, 3, 2, 1]);
-    // Page by page it is the same.
+    // Paging gives the same list.
     let (mut pages, mut cursor) = (Vec::new(), String::new());
     loop {
         let path = format!("/signature/verdicts?document=d&thread=t&limit=1{cursor}");
@@ -318,7 +318,7 @@ fn what_is_found_of_a_version_is_recorded_with_it_and_stays() {
         acme.json(method, path, &body)
             .expect_error(404, "signature_not_found");
     }
-    // They go with the thread.
+    // Deleting the thread deletes its verdicts.
     acme.delete("d", "t").expect(200);
     let left = app
         .database
@@ -422,7 +422,7 @@ fn policies_are_set_on_the_command_line() {
     assert_eq!(code, Some(0), "{error}");
     assert!(said.contains("accepts CMS and XML"), "{said}");
     assert!(said.contains("come with their content"), "{said}");
-    // The running server hears of it.
+    // The running server learns of the policy.
     crate::support::eventually(|| acme.save("x", "t", 0, "anything").status == 422);
     acme.save("d", "t", 0, CHAINED.trim()).expect(201);
     assert_eq!(
@@ -442,7 +442,7 @@ fn policies_are_set_on_the_command_line() {
     assert!(error.contains("policy show acme"), "{error}");
     let (code, _, _) = run(&["policy", "set", "acme"]);
     assert_eq!(code, Some(2));
-    // All of it by whoever may run commands here.
+    // The audit trail has all of these changes, made by the command line.
     assert_eq!(
         app.audit("acme"),
         [

@@ -1,4 +1,4 @@
-//! Other programs of Postgres in the place of those that run, as after a minor upgrade of the system's packages.
+//! Postgres programs that are replaced while they run, as by a minor upgrade of the system's packages.
 
 use std::ffi::OsString;
 use std::fs;
@@ -10,8 +10,8 @@ use crate::support::{
     succeeds, temp_dir, tenant_token,
 };
 
-/// A Postgres of its own, in which files can be replaced. Its folders lie to each other as those of the machine's, since the
-/// programs look for their own files that way.
+/// A copy of the machine's Postgres in which files can be replaced. Its folders have the same relative paths as the
+/// originals, since the programs find their own files that way.
 struct Installed {
     root: tempfile::TempDir,
     programs: PathBuf,
@@ -52,7 +52,7 @@ impl Installed {
         }
     }
 
-    /// A command of Sigpersist that finds these programs first.
+    /// A command of `sigpersist` that finds these programs first.
     fn command(&self, arguments: &[&str]) -> Command {
         let mut path = OsString::from(&self.programs);
         path.push(":");
@@ -62,7 +62,7 @@ impl Installed {
         command
     }
 
-    /// A server on these programs, and a client of a tenant's.
+    /// Starts a server on these programs, and returns it with a client of a tenant.
     fn serve(&self) -> (Program, Client) {
         let token = tenant_token(|arguments| succeeds(self.command(arguments)));
         let mut command = self.command(&["serve", "--listen", "127.0.0.1:0"]);
@@ -72,7 +72,7 @@ impl Installed {
         (server, client)
     }
 
-    /// What the server has written to its log.
+    /// The server's log so far.
     fn log(&self) -> String {
         fs::read_to_string(self.root.path().join("log")).unwrap()
     }
@@ -82,7 +82,7 @@ impl Installed {
     }
 }
 
-/// Replaces a file as package managers do, with the same content.
+/// Replaces a file as package managers do, with a copy that has the same content.
 fn replace(file: &Path) {
     let new = file.with_extension("new");
     fs::copy(file, &new).unwrap();
@@ -103,10 +103,10 @@ fn a_server_goes_on_with_the_programs_that_replaced_those_it_runs() {
     replace(&installed.library);
     replace(&installed.programs.join("postgres"));
     eventually(|| running_postmaster(&data_dir).is_some_and(|now| now != first) && is_ready(&acme));
-    // A connection that was lost meanwhile may be noticed only now.
+    // The loss of a connection may be noticed only by the next save.
     eventually(|| matches!(acme.save("d", "after", 0, "x").status, 200 | 201));
     acme.read("d", "before").expect(200);
-    // Changes with triggers, on a new connection.
+    // A change that runs triggers, on a new connection.
     succeeds(installed.command(&["tenant", "create", "other"]));
     let log = installed.log();
     let told = log.matches("The Postgres programs were replaced").count();
@@ -121,7 +121,7 @@ fn a_server_is_not_stopped_for_programs_that_could_not_go_on() {
     let (_server, acme) = installed.serve();
     let data_dir = installed.data_dir();
     let first = postmaster(&data_dir);
-    // As when another major version has come into the same folder.
+    // As if another major version had been installed into the same folder.
     let other = installed.programs.join("postgres.new");
     let script = format!(
         "printf '#!/bin/sh\\necho \"postgres (PostgreSQL) 18.4\"\\n' > '{}'",

@@ -1,4 +1,4 @@
-//! `sigpersist upgrade-data`. It goes from the Postgres of this machine to the same one, which takes every step of the way.
+//! `sigpersist upgrade-data`. It upgrades from this machine's Postgres to the same version, which runs every step.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -11,13 +11,14 @@ use crate::support::{
     FIRST, Program, TestDatabase, assert_success, run, sigpersist, temp_dir, tenant_token,
 };
 
-/// The folder of the machine's Postgres programs.
+/// The folder of this machine's Postgres programs.
 fn programs() -> String {
     let program = TestDatabase::new().program("postgres");
     program.parent().unwrap().display().to_string()
 }
 
-/// A data directory with a tenant that has a signature, and another one; with a token for the first.
+/// Fills a data directory with a tenant that has a signature and a deleted thread, and another tenant. Returns a token
+/// for the first.
 fn filled(data_dir: &Path) -> String {
     let token = tenant_token(|arguments| run(data_dir, arguments));
     run(data_dir, &["tenant", "create", "other"]);
@@ -31,7 +32,7 @@ fn filled(data_dir: &Path) -> String {
     token
 }
 
-/// What a data directory holds, as far as commands tell.
+/// The content of a data directory as commands show it: tenants and the verified audit trail.
 fn told(data_dir: &Path) -> [String; 2] {
     let tenants = run(data_dir, &["tenant", "list", "--json"]);
     [tenants, run(data_dir, &["audit", "verify", "--all"])]
@@ -40,12 +41,12 @@ fn told(data_dir: &Path) -> [String; 2] {
 fn upgrade(data_dir: &Path, arguments: &[&str]) -> Output {
     let mut command = sigpersist(data_dir, &["upgrade-data"]);
     command.args(arguments);
-    // What it says of other databases.
+    // Variables for other databases, which must have no effect.
     command.env("PGPORT", "1").env("PGSERVICE", "nowhere");
     command.output().unwrap()
 }
 
-/// The only folder that is called like one that an upgrade has kept.
+/// The only folder with the name of a kept old database.
 fn kept(data_dir: &Path) -> PathBuf {
     let entries = data_dir.read_dir().unwrap().map(|entry| entry.unwrap());
     let mut kept = entries.filter(|entry| {
@@ -73,7 +74,7 @@ fn an_upgrade_keeps_everything_and_the_old_database_beside_it() {
     let data_dir = folder.path().join("data");
     let token = filled(&data_dir);
     let before = told(&data_dir);
-    // As in a copy, or after the system has emptied the folder for temporary files.
+    // The folder is missing in a copy, or after the system has cleaned temporary files.
     fs::remove_dir(data_dir.join("run")).unwrap();
     let output = upgrade(&data_dir, &["--to", &programs()]);
     assert_success(&output);
@@ -96,7 +97,7 @@ fn an_upgrade_keeps_everything_and_the_old_database_beside_it() {
     for leftover in ["upgrade", "postgres.proven"] {
         assert!(!data_dir.join(leftover).exists(), "{leftover}");
     }
-    // The kept one is in the way of the next, and is what one can go back to.
+    // The kept old database prevents the next upgrade, and can be restored by renaming it.
     refused(
         &upgrade(&data_dir, &["--to", &programs()]),
         &["from an earlier upgrade"],
@@ -112,7 +113,7 @@ fn an_upgrade_keeps_everything_and_the_old_database_beside_it() {
 #[test]
 fn an_upgrade_tells_scripts_what_it_did_wherever_the_directory_is() {
     let folder = temp_dir();
-    // pg_upgrade gives paths to a shell.
+    // `pg_upgrade` passes paths to a shell, so this one has quotes and a command substitution in it.
     let data_dir = folder.path().join(r#"it's "a" $(touch x) \ d"#);
     run(&data_dir, &["tenant", "create", "acme"]);
     let output = upgrade(&data_dir, &["--json", "--to", &programs()]);
@@ -151,7 +152,7 @@ fn an_upgrade_is_refused_with_what_to_do() {
     let mut command = sigpersist(&data_dir, &["upgrade-data"]);
     command.env("DATABASE_URL", "postgres://me@127.0.0.1/d");
     refused(&command.output().unwrap(), &["by its own means"]);
-    // Of a version that no machine has.
+    // A version that is on no machine.
     let version_file = data_dir.join("postgres/PG_VERSION");
     let version = fs::read_to_string(&version_file).unwrap();
     fs::write(&version_file, "13\n").unwrap();
@@ -173,7 +174,7 @@ fn an_upgrade_that_is_killed_leaves_everything_as_it_was() {
     filled(&data_dir);
     let before = told(&data_dir);
     let programs = programs();
-    // At the beginning of each of its parts.
+    // Kills the upgrade at the beginning of each part.
     for part in ["Upgrading", "Copying", "Trying"] {
         let mut command = sigpersist(&data_dir, &["upgrade-data", "--to", &programs]);
         let mut child = command
@@ -206,15 +207,15 @@ fn an_upgrade_that_ends_between_two_renames_is_settled_by_the_next_start() {
         data_dir.join("postgres.proven"),
         kept(&data_dir),
     );
-    // The old one has its new name, and the new one has not.
+    // The old database has been renamed already, but the new one has not.
     fs::rename(&files, &proven).unwrap();
     assert_eq!(told(&data_dir), after);
     assert!(kept.exists() && !proven.exists());
-    // Before that, the copy is of no use: the database may have changed since.
+    // Before that rename, the copy is useless, since the database may have changed since.
     fs::rename(&kept, &proven).unwrap();
     assert_eq!(told(&data_dir), after);
     assert!(!proven.exists());
-    // Nor is one that was never proven.
+    // A copy that was never proven is useless too.
     fs::create_dir_all(data_dir.join("upgrade/postgres")).unwrap();
     assert_eq!(told(&data_dir), after);
     assert!(!data_dir.join("upgrade").exists());

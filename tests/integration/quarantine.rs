@@ -1,4 +1,4 @@
-//! Hooks that keep failing are set aside, everywhere at once, until they are released.
+//! Hooks that keep failing are quarantined on all servers at once, until they are released.
 
 use serde_json::{Value, json};
 use sigpersist_model::plugin::OnFailure;
@@ -41,7 +41,7 @@ fn a_hook_that_rejects_on_failure_refuses_at_once_without_running() {
         acme.save("d", "t", 0, "x").expect_error(500, "hook_failed");
     }
     let last = operator.get("/hooks/decisions?limit=10").expect(200);
-    // No guest has run: it would have spent its time and fuel.
+    // No guest has run, since none has used time or fuel.
     let have_not_run = |decisions: &Value| {
         let decisions = decisions["content"]["decisions"].as_array().unwrap();
         let costs = decisions
@@ -58,7 +58,7 @@ fn a_hook_that_rejects_on_failure_refuses_at_once_without_running() {
         .unwrap()
         .to_owned();
     assert!(failure.contains("set aside"), "{failure}");
-    // A second server knows.
+    // A second server knows of the quarantine.
     let replica = app.replica();
     let elsewhere = Client::new(&replica.base, acme.token.clone());
     elsewhere
@@ -66,7 +66,7 @@ fn a_hook_that_rejects_on_failure_refuses_at_once_without_running() {
         .expect_error(500, "hook_failed");
     let last = operator.get("/hooks/decisions?limit=10").expect(200);
     assert!(have_not_run(&last.json), "{}", last.text);
-    // A new place mends nothing.
+    // A change of order does not end the quarantine.
     app.hook("acme", "other", &Guest::default().component(), |request| {
         request.order = -1;
     });
@@ -77,7 +77,7 @@ fn a_hook_that_rejects_on_failure_refuses_at_once_without_running() {
     operator
         .send("DELETE", "/hooks/other", &[], None)
         .expect(200);
-    // Released, it runs again; and it is set aside again when it goes on failing.
+    // A released hook runs again, and is quarantined again if it goes on failing.
     let released = operator
         .send("POST", "/hooks/loop/release", &[], None)
         .expect(200);
@@ -86,7 +86,7 @@ fn a_hook_that_rejects_on_failure_refuses_at_once_without_running() {
         acme.save("d", "t", 0, "x").expect_error(500, "hook_failed");
     }
     assert_ne!(quarantine(&operator), Value::Null);
-    // So does a hook that is set anew.
+    // A new binding of the hook ends its quarantine too.
     app.hook("acme", "loop", &Guest::default().component(), |_| {});
     assert_eq!(quarantine(&operator), Value::Null);
     acme.save("d", "t", 0, "x").expect(201);
@@ -146,7 +146,7 @@ fn a_hook_that_fails_too_often_of_many_runs_is_set_aside() {
     });
     let acme = app.tenant("acme");
     let operator = app.operator("acme");
-    // Traps where the document's name has one letter.
+    // Traps if the name of the document has one letter.
     let half = Guest {
         judge: "(if (i32.eq (i32.load (i32.add (local.get 0) (i32.const 60))) (i32.const 1)) (then (unreachable))) (i32.const 1024)",
         ..Guest::default()
@@ -170,7 +170,7 @@ fn a_hook_that_fails_too_often_of_many_runs_is_set_aside() {
     );
 }
 
-/// A document that takes the server longer to read than a hook may run.
+/// Saves a document that takes the server longer to read than a hook may run.
 #[test]
 fn the_servers_own_time_is_not_the_hooks() {
     let app = app();

@@ -1,4 +1,4 @@
-//! Quotas of tenants: what is refused, how much is said of it, and when it passes again.
+//! Quotas of tenants: refusals, the details in them, and the time after which requests pass again.
 
 use std::io::Write as _;
 use std::net::TcpStream;
@@ -43,7 +43,7 @@ fn bytes_are_stored_up_to_the_quota_and_reads_and_deletes_go_on() {
     acme.save("b", "t", 0, "ab").expect(201);
     exceeded(acme.save("c", "t", 0, "a"), "max_bytes", 10, 10);
     other.save("c", "t", 0, "a lot more").expect(201);
-    // What was stored is answered as such, and read.
+    // A retry of a stored version is answered, and reading works.
     acme.save("b", "t", 0, "ab").expect(200);
     acme.save("a", "t", 1, "o-er").expect(200);
     acme.read("a", "t").expect(200);
@@ -63,13 +63,13 @@ fn threads_are_made_up_to_the_quota_and_signed_over_beyond() {
     acme.save("b", "t", 0, "1").expect(201);
     exceeded(acme.save("c", "t", 0, "1"), "max_threads", 2, 2);
     exceeded(acme.save("c", "t", 1, "1"), "max_threads", 2, 2);
-    // Neither a countersignature nor a retry makes a thread; a conflict is one.
+    // Neither a countersignature nor a retry creates a thread; a conflict stays a conflict.
     acme.save("a", "t", 1, "2").expect(201);
     acme.save("a", "t", 2, "3").expect(201);
     acme.save("b", "t", 0, "1").expect(200);
     acme.save("b", "t", 0, "other")
         .expect_error(409, "version_conflict");
-    // The tenant's own quota is before the server's default.
+    // The tenant's own quota overrides the server's default.
     set(&app, &json!({"max_threads": 3}));
     acme.save("c", "t", 0, "1").expect(201);
     exceeded(acme.save("d", "t", 0, "1"), "max_threads", 3, 3);
@@ -124,14 +124,14 @@ fn requests_pass_in_a_burst_and_then_at_their_rate() {
     let acme = app.tenant("acme");
     let operator = app.operator("acme");
     set(&app, &json!({"requests_per_second": 1, "request_burst": 3}));
-    // Another request passes each second, so a machine that is too slow for one of these tells nothing.
+    // Another request is allowed each second, so rounds on a machine that is too slow are repeated.
     let in_time = (0..20).any(|_| {
         std::thread::sleep(Duration::from_secs(4));
         let since = Instant::now();
         let answers = [
             acme.read("d", "t"),
             operator.get("/hooks"),
-            // Every route counts, and what is refused for another reason too.
+            // Every route counts, and so do requests that are refused for another reason.
             acme.get("/hooks"),
             acme.read("d", "t"),
         ];
@@ -145,7 +145,7 @@ fn requests_pass_in_a_burst_and_then_at_their_rate() {
         let wait = retry_after(&exceeded(refused, "requests_per_second", 1, 3));
         assert_eq!(wait, 1);
         other.read("d", "t").expect(404);
-        // For the platform there are no quotas, nor for what is no token.
+        // Quotas do not apply to the platform or to invalid tokens.
         app.platform().get("/tenants/acme/hooks").expect(200);
         acme.with_token("garbage")
             .read("d", "t")
@@ -163,7 +163,7 @@ fn requests_pass_in_a_burst_and_then_at_their_rate() {
     assert!(in_time, "the machine is too slow to tell");
 }
 
-/// Begins a save, without the body that it promises.
+/// Begins a save, but does not send the declared body.
 fn begin(app: &TestApp, client: &Client) -> TcpStream {
     let mut stream = TcpStream::connect(app.base.trim_start_matches("http://")).unwrap();
     let token = client.token.as_deref().unwrap();
@@ -189,7 +189,7 @@ fn requests_at_once_are_counted_until_they_end_or_are_given_up() {
     eventually(|| under_way(&app) == 2);
     let refused = exceeded(acme.read("d", "t"), "max_concurrent_requests", 2, 2);
     assert_eq!(retry_after(&refused), 1);
-    // A client that hangs up makes room.
+    // A client that disconnects makes room.
     drop(slow);
     eventually(|| under_way(&app) == 0);
     for _ in 0..5 {
@@ -200,7 +200,7 @@ fn requests_at_once_are_counted_until_they_end_or_are_given_up() {
 
 #[test]
 fn a_save_whose_client_hangs_up_counts_until_its_hook_has_ended() {
-    // Time alone ends it.
+    // Only the deadline ends the hook.
     let app = TestApp::start_with(|config| config.hooks.fuel = i64::MAX.unsigned_abs());
     let acme = app.tenant("acme");
     let looping = Guest {
@@ -213,7 +213,7 @@ fn a_save_whose_client_hangs_up_counts_until_its_hook_has_ended() {
     let mut stream = begin(&app, &acme);
     let body = json!({"document": "d", "thread": "t", "version": 0, "cms": "x"}).to_string();
     write!(stream, "{body:100}").unwrap();
-    // Time to read the body, which is there already, on a busy machine too.
+    // Leaves time to read the body, which has arrived already, even on a busy machine.
     eventually(|| under_way(&app) == 1);
     std::thread::sleep(Duration::from_secs(1));
     drop(stream);
@@ -233,7 +233,7 @@ fn hooks_that_used_their_time_up_run_again_when_it_is_paid_off() {
     app.hook("acme", "loop", &looping.component(), |request| {
         request.timeout_ms = Some(200);
     });
-    // Ten seconds' worth may be used at once: 100 ms.
+    // The burst is ten seconds' worth: 100 ms.
     set(&app, &json!({"hook_ms_per_second": 10}));
     acme.save("d", "t", 0, "x").expect_error(500, "hook_failed");
     let refused = acme
@@ -244,10 +244,10 @@ fn hooks_that_used_their_time_up_run_again_when_it_is_paid_off() {
     assert_eq!(details["limit"], 10);
     let used = details["used"].as_u64().unwrap();
     assert!((190..1_000).contains(&used), "{used}");
-    // 10 ms are paid off each second.
+    // The debt shrinks by 10 ms each second.
     let wait = retry_after(&refused);
     assert!(wait.abs_diff((used - 100) / 10) <= 1, "{wait} for {used}");
-    // What no hook judges goes on.
+    // Requests that no hook judges still pass.
     acme.read("d", "t").expect(404);
     set(&app, &json!({"hook_ms_per_second": 60}));
     acme.save("d", "t", 0, "x").expect_error(500, "hook_failed");
@@ -256,7 +256,7 @@ fn hooks_that_used_their_time_up_run_again_when_it_is_paid_off() {
     let refused = acme.save("d", "t", 0, "x");
     let refused = match refused.status {
         429 => refused,
-        // Each took a little less than the 200 ms.
+        // Each run may have taken a little less than 200 ms.
         _ => acme.save("d", "t", 0, "x"),
     }
     .expect_error(429, "quota_exceeded");

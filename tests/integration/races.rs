@@ -138,7 +138,7 @@ fn the_same_request_sent_many_times_at_once_is_saved_once() {
     assert_eq!(acme.read("d", "t").expect(200).signature()["version"], 2);
 }
 
-/// Saves versions of one thread as fast as the server takes them, until `done`.
+/// Saves versions of one thread as fast as the server accepts them, until `done`.
 fn keep_saving(acme: &Client, done: &AtomicBool) {
     let mut over = 0;
     while !done.load(Ordering::Relaxed) {
@@ -169,7 +169,7 @@ fn delete_beside_saves<T: Send>(app: &TestApp, delete: impl FnOnce(&Client) -> T
     })
 }
 
-/// Deletes the thread this many times, however often it is not there.
+/// Deletes the thread this many times; attempts at a missing thread do not count.
 fn delete_often(acme: &Client, times: usize) {
     let mut deleted = 0;
     while deleted < times {
@@ -180,7 +180,7 @@ fn delete_often(acme: &Client, times: usize) {
     }
 }
 
-/// A server with room for all of them at the database.
+/// A server with enough database connections for all clients.
 fn app_with_room() -> TestApp {
     let app = TestApp::start_with(|config| config.database.pool_size = 20);
     app.tenant("acme");
@@ -200,7 +200,7 @@ fn deletes_that_hooks_judge_do_not_conflict_either() {
     app.hook("acme", "hold", &delete_validator(ACCEPT), |_| {});
     delete_beside_saves(&app, |acme| delete_often(acme, 30));
     assert_usage_is_right(&app);
-    // Each is on record once as accepted, however often it was judged.
+    // Each delete is recorded as accepted once, however often it was judged.
     let accepted = app.database.lines(
         "SELECT count(*)::text AS line FROM hook_judgements WHERE operation = 'delete' AND outcome = 'accepted'",
     );
@@ -239,7 +239,7 @@ fn a_delete_that_is_judged_slower_than_versions_come_is_put_off() {
     acme.delete("d", "t").expect(200);
 }
 
-/// What is counted as stored is what is stored.
+/// Asserts that the usage counters match the stored rows.
 #[track_caller]
 fn assert_usage_is_right(app: &TestApp) {
     let wrong = app.database.lines(

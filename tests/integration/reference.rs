@@ -1,10 +1,10 @@
-//! The examples of the user's API reference, key for key.
+//! The examples of the API reference, key by key.
 
 use serde_json::{Value, json};
 
 use crate::support::TestApp;
 
-/// Makes sure that times look like the reference's, and masks them.
+/// Asserts that times have the format of the reference, and masks them.
 fn mask_times(value: &mut Value) {
     for name in ["created_at", "updated_at", "version_created_at"] {
         if let Some(time) = value.get_mut(name) {

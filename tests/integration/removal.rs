@@ -1,4 +1,4 @@
-//! Removing tenants: in the background, in batches, whatever happens to the server, and nobody else's rows.
+//! Removal of tenants: in the background and in batches, continued after crashes, without touching other tenants' rows.
 
 use std::time::{Duration, Instant};
 
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Client, Program, SIGNER_TAGS, TestApp, TestDatabase, certificate_pem};
 
-/// Tables with rows of tenants.
+/// The tables with rows of tenants.
 fn owned_tables(app: &TestApp) -> Vec<String> {
     let tables = app.database.lines(
         "SELECT DISTINCT table_name::text AS line FROM information_schema.columns
@@ -21,7 +21,7 @@ fn rows_of(app: &TestApp, table: &str, tenant: i32) -> String {
     ))
 }
 
-/// Threads with two versions and two tags each, past the server.
+/// Inserts threads with two versions and two tags each, directly into the database.
 fn fill(database: &TestDatabase, tenant: i32, threads: u32) {
     database.execute(&format!(
         "INSERT INTO signatures (tenant_id, version, document, thread)
@@ -49,7 +49,7 @@ fn wait_until_gone(client: &Client, slug: &str) {
     }
 }
 
-/// A tenant with something in every table.
+/// Creates a tenant with rows in every table.
 fn busy_tenant(app: &TestApp, slug: &str) -> Client {
     let client = app.tenant(slug);
     let operator = app.operator(slug);
@@ -122,10 +122,10 @@ fn a_confirmed_deletion_removes_all_that_is_the_tenants_and_nothing_else() {
         app.database.dump("plugin_revisions").lines().count(),
         revisions - 1
     );
-    // Its tokens are nobody's; the other tenant goes on.
+    // The removed tenant's tokens are invalid; the other tenant is not affected.
     acme.read("a", "t").expect_error(401, "invalid_token");
     other.save("a", "t", 1, "over").expect(201);
-    // The trail keeps that it happened, and how much went.
+    // The audit trail keeps the removal and the amount of removed data.
     let trail = app.database.lines(
         "SELECT concat_ws(' ', actor_kind, target, before, after) AS line FROM audit_events WHERE action = 'tenant.removed'",
     );
@@ -140,7 +140,7 @@ fn a_confirmed_deletion_removes_all_that_is_the_tenants_and_nothing_else() {
         actions.lines().collect::<Vec<_>>(),
         ["tenant.create", "tenant.delete", "tenant.removed"]
     );
-    // The name is free, and its new bearer starts with nothing.
+    // The name is free again, and its new owner starts with nothing.
     let again = app.tenant("acme");
     assert!(again.get("/signatures").expect(200).signatures().is_empty());
     again.save("a", "t", 0, "new").expect(201);
@@ -181,12 +181,12 @@ fn a_removal_goes_on_after_its_server_was_killed_and_another_was_started() {
     }
     let interrupted = left();
     assert!((1..70_000).contains(&interrupted), "{interrupted}");
-    // In batches: each takes a thousand rows at most, and there is a pause after it.
+    // The removal works in batches of at most a thousand rows, with a pause after each.
     platform.get("/tenants/acme").expect(200);
     platform
         .send("POST", "/tenants/acme/resume", &[], None)
         .expect_error(409, "tenant_deleting");
-    // Two servers at once do it once.
+    // Two servers at once remove the tenant only once.
     let _servers = (serve(), serve());
     wait_until_gone(&platform, "acme");
     assert_eq!(left(), 0);
@@ -220,14 +220,14 @@ fn a_tenant_is_removed_when_its_time_has_come_and_not_before() {
     assert_eq!(later.json["content"]["tenant"]["state"], "deleting");
 }
 
-/// What was under way when the tenant was suspended finds that it is gone: that is no failure of the server.
+/// A save that began before the suspension finds its tenant gone. This is not a server error.
 #[test]
 fn a_save_under_way_while_its_tenant_is_removed_is_refused() {
     let app = TestApp::start();
     let acme = app.tenant("acme");
     acme.save("a", "t", 0, "x").expect(201);
     let platform = app.platform();
-    // Nobody hears that it is suspended.
+    // No server is notified of the suspension.
     app.database
         .execute("ALTER TABLE tenants DISABLE TRIGGER tenants_notify; ALTER TABLE tenant_keys DISABLE TRIGGER tenant_keys_notify");
     let replica = app.replica();
@@ -246,7 +246,7 @@ fn a_save_under_way_while_its_tenant_is_removed_is_refused() {
     });
     let _removal = app.remove_tenants();
     wait_until_gone(&platform, "acme");
-    // Or, where that server happened to look, that the key is gone.
+    // The answer is 401 if that server has noticed that the key is gone.
     let refused = [Some(403), Some(401)];
     assert!(refused.contains(&saving.join().unwrap()));
     assert!(refused.contains(&Some(elsewhere.save("e", "t", 0, "x").status)));

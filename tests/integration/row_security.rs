@@ -1,4 +1,4 @@
-//! Postgres itself keeps tenants apart: a query that forgets its WHERE finds nothing of another's.
+//! Postgres itself isolates tenants: a query without its WHERE finds nothing of another tenant.
 
 use std::io::Read as _;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::support::{
     Client, REJECT, TestApp, TestDatabase, certificate_pem, eventually, sigpersist,
 };
 
-/// Tables whose rows belong to one tenant each.
+/// Tables with rows that belong to one tenant each.
 const TABLES: [&str; 11] = [
     "signatures",
     "signature_versions",
@@ -29,7 +29,7 @@ const TABLES: [&str; 11] = [
     "signature_verdicts",
 ];
 
-/// Two tenants, each with rows in all of these tables.
+/// Creates two tenants with rows in all of these tables.
 fn two_tenants(app: &TestApp) -> [Client; 2] {
     let reject = Guest {
         judge: REJECT,
@@ -63,7 +63,7 @@ fn two_tenants(app: &TestApp) -> [Client; 2] {
     })
 }
 
-/// A connection as the server's own: under its role, for this tenant.
+/// A connection like the server's: under its role, for this tenant.
 fn session(database: &TestDatabase, tenant: &str) -> PgConnection {
     let mut connection = PgConnection::establish(&database.url).unwrap();
     connection
@@ -97,7 +97,7 @@ fn a_query_that_forgets_its_where_finds_nothing_of_anothers() {
             let others = format!("{table} WHERE tenant_id = {other}");
             assert_eq!(count(&mut session, &others), 0, "{table}");
         }
-        // Who says nothing sees nothing; nor does a tenant that there is not.
+        // A session without a tenant sees nothing, nor does one of a tenant that does not exist.
         for nobody in ["", "2147483647"] {
             assert_eq!(
                 count(&mut session(&app.database, nobody), table),
@@ -105,7 +105,7 @@ fn a_query_that_forgets_its_where_finds_nothing_of_anothers() {
                 "{table}"
             );
         }
-        // The owner of the tables is bound too, without the role and with nothing said.
+        // The owner of the tables is bound too, even without the role and without a tenant.
         let mut owner = PgConnection::establish(&app.database.url).unwrap();
         assert_eq!(count(&mut owner, table), 0, "{table}");
     }
@@ -156,7 +156,7 @@ fn nobody_writes_rows_of_another_tenants() {
             "UPDATE signature_verdicts SET verdict = '{}'".to_owned(),
             "permission denied",
         ),
-        // What is only ever added to, what the role does not own, and what would let it out.
+        // Updates of append-only tables, tables that the role does not own, and ways out of the role.
         (
             "UPDATE signature_versions SET comment = 'x'".to_owned(),
             "permission denied",
@@ -201,7 +201,7 @@ fn the_server_has_no_more_rights_than_its_role() {
     let app = TestApp::start();
     let acme = app.tenant("acme");
     acme.save("d", "t", 0, "x").expect(201);
-    // It logs in as the owner of all tables, and can't read one that its role may not.
+    // The server logs in as the owner of all tables, but can't read a table that its role may not read.
     let revoke = "REVOKE SELECT ON signatures FROM sigpersist_server";
     app.database.execute(revoke);
     acme.read("d", "t").expect_error(500, "internal");
@@ -219,7 +219,7 @@ fn the_server_has_no_more_rights_than_its_role() {
     assert_eq!(owned, "");
 }
 
-/// A login that may not make roles is told what somebody who may can do, and needs no more than that.
+/// A login that may not create roles is told which statements somebody else must run, and needs nothing more.
 #[test]
 fn a_login_without_rights_is_told_what_to_ask_for() {
     let database = TestDatabase::empty();
@@ -248,8 +248,7 @@ fn a_login_without_rights_is_told_what_to_ask_for() {
     database.execute(&format!("DROP OWNED BY {login} CASCADE; DROP ROLE {login}"));
 }
 
-/// One connection serves two tenants in turn while all goes wrong that can. A trigger refuses whatever is written for
-/// another tenant than the session's, beside the policies.
+/// One connection serves two tenants in turn through errors, timeouts and disconnections, which a trigger causes.
 #[test]
 fn a_pooled_connection_never_carries_a_tenant_into_anothers_request() {
     let app = TestApp::start_with(|config| {
@@ -298,10 +297,11 @@ fn a_pooled_connection_never_carries_a_tenant_into_anothers_request() {
         assert!(statuses.contains(&status), "{document}: {status}");
         undisturbed(&evil, "evil");
         undisturbed(&acme, "acme");
-        // It was the same connection all the time.
+        // It is still the same connection.
         assert_eq!(backend(), first, "{document}");
     }
-    // A client that hangs up in the middle: what it asked for is done for it, and the next tenant's is done for that.
+    // A client that disconnects during its save: the save is still made for its tenant, and the next request for the
+    // other.
     hang_up(
         &acme,
         &json!({"document": "slow", "thread": "t", "cms": "x", "tags": ["acme"]}),
@@ -310,7 +310,7 @@ fn a_pooled_connection_never_carries_a_tenant_into_anothers_request() {
     eventually(|| acme.read("slow", "t").status == 200);
     evil.read("slow", "t")
         .expect_error(404, "signature_not_found");
-    // A connection that dies is replaced by one that is told anew.
+    // A lost connection is replaced by a new one, which gets role and tenant again.
     let killed = acme.save("killed", "t", 0, "x");
     assert_eq!(killed.status, 503, "{}", killed.text);
     eventually(|| evil.read("d", "t").status == 200);
@@ -318,7 +318,7 @@ fn a_pooled_connection_never_carries_a_tenant_into_anothers_request() {
     undisturbed(&acme, "acme");
 }
 
-/// Sends a save, and is gone before it is answered.
+/// Sends a save and disconnects before the answer.
 fn hang_up(client: &Client, body: &serde_json::Value) {
     let mut stream = client.begin_save(body);
     stream
@@ -327,7 +327,7 @@ fn hang_up(client: &Client, body: &serde_json::Value) {
     assert!(stream.read(&mut [0]).is_err(), "it was answered too soon");
 }
 
-/// Many tenants over few connections: each finds its own, whoever had the connection before.
+/// Many tenants over few connections: each sees its own data, whoever used the connection before.
 #[test]
 fn many_tenants_share_few_connections() {
     let app = TestApp::start_with(|config| config.database.pool_size = 2);

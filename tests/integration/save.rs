@@ -78,7 +78,7 @@ fn an_identical_retry_is_answered_with_the_version_it_made() {
         assert_eq!(again.header("etag"), made.header("etag"));
         assert_eq!(again.header("location"), None);
     }
-    // Also when others have countersigned since.
+    // A retry is recognized even if others have countersigned since.
     for (version, cms, was) in [
         (0, "first", 1),
         (1, "first", 1),
@@ -88,7 +88,7 @@ fn an_identical_retry_is_answered_with_the_version_it_made() {
         let again = acme.post(&body(version, cms)).expect(200);
         assert_eq!(again.signature()["version"], was);
     }
-    // Tags are a set.
+    // The order and repetition of tags do not matter.
     for tags in [json!(["a", "b"]), json!(["b", "a", "b"])] {
         let mut reordered = body(2, "third");
         reordered["tags"] = tags;
@@ -99,7 +99,7 @@ fn an_identical_retry_is_answered_with_the_version_it_made() {
     let mut absent = body(0, "first");
     absent.as_object_mut().unwrap().remove("version");
     assert_eq!(acme.post(&absent).expect(200).signature()["version"], 1);
-    // Identical means every part of it.
+    // A retry must be identical in every part.
     for (name, value) in [
         ("cms", json!("other")),
         ("stage", json!("x")),
@@ -139,7 +139,7 @@ fn preconditions_say_the_same_in_http_words() {
     assert_eq!(failed.json["details"]["current_version"], 0);
     post(json!(null), "x", &[("if-match", "\"1\"")]).expect_error(412, "precondition_failed");
     post(json!(null), "first", &[("if-none-match", "*")]).expect(201);
-    // A retry is seen as one.
+    // A retry is recognized as such.
     post(json!(null), "first", &[("if-none-match", "*")]).expect(200);
     post(json!(null), "other", &[("if-none-match", "*")]).expect_error(412, "precondition_failed");
     post(json!(1), "other", &[("if-none-match", "\"1\"")]).expect_error(412, "precondition_failed");
@@ -150,7 +150,7 @@ fn preconditions_say_the_same_in_http_words() {
         .expect_error(412, "precondition_failed");
     assert_eq!(stale.json["details"]["current_version"], 2);
     post(json!(2), "other", &[("if-match", "\"1\"")]).expect_error(412, "precondition_failed");
-    // The precondition holds, and the version is wrong all the same.
+    // The precondition holds, but the version is wrong.
     post(json!(3), "other", &[("if-match", "\"2\"")]).expect_error(409, "version_conflict");
     post(json!(null), "other", &[("if-match", "*")]).expect_error(400, "invalid_parameter");
     post(json!(2), "other", &[("if-match", "W/\"2\"")]).expect_error(412, "precondition_failed");

@@ -1,4 +1,4 @@
-//! The database's schema, as the migrations make it.
+//! The database schema that the migrations create.
 
 use crate::support::TestApp;
 
@@ -15,7 +15,7 @@ fn every_table_and_column_says_what_it_is() {
     assert_eq!(silent, "");
 }
 
-/// The audit trail alone outlives the tenant.
+/// Only the audit trail outlives its tenant.
 #[test]
 fn tenant_owned_tables_lead_their_key_with_the_tenant_and_cascade_from_their_parent() {
     let app = TestApp::start();
@@ -45,7 +45,7 @@ fn tenant_owned_tables_lead_their_key_with_the_tenant_and_cascade_from_their_par
         let keys = app.database.lines(&format!(
             "SELECT pg_get_constraintdef(oid) AS line FROM pg_constraint WHERE conrelid = '{table}'::regclass"
         ));
-        // Of a policy there is one.
+        // A tenant has only one policy.
         let leads = match table {
             "policies" => "PRIMARY KEY (tenant_id)",
             _ => "PRIMARY KEY (tenant_id, ",
@@ -58,7 +58,7 @@ fn tenant_owned_tables_lead_their_key_with_the_tenant_and_cascade_from_their_par
     }
 }
 
-/// Whatever is somebody's, Postgres shows to nobody else. A new table is under forced row-level security, or is named here.
+/// Postgres isolates every table with an owner: a new table must be under forced row-level security, or be listed here.
 #[test]
 fn every_table_that_is_somebodys_is_under_forced_row_level_security() {
     const NOBODYS: [&str; 2] = ["__diesel_schema_migrations", "change_counter"];
@@ -77,7 +77,7 @@ fn every_table_that_is_somebodys_is_under_forced_row_level_security() {
         ));
         assert!(policies.contains("current_tenant()"), "{table}: {policies}");
         for policy in policies.lines() {
-            // Rows of plugin revisions are whose their plugins are, which are under policies of their own.
+            // A plugin revision belongs to the owner of its plugin, whose table has policies of its own.
             let limited = policy.contains("current_tenant()")
                 || (table == "plugin_revisions" && policy.contains("FROM plugins p"));
             assert!(limited, "{table}: {policy}");
@@ -110,7 +110,7 @@ fn the_generated_schema_is_that_of_the_database() {
     assert_eq!(generated, actual.lines().collect::<Vec<_>>());
 }
 
-/// A new version of a thread rewrites no index: the update of its row stays on its page.
+/// A new version of a thread changes no index of it: the update of its row stays on its page.
 #[test]
 fn saving_a_version_touches_as_few_index_entries_as_can_be() {
     let app = TestApp::start();
@@ -122,7 +122,7 @@ fn saving_a_version_touches_as_few_index_entries_as_can_be() {
         acme.post(&body).expect(201);
     }
     let mut counts = String::new();
-    // The counters arrive when the connections that made them are idle or gone.
+    // Postgres publishes the counters once the connections that made them are idle or closed.
     for _ in 0..50 {
         app.database.execute("SELECT pg_stat_clear_snapshot()");
         counts = app.database.lines(
@@ -145,7 +145,7 @@ fn saving_a_version_touches_as_few_index_entries_as_can_be() {
     );
 }
 
-/// The benchmarks compare the server with pgbench running the same SQL; here it is the same.
+/// The benchmarks compare the server with pgbench running the same SQL, so the SQL must stay the same.
 #[test]
 fn the_benchmarks_statements_are_the_servers() {
     let app = TestApp::start();
@@ -179,7 +179,7 @@ fn the_benchmarks_statements_are_the_servers() {
     );
 }
 
-/// The statement that the server sent last and that begins like this, with these values for its parameters.
+/// The last statement of the server that begins like this, with these values in place of its parameters.
 fn statement(app: &TestApp, beginning: &str, values: &[&str]) -> String {
     let sent = app.database.lines(&format!(
         "SELECT query AS line FROM pg_stat_activity WHERE query LIKE '{beginning}%' AND datname = current_database()"
@@ -191,7 +191,7 @@ fn statement(app: &TestApp, beginning: &str, values: &[&str]) -> String {
     in_one_line(&filled)
 }
 
-/// A script of pgbench without its comments and commands.
+/// A pgbench script without comments and meta commands.
 fn script(text: &str) -> String {
     let lines = text
         .lines()
@@ -204,7 +204,7 @@ fn in_one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// Whatever Postgres knows of the tenants' words, it looks a thread up by all that tells it apart.
+/// Postgres looks up a thread by its whole key, whatever its statistics say about the values.
 #[test]
 fn a_thread_is_looked_up_by_its_key_where_others_share_its_document_or_name() {
     let app = TestApp::start_with(|config| config.database.pool_size = 1);
@@ -217,7 +217,8 @@ fn a_thread_is_looked_up_by_its_key_where_others_share_its_document_or_name() {
     acme.save("d", "t", 1, "y").expect(201);
     let save = sent("WITH input");
     acme.delete("d", "t").expect(200);
-    // Two kinds of tenants: one calls all its threads the same and has a document with many; another's words are all its own.
+    // Two kinds of tenants: one with many threads of the same name and a document with many threads, and one without
+    // repeated values.
     app.database.execute(
         "INSERT INTO signatures (tenant_id, version, document, thread) SELECT 1, 1, 'd' || n, 'main' FROM generate_series(1, 4000) n;
          INSERT INTO signatures (tenant_id, version, document, thread) SELECT 1, 1, 'main', 't' || n FROM generate_series(1, 4000) n;

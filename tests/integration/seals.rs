@@ -1,4 +1,4 @@
-//! Seals of the audit trail: who owns the database and has no master key can't make it say something else.
+//! Seals of the audit trail: the owner of the database can't falsify the trail without the master key.
 
 use serde_json::Value;
 use sigpersist::audit::{self, Keyed, Verified};
@@ -6,7 +6,7 @@ use sigpersist_model::audit::{Fault, Whose};
 
 use crate::support::{TestApp, TestDatabase};
 
-/// Works out all hashes of a tenant's chain anew with the database's own function, as its owner can.
+/// Recomputes all hashes of a tenant's chain with the database's own function, as its owner can.
 pub(crate) const REWRITE: &str = "
     SET sigpersist.tenant = '0';
     UPDATE audit_events SET actor = 'nobody' WHERE tenant_id = 1 AND number = 2;
@@ -24,7 +24,7 @@ pub(crate) const REWRITE: &str = "
     END
     $$;";
 
-/// An event as a server of an older release adds it, or one that has no master key.
+/// Adds an event as a server of an older release, or one without a master key, does.
 const UNSEALED: &str = "SET sigpersist.tenant = '1'; INSERT INTO audit_events (tenant_id, tenant, actor_kind, action, target) \
                         VALUES (1, 'acme', 'server', 'hook.quarantine', 'h')";
 
@@ -38,13 +38,13 @@ fn acme(app: &TestApp) -> Verified {
     chains.find(is_acme).unwrap()
 }
 
-/// What is wrong with any chain.
+/// The faults of all chains.
 fn faults(app: &TestApp) -> Vec<Fault> {
     let chains = verify(app).into_iter();
     chains.flat_map(|chain| chain.faults).collect()
 }
 
-/// Events 1 to 6 of a tenant, beside those of the platform.
+/// Creates a tenant with events 1 to 6, and the platform's own events.
 fn six_events() -> TestApp {
     let app = TestApp::start();
     app.tenant("acme");
@@ -81,7 +81,7 @@ fn a_chain_whose_hashes_were_all_worked_out_anew_is_found_by_its_seals() {
             "DELETE FROM audit_seals WHERE tenant_id = 1; DELETE FROM audit_keys",
             Fault::NotSealed { from: 1, to },
         ),
-        // Whose seal it was that says that nothing before it need be sealed.
+        // A seal that is turned into a baseline, which says that earlier events need no seal.
         (
             "UPDATE audit_seals SET baseline = true WHERE tenant_id = 1",
             Fault::WrongSeal { from: 1, to },
@@ -100,7 +100,7 @@ fn a_chain_whose_hashes_were_all_worked_out_anew_is_found_by_its_seals() {
     }
 }
 
-/// A database of an older release: what is in it when the first server with a master key comes is sealed as it is.
+/// The events of an older release are sealed as they are when the first server with a master key starts.
 #[test]
 fn what_was_there_before_can_be_rewritten_no_more_once_there_is_a_key() {
     let app = TestApp::start();
@@ -122,7 +122,7 @@ fn what_was_there_before_can_be_rewritten_no_more_once_there_is_a_key() {
     assert_eq!(acme(&newer).keyed, keyed(1));
     newer.operator("acme");
     assert_eq!(acme(&newer).keyed, keyed(2));
-    // Whoever comes later finds the key.
+    // Servers that start later find the key.
     app.replica().operator("acme");
     assert_eq!(acme(&newer).keyed, keyed(3));
     assert_eq!(faults(&newer), []);
@@ -134,7 +134,7 @@ fn what_was_there_before_can_be_rewritten_no_more_once_there_is_a_key() {
     assert_eq!(acme(&newer).faults, found);
 }
 
-/// Runs the program on the database of a test, with a master key file or without one.
+/// Runs `sigpersist` on a test's database, with a master key file or without one.
 fn program(
     database: &TestDatabase,
     master_key: Option<&std::path::Path>,
@@ -173,7 +173,7 @@ fn events_of_older_servers_are_told_until_somebody_vouches_for_them() {
     let listed: Value = serde_json::from_str(&listed).unwrap();
     let unsealed = &listed["events"][0]["before"]["unsealed"];
     assert_eq!(unsealed[0], "events 7 to 8 have no seal");
-    // Also what had no seal is as it was then.
+    // Events that had no seal can't be changed any more either.
     app.database
         .execute(&REWRITE.replace("number = 2", "number = 7"));
     let found = [
@@ -181,7 +181,7 @@ fn events_of_older_servers_are_told_until_somebody_vouches_for_them() {
         Fault::NotSealed { from: 7, to: 8 },
     ];
     assert_eq!(acme(&app).faults, found);
-    // What is not whole otherwise is not vouched for.
+    // A trail with other faults is not sealed.
     let (code, said) = run(&["audit", "seal", "acme"]);
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("the trail of acme is not whole"), "{said}");
@@ -201,7 +201,7 @@ fn who_has_no_master_key_checks_hashes_alone_and_says_so() {
     assert_eq!(code, Some(1), "{said}");
     let (code, said) = run(&["audit", "seal", "acme"]);
     assert_eq!(code, Some(1), "{said}");
-    // Who takes all seals and the key away leaves a trail as of an older release.
+    // Whoever deletes all seals and the key leaves a trail like that of an older release.
     app.database
         .execute("DELETE FROM audit_seals; DELETE FROM audit_keys");
     app.database.execute(REWRITE);
@@ -210,7 +210,7 @@ fn who_has_no_master_key_checks_hashes_alone_and_says_so() {
     let file = app.database.master_key_file();
     let rewritten = audit::verify(&app.app, &Whose::Everybodys, None, |_, _| {}).unwrap();
     assert!(rewritten.iter().all(|chain| chain.keyed == Keyed::None));
-    // The next command makes a key, which the platform's chain tells of.
+    // The next command creates a key, and the platform's chain has an event of that.
     let (code, said) = program(&app.database, Some(&file), &["audit", "verify", "acme"]);
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("keyed: 1 event since number 6"), "{said}");
@@ -225,7 +225,7 @@ fn seals_outlive_the_rotation_of_the_master_key() {
     let (code, said) = run(&["master-key", "rotate"]);
     assert_eq!(code, Some(0), "{said}");
     assert_ne!(app.database.dump("audit_keys"), before);
-    // The server that runs, and a new one.
+    // Adds events through the running server and a new one.
     app.operator("acme");
     app.replica().operator("acme");
     let (code, said) = run(&["audit", "verify", "--all", "--keyed"]);
@@ -239,7 +239,7 @@ fn a_lost_master_key_is_told_and_a_new_key_seals_what_is_there() {
     let lost = app.database.folder.path().join("other.key");
     std::fs::write(&lost, "ab".repeat(32)).unwrap();
     let run = |arguments: &[&str]| program(&app.database, Some(&lost), arguments);
-    // What has to be done goes on, and is written down.
+    // Commands still work, and are recorded.
     let added = ["tenant", "update", "acme", "--name", "Acme"];
     let (code, said) = run(&added);
     assert_eq!(code, Some(0), "{said}");

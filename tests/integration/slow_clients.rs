@@ -1,4 +1,4 @@
-//! Clients that send slowly, or never read, hold nobody else up and are let go.
+//! Clients that send slowly or never read delay nobody else and are disconnected.
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::{Client, Program, TestDatabase, tenant_token};
 
-/// The time that 99 of 100 requests stay below.
+/// The 99th percentile of the time of a request.
 fn p99(client: &Client) -> Duration {
     let mut times: Vec<_> = (0..200)
         .map(|_| {
@@ -28,7 +28,7 @@ fn connect(server: &Program) -> TcpStream {
     stream
 }
 
-/// Reads until the server has closed the connection.
+/// Reads until the server closes the connection.
 fn is_let_go(stream: &mut TcpStream) -> bool {
     let mut buffer = [0; 65_536];
     loop {
@@ -67,25 +67,25 @@ fn five_hundred_slow_clients_hold_nobody_up_and_are_let_go() {
         let sent = match number % 12 {
             // A head that never ends.
             0..=5 => format!("GET /signatures HTTP/1.1\r\n{head}X-Slow: "),
-            // A body of which a byte comes.
+            // A body of which only one byte arrives.
             6..=10 => format!(
                 "POST /signature HTTP/1.1\r\n{head}Content-Type: application/json\r\nContent-Length: 1000\r\n\r\n{{"
             ),
-            // An answer that nobody takes.
+            // An answer that the client does not read.
             _ => format!("GET /signature?document=large&thread=t HTTP/1.1\r\n{head}\r\n"),
         };
         stream.write_all(sent.as_bytes()).unwrap();
         slow.push(stream);
     }
-    // The large answers are made by then, and wait for those who do not take them.
+    // By then the large answers are ready, and wait for their clients.
     std::thread::sleep(Duration::from_secs(3));
-    // Of a busy machine one measurement may say anything; those who hold others up do so in both.
+    // On a busy machine one measurement may be an outlier; a real delay shows in both.
     let beside = p99(&client).min(p99(&client));
     assert!(
         beside < alone * 3 + Duration::from_millis(30),
         "{beside:?} beside slow clients, {alone:?} alone"
     );
-    // All of them have had their time by then.
+    // By then all timeouts have passed.
     std::thread::sleep(Duration::from_secs(16));
     for (number, stream) in slow.iter_mut().enumerate() {
         assert!(is_let_go(stream), "client {number} is still there");
@@ -98,14 +98,14 @@ fn five_hundred_slow_clients_hold_nobody_up_and_are_let_go() {
 fn a_head_that_is_too_long_is_refused() {
     let database = TestDatabase::new();
     let server = Program::serve_on(&database, &[]);
-    // What comes in one piece with the last permitted byte may pass.
+    // Much longer than the limit, since data that arrives in one piece with the last permitted byte may pass.
     let long = "x".repeat(200_000);
     for head in [
         format!("GET /{long} HTTP/1.1\r\nHost: x\r\n\r\n"),
         format!("GET / HTTP/1.1\r\nHost: x\r\nX-Long: {long}\r\n\r\n"),
     ] {
         let mut stream = connect(&server);
-        // It need not read all of it.
+        // The server need not read the whole head.
         drop(stream.write_all(head.as_bytes()));
         let mut answer = [0; 12];
         stream.read_exact(&mut answer).unwrap();

@@ -1,5 +1,5 @@
-//! Snapshots of what programs read: the OpenAPI document, and the JSON of every command. What changes in them changes for whoever
-//! reads them, and is accepted on purpose: `INSTA_UPDATE=always`, then look at the difference.
+//! Snapshots of machine-readable output: the OpenAPI document and the JSON of every command. A change in them affects
+//! their readers, so accept it on purpose: run with `INSTA_UPDATE=always` and review the difference.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -17,10 +17,10 @@ const PLUGINS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/plugins");
 const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data");
 const AUTHORITY: &str = include_str!("../data/verify/ca.crt.b64");
 const CHAINED: &str = include_str!("../data/verify/chained.cms.b64");
-/// Commands that have nothing of their own to say as JSON: they run for long, or write what they are asked for.
+/// Commands without JSON output of their own: they run for long, or write the requested data.
 const SILENT: [&str; 3] = ["serve", "demo", "upgrade-data"];
 
-/// A snapshot in a file of its own.
+/// Compares a value with its snapshot file.
 fn snapshot(name: &str, value: &Value) {
     let mut settings = Settings::clone_current();
     settings.set_snapshot_path("../snapshots");
@@ -29,7 +29,7 @@ fn snapshot(name: &str, value: &Value) {
     settings.bind(|| assert_json_snapshot!(name, value));
 }
 
-/// Members whose values are others with each run.
+/// Members whose values differ in each run.
 const PASSING: [&str; 17] = [
     "compile_ms",
     "current",
@@ -50,14 +50,14 @@ const PASSING: [&str; 17] = [
     "token",
 ];
 
-/// The same JSON with words in place of what is another with each run.
+/// The JSON with placeholders for values that differ in each run.
 fn steady(name: &str, value: &Value) -> Value {
     match value {
         Value::Object(members) => members
             .iter()
             .map(|(name, value)| (name.clone(), steady(name, value)))
             .collect(),
-        // Of a slow machine there may be some.
+        // A slow machine may cause warnings.
         Value::Array(_) if name == "warnings" => json!("texts"),
         Value::Array(values) => values.iter().map(|value| steady(name, value)).collect(),
         Value::Number(_) if PASSING.contains(&name) => json!("a number"),
@@ -88,7 +88,7 @@ fn the_openapi_document() {
     snapshot("openapi", &document);
 }
 
-/// Commands one after another on one database, each with its snapshot.
+/// Commands that run one after another on one database, each with a snapshot.
 struct Told<'a> {
     folder: &'a str,
     data_dir: &'a Path,
@@ -96,7 +96,7 @@ struct Told<'a> {
 }
 
 impl Told<'_> {
-    /// Runs a command, which has a snapshot of its own.
+    /// Runs a command and compares its output with its snapshot.
     #[track_caller]
     fn by(&mut self, name: &str, arguments: &[&str]) -> Value {
         let words: Vec<_> = name.split(' ').collect();
@@ -190,7 +190,7 @@ fn the_json_of_every_command() {
     let policy = ["acme", "--accept", "intact", "--record-verdicts", "true"];
     told.by("policy set", &policy);
     let shown = told.by("policy show", &["acme"]);
-    // A running server goes by it within a second.
+    // A running server applies the policy within a second.
     std::thread::sleep(std::time::Duration::from_secs(1));
     acme.save("d", "t", 0, FIRST.trim()).expect(201);
     acme.save("d", "t", 1, COUNTERSIGNED.trim()).expect(201);
@@ -226,7 +226,7 @@ fn the_json_of_every_command() {
     server.wait();
     told.by("master-key rotate", &["--prepare"]);
 
-    // What a failure looks like is the same for all of them.
+    // Failures have the same form for all commands.
     let failed = sigpersist(&data_dir, &["--json", "tenant", "show", "nobody"]);
     let failed = { failed }.output().unwrap();
     let error: Value = serde_json::from_slice(&failed.stderr).unwrap();
@@ -238,7 +238,7 @@ fn the_json_of_every_command() {
     assert_eq!(every_command(&data_dir), named);
 }
 
-/// The names of all commands, as their help tells them.
+/// The names of all commands, collected from their help.
 fn every_command(data_dir: &Path) -> BTreeSet<String> {
     let mut all = BTreeSet::new();
     let mut groups = vec![String::new()];

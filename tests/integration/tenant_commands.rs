@@ -1,4 +1,4 @@
-//! `sigpersist tenant`, as scripts and people use it.
+//! `sigpersist tenant`, as used by scripts and people.
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ fn facts(data_dir: &Path, arguments: &[&str]) -> Value {
     serde_json::from_str(&run(data_dir, &all)).unwrap()
 }
 
-/// A command that must fail, and say why in one sentence.
+/// Runs a command that must fail, and returns its error of one sentence.
 #[track_caller]
 fn refused(data_dir: &Path, arguments: &[&str]) -> String {
     let output = sigpersist(data_dir, &[&["tenant"], arguments].concat())
@@ -44,7 +44,7 @@ fn a_tenant_lives_from_creation_to_removal_beside_a_running_server() {
     let acme = server.client(&token);
     acme.save("d", "t", 0, "x").expect(201);
 
-    // Quotas hold on the running server.
+    // The running server applies quotas.
     let updated = facts(
         data_dir,
         &[

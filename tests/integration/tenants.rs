@@ -1,4 +1,5 @@
-//! The life of a tenant over REST: created, changed, suspended, resumed, and its deletion scheduled and taken back.
+//! The life of a tenant over REST: creation, change, suspension and resumption, and a deletion that is scheduled and
+//! cancelled.
 
 use std::time::Duration;
 
@@ -58,7 +59,7 @@ fn creating_again_gives_what_is_there_unless_something_else_is_asked_for() {
     let events = trail.json["content"]["events"].as_array().unwrap();
     assert_eq!(events.len(), 1);
     assert_eq!(events[0]["action"], "tenant.create");
-    // Many at once: one creates.
+    // Of many simultaneous requests, one creates the tenant.
     let statuses: Vec<_> = std::thread::scope(|scope| {
         let racers = [(); 8].map(|()| {
             scope.spawn(|| {
@@ -122,7 +123,7 @@ fn mistakes_are_told_with_their_place() {
     platform
         .get("/tenants?cursor=No+slug")
         .expect_error(400, "invalid_parameter");
-    // A tenant may not even look, whatever scopes its token has.
+    // A tenant may not even read these, whatever scopes its token has.
     let operator = app.operator("acme");
     for (method, path) in [
         ("GET", "/tenants"),
@@ -146,7 +147,7 @@ fn a_list_walks_every_tenant_once_while_others_come_and_go() {
             .expect(201)
     };
     let mut expected: Vec<String> = (0..25).map(|number| format!("t-{number:02}")).collect();
-    // Not in the order of the list.
+    // Creates them in another order than that of the list.
     for slug in expected.iter().rev() {
         create(slug).expect(201);
     }
@@ -160,7 +161,7 @@ fn a_list_walks_every_tenant_once_while_others_come_and_go() {
         let content = &page.json["content"];
         let slugs = content["tenants"].as_array().unwrap().iter();
         walked.extend(slugs.map(|tenant| tenant["slug"].as_str().unwrap().to_owned()));
-        // Comes in before the place of the cursor, after the first page.
+        // Created after the first page; sorts before the cursor.
         if walked.len() == 4 {
             create("t-00-late").expect(201);
         }
@@ -202,7 +203,7 @@ fn a_change_holds_at_once_and_leaves_a_trace_of_what_was_changed() {
         .expect_error(413, "payload_too_large");
     assert_eq!(refused.json["details"]["limit_bytes"], 3);
     acme.save("e", "t", 0, "a-b").expect(201);
-    // What is not given stays; null is the server's default again.
+    // Omitted members stay as they are; null resets to the server's default.
     let changed = platform
         .json(
             "PATCH",
@@ -212,7 +213,7 @@ fn a_change_holds_at_once_and_leaves_a_trace_of_what_was_changed() {
         .expect(200);
     assert_eq!(tenant(&changed)["name"], "Acme Ltd");
     acme.save("f", "t", 0, "f-ur").expect(201);
-    // Nothing changed, nothing written down.
+    // A request that changes nothing leaves no event.
     platform
         .json("PATCH", "/tenants/acme", &json!({"name": "Acme Ltd"}))
         .expect(200);
@@ -249,7 +250,7 @@ fn a_suspended_tenant_is_refused_everywhere_until_it_is_resumed() {
         .read("d", "t")
         .expect_error(401, "invalid_token");
     other.save("d", "t", 0, "x").expect(201);
-    // Again changes nothing; operators of the platform may act for it.
+    // Suspending again changes nothing; platform operators may still act for the tenant.
     let again = post(&platform, "/tenants/acme/suspend").expect(200);
     assert_eq!(tenant(&again), tenant(&suspended));
     platform.get("/tenants/acme/hooks").expect(200);
@@ -283,7 +284,7 @@ fn a_deletion_suspends_and_is_taken_back_until_it_has_begun() {
         "7 days\n"
     );
     acme.read("d", "t").expect_error(403, "tenant_suspended");
-    // Again does not put it off, nor does suspending change it; who wants to create it is told.
+    // Neither deleting again nor suspending changes the date. Creating the tenant is refused.
     let again = delete(&platform, "/tenants/acme").expect(202);
     assert_eq!(tenant(&again), tenant(&deleted));
     let again = post(&platform, "/tenants/acme/suspend").expect(200);
@@ -293,14 +294,14 @@ fn a_deletion_suspends_and_is_taken_back_until_it_has_begun() {
         .expect_error(409, "tenant_deleting");
     let listed = platform.get("/tenants?state=deleting").expect(200);
     assert_eq!(listed.json["content"]["tenants"][0]["slug"], "acme");
-    // Nobody removes it yet.
+    // The tenant is not removed yet.
     let removal = app.remove_tenants();
     std::thread::sleep(Duration::from_millis(300));
     drop(removal);
     let resumed = post(&platform, "/tenants/acme/resume").expect(200);
     assert_eq!(tenant(&resumed)["delete_after"], Value::Null);
     acme.read("d", "t").expect(200);
-    // Once the removal has begun, there is no way back.
+    // Once the removal has begun, it can't be cancelled.
     delete(&platform, "/tenants/acme?confirm=acme").expect(202);
     app.database
         .execute("UPDATE tenants SET removing_since = now() WHERE slug = 'acme'");

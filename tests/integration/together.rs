@@ -1,15 +1,16 @@
-//! First versions that come at once: they are saved in one transaction, and each is answered as if it had come alone.
+//! First versions that come at the same time: they are saved in one transaction, and each is answered as if it had come
+//! alone.
 
 use diesel::connection::SimpleConnection as _;
 use serde_json::{Value, json};
 
 use crate::support::{Client, FIRST, Response, SIGNER_TAGS, TestApp, eventually};
 
-/// So many that wait go together at once while the one before them is under way; fewer do so later.
+/// This many waiting saves form a batch at once, even beside one under way; fewer wait longer.
 const TOGETHER: usize = 8;
 
-/// Sends all at once, while a save before them waits for somebody who has created its thread and is not done; answers in the
-/// same order.
+/// Sends all bodies at once, while an earlier save waits for an uncommitted transaction that created its thread.
+/// Returns the answers in order.
 fn at_once(app: &TestApp, acme: &Client, bodies: &[Value]) -> Vec<Response> {
     let mut holder = app.database.connect();
     holder
@@ -39,7 +40,7 @@ fn statuses(answers: &[Response]) -> Vec<u16> {
     statuses
 }
 
-/// Whether a transaction has created several of the threads.
+/// Whether one transaction has created several of the threads.
 fn went_together(app: &TestApp) -> bool {
     let most = app.database.lines(
         "SELECT count(*)::text AS line FROM signatures WHERE document LIKE 'at-once-%' GROUP BY xmin::text
@@ -177,7 +178,7 @@ fn one_with_which_something_is_wrong_harms_no_other() {
             _ => drop(answer.expect(201)),
         }
     }
-    // Each took a number, and some another one before, together, in vain.
+    // Each save took an id; some took another one before, in a batch that failed.
     let numbers = app.database.lines(
         "SELECT last_value::text AS line FROM pg_sequences WHERE sequencename = 'signatures_id_seq'",
     );
@@ -189,7 +190,7 @@ fn one_with_which_something_is_wrong_harms_no_other() {
 fn one_that_is_locked_does_not_keep_those_waiting_that_go_with_it() {
     let app = TestApp::start_with(|config| {
         config.database.statement_timeout_ms = 5_000;
-        // Nobody else is refused, however busy the machine is.
+        // Long timeouts, so that no other save is refused on a busy machine.
         config.database.pool_timeout_ms = 30_000;
         config.http.queue_timeout_ms = 30_000;
     });

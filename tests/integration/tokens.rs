@@ -1,4 +1,4 @@
-//! Tokens as RFC 8725 and RFC 6750 want them verified: each threat by its name.
+//! Verification of tokens as RFC 8725 and RFC 6750 require it: one test for each threat.
 
 use std::time::{Duration, Instant};
 
@@ -17,7 +17,7 @@ fn now() -> u64 {
     jsonwebtoken::get_current_timestamp()
 }
 
-/// A tenant whose tokens a test makes byte by byte.
+/// A tenant whose tokens are built byte by byte.
 struct Forger<'a> {
     app: &'a TestApp,
     kid: String,
@@ -37,7 +37,7 @@ impl<'a> Forger<'a> {
         }
     }
 
-    /// A token of these texts, signed as it should be.
+    /// A token with this header and these claims, with a valid signature.
     fn sign(&self, header: &str, claims: &str) -> String {
         let signed = [header, claims].map(|part| URL_SAFE_NO_PAD.encode(part));
         let signed = signed.join(".");
@@ -56,7 +56,7 @@ impl<'a> Forger<'a> {
         format!(r#"{{"exp": {exp}, "scope": "signatures:read"{more}}}"#)
     }
 
-    /// A token with a good header and these claims beside good ones.
+    /// A token with a valid header and these claims in addition to valid ones.
     fn with(&self, more: &str) -> String {
         self.sign(&self.header(), &self.claims(more))
     }
@@ -67,7 +67,7 @@ impl<'a> Forger<'a> {
 
     #[track_caller]
     fn accepted(&self, token: &str) {
-        // Twice: as it is verified, and as it is known again.
+        // Sends the token twice: the first time it is verified, the second time it is in the cache.
         for _ in 0..2 {
             self.read(token).expect_error(404, "signature_not_found");
         }
@@ -103,7 +103,7 @@ fn the_algorithm_none_is_refused_however_it_is_spelt() {
 fn algorithm_confusion_is_refused() {
     let app = TestApp::start();
     let acme = Forger::new(&app, "acme");
-    // The key pair's public key is no secret: an HMAC with it proves nothing.
+    // The public key of a key pair is not secret, so an HMAC with it must prove nothing.
     let pair = app
         .add_key(Some("acme"), &NewKey::made(Algorithm::Es256))
         .unwrap();
@@ -119,7 +119,7 @@ fn algorithm_confusion_is_refused() {
         let secret = EncodingKey::from_secret(public.as_bytes());
         acme.refused(&encode(&header, &claims, &secret).unwrap());
     }
-    // A shared secret is for its own algorithm, though the same secret could make others.
+    // A shared secret is valid only for its own algorithm, although it could make an HMAC of another.
     let mut header = Header::new(JwtAlgorithm::HS512);
     header.kid = Some(acme.kid.clone());
     let claims = json!({"exp": now() + 60, "scope": "signatures:read"});
@@ -151,10 +151,10 @@ fn an_unknown_or_missing_key_id_is_refused() {
 fn a_key_of_another_tenant_vouches_for_nobody_else() {
     let app = TestApp::start();
     let (acme, other) = (Forger::new(&app, "acme"), Forger::new(&app, "other"));
-    // The other's secret under our name, and ours with the other's name in the claims.
+    // A token with our key id signed with another tenant's secret, and one of ours with the other tenant in its claims.
     acme.refused(&other.sign(&acme.header(), &acme.claims("")));
     acme.refused(&acme.with(r#", "tenant": "other""#));
-    // The other's own token reads the other's own.
+    // The other tenant's token reads only the other tenant's data.
     app.client("acme", &Scope::APPLICATION)
         .save("d", "t", 0, "x")
         .expect(201);
@@ -250,7 +250,7 @@ fn a_huge_token_is_refused() {
     let padded = |bytes: usize| acme.with(&format!(r#", "x": "{}""#, "x".repeat(bytes)));
     acme.accepted(&padded(5_000));
     acme.refused(&padded(7_000));
-    // Beyond what an HTTP header may be, the connection is refused before anybody looks at the token.
+    // A header over the HTTP limit is refused before the token is examined.
     let huge =
         app.anonymous()
             .with_token(&padded(1_000_000))
@@ -316,7 +316,7 @@ fn claims_that_are_no_text_are_refused() {
     }
 }
 
-/// Identity providers write scopes in their own ways: Entra `scp` as text, Okta `scp` as an array.
+/// Identity providers write scopes in different ways: Entra has `scp` as text, Okta `scp` as an array.
 #[test]
 fn scopes_are_understood_as_text_and_as_an_array_under_either_name() {
     let app = TestApp::start();
@@ -332,7 +332,7 @@ fn scopes_are_understood_as_text_and_as_an_array_under_either_name() {
     ] {
         acme.accepted(&token(scopes));
     }
-    // Names that are not said one by one are none, and nothing allows nothing.
+    // Several scopes in one array element are not split, and an empty list allows nothing.
     for scopes in [
         r#""scope": ["signatures:read openid"]"#,
         r#""scp": []"#,
@@ -342,7 +342,7 @@ fn scopes_are_understood_as_text_and_as_an_array_under_either_name() {
         acme.read(&token(scopes))
             .expect_error(403, "insufficient_scope");
     }
-    // Who says both must say the same: neither is more trustworthy.
+    // If a token has both claims, they must be equal, since neither is more trustworthy.
     let both = token(r#""scope": "openid", "scp": "signatures:read""#);
     acme.refused(&both);
     assert!(acme.read(&both).text.contains("they differ"));
@@ -382,7 +382,7 @@ fn a_refusal_says_what_is_wrong_with_the_token() {
         let told = told(&acme.sign(&acme.header(), claims));
         assert!(told.contains(why), "{told}");
     }
-    // What was changed on its way: each part is looked at before any key is asked for.
+    // Altered tokens: the form of each part is checked before any key is looked up.
     let good = acme.with("");
     let parts: Vec<_> = good.split('.').collect();
     let [header, claims, signature] = parts[..] else {
@@ -414,7 +414,7 @@ fn a_refusal_says_what_is_wrong_with_the_token() {
     }
 }
 
-/// Neither the sentence nor anything else in the answer tells which keys there are.
+/// Nothing in the answer reveals which keys exist.
 #[test]
 fn an_unknown_key_and_a_wrong_signature_are_refused_alike() {
     let app = TestApp::start();
@@ -437,7 +437,7 @@ fn an_unknown_key_and_a_wrong_signature_are_refused_alike() {
         "HS256", "HS384", "RS256", "PS256", "ES256", "ES384", "EdDSA", "RS512",
     ] {
         for kid in ["unknown", &acme.kid, &revoked.kid, &pair.key.kid] {
-            // Signed with a secret that is not the key's.
+            // Signed with a secret of another key.
             let forged = revoked.sign(&header(algorithm, kid), &claims);
             let mut refused = acme.read(&forged).expect_error(401, "invalid_token");
             refused.json["request_id"] = Value::Null;
@@ -449,7 +449,7 @@ fn an_unknown_key_and_a_wrong_signature_are_refused_alike() {
     assert_eq!(answers.len(), 1, "{answers:?}");
 }
 
-/// A key that was registered before anybody looked so closely lets nobody in, and breaks nothing.
+/// A weak key that an older, less strict server registered authenticates nobody, and causes no error.
 #[test]
 fn a_stored_key_that_anybody_can_forge_for_verifies_nothing() {
     let app = TestApp::start();
@@ -462,7 +462,7 @@ fn a_stored_key_that_anybody_can_forge_for_verifies_nothing() {
                 "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}}),
         )
         .expect(201);
-    // The identity of the curve: R = identity and S = 0 are a signature of anything.
+    // The identity point of the curve: with it as the key, R = identity and S = 0 are a valid signature of any message.
     let mut identity = [0; 32];
     identity[0] = 1;
     let refused = app
@@ -500,14 +500,14 @@ fn a_stored_key_that_anybody_can_forge_for_verifies_nothing() {
 fn keys_that_a_token_brings_along_are_ignored() {
     let app = TestApp::start();
     let acme = Forger::new(&app, "acme");
-    // A key pair of the attacker's own, in every place where a header could name one.
+    // A key pair of the attacker's own, in every header parameter that can carry or name a key.
     let own = aws_lc_rs::signature::EcdsaKeyPair::generate(
         &aws_lc_rs::signature::ECDSA_P256_SHA256_FIXED_SIGNING,
     )
     .unwrap();
     let own = EncodingKey::from_ec_der(own.to_pkcs8v1().unwrap().as_ref());
     let jwk = jsonwebtoken::jwk::Jwk::from_encoding_key(&own, JwtAlgorithm::ES256).unwrap();
-    // Somebody who listens there would hear of it.
+    // A server that followed these URLs would connect here.
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     listener.set_nonblocking(true).unwrap();
     let url = format!("http://{}/jwks.json", listener.local_addr().unwrap());
@@ -520,7 +520,7 @@ fn keys_that_a_token_brings_along_are_ignored() {
         header.x5u = Some(url.clone());
         acme.refused(&encode(&header, &claims, &own).unwrap());
     }
-    // Beside a good key they change nothing.
+    // In addition to a valid key id, these parameters change nothing.
     let header = json!({"alg": "HS256", "kid": acme.kid, "jwk": jwk, "jku": url, "x5u": url});
     acme.accepted(&acme.sign(&header.to_string(), &acme.claims("")));
     assert_eq!(
@@ -539,7 +539,7 @@ fn extensions_that_must_be_understood_are_refused() {
     }
 }
 
-/// A body that takes its time must not let in whom nobody lets in any more.
+/// A request with a slow body must not be granted after its key was revoked.
 #[test]
 fn a_request_whose_key_is_revoked_while_its_body_arrives_is_refused() {
     use std::io::{Read as _, Write as _};
@@ -574,7 +574,7 @@ fn a_request_whose_key_is_revoked_while_its_body_arrives_is_refused() {
         .expect_error(404, "key_not_found");
 }
 
-/// Somebody else's tokens, with the names that they give their keys.
+/// Tokens of an identity provider, which chooses the key ids.
 #[test]
 fn tokens_of_an_identity_provider_verify_with_its_json_web_key() {
     let app = TestApp::start();
@@ -635,14 +635,14 @@ fn a_revoked_key_is_refused_everywhere_within_a_second_also_where_its_token_is_k
                 &json!({}),
             )
             .expect(200);
-        // At once where it was revoked.
+        // The server that revoked the key refuses the token at once.
         forger.refused(&token);
         while elsewhere.read("d", "t").status != 401 {
             assert!(since.elapsed() < Duration::from_secs(1), "cut: {cut}");
             std::thread::sleep(Duration::from_millis(5));
         }
     }
-    // The other key of the same tenant goes on.
+    // The tenant's other key still works.
     elsewhere
         .read("d", "t")
         .expect_error(404, "signature_not_found");
@@ -684,7 +684,7 @@ fn a_key_verifies_from_its_beginning_to_its_end() {
         .read(&pending.with(""))
         .expect_error(401, "invalid_token");
     assert!(refused.text.contains("not valid yet"), "{}", refused.text);
-    // Who does not have it is not told.
+    // Somebody without the key does not learn that it exists.
     let other = Forger::new(&app, "other");
     let forged = other.sign(&pending.header(), &pending.claims(""));
     assert!(
@@ -715,7 +715,7 @@ fn chrono_now() -> chrono::DateTime<chrono::Utc> {
     chrono::Utc::now()
 }
 
-/// Add, switch, revoke; the application asks all the while.
+/// Adds a new key, switches to it and revokes the old one, while the application sends requests without pause.
 #[test]
 fn rotation_refuses_no_request() {
     let app = TestApp::start();
@@ -751,7 +751,7 @@ fn rotation_refuses_no_request() {
             let (kid, fresh) = issue(&platform, Some(&new));
             assert_eq!(kid, new);
             *token.lock().unwrap() = fresh;
-            // Requests that took the old token are answered by now.
+            // Requests with the old token are answered by now.
             std::thread::sleep(Duration::from_millis(200));
             platform
                 .json(
@@ -767,7 +767,7 @@ fn rotation_refuses_no_request() {
     assert!(asked.iter().all(|asked| *asked > 20), "{asked:?}");
 }
 
-/// The key that signed a new token, and the token.
+/// The id of the key that signed a new token, and the token.
 fn issue(platform: &Client, kid: Option<&str>) -> (String, String) {
     let issued = platform
         .json("POST", "/tenants/acme/tokens", &json!({"kid": kid}))
@@ -777,7 +777,7 @@ fn issue(platform: &Client, kid: Option<&str>) -> (String, String) {
     (kid, token)
 }
 
-/// A public key that somebody gives as PEM or as a JSON Web Key is the same key.
+/// A public key is recognized as the same whether it is given as PEM or as a JSON Web Key.
 #[test]
 fn adding_a_public_key_again_changes_nothing() {
     let app = TestApp::start();
@@ -801,7 +801,7 @@ fn adding_a_public_key_again_changes_nothing() {
         ..given.clone()
     };
     assert!(!app.add_key(Some("acme"), &as_jwk).unwrap().created);
-    // The name is taken: for another algorithm, for another tenant, and for the platform.
+    // The key id is taken, for another algorithm, another tenant and the platform.
     app.tenant("other");
     let platform = app.platform();
     let body = |algorithm| json!({"kid": "theirs", "algorithm": algorithm, "public_key": pem});

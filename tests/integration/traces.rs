@@ -1,4 +1,4 @@
-//! Traces: what a collector is sent, and that it is part of the caller's trace.
+//! Traces: the spans that a collector receives, as parts of the caller's trace.
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -17,7 +17,7 @@ use crate::support::{FIRST, Program, TestDatabase, tenant_token};
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 const PARENT: &str = "b7ad6b7169203331";
 
-/// Takes traces as a collector does, and keeps their bytes.
+/// Receives traces as a collector does, and keeps their bytes.
 struct Collector {
     address: String,
     taken: Arc<Mutex<Vec<Vec<u8>>>>,
@@ -144,7 +144,7 @@ fn spans_are_parts_of_the_callers_trace_and_hold_no_secrets() {
 
     let spans = collector.spans();
     let requests: Vec<_> = spans.iter().filter(|span| span.name == "request").collect();
-    // What the caller does not sample is not exported; who names no trace begins one.
+    // A request that the caller does not sample is not exported; a request without a trace begins one.
     let statuses: Vec<_> = requests
         .iter()
         .map(|span| attribute(span, "http.response.status_code"))

@@ -1,5 +1,5 @@
-//! The audit trail on its way with its tenant: it reads the same wherever the tenant is, and whoever changes it on the way, or in
-//! the database where it arrived, is found out.
+//! The audit trail in exports and imports: it reads the same wherever its tenant is, and changes to it, on the way or
+//! after the import, are detected.
 
 use std::path::{Path, PathBuf};
 
@@ -12,7 +12,7 @@ use crate::support::guest::Guest;
 use crate::support::tenant_file::{arriving, is_of_trail, lines, sealed, without_trail};
 use crate::support::{Client, TestApp, eventually};
 
-/// A tenant with a trail of all kinds: made, given keys, plugins and hooks, and signatures deleted and saved again.
+/// Creates a tenant with events of all kinds: its creation, keys, plugins, hooks, and deleted and recreated signatures.
 fn acme(app: &TestApp) {
     let acme = app.tenant("acme");
     let operator = app.operator("acme");
@@ -30,11 +30,11 @@ fn acme(app: &TestApp) {
     acme.save("d", "t/1", 0, "y").expect(201);
 }
 
-/// A tenant with so many events as no batch holds.
+/// Creates a tenant with more events than fit into one batch.
 fn with_many_events(app: &TestApp) {
     app.tenant("acme");
     add_events(app, 1, 2_500);
-    // They have no seals, and are sealed as they are by the next command.
+    // The events have no seals, and the next command seals them as they are.
     app.database
         .execute("DELETE FROM audit_seals; DELETE FROM audit_keys");
 }
@@ -56,7 +56,7 @@ fn export(app: &TestApp, slug: &str) -> PathBuf {
     path
 }
 
-/// Whether all was imported, what the command says, and its error.
+/// Imports a file. Returns whether the import is complete, the command's JSON output and its error text.
 fn import(app: &TestApp, slug: &str, file: &Path) -> (bool, Value, String) {
     let input = file.to_str().unwrap();
     let arguments = [
@@ -75,7 +75,7 @@ fn import_all(app: &TestApp, slug: &str, file: &Path) -> Value {
     said
 }
 
-/// All events of a tenant, the oldest first, as the command lists them.
+/// All events of a tenant as the command lists them, oldest first.
 fn listed(app: &TestApp, slug: &str) -> Vec<Value> {
     let text = app
         .database
@@ -86,7 +86,7 @@ fn listed(app: &TestApp, slug: &str) -> Vec<Value> {
     events
 }
 
-/// Those of a part that was imported, as they were listed where they happened.
+/// The events of an imported part, as they were listed on their own server.
 fn part(events: &[Value], number: i32, slug: &str) -> Vec<Value> {
     let of_part = |event: &&Value| event["origin"]["part"] == number;
     let events = events.iter().filter(of_part).cloned();
@@ -104,7 +104,7 @@ fn verify(app: &TestApp) -> Vec<Verified> {
     audit::verify(&app.app, &Whose::Everybodys, None, |_, _| {}).unwrap()
 }
 
-/// What is wrong with chains that were imported, by their numbers, and with others, of which the number is 0.
+/// The faults of all chains, with the number of the imported part, or 0 for the tenants' own chains.
 fn faults(app: &TestApp) -> Vec<(i32, Fault)> {
     let found = verify(app).into_iter().flat_map(|chain| {
         let part = chain.part.map_or(0, |part| part.number);
@@ -129,7 +129,7 @@ fn a_trail_reads_the_same_on_the_third_server_and_is_whole_there() {
     let (a, b, c) = (TestApp::start(), TestApp::start(), TestApp::start());
     acme(&a);
     let file = export(&a, "acme");
-    // The file is of the moment after the event that tells of its beginning.
+    // The file contains everything up to the event that records the beginning of the export.
     let of_a = listed(&a, "acme");
     let (after, of_a) = of_a.split_last().unwrap();
     assert_eq!(after["action"], "tenant.export");
@@ -151,7 +151,7 @@ fn a_trail_reads_the_same_on_the_third_server_and_is_whole_there() {
     let of_c = listed(&c, "third");
     assert_eq!(part(&of_c, 1, "acme"), of_a);
     assert_eq!(part(&of_c, 2, "copy"), of_b);
-    // They are in the order of their time, page by page, for the tenant's own operators, too.
+    // Events are in the order of their time, also over pages and for the tenant's own operators.
     let times = of_c.iter().map(|event| event["at"].as_str().unwrap());
     assert!(times.is_sorted());
     c.tenant("third");
@@ -168,7 +168,7 @@ fn a_trail_reads_the_same_on_the_third_server_and_is_whole_there() {
         }
     }
     paged.reverse();
-    // The token of these very requests came after the list.
+    // The token for these requests was issued after the list was read.
     assert_eq!(paged[..of_c.len()], of_c);
     assert!(paged.iter().all(|event| event["tenant"] == "third"));
     let found = |client: &Client, query: &str| {
@@ -176,12 +176,12 @@ fn a_trail_reads_the_same_on_the_third_server_and_is_whole_there() {
         page.json["content"]["events"].as_array().unwrap().len()
     };
     assert_eq!(found(&operator, "action=signature."), 2);
-    // Each import sets the hook, too.
+    // Each import sets the hook too.
     assert_eq!(found(&c.platform(), "tenant=third&action=hook.set"), 5);
     assert_eq!(found(&c.platform(), "platform=true&action=hook.set"), 0);
     c.tenant("other");
     assert_eq!(found(&c.operator("other"), "action=signature."), 0);
-    // All of it is whole, and what was noted of it elsewhere is found.
+    // All chains are whole, and heads that were noted on the other servers are found.
     assert_eq!(faults(&c), []);
     let said = c.database.run(&["audit", "verify", "--all", "--keyed"]);
     for (name, of) in [("acme", of_a), ("copy", &of_b)] {
@@ -305,7 +305,7 @@ fn a_trail_that_was_changed_in_the_file_is_refused_before_anything_is_there() {
         let shown = there.database.command(&["tenant", "show", "copy"]).output();
         assert!(!shown.unwrap().status.success());
     }
-    // From a pipe, nothing is there of what comes after it.
+    // From a pipe, nothing after the changed event is imported.
     let file = write(
         &there,
         &sealed(replaced(event(4), "\"target\":\"", "\"target\":\"x")),
@@ -318,12 +318,12 @@ fn a_trail_that_was_changed_in_the_file_is_refused_before_anything_is_there() {
     assert!(error.contains("event 4 was changed"), "{error}");
     assert_eq!(imported_rows(&there), "");
     assert_eq!(there.database.dump("signatures"), "");
-    // What nobody touched is imported, though it was sealed anew.
+    // Unchanged events are imported, even if the file was sealed again.
     import_all(&there, "copy", &write(&there, &sealed(whole)));
     assert_eq!(faults(&there), []);
 }
 
-/// Works out all hashes of a chain that was imported anew, as the owner of the tables can.
+/// Recomputes all hashes of an imported chain, as the owner of the tables can.
 const REWRITE: &str = "
     UPDATE audit_imported SET actor = 'nobody' WHERE part = 1 AND number = 2;
     DO $$
@@ -380,7 +380,7 @@ fn whatever_somebody_does_to_imported_events_is_found_and_named() {
             Fault::Added { from: last + 1, to: last + 1 },
         ),
         (REWRITE.to_owned(), Fault::Replaced(last)),
-        // A chain that no import has brought.
+        // A chain that no import has stated.
         (
             "UPDATE audit_imported SET part = 2".to_owned(),
             Fault::NoEnd,
@@ -409,7 +409,7 @@ fn whatever_somebody_does_to_imported_events_is_found_and_named() {
         );
         assert_eq!(faults(&there), []);
     }
-    // Who changes what the import stated breaks the tenant's own chain.
+    // A change to the event of an import breaks the tenant's own chain.
     there
         .database
         .execute("UPDATE audit_events SET after = NULL WHERE action = 'audit.import'");
@@ -433,7 +433,7 @@ fn a_fault_keeps_nobody_from_moving_and_is_not_lost_on_the_way() {
             "DELETE FROM audit_events WHERE tenant_id = 1 AND number = 3",
             Fault::Missing { from: 3, to: 3 },
         ),
-        // Only the seals tell, which stay where they are.
+        // Only the seals reveal this change, and they are not exported.
         (
             seals::REWRITE,
             Fault::AtSource(Box::new(Fault::WrongSeal { from: 2, to: 6 })),
@@ -476,7 +476,7 @@ fn a_fault_keeps_nobody_from_moving_and_is_not_lost_on_the_way() {
         import_all(&c, "third", &export(&b, "copy"));
         assert!(faults(&c).contains(&(1, fault.clone())), "{:?}", faults(&c));
         assert!(faults(&c).iter().all(|(part, _)| *part == 1));
-        // Without saying so, it does not get in.
+        // A file that conceals the fault is refused.
         let mut lines = lines(&output);
         let chain = lines.iter_mut().find(|line| is_of_trail(line)).unwrap();
         let mut value: Value = serde_json::from_str(chain).unwrap();
@@ -508,13 +508,13 @@ fn an_import_that_was_killed_goes_on_and_later_exports_add_what_is_new() {
     eventually(|| rows() >= 1_000);
     child.kill().unwrap();
     child.wait().unwrap();
-    // As far as it came it is whole: what was written is stated in the same transaction.
+    // The imported part is whole: each batch and the event that states it are written in one transaction.
     let half = rows();
     assert_eq!(faults(&there), []);
     let events = here
         .database
         .lines("SELECT count(*)::text AS line FROM audit_events WHERE tenant_id = 1");
-    // The last of them tells how the export ended.
+    // The last event records the end of the export.
     let events = events.trim().parse::<usize>().unwrap() - 1;
     let said = import_all(&there, "copy", &first);
     assert_eq!(
@@ -522,7 +522,7 @@ fn an_import_that_was_killed_goes_on_and_later_exports_add_what_is_new() {
         (&json!(half), &json!(events - half))
     );
     assert_eq!((rows(), faults(&there)), (events, vec![]));
-    // The same again, and one of before, change nothing; a later one adds what is new.
+    // Importing this file or an older one again changes nothing; a later file adds the new events.
     add_events(&here, 2_501, 2_503);
     here.database
         .execute("DELETE FROM audit_seals; DELETE FROM audit_keys");
@@ -534,7 +534,7 @@ fn an_import_that_was_killed_goes_on_and_later_exports_add_what_is_new() {
     }
     let before = imported_rows(&there);
     assert_eq!(before.lines().count(), events + 5);
-    // A source that was restored from a backup, and went on otherwise.
+    // The source was restored from a backup, and its trail then took another course.
     here.database.execute(seals::REWRITE);
     here.database
         .execute("DELETE FROM audit_seals; DELETE FROM audit_keys");
@@ -558,7 +558,7 @@ fn a_tenant_that_comes_back_does_not_get_its_own_events_twice() {
     let said = import_all(&here, "acme", &export(&there, "copy"));
     let of_copy = listed(&there, "copy");
     let own = of_copy.iter().filter(|event| event.get("origin").is_none());
-    // The last of them tells how the export ended.
+    // The last event records the end of the export.
     assert_eq!(said["new_events"], own.count() - 1);
     let events = listed(&here, "acme");
     let hashes = events.iter().map(|event| event["hash"].as_str().unwrap());
@@ -567,7 +567,7 @@ fn a_tenant_that_comes_back_does_not_get_its_own_events_twice() {
     unique.dedup();
     assert_eq!(unique.len(), events.len());
     assert_eq!(faults(&here), []);
-    // Two copies of one tenant on one server: no page loses an event that both have.
+    // Two copies of one tenant on one server: no page omits an event that both have.
     import_all(&here, "second", &export(&there, "copy"));
     let everything = here
         .database
@@ -584,7 +584,7 @@ fn a_tenant_that_comes_back_does_not_get_its_own_events_twice() {
             None => break,
         }
     }
-    // A key and a token of the platform were made after the list.
+    // A key and a token of the platform were created after the list was read.
     assert_eq!(paged, everything["events"].as_array().unwrap().len() + 2);
 }
 
@@ -615,13 +615,13 @@ fn imported_events_outlive_the_tenant_and_are_not_its_successors() {
         imported(own.json["content"]["events"].as_array().unwrap()),
         0
     );
-    // By its name both are found, and each import of the same file is one of its own.
+    // Listing by slug finds the parts of both tenants, and each import of the same file is a part of its own.
     import_all(&there, "copy", &export(&here, "acme"));
     let both = imported(&listed(&there, "copy"));
     assert_eq!(both, imported_rows(&there).lines().count());
     assert!(both > 2 * count);
     assert_eq!(faults(&there), []);
-    // Gone from the table, it is missed, though the tenant is gone, too.
+    // If the events are deleted from the table, they are missed, even though their tenant is gone too.
     there.database.execute(
         "DELETE FROM audit_imported WHERE tenant_id = (SELECT min(tenant_id) FROM audit_imported)",
     );

@@ -1,4 +1,4 @@
-//! A tenant as a file: out of one database, into another, and nothing lost, doubled or mixed up on the way.
+//! Export of a tenant to a file and import into another database: nothing is lost, duplicated or mixed up.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use crate::support::{
     COUNTERSIGNED, Client, FIRST, REJECT, SIGNER_TAGS, TestApp, certificate_pem, der, eventually,
 };
 
-/// A file of the tenant, in the folder of its database.
+/// Exports the tenant to a file in its database's folder.
 #[track_caller]
 fn export(app: &TestApp, slug: &str, more: &[&str]) -> PathBuf {
     let path = app.database.folder.path().join(format!("{slug}.ndjson"));
@@ -30,7 +30,7 @@ fn export(app: &TestApp, slug: &str, more: &[&str]) -> PathBuf {
     path
 }
 
-/// What an import says, and whether it imported all.
+/// Imports a file. Returns whether the import is complete, the command's JSON output and its error text.
 #[track_caller]
 fn import(app: &TestApp, slug: &str, file: &Path) -> (bool, Value, String) {
     let input = file.to_str().unwrap();
@@ -50,8 +50,8 @@ fn import_all(app: &TestApp, slug: &str, file: &Path) -> Value {
     said
 }
 
-/// The lines between the header, which tells the slug and the time, and the end; without those of the audit trail, which goes
-/// on with each export and import.
+/// The lines between the header, which has the slug and the time, and the end. Excludes the audit trail, which grows
+/// with each export and import.
 fn content(file: &Path) -> Vec<String> {
     let mut content = lines(file).split_off(1);
     content.pop();
@@ -59,7 +59,7 @@ fn content(file: &Path) -> Vec<String> {
     content
 }
 
-/// All that a client sees of a tenant's signatures.
+/// Everything that a client sees of a tenant's signatures.
 fn seen(client: &Client) -> Vec<Value> {
     let page = client.get("/signatures?limit=1000&count=true").expect(200);
     let mut seen = vec![page.json["content"]["nb_results"].clone()];
@@ -75,7 +75,7 @@ fn seen(client: &Client) -> Vec<Value> {
     seen
 }
 
-/// Threads of all kinds: both encodings, several versions, everything that can be said of a version, and gone ones.
+/// Threads of all kinds: both encodings, several versions, all optional parameters, and deleted threads.
 fn fill(client: &Client) {
     let texts = [
         FIRST.trim().to_owned(),
@@ -124,7 +124,7 @@ fn a_tenant_comes_out_of_another_database_as_it_went_in() {
     let header: Value = serde_json::from_str(&lines(&file)[0]).unwrap();
     assert_eq!(header["header"]["tenant"], "acme");
     assert_eq!(header["header"]["counts"]["threads"], 12);
-    // Among others, into a tenant of another name.
+    // Imports into a tenant with another name, beside other tenants.
     let neighbour = there.tenant("neighbour");
     fill(&neighbour);
     let before = there.database.dump("signatures");
@@ -134,7 +134,7 @@ fn a_tenant_comes_out_of_another_database_as_it_went_in() {
     let copy = there.tenant("copy");
     assert_eq!(seen(&copy), seen(&acme));
     assert!(there.database.dump("signatures").starts_with(&before));
-    // What is found by tags and stages is found here too, and the next version follows.
+    // Lists by tag and stage find the imported threads, and a next version can be saved.
     for query in ["tags=тег+0&count=true", "stage=stage+2&count=true"] {
         let query = format!("/signatures?{}", query.replace("тег", "%D1%82%D0%B5%D0%B3"));
         let count =
@@ -143,11 +143,11 @@ fn a_tenant_comes_out_of_another_database_as_it_went_in() {
         assert!(count(&copy).as_u64().unwrap() > 0);
     }
     copy.save("d 3", "t, \"1\"", 4, "next").expect(201);
-    // Both tenants have threads of the same ids, and new ones get others.
+    // Both tenants have threads with the same ids, and new threads get others.
     for client in [&copy, &neighbour] {
         client.save("new", "t", 0, "x").expect(201);
     }
-    // Both sides know of it.
+    // The audit trails of both sides have events of this.
     assert_eq!(here.audit("acme").last().unwrap(), "tenant.export acme");
     assert_eq!(there.audit("copy").last().unwrap(), "tenant.export copy");
     assert!(
@@ -171,7 +171,7 @@ fn an_import_made_again_changes_nothing_and_goes_on_where_the_source_did() {
     assert_eq!(said["new_threads"], 0);
     assert_eq!(said["new_versions"], 0);
     assert_eq!(dump(), before);
-    // The source goes on: new versions with other tags, and a new thread.
+    // The source changes: a new version with other tags, and a new thread.
     let body = json!({"document": "d 1", "thread": "t, \"1\"", "version": 2, "cms": "on", "tags": ["new"], "stage": "last"});
     acme.post(&body).expect(201);
     acme.save("d 99", "t", 0, "x").expect(201);
@@ -186,7 +186,7 @@ fn an_import_made_again_changes_nothing_and_goes_on_where_the_source_did() {
     assert_eq!(seen(&copy), seen(&acme));
     let tagged = copy.get("/signatures?tags=new").expect(200);
     assert_eq!(tagged.signatures().len(), 1);
-    // What has gone on here is not behind.
+    // Threads that are ahead here are left as they are.
     copy.save("d 99", "t", 1, "y").expect(201);
     assert_eq!(import_all(&there, "acme", &second)["new_versions"], 0);
 }
@@ -214,7 +214,7 @@ fn a_thread_with_another_history_is_left_as_it_is_and_told() {
         "b/t: there is a thread of this name that began at another time."
     );
     assert_eq!(copy.read("b", "t").expect(200).signature()["version"], 1);
-    // The same beginning, and another end: a later version differs, and an earlier one too.
+    // Histories with the same beginning but another end: a later version differs, and then an earlier one too.
     copy.delete("a", "t").expect(200);
     copy.delete("b", "t").expect(200);
     import_all(&there, "copy", &file);
@@ -322,7 +322,7 @@ fn a_file_that_is_not_whole_is_told_by_its_line_and_writes_nothing() {
             .signatures()
             .is_empty()
     );
-    // From a pipe, what came before is imported: with the whole file the rest follows.
+    // From a pipe, everything before the cut is imported; the whole file then adds the rest.
     std::fs::write(&path, whole[..8].join("\n") + "\n").unwrap();
     let output = app
         .database
@@ -381,7 +381,7 @@ fn an_import_that_was_killed_is_made_again_and_a_large_signature_travels() {
         copy.read("large", "t").expect(200).signature()["signature"],
         large
     );
-    // Out of a pipe comes the same.
+    // An export through a pipe has the same content.
     let output = there
         .database
         .command(&["tenant", "export", "copy"])
@@ -442,7 +442,7 @@ fn hooks_plugins_and_decisions_go_on_in_another_database() {
         .send("DELETE", "/hooks/gone", &[], None)
         .expect(200);
     let file = export(&here, "acme", &["--decisions"]);
-    // Without the platform's plugin, the hook that runs it is left out, and all else is there.
+    // Without the platform's plugin, its hook is omitted and everything else is imported.
     let (complete, said, error) = import(&there, "copy", &file);
     assert!(!complete, "{said}");
     assert!(
@@ -479,13 +479,13 @@ fn hooks_plugins_and_decisions_go_on_in_another_database() {
         content(&file)
     );
     assert_eq!(import_all(&there, "copy", &file)["new_hooks"], 0);
-    // They judge here as they did there.
+    // The imported hooks decide as on the other server.
     let copy = there.tenant("copy");
     let copied = there.operator("copy");
     let hooks = |client: &Client| client.get("/hooks").expect(200).json["content"]["hooks"].clone();
     assert_eq!(hooks(&copied), hooks(&operator));
     eventually(|| copy.save("new", "t", 0, FIRST.trim()).status == 422);
-    // What was decided keeps its name, and is decided again.
+    // Decisions keep their ids, and their replays agree.
     let decisions = |client: &Client| {
         client
             .get("/hooks/decisions?document=refused")
@@ -502,12 +502,12 @@ fn hooks_plugins_and_decisions_go_on_in_another_database() {
         let replayed = copied.send("POST", &path, &[], None).expect(200);
         assert_eq!(replayed.json["content"]["same"], true);
     }
-    // History too: back to where it only watched.
+    // The history is imported too: rolls back to the binding in monitor mode.
     copied
         .send("POST", "/hooks/no/rollback", &[], None)
         .expect(200);
     eventually(|| copy.save("new", "t", 0, FIRST.trim()).status == 201);
-    // Another hook of the same name stays.
+    // An existing hook of the same name is left as it is.
     there.tenant("third");
     there.set("third", "no", "tags", |_| {}).unwrap();
     let (complete, said, _) = import(&there, "third", &file);
@@ -519,7 +519,7 @@ fn hooks_plugins_and_decisions_go_on_in_another_database() {
     there
         .database
         .run(&["tenant", "resume", "third", "--incomplete"]);
-    // The running server hears of it within a second.
+    // The running server learns of the change within a second.
     eventually(|| there.operator("third").get("/hooks/no").status == 200);
     assert_eq!(
         said["told"],
@@ -529,7 +529,7 @@ fn hooks_plugins_and_decisions_go_on_in_another_database() {
         there.operator("third").get("/hooks/no").expect(200).json["content"]["hook"]["plugin"],
         "tags"
     );
-    // No key and no token came along; the audit trail tells of the kind of keys.
+    // The file contains no key and no token, but its audit trail names the kinds of keys.
     let token = acme.token.unwrap();
     assert!(!lines(&file).iter().any(|line| line.contains(&token)));
     assert!(!content(&file).iter().any(|line| line.contains("secret")));
@@ -550,7 +550,7 @@ fn an_import_restores_what_was_accepted_elsewhere() {
     let copy = there.tenant("copy");
     let kept = there.operator("copy").get("/policy").expect(200);
     assert_eq!(kept.json["content"], policy.expect(200).json["content"]);
-    // It comes with what was found of it, and is not judged anew.
+    // The signature is imported with its recorded verdict, and not judged again.
     let read = copy.read("d", "t").expect(200);
     assert_eq!(read.signature()["signature"], forged);
     let verdicts = |client: &Client| {
@@ -597,7 +597,7 @@ fn policies_and_verdicts_come_along() {
     assert_eq!(verdicts(&there.tenant("copy")), verdicts(&acme));
     let again = import_all(&there, "copy", &file);
     assert_eq!(again["new_policies"], 0);
-    // What is set otherwise stays, and is told.
+    // A policy that differs here is left as it is, and reported.
     let copy = there.operator("copy");
     copy.json("PATCH", "/policy", &json!({"accept": "cms"}))
         .expect(200);
@@ -612,7 +612,7 @@ fn policies_and_verdicts_come_along() {
     );
     let kept = copy.get("/policy").expect(200);
     assert_eq!(kept.json["content"]["policy"]["accept"], "cms");
-    // No file brings what is no certificate.
+    // An anchor that is not a certificate is refused.
     let forged = here.database.folder.path().join("forged.ndjson");
     let text = std::fs::read_to_string(&file).unwrap();
     std::fs::write(&forged, text.replace("BEGIN CERTIFICATE", "BEGIN NOTHING")).unwrap();

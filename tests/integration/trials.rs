@@ -1,4 +1,4 @@
-//! Trying hooks before they decide anything.
+//! Trials of hooks before they decide anything.
 
 use serde_json::{Value, json};
 
@@ -30,7 +30,7 @@ fn a_draft_is_evaluated_by_the_whole_chain_and_nothing_is_stored() {
             .json["content"]
             .clone()
     };
-    // Over what is stored.
+    // An evaluation over the stored version.
     let accepted = evaluate(
         json!({"document": "d", "thread": "t", "cms": COUNTERSIGNED.trim(), "tags": ["own"]}),
     );
@@ -41,7 +41,7 @@ fn a_draft_is_evaluated_by_the_whole_chain_and_nothing_is_stored() {
     let dropped = evaluate(json!({"document": "d", "thread": "t", "cms": DROPPED.trim()}));
     assert_eq!(dropped["outcome"], "rejected");
     assert_eq!(dropped["decisions"][1]["code"], "signer-dropped");
-    // Over a version that is told.
+    // An evaluation over a version in the request.
     let told =
         evaluate(json!({"cms": DROPPED.trim(), "previous": {"cms": DROPPED.trim(), "version": 4}}));
     assert_eq!(told["outcome"], "accepted");
@@ -148,7 +148,7 @@ fn a_candidate_is_run_over_what_is_stored() {
             .unwrap()
             .starts_with("signer-dropped")
     );
-    // Against the hook that it would replace: only its tags change.
+    // Compared with the hook that the candidate would replace, only tags change.
     let settings = json!({"prefixes": {"iin": "person/"}});
     let report =
         backtest(json!({"candidate": {"hook": "tags", "settings": settings}, "limit": 10}));
@@ -159,7 +159,7 @@ fn a_candidate_is_run_over_what_is_stored() {
         report["changes"][0]["examples"].as_array().unwrap().len(),
         5
     );
-    // In parts, nothing twice and nothing left out.
+    // Backtests in parts examine every version once.
     let mut examined = 0;
     let mut cursor = Value::Null;
     loop {
@@ -197,7 +197,7 @@ fn trials_take_turns_of_their_own() {
     app.tenant("other");
     let others = app.operator("other");
     let draft = json!({"input": {"cms": "x"}});
-    // As if a backtest of the tenant were running: others go on, and so does the serving of requests.
+    // As if the tenant were running a backtest: other tenants' trials and ordinary requests still work.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build()
@@ -210,7 +210,7 @@ fn trials_take_turns_of_their_own() {
     others.json("POST", "/hooks/evaluate", &draft).expect(200);
     acme.save("d", "t", 0, "x").expect(201);
     drop(own);
-    // As if those of many tenants were.
+    // As if many tenants were running backtests.
     let all = 0..app.app.config.hooks.max_concurrent_trials;
     let all: Vec<_> = all.map(|_| turn(None)).collect();
     operator

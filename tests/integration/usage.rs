@@ -1,4 +1,4 @@
-//! What tenants have stored, counted exactly, whoever stores it at the same time.
+//! The usage of tenants is counted exactly, even with concurrent writers.
 
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness as _, embed_migrations};
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ fn usage(client: &Client, path: &str) -> Value {
     client.get(path).expect(200).json["content"]["usage"].clone()
 }
 
-/// The truth, by what is stored; and what was counted.
+/// The usage according to the stored rows, and according to the counters.
 fn truth_and_count(app: &TestApp) -> (String, String) {
     (
         app.database.lines(
@@ -44,14 +44,14 @@ fn usage_is_what_is_stored_after_saves_countersignatures_retries_and_deletes() {
     let stored = json!({"bytes": 10, "threads": 2, "versions": 3});
     assert_eq!(usage(&own, "/usage"), stored);
     assert_eq!(usage(&platform, "/tenants/acme/usage"), stored);
-    // What stores nothing adds nothing.
+    // Requests that store nothing add nothing.
     acme.save("a", "t", 0, "f-ur").expect(200);
     acme.save("a", "t", 1, "late")
         .expect_error(409, "version_conflict");
     acme.delete("nothing", "t")
         .expect_error(404, "signature_not_found");
     assert_eq!(usage(&own, "/usage"), stored);
-    // Judged or not, and as it is stored: decoded.
+    // The count is of decoded bytes, whether hooks judge the save or not.
     app.hook("acme", "tags", SIGNER_TAGS, |_| {});
     acme.save("c", "t", 0, FIRST.trim()).expect(201);
     acme.delete("b", "t").expect(200);
@@ -66,7 +66,7 @@ fn usage_is_what_is_stored_after_saves_countersignatures_retries_and_deletes() {
     );
     let (truth, count) = truth_and_count(&app);
     assert_eq!(count, truth);
-    // Verdicts count too, however they come, and go with what they are on.
+    // Recorded verdicts count, however they are recorded, until their version is deleted.
     let operator = app.operator("acme");
     operator
         .json("PATCH", "/policy", &json!({"record_verdicts": true}))
@@ -102,7 +102,7 @@ fn usage_is_what_is_stored_after_saves_countersignatures_retries_and_deletes() {
             &json!({"quotas": {"max_bytes": null}}),
         )
         .expect(200);
-    // It needs the scope, and is nobody else's.
+    // The usage requires the scope, and is visible only to its tenant.
     acme.get("/usage").expect_error(403, "insufficient_scope");
     app.tenant("other");
     let other = app.client("other", &[Scope::TenantsRead]);
@@ -130,7 +130,7 @@ fn writers_that_race_on_two_servers_leave_a_count_that_is_the_truth() {
         for (writer, client) in clients.into_iter().enumerate() {
             scope.spawn(move || {
                 for round in 0..40 {
-                    // Few threads, so that saves, countersignatures and deletes meet.
+                    // Few threads, so that saves, countersignatures and deletes collide.
                     let document = format!("d-{}", (round + writer) % 3);
                     let statuses = [
                         client
@@ -152,7 +152,7 @@ fn writers_that_race_on_two_servers_leave_a_count_that_is_the_truth() {
     assert_eq!(count, truth);
 }
 
-/// No save waits for another's commit because of what is counted.
+/// The usage counters make no save wait for the commit of another.
 #[test]
 fn a_save_that_has_not_ended_holds_no_other_up() {
     let app = TestApp::start();
@@ -182,7 +182,7 @@ fn what_was_stored_before_is_counted_by_the_migration() {
     acme.save("a", "t", 0, "f-ur").expect(201);
     acme.save("a", "t", 1, "3-thr").expect(201);
     other.save("a", "t", 0, "x").expect(201);
-    // As the owner of the tables, whom row-level security binds.
+    // Connects as the owner of the tables, who is subject to row-level security.
     let mut owner =
         <diesel::PgConnection as diesel::Connection>::establish(&app.database.url).unwrap();
     let is_there = "SELECT 'there' AS line WHERE to_regclass('tenant_usage') IS NOT NULL";

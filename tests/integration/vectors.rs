@@ -1,5 +1,5 @@
-//! Signatures that others made, where the folder with them is there: everything comes back byte for byte, and what
-//! OpenSSL can parse as CMS is read.
+//! Signatures made by others, if their folder exists: each is returned byte for byte, and read if OpenSSL can parse it
+//! as CMS.
 
 use std::path::{Path, PathBuf};
 
@@ -69,7 +69,7 @@ fn our_own_signatures_are_read_whole() {
         both.signers[0].signature_algorithm.name,
         Some("ECDSA with SHA-256")
     );
-    // BER says the same as DER.
+    // The report on BER equals the one on DER.
     let indefinite = inspect(INDEFINITE);
     assert_eq!(indefinite.content_size, first.content_size);
     assert_eq!(
@@ -91,7 +91,7 @@ fn our_own_signatures_are_read_whole() {
 
 #[test]
 fn many_signers_with_one_huge_certificate_do_not_fill_the_memory() {
-    // The signers of a real CMS, two thousand times: more than any honest document has.
+    // The signer of a real CMS, repeated two thousand times: more than any honest document has.
     let bytes = STANDARD.decode(FIRST.trim()).unwrap();
     let signer_at = bytes
         .windows(2)

@@ -1,4 +1,5 @@
-//! Verifying signatures: our own, made with OpenSSL and tampered with in each place, and others' where the folder is there.
+//! Verification of signatures: our own, made with OpenSSL and tampered with everywhere, and others' if their folder
+//! exists.
 
 use std::path::Path;
 
@@ -13,17 +14,17 @@ use crate::support::{
     COUNTERSIGNED, DETACHED, FIRST, INDEFINITE, TestApp, der, sigpersist, temp_dir,
 };
 
-/// A name and a signature on each line.
+/// Lines of a name and a signature in base64.
 const EVIDENCE: &str = include_str!("../data/verify/evidence.txt");
 const UNNAMED: &str = include_str!("../data/unnamed.cms.b64");
 const CHAINED: &str = include_str!("../data/verify/chained.cms.b64");
 const CHAINED_CA: &str = include_str!("../data/verify/ca.crt.b64");
 const OTHER_CA: &str = include_str!("../data/verify/other.crt.b64");
 const LATE: &str = include_str!("../data/verify/late.cms.b64");
-/// A name and a signature on each line.
+/// Lines of a name and a signature in base64.
 const ALGORITHMS: &str = include_str!("../data/verify/algorithms.txt");
 
-/// Now, for what claims no time, in milliseconds since 1970: the last day of 2026.
+/// The time for signatures that claim none, in milliseconds since 1970: the last day of 2026.
 const NOW_MS: i64 = 1_798_761_600_000;
 
 fn verify(bytes: &[u8], document: Option<&[u8]>) -> Vec<Verdict> {
@@ -35,13 +36,13 @@ fn verify(bytes: &[u8], document: Option<&[u8]>) -> Vec<Verdict> {
     cms::verify(bytes, &judging).unwrap()
 }
 
-/// The certificate of a CMS's first signer, as it is embedded.
+/// The embedded certificate of a CMS's first signer.
 fn embedded_certificate(cms: &[u8]) -> Vec<u8> {
     let signer = cms::inspect(cms).unwrap().signers.remove(0);
     signer.certificate.unwrap().der
 }
 
-/// Every file that OpenSSL has an opinion of, beside ours: `cargo test vectors_that -- --nocapture` prints the table.
+/// Compares OpenSSL's verdicts on files with ours. `cargo test vectors_that -- --nocapture` prints the table.
 #[test]
 fn vectors_that_openssl_verifies_are_intact_and_no_others_pass() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/vectors");
@@ -121,7 +122,7 @@ fn the_signatures_of_kazakhstans_authority_are_intact() {
     }
 }
 
-/// Our own: what holds, and what of it is judged.
+/// Our own signatures: which are intact, and how much of each is judged.
 #[test]
 fn our_own_signatures_hold_and_their_chains_are_not_judged_without_anchors() {
     for (name, text, signers) in [
@@ -172,7 +173,7 @@ fn a_detached_signature_needs_its_document() {
             Some(false)
         )
     );
-    // Where the content is inside too, a document must be the same.
+    // If the content is included, a given document must equal it.
     let first = der(FIRST);
     assert_eq!(verify(&first, Some(document)).remove(0).intact, Some(true));
     assert_eq!(verify(&first, Some(b"x")).remove(0).intact, Some(false));
@@ -189,7 +190,7 @@ fn a_signature_whose_certificate_is_absent_is_never_a_pass() {
     assert_eq!(verdict.intact, None);
 }
 
-/// No byte of what counts can be changed: whatever is flipped, both signers never stay intact with another content.
+/// No byte that counts can be changed: after any bit flip, both signers are never intact with other content.
 #[test]
 fn whatever_is_changed_is_noticed() {
     let bytes = der(COUNTERSIGNED);
@@ -217,8 +218,8 @@ fn whatever_is_changed_is_noticed() {
             unnoticed += 1;
         }
     }
-    // What stays is what no signer's signature covers: versions, the list of digests, parts of certificates that are judged
-    // by their issuers' signatures.
+    // The remaining bytes are covered by no signer's signature: versions, the list of digests, and parts of
+    // certificates that are judged by their issuers' signatures.
     assert!(
         unnoticed < bytes.len() / 2,
         "{unnoticed} of {}",
@@ -254,7 +255,7 @@ fn tenants_inspect_and_verify_over_http_what_they_send_and_what_is_stored() {
         json!(["digitalSignature", "nonRepudiation"])
     );
     assert!(signers.iter().all(|signer| signer.get("verdict").is_none()));
-    // As people send it: with line breaks, without padding, in armour.
+    // Signatures as people send them: with line breaks, without padding, in PEM armour.
     let lines: Vec<_> = FIRST
         .trim()
         .trim_end_matches('=')
@@ -279,7 +280,7 @@ fn tenants_inspect_and_verify_over_http_what_they_send_and_what_is_stored() {
         let problem = told("/inspect", json!({"cms": cms}))["problem"].clone();
         assert!(problem.as_str().unwrap().contains(why), "{problem}");
     }
-    // What is detached is verified with its document.
+    // A detached signature is verified with its document.
     let without = told("/verify", json!({"cms": DETACHED}));
     assert_eq!(
         without["signers"][0]["verdict"]["sub_indication"],
@@ -296,7 +297,7 @@ fn tenants_inspect_and_verify_over_http_what_they_send_and_what_is_stored() {
     assert_eq!(other["signers"][0]["verdict"]["indication"], "TOTAL_FAILED");
     acme.json("POST", "/verify", &json!({"cms": DETACHED, "content": "?"}))
         .expect_error(400, "invalid_parameter");
-    // So is a signature whose signer's certificate is elsewhere; given, it is not trusted.
+    // A signature without its signer's certificate is verified with a given one, which is not trusted for that.
     let verdict = |told: &Value| told["signers"][0]["verdict"]["sub_indication"].clone();
     let [without_certificate, of_the_same] = ["without-certificate", "cades"].map(|name| {
         let mut lines = EVIDENCE.lines().filter_map(|line| line.split_once(' '));
@@ -327,7 +328,7 @@ fn tenants_inspect_and_verify_over_http_what_they_send_and_what_is_stored() {
         acme.json("POST", "/verify", &body)
             .expect_error(400, "invalid_parameter");
     }
-    // What is stored, if it is asked for.
+    // Stored signatures are reported on demand.
     acme.save("d", "t", 0, FIRST.trim()).expect(201);
     let stored = |query: &str| {
         let path = format!("/signature?document=d&thread=t{query}");
@@ -363,7 +364,7 @@ fn a_file_is_inspected_and_verified_in_a_terminal() {
     let content = b"A contract between two people who do not exist.\n";
     assert_eq!(json["content_size"], content.len());
     assert_eq!(json["content_sha256"], to_hex(&sha256(content)));
-    // Nobody is trusted, so nothing passes.
+    // There are no trust anchors, so nothing passes.
     let (code, said, error) = ended(&["verify", &first]);
     assert_eq!(code, Some(1), "{said}");
     assert!(
@@ -390,7 +391,7 @@ fn a_file_is_inspected_and_verified_in_a_terminal() {
     assert!(error.contains("holds no certificate"), "{error}");
 }
 
-/// How the command ended, and what it wrote.
+/// The exit code, standard output and standard error of a command.
 fn ended(folder: &Path, arguments: &[&str]) -> (Option<i32>, String, String) {
     let output = sigpersist(folder, arguments).output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
@@ -401,7 +402,7 @@ fn ended(folder: &Path, arguments: &[&str]) -> (Option<i32>, String, String) {
     )
 }
 
-/// The rules for chains are options of the command.
+/// The rules for chains can be set by options of the command.
 #[test]
 fn chains_are_verified_by_the_rules_that_the_command_is_given() {
     let folder = temp_dir();
@@ -434,7 +435,7 @@ fn chains_are_verified_by_the_rules_that_the_command_is_given() {
     assert!(error.contains("object identifier"), "{error}");
 }
 
-/// Chains, made with the library that makes them for browsers.
+/// Chains made with OpenSSL.
 #[test]
 fn with_a_trusted_certificate_a_signature_passes_while_it_was_valid() {
     let trusted = der(CHAINED_CA);
@@ -450,7 +451,7 @@ fn with_a_trusted_certificate_a_signature_passes_while_it_was_valid() {
     assert_eq!(passed.indication, Indication::TotalPassed, "{passed:?}");
     assert_eq!(passed.sub_indication, None);
     assert_eq!(passed.proven_time_ms, None);
-    // Somebody else's anchor leads nowhere; a broken signature fails whoever is trusted.
+    // Another authority's anchor leads to no chain, and a broken signature fails with any anchor.
     let others = Anchors::new([der(OTHER_CA)]);
     assert_eq!(
         judge(&bytes, &others).sub_indication,
@@ -463,7 +464,7 @@ fn with_a_trusted_certificate_a_signature_passes_while_it_was_valid() {
         judge(&broken, &anchors).sub_indication,
         Some(SubIndication::SigCryptoFailure)
     );
-    // Signed when its certificate was over.
+    // Signed after the certificate had expired.
     let late = judge(&der(LATE), &anchors);
     assert_eq!(late.intact, Some(true));
     assert_eq!(late.sub_indication, Some(SubIndication::OutOfBoundsNoPoe));
@@ -480,7 +481,7 @@ fn every_algorithm_that_openssl_signs_with_is_verified() {
         for verdict in verify(&bytes, None) {
             assert_eq!(verdict.intact, Some(true), "{name}: {verdict:?}");
         }
-        // The last byte is the signature's.
+        // The last byte belongs to the signature's value.
         let mut broken = bytes.clone();
         let last = broken.len() - 1;
         broken[last] ^= 1;

@@ -1,4 +1,4 @@
-//! The rules of versions, held against a model of them: step by step, and with many clients at once.
+//! The rules for versions, compared with a model: step by step, and with many clients at once.
 
 use std::collections::BTreeMap;
 
@@ -9,10 +9,10 @@ use serde_json::json;
 
 use crate::support::{Client, Response, TestApp};
 
-/// Contents of signatures; few, so that some are sent again.
+/// The contents of signatures. There are few, so that some are sent again.
 const CONTENTS: [&str; 3] = ["a", "b", "c"];
 
-/// What a client may do with a thread.
+/// A client's request for a thread.
 #[derive(Debug, Clone)]
 enum Step {
     Save {
@@ -33,10 +33,10 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// How a step is answered: the status, and which version is shown, or said to be the current one.
+/// The answer to a step: the status, and the version that is shown or reported as the current one.
 type Answer = (u16, Option<u32>);
 
-/// A thread as the contract has it: the contents of its versions.
+/// A thread of the model: the contents of its versions.
 #[derive(Default)]
 struct Thread(Vec<&'static str>);
 
@@ -70,7 +70,7 @@ impl Thread {
         let named = over.unwrap_or(0);
         let follows = match named {
             0 => current == 0,
-            // The reference calls a first signature 1, too: over itself it is a retry.
+            // The reference uses 1 for a first signature too: over the same content it is a retry.
             1 => current == 0 || current == 1 && !self.has(1, content),
             named => named == current,
         };
@@ -78,7 +78,7 @@ impl Thread {
             self.0.push(content);
             return (201, Some(current + 1));
         }
-        // What is identical to the version that it would have become is a retry.
+        // A save with the content of the version that it would have become is a retry.
         let would_be = if named == 1 {
             1..=2
         } else {
@@ -131,7 +131,7 @@ fn config(cases: u32) -> Config {
     }
 }
 
-/// The history as it is stored: contents by version.
+/// The stored history: contents by version.
 fn stored(client: &Client, document: &str) -> BTreeMap<u32, String> {
     let history = client.get(&format!(
         "/signature/versions?document={document}&thread=t&limit=1000"
@@ -163,7 +163,7 @@ fn every_sequence_of_steps_is_answered_as_the_model_says() {
     let number = std::cell::Cell::new(0);
     let steps = vec(step(), 1..25);
     let checked = runner.run(&steps, |steps| {
-        // A thread of its own for each case.
+        // Each case uses a thread of its own.
         number.set(number.get() + 1);
         let document = format!("d{}", number.get());
         let mut model = Thread::default();
@@ -185,7 +185,8 @@ fn every_sequence_of_steps_is_answered_as_the_model_says() {
     checked.unwrap();
 }
 
-/// However the requests of many clients interleave, there is one history without a gap, and every answer is true of it.
+/// However the requests of many clients interleave, there is one history without a gap, and every answer agrees with
+/// it.
 #[test]
 fn any_interleaving_of_clients_yields_one_history() {
     const CLIENTS: usize = 6;
@@ -242,7 +243,7 @@ fn any_interleaving_of_clients_yields_one_history() {
                     made.push(version);
                 }
                 (200, Some(version)) => prop_assert_eq!(&history[&version], content),
-                // What was not the current one may be by the time that the answer says which is.
+                // The current version may have changed before the answer names it.
                 (409, Some(current)) => prop_assert!(current <= last),
                 (400, None) => prop_assert!(over.is_none()),
                 other => prop_assert!(false, "{other:?}"),

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Builds the two guests of the comparison and puts each beside its source. SIGPERSIST_WASM_BUILD as for plugins/build.sh.
+# Builds the two guests of the comparison and puts each beside its source. SIGPERSIST_WASM_BUILD works as in plugins/build.sh.
 set -euo pipefail
 cd "$(dirname "$0")"
 sysroot=$(rustc --print sysroot)
 bin=$sysroot/lib/rustlib/$(rustc -vV | sed -n 's/^host: //p')/bin
 cargo_home=${CARGO_HOME:-$HOME/.cargo}
-# What is built must not tell where.
+# The output must not depend on the paths of this machine.
 flags="-C link-arg=--wasm-ld-path=$bin/gcc-ld/wasm-ld --remap-path-prefix=$HOME=home --remap-path-prefix=$sysroot=rust"
 flags+=" --remap-path-prefix=$PWD=guests --remap-path-prefix=$(cd ../../.. && pwd)=sigpersist"
 for registry in "$cargo_home"/registry/src/*/; do
@@ -13,7 +13,7 @@ for registry in "$cargo_home"/registry/src/*/; do
 done
 export CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER=$bin/wasm-component-ld
 for name in typed json; do
-  # Extism takes a core module, so there the linker must not make a component of it.
+  # Extism needs a core module, so for it the linker must not make a component.
   RUSTFLAGS=$flags; [ "$name" = typed ] || RUSTFLAGS+=" -C link-arg=--skip-wit-component"
   export RUSTFLAGS
   if [ -n "${SIGPERSIST_WASM_BUILD:-}" ]; then

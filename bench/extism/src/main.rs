@@ -1,12 +1,12 @@
-//! A call of a small typed component beside the same work done by a plugin of Extism over JSON, in one process:
+//! A call of a small typed component, compared with the same work by an Extism plugin over JSON, in one process:
 //! `make bench`, or `cargo run --release --locked` here.
 //!
-//! Both guests (`guests/`) tag a save with two tags, and get the same metadata. The signature of 12 KB is pulled by the
-//! typed one and comes within the JSON of the other. Each call is on a fresh instance with a deadline and a limit of
-//! memory; Sigpersist's has its other limits, too. Extism has a wasmtime of its own, an older one.
+//! Both guests (`guests/`) add two tags to a save and get the same metadata. The typed guest pulls the signature of
+//! 12 KB; the other gets it within the JSON. Each call is on a fresh instance with a deadline and a memory limit;
+//! Sigpersist's has its other limits too. Extism has its own, older wasmtime.
 //!
-//! The contestants take turns, round by round, and each figure is the median of its rounds. `SECONDS` and `ROUNDS` in
-//! the environment make it longer; `STRICT=1` makes a missed target an error.
+//! The contestants alternate, and each figure is the median of its rounds. `SECONDS` and `ROUNDS` in the environment
+//! make it longer; `STRICT=1` makes a missed target an error.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -25,7 +25,7 @@ const JSON: &[u8] = include_bytes!("../guests/json/json.wasm");
 const LOCK: &str = include_str!("../Cargo.lock");
 const TIMEOUT_MS: u32 = 100;
 
-/// Whether the guest looks at the signature itself.
+/// Settings that decide whether the guest reads the signature itself.
 const READ: &str = r#"{"read":true}"#;
 const METADATA_ALONE: &str = "{}";
 
@@ -47,7 +47,7 @@ fn main() {
     let instance =
         |index: usize| ExtismPlugin::new_from_compiled(&compiled[index]).expect("an instance");
     let bytes = [draft.body.bytes.len(), 0];
-    // In JSON the signature is text, as it was sent.
+    // In JSON, the signature is text as it was sent.
     let characters = [SIGNATURE.trim().len(), 0];
     for index in 0..2 {
         let expected = ["one", "two", "by:tester", &format!("size:{}", bytes[index])];
@@ -60,7 +60,7 @@ fn main() {
     for _ in 0..rounds {
         for (index, figures) in figures.iter_mut().enumerate() {
             let input = &inputs[index];
-            // As in a server, threads share the hooks and nothing of a request.
+            // As in a server, threads share the hooks, but nothing of a request.
             let typed = || {
                 let (chain, draft) = (&typed[index], self::draft());
                 move || drop(tag_typed(chain, &draft))
@@ -174,7 +174,7 @@ fn circumstances() -> Circumstances {
     }
 }
 
-/// One hook, the typed guest, with all limits at their defaults.
+/// A chain of one hook, the typed guest, with all limits at their defaults.
 fn chain(settings: &str) -> Chain {
     let config = HooksConfig::default();
     let engine = Arc::new(Engine::new(&config).expect("an engine"));
@@ -204,7 +204,7 @@ fn compile(settings: &str) -> CompiledPlugin {
         .expect("a plugin")
 }
 
-/// The records of the contract as one JSON object, and the signature where it is pushed.
+/// The contract's records as one JSON object, including the signature if it is pushed.
 #[derive(Serialize)]
 struct Input {
     tenant: String,
@@ -254,7 +254,7 @@ struct Changes {
     set: Vec<String>,
 }
 
-/// Writing the input and reading the answer are part of the work, as they are for the typed guest.
+/// Includes the time to write the input and read the answer, as for the typed guest.
 fn tag_json(plugin: &mut ExtismPlugin, input: &Input) -> Vec<String> {
     let input = serde_json::to_string(input).expect("JSON");
     let answer: &str = plugin.call("tag", input).expect("an answer");
@@ -263,7 +263,7 @@ fn tag_json(plugin: &mut ExtismPlugin, input: &Input) -> Vec<String> {
         .set
 }
 
-/// What one round gave: microseconds, and calls a second over all threads.
+/// The result of one round: times in microseconds, and calls per second over all threads.
 #[derive(Clone, Copy)]
 struct Round {
     p50: f64,
@@ -286,7 +286,7 @@ impl Round {
     }
 }
 
-/// Calls on some threads at once, each of which prepares its own.
+/// Calls on some threads at once. Each thread prepares its own call.
 fn measure<F: FnMut()>(threads: usize, time: Duration, prepare: impl Fn() -> F + Sync) -> Round {
     let mut took: Vec<f64> = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..threads)
@@ -294,7 +294,7 @@ fn measure<F: FnMut()>(threads: usize, time: Duration, prepare: impl Fn() -> F +
                 scope.spawn(|| {
                     let mut call = prepare();
                     let mut took = Vec::with_capacity(1 << 20);
-                    // What is not counted: the first calls of a thread find nothing warm.
+                    // Does not count a thread's first calls, which find cold caches.
                     for _ in 0..100 {
                         call();
                     }
@@ -324,7 +324,7 @@ fn measure<F: FnMut()>(threads: usize, time: Duration, prepare: impl Fn() -> F +
     }
 }
 
-/// The newer one is Sigpersist's, which pins a line of long-term support.
+/// The versions of both wasmtimes. The newer one is Sigpersist's, which pins a long-term-support line.
 fn wasmtime_versions() -> [String; 2] {
     let mut versions = versions("wasmtime");
     versions.sort_by_key(|version| {
@@ -341,7 +341,7 @@ fn version_of(name: &str) -> String {
     versions(name).remove(0)
 }
 
-/// The versions of a crate that this program was built with.
+/// The versions of a crate in this program's lock file.
 fn versions(name: &str) -> Vec<String> {
     let entry = format!("name = \"{name}\"\nversion = \"");
     LOCK.split(&entry)

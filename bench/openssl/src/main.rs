@@ -1,13 +1,14 @@
-//! Reading and verifying a CMS beside OpenSSL's verification of the same, in one process: `make bench`, or
+//! Reading and verifying a CMS, compared with OpenSSL's verification, in one process: `make bench`, or
 //! `cargo run --release --locked` here.
 //!
-//! Both take the DER of a CMS with 12 KB that one person signed with RSA, parse it anew each time, and say whether it is intact
-//! (`openssl cms -verify -noverify`). Then the same of a smaller one with its chain, up to a trusted certificate.
+//! Both take the DER of a CMS of 12 KB that one person signed with RSA, parse it each time, and report whether it is
+//! intact (`openssl cms -verify -noverify`). Then both verify a smaller one with its chain, up to a trusted
+//! certificate.
 //!
-//! At last, an XAdES beside `xmlsec1`, where that is installed.
+//! Finally, an XAdES is compared with `xmlsec1`, if that is installed.
 //!
-//! The contestants take turns, round by round, and each figure is the median of its rounds, on one thread. `SECONDS` and `ROUNDS`
-//! in the environment make it longer; `STRICT=1` makes a missed target an error.
+//! The contestants alternate, and each figure is the median of its rounds, on one thread. `SECONDS` and `ROUNDS` in the
+//! environment make it longer; `STRICT=1` makes a missed target an error.
 
 mod xml;
 
@@ -24,7 +25,7 @@ use sigpersist_verify::{Judging, cms};
 const LARGE: &str = include_str!("../../../tests/data/large.cms.b64");
 const CHAINED: &str = include_str!("../../../tests/data/verify/chained.cms.b64");
 const CA: &str = include_str!("../../../tests/data/verify/ca.crt.b64");
-/// The last day of 2026, in milliseconds since 1970; only of what claims no time.
+/// The last day of 2026, in milliseconds since 1970; used only for signatures that claim no time.
 const NOW_MS: i64 = 1_798_761_600_000;
 
 fn main() {

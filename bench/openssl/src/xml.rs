@@ -1,4 +1,4 @@
-//! Reading and verifying an XAdES beside `xmlsec1`, which signs it first: 12 KB with RSA, enveloped.
+//! Reading and verifying an XAdES, compared with `xmlsec1`, which signs it first: 12 KB with RSA, enveloped.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -21,12 +21,12 @@ const DSIG: &str = "http://www.w3.org/2000/09/xmldsig#";
 const XADES: &str = "http://uri.etsi.org/01903/v1.3.2#";
 const EXCLUSIVE: &str = "http://www.w3.org/2001/10/xml-exc-c14n#";
 const SHA256: &str = "http://www.w3.org/2001/04/xmlenc#sha256";
-/// Bytes of what is signed.
+/// Bytes of signed content.
 const CONTENT_BYTES: usize = 12 * 1024;
-/// How often `xmlsec1` does it in one process, so that its start does not count.
+/// Number of verifications in one `xmlsec1` process, so that its start does not count.
 const REPEATED: u32 = 2_000;
 
-/// Prints both, and how many times as fast ours is; nothing where there is no `xmlsec1`.
+/// Prints both times and our speed relative to `xmlsec1`; prints only a hint if `xmlsec1` is missing.
 pub fn beside_xmlsec(rounds: usize, time: Duration, now_ms: i64) {
     let version = Command::new("xmlsec1").arg("--version").output();
     let Ok(version) = version else {
@@ -58,7 +58,7 @@ pub fn beside_xmlsec(rounds: usize, time: Duration, now_ms: i64) {
     println!("{:44} {:6.2}", "report of XAdES / xmlsec1", ours / theirs);
 }
 
-/// Signs content with a new key; gives its certificate, in DER.
+/// Signs content with a new key. Returns its certificate in DER.
 fn sign(folder: &Path) -> Vec<u8> {
     let key = PKey::from_rsa(Rsa::generate(2048).expect("a key")).expect("a key");
     let mut name = X509NameBuilder::new().expect("a name");
@@ -100,7 +100,7 @@ fn sign(folder: &Path) -> Vec<u8> {
     der
 }
 
-/// An enveloped XAdES that is yet to be signed.
+/// An enveloped XAdES before it is signed.
 fn template(certificate: &[u8]) -> String {
     let mut content = String::new();
     let mut line = 0;
@@ -138,7 +138,7 @@ fn template(certificate: &[u8]) -> String {
     )
 }
 
-/// How long it takes to verify it some times in one process.
+/// Time to verify it this many times in one process.
 fn xmlsec(folder: &Path, times: u32) -> Duration {
     let mut command = with_ids(folder, "--verify");
     command

@@ -1,4 +1,4 @@
-// The four routes of the reference by Express, pg and jsonwebtoken, on Node's cluster. What it is for: ../README.md.
+// The four routes of the reference, with Express, pg and jsonwebtoken, on Node's cluster. ../README.md explains their purpose.
 
 import cluster from "node:cluster";
 import { createSecretKey } from "node:crypto";
@@ -20,7 +20,7 @@ class Failure extends Error {
 }
 
 const pool = new pg.Pool({ max: 8 });
-// A connection that breaks while it is idle is replaced.
+// The pool replaces idle connections that break.
 pool.on("error", (error) => console.error(error.message));
 const keys = new Map();
 
@@ -33,13 +33,13 @@ async function findKey(kid) {
     values: [kid],
   });
   if (!rows[0]) return undefined;
-  // From text, jsonwebtoken would first try to make a public key each time, which takes longer than all else.
+  // If the secret were text, jsonwebtoken would first try to parse a public key each time, which takes longer than all the rest.
   const key = { tenantId: rows[0].tenant_id, secret: createSecretKey(rows[0].secret, "utf8") };
   keys.set(kid, { key, freshUntil: Date.now() + KEYS_ARE_FRESH_MS });
   return key;
 }
 
-/** Lets in whose token allows `scope`. */
+/** Middleware that requires a token with `scope`. */
 function tenantWith(scope) {
   return async (request, _response, next) => {
     const [scheme, token] = (request.get("authorization") ?? "").split(" ");
@@ -205,7 +205,7 @@ async function listSignatures(request, response) {
 function serve() {
   const app = express();
   app.disable("x-powered-by");
-  // Versions are what tells answers apart, and hashing each answer is not free.
+  // Versions identify answers, and hashing each answer would cost time.
   app.disable("etag");
   app.get("/signature", tenantWith("signatures:read"), getSignature);
   app.post("/signature", tenantWith("signatures:write"), express.json({ limit: "11mb" }), saveSignature);
@@ -214,7 +214,7 @@ function serve() {
   app.use(() => {
     throw new Failure(404, "route_not_found", "There is no such route.");
   });
-  // Express knows by the four parameters that this is for errors.
+  // Express recognizes an error handler by its four parameters.
   app.use((error, _request, response, _next) => {
     const status = error.status ?? 500;
     if (status === 500) console.error(error);

@@ -1,4 +1,4 @@
-"""The four routes of the reference by FastAPI, asyncpg and PyJWT. What it is for: ../README.md."""
+"""The four routes of the reference, with FastAPI, asyncpg and PyJWT. ../README.md explains their purpose."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ KEYS_ARE_FRESH_S = 60
 
 Label = Annotated[str, Field(min_length=1, max_length=255)]
 
-# Of a current version (v.version = s.version), or another.
+# The columns of a version: the current one (v.version = s.version) or another.
 COLUMNS = """s.id, v.version, s.document, s.thread, s.stage, v.cms, v.created_by, v.created_at AS version_created_at,
     v.comment, s.tags, s.created_at, s.updated_at"""
 
@@ -44,7 +44,7 @@ class Draft(BaseModel):
 @asynccontextmanager
 async def lifespan(app: FastAPI):
     async def keep(_connection: asyncpg.Connection) -> None:
-        """Nothing here changes a session, so that nothing has to be reset between requests."""
+        """Resets nothing between requests, since no request changes its session."""
 
     async with asyncpg.create_pool(min_size=4, max_size=8, reset=keep) as pool:
         app.state.pool = pool
@@ -92,7 +92,7 @@ async def find_key(kid: str) -> asyncpg.Record | None:
 
 
 def tenant_with(scope: str) -> Any:
-    """The tenant of the token, which must allow `scope`."""
+    """A dependency that returns the token's tenant and requires `scope`."""
 
     async def tenant(request: Request) -> int:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")

@@ -1,4 +1,4 @@
-//! What a caller gives beside a signature to verify it by. None of it is stored.
+//! Data that a caller sends beside a signature, to verify it by. None of it is stored.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -8,17 +8,17 @@ use sigpersist_verify::pki::describe_certificate;
 
 use crate::error::{Error, Result};
 
-/// Most certificates that are given beside a signature.
+/// Greatest number of certificates beside a signature.
 const MAX_CERTIFICATES: usize = 50;
-/// Most characters of them.
+/// Greatest size of these certificates in PEM, in bytes.
 pub const MAX_CERTIFICATES_BYTES: usize = 256 * 1024;
 
-/// Content and certificates that a caller gives beside a signature.
+/// Content and certificates that a caller sends beside a signature.
 #[derive(Debug, Clone, Default)]
 pub struct Beside {
     /// The signed bytes, if the signature is detached.
     pub content: Option<Bytes>,
-    /// Certificates in DER that are at hand and not trusted.
+    /// Certificates in DER that help to verify and are not trusted.
     pub certificates: Vec<Vec<u8>>,
 }
 
@@ -27,7 +27,7 @@ impl Beside {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidParameter`] where one of them is something else.
+    /// [`Error::InvalidParameter`] if one of them is something else.
     pub fn read(content: Option<&str>, certificates: Option<&str>) -> Result<Self> {
         Ok(Self {
             content: content.map(read_content).transpose()?,

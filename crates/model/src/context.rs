@@ -1,4 +1,4 @@
-//! Who is asking, for which tenant, and under which request id: what every use-case is given first.
+//! The caller, the tenant it acts for, and the request id: the input that every use-case gets first.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,11 +11,11 @@ use crate::audit::{Actor, ActorKind};
 use crate::error::{Error, Result};
 use crate::quotas::Quotas;
 
-/// Number of a tenant in the database. Never shown to clients; they know the slug.
+/// The tenant's id in the database. Never shown to clients; they use the slug.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TenantId(pub i32);
 
-/// What stands for the platform where changes are told: no tenant has this number.
+/// The platform's id in row-level security and change notifications. No tenant has id 0.
 pub const PLATFORM: TenantId = TenantId(0);
 
 impl fmt::Display for TenantId {
@@ -24,7 +24,7 @@ impl fmt::Display for TenantId {
     }
 }
 
-/// What a token allows, in the words of its `scope` claim (RFC 8693 section 4.2).
+/// A permission of a token, as spelt in its `scope` claim (RFC 8693 section 4.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, ToSchema)]
 pub enum Scope {
     /// Read and list signatures.
@@ -48,25 +48,26 @@ pub enum Scope {
     /// Bind, configure and remove hooks.
     #[serde(rename = "hooks:write")]
     HooksWrite,
-    /// See what a tenant accepts as a signature, and whom it trusts.
+    /// Read a tenant's policy and trust anchors.
     #[serde(rename = "policy:read")]
     PolicyRead,
-    /// Change what a tenant accepts as a signature, and whom it trusts.
+    /// Change a tenant's policy and trust anchors.
     #[serde(rename = "policy:write")]
     PolicyWrite,
-    /// See tenants and what they use.
+    /// See tenants and their usage.
     #[serde(rename = "tenants:read")]
     TenantsRead,
     /// Create, change, suspend and delete tenants; only for callers of the platform.
     #[serde(rename = "tenants:write")]
     TenantsWrite,
-    /// See, add and revoke keys, and issue tokens; only for callers of the platform, of which it allows everything.
+    /// See, add and revoke keys, and issue tokens; only for callers of the platform. It includes every other permission
+    /// on the platform, since its holder can issue any token.
     #[serde(rename = "keys:write")]
     KeysWrite,
     /// Read the audit trail.
     #[serde(rename = "audit:read")]
     AuditRead,
-    /// See what the server counts; only for callers of the platform.
+    /// Read the server's metrics; only for callers of the platform.
     #[serde(rename = "metrics:read")]
     MetricsRead,
 }
@@ -97,7 +98,7 @@ impl Scope {
         Self::SignaturesDelete,
     ];
 
-    /// The scope as a claim spells it.
+    /// The scope's spelling in a claim.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::SignaturesRead => "signatures:read",
@@ -134,7 +135,7 @@ impl FromStr for Scope {
     }
 }
 
-/// A tenant that is acted for.
+/// A tenant on whose behalf a request acts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tenancy {
     /// The tenant.
@@ -143,23 +144,23 @@ pub struct Tenancy {
     pub slug: Arc<str>,
 }
 
-/// A caller whose token was verified, or who needs none.
+/// A caller whose token was verified, or who needs no token.
 #[derive(Debug, Clone)]
 pub struct Caller {
-    /// The tenant that the token's key belongs to; none for the platform's own.
+    /// The tenant that the token's key belongs to; none for a key of the platform.
     pub tenant: Option<Tenancy>,
-    /// The quotas that are set for that tenant.
+    /// The quotas set for that tenant.
     pub quotas: Quotas<Option<u64>>,
     /// The token's `sub` claim.
     pub subject: Option<String>,
-    /// The `kid` of the key that verified the token; none where there was no token.
+    /// The `kid` of the key that verified the token; none without a token.
     pub key: Option<Arc<str>>,
-    /// What the token allows.
+    /// Scopes of the token.
     pub scopes: Vec<Scope>,
 }
 
 impl Caller {
-    /// Whoever asks for what is shown to everybody.
+    /// An anonymous caller, for routes that need no token.
     pub fn nobody() -> Self {
         Self {
             tenant: None,
@@ -174,39 +175,39 @@ impl Caller {
 /// A caller and the request it makes.
 #[derive(Debug, Clone)]
 pub struct Context {
-    /// Who asks.
+    /// The caller.
     pub caller: Arc<Caller>,
-    /// For whom: the caller's own tenant, or the one that a caller of the platform names; none for the platform itself.
+    /// The caller's own tenant, or the one that a caller of the platform names; none for the platform itself.
     pub tenancy: Option<Tenancy>,
-    /// The id under which the request appears in the log and in its answer.
+    /// The request's id in the log and in the response.
     pub request_id: Arc<str>,
 }
 
 impl Context {
-    /// The tenant that all queries of this request are for.
+    /// The tenant of all queries of this request.
     ///
     /// # Errors
     ///
-    /// [`Error::TenantRequired`] where a caller of the platform names none.
+    /// [`Error::TenantRequired`] if a caller of the platform names none.
     pub fn tenant(&self) -> Result<TenantId> {
         self.tenancy().map(|tenancy| tenancy.id)
     }
 
-    /// The same with its slug.
+    /// The tenant's id and slug.
     ///
     /// # Errors
     ///
-    /// As [`Self::tenant`].
+    /// The errors of [`Self::tenant`].
     pub fn tenancy(&self) -> Result<&Tenancy> {
         self.tenancy.as_ref().ok_or(Error::TenantRequired)
     }
 
-    /// Who owns what is uploaded or listed: the tenant, or none for the platform.
+    /// The owner of plugins that are uploaded or listed: the tenant, or none for the platform.
     pub fn owner(&self) -> Option<TenantId> {
         self.tenancy.as_ref().map(|tenancy| tenancy.id)
     }
 
-    /// Who is to be named in the audit trail.
+    /// The actor that the audit trail names.
     pub fn actor(&self) -> Actor {
         Actor {
             kind: match self.caller.tenant {

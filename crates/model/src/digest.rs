@@ -1,11 +1,11 @@
-//! SHA-256 and hexadecimal, which many parts need the same way.
+//! SHA-256 and hexadecimal, shared by many modules.
 
 use aws_lc_rs::digest;
 use serde_json::Value;
 
 pub use sigpersist_verify::digest::{sha256, to_hex};
 
-/// SHA-256 of bytes that come one after another.
+/// Incremental SHA-256.
 #[derive(Clone)]
 pub struct RunningSha256(digest::Context);
 
@@ -16,18 +16,18 @@ impl std::fmt::Debug for RunningSha256 {
 }
 
 impl RunningSha256 {
-    /// Of nothing yet.
+    /// Starts with no input.
     #[expect(clippy::new_without_default, reason = "there is no value to leave out")]
     pub fn new() -> Self {
         Self(digest::Context::new(&digest::SHA256))
     }
 
-    /// These bytes come next.
+    /// Appends bytes to the input.
     pub fn update(&mut self, bytes: &[u8]) {
         self.0.update(bytes);
     }
 
-    /// The digest of all that came.
+    /// The digest of all input.
     pub fn finish(self) -> [u8; 32] {
         let mut sum = [0; 32];
         sum.copy_from_slice(self.0.finish().as_ref());
@@ -35,8 +35,7 @@ impl RunningSha256 {
     }
 }
 
-/// SHA-256 of a JSON value's text, with the members of objects in the order of their names: the same for the same value,
-/// however it was written.
+/// SHA-256 of a JSON value's text, with object members sorted by name, so that equal values have equal digests.
 pub fn json_sha256(value: &Value) -> [u8; 32] {
     fn sorted(value: &Value) -> Value {
         match value {
@@ -55,7 +54,7 @@ pub fn json_sha256(value: &Value) -> [u8; 32] {
     sha256(sorted(value).to_string().as_bytes())
 }
 
-/// Bytes from hexadecimal of either case; nothing where it is none.
+/// Decodes hexadecimal of either case; none if the text is not hexadecimal.
 pub fn from_hex(text: &str) -> Option<Vec<u8>> {
     let digits: Option<Vec<_>> = text.chars().map(|digit| digit.to_digit(16)).collect();
     digits?

@@ -1,8 +1,8 @@
 //! The one error of the library.
 //!
-//! It names what went wrong in the words of the contract and knows nothing of HTTP: `http::error` chooses statuses,
-//! codes and headers, and writes the cause of an unexpected error to the log, once. `Display` is the sentence that the
-//! client reads, so it never carries a cause, a secret or a piece of a signature.
+//! It names failures in the words of the API's contract and knows nothing of HTTP: `http::error` chooses statuses,
+//! codes and headers, and logs the cause of an unexpected error once. `Display` is the sentence that the client reads,
+//! so it never contains a cause, a secret or a part of a signature.
 
 use std::error::Error as StdError;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use utoipa::ToSchema;
 use crate::policy::Accept;
 use crate::quotas::Quota;
 
-/// What a use-case can fail with.
+/// An error of a use-case.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The request's head breaks a rule of HTTP.
@@ -24,7 +24,7 @@ pub enum Error {
     /// The request's body is encoded (`Content-Encoding`).
     #[error("The request body must not be compressed: send it without `Content-Encoding`.")]
     UnsupportedContentEncoding,
-    /// The request's body comes in another transfer coding than chunks (`Transfer-Encoding`).
+    /// The request's body uses a transfer coding other than `chunked` (`Transfer-Encoding`).
     #[error(
         "The request body must come as it is or in chunks: no other `Transfer-Encoding` is understood."
     )]
@@ -40,18 +40,18 @@ pub enum Error {
         /// A sentence that names the rule.
         message: String,
     },
-    /// The request's body is larger than the server takes.
+    /// The request's body is over the size limit.
     #[error("The request body is larger than the limit of {limit_bytes} bytes.")]
     PayloadTooLarge {
         /// The limit, in bytes.
         limit_bytes: usize,
     },
-    /// A component is larger than it may be.
+    /// A component is over the size limit.
     #[error(
         "The component has {bytes} bytes; the limit is {limit_bytes} (hooks.max_component_bytes)."
     )]
     ComponentTooLarge {
-        /// Its size, in bytes.
+        /// The component's size, in bytes.
         bytes: usize,
         /// The limit, in bytes.
         limit_bytes: usize,
@@ -59,10 +59,10 @@ pub enum Error {
     /// The request's body did not arrive in time.
     #[error("The request body did not arrive within {timeout_ms} ms.")]
     BodyTimeout {
-        /// How long the server waited, in milliseconds.
+        /// Time that the server waited, in milliseconds.
         timeout_ms: u64,
     },
-    /// The request's body is declared as something else than JSON.
+    /// The request's body is not declared as JSON.
     #[error("The request body must be JSON: send it with `Content-Type: application/json`.")]
     UnsupportedMediaType,
     /// No route has this path.
@@ -71,27 +71,27 @@ pub enum Error {
     /// The path exists, but not with this method.
     #[error("This path does not answer this method; it answers {}.", allowed.join(", "))]
     MethodNotAllowed {
-        /// The methods that it answers.
+        /// The methods that the path answers.
         allowed: Vec<&'static str>,
     },
 
     /// The request carries no bearer token.
     #[error("This request needs a token: send `Authorization: Bearer <JWT>`.")]
     MissingToken,
-    /// The token is not acceptable; the reason holds nothing of the token itself.
+    /// The token is not acceptable. The reason contains nothing of the token itself.
     #[error("The token is not valid: {0}.")]
     InvalidToken(&'static str),
-    /// The token was valid once.
+    /// The token has expired.
     #[error("The token has expired; ask for a new one.")]
     ExpiredToken,
-    /// The caller is known but its token lacks a scope.
+    /// The caller is authenticated, but its token lacks a scope.
     #[error("This request needs a token with the scope `{0}`.")]
     InsufficientScope(&'static str),
     /// The caller's tenant is suspended.
     #[error("This tenant is suspended.")]
     TenantSuspended,
 
-    /// A tenant of this slug is there, and is not what was asked for.
+    /// A tenant with this slug exists, and differs from the one in the request.
     #[error(
         "There is a tenant `{slug}` already, with another name or other quotas. Change it with `PATCH /tenants/{slug}` or `sigpersist tenant update {slug}`."
     )]
@@ -99,7 +99,7 @@ pub enum Error {
         /// The slug.
         slug: String,
     },
-    /// A key of this name is there, and is not what was asked for.
+    /// A key with this name exists, and differs from the one in the request.
     #[error(
         "The name `{kid}` is taken by another key, or by the same one with other times, or it is revoked. Give the key another name."
     )]
@@ -110,45 +110,45 @@ pub enum Error {
     /// A tenant is being deleted; the sentence says what can be done.
     #[error("{0}")]
     TenantDeleting(String),
-    /// The tenant would use more than it may.
+    /// The tenant has reached a quota.
     #[error("{}", quota_phrase(*.quota, *.limit, *.used))]
     QuotaExceeded {
         /// The quota.
         quota: Quota,
-        /// How much it allows.
+        /// The quota's limit.
         limit: u64,
-        /// How much is used now.
+        /// Current usage.
         used: u64,
-        /// When it is worth while to try again; none where time alone changes nothing.
+        /// Time after which a retry makes sense; none if time alone changes nothing.
         retry_after: Option<Duration>,
     },
 
-    /// A caller of the platform must say for which tenant it acts.
+    /// A caller of the platform did not name the tenant that it acts for.
     #[error(
         "A token of the platform acts for no tenant by itself: name one, as in `/tenants/{{tenant}}/hooks`."
     )]
     TenantRequired,
 
-    /// Something that an operator names is not there (or is another tenant's, which is the same).
+    /// Something that an operator names does not exist, or belongs to another tenant.
     #[error("There is no such {}.", .0.as_str())]
     NotFound(Noun),
-    /// A plugin can't be deleted while hooks run it.
+    /// A plugin cannot be deleted while hooks are bound to it.
     #[error("The plugin is bound by {}; remove or rebind what binds it first.", hooks_phrase(.hooks, "the hook", "the hooks"))]
     PluginBound {
-        /// The hooks; `tenant/hook` for a plugin of the platform's.
+        /// The hooks; `tenant/hook` if the plugin is the platform's.
         hooks: Vec<String>,
     },
-    /// A plugin refuses its settings.
+    /// A plugin rejects its settings.
     #[error("The plugin refuses these settings: {}.", issues_phrase(.0))]
     SettingsRefused(Vec<SettingsIssue>),
-    /// Test cases that came with a component do not pass.
+    /// Test cases uploaded with a component do not pass.
     #[error("{} of the test cases that came with the component did not pass; it was not stored.", .0.len())]
     CasesFailed(Vec<CaseFailure>),
-    /// What a decision was made on is not stored any more, or never was.
+    /// The input of a decision is no longer stored, or never was.
     #[error("The input of this decision can't be replayed: {0}.")]
     InputGone(&'static str),
 
-    /// The thread, or the version of it, is not there (or is another tenant's, which is the same).
+    /// The thread or version does not exist, or belongs to another tenant.
     #[error("There is no such signature.")]
     SignatureNotFound,
     /// The version that the caller signed over is not the current one.
@@ -156,23 +156,23 @@ pub enum Error {
         "The signature has moved on: its current version is {current_version}. Read it, sign over it and send it again."
     )]
     VersionConflict {
-        /// What is stored; 0 where nothing is.
+        /// The stored version; 0 if there is none.
         current_version: u32,
     },
-    /// `If-Match` or `If-None-Match` did not hold.
+    /// `If-Match` or `If-None-Match` does not hold.
     #[error(
         "The precondition of the request does not hold: the current version is {current_version}."
     )]
     PreconditionFailed {
-        /// What is stored; 0 where nothing is.
+        /// The stored version; 0 if there is none.
         current_version: u32,
     },
 
-    /// The tenant accepts no such signature.
+    /// The tenant does not accept this signature.
     #[error("{}", not_accepted_phrase(.0))]
     SignatureNotAccepted(Box<NotAccepted>),
 
-    /// Hooks refused the save or delete.
+    /// Hooks rejected the save or delete.
     #[error("{} refused this request.", rejections_phrase(.0))]
     HookRejected(Vec<HookRejection>),
     /// A hook trapped, missed its deadline or broke a limit, and is set to reject then.
@@ -180,20 +180,20 @@ pub enum Error {
     HookFailed {
         /// The hook's name.
         hook: String,
-        /// What happened, for the log.
+        /// The cause, for the log.
         reason: String,
     },
-    /// A component, hook, tenant or key can't be what an operator or admin asked for.
+    /// A request of an operator or admin that cannot be fulfilled.
     #[error("{0}")]
     Refused(String),
 
-    /// The tenant has more work under way than it may.
+    /// The tenant has reached its limit of concurrent work.
     #[error("This tenant has too many requests under way; try again in a moment.")]
     RateLimited,
-    /// The server lacks what it needs, or was told to stop.
+    /// The server is not ready, or was told to stop.
     #[error("{}", lacks_phrase(.0))]
     NotReady(Vec<Lack>),
-    /// The server has more work than it can do in time. Nothing was stored.
+    /// The server is overloaded. Nothing was stored.
     #[error("The server is overloaded; try again in a moment. Nothing was stored.")]
     Overloaded,
     /// The database can't be reached or did not answer in time.
@@ -204,41 +204,43 @@ pub enum Error {
     Internal(#[source] Box<dyn StdError + Send + Sync>),
 }
 
-/// What a tenant has against a signature.
+/// Reasons why a tenant does not accept a signature.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NotAccepted {
-    /// What it accepts.
+    /// Signatures that the tenant accepts.
     pub accept: Accept,
-    /// The format that the signature looks like.
+    /// The detected format of the signature.
     pub format: Format,
-    /// Why it is not accepted, in a sentence; none where it is of another format.
+    /// A sentence that says why it is not accepted; none if it is of another format.
     pub problem: Option<String>,
-    /// Whether content came along that is not what was signed.
+    /// Whether content was sent, but is not the content that was signed.
     pub is_of_other_content: bool,
-    /// Everybody who signed, where the signature was verified; those who are not accepted first, where they are too many for all.
+    /// All signers, if the signature was verified. If there are too many to list, those who are not accepted come
+    /// first.
     pub signers: Vec<RefusedSigner>,
 }
 
-/// One who signed what is not accepted.
+/// A signer of a signature that is not accepted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct RefusedSigner {
-    /// The place in the file: 1 is the first who signed, 1.2 the second who signed that signature.
+    /// Position in the file: `1` is the first signer, `1.2` the second who countersigned the first one's signature.
     #[schema(example = "1")]
     pub signer: String,
-    /// Whether this one would be accepted.
+    /// Whether this signer would be accepted.
     #[schema(example = false)]
     pub accepted: bool,
-    /// Whose certificate it is (RFC 4514).
+    /// Subject of the signer's certificate (RFC 4514).
     #[schema(example = "CN=АХМЕТОВА АЙГЕРІМ,serialNumber=IIN123456789011")]
     pub subject: Option<String>,
     /// SHA-256 of the certificate.
     #[schema(value_type = Option<sigpersist_verify::digest::Sha256>)]
     pub sha256: Option<String>,
-    /// What the verification came to; apart from the content, if that is elsewhere and need not come along.
+    /// Result of the verification. Does not depend on the content if the content is stored elsewhere and need not be
+    /// sent.
     pub indication: Indication,
-    /// Why it did not pass.
+    /// Reason why it did not pass.
     pub sub_indication: Option<SubIndication>,
-    /// The same in a sentence.
+    /// An explanation in one sentence.
     #[schema(value_type = String, example = "The signature does not hold under the signer's key.")]
     pub explanation: &'static str,
 }
@@ -252,24 +254,24 @@ pub struct HookRejection {
     /// The plugin's stable code.
     #[schema(example = "signer-dropped")]
     pub code: String,
-    /// A sentence for a person.
+    /// A sentence for people.
     #[schema(example = "The new version drops a signer")]
     pub message: String,
-    /// JSON pointer to the offending parameter, where the plugin named one.
+    /// JSON pointer to the offending parameter, if the plugin named one.
     #[schema(example = "/cms")]
     pub field: Option<String>,
 }
 
-/// What is lacking, by a stable name, and in a sentence.
+/// A missing condition: a stable name and a sentence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lack {
     /// `database`, `schema`, `plugins` or `stopping`.
     pub name: &'static str,
-    /// The same for people.
+    /// An explanation for people.
     pub sentence: &'static str,
 }
 
-/// What operators name.
+/// Kinds of things that operators name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Noun {
     /// A tenant.
@@ -286,7 +288,7 @@ pub enum Noun {
     Decision,
     /// A key.
     Key,
-    /// A certificate that is trusted.
+    /// A trusted certificate.
     TrustAnchor,
 }
 
@@ -303,7 +305,7 @@ crate::words!(
 );
 
 impl Noun {
-    /// What it is called when there is none.
+    /// The error code if there is none.
     fn not_found(self) -> &'static str {
         match self {
             Self::Tenant => "tenant_not_found",
@@ -321,7 +323,7 @@ impl Noun {
 /// A mistake in settings.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct SettingsIssue {
-    /// JSON pointer to it; empty for the whole.
+    /// JSON pointer to the mistake; empty for the settings as a whole.
     #[schema(example = "/prefixes")]
     pub field: String,
     /// A sentence for the operator.
@@ -332,10 +334,10 @@ pub struct SettingsIssue {
 /// A test case that did not pass.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct CaseFailure {
-    /// The case.
+    /// The case's name.
     #[schema(example = "two signers")]
     pub case: String,
-    /// What was expected and what came, line by line.
+    /// The expected and the actual results, line by line.
     #[schema(example = json!(["tags: expected [\"iin:1\"], got []"]))]
     pub differences: Vec<String>,
 }
@@ -402,7 +404,7 @@ fn issues_phrase(issues: &[SettingsIssue]) -> String {
 }
 
 impl Error {
-    /// A parameter that breaks its rule; `name` is the parameter, not yet a pointer.
+    /// A parameter that breaks its rule. `name` is the parameter's name, not yet a pointer.
     pub fn invalid(name: &str, message: impl Into<String>) -> Self {
         Self::InvalidParameter {
             field: json_pointer(name),
@@ -410,7 +412,7 @@ impl Error {
         }
     }
 
-    /// A stable name of what went wrong, for programs.
+    /// A stable error code for programs.
     pub fn code(&self) -> &'static str {
         match self {
             Self::MalformedRequest(_) => "malformed_request",
@@ -453,12 +455,12 @@ impl Error {
         }
     }
 
-    /// Something that cannot happen unless the server or its machine is broken.
+    /// A failure that cannot happen unless the server or its machine is broken.
     pub fn internal(cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         Self::Internal(cause.into())
     }
 
-    /// An operator's or admin's wish that can't be met, with the sentence that says why and what to do.
+    /// A request of an operator or admin that cannot be fulfilled, with a sentence that says why and what to do.
     pub fn refused(message: impl Into<String>) -> Self {
         Self::Refused(message.into())
     }
@@ -469,5 +471,5 @@ fn json_pointer(name: &str) -> String {
     format!("/{}", name.replace('~', "~0").replace('/', "~1"))
 }
 
-/// What the library's functions return.
+/// Result type of the library.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -1,4 +1,4 @@
-//! JSON objects that become structs. Serde would also take an array for each, of the members' values in their order.
+//! Structs that are read from JSON objects only. Serde would also accept an array of the members' values in order.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 
-/// What an object says, and nothing else does.
+/// A value read from a JSON object, and from nothing else.
 #[derive(Debug)]
 pub struct Object<T>(pub T);
 
@@ -30,22 +30,22 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
     }
 }
 
-/// For a member that is an object.
+/// Reads a member that is an object.
 ///
 /// # Errors
 ///
-/// Where it is none, or not of this form.
+/// If it is not an object, or not of the expected form.
 pub fn deserialize<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     deserializer: D,
 ) -> Result<T, D::Error> {
     Object::deserialize(deserializer).map(|Object(value)| value)
 }
 
-/// For a member that is an object, or null, or left out.
+/// Reads a member that is an object, or null, or missing.
 ///
 /// # Errors
 ///
-/// As [`deserialize`].
+/// The errors of [`deserialize`].
 pub fn deserialize_option<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     deserializer: D,
 ) -> Result<Option<T>, D::Error> {
@@ -53,11 +53,11 @@ pub fn deserialize_option<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     Ok(object.map(|Object(value)| value))
 }
 
-/// For a list of objects.
+/// Reads a list of objects.
 ///
 /// # Errors
 ///
-/// As [`deserialize`].
+/// The errors of [`deserialize`].
 pub fn deserialize_list<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     deserializer: D,
 ) -> Result<Vec<T>, D::Error> {

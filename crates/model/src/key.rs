@@ -7,40 +7,40 @@ use utoipa::ToSchema;
 use crate::context::{PLATFORM, Tenancy, TenantId};
 use crate::digest::to_hex;
 
-/// A key as the database has it.
+/// A key as the database stores it.
 #[derive(Debug, Clone)]
 pub struct StoredKey {
-    /// The tenant whose callers it vouches for; none for the platform's.
+    /// The tenant whose tokens it verifies; none for a key of the platform.
     pub tenant: Option<Tenancy>,
     /// Whether that tenant is suspended.
     pub tenant_suspended: bool,
-    /// Its name in the headers of tokens.
+    /// The name of the key, in the `kid` header of tokens.
     pub kid: String,
-    /// The one algorithm it may be used with.
+    /// The only algorithm that the key may be used with.
     pub algorithm: Algorithm,
-    /// What it verifies with, and signs with where the server can.
+    /// The key material.
     pub material: KeyMaterial,
-    /// When it was added.
+    /// When the key was added.
     pub created_at: DateTime<Utc>,
-    /// From when on it verifies; none for at once.
+    /// Time from which the key verifies; none for at once.
     pub not_before: Option<DateTime<Utc>>,
-    /// Until when it verifies; none for as long as it is not revoked.
+    /// Time until which the key verifies; none for no limit.
     pub expires_at: Option<DateTime<Utc>>,
-    /// Since when it is revoked.
+    /// Time at which the key was revoked.
     pub revoked_at: Option<DateTime<Utc>>,
 }
 
-/// What keys are made of, in words.
+/// The kinds of key material.
 pub const KINDS: &[&str] = &["secret", "public_key", "key_pair"];
 
-/// What a key verifies with.
+/// The material that a key verifies with, and signs with if the server can.
 #[derive(Clone)]
 pub enum KeyMaterial {
     /// A shared secret, encrypted by the vault.
     EncryptedSecret(Vec<u8>),
-    /// A public key, PEM SubjectPublicKeyInfo; its owner keeps the private one.
+    /// A public key, PEM SubjectPublicKeyInfo. Its owner keeps the private key.
     PublicKey(String),
-    /// A key pair of the server's own.
+    /// A key pair that the server holds.
     KeyPair {
         /// The public key, PEM SubjectPublicKeyInfo.
         public: String,
@@ -59,17 +59,17 @@ impl std::fmt::Debug for KeyMaterial {
     }
 }
 
-/// Where a key is in its life. Only an active one verifies.
+/// The state of a key. Only an active key verifies tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum KeyState {
-    /// Its time has not come.
+    /// It is not valid yet.
     Pending,
-    /// It verifies.
+    /// It verifies tokens.
     Active,
-    /// Its time is over.
+    /// It has expired.
     Expired,
-    /// Somebody has ended it.
+    /// It was revoked.
     Revoked,
 }
 
@@ -82,7 +82,7 @@ crate::words!(
 );
 
 impl StoredKey {
-    /// Where it is in its life.
+    /// The state of the key at this time.
     pub fn state(&self, now: DateTime<Utc>) -> KeyState {
         if self.revoked_at.is_some() {
             KeyState::Revoked
@@ -95,12 +95,12 @@ impl StoredKey {
         }
     }
 
-    /// Whose it is: the tenant, or [`PLATFORM`].
+    /// The owner of the key: the tenant, or [`PLATFORM`].
     pub fn owner(&self) -> TenantId {
         self.tenant.as_ref().map_or(PLATFORM, |tenant| tenant.id)
     }
 
-    /// What it is made of, as one of [`KINDS`].
+    /// The kind of key material, as one of [`KINDS`].
     pub fn kind(&self) -> &'static str {
         match self.material {
             KeyMaterial::EncryptedSecret(_) => "secret",
@@ -109,7 +109,7 @@ impl StoredKey {
         }
     }
 
-    /// Its public key, PEM SubjectPublicKeyInfo, where it has one.
+    /// The public key, PEM SubjectPublicKeyInfo, if there is one.
     pub fn public_key(&self) -> Option<&str> {
         match &self.material {
             KeyMaterial::EncryptedSecret(_) => None,
@@ -117,7 +117,7 @@ impl StoredKey {
         }
     }
 
-    /// What the vault has encrypted of it.
+    /// The part of the key that the vault has encrypted.
     pub fn encrypted(&self) -> Option<&[u8]> {
         match &self.material {
             KeyMaterial::PublicKey(_) => None,
@@ -129,7 +129,7 @@ impl StoredKey {
         }
     }
 
-    /// What a secret's ciphertext is bound to, so that it can't be moved to another row.
+    /// The binding of the secret's ciphertext, so that it can't be moved to another row.
     pub fn binding(&self) -> String {
         let algorithm = self.algorithm.as_str();
         match &self.tenant {
@@ -160,7 +160,7 @@ pub enum Algorithm {
     EdDsa,
 }
 
-// As the `alg` of a header spells them.
+// Spelt as in the `alg` header.
 crate::words!(
     Algorithm,
     Hs256 = "HS256",
@@ -174,7 +174,7 @@ crate::words!(
 );
 
 impl Algorithm {
-    /// Length of a shared secret that is as strong as its hash (RFC 7518 section 3.2), in bytes; none for public keys.
+    /// Length of a shared secret that is as strong as the hash (RFC 7518 section 3.2), in bytes; none for public keys.
     pub fn secret_bytes(self) -> Option<usize> {
         match self {
             Self::Hs256 => Some(32),
@@ -188,7 +188,7 @@ impl Algorithm {
 /// Version of a ciphertext that names its key, its first byte.
 pub const CIPHERTEXT_VERSION: u8 = 2;
 
-/// Names a master key without telling anything of it.
+/// The id of a master key. It reveals nothing about the key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MasterKeyId(pub [u8; 8]);
 
@@ -199,7 +199,7 @@ impl std::fmt::Display for MasterKeyId {
 }
 
 impl MasterKeyId {
-    /// What a ciphertext under this key begins with.
+    /// The first bytes of each ciphertext under this key.
     pub fn prefix(self) -> Vec<u8> {
         [&[CIPHERTEXT_VERSION], self.0.as_slice()].concat()
     }

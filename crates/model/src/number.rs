@@ -1,11 +1,12 @@
-//! Whole numbers in JSON. `1.0` is one like `1` (JSON Schema draft 2020-12, core section 4.2.3), and some programs write it so.
+//! Whole numbers in JSON. `1.0` is a whole number like `1` (JSON Schema draft 2020-12, core section 4.2.3), and some
+//! programs write it so.
 
 use std::fmt;
 use std::marker::PhantomData;
 
 use serde::de::{Deserialize, Deserializer, Error, Unexpected, Visitor};
 
-/// A whole number, however it is written.
+/// A whole number in any JSON notation.
 struct Whole<T>(T);
 
 impl<'de, T: TryFrom<i128>> Deserialize<'de> for Whole<T> {
@@ -41,34 +42,35 @@ impl<'de, T: TryFrom<i128>> Deserialize<'de> for Whole<T> {
     }
 }
 
-/// The whole number that this one is; none beyond those that a double can tell apart.
+/// Converts to an integer; none if it has a fraction, or is larger than the integers that a double represents
+/// exactly.
 pub fn whole(number: f64) -> Option<i64> {
     const MOST: f64 = 9_007_199_254_740_991.0;
     (number.fract() == 0.0 && number.abs() <= MOST).then_some(number as i64)
 }
 
-/// Reads a number of JSON that is whole and not negative.
+/// Parses a JSON number that is whole and not negative.
 pub fn from_json(text: &str) -> Option<u64> {
     let fraction = || u64::try_from(whole(text.parse().ok()?)?).ok();
     text.parse().ok().or_else(fraction)
 }
 
-/// For a member that is a whole number.
+/// Reads a member that is a whole number.
 ///
 /// # Errors
 ///
-/// If it is none, or out of range.
+/// If it is not a whole number, or out of range.
 pub fn deserialize<'de, D: Deserializer<'de>, T: TryFrom<i128>>(
     deserializer: D,
 ) -> Result<T, D::Error> {
     Whole::deserialize(deserializer).map(|Whole(number)| number)
 }
 
-/// For a member that is a whole number, or null.
+/// Reads a member that is a whole number, or null.
 ///
 /// # Errors
 ///
-/// As [`deserialize`].
+/// The errors of [`deserialize`].
 pub fn deserialize_option<'de, D: Deserializer<'de>, T: TryFrom<i128>>(
     deserializer: D,
 ) -> Result<Option<T>, D::Error> {
@@ -111,7 +113,7 @@ mod tests {
         ] {
             assert_eq!(from_json(written), number, "{written}");
         }
-        // A double can't tell it from its neighbours.
+        // A double cannot distinguish this number from its neighbours.
         assert!(read::<u64>("18446744073709551615.0").is_err());
     }
 }

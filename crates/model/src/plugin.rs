@@ -1,4 +1,4 @@
-//! What plugins, revisions and hooks are. Plain values, no I/O.
+//! Model of plugins, revisions and hooks. Plain values, no I/O.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use crate::context::TenantId;
 use crate::digest::{from_hex, to_hex};
 
-/// SHA-256 of a component: the name of a revision.
+/// SHA-256 of a component. It identifies a revision.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Digest(pub [u8; 32]);
 
@@ -54,42 +54,42 @@ impl Serialize for Digest {
 /// A plugin: a name under which revisions are uploaded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plugin {
-    /// Its number.
+    /// Id of the plugin.
     pub id: i32,
-    /// The tenant that alone may bind it; none for the platform's, which any tenant may.
+    /// The only tenant that may bind the plugin; none for the platform's plugins, which any tenant may bind.
     pub owner: Option<TenantId>,
-    /// Its name, unique within its owner.
+    /// Name of the plugin, unique within its owner.
     pub name: String,
-    /// How many revisions there are.
+    /// Number of revisions.
     pub revisions: i64,
-    /// The newest one.
+    /// The newest revision.
     pub newest: Revision,
 }
 
 /// One upload of a plugin, without its bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Revision {
-    /// The plugin's number.
+    /// Id of the plugin.
     pub plugin_id: i32,
-    /// The revision's digest.
+    /// Digest of the component.
     pub sha256: Digest,
-    /// The component's size, in bytes.
+    /// Size of the component, in bytes.
     pub size: u64,
-    /// Interfaces of the contract that it exports.
+    /// Interfaces of the contract that the component exports.
     pub exports: Vec<String>,
-    /// Interfaces of the contract that it imports.
+    /// Interfaces of the contract that the component imports.
     pub imports: Vec<String>,
-    /// What it says of itself.
+    /// The component's description of itself.
     pub description: String,
-    /// How many test cases came with it.
+    /// Number of test cases that were uploaded with it.
     pub cases: i64,
-    /// Who uploaded it last.
+    /// Operator who uploaded it last.
     pub uploaded_by: Option<String>,
-    /// When these bytes were last uploaded.
+    /// Time of the last upload of these bytes.
     pub uploaded_at: DateTime<Utc>,
 }
 
-/// What hooks judge.
+/// Operation that hooks judge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Operation {
@@ -100,25 +100,25 @@ pub enum Operation {
     Delete,
 }
 
-/// Whether a hook decides, or only watches.
+/// Whether a hook's decisions have an effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
-    /// Changes tags and rejects.
+    /// The hook changes tags and rejects.
     #[default]
     Enforce,
-    /// Runs and is recorded, but changes and rejects nothing.
+    /// The hook runs and its decisions are recorded, but it changes and rejects nothing.
     Monitor,
 }
 
-/// What it means when a hook traps, misses its deadline or breaks a limit.
+/// Effect of a hook's failure: a trap, a missed deadline or another broken limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum OnFailure {
-    /// Nothing is stored, and the client is told that the hook failed.
+    /// Nothing is stored, and the client gets the error that the hook failed.
     #[default]
     Reject,
-    /// As if the hook were not there.
+    /// The request passes, as if the hook were not there.
     Allow,
 }
 
@@ -126,55 +126,55 @@ crate::words!(Operation, Save = "save", Delete = "delete");
 crate::words!(Mode, Enforce = "enforce", Monitor = "monitor");
 crate::words!(OnFailure, Reject = "reject", Allow = "allow");
 
-/// What one call of a hook may take.
+/// Limits of one call of a hook.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Wall-clock time, in milliseconds.
     pub timeout_ms: u32,
     /// Linear memory, in bytes.
     pub memory_bytes: u64,
-    /// Fuel: about one unit for each WebAssembly instruction.
+    /// Fuel: about one unit per WebAssembly instruction.
     pub fuel: u64,
 }
 
-/// A revision that runs beside the active one on the same input, and decides nothing.
+/// A revision that runs beside the active one on the same input, without effect.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Shadow {
-    /// The revision, of the same plugin.
+    /// Digest of the revision. It belongs to the hook's plugin.
     pub sha256: Digest,
-    /// What it reads as its configuration.
+    /// Settings that it reads.
     pub settings: Value,
 }
 
-/// What a hook is set to.
+/// Plugin, settings and options of a hook, as an operator set them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Binding {
-    /// The plugin's name.
+    /// Name of the plugin.
     pub plugin: String,
-    /// The plugin's number.
+    /// Id of the plugin.
     pub plugin_id: i32,
-    /// The revision that runs.
+    /// Digest of the revision that runs.
     pub sha256: Digest,
-    /// Hooks run from the lowest to the highest, ties by name.
+    /// Position: hooks run from the lowest to the highest number, and by name if numbers are equal.
     pub order: i32,
-    /// What it judges.
+    /// Operations that the hook judges.
     pub operations: Vec<Operation>,
-    /// Whether it decides.
+    /// Whether its decisions have an effect.
     pub mode: Mode,
-    /// What its failure means.
+    /// Effect of a failure.
     pub on_failure: OnFailure,
-    /// What one call may take.
+    /// Limits of one call.
     pub limits: Limits,
-    /// What it reads as its configuration.
+    /// Settings that the plugin reads.
     pub settings: Value,
-    /// Whether it runs at all.
+    /// Whether the hook runs at all.
     pub enabled: bool,
-    /// What runs beside it.
+    /// Revision and settings that run beside it as a shadow.
     pub shadow: Option<Shadow>,
 }
 
 impl Binding {
-    /// The revision and settings that run: of the shadow, if that is asked for and there is one.
+    /// The revision and settings that run. With `shadow`, those of the shadow, if there is one.
     pub fn running(&self, shadow: bool) -> (Digest, &Value) {
         match &self.shadow {
             Some(beside) if shadow => (beside.sha256, &beside.settings),
@@ -183,28 +183,28 @@ impl Binding {
     }
 }
 
-/// That a hook was set aside because it kept failing.
+/// Quarantine of a hook: it was set aside because it kept failing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Quarantine {
-    /// Since when.
+    /// Start of the quarantine.
     pub since: DateTime<Utc>,
-    /// How it kept failing.
+    /// Failures that led to the quarantine, in a sentence.
     pub reason: String,
 }
 
-/// What judges the saves and deletes of one tenant.
+/// A hook: a plugin bound to a tenant to judge its saves and deletes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Hook {
-    /// Its name, unique within the tenant.
+    /// Name of the hook, unique within the tenant.
     pub name: String,
-    /// Which of its bindings is in force; grows with each change.
+    /// Number of the binding in force. It grows with each change.
     pub number: u32,
-    /// That binding.
+    /// The binding in force.
     pub binding: Binding,
-    /// Who set it.
+    /// Operator who made the last change.
     pub set_by: Option<String>,
-    /// When.
+    /// Time of the last change.
     pub set_at: DateTime<Utc>,
-    /// Whether it is set aside.
+    /// The quarantine, if the hook is set aside.
     pub quarantine: Option<Quarantine>,
 }

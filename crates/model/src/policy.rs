@@ -1,4 +1,4 @@
-//! What a policy is. Plain values, no I/O.
+//! The policy of a tenant and its trust anchors. Plain values, no I/O.
 
 use std::collections::BTreeMap;
 
@@ -15,26 +15,26 @@ use crate::error::{Error, Result};
 use crate::plugin::Digest;
 use crate::time;
 
-/// What a tenant has set.
+/// The policy of a tenant.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Policy {
-    /// What is saved.
+    /// The signatures that are accepted.
     pub accept: Accept,
-    /// What is done with a signature whose content is elsewhere.
-    // Files of tenants from before there was this have none of it.
+    /// The handling of a signature whose content is outside of it.
+    // Exports that are older than this member lack it.
     #[serde(default)]
     pub detached: Detached,
-    /// How much must be known of whether certificates were revoked.
+    /// The revocation information that certificates need.
     #[serde(default)]
     pub revocation: Revocation,
-    /// Whether a verdict is recorded with each version that is saved.
+    /// Whether a verdict is recorded with each saved version.
     #[schema(example = false)]
     pub record_verdicts: bool,
 }
 
 impl Policy {
-    /// SHA-256, in hexadecimal, of the policy as JSON without spaces, its members in the order of their names.
+    /// SHA-256, in hexadecimal, of the policy as JSON without spaces, its members sorted by name.
     pub fn sha256(&self) -> Result<String> {
         let members = serde_json::to_value(self).map_err(Error::internal)?;
         let members: BTreeMap<String, Value> =
@@ -44,7 +44,7 @@ impl Policy {
     }
 }
 
-/// Changes of a policy. What is none stays as it is.
+/// Changes of a policy. A member that is `None` stays as it is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[expect(missing_docs, reason = "they are those of a policy")]
 pub struct Change {
@@ -55,7 +55,7 @@ pub struct Change {
 }
 
 impl Change {
-    /// What a policy becomes by it.
+    /// Applies the changes to a policy.
     pub fn of(self, before: Policy) -> Policy {
         Policy {
             accept: self.accept.unwrap_or(before.accept),
@@ -77,27 +77,27 @@ impl From<Policy> for Change {
     }
 }
 
-/// What is saved as a signature.
+/// The signatures that are accepted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Accept {
     /// Any text.
     #[default]
     Any,
-    /// A CMS that can be read, and that somebody has signed.
+    /// CMS that can be read and has a signer.
     Cms,
-    /// XML that can be read, and that somebody has signed.
+    /// XML that can be read and has a signer.
     Xml,
-    /// Either of them.
+    /// CMS or XML that can be read and has a signer.
     Readable,
-    /// Either of them, where the value and the digests of everybody who signed hold.
+    /// CMS or XML in which the value and the digests of every signer are intact.
     Intact,
-    /// Either of them, where everybody who signed passes under the tenant's trust anchors.
+    /// CMS or XML in which every signer passes under the tenant's trust anchors.
     Passed,
 }
 
 impl Accept {
-    /// What is accepted, in words.
+    /// The accepted signatures, in words.
     pub fn phrase(self) -> &'static str {
         match self {
             Self::Any => "any text",
@@ -120,16 +120,16 @@ crate::words!(
     Passed = "passed"
 );
 
-/// What is done with a signature whose content is elsewhere.
+/// The handling of a signature whose content is outside of it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Detached {
-    /// It is judged by what is there, and by its content if that comes along.
+    /// It is judged without its content, or with it if you send it along.
     #[default]
     Accept,
     /// It is not saved.
     Refuse,
-    /// It is saved with the content that was signed, and not without.
+    /// It is saved only if you send its signed content along.
     NeedsContent,
 }
 
@@ -140,22 +140,22 @@ crate::words!(
     NeedsContent = "needs_content"
 );
 
-/// How much must be known of whether the certificates of a chain were revoked.
+/// The revocation information that the certificates of a chain need.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[schema(as = RevocationSetting)]
 pub enum Revocation {
-    /// What is embedded counts. If nothing tells of a certificate, it passes.
+    /// Embedded information counts. A certificate without any passes.
     #[default]
     IfPresent,
-    /// Nothing passes unless something tells of each certificate that it was not revoked.
+    /// Nothing passes without information that each certificate was not revoked.
     Required,
 }
 
 crate::words!(Revocation, IfPresent = "if_present", Required = "required");
 
 impl Revocation {
-    /// The same for the verifier.
+    /// The verifier's rule for this setting.
     pub fn rule(self) -> RevocationRule {
         match self {
             Self::IfPresent => RevocationRule::IfPresent,
@@ -169,7 +169,7 @@ impl Revocation {
 pub struct TrustAnchor {
     /// SHA-256 of the certificate.
     pub sha256: Digest,
-    /// Since when it is trusted.
+    /// Time since which the certificate is trusted.
     pub created_at: DateTime<Utc>,
     /// The certificate in DER.
     pub certificate: Vec<u8>,
@@ -181,12 +181,12 @@ impl TrustAnchor {
         to_pem("CERTIFICATE", &self.certificate)
     }
 
-    /// What the certificate says; none where it is none.
+    /// The contents of the certificate; none if it can't be read.
     pub fn describe(&self) -> Option<Certificate> {
         describe_certificate(&self.certificate)
     }
 
-    /// The anchor for people, programs and the audit trail, with the names of the API.
+    /// The anchor as JSON, with the names of the API, for people, programs and the audit trail.
     pub fn facts(&self) -> Value {
         let certificate = self.describe();
         let told = certificate.as_ref();
@@ -203,34 +203,34 @@ impl TrustAnchor {
     }
 }
 
-/// A tenant's policy and whom it trusts, ready to judge with.
+/// A tenant's policy and trust anchors, ready for judging.
 #[derive(Debug)]
 pub struct InForce {
-    /// What is set.
+    /// The policy.
     pub policy: Policy,
-    /// Who is trusted.
+    /// The trust anchors.
     pub anchors: Anchors,
-    /// What both are known by.
+    /// The digests of both.
     pub digests: Digests,
 }
 
-/// What tells one policy and set of trust anchors from another: anybody can compute these, of what the API shows.
+/// Digests that identify a policy and a set of trust anchors. You can compute them from what the API shows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Digests {
-    /// SHA-256 of the policy as JSON without spaces, its members in the order of their names.
+    /// SHA-256 of the policy as JSON without spaces, its members sorted by name.
     #[schema(value_type = sigpersist_verify::digest::Sha256)]
     pub policy_sha256: String,
-    /// SHA-256 of the SHA-256s of all trust anchors in hexadecimal, sorted, each with a line feed after it.
+    /// SHA-256 over the hexadecimal SHA-256s of all trust anchors, sorted, each followed by a line feed.
     #[schema(value_type = sigpersist_verify::digest::Sha256)]
     pub anchors_sha256: String,
 }
 
 impl InForce {
-    /// The policy with these anchors.
+    /// Combines a policy with trust anchors.
     ///
     /// # Errors
     ///
-    /// [`Error::Internal`] where the policy is no JSON.
+    /// [`Error::Internal`] if the policy can't be written as JSON.
     pub fn new(policy: Policy, anchors: Vec<TrustAnchor>) -> Result<Self> {
         let mut lines: Vec<_> = anchors
             .iter()
@@ -262,7 +262,7 @@ impl InForce {
 mod tests {
     use super::*;
 
-    /// As `printf … | sha256sum` says.
+    /// As `printf … | sha256sum` prints them.
     #[test]
     fn digests_are_those_that_anybody_computes() {
         let anchor = |byte| TrustAnchor {

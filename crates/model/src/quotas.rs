@@ -1,4 +1,4 @@
-//! What tenants may use: quotas as they are set, changed and in force. `meters` and `usage` hold tenants to them.
+//! Quotas of tenants: as set, as changed and in force. `meters` and `usage` enforce them.
 
 use std::str::FromStr;
 
@@ -6,43 +6,45 @@ use serde::de::Deserializer;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// A value for each quota. `u64` is what is in force, 0 for no limit; `Option<u64>` what is set for one tenant, where
-/// none means the server's default; [`Change`] what an admin wants of it.
+/// A value for each quota.
+///
+/// `u64` is the value in force, 0 for no limit; `Option<u64>` is the value set for one tenant, where none means the
+/// server's default; [`Change`] is a change that an admin asks for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Quotas<T: Default> {
-    /// Most bytes of signatures, as they are stored.
+    /// Maximum bytes of signatures, as they are stored.
     #[schema(example = 0)]
     #[serde(default)]
     pub max_bytes: T,
-    /// Most threads.
+    /// Maximum number of threads.
     #[schema(example = 0)]
     #[serde(default)]
     pub max_threads: T,
-    /// Largest signature, in bytes of its text; the server's own limit holds beside it.
+    /// Maximum size of a signature, in bytes of its text. The server's own limit applies too.
     #[schema(example = 0)]
     #[serde(default)]
     pub max_signature_bytes: T,
-    /// Requests a second, on each server.
+    /// Requests per second, on each server.
     #[schema(example = 0)]
     #[serde(default)]
     pub requests_per_second: T,
-    /// Requests that may come at once after a quiet time; 0 for as many as a second allows.
+    /// Requests that may arrive at once after a quiet time; 0 means as many as one second allows.
     #[schema(example = 0)]
     #[serde(default)]
     pub request_burst: T,
-    /// Requests under way at once, on each server.
+    /// Concurrent requests, on each server.
     #[schema(example = 0)]
     #[serde(default)]
     pub max_concurrent_requests: T,
-    /// Milliseconds that hooks may run each second, on each server.
+    /// Milliseconds of hook time per second, on each server.
     #[schema(example = 0)]
     #[serde(default)]
     pub hook_ms_per_second: T,
 }
 
 impl<T: Default> Quotas<T> {
-    /// What `combine` makes of each quota here and the same there.
+    /// Combines each quota with the same one of `other`.
     pub fn zip<U: Default, V: Default>(
         self,
         other: Quotas<U>,
@@ -62,14 +64,14 @@ impl<T: Default> Quotas<T> {
         }
     }
 
-    /// What `change` makes of each quota.
+    /// Applies `change` to each quota.
     pub fn map<V: Default>(self, change: impl Fn(T) -> V) -> Quotas<V> {
         self.zip(Quotas::<()>::default(), |value, ()| change(value))
     }
 }
 
 impl Quotas<Option<u64>> {
-    /// What is in force: the tenant's own, or the server's defaults.
+    /// The quotas in force: the tenant's own, otherwise the server's defaults.
     pub fn in_force(self, defaults: Quotas<u64>) -> Quotas<u64> {
         let mut in_force = self.zip(defaults, Option::unwrap_or);
         if in_force.request_burst == 0 {
@@ -78,7 +80,7 @@ impl Quotas<Option<u64>> {
         in_force
     }
 
-    /// The same after a change.
+    /// The quotas after a change.
     #[must_use]
     pub fn changed(self, change: Quotas<Change>) -> Self {
         self.zip(change, |own, change| match change {
@@ -89,15 +91,15 @@ impl Quotas<Option<u64>> {
     }
 }
 
-/// What is to become of a tenant's quota.
+/// A change of one quota.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Change {
-    /// It stays.
+    /// Keeps the current value.
     #[default]
     Keep,
-    /// The server's default: null in JSON.
+    /// Sets the server's default; null in JSON.
     Default,
-    /// This, 0 for no limit.
+    /// Sets this value; 0 means no limit.
     To(u64),
 }
 
@@ -106,7 +108,7 @@ impl<'de> Deserialize<'de> for Change {
         let value: Option<u64> = crate::number::deserialize_option(deserializer)?;
         match value {
             None => Ok(Self::Default),
-            // What the database can store.
+            // The largest value that the database can store.
             Some(value) if i64::try_from(value).is_ok() => Ok(Self::To(value)),
             Some(_) => Err(serde::de::Error::custom(format!(
                 "the number is above {}",
@@ -119,7 +121,7 @@ impl<'de> Deserialize<'de> for Change {
 impl FromStr for Change {
     type Err = String;
 
-    /// `default`, or a whole number, which may have a unit of bytes: `10G` or `10GiB`.
+    /// Parses `default`, or a whole number with an optional unit of bytes: `10G` or `10GiB`.
     fn from_str(text: &str) -> Result<Self, String> {
         const UNITS: [&str; 5] = ["", "K", "M", "G", "T"];
         if text == "default" {
@@ -144,18 +146,18 @@ impl FromStr for Change {
     }
 }
 
-/// A quota that a request went over; its word is the name of the setting that would have to be higher.
+/// A quota that was exceeded. Its word is the name of the setting to raise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Quota {
     /// Stored bytes.
     Bytes,
     /// Threads.
     Threads,
-    /// Requests a second.
+    /// Requests per second.
     Requests,
-    /// Requests at once.
+    /// Concurrent requests.
     ConcurrentRequests,
-    /// Time of hooks.
+    /// Time of hooks per second.
     HookTime,
 }
 

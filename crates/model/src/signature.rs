@@ -17,14 +17,14 @@ pub const MAX_LABEL_CHARS: usize = 255;
 pub const MAX_COMMENT_CHARS: usize = 4096;
 /// Most tags of one version.
 pub const MAX_TAGS: usize = 64;
-/// Highest version number: what a Postgres `integer` holds.
+/// Highest version number: the maximum of a Postgres `integer`.
 pub const MAX_VERSION: u32 = i32::MAX.unsigned_abs();
 
 /// Stable number of a thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SignatureId(pub i64);
 
-/// A thread by the tenant's own words: one document in one story.
+/// The key of a thread in the tenant's own names: a document and a thread name.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ThreadKey {
     /// The document's code.
@@ -33,30 +33,30 @@ pub struct ThreadKey {
     pub thread: String,
 }
 
-/// How the text that a client sent follows from a signature's bytes.
+/// The relation between a signature's bytes and the text that a client sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Encoding {
-    /// It is their padded base64 (RFC 4648 section 4), without line breaks.
+    /// The text is the padded base64 of the bytes (RFC 4648 section 4), without line breaks.
     Base64,
-    /// It is the bytes themselves.
+    /// The text is the bytes themselves.
     Text,
 }
 
-/// A signature: bytes, and how to give back exactly the text that the client sent.
+/// A signature: its bytes, and how to restore exactly the text that the client sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignatureBody {
-    /// From the bytes to the text.
+    /// The relation between the bytes and the text.
     pub encoding: Encoding,
-    /// DER (or whatever else was base64'd), or the text as it came.
+    /// The bytes decoded from base64 (usually DER), or the text as it came.
     pub bytes: Bytes,
     /// Digest of the bytes.
     pub sha256: [u8; 32],
 }
 
 impl SignatureBody {
-    /// Takes a client's text apart, so that base64 which round-trips exactly is kept decoded: a quarter smaller.
+    /// Reads a client's text. Base64 that round-trips exactly is kept decoded, which is a quarter smaller.
     pub fn from_text(text: &str) -> Self {
-        // This engine takes padding and last bits only as it writes them, so that what it decodes round-trips.
+        // This engine accepts only the padding and last bits that it writes itself, so its decoded bytes round-trip.
         let (encoding, bytes) = match BASE64.decode(text) {
             Ok(bytes) => (Encoding::Base64, Bytes::from(bytes)),
             Err(_) => (Encoding::Text, Bytes::copy_from_slice(text.as_bytes())),
@@ -77,31 +77,31 @@ impl SignatureBody {
         }
     }
 
-    /// The same for the verifier.
+    /// The signature in the form that the verifier reads.
     pub fn as_sent(&self) -> Body<'_> {
         match (self.encoding, std::str::from_utf8(&self.bytes)) {
             (Encoding::Text, Ok(text)) => Body::Text(Cow::Borrowed(text)),
-            // What was proper base64 is decoded already, and is not guessed at any further.
+            // Proper base64 was decoded already, and is not decoded a second time.
             _ => Body::Bytes(Cow::Borrowed(&self.bytes)),
         }
     }
 
-    /// What the bytes look like.
+    /// The format, judged by the first bytes.
     pub fn format(&self) -> Format {
         self.as_sent().format()
     }
 }
 
-/// What was found when a version was verified.
+/// The recorded result of verifying a version.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StoredVerdict {
-    /// Grows with time.
+    /// Id of the verdict; grows with time.
     pub id: i64,
     /// The version.
     pub version: u32,
     /// When it was verified.
     pub at: DateTime<Utc>,
-    /// Who signed, and the verdict on each, as the API shows it.
+    /// The signers and the verdict on each, as the API shows them.
     pub verdict: serde_json::Value,
 }
 
@@ -110,13 +110,13 @@ pub struct StoredVerdict {
 pub struct Signature {
     /// The thread's stable number.
     pub id: SignatureId,
-    /// Which document, in which story.
+    /// The document and the thread name.
     pub key: ThreadKey,
     /// This version's place in the history, from 1.
     pub version: u32,
     /// The client's label for this version.
     pub stage: Option<String>,
-    /// Who created this version.
+    /// The creator of this version.
     pub created_by: Option<String>,
     /// The client's comment on this version.
     pub comment: Option<String>,
@@ -128,7 +128,7 @@ pub struct Signature {
     pub created_at: DateTime<Utc>,
     /// When the thread's current version was saved.
     pub updated_at: DateTime<Utc>,
-    /// The signature itself; absent where the caller asked to leave it out.
+    /// The signature itself; none if the caller asked to omit it.
     pub body: Option<SignatureBody>,
 }
 
@@ -139,50 +139,50 @@ impl Signature {
     }
 }
 
-/// Which threads a list is of; all of them where nothing is asked.
+/// Selects the threads of a list; all of them by default.
 #[derive(Debug, Clone, Default)]
 pub struct ListFilter {
     /// Only this document.
     pub document: Option<String>,
-    /// Only this story.
+    /// Only this thread name.
     pub thread: Option<String>,
     /// Only threads whose current version has this stage.
     pub stage: Option<String>,
     /// Only threads with these tags; empty for any.
     pub tags: Vec<String>,
-    /// Whether all tags must be there, or one is enough.
+    /// Whether a thread must have all tags, or only one of them.
     pub all_tags: bool,
 }
 
 /// A place in the list: that of the last thread seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Position {
-    /// Its time of creation.
+    /// The thread's time of creation.
     pub created_at: DateTime<Utc>,
-    /// Its number, which settles ties.
+    /// The thread's number, which breaks ties.
     pub id: SignatureId,
 }
 
-/// What a client wants saved, before hooks and store have seen it.
+/// A version that a client wants to save, before hooks and store have seen it.
 #[derive(Debug, Clone)]
 pub struct Draft {
-    /// Which document, in which story.
+    /// The document and the thread name.
     pub key: ThreadKey,
-    /// The version that the client signed over: 0 for none; absent where it did not say.
+    /// The version that the client signed over: 0 for none, `None` if the client did not say.
     pub signed_over: Option<u32>,
     /// The signature.
     pub body: SignatureBody,
     /// The client's label for the new version.
     pub stage: Option<String>,
-    /// Who created the signature.
+    /// The creator of the signature.
     pub created_by: Option<String>,
     /// The client's comment.
     pub comment: Option<String>,
-    /// The thread's tags from now on; folded, in the client's order.
+    /// The thread's tags from now on, without duplicates, in the client's order.
     pub tags: Vec<String>,
 }
 
-/// What `If-Match` and `If-None-Match` (RFC 9110 section 13.1) ask of the current version.
+/// Preconditions on the current version, from `If-Match` and `If-None-Match` (RFC 9110 section 13.1).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Preconditions {
     /// `If-Match`: the thread exists, with one of these versions.
@@ -196,7 +196,7 @@ pub struct Preconditions {
 pub enum Versions {
     /// `*`: any version.
     Any,
-    /// A list; tags that name no version match nothing and are left out.
+    /// A list. Entity tags that name no version match nothing and are left out.
     These(Vec<u32>),
 }
 
@@ -210,12 +210,12 @@ impl Versions {
 }
 
 impl Preconditions {
-    /// Whether nothing is asked.
+    /// Whether there are no preconditions.
     pub fn is_empty(&self) -> bool {
         self.if_match.is_none() && self.if_none_match.is_none()
     }
 
-    /// The version that `If-Match` names, where it names exactly one.
+    /// The version that `If-Match` names, if it names exactly one.
     pub fn only_match(&self) -> Option<u32> {
         match self.if_match.as_ref()? {
             Versions::These(versions) => match versions.as_slice() {
@@ -226,21 +226,21 @@ impl Preconditions {
         }
     }
 
-    /// Whether `If-Match` allows this current version; 0 stands for "nothing stored".
+    /// Whether `If-Match` allows this current version; 0 means that nothing is stored.
     pub fn match_holds(&self, version: u32) -> bool {
         self.if_match
             .as_ref()
             .is_none_or(|versions| versions.contains(version))
     }
 
-    /// Whether `If-None-Match` allows this current version; 0 stands for "nothing stored".
+    /// Whether `If-None-Match` allows this current version; 0 means that nothing is stored.
     pub fn none_match_holds(&self, version: u32) -> bool {
         self.if_none_match
             .as_ref()
             .is_none_or(|versions| !versions.contains(version))
     }
 
-    /// Whether both hold.
+    /// Whether both allow this current version.
     pub fn hold(&self, version: u32) -> bool {
         self.match_holds(version) && self.none_match_holds(version)
     }
@@ -250,7 +250,7 @@ impl Preconditions {
 ///
 /// # Errors
 ///
-/// [`Error::InvalidParameter`] where it is empty, longer than [`MAX_LABEL_CHARS`] or has a control character.
+/// [`Error::InvalidParameter`] if it is empty, longer than [`MAX_LABEL_CHARS`] or has a control character.
 pub fn check_label(name: &str, text: &str) -> Result<()> {
     let chars = text.chars().count();
     if chars == 0 {
@@ -272,8 +272,8 @@ pub fn check_label(name: &str, text: &str) -> Result<()> {
 ///
 /// # Errors
 ///
-/// [`Error::InvalidParameter`] where it is longer than [`MAX_COMMENT_CHARS`] or holds U+0000, which Postgres can't
-/// store in text.
+/// [`Error::InvalidParameter`] if it is longer than [`MAX_COMMENT_CHARS`] or holds U+0000, which Postgres can't store
+/// in text.
 pub fn check_comment(name: &str, text: &str) -> Result<()> {
     let chars = text.chars().count();
     if chars > MAX_COMMENT_CHARS {
@@ -289,11 +289,11 @@ pub fn check_comment(name: &str, text: &str) -> Result<()> {
     Ok(())
 }
 
-/// Checks tags and folds duplicates, keeping the order of first mention.
+/// Checks tags and removes duplicates, keeping the order of first mention.
 ///
 /// # Errors
 ///
-/// [`Error::InvalidParameter`] where a tag breaks the rules of [`check_label`] or more than [`MAX_TAGS`] remain.
+/// [`Error::InvalidParameter`] if a tag breaks the rules of [`check_label`] or more than [`MAX_TAGS`] remain.
 pub fn fold_tags(name: &str, tags: Vec<String>) -> Result<Vec<String>> {
     let mut folded: Vec<String> = Vec::with_capacity(tags.len().min(MAX_TAGS));
     for tag in tags {
@@ -312,7 +312,7 @@ pub fn fold_tags(name: &str, tags: Vec<String>) -> Result<Vec<String>> {
     Ok(folded)
 }
 
-/// Whether two lists of tags are the same set, in whatever order. Both are folded, as all are that are stored.
+/// Whether two lists have the same tags, in any order. Both must be free of duplicates, as all stored lists are.
 pub fn are_same_tags(one: &[String], other: &[String]) -> bool {
     one.len() == other.len() && one.iter().all(|tag| other.contains(tag))
 }

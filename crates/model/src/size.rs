@@ -1,6 +1,6 @@
-//! Sizes for people.
+//! Human-readable sizes.
 
-/// Bytes in the largest unit of which there is one at least, with one decimal.
+/// Formats bytes in the largest unit that gives at least 1, with one decimal.
 pub fn in_words(bytes: u64) -> String {
     const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
     let mut shown = format!("{bytes} bytes");

@@ -1,4 +1,4 @@
-//! What a tenant is.
+//! The model of a tenant.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -11,28 +11,29 @@ use crate::error::{Error, Result};
 /// An organisation that shares the server with others.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tenant {
-    /// Its number in the database.
+    /// The tenant's id in the database.
     pub id: TenantId,
     /// Its name in commands and tokens.
     pub slug: String,
     /// Its name for people.
     pub name: String,
-    /// Since when it is suspended.
+    /// Time at which it was suspended.
     pub suspended_at: Option<DateTime<Utc>>,
-    /// When all that is its own will be removed.
+    /// Time after which all its data will be removed.
     pub delete_after: Option<DateTime<Utc>>,
-    /// When the removal began.
+    /// Time at which the removal began.
     pub removing_since: Option<DateTime<Utc>>,
-    /// What an import has not brought yet, in words between spaces; it is suspended until that is there.
+    /// Parts that an import has not brought yet, as words separated by spaces. The tenant is suspended until they are
+    /// there.
     pub incomplete: Option<String>,
-    /// The quotas that are set for it.
+    /// The quotas set for it.
     pub quotas: Quotas<Option<u64>>,
     /// When it was created.
     pub created_at: DateTime<Utc>,
 }
 
 impl Tenant {
-    /// Where it is in its life.
+    /// The tenant's state.
     pub fn state(&self) -> TenantState {
         if self.removing_since.is_some() {
             TenantState::Removing
@@ -46,17 +47,17 @@ impl Tenant {
     }
 }
 
-/// Where a tenant is in its life. Only an active one's requests are answered.
+/// State of a tenant. Requests are answered only if it is active.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum TenantState {
     /// Its requests are answered.
     Active,
-    /// Its requests are refused, until it is resumed.
+    /// Its requests are refused until it is resumed.
     Suspended,
-    /// Suspended, and to be removed unless it is resumed before.
+    /// It is suspended, and will be removed unless it is resumed first.
     Deleting,
-    /// What is its own is being removed, which nothing takes back.
+    /// Its data is being removed, which cannot be undone.
     Removing,
 }
 
@@ -68,7 +69,7 @@ crate::words!(
     Removing = "removing"
 );
 
-/// Checks the name that a tenant has for people.
+/// Checks a tenant's display name.
 ///
 /// # Errors
 ///
@@ -86,7 +87,7 @@ pub fn check_name(name: &str) -> Result<()> {
 ///
 /// # Errors
 ///
-/// [`Error::Refused`] with the rule; `what` says whose name it is.
+/// [`Error::Refused`] with the rule; `what` is the kind of thing, for the message.
 pub fn check_slug(what: &str, slug: &str) -> Result<()> {
     let edge = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     let bytes = slug.as_bytes();
@@ -102,16 +103,16 @@ pub fn check_slug(what: &str, slug: &str) -> Result<()> {
     )))
 }
 
-/// Which tenants are asked for.
+/// Filter of a list of tenants.
 #[derive(Debug, Clone, Default)]
 pub struct TenantFilter {
-    /// Only those that are there in their lives.
+    /// Only tenants in this state.
     pub state: Option<TenantState>,
-    /// Only those after this slug.
+    /// Only tenants after this slug.
     pub after: Option<String>,
 }
 
-/// What a tenant has stored.
+/// Stored data of a tenant.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(as = StoredUsage)]
 pub struct Usage {

@@ -1,20 +1,20 @@
-//! Times as the contract and cursors spell them.
+//! Time formats of the API and of cursors.
 
 use chrono::{DateTime, Datelike as _, NaiveDateTime, Utc};
 use sigpersist_verify::Time;
 
 const FORMAT: &str = "%Y-%m-%d %H:%M:%S";
 
-/// A time as the contract spells it: UTC, `YYYY-MM-DD HH:MM:SS`.
+/// Formats a time as the API does: UTC, `YYYY-MM-DD HH:MM:SS`.
 pub fn to_text(time: DateTime<Utc>) -> String {
     Time::from(time).to_string()
 }
 
-/// Reads a time as the contract spells it, or with an offset (RFC 3339).
+/// Reads a time in the API's format, or with an offset (RFC 3339).
 ///
 /// # Errors
 ///
-/// A sentence that says how a time is spelt.
+/// A sentence that describes the accepted formats.
 pub fn from_text(text: &str) -> Result<DateTime<Utc>, String> {
     NaiveDateTime::parse_from_str(text, FORMAT)
         .map(|time| time.and_utc())
@@ -26,7 +26,7 @@ pub fn from_text(text: &str) -> Result<DateTime<Utc>, String> {
         })
 }
 
-/// Reads microseconds since 1970, where they are a time that Postgres takes as text.
+/// Converts microseconds since 1970; none for years outside 1970 to 9999, so that Postgres accepts the time as text.
 pub fn from_micros(micros: i64) -> Option<DateTime<Utc>> {
     DateTime::from_timestamp_micros(micros).filter(is_storable)
 }
@@ -35,11 +35,11 @@ fn is_storable(time: &DateTime<Utc>) -> bool {
     (1970..10_000).contains(&time.year())
 }
 
-/// Reads a form's time, which may be left out.
+/// Reads an optional time.
 ///
 /// # Errors
 ///
-/// As [`from_text`].
+/// The errors of [`from_text`].
 pub fn deserialize_option<'de, D: serde::Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<DateTime<Utc>>, D::Error> {

@@ -1,6 +1,6 @@
-//! Enums whose values are words: in commands, in JSON and in the database.
+//! Enums whose values are words in commands, in JSON and in the database.
 
-/// Gives an enum `as_str` and `FromStr`; the error names the words that there are.
+/// Gives an enum `as_str` and `FromStr`; the parse error lists the known words.
 #[macro_export]
 macro_rules! words {
     ($type:ident, $($value:ident = $word:literal),+) => {

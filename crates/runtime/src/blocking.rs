@@ -1,7 +1,8 @@
-//! Work that blocks, on threads of its own, and giving it up.
+//! Blocking work on its own threads, and a way to abandon it.
 //!
-//! Such work goes on to its end even if nobody waits for it any more. But what waits for a database that does not answer
-//! may have no end: the store gives it up then, so that whoever asked is told, and what it held goes to others.
+//! Such work runs to its end even if nobody waits for it any more. But work that waits for a database that does not
+//! answer may never end. The store then abandons it: the waiting request gets an error, and the work's permits are
+//! released for others.
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -16,22 +17,22 @@ thread_local! {
     static CURRENT: RefCell<Option<Arc<Work>>> = const { RefCell::new(None) };
 }
 
-/// A piece of work under way.
+/// A piece of blocking work in progress.
 #[derive(Debug)]
 pub struct Work {
-    /// Turns and the like, which go back when the work is done or given up.
+    /// Permits and the like, released when the work is done or abandoned.
     held: Mutex<Vec<Box<dyn Any + Send>>>,
     given_up: AtomicBool,
     told: Notify,
 }
 
 impl Work {
-    /// The work that the calling thread does, where it was started by [`run`].
+    /// The work that the calling thread does, if [`run`] started it.
     pub fn current() -> Option<Arc<Self>> {
         CURRENT.with_borrow(Clone::clone)
     }
 
-    /// Has the work keep something more until it is done or given up.
+    /// Adds something that the work holds until it is done or abandoned.
     pub fn hold(&self, thing: impl Send + 'static) {
         self.held().push(Box::new(thing));
         if self.given_up.load(Ordering::SeqCst) {
@@ -39,15 +40,15 @@ impl Work {
         }
     }
 
-    /// Answers who waits for this work, and gives back what it holds. The thread is left to itself, and is to begin nothing
-    /// more: whoever was told that it was given up may have asked again.
+    /// Abandons this work: releases what it holds, and returns an error to whoever waits. The thread keeps running, but
+    /// must not begin anything new, since the client may have retried already.
     pub fn give_up(&self) {
         self.given_up.store(true, Ordering::SeqCst);
         self.let_go();
         self.told.notify_one();
     }
 
-    /// Whether the work that the calling thread does was given up.
+    /// Whether the work of the calling thread was abandoned.
     pub fn is_given_up() -> bool {
         CURRENT.with_borrow(|work| {
             let work = work.as_ref();
@@ -60,13 +61,13 @@ impl Work {
     }
 
     fn let_go(&self) {
-        // What goes back may wake others, who need no lock of this work's.
+        // Dropping a permit may wake other tasks; none of them needs a lock of this work.
         let held = std::mem::take(&mut *self.held());
         drop(held);
     }
 }
 
-/// Makes a piece of work the thread's, until this is dropped.
+/// Registers a piece of work as the thread's current one, until this is dropped.
 struct Doing;
 
 impl Doing {
@@ -84,11 +85,11 @@ impl Drop for Doing {
     }
 }
 
-/// Runs blocking work on a thread of its own, which keeps `held` until it is done or given up.
+/// Runs blocking work on its own thread. The work holds `held` until it is done or abandoned.
 ///
 /// # Errors
 ///
-/// [`Error::DatabaseUnavailable`] where it was given up, [`Error::Internal`] where it panicked.
+/// [`Error::DatabaseUnavailable`] if the work was abandoned, [`Error::Internal`] if it panicked.
 pub async fn run<T: Send + 'static>(
     held: impl Send + 'static,
     work: impl FnOnce() -> T + Send + 'static,
@@ -110,9 +111,9 @@ pub async fn run<T: Send + 'static>(
     }
 }
 
-/// Runs blocking work on a thread of its own, within the span of the request that asked for it.
+/// Runs blocking work on its own thread, within the span of the request that started it.
 ///
-/// The work goes on to its end even if the caller is dropped: a client that hangs up cannot cancel half a save.
+/// The work runs to its end even if the caller is dropped: a client that hangs up cannot cancel half a save.
 #[expect(
     clippy::disallowed_methods,
     reason = "this is the one place that keeps the span"
@@ -152,10 +153,10 @@ mod tests {
         let given_up = runtime.block_on(running).unwrap();
         assert!(matches!(given_up, Err(Error::DatabaseUnavailable(_))));
         assert_eq!(Arc::strong_count(&turn), 1);
-        // Nor does it keep anything from now on.
+        // Abandoned work keeps nothing that it is given later.
         work.hold(Arc::clone(&turn));
         assert_eq!(Arc::strong_count(&turn), 1);
-        // It is still at work, and knows.
+        // The thread is still running, and sees that its work was abandoned.
         end.send(()).unwrap();
         is_over.recv().unwrap();
     }

@@ -1,7 +1,7 @@
-//! A bounded cache of what the database says, that never keeps an answer older than the last invalidation.
+//! A bounded cache of data from the database. It never keeps a value older than the last invalidation.
 //!
-//! A reader that loaded just before a change and stores its answer just after the invalidation would leave a stale
-//! entry for good. So each load remembers the generation it began in, and its answer is kept only if no invalidation
+//! A reader that loads just before a change and stores its value just after the invalidation would leave a stale entry
+//! for good. So each load remembers the generation in which it began, and its value is cached only if no invalidation
 //! came in between.
 
 use std::hash::Hash;
@@ -37,7 +37,7 @@ impl<K: Eq + Hash + Clone, V: Clone> Cache<K, V> {
         let value = load()?;
         if self.generation.load(Ordering::SeqCst) == generation {
             self.entries.insert(key.clone(), value.clone());
-            // An invalidation between the check and the insertion has not seen the entry.
+            // An invalidation between the check and the insertion did not see the new entry.
             if self.generation.load(Ordering::SeqCst) != generation {
                 self.entries.remove(key);
             }
@@ -45,12 +45,12 @@ impl<K: Eq + Hash + Clone, V: Clone> Cache<K, V> {
         Ok(value)
     }
 
-    /// Forgets one entry.
+    /// Removes one entry.
     pub fn remove(&self, key: &K) {
         self.entries.remove(key);
     }
 
-    /// Forgets the entries for which `stale` holds, and whatever is being loaded now.
+    /// Removes the entries for which `stale` holds, and keeps loads in progress from being cached.
     pub fn invalidate(&self, stale: impl Fn(&K, &V) -> bool) {
         self.generation.fetch_add(1, Ordering::SeqCst);
         self.entries.retain(|key, value| !stale(key, value));

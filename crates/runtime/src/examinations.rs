@@ -1,4 +1,5 @@
-//! Looking at signatures, which takes a processor: at most so many at once, and of a tenant so many that nobody else waits.
+//! Limits the examinations of signatures, which need CPU time: a number of permits for all, and fewer for each tenant,
+//! so that no tenant keeps others waiting.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -10,27 +11,28 @@ use sigpersist_verify::pki::{Issued, Work};
 
 use crate::turns::Shared;
 
-/// What a short look may cost, in the nanoseconds that are counted: four times what the usual signature asks for, with its chain.
+/// Budget of a short examination, in counted nanoseconds: four times what a usual signature with its chain needs.
 const SHORT_NS: u64 = 2_000_000;
-/// Bytes of the largest signature that a short look is tried at: not all that is done with a large one is counted.
+/// Greatest size of a signature for a short examination, in bytes, because not all work on a large one is counted.
 const SHORT_BYTES: usize = 256 * 1024;
-/// Short looks at once for each processor: far more than can be under way where all that is done is saving, because whoever
-/// waits for a turn that another thread has waits for two threads to be scheduled, which takes longer than the look.
+/// Concurrent short examinations for each processor: far more than saves alone cause. A thread that waits for a permit
+/// of another thread waits until both are scheduled, which takes longer than the examination.
 const SHORT_OF_A_PROCESSOR: usize = 8;
 
-/// Turns to look at signatures: many for short looks, a few for those that turn out to be long.
+/// Permits to examine signatures: many for short examinations, a few for long ones.
 #[derive(Debug)]
 pub struct Examinations {
-    /// For those that take as long as most do, which is not known before they were looked at.
+    /// Permits for examinations within the short budget. Each one starts here, because its length is not known before.
     pub short: Shared,
-    /// For all others, one for each processor.
+    /// Permits for longer examinations, one for each processor.
     pub long: Shared,
-    /// Which certificates have issued which: most signatures of a tenant come from a few authorities.
+    /// Pairs of certificates of which one issued the other, from examinations before: most signatures of a tenant come
+    /// from a few authorities.
     issued: Arc<Issued>,
 }
 
 impl Examinations {
-    /// On so many processors, with turns for which one waits at most so long.
+    /// Creates the permits for this many processors. Callers wait for a permit at most `patience_ms` milliseconds.
     pub fn new(processors: usize, patience_ms: u64) -> Self {
         let turns = |queue, most| Shared::new(queue, most, patience_ms);
         Self {
@@ -40,11 +42,11 @@ impl Examinations {
         }
     }
 
-    /// Looks at a signature when it is the tenant's turn. Blocks.
+    /// Examines a signature when the tenant gets a permit. Blocks.
     ///
     /// # Errors
     ///
-    /// Those of [`Shared::turn`].
+    /// The errors of [`Shared::turn`].
     pub fn look<T>(
         &self,
         tenant: TenantId,
@@ -54,7 +56,7 @@ impl Examinations {
         self.look_in(body, |turns| turns.turn_blocking(tenant), look)
     }
 
-    /// The same, however long it takes until it is the tenant's turn. Blocks.
+    /// Works like [`Self::look`], but waits for a permit without a time limit. Blocks.
     pub fn look_at_last<T>(
         &self,
         tenant: TenantId,

@@ -1,4 +1,5 @@
-//! One signature, judged under its tenant's policy at most once: when somebody first asks, and for all who ask later.
+//! A signature that is judged under its tenant's policy at most once: when the report is first asked for. Later callers
+//! get that report.
 
 use std::sync::{Arc, OnceLock};
 
@@ -10,7 +11,7 @@ use sigpersist_model::signature::SignatureBody;
 use sigpersist_verify::pki::Work;
 use sigpersist_verify::{Judging, Report, report_within};
 
-/// A signature, and everything that it is judged by.
+/// A signature and everything that it is judged by.
 #[derive(Debug)]
 pub struct Judged {
     body: SignatureBody,
@@ -21,7 +22,7 @@ pub struct Judged {
 }
 
 impl Judged {
-    /// A signature that nobody has looked at; `now` is the time of the verification.
+    /// A signature that was not judged yet. `now` is the time of the verification.
     pub fn new(
         body: SignatureBody,
         beside: Beside,
@@ -37,7 +38,7 @@ impl Judged {
         }
     }
 
-    /// Another signature, judged under the same policy for the same time, with nothing beside it.
+    /// Another signature, judged under the same policy at the same time, without content or certificates beside it.
     #[must_use]
     pub fn same_for(&self, body: SignatureBody) -> Self {
         Self::new(body, Beside::default(), Arc::clone(&self.policy), self.now)
@@ -53,28 +54,28 @@ impl Judged {
         &self.body
     }
 
-    /// Whether what it signs was given beside it.
+    /// Whether its content was sent with it.
     pub fn has_content(&self) -> bool {
         self.beside.content.is_some()
     }
 
-    /// SHA-256 of what was given beside it, in hexadecimal.
+    /// SHA-256 of the content that was sent with it, in hexadecimal.
     pub fn content_sha256(&self) -> Option<String> {
         let content = self.beside.content.as_ref();
         content.map(|content| to_hex(&sha256(content)))
     }
 
-    /// The policy that it is judged under.
+    /// The policy under which it is judged.
     pub fn policy(&self) -> &Arc<InForce> {
         &self.policy
     }
 
-    /// The verdicts on its signers. For whoever asks first `examine` looks when it is the tenant's turn; nobody after that needs one.
-    /// Blocks.
+    /// The report with verdicts. For the first caller, `examine` runs the examination with a permit of the tenant;
+    /// later callers need none. Blocks.
     ///
     /// # Errors
     ///
-    /// Those of `examine`.
+    /// The errors of `examine`.
     pub fn report<E>(
         &self,
         examine: impl FnOnce(&SignatureBody, &dyn Fn(&Work) -> Report) -> Result<Report, E>,

@@ -1,4 +1,4 @@
-//! What is counted, for Prometheus: names, what they mean, and bounds on how many there are of each.
+//! Metrics for Prometheus: their names, their descriptions, and limits on their number of labels.
 
 use std::collections::HashSet;
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -8,13 +8,13 @@ use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gau
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use sigpersist_model::decision::Decision;
 
-/// Upper bounds of what is timed, in seconds.
+/// Upper bounds of the histograms' buckets, in seconds.
 const SECONDS: [f64; 14] = [
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
 ];
-/// Most hooks that are counted by name; each has a score of lines.
+/// Maximum number of hooks that are counted by name; each adds about twenty time series.
 const MAX_HOOKS: usize = 500;
-/// What those over that are counted as.
+/// Label of all further hooks.
 const OTHERS: &str = "(others)";
 
 const REQUESTS: &str = "sigpersist_http_requests_total";
@@ -33,7 +33,7 @@ const PLUGINS: &str = "sigpersist_plugins_made_ready_total";
 const STORED_BYTES: &str = "sigpersist_stored_bytes";
 const READY: &str = "sigpersist_ready";
 
-/// Where this process counts, in the text format of Prometheus. Counting begins with the first call.
+/// Renders the metrics of this process in the text format of Prometheus. Counting begins with the first call.
 pub fn render() -> String {
     static RECORDER: OnceLock<Option<PrometheusHandle>> = OnceLock::new();
     let handle = RECORDER.get_or_init(|| {
@@ -42,10 +42,10 @@ pub fn render() -> String {
             .try_fold(PrometheusBuilder::new(), |builder, name| {
                 builder.set_buckets_for_metric(Matcher::Full(name.to_owned()), &SECONDS)
             });
-        // The bounds are there, which is all that is asked of them.
+        // There are buckets, so this cannot fail.
         let recorder = builder.ok()?.build_recorder();
         let handle = recorder.handle();
-        // An error here means that a test has another one.
+        // An error here means that a test has installed another recorder.
         drop(metrics::set_global_recorder(recorder));
         describe();
         Some(handle)
@@ -99,12 +99,12 @@ fn describe() {
     describe_gauge!(READY, "Whether the server is ready, 1 or 0");
 }
 
-/// A request that is being answered, counted as such until it is dropped.
+/// A request in progress, counted until this is dropped.
 #[derive(Debug)]
 pub struct InFlight;
 
 impl InFlight {
-    /// One more.
+    /// Increments the gauge.
     #[expect(clippy::new_without_default, reason = "making one counts")]
     pub fn new() -> Self {
         gauge!(IN_FLIGHT).increment(1);
@@ -118,9 +118,9 @@ impl Drop for InFlight {
     }
 }
 
-/// A request was answered. `route` is one of ours, never a stranger's text.
+/// Records an answered request. `route` is one of our own, never untrusted text.
 pub fn answered(route: &'static str, method: &str, status: u16, took: Duration) {
-    // Methods are a stranger's text too.
+    // The method is untrusted text.
     let method = match method {
         "GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE" => method.to_owned(),
         _ => OTHERS.to_owned(),
@@ -130,17 +130,17 @@ pub fn answered(route: &'static str, method: &str, status: u16, took: Duration) 
     histogram!(REQUEST_SECONDS, "route" => route, "method" => method).record(took);
 }
 
-/// A request was refused.
+/// Records a refused request.
 pub fn refused(code: &'static str) {
     counter!(REFUSALS, "code" => code).increment(1);
 }
 
-/// Somebody who waits for a turn, counted as such until it is dropped.
+/// A waiting caller, counted until this is dropped.
 #[derive(Debug)]
 pub struct Waiting(&'static str);
 
 impl Waiting {
-    /// One more who waits for this.
+    /// Increments the gauge of this queue.
     pub fn new(queue: &'static str) -> Self {
         gauge!(WAITING, "queue" => queue).increment(1);
         Self(queue)
@@ -153,23 +153,23 @@ impl Drop for Waiting {
     }
 }
 
-/// How the pool is.
+/// Records the state of the connection pool.
 pub fn connections(idle: u32, used: u32) {
     gauge!(CONNECTIONS, "state" => "idle").set(idle);
     gauge!(CONNECTIONS, "state" => "used").set(used);
 }
 
-/// Somebody has a connection, or waited for none.
+/// Records the time that was waited for a connection.
 pub fn connected(waited: Duration) {
     histogram!(CONNECTION_SECONDS).record(waited);
 }
 
-/// A query failed: `unavailable` or `internal`.
+/// Records a failed query: `unavailable` or `internal`.
 pub fn query_failed(kind: &'static str) {
     counter!(DATABASE_ERRORS, "kind" => kind).increment(1);
 }
 
-/// A hook of a tenant has run.
+/// Records the run of a tenant's hook.
 pub fn hook_ran(tenant: &str, decision: &Decision) {
     static COUNTED: Mutex<Option<HashSet<(String, String)>>> = Mutex::new(None);
     let mut labels = (tenant.to_owned(), decision.hook.to_string());
@@ -194,20 +194,20 @@ pub fn hook_ran(tenant: &str, decision: &Decision) {
         .record(Duration::from_micros(decision.microseconds));
 }
 
-/// A hook was set aside.
+/// Records that a hook was quarantined.
 pub fn hook_set_aside() {
     counter!(HOOK_QUARANTINES).increment(1);
 }
 
-/// A plugin was made ready: compiled, or as it was compiled before.
+/// Records that a plugin was made ready: loaded from disk, or compiled.
 pub fn plugin_made_ready(from_disk: bool) {
     let from = if from_disk { "disk" } else { "source" };
     counter!(PLUGINS, "from" => from).increment(1);
 }
 
-/// What a tenant has stored.
+/// Records the bytes that a tenant has stored.
 pub fn stored(tenant: String, bytes: i64) {
-    // As exact as a Prometheus sample can be.
+    // Precise enough for a Prometheus sample.
     #[expect(
         clippy::cast_precision_loss,
         reason = "samples are floating-point numbers"
@@ -215,7 +215,7 @@ pub fn stored(tenant: String, bytes: i64) {
     gauge!(STORED_BYTES, "tenant" => tenant).set(bytes as f64);
 }
 
-/// Whether the server is ready.
+/// Records whether the server is ready.
 pub fn ready(ready: bool) {
     gauge!(READY).set(u8::from(ready));
 }

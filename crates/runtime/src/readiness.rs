@@ -1,18 +1,18 @@
-//! Whether the server is ready for requests, and what it lacks: known at any time, without asking anybody.
+//! Readiness of the server, and the reasons if it is not ready. Kept in memory, so that reading it waits for nothing.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use sigpersist_model::error::Lack;
 
-/// Why a database is of no use that forgets what a session sets.
+/// Explanation for a pooler that resets the session's settings between transactions.
 pub const FORGETS: &str = "A pooler in front of the database forgets a session's settings between transactions. It must keep a \
      session on its connection: in PgBouncer, set pool_mode = session.";
 
-/// What a server needs. All of it is lacking at first.
+/// Conditions for readiness. All but `stopping` start unmet.
 #[derive(Debug, Default)]
 pub struct Readiness {
     database: AtomicBool,
-    /// The database answers, and forgets what a session sets.
+    /// The database answers, but session settings are lost.
     forgets: AtomicBool,
     schema: AtomicBool,
     plugins: AtomicBool,
@@ -20,30 +20,30 @@ pub struct Readiness {
 }
 
 impl Readiness {
-    /// The database answers, or does not; and whether its schema is one that this program works with.
+    /// Records whether the database answers, and whether its schema matches this program.
     pub fn database(&self, answers: bool, has_our_schema: bool) {
         self.database.store(answers, Ordering::Relaxed);
         self.schema.store(has_our_schema, Ordering::Relaxed);
         self.forgets.store(false, Ordering::Relaxed);
     }
 
-    /// A pooler in front of the database forgets what a session sets.
+    /// Records that a pooler in front of the database loses session settings.
     pub fn database_forgets(&self) {
         self.database.store(false, Ordering::Relaxed);
         self.forgets.store(true, Ordering::Relaxed);
     }
 
-    /// The plugins of hooks are ready, or were tried.
+    /// Records that the plugins of all hooks were made ready, or at least tried.
     pub fn plugins_are_ready(&self) {
         self.plugins.store(true, Ordering::Relaxed);
     }
 
-    /// The server was told to stop.
+    /// Records that the server was told to stop.
     pub fn stop(&self) {
         self.stopping.store(true, Ordering::Relaxed);
     }
 
-    /// What is lacking; nothing where the server is ready.
+    /// The missing conditions; empty if the server is ready.
     pub fn lacks(&self) -> Vec<Lack> {
         let lack = |name, sentence| Lack { name, sentence };
         let database = self.database.load(Ordering::Relaxed);

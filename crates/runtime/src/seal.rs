@@ -1,8 +1,8 @@
-//! Seals: what the database's owner can't make. Hashes chain events, and anybody who may write to the tables can work them out
-//! anew; a seal needs a key that is in the database only under the master key.
+//! Seals of events, which the database's owner can't make. Hashes chain events, but anybody who may write to the
+//! tables can recompute them. A seal needs a key, and the database has that only encrypted under the master key.
 //!
-//! The key is random and kept like other secrets, so that a rotation of the master key puts it under the new one and all seals
-//! stay as they are; a key derived from the master key would ask for every event to be sealed again.
+//! The key is random and kept like other secrets: a rotation of the master key encrypts it again, and all seals stay
+//! as they are. With a key derived from the master key, every event would have to be sealed again.
 
 use aws_lc_rs::hmac;
 use sigpersist_model::context::TenantId;
@@ -11,7 +11,7 @@ use sigpersist_model::key::MasterKeyId;
 
 use crate::vault::{Vault, random_bytes};
 
-/// The length of a key, which is that of the hash (RFC 2104 section 3).
+/// The length of a key in bytes, which is that of the hash (RFC 2104 section 3).
 const KEY_BYTES: usize = 32;
 
 /// A key that seals events.
@@ -33,16 +33,16 @@ impl std::fmt::Debug for SealKey {
 pub struct StoredSealKey {
     /// Its number.
     pub number: i32,
-    /// The key, under the master key.
+    /// The key, encrypted under the master key.
     pub encrypted: Vec<u8>,
 }
 
 impl StoredSealKey {
-    /// A new key of this number. `current` is as for [`Vault::encrypt`].
+    /// Makes a random key with this number. [`Vault::encrypt`] explains `current`.
     ///
     /// # Errors
     ///
-    /// Those of [`Vault::encrypt`].
+    /// Any error of [`Vault::encrypt`].
     pub fn make(number: i32, vault: &Vault, current: Option<MasterKeyId>) -> Result<Self> {
         let key = random_bytes(KEY_BYTES)?;
         Ok(Self {
@@ -51,16 +51,16 @@ impl StoredSealKey {
         })
     }
 
-    /// Whether it is under this master key.
+    /// Whether the key is encrypted under this master key.
     pub fn is_under(&self, current: MasterKeyId) -> bool {
         self.encrypted.starts_with(&current.prefix())
     }
 
-    /// The same key under the current master key.
+    /// Encrypts the key again, under the current master key.
     ///
     /// # Errors
     ///
-    /// Those of [`Vault::decrypt`] and [`Vault::encrypt`].
+    /// Any error of [`Vault::decrypt`] and [`Vault::encrypt`].
     pub fn reencrypt(&self, vault: &Vault, current: MasterKeyId) -> Result<Self> {
         let binding = binding(self.number);
         let key = vault.decrypt(&self.encrypted, &binding)?;
@@ -70,11 +70,11 @@ impl StoredSealKey {
         })
     }
 
-    /// Opens it.
+    /// Decrypts the key.
     ///
     /// # Errors
     ///
-    /// Those of [`Vault::decrypt`].
+    /// Any error of [`Vault::decrypt`].
     pub fn open(&self, vault: &Vault) -> Result<SealKey> {
         let key = vault.decrypt(&self.encrypted, &binding(self.number))?;
         Ok(SealKey {
@@ -84,26 +84,26 @@ impl StoredSealKey {
     }
 }
 
-/// Where a key is stored, for [`Vault::encrypt`].
+/// The `binding` of a key for [`Vault::encrypt`].
 fn binding(number: i32) -> String {
     format!("audit key {number}")
 }
 
-/// The event that a seal is of.
+/// An event as its seal covers it.
 #[derive(Debug, Clone, Copy)]
 pub struct Sealed<'a> {
     /// Its chain.
     pub chain: TenantId,
-    /// Its place there.
+    /// Its number there.
     pub number: i64,
     /// Its hash, which covers all of it and the event before it.
     pub hash: &'a [u8],
-    /// Whether the seal vouches for the chain as it was then, so that events before it may be without one.
+    /// Whether the seal vouches for the chain up to here: then events before it may be without a seal.
     pub baseline: bool,
 }
 
 impl Sealed<'_> {
-    /// What is authenticated: of fixed length but for the hash, which comes last.
+    /// The bytes that are authenticated. Only the hash, which comes last, has no fixed length.
     fn message(&self) -> Vec<u8> {
         [
             &b"sigpersist audit seal 1"[..],
@@ -117,25 +117,25 @@ impl Sealed<'_> {
 }
 
 impl SealKey {
-    /// The seal of an event.
+    /// Makes the seal of an event.
     pub fn seal(&self, event: &Sealed<'_>) -> Vec<u8> {
         hmac::sign(&self.key, &event.message()).as_ref().to_vec()
     }
 
-    /// Whether this is the seal of an event.
+    /// Whether this seal belongs to an event.
     pub fn verifies(&self, event: &Sealed<'_>, seal: &[u8]) -> bool {
         hmac::verify(&self.key, &event.message(), seal).is_ok()
     }
 }
 
-/// A seal as it is stored, whatever somebody made of it.
+/// A seal as it is stored. Nothing in it is checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredSeal {
     /// The event's number.
     pub number: i64,
     /// The key that made it.
     pub key: i32,
-    /// As [`Sealed::baseline`].
+    /// See [`Sealed::baseline`].
     pub baseline: bool,
     /// The seal.
     pub seal: Vec<u8>,
@@ -180,7 +180,7 @@ mod tests {
         assert!(!opened.verifies(&event, &seal[..31]));
         assert!(!opened.verifies(&event, &[]));
         assert!(!other.open(&vault).unwrap().verifies(&event, &seal));
-        // A key can't take another's place, and is not what the database holds.
+        // A key does not open under another number, nor under another master key.
         let moved = StoredSealKey {
             number: 2,
             ..stored.clone()

@@ -1,4 +1,4 @@
-//! Waiting for a turn, for a bounded time: the one way in which anything here is limited in number.
+//! Waiting for a permit, for a bounded time: the way in which this program limits concurrent work.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -13,7 +13,7 @@ use tracing::{Instrument as _, debug_span};
 
 use crate::metrics::Waiting;
 
-/// So many turns for each tenant.
+/// A fixed number of permits for each tenant.
 #[derive(Debug)]
 pub struct ByTenant {
     most: usize,
@@ -21,7 +21,7 @@ pub struct ByTenant {
 }
 
 impl ByTenant {
-    /// `most` at once of each tenant.
+    /// `most` concurrent permits for each tenant.
     pub fn new(most: usize) -> Self {
         Self {
             most,
@@ -29,13 +29,13 @@ impl ByTenant {
         }
     }
 
-    /// A tenant's turns.
+    /// The tenant's semaphore.
     pub fn of(&self, tenant: TenantId) -> Arc<Semaphore> {
         let mut tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(turns) = tenants.get(&tenant).and_then(Weak::upgrade) {
             return turns;
         }
-        // Nobody holds or waits for these any more.
+        // Drops semaphores that nobody holds or waits for.
         tenants.retain(|_, turns| turns.strong_count() > 0);
         let turns = Arc::new(Semaphore::new(self.most));
         tenants.insert(tenant, Arc::downgrade(&turns));
@@ -43,17 +43,17 @@ impl ByTenant {
     }
 }
 
-/// Turns of a kind that all tenants share, of which each has at most a part: what one tenant asks for keeps nobody else waiting.
+/// Permits that all tenants share, with a limit for each, so that one tenant's load keeps nobody else waiting.
 #[derive(Debug)]
 pub struct Shared {
     queue: &'static str,
     all: Arc<Semaphore>,
-    /// None where there is but one turn, which can't be shared.
+    /// Limits of single tenants; none if there is only one permit, which cannot be divided.
     tenants: Option<ByTenant>,
     patience_ms: u64,
 }
 
-/// One of them.
+/// A permit of [`Shared`].
 #[derive(Debug)]
 pub struct SharedTurn {
     _of_tenant: Option<OwnedSemaphorePermit>,
@@ -61,7 +61,8 @@ pub struct SharedTurn {
 }
 
 impl Shared {
-    /// `most` at once, of a tenant at most half, counted as `queue`, for which one waits at most so long.
+    /// `most` concurrent permits, at most half of them for one tenant. Metrics count waiting callers under `queue`;
+    /// each waits for at most `patience_ms` milliseconds.
     pub fn new(queue: &'static str, most: usize, patience_ms: u64) -> Self {
         Self {
             queue,
@@ -71,7 +72,7 @@ impl Shared {
         }
     }
 
-    /// The same with another part for each tenant.
+    /// Like [`Self::new`], but with `of_tenant` permits for each tenant.
     pub fn with_part(queue: &'static str, most: usize, of_tenant: usize, patience_ms: u64) -> Self {
         Self {
             tenants: Some(ByTenant::new(of_tenant)),
@@ -79,20 +80,20 @@ impl Shared {
         }
     }
 
-    /// Waits for a turn; whoever is of no tenant has no part that is all theirs.
+    /// Waits for a permit. Callers without a tenant have no limit of their own.
     ///
     /// # Errors
     ///
-    /// [`Error::RateLimited`] where the tenant's own work took too long, [`Error::Overloaded`] where everybody's did.
+    /// [`Error::RateLimited`] if the tenant's own limit is reached, [`Error::Overloaded`] if the shared one is.
     pub async fn turn(&self, tenant: Option<TenantId>) -> Result<SharedTurn> {
         self.turn_of(tenant, |_| 1).await
     }
 
-    /// Waits for a turn that is the tenant's only one while it lasts.
+    /// Waits for all permits of the tenant, so that none of its other work runs meanwhile.
     ///
     /// # Errors
     ///
-    /// As [`Self::turn`].
+    /// The errors of [`Self::turn`].
     pub async fn turn_alone(&self, tenant: TenantId) -> Result<SharedTurn> {
         self.turn_of(Some(tenant), |tenants| tenants.most).await
     }
@@ -118,11 +119,11 @@ impl Shared {
         })
     }
 
-    /// The same on a thread that may block.
+    /// Like [`Self::turn`], on a blocking thread.
     ///
     /// # Errors
     ///
-    /// As [`Self::turn`].
+    /// The errors of [`Self::turn`].
     pub fn turn_blocking(&self, tenant: TenantId) -> Result<SharedTurn> {
         match Handle::try_current() {
             Ok(runtime) => runtime.block_on(self.turn(Some(tenant))),
@@ -130,8 +131,8 @@ impl Shared {
         }
     }
 
-    /// Waits for a tenant's turn for as long as it takes, on a thread that may block: for work of which the number is bounded
-    /// elsewhere, and each piece is. None where there is no runtime to wait in.
+    /// Waits for a tenant's permit without a time limit, on a blocking thread. Only for work that is limited elsewhere,
+    /// in number and in duration. None if there is no runtime to wait in.
     pub fn turn_at_last(&self, tenant: TenantId) -> Option<SharedTurn> {
         let runtime = Handle::try_current().ok()?;
         runtime.block_on(async {
@@ -147,13 +148,13 @@ impl Shared {
     }
 }
 
-/// A time up to an eighth shorter, another for each caller.
+/// Shortens a time by up to an eighth, differently for each caller.
 ///
-/// Those who came at one moment, and could not be served, are not all refused at one moment so: whoever is refused last would wait
-/// for the others' refusals.
+/// Callers that arrive at the same moment and cannot be served are then not all refused at the same moment. Otherwise
+/// the last one would wait for the others' refusals.
 pub fn spread(patience: Duration) -> Duration {
     static CALLERS: AtomicU32 = AtomicU32::new(0);
-    // Multiples of the golden ratio are as far from each other as can be.
+    // Multiples of the golden ratio are spread as evenly as possible.
     let fraction = CALLERS
         .fetch_add(1, Ordering::Relaxed)
         .wrapping_mul(0x9E37_79B9);
@@ -161,11 +162,11 @@ pub fn spread(patience: Duration) -> Duration {
     patience.saturating_sub(eighth)
 }
 
-/// Waits for one of the turns; `queue` is what that is counted as.
+/// Waits for a permit; metrics count the caller under `queue`.
 ///
 /// # Errors
 ///
-/// `otherwise` where that takes longer than `patience_ms` milliseconds, or a little less.
+/// `otherwise` if the wait takes longer than `patience_ms` milliseconds, or a little less (see [`spread`]).
 pub async fn wait(
     queue: &'static str,
     turns: &Arc<Semaphore>,
@@ -175,7 +176,7 @@ pub async fn wait(
     wait_for(queue, turns, 1, patience_ms, otherwise).await
 }
 
-/// Waits for several of the turns at once.
+/// Waits for several permits at once.
 async fn wait_for(
     queue: &'static str,
     turns: &Arc<Semaphore>,
@@ -183,7 +184,7 @@ async fn wait_for(
     patience_ms: u64,
     otherwise: Error,
 ) -> Result<OwnedSemaphorePermit> {
-    // Most turns are free, and are not waited for.
+    // Most permits are free, and are taken without waiting.
     if let Ok(turn) = Arc::clone(turns).try_acquire_many_owned(number) {
         return Ok(turn);
     }
@@ -215,14 +216,14 @@ mod tests {
             let (one, other) = (Some(TenantId(1)), Some(TenantId(2)));
             let held = (shared.turn(one).await, shared.turn(one).await);
             assert!(held.0.is_ok() && held.1.is_ok());
-            // It waits for its own, and the others need not.
+            // The tenant waits for its own permits, and the others need not.
             assert!(matches!(shared.turn(one).await, Err(Error::RateLimited)));
             let others = (shared.turn(other).await, shared.turn(None).await);
             assert!(others.0.is_ok() && others.1.is_ok());
             assert!(matches!(shared.turn(other).await, Err(Error::Overloaded)));
             drop(held);
             assert!(shared.turn(one).await.is_ok());
-            // There is nothing to share of one.
+            // A single permit cannot be divided.
             let single = Shared::new("tests", 1, 20);
             let _held = single.turn(one).await.unwrap();
             assert!(matches!(single.turn(one).await, Err(Error::Overloaded)));
@@ -235,7 +236,7 @@ mod tests {
         let times: Vec<_> = (0..64).map(|_| spread(patience)).collect();
         let bounds = Duration::from_secs(7)..=patience;
         assert!(times.iter().all(|time| bounds.contains(time)));
-        // In each eighth of a second there are some.
+        // Every eighth of a second contains some.
         for eighth in 0..8 {
             let from = Duration::from_millis(7_000 + 125 * eighth);
             let within =

@@ -1,4 +1,5 @@
-//! From what people send to the signature in it: without armour, line breaks and missing padding.
+//! Extracts the signature from text or bytes as people send them: removes armour and line breaks, tolerates missing
+//! padding.
 
 use std::borrow::Cow;
 
@@ -24,10 +25,10 @@ const LENIENT: GeneralPurpose = GeneralPurpose::new(
 );
 const PEM_BEGIN: &str = "-----BEGIN ";
 const PEM_END: &str = "-----END ";
-/// What blocks of CMS are called (RFC 7468 section 9, RFC 2315 by OpenSSL and by others).
+/// Labels of PEM blocks with a CMS (RFC 7468 section 9, RFC 2315 by OpenSSL and by others).
 const CMS_LABELS: [&str; 3] = ["CMS", "PKCS7", "PKCS #7 SIGNED DATA"];
 
-/// The format that a signature is of, or looks like.
+/// The format of a signature, judged by its first bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Display)]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
@@ -44,15 +45,16 @@ pub enum Format {
 /// A signature as it was sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Body<'a> {
-    /// Bytes, which are not decoded any further.
+    /// Bytes that are not decoded any further.
     Bytes(Cow<'a, [u8]>),
     /// Text: XML, PEM, base64 with line breaks or without padding.
     Text(Cow<'a, str>),
 }
 
 impl<'a> Body<'a> {
-    /// Takes a file: strict base64 is decoded, and what is no text are bytes. So is XML, whose own declaration says how its
-    /// characters are encoded (XML 1.0 section 4.3.3).
+    /// Decodes a file: strict base64 becomes bytes, other UTF-8 or UTF-16 becomes text, anything else stays bytes.
+    ///
+    /// XML stays bytes too: its own declaration names its encoding (XML 1.0 section 4.3.3).
     pub fn from_file(file: &'a [u8]) -> Self {
         let bytes = Self::Bytes(Cow::Borrowed(file));
         if bytes.format() == Format::Xml {
@@ -67,12 +69,12 @@ impl<'a> Body<'a> {
         }
     }
 
-    /// The format, judged by the first bytes alone.
+    /// The format, judged by the first bytes only.
     pub fn format(&self) -> Format {
         let bytes = self.raw();
         let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
         match text.trim_ascii_start() {
-            // In UTF-16 after a byte order mark.
+            // UTF-16 after a byte order mark.
             [b'<', ..] | [0xff, 0xfe, b'<', ..] | [0xfe, 0xff, 0, b'<', ..] => Format::Xml,
             _ if bytes.first() == Some(&0x30) && matches!(self, Self::Bytes(_)) => Format::Cms,
             _ => Format::Unknown,
@@ -86,7 +88,7 @@ impl<'a> Body<'a> {
         }
     }
 
-    /// The signature's bytes: of CMS its DER or BER, of XML the file.
+    /// The signature's bytes: the DER or BER of CMS, the whole file of XML.
     pub fn signed_bytes(&self) -> Cow<'_, [u8]> {
         match self {
             Self::Bytes(bytes) => Cow::Borrowed(bytes),
@@ -95,11 +97,11 @@ impl<'a> Body<'a> {
         }
     }
 
-    /// The signatures in XML; with `judging` also with what is at hand beside them. `work` is what that may cost.
+    /// Reads the signatures in XML. With `judging`, also uses its document and certificates; `work` limits the cost.
     ///
     /// # Errors
     ///
-    /// Those of [`xmldsig::inspect_over`].
+    /// As [`xmldsig::inspect_over`].
     pub fn xml_signatures(
         &self,
         judging: Option<&Judging<'_>>,
@@ -113,15 +115,17 @@ impl<'a> Body<'a> {
     }
 }
 
-/// The text of a file that begins with a byte order mark of UTF-16.
+/// The text of a file that begins with a UTF-16 byte order mark.
 fn utf16(file: &[u8]) -> Option<String> {
     let (encoding, _) = Encoding::for_bom(file).filter(|(encoding, _)| *encoding != UTF_8)?;
     let (text, _, has_errors) = encoding.decode(file);
     (!has_errors).then(|| text.into_owned())
 }
 
-/// The DER or BER in what was sent: without PEM armour and what is around it, byte order mark, line breaks and missing padding.
-/// Several signatures in armour are one after another.
+/// Decodes the DER or BER in a file: drops PEM armour, text around it, a byte order mark and line breaks, and tolerates
+/// missing padding.
+///
+/// Several signatures in armour are concatenated.
 pub(crate) fn unwrapped(bytes: &[u8]) -> Cow<'_, [u8]> {
     let Ok(text) = std::str::from_utf8(bytes) else {
         return Cow::Borrowed(bytes);
@@ -133,7 +137,7 @@ pub(crate) fn unwrapped(bytes: &[u8]) -> Cow<'_, [u8]> {
             CMS_LABELS.contains(&block.label) || decoded.as_deref().is_some_and(is_signed_data);
         is_signature.then_some(decoded)
     });
-    // One that is broken must not go unnoticed beside another one.
+    // If one of several blocks is broken, the result is `None`, so that a broken block does not go unnoticed.
     let joined = signatures.reduce(|all, next| {
         let mut all = all?;
         all.extend_from_slice(&next?);
@@ -146,14 +150,14 @@ pub(crate) fn unwrapped(bytes: &[u8]) -> Cow<'_, [u8]> {
     der.map_or(Cow::Borrowed(bytes), Cow::Owned)
 }
 
-/// Something in armour (RFC 7468 section 2).
+/// A block in armour (RFC 7468 section 2).
 struct Block<'t> {
     label: &'t str,
-    /// None where it has no end.
+    /// The text between the begin and the end line; `None` if there is no end line.
     inside: Option<&'t str>,
 }
 
-/// The blocks of a text, whatever is before, between and after them.
+/// The blocks of a text, with any text before, between and after them.
 fn pem_blocks(text: &str) -> impl Iterator<Item = Block<'_>> {
     let blocks = text.split(PEM_BEGIN).skip(1);
     blocks.filter_map(|rest| {
@@ -163,17 +167,18 @@ fn pem_blocks(text: &str) -> impl Iterator<Item = Block<'_>> {
     })
 }
 
-/// What base64 with line breaks says, where it says something.
+/// Decodes base64 with line breaks; `None` if it is invalid or empty.
 fn decoded(text: &str) -> Option<Vec<u8>> {
-    // It never grows: of what is large there is one copy.
+    // Allocates the full capacity at once: a large text is copied only once, and the copy never grows.
     let mut base64 = String::with_capacity(text.len());
     base64.extend(text.split_ascii_whitespace());
     let decoded = LENIENT.decode(&base64).ok()?;
     (!decoded.is_empty()).then_some(decoded)
 }
 
-/// The DER of the certificates in a file, one after another: PEM, in which there may be several, or DER. One that is not base64
-/// is empty.
+/// The DER of each certificate in a file. The file is one certificate in DER, or PEM with any number of them.
+///
+/// A PEM certificate that is not valid base64 becomes an empty entry.
 pub fn certificates(file: &[u8]) -> impl Iterator<Item = Vec<u8>> {
     let text = std::str::from_utf8(file);
     let der = text.is_err().then(|| file.to_vec());
@@ -193,7 +198,7 @@ mod tests {
     use crate::report;
     use crate::xmldsig::tests::signer::{Key, enveloped};
 
-    /// As if it were sent as base64, which says nothing of the encoding either.
+    /// The declaration counts for a file, and also for its base64, which says nothing of the encoding.
     #[test]
     fn xml_in_a_file_is_encoded_as_it_declares() {
         let signed = enveloped(Key::P256, "<party>Айгерім</party>");
@@ -216,7 +221,7 @@ mod tests {
             let base64 = STANDARD.encode(file);
             assert_eq!(intact(&Body::from_file(base64.as_bytes())), Some(is_intact));
         }
-        // Text has no encoding any more (XML 1.0 section 4.3.3).
+        // In text that was decoded already, the declared encoding no longer counts (XML 1.0 section 4.3.3).
         assert_eq!(intact(&Body::Text(Cow::Borrowed(&declared))), Some(true));
     }
 

@@ -2,7 +2,7 @@
 
 use aws_lc_rs::digest;
 
-/// SHA-256 (FIPS 180-4) of some bytes.
+/// The SHA-256 (FIPS 180-4) of these bytes.
 pub fn sha256(bytes: &[u8]) -> [u8; 32] {
     let mut sum = [0; 32];
     sum.copy_from_slice(digest::digest(&digest::SHA256, bytes).as_ref());

@@ -1,4 +1,4 @@
-//! Certificates that are given beside a signature, for which there are tests alone.
+//! Tests of certificates that the caller passes in beside a signature.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -17,7 +17,7 @@ const MESSAGE_DIGEST: [u64; 7] = [1, 2, 840, 113_549, 1, 9, 4];
 const SIGNING_CERTIFICATE_V2: [u64; 9] = [1, 2, 840, 113_549, 1, 9, 16, 2, 47];
 const YEAR_MS: i64 = 365 * 24 * 60 * 60 * 1000;
 
-/// What is said of a file with one signer.
+/// The report on a file with one signer, and that signer.
 #[track_caller]
 fn judge(file: &[u8], anchors: &[&Vec<u8>], given: &[&Vec<u8>]) -> (Report, Signer) {
     let copies = |all: &[&Vec<u8>]| -> Vec<Vec<u8>> { all.iter().copied().cloned().collect() };
@@ -39,7 +39,7 @@ fn assert_comes_to(signer: &Signer, indication: Indication, why: Option<SubIndic
     assert_eq!(found, (indication, why), "{verdict:?}");
 }
 
-/// The serial number of the certificate that is told.
+/// The serial number of the reported certificate.
 fn serial(signer: &Signer) -> Option<&str> {
     let certificate = signer.certificate.as_ref()?;
     Some(&certificate.serial)
@@ -52,7 +52,7 @@ fn a_signer_who_is_absent_may_be_given() {
     let anchor = root.certify(&root, Role::Authority, 1);
     let intermediate = root.certify(&middle, Role::Authority, 2);
     let certificate = middle.certify(&person, Role::Person, 3);
-    // Another signer's, though with the same number.
+    // Another signer's certificate with the same serial number.
     let of_other = middle.certify(&other, Role::Person, 3);
     let cms = person.cms(MESSAGE, (&middle.name, 3), &[], &[]);
 
@@ -72,21 +72,22 @@ fn a_signer_who_is_absent_may_be_given() {
         let (told, signer) = judge(&cms, &[&anchor], given);
         assert_comes_to(&signer, Indication::TotalPassed, None);
         assert_eq!(serial(&signer), Some("03"));
-        // It is still not in there.
+        // The given certificate does not count as embedded.
         assert_eq!(told.certificates, Some(0));
     }
-    // A given one is never trusted.
+    // A given certificate is never trusted.
     let (_, untrusted) = judge(&cms, &[], &[&certificate, &intermediate, &anchor]);
     assert_comes_to(&untrusted, Indication::Indeterminate, no_chain);
     let (_, wrong) = judge(&cms, &[&anchor], &[&of_other, &intermediate]);
     let broken = Some(SubIndication::SigCryptoFailure);
     assert_comes_to(&wrong, Indication::TotalFailed, broken);
-    // One that is trusted is at hand, too.
+    // A trusted certificate is also used to find the signer.
     let (_, trusted) = judge(&cms, &[&certificate], &[]);
     assert_comes_to(&trusted, Indication::TotalPassed, None);
 }
 
-/// Where the signature says by digest which certificate is the signer's, another one with its name and number is nobody's proof.
+/// If the signature names the signer's certificate by digest, another certificate with the same issuer and serial
+/// number proves nothing.
 #[test]
 fn a_given_certificate_that_is_not_the_one_signed_along_breaks_nothing() {
     let [root, person, other] =
@@ -121,13 +122,13 @@ fn a_given_certificate_that_is_not_the_one_signed_along_breaks_nothing() {
     assert_comes_to(&both, Indication::TotalPassed, None);
     let (_, swapped) = judge(&cms(&[of_other], MESSAGE), &[&anchor], &[]);
     assert_comes_to(&swapped, Indication::Indeterminate, absent);
-    // The content is another one whoever has signed.
+    // A changed content fails no matter which certificate was used.
     let (_, changed) = judge(&cms(&[], b"another"), &[&anchor], &[&certificate]);
     let another = Some(SubIndication::HashFailure);
     assert_comes_to(&changed, Indication::TotalFailed, another);
 }
 
-/// XML whose signature has no certificate.
+/// XML with a signature that embeds no certificate.
 fn xml() -> (String, Vec<u8>) {
     use crate::xmldsig::tests::signer::{Key, enveloped};
     let xml = enveloped(Key::P256, "<price>100</price>");

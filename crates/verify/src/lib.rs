@@ -2,8 +2,9 @@
 //! # Where to read next
 //!
 //! - [`Body`] is a signature as people send it: DER, PEM, base64 or XML.
-//! - [`report()`] tells who signed what, with what and when; with [`Judging`] also whether each signature holds.
-//! - [`cms`] and [`xmldsig`] read and verify one format each; [`pki`] has certificates, chains and what tells of revocations.
+//! - [`report()`] tells who signed what, with which certificate and when; with [`Judging`], also whether each signature
+//!   is valid.
+//! - [`cms`] and [`xmldsig`] read and verify one format each; [`pki`] has certificates, chains and revocation.
 
 mod body;
 pub mod cms;

@@ -1,4 +1,4 @@
-//! Everything that is told of a signature: who signed what, with what and when, and whether it holds.
+//! The report on a signature: who signed what, with which certificate and when, and whether the signature is valid.
 
 use serde::Serialize;
 
@@ -10,146 +10,147 @@ use crate::pki::{self, Algorithm, Certificate, Indication, Verdict, Work};
 use crate::time::Time;
 use crate::xmldsig::{self, Coverage, Omission, XmlSignature};
 
-// Members of one format alone are left out for the other. An inner none is a null: there could be such a thing, and is none.
-/// What a signature says of itself; after it was verified, also whether it holds.
+// A member that only the other format has is left out (outer `None`). An inner `None` is written as null: the format
+// has the member, but this signature has no value for it.
+/// The contents of a signature; after verification, also the verdict on each signer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Inspection))]
 pub struct Report {
-    /// What it is, or looks like.
+    /// The format of the signature.
     pub format: Format,
-    /// Bytes of the signature.
+    /// Size of the signature in bytes.
     #[cfg_attr(feature = "openapi", schema(example = 1843))]
     pub size: u64,
-    /// SHA-256 of those bytes.
+    /// SHA-256 of the signature's bytes.
     #[cfg_attr(feature = "openapi", schema(value_type = crate::digest::Sha256))]
     pub sha256: String,
-    /// Why it can't be read or verified; null if it can.
+    /// Why the signature can't be read or verified; null if it can.
     #[cfg_attr(feature = "openapi", schema(example = json!(null)))]
     pub problem: Option<String>,
-    /// Its signers, in the order of the file.
+    /// The signers, in the order of the file.
     pub signers: Vec<Signer>,
-    /// CMS: whether what is signed is elsewhere.
+    /// CMS: whether the signed content is outside of the signature.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(example = false))]
     pub detached: Option<bool>,
-    /// CMS: the object identifier of what kind of content is signed.
+    /// CMS: object identifier of the type of the signed content.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(example = "1.2.840.113549.1.7.1"))]
     pub content_type: Option<String>,
-    /// CMS: bytes of the content; null if it is elsewhere.
+    /// CMS: size of the content in bytes; null if the content is outside of the signature.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<u64>, example = 5))]
     pub content_size: Option<Option<u64>>,
-    /// CMS: SHA-256 of the content; null if it is elsewhere.
+    /// CMS: SHA-256 of the content; null if the content is outside of the signature.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, example = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"))]
     pub content_sha256: Option<Option<String>>,
-    /// How many certificates are in it.
+    /// Number of certificates in the signature.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(example = 1))]
     pub certificates: Option<u64>,
-    /// How many revocation lists and OCSP answers are in it.
+    /// Number of revocation lists and OCSP responses in the signature.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(example = 0))]
     pub revocations: Option<u64>,
 }
 
-/// One who signed.
+/// A signer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Signer {
-    /// How the signature names its signer's certificate.
+    /// The signature's reference to the signer's certificate.
     pub identifier: Identifier,
-    /// Its certificate; null if it is not in the signature.
+    /// The signer's certificate; null if it was not found.
     pub certificate: Option<Certificate>,
-    /// What the signed bytes were digested with.
+    /// The digest algorithm.
     pub digest_algorithm: Algorithm,
-    /// What the digest was signed with.
+    /// The signature algorithm.
     pub signature_algorithm: Algorithm,
-    /// XML: the URI of its signature algorithm.
+    /// XML: URI of the signature algorithm.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(example = json!(null)))]
     pub signature_method: Option<String>,
-    /// When the signer says to have signed.
+    /// The signing time that the signer claims.
     pub signing_time: Option<Time>,
-    /// CMS: the time of its first time stamp.
+    /// CMS: time of the signer's first time stamp.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<Time>))]
     pub timestamp: Option<Option<Time>>,
-    /// CMS: the level of its signature.
+    /// CMS: level of the signature.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub level: Option<Level>,
-    /// CMS: those who signed this signature.
+    /// CMS: the countersigners of this signature.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(no_recursion, example = json!([])))]
     pub countersignatures: Option<Vec<Self>>,
-    /// XML: whether it signs something outside of the document.
+    /// XML: whether the signature signs something outside of the document.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(example = json!(null)))]
     pub detached: Option<bool>,
-    /// XML: whether what is signed is inside of the signature.
+    /// XML: whether the signature signs the document or an element around itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(example = json!(null)))]
     pub encloses: Option<bool>,
-    /// XML: whether identifiers are there more than once, so that it is open what they mean.
+    /// XML: whether an identifier occurs more than once in the document, so that it is ambiguous.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(example = json!(null)))]
     pub duplicate_ids: Option<bool>,
-    /// XML: how many time stamps it has.
+    /// XML: number of time stamps.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(example = json!(null)))]
     pub timestamps: Option<u64>,
-    /// XML: what it signs.
+    /// XML: the signed parts.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(example = json!(null)))]
     pub references: Option<Vec<Reference>>,
-    /// Whether it holds; only after it was verified.
+    /// The verdict on the signature; only after verification.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub verdict: Option<Verdict>,
-    /// Whether its certificate is another one than whoever only reads the signature would take for it.
+    /// Whether the verdict names another certificate than the one that reading alone would report.
     #[serde(skip)]
     pub was_found: bool,
 }
 
-/// How a signature names its signer's certificate.
+/// The signature's reference to the signer's certificate.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = SignerIdentifier))]
 pub struct Identifier {
-    /// CMS: who vouches for it (RFC 4514).
+    /// CMS: issuer of the certificate (RFC 4514).
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(example = "CN=Test CA"))]
     pub issuer: Option<String>,
-    /// CMS: its serial number, in hexadecimal.
+    /// CMS: serial number of the certificate, in hexadecimal.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(example = "01"))]
     pub serial: Option<String>,
-    /// CMS: the identifier of its key instead, in hexadecimal.
+    /// CMS: the key identifier, in hexadecimal, if the signature names one instead of issuer and serial number.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(example = json!(null)))]
     pub key: Option<String>,
-    /// XML: the `Id` of the signature.
+    /// XML: `Id` of the signature.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, example = json!(null)))]
     pub id: Option<Option<String>>,
 }
 
-/// Something that an XML signature signs.
+/// A signed part of an XML signature.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Reference {
-    /// Its URI.
+    /// URI of the signed part.
     #[cfg_attr(feature = "openapi", schema(example = ""))]
     pub uri: Option<String>,
-    /// What that is, in words.
+    /// The signed part, in words.
     #[cfg_attr(
         feature = "openapi",
         schema(example = "the whole document but for all signatures in it")
     )]
     pub covers: String,
-    /// URIs of what is done to it first.
+    /// URIs of the transforms that are applied before the digest.
     #[cfg_attr(feature = "openapi", schema(example = json!(["http://www.w3.org/2000/09/xmldsig#enveloped-signature"])))]
     pub transforms: Vec<String>,
-    /// The URI of its digest's algorithm.
+    /// URI of the digest algorithm.
     #[cfg_attr(
         feature = "openapi",
         schema(example = "http://www.w3.org/2001/04/xmlenc#sha256")
@@ -158,18 +159,18 @@ pub struct Reference {
 }
 
 impl Reference {
-    /// Whether it points at something outside of the document.
+    /// Whether the URI points outside of the document.
     pub fn leads_elsewhere(&self) -> bool {
         xmldsig::leads_elsewhere(self.uri.as_deref())
     }
 }
 
-/// What a signature says of itself and its signers; with `judging` also whether it holds.
+/// Reads a signature and reports its contents and signers; with `judging`, also the verdicts.
 pub fn report(body: &Body<'_>, judging: Option<&Judging<'_>>) -> Report {
     report_within(body, judging, &Work::new())
 }
 
-/// The same within a budget. Where that was exhausted, the report says less than there is.
+/// Works like [`report`], within a budget. If the budget runs out, the report is incomplete.
 pub fn report_within(body: &Body<'_>, judging: Option<&Judging<'_>>, work: &Work) -> Report {
     let bytes = body.signed_bytes();
     let mut report = Report::empty(body.format(), &bytes);
@@ -188,7 +189,7 @@ pub fn report_within(body: &Body<'_>, judging: Option<&Judging<'_>>, work: &Work
     report
 }
 
-/// Why nothing is said, in a sentence.
+/// The reason why the signature can't be read, as a sentence.
 fn problem(bytes: &[u8], error: &cms::InspectError, work: &Work) -> String {
     let twice = unwrapped(bytes);
     if *twice != *bytes && cms::inspect_within(&twice, work).is_ok() {
@@ -217,14 +218,14 @@ impl Report {
         }
     }
 
-    /// Whether it can be read, and everybody who signed passes, countersigners too.
+    /// Whether the signature can be read and every signer and countersigner passes.
     pub fn passes(&self) -> bool {
         let everybody = self.everybody();
         let mut signers = everybody.iter().map(|(_, signer)| signer);
         self.problem.is_none() && signers.all(|signer| signer.passes())
     }
 
-    /// Everybody who signed, and after each those who signed that signature, by their places: 1, 1.1, 1.2, 2.
+    /// All signers with their places, each followed by its countersigners: 1, 1.1, 1.2, 2.
     pub fn everybody(&self) -> Vec<(String, &Signer)> {
         fn add<'s>(all: &mut Vec<(String, &'s Signer)>, before: &str, signers: &'s [Signer]) {
             for (signer, number) in signers.iter().zip(1..) {
@@ -239,7 +240,7 @@ impl Report {
         all
     }
 
-    /// Whether something that is signed is neither inside of the signature nor in its document.
+    /// Whether some signed part is neither in the signature nor in its document.
     pub fn is_detached(&self) -> bool {
         let mut references = self.signers.iter().flat_map(Signer::signs);
         self.detached == Some(true) || references.any(Reference::leads_elsewhere)
@@ -252,7 +253,7 @@ impl Report {
         work: &Work,
     ) -> Result<(), cms::InspectError> {
         let inspection = cms::tell(read, work)?;
-        // In armour or with line breaks it did not look like one.
+        // PEM, or base64 with line breaks, was not recognised as CMS by its first bytes.
         self.format = Format::Cms;
         self.detached = Some(inspection.detached);
         self.content_type = Some(inspection.content_type);
@@ -297,24 +298,24 @@ impl Report {
 }
 
 impl Signer {
-    /// Whether it was verified and holds; those who signed it have verdicts of their own.
+    /// Whether the verdict is `TotalPassed`. Countersigners have verdicts of their own.
     pub fn passes(&self) -> bool {
         let verdict = self.verdict.as_ref();
         verdict.is_some_and(|verdict| verdict.indication == Indication::TotalPassed)
     }
 
-    /// Those who signed this signature.
+    /// The countersigners of this signature.
     pub fn countersigners(&self) -> &[Self] {
         self.countersignatures.as_deref().unwrap_or_default()
     }
 
-    /// Everything that it signs, by the URIs of XML.
+    /// The signed parts of an XML signature.
     pub fn signs(&self) -> &[Reference] {
         self.references.as_deref().unwrap_or_default()
     }
 }
 
-/// Signers of a CMS, each with its verdict, if there is one.
+/// The signers of a CMS, each with its verdict, if there is one.
 fn cms_signers(signers: Vec<cms::Signer>, verdicts: Vec<Verdict>) -> Vec<Signer> {
     let mut verdicts = verdicts.into_iter();
     let signers = signers.into_iter();
@@ -395,7 +396,7 @@ fn xml_signer(signature: &XmlSignature, mut verdict: Option<Verdict>, work: &Wor
     }
 }
 
-/// What a reference covers, after its transforms.
+/// The part that a reference covers after its transforms, in words.
 fn covers(reference: &xmldsig::Reference) -> String {
     let what = match &reference.covers {
         Coverage::WholeDocument => "the whole document".to_owned(),

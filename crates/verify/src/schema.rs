@@ -1,4 +1,4 @@
-//! Schemas for OpenAPI of text that has a form of its own.
+//! OpenAPI schemas of strings with a fixed form.
 
 use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::{RefOr, Schema};

@@ -1,4 +1,4 @@
-//! CMS that carry along what nobody would judge: each is refused, with a sentence that says so.
+//! Tests of CMS files with parts that would not be judged: each is refused, with the reason in the message.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -14,10 +14,10 @@ use crate::{Body, Judging, Report, report};
 const MESSAGE: &[u8] = b"a contract";
 const ECDSA_SHA256: [u64; 7] = [1, 2, 840, 10045, 4, 3, 2];
 const COUNTERSIGNATURE: [u64; 7] = [1, 2, 840, 113_549, 1, 9, 6];
-/// A type of content that need not be an OCTET STRING, as PKCS#7 has it.
+/// A content type that PKCS#7 allows not to be an OCTET STRING.
 const ANOTHER: [u64; 4] = [1, 2, 3, 4];
 
-/// A CMS in parts: what is after each is empty where it is as it must be.
+/// A CMS in parts. Each `after_…` field is extra data; it is empty in a valid CMS.
 #[derive(Clone)]
 struct Cms {
     content_info: Vec<u8>,
@@ -30,7 +30,8 @@ struct Cms {
 }
 
 impl Pki {
-    /// A signer by the person's name, whoever signs, with these fields after the signature. Its value, and all of it.
+    /// A `SignerInfo` that names the person's certificate and is signed by any party, with extra fields after the
+    /// signature. Returns the signature value and the whole `SignerInfo`.
     fn signer(&self, by: &Party, signed: &[u8], after: &[u8]) -> (Vec<u8>, Vec<u8>) {
         let identifier = sequence(&[self.root.name.clone(), tlv(0x02, &[2])]);
         let value = by.sign(signed);
@@ -61,7 +62,7 @@ impl Pki {
         }
     }
 
-    /// A signature by the person, and countersignatures of one another by these.
+    /// A signature by the person with nested countersignatures, one by each of these parties.
     fn countersigned(&self, by: &[&Party]) -> Vec<u8> {
         let (mut value, last) = self.signer(&self.person, MESSAGE, &[]);
         let mut signers = vec![last];
@@ -119,7 +120,7 @@ fn content_info(kind: &[u64], content: &[u8]) -> Vec<u8> {
     sequence(&[oid(kind), tlv(0xa0, content)])
 }
 
-/// The content of a value in DER.
+/// The content of a DER value.
 fn content(value: &[u8]) -> Vec<u8> {
     let mut reader = crate::pki::ber::Reader::new(value);
     let value = reader.next().unwrap().unwrap();
@@ -182,7 +183,7 @@ fn one_signature_may_be_in_armour() {
         pki.assert_refused(format!("{other}{letter}{alone}").as_bytes(), SECOND);
         pki.assert_refused(format!("{alone}{certificate}{other}").as_bytes(), SECOND);
     }
-    // Another program may read what has a header, or no end.
+    // Another program may still read a block that has a header or lacks its end.
     let with_header = pem("CMS", &forged).replacen('\n', "\nComment: a header\n\n", 1);
     let without_end = pem("CMS", &forged).replace("-----END", "");
     for other in [with_header, without_end] {
@@ -242,7 +243,7 @@ fn nothing_may_be_put_into_the_parts_of_a_signature() {
             },
             "after its content",
         ),
-        // A signer with another tag.
+        // A signer with a wrong tag.
         (
             Cms {
                 after_signer: tlv(0xa0, &content(&forged)),
@@ -354,7 +355,8 @@ fn a_countersignature_is_told_or_the_signature_refused() {
     }
 }
 
-/// A forged one there would be among what the signer has signed, and so looks as if it were judged.
+/// A forged countersignature there would be covered by the signer's own signature, and would look as if it had been
+/// judged.
 #[test]
 fn a_countersignature_is_no_signed_attribute() {
     let pki = Pki::new();
@@ -384,6 +386,6 @@ fn countersignatures_in_one_another_cost_little() {
         assert!(inspect_within(&deep, &work).is_err());
         work.spent_ns() - deep.len() as u64 * 4
     });
-    // Beside looking at each byte.
+    // Without the cost of scanning each byte, the depth makes no difference.
     assert_eq!(few, many);
 }

@@ -10,7 +10,7 @@ use serde::{Serialize, Serializer};
 pub struct Time(DateTime<Utc>);
 
 impl Time {
-    /// The time so many milliseconds after 1970; none outside of the years that there are.
+    /// The time this many milliseconds after 1970; `None` if `chrono` can't represent its year.
     pub fn from_ms(ms: i64) -> Option<Self> {
         DateTime::from_timestamp_millis(ms).map(Self)
     }
@@ -30,7 +30,7 @@ impl From<DateTime<Utc>> for Time {
 /// `YYYY-MM-DD HH:MM:SS`.
 impl fmt::Display for Time {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // A report has several, and chrono would take a format apart for each.
+        // Faster than chrono's `format`, which parses the format string each time; a report contains several times.
         let Self(time) = self;
         let (year, month, day) = (time.year(), time.month(), time.day());
         let (hour, minute, second) = (time.hour(), time.minute(), time.second());
@@ -52,7 +52,7 @@ pub(crate) fn serialize_ms<S: Serializer>(ms: &i64, serializer: S) -> Result<S::
     Time::from_ms(*ms).serialize(serializer)
 }
 
-/// The same for a time that may be missing.
+/// Writes optional milliseconds since 1970 as an optional [`Time`].
 pub(crate) fn serialize_option_ms<S: Serializer>(
     ms: &Option<i64>,
     serializer: S,

@@ -1,4 +1,4 @@
-//! Signatures that were made to show faults, each with what is right and why. Skipped where they are absent.
+//! Signatures made to show faults, each with the right result and its source. Skipped if they are absent.
 
 use std::path::Path;
 
@@ -28,7 +28,7 @@ const TABLE: [Row; 33] = [
         Indeterminate,
         Some(SubIndication::SigConstraintsFailure),
     ),
-    // What is around the signed part is not signed.
+    // The content around the signed part is not signed.
     (
         "xsw-3-around.xml",
         Indeterminate,
@@ -44,7 +44,7 @@ const TABLE: [Row; 33] = [
         Indeterminate,
         Some(SubIndication::RevokedNoPoe),
     ),
-    // RFC 5280 section 6.3.3 (f): another key of the same authority.
+    // RFC 5280 section 6.3.3 (f): the list is signed by another key of the same authority.
     (
         "crl-rollover-revoked.der",
         Indeterminate,
@@ -120,7 +120,7 @@ fn verify(folder: &Path, name: &str) -> Report {
         certificates(&file).collect()
     };
     let anchors = Anchors::new(read_certificates("ca.pem"));
-    // The authority's, which is trusted, and the signer's, which is not.
+    // Certificates of the authority, which is trusted, and of the signer, which is not.
     let given: Vec<_> = match name {
         "no-cert.der" => read_certificates("both.pem"),
         _ => Vec::new(),

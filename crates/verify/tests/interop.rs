@@ -1,6 +1,8 @@
-//! Signatures that other programs made, for others to read: the samples of XMLDSig that signxml carries, and DSS's. Each is judged
-//! as a table beside this says, which gives the reason where that is not what `xmlsec1` or DSS say. Skipped where they are absent:
-//! `tests/conformance/run.sh` fetches what is in a registry.
+//! Interoperability tests with signatures of other programs: the samples of XMLDSig that signxml carries, and the test
+//! resources of DSS.
+//!
+//! A table for each lists the expected results, with a reason if `xmlsec1` or DSS differ. Absent files are skipped;
+//! `tests/conformance/run.sh` fetches those that a registry has.
 
 #![expect(
     clippy::print_stdout,
@@ -19,7 +21,8 @@ const NOW_MS: i64 = 1_798_675_200_000;
 
 const SIGNXML: &str = "samples of XMLDSig";
 
-/// Whether each signature of a file is intact: `yes`, `no`, or `?` where that can't be said; or why it can't be read.
+/// Whether each signature of a file is intact: `yes`, `no`, or `?` if that is unknown. `unread` if the file can't be
+/// read.
 fn intact(file: &[u8], document: Option<&[u8]>) -> String {
     let anchors = Anchors::default();
     let judging = Judging {
@@ -41,7 +44,7 @@ fn intact(file: &[u8], document: Option<&[u8]>) -> String {
     said.collect::<Vec<_>>().join(",")
 }
 
-/// A row: a file, what others say of it, what we do, and why that may differ.
+/// A row: a file, the result of others, our result, and the reason if they differ.
 struct Row<'t> {
     file: &'t str,
     document: &'t str,
@@ -66,7 +69,7 @@ fn rows(table: &str) -> Vec<Row<'_>> {
     rows.collect()
 }
 
-/// Compares a table with what is there, and prints how often we agree with others.
+/// Compares a table with the files that are there, and prints how often others agree.
 fn compare(suite: &str, table: &str, find: impl Fn(&str) -> Option<PathBuf>) {
     let mut wrong = Vec::new();
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
@@ -111,7 +114,7 @@ fn samples_of_xmldsig_are_judged_as_the_table_says() {
     let table = include_str!("interop/signxml.tsv");
     let find = |file: &str| Some(folder.join(file));
     compare(SIGNXML, table, find);
-    // The same by a program that is no part of us, where it is installed.
+    // Runs an independent program on the files, if it is installed.
     if Command::new("xmlsec1").arg("--version").output().is_err() {
         return;
     }
@@ -129,7 +132,7 @@ fn samples_of_xmldsig_are_judged_as_the_table_says() {
     );
 }
 
-/// What `xmlsec1` says of a file, whoever signed it; `-` where it can't.
+/// The result of `xmlsec1` for a file, no matter who signed it; `-` if it has none.
 fn xmlsec(file: &Path) -> &'static str {
     let mut command = Command::new("xmlsec1");
     command.args(["--verify", "--insecure"]).arg(file);
@@ -144,7 +147,7 @@ fn xmlsec(file: &Path) -> &'static str {
     said.unwrap_or("-")
 }
 
-/// DSS's test resources: a checkout of it, or the part of them that is laid out in one folder for each format.
+/// Reads the test resources of DSS from a checkout, or a selection of them from one folder for each format.
 #[test]
 fn signatures_of_dss_are_judged_as_the_table_says() {
     let checkout = std::env::var_os("SIGPERSIST_DSS").map(PathBuf::from);

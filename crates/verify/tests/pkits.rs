@@ -1,5 +1,7 @@
-//! NIST's Public Key Interoperability Test Suite: each signed message of it, judged with the inputs that its document names and with
-//! revocation required. `SIGPERSIST_PKITS` names the folder of the data (which has `certs` and `smime`); skipped without.
+//! NIST's Public Key Interoperability Test Suite. Each signed message is judged with the inputs that the suite's
+//! document names, and with revocation information required.
+//!
+//! `SIGPERSIST_PKITS` names the folder with the data (with `certs` and `smime` in it); without it the test is skipped.
 //!
 //! `SIGPERSIST_PKITS=… cargo test --test pkits -- --nocapture` prints the table.
 
@@ -15,17 +17,18 @@ use sigpersist_verify::pki::{
 use sigpersist_verify::{Judging, cms};
 
 const TABLE: &str = include_str!("pkits.tsv");
-/// The last day of 2026, in milliseconds since 1970; the messages claim to be of 2011.
+/// The last day of 2026, in milliseconds since 1970. The messages claim to be from 2011.
 const NOW_MS: i64 = 1_798_675_200_000;
 
-/// A message: the bytes that are signed, and the CMS.
+/// A message: the signed bytes and the CMS.
 struct Message {
     content: Vec<u8>,
     cms: Vec<u8>,
 }
 
 impl Message {
-    /// Reads a `multipart/signed` of two parts (RFC 8551 section 3.5.3): the first with the line ends of mail, the second in base64.
+    /// Reads a `multipart/signed` message of two parts (RFC 8551 section 3.5.3): the first with the line ends of mail,
+    /// the second in base64.
     fn read(file: &Path) -> Self {
         let text = std::fs::read_to_string(file).expect("a message");
         let text = text.replace("\r\n", "\n");
@@ -74,7 +77,7 @@ fn rules(policies: &str, flags: &str) -> Rules {
     }
 }
 
-/// Rows of which OpenSSL says otherwise than this crate, with the reason.
+/// Rows for which OpenSSL and this crate differ, with the reason.
 const OTHERWISE: [(&str, &str); 2] = [
     (
         "4.1.4",
@@ -87,7 +90,7 @@ const OTHERWISE: [(&str, &str); 2] = [
     ),
 ];
 
-/// The rows of the table: section, file, policies, flags, what PKITS says.
+/// The rows of the table: section, file, policies, flags, result according to PKITS.
 fn rows() -> impl Iterator<Item = [&'static str; 5]> {
     let lines = TABLE.lines().filter(|line| !line.starts_with('#'));
     lines.map(|line| {
@@ -98,7 +101,7 @@ fn rows() -> impl Iterator<Item = [&'static str; 5]> {
     })
 }
 
-/// Whether `openssl cms -verify` takes a message by the same rules.
+/// Whether `openssl cms -verify` accepts a message under the same rules.
 fn openssl_passes(message: &Path, anchor: &Path, rules: &Rules) -> bool {
     let mut command = Command::new("openssl");
     command.args(["cms", "-verify", "-inform", "SMIME", "-out", "/dev/null"]);
@@ -123,7 +126,7 @@ fn is_as_told(verdict: &Verdict, told: &str) -> bool {
     match told {
         "valid" => verdict.indication == Indication::TotalPassed,
         "unknown" => verdict.sub_indication == Some(SubIndication::CryptoConstraintsFailure),
-        // Only by its certificates: each message is intact.
+        // Only the certificates are at fault: each message is intact.
         why => {
             verdict.indication == Indication::Indeterminate
                 && verdict.intact == Some(true)

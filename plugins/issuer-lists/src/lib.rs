@@ -1,4 +1,4 @@
-//! Refuses signatures whose signers' certificates were issued by somebody who is not allowed, or who is denied.
+//! Refuses signatures whose signers' certificates are from an issuer that is denied, or not allowed.
 
 use std::collections::BTreeMap;
 
@@ -7,13 +7,13 @@ use sigpersist_plugin::{
     Acceptance, Name, Plugin, Rejection, Save, SaveValidator, Signer, SignerIdentifier,
 };
 
-/// The settings. An empty list of allowed issuers allows all.
+/// The settings. With no allowed issuers, all are allowed.
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct IssuerLists {
     allow: Vec<Issuer>,
     deny: Vec<Issuer>,
-    /// Whether each signer must pass, so that its certificate is who issued it says.
+    /// Whether each signer must pass. Only then is it certain that the named issuer issued the certificate.
     passed: bool,
 }
 
@@ -125,7 +125,7 @@ mod tests {
         }
     }
 
-    /// The codes of what is refused.
+    /// Codes of the rejections.
     fn judge(settings: &str, signers: &[Signer]) -> Vec<String> {
         let inspection = Inspection {
             signers: signers.to_vec(),
@@ -230,7 +230,8 @@ mod tests {
     #[test]
     fn whose_certificate_is_judged_is_whose_issuer_counts() {
         let [claimed, judged] = ["Good CA", "Other CA"].map(|name| issued_by(&[("CN", name)]));
-        // Another certificate in front, and none where the issuer is named in other letters.
+        // One signer has another certificate in front; the other names its issuer in different letters, so that no
+        // certificate fits.
         let id = IssuerAndSerial {
             issuer: Name::new([("CN", "OTHER CA")]),
             serial: "01".into(),

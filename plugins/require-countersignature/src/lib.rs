@@ -1,7 +1,7 @@
-//! Refuses a new version that drops an earlier signer: countersigning may add signers, never take one away.
+//! Refuses a new version that drops an earlier signer: a countersignature may add signers, but never remove one.
 //!
-//! A signer is known by its certificate, or where that is not embedded, by the issuer and serial number (or key
-//! identifier) that name it. Where each must pass, its certificate is the one that it was judged by.
+//! A signer is identified by its certificate, or, if it is not embedded, by the issuer and serial number (or key
+//! identifier) that name it. If each signer must pass, the certificate is the one that the verdict is about.
 
 use serde::Deserialize;
 use sigpersist_plugin::{
@@ -13,9 +13,9 @@ use sigpersist_plugin::{
 #[derive(Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RequireCountersignature {
-    /// How many signers each version must have.
+    /// Minimum number of signers of each version.
     min_signers: usize,
-    /// Whether each of them must pass.
+    /// Whether each signer must pass.
     passed: bool,
 }
 
@@ -56,7 +56,7 @@ impl SaveValidator for RequireCountersignature {
         if let Some(previous) = save.previous() {
             match previous.cms() {
                 Ok(old) => rejections.extend(dropped(&self.kept(&previous, old), &new)),
-                // What was stored before this hook was set may be no signature: then there is no signer to keep.
+                // A version stored before this hook was set may be no signature: then there is no signer to keep.
                 Err(_) => {
                     let version = previous.signature.version;
                     warnings.push(format!(
@@ -77,8 +77,11 @@ impl SaveValidator for RequireCountersignature {
 }
 
 impl RequireCountersignature {
-    /// Earlier signers whom a new version must keep. Where each must pass, those whose signatures are known to be broken are no
-    /// signers, and could not be kept. Those that can't be told are kept: who drops them has not shown that they are broken.
+    /// Earlier signers that a new version must keep.
+    ///
+    /// If each signer must pass, signers whose signatures are known to be broken do not count: a new version could not
+    /// keep them. Signers are kept if it can't be told whether they are broken, since a caller who drops them has not
+    /// shown that they are.
     fn kept(&self, previous: &Previous, old: Inspection) -> Vec<Signer> {
         if self.passed
             && let Ok(judgement) = previous.verdicts()
@@ -93,7 +96,7 @@ impl RequireCountersignature {
     }
 }
 
-/// How many signers there are, up to `enough`: who signs twice is one.
+/// Number of different signers, counted up to `enough`. A person who signs twice counts once.
 fn count(signers: &[Signer], enough: usize) -> usize {
     let mut counted: Vec<&Signer> = Vec::new();
     for signer in signers {
@@ -118,7 +121,8 @@ fn dropped(old: &[Signer], new: &Inspection) -> impl Iterator<Item = Rejection> 
     })
 }
 
-/// Two signatures of one signer: with the same certificate, or where one of them does not embed it, naming the same.
+/// Whether both signatures are by one signer: they have the same certificate, or, if one does not embed it, name the
+/// same.
 fn is_same(one: &Signer, other: &Signer) -> bool {
     match (&one.certificate, &other.certificate) {
         (Some(one), Some(other)) => one.sha256 == other.sha256,
@@ -126,7 +130,7 @@ fn is_same(one: &Signer, other: &Signer) -> bool {
     }
 }
 
-/// What names a signer's certificate: the same for each signature that it makes.
+/// The name of a signer's certificate in a signature. All signatures of the signer have the same.
 fn identity(signer: &Signer) -> (&str, &str) {
     match &signer.identifier {
         SignerIdentifier::IssuerAndSerial(id) => (&id.issuer.rfc4514, &id.serial),
@@ -134,7 +138,7 @@ fn identity(signer: &Signer) -> (&str, &str) {
     }
 }
 
-/// What a person knows the signer by.
+/// The signer's name to show to people.
 fn label(signer: &Signer) -> &str {
     match &signer.certificate {
         Some(certificate) => certificate.label(),
@@ -176,7 +180,7 @@ mod tests {
         })
     }
 
-    /// The codes and messages of what is refused, or the warnings.
+    /// Codes and messages of the rejections, or the warnings.
     fn judge(
         new: Result<Inspection, InspectError>,
         old: Option<Result<Inspection, InspectError>>,
@@ -250,11 +254,11 @@ mod tests {
         let refused = told(&plugin, &new(&[passes, ("B", Indeterminate, Some(true))]));
         let why = "signer-not-passed: The signer B does not pass: So it is.".to_owned();
         assert_eq!(refused, Err(vec![why]));
-        // What can be read, but not be verified.
+        // The signature can be read, but not verified.
         let odd = new(&[passes]).with_verdicts(Err(InspectError::Malformed("it is odd".into())));
         let why = "malformed-cms: The signature can't be read: it is odd.".to_owned();
         assert_eq!(told(&plugin, &odd), Err(vec![why]));
-        // An earlier signer who is known to be forged can't be kept; one who can't be told must be.
+        // An earlier signer who is known to be forged can't be kept. A signer who may be genuine must be kept.
         for (intact, kept) in [(Some(false), false), (None, true), (Some(true), true)] {
             let verdicts = [passes, ("B", TotalFailed, intact)];
             let old = Previous::new(Signature::default())
@@ -271,7 +275,7 @@ mod tests {
     fn who_signed_is_whose_certificate_was_judged() {
         let plugin = sigpersist_plugin::configure::<RequireCountersignature>(r#"{"passed": true}"#);
         let plugin = plugin.unwrap();
-        // Reading either version finds the one made-up certificate in front.
+        // Without verification, both versions have the same made-up certificate in front.
         let version = |judged_by| {
             let passed = (judged_by, Indication::TotalPassed, Some(true));
             (signed(&[("In front", true)]), judged(&[passed]))

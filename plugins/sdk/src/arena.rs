@@ -1,8 +1,8 @@
-//! The allocator.
+//! The memory allocator of plugins.
 //!
-//! Each call of a plugin gets a fresh instance, so memory need never be given back: an arena that only moves forward is
-//! the fastest allocator there can be. The first 512 KiB are static, so most calls never grow the memory, which would
-//! be the slowest thing that they do; beyond, memory grows until the server's limit.
+//! Each call of a plugin gets a fresh instance, so memory need never be freed: a bump allocator is the fastest one
+//! possible. The first 512 KiB are static, so most calls never grow the memory, which would be their slowest operation.
+//! Larger calls grow it up to the server's limit.
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::cell::{Cell, UnsafeCell};
@@ -13,7 +13,7 @@ const PAGE_BYTES: usize = 64 * 1024;
 /// A bump allocator for a WebAssembly instance that makes one call.
 pub struct Arena {
     memory: UnsafeCell<[u8; STATIC_BYTES]>,
-    /// The first free address and the end of the current area; 0 before the first allocation.
+    /// First free address, and end of the current area; both 0 before the first allocation.
     next: Cell<usize>,
     end: Cell<usize>,
 }
@@ -22,7 +22,7 @@ pub struct Arena {
 unsafe impl Sync for Arena {}
 
 impl Arena {
-    /// An arena whose static part is not yet touched.
+    /// An arena that has allocated nothing yet.
     pub const fn new() -> Self {
         Self {
             memory: UnsafeCell::new([0; STATIC_BYTES]),
@@ -42,7 +42,7 @@ impl Arena {
             self.next.set(end);
             return Some(start);
         }
-        // What is left of the current area is lost, unless the new one follows it.
+        // The rest of the current area is lost, unless the new area follows it directly.
         let pages = (layout.size() + layout.align()).div_ceil(PAGE_BYTES).max(8);
         let grown = grow(pages)?;
         if grown != self.end.get() {
@@ -67,13 +67,13 @@ fn grow(pages: usize) -> Option<usize> {
     }
 }
 
-/// On the host, where only tests run, the static part is all there is.
+/// On the host, where only tests run, the static part is all the memory.
 #[cfg(not(target_arch = "wasm32"))]
 fn grow(_pages: usize) -> Option<usize> {
     None
 }
 
-// SAFETY: each allocation is a range of its own, aligned, in memory that lives as long as the instance.
+// SAFETY: allocations do not overlap, are aligned, and are in memory that lives as long as the instance.
 unsafe impl GlobalAlloc for Arena {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         self.allocate(layout)
@@ -81,7 +81,7 @@ unsafe impl GlobalAlloc for Arena {
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // The newest allocation can be taken back, which makes a temporary string cost nothing.
+        // The newest allocation can be freed, so that a temporary string costs nothing.
         if pointer as usize + layout.size() == self.next.get() {
             self.next.set(pointer as usize);
         }
@@ -97,7 +97,7 @@ unsafe impl GlobalAlloc for Arena {
             self.next.set(end);
             return pointer;
         }
-        // SAFETY: the caller vouches for the layout, as for any allocator.
+        // SAFETY: the caller guarantees a valid layout, as for any allocator.
         unsafe {
             let new = self.alloc(Layout::from_size_align_unchecked(new_size, layout.align()));
             if !new.is_null() {

@@ -1,13 +1,13 @@
-//! Generated from `plugins/wit`: the records of the contract, what the server answers, and the glue of each export.
+//! Bindings generated from `plugins/wit`: the records of the contract, the host functions, and the glue of each export.
 //!
-//! Each export is a world of its own, so that a component exports what [`plugin!`](crate::plugin) names and no more.
+//! Each export has its own world, so that a component exports only the functions that [`plugin!`](crate::plugin) names.
 
 wit_bindgen::generate!({
     world: "sigpersist:hooks/host@1.1.0",
     path: "../wit",
     generate_all,
     additional_derives: [PartialEq, Eq],
-    // So that tests name only what matters to them.
+    // Defaults, so that tests set only the fields that matter to them.
     additional_type_attributes: {
         "sigpersist:hooks/types@1.1.0/attribute": [#[derive(Default)]],
         "sigpersist:hooks/types@1.1.0/context": [#[derive(Default)]],

@@ -1,7 +1,7 @@
-//! Plugins of Sigpersist in Rust.
+//! Kit for writing Sigpersist plugins in Rust.
 //!
-//! A plugin is a type made of its settings, and a function for each question that it answers: [`Tagger`],
-//! [`SaveValidator`], [`DeleteValidator`]. [`plugin!`] makes a component of it.
+//! A plugin is a type that is deserialized from its settings. It implements a trait for each question that it answers:
+//! [`Tagger`], [`SaveValidator`], [`DeleteValidator`]. [`plugin!`] makes a component of it.
 //!
 //! ```
 //! use serde::Deserialize;
@@ -76,28 +76,29 @@ pub use requests::{Delete, Previous, Save};
 pub use settings::configure;
 use settings::configured;
 
-/// A plugin: a value made of the hook's settings, anew for each call.
+/// A plugin: a value deserialized from the hook's settings, once for each call.
 ///
-/// It must be possible to make it of `{}`, for hooks without settings. What its `Deserialize` refuses is told whoever
-/// sets the settings, with its JSON pointer: so a type that can't hold a mistake, such as a parsed pattern, is the check.
+/// It must be possible to deserialize it from `{}`, for hooks without settings. If `Deserialize` fails, the person who
+/// sets the settings gets the error with its JSON pointer. So check settings by their types, such as a parsed pattern,
+/// which can't hold a mistake.
 pub trait Plugin: DeserializeOwned {
-    /// One line: what the plugin does.
+    /// Purpose of the plugin, in one line.
     const SUMMARY: &'static str;
 }
 
-/// Called before a save, first, in hook order; later hooks see the tags that earlier ones left.
+/// Called first before a save, in the order of the hooks. Later hooks see the tags that earlier ones left.
 pub trait Tagger: Plugin {
-    /// The tags to set and to remove.
+    /// Returns the tags to set and to remove.
     ///
     /// # Errors
     ///
-    /// Why the save is refused.
+    /// Reason why the save is refused.
     fn tag(&self, save: &Save) -> Result<Changes, Rejection>;
 }
 
-/// Called before a save, after all taggers, on the final input.
+/// Called before a save, after all taggers, on the final tags.
 pub trait SaveValidator: Plugin {
-    /// What there is to say of a save that may be.
+    /// Accepts a save, with warnings and annotations if there are any.
     ///
     /// # Errors
     ///
@@ -107,7 +108,7 @@ pub trait SaveValidator: Plugin {
 
 /// Called before a delete, with the current version of the thread.
 pub trait DeleteValidator: Plugin {
-    /// What there is to say of a delete that may be.
+    /// Accepts a delete, with warnings and annotations if there are any.
     ///
     /// # Errors
     ///
@@ -115,7 +116,7 @@ pub trait DeleteValidator: Plugin {
     fn validate_delete(&self, delete: &Delete) -> Result<Acceptance, Vec<Rejection>>;
 }
 
-/// Writes a line to the server's log; in tests on the host, to the standard error.
+/// Writes a line to the server's log. In tests on the host it goes to the standard error.
 pub fn log(level: Level, message: &str) {
     #[cfg(target_arch = "wasm32")]
     bindings::sigpersist::hooks::log::write(level, message);
@@ -123,7 +124,8 @@ pub fn log(level: Level, message: &str) {
     eprintln!("{level:?}: {message}");
 }
 
-/// Makes a component of a plugin: exports the functions that are named, and installs the [`Arena`] as its allocator.
+/// Makes a component of a plugin. Exports the functions of the named traits, and installs the [`Arena`] as the
+/// allocator.
 ///
 /// ```ignore
 /// sigpersist_plugin::plugin!(MyPlugin: Tagger, SaveValidator, DeleteValidator);

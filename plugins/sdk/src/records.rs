@@ -1,4 +1,4 @@
-//! Conveniences on the records of the contract.
+//! Convenience methods on the contract's records.
 
 use crate::{
     ApartFromContent, Attribute, Certificate, Countersigner, Format, Indication, InspectError,
@@ -7,7 +7,7 @@ use crate::{
 };
 
 impl Rejection {
-    /// A refusal: a stable code for programs, and one sentence for a person.
+    /// A rejection with a stable code for programs, and one sentence for people.
     pub fn new(code: impl Into<String>, message: impl Into<String>) -> Self {
         Self {
             code: code.into(),
@@ -16,13 +16,14 @@ impl Rejection {
         }
     }
 
-    /// The refusal of a signature that nobody has signed, where signers are judged: the code `not-signed`, at `/cms`. No signer is
-    /// no verdict, and never a pass.
+    /// Rejection of a signature without signers: code `not-signed`, at `/cms`.
+    ///
+    /// Use it if signers are judged: without a signer there is no verdict, which never counts as a pass.
     pub fn not_signed() -> Self {
         Self::new("not-signed", "Nobody has signed it.").at("/cms")
     }
 
-    /// With the JSON pointer of the parameter at fault: `/cms`.
+    /// Adds the JSON pointer of the parameter at fault, such as `/cms`.
     #[must_use]
     pub fn at(mut self, field: impl Into<String>) -> Self {
         self.field = Some(field.into());
@@ -30,7 +31,7 @@ impl Rejection {
     }
 }
 
-/// A signature that can't be looked into, where a plugin must: codes `not-cms` and `malformed-cms`, at `/cms`.
+/// Rejection of a signature that a plugin must read, but can't: codes `not-cms` and `malformed-cms`, at `/cms`.
 impl From<InspectError> for Rejection {
     fn from(error: InspectError) -> Self {
         match error {
@@ -43,7 +44,8 @@ impl From<InspectError> for Rejection {
     }
 }
 
-/// Some servers give the reason alone ("it ends early"), others a sentence ("It can't be verified: it asks too much.").
+/// A reason as a sentence. Some servers give only the reason ("it ends early"), others a sentence ("It can't be
+/// verified: it asks too much.").
 fn unreadable(why: &str) -> String {
     let why = why.trim_end_matches('.');
     match why.strip_prefix("It ") {
@@ -53,64 +55,66 @@ fn unreadable(why: &str) -> String {
 }
 
 impl Signature {
-    /// When version 1 of its thread was saved, in milliseconds since 1970: known of what is stored.
+    /// Time when version 1 of the thread was saved, in milliseconds since 1970. Only known for stored versions.
     pub fn created_at_ms(&self) -> Option<u64> {
         number(&self.extra, "created-at-ms")
     }
 
-    /// When this version was saved, in milliseconds since 1970: known of what is stored.
+    /// Time when this version was saved, in milliseconds since 1970. Only known for stored versions.
     pub fn version_created_at_ms(&self) -> Option<u64> {
         number(&self.extra, "version-created-at-ms")
     }
 }
 
 impl Certificate {
-    /// The individual identification number that Kazakhstan's authority certifies: twelve digits.
+    /// The individual identification number (IIN) that Kazakhstan's authority certifies: twelve digits.
     pub fn iin(&self) -> Option<&str> {
         values(&self.extra, "iin").next()
     }
 
-    /// The business identification number that it certifies: twelve digits.
+    /// The business identification number (BIN) that Kazakhstan's authority certifies: twelve digits.
     pub fn bin(&self) -> Option<&str> {
         values(&self.extra, "bin").next()
     }
 
-    /// The roles that it certifies: `individual`, `organisation`, `chief executive`, `right to sign`, `right to sign finance`,
-    /// `personnel`, `employee`.
+    /// The roles that Kazakhstan's authority certifies: `individual`, `organisation`, `chief executive`, `right to
+    /// sign`, `right to sign finance`, `personnel`, `employee`.
     pub fn roles(&self) -> impl Iterator<Item = &str> {
         values(&self.extra, "role")
     }
 
-    /// What a person knows its subject by: the common name, or else the whole name.
+    /// The subject's name to show to people: the common name, or otherwise the whole name.
     pub fn label(&self) -> &str {
         let common = self.subject.values("CN").next();
         common.unwrap_or(&self.subject.rfc4514)
     }
 
-    /// What its key is for, by the names of RFC 5280: `digitalSignature`, `nonRepudiation`.
+    /// Purposes of the key, by their names in RFC 5280: `digitalSignature`, `nonRepudiation`.
     pub fn key_usages(&self) -> impl Iterator<Item = &str> {
         values(&self.extra, "key-usages").flat_map(|list| list.split(','))
     }
 }
 
 impl Signer {
-    /// When a time stamp says that the signature was there, in milliseconds since 1970. Nobody has verified it.
+    /// Time of the signature's time stamp, in milliseconds since 1970. The time stamp is not verified.
     pub fn timestamp_ms(&self) -> Option<u64> {
         number(&self.extra, "timestamp-ms")
     }
 
-    /// How many countersignatures it has (RFC 5652 section 11.4).
+    /// Number of countersignatures (RFC 5652 section 11.4).
     pub fn countersignatures(&self) -> u64 {
         number(&self.extra, "countersignatures").unwrap_or_default()
     }
 }
 
 impl Inspection {
-    /// The same signers with the certificates that they were judged by: whoever decides by the certificate of a signer who must
-    /// pass decides by this one.
+    /// Replaces the signers' certificates by those that the verdicts are about.
     ///
-    /// Reading a signature finds the first certificate that fits how the signer is named. Anybody can put another one in front,
-    /// or name the issuer in other letters, so that there is none. The verdict is about the certificate that verifies.
+    /// If each signer must pass, decide by these certificates.
+    ///
+    /// Without verification, a signer's certificate is the first one that fits the signer's identifier. Anybody can put
+    /// another fitting certificate first, or spell the issuer's name differently, so that none fits. The verdict is
+    /// about the certificate that verifies the signature.
     #[must_use]
     pub fn judged_by(mut self, judgement: &Judgement) -> Self {
         let mut judged = judgement.signers.iter();
@@ -122,20 +126,26 @@ impl Inspection {
 }
 
 impl Verdict {
-    /// Whether it is `TOTAL_PASSED`: intact, by a certificate that leads to one that the tenant trusts.
+    /// Whether the verdict is `TOTAL_PASSED`: the signature is intact, and its certificate leads to one that the tenant
+    /// trusts.
     pub fn passed(&self) -> bool {
         self.indication == Indication::TotalPassed
     }
 
-    /// Whether what was signed is unchanged, under the key of the signer's certificate, and the verdict is not `TOTAL_FAILED`, as
-    /// where the type of the content is not the one that was signed: the tenant's policy `intact` asks the same. Whether anybody
-    /// vouches for that certificate is another question; where it can't be told, this is false.
+    /// Whether the signed data is unchanged under the key of the signer's certificate, and the verdict is not
+    /// `TOTAL_FAILED`.
+    ///
+    /// Intact data still fails if, for example, the type of the content is not the signed type. The tenant's policy
+    /// `intact` has the same rule. It does not matter whether anybody vouches for the certificate. Returns false if it
+    /// can't be told whether the data is unchanged.
     pub fn is_intact(&self) -> bool {
         is_intact(self.intact, self.indication)
     }
 
-    /// Whether it is known that something else was signed, or by another key: also of a detached signature whose content is not
-    /// there, by the digest that was signed along.
+    /// Whether the signature is known to be of other data, or by another key.
+    ///
+    /// This includes a detached signature without its content, if the rest of it is known to be broken. The rest can be
+    /// checked only if a digest of the content was signed too.
     pub fn is_broken(&self) -> bool {
         let apart = self.apart_from_content.as_ref();
         self.intact == Some(false) || apart.is_some_and(|it| it.intact == Some(false))
@@ -143,12 +153,12 @@ impl Verdict {
 }
 
 impl ApartFromContent {
-    /// As [`Verdict::passed`], if the content is what was signed.
+    /// Like [`Verdict::passed`], assuming that the absent content is the content that was signed.
     pub fn passed(&self) -> bool {
         self.indication == Indication::TotalPassed
     }
 
-    /// As [`Verdict::is_intact`], if the content is what was signed.
+    /// Like [`Verdict::is_intact`], assuming that the absent content is the content that was signed.
     pub fn is_intact(&self) -> bool {
         is_intact(self.intact, self.indication)
     }
@@ -159,9 +169,10 @@ fn is_intact(intact: Option<bool>, indication: Indication) -> bool {
 }
 
 impl Judgement {
-    /// A rejection for each who is not `TOTAL_PASSED`, with the code `signer-not-passed`, at `/cms`: of everybody who signed, and
-    /// of everybody who signed one of these signatures, as the tenant's policy `passed` counts. If nobody signed,
-    /// [`Rejection::not_signed`] alone.
+    /// A rejection for each signer and countersigner whose verdict is not `TOTAL_PASSED`: code `signer-not-passed`, at
+    /// `/cms`.
+    ///
+    /// The tenant's policy `passed` counts the same. If nobody signed, returns only [`Rejection::not_signed`].
     pub fn not_passed(&self) -> impl Iterator<Item = Rejection> {
         let nobody = self.signers.is_empty().then(Rejection::not_signed);
         let signers = self.signers.iter().map(|it| (it.label(), &it.verdict));
@@ -177,14 +188,14 @@ impl Judgement {
 }
 
 impl JudgedSigner {
-    /// What a person knows the signer by.
+    /// The signer's name to show to people.
     pub fn label(&self) -> String {
         label("signer", self.certificate.as_ref())
     }
 }
 
 impl Countersigner {
-    /// What a person knows the countersigner by.
+    /// The countersigner's name to show to people.
     pub fn label(&self) -> String {
         label("countersigner", self.certificate.as_ref())
     }
@@ -219,7 +230,7 @@ impl Attribute {
 }
 
 impl Name {
-    /// A name of these attributes, for tests: their short names and values, in the order of the certificate.
+    /// A name with these attributes, for tests: pairs of short name and value, in the order of the certificate.
     pub fn new<'a>(attributes: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
         let mut name = Self::default();
         for (short, value) in attributes {
@@ -234,7 +245,7 @@ impl Name {
         name
     }
 
-    /// The values of its attributes of this short name (`CN`, `serialNumber`) or OID, in the order of the certificate.
+    /// Values of the attributes with this short name (`CN`, `serialNumber`) or OID, in the order of the certificate.
     pub fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         let of_name =
             move |part: &&NameAttribute| part.name.as_deref() == Some(name) || part.oid == name;
@@ -245,28 +256,28 @@ impl Name {
     }
 }
 
-/// For tests, which name only what matters to them.
+/// For tests, which set only the fields that matter to them.
 impl Default for SignerIdentifier {
     fn default() -> Self {
         Self::SubjectKeyIdentifier(String::new())
     }
 }
 
-/// For tests, which name only what matters to them.
+/// For tests, which set only the fields that matter to them.
 impl Default for Format {
     fn default() -> Self {
         Self::Unknown
     }
 }
 
-/// For tests, which name only what matters to them.
+/// For tests, which set only the fields that matter to them.
 impl Default for Indication {
     fn default() -> Self {
         Self::Indeterminate
     }
 }
 
-/// For tests, which name only what matters to them.
+/// For tests, which set only the fields that matter to them.
 impl Default for Revocation {
     fn default() -> Self {
         Self::NotJudged

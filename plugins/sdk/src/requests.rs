@@ -1,9 +1,10 @@
-//! What a plugin is asked about: a [`Save`] or a [`Delete`].
+//! Requests that a plugin judges: a [`Save`] or a [`Delete`].
 //!
-//! Beside the metadata that came with the call, each answers what only the server knows: the bytes, what the CMS says, whether
-//! its signatures hold, the version before. That costs nothing until it is asked for, and a component imports only what its code asks.
+//! The metadata comes with the call. Methods ask the server for the rest: the bytes, the parsed signature, whether its
+//! signatures hold, and the previous version. They cost nothing until they are called, and a component imports only the
+//! functions that its code calls.
 //!
-//! In tests on the host there is no server: the values given with `with_…` are the answers.
+//! In tests on the host there is no server: the methods return the values set with `with_…`.
 
 #[cfg(target_arch = "wasm32")]
 use crate::bindings::sigpersist::hooks::{cms, payload, previous, previous_verdicts, verdicts};
@@ -12,9 +13,9 @@ use crate::{Context, InspectError, Inspection, Judgement, Signature};
 /// A version that is about to be saved.
 #[derive(Debug, Clone)]
 pub struct Save {
-    /// Who asks, and when.
+    /// Caller, tenant and time.
     pub context: Context,
-    /// The version, with the tags that it has so far.
+    /// The version to be saved, with the tags that it has so far.
     pub draft: Signature,
     #[cfg(not(target_arch = "wasm32"))]
     given: Given,
@@ -25,9 +26,9 @@ pub struct Save {
 /// A thread that is about to be deleted.
 #[derive(Debug, Clone)]
 pub struct Delete {
-    /// Who asks, and when.
+    /// Caller, tenant and time.
     pub context: Context,
-    /// Its current version.
+    /// The current version of the thread.
     pub stored: Signature,
     #[cfg(not(target_arch = "wasm32"))]
     given: Given,
@@ -36,14 +37,14 @@ pub struct Delete {
 /// The version that is signed over.
 #[derive(Debug, Clone)]
 pub struct Previous {
-    /// What is known of it without its bytes.
+    /// The metadata of the version.
     pub signature: Signature,
     #[cfg(not(target_arch = "wasm32"))]
     given: Given,
 }
 
 impl Save {
-    /// The version that is signed over; none for a first one.
+    /// The version that is signed over; none for a first version.
     pub fn previous(&self) -> Option<Previous> {
         #[cfg(target_arch = "wasm32")]
         return previous::metadata().map(|signature| Previous { signature });
@@ -55,11 +56,12 @@ impl Save {
 macro_rules! content {
     ($request:ident.$signature:ident from $inspect:ident::inspect, $judge:ident::judge, $read:ident::read) => {
         impl $request {
-            /// What the signature says, from the server's one reading of it. Nothing is verified.
+            /// The signers and other content of the signature, parsed once by the server. Nothing is verified.
             ///
             /// # Errors
             ///
-            /// If the signature is something else than CMS, or broken.
+            /// [`InspectError::NotCms`] if the signature is neither CMS nor signed XML, [`InspectError::Malformed`] if
+            /// it is broken.
             pub fn cms(&self) -> Result<Inspection, InspectError> {
                 #[cfg(target_arch = "wasm32")]
                 return $inspect::inspect();
@@ -67,12 +69,12 @@ macro_rules! content {
                 self.given.cms.clone()
             }
 
-            /// Whether its signatures hold, by the certificates that the tenant trusts: the server verifies them once, however
-            /// many hooks ask.
+            /// Verdicts on the signatures, by the certificates that the tenant trusts. The server verifies them once,
+            /// however many hooks ask.
             ///
             /// # Errors
             ///
-            /// As [`Self::cms`], and if it can be read, but not be verified.
+            /// See [`Self::cms`]; also [`InspectError::Malformed`] if the signature can be read, but not verified.
             pub fn verdicts(&self) -> Result<Judgement, InspectError> {
                 #[cfg(target_arch = "wasm32")]
                 return $judge::judge();
@@ -129,7 +131,7 @@ mod given {
         Context, Delete, InspectError, Inspection, Judgement, Previous, Save, Signature, length,
     };
 
-    /// What is answered in place of the server. By default the bytes are no CMS, and all zero.
+    /// Answers in place of the server. By default the signature is no CMS, and all bytes are zero.
     #[derive(Debug, Clone)]
     pub(super) struct Given {
         pub(super) cms: Result<Inspection, InspectError>,
@@ -157,23 +159,23 @@ mod given {
 
     macro_rules! given {
         ($request:ident, $signature:ident) => {
-            /// On the host only, for tests.
+            /// Only on the host, for tests.
             impl $request {
-                /// With what its CMS says.
+                /// Sets the parsed content of the signature.
                 #[must_use]
                 pub fn with_cms(mut self, cms: Result<Inspection, InspectError>) -> Self {
                     self.given.cms = cms;
                     self
                 }
 
-                /// With whether its signatures hold.
+                /// Sets the verdicts on the signatures.
                 #[must_use]
                 pub fn with_verdicts(mut self, verdicts: Result<Judgement, InspectError>) -> Self {
                     self.given.verdicts = verdicts;
                     self
                 }
 
-                /// With its bytes, whose number becomes its size.
+                /// Sets the bytes of the signature, and the size to match.
                 #[must_use]
                 pub fn with_payload(mut self, payload: impl Into<Vec<u8>>) -> Self {
                     self.given.payload = payload.into();
@@ -187,22 +189,22 @@ mod given {
     given!(Delete, stored);
     given!(Previous, signature);
 
-    /// On the host only, for tests.
+    /// Only on the host, for tests.
     impl Save {
-        /// A save of this version, over none, by somebody who is not known.
+        /// A first save of this version, by an unknown caller.
         #[must_use]
         pub fn new(draft: Signature) -> Self {
             Self::asked(Context::default(), draft)
         }
 
-        /// Over a version that is stored.
+        /// Sets the stored version that is signed over.
         #[must_use]
         pub fn with_previous(mut self, previous: Previous) -> Self {
             self.previous = Some(previous);
             self
         }
 
-        /// Asked by somebody, at some time.
+        /// Sets caller, tenant and time.
         #[must_use]
         pub fn with_context(mut self, context: Context) -> Self {
             self.context = context;
@@ -219,15 +221,15 @@ mod given {
         }
     }
 
-    /// On the host only, for tests.
+    /// Only on the host, for tests.
     impl Delete {
-        /// A delete of the thread whose current version is this, by somebody who is not known.
+        /// A delete of the thread with this current version, by an unknown caller.
         #[must_use]
         pub fn new(stored: Signature) -> Self {
             Self::asked(Context::default(), stored)
         }
 
-        /// Asked by somebody, at some time.
+        /// Sets caller, tenant and time.
         #[must_use]
         pub fn with_context(mut self, context: Context) -> Self {
             self.context = context;
@@ -243,7 +245,7 @@ mod given {
         }
     }
 
-    /// On the host only, for tests.
+    /// Only on the host, for tests.
     impl Previous {
         /// A stored version.
         #[must_use]

@@ -1,14 +1,14 @@
-//! Settings: read by serde, with the JSON pointer of what is wrong.
+//! Reads settings with serde, and reports the JSON pointer of a mistake.
 
 use serde_path_to_error::{Path, Segment};
 
 use crate::{Issue, Plugin};
 
-/// Makes a plugin of its settings, as JSON text.
+/// Deserializes a plugin from its settings, as JSON text.
 ///
 /// # Errors
 ///
-/// The first mistake, where it is, and what it is.
+/// The first mistake, with its JSON pointer and a message.
 pub fn configure<P: Plugin>(json: &str) -> Result<P, Issue> {
     let mut reader = serde_json::Deserializer::from_str(json);
     let plugin = serde_path_to_error::deserialize(&mut reader)
@@ -17,7 +17,7 @@ pub fn configure<P: Plugin>(json: &str) -> Result<P, Issue> {
     Ok(plugin)
 }
 
-/// The plugin with the settings of the hook that runs. The server gives none that were not accepted.
+/// The plugin with the settings of the running hook. The server only passes settings that were accepted.
 pub(crate) fn configured<P: Plugin>() -> P {
     match configure(&crate::bindings::sigpersist::hooks::config::json()) {
         Ok(plugin) => plugin,
@@ -32,7 +32,7 @@ fn issue(field: String, error: &serde_json::Error) -> Issue {
     Issue { field, message }
 }
 
-/// As in RFC 6901.
+/// The path as a JSON pointer (RFC 6901).
 fn pointer(path: &Path) -> String {
     let mut pointer = String::new();
     for segment in path.iter() {
@@ -42,7 +42,8 @@ fn pointer(path: &Path) -> String {
                 pointer += "/";
                 pointer += &key.replace('~', "~0").replace('/', "~1");
             }
-            // Not a step in JSON: the variant's content is where the variant is, and what is unknown has no name.
+            // These are no steps in JSON: a variant's content has the path of the variant, and an unknown segment has
+            // no name.
             Segment::Enum { .. } | Segment::Unknown => {}
         }
     }

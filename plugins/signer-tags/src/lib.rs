@@ -1,7 +1,7 @@
-//! Derives tags from who signed: `iin:…`, `bin:…`, `signer:…` and, where it is asked for, the organisation and roles.
+//! Derives tags from the signers: `iin:…`, `bin:…`, `signer:…` and, if set, the organisation and roles.
 //!
-//! Whoever finds a signature by such a tag takes it for that signer's, so only who is intact is tagged, unless a setting says
-//! otherwise: a signature that anybody made up can embed anybody's certificate.
+//! People who find a signature by such a tag believe that this signer made it. So, unless a setting says otherwise,
+//! only signers with intact signatures are tagged: a forged signature can embed anybody's certificate.
 
 use serde::Deserialize;
 use sigpersist_plugin::{
@@ -14,25 +14,27 @@ use sigpersist_plugin::{
 pub struct SignerTags {
     prefixes: Prefixes,
     signers: Signers,
-    /// Whether signers of a detached signature are tagged only if its content came along. Otherwise it is enough that the rest
-    /// holds: then the key of the certificate has signed something, though it can't be told what.
+    /// Whether to tag signers of a detached signature only if its content was sent.
+    ///
+    /// Otherwise it is enough that the rest holds: then the key of the certificate has signed something, but nobody can
+    /// tell what.
     needs_content: bool,
 }
 
-/// Who is tagged.
+/// Signers that are tagged.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Signers {
-    /// Everybody whose certificate is there. Nothing is verified.
+    /// All signers whose certificates are embedded. Nothing is verified.
     Claimed,
-    /// Whose signature is intact and has not failed, whoever vouches for the certificate.
+    /// Signers whose signatures are intact and have not failed, even if nobody vouches for their certificates.
     #[default]
     Intact,
-    /// Whose signature passes by the certificates that the tenant trusts.
+    /// Signers whose signatures pass by the certificates that the tenant trusts.
     Passed,
 }
 
-/// What each kind of tag begins with; empty where that kind is not wanted.
+/// Prefixes of the kinds of tags; an empty prefix disables the kind.
 #[derive(Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct Prefixes {
@@ -55,7 +57,7 @@ impl Default for Prefixes {
     }
 }
 
-/// Longest tag, in characters: the server's own limit.
+/// Maximum length of a tag, in characters: the server's own limit.
 const MAX_TAG_CHARS: usize = 255;
 
 impl Plugin for SignerTags {
@@ -103,8 +105,9 @@ impl Tagger for SignerTags {
 }
 
 impl SignerTags {
-    /// The certificates of those who are tagged. What is no signature has no signers that this plugin can name; whether it may be
-    /// stored is not its question.
+    /// The certificates of the signers to be tagged.
+    ///
+    /// A file that is no signature has no signers to name. Whether to store it is for other hooks to decide.
     fn certificates(&self, save: &Save) -> Vec<Certificate> {
         if self.signers == Signers::Claimed {
             let signers = save.cms().map(|it| it.signers).unwrap_or_default();
@@ -186,7 +189,7 @@ mod tests {
         }
     }
 
-    /// Of what is intact, and fails all the same.
+    /// A verdict that fails although the signature is intact.
     fn relabelled() -> Verdict {
         Verdict {
             indication: Indication::TotalFailed,
@@ -194,7 +197,7 @@ mod tests {
         }
     }
 
-    /// Of what comes to `apart` if its content is what was signed.
+    /// A verdict on a detached signature without its content; `apart` is the verdict if the content is what was signed.
     fn detached(apart: Verdict) -> Verdict {
         Verdict {
             sub_indication: Some("SIGNED_DATA_NOT_FOUND".into()),
@@ -207,7 +210,7 @@ mod tests {
         }
     }
 
-    /// A save with these tags of what they signed whose certificates and verdicts these are.
+    /// A save with these tags, whose signers have these certificates and verdicts.
     fn signed(tags: &[&str], signers: &[(Certificate, Verdict)]) -> Save {
         let certificates = signers.iter().map(|(certificate, _)| Signer {
             certificate: Some(certificate.clone()),
@@ -234,7 +237,7 @@ mod tests {
         .with_verdicts(Ok(judgement))
     }
 
-    /// The same of somebody who signed twice, intact.
+    /// A save with these tags, signed twice by one signer, intact.
     fn save(tags: &[&str], subject: &[(&str, &str)], extra: &[(&str, &str)]) -> Save {
         let signer = (certificate(subject, extra), intact());
         signed(tags, &[signer.clone(), signer])
@@ -308,7 +311,7 @@ mod tests {
                 .unwrap();
             let tags: Vec<_> = tagged.iter().map(|name| format!("signer:{name}")).collect();
             assert_eq!(changes.set, tags, "{settings}");
-            // Who claims to be somebody whom nobody can be told to be loses the tag.
+            // A claimed tag is removed if it names a signer who is not tagged.
             let keeps = tagged.contains(&"forged");
             assert_eq!(changes.remove.is_empty(), keeps, "{settings}");
         }

@@ -1,20 +1,20 @@
-//! Refuses versions with tags that are not in a vocabulary of regular expressions, or that lack a required tag.
+//! Refuses versions with a tag that no regular expression of a vocabulary matches, or without a required tag.
 
 use regex_lite::{Regex, RegexBuilder};
 use serde::Deserialize;
 use sigpersist_plugin::{Acceptance, Plugin, Rejection, Save, SaveValidator};
 
-/// The settings. No pattern for allowed tags allows all.
+/// The settings. With no patterns for allowed tags, all tags are allowed.
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TagVocabulary {
-    /// Each tag must match one of these.
+    /// Patterns for allowed tags: each tag must match one.
     allowed: Vec<Pattern>,
-    /// Each of these must match a tag.
+    /// Patterns for required tags: each must match a tag.
     required: Vec<Pattern>,
 }
 
-/// A regular expression for a whole tag.
+/// A regular expression that must match a whole tag.
 #[derive(Deserialize)]
 #[serde(try_from = "String")]
 struct Pattern {
@@ -22,7 +22,7 @@ struct Pattern {
     regex: Regex,
 }
 
-/// Most bytes that one compiled pattern may take, of the memory of a call.
+/// Maximum size of one compiled pattern, in bytes. It counts against the memory limit of the call.
 const MAX_PATTERN_BYTES: usize = 256 * 1024;
 
 impl TryFrom<String> for Pattern {
@@ -34,7 +34,7 @@ impl TryFrom<String> for Pattern {
                 .size_limit(MAX_PATTERN_BYTES)
                 .build()
         };
-        // On its own first: `a)|(?:b` is a mistake, whatever it becomes below.
+        // Compile the pattern alone first: `a)|(?:b` is a mistake, although it is valid with the text added below.
         compile(&text)?;
         let regex = compile(&format!("^(?:{text})$"))?;
         Ok(Self { text, regex })
@@ -86,7 +86,7 @@ mod tests {
     use super::*;
     use sigpersist_plugin::{Signature, configure};
 
-    /// The codes and messages of what is refused.
+    /// Codes and messages of the rejections.
     fn judge(settings: &str, tags: &[&str]) -> Vec<String> {
         let tags = tags.iter().map(|&tag| tag.into()).collect();
         let save = Save::new(Signature {

@@ -23,7 +23,7 @@ pub(in crate::cli) struct Backtest {
     tenant: String,
     #[command(flatten)]
     candidate: Candidate,
-    /// save: each version as it was saved; delete: each thread as it is now.
+    /// Operation to try: save, with each version as it was saved; or delete, with each thread as it is now.
     #[arg(long, default_value = "save")]
     operation: Operation,
     /// Only this document.
@@ -35,7 +35,7 @@ pub(in crate::cli) struct Backtest {
     /// Only threads created before this time.
     #[arg(long, value_name = "TIME", value_parser = time::from_text)]
     until: Option<DateTime<Utc>>,
-    /// Most versions, newest threads first.
+    /// Maximum number of versions, newest threads first.
     #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
     limit: u32,
 }

@@ -40,7 +40,7 @@ pub(in crate::cli) struct Rollback {
     tenant: String,
     /// The hook's name.
     name: String,
-    /// The binding's number [default: the one before the present one].
+    /// The number of the binding to restore [default: the previous one].
     #[arg(long, value_name = "NUMBER")]
     to: Option<u32>,
 }
@@ -90,7 +90,7 @@ impl Release {
 pub(in crate::cli) struct Order {
     /// The tenant's slug.
     tenant: String,
-    /// The hooks, all of them, in the order in which they are to run.
+    /// All hooks of the tenant, in the order in which they are to run.
     #[arg(required = true, value_name = "NAME")]
     names: Vec<String>,
 }

@@ -16,8 +16,8 @@ use crate::trials::{self, EvaluateRequest, read_sample};
 pub(in crate::cli) struct Evaluate {
     /// The tenant's slug.
     tenant: String,
-    /// What is tried: a JSON file with the members of a save (`document`, `thread`, `cms` or `cms_file`, `content_file`, `tags` …), or
-    /// {"operation": "delete"} with "document" and "thread" of what is stored.
+    /// The input: a JSON file with the members of a save (`document`, `thread`, `cms` or `cms_file`, `content_file`,
+    /// `tags` …), or {"operation": "delete"} with the "document" and "thread" of a stored signature.
     #[arg(value_name = "INPUT.json")]
     input: PathBuf,
     #[command(flatten)]

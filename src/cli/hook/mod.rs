@@ -19,25 +19,25 @@ use crate::trials::CandidateRequest;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Hook {
-    /// Bind a revision of a plugin to a tenant, as a new hook or in place of the one of this name. Servers use it within
-    /// a second.
+    /// Bind a revision of a plugin to a tenant: as a new hook, or in place of the existing hook with this name. Servers
+    /// use it within a second.
     Set(Box<set::Set>),
     /// List a tenant's hooks in the order in which they run.
     List(show::List),
     /// Show a hook.
     Show(show::Show),
-    /// Remove a hook; what it decided stays on record.
+    /// Remove a hook; its past decisions stay on record.
     Delete(change::Delete),
-    /// Return a hook to an earlier binding.
+    /// Roll a hook back to an earlier binding.
     Rollback(change::Rollback),
-    /// Take a hook back that was set aside because it kept failing.
+    /// End the quarantine of a hook that kept failing.
     Release(change::Release),
-    /// Put a tenant's hooks in this order.
+    /// Change the order of a tenant's hooks.
     Order(change::Order),
-    /// Run a save or delete through a tenant's hooks without storing anything.
+    /// Run a tenant's hooks on a save or delete, without storing anything.
     Evaluate(evaluate::Evaluate),
-    /// Run a revision or settings over what a tenant has stored, to see what they would have decided otherwise. Nothing
-    /// is stored.
+    /// Run a revision or settings on a tenant's stored signatures, to see which decisions would differ. Nothing is
+    /// stored.
     Backtest(backtest::Backtest),
 }
 
@@ -57,13 +57,13 @@ impl Hook {
     }
 }
 
-/// What is to be tried in place of what is bound.
+/// A candidate to try in place of a hook's revision or settings.
 #[derive(Debug, Args)]
 struct Candidate {
-    /// The hook whose place the candidate takes; its plugin and settings are the defaults.
+    /// The hook that the candidate replaces; its plugin and settings are the defaults.
     #[arg(long, value_name = "NAME")]
     hook: Option<String>,
-    /// The candidate's plugin; without --hook it comes after all hooks.
+    /// The candidate's plugin; without --hook, the candidate runs after all hooks.
     #[arg(long, value_name = "NAME")]
     plugin: Option<String>,
     /// The candidate's revision: latest, or a SHA-256 [default: latest].
@@ -118,10 +118,10 @@ fn settings(given: Option<Value>, file: Option<&Path>) -> anyhow::Result<Option<
 /// The settings of a hook.
 #[derive(Debug, Args)]
 struct Settings {
-    /// What the plugin reads as its configuration [default: {}].
+    /// The settings that the plugin reads [default: {}].
     #[arg(long, value_name = "JSON", value_parser = parse_json)]
     settings: Option<Value>,
-    /// The same from a file.
+    /// The settings, from a file.
     #[arg(long, value_name = "FILE", conflicts_with = "settings")]
     settings_file: Option<PathBuf>,
 }

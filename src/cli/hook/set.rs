@@ -21,45 +21,45 @@ pub(in crate::cli) struct Set {
     tenant: String,
     /// The hook's name: lower-case letters, digits and hyphens.
     name: String,
-    /// The plugin: the tenant's own of this name, or the platform's.
+    /// The plugin: the tenant's own with this name, otherwise the platform's.
     #[arg(long, value_name = "NAME")]
     plugin: String,
-    /// The revision: latest, which means the newest at this moment, or a SHA-256.
+    /// The revision: a SHA-256, or latest, which means the newest one at this moment.
     #[arg(long, value_name = "REVISION", default_value = "latest")]
     revision: Which,
-    /// Hooks run from the lowest to the highest, ties by name.
+    /// Position in the order: hooks run from the lowest number to the highest, equal ones by name.
     #[arg(long, value_name = "N", default_value_t = 0)]
     order: i32,
-    /// What it judges: save or delete; repeat for both [default: all that the plugin can].
+    /// Operation on which the hook runs: save or delete; repeat for both [default: all that the plugin supports].
     #[arg(long = "operation", value_name = "OPERATION")]
     operations: Vec<Operation>,
-    /// enforce, or monitor: run, but change and reject nothing.
+    /// enforce, or monitor, which runs the hook but changes and rejects nothing.
     #[arg(long, default_value = "enforce")]
     mode: Mode,
-    /// What a trap, a missed deadline or a broken limit means: reject, or allow.
+    /// Effect of a trap, a missed deadline or an exceeded limit: reject, or allow.
     #[arg(long, default_value = "reject")]
     on_failure: OnFailure,
     /// Time limit of one call in milliseconds [default: the server's own].
     #[arg(long, value_name = "N")]
     timeout_ms: Option<u32>,
-    /// Most linear memory of one call [default: the server's own].
+    /// Limit on the linear memory of one call, in bytes [default: the server's own].
     #[arg(long, value_name = "N")]
     memory_bytes: Option<u64>,
-    /// Fuel of one call, about one unit for each instruction [default: the server's own].
+    /// Limit on the fuel of one call; about one unit per instruction [default: the server's own].
     #[arg(long, value_name = "N")]
     fuel: Option<u64>,
     #[command(flatten)]
     settings: Settings,
-    /// Bind it without letting it run.
+    /// Bind the plugin, but do not run the hook.
     #[arg(long)]
     disabled: bool,
-    /// A revision to run beside it that decides nothing: latest, or a SHA-256.
+    /// A revision that runs beside the hook and decides nothing: latest, or a SHA-256.
     #[arg(long, value_name = "REVISION")]
     shadow: Option<Which>,
-    /// What the shadow reads as its configuration [default: the hook's settings].
+    /// The shadow's settings [default: the hook's settings].
     #[arg(long, value_name = "JSON", requires = "shadow", value_parser = parse_json)]
     shadow_settings: Option<Value>,
-    /// Change it only if this is its number, as `hook show` tells it; 0 if there is no such hook.
+    /// Change the hook only if its number is this one, as shown by `hook show`; 0 if there must be no such hook yet.
     #[arg(long, value_name = "NUMBER")]
     if_match: Option<u32>,
 }

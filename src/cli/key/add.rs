@@ -20,19 +20,20 @@ use crate::tenants::{self, NewKey};
 pub(in crate::cli) struct Add {
     #[command(flatten)]
     holder: HolderArgs,
-    /// The one algorithm the key may be used with: HS256, HS384, HS512, RS256, PS256, ES256, ES384 or EdDSA [default: HS256, or what a JSON Web Key says].
+    /// The only algorithm that the key may be used with: HS256, HS384, HS512, RS256, PS256, ES256, ES384 or EdDSA
+    /// [default: HS256, or the one in the JSON Web Key].
     #[arg(long)]
     alg: Option<Algorithm>,
-    /// Register this public key, PEM or a JSON Web Key, instead of making a secret or a key pair.
+    /// Register this public key, in PEM or as a JSON Web Key, instead of generating a secret or a key pair.
     #[arg(long, value_name = "FILE")]
     public_key: Option<PathBuf>,
-    /// Its name in the headers of tokens [default: that of a JSON Web Key, or a random one].
+    /// Its name in the headers of tokens [default: the one in the JSON Web Key, or a random one].
     #[arg(long, value_name = "NAME")]
     kid: Option<String>,
-    /// From when on it verifies: "YYYY-MM-DD HH:MM:SS" in UTC, or RFC 3339 [default: at once].
+    /// Start of its validity: "YYYY-MM-DD HH:MM:SS" in UTC, or RFC 3339 [default: immediately].
     #[arg(long, value_name = "TIME", value_parser = time::from_text)]
     not_before: Option<DateTime<Utc>>,
-    /// Until when it verifies [default: until it is revoked].
+    /// End of its validity [default: until it is revoked].
     #[arg(long, value_name = "TIME", value_parser = time::from_text)]
     expires_at: Option<DateTime<Utc>>,
 }

@@ -14,13 +14,13 @@ use crate::app::App;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Key {
-    /// Add a key to a tenant: make a shared secret or a key pair, or register a public key.
+    /// Add a key to a tenant: generate a shared secret or a key pair, or register a public key.
     Add(add::Add),
     /// List the keys of a tenant, newest first.
     List(show::List),
     /// Show a key.
     Show(show::Show),
-    /// End a key. Tokens that it signed are refused on all servers within a second.
+    /// Revoke a key. Tokens that it signed are refused on all servers within a second.
     Revoke(show::Revoke),
 }
 

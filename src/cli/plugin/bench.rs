@@ -28,13 +28,13 @@ const MAX_THREADS: u64 = 64;
 pub(in crate::cli) struct Bench {
     /// The component.
     file: PathBuf,
-    /// Directory of test cases; what they expect is not asked [default: a first signature, a second one over it, and a
-    /// delete, as far as the plugin judges them; with no settings].
+    /// Directory of test cases; their expectations are ignored [default: a first signature, a second one over it, and a
+    /// delete, as far as the plugin supports them; with no settings].
     cases: Option<PathBuf>,
-    /// How long each case runs.
+    /// Time for which each case runs, in seconds.
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=MAX_SECONDS))]
     seconds: u64,
-    /// Threads that run it at once.
+    /// Number of threads that run calls at once.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=MAX_THREADS))]
     threads: u64,
 }

@@ -13,7 +13,7 @@ use crate::plugins;
 pub(in crate::cli) struct Delete {
     /// The plugin.
     name: String,
-    /// The tenant whose own plugin it is [default: the platform's].
+    /// The tenant that owns the plugin [default: the platform's].
     #[arg(long)]
     tenant: Option<String>,
 }

@@ -19,10 +19,10 @@ pub(in crate::cli) struct Download {
     /// The revision [default: the newest].
     #[arg(value_name = "SHA256")]
     revision: Option<Digest>,
-    /// Where the component goes [default: NAME.wasm].
+    /// File to write the component to [default: NAME.wasm].
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// The tenant: its own plugin of this name, or else the platform's [default: the platform's].
+    /// The tenant: its own plugin with this name, otherwise the platform's [default: the platform's].
     #[arg(long)]
     tenant: Option<String>,
 }

@@ -1,4 +1,4 @@
-//! `sigpersist plugin`: what is done with a component alone, and what is done with those that are uploaded.
+//! `sigpersist plugin`: commands on a component file, and commands on uploaded plugins.
 
 mod bench;
 mod delete;
@@ -31,7 +31,7 @@ pub(super) enum Plugin {
     Offline(Offline),
 }
 
-/// What needs the database.
+/// Subcommands that need the database.
 #[derive(Debug, Subcommand)]
 pub(super) enum Stored {
     /// Upload a WebAssembly component as the newest revision of a plugin.
@@ -42,7 +42,7 @@ pub(super) enum Stored {
     Show(show::Show),
     /// Write a revision's component to a file.
     Download(download::Download),
-    /// Delete a plugin with all its revisions; refused while a hook is bound to it.
+    /// Delete a plugin with all its revisions. Refused while a hook is bound to it.
     Delete(delete::Delete),
 }
 
@@ -58,16 +58,16 @@ impl Stored {
     }
 }
 
-/// What needs neither a server nor a database.
+/// Subcommands that need neither a server nor a database.
 #[derive(Debug, Subcommand)]
 pub(super) enum Offline {
-    /// Look into a component: what it exports and imports, and whether a server would admit it.
+    /// Inspect a component: its exports and imports, and whether a server would admit it.
     Inspect(inspect::Inspect),
-    /// Run a plugin's test cases, and show where they don't come out as expected.
+    /// Run a plugin's test cases, and show where results differ from the expected ones.
     Test(test::Test),
-    /// Measure what a plugin takes: time, fuel and memory of its test cases.
+    /// Measure the time, fuel and memory that a plugin takes for its test cases.
     Bench(bench::Bench),
-    /// Make a component of a core WebAssembly module that was built for the contract.
+    /// Make a component from a core WebAssembly module that was built for the contract.
     Pack(pack::Pack),
 }
 

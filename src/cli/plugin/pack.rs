@@ -17,10 +17,10 @@ pub(in crate::cli) struct Pack {
     /// The core module that a compiler made, without WASI.
     #[arg(value_name = "CORE.wasm")]
     core: PathBuf,
-    /// Where the component goes [default: CORE.component.wasm, beside the module].
+    /// File to write the component to [default: CORE.component.wasm, beside the module].
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// WIT of the module's world, a file or a directory; the contract itself need not be in it. Not needed where the
+    /// WIT of the module's world, as a file or a directory; it need not contain the contract itself. Not needed if the
     /// module was built with wit-bindgen, or names its exports as the contract does.
     #[arg(long, value_name = "PATH")]
     wit: Option<PathBuf>,

@@ -16,7 +16,7 @@ const SHORT_DIGEST: usize = 12;
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct List {
-    /// The tenant, whose own plugins come beside the platform's [default: the platform's alone].
+    /// The tenant; its own plugins are listed beside the platform's [default: only the platform's].
     #[arg(long)]
     tenant: Option<String>,
 }
@@ -74,7 +74,7 @@ fn none_of_platforms(owners: &[String]) -> String {
 pub(in crate::cli) struct Show {
     /// The plugin.
     name: String,
-    /// The tenant: its own plugin of this name, or else the platform's [default: the platform's].
+    /// The tenant: its own plugin with this name, otherwise the platform's [default: the platform's].
     #[arg(long)]
     tenant: Option<String>,
 }

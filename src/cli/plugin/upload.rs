@@ -21,7 +21,8 @@ pub(in crate::cli) struct Upload {
     name: String,
     /// The component.
     file: PathBuf,
-    /// The tenant that alone may bind it [default: the platform's, which any tenant may bind].
+    /// The tenant that owns the plugin, and alone may bind it [default: the platform, whose plugins any tenant may
+    /// bind].
     #[arg(long)]
     tenant: Option<String>,
     /// Test cases that must pass, and are kept with the revision.

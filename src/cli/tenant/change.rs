@@ -93,7 +93,8 @@ impl Suspend {
 pub(in crate::cli) struct Resume {
     /// The tenant's slug.
     slug: String,
-    /// Also a tenant that an import left without hooks that refuse what is not allowed.
+    /// Resume the tenant although its import is incomplete: it has not ended, or hooks that refuse forbidden operations
+    /// are missing.
     #[arg(long)]
     incomplete: bool,
 }
@@ -114,7 +115,7 @@ impl Resume {
 pub(in crate::cli) struct Delete {
     /// The tenant's slug.
     slug: String,
-    /// The slug once more, to remove all at once and for good instead of when the time to take it back is over.
+    /// The slug once more: removes all its data at once and for good, instead of after the grace period.
     #[arg(long, value_name = "SLUG")]
     confirm: Option<String>,
 }

@@ -12,25 +12,25 @@ use crate::app::App;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Tenant {
-    /// Create a tenant; doing it again changes nothing.
+    /// Create a tenant; running it again changes nothing.
     Create(change::Create),
-    /// List tenants by their slugs.
+    /// List tenants, sorted by slug.
     List(show::List),
     /// Show a tenant with its quotas.
     Show(show::Show),
-    /// Change a tenant's name and quotas. Servers use it within a second.
+    /// Change a tenant's name and quotas. Servers apply the change within a second.
     Update(change::Update),
-    /// Refuse a tenant's requests, on all servers within a second, until it is resumed.
+    /// Refuse a tenant's requests until it is resumed. Takes effect on all servers within a second.
     Suspend(change::Suspend),
-    /// Answer a tenant's requests again; takes a deletion back that has not begun.
+    /// Answer a tenant's requests again, and cancel its deletion if the removal has not begun.
     Resume(change::Resume),
-    /// Suspend a tenant now and remove all that is its own later, or with --confirm as soon as may be.
+    /// Suspend a tenant now and remove all its data later, or with --confirm as soon as possible.
     Delete(change::Delete),
-    /// Show what a tenant has stored, beside its quotas.
+    /// Show a tenant's stored data and its quotas.
     Usage(show::Usage),
-    /// Write all of a tenant to a file, its audit trail included; its keys only on demand.
+    /// Write all data of a tenant to a file, including its audit trail; its keys only if you ask for them.
     Export(Export),
-    /// Read such a file into a tenant; doing it again changes nothing.
+    /// Read such a file into a tenant; running it again changes nothing.
     Import(Import),
 }
 
@@ -51,29 +51,29 @@ impl Tenant {
     }
 }
 
-/// What a tenant may use: a number, 0 for no limit, or `default` for the server's default.
+/// Quotas of a tenant: a number, 0 for no limit, or `default` for the server's default.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Quotas (a number, 0 for no limit, or `default` for the server's)")]
 struct QuotaArgs {
-    /// Most bytes of signatures, as they are stored; 10G is 10,737,418,240.
+    /// Maximum bytes of signatures, as they are stored; 10G is 10,737,418,240.
     #[arg(long, value_name = "SIZE")]
     max_bytes: Option<Change>,
-    /// Most threads.
+    /// Maximum number of threads.
     #[arg(long, value_name = "N")]
     max_threads: Option<Change>,
-    /// Largest signature, in bytes of its text.
+    /// Maximum size of a signature, in bytes of its text.
     #[arg(long, value_name = "SIZE")]
     max_signature_bytes: Option<Change>,
-    /// Requests a second, on each server.
+    /// Requests per second, on each server.
     #[arg(long, value_name = "N")]
     requests_per_second: Option<Change>,
-    /// Requests that may come at once after a quiet time; 0 for as many as a second allows.
+    /// Requests that may arrive at once after a quiet time; 0 for as many as one second allows.
     #[arg(long, value_name = "N")]
     request_burst: Option<Change>,
-    /// Requests under way at once, on each server.
+    /// Concurrent requests, on each server.
     #[arg(long, value_name = "N")]
     max_concurrent_requests: Option<Change>,
-    /// Milliseconds that hooks may run each second, on each server.
+    /// Milliseconds of hook time per second, on each server.
     #[arg(long, value_name = "MS")]
     hook_ms_per_second: Option<Change>,
 }

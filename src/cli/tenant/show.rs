@@ -17,7 +17,7 @@ const PAGE: u32 = 1_000;
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct List {
-    /// Only those in this state: active, suspended, deleting or removing.
+    /// Only tenants in this state: active, suspended, deleting or removing.
     #[arg(long)]
     state: Option<TenantState>,
 }

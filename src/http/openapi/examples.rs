@@ -1,18 +1,19 @@
-//! Whole examples, made of those of single values, wherever a body has none of its own. The server takes each as it is.
+//! Whole examples for request and response bodies, built from the examples of single values. The server accepts each of
+//! them.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 use sigpersist_verify::pki::to_pem;
 
-/// A component and a certificate that could be sent.
+/// A component and a certificate for the examples.
 const COMPONENT: &[u8] = include_bytes!("../../../plugins/retention/retention.wasm");
 const CERTIFICATE: &str = include_str!("../../../tests/data/verify/ca.crt.b64");
 
-/// Deepest schema that is followed: some hold themselves.
+/// Maximum nesting of schemas, since some are recursive.
 const MAX_DEPTH: usize = 32;
 
-/// Gives examples to members that hold a file.
+/// Adds examples to members that contain a file.
 pub(super) fn give_files(schemas: &mut Value) {
     for (form, member, example) in [
         ("PluginUpload", "component", STANDARD.encode(COMPONENT)),
@@ -28,7 +29,7 @@ pub(super) fn certificate() -> String {
     to_pem("CERTIFICATE", &certificate)
 }
 
-/// Gives an example to each body of the document.
+/// Adds an example to each body of the document.
 pub(super) fn complete(document: &mut Value) {
     let schemas = document["components"]["schemas"].clone();
     let operations = document["paths"].as_object_mut().into_iter();
@@ -46,12 +47,12 @@ pub(super) fn complete(document: &mut Value) {
     }
 }
 
-/// Which members of an object an example has.
+/// Members of an object that an example includes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Members {
-    /// All that there are.
+    /// All members.
     All,
-    /// Those that must be given, and others with an example of their own.
+    /// Required members, and optional ones with an example of their own.
     Chosen,
 }
 
@@ -67,7 +68,7 @@ fn content(schemas: &Value, body: &mut Value, members: Members) {
     }
 }
 
-/// An example of what a schema describes; none where some part of it has none.
+/// An example for a schema; none if some part of it has no example.
 fn example(schemas: &Value, schema: &Value, chosen: Members, depth: usize) -> Option<Value> {
     if depth > MAX_DEPTH {
         return None;
@@ -127,6 +128,6 @@ fn example(schemas: &Value, schema: &Value, chosen: Members, depth: usize) -> Op
     if is("integer") {
         return Some(schema.get("minimum").cloned().unwrap_or_else(|| json!(0)));
     }
-    // What has no type may be anything.
+    // A schema without a type accepts anything.
     schema.get("type").is_none().then(|| json!({}))
 }

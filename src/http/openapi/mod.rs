@@ -1,8 +1,8 @@
-//! The OpenAPI document: what the handlers say of themselves, completed by what the server itself goes by.
+//! The OpenAPI document: descriptions from the handlers, completed from the data that the server itself uses.
 //!
-//! Attributes of the handlers give summaries, bodies and what is special to a route. The table of routes gives paths,
-//! parameters, scopes and what all routes of a kind have in common; `parameters` says what a parameter may be, `problems`
-//! renders each error as the server would, and `examples` makes whole examples of those of single values.
+//! Attributes of the handlers give summaries, bodies and the peculiarities of a route. The table of routes gives paths,
+//! parameters, scopes and the properties common to all routes of a kind. `parameters` has the schemas of parameters,
+//! `problems` renders each error as the server does, and `examples` builds whole examples from those of single values.
 
 mod examples;
 mod parameters;
@@ -40,7 +40,7 @@ pub(super) use texts::{
     Location, Quota, RevisionTag, Slug, VersionTag,
 };
 
-/// Where callers of the platform name the tenant that they act for.
+/// Path under which callers of the platform act for a tenant.
 const OF_TENANT: &str = "/tenants/{tenant}";
 
 #[derive(OpenApi)]
@@ -84,7 +84,7 @@ const OF_TENANT: &str = "/tenants/{tenant}";
 )]
 struct Described;
 
-/// The OpenAPI document of a server of this configuration.
+/// The OpenAPI document of a server with this configuration.
 pub fn document(config: &Config) -> Value {
     let mut document = serde_json::to_value(Described::openapi()).unwrap_or_default();
     let described = document["paths"].take();
@@ -92,7 +92,7 @@ pub fn document(config: &Config) -> Value {
     let mut paths = Map::new();
     for route in ROUTES {
         let method = route.method.as_str().to_lowercase();
-        // What a tenant's own path shows is said where the platform's is.
+        // A tenant's JWKS route has no description of its own; it uses the platform's.
         let said = described
             .get(route.path)
             .or_else(|| described.get(route.path.strip_prefix("/tenants/{name}")?));
@@ -129,8 +129,8 @@ pub fn document(config: &Config) -> Value {
     document
 }
 
-/// Gives unsigned numbers of 32 bits their range: the format that describes them, `int32`, is that of signed ones. Those of 64 bits
-/// are read only as far as `int64` goes.
+/// Gives unsigned 32-bit numbers their range: utoipa describes them by the format `int32`, which is signed. Unsigned
+/// 64-bit numbers are read only up to the maximum of `int64`.
 fn bound_unsigned(part: &mut Value) {
     match part {
         Value::Array(items) => items.iter_mut().for_each(bound_unsigned),
@@ -150,7 +150,7 @@ fn bound_unsigned(part: &mut Value) {
     }
 }
 
-/// What the configuration allows at most.
+/// Adds the maxima that the configuration sets.
 fn limit(document: &mut Value, config: &Config) {
     let ceiling = config.hooks.ceiling();
     let hook = &mut document["components"]["schemas"]["HookRequest"]["properties"];
@@ -164,7 +164,7 @@ fn limit(document: &mut Value, config: &Config) {
     }
 }
 
-/// A route at one of its paths, from what its handler says.
+/// The operation of a route at one of its paths, based on its handler's description.
 fn operation(route: &Route, said: &Value, of_tenant: bool, problems: &mut Problems) -> Value {
     let mut operation = said.clone();
     let own = named(said["parameters"].as_array());
@@ -176,7 +176,7 @@ fn operation(route: &Route, said: &Value, of_tenant: bool, problems: &mut Proble
         parameters.push(parameters::in_path(name, route.path));
     }
     if route.method == Method::PUT && route.path == "/plugins/{name}" {
-        // The component that the example of its body has.
+        // The name fits the component in the example body.
         parameters[usize::from(of_tenant)]["example"] = "retention".into();
     }
     if route.is_conditional {
@@ -222,7 +222,7 @@ fn operation(route: &Route, said: &Value, of_tenant: bool, problems: &mut Proble
     operation
 }
 
-/// Parameters by their names.
+/// Parameters, keyed by name.
 fn named(parameters: Option<&Vec<Value>>) -> Map<String, Value> {
     let parameters = parameters.into_iter().flatten();
     parameters
@@ -230,7 +230,7 @@ fn named(parameters: Option<&Vec<Value>>) -> Map<String, Value> {
         .collect()
 }
 
-/// What any route of this kind may refuse with, by the codes of the answers.
+/// Codes of the errors that any route of this kind may answer with.
 fn codes(route: &Route, of_tenant: bool) -> Vec<&'static str> {
     let mut codes = vec![
         "invalid_parameter",
@@ -274,7 +274,7 @@ fn codes(route: &Route, of_tenant: bool) -> Vec<&'static str> {
             "hook_failed",
         ],
     });
-    // Of what tenants share each has a part.
+    // Each tenant has limits of its own on shared resources.
     if route.waits != Waits::Never && route.audience != Audience::Anybody {
         codes.push("rate_limited");
     }

@@ -1,4 +1,4 @@
-//! What parameters may be, by their names, wherever they are given.
+//! Schemas, descriptions and examples of parameters, by name, for queries and bodies alike.
 
 use serde_json::{Map, Value, json};
 use sigpersist_model::beside::MAX_CERTIFICATES_BYTES;
@@ -8,17 +8,17 @@ use super::super::route::Route;
 use super::examples;
 use crate::signatures::MAX_LIMIT;
 
-/// A signature, as clients send it.
+/// An example signature, as clients send it.
 pub(super) const CMS: &str = include_str!("../../../tests/data/first.cms.b64");
 
-/// Base64 as it must be: in groups of four, with no bits to spare.
+/// Canonical base64: groups of four characters, with unused bits zero.
 const BASE64: &str =
     "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/][AQgw]==|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)?$";
 const SHA256: &str = "^[0-9a-fA-F]{64}$";
-/// Sixteen bytes in base64 of URLs, of which the first eight are a time.
+/// Sixteen bytes in URL-safe base64; the first eight are a time.
 const PLACE: &str = "^A[A-H][A-Za-z0-9_-]{19}[AQgw]$";
 
-/// What a parameter may be, what it means, and one that there could be.
+/// Schema, description and example of a parameter.
 fn parameter(name: &str) -> (Value, &'static str, Value) {
     match name {
         "document" => (label(), "The document's code", json!("doc_12")),
@@ -149,7 +149,7 @@ fn time() -> Value {
     json!({ "$ref": "#/components/schemas/GivenTime" })
 }
 
-/// A version that is read is there; one that is signed over may be none yet.
+/// The `version` parameter. To read, it is at least 1; to save, it may be 0, for no version yet.
 fn version(minimum: u32) -> (Value, &'static str, Value) {
     let schema = json!({ "type": "integer", "minimum": minimum, "maximum": MAX_VERSION });
     match minimum {
@@ -166,7 +166,7 @@ fn version(minimum: u32) -> (Value, &'static str, Value) {
     }
 }
 
-/// A parameter of a query; `own` is what the handler says of it.
+/// A parameter in a query; `own` is the handler's description of it.
 pub(super) fn in_query(name: &str, required: bool, own: Option<&Value>) -> Value {
     let (mut schema, description, mut example) = match name {
         "version" => version(1),
@@ -174,7 +174,7 @@ pub(super) fn in_query(name: &str, required: bool, own: Option<&Value>) -> Value
     };
     if let Some(own) = own {
         schema = own["schema"].clone();
-        // Null is said by leaving it out.
+        // In a query, null means that the parameter is left out.
         let kinds = schema["type"].as_array().into_iter().flatten();
         if let Some(kind) = kinds.clone().find(|kind| *kind != "null").cloned() {
             schema["type"] = kind;
@@ -192,10 +192,10 @@ pub(super) fn in_query(name: &str, required: bool, own: Option<&Value>) -> Value
     )
 }
 
-/// A parameter of a query or a header.
+/// A parameter in a query or a header.
 ///
-/// Pages that try requests out fill in what has an example of its own, or a default: only what must be given has one, and
-/// what may be given has the examples of its schema.
+/// Pages that send test requests prefill parameters that have an example or a default of their own. So only required
+/// parameters have one; optional ones have their examples in the schema.
 fn given(
     place: &str,
     name: &str,
@@ -229,12 +229,12 @@ fn given(
     parameter
 }
 
-/// What stands for a segment in braces of a path.
+/// A parameter in a path.
 pub(super) fn in_path(name: &str, path: &str) -> Value {
     let noun = path.split('/').nth(1).unwrap_or_default();
     let slug = || json!({ "$ref": "#/components/schemas/Slug" });
     let (schema, description, example) = match (noun, name) {
-        // Whether there is such a tenant is not told.
+        // The answer does not reveal whether this tenant exists.
         ("tenants", "name") if path.ends_with("/jwks.json") => {
             (json!({ "type": "string" }), "The tenant's slug", "acme")
         }
@@ -272,7 +272,7 @@ pub(super) fn in_path(name: &str, path: &str) -> Value {
     })
 }
 
-/// The headers that guard against another's change (RFC 9110 section 13.1).
+/// The headers for conditional requests (RFC 9110 section 13.1).
 pub(super) fn preconditions() -> [Value; 2] {
     let header = |name: &str, description: &str, example: &str| {
         let schema =
@@ -300,15 +300,15 @@ pub(super) fn preconditions() -> [Value; 2] {
     ]
 }
 
-/// The parameters of a route as the JSON of a body.
+/// The parameters of a route as members of a JSON body.
 pub(super) fn body(route: &Route) -> Value {
     let names = route.required.iter().chain(route.optional);
     let properties = names.map(|name| {
-        // Only a save's may be 0.
+        // Only a save may have version 0.
         let (mut schema, description, example) = match *name {
             "version" if route.required.contains(&"cms") => version(0),
             "version" => version(1),
-            // One tag may come by itself.
+            // A single tag may be sent as a string.
             "tags" => {
                 let (list, description, example) = parameter("tags");
                 (json!({ "oneOf": [list, label()] }), description, example)
@@ -316,7 +316,7 @@ pub(super) fn body(route: &Route) -> Value {
             name => parameter(name),
         };
         if !route.required.contains(name) {
-            // Null is what many clients send for what is not given.
+            // Many clients send null for "not given".
             schema = json!({ "anyOf": [schema, { "type": "null" }] });
         }
         schema["description"] = description.into();

@@ -1,4 +1,4 @@
-//! Errors as the server renders them: one of each, by its code.
+//! The server's errors as it renders them: one example for each code.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,29 +16,29 @@ use sigpersist_verify::pki::{Indication, SubIndication};
 use super::super::error::{Failure, header, status};
 use crate::config::Config;
 
-/// What requests of the examples are called.
+/// Request id of the examples.
 const REQUEST_ID: &str = "7f0c2f4e9d5a41b7";
-/// Where the document describes the header that all answers have.
+/// Reference to the description of the header that all responses have.
 pub(super) const REQUEST_ID_HEADER: &str = "#/components/headers/RequestId";
 
-/// An error that a request can be answered with.
+/// An error that a request may be answered with.
 struct Problem {
     status: u16,
     message: String,
     header: Option<(String, String)>,
-    /// Whether each error of this code has that header: where waiting changes nothing, nobody is told how long.
+    /// Whether every error of this code has that header. If waiting does not help, there is no `Retry-After`.
     always_has_header: bool,
     example: Value,
 }
 
-/// All of them, and the answers that operations share.
+/// All errors, and the responses that operations share.
 pub(super) struct Problems {
     by_code: BTreeMap<&'static str, Problem>,
     answers: Map<String, Value>,
 }
 
 impl Problems {
-    /// Those of a server of this configuration.
+    /// The errors of a server with this configuration.
     pub(super) fn new(config: &Config) -> Self {
         let problem = |error: Error| {
             let problem = Problem {
@@ -61,8 +61,8 @@ impl Problems {
         }
     }
 
-    /// Completes the answers of an operation with errors: those that its handler names by their codes, in place of a
-    /// description, and these.
+    /// Adds error responses to an operation: for `codes`, and for the codes that its handler names in place of a
+    /// description.
     pub(super) fn add(&mut self, operation: &mut Value, codes: &[&'static str]) {
         let mut by_status: BTreeMap<u16, Vec<&str>> = BTreeMap::new();
         let said = operation["responses"].clone();
@@ -88,10 +88,10 @@ impl Problems {
         }
     }
 
-    /// Puts the answers that operations share, and what they share themselves, among the document's components.
+    /// Adds the shared responses, and their common parts, to the document's components.
     pub(super) fn give(self, components: &mut Value) {
         components["schemas"]["Code"]["enum"] = self.by_code.keys().copied().collect();
-        // Facts of one code may be of the form of another's, too.
+        // The details of one code may also fit the schema of another.
         if let Some(details) = components["schemas"]["Details"].as_object_mut()
             && let Some(kinds) = details.remove("oneOf")
         {
@@ -106,7 +106,7 @@ impl Problems {
         });
     }
 
-    /// The answer of one status, to whatever went wrong.
+    /// The response for one status, which may stand for several codes.
     fn answer(&self, codes: &[&str]) -> Value {
         let problems = || {
             codes
@@ -124,7 +124,7 @@ impl Problems {
                     .collect::<Map<_, _>>(),
             } },
         });
-        // What not all of them carry can't be counted on.
+        // A header that not all of them have cannot be promised.
         let carried = problems().map(|(_, problem)| problem.header.as_ref());
         if let Some(Some((name, value))) = carried.reduce(|one, other| match (one, other) {
             (Some(one), Some(other)) if one.0 == other.0 => Some(one),
@@ -138,7 +138,7 @@ impl Problems {
     }
 }
 
-/// One error of each code.
+/// One error for each code.
 fn samples(config: &Config) -> Vec<Error> {
     let nouns = [
         Noun::Tenant,

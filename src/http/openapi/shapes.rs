@@ -1,8 +1,8 @@
-//! Schemas of JSON that is made without a type of its own. Tests hold them to the answers.
+//! Schemas of JSON that is built without a Rust type. Tests compare them with the responses.
 
 use utoipa::ToSchema;
 
-/// A schema of JSON that is made without a type of its own.
+/// Declares schemas of JSON that is built without a Rust type.
 macro_rules! object {
     ($($(#[$outer:meta])* $visibility:vis $name:ident { $($(#[$inner:meta])* $field:ident: $type:ty,)+ })+) => { $(
         $(#[$outer])*
@@ -13,14 +13,14 @@ macro_rules! object {
 }
 
 object! {
-    /// That the server lives.
+    /// The server is alive.
     pub(in super::super) Live {
         /// True.
         #[schema(example = true)]
         live: bool,
     }
 
-    /// That the server can do its work.
+    /// The server is ready.
     pub(in super::super) Ready {
         /// True.
         #[schema(example = true)]
@@ -29,7 +29,7 @@ object! {
 
     /// A JSON Web Key Set (RFC 7517 section 5).
     pub(in super::super) KeySet {
-        /// JSON Web Keys of those key pairs that the server signs with.
+        /// The public keys of key pairs with which the server signs tokens.
         #[schema(example = json!([{"kty": "OKP", "crv": "Ed25519", "kid": "acme-1", "use": "sig", "alg": "EdDSA", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]))]
         keys: Vec<serde_json::Value>,
     }

@@ -1,11 +1,11 @@
-//! Schemas of text that has a form of its own, or is one of some words. Tests hold them to the answers.
+//! Schemas of text with a certain format, or with a fixed set of words. Tests compare them with the responses.
 
 use serde_json::json;
 use utoipa::openapi::schema::{ObjectBuilder, OneOfBuilder, Type};
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
-/// A time from 1970 to 9999 in UTC, or as RFC 3339 writes it. February has 29 days in leap years alone.
+/// A time from 1970 to 9999 in UTC, or in RFC 3339 format. February has 29 days only in leap years.
 const GIVEN_TIME: &str = concat!(
     r"^((19[7-9]\d|[2-9]\d{3})-((0[13578]|1[02])-(0[1-9]|[12]\d|3[01])",
     r"|(0[469]|11)-(0[1-9]|[12]\d|30)|02-(0[1-9]|1\d|2[0-8]))",
@@ -14,7 +14,7 @@ const GIVEN_TIME: &str = concat!(
     r"|[Tt]([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d{1,9})?([Zz]|[+-]([01]\d|2[0-3]):[0-5]\d))$",
 );
 
-/// A schema of text.
+/// Declares schemas of text with a pattern.
 macro_rules! text {
     ($(#[doc = $description:literal] $name:ident: $pattern:expr, $example:expr;)+) => { $(
         #[doc = $description]
@@ -36,7 +36,7 @@ macro_rules! text {
 }
 
 text! {
-    /// A time in UTC, or with its offset as RFC 3339 writes it.
+    /// A time in UTC, or with an offset in RFC 3339 format.
     GivenTime: GIVEN_TIME, "2031-02-18 01:00:00";
     /// A name: a DNS label in lower case.
     Slug: "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$", "acme";
@@ -46,11 +46,11 @@ text! {
     BindingTag: "^\"[0-9]+\"$", "\"1\"";
     /// The SHA-256 of the component, in quotes.
     RevisionTag: "^\"[0-9a-f]{64}\"$", "\"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\"";
-    /// Where to find it.
+    /// The URL of the resource.
     Location: "^/", "/signature?document=doc%5F12&thread=ticket%5F42&version=1";
 }
 
-/// A schema of text that is one of some words: those of the type that the server itself writes.
+/// Declares schemas of text with a fixed set of words, taken from the type that the server itself uses.
 macro_rules! words {
     ($(#[doc = $description:literal] $name:ident: $words:expr;)+) => { $(
         #[doc = $description]
@@ -72,19 +72,19 @@ macro_rules! words {
 }
 
 words! {
-    /// A stable name of what went wrong, for programs.
+    /// A stable error code for programs.
     Code: &[];
     /// A quota that was exceeded, by the name of its setting.
     Quota: sigpersist_model::quotas::Quota::WORDS;
-    /// What vouches for an actor.
+    /// Evidence of who an actor is: a tenant's or the platform's token, the command line, or the server itself.
     ActorKind: sigpersist_model::audit::ActorKind::WORDS;
     /// The algorithm of a key (RFC 7518 section 3.1, RFC 8037).
     KeyAlgorithm: sigpersist_model::key::Algorithm::WORDS;
-    /// What a key is made of.
+    /// Kind of a key.
     KeyKind: sigpersist_model::key::KINDS;
 }
 
-/// A public key as it is given: PEM, or a JSON Web Key.
+/// A public key that you send: PEM, or a JSON Web Key.
 pub(in super::super) enum GivenPublicKey {}
 
 impl PartialSchema for GivenPublicKey {

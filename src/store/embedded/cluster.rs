@@ -1,13 +1,13 @@
-//! The cluster on disk: where its files are, whose they are, and how it is made.
+//! The cluster on disk: where its files are, who owns them, and how it is made.
 //!
 //! ```text
 //! <data dir>/
-//!   lock, guests.lock    who uses the directory
+//!   lock, guests.lock    locks of the processes that use the directory
 //!   postgres/            Postgres's own files
-//!   postgres.log         what Postgres says
-//!   postgres.15/         an old Postgres's, kept by an upgrade
-//!   upgrade/, postgres.proven/, upgrade.log    an upgrade under way
-//!   run/                 its socket, where the path is short enough for one
+//!   postgres.log         Postgres's log
+//!   postgres.15/         the files of an old Postgres, kept by an upgrade
+//!   upgrade/, postgres.proven/, upgrade.log    an upgrade in progress
+//!   run/                 its socket, if the path is short enough for one
 //! ```
 
 use std::fs::{self, DirBuilder, File, Permissions};
@@ -32,15 +32,16 @@ use super::supervisor::die_with_this_thread;
 use super::upgrade;
 use super::user::{first_closed_folder, other_user};
 
-/// Longest path of a Unix socket that every supported system takes (`sun_path` has 104 bytes on macOS, 108 on Linux).
+/// The longest path of a Unix socket that every supported system takes (`sun_path` has 104 bytes on macOS, 108 on
+/// Linux).
 const MAX_SOCKET_PATH_BYTES: usize = 103;
-/// What Postgres calls its socket in the folder that it is given.
+/// The name that Postgres gives its socket in the socket's folder.
 const SOCKET_NAME: &str = ".s.PGSQL.5432";
 /// Postgres's own folder.
 pub(super) const FILES: &str = "postgres";
-/// A cluster in the making, and after this the number of the process that makes it.
+/// The prefix of an unfinished cluster's folder. The id of the process that makes it follows.
 const UNFINISHED: &str = "postgres.unfinished-";
-/// The log starts anew at the next start when it is larger; one old log is kept.
+/// A larger log is replaced at the next start; one old log is kept.
 const MAX_LOG_BYTES: u64 = 16 * 1024 * 1024;
 
 /// A cluster and what is needed to run it.
@@ -54,10 +55,10 @@ pub(super) struct Cluster {
 }
 
 impl Cluster {
-    /// Prepares a data directory, making it where it does not exist. Finds and makes nothing else yet.
+    /// Prepares a data directory, and makes it if it does not exist. Does not search or make anything else yet.
     pub(super) fn new(data_dir: &Path) -> anyhow::Result<Self> {
         if !data_dir.exists() {
-            // Whatever the umask: nobody else may put a file here.
+            // Whatever the umask is, nobody else may put a file here.
             DirBuilder::new()
                 .recursive(true)
                 .mode(0o755)
@@ -71,7 +72,7 @@ impl Cluster {
         })?;
         let mut files = data_dir.join(FILES);
         if !files.exists() {
-            // As an upgrade leaves it that was interrupted at the very end.
+            // An upgrade that was interrupted at the very end leaves the files there.
             files = data_dir.join(upgrade::PROVEN);
         }
         let (owner, owner_name) = match other_user(&files)? {
@@ -95,12 +96,12 @@ impl Cluster {
         &self.data_dir
     }
 
-    /// Postgres's own folder, PGDATA.
+    /// Postgres's own folder, `PGDATA`.
     pub(super) fn files(&self) -> &Path {
         &self.files
     }
 
-    /// Another cluster in the same data directory, which has its files here and everything else in common with this one.
+    /// Another cluster in the same data directory, with its files here and everything else in common with this one.
     pub(super) fn with_files(&self, files: PathBuf) -> Self {
         Self {
             files,
@@ -108,7 +109,7 @@ impl Cluster {
         }
     }
 
-    /// The major version of Postgres that made it; none where it was not made yet.
+    /// The major version of Postgres that made the cluster; none if it was not made yet.
     pub(super) fn major(&self) -> anyhow::Result<Option<u32>> {
         let version_file = self.files.join("PG_VERSION");
         if !version_file.exists() {
@@ -127,7 +128,7 @@ impl Cluster {
         &self.socket_dir
     }
 
-    /// A folder for the socket whose path a shell takes as it is, also between double quotes.
+    /// A folder for the socket whose path a shell takes literally, also between double quotes.
     pub(super) fn plain_socket_dir(&self) -> PathBuf {
         let is_plain = |path: &str| !path.contains(['"', '\'', '\\', '$', '`', '!', '%']);
         if self.socket_dir.to_str().is_some_and(is_plain) {
@@ -142,12 +143,12 @@ impl Cluster {
         self.socket_dir.join(format!("{SOCKET_NAME}.lock"))
     }
 
-    /// A database for libpq, as the login that owns all that the server makes.
+    /// The connection string of a database, for the login that owns all that the server makes.
     pub(super) fn url(&self, database: &str) -> String {
         self.url_as("sigpersist", database)
     }
 
-    /// A database for libpq, as this login.
+    /// The connection string of a database, for this login.
     pub(super) fn url_as(&self, login: &str, database: &str) -> String {
         let host = self
             .socket_dir
@@ -155,13 +156,13 @@ impl Cluster {
             .to_string()
             .replace('\\', r"\\")
             .replace('\'', r"\'");
-        // What is said here, libpq does not look for in the environment.
+        // Options that are given here are not taken from the environment by libpq.
         format!(
             "host='{host}' port=5432 options='' sslmode=disable gssencmode=disable requirepeer='' user={login} dbname={database}"
         )
     }
 
-    /// A Postgres program, to be run as the cluster's owner and apart from our terminal's signals.
+    /// A Postgres program, to be run as the cluster's owner, and without our terminal's signals.
     pub(super) fn command(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
         for variable in environment::variables() {
@@ -183,7 +184,7 @@ impl Cluster {
         self.data_dir.join("postgres.log")
     }
 
-    /// Postgres's log, open for appending.
+    /// Postgres's log, opened for appending.
     pub(super) fn log(&self) -> anyhow::Result<File> {
         let path = self.log_path();
         if fs::metadata(&path).is_ok_and(|metadata| metadata.len() > MAX_LOG_BYTES) {
@@ -199,7 +200,7 @@ impl Cluster {
         Ok(log)
     }
 
-    /// Whether the socket's folder is there and nobody but the cluster's owner could have put a socket into it.
+    /// Whether the socket's folder exists and nobody but the cluster's owner could have put a socket into it.
     pub(super) fn socket_is_trusted(&self) -> bool {
         fs::symlink_metadata(&self.socket_dir)
             .is_ok_and(|metadata| is_private(&metadata, self.user()))
@@ -210,7 +211,8 @@ impl Cluster {
         self.owner.map_or(geteuid(), |(uid, _)| uid)
     }
 
-    /// The programs for this cluster, which is made first where it does not exist. Only for the holder of the lock.
+    /// Finds the programs for this cluster, and makes the cluster if it does not exist. Only for the holder of the
+    /// lock.
     pub(super) fn prepare(&self) -> anyhow::Result<Programs> {
         self.make_private_dir(&self.socket_dir)?;
         upgrade::settle(self)?;
@@ -228,9 +230,11 @@ impl Cluster {
         Ok(programs)
     }
 
-    /// Makes the cluster under another name and renames it when it is whole, so that a crash leaves no half of one.
+    /// Makes the cluster under another name and renames it when it is complete, so that a crash leaves no partial
+    /// cluster.
     fn make(&self, programs: &Programs) -> anyhow::Result<()> {
-        // A name of its own each time: what made an earlier one may have outlived the process that asked for it.
+        // Each process uses a name of its own: programs that make an earlier cluster may have outlived the process
+        // that started them.
         for entry in self.data_dir.read_dir()? {
             let entry = entry?;
             if entry
@@ -246,7 +250,7 @@ impl Cluster {
             .join(format!("{UNFINISHED}{}", std::process::id()));
         self.make_private_dir(&unfinished)?;
         self.initdb(programs, &unfinished)?;
-        // The server's login is no superuser: a mistake in a query can't reach the operating system.
+        // The server's login is not a superuser: a mistake in a query can't reach the operating system.
         let mut single = self.command(&programs.path("postgres"));
         single
             .args(["--single", "-j", "-D"])
@@ -292,14 +296,15 @@ impl Cluster {
         Ok(())
     }
 
-    /// A folder that only the cluster's owner can enter.
+    /// Makes a folder that only the cluster's owner can enter.
     pub(super) fn make_private_dir(&self, path: &Path) -> anyhow::Result<()> {
         let context = || format!("The folder {} can't be made private", path.display());
         match DirBuilder::new().mode(0o700).create(path) {
             Ok(()) => {}
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
                 let metadata = fs::symlink_metadata(path).with_context(context)?;
-                // One of our own is left over from a start that was cut short before it gave the folder away.
+                // A folder of our own may be left from a start that was interrupted before it changed the folder's
+                // owner.
                 ensure!(
                     is_private(&metadata, self.user()) || is_private(&metadata, geteuid()),
                     "The folder {} must belong to the user that runs Postgres, and to nobody else. Remove it and start again.",
@@ -314,7 +319,7 @@ impl Cluster {
         Ok(())
     }
 
-    /// Started as root, Postgres runs as another user, which must be able to pass through our directory to its own.
+    /// If we are root, Postgres runs as another user, which must be able to pass through our directory to its own.
     fn let_owner_in(&self, uid: Uid, gid: Gid) -> anyhow::Result<()> {
         let mode = fs::metadata(&self.data_dir)?.mode();
         if mode & 0o011 != 0o011 {
@@ -336,16 +341,16 @@ impl Cluster {
     }
 }
 
-/// Whether this is a folder of the user's that nobody else can enter.
+/// Whether this is a folder of this user that nobody else can enter.
 fn is_private(metadata: &fs::Metadata, user: Uid) -> bool {
     metadata.is_dir() && metadata.uid() == user.as_raw() && metadata.mode() & 0o077 == 0
 }
 
-/// The folder of the socket: in the data directory, or if the socket's path can't be used there, in the system's folder for
-/// temporary files under a name that follows from it.
+/// The folder of the socket: in the data directory, or if the socket's path can't be used there, in `/tmp` under a
+/// name that is derived from it.
 fn socket_dir(data_dir: &Path) -> PathBuf {
     let inside = data_dir.join("run");
-    // A comma separates hosts to libpq and folders to Postgres, and libpq knows no way to quote it.
+    // libpq separates hosts by a comma, Postgres separates folders by one, and libpq has no way to quote it.
     let can_be_told = inside
         .to_str()
         .is_some_and(|path| !path.contains([',', '"']));
@@ -356,7 +361,7 @@ fn socket_dir(data_dir: &Path) -> PathBuf {
     socket_dir_outside(data_dir)
 }
 
-/// The folder of the socket where it can't be in the data directory.
+/// The folder of the socket if it can't be in the data directory.
 fn socket_dir_outside(data_dir: &Path) -> PathBuf {
     let digest = sha256(data_dir.as_os_str().as_bytes());
     Path::new("/tmp").join(format!("sigpersist-{}", to_hex(&digest[..8])))

@@ -1,19 +1,22 @@
-//! The environment variables of libpq and of Postgres's programs, which are about other databases than the embedded one.
+//! The environment variables of libpq and of Postgres's programs, which refer to other databases than the embedded
+//! one.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt as _;
 
-/// Names of variables that libpq or a program of Postgres reads: `PGPORT`, `PGSERVICE`, `PGOPTIONS` and their like.
+/// The names of variables that libpq or a program of Postgres reads: `PGPORT`, `PGSERVICE`, `PGOPTIONS` and the like.
 ///
-/// All of them begin so (PostgreSQL documentation, 34.15), and nothing else of ours does.
+/// All of them begin with `PG` (PostgreSQL documentation, 34.15), and none of our own variables does.
 pub(super) fn variables() -> impl Iterator<Item = OsString> {
     std::env::vars_os()
         .map(|(name, _)| name)
         .filter(|name| name.as_bytes().starts_with(b"PG"))
 }
 
-/// Removes libpq's variables from the environment of this process. Not each of them can be overruled in a connection string:
-/// with `PGSERVICE`, libpq looks for a service whatever that says.
+/// Removes libpq's variables from the environment of this process.
+///
+/// A connection string can't overrule all of them: with `PGSERVICE`, libpq looks for a service whatever the string
+/// says.
 ///
 /// # Safety
 ///

@@ -1,16 +1,17 @@
-//! The embedded default: a private Postgres in a data directory.
+//! The embedded database, which is the default: a private Postgres in a data directory.
 //!
-//! The server itself makes and runs it from the Postgres programs installed on the machine, on a Unix socket, with
-//! checksums and full durability.
+//! The server makes and runs it with the Postgres programs installed on the machine, on a Unix socket, with checksums
+//! and full durability.
 //!
-//! - [`programs`] finds the programs, [`cluster`] makes the cluster, [`supervisor`] runs it and restarts it, [`orphan`] stops
-//!   one that was left over, [`replaced`] notices that the programs were replaced.
-//! - [`environment`] keeps away from it what the environment tells libpq about other databases.
-//! - [`user`] is about as whom Postgres runs.
-//! - [`upgrade`] takes it over to a newer Postgres.
-//! - This file decides who may do so. Whoever holds the lock on `lock` owns the directory and runs Postgres; it stops
-//!   an orphan of a killed owner first. A command that finds the lock held uses the owner's Postgres as a guest, and
-//!   holds a shared lock on `guests.lock`, for which an owner that is itself a command waits before it stops.
+//! - [`programs`] finds the programs, [`cluster`] makes the cluster, [`supervisor`] runs and restarts it, [`orphan`]
+//!   stops a leftover Postgres, and [`replaced`] notices that the programs were replaced.
+//! - [`environment`] finds and removes variables that tell libpq about other databases.
+//! - [`user`] chooses the user that runs Postgres.
+//! - [`upgrade`] moves the database to a newer Postgres.
+//! - This file decides which process runs Postgres. The holder of the lock on `lock` owns the directory and runs
+//!   Postgres; it first stops the orphan of a killed owner. A command that finds the lock held uses the owner's
+//!   Postgres as a guest, and holds a shared lock on `guests.lock`. An owner that is itself a command waits for that
+//!   lock before it stops.
 
 mod cluster;
 mod environment;
@@ -36,16 +37,16 @@ use tracing::warn;
 pub use upgrade::{Before, Begun, Upgrade};
 pub use user::reachable;
 
-/// How long to wait for another process to finish with the directory.
+/// The most time to wait for another process to finish with the directory.
 const PATIENCE: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(20);
 
-/// Why the directory is opened.
+/// The purpose for which the directory is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
-    /// To serve until told to stop: two servers never share a directory.
+    /// Serving until told to stop: two servers never share a directory.
     Serve,
-    /// For one command, beside a running server or without one.
+    /// One command, beside a running server or without one.
     Command,
 }
 
@@ -58,7 +59,7 @@ impl Purpose {
     }
 }
 
-/// The embedded database, open. Dropping it stops Postgres where this process runs it.
+/// The embedded database, open. If this process runs Postgres, dropping this stops it.
 #[derive(Debug)]
 pub struct Embedded {
     url: String,
@@ -76,21 +77,21 @@ enum Role {
     Guest {
         _guest: File,
     },
-    /// Of a copy that an upgrade proves, which holds the locks.
+    /// Runs a copy that an upgrade tests; the upgrade holds the locks.
     Copy {
         _supervisor: Supervisor,
     },
 }
 
 impl Embedded {
-    /// Opens the database of a data directory, making both where they do not exist.
+    /// Opens the database of a data directory, and makes both if they do not exist.
     ///
     /// `settings` are added to Postgres's command line, after our own.
     ///
     /// # Errors
     ///
-    /// A sentence that says what is missing and what to do: no Postgres programs, a directory that its user can't
-    /// enter, another server on it.
+    /// A sentence that says what is missing and what to do, for example if there are no Postgres programs, if the
+    /// directory can't be entered by its user, or if another server runs on it.
     pub fn open(
         data_dir: &Path,
         purpose: Purpose,
@@ -132,7 +133,7 @@ impl Embedded {
                     && cluster.socket_is_trusted()
                     && super::connection::connect(&url).is_ok()
                 {
-                    // The owner may not have come so far yet.
+                    // The owner may not have made the role yet.
                     make_role(&cluster)?;
                     return Ok(Self {
                         url,
@@ -163,12 +164,12 @@ impl Embedded {
         }
     }
 
-    /// Where Postgres listens, for libpq.
+    /// The connection string of the database, for libpq.
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// Another database of the same Postgres, for libpq.
+    /// The connection string of another database of the same Postgres, for libpq.
     pub fn url_of(&self, database: &str) -> String {
         self.url
             .replace("dbname=sigpersist", &format!("dbname={database}"))
@@ -186,7 +187,7 @@ impl Drop for Embedded {
         else {
             return;
         };
-        // Held until after Postgres has stopped, so that no guest comes in between.
+        // Held until Postgres has stopped, so that no guest comes in between.
         let _guests = (*purpose == Purpose::Command).then(|| wait_for_guests(guests));
         supervisor.stop();
     }
@@ -201,7 +202,7 @@ fn wait_for_guests(path: &Path) -> Option<File> {
     Some(file)
 }
 
-/// Makes the role that the server works under: our own login may make none.
+/// Makes the role under which the server works: our own login may not make roles.
 fn make_role(cluster: &Cluster) -> anyhow::Result<()> {
     let mut connection = super::connection::connect(&cluster.url_as("postgres", "postgres"))?;
     super::role::make(&mut connection, Some("sigpersist"))
@@ -213,7 +214,7 @@ fn open_lock(path: &Path) -> anyhow::Result<File> {
         .write(true)
         .create(true)
         .truncate(false)
-        // Whoever could open it could lock everybody out.
+        // Anybody who can open it can lock everybody out.
         .mode(0o600)
         .open(path)
         .with_context(|| format!("{} can't be opened", path.display()))

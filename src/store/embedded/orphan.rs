@@ -1,4 +1,4 @@
-//! Stopping a Postgres whose owner was killed, and telling its processes from those of strangers.
+//! Stops a Postgres whose owner was killed, and distinguishes its processes from others.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -15,12 +15,12 @@ use tracing::{info, warn};
 use super::cluster::Cluster;
 use super::supervisor::{POLL, STOP_PATIENCE, TELL_AFTER};
 
-/// Stops a Postgres whose owner was killed, and mends what a dead one left behind. The caller holds the directory's
-/// lock, so nobody else starts one.
+/// Stops a Postgres whose owner was killed, and removes stale files of a dead one.
 ///
-/// Postgres copes with its own stale lock files, and must be left to: its `postmaster.pid` also names the shared memory
-/// that tells it of children still at work. What it can't tell is a stranger who has the dead one's process number by
-/// now; only then, and only when no process works on the files any more, the lock files are removed.
+/// The caller holds the directory's lock, so nobody else starts one. Postgres handles its own stale lock files, and
+/// must be left to do so: its `postmaster.pid` also names the shared memory that shows whether children are still at
+/// work. But Postgres can't recognise another process that has the id of the dead one by now. Only in this case, and
+/// only if no process works on the files any more, the lock files are removed.
 pub(super) fn stop_orphan(cluster: &Cluster) -> anyhow::Result<()> {
     let files = cluster.files();
     let pid_file = files.join("postmaster.pid");
@@ -63,7 +63,7 @@ pub(super) fn stop_orphan(cluster: &Cluster) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Waits until nobody works in a folder any more, as what an interrupted command has started.
+/// Waits until no process works in a folder any more, such as programs that an interrupted command started.
 pub(super) fn wait_for_others_in(folder: &Path) -> anyhow::Result<()> {
     let others = "the programs of an interrupted upgrade to end";
     if !wait_until(others, || !any_works_on(folder, Some(true))) {
@@ -75,7 +75,7 @@ pub(super) fn wait_for_others_in(folder: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Waits for a condition, for as long as stopping may take; says what for, if that is long.
+/// Waits for a condition, at most as long as stopping may take. If that is long, logs `what` it waits for.
 fn wait_until(what: &str, condition: impl Fn() -> bool) -> bool {
     let deadline = Instant::now() + STOP_PATIENCE;
     let mut tell_at = Instant::now() + TELL_AFTER;
@@ -94,7 +94,7 @@ fn wait_until(what: &str, condition: impl Fn() -> bool) -> bool {
     }
 }
 
-/// Whether there is a process of which [`works_on`] says so.
+/// Whether [`works_on`] returns this answer for any process.
 fn any_works_on(files: &Path, answer: Option<bool>) -> bool {
     let Ok(processes) = Path::new("/proc").read_dir() else {
         return answer.is_none();
@@ -114,11 +114,11 @@ fn runs_on(pid: Pid, files: &Path) -> bool {
     kill(pid, None).is_ok() && works_on(pid, files) == Some(true)
 }
 
-/// Whether a process is a Postgres that works on these files; nothing where the system does not tell.
+/// Whether a process is a Postgres that works on these files; none if the system does not tell.
 ///
-/// A Postgres and its children work in their folder. Root without `CAP_SYS_PTRACE`, as in a container, may not look where
-/// another user's process works; then the command line tells of the first one, which names the folder, and of what is no
-/// Postgres at all.
+/// A Postgres and its children work in their folder. Root without `CAP_SYS_PTRACE`, as in a container, may not see
+/// the folder in which another user's process works. Then the command line identifies the first process, which names
+/// the folder, and processes that are no Postgres at all.
 fn works_on(pid: Pid, files: &Path) -> Option<bool> {
     let process = Path::new("/proc").join(pid.to_string());
     let command = match fs::read_link(process.join("cwd")) {
@@ -126,7 +126,7 @@ fn works_on(pid: Pid, files: &Path) -> Option<bool> {
         Err(error) if error.kind() == ErrorKind::PermissionDenied => {
             fs::read(process.join("cmdline")).ok()?
         }
-        // Gone in between; where there is no /proc at all, `ps` tells the same.
+        // The process has ended meanwhile. If there is no /proc at all, `ps` tells the same.
         Err(_) if Path::new("/proc/self").exists() => return Some(false),
         Err(_) => {
             let pid = pid.to_string();

@@ -1,4 +1,4 @@
-//! Finding the Postgres programs that are installed on the machine.
+//! Finds the Postgres programs that are installed on the machine.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::{Context as _, ensure};
 use tracing::info;
 
-/// Major versions that the embedded database works with.
+/// The major versions that the embedded database supports.
 const SUPPORTED: std::ops::RangeInclusive<u32> = 14..=18;
 
 /// Folders where distributions keep the programs outside of PATH; the last part may hold one `*` before `/bin`.
@@ -20,7 +20,7 @@ const USUAL_FOLDERS: [&str; 7] = [
     "/home/linuxbrew/.linuxbrew/opt/postgresql@*/bin",    // Homebrew on Linux
 ];
 
-/// Where the libraries of Postgres are, from the folder of its programs; `*` stands for the major version.
+/// The folders of Postgres's libraries, relative to the folder of its programs; `*` stands for the major version.
 const LIBRARY_FOLDERS: [&str; 5] = [
     "../lib",                // Debian, Ubuntu, postgresql.org
     "../lib/postgresql",     // Homebrew, built from source
@@ -35,18 +35,18 @@ const LIBRARY_NAMES: [&str; 2] = ["plpgsql.so", "plpgsql.dylib"];
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Programs {
     folder: PathBuf,
-    /// The major version, 15 for 15.3.
+    /// The major version, for example 15 for 15.3.
     pub(super) major: u32,
-    /// The version in full, `15.3`.
+    /// The full version, for example `15.3`.
     pub(super) version: String,
 }
 
 impl Programs {
-    /// The newest supported programs; those of one major version, where a cluster of that version exists.
+    /// Finds the newest supported programs, or those of the version that an existing cluster needs.
     ///
     /// # Errors
     ///
-    /// Says how to install them.
+    /// If there are none. The error says how to install them.
     pub(super) fn find(wanted: Option<u32>) -> anyhow::Result<Self> {
         let found = Self::all();
         let newest = newest_of(&found, |major| SUPPORTED.contains(&major));
@@ -74,7 +74,7 @@ impl Programs {
         })
     }
 
-    /// Programs of one major version, where this machine has any.
+    /// Programs of one major version, if this machine has any.
     pub(super) fn of_major(major: u32) -> Option<Self> {
         newest_of(&Self::all(), |found| found == major).cloned()
     }
@@ -86,9 +86,9 @@ impl Programs {
         found.collect()
     }
 
-    /// Programs that an upgrade starts from, which need not make new clusters.
+    /// Programs that an upgrade starts from. They need not be able to make new clusters.
     pub(super) fn to_upgrade_from(folder: &Path) -> Option<Self> {
-        // Links are followed, since the programs look for their own files beside themselves.
+        // Links are followed, since the programs look for their own files next to themselves.
         let program = folder.join("postgres").canonicalize().ok()?;
         let output = Command::new(&program).arg("--version").output().ok()?;
         let (major, version) = parse_version(&String::from_utf8(output.stdout).ok()?)?;
@@ -99,12 +99,12 @@ impl Programs {
         })
     }
 
-    /// The programs of a folder, where it has any that run.
+    /// The programs of a folder, if it has any that run.
     pub(super) fn in_folder(folder: &Path) -> Option<Self> {
         Self::to_upgrade_from(folder).filter(|programs| programs.path("initdb").is_file())
     }
 
-    /// Refuses programs that the embedded database does not work with.
+    /// Refuses programs that the embedded database does not support.
     pub(super) fn ensure_supported(&self) -> anyhow::Result<()> {
         ensure!(
             SUPPORTED.contains(&self.major),
@@ -117,7 +117,7 @@ impl Programs {
         Ok(())
     }
 
-    /// The programs that are in the same folder now, where they run and are of the same major version.
+    /// The programs that are in the same folder now, if they run and have the same major version.
     pub(super) fn now(&self) -> Option<Self> {
         Self::in_folder(&self.folder).filter(|now| now.major == self.major)
     }
@@ -126,7 +126,7 @@ impl Programs {
         &self.folder
     }
 
-    /// The library of PL/pgSQL, which Postgres loads anew for each connection that needs it; nothing where it is not found.
+    /// The library of PL/pgSQL, which Postgres loads for each connection that needs it; none if it is not found.
     pub(super) fn library(&self) -> Option<PathBuf> {
         let library_in = |folder: PathBuf| {
             let names = LIBRARY_NAMES.map(|name| folder.join(name));
@@ -136,7 +136,7 @@ impl Programs {
             let relative = relative.replace('*', &self.major.to_string());
             self.folder.join(relative)
         });
-        // Each start looks for it, so no program is run for what lies where it usually does.
+        // Each start does this, so no program is run if the library is in a usual place.
         let told = || {
             let told = Command::new(self.path("pg_config"))
                 .arg("--pkglibdir")
@@ -153,14 +153,14 @@ impl Programs {
     }
 }
 
-/// The newest of those of suitable major versions; of several of one, the first.
+/// The newest programs of a suitable major version; the first if several have the same version.
 fn newest_of(found: &[Programs], suits: impl Fn(u32) -> bool) -> Option<&Programs> {
     let suitable = found.iter().filter(|programs| suits(programs.major));
-    // Of several that are the newest, the last is taken.
+    // `max_by_key` takes the last of several maxima, which is the first one in reverse order.
     suitable.rev().max_by_key(|programs| programs.major)
 }
 
-/// Where programs are looked for, in a sentence.
+/// The places where programs are looked for, as part of a sentence.
 pub(super) fn folders_in_words() -> String {
     format!(
         "PATH, the folder that pg_config names, and {}",
@@ -168,7 +168,7 @@ pub(super) fn folders_in_words() -> String {
     )
 }
 
-/// Reads the major version and all of it from `postgres (PostgreSQL) 15.18 (Debian …)`, also for `16beta1`.
+/// Parses the major and the full version from `postgres (PostgreSQL) 15.18 (Debian …)`, also for `16beta1`.
 fn parse_version(text: &str) -> Option<(u32, String)> {
     let version = text
         .split_once("(PostgreSQL) ")?

@@ -1,8 +1,9 @@
-//! Noticing that the programs on disk are no longer the ones that run, as after an upgrade of the system's packages.
+//! Detects that the programs on disk are no longer the running ones, for example after an upgrade of the system's
+//! packages.
 //!
-//! A Postgres whose files were replaced goes on, but each new connection loads the library of PL/pgSQL from the disk, and one
-//! of another release does not fit. Package managers replace file by file, so nothing is concluded until all files have been
-//! there, unchanged, for a while. Each replacement is told once.
+//! A Postgres whose files were replaced keeps running. But each new connection loads the library of PL/pgSQL from the
+//! disk, and a library of another release does not fit. Package managers replace one file after another, so nothing
+//! is reported until all files have been there, unchanged, for a while. Each replacement is reported once.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -11,37 +12,37 @@ use std::time::{Duration, Instant};
 
 use super::programs::Programs;
 
-/// How often the files are looked at.
+/// The interval between checks of the files.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// How long they must have been the same before they are taken for complete.
+/// The time that the files must be unchanged before they count as complete.
 const SETTLED_AFTER: Duration = Duration::from_secs(3);
 
-/// The programs that run, and their files as they were at the start.
+/// The running programs, and the state of their files at the start.
 #[derive(Debug)]
 pub(super) struct Running {
     programs: Programs,
     files: Vec<PathBuf>,
     at_start: Vec<Option<Identity>>,
     looked_at: Instant,
-    /// What was found in their place, and since when.
+    /// The state that was found instead, and since when.
     found: Option<(Vec<Option<Identity>>, Instant)>,
-    /// What was told last.
+    /// The state that was reported last.
     told: Option<Vec<Option<Identity>>>,
     told_of_nothing: bool,
 }
 
-/// What is there instead of the programs that run.
+/// The programs that replaced the running ones.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Replaced {
     /// Programs that can run the same database.
     By(Programs),
-    /// Programs that can't: of another major version.
+    /// Programs of another major version, which can't run the same database.
     ByOthers(Programs),
-    /// Nothing that runs.
+    /// No programs that run.
     ByNothing,
 }
 
-/// What tells a file from the one that replaces it.
+/// Attributes that distinguish a file from its replacement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Identity {
     device: u64,
@@ -63,7 +64,8 @@ impl Identity {
 }
 
 impl Running {
-    /// Notes how the files are now. Call it before the start, so that nothing is replaced unseen in between.
+    /// Records the present state of the files. Call this before the start, so that no replacement in between is
+    /// missed.
     pub(super) fn new(programs: Programs) -> Self {
         let mut files = vec![programs.path("postgres")];
         files.extend(programs.library());
@@ -82,7 +84,7 @@ impl Running {
         &self.programs
     }
 
-    /// What the programs were replaced by, once for each time that they were. Cheap, and may be called at any rate.
+    /// Reports each replacement of the programs once. This is cheap, and may be called at any rate.
     pub(super) fn look(&mut self) -> Option<Replaced> {
         if self.looked_at.elapsed() < LOOK_EVERY {
             return None;
@@ -109,7 +111,7 @@ impl Running {
         self.found = None;
         let replaced = self.replaced(&now);
         if replaced == Replaced::ByNothing {
-            // What is missing may come yet, so it is looked for again.
+            // Missing files may still come, so they are checked again.
             return (!std::mem::replace(&mut self.told_of_nothing, true)).then_some(replaced);
         }
         self.told = Some(now);
@@ -117,7 +119,7 @@ impl Running {
     }
 
     fn replaced(&self, now: &[Option<Identity>]) -> Replaced {
-        // Half of them would not fit the other half.
+        // If files are missing, the others may not fit together.
         let is_complete = now.iter().all(Option::is_some);
         let here = Programs::in_folder(self.programs.folder()).filter(|_| is_complete);
         let programs = here.or_else(|| Programs::find(Some(self.programs.major)).ok());
@@ -137,10 +139,10 @@ fn identities(files: &[PathBuf]) -> Vec<Option<Identity>> {
 mod tests {
     use super::*;
 
-    /// Puts a program there as package managers do: under another name, renamed over the old one when it is whole.
+    /// Installs a program as package managers do: under another name, renamed over the old one when it is complete.
     fn install(folder: &Path, version: &str) {
         for name in ["postgres", "initdb"] {
-            // By a process of its own: a program can't be run while another test's child has it open for writing.
+            // In a process of its own: a program can't be run while another test's child has it open for writing.
             let script = format!(
                 "printf '#!/bin/sh\\necho \"postgres (PostgreSQL) {version}\"\\n' > new && chmod 755 new && mv new {name}"
             );
@@ -166,7 +168,7 @@ mod tests {
     #[test]
     fn each_replacement_is_told_once_when_it_is_complete() {
         let home = tempfile::tempdir().unwrap();
-        // Of a version of which no programs are on this machine.
+        // A version of which this machine has no programs.
         let folder = home.path().join("bin");
         let library = home.path().join("lib/plpgsql.so");
         fs::create_dir(&folder).unwrap();
@@ -180,7 +182,7 @@ mod tests {
         install(&folder, "97.2");
         assert_eq!(look(), is("97.2", true));
         assert_eq!(look(), None);
-        // The library belongs to them, and half of them is nothing.
+        // The library belongs to the programs, which count as missing without it.
         fs::remove_file(&library).unwrap();
         assert_eq!(look(), is("none", false));
         assert_eq!(look(), None);

@@ -1,7 +1,7 @@
-//! Running Postgres: one long-lived thread starts it, waits on it and starts it again when it dies.
+//! Runs Postgres: one long-lived thread starts it, waits for it and restarts it when it dies.
 //!
-//! The kernel tells Postgres when that thread goes (`PR_SET_PDEATHSIG` follows the thread that spawned, not the
-//! process), so a server that is killed takes its Postgres along; where there is no such call, the next owner of the
+//! The kernel signals Postgres when that thread ends (`PR_SET_PDEATHSIG` follows the thread that spawned, not the
+//! process), so a server that is killed takes its Postgres along. On systems without this call, the next owner of the
 //! directory stops the orphan.
 
 use std::os::unix::process::CommandExt as _;
@@ -22,23 +22,24 @@ use super::programs::Programs;
 use super::replaced::{Replaced, Running};
 
 pub(super) const POLL: Duration = Duration::from_millis(20);
-/// How long Postgres may take to start; recovery of a large database after a crash is the slow case.
+/// The most time that Postgres may take to start. The slow case is recovery of a large database after a crash.
 const START_PATIENCE: Duration = Duration::from_secs(300);
-/// How long a start waits before it says what for, and how often it says so again.
+/// The time after which a start logs what it waits for, and the interval at which it repeats that.
 pub(super) const TELL_AFTER: Duration = Duration::from_secs(5);
-/// How long a fast shutdown may take before Postgres is made to stop at once, which recovery mends at the next start.
+/// The most time that a fast shutdown may take. Then Postgres is stopped at once, and recovers at the next start.
 pub(super) const STOP_PATIENCE: Duration = Duration::from_secs(30);
-/// Pause before Postgres is started again: long enough for the children of a killed one to let go.
+/// The pause before Postgres is started again. In this time the children of a killed Postgres end.
 const RESTART_PAUSE: Duration = Duration::from_millis(100);
 const START_ATTEMPTS: u32 = 10;
 const MAX_RESTART_PAUSE: Duration = Duration::from_secs(5);
 
-/// A running Postgres and the thread that looks after it.
+/// A running Postgres and the thread that runs it.
 #[derive(Debug)]
 pub(super) struct Supervisor {
     cluster: Arc<Cluster>,
     stopping: Arc<AtomicBool>,
-    /// Emptied in the same breath as the process is reaped, so that a signal never meets a stranger with its number.
+    /// Emptied under the same lock under which the process is reaped, so that a signal never reaches another process
+    /// with its id.
     child: Arc<Mutex<Option<Child>>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -89,7 +90,7 @@ impl Supervisor {
         &self.cluster
     }
 
-    /// Stops Postgres, cleanly if it can be had, and waits for it.
+    /// Stops Postgres, cleanly if possible, and waits for it.
     pub(super) fn stop(&mut self) {
         let Some(thread) = self.thread.take() else {
             return;
@@ -135,7 +136,7 @@ fn pid_of(child: &Child) -> Option<Pid> {
     i32::try_from(child.id()).ok().map(Pid::from_raw)
 }
 
-/// How a Postgres ended.
+/// The end of a Postgres process.
 struct Ended {
     lived: Duration,
     was_told_to: bool,
@@ -186,7 +187,7 @@ impl Runner {
         }
     }
 
-    /// Starts the programs that are there now, in the same folder or in another one.
+    /// Starts the programs that are installed now, in the same folder or in another one.
     fn spawn_again(&mut self) -> anyhow::Result<()> {
         let programs = self.running.programs();
         let programs = match programs.now() {
@@ -197,7 +198,7 @@ impl Runner {
         self.spawn()
     }
 
-    /// Starts Postgres, more than once where the children of a killed one have yet to let go.
+    /// Starts Postgres, with several attempts if the children of a killed Postgres have not ended yet.
     fn start(&self) -> anyhow::Result<()> {
         let mut attempts = 0;
         loop {
@@ -239,7 +240,7 @@ impl Runner {
         command
             .stdout(Stdio::from(log.try_clone()?))
             .stderr(Stdio::from(log));
-        // A fast shutdown: what is acknowledged is kept, and the next start is quick.
+        // A fast shutdown keeps acknowledged changes and makes the next start quick.
         die_with_this_thread(&mut command, Signal::SIGINT);
         let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
         if !self.stopping.load(Ordering::SeqCst) {
@@ -248,7 +249,7 @@ impl Runner {
         Ok(())
     }
 
-    /// Whether the process is there; reaps it where it is not, since an unreaped one blocks its own restart.
+    /// Whether the process runs. Reaps it if it has ended, since a zombie blocks its own restart.
     fn is_running(&self) -> bool {
         let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
         match child.as_mut().map(Child::try_wait) {
@@ -260,14 +261,14 @@ impl Runner {
         }
     }
 
-    /// Waits until Postgres ends, and ends it itself where its programs were replaced by others that can go on.
+    /// Waits until Postgres ends. Stops it if its programs were replaced by others that can run the database.
     fn wait_for_exit(&mut self) -> Ended {
         let since = Instant::now();
         let mut told_at = None;
         while self.is_running() {
             match told_at {
                 None if self.is_outdated() => {
-                    // A fast shutdown: what is acknowledged is kept, and the next start is quick.
+                    // A fast shutdown keeps acknowledged changes and makes the next start quick.
                     signal_child(&self.child, Signal::SIGINT);
                     told_at = Some(Instant::now());
                 }
@@ -285,7 +286,7 @@ impl Runner {
         }
     }
 
-    /// Whether other programs should go on in the place of those that run; says so in the log.
+    /// Whether Postgres must be restarted with the programs that replaced its own. Logs the replacement.
     fn is_outdated(&mut self) -> bool {
         let Some(replaced) = self.running.look() else {
             return false;
@@ -370,8 +371,8 @@ impl Runner {
     }
 }
 
-/// Has the kernel stop the process when the calling thread ends. After the change of user, which clears this setting;
-/// the standard library runs such closures last.
+/// Makes the kernel signal the process when the calling thread ends. This must happen after the change of user, which
+/// clears the setting; the standard library runs such closures last.
 #[cfg(target_os = "linux")]
 pub(super) fn die_with_this_thread(command: &mut Command, signal: Signal) {
     let parent = nix::unistd::getpid();

@@ -1,4 +1,4 @@
-//! The user who runs Postgres, which does not run as root, and the folders that this user can reach.
+//! The user that runs Postgres, which does not run as root, and the folders that this user can reach.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -9,7 +9,7 @@ use nix::unistd::{Gid, Uid, User, geteuid};
 
 use super::cluster::FILES;
 
-/// Whether the user that would run Postgres can reach this folder; where we are not root, that is us.
+/// Whether the user that would run Postgres can reach this folder; always true if we are not root.
 pub fn reachable(folder: &Path) -> bool {
     match other_user(&folder.join(FILES)) {
         Ok(Some(user)) => matches!(first_closed_folder(folder, user.uid, user.gid), Ok(None)),
@@ -17,7 +17,7 @@ pub fn reachable(folder: &Path) -> bool {
     }
 }
 
-/// The nearest folder to the root, on the way to this one, that the user can't enter.
+/// The folder nearest to the root, on the way to this one, that the user can't enter.
 pub(super) fn first_closed_folder(
     folder: &Path,
     uid: Uid,
@@ -40,7 +40,8 @@ pub(super) fn first_closed_folder(
     Ok(closed)
 }
 
-/// As whom Postgres runs where we are root: the owner of the files that are there, or a user made for such things.
+/// The user that runs Postgres if we are root: the owner of existing files, otherwise `postgres` or `nobody`. None if
+/// we are not root.
 pub(super) fn other_user(files: &Path) -> anyhow::Result<Option<User>> {
     if !geteuid().is_root() {
         return Ok(None);

@@ -1,4 +1,4 @@
-//! Writing the trail.
+//! Exports the audit trail.
 
 use sigpersist_model::audit::MAX_FAULTS;
 use sigpersist_model::error::Result;
@@ -11,8 +11,8 @@ use crate::store::{Snapshot, StoredChain};
 /// Events that are read at once.
 const PAGE: i64 = 500;
 
-/// Verifies the chains of a tenant's trail, in the order in which they are written: those that were imported, then its own. Its
-/// file says of each how it is before it brings the events.
+/// Verifies the chains of a tenant's trail, in the order in which they are written: imported chains, then its own.
+/// The file tells the faults of a chain before its events.
 pub(in super::super) fn read(
     snapshot: &mut Snapshot<'_>,
     tenant: &Tenant,
@@ -29,7 +29,7 @@ pub(in super::super) fn read(
     Ok(chains)
 }
 
-/// Writes a chain and its events, of which no more than a page is in memory.
+/// Writes a chain and its events. At most one page of events is in memory.
 pub(in super::super) fn write(
     snapshot: &mut Snapshot<'_>,
     chain: &Verified,

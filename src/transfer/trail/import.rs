@@ -1,4 +1,5 @@
-//! Taking the trail of a file: each event checked by its hash, compared with what is there, and what is new kept.
+//! Imports the audit trail of a file: checks each event by its hash, compares it with stored events, and writes new
+//! ones.
 
 use std::mem;
 
@@ -17,29 +18,29 @@ use crate::transfer::imported::Imported;
 
 /// Events in one transaction.
 const BATCH_EVENTS: usize = 1_000;
-/// Bytes of events in one transaction, but for one that is larger by itself.
+/// Bytes of events in one transaction. A single larger event is written by itself.
 const BATCH_BYTES: i64 = 4 * 1024 * 1024;
 /// The most chains that are imported into one tenant: each move adds one.
 const MAX_PARTS: i32 = 1_000;
-/// How often a batch is looked at anew because somebody else imports into the tenant, too.
+/// Attempts to write a batch while somebody else imports into the same tenant.
 const ATTEMPTS: usize = 5;
 
-/// A trail on its way into a tenant, or just looked at.
+/// The state of importing or only checking a trail.
 pub(in super::super) struct Trail<'a> {
     app: &'a App,
-    /// The tenant and its slug here; none where it is not there yet.
+    /// The tenant and its slug here; none if it does not exist yet.
     tenant: Option<(TenantId, &'a str)>,
-    /// Who imports it; none where nothing is to be written.
+    /// The importing actor; none if nothing is to be written.
     actor: Option<&'a Actor>,
     chain: Option<Chain>,
 }
 
-/// The chain whose events come.
+/// The chain whose events come next.
 struct Chain {
     line: AuditChain,
     left: u64,
     walk: Walk,
-    /// Where it is here; none before its first event was looked for, and where that is nowhere.
+    /// The stored chain that this one is; none if it is not stored, or was not looked for yet.
     place: Option<ChainOf>,
     is_looked_for: bool,
     batch: Vec<Recorded>,
@@ -47,7 +48,7 @@ struct Chain {
 }
 
 impl<'a> Trail<'a> {
-    /// A trail of which nothing is written, for a tenant that may not be there yet.
+    /// Checks a trail without writing, for a tenant that may not exist yet.
     pub(in super::super) fn looked_at(app: &'a App, tenant: Option<(TenantId, &'a str)>) -> Self {
         Self {
             app,
@@ -57,7 +58,7 @@ impl<'a> Trail<'a> {
         }
     }
 
-    /// A trail that is imported into a tenant.
+    /// Imports a trail into a tenant.
     pub(in super::super) fn into_tenant(
         app: &'a App,
         tenant: TenantId,
@@ -72,7 +73,7 @@ impl<'a> Trail<'a> {
         }
     }
 
-    /// The events of this chain come next.
+    /// Begins a chain, whose events come next.
     pub(in super::super) fn begin(
         &mut self,
         line: AuditChain,
@@ -80,7 +81,7 @@ impl<'a> Trail<'a> {
     ) -> Result<()> {
         imported.tell_faults(&line.tenant, &line.faults);
         if line.events == 0 {
-            // There is nothing by which it could be found again.
+            // Without events, a later import could not recognise the chain.
             imported.leave_out(
                 &format!("A part of the audit trail of `{}`", line.tenant),
                 "none of its events is in the file",
@@ -135,7 +136,7 @@ impl<'a> Trail<'a> {
         self.flush(&mut chain, head, imported)
     }
 
-    /// Writes what of the batch is not there; the chain ends with `head` then.
+    /// Writes the events of the batch that are not stored yet. The chain then ends with `head`.
     fn flush(&self, chain: &mut Chain, head: Option<Head>, imported: &mut Imported) -> Result<()> {
         let batch = mem::take(&mut chain.batch);
         chain.bytes = 0;
@@ -168,14 +169,14 @@ impl<'a> Trail<'a> {
                 imported.same_events += (batch.len() - new.len()) as u64;
                 return Ok(());
             }
-            // Somebody else imports into the tenant, maybe the same chain.
+            // Somebody else is importing into the tenant, maybe the same chain.
             chain.is_looked_for = chain.place.is_some();
         }
         Err(Error::Overloaded)
     }
 }
 
-/// What is there of a chain that is imported.
+/// The stored part of an imported chain.
 struct Known {
     /// The number of the chain here.
     part: i32,
@@ -184,7 +185,7 @@ struct Known {
 }
 
 impl Chain {
-    /// Compares events with those that are there; they go on where those end.
+    /// Compares events with the stored ones. New events must follow the last stored event.
     fn compare(&mut self, app: &App, tenant: TenantId, batch: &[Recorded]) -> Result<Known> {
         let (Some(first), Some(last)) = (batch.first(), batch.last()) else {
             return Err(Error::internal("a batch without events was compared"));
@@ -224,9 +225,9 @@ impl Chain {
     }
 }
 
-/// Refuses what was not wrong with the chain when it was exported.
+/// Refuses a chain with faults that it did not have when it was exported.
 fn refuse_new(line: &AuditChain, found: &[Fault]) -> Result<()> {
-    // No more than these are told.
+    // The list of known faults is full, so others may be missing from it.
     if line.faults.len() >= MAX_FAULTS {
         return Ok(());
     }

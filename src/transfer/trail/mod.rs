@@ -1,7 +1,9 @@
-//! The audit trail in a tenant's file: the chains that were imported into the tenant, in their order, and its own as it was when it
-//! was exported. Events are as they happened, so that their hashes can be worked out anew wherever they are.
+//! The audit trail in a tenant's file: the chains that were imported into the tenant, in their order, then its own
+//! chain as it was at the export.
 //!
-//! A chain that is not whole travels, too, and says so; one that was changed on the way is refused.
+//! Events are unchanged, so that their hashes can be recomputed anywhere.
+//! A chain that has faults is exported, too, with a list of them. A chain that was changed after the export is
+//! refused.
 
 mod export;
 mod import;

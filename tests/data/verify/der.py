@@ -74,7 +74,7 @@ def attribute(kind, value):
 # Reading.
 
 def read(data, start=0):
-    """Where the value that starts there has its contents: from, to."""
+    """The start and end of the contents of the value at this offset."""
     size, at = data[start + 1], start + 2
     if size == 0x80:
         sys.exit("der.py: an indefinite length: this isn't DER")
@@ -90,7 +90,7 @@ def contents(data):
 
 
 def members(data):
-    """The values inside a value, each whole."""
+    """The complete values inside a value."""
     at, end = read(data)
     found = []
     while at < end:
@@ -140,7 +140,7 @@ def attributes(*wanted):
         elif name == "message-digest":
             made.append(attribute(MESSAGE_DIGEST, tlv(OCTETS, file(value))))
         elif name == "signing-certificate":
-            identifier = tlv(SEQUENCE, tlv(OCTETS, file(value)))  # Its hash algorithm is SHA-256 when it names none.
+            identifier = tlv(SEQUENCE, tlv(OCTETS, file(value)))  # The hash algorithm defaults to SHA-256.
             made.append(attribute(SIGNING_CERTIFICATE_V2, tlv(SEQUENCE, tlv(SEQUENCE, identifier))))
         else:
             sys.exit(f"der.py: no such attribute: {name}")
@@ -186,7 +186,7 @@ def revocation(cms, *names):
     for name in names:
         if name.endswith(".ocsp"):
             added.append(tlv(CONTEXT[1], oid(OCSP_RESPONSE), file(name)))
-            before[0] = number(5)  # RFC 5652, 5.1: the version where `crls` has something else than CRLs.
+            before[0] = number(5)  # RFC 5652, 5.1: the version if `crls` contains anything but CRLs.
         else:
             added.append(file(name))
     return close_cms([*before, set_of(CONTEXT[1], already + added), signers])
@@ -229,7 +229,7 @@ def tamper(token):
 
 def certificates(cms, *names):
     before, rest = open_cms(cms)[:3], [part for part in open_cms(cms)[3:] if part[0] != CONTEXT[0]]
-    # Whoever reads them reads them in this order: not that of DER.
+    # Keeps this order, in which readers will find them, instead of sorting as DER requires.
     return close_cms([*before, tlv(CONTEXT[0], *map(file, names)), *rest])
 
 

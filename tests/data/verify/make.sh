@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
-# Makes the signatures of this folder anew with OpenSSL (and der.py, for what its command line can't do): what verification
-# is tested with. The private keys are thrown away.
-#   algorithms.txt     a signature on each line, after its name: one for each kind of key and padding
-#   evidence.txt       the same, of signatures with time stamps, countersignatures, word of revocation or odd attributes
-#   chained.cms.b64    signed by somebody whom an authority below another certified, with both certificates inside
-#   late.cms.b64       the same by somebody whose certificate was over when he signed
-#   signed.xml         the same in XML (XAdES)
-#   stamped.xml        the same with a time stamp, and lists that say that nothing was revoked
-#   revoked.xml        the same, where the signer's certificate was revoked long before
-#   beside.xml, properties-alone.xml  intact, and of an element beside the signature, or of its own properties alone
-#   ca.crt.b64         the upper authority's certificate
-#   other.crt.b64      another authority's, of the same name and another key
+# Regenerates the signatures in this folder, which test verification, with OpenSSL and, for what its command line can't do,
+# der.py. The private keys are thrown away.
+#   algorithms.txt     lines of a name and a signature: one for each kind of key and padding
+#   evidence.txt       lines of a name and a signature with time stamps, countersignatures, revocation data or odd attributes
+#   chained.cms.b64    signed with a certificate of an intermediate authority, whose certificate is included too
+#   late.cms.b64       like chained.cms.b64, but signed after the signer's certificate had expired
+#   signed.xml         like chained.cms.b64, in XML (XAdES)
+#   stamped.xml        like signed.xml, with a time stamp and CRLs in which nothing is revoked
+#   revoked.xml        like stamped.xml, but the signer's certificate was revoked long before
+#   beside.xml, properties-alone.xml  intact signatures of an element beside them, or only of their own properties
+#   ca.crt.b64         the root authority's certificate
+#   other.crt.b64      the certificate of another authority with the same name and another key
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 work=$(mktemp -d)
@@ -78,7 +78,7 @@ issue signer below "/CN=Signer" "$end" -days 35000
 issue late below "/CN=Late" "$end" -not_before 20200101000000Z -not_after 20210101000000Z 2>/dev/null ||
   openssl ca -version >/dev/null 2>&1 || true
 if [ ! -s late.pem ]; then
-  # Before OpenSSL 3.4 only `ca` takes dates.
+  # Before OpenSSL 3.4, only `ca` accepts dates.
   touch index.txt; echo 01 >serial
   printf '[ca]\ndefault_ca=c\n[c]\ndatabase=index.txt\nserial=serial\nnew_certs_dir=.\npolicy=p\n[p]\ncommonName=supplied\n' >ca.cnf
   openssl ca -batch -config ca.cnf -cert below.pem -keyfile below.key -in late.csr -out late.pem -md sha256 -notext \
@@ -93,7 +93,7 @@ for name in ca other; do
   certificate $name
   base64 $name.crt >"$here/$name.crt.b64"
 done
-# The cases of the example plugins have copies.
+# Replaces the copies in the cases of the example plugins.
 for cases in "$here"/../../../plugins/*/cases; do
   [ ! -f "$cases/chained.cms.b64" ] || cp "$here/chained.cms.b64" "$cases/"
   [ ! -f "$cases/ca.crt.pem" ] || openssl x509 -in ca.pem -out "$cases/ca.crt.pem"
@@ -136,7 +136,7 @@ der signature signer.der >signer.signature
 stamp tsa bare.signature tsa
 stamp other-value signer.signature tsa
 stamp stranger bare.signature stranger
-# `ts` doesn't sign without the usage.
+# `ts` refuses to sign without the extended key usage timeStamping.
 openssl cms -verify -noverify -binary -inform DER -in tsa.token -out info.der 2>/dev/null
 openssl cms -sign -binary -nodetach -cades -md sha256 -econtent_type 1.2.840.113549.1.9.16.1.4 -in info.der \
   -signer ours-not-tsa.pem -inkey ours-not-tsa.key -outform DER -out no-usage.token
@@ -147,12 +147,12 @@ stamped stamped-stranger stranger.token
 stamped stamped-no-usage no-usage.token
 stamped stamped-tampered tampered.token
 
-# Lists of what is revoked.
+# CRLs.
 printf '[ca]\ndefault_ca=c\n[c]\ndatabase=revoked.txt\ncrlnumber=crlnumber\ndefault_md=sha256\n' >crl.cnf
 echo 01 >crlnumber
 serial() { openssl x509 -in "$1.pem" -noout -serial | cut -d= -f2; }
 entry() { printf '%s\t21000101000000Z\t%s\t%s\tunknown\t/CN=%s\n' "$@"; } # V|R WHEN[,REASON] SERIAL NAME
-crl() { # NAME ISSUER KEY OPTIONS…; the entries come from standard input
+crl() { # NAME ISSUER KEY OPTIONS…; entries on standard input
   local name=$1 issuer=$2 key=$3; shift 3
   cat >revoked.txt
   openssl ca -gencrl -config crl.cnf -cert "$issuer.pem" -keyfile "$key.key" "$@" -out "$name.crl.pem" 2>/dev/null
@@ -177,7 +177,7 @@ crl below below below $long <<<"$somebody"
 crl below-stale below below $stale <<<"$somebody"
 crl below-revoked below below $long <<<"$revoked"
 crl below-revoked-later below below $later <<<"$(entry R 200101000000Z "$(serial signer)" Signer)"
-# `ca` reads no dates of revocation after 2049.
+# `ca` can't read revocation dates after 2049.
 der revoked-at below-revoked-later.crl 20900101000000Z >later.body
 openssl dgst -sha256 -sign below.key -out later.signature later.body
 der signed-crl later.body later.signature >below-revoked-later.crl
@@ -190,12 +190,12 @@ revocation crl-below-revoked signer.der ca-below-revoked.crl below.crl
 revocation crl-forged signer.der ca.crl below-forged.crl
 revocation crl-stale signer.der ca-stale.crl below-stale.crl
 
-# Answers about what is revoked.
+# OCSP responses.
 responding='keyUsage=digitalSignature\nextendedKeyUsage=OCSPSigning\nnoCheck=ignored\n'
 issue responder below "/CN=Responder" "$responding" -days 35000
 issue strange-responder other "/CN=Responder" "$responding" -days 35000
 openssl ocsp -issuer below.pem -cert signer.pem -no_nonce -reqout signer.query 2>/dev/null
-ocsp() { # NAME RESPONDER; the entry comes from standard input
+ocsp() { # NAME RESPONDER; entry on standard input
   cat >answered.txt
   openssl ocsp -index answered.txt -CA below.pem -rsigner "$2.pem" -rkey "$2.key" -rmd sha256 -reqin signer.query -ndays 36500 \
     -respout "$1.ocsp" >/dev/null 2>&1
@@ -206,7 +206,7 @@ ocsp stranger strange-responder <<<"$revoked"
 ocsp by-issuer below <<<"$(entry V '' "$(serial signer)" Signer)"
 for name in good revoked stranger by-issuer; do revocation ocsp-$name signer.der $name.ocsp; done
 
-# The same in an attribute.
+# CRLs and OCSP responses in an unsigned attribute.
 values() { # NAME FILE…
   local name=$1; shift
   der revocation-values "$@" >"$name.values"
@@ -268,7 +268,7 @@ evidence nobody nobody.der
 sign -nocerts -signer signer.pem -inkey signer.key -certfile below.pem -md sha256 -out without-certificate.der
 evidence without-certificate without-certificate.der
 
-# Chains that must not be believed, or only so far. Each is signed by somebody whom `rules` issued, unless it says otherwise.
+# Chains that must be rejected, or accepted only within limits.
 by() { # NAME SIGNER AUTHORITY
   cat "$3.pem" >by.pem
   sign -signer "$2.pem" -inkey "$2.key" -certfile by.pem -md sha256 -out "$1.der"
@@ -297,7 +297,7 @@ issue mail below /CN=Mail "$(usage emailProtection,clientAuth)" -days 35000
 issue ciphering below /CN=Ciphering 'keyUsage=keyEncipherment\n' -days 35000
 for name in server login mail ciphering; do by for-$name $name below; done
 
-# What a list is about: of another place, of what changed, and by an authority that signs no lists.
+# CRLs with restrictions: of another distribution point, a delta CRL, and one of an authority without the usage cRLSign.
 place='[place]\nissuingDistributionPoint=critical,@point\n[point]\nfullname=URI:http://example.org/other.crl\n[delta]\ndeltaCRL=critical,1\n'
 printf '%b' "$place" >>crl.cnf
 crl below-elsewhere below below $long -crlexts place <<<"$somebody"
@@ -310,12 +310,12 @@ sign -signer below-no-lists.pem -inkey below-no-lists.key -certfile no-lists.pem
 crl no-lists no-lists no-lists $long <<<"$(entry R 200101000000Z "$(serial below-no-lists)" Unlisted)"
 revocation crl-by-no-list-signer unlisted.der ca.crl no-lists.crl
 
-# Answers by one who may not, or no longer, answer.
+# OCSP responses of responders that are not, or no longer, authorized.
 issue not-responder below "/CN=Responder" "$end" -days 35000
 ocsp by-anybody not-responder <<<"$revoked"
 revocation ocsp-by-anybody signer.der by-anybody.ocsp
 
-# A time that is yet to come, and the signed attributes of an honest signature as the content of another.
+# A signing time in the future, and a signature whose content is the signed attributes of an honest signature.
 attributed future content-type=$data signing-time=450101000000Z message-digest=document.sha256
 digest document.txt >honest.sha256
 der attributes content-type=$data signing-time="$now" message-digest=honest.sha256 >honest.attributes
@@ -326,7 +326,7 @@ openssl cms -sign -binary -nodetach -noattr -econtent_type 1.2.3.4 -in document.
   -certfile below.pem -md sha256 -out other-type.der
 evidence other-type other-type.der
 
-# XML, written as exclusive canonicalisation leaves it, so that the file's text is what is hashed.
+# XML in the form of exclusive canonicalization, so that the text of the file is hashed as it is.
 ds='xmlns:ds="http://www.w3.org/2000/09/xmldsig#"'
 xades='xmlns:xades="http://uri.etsi.org/01903/v1.3.2#"'
 exclusive='Algorithm="http://www.w3.org/2001/10/xml-exc-c14n#"'
@@ -362,7 +362,7 @@ unsigned() { # CRL…
   for list; do printf '<xades:EncapsulatedCRLValue>%s</xades:EncapsulatedCRLValue>' "$(encoded "$list")"; done
   printf '</xades:CRLValues></xades:RevocationValues></xades:UnsignedSignatureProperties></xades:UnsignedProperties>'
 }
-# Of an element beside it, and with nothing of it but its own properties.
+# A signature of an element beside it, and one of only its own properties.
 beside="<ds:SignedInfo $ds><ds:CanonicalizationMethod $exclusive></ds:CanonicalizationMethod><ds:SignatureMethod Algorithm=\"http://www.w3.org/2001/04/xmldsig-more#rsa-sha256\"></ds:SignatureMethod>"
 element='<text Id="text">A contract between two people who do not exist.</text>'
 aside() { # NAME REFERENCE BEFORE
@@ -378,7 +378,7 @@ xml signed "$own<ds:X509Certificate>$(encoded below.crt)</ds:X509Certificate>" "
 xml stamped "$own" "$(unsigned ca.crl below.crl)"
 xml revoked "$own" "$(unsigned ca.crl below-revoked.crl)"
 
-# For benchmarks: 12 KB with one authority between the signer and the trusted one, by people of their own.
+# For benchmarks: 12 KB, with an intermediate authority between the signer and the trusted one, all used only for this.
 
 self large-ca "/O=Sigpersist/CN=Large Upper" -newkey rsa:2048
 issue large-below large-ca "/O=Sigpersist/CN=Large Below" "$ca" -days 36000

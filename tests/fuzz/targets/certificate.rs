@@ -1,4 +1,4 @@
-//! Whatever the bytes: a certificate is described without a panic.
+//! Describes a certificate from any bytes without a panic.
 
 #![no_main]
 

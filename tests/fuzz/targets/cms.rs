@@ -1,4 +1,4 @@
-//! Whatever the bytes: a CMS is read and verified without a panic, and none passes over a document that nobody signed.
+//! Reads and verifies a CMS from any bytes without a panic. No CMS may pass over a document that nobody signed.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! Whatever the bytes: XML is read and judged without a panic, and what passes signs something.
+//! Reads and judges XML from any bytes without a panic. A signature that passes must sign something.
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! Clocks that jump: of the server, and of the server and its database.
+//! Clocks that jump: that of the server alone, or those of the server and its database.
 
 use std::collections::HashMap;
 use std::os::unix::fs::PermissionsExt as _;
@@ -17,15 +17,15 @@ use crate::support::{
     tenant_token,
 };
 
-/// A clock for processes that are told of it, by libfaketime: wall-clock time alone, as when an administrator or NTP
-/// sets it.
+/// A fake clock, by libfaketime, for the processes that use it. It changes only wall-clock time, as when an
+/// administrator or NTP sets it.
 struct Clock {
     library: PathBuf,
     file: PathBuf,
 }
 
 impl Clock {
-    /// Nothing where the machine has no such library.
+    /// Creates a clock in this folder; `None` if the machine has no libfaketime.
     fn in_folder(folder: &Path) -> Option<Self> {
         let libraries = ["/usr/lib", "/usr/lib64", "/usr/local/lib"].map(PathBuf::from);
         let with_triplets = libraries.iter().flat_map(|folder| {
@@ -51,16 +51,16 @@ impl Clock {
         Some(clock)
     }
 
-    /// Moves it away from the machine's: `+1h`.
+    /// Sets the offset from the machine's clock, such as `+1h`.
     fn set(&self, offset: &str) {
-        // Whoever reads it meanwhile finds the old one or the new one.
+        // Renames, so that readers find either the old offset or the new one.
         let new = self.file.with_extension("new");
         std::fs::write(&new, offset).unwrap();
         std::fs::set_permissions(&new, std::fs::Permissions::from_mode(0o644)).unwrap();
         std::fs::rename(&new, &self.file).unwrap();
     }
 
-    /// Has a process, and those that it starts, go by this clock.
+    /// Makes a process and its children use this clock.
     fn rule(&self, command: &mut Command) {
         command
             .env("LD_PRELOAD", &self.library)
@@ -73,7 +73,7 @@ impl Clock {
     }
 }
 
-/// What clients see of a thread's time, in seconds since 1970.
+/// The time of a thread as clients see it, in seconds since 1970.
 fn created_at(client: &Client, thread: &str) -> i64 {
     let read = client.read("clock", thread).expect(200);
     let text = read.signature()["version_created_at"]
@@ -92,7 +92,7 @@ fn a_servers_clock_that_jumps_decides_on_tokens_and_on_nothing_else() {
     let Some(clock) = Clock::in_folder(database.folder.path()) else {
         return;
     };
-    // Issued two hours ago, so that they are valid however the clock jumps.
+    // Tokens are issued two hours ago, so that they are valid however the clock jumps.
     let issue = |arguments: &[&str]| {
         let mut command = database.command(arguments);
         clock.rule(&mut command);
@@ -130,7 +130,7 @@ fn a_servers_clock_that_jumps_decides_on_tokens_and_on_nothing_else() {
                 if status == 401 {
                     assert_eq!(read.json["code"], json!("expired_token"));
                 }
-                // Two requests a second, by a clock that does not jump.
+                // The quota of two requests a second uses a clock that does not jump.
                 let since = Instant::now();
                 let statuses: Vec<_> = (0..6)
                     .map(|_| metered.read("d", "unknown").status)
@@ -141,7 +141,7 @@ fn a_servers_clock_that_jumps_decides_on_tokens_and_on_nothing_else() {
                 eventually_within(2 * SECOND + BUSY, || {
                     metered.read("d", "unknown").status == 404
                 });
-                // What another process changes is still known within a second.
+                // Changes by another process are still noticed within a second.
                 for (verb, status) in [("suspend", 403), ("resume", 404)] {
                     other
                         .read("d", "unknown")
@@ -206,7 +206,7 @@ fn clocks_that_jump_together_leave_no_gap_in_versions_and_no_hole_in_lists() {
             }
         });
     }
-    // Pages of a list, while the clock jumps on.
+    // Pages of a list, while the clock jumps.
     let mut seen = HashMap::<String, u32>::new();
     let (mut cursor, mut pages, known) = (String::new(), 0, save(1));
     let before: usize = known.strip_prefix("t-").unwrap().parse().unwrap();

@@ -1,4 +1,4 @@
-//! A disk that is full, under a database of the server's own.
+//! A full disk under the server's embedded database.
 
 use std::fs::File;
 use std::io::Write as _;
@@ -12,9 +12,9 @@ use diesel::{Connection as _, PgConnection};
 use super::not_run;
 use crate::support::{Client, Program, Response, eventually_within, rounds, temp_dir};
 
-/// A disk that nobody sees but the processes started here: it goes with them.
+/// Mounts a disk that only the processes started here can see. It disappears with them.
 const MOUNT: &str = r#"mount -t tmpfs -o size=256m,mode=755 none "$DISK""#;
-/// Makes a tenant and serves. Whatever is left over is nobody's.
+/// Creates a tenant and serves.
 const SERVE: &str = r#"
 "$SIGPERSIST" --data-dir "$DISK/data" tenant create acme >&2
 "$SIGPERSIST" --data-dir "$DISK/data" key add acme >&2
@@ -22,7 +22,7 @@ const SERVE: &str = r#"
 exec "$SIGPERSIST" --data-dir "$DISK/data" serve --listen 127.0.0.1:0
 "#;
 
-/// A script in a namespace of its own, where it may mount.
+/// Runs a script in a mount namespace of its own, where it may mount.
 fn script(disk: &Path, script: &str) -> Command {
     let mut command = Command::new("unshare");
     command.arg("--mount");
@@ -38,7 +38,7 @@ fn script(disk: &Path, script: &str) -> Command {
     command
 }
 
-/// What is as large as it looks: it can't be compressed.
+/// Text that can't be compressed.
 fn noise(seed: u32) -> String {
     let mut state = u64::from(seed).wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
     std::iter::repeat_with(|| {
@@ -52,20 +52,20 @@ fn noise(seed: u32) -> String {
     .collect()
 }
 
-/// Takes all that is free on the disk.
+/// Fills the disk completely.
 fn fill(path: &Path) {
     let mut filler = File::create(path).unwrap();
     let (mut size, page) = (1 << 20, vec![0; 1 << 20]);
     while size > 0 {
         match filler.write(&page[..size]) {
             Ok(1..) => {}
-            // What is left is less.
+            // Less than this is free.
             _ => size /= 2,
         }
     }
 }
 
-/// A server on a small disk, and what it acknowledged.
+/// A client that saves on a small disk, and its acknowledged saves.
 struct Saver {
     client: Client,
     saved: Vec<(String, String)>,
@@ -83,7 +83,7 @@ impl Saver {
         answer
     }
 
-    /// Everything acknowledged is there, byte for byte.
+    /// Asserts that every acknowledged save is stored, byte for byte.
     #[track_caller]
     fn check(&self) {
         for (thread, text) in &self.saved {
@@ -113,7 +113,7 @@ fn a_full_disk_refuses_saves_until_there_is_room_and_loses_nothing() {
         .env("TOKEN", &token)
         .stderr(Stdio::from(File::create(&log).unwrap()));
     let server = Program::start(command);
-    // What the server sees there, which we don't.
+    // The disk as the server sees it; it is mounted only in the server's namespace.
     let disk = PathBuf::from(format!("/proc/{}/root", server.child.id()))
         .join(disk.strip_prefix("/").unwrap());
     let postgres = || {
@@ -133,7 +133,7 @@ fn a_full_disk_refuses_saves_until_there_is_room_and_loses_nothing() {
         for _ in 0..20 {
             saver.save().expect(201);
         }
-        // A fresh segment, so that what is short is room for tables and not for the log.
+        // Begins a new WAL segment, so that tables run out of space before the WAL does.
         postgres()
             .unwrap()
             .batch_execute("SELECT pg_switch_wal(); CHECKPOINT")
@@ -156,7 +156,7 @@ fn a_full_disk_refuses_saves_until_there_is_room_and_loses_nothing() {
             }
         }
         assert_eq!(refused_in_row, 20, "the disk is not full");
-        // Who only reads notices nothing.
+        // Reads still work.
         saver.check();
         std::fs::remove_file(disk.join("filler")).unwrap();
         let since = Instant::now();
@@ -173,10 +173,10 @@ fn a_full_disk_refuses_saves_until_there_is_room_and_loses_nothing() {
         saver.saved.len()
     );
 
-    // Without room for its log, Postgres itself stops.
+    // Postgres stops if there is no space for its WAL.
     fill(&disk.join("filler"));
     let mut connection = postgres().unwrap();
-    // Segments of it that are there already are used up first.
+    // Uses up the existing WAL segments first.
     let stopped = (0..50).any(|_| {
         let used = "SELECT pg_logical_emit_message(false, 'test', 'x'); SELECT pg_switch_wal()";
         connection.batch_execute(used).is_err()
@@ -196,7 +196,7 @@ fn a_full_disk_refuses_saves_until_there_is_room_and_loses_nothing() {
     assert!(refused > 0);
     std::fs::remove_file(disk.join("filler")).unwrap();
     let since = Instant::now();
-    // It is started again after a pause of up to five seconds.
+    // Postgres is restarted after a pause of up to five seconds.
     let saves = std::cell::RefCell::new(&mut saver);
     eventually_within(Duration::from_secs(30), || {
         saves.borrow_mut().save().status == 201

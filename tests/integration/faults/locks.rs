@@ -1,4 +1,4 @@
-//! Statements that wait for others.
+//! Statements that wait for locks.
 
 use std::time::{Duration, Instant};
 
@@ -85,6 +85,6 @@ fn a_statement_that_takes_too_long_is_refused_and_stores_nothing() {
         assert_eq!(history.expect(200).versions().len(), 1);
     }
     client.save("d", "t", 1, "second").expect(201);
-    // The connection was good for more.
+    // The connection could be used again.
     assert_eq!(backends(), before);
 }

@@ -1,5 +1,5 @@
-//! Faults between a server and its database, and of what both stand on: clients are told to come back, within bounds that
-//! follow from the settings; nothing acknowledged is lost; and all is well soon after. `tests/crashes.sh` does it more often.
+//! Faults in and between a server and its database. Clients are told to retry, within bounds that follow from the
+//! settings; no acknowledged save is lost; and the server soon recovers. `tests/crashes.sh` runs more rounds.
 
 use std::io::Write as _;
 use std::time::Duration;
@@ -13,12 +13,12 @@ mod disk;
 mod locks;
 mod network;
 
-/// What a machine that is busy with other tests may add.
+/// Extra time for a machine that is busy with other tests.
 const BUSY: Duration = Duration::from_secs(3);
 const SECOND: Duration = Duration::from_secs(1);
 
 impl Response {
-    /// Makes sure that it says to come back, for want of the database or a turn.
+    /// Asserts a 503 with `Retry-After`, because the database or a turn is not available.
     #[track_caller]
     fn expect_unavailable(&self) {
         assert_eq!(self.status, 503, "{}", self.text);
@@ -32,20 +32,21 @@ impl Response {
         self.expect_retry();
     }
 
-    /// Makes sure that it says when to come back.
+    /// Asserts that there is a `Retry-After`.
     #[track_caller]
     fn expect_retry(&self) {
         assert!(self.header("retry-after").is_some());
     }
 }
 
-/// Says so loudly that this machine lacks what a test needs, past the test harness that keeps what tests print.
+/// Reports on standard error that this machine lacks what a test needs. Bypasses the test harness, which captures
+/// output.
 fn not_run(what: &str, why: &str) {
     let told = writeln!(std::io::stderr(), "NOT TESTED: {what}: {why}");
     told.unwrap();
 }
 
-/// Nothing but saves and refusals for want of the database or a turn.
+/// Asserts that all answers are saves, or refusals because the database or a turn is not available.
 #[track_caller]
 fn assert_only_refusals(load: &Load) {
     let statuses = load.statuses.lock().unwrap();
@@ -62,7 +63,7 @@ fn assert_only_refusals(load: &Load) {
     );
 }
 
-/// What writers were told, in a line for people.
+/// A line that sums up the answers to the writers.
 fn summary(load: &Load) -> String {
     format!(
         "answers by status {:?}, refusals by code {:?}, the slowest after {:?}",

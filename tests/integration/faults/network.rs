@@ -14,15 +14,15 @@ use crate::support::{
     tenant_token,
 };
 
-/// What the server leaves an answer of the database beyond `database.statement_timeout_ms`.
+/// Time that the server allows for an answer of the database beyond `database.statement_timeout_ms`.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// A server, with a proxy before its database.
+/// A server whose database is behind a proxy.
 #[expect(dead_code, reason = "the server and its database live as long as this")]
 struct Behind {
     server: Program,
     client: Client,
-    /// On the port that needs no token.
+    /// A client of the port that needs no token.
     watcher: Client,
     proxy: Proxy,
     database: TestDatabase,
@@ -57,8 +57,7 @@ impl Behind {
         eventually_within(patience, || self.watcher.get("/health/ready").status == 200);
     }
 
-    /// How long it takes until a save is acknowledged. A thread of its own each time, since what was refused may have
-    /// been stored.
+    /// Time until a save is acknowledged. Uses a new thread each time, since a refused save may have been stored.
     #[track_caller]
     fn saves_again(&self, name: &str) -> Duration {
         let since = Stopwatch::start();
@@ -76,7 +75,7 @@ impl Behind {
         since.elapsed()
     }
 
-    /// A number that the server tells those who watch it.
+    /// The value of a metric.
     #[track_caller]
     fn metric(&self, line: &str) -> f64 {
         let metrics = self.watcher.get_bytes("/metrics", &[]);
@@ -124,7 +123,7 @@ fn a_database_that_does_not_answer_hangs_nobody_and_is_used_again_when_it_does()
         ("SIGPERSIST_DATABASE_POOL_SIZE", "4"),
         ("SIGPERSIST_HTTP_QUEUE_TIMEOUT_MS", "1000"),
     ]);
-    // It waits for a turn to load keys, for a connection, and for the answer to a statement.
+    // A request may wait for a turn to load keys, for a connection, and for the answer to a statement.
     let bound = SECOND + SECOND + SECOND + GRACE;
     let load = Load::default();
     let rounds = rounds(1).min(20);
@@ -147,7 +146,7 @@ fn a_database_that_does_not_answer_hangs_nobody_and_is_used_again_when_it_does()
             let waited = asked.elapsed();
             assert!(waited < 2 * SECOND + BUSY, "metrics after {waited:?}");
             behind.watcher.get("/health/live").expect(200);
-            // For longer than any answer may take, so that one that hangs is seen.
+            // Stalls longer than the longest permitted answer, so that a hanging request would be noticed.
             std::thread::sleep((bound + BUSY + SECOND).saturating_sub(since.elapsed()));
             behind.proxy.set(Mode::Pass);
             longest = longest.max(behind.saves_again(&format!("stall-{round}")));
@@ -164,7 +163,7 @@ fn a_database_that_does_not_answer_hangs_nobody_and_is_used_again_when_it_does()
     assert_only_refusals(&load);
     assert!(slowest < bound + BUSY, "{slowest:?}");
     assert!(longest < 2 * SECOND, "{longest:?}");
-    // Nothing is held for good: neither turns nor places in the pool.
+    // Turns and places in the pool are released.
     eventually_within(5 * SECOND, || {
         behind.metric("sigpersist_database_connections{state=\"used\"}") < 0.5
     });
@@ -177,7 +176,7 @@ fn connections_that_never_answer_again_lose_their_places_to_new_ones() {
         ("SIGPERSIST_DATABASE_POOL_SIZE", "4"),
     ]);
     behind.client.save("d", "before", 0, "x").expect(201);
-    // A firewall that has forgotten its connections, or a balancer whose database has moved.
+    // Like a firewall that has lost its connection table, or a load balancer whose database has moved.
     behind.proxy.forget_connections();
     let since = Stopwatch::start();
     let statuses: Vec<_> = std::thread::scope(|scope| {
@@ -206,7 +205,7 @@ fn connections_that_never_answer_again_lose_their_places_to_new_ones() {
         "16 requests on lost connections: {statuses:?} after {hung:?}; it saves again after {recovered:?}"
     );
     assert!(recovered < 8 * SECOND + GRACE + BUSY, "{recovered:?}");
-    // The connection for news is made anew after five seconds.
+    // The connection for notifications is renewed after five seconds.
     behind.is_ready_within(7 * SECOND + BUSY);
 }
 
@@ -215,7 +214,7 @@ fn nothing_is_begun_for_who_was_refused_when_the_answer_comes_after_all() {
     let behind = Behind::proxy(&[("SIGPERSIST_DATABASE_STATEMENT_TIMEOUT_MS", "1000")]);
     behind.client.save("d", "t", 0, "x").expect(201);
     behind.proxy.set(Mode::Stall);
-    // It hangs where it reads what is to be deleted.
+    // The delete hangs when it reads the version to be deleted.
     behind.client.delete("d", "t").expect_unavailable();
     behind.proxy.set(Mode::Pass);
     behind.saves_again("after");
@@ -226,7 +225,7 @@ fn nothing_is_begun_for_who_was_refused_when_the_answer_comes_after_all() {
 
 #[test]
 fn a_database_that_answers_slowly_is_waited_for() {
-    // Only the database is slow here, and not a busy machine, too.
+    // Long timeouts, so that only the database is slow, and not a busy machine too.
     let patience = "30000";
     let behind = Behind::proxy(&[
         ("SIGPERSIST_DATABASE_POOL_TIMEOUT_MS", patience),
@@ -257,7 +256,7 @@ fn who_finds_the_pool_full_of_slow_queries_is_refused_in_time() {
     let waited = load.run(&behind.client, 0, || {
         behind.proxy.set(Mode::Slow(3 * SECOND));
         std::thread::sleep(SECOND);
-        // The eight writers have every connection by now, and others wait already.
+        // By now the eight writers have all connections, and others already wait.
         let waited = std::thread::scope(|scope| {
             let reading = [(); 8].map(|()| {
                 scope.spawn(|| {
@@ -281,7 +280,7 @@ fn who_finds_the_pool_full_of_slow_queries_is_refused_in_time() {
         summary(&load)
     );
     assert_only_refusals(&load);
-    // Who gets a connection to find its key, or to read, waits for the answers as well; most do not.
+    // Some readers get a connection, for their key or for the read, and wait for the slow answers too. Most do not.
     let refused = waited.iter().filter(|(status, _)| *status == 503);
     let in_time = refused.filter(|(_, waited)| *waited < SECOND + BUSY / 2);
     assert!(in_time.count() >= 4, "{waited:?}");

@@ -1,4 +1,4 @@
-//! Writers that save through several servers, and never give up.
+//! Writers that save through several servers and retry until they succeed.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -12,15 +12,15 @@ use super::Program;
 use super::Response;
 use super::eventually_within;
 
-/// How long a client asks again.
+/// Time after which a client stops retrying.
 const PATIENCE: Duration = Duration::from_secs(60);
 const WRITERS: usize = 8;
 
-/// Asks one server after another, as who balances load does, and asks again where one is not available.
+/// A round-robin client of several servers, like a load balancer. Retries on the next server if one is unavailable.
 pub(crate) struct Balancer {
     servers: Vec<Client>,
     next: AtomicUsize,
-    /// How many answers to saves and reads had each status; 0 is no answer.
+    /// Answers to saves and reads, counted by status; 0 means no answer.
     statuses: Mutex<BTreeMap<(&'static str, u16), u32>>,
 }
 
@@ -33,7 +33,7 @@ impl Balancer {
         }
     }
 
-    /// The first answer that is no 503.
+    /// Retries until the answer is not 503, and returns that answer.
     #[track_caller]
     fn ask(&self, method: &'static str, path: &str, body: Option<&[u8]>) -> Response {
         let headers = [("content-type", "application/json")];
@@ -53,7 +53,7 @@ impl Balancer {
         }
     }
 
-    /// Saves until that is acknowledged: 201, or 200 where it was saved before and the answer lost.
+    /// Saves until the save is acknowledged: 201, or 200 if an earlier attempt was saved but its answer was lost.
     #[track_caller]
     fn save(&self, thread: &str, over: u32) {
         let body = json!({ "document": "d", "thread": thread, "version": over, "cms": text(thread, over) });
@@ -68,7 +68,7 @@ impl Balancer {
         assert_eq!(saved.signature()["version"], over + 1);
     }
 
-    /// The versions of a thread, oldest first, are these many, byte for byte.
+    /// Asserts that a thread has exactly this many versions, with the expected bytes.
     #[track_caller]
     pub(crate) fn check(&self, thread: &str, versions: u32) {
         let path = format!("/signature/versions?document=d&thread={thread}");
@@ -81,8 +81,8 @@ impl Balancer {
         }
     }
 
-    /// Writers save, three versions in a thread, before something is done to what they save in, meanwhile and after it. Gives
-    /// their threads, each of which is whole.
+    /// Runs writers, each saving three versions per thread, before, during and after `done`. Returns the names of the
+    /// complete threads.
     pub(crate) fn load<T>(&self, name: &str, done: impl FnOnce() -> T) -> (Vec<String>, T) {
         let stop = AtomicBool::new(false);
         let threads = Mutex::new(Vec::new());
@@ -98,13 +98,13 @@ impl Balancer {
                         for over in 0..3 {
                             self.save(&thread, over);
                         }
-                        // Another server has it at once.
+                        // Read through another server: it must show the new versions at once.
                         self.check(&thread, 3);
                         threads.lock().unwrap().push(thread);
                     }
                 });
             }
-            // Also where it fails, or the writers would go on for good.
+            // Stops the writers even if this thread panics; otherwise they would go on for ever.
             let _stop = Stop(&stop);
             let saved = || threads.lock().unwrap().len();
             eventually_within(PATIENCE, || saved() >= WRITERS);
@@ -116,12 +116,12 @@ impl Balancer {
         (threads.into_inner().unwrap(), result)
     }
 
-    /// How long until something is saved, on each server.
+    /// Time until every server has acknowledged a save.
     pub(crate) fn recovery(&self, name: &str) -> Duration {
         let since = Instant::now();
         for (number, server) in self.servers.iter().enumerate() {
             eventually_within(PATIENCE, || {
-                // A thread of its own each time, since what was refused may have been stored.
+                // Uses a new thread each time, since a refused save may have been stored.
                 let thread = format!("{name}-{number}-{:?}", since.elapsed());
                 server.save("recovery", &thread, 0, "x").status == 201
             });
@@ -129,7 +129,7 @@ impl Balancer {
         since.elapsed()
     }
 
-    /// Saves and reads were answered, or refused with the advice to try again, and nothing else.
+    /// Asserts that every save and read succeeded or got a 503, and returns the counts as text.
     pub(crate) fn check_statuses(&self) -> String {
         let statuses = self.statuses.lock().unwrap();
         let expected = |(_, status): &(_, u16)| [200, 201, 503].contains(status);
@@ -141,7 +141,7 @@ impl Balancer {
     }
 }
 
-/// Tells writers to stop when it is dropped.
+/// Tells the writers to stop when it is dropped.
 struct Stop<'a>(&'a AtomicBool);
 
 impl Drop for Stop<'_> {

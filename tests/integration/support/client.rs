@@ -16,7 +16,7 @@ pub(crate) struct Client {
     pub(crate) token: Option<String>,
 }
 
-/// An answer, read whole.
+/// A complete answer.
 #[derive(Debug)]
 pub(crate) struct Response {
     pub(crate) status: u16,
@@ -44,7 +44,7 @@ impl Client {
         Self::new(&self.base, Some(token.to_owned()))
     }
 
-    /// Any request; a body is sent whatever the method.
+    /// Sends any request, with a body if one is given, whatever the method.
     #[must_use]
     #[track_caller]
     pub(crate) fn send(
@@ -57,7 +57,7 @@ impl Client {
         self.try_send(method, path, headers, body).unwrap()
     }
 
-    /// The same, where the server may be gone.
+    /// Like [`Self::send`], but returns the error if the server is unreachable.
     pub(crate) fn try_send(
         &self,
         method: &str,
@@ -90,7 +90,7 @@ impl Client {
             json: serde_json::from_str(&text).unwrap_or(Value::Null),
             text,
         };
-        // A base may have a path of its own: that of a tenant.
+        // The base URL may have a path of its own: that of a tenant.
         let base = self.base.strip_prefix("http://").unwrap_or(&self.base);
         let prefix = base.find('/').and_then(|place| base.get(place..));
         described::check(&Exchange {
@@ -105,7 +105,7 @@ impl Client {
         Ok(response)
     }
 
-    /// Sends a save without waiting for the answer: whoever drops the connection hangs up.
+    /// Sends a save without waiting for the answer. Dropping the returned stream closes the connection.
     pub(crate) fn begin_save(&self, body: &Value) -> TcpStream {
         let body = body.to_string();
         let address = self.base.strip_prefix("http://").unwrap();
@@ -133,7 +133,7 @@ impl Client {
         self.send("GET", path, headers, None)
     }
 
-    /// The bytes of an answer that is no text.
+    /// Reads an answer that is not text.
     #[track_caller]
     pub(crate) fn get_bytes(&self, path: &str, headers: &[(&str, &str)]) -> Vec<u8> {
         let mut request = self.agent.get(format!("{}{path}", self.base));
@@ -148,7 +148,7 @@ impl Client {
         response.body_mut().read_to_vec().unwrap()
     }
 
-    /// A request with a JSON body, whatever the method.
+    /// Sends a request with a JSON body, whatever the method.
     #[must_use]
     #[track_caller]
     pub(crate) fn json(&self, method: &str, path: &str, body: &Value) -> Response {
@@ -175,7 +175,7 @@ impl Client {
         self.json("POST", "/signature", body)
     }
 
-    /// Saves over a version, without further words.
+    /// Saves over a version, with the required parameters only.
     #[must_use]
     #[track_caller]
     pub(crate) fn save(&self, document: &str, thread: &str, version: u32, cms: &str) -> Response {
@@ -200,7 +200,7 @@ impl Client {
 }
 
 impl Response {
-    /// Makes sure of the status, and of what every answer carries.
+    /// Asserts the status, and the headers and envelope that every answer has.
     #[track_caller]
     pub(crate) fn expect(self, status: u16) -> Self {
         assert_eq!(self.status, status, "{}", self.text);
@@ -214,7 +214,7 @@ impl Response {
         self
     }
 
-    /// Makes sure of a failure, its envelope included.
+    /// Asserts a failure with this status and code, including its envelope.
     #[track_caller]
     pub(crate) fn expect_error(self, status: u16, code: &str) -> Self {
         let response = self.expect(status);

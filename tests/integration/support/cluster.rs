@@ -1,4 +1,4 @@
-//! Two Postgres servers on TCP ports, one the streaming standby of the other, as whoever wants no outage has them.
+//! A primary Postgres and its synchronous streaming standby on TCP ports, as in a highly available deployment.
 
 use std::fs::Permissions;
 use std::net::TcpListener;
@@ -19,10 +19,10 @@ use super::TestDatabase;
 use super::program::{assert_success, sigpersist, succeeds};
 use super::temp_dir;
 
-/// How long a Postgres may take for what is done in seconds.
+/// Timeout for operations of Postgres that normally take seconds.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A primary and its standby; a commit waits until both have it.
+/// A primary and its standby. A commit waits until both have it.
 pub(crate) struct Cluster {
     primary: Node,
     standby: Node,
@@ -30,13 +30,13 @@ pub(crate) struct Cluster {
     folder: tempfile::TempDir,
 }
 
-/// Where the programs of Postgres are, and as whom they run: as for the Postgres of all tests.
+/// The programs of Postgres and the user that runs them: the same as for the Postgres of all tests.
 struct Machine {
     database: TestDatabase,
     owner: Option<(u32, u32)>,
 }
 
-/// One Postgres, which may be down.
+/// One Postgres server, which may be stopped.
 struct Node {
     name: &'static str,
     port: u16,
@@ -49,7 +49,7 @@ impl Cluster {
         let machine = Machine::find();
         let folder = temp_dir();
         let node = |name| {
-            // Free a moment ago, and wanted by nobody who asks for any.
+            // The kernel picks a free port. If another process takes it before Postgres does, `Node::start` fails.
             let listener = TcpListener::bind("127.0.0.1:0").unwrap();
             let files = folder.path().join(name);
             std::fs::create_dir(&files).unwrap();
@@ -82,7 +82,7 @@ impl Cluster {
         cluster
     }
 
-    /// Both hosts, as one URL, whichever is the primary.
+    /// A URL with both hosts, in an order that does not depend on which is the primary.
     pub(crate) fn url(&self) -> String {
         let (mut one, mut other) = (&self.primary, &self.standby);
         if other.name < one.name {
@@ -91,12 +91,12 @@ impl Cluster {
         url(&[one.port, other.port])
     }
 
-    /// The standby's alone.
+    /// A URL of the standby alone.
     pub(crate) fn standby_url(&self) -> String {
         url(&[self.standby.port])
     }
 
-    /// A command of the program on the cluster.
+    /// A command of `sigpersist` on the cluster.
     pub(crate) fn command(&self, url: &str, arguments: &[&str]) -> Command {
         let master_key = self.folder.path().join("master.key");
         std::fs::write(&master_key, "07".repeat(32)).unwrap();
@@ -107,7 +107,7 @@ impl Cluster {
         command
     }
 
-    /// The same, which must succeed: what it printed.
+    /// Runs a command that must succeed, and returns its output.
     #[track_caller]
     pub(crate) fn run(&self, arguments: &[&str]) -> String {
         succeeds(self.command(&self.url(), arguments))
@@ -120,7 +120,7 @@ impl Cluster {
         connection.batch_execute(statement).unwrap();
     }
 
-    /// Copies the primary to the standby and starts that; from then on each commit waits for it.
+    /// Copies the primary to the standby and starts it. From then on, each commit waits for the standby.
     pub(crate) fn add_standby(&mut self) {
         let mut copy = self.machine.command("pg_basebackup");
         copy.args(["--write-recovery-conf", "--checkpoint=fast", "--no-sync"])
@@ -133,7 +133,7 @@ impl Cluster {
         self.wait_for_standby();
     }
 
-    /// From now on, the primary waits for its standby with each commit.
+    /// Makes the primary wait for its standby on each commit.
     fn wait_for_standby(&self) {
         self.execute(&format!(
             "ALTER SYSTEM SET synchronous_standby_names = '{}'",
@@ -147,14 +147,14 @@ impl Cluster {
         });
     }
 
-    /// Ends the primary without a word of warning, and makes the standby one, as what watches over them would: also that it
-    /// waits for no standby of its own.
+    /// Stops the primary with a signal and promotes the standby, as a failover manager would. The new primary waits for
+    /// no standby.
     pub(crate) fn fail_over(&mut self, signal: Signal) {
         self.primary.stop(signal);
         self.promote();
     }
 
-    /// Ends the primary properly, makes the standby one, and the primary its standby, which goes on where it ended.
+    /// Shuts the primary down cleanly, promotes the standby, and restarts the old primary as its standby.
     pub(crate) fn switch_over(&mut self) {
         self.primary.stop(Signal::SIGINT);
         self.promote();
@@ -173,7 +173,7 @@ impl Cluster {
         self.execute("SELECT pg_reload_conf()");
     }
 
-    /// Makes what was the primary a standby anew, whatever it held.
+    /// Deletes the files of the old primary and makes it a standby again.
     pub(crate) fn replace_lost_primary(&mut self) {
         for entry in self.standby.files.read_dir().unwrap().map(Result::unwrap) {
             if entry.file_type().unwrap().is_dir() {
@@ -209,7 +209,7 @@ impl Machine {
 }
 
 impl Node {
-    /// For libpq, as a superuser.
+    /// A URL for libpq, as a superuser.
     fn url(&self, database: &str) -> String {
         format!(
             "host=127.0.0.1 port={} user=postgres dbname={database} connect_timeout=5",
@@ -228,7 +228,7 @@ impl Node {
             "listen_addresses=127.0.0.1".to_owned(),
             format!("port={}", self.port),
             "unix_socket_directories=".to_owned(),
-            // By this name the primary knows its standby.
+            // The primary knows its standby by this name.
             format!("cluster_name={}", self.name),
             "wal_keep_size=256MB".to_owned(),
         ] {

@@ -1,6 +1,6 @@
-//! Signatures that are made of others: what is changed in them, and what is taken out.
+//! Signatures made from others by changing or removing parts of their DER.
 
-/// The end of the header of the value at this place, and the end of the value.
+/// The end of the header of the DER value at this offset, and the end of the value.
 fn bounds(der: &[u8], place: usize) -> (usize, usize) {
     let first = usize::from(der[place + 1]);
     let digits = first.saturating_sub(0x80);
@@ -14,7 +14,7 @@ fn bounds(der: &[u8], place: usize) -> (usize, usize) {
     (begin, begin + length)
 }
 
-/// The values in the value at this place.
+/// The DER values inside the value at this offset.
 fn inside(der: &[u8], place: usize) -> Vec<&[u8]> {
     let (mut at, end) = bounds(der, place);
     let mut values = Vec::new();
@@ -32,7 +32,7 @@ fn value(tag: u8, inside: &[&[u8]]) -> Vec<u8> {
     [&[tag, 0x84][..], &length, &inside].concat()
 }
 
-/// A CMS without its content, which it had inside, and that content.
+/// A CMS without the content that it carried, and that content.
 pub(crate) fn detached(cms: &[u8]) -> (Vec<u8>, Vec<u8>) {
     let outer = inside(cms, 0);
     let wrapped = inside(outer[1], 0);
@@ -47,14 +47,15 @@ pub(crate) fn detached(cms: &[u8]) -> (Vec<u8>, Vec<u8>) {
     (value(0x30, &[outer[0], &value(0xa0, &[&data])]), content)
 }
 
-/// The same bytes with another last one: of a CMS without unsigned attributes that is the last byte of its last signature's value.
+/// A copy with another last byte. In a CMS without unsigned attributes, this byte belongs to the value of its last
+/// signature.
 pub(crate) fn forged(cms: &[u8]) -> Vec<u8> {
     let mut forged = cms.to_vec();
     *forged.last_mut().unwrap() ^= 1;
     forged
 }
 
-/// The same bytes, of which some are others.
+/// A copy in which the first occurrence of some bytes is replaced by others of the same length.
 #[track_caller]
 pub(crate) fn replaced(cms: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
     assert_eq!(from.len(), to.len());

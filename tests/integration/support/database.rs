@@ -1,5 +1,4 @@
-//! One Postgres for all tests, by the same means as a new user gets it, and a database for each test, cloned from a
-//! migrated template.
+//! One Postgres for all tests, set up as for a new user, and one database per test, cloned from a migrated template.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -16,7 +15,7 @@ use super::program::{sigpersist, succeeds};
 
 const PREFIX: &str = "sigpersist-test-";
 
-/// A folder for one test, which every user can pass through: Postgres runs as another one where tests run as root.
+/// A folder for one test. Every user may enter it, since Postgres runs as another user if the tests run as root.
 pub(crate) fn temp_dir() -> tempfile::TempDir {
     let folder = tempfile::Builder::new()
         .prefix(&format!("{PREFIX}{}-", std::process::id()))
@@ -26,18 +25,18 @@ pub(crate) fn temp_dir() -> tempfile::TempDir {
     folder
 }
 
-/// The Postgres of this run. It lives as long as the process; the kernel stops it then, and the next run removes what
-/// is left of it.
+/// The Postgres of this run. It lives as long as the process and is then stopped by the kernel. The next run removes
+/// its files.
 fn postgres() -> &'static Embedded {
     static POSTGRES: OnceLock<Embedded> = OnceLock::new();
     POSTGRES.get_or_init(|| {
         remove_leftovers();
         let data_dir = temp_dir().keep();
         let settings = [
-            // Nothing in it outlives the run. Tests of durability start servers with clusters of their own.
+            // Its data need not outlive the run. Tests of durability start servers with clusters of their own.
             ("fsync", "off"),
             ("max_connections", "500"),
-            // Whole statements can be seen in pg_stat_activity.
+            // `pg_stat_activity` shows whole statements.
             ("track_activity_query_size", "16384"),
         ];
         let embedded = Embedded::open(&data_dir, Purpose::Serve, &settings).unwrap();
@@ -46,7 +45,7 @@ fn postgres() -> &'static Embedded {
     })
 }
 
-/// Folders of runs whose process is gone.
+/// Removes the folders of runs whose process is gone.
 fn remove_leftovers() {
     for entry in std::env::temp_dir()
         .read_dir()
@@ -66,10 +65,10 @@ fn remove_leftovers() {
     }
 }
 
-/// A database of its own, dropped at the end.
+/// One test's database, dropped at the end.
 pub(crate) struct TestDatabase {
     name: String,
-    /// For libpq.
+    /// A URL for libpq.
     pub(crate) url: String,
     pub(crate) folder: tempfile::TempDir,
 }
@@ -90,7 +89,7 @@ impl TestDatabase {
         }
     }
 
-    /// An empty one, without the schema.
+    /// An empty database, without the schema.
     pub(crate) fn empty() -> Self {
         let database = Self::new();
         admin(postgres(), &format!("DROP DATABASE {}", database.name));
@@ -101,23 +100,23 @@ impl TestDatabase {
         database
     }
 
-    /// Past row-level security, as a superuser.
+    /// Connects as a superuser, who bypasses row-level security.
     pub(crate) fn connect(&self) -> PgConnection {
         PgConnection::establish(&self.superuser_url()).unwrap()
     }
 
-    /// For libpq, as a superuser.
+    /// A URL for libpq, as a superuser.
     pub(crate) fn superuser_url(&self) -> String {
         superuser(&self.url)
     }
 
-    /// A program of the Postgres that it is on.
+    /// The path of a Postgres program, of the same installation as the server.
     pub(crate) fn program(&self, name: &str) -> PathBuf {
         let folder = self.lines("SELECT setting AS line FROM pg_config WHERE name = 'BINDIR'");
         Path::new(folder.trim()).join(name)
     }
 
-    /// The whole schema as statements, in an order that does not depend on that of columns.
+    /// The whole schema as statements, sorted, so that the order of columns does not matter.
     pub(crate) fn schema(&self) -> Vec<String> {
         let mut dump = Command::new(self.program("pg_dump"));
         dump.args([
@@ -129,7 +128,7 @@ impl TestDatabase {
         let mut statements: Vec<_> = dump
             .split("\n\n")
             .map(|statement| {
-                // Comments of pg_dump's, and words to psql, of which one is another each time.
+                // Leaves out the comments of `pg_dump` and the commands to psql, one of which differs in each dump.
                 let lines = statement
                     .lines()
                     .filter(|line| !line.starts_with("--") && !line.starts_with('\\'));
@@ -148,7 +147,7 @@ impl TestDatabase {
         self.connect().batch_execute(sql).unwrap();
     }
 
-    /// Sets a parameter for all connections to come.
+    /// Sets a parameter for all future connections.
     pub(crate) fn set(&self, parameter: &str, value: &str) {
         let name = &self.name;
         self.execute(&format!(
@@ -156,7 +155,7 @@ impl TestDatabase {
         ));
     }
 
-    /// Keeps all threads locked until this connection is dropped: whoever saves or deletes one waits.
+    /// Locks all threads until the returned connection is dropped: saves and deletes wait.
     pub(crate) fn lock_signatures(&self) -> PgConnection {
         let mut holder = self.connect();
         holder
@@ -165,7 +164,7 @@ impl TestDatabase {
         holder
     }
 
-    /// How many connections wait for locks.
+    /// Counts the connections that wait for locks.
     pub(crate) fn waiting_for_locks(&self) -> usize {
         let waiting = self.lines(
             "SELECT count(*)::text AS line FROM pg_stat_activity
@@ -179,7 +178,7 @@ impl TestDatabase {
         self.lines(&format!("SELECT t::text AS line FROM {table} t"))
     }
 
-    /// Cuts all connections and refuses new ones, or lets them in again.
+    /// Closes all connections and refuses new ones, or allows them again.
     pub(crate) fn forbid_connections(&self, forbid: bool) {
         let (name, allow) = (&self.name, !forbid);
         admin(
@@ -196,13 +195,13 @@ impl TestDatabase {
         }
     }
 
-    /// What a statement with these values for its parameters really does where the server sends it for the first tenant:
-    /// its plans, for these values and for any, with the rows that each part gave.
+    /// Runs a statement with these parameters as the server would for the first tenant, and returns its custom and its
+    /// generic plan, with the rows of each node.
     pub(crate) fn analyze(&self, statement: &str, values: &str) -> String {
         self.analyze_for(1, statement, values)
     }
 
-    /// The same where the server sends it for this tenant, or 0, the platform.
+    /// Like [`Self::analyze`] for another tenant; 0 is the platform.
     pub(crate) fn analyze_for(&self, tenant: u32, statement: &str, values: &str) -> String {
         #[derive(diesel::QueryableByName)]
         struct Line {
@@ -220,7 +219,7 @@ impl TestDatabase {
             "EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF) EXECUTE statement ({values})"
         );
         let mut plans = String::new();
-        // Postgres chooses between the two when it has seen a few values.
+        // Postgres chooses between the two only after a few executions.
         for mode in ["force_custom_plan", "force_generic_plan"] {
             connection
                 .batch_execute(&format!("SET plan_cache_mode = {mode}"))
@@ -246,7 +245,7 @@ impl TestDatabase {
         lines.into_iter().map(|line| line.line + "\n").collect()
     }
 
-    /// A command of the program on this database.
+    /// A command of `sigpersist` on this database.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = sigpersist(self.folder.path(), arguments);
         command
@@ -255,13 +254,13 @@ impl TestDatabase {
         command
     }
 
-    /// The same, which must succeed: what it printed.
+    /// Runs a command that must succeed, and returns its output.
     #[track_caller]
     pub(crate) fn run(&self, arguments: &[&str]) -> String {
         succeeds(self.command(arguments))
     }
 
-    /// A master key for this database.
+    /// The path of a master key for this database, created if it is missing.
     pub(crate) fn master_key_file(&self) -> PathBuf {
         let path = self.folder.path().join("master.key");
         if !path.exists() {

@@ -1,5 +1,5 @@
-//! Every answer that a test sees, held to the OpenAPI document: its status, headers and body, with their values; and what the
-//! server took in a request that it granted.
+//! Checks every exchange of a test against the OpenAPI document: the answer's status, headers and body, and the
+//! parameters of a request that the server granted.
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex};
@@ -10,18 +10,18 @@ use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 use sigpersist::config::Config;
 
-/// A larger body takes long to look through, and is of no other form.
+/// Larger bodies are not checked, since that takes long and their form is the same.
 const MAX_BYTES: usize = 1024 * 1024;
 
 static DOCUMENT: LazyLock<Value> = LazyLock::new(|| sigpersist::http::openapi(&Config::default()));
 static VALIDATORS: LazyLock<Mutex<HashMap<String, Arc<Validator>>>> = LazyLock::new(Mutex::default);
 
-/// The document, as a server with the default configuration has it.
+/// The OpenAPI document of a server with the default configuration.
 pub(crate) fn document() -> &'static Value {
     &DOCUMENT
 }
 
-/// Where a value is not as a schema of the document describes it, and how; empty if it is.
+/// The places where a value does not match a schema of the document, with the reasons; empty if it matches.
 pub(crate) fn differences(schema: &Value, value: &Value) -> Vec<String> {
     let key = schema.to_string();
     let mut validators = VALIDATORS.lock().unwrap();
@@ -38,7 +38,7 @@ pub(crate) fn differences(schema: &Value, value: &Value) -> Vec<String> {
         .collect()
 }
 
-/// What a reference stands for.
+/// Follows a `$ref`; any other value is returned as it is.
 pub(crate) fn resolved(value: &'static Value) -> &'static Value {
     match value["$ref"].as_str() {
         Some(reference) => DOCUMENT
@@ -52,7 +52,7 @@ pub(crate) fn resolved(value: &'static Value) -> &'static Value {
 #[derive(Debug)]
 pub(crate) struct Exchange<'a> {
     pub(crate) method: &'a str,
-    /// With the query.
+    /// The path, including the query.
     pub(crate) path: &'a str,
     pub(crate) sent: Option<&'a [u8]>,
     pub(crate) status: u16,
@@ -61,7 +61,7 @@ pub(crate) struct Exchange<'a> {
     pub(crate) json: &'a Value,
 }
 
-/// Makes sure that an exchange is as the document says.
+/// Asserts that an exchange is as the document says.
 #[track_caller]
 pub(crate) fn check(exchange: &Exchange<'_>) {
     let problems = problems(exchange);
@@ -76,7 +76,8 @@ pub(crate) fn check(exchange: &Exchange<'_>) {
 }
 
 fn problems(exchange: &Exchange<'_>) -> Vec<String> {
-    // What the parser of HTTP refuses by itself never reaches the server, and a long body is like a short one.
+    // Skips answers of the HTTP parser itself, which have no request id, and long bodies, which have the same form as
+    // short ones.
     if !exchange.headers.contains_key("x-request-id") || exchange.text.len() > MAX_BYTES {
         return Vec::new();
     }
@@ -86,10 +87,10 @@ fn problems(exchange: &Exchange<'_>) -> Vec<String> {
     let method = if method == "head" { "get" } else { &method };
     let operation = operation(path).map(|methods| &methods[method]);
     let operation = operation.filter(|operation| operation.is_object());
-    // The port of those who watch has few of the paths.
+    // The listener of `http.watch_listen` serves only a few of the paths.
     let operation = operation.filter(|_| exchange.json["code"] != "route_not_found");
     let Some(operation) = operation else {
-        // There is nothing of this name, which is said in the form of all failures.
+        // No such operation; the server says so in the form of all failures.
         let failure = &DOCUMENT["components"]["schemas"]["Failure"];
         return if exchange.text.is_empty() {
             Vec::new()
@@ -126,7 +127,7 @@ fn problems(exchange: &Exchange<'_>) -> Vec<String> {
     problems
 }
 
-/// The methods of the path that a request's fits, of two the one with fewer names in braces.
+/// The methods of the path template that fits a request; of two, the one with fewer parameters.
 fn operation(path: &str) -> Option<&'static Value> {
     let segments: Vec<_> = path.split('/').collect();
     let fits = |template: &str| {
@@ -143,7 +144,7 @@ fn operation(path: &str) -> Option<&'static Value> {
     nearest.map(|(_, methods)| methods)
 }
 
-/// Headers that are not as they are described, or not there.
+/// Headers that are missing or not as described.
 fn headers(answer: &'static Value, headers: &HeaderMap) -> Vec<String> {
     let described = answer["headers"].as_object().into_iter().flatten();
     let problems = described.flat_map(|(name, header)| {
@@ -160,7 +161,7 @@ fn headers(answer: &'static Value, headers: &HeaderMap) -> Vec<String> {
     problems.collect()
 }
 
-/// What is told of a failure: a code that is described for this status, and details of its own type.
+/// Problems of a failure: its code must be described for this status, and its details must have the code's own type.
 fn failure(examples: &Value, failure: &Value) -> Vec<String> {
     let code = failure["code"].as_str().unwrap_or_default();
     let mut problems = Vec::new();
@@ -177,7 +178,7 @@ fn failure(examples: &Value, failure: &Value) -> Vec<String> {
     problems
 }
 
-/// The name of the type of a code's details.
+/// The name of the schema of a code's details.
 pub(crate) fn details_of(code: &str) -> String {
     let words = code.split('_').map(|word| {
         let (first, rest) = word.split_at(1);
@@ -186,7 +187,7 @@ pub(crate) fn details_of(code: &str) -> String {
     words.collect::<String>() + "Details"
 }
 
-/// What a granted request gave, where the document would have it refused.
+/// Parameters and body of a granted request that the document would not allow.
 fn granted(operation: &'static Value, query: &str, sent: Option<&[u8]>) -> Vec<String> {
     let mut problems = Vec::new();
     for parameter in operation["parameters"].as_array().into_iter().flatten() {

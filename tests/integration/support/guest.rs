@@ -1,25 +1,25 @@
-//! Plugins in WebAssembly text, for what no honest plugin does. Built in process, so that no toolchain is needed.
+//! Plugins in WebAssembly text, for behaviour that no honest plugin has. Built in process, so no toolchain is needed.
 
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
-/// The contract, and what it was before verdicts came.
+/// The current contract, and version 1.0, which has no verdicts.
 pub(crate) const CONTRACT: &str = include_str!("../../../plugins/wit/hooks.wit");
 pub(crate) const CONTRACT_1_0: &str = include_str!("../../../plugins/wit/1.0.0/hooks.wit");
 
-/// A plugin: what its functions do, in the body of a function of type `(result i32)`.
+/// A plugin, given by the bodies of its functions, which have the result type `i32`.
 pub(crate) struct Guest<'a> {
-    /// Which of `tagger`, `save-validator` and `delete-validator` it exports.
+    /// The exported interfaces: `tagger`, `save-validator` or `delete-validator`.
     pub(crate) judges: &'a [&'a str],
-    /// Body of every judge; `(i32.const 1024)` points at an answer that accepts and changes nothing.
+    /// The body of every judge; `(i32.const 1024)` points at an answer that accepts and changes nothing.
     pub(crate) judge: &'a str,
-    /// Body of `describe`; `(i32.const 512)` points at the text "a test".
+    /// The body of `describe`; `(i32.const 512)` points at the text "a test".
     pub(crate) describe: &'a str,
-    /// Body of `validate-config`; `(i32.const 1024)` points at an empty list.
+    /// The body of `validate-config`; `(i32.const 1024)` points at an empty list.
     pub(crate) validate: &'a str,
     /// Further definitions.
     pub(crate) definitions: &'a str,
-    /// Imports of the world beside the contract's own.
+    /// Imports of the world in addition to the contract's own.
     pub(crate) imports: &'a str,
 }
 
@@ -36,10 +36,10 @@ impl Default for Guest<'_> {
     }
 }
 
-/// The answer that accepts and changes nothing: zeros, whatever its type.
+/// An answer that accepts and changes nothing: zeros, which are valid for every judge's result type.
 pub(crate) const ACCEPT: &str = "(i32.const 1024)";
 
-/// Never ends.
+/// An endless loop.
 pub(crate) const LOOP: &str = "(loop (br 0)) (unreachable)";
 
 impl Guest<'_> {
@@ -65,7 +65,7 @@ impl Guest<'_> {
             definitions,
             ..
         } = self;
-        // Definitions come first, since imports must.
+        // Definitions come first, since imports must precede everything else.
         format!(
             r#"(module
                 {definitions}
@@ -84,7 +84,7 @@ impl Guest<'_> {
         )
     }
 
-    /// The module by itself.
+    /// The core module alone.
     pub(crate) fn core_module(&self) -> Vec<u8> {
         wat::parse_str(self.wat()).unwrap()
     }
@@ -94,12 +94,12 @@ impl Guest<'_> {
         self.component_against(CONTRACT)
     }
 
-    /// The component as bindings of another contract would have it.
+    /// The component as built against another version of the contract.
     pub(crate) fn component_against(&self, contract: &str) -> Vec<u8> {
         let mut resolve = Resolve::default();
         let package = resolve.push_str("hooks.wit", contract).unwrap();
         let version = resolve.packages[package].name.version.clone().unwrap();
-        // Names of the newest version become those of this one.
+        // Renames interfaces of the newest version to those of this one.
         let of_version = |text: &str| text.replace("@1.1.0", &format!("@{version}"));
         let exports: String = self
             .judges

@@ -1,4 +1,4 @@
-//! Writers who save in parallel while something fails, and what must be there afterwards.
+//! Writers that save in parallel while something fails, and a check of what is stored afterwards.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Mutex;
@@ -11,14 +11,14 @@ use super::Client;
 use super::Stopwatch;
 use super::eventually;
 
-/// How often something fails: as often as `SIGPERSIST_TEST_ROUNDS` says.
+/// Number of rounds: `SIGPERSIST_TEST_ROUNDS`, or the usual number if it is not set.
 pub(crate) fn rounds(usual: u64) -> u64 {
     std::env::var("SIGPERSIST_TEST_ROUNDS").map_or(usual, |rounds| {
         rounds.parse().expect("SIGPERSIST_TEST_ROUNDS is a number")
     })
 }
 
-/// Tells writers to stop when it is dropped.
+/// Tells the writers to stop when it is dropped.
 struct Stop<'a>(&'a AtomicBool);
 
 impl Drop for Stop<'_> {
@@ -27,16 +27,16 @@ impl Drop for Stop<'_> {
     }
 }
 
-/// What writers were told.
+/// Answers to the writers.
 #[derive(Default)]
 pub(crate) struct Load {
-    /// The version that was acknowledged last, by thread: 0 for none.
+    /// The last acknowledged version of each thread; 0 if there is none.
     threads: Mutex<HashMap<String, u32>>,
-    /// How many answers had each status; 0 is no answer.
+    /// Answers counted by status; 0 means no answer.
     pub(crate) statuses: Mutex<BTreeMap<u16, u32>>,
-    /// How many refusals with 503 had each code.
+    /// Refusals with 503, counted by code.
     pub(crate) codes: Mutex<BTreeMap<String, u32>>,
-    /// The answer that took longest.
+    /// The time of the slowest answer.
     pub(crate) slowest: Mutex<Duration>,
 }
 
@@ -45,8 +45,8 @@ impl Load {
         format!("{thread} over {over} {}", "x".repeat(6000))
     }
 
-    /// Eight writers save, and after a while and an acknowledged save something is done to what they save in. A writer begins another thread when
-    /// it has three versions or its save was refused, and ends when there is no answer.
+    /// Starts eight writers, and calls `done` after a while and at least one acknowledged save. A writer begins another
+    /// thread after three versions or a refusal, and ends when it gets no answer.
     pub(crate) fn run<T>(&self, client: &Client, round: u64, done: impl FnOnce() -> T) -> T {
         let acknowledged = self.acknowledged();
         let stop = AtomicBool::new(false);
@@ -62,7 +62,7 @@ impl Load {
                     }
                 });
             }
-            // Also where it fails, or the writers would go on for good.
+            // Stops the writers even if this thread panics; otherwise they would go on for ever.
             let _stop = Stop(&stop);
             std::thread::sleep(Duration::from_millis(300 + 37 * (round % 10)));
             eventually(|| self.acknowledged() > acknowledged);
@@ -70,7 +70,7 @@ impl Load {
         })
     }
 
-    /// Whether there were answers.
+    /// Saves three versions of a thread. Returns false if the server did not answer.
     fn save_thread(&self, client: &Client, thread: &str) -> bool {
         self.threads.lock().unwrap().insert(thread.to_owned(), 0);
         for over in 0..3 {
@@ -98,7 +98,7 @@ impl Load {
             }
             *self.statuses.lock().unwrap().entry(status).or_default() += 1;
             if status != 201 {
-                // What refuses at once is not asked at once again.
+                // Waits a little before the next attempt, since a refusal may come at once.
                 std::thread::sleep(Duration::from_millis(5));
                 return status != 0;
             }
@@ -110,8 +110,8 @@ impl Load {
         true
     }
 
-    /// Every thread has what was acknowledged, byte for byte, under numbers without a gap, and at most so many versions
-    /// more: those whose acknowledgement was lost. Says how many those are.
+    /// Asserts that every thread has what was acknowledged, byte for byte and without gaps, and at most `more` further
+    /// versions whose acknowledgement was lost. Returns the number of these.
     #[track_caller]
     pub(crate) fn check(&self, client: &Client, more: u32) -> u32 {
         let mut unacknowledged = 0;

@@ -1,4 +1,4 @@
-//! What tests share: a Postgres, servers, clients, and plugins that misbehave.
+//! Shared by all tests: a Postgres, servers, clients, and plugins that misbehave.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -32,7 +32,7 @@ pub(crate) use test_app::{TestApp, eventually, eventually_within};
 
 /// A CMS of `tests/data`: signed by Aigerim (IIN 123456789011, BIN 123456789021).
 pub(crate) const FIRST: &str = include_str!("../../data/first.cms.b64");
-/// The same, countersigned by Daulet (IIN 123456789022).
+/// [`FIRST`], countersigned by Daulet (IIN 123456789022).
 pub(crate) const COUNTERSIGNED: &str = include_str!("../../data/countersigned.cms.b64");
 /// Signed by Daulet alone.
 pub(crate) const DROPPED: &str = include_str!("../../data/dropped.cms.b64");
@@ -41,14 +41,14 @@ pub(crate) const DETACHED: &str = include_str!("../../data/detached.cms.pem");
 /// Signed by Aigerim, in BER with indefinite lengths.
 pub(crate) const INDEFINITE: &str = include_str!("../../data/indefinite.cms.b64");
 
-/// The bytes of base64 with line breaks.
+/// Decodes base64 with line breaks.
 pub(crate) fn der(base64: &str) -> Vec<u8> {
     STANDARD
         .decode(base64.replace(char::is_whitespace, ""))
         .unwrap()
 }
 
-/// A certificate in PEM.
+/// Wraps base64 as a certificate in PEM.
 pub(crate) fn certificate_pem(base64: &str) -> String {
     format!(
         "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n",
@@ -61,10 +61,10 @@ pub(crate) const SIGNER_TAGS: &[u8] =
     include_bytes!("../../../plugins/signer-tags/signer-tags.wasm");
 pub(crate) const REQUIRE_COUNTERSIGNATURE: &[u8] =
     include_bytes!("../../../plugins/require-countersignature/require-countersignature.wasm");
-/// What a [`guest::Guest`] judges that rejects: an error with an empty list of rejections.
+/// The body of a [`guest::Guest`] judge that rejects: an error with an empty list of rejections.
 pub(crate) const REJECT: &str = "(i32.store8 (i32.const 2048) (i32.const 1)) (i32.const 2048)";
 
-/// XML that is not large, and takes a while to read: so many signatures, each with references to all of many elements.
+/// XML that is small but slow to read: this many signatures, each with five references to a document of many elements.
 pub(crate) fn slow_to_read(signatures: usize) -> String {
     let exclusive = "http://www.w3.org/2001/10/xml-exc-c14n#";
     let reference = format!(

@@ -1,4 +1,4 @@
-//! The real program, as a process.
+//! The real program as a separate process.
 
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
@@ -11,7 +11,7 @@ use super::Client;
 use super::TestDatabase;
 use super::test_app::COMPILE_TIMEOUT_MS;
 
-/// A command of the program; the environment says nothing about databases.
+/// A command of `sigpersist`. Its environment names no database.
 pub(crate) fn sigpersist(data_dir: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sigpersist"));
     command
@@ -28,13 +28,13 @@ pub(crate) fn sigpersist(data_dir: &Path, arguments: &[&str]) -> Command {
     command
 }
 
-/// Runs a command that must succeed, and gives what it printed.
+/// Runs a command that must succeed, and returns its output.
 #[track_caller]
 pub(crate) fn run(data_dir: &Path, arguments: &[&str]) -> String {
     succeeds(sigpersist(data_dir, arguments))
 }
 
-/// What a command printed, which must succeed.
+/// Runs a prepared command that must succeed, and returns its output.
 #[track_caller]
 pub(crate) fn succeeds(mut command: Command) -> String {
     let output = command.output().unwrap();
@@ -42,19 +42,19 @@ pub(crate) fn succeeds(mut command: Command) -> String {
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
-/// Makes the tenant acme, by commands as [`run`] runs them, and gives a token of its.
+/// Creates the tenant acme through `run` and returns a token for it.
 pub(crate) fn tenant_token(run: impl Fn(&[&str]) -> String) -> String {
     run(&["tenant", "create", "acme"]);
     run(&["key", "add", "acme"]);
     run(&["token", "issue", "acme"])
 }
 
-/// The process of the embedded Postgres in this directory.
+/// The process id of the embedded Postgres in this directory.
 pub(crate) fn postmaster(data_dir: &Path) -> Pid {
     running_postmaster(data_dir).unwrap()
 }
 
-/// The same, where there may be none.
+/// The process id of the embedded Postgres in this directory, if there is one.
 pub(crate) fn running_postmaster(data_dir: &Path) -> Option<Pid> {
     let text = std::fs::read_to_string(data_dir.join("postgres/postmaster.pid")).ok()?;
     Some(Pid::from_raw(text.lines().next()?.parse().ok()?))
@@ -78,16 +78,16 @@ pub(crate) struct Program {
 }
 
 impl Program {
-    /// Starts `serve` on a free port and waits for its line.
+    /// Starts `serve` on a free port and waits until it prints its address.
     #[track_caller]
     pub(crate) fn serve(data_dir: &Path) -> Self {
         let mut command = sigpersist(data_dir, &["serve", "--listen", "127.0.0.1:0"]);
-        // What a server logs belongs to no test's output; say RUST_LOG and look into the folder to debug one.
+        // Drops the server's log. To debug a test, inherit stderr and set RUST_LOG.
         command.stderr(Stdio::null());
         Self::start(command)
     }
 
-    /// The same on a database of a test's, with settings in the environment.
+    /// Like [`Self::serve`], on a test's database and with settings in the environment.
     #[track_caller]
     pub(crate) fn serve_on(database: &TestDatabase, settings: &[(&str, &str)]) -> Self {
         let mut command = database.command(&["serve", "--listen", "127.0.0.1:0"]);
@@ -117,14 +117,14 @@ impl Program {
         nix::sys::signal::kill(pid, signal).unwrap();
     }
 
-    /// SIGTERM, and how it ended.
+    /// Sends SIGTERM and returns the exit status.
     #[track_caller]
     pub(crate) fn stop(self) -> std::process::ExitStatus {
         self.signal(nix::sys::signal::Signal::SIGTERM);
         self.wait()
     }
 
-    /// How it ended.
+    /// Waits for the process and returns its exit status.
     #[track_caller]
     pub(crate) fn wait(mut self) -> std::process::ExitStatus {
         let since = Instant::now();
@@ -140,7 +140,7 @@ impl Program {
         }
     }
 
-    /// SIGKILL.
+    /// Sends SIGKILL and waits.
     pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();

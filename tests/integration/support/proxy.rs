@@ -1,4 +1,4 @@
-//! A TCP proxy before the Postgres of a test, which fails as networks and what is in them do.
+//! A TCP proxy between a server and its Postgres that simulates network failures.
 
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
@@ -6,21 +6,21 @@ use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// What it does with connections and what is sent on them.
+/// Treatment of connections and their data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mode {
     Pass,
-    /// All connections are closed, and new ones at once.
+    /// All connections are closed, new ones immediately.
     Cut,
-    /// Connections are accepted and stay, and nothing passes in either direction.
+    /// Connections are accepted and stay open, but nothing passes in either direction.
     Stall,
-    /// Each piece of an answer comes so much later.
+    /// Each piece of an answer is delayed by this time.
     Slow(Duration),
 }
 
-/// Stops when it is dropped.
+/// A running proxy, stopped when it is dropped.
 pub(crate) struct Proxy {
-    /// The database behind it, for libpq.
+    /// A URL of the database behind the proxy, for libpq.
     pub(crate) url: String,
     port: u16,
     state: Arc<State>,
@@ -34,14 +34,14 @@ struct State {
 
 struct Network {
     mode: Mode,
-    /// What began before this one never passes again.
+    /// Nothing passes on connections with a lower index than this.
     oldest: usize,
     connections: Vec<(TcpStream, UnixStream)>,
     stopped: bool,
 }
 
 impl Proxy {
-    /// Listens before the database that a Unix socket leads to.
+    /// Starts a proxy for a database whose URL names a Unix socket.
     pub(crate) fn before(url: &str) -> Self {
         let (folder, rest) = url
             .strip_prefix("host='")
@@ -62,7 +62,7 @@ impl Proxy {
         let accepting = Arc::clone(&state);
         std::thread::spawn(move || accepting.accept(&listener));
         Self {
-            // Of several values libpq takes the last.
+            // If a keyword is repeated, libpq takes the last value.
             url: format!("{} host=127.0.0.1 port={port}", rest.trim_start()),
             port,
             state,
@@ -78,7 +78,7 @@ impl Proxy {
         self.state.changed.notify_all();
     }
 
-    /// From now on nothing passes on the connections that there are, though they stay; new ones are not concerned.
+    /// Lets nothing pass on the existing connections any more, without closing them. New connections work.
     pub(crate) fn forget_connections(&self) {
         let mut network = self.state.network();
         network.oldest = network.connections.len();
@@ -92,7 +92,7 @@ impl Drop for Proxy {
         network.close();
         drop(network);
         self.state.changed.notify_all();
-        // Wakes who accepts.
+        // Wakes the thread that accepts.
         drop(TcpStream::connect(("127.0.0.1", self.port)));
     }
 }
@@ -122,7 +122,7 @@ impl State {
             else {
                 continue;
             };
-            // The database may be gone itself.
+            // The database itself may be down.
             let Ok(server) = UnixStream::connect(&self.socket) else {
                 continue;
             };
@@ -138,7 +138,7 @@ impl State {
         }
     }
 
-    /// Passes on what comes, as the mode lets it.
+    /// Copies data from one side to the other, as the mode allows.
     fn pump(&self, number: usize, answers: bool, mut from: impl Stream, mut to: impl Stream) {
         let mut buffer = vec![0; 65_536];
         while let Ok(length @ 1..) = from.read(&mut buffer) {
@@ -146,14 +146,14 @@ impl State {
                 break;
             }
         }
-        // Who closes tells the other side, but not through a network that lets nothing pass.
+        // Passes the close on to the other side, unless the network lets nothing pass.
         if self.passes(number, false) {
             drop(to.close());
             drop(from.close());
         }
     }
 
-    /// Waits until something may pass; false where its connection is closed.
+    /// Waits until data may pass. Returns false if the connection is closed.
     fn passes(&self, number: usize, answers: bool) -> bool {
         let mut network = self.network();
         loop {
@@ -180,7 +180,7 @@ impl State {
     }
 }
 
-/// One of the two kinds of socket.
+/// Common interface of both kinds of socket.
 trait Stream: std::io::Read + std::io::Write {
     fn close(&self) -> std::io::Result<()>;
 }

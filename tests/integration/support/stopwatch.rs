@@ -1,15 +1,15 @@
-//! How long something took, as on a machine that does nothing else.
+//! Elapsed time, corrected for the load of the machine.
 //!
-//! A promise of time ("within a second") is about the server, not about what else the machine does: a suite that shares its
-//! processors with others must neither fail for that nor forget the promise. So a thread works a part of the while, and compares
-//! the time that this took with the time that it had a processor.
+//! A time limit ("within a second") is about the server, not about other work on the machine. A suite that shares its
+//! processors with other programs must not fail because of them, but must still enforce the limit. So a thread works
+//! part of the time and compares the wall-clock time of its work with its processor time.
 
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
 use nix::time::{ClockId, clock_gettime};
 
-/// How long the thread works at once, so that it must share a processor, and how long it rests then.
+/// Periods of work, long enough that the thread must share a processor, and of rest after each.
 const WORK: Duration = Duration::from_millis(10);
 const REST: Duration = Duration::from_millis(30);
 
@@ -18,7 +18,7 @@ pub(crate) struct Stopwatch {
     sample: Arc<Mutex<Sample>>,
 }
 
-/// How long the thread has worked.
+/// The total work of the thread so far.
 #[derive(Default)]
 struct Sample {
     by_the_clock: Duration,
@@ -36,12 +36,12 @@ impl Stopwatch {
         }
     }
 
-    /// The time since the start, less the part that the machine worked for others.
+    /// The time since the start, reduced by the share that the machine spent on others.
     pub(crate) fn elapsed(&self) -> Duration {
         self.since.elapsed().mul_f64(self.share())
     }
 
-    /// The part of the time that somebody who wants a processor has one.
+    /// The share of wall-clock time in which a busy thread had a processor.
     pub(crate) fn share(&self) -> f64 {
         let sample = self.sample.lock().unwrap();
         if sample.by_the_clock.is_zero() {
@@ -52,7 +52,7 @@ impl Stopwatch {
     }
 }
 
-/// Measures until nobody asks any more.
+/// Samples until the stopwatch is dropped.
 fn measure(sample: &Weak<Mutex<Sample>>) {
     while let Some(sample) = sample.upgrade() {
         let (since, before) = (Instant::now(), on_a_processor());
@@ -65,7 +65,7 @@ fn measure(sample: &Weak<Mutex<Sample>>) {
     }
 }
 
-/// How long this thread had a processor.
+/// Processor time of this thread.
 fn on_a_processor() -> Duration {
     clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID)
         .unwrap()

@@ -1,4 +1,4 @@
-//! A tenant's file, to be changed by those who know how it is made.
+//! Export files of tenants, and changes to them by someone who knows the format.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -9,7 +9,7 @@ use sigpersist_model::digest::{sha256, to_hex};
 
 use super::TestApp;
 
-/// An import that goes on until it is killed: it has all of a file but the end, and waits for that.
+/// An import that goes on until it is killed: it gets all of a file except the end, and waits for the rest.
 pub(crate) fn arriving(there: &TestApp, arguments: &[&str], file: &Path) -> (Child, ChildStdin) {
     let mut command = there.database.command(&["tenant", "import"]);
     let mut child = command
@@ -32,19 +32,19 @@ pub(crate) fn lines(file: &Path) -> Vec<String> {
     text.lines().map(str::to_owned).collect()
 }
 
-/// Whether a line is about the audit trail.
+/// Whether a line belongs to the audit trail.
 pub(crate) fn is_of_trail(line: &str) -> bool {
     line.starts_with(r#"{"audit_"#)
 }
 
-/// The lines of a file as an older program wrote it, without a trail.
+/// The lines of a file without an audit trail, as an older version wrote it.
 pub(crate) fn without_trail(lines: Vec<String>) -> Vec<String> {
     let mut lines = lines;
     lines.retain(|line| !is_of_trail(line));
     sealed(lines)
 }
 
-/// Lines that were changed, with counts and a digest that fit: nobody sees that they were.
+/// Corrects counts and digest of changed lines, so that the change cannot be detected.
 pub(crate) fn sealed(lines: Vec<String>) -> Vec<String> {
     let mut lines = lines;
     let count = |name: &str| {

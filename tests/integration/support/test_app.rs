@@ -1,4 +1,4 @@
-//! A server in this process, on a database and a port of its own.
+//! A server in this process, with its own database and port.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -23,9 +23,9 @@ use super::Client;
 use super::Stopwatch;
 use super::TestDatabase;
 
-/// However busy the machine is: the processes that compile let others go first.
+/// Long enough for a busy machine: the compiling processes have a low priority.
 pub(super) const COMPILE_TIMEOUT_MS: u64 = 600_000;
-/// How long anything may take that happens at all.
+/// Timeout for anything that is expected to happen.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) struct TestApp {
@@ -34,7 +34,7 @@ pub(crate) struct TestApp {
     stop: Option<tokio::sync::oneshot::Sender<()>>,
     runtime: Option<Runtime>,
     changes: Option<Changes>,
-    /// Dropped last, after all connections.
+    /// Declared last, so that it is dropped after all connections.
     pub(crate) database: Arc<TestDatabase>,
 }
 
@@ -63,7 +63,7 @@ impl TestApp {
             ..Config::default()
         };
         config.database.pool_size = 8;
-        // The program of the tests compiles no plugins.
+        // The test binary cannot compile plugins; the real program does.
         config.hooks.compiler = Some(env!("CARGO_BIN_EXE_sigpersist").into());
         config.hooks.compile_timeout_ms = COMPILE_TIMEOUT_MS;
         config.hooks.queue_timeout_ms = 30_000;
@@ -71,7 +71,7 @@ impl TestApp {
         let opened = Database::open(&config, Purpose::Serve).unwrap();
         let app = Arc::new(App::new(config, &opened).unwrap());
         let changes = app.listen().unwrap();
-        // Nothing is made ready ahead in tests.
+        // Tests prepare no plugins ahead.
         app.readiness.plugins_are_ready();
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
@@ -96,7 +96,7 @@ impl TestApp {
         }
     }
 
-    /// A client that speaks for a new tenant with all of an application's scopes.
+    /// Creates a tenant, and returns a client for it with all of an application's scopes.
     pub(crate) fn tenant(&self, slug: &str) -> Client {
         tenants::create(&self.app, &Actor::command_line(), &NewTenant::new(slug)).unwrap();
         self.add_key(Some(slug), &NewKey::made(Algorithm::Hs256))
@@ -104,49 +104,49 @@ impl TestApp {
         self.client(slug, &Scope::APPLICATION)
     }
 
-    /// A client that speaks for a tenant with some scopes.
+    /// A client of a tenant with these scopes.
     pub(crate) fn client(&self, slug: &str, scopes: &[Scope]) -> Client {
         self.holder(Some(slug), scopes)
     }
 
-    /// A client with all scopes that a tenant's operator may have.
+    /// A client of a tenant with all scopes.
     pub(crate) fn operator(&self, slug: &str) -> Client {
         self.client(slug, &Scope::ALL)
     }
 
-    /// A client that speaks for the platform's operators, for whom there is a key then.
+    /// A client of the platform with all scopes. Adds a platform key for it.
     pub(crate) fn platform(&self) -> Client {
         self.platform_with(&Scope::ALL)
     }
 
-    /// The same with some scopes.
+    /// Like [`Self::platform`], with these scopes.
     pub(crate) fn platform_with(&self, scopes: &[Scope]) -> Client {
         self.add_key(None, &NewKey::made(Algorithm::Hs256)).unwrap();
         self.holder(None, scopes)
     }
 
-    /// The same for one tenant: its paths begin with the tenant's.
+    /// Like [`Self::platform`], for one tenant: its paths begin with the tenant's.
     pub(crate) fn platform_for(&self, slug: &str) -> Client {
         let mut client = self.platform();
         client.base = format!("{}/tenants/{slug}", self.base);
         client
     }
 
-    /// Starts to clear old decisions, until the result is dropped.
+    /// Starts the clearing of old decisions. It stops when the result is dropped.
     pub(crate) fn clear_decisions(&self) -> Retention {
         let runtime = self.runtime.as_ref().unwrap();
         let _guard = runtime.enter();
         Retention::start(Arc::clone(&self.app))
     }
 
-    /// Starts to remove tenants whose deletion is due, until the result is dropped.
+    /// Starts the removal of tenants whose deletion is due. It stops when the result is dropped.
     pub(crate) fn remove_tenants(&self) -> Removal {
         let runtime = self.runtime.as_ref().unwrap();
         let _guard = runtime.enter();
         Removal::start(Arc::clone(&self.app))
     }
 
-    /// Adds a key to the tenant of this slug, or to the platform.
+    /// Adds a key to a tenant, or to the platform.
     pub(crate) fn add_key(&self, slug: Option<&str>, new: &NewKey) -> Result<AddedKey> {
         let holder = Holder::named(&self.app, slug)?;
         tenants::add_key(&self.app, &Actor::command_line(), &holder, new)
@@ -174,7 +174,7 @@ impl TestApp {
         tenants::find(&self.app, slug).unwrap().id
     }
 
-    /// What the audit trail says was done for a tenant, and to what, beside setting it up for a test.
+    /// The audit trail of a tenant as lines of action and target, without the events of the test's set-up.
     pub(crate) fn audit(&self, slug: &str) -> Vec<String> {
         let lines = self.database.lines(&format!(
             "SELECT action || ' ' || target AS line FROM audit_events
@@ -184,14 +184,14 @@ impl TestApp {
         lines.lines().map(str::to_owned).collect()
     }
 
-    /// Uploads a plugin of the platform's.
+    /// Uploads a plugin of the platform.
     pub(crate) fn upload(&self, name: &str, component: &[u8]) -> Result<Revision> {
         let actor = Actor::command_line();
         plugins::upload(&self.app, None, actor, name, component, &[])
             .map(|uploaded| uploaded.revision)
     }
 
-    /// Uploads a plugin and binds it as a hook of the same name, with defaults that the closure may change.
+    /// Uploads a plugin and binds it as a hook of the same name. The closure may change the hook's defaults.
     pub(crate) fn hook(
         &self,
         tenant: &str,
@@ -203,7 +203,7 @@ impl TestApp {
         self.set(tenant, name, name, change).unwrap();
     }
 
-    /// Binds an uploaded plugin, with the longest time limit that there is unless the closure sets another.
+    /// Binds an uploaded plugin with the maximum time limit, unless the closure sets another.
     pub(crate) fn set(
         &self,
         tenant: &str,
@@ -212,7 +212,7 @@ impl TestApp {
         change: impl FnOnce(&mut HookRequest),
     ) -> Result<Hook> {
         let mut request = HookRequest::new(plugin);
-        // A busy machine must not make a hook late; a test about time says how much there is.
+        // A busy machine must not make a hook miss its deadline. Tests about time set their own.
         request.timeout_ms = Some(self.app.config.hooks.max_timeout_ms);
         change(&mut request);
         plugins::set_hook(
@@ -227,7 +227,7 @@ impl TestApp {
     }
 }
 
-/// Waits for something that happens soon.
+/// Waits for something that must happen, with a generous timeout.
 #[track_caller]
 pub(crate) fn eventually(condition: impl Fn() -> bool) {
     let since = Instant::now();
@@ -237,7 +237,7 @@ pub(crate) fn eventually(condition: impl Fn() -> bool) {
     }
 }
 
-/// Waits for something that is promised for a time.
+/// Waits for something that must happen within a promised time.
 #[track_caller]
 pub(crate) fn eventually_within(promised: Duration, condition: impl Fn() -> bool) {
     let since = Stopwatch::start();

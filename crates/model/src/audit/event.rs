@@ -1,4 +1,4 @@
-//! What an event of the audit trail is. Plain values, no I/O.
+//! The events of the audit trail. Plain values, no I/O.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,14 +12,14 @@ use crate::context::{Tenancy, TenantId};
 use crate::digest::{from_hex, sha256, to_hex};
 use crate::time;
 
-/// What vouches for an actor: subjects alone are whatever a tenant's tokens say.
+/// The source of an actor's identity. A subject alone proves nothing: a tenant's tokens may name any.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ActorKind {
     /// A token of a tenant.
     Tenant,
     /// A token of the platform.
     Platform,
-    /// Whoever may run commands on the server's machine.
+    /// Anybody who may run commands on the server's machine.
     CommandLine,
     /// The server itself.
     Server,
@@ -33,21 +33,21 @@ crate::words!(
     Server = "server"
 );
 
-/// Who changes something.
+/// The person or program that makes a change.
 #[derive(Debug, Clone)]
 pub struct Actor {
-    /// What vouches for it.
+    /// The source of its identity.
     pub kind: ActorKind,
     /// The `sub` claim of the caller's token, or `command line`; none for the server itself.
     pub subject: Option<String>,
-    /// The `kid` of the key that verified the caller's token; none where there was no token.
+    /// The `kid` of the key that verified the caller's token; none without a token.
     pub key: Option<Arc<str>>,
-    /// The request, as the log has it.
+    /// The request's id, as in the log.
     pub request_id: Option<Arc<str>>,
 }
 
 impl Actor {
-    /// Whoever may run commands on the server's machine.
+    /// Anybody who may run commands on the server's machine.
     pub fn command_line() -> Self {
         Self {
             kind: ActorKind::CommandLine,
@@ -68,25 +68,25 @@ impl Actor {
     }
 }
 
-/// A change, as the audit trail keeps it.
+/// A change, as the audit trail records it.
 #[derive(Debug, Clone)]
 pub struct Event {
-    /// The tenant that was acted for; none for the platform itself.
+    /// The tenant for which the actor acted; none for the platform itself.
     pub tenant: Option<TenantId>,
-    /// Who did it.
+    /// The actor.
     pub actor: Actor,
-    /// What was done: `hook.set`.
+    /// The action, for example `hook.set`.
     pub action: &'static str,
-    /// To what: a name.
+    /// The name of the changed object.
     pub target: String,
-    /// What it was before; null where it is new, or nothing is set. Never a secret.
+    /// The value before; null if the object is new, or nothing is set. Never a secret.
     pub before: Value,
-    /// What it became; null where it is gone. Never a secret.
+    /// The value after; null if the object is gone. Never a secret.
     pub after: Value,
 }
 
 impl Event {
-    /// Something that was done, and set nothing.
+    /// An event that records an action without values.
     pub fn new(
         tenant: Option<TenantId>,
         actor: Actor,
@@ -103,14 +103,14 @@ impl Event {
         }
     }
 
-    /// The same with what was set before.
+    /// Adds the value before the change.
     #[must_use]
     pub fn before(mut self, before: Value) -> Self {
         self.before = before;
         self
     }
 
-    /// The same with what is set now.
+    /// Adds the value after the change.
     #[must_use]
     pub fn after(mut self, after: Value) -> Self {
         self.after = after;
@@ -118,35 +118,35 @@ impl Event {
     }
 }
 
-/// The hash that the first event of a chain has before it.
+/// The `previous` hash of a chain's first event.
 pub const NO_HASH: [u8; 32] = [0; 32];
 
-/// An event as it is stored: the columns as they are, whatever somebody made of them.
+/// An event as it is stored. Nothing in it is checked: somebody may have changed the columns.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recorded {
-    /// The tenant that was acted for, or [`PLATFORM`](crate::context::PLATFORM): the chain that it belongs to.
+    /// The tenant for which the actor acted, or [`PLATFORM`](crate::context::PLATFORM): this is the event's chain.
     pub chain: TenantId,
-    /// Its place in the chain, from 1.
+    /// Its number in the chain, from 1.
     pub number: i64,
-    /// When it happened.
+    /// The time of the event.
     pub at: DateTime<Utc>,
-    /// The tenant's slug as it was then; none for the platform itself.
+    /// The tenant's slug at that time; none for the platform itself.
     pub tenant: Option<String>,
-    /// What vouches for the actor.
+    /// The source of the actor's identity.
     pub actor_kind: String,
     /// The actor's subject.
     pub actor: Option<String>,
     /// The key that verified the actor's token.
     pub actor_key: Option<String>,
-    /// The request.
+    /// The request's id.
     pub request_id: Option<String>,
-    /// What was done.
+    /// The action.
     pub action: String,
-    /// To what.
+    /// The name of the changed object.
     pub target: String,
-    /// What was set before: JSON as it was written.
+    /// The value before the change, as its JSON text was written.
     pub before: Option<String>,
-    /// What is set since.
+    /// The value after the change, likewise.
     pub after: Option<String>,
     /// The hash of the event before it.
     pub previous: Vec<u8>,
@@ -155,7 +155,8 @@ pub struct Recorded {
 }
 
 impl Recorded {
-    /// The hash that the event must have at this place of its chain: as the database's `audit_hash`, worked out apart from it.
+    /// The hash that the event must have at this place of its chain. Computes the database function `audit_hash`
+    /// independently.
     pub fn hash_at(&self, number: i64) -> [u8; 32] {
         let mut text = self.previous.clone();
         let mut add = |part: Option<&str>| match part {
@@ -182,7 +183,7 @@ impl Recorded {
         sha256(&text)
     }
 
-    /// About how many bytes it has.
+    /// The approximate size in bytes.
     pub fn size(&self) -> i64 {
         let optional = [
             &self.tenant,
@@ -202,20 +203,20 @@ impl Recorded {
 /// An event in a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listed {
-    /// The event, with what its tenant was where it happened.
+    /// The event. Its `tenant` is the slug that the tenant had where the event happened.
     pub event: Recorded,
-    /// Where it was imported; none where it happened here.
+    /// The tenant that it was imported into; none if the event happened here.
     pub imported: Option<ImportedInto>,
 }
 
-/// Where an event was imported.
+/// The place that an event was imported into.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImportedInto {
     /// The slug of the tenant here.
     pub tenant: String,
-    /// Which of the chains that were imported into it: 1, 2, …
+    /// The number of the imported chain within the tenant: 1, 2, …
     pub part: i32,
-    /// What settles ties of time in place of the hash, which another import of the same event has too.
+    /// Breaks ties of time. The hash can't: another import of the same event has the same hash.
     pub place: Vec<u8>,
 }
 
@@ -228,7 +229,7 @@ impl Listed {
         }
     }
 
-    /// Its place among all events.
+    /// The event's place among all events.
     pub fn place(&self) -> Place {
         let imported = self.imported.as_ref();
         Place {
@@ -240,12 +241,12 @@ impl Listed {
     }
 }
 
-/// An event's place among all events, of whatever chain: the hash settles ties of time without telling a tenant's number.
+/// An event's place among the events of all chains. The hash breaks ties of time without revealing a tenant's number.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
-    /// When it happened.
+    /// The time of the event.
     pub at: DateTime<Utc>,
-    /// Its hash.
+    /// Its hash, or the place of an imported event.
     pub hash: Vec<u8>,
 }
 
@@ -269,18 +270,18 @@ impl FromStr for Place {
     }
 }
 
-/// The end of a chain; in JSON as it is printed.
+/// The end of a chain. Its JSON is the text that is printed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct Head {
-    /// The number of its last event; 0 where it has none.
+    /// The number of its last event; 0 if it has none.
     pub number: i64,
     /// The hash of its last event.
     pub hash: Vec<u8>,
 }
 
 impl Head {
-    /// That of a chain without events.
+    /// The head of a chain without events.
     pub fn empty() -> Self {
         Self {
             number: 0,
@@ -324,31 +325,31 @@ impl FromStr for Head {
     }
 }
 
-/// Whose events are asked for.
+/// The owner of the events that are asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Whose {
-    /// All tenants' and the platform's.
+    /// All tenants and the platform.
     Everybodys,
-    /// Those of the platform itself.
+    /// The platform itself.
     Platforms,
-    /// Those of a tenant.
+    /// A tenant.
     Tenants(Tenancy),
-    /// Those of whoever had this slug: a tenant that is there or was deleted.
+    /// Every tenant that had this slug, whether it exists or was deleted.
     Named(String),
 }
 
-/// Which events are asked for.
+/// A filter of events.
 #[derive(Debug, Clone)]
 pub struct Filter {
-    /// Whose.
+    /// The owner of the events.
     pub whose: Whose,
-    /// Only of actors of this subject.
+    /// Only events by actors with this subject.
     pub actor: Option<String>,
-    /// Only of this action, or those that begin so where it ends with a dot: `hook.`.
+    /// Only events with this action; if it ends with a dot, as `hook.` does, with any action that begins so.
     pub action: Option<String>,
-    /// Only to this target.
+    /// Only events whose target has this name.
     pub target: Option<String>,
-    /// Only of this request.
+    /// Only events of this request.
     pub request_id: Option<String>,
     /// Only at this time or later.
     pub since: Option<DateTime<Utc>>,
@@ -357,7 +358,7 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// All events of theirs.
+    /// A filter that accepts all events of this owner.
     pub fn new(whose: Whose) -> Self {
         Self {
             whose,

@@ -1,44 +1,44 @@
-//! What can be wrong with a chain of the audit trail. Plain values, no I/O.
+//! Faults of a chain of the audit trail. Plain values, no I/O.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Most faults of one chain that are told.
+/// The most faults that are reported for one chain.
 pub const MAX_FAULTS: usize = 100;
 
-/// What is wrong with a chain.
+/// A fault of a chain.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Fault {
-    /// There should be events of these numbers.
+    /// Events with these numbers are missing.
     Missing {
         /// The first of them.
         from: i64,
         /// The last of them.
         to: i64,
     },
-    /// The event is not what its hash is of.
+    /// The event does not match its hash.
     Changed(i64),
-    /// The event fits its hash, but what follows was made after another one.
+    /// The event matches its hash, but the events after it were made after a different one.
     Replaced(i64),
-    /// The event is whole, but at another's place.
+    /// The event is intact, but out of order.
     Moved {
-        /// Where it is.
+        /// The number that it has.
         number: i64,
-        /// Where it was.
+        /// The number that it had.
         was: i64,
     },
-    /// These events are past the end that the chain had when the server last wrote to it, or before its beginning.
+    /// These events come after the end that the chain had when the server last wrote to it, or before its beginning.
     Added {
         /// The first of them.
         from: i64,
         /// The last of them.
         to: i64,
     },
-    /// Where the chain ends is not stored, though it has events.
+    /// The chain has events, but the record of its end is missing.
     NoEnd,
-    /// The event that was noted elsewhere is not there, or has another hash.
+    /// The event that was noted elsewhere is missing or has another hash.
     NotAsNoted(i64),
     /// These events have no seal.
     NotSealed {
@@ -47,29 +47,29 @@ pub enum Fault {
         /// The last of them.
         to: i64,
     },
-    /// The seals of these events are under keys that the master key does not open.
+    /// The keys of these events' seals do not open under the master key.
     NoKey {
         /// The first of them.
         from: i64,
         /// The last of them.
         to: i64,
     },
-    /// These events have seals that are not theirs: they were changed, and their hashes with them.
+    /// The seals of these events do not match them: the events were changed, and their hashes with them.
     WrongSeal {
         /// The first of them.
         from: i64,
         /// The last of them.
         to: i64,
     },
-    /// Seals were asked for, and there are none, or no key to check them.
+    /// Seals were required, but there are none, or there is no key to check them.
     NotKeyed,
-    /// Found when the chain was exported, by what did not come along.
+    /// A fault that the exporting server found and this server can't, for example because seals are not exported.
     #[serde(skip)]
     AtSource(Box<Self>),
 }
 
 impl Fault {
-    /// The fault as the server of the chain's origin found it.
+    /// The fault as the exporting server found it: without [`Self::AtSource`] around it.
     pub fn into_found(self) -> Self {
         match self {
             Self::AtSource(fault) => *fault,
@@ -77,7 +77,7 @@ impl Fault {
         }
     }
 
-    /// Whether it is one of those that another check found, which may have looked closer.
+    /// Whether another check found this fault, or a more exact form of it.
     pub fn is_among(&self, found: &[Self]) -> bool {
         found.iter().any(|other| match (self, other) {
             (Self::Changed(number), Self::Moved { number: moved, .. }) => number == moved,

@@ -1,4 +1,4 @@
-//! What hooks decided, and on what input. Plain values, no I/O.
+//! Model of hooks' decisions and of their inputs. Plain values, no I/O.
 
 use std::fmt;
 use std::str::FromStr;
@@ -18,13 +18,15 @@ use crate::signature::{Draft, Signature, ThreadKey};
 use crate::time;
 pub use verdicts::{Apart, Holds, Revoked, Told, Verdicts};
 
-/// Longest text of a guest's that is kept or answered, in characters.
+/// Maximum length of a plugin's text that is stored or returned, in characters. Longer text is cut.
 pub const MAX_TEXT_CHARS: usize = 500;
-/// Most rejections, warnings, annotations, or issues of one call that are kept.
+/// Maximum number of rejections, warnings, annotations or issues that are kept of one call.
 pub const MAX_ENTRIES: usize = 20;
 
-/// A guest's text, fit for one line of a log, a database and an answer: bounded, and without control characters, so that
-/// it can't begin a line of its own.
+/// A plugin's text, made safe for a log line, the database and an answer.
+///
+/// It is cut to [`MAX_TEXT_CHARS`]. Control characters become spaces, so that the text can't start a log line of its
+/// own.
 pub fn clean(text: &str) -> String {
     let mut line: String = text
         .chars()
@@ -43,12 +45,12 @@ pub fn clean(text: &str) -> String {
     line
 }
 
-/// Who asks, for whom, and when: what a plugin is told beside the signature.
+/// Caller, tenant and time of a request. A plugin reads them beside the signature.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Circumstances {
-    /// Slug of the tenant.
+    /// The tenant's slug.
     pub tenant: String,
-    /// Id of the request.
+    /// The request's id.
     pub request_id: String,
     /// The `sub` claim of the caller's token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -56,25 +58,25 @@ pub struct Circumstances {
     /// The scopes of the caller's token.
     #[serde(default)]
     pub scopes: Vec<String>,
-    /// Milliseconds since 1970.
+    /// Time of the request, in milliseconds since 1970.
     pub now_ms: u64,
 }
 
 impl Circumstances {
-    /// Those of a request, now.
+    /// The circumstances of a request at the current time.
     ///
     /// # Errors
     ///
-    /// [`Error::TenantRequired`].
+    /// [`Error::TenantRequired`] if the caller is not of a tenant.
     pub fn now(context: &Context) -> Result<Self> {
         Self::at(Utc::now(), context)
     }
 
-    /// Those of a request, at this time.
+    /// The circumstances of a request at the given time.
     ///
     /// # Errors
     ///
-    /// [`Error::TenantRequired`].
+    /// [`Error::TenantRequired`] if the caller is not of a tenant.
     pub fn at(now: DateTime<Utc>, context: &Context) -> Result<Self> {
         Ok(Self {
             tenant: context.tenancy()?.slug.to_string(),
@@ -90,7 +92,7 @@ impl Circumstances {
         })
     }
 
-    /// Their time; 1970 where it is beyond what there are years for.
+    /// The time as a date; 1970 if it is out of the range of dates.
     pub fn now_time(&self) -> DateTime<Utc> {
         let ms = i64::try_from(self.now_ms).ok();
         ms.and_then(DateTime::from_timestamp_millis)
@@ -98,32 +100,33 @@ impl Circumstances {
     }
 }
 
-/// What one hook made of a save or delete.
+/// Verdict of one hook on a save or delete.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize, ToSchema,
 )]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
-    /// It has nothing against it.
+    /// The hook accepted it.
     #[default]
     Accepted,
-    /// It refuses it.
+    /// The hook refused it.
     Rejected,
-    /// It trapped, missed its deadline or broke a limit.
+    /// The hook trapped, missed its deadline or broke another limit.
     Failed,
 }
 
-/// What became of a judged save or delete.
+/// Outcome of a save or delete that hooks judged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
-    /// It was done.
+    /// It was saved or deleted.
     Accepted,
     /// A hook refused it.
     Rejected,
-    /// A hook failed, and its settings say that nothing may be stored then.
+    /// A hook failed that is set to refuse on failure.
     Failed,
-    /// No hook refused it, but the thread had moved on, or had this very version already.
+    /// No hook refused it, but it was not stored: another version was saved first, or this very version was stored
+    /// already.
     NotStored,
 }
 
@@ -141,34 +144,34 @@ crate::words!(
     NotStored = "not_stored"
 );
 
-/// Why a hook refuses.
+/// Reason why a hook refuses a save or delete.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Rejection {
-    /// The plugin's stable code.
+    /// The plugin's code for the reason. It is stable: programs may rely on it.
     #[schema(example = "signer-dropped")]
     pub code: String,
-    /// A sentence for a person.
+    /// The reason in one sentence, for people.
     #[schema(example = "The new version drops a signer")]
     pub message: String,
-    /// JSON pointer to the parameter at fault, where the plugin named one.
+    /// JSON pointer to the parameter at fault, if the plugin names one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(example = "/cms")]
     pub field: Option<String>,
 }
 
-/// A line that a plugin wrote.
+/// A line that a plugin wrote to its log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct LogLine {
-    /// `debug`, `info`, `warn` or `error`.
+    /// Level: `debug`, `info`, `warn` or `error`.
     #[schema(example = "info")]
     pub level: String,
-    /// What it said.
+    /// Text of the line.
     #[schema(example = "two signers")]
     pub message: String,
 }
 
-/// A named value that a validator adds to what it accepts.
+/// A named value that a validator attaches to a save or delete that it accepts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Annotation {
     /// Its name.
@@ -179,54 +182,55 @@ pub struct Annotation {
     pub value: String,
 }
 
-/// What one hook decided about one save or delete: the calls of its tagger and validator together. What is empty takes no
-/// room where it is stored.
+/// One hook's decision about one save or delete: the calls of its tagger and its validator together.
+///
+/// Fields with default values are left out of the stored JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Decision {
     /// The hook's name.
     pub hook: Arc<str>,
-    /// Which of its bindings ran.
+    /// Number of the hook's binding that ran.
     pub binding: u32,
-    /// Whether this is the shadow's decision, which has no effect.
+    /// Whether the shadow revision made this decision. A shadow's decision has no effect.
     #[serde(default, skip_serializing_if = "is_default")]
     pub shadow: bool,
-    /// Of a shadow: whether it decided otherwise than the active revision, on the same input.
+    /// For a shadow: whether its decision differs from the active revision's on the same input.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub differs: Option<bool>,
-    /// Whether it decided, or only watched.
+    /// Mode of the hook: enforce, or monitor, in which the decision has no effect.
     #[serde(default, skip_serializing_if = "is_default")]
     pub mode: Mode,
-    /// What it says.
+    /// The verdict.
     #[serde(default, skip_serializing_if = "is_default")]
     pub verdict: Verdict,
-    /// Why it refuses.
+    /// Reasons for a refusal.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rejections: Vec<Rejection>,
-    /// How it failed: the limit and its value, or the trap.
+    /// Cause of a failure: the limit and its value, or the trap.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<String>,
-    /// Tags that it added.
+    /// Tags that the tagger added.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tags_added: Vec<String>,
-    /// Tags that it took away.
+    /// Tags that the tagger removed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tags_removed: Vec<String>,
-    /// What it accepts only with.
+    /// Warnings of the validator about a save or delete that it accepts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
-    /// What it adds to what it accepts.
+    /// Values that the validator attaches to a save or delete that it accepts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub annotations: Vec<Annotation>,
-    /// What it wrote meanwhile.
+    /// Lines that the plugin logged during the calls.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub log: Vec<LogLine>,
-    /// Fuel that it used.
+    /// Fuel that the calls used.
     #[serde(default, skip_serializing_if = "is_default")]
     pub fuel: u64,
-    /// Time that it took, in microseconds.
+    /// Duration of the calls, in microseconds.
     #[serde(default, skip_serializing_if = "is_default")]
     pub microseconds: u64,
-    /// The most linear memory that one of its calls held, in bytes.
+    /// Peak linear memory of the largest call, in bytes.
     #[serde(default, skip_serializing_if = "is_default")]
     pub memory_bytes: u64,
 }
@@ -236,12 +240,12 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 }
 
 impl Decision {
-    /// Whether it counts: neither a shadow's nor that of a hook which only watches.
+    /// Whether the decision has an effect. Decisions of shadows and of hooks in monitor mode have none.
     pub fn decides(&self) -> bool {
         !self.shadow && self.mode == Mode::Enforce
     }
 
-    /// Whether another decision says the same: verdict, codes and tags; not words, warnings or costs.
+    /// Whether both decisions have the same verdict, rejection codes and tags. Messages, warnings and costs may differ.
     pub fn agrees(&self, other: &Self) -> bool {
         let codes = |decision: &Self| {
             let codes = decision.rejections.iter();
@@ -256,18 +260,18 @@ impl Decision {
     }
 }
 
-/// What hooks were told beside the signature's bytes: all that a replay needs but those.
+/// Input of hooks beside the signature's bytes. A replay needs this and the bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Input {
-    /// Who asked, and when.
+    /// Caller, tenant and time.
     pub circumstances: Circumstances,
-    /// The tags before the first tagger.
+    /// Tags before the first tagger ran.
     #[serde(default)]
     pub tags: Vec<String>,
     /// The version's stage.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stage: Option<String>,
-    /// Who created the version.
+    /// Creator of the version, as the client named it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created_by: Option<String>,
     /// The comment on the version.
@@ -275,10 +279,10 @@ pub struct Input {
     pub comment: Option<String>,
     /// SHA-256 of the signature's bytes, in lower-case hexadecimal.
     pub sha256: String,
-    /// The same of the version that is signed over, where there is one and a hook asks for it.
+    /// SHA-256 of the bytes of the version that is signed over, if there is one and a hook reads it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous_sha256: Option<String>,
-    /// What hooks were told of whether signatures hold; nothing where none has asked.
+    /// Verification results that hooks read; none if no hook asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verdicts: Option<Verdicts>,
 }
@@ -316,17 +320,17 @@ impl Input {
         }
     }
 
-    /// The same, with what hooks were told of whether signatures hold.
+    /// This input, with the verification results that hooks read.
     #[must_use]
     pub fn with_verdicts(self, verdicts: Option<Verdicts>) -> Self {
         Self { verdicts, ..self }
     }
 
-    /// The input as JSON, its members in the order of the fields.
+    /// The input as JSON, with its members in the order of the fields.
     ///
     /// # Errors
     ///
-    /// None that can happen.
+    /// None in practice: these types always serialize.
     pub fn to_json(&self) -> Result<String> {
         serde_json::to_string(self).map_err(Error::internal)
     }
@@ -336,27 +340,27 @@ fn body_sha256(signature: &Signature) -> Option<String> {
     signature.body.as_ref().map(|body| to_hex(&body.sha256))
 }
 
-/// All that hooks decided about one save or delete, ready to be recorded.
+/// All hooks' decisions about one save or delete, ready to be recorded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Judgement {
-    /// What was judged.
+    /// Operation that was judged.
     pub operation: Operation,
-    /// Of which thread.
+    /// Thread that was saved to or deleted.
     pub key: ThreadKey,
-    /// Which version: for a save, the one that it would become.
+    /// Version that was judged; for a save, the number that the new version would get.
     pub version: u32,
-    /// On what input, as JSON.
+    /// The input, as JSON.
     pub input: String,
-    /// What each hook decided, as JSON.
+    /// The decisions of all hooks, as JSON.
     pub decisions: String,
 }
 
 impl Judgement {
-    /// Puts together what is recorded.
+    /// Serializes the input and the decisions.
     ///
     /// # Errors
     ///
-    /// None that can happen.
+    /// None in practice: these types always serialize.
     pub fn new(
         operation: Operation,
         key: &ThreadKey,
@@ -379,14 +383,14 @@ impl Judgement {
     }
 }
 
-/// A place in the record: that of one decision, newest first.
+/// Id of a decision: its position in the record, which is sorted newest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DecisionId {
-    /// When its judgement was recorded.
+    /// Time when the decision's judgement was recorded.
     pub at: DateTime<Utc>,
-    /// Its judgement's number.
+    /// Number of the judgement.
     pub judgement: i64,
-    /// Its place among the judgement's decisions, from 0.
+    /// Index of the decision in its judgement, from 0.
     pub place: u32,
 }
 
@@ -421,20 +425,20 @@ impl FromStr for DecisionId {
 /// A decision as it was recorded.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Recorded {
-    /// Where to find it again.
+    /// Id, to find the decision again.
     pub id: DecisionId,
-    /// What was judged.
+    /// Operation that was judged.
     pub operation: Operation,
-    /// Of which thread.
+    /// Thread that was saved to or deleted.
     pub key: ThreadKey,
-    /// Which version.
+    /// Version that was judged.
     pub version: u32,
-    /// What became of it, all hooks together.
+    /// Outcome of the save or delete, from the decisions of all hooks.
     pub outcome: Outcome,
-    /// SHA-256 of the input as JSON.
+    /// SHA-256 of the input's JSON.
     pub input_sha256: [u8; 32],
-    /// On what input.
+    /// The input.
     pub input: Input,
-    /// What this hook decided.
+    /// The decision of this hook.
     pub decision: Decision,
 }

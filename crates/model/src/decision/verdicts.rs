@@ -1,5 +1,7 @@
-//! Whether signatures held, as hooks were told: recorded with what they decided, so that a replay tells them the same although
-//! anchors, policies and clocks have moved on. Plain values, no I/O.
+//! Verification results as hooks read them. Plain values, no I/O.
+//!
+//! They are recorded with the decisions, so that a replay gives hooks the same results although trust anchors, policies
+//! and clocks have changed since.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -9,35 +11,35 @@ use sigpersist_verify::pki::{
 };
 use sigpersist_verify::{Report, Signer};
 
-/// Most bytes of JSON that are recorded of them with one judgement: more than a hundred signers.
+/// Maximum size of the results recorded with one judgement, in bytes of JSON: enough for more than a hundred signers.
 const MAX_BYTES: usize = 64 * 1024;
 
-/// Everything that the hooks of one save or delete were told.
+/// Verification results that the hooks of one save or delete read.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Verdicts {
-    /// Of what was saved or deleted, where a hook asked.
+    /// Results for the signature that was saved or deleted, if a hook asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signature: Option<Told>,
-    /// Of the version that was signed over, where a hook asked.
+    /// Results for the version that was signed over, if a hook asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous: Option<Told>,
-    /// Whether it was too much to be recorded.
+    /// Whether the results were too large to be recorded.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub left_out: bool,
 }
 
-/// What was told of one signature. Certificates are not in it where reading the signature's bytes finds them again.
+/// Verification result for one signature. Certificates that can be read again from the signature's bytes are left out.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Told {
-    /// Why it could be read, but not be verified.
+    /// Reason why the signature could be read, but not verified.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
-    /// Of each signer, in the order of the file.
+    /// Result for each signer, in the order of the file.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub signers: Vec<Holds>,
 }
 
-/// Whether one signer's signature holds: a verdict of the verifier.
+/// Verdict of the verifier on one signer's signature.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "they are those of a verdict")]
 pub struct Holds {
@@ -58,15 +60,16 @@ pub struct Holds {
     pub revocation: Revoked,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub apart_from_content: Option<Apart>,
-    /// The certificate that it was judged by, in base64 of DER, where whoever only reads the signature would take another one.
+    /// The certificate that the signature was verified with, in base64 of DER. Only set if a reader of the signature
+    /// alone would take another certificate for the signer's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate: Option<String>,
-    /// Of those who signed this signature.
+    /// Verdicts on the countersigners of this signature.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub countersigners: Vec<Self>,
 }
 
-/// What it comes to if its content, which is elsewhere, is what was signed.
+/// Verdict on a detached signature, assuming that its absent content is the content that was signed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "they are those of a verdict")]
 pub struct Apart {
@@ -78,25 +81,25 @@ pub struct Apart {
     pub intact: Option<bool>,
 }
 
-/// Whether certificates of the chain were revoked.
+/// Revocation status of the certificates of the chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Revoked {
-    /// Nothing tells of some of them.
+    /// Unknown for at least one certificate.
     NotJudged,
-    /// None was, in milliseconds since 1970.
+    /// No certificate was revoked at this time, in milliseconds since 1970.
     Good(i64),
-    /// One was, since then, where that is known.
+    /// A certificate was revoked, at this time in milliseconds since 1970, if it is known.
     Revoked(Option<i64>),
 }
 
 impl Verdicts {
-    /// Whether they are no more than is recorded.
+    /// Whether the results are small enough to be recorded.
     pub fn fits(&self) -> bool {
         serde_json::to_vec(self).is_ok_and(|json| json.len() <= MAX_BYTES)
     }
 
-    /// These, unless they are more than is recorded.
+    /// The results, or only the mark `left_out` if they are too large to be recorded.
     #[must_use]
     pub fn bounded(self) -> Self {
         if self.fits() {
@@ -110,10 +113,10 @@ impl Verdicts {
 }
 
 impl Told {
-    /// What a report says of a signature that was verified.
+    /// The result from the report of a verified signature.
     pub fn new(report: &Report) -> Self {
         let mut signers = report.signers.iter();
-        // No signers are no verdict.
+        // A report without signers holds no verdict.
         let verified = !report.signers.is_empty() && signers.all(|it| it.verdict.is_some());
         Self {
             problem: report.problem.as_deref().filter(|_| !verified).map(why),
@@ -122,7 +125,7 @@ impl Told {
     }
 }
 
-/// A sentence as what follows "it can't be read: ".
+/// The sentence without its start "It can't be read: " or "It can't be verified: ", to be put after such words.
 fn why(sentence: &str) -> String {
     let why = ["It can't be read: ", "It can't be verified: "]
         .iter()
@@ -134,7 +137,8 @@ fn why(sentence: &str) -> String {
 }
 
 impl Holds {
-    /// The certificate that it was judged by, of which reading the signature finds `read`.
+    /// The certificate that the signature was verified with: the recorded one, or otherwise `read`, which was read from
+    /// the signature.
     pub fn judged_certificate(&self, read: Option<Certificate>) -> Option<Certificate> {
         let Some(recorded) = &self.certificate else {
             return read;

@@ -12,22 +12,22 @@ use crate::quotas::Quotas;
 use crate::signature::{Encoding, SignatureBody, ThreadKey};
 pub use trail::{AuditChain, AuditEvent};
 
-/// What the header calls the format.
+/// The name of the format in the header.
 pub const FORMAT: &str = "sigpersist tenant";
-/// The version of the format that is written. Those before it are read too.
+/// The version of the format that is written. Earlier versions can be read.
 pub const FORMAT_VERSION: u32 = 4;
 
-/// A line.
+/// A line of the file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Line {
-    /// The first.
+    /// The first line.
     Header(Header),
-    /// Its name and quotas.
+    /// The tenant's name and quotas.
     Tenant(TenantFacts),
     /// A key that verifies tokens.
     Key(Key),
-    /// A chain of its audit trail, whose events follow; those that were imported into it first, and its own last.
+    /// A chain of the tenant's audit trail, whose events follow. Imported chains come first, its own chain last.
     AuditChain(AuditChain),
     /// The next event of the chain.
     AuditEvent(AuditEvent),
@@ -35,23 +35,23 @@ pub enum Line {
     Thread(Thread),
     /// The next version of the thread.
     Version(Version),
-    /// What the tenant accepts, and whom it trusts.
+    /// The tenant's policy and trust anchors.
     Policy(Policy),
-    /// A revision of a plugin of the tenant's own; of one plugin the oldest first.
+    /// A revision of one of the tenant's own plugins. The oldest revision of a plugin comes first.
     Revision(Revision),
     /// A hook, there or deleted, whose bindings follow.
     Hook(Hook),
     /// The next binding of the hook.
     Binding(HookBinding),
-    /// What hooks decided about one save or delete.
+    /// The decisions of hooks about one save or delete.
     Judgement(Judgement),
-    /// A signature that hooks refused, kept for replays.
+    /// A signature that hooks refused. It is kept for replays.
     Input(Input),
-    /// The last.
+    /// The last line.
     End(End),
 }
 
-/// What a file is.
+/// The header of a file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Header {
@@ -61,11 +61,11 @@ pub struct Header {
     pub format_version: u32,
     /// The tenant's slug where it was exported.
     pub tenant: String,
-    /// The moment whose state it holds.
+    /// The time of the snapshot that the file holds.
     pub exported_at: DateTime<Utc>,
-    /// What it holds.
+    /// The number of lines of each kind.
     pub counts: Counts,
-    /// The envelope of its keys, if they came along.
+    /// The envelope of its keys, if they were exported.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keys: Option<Envelope>,
 }
@@ -92,7 +92,7 @@ pub enum Under {
     MasterKey,
 }
 
-/// How much of what a file holds.
+/// The number of lines of each kind.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "the names of the lines say it")]
@@ -115,12 +115,12 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// What progress is told of: versions, and events of the audit trail.
+    /// The number of steps for progress: versions, and events of the audit trail.
     pub fn steps(&self) -> u64 {
         self.versions.saturating_add(self.audit_events)
     }
 
-    /// One line more.
+    /// Counts one line.
     pub fn add(&mut self, line: &Line) {
         match line {
             Line::Thread(_) => self.threads += 1,
@@ -139,21 +139,21 @@ impl Counts {
     }
 }
 
-/// What shows that nothing is missing.
+/// The last line, which shows whether lines are missing or changed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct End {
-    /// What the lines between header and end are.
+    /// The number of lines of each kind between header and end.
     pub counts: Counts,
-    /// SHA-256 of those lines, their line feeds included.
+    /// The SHA-256 of those lines, with their line feeds.
     pub sha256: Digest,
 }
 
-/// What a tenant is called and may use.
+/// The tenant's name and quotas.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TenantFacts {
-    /// Its name for people; none if that is its slug.
+    /// Its display name; none if that is its slug.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// Its own quotas; null stands for the server's default.
@@ -174,13 +174,14 @@ pub struct Key {
     pub expires_at: Option<DateTime<Utc>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub public_key: Option<String>,
-    /// The shared secret or the private key, encrypted as the header says. A key of which only the public part is known has an
-    /// empty secret: it is still authenticated, so that nobody adds a key of their own to a file.
+    /// The shared secret or the private key, encrypted under the envelope of the header. If only the public part of
+    /// the key is known, the secret is empty: it is still authenticated, so that nobody can add a key of their own to
+    /// a file.
     pub secret: String,
 }
 
 impl Key {
-    /// Everything but the secret, which is bound to it: a line that was changed does not open.
+    /// All fields except the secret, which is bound to them: a line that was changed does not open.
     pub fn binding(&self) -> String {
         serde_json::json!([
             self.kid,
@@ -201,15 +202,15 @@ pub struct Thread {
     /// Its id; none in files of version 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<i64>,
-    /// Which document.
+    /// The document's name.
     pub document: String,
-    /// In which story.
+    /// The thread's name.
     pub thread: String,
-    /// How many versions there are.
+    /// The number of its versions.
     pub versions: u32,
-    /// When the first was saved.
+    /// The time when the first version was saved.
     pub created_at: DateTime<Utc>,
-    /// When the last was saved.
+    /// The time when the last version was saved.
     pub updated_at: DateTime<Utc>,
 }
 
@@ -231,12 +232,12 @@ pub struct Version {
     pub sha256: Digest,
     /// The text that the client sent.
     pub signature: String,
-    /// What was found when it was verified, the oldest first.
+    /// The verdicts of its verifications, the oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub verdicts: Vec<Verdict>,
 }
 
-/// What was found when a version was verified.
+/// The verdict of a verification.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "they are those of a stored verdict")]
@@ -245,27 +246,27 @@ pub struct Verdict {
     pub verdict: Value,
 }
 
-/// What a tenant accepts, and whom it trusts.
+/// The tenant's policy and trust anchors.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Policy {
-    /// What it accepts and records.
+    /// The policy.
     pub policy: policy::Policy,
-    /// Whom it trusts, the oldest first.
+    /// The trust anchors, the oldest first.
     pub trust_anchors: Vec<Anchor>,
 }
 
-/// A certificate that is trusted.
+/// A trust anchor: a certificate that the tenant trusts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Anchor {
-    /// Since when.
+    /// The time when it was added.
     pub created_at: DateTime<Utc>,
     /// The certificate in PEM.
     pub pem: String,
 }
 
-/// A version as it is stored: the line but for the text, of which the body is made.
+/// A version as it is stored: like its line, but with the body that is made of the signature's text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(missing_docs, reason = "they are those of a signature")]
 pub struct StoredVersion<Body = SignatureBody> {
@@ -276,11 +277,11 @@ pub struct StoredVersion<Body = SignatureBody> {
     pub comment: Option<String>,
     pub tags: Vec<String>,
     pub body: Body,
-    /// Not compared, and not read of what is there.
+    /// Its verdicts. They are not compared, and not read from the database.
     pub verdicts: Vec<Verdict>,
 }
 
-/// What tells one body from another without its bytes.
+/// The encoding and digest that identify a body without its bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(missing_docs, reason = "they are those of a body")]
 pub struct BodyMark {
@@ -289,7 +290,7 @@ pub struct BodyMark {
 }
 
 impl StoredVersion {
-    /// The version as a line.
+    /// Turns the version into a line.
     pub fn into_line(self) -> Line {
         Line::Version(Version {
             version: self.version,
@@ -304,7 +305,7 @@ impl StoredVersion {
         })
     }
 
-    /// Whether a stored version is this one.
+    /// Whether a stored version is identical to this one.
     pub fn is(&self, stored: &StoredVersion<BodyMark>) -> bool {
         self.version == stored.version
             && self.created_at == stored.created_at
@@ -317,16 +318,16 @@ impl StoredVersion {
     }
 }
 
-/// Versions of one thread that follow one another, as they are written together.
+/// Consecutive versions of one thread, which are written together.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Part {
     /// The thread's id, if it is known.
     pub id: Option<i64>,
     /// The thread.
     pub key: ThreadKey,
-    /// When its first version was saved.
+    /// The time when its first version was saved.
     pub created_at: DateTime<Utc>,
-    /// When the last of these was saved.
+    /// The time when the last of these versions was saved.
     pub updated_at: DateTime<Utc>,
     /// The versions, at least one.
     pub versions: Vec<StoredVersion>,
@@ -350,26 +351,26 @@ pub struct Revision {
 pub struct Hook {
     /// Its name.
     pub name: String,
-    /// How many bindings it has had.
+    /// The number of bindings that it has had.
     pub bindings: u32,
-    /// What it is now; none where it was deleted.
+    /// Its present state; none if it was deleted.
     pub in_force: Option<InForce>,
 }
 
-/// What a hook is now.
+/// The present state of a hook.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct InForce {
-    /// The number of its binding.
+    /// The number of the binding in force.
     pub binding: u32,
-    /// When it was first set.
+    /// The time when it was first set.
     pub created_at: DateTime<Utc>,
-    /// Since when it is set aside, and why.
+    /// The time and reason of its quarantine; none if it is not quarantined.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quarantine: Option<Quarantine>,
 }
 
-/// That a hook is set aside.
+/// The quarantine of a hook.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "they are those of a hook")]
@@ -378,7 +379,7 @@ pub struct Quarantine {
     pub reason: String,
 }
 
-/// What a hook was set to.
+/// A binding of a hook.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "they are those of a binding")]
@@ -402,7 +403,7 @@ pub struct HookBinding {
     pub set_at: DateTime<Utc>,
 }
 
-/// What ran beside it.
+/// The shadow that runs beside a binding.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "they are those of a shadow")]
@@ -412,7 +413,7 @@ pub struct HookShadow {
 }
 
 impl HookBinding {
-    /// A binding as a line.
+    /// Makes the line of a binding.
     pub fn new(
         number: u32,
         binding: Binding,
@@ -441,7 +442,7 @@ impl HookBinding {
         }
     }
 
-    /// The binding, of the plugin that has this number here.
+    /// The binding. `plugin_id` is the number of its plugin here.
     pub fn to_binding(&self, plugin_id: i32) -> Binding {
         Binding {
             plugin: self.plugin.clone(),
@@ -466,7 +467,7 @@ impl HookBinding {
     }
 }
 
-/// What hooks decided about one save or delete, as it is stored.
+/// The decisions of hooks about one save or delete, as they are stored.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "they are those of a decision")]
@@ -487,7 +488,7 @@ pub struct Judgement {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Input {
-    /// When it was last refused.
+    /// The time when it was last refused.
     pub at: DateTime<Utc>,
     /// The text that the client sent.
     pub signature: String,

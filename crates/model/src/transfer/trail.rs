@@ -1,4 +1,4 @@
-//! The lines of a trail. Plain values, no I/O.
+//! The lines of an audit trail. Plain values, no I/O.
 
 use crate::context::TenantId;
 use crate::digest::{from_hex, to_hex};
@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::audit::{Fault, Head, MAX_FAULTS, NO_HASH, Recorded};
 
-/// The most bytes of an event's texts. A page of a list has 200 events.
+/// The most bytes of an event's texts: a page of a list has up to 200 events.
 const MAX_EVENT_BYTES: usize = 128 * 1024;
 
 /// A chain of the audit trail, whose events follow.
@@ -19,21 +19,21 @@ const MAX_EVENT_BYTES: usize = 128 * 1024;
 pub struct AuditChain {
     /// The slug of the tenant where the events happened.
     pub tenant: String,
-    /// The number of the tenant there, which their hashes have.
+    /// The number of the tenant there, which the hashes cover.
     pub tenant_id: i32,
-    /// How many events follow.
+    /// The number of events that follow.
     pub events: u64,
-    /// Where the chain ends; none where its server did not know.
+    /// The end of the chain; none if the exporting server did not know.
     pub head: Option<Head>,
-    /// How many events had a seal that its server found right; none where it did not look.
+    /// The number of events whose seal the exporting server found valid; none if it did not check seals.
     pub keyed: Option<u64>,
-    /// What was wrong with it when it was exported.
+    /// The faults that the chain had when it was exported.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<Fault>,
 }
 
 impl AuditChain {
-    /// Makes sure that it is no more than an export writes.
+    /// Checks that the line is within the bounds of an export.
     pub fn check(&self) -> Result<(), String> {
         check_slug("tenant", &self.tenant)
             .map_err(|error| error.to_string().trim_end_matches('.').to_owned())?;
@@ -61,15 +61,15 @@ pub struct AuditEvent {
     pub request_id: Option<String>,
     pub action: String,
     pub target: String,
-    /// JSON as it was written, of which the hash is.
+    /// The value before the change, as its JSON text was written: the hash covers this text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<String>,
-    /// The same.
+    /// The value after the change, likewise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<String>,
     /// The hash of the event before it, in hexadecimal.
     pub previous: String,
-    /// Its own.
+    /// Its own hash, in hexadecimal.
     pub hash: String,
 }
 
@@ -94,7 +94,7 @@ impl From<Recorded> for AuditEvent {
 }
 
 impl AuditEvent {
-    /// The event, of the tenant that has this number where it happened, if it can be stored and listed.
+    /// Checks that the event can be stored and listed. `chain` is the number of its tenant where it happened.
     pub fn into_recorded(self, chain: TenantId) -> Result<Recorded, String> {
         let hash = |name: &str, text: &str| {
             let hash = from_hex(text).filter(|hash| hash.len() <= NO_HASH.len());

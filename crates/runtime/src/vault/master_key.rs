@@ -1,5 +1,7 @@
-//! The file with the master key: 32 bytes in hexadecimal on a line. While it is rotated, further lines hold the key that is
-//! to come, `next …`, and those that were, `old …`; secrets under any of them can be read.
+//! The file with the master key: 32 bytes in hexadecimal on one line.
+//!
+//! During a rotation, further lines hold the next key (`next …`) and old keys (`old …`). Secrets under any of them can
+//! be decrypted.
 
 use std::fmt;
 use std::io::Write as _;
@@ -17,14 +19,14 @@ pub(super) const KEY_BYTES: usize = 32;
 /// A master key in the clear; wiped when dropped.
 pub(super) type Key = Zeroizing<[u8; KEY_BYTES]>;
 
-/// What the file says.
+/// The contents of the file.
 #[derive(Clone)]
 pub(super) struct MasterKeys {
-    /// The one that encrypts.
+    /// The key that encrypts.
     pub(super) current: Key,
-    /// The one that will, once every server can read what it has encrypted.
+    /// The key that will encrypt, once every server can decrypt with it.
     pub(super) next: Option<Key>,
-    /// Those that did.
+    /// Keys that encrypted before.
     pub(super) old: Vec<Key>,
 }
 
@@ -83,16 +85,16 @@ impl MasterKeys {
     }
 }
 
-/// The file.
+/// The master key file.
 #[derive(Debug, Clone)]
 pub(super) struct MasterKeyFile(pub(super) PathBuf);
 
 impl MasterKeyFile {
-    /// Reads it.
+    /// Reads the file.
     ///
     /// # Errors
     ///
-    /// A sentence that names the file and how to make one.
+    /// A message that names the file and says how to make one.
     pub(super) fn read(&self) -> anyhow::Result<MasterKeys> {
         let path = self.0.display();
         let text = std::fs::read_to_string(&self.0)
@@ -106,11 +108,11 @@ impl MasterKeyFile {
         Ok(keys)
     }
 
-    /// Makes it with a new key where it does not exist, readable by its user alone.
+    /// Makes the file with a new key if it does not exist, readable only by its owner.
     ///
     /// # Errors
     ///
-    /// Where it can't be made.
+    /// If the file can't be made.
     pub(super) fn make_if_missing(&self) -> anyhow::Result<()> {
         if self.0.exists() {
             return Ok(());
@@ -120,7 +122,7 @@ impl MasterKeyFile {
             next: None,
             old: Vec::new(),
         };
-        // Linked, so that of two processes that start at once only one makes the key.
+        // Hard-linked, so that of two processes that start at once only one makes the key.
         let aside = self.write_aside(&keys)?;
         let linked = std::fs::hard_link(&aside, &self.0);
         std::fs::remove_file(&aside)?;
@@ -132,15 +134,15 @@ impl MasterKeyFile {
         }
     }
 
-    /// Replaces it, whole.
+    /// Replaces the file atomically.
     ///
     /// # Errors
     ///
-    /// Where it can't be written.
+    /// If the file can't be written.
     pub(super) fn replace(&self, keys: &MasterKeys) -> anyhow::Result<()> {
         let aside = self.write_aside(keys)?;
         let old = std::fs::metadata(&self.0)?;
-        // Whoever could read it still can.
+        // Everybody who could read the old file can read the new one.
         let replaced = std::os::unix::fs::chown(&aside, Some(old.uid()), Some(old.gid()))
             .and_then(|()| std::fs::set_permissions(&aside, old.permissions()))
             .and_then(|()| std::fs::rename(&aside, &self.0));
@@ -148,13 +150,13 @@ impl MasterKeyFile {
             drop(std::fs::remove_file(&aside));
         }
         replaced.with_context(|| self.cant_be_written())?;
-        // The new name lasts only when its folder is on disk too.
+        // The new name is durable only when its folder is synced, too.
         let folder = self.0.parent().filter(|folder| *folder != Path::new(""));
         std::fs::File::open(folder.unwrap_or(Path::new(".")))?.sync_all()?;
         Ok(())
     }
 
-    /// Writes the keys to a file beside it, on disk when this returns.
+    /// Writes the keys to a new file beside this one, and syncs that to disk.
     fn write_aside(&self, keys: &MasterKeys) -> anyhow::Result<PathBuf> {
         let aside = self.0.with_extension(format!("new-{}", std::process::id()));
         let mut file = std::fs::OpenOptions::new()
@@ -174,7 +176,7 @@ impl MasterKeyFile {
     }
 }
 
-/// A key that nobody has.
+/// A new random key.
 pub(super) fn new_key() -> anyhow::Result<Key> {
     let bytes = random_bytes(KEY_BYTES)?;
     let mut key = Key::default();

@@ -1,5 +1,5 @@
-//! Encryption of secrets at rest: AES-256-GCM under a master key that lives outside the database. A ciphertext names the
-//! key that it is under, so that the master key can be rotated while servers run.
+//! Encryption of secrets at rest: AES-256-GCM under a master key that is stored outside of the database. Each
+//! ciphertext names its master key, so that the key can be rotated while servers run.
 
 mod master_key;
 
@@ -16,10 +16,10 @@ use zeroize::Zeroizing;
 
 use master_key::{Key, MasterKeyFile, MasterKeys, new_key};
 
-/// The first byte of a ciphertext: since version 2 the name of its key follows.
+/// First byte of a ciphertext. Since version 2, the id of its master key follows.
 const UNNAMED_VERSION: u8 = 1;
 const NONCE_BYTES: usize = 12;
-/// How often a ciphertext under an unknown key may cause the file to be read.
+/// Least time between two reads of the file that find no key for a ciphertext.
 const REREAD_EVERY: Duration = Duration::from_secs(1);
 
 /// A master key, ready to use.
@@ -27,7 +27,7 @@ const REREAD_EVERY: Duration = Duration::from_secs(1);
 struct ReadyKey {
     id: MasterKeyId,
     key: RandomizedNonceKey,
-    /// What keys for other purposes are derived from.
+    /// Derives keys for other purposes.
     derivation: hkdf::Prk,
 }
 
@@ -92,23 +92,23 @@ impl Ring {
     }
 }
 
-/// The master key, and beside it those that it replaces or that replace it, while it is rotated.
+/// The master key and, while it is rotated, the keys before and after it.
 #[derive(Debug)]
 pub struct Vault {
     file: MasterKeyFile,
     ring: Mutex<Arc<Ring>>,
-    /// When the file was last read for a key that was not in it.
+    /// Time at which the file was last read for a key that was not in it.
     missed_at: Mutex<Option<Instant>>,
 }
 
-/// How far the rotation of the master key is, which its file tells.
+/// The ids of the master keys in the file, which show the progress of a rotation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MasterKeyIds {
     /// The key that encrypts.
     pub current: MasterKeyId,
-    /// The one that is to.
+    /// The prepared key, which will encrypt after the rotation.
     pub next: Option<MasterKeyId>,
-    /// Those that did, and are still needed or not taken away yet.
+    /// Keys that encrypted before, and were not removed yet.
     pub old: Vec<MasterKeyId>,
 }
 
@@ -117,7 +117,7 @@ impl Vault {
     ///
     /// # Errors
     ///
-    /// A sentence that names the file and how to make one.
+    /// A message that names the file and says how to make one.
     pub fn from_file(path: &Path) -> anyhow::Result<Self> {
         let file = MasterKeyFile(path.to_owned());
         let ring = Ring::new(&file.read()?)?;
@@ -128,11 +128,11 @@ impl Vault {
         })
     }
 
-    /// Like [`Self::from_file`], and makes the file where it does not exist, readable by its user alone.
+    /// Like [`Self::from_file`], but makes the file if it does not exist, readable only by its owner.
     ///
     /// # Errors
     ///
-    /// As [`Self::from_file`], and where the file can't be made.
+    /// As [`Self::from_file`], and if the file can't be made.
     pub fn from_file_or_new(path: &Path) -> anyhow::Result<Self> {
         MasterKeyFile(path.to_owned()).make_if_missing()?;
         Self::from_file(path)
@@ -149,12 +149,14 @@ impl Vault {
         Ok(ring)
     }
 
-    /// Encrypts a secret. `binding` says where it is stored; only there it decrypts again. `current` names the master key
-    /// that encrypts; without it that is the current one of the file.
+    /// Encrypts a secret.
+    ///
+    /// `binding` says where the secret is stored; it can be decrypted only there. `current` names the master key that
+    /// encrypts; without it, the file's current key does.
     ///
     /// # Errors
     ///
-    /// [`Error::Refused`] where the file lacks that key, [`Error::Internal`] where the machine gives no randomness.
+    /// [`Error::Refused`] if the file lacks that key, [`Error::Internal`] if the machine gives no randomness.
     pub fn encrypt(
         &self,
         secret: &[u8],
@@ -181,11 +183,11 @@ impl Vault {
         Ok([key.id.prefix().as_slice(), nonce.as_ref(), &sealed].concat())
     }
 
-    /// Decrypts what [`Self::encrypt`] made for the same place.
+    /// Decrypts the result of [`Self::encrypt`] for this binding.
     ///
     /// # Errors
     ///
-    /// [`Error::Internal`] where the master key is another one, or the ciphertext was changed or moved.
+    /// [`Error::Internal`] if the master key is another one, or the ciphertext was changed or moved.
     pub fn decrypt(&self, stored: &[u8], binding: &str) -> Result<Zeroizing<Vec<u8>>> {
         let ring = self.ring();
         let opened = match stored.split_first() {
@@ -208,8 +210,8 @@ impl Vault {
         })
     }
 
-    /// The keys that are known, or those of the file where that is a key of this name. Strangers may cause it to be looked
-    /// for, so it is read in vain once a second at most.
+    /// The known keys, if a key with this id is among them; otherwise reads the file and looks for it there. Strangers
+    /// can cause this, so the file is read in vain at most once a second.
     fn ring_with(&self, id: &[u8]) -> Option<Arc<Ring>> {
         let ring = self.ring();
         if ring.named(id).is_some() {
@@ -228,14 +230,15 @@ impl Vault {
         found
     }
 
-    /// Keys that authenticate with HMAC-SHA256, for one purpose: one from each master key that is in the file now, the
-    /// current one's first. Tags are made with that and hold under all, so that they follow a rotation in every process.
+    /// Derives HMAC-SHA256 keys for one purpose: one from each master key in the file, the current one first.
+    ///
+    /// Tags are made with the first key and valid under any of them, so that they survive a rotation in every process.
     ///
     /// # Errors
     ///
     /// [`Error::Internal`] if a key can't be derived.
     pub fn authentication_keys(&self, purpose: &str) -> Result<Vec<hmac::Key>> {
-        // A file that can't be read now could be before.
+        // If the file can't be read now, the keys from the last read are used.
         let ring = self.read_again().unwrap_or_else(|_| self.ring());
         let keys = ring.keys.iter();
         keys.map(|key| derive(&key.derivation, purpose))
@@ -243,7 +246,7 @@ impl Vault {
             .map_err(|_| Error::internal("a key can't be derived from the master key"))
     }
 
-    /// Keys that encrypt for the holders of a master key, one from each that is in the file now, the current one's first.
+    /// Derives keys that encrypt for holders of a master key: one from each in the file, the current one first.
     ///
     /// # Errors
     ///
@@ -261,16 +264,16 @@ impl Vault {
             .map_err(|_| Error::internal("a key can't be derived from the master key"))
     }
 
-    /// The file.
+    /// The path of the master key file.
     pub fn path(&self) -> &Path {
         &self.file.0
     }
 
-    /// The names of the keys in the file, which is read anew.
+    /// The ids of the keys in the file, which is read again.
     ///
     /// # Errors
     ///
-    /// Those of [`Self::from_file`].
+    /// As [`Self::from_file`].
     pub fn key_ids(&self) -> anyhow::Result<MasterKeyIds> {
         let keys = self.file.read()?;
         self.read_again()?;
@@ -282,11 +285,11 @@ impl Vault {
         })
     }
 
-    /// Puts a new key into the file that is to encrypt later, where there is none yet.
+    /// Adds a new key to the file that will encrypt later, unless there is one already.
     ///
     /// # Errors
     ///
-    /// Where the file can't be read or written.
+    /// If the file can't be read or written.
     pub fn prepare_key(&self) -> anyhow::Result<()> {
         let mut keys = self.file.read()?;
         if keys.next.is_none() {
@@ -297,11 +300,11 @@ impl Vault {
         Ok(())
     }
 
-    /// Lets the key that was prepared encrypt from now on; the present one stays to decrypt.
+    /// Makes the prepared key the current one, which encrypts from now on. The old key stays to decrypt.
     ///
     /// # Errors
     ///
-    /// Where the file can't be read or written.
+    /// If the file can't be read or written.
     pub fn promote_key(&self) -> anyhow::Result<()> {
         let mut keys = self.file.read()?;
         if let Some(next) = keys.next.take() {
@@ -313,11 +316,11 @@ impl Vault {
         Ok(())
     }
 
-    /// Takes the keys away that do not encrypt any more.
+    /// Removes the keys that no longer encrypt.
     ///
     /// # Errors
     ///
-    /// Where the file can't be read or written.
+    /// If the file can't be read or written.
     pub fn drop_old_keys(&self) -> anyhow::Result<()> {
         let mut keys = self.file.read()?;
         if !keys.old.is_empty() {
@@ -333,14 +336,14 @@ impl Vault {
 ///
 /// # Errors
 ///
-/// [`Error::Internal`] where the machine gives none.
+/// [`Error::Internal`] if the machine gives none.
 pub fn random_bytes(length: usize) -> Result<Zeroizing<Vec<u8>>> {
     let mut bytes = Zeroizing::new(vec![0; length]);
     rand::fill(&mut bytes).map_err(|_| Error::internal("the machine gives no randomness"))?;
     Ok(bytes)
 }
 
-/// A name that nobody guesses and nobody else has: 16 random bytes in hexadecimal.
+/// A unique name that nobody can guess: 16 random bytes in hexadecimal.
 ///
 /// # Errors
 ///
@@ -421,7 +424,7 @@ mod tests {
         let promoted = vault.key_ids().unwrap();
         assert_eq!(Some(promoted.current), prepared.next);
         assert_eq!((promoted.next, promoted.old), (None, vec![old.current]));
-        // The server that runs is told of the new key by the database, and finds it in the file.
+        // The running server learns of the new key from the database, and finds it in the file.
         let current = Some(promoted.current);
         let since = running.encrypt(b"secret", "here", current).unwrap();
         assert!(since.starts_with(&promoted.current.prefix()));
@@ -443,7 +446,7 @@ mod tests {
         vault.promote_key().unwrap();
         let since = vault.encrypt(b"secret", "here", None).unwrap();
         assert_eq!(*running.decrypt(&since, "here").unwrap(), b"secret");
-        // What is in no file is looked for once a second at most.
+        // The file is read at most once a second for a key that it does not have.
         let other = Vault::from_file_or_new(&folder.path().join("b")).unwrap();
         let foreign = other.key_ids().unwrap().current;
         let refused = running.encrypt(b"secret", "here", Some(foreign));

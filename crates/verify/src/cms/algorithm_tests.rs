@@ -1,4 +1,4 @@
-//! Signatures by algorithms that another implementation made: OpenSSL, with its engine for GOST.
+//! Signatures that another implementation made with each algorithm: OpenSSL, with its engine for GOST.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -6,7 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 use crate::pki::{Anchors, Indication};
 use crate::{Judging, cms};
 
-/// A name and DER in base64 on each line, as `fixtures/make.sh` makes them.
+/// A name and DER in base64 on each line, made by `fixtures/make.sh`.
 const ALGORITHMS: &str = include_str!("fixtures/algorithms.txt");
 /// The end of 2026, in milliseconds since 1970.
 const NOW_MS: i64 = 1_798_675_200_000;

@@ -1,4 +1,4 @@
-//! Answers about revocation by those who may answer, each rule of RFC 6960 obeyed and broken.
+//! OCSP responses of entitled signers, with each rule of RFC 6960 obeyed and broken.
 
 use super::revocation_tests::{
     GOOD, ISSUER, MESSAGE, Pki, REVOKED, SERIAL, UNTOLD, ce, entry, flag, place, point, points,
@@ -20,19 +20,19 @@ const OCSP_BASIC: [u64; 10] = [1, 3, 6, 1, 5, 5, 7, 48, 1, 1];
 /// The serial number of a delegate's certificate.
 const DELEGATE: u8 = 5;
 
-/// An answer by somebody whose certificate may come with it.
+/// An OCSP response, with or without the certificate of its signer.
 struct Answer<'a> {
     pki: &'a Pki,
     by: &'a Party,
-    /// Empty where none comes with it.
+    /// Empty if no certificate comes with the response.
     certificate: Vec<u8>,
     serials: &'a [u8],
-    /// The issuer's name, of which the answer has a digest.
+    /// The issuer's name, whose digest is in the response.
     issuer: Vec<u8>,
-    /// The days (`YYMMDD`) on which it was made, from which it tells, and until which.
+    /// The days (`YYMMDD`) on which it was made, from which its statement counts, and until which.
     days: [&'a str; 3],
     is_revoked: bool,
-    /// Extensions of the answer, and of each of its entries.
+    /// Extensions of the response, and of each of its entries.
     extensions: [Vec<Vec<u8>>; 2],
 }
 
@@ -50,7 +50,7 @@ impl<'a> Answer<'a> {
         }
     }
 
-    /// As a CMS embeds it.
+    /// The response as a CMS embeds it.
     fn encode(&self) -> Vec<u8> {
         tlv(0xa1, &[oid(&OCSP_RESPONSE), self.basic()].concat())
     }
@@ -105,7 +105,7 @@ fn time(day: &str) -> Vec<u8> {
     tlv(0x18, format!("20{day}000000Z").as_bytes())
 }
 
-/// The usage of a key for answers.
+/// The extended key usage for signing responses.
 fn usage() -> Vec<u8> {
     ce(37, false, &sequence(&[oid(&[1, 3, 6, 1, 5, 5, 7, 3, 9])]))
 }
@@ -114,7 +114,7 @@ fn delegate() -> Party {
     Party::new(name(UTF8, "Test Responder"))
 }
 
-/// A delegate's certificate with these extensions more.
+/// A delegate's certificate with these additional extensions.
 fn certificate(pki: &Pki, delegate: &Party, more: &[Vec<u8>]) -> Vec<u8> {
     let extensions = [&[usage()], more].concat();
     pki.root
@@ -132,7 +132,7 @@ fn a_delegate_answers_while_it_is_not_revoked_itself() {
     };
     pki.assert(&[], &[answered(&[], &[SERIAL])], GOOD);
     pki.assert(&[], &[answered(&[], &[9])], UNTOLD);
-    // A list of another place says nothing good, but whom it lists.
+    // A list of another place shows nobody to be good, but it can revoke.
     let list = |serial| pki.list(&[entry(serial, &[])], &[point(&[place("http://there")])]);
     pki.assert(&[], &[answered(&[], &[SERIAL]), list(9)], GOOD);
     pki.assert(&[], &[answered(&[], &[SERIAL]), list(DELEGATE)], UNTOLD);
@@ -142,7 +142,7 @@ fn a_delegate_answers_while_it_is_not_revoked_itself() {
         &[answered(&[no_check], &[SERIAL]), list(DELEGATE)],
         GOOD,
     );
-    // Whether the delegate was revoked is told by somebody of whom this very answer tells.
+    // A list says whether the delegate was revoked, and the response covers the signer of that list.
     let publisher = &pki.publisher;
     let general = |name: &[u8]| tlv(0xa4, name);
     let named = points(&[sequence(&[tlv(0xa2, &general(&publisher.name))])]);
@@ -152,7 +152,7 @@ fn a_delegate_answers_while_it_is_not_revoked_itself() {
     let answer = answered(&named, &[SERIAL, 3]);
     let whole = indirect(&[], &[flag(0x84)]);
     pki.assert(&[], &[answer.clone(), whole], GOOD);
-    // The same where the list is asked for the person first, of whom it tells for one reason.
+    // The same if the list is first looked at for the person, for whom it covers only some reasons.
     let of_root = ce(ISSUER, true, &sequence(&[general(&pki.root.name)]));
     let some = [tlv(0x83, &[7, 0x60, 0]), flag(0x84)];
     let listed = |serial| indirect(&[entry(serial, std::slice::from_ref(&of_root))], &some);
@@ -174,7 +174,7 @@ fn a_bare_answer_may_be_called_by_its_own_name() {
             &[tlv(0xa1, &[oid(&OCSP_BASIC), basic.clone()].concat())],
             why,
         );
-        // By the name of something else it is nobody's answer.
+        // Under another OID, it is not a response.
         let other = [oid(&[1, 3, 6, 1, 5, 5, 7, 48, 1, 4]), basic].concat();
         pki.assert(&[], &[tlv(0xa1, &other)], UNTOLD);
     }
@@ -215,7 +215,7 @@ fn a_delegate_may_be_among_the_certificates_at_hand() {
     let good = certificate(&pki, &delegate, &[]);
     assert_eq!(judge(good.clone(), false, &[]), GOOD);
     assert_eq!(judge(good.clone(), true, &[]), REVOKED);
-    // The same rules hold as for those inside of an answer.
+    // The same rules hold as for a delegate inside of a response.
     let list = |serial| pki.list(&[entry(serial, &[])], &[point(&[place("http://there")])]);
     assert_eq!(judge(good.clone(), false, &[list(9)]), GOOD);
     assert_eq!(judge(good, false, &[list(DELEGATE)]), UNTOLD);
@@ -300,7 +300,7 @@ fn many_certificates_and_answers_cost_little_together() {
     let [delegate, stranger] = ["Test Responder", "Test Root"].map(|it| Party::new(name(UTF8, it)));
     let anchors = Anchors::new([pki.root.certify(&pki.root, Role::Authority, 1)]);
     let person = pki.root.certify(&pki.person, Role::Person, SERIAL);
-    // Nobody whom the root knows has signed the answers.
+    // The root does not know the signer of the responses.
     let answer = Answer::new(&pki, &stranger, Vec::new()).encode();
     let copies = vec![certificate(&pki, &delegate, &[]); 150];
     let others =
@@ -360,7 +360,7 @@ fn a_delegate_is_believed_while_its_certificate_is_valid() {
     let early = ["250601", "250601", "280101"];
     answer("300101", early).assert(GOOD);
     answer("260101", early).assert(UNTOLD);
-    // Made when it was not valid any more, or before what it tells of.
+    // Made after its certificate expired, or before the time from which its statement counts.
     answer("260101", ["270101", "270101", "280101"]).assert(UNTOLD);
     answer("300101", ["250601", "270101", "280101"]).assert(UNTOLD);
     let revoked = Answer {

@@ -1,5 +1,6 @@
-//! The time stamps of a signer: of the signature's value (RFC 3161 appendix A), and those that archive it all (ETSI EN 319 122-1
-//! clause 5.5.3, and before that TS 101 733 clause 6.4.1); what each is of, and which others it stamps along.
+//! The time stamps of a signer: of the signature's value (RFC 3161 appendix A), and archive time stamps (ETSI EN 319
+//! 122-1 clause 5.5.3, and before that TS 101 733 clause 6.4.1). Finds out what each of them covers, including other
+//! time stamps.
 
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -21,15 +22,15 @@ use crate::pki::hash::Hash;
 use crate::pki::oid;
 use crate::pki::work::Work;
 
-/// What a CMS embeds for all of its signers, digested at most once with each algorithm.
+/// The parts that a CMS embeds for all of its signers, digested at most once with each algorithm.
 pub(super) struct Embedded<'a> {
     read: &'a SignedData<'a>,
     work: &'a Work,
-    /// Of the certificates, and of what tells of revocations.
+    /// Digests of the certificates, and of the revocation information.
     digests: RefCell<Vec<(Hash, Rc<[Digests; 2]>)>>,
 }
 
-/// A signer, and what its time stamps are of.
+/// A signer, and the parts that its time stamps may cover.
 pub(super) struct Archived<'a> {
     embedded: &'a Embedded<'a>,
     read: &'a SignedData<'a>,
@@ -38,23 +39,23 @@ pub(super) struct Archived<'a> {
     work: &'a Work,
 }
 
-/// A time stamp, and where it stands.
+/// A time stamp, and its place in the file.
 struct Found<'a> {
-    /// The place of its attribute among the unsigned ones.
+    /// The index of its attribute among the unsigned ones.
     attribute: usize,
     kind: Kind,
     value: &'a Value<'a>,
     token: Token<'a>,
 }
 
-/// What a time stamp is of.
+/// The coverage of a time stamp.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     /// The signature's value.
     Value,
-    /// Version 2: all that there was.
+    /// Version 2: everything that was present.
     All,
-    /// Version 3: an index of it.
+    /// Version 3: an index of everything that was present.
     Index,
 }
 
@@ -84,7 +85,7 @@ impl<'a> Archived<'a> {
         }
     }
 
-    /// Its time stamps, in the order of the file; none where nobody is trusted, whom they could be by.
+    /// Its time stamps, in the order of the file; none without trust anchors, since no authority would count.
     pub(super) fn stamps(&self, trust: &Trust<'_>) -> Vec<Stamp<'a>> {
         if trust.anchors.is_empty() {
             return Vec::new();
@@ -115,7 +116,7 @@ impl<'a> Archived<'a> {
         stamps.collect()
     }
 
-    /// What a stamp stamps along; none where it is not of this signature.
+    /// The other parts that a stamp covers; none if it is not of this signature.
     fn along(&self, stamp: &Found<'a>, all: &[Found<'a>]) -> Option<Along> {
         match stamp.kind {
             Kind::Index => self.along_by_index(stamp, all),
@@ -128,8 +129,8 @@ impl<'a> Archived<'a> {
         }
     }
 
-    /// Version 3: of the content, the signer up to its signature, and an index of what else there was (ETSI EN 319 122-1 clause
-    /// 5.5.3).
+    /// Version 3 covers the content, the signer up to its signature, and an index of the other parts (ETSI EN 319 122-1
+    /// clause 5.5.3).
     fn along_by_index(&self, stamp: &Found<'a>, all: &[Found<'a>]) -> Option<Along> {
         let imprint = &stamp.token.imprint;
         let hash = imprint.hash()?;
@@ -154,7 +155,7 @@ impl<'a> Archived<'a> {
         let index = Index::read(index, self.work)?;
         let embedded = self.embedded.digests(index.hash)?;
         let [certificates, revocations] = &*embedded;
-        // What is not there any more can't be told from what never was.
+        // A part that is no longer present can't be told from one that never was.
         if !index.certificates.is_subset(certificates) || !index.revocations.is_subset(revocations)
         {
             return None;
@@ -202,7 +203,7 @@ impl<'a> Archived<'a> {
         left.is_empty().then_some(along)
     }
 
-    /// The digest of the content. Where that is elsewhere, it is the one that was signed along.
+    /// The digest of the content. Without the content, it is the signed digest.
     fn content_digest(&self, hash: Hash) -> Option<Vec<u8>> {
         match self.content {
             Some(content) => content.digest(hash).ok(),
@@ -213,8 +214,8 @@ impl<'a> Archived<'a> {
         }
     }
 
-    /// Version 2: of all that there was (TS 101 733 clause 6.4.1 and table K.3), with what the unsigned attributes begin with or
-    /// without (note 3 there).
+    /// Version 2 covers everything that was present (TS 101 733 clause 6.4.1 and table K.3), with or without the header
+    /// of the unsigned attributes (note 3 there).
     fn along_of_all(&self, stamp: &Found<'a>, all: &[Found<'a>]) -> Option<Along> {
         let imprint = &stamp.token.imprint;
         let is_older = |other: &Found<'_>| other.token.time_ms() < stamp.token.time_ms();
@@ -271,7 +272,7 @@ impl<'a> Archived<'a> {
         Some(along)
     }
 
-    /// The signer up to its signature in DER, which is what is stamped however it is encoded.
+    /// The signer up to its signature in DER. The stamp is over this, however the signer is encoded.
     fn signer_in_der(&self) -> Option<Vec<u8>> {
         let mut der = Vec::new();
         let mut fields = Reader::new(self.signer.up_to_signature);
@@ -286,7 +287,7 @@ impl<'a> Archived<'a> {
         Some(der)
     }
 
-    /// Whether this field is the signed attributes, and not the signer's key.
+    /// Whether this field is the signed attributes, and not the signer's key identifier.
     fn is_signed_set(&self, field: &Value<'_>) -> bool {
         let signed = self.signer.signed.as_ref();
         signed.is_some_and(|(_, set)| std::ptr::eq(set.raw, field.raw))
@@ -334,12 +335,12 @@ const SET: u8 = 0x31;
 /// Tags of the signed and the unsigned attributes.
 const SIGNED: u8 = 0xa0;
 const UNSIGNED: u8 = 0xa1;
-/// What it costs to put a byte to others, and to look at an attribute.
+/// Cost of copying a byte, and of looking at an attribute.
 const COPY_NS: u64 = 1;
 const LOOK_NS: u64 = 20;
 
 impl Along {
-    /// Adds what a value of an unsigned attribute is, where that is a stamp or a countersignature.
+    /// Adds a value of an unsigned attribute, if it is a stamp or a countersignature.
     fn add(&mut self, value: &Value<'_>, stamps: &[Found<'_>], signer: &SignerInfo<'_>) {
         let is_stamp = |other: &Found<'_>| std::ptr::eq(other.value.raw, value.raw);
         self.stamps.extend(stamps.iter().position(is_stamp));

@@ -1,4 +1,4 @@
-//! Chains of time stamps over signatures whose certificates are long over.
+//! Chains of time stamps over signatures whose certificates expired long ago.
 
 use super::stamper::{Stamper, certificate, sha256};
 use super::verify;
@@ -20,7 +20,7 @@ pub(super) const MESSAGE: &[u8] = b"a contract";
 /// Noon of the first of March 2021.
 pub(super) const SIGNED_MS: i64 = 1_614_600_000_000;
 
-/// A signature of early 2021, by a certificate that ended with 2021, and what is put to it later.
+/// A signature of early 2021, by a certificate that ended with 2021, and everything that is added later.
 pub(super) struct Archive {
     pub(super) root: Party,
     anchor: Vec<u8>,
@@ -34,7 +34,7 @@ pub(super) struct Archive {
 }
 
 impl Archive {
-    /// With a time stamp of the value by somebody whose certificate ended with 2022.
+    /// A signature with a time stamp of its value, by an authority whose certificate ended with 2022.
     pub(super) fn new() -> Self {
         let root = Party::new(name(UTF8, "Test Root"));
         let person = Party::new(name(UTF8, "Somebody"));
@@ -92,12 +92,12 @@ impl Archive {
         verdicts.remove(0)
     }
 
-    /// What an archive time stamp of version 3 stamps, with this index.
+    /// The bytes that an archive time stamp of version 3 stamps, with this index.
     fn stamped(&self, index: &[u8]) -> Vec<u8> {
         [&oid(&DATA)[..], &sha256(MESSAGE), &self.signer, index].concat()
     }
 
-    /// An index of all that is there, unsigned attributes digested one by one by `of`.
+    /// An index of everything present. It has a digest of the bytes that `of` makes from each unsigned attribute.
     fn index(&self, of: impl Fn(&[u8]) -> Vec<u8>) -> Vec<u8> {
         let list = |digests: Vec<Vec<u8>>| {
             let digests: Vec<_> = digests.iter().map(|digest| tlv(0x04, digest)).collect();
@@ -113,7 +113,7 @@ impl Archive {
         ])
     }
 
-    /// The digests of an index of version 3: of an attribute's type and its one value.
+    /// An index of version 3: its digests are of an attribute's type and only value.
     pub(super) fn index_v3(&self) -> Vec<u8> {
         self.index(type_and_value)
     }
@@ -130,7 +130,7 @@ impl Archive {
     }
 }
 
-/// The type and the one value of an attribute, one after the other; all lengths have two bytes.
+/// The type and the only value of an attribute, concatenated. All lengths must have two bytes.
 fn type_and_value(attribute: &[u8]) -> Vec<u8> {
     assert_eq!((attribute[0], attribute[1]), (0x30, 0x82));
     let kind = 2 + usize::from(attribute[5]);
@@ -172,7 +172,7 @@ fn an_archive_stamp_proves_that_an_older_one_was_there_in_time() {
         };
         archive.archive(&stamper, "20220601", version, &index);
         assert_proven(&archive.verdict());
-        // What came later is not stamped, and is in nobody's way.
+        // A later addition is not stamped, and does no harm.
         let other = Party::new(name(UTF8, "Somebody else"));
         let more = certificate(&archive.root, &other, 9, ["20", "30"], false);
         archive.certificates.push(more);
@@ -219,7 +219,7 @@ fn what_the_index_does_not_name_is_not_proven() {
     archive.unsigned.push(stamp);
     archive.archive(&stamper, "20220601", &INDEX_V3, &index);
     let verdict = archive.verdict();
-    // The signature itself was there, but when its certificate was over already.
+    // The signature itself existed then, but its certificate had already expired.
     assert_over(&verdict);
     assert_eq!(verdict.proven_time_ms, Some(1_654_084_800_000));
 }
@@ -227,14 +227,14 @@ fn what_the_index_does_not_name_is_not_proven() {
 #[test]
 fn an_archive_stamp_of_something_else_proves_nothing() {
     let changes: [fn(&mut Archive); 4] = [
-        // A certificate and an attribute that the index names are not there any more.
+        // A certificate and an attribute that the index names are missing.
         |archive| {
             archive.certificates.remove(1);
         },
         |archive| {
             archive.unsigned.remove(1);
         },
-        // The version is signed by nobody, and only stamped.
+        // The version is not signed, only stamped.
         |archive| archive.signer[2] = 3,
         |archive| {
             let last = archive.unsigned.pop().unwrap();
@@ -300,7 +300,7 @@ fn archive_stamps_of_version_2_are_of_all_that_was_there() {
         let token = stamper.stamp(&stamped, "20220601", &[]);
         archive.unsigned.push(attribute(&ARCHIVE_V2, &token));
         assert_proven(&archive.verdict());
-        // One that came later was not there.
+        // A later stamp is not covered.
         let later = archive.stamper(5, ["22", "30"]);
         let token = later.stamp(b"something else", "20230601", &[]);
         archive.unsigned.push(attribute(&ARCHIVE_V2, &token));

@@ -1,4 +1,4 @@
-//! What a CMS signs.
+//! The content that a CMS signs.
 
 use std::cell::{OnceCell, RefCell};
 
@@ -16,10 +16,10 @@ pub(super) const MISSING: Obstacle = Obstacle::unsure(
     "The signature is detached: what it signs is needed to judge it.",
 );
 
-/// What it costs to look for what an attribute is.
+/// Cost of finding out the type of an attribute.
 const ATTRIBUTE_NS: u64 = 300;
 
-/// What is signed, hashed at most once with each algorithm.
+/// The signed content, hashed at most once with each algorithm.
 pub(crate) struct Content<'a> {
     bytes: &'a [u8],
     digests: RefCell<Vec<(Hash, Vec<u8>)>>,
@@ -37,7 +37,7 @@ impl<'a> Content<'a> {
         }
     }
 
-    /// What a CMS signs.
+    /// The content that a CMS signs: its own, or the given document.
     pub(super) fn of(
         read: &'a SignedData<'_>,
         document: Option<&'a [u8]>,
@@ -54,7 +54,8 @@ impl<'a> Content<'a> {
         }
     }
 
-    /// Whether it reads as a set of signed attributes: somebody's signature of these would be one of this content, too.
+    /// Whether the content reads as a set of signed attributes. Somebody's signature of such attributes would hold for
+    /// this content, too.
     pub(super) fn is_signed_attributes(&self) -> bool {
         *self.is_signed_attributes.get_or_init(|| {
             let set = Reader::new(self.bytes).expect(Tag::Set, "");

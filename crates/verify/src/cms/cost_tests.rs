@@ -1,4 +1,4 @@
-//! The counted work of revocation where lists, places and keys are many.
+//! The counted work of revocation with many lists, places and keys.
 
 use super::revocation_tests::{
     GOOD, MESSAGE, Pki, REVOKED, SERIAL, entry, flag, number, place, point, points, reason,
@@ -13,7 +13,7 @@ use crate::pki::{Anchors, SubIndication, Work};
 fn keys_that_sign_each_others_lists_end_somewhere() {
     let pki = Pki::new();
     let count = 40;
-    // Many keys of the root's name, each with a list of its own.
+    // Many keys with the root's name, each with a list of its own.
     let keys: Vec<_> = (0..count)
         .map(|_| Party::new(pki.root.name.clone()))
         .collect();
@@ -67,7 +67,7 @@ fn many_lists_and_places_are_looked_at_within_the_budget() {
         let (is_done, twice_ns) = verify(lists, places);
         assert!(is_done && twice_ns < 3 * spent_ns, "{spent_ns} {twice_ns}");
     }
-    // As many as a certificate holds, which name nothing.
+    // As many places as a certificate holds. They name nothing.
     let (is_done, _) = verify_many(200, vec![sequence(&[]); 30_000]);
     assert!(!is_done);
 }
@@ -106,12 +106,12 @@ fn many_certificates_of_one_name_and_key_cost_little() {
         work.spent_ns()
     };
     let serials = || 10..210;
-    // Each has issued each, and none leads to anybody.
+    // Each is an issuer of each, and none leads to an anchor.
     let of_itself = serials().map(|serial| sub.certify(&sub, Role::Authority, serial));
     let no_chain = Some(SubIndication::NoCertificateChainFound);
     let spent = spent_ns(of_itself.collect(), &[], no_chain);
     assert!(spent < 30_000_000, "{spent}");
-    // Each leads to the root, all paths are as bad as the first, and each list may be signed by each.
+    // Each leads to the root, all paths are as bad as the first, and each key may have signed each list.
     let of_root = serials().map(|serial| root.certify(&sub, Role::Authority, serial));
     let listed = [entry(SERIAL, &[])];
     let lists = (0..50).map(|list| sub.list_with(&sub.name, &listed, &[number(list)]));

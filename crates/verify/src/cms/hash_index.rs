@@ -1,4 +1,4 @@
-//! The index of what an archive time stamp of version 3 stamps along (ETSI EN 319 122-1 clause 5.5.2).
+//! The index of the parts that an archive time stamp of version 3 covers (ETSI EN 319 122-1 clause 5.5.2).
 
 use std::collections::HashSet;
 
@@ -9,15 +9,15 @@ use crate::pki::ber::Value;
 use crate::pki::hash::Hash;
 use crate::pki::work::Work;
 
-/// Digests by one algorithm, and what is found by them.
+/// A set of digests by one algorithm.
 pub(super) type Digests = HashSet<Vec<u8>>;
 
 /// Most digests of one list.
 const MAX_DIGESTS: usize = 2_000;
-/// What it costs to read a digest.
+/// Cost of reading a digest.
 const DIGEST_NS: u64 = 100;
 
-/// What was there when the stamp was made: an `ATSHashIndex` of any version.
+/// The parts that were present when the stamp was made: an `ATSHashIndex` of any version.
 pub(super) struct Index {
     pub(super) hash: Hash,
     pub(super) certificates: Digests,

@@ -1,4 +1,4 @@
-//! What a CMS says of itself and its signers. Nothing is verified here.
+//! The description of a CMS and its signers. Nothing is verified here.
 
 use super::signed_data::SignedData;
 use super::signer_info::{Identifier, SignerInfo};
@@ -11,23 +11,23 @@ use crate::pki::work::Work;
 
 type Result<T> = std::result::Result<T, InspectError>;
 
-/// Most bytes of certificates and issuers that are described, counted again for each signer that uses them: many signers
-/// with one huge certificate would otherwise fill the memory.
+/// Most bytes of certificates and issuers that are described, counted again for each signer that uses them. Otherwise,
+/// many signers with one huge certificate would fill the memory.
 const MAX_DESCRIBED_BYTES: usize = 2 * 1024 * 1024;
 
-/// What it costs to tell of a signer.
+/// Cost of describing a signer.
 const TELL_NS: u64 = 10_000;
 
-/// Reads a CMS in BER or DER.
+/// Describes a CMS in BER or DER.
 ///
 /// # Errors
 ///
-/// [`InspectError`]; never a panic, whatever the bytes.
+/// [`InspectError`] if it can't be read. No input causes a panic.
 pub fn inspect(bytes: &[u8]) -> Result<Inspection> {
     inspect_within(bytes, &Work::new())
 }
 
-/// The same with what is left of a budget.
+/// Like [`inspect`], with the rest of a budget.
 ///
 /// # Errors
 ///
@@ -36,7 +36,7 @@ pub fn inspect_within(bytes: &[u8], work: &Work) -> Result<Inspection> {
     tell(&SignedData::read(bytes, work)?, work)
 }
 
-/// The same of what was read.
+/// Like [`inspect_within`], for a parsed CMS.
 pub(crate) fn tell(read: &SignedData<'_>, work: &Work) -> Result<Inspection> {
     let mut described_bytes = 0;
     let signers = read.signers.iter();
@@ -95,13 +95,13 @@ fn identifier(info: &SignerInfo<'_>, work: &Work) -> Result<SignerIdentifier> {
     })
 }
 
-/// The `signing-time` among signed attributes; the first one, where a broken signer put several.
+/// The `signing-time` among the signed attributes. If a broken signer has several, the first one counts.
 pub(super) fn signing_time_ms(info: &SignerInfo<'_>) -> Option<i64> {
     let attribute = info.signed_attributes(oid::SIGNING_TIME).next()?;
     attribute.values.first()?.time_ms()
 }
 
-/// The time of the signature's first time stamp that can be read.
+/// The time of the signature's first readable time stamp.
 fn timestamp_ms(info: &SignerInfo<'_>) -> Option<i64> {
     let mut tokens = info.unsigned_values(oid::SIGNATURE_TIMESTAMP);
     tokens.find_map(|token| Some(timestamp::read(token.raw)?.time_ms))
@@ -120,7 +120,7 @@ fn level(read: &SignedData<'_>, info: &SignerInfo<'_>) -> Level {
     } else if !has(oid::SIGNATURE_TIMESTAMP) {
         Level::B
     } else if read.tells_of_revocations() || has(oid::REVOCATION_VALUES) {
-        // Baseline signatures have them all in one place (clause 6.3).
+        // Baseline signatures have all revocation information in one place (clause 6.3).
         Level::Lt
     } else {
         Level::T

@@ -1,9 +1,9 @@
 //! Reading and verifying CMS signatures: who signed, with what, when, and whether it is intact. Pure functions over bytes;
 //! nothing is fetched.
 //!
-//! - `signed_data` takes a `SignedData` apart (RFC 5652) and `signer_info` those who signed it, `timestamp` what a time stamp says
-//!   and proves (RFC 3161); `archive` has what those of a signer are of.
-//! - `inspect` says what that means, `verify` whether it holds, with the `content` that is signed.
+//! - `signed_data` parses a `SignedData` (RFC 5652), and `signer_info` its signers. `timestamp` reads time stamps and
+//!   decides what they prove (RFC 3161). `archive` finds out what the time stamps of a signer cover.
+//! - `inspect` describes a CMS, and `verify` judges it with the signed `content`.
 
 #[cfg(test)]
 mod algorithm_tests;
@@ -46,83 +46,83 @@ pub(crate) use signed_data::{SignedData, is_signed_data};
 pub(crate) use verify::judge;
 pub use verify::{verify, verify_within};
 
-/// What a CMS says of itself and its signers.
+/// The description of a CMS and its signers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Inspection {
-    /// Whether the signed content is elsewhere.
+    /// Whether the signed content is not embedded.
     pub detached: bool,
-    /// OID of the content's type.
+    /// OID of the content type.
     pub content_type: String,
-    /// Size of the content in bytes, where it is inside.
+    /// Size of the content in bytes, if it is embedded.
     pub content_size: Option<u64>,
     /// Its signers, in the order of the file.
     pub signers: Vec<Signer>,
-    /// How many certificates are embedded.
+    /// Number of embedded certificates.
     pub certificates: usize,
-    /// How many lists of revoked certificates and answers about revocation are embedded.
+    /// Number of embedded revocation lists and OCSP responses.
     pub revocations: usize,
 }
 
 /// One signer of a CMS.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Signer {
-    /// How the signer's certificate is named.
+    /// The identifier of the signer's certificate.
     pub identifier: SignerIdentifier,
-    /// The signer's certificate, where it is embedded and readable.
+    /// The signer's certificate, if it is embedded and readable.
     pub certificate: Option<Certificate>,
-    /// What the content was hashed with.
+    /// The digest algorithm of the content.
     pub digest_algorithm: Algorithm,
-    /// What the signature was made with.
+    /// The algorithm of the signature.
     pub signature_algorithm: Algorithm,
-    /// When the signer says that it signed, in milliseconds since 1970 (RFC 5652 section 11.3).
+    /// The time of signing that the signer claims, in milliseconds since 1970 (RFC 5652 section 11.3).
     pub signing_time_ms: Option<i64>,
-    /// When a time stamp of the signature says that it was there, in milliseconds since 1970 (RFC 3161).
+    /// The time that a time stamp of the signature states, in milliseconds since 1970 (RFC 3161).
     pub timestamp_ms: Option<i64>,
-    /// How far it goes of what CAdES asks (ETSI EN 319 122-1), by what is there of it.
+    /// The level of CAdES (ETSI EN 319 122-1), by the parts that are present.
     pub level: Level,
-    /// Who has signed this signature (RFC 5652 section 11.4), in the order of the file.
+    /// Countersigners of this signature (RFC 5652 section 11.4), in the order of the file.
     pub countersignatures: Vec<Self>,
 }
 
-/// The level of a CMS signature, by what is in it (ETSI EN 319 122-1); it need not hold.
+/// The level of a CMS signature, by the parts that are present (ETSI EN 319 122-1). The signature need not hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Display)]
 #[serde(rename_all = "UPPERCASE")]
 #[strum(serialize_all = "UPPERCASE")]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum Level {
-    /// Not even the signer's certificate is signed along.
+    /// The signature does not even sign a reference to the signer's certificate.
     Cms,
-    /// The signer's certificate is signed along.
+    /// The signature signs a reference to the signer's certificate.
     B,
-    /// And a time stamp of the signature is there.
+    /// Also, a time stamp of the signature is present.
     T,
-    /// And what tells whether certificates were revoked, of the signer or of all of them.
+    /// Also, revocation information is present, of the signer or for all signers.
     Lt,
-    /// And an archive time stamp of it all.
+    /// Also, an archive time stamp of all this is present.
     Lta,
 }
 
-/// How a signer's certificate is named (RFC 5652 section 5.3).
+/// The identifier of a signer's certificate (RFC 5652 section 5.3).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SignerIdentifier {
-    /// By who issued it, and its serial number.
+    /// The issuer and the serial number.
     IssuerAndSerial {
         /// The issuer's name.
         issuer: Name,
         /// The serial number in hexadecimal.
         serial: String,
     },
-    /// By its key's identifier, in hexadecimal.
+    /// The key identifier, in hexadecimal.
     SubjectKeyIdentifier(String),
 }
 
-/// Why a signature can't be inspected.
+/// The reason why a signature can't be inspected.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InspectError {
-    /// It is something else than CMS.
+    /// The input is not CMS.
     #[error("this is not a CMS signed-data object")]
     NotCms,
-    /// It is CMS, but broken; the text says where.
+    /// The input is CMS, but broken; the text says where.
     #[error("{0}")]
     Malformed(&'static str),
 }

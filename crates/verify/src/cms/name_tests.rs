@@ -1,4 +1,4 @@
-//! Names of those below authorities that restrict them (RFC 5280 section 4.2.1.10), each rule obeyed and broken.
+//! Names below authorities that constrain them (RFC 5280 section 4.2.1.10), with each rule obeyed and broken.
 
 use super::path_tests::{Chain, GENERAL, MESSAGE, critical};
 use super::verify;
@@ -133,7 +133,7 @@ fn names_and_constraints_that_cannot_be_compared_are_refused() {
     for uri in ["https://10.0.0.1/", "urn:x", "https://[::1]/"] {
         chain.assert(&uris, &names(tlv(URI, uri.as_bytes())), GENERAL);
     }
-    // A wildcard may stand for what is excluded.
+    // A wildcard may stand for an excluded name.
     let hosts = [constraints(&[], &[tlv(DNS, b"a.example.org")])];
     chain.assert(&hosts, &names(tlv(DNS, b"*.example.org")), GENERAL);
     // `minimum` and `maximum`.
@@ -165,7 +165,7 @@ fn another_spelling_of_a_name_evades_nothing() {
         (text(DNS, "example.org"), text(DNS, "a.example.org.")),
         (text(DNS, ".example.org"), text(DNS, "example.org")),
         (text(DNS, "foo.example.org"), text(DNS, "f*.example.org")),
-        // No address at all.
+        // Not an address.
         (
             tlv(ADDRESS, &[10, 0, 0, 0, 255, 0, 0, 0]),
             tlv(ADDRESS, &[10, 1, 2, 3, 4]),
@@ -217,7 +217,7 @@ fn what_is_no_name_is_within_no_permitted_one() {
     chain.assert(&[of_sub], &[quoted], None);
 }
 
-/// A name of one part, an address as a string with this tag.
+/// A name with one part, a mail address as a string with this tag.
 fn address(tag: u8, text: &[u8]) -> Vec<u8> {
     let kind = oid(&[1, 2, 840, 113_549, 1, 9, 1]);
     sequence(&[tlv(0x31, &sequence(&[kind, tlv(tag, text)]))])
@@ -238,7 +238,7 @@ fn an_address_in_the_subject_counts_unless_another_stands_for_it() {
         (UTF8, b"a@example.org", &[], None),
         (IA5, b"a@else.org", &[], GENERAL),
         (BMP, &wide, &[], GENERAL),
-        // A name of another form says nothing of addresses.
+        // A name of another form does not replace the address.
         (IA5, b"a@else.org", &host, GENERAL),
         (IA5, b"a@else.org", &mailbox, None),
     ] {
@@ -276,7 +276,7 @@ fn mailboxes_beyond_ascii_are_restricted_as_others_are() {
     for (own, is_in) in [
         ("ақ@example.org", Some(true)),
         ("ақ@else.org", Some(false)),
-        // A host that is no name of the DNS can't be compared.
+        // A host that is not a DNS name can't be compared.
         ("ақ@ақ.org", None),
     ] {
         let unless = |right: bool| if right { None } else { GENERAL };

@@ -1,4 +1,4 @@
-//! Chains whose certificates demand something of one another (RFC 5280 section 6.1), each rule obeyed and broken.
+//! Chains whose certificates constrain one another (RFC 5280 section 6.1), with each rule obeyed and broken.
 
 use crate::judging::Judging;
 use crate::pki::authority::{NOW_MS, Party, Role, UTF8, extension, name, oid, sequence};
@@ -28,7 +28,7 @@ impl Chain {
         }
     }
 
-    /// The verdict on the person's signature, where the authority's certificate and the person's have these extensions.
+    /// The verdict on the person's signature, if the authority's certificate and the person's have these extensions.
     fn judge(&self, rules: &Rules, of_sub: &[Vec<u8>], of_person: &[Vec<u8>]) -> Verdict {
         self.judge_within(rules, of_sub, of_person, &Work::new())
     }
@@ -85,7 +85,7 @@ fn critical_extensions_that_are_not_known_and_repeated_ones_are_refused() {
     chain.assert(&[], &[unknown(true)], GENERAL);
     let policies = policies(&[1]);
     chain.assert(&[], &[policies.clone(), policies], GENERAL);
-    // What can't be read is as little known.
+    // An extension that can't be read counts as unknown.
     for number in [17, 31, POLICIES] {
         let broken = |is_critical| extension(&[2, 5, 29, number], is_critical, b"example.org");
         chain.assert(&[], &[broken(false)], None);
@@ -108,7 +108,7 @@ fn usages_that_cannot_be_read_are_for_nothing() {
 fn a_certificate_is_valid_by_the_minute_where_it_tells_no_seconds() {
     let Chain { root, person, .. } = Chain::new();
     let anchors = Anchors::new([root.certify(&root, Role::Authority, 1)]);
-    // It is judged at the midnight before the 21st.
+    // The judged time is the midnight before the 21st.
     for (until, why) in [
         (tlv(0x18, b"202606210001Z"), None),
         (tlv(0x18, b"202606210000Z"), None),
@@ -127,7 +127,7 @@ fn a_certificate_is_valid_by_the_minute_where_it_tells_no_seconds() {
         let cms = person.cms(MESSAGE, (&root.name, 3), &[certificate], &[]);
         let verdicts = super::verify(&cms, &Judging::new(&anchors, NOW_MS)).unwrap();
         assert_eq!(verdicts[0].sub_indication, why, "{verdicts:?}");
-        // A last second is whole.
+        // The last second is valid to its end.
         let verdicts = super::verify(&cms, &Judging::new(&anchors, NOW_MS + 999)).unwrap();
         assert_eq!(verdicts[0].sub_indication, why, "{verdicts:?}");
     }
@@ -159,7 +159,7 @@ fn critical_statements_of_a_qualified_certificate_must_be_known() {
             &sequence(&all),
         )]
     };
-    // That it is qualified, that its key is in a device, and something else.
+    // Statements that the certificate is qualified, that its key is in a device, and another one.
     let known: [&[u64]; 2] = [&[0, 4, 0, 1862, 1, 1], &[0, 4, 0, 1862, 1, 4]];
     let other: [&[u64]; 2] = [known[0], &[1, 2, 3, 4]];
     chain.assert(&[], &statements(true, &known), None);
@@ -167,7 +167,7 @@ fn critical_statements_of_a_qualified_certificate_must_be_known() {
     chain.assert(&[], &statements(true, &other), GENERAL);
 }
 
-/// `anyPolicy` is 0.
+/// A policy by its number; 0 is `anyPolicy`.
 fn policy(number: u64) -> Vec<u8> {
     if number == 0 {
         oid(&[2, 5, 29, 32, 0])
@@ -204,7 +204,7 @@ fn accepting(numbers: &[u64]) -> Rules {
 #[test]
 fn a_chain_must_be_valid_for_a_policy_where_somebody_demands_it() {
     let chain = Chain::new();
-    // Nobody does.
+    // Nobody demands a policy.
     chain.assert(&[policies(&[1])], &[policies(&[2])], None);
     let explicit = Rules {
         require_explicit_policy: true,
@@ -220,11 +220,11 @@ fn a_chain_must_be_valid_for_a_policy_where_somebody_demands_it() {
     ] {
         let verdict = chain.judge(&explicit, &of_sub, &of_person);
         assert_eq!(verdict.sub_indication, why, "{verdict:?}");
-        // An authority demands the same.
+        // An authority makes the same demand.
         let of_sub = [of_sub, vec![explicit_after(0)]].concat();
         chain.assert(&of_sub, &of_person, why);
     }
-    // It lets so many certificates pass first.
+    // The demand begins after this many certificates.
     chain.assert(&[policies(&[1]), explicit_after(2)], &[], None);
 }
 
@@ -280,7 +280,7 @@ fn many_policies_and_mappings_cost_little() {
     let chain = Chain::new();
     let count = 1_000;
     let numbers: Vec<_> = (1..=count).collect();
-    // Each maps to each of some: what the tree of RFC 5280 multiplies (RFC 9618 section 1).
+    // Each of these maps to each of them, which the tree of RFC 5280 would multiply (RFC 9618 section 1).
     let pairs: Vec<_> = (1..=40)
         .flat_map(|a| (1..=40).map(move |b| (a, b)))
         .collect();
@@ -305,7 +305,7 @@ fn a_trusted_certificate_of_before_there_were_extensions_is_an_authoritys() {
         super::verify(&cms, &judging).unwrap()[0].sub_indication
     };
     assert_eq!(why(certificates[0].clone()), None);
-    // Where it is between them it may not sign others (RFC 5280 section 6.1.4 k).
+    // In the middle of a chain, it may not sign others (RFC 5280 section 6.1.4 k).
     assert_eq!(why(root.certify_in_version_1(&root, 1)), GENERAL);
     assert_eq!(why(root.certify(&root, Role::Authority, 1)), GENERAL);
 }

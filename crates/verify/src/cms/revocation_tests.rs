@@ -1,4 +1,4 @@
-//! Lists of revoked certificates by those who are entitled, each rule of RFC 5280 section 6.3 obeyed and broken.
+//! Revocation lists of entitled signers, with each rule of RFC 5280 section 6.3 obeyed and broken.
 
 use super::verify;
 use crate::judging::Judging;
@@ -7,7 +7,7 @@ use crate::pki::ber::tlv;
 use crate::pki::{Anchors, RevocationRule, Rules, SubIndication, Verdict};
 
 pub(super) const MESSAGE: &[u8] = b"a contract";
-/// The person's certificate.
+/// The serial number of the person's certificate.
 pub(super) const SERIAL: u8 = 2;
 
 const NUMBER: u64 = 20;
@@ -24,7 +24,7 @@ pub(super) const REVOKED: Option<SubIndication> = Some(SubIndication::RevokedNoP
 
 pub(super) struct Pki {
     pub(super) root: Party,
-    /// Who publishes lists for the root.
+    /// The authority that publishes lists for the root.
     pub(super) publisher: Party,
     pub(super) person: Party,
 }
@@ -38,7 +38,8 @@ impl Pki {
         }
     }
 
-    /// The verdict where revocation must be told, the person's certificate has these extensions, and these lists are at hand.
+    /// The verdict if revocation information is required, with these extensions of the person's certificate and these
+    /// lists.
     fn judge(&self, of_person: &[Vec<u8>], lists: &[Vec<u8>]) -> Verdict {
         let person = &self.person;
         let certificate = self
@@ -47,7 +48,7 @@ impl Pki {
         self.judge_with(&[certificate], lists)
     }
 
-    /// Judges with this certificate of the person, and others after it.
+    /// Judges with these certificates, of which the person's comes first.
     pub(super) fn judge_with(&self, certificates: &[Vec<u8>], lists: &[Vec<u8>]) -> Verdict {
         let Self {
             root,
@@ -114,12 +115,12 @@ pub(super) fn flag(tag: u8) -> Vec<u8> {
     tlv(tag, &[0xff])
 }
 
-/// `fullName`, a URI.
+/// `fullName` with a URI.
 pub(super) fn place(uri: &str) -> Vec<u8> {
     tlv(0xa0, &tlv(0xa0, &tlv(0x86, uri.as_bytes())))
 }
 
-/// `CRLDistributionPoints` with these, each with these fields.
+/// `CRLDistributionPoints` with these points.
 pub(super) fn points(all: &[Vec<u8>]) -> Vec<Vec<u8>> {
     vec![ce(POINTS, false, &sequence(all))]
 }
@@ -140,7 +141,7 @@ fn a_list_is_about_certificates_of_its_place_and_kind() {
         (&[], vec![flag(0x85)], UNTOLD),
     ] {
         pki.assert(own, &[pki.list(&[], &[point(&scope)])], why);
-        // What is listed is revoked, wherever it stands.
+        // A listed certificate is revoked, whatever the scope of the list.
         let listed = pki.list(&[entry(SERIAL, &[])], &[point(&scope)]);
         pki.assert(own, &[listed], REVOKED);
     }
@@ -151,7 +152,7 @@ fn a_place_may_be_named_by_what_follows_the_name_of_its_issuer() {
     let pki = Pki::new();
     let part = |text: &str| {
         let whole = name(UTF8, text);
-        // The only part of a name, without the headers of both.
+        // The only part of the name, without the headers of both.
         tlv(0xa1, &whole[4..])
     };
     let names = points(&[sequence(&[tlv(0xa0, &part("list 1"))])]);
@@ -200,9 +201,9 @@ fn another_may_publish_where_the_certificate_names_it() {
     let good = list(&[], std::slice::from_ref(&indirect));
     pki.assert(&named, std::slice::from_ref(&good), GOOD);
     pki.assert(&[], std::slice::from_ref(&good), UNTOLD);
-    // It must say itself that it is about others.
+    // The list must say itself that it covers other issuers.
     pki.assert(&named, &[list(&[], &[])], UNTOLD);
-    // An entry is of the last issuer that was named, at first of who publishes.
+    // An entry is of the issuer that was last named, at first of the publisher.
     let listed = entry(SERIAL, &[]);
     let own = list(
         std::slice::from_ref(&listed),
@@ -212,7 +213,7 @@ fn another_may_publish_where_the_certificate_names_it() {
     let after = list(&[entry(9, &[of_root]), listed], &[indirect]);
     pki.assert(&named, std::slice::from_ref(&after), REVOKED);
     pki.assert(&[], &[after], UNTOLD);
-    // Somebody who leads to nobody trusted may not.
+    // A publisher that leads to no trust anchor does not count.
     let stranger = Party::new(publisher.name.clone());
     let forged = stranger.list_with(&publisher.name, &[], &[point(&[flag(0x84)])]);
     pki.assert(&named, &[forged], UNTOLD);
@@ -229,7 +230,7 @@ fn lists_of_changes_count_together_with_a_whole_one() {
     let held = entry(SERIAL, &[reason(6)]);
     let compromised = entry(SERIAL, &[reason(1)]);
     let removed = entry(SERIAL, &[reason(8)]);
-    // Alone it says only whom it lists.
+    // Alone, a delta list counts only for certificates that it has.
     pki.assert(&[], &[changes(1, 2, &[])], UNTOLD);
     pki.assert(
         &[],
@@ -242,7 +243,7 @@ fn lists_of_changes_count_together_with_a_whole_one() {
         &[whole(1, &[]), changes(1, 2, &[entry(SERIAL, &[])])],
         REVOKED,
     );
-    // What was on hold may be let go; by changes since that list or an older one, and since then.
+    // A delta list may lift a hold. It must be based on that list or an older one, and be newer than that list.
     let lift = |base, number_of| changes(base, number_of, std::slice::from_ref(&removed));
     let on_hold = whole(3, std::slice::from_ref(&held));
     pki.assert(&[], std::slice::from_ref(&on_hold), REVOKED);
@@ -250,17 +251,18 @@ fn lists_of_changes_count_together_with_a_whole_one() {
     pki.assert(&[], &[on_hold.clone(), lift(2, 4)], GOOD);
     pki.assert(&[], &[on_hold.clone(), lift(4, 5)], REVOKED);
     pki.assert(&[], &[on_hold.clone(), lift(2, 3)], REVOKED);
-    // The newest counts.
+    // The newest delta list counts.
     let again = changes(3, 5, std::slice::from_ref(&held));
     pki.assert(&[], &[on_hold, lift(3, 4), again], REVOKED);
-    // What tells of fewer reasons can't let go of it, and what is no list of changes neither tells that it is good nor that it is not.
+    // A delta list for fewer reasons can't lift a hold. In a complete list, a removal shows a certificate neither good
+    // nor revoked.
     let unknown = extension(&[1, 2, 3, 4], true, &[5, 0]);
     let base = ce(DELTA, true, &tlv(0x02, &[3]));
     let partial = pki.list(std::slice::from_ref(&removed), &[number(4), base, unknown]);
     let on_hold = whole(3, std::slice::from_ref(&held));
     pki.assert(&[], &[on_hold, partial], REVOKED);
     pki.assert(&[], &[whole(3, std::slice::from_ref(&removed))], UNTOLD);
-    // A key that is lost stays so.
+    // A compromised key stays revoked.
     pki.assert(&[], &[whole(3, &[compromised]), lift(3, 4)], REVOKED);
 }
 
@@ -271,7 +273,7 @@ fn a_weak_list_tells_only_whom_it_lists() {
     pki.assert(&[], &[pki.root.weak_list(&[])], UNTOLD);
     pki.assert(&[], &[pki.root.weak_list(&listed)], REVOKED);
     pki.assert(&[], &[pki.root.weak_list(&[]), pki.list(&[], &[])], GOOD);
-    // So does one that says two things of its algorithm.
+    // A list that names two algorithms is treated alike.
     pki.assert(&[], &[pki.root.list_with_two_algorithms(&[])], UNTOLD);
     pki.assert(&[], &[pki.root.list_with_two_algorithms(&listed)], REVOKED);
 }
@@ -310,7 +312,7 @@ fn a_new_key_of_an_authority_does_not_vouch_for_itself() {
     assert_eq!(judge(std::slice::from_ref(&by_new)), UNTOLD);
     assert_eq!(judge(std::slice::from_ref(&by_old)), GOOD);
     assert_eq!(judge(&[by_new, by_old.clone()]), GOOD);
-    // But it may give itself up.
+    // But it may revoke itself.
     let given_up = new.list_with(&new.name, &[entry(4, &[])], &[]);
     let of_authority = Some(SubIndication::RevokedCaNoPoe);
     assert_eq!(judge(&[given_up, by_old]), of_authority);
@@ -319,7 +321,7 @@ fn a_new_key_of_an_authority_does_not_vouch_for_itself() {
 #[test]
 fn a_list_may_go_on_telling_of_certificates_that_are_over() {
     let pki = Pki::new();
-    // Valid when it is judged, and over when the list was made.
+    // Valid at the judged time, and expired when the list was made.
     let validity = ["200101", "260901"].map(day);
     let person = pki
         .root

@@ -1,4 +1,4 @@
-//! CMS `SignedData` (RFC 5652 section 5): its parts, as they stand in the file.
+//! CMS `SignedData` (RFC 5652 section 5): its parts, as encoded in the file.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -15,44 +15,44 @@ use crate::pki::work::Work;
 use crate::pki::{Malformed, oid};
 
 type Result<T, E = Malformed> = std::result::Result<T, E>;
-/// The type and content of a CMS; no content where that is elsewhere.
+/// The type and content of a CMS; no content if the signature is detached.
 type Content<'a> = (String, Option<Cow<'a, [u8]>>);
 
 /// Most signers, certificates, attributes and the like that are read; no honest document has more.
 pub(super) const MAX_ENTRIES: usize = 500;
-/// What it costs to read a byte: outer values of unknown length are looked through for where they end.
+/// Cost of reading a byte: outer values of indefinite length are searched for their end.
 const BYTE_NS: u64 = 4;
-/// What it costs to read a value.
+/// Cost of reading a value.
 const VALUE_NS: u64 = 250;
 
-/// A CMS, taken apart.
+/// A parsed CMS.
 #[derive(Debug)]
 pub(crate) struct SignedData<'a> {
-    /// OID of the content's type.
+    /// OID of the content type.
     pub(super) content_type: String,
-    /// What was signed; none where that is elsewhere.
+    /// The signed content; none if the signature is detached.
     pub(super) content: Option<Cow<'a, [u8]>>,
     pub(super) certificates: Vec<Parsed<'a>>,
-    /// What archive time stamps are of.
+    /// The parts that archive time stamps cover.
     pub(super) parts: Parts<'a>,
     pub(super) signers: Vec<SignerInfo<'a>>,
-    /// Places of certificates by issuer and serial number, and by their keys' identifiers.
+    /// Indices of certificates by issuer and serial number, and by key identifier.
     by_serial: HashMap<(&'a [u8], &'a [u8]), usize>,
     by_key: HashMap<&'a [u8], usize>,
 }
 
-/// Parts of a `SignedData`, as they stand.
+/// Parts of a `SignedData`, as encoded.
 #[derive(Debug)]
 pub(super) struct Parts<'a> {
     /// The type and content, `encapContentInfo`.
     pub(super) content_info: Value<'a>,
-    /// The certificates, and what tells of revocations, with their tags.
+    /// The certificates and the revocation information, with their tags.
     pub(super) certificates: Option<Value<'a>>,
     pub(super) revocations: Option<Value<'a>>,
 }
 
 impl<'a> SignedData<'a> {
-    /// Takes a CMS apart, in BER or DER.
+    /// Parses a CMS in BER or DER.
     pub(crate) fn read(bytes: &'a [u8], work: &Work) -> Result<Self, InspectError> {
         work.spend_each(bytes.len(), BYTE_NS)?;
         let signed_data = unwrap(bytes)?;
@@ -94,24 +94,24 @@ impl<'a> SignedData<'a> {
         })
     }
 
-    /// SHA-256 of the content; none where that is elsewhere.
+    /// SHA-256 of the content; none if the signature is detached.
     pub(crate) fn content_sha256(&self) -> Option<[u8; 32]> {
         self.content.as_deref().map(sha256)
     }
 
-    /// How many lists of revoked certificates and answers about revocation it embeds.
+    /// The number of revocation lists and OCSP responses that it embeds.
     pub(super) fn count_revocations(&self, work: &Work) -> Result<usize> {
         let revocations = self.parts.revocations.as_ref();
         revocations.map_or(Ok(0), |revocations| count(revocations.inside(), work))
     }
 
-    /// Whether it embeds, beside what its signers add, anything that tells of revocations.
+    /// Whether it embeds any revocation information, apart from what its signers add.
     pub(super) fn tells_of_revocations(&self) -> bool {
         let revocations = self.parts.revocations.as_ref();
         revocations.is_some_and(|revocations| !revocations.content().is_empty())
     }
 
-    /// What it embeds that tells of revocations, here and in what signers and countersigners add.
+    /// The revocation information that it embeds, including what signers and countersigners add.
     pub(super) fn evidence(&self, work: &Work) -> Evidence<'a> {
         let mut evidence = Evidence::default();
         if let Some(choices) = &self.parts.revocations {
@@ -125,7 +125,7 @@ impl<'a> SignedData<'a> {
         evidence
     }
 
-    /// Certificates that signers and countersigners add beside those of the whole.
+    /// Certificates that signers and countersigners add to those of the CMS.
     pub(super) fn added_certificates(&self, work: &Work) -> Vec<Parsed<'a>> {
         let everybody = self.everybody();
         let values = everybody.flat_map(|signer| signer.unsigned_values(oid::CERTIFICATE_VALUES));
@@ -148,7 +148,7 @@ impl<'a> SignedData<'a> {
         })
     }
 
-    /// The certificate that a signer names, where it is embedded.
+    /// The certificate that a signer names, if it is embedded.
     pub(super) fn certificate(&self, signer: &SignerInfo<'a>, work: &Work) -> Option<&Parsed<'a>> {
         let place = match signer.identifier {
             Identifier::IssuerAndSerial { issuer, serial } => self.by_serial.get(&(issuer, serial)),
@@ -156,7 +156,7 @@ impl<'a> SignedData<'a> {
         };
         match (place, &signer.identifier) {
             (Some(place), _) => self.certificates.get(*place),
-            // The same name may be encoded otherwise (RFC 5280 section 7.1).
+            // The same name may be encoded differently (RFC 5280 section 7.1).
             (None, identifier @ Identifier::IssuerAndSerial { .. }) => {
                 let mut certificates = self.certificates.iter();
                 certificates.find(|certificate| identifier.names(certificate, work))
@@ -195,24 +195,24 @@ fn unwrap(bytes: &[u8]) -> Result<Value<'_>, InspectError> {
     Ok(signed_data)
 }
 
-/// Whether a byte after a CMS says nothing. PDF fills up the place that it keeps for one with zeros (ISO 32000-1 section 12.8.3.3.1),
-/// as other programs do too, and editors end files with line breaks.
+/// Whether a byte after a CMS means nothing. PDF fills the space reserved for a CMS with zeros (ISO 32000-1 section
+/// 12.8.3.3.1), as other programs do too, and editors end files with line breaks.
 fn is_padding(byte: u8) -> bool {
     byte == 0 || byte.is_ascii_whitespace()
 }
 
-/// Whether this is a CMS with signatures, whatever may be wrong with it.
+/// Whether this is a CMS with signatures, even if it is broken.
 pub(crate) fn is_signed_data(bytes: &[u8]) -> bool {
     !matches!(unwrap(bytes), Err(InspectError::NotCms))
 }
 
-/// The type and content of a CMS by themselves, without those who signed it.
+/// The type and content of a CMS, without its signers.
 pub(super) fn read_content_alone(bytes: &[u8]) -> Result<Content<'_>, InspectError> {
     let signed_data = unwrap(bytes)?;
     Ok(read_content(&content_info(&mut signed_data.inside())?)?)
 }
 
-/// What comes first in a `SignedData`, up to the content.
+/// Reads the first fields of a `SignedData`, and returns the one with the content.
 fn content_info<'a>(fields: &mut Reader<'a>) -> Result<Value<'a>> {
     fields.expect(Tag::Integer, "its SignedData has no version")?;
     fields.expect(Tag::Set, "its SignedData names no digest algorithms")?;
@@ -230,8 +230,8 @@ fn read_content<'a>(content: &Value<'a>) -> Result<Content<'a>> {
     let mut inside = wrapper.inside();
     let content = match inside.next()? {
         Some(octets) if octets.is(Class::Universal, Tag::OctetString.0) => octets.octets()?,
-        // Content of other types by PKCS#7 may be a value instead (RFC 5652 section 5.2.1); then its encoding without tag and
-        // length is what is signed, so that another tag would go unnoticed.
+        // PKCS#7 content of other types may be a value instead (RFC 5652 section 5.2.1). Its tag and length are not
+        // signed, so only a sequence is accepted: another tag would go unnoticed.
         Some(value) if value.is_sequence() && kind != oid::DATA => Cow::Borrowed(value.content()),
         _ => return Err(Malformed("its content is no octet string")),
     };

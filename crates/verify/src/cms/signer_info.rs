@@ -1,4 +1,4 @@
-//! A signer of a CMS (RFC 5652 section 5.3), with those who signed its signature: its parts, as they stand in the file.
+//! A signer of a CMS (RFC 5652 section 5.3) with its countersigners: its parts, as encoded in the file.
 
 use std::borrow::Cow;
 
@@ -14,42 +14,42 @@ use crate::pki::{Malformed, oid};
 
 type Result<T> = std::result::Result<T, Malformed>;
 
-/// How deep countersignatures of countersignatures are read; no honest document has more.
+/// Deepest nesting of countersignatures that is read; no honest document has more.
 const MAX_DEPTH: u8 = 8;
 
 /// A `SignerInfo` (RFC 5652 section 5.3).
 #[derive(Debug)]
 pub(super) struct SignerInfo<'a> {
-    /// Whether it signs the content, 0, or a signer that does, 1, and so on.
+    /// 0 for a signer of the content, 1 for a countersigner of such a signer, and so on.
     pub(super) depth: u8,
     pub(super) identifier: Identifier<'a>,
     pub(super) digest_algorithm: AlgorithmIdentifier<'a>,
-    /// The signed attributes, and their encoding as it is; none where the content alone is signed.
+    /// The signed attributes, and their encoding; none if the content alone is signed.
     pub(super) signed: Option<(Vec<Attribute<'a>>, Value<'a>)>,
     pub(super) signature_algorithm: AlgorithmIdentifier<'a>,
     pub(super) signature: Cow<'a, [u8]>,
     pub(super) unsigned: Vec<Attribute<'a>>,
-    /// All of it as it stands, and its content up to the signature.
+    /// The whole encoding, and its content up to the signature.
     pub(super) raw: &'a [u8],
     pub(super) up_to_signature: &'a [u8],
-    /// Those who have signed this signature (RFC 5652 section 11.4).
+    /// Countersigners of this signature (RFC 5652 section 11.4).
     pub(super) countersigners: Vec<Self>,
 }
 
-/// How a signer names its certificate.
+/// The identifier of a signer's certificate.
 #[derive(Debug)]
 pub(super) enum Identifier<'a> {
-    /// Both as encoded: the name whole, of the number the content.
+    /// As encoded: the whole name, and the content of the number.
     IssuerAndSerial { issuer: &'a [u8], serial: &'a [u8] },
-    /// The key's identifier.
+    /// The key identifier.
     Key(&'a [u8]),
 }
 
 impl Identifier<'_> {
-    /// Whether this is its certificate, or one of them.
+    /// Whether the identifier names this certificate. It may name several.
     pub(super) fn names(&self, certificate: &Parsed<'_>, work: &Work) -> bool {
         match self {
-            // The same name may be encoded otherwise (RFC 5280 section 7.1).
+            // The same name may be encoded differently (RFC 5280 section 7.1).
             Self::IssuerAndSerial { issuer, serial } => {
                 work.is_same(certificate.identity().1, serial)
                     && certificate
@@ -64,17 +64,17 @@ impl Identifier<'_> {
     }
 }
 
-/// An attribute of a signer, and its values' encodings.
+/// An attribute of a signer, with its encoded values.
 #[derive(Debug)]
 pub(super) struct Attribute<'a> {
     pub(super) oid: String,
-    /// Its whole encoding, and that of its type.
+    /// The whole encoding, and that of the type.
     pub(super) raw: &'a [u8],
     pub(super) raw_oid: &'a [u8],
     pub(super) values: Vec<Value<'a>>,
 }
 
-/// What is counted while signers are read.
+/// Limits for reading signers.
 pub(super) struct Reading<'w> {
     countersigners_left: usize,
     work: &'w Work,
@@ -83,7 +83,7 @@ pub(super) struct Reading<'w> {
 impl<'w> Reading<'w> {
     pub(super) fn new(work: &'w Work) -> Self {
         Self {
-            // Each of them costs what a signer does.
+            // A countersigner costs as much as a signer.
             countersigners_left: MAX_ENTRIES,
             work,
         }
@@ -91,7 +91,7 @@ impl<'w> Reading<'w> {
 }
 
 impl<'a> SignerInfo<'a> {
-    /// Reads a signer of the content, 0, or of another signer, and all of its countersigners.
+    /// Reads a signer and all of its countersigners. `depth` is 0 for a signer of the content.
     pub(super) fn read(info: &Value<'a>, depth: u8, reading: &mut Reading<'_>) -> Result<Self> {
         let work = reading.work;
         if !info.is_sequence() {
@@ -156,19 +156,19 @@ impl<'a> SignerInfo<'a> {
         })
     }
 
-    /// The values of a signed attribute, of each time that it is there.
+    /// The signed attributes of this type, repeated ones included.
     pub(super) fn signed_attributes(&self, oid: &str) -> impl Iterator<Item = &Attribute<'a>> {
         let signed = self.signed.iter().flat_map(|(attributes, _)| attributes);
         signed.filter(move |attribute| attribute.oid == oid)
     }
 
-    /// The digest of the content that was signed along; the first one, where a broken signer put several.
+    /// The signed digest of the content. If a broken signer has several, the first one counts.
     pub(super) fn message_digest(&self) -> Option<Cow<'a, [u8]>> {
         let attribute = self.signed_attributes(oid::MESSAGE_DIGEST).next()?;
         attribute.values.first()?.octets().ok()
     }
 
-    /// The values of an unsigned attribute, all together.
+    /// The values of all unsigned attributes of this type.
     pub(super) fn unsigned_values(&self, oid: &str) -> impl Iterator<Item = &Value<'a>> {
         let attributes = self.unsigned.iter();
         attributes
@@ -196,7 +196,7 @@ fn read_countersigners<'a>(
         let left = reading.countersigners_left.checked_sub(1);
         reading.countersigners_left =
             left.ok_or(Malformed("it has too many countersignatures to read"))?;
-        // One that can't be read is one that nobody has judged: leaving it out would say that there is none.
+        // A countersignature that can't be read has not been judged. Leaving it out would say that there is none.
         countersigners.push(SignerInfo::read(value, depth + 1, reading)?);
     }
     Ok(countersigners)

@@ -1,4 +1,4 @@
-//! Time stamps for tests, by authorities that this makes by itself, of any time.
+//! Time stamps of any time for tests, by authorities made here.
 
 use aws_lc_rs::digest::{SHA256 as SHA_256, digest};
 
@@ -37,13 +37,13 @@ pub(crate) fn certificate(
     certificate_with(issuer, of, serial, years, &usages)
 }
 
-/// The extension that says what else a key is for.
+/// The extension that restricts a key to these usages.
 pub(crate) fn usages(is_critical: bool, usages: &[&[u64]]) -> Vec<u8> {
     let usages: Vec<_> = usages.iter().map(|usage| oid(usage)).collect();
     extension(&EXTENDED_KEY_USAGE, is_critical, &sequence(&usages))
 }
 
-/// The same with this extension.
+/// Like [`certificate`], with this extension.
 fn certificate_with(
     issuer: &Party,
     of: &Party,
@@ -71,15 +71,15 @@ fn certificate_with(
     )
 }
 
-/// How a token is made.
+/// Options for making a token.
 pub(crate) struct Making {
     pub(crate) version: u8,
-    /// What follows the time.
+    /// The fields after the time.
     pub(crate) fields: Vec<u8>,
     pub(crate) content_type: &'static [u64],
-    /// Whether the certificate is signed along.
+    /// Whether the signed attributes name the certificate.
     pub(crate) names_certificate: bool,
-    /// How often the signer is there.
+    /// The number of copies of the signer.
     pub(crate) signers: usize,
 }
 
@@ -95,7 +95,7 @@ impl Default for Making {
     }
 }
 
-/// An authority that stamps.
+/// A time-stamping authority.
 pub(crate) struct Stamper {
     party: Party,
     issuer: Vec<u8>,
@@ -104,7 +104,7 @@ pub(crate) struct Stamper {
 }
 
 impl Stamper {
-    /// One whose certificate is by this issuer and for these years.
+    /// An authority with a certificate of this issuer, for these years.
     pub(crate) fn new(issuer: &Party, serial: u8, years: [&str; 2]) -> Self {
         let party = Party::new(name(UTF8, &format!("Stamper {serial}")));
         Self {
@@ -115,7 +115,7 @@ impl Stamper {
         }
     }
 
-    /// The same with another extension that says what its key is for.
+    /// Like [`Self::new`], with another extension that restricts its key.
     pub(crate) fn with_usages(issuer: &Party, serial: u8, usages: &[u8]) -> Self {
         let party = Party::new(name(UTF8, &format!("Stamper {serial}")));
         let certificate = certificate_with(issuer, &party, serial, ["20", "30"], usages);
@@ -127,12 +127,12 @@ impl Stamper {
         }
     }
 
-    /// A token of some bytes, made at a time (`YYYYMMDD`), with these unsigned attributes.
+    /// A token of some bytes, made on a day (`YYYYMMDD`), with these unsigned attributes.
     pub(crate) fn stamp(&self, stamped: &[u8], day: &str, unsigned: &[u8]) -> Vec<u8> {
         self.stamp_as(stamped, day, unsigned, &Making::default())
     }
 
-    /// A token that is made in this way.
+    /// A token that is made with these options.
     pub(crate) fn stamp_as(
         &self,
         stamped: &[u8],

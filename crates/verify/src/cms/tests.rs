@@ -1,4 +1,4 @@
-//! CMS with chains and lists that this makes by itself.
+//! CMS with chains and revocation lists that are made here.
 
 use super::{inspect, verify};
 use crate::digest::sha256;
@@ -42,7 +42,7 @@ fn assert_passed(verdict: &Verdict) {
 }
 
 impl Pki {
-    /// The verdict on the person's signature, with these certificates and lists more.
+    /// The verdict on the person's signature, with these additional certificates and lists.
     #[track_caller]
     fn judge(&self, certificates: &[Vec<u8>], lists: &[Vec<u8>]) -> Verdict {
         self.judge_by(&Rules::default(), certificates, lists)
@@ -125,7 +125,7 @@ fn lists_count_by_each_key_of_an_authority_that_leads_to_the_trusted_one() {
         let judged = pki.judge(&[certificate], std::slice::from_ref(&list));
         assert_not_passed(&judged, SubIndication::RevokedNoPoe);
     }
-    // Of a key that may sign no lists, of one that vouches for itself alone, of one that is not there, and of one that was revoked.
+    // A key that may not sign lists, one that only vouches for itself, one that is missing, and one that was revoked.
     let person = pki.root.certify(&another, Role::Person, 7);
     let itself = another.certify(&another, Role::Authority, 7);
     for certificates in [vec![person], vec![itself], vec![]] {
@@ -194,7 +194,7 @@ const CONTENT_TIMESTAMP: [u64; 9] = [1, 2, 840, 113_549, 1, 9, 16, 2, 20];
 const REVOCATION_VALUES: [u64; 9] = [1, 2, 840, 113_549, 1, 9, 16, 2, 24];
 
 impl Pki {
-    /// The attributes that must be there, in the order of DER.
+    /// The required attributes, in the order of DER.
     fn attributes() -> [Vec<u8>; 2] {
         [
             attribute(&CONTENT_TYPE, &oid(&DATA)),
@@ -202,7 +202,7 @@ impl Pki {
         ]
     }
 
-    /// The verdict on a signature of `signed`, with attributes that are stored so.
+    /// The verdict on a signature of the attributes `signed`, if the CMS stores them as `stored`.
     #[track_caller]
     fn judge_attributes(&self, stored: &[Vec<u8>], signed: &[Vec<u8>]) -> Verdict {
         self.judge_parts(&Parts {
@@ -239,7 +239,7 @@ fn signed_attributes_hold_as_stored_and_as_der_has_them() {
     assert_passed(&pki.judge_attributes(&sorted, &sorted));
     assert_passed(&pki.judge_attributes(&unsorted, &sorted));
     assert_passed(&pki.judge_attributes(&unsorted, &unsorted));
-    // One that says as long as there is.
+    // An attribute of indefinite length.
     let mut open = sorted.clone();
     let inside = [
         oid(&MESSAGE_DIGEST),
@@ -307,7 +307,7 @@ fn content_may_be_cut_into_pieces_of_pieces_but_not_endlessly() {
     assert!(inspect(&pki.person.cms_of(&parts(&content))).is_err());
 }
 
-/// What was embedded to validate with may have megabytes: it is not told, and so not counted as told.
+/// Embedded validation data may have megabytes. Reports do not describe it, so it does not count as described.
 #[test]
 fn long_lists_among_unsigned_attributes_are_read() {
     let pki = Pki::new();
@@ -340,7 +340,7 @@ fn signatures_by_gost_are_verified() {
         verdicts[0].clone()
     };
     assert_eq!(verdict(&cms).intact, Some(true));
-    // Its last byte is the signature's, and the message is where it was put.
+    // The last byte belongs to the signature, and the message is stored as it is.
     let place = cms.windows(message.len()).position(|it| it == message);
     for place in [cms.len() - 1, place.unwrap()] {
         let mut changed = cms.clone();
@@ -379,24 +379,24 @@ fn without_its_content_a_signature_is_judged_by_the_digest_that_was_signed_along
         (Indication::TotalPassed, Some(true))
     );
     assert_eq!(found.chain.len(), 2);
-    // Nobody is trusted who vouches for the signer.
+    // No trusted certificate vouches for the signer.
     let stranger = Pki::new();
     let apart = judge(&good, &stranger.anchor).apart_from_content.unwrap();
     assert_eq!(
         (apart.sub_indication, apart.intact),
         (Some(SubIndication::NoCertificateChainFound), Some(true))
     );
-    // The value is of something else.
+    // The signature's value is of something else.
     let forged = judge(&detached(b"something else".to_vec(), stored), &pki.anchor);
     let apart = forged.apart_from_content.unwrap();
     assert_eq!(
         (apart.sub_indication, apart.intact),
         (Some(SubIndication::SigCryptoFailure), Some(false))
     );
-    // Nothing was signed along, so that nothing can be told.
+    // Without signed attributes, nothing can be said.
     let bare = judge(&detached(MESSAGE.to_vec(), None), &pki.anchor);
     assert_eq!(bare.apart_from_content, None);
-    // With the content all of it is told.
+    // With the content, everything can be said.
     let cms = pki.person.cms_of(&good);
     let anchors = Anchors::new([pki.anchor.clone()]);
     let with = |content: &[u8]| {

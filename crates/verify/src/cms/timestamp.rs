@@ -1,7 +1,8 @@
-//! Time stamps (RFC 3161 section 2.4.2): what they say, and what they prove.
+//! Time stamps (RFC 3161 section 2.4.2): what they state and what they prove.
 //!
-//! A time stamp proves that something was there while it holds itself: as long as the certificates of whoever made it are good, or
-//! from when on a later one proves that it was there when they were (ETSI EN 319 102-1 clause 5.6).
+//! A time stamp proves that something existed, as long as the time stamp holds itself. It holds while the certificates
+//! of its authority are good. After that, a later time stamp must prove that it existed while they were good (ETSI EN
+//! 319 102-1 clause 5.6).
 
 use std::collections::HashMap;
 
@@ -17,33 +18,33 @@ use crate::pki::oid;
 use crate::pki::verdict::{Basis, MAX_SKEW_MS};
 use crate::pki::work::{Sha256, Work};
 
-/// Most time stamps of a signature that are verified; each costs what a signature does.
+/// Most time stamps of a signature that are verified; each costs as much as a signature.
 pub(crate) const MAX_TIMESTAMPS: usize = 32;
-/// What it costs to read a token's inside, and a byte of it.
+/// Cost of reading the content of a token, and a byte of it.
 const READ_NS: u64 = 2_000;
 const BYTE_NS: u64 = 1;
 
-/// What was stamped, and when: a `TSTInfo`.
+/// The stamped digest and the time: a `TSTInfo`.
 #[derive(Debug)]
 pub(crate) struct Imprint {
-    /// OID of what was hashed with.
+    /// OID of the digest algorithm.
     hash_oid: String,
-    /// The digest of what was stamped.
+    /// The digest of the stamped bytes.
     digest: Vec<u8>,
-    /// When, in milliseconds since 1970.
+    /// The time of the stamp, in milliseconds since 1970.
     pub(crate) time_ms: i64,
-    /// Whether it follows rules that are unknown here, so that nobody may rely on it.
+    /// Whether it follows rules that are unknown here. Nobody may rely on it then.
     has_unknown: bool,
 }
 
-/// Reads a token, without those who signed it; none where it is no time stamp.
+/// Reads a token, without its signers; none if it is not a time stamp.
 pub(super) fn read(token: &[u8]) -> Option<Imprint> {
     let (content_type, content) = read_content_alone(token).ok()?;
     Imprint::of(&content_type, &content?)
 }
 
 impl Imprint {
-    /// Reads a token within a budget, without those who signed it.
+    /// Reads a token within a budget, without its signers.
     pub(crate) fn read(token: &[u8], work: &Work) -> Option<Self> {
         work.spend(READ_NS).ok()?;
         work.spend_each(token.len(), BYTE_NS).ok()?;
@@ -60,7 +61,7 @@ impl Imprint {
             .ok()?
             .inside();
         let version = fields.expect(Tag::Integer, "").ok()?;
-        // Its policy comes before the imprint, the serial number after it.
+        // The policy comes before the imprint, the serial number after it.
         fields.expect(Tag::Oid, "").ok()?;
         let mut imprint = fields.expect(Tag::Sequence, "").ok()?.inside();
         let algorithm = imprint.expect(Tag::Sequence, "").ok()?;
@@ -69,7 +70,7 @@ impl Imprint {
         fields.expect(Tag::Integer, "").ok()?;
         let time_ms = fields.expect(Tag::GeneralizedTime, "").ok()?.time_ms()?;
         let mut has_unknown = version.content() != [VERSION];
-        // Accuracy, ordering, nonce and the stamper's name say nothing that is asked for here.
+        // Accuracy, ordering, nonce and the authority's name do not matter here.
         while let Some(field) = fields.next().ok()? {
             has_unknown |= field.is(Class::ContextSpecific, 1) && has_critical(&field)?;
         }
@@ -81,17 +82,17 @@ impl Imprint {
         })
     }
 
-    /// What it was hashed with, where that still proves something, and all that the stamp says is known here.
+    /// The digest algorithm; none if it is too weak to prove anything, or the stamp follows unknown rules.
     pub(crate) fn hash(&self) -> Option<Hash> {
         Hash::of(&self.hash_oid).filter(|hash| !hash.is_weak() && !self.has_unknown)
     }
 
-    /// Whether what was stamped has this digest.
+    /// Whether the stamped bytes have this digest.
     pub(crate) fn is(&self, digest: &[u8]) -> bool {
         self.digest == digest
     }
 
-    /// Whether these bytes were stamped.
+    /// Whether the stamp is of these bytes.
     pub(crate) fn is_of(&self, bytes: &[u8], work: &Work) -> bool {
         self.hash().is_some_and(|hash| {
             work.spend_hash(hash, bytes.len()).is_ok() && self.is(&hash.digest(bytes))
@@ -102,7 +103,7 @@ impl Imprint {
 /// The version of a `TSTInfo`.
 const VERSION: u8 = 1;
 
-/// Whether one of these extensions is critical. None of those of time stamps is known here.
+/// Whether one of these extensions is critical. No extension of time stamps is known here.
 fn has_critical(extensions: &Value<'_>) -> Option<bool> {
     let mut extensions = extensions.inside();
     while let Some(extension) = extensions.next().ok()? {
@@ -116,7 +117,7 @@ fn has_critical(extensions: &Value<'_>) -> Option<bool> {
     Some(false)
 }
 
-/// A time stamp's token, taken apart.
+/// A parsed token of a time stamp.
 #[derive(Debug)]
 pub(crate) struct Token<'t> {
     cms: SignedData<'t>,
@@ -124,7 +125,7 @@ pub(crate) struct Token<'t> {
 }
 
 impl<'t> Token<'t> {
-    /// Reads a token in BER; none where it is no time stamp.
+    /// Reads a token in BER; none if it is not a time stamp.
     pub(crate) fn read(ber: &'t [u8], work: &Work) -> Option<Self> {
         work.spend(READ_NS).ok()?;
         let cms = SignedData::read(ber, work).ok()?;
@@ -132,12 +133,12 @@ impl<'t> Token<'t> {
         Some(Self { cms, imprint })
     }
 
-    /// When it was made, as it says, in milliseconds since 1970.
+    /// The time that it states, in milliseconds since 1970.
     pub(super) fn time_ms(&self) -> i64 {
         self.imprint.time_ms
     }
 
-    /// Who made it: one alone (RFC 3161 section 2.4.2).
+    /// The signer of the token; none unless there is exactly one (RFC 3161 section 2.4.2).
     pub(super) fn stamper(&self) -> Option<&SignerInfo<'t>> {
         match self.cms.signers.as_slice() {
             [stamper] => Some(stamper),
@@ -150,22 +151,23 @@ impl<'t> Token<'t> {
 #[derive(Debug)]
 pub(crate) struct Stamp<'t> {
     pub(crate) token: Token<'t>,
-    /// What it stamps beside the signature; none where it is not of that.
+    /// The other parts that it covers; none if it is not of the signature.
     pub(crate) along: Option<Along>,
 }
 
-/// What a time stamp stamps beside the signature.
+/// The parts that a time stamp covers beside the signature.
 #[derive(Debug, Default)]
 pub(crate) struct Along {
-    /// Places of others among all stamps of the signature.
+    /// Indices of other stamps among all stamps of the signature.
     pub(crate) stamps: Vec<usize>,
-    /// Places of signatures of this signature.
+    /// Indices of countersignatures of the signature.
     pub(crate) countersignatures: Vec<usize>,
-    /// Certificates, by their digests.
+    /// Digests of certificates.
     pub(crate) certificates: Vec<Sha256>,
 }
 
-/// Since when something is known to have been there: a time in milliseconds since 1970 that is proven, or that of the verification.
+/// A time at which something is known to have existed, in milliseconds since 1970: a proven one, or that of the
+/// verification.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Existence {
     pub(crate) time_ms: i64,
@@ -173,7 +175,7 @@ pub(crate) struct Existence {
 }
 
 impl Existence {
-    /// It is there today, and is proven to have been there at one of these times, if any.
+    /// The earliest of the proven times, or the time of the verification if there is none.
     pub(crate) fn new(now_ms: i64, proven_ms: impl IntoIterator<Item = i64>) -> Self {
         match proven_ms.into_iter().min() {
             Some(time_ms) => Self {
@@ -187,31 +189,33 @@ impl Existence {
         }
     }
 
-    /// The time, where it is proven.
+    /// The time, if it is proven.
     pub(crate) fn proven_ms(self) -> Option<i64> {
         (self.basis == Basis::Proven).then_some(self.time_ms)
     }
 }
 
-/// What the time stamps of a signature prove.
+/// The proofs by the time stamps of a signature.
 #[derive(Debug, Default)]
 pub(crate) struct Proven {
-    /// The earliest time at which the signature was there, in milliseconds since 1970.
+    /// The earliest time at which the signature existed, in milliseconds since 1970.
     pub(crate) time_ms: Option<i64>,
-    /// The same for signatures of it, by their places.
+    /// Such times of countersignatures, by their indices.
     pub(crate) countersignatures: HashMap<usize, i64>,
-    /// And for certificates, by their digests.
+    /// Such times of certificates, by their digests.
     pub(crate) certificates: HashMap<Sha256, i64>,
 }
 
-/// Notes that something was there at a time; the earliest one counts.
+/// Notes that something existed at a time; the earliest time counts.
 pub(crate) fn note<K: Eq + std::hash::Hash>(known: &mut HashMap<K, i64>, what: K, time_ms: i64) {
     let known = known.entry(what).or_insert(time_ms);
     *known = time_ms.min(*known);
 }
 
-/// What stamps prove of a signature that was there already: those count that are of it, intact, and by somebody who is trusted to
-/// stamp, today or when a later one that holds proves this one to have been there.
+/// The proofs by the stamps of a signature. `existence` is the time at which the signature is known to have existed.
+///
+/// A stamp counts if it is of the signature, intact, and by an authority that is trusted to stamp. It must be good
+/// today, or at a time at which a later stamp that counts proves it to have existed.
 pub(crate) fn prove(stamps: &[Stamp<'_>], trust: &Trust<'_>, existence: Existence) -> Proven {
     let mut proven = Proven {
         time_ms: existence.proven_ms(),
@@ -226,14 +230,14 @@ pub(crate) fn prove(stamps: &[Stamp<'_>], trust: &Trust<'_>, existence: Existenc
         .iter()
         .enumerate()
         .filter_map(|(place, stamp)| Some((place, stamp, stamp.along.as_ref()?)));
-    // Who stamps another one is later than that; of two at the same time, the one that stamps more is.
+    // A stamp is later than the stamps that it covers. Of two at the same time, the one that covers more is later.
     let mut order: Vec<_> = along.collect();
     order.sort_by_key(|(_, stamp, along)| {
         std::cmp::Reverse((stamp.token.time_ms(), along.stamps.len()))
     });
     for (place, stamp, along) in order.into_iter().take(MAX_TIMESTAMPS) {
         let time_ms = stamp.token.time_ms();
-        // Nobody has stamped what was made later (EN 319 102-1 clause 5.5.4): one of the two clocks was wrong.
+        // Nothing is stamped before it exists (EN 319 102-1 clause 5.5.4): one of the two clocks was wrong.
         let is_later = |other: &usize| {
             held.get(*other) == Some(&true)
                 && stamps.get(*other).is_some_and(|other| {
@@ -265,7 +269,8 @@ pub(crate) fn prove(stamps: &[Stamp<'_>], trust: &Trust<'_>, existence: Existenc
     proven
 }
 
-/// Whether a stamp is intact, by somebody who is trusted to stamp, and was good when it is proven to have been there.
+/// Whether a stamp is intact, is by an authority that is trusted to stamp, and was good when it is proven to have
+/// existed.
 fn holds(token: &Token<'_>, trust: &Trust<'_>, existed: Existence) -> bool {
     let work = trust.work;
     let Some(stamper) = token.stamper() else {
@@ -280,7 +285,7 @@ fn holds(token: &Token<'_>, trust: &Trust<'_>, existed: Existence) -> bool {
     all.certificates.extend(&cms.certificates);
     all.certificates.extend(&added);
     all.evidence.push(&evidence);
-    // Its certificate may be left out of it (RFC 3161 section 2.4.1, `certReq`).
+    // The token may leave out its certificate (RFC 3161 section 2.4.1, `certReq`).
     let candidates = verify::candidates(stamper, &all.certificates, work);
     let Some(&certificate) = candidates.first() else {
         return false;
@@ -297,7 +302,7 @@ fn holds(token: &Token<'_>, trust: &Trust<'_>, existed: Existence) -> bool {
         existed.time_ms,
         existed.basis,
     );
-    // The certificates of a token are as old as it is.
+    // The certificates of a token are as old as the token.
     let judged = judged.where_proven(|sha256| {
         let mut own = cms.certificates.iter().chain(&added).chain([certificate]);
         own.any(|it| it.sha256() == sha256)

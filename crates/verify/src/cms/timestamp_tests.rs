@@ -1,4 +1,4 @@
-//! Time stamps that are not made as they must be, and those of others.
+//! Time stamps that break rules, and time stamps of countersignatures and detached signatures.
 
 use super::archive_tests::{
     ARCHIVE_V2, Archive, ECDSA_SHA256, INDEX_V3, MESSAGE, SIGNATURE_TIMESTAMP, SIGNED_MS,
@@ -16,7 +16,7 @@ const COUNTERSIGNATURE: [u64; 7] = [1, 2, 840, 113_549, 1, 9, 6];
 const CODE_SIGNING: [u64; 9] = [1, 3, 6, 1, 5, 5, 7, 3, 3];
 
 impl Archive {
-    /// With this token as its only stamp of the value.
+    /// Replaces its unsigned attributes by this token, as the only stamp of the value.
     fn stamped_by(mut self, token: impl FnOnce(&Self) -> Vec<u8>) -> Self {
         let token = token(&self);
         self.unsigned = vec![attribute(&SIGNATURE_TIMESTAMP, &token)];
@@ -102,7 +102,7 @@ fn tokens_that_are_not_made_as_they_must_be_prove_nothing() {
 #[test]
 fn times_that_cannot_be_are_not_proven() {
     for (years, day) in [
-        // Before the stamper's certificate begins, when it is over, and in the future.
+        // Before the stamper's certificate begins, by a certificate that has expired by now, and in the future.
         (["22", "30"], "20210301"),
         (["20", "25"], "20210301"),
         (["20", "30"], "20270301"),
@@ -135,7 +135,7 @@ fn nobody_has_stamped_what_was_made_later() {
         archive.archive(&stamper, "20210601", &INDEX_V3, &index);
         assert_eq!(archive.proven_ms(), Some(proven), "{later}");
     }
-    // What nobody trusted says of a time is no reason to doubt one.
+    // A time stated by an untrusted authority is no reason to doubt another.
     let mut archive = Archive::new();
     let stranger = Stamper::new(&Party::new(name(UTF8, "Stranger")), 4, ["20", "30"]);
     let stamp = stranger.stamp(&archive.value, "20210701", &[]);
@@ -151,7 +151,8 @@ fn nobody_has_stamped_what_was_made_later() {
 #[test]
 fn a_stamp_of_version_2_stamps_nothing_along_that_it_leaves_out() {
     let mut archive = Archive::new();
-    // By somebody whose certificate is over, and in one attribute with one that is later than the stamp.
+    // Two stamps by an authority whose certificate has expired share an attribute; one of them is later than the good
+    // stamp.
     let over = archive.stamper(3, ["20", "23"]);
     archive.unsigned.clear();
     let stamped = [
@@ -187,7 +188,7 @@ fn archive_stamps_are_judged_by_the_digest_that_was_signed_along_where_the_conte
 }
 
 impl Archive {
-    /// Of a content that is elsewhere, with its digest.
+    /// A detached signature, with the signed digest of the content.
     fn detached() -> Self {
         let mut archive = Self::new();
         let person = Party::new(name(UTF8, "Somebody"));
@@ -214,7 +215,8 @@ impl Archive {
         })
     }
 
-    /// Adds a countersignature by a certificate that ended with 2021, with these unsigned attributes of its value.
+    /// Adds a countersignature by a certificate that ended with 2021. `unsigned` makes its unsigned attributes from its
+    /// value.
     fn countersign(&mut self, unsigned: impl FnOnce(&[u8]) -> Vec<u8>) {
         let person = Party::new(name(UTF8, "Notary"));
         let own = certificate(&self.root, &person, 7, ["20", "22"], false);
@@ -227,7 +229,7 @@ impl Archive {
             algorithm(&SHA256),
             algorithm(&ECDSA_SHA256),
             tlv(0x04, &value),
-            // A long one, so that all lengths have two bytes.
+            // A long attribute, so that all lengths have two bytes.
             tlv(
                 0xa1,
                 &[attribute(&[1, 2, 3, 4], &tlv(0x04, &[7; 300])), unsigned].concat(),
@@ -262,7 +264,7 @@ fn stamps_of_a_signature_and_of_its_countersignature_are_not_taken_for_each_othe
 
 #[test]
 fn an_archive_stamp_proves_that_a_countersignature_was_there() {
-    // The countersigner's stamp is by somebody whose certificate is over by now.
+    // The countersigner's stamp is by an authority whose certificate has expired by now.
     for is_stamped in [false, true] {
         let mut archive = Archive::new();
         let over = archive.stamper(8, ["20", "23"]);
@@ -287,7 +289,7 @@ fn an_archive_stamp_proves_that_a_countersignature_was_there() {
             assert_eq!(countersigned.judged_by, Basis::Proven);
             assert_eq!(countersigned.proven_time_ms, Some(1_633_089_600_000));
         }
-        // One that came after the archive stamp is not proven by it.
+        // A countersignature that came after the archive stamp is not proven by it.
         let other = late.pop().unwrap();
         archive.unsigned = late;
         let index = archive.index_v3();
@@ -331,7 +333,8 @@ fn a_level_is_told_by_all_that_is_there_of_it() {
 }
 
 impl Archive {
-    /// Signed below an authority that was revoked in June 2022, its certificate signed along or not, and stamped in March 2021.
+    /// A signature of March 2021 below an authority that was revoked in June 2022. `is_named` says whether the signed
+    /// attributes name its certificate.
     fn below_a_revoked_authority(is_named: bool) -> Self {
         let mut archive = Self::new();
         let [middle, person] = ["Middle", "Somebody"].map(|it| Party::new(name(UTF8, it)));
@@ -382,7 +385,7 @@ fn below_a_revoked_authority_certificates_must_be_proven_to_be_older() {
     let why = Some(SubIndication::RevokedCaNoPoe);
     for verdict in [
         Archive::below_a_revoked_authority(false).verdict(),
-        // It stamps them not along, or later than the authority was revoked.
+        // The archive stamp does not cover them, or is later than the revocation.
         archived("20220301", false),
         archived("20220901", true),
     ] {

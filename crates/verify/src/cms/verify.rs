@@ -1,4 +1,4 @@
-//! Whether a CMS holds, signer by signer.
+//! Verification of a CMS, signer by signer.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -23,19 +23,20 @@ use crate::pki::verdict::{NO_CERTIFICATE, Obstacle, Times, UNKNOWN_ALGORITHM, WE
 use crate::pki::work::{Sha256, Work};
 use crate::pki::{SubIndication, Verdict, oid};
 
-/// Verifies a CMS; a verdict for each of its signers, in the order of the file. No signers are no verdict, and never a pass.
+/// Verifies a CMS. Returns a verdict for each of its signers, in the order of the file. A CMS without signers has no
+/// verdict, and never passes.
 ///
-/// If the content is inside and a document is given too, they must be the same. The time of the verification judges what neither
-/// claims nor proves a time.
+/// If the content is embedded and a document is given too, they must be the same. A signature that neither claims nor
+/// proves a time is judged for the time of the verification.
 ///
 /// # Errors
 ///
-/// [`InspectError`] where it can't be read, or asks for more work than any honest one.
+/// [`InspectError`] if the CMS can't be read, or needs more work than any honest one.
 pub fn verify(bytes: &[u8], judging: &Judging<'_>) -> Result<Vec<Verdict>, InspectError> {
     verify_within(bytes, judging, &Work::new())
 }
 
-/// The same with what is left of a budget.
+/// Like [`verify`], with the rest of a budget.
 ///
 /// # Errors
 ///
@@ -48,7 +49,7 @@ pub fn verify_within(
     judge(&SignedData::read(bytes, work)?, judging, work)
 }
 
-/// The same of what was read.
+/// Like [`verify_within`], for a parsed CMS.
 pub(crate) fn judge(
     read: &SignedData<'_>,
     judging: &Judging<'_>,
@@ -85,7 +86,7 @@ pub(crate) fn judge(
     Ok(verdicts)
 }
 
-/// One CMS, and what it is judged with.
+/// A CMS, and the inputs for judging it.
 struct Verification<'a> {
     read: &'a SignedData<'a>,
     embedded: Embedded<'a>,
@@ -94,8 +95,8 @@ struct Verification<'a> {
 }
 
 impl Verification<'_> {
-    /// A verdict on a signer; with the time at which something else proves its signature to have been there, if anything does, and
-    /// the same for certificates.
+    /// The verdict on a signer. `proven_ms` is the time at which something else proves its signature to have existed,
+    /// if anything does; `certificates` has such times of certificates.
     fn verdict(
         &self,
         signer: &SignerInfo<'_>,
@@ -105,7 +106,7 @@ impl Verification<'_> {
     ) -> Verdict {
         let Self { read, trust, .. } = self;
         let candidates = candidates(signer, &trust.certificates, trust.work);
-        // Without the content, what was signed along still tells whose signature it is.
+        // Without the content, the signed attributes still show whose signature it is.
         let missing = content.as_ref().err().copied();
         let missing = missing.filter(|obstacle| {
             obstacle.why == SubIndication::SignedDataNotFound
@@ -141,7 +142,7 @@ impl Verification<'_> {
                     let chosen = trust.judge_signer(certificate, others, time_ms, basis);
                     judged_certificate = Some(chosen.certificate);
                     let judged = chosen.judged.where_proven(|sha256| {
-                        // What was signed along is as old as the signature.
+                        // A certificate that the signed attributes name is as old as the signature.
                         let is_named = chosen.certificate.sha256() == sha256
                             && names_certificate(chosen.certificate, signer, trust.work)
                                 == Some(true);
@@ -161,12 +162,13 @@ impl Verification<'_> {
         let other = judged_certificate
             .filter(|judged| embedded.is_none_or(|embedded| embedded.der() != judged.der()));
         verdict.certificate = other.and_then(|other| other.describe(trust.work).ok());
-        // A countersignature's content is the signature's value (RFC 5652 section 11.4).
+        // The content of a countersignature is the value of the signature (RFC 5652 section 11.4).
         let value = Ok(Content::new(&signer.signature, trust.work));
         let countersigners = signer.countersigners.iter().enumerate();
         verdict.countersignatures = countersigners
             .map(|(place, countersigner)| {
-                // A stamp of this signature stamps it along, or one of what this one is a part of.
+                // The proof is a stamp of this signature that covers the countersignature, or a stamp that covers this
+                // signature.
                 let stamped = proven.countersignatures.get(&place).copied();
                 let proven_ms = stamped.into_iter().chain(proven_ms).min();
                 self.verdict(countersigner, &value, proven_ms, &proven.certificates)
@@ -186,7 +188,8 @@ const OTHER_TYPE: Obstacle = Obstacle::failed(
     "The type of the content is not the one that was signed along.",
 );
 
-/// The certificates at hand that a signer's identifier names: the one that was signed along first, where there are several.
+/// The certificates at hand that a signer's identifier names. If there are several, those that the signed attributes
+/// name come first.
 pub(super) fn candidates<'c>(
     signer: &SignerInfo<'_>,
     at_hand: &[&'c Parsed<'c>],
@@ -202,7 +205,7 @@ pub(super) fn candidates<'c>(
     found
 }
 
-/// The first of the candidates under whose key the signature is intact, or else the first, and what is said of that.
+/// The first candidate under whose key the signature is intact, otherwise the first one, with the result for it.
 fn find_signer<'c>(
     signer: &SignerInfo<'_>,
     candidates: &[&'c Parsed<'c>],
@@ -222,7 +225,8 @@ fn find_signer<'c>(
         }
         if tried.is_empty() {
             first = match intact {
-                // It proves nothing of a signature that it is none by somebody else (ETSI EN 319 102-1 clause 5.2.3.4).
+                // A signature that does not verify under somebody else's certificate is not disproved by that (ETSI EN
+                // 319 102-1 clause 5.2.3.4).
                 Err(obstacle)
                     if obstacle.why == SubIndication::SigCryptoFailure
                         && !is_named(candidate, signer, work) =>
@@ -237,7 +241,7 @@ fn find_signer<'c>(
     first
 }
 
-/// Whether a time stamp's token is intact, made as it must be, and with what still proves something today.
+/// Whether a time stamp's token is intact, well formed, and strong enough to prove something today.
 pub(super) fn is_intact_token(
     token: &SignedData<'_>,
     stamper: &SignerInfo<'_>,
@@ -251,8 +255,8 @@ pub(super) fn is_intact_token(
     intact.is_ok() && names_certificate(certificate, stamper, work) == Some(true)
 }
 
-/// Whether what is signed is there unchanged, and signed under the key of the signer's certificate. Without content, the digest that
-/// was signed is taken for its digest.
+/// Checks that the signed content is unchanged, and that the signature verifies under the key of the certificate.
+/// Without content, the signed digest is taken as its digest.
 fn is_intact(
     signer: &SignerInfo<'_>,
     certificate: &Parsed<'_>,
@@ -295,7 +299,8 @@ fn is_intact(
                     "What is there is not what was signed: its digest is another one.",
                 ));
             }
-            // What is signed is their encoding as a SET OF in DER (RFC 5652 section 5.4). Many a signer signs what it stores.
+            // The signature is over their encoding as a SET OF in DER (RFC 5652 section 5.4). Many signers sign the
+            // stored encoding.
             let stored = tlv(SET, encoding.content());
             match verifies(&stored) {
                 Ok(false) => {
@@ -316,10 +321,10 @@ fn is_intact(
     }
 }
 
-/// What it costs to encode a byte anew.
+/// Cost of encoding a byte anew.
 const ENCODE_NS: u64 = 100;
 
-/// A value in DER; none where it can't be.
+/// The value in DER; none if it can't be encoded so, or the budget is exhausted.
 pub(super) fn in_der(ber: &[u8], work: &Work) -> Option<Vec<u8>> {
     work.spend_each(ber.len(), ENCODE_NS).ok()?;
     Reader::new(ber).next().ok()??.to_der().ok()
@@ -327,7 +332,7 @@ pub(super) fn in_der(ber: &[u8], work: &Work) -> Option<Vec<u8>> {
 
 const SET: u8 = 0x31;
 
-/// Whether the signature is made with what still proves something today.
+/// Checks that the signature is strong enough to prove something today.
 fn check_strength(signer: &SignerInfo<'_>, certificate: &Parsed<'_>) -> Result<(), Obstacle> {
     let hash = signer.digest_algorithm.hash();
     let key = certificate.x509().public_key();
@@ -337,7 +342,7 @@ fn check_strength(signer: &SignerInfo<'_>, certificate: &Parsed<'_>) -> Result<(
     Ok(())
 }
 
-/// Whether the signed attributes are as they must be (RFC 5652 section 11, RFC 5035).
+/// Checks the rules for signed attributes (RFC 5652 section 11, RFC 5035).
 fn well_formed(
     read: &SignedData<'_>,
     signer: &SignerInfo<'_>,
@@ -345,14 +350,14 @@ fn well_formed(
     work: &Work,
 ) -> Result<(), Obstacle> {
     if signer.signed.is_none() {
-        // Without them nothing says what type the content was signed as (RFC 5652 section 5.3).
+        // Without signed attributes, nothing states the content type that was signed (RFC 5652 section 5.3).
         return if signer.depth > 0 || read.content_type == oid::DATA {
             Ok(())
         } else {
             Err(OTHER_TYPE)
         };
     }
-    // These alone must not be repeated (RFC 5652 sections 11.1, 11.2 and 11.3).
+    // Only these must not be repeated (RFC 5652 sections 11.1, 11.2 and 11.3).
     let single = [oid::MESSAGE_DIGEST, oid::CONTENT_TYPE, oid::SIGNING_TIME];
     for oid in single {
         let attributes: Vec<_> = signer.signed_attributes(oid).collect();
@@ -375,7 +380,7 @@ fn well_formed(
     let content_type = signer.signed_attributes(oid::CONTENT_TYPE).next();
     let content_type = content_type.and_then(|attribute| attribute.values.first());
     let content_type = content_type.and_then(|value| value.oid().ok());
-    // A countersignature has none (RFC 5652 section 11.4).
+    // A countersignature has no content type (RFC 5652 section 11.4).
     if signer.depth == 0 && content_type.as_ref() != Some(&read.content_type) {
         return Err(OTHER_TYPE);
     }
@@ -385,13 +390,13 @@ fn well_formed(
     }
 }
 
-/// Whether the signed attributes name this certificate, or none.
+/// Whether the signed attributes name this certificate, or no certificate.
 fn is_named(certificate: &Parsed<'_>, signer: &SignerInfo<'_>, work: &Work) -> bool {
     names_certificate(certificate, signer, work) != Some(false)
 }
 
-/// Whether the certificate that was signed along is the signer's (RFC 5035 sections 3 and 4), in both versions where both are
-/// there; none where none was.
+/// Whether the signed attributes name this certificate as the signer's (RFC 5035 sections 3 and 4). If they name one in
+/// both versions, both must fit. None if they name no certificate.
 fn names_certificate(
     certificate: &Parsed<'_>,
     signer: &SignerInfo<'_>,

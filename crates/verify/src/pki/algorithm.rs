@@ -6,7 +6,7 @@ use super::ber::Value;
 use super::hash::Hash;
 use super::{Algorithm, Malformed, oid};
 
-/// `id-shake256-len`, whose parameter is how many bits it gives.
+/// `id-shake256-len`, whose parameter is the number of output bits.
 const SHAKE256_LEN: &str = "2.16.840.1.101.3.4.2.18";
 const LENGTH_512: [u8; 4] = [2, 2, 2, 0];
 
@@ -29,8 +29,8 @@ impl<'a> AlgorithmIdentifier<'a> {
         })
     }
 
-    /// The hash that it is, or signs with. SHAKE256 with a length that is said counts with 512 bits, as Ed448 has it (RFC 8419
-    /// section 2.3).
+    /// The hash algorithm itself, or the one that a signature algorithm uses. SHAKE256 with an explicit length is
+    /// accepted with 512 bits, as Ed448 uses it (RFC 8419 section 2.3).
     pub(crate) fn hash(&self) -> Option<Hash> {
         match self.oid.as_str() {
             SHAKE256_LEN => (self.parameters == Some(&LENGTH_512)).then_some(Hash::Shake256),
@@ -38,7 +38,7 @@ impl<'a> AlgorithmIdentifier<'a> {
         }
     }
 
-    /// The same for people.
+    /// The algorithm as reports describe it.
     pub(crate) fn describe(&self) -> Algorithm {
         oid::algorithm(self.oid.clone())
     }

@@ -1,4 +1,4 @@
-//! An authority for tests, which makes certificates, lists and signatures as one wants them, right or wrong.
+//! An authority for tests. It makes certificates, revocation lists and signatures, correct or wrong ones.
 
 use asn1_rs::Oid;
 use aws_lc_rs::digest;
@@ -19,7 +19,7 @@ const COMMON_NAME: [u64; 4] = [2, 5, 4, 3];
 const BASIC_CONSTRAINTS: [u64; 4] = [2, 5, 29, 19];
 const KEY_USAGE: [u64; 4] = [2, 5, 29, 15];
 
-/// The middle of 2026, in milliseconds since 1970, at which all is valid.
+/// The middle of 2026, in milliseconds since 1970. Everything is valid then.
 pub(crate) const NOW_MS: i64 = 1_782_000_000_000;
 
 pub(crate) fn sequence(parts: &[Vec<u8>]) -> Vec<u8> {
@@ -34,7 +34,7 @@ pub(crate) fn algorithm(arcs: &[u64]) -> Vec<u8> {
     sequence(&[oid(arcs)])
 }
 
-/// A name of one part, as a string with this tag.
+/// A name with one part, the common name, as a string with this tag.
 pub(crate) fn name(tag: u8, text: &str) -> Vec<u8> {
     let attribute = sequence(&[oid(&COMMON_NAME), tlv(tag, text.as_bytes())]);
     sequence(&[tlv(0x31, &attribute)])
@@ -54,7 +54,7 @@ pub(crate) fn extension(kind: &[u64], is_critical: bool, value: &[u8]) -> Vec<u8
 pub(crate) const UTF8: u8 = 0x0c;
 pub(crate) const PRINTABLE: u8 = 0x13;
 
-/// A key, and what its holder is called.
+/// A key and the name of its holder.
 pub(crate) struct Party {
     pub(crate) name: Vec<u8>,
     key: EcdsaKeyPair,
@@ -65,7 +65,7 @@ const CERT_AND_CRL_SIGN: u8 = 0b0000_0110;
 const CRL_SIGN: u8 = 0b0000_0010;
 const DIGITAL_SIGNATURE: u8 = 0b1000_0000;
 
-/// What a certificate is for.
+/// The purpose of a certificate.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role {
     Authority,
@@ -73,7 +73,7 @@ pub(crate) enum Role {
     Person,
 }
 
-/// A root that is trusted, and a person below it.
+/// A trusted root, and a person with a certificate of it.
 pub(crate) struct Pki {
     pub(crate) root: Party,
     pub(crate) anchor: Vec<u8>,
@@ -100,7 +100,7 @@ impl Party {
         Self { name, key }
     }
 
-    /// One with this key, as PKCS #8 has it.
+    /// A party with this key, which is in PKCS #8.
     pub(crate) fn with_key(name: Vec<u8>, key: &[u8]) -> Self {
         let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, key).unwrap();
         Self { name, key }
@@ -111,24 +111,24 @@ impl Party {
         value.as_ref().to_vec()
     }
 
-    /// Its key, as certificates have it.
+    /// The public key, as encoded in certificates.
     pub(crate) fn public_key(&self) -> Vec<u8> {
         let key = [&[0], self.key.public_key().as_ref()].concat();
         sequence(&[sequence(&[oid(&EC), oid(&P256)]), tlv(0x03, &key)])
     }
 
-    /// The inside, its algorithm, and a signature of it.
+    /// The signed part, its algorithm, and a signature of it.
     pub(crate) fn signed(&self, tbs: Vec<u8>, algorithm: Vec<u8>) -> Vec<u8> {
         let value = [vec![0], self.sign(&tbs)].concat();
         sequence(&[tbs, algorithm, tlv(0x03, &value)])
     }
 
-    /// A certificate for somebody, in DER.
+    /// A certificate for a party, in DER.
     pub(crate) fn certify(&self, of: &Self, role: Role, serial: u8) -> Vec<u8> {
         self.certify_with(of, role, serial, &[])
     }
 
-    /// The same with more extensions.
+    /// Like [`Self::certify`], with more extensions.
     pub(crate) fn certify_with(
         &self,
         of: &Self,
@@ -140,7 +140,7 @@ impl Party {
         self.certify_as(of, role, serial, &terms)
     }
 
-    /// A certificate that is valid from one time to another.
+    /// Like [`Self::certify_with`], valid from one time to another.
     pub(crate) fn certify_for(
         &self,
         of: &Self,
@@ -171,7 +171,7 @@ impl Party {
         self.certify_over([&[], &[]], of, serial, &terms)
     }
 
-    /// A certificate that spells the issuer's name in this way.
+    /// A certificate that has this spelling of the issuer's name.
     pub(crate) fn certify_by(&self, issuer: &[u8], of: &Self, serial: u8) -> Vec<u8> {
         self.certify_as(of, Role::Person, serial, &Terms::of(issuer, &[]))
     }
@@ -216,7 +216,7 @@ impl Party {
         self.signed(tbs, algorithm(&ECDSA_SHA256))
     }
 
-    /// A list by this name, of the certificates with these serial numbers, in DER.
+    /// A revocation list in this issuer's name, of the certificates with these serial numbers, in DER.
     pub(crate) fn list(&self, issuer: &[u8], serials: &[u8]) -> Vec<u8> {
         self.list_of(issuer, serials, "250101")
     }
@@ -234,7 +234,7 @@ impl Party {
         self.list_with(issuer, &revoked.collect::<Vec<_>>(), &[])
     }
 
-    /// A list of these entries with these extensions.
+    /// A list with these entries and these extensions.
     pub(crate) fn list_with(
         &self,
         issuer: &[u8],
@@ -261,7 +261,7 @@ impl Party {
     pub(crate) fn weak_list(&self, revoked: &[Vec<u8>]) -> Vec<u8> {
         let named = algorithm(&ECDSA_SHA1);
         let tbs = inside_of_list(&self.name, named.clone(), revoked, &[], DAYS);
-        // A digest is a number for ECDSA, the length of which does not matter.
+        // ECDSA takes a digest as a number, whose length does not matter.
         let sha1 = digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, &tbs);
         let number = [&[0; 12], sha1.as_ref()].concat();
         let number = digest::Digest::import_less_safe(&number, &digest::SHA256).unwrap();
@@ -318,7 +318,7 @@ impl Party {
     }
 }
 
-/// The beginning of a day (`YYMMDD`), as encoded.
+/// The beginning of a day (`YYMMDD`), encoded.
 pub(crate) fn day(day: &str) -> Vec<u8> {
     tlv(0x17, format!("{day}000000Z").as_bytes())
 }
@@ -371,11 +371,11 @@ fn inside_of_list(
     sequence(&fields)
 }
 
-/// What a CMS is made of.
+/// The parts of a CMS.
 pub(crate) struct Parts<'a> {
-    /// The content's encoding; empty if it is elsewhere.
+    /// The encoded content; empty if the signature is detached.
     pub(crate) content: Vec<u8>,
-    /// What is signed.
+    /// The bytes to sign.
     pub(crate) signed: Vec<u8>,
     /// The signed attributes, as they are stored.
     pub(crate) attributes: Option<Vec<u8>>,

@@ -1,4 +1,4 @@
-//! A reader of ASN.1 values one after the other, definite or indefinite in length, without copying.
+//! A reader of ASN.1 values in BER, of definite or indefinite length, without copying.
 
 use std::borrow::Cow;
 
@@ -29,7 +29,7 @@ impl<'a> Reader<'a> {
         Self { rest: bytes }
     }
 
-    /// The next value, whatever it is; nothing at the end.
+    /// The next value, of any type; none at the end.
     pub(crate) fn next(&mut self) -> Result<Option<Value<'a>>> {
         if self.rest.is_empty() {
             return Ok(None);
@@ -41,12 +41,12 @@ impl<'a> Reader<'a> {
         Ok(Some(Value { any, raw }))
     }
 
-    /// The bytes that were not read yet.
+    /// The bytes that have not been read.
     pub(crate) fn rest(&self) -> &'a [u8] {
         self.rest
     }
 
-    /// Refuses values that nobody asked for: another program may read them as a part of what was signed.
+    /// Fails if values are left: another program could read them as part of the signed data.
     pub(crate) fn end(&self, otherwise: &'static str) -> Result<()> {
         if self.rest.is_empty() {
             Ok(())
@@ -55,13 +55,13 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// What of `whole`, whose end is this one's, was read.
+    /// The part of `whole` that has been read; `whole` must end where this reader ends.
     pub(crate) fn read_of<'w>(&self, whole: &'w [u8]) -> &'w [u8] {
         let read = whole.len().saturating_sub(self.rest.len());
         whole.get(..read).unwrap_or(whole)
     }
 
-    /// The next value, which must be there and be of this universal type.
+    /// The next value, which must exist and have this universal tag.
     pub(crate) fn expect(&mut self, tag: Tag, otherwise: &'static str) -> Result<Value<'a>> {
         match self.next()? {
             Some(value) if value.is(Class::Universal, tag.0) => Ok(value),
@@ -74,7 +74,8 @@ impl<'a> Reader<'a> {
         if self.rest.is_empty() {
             return Ok(None);
         }
-        // Where its content ends may take long to find, and is not asked of another one.
+        // Reads only the header first: the end of the content may take long to find, and is not needed for a value with
+        // another tag.
         let (_, header) = Header::from_ber(self.rest).map_err(|_| DAMAGED)?;
         if header.class() == Class::ContextSpecific && header.tag().0 == tag {
             self.next()
@@ -84,7 +85,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// A value, and the bytes after it.
+/// Reads one value; returns it and the bytes after it.
 fn read(bytes: &[u8]) -> Option<(Any<'_>, &[u8])> {
     let (after, header) = Header::from_ber(bytes).ok()?;
     let (content, rest) = match header.length() {
@@ -98,7 +99,7 @@ fn read(bytes: &[u8]) -> Option<(Any<'_>, &[u8])> {
     Some((Any::new(header, content), rest))
 }
 
-/// The length of content up to its end-of-contents, which is two zeros where a value would begin (X.690 section 8.1.5).
+/// The length of content up to its end-of-contents: two zeros where a value would begin (X.690 section 8.1.5).
 fn length_to_end(content: &[u8], depth: u8) -> Option<usize> {
     let left = depth.checked_sub(1)?;
     let mut rest = content;
@@ -113,8 +114,10 @@ fn length_to_end(content: &[u8], depth: u8) -> Option<usize> {
     Some(content.len() - rest.len())
 }
 
-/// The length of the value that begins here, none where it goes up to its end, and what follows its header. A file may have millions
-/// of values to be looked through, up to `MAX_OPEN_DEPTH` times, for which `Header` takes ten times as long.
+/// The length of the value that begins here (none if indefinite), and the bytes after its header.
+///
+/// A file may have millions of values, each skipped up to `MAX_OPEN_DEPTH` times. `Header` would take ten times as
+/// long.
 fn skip_header(bytes: &[u8]) -> Option<(Option<usize>, &[u8])> {
     let (&first, mut rest) = bytes.split_first()?;
     if first & 0x1f == 0x1f {
@@ -148,7 +151,7 @@ impl<'a> Value<'a> {
         self.any.class() == class && self.any.tag().0 == tag
     }
 
-    /// The same for who knows only that.
+    /// The value as the library's own type, for callers that take nothing else.
     pub(crate) fn any(&self) -> &Any<'a> {
         &self.any
     }
@@ -169,7 +172,7 @@ impl<'a> Value<'a> {
 
     /// The value as an OBJECT IDENTIFIER in dotted form.
     pub(crate) fn oid(&self) -> Result<String> {
-        // The library takes anything for one.
+        // The library accepts any value as an object identifier.
         if !self.is(Class::Universal, Tag::Oid.0) {
             return Err(Malformed("it has an object identifier that is none"));
         }
@@ -191,7 +194,7 @@ impl<'a> Value<'a> {
         time_ms(&text)
     }
 
-    /// What an OCTET STRING holds, also where BER cuts it into pieces (X.690 section 8.7.3).
+    /// The content of an OCTET STRING, joined if BER splits it into pieces (X.690 section 8.7.3).
     pub(crate) fn octets(&self) -> Result<Cow<'a, [u8]>> {
         if !self.any.header.constructed() {
             return Ok(Cow::Borrowed(self.any.data));
@@ -201,7 +204,7 @@ impl<'a> Value<'a> {
         Ok(Cow::Owned(whole))
     }
 
-    /// Adds what the pieces hold, and pieces of these.
+    /// Appends the contents of the pieces, and of their pieces.
     fn collect(&self, whole: &mut Vec<u8>, depth: u8) -> Result<()> {
         if !self.any.header.constructed() {
             whole.extend_from_slice(self.any.data);
@@ -221,7 +224,8 @@ impl<'a> Value<'a> {
         Ok(())
     }
 
-    /// The value in DER: lengths are definite, strings whole, and sets sorted (X.690 sections 10 and 11.6).
+    /// The value encoded anew in DER: lengths are definite, strings whole, and sets sorted (X.690 sections 10 and
+    /// 11.6).
     pub(crate) fn to_der(&self) -> Result<Vec<u8>> {
         let mut der = Vec::with_capacity(self.raw.len());
         self.write_der(&mut der, MAX_DER_DEPTH)?;
@@ -247,10 +251,11 @@ impl<'a> Value<'a> {
             members.push(encoded);
         }
         if self.is(Class::Universal, Tag::Set.0) {
-            // Shorter ones count as padded with zeros, which is the order of slices but for ends of zeros alone.
+            // X.690 compares members as if the shorter were padded with zeros. Slices sort alike, except members that
+            // differ only in zeros at their ends.
             members.sort();
         }
-        // No tag of more than one byte is constructed where this is needed.
+        // Where this is needed, no constructed value has a tag of more than one byte.
         let first = self.raw.first().copied().unwrap_or_default();
         if first & 0x1f == 0x1f {
             return Err(Malformed(
@@ -262,13 +267,13 @@ impl<'a> Value<'a> {
     }
 }
 
-/// How deep values whose length is not told may be in one another.
+/// Deepest nesting of values of indefinite length.
 const MAX_OPEN_DEPTH: u8 = 8;
-/// How deep pieces of strings may be in one another, and values that are encoded anew: how deep is the sender's to choose.
+/// Deepest nesting of pieces of strings, and of values that are encoded anew. The sender chooses how deep they nest.
 const MAX_PIECES_DEPTH: u8 = 8;
 const MAX_DER_DEPTH: u8 = 24;
 
-/// `YYYYMMDDHHMM[SS[.F…]]` and `Z` or a difference from UTC, in milliseconds since 1970.
+/// Reads `YYYYMMDDHHMM[SS[.F…]]` with `Z` or an offset from UTC, as milliseconds since 1970.
 fn time_ms(text: &str) -> Option<i64> {
     let at = text.find(['Z', '+', '-'])?;
     let (local, zone) = text.split_at_checked(at)?;
@@ -303,7 +308,7 @@ fn time_ms(text: &str) -> Option<i64> {
     Some(local + thousandths - ahead_minutes * 60_000)
 }
 
-/// A value in DER.
+/// Encodes a value in DER.
 pub(crate) fn tlv(tag: u8, content: &[u8]) -> Vec<u8> {
     let length = content.len().to_be_bytes();
     let length: Vec<_> = length.into_iter().skip_while(|byte| *byte == 0).collect();
@@ -315,14 +320,14 @@ pub(crate) fn tlv(tag: u8, content: &[u8]) -> Vec<u8> {
             value.push(0x80 | bytes);
             value.extend_from_slice(long);
         }
-        // There is no such length.
+        // No content is that long.
         (_, Err(_)) => {}
     }
     value.extend_from_slice(content);
     value
 }
 
-/// An INTEGER's bytes in hexadecimal; a leading zero byte, which only marks the sign, is left out.
+/// The bytes of an INTEGER in hexadecimal, without a leading zero byte that only marks the sign.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     let bytes = match bytes {
         [0, rest @ ..] if !rest.is_empty() => rest,
@@ -331,7 +336,7 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     to_hex(bytes)
 }
 
-/// The content of an INTEGER for a number without sign: its shortest two's complement.
+/// The content of an INTEGER for an unsigned number: its shortest two's complement.
 pub(crate) fn unsigned(number: &[u8]) -> Vec<u8> {
     let digits = number.iter().copied().skip_while(|&byte| byte == 0);
     let mut bytes: Vec<u8> = digits.collect();
@@ -388,7 +393,7 @@ mod tests {
         let mut reader = Reader::new(&[0x30, 0x80, 0, 0, 7]);
         assert!(reader.next().unwrap().unwrap().content().is_empty());
         assert_eq!(reader.rest(), [7]);
-        // Empty values of another class are no end.
+        // Empty values of another class do not end a value.
         for inside in [
             &[0x30, 0x80, 0x80, 0, 5, 0, 0, 0][..],
             &[0x30, 0x80, 0xa0, 0, 5, 0, 0, 0],
@@ -407,7 +412,7 @@ mod tests {
             &[0x30, 0x80][..],
             &[0x30, 0x80, 0],
             &[0x30, 0x80, 4, 3, 0, 0],
-            // No primitive value has an unknown length.
+            // A primitive value can't have an indefinite length.
             &[0x04, 0x80, 0, 0],
             &[0x30, 0x80, 0x04, 0x80, 0, 0, 0, 0],
             &[0x30, 3, 1, 1],

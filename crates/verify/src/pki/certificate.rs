@@ -21,7 +21,7 @@ use super::work::{Exhausted, Sha256, Work};
 use super::{Certificate, Malformed, Name, oid};
 use crate::digest::{sha256, to_hex};
 
-/// A certificate, taken apart, and its encoding.
+/// A parsed certificate, with its encoding.
 #[derive(Debug)]
 pub(crate) struct Parsed<'a> {
     certificate: X509Certificate<'a>,
@@ -31,26 +31,27 @@ pub(crate) struct Parsed<'a> {
     sha256: OnceCell<Sha256>,
     key_identifier: Option<&'a [u8]>,
     extensions: Extensions<'a>,
-    /// None where they are there and can't be read.
+    /// `None` in the cell if the extension is present and can't be read.
     extended_key_usages: OnceCell<Option<Vec<String>>>,
-    /// Digests of its subject and key, by which answers about revocation name it.
+    /// Digests of its subject and key, by which OCSP responses name an issuer.
     names: RefCell<Vec<(Hash, [Vec<u8>; 2])>>,
 }
 
-/// Largest certificate that is read, in bytes: of those in use, the largest have pictures in them.
+/// Largest certificate that is read, in bytes. The largest ones in use contain pictures.
 const MAX_BYTES: usize = 256 * 1024;
-/// Most extensions of a certificate that is read; those that are in use have some ten. All are looked through for each one.
+/// Most extensions of a certificate that is read. Certificates in use have about ten. Each lookup goes through all of
+/// them.
 const MAX_EXTENSIONS: usize = 100;
 
-/// What it costs to read a certificate, and each byte of it.
+/// Cost of reading a certificate, and each byte of it.
 const READ_NS: u64 = 10_000;
 const BYTE_NS: u64 = 40;
-/// What it costs to tell of a certificate, and of each attribute of its names.
+/// Cost of describing a certificate, and each attribute of its names.
 const TELL_NS: u64 = 10_000;
 const TELL_ATTRIBUTE_NS: u64 = 2_500;
 
 impl<'a> Parsed<'a> {
-    /// Reads a `CertificateSet`. Attribute certificates and what can't be read are passed over: they name no signer.
+    /// Reads a `CertificateSet`. Skips attribute certificates and unreadable ones: they name no signer.
     pub(crate) fn read_all(
         mut certificates: Reader<'a>,
         max: usize,
@@ -68,7 +69,7 @@ impl<'a> Parsed<'a> {
         Ok(all)
     }
 
-    /// Those of several encodings that are certificates.
+    /// Reads several encodings, and skips those that are not certificates.
     pub(crate) fn of_all(encodings: &'a [Vec<u8>], work: &Work) -> Vec<Self> {
         let encodings = encodings.iter();
         encodings
@@ -76,20 +77,21 @@ impl<'a> Parsed<'a> {
             .collect()
     }
 
-    /// The same as [`Self::from_der`], where so much is left of a budget.
+    /// Like [`Self::from_der`], but spends from a budget; none if that is exhausted.
     pub(crate) fn from_der_within(der: &'a [u8], work: &Work) -> Option<Self> {
         let bytes = der.len().min(MAX_BYTES);
         work.spend(READ_NS + bytes as u64 * BYTE_NS).ok()?;
         Self::from_der(der)
     }
 
-    /// A certificate by itself, in DER; none where it is none.
+    /// Reads a single certificate in DER; none if `der` is not one.
     pub(crate) fn from_der(der: &'a [u8]) -> Option<Self> {
         let value = Reader::new(der).next().ok()??;
         if value.raw.len() > MAX_BYTES {
             return None;
         }
-        // What is signed, by which algorithm, and the signature (RFC 5280 section 4.1): nobody has signed a fourth field.
+        // The three fields are the signed part, the algorithm and the signature (RFC 5280 section 4.1). A fourth one
+        // would not be signed.
         let mut fields = value.inside();
         for _ in 0..3 {
             fields.next().ok()??;
@@ -127,12 +129,12 @@ impl<'a> Parsed<'a> {
         self.der
     }
 
-    /// Whose it is.
+    /// The subject's name.
     pub(crate) fn subject(&self) -> &DistinguishedName<'a> {
         &self.subject
     }
 
-    /// Who issued it.
+    /// The issuer's name.
     pub(crate) fn issuer(&self) -> &DistinguishedName<'a> {
         &self.issuer
     }
@@ -149,12 +151,12 @@ impl<'a> Parsed<'a> {
 
     /// Whether it is valid at this time, in milliseconds since 1970.
     pub(crate) fn is_valid(&self, time_ms: i64) -> bool {
-        // The last second is part of it, and times of certificates have no parts of seconds.
+        // Times in certificates are whole seconds, and the last second is part of the validity.
         let time_ms = time_ms.div_euclid(1000).saturating_mul(1000);
         (self.not_before_ms()..=self.not_after_ms()).contains(&time_ms)
     }
 
-    /// Until when it is valid, in milliseconds since 1970.
+    /// The end of its validity, in milliseconds since 1970.
     pub(crate) fn not_after_ms(&self) -> i64 {
         let end = self.certificate.validity().not_after;
         end.timestamp().saturating_mul(1000)
@@ -165,8 +167,8 @@ impl<'a> Parsed<'a> {
         begin.timestamp().saturating_mul(1000)
     }
 
-    /// Whether its key may sign, by its key usages if it has any (RFC 5280 section 4.2.1.3): as what is asked, which is given
-    /// digitalSignature and nonRepudiation.
+    /// Whether its key usages (RFC 5280 section 4.2.1.3) satisfy `asked`, which receives digitalSignature and
+    /// nonRepudiation. A certificate without key usages satisfies everything.
     pub(crate) fn key_usage_has(&self, asked: impl Fn(bool, bool) -> bool) -> bool {
         match self.certificate.key_usage() {
             Ok(Some(usage)) => asked(
@@ -178,14 +180,14 @@ impl<'a> Parsed<'a> {
         }
     }
 
-    /// Whether its signature, though it may hold, proves nothing today, where this is who issued it.
+    /// Whether its signature by `issuer` is too weak to prove anything today, although it may verify.
     pub(crate) fn is_weakly_issued_by(&self, issuer: &Parsed<'_>) -> bool {
         let key = issuer.x509().public_key();
         let algorithm = self.signature_algorithm();
         algorithm.is_none_or(|algorithm| public_key::is_weak(key, &algorithm, None))
     }
 
-    /// Whether this certificate's key has signed something.
+    /// Whether this certificate's key made `signature` over `message`.
     pub(crate) fn has_signed(
         &self,
         algorithm: &AlgorithmIdentifier<'_>,
@@ -197,10 +199,10 @@ impl<'a> Parsed<'a> {
         public_key::verify(key, algorithm, None, message, signature, work) == Ok(true)
     }
 
-    /// Whether this one's key has signed that certificate, and this one's subject is that one's issuer.
+    /// Whether this certificate issued `of`: its subject is the issuer there, and its key made the signature.
     pub(crate) fn has_issued(&self, of: &Parsed<'_>, work: &Work) -> bool {
         let x509 = of.x509();
-        // Both must say the same algorithm (RFC 5280 section 4.1.1.2): only one of them is signed.
+        // Both fields must name the same algorithm (RFC 5280 section 4.1.1.2): only one of them is signed.
         x509.signature_algorithm == x509.tbs_certificate.signature
             && self.subject.is(&of.issuer, work)
             && work.issued(self.sha256(), of.sha256(), || {
@@ -211,7 +213,7 @@ impl<'a> Parsed<'a> {
             })
     }
 
-    /// What it is signed with.
+    /// The algorithm of its signature.
     pub(crate) fn signature_algorithm(&self) -> Option<AlgorithmIdentifier<'a>> {
         // Certificate { tbsCertificate, signatureAlgorithm, signature }
         let mut fields = Reader::new(self.der).next().ok()??.inside();
@@ -219,29 +221,29 @@ impl<'a> Parsed<'a> {
         AlgorithmIdentifier::read(&fields.next().ok()??).ok()
     }
 
-    /// The certificate, taken apart.
+    /// The parsed certificate.
     pub(crate) fn x509(&self) -> &X509Certificate<'a> {
         &self.certificate
     }
 
-    /// Who issued it, as encoded, and its serial number.
+    /// The issuer's encoded name and the serial number.
     pub(crate) fn identity(&self) -> (&'a [u8], &'a [u8]) {
         let tbs = &self.certificate.tbs_certificate;
         (tbs.issuer.as_raw(), tbs.raw_serial())
     }
 
-    /// Its extensions that count for a path.
+    /// Its extensions that matter for a path.
     pub(super) fn extensions(&self) -> &Extensions<'a> {
         &self.extensions
     }
 
-    /// What the certificate calls its key (RFC 5280 section 4.2.1.2).
+    /// The subject key identifier (RFC 5280 section 4.2.1.2).
     pub(crate) fn key_identifier(&self) -> Option<&'a [u8]> {
         self.key_identifier
     }
 
-    /// Whether these are the digests of its subject and its key (RFC 6960 section 4.1.1). The subject may also be as a certificate
-    /// that it has issued spells it.
+    /// Whether these are the digests of its subject and its key (RFC 6960 section 4.1.1). The subject may also be spelt
+    /// as in `of`, a certificate that it issued.
     pub(crate) fn is_named(
         &self,
         hash: Hash,
@@ -268,7 +270,7 @@ impl<'a> Parsed<'a> {
         own_key == key && (own_subject == subject || is_spelt_so())
     }
 
-    /// Its key, without what it is of.
+    /// The bits of its public key, without the algorithm.
     pub(crate) fn key_bits(&self) -> &[u8] {
         &self.certificate.public_key().subject_public_key.data
     }
@@ -307,13 +309,13 @@ impl<'a> Parsed<'a> {
     }
 }
 
-/// What the key of a certificate is for (RFC 5280 section 4.2.1.3), in the order of the bits.
+/// A usage of a certificate's key (RFC 5280 section 4.2.1.3). The usages are in the order of the bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Display, EnumIter)]
 #[serde(rename_all = "camelCase")]
 #[strum(serialize_all = "camelCase")]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum KeyUsage {
-    /// Signatures of anything but certificates and lists of revoked ones.
+    /// Signatures of anything but certificates and revocation lists.
     DigitalSignature,
     /// Signatures that commit their signer.
     NonRepudiation,
@@ -325,18 +327,18 @@ pub enum KeyUsage {
     KeyAgreement,
     /// Signatures of certificates.
     KeyCertSign,
-    /// Signatures of lists of revoked certificates.
+    /// Signatures of certificate revocation lists.
     #[serde(rename = "cRLSign")]
     #[strum(serialize = "cRLSign")]
     CrlSign,
-    /// Only encryption, where it agrees on keys.
+    /// Encryption only, with agreement on keys.
     EncipherOnly,
-    /// Only decryption, where it agrees on keys.
+    /// Decryption only, with agreement on keys.
     DecipherOnly,
 }
 
 impl Parsed<'_> {
-    /// What its key is for (RFC 5280 section 4.2.1.3), by the names there.
+    /// The usages of its key, by the names of RFC 5280 section 4.2.1.3.
     fn key_usages(&self) -> Vec<KeyUsage> {
         let Ok(Some(usage)) = self.certificate.key_usage() else {
             return Vec::new();
@@ -348,12 +350,12 @@ impl Parsed<'_> {
             .collect()
     }
 
-    /// OIDs of what else its key is for (RFC 5280 section 4.2.1.12).
+    /// OIDs of the extended usages of its key (RFC 5280 section 4.2.1.12).
     pub(crate) fn extended_key_usages(&self) -> &[String] {
         self.readable_usages().unwrap_or_default()
     }
 
-    /// Whether it restricts what its key is for in a way that can't be read.
+    /// Whether its extended key usages are present and can't be read.
     pub(crate) fn has_unreadable_usages(&self) -> bool {
         self.readable_usages().is_none()
     }
@@ -365,14 +367,14 @@ impl Parsed<'_> {
             for extension in
                 extensions.filter(|it| it.oid.to_id_string() == oid::EXTENDED_KEY_USAGE)
             {
-                // As encoded, since the reader of certificates keeps apart those that it knows.
+                // Read from the encoding, since the parser keeps the usages that it knows apart from others.
                 let list = Reader::new(extension.value).expect(Tag::Sequence, "");
                 let mut usages = list.ok()?.inside();
                 let before = found.len();
                 while let Some(usage) = usages.next().ok()? {
                     found.push(usage.oid().ok()?);
                 }
-                // There is at least one: without any, it could mean all or none.
+                // At least one must be present: an empty list could mean all usages or none.
                 if found.len() == before {
                     return None;
                 }
@@ -383,17 +385,17 @@ impl Parsed<'_> {
     }
 }
 
-/// A certificate by itself, in DER; none where it is none.
+/// Describes a certificate in DER; none if `der` is not one.
 pub fn describe_certificate(der: &[u8]) -> Option<Certificate> {
     describe_certificate_within(der, &Work::new())
 }
 
-/// The same, where so much is left of a budget.
+/// Like [`describe_certificate`], but spends from a budget; none also if that is exhausted.
 pub fn describe_certificate_within(der: &[u8], work: &Work) -> Option<Certificate> {
     Parsed::from_der_within(der, work)?.describe(work).ok()
 }
 
-/// Reads an encoded name by itself.
+/// Reads and describes an encoded name.
 pub(crate) fn read_name(der: &[u8], work: &Work) -> Result<Name, Malformed> {
     work.spend_each(der.len(), BYTE_NS)?;
     let (_, name) =

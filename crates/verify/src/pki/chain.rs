@@ -1,4 +1,4 @@
-//! From a certificate to somebody who is trusted, and whether all of that was good at a time (RFC 5280 section 6).
+//! The chain from a certificate to a trust anchor, and whether it was good at a time (RFC 5280 section 6).
 
 use x509_parser::extensions::ParsedExtension;
 use x509_parser::x509::X509Version;
@@ -14,20 +14,20 @@ use crate::digest::to_hex;
 
 /// Longest chain, anchor included.
 const MAX_LENGTH: usize = 8;
-/// Most steps of one search: certificates that name one another could make it long.
+/// Most steps of one search, which certificates that name one another could make long.
 const MAX_STEPS: usize = 64;
-/// What it costs to judge a certificate, and to go a step of a search.
+/// Cost of judging a certificate, and of a step of a search.
 const JUDGE_NS: u64 = 20_000;
 const STEP_NS: u64 = 2_000;
-/// What it costs to look at a usage of a key.
+/// Cost of looking at an extended key usage.
 const USAGE_NS: u64 = 50;
 
-/// Certificates that are trusted.
+/// Trusted certificates.
 #[derive(Debug, Clone, Default)]
 pub struct Anchors(Vec<Vec<u8>>);
 
 impl Anchors {
-    /// Those of DER encodings, of which what is no certificate is left out.
+    /// Reads DER encodings, and leaves out those that are not certificates.
     pub fn new(encodings: impl IntoIterator<Item = Vec<u8>>) -> Self {
         let encodings = encodings.into_iter();
         Self(
@@ -37,58 +37,58 @@ impl Anchors {
         )
     }
 
-    /// Whether there are none.
+    /// Whether there are no trusted certificates.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Their encodings.
+    /// The encodings of the certificates.
     pub(crate) fn encodings(&self) -> &[Vec<u8>] {
         &self.0
     }
 
-    /// The same, taken apart.
+    /// The parsed certificates.
     pub(crate) fn certificates(&self) -> Vec<Parsed<'_>> {
         let encodings = self.0.iter();
         encodings.filter_map(|der| Parsed::from_der(der)).collect()
     }
 }
 
-/// What a certificate is judged with.
+/// The inputs for judging a certificate.
 #[derive(Debug, Clone)]
 pub(crate) struct Trust<'a> {
-    /// Who is trusted.
+    /// The trusted certificates.
     pub(crate) anchors: &'a [Parsed<'a>],
-    /// Certificates that are at hand.
+    /// Other certificates at hand, which are not trusted.
     pub(crate) certificates: Vec<&'a Parsed<'a>>,
-    /// What is at hand that tells of revocations.
+    /// The revocation information at hand.
     pub(crate) evidence: Vec<&'a Evidence<'a>>,
     pub(crate) rules: &'a Rules,
     pub(crate) work: &'a Work,
 }
 
-/// What a certificate is to be for.
+/// The kind of signature that a certificate must be meant for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {
     Signing,
     TimeStamping,
 }
 
-/// What is said of a certificate.
+/// The judgement of a certificate.
 #[derive(Debug)]
 pub(crate) struct Judged {
     pub(crate) outcome: Result<(), Obstacle>,
-    /// SHA-256 of each certificate up to the trusted one, in hexadecimal.
+    /// SHA-256 of each certificate up to the trust anchor, in hexadecimal.
     pub(crate) chain: Vec<String>,
     pub(crate) revocation: Revocation,
-    /// Certificates, by their digests, below authorities that were revoked at these times, in milliseconds since 1970: whoever has
-    /// such an authority's key can make others that look as old.
+    /// Digests of the certificates below revoked authorities, with the time of revocation in milliseconds since 1970.
+    /// Whoever has such an authority's key can make other certificates that look as old.
     pub(crate) older_than: Vec<(Sha256, i64)>,
 }
 
 impl Judged {
-    /// The same, unless it is good by a certificate below an authority that was revoked, which nothing proves to have been there
-    /// before (ETSI EN 319 102-1 clause 5.6.2.1).
+    /// Checks also that each certificate below a revoked authority is proven to have existed before the revocation
+    /// (ETSI EN 319 102-1 clause 5.6.2.1).
     pub(crate) fn where_proven(self, existed_ms: impl Fn(&Sha256) -> Option<i64>) -> Self {
         let is_older = |(certificate, since_ms): &(Sha256, i64)| {
             existed_ms(certificate).is_some_and(|time_ms| time_ms < *since_ms)
@@ -97,8 +97,8 @@ impl Judged {
         self.and(|| if all { Ok(()) } else { Err(UNPROVEN) })
     }
 
-    /// The same, unless something else stands in the way and it is good, or lacks only what tells of revocations: that may yet
-    /// come, and changes nothing about the other.
+    /// Adds another check to a judgement that passed, or that lacks only revocation information. Such information may
+    /// still come, and would not change the result of the check.
     pub(crate) fn and(mut self, check: impl FnOnce() -> Result<(), Obstacle>) -> Self {
         self.outcome = match self.outcome {
             Err(obstacle) if obstacle.why == SubIndication::TryLater => check().and(Err(obstacle)),
@@ -120,8 +120,8 @@ impl From<Obstacle> for Judged {
 }
 
 impl Trust<'_> {
-    /// Judges a certificate for a time, in milliseconds since 1970. Of several chains the first good one counts, or else the
-    /// first.
+    /// Judges a certificate for a time, in milliseconds since 1970. If there are several chains, the first good one
+    /// counts, otherwise the first one.
     pub(crate) fn judge(
         &self,
         certificate: &Parsed<'_>,
@@ -136,7 +136,7 @@ impl Trust<'_> {
             ));
         }
         let usages = certificate.extended_key_usages().len() as u64;
-        // Where nothing is left, what is said does not count.
+        // If the budget is exhausted, the verdict does not count.
         let left = self.work.spend(JUDGE_NS + usages * USAGE_NS);
         if left.is_err() {
             return Judged::from(UNKNOWN_ALGORITHM);
@@ -163,7 +163,7 @@ impl Trust<'_> {
         search.found.unwrap_or_else(|| Judged::from(barrier))
     }
 
-    /// Whether a good path leads from a certificate to this trusted one.
+    /// Whether a good path leads from a certificate to this anchor.
     pub(super) fn has_path(
         &self,
         from: &Parsed<'_>,
@@ -194,15 +194,15 @@ struct Search<'t, 'a> {
     basis: Basis,
     left: usize,
     found: Option<Judged>,
-    /// Why a path ended before it came to anybody who is trusted.
+    /// The first reason why a path ended before it reached a trust anchor.
     barrier: Option<Obstacle>,
-    /// The only one that counts as trusted.
+    /// The only anchor that counts, if set.
     anchor: Option<&'t Parsed<'t>>,
     signers: &'t Signers,
 }
 
 impl<'t> Search<'t, '_> {
-    /// Goes on from the last certificate of a path; says whether a good chain is found.
+    /// Extends a path from its last certificate; returns whether a good chain was found.
     fn climb(&mut self, path: &mut Vec<&'t Parsed<'t>>) -> bool {
         let Some(&last) = path.last() else {
             return false;
@@ -235,7 +235,8 @@ impl<'t> Search<'t, '_> {
             if !issuer.has_issued(last, trust.work) {
                 continue;
             }
-            // One of before there were extensions can't say so, and of a trusted one nothing is asked (RFC 5280 section 6.1.1 d).
+            // A certificate of version 1 has no extension that allows it to issue others, and a trust anchor needs none
+            // (RFC 5280 section 6.1.1 (d)).
             let may = if issuer.x509().version == X509Version::V1 && self.is_trusted(issuer) {
                 Ok(())
             } else {
@@ -264,7 +265,7 @@ impl<'t> Search<'t, '_> {
         }
     }
 
-    /// Judges a path that ends with a trusted certificate.
+    /// Judges a path that ends with a trust anchor.
     fn judge(&self, path: &[&'t Parsed<'t>]) -> Judged {
         let links = || path.iter().zip(path.iter().skip(1));
         let mut judged = Judged {
@@ -275,7 +276,7 @@ impl<'t> Search<'t, '_> {
         };
         let mut obstacle = None;
         let mut untold = None;
-        // Where nothing is left, what is said does not count.
+        // If the budget is exhausted, the verdict does not count.
         if self.trust.work.spend_each(path.len(), STEP_NS).is_err() {
             obstacle = Some(UNKNOWN_ALGORITHM);
         }
@@ -294,8 +295,8 @@ impl<'t> Search<'t, '_> {
             let revocation = self.trust.revocation(told_of, self.time_ms, self.signers);
             judged.revocation = judged.revocation.and(revocation);
             if let Revocation::Revoked { since_ms } = revocation {
-                // Only what is proven to be older than the revocation is not its concern: whoever has a stolen key can claim
-                // any time.
+                // The revocation does not affect a signature that is proven to be older. A claimed time is no proof:
+                // whoever has a stolen key can claim any time.
                 let older = self.basis == Basis::Proven && self.time_ms < since_ms;
                 if !older {
                     obstacle = obstacle.or(Some(revoked(place)));
@@ -319,7 +320,7 @@ impl<'t> Search<'t, '_> {
             obstacle = obstacle.or(Some(untold_revocation(place)));
         }
         if judged.revocation == (Revocation::Good { as_of_ms: i64::MAX }) {
-            // The certificate is itself trusted, and needs nobody's word.
+            // The certificate is itself a trust anchor, which needs no revocation information.
             judged.revocation = Revocation::NotJudged;
         }
         judged.outcome = obstacle.map_or(Ok(()), Err);
@@ -363,7 +364,7 @@ fn check_purpose(certificate: &Parsed<'_>, purpose: Purpose) -> Result<(), Obsta
     let usages = certificate.extended_key_usages();
     let has = |known: &[&str]| usages.iter().any(|own| known.contains(&own.as_str()));
     let fits = match purpose {
-        // Who logs in with a key does not sign documents with it, unless the certificate says both.
+        // A key for login does not sign documents, unless the certificate allows both.
         Purpose::Signing if !has(&oid::SIGNING_USAGES) && has(&oid::SERVER_AND_CLIENT) => {
             certificate.key_usage_has(|_, commits| commits)
                 && usages
@@ -376,7 +377,7 @@ fn check_purpose(certificate: &Parsed<'_>, purpose: Purpose) -> Result<(), Obsta
                 !usages.is_empty() && usages.iter().all(|own| of_services.contains(&own.as_str()));
             certificate.key_usage_has(|signs, commits| signs || commits) && !only_of_services
         }
-        // RFC 3161 section 2.3: this and no other, and whoever does not know it must not rely on the certificate.
+        // RFC 3161 section 2.3: this is the only usage, and the extension is critical.
         Purpose::TimeStamping => {
             usages == [oid::TIME_STAMPING]
                 && certificate.key_usage_has(|signs, commits| signs || commits)
@@ -399,10 +400,11 @@ fn check_purpose(certificate: &Parsed<'_>, purpose: Purpose) -> Result<(), Obsta
     }
 }
 
-/// Whether a certificate says that its key may sign others (RFC 5280 sections 4.2.1.3 and 4.2.1.9), with these below it.
+/// Checks that a certificate's key may sign other certificates (RFC 5280 sections 4.2.1.3 and 4.2.1.9), with these
+/// below it.
 fn may_issue(certificate: &Parsed<'_>, below: &[&Parsed<'_>], work: &Work) -> Result<(), Obstacle> {
     let x509 = certificate.x509();
-    // Nobody's name leads to nobody (RFC 5280 sections 4.1.2.4 and 4.1.2.6).
+    // An issuer must have a name (RFC 5280 sections 4.1.2.4 and 4.1.2.6).
     if x509.subject().iter().next().is_none() {
         return Err(NAMELESS);
     }
@@ -415,7 +417,7 @@ fn may_issue(certificate: &Parsed<'_>, below: &[&Parsed<'_>], work: &Work) -> Re
         Ok(Some(constraints)) if signs && constraints.value.ca => constraints.value,
         _ => return Err(NO_AUTHORITY),
     };
-    // Authorities between this one and the signer; one that issued its own new certificate is none.
+    // Authorities between this one and the signer. Self-issued certificates do not count.
     let between = below.iter().skip(1);
     let between = between.filter(|it| !it.is_self_issued(work)).count() as u64;
     match constraints.path_len_constraint {

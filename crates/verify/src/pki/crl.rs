@@ -1,4 +1,4 @@
-//! Lists of revoked certificates (RFC 5280 section 5). Read where they lie: the largest have megabytes.
+//! Certificate revocation lists (RFC 5280 section 5). They are read in place: the largest have megabytes.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -18,13 +18,13 @@ use super::same_name::DistinguishedName;
 use super::scope::Scope;
 use super::work::{Sha256, Work};
 
-/// What it costs to look through a byte of entries.
+/// Cost of scanning a byte of entries.
 const BYTE_NS: u64 = 12;
 
-/// A list, which may be anybody's until it was found to be of somebody who is entitled.
+/// A revocation list. It counts for nothing until an entitled signer of it is found.
 #[derive(Debug)]
 pub(super) struct Crl<'a> {
-    /// What is signed.
+    /// The signed part.
     tbs: &'a [u8],
     pub(super) issuer: DistinguishedName<'a>,
     pub(super) made_ms: i64,
@@ -33,24 +33,24 @@ pub(super) struct Crl<'a> {
     scope: Scope<'a>,
     algorithm: AlgorithmIdentifier<'a>,
     signature: &'a [u8],
-    /// Certificates, by their digests, and whether their keys signed it.
+    /// Whether the key of a certificate signed the list, by the certificate's digest.
     signed_by: RefCell<HashMap<Sha256, bool>>,
-    /// Certificates, by their digests, and what the entries say of them.
+    /// Results of looking up certificates in the entries, by the certificates' digests.
     found: RefCell<HashMap<Sha256, Option<Found>>>,
 }
 
-/// What the entries of a list say of a certificate.
+/// The result of looking up a certificate in the entries of a list.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Found {
     pub(super) entry: Option<Entry>,
-    /// An entry has a critical extension that is not known here: the list tells nobody to be good (RFC 5280 section 5.3).
+    /// An entry has an unknown critical extension: the list shows no certificate to be good (RFC 5280 section 5.3).
     has_unknown: bool,
 }
 
-/// An entry.
+/// An entry of a list.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Entry {
-    /// Since when, in milliseconds since 1970, or [`i64::MIN`] where that can't be read.
+    /// The time of the revocation, in milliseconds since 1970, or [`i64::MIN`] if it can't be read.
     pub(super) since_ms: i64,
     /// `CRLReason`.
     pub(super) reason: u8,
@@ -61,7 +61,7 @@ pub(super) const HOLD: u8 = 6;
 pub(super) const REMOVED: u8 = 8;
 
 impl<'a> Crl<'a> {
-    /// Reads a `CertificateList`; none where it is none.
+    /// Reads a `CertificateList`; none if `der` is not one.
     pub(super) fn read(der: &'a [u8]) -> Option<Self> {
         let mut outer = Reader::new(der).expect(Tag::Sequence, "").ok()?.inside();
         let tbs = outer.expect(Tag::Sequence, "").ok()?;
@@ -73,7 +73,7 @@ impl<'a> Crl<'a> {
         if field.is(Class::Universal, Tag::Integer.0) {
             field = fields.next().ok()??;
         }
-        // What it is signed with, once more: only this is signed (RFC 5280 section 5.1.1.2).
+        // The signature's algorithm again: only this field is signed (RFC 5280 section 5.1.1.2).
         let says_another = field.raw != named.raw;
         let issuer = DistinguishedName::new(fields.expect(Tag::Sequence, "").ok()?.raw);
         let made_ms = fields.next().ok()??.time_ms()?;
@@ -109,8 +109,10 @@ impl<'a> Crl<'a> {
         })
     }
 
-    /// For which reasons it tells whether a certificate is revoked (RFC 5280 section 6.3.3 (b) and (d)); 0 where only that it lists
-    /// the certificate counts. None where it is not about certificates of that issuer.
+    /// The reasons for which the list says whether a certificate is revoked (RFC 5280 section 6.3.3 (b) and (d)).
+    ///
+    /// With 0, only an entry for the certificate counts, and its absence proves nothing. None if the list does not
+    /// cover certificates of that issuer.
     pub(super) fn reasons_of(&self, certificate: &Parsed<'_>, work: &Work) -> Option<u16> {
         let points = certificate.extensions().distribution_points;
         let points = points.map_or(Vec::new(), |value| Point::read_all(value, work));
@@ -129,7 +131,8 @@ impl<'a> Crl<'a> {
         if left_out {
             return Some(0);
         }
-        // The last one is what holds where a certificate names no place (RFC 5280 section 6.3.3).
+        // The last point is the issuer itself. It stands for lists that the certificate's own points do not name (RFC
+        // 5280 section 6.3.3).
         let issuer = Point {
             reasons: ALL_REASONS,
             ..Point::default()
@@ -147,7 +150,7 @@ impl<'a> Crl<'a> {
         Some(reasons)
     }
 
-    /// Whether it is published where the certificate says (RFC 5280 section 6.3.3 (b) (2) (i)).
+    /// Whether the list belongs to a distribution point of the certificate (RFC 5280 section 6.3.3 (b) (2) (i)).
     fn is_of_place(&self, point: &Point<'_>, certificate: &Parsed<'_>, work: &Work) -> bool {
         let Some(place) = self.scope.place else {
             return true;
@@ -170,12 +173,12 @@ impl<'a> Crl<'a> {
         own.is_some_and(|own| !own.is_disjoint(&place))
     }
 
-    /// Whether it tells only what changed.
+    /// Whether it is a delta list, which has only changes.
     pub(super) fn is_delta(&self) -> bool {
         self.scope.base.is_some()
     }
 
-    /// Whether this one, which tells what changed, may be read together with that complete one (RFC 5280 section 5.2.4).
+    /// Whether this delta list may be combined with a complete one (RFC 5280 section 5.2.4).
     pub(super) fn completes(&self, other: &Self, work: &Work) -> bool {
         let (own, of) = (&self.scope, &other.scope);
         let (Some(base), Some(number), Some(complete)) = (own.base, own.number, of.number) else {
@@ -188,13 +191,13 @@ impl<'a> Crl<'a> {
             && self.issuer.is(&other.issuer, work)
     }
 
-    /// Whether this one is newer than that.
+    /// Whether this list has a higher number than the other.
     pub(super) fn is_newer(&self, other: &Self) -> bool {
         let number = |list: &Self| list.scope.number.map(number_of);
         number(self) > number(other)
     }
 
-    /// Whether a key signed it that may sign lists and is called as the list says.
+    /// Whether `signer` signed the list, may sign lists, and has the name of the list's issuer.
     pub(super) fn is_signed_by(&self, signer: &Parsed<'_>, work: &Work) -> bool {
         let mut known = self.signed_by.borrow_mut();
         if let Some(signed) = known.get(signer.sha256()) {
@@ -212,12 +215,12 @@ impl<'a> Crl<'a> {
         signed
     }
 
-    /// Whether a signature of it by this one, though it may hold, proves nothing today.
+    /// Whether a signature by `signer` is too weak to prove anything today, although it may verify.
     pub(super) fn is_weak_by(&self, signer: &Parsed<'_>) -> bool {
         public_key::is_weak(signer.x509().public_key(), &self.algorithm, None)
     }
 
-    /// A statement that the certificates that it does not list are good, for these reasons.
+    /// A statement that certificates not on the list are good, for these reasons.
     pub(super) fn good(&self, reasons: u16) -> Statement {
         Statement {
             made_ms: self.made_ms,
@@ -228,7 +231,7 @@ impl<'a> Crl<'a> {
         }
     }
 
-    /// What its entries say of a certificate; none where they can't be read to their end, or the work is exhausted.
+    /// Looks up a certificate in the entries; none if these can't be read, or the budget is exhausted.
     pub(super) fn find(&self, certificate: &Parsed<'_>, work: &Work) -> Option<Found> {
         let mut known = self.found.borrow_mut();
         let found = known.entry(*certificate.sha256()).or_insert_with(|| {
@@ -244,7 +247,7 @@ impl<'a> Crl<'a> {
             return Ok(Some(found));
         };
         let serial = certificate.x509().raw_serial();
-        // An entry is about the issuer that the last one before it named (RFC 5280 section 5.3.3).
+        // An entry is about the issuer that was last named, by itself or by an entry before (RFC 5280 section 5.3.3).
         let mut is_of_issuer = self.issuer.is(certificate.issuer(), work);
         while let Some(entry) = entries.next()? {
             let mut fields = entry.inside();
@@ -279,18 +282,18 @@ impl<'a> Crl<'a> {
 }
 
 impl Found {
-    /// Since when the certificate is revoked by a complete list.
+    /// The entry, unless it removes the certificate from the list.
     pub(super) fn revoked(&self) -> Option<Entry> {
         self.entry.filter(|entry| entry.reason != REMOVED)
     }
 
-    /// Whether it tells that a certificate is good, by not listing it.
+    /// Whether the entries show that the certificate is good: none revokes it.
     pub(super) fn is_good(&self) -> bool {
         !self.has_unknown && self.revoked().is_none()
     }
 }
 
-/// Whether one of the names of a `certificateIssuer` is this one.
+/// Whether a `certificateIssuer` names this issuer.
 fn names(value: &[u8], issuer: &DistinguishedName<'_>, work: &Work) -> bool {
     let Ok(list) = Reader::new(value).expect(Tag::Sequence, "") else {
         return false;
@@ -304,7 +307,7 @@ fn names(value: &[u8], issuer: &DistinguishedName<'_>, work: &Work) -> bool {
     false
 }
 
-/// A number that is not negative, such that longer ones are larger.
+/// A non-negative number in a form that compares by value: first its length, then its digits.
 fn number_of(content: &[u8]) -> (usize, &[u8]) {
     let zeros = content.iter().take_while(|byte| **byte == 0).count();
     let digits = content.get(zeros..).unwrap_or_default();

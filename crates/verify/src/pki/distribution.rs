@@ -1,5 +1,5 @@
-//! Places where revocation is published: those that a certificate names (RFC 5280 section 4.2.1.13), and the one that a list says to
-//! be of (section 5.2.5).
+//! Places where revocation is published: those that a certificate names (RFC 5280 section 4.2.1.13), and the one that a
+//! list names as its own (section 5.2.5).
 
 use std::collections::HashSet;
 
@@ -10,26 +10,26 @@ use super::general_name::{DIRECTORY_NAME, GeneralName};
 use super::same_name::DistinguishedName;
 use super::work::Work;
 
-/// What it costs to read a name, besides preparing it.
+/// Cost of reading a name, besides preparing it.
 const READ_NS: u64 = 500;
 
-/// All reasons to revoke a certificate: each but the first bit of `ReasonFlags`.
+/// All reasons for revoking a certificate: each bit of `ReasonFlags` but the first.
 pub(super) const ALL_REASONS: u16 = 0b0111_1111_1000_0000;
 
 /// `DistributionPointName`.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum PlaceName<'a> {
-    /// One of these names.
+    /// Names of the place, each of which is enough.
     Full(Reader<'a>),
-    /// One part, which is added to the name of who publishes.
+    /// A part that is appended to the publisher's name.
     Relative(&'a [u8]),
 }
 
-/// A name that can be looked up: its form, and what is the same for all spellings of it.
+/// A name for looking up: its form, and a spelling that is common to all its encodings.
 type Key = (u32, Vec<u8>);
 
 impl<'a> PlaceName<'a> {
-    /// Reads what is inside of its explicit tag.
+    /// Reads the content of the explicit tag.
     pub(super) fn read(wrapper: &Value<'a>) -> Option<Self> {
         let name = wrapper.inside().next().ok()??;
         if name.is(Class::ContextSpecific, 0) {
@@ -40,7 +40,7 @@ impl<'a> PlaceName<'a> {
         }
     }
 
-    /// Its names, where this one publishes; none where they can't be read, or the work is exhausted.
+    /// The names of the place, with this publisher; none if they can't be read, or the budget is exhausted.
     pub(super) fn keys(
         &self,
         publisher: &DistinguishedName<'_>,
@@ -56,7 +56,7 @@ impl<'a> PlaceName<'a> {
     }
 }
 
-/// Names by which they are looked up.
+/// Names in the form for looking up.
 pub(super) fn keys(mut names: Reader<'_>, work: &Work) -> Option<HashSet<Key>> {
     let mut keys = HashSet::new();
     while let Some(name) = names.next().ok()? {
@@ -70,14 +70,14 @@ pub(super) fn keys(mut names: Reader<'_>, work: &Work) -> Option<HashSet<Key>> {
 #[derive(Debug, Default)]
 pub(super) struct Point<'a> {
     pub(super) name: Option<PlaceName<'a>>,
-    /// Reasons that lists of there are about.
+    /// The reasons that the lists of this place cover.
     pub(super) reasons: u16,
-    /// Who publishes there, where it is not the issuer.
+    /// The publisher, if it is not the issuer.
     pub(super) publisher: Option<Reader<'a>>,
 }
 
 impl<'a> Point<'a> {
-    /// Reads the extension of a certificate; what can't be read is no place.
+    /// Reads the extension of a certificate; skips what can't be read.
     pub(super) fn read_all(value: &'a [u8], work: &Work) -> Vec<Self> {
         let Ok(list) = Reader::new(value).expect(Tag::Sequence, "") else {
             return Vec::new();
@@ -108,7 +108,7 @@ impl<'a> Point<'a> {
         })
     }
 
-    /// Whether somebody with this name publishes there for others.
+    /// Whether an authority with this name publishes there for others.
     pub(super) fn is_published_by(&self, name: &DistinguishedName<'_>, work: &Work) -> bool {
         let Some(mut names) = self.publisher else {
             return false;
@@ -126,7 +126,7 @@ impl<'a> Point<'a> {
     }
 }
 
-/// `ReasonFlags`, the first bit highest.
+/// Reads `ReasonFlags`, the first bit highest.
 pub(super) fn read_reasons(value: &Value<'_>) -> Option<u16> {
     let (_, bits) = value.content().split_first()?;
     let byte = |place: usize| u16::from(bits.get(place).copied().unwrap_or_default());

@@ -1,4 +1,4 @@
-//! ECDSA on named curves: by the libraries that have them, and on the one that none has by [`super::weierstrass`].
+//! ECDSA on named curves, by libraries; on the curve that no library supports, by [`super::weierstrass`].
 
 use aws_lc_rs::digest::{self, Digest};
 use aws_lc_rs::signature::{self, UnparsedPublicKey, VerificationAlgorithm};
@@ -19,7 +19,7 @@ use super::weierstrass::{Curve as Weierstrass, Domain, Point};
 pub(super) enum Form {
     /// In DER (RFC 3279 section 2.2.3).
     Der,
-    /// Side by side, each as long as the order (BSI TR-03111 section 5.2.1, XMLDSig 1.1 section 6.4.3).
+    /// Concatenated, each as long as the order (BSI TR-03111 section 5.2.1, XMLDSig 1.1 section 6.4.3).
     Plain,
 }
 
@@ -47,7 +47,7 @@ const BRAINPOOL_P512R1: Domain = Domain {
 };
 
 impl Curve {
-    /// The curve of an EC key; none where it is not known.
+    /// The curve of an EC key; none if it is not supported.
     pub(super) fn of(key: &SubjectPublicKeyInfo<'_>) -> Option<Self> {
         let parameters = key.algorithm.parameters.as_ref()?;
         Some(match parameters.as_oid().ok()?.to_id_string().as_str() {
@@ -63,7 +63,7 @@ impl Curve {
         })
     }
 
-    /// Bytes of a number of its field, and of its order.
+    /// The length in bytes of a field element, and of the order.
     fn bytes(self) -> usize {
         match self {
             Self::P256 | Self::BrainpoolP256r1 | Self::BrainpoolP256t1 => 32,
@@ -73,7 +73,7 @@ impl Curve {
         }
     }
 
-    /// Nanoseconds that it takes to verify a signature.
+    /// The cost of verifying a signature, in nanoseconds.
     pub(super) fn cost_ns(self) -> u64 {
         match self {
             Self::P256 => 100_000,
@@ -85,8 +85,10 @@ impl Curve {
         }
     }
 
-    /// Whether a signature of a digest holds. ECDSA takes the leftmost bits of a digest, as many as the order of the curve has,
-    /// as a number (FIPS 186-5 section 6.4.2): so any digest is one of the length that the library knows for the curve.
+    /// Whether a signature of a digest holds.
+    ///
+    /// ECDSA takes as many leftmost bits of the digest as the order of the curve has, as a number (FIPS 186-5 section
+    /// 6.4.2). So any digest can be passed as one of the length that the library expects for the curve.
     pub(super) fn verify(self, key: &[u8], digest: &[u8], form: Form, signature: &[u8]) -> bool {
         let Some(plain) = self.plain(form, signature) else {
             return false;
@@ -110,7 +112,7 @@ impl Curve {
         }
     }
 
-    /// The two numbers side by side; none where they are not written as they must be.
+    /// The two numbers, concatenated; none if they are not encoded correctly.
     fn plain(self, form: Form, signature: &[u8]) -> Option<Vec<u8>> {
         let bytes = self.bytes();
         if form == Form::Plain {
@@ -126,12 +128,12 @@ impl Curve {
             plain.extend_from_slice(number);
             der.extend(tlv(0x02, &unsigned(number)));
         }
-        // Only as DER has it, and nothing after it.
+        // Only exact DER, with nothing after it.
         (tlv(0x30, &der) == signature).then_some(plain)
     }
 }
 
-/// The first bytes of a digest as a number of so many.
+/// The first bytes of a digest, as a number of this length.
 fn leftmost(digest: &[u8], bytes: usize) -> Vec<u8> {
     let taken = &digest[..digest.len().min(bytes)];
     let mut number = vec![0; bytes - taken.len()];
@@ -152,7 +154,7 @@ where
     })
 }
 
-/// FIPS 186-5 section 6.4.2, for a curve whose order has as many bits as its numbers' bytes.
+/// Verifies by FIPS 186-5 section 6.4.2, on a curve whose order uses all bits of its bytes.
 fn holds_on(domain: Domain, key: &[u8], number: &[u8], plain: &[u8]) -> Option<bool> {
     let curve = Weierstrass::new(domain);
     let big = BigUint::from_bytes_be;

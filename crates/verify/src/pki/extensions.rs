@@ -1,4 +1,4 @@
-//! The extensions of a certificate that count for a path (RFC 5280 section 4.2), found in one pass.
+//! The extensions of a certificate that matter for a path (RFC 5280 section 4.2), found in one pass.
 
 use asn1_rs::{Class, Tag};
 use x509_parser::certificate::X509Certificate;
@@ -7,7 +7,7 @@ use x509_parser::extensions::ParsedExtension;
 use super::Malformed;
 use super::ber::{Reader, Value};
 
-/// Values of the extensions of a certificate, as encoded.
+/// Encoded values of the extensions of a certificate.
 #[derive(Debug, Default)]
 pub(crate) struct Extensions<'a> {
     pub(super) alternative_names: Option<&'a [u8]>,
@@ -17,9 +17,9 @@ pub(crate) struct Extensions<'a> {
     pub(super) policy_mappings: Option<&'a [u8]>,
     pub(super) policy_constraints: Option<&'a [u8]>,
     pub(super) inhibit_any_policy: Option<&'a [u8]>,
-    /// Whether a critical one is not known here, or can't be read (RFC 5280 section 4.2).
+    /// Whether a critical extension is not supported, or can't be read (RFC 5280 section 4.2).
     pub(super) has_unknown_critical: bool,
-    /// Whether one is there twice (RFC 5280 section 4.2).
+    /// Whether an extension occurs twice (RFC 5280 section 4.2).
     pub(super) is_repeated: bool,
 }
 
@@ -30,8 +30,8 @@ const AUTHORITY_INFORMATION: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 1, 1];
 const QC_STATEMENTS: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 1, 3];
 /// `id-pkix-ocsp`.
 const OCSP: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 0x30, 1];
-/// Statements that are known, and restrict nothing that is judged here: but for their last numbers those of RFC 3739 section 3.2.6.1,
-/// of ETSI EN 319 412-5 and of ETSI EN 319 412-1 clause 5.1.
+/// OIDs, without their last numbers, of known statements that restrict nothing that is judged here: of RFC 3739 section
+/// 3.2.6.1, ETSI EN 319 412-5 and ETSI EN 319 412-1 clause 5.1.
 const KNOWN_STATEMENTS: [&[u8]; 3] = [
     &[0x2b, 6, 1, 5, 5, 7, 11],
     &[4, 0, 0x8e, 0x46, 1],
@@ -41,11 +41,11 @@ const KNOWN_STATEMENTS: [&[u8]; 3] = [
 impl<'a> Extensions<'a> {
     pub(crate) fn of(certificate: &X509Certificate<'a>) -> Self {
         let mut found = Self::default();
-        // Of those that are known here, by their last number: all are under 64.
+        // A bit for each extension that occurred, by the last number of its OID. All known numbers are under 64.
         let mut seen = 0_u64;
         for extension in certificate.extensions() {
             let parsed = extension.parsed_extension();
-            // Restrictions of names are read where they count, also those that the library does not know.
+            // Name constraints are read where they apply, including those that the library can't parse.
             found.has_unknown_critical |= extension.critical
                 && matches!(parsed, ParsedExtension::ParseError { .. })
                 && extension.oid.as_bytes() != NAME_CONSTRAINTS;
@@ -53,7 +53,7 @@ impl<'a> Extensions<'a> {
                 [a, b, number] if [*a, *b] == CE => *number,
                 AUTHORITY_INFORMATION => continue,
                 QC_STATEMENTS => {
-                    // Each is as critical as all together (RFC 3739 section 3.2.6).
+                    // Each statement is as critical as the whole extension (RFC 3739 section 3.2.6).
                     found.has_unknown_critical |=
                         extension.critical && !has_known_statements(extension.value);
                     continue;
@@ -75,7 +75,7 @@ impl<'a> Extensions<'a> {
                 33 => found.policy_mappings = value,
                 36 => found.policy_constraints = value,
                 54 => found.inhibit_any_policy = value,
-                // Identifiers of keys, usages and basic constraints are read where they are asked for.
+                // Key identifiers, key usages and basic constraints are read where they are needed.
                 14 | 15 | 19 | 35 | 37 => {}
                 _ => found.has_unknown_critical |= extension.critical,
             }
@@ -84,7 +84,7 @@ impl<'a> Extensions<'a> {
     }
 }
 
-/// Whether `QCStatements` has only statements that are known.
+/// Whether `QCStatements` has only known statements.
 fn has_known_statements(value: &[u8]) -> bool {
     let Ok(list) = Reader::new(value).expect(Tag::Sequence, "") else {
         return false;
@@ -107,9 +107,9 @@ fn is_known_statement(statement: &Value<'_>) -> bool {
     })
 }
 
-/// An extension of a list, of an entry or of an answer.
+/// An extension of a revocation list, of its entry or of an OCSP response.
 pub(super) struct Extension<'a> {
-    /// The inside of its type's encoding.
+    /// The content of its OID.
     kind: &'a [u8],
     pub(super) critical: bool,
     pub(super) value: &'a [u8],
@@ -135,12 +135,12 @@ impl<'a> Extension<'a> {
         })
     }
 
-    /// The last number of its type, if that is one of RFC 5280.
+    /// The last number of its OID, if RFC 5280 defines that.
     pub(super) fn number(&self) -> Option<u8> {
         self.last_of(CE)
     }
 
-    /// The last number of its type, if that is one of RFC 6960.
+    /// The last number of its OID, if RFC 6960 defines that.
     pub(super) fn ocsp_number(&self) -> Option<u8> {
         self.last_of(OCSP)
     }
@@ -152,7 +152,7 @@ impl<'a> Extension<'a> {
         }
     }
 
-    /// The time that it tells.
+    /// The time that its value holds.
     pub(super) fn time_ms(&self) -> Option<i64> {
         Reader::new(self.value).next().ok()??.time_ms()
     }

@@ -7,7 +7,7 @@ use super::same_name::DistinguishedName;
 use super::work::Work;
 
 const OTHER_NAME: u32 = 0;
-/// `id-on-SmtpUTF8Mailbox` (RFC 9598 section 3), the inside of its encoding.
+/// `id-on-SmtpUTF8Mailbox` (RFC 9598 section 3): the content of its OID.
 const SMTP_UTF8_MAILBOX: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 8, 9];
 /// Tags of the forms that are compared.
 pub(super) const RFC822_NAME: u32 = 1;
@@ -20,7 +20,7 @@ pub(super) const IP_ADDRESS: u32 = 7;
 #[derive(Debug)]
 pub(super) struct GeneralName<'a> {
     form: u32,
-    /// What is inside; of a directory name its encoding.
+    /// The content; of a directory name, the encoding.
     name: DistinguishedName<'a>,
 }
 
@@ -37,8 +37,8 @@ impl<'a> GeneralName<'a> {
         })
     }
 
-    /// A mailbox whose first part is not of ASCII alone: it is of another form, and restrictions of mailboxes are about it, too (RFC
-    /// 9598 section 6).
+    /// A mailbox whose local part is not ASCII alone. It is of another form, but constraints on mailboxes apply to it
+    /// (RFC 9598 section 6).
     pub(super) fn read_utf8_mailbox(value: &Value<'a>) -> Option<Self> {
         let mut fields = value.inside();
         let is_mailbox = value.is(Class::ContextSpecific, OTHER_NAME)
@@ -52,7 +52,7 @@ impl<'a> GeneralName<'a> {
         Self::text(DIRECTORY_NAME, der)
     }
 
-    /// A name of a form, whose inside this is.
+    /// A name of this form and content.
     pub(super) fn text(form: u32, inside: &'a [u8]) -> Self {
         Self {
             form,
@@ -68,22 +68,22 @@ impl<'a> GeneralName<'a> {
         self.name.der()
     }
 
-    /// Whether it is a directory name that has no parts.
+    /// Whether it is a directory name without parts.
     pub(super) fn is_empty_directory(&self) -> bool {
         self.form == DIRECTORY_NAME && matches!(self.bytes(), [0x30, 0] | [])
     }
 
-    /// Whether a directory name begins with the parts of this one; none where the work is exhausted.
+    /// Whether a directory name begins with the parts of this one; none if the budget is exhausted.
     pub(super) fn contains_directory(&self, name: &Self, work: &Work) -> Option<bool> {
         self.name.contains(&name.name, work)
     }
 
-    /// Whether it is the directory name.
+    /// Whether it is this directory name.
     pub(super) fn is_directory(&self, name: &DistinguishedName<'_>, work: &Work) -> bool {
         self.form == DIRECTORY_NAME && self.name.is(name, work)
     }
 
-    /// What is the same for all spellings of it, by its form; none where the work is exhausted.
+    /// Its form, and a spelling that is common to all its encodings; none if the budget is exhausted.
     pub(super) fn key(&self, work: &Work) -> Option<(u32, Vec<u8>)> {
         let name = if self.form == DIRECTORY_NAME {
             self.name.key(work)?

@@ -1,4 +1,5 @@
-//! Signatures by GOST R 34.10-2012, the same as 34.10-2015 (RFC 7091), as Kazakhstan's authority and Russia's make them.
+//! Signatures by GOST R 34.10-2012 (RFC 7091), which is the same as 34.10-2015, in the forms of Kazakhstan's authority
+//! and of Russia.
 
 use num_bigint::BigUint;
 use x509_parser::x509::SubjectPublicKeyInfo;
@@ -7,18 +8,18 @@ use super::ber::Reader;
 use super::gost_curves::{A512, named};
 use super::weierstrass::{Curve, Domain, Point};
 
-/// Keys with 512 bits of Kazakhstan's authority, and what it calls signatures with them.
+/// OIDs of Kazakhstan's authority, for keys of 512 bits and for signatures with them.
 pub(super) const KAZAKH: [&str; 2] = ["1.2.398.3.10.1.1.2.2", "1.2.398.3.10.1.1.2.3.2"];
 /// `id-tc26-gost3410-12-256` and `-512` (RFC 9215 section 4).
 pub(super) const RUSSIAN_256: &str = "1.2.643.7.1.1.1.1";
 pub(super) const RUSSIAN_512: &str = "1.2.643.7.1.1.1.2";
 
-/// The order in which the two numbers of a signature are written.
+/// The encoding of the two numbers of a signature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Spelling {
-    /// r and s with their lowest byte first, or s and r with their highest first, as some of the authority's own are.
+    /// r and s in little-endian order, or s and r in big-endian order, as in some of the authority's own signatures.
     Kazakh,
-    /// s and r with their highest byte first (RFC 9215 section 2).
+    /// s and r in big-endian order (RFC 9215 section 2).
     Russian,
 }
 
@@ -26,12 +27,12 @@ enum Spelling {
 pub(super) struct Key<'k> {
     domain: Domain,
     spelling: Spelling,
-    /// x and y, each with its lowest byte first.
+    /// x and y, each in little-endian order.
     coordinates: &'k [u8],
 }
 
 impl<'k> Key<'k> {
-    /// Reads a key; none where its parameters are not known here.
+    /// Reads a key; none if its parameters are not supported.
     pub(super) fn read(key: &'k SubjectPublicKeyInfo<'_>) -> Option<Self> {
         let kind = key.algorithm.algorithm.to_id_string();
         let (domain, spelling) = if KAZAKH.contains(&kind.as_str()) {
@@ -50,12 +51,12 @@ impl<'k> Key<'k> {
         })
     }
 
-    /// Bytes of a coordinate, a digest and half a signature.
+    /// The length in bytes of a coordinate, a digest and half a signature.
     pub(super) fn bytes(&self) -> usize {
         self.domain.bytes()
     }
 
-    /// Whether a signature of this digest holds (RFC 7091 section 6.2). The digest is read with its lowest byte first.
+    /// Whether a signature of this digest holds (RFC 7091 section 6.2). The digest is read in little-endian order.
     pub(super) fn verify(&self, digest: &[u8], signature: &[u8]) -> bool {
         let (Some((x, y)), Some((first, second))) =
             (self.halves(self.coordinates), self.halves(signature))
@@ -110,7 +111,7 @@ pub(super) mod tests {
         bytes
     }
 
-    /// RFC 7091 section 6.1, with a number of the test's own where a random one belongs.
+    /// Signs by RFC 7091 section 6.1, with the test's own number instead of a random one.
     fn sign(private: &BigUint, digest: &[u8], k: &BigUint) -> (BigUint, BigUint) {
         let curve = Curve::new(A512);
         let e = BigUint::from_bytes_le(digest) % &curve.q;
@@ -123,13 +124,13 @@ pub(super) mod tests {
         BigUint::from_bytes_be(&[0x5a; 60])
     }
 
-    /// The public key that `sign_with` signs for, as certificates have it.
+    /// The public key for signatures of `sign_with`, as encoded in certificates.
     pub(in super::super) fn key() -> Vec<u8> {
         let (x, y) = multiple(&Curve::new(A512), &private());
         [little(&x), little(&y)].concat()
     }
 
-    /// A signature of a digest, as the authority spells it.
+    /// A signature of a digest, in the authority's encoding.
     pub(in super::super) fn sign_with(digest: &[u8]) -> Vec<u8> {
         let (r, s) = sign(&private(), digest, &BigUint::from_bytes_be(&[0x3c; 62]));
         [little(&r), little(&s)].concat()
@@ -151,7 +152,7 @@ pub(super) mod tests {
         let (key, signature) = (key(), sign_with(&digest));
         let (r, s) = sign(&private(), &digest, &BigUint::from_bytes_be(&[0x3c; 62]));
         assert!(verify(&key, &digest, &signature));
-        // As some production roots spell it.
+        // As some production roots encode it.
         let mut reversed = signature.clone();
         reversed.reverse();
         assert!(verify(&key, &digest, &reversed));
@@ -177,7 +178,7 @@ pub(super) mod tests {
         assert!(!verify(&key, &digest, &signature[1..]));
     }
 
-    /// RFC 7091 section 7.1, on the curve that is there for tests.
+    /// The example of RFC 7091 section 7.1, on the curve for tests.
     #[test]
     fn the_example_of_the_standard_holds() {
         let domain = Domain {
@@ -230,7 +231,7 @@ pub(super) mod tests {
         ]
         .concat();
         assert!(key.verify(&digest, &signature));
-        // Kazakhstan's spelling is none of Russia's.
+        // Kazakhstan's encoding is not accepted as Russia's.
         let mut reversed = signature.clone();
         reversed.reverse();
         assert!(!key.verify(&digest, &reversed));

@@ -2,12 +2,12 @@
 
 use super::weierstrass::Domain;
 
-/// The curve that the parameters of a key name (RFC 9215 section 4), by its own name or by the one that it had before; none where
-/// it is not known.
+/// The curve that a key's parameters name (RFC 9215 section 4), by its current or its former OID; none if it is not
+/// supported.
 pub(super) fn named(oid: &str) -> Option<Domain> {
     Some(match oid {
         "1.2.643.7.1.2.1.1.1" => A256,
-        // By RFC 4357: A for signatures, and for exchanges of keys.
+        // The former OIDs are of RFC 4357: its curve A for signatures, and for key exchange.
         "1.2.643.7.1.2.1.1.2" | "1.2.643.2.2.35.1" | "1.2.643.2.2.36.0" => B256,
         "1.2.643.7.1.2.1.1.3" | "1.2.643.2.2.35.2" => C256,
         "1.2.643.7.1.2.1.1.4" | "1.2.643.2.2.35.3" | "1.2.643.2.2.36.1" => D256,

@@ -1,21 +1,21 @@
-//! A signer by GOST R 34.10-2015 for tests, which OpenSSL can't be asked for.
+//! A signer by GOST R 34.10-2015 for tests: OpenSSL can't make such signatures.
 
 use super::authority::{DATA, SIGNED_DATA, UTF8, algorithm, name, oid, sequence};
 use super::ber::tlv;
 use super::gost::tests::{key, sign_with};
 use super::hash::Hash;
 
-/// Its key, and its signatures, in the words of Kazakhstan's authority.
+/// OIDs of its key and its signatures, as Kazakhstan's authority defines them.
 const KEY: [u64; 9] = [1, 2, 398, 3, 10, 1, 1, 2, 2];
 const SIGNATURE: [u64; 10] = [1, 2, 398, 3, 10, 1, 1, 2, 3, 2];
 const STREEBOG: [u64; 8] = [1, 2, 398, 3, 10, 1, 3, 3];
 
-/// Its name.
+/// The signer's name.
 fn own_name() -> Vec<u8> {
     name(UTF8, "GOST")
 }
 
-/// The signer's certificate, which nobody has signed, in DER.
+/// The signer's certificate, without a valid signature, in DER.
 pub(crate) fn certificate() -> Vec<u8> {
     let validity = [&b"260101000000Z"[..], b"491231235959Z"].map(|time| tlv(0x17, time));
     let public_key = [vec![0], tlv(0x04, &key())].concat();

@@ -6,7 +6,7 @@ use sha3::digest::{self as sha3_digest, ExtendableOutput as _};
 use sha3::{Digest as _, Sha3_224, Shake128, Shake256};
 use streebog::{Streebog256, Streebog512};
 
-/// A digest algorithm. The old ones are there to read old signatures.
+/// A digest algorithm. The old ones are supported for reading old signatures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Hash {
     Sha1,
@@ -24,14 +24,14 @@ pub(crate) enum Hash {
     Shake128,
     /// With 512 bits of output (RFC 8702 section 2).
     Shake256,
-    /// GOST R 34.11-2012, the same as 34.11-2015, with 256 bits (RFC 6986).
+    /// GOST R 34.11-2012 with 256 bits (RFC 6986). GOST R 34.11-2015 is the same.
     Streebog256,
-    /// The same with 512 bits.
+    /// GOST R 34.11-2012 with 512 bits (RFC 6986).
     Streebog512,
 }
 
 impl Hash {
-    /// The algorithm of an OID; that of a signature with it counts too.
+    /// The algorithm of an OID; also of the OID of a signature that uses it.
     pub(crate) fn of(oid: &str) -> Option<Self> {
         Some(match oid {
             "1.3.14.3.2.26" | "1.2.840.113549.1.1.5" | "1.2.840.10045.4.1" => Self::Sha1,
@@ -93,17 +93,17 @@ impl Hash {
         }
     }
 
-    /// Whether it is one of GOST R 34.11-2012.
+    /// Whether it is GOST R 34.11-2012.
     pub(crate) fn is_streebog(self) -> bool {
         matches!(self, Self::Streebog256 | Self::Streebog512)
     }
 
-    /// Whether two texts of one digest can be made (of SHA-1 since 2017, NIST SP 800-131A).
+    /// Whether collisions can be made (for SHA-1 since 2017, NIST SP 800-131A).
     pub(crate) fn is_weak(self) -> bool {
         self == Self::Sha1
     }
 
-    /// How long its digests are.
+    /// The length of its digests, in bytes.
     pub(crate) fn digest_bytes(self) -> usize {
         match self {
             Self::Sha1 => 20,
@@ -118,9 +118,9 @@ impl Hash {
         }
     }
 
-    /// Nanoseconds that it takes to hash so many bytes.
+    /// The cost of hashing this many bytes, in nanoseconds.
     pub(crate) fn cost_ns(self, bytes: usize) -> u64 {
-        /// What there is to do for the shortest message.
+        /// Fixed cost of a message.
         const MESSAGE_NS: u64 = 500;
         let kilobyte_ns = match self {
             Self::Sha1 | Self::Sha224 | Self::Sha256 => 800,
@@ -141,7 +141,7 @@ impl Hash {
         running.finish()
     }
 
-    /// The digest of bytes that come one after another.
+    /// A digest of bytes that arrive in parts.
     pub(crate) fn running(self) -> RunningHash {
         let algorithm = match self {
             Self::Sha1 => &digest::SHA1_FOR_LEGACY_USE_ONLY,
@@ -163,7 +163,7 @@ impl Hash {
         RunningHash::Common(digest::Context::new(algorithm))
     }
 
-    /// The `AlgorithmIdentifier`'s OID in DER, as the `DigestInfo` of an RSA signature has it (RFC 8017 section 9.2).
+    /// The OID in DER, for the `DigestInfo` of an RSA signature (RFC 8017 section 9.2).
     pub(crate) fn oid_der(self) -> Option<&'static [u8]> {
         Some(match self {
             Self::Sha1 => &[0x06, 5, 0x2b, 0x0e, 3, 2, 0x1a],
@@ -182,7 +182,7 @@ impl Hash {
     }
 }
 
-/// The digest of bytes that come one after another.
+/// A digest of bytes that arrive in parts.
 pub(crate) enum RunningHash {
     Common(digest::Context),
     Sha512_224(Box<Sha512_224>),
@@ -194,7 +194,7 @@ pub(crate) enum RunningHash {
 }
 
 impl RunningHash {
-    /// These bytes come next.
+    /// Adds the next bytes.
     pub(crate) fn update(&mut self, bytes: &[u8]) {
         match self {
             Self::Common(context) => context.update(bytes),
@@ -207,7 +207,7 @@ impl RunningHash {
         }
     }
 
-    /// The digest of all that came.
+    /// The digest of all bytes.
     pub(crate) fn finish(self) -> Vec<u8> {
         match self {
             Self::Common(context) => context.finish().as_ref().to_vec(),
@@ -236,7 +236,8 @@ mod tests {
 
     #[test]
     fn digests_are_those_of_the_standards() {
-        // RFC 6986 sections 10.1.1 and 10.1.2 (M1, written backwards there), and FIPS 180-4's and 202's examples.
+        // RFC 6986 sections 10.1.1 and 10.1.2 (M1, which is written backwards there), and examples of FIPS 180-4 and
+        // 202.
         let message = b"012345678901234567890123456789012345678901234567890123456789012";
         assert_eq!(
             to_hex(&Hash::Streebog512.digest(message)),

@@ -1,15 +1,16 @@
-//! Certificates, and whom they lead to. Pure functions over bytes; nothing is fetched.
+//! Certificates and certificate chains. Pure functions over bytes; nothing is fetched.
 //!
-//! - `ber` walks ASN.1 in the Basic Encoding Rules, which signers use as freely as DER.
-//! - `certificate` takes a certificate apart (RFC 5280); `name`, `person` and `oid` turn names and object identifiers into what
-//!   people know them by; `pem` puts DER into armour.
-//! - `public_key` says whether a signature holds under a key, with the cryptography of `hash`, `rsa`,
-//!   `ecdsa` and `gost` (its curves in `gost_curves`, their arithmetic in `weierstrass`); `work` has the budget for it all.
+//! - `ber` reads ASN.1 in the Basic Encoding Rules (BER), which signers use as freely as DER.
+//! - `certificate` parses a certificate (RFC 5280). `name`, `person` and `oid` turn names and object identifiers into
+//!   terms that people know. `pem` writes PEM.
+//! - `public_key` verifies a signature under a key, with the cryptography of `hash`, `rsa`, `ecdsa` and `gost` (its
+//!   curves are in `gost_curves`, their arithmetic in `weierstrass`). `work` has the budget for all of this.
 //! - `signer` chooses among the certificates that could be a signer's.
-//! - `chain` looks for a way to somebody who is trusted, and judges it by `rules`, with what `status` finds in `crl` (whose `scope`
-//!   says what a list is about), `ocsp` and `revocation`.
-//! - `path` judges what a path's certificates demand of one another: `extensions`, `name_constraints` and `policies`.
-//! - `verdict` has the words for all that (ETSI EN 319 102-1).
+//! - `chain` searches for a chain to a trust anchor and judges it by `rules`. `status` finds out whether its
+//!   certificates were revoked, from `crl` (`scope` says which certificates a list covers), `ocsp` and `revocation`.
+//! - `path` checks the constraints that a path's certificates put on one another: `extensions`, `name_constraints` and
+//!   `policies`.
+//! - `verdict` has the terms of ETSI EN 319 102-1 for the result.
 
 pub(crate) mod algorithm;
 #[cfg(test)]
@@ -65,39 +66,40 @@ use crate::time;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Certificate {
-    /// Whose it is.
+    /// The subject's name.
     pub subject: Name,
-    /// Who issued it.
+    /// The issuer's name.
     pub issuer: Name,
     /// Its serial number, in hexadecimal.
     #[cfg_attr(feature = "openapi", schema(example = "01"))]
     pub serial: String,
-    /// From when on it is valid.
+    /// The start of its validity.
     #[serde(rename = "not_before", serialize_with = "time::serialize_ms")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<time::Time>))]
     pub not_before_ms: i64,
-    /// Until when it is valid.
+    /// The end of its validity.
     #[serde(rename = "not_after", serialize_with = "time::serialize_ms")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<time::Time>))]
     pub not_after_ms: i64,
     /// SHA-256 of its DER, in hexadecimal.
     #[cfg_attr(feature = "openapi", schema(value_type = crate::digest::Sha256))]
     pub sha256: String,
-    /// The kind of its key.
+    /// The algorithm of its public key.
     pub public_key_algorithm: Algorithm,
-    /// What its key is for (RFC 5280 section 4.2.1.3).
+    /// The usages of its key (RFC 5280 section 4.2.1.3).
     #[cfg_attr(feature = "openapi", schema(example = json!(["digitalSignature", "nonRepudiation"])))]
     pub key_usages: Vec<KeyUsage>,
-    /// Object identifiers of what else its key is for (RFC 5280 section 4.2.1.12).
+    /// Object identifiers of the extended usages of its key (RFC 5280 section 4.2.1.12).
     #[cfg_attr(feature = "openapi", schema(example = json!(["1.2.398.3.3.4.1.1"])))]
     pub extended_key_usages: Vec<String>,
-    /// The individual identification number, if Kazakhstan's authority issued it: `serialNumber=IIN…` of the subject.
+    /// The individual identification number, if Kazakhstan's authority issued the certificate: `serialNumber=IIN…` of
+    /// the subject.
     #[cfg_attr(feature = "openapi", schema(example = "123456789011"))]
     pub iin: Option<String>,
     /// The organisation's business identification number: `OU=BIN…` of the subject.
     #[cfg_attr(feature = "openapi", schema(example = "123456789021"))]
     pub bin: Option<String>,
-    /// What its holder is, of what Kazakhstan's authority tells by extended key usages.
+    /// Roles of the holder that Kazakhstan's authority expresses by extended key usages.
     #[cfg_attr(feature = "openapi", schema(value_type = Vec<String>, example = json!(["individual"])))]
     pub roles: Vec<&'static str>,
     /// The certificate itself, in DER.
@@ -109,7 +111,7 @@ pub struct Certificate {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Name {
-    /// As RFC 4514 writes it, most specific part first.
+    /// The name in the form of RFC 4514, most specific part first.
     #[cfg_attr(
         feature = "openapi",
         schema(example = "CN=АХМЕТОВА АЙГЕРІМ,serialNumber=IIN123456789011")
@@ -129,7 +131,7 @@ pub struct NameAttribute {
     /// The type's short name, if it has one: `CN`, `serialNumber`.
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, example = "serialNumber"))]
     pub name: Option<&'static str>,
-    /// Its value; `#` and the DER in hexadecimal if it is no text.
+    /// Its value. If that is not text: `#` and the DER in hexadecimal.
     #[cfg_attr(feature = "openapi", schema(example = "IIN123456789011"))]
     pub value: String,
 }
@@ -146,7 +148,7 @@ pub struct Algorithm {
     pub name: Option<&'static str>,
 }
 
-/// What was to be ASN.1 is broken; the text says where.
+/// Broken ASN.1; the text says where.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Malformed(pub &'static str);

@@ -30,7 +30,7 @@ fn describe_attribute(attribute: &AttributeTypeAndValue<'_>) -> NameAttribute {
     }
 }
 
-/// The value as text. T.61 is read as Latin-1, which is what signers put there.
+/// The value as text. A T.61 string is read as UTF-8 if it is valid, otherwise as Latin-1, which signers put there.
 fn value_text(attribute: &AttributeTypeAndValue<'_>) -> String {
     let value = attribute.attr_value();
     let text = match value.tag() {
@@ -40,7 +40,7 @@ fn value_text(attribute: &AttributeTypeAndValue<'_>) -> String {
     text.unwrap_or_else(|| format!("#{}", crate::digest::to_hex(value.data)))
 }
 
-/// A string that is neither ASCII nor UTF-8 by its type; none if it is no such, or broken.
+/// A string whose type is neither ASCII nor UTF-8; none if it has another type, or is broken.
 pub(super) fn wide_text(value: &Any<'_>) -> Option<String> {
     match value.tag() {
         Tag::BmpString => BmpString::try_from(value.clone())
@@ -62,7 +62,7 @@ fn to_rfc4514(attribute: &NameAttribute) -> String {
     format!("{kind}={}", escape(&attribute.value))
 }
 
-/// Escapes what RFC 4514 section 2.4 says must be.
+/// Escapes the characters that RFC 4514 section 2.4 names.
 fn escape(value: &str) -> String {
     let mut escaped = String::with_capacity(value.len());
     let last = value.chars().count().saturating_sub(1);

@@ -1,7 +1,7 @@
-//! Which names an authority lets those below it have (RFC 5280 section 4.2.1.10).
+//! Constraints of an authority on the names of the certificates below it (RFC 5280 section 4.2.1.10).
 //!
-//! Names of the forms directoryName, rfc822Name, dNSName, URI and iPAddress are compared. If a constraint is of another form and a
-//! certificate has a name of that form, nothing can be said, and the certificate is refused.
+//! Names of the forms directoryName, rfc822Name, dNSName, URI and iPAddress are compared. If a constraint has another
+//! form and a certificate has a name of that form, they can't be compared, and the certificate is refused.
 
 use asn1_rs::{Class, Tag};
 
@@ -10,32 +10,32 @@ use super::certificate::Parsed;
 use super::general_name::{DIRECTORY_NAME, DNS_NAME, GeneralName, IP_ADDRESS, RFC822_NAME, URI};
 use super::work::Work;
 
-/// What it costs to compare a name with a constraint, besides preparing either.
+/// Cost of comparing a name with a constraint, besides preparing either.
 const COMPARE_NS: u64 = 100;
 const BYTE_NS: u64 = 4;
-/// What it costs to look at the form of a constraint.
+/// Cost of looking at the form of a constraint.
 const FORM_NS: u64 = 5;
-/// What it costs to read a name or a constraint.
+/// Cost of reading a name or a constraint.
 const READ_NS: u64 = 500;
 
-/// What is wrong with a name.
+/// A violation of name constraints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Wrong {
-    /// The extension can't be read, or restricts names by more than their beginnings (`minimum`, `maximum`).
+    /// An extension can't be read, or a constraint uses `minimum` or `maximum`.
     Unreadable,
     /// A certificate has a name that an authority excludes, or does not permit.
     NotPermitted,
-    /// A certificate has a name of a form that is restricted and can't be compared.
+    /// A certificate has a name of a constrained form that can't be compared.
     Unknown,
-    /// The work is exhausted.
+    /// The budget is exhausted.
     Exhausted,
 }
 
-/// What the authorities of a path so far restrict, one set for each that does.
+/// The constraints of a path's authorities so far, one set for each authority that has some.
 #[derive(Debug, Default)]
 pub(super) struct NameConstraints<'a>(Vec<Subtrees<'a>>);
 
-/// `NameConstraints`.
+/// The `NameConstraints` of one authority.
 #[derive(Debug, Default)]
 struct Subtrees<'a> {
     permitted: Vec<GeneralName<'a>>,
@@ -43,7 +43,7 @@ struct Subtrees<'a> {
 }
 
 impl<'a> NameConstraints<'a> {
-    /// Takes the constraints of an authority.
+    /// Adds the constraints of an authority.
     pub(super) fn add(&mut self, value: &'a [u8], work: &Work) -> Result<(), Wrong> {
         work.spend_each(value.len(), BYTE_NS)
             .map_err(|_| Wrong::Exhausted)?;
@@ -63,12 +63,12 @@ impl<'a> NameConstraints<'a> {
                 work.spend(READ_NS).map_err(|_| Wrong::Exhausted)?;
                 side.push(read_subtree(&one).ok_or(Wrong::Unreadable)?);
             }
-            // `GeneralSubtrees` has at least one: without any, it could mean all or none.
+            // `GeneralSubtrees` has at least one member: without any, it could mean all names or none.
             if side.is_empty() {
                 return Err(Wrong::Unreadable);
             }
         }
-        // One of both is there (RFC 5280 section 4.2.1.10).
+        // At least one of the two must be present (RFC 5280 section 4.2.1.10).
         if subtrees.permitted.is_empty() && subtrees.excluded.is_empty() {
             return Err(Wrong::Unreadable);
         }
@@ -76,7 +76,7 @@ impl<'a> NameConstraints<'a> {
         Ok(())
     }
 
-    /// Whether a certificate has only names that all authorities above it permit.
+    /// Checks that all authorities above a certificate permit all of its names.
     pub(super) fn check(
         &self,
         certificate: &Parsed<'_>,
@@ -100,8 +100,8 @@ impl<'a> NameConstraints<'a> {
                 names.extend(GeneralName::read_utf8_mailbox(&one));
             }
         }
-        // Then an address in the subject counts as such. RFC 5280 asks for that only where there are no alternative names at all,
-        // which a name of any other form would evade.
+        // Without an rfc822Name, a mail address in the subject counts as one. RFC 5280 asks for that only if there are
+        // no alternative names at all, which a name of any other form would evade.
         if !names.iter().any(|it| it.form() == RFC822_NAME) {
             work.spend_each(subject_bytes, BYTE_NS)
                 .map_err(|_| Wrong::Exhausted)?;
@@ -110,7 +110,7 @@ impl<'a> NameConstraints<'a> {
                 let value = address.attr_value();
                 let is_readable =
                     [Tag::Ia5String, Tag::Utf8String, Tag::PrintableString].contains(&value.tag());
-                // One in another encoding is no mailbox, and can't be compared.
+                // An address in another encoding is not a mailbox, and can't be compared.
                 let text = if is_readable { value.data } else { &[] };
                 names.push(GeneralName::text(RFC822_NAME, text));
             }
@@ -129,7 +129,7 @@ impl Subtrees<'_> {
         let all = self.permitted.len() + self.excluded.len();
         work.spend_each(2 * all, FORM_NS)
             .map_err(|_| Wrong::Exhausted)?;
-        // A subject without parts is none.
+        // An empty subject is not a name.
         if name.is_empty_directory() {
             return Ok(());
         }
@@ -151,7 +151,7 @@ impl Subtrees<'_> {
     }
 }
 
-/// `GeneralSubtree`, of which `minimum` is 0 and `maximum` absent.
+/// Reads a `GeneralSubtree`, whose `minimum` must be 0 and `maximum` absent.
 fn read_subtree<'a>(subtree: &Value<'a>) -> Option<GeneralName<'a>> {
     let mut fields = subtree.inside();
     let base = GeneralName::read(&fields.next().ok()??)?;
@@ -186,7 +186,7 @@ fn matches(
         RFC822_NAME => {
             let (local, host) = mailbox(name.bytes()).ok_or(Wrong::Unknown)?;
             match mailbox(base.bytes()) {
-                // One mailbox, whose local part is compared to the letter.
+                // A single mailbox, whose local part is compared exactly.
                 Some((own, at)) => Ok(own == local && at == host),
                 None if base.bytes().contains(&b'@') => Err(Wrong::Unknown),
                 None => Ok(is_host_in(&host, &host_of(base)?)),
@@ -199,8 +199,8 @@ fn matches(
             if !excludes {
                 return Ok(is_domain_in(&name, &base));
             }
-            // RFC 5280 knows no period in front. Whoever excludes by it may mean the domain itself, too; and what a wildcard stands
-            // for may be what is excluded.
+            // RFC 5280 defines no leading period. An authority that excludes a name with one may also mean the domain
+            // itself. A wildcard may stand for an excluded name.
             let base = base.strip_prefix('.').unwrap_or(&base);
             Ok(is_domain_in(&name, base) || (own != name && is_domain_in(base, own)))
         }
@@ -223,17 +223,17 @@ fn matches(
     }
 }
 
-/// The two parts of a mailbox, the second in lower case.
+/// The local part and the host of a mailbox, the host in lower case.
 fn mailbox(address: &[u8]) -> Option<(&str, String)> {
     let address = std::str::from_utf8(address).ok()?;
     let (local, host) = address.rsplit_once('@')?;
     let host = host_name(host)?;
-    // Only a quoted string may have another one (RFC 5321 section 4.1.2).
+    // Only a quoted local part may contain another `@` (RFC 5321 section 4.1.2).
     let is_local = !local.is_empty() && (!local.contains('@') || local.starts_with('"'));
     is_local.then_some((local, host))
 }
 
-/// Whether a domain is this one, or has more labels on its left; where that begins with a period, only the latter.
+/// Whether a domain is `base` or below it. If `base` begins with a period, only domains below it count.
 fn is_domain_in(name: &str, base: &str) -> bool {
     let above = name.strip_suffix(base);
     base.is_empty()
@@ -246,7 +246,8 @@ fn is_domain_in(name: &str, base: &str) -> bool {
         })
 }
 
-/// Whether a host is this one, or where that begins with a period one within the domain.
+/// Whether a host is `base` or, if `base` begins with a period, a host within that domain. An empty `base` contains
+/// every host.
 fn is_host_in(host: &str, base: &str) -> bool {
     if base.starts_with('.') {
         host.len() > base.len() && host.ends_with(base)
@@ -265,7 +266,8 @@ fn host(uri: &str) -> Option<String> {
     is_name.then(|| host_name(host))?
 }
 
-/// A host's name in one spelling. One of other characters, such as percent signs and brackets, may stand for another host.
+/// A host name in one spelling. None if it has other characters, such as percent signs or brackets: it may stand for
+/// another host.
 fn host_name(text: &str) -> Option<String> {
     let mut name = text.to_ascii_lowercase();
     trim_root(&mut name);
@@ -276,7 +278,7 @@ fn host_name(text: &str) -> Option<String> {
         .then_some(name)
 }
 
-/// Leaves out the period at the end of a name, which stands for the root of all domains.
+/// Removes the period at the end of a name, which stands for the root of all domains.
 fn trim_root(name: &mut String) {
     if name.ends_with('.') {
         name.pop();

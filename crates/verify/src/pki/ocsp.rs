@@ -1,4 +1,4 @@
-//! Answers about revocation (OCSP, RFC 6960 section 4.2).
+//! OCSP responses (RFC 6960 section 4.2).
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -19,13 +19,13 @@ use super::signer::is_of_same_key;
 use super::verdict::MAX_SKEW_MS;
 use super::work::{Sha256, Work};
 
-/// Most certificates of an answer that are looked at, and most certificates that it is about.
+/// Most certificates and most entries of a response; a response with more is not read.
 const MAX_ENTRIES: usize = 20;
 
-/// What it costs to look at somebody who may have signed an answer.
+/// Cost of looking at a possible signer of a response.
 const LOOK_NS: u64 = 1_000;
 
-/// Extensions that are known, by the last number of their types: `id-pkix-ocsp-nonce`, `-crl`, `-archive-cutoff` and
+/// Known extensions, by the last number of their OIDs: `id-pkix-ocsp-nonce`, `-crl`, `-archive-cutoff` and
 /// `-extended-revoke` (RFC 6960 section 4.4).
 const NONCE: u8 = 2;
 const CRL_REFERENCE: u8 = 3;
@@ -35,10 +35,10 @@ const EXTENDED_REVOKE: u8 = 9;
 /// `id-pkix-ocsp-nocheck`.
 const NO_CHECK: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 0x30, 1, 5];
 
-/// A `BasicOCSPResponse`, which may be anybody's until it was found to be for an issuer.
+/// A `BasicOCSPResponse`. It counts for nothing until an entitled signer of it is found.
 #[derive(Debug)]
 pub(super) struct Response<'a> {
-    /// What is signed.
+    /// The signed part.
     tbs: &'a [u8],
     responder: Responder<'a>,
     made_ms: i64,
@@ -46,19 +46,19 @@ pub(super) struct Response<'a> {
     algorithm: AlgorithmIdentifier<'a>,
     signature: &'a [u8],
     certificates: Vec<Parsed<'a>>,
-    /// It follows rules that are unknown here: it tells nobody to be good.
+    /// The response follows rules that are unknown here: it shows no certificate to be good.
     unknown: bool,
-    /// Certificates, by their digests, and whether their keys signed it.
+    /// Whether the key of a certificate signed the response, by the certificate's digest.
     signed_by: RefCell<HashMap<Sha256, bool>>,
 }
 
-/// The limits within which an answer is relied on for good certificates.
+/// The limits within which a response shows certificates to be good.
 struct Reliance {
     until_ms: i64,
     is_weak: bool,
 }
 
-/// Who answers.
+/// The responder's identity.
 #[derive(Debug)]
 enum Responder<'a> {
     Name(DistinguishedName<'a>),
@@ -66,7 +66,7 @@ enum Responder<'a> {
     Key(&'a [u8]),
 }
 
-/// A `SingleResponse`; none of those that know nothing.
+/// A `SingleResponse`. Those with the status `unknown` are left out.
 #[derive(Debug)]
 struct Entry<'a> {
     hash: Hash,
@@ -74,16 +74,17 @@ struct Entry<'a> {
     issuer_key: &'a [u8],
     serial: &'a [u8],
     statement: Statement,
-    /// It follows rules that are unknown here: it does not tell that the certificate is good.
+    /// The entry follows rules that are unknown here: it does not show the certificate to be good.
     unknown: bool,
 }
 
-/// The extensions of an answer or an entry that count (RFC 6960 section 4.4).
+/// The extensions of a response or an entry that matter (RFC 6960 section 4.4).
 #[derive(Debug, Default)]
 struct Further {
-    /// Certificates that were over at this time or later are still told of (`ArchiveCutoff`), in milliseconds since 1970.
+    /// The responder still knows certificates that expired at this time or later (`ArchiveCutoff`), in milliseconds
+    /// since 1970.
     keeps_since_ms: Option<i64>,
-    /// One is critical and not known here.
+    /// An extension is critical and not known here.
     unknown: bool,
 }
 
@@ -113,7 +114,7 @@ impl Further {
 }
 
 impl<'a> Response<'a> {
-    /// Reads a `BasicOCSPResponse`, or an `OCSPResponse` around one; none where it is neither.
+    /// Reads a `BasicOCSPResponse`, or an `OCSPResponse` around one; none if `der` is neither.
     pub(super) fn read(der: &'a [u8], work: &Work) -> Option<Self> {
         let outer = Reader::new(der).expect(Tag::Sequence, "").ok()?;
         let mut fields = outer.inside();
@@ -177,7 +178,8 @@ impl<'a> Response<'a> {
         })
     }
 
-    /// What it says of a certificate of this issuer; `delegates` are certificates at hand that the issuer has issued for answers.
+    /// The statements about a certificate of this issuer. `delegates` returns certificates at hand that the issuer
+    /// issued for signing responses.
     pub(super) fn of<'d>(
         &self,
         certificate: &Parsed<'_>,
@@ -205,7 +207,7 @@ impl<'a> Response<'a> {
         };
         let told = about.into_iter().map(|entry| {
             let told = entry.statement;
-            // Nobody knows a status from later than when the answer was made.
+            // A status can't be later than the response.
             let is_early = told.made_ms > self.made_ms.saturating_add(MAX_SKEW_MS);
             let is_good = !(self.unknown || entry.unknown || reliance.is_weak || is_early);
             Statement {
@@ -217,8 +219,10 @@ impl<'a> Response<'a> {
         told.collect()
     }
 
-    /// The limits within which it is relied on; none unless the issuer has signed it, or somebody whom the issuer has given this task
-    /// and who was not revoked (RFC 6960 section 4.2.2.2). Its certificate need not come with the answer (section 4.2.1).
+    /// The limits within which the response counts; none unless the issuer signed it, or a delegate of the issuer that
+    /// was not revoked (RFC 6960 section 4.2.2.2).
+    ///
+    /// The delegate's certificate need not come with the response (section 4.2.1).
     fn reliance<'d>(
         &self,
         certificate: &Parsed<'_>,
@@ -240,12 +244,13 @@ impl<'a> Response<'a> {
                 && delegate.is_valid(self.made_ms)
                 && is_delegate(delegate, issuer, work)
                 && self.is_signed_by(delegate, work)
-                // That may depend on this very answer, and is asked each time.
+                // This may depend on the response itself, so it is not cached.
                 && (is_never_revoked(delegate) || !is_revoked(delegate));
-            // A key that leaked when its certificate was over can sign answers of any time before, to be valid for ever.
+            // A key that leaked after its certificate expired can sign responses that claim any earlier time and never
+            // expire.
             speaks.then(|| Reliance {
                 until_ms: delegate.not_after_ms(),
-                // A key does not vouch for itself, or a stolen one always would.
+                // A key does not vouch for itself; otherwise a stolen key always would.
                 is_weak: is_weak(delegate)
                     || delegate.is_weakly_issued_by(issuer)
                     || is_of_same_key(delegate, certificate, work),
@@ -255,7 +260,7 @@ impl<'a> Response<'a> {
         own.or_else(|| delegates().into_iter().find_map(by_delegate))
     }
 
-    /// Whether a key signed it that is called as the answer says.
+    /// Whether `responder` signed the response, and has the name or key that the response gives.
     fn is_signed_by(&self, responder: &Parsed<'_>, work: &Work) -> bool {
         let mut known = self.signed_by.borrow_mut();
         *known.entry(*responder.sha256()).or_insert_with(|| {
@@ -265,7 +270,8 @@ impl<'a> Response<'a> {
     }
 }
 
-/// Whether an issuer has given somebody the task to answer for it (RFC 6960 section 4.2.2.2), or this is another key of its own.
+/// Whether an issuer lets this certificate sign responses (RFC 6960 section 4.2.2.2), or it is for another key of the
+/// issuer.
 pub(super) fn is_delegate(certificate: &Parsed<'_>, issuer: &Parsed<'_>, work: &Work) -> bool {
     let extensions = certificate.extensions();
     !extensions.has_unknown_critical
@@ -274,7 +280,8 @@ pub(super) fn is_delegate(certificate: &Parsed<'_>, issuer: &Parsed<'_>, work: &
         && issuer.has_issued(certificate, work)
 }
 
-/// Whether a delegate's issuer says that nothing tells of its revocation (`id-pkix-ocsp-nocheck`, RFC 6960 section 4.2.2.2.1).
+/// Whether the issuer says that a delegate is not to be checked for revocation (`id-pkix-ocsp-nocheck`, RFC 6960
+/// section 4.2.2.2.1).
 fn is_never_revoked(delegate: &Parsed<'_>) -> bool {
     let mut extensions = delegate.x509().extensions().iter();
     extensions.any(|extension| extension.oid.as_bytes() == NO_CHECK)
@@ -286,7 +293,7 @@ fn may_respond(delegate: &Parsed<'_>) -> bool {
         && delegate.key_usage_has(|signs, commits| signs || commits)
 }
 
-/// Whether an authority says of another key that it is its own, to issue certificates with.
+/// Whether an authority issued the certificate to itself, for another key that issues certificates.
 fn is_authority(certificate: &Parsed<'_>, work: &Work) -> bool {
     let issues = match certificate.x509().key_usage() {
         Ok(Some(usage)) => usage.value.key_cert_sign(),

@@ -17,7 +17,7 @@ pub(crate) const SIGNING_CERTIFICATE: &str = "1.2.840.113549.1.9.16.2.12";
 pub(crate) const SIGNING_CERTIFICATE_V2: &str = "1.2.840.113549.1.9.16.2.47";
 /// `id-aa-signatureTimeStampToken` (RFC 3161 appendix A).
 pub(crate) const SIGNATURE_TIMESTAMP: &str = "1.2.840.113549.1.9.16.2.14";
-/// Attributes by which later levels of CAdES are known (ETSI EN 319 122-1): revocation values, and archive time stamps.
+/// Attributes of the later levels of CAdES (ETSI EN 319 122-1): revocation values and archive time stamps.
 pub(crate) const REVOCATION_VALUES: &str = "1.2.840.113549.1.9.16.2.24";
 pub(crate) const ARCHIVE_TIMESTAMPS: [&str; 3] = [
     ARCHIVE_TIMESTAMP_V3,
@@ -26,7 +26,7 @@ pub(crate) const ARCHIVE_TIMESTAMPS: [&str; 3] = [
 ];
 pub(crate) const ARCHIVE_TIMESTAMP_V3: &str = "0.4.0.1733.2.4";
 pub(crate) const ARCHIVE_TIMESTAMP_V2: &str = "1.2.840.113549.1.9.16.2.48";
-/// Indices of what an archive time stamp stamps along, latest version first (ETSI EN 319 122-1 clause 5.5.2).
+/// Indices of the data that an archive time stamp covers, latest version first (ETSI EN 319 122-1 clause 5.5.2).
 pub(crate) const HASH_INDICES: [&str; 3] = [HASH_INDEX_V3, "0.4.0.19122.1.4", "0.4.0.1733.2.5"];
 pub(crate) const HASH_INDEX_V3: &str = "0.4.0.19122.1.5";
 /// `id-ct-TSTInfo` (RFC 3161 section 2.4.2).
@@ -35,15 +35,15 @@ pub(crate) const TST_INFO: &str = "1.2.840.113549.1.9.16.1.4";
 pub(crate) const DATA: &str = "1.2.840.113549.1.7.1";
 /// Certificates that a signer adds (ETSI EN 319 122-1 clause A.1.1.2).
 pub(crate) const CERTIFICATE_VALUES: &str = "1.2.840.113549.1.9.16.2.23";
-/// Usages that say that a key is for signatures of people: any, of mail, of documents, and of documents in Microsoft's words (RFC
-/// 5280 section 4.2.1.12, RFC 9336).
+/// Extended key usages for signatures of people: any usage, mail, documents, and documents by Microsoft's OID (RFC 5280
+/// section 4.2.1.12, RFC 9336).
 pub(crate) const SIGNING_USAGES: [&str; 4] = [
     "2.5.29.37.0",
     "1.3.6.1.5.5.7.3.4",
     "1.3.6.1.5.5.7.3.36",
     "1.3.6.1.4.1.311.10.3.12",
 ];
-/// Usages of keys of machines, and of people who log in to them (RFC 5280 section 4.2.1.12).
+/// Extended key usages of servers, and of machines and people that log in to them (RFC 5280 section 4.2.1.12).
 pub(crate) const SERVER_AND_CLIENT: [&str; 2] = ["1.3.6.1.5.5.7.3.1", "1.3.6.1.5.5.7.3.2"];
 /// `id-kp-timeStamping` and `id-kp-OCSPSigning` (RFC 5280 section 4.2.1.12).
 pub(crate) const TIME_STAMPING: &str = "1.3.6.1.5.5.7.3.8";
@@ -141,7 +141,7 @@ const ALGORITHMS: [(&str, &str); 66] = [
     ("1.2.398.3.10.1.3.3", "GOST R 34.11-2015 (512)"),
 ];
 
-/// Types of name attributes (RFC 4519, RFC 5280 appendix A) by the short names that certificates' readers use.
+/// Types of name attributes (RFC 4519, RFC 5280 appendix A), with their usual short names.
 const NAME_ATTRIBUTES: [(&str, &str); 20] = [
     ("2.5.4.3", "CN"),
     ("2.5.4.4", "SN"),
@@ -178,8 +178,8 @@ pub(crate) fn name_attribute(oid: &str) -> Option<&'static str> {
     look_up(&NAME_ATTRIBUTES, oid)
 }
 
-/// The dotted form of an identifier, by the inside of its encoding (X.690 section 8.19); none where a number has more than the 128
-/// bits of a UUID (X.667), or is broken off.
+/// The dotted form of an OID, from the content of its encoding (X.690 section 8.19). None if a number has more than the
+/// 128 bits of a UUID (X.667), or is cut off.
 pub(crate) fn dotted(content: &[u8]) -> Option<String> {
     let mut arcs = Vec::new();
     let mut arc = 0_u128;
@@ -187,7 +187,8 @@ pub(crate) fn dotted(content: &[u8]) -> Option<String> {
         arc = arc.checked_mul(0x80)? + u128::from(byte & 0x7f);
         if byte & 0x80 == 0 {
             if arcs.is_empty() {
-                // The first two in one: the first is 0, 1 or 2, and the second is under 40 unless it is 2.
+                // The first number encodes two: the first of these is 0, 1 or 2, and the second is under 40 unless the
+                // first is 2.
                 let first = (arc / 40).min(2);
                 arcs.push(first.to_string());
                 arc -= 40 * first;

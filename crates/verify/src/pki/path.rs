@@ -1,5 +1,5 @@
-//! Whether a path, whose signatures hold, is a good one (RFC 5280 section 6.1): critical extensions, names, policies. Validity and
-//! revocation, which are about time, are judged by `chain`.
+//! Checks of a path whose signatures hold (RFC 5280 section 6.1): critical extensions, names, policies. `chain` judges
+//! validity and revocation, which depend on time.
 
 use super::certificate::Parsed;
 use super::name_constraints::{self, NameConstraints};
@@ -8,9 +8,9 @@ use super::rules::Rules;
 use super::verdict::{Obstacle, SubIndication, UNKNOWN_ALGORITHM};
 use super::work::Work;
 
-/// Judges a path from the signer's certificate, which is the first, to the trusted one.
+/// Checks a path from the signer's certificate, which is the first, to the trust anchor.
 pub(super) fn check(path: &[&Parsed<'_>], rules: &Rules, work: &Work) -> Result<(), Obstacle> {
-    // Where nobody demands a policy, only mappings could be wrong.
+    // If nothing demands a policy, only policy mappings could be wrong.
     let mut extensions = path.iter().map(|it| it.extensions());
     let has_policies = rules.require_explicit_policy
         || extensions.any(|it| it.policy_constraints.is_some() || it.policy_mappings.is_some());
@@ -40,7 +40,8 @@ pub(super) fn check(path: &[&Parsed<'_>], rules: &Rules, work: &Work) -> Result<
         }
         let taken = match (is_anchor, is_last) {
             (true, true) => Ok(()),
-            // What a trusted certificate demands of others counts (RFC 5937 section 3.2), though it is no part of the path.
+            // The constraints of a trust anchor apply (RFC 5937 section 3.2), although the anchor is not part of the
+            // path.
             (true, false) => policies.constrain(own),
             (false, true) => policies
                 .take(own, false, work)
@@ -54,7 +55,7 @@ pub(super) fn check(path: &[&Parsed<'_>], rules: &Rules, work: &Work) -> Result<
     Ok(())
 }
 
-/// A sentence about the signer's certificate, and the same about an authority's.
+/// A reason, with a sentence about the signer's certificate and one about an authority's.
 type Sentences = (SubIndication, [&'static str; 2]);
 
 const UNKNOWN_EXTENSION: Sentences = (
@@ -103,7 +104,7 @@ fn of_names(wrong: name_constraints::Wrong) -> Sentences {
 fn of_policies(wrong: policies::Wrong) -> Sentences {
     use policies::Wrong;
     match wrong {
-        // Which policies are acceptable, and whether one is asked for, may be the verifier's own rule.
+        // The verifier's own rules may set the acceptable policies and require one.
         Wrong::NoneValid => (
             SubIndication::ChainConstraintsFailure,
             ["The chain must be valid for a certificate policy, and is for none that is acceptable.";

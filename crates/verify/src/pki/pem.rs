@@ -1,12 +1,12 @@
-//! Armour for DER.
+//! DER in PEM.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-/// Characters of a line (RFC 7468 section 2).
+/// Characters in a line (RFC 7468 section 2).
 const LINE: usize = 64;
 
-/// DER as PEM (RFC 7468) with this label.
+/// Encodes DER as PEM (RFC 7468) with this label.
 pub fn to_pem(label: &str, der: &[u8]) -> String {
     let text = STANDARD.encode(der);
     let mut pem = format!("-----BEGIN {label}-----\n");

@@ -1,10 +1,11 @@
-//! Whom a certificate of Kazakhstan's national certification authority names, by its rules for subjects.
+//! The person or organisation that a certificate of Kazakhstan's national certification authority names, by its rules
+//! for subjects.
 
 use x509_parser::x509::X509Name;
 
 use super::oid;
 
-/// Digits of an IIN and a BIN.
+/// Number of digits of an IIN and of a BIN.
 const DIGITS: usize = 12;
 
 /// The individual identification number of a subject (`serialNumber=IIN…`).

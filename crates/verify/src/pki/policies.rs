@@ -1,5 +1,5 @@
-//! Certificate policies of a chain (RFC 5280 section 6.1), with the graph of RFC 9618 in place of the tree, whose size authorities
-//! could make exponential.
+//! Certificate policies of a chain (RFC 5280 section 6.1), with the graph of RFC 9618 instead of the policy tree:
+//! authorities could make the tree exponentially large.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,18 +11,18 @@ use super::oid;
 use super::rules::Rules;
 use super::work::Work;
 
-/// `anyPolicy` (RFC 5280 section 4.2.1.4), the inside of its encoding.
+/// `anyPolicy` (RFC 5280 section 4.2.1.4): the content of its OBJECT IDENTIFIER.
 const ANY_POLICY: &[u8] = &[0x55, 0x1d, 0x20, 0];
-/// What it costs to read a policy or a mapping, and to put it into the graph.
+/// Cost of reading a policy or a mapping, and adding it to the graph.
 const POLICY_NS: u64 = 1_000;
 const BYTE_NS: u64 = 4;
-/// What it costs to write a byte of a policy as a number.
+/// Cost of writing a byte of a policy in dotted form.
 const DOTTED_NS: u64 = 50;
 
-/// A policy is told by the inside of its object identifier's encoding.
+/// A policy: the content of its OBJECT IDENTIFIER.
 type Policy<'a> = &'a [u8];
 
-/// What is wrong with the policies of a chain.
+/// A violation of certificate policies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Wrong {
     /// An extension can't be read.
@@ -31,31 +31,31 @@ pub(super) enum Wrong {
     MapsAny,
     /// The chain must be valid for a policy, and is for none that is acceptable.
     NoneValid,
-    /// The work is exhausted.
+    /// The budget is exhausted.
     Exhausted,
 }
 
-/// Policies that the certificates so far are valid for, and what follows for those that come.
+/// The policies for which the certificates so far are valid, and the constraints on the certificates to come.
 pub(super) struct Policies<'a> {
     /// One level of the graph for each certificate (RFC 9618 section 5.2), the last one being the newest.
     levels: Vec<Level<'a>>,
-    /// Certificates that may follow before a policy is demanded, before mappings are ignored, and before `anyPolicy` is (RFC 5280
-    /// section 6.1.2 (d) to (f)).
+    /// The number of certificates that may follow before a policy is required, before mappings are no longer allowed,
+    /// and before `anyPolicy` is ignored (RFC 5280 section 6.1.2 (d) to (f)).
     explicit_policy: u64,
     policy_mapping: u64,
     inhibit_any: u64,
 }
 
-/// Policies of one certificate. That the graph is empty (`NULL`) is that there are none in its last level, and not any.
+/// The policies of one certificate. The graph is empty (`NULL`) if its last level has no nodes and no `anyPolicy`.
 #[derive(Default)]
 struct Level<'a> {
-    /// Each policy, as the next certificate calls it, and those of the level before that it stands for; none where that one has
-    /// `anyPolicy`.
+    /// Each policy, as the next certificate calls it, with the policies of the level before that it stands for. That
+    /// list is empty if the policy comes from `anyPolicy` in the level before.
     nodes: BTreeMap<Policy<'a>, Vec<Policy<'a>>>,
     has_any: bool,
 }
 
-/// Never.
+/// A count that never comes down to zero.
 const UNLIMITED: u64 = u64::MAX;
 
 impl<'a> Policies<'a> {
@@ -100,7 +100,8 @@ impl<'a> Policies<'a> {
         Ok(())
     }
 
-    /// Makes ready for the certificate after this one of an authority (RFC 5280 section 6.1.4 (a), (b) and (h) to (j)).
+    /// Prepares for the next certificate, which the authority of this one issued (RFC 5280 section 6.1.4 (a), (b) and
+    /// (h) to (j)).
     pub(super) fn prepare(
         &mut self,
         extensions: &Extensions<'a>,
@@ -127,7 +128,7 @@ impl<'a> Policies<'a> {
         self.constrain(extensions)
     }
 
-    /// Takes what a certificate says of those after it (RFC 5280 section 6.1.4 (i) and (j)).
+    /// Applies a certificate's constraints on the certificates after it (RFC 5280 section 6.1.4 (i) and (j)).
     pub(super) fn constrain(&mut self, extensions: &Extensions<'a>) -> Result<(), Wrong> {
         if let Some(value) = extensions.policy_constraints {
             let (explicit, mapping) = read_constraints(value).ok_or(Wrong::Unreadable)?;
@@ -179,7 +180,8 @@ impl<'a> Policies<'a> {
         Ok(())
     }
 
-    /// Whether the chain is valid for its policies, this being the last certificate's (RFC 5280 section 6.1.5 (a), (b) and (g)).
+    /// Checks that the chain is valid for a policy, if one is required. `extensions` are the last certificate's (RFC
+    /// 5280 section 6.1.5 (a), (b) and (g)).
     pub(super) fn finish(
         &mut self,
         extensions: &Extensions<'a>,
@@ -213,7 +215,7 @@ impl<'a> Policies<'a> {
         if last.has_any {
             return Ok(!acceptable.is_empty());
         }
-        // From the last level up, those that a policy of the last certificate stands for.
+        // From the last level up: the policies that the last certificate's policies stand for.
         let mut reached: BTreeSet<Policy<'_>> = last.nodes.keys().copied().collect();
         for level in self.levels.iter().rev() {
             let mut above = BTreeSet::new();
@@ -224,7 +226,7 @@ impl<'a> Policies<'a> {
                 work.spend_each(1 + stands_for.len(), POLICY_NS)
                     .map_err(|_| Wrong::Exhausted)?;
                 if stands_for.is_empty() {
-                    // The authority before it has any policy: this is one of the valid ones by its own name.
+                    // The level before has `anyPolicy`: the policy is valid by its own name.
                     work.spend_each(policy.len(), DOTTED_NS)
                         .map_err(|_| Wrong::Exhausted)?;
                     let dotted = oid::dotted(policy);
@@ -240,7 +242,7 @@ impl<'a> Policies<'a> {
     }
 }
 
-/// One less, where there is an end.
+/// Subtracts one, unless the count is unlimited.
 fn lower(count: u64) -> u64 {
     if count == UNLIMITED {
         count
@@ -254,7 +256,7 @@ fn spend(value: &[u8], work: &Work) -> Result<(), Wrong> {
         .map_err(|_| Wrong::Exhausted)
 }
 
-/// `CertificatePolicies ::= SEQUENCE OF PolicyInformation`; qualifiers count for nothing here.
+/// Reads `CertificatePolicies ::= SEQUENCE OF PolicyInformation`; ignores qualifiers.
 fn read_policies<'a>(value: &'a [u8], work: &Work) -> Result<BTreeSet<Policy<'a>>, Wrong> {
     spend(value, work)?;
     let mut policies = BTreeSet::new();
@@ -268,7 +270,7 @@ fn read_policies<'a>(value: &'a [u8], work: &Work) -> Result<BTreeSet<Policy<'a>
     Ok(policies)
 }
 
-/// `PolicyMappings ::= SEQUENCE OF SEQUENCE { issuerDomainPolicy, subjectDomainPolicy }`.
+/// Reads `PolicyMappings ::= SEQUENCE OF SEQUENCE { issuerDomainPolicy, subjectDomainPolicy }`.
 fn read_mappings<'a>(value: &'a [u8], work: &Work) -> Result<Vec<[Policy<'a>; 2]>, Wrong> {
     spend(value, work)?;
     let mut mappings = Vec::new();
@@ -283,7 +285,7 @@ fn read_mappings<'a>(value: &'a [u8], work: &Work) -> Result<Vec<[Policy<'a>; 2]
     Ok(mappings)
 }
 
-/// `PolicyConstraints ::= SEQUENCE { requireExplicitPolicy [0] OPTIONAL, inhibitPolicyMapping [1] OPTIONAL }`.
+/// Reads `PolicyConstraints ::= SEQUENCE { requireExplicitPolicy [0] OPTIONAL, inhibitPolicyMapping [1] OPTIONAL }`.
 fn read_constraints(value: &[u8]) -> Option<(Option<u64>, Option<u64>)> {
     let mut fields = Reader::new(value).expect(Tag::Sequence, "").ok()?.inside();
     let mut read = |tag| {
@@ -294,7 +296,7 @@ fn read_constraints(value: &[u8]) -> Option<(Option<u64>, Option<u64>)> {
     fields.next().ok()?.is_none().then_some(constraints)
 }
 
-/// A number that is not negative, of any length: how many certificates may follow.
+/// Reads a non-negative number of any length: a count of certificates that may follow.
 fn number(content: &[u8]) -> Option<u64> {
     let (first, _) = content.split_first()?;
     if *first >= 0x80 {

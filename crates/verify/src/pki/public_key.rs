@@ -1,4 +1,4 @@
-//! Whether a signature holds under the public key of a certificate.
+//! Verification of a signature under the public key of a certificate.
 
 use aws_lc_rs::signature::{self, UnparsedPublicKey};
 use x509_parser::x509::SubjectPublicKeyInfo;
@@ -15,13 +15,13 @@ const ED25519: &str = "1.3.101.112";
 const ED448: &str = "1.3.101.113";
 const RSA: &str = "1.2.840.113549.1.1.1";
 const EC: &str = "1.2.840.10045.2.1";
-/// What there is to do for each verification.
+/// Fixed cost of each verification, and costs of algorithms.
 const VERIFY_NS: u64 = 5_000;
 const ED25519_NS: u64 = 100_000;
 const ED448_NS: u64 = 2_000_000;
 const GOST_256_NS: u64 = 3_000_000;
 const GOST_512_NS: u64 = 12_000_000;
-/// The kind of key or signature is not known here, or asks for more work than is left.
+/// The error that a kind of key or signature is not supported, or needs more work than is left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Unsupported;
 
@@ -31,7 +31,7 @@ impl From<Exhausted> for Unsupported {
     }
 }
 
-/// What a key is for.
+/// The algorithm of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum KeyKind {
     Rsa,
@@ -45,7 +45,7 @@ pub(crate) enum KeyKind {
     Other,
 }
 
-/// What this key is for.
+/// The algorithm of this key.
 pub(crate) fn kind(key: &SubjectPublicKeyInfo<'_>) -> KeyKind {
     match key.algorithm.algorithm.to_id_string().as_str() {
         RSA | RSA_PSS => KeyKind::Rsa,
@@ -58,20 +58,20 @@ pub(crate) fn kind(key: &SubjectPublicKeyInfo<'_>) -> KeyKind {
     }
 }
 
-/// What the identifier of a signature's algorithm says, and nothing that is guessed from the key.
+/// The signature scheme that an OID names. Nothing is guessed from the key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Scheme {
-    /// RSASSA-PKCS1-v1_5 (RFC 8017 section 8.2), with the digest of the signature where the identifier names none.
+    /// RSASSA-PKCS1-v1_5 (RFC 8017 section 8.2), with the default digest if the OID names none.
     Pkcs1(Option<Hash>),
     /// RSASSA-PSS (RFC 8017 section 8.1).
     Pss,
-    /// ECDSA, with the digest of the signature where it names none.
+    /// ECDSA, with the default digest if the OID names none.
     Ecdsa(Option<Hash>, Form),
     Ed25519,
     Ed448,
-    /// Kazakhstan's, with Streebog of 512 bits.
+    /// Kazakhstan's GOST, with Streebog of 512 bits.
     GostKazakh,
-    /// With Streebog of as many bits as the key has; by the identifier of a key where it names none.
+    /// GOST with Streebog of as many bits as the key has. Without a digest if the OID is that of a key.
     Gost(Option<Hash>),
 }
 
@@ -79,7 +79,7 @@ impl Scheme {
     fn named(oid: &str) -> Option<Self> {
         Some(match oid {
             RSA => Self::Pkcs1(None),
-            // By OIW, and by RFC 8017 appendix C.
+            // OIDs of OIW and of RFC 8017 appendix C.
             "1.3.14.3.2.29" | "1.2.840.113549.1.1.5" => Self::Pkcs1(Some(Hash::Sha1)),
             "1.2.840.113549.1.1.14" => Self::Pkcs1(Some(Hash::Sha224)),
             "1.2.840.113549.1.1.11" => Self::Pkcs1(Some(Hash::Sha256)),
@@ -87,7 +87,7 @@ impl Scheme {
             "1.2.840.113549.1.1.13" => Self::Pkcs1(Some(Hash::Sha512)),
             "1.2.840.113549.1.1.15" => Self::Pkcs1(Some(Hash::Sha512_224)),
             "1.2.840.113549.1.1.16" => Self::Pkcs1(Some(Hash::Sha512_256)),
-            // By NIST's register of algorithms.
+            // OIDs of NIST's register of algorithms.
             "2.16.840.1.101.3.4.3.13" => Self::Pkcs1(Some(Hash::Sha3_224)),
             "2.16.840.1.101.3.4.3.14" => Self::Pkcs1(Some(Hash::Sha3_256)),
             "2.16.840.1.101.3.4.3.15" => Self::Pkcs1(Some(Hash::Sha3_384)),
@@ -100,7 +100,7 @@ impl Scheme {
             "1.2.643.7.1.1.3.2" => Self::Gost(Some(Hash::Streebog256)),
             "1.2.643.7.1.1.3.3" => Self::Gost(Some(Hash::Streebog512)),
             oid if gost::KAZAKH.contains(&oid) => Self::GostKazakh,
-            // Some signers name the kind of the key.
+            // Some signers give the OID of the key's algorithm.
             EC => Self::Ecdsa(None, Form::Der),
             oid => {
                 let (hash, form) = ecdsa_with(oid)?;
@@ -109,7 +109,7 @@ impl Scheme {
         })
     }
 
-    /// The digest that it names.
+    /// The digest that the OID names.
     fn hash(self) -> Option<Hash> {
         match self {
             Self::Pkcs1(hash) | Self::Ecdsa(hash, _) | Self::Gost(hash) => hash,
@@ -118,7 +118,7 @@ impl Scheme {
     }
 }
 
-/// The digest of an identifier of ECDSA, and the form of its signatures.
+/// The digest of an OID of ECDSA, and the form of its signatures.
 fn ecdsa_with(oid: &str) -> Option<(Hash, Form)> {
     // BSI TR-03111 section 5.2.1.1.
     if let Some(plain) = oid.strip_prefix("0.4.0.127.0.7.1.1.4.1.") {
@@ -143,7 +143,7 @@ fn ecdsa_with(oid: &str) -> Option<(Hash, Form)> {
         "1.2.840.10045.4.3.2" => Hash::Sha256,
         "1.2.840.10045.4.3.3" => Hash::Sha384,
         "1.2.840.10045.4.3.4" => Hash::Sha512,
-        // By NIST's register of algorithms.
+        // OIDs of NIST's register of algorithms.
         "2.16.840.1.101.3.4.3.9" => Hash::Sha3_224,
         "2.16.840.1.101.3.4.3.10" => Hash::Sha3_256,
         "2.16.840.1.101.3.4.3.11" => Hash::Sha3_384,
@@ -156,12 +156,13 @@ fn ecdsa_with(oid: &str) -> Option<(Hash, Form)> {
     Some((hash, Form::Der))
 }
 
-/// Whether a signature of `message` by this algorithm holds. `default` is the digest where the algorithm names none. One by an
-/// algorithm that the key is not for does not hold.
+/// Whether a signature of `message` by this algorithm holds. `default` is the digest if the algorithm names none.
+///
+/// A signature by an algorithm that does not fit the key does not hold.
 ///
 /// # Errors
 ///
-/// [`Unsupported`], where nothing can be said.
+/// [`Unsupported`] if the signature can't be judged.
 pub(crate) fn verify(
     key: &SubjectPublicKeyInfo<'_>,
     algorithm: &AlgorithmIdentifier<'_>,
@@ -199,11 +200,11 @@ pub(crate) fn verify(
             work.spend_hash(hash, message.len())?;
             Ok(curve.verify(bits, &hash.digest(message), form, signature))
         }
-        // A key that is only for PSS is for nothing else (RFC 4055 section 1.2).
+        // A key for PSS signs nothing else (RFC 4055 section 1.2).
         (Scheme::Pkcs1(named), KeyKind::Rsa) if !is_for_pss(key) => {
             let rsa = rsa::key(key).ok_or(Unsupported)?;
             let hash = named.or(default).ok_or(Unsupported)?;
-            // Some signers name another digest in the signature's algorithm than the one that they use throughout.
+            // Some signers use one digest throughout, and name another in the signature's algorithm.
             let other = default.filter(|default| *default != hash);
             match (
                 rsa::pkcs1(&rsa, bits, hash, message, signature, work)?,
@@ -230,7 +231,7 @@ pub(crate) fn verify(
     }
 }
 
-/// GOST R 34.10, with a digest as long as the numbers of the key's curve.
+/// Verifies GOST R 34.10, with a digest as long as the numbers of the key's curve.
 fn verify_gost(
     key: &SubjectPublicKeyInfo<'_>,
     hash: Hash,
@@ -250,18 +251,19 @@ fn verify_gost(
     Ok(key.verify(&hash.digest(message), signature))
 }
 
-/// Ed448 without a context (RFC 8032 section 5.2.7).
+/// Verifies Ed448 without a context (RFC 8032 section 5.2.7).
 fn ed448_holds(key: &[u8], message: &[u8], signature: &[u8]) -> bool {
     let key = crrl::ed448::PublicKey::decode(key);
     key.is_some_and(|key| key.verify_raw(signature, message))
 }
 
-/// Whether an RSA key is for PSS alone.
+/// Whether an RSA key is restricted to PSS.
 fn is_for_pss(key: &SubjectPublicKeyInfo<'_>) -> bool {
     key.algorithm.algorithm.to_id_string() == RSA_PSS
 }
 
-/// Whether a signature with such a key and algorithm, though it may hold, proves nothing today: forging one is within reach.
+/// Whether a signature with such a key and algorithm is too weak to prove anything today, although it may verify: it
+/// can be forged.
 pub(crate) fn is_weak(
     key: &SubjectPublicKeyInfo<'_>,
     algorithm: &AlgorithmIdentifier<'_>,

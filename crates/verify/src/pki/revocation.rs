@@ -1,4 +1,5 @@
-//! Whether a certificate was revoked, by what is at hand: lists (`crl`) and answers (`ocsp`). Nothing is fetched.
+//! Revocation of certificates, by the information at hand: lists (`crl`) and OCSP responses (`ocsp`). Nothing is
+//! fetched.
 
 use asn1_rs::{Class, Tag};
 use serde::Serialize;
@@ -11,10 +12,11 @@ use super::oid;
 use super::work::Work;
 use crate::time::Time;
 
-/// Most lists and answers of a file that are looked at; the largest honest ones, after several renewals, have some dozens.
+/// Most lists and responses of a file that are read. The largest honest files, after several renewals, have some
+/// dozens.
 const MAX_EVIDENCE: usize = 200;
 
-/// What it costs to pass a list or answer, and to read a byte of it.
+/// Cost of looking at a list or response, and of reading a byte of it.
 const CHOICE_NS: u64 = 100;
 const BYTE_NS: u64 = 20;
 
@@ -22,35 +24,35 @@ const BYTE_NS: u64 = 20;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(into = "Told")]
 pub enum Revocation {
-    /// Nothing at hand tells of some of them.
+    /// Nothing at hand says whether some of them were revoked.
     NotJudged,
-    /// None was, by what was made for the judged time or later.
+    /// None was revoked, by information that was made for the judged time or later.
     Good {
-        /// When the oldest of what tells so was made, in milliseconds since 1970.
+        /// The time at which the oldest of this information was made, in milliseconds since 1970.
         as_of_ms: i64,
     },
-    /// One was.
+    /// A certificate was revoked.
     Revoked {
-        /// Since when, in milliseconds since 1970; [`i64::MIN`] where that can't be read.
+        /// The time of the revocation, in milliseconds since 1970; [`i64::MIN`] if it can't be read.
         since_ms: i64,
     },
 }
 
-/// Whether certificates were revoked, as a report tells it.
+/// Whether certificates were revoked, as reports say it.
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Revocation))]
 pub(crate) struct Told {
-    /// What is known.
+    /// The status.
     status: RevocationStatus,
-    /// Good: when that was so.
+    /// If good: the time at which this was so.
     #[serde(skip_serializing_if = "Option::is_none")]
     as_of: Option<Time>,
-    /// Revoked: since when.
+    /// If revoked: the time of the revocation.
     #[serde(skip_serializing_if = "Option::is_none")]
     since: Option<Time>,
 }
 
-/// What is known of whether a certificate was revoked.
+/// Whether certificates were revoked; `not_judged` if that is unknown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -79,7 +81,7 @@ impl From<Revocation> for Told {
     }
 }
 
-/// Lists and answers that came with a signature.
+/// Revocation lists and OCSP responses that came with a signature.
 #[derive(Debug, Default)]
 pub(crate) struct Evidence<'a> {
     lists: Vec<Crl<'a>>,
@@ -87,7 +89,7 @@ pub(crate) struct Evidence<'a> {
 }
 
 impl<'a> Evidence<'a> {
-    /// Adds a `CertificateList`; one that can't be read tells nothing.
+    /// Adds a `CertificateList`; ignores one that can't be read.
     pub(crate) fn add_list(&mut self, der: &'a [u8], work: &Work) {
         if self.has_room(der, work) {
             self.lists.extend(Crl::read(der));
@@ -99,15 +101,15 @@ impl<'a> Evidence<'a> {
             && work.spend_each(der.len(), BYTE_NS).is_ok()
     }
 
-    /// Adds a `BasicOCSPResponse`, or an `OCSPResponse` around one; what can't be read tells nothing.
+    /// Adds a `BasicOCSPResponse`, or an `OCSPResponse` around one; ignores one that can't be read.
     pub(crate) fn add_answer(&mut self, der: &'a [u8], work: &Work) {
         if self.has_room(der, work) {
             self.answers.extend(Response::read(der, work));
         }
     }
 
-    /// Adds what a `RevocationInfoChoices` has (RFC 5652 section 10.2.1). Answers are there as RFC 5940 has them, or bare, as others
-    /// write them.
+    /// Adds the content of a `RevocationInfoChoices` (RFC 5652 section 10.2.1). OCSP responses are in the form of RFC
+    /// 5940, or bare, as other signers write them.
     pub(crate) fn add_choices(&mut self, mut choices: Reader<'a>, work: &Work) {
         while let Ok(Some(choice)) = choices.next() {
             if work.spend(CHOICE_NS).is_err() {
@@ -132,7 +134,7 @@ impl<'a> Evidence<'a> {
         }
     }
 
-    /// Adds what a `RevocationValues` has (ETSI EN 319 122-1 clause A.1.5.2).
+    /// Adds the content of a `RevocationValues` (ETSI EN 319 122-1 clause A.1.5.2).
     pub(crate) fn add_values(&mut self, values: &Value<'a>, work: &Work) {
         let mut fields = values.inside();
         for (tag, add) in [
@@ -165,7 +167,7 @@ impl<'a> Evidence<'a> {
 }
 
 impl Revocation {
-    /// Of what two places tell of one certificate, what counts: that it was revoked, or else the newest.
+    /// Combines two results for one certificate: a revocation counts, otherwise the newest.
     pub(crate) fn or(self, other: Self) -> Self {
         match (self, other) {
             (Self::Revoked { since_ms: a }, Self::Revoked { since_ms: b }) => {
@@ -179,7 +181,7 @@ impl Revocation {
         }
     }
 
-    /// What is known of two certificates together: that one was revoked, or what is known of both.
+    /// Combines the results for two certificates: a revocation of either, otherwise what is known of both.
     pub(crate) fn and(self, other: Self) -> Self {
         match (self, other) {
             (Self::Revoked { .. }, _) | (_, Self::Revoked { .. }) => self.or(other),
@@ -191,25 +193,27 @@ impl Revocation {
     }
 }
 
-/// What a list or answer says of one certificate.
+/// A statement of a list or response about one certificate.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Statement {
-    /// When it was made, in milliseconds since 1970.
+    /// The time at which it was made, in milliseconds since 1970.
     pub(super) made_ms: i64,
-    /// Until when there is no newer one, in milliseconds since 1970.
+    /// The time of the next update, in milliseconds since 1970.
     pub(super) next_ms: Option<i64>,
-    /// It goes on telling of certificates that were over at this time or later, in milliseconds since 1970.
+    /// The statement also covers certificates that expired at this time or later, in milliseconds since 1970.
     pub(super) keeps_since_ms: Option<i64>,
-    /// Since when the certificate is revoked, in milliseconds since 1970, or [`i64::MIN`] where that can't be read; none where it
-    /// is good.
+    /// The time of the revocation, in milliseconds since 1970, or [`i64::MIN`] if it can't be read; none if the
+    /// certificate is good.
     pub(super) is_revoked_since_ms: Option<i64>,
-    /// Reasons for which it tells so.
+    /// The reasons that the statement covers.
     pub(super) reasons: u16,
 }
 
 impl Statement {
-    /// Whether a good certificate was good at a time by this: it was made then or later, and not after the certificate was over,
-    /// when authorities forget it unless they say that they do not.
+    /// Whether the statement shows that a certificate was good at a time, unless it revokes it.
+    ///
+    /// The statement must be made at that time or later, or be valid until then. It must not be made after the
+    /// certificate expired: authorities drop expired certificates, unless they say that they keep them.
     pub(super) fn is_about(&self, time_ms: i64, certificate: &Parsed<'_>) -> bool {
         let reaches = self.made_ms >= time_ms || self.next_ms.is_some_and(|next| next >= time_ms);
         let end_ms = certificate.not_after_ms();
@@ -218,7 +222,7 @@ impl Statement {
     }
 }
 
-/// What a BIT STRING of whole bytes holds.
+/// The content of a BIT STRING of whole bytes.
 pub(super) fn bits<'a>(value: &Value<'a>) -> Option<&'a [u8]> {
     match value.content() {
         [0, bits @ ..] => Some(bits),

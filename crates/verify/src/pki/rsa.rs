@@ -1,4 +1,4 @@
-//! RSA signatures (RFC 8017): by the library where it knows the digest, by hand otherwise.
+//! RSA signatures (RFC 8017): by the library if it supports them, otherwise by code of our own.
 
 use asn1_rs::{FromDer as _, Oid};
 use aws_lc_rs::signature::{self, UnparsedPublicKey, VerificationAlgorithm};
@@ -14,19 +14,19 @@ use super::work::Work;
 
 /// `id-mgf1` (RFC 8017 appendix B.2.1).
 const MGF1: &str = "1.2.840.113549.1.1.8";
-/// Largest modulus of an RSA key, in bits: what is larger is only there to take time.
+/// Largest modulus of an RSA key, in bits. Larger ones only serve to take time.
 const MAX_BITS: usize = 8192;
 /// Largest exponent of an RSA key, in bits.
 const MAX_EXPONENT_BITS: u64 = 64;
 
 /// Smallest modulus of an RSA key that proves anything today, in bits (NIST SP 800-131A revision 2, table 2).
 const MIN_BITS: u64 = 2048;
-/// What the library takes for a key of RSA of 1,024 bits, of which it takes the square for larger ones.
+/// Cost of the library for an RSA key of 1,024 bits. It grows with the square of the length.
 const LIBRARY_NS: u64 = 8_000;
-/// What one multiplication of numbers of 64 bits takes, of which there is the square for larger ones.
+/// Cost of multiplying two numbers of 64 bits. It grows with the square of the length.
 const LIMB_NS: u64 = 4;
 
-/// An RSA key, also where it is only for PSS (RFC 8017 appendix A.1.1).
+/// Reads an RSA key, also one that is restricted to PSS (RFC 8017 appendix A.1.1).
 pub(super) fn key<'k>(key: &'k SubjectPublicKeyInfo<'_>) -> Option<RSAPublicKey<'k>> {
     let mut fields = Reader::new(&key.subject_public_key.data)
         .next()
@@ -37,7 +37,8 @@ pub(super) fn key<'k>(key: &'k SubjectPublicKeyInfo<'_>) -> Option<RSAPublicKey<
     Some(RSAPublicKey { modulus, exponent })
 }
 
-/// RSASSA-PKCS1-v1_5 (RFC 8017 section 8.2.2): by the library where it knows the digest, by hand otherwise.
+/// Verifies RSASSA-PKCS1-v1_5 (RFC 8017 section 8.2.2). If the library does not support the digest, or rejects the
+/// signature, code of our own decides.
 pub(super) fn pkcs1(
     rsa: &RSAPublicKey<'_>,
     key: &[u8],
@@ -64,7 +65,8 @@ pub(super) fn pkcs1(
     let oid = hash.oid_der().ok_or(Unsupported)?;
     work.spend_hash(hash, message.len())?;
     let digest = hash.digest(message);
-    // DigestInfo with the parameters that belong there, and without, as some signers have it (RFC 8017 appendix A.2.4).
+    // `DigestInfo` with the NULL parameters that belong there, and without, as some signers write it (RFC 8017 appendix
+    // A.2.4).
     Ok([&[5, 0][..], &[]].iter().any(|parameters| {
         let algorithm = tlv(0x30, &[oid, parameters].concat());
         let info = tlv(0x30, &[algorithm, tlv(0x04, &digest)].concat());
@@ -76,7 +78,7 @@ pub(super) fn pkcs1(
     }))
 }
 
-/// What an RSASSA-PSS signature is made with (RFC 8017 appendix A.2.3).
+/// The parameters of an RSASSA-PSS signature (RFC 8017 appendix A.2.3).
 pub(crate) struct PssParameters {
     pub(crate) hash: Hash,
     pub(crate) mask_hash: Hash,
@@ -91,7 +93,7 @@ impl PssParameters {
 
     fn of(parameters: &asn1_rs::Any<'_>) -> Option<Self> {
         let parameters = RsaSsaPssParams::try_from(parameters).ok()?;
-        // It must be 1 (RFC 8017 appendix A.2.3).
+        // The trailer field must be 1 (RFC 8017 appendix A.2.3).
         if parameters.trailer_field() != 1 {
             return None;
         }
@@ -112,8 +114,8 @@ impl PssParameters {
         })
     }
 
-    /// Whether these are as a key demands that is for PSS alone: the same digests, and no shorter salt (RFC 4055 section 3.3); none
-    /// where that can't be read.
+    /// Whether these obey the parameters of a key that is restricted to PSS: the same digests, and no shorter salt (RFC
+    /// 4055 section 3.3). None if those can't be read.
     pub(super) fn obey(&self, demanded: &asn1_rs::Any<'_>) -> Option<bool> {
         let demanded = Self::of(demanded)?;
         Some(
@@ -124,7 +126,7 @@ impl PssParameters {
     }
 }
 
-/// RSASSA-PSS with any digests and salt (RFC 8017 sections 8.1.2 and 9.1.2).
+/// Verifies RSASSA-PSS with any digests and salt (RFC 8017 sections 8.1.2 and 9.1.2).
 pub(super) fn pss(
     rsa: &RSAPublicKey<'_>,
     parameters: &PssParameters,
@@ -140,7 +142,7 @@ pub(super) fn pss(
     let encoded = recover(rsa, signature, work)?;
     work.spend_hash(hash, message.len())?;
     let digest = hash.digest(message);
-    // The encoding is of one bit less than the modulus.
+    // The encoding has one bit less than the modulus.
     let bits = modulus(rsa).bits() as usize - 1;
     let encoded = match (bits % 8, encoded.split_first()) {
         (0, Some((0, rest))) => rest,
@@ -157,10 +159,10 @@ pub(super) fn pss(
     else {
         return Ok(false);
     };
-    // Each digest of the mask is as long as it is itself.
+    // Each round yields one digest of the mask.
     let rounds = masked_bytes / mask_hash.digest_bytes() + 1;
     work.spend_each(rounds, mask_hash.cost_ns(expected.len() + 4))?;
-    // Bits of its first byte that the encoding has no use for (section 9.1.2, steps 6 and 9).
+    // Bits of the first byte that the encoding does not use (section 9.1.2, steps 6 and 9).
     let unused = masked.len() * 8 + (digest.len() + 1) * 8 - bits;
     let used = u32::try_from(unused).ok();
     let used = used.and_then(|unused| 0xff_u8.checked_shr(unused));
@@ -187,7 +189,7 @@ pub(super) fn pss(
     Ok(well_padded && hash.digest(&whole) == expected)
 }
 
-/// MGF1 (RFC 8017 appendix B.2.1).
+/// The mask of MGF1 (RFC 8017 appendix B.2.1).
 fn mask(hash: Hash, seed: &[u8], bytes: usize) -> impl Iterator<Item = u8> {
     let seed = seed.to_vec();
     (0_u32..)
@@ -204,18 +206,20 @@ fn modulus(rsa: &RSAPublicKey<'_>) -> BigUint {
     BigUint::from_bytes_be(rsa.modulus)
 }
 
-/// What was signed, as long as the modulus (RFC 8017 section 5.2.2).
+/// The encoded message that was signed, as long as the modulus (RFC 8017 section 5.2.2). All zeros if the signature has
+/// a wrong length or value.
 fn recover(rsa: &RSAPublicKey<'_>, signature: &[u8], work: &Work) -> Result<Vec<u8>, Unsupported> {
     let (n, e) = (modulus(rsa), BigUint::from_bytes_be(rsa.exponent));
     let bits = usize::try_from(n.bits()).unwrap_or(usize::MAX);
     if !(512..=MAX_BITS).contains(&bits) || e.bits() > MAX_EXPONENT_BITS || !n.bit(0) {
         return Err(Unsupported);
     }
-    // Sixteen powers are made ready; then there is a squaring for each bit of the exponent, and a product for every fourth.
+    // Sixteen powers are precomputed. Then each bit of the exponent takes a squaring, and every fourth a product.
     let products = 20 + e.bits() * 5 / 4;
     work.spend((n.bits() / 64 + 1).pow(2) * products * LIMB_NS)?;
     let bytes = bits.div_ceil(8);
-    // It is as long as the modulus (RFC 8017 sections 8.1.2 and 8.2.2, step 1) and less (section 5.2.2).
+    // A signature is as long as the modulus (RFC 8017 sections 8.1.2 and 8.2.2, step 1) and less than it (section
+    // 5.2.2).
     let length = signature.len();
     let signature = BigUint::from_bytes_be(signature);
     if length != bytes || signature >= n {

@@ -1,27 +1,28 @@
-//! The rules by which a chain of certificates is judged: a verifier's own choices, which RFC 5280 section 6.1.1 calls inputs.
+//! Rules for judging a certificate chain: the verifier's own choices, which RFC 5280 section 6.1.1 calls inputs.
 
 use serde::{Deserialize, Serialize};
 
-/// The rules by which chains of signers are judged. The default asks for nothing beyond what the certificates themselves demand; by
-/// that those who made time stamps are always judged.
+/// The rules for judging the chains of signers. The default requires only what the certificates themselves demand.
+///
+/// Chains of time-stamping authorities are always judged by the default.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Rules {
-    /// How much must be known of revocation.
+    /// Whether revocation information is required.
     pub revocation: RevocationRule,
-    /// The policies that are acceptable, as object identifiers in dotted form; any if none (RFC 5280's `user-initial-policy-set`).
-    /// They are asked for only where a chain must be valid for a policy.
+    /// The acceptable policies, as object identifiers in dotted form (RFC 5280's `user-initial-policy-set`). `None`
+    /// accepts any. They matter only if a chain must be valid for a policy.
     pub initial_policies: Option<Vec<String>>,
-    /// Whether a chain must be valid for an acceptable policy, also if no certificate of it demands that
+    /// Whether a chain must be valid for an acceptable policy even if none of its certificates demands that
     /// (`initial-explicit-policy`).
     pub require_explicit_policy: bool,
-    /// Whether one policy never stands for another (`initial-policy-mapping-inhibit`).
+    /// Whether policy mapping is inhibited, so that no policy stands for another (`initial-policy-mapping-inhibit`).
     pub inhibit_policy_mapping: bool,
-    /// Whether `anyPolicy` in a certificate stands for no policy (`initial-any-policy-inhibit`).
+    /// Whether `anyPolicy` in a certificate is ignored (`initial-any-policy-inhibit`).
     pub inhibit_any_policy: bool,
 }
 
 impl Rules {
-    /// The default, for those who made time stamps.
+    /// The default, for time-stamping authorities.
     pub(crate) const LENIENT: Self = Self {
         revocation: RevocationRule::IfPresent,
         initial_policies: None,
@@ -31,15 +32,15 @@ impl Rules {
     };
 }
 
-/// How much must be known of whether the certificates of a chain were revoked.
+/// Whether revocation information is required for the certificates of a chain.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum RevocationRule {
-    /// A revocation that is told counts; if nothing tells of a certificate, it passes.
+    /// A known revocation counts. A certificate without revocation information passes.
     #[default]
     IfPresent,
-    /// Something must tell of each certificate of a chain that it was not revoked; otherwise the verdict is `INDETERMINATE` with
-    /// `TRY_LATER`.
+    /// Revocation information must show for each certificate of a chain that it was not revoked. Otherwise the verdict
+    /// is `INDETERMINATE` with `TRY_LATER`.
     Required,
 }

@@ -1,5 +1,5 @@
-//! Whether two distinguished names are the same (RFC 5280 section 7.1): however their strings are encoded, in upper or lower case,
-//! and with however many blanks.
+//! Comparison of distinguished names (RFC 5280 section 7.1). The encoding of strings, upper and lower case, and the
+//! number of blanks do not matter.
 
 use std::cell::OnceCell;
 
@@ -10,10 +10,10 @@ use super::ber::{Reader, Value};
 use super::name::wide_text;
 use super::work::Work;
 
-/// What it costs to prepare a byte of a name: three of them may stand for eighteen characters.
+/// Cost of preparing a byte of a name: three bytes may stand for eighteen characters.
 const BYTE_NS: u64 = 400;
 
-/// A name as encoded, and as it is compared.
+/// A name as encoded, and in the form for comparing.
 #[derive(Debug)]
 pub(crate) struct DistinguishedName<'a> {
     der: &'a [u8],
@@ -28,7 +28,7 @@ impl<'a> DistinguishedName<'a> {
         }
     }
 
-    /// Whether it is the same name. Where the work is exhausted, no other is.
+    /// Whether the names are the same; false if the budget is exhausted.
     pub(crate) fn is(&self, other: &DistinguishedName<'_>, work: &Work) -> bool {
         if work.is_same(self.der, other.der) {
             return true;
@@ -44,20 +44,20 @@ impl<'a> DistinguishedName<'a> {
         self.der
     }
 
-    /// Whether another name begins with the parts of this one; none where the work is exhausted.
+    /// Whether another name begins with the parts of this one; none if the budget is exhausted.
     pub(crate) fn contains(&self, name: &DistinguishedName<'_>, work: &Work) -> Option<bool> {
-        // A whole part in front is whole in both: each tells its length.
+        // Each part begins with its length, so that a common beginning ends at a part.
         Some(name.prepared(work)?.starts_with(self.prepared(work)?))
     }
 
-    /// A spelling that is the same for all encodings of it; none where the work is exhausted.
+    /// A spelling that is common to all encodings of the name; none if the budget is exhausted.
     pub(crate) fn key(&self, work: &Work) -> Option<Vec<u8>> {
         let prepared = self.prepared(work)?;
         work.spend_each(prepared.len(), 1).ok()?;
         Some(prepared.to_vec())
     }
 
-    /// The same of this name with one part more, which is the inside of a `RelativeDistinguishedName`.
+    /// Like [`Self::key`], with one more part: the content of a `RelativeDistinguishedName`.
     pub(crate) fn key_with(&self, part: &[u8], work: &Work) -> Option<Vec<u8>> {
         work.spend_each(part.len(), BYTE_NS).ok()?;
         let mut key = self.key(work)?;
@@ -70,14 +70,14 @@ impl<'a> DistinguishedName<'a> {
             work.spend_each(self.der.len(), BYTE_NS).ok()?;
         }
         let prepared = self.prepared.get_or_init(|| {
-            // What is no name is only the same as itself.
+            // A value that is not a name equals only itself.
             prepare(self.der).unwrap_or_else(|| self.der.to_vec())
         });
         Some(prepared)
     }
 }
 
-/// A spelling that is the same for all encodings of one name: parts in their order, attributes of one part sorted.
+/// The spelling that is common to all encodings of a name: parts in their order, attributes of one part sorted.
 fn prepare(der: &[u8]) -> Option<Vec<u8>> {
     let mut prepared = Vec::with_capacity(der.len());
     let mut parts = Reader::new(der).expect(Tag::Sequence, "").ok()?.inside();
@@ -87,7 +87,7 @@ fn prepare(der: &[u8]) -> Option<Vec<u8>> {
     Some(prepared)
 }
 
-/// Adds a part, whose attributes these are.
+/// Appends a part with these attributes.
 fn prepare_part(prepared: &mut Vec<u8>, mut all: Reader<'_>) -> Option<()> {
     let mut attributes = Vec::new();
     while let Some(attribute) = all.next().ok()? {
@@ -106,22 +106,22 @@ fn prepare_part(prepared: &mut Vec<u8>, mut all: Reader<'_>) -> Option<()> {
     Some(())
 }
 
-/// Adds bytes so that it is plain where they end.
+/// Appends bytes with their length in front, so that their end is known.
 fn put(prepared: &mut Vec<u8>, bytes: &[u8]) {
     prepared.extend_from_slice(&(bytes.len() as u64).to_be_bytes());
     prepared.extend_from_slice(bytes);
 }
 
-/// A string by its characters, as RFC 4518 section 2 prepares them for comparing; anything else by its encoding.
+/// A string as RFC 4518 section 2 prepares it for comparing; any other value as encoded.
 fn prepare_value(value: &Value<'_>) -> Vec<u8> {
     let Some(text) = text(value) else {
         return value.raw.to_vec();
     };
-    // Folding may decompose, and composing may join what folds.
+    // Composing first may yield characters to fold; folding may decompose, so that it is composed again.
     let folded = text.nfkc().flat_map(char::to_lowercase);
     let folded: String = folded.nfkc().collect();
     let words: Vec<_> = folded.split_whitespace().collect();
-    // No encoding of a value begins so.
+    // No encoding of a value begins with this byte.
     let mut prepared = vec![0];
     prepared.extend_from_slice(words.join(" ").as_bytes());
     prepared
@@ -179,7 +179,7 @@ mod tests {
             (utf8("e\u{301}"), utf8("É"), true),
             (utf8("Test CA"), utf8("TestCA"), false),
             (utf8("Test CA"), utf8("Test CA 2"), false),
-            // No string, and one that says the same bytes.
+            // A value that is not a string, and a string of the same bytes.
             (name(0x04, b"x"), utf8("x"), false),
             (name(0x04, b"x"), name(0x04, b"X"), false),
         ] {

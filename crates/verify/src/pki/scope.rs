@@ -1,4 +1,4 @@
-//! The scope of a list of revoked certificates, by its extensions (RFC 5280 section 5.2).
+//! The scope of a revocation list, by its extensions (RFC 5280 section 5.2).
 
 use asn1_rs::{Class, Tag};
 
@@ -6,27 +6,27 @@ use super::ber::{Reader, Value};
 use super::distribution::{PlaceName, read_reasons};
 use super::extensions::Extension;
 
-/// The extensions of a list that count.
+/// The extensions of a list that matter.
 #[derive(Debug, Default)]
 pub(super) struct Scope<'a> {
     /// The whole `IssuingDistributionPoint` (RFC 5280 section 5.2.5).
     pub(super) point: Option<&'a [u8]>,
-    /// The place where it is published; it is about certificates that name that place.
+    /// The place of publication. The list covers certificates that name this place.
     pub(super) place: Option<PlaceName<'a>>,
     pub(super) users_only: bool,
     pub(super) authorities_only: bool,
     pub(super) attributes_only: bool,
-    /// Its entries may be about certificates of others.
+    /// Entries may be about certificates of other issuers.
     pub(super) indirect: bool,
-    /// Only these reasons count.
+    /// The only reasons that the list covers.
     pub(super) reasons: Option<u16>,
     pub(super) number: Option<&'a [u8]>,
-    /// It tells only what changed since the list of this number.
+    /// For a delta list: the number of the list whose changes it has.
     pub(super) base: Option<&'a [u8]>,
     pub(super) authority_key: Option<&'a [u8]>,
-    /// It goes on listing certificates that were over at this time or later (`expiredCertsOnCRL`, X.509 section 9.5.2.8).
+    /// The list keeps certificates that expired at this time or later (`expiredCertsOnCRL`, X.509 section 9.5.2.8).
     pub(super) keeps_since_ms: Option<i64>,
-    /// It follows rules that are unknown here: it tells nobody to be good.
+    /// The list follows rules that are unknown here: it shows no certificate to be good.
     pub(super) unknown: bool,
 }
 

@@ -1,18 +1,18 @@
-//! Which certificate is a signer's, where several could be.
+//! The choice of a signer's certificate among several candidates.
 
 use super::certificate::Parsed;
 use super::chain::{Judged, Purpose, Trust};
 use super::verdict::Basis;
 use super::work::Work;
 
-/// A signer's certificate, and what is said of it.
+/// A signer's certificate and its judgement.
 pub(crate) struct Chosen<'c> {
     pub(crate) certificate: &'c Parsed<'c>,
     pub(crate) judged: Judged,
 }
 
 impl Trust<'_> {
-    /// Judges certificates of one key as [`Self::judge`] does: the first good one counts, or else the first.
+    /// Judges certificates of one key as [`Self::judge`] does. The first good one counts, otherwise `certificate`.
     pub(crate) fn judge_signer<'c>(
         &self,
         certificate: &'c Parsed<'c>,
@@ -38,7 +38,7 @@ impl Trust<'_> {
     }
 }
 
-/// Whether two certificates are of one key, parameters and all.
+/// Whether two certificates have the same key, including its parameters.
 pub(crate) fn is_of_same_key(one: &Parsed<'_>, other: &Parsed<'_>, work: &Work) -> bool {
     let [one, other] = [one, other].map(|it| it.x509().public_key().raw);
     work.is_same(one, other)

@@ -1,5 +1,5 @@
-//! Whether a certificate of a path was revoked, by lists and answers of those who are entitled to say so (RFC 5280 section 6.3, RFC
-//! 6960 section 4.2.2.2). A certificate that anybody of these lists is revoked, whatever else is told.
+//! The revocation of a certificate of a path, by lists and responses of entitled signers (RFC 5280 section 6.3, RFC
+//! 6960 section 4.2.2.2). If any of these revokes a certificate, it is revoked, whatever the others say.
 
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
@@ -13,43 +13,44 @@ use super::revocation::{Revocation, Statement};
 use super::signer::is_of_same_key;
 use super::work::Sha256;
 
-/// What it costs to look at a list, and at somebody who may have signed it.
+/// Cost of looking at a list, and at a possible signer of it.
 const LOOK_NS: u64 = 300;
-/// What it costs to pass an extension of a certificate, which is done some times.
+/// Cost of looking at an extension of a certificate, which happens several times.
 const EXTENSION_NS: u64 = 20;
-/// How many that sign lists may be vouched for by one another's lists.
+/// Most signers of lists in a row, each of which depends on a list of the next.
 const MAX_DEPTH: usize = 4;
 
-/// What is known of those who sign lists and answers, for one search.
+/// Results about signers of lists and responses, cached for one search.
 #[derive(Debug, Default)]
 pub(super) struct Signers {
-    /// Whether a path leads from a certificate, by its digest, to the trusted one, at a time in milliseconds since 1970.
+    /// Whether a path leads from a certificate to an anchor, both by their digests, at a time in milliseconds since
+    /// 1970.
     known: RefCell<HashMap<(Sha256, Sha256, i64), bool>>,
-    /// Those who are being judged: none is vouched for by its own list.
+    /// Signers that are being judged. None is vouched for by its own list.
     asked: RefCell<Vec<Sha256>>,
-    /// Issuers, by the digests of their certificates, and the places of those at hand that they have issued for answers.
+    /// The delegates of an issuer, as indices of certificates at hand, by the digest of the issuer's certificate.
     delegates: RefCell<HashMap<Sha256, Vec<usize>>>,
 }
 
-/// A certificate whose revocation is asked for, and the rest of its path, its issuer first.
+/// A certificate whose revocation is in question, and the rest of its path, its issuer first.
 #[derive(Clone, Copy)]
 pub(super) struct Place<'p> {
     pub(super) certificate: &'p Parsed<'p>,
     pub(super) above: &'p [&'p Parsed<'p>],
 }
 
-/// What a list that counts says of the certificate.
+/// The result of an entitled list for the certificate.
 struct Heard<'l> {
     list: &'l Crl<'l>,
     found: Found,
-    /// Reasons for which it tells that the certificate is good.
+    /// The reasons for which it shows that the certificate is good.
     reasons: u16,
-    /// The end of the time in which it is relied on for that, in milliseconds since 1970.
+    /// The time, in milliseconds since 1970, until which the list is relied on for that.
     until_ms: i64,
 }
 
 impl Trust<'_> {
-    /// What is at hand of a certificate's revocation.
+    /// The revocation of a certificate, by the information at hand.
     pub(super) fn revocation(
         &self,
         place: Place<'_>,
@@ -91,8 +92,8 @@ impl Trust<'_> {
         Revocation::NotJudged
     }
 
-    /// Certificates at hand that an issuer has issued for answers, each once. They are looked for once for all answers: nobody but the
-    /// issuer can make them many.
+    /// Certificates at hand that an issuer issued for signing responses, each once. The search runs once for all
+    /// responses: only the issuer itself could make the result long.
     fn delegates(&self, issuer: &Parsed<'_>, signers: &Signers) -> Vec<&Parsed<'_>> {
         let mut known = signers.delegates.borrow_mut();
         let places = known.entry(*issuer.sha256()).or_insert_with(|| {
@@ -112,7 +113,7 @@ impl Trust<'_> {
         found.copied().collect()
     }
 
-    /// What lists say.
+    /// The statements of lists.
     fn listed(&self, place: Place<'_>, signers: &Signers) -> Vec<Statement> {
         let mut heard = Vec::new();
         for list in self.evidence.iter().flat_map(|it| it.lists()) {
@@ -141,10 +142,11 @@ impl Trust<'_> {
         told
     }
 
-    /// The end of the time, in milliseconds since 1970, in which the signer of a list is relied on for good certificates; none if
-    /// nobody who is entitled signed it: an authority of the path, a trusted one, or one that has a path to the same trusted one (RFC
-    /// 5280 section 6.3.3 (f)). A weak signature may be forged, and is relied on for revoked certificates alone: nobody forges his
-    /// own revocation.
+    /// The time, in milliseconds since 1970, until which the signer of a list is relied on for good certificates.
+    ///
+    /// None if no entitled signer signed it: an authority of the path, a trust anchor, or a certificate that has a path
+    /// to the same anchor (RFC 5280 section 6.3.3 (f)). A weak signature may be forged, so it counts for revoked
+    /// certificates only: nobody forges the revocation of their own.
     fn word_until_ms(&self, list: &Crl<'_>, place: Place<'_>, signers: &Signers) -> Option<i64> {
         let work = self.work;
         let has_signed = |signer: &Parsed<'_>| {
@@ -159,12 +161,12 @@ impl Trust<'_> {
                 until_ms
             }
         };
-        // The path is judged itself, and who is trusted needs nobody's word.
+        // The path itself is judged elsewhere, and a trust anchor needs no proof.
         let mut known = place.above.iter().copied().chain(self.anchors);
         if let Some(signer) = known.find(|it| has_signed(it)) {
             return Some(word(signer, i64::MAX));
         }
-        // A key that leaked when its certificate was over can sign lists of any time before, that are to be valid for ever.
+        // A key that leaked after its certificate expired can sign lists that claim any earlier time and never expire.
         let mut latest: Option<&Parsed<'_>> = None;
         for signer in self.certificates.iter().copied() {
             let end_ms = signer.not_after_ms();
@@ -179,7 +181,7 @@ impl Trust<'_> {
             }
         }
         latest.map(|signer| {
-            // A key does not vouch for itself, or a stolen one always would.
+            // A key does not vouch for itself; otherwise a stolen key always would.
             let is_own = is_of_same_key(signer, place.certificate, work);
             word(
                 signer,
@@ -192,7 +194,7 @@ impl Trust<'_> {
         })
     }
 
-    /// Whether a path leads from somebody who signs lists to the trusted one of this path.
+    /// Whether a path leads from a signer of lists to the anchor of this path.
     fn leads(
         &self,
         signer: &Parsed<'_>,
@@ -231,7 +233,7 @@ impl Heard<'_> {
         }
     }
 
-    /// Adds what this list says, together with those that tell what changed since.
+    /// Adds the statements of this list, combined with those of its newest delta list.
     fn tell(&self, all: &[Self], told: &mut Vec<Statement>, trust: &Trust<'_>) {
         let Self { list, found, .. } = self;
         let revoked = |since_ms| Statement {
@@ -239,7 +241,7 @@ impl Heard<'_> {
             ..list.good(self.reasons)
         };
         if list.is_delta() {
-            // Alone it says nothing of what it does not list.
+            // A delta list alone says nothing about certificates that it does not have.
             told.extend(found.revoked().map(|entry| revoked(entry.since_ms)));
             return;
         }
@@ -255,7 +257,7 @@ impl Heard<'_> {
                 one
             }
         });
-        // What tells of fewer reasons can't let go of a certificate.
+        // A delta list that covers fewer reasons can't lift a hold.
         let newest = newest.filter(|it| it.reasons & self.reasons == self.reasons);
         let is_lifted = |entry: super::crl::Entry| {
             let removed = newest.and_then(|newest| newest.found.entry);
@@ -265,7 +267,7 @@ impl Heard<'_> {
         match found.revoked() {
             Some(entry) if !is_lifted(entry) => told.push(revoked(entry.since_ms)),
             Some(_) => {}
-            // A complete list removes nobody (RFC 5280 section 5.3.1).
+            // A complete list can't remove a certificate (RFC 5280 section 5.3.1).
             None if found.entry.is_none() && found.is_good() && self.reasons != 0 => {
                 told.push(self.good(self.reasons));
             }

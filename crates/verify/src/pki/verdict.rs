@@ -1,4 +1,4 @@
-//! What a verification comes to, in the words of ETSI EN 319 102-1.
+//! The result of a verification, in the terms of ETSI EN 319 102-1.
 
 use serde::{Deserialize, Serialize};
 use strum::Display;
@@ -7,78 +7,81 @@ use super::Certificate;
 use super::revocation::Revocation;
 use crate::time;
 
-/// What a verification comes to (ETSI EN 319 102-1 section 5.1.3, table 4).
+/// The result of a verification (ETSI EN 319 102-1 section 5.1.3, table 4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Display)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 #[strum(serialize_all = "SCREAMING_SNAKE_CASE")]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum Indication {
-    /// It holds.
+    /// The signature holds.
     TotalPassed,
-    /// It can't be said.
+    /// The available information is not enough to decide.
     Indeterminate,
-    /// It does not hold.
+    /// The signature does not hold.
     TotalFailed,
 }
 
-/// Why it is not passed (ETSI EN 319 102-1 section 5.1.3, tables 5 and 6).
+/// The reason why a signature did not pass (ETSI EN 319 102-1 section 5.1.3, tables 5 and 6).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Display)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 #[strum(serialize_all = "SCREAMING_SNAKE_CASE")]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum SubIndication {
-    /// What is signed is not what is there.
+    /// The digest of the signed data is not the one that was signed.
     HashFailure,
-    /// The signature is none of what is signed under the signer's key.
+    /// The signature does not verify under the signer's key.
     SigCryptoFailure,
-    /// It is not made as it must be.
+    /// The signature breaks the rules of its format.
     FormatFailure,
-    /// The signer's certificate is not there, or is not the one that was signed along.
+    /// The signer's certificate is missing, or it is not the one that the signature refers to in its signed part.
     NoSigningCertificateFound,
-    /// What is signed is elsewhere.
+    /// The signed data is not available here.
     SignedDataNotFound,
-    /// The algorithms are not known here.
+    /// The algorithms are not supported here.
     CryptoConstraintsFailure,
-    /// The algorithms are too weak to prove anything today, and nothing proves that the signature is from when they were not.
+    /// The algorithms are too weak to prove anything today, and nothing proves that the signature was made before they
+    /// were.
     CryptoConstraintsFailureNoPoe,
-    /// No chain leads to anybody who is trusted.
+    /// No chain leads to a trusted certificate.
     NoCertificateChainFound,
     /// The chain breaks a rule that is not about time.
     CertificateChainGeneralFailure,
-    /// The signer's certificate is not for signatures.
+    /// The signer's certificate is not meant for this kind of signature, or the chain is valid for no acceptable
+    /// policy.
     ChainConstraintsFailure,
-    /// What is signed is not such that it can be told from something else.
+    /// It is not certain what is signed: an unsigned part of the document could be mistaken for the signed part.
     SigConstraintsFailure,
-    /// The certificates were not valid then, and nothing proves that the signature is older.
+    /// The certificates were not valid at the judged time, and nothing proves that the signature is older.
     OutOfBoundsNoPoe,
     /// The signer's certificate was revoked, and nothing proves that the signature is older.
     RevokedNoPoe,
     /// An authority's certificate was revoked, and nothing proves that the signature is older.
     RevokedCaNoPoe,
-    /// Nothing at hand tells whether a certificate was revoked, and that is required.
+    /// Nothing available says whether a certificate was revoked, and the rules require that.
     TryLater,
 }
 
-/// Whether a signature holds (ETSI EN 319 102-1 section 5.1.3).
+/// The verdict on a signature (ETSI EN 319 102-1 section 5.1.3).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = SignatureVerdict))]
 pub struct Verdict {
-    /// What it comes to.
+    /// The result.
     pub indication: Indication,
-    /// Why it did not pass.
+    /// The reason why it did not pass.
     #[cfg_attr(feature = "openapi", schema(example = json!(null)))]
     pub sub_indication: Option<SubIndication>,
-    /// The same in a sentence.
+    /// The result in a sentence.
     #[cfg_attr(feature = "openapi", schema(value_type = String, example = "The signature holds."))]
     pub explanation: &'static str,
-    /// Whether what was signed is unchanged, under the key of the signer's certificate; null if that can't be told.
+    /// Whether the signed data is unchanged and the signature verifies under the key of the signer's certificate; null
+    /// if that is unknown.
     #[cfg_attr(feature = "openapi", schema(example = true))]
     pub intact: Option<bool>,
-    /// When the signer says to have signed.
+    /// The time of signing that the signer claims.
     #[serde(rename = "claimed_time", serialize_with = "time::serialize_option_ms")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<time::Time>))]
     pub claimed_time_ms: Option<i64>,
-    /// When a trusted time stamp proves that the signature was there.
+    /// The time at which the signature existed, as a trusted time stamp proves.
     #[serde(rename = "proven_time", serialize_with = "time::serialize_option_ms")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<time::Time>))]
     pub proven_time_ms: Option<i64>,
@@ -86,7 +89,7 @@ pub struct Verdict {
     #[serde(rename = "judged_time", serialize_with = "time::serialize_ms")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<time::Time>))]
     pub judged_time_ms: i64,
-    /// Where that time comes from.
+    /// The source of that time.
     pub judged_by: Basis,
     /// SHA-256, in hexadecimal, of each certificate from the signer's to the trusted one; empty if no chain was found.
     #[cfg_attr(feature = "openapi", schema(value_type = Vec<crate::digest::Sha256>))]
@@ -94,50 +97,51 @@ pub struct Verdict {
     /// Whether certificates of that chain were revoked.
     #[cfg_attr(feature = "openapi", schema(value_type = super::revocation::Told))]
     pub revocation: Revocation,
-    /// Only with `SIGNED_DATA_NOT_FOUND`: what it comes to apart from the content, which is elsewhere. The digest that was signed
-    /// along is taken for the content's; absent if none was.
+    /// Only with `SIGNED_DATA_NOT_FOUND`: the result apart from the content, which is not available. The signed digest
+    /// is taken as the digest of the content. Absent if no digest was signed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub apart_from_content: Option<Outcome>,
-    /// The certificate that was judged, where it is another one than the first of the signature that could be the signer's.
+    /// The certificate that was judged, if it is not the first one of the signature that could be the signer's.
     #[serde(skip)]
     pub certificate: Option<Certificate>,
-    /// Verdicts on signatures of this one, in the order of the file.
+    /// Verdicts on the countersignatures of this signature, in the order of the file.
     #[serde(skip)]
     pub countersignatures: Vec<Self>,
 }
 
-/// What a signature comes to if its content, which is elsewhere, is what was signed.
+/// The result for a signature whose content is not available, assuming that the content matches the signed digest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = ApartFromContent))]
 pub struct Outcome {
-    /// What it comes to.
+    /// The result.
     pub indication: Indication,
-    /// Why it did not pass.
+    /// The reason why it did not pass.
     #[cfg_attr(feature = "openapi", schema(example = json!(null)))]
     pub sub_indication: Option<SubIndication>,
-    /// The same in a sentence.
+    /// The result in a sentence.
     #[cfg_attr(feature = "openapi", schema(value_type = String, example = "The signature holds."))]
     pub explanation: &'static str,
-    /// Whether the digests that were signed are unchanged, under the key of the signer's certificate; null if that can't be told.
+    /// Whether the signed digests are unchanged and the signature verifies under the key of the signer's certificate;
+    /// null if that is unknown.
     #[cfg_attr(feature = "openapi", schema(example = true))]
     pub intact: Option<bool>,
 }
 
-/// Where the time comes from for which certificates are judged.
+/// The source of the time for which certificates are judged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Display)]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = JudgedBy))]
 pub enum Basis {
-    /// A trusted time stamp proves it.
+    /// A trusted time stamp proves the time.
     Proven,
-    /// The signer says so.
+    /// The signer claims the time.
     Claimed,
-    /// Nothing says when it was signed, or a time that is yet to come: it is the time of the verification.
+    /// The time of the verification, since the signature claims no time, or one in the future.
     Now,
 }
 
-/// What stands in the way of a pass.
+/// A reason why a signature does not pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Obstacle {
     pub(crate) indication: Indication,
@@ -146,7 +150,7 @@ pub(crate) struct Obstacle {
 }
 
 impl Obstacle {
-    /// It does not hold.
+    /// An obstacle that makes the result `TOTAL_FAILED`.
     pub(crate) const fn failed(why: SubIndication, sentence: &'static str) -> Self {
         Self {
             indication: Indication::TotalFailed,
@@ -155,7 +159,7 @@ impl Obstacle {
         }
     }
 
-    /// It can't be said.
+    /// An obstacle that makes the result `INDETERMINATE`.
     pub(crate) const fn unsure(why: SubIndication, sentence: &'static str) -> Self {
         Self {
             indication: Indication::Indeterminate,
@@ -165,7 +169,7 @@ impl Obstacle {
     }
 }
 
-/// What every format of signatures may lack.
+/// Obstacles that occur in every signature format.
 pub(crate) const NO_CERTIFICATE: Obstacle = Obstacle::unsure(
     SubIndication::NoSigningCertificateFound,
     "The signer's certificate is not in the signature.",
@@ -179,15 +183,15 @@ pub(crate) const WEAK_SIGNATURE: Obstacle = Obstacle::unsure(
     "The signature is intact, but made with SHA-1 or a short RSA key, which can be forged.",
 );
 
-/// How far a signer's clock may be ahead of ours.
+/// Most that a signer's clock may be ahead of ours.
 pub(crate) const MAX_SKEW_MS: i64 = 5 * 60 * 1000;
 
-/// What a signature says of its time.
+/// The times that are known for a signature.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Times {
     pub(crate) claimed_ms: Option<i64>,
     pub(crate) proven_ms: Option<i64>,
-    /// When it is verified.
+    /// The time of the verification.
     pub(crate) now_ms: i64,
 }
 
@@ -196,7 +200,7 @@ impl Times {
     pub(crate) fn judged(self) -> (i64, Basis) {
         match (self.proven_ms, self.claimed_ms) {
             (Some(proven), _) => (proven, Basis::Proven),
-            // Nobody has signed in the future.
+            // A claimed time in the future does not count.
             (None, Some(claimed)) if claimed <= self.now_ms.saturating_add(MAX_SKEW_MS) => {
                 (claimed, Basis::Claimed)
             }
@@ -206,7 +210,7 @@ impl Times {
 }
 
 impl Verdict {
-    /// Says what `intact` and, where that holds, `judge` come to.
+    /// Combines `intact` with, if the signature is intact, the result of `judge`.
     pub(crate) fn new(
         intact: Result<(), Obstacle>,
         times: Times,
@@ -261,7 +265,7 @@ impl Verdict {
         verdict
     }
 
-    /// What it comes to, and nothing else of it.
+    /// The result, without the details.
     pub fn outcome(&self) -> Outcome {
         Outcome {
             indication: self.indication,
@@ -271,7 +275,7 @@ impl Verdict {
         }
     }
 
-    /// The verdict while the content is elsewhere; this one took the digest that was signed along for the content's.
+    /// The verdict if the content is not available; `self` took the signed digest as the digest of the content.
     pub(crate) fn without_content(self, missing: Obstacle) -> Self {
         Self {
             indication: missing.indication,

@@ -1,5 +1,5 @@
-//! Arithmetic of elliptic curves that no kept library has: those of GOST R 34.10-2012, and the longest of Brainpool. Nothing here is
-//! secret, so nothing need take the same time.
+//! Arithmetic of elliptic curves that no maintained library supports: those of GOST R 34.10-2012, and the longest of
+//! Brainpool. No input is secret, so nothing needs to take constant time.
 
 use num_bigint::BigUint;
 
@@ -18,13 +18,13 @@ pub(super) struct Domain {
 }
 
 impl Domain {
-    /// Bytes of a number of its field.
+    /// The length in bytes of a field element.
     pub(super) fn bytes(self) -> usize {
         self.p.len() / 2
     }
 }
 
-/// A curve, ready to compute with.
+/// A curve with parsed numbers.
 pub(super) struct Curve {
     p: BigUint,
     a: BigUint,
@@ -33,7 +33,7 @@ pub(super) struct Curve {
     base: Point,
 }
 
-/// A point in Jacobian coordinates, x/z² and y/z³; at infinity where z is 0.
+/// A point in Jacobian coordinates, x/z² and y/z³. It is at infinity if z is 0.
 #[derive(Debug, Clone)]
 pub(super) struct Point {
     x: BigUint,
@@ -42,7 +42,7 @@ pub(super) struct Point {
 }
 
 impl Point {
-    /// The point of these coordinates.
+    /// The point with these affine coordinates.
     pub(super) fn new(x: BigUint, y: BigUint) -> Self {
         let z = BigUint::from(1_u32);
         Self { x, y, z }
@@ -74,7 +74,7 @@ impl Curve {
         }
     }
 
-    /// Whether a number is one of a signature: above 0 and below the order.
+    /// Whether a number may be part of a signature: it is above 0 and below the order.
     pub(super) fn is_scalar(&self, number: &BigUint) -> bool {
         *number > BigUint::ZERO && *number < self.q
     }
@@ -89,7 +89,8 @@ impl Curve {
         self.mul(y, y) == right % &self.p
     }
 
-    /// The first coordinate, modulo the order, of `of_base` times the base point and `of_key` times the key; none at infinity.
+    /// The x coordinate, modulo the order, of `of_base` times the base point plus `of_key` times the key; none at
+    /// infinity.
     pub(super) fn combined(
         &self,
         of_base: &BigUint,
@@ -154,7 +155,7 @@ impl Curve {
         Point { x, y, z }
     }
 
-    /// `of_base` times the base point and `of_key` times the key, bit by bit together.
+    /// Computes `of_base` times the base point plus `of_key` times the key, both bit by bit together.
     fn sum_of_multiples(&self, of_base: &BigUint, key: &Point, of_key: &BigUint) -> Point {
         let both = self.add(&self.base, key);
         let mut sum = Point::infinity();
@@ -170,7 +171,7 @@ impl Curve {
         sum
     }
 
-    /// The point's coordinates; none at infinity.
+    /// The affine coordinates of a point; none at infinity.
     fn affine(&self, point: &Point) -> Option<(BigUint, BigUint)> {
         let inverse = point.z.modinv(&self.p)?;
         let inverse2 = self.mul(&inverse, &inverse);
@@ -189,7 +190,7 @@ pub(super) mod tests {
         curve.affine(&point).unwrap()
     }
 
-    /// Checks that a base point is on its curve and of its order.
+    /// Checks that the base point is on its curve and has the stated order.
     pub(in super::super) fn assert_sound(domain: Domain) {
         let curve = Curve::new(domain);
         assert!(curve.has(&curve.base), "{domain:?}");

@@ -1,9 +1,9 @@
-//! How much may be computed for one file, and what of it need not be computed again.
+//! The budget of computation for one file, and a cache of results that need not be computed again.
 //!
-//! One budget covers all that is done for one request: reading, canonicalising, hashing, verifying, chains, revocation and what is
-//! told of it. Every loop whose length the file decides spends from it, by what a round costs at worst. Costs are in nanoseconds
-//! of a processor of 2024, measured with the slowest inputs of each kind; they are counted, not timed, so that a verdict never
-//! depends on how busy a machine is.
+//! One budget covers all work for one request: reading, canonicalising, hashing, verifying, chains, revocation and the
+//! report. Every loop whose length the file decides spends from it, by the worst cost of a round. Costs are in
+//! nanoseconds of a processor of 2024, measured with the slowest inputs of each kind. They are counted, not timed, so
+//! that a verdict never depends on the load of the machine.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -11,18 +11,22 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::hash::Hash;
 
-/// Nanoseconds that may be spent for one file. The largest honest ones, with hundreds of signers, take a third of it; the rest of
-/// the second that a file of 10 MiB may take is for what is not counted: JSON, base64, and processors that are slower.
+/// Nanoseconds that one file may spend. The largest honest files, with hundreds of signers, take a third of it.
+///
+/// A file of 10 MiB may take one second. The rest of that second is for work that is not counted (JSON, base64) and for
+/// slower processors.
 const BUDGET_NS: u64 = 600_000_000;
 
 /// SHA-256 of a certificate.
 pub(crate) type Sha256 = [u8; 32];
 
-/// Most pairs of certificates that are remembered: about a megabyte.
+/// Most pairs of certificates in the cache: about a megabyte.
 const MAX_REMEMBERED: usize = 10_000;
 
-/// Which certificates have issued which others, as was found in files before: that never changes, whoever is trusted. Of each pair,
-/// by digests, what it costs to find out, in nanoseconds.
+/// A cache of pairs (issuer, issued certificate) that were found in earlier files. Such a fact never changes, whoever
+/// is trusted.
+///
+/// Maps each pair, by digests, to the cost of finding it out, in nanoseconds.
 #[derive(Debug, Default)]
 pub struct Issued(Mutex<HashMap<(Sha256, Sha256), u64>>);
 
@@ -41,19 +45,19 @@ impl Issued {
     }
 }
 
-/// The budget of one file, and what was found on the way.
+/// The budget of one file, and the results found on the way.
 #[derive(Debug)]
 pub struct Work {
     budget_ns: u64,
     left_ns: Cell<u64>,
     is_exhausted: Cell<bool>,
-    /// Whether the first of two certificates has issued the second.
+    /// Whether the first certificate of a pair issued the second.
     issued: RefCell<HashMap<(Sha256, Sha256), bool>>,
-    /// The same of files before.
+    /// The cache of pairs in earlier files.
     remembered: Option<Arc<Issued>>,
 }
 
-/// The file asks for more work than any honest one.
+/// The error that a file needs more work than any honest one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("it would take too long to examine all that it asks for")]
 pub struct Exhausted;
@@ -65,12 +69,12 @@ impl Default for Work {
 }
 
 impl Work {
-    /// A whole budget.
+    /// A full budget.
     pub fn new() -> Self {
         Self::of_ns(BUDGET_NS)
     }
 
-    /// A budget of so many nanoseconds: to find out whether that is enough, and do it with a whole one if it is not.
+    /// A smaller budget. A caller tries it first, and repeats the work with a full budget if it is not enough.
     pub fn of_ns(budget_ns: u64) -> Self {
         Self {
             budget_ns,
@@ -81,7 +85,7 @@ impl Work {
         }
     }
 
-    /// The same, which remembers in `issued` for other files which certificates have issued which.
+    /// Uses and fills the cache `issued`, which other files share.
     #[must_use]
     pub fn remembering(self, issued: &Arc<Issued>) -> Self {
         Self {
@@ -94,7 +98,7 @@ impl Work {
     ///
     /// # Errors
     ///
-    /// [`Exhausted`] where so much is not left, and from then on.
+    /// [`Exhausted`] if less than `ns` is left, and on every later call.
     pub(crate) fn spend(&self, ns: u64) -> Result<(), Exhausted> {
         match self.left_ns.get().checked_sub(ns) {
             Some(left) if !self.is_exhausted.get() => {
@@ -108,27 +112,28 @@ impl Work {
         }
     }
 
-    /// Spends some nanoseconds for each of some things.
+    /// Spends some nanoseconds for each of `count` items.
     pub(crate) fn spend_each(&self, count: usize, ns: u64) -> Result<(), Exhausted> {
         self.spend((count as u64).saturating_mul(ns))
     }
 
-    /// Spends what it takes to hash so many bytes.
+    /// Spends the cost of hashing this many bytes.
     pub(crate) fn spend_hash(&self, hash: Hash, bytes: usize) -> Result<(), Exhausted> {
         self.spend(hash.cost_ns(bytes))
     }
 
-    /// Whether something was left undone.
+    /// Whether work was left undone because the budget was exhausted.
     pub fn is_exhausted(&self) -> bool {
         self.is_exhausted.get()
     }
 
-    /// What was spent, in nanoseconds.
+    /// The nanoseconds spent so far.
     pub fn spent_ns(&self) -> u64 {
         self.budget_ns - self.left_ns.get()
     }
 
-    /// Whether two encodings are the same; that of a name may have tens of kilobytes.
+    /// Whether two encodings are the same; false if the budget is exhausted. An encoded name may have tens of
+    /// kilobytes.
     pub(crate) fn is_same(&self, one: &[u8], other: &[u8]) -> bool {
         const LOOK_NS: u64 = 10;
         const BYTES_A_NS: usize = 8;
@@ -140,7 +145,7 @@ impl Work {
         self.spend(LOOK_NS + compared as u64).is_ok() && one == other
     }
 
-    /// What `find` says of two certificates, asked once.
+    /// Whether `issuer` issued `of`. Calls `find` at most once for each pair and caches its result.
     pub(crate) fn issued(&self, issuer: &Sha256, of: &Sha256, find: impl FnOnce() -> bool) -> bool {
         let pair = (*issuer, *of);
         if let Some(known) = self.issued.borrow().get(&pair) {
@@ -148,7 +153,7 @@ impl Work {
         }
         let remembered = self.remembered.as_ref();
         let found = match remembered.and_then(|issued| issued.cost_ns(&pair)) {
-            // It counts what it would cost, so that no verdict depends on what was verified before.
+            // A cached result costs as much as finding it out, so that no verdict depends on earlier files.
             Some(cost_ns) => self.spend(cost_ns).is_ok(),
             None => {
                 let before_ns = self.spent_ns();
@@ -178,7 +183,7 @@ mod tests {
         let second = Work::new().remembering(&issued);
         assert!(second.issued(&one, &other, || panic!("it is known")));
         assert_eq!(second.spent_ns(), 5);
-        // What has not issued something is asked again, and nothing is remembered where nobody asks for it.
+        // Negative results are not shared with other files, and without `remembering` nothing is.
         assert!(second.issued(&other, &one, || true));
         assert!(!Work::new().issued(&one, &other, || false));
         let little = Work::of_ns(4).remembering(&issued);

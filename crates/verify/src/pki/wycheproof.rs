@@ -1,4 +1,5 @@
-//! Project Wycheproof's vectors: what is invalid never holds, what is valid holds wherever the algorithm is known here.
+//! Tests with Project Wycheproof's vectors: invalid signatures never hold, and valid ones hold if the algorithm is
+//! supported.
 
 use std::collections::BTreeSet;
 use std::fmt::Debug;
@@ -13,7 +14,8 @@ use super::hash::Hash;
 use super::public_key::{Unsupported, verify};
 use super::work::Work;
 
-/// What there is that is not known here: curves, and SHAKE where nothing identifies it or it masks.
+/// Names of test sets that are not supported: curves, SHAKE as a mask, and SHAKE without an OID for this form of
+/// signature.
 const UNKNOWN: [&str; 11] = [
     "Brainpool224",
     "Brainpool320",
@@ -28,15 +30,15 @@ const UNKNOWN: [&str; 11] = [
     "Shake256P1363",
 ];
 
-/// What was found.
+/// The results.
 #[derive(Debug, Default)]
 struct Found {
     right: usize,
-    /// Valid ones of curves and digests that are not known here.
+    /// Vectors of unsupported curves and digests that are not invalid.
     not_known: usize,
-    /// Acceptable ones, by whether they hold and why they need not.
+    /// Acceptable vectors: whether they hold, and the flags that say why they need not.
     acceptable: BTreeSet<(bool, String)>,
-    /// Sets of which valid ones can't be judged.
+    /// Sets with unsupported vectors that are not invalid.
     unknown: BTreeSet<String>,
     wrong: Vec<String>,
 }
@@ -64,7 +66,7 @@ impl Found {
         }
     }
 
-    /// Nothing is wrong, and nothing is unknown that is said to be known.
+    /// Checks that no result is wrong, and that only sets of `UNKNOWN` are unsupported.
     #[track_caller]
     fn check(&self, right: usize, acceptable: &[(bool, &str)]) {
         assert!(self.wrong.is_empty(), "{:#?}", self.wrong);
@@ -78,7 +80,7 @@ impl Found {
         self.tell();
     }
 
-    /// Prints how many there are of each kind, for `tests/conformance/run.sh`.
+    /// Prints the number of results of each kind, for `tests/conformance/run.sh`.
     #[expect(
         clippy::print_stdout,
         reason = "the table is for people who ask for it"
@@ -97,7 +99,7 @@ impl Found {
     }
 }
 
-/// Judges all vectors of a suite that are not skipped, each with the identifier and parameters of an algorithm.
+/// Judges all vectors of a suite that are not skipped, each with the OID and the parameters of an algorithm.
 macro_rules! judge {
     ($suite:ident, $skip:expr, |$set:ident, $group:ident| $algorithm:expr) => {{
         let mut found = Found::default();
@@ -124,7 +126,7 @@ macro_rules! judge {
     }};
 }
 
-/// A digest, and the identifiers of signatures with it by RSA and ECDSA; none where it is not known here.
+/// A digest, and the OIDs of signatures with it by RSA and ECDSA, or `NO_ALGORITHM` if there is none.
 fn digest(hash: HashFunction) -> Option<(Hash, &'static str, &'static str)> {
     Some(match hash {
         HashFunction::Sha1 => (Hash::Sha1, "1.2.840.113549.1.1.5", "1.2.840.10045.4.1"),
@@ -159,7 +161,7 @@ fn digest(hash: HashFunction) -> Option<(Hash, &'static str, &'static str)> {
     })
 }
 
-/// The identifier of plain ECDSA with a digest; none where there is none.
+/// The OID of plain ECDSA with a digest; none if there is none here.
 fn plain(hash: HashFunction) -> Option<&'static str> {
     Some(match hash {
         HashFunction::Sha2_224 => "0.4.0.127.0.7.1.1.4.1.2",
@@ -170,7 +172,7 @@ fn plain(hash: HashFunction) -> Option<&'static str> {
     })
 }
 
-/// `RSASSA-PSS-params` (RFC 8017 appendix A.2.3).
+/// Encodes `RSASSA-PSS-params` (RFC 8017 appendix A.2.3).
 fn pss_parameters(hash: Hash, mask: Hash, salt_bytes: usize) -> Option<Vec<u8>> {
     let [hash, mask] = [hash.oid_der()?, mask.oid_der()?];
     let algorithm = |oid: &[u8]| tlv(0x30, &[oid, &[5, 0]].concat());
@@ -204,7 +206,7 @@ fn rsa_is_as_rfc_8017_says() {
             None,
         )
     });
-    // Some signers leave the parameters of a digest out.
+    // Some signers omit the parameters of a digest.
     found.check(6178, &[(true, "[MissingNull]")]);
 }
 
@@ -234,7 +236,7 @@ fn ecdsa_is_as_fips_186_says() {
     found.check(17715, &[]);
 }
 
-/// `r` and `s` side by side, as BSI and XML have them.
+/// `r` and `s` concatenated, as in BSI's form and in XML.
 #[test]
 fn plain_ecdsa_is_as_bsi_says() {
     let skipped = |set: &str| !set.contains("P1363");

@@ -1,7 +1,10 @@
-//! `xml:base` under Canonical XML 1.1 (its section 2.4): what an element has of those of ancestors that are left out.
+//! Joins `xml:base` for Canonical XML 1.1 (its section 2.4): an element takes over the bases of ancestors that are left
+//! out.
 
-/// Combines the base of an omitted ancestor with the one below it ("join-URI-References"): as RFC 3986 section 5.2 resolves references,
-/// but that the base need not have a scheme, and that leading ".." segments of relative paths stay.
+/// Joins the base of an omitted ancestor with the one below it ("join-URI-References").
+///
+/// Follows RFC 3986 section 5.2, except that the base need not have a scheme, and that leading ".." segments of
+/// relative paths stay.
 pub(super) fn join(base: &str, reference: &str) -> String {
     let (base, reference) = (Parts::of(base), Parts::of(reference));
     let mut joined = reference;
@@ -74,7 +77,7 @@ fn split(text: &str, at: char) -> (&str, Option<&str>) {
     }
 }
 
-/// RFC 3986 section 5.2.3. A base that ends with ".." is a folder.
+/// Merges paths (RFC 3986 section 5.2.3). A base that ends with ".." is a folder.
 fn merge(base: Parts<'_>, path: &str) -> String {
     if base.authority.is_some() && base.path.is_empty() {
         return format!("/{path}");
@@ -88,8 +91,8 @@ fn merge(base: Parts<'_>, path: &str) -> String {
     folder + path
 }
 
-/// RFC 3986 section 5.2.4, but that what goes up from a relative path stays, that several slashes are one, and that a trailing ".." is
-/// a folder.
+/// Removes dot segments (RFC 3986 section 5.2.4), except that ".." above the start of a relative path stays, that
+/// several slashes become one, and that a trailing ".." is a folder.
 fn remove_dots(path: &str) -> String {
     let is_absolute = path.starts_with('/');
     let mut kept: Vec<&str> = Vec::new();

@@ -1,7 +1,7 @@
 //! Canonical XML 1.0 and 1.1, and Exclusive XML Canonicalization 1.0, with and without comments.
 //!
-//! In a [`NodeSet`] the parent of each element is in the set too, except that of the apex. The general rules for holes in
-//! between are not needed.
+//! In a [`NodeSet`], the parent of each element except the apex is in the set too. So the general rules for gaps in a
+//! node set are not needed.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -15,22 +15,22 @@ use crate::pki::work::Work;
 
 type Result<T> = std::result::Result<T, Stop>;
 
-/// What a visited node costs beyond the octets that are written of it.
+/// Cost of visiting a node, beside the octets that are written for it.
 const NODE_NS: u64 = 60;
-/// What an element costs beyond that.
+/// Further cost of an element.
 const ELEMENT_NS: u64 = 150;
-/// What an attribute costs beyond its octets.
+/// Cost of an attribute, beside its octets.
 const ATTRIBUTE_NS: u64 = 120;
-/// What it costs to look at an octet that may have to be escaped.
+/// Cost of checking whether an octet must be escaped.
 const SCAN_NS: u64 = 1;
-/// How many octets of two names are compared in a nanosecond.
+/// Number of octets of two names that are compared in a nanosecond.
 const NAME_OCTETS_A_NS: usize = 4;
-/// What it costs to join an octet of `xml:base` with another one.
+/// Cost of joining an octet of `xml:base` with another one.
 const JOIN_NS: u64 = 20;
-/// What a prefix costs that may have to be declared.
+/// Cost of a prefix that may have to be declared.
 const PREFIX_NS: u64 = 150;
 
-/// How to canonicalise.
+/// A canonicalisation method with its parameters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Method<'d> {
     flavour: Flavour,
@@ -47,8 +47,8 @@ enum Flavour {
 }
 
 impl<'d> Method<'d> {
-    /// Canonical XML 1.0 without comments, for node sets that no transform turned into octets (XMLDSig 1.1 section
-    /// 4.4.3.2).
+    /// Canonical XML 1.0 without comments, the default for node sets that no transform turned into octets (XMLDSig 1.1
+    /// section 4.4.3.2).
     pub(super) fn implicit() -> Self {
         Self {
             flavour: Flavour::Inclusive10,
@@ -57,7 +57,7 @@ impl<'d> Method<'d> {
         }
     }
 
-    /// The method of this URI (XMLDSig 1.1 section 6.5).
+    /// The method with this URI (XMLDSig 1.1 section 6.5).
     pub(super) fn named(uri: &str) -> Option<Self> {
         let (flavour, comments) = match uri {
             "http://www.w3.org/TR/2001/REC-xml-c14n-20010315" => (Flavour::Inclusive10, false),
@@ -77,7 +77,7 @@ impl<'d> Method<'d> {
         })
     }
 
-    /// With these prefixes treated inclusively, where the method is exclusive.
+    /// Sets the prefixes that an exclusive method treats inclusively. Other methods ignore them.
     pub(super) fn with_prefixes(mut self, list: &'d str) -> Self {
         if self.flavour == Flavour::Exclusive {
             let prefixes = list.split_ascii_whitespace();
@@ -93,7 +93,7 @@ impl<'d> Method<'d> {
 ///
 /// # Errors
 ///
-/// [`Stop`] where there is too much to write, or something that is not supported.
+/// [`Stop`] if there is too much to write, or something is not supported.
 pub(super) fn canonicalize(
     document: &Document<'_>,
     nodes: &NodeSet,
@@ -152,7 +152,7 @@ struct Writer<'d, 'a, 'o, 'w> {
     output: &'o mut Output<'w>,
     /// For each prefix, the namespaces that open elements and ancestors of the apex declare, innermost last.
     in_scope: Scope<'d>,
-    /// The same for what was written.
+    /// For each prefix, the namespaces that were written, innermost last.
     rendered: Scope<'d>,
     open: Vec<Open<'d>>,
 }
@@ -163,7 +163,7 @@ struct Open<'d> {
     rendered: Vec<&'d str>,
 }
 
-/// For each prefix the namespaces that it has had, innermost last; none where it has none.
+/// For each prefix, the namespaces that it has had, innermost last; `None` if it was undeclared.
 type Scope<'d> = HashMap<&'d str, Vec<Option<&'d Namespace>>>;
 
 fn innermost<'d>(scope: &Scope<'d>, prefix: &str) -> Option<&'d Namespace> {
@@ -171,8 +171,8 @@ fn innermost<'d>(scope: &Scope<'d>, prefix: &str) -> Option<&'d Namespace> {
 }
 
 impl<'d, 'a> Writer<'d, 'a, '_, '_> {
-    /// Takes note of what the apex's ancestors declare; returns the `xml:` attributes that it inherits (Canonical XML
-    /// 1.0 section 2.4, Canonical XML 1.1 section 2.4), and the `xml:base` that it has in place of its own.
+    /// Notes the declarations of the apex's ancestors. Returns the `xml:` attributes that the apex inherits (Canonical
+    /// XML 1.0 section 2.4, Canonical XML 1.1 section 2.4), and the `xml:base` that replaces its own.
     fn enter(&mut self, apex: NodeIndex) -> Result<Inherited<'d, 'a>> {
         let document = self.document;
         let ancestors: Vec<_> = document
@@ -213,7 +213,7 @@ impl<'d, 'a> Writer<'d, 'a, '_, '_> {
         Ok((inherited, base))
     }
 
-    /// The `xml:base` of an element, joined with those of its ancestors, nearest first; none where these have none.
+    /// The `xml:base` of an element, joined with those of its ancestors, nearest first; `None` if no ancestor has one.
     fn joined(
         &mut self,
         apex: NodeIndex,
@@ -227,7 +227,7 @@ impl<'d, 'a> Writer<'d, 'a, '_, '_> {
             let mut own = element.attributes.iter();
             own.find(|it| *it.namespace == *XML && it.local == "base")
         });
-        // One by itself is joined with nothing, and stays as it is.
+        // A single base is not joined, and stays as it is.
         let mut bases = own.into_iter().chain(ancestors.iter().copied());
         let innermost = bases.next().map_or("", |base| &*base.value);
         let mut joined = innermost.to_owned();
@@ -286,7 +286,7 @@ impl<'d, 'a> Writer<'d, 'a, '_, '_> {
         self.output.write(b">")
     }
 
-    /// The namespaces to write with an element, by prefix: those that its written parent does not have so already.
+    /// The namespaces to write with an element, by prefix: those that differ from what its ancestors have written.
     fn namespaces(
         &mut self,
         element: &'d Element<'a>,
@@ -297,8 +297,8 @@ impl<'d, 'a> Writer<'d, 'a, '_, '_> {
         let mut candidates: Vec<&'d str> = Vec::new();
         match (method.flavour, self.open.is_empty()) {
             (Flavour::Exclusive, is_outermost) => {
-                // Visibly utilized, or listed (Exclusive XML Canonicalization section 3). Of those that are listed the written
-                // parent has written what it does not declare itself.
+                // Visibly utilized or listed prefixes (Exclusive XML Canonicalization section 3). A listed prefix that
+                // the element does not declare was already written with an element around it.
                 candidates.push(element.prefix);
                 let prefixes = element.attributes.iter().map(|it| it.prefix);
                 candidates.extend(prefixes.filter(|it| !it.is_empty()));
@@ -315,7 +315,7 @@ impl<'d, 'a> Writer<'d, 'a, '_, '_> {
         let mut namespaces = BTreeMap::new();
         for prefix in candidates {
             let namespace = innermost(&self.in_scope, prefix);
-            // Only the default namespace can be undeclared; that is written as empty only where it takes effect.
+            // Only the default namespace can be undeclared. That is written as empty only if it takes effect.
             if namespace != innermost(&self.rendered, prefix) {
                 namespaces.insert(prefix, namespace);
             }
@@ -327,7 +327,8 @@ impl<'d, 'a> Writer<'d, 'a, '_, '_> {
         let own = &element.attributes;
         let mut attributes: Vec<&Attribute<'_>> = own.iter().collect();
         if !inherited.is_empty() {
-            // All of them are of `xml:`. Own ones count first, but for a base, which is joined from all.
+            // All inherited attributes are in `xml:`. An own attribute comes first, except `xml:base`, which is joined
+            // from all.
             let is_11 = self.method.flavour == Flavour::Inclusive11;
             let is_joined = |it: &Attribute<'_>| is_11 && it.local == "base";
             if inherited.iter().any(|it| is_joined(it)) {
@@ -342,7 +343,7 @@ impl<'d, 'a> Writer<'d, 'a, '_, '_> {
                 }),
             );
         }
-        // Sorting compares as many octets of names as there are, so many times.
+        // Sorting compares all octets of the names this many times.
         let octets: usize = attributes.iter().map(|it| it.local.len()).sum();
         let rounds = attributes.len().max(2).ilog2() as usize;
         self.work()
@@ -358,7 +359,7 @@ impl<'d, 'a> Writer<'d, 'a, '_, '_> {
         Ok(())
     }
 
-    /// Closes the open elements that this node is not inside of.
+    /// Closes the open elements that do not contain this node.
     fn close_until(&mut self, index: NodeIndex) -> Result<()> {
         while let Some(open) = self
             .open
@@ -380,8 +381,8 @@ impl<'d, 'a> Writer<'d, 'a, '_, '_> {
         Ok(())
     }
 
-    /// Comments and instructions outside of the root are separated from it by line feeds (Canonical XML 1.0 section
-    /// 2.3, "Processing Instruction Nodes").
+    /// Writes a comment or instruction. Outside of the root element, a line feed separates it from that (Canonical XML
+    /// 1.0 section 2.3, "Processing Instruction Nodes").
     fn beside_root(
         &mut self,
         parent: NodeIndex,
@@ -428,7 +429,7 @@ impl<'d, 'a> Writer<'d, 'a, '_, '_> {
     }
 }
 
-/// Canonical XML 1.0 section 2.3, "Text Nodes".
+/// Escapes text (Canonical XML 1.0 section 2.3, "Text Nodes").
 fn text_escape(byte: u8) -> Option<&'static str> {
     match byte {
         b'&' => Some("&amp;"),
@@ -439,7 +440,7 @@ fn text_escape(byte: u8) -> Option<&'static str> {
     }
 }
 
-/// Canonical XML 1.0 section 2.3, "Attribute Nodes".
+/// Escapes an attribute's value (Canonical XML 1.0 section 2.3, "Attribute Nodes").
 fn attribute_escape(byte: u8) -> Option<&'static str> {
     match byte {
         b'&' => Some("&amp;"),

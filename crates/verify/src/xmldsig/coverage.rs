@@ -1,13 +1,20 @@
-//! What is in a document beside what is signed, where an application may find it all the same.
+//! Finds content of a document that is not signed, but that an application may take for signed.
 //!
-//! A signed element may be moved to where nobody looks for it, with another one in its place (XML signature wrapping). And nobody signs the
-//! value, the key and the unsigned properties of a signature, which whoever signs a document leaves out of that; what reads elements by
-//! their names may find something there first. So there is a rule: *what is not signed is a signature, or a known list of signatures around
-//! it, and is made of nothing but the elements and attributes that XMLDSig and XAdES define for that, in their places*. What another signature
-//! says of itself that one signs. Text is in innermost elements. Blanks and comments say nothing; processing instructions tell
-//! applications something, so there are none. Nor is there a comment, or a signature that is left out, right before text that is
-//! signed: many a reader takes one piece of text for all of it. Nor is such a signature right after text, where a reader takes its text
-//! along, but in the root element or the one that is signed, where signers put it.
+//! An attacker may move a signed element to a place where nobody looks for it, and put another one in its place (XML
+//! signature wrapping). Besides, nobody signs the value, the key and the unsigned properties of a signature, because
+//! signers leave the signature out of the document that they sign. A program that looks elements up by name may find
+//! something there first.
+//!
+//! So the rule is: *content that is not signed is a signature, or a known list of signatures around it, and consists of
+//! nothing but the elements and attributes that XMLDSig and XAdES define for that, in their places*. In detail:
+//!
+//! - The content of another signature may be signed by that signature instead.
+//! - Text occurs only in innermost elements.
+//! - White space and comments mean nothing. Processing instructions tell applications something, so there are none.
+//! - No comment and no omitted signature comes right before signed text: many readers take one piece of text for all of
+//!   it.
+//! - No omitted signature comes right after text, because a reader may add the signature's text to it. Exceptions are
+//!   the root element and the signed element, where signers put the signature.
 
 use std::collections::HashSet;
 
@@ -19,28 +26,28 @@ use super::vocabulary;
 use super::xades;
 use crate::pki::work::{Exhausted, Work};
 
-/// What it costs to look at the name of an element or attribute.
+/// Cost of looking up the name of an element or attribute.
 const NAME_NS: u64 = 150;
-/// What it costs to look whether something is inside of what a reference covers.
+/// Cost of checking whether a node is inside of a covered node.
 const INSIDE_NS: u64 = 5;
-/// What it costs to look for a comment inside of what a reference covers.
+/// Cost of finding the comments inside of a covered node.
 const FIND_NS: u64 = 100;
 
-/// A signature among all that is in its document.
+/// A signature in its document, with the nodes that it covers.
 pub(super) struct Shape {
     signature: NodeIndex,
     covered: Vec<Covered>,
-    /// Whether text comes right before it, and right after it.
+    /// Whether text comes right before the signature, and right after it.
     follows_text: bool,
     precedes_text: bool,
-    /// Whether all that is in it is signed by it, or of the form of a signature.
+    /// Whether everything in the signature is signed by it or is a regular part of a signature.
     is_whole: bool,
-    /// Whether it is the document, and signs all content in it: each `Object` that holds any.
+    /// Whether the signature is the whole document and signs all content in it: each `Object` that holds any.
     pub(super) envelops: bool,
 }
 
 impl Shape {
-    /// Of a signature that covers these; none of that is signed where the signature does not hold.
+    /// Examines a signature that covers these nodes. If the signature is not intact, none of them count as signed.
     pub(super) fn new(
         document: &Document<'_>,
         signature: NodeIndex,
@@ -68,7 +75,7 @@ impl Shape {
             let inside = Inside::of(document, object, work)?;
             has_content |= inside.held == Held::Content;
             work.spend_each(covered.len(), INSIDE_NS)?;
-            // What a `Manifest` lists nobody looks up. Properties are signed, or else in the way by themselves (`Form`).
+            // Nobody checks what a `Manifest` lists. Properties are signed; `Form` notices if they are not.
             signs_all &= match inside.held {
                 Held::Form => true,
                 Held::List => false,
@@ -85,8 +92,8 @@ impl Shape {
         })
     }
 
-    /// Whether something inside of a node could be taken for something that this signature signs: in itself, or in a signature that
-    /// it does not sign.
+    /// Whether something inside of a node could be mistaken for content that this signature signs: in the signature
+    /// itself, or in another one that it does not sign.
     pub(super) fn has_unsigned(
         &self,
         document: &Document<'_>,
@@ -112,8 +119,8 @@ impl Shape {
         Ok(false)
     }
 
-    /// Whether one of these comments that it does not sign, or a signature that it leaves out, comes right before text that it covers,
-    /// or such a signature right after text in an element where no signer puts it.
+    /// Whether covered text is split: by one of these comments, if it is not signed, or by an omitted signature right
+    /// before text; or by such a signature right after text, in an element where signers do not put it.
     pub(super) fn splits_text(
         &self,
         document: &Document<'_>,
@@ -153,11 +160,11 @@ impl Shape {
         Ok(false)
     }
 
-    /// Whether it signs another signature with all that is in it.
+    /// Whether it signs another signature with all its content.
     fn signs(&self, document: &Document<'_>, other: NodeIndex) -> bool {
         let mut covered = self.covered.iter();
         covered.any(|covered| {
-            // It leaves itself out of what is around it.
+            // It leaves itself out of a covered node around it.
             let is_left_out = document.contains(self.signature, other)
                 && !document.contains(self.signature, covered.node);
             !covered.is_text
@@ -168,12 +175,13 @@ impl Shape {
     }
 }
 
-/// Whether a node is all that applications read: the document, or its root element without instructions around it.
+/// Whether a node is all that applications read: the document, or its root element if there are no instructions around
+/// it.
 pub(super) fn is_document(document: &Document<'_>, node: NodeIndex) -> bool {
     node == 0 || node == document.root && !document.instructs
 }
 
-/// Whether a document is one of the lists of signatures that standards know, with nothing else in it.
+/// Whether a document is a list of signatures as standards define it, with nothing else in it.
 pub(super) fn is_list(document: &Document<'_>) -> bool {
     let root = document.root;
     let is_named = document.element(root).is_some_and(|element| {
@@ -184,8 +192,8 @@ pub(super) fn is_list(document: &Document<'_>) -> bool {
     is_named && is_document(document, root) && document.children(root).all(is_signature)
 }
 
-/// Comments right before a text that is no part of signatures, in document order. Some readers take them, or what is before them, for
-/// all of the text.
+/// Comments right before text that is no part of a signature, in document order. Some readers take only one of the
+/// pieces around a comment for the whole text.
 pub(super) fn comments_before_text(
     document: &Document<'_>,
     work: &Work,
@@ -206,23 +214,23 @@ pub(super) fn comments_before_text(
     Ok(comments)
 }
 
-/// What an `Object` holds.
+/// The kinds of content of an `Object`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Held {
-    /// Properties of the signature, of XAdES or XMLDSig, or its key.
+    /// Properties of the signature (XAdES or XMLDSig), or its key.
     Form,
-    /// A list of what else is said to be signed.
+    /// A list of other things that are said to be signed.
     List,
     /// Anything else.
     Content,
 }
 
-/// What is inside of an `Object`.
+/// The content of an `Object`.
 struct Inside {
     object: NodeIndex,
     held: Held,
     has_elements: bool,
-    /// The one element in it, where nothing else is that an application reads.
+    /// The only element in it, if there is nothing else that an application reads.
     only: Option<NodeIndex>,
 }
 
@@ -260,7 +268,8 @@ impl Inside {
         Ok(inside)
     }
 
-    /// Whether a reference covers all of it: the `Object`, by its text where it is plain, or the one element in it.
+    /// Whether a reference covers all of the content: the `Object`, by its text only if it has no elements, or the only
+    /// element in it.
     fn is_covered_by(&self, covered: &Covered) -> bool {
         let is_whole = covered.node == self.object || Some(covered.node) == self.only;
         let is_plain = covered.node == self.object && !self.has_elements;
@@ -268,15 +277,15 @@ impl Inside {
     }
 }
 
-/// Looks for what is in a signature, is not signed, and is not of the form of a signature.
+/// Looks for content of a signature that is neither signed nor a regular part of a signature.
 struct Form<'a> {
     document: &'a Document<'a>,
     signature: NodeIndex,
-    /// Whether the signature holds.
+    /// Whether the signature is intact.
     is_intact: bool,
-    /// What it signs with all that is inside.
+    /// Nodes that it signs with all their content.
     signed: HashSet<NodeIndex>,
-    /// What it signs the text of.
+    /// Nodes of which it signs only the text.
     signed_by_text: HashSet<NodeIndex>,
     work: &'a Work,
 }
@@ -286,7 +295,7 @@ impl Form<'_> {
         let document = self.document;
         let end = document.nodes()[self.signature].end;
         let mut node = self.signature;
-        // Where something ends that a signature says that does not hold.
+        // End of the latest element that should be signed, if the signature is not intact.
         let mut claimed_end = node;
         while node < end {
             self.work.spend(NODE_NS)?;
@@ -305,7 +314,7 @@ impl Form<'_> {
                 if self.is_intact {
                     return Ok(false);
                 }
-                // Nobody can tell who says that, nor what.
+                // Nobody can tell who wrote this element, so only the names in it are checked.
                 claimed_end = document.nodes()[node].end;
             }
             let is_known = if is_claimed {
@@ -325,7 +334,7 @@ impl Form<'_> {
         Ok(true)
     }
 
-    /// Whether a node is signed, or a countersignature, which is looked at by itself.
+    /// Whether a node needs no check here: it is signed, or it is a countersignature, which is checked by itself.
     fn is_passed_over(&self, node: NodeIndex) -> bool {
         let document = self.document;
         if node == self.signature {
@@ -343,7 +352,7 @@ impl Form<'_> {
         self.signed.contains(&node) || is_countersignature() || self.is_intact && is_info()
     }
 
-    /// Whether an element is where XMLDSig (XMLDSig 1.1 section 4) and XAdES have it.
+    /// Whether an element is in the place that XMLDSig (XMLDSig 1.1 section 4) or XAdES defines for it.
     fn is_in_place(&self, node: NodeIndex, element: &Element<'_>) -> bool {
         let document = self.document;
         let parent = document.nodes()[node].parent;
@@ -363,7 +372,7 @@ impl Form<'_> {
                 && !is_dsig(document, parent, &["SignatureValue"])
     }
 
-    /// Whether an element says what is signed, so that it must be.
+    /// Whether an element states what is signed, so that it must be signed itself.
     fn is_signed_only(&self, node: NodeIndex) -> bool {
         let document = self.document;
         is_dsig(
@@ -373,7 +382,7 @@ impl Form<'_> {
         ) || xades::is(document, node, "SignedProperties")
     }
 
-    /// Whether there is text where it may be, and no instruction.
+    /// Whether the node has text only where text is allowed, and no instructions.
     fn has_form_inside(&self, node: NodeIndex) -> Result<bool, Exhausted> {
         let document = self.document;
         let children = || document.children(node);
@@ -395,7 +404,7 @@ impl Form<'_> {
     }
 }
 
-/// Whether this is nothing that an application reads: blanks or a comment.
+/// Whether applications ignore this node: white space or a comment.
 fn is_blank(document: &Document<'_>, node: NodeIndex) -> bool {
     match &document.nodes()[node].kind {
         Kind::Text(text) => text.trim_ascii().is_empty(),

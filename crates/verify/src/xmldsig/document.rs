@@ -1,6 +1,5 @@
-//! XML as a tree in document order, within bounds. It knows what canonicalisation needs and most trees forget: prefixes,
-//! and where namespaces are declared.
-//! `parse` makes it.
+//! XML as a tree in document order, within limits. Unlike most trees it keeps prefixes and the places of namespace
+//! declarations, which canonicalisation needs. `parse` builds it.
 
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -11,10 +10,10 @@ use std::rc::Rc;
 use super::elements::{WSU, XML};
 use crate::pki::work::{Exhausted, Work};
 
-/// What it costs to pass a node.
+/// Cost of visiting a node.
 pub(super) const NODE_NS: u64 = 20;
 
-/// Elements of SAML 1.1 with their identifiers (its schemas, sections 2.3.2, 3.2.1 and 3.4.1 of its core).
+/// Identifier attributes of SAML 1.1 with their elements (its schemas; core sections 2.3.2, 3.2.1 and 3.4.1).
 const SAML_IDENTIFIERS: [(&str, &str, &str); 3] = [
     (
         "urn:oasis:names:tc:SAML:1.0:assertion",
@@ -33,21 +32,21 @@ const SAML_IDENTIFIERS: [(&str, &str, &str); 3] = [
     ),
 ];
 
-/// A parsed document. Node 0 is the document itself; the others follow in document order, so that a node's
+/// A parsed document. Node 0 is the document itself; the other nodes follow in document order, so that a node's
 /// descendants are the nodes from it up to its `end`.
 pub(super) struct Document<'a> {
     nodes: Vec<Node<'a>>,
     ids: HashMap<String, Target>,
-    /// Whether any identifier occurs twice.
+    /// Whether an identifier occurs twice.
     pub(super) duplicate_ids: bool,
-    /// The outermost element; 0 where there is none.
+    /// The root element; 0 if there is none.
     pub(super) root: NodeIndex,
-    /// Whether there are processing instructions around it.
+    /// Whether there are processing instructions outside of the root element.
     pub(super) instructs: bool,
 }
 
-/// A namespace's name. Those of one document are told apart by where they are, and ordered by their rank, since a name may have
-/// megabytes and belong to everything in it.
+/// A namespace name, stored once for each document. Names are compared by address and ordered by rank, because one name
+/// may have megabytes and belong to every element.
 #[derive(Debug, Clone)]
 pub(super) struct Namespace(Rc<Named>);
 
@@ -74,23 +73,23 @@ impl PartialEq for Namespace {
 impl Eq for Namespace {}
 
 impl Namespace {
-    /// Another one for each of the document.
+    /// A number that is unique to the name within the document.
     pub(super) fn id(&self) -> usize {
         Rc::as_ptr(&self.0).addr()
     }
 
-    /// Its place among all of the document, by name.
+    /// The position of the name in the sorted names of the document.
     pub(super) fn rank(&self) -> usize {
         self.0.rank.get()
     }
 }
 
-/// The namespaces of a document, each once.
+/// The namespace names of a document, each stored once.
 #[derive(Default)]
 pub(super) struct Namespaces(HashMap<Box<str>, Namespace>);
 
 impl Namespaces {
-    /// The one of this name.
+    /// Returns the stored name for this URI, adding it if it is new.
     pub(super) fn named(&mut self, uri: &str) -> Namespace {
         if let Some(known) = self.0.get(uri) {
             return known.clone();
@@ -103,7 +102,7 @@ impl Namespaces {
         new
     }
 
-    /// Ranks them, when all are known.
+    /// Sets the rank of each name. Call it when all names are known.
     pub(super) fn rank(&self) {
         let mut all: Vec<_> = self.0.values().collect();
         all.sort_by_key(|namespace| &namespace.0.uri);
@@ -116,67 +115,67 @@ impl Namespaces {
 /// Position of a node.
 pub(super) type NodeIndex = usize;
 
-/// What an identifier leads to.
+/// The target of an identifier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Target {
     /// This element.
     One(NodeIndex),
-    /// Several elements: whoever reads it by identifier may see another one than what was signed.
+    /// Several elements have the identifier: a reader that looks it up may find another element than the signed one.
     Several,
 }
 
 /// One node.
 pub(super) struct Node<'a> {
-    /// The element or document that it is in.
+    /// The element or document that contains the node.
     pub(super) parent: NodeIndex,
-    /// One past its last descendant.
+    /// One past the last descendant.
     pub(super) end: NodeIndex,
-    /// What it is.
+    /// The kind of node.
     pub(super) kind: Kind<'a>,
 }
 
-/// What a node is.
+/// The kinds of nodes.
 pub(super) enum Kind<'a> {
     /// The document.
     Root,
     /// An element.
     Element(Element<'a>),
-    /// Character data, without references.
+    /// Character data with references resolved.
     Text(Cow<'a, str>),
     /// A comment.
     Comment(&'a str),
-    /// A processing instruction's target and content.
+    /// A processing instruction: target and content.
     Instruction(&'a str, Option<&'a str>),
 }
 
 /// An element.
 pub(super) struct Element<'a> {
-    /// Its prefix; empty for none.
+    /// The prefix; empty if there is none.
     pub(super) prefix: &'a str,
-    /// Its local name.
+    /// The local name.
     pub(super) local: &'a str,
-    /// Its namespace; empty for none.
+    /// The namespace; empty if there is none.
     pub(super) namespace: Namespace,
-    /// Its attributes, without namespace declarations.
+    /// The attributes, without namespace declarations.
     pub(super) attributes: Vec<Attribute<'a>>,
-    /// The namespaces that it declares: prefix (empty for the default) and URI.
+    /// The namespaces that the element declares: prefix (empty for the default) and URI.
     pub(super) declarations: Vec<(&'a str, Namespace)>,
 }
 
 /// An attribute.
 pub(super) struct Attribute<'a> {
-    /// Its prefix; empty for none.
+    /// The prefix; empty if there is none.
     pub(super) prefix: &'a str,
-    /// Its local name.
+    /// The local name.
     pub(super) local: &'a str,
-    /// Its namespace; empty for none.
+    /// The namespace; empty if there is none.
     pub(super) namespace: Namespace,
-    /// Its normalised value (XML 1.0 section 3.3.3).
+    /// The normalised value (XML 1.0 section 3.3.3).
     pub(super) value: Cow<'a, str>,
 }
 
 impl<'a> Document<'a> {
-    /// Of nodes in document order that end where they should.
+    /// Builds a document from nodes in document order whose `end` is set.
     pub(super) fn new(nodes: Vec<Node<'a>>) -> Self {
         let mut document = Self {
             nodes,
@@ -199,8 +198,8 @@ impl<'a> Document<'a> {
         document
     }
 
-    /// Without a schema there is no telling which attributes are identifiers, so the usual five are, and those of SAML 1.1. Two of
-    /// them with one value on the same element are no duplicate.
+    /// Notes the identifiers of an element. Without a schema, the five usual attributes and those of SAML 1.1 count as
+    /// identifiers. Two of them with the same value on one element are no duplicate.
     fn note_identifiers(&mut self, index: NodeIndex) {
         let Kind::Element(element) = &self.nodes[index].kind else {
             return;
@@ -266,7 +265,8 @@ impl<'a> Document<'a> {
         })
     }
 
-    /// Whether text that is more than blanks comes next after a node, in the same element. Sections of `CDATA` are texts of their own.
+    /// Whether non-blank text follows a node directly, in the same element. Each `CDATA` section is a text node of its
+    /// own.
     pub(super) fn precedes_text(&self, index: NodeIndex) -> bool {
         let node = &self.nodes[index];
         let mut following = self.nodes[node.end..]
@@ -275,7 +275,7 @@ impl<'a> Document<'a> {
         following.any(Node::is_text)
     }
 
-    /// Whether text that is more than blanks comes before a node in the same element, with no other element between them.
+    /// Whether non-blank text comes before a node in the same element, with no element between them.
     pub(super) fn follows_text(&self, index: NodeIndex) -> bool {
         let parent = self.nodes[index].parent;
         let before = self.nodes[..index].iter().rev();
@@ -284,12 +284,12 @@ impl<'a> Document<'a> {
         before.any(Node::is_text)
     }
 
-    /// Whether the second node is the first or inside of it.
+    /// Whether the second node is the first one or one of its descendants.
     pub(super) fn contains(&self, outer: NodeIndex, inner: NodeIndex) -> bool {
         (outer..self.nodes[outer].end).contains(&inner)
     }
 
-    /// The children that are elements of this name.
+    /// The child elements with this name.
     pub(super) fn named<'s>(
         &'s self,
         parent: NodeIndex,
@@ -302,7 +302,7 @@ impl<'a> Document<'a> {
         })
     }
 
-    /// The one child of this name; `None` also where there are several.
+    /// The only child with this name; `None` if there is none or more than one.
     pub(super) fn only(
         &self,
         parent: NodeIndex,
@@ -313,14 +313,14 @@ impl<'a> Document<'a> {
         found.next().filter(|_| found.next().is_none())
     }
 
-    /// The value of an element's attribute without namespace.
+    /// The value of an element's attribute that has no namespace.
     pub(super) fn attribute(&self, index: NodeIndex, local: &str) -> Option<&str> {
         self.element(index)?.attribute(local)
     }
 
-    /// All text inside of a node. What is inside of several such nodes is looked at for each.
+    /// All text inside a node. For nested nodes, the inner text is read and charged again for each.
     pub(super) fn string(&self, index: NodeIndex, work: &Work) -> Result<String, Exhausted> {
-        /// What it costs to copy and later decode an octet.
+        /// Cost of copying an octet and decoding it later.
         const OCTET_NS: u64 = 4;
         let mut string = String::new();
         for node in &self.nodes[index..self.nodes[index].end] {
@@ -333,7 +333,7 @@ impl<'a> Document<'a> {
         Ok(string)
     }
 
-    /// The namespace that a prefix has at an element.
+    /// The namespace of a prefix at an element.
     pub(super) fn namespace(&self, index: NodeIndex, prefix: &str) -> Option<&str> {
         std::iter::once(index)
             .chain(self.ancestors(index))
@@ -343,21 +343,21 @@ impl<'a> Document<'a> {
             .map(|(_, uri)| &**uri)
     }
 
-    /// What this identifier leads to.
+    /// The target of this identifier.
     pub(super) fn target(&self, id: &str) -> Option<Target> {
         self.ids.get(id).copied()
     }
 }
 
 impl Node<'_> {
-    /// Whether it is text that is more than blanks.
+    /// Whether this is non-blank text.
     fn is_text(&self) -> bool {
         matches!(&self.kind, Kind::Text(text) if !text.trim_ascii().is_empty())
     }
 }
 
 impl Element<'_> {
-    /// The value of an attribute without namespace.
+    /// The value of an attribute that has no namespace.
     pub(super) fn attribute(&self, local: &str) -> Option<&str> {
         self.attributes
             .iter()
@@ -365,7 +365,7 @@ impl Element<'_> {
             .map(|attribute| attribute.value.as_ref())
     }
 
-    /// Whether it has this name.
+    /// Whether the element has this name.
     pub(super) fn is(&self, namespace: &str, local: &str) -> bool {
         self.local == local && *self.namespace == *namespace
     }

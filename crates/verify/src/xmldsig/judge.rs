@@ -1,4 +1,4 @@
-//! What is said of one XML signature.
+//! Judges XML signatures.
 
 use std::collections::HashMap;
 
@@ -15,16 +15,17 @@ use crate::pki::verdict::{NO_CERTIFICATE, Obstacle, Times, UNKNOWN_ALGORITHM, WE
 use crate::pki::work::Work;
 use crate::pki::{SubIndication, Verdict};
 
-/// A verdict on each signature of a document. The time of the verification judges what neither claims nor proves a time.
+/// Judges each signature of a document. A signature without a claimed or proven time is judged at the time of
+/// verification.
 ///
 /// # Errors
 ///
-/// [`XmlError::TooLarge`] where they ask for more work than any honest ones.
+/// [`XmlError::TooLarge`] if the signatures ask for more work than any honest ones.
 pub fn judge(signatures: &[XmlSignature], judging: &Judging<'_>) -> Result<Vec<Verdict>, XmlError> {
     judge_within(signatures, judging, &Work::new())
 }
 
-/// The same with what is left of a budget.
+/// Works like [`judge`], with the rest of a budget.
 ///
 /// # Errors
 ///
@@ -43,7 +44,7 @@ pub fn judge_within(
         rules: &judging.rules,
         work,
     };
-    // When stamps of signatures around it prove each to have been there.
+    // By index: the time at which time stamps of enclosing signatures prove that a signature existed.
     let mut proven_ms = HashMap::new();
     let mut verdicts = Vec::new();
     for (place, signature) in signatures.iter().enumerate() {
@@ -61,8 +62,10 @@ pub fn judge_within(
     Ok(verdicts)
 }
 
-/// A verdict on one signature, which countersigns another one or none, with what its time stamps prove of others; `trust` has what is at
-/// hand beside it, and `proven_ms` is when others prove it to have been there.
+/// Judges one signature. Also returns the times at which its time stamps prove that other signatures existed, by index.
+///
+/// `countersigned` is the signature that it countersigns, `trust` has the certificates at hand, and `proven_ms` is the
+/// time at which other time stamps prove that it existed.
 fn verdict(
     signature: &XmlSignature,
     countersigned: Option<&XmlSignature>,
@@ -93,7 +96,7 @@ fn verdict(
         proven_ms: proven.time_ms,
         now_ms,
     };
-    // Without what is elsewhere, the digests that were signed still tell whose signature it is.
+    // If only content outside of the document is missing, the signed digests still show who signed.
     let intact = check_intact(signature);
     let missing = intact.err().filter(|obstacle| {
         obstacle.why == SubIndication::SignedDataNotFound && is_elsewhere(signature)
@@ -112,7 +115,7 @@ fn verdict(
                 Judged::from(OTHER_CERTIFICATE)
             }
             Some(certificate) => {
-                // Where none is named, any of the same key and holder may be it.
+                // If no certificate is named, any certificate of the same key and holder may be the signer's.
                 let is_named = signature.signing_certificate_matches == Some(true);
                 let others = trust.certificates.iter().copied();
                 let others = others
@@ -122,7 +125,7 @@ fn verdict(
                     renewed = chosen.certificate.describe(work).ok();
                 }
                 let judged = chosen.judged.where_proven(|sha256| {
-                    // What was signed along is as old as the signature.
+                    // A certificate that the signature covers is as old as the signature.
                     let is_signed = is_named && chosen.certificate.sha256() == sha256;
                     let signed = is_signed.then_some(time_ms);
                     let stamped = proven.certificates.get(sha256).copied();
@@ -142,7 +145,7 @@ fn verdict(
     (verdict, proven.countersignatures)
 }
 
-/// Whether all that is not resolved is outside of the document.
+/// Whether every unresolved reference points outside of the document.
 fn is_elsewhere(signature: &XmlSignature) -> bool {
     let mut references = signature.references.iter();
     references.all(|reference| {
@@ -150,7 +153,9 @@ fn is_elsewhere(signature: &XmlSignature) -> bool {
     })
 }
 
-/// Its time stamps, of which those of everything stamp the ones before them along; none where nobody is trusted, whom they could be by.
+/// The time stamps of a signature. A time stamp of everything also covers the ones before it.
+///
+/// Empty without trust anchors, because then no time stamp can be trusted.
 fn stamps<'s>(signature: &'s XmlSignature, trust: &Trust<'_>) -> Vec<Stamp<'s>> {
     let mut stamps: Vec<Stamp<'_>> = Vec::new();
     if trust.anchors.is_empty() {
@@ -180,14 +185,14 @@ const OTHER_CERTIFICATE: Obstacle = Obstacle::unsure(
     "The certificate that was signed along is another one.",
 );
 
-/// Whether what is signed is there unchanged, and signed under the key of a certificate.
+/// Checks that the signed data is there and unchanged, and that a certificate's key verifies the value.
 fn check_intact(signature: &XmlSignature) -> Result<(), Obstacle> {
     let any = |integrity| {
         let mut references = signature.references.iter();
         references.any(|reference| reference.integrity == integrity)
     };
     match &signature.value {
-        // The one that was signed along is not at hand, and no other one can tell.
+        // The named certificate is not at hand, and no other one can decide.
         ValueIntegrity::Broken
             if signature.signing_certificate_matches == Some(false)
                 && !any(ReferenceIntegrity::Broken) =>
@@ -218,7 +223,7 @@ fn check_intact(signature: &XmlSignature) -> Result<(), Obstacle> {
     }
 }
 
-/// Whether the signature is made with what still proves something today.
+/// Checks that no algorithm of the signature is too weak today.
 fn check_strength(signature: &XmlSignature, certificate: &Parsed<'_>) -> Result<(), Obstacle> {
     let mut references = signature.references.iter();
     let weak = is_weak(signature.method.as_ref(), certificate)
@@ -231,9 +236,12 @@ fn check_strength(signature: &XmlSignature, certificate: &Parsed<'_>) -> Result<
     Ok(())
 }
 
-/// Whether nothing else can be taken for what is signed: the signature signs all that applications read of the document, but for parts of
-/// signatures (`coverage`). So it covers the document or its root element; or the document is nothing but the signature, or a list of
-/// signatures, and what is signed is inside of the signature or elsewhere; or it countersigns the signature around it, which is intact.
+/// Checks that nothing else can be mistaken for signed content: the signature must sign all that applications read of
+/// the document, except parts of signatures (`coverage`).
+///
+/// So one of these must hold: it covers the document or its root element; or the document is nothing but the signature
+/// or a list of signatures, and the signed content is inside of the signature or outside of the document; or it
+/// countersigns an intact signature around it.
 fn check_coverage(
     signature: &XmlSignature,
     countersigned: Option<&XmlSignature>,
@@ -286,7 +294,8 @@ fn check_coverage(
     Ok(())
 }
 
-/// An `xs:dateTime` (XML Schema 2 section 3.2.7) in milliseconds since 1970; without a time zone it is taken as UTC.
+/// Converts an `xs:dateTime` (XML Schema 2 section 3.2.7) to milliseconds since 1970. Without a time zone it counts as
+/// UTC.
 pub(super) fn time_ms(text: &str) -> Option<i64> {
     let zoned = DateTime::parse_from_rfc3339(text).map(|time| time.timestamp_millis());
     let local = || NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%.f");

@@ -1,4 +1,5 @@
-//! The certificates of a `KeyInfo` (XMLDSig 1.1 section 4.5): in it, or in what it refers to in the same document.
+//! The certificates of a `KeyInfo` (XMLDSig 1.1 section 4.5): those in it, and those that it refers to in the same
+//! document.
 
 use super::XmlError;
 use super::document::{Document, NODE_NS, NodeIndex, Target};
@@ -9,16 +10,16 @@ use crate::pki::work::Work;
 
 type Result<T> = std::result::Result<T, XmlError>;
 
-/// Most certificates of a signature that are tried.
+/// Greatest number of certificates in a signature; more are refused.
 const MAX_CERTIFICATES: usize = 100;
-/// Most references of a `KeyInfo` that are followed.
+/// Greatest number of references in a `KeyInfo`; more are refused.
 const MAX_REFERENCES: usize = 100;
 
-/// Types of what a `RetrievalMethod` retrieves (XMLDSig 1.1 sections 4.5.3 and 4.5.4).
+/// Types of data that a `RetrievalMethod` retrieves (XMLDSig 1.1 sections 4.5.3 and 4.5.4).
 const X509_DATA: &str = "http://www.w3.org/2000/09/xmldsig#X509Data";
 const RAW_CERTIFICATE: &str = "http://www.w3.org/2000/09/xmldsig#rawX509Certificate";
 
-/// The certificates of a signature, in DER, less those that are no base64.
+/// The certificates of a signature, in DER, without those that are not valid base64.
 pub(super) fn certificates(
     document: &Document<'_>,
     signature: NodeIndex,
@@ -39,13 +40,13 @@ pub(super) fn certificates(
 struct Reader<'d, 'a> {
     document: &'d Document<'a>,
     work: &'d Work,
-    /// How many references were followed.
+    /// Number of references followed so far.
     references: usize,
     certificates: Vec<Vec<u8>>,
 }
 
 impl Reader<'_, '_> {
-    /// Reads a `KeyInfo`. One that another one refers to refers to no third.
+    /// Reads a `KeyInfo`. If another one refers to it, it may not refer to a third one.
     fn key_info(&mut self, info: NodeIndex, is_own: bool) -> Result<()> {
         for child in self.document.children(info) {
             self.work.spend(NODE_NS)?;
@@ -97,7 +98,7 @@ impl Reader<'_, '_> {
                     self.x509_data(data)?;
                 }
             }
-            // Octets come of text by the transform of base64 alone.
+            // Only the base64 transform turns text into octets.
             (RAW_CERTIFICATE, Some(transforms)) => {
                 let transform = document.only(transforms, DSIG, "Transform");
                 let algorithm = transform.and_then(|it| elements::algorithm(document, it));
@@ -112,7 +113,7 @@ impl Reader<'_, '_> {
         Ok(())
     }
 
-    /// The element that a reference leads to, where it has this name of XMLDSig, or whatever it is called where none is asked for.
+    /// The element that a reference leads to, if it has this XMLDSig name. If `local` is empty, any name will do.
     fn target(&mut self, reference: NodeIndex, local: &str) -> Result<Option<NodeIndex>> {
         self.references += 1;
         if self.references > MAX_REFERENCES {

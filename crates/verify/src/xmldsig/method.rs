@@ -1,4 +1,4 @@
-//! Signature methods (XMLDSig 1.1 section 6.4, RFC 9231 section 2.3), in the words of CMS.
+//! Signature methods (XMLDSig 1.1 section 6.4, RFC 9231 section 2.3), expressed as algorithm identifiers of CMS.
 
 use super::document::{Document, NodeIndex};
 use super::elements::{self, DSIG};
@@ -9,27 +9,28 @@ use crate::pki::hash::Hash;
 use crate::pki::public_key::KeyKind;
 use crate::pki::work::{Exhausted, Work};
 
-/// Of the parameters of RSASSA-PSS (RFC 9231 section 2.3.9).
+/// The namespace of the parameters of RSASSA-PSS (RFC 9231 section 2.3.9).
 const PSS: &str = "http://www.w3.org/2007/05/xmldsig-more#";
 const MGF1: &str = "http://www.w3.org/2007/05/xmldsig-more#MGF1";
 const RSA_PSS: &str = "1.2.840.113549.1.1.10";
 
-/// A signature method as it is elsewhere.
+/// A signature method, expressed by OIDs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Method {
-    /// The kind of its keys.
+    /// The kind of key.
     pub(super) kind: KeyKind,
-    /// Its OID for people.
+    /// The OID to report.
     oid: &'static str,
-    /// Its OID to verify with: XML has `r` and `s` side by side (XMLDSig 1.1 section 6.4.3), which is BSI's plain ECDSA.
+    /// The OID to verify with. XML stores `r` and `s` side by side (XMLDSig 1.1 section 6.4.3), as BSI's plain ECDSA
+    /// does.
     verified_as: &'static str,
     /// `RSASSA-PSS-params` (RFC 8017 appendix A.2.3).
     parameters: Option<Vec<u8>>,
 }
 
 impl Method {
-    /// The method that a `SignatureMethod` names; none where it is not known, or its parameters are not. SHA-1 is here to read old
-    /// signatures; whether to trust them is for others to decide.
+    /// The method that a `SignatureMethod` names; `None` if the method or its parameters are not supported. SHA-1 is
+    /// supported to read old signatures; callers decide whether to trust them.
     pub(super) fn read(
         document: &Document<'_>,
         element: NodeIndex,
@@ -71,7 +72,7 @@ impl Method {
                 "ecdsa-sha512" => ecdsa("1.2.840.10045.4.3.4", "0.4.0.127.0.7.1.1.4.1.5"),
                 _ => return None,
             },
-            // Salts as long as the digest (RFC 9231 section 2.3.10).
+            // The salt is as long as the digest (RFC 9231 section 2.3.10).
             ("http://www.w3.org/2007/05/xmldsig-more", name) => {
                 let hash = match name.strip_suffix("-rsa-MGF1")? {
                     "sha1" => Hash::Sha1,
@@ -118,7 +119,7 @@ impl Method {
         }
     }
 
-    /// What signatures are verified with.
+    /// The algorithm to verify signatures with.
     pub(super) fn algorithm(&self) -> AlgorithmIdentifier<'_> {
         AlgorithmIdentifier {
             oid: self.verified_as.to_owned(),
@@ -126,13 +127,13 @@ impl Method {
         }
     }
 
-    /// The method for people.
+    /// The method as reports show it.
     pub(super) fn describe(&self) -> Algorithm {
         crate::pki::oid::algorithm(self.oid.to_owned())
     }
 }
 
-/// The parameters of RSASSA-PSS in DER; none where one of its digests has no OID.
+/// The parameters of RSASSA-PSS in DER; `None` if one of the digests has no OID.
 fn pss(hash: Hash, mask: Hash, salt_bytes: usize) -> Option<Vec<u8>> {
     const MGF1: [u8; 11] = [0x06, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 13, 1, 1, 8];
     let algorithm = |hash: Hash| Some(tlv(0x30, &[hash.oid_der()?, &[5, 0]].concat()));
@@ -153,8 +154,8 @@ struct PssReader<'d, 'a> {
 }
 
 impl PssReader<'_, '_> {
-    /// `RSAPSSParams` (RFC 9231 section 2.3.9), in DER. None where it can't be read, has a digest that is not known here, or leaves it
-    /// open how the mask of another digest than SHA-256 is made.
+    /// Reads `RSAPSSParams` (RFC 9231 section 2.3.9) and returns them in DER. `None` if they can't be read, use an
+    /// unsupported digest, or do not say how the mask is made for a digest other than SHA-256.
     fn parameters(&self, method: NodeIndex) -> Result<Option<Vec<u8>>, Exhausted> {
         let document = self.document;
         let mut all = document.named(method, PSS, "RSAPSSParams");
@@ -176,7 +177,7 @@ impl PssReader<'_, '_> {
         Ok(read.and_then(|(mask, salt_bytes)| pss(hash, mask, salt_bytes)))
     }
 
-    /// The digest of a `DigestMethod` in an element; SHA-256 where there is none.
+    /// The digest that a `DigestMethod` child names; SHA-256 if there is no such child.
     fn digest(&self, parent: NodeIndex) -> Option<Hash> {
         let mut methods = self.document.named(parent, DSIG, "DigestMethod");
         let Some(method) = methods.next() else {
@@ -186,7 +187,8 @@ impl PssReader<'_, '_> {
         elements::digest(uri).filter(|_| methods.next().is_none())
     }
 
-    /// The number in an element; none where it is none, or there are several.
+    /// The number in a child element; `default` if there is no such child. `None` if it is not a number or there are
+    /// several.
     fn number(
         &self,
         parent: NodeIndex,

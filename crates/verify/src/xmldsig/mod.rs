@@ -2,18 +2,19 @@
 //!
 //! Pure functions over bytes; nothing is fetched.
 //!
-//! - `text` turns bytes into characters, `parse` these into a `document`, within bounds.
-//! - `elements` names the namespaces and algorithms that are known.
-//! - `node_set` is a part of it, `canonical` writes that as the octets that get hashed (Canonical XML, exclusive or not;
-//!   of version 1.1 `base_uri`).
-//! - `reference` follows one reference: what it covers, and its digest after what `transform` makes of it, by `xpath` where it
-//!   leaves elements out.
-//! - `work` is where computed octets go, within the budget that `pki::work` has for all of it.
-//! - `signature` reads one `Signature`, `xades` its qualifying properties, `stamps` its time stamps; `verify` checks its value by its
-//!   `method`, with the certificates that `key_info` leads to.
-//! - `coverage` is whether that is all that an application reads, by the names of `vocabulary`; `judge` says what all that comes to.
+//! - `text` decodes bytes to characters; `parse` makes a `document` of them, within limits.
+//! - `elements` names the namespaces and algorithms that are supported.
+//! - `node_set` is a part of a document; `canonical` writes it as the octets that are hashed (Canonical XML 1.0, 1.1 or
+//!   exclusive; `base_uri` joins `xml:base` for 1.1).
+//! - `reference` follows one reference: what it covers, and its digest after the transforms of `transform`. `xpath`
+//!   reads the expressions that leave elements out.
+//! - `work` collects or hashes computed octets, within the budget of `pki::work`.
+//! - `signature` reads one `Signature`, `xades` its qualifying properties, `stamps` its time stamps; `verify` checks
+//!   its value by its `method`, with the certificates that `key_info` finds.
+//! - `coverage` checks whether the signature covers all that an application reads, by the names in `vocabulary`;
+//!   `judge` derives the verdict.
 //!
-//! References to other files, and transforms outside of those that occur in practice, are `Unresolved`: never a guess.
+//! References to other files, and transforms that do not occur in practice, are `Unresolved`; nothing is guessed.
 
 mod base_uri;
 mod canonical;
@@ -47,64 +48,68 @@ pub use signature::{Xml, inspect, inspect_over};
 /// One `Signature` element.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct XmlSignature {
-    /// Its `Id`.
+    /// The `Id` attribute.
     pub id: Option<String>,
-    /// URI of what the value was made with; empty where it is missing.
+    /// URI of the signature method; empty if it is missing.
     pub signature_method: String,
-    /// The same as it is known elsewhere; none where it is not.
+    /// The signature method; `None` if it is not supported.
     method: Option<method::Method>,
-    /// URI of how its `SignedInfo` is canonicalised; empty where it is missing.
+    /// URI of the canonicalisation method of `SignedInfo`; empty if it is missing.
     pub canonicalization_method: String,
-    /// What it signs, in the order of the file.
+    /// The signed parts, in the order of the file.
     pub references: Vec<Reference>,
-    /// The certificates in its `KeyInfo`, or that this leads to in the document, in DER; then the signer's, where that is only at hand beside it.
+    /// The certificates in DER of the `KeyInfo`, or that it refers to in the document. If the signer's certificate is
+    /// only at hand elsewhere, it comes last.
     pub certificates: Vec<Vec<u8>>,
-    /// Whether the last of them is not in its `KeyInfo`.
+    /// Whether the last of [`XmlSignature::certificates`] is not from the `KeyInfo`.
     pub is_certificate_given: bool,
-    /// Which of them its signed properties name as the signing one; these count as for `signing_time`.
+    /// Index of the certificate that the signed properties name as the signing one. These properties count only under
+    /// the condition of [`XmlSignature::signing_time`].
     pub signing_certificate: Option<usize>,
-    /// When the signer says that it signed, as written; only where an intact reference of this signature covers it, as
+    /// The signing time that the signer claims, as written. Only if an intact reference of this signature covers it;
     /// otherwise anyone may have written it.
     pub signing_time: Option<String>,
-    /// Whether its value fits its `SignedInfo`.
+    /// Whether the signature value matches `SignedInfo`.
     pub value: ValueIntegrity,
-    /// Whether the certificate that verifies the value is the one that the signed properties name. Where none verifies,
-    /// whether the named one is at hand. `None` where no property that an intact reference covers names any.
+    /// Whether the certificate that verifies the value is the one that the signed properties name. If no certificate
+    /// verifies it, whether the named one is at hand. `None` if no property that an intact reference covers names one.
     pub signing_certificate_matches: Option<bool>,
-    /// Its time stamps, in the order of the file.
+    /// The time stamps, in the order of the file.
     pub timestamps: Vec<TimeStamp>,
-    /// What is embedded to validate it with.
+    /// The embedded validation data.
     pub evidence: Evidence,
-    /// Whether any identifier occurs twice in the document. References to such a one are broken; others are not
-    /// affected, and business documents often repeat an `id` in harmless places.
+    /// Whether an identifier occurs twice in the document. References to such an identifier are broken. Others are not
+    /// affected: business documents often repeat an `id` in harmless places.
     pub duplicate_ids: bool,
     /// Whether a reference covers the whole document or an element around this signature. Says nothing about integrity.
     pub encloses: bool,
     /// Whether this signature is the root element, and references cover each of its `Object`s but for those that have only its own
     /// properties or key. Says nothing about integrity.
     pub envelops: bool,
-    /// Whether something could be taken for something that it signs: in it, or in a signature that it does not sign, is what that signature
-    /// does not sign either, and what is no part of signatures.
+    /// Whether something could be mistaken for signed content: it is in this signature, or in another one that this one
+    /// does not sign; that signature does not sign it either; and it is no regular part of a signature.
     pub has_unsigned: bool,
-    /// Whether the document is nothing but this signature, or a list of signatures of `ASiC`, `OpenDocument` or EPUB with it inside.
+    /// Whether the document consists of this signature only, or of a list of signatures (`ASiC`, `OpenDocument` or
+    /// EPUB) that contains it.
     pub is_apart: bool,
-    /// Whether a comment that it does not sign, or a signature that it leaves out, comes right before text that it covers.
+    /// Whether covered text is split: an unsigned comment or an omitted signature comes right before it, or such a
+    /// signature comes right after text in a place where signers do not put it.
     pub splits_text: bool,
-    /// Whether a reference covers something outside of the document, which was given and is intact.
+    /// Whether a reference covers something outside of the document that was given and is intact.
     pub covers_external: bool,
-    /// Whether a document was given that is none of what it signs: no reference has its digest. A countersignature signs another
-    /// signature, and no document.
+    /// Whether a document was given, but no reference has its digest. Never true for a countersignature: it signs
+    /// another signature, not a document.
     pub ignores_given: bool,
-    /// Whether a reference covers the whole document, or its root element where no processing instructions are around that. Says
-    /// nothing about integrity.
+    /// Whether a reference covers the whole document, or its root element if no processing instructions are around it.
+    /// Says nothing about integrity.
     pub covers_root: bool,
-    /// Which signature of the document it is a property of, by its place.
+    /// Index of the signature whose unsigned properties contain this one.
     countersigned: Option<usize>,
 }
 
 impl XmlSignature {
-    /// The signer's certificate, in DER: the one that verifies the value, or else the one that is signed along, or else the
-    /// first.
+    /// The signer's certificate, in DER: the one that verifies the value; otherwise the one that the signed properties
+    /// name; otherwise the first.
     pub fn certificate(&self) -> Option<&[u8]> {
         let place = match self.value {
             ValueIntegrity::Intact(place) => Some(place),
@@ -114,7 +119,8 @@ impl XmlSignature {
         certificate.map(Vec::as_slice)
     }
 
-    /// Whether it signs the value of the signature that it is a property of. Says nothing about integrity.
+    /// Whether this is a countersignature that signs the value of the signature around it. Says nothing about
+    /// integrity.
     pub fn countersigns(&self) -> bool {
         let mut references = self.references.iter();
         references.any(|reference| {
@@ -122,24 +128,24 @@ impl XmlSignature {
         })
     }
 
-    /// How many certificates are in its `KeyInfo`.
+    /// Number of certificates from the `KeyInfo`.
     pub fn embedded_certificates(&self) -> usize {
         self.certificates.len() - usize::from(self.is_certificate_given)
     }
 
-    /// Whether all that it signs is elsewhere.
+    /// Whether all signed content is outside of the document.
     pub fn is_detached(&self) -> bool {
         let mut signed = self.references.iter().map(|reference| &reference.covers);
         signed.all(|covers| matches!(covers, Coverage::External | Coverage::SignedProperties))
     }
 
-    /// What the value was made with; by its URI where it is not known.
+    /// The signature algorithm; if it is not known, its URI.
     pub fn signature_algorithm(&self) -> Algorithm {
         let known = self.method.as_ref().map(method::Method::describe);
         known.unwrap_or_else(|| unknown(&self.signature_method))
     }
 
-    /// What the first reference is hashed with; by its URI where it is not known.
+    /// The digest algorithm of the first reference; if it is not known, its URI.
     pub fn digest_algorithm(&self) -> Algorithm {
         let uri = self.references.first().map_or("", |it| &it.digest_method);
         let known = elements::digest(uri);
@@ -149,7 +155,7 @@ impl XmlSignature {
         )
     }
 
-    /// When the signer says that it signed, in milliseconds since 1970.
+    /// The signing time that the signer claims, in milliseconds since 1970.
     pub fn signing_time_ms(&self) -> Option<i64> {
         self.signing_time.as_deref().and_then(judge::time_ms)
     }
@@ -174,79 +180,79 @@ fn unknown(uri: &str) -> Algorithm {
 /// A time stamp of a signature (XAdES `SignatureTimeStamp` and `ArchiveTimeStamp`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TimeStamp {
-    /// What it stamps.
+    /// The data that is stamped.
     pub stamped: Stamped,
-    /// Its tokens.
+    /// The time-stamp tokens.
     pub tokens: Vec<TimeStampToken>,
-    /// Places of signatures of the document, countersignatures above all, that are in what it stamps.
+    /// Indices of the signatures that the time stamp also covers, mainly countersignatures.
     pub along: Vec<usize>,
-    /// SHA-256 of each certificate in it.
+    /// SHA-256 of each certificate that the time stamp covers.
     pub certificates: Vec<[u8; 32]>,
 }
 
-/// What a time stamp stamps.
+/// The data that a time stamp covers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stamped {
     /// The signature's value.
     Value,
-    /// All that is signed, the signature, and the unsigned properties before the time stamp.
+    /// All signed data, the signature, and the unsigned properties before the time stamp.
     Everything,
 }
 
 /// A token of a time stamp (RFC 3161).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TimeStampToken {
-    /// Its encoding.
+    /// The token in DER.
     pub der: Vec<u8>,
-    /// When it was made, as it says, in milliseconds since 1970.
+    /// The time that the token states, in milliseconds since 1970.
     pub time_ms: i64,
-    /// Whether it is of what the time stamp must be of. Says nothing about who made it.
+    /// Whether the token's imprint matches the data that it must stamp. Says nothing about who made it.
     pub fits: bool,
 }
 
-/// What a signature embeds to be validated with (XAdES `CertificateValues` and `RevocationValues`), in DER.
+/// Embedded validation data (XAdES `CertificateValues` and `RevocationValues`), in DER.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Evidence {
     /// Certificates.
     pub certificates: Vec<Vec<u8>>,
-    /// Lists of revoked certificates.
+    /// Certificate revocation lists.
     pub revocation_lists: Vec<Vec<u8>>,
-    /// Answers about revocation (OCSP).
+    /// OCSP responses.
     pub revocation_answers: Vec<Vec<u8>>,
 }
 
-/// One thing that is signed (XMLDSig 1.1 section 4.4.3).
+/// One signed part (XMLDSig 1.1 section 4.4.3).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reference {
-    /// Its `URI`; `None` where the application is supposed to know.
+    /// The `URI` attribute; `None` if the application is supposed to know it.
     pub uri: Option<String>,
-    /// URIs of its transforms, in their order.
+    /// URIs of the transforms, in order.
     pub transforms: Vec<String>,
-    /// URI of what it was hashed with; empty where it is missing.
+    /// URI of the digest algorithm; empty if it is missing.
     pub digest_method: String,
-    /// What it points at, before transforms.
+    /// The target of the URI, before transforms.
     pub covers: Coverage,
-    /// What of that its transforms leave out.
+    /// The parts of the target that the transforms leave out.
     pub omits: Omission,
-    /// Whether its digest fits.
+    /// Whether the digest matches.
     pub integrity: ReferenceIntegrity,
-    /// Whether it may be of the document that was given.
+    /// Whether this may be the document that was given.
     is_given: bool,
 }
 
 impl Reference {
-    /// Whether it points at something outside of the document.
+    /// Whether the URI points outside of the document.
     pub fn leads_elsewhere(&self) -> bool {
         leads_elsewhere(self.uri.as_deref())
     }
 
-    /// Whether only the text of what it covers is hashed: names and structure around it may change.
+    /// Whether only the text of the target is hashed, so that names and structure in it may change.
     pub fn covers_text_alone(&self) -> bool {
         self.transforms.iter().any(|uri| uri == elements::BASE64)
     }
 }
 
-/// Elements that the transforms of a reference leave out, each with all that is inside.
+/// Elements that the transforms of a reference leave out, each with all its content.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Omission {
     /// None.
@@ -256,37 +262,38 @@ pub enum Omission {
     Itself,
     /// All signatures.
     Signatures,
-    /// Something else: what is signed is not all that is there.
+    /// Other elements: a part of the target is not signed.
     Elements,
 }
 
-/// Whether the URI of a reference points at something outside of the document; without one, the application is supposed to know.
+/// Whether the URI of a reference points outside of the document. A missing URI counts as outside: the application is
+/// supposed to know it.
 pub(crate) fn leads_elsewhere(uri: Option<&str>) -> bool {
     uri.is_none_or(|uri| !uri.is_empty() && !uri.starts_with('#'))
 }
 
-/// What a reference points at.
+/// The target of a reference.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Coverage {
-    /// The document; its transforms may cut parts out of it.
+    /// The document. Transforms may leave parts out.
     WholeDocument,
-    /// One element with all that is inside.
+    /// One element with all its content.
     Element {
-        /// Its local name.
+        /// The element's local name.
         name: String,
-        /// The identifier that it was found by.
+        /// The identifier in the URI.
         id: String,
     },
-    /// The XAdES signed properties of this very signature.
+    /// The XAdES signed properties of this signature.
     SignedProperties,
-    /// The value of the signature that this one countersigns, being among its properties.
+    /// The value of the signature that this one countersigns.
     Countersigned,
-    /// Something that is not in this document, or can't be found in it.
+    /// Something that is not in this document or can't be found in it.
     External,
 }
 
 impl Coverage {
-    /// How much there is to tell of it.
+    /// Size of the description, in octets.
     fn octets(&self) -> usize {
         match self {
             Self::Element { name, id } => name.len() + id.len(),
@@ -297,43 +304,46 @@ impl Coverage {
     }
 }
 
-/// Whether a reference's digest fits.
+/// Whether a reference's digest matches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReferenceIntegrity {
-    /// It does.
+    /// The digest matches.
     Intact,
-    /// It does not, its target is ambiguous, or its data can't be read as its transforms demand.
+    /// The digest does not match, the target is ambiguous, or the data can't be read as the transforms demand.
     Broken,
-    /// Not known: its target is elsewhere or not found, or it needs a transform or digest that is not supported.
+    /// Unknown: the target is elsewhere or not found, or a transform or digest is not supported.
     Unresolved,
 }
 
-/// Whether a signature's value fits its `SignedInfo`.
+/// Whether a signature's value matches its `SignedInfo`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ValueIntegrity {
-    /// It does, by the key of the certificate at this index of [`XmlSignature::certificates`].
+    /// It matches, by the key of the certificate at this index of [`XmlSignature::certificates`].
     Intact(usize),
-    /// No certificate that the signature has or names verifies it: it was changed, or its certificate is not the one that signed.
+    /// None of the certificates that the signature contains or names verifies it: it was changed, or another
+    /// certificate made it.
     Broken,
-    /// It has and names no certificate that can be read. That another one that is at hand does not verify it proves nothing.
+    /// The signature contains and names no readable certificate. If another certificate that is at hand does not verify
+    /// it, that proves nothing.
     NoCertificate,
-    /// It needs the algorithm with this URI, or this URI with a key of another kind.
+    /// The algorithm with this URI is not supported, or not with this kind of key.
     UnsupportedAlgorithm(String),
 }
 
 /// Why a document can't be inspected.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum XmlError {
-    /// It is not in the encoding that it claims, or that is not known here.
+    /// The encoding is not the declared one, or is not supported.
     #[error("this is not XML in UTF-8, UTF-16 or the encoding that it names")]
     Encoding,
-    /// It is not well-formed; the text says why.
+    /// The document is not well-formed; the text says why.
     #[error("this is not well-formed XML: {0}")]
     Malformed(&'static str),
-    /// It has a document type. That may define entities and default attributes, so what is signed would depend on it.
+    /// The document has a document type declaration. It may define entities and default attributes, so the signed
+    /// content would depend on it.
     #[error("it has a document type declaration")]
     DocumentType,
-    /// It is larger than we are willing to read; the text says in what.
+    /// The document exceeds a limit; the text says which.
     #[error("it has too many or too large {0}")]
     TooLarge(&'static str),
 }

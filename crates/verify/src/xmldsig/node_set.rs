@@ -1,22 +1,22 @@
-//! Parts of a document: a subtree less some subtrees inside of it, which is all that the supported transforms make.
+//! Parts of a document: a subtree without some subtrees inside of it. The supported transforms produce nothing else.
 
 use std::collections::HashSet;
 
 use super::document::{Document, NodeIndex};
 
-/// Part of a document.
+/// A part of a document.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct NodeSet {
-    /// The node that it is the subtree of.
+    /// The root of the subtree.
     pub(super) apex: NodeIndex,
-    /// Nodes that it has not, nor anything inside of them.
+    /// Nodes that are left out, each with all its content.
     pub(super) excluded: HashSet<NodeIndex>,
-    /// Whether it has comments.
+    /// Whether comments are included.
     pub(super) comments: bool,
 }
 
 impl NodeSet {
-    /// A node with all that is inside, comments too.
+    /// A node with all its content, comments included.
     pub(super) fn whole(apex: NodeIndex) -> Self {
         Self {
             apex,
@@ -25,12 +25,12 @@ impl NodeSet {
         }
     }
 
-    /// Whether it is a document without its root.
+    /// Whether it is the document without its root element.
     pub(super) fn is_empty(&self, document: &Document<'_>) -> bool {
         self.apex == 0 && self.excluded.contains(&document.root)
     }
 
-    /// The node indices in it, in document order.
+    /// The indices of the nodes, in document order.
     pub(super) fn iter<'s>(
         &'s self,
         document: &'s Document<'_>,

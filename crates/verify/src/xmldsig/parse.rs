@@ -1,6 +1,6 @@
-//! From text to a [`Document`]. The tokens are those of `xmlparser`; that tags match, attributes differ and prefixes are
-//! declared is checked here (XML 1.0, Namespaces in XML 1.0). Document types are refused, so there are no entities but
-//! the five predefined ones.
+//! Parses text into a [`Document`]. `xmlparser` finds the tokens; this module checks that tags match, attributes are
+//! unique and prefixes are declared (XML 1.0, Namespaces in XML 1.0). Document types are refused, so the five
+//! predefined entities are the only ones.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
@@ -15,18 +15,18 @@ use crate::pki::work::Work;
 
 type Result<T> = std::result::Result<T, XmlError>;
 
-/// Deepest nesting of elements.
+/// Greatest depth of nested elements.
 const MAX_DEPTH: usize = 256;
-/// Most elements, attributes, declarations, texts, comments and instructions together.
+/// Greatest number of elements, attributes, declarations, texts, comments and instructions together.
 const MAX_NODES: usize = 500_000;
-/// Most namespaces that are declared at once around an element. They are searched for each XPath.
+/// Greatest number of namespace declarations in scope at an element. Each XPath expression searches them.
 const MAX_NAMESPACES: usize = 1_000;
-/// Longest name of an element or attribute. Names are repeated for each reference that is described.
+/// Longest name of an element or attribute. The description of each reference repeats names.
 const MAX_NAME_BYTES: usize = 1_000;
 
-/// What it costs to read a byte, at most: one of many references to characters.
+/// Greatest cost of reading a byte; text made of many character references comes closest.
 const BYTE_NS: u64 = 8;
-/// What it costs to make a node, attribute or declaration of what was read.
+/// Cost of making a node, attribute or declaration.
 const MAKE_NS: u64 = 250;
 
 /// Parses text whose line ends are line feeds, as [`super::text::decode`] leaves it.
@@ -48,7 +48,7 @@ fn name(name: &str) -> Result<&str> {
     Ok(name)
 }
 
-/// A start tag of which not all is read yet.
+/// A start tag that is not read to its end yet.
 struct StartTag<'a> {
     prefix: &'a str,
     local: &'a str,
@@ -62,9 +62,9 @@ struct Builder<'a> {
     start_tag: Option<StartTag<'a>>,
     namespaces: Namespaces,
     scope: HashMap<&'a str, Vec<Namespace>>,
-    /// How many declarations are in scope.
+    /// Number of declarations in scope.
     declared: usize,
-    /// Nodes, attributes and declarations.
+    /// Number of nodes, attributes and declarations so far.
     count: usize,
     no_namespace: Namespace,
 }
@@ -265,7 +265,7 @@ impl<'a> Builder<'a> {
         let mut seen = HashSet::new();
         for (prefix, local, value) in read {
             let namespace = match prefix {
-                // The default namespace is not that of attributes (Namespaces in XML 1.0 section 6.2).
+                // The default namespace does not apply to attributes (Namespaces in XML 1.0 section 6.2).
                 "" => self.no_namespace.clone(),
                 prefix => self.resolve(prefix)?,
             };

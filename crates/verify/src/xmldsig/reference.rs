@@ -1,4 +1,4 @@
-//! One `Reference` (XMLDSig 1.1 section 4.4.3): where it leads, what it covers, and whether its digest fits.
+//! Reads one `Reference` (XMLDSig 1.1 section 4.4.3): its target, what it covers, and whether its digest matches.
 
 use super::canonical::Method;
 use super::document::{Document, NodeIndex, Target};
@@ -12,28 +12,28 @@ use super::{Coverage, Omission, Reference, ReferenceIntegrity, XmlError};
 use crate::cms::content::Content;
 use crate::pki::work::Work;
 
-/// What it costs to follow a reference, and to tell of it.
+/// Cost of following and reporting a reference.
 const REFERENCE_NS: u64 = 6_000;
-/// What it costs to tell of a transform.
+/// Cost of reporting a transform.
 const TOLD_TRANSFORM_NS: u64 = 300;
-/// What it costs to tell an octet of what a reference says.
+/// Cost of reporting an octet of a reference.
 const TOLD_OCTET_NS: u64 = 10;
 
-/// A signature among all of its document.
+/// A signature in its document, with the inputs for reading it.
 pub(super) struct Context<'a> {
     /// The document.
     pub(super) document: &'a Document<'a>,
-    /// All its `Signature` elements.
+    /// All `Signature` elements of the document.
     pub(super) signatures: &'a [NodeIndex],
-    /// The one whose references are read.
+    /// The signature whose references are read.
     pub(super) signature: NodeIndex,
-    /// What all may cost.
+    /// The budget.
     pub(super) work: &'a Work,
-    /// What its reference to something outside of the document is taken for.
+    /// The octets that its reference to something outside of the document stands for.
     pub(super) external: Option<&'a [u8]>,
-    /// The document that was given, whatever it refers to.
+    /// The document that was given, no matter what the signature refers to.
     pub(super) content: Option<&'a Content<'a>>,
-    /// Certificates that are at hand beside it.
+    /// Certificates that are at hand beside the document.
     pub(super) given: &'a [&'a Vec<u8>],
 }
 
@@ -42,26 +42,26 @@ pub(super) struct Context<'a> {
 pub(super) struct Covered {
     pub(super) node: NodeIndex,
     pub(super) integrity: ReferenceIntegrity,
-    /// Whether it is hashed by its text alone: names and structure in it may change.
+    /// Whether only its text is hashed, so that names and structure in it may change.
     pub(super) is_text: bool,
-    /// What of it is left out.
+    /// The parts of it that are left out.
     pub(super) omits: Omission,
     /// Whether comments in it are signed.
     pub(super) has_comments: bool,
 }
 
 impl Covered {
-    /// Whether elements of it are left out that are no signatures.
+    /// Whether elements that are no signatures are left out of it.
     pub(super) fn is_part(&self) -> bool {
         self.omits == Omission::Elements
     }
 }
 
-/// Reads a reference; also returns what it hashes, where that is in the document.
+/// Reads a reference. Also returns the node that it hashes, if that is in the document.
 ///
 /// # Errors
 ///
-/// Only where the document as a whole asks too much.
+/// Only if the document as a whole exceeds a limit.
 pub(super) fn read(
     context: &Context<'_>,
     reference: NodeIndex,
@@ -119,7 +119,7 @@ pub(super) fn read(
     Ok((described, covered))
 }
 
-/// The `Transform` elements, in order. `None` where there is something else among them.
+/// The `Transform` elements, in order. `None` if there are other elements among them, or several `Transforms`.
 fn transforms(document: &Document<'_>, reference: NodeIndex) -> Option<Vec<NodeIndex>> {
     let mut lists = document.named(reference, DSIG, "Transforms");
     let Some(list) = lists.next() else {
@@ -139,7 +139,7 @@ fn transforms(document: &Document<'_>, reference: NodeIndex) -> Option<Vec<NodeI
     Some(transforms)
 }
 
-/// Same-document references (XMLDSig 1.1 section 4.4.3.3): only the two `xpointer` forms keep comments.
+/// Resolves a same-document reference (XMLDSig 1.1 section 4.4.3.3). Only the two `xpointer` forms keep comments.
 fn dereference(document: &Document<'_>, uri: Option<&str>) -> Result<NodeSet, Stop> {
     let (apex, comments) = match uri {
         Some("") => (0, false),
@@ -154,7 +154,7 @@ fn dereference(document: &Document<'_>, uri: Option<&str>) -> Result<NodeSet, St
             match document.target(id) {
                 Some(Target::One(element)) => (element, comments),
                 Some(Target::Several) => return Err(Stop::Broken),
-                // It may be there, under an attribute that only a schema calls an identifier.
+                // The target may exist under an attribute that only a schema declares to be an identifier.
                 None => return Err(Stop::Unresolved),
             }
         }
@@ -174,7 +174,8 @@ pub(super) fn xpointer_id(fragment: &str) -> Option<&str> {
         .find_map(|&quote| quoted.strip_prefix(quote)?.strip_suffix(quote))
 }
 
-/// Writes what a reference hashes: nodes by this method where no transform says otherwise. Says what the transforms leave out.
+/// Writes the octets that a reference hashes; `method` writes nodes that no transform canonicalises. Sets `omits` to
+/// what the transforms leave out.
 pub(super) fn write(
     context: &Context<'_>,
     reference: NodeIndex,
@@ -204,7 +205,7 @@ pub(super) fn write(
     }
 }
 
-/// Whether a reference has the digest of what it hashes.
+/// Checks that a reference has the digest of what it hashes.
 fn check(
     context: &Context<'_>,
     reference: NodeIndex,
@@ -217,7 +218,7 @@ fn check(
     compare(context, reference, output)
 }
 
-/// Whether a reference has the digest of what was written.
+/// Checks that a reference has the digest of what was written.
 fn compare(context: &Context<'_>, reference: NodeIndex, output: Output<'_>) -> Result<(), Stop> {
     let &Context { document, work, .. } = context;
     let value = document
@@ -231,8 +232,8 @@ fn compare(context: &Context<'_>, reference: NodeIndex, output: Output<'_>) -> R
     }
 }
 
-/// Whether a reference may be of the document that was given: it has its digest, or leads to something outside through what can't be
-/// followed.
+/// Whether a reference may be to the document that was given: it has the document's digest, or it points outside and
+/// has transforms or a digest that can't be followed.
 fn is_given(
     context: &Context<'_>,
     reference: NodeIndex,

@@ -1,4 +1,4 @@
-//! One `Signature` (XMLDSig 1.1 section 4), from its parts to its verdict.
+//! Reads one `Signature` (XMLDSig 1.1 section 4): its parts, whether they are intact, and what is around them.
 
 use super::canonical::canonicalize;
 use super::coverage::{self, Shape};
@@ -23,17 +23,17 @@ use std::borrow::Cow;
 
 type Result<T> = std::result::Result<T, XmlError>;
 
-/// Most signatures that are read.
+/// Greatest number of signatures in a document; more are refused.
 const MAX_SIGNATURES: usize = 100;
-/// Most references of a signature that are followed.
+/// Greatest number of references in a signature; more are refused.
 const MAX_REFERENCES: usize = 1_000;
 
-/// XML, as it came.
+/// XML as it was received.
 #[derive(Debug, Clone, Copy)]
 pub enum Xml<'a> {
     /// A file.
     Bytes(&'a [u8]),
-    /// Characters: what the declaration says of bytes is over (RFC 7303 section 3).
+    /// Decoded characters: the declared encoding no longer counts (RFC 7303 section 3).
     Text(&'a str),
 }
 
@@ -41,18 +41,20 @@ pub enum Xml<'a> {
 ///
 /// # Errors
 ///
-/// As for [`inspect_over`].
+/// As [`inspect_over`].
 pub fn inspect(xml: &[u8]) -> Result<Vec<XmlSignature>> {
     inspect_over(Xml::Bytes(xml), None, &Work::new())
 }
 
-/// Reads all XML signatures of a document. With `judging`, what one thing outside of it is that a signature refers to, and which
-/// certificates are at hand beside it; `work` is what it may cost.
+/// Reads all XML signatures of a document.
+///
+/// With `judging`, also uses its certificates, and its document as the content that a signature refers to outside of
+/// the XML, if that is one thing only. `work` limits the cost.
 ///
 /// # Errors
 ///
-/// [`XmlError`] where the document can't be read or asks too much; never a panic, whatever the bytes. A signature with
-/// missing parts is no error: it is not intact.
+/// [`XmlError`] if the document can't be read or asks too much; never panics, whatever the bytes. A signature with
+/// missing parts is no error: it is reported as not intact.
 pub fn inspect_over(
     xml: Xml<'_>,
     judging: Option<&Judging<'_>>,
@@ -104,7 +106,7 @@ pub fn inspect_over(
     Ok(read)
 }
 
-/// Finds out what is beside what each signature covers.
+/// Examines what is in the document beside the covered parts of each signature.
 fn look_around(
     document: &Document<'_>,
     signatures: &[NodeIndex],
@@ -126,7 +128,7 @@ fn look_around(
         signature.envelops = shape.envelops;
         signature.is_apart = coverage::is_document(document, node)
             || is_list && document.ancestors(node).next() == Some(document.root);
-        // A countersignature signs no document.
+        // A countersignature does not sign the document, so only its inside is examined.
         let is_inside = signature.countersigns() && !signature.covers_root;
         let within = if is_inside { node } else { 0 };
         signature.has_unsigned = shape.has_unsigned(document, within, &shapes, work)?;
@@ -137,7 +139,7 @@ fn look_around(
     Ok(())
 }
 
-/// A signature, and what it covers of the document.
+/// Reads a signature. Also returns the nodes that it covers.
 fn read(context: &Context<'_>) -> Result<(XmlSignature, Vec<Covered>)> {
     let &Context {
         document,
@@ -168,8 +170,8 @@ fn read(context: &Context<'_>) -> Result<(XmlSignature, Vec<Covered>)> {
         Some(named) => place_of(named, &candidates, work)?,
         None => None,
     };
-    // The named one first: among renewed certificates with the same key it is the one that counts. Where none is named, it may be
-    // any that was given.
+    // The named certificate comes first: among renewed certificates with the same key it is the one that counts. If
+    // none is named, any given certificate may be the signer's.
     let others = embedded.len() + named.as_ref().map_or(context.given.len(), |_| 0);
     let others = (0..others).filter(|&place| Some(place) != signing_certificate);
     let order: Vec<_> = signing_certificate.into_iter().chain(others).collect();
@@ -177,7 +179,7 @@ fn read(context: &Context<'_>) -> Result<(XmlSignature, Vec<Covered>)> {
     let method = method.map(|element| SignatureMethod::read(document, element, work));
     let method = method.transpose()?.flatten();
     let order = Order {
-        // That one which is only at hand does not verify it proves nothing.
+        // If a certificate that is only at hand does not verify the value, that proves nothing.
         is_own: &|place| place < embedded.len() || Some(place) == signing_certificate,
         places: &order,
     };
@@ -242,7 +244,7 @@ fn read(context: &Context<'_>) -> Result<(XmlSignature, Vec<Covered>)> {
     Ok((read, covered))
 }
 
-/// Where the named certificate is among these.
+/// The index of the named certificate in this list.
 fn place_of(
     named: &SigningCertificate,
     certificates: &[&Vec<u8>],
@@ -256,7 +258,7 @@ fn place_of(
     Ok(None)
 }
 
-/// Whether a signature refers to one thing that is not in the document.
+/// Whether a signature refers to exactly one thing outside of the document.
 fn refers_once(document: &Document<'_>, signature: NodeIndex) -> bool {
     let info = document.only(signature, DSIG, "SignedInfo");
     let references = info.map(|info| document.named(info, DSIG, "Reference"));

@@ -1,5 +1,5 @@
-//! The time stamps of a signature: of its value (ETSI EN 319 132-1 clause 5.3), and those that archive it all (clause 5.5.2, and
-//! TS 101 903 clause 8.2.1 before that); what each is of.
+//! The time stamps of a signature and the data that each must cover. They stamp its value (ETSI EN 319 132-1 clause
+//! 5.3), or archive all of it (clause 5.5.2, and TS 101 903 clause 8.2.1 before that).
 
 use std::collections::HashSet;
 use std::ops::Range;
@@ -56,7 +56,7 @@ pub(super) fn read(context: &Context<'_>) -> Result<Vec<TimeStamp>> {
     Ok(stamps)
 }
 
-/// What a property stamps; none where it is no time stamp of these.
+/// The data that a property stamps; `None` if it is no supported time stamp.
 fn stamped(document: &Document<'_>, property: NodeIndex) -> Option<Stamped> {
     if xades::is(document, property, "SignatureTimeStamp") {
         Some(Stamped::Value)
@@ -89,7 +89,7 @@ impl Stamp<'_> {
         first.map_or(0..0, |first| first..self.property)
     }
 
-    /// Digests of the certificates that it stamps: of `KeyInfo`, and of properties.
+    /// Digests of the certificates that it stamps: those in `KeyInfo` and those in properties.
     fn certificates(&self) -> Result<Vec<Sha256>> {
         let Context {
             document,
@@ -117,7 +117,7 @@ impl Stamp<'_> {
         Ok(digests)
     }
 
-    /// Places of signatures in the properties that it stamps.
+    /// Indices of the signatures in the properties that it stamps.
     fn signatures(&self) -> Vec<usize> {
         let stamped = self.properties();
         let signatures = self.context.signatures.iter().enumerate();
@@ -161,7 +161,7 @@ impl Stamp<'_> {
         Ok(tokens)
     }
 
-    /// The digest of what it must be of; none where that can't be told here.
+    /// The digest of the data that it must stamp; `None` if that can't be computed here.
     fn digest(&self, hash: Hash, method: &Method<'_>) -> Result<Option<Vec<u8>>> {
         let mut output = Output::hash(self.context.work, hash);
         let written = match self.stamped {
@@ -175,7 +175,7 @@ impl Stamp<'_> {
         }
     }
 
-    /// What is signed, the signature, the properties before this one, and what else is in the signature.
+    /// Writes all signed data, the signature, the properties before this one, and the other objects of the signature.
     fn write_everything(
         &self,
         method: &Method<'_>,
@@ -210,7 +210,7 @@ impl Stamp<'_> {
                 id.is_some_and(|id| uris.iter().any(|uri| uri.strip_prefix('#') == Some(id)))
             };
             let is_left_out = inside.any(|child| xades::is_qualifying(document, child))
-                // Before version 1.4.1 what is signed already was not stamped again.
+                // Before version 1.4.1, objects that are signed were not stamped again.
                 || !is_of_141(document, self.property) && is_signed();
             if !is_left_out {
                 self.write(object, method, output)?;

@@ -1,4 +1,4 @@
-//! Bytes to characters, and references in them to what they stand for.
+//! Decodes bytes to characters, and resolves references to characters.
 
 use std::borrow::Cow;
 
@@ -10,7 +10,8 @@ use super::XmlError;
 
 type Result<T> = std::result::Result<T, XmlError>;
 
-/// Decodes the bytes of a file: UTF-8 or UTF-16 by its byte order mark, or else what its declaration names (XML 1.0 appendix F).
+/// Decodes the bytes of a file: UTF-8 or UTF-16 by its byte order mark, otherwise the encoding that its declaration
+/// names (XML 1.0 appendix F).
 pub(super) fn decode(bytes: &[u8]) -> Result<Cow<'_, str>> {
     normalize(match bytes {
         [0xFE, 0xFF, units @ ..] => Cow::Owned(decode_utf16(units, u16::from_be_bytes)?),
@@ -31,9 +32,9 @@ pub(super) fn normalize(text: Cow<'_, str>) -> Result<Cow<'_, str>> {
     Ok(text)
 }
 
-/// Another parser would believe the declaration, so that we do too.
+/// Decodes by the declared encoding, because another parser would believe the declaration, too.
 fn decode_declared(bytes: &[u8]) -> Result<Cow<'_, str>> {
-    // Up to the declaration's end these encodings read as ASCII, or they are not read at all.
+    // Up to the end of the declaration, all supported encodings read as ASCII.
     let start = bytes.get(..MAX_DECLARATION_BYTES).unwrap_or(bytes);
     let start: String = start.iter().map(|&byte| char::from(byte)).collect();
     let label = declared_encoding(&start).map(str::to_ascii_lowercase);
@@ -42,7 +43,7 @@ fn decode_declared(bytes: &[u8]) -> Result<Cow<'_, str>> {
     if encoding == encoding_rs::UTF_8 {
         return utf8(bytes).map(Cow::Borrowed);
     }
-    // What the Web takes for Windows' own encoding has no printable characters here elsewhere.
+    // The Web reads these labels as windows-1252. Elsewhere, bytes from 0x80 to 0x9f are no printable characters.
     let is_latin = LATIN_LABELS.contains(&label);
     if !encoding.is_ascii_compatible()
         || (is_latin && bytes.iter().any(|byte| (0x80..0xa0).contains(byte)))
@@ -55,9 +56,9 @@ fn decode_declared(bytes: &[u8]) -> Result<Cow<'_, str>> {
         .ok_or(XmlError::Encoding)
 }
 
-/// Where a declaration must have ended.
+/// Number of bytes within which an XML declaration must end.
 const MAX_DECLARATION_BYTES: usize = 256;
-/// Names of encodings for which `encoding_rs` takes windows-1252, as the Web does.
+/// Labels that `encoding_rs` reads as windows-1252, as the Web does.
 const LATIN_LABELS: [&str; 4] = ["iso-8859-1", "iso8859-1", "latin1", "us-ascii"];
 
 fn utf8(bytes: &[u8]) -> Result<&str> {
@@ -68,7 +69,8 @@ fn utf8(bytes: &[u8]) -> Result<&str> {
     }
 }
 
-/// The encoding that the XML declaration names (XML 1.0 section 4.3.3); whether it is well-formed, others check.
+/// The encoding that the XML declaration names (XML 1.0 section 4.3.3). The parser checks whether the declaration is
+/// well-formed.
 fn declared_encoding(text: &str) -> Option<&str> {
     let (declaration, _) = text.strip_prefix("<?xml")?.split_once("?>")?;
     let (_, value) = declaration.split_once("encoding")?;
@@ -98,8 +100,8 @@ fn is_xml_char(char: char) -> bool {
     matches!(char, '\t' | '\n' | '\r' | '\u{20}'..='\u{D7FF}' | '\u{E000}'..='\u{FFFD}' | '\u{10000}'..)
 }
 
-/// Replaces character and predefined entity references. In attributes, literal white space becomes spaces, while that
-/// of character references stays (XML 1.0 section 3.3.3).
+/// Replaces character and predefined entity references. In attributes, literal white space becomes spaces, but white
+/// space from character references stays (XML 1.0 section 3.3.3).
 pub(super) fn unescape(raw: &str, attribute: bool) -> Result<Cow<'_, str>> {
     let is_special = |char| char == '&' || (attribute && matches!(char, '\t' | '\n'));
     if !raw.contains(is_special) {
@@ -124,7 +126,7 @@ pub(super) fn unescape(raw: &str, attribute: bool) -> Result<Cow<'_, str>> {
     Ok(Cow::Owned(text))
 }
 
-/// What is before the first such character, the character, and what is after it.
+/// Splits a text at the first special character: text before it, the character, text after it.
 fn split_at(text: &str, is_special: impl Fn(char) -> bool) -> Option<(&str, char, &str)> {
     let at = text.find(&is_special)?;
     let (before, rest) = text.split_at_checked(at)?;
@@ -152,7 +154,7 @@ fn resolve(reference: &str) -> Result<char> {
         .ok_or(XmlError::Malformed("a reference is to no character"))
 }
 
-/// As `from_str_radix`, which would also read a sign.
+/// Works like `from_str_radix`, but refuses a sign.
 fn number(digits: &str, radix: u32) -> Option<u32> {
     if digits.chars().all(|digit| digit.is_digit(radix)) {
         u32::from_str_radix(digits, radix).ok()

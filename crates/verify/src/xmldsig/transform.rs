@@ -1,7 +1,7 @@
-//! What a reference's transforms make of its target (XMLDSig 1.1 section 6.6).
+//! Applies the transforms of a reference (XMLDSig 1.1 section 6.6).
 //!
-//! XPath is not evaluated: the expressions that signers write, all to leave elements out, are read by [`super::xpath`]; any other is
-//! unresolved. So is whatever would be done to octets, but for another canonicalisation.
+//! XPath is not evaluated. [`super::xpath`] reads the expressions that signers write, all of which leave elements out;
+//! any other expression is unresolved. So is any transform of octets, except another canonicalisation.
 
 use super::canonical::{Method, canonicalize};
 use super::document::{Document, Kind, NODE_NS, NodeIndex};
@@ -16,16 +16,16 @@ use crate::pki::work::Work;
 
 type Result<T> = std::result::Result<T, Stop>;
 
-/// What a transform costs for each signature that it may leave out.
+/// Cost of a transform for each signature that it may leave out.
 const TRANSFORM_NS: u64 = 50;
-/// What it costs to copy and decode an octet of base64.
+/// Cost of copying and decoding an octet of base64.
 const BASE64_NS: u64 = 4;
-/// What it costs to leave an element out.
+/// Cost of leaving an element out.
 const EXCLUDE_NS: u64 = 150;
-/// What it costs to look for the namespace of a prefix.
+/// Cost of looking up the namespace of a prefix.
 const LOOK_UP_NS: u64 = 10_000;
 
-/// The node set to hash, and how it becomes octets.
+/// The node set to hash, and how to turn it into octets.
 pub(super) struct Transformed<'a> {
     document: &'a Document<'a>,
     nodes: NodeSet,
@@ -34,9 +34,9 @@ pub(super) struct Transformed<'a> {
 }
 
 enum Octets<'a> {
-    /// No transform said so far.
+    /// No transform has decided so far.
     Undecided,
-    /// Written by the first method; then parsed, and written by the next one, and so on.
+    /// Written by the first method, then parsed and written again by each next one.
     Canonical(Vec<Method<'a>>),
     Base64,
 }
@@ -55,7 +55,7 @@ pub(super) fn canonicalization<'d>(
 }
 
 impl<'a> Transformed<'a> {
-    /// The target as it is.
+    /// Starts with the target unchanged.
     pub(super) fn new(document: &'a Document<'a>, nodes: NodeSet) -> Self {
         Self {
             document,
@@ -65,12 +65,12 @@ impl<'a> Transformed<'a> {
         }
     }
 
-    /// What the transforms have left out.
+    /// The kind of elements that the transforms have left out.
     pub(super) fn omits(&self) -> Omission {
         self.omits
     }
 
-    /// Applies a `Transform` of a reference in the given signature, among all signatures of the document.
+    /// Applies a `Transform` of a reference in this signature. `signatures` are all signatures of the document.
     pub(super) fn apply(
         &mut self,
         transform: NodeIndex,
@@ -118,7 +118,7 @@ impl<'a> Transformed<'a> {
         Ok(())
     }
 
-    /// Leaves out what an expression in this element says.
+    /// Leaves out the elements that an expression in this element selects.
     fn leave_out(
         &mut self,
         xpath: NodeIndex,
@@ -131,7 +131,7 @@ impl<'a> Transformed<'a> {
         let QName { prefix, local } = name;
         work.spend(LOOK_UP_NS)?;
         let namespace = match prefix {
-            // Names without prefix are of no namespace (XPath 1.0 section 2.3).
+            // Names without a prefix have no namespace (XPath 1.0 section 2.3).
             "" => "",
             prefix => document.namespace(xpath, prefix).ok_or(Stop::Unresolved)?,
         };
@@ -147,7 +147,7 @@ impl<'a> Transformed<'a> {
                 let end = document.nodes().get(apex).map_or(apex, |node| node.end);
                 work.spend_each(end - apex, NODE_NS)?;
                 work.spend_each(document.ancestors(apex).count(), NODE_NS)?;
-                // Nothing is left of what is in such an element.
+                // If the target is in such an element, nothing of it is left.
                 if has_name(&apex) || document.ancestors(apex).any(|it| has_name(&it)) {
                     return Err(Stop::Broken);
                 }
@@ -158,7 +158,7 @@ impl<'a> Transformed<'a> {
             Omitted::Around(_) => {
                 work.spend_each(document.ancestors(xpath).count(), NODE_NS)?;
                 let around = document.ancestors(xpath).find(has_name);
-                // Where there is none, nothing is left.
+                // If there is no such element, nothing is left.
                 let around = around.ok_or(Stop::Broken)?;
                 let omission = if is_signature {
                     Omission::Itself
@@ -171,9 +171,11 @@ impl<'a> Transformed<'a> {
         Ok(())
     }
 
-    /// Leaves signatures inside of the target out. One that is around the target does not count: by the letter of XPath
-    /// it would leave nothing, but signers that cut a counter-signature's target out of its document first (.NET does,
-    /// and DSS agrees) hash it all. Accepting that is safe, since the digest must still fit what is there.
+    /// Leaves out those of the elements that are inside of the target.
+    ///
+    /// An element around the target does not count. By the letter of XPath it would leave nothing, but signers that
+    /// first cut the target of a countersignature out of its document (.NET does, and DSS agrees) hash all of it.
+    /// Accepting that is safe, because the digest must still match what is there.
     fn exclude(&mut self, elements: &[NodeIndex], omission: Omission) {
         self.omits = self.omits.max(omission);
         let apex = self.nodes.apex;
@@ -183,8 +185,8 @@ impl<'a> Transformed<'a> {
         self.nodes.excluded.extend(inside);
     }
 
-    /// Writes the octets; nodes by this method where no transform says otherwise. Where nothing is left, nothing is attested, so
-    /// that is broken even if the digest would fit.
+    /// Writes the octets; `otherwise` writes nodes that no transform canonicalises. If nothing is left, nothing is
+    /// attested, so that is broken even if the digest would match.
     pub(super) fn write(&self, otherwise: &Method<'_>, output: &mut Output<'_>) -> Result<()> {
         if self.nodes.is_empty(self.document) {
             return Err(Stop::Broken);
@@ -196,7 +198,7 @@ impl<'a> Transformed<'a> {
         }
     }
 
-    /// The node set by several methods, each of what the one before has written.
+    /// Writes the node set by several methods, each applied to the output of the one before.
     fn write_canonical(&self, methods: &[Method<'_>], output: &mut Output<'_>) -> Result<()> {
         let Some((first, others)) = methods.split_first() else {
             return Err(Stop::Unresolved);
@@ -215,7 +217,7 @@ impl<'a> Transformed<'a> {
         write_again(&written.finish()?, last, output)
     }
 
-    /// The text of the node set, decoded (XMLDSig 1.1 section 6.6.2).
+    /// Writes the decoded text of the node set (XMLDSig 1.1 section 6.6.2).
     fn write_decoded(&self, output: &mut Output<'_>) -> Result<()> {
         let mut encoded = String::new();
         let work = output.work();
@@ -230,7 +232,7 @@ impl<'a> Transformed<'a> {
     }
 }
 
-/// Parses what was written, and writes it by another method (XMLDSig 1.1 section 4.4.3.2).
+/// Parses octets and writes them by another method (XMLDSig 1.1 section 4.4.3.2).
 fn write_again(octets: &[u8], method: &Method<'_>, output: &mut Output<'_>) -> Result<()> {
     let text = std::str::from_utf8(octets).map_err(|_| Stop::Broken)?;
     let document = match parse(text, output.work()) {

@@ -1,4 +1,4 @@
-//! The signature value (XMLDSig 1.1 section 6.4) against the keys of certificates.
+//! Verifies the signature value (XMLDSig 1.1 section 6.4) with the keys of certificates.
 
 use super::ValueIntegrity;
 use super::method::Method;
@@ -6,23 +6,26 @@ use crate::pki::certificate::Parsed;
 use crate::pki::public_key::{self, Unsupported};
 use crate::pki::work::Work;
 
-/// Whether a signature with this certificate's key, though its value may fit, proves nothing today.
+/// Whether the method with this certificate's key is too weak to prove anything today, even if the value matches. An
+/// unknown method counts as weak.
 pub(super) fn is_weak(method: Option<&Method>, certificate: &Parsed<'_>) -> bool {
     method.is_none_or(|method| {
         public_key::is_weak(certificate.x509().public_key(), &method.algorithm(), None)
     })
 }
 
-/// In which order certificates are tried.
+/// The order in which certificates are tried.
 #[derive(Clone, Copy)]
 pub(super) struct Order<'o> {
-    /// Their indices.
+    /// Indices of the certificates.
     pub(super) places: &'o [usize],
-    /// Whether the signature has or names the one of an index: that this one does not verify the value proves that it is broken.
+    /// Whether the signature contains or names the certificate at an index. Only such a certificate proves, by not
+    /// verifying the value, that the value is broken.
     pub(super) is_own: &'o dyn Fn(usize) -> bool,
 }
 
-/// Looks for the certificate whose key made this value. None where the method is not known for any that the signature has or names.
+/// Finds the certificate whose key verifies this value. `None` if the method is not supported for any certificate that
+/// the signature contains or names.
 pub(super) fn verify(
     method: &Method,
     certificates: &[&Vec<u8>],

@@ -1,11 +1,11 @@
-//! Names of what signatures are made of beside what they sign: the elements and attributes that XMLDSig and XAdES define for it, and
-//! those around detached signatures. Nothing else counts as a part of a signature (`shape`).
+//! Names of the parts of a signature that are not signed content: the elements and attributes that XMLDSig and XAdES
+//! define, and the lists that contain detached signatures. Nothing else counts as a part of a signature (`coverage`).
 
 use super::document::Element;
 use super::elements::{DSIG, DSIG11, EXCLUSIVE, FILTER2, WSU, XADES, XADES_141, XML};
 
-/// Of XMLDSig with what its transforms and keys take (RFC 4050, RFC 9231, `CryptoPro`, and WS-Security, which names keys), of XAdES, and
-/// of the evidence records among its unsigned properties (EN 319 132-3, RFC 6283).
+/// The namespaces of XMLDSig, of what its transforms and keys use (RFC 4050, RFC 9231, `CryptoPro`, and WS-Security,
+/// which names keys), of XAdES, and of the evidence records among its unsigned properties (EN 319 132-3, RFC 6283).
 const NAMESPACES: [&str; 14] = [
     DSIG,
     DSIG11,
@@ -23,7 +23,7 @@ const NAMESPACES: [&str; 14] = [
     "urn:ietf:params:xml:ns:ers",
 ];
 
-/// What is in keys and unsigned properties, in alphabetical order.
+/// Elements that occur in keys and unsigned properties, in alphabetical order.
 const ELEMENTS: &[&str] = &[
     "A",
     "ASN1EvidenceRecord",
@@ -197,7 +197,7 @@ const ELEMENTS: &[&str] = &[
     "seed",
 ];
 
-/// Attributes of these elements that are of no namespace, in alphabetical order.
+/// Attributes of these elements that have no namespace, in alphabetical order.
 const ATTRIBUTES: &[&str] = &[
     "Algorithm",
     "Encoding",
@@ -223,8 +223,8 @@ const ATTRIBUTES: &[&str] = &[
     "uri",
 ];
 
-/// Those that any element may have, with their namespaces (XML 1.0, Namespaces in XML, xml:id, XML Base, XML Schema 1 section 2.6), and
-/// the version of `OpenDocument`'s list.
+/// Attributes that any element may have, with their namespaces (XML 1.0, Namespaces in XML, xml:id, XML Base, XML
+/// Schema 1 section 2.6), and the version of the `OpenDocument` list.
 const OTHER_ATTRIBUTES: [(&str, &str); 10] = [
     (XML, "base"),
     (XML, "id"),
@@ -241,8 +241,8 @@ const OTHER_ATTRIBUTES: [(&str, &str); 10] = [
 const XSI: &str = "http://www.w3.org/2001/XMLSchema-instance";
 const OPEN_DOCUMENT: &str = "urn:oasis:names:tc:opendocument:xmlns:digitalsignature:1.0";
 
-/// Lists of detached signatures: of `ASiC` (EN 319 162-1 clause 4.4.3.2, TS 102 918), of `OpenDocument` (part 3 of version 1.2, section 5.2)
-/// and what was before it, and of EPUB (Open Container Format 3.2 section 3.5.2.6).
+/// Lists of detached signatures: of `ASiC` (EN 319 162-1 clause 4.4.3.2, TS 102 918), of `OpenDocument` (part 3 of
+/// version 1.2, section 5.2) and its predecessor, and of EPUB (Open Container Format 3.2 section 3.5.2.6).
 const LISTS: [(&str, &str); 7] = [
     ("http://uri.etsi.org/02918/v1.2.1#", "XAdESSignatures"),
     ("http://uri.etsi.org/02918/v1.1.1#", "XAdESSignatures"),
@@ -259,12 +259,12 @@ const LISTS: [(&str, &str); 7] = [
     ),
 ];
 
-/// Whether an element is of one of the vocabularies.
+/// Whether an element is in one of the namespaces of signatures.
 pub(super) fn is_of_signatures(element: &Element<'_>) -> bool {
     NAMESPACES.contains(&&*element.namespace)
 }
 
-/// Whether an element is one that keys and unsigned properties are made of.
+/// Whether an element may occur in keys and unsigned properties.
 pub(super) fn is_unsigned_part(element: &Element<'_>) -> bool {
     is_of_signatures(element) && ELEMENTS.binary_search(&element.local).is_ok()
 }
@@ -276,7 +276,7 @@ pub(super) fn is_list(element: &Element<'_>) -> bool {
         .any(|(namespace, local)| element.is(namespace, local))
 }
 
-/// Whether an element has known attributes alone.
+/// Whether all attributes of an element are known.
 pub(super) fn has_known_attributes(element: &Element<'_>) -> bool {
     let mut attributes = element.attributes.iter();
     attributes.all(|attribute| match &*attribute.namespace {

@@ -1,26 +1,26 @@
-//! What stops the reading of a reference, and where computed octets go.
+//! Reasons to stop reading a reference, and the output for computed octets.
 
 use super::XmlError;
 use crate::pki::hash::{Hash, RunningHash};
 use crate::pki::work::{Exhausted, Work};
 
-/// Most octets that are collected and kept.
+/// Greatest number of octets that are collected and kept.
 const MAX_COLLECTED_BYTES: usize = 32 * 1024 * 1024;
-/// How much is collected before it is hashed.
+/// Number of octets that are collected before they are hashed.
 const CHUNK_BYTES: usize = 64 * 1024;
-/// What it costs to write some octets, however few.
+/// Cost of a write, however few octets it has.
 const WRITE_NS: u64 = 8;
-/// How many octets are escaped and copied in a nanosecond.
+/// Number of octets that are escaped and copied in a nanosecond.
 const OCTETS_A_NS: usize = 1;
 
-/// Why a reference or value can't be checked to its end.
+/// The reason why a reference or value can't be checked to the end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Stop {
-    /// It needs something that is elsewhere or not supported.
+    /// It needs something that is outside of the document or not supported.
     Unresolved,
     /// It can't be intact.
     Broken,
-    /// The document as a whole asks too much.
+    /// The document as a whole exceeds a limit.
     Refused(XmlError),
 }
 
@@ -38,7 +38,7 @@ pub(super) struct Output<'w> {
 }
 
 impl<'w> Output<'w> {
-    /// Collects.
+    /// An output that collects octets.
     pub(super) fn collect(work: &'w Work) -> Self {
         Self {
             work,
@@ -47,7 +47,7 @@ impl<'w> Output<'w> {
         }
     }
 
-    /// Hashes.
+    /// An output that hashes octets.
     pub(super) fn hash(work: &'w Work, algorithm: Hash) -> Self {
         Self {
             work,
@@ -56,7 +56,7 @@ impl<'w> Output<'w> {
         }
     }
 
-    /// These octets come next.
+    /// Writes octets.
     pub(super) fn write(&mut self, octets: &[u8]) -> Result<(), Stop> {
         self.work
             .spend(WRITE_NS + (octets.len() / OCTETS_A_NS) as u64)?;
@@ -70,7 +70,7 @@ impl<'w> Output<'w> {
         Ok(())
     }
 
-    /// Hashes what is collected, where it is to be hashed.
+    /// Hashes the collected octets, if this output hashes.
     fn flush(&mut self) -> Result<(), Stop> {
         if let Some((algorithm, digest)) = &mut self.digest {
             self.work.spend_hash(*algorithm, self.pending.len())?;
@@ -80,12 +80,12 @@ impl<'w> Output<'w> {
         Ok(())
     }
 
-    /// What work that leaves no octets is taken from.
+    /// The budget, for work that writes no octets.
     pub(super) fn work(&self) -> &'w Work {
         self.work
     }
 
-    /// The digest, or what was collected.
+    /// The digest, or the collected octets.
     pub(super) fn finish(mut self) -> Result<Vec<u8>, Stop> {
         self.flush()?;
         Ok(match self.digest {

@@ -1,6 +1,6 @@
-//! What XAdES says of the signer: signed properties that qualify a signature (ETSI EN 319 132-1 clause 5.2).
+//! Reads the XAdES properties of a signature: signed ones (ETSI EN 319 132-1 clause 5.2), and embedded validation data.
 //!
-//! Not here: policies and roles. What time stamps are of is told in `stamps`.
+//! Policies and roles are not read. `stamps` knows the data that a time stamp must cover.
 
 use super::document::{Document, NODE_NS, NodeIndex};
 use super::elements::{self, DSIG, XADES};
@@ -8,7 +8,7 @@ use super::text::decode_base64;
 use super::{Evidence, XmlError};
 use crate::pki::work::{Exhausted, Work};
 
-/// Most digests that are compared with each certificate. Lists name a chain at most.
+/// Greatest number of digests that are compared with each certificate. A list names at most a chain.
 const MAX_DIGESTS: usize = 20;
 
 /// Whether this node is the `SignedProperties` of this signature (clause 4.3), and not of another one or a decoy.
@@ -29,7 +29,7 @@ pub(super) fn is_signed_properties(
         && around.next() == Some(signature)
 }
 
-/// The signature that this one countersigns (clause 5.2.7): it is among the unsigned properties of that one.
+/// The signature that this one countersigns (clause 5.2.7): this one is among its unsigned properties.
 pub(super) fn countersigned(document: &Document<'_>, signature: NodeIndex) -> Option<NodeIndex> {
     let mut around = document.ancestors(signature);
     for local in [
@@ -48,12 +48,12 @@ pub(super) fn countersigned(document: &Document<'_>, signature: NodeIndex) -> Op
     around.next().filter(|it| is_dsig(it, "Signature"))
 }
 
-/// Whether this has properties of a signature (clause 4.2).
+/// Whether this node holds the properties of a signature (clause 4.2).
 pub(super) fn is_qualifying(document: &Document<'_>, node: NodeIndex) -> bool {
     is(document, node, "QualifyingProperties")
 }
 
-/// When the signer says that it signed (clause 5.2.1), as written.
+/// The signing time that the signer claims (clause 5.2.1), as written.
 pub(super) fn signing_time(
     document: &Document<'_>,
     properties: NodeIndex,
@@ -68,9 +68,9 @@ pub(super) fn signing_time(
     Ok(text.map(|text| text.trim_ascii().to_owned()))
 }
 
-/// What the signed properties say of the signing certificate.
+/// The signing certificate, as the signed properties name it.
 pub(super) struct SigningCertificate {
-    /// Digests of which the signing certificate has one.
+    /// Digests, one of which is that of the signing certificate.
     digests: Vec<CertificateDigest>,
 }
 
@@ -79,8 +79,8 @@ struct CertificateDigest {
     value: Vec<u8>,
 }
 
-/// Reads `SigningCertificateV2` (clause 5.2.2), whose first entry is the signing certificate, or else the older
-/// `SigningCertificate` (TS 101 903 clause 7.2.2), where it is one of them.
+/// Reads `SigningCertificateV2` (clause 5.2.2), whose first entry is the signing certificate; otherwise the older
+/// `SigningCertificate` (TS 101 903 clause 7.2.2), of which any entry may be it.
 pub(super) fn signing_certificate(
     document: &Document<'_>,
     properties: NodeIndex,
@@ -105,8 +105,8 @@ pub(super) fn signing_certificate(
 }
 
 impl SigningCertificate {
-    /// Whether it may be this certificate, in DER. Other than by its digest it is not known: its issuer and serial
-    /// number may be left out (clause 5.2.2.2).
+    /// Whether the properties may name this certificate, in DER. Only digests are compared: issuer and serial number
+    /// may be left out (clause 5.2.2.2).
     pub(super) fn names(&self, certificate: &[u8], work: &Work) -> Result<bool, Exhausted> {
         for named in &self.digests {
             let Some(algorithm) = elements::digest(&named.method) else {
@@ -139,12 +139,13 @@ fn read_digest(
     }))
 }
 
-/// Most tokens of a time stamp that are read.
+/// Greatest number of tokens that are read from a time stamp.
 const MAX_TOKENS: usize = 8;
-/// Most embedded certificates, lists and answers of a signature.
+/// Greatest number of embedded values of each kind (certificates, revocation lists, OCSP responses) in a signature.
 const MAX_VALUES: usize = 500;
 
-/// The unsigned properties of a signature (clause 5.1.4), in the order of the file; of the first place that has any.
+/// The unsigned properties of a signature (clause 5.1.4), in the order of the file; if there are several lists, those
+/// of the first.
 pub(super) fn unsigned_properties<'s>(
     document: &'s Document<'_>,
     signature: NodeIndex,
@@ -158,7 +159,7 @@ pub(super) fn unsigned_properties<'s>(
     properties.filter(|&child| document.element(child).is_some())
 }
 
-/// The tokens of a time stamp (clause 5.1.4.4.3), less those that are no base64.
+/// The tokens of a time stamp (clause 5.1.4.4.3), without those that are not valid base64.
 pub(super) fn tokens(
     document: &Document<'_>,
     timestamp: NodeIndex,
@@ -171,7 +172,7 @@ pub(super) fn tokens(
     Ok(tokens)
 }
 
-/// What is embedded to validate with, wherever the signature's properties have it (clauses 5.4 and 5.5).
+/// The embedded validation data, wherever the signature's properties have it (clauses 5.4 and 5.5).
 pub(super) fn evidence(
     document: &Document<'_>,
     signature: NodeIndex,
@@ -195,7 +196,7 @@ pub(super) fn evidence(
     })
 }
 
-/// The first elements of this name inside of the properties that qualify this signature, and no other one.
+/// The first elements with this name inside of the properties of this signature, without those of other signatures.
 fn inside(
     document: &Document<'_>,
     signature: NodeIndex,
@@ -208,7 +209,7 @@ fn inside(
     let properties = objects.flat_map(|object| descend(document, object, "QualifyingProperties"));
     for properties in properties {
         let end = document.nodes().get(properties).map_or(0, |node| node.end);
-        // Signatures may be inside of one another's properties: a node is looked at for each of them.
+        // Signatures may be nested in each other's properties; then a node is visited for each of them.
         for node in properties..end {
             work.spend(NODE_NS)?;
             if !is(document, node, local) {

@@ -1,30 +1,30 @@
-//! XPath as signers write it: expressions that leave elements out, and nothing else.
+//! Recognises XPath as signers write it: expressions that leave elements out.
 //!
-//! XPath 1.0 is not evaluated. What is known here are the expressions of the standards and of the tools in use, in any spelling; every
-//! other one is unresolved. None of them can keep a part of something that it leaves out, or of something that is not signed, so
-//! that what is signed stays a tree.
+//! XPath 1.0 is not evaluated. Only the expressions of the standards and of the tools in use are recognised, in any
+//! spelling; all others are unresolved. A recognised expression can't keep a part of an element that it leaves out, nor
+//! of one that is not signed. So the signed content is always a tree.
 
-/// Elements that an expression leaves out, each with all that is inside.
+/// Elements that an expression leaves out, each with all its content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Omitted<'t> {
-    /// Those of this name.
+    /// All elements with this name.
     Named(QName<'t>),
-    /// The nearest one of this name around the expression itself.
+    /// The nearest element with this name around the expression itself.
     Around(QName<'t>),
 }
 
-/// A name with a prefix; an empty one for none.
+/// A name with a prefix; the prefix is empty if there is none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct QName<'t> {
     pub(super) prefix: &'t str,
     pub(super) local: &'t str,
 }
 
-/// Most parts of an expression that is read.
+/// Greatest number of tokens in an expression.
 const MAX_TOKENS: usize = 200;
 
-/// The condition of an XPath transform (XMLDSig 1.1 section 6.6.3), that each node must meet to be kept; none where it is not known
-/// here. It may be several, with `and` between them.
+/// Reads the condition of an XPath transform (XMLDSig 1.1 section 6.6.3), which each node must meet to be kept. `and`
+/// may join several conditions. `None` if it is not recognised.
 pub(super) fn condition(text: &str) -> Option<Vec<Omitted<'_>>> {
     let mut tokens = Tokens::read(text)?;
     let mut omitted = vec![tokens.term()?];
@@ -38,7 +38,7 @@ pub(super) fn condition(text: &str) -> Option<Vec<Omitted<'_>>> {
     Some(omitted)
 }
 
-/// The path of an XPath filter 2.0, to what is left out; none where it is not known here.
+/// Reads the path of an XPath filter 2.0, which selects elements to leave out. `None` if it is not recognised.
 pub(super) fn path(text: &str) -> Option<Omitted<'_>> {
     let mut tokens = Tokens::read(text)?;
     let omitted = match tokens.peek()? {
@@ -64,7 +64,7 @@ enum Token<'t> {
     Symbol(&'t str),
 }
 
-/// What is left of an expression.
+/// The tokens of an expression, and the position of the next one.
 struct Tokens<'t> {
     tokens: Vec<Token<'t>>,
     next: usize,
@@ -116,7 +116,7 @@ impl<'t> Tokens<'t> {
         }
     }
 
-    /// A name without prefix.
+    /// A name without a prefix.
     fn word(&mut self) -> Option<&'t str> {
         let name = self.name()?;
         name.prefix.is_empty().then_some(name.local)
@@ -128,7 +128,7 @@ impl<'t> Tokens<'t> {
         Some(axis)
     }
 
-    /// `not(ancestor-or-self::NAME)`, or that the count of those ancestors grows with the one around the expression.
+    /// `not(ancestor-or-self::NAME)`, or `count` as [`Self::grows`] reads it.
     fn term(&mut self) -> Option<Omitted<'t>> {
         match self.word()? {
             "not" => {
@@ -142,8 +142,8 @@ impl<'t> Tokens<'t> {
         }
     }
 
-    /// `(ancestor-or-self::NAME | here()/ancestor::NAME[1]) > count(ancestor-or-self::NAME)` (XMLDSig 1.1 section 6.6.4), with the
-    /// parts of the union in either order.
+    /// The rest of `count(ancestor-or-self::NAME | here()/ancestor::NAME[1]) > count(ancestor-or-self::NAME)` (XMLDSig
+    /// 1.1 section 6.6.4), with the parts of the union in either order. It leaves out the `NAME` around the expression.
     fn grows(&mut self) -> Option<Omitted<'t>> {
         self.symbols(["("])?;
         let is_here_first = self.peek()? == Token::Name(HERE);
@@ -189,7 +189,7 @@ const HERE: QName<'_> = QName {
     local: "here",
 };
 
-/// The first token of a text, and what is after it.
+/// The first token of a text, and the text after it.
 fn token(text: &str) -> Option<(Token<'_>, &str)> {
     const SYMBOLS: [&str; 9] = ["//", "/", "::", "(", ")", "[", "]", "|", ">"];
     if let Some(symbol) = SYMBOLS.into_iter().find(|symbol| text.starts_with(symbol)) {
@@ -218,7 +218,7 @@ fn token(text: &str) -> Option<(Token<'_>, &str)> {
     })
 }
 
-/// A name without a colon, and what is after it.
+/// A name without a colon, and the text after it.
 fn nc_name(text: &str) -> Option<(&str, &str)> {
     let is_part = |it: char| it.is_alphanumeric() || matches!(it, '-' | '_' | '.');
     let end = text.find(|it| !is_part(it)).unwrap_or(text.len());

@@ -10,8 +10,8 @@ use diesel::{QueryResult, RunQueryDsl as _};
 use super::super::cluster::Cluster;
 use crate::store::connection;
 
-/// Tables, and the query of what is compared of each. Hashes of rows are the same in each version of Postgres, since hash
-/// partitions rely on them, and their sum does not depend on the order.
+/// The compared tables, each with a query for the compared value. Hashes of rows are the same in each version of
+/// Postgres, since hash partitions rely on them, and their sum does not depend on the order.
 const COMPARED: [(&str, &str); 3] = [
     ("tenants", "(SELECT count(*)::text FROM tenants)"),
     ("signatures", "(SELECT count(*)::text FROM signatures)"),
@@ -22,12 +22,12 @@ const COMPARED: [(&str, &str); 3] = [
 ];
 const ABSENT: &str = "absent";
 
-/// What a database holds, as far as it is compared: a text for each table.
+/// The compared values of a database: a text for each table.
 #[derive(Debug, Default)]
 pub(super) struct Facts([String; COMPARED.len()]);
 
 impl Facts {
-    /// Reads them as a superuser, from whom row-level security hides nothing. The cluster must run.
+    /// Reads the values as a superuser, from whom row-level security hides nothing. The cluster must run.
     pub(super) fn read(cluster: &Cluster) -> anyhow::Result<Self> {
         let mut connection = connect(cluster)?;
         let mut facts = Self::default();
@@ -38,7 +38,7 @@ impl Facts {
         Ok(facts)
     }
 
-    /// Makes sure that a copy holds the same.
+    /// Checks that a copy has the same values.
     pub(super) fn compare(&self, copy: &Self) -> anyhow::Result<()> {
         for (((table, _), before), after) in COMPARED.iter().zip(&self.0).zip(&copy.0) {
             ensure!(
@@ -50,7 +50,7 @@ impl Facts {
     }
 }
 
-/// Gives the planner its statistics back, which versions before 18 do not take along.
+/// Recreates the planner's statistics, which upgrades to versions before 18 do not copy.
 pub(super) fn analyze(cluster: &Cluster) -> anyhow::Result<()> {
     connect(cluster)?
         .batch_execute("ANALYZE")
@@ -60,7 +60,7 @@ pub(super) fn analyze(cluster: &Cluster) -> anyhow::Result<()> {
 fn connect(cluster: &Cluster) -> anyhow::Result<PgConnection> {
     let mut connection = connection::connect(&cluster.url_as("postgres", "sigpersist"))
         .context("The database can't be reached")?;
-    // In which times are written as text.
+    // Times are converted to text under these settings.
     connection.batch_execute("SET timezone = 'UTC'; SET datestyle = 'ISO'")?;
     Ok(connection)
 }

@@ -1,7 +1,7 @@
-//! Taking the embedded database over to the programs of a newer Postgres, by `pg_upgrade`.
+//! Upgrades the embedded database to the programs of a newer Postgres, by `pg_upgrade`.
 //!
-//! The database is copied, the copy is proven by its own Postgres, and only then put in place; the old one is kept.
-//! [`mod@pg_upgrade`] runs that program, [`place`] is about the folders, [`facts`] about what must be the same in both.
+//! The database is copied, the copy is tested with its own Postgres, and only then put in place. The old database is
+//! kept. [`mod@pg_upgrade`] runs that program, [`place`] renames the folders, and [`facts`] compares both databases.
 
 mod facts;
 mod pg_upgrade;
@@ -28,10 +28,11 @@ use super::write_owner;
 use facts::Facts;
 pub(super) use place::{PROVEN, settle};
 
-/// Room that an empty cluster and its write-ahead log need beside what is copied.
+/// The space that an empty cluster and its write-ahead log need beside the copied data.
 const EMPTY_CLUSTER_BYTES: u64 = 256 * 1024 * 1024;
 
-/// An upgrade under way, which holds the directory. Dropped before it is finished, it leaves everything as it was.
+/// An upgrade in progress, which locks the directory. If it is dropped before it is finished, everything stays as it
+/// was.
 #[derive(Debug)]
 pub struct Upgrade {
     cluster: Cluster,
@@ -42,22 +43,24 @@ pub struct Upgrade {
     _guests: File,
 }
 
-/// What there is to upgrade.
+/// The result of beginning an upgrade.
 #[derive(Debug)]
 pub enum Begun {
-    /// The directory is of the newest version that this machine has programs of, which is this.
+    /// The directory has the newest version that this machine has programs for, which is this one.
     NothingToDo(u32),
-    /// There is something to do.
+    /// The upgrade is ready to run.
     Upgrade(Box<Upgrade>),
 }
 
-/// What the database was before the copy.
+/// The compared values of the database before the copy.
 #[derive(Debug)]
 pub struct Before(Facts);
 
 impl Upgrade {
-    /// Takes a data directory, and makes sure that everything is there that the upgrade needs: the programs of its version, in
-    /// `from` or where they usually are, those of the new one, in `to` or the newest of this machine, and room.
+    /// Locks a data directory, and checks that everything is there that the upgrade needs.
+    ///
+    /// It needs the programs of the directory's version, in `from` or a usual place; the new programs, in `to` or,
+    /// without it, the newest of this machine; and space.
     ///
     /// # Errors
     ///
@@ -122,32 +125,32 @@ impl Upgrade {
         Ok(Begun::Upgrade(Box::new(upgrade)))
     }
 
-    /// The version that made the directory, with that of its programs.
+    /// The full version of the old programs. Their major version made the directory.
     pub fn from(&self) -> &str {
         &self.from.version
     }
 
-    /// The version that it is to be of.
+    /// The full version of the new programs.
     pub fn to(&self) -> &str {
         &self.to.version
     }
 
-    /// Whether the new programs are found by themselves from then on.
+    /// Whether the new programs are found from then on without naming their folder.
     pub fn will_be_found(&self) -> bool {
         Programs::of_major(self.to.major).is_some()
     }
 
-    /// The folders of both programs.
+    /// The folders of the old and of the new programs.
     pub fn folders(&self) -> [&Path; 2] {
         [self.from.folder(), self.to.folder()]
     }
 
-    /// The bytes that are copied.
+    /// The number of bytes to copy.
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// Where the old database will be kept.
+    /// The folder in which the old database will be kept.
     pub fn kept(&self) -> PathBuf {
         place::kept(&self.cluster, self.from.major)
     }
@@ -157,7 +160,7 @@ impl Upgrade {
         self.cluster.data_dir()
     }
 
-    /// Makes sure that there is room for the copy, and that the old database can be kept beside it.
+    /// Checks that there is space for the copy, and that the old database can be kept beside it.
     fn ensure_place(&self) -> anyhow::Result<()> {
         let kept = self.kept();
         ensure!(
@@ -194,11 +197,11 @@ impl Upgrade {
         Ok(())
     }
 
-    /// Reads from the old database what must be the same later, and leaves it stopped cleanly.
+    /// Reads from the old database the values that must be the same later, and leaves it stopped cleanly.
     ///
     /// # Errors
     ///
-    /// Where it does not start, or is not what it should be.
+    /// If it does not start, or can't be read.
     pub fn look(&self) -> anyhow::Result<Before> {
         let mut old = Supervisor::start_with(self.cluster.clone(), self.from.clone(), &[])?;
         let facts = Facts::read(old.cluster());
@@ -210,7 +213,7 @@ impl Upgrade {
     ///
     /// # Errors
     ///
-    /// What `pg_upgrade` said last, and where the rest is.
+    /// If `pg_upgrade` fails. The error quotes its last messages, and says where the rest is.
     pub fn copy(&self) -> anyhow::Result<()> {
         let work = place::work(&self.cluster);
         self.cluster.make_private_dir(&work)?;
@@ -220,11 +223,11 @@ impl Upgrade {
         pg_upgrade::run(&self.cluster, &work, [&self.from, &self.to])
     }
 
-    /// Starts the copy with the new programs, where it holds what the database held before.
+    /// Starts the copy with the new programs, and checks that it holds what the database held before.
     ///
     /// # Errors
     ///
-    /// Where it does not start, or holds something else.
+    /// If it does not start, or holds something else.
     pub fn open_copy(&self, before: &Before) -> anyhow::Result<Embedded> {
         let copy = place::work(&self.cluster).join(FILES);
         let copy = self.cluster.with_files(copy);
@@ -245,7 +248,7 @@ impl Upgrade {
     ///
     /// # Errors
     ///
-    /// Where a folder can't be renamed; the next start then ends what was begun, or undoes it.
+    /// If a folder can't be renamed. The next start then completes or undoes the upgrade.
     pub fn put_in_place(self) -> anyhow::Result<()> {
         let copy = place::work(&self.cluster).join(FILES);
         place::put_in_place(&self.cluster, &copy, &self.kept())
@@ -254,7 +257,7 @@ impl Upgrade {
 
 impl Drop for Upgrade {
     fn drop(&mut self) {
-        // Between the two renames the copy is the database; the next start puts it in place.
+        // Between the two renames, the copy is the only database. The next start puts it in place.
         if self.cluster.files().exists()
             && let Err(cause) = place::discard(&self.cluster, |_| {})
         {
@@ -266,7 +269,7 @@ impl Drop for Upgrade {
     }
 }
 
-/// Takes one of the locks of the directory, which nobody may hold.
+/// Takes one of the directory's locks. Fails if another process holds it.
 fn lock(cluster: &Cluster, name: &str) -> anyhow::Result<File> {
     let path = cluster.data_dir().join(name);
     let lock = open_lock(&path)?;
@@ -283,7 +286,7 @@ fn lock(cluster: &Cluster, name: &str) -> anyhow::Result<File> {
     }
 }
 
-/// The programs of the version that made the directory.
+/// Finds the programs of the version that made the directory.
 fn old_programs(major: u32, folder: Option<&Path>) -> anyhow::Result<Programs> {
     let programs = match folder {
         Some(folder) => {
@@ -321,7 +324,7 @@ fn has_tablespaces(files: &Path) -> anyhow::Result<bool> {
     Ok(files.join("pg_tblspc").read_dir()?.next().is_some())
 }
 
-/// The bytes on disk of a cluster's files, without the write-ahead log, of which the copy has its own.
+/// The bytes on disk of a cluster's files, without the write-ahead log, since the copy gets its own.
 fn bytes_to_copy(files: &Path) -> anyhow::Result<u64> {
     let mut bytes = 0;
     let mut folders = vec![files.to_owned()];

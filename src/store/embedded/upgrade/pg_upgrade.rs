@@ -1,4 +1,4 @@
-//! Running `pg_upgrade`, and quoting what it says when it fails.
+//! Runs `pg_upgrade`, and quotes its messages if it fails.
 
 use std::fs::{self, File};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -12,12 +12,15 @@ use super::super::cluster::{Cluster, FILES};
 use super::super::programs::Programs;
 use super::super::supervisor::die_with_this_thread;
 
-/// The ports of both clusters while it runs them: as in [`Cluster::url`], so that the socket's path is no longer.
+/// The ports of both clusters while `pg_upgrade` runs them: the port of [`Cluster::url`], so that the socket's path
+/// is no longer.
 const PORTS: [&str; 2] = ["--old-port=5432", "--new-port=5432"];
-/// Lines that a failure quotes.
+/// The number of lines that an error quotes.
 const QUOTED_LINES: usize = 8;
 
-/// Copies what the cluster holds into the new one in `work`, a folder of its data directory, from the first programs to the second.
+/// Copies a cluster's content into the new cluster in `work`, a folder of the data directory.
+///
+/// `programs` are the old and the new programs.
 pub(super) fn run(cluster: &Cluster, work: &Path, programs: [&Programs; 2]) -> anyhow::Result<()> {
     let log_path = cluster.data_dir().join("upgrade.log");
     let log = File::options()
@@ -32,13 +35,14 @@ pub(super) fn run(cluster: &Cluster, work: &Path, programs: [&Programs; 2]) -> a
     let [from, to] = programs;
     let mut pg_upgrade = cluster.command(&to.path("pg_upgrade"));
     pg_upgrade
-        // Some of what it writes it writes where it is.
+        // `pg_upgrade` writes some files to its working directory.
         .current_dir(work)
         .arg("--old-bindir")
         .arg(from.folder())
         .arg("--new-bindir")
         .arg(to.folder())
-        // It gives paths to a shell, between double quotes: that of the data directory may be anything.
+        // `pg_upgrade` passes paths to a shell, between double quotes. They are relative, since the data directory's
+        // path may have any characters.
         .arg("--old-datadir")
         .arg(Path::new("..").join(FILES))
         .arg("--new-datadir")
@@ -56,7 +60,7 @@ pub(super) fn run(cluster: &Cluster, work: &Path, programs: [&Programs; 2]) -> a
     }
     let text = gather_logs(&log_path, work)?;
     let advice = if text.contains("unrecognized parameter \"pg_attver\"") {
-        // PostgreSQL 15.20, and the releases of other versions of the same day, began to store it.
+        // PostgreSQL 15.20, and releases of other versions on the same day, began to store it.
         "\nThe new programs are of an earlier date than those that the directory was used with: install their newest minor release."
     } else {
         ""
@@ -68,7 +72,7 @@ pub(super) fn run(cluster: &Cluster, work: &Path, programs: [&Programs; 2]) -> a
     );
 }
 
-/// Adds to the log those that are named in it, which are removed with the copy; gives all of it.
+/// Appends the logs that are named in the log, since they are removed with the copy. Returns the whole text.
 fn gather_logs(log_path: &Path, work: &Path) -> anyhow::Result<String> {
     let context = || {
         format!(
@@ -93,7 +97,7 @@ fn gather_logs(log_path: &Path, work: &Path) -> anyhow::Result<String> {
     Ok(text)
 }
 
-/// The lines that tell why: those that say that they are errors, or else the last ones.
+/// The lines that explain a failure: lines with an error, otherwise the last ones.
 fn quoted(text: &str) -> String {
     let lines: Vec<_> = text
         .lines()

@@ -1,12 +1,12 @@
-//! Which folder is the database during an upgrade: whatever interrupts it, the old one is in place or the new one, whole.
+//! Puts an upgraded copy in place. Whatever interrupts an upgrade, the old or the new database is in place, complete.
 //!
-//! 1. The copy is made and proven in `upgrade/postgres`, while `postgres` is the old one and nobody changes it.
+//! 1. The copy is made and tested in `upgrade/postgres`, while `postgres` is the old database and nobody changes it.
 //! 2. `upgrade/postgres` becomes `postgres.proven`.
 //! 3. `postgres` becomes `postgres.15`, which is kept.
 //! 4. `postgres.proven` becomes `postgres`.
 //!
-//! Interrupted before the third step, what was made is thrown away, since the old one may be changed from then on.
-//! Interrupted after it, the fourth step is all that is left to do. Each open of the directory sees to that.
+//! If an upgrade is interrupted before step 3, the copy is deleted, since the old database may be changed from then
+//! on. If it is interrupted after step 3, only step 4 remains. `settle` does either when the directory is opened.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ use super::super::orphan::{stop_orphan, wait_for_others_in};
 
 /// The folder in which a copy is made.
 const WORK: &str = "upgrade";
-/// A copy that was proven.
+/// The folder of a copy that was tested successfully.
 pub(in crate::store::embedded) const PROVEN: &str = "postgres.proven";
 
 /// The folder in which the upgrade works.
@@ -32,7 +32,7 @@ pub(super) fn kept(cluster: &Cluster, major: u32) -> PathBuf {
     cluster.data_dir().join(format!("{FILES}.{major}"))
 }
 
-/// Puts a proven copy in place of the database, which is kept under another name. Neither may run.
+/// Puts a proven copy in place of the database, which is kept under another name. Neither may be running.
 pub(super) fn put_in_place(cluster: &Cluster, copy: &Path, kept: &Path) -> anyhow::Result<()> {
     let proven = cluster.data_dir().join(PROVEN);
     rename(copy, &proven)?;
@@ -41,7 +41,7 @@ pub(super) fn put_in_place(cluster: &Cluster, copy: &Path, kept: &Path) -> anyho
     fs::remove_dir_all(work(cluster)).context("What the upgrade leaves can't be removed")
 }
 
-/// A rename that outlives a loss of power.
+/// Renames a folder. The rename survives a loss of power.
 fn rename(from: &Path, to: &Path) -> anyhow::Result<()> {
     let context = || format!("{} can't be renamed to {}", from.display(), to.display());
     fs::rename(from, to).with_context(context)?;
@@ -49,7 +49,7 @@ fn rename(from: &Path, to: &Path) -> anyhow::Result<()> {
     File::open(folder)?.sync_all().with_context(context)
 }
 
-/// Ends or undoes an upgrade that was interrupted. Only for the holder of the lock, while Postgres does not run.
+/// Completes or undoes an interrupted upgrade. Only for the holder of the lock, while Postgres does not run.
 pub(in crate::store::embedded) fn settle(cluster: &Cluster) -> anyhow::Result<()> {
     let files = cluster.files();
     let proven = cluster.data_dir().join(PROVEN);
@@ -89,14 +89,14 @@ pub(in crate::store::embedded) fn settle(cluster: &Cluster) -> anyhow::Result<()
     Ok(())
 }
 
-/// Removes what an upgrade has made and not put in place; tells of each folder first.
+/// Removes folders that an upgrade made and did not put in place. Calls `tell` for each folder first.
 pub(super) fn discard(cluster: &Cluster, tell: impl Fn(&Path)) -> anyhow::Result<()> {
     let proven = cluster.data_dir().join(PROVEN);
     let work = work(cluster);
     for (leftover, files) in [(&work, work.join(FILES)), (&proven, proven.clone())] {
         if leftover.exists() {
             tell(leftover);
-            // They may have been about to start either Postgres.
+            // These programs may have been about to start either Postgres.
             wait_for_others_in(leftover)?;
             stop_orphan(cluster)?;
             stop_orphan(&cluster.with_files(files))?;

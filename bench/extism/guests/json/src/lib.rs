@@ -1,9 +1,9 @@
-//! What `../typed` does, as a plugin for Extism: the whole input comes as JSON, and the answer goes back as JSON.
+//! The work of `../typed` as a plugin for Extism: the whole input comes as JSON, and the answer is JSON too.
 
 use extism_pdk::{Error, FnResult, config, plugin_fn};
 use serde::{Deserialize, Serialize};
 
-/// The contract's records, with the signature itself where its host pushes that.
+/// The contract's records, with the signature itself if the host pushes it.
 #[derive(Deserialize)]
 #[expect(dead_code, reason = "a tagger gets what it does not need, too")]
 struct Input {

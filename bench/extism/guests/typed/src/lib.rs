@@ -1,5 +1,5 @@
-//! A small tagger over the contract: who saved, and how large the signature is. Its settings say whether it reads the
-//! signature's bytes, `{"read":true}`, or goes by the metadata alone. `../json` does the same work over JSON.
+//! A small tagger for the contract, with tags for the caller and the size of the signature. Its settings decide whether
+//! it reads the signature's bytes (`{"read":true}`) or only the metadata. `../json` does the same work over JSON.
 
 wit_bindgen::generate!({
     inline: "

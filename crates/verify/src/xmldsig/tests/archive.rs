@@ -1,4 +1,4 @@
-//! Archive time stamps of XML signatures. All elements that they are of are written as exclusive canonicalisation leaves them.
+//! Archive time stamps of XML signatures. All stamped elements are written as exclusive canonicalisation leaves them.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -12,22 +12,22 @@ use crate::pki::{Anchors, Basis, SubIndication, Verdict};
 
 const V132: &str = "http://uri.etsi.org/01903/v1.3.2#";
 const V141: &str = "http://uri.etsi.org/01903/v1.4.1#";
-/// Noon of the first of March 2021.
+/// Noon on 1 March 2021.
 const STAMPED_MS: i64 = 1_614_600_000_000;
 const DOCUMENT: &str = "<doc>a contract</doc>";
-/// An `Object` that is signed, and one that is not.
+/// An `Object` that is signed, and below one that is not.
 const OBJECT: &str =
     "<ds:Object xmlns:ds=\"http://www.w3.org/2000/09/xmldsig#\" Id=\"o\">inside</ds:Object>";
 const OTHER: &str =
     "<ds:Object xmlns:ds=\"http://www.w3.org/2000/09/xmldsig#\" Id=\"p\">beside</ds:Object>";
 
-/// A time stamp as an unsigned property of this namespace.
+/// A time stamp as an unsigned property in this namespace.
 fn property(namespace: &str, local: &str, token: &[u8]) -> String {
     format!(
         "<x:{local} xmlns:x=\"{namespace}\"><ds:CanonicalizationMethod {DS} Algorithm=\"{EXCLUSIVE}\">\
          </ds:CanonicalizationMethod><e:EncapsulatedTimeStamp xmlns:e=\"{}\">{}\
          </e:EncapsulatedTimeStamp></x:{local}>",
-        // The token's element stayed in the older namespace.
+        // The element of the token stayed in the older namespace.
         V132,
         STANDARD.encode(token)
     )
@@ -78,7 +78,7 @@ impl Archive {
         }
     }
 
-    /// What an archive time stamp is of now, in the order of ETSI EN 319 132-1 clause 5.5.2.2.
+    /// The data that an archive time stamp made now must cover, in the order of ETSI EN 319 132-1 clause 5.5.2.2.
     fn everything(&self, objects: &str) -> String {
         [
             DOCUMENT,
@@ -111,7 +111,7 @@ fn archive_stamps_prove_that_older_ones_were_there() {
     let anchors = Anchors::new([root.certify(&root, Role::Authority, 1), signer]);
     for (namespace, objects) in [
         (V141, [OBJECT, OTHER].concat()),
-        // Before, what is signed was not stamped again.
+        // Before version 1.4.1, signed objects were not stamped again.
         (V132, OTHER.to_owned()),
     ] {
         let mut archive = Archive::new();
@@ -133,7 +133,7 @@ fn archive_stamps_prove_that_older_ones_were_there() {
         let token = last.stamp(stamped.as_bytes(), "20230601", &[]);
         let second = property(namespace, "ArchiveTimeStamp", &token);
         archive.properties.push(second);
-        // What comes after them is stamped by nobody.
+        // A property after the time stamps is not stamped.
         let later = format!("<x:Other xmlns:x=\"{V132}\"></x:Other>");
         archive.properties.push(later);
         let xml = archive.xml();

@@ -1,4 +1,5 @@
-//! What nobody signs around signatures, and in other ones: lists of signatures, parallel signatures, instructions and comments.
+//! Unsigned content around signatures and in other signatures: lists of signatures, parallel signatures, instructions
+//! and comments.
 
 use super::signer::{DS, ENVELOPED, EXCLUSIVE, Key, Signer, transform};
 use super::unsigned::{
@@ -87,7 +88,7 @@ fn a_signature_that_is_left_out_has_the_form_of_one() {
         "<ds:Object>pay mallory</ds:Object>"
     )));
     assert!(!passes(&with(&second, PAY)));
-    // What another one signs is told of that one.
+    // Content that the other signature signs counts as signed.
     let octets = format!("<ds:Object {DS} Id=\"o\">{PAY}</ds:Object>");
     let content = Signer::new(Key::Rsa)
         .reference("#o", &transform(EXCLUSIVE), &octets)
@@ -97,7 +98,7 @@ fn a_signature_that_is_left_out_has_the_form_of_one() {
     assert!(!passes(
         &content.replace("<ds:SignedInfo ", "<ds:SignedInfo Id=\"i\" ")
     ));
-    // A forged one signs nothing.
+    // A forged signature signs nothing.
     let property = "<ds:SignatureProperty Id=\"o\"><pay></pay></ds:SignatureProperty>";
     let object = format!(
         "<ds:Object><ds:SignatureProperties>{property}</ds:SignatureProperties></ds:Object>"
@@ -118,14 +119,14 @@ fn a_signature_that_is_left_out_has_the_form_of_one() {
             format!("<ds:Signature {DS}><ds:SignedInfo>{info}</ds:SignedInfo></ds:Signature>");
         assert!(!passes(&forged), "{info}");
     }
-    // One that is broken, and has what signatures have.
+    // A broken signature with nothing but regular parts of a signature.
     let properties = qualifying("<x:SignedProperties><x:City>Almaty</x:City></x:SignedProperties>");
     let broken = with(
         &second.replace("<ds:SignedInfo ", "<ds:SignedInfo Id=\"i\" "),
         &properties,
     );
     assert!(passes(&broken));
-    // Where it is signed, it may hold anything.
+    // If the other signature is signed, it may contain anything.
     let other = format!("<ds:Signature {DS}><ds:Object>anything</ds:Object></ds:Signature>");
     let transforms = transform(ENVELOPED) + &transform(EXCLUSIVE);
     let around = Signer::new(Key::P256)
@@ -134,7 +135,7 @@ fn a_signature_that_is_left_out_has_the_form_of_one() {
     assert!(passes_over(&format!("<doc>{around}{other}</doc>"), None));
 }
 
-/// Of several people who sign one file, one signs something of their own, as a bank's client does.
+/// One of several signers of a file signs data of his own, as a bank's client does.
 #[test]
 fn each_signature_of_a_list_is_told_of_itself() {
     let octets = format!("<ds:Object {DS} Id=\"o\">{PAY}</ds:Object>");
@@ -153,7 +154,7 @@ fn each_signature_of_a_list_is_told_of_itself() {
     };
     let both = Signer::new(Key::Rsa).reference("contract.txt", "", CONTRACT);
     assert_eq!(list(both), (Indication::TotalPassed, None));
-    // Of its own alone: that it is not the document, and that the document that was given is another one.
+    // The signer signs only his own data, so the given document is not the signed one.
     let why = Some(SubIndication::HashFailure);
     let own = Signer::new(Key::Rsa);
     assert_eq!(list(own), (Indication::TotalFailed, why));
@@ -188,7 +189,7 @@ fn instructions_around_a_root_element_are_signed_or_do_not_pass() {
     assert!(!passes_over(&format!("{style}{}", enveloping()), None));
 }
 
-/// Whoever asks for all text of an element gets that of a signature in it, too.
+/// A program that reads all text of an element gets the text of a signature in it, too.
 #[test]
 fn a_signature_follows_text_only_where_signers_put_it() {
     let transforms = transform(ENVELOPED) + &transform(EXCLUSIVE);
@@ -202,7 +203,7 @@ fn a_signature_follows_text_only_where_signers_put_it() {
         let xml = format!("<doc><sum>1000{gap}{signature}</sum></doc>");
         assert!(!passes(xml), "{gap}");
     }
-    // Blanks are no text, and the root element's own text is where signers leave it.
+    // White space is no text. In the root element, signers put the signature after text.
     let blank = sign("", "<doc><sum>1000</sum>\n <end>\n </end></doc>");
     assert!(passes(format!(
         "<doc><sum>1000</sum>\n <end>{blank}\n </end></doc>"
@@ -214,12 +215,13 @@ fn a_signature_follows_text_only_where_signers_put_it() {
     assert!(passes(format!("<doc>1000{text}</doc>")));
     let element = sign("#d", "<doc Id=\"d\">1000</doc>");
     assert!(passes(format!("<doc Id=\"d\">1000{element}</doc>")));
-    // Texts with elements among them are read piece by piece.
+    // Text with elements in between is read piece by piece.
     let mixed = sign("", "<doc><p>1000<b></b></p></doc>");
     assert!(passes(format!("<doc><p>1000<b></b>{mixed}</p></doc>")));
 }
 
-/// What is hashed is the same without them, and a reader that takes the first piece of a text for all of it reads another sum.
+/// The hash is the same without comments and signatures, but a reader that takes the first piece of text for the whole
+/// reads another sum.
 #[test]
 fn text_that_is_signed_is_in_one_piece() {
     let transforms = transform(ENVELOPED) + &transform(EXCLUSIVE);
@@ -242,7 +244,7 @@ fn text_that_is_signed_is_in_one_piece() {
     }
     let object = enveloping().replace("\"o\">1<", "\"o\"><!--9-->1<");
     assert!(!passes(object));
-    // In a signature nobody reads such text.
+    // Nobody reads such text inside of a signature.
     assert!(detached_passes(&detached(Key::P256).replace(
         "<ds:X509Certificate>",
         "<ds:X509Certificate><!-- -->"

@@ -1,5 +1,5 @@
-//! Canonicalisation alone: the examples of Canonical XML 1.0 section 3, less what needs a document type, and of exclusive
-//! canonicalisation.
+//! Tests of canonicalisation alone: the examples of Canonical XML 1.0 section 3, without what needs a document type,
+//! and of exclusive canonicalisation.
 
 use std::collections::HashSet;
 
@@ -15,7 +15,7 @@ const C14N: &str = "http://www.w3.org/TR/2001/REC-xml-c14n-20010315";
 const C14N_COMMENTS: &str = "http://www.w3.org/TR/2001/REC-xml-c14n-20010315#WithComments";
 const EXCLUSIVE: &str = "http://www.w3.org/2001/10/xml-exc-c14n#";
 
-/// Canonicalises the element with this identifier, or all.
+/// Canonicalises the element with this identifier, or the whole document.
 fn canonical(xml: &str, id: &str, method: &Method<'_>) -> String {
     let text = decode(xml.as_bytes()).unwrap();
     let document = parse(&text, &Work::new()).unwrap();
@@ -38,7 +38,7 @@ fn whole(xml: &str, method: &str) -> String {
     canonical(xml, "", &Method::named(method).unwrap())
 }
 
-/// Section 3.1, less its document type.
+/// The example of section 3.1, without its document type.
 #[test]
 fn instructions_comments_and_outside_of_document_element() {
     let xml = "<?xml version=\"1.0\"?>\n\n<?xml-stylesheet   href=\"doc.xsl\"\n   type=\"text/xsl\"   ?>\n\n\
@@ -56,7 +56,7 @@ fn instructions_comments_and_outside_of_document_element() {
     );
 }
 
-/// Section 3.2.
+/// The example of section 3.2.
 #[test]
 fn white_space_in_content_stays() {
     let xml = "<doc>\n   <clean>   </clean>\n   <dirty>   A   B   </dirty>\n   <mixed>\n      A\n      \
@@ -65,7 +65,7 @@ fn white_space_in_content_stays() {
     assert_eq!(whole(&xml.replace('\n', "\r\n"), C14N), xml);
 }
 
-/// Section 3.3; its document type gives `e9` an attribute, which is written out here.
+/// The example of section 3.3. Its document type gives `e9` an attribute, which is written out here.
 #[test]
 fn start_and_end_tags() {
     let xml = r#"<doc>
@@ -102,7 +102,7 @@ fn start_and_end_tags() {
     assert_eq!(whole(xml, C14N), expected);
 }
 
-/// Section 3.4, less the element that a document type makes an identifier of.
+/// The example of section 3.4, without the element that its document type gives an identifier.
 #[test]
 fn character_references() {
     let xml = "<doc>\n   <text>First line&#x0d;&#10;Second line</text>\n   <value>&#x32;</value>\n   \
@@ -116,7 +116,7 @@ fn character_references() {
     assert_eq!(whole(xml, C14N), expected);
 }
 
-/// Section 3.6 in our encoding.
+/// The example of section 3.6, in UTF-8.
 #[test]
 fn characters_are_written_in_utf_8() {
     assert_eq!(

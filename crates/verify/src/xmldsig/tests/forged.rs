@@ -1,4 +1,4 @@
-//! Signatures that something was done to.
+//! Signatures that were tampered with.
 
 use aws_lc_rs::digest::{SHA256 as ALGORITHM, digest};
 use base64::Engine as _;
@@ -58,7 +58,7 @@ fn the_certificate_that_fits_is_found_among_several() {
     assert_eq!(only(&xml).value, ValueIntegrity::Intact(1));
 }
 
-/// With zeros before them, the numbers are the same; but the value would have many forms.
+/// Leading zeros do not change the numbers, but accepting them would give one value many encodings.
 #[test]
 fn ecdsa_numbers_of_other_lengths_are_broken() {
     let xml = enveloped(Key::P256, "");
@@ -88,7 +88,8 @@ fn unknown_method_is_told() {
     );
 }
 
-/// The classic wrapping attack: the signed element moves where no one looks, and another takes its place.
+/// The classic wrapping attack: the signed element moves to a place where nobody looks, and another one takes its
+/// place.
 #[test]
 fn wrapped_element_with_duplicate_identifier_is_broken() {
     let signed = "<order Id=\"o\">1</order>";
@@ -121,7 +122,8 @@ fn duplicate_identifier_elsewhere_is_told_but_harmless() {
     assert!(signature.references_intact());
 }
 
-/// Moved without a duplicate, it is still intact: the caller sees that it is not enclosed, and what is covered.
+/// An element that is moved without a duplicate is still intact. The caller sees what is covered, and that it does not
+/// enclose the signature.
 #[test]
 fn moved_element_is_intact_but_does_not_enclose() {
     let signed = "<order Id=\"o\">1</order>";
@@ -135,8 +137,8 @@ fn moved_element_is_intact_but_does_not_enclose() {
     assert!(!signature.encloses);
 }
 
-/// It may be there under an identifier that only a schema knows, so that nobody can say that it was changed; nor is it elsewhere, where
-/// the document that is given could be taken for it.
+/// The target may exist under an identifier that only a schema declares, so it can't be reported as changed. Nor is it
+/// outside of the document, so the given document is not taken for it.
 #[test]
 fn missing_target_is_not_found() {
     for uri in ["#none", "#xpointer(id('none'))"] {
@@ -203,7 +205,7 @@ fn signature_without_parts_is_not_intact() {
     }
 }
 
-/// Signed properties that name these certificates, as a `QualifyingProperties` and as canonical octets.
+/// Signed properties that name these certificates: as a `QualifyingProperties` element, and as canonical octets.
 fn properties(element: &str, named: &[Key]) -> (String, String) {
     let xades = "xmlns:x=\"http://uri.etsi.org/01903/v1.3.2#\"";
     let entry = |ds: &str, key: &Key| {

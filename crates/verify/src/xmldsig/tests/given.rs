@@ -1,4 +1,5 @@
-//! What is given beside a signature: a document that it must sign, and certificates that prove nothing where they don't fit.
+//! Tests of data given beside a signature: a document that it must sign, and certificates that prove nothing if they do
+//! not match.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -8,7 +9,7 @@ use crate::judging::Judging;
 use crate::pki::{Anchors, Indication, SubIndication, Work};
 use crate::xmldsig::{Xml, inspect_over, judge};
 
-/// 1 January 2027: the certificates are valid then.
+/// 1 January 2027, when the certificates are valid.
 const IN_2027: i64 = 1_798_761_600_000;
 const CONTRACT: &str = "A contract.";
 
@@ -36,7 +37,7 @@ const FORGED: Outcome = (
     Some(false),
 );
 
-/// What each signature comes to, with a document, keys that are trusted and others that are not.
+/// The outcome of each signature, with this document, trusted certificates and other given ones.
 fn outcomes(xml: &str, document: Option<&str>, trusted: &[Key], given: &[Key]) -> Vec<Outcome> {
     let der = |key: &Key| STANDARD.decode(key.certificate()).unwrap();
     let anchors = Anchors::new(trusted.iter().map(der));
@@ -62,9 +63,9 @@ fn outcome(xml: &str, document: &str) -> Outcome {
 fn a_document_that_is_given_is_one_that_is_signed() {
     let plain = enveloped(Key::P256, "<sum>1</sum>");
     assert_eq!(outcome(&plain, CONTRACT), OTHER_DOCUMENT);
-    // Not even the file: its signature is not signed.
+    // Not even the whole file is the signed document, because the signature in it is not signed.
     assert_eq!(outcome(&plain, &plain), OTHER_DOCUMENT);
-    // What is signed of it, byte for byte.
+    // The signed octets, byte for byte.
     assert_eq!(outcome(&plain, "<doc><sum>1</sum></doc>"), PASSED);
 
     let base64 = transform("http://www.w3.org/2000/09/xmldsig#base64");
@@ -89,7 +90,7 @@ fn one_of_several_documents_is_not_all_that_is_signed() {
         .sign();
     assert_eq!(outcome(&both, "Another."), NOT_FOUND);
     assert_eq!(outcome(&both, "A third."), OTHER_DOCUMENT);
-    // What becomes of it is not known here.
+    // The result of this transform is not known here.
     let transformed = Signer::new(Key::P256)
         .reference("a", &transform(EXCLUSIVE), CONTRACT)
         .sign();
@@ -134,7 +135,7 @@ fn certificates_that_do_not_verify_prove_nothing_of_an_absent_one() {
     }
     assert_eq!(judge(&[Key::Other, Key::P256], &[]), PASSED);
     assert_eq!(judge(&[Key::P256], &[Key::Rsa]), PASSED);
-    // What the signature itself has is another matter.
+    // A certificate in the signature itself does prove that it was forged.
     let other = Key::Other.certificate();
     let named = enveloped(Key::P256, "").replace(Key::P256.certificate(), other);
     let found = outcomes(&named, None, &[Key::Rsa], &[Key::P384]);

@@ -1,4 +1,4 @@
-//! Documents that are meant to hurt, and encodings.
+//! Tests of hostile documents and of encodings.
 
 use std::time::Duration;
 
@@ -88,7 +88,7 @@ fn names_are_bounded() {
     assert_eq!(refusal(&name(1_001)), XmlError::TooLarge("names"));
 }
 
-/// Each certificate is tried on a long `SignedInfo`.
+/// Each of many certificates is tried on a long `SignedInfo`.
 #[test]
 fn verification_is_bounded() {
     let other = Key::Other.certificate().trim();
@@ -103,7 +103,7 @@ fn verification_is_bounded() {
     assert_eq!(refusal(&xml), XmlError::TooLarge("certificates"));
 }
 
-/// One long namespace, written for each of many elements.
+/// One long namespace is written for each of many elements.
 #[test]
 fn canonical_form_is_bounded() {
     let octets = "x".repeat(50_000);
@@ -117,7 +117,7 @@ fn canonical_form_is_bounded() {
     assert_eq!(refusal(&xml), XmlError::TooLarge("signed octets"));
 }
 
-/// Many references to all of a document.
+/// Many references cover the whole document.
 #[test]
 fn repeated_work_is_bounded() {
     let mut signer = Signer::new(Key::P256);
@@ -128,7 +128,7 @@ fn repeated_work_is_bounded() {
     assert_eq!(refusal(&xml), XmlError::TooLarge("signed octets"));
 }
 
-/// Elements, attributes and the like, `count` of each kind that a document can have many of.
+/// Documents with `count` parts of one kind (elements, attributes and the like), one document for each kind.
 fn shapes(count: usize) -> Vec<(&'static str, String)> {
     let each = |part: fn(usize) -> String| (0..count).map(part).collect::<String>();
     let signed = |inside: &str, transforms: &str| {
@@ -206,7 +206,7 @@ fn shapes(count: usize) -> Vec<(&'static str, String)> {
     ]
 }
 
-/// The processor's time that this thread takes for something, at best of three.
+/// The CPU time that this thread needs for some work: the best of three runs.
 fn cpu_time(mut work: impl FnMut()) -> Duration {
     let mut one = || {
         let clock = || {
@@ -220,7 +220,7 @@ fn cpu_time(mut work: impl FnMut()) -> Duration {
     (0..3).map(|_| one()).min().unwrap_or_default()
 }
 
-/// Eight times as much takes some eight times as long, and never sixty-four times: nothing costs the square of what there is of it.
+/// Eight times the input takes about eight times as long, and never sixty-four times: no cost is quadratic.
 #[test]
 fn no_shape_costs_the_square_of_its_length() {
     for ((shape, small), (_, large)) in shapes(2_000).iter().zip(shapes(16_000)) {
@@ -236,7 +236,7 @@ fn no_shape_costs_the_square_of_its_length() {
     }
 }
 
-/// Each prefix that is listed is looked at once, and not for each element.
+/// Each listed prefix is looked at once, not once for each element.
 #[test]
 fn a_list_of_prefixes_costs_what_there_is_of_it() {
     let spent = |prefixes: usize| {
@@ -344,7 +344,7 @@ fn wrong_encodings_are_refused() {
     );
 }
 
-/// Characters are signed in UTF-8, however the file has them.
+/// Characters are signed in UTF-8, whatever the encoding of the file.
 #[test]
 fn named_encodings_are_read() {
     let body = "<a>Қол қойылды. Подписано.</a>";
@@ -368,14 +368,14 @@ fn named_encodings_are_read() {
             "{encoding}"
         );
         intact(inspect(&bytes));
-        // What came as characters has them already, whatever it says of bytes.
+        // In decoded text, the declared encoding no longer counts.
         intact(inspect_over(Xml::Text(&text), None, &Work::new()));
     }
     let text = format!("\u{feff}{}", declared("windows-1251"));
     intact(inspect_over(Xml::Text(&text), None, &Work::new()));
 }
 
-/// Whatever byte changes or where the document ends: no panic, and no intact signature over another root.
+/// No changed byte and no truncation causes a panic.
 #[test]
 fn damaged_documents_do_not_panic() {
     let xml = enveloped(Key::P256, "<a b=\"&amp;\">1</a><?p?><![CDATA[x]]>");
@@ -402,7 +402,8 @@ fn changed_signed_bytes_are_never_intact() {
             }
             bytes[at] = change;
             if let Ok(signatures) = inspect(&bytes) {
-                // The quotes of an attribute may change together only, so each change is seen.
+                // Only a change of both quotes of an attribute would keep the content, so each change of one byte is
+                // noticed.
                 assert!(
                     !signatures.iter().any(|it| it.references_intact()),
                     "{at} {change}"

@@ -1,4 +1,4 @@
-//! The kinds of signatures that are understood, each intact.
+//! The supported kinds of signatures, each intact.
 
 use aws_lc_rs::digest;
 use base64::Engine as _;
@@ -15,7 +15,7 @@ use crate::xmldsig::{
     Coverage, ReferenceIntegrity, ValueIntegrity, Xml, XmlSignature, inspect, inspect_over,
 };
 
-/// 1 January 2027: the certificates are valid then.
+/// 1 January 2027, when the certificates are valid.
 const IN_2027: i64 = 1_798_761_600_000;
 
 /// The only signature of a document.
@@ -79,7 +79,8 @@ fn what_is_outside_of_the_document_is_looked_at_where_it_is_given() {
     let other = over(&xml, b"Another.");
     assert_eq!(other.references[0].integrity, ReferenceIntegrity::Broken);
     assert!(!other.covers_external);
-    // Of several things nobody knows which it is, and of what is transformed not what it was.
+    // With several references, nobody knows which of them the document is for. Under a transform, nobody knows its
+    // result.
     let two = Signer::new(Key::P256)
         .reference("contract.txt", "", "A contract.")
         .reference("other.txt", "", "A contract.")
@@ -117,14 +118,14 @@ fn without_what_is_elsewhere_a_signature_is_judged_by_the_digests_that_were_sign
         (Indication::TotalPassed, Some(true)),
         "{apart:?}"
     );
-    // The value is of something else.
+    // The value was made over something else.
     let forged = signer().sign().replace("contract.txt", "contract.doc");
     let found = judge(&forged);
     assert_eq!(
         (found.intact, found.apart_from_content),
         (Some(false), None)
     );
-    // What is here and can't be followed is not elsewhere.
+    // A reference into this document that can't be followed is not outside of it.
     let unknown = signer().reference("", &transform("urn:unknown"), "").sign();
     let found = judge(&unknown);
     assert_eq!(
@@ -133,7 +134,7 @@ fn without_what_is_elsewhere_a_signature_is_judged_by_the_digests_that_were_sign
     );
 }
 
-/// As Kazakhstan's software signs.
+/// Signatures as Kazakhstan's software makes them.
 #[test]
 fn gost_signatures_and_digests_are_intact() {
     let algorithms = "urn:ietf:params:xml:ns:pkigovkz:xmlsec:algorithms";

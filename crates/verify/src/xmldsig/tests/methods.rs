@@ -1,4 +1,4 @@
-//! Signatures of each method that another implementation made: OpenSSL, with its engine for GOST.
+//! Signatures of each method, made by another implementation: OpenSSL with its GOST engine.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -8,7 +8,7 @@ use crate::pki::certificate::Parsed;
 use crate::xmldsig::verify::is_weak;
 use crate::xmldsig::{ValueIntegrity, XmlSignature};
 
-/// A name and XML in base64 on each line, as `fixtures/methods.py` makes them.
+/// A name and XML in base64 on each line, written by `fixtures/methods.py`.
 const METHODS: &str = include_str!("fixtures/methods.txt");
 
 fn each() -> impl Iterator<Item = (&'static str, String)> {
@@ -19,7 +19,7 @@ fn each() -> impl Iterator<Item = (&'static str, String)> {
     })
 }
 
-/// The document of this name.
+/// The document with this name.
 #[track_caller]
 fn named(name: &str) -> String {
     each().find(|(other, _)| *other == name).unwrap().1
@@ -49,7 +49,7 @@ fn each_method_is_verified_as_it_says() {
     }
 }
 
-/// A method says what it is of: neither the key nor other parameters are tried.
+/// Only the named method is tried, even if the key or other parameters would fit.
 #[test]
 fn a_method_is_no_other_one() {
     let ecdsa = "2021/04/xmldsig-more#ecdsa-sha3-256";
@@ -69,7 +69,7 @@ fn a_method_is_no_other_one() {
         assert_ne!(changed, xml, "{name}");
         assert_eq!(only(&changed).value, ValueIntegrity::Broken, "{name}");
     }
-    // Parameters that are not known, or leave something open, are no guess.
+    // Parameters that are unknown or incomplete are not guessed.
     for (name, from, to) in [
         ("pss-with-a-salt", ">200<", ">-1<"),
         ("pss-with-parameters", "#MGF1", "#MGF2"),

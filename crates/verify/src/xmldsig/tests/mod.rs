@@ -1,4 +1,4 @@
-//! Tests of the whole, by what they are about.
+//! Tests of whole documents, sorted by topic.
 
 mod archive;
 mod around;

@@ -1,4 +1,4 @@
-//! A signer that shares no code with what is tested: each test says itself which octets its references hash, and
+//! A signer that shares no code with the verifier: each test states the octets that its references hash, and
 //! `SignedInfo` is written as exclusive canonicalisation would leave it.
 
 use aws_lc_rs::digest;
@@ -117,7 +117,7 @@ fn ecdsa(algorithm: &'static EcdsaSigningAlgorithm, key: &str, message: &[u8]) -
     value.as_ref().to_vec()
 }
 
-/// A signature in the making.
+/// A signature that is being built.
 pub(crate) struct Signer {
     key: Key,
     references: String,
@@ -133,7 +133,7 @@ impl Signer {
         }
     }
 
-    /// Signs these octets as what the URI and transforms lead to.
+    /// Adds a reference with this URI and these transforms, whose result is these octets.
     pub(crate) fn reference(self, uri: &str, transforms: &str, octets: &str) -> Self {
         self.digested(uri, transforms, SHA256, &digest::SHA256, octets)
     }
@@ -158,13 +158,13 @@ impl Signer {
         self
     }
 
-    /// Puts this after `KeyInfo`.
+    /// Adds an object after `KeyInfo`.
     pub(crate) fn object(mut self, object: &str) -> Self {
         self.objects += object;
         self
     }
 
-    /// The `Signature` element.
+    /// Signs, and returns the `Signature` element.
     pub(crate) fn sign(self) -> String {
         let signed_info = format!(
             "<ds:SignedInfo {DS}><ds:CanonicalizationMethod Algorithm=\"{EXCLUSIVE}\">\
@@ -189,7 +189,7 @@ pub(crate) fn transform(uri: &str) -> String {
     format!("<ds:Transform Algorithm=\"{uri}\"></ds:Transform>")
 }
 
-/// A document `doc` with this inside, in canonical form, and an enveloped signature over it at its end.
+/// A document `doc` with this content, in canonical form, that ends with an enveloped signature over it.
 pub(crate) fn enveloped(key: Key, inside: &str) -> String {
     let transforms = transform(ENVELOPED) + &transform(EXCLUSIVE);
     let signature = Signer::new(key)

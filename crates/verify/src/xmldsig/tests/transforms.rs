@@ -1,4 +1,4 @@
-//! Transforms beyond the usual ones, and certificates that are elsewhere in the document.
+//! Less usual transforms, and certificates elsewhere in the document.
 
 use super::kinds::only;
 use super::signer::{C14N, C14N11, ENVELOPED, EXCLUSIVE, Key, Signer, enveloped, transform};
@@ -21,7 +21,7 @@ fn filter2(paths: &[&str]) -> String {
     format!("<ds:Transform Algorithm=\"{FILTER2}\">{paths}</ds:Transform>")
 }
 
-/// A document with this inside, signed as these octets after these transforms.
+/// A document with this content, whose signature covers these octets as the result of these transforms.
 fn signed(inside: &str, transforms: &str, octets: &str) -> XmlSignature {
     let signature = Signer::new(Key::P256)
         .reference("", transforms, octets)
@@ -55,7 +55,7 @@ fn expressions_leave_the_signature_or_all_of_them_out() {
     ] {
         assert_intact(&signed("<a></a>", &transforms, doc), omits, true);
     }
-    // Another signature is left out only where all of them are.
+    // Only an expression that leaves out all signatures leaves out another one.
     let other = Signer::new(Key::Other).reference("", "", "").sign();
     let both = format!("<a></a>{}", other.replace("Id=\"sig\"", ""));
     let all = xpath("not(ancestor-or-self::ds:Signature)");
@@ -71,7 +71,7 @@ fn expressions_leave_the_signature_or_all_of_them_out() {
     assert_eq!(found[1].references[0].integrity, ReferenceIntegrity::Broken);
 }
 
-/// What leaves something else out signs a part of what is there, whatever it points at.
+/// A reference that leaves content out signs only a part, whatever its URI.
 #[test]
 fn what_leaves_content_out_does_not_cover_the_document() {
     let leaves = xpath("not(ancestor-or-self::ds:Signature) and not(ancestor-or-self::price)");
@@ -81,7 +81,7 @@ fn what_leaves_content_out_does_not_cover_the_document() {
     let leaves = filter2(&["//ds:Signature", "//price"]);
     let signature = signed(inside, &leaves, "<doc><b></b></doc>");
     assert_intact(&signature, Omission::Elements, false);
-    // Nothing attests nothing.
+    // A signature of nothing attests nothing.
     for nothing in [
         "not(ancestor-or-self::doc)",
         &SPEC.replace("Signature", "Nothing"),
@@ -90,7 +90,7 @@ fn what_leaves_content_out_does_not_cover_the_document() {
         let integrity = signature.references[0].integrity;
         assert_eq!(integrity, ReferenceIntegrity::Broken, "{nothing}");
     }
-    // What is not known is no guess.
+    // Unknown expressions are not guessed.
     for unknown in [
         "true()",
         "not(self::ds:Signature)",
@@ -142,7 +142,7 @@ fn canonical_forms_may_follow_one_another() {
     assert_intact(&signed(inside, &two, octets), Omission::Itself, true);
     let three = two + &transform(&comments);
     assert_intact(&signed(inside, &three, octets), Omission::Itself, true);
-    // Other transforms would be of another document.
+    // Any other transform after canonicalisation would apply to another document.
     let other = transform(EXCLUSIVE) + &transform(ENVELOPED);
     let signature = signed(inside, &other, octets);
     assert_eq!(
@@ -161,7 +161,7 @@ fn bases_of_ancestors_are_joined_under_canonical_xml_1_1() {
             "<doc xml:base=\"http://a/b/c\" xml:lang=\"kk\"><d xml:base=\"../d/\">{element}</d>{signature}</doc>"
         ))
     };
-    // One alone is no more than inherited.
+    // A single base is inherited unchanged.
     let octets = "<e Id=\"e\" xml:base=\"http://a/../b//c#d\"></e>";
     let signature = Signer::new(Key::P256)
         .reference("#e", &transform(C14N11), octets)
@@ -197,7 +197,7 @@ fn blanks_around_algorithms_are_no_part_of_them() {
     assert_eq!(signature.references[0].transforms[0], ENVELOPED);
 }
 
-/// A signed document whose `KeyInfo` is this, with an object more.
+/// A signed document with this `KeyInfo`, and with an additional object.
 fn with_key_info(key_info: &str, object: &str) -> XmlSignature {
     let xml = enveloped(Key::P256, "<a></a>");
     let (before, rest) = xml.split_once("<ds:KeyInfo>").unwrap();
@@ -274,7 +274,7 @@ fn what_repeats_itself_is_bounded() {
         inspect(xml.as_bytes()),
         Err(XmlError::TooLarge("references"))
     );
-    // One form after another costs what there is of it, each time.
+    // Each further canonicalisation costs as much as the first.
     let forms = transform(C14N).repeat(2_000);
     let inside = "<a></a>".repeat(1_000);
     let signature = Signer::new(Key::P256)
@@ -285,7 +285,7 @@ fn what_repeats_itself_is_bounded() {
         inspect(xml.as_bytes()),
         Err(XmlError::TooLarge(_))
     ));
-    // So does what is left out again and again.
+    // Each repetition that leaves the same elements out costs work again.
     let leaves = vec!["not(ancestor-or-self::a)"; 28].join(" and ");
     let forms = xpath(&leaves).repeat(300);
     let inside = "<a></a>".repeat(20_000);

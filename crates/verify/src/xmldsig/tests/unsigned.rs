@@ -1,5 +1,5 @@
-//! What nobody signs in a signature: it passes where it is a part of signatures, and never where an application could take it for
-//! something that is signed.
+//! Unsigned content of a signature passes if it is a regular part of a signature, and never if an application could
+//! take it for signed.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -9,13 +9,13 @@ use crate::judging::Judging;
 use crate::pki::{Anchors, Indication, SubIndication, Verdict, Work};
 use crate::xmldsig::{Xml, inspect_over, judge};
 
-/// 1 January 2027: the certificates are valid then.
+/// 1 January 2027, when the certificates are valid.
 const IN_2027: i64 = 1_798_761_600_000;
 pub(super) const CONTRACT: &str = "A contract.";
 const XADES: &str = "xmlns:x=\"http://uri.etsi.org/01903/v1.3.2#\"";
 pub(super) const PAY: &str = "<pay to=\"mallory\">1000000</pay>";
 
-/// A verdict on each signature, with the contract at hand or not.
+/// The verdict on each signature, with or without the contract.
 pub(super) fn verdicts(xml: &str, document: Option<&str>) -> Vec<Verdict> {
     let trusted = [Key::P256, Key::Rsa].map(|key| STANDARD.decode(key.certificate()).unwrap());
     let anchors = Anchors::new(trusted);
@@ -27,7 +27,8 @@ pub(super) fn verdicts(xml: &str, document: Option<&str>) -> Vec<Verdict> {
     judge(&found, &judging).unwrap()
 }
 
-/// Whether its first signature passes; otherwise, that it is intact, and only what could be taken for something else stands in the way.
+/// Whether the first signature passes. Otherwise asserts that it is intact, and that only content that could be
+/// mistaken for something else prevents it.
 #[track_caller]
 pub(super) fn passes_over(xml: &str, document: Option<&str>) -> bool {
     let verdict = verdicts(xml, document).remove(0);
@@ -43,7 +44,7 @@ fn is_pass(indication: Indication, why: Option<SubIndication>) -> bool {
     indication == Indication::TotalPassed
 }
 
-/// Whether the first signature of a detached one passes, and comes to the same without what it signs.
+/// Whether the first signature of a detached one passes. Asserts that the outcome is the same without the document.
 #[track_caller]
 pub(super) fn detached_passes(xml: &str) -> bool {
     let passes = passes_over(xml, Some(CONTRACT));
@@ -71,7 +72,7 @@ pub(super) fn enveloping() -> String {
         .sign()
 }
 
-/// The same signature with something in front of its end.
+/// The signature with something inserted before its end tag.
 pub(super) fn with(xml: &str, inside: &str) -> String {
     xml.replacen("</ds:Signature>", &format!("{inside}</ds:Signature>"), 1)
 }
@@ -92,7 +93,7 @@ pub(super) fn unsigned(inside: &str) -> String {
     ))
 }
 
-/// Each kind of a signature, with the content that it needs.
+/// Each kind of signature, with the content that it needs.
 fn kinds() -> [(String, Option<&'static str>); 3] {
     [
         (enveloped(), None),
@@ -222,7 +223,7 @@ fn what_signers_add_to_a_signature_passes() {
     }
 }
 
-/// What is signed may be anything.
+/// Signed content may be anything.
 #[test]
 fn what_is_signed_in_a_signature_passes() {
     let text = transform("http://www.w3.org/2000/09/xmldsig#base64");
@@ -278,7 +279,7 @@ fn what_is_signed_in_a_signature_passes() {
             .sign();
         assert!(passes_over(&format!("<doc>{enveloped}</doc>"), None));
     }
-    // Of text, only that is signed.
+    // Under a base64 transform, only the text is signed.
     for object in [
         "<ds:Object Id=\"o\" pay=\"mallory\">aGVsbG8=</ds:Object>",
         "<ds:Object Id=\"o\">aGVs<?pay mallory?>bG8=</ds:Object>",

@@ -1,4 +1,4 @@
-//! Signatures that others made: test resources of the EU's DSS. Skipped where they are absent.
+//! Signatures that others made: test resources of the EU's DSS. Skipped if they are absent.
 
 use std::path::Path;
 
@@ -14,7 +14,8 @@ type Row = (
 
 const VALID: ValueIntegrity = ValueIntegrity::Intact(0);
 
-/// For each signature of each file: its references, its value, and whether the named certificate made it.
+/// For each signature of each file: the integrity of its references and its value, and whether the named certificate
+/// made it.
 const TABLE: [Row; 25] = [
     (
         "BaselineBWithCertificateValues.xml",
@@ -28,16 +29,16 @@ const TABLE: [Row; 25] = [
         "TEST_S1a_C1a_InTL_VALID.xml",
         &[
             (&[Intact, Intact, Intact], VALID, Some(true)),
-            // Its first reference leaves out the signature that its target is in.
+            // Its first reference leaves out the signature around its target.
             (&[Intact, Intact, Intact], VALID, Some(true)),
         ],
     ),
-    // DSS expects the same: neither intact, nor is the named certificate there.
+    // DSS expects this too: the signature is not intact, and the named certificate is not there.
     (
         "dss-2506.xml",
         &[(&[Broken, Intact], ValueIntegrity::Broken, Some(false))],
     ),
-    // The certificate that is signed along is not in its `KeyInfo`.
+    // The named certificate is not in `KeyInfo`.
     (
         "dss1788_dss1920-cert-in-certValues-without-publicKey.xml",
         &[(&[Intact, Intact], VALID, Some(true))],
@@ -98,7 +99,7 @@ const TABLE: [Row; 25] = [
             (&[Intact, Intact], VALID, Some(true)),
         ],
     ),
-    // A counter-signature of something else than the signature: intact, but of the same object.
+    // A countersignature that signs the same object instead of the signature around it: intact.
     (
         "xades-fake-counter-signature.xml",
         &[
@@ -106,7 +107,7 @@ const TABLE: [Row; 25] = [
             (&[Intact, Intact], VALID, Some(true)),
         ],
     ),
-    // Only the issuer's certificate is there.
+    // Only the issuer's certificate is in the file.
     (
         "xades-no-keyinfo-sign-cert.xml",
         &[(&[Intact, Intact], ValueIntegrity::Broken, Some(false))],
@@ -119,7 +120,7 @@ const TABLE: [Row; 25] = [
         "xades-t-with-tsvd.xml",
         &[(&[Intact, Intact], VALID, Some(true))],
     ),
-    // Its certificate is no base64 any more.
+    // The text of its certificate is no longer valid base64.
     (
         "xades-tampered-keyinfo.xml",
         &[(

@@ -1,4 +1,5 @@
-//! Signatures whose content could be taken for something else than what is signed, beside those of which it can't.
+//! Signatures whose content could be mistaken for other content than the signed one, and signatures for which that
+//! can't happen.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -10,7 +11,7 @@ use crate::pki::certificate::Parsed;
 use crate::pki::{Anchors, Indication, SubIndication, Work};
 use crate::xmldsig::{Xml, inspect, inspect_over, judge};
 
-/// Whether its one signature passes; otherwise, that it is intact, and only what it covers stands in the way.
+/// Whether the only signature passes. Otherwise asserts that it is intact, and that only its coverage prevents it.
 #[track_caller]
 fn passes(xml: &str) -> bool {
     let trusted = STANDARD.decode(Key::P256.certificate()).unwrap();
@@ -42,10 +43,10 @@ fn enveloping(object: &str) -> String {
 fn a_document_that_is_a_signature_passes_where_all_of_it_is_signed() {
     let xml = enveloping("<ds:Object Id=\"o\"><sum>1</sum></ds:Object>");
     assert!(passes(&xml));
-    // Moved into another document, somebody may read that.
+    // If the signature is moved into another document, somebody may read the unsigned content around it.
     assert!(!passes(&format!("<doc><sum>9</sum>{xml}</doc>")));
     assert!(!passes(&format!("<doc>{xml}</doc>")));
-    // An object more, which nobody signed.
+    // An additional object that nobody signed.
     let object = "<ds:Object><sum>9</sum></ds:Object>";
     assert!(!passes(
         &xml.replace("<ds:Object", &format!("{object}<ds:Object"))
@@ -101,7 +102,7 @@ fn lists_that_nobody_looks_up_are_no_content() {
     }
 }
 
-/// Beside content that is signed, properties are signed too, one by one, as a list or with their `Object`.
+/// Beside signed content, properties must be signed too: one by one, as a list or with their `Object`.
 #[test]
 fn properties_beside_content_pass_where_they_are_signed() {
     const CONTENT: &str = "<ds:Object Id=\"o\">1</ds:Object>";
@@ -161,7 +162,8 @@ fn an_element_around_the_signature_passes_where_it_is_the_document() {
     )));
 }
 
-/// A signed document whose signature is countersigned at a place among its properties, over the element of this id.
+/// A signed document whose signature contains a countersignature, at this place among its properties, over the element
+/// with this id.
 fn countersigned(place: &[&str], id: &str) -> String {
     const XADES: &str = "xmlns:x=\"http://uri.etsi.org/01903/v1.3.2#\"";
     let transforms = transform(ENVELOPED) + &transform(EXCLUSIVE);
@@ -212,11 +214,12 @@ fn a_countersignature_passes_where_it_signs_the_signature_that_has_it() {
     };
     let both = countersigned(&place, "value");
     assert_eq!(passes(&both), [true, true]);
-    // What nobody signs in it is in the other one, too.
+    // Unsigned content of the countersignature is also inside of the signature around it.
     let object = "<ds:Object>9</ds:Object></ds:Signature>";
     let inside = both.replacen("</ds:Signature>", object, 1);
     assert_eq!(passes(&inside), [false, false]);
-    // It is no signature of what was put there in place of what the other one signs.
+    // If the signed content of the outer signature is replaced, its countersignature is no signature of the
+    // replacement.
     let forged = both.replacen("<sum Id=\"other\">1", "<sum Id=\"other\">9", 1);
     let found = inspect(forged.as_bytes()).unwrap();
     let verdicts = judge(&found, &Judging::new(&anchors, 1_798_675_200_000)).unwrap();
@@ -224,9 +227,9 @@ fn a_countersignature_passes_where_it_signs_the_signature_that_has_it() {
     assert_eq!(verdicts[1].intact, Some(true));
     let why = Some(SubIndication::SigConstraintsFailure);
     assert_eq!(verdicts[1].sub_indication, why);
-    // Of something else, or elsewhere.
+    // A countersignature of something else, or in another place, does not pass.
     assert_eq!(passes(&countersigned(&place, "other")), [true, false]);
-    // Without `QualifyingProperties` they are something in an `Object` that nobody signs.
+    // Without `QualifyingProperties` there is unsigned content in an `Object`.
     assert_eq!(passes(&countersigned(&place[1..], "value")), [false, false]);
     let other = ["QualifyingProperties", "CounterSignature"];
     assert_eq!(passes(&countersigned(&other, "value")), [true, false]);
@@ -242,13 +245,13 @@ fn parts_of_soap_messages_are_found_by_their_identifiers() {
             .sign();
         format!("<envelope><header>{signature}</header>{body}</envelope>")
     };
-    // It is intact, and the envelope around is not signed.
+    // The signature is intact, but the envelope around the body is not signed.
     assert!(!passes(&message(wsu)));
     let found = inspect(message("urn:other").as_bytes()).unwrap();
     assert!(!found[0].references_intact());
 }
 
-/// An enveloped signature, with something in place of a part of it that is not signed.
+/// An enveloped signature in which an unsigned part is replaced.
 fn with(part: &str, other: &str) -> String {
     let xml = enveloped(Key::P256, "<sum>1</sum>");
     assert!(xml.contains(part));
@@ -296,7 +299,7 @@ fn what_nobody_signed_in_a_signature_is_part_of_signatures() {
     ] {
         assert!(!passes(&xml), "{xml}");
     }
-    // The same in a document that is a signature.
+    // The rule also holds for a document that is a signature.
     let xml = enveloping("<ds:Object Id=\"o\"><sum>1</sum></ds:Object>");
     for part in [key, end] {
         assert!(
@@ -400,7 +403,8 @@ fn renewed_certificates_of_one_key_and_holder_count_where_none_was_signed_along(
     let passed = verdict(renewed.clone(), false);
     assert_eq!(passed.indication, Indication::TotalPassed, "{passed:?}");
     assert_eq!(passed.certificate.unwrap().serial, "07");
-    // Of somebody else with the same key, of another key, and where the first one was signed along.
+    // A certificate of another holder with the same key, one with another key, and a renewed one although the first one
+    // is named.
     let other = root.certify(&holder(name(UTF8, "Another")), Role::Person, 8);
     let other_key = root.certify(&Party::new(subject), Role::Person, 9);
     for (place, (given, is_named)) in [(other, false), (other_key, false), (renewed, true)]
