@@ -19,7 +19,7 @@ RULES = yaml.safe_load((DEPLOY / "prometheus/alerts.yaml").read_text())
 TESTS = yaml.safe_load((DEPLOY / "prometheus/alerts.test.yaml").read_text())
 UNIT = (DEPLOY / "systemd/sigpersist.service").read_text()
 OBJECTS = list(yaml.safe_load_all((DEPLOY / "kubernetes/sigpersist.yaml").read_text()))
-SOURCES = {path: path.read_text() for path in Path("src").rglob("*.rs")}
+SOURCES = {path: path.read_text() for folder in ("src", "crates") for path in Path(folder).rglob("*.rs")}
 # Labels and metrics that Prometheus and the format of histograms add.
 ADDED_LABELS = {"job", "instance", "le"}
 ADDED_METRICS = {"up": set()}
@@ -36,7 +36,7 @@ def expect(holds, problem):
 
 def metrics_of_the_server():
     """The names of the server's metrics with their labels."""
-    text = SOURCES[Path("src/telemetry/metrics.rs")]
+    text = SOURCES[Path("crates/runtime/src/metrics.rs")]
     names = dict(re.findall(r'const (\w+): &str = "(sigpersist_\w+)";', text))
     labels = {name: set() for name in names.values()}
     for constant, arguments in re.findall(r"\b(?:counter|gauge|histogram)!\(\s*(\w+)((?:[^()]|\([^()]*\))*)\)", text):

@@ -11,8 +11,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use sigpersist::config::HooksConfig;
-use sigpersist::hooks::{Bound, Chain, Engine, Guest, Judging};
+use sigpersist_hooks::HooksConfig;
+use sigpersist_hooks::{Bound, Chain, Engine, Guest, Judging};
 use sigpersist_model::decision::Circumstances;
 use sigpersist_model::signature::{Draft, SignatureBody, ThreadKey};
 

@@ -20,10 +20,10 @@ use nix::unistd::Pid;
 use sigpersist::app::{App, Database};
 use sigpersist::config::Config;
 use sigpersist::plugins::{self, HookRequest};
-use sigpersist::store::embedded::Purpose;
 use sigpersist::tenants::{self, NewTenant};
 use sigpersist_model::audit::Actor;
 use sigpersist_model::signature::Preconditions;
+use sigpersist_postgres::embedded::Purpose;
 
 const COMPONENT: &[u8] = include_bytes!("../plugins/signer-tags/signer-tags.wasm");
 const REVISIONS: u32 = 300;

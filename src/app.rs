@@ -3,24 +3,26 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
+use sigpersist_hooks::{COMPILED_AT_ONCE, Chain, Compiled, Engine, Health};
 use sigpersist_model::context::TenantId;
 use sigpersist_model::error::{Error, Result};
 use sigpersist_model::key::StoredKey;
 use sigpersist_model::policy::InForce;
+use sigpersist_postgres::ROOT_DATA_DIR;
+use sigpersist_postgres::embedded::{Embedded, Purpose};
 use sigpersist_runtime::blocking;
 use sigpersist_runtime::cache::Cache;
 use sigpersist_runtime::examinations::Examinations;
 use sigpersist_runtime::readiness::Readiness;
 use sigpersist_runtime::turns;
 use sigpersist_runtime::vault::Vault;
+use sigpersist_store as store;
+use sigpersist_store::{Change, Changes, Store};
 use tokio::sync::Semaphore;
 
 use crate::audit;
 use crate::auth::Authenticator;
-use crate::config::{Config, ROOT_DATA_DIR};
-use crate::hooks::{COMPILED_AT_ONCE, Chain, Compiled, Engine, Health};
-use crate::store::embedded::{self, Embedded, Purpose};
-use crate::store::{self, Change, Changes, Store};
+use crate::config::Config;
 use crate::tenants::meters::Meters;
 
 /// Maximum number of tenants whose hooks are cached.
@@ -319,7 +321,7 @@ pub fn data_dir(config: &Config) -> PathBuf {
         return set.clone();
     }
     let here = std::env::current_dir().unwrap_or_default();
-    if embedded::reachable(&here) {
+    if sigpersist_postgres::reachable(&here) {
         DEFAULT_DATA_DIR.into()
     } else {
         ROOT_DATA_DIR.into()

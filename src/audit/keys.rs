@@ -6,11 +6,11 @@ use sigpersist_model::context::PLATFORM;
 use sigpersist_model::error::{Error, Result};
 use sigpersist_runtime::seal::{SealKey, StoredSealKey};
 use sigpersist_runtime::vault::Vault;
+use sigpersist_store::Store;
 use tracing::warn;
 
 use super::verify::verify;
 use crate::app::App;
-use crate::store::Store;
 
 /// The key that seals events, or none if the master key does not open it. Blocks.
 ///

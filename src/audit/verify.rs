@@ -8,11 +8,11 @@ use sigpersist_model::context::{PLATFORM, TenantId};
 use sigpersist_model::error::Result;
 use sigpersist_runtime::seal::{StoredSeal, StoredSealKey};
 use sigpersist_runtime::vault::Vault;
+use sigpersist_store::{Snapshot, StoredChain};
 
 use super::seals::SealKeys;
 use super::walk::Walk;
 use crate::app::App;
-use crate::store::{Snapshot, StoredChain};
 
 /// The most events that are held in memory at once.
 const BATCH: i64 = 1_000;

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use sigpersist_model::audit::Actor;
 use sigpersist_model::key::Algorithm;
 use sigpersist_model::signature::Preconditions;
+use sigpersist_postgres::embedded::Purpose;
 use tracing::info;
 
 use super::open_files;
@@ -22,7 +23,6 @@ use crate::app::{App, Database};
 use crate::config::Config;
 use crate::http;
 use crate::plugins::{self, HookRequest};
-use crate::store::embedded::Purpose;
 use crate::telemetry;
 use crate::tenants;
 use crate::tenants::{Holder, NewKey, NewTenant, NewToken};

@@ -1,9 +1,9 @@
 //! Exit codes of failed commands, and the matching error codes of the API.
 
 use sigpersist_model::error::Error;
+use sigpersist_store::Unavailable;
 
 use super::tenancy::Advised;
-use crate::store::Unavailable;
 
 /// The exit code of a refusal; 2 is that of a command line that is wrong.
 pub(super) const REFUSED: u8 = 1;

@@ -33,10 +33,11 @@ use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
+use sigpersist_postgres::embedded::Purpose;
+use sigpersist_postgres::forget_libpq_environment;
 
 use crate::app::{App, Database};
 use crate::config::{Config, TracesConfig};
-use crate::store::embedded::{Purpose, forget_libpq_environment};
 use crate::telemetry;
 use output::Output;
 
@@ -114,7 +115,7 @@ enum Command {
 
 /// Parses the arguments and runs the command; errors are printed for people.
 pub fn run() -> ExitCode {
-    if let Some(ended) = crate::hooks::compile_if_asked() {
+    if let Some(ended) = sigpersist_hooks::compile_if_asked() {
         return ended;
     }
     memory::give_back_what_is_large();

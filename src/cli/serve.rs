@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
+use sigpersist_postgres::embedded::Purpose;
 use sigpersist_runtime::blocking;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
@@ -19,7 +20,6 @@ use crate::config::Config;
 use crate::decisions::Retention;
 use crate::http;
 use crate::plugins;
-use crate::store::embedded::Purpose;
 use crate::telemetry;
 use crate::tenants::Removal;
 

@@ -8,13 +8,13 @@ use clap::Args;
 use serde_json::json;
 use sigpersist_model::audit::Whose;
 use sigpersist_model::size;
+use sigpersist_postgres::{Before, Begun, Upgrade};
 
 use super::output::Output;
 use super::progress::progress;
 use crate::app::{self, App, Database};
 use crate::audit;
 use crate::config::Config;
-use crate::store::embedded::{Before, Begun, Upgrade};
 
 #[derive(Debug, Args)]
 pub(super) struct UpgradeData {

@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
+use sigpersist_hooks::HooksConfig;
 
 use super::AuthConfig;
 use super::Config;
-use super::HooksConfig;
 use super::HttpConfig;
 use super::TracesConfig;
 

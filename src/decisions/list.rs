@@ -9,9 +9,9 @@ use sigpersist_model::decision::{DecisionId, Recorded, Verdict};
 use sigpersist_model::digest::json_sha256;
 use sigpersist_model::error::{Error, Noun, Result};
 use sigpersist_model::plugin::Digest;
+use sigpersist_store::DecisionFilter;
 
 use crate::app::App;
-use crate::store::DecisionFilter;
 
 /// Maximum number of decisions on one page.
 pub const MAX_LIMIT: usize = 200;

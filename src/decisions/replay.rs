@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use sigpersist_hooks::{Bound, Chain, Guest, Judging};
 use sigpersist_model::context::TenantId;
 use sigpersist_model::decision::{Decision, DecisionId, Outcome, Recorded};
 use sigpersist_model::digest::{from_hex, to_hex};
@@ -11,7 +12,6 @@ use sigpersist_model::signature::{Draft, Signature, SignatureBody};
 
 use super::list::{Listed, made_by};
 use crate::app::App;
-use crate::hooks::{Bound, Chain, Guest, Judging};
 
 /// A recorded decision, and the decision of its replay.
 #[derive(Debug)]

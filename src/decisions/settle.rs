@@ -1,6 +1,7 @@
 //! Acts on the judgement of a save or delete. A refusal is recorded here; an accepted judgement is recorded in the
 //! statement that saves or deletes.
 
+use sigpersist_hooks::Judged;
 use sigpersist_model::context::Context;
 use sigpersist_model::decision::Judgement;
 use sigpersist_model::error::{Error, Result};
@@ -8,7 +9,6 @@ use sigpersist_model::signature::SignatureBody;
 use sigpersist_runtime::metrics;
 
 use crate::app::App;
-use crate::hooks::Judged;
 use crate::plugins;
 
 /// Sets hooks aside that keep failing, and records a refusal and returns it. Blocks.

@@ -6,6 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use http::header::ACCEPT;
 use serde::{Deserialize, Serialize};
+use sigpersist_hooks::cases::Case;
 use sigpersist_model::error::{Error, Result};
 use sigpersist_model::plugin::{Digest, Plugin, Revision};
 use sigpersist_model::time;
@@ -17,7 +18,6 @@ use super::parameters::is_of_kind;
 use super::reply::{BareEnvelope, Envelope, Reply};
 use super::respond::Call;
 use crate::plugins;
-use crate::trials::Case;
 
 /// The media type of components (WebAssembly Web API, section 2).
 pub(super) const WASM: &str = "application/wasm";

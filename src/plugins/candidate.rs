@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 use serde_json::Value;
+use sigpersist_hooks::{Guest, Plugin};
 use sigpersist_model::context::TenantId;
 use sigpersist_model::error::{Error, Noun, Result};
 use sigpersist_model::plugin::{Digest, Revision};
@@ -12,7 +13,6 @@ use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
 use crate::app::App;
-use crate::hooks::{Guest, Plugin};
 
 /// A revision with settings that it accepts.
 #[derive(Debug)]

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use sigpersist_hooks::{Bound, Chain, Guest};
 use sigpersist_model::context::{Context, TenantId};
 use sigpersist_model::error::{Error, Result};
 use sigpersist_model::plugin::{Hook, Mode, OnFailure, Operation};
@@ -12,7 +13,6 @@ use tracing::{error, warn};
 
 use super::candidate::load;
 use crate::app::App;
-use crate::hooks::{Bound, Chain, Guest};
 
 /// The tenant's chain from the cache, or otherwise built from the database. Blocks.
 ///
@@ -142,7 +142,7 @@ impl Drop for HeldTurn {
 /// # Errors
 ///
 /// [`Error::QuotaExceeded`] if the hooks have used up the quota of time. Also errors of [`chain`] and of
-/// [`Engine::turn`](crate::hooks::Engine::turn).
+/// [`Engine::turn`](sigpersist_hooks::Engine::turn).
 pub async fn judges(app: &Arc<App>, context: &Context, operation: Operation) -> Result<Judges> {
     let tenant = context.tenant()?;
     let chain = match app.chains.get(&tenant) {

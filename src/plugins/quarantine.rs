@@ -1,13 +1,13 @@
 //! Quarantines hooks that keep failing, on all servers at once.
 
 use serde_json::json;
+use sigpersist_hooks::Sick;
 use sigpersist_model::audit::{Actor, Event};
 use sigpersist_model::context::TenantId;
 use sigpersist_runtime::metrics;
 use tracing::error;
 
 use crate::app::App;
-use crate::hooks::Sick;
 
 /// Quarantines hooks until an operator releases them or sets them again. Blocks.
 ///

@@ -1,15 +1,15 @@
 //! Uploads, shows and deletes plugins and their revisions.
 
+use sigpersist_hooks::cases::{Case, check_cases};
 use sigpersist_model::audit::{Actor, Event};
 use sigpersist_model::context::TenantId;
 use sigpersist_model::digest::sha256;
 use sigpersist_model::error::{Error, Noun, Result};
 use sigpersist_model::plugin::{Digest, Plugin, Revision};
 use sigpersist_model::tenant::check_slug;
+use sigpersist_store::{NewRevision, PluginDeletion};
 
 use crate::app::App;
-use crate::store::{NewRevision, PluginDeletion};
-use crate::trials::{Case, check_cases};
 
 /// Result of an upload.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -145,7 +145,7 @@ pub fn delete_plugin(app: &App, owner: Option<TenantId>, actor: Actor, name: &st
         PluginDeletion::Bound(by) => {
             // Only hooks of one tenant can use its own plugin. The platform's can be used by many tenants, so name
             // those too.
-            let hook = |bound: crate::store::BoundBy| match owner {
+            let hook = |bound: sigpersist_store::BoundBy| match owner {
                 Some(_) => bound.hook,
                 None => format!("{}/{}", bound.tenant, bound.hook),
             };

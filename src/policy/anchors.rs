@@ -1,18 +1,13 @@
 //! Trust anchors: the certificates that a tenant trusts.
 
-use chrono::{DateTime, Utc};
+use chrono::Utc;
 use sigpersist_model::audit::{Actor, Event};
 use sigpersist_model::context::TenantId;
-use sigpersist_model::digest::sha256;
 use sigpersist_model::error::{Error, Noun, Result};
 use sigpersist_model::plugin::Digest;
-use sigpersist_model::policy::TrustAnchor;
-use sigpersist_verify::certificates;
+use sigpersist_model::policy::{MAX_ANCHORS, TrustAnchor, read_anchors};
 
 use crate::app::App;
-
-/// Greatest number of certificates that a tenant may trust. Each is examined for each signature that is verified.
-pub(super) const MAX_ANCHORS: usize = 100;
 
 /// A tenant's trust anchors, oldest first. Blocks.
 ///
@@ -48,7 +43,7 @@ pub fn add_anchors(
     actor: &Actor,
     file: &[u8],
 ) -> Result<(Vec<TrustAnchor>, bool)> {
-    let given = read(file, Utc::now()).ok_or_else(|| {
+    let given = read_anchors(file, Utc::now()).ok_or_else(|| {
         let message = "There is no certificate in it, or something beside certificates that is none, such as a key: `pem` holds the certificates that are to be trusted, in PEM.";
         Error::invalid("pem", message)
     })?;
@@ -65,31 +60,6 @@ pub fn add_anchors(
     let all = anchors(app, tenant)?.into_iter();
     let asked = all.filter(|anchor| given.iter().any(|given| given.sha256 == anchor.sha256));
     Ok((asked.collect(), added > 0))
-}
-
-/// Reads the certificates of a PEM or DER file; none if there are none, or one can't be read.
-pub fn read(file: &[u8], created_at: DateTime<Utc>) -> Option<Vec<TrustAnchor>> {
-    let mut given: Vec<TrustAnchor> = Vec::new();
-    for certificate in certificates(file) {
-        let anchor = TrustAnchor {
-            sha256: Digest(sha256(&certificate)),
-            created_at,
-            certificate,
-        };
-        // The certificate must be complete, with nothing after it.
-        anchor
-            .describe()
-            .filter(|described| described.sha256 == anchor.sha256.to_string())?;
-        // A file of megabytes may repeat a certificate a million times.
-        if given.iter().all(|given| given.sha256 != anchor.sha256) {
-            given.push(anchor);
-        }
-        if given.len() > MAX_ANCHORS {
-            // They are too many already.
-            break;
-        }
-    }
-    (!given.is_empty()).then_some(given)
 }
 
 pub(super) fn event(tenant: TenantId, actor: &Actor, anchor: &TrustAnchor) -> Event {

@@ -3,10 +3,10 @@
 use sigpersist_model::audit::Actor;
 use sigpersist_model::context::TenantId;
 use sigpersist_model::error::Result;
-use sigpersist_model::policy::Policy;
+use sigpersist_model::policy::{MAX_ANCHORS, Policy, read_anchors};
 use sigpersist_model::transfer;
 
-use super::anchors::{MAX_ANCHORS, event, read};
+use super::anchors::event;
 use super::in_force;
 use super::update;
 use crate::app::App;
@@ -25,7 +25,7 @@ pub fn import(
 ) -> Result<Result<u64, String>> {
     let mut anchors = Vec::with_capacity(line.trust_anchors.len());
     for anchor in &line.trust_anchors {
-        match read(anchor.pem.as_bytes(), anchor.created_at) {
+        match read_anchors(anchor.pem.as_bytes(), anchor.created_at) {
             Some(given) => anchors.extend(given),
             None => return Ok(Err("it has a certificate that can't be read".to_owned())),
         }

@@ -13,7 +13,7 @@ use sigpersist_model::policy::InForce;
 
 use crate::app::App;
 
-pub use anchors::{add_anchors, anchor, anchors, read as read_anchors, remove_anchor};
+pub use anchors::{add_anchors, anchor, anchors, remove_anchor};
 pub use change::update;
 pub use import::import;
 

@@ -3,19 +3,19 @@
 use std::time::{Duration, Instant};
 
 use chrono::Utc;
+use sigpersist_hooks::Judging;
 use sigpersist_model::context::Context;
 use sigpersist_model::decision::{Circumstances, Input, Judgement};
 use sigpersist_model::error::{Error, Result};
 use sigpersist_model::plugin::Operation;
 use sigpersist_model::signature::{Preconditions, Signature, ThreadKey};
+use sigpersist_store::Deletion;
 
 use super::audited;
 use super::judging::judging;
 use crate::app::App;
 use crate::decisions;
-use crate::hooks::Judging;
 use crate::plugins::Judges;
-use crate::store::Deletion;
 use crate::tenants;
 
 /// Least number of attempts before a delete gives up because a version is saved during each of them.

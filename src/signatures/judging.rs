@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use sigpersist_hooks::Judging;
 use sigpersist_model::beside::Beside;
 use sigpersist_model::context::TenantId;
 use sigpersist_model::error::Result;
@@ -10,7 +11,6 @@ use sigpersist_model::signature::Signature;
 use sigpersist_runtime::judged::Judged;
 
 use crate::app::App;
-use crate::hooks::Judging;
 use crate::policy;
 
 /// Prepares the judging of a stored version with its body, under the tenant's policy and at this time. Blocks.

@@ -3,9 +3,9 @@
 use sigpersist_model::context::Context;
 use sigpersist_model::error::{Error, Result};
 use sigpersist_model::signature::{ListFilter, Position, Signature};
+use sigpersist_store::ListPage;
 
 use crate::app::App;
-use crate::store::ListPage;
 
 /// Greatest number of threads on a page.
 pub const MAX_LIMIT: u32 = 1000;

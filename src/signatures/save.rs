@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use chrono::Utc;
+use sigpersist_hooks::Judging;
 use sigpersist_model::beside::Beside;
 use sigpersist_model::context::Context;
 use sigpersist_model::decision::{Circumstances, Input, Judgement, Outcome};
@@ -11,15 +12,14 @@ use sigpersist_model::plugin::Operation;
 use sigpersist_model::quotas::Quota;
 use sigpersist_model::signature::{Draft, Preconditions, Signature, are_same_tags};
 use sigpersist_runtime::judged::Judged;
+use sigpersist_store::Found;
 
 use super::accept::check_draft;
 use super::audited::recreated;
 use crate::app::App;
 use crate::decisions;
-use crate::hooks::Judging;
 use crate::plugins::Judges;
 use crate::policy;
-use crate::store::Found;
 use crate::tenants::{self, Room};
 
 /// The result of saving a draft.

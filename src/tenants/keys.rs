@@ -13,6 +13,7 @@ use sigpersist_model::key::{Algorithm, KeyMaterial, KeyState, MasterKeyId, Store
 use sigpersist_model::time;
 use sigpersist_model::transfer;
 use sigpersist_runtime::vault::{random_bytes, random_name};
+use sigpersist_store::KeyInsertion;
 use zeroize::Zeroizing;
 
 use super::find;
@@ -21,7 +22,6 @@ use crate::auth::GivenKey;
 use crate::auth::key::{new_key_pair, open_secret};
 use crate::auth::public_key::PublicKey;
 use crate::auth::token::{MAX_KID_BYTES, is_key_id};
-use crate::store::KeyInsertion;
 
 /// Maximum number of keys of one tenant that are not revoked.
 const MAX_KEYS: i64 = 100;

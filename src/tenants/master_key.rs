@@ -8,10 +8,10 @@ use sigpersist_model::audit::{Actor, Event};
 use sigpersist_model::error::{Error, Result};
 use sigpersist_model::key::{MasterKeyId, StoredKey};
 use sigpersist_runtime::vault::{MasterKeyIds, Vault};
+use sigpersist_store::{Reencrypted, Rotation, Secrets};
 use zeroize::Zeroizing;
 
 use crate::app::App;
-use crate::store::{Reencrypted, Rotation, Secrets};
 
 /// Secrets in one batch, which is one short transaction.
 const BATCH: i64 = 500;

@@ -10,11 +10,11 @@ use sigpersist_model::context::{PLATFORM, TenantId};
 use sigpersist_model::error::Result;
 use sigpersist_model::tenant::Usage;
 use sigpersist_runtime::blocking;
+use sigpersist_store::Removed;
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
 use crate::app::App;
-use crate::store::Removed;
 
 /// Interval of the search for tenants to remove.
 const INTERVAL: Duration = Duration::from_secs(2);

@@ -16,6 +16,7 @@ use sigpersist_model::transfer::{
     Anchor, Counts, End, FORMAT, FORMAT_VERSION, Header, Input, Key, Line, Policy, Revision,
     TenantFacts,
 };
+use sigpersist_store::{ExportedInput, InputPlace, Snapshot, VersionPlace};
 use tracing::warn;
 use zeroize::Zeroizing;
 
@@ -24,7 +25,6 @@ use crate::app::App;
 use crate::audit::Keys;
 use crate::auth::envelope::{self, Opener, Sealer};
 use crate::auth::key::open_secret;
-use crate::store::{ExportedInput, InputPlace, Snapshot, VersionPlace};
 
 /// Bytes of signatures that are read at once. A single larger signature is read by itself.
 const PAGE_BYTES: i64 = 8 * 1024 * 1024;

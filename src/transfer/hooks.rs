@@ -4,6 +4,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use sigpersist_hooks::cases::Case;
 use sigpersist_model::audit::Actor;
 use sigpersist_model::context::TenantId;
 use sigpersist_model::digest::sha256;
@@ -13,7 +14,6 @@ use sigpersist_model::transfer::{Hook, HookBinding, Revision};
 
 use crate::app::App;
 use crate::plugins;
-use crate::trials::Case;
 
 /// Stands for the number of a plugin that does not exist here: bindings to it can be shown, but not run.
 const NO_PLUGIN: i32 = 0;

@@ -8,11 +8,11 @@ use sigpersist_model::context::TenantId;
 use sigpersist_model::error::{Error, Result};
 use sigpersist_model::signature::{SignatureId, ThreadKey};
 use sigpersist_model::transfer::{BodyMark, Part, StoredVersion, Thread};
+use sigpersist_store::{KnownThread, NewPart};
 
 use super::imported::Imported;
 use crate::app::App;
 use crate::signatures::recreated;
-use crate::store::{KnownThread, NewPart};
 
 /// Bytes of signatures in one transaction. A single larger signature is written by itself.
 const BATCH_BYTES: usize = 8 * 1024 * 1024;

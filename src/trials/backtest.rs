@@ -6,19 +6,20 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use sigpersist_hooks::cases::Percentiles;
+use sigpersist_hooks::{Bound, Chain, Judged, Judging};
 use sigpersist_model::context::{Context, TenantId};
 use sigpersist_model::decision::{Circumstances, Decision, Verdict};
 use sigpersist_model::error::{Error, Result};
 use sigpersist_model::plugin::Operation;
 use sigpersist_model::signature::{Draft, Signature};
+use sigpersist_store::{Stored, StoredRange};
 use utoipa::ToSchema;
 
 use super::evaluate::{CandidateRequest, candidate};
 use crate::app::App;
-use crate::hooks::{Bound, Chain, Judged, Judging};
 use crate::plugins;
 use crate::signatures;
-use crate::store::{Stored, StoredRange};
 
 /// Maximum number of versions in one backtest.
 pub const MAX_BACKTEST: u32 = 10_000;
@@ -115,37 +116,6 @@ impl Backtest {
                 }
                 None => self.changes.push(change),
             }
-        }
-    }
-}
-
-/// Percentiles of the costs of many runs.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, ToSchema)]
-#[schema(as = BacktestCosts)]
-pub struct Percentiles {
-    /// The median.
-    #[schema(example = 300)]
-    pub p50: u64,
-    /// The 99th percentile.
-    #[schema(example = 900)]
-    pub p99: u64,
-    /// The maximum.
-    #[schema(example = 1500)]
-    pub max: u64,
-}
-
-impl Percentiles {
-    /// Percentiles of these runs; zeros if there are none. Sorts the runs.
-    pub fn of(runs: &mut [u64]) -> Self {
-        runs.sort_unstable();
-        let at = |share: usize| {
-            let place = (runs.len() * share / 100).min(runs.len().saturating_sub(1));
-            runs.get(place).copied().unwrap_or_default()
-        };
-        Self {
-            p50: at(50),
-            p99: at(99),
-            max: at(100),
         }
     }
 }

@@ -4,15 +4,15 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 use serde_json::Value;
+use sigpersist_hooks::cases::{Prepared, Sample};
+use sigpersist_hooks::{Bound, Chain};
 use sigpersist_model::context::Context;
 use sigpersist_model::decision::{Circumstances, Decision, Outcome};
 use sigpersist_model::error::{Error, Noun, Result};
 use sigpersist_model::plugin::Operation;
 use utoipa::ToSchema;
 
-use super::sample::{Prepared, Sample};
 use crate::app::App;
-use crate::hooks::{Bound, Chain};
 use crate::plugins::{self, Which};
 use crate::policy;
 

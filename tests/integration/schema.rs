@@ -89,7 +89,7 @@ fn every_table_that_is_somebodys_is_under_forced_row_level_security() {
 #[test]
 fn the_generated_schema_is_that_of_the_database() {
     let app = TestApp::start();
-    let source = include_str!("../../src/store/schema.rs");
+    let source = include_str!("../../crates/store/src/schema.rs");
     let mut generated = Vec::new();
     let mut table = "";
     for line in source.lines().map(str::trim) {

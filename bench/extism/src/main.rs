@@ -13,10 +13,10 @@ use std::time::{Duration, Instant};
 
 use extism::{CompiledPlugin, Manifest, Plugin as ExtismPlugin, PluginBuilder, Wasm};
 use serde::{Deserialize, Serialize};
-use sigpersist::config::HooksConfig;
+use sigpersist_hooks::HooksConfig;
 use sigpersist_model::decision::Circumstances;
 use sigpersist_model::digest::to_hex;
-use sigpersist::hooks::{Bound, Chain, Engine, Guest, Judging};
+use sigpersist_hooks::{Bound, Chain, Engine, Guest, Judging};
 use sigpersist_model::signature::{Draft, SignatureBody, ThreadKey};
 
 const SIGNATURE: &str = include_str!("../../../tests/data/large.cms.b64");
@@ -30,7 +30,7 @@ const READ: &str = r#"{"read":true}"#;
 const METADATA_ALONE: &str = "{}";
 
 fn main() {
-    if sigpersist::hooks::compile_if_asked().is_some() {
+    if sigpersist_hooks::compile_if_asked().is_some() {
         return;
     }
     let setting = |name: &str, default: u64| {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use sigpersist_verify::certificates;
 use sigpersist_verify::pki::{
     Anchors, Certificate, RevocationRule, Rules, describe_certificate, to_pem,
 };
@@ -14,6 +15,9 @@ use crate::digest::{sha256, to_hex};
 use crate::error::{Error, Result};
 use crate::plugin::Digest;
 use crate::time;
+
+/// Greatest number of certificates that a tenant may trust. Each is examined for each signature that is verified.
+pub const MAX_ANCHORS: usize = 100;
 
 /// The policy of a tenant.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -256,6 +260,31 @@ impl InForce {
             ..Rules::default()
         }
     }
+}
+
+/// Reads the certificates of a PEM or DER file; none if there are none, or one can't be read.
+pub fn read_anchors(file: &[u8], created_at: DateTime<Utc>) -> Option<Vec<TrustAnchor>> {
+    let mut given: Vec<TrustAnchor> = Vec::new();
+    for certificate in certificates(file) {
+        let anchor = TrustAnchor {
+            sha256: Digest(sha256(&certificate)),
+            created_at,
+            certificate,
+        };
+        // The certificate must be complete, with nothing after it.
+        anchor
+            .describe()
+            .filter(|described| described.sha256 == anchor.sha256.to_string())?;
+        // A file of megabytes may repeat a certificate a million times.
+        if given.iter().all(|given| given.sha256 != anchor.sha256) {
+            given.push(anchor);
+        }
+        if given.len() > MAX_ANCHORS {
+            // They are too many already.
+            break;
+        }
+    }
+    (!given.is_empty()).then_some(given)
 }
 
 #[cfg(test)]

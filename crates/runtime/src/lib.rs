@@ -1,4 +1,4 @@
-//! What every part of a running server shares: threads that may block, permits, caches, metrics, and the vault.
+//! The parts that all of a running server shares: threads that may block, permits, caches, metrics, and the vault.
 //!
 //! It knows the nouns of [`sigpersist_model`], and neither databases nor hooks nor HTTP.
 //!

@@ -1,5 +1,6 @@
-//! Seals of events, which the database's owner can't make. Hashes chain events, but anybody who may write to the
-//! tables can recompute them. A seal needs a key, and the database has that only encrypted under the master key.
+//! Seals of events, which the database's owner can't make.
+//!
+//! Hashes chain events, but anybody who may write to the tables can recompute them. A seal needs a key, and the database has that only encrypted under the master key.
 //!
 //! The key is random and kept like other secrets: a rotation of the master key encrypts it again, and all seals stay
 //! as they are. With a key derived from the master key, every event would have to be sealed again.

@@ -4,13 +4,14 @@ use std::path::PathBuf;
 
 use clap::Args;
 use serde_json::json;
+use sigpersist_hooks::cases::read_sample;
 
 use super::Candidate;
 use crate::app::App;
 use crate::cli::output::Output;
 use crate::cli::tenancy::{advise, context};
 use crate::cli::verdicts;
-use crate::trials::{self, EvaluateRequest, read_sample};
+use crate::trials::{self, EvaluateRequest};
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Evaluate {

@@ -7,6 +7,8 @@ use std::time::Duration;
 use anyhow::bail;
 use clap::Args;
 use serde_json::{Value, json};
+use sigpersist_hooks::cases::{self, Measured, Sample, read_cases};
+use sigpersist_hooks::{Engine, Plugin};
 use sigpersist_model::error::Result;
 use sigpersist_model::plugin::Operation;
 
@@ -14,8 +16,6 @@ use super::load;
 use crate::cli::output::Output;
 use crate::cli::progress::progress;
 use crate::cli::table::Table;
-use crate::hooks::{Engine, Plugin};
-use crate::trials::{self, Measured, Sample, read_cases};
 
 const FIRST: &str = include_str!("../../../tests/data/first.cms.b64");
 const COUNTERSIGNED: &str = include_str!("../../../tests/data/countersigned.cms.b64");
@@ -54,7 +54,7 @@ impl Bench {
         let mut results = Vec::with_capacity(samples.len());
         for (name, sample) in samples {
             bar.set_message(name.clone());
-            let measured = trials::Bench::new(engine, &plugin, &sample)
+            let measured = cases::Bench::new(engine, &plugin, &sample)
                 .map(|bench| bench.run(Duration::from_secs(self.seconds), threads));
             results.push((name, measured));
             bar.inc(1);

@@ -7,14 +7,14 @@ use std::time::{Duration, Instant};
 use anyhow::bail;
 use clap::Args;
 use serde_json::{Value, json};
+use sigpersist_hooks::HooksConfig;
+use sigpersist_hooks::{Binary, Description, Engine, Kind};
 use sigpersist_model::digest::sha256;
 use sigpersist_model::error::{Result, SettingsIssue};
 use sigpersist_model::plugin::{Digest, Operation};
 
 use super::read;
 use crate::cli::output::Output;
-use crate::config::HooksConfig;
-use crate::hooks::{Binary, Description, Engine, Kind};
 
 /// From how much of a limit on a warning is due, in percent.
 const NEAR_PERCENT: u64 = 80;

@@ -20,8 +20,8 @@ pub(super) use show::short;
 use super::output::Output;
 use crate::app::App;
 use crate::config::Config;
-use crate::hooks;
-use crate::hooks::Engine;
+use sigpersist_hooks as hooks;
+use sigpersist_hooks::Engine;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Plugin {

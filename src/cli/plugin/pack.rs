@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use anyhow::{Context as _, ensure};
 use clap::Args;
 use serde_json::json;
+use sigpersist_hooks::{Engine, World, pack};
 use sigpersist_model::digest::sha256;
 use sigpersist_model::plugin::Digest;
 
 use super::read;
 use crate::cli::output::Output;
-use crate::hooks::{Engine, World, pack};
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Pack {

@@ -7,12 +7,12 @@ use std::sync::Arc;
 use anyhow::bail;
 use clap::Args;
 use serde_json::{Value, json};
+use sigpersist_hooks::Engine;
+use sigpersist_hooks::cases::{Case, Checked, check_case, read_cases};
 use sigpersist_model::error::Result;
 
 use super::load;
 use crate::cli::output::Output;
-use crate::hooks::Engine;
-use crate::trials::{Case, Checked, check_case, read_cases};
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Test {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::bail;
 use clap::Args;
 use serde_json::json;
+use sigpersist_hooks::cases::read_cases;
 use sigpersist_model::audit::Actor;
 use sigpersist_model::error::Error;
 
@@ -13,7 +14,6 @@ use crate::app::App;
 use crate::cli::output::Output;
 use crate::cli::tenancy::owner;
 use crate::plugins;
-use crate::trials::read_cases;
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Upload {

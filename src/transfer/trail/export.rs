@@ -4,9 +4,9 @@ use sigpersist_model::audit::MAX_FAULTS;
 use sigpersist_model::error::Result;
 use sigpersist_model::tenant::Tenant;
 use sigpersist_model::transfer::{AuditChain, AuditEvent, Line};
+use sigpersist_store::{Snapshot, StoredChain};
 
 use crate::audit::{Keys, Verified, verify_chain};
-use crate::store::{Snapshot, StoredChain};
 
 /// Events that are read at once.
 const PAGE: i64 = 500;

@@ -10,10 +10,10 @@ use sigpersist_model::audit::{
 use sigpersist_model::context::TenantId;
 use sigpersist_model::error::{Error, Result};
 use sigpersist_model::transfer::AuditChain;
+use sigpersist_store::ChainOf;
 
 use crate::app::App;
 use crate::audit::Walk;
-use crate::store::ChainOf;
 use crate::transfer::imported::Imported;
 
 /// Events in one transaction.

@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use diesel::connection::SimpleConnection as _;
 use diesel::{Connection as _, PgConnection, RunQueryDsl as _};
-use sigpersist::store;
-use sigpersist::store::embedded::{Embedded, Purpose};
+use sigpersist_postgres::embedded::{Embedded, Purpose};
+use sigpersist_store as store;
 
 use super::program::{sigpersist, succeeds};
 

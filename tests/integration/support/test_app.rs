@@ -8,8 +8,6 @@ use sigpersist::config::Config;
 use sigpersist::decisions::Retention;
 use sigpersist::http;
 use sigpersist::plugins::{self, HookRequest};
-use sigpersist::store::Changes;
-use sigpersist::store::embedded::Purpose;
 use sigpersist::tenants::{self, AddedKey, Holder, NewKey, NewTenant, NewToken, Removal};
 use sigpersist_model::audit::Actor;
 use sigpersist_model::context::{Scope, TenantId};
@@ -17,6 +15,8 @@ use sigpersist_model::error::Result;
 use sigpersist_model::key::Algorithm;
 use sigpersist_model::plugin::{Hook, Revision};
 use sigpersist_model::signature::Preconditions;
+use sigpersist_postgres::embedded::Purpose;
+use sigpersist_store::Changes;
 use tokio::runtime::Runtime;
 
 use super::Client;

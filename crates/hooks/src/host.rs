@@ -1,0 +1,408 @@
+//! Host functions that a plugin can call while it runs, and the limits that are counted for each call.
+
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use sigpersist_model::context::TenantId;
+use sigpersist_model::decision::{LogLine, Told, Verdicts, clean};
+use sigpersist_model::signature::SignatureBody;
+use sigpersist_runtime::examinations::Examinations;
+use sigpersist_verify::pki::Work;
+use tracing::{debug, error, info, warn};
+use wasmtime::{ResourceLimiter, Result};
+
+use super::bindings::sigpersist::hooks::{
+    cms, config, log, payload, previous, previous_verdicts, types, verdicts,
+};
+use super::convert::inspect;
+use super::verdicts::Source;
+use crate::HooksConfig;
+
+/// A limit that a call exceeded.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("it broke the limit of {value} {unit} ({setting})")]
+pub(super) struct LimitBroken {
+    setting: &'static str,
+    value: u64,
+    unit: &'static str,
+}
+
+impl LimitBroken {
+    /// Too many bytes in one host call or result.
+    pub(super) fn hostcall_bytes(limit: usize) -> Self {
+        Self {
+            setting: "hooks.max_hostcall_bytes",
+            value: limit as u64,
+            unit: "bytes of one host call or result",
+        }
+    }
+}
+
+/// Data that the hooks of one request share.
+#[derive(Debug)]
+pub(super) struct Subject {
+    pub(super) payload: Document,
+    pub(super) previous: Option<(types::Signature, Document)>,
+    /// The tenant whose permits are taken to parse signatures, and the source of permits.
+    pub(super) examinations: Option<(TenantId, Arc<Examinations>)>,
+}
+
+impl Subject {
+    /// Verification results that hooks read; none if no hook asked.
+    pub(super) fn told(&self) -> Option<Verdicts> {
+        let verdicts = Verdicts {
+            signature: self.payload.told(),
+            previous: self.previous.as_ref().and_then(|(_, it)| it.told()),
+            left_out: false,
+        };
+        (verdicts != Verdicts::default()).then(|| verdicts.bounded())
+    }
+
+    /// Whether a hook asked for verification results that were not recorded.
+    pub(super) fn lacks_verdicts(&self) -> bool {
+        let previous = self.previous.as_ref().map(|(_, document)| document);
+        let mut documents = [Some(&self.payload), previous].into_iter().flatten();
+        documents.any(|document| matches!(document.judged.get(), Some(None)))
+    }
+
+    /// Parses or verifies a signature, after waiting for the tenant's permit.
+    fn look<T>(&self, body: &SignatureBody, look: impl Fn(&Work) -> T) -> T {
+        match &self.examinations {
+            Some((tenant, turns)) => turns.look_at_last(*tenant, body, look),
+            None => look(&Work::new()),
+        }
+    }
+}
+
+/// A signature's bytes, parsed at most once and verified at most once.
+#[derive(Debug)]
+pub(super) struct Document {
+    body: SignatureBody,
+    verdicts: Source,
+    inspection: OnceLock<Result<cms::Inspection, cms::InspectError>>,
+    /// The inner value is none if its verification results were not recorded.
+    judged: OnceLock<Option<(Told, verdicts::Judgement)>>,
+}
+
+impl Document {
+    pub(super) fn new(body: SignatureBody, verdicts: Source) -> Self {
+        Self {
+            body,
+            verdicts,
+            inspection: OnceLock::new(),
+            judged: OnceLock::new(),
+        }
+    }
+
+    fn inspect(&self, subject: &Subject) -> Result<cms::Inspection, cms::InspectError> {
+        let look = || subject.look(&self.body, |work| inspect(&self.body, work));
+        let inspection = self.inspection.get_or_init(look);
+        inspection.clone()
+    }
+
+    /// Verification results of its signatures; none if they were not recorded.
+    fn judge(&self, subject: &Subject) -> Option<Result<verdicts::Judgement, cms::InspectError>> {
+        let judged = self
+            .judged
+            .get_or_init(|| self.verdicts.tell(|body, look| subject.look(body, look)));
+        let (told, judgement) = judged.as_ref()?;
+        if told.signers.is_empty()
+            && let Err(unread) = self.inspect(subject)
+        {
+            return Some(Err(unread));
+        }
+        Some(match &told.problem {
+            Some(problem) => Err(cms::InspectError::Malformed(problem.clone())),
+            None => Ok(judgement.clone()),
+        })
+    }
+
+    fn told(&self) -> Option<Told> {
+        let judged = self.judged.get()?.as_ref();
+        judged.map(|(told, _)| told.clone())
+    }
+}
+
+/// State of one call.
+pub(super) struct HostState {
+    pub(super) limits: MemoryLimits,
+    log: Vec<LogLine>,
+    hook: Arc<str>,
+    settings: Arc<str>,
+    /// Absent while a plugin describes itself or checks settings.
+    subject: Option<Arc<Subject>>,
+    hostcalls_left: u32,
+    read_bytes_left: u64,
+    log_bytes_left: usize,
+    max_hostcalls: u32,
+    max_read_bytes: u64,
+    /// Time that the server spent reading signatures for the guest. It does not count against the guest's deadline.
+    host_time: Duration,
+}
+
+impl HostState {
+    pub(super) fn new(
+        config: &HooksConfig,
+        hook: &Arc<str>,
+        settings: &Arc<str>,
+        memory_bytes: u64,
+        subject: Option<Arc<Subject>>,
+    ) -> Self {
+        Self {
+            limits: MemoryLimits {
+                max_memory_bytes: memory_bytes,
+                max_table_elements: config.max_table_elements,
+                memory_bytes: 0,
+            },
+            hook: Arc::clone(hook),
+            settings: Arc::clone(settings),
+            subject,
+            log: Vec::new(),
+            hostcalls_left: config.max_hostcalls,
+            read_bytes_left: config.max_read_bytes,
+            log_bytes_left: config.max_log_bytes,
+            max_hostcalls: config.max_hostcalls,
+            max_read_bytes: config.max_read_bytes,
+            host_time: Duration::ZERO,
+        }
+    }
+
+    /// Time that the server spent reading signatures for the guest.
+    pub(super) fn host_time(&self) -> Duration {
+        self.host_time
+    }
+
+    /// Parses a signature, waiting for a permit first.
+    fn inspect(
+        &mut self,
+        document: &Document,
+        subject: &Subject,
+    ) -> Result<cms::Inspection, cms::InspectError> {
+        let since = Instant::now();
+        let inspection = document.inspect(subject);
+        self.host_time += since.elapsed();
+        inspection
+    }
+
+    /// Verifies a signature, waiting for a permit first.
+    fn judge(
+        &mut self,
+        document: &Document,
+        subject: &Subject,
+    ) -> Result<Result<verdicts::Judgement, cms::InspectError>> {
+        let since = Instant::now();
+        let judgement = document.judge(subject);
+        self.host_time += since.elapsed();
+        judgement.ok_or_else(|| {
+            wasmtime::format_err!("what it asks for, whether signatures held, was not recorded")
+        })
+    }
+
+    /// Lines that the guest logged.
+    pub(super) fn into_log(self) -> Vec<LogLine> {
+        self.log
+    }
+
+    fn count_hostcall(&mut self) -> Result<()> {
+        self.hostcalls_left = self.hostcalls_left.checked_sub(1).ok_or(LimitBroken {
+            setting: "hooks.max_hostcalls",
+            value: self.max_hostcalls.into(),
+            unit: "host calls",
+        })?;
+        Ok(())
+    }
+
+    fn subject(&mut self) -> Result<Arc<Subject>> {
+        self.count_hostcall()?;
+        self.subject.clone().ok_or_else(|| {
+            wasmtime::format_err!("there is no signature to look at while a plugin is set up")
+        })
+    }
+
+    fn read(&mut self, bytes: &[u8], offset: u64, len: u32) -> Result<Vec<u8>> {
+        let rest = usize::try_from(offset)
+            .ok()
+            .and_then(|offset| bytes.get(offset..))
+            .unwrap_or_default();
+        let read = rest.get(..usize::try_from(len)?).unwrap_or(rest);
+        self.read_bytes_left =
+            self.read_bytes_left
+                .checked_sub(read.len() as u64)
+                .ok_or(LimitBroken {
+                    setting: "hooks.max_read_bytes",
+                    value: self.max_read_bytes,
+                    unit: "bytes read",
+                })?;
+        Ok(read.to_vec())
+    }
+}
+
+/// Limits linear memory, summed over all memories of the instance, and the elements of each table.
+///
+/// A broken limit is an error that names it. A failed `memory.grow` would not do: guests turn it into an `unreachable`
+/// trap that explains nothing.
+pub(super) struct MemoryLimits {
+    max_memory_bytes: u64,
+    max_table_elements: usize,
+    memory_bytes: u64,
+}
+
+impl MemoryLimits {
+    /// Size that the instance's memories have grown to, in bytes.
+    pub(super) fn memory_bytes(&self) -> u64 {
+        self.memory_bytes
+    }
+}
+
+impl ResourceLimiter for MemoryLimits {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> Result<bool> {
+        let total = self
+            .memory_bytes
+            .saturating_sub(current as u64)
+            .saturating_add(desired as u64);
+        if total > self.max_memory_bytes {
+            return Err(LimitBroken {
+                setting: "memory_bytes",
+                value: self.max_memory_bytes,
+                unit: "bytes of memory",
+            }
+            .into());
+        }
+        self.memory_bytes = total;
+        Ok(true)
+    }
+
+    fn table_growing(
+        &mut self,
+        _current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> Result<bool> {
+        if desired > self.max_table_elements {
+            return Err(LimitBroken {
+                setting: "hooks.max_table_elements",
+                value: self.max_table_elements as u64,
+                unit: "table elements",
+            }
+            .into());
+        }
+        Ok(true)
+    }
+}
+
+/// Minimum number of bytes that a line counts against the log limit, so that a guest can't write a million empty lines.
+const MIN_LOG_BYTES: usize = 16;
+
+impl types::Host for HostState {}
+
+impl log::Host for HostState {
+    fn write(&mut self, level: log::Level, message: String) -> Result<()> {
+        self.count_hostcall()?;
+        let (word, cost) = (word(level), message.len().max(MIN_LOG_BYTES));
+        let Some(left) = self.log_bytes_left.checked_sub(cost) else {
+            if self.log_bytes_left > 0 {
+                self.log_bytes_left = 0;
+                self.log.push(LogLine {
+                    level: "warn".to_owned(),
+                    message:
+                        "The hook logs more than it may (hooks.max_log_bytes); the rest is dropped."
+                            .to_owned(),
+                });
+                warn!(hook = %self.hook, "The hook logs more than it may (hooks.max_log_bytes); the rest is dropped");
+            }
+            return Ok(());
+        };
+        self.log_bytes_left = left;
+        let message = clean(&message);
+        let hook = &self.hook;
+        match level {
+            log::Level::Debug => debug!(%hook, "{message}"),
+            log::Level::Info => info!(%hook, "{message}"),
+            log::Level::Warn => warn!(%hook, "{message}"),
+            log::Level::Error => error!(%hook, "{message}"),
+        }
+        self.log.push(LogLine {
+            level: word.to_owned(),
+            message,
+        });
+        Ok(())
+    }
+}
+
+fn word(level: log::Level) -> &'static str {
+    match level {
+        log::Level::Debug => "debug",
+        log::Level::Info => "info",
+        log::Level::Warn => "warn",
+        log::Level::Error => "error",
+    }
+}
+
+impl config::Host for HostState {
+    fn json(&mut self) -> Result<String> {
+        self.count_hostcall()?;
+        Ok(self.settings.to_string())
+    }
+}
+
+impl payload::Host for HostState {
+    fn read(&mut self, offset: u64, len: u32) -> Result<Vec<u8>> {
+        let subject = self.subject()?;
+        Self::read(self, &subject.payload.body.bytes, offset, len)
+    }
+}
+
+impl cms::Host for HostState {
+    fn inspect(&mut self) -> Result<Result<cms::Inspection, cms::InspectError>> {
+        let subject = self.subject()?;
+        Ok(self.inspect(&subject.payload, &subject))
+    }
+}
+
+impl previous::Host for HostState {
+    fn metadata(&mut self) -> Result<Option<types::Signature>> {
+        Ok(self
+            .subject()?
+            .previous
+            .as_ref()
+            .map(|(metadata, _)| metadata.clone()))
+    }
+
+    fn read(&mut self, offset: u64, len: u32) -> Result<Vec<u8>> {
+        let subject = self.subject()?;
+        match &subject.previous {
+            Some((_, document)) => Self::read(self, &document.body.bytes, offset, len),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    fn inspect(&mut self) -> Result<Result<cms::Inspection, cms::InspectError>> {
+        let subject = self.subject()?;
+        Ok(match &subject.previous {
+            Some((_, document)) => self.inspect(document, &subject),
+            None => Err(cms::InspectError::NotCms),
+        })
+    }
+}
+
+impl verdicts::Host for HostState {
+    fn judge(&mut self) -> Result<Result<verdicts::Judgement, cms::InspectError>> {
+        let subject = self.subject()?;
+        self.judge(&subject.payload, &subject)
+    }
+}
+
+impl previous_verdicts::Host for HostState {
+    fn judge(&mut self) -> Result<Result<verdicts::Judgement, cms::InspectError>> {
+        let subject = self.subject()?;
+        match &subject.previous {
+            Some((_, document)) => self.judge(document, &subject),
+            None => Ok(Err(cms::InspectError::NotCms)),
+        }
+    }
+}

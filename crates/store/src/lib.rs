@@ -1,0 +1,64 @@
+//! Sigpersist's tables: every query, the pool of connections, migrations and notifications. Only this crate knows SQL of ours.
+//!
+//! A [`Store`] is a pool of connections with one method for each query, named after its noun (`signature_insert`,
+//! `signature_list`). Every query of a tenant's rows takes the [`TenantId`](sigpersist_model::context::TenantId). All of it
+//! blocks: call it from [`sigpersist_runtime::blocking::run`], and never while something else is held. It decides nothing:
+//! use-cases do, and hooks never see it.
+//!
+//! - `pool` has the [`Store`], `connection` its connections, `watchdog` gives up those that do not answer, and `changes`
+//!   tells what other servers changed.
+//! - `signature_save` is where to begin reading about queries: the statement of a save. `migrations` has the schema.
+
+mod audit;
+mod audit_list;
+mod batches;
+mod changes;
+mod config;
+mod connection;
+mod decisions;
+mod failure;
+mod hooks;
+mod kept;
+mod keys;
+mod migrations;
+mod plugins;
+mod policies;
+mod pool;
+mod removal;
+mod schema;
+mod secrets;
+mod signature_create;
+mod signature_list;
+mod signature_save;
+mod signatures;
+mod snapshot;
+mod tenants;
+mod trail;
+mod transfer_hooks;
+mod transfer_in;
+mod transfer_known;
+mod transfer_out;
+mod usage;
+mod verdicts;
+mod version_columns;
+mod watchdog;
+
+pub use audit::StoredChain;
+pub use changes::{Change, Changes};
+pub use config::DatabaseConfig;
+pub use connection::SESSION_SETTINGS;
+pub use decisions::{DecisionFilter, DecisionPage};
+pub use keys::KeyInsertion;
+pub use migrations::{Unavailable, check_schema, migrate};
+pub use plugins::{BoundBy, NewRevision, PluginDeletion};
+pub use pool::Store;
+pub use removal::Removed;
+pub use secrets::{Reencrypted, Rotation, Secrets};
+pub use signature_list::ListPage;
+pub use signature_save::Found;
+pub use signatures::{Deletion, Stored, StoredPlace, StoredRange};
+pub use snapshot::Snapshot;
+pub use trail::{ChainOf, KnownEvents, StoredPart};
+pub use transfer_in::NewPart;
+pub use transfer_known::KnownThread;
+pub use transfer_out::{Exported, ExportedInput, InputPlace, JudgementPlace, VersionPlace};
