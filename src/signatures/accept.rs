@@ -6,7 +6,7 @@ use sigpersist_model::context::TenantId;
 use sigpersist_model::error::{Error, NotAccepted, RefusedSigner, Result};
 use sigpersist_model::policy::{Accept, Detached, Policy};
 use sigpersist_runtime::judged::Judged;
-use sigpersist_verify::pki::{Indication, Outcome, Work};
+use sigpersist_verify::pki::{Budget, Indication, Outcome};
 use sigpersist_verify::{Format, Report, Signer, report_within};
 
 use super::summary::{Summary, shortened};
@@ -34,7 +34,7 @@ pub(super) fn check_draft(app: &App, tenant: TenantId, judged: &Judged) -> Resul
         judged.report(|body, look| app.examinations.look(tenant, body, look))?
     } else {
         let body = judged.body();
-        let look = |work: &Work| report_within(&body.as_sent(), None, work);
+        let look = |budget: &Budget| report_within(&body.as_sent(), None, budget);
         Arc::new(app.examinations.look(tenant, body, look)?)
     };
     let draft = Examined {

@@ -8,7 +8,7 @@ use sigpersist_model::context::Context;
 use sigpersist_model::error::{Error, Result};
 use sigpersist_model::signature::{SignatureBody, StoredVerdict, ThreadKey};
 use sigpersist_runtime::judged::Judged;
-use sigpersist_verify::pki::Work;
+use sigpersist_verify::pki::Budget;
 use sigpersist_verify::{Report, report_within};
 
 use super::summary::Summary;
@@ -38,7 +38,7 @@ pub fn examine(
             .report(|body, look| app.examinations.look(tenant, body, look))?;
         return Ok(Arc::unwrap_or_clone(told));
     }
-    let look = |work: &Work| report_within(&body.as_sent(), None, work);
+    let look = |budget: &Budget| report_within(&body.as_sent(), None, budget);
     app.examinations.look(tenant, body, look)
 }
 

@@ -6,7 +6,7 @@ use sigpersist_model::digest::to_hex;
 use sigpersist_model::signature::{Signature, SignatureBody, ThreadKey};
 use sigpersist_verify::Format;
 use sigpersist_verify::cms;
-use sigpersist_verify::pki::{self, Work};
+use sigpersist_verify::pki::{self, Budget};
 use sigpersist_verify::xmldsig::XmlSignature;
 
 use super::bindings::sigpersist::hooks::{cms as wit, types};
@@ -89,11 +89,11 @@ pub(super) fn context(circumstances: &Circumstances) -> types::Context {
 /// Parses a CMS or XML signature.
 pub(super) fn inspect(
     body: &SignatureBody,
-    work: &Work,
+    budget: &Budget,
 ) -> Result<wit::Inspection, wit::InspectError> {
     let sent = body.as_sent();
     if sent.format() != Format::Xml {
-        return match cms::inspect_within(&sent.signed_bytes(), work) {
+        return match cms::inspect_within(&sent.signed_bytes(), budget) {
             Ok(found) => Ok(cms_inspection(found)),
             Err(cms::InspectError::NotCms) => Err(wit::InspectError::NotCms),
             Err(cms::InspectError::Malformed(why)) => {
@@ -101,10 +101,10 @@ pub(super) fn inspect(
             }
         };
     }
-    match sent.xml_signatures(None, work) {
+    match sent.xml_signatures(None, budget) {
         // XML without a signature counts as no signature.
         Ok(found) if found.is_empty() => Err(wit::InspectError::NotCms),
-        Ok(found) => Ok(xml_inspection(&found, work)),
+        Ok(found) => Ok(xml_inspection(&found, budget)),
         Err(error) => Err(wit::InspectError::Malformed(error.to_string())),
     }
 }
@@ -121,13 +121,13 @@ fn cms_inspection(found: cms::Inspection) -> wit::Inspection {
 }
 
 /// An XML signature in the records for CMS. Its signers are those of all signatures in the file.
-fn xml_inspection(found: &[XmlSignature], work: &Work) -> wit::Inspection {
+fn xml_inspection(found: &[XmlSignature], budget: &Budget) -> wit::Inspection {
     let certificates: usize = found.iter().map(|it| it.certificates.len()).sum();
     wit::Inspection {
         detached: found.iter().all(XmlSignature::is_detached),
         content_type: XML_TYPE.to_owned(),
         content_size: None,
-        signers: found.iter().map(|it| xml_signer(it, work)).collect(),
+        signers: found.iter().map(|it| xml_signer(it, budget)).collect(),
         certificates: u32::try_from(certificates).unwrap_or(u32::MAX),
         extra: Vec::new(),
     }
@@ -136,9 +136,9 @@ fn xml_inspection(found: &[XmlSignature], work: &Work) -> wit::Inspection {
 /// Content type of XML, which has no OID.
 const XML_TYPE: &str = "xml";
 
-fn xml_signer(signature: &XmlSignature, work: &Work) -> wit::Signer {
+fn xml_signer(signature: &XmlSignature, budget: &Budget) -> wit::Signer {
     let described = signature.certificate();
-    let described = described.and_then(|der| pki::describe_certificate_within(der, work));
+    let described = described.and_then(|der| pki::describe_certificate_within(der, budget));
     let identifier = match &described {
         Some(certificate) => wit::SignerIdentifier::IssuerAndSerial(wit::IssuerAndSerial {
             issuer: name(certificate.issuer.clone()),
@@ -302,7 +302,7 @@ mod tests {
             bytes[place] = byte;
             let text = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, &bytes);
             let body = SignatureBody::from_text(&text);
-            match (inspect(&body, &Work::new()), cms::inspect(&bytes)) {
+            match (inspect(&body, &Budget::new()), cms::inspect(&bytes)) {
                 (Ok(told), Ok(found)) => {
                     prop_assert_eq!(told.signers.len(), found.signers.len());
                     prop_assert_eq!(told.detached, found.detached);

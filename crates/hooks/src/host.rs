@@ -7,7 +7,7 @@ use sigpersist_model::context::TenantId;
 use sigpersist_model::decision::{LogLine, Told, Verdicts, clean};
 use sigpersist_model::signature::SignatureBody;
 use sigpersist_runtime::examinations::Examinations;
-use sigpersist_verify::pki::Work;
+use sigpersist_verify::pki::Budget;
 use tracing::{debug, error, info, warn};
 use wasmtime::{ResourceLimiter, Result};
 
@@ -66,10 +66,10 @@ impl Subject {
     }
 
     /// Parses or verifies a signature, after waiting for the tenant's permit.
-    fn look<T>(&self, body: &SignatureBody, look: impl Fn(&Work) -> T) -> T {
+    fn look<T>(&self, body: &SignatureBody, look: impl Fn(&Budget) -> T) -> T {
         match &self.examinations {
             Some((tenant, turns)) => turns.look_at_last(*tenant, body, look),
-            None => look(&Work::new()),
+            None => look(&Budget::new()),
         }
     }
 }
@@ -95,7 +95,7 @@ impl Document {
     }
 
     fn inspect(&self, subject: &Subject) -> Result<cms::Inspection, cms::InspectError> {
-        let look = || subject.look(&self.body, |work| inspect(&self.body, work));
+        let look = || subject.look(&self.body, |budget| inspect(&self.body, budget));
         let inspection = self.inspection.get_or_init(look);
         inspection.clone()
     }

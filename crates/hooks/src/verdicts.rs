@@ -7,7 +7,7 @@ use std::sync::Arc;
 use sigpersist_model::decision::{Holds, Revoked, Told, Verdicts};
 use sigpersist_model::signature::SignatureBody;
 use sigpersist_runtime::judged::Judged;
-use sigpersist_verify::pki::{Indication, Work};
+use sigpersist_verify::pki::{Budget, Indication};
 use sigpersist_verify::{Report, Signer, report_within};
 
 use super::bindings::sigpersist::hooks::cms;
@@ -81,7 +81,7 @@ impl Source {
     /// The results of the signature, which `examine` parses; none if they were not recorded.
     pub(super) fn tell(
         &self,
-        examine: impl FnOnce(&SignatureBody, &dyn Fn(&Work) -> Report) -> Report,
+        examine: impl FnOnce(&SignatureBody, &dyn Fn(&Budget) -> Report) -> Report,
     ) -> Option<(Told, wit::Judgement)> {
         match self {
             Self::Judged(judged) => {
@@ -91,7 +91,7 @@ impl Source {
                 Some((told, judgement))
             }
             Self::Recorded(body, told) => {
-                let read = examine(body, &|work| report_within(&body.as_sent(), None, work));
+                let read = examine(body, &|budget| report_within(&body.as_sent(), None, budget));
                 Some((told.clone(), judgement(told, &read.signers)))
             }
             Self::Unrecorded => None,

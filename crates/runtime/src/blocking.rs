@@ -14,19 +14,19 @@ use tokio::sync::Notify;
 use tracing::Span;
 
 thread_local! {
-    static CURRENT: RefCell<Option<Arc<Work>>> = const { RefCell::new(None) };
+    static CURRENT: RefCell<Option<Arc<Task>>> = const { RefCell::new(None) };
 }
 
 /// A piece of blocking work in progress.
 #[derive(Debug)]
-pub struct Work {
+pub struct Task {
     /// Permits and the like, released when the work is done or abandoned.
     held: Mutex<Vec<Box<dyn Any + Send>>>,
     given_up: AtomicBool,
     told: Notify,
 }
 
-impl Work {
+impl Task {
     /// The work that the calling thread does, if [`run`] started it.
     pub fn current() -> Option<Arc<Self>> {
         CURRENT.with_borrow(Clone::clone)
@@ -71,7 +71,7 @@ impl Work {
 struct Doing;
 
 impl Doing {
-    fn new(work: Arc<Work>) -> Self {
+    fn new(work: Arc<Task>) -> Self {
         CURRENT.set(Some(work));
         Self
     }
@@ -94,7 +94,7 @@ pub async fn run<T: Send + 'static>(
     held: impl Send + 'static,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T> {
-    let under_way = Arc::new(Work {
+    let under_way = Arc::new(Task {
         held: Mutex::new(vec![Box::new(held)]),
         given_up: AtomicBool::new(false),
         told: Notify::new(),
@@ -139,10 +139,10 @@ mod tests {
         let (over, is_over) = mpsc::channel();
         let turn = Arc::new(());
         let running = runtime.spawn(run(Arc::clone(&turn), move || {
-            assert!(!Work::is_given_up());
-            begun.send(Work::current().unwrap()).unwrap();
+            assert!(!Task::is_given_up());
+            begun.send(Task::current().unwrap()).unwrap();
             ends.recv().unwrap();
-            assert!(Work::is_given_up());
+            assert!(Task::is_given_up());
             over.send(()).unwrap();
         }));
         let work = begins.recv().unwrap();
@@ -174,7 +174,7 @@ mod tests {
         let panicked = runtime.block_on(run(Arc::clone(&turn), || panic!("as it is told")));
         assert!(matches!(panicked, Err(Error::Internal(_))));
         assert_eq!(Arc::strong_count(&turn), 1);
-        let free = runtime.block_on(spawn(|| Work::current().is_none()));
+        let free = runtime.block_on(spawn(|| Task::current().is_none()));
         assert!(free.unwrap());
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use sigpersist_model::context::TenantId;
 use sigpersist_model::error::Result;
 use sigpersist_model::signature::SignatureBody;
-use sigpersist_verify::pki::{Issued, Work};
+use sigpersist_verify::pki::{Budget, Issued};
 
 use crate::turns::Shared;
 
@@ -51,7 +51,7 @@ impl Examinations {
         &self,
         tenant: TenantId,
         body: &SignatureBody,
-        look: impl Fn(&Work) -> T,
+        look: impl Fn(&Budget) -> T,
     ) -> Result<T> {
         self.look_in(body, |turns| turns.turn_blocking(tenant), look)
     }
@@ -61,7 +61,7 @@ impl Examinations {
         &self,
         tenant: TenantId,
         body: &SignatureBody,
-        look: impl Fn(&Work) -> T,
+        look: impl Fn(&Budget) -> T,
     ) -> T {
         let at_last = |turns: &Shared| Ok::<_, Infallible>(turns.turn_at_last(tenant));
         let Ok(seen) = self.look_in(body, at_last, look);
@@ -72,18 +72,18 @@ impl Examinations {
         &self,
         body: &SignatureBody,
         turn: impl Fn(&Shared) -> Result<Turn, E>,
-        look: impl Fn(&Work) -> T,
+        look: impl Fn(&Budget) -> T,
     ) -> Result<T, E> {
         if body.bytes.len() <= SHORT_BYTES {
             let _turn = turn(&self.short)?;
-            let work = Work::of_ns(SHORT_NS).remembering(&self.issued);
-            let seen = look(&work);
-            if !work.is_exhausted() {
+            let budget = Budget::of_ns(SHORT_NS).remembering(&self.issued);
+            let seen = look(&budget);
+            if !budget.is_exhausted() {
                 return Ok(seen);
             }
         }
         let _turn = turn(&self.long)?;
-        Ok(look(&Work::new().remembering(&self.issued)))
+        Ok(look(&Budget::new().remembering(&self.issued)))
     }
 }
 
@@ -106,9 +106,9 @@ mod tests {
     fn what_is_short_waits_for_nothing_long() {
         let (runtime, tenant, body) = (Runtime::new().unwrap(), TenantId(1), signature());
         let examinations = Examinations::new(2, 0);
-        let look = |work: &Work| {
-            report_within(&body.as_sent(), None, work);
-            work.spent_ns()
+        let look = |budget: &Budget| {
+            report_within(&body.as_sent(), None, budget);
+            budget.spent_ns()
         };
         let all = runtime
             .block_on(examinations.long.turn_alone(tenant))
@@ -128,11 +128,11 @@ mod tests {
         let (runtime, tenant, body) = (Runtime::new().unwrap(), TenantId(1), signature());
         let examinations = Examinations::new(2, 0);
         let spent = RefCell::new(Vec::new());
-        let look = |work: &Work| {
-            while work.spent_ns() < 2 * SHORT_NS && !work.is_exhausted() {
-                report_within(&body.as_sent(), None, work);
+        let look = |budget: &Budget| {
+            while budget.spent_ns() < 2 * SHORT_NS && !budget.is_exhausted() {
+                report_within(&body.as_sent(), None, budget);
             }
-            spent.borrow_mut().push(work.spent_ns());
+            spent.borrow_mut().push(budget.spent_ns());
         };
         let _in_runtime = runtime.enter();
         examinations.look(tenant, &body, look).unwrap();

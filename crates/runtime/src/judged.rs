@@ -8,7 +8,7 @@ use sigpersist_model::beside::Beside;
 use sigpersist_model::digest::{sha256, to_hex};
 use sigpersist_model::policy::InForce;
 use sigpersist_model::signature::SignatureBody;
-use sigpersist_verify::pki::Work;
+use sigpersist_verify::pki::Budget;
 use sigpersist_verify::{Judging, Report, report_within};
 
 /// A signature and everything that it is judged by.
@@ -78,7 +78,7 @@ impl Judged {
     /// The errors of `examine`.
     pub fn report<E>(
         &self,
-        examine: impl FnOnce(&SignatureBody, &dyn Fn(&Work) -> Report) -> Result<Report, E>,
+        examine: impl FnOnce(&SignatureBody, &dyn Fn(&Budget) -> Report) -> Result<Report, E>,
     ) -> Result<Arc<Report>, E> {
         if let Some(known) = self.report.get() {
             return Ok(Arc::clone(known));
@@ -90,7 +90,7 @@ impl Judged {
             rules: policy.rules(),
             ..Judging::new(&policy.anchors, self.now.timestamp_millis())
         };
-        let look = |work: &Work| report_within(&self.body.as_sent(), Some(&judging), work);
+        let look = |budget: &Budget| report_within(&self.body.as_sent(), Some(&judging), budget);
         let found = Arc::new(examine(&self.body, &look)?);
         Ok(Arc::clone(self.report.get_or_init(|| found)))
     }
@@ -111,7 +111,7 @@ mod tests {
         let judged = Judged::new(body, Beside::default(), policy, Utc::now());
         assert!(judged.report(|_, _| Err("busy")).is_err());
         let first = judged
-            .report(|_, look| Ok::<_, Infallible>(look(&Work::new())))
+            .report(|_, look| Ok::<_, Infallible>(look(&Budget::new())))
             .unwrap();
         assert_eq!(
             first.signers[0].verdict.as_ref().unwrap().intact,

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use sigpersist_model::context::TenantId;
-use sigpersist_runtime::blocking::Work;
+use sigpersist_runtime::blocking::Task;
 
 /// The most items of a batch.
 const MOST: usize = 16;
@@ -99,7 +99,7 @@ impl<T: Send + 'static, R: Send + 'static> Batches<T, R> {
                 self.wait(tenant, ticket, &told)?
             }
         };
-        if let (Told::Lead(lead, _), Some(work)) = (&told, Work::current()) {
+        if let (Told::Lead(lead, _), Some(work)) = (&told, Task::current()) {
             // The watchdog gives up only work that waits for the database, and only leaders do.
             work.hold(lead.share());
         }
@@ -376,7 +376,7 @@ mod tests {
         let of_work = Arc::clone(&batches);
         let working = runtime.spawn(sigpersist_runtime::blocking::run((), move || {
             let (lead, _) = leads(of_work.join(TENANT, 0));
-            to_test.send(Work::current().unwrap()).unwrap();
+            to_test.send(Task::current().unwrap()).unwrap();
             ends.recv().unwrap();
             // The result is ignored, and harms nobody.
             lead.tell([9]);

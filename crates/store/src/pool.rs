@@ -11,7 +11,7 @@ use diesel::result::{Error as DieselError, QueryResult};
 use sigpersist_model::context::TenantId;
 use sigpersist_model::error::{Error, Result};
 use sigpersist_postgres::with_defaults;
-use sigpersist_runtime::blocking::Work;
+use sigpersist_runtime::blocking::Task;
 use sigpersist_runtime::metrics;
 use sigpersist_runtime::seal::SealKey;
 use tracing::debug_span;
@@ -132,7 +132,7 @@ impl Store {
             metrics::query_failed("unavailable");
             Error::DatabaseUnavailable(error.into())
         })?;
-        if Work::is_given_up() {
+        if Task::is_given_up() {
             lease.end();
             return Err(Error::DatabaseUnavailable(GIVEN_UP.into()));
         }
@@ -183,7 +183,7 @@ impl Store {
             connection.transaction(|connection| {
                 let done = queries(connection)?;
                 // The caller was already told that it failed.
-                if Work::is_given_up() {
+                if Task::is_given_up() {
                     return Err(DieselError::RollbackTransaction);
                 }
                 Ok(done)

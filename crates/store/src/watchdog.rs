@@ -11,7 +11,7 @@ use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use diesel::connection::{Instrumentation, InstrumentationEvent};
-use sigpersist_runtime::blocking::Work;
+use sigpersist_runtime::blocking::Task;
 use tracing::{error, warn};
 
 /// The interval between checks.
@@ -67,7 +67,7 @@ struct Use<P> {
     /// The most time that an answer may take; none for no limit.
     patience: Option<Duration>,
     /// The work that is told when the connection is given up.
-    work: Option<Arc<Work>>,
+    work: Option<Arc<Task>>,
 }
 
 /// All connections in use, each with its place in the pool.
@@ -137,7 +137,7 @@ impl<P: Send + 'static> Watchdog<P> {
             place,
             pulse: Arc::clone(pulse),
             patience,
-            work: Work::current(),
+            work: Task::current(),
         };
         uses.by_ticket.insert(ticket, begun);
         Watched {

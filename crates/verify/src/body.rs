@@ -13,7 +13,7 @@ use strum::Display;
 
 use crate::cms::is_signed_data;
 use crate::judging::Judging;
-use crate::pki::Work;
+use crate::pki::Budget;
 use crate::xmldsig::{self, Xml, XmlError, XmlSignature};
 
 /// Base64 as people send it, with or without padding.
@@ -97,7 +97,7 @@ impl<'a> Body<'a> {
         }
     }
 
-    /// Reads the signatures in XML. With `judging`, also uses its document and certificates; `work` limits the cost.
+    /// Reads the signatures in XML. With `judging`, also uses its document and certificates; `budget` limits the cost.
     ///
     /// # Errors
     ///
@@ -105,13 +105,13 @@ impl<'a> Body<'a> {
     pub fn xml_signatures(
         &self,
         judging: Option<&Judging<'_>>,
-        work: &Work,
+        budget: &Budget,
     ) -> Result<Vec<XmlSignature>, XmlError> {
         let xml = match self {
             Self::Text(text) => Xml::Text(text),
             Self::Bytes(bytes) => Xml::Bytes(bytes),
         };
-        xmldsig::inspect_over(xml, judging, work)
+        xmldsig::inspect_over(xml, judging, budget)
     }
 }
 

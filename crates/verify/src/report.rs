@@ -6,7 +6,7 @@ use crate::body::{Body, Format, unwrapped};
 use crate::cms::{self, Level, SignerIdentifier};
 use crate::digest::{sha256, to_hex};
 use crate::judging::Judging;
-use crate::pki::{self, Algorithm, Certificate, Indication, Verdict, Work};
+use crate::pki::{self, Algorithm, Budget, Certificate, Indication, Verdict};
 use crate::time::Time;
 use crate::xmldsig::{self, Coverage, Omission, XmlSignature};
 
@@ -167,32 +167,32 @@ impl Reference {
 
 /// Reads a signature and reports its contents and signers; with `judging`, also the verdicts.
 pub fn report(body: &Body<'_>, judging: Option<&Judging<'_>>) -> Report {
-    report_within(body, judging, &Work::new())
+    report_within(body, judging, &Budget::new())
 }
 
 /// Works like [`report`], within a budget. If the budget runs out, the report is incomplete.
-pub fn report_within(body: &Body<'_>, judging: Option<&Judging<'_>>, work: &Work) -> Report {
+pub fn report_within(body: &Body<'_>, judging: Option<&Judging<'_>>, budget: &Budget) -> Report {
     let bytes = body.signed_bytes();
     let mut report = Report::empty(body.format(), &bytes);
     if report.format == Format::Xml {
-        match body.xml_signatures(judging, work) {
-            Ok(found) => report.tell_xml(&found, judging, work),
+        match body.xml_signatures(judging, budget) {
+            Ok(found) => report.tell_xml(&found, judging, budget),
             Err(error) => report.problem = Some(format!("It can't be read: {error}.")),
         }
     } else {
-        let told = cms::SignedData::read(&bytes, work)
-            .and_then(|read| report.tell_cms(&read, judging, work));
+        let told = cms::SignedData::read(&bytes, budget)
+            .and_then(|read| report.tell_cms(&read, judging, budget));
         if let Err(error) = told {
-            report.problem = Some(problem(&bytes, &error, work));
+            report.problem = Some(problem(&bytes, &error, budget));
         }
     }
     report
 }
 
 /// The reason why the signature can't be read, as a sentence.
-fn problem(bytes: &[u8], error: &cms::InspectError, work: &Work) -> String {
+fn problem(bytes: &[u8], error: &cms::InspectError, budget: &Budget) -> String {
     let twice = unwrapped(bytes);
-    if *twice != *bytes && cms::inspect_within(&twice, work).is_ok() {
+    if *twice != *bytes && cms::inspect_within(&twice, budget).is_ok() {
         "It is base64 of base64: send it encoded once.".to_owned()
     } else {
         format!("It can't be read: {error}.")
@@ -250,9 +250,9 @@ impl Report {
         &mut self,
         read: &cms::SignedData<'_>,
         judging: Option<&Judging<'_>>,
-        work: &Work,
+        budget: &Budget,
     ) -> Result<(), cms::InspectError> {
-        let inspection = cms::tell(read, work)?;
+        let inspection = cms::tell(read, budget)?;
         // PEM, or base64 with line breaks, was not recognised as CMS by its first bytes.
         self.format = Format::Cms;
         self.detached = Some(inspection.detached);
@@ -261,7 +261,7 @@ impl Report {
         self.content_sha256 = Some(read.content_sha256().map(|sha256| to_hex(&sha256)));
         self.certificates = Some(inspection.certificates as u64);
         self.revocations = Some(inspection.revocations as u64);
-        let verdicts = judging.map_or(Ok(Vec::new()), |judging| cms::judge(read, judging, work));
+        let verdicts = judging.map_or(Ok(Vec::new()), |judging| cms::judge(read, judging, budget));
         let verdicts = verdicts.unwrap_or_else(|error| {
             self.problem = Some(format!("It can't be verified: {error}."));
             Vec::new()
@@ -273,9 +273,9 @@ impl Report {
         Ok(())
     }
 
-    fn tell_xml(&mut self, found: &[XmlSignature], judging: Option<&Judging<'_>>, work: &Work) {
+    fn tell_xml(&mut self, found: &[XmlSignature], judging: Option<&Judging<'_>>, budget: &Budget) {
         let verdicts = judging.map_or(Ok(Vec::new()), |judging| {
-            xmldsig::judge_within(found, judging, work)
+            xmldsig::judge_within(found, judging, budget)
         });
         let verdicts = verdicts.unwrap_or_else(|error| {
             self.problem = Some(format!("It can't be verified: {error}."));
@@ -292,7 +292,7 @@ impl Report {
         let mut verdicts = verdicts.into_iter();
         let signers = found.iter();
         self.signers = signers
-            .map(|signature| xml_signer(signature, verdicts.next(), work))
+            .map(|signature| xml_signer(signature, verdicts.next(), budget))
             .collect();
     }
 }
@@ -362,11 +362,11 @@ fn cms_signer(signer: cms::Signer, mut verdict: Option<Verdict>) -> Signer {
     }
 }
 
-fn xml_signer(signature: &XmlSignature, mut verdict: Option<Verdict>, work: &Work) -> Signer {
+fn xml_signer(signature: &XmlSignature, mut verdict: Option<Verdict>, budget: &Budget) -> Signer {
     let judged = verdict.as_mut();
     let judged = judged.and_then(|verdict| verdict.certificate.take());
     let was_found = judged.is_some();
-    let certificate = || pki::describe_certificate_within(signature.certificate()?, work);
+    let certificate = || pki::describe_certificate_within(signature.certificate()?, budget);
     let references = signature.references.iter().map(|reference| Reference {
         uri: reference.uri.clone(),
         covers: covers(reference),

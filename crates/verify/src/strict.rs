@@ -8,7 +8,7 @@ use crate::pki::authority::{
     DATA, NOW_MS, Party, Pki, SHA256, SIGNED_DATA, algorithm, attribute, oid, sequence,
 };
 use crate::pki::ber::tlv;
-use crate::pki::{Anchors, Work};
+use crate::pki::{Anchors, Budget};
 use crate::{Body, Judging, Report, report};
 
 const MESSAGE: &[u8] = b"a contract";
@@ -382,9 +382,9 @@ fn countersignatures_in_one_another_cost_little() {
     let pki = Pki::new();
     let [few, many] = [20, 1_000].map(|count| {
         let deep = pki.countersigned(&vec![&pki.person; count]);
-        let work = Work::new();
-        assert!(inspect_within(&deep, &work).is_err());
-        work.spent_ns() - deep.len() as u64 * 4
+        let budget = Budget::new();
+        assert!(inspect_within(&deep, &budget).is_err());
+        budget.spent_ns() - deep.len() as u64 * 4
     });
     // Without the cost of scanning each byte, the depth makes no difference.
     assert_eq!(few, many);

@@ -10,7 +10,7 @@ use crate::pki::authority::{
     NOW_MS, PRINTABLE, Party, Role, UTF8, algorithm, day, extension, name, oid, sequence,
 };
 use crate::pki::ber::tlv;
-use crate::pki::{Anchors, SubIndication, Work};
+use crate::pki::{Anchors, Budget, SubIndication};
 
 const SHA256: [u64; 9] = [2, 16, 840, 1, 101, 3, 4, 2, 1];
 const ECDSA_SHA256: [u64; 7] = [1, 2, 840, 10045, 4, 3, 2];
@@ -310,10 +310,10 @@ fn many_certificates_and_answers_cost_little_together() {
         let answers = vec![answer.clone(); answers];
         let identifier = (&*pki.root.name, SERIAL);
         let cms = pki.person.cms(MESSAGE, identifier, certificates, &answers);
-        let work = Work::new();
-        let verdicts = verify_within(&cms, &Judging::new(&anchors, NOW_MS), &work);
+        let budget = Budget::new();
+        let verdicts = verify_within(&cms, &Judging::new(&anchors, NOW_MS), &budget);
         assert!(verdicts.is_ok_and(|all| all[0].sub_indication == GOOD));
-        work.spent_ns()
+        budget.spent_ns()
     };
     let [few, many] = [1, 200]
         .map(|answers| spent_ns(answers, &certificates) - spent_ns(answers, &certificates[..2]));

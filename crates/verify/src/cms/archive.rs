@@ -17,15 +17,15 @@ use super::timestamp::{Along, MAX_TIMESTAMPS, Stamp, Token};
 use super::verify::in_der;
 use crate::digest::sha256;
 use crate::pki::ber::{Reader, Value, tlv};
+use crate::pki::budget::Budget;
 use crate::pki::chain::Trust;
 use crate::pki::hash::Hash;
 use crate::pki::oid;
-use crate::pki::work::Work;
 
 /// The parts that a CMS embeds for all of its signers, digested at most once with each algorithm.
 pub(super) struct Embedded<'a> {
     read: &'a SignedData<'a>,
-    work: &'a Work,
+    budget: &'a Budget,
     /// Digests of the certificates, and of the revocation information.
     digests: RefCell<Vec<(Hash, Rc<[Digests; 2]>)>>,
 }
@@ -36,7 +36,7 @@ pub(super) struct Archived<'a> {
     read: &'a SignedData<'a>,
     signer: &'a SignerInfo<'a>,
     content: Option<&'a Content<'a>>,
-    work: &'a Work,
+    budget: &'a Budget,
 }
 
 /// A time stamp, and its place in the file.
@@ -81,7 +81,7 @@ impl<'a> Archived<'a> {
             read: embedded.read,
             signer,
             content,
-            work: embedded.work,
+            budget: embedded.budget,
         }
     }
 
@@ -103,7 +103,7 @@ impl<'a> Archived<'a> {
                     attribute,
                     kind,
                     value,
-                    token: Token::read(value.raw, self.work)?,
+                    token: Token::read(value.raw, self.budget)?,
                 })
             });
         let found: Vec<_> = found.collect();
@@ -123,7 +123,7 @@ impl<'a> Archived<'a> {
             Kind::All => self.along_of_all(stamp, all),
             Kind::Value => {
                 let imprint = &stamp.token.imprint;
-                let fits = imprint.is_of(&self.signer.signature, self.work);
+                let fits = imprint.is_of(&self.signer.signature, self.budget);
                 fits.then(Along::default)
             }
         }
@@ -145,14 +145,14 @@ impl<'a> Archived<'a> {
         let content = self.content_digest(hash)?;
         let of = |signer: &[u8], index: &[u8]| {
             let stamped = [content_type.raw, &content, signer, index].concat();
-            imprint.is_of(&stamped, self.work)
+            imprint.is_of(&stamped, self.budget)
         };
         let fits = of(self.signer.up_to_signature, index.raw)
-            || of(&self.signer_in_der()?, &in_der(index.raw, self.work)?);
+            || of(&self.signer_in_der()?, &in_der(index.raw, self.budget)?);
         if !fits {
             return None;
         }
-        let index = Index::read(index, self.work)?;
+        let index = Index::read(index, self.budget)?;
         let embedded = self.embedded.digests(index.hash)?;
         let [certificates, revocations] = &*embedded;
         // A part that is no longer present can't be told from one that never was.
@@ -164,11 +164,11 @@ impl<'a> Archived<'a> {
         let mut left = index.attributes.clone();
         let mut along = Along::default();
         for certificate in &self.read.certificates {
-            self.work.spend(LOOK_NS).ok()?;
+            self.budget.spend(LOOK_NS).ok()?;
             let is_named = if index.hash == Hash::Sha256 {
                 index.certificates.contains(certificate.sha256().as_slice())
             } else {
-                let digest = digest(index.hash, certificate.der(), self.work)?;
+                let digest = digest(index.hash, certificate.der(), self.budget)?;
                 index.certificates.contains(&digest)
             };
             if is_named {
@@ -179,7 +179,7 @@ impl<'a> Archived<'a> {
             let of_all = if by_value {
                 None
             } else {
-                Some(digest(index.hash, attribute.raw, self.work)?)
+                Some(digest(index.hash, attribute.raw, self.budget)?)
             };
             for value in &attribute.values {
                 let own;
@@ -187,7 +187,7 @@ impl<'a> Archived<'a> {
                     Some(digest) => digest,
                     None => {
                         let stamped = [attribute.raw_oid, value.raw].concat();
-                        own = digest(index.hash, &stamped, self.work)?;
+                        own = digest(index.hash, &stamped, self.budget)?;
                         &own
                     }
                 };
@@ -195,7 +195,7 @@ impl<'a> Archived<'a> {
                     left.remove(digest);
                     along.add(value, all, self.signer);
                     if attribute.oid == oid::CERTIFICATE_VALUES {
-                        along.add_certificates(value, self.work)?;
+                        along.add_certificates(value, self.budget)?;
                     }
                 }
             }
@@ -224,7 +224,7 @@ impl<'a> Archived<'a> {
             .filter(|other| other.kind != Kind::Value && !is_older(other));
         let left_out: HashSet<_> = later.map(|other| other.attribute).collect();
         let unsigned = &self.signer.unsigned;
-        self.work.spend_each(unsigned.len(), LOOK_NS).ok()?;
+        self.budget.spend_each(unsigned.len(), LOOK_NS).ok()?;
         let attributes = unsigned.iter().enumerate();
         let attributes: Vec<_> = attributes
             .filter(|(place, _)| !left_out.contains(place))
@@ -244,7 +244,7 @@ impl<'a> Archived<'a> {
             self.signer.up_to_signature,
         ];
         let copied = before.iter().chain(&attributes).map(|part| part.len());
-        self.work.spend_each(copied.sum(), COPY_NS).ok()?;
+        self.budget.spend_each(copied.sum(), COPY_NS).ok()?;
         let attributes = attributes.concat();
         let mut stamped = before.concat();
         let length = stamped.len();
@@ -252,7 +252,7 @@ impl<'a> Archived<'a> {
         let fits = [&set, &attributes].into_iter().any(|attributes| {
             stamped.truncate(length);
             stamped.extend_from_slice(attributes);
-            imprint.is_of(&stamped, self.work)
+            imprint.is_of(&stamped, self.budget)
         });
         if !fits {
             return None;
@@ -260,14 +260,14 @@ impl<'a> Archived<'a> {
         let others = all.iter().enumerate();
         let older = others.filter(|(_, it)| is_older(it) && !left_out.contains(&it.attribute));
         let certificates = &self.read.certificates;
-        self.work.spend_each(certificates.len(), LOOK_NS).ok()?;
+        self.budget.spend_each(certificates.len(), LOOK_NS).ok()?;
         let mut along = Along {
             stamps: older.map(|(place, _)| place).collect(),
             countersignatures: (0..self.signer.countersigners.len()).collect(),
             certificates: certificates.iter().map(|it| *it.sha256()).collect(),
         };
         for values in self.signer.unsigned_values(oid::CERTIFICATE_VALUES) {
-            along.add_certificates(values, self.work)?;
+            along.add_certificates(values, self.budget)?;
         }
         Some(along)
     }
@@ -278,10 +278,10 @@ impl<'a> Archived<'a> {
         let mut fields = Reader::new(self.signer.up_to_signature);
         while let Some(field) = fields.next().ok()? {
             if field.is(Class::ContextSpecific, 0) && self.is_signed_set(&field) {
-                let set = in_der(&tlv(SET, field.content()), self.work)?;
+                let set = in_der(&tlv(SET, field.content()), self.budget)?;
                 der.extend_from_slice(&tlv(SIGNED, Reader::new(&set).next().ok()??.content()));
             } else {
-                der.extend_from_slice(&in_der(field.raw, self.work)?);
+                der.extend_from_slice(&in_der(field.raw, self.budget)?);
             }
         }
         Some(der)
@@ -295,10 +295,10 @@ impl<'a> Archived<'a> {
 }
 
 impl<'a> Embedded<'a> {
-    pub(super) fn new(read: &'a SignedData<'a>, work: &'a Work) -> Self {
+    pub(super) fn new(read: &'a SignedData<'a>, budget: &'a Budget) -> Self {
         Self {
             read,
-            work,
+            budget,
             digests: RefCell::default(),
         }
     }
@@ -315,7 +315,7 @@ impl<'a> Embedded<'a> {
                 None => return Some(digests),
             };
             while let Some(value) = inside.next().ok()? {
-                digests.insert(digest(hash, value.raw, self.work)?);
+                digests.insert(digest(hash, value.raw, self.budget)?);
             }
             Some(digests)
         };
@@ -326,8 +326,8 @@ impl<'a> Embedded<'a> {
     }
 }
 
-fn digest(hash: Hash, bytes: &[u8], work: &Work) -> Option<Vec<u8>> {
-    work.spend_hash(hash, bytes.len()).ok()?;
+fn digest(hash: Hash, bytes: &[u8], budget: &Budget) -> Option<Vec<u8>> {
+    budget.spend_hash(hash, bytes.len()).ok()?;
     Some(hash.digest(bytes))
 }
 
@@ -350,10 +350,12 @@ impl Along {
     }
 
     /// Adds the certificates of a `CertificateValues`.
-    fn add_certificates(&mut self, values: &Value<'_>, work: &Work) -> Option<()> {
+    fn add_certificates(&mut self, values: &Value<'_>, budget: &Budget) -> Option<()> {
         let mut inside = values.inside();
         while let Some(certificate) = inside.next().ok()? {
-            work.spend_hash(Hash::Sha256, certificate.raw.len()).ok()?;
+            budget
+                .spend_hash(Hash::Sha256, certificate.raw.len())
+                .ok()?;
             self.certificates.push(sha256(certificate.raw));
         }
         Some(())

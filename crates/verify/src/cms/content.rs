@@ -6,9 +6,9 @@ use asn1_rs::Tag;
 
 use super::signed_data::SignedData;
 use crate::pki::ber::Reader;
+use crate::pki::budget::Budget;
 use crate::pki::hash::Hash;
 use crate::pki::verdict::{Obstacle, UNKNOWN_ALGORITHM};
-use crate::pki::work::Work;
 use crate::pki::{SubIndication, oid};
 
 pub(super) const MISSING: Obstacle = Obstacle::unsure(
@@ -24,16 +24,16 @@ pub(crate) struct Content<'a> {
     bytes: &'a [u8],
     digests: RefCell<Vec<(Hash, Vec<u8>)>>,
     is_signed_attributes: OnceCell<bool>,
-    work: &'a Work,
+    budget: &'a Budget,
 }
 
 impl<'a> Content<'a> {
-    pub(crate) fn new(bytes: &'a [u8], work: &'a Work) -> Self {
+    pub(crate) fn new(bytes: &'a [u8], budget: &'a Budget) -> Self {
         Self {
             bytes,
             digests: RefCell::default(),
             is_signed_attributes: OnceCell::new(),
-            work,
+            budget,
         }
     }
 
@@ -41,15 +41,15 @@ impl<'a> Content<'a> {
     pub(super) fn of(
         read: &'a SignedData<'_>,
         document: Option<&'a [u8]>,
-        work: &'a Work,
+        budget: &'a Budget,
     ) -> Result<Self, Obstacle> {
         match (&read.content, document) {
             (Some(content), Some(document)) if **content != *document => Err(Obstacle::failed(
                 SubIndication::HashFailure,
                 "The signed content is not the document.",
             )),
-            (Some(content), _) => Ok(Self::new(content, work)),
-            (None, Some(document)) => Ok(Self::new(document, work)),
+            (Some(content), _) => Ok(Self::new(content, budget)),
+            (None, Some(document)) => Ok(Self::new(document, budget)),
             (None, None) => Err(MISSING),
         }
     }
@@ -65,7 +65,7 @@ impl<'a> Content<'a> {
             while let Ok(Some(attribute)) = attributes.next() {
                 let kind = attribute.inside().next();
                 let kind = kind.ok().flatten().and_then(|kind| kind.oid().ok());
-                if self.work.spend(ATTRIBUTE_NS).is_err()
+                if self.budget.spend(ATTRIBUTE_NS).is_err()
                     || kind.is_some_and(|kind| kind == oid::MESSAGE_DIGEST)
                 {
                     return true;
@@ -84,7 +84,7 @@ impl<'a> Content<'a> {
         if let Some((_, known)) = digests.iter().find(|(other, _)| *other == hash) {
             return Ok(known.clone());
         }
-        if self.work.spend_hash(hash, self.bytes.len()).is_err() {
+        if self.budget.spend_hash(hash, self.bytes.len()).is_err() {
             return Err(UNKNOWN_ALGORITHM);
         }
         let digest = hash.digest(self.bytes);

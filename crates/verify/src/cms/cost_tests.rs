@@ -7,7 +7,7 @@ use super::{verify, verify_within};
 use crate::judging::Judging;
 use crate::pki::authority::{NOW_MS, Party, Role, UTF8, name, sequence};
 use crate::pki::ber::tlv;
-use crate::pki::{Anchors, SubIndication, Work};
+use crate::pki::{Anchors, Budget, SubIndication};
 
 #[test]
 fn keys_that_sign_each_others_lists_end_somewhere() {
@@ -56,9 +56,9 @@ fn many_lists_and_places_are_looked_at_within_the_budget() {
         let lists: Vec<_> = lists.collect();
         let identifier = (&*pki.root.name, SERIAL);
         let cms = pki.person.cms(MESSAGE, identifier, &certificates, &lists);
-        let work = Work::new();
-        let verdicts = verify_within(&cms, &Judging::new(&anchors, NOW_MS), &work);
-        (verdicts.is_ok(), work.spent_ns())
+        let budget = Budget::new();
+        let verdicts = verify_within(&cms, &Judging::new(&anchors, NOW_MS), &budget);
+        (verdicts.is_ok(), budget.spent_ns())
     };
     let verify = |lists, places| verify_many(lists, (0..places).map(own).collect());
     let (is_done, spent_ns) = verify(20, 20);
@@ -100,10 +100,10 @@ fn many_certificates_of_one_name_and_key_cost_little() {
     let spent_ns = |mut certificates: Vec<Vec<u8>>, lists: &[Vec<u8>], why| {
         certificates.push(sub.certify(person, Role::Person, SERIAL));
         let cms = person.cms(MESSAGE, (&sub.name, SERIAL), &certificates, lists);
-        let work = Work::new();
-        let verdicts = verify_within(&cms, &Judging::new(&anchors, NOW_MS), &work).unwrap();
+        let budget = Budget::new();
+        let verdicts = verify_within(&cms, &Judging::new(&anchors, NOW_MS), &budget).unwrap();
         assert_eq!(verdicts[0].sub_indication, why, "{verdicts:?}");
-        work.spent_ns()
+        budget.spent_ns()
     };
     let serials = || 10..210;
     // Each is an issuer of each, and none leads to an anchor.

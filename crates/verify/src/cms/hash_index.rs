@@ -6,8 +6,8 @@ use asn1_rs::{Class, Tag};
 
 use crate::pki::algorithm::AlgorithmIdentifier;
 use crate::pki::ber::Value;
+use crate::pki::budget::Budget;
 use crate::pki::hash::Hash;
-use crate::pki::work::Work;
 
 /// A set of digests by one algorithm.
 pub(super) type Digests = HashSet<Vec<u8>>;
@@ -26,8 +26,8 @@ pub(super) struct Index {
 }
 
 impl Index {
-    pub(super) fn read(value: &Value<'_>, work: &Work) -> Option<Self> {
-        let digests = |list: &Value<'_>| digests(list, work);
+    pub(super) fn read(value: &Value<'_>, budget: &Budget) -> Option<Self> {
+        let digests = |list: &Value<'_>| digests(list, budget);
         let mut fields = value.inside();
         let mut first = fields.expect(Tag::Sequence, "").ok()?;
         let mut hash = Hash::Sha256;
@@ -49,11 +49,11 @@ impl Index {
     }
 }
 
-fn digests(list: &Value<'_>, work: &Work) -> Option<Digests> {
+fn digests(list: &Value<'_>, budget: &Budget) -> Option<Digests> {
     let mut digests = Digests::new();
     let mut all = list.inside();
     while let Some(digest) = all.next().ok()? {
-        work.spend(DIGEST_NS).ok()?;
+        budget.spend(DIGEST_NS).ok()?;
         if digests.len() == MAX_DIGESTS {
             return None;
         }

@@ -5,9 +5,9 @@ use super::signer_info::{Identifier, SignerInfo};
 use super::{InspectError, Inspection, Level, Signer, SignerIdentifier, timestamp};
 use crate::digest::to_hex;
 use crate::pki::ber::hex;
+use crate::pki::budget::Budget;
 use crate::pki::certificate::read_name;
 use crate::pki::oid;
-use crate::pki::work::Work;
 
 type Result<T> = std::result::Result<T, InspectError>;
 
@@ -24,7 +24,7 @@ const TELL_NS: u64 = 10_000;
 ///
 /// [`InspectError`] if it can't be read. No input causes a panic.
 pub fn inspect(bytes: &[u8]) -> Result<Inspection> {
-    inspect_within(bytes, &Work::new())
+    inspect_within(bytes, &Budget::new())
 }
 
 /// Like [`inspect`], with the rest of a budget.
@@ -32,21 +32,21 @@ pub fn inspect(bytes: &[u8]) -> Result<Inspection> {
 /// # Errors
 ///
 /// As [`inspect`].
-pub fn inspect_within(bytes: &[u8], work: &Work) -> Result<Inspection> {
-    tell(&SignedData::read(bytes, work)?, work)
+pub fn inspect_within(bytes: &[u8], budget: &Budget) -> Result<Inspection> {
+    tell(&SignedData::read(bytes, budget)?, budget)
 }
 
 /// Like [`inspect_within`], for a parsed CMS.
-pub(crate) fn tell(read: &SignedData<'_>, work: &Work) -> Result<Inspection> {
+pub(crate) fn tell(read: &SignedData<'_>, budget: &Budget) -> Result<Inspection> {
     let mut described_bytes = 0;
     let signers = read.signers.iter();
-    let signers = signers.map(|info| signer(read, info, &mut described_bytes, work));
+    let signers = signers.map(|info| signer(read, info, &mut described_bytes, budget));
     Ok(Inspection {
         detached: read.content.is_none(),
         signers: signers.collect::<Result<_>>()?,
         content_size: read.content.as_ref().map(|content| content.len() as u64),
         certificates: read.certificates.len(),
-        revocations: read.count_revocations(work)?,
+        revocations: read.count_revocations(budget)?,
         content_type: read.content_type.clone(),
     })
 }
@@ -55,10 +55,10 @@ fn signer(
     read: &SignedData<'_>,
     info: &SignerInfo<'_>,
     described_bytes: &mut usize,
-    work: &Work,
+    budget: &Budget,
 ) -> Result<Signer> {
-    work.spend(TELL_NS)?;
-    let certificate = read.certificate(info, work);
+    budget.spend(TELL_NS)?;
+    let certificate = read.certificate(info, budget);
     *described_bytes += match info.identifier {
         Identifier::IssuerAndSerial { issuer, serial } => issuer.len() + serial.len(),
         Identifier::Key(identifier) => identifier.len(),
@@ -70,12 +70,12 @@ fn signer(
         ));
     }
     let countersigners = info.countersigners.iter();
-    let countersignatures = countersigners.map(|info| signer(read, info, described_bytes, work));
+    let countersignatures = countersigners.map(|info| signer(read, info, described_bytes, budget));
     Ok(Signer {
-        identifier: identifier(info, work)?,
+        identifier: identifier(info, budget)?,
         countersignatures: countersignatures.collect::<Result<_>>()?,
         certificate: certificate
-            .map(|certificate| certificate.describe(work))
+            .map(|certificate| certificate.describe(budget))
             .transpose()?,
         digest_algorithm: info.digest_algorithm.describe(),
         signature_algorithm: info.signature_algorithm.describe(),
@@ -85,10 +85,10 @@ fn signer(
     })
 }
 
-fn identifier(info: &SignerInfo<'_>, work: &Work) -> Result<SignerIdentifier> {
+fn identifier(info: &SignerInfo<'_>, budget: &Budget) -> Result<SignerIdentifier> {
     Ok(match info.identifier {
         Identifier::IssuerAndSerial { issuer, serial } => SignerIdentifier::IssuerAndSerial {
-            issuer: read_name(issuer, work)?,
+            issuer: read_name(issuer, budget)?,
             serial: hex(serial),
         },
         Identifier::Key(identifier) => SignerIdentifier::SubjectKeyIdentifier(to_hex(identifier)),

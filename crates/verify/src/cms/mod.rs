@@ -37,7 +37,7 @@ mod verify;
 use serde::Serialize;
 use strum::Display;
 
-use crate::pki::work::Exhausted;
+use crate::pki::budget::Exhausted;
 use crate::pki::{Algorithm, Certificate, Malformed, Name};
 
 pub(crate) use inspect::tell;

@@ -3,7 +3,7 @@
 use crate::judging::Judging;
 use crate::pki::authority::{NOW_MS, Party, Role, UTF8, extension, name, oid, sequence};
 use crate::pki::ber::{Reader, tlv};
-use crate::pki::{Anchors, Rules, SubIndication, Verdict, Work};
+use crate::pki::{Anchors, Budget, Rules, SubIndication, Verdict};
 
 pub(super) const MESSAGE: &[u8] = b"a contract";
 
@@ -30,7 +30,7 @@ impl Chain {
 
     /// The verdict on the person's signature, if the authority's certificate and the person's have these extensions.
     fn judge(&self, rules: &Rules, of_sub: &[Vec<u8>], of_person: &[Vec<u8>]) -> Verdict {
-        self.judge_within(rules, of_sub, of_person, &Work::new())
+        self.judge_within(rules, of_sub, of_person, &Budget::new())
     }
 
     pub(super) fn judge_within(
@@ -38,7 +38,7 @@ impl Chain {
         rules: &Rules,
         of_sub: &[Vec<u8>],
         of_person: &[Vec<u8>],
-        work: &Work,
+        budget: &Budget,
     ) -> Verdict {
         let Self { root, sub, person } = self;
         let anchors = Anchors::new([root.certify(root, Role::Authority, 1)]);
@@ -51,7 +51,7 @@ impl Chain {
             rules: rules.clone(),
             ..Judging::new(&anchors, NOW_MS)
         };
-        super::verify_within(&cms, &judging, work)
+        super::verify_within(&cms, &judging, budget)
             .unwrap()
             .remove(0)
     }
@@ -284,11 +284,11 @@ fn many_policies_and_mappings_cost_little() {
     let pairs: Vec<_> = (1..=40)
         .flat_map(|a| (1..=40).map(move |b| (a, b)))
         .collect();
-    let work = Work::new();
+    let budget = Budget::new();
     let of_sub = [policies(&numbers), mapping(&pairs), explicit_after(0)];
-    let verdict = chain.judge_within(&Rules::default(), &of_sub, &[policies(&numbers)], &work);
+    let verdict = chain.judge_within(&Rules::default(), &of_sub, &[policies(&numbers)], &budget);
     assert_eq!(verdict.sub_indication, None, "{verdict:?}");
-    assert!(work.spent_ns() < 50_000_000, "{}", work.spent_ns());
+    assert!(budget.spent_ns() < 50_000_000, "{}", budget.spent_ns());
 }
 
 #[test]

@@ -9,9 +9,9 @@ use super::InspectError;
 use super::signer_info::{Identifier, Reading, SignerInfo};
 use crate::digest::sha256;
 use crate::pki::ber::{Reader, Value};
+use crate::pki::budget::Budget;
 use crate::pki::certificate::Parsed;
 use crate::pki::revocation::Evidence;
-use crate::pki::work::Work;
 use crate::pki::{Malformed, oid};
 
 type Result<T, E = Malformed> = std::result::Result<T, E>;
@@ -53,8 +53,8 @@ pub(super) struct Parts<'a> {
 
 impl<'a> SignedData<'a> {
     /// Parses a CMS in BER or DER.
-    pub(crate) fn read(bytes: &'a [u8], work: &Work) -> Result<Self, InspectError> {
-        work.spend_each(bytes.len(), BYTE_NS)?;
+    pub(crate) fn read(bytes: &'a [u8], budget: &Budget) -> Result<Self, InspectError> {
+        budget.spend_each(bytes.len(), BYTE_NS)?;
         let signed_data = unwrap(bytes)?;
         let mut fields = signed_data.inside();
         let content_info = content_info(&mut fields)?;
@@ -65,7 +65,7 @@ impl<'a> SignedData<'a> {
             revocations: fields.optional(1)?,
         };
         let certificates = match &parts.certificates {
-            Some(certificates) => Parsed::read_all(certificates.inside(), MAX_ENTRIES, work)?,
+            Some(certificates) => Parsed::read_all(certificates.inside(), MAX_ENTRIES, budget)?,
             None => Vec::new(),
         };
         let (mut by_serial, mut by_key) = (HashMap::new(), HashMap::new());
@@ -75,7 +75,7 @@ impl<'a> SignedData<'a> {
                 by_key.entry(key).or_insert(place);
             }
         }
-        let mut reading = Reading::new(work);
+        let mut reading = Reading::new(budget);
         let signer_infos = fields.expect(Tag::Set, "its SignedData has no set of signers")?;
         fields.end("there is something in its SignedData after the signers")?;
         Ok(Self {
@@ -85,7 +85,7 @@ impl<'a> SignedData<'a> {
             parts,
             signers: all(
                 signer_infos.inside(),
-                work,
+                budget,
                 "it has too many signers to read",
                 |info| SignerInfo::read(&info, 0, &mut reading),
             )?,
@@ -100,9 +100,9 @@ impl<'a> SignedData<'a> {
     }
 
     /// The number of revocation lists and OCSP responses that it embeds.
-    pub(super) fn count_revocations(&self, work: &Work) -> Result<usize> {
+    pub(super) fn count_revocations(&self, budget: &Budget) -> Result<usize> {
         let revocations = self.parts.revocations.as_ref();
-        revocations.map_or(Ok(0), |revocations| count(revocations.inside(), work))
+        revocations.map_or(Ok(0), |revocations| count(revocations.inside(), budget))
     }
 
     /// Whether it embeds any revocation information, apart from what its signers add.
@@ -112,27 +112,27 @@ impl<'a> SignedData<'a> {
     }
 
     /// The revocation information that it embeds, including what signers and countersigners add.
-    pub(super) fn evidence(&self, work: &Work) -> Evidence<'a> {
+    pub(super) fn evidence(&self, budget: &Budget) -> Evidence<'a> {
         let mut evidence = Evidence::default();
         if let Some(choices) = &self.parts.revocations {
-            evidence.add_choices(choices.inside(), work);
+            evidence.add_choices(choices.inside(), budget);
         }
         for signer in self.everybody() {
             for values in signer.unsigned_values(oid::REVOCATION_VALUES) {
-                evidence.add_values(values, work);
+                evidence.add_values(values, budget);
             }
         }
         evidence
     }
 
     /// Certificates that signers and countersigners add to those of the CMS.
-    pub(super) fn added_certificates(&self, work: &Work) -> Vec<Parsed<'a>> {
+    pub(super) fn added_certificates(&self, budget: &Budget) -> Vec<Parsed<'a>> {
         let everybody = self.everybody();
         let values = everybody.flat_map(|signer| signer.unsigned_values(oid::CERTIFICATE_VALUES));
         let mut added = Vec::new();
         for values in values {
             let left = MAX_ENTRIES.saturating_sub(added.len());
-            let read = Parsed::read_all(values.inside(), left, work);
+            let read = Parsed::read_all(values.inside(), left, budget);
             added.extend(read.unwrap_or_default());
         }
         added
@@ -149,7 +149,11 @@ impl<'a> SignedData<'a> {
     }
 
     /// The certificate that a signer names, if it is embedded.
-    pub(super) fn certificate(&self, signer: &SignerInfo<'a>, work: &Work) -> Option<&Parsed<'a>> {
+    pub(super) fn certificate(
+        &self,
+        signer: &SignerInfo<'a>,
+        budget: &Budget,
+    ) -> Option<&Parsed<'a>> {
         let place = match signer.identifier {
             Identifier::IssuerAndSerial { issuer, serial } => self.by_serial.get(&(issuer, serial)),
             Identifier::Key(identifier) => self.by_key.get(identifier),
@@ -159,7 +163,7 @@ impl<'a> SignedData<'a> {
             // The same name may be encoded differently (RFC 5280 section 7.1).
             (None, identifier @ Identifier::IssuerAndSerial { .. }) => {
                 let mut certificates = self.certificates.iter();
-                certificates.find(|certificate| identifier.names(certificate, work))
+                certificates.find(|certificate| identifier.names(certificate, budget))
             }
             (None, Identifier::Key(_)) => None,
         }
@@ -241,7 +245,7 @@ fn read_content<'a>(content: &Value<'a>) -> Result<Content<'a>> {
 
 pub(super) fn all<'a, T>(
     mut values: Reader<'a>,
-    work: &Work,
+    budget: &Budget,
     too_many: &'static str,
     mut read: impl FnMut(Value<'a>) -> Result<T>,
 ) -> Result<Vec<T>> {
@@ -250,16 +254,16 @@ pub(super) fn all<'a, T>(
         if found.len() == MAX_ENTRIES {
             return Err(Malformed(too_many));
         }
-        work.spend(VALUE_NS)?;
+        budget.spend(VALUE_NS)?;
         found.push(read(value)?);
     }
     Ok(found)
 }
 
-fn count(mut values: Reader<'_>, work: &Work) -> Result<usize> {
+fn count(mut values: Reader<'_>, budget: &Budget) -> Result<usize> {
     let mut count = 0;
     while values.next()?.is_some() {
-        work.spend(VALUE_NS)?;
+        budget.spend(VALUE_NS)?;
         count += 1;
     }
     Ok(count)

@@ -7,9 +7,9 @@ use asn1_rs::{Class, Tag};
 use super::signed_data::{MAX_ENTRIES, all};
 use crate::pki::algorithm::AlgorithmIdentifier;
 use crate::pki::ber::Value;
+use crate::pki::budget::Budget;
 use crate::pki::certificate::Parsed;
 use crate::pki::same_name::DistinguishedName;
-use crate::pki::work::Work;
 use crate::pki::{Malformed, oid};
 
 type Result<T> = std::result::Result<T, Malformed>;
@@ -47,18 +47,18 @@ pub(super) enum Identifier<'a> {
 
 impl Identifier<'_> {
     /// Whether the identifier names this certificate. It may name several.
-    pub(super) fn names(&self, certificate: &Parsed<'_>, work: &Work) -> bool {
+    pub(super) fn names(&self, certificate: &Parsed<'_>, budget: &Budget) -> bool {
         match self {
             // The same name may be encoded differently (RFC 5280 section 7.1).
             Self::IssuerAndSerial { issuer, serial } => {
-                work.is_same(certificate.identity().1, serial)
+                budget.is_same(certificate.identity().1, serial)
                     && certificate
                         .issuer()
-                        .is(&DistinguishedName::new(issuer), work)
+                        .is(&DistinguishedName::new(issuer), budget)
             }
             Self::Key(identifier) => {
                 let own = certificate.key_identifier();
-                own.is_some_and(|own| work.is_same(own, identifier))
+                own.is_some_and(|own| budget.is_same(own, identifier))
             }
         }
     }
@@ -77,15 +77,15 @@ pub(super) struct Attribute<'a> {
 /// Limits for reading signers.
 pub(super) struct Reading<'w> {
     countersigners_left: usize,
-    work: &'w Work,
+    budget: &'w Budget,
 }
 
 impl<'w> Reading<'w> {
-    pub(super) fn new(work: &'w Work) -> Self {
+    pub(super) fn new(budget: &'w Budget) -> Self {
         Self {
             // A countersigner costs as much as a signer.
             countersigners_left: MAX_ENTRIES,
-            work,
+            budget,
         }
     }
 }
@@ -93,7 +93,7 @@ impl<'w> Reading<'w> {
 impl<'a> SignerInfo<'a> {
     /// Reads a signer and all of its countersigners. `depth` is 0 for a signer of the content.
     pub(super) fn read(info: &Value<'a>, depth: u8, reading: &mut Reading<'_>) -> Result<Self> {
-        let work = reading.work;
+        let budget = reading.budget;
         if !info.is_sequence() {
             return Err(Malformed("a signer is no sequence"));
         }
@@ -119,7 +119,7 @@ impl<'a> SignerInfo<'a> {
             &fields.expect(Tag::Sequence, "a signer has no digest algorithm")?,
         )?;
         let signed = match fields.optional(0)? {
-            Some(attributes) => Some((read_attributes(&attributes, work)?, attributes)),
+            Some(attributes) => Some((read_attributes(&attributes, budget)?, attributes)),
             None => None,
         };
         let signature_algorithm = AlgorithmIdentifier::read(
@@ -130,7 +130,7 @@ impl<'a> SignerInfo<'a> {
             .octets()?;
         let up_to_signature = fields.read_of(info.content());
         let unsigned = match fields.optional(1)? {
-            Some(attributes) => read_attributes(&attributes, work)?,
+            Some(attributes) => read_attributes(&attributes, budget)?,
             None => Vec::new(),
         };
         fields.end("there is something in a signer after its attributes")?;
@@ -202,10 +202,10 @@ fn read_countersigners<'a>(
     Ok(countersigners)
 }
 
-fn read_attributes<'a>(attributes: &Value<'a>, work: &Work) -> Result<Vec<Attribute<'a>>> {
+fn read_attributes<'a>(attributes: &Value<'a>, budget: &Budget) -> Result<Vec<Attribute<'a>>> {
     all(
         attributes.inside(),
-        work,
+        budget,
         "a signer has too many attributes to read",
         |attribute| {
             if !attribute.is_sequence() {
@@ -217,7 +217,7 @@ fn read_attributes<'a>(attributes: &Value<'a>, work: &Work) -> Result<Vec<Attrib
             parts.end("there is something in an attribute of a signer after its values")?;
             let values = all(
                 values.inside(),
-                work,
+                budget,
                 "an attribute of a signer has too many values to read",
                 Ok,
             )?;

@@ -12,11 +12,11 @@ use super::signed_data::{SignedData, read_content_alone};
 use super::signer_info::SignerInfo;
 use super::verify;
 use crate::pki::ber::{Reader, Value};
+use crate::pki::budget::{Budget, Sha256};
 use crate::pki::chain::{Purpose, Trust};
 use crate::pki::hash::Hash;
 use crate::pki::oid;
 use crate::pki::verdict::{Basis, MAX_SKEW_MS};
-use crate::pki::work::{Sha256, Work};
 
 /// Most time stamps of a signature that are verified; each costs as much as a signature.
 pub(crate) const MAX_TIMESTAMPS: usize = 32;
@@ -45,9 +45,9 @@ pub(super) fn read(token: &[u8]) -> Option<Imprint> {
 
 impl Imprint {
     /// Reads a token within a budget, without its signers.
-    pub(crate) fn read(token: &[u8], work: &Work) -> Option<Self> {
-        work.spend(READ_NS).ok()?;
-        work.spend_each(token.len(), BYTE_NS).ok()?;
+    pub(crate) fn read(token: &[u8], budget: &Budget) -> Option<Self> {
+        budget.spend(READ_NS).ok()?;
+        budget.spend_each(token.len(), BYTE_NS).ok()?;
         read(token)
     }
 
@@ -93,9 +93,9 @@ impl Imprint {
     }
 
     /// Whether the stamp is of these bytes.
-    pub(crate) fn is_of(&self, bytes: &[u8], work: &Work) -> bool {
+    pub(crate) fn is_of(&self, bytes: &[u8], budget: &Budget) -> bool {
         self.hash().is_some_and(|hash| {
-            work.spend_hash(hash, bytes.len()).is_ok() && self.is(&hash.digest(bytes))
+            budget.spend_hash(hash, bytes.len()).is_ok() && self.is(&hash.digest(bytes))
         })
     }
 }
@@ -126,9 +126,9 @@ pub(crate) struct Token<'t> {
 
 impl<'t> Token<'t> {
     /// Reads a token in BER; none if it is not a time stamp.
-    pub(crate) fn read(ber: &'t [u8], work: &Work) -> Option<Self> {
-        work.spend(READ_NS).ok()?;
-        let cms = SignedData::read(ber, work).ok()?;
+    pub(crate) fn read(ber: &'t [u8], budget: &Budget) -> Option<Self> {
+        budget.spend(READ_NS).ok()?;
+        let cms = SignedData::read(ber, budget).ok()?;
         let imprint = Imprint::of(&cms.content_type, cms.content.as_deref()?)?;
         Some(Self { cms, imprint })
     }
@@ -272,13 +272,13 @@ pub(crate) fn prove(stamps: &[Stamp<'_>], trust: &Trust<'_>, existence: Existenc
 /// Whether a stamp is intact, is by an authority that is trusted to stamp, and was good when it is proven to have
 /// existed.
 fn holds(token: &Token<'_>, trust: &Trust<'_>, existed: Existence) -> bool {
-    let work = trust.work;
+    let budget = trust.budget;
     let Some(stamper) = token.stamper() else {
         return false;
     };
     let (cms, time_ms) = (&token.cms, token.time_ms());
-    let (evidence, added) = (cms.evidence(work), cms.added_certificates(work));
-    if work.spend_each(trust.certificates.len(), 1).is_err() {
+    let (evidence, added) = (cms.evidence(budget), cms.added_certificates(budget));
+    if budget.spend_each(trust.certificates.len(), 1).is_err() {
         return false;
     }
     let mut all = trust.clone();
@@ -286,13 +286,13 @@ fn holds(token: &Token<'_>, trust: &Trust<'_>, existed: Existence) -> bool {
     all.certificates.extend(&added);
     all.evidence.push(&evidence);
     // The token may leave out its certificate (RFC 3161 section 2.4.1, `certReq`).
-    let candidates = verify::candidates(stamper, &all.certificates, work);
+    let candidates = verify::candidates(stamper, &all.certificates, budget);
     let Some(&certificate) = candidates.first() else {
         return false;
     };
     if time_ms > existed.time_ms.saturating_add(MAX_SKEW_MS)
         || !certificate.is_valid(time_ms)
-        || !verify::is_intact_token(cms, stamper, certificate, work)
+        || !verify::is_intact_token(cms, stamper, certificate, budget)
     {
         return false;
     }

@@ -14,13 +14,13 @@ use super::signer_info::SignerInfo;
 use super::timestamp::{self, Existence, note};
 use crate::judging::Judging;
 use crate::pki::ber::{Reader, Value, tlv};
+use crate::pki::budget::{Budget, Sha256};
 use crate::pki::certificate::Parsed;
 use crate::pki::chain::{Judged, Trust};
 use crate::pki::hash::Hash;
 use crate::pki::public_key::{self, Unsupported};
 use crate::pki::signer::is_of_same_key;
 use crate::pki::verdict::{NO_CERTIFICATE, Obstacle, Times, UNKNOWN_ALGORITHM, WEAK_SIGNATURE};
-use crate::pki::work::{Sha256, Work};
 use crate::pki::{SubIndication, Verdict, oid};
 
 /// Verifies a CMS. Returns a verdict for each of its signers, in the order of the file. A CMS without signers has no
@@ -33,7 +33,7 @@ use crate::pki::{SubIndication, Verdict, oid};
 ///
 /// [`InspectError`] if the CMS can't be read, or needs more work than any honest one.
 pub fn verify(bytes: &[u8], judging: &Judging<'_>) -> Result<Vec<Verdict>, InspectError> {
-    verify_within(bytes, judging, &Work::new())
+    verify_within(bytes, judging, &Budget::new())
 }
 
 /// Like [`verify`], with the rest of a budget.
@@ -44,20 +44,20 @@ pub fn verify(bytes: &[u8], judging: &Judging<'_>) -> Result<Vec<Verdict>, Inspe
 pub fn verify_within(
     bytes: &[u8],
     judging: &Judging<'_>,
-    work: &Work,
+    budget: &Budget,
 ) -> Result<Vec<Verdict>, InspectError> {
-    judge(&SignedData::read(bytes, work)?, judging, work)
+    judge(&SignedData::read(bytes, budget)?, judging, budget)
 }
 
 /// Like [`verify_within`], for a parsed CMS.
 pub(crate) fn judge(
     read: &SignedData<'_>,
     judging: &Judging<'_>,
-    work: &Work,
+    budget: &Budget,
 ) -> Result<Vec<Verdict>, InspectError> {
     let anchors = judging.anchors.certificates();
-    let given = Parsed::of_all(judging.certificates, work);
-    let (evidence, added) = (read.evidence(work), read.added_certificates(work));
+    let given = Parsed::of_all(judging.certificates, budget);
+    let (evidence, added) = (read.evidence(budget), read.added_certificates(budget));
     let embedded = read.certificates.iter().chain(&added);
     let at_hand = embedded.chain(&given).chain(&anchors);
     let trust = Trust {
@@ -65,12 +65,12 @@ pub(crate) fn judge(
         certificates: at_hand.collect(),
         evidence: vec![&evidence],
         rules: &judging.rules,
-        work,
+        budget,
     };
-    let content = Content::of(read, judging.document, work);
+    let content = Content::of(read, judging.document, budget);
     let verification = Verification {
         read,
-        embedded: Embedded::new(read, work),
+        embedded: Embedded::new(read, budget),
         trust,
         now_ms: judging.now_ms,
     };
@@ -78,7 +78,7 @@ pub(crate) fn judge(
     let verdicts = signers
         .map(|signer| verification.verdict(signer, &content, None, &HashMap::new()))
         .collect();
-    if work.is_exhausted() {
+    if budget.is_exhausted() {
         return Err(InspectError::Malformed(
             "it would take too long to verify all that it asks for",
         ));
@@ -105,7 +105,7 @@ impl Verification<'_> {
         certificates: &HashMap<Sha256, i64>,
     ) -> Verdict {
         let Self { read, trust, .. } = self;
-        let candidates = candidates(signer, &trust.certificates, trust.work);
+        let candidates = candidates(signer, &trust.certificates, trust.budget);
         // Without the content, the signed attributes still show whose signature it is.
         let missing = content.as_ref().err().copied();
         let missing = missing.filter(|obstacle| {
@@ -114,8 +114,10 @@ impl Verification<'_> {
                 && signer.signed.is_some()
         });
         let (certificate, intact) = match (content, candidates.first()) {
-            (Ok(content), _) => find_signer(signer, &candidates, Some(content), trust.work),
-            (Err(_), _) if missing.is_some() => find_signer(signer, &candidates, None, trust.work),
+            (Ok(content), _) => find_signer(signer, &candidates, Some(content), trust.budget),
+            (Err(_), _) if missing.is_some() => {
+                find_signer(signer, &candidates, None, trust.budget)
+            }
             (Err(obstacle), Some(first)) => (Ok(*first), Err(*obstacle)),
             (Err(_), None) => (Err(NO_CERTIFICATE), Err(NO_CERTIFICATE)),
         };
@@ -133,18 +135,18 @@ impl Verification<'_> {
         let mut judged_certificate = certificate.ok();
         let mut verdict = Verdict::new(intact, times, |time_ms, basis| {
             let well_formed = certificate.and_then(|certificate| {
-                well_formed(read, signer, certificate, trust.work).map(|()| certificate)
+                well_formed(read, signer, certificate, trust.budget).map(|()| certificate)
             });
             match well_formed {
                 Ok(certificate) => {
                     let others = candidates.iter().copied();
-                    let others = others.filter(|other| is_named(other, signer, trust.work));
+                    let others = others.filter(|other| is_named(other, signer, trust.budget));
                     let chosen = trust.judge_signer(certificate, others, time_ms, basis);
                     judged_certificate = Some(chosen.certificate);
                     let judged = chosen.judged.where_proven(|sha256| {
                         // A certificate that the signed attributes name is as old as the signature.
                         let is_named = chosen.certificate.sha256() == sha256
-                            && names_certificate(chosen.certificate, signer, trust.work)
+                            && names_certificate(chosen.certificate, signer, trust.budget)
                                 == Some(true);
                         let signed = is_named.then_some(time_ms);
                         let stamped = proven.certificates.get(sha256).copied();
@@ -158,12 +160,12 @@ impl Verification<'_> {
         if let Some(missing) = missing {
             verdict = verdict.without_content(missing);
         }
-        let embedded = read.certificate(signer, trust.work);
+        let embedded = read.certificate(signer, trust.budget);
         let other = judged_certificate
             .filter(|judged| embedded.is_none_or(|embedded| embedded.der() != judged.der()));
-        verdict.certificate = other.and_then(|other| other.describe(trust.work).ok());
+        verdict.certificate = other.and_then(|other| other.describe(trust.budget).ok());
         // The content of a countersignature is the value of the signature (RFC 5652 section 11.4).
-        let value = Ok(Content::new(&signer.signature, trust.work));
+        let value = Ok(Content::new(&signer.signature, trust.budget));
         let countersigners = signer.countersigners.iter().enumerate();
         verdict.countersignatures = countersigners
             .map(|(place, countersigner)| {
@@ -193,14 +195,14 @@ const OTHER_TYPE: Obstacle = Obstacle::failed(
 pub(super) fn candidates<'c>(
     signer: &SignerInfo<'_>,
     at_hand: &[&'c Parsed<'c>],
-    work: &Work,
+    budget: &Budget,
 ) -> Vec<&'c Parsed<'c>> {
     let at_hand = at_hand.iter().copied();
     let mut found: Vec<_> = at_hand
-        .filter(|certificate| signer.identifier.names(certificate, work))
+        .filter(|certificate| signer.identifier.names(certificate, budget))
         .collect();
     if found.len() > 1 {
-        found.sort_by_cached_key(|certificate| !is_named(certificate, signer, work));
+        found.sort_by_cached_key(|certificate| !is_named(certificate, signer, budget));
     }
     found
 }
@@ -210,16 +212,16 @@ fn find_signer<'c>(
     signer: &SignerInfo<'_>,
     candidates: &[&'c Parsed<'c>],
     content: Option<&Content<'_>>,
-    work: &Work,
+    budget: &Budget,
 ) -> (Result<&'c Parsed<'c>, Obstacle>, Result<(), Obstacle>) {
     let mut first = (Err(NO_CERTIFICATE), Err(NO_CERTIFICATE));
     let mut tried: Vec<&Parsed<'_>> = Vec::new();
     for &candidate in candidates {
-        let is_known = |other: &&Parsed<'_>| is_of_same_key(other, candidate, work);
+        let is_known = |other: &&Parsed<'_>| is_of_same_key(other, candidate, budget);
         if tried.iter().any(is_known) {
             continue;
         }
-        let intact = is_intact(signer, candidate, content, work);
+        let intact = is_intact(signer, candidate, content, budget);
         if intact.is_ok() {
             return (Ok(candidate), intact);
         }
@@ -229,7 +231,7 @@ fn find_signer<'c>(
                 // 319 102-1 clause 5.2.3.4).
                 Err(obstacle)
                     if obstacle.why == SubIndication::SigCryptoFailure
-                        && !is_named(candidate, signer, work) =>
+                        && !is_named(candidate, signer, budget) =>
                 {
                     (Err(OTHER_CERTIFICATE), Err(OTHER_CERTIFICATE))
                 }
@@ -246,13 +248,13 @@ pub(super) fn is_intact_token(
     token: &SignedData<'_>,
     stamper: &SignerInfo<'_>,
     certificate: &Parsed<'_>,
-    work: &Work,
+    budget: &Budget,
 ) -> bool {
-    let intact = Content::of(token, None, work)
-        .and_then(|content| is_intact(stamper, certificate, Some(&content), work))
-        .and_then(|()| well_formed(token, stamper, certificate, work))
+    let intact = Content::of(token, None, budget)
+        .and_then(|content| is_intact(stamper, certificate, Some(&content), budget))
+        .and_then(|()| well_formed(token, stamper, certificate, budget))
         .and_then(|()| check_strength(stamper, certificate));
-    intact.is_ok() && names_certificate(certificate, stamper, work) == Some(true)
+    intact.is_ok() && names_certificate(certificate, stamper, budget) == Some(true)
 }
 
 /// Checks that the signed content is unchanged, and that the signature verifies under the key of the certificate.
@@ -261,7 +263,7 @@ fn is_intact(
     signer: &SignerInfo<'_>,
     certificate: &Parsed<'_>,
     content: Option<&Content<'_>>,
-    work: &Work,
+    budget: &Budget,
 ) -> Result<(), Obstacle> {
     let hash = signer.digest_algorithm.hash();
     let verifies = |message: &[u8]| {
@@ -271,7 +273,7 @@ fn is_intact(
             hash,
             message,
             &signer.signature,
-            work,
+            budget,
         )
     };
     let held = match (&signer.signed, content) {
@@ -304,7 +306,7 @@ fn is_intact(
             let stored = tlv(SET, encoding.content());
             match verifies(&stored) {
                 Ok(false) => {
-                    let der = in_der(&stored, work).filter(|der| *der != stored);
+                    let der = in_der(&stored, budget).filter(|der| *der != stored);
                     der.map_or(Ok(false), |der| verifies(&der))
                 }
                 held => held,
@@ -325,8 +327,8 @@ fn is_intact(
 const ENCODE_NS: u64 = 100;
 
 /// The value in DER; none if it can't be encoded so, or the budget is exhausted.
-pub(super) fn in_der(ber: &[u8], work: &Work) -> Option<Vec<u8>> {
-    work.spend_each(ber.len(), ENCODE_NS).ok()?;
+pub(super) fn in_der(ber: &[u8], budget: &Budget) -> Option<Vec<u8>> {
+    budget.spend_each(ber.len(), ENCODE_NS).ok()?;
     Reader::new(ber).next().ok()??.to_der().ok()
 }
 
@@ -347,7 +349,7 @@ fn well_formed(
     read: &SignedData<'_>,
     signer: &SignerInfo<'_>,
     certificate: &Parsed<'_>,
-    work: &Work,
+    budget: &Budget,
 ) -> Result<(), Obstacle> {
     if signer.signed.is_none() {
         // Without signed attributes, nothing states the content type that was signed (RFC 5652 section 5.3).
@@ -384,15 +386,15 @@ fn well_formed(
     if signer.depth == 0 && content_type.as_ref() != Some(&read.content_type) {
         return Err(OTHER_TYPE);
     }
-    match names_certificate(certificate, signer, work) {
+    match names_certificate(certificate, signer, budget) {
         Some(false) => Err(OTHER_CERTIFICATE),
         _ => Ok(()),
     }
 }
 
 /// Whether the signed attributes name this certificate, or no certificate.
-fn is_named(certificate: &Parsed<'_>, signer: &SignerInfo<'_>, work: &Work) -> bool {
-    names_certificate(certificate, signer, work) != Some(false)
+fn is_named(certificate: &Parsed<'_>, signer: &SignerInfo<'_>, budget: &Budget) -> bool {
+    names_certificate(certificate, signer, budget) != Some(false)
 }
 
 /// Whether the signed attributes name this certificate as the signer's (RFC 5035 sections 3 and 4). If they name one in
@@ -400,7 +402,7 @@ fn is_named(certificate: &Parsed<'_>, signer: &SignerInfo<'_>, work: &Work) -> b
 fn names_certificate(
     certificate: &Parsed<'_>,
     signer: &SignerInfo<'_>,
-    work: &Work,
+    budget: &Budget,
 ) -> Option<bool> {
     let versions = [
         (oid::SIGNING_CERTIFICATE_V2, true),
@@ -415,7 +417,7 @@ fn names_certificate(
             let named = named_digest(value, is_v2);
             let der = certificate.der();
             named.is_some_and(|(hash, digest)| {
-                work.spend_hash(hash, der.len()).is_ok() && hash.digest(der) == *digest
+                budget.spend_hash(hash, der.len()).is_ok() && hash.digest(der) == *digest
             })
         })
     });

@@ -11,13 +11,13 @@ use x509_parser::x509::X509Name;
 
 use super::algorithm::AlgorithmIdentifier;
 use super::ber::{Reader, hex};
+use super::budget::{Budget, Exhausted, Sha256};
 use super::extensions::Extensions;
 use super::hash::Hash;
 use super::name::describe_name;
 use super::person::{bin, iin, role};
 use super::public_key;
 use super::same_name::DistinguishedName;
-use super::work::{Exhausted, Sha256, Work};
 use super::{Certificate, Malformed, Name, oid};
 use crate::digest::{sha256, to_hex};
 
@@ -55,7 +55,7 @@ impl<'a> Parsed<'a> {
     pub(crate) fn read_all(
         mut certificates: Reader<'a>,
         max: usize,
-        work: &Work,
+        budget: &Budget,
     ) -> Result<Vec<Self>, Malformed> {
         let mut all = Vec::new();
         while let Some(value) = certificates.next()? {
@@ -63,24 +63,24 @@ impl<'a> Parsed<'a> {
                 return Err(Malformed("it has too many certificates to read"));
             }
             if value.is_sequence() {
-                all.extend(Self::from_der_within(value.raw, work));
+                all.extend(Self::from_der_within(value.raw, budget));
             }
         }
         Ok(all)
     }
 
     /// Reads several encodings, and skips those that are not certificates.
-    pub(crate) fn of_all(encodings: &'a [Vec<u8>], work: &Work) -> Vec<Self> {
+    pub(crate) fn of_all(encodings: &'a [Vec<u8>], budget: &Budget) -> Vec<Self> {
         let encodings = encodings.iter();
         encodings
-            .filter_map(|der| Self::from_der_within(der, work))
+            .filter_map(|der| Self::from_der_within(der, budget))
             .collect()
     }
 
     /// Like [`Self::from_der`], but spends from a budget; none if that is exhausted.
-    pub(crate) fn from_der_within(der: &'a [u8], work: &Work) -> Option<Self> {
+    pub(crate) fn from_der_within(der: &'a [u8], budget: &Budget) -> Option<Self> {
         let bytes = der.len().min(MAX_BYTES);
-        work.spend(READ_NS + bytes as u64 * BYTE_NS).ok()?;
+        budget.spend(READ_NS + bytes as u64 * BYTE_NS).ok()?;
         Self::from_der(der)
     }
 
@@ -140,8 +140,8 @@ impl<'a> Parsed<'a> {
     }
 
     /// Whether it names itself as its issuer (RFC 5280 section 3.2).
-    pub(crate) fn is_self_issued(&self, work: &Work) -> bool {
-        self.subject.is(&self.issuer, work)
+    pub(crate) fn is_self_issued(&self, budget: &Budget) -> bool {
+        self.subject.is(&self.issuer, budget)
     }
 
     /// SHA-256 of its encoding.
@@ -193,22 +193,22 @@ impl<'a> Parsed<'a> {
         algorithm: &AlgorithmIdentifier<'_>,
         message: &[u8],
         signature: &[u8],
-        work: &Work,
+        budget: &Budget,
     ) -> bool {
         let key = self.certificate.public_key();
-        public_key::verify(key, algorithm, None, message, signature, work) == Ok(true)
+        public_key::verify(key, algorithm, None, message, signature, budget) == Ok(true)
     }
 
     /// Whether this certificate issued `of`: its subject is the issuer there, and its key made the signature.
-    pub(crate) fn has_issued(&self, of: &Parsed<'_>, work: &Work) -> bool {
+    pub(crate) fn has_issued(&self, of: &Parsed<'_>, budget: &Budget) -> bool {
         let x509 = of.x509();
         // Both fields must name the same algorithm (RFC 5280 section 4.1.1.2): only one of them is signed.
         x509.signature_algorithm == x509.tbs_certificate.signature
-            && self.subject.is(&of.issuer, work)
-            && work.issued(self.sha256(), of.sha256(), || {
+            && self.subject.is(&of.issuer, budget)
+            && budget.issued(self.sha256(), of.sha256(), || {
                 let signature = &x509.signature_value.data;
                 of.signature_algorithm().is_some_and(|algorithm| {
-                    self.has_signed(&algorithm, x509.tbs_certificate.as_ref(), signature, work)
+                    self.has_signed(&algorithm, x509.tbs_certificate.as_ref(), signature, budget)
                 })
             })
     }
@@ -249,9 +249,9 @@ impl<'a> Parsed<'a> {
         hash: Hash,
         [subject, key]: [&[u8]; 2],
         of: &Parsed<'_>,
-        work: &Work,
+        budget: &Budget,
     ) -> bool {
-        let digest = |bytes: &[u8]| match work.spend_hash(hash, bytes.len()) {
+        let digest = |bytes: &[u8]| match budget.spend_hash(hash, bytes.len()) {
             Ok(()) => hash.digest(bytes),
             Err(Exhausted) => Vec::new(),
         };
@@ -275,12 +275,12 @@ impl<'a> Parsed<'a> {
         &self.certificate.public_key().subject_public_key.data
     }
 
-    pub(crate) fn describe(&self, work: &Work) -> Result<Certificate, Malformed> {
+    pub(crate) fn describe(&self, budget: &Budget) -> Result<Certificate, Malformed> {
         let names = [self.certificate.subject(), self.certificate.issuer()];
         let attributes = names.map(|name| name.iter_attributes().count());
-        work.spend(TELL_NS)?;
-        work.spend_each(attributes.iter().sum(), TELL_ATTRIBUTE_NS)?;
-        work.spend_each(self.der.len(), BYTE_NS)?;
+        budget.spend(TELL_NS)?;
+        budget.spend_each(attributes.iter().sum(), TELL_ATTRIBUTE_NS)?;
+        budget.spend_each(self.der.len(), BYTE_NS)?;
         Ok(Certificate {
             subject: describe_name(self.certificate.subject()),
             issuer: describe_name(self.certificate.issuer()),
@@ -387,19 +387,19 @@ impl Parsed<'_> {
 
 /// Describes a certificate in DER; none if `der` is not one.
 pub fn describe_certificate(der: &[u8]) -> Option<Certificate> {
-    describe_certificate_within(der, &Work::new())
+    describe_certificate_within(der, &Budget::new())
 }
 
 /// Like [`describe_certificate`], but spends from a budget; none also if that is exhausted.
-pub fn describe_certificate_within(der: &[u8], work: &Work) -> Option<Certificate> {
-    Parsed::from_der_within(der, work)?.describe(work).ok()
+pub fn describe_certificate_within(der: &[u8], budget: &Budget) -> Option<Certificate> {
+    Parsed::from_der_within(der, budget)?.describe(budget).ok()
 }
 
 /// Reads and describes an encoded name.
-pub(crate) fn read_name(der: &[u8], work: &Work) -> Result<Name, Malformed> {
-    work.spend_each(der.len(), BYTE_NS)?;
+pub(crate) fn read_name(der: &[u8], budget: &Budget) -> Result<Name, Malformed> {
+    budget.spend_each(der.len(), BYTE_NS)?;
     let (_, name) =
         X509Name::from_der(der).map_err(|_| Malformed("a signer's issuer is no name"))?;
-    work.spend_each(name.iter_attributes().count(), TELL_ATTRIBUTE_NS)?;
+    budget.spend_each(name.iter_attributes().count(), TELL_ATTRIBUTE_NS)?;
     Ok(describe_name(&name))
 }

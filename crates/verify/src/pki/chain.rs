@@ -3,12 +3,12 @@
 use x509_parser::extensions::ParsedExtension;
 use x509_parser::x509::X509Version;
 
+use super::budget::{Budget, Sha256};
 use super::certificate::Parsed;
 use super::revocation::{Evidence, Revocation};
 use super::rules::{RevocationRule, Rules};
 use super::status::{Place, Signers};
 use super::verdict::{Basis, Obstacle, SubIndication, UNKNOWN_ALGORITHM};
-use super::work::{Sha256, Work};
 use super::{oid, path};
 use crate::digest::to_hex;
 
@@ -64,7 +64,7 @@ pub(crate) struct Trust<'a> {
     /// The revocation information at hand.
     pub(crate) evidence: Vec<&'a Evidence<'a>>,
     pub(crate) rules: &'a Rules,
-    pub(crate) work: &'a Work,
+    pub(crate) budget: &'a Budget,
 }
 
 /// The kind of signature that a certificate must be meant for.
@@ -137,7 +137,7 @@ impl Trust<'_> {
         }
         let usages = certificate.extended_key_usages().len() as u64;
         // If the budget is exhausted, the verdict does not count.
-        let left = self.work.spend(JUDGE_NS + usages * USAGE_NS);
+        let left = self.budget.spend(JUDGE_NS + usages * USAGE_NS);
         if left.is_err() {
             return Judged::from(UNKNOWN_ALGORITHM);
         }
@@ -221,7 +221,7 @@ impl<'t> Search<'t, '_> {
         }
         let at_hand = trust.certificates.iter().copied();
         for issuer in trust.anchors.iter().chain(at_hand) {
-            let names = issuer.subject().is(last.issuer(), trust.work);
+            let names = issuer.subject().is(last.issuer(), trust.budget);
             if !names || path.iter().any(|other| other.sha256() == issuer.sha256()) {
                 continue;
             }
@@ -229,10 +229,10 @@ impl<'t> Search<'t, '_> {
                 return false;
             };
             self.left = left;
-            if trust.work.spend(STEP_NS).is_err() {
+            if trust.budget.spend(STEP_NS).is_err() {
                 return false;
             }
-            if !issuer.has_issued(last, trust.work) {
+            if !issuer.has_issued(last, trust.budget) {
                 continue;
             }
             // A certificate of version 1 has no extension that allows it to issue others, and a trust anchor needs none
@@ -240,7 +240,7 @@ impl<'t> Search<'t, '_> {
             let may = if issuer.x509().version == X509Version::V1 && self.is_trusted(issuer) {
                 Ok(())
             } else {
-                may_issue(issuer, path, trust.work)
+                may_issue(issuer, path, trust.budget)
             };
             if let Err(obstacle) = may {
                 self.barrier = self.barrier.or(Some(obstacle));
@@ -258,7 +258,7 @@ impl<'t> Search<'t, '_> {
 
     fn is_trusted(&self, certificate: &Parsed<'_>) -> bool {
         let trust = self.trust;
-        let is_it = |anchor: &Parsed<'_>| trust.work.is_same(anchor.der(), certificate.der());
+        let is_it = |anchor: &Parsed<'_>| trust.budget.is_same(anchor.der(), certificate.der());
         match self.anchor {
             Some(anchor) => is_it(anchor),
             None => trust.anchors.iter().any(is_it),
@@ -277,10 +277,10 @@ impl<'t> Search<'t, '_> {
         let mut obstacle = None;
         let mut untold = None;
         // If the budget is exhausted, the verdict does not count.
-        if self.trust.work.spend_each(path.len(), STEP_NS).is_err() {
+        if self.trust.budget.spend_each(path.len(), STEP_NS).is_err() {
             obstacle = Some(UNKNOWN_ALGORITHM);
         }
-        if let Err(wrong) = path::check(path, self.rules, self.trust.work) {
+        if let Err(wrong) = path::check(path, self.rules, self.trust.budget) {
             obstacle = obstacle.or(Some(wrong));
         }
         if !path.iter().all(|it| it.is_valid(self.time_ms)) {
@@ -402,7 +402,11 @@ fn check_purpose(certificate: &Parsed<'_>, purpose: Purpose) -> Result<(), Obsta
 
 /// Checks that a certificate's key may sign other certificates (RFC 5280 sections 4.2.1.3 and 4.2.1.9), with these
 /// below it.
-fn may_issue(certificate: &Parsed<'_>, below: &[&Parsed<'_>], work: &Work) -> Result<(), Obstacle> {
+fn may_issue(
+    certificate: &Parsed<'_>,
+    below: &[&Parsed<'_>],
+    budget: &Budget,
+) -> Result<(), Obstacle> {
     let x509 = certificate.x509();
     // An issuer must have a name (RFC 5280 sections 4.1.2.4 and 4.1.2.6).
     if x509.subject().iter().next().is_none() {
@@ -419,7 +423,7 @@ fn may_issue(certificate: &Parsed<'_>, below: &[&Parsed<'_>], work: &Work) -> Re
     };
     // Authorities between this one and the signer. Self-issued certificates do not count.
     let between = below.iter().skip(1);
-    let between = between.filter(|it| !it.is_self_issued(work)).count() as u64;
+    let between = between.filter(|it| !it.is_self_issued(budget)).count() as u64;
     match constraints.path_len_constraint {
         Some(most) if between > most.into() => Err(TOO_LONG),
         _ => Ok(()),

@@ -8,6 +8,7 @@ use asn1_rs::{Class, Tag};
 use super::Malformed;
 use super::algorithm::AlgorithmIdentifier;
 use super::ber::Reader;
+use super::budget::{Budget, Sha256};
 use super::certificate::Parsed;
 use super::distribution::{ALL_REASONS, Point, keys};
 use super::extensions::Extension;
@@ -16,7 +17,6 @@ use super::public_key;
 use super::revocation::{Statement, bits};
 use super::same_name::DistinguishedName;
 use super::scope::Scope;
-use super::work::{Sha256, Work};
 
 /// Cost of scanning a byte of entries.
 const BYTE_NS: u64 = 12;
@@ -113,12 +113,12 @@ impl<'a> Crl<'a> {
     ///
     /// With 0, only an entry for the certificate counts, and its absence proves nothing. None if the list does not
     /// cover certificates of that issuer.
-    pub(super) fn reasons_of(&self, certificate: &Parsed<'_>, work: &Work) -> Option<u16> {
+    pub(super) fn reasons_of(&self, certificate: &Parsed<'_>, budget: &Budget) -> Option<u16> {
         let points = certificate.extensions().distribution_points;
-        let points = points.map_or(Vec::new(), |value| Point::read_all(value, work));
-        let is_own = self.issuer.is(certificate.issuer(), work);
+        let points = points.map_or(Vec::new(), |value| Point::read_all(value, budget));
+        let is_own = self.issuer.is(certificate.issuer(), budget);
         let publishes =
-            |point: &Point<'_>| self.scope.indirect && point.is_published_by(&self.issuer, work);
+            |point: &Point<'_>| self.scope.indirect && point.is_published_by(&self.issuer, budget);
         if !is_own && !points.iter().any(publishes) {
             return None;
         }
@@ -143,7 +143,7 @@ impl<'a> Crl<'a> {
                 Some(_) => publishes(point),
                 None => is_own,
             };
-            if fits && self.is_of_place(point, certificate, work) {
+            if fits && self.is_of_place(point, certificate, budget) {
                 reasons |= point.reasons & scope.reasons.unwrap_or(ALL_REASONS);
             }
         }
@@ -151,11 +151,11 @@ impl<'a> Crl<'a> {
     }
 
     /// Whether the list belongs to a distribution point of the certificate (RFC 5280 section 6.3.3 (b) (2) (i)).
-    fn is_of_place(&self, point: &Point<'_>, certificate: &Parsed<'_>, work: &Work) -> bool {
+    fn is_of_place(&self, point: &Point<'_>, certificate: &Parsed<'_>, budget: &Budget) -> bool {
         let Some(place) = self.scope.place else {
             return true;
         };
-        let Some(place) = place.keys(&self.issuer, work) else {
+        let Some(place) = place.keys(&self.issuer, budget) else {
             return false;
         };
         let publisher = match point.publisher {
@@ -163,10 +163,10 @@ impl<'a> Crl<'a> {
             None => certificate.issuer(),
         };
         let own = match (&point.name, point.publisher) {
-            (Some(name), _) => name.keys(publisher, work),
-            (None, Some(publishers)) => keys(publishers, work),
+            (Some(name), _) => name.keys(publisher, budget),
+            (None, Some(publishers)) => keys(publishers, budget),
             (None, None) => {
-                let issuer = publisher.key(work);
+                let issuer = publisher.key(budget);
                 return issuer.is_some_and(|issuer| place.contains(&(DIRECTORY_NAME, issuer)));
             }
         };
@@ -179,7 +179,7 @@ impl<'a> Crl<'a> {
     }
 
     /// Whether this delta list may be combined with a complete one (RFC 5280 section 5.2.4).
-    pub(super) fn completes(&self, other: &Self, work: &Work) -> bool {
+    pub(super) fn completes(&self, other: &Self, budget: &Budget) -> bool {
         let (own, of) = (&self.scope, &other.scope);
         let (Some(base), Some(number), Some(complete)) = (own.base, own.number, of.number) else {
             return false;
@@ -188,7 +188,7 @@ impl<'a> Crl<'a> {
             && number_of(complete) < number_of(number)
             && own.point == of.point
             && own.authority_key == of.authority_key
-            && self.issuer.is(&other.issuer, work)
+            && self.issuer.is(&other.issuer, budget)
     }
 
     /// Whether this list has a higher number than the other.
@@ -198,7 +198,7 @@ impl<'a> Crl<'a> {
     }
 
     /// Whether `signer` signed the list, may sign lists, and has the name of the list's issuer.
-    pub(super) fn is_signed_by(&self, signer: &Parsed<'_>, work: &Work) -> bool {
+    pub(super) fn is_signed_by(&self, signer: &Parsed<'_>, budget: &Budget) -> bool {
         let mut known = self.signed_by.borrow_mut();
         if let Some(signed) = known.get(signer.sha256()) {
             return *signed;
@@ -209,8 +209,8 @@ impl<'a> Crl<'a> {
             Err(_) => false,
         };
         let signed = may_sign
-            && signer.subject().is(&self.issuer, work)
-            && signer.has_signed(&self.algorithm, self.tbs, self.signature, work);
+            && signer.subject().is(&self.issuer, budget)
+            && signer.has_signed(&self.algorithm, self.tbs, self.signature, budget);
         known.insert(*signer.sha256(), signed);
         signed
     }
@@ -232,23 +232,23 @@ impl<'a> Crl<'a> {
     }
 
     /// Looks up a certificate in the entries; none if these can't be read, or the budget is exhausted.
-    pub(super) fn find(&self, certificate: &Parsed<'_>, work: &Work) -> Option<Found> {
+    pub(super) fn find(&self, certificate: &Parsed<'_>, budget: &Budget) -> Option<Found> {
         let mut known = self.found.borrow_mut();
         let found = known.entry(*certificate.sha256()).or_insert_with(|| {
-            work.spend_each(self.tbs.len(), BYTE_NS).ok()?;
-            self.scan(certificate, work).ok()?
+            budget.spend_each(self.tbs.len(), BYTE_NS).ok()?;
+            self.scan(certificate, budget).ok()?
         });
         *found
     }
 
-    fn scan(&self, certificate: &Parsed<'_>, work: &Work) -> Result<Option<Found>, Malformed> {
+    fn scan(&self, certificate: &Parsed<'_>, budget: &Budget) -> Result<Option<Found>, Malformed> {
         let mut found = Found::default();
         let Some(mut entries) = self.revoked else {
             return Ok(Some(found));
         };
         let serial = certificate.x509().raw_serial();
         // An entry is about the issuer that was last named, by itself or by an entry before (RFC 5280 section 5.3.3).
-        let mut is_of_issuer = self.issuer.is(certificate.issuer(), work);
+        let mut is_of_issuer = self.issuer.is(certificate.issuer(), budget);
         while let Some(entry) = entries.next()? {
             let mut fields = entry.inside();
             let own = fields.expect(Tag::Integer, "an entry has no serial number")?;
@@ -261,7 +261,7 @@ impl<'a> Crl<'a> {
                     let value = extension.value;
                     match extension.number() {
                         Some(21) => reason = value.last().copied().unwrap_or_default(),
-                        Some(29) => is_of_issuer = names(value, certificate.issuer(), work),
+                        Some(29) => is_of_issuer = names(value, certificate.issuer(), budget),
                         Some(23 | 24) => {}
                         _ => found.has_unknown |= extension.critical,
                     }
@@ -294,13 +294,13 @@ impl Found {
 }
 
 /// Whether a `certificateIssuer` names this issuer.
-fn names(value: &[u8], issuer: &DistinguishedName<'_>, work: &Work) -> bool {
+fn names(value: &[u8], issuer: &DistinguishedName<'_>, budget: &Budget) -> bool {
     let Ok(list) = Reader::new(value).expect(Tag::Sequence, "") else {
         return false;
     };
     let mut all = list.inside();
     while let Ok(Some(one)) = all.next() {
-        if GeneralName::read(&one).is_some_and(|one| one.is_directory(issuer, work)) {
+        if GeneralName::read(&one).is_some_and(|one| one.is_directory(issuer, budget)) {
             return true;
         }
     }

@@ -6,9 +6,9 @@ use std::collections::HashSet;
 use asn1_rs::{Class, Tag};
 
 use super::ber::{Reader, Value};
+use super::budget::Budget;
 use super::general_name::{DIRECTORY_NAME, GeneralName};
 use super::same_name::DistinguishedName;
-use super::work::Work;
 
 /// Cost of reading a name, besides preparing it.
 const READ_NS: u64 = 500;
@@ -44,12 +44,12 @@ impl<'a> PlaceName<'a> {
     pub(super) fn keys(
         &self,
         publisher: &DistinguishedName<'_>,
-        work: &Work,
+        budget: &Budget,
     ) -> Option<HashSet<Key>> {
         match *self {
-            Self::Full(names) => keys(names, work),
+            Self::Full(names) => keys(names, budget),
             Self::Relative(part) => {
-                let name = publisher.key_with(part, work)?;
+                let name = publisher.key_with(part, budget)?;
                 Some(HashSet::from([(DIRECTORY_NAME, name)]))
             }
         }
@@ -57,11 +57,11 @@ impl<'a> PlaceName<'a> {
 }
 
 /// Names in the form for looking up.
-pub(super) fn keys(mut names: Reader<'_>, work: &Work) -> Option<HashSet<Key>> {
+pub(super) fn keys(mut names: Reader<'_>, budget: &Budget) -> Option<HashSet<Key>> {
     let mut keys = HashSet::new();
     while let Some(name) = names.next().ok()? {
-        work.spend(READ_NS).ok()?;
-        keys.insert(GeneralName::read(&name)?.key(work)?);
+        budget.spend(READ_NS).ok()?;
+        keys.insert(GeneralName::read(&name)?.key(budget)?);
     }
     Some(keys)
 }
@@ -78,14 +78,14 @@ pub(super) struct Point<'a> {
 
 impl<'a> Point<'a> {
     /// Reads the extension of a certificate; skips what can't be read.
-    pub(super) fn read_all(value: &'a [u8], work: &Work) -> Vec<Self> {
+    pub(super) fn read_all(value: &'a [u8], budget: &Budget) -> Vec<Self> {
         let Ok(list) = Reader::new(value).expect(Tag::Sequence, "") else {
             return Vec::new();
         };
         let mut points = Vec::new();
         let mut all = list.inside();
         while let Ok(Some(point)) = all.next() {
-            if work.spend(READ_NS).is_err() {
+            if budget.spend(READ_NS).is_err() {
                 break;
             }
             points.extend(Self::read(&point));
@@ -109,16 +109,16 @@ impl<'a> Point<'a> {
     }
 
     /// Whether an authority with this name publishes there for others.
-    pub(super) fn is_published_by(&self, name: &DistinguishedName<'_>, work: &Work) -> bool {
+    pub(super) fn is_published_by(&self, name: &DistinguishedName<'_>, budget: &Budget) -> bool {
         let Some(mut names) = self.publisher else {
             return false;
         };
         while let Ok(Some(one)) = names.next() {
-            if work.spend(READ_NS).is_err() {
+            if budget.spend(READ_NS).is_err() {
                 return false;
             }
             let one = GeneralName::read(&one);
-            if one.is_some_and(|one| one.is_directory(name, work)) {
+            if one.is_some_and(|one| one.is_directory(name, budget)) {
                 return true;
             }
         }

@@ -3,8 +3,8 @@
 use asn1_rs::Class;
 
 use super::ber::Value;
+use super::budget::Budget;
 use super::same_name::DistinguishedName;
-use super::work::Work;
 
 const OTHER_NAME: u32 = 0;
 /// `id-on-SmtpUTF8Mailbox` (RFC 9598 section 3): the content of its OID.
@@ -74,21 +74,21 @@ impl<'a> GeneralName<'a> {
     }
 
     /// Whether a directory name begins with the parts of this one; none if the budget is exhausted.
-    pub(super) fn contains_directory(&self, name: &Self, work: &Work) -> Option<bool> {
-        self.name.contains(&name.name, work)
+    pub(super) fn contains_directory(&self, name: &Self, budget: &Budget) -> Option<bool> {
+        self.name.contains(&name.name, budget)
     }
 
     /// Whether it is this directory name.
-    pub(super) fn is_directory(&self, name: &DistinguishedName<'_>, work: &Work) -> bool {
-        self.form == DIRECTORY_NAME && self.name.is(name, work)
+    pub(super) fn is_directory(&self, name: &DistinguishedName<'_>, budget: &Budget) -> bool {
+        self.form == DIRECTORY_NAME && self.name.is(name, budget)
     }
 
     /// Its form, and a spelling that is common to all its encodings; none if the budget is exhausted.
-    pub(super) fn key(&self, work: &Work) -> Option<(u32, Vec<u8>)> {
+    pub(super) fn key(&self, budget: &Budget) -> Option<(u32, Vec<u8>)> {
         let name = if self.form == DIRECTORY_NAME {
-            self.name.key(work)?
+            self.name.key(budget)?
         } else {
-            work.spend_each(self.bytes().len(), 1).ok()?;
+            budget.spend_each(self.bytes().len(), 1).ok()?;
             self.bytes().to_vec()
         };
         Some((self.form, name))

@@ -4,7 +4,7 @@
 //! - `certificate` parses a certificate (RFC 5280). `name`, `person` and `oid` turn names and object identifiers into
 //!   terms that people know. `pem` writes PEM.
 //! - `public_key` verifies a signature under a key, with the cryptography of `hash`, `rsa`, `ecdsa` and `gost` (its
-//!   curves are in `gost_curves`, their arithmetic in `weierstrass`). `work` has the budget for all of this.
+//!   curves are in `gost_curves`, their arithmetic in `weierstrass`). `budget` has the budget for all of this.
 //! - `signer` chooses among the certificates that could be a signer's.
 //! - `chain` searches for a chain to a trust anchor and judges it by `rules`. `status` finds out whether its
 //!   certificates were revoked, from `crl` (`scope` says which certificates a list covers), `ocsp` and `revocation`.
@@ -16,6 +16,7 @@ pub(crate) mod algorithm;
 #[cfg(test)]
 pub(crate) mod authority;
 pub(crate) mod ber;
+pub mod budget;
 pub(crate) mod certificate;
 pub(crate) mod chain;
 mod crl;
@@ -46,17 +47,16 @@ pub(crate) mod signer;
 mod status;
 pub(crate) mod verdict;
 mod weierstrass;
-pub mod work;
 #[cfg(test)]
 mod wycheproof;
 
+pub use budget::{Budget, Issued};
 pub use certificate::{KeyUsage, describe_certificate, describe_certificate_within};
 pub use chain::Anchors;
 pub use pem::to_pem;
 pub use revocation::Revocation;
 pub use rules::{RevocationRule, Rules};
 pub use verdict::{Basis, Indication, Outcome, SubIndication, Verdict};
-pub use work::{Issued, Work};
 
 use serde::Serialize;
 
@@ -153,8 +153,8 @@ pub struct Algorithm {
 #[error("{0}")]
 pub struct Malformed(pub &'static str);
 
-impl From<work::Exhausted> for Malformed {
-    fn from(work::Exhausted: work::Exhausted) -> Self {
+impl From<budget::Exhausted> for Malformed {
+    fn from(budget::Exhausted: budget::Exhausted) -> Self {
         Self("it would take too long to examine all that it asks for")
     }
 }

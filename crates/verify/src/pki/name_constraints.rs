@@ -6,9 +6,9 @@
 use asn1_rs::{Class, Tag};
 
 use super::ber::{Reader, Value};
+use super::budget::Budget;
 use super::certificate::Parsed;
 use super::general_name::{DIRECTORY_NAME, DNS_NAME, GeneralName, IP_ADDRESS, RFC822_NAME, URI};
-use super::work::Work;
 
 /// Cost of comparing a name with a constraint, besides preparing either.
 const COMPARE_NS: u64 = 100;
@@ -44,8 +44,9 @@ struct Subtrees<'a> {
 
 impl<'a> NameConstraints<'a> {
     /// Adds the constraints of an authority.
-    pub(super) fn add(&mut self, value: &'a [u8], work: &Work) -> Result<(), Wrong> {
-        work.spend_each(value.len(), BYTE_NS)
+    pub(super) fn add(&mut self, value: &'a [u8], budget: &Budget) -> Result<(), Wrong> {
+        budget
+            .spend_each(value.len(), BYTE_NS)
             .map_err(|_| Wrong::Exhausted)?;
         let list = Reader::new(value).expect(Tag::Sequence, "");
         let mut fields = list.map_err(|_| Wrong::Unreadable)?.inside();
@@ -60,7 +61,7 @@ impl<'a> NameConstraints<'a> {
             };
             let mut all = field.inside();
             while let Some(one) = all.next().map_err(|_| Wrong::Unreadable)? {
-                work.spend(READ_NS).map_err(|_| Wrong::Exhausted)?;
+                budget.spend(READ_NS).map_err(|_| Wrong::Exhausted)?;
                 side.push(read_subtree(&one).ok_or(Wrong::Unreadable)?);
             }
             // `GeneralSubtrees` has at least one member: without any, it could mean all names or none.
@@ -81,7 +82,7 @@ impl<'a> NameConstraints<'a> {
         &self,
         certificate: &Parsed<'_>,
         alternative_names: Option<&[u8]>,
-        work: &Work,
+        budget: &Budget,
     ) -> Result<(), Wrong> {
         if self.0.is_empty() {
             return Ok(());
@@ -90,12 +91,13 @@ impl<'a> NameConstraints<'a> {
         let subject_bytes = subject.bytes().len();
         let mut names = vec![subject];
         if let Some(value) = alternative_names {
-            work.spend_each(value.len(), BYTE_NS)
+            budget
+                .spend_each(value.len(), BYTE_NS)
                 .map_err(|_| Wrong::Exhausted)?;
             let list = Reader::new(value).expect(Tag::Sequence, "");
             let mut all = list.map_err(|_| Wrong::Unreadable)?.inside();
             while let Some(one) = all.next().map_err(|_| Wrong::Unreadable)? {
-                work.spend(READ_NS).map_err(|_| Wrong::Exhausted)?;
+                budget.spend(READ_NS).map_err(|_| Wrong::Exhausted)?;
                 names.push(GeneralName::read(&one).ok_or(Wrong::Unreadable)?);
                 names.extend(GeneralName::read_utf8_mailbox(&one));
             }
@@ -103,10 +105,11 @@ impl<'a> NameConstraints<'a> {
         // Without an rfc822Name, a mail address in the subject counts as one. RFC 5280 asks for that only if there are
         // no alternative names at all, which a name of any other form would evade.
         if !names.iter().any(|it| it.form() == RFC822_NAME) {
-            work.spend_each(subject_bytes, BYTE_NS)
+            budget
+                .spend_each(subject_bytes, BYTE_NS)
                 .map_err(|_| Wrong::Exhausted)?;
             for address in certificate.x509().subject().iter_email() {
-                work.spend(READ_NS).map_err(|_| Wrong::Exhausted)?;
+                budget.spend(READ_NS).map_err(|_| Wrong::Exhausted)?;
                 let value = address.attr_value();
                 let is_readable =
                     [Tag::Ia5String, Tag::Utf8String, Tag::PrintableString].contains(&value.tag());
@@ -117,7 +120,7 @@ impl<'a> NameConstraints<'a> {
         }
         for name in &names {
             for subtrees in &self.0 {
-                subtrees.check(name, work)?;
+                subtrees.check(name, budget)?;
             }
         }
         Ok(())
@@ -125,9 +128,10 @@ impl<'a> NameConstraints<'a> {
 }
 
 impl Subtrees<'_> {
-    fn check(&self, name: &GeneralName<'_>, work: &Work) -> Result<(), Wrong> {
+    fn check(&self, name: &GeneralName<'_>, budget: &Budget) -> Result<(), Wrong> {
         let all = self.permitted.len() + self.excluded.len();
-        work.spend_each(2 * all, FORM_NS)
+        budget
+            .spend_each(2 * all, FORM_NS)
             .map_err(|_| Wrong::Exhausted)?;
         // An empty subject is not a name.
         if name.is_empty_directory() {
@@ -135,7 +139,7 @@ impl Subtrees<'_> {
         }
         let of_form = |all: &'_ [GeneralName<'_>]| all.iter().any(|it| it.form() == name.form());
         for excluded in self.excluded.iter().filter(|it| it.form() == name.form()) {
-            if matches(name, excluded, true, work)? {
+            if matches(name, excluded, true, budget)? {
                 return Err(Wrong::NotPermitted);
             }
         }
@@ -143,7 +147,7 @@ impl Subtrees<'_> {
             return Ok(());
         }
         for permitted in self.permitted.iter().filter(|it| it.form() == name.form()) {
-            if matches(name, permitted, false, work)? {
+            if matches(name, permitted, false, budget)? {
                 return Ok(());
             }
         }
@@ -166,10 +170,11 @@ fn matches(
     name: &GeneralName<'_>,
     base: &GeneralName<'_>,
     excludes: bool,
-    work: &Work,
+    budget: &Budget,
 ) -> Result<bool, Wrong> {
     let bytes = name.bytes().len() + base.bytes().len();
-    work.spend(COMPARE_NS + bytes as u64 * BYTE_NS)
+    budget
+        .spend(COMPARE_NS + bytes as u64 * BYTE_NS)
         .map_err(|_| Wrong::Exhausted)?;
     let text = |name: &GeneralName<'_>| {
         let text = std::str::from_utf8(name.bytes()).ok();
@@ -182,7 +187,9 @@ fn matches(
         Ok(host)
     };
     match name.form() {
-        DIRECTORY_NAME => base.contains_directory(name, work).ok_or(Wrong::Exhausted),
+        DIRECTORY_NAME => base
+            .contains_directory(name, budget)
+            .ok_or(Wrong::Exhausted),
         RFC822_NAME => {
             let (local, host) = mailbox(name.bytes()).ok_or(Wrong::Unknown)?;
             match mailbox(base.bytes()) {

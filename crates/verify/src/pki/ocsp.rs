@@ -7,6 +7,7 @@ use asn1_rs::{Class, Tag};
 
 use super::algorithm::AlgorithmIdentifier;
 use super::ber::{Reader, Value};
+use super::budget::{Budget, Sha256};
 use super::certificate::Parsed;
 use super::distribution::ALL_REASONS;
 use super::extensions::Extension;
@@ -17,7 +18,6 @@ use super::revocation::{Statement, bits};
 use super::same_name::DistinguishedName;
 use super::signer::is_of_same_key;
 use super::verdict::MAX_SKEW_MS;
-use super::work::{Sha256, Work};
 
 /// Most certificates and most entries of a response; a response with more is not read.
 const MAX_ENTRIES: usize = 20;
@@ -115,12 +115,12 @@ impl Further {
 
 impl<'a> Response<'a> {
     /// Reads a `BasicOCSPResponse`, or an `OCSPResponse` around one; none if `der` is neither.
-    pub(super) fn read(der: &'a [u8], work: &Work) -> Option<Self> {
+    pub(super) fn read(der: &'a [u8], budget: &Budget) -> Option<Self> {
         let outer = Reader::new(der).expect(Tag::Sequence, "").ok()?;
         let mut fields = outer.inside();
         let first = fields.next().ok()??;
         if !first.is(Class::Universal, Tag::Enumerated.0) {
-            return Self::read_basic(&outer, work);
+            return Self::read_basic(&outer, budget);
         }
         // OCSPResponse { status, [0] { SEQUENCE { OID, OCTET STRING } } }
         let wrapper = fields.optional(0).ok()??;
@@ -128,10 +128,10 @@ impl<'a> Response<'a> {
         let kind = typed.expect(Tag::Oid, "").ok()?.oid().ok()?;
         let octets = typed.expect(Tag::OctetString, "").ok()?;
         let basic = Reader::new(octets.content()).next().ok()??;
-        (kind == oid::OCSP_BASIC).then(|| Self::read_basic(&basic, work))?
+        (kind == oid::OCSP_BASIC).then(|| Self::read_basic(&basic, budget))?
     }
 
-    fn read_basic(basic: &Value<'a>, work: &Work) -> Option<Self> {
+    fn read_basic(basic: &Value<'a>, budget: &Budget) -> Option<Self> {
         let mut fields = basic.inside();
         let tbs = fields.expect(Tag::Sequence, "").ok()?;
         let algorithm = AlgorithmIdentifier::read(&fields.expect(Tag::Sequence, "").ok()?).ok()?;
@@ -139,7 +139,7 @@ impl<'a> Response<'a> {
         let certificates = match fields.optional(0).ok()? {
             Some(wrapper) => {
                 let all = wrapper.inside().next().ok()??;
-                Parsed::read_all(all.inside(), MAX_ENTRIES, work).ok()?
+                Parsed::read_all(all.inside(), MAX_ENTRIES, budget).ok()?
             }
             None => Vec::new(),
         };
@@ -186,23 +186,24 @@ impl<'a> Response<'a> {
         issuer: &Parsed<'_>,
         delegates: impl FnOnce() -> Vec<&'d Parsed<'d>>,
         is_revoked: impl Fn(&Parsed<'_>) -> bool,
-        work: &Work,
+        budget: &Budget,
     ) -> Vec<Statement> {
         let serial = certificate.x509().raw_serial();
         let about = self.entries.iter().filter(|entry| {
-            work.is_same(entry.serial, serial)
+            budget.is_same(entry.serial, serial)
                 && issuer.is_named(
                     entry.hash,
                     [entry.issuer_name, entry.issuer_key],
                     certificate,
-                    work,
+                    budget,
                 )
         });
         let about: Vec<_> = about.collect();
         if about.is_empty() {
             return Vec::new();
         }
-        let Some(reliance) = self.reliance(certificate, issuer, delegates, is_revoked, work) else {
+        let Some(reliance) = self.reliance(certificate, issuer, delegates, is_revoked, budget)
+        else {
             return Vec::new();
         };
         let told = about.into_iter().map(|entry| {
@@ -229,21 +230,21 @@ impl<'a> Response<'a> {
         issuer: &Parsed<'_>,
         delegates: impl FnOnce() -> Vec<&'d Parsed<'d>>,
         is_revoked: impl Fn(&Parsed<'_>) -> bool,
-        work: &Work,
+        budget: &Budget,
     ) -> Option<Reliance> {
         let is_weak =
             |key: &Parsed<'_>| public_key::is_weak(key.x509().public_key(), &self.algorithm, None);
-        if self.is_signed_by(issuer, work) {
+        if self.is_signed_by(issuer, budget) {
             return Some(Reliance {
                 until_ms: i64::MAX,
                 is_weak: is_weak(issuer),
             });
         }
         let by_delegate = |delegate: &Parsed<'_>| {
-            let speaks = work.spend(LOOK_NS).is_ok()
+            let speaks = budget.spend(LOOK_NS).is_ok()
                 && delegate.is_valid(self.made_ms)
-                && is_delegate(delegate, issuer, work)
-                && self.is_signed_by(delegate, work)
+                && is_delegate(delegate, issuer, budget)
+                && self.is_signed_by(delegate, budget)
                 // This may depend on the response itself, so it is not cached.
                 && (is_never_revoked(delegate) || !is_revoked(delegate));
             // A key that leaked after its certificate expired can sign responses that claim any earlier time and never
@@ -253,7 +254,7 @@ impl<'a> Response<'a> {
                 // A key does not vouch for itself; otherwise a stolen key always would.
                 is_weak: is_weak(delegate)
                     || delegate.is_weakly_issued_by(issuer)
-                    || is_of_same_key(delegate, certificate, work),
+                    || is_of_same_key(delegate, certificate, budget),
             })
         };
         let own = self.certificates.iter().find_map(by_delegate);
@@ -261,23 +262,23 @@ impl<'a> Response<'a> {
     }
 
     /// Whether `responder` signed the response, and has the name or key that the response gives.
-    fn is_signed_by(&self, responder: &Parsed<'_>, work: &Work) -> bool {
+    fn is_signed_by(&self, responder: &Parsed<'_>, budget: &Budget) -> bool {
         let mut known = self.signed_by.borrow_mut();
         *known.entry(*responder.sha256()).or_insert_with(|| {
-            self.responder.is(responder, work)
-                && responder.has_signed(&self.algorithm, self.tbs, self.signature, work)
+            self.responder.is(responder, budget)
+                && responder.has_signed(&self.algorithm, self.tbs, self.signature, budget)
         })
     }
 }
 
 /// Whether an issuer lets this certificate sign responses (RFC 6960 section 4.2.2.2), or it is for another key of the
 /// issuer.
-pub(super) fn is_delegate(certificate: &Parsed<'_>, issuer: &Parsed<'_>, work: &Work) -> bool {
+pub(super) fn is_delegate(certificate: &Parsed<'_>, issuer: &Parsed<'_>, budget: &Budget) -> bool {
     let extensions = certificate.extensions();
     !extensions.has_unknown_critical
         && !extensions.is_repeated
-        && (may_respond(certificate) || is_authority(certificate, work))
-        && issuer.has_issued(certificate, work)
+        && (may_respond(certificate) || is_authority(certificate, budget))
+        && issuer.has_issued(certificate, budget)
 }
 
 /// Whether the issuer says that a delegate is not to be checked for revocation (`id-pkix-ocsp-nocheck`, RFC 6960
@@ -294,22 +295,22 @@ fn may_respond(delegate: &Parsed<'_>) -> bool {
 }
 
 /// Whether an authority issued the certificate to itself, for another key that issues certificates.
-fn is_authority(certificate: &Parsed<'_>, work: &Work) -> bool {
+fn is_authority(certificate: &Parsed<'_>, budget: &Budget) -> bool {
     let issues = match certificate.x509().key_usage() {
         Ok(Some(usage)) => usage.value.key_cert_sign(),
         Ok(None) => true,
         Err(_) => false,
     };
-    issues && certificate.x509().is_ca() && certificate.is_self_issued(work)
+    issues && certificate.x509().is_ca() && certificate.is_self_issued(budget)
 }
 
 impl Responder<'_> {
-    fn is(&self, certificate: &Parsed<'_>, work: &Work) -> bool {
+    fn is(&self, certificate: &Parsed<'_>, budget: &Budget) -> bool {
         match self {
-            Self::Name(name) => certificate.subject().is(name, work),
+            Self::Name(name) => certificate.subject().is(name, budget),
             Self::Key(sha1) => {
                 let key = certificate.key_bits();
-                work.spend_hash(Hash::Sha1, key.len()).is_ok() && Hash::Sha1.digest(key) == *sha1
+                budget.spend_hash(Hash::Sha1, key.len()).is_ok() && Hash::Sha1.digest(key) == *sha1
             }
         }
     }

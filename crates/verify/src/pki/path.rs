@@ -1,15 +1,15 @@
 //! Checks of a path whose signatures hold (RFC 5280 section 6.1): critical extensions, names, policies. `chain` judges
 //! validity and revocation, which depend on time.
 
+use super::budget::Budget;
 use super::certificate::Parsed;
 use super::name_constraints::{self, NameConstraints};
 use super::policies::{self, Policies};
 use super::rules::Rules;
 use super::verdict::{Obstacle, SubIndication, UNKNOWN_ALGORITHM};
-use super::work::Work;
 
 /// Checks a path from the signer's certificate, which is the first, to the trust anchor.
-pub(super) fn check(path: &[&Parsed<'_>], rules: &Rules, work: &Work) -> Result<(), Obstacle> {
+pub(super) fn check(path: &[&Parsed<'_>], rules: &Rules, budget: &Budget) -> Result<(), Obstacle> {
     // If nothing demands a policy, only policy mappings could be wrong.
     let mut extensions = path.iter().map(|it| it.extensions());
     let has_policies = rules.require_explicit_policy
@@ -26,13 +26,13 @@ pub(super) fn check(path: &[&Parsed<'_>], rules: &Rules, work: &Work) -> Result<
             return Err(at(REPEATED_EXTENSION));
         }
         let (is_last, is_anchor) = (place == 0, place + 1 == path.len());
-        let is_self_issued = certificate.is_self_issued(work);
+        let is_self_issued = certificate.is_self_issued(budget);
         if !is_anchor && (is_last || !is_self_issued) {
-            let checked = names.check(certificate, own.alternative_names, work);
+            let checked = names.check(certificate, own.alternative_names, budget);
             checked.map_err(|wrong| at(of_names(wrong)))?;
         }
         if !is_last && let Some(value) = own.name_constraints {
-            let added = names.add(value, work);
+            let added = names.add(value, budget);
             added.map_err(|wrong| at(of_names(wrong)))?;
         }
         if !has_policies {
@@ -44,11 +44,11 @@ pub(super) fn check(path: &[&Parsed<'_>], rules: &Rules, work: &Work) -> Result<
             // path.
             (true, false) => policies.constrain(own),
             (false, true) => policies
-                .take(own, false, work)
-                .and_then(|()| policies.finish(own, rules, work)),
+                .take(own, false, budget)
+                .and_then(|()| policies.finish(own, rules, budget)),
             (false, false) => policies
-                .take(own, is_self_issued, work)
-                .and_then(|()| policies.prepare(own, is_self_issued, work)),
+                .take(own, is_self_issued, budget)
+                .and_then(|()| policies.prepare(own, is_self_issued, budget)),
         };
         taken.map_err(|wrong| at(of_policies(wrong)))?;
     }

@@ -6,10 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use asn1_rs::Tag;
 
 use super::ber::Reader;
+use super::budget::Budget;
 use super::extensions::Extensions;
 use super::oid;
 use super::rules::Rules;
-use super::work::Work;
 
 /// `anyPolicy` (RFC 5280 section 4.2.1.4): the content of its OBJECT IDENTIFIER.
 const ANY_POLICY: &[u8] = &[0x55, 0x1d, 0x20, 0];
@@ -77,7 +77,7 @@ impl<'a> Policies<'a> {
         &mut self,
         extensions: &Extensions<'a>,
         is_self_issued_authority: bool,
-        work: &Work,
+        budget: &Budget,
     ) -> Result<(), Wrong> {
         let Some(level) = self.levels.last_mut() else {
             return Ok(());
@@ -86,7 +86,7 @@ impl<'a> Policies<'a> {
             *level = Level::default();
             return Ok(());
         };
-        let own = read_policies(value, work)?;
+        let own = read_policies(value, budget)?;
         let any = own.contains(ANY_POLICY) && (self.inhibit_any > 0 || is_self_issued_authority);
         if !any {
             level.nodes.retain(|policy, _| own.contains(policy));
@@ -106,16 +106,16 @@ impl<'a> Policies<'a> {
         &mut self,
         extensions: &Extensions<'a>,
         is_self_issued: bool,
-        work: &Work,
+        budget: &Budget,
     ) -> Result<(), Wrong> {
         let mappings = match extensions.policy_mappings {
             None => Vec::new(),
-            Some(value) => read_mappings(value, work)?,
+            Some(value) => read_mappings(value, budget)?,
         };
         if mappings.iter().any(|pair| pair.contains(&ANY_POLICY)) {
             return Err(Wrong::MapsAny);
         }
-        self.map(mappings, work)?;
+        self.map(mappings, budget)?;
         if !is_self_issued {
             for count in [
                 &mut self.explicit_policy,
@@ -145,11 +145,12 @@ impl<'a> Policies<'a> {
     }
 
     /// Begins the next level (RFC 9618 section 5.4).
-    fn map(&mut self, mappings: Vec<[Policy<'a>; 2]>, work: &Work) -> Result<(), Wrong> {
+    fn map(&mut self, mappings: Vec<[Policy<'a>; 2]>, budget: &Budget) -> Result<(), Wrong> {
         let Some(level) = self.levels.last_mut() else {
             return Ok(());
         };
-        work.spend_each(level.nodes.len(), POLICY_NS)
+        budget
+            .spend_each(level.nodes.len(), POLICY_NS)
             .map_err(|_| Wrong::Exhausted)?;
         let mut next = Level {
             nodes: BTreeMap::new(),
@@ -186,7 +187,7 @@ impl<'a> Policies<'a> {
         &mut self,
         extensions: &Extensions<'a>,
         rules: &Rules,
-        work: &Work,
+        budget: &Budget,
     ) -> Result<(), Wrong> {
         self.explicit_policy = lower(self.explicit_policy);
         if let Some(value) = extensions.policy_constraints {
@@ -195,7 +196,7 @@ impl<'a> Policies<'a> {
                 self.explicit_policy = 0;
             }
         }
-        if self.explicit_policy > 0 || self.has_acceptable(rules, work)? {
+        if self.explicit_policy > 0 || self.has_acceptable(rules, budget)? {
             Ok(())
         } else {
             Err(Wrong::NoneValid)
@@ -203,7 +204,7 @@ impl<'a> Policies<'a> {
     }
 
     /// Whether the chain is valid for one of the acceptable policies (RFC 9618 section 5.6).
-    fn has_acceptable(&self, rules: &Rules, work: &Work) -> Result<bool, Wrong> {
+    fn has_acceptable(&self, rules: &Rules, budget: &Budget) -> Result<bool, Wrong> {
         let Some(last) = self.levels.last() else {
             return Ok(false);
         };
@@ -223,11 +224,13 @@ impl<'a> Policies<'a> {
                 let Some(stands_for) = level.nodes.get(policy) else {
                     continue;
                 };
-                work.spend_each(1 + stands_for.len(), POLICY_NS)
+                budget
+                    .spend_each(1 + stands_for.len(), POLICY_NS)
                     .map_err(|_| Wrong::Exhausted)?;
                 if stands_for.is_empty() {
                     // The level before has `anyPolicy`: the policy is valid by its own name.
-                    work.spend_each(policy.len(), DOTTED_NS)
+                    budget
+                        .spend_each(policy.len(), DOTTED_NS)
                         .map_err(|_| Wrong::Exhausted)?;
                     let dotted = oid::dotted(policy);
                     if dotted.is_some_and(|own| acceptable.contains(&own)) {
@@ -251,19 +254,20 @@ fn lower(count: u64) -> u64 {
     }
 }
 
-fn spend(value: &[u8], work: &Work) -> Result<(), Wrong> {
-    work.spend_each(value.len(), BYTE_NS)
+fn spend(value: &[u8], budget: &Budget) -> Result<(), Wrong> {
+    budget
+        .spend_each(value.len(), BYTE_NS)
         .map_err(|_| Wrong::Exhausted)
 }
 
 /// Reads `CertificatePolicies ::= SEQUENCE OF PolicyInformation`; ignores qualifiers.
-fn read_policies<'a>(value: &'a [u8], work: &Work) -> Result<BTreeSet<Policy<'a>>, Wrong> {
-    spend(value, work)?;
+fn read_policies<'a>(value: &'a [u8], budget: &Budget) -> Result<BTreeSet<Policy<'a>>, Wrong> {
+    spend(value, budget)?;
     let mut policies = BTreeSet::new();
     let list = Reader::new(value).expect(Tag::Sequence, "");
     let mut all = list.map_err(|_| Wrong::Unreadable)?.inside();
     while let Some(one) = all.next().map_err(|_| Wrong::Unreadable)? {
-        work.spend(POLICY_NS).map_err(|_| Wrong::Exhausted)?;
+        budget.spend(POLICY_NS).map_err(|_| Wrong::Exhausted)?;
         let policy = one.inside().expect(Tag::Oid, "");
         policies.insert(policy.map_err(|_| Wrong::Unreadable)?.content());
     }
@@ -271,13 +275,13 @@ fn read_policies<'a>(value: &'a [u8], work: &Work) -> Result<BTreeSet<Policy<'a>
 }
 
 /// Reads `PolicyMappings ::= SEQUENCE OF SEQUENCE { issuerDomainPolicy, subjectDomainPolicy }`.
-fn read_mappings<'a>(value: &'a [u8], work: &Work) -> Result<Vec<[Policy<'a>; 2]>, Wrong> {
-    spend(value, work)?;
+fn read_mappings<'a>(value: &'a [u8], budget: &Budget) -> Result<Vec<[Policy<'a>; 2]>, Wrong> {
+    spend(value, budget)?;
     let mut mappings = Vec::new();
     let list = Reader::new(value).expect(Tag::Sequence, "");
     let mut all = list.map_err(|_| Wrong::Unreadable)?.inside();
     while let Some(one) = all.next().map_err(|_| Wrong::Unreadable)? {
-        work.spend(POLICY_NS).map_err(|_| Wrong::Exhausted)?;
+        budget.spend(POLICY_NS).map_err(|_| Wrong::Exhausted)?;
         let mut fields = one.inside();
         let mut policy = || fields.expect(Tag::Oid, "").map_err(|_| Wrong::Unreadable);
         mappings.push([policy()?.content(), policy()?.content()]);

@@ -4,11 +4,11 @@ use aws_lc_rs::signature::{self, UnparsedPublicKey};
 use x509_parser::x509::SubjectPublicKeyInfo;
 
 use super::algorithm::AlgorithmIdentifier;
+use super::budget::{Budget, Exhausted};
 use super::ecdsa::{Curve, Form};
 use super::gost;
 use super::hash::Hash;
 use super::rsa::{self, PssParameters};
-use super::work::{Exhausted, Work};
 
 const RSA_PSS: &str = "1.2.840.113549.1.1.10";
 const ED25519: &str = "1.3.101.112";
@@ -169,35 +169,35 @@ pub(crate) fn verify(
     default: Option<Hash>,
     message: &[u8],
     signature: &[u8],
-    work: &Work,
+    budget: &Budget,
 ) -> Result<bool, Unsupported> {
-    work.spend(VERIFY_NS)?;
+    budget.spend(VERIFY_NS)?;
     let bits = &key.subject_public_key.data;
     match (Scheme::named(&algorithm.oid).ok_or(Unsupported)?, kind(key)) {
         (_, KeyKind::Other) => Err(Unsupported),
         (Scheme::GostKazakh, KeyKind::GostKazakh) => {
-            verify_gost(key, Hash::Streebog512, message, signature, work)
+            verify_gost(key, Hash::Streebog512, message, signature, budget)
         }
         (Scheme::Gost(named), KeyKind::Gost) => {
             let hash = named.or(default).ok_or(Unsupported)?;
-            verify_gost(key, hash, message, signature, work)
+            verify_gost(key, hash, message, signature, budget)
         }
         (Scheme::Ed25519, KeyKind::Ed25519) => {
-            work.spend(ED25519_NS)?;
-            work.spend_hash(Hash::Sha512, message.len())?;
+            budget.spend(ED25519_NS)?;
+            budget.spend_hash(Hash::Sha512, message.len())?;
             let key = UnparsedPublicKey::new(&signature::ED25519, bits);
             Ok(key.verify(message, signature).is_ok())
         }
         (Scheme::Ed448, KeyKind::Ed448) => {
-            work.spend(ED448_NS)?;
-            work.spend_hash(Hash::Shake256, message.len())?;
+            budget.spend(ED448_NS)?;
+            budget.spend_hash(Hash::Shake256, message.len())?;
             Ok(ed448_holds(bits, message, signature))
         }
         (Scheme::Ecdsa(named, form), KeyKind::Ec) => {
             let curve = Curve::of(key).ok_or(Unsupported)?;
             let hash = named.or(default).ok_or(Unsupported)?;
-            work.spend(curve.cost_ns())?;
-            work.spend_hash(hash, message.len())?;
+            budget.spend(curve.cost_ns())?;
+            budget.spend_hash(hash, message.len())?;
             Ok(curve.verify(bits, &hash.digest(message), form, signature))
         }
         // A key for PSS signs nothing else (RFC 4055 section 1.2).
@@ -207,10 +207,10 @@ pub(crate) fn verify(
             // Some signers use one digest throughout, and name another in the signature's algorithm.
             let other = default.filter(|default| *default != hash);
             match (
-                rsa::pkcs1(&rsa, bits, hash, message, signature, work)?,
+                rsa::pkcs1(&rsa, bits, hash, message, signature, budget)?,
                 other,
             ) {
-                (false, Some(other)) => rsa::pkcs1(&rsa, bits, other, message, signature, work),
+                (false, Some(other)) => rsa::pkcs1(&rsa, bits, other, message, signature, budget),
                 (held, _) => Ok(held),
             }
         }
@@ -225,7 +225,7 @@ pub(crate) fn verify(
             {
                 return Ok(false);
             }
-            rsa::pss(&rsa, &parameters, message, signature, work)
+            rsa::pss(&rsa, &parameters, message, signature, budget)
         }
         _ => Ok(false),
     }
@@ -237,17 +237,17 @@ fn verify_gost(
     hash: Hash,
     message: &[u8],
     signature: &[u8],
-    work: &Work,
+    budget: &Budget,
 ) -> Result<bool, Unsupported> {
     let key = gost::Key::read(key).ok_or(Unsupported)?;
     if !hash.is_streebog() || hash.digest_bytes() != key.bytes() {
         return Ok(false);
     }
-    work.spend(match hash {
+    budget.spend(match hash {
         Hash::Streebog256 => GOST_256_NS,
         _ => GOST_512_NS,
     })?;
-    work.spend_hash(hash, message.len())?;
+    budget.spend_hash(hash, message.len())?;
     Ok(key.verify(&hash.digest(message), signature))
 }
 

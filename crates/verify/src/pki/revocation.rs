@@ -5,11 +5,11 @@ use asn1_rs::{Class, Tag};
 use serde::Serialize;
 
 use super::ber::{Reader, Value};
+use super::budget::Budget;
 use super::certificate::Parsed;
 use super::crl::Crl;
 use super::ocsp::Response;
 use super::oid;
-use super::work::Work;
 use crate::time::Time;
 
 /// Most lists and responses of a file that are read. The largest honest files, after several renewals, have some
@@ -90,33 +90,33 @@ pub(crate) struct Evidence<'a> {
 
 impl<'a> Evidence<'a> {
     /// Adds a `CertificateList`; ignores one that can't be read.
-    pub(crate) fn add_list(&mut self, der: &'a [u8], work: &Work) {
-        if self.has_room(der, work) {
+    pub(crate) fn add_list(&mut self, der: &'a [u8], budget: &Budget) {
+        if self.has_room(der, budget) {
             self.lists.extend(Crl::read(der));
         }
     }
 
-    fn has_room(&self, der: &[u8], work: &Work) -> bool {
+    fn has_room(&self, der: &[u8], budget: &Budget) -> bool {
         self.lists.len() + self.answers.len() < MAX_EVIDENCE
-            && work.spend_each(der.len(), BYTE_NS).is_ok()
+            && budget.spend_each(der.len(), BYTE_NS).is_ok()
     }
 
     /// Adds a `BasicOCSPResponse`, or an `OCSPResponse` around one; ignores one that can't be read.
-    pub(crate) fn add_answer(&mut self, der: &'a [u8], work: &Work) {
-        if self.has_room(der, work) {
-            self.answers.extend(Response::read(der, work));
+    pub(crate) fn add_answer(&mut self, der: &'a [u8], budget: &Budget) {
+        if self.has_room(der, budget) {
+            self.answers.extend(Response::read(der, budget));
         }
     }
 
     /// Adds the content of a `RevocationInfoChoices` (RFC 5652 section 10.2.1). OCSP responses are in the form of RFC
     /// 5940, or bare, as other signers write them.
-    pub(crate) fn add_choices(&mut self, mut choices: Reader<'a>, work: &Work) {
+    pub(crate) fn add_choices(&mut self, mut choices: Reader<'a>, budget: &Budget) {
         while let Ok(Some(choice)) = choices.next() {
-            if work.spend(CHOICE_NS).is_err() {
+            if budget.spend(CHOICE_NS).is_err() {
                 return;
             }
             if choice.is_sequence() {
-                self.add_list(choice.raw, work);
+                self.add_list(choice.raw, budget);
             } else if choice.is(Class::ContextSpecific, 1) {
                 let mut fields = choice.inside();
                 let is_answer = fields
@@ -128,17 +128,17 @@ impl<'a> Evidence<'a> {
                 if let Ok(Some(answer)) = fields.next()
                     && is_answer
                 {
-                    self.add_answer(answer.raw, work);
+                    self.add_answer(answer.raw, budget);
                 }
             }
         }
     }
 
     /// Adds the content of a `RevocationValues` (ETSI EN 319 122-1 clause A.1.5.2).
-    pub(crate) fn add_values(&mut self, values: &Value<'a>, work: &Work) {
+    pub(crate) fn add_values(&mut self, values: &Value<'a>, budget: &Budget) {
         let mut fields = values.inside();
         for (tag, add) in [
-            (0, Self::add_list as fn(&mut Self, &'a [u8], &Work)),
+            (0, Self::add_list as fn(&mut Self, &'a [u8], &Budget)),
             (1, Self::add_answer),
         ] {
             let Ok(Some(wrapper)) = fields.optional(tag) else {
@@ -149,10 +149,10 @@ impl<'a> Evidence<'a> {
             };
             let mut all = all.inside();
             while let Ok(Some(one)) = all.next() {
-                if work.spend(CHOICE_NS).is_err() {
+                if budget.spend(CHOICE_NS).is_err() {
                     return;
                 }
-                add(self, one.raw, work);
+                add(self, one.raw, budget);
             }
         }
     }

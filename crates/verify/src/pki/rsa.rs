@@ -8,9 +8,9 @@ use x509_parser::signature_algorithm::RsaSsaPssParams;
 use x509_parser::x509::SubjectPublicKeyInfo;
 
 use super::ber::{Reader, tlv};
+use super::budget::Budget;
 use super::hash::Hash;
 use super::public_key::Unsupported;
-use super::work::Work;
 
 /// `id-mgf1` (RFC 8017 appendix B.2.1).
 const MGF1: &str = "1.2.840.113549.1.1.8";
@@ -45,7 +45,7 @@ pub(super) fn pkcs1(
     hash: Hash,
     message: &[u8],
     signature: &[u8],
-    work: &Work,
+    budget: &Budget,
 ) -> Result<bool, Unsupported> {
     let scheme: Option<&'static dyn VerificationAlgorithm> = match hash {
         Hash::Sha256 => Some(&signature::RSA_PKCS1_2048_8192_SHA256),
@@ -54,16 +54,16 @@ pub(super) fn pkcs1(
         _ => None,
     };
     if let Some(scheme) = scheme {
-        work.spend(LIBRARY_NS * (rsa.modulus.len() as u64 / 128 + 1).pow(2))?;
-        work.spend_hash(hash, message.len())?;
+        budget.spend(LIBRARY_NS * (rsa.modulus.len() as u64 / 128 + 1).pow(2))?;
+        budget.spend_hash(hash, message.len())?;
         let key = UnparsedPublicKey::new(scheme, key);
         if key.verify(message, signature).is_ok() {
             return Ok(true);
         }
     }
-    let recovered = recover(rsa, signature, work)?;
+    let recovered = recover(rsa, signature, budget)?;
     let oid = hash.oid_der().ok_or(Unsupported)?;
-    work.spend_hash(hash, message.len())?;
+    budget.spend_hash(hash, message.len())?;
     let digest = hash.digest(message);
     // `DigestInfo` with the NULL parameters that belong there, and without, as some signers write it (RFC 8017 appendix
     // A.2.4).
@@ -132,15 +132,15 @@ pub(super) fn pss(
     parameters: &PssParameters,
     message: &[u8],
     signature: &[u8],
-    work: &Work,
+    budget: &Budget,
 ) -> Result<bool, Unsupported> {
     let &PssParameters {
         hash,
         mask_hash,
         salt_bytes,
     } = parameters;
-    let encoded = recover(rsa, signature, work)?;
-    work.spend_hash(hash, message.len())?;
+    let encoded = recover(rsa, signature, budget)?;
+    budget.spend_hash(hash, message.len())?;
     let digest = hash.digest(message);
     // The encoding has one bit less than the modulus.
     let bits = modulus(rsa).bits() as usize - 1;
@@ -161,7 +161,7 @@ pub(super) fn pss(
     };
     // Each round yields one digest of the mask.
     let rounds = masked_bytes / mask_hash.digest_bytes() + 1;
-    work.spend_each(rounds, mask_hash.cost_ns(expected.len() + 4))?;
+    budget.spend_each(rounds, mask_hash.cost_ns(expected.len() + 4))?;
     // Bits of the first byte that the encoding does not use (section 9.1.2, steps 6 and 9).
     let unused = masked.len() * 8 + (digest.len() + 1) * 8 - bits;
     let used = u32::try_from(unused).ok();
@@ -208,7 +208,11 @@ fn modulus(rsa: &RSAPublicKey<'_>) -> BigUint {
 
 /// The encoded message that was signed, as long as the modulus (RFC 8017 section 5.2.2). All zeros if the signature has
 /// a wrong length or value.
-fn recover(rsa: &RSAPublicKey<'_>, signature: &[u8], work: &Work) -> Result<Vec<u8>, Unsupported> {
+fn recover(
+    rsa: &RSAPublicKey<'_>,
+    signature: &[u8],
+    budget: &Budget,
+) -> Result<Vec<u8>, Unsupported> {
     let (n, e) = (modulus(rsa), BigUint::from_bytes_be(rsa.exponent));
     let bits = usize::try_from(n.bits()).unwrap_or(usize::MAX);
     if !(512..=MAX_BITS).contains(&bits) || e.bits() > MAX_EXPONENT_BITS || !n.bit(0) {
@@ -216,7 +220,7 @@ fn recover(rsa: &RSAPublicKey<'_>, signature: &[u8], work: &Work) -> Result<Vec<
     }
     // Sixteen powers are precomputed. Then each bit of the exponent takes a squaring, and every fourth a product.
     let products = 20 + e.bits() * 5 / 4;
-    work.spend((n.bits() / 64 + 1).pow(2) * products * LIMB_NS)?;
+    budget.spend((n.bits() / 64 + 1).pow(2) * products * LIMB_NS)?;
     let bytes = bits.div_ceil(8);
     // A signature is as long as the modulus (RFC 8017 sections 8.1.2 and 8.2.2, step 1) and less than it (section
     // 5.2.2).

@@ -7,8 +7,8 @@ use asn1_rs::{Class, Tag};
 use unicode_normalization::UnicodeNormalization as _;
 
 use super::ber::{Reader, Value};
+use super::budget::Budget;
 use super::name::wide_text;
-use super::work::Work;
 
 /// Cost of preparing a byte of a name: three bytes may stand for eighteen characters.
 const BYTE_NS: u64 = 400;
@@ -29,12 +29,12 @@ impl<'a> DistinguishedName<'a> {
     }
 
     /// Whether the names are the same; false if the budget is exhausted.
-    pub(crate) fn is(&self, other: &DistinguishedName<'_>, work: &Work) -> bool {
-        if work.is_same(self.der, other.der) {
+    pub(crate) fn is(&self, other: &DistinguishedName<'_>, budget: &Budget) -> bool {
+        if budget.is_same(self.der, other.der) {
             return true;
         }
-        match (self.prepared(work), other.prepared(work)) {
-            (Some(one), Some(other)) => work.is_same(one, other),
+        match (self.prepared(budget), other.prepared(budget)) {
+            (Some(one), Some(other)) => budget.is_same(one, other),
             _ => false,
         }
     }
@@ -45,29 +45,29 @@ impl<'a> DistinguishedName<'a> {
     }
 
     /// Whether another name begins with the parts of this one; none if the budget is exhausted.
-    pub(crate) fn contains(&self, name: &DistinguishedName<'_>, work: &Work) -> Option<bool> {
+    pub(crate) fn contains(&self, name: &DistinguishedName<'_>, budget: &Budget) -> Option<bool> {
         // Each part begins with its length, so that a common beginning ends at a part.
-        Some(name.prepared(work)?.starts_with(self.prepared(work)?))
+        Some(name.prepared(budget)?.starts_with(self.prepared(budget)?))
     }
 
     /// A spelling that is common to all encodings of the name; none if the budget is exhausted.
-    pub(crate) fn key(&self, work: &Work) -> Option<Vec<u8>> {
-        let prepared = self.prepared(work)?;
-        work.spend_each(prepared.len(), 1).ok()?;
+    pub(crate) fn key(&self, budget: &Budget) -> Option<Vec<u8>> {
+        let prepared = self.prepared(budget)?;
+        budget.spend_each(prepared.len(), 1).ok()?;
         Some(prepared.to_vec())
     }
 
     /// Like [`Self::key`], with one more part: the content of a `RelativeDistinguishedName`.
-    pub(crate) fn key_with(&self, part: &[u8], work: &Work) -> Option<Vec<u8>> {
-        work.spend_each(part.len(), BYTE_NS).ok()?;
-        let mut key = self.key(work)?;
+    pub(crate) fn key_with(&self, part: &[u8], budget: &Budget) -> Option<Vec<u8>> {
+        budget.spend_each(part.len(), BYTE_NS).ok()?;
+        let mut key = self.key(budget)?;
         prepare_part(&mut key, Reader::new(part))?;
         Some(key)
     }
 
-    fn prepared(&self, work: &Work) -> Option<&[u8]> {
+    fn prepared(&self, budget: &Budget) -> Option<&[u8]> {
         if self.prepared.get().is_none() {
-            work.spend_each(self.der.len(), BYTE_NS).ok()?;
+            budget.spend_each(self.der.len(), BYTE_NS).ok()?;
         }
         let prepared = self.prepared.get_or_init(|| {
             // A value that is not a name equals only itself.
@@ -163,7 +163,7 @@ mod tests {
 
     fn are_same(one: &[u8], other: &[u8]) -> bool {
         let (one, other) = (DistinguishedName::new(one), DistinguishedName::new(other));
-        one.is(&other, &Work::new())
+        one.is(&other, &Budget::new())
     }
 
     #[test]

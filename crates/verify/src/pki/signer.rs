@@ -1,9 +1,9 @@
 //! The choice of a signer's certificate among several candidates.
 
+use super::budget::Budget;
 use super::certificate::Parsed;
 use super::chain::{Judged, Purpose, Trust};
 use super::verdict::Basis;
-use super::work::Work;
 
 /// A signer's certificate and its judgement.
 pub(crate) struct Chosen<'c> {
@@ -29,8 +29,8 @@ impl Trust<'_> {
             return first;
         }
         let renewed = others.into_iter().filter(|other| {
-            !self.work.is_same(other.der(), certificate.der())
-                && is_of_same_key(other, certificate, self.work)
+            !self.budget.is_same(other.der(), certificate.der())
+                && is_of_same_key(other, certificate, self.budget)
         });
         let mut renewed = renewed.map(judge);
         let good = renewed.find(|other| other.judged.outcome.is_ok());
@@ -39,7 +39,7 @@ impl Trust<'_> {
 }
 
 /// Whether two certificates have the same key, including its parameters.
-pub(crate) fn is_of_same_key(one: &Parsed<'_>, other: &Parsed<'_>, work: &Work) -> bool {
+pub(crate) fn is_of_same_key(one: &Parsed<'_>, other: &Parsed<'_>, budget: &Budget) -> bool {
     let [one, other] = [one, other].map(|it| it.x509().public_key().raw);
-    work.is_same(one, other)
+    budget.is_same(one, other)
 }

@@ -4,6 +4,7 @@
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 
+use super::budget::Sha256;
 use super::certificate::Parsed;
 use super::chain::Trust;
 use super::crl::{Crl, Found, HOLD, REMOVED};
@@ -11,7 +12,6 @@ use super::distribution::ALL_REASONS;
 use super::ocsp;
 use super::revocation::{Revocation, Statement};
 use super::signer::is_of_same_key;
-use super::work::Sha256;
 
 /// Cost of looking at a list, and at a possible signer of it.
 const LOOK_NS: u64 = 300;
@@ -72,7 +72,7 @@ impl Trust<'_> {
                 told.iter().any(|it| it.is_revoked_since_ms.is_some())
             };
             let delegates = || self.delegates(issuer, signers);
-            told.extend(answer.of(certificate, issuer, delegates, is_revoked, self.work));
+            told.extend(answer.of(certificate, issuer, delegates, is_revoked, self.budget));
         }
         let revoked = told.iter().filter_map(|it| it.is_revoked_since_ms).min();
         if let Some(since_ms) = revoked {
@@ -101,8 +101,10 @@ impl Trust<'_> {
             let at_hand = self.certificates.iter().enumerate();
             let delegates = at_hand.filter(|(_, it)| {
                 let extensions = it.x509().extensions().len() as u64;
-                self.work.spend(LOOK_NS + extensions * EXTENSION_NS).is_ok()
-                    && ocsp::is_delegate(it, issuer, self.work)
+                self.budget
+                    .spend(LOOK_NS + extensions * EXTENSION_NS)
+                    .is_ok()
+                    && ocsp::is_delegate(it, issuer, self.budget)
                     && seen.insert(*it.sha256())
             });
             delegates.map(|(place, _)| place).collect()
@@ -117,16 +119,16 @@ impl Trust<'_> {
     fn listed(&self, place: Place<'_>, signers: &Signers) -> Vec<Statement> {
         let mut heard = Vec::new();
         for list in self.evidence.iter().flat_map(|it| it.lists()) {
-            if self.work.spend(LOOK_NS).is_err() {
+            if self.budget.spend(LOOK_NS).is_err() {
                 return Vec::new();
             }
-            let Some(reasons) = list.reasons_of(place.certificate, self.work) else {
+            let Some(reasons) = list.reasons_of(place.certificate, self.budget) else {
                 continue;
             };
             let Some(until_ms) = self.word_until_ms(list, place, signers) else {
                 continue;
             };
-            if let Some(found) = list.find(place.certificate, self.work) {
+            if let Some(found) = list.find(place.certificate, self.budget) {
                 heard.push(Heard {
                     list,
                     found,
@@ -148,11 +150,11 @@ impl Trust<'_> {
     /// to the same anchor (RFC 5280 section 6.3.3 (f)). A weak signature may be forged, so it counts for revoked
     /// certificates only: nobody forges the revocation of their own.
     fn word_until_ms(&self, list: &Crl<'_>, place: Place<'_>, signers: &Signers) -> Option<i64> {
-        let work = self.work;
+        let budget = self.budget;
         let has_signed = |signer: &Parsed<'_>| {
-            work.spend(LOOK_NS).is_ok()
-                && signer.subject().is(&list.issuer, work)
-                && list.is_signed_by(signer, work)
+            budget.spend(LOOK_NS).is_ok()
+                && signer.subject().is(&list.issuer, budget)
+                && list.is_signed_by(signer, budget)
         };
         let word = |signer: &Parsed<'_>, until_ms| {
             if list.is_weak_by(signer) {
@@ -182,7 +184,7 @@ impl Trust<'_> {
         }
         latest.map(|signer| {
             // A key does not vouch for itself; otherwise a stolen key always would.
-            let is_own = is_of_same_key(signer, place.certificate, work);
+            let is_own = is_of_same_key(signer, place.certificate, budget);
             word(
                 signer,
                 if is_own {
@@ -246,9 +248,9 @@ impl Heard<'_> {
             return;
         }
         let changes = all.iter().filter(|other| {
-            trust.work.spend(LOOK_NS).is_ok()
+            trust.budget.spend(LOOK_NS).is_ok()
                 && other.list.is_delta()
-                && other.list.completes(list, trust.work)
+                && other.list.completes(list, trust.budget)
         });
         let newest = changes.reduce(|one, other| {
             if other.list.is_newer(one.list) {

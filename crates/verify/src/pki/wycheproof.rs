@@ -10,9 +10,9 @@ use x509_parser::x509::SubjectPublicKeyInfo;
 
 use super::algorithm::AlgorithmIdentifier;
 use super::ber::tlv;
+use super::budget::Budget;
 use super::hash::Hash;
 use super::public_key::{Unsupported, verify};
-use super::work::Work;
 
 /// Names of test sets that are not supported: curves, SHAKE as a mask, and SHAKE without an OID for this form of
 /// signature.
@@ -116,8 +116,8 @@ macro_rules! judge {
                 };
                 let (_, key) = SubjectPublicKeyInfo::from_der(&$group.der).unwrap();
                 for test in &$group.tests {
-                    let work = Work::new();
-                    let held = verify(&key, &algorithm, None, &test.msg, &test.sig, &work);
+                    let budget = Budget::new();
+                    let held = verify(&key, &algorithm, None, &test.msg, &test.sig, &budget);
                     found.add(&$set, held, test.result, &test.flags);
                 }
             }

@@ -10,8 +10,8 @@ use super::base_uri::join;
 use super::document::{Attribute, Document, Element, Kind, Namespace, NodeIndex};
 use super::elements::XML;
 use super::node_set::NodeSet;
-use super::work::{Output, Stop};
-use crate::pki::work::Work;
+use super::output::{Output, Stop};
+use crate::pki::budget::Budget;
 
 type Result<T> = std::result::Result<T, Stop>;
 
@@ -113,7 +113,7 @@ pub(super) fn canonicalize(
     let root = document.root;
     for index in nodes.iter(document) {
         writer.close_until(index)?;
-        writer.work().spend(NODE_NS)?;
+        writer.budget().spend(NODE_NS)?;
         let node = &document.nodes()[index];
         match &node.kind {
             Kind::Root => {}
@@ -183,7 +183,7 @@ impl<'d, 'a> Writer<'d, 'a, '_, '_> {
         let mut known = HashSet::new();
         let mut bases = Vec::new();
         for ancestor in &ancestors {
-            self.work()
+            self.budget()
                 .spend_each(1 + ancestor.attributes.len(), ATTRIBUTE_NS)?;
             for attribute in ancestor
                 .attributes
@@ -205,7 +205,7 @@ impl<'d, 'a> Writer<'d, 'a, '_, '_> {
             }
         }
         for ancestor in ancestors.iter().rev() {
-            self.work()
+            self.budget()
                 .spend_each(ancestor.declarations.len(), PREFIX_NS)?;
             self.declare(ancestor);
         }
@@ -232,7 +232,7 @@ impl<'d, 'a> Writer<'d, 'a, '_, '_> {
         let innermost = bases.next().map_or("", |base| &*base.value);
         let mut joined = innermost.to_owned();
         for base in bases {
-            self.work()
+            self.budget()
                 .spend_each(joined.len() + base.value.len(), JOIN_NS)?;
             joined = join(&base.value, &joined);
         }
@@ -244,8 +244,8 @@ impl<'d, 'a> Writer<'d, 'a, '_, '_> {
         }))
     }
 
-    fn work(&self) -> &Work {
-        self.output.work()
+    fn budget(&self) -> &Budget {
+        self.output.budget()
     }
 
     fn declare(&mut self, element: &'d Element<'a>) {
@@ -261,8 +261,8 @@ impl<'d, 'a> Writer<'d, 'a, '_, '_> {
         element: &'d Element<'a>,
         inherited: &[&Attribute<'a>],
     ) -> Result<()> {
-        self.work().spend(ELEMENT_NS)?;
-        self.work()
+        self.budget().spend(ELEMENT_NS)?;
+        self.budget()
             .spend_each(element.declarations.len(), PREFIX_NS)?;
         self.declare(element);
         self.output.write(b"<")?;
@@ -311,7 +311,7 @@ impl<'d, 'a> Writer<'d, 'a, '_, '_> {
             (_, true) => candidates.extend(self.in_scope.keys()),
             (_, false) => candidates.extend(declared),
         }
-        self.work().spend_each(candidates.len(), PREFIX_NS)?;
+        self.budget().spend_each(candidates.len(), PREFIX_NS)?;
         let mut namespaces = BTreeMap::new();
         for prefix in candidates {
             let namespace = innermost(&self.in_scope, prefix);
@@ -346,9 +346,9 @@ impl<'d, 'a> Writer<'d, 'a, '_, '_> {
         // Sorting compares all octets of the names this many times.
         let octets: usize = attributes.iter().map(|it| it.local.len()).sum();
         let rounds = attributes.len().max(2).ilog2() as usize;
-        self.work()
+        self.budget()
             .spend((octets * rounds / NAME_OCTETS_A_NS) as u64)?;
-        self.work()
+        self.budget()
             .spend_each(attributes.len() * (1 + rounds / 4), ATTRIBUTE_NS)?;
         attributes.sort_by_key(|it| (it.namespace.rank(), it.local));
         for attribute in attributes {
@@ -417,7 +417,7 @@ impl<'d, 'a> Writer<'d, 'a, '_, '_> {
     }
 
     fn escaped(&mut self, text: &str, escape: impl Fn(u8) -> Option<&'static str>) -> Result<()> {
-        self.work().spend_each(text.len(), SCAN_NS)?;
+        self.budget().spend_each(text.len(), SCAN_NS)?;
         let mut rest = text.as_bytes();
         while let Some(at) = rest.iter().position(|&byte| escape(byte).is_some()) {
             self.output.write(&rest[..at])?;

@@ -24,7 +24,7 @@ use super::elements::DSIG;
 use super::reference::Covered;
 use super::vocabulary;
 use super::xades;
-use crate::pki::work::{Exhausted, Work};
+use crate::pki::budget::{Budget, Exhausted};
 
 /// Cost of looking up the name of an element or attribute.
 const NAME_NS: u64 = 150;
@@ -53,7 +53,7 @@ impl Shape {
         signature: NodeIndex,
         covered: Vec<Covered>,
         is_intact: bool,
-        work: &Work,
+        budget: &Budget,
     ) -> Result<Self, Exhausted> {
         let signed = |is_text| {
             let covered = covered.iter().filter(|it| is_intact && !it.is_part());
@@ -66,15 +66,15 @@ impl Shape {
             is_intact,
             signed: signed(false),
             signed_by_text: signed(true),
-            work,
+            budget,
         };
         let is_whole = form.is_kept()?;
         let mut has_content = false;
         let mut signs_all = true;
         for object in document.named(signature, DSIG, "Object") {
-            let inside = Inside::of(document, object, work)?;
+            let inside = Inside::of(document, object, budget)?;
             has_content |= inside.held == Held::Content;
-            work.spend_each(covered.len(), INSIDE_NS)?;
+            budget.spend_each(covered.len(), INSIDE_NS)?;
             // Nobody checks what a `Manifest` lists. Properties are signed; `Form` notices if they are not.
             signs_all &= match inside.held {
                 Held::Form => true,
@@ -99,7 +99,7 @@ impl Shape {
         document: &Document<'_>,
         within: NodeIndex,
         all: &[Self],
-        work: &Work,
+        budget: &Budget,
     ) -> Result<bool, Exhausted> {
         if !self.is_whole {
             return Ok(true);
@@ -111,7 +111,7 @@ impl Shape {
             {
                 continue;
             }
-            work.spend_each(self.covered.len(), INSIDE_NS)?;
+            budget.spend_each(self.covered.len(), INSIDE_NS)?;
             if !self.signs(document, other.signature) {
                 return Ok(true);
             }
@@ -126,15 +126,15 @@ impl Shape {
         document: &Document<'_>,
         comments: &[NodeIndex],
         all: &[Self],
-        work: &Work,
+        budget: &Budget,
     ) -> Result<bool, Exhausted> {
         for covered in self.covered.iter().filter(|it| !it.has_comments) {
-            work.spend(FIND_NS)?;
+            budget.spend(FIND_NS)?;
             let next = comments.partition_point(|&comment| comment < covered.node);
             let inside = comments.get(next..).unwrap_or_default().iter();
             let inside = inside.take_while(|&&comment| document.contains(covered.node, comment));
             for &comment in inside {
-                work.spend_each(1 + self.covered.len(), INSIDE_NS)?;
+                budget.spend_each(1 + self.covered.len(), INSIDE_NS)?;
                 let mut others = self.covered.iter().filter(|it| it.has_comments);
                 if !others.any(|it| document.contains(it.node, comment)) {
                     return Ok(true);
@@ -147,9 +147,9 @@ impl Shape {
                 let mut covered = self.covered.iter();
                 parent == document.root || covered.any(|it| it.node == parent)
             };
-            work.spend_each(self.covered.len(), INSIDE_NS)?;
+            budget.spend_each(self.covered.len(), INSIDE_NS)?;
             if other.precedes_text || other.follows_text && !is_end() {
-                work.spend_each(2 * self.covered.len(), INSIDE_NS)?;
+                budget.spend_each(2 * self.covered.len(), INSIDE_NS)?;
                 let mut covered = self.covered.iter();
                 let is_inside = covered.any(|it| document.contains(it.node, other.signature));
                 if is_inside && !self.signs(document, other.signature) {
@@ -196,13 +196,13 @@ pub(super) fn is_list(document: &Document<'_>) -> bool {
 /// pieces around a comment for the whole text.
 pub(super) fn comments_before_text(
     document: &Document<'_>,
-    work: &Work,
+    budget: &Budget,
 ) -> Result<Vec<NodeIndex>, Exhausted> {
     let mut comments = Vec::new();
     for (index, node) in document.nodes().iter().enumerate() {
-        work.spend(NODE_NS)?;
+        budget.spend(NODE_NS)?;
         if matches!(node.kind, Kind::Comment(_)) && document.precedes_text(index) {
-            work.spend(NAME_NS)?;
+            budget.spend(NAME_NS)?;
             let is_part = document.element(node.parent).is_some_and(|element| {
                 vocabulary::is_of_signatures(element) && !element.is(DSIG, "Object")
             });
@@ -235,7 +235,7 @@ struct Inside {
 }
 
 impl Inside {
-    fn of(document: &Document<'_>, object: NodeIndex, work: &Work) -> Result<Self, Exhausted> {
+    fn of(document: &Document<'_>, object: NodeIndex, budget: &Budget) -> Result<Self, Exhausted> {
         let mut inside = Self {
             object,
             held: Held::Content,
@@ -245,7 +245,7 @@ impl Inside {
         let mut others = 0;
         let (mut has_list, mut has_content) = (false, false);
         for child in document.children(object) {
-            work.spend(NODE_NS)?;
+            budget.spend(NODE_NS)?;
             if is_blank(document, child) {
                 continue;
             }
@@ -287,7 +287,7 @@ struct Form<'a> {
     signed: HashSet<NodeIndex>,
     /// Nodes of which it signs only the text.
     signed_by_text: HashSet<NodeIndex>,
-    work: &'a Work,
+    budget: &'a Budget,
 }
 
 impl Form<'_> {
@@ -298,12 +298,12 @@ impl Form<'_> {
         // End of the latest element that should be signed, if the signature is not intact.
         let mut claimed_end = node;
         while node < end {
-            self.work.spend(NODE_NS)?;
+            self.budget.spend(NODE_NS)?;
             let Some(element) = document.element(node) else {
                 node += 1;
                 continue;
             };
-            self.work
+            self.budget
                 .spend_each(1 + element.attributes.len(), NAME_NS)?;
             if self.is_passed_over(node) {
                 node = document.nodes()[node].end;
@@ -386,7 +386,7 @@ impl Form<'_> {
     fn has_form_inside(&self, node: NodeIndex) -> Result<bool, Exhausted> {
         let document = self.document;
         let children = || document.children(node);
-        self.work.spend_each(children().count(), NODE_NS)?;
+        self.budget.spend_each(children().count(), NODE_NS)?;
         let parent = document.nodes()[node].parent;
         let is_container = node == self.signature
             || parent == self.signature && !is_dsig(document, node, &["SignatureValue"])

@@ -8,7 +8,7 @@ use std::ops::Deref;
 use std::rc::Rc;
 
 use super::elements::{WSU, XML};
-use crate::pki::work::{Exhausted, Work};
+use crate::pki::budget::{Budget, Exhausted};
 
 /// Cost of visiting a node.
 pub(super) const NODE_NS: u64 = 20;
@@ -319,14 +319,14 @@ impl<'a> Document<'a> {
     }
 
     /// All text inside a node. For nested nodes, the inner text is read and charged again for each.
-    pub(super) fn string(&self, index: NodeIndex, work: &Work) -> Result<String, Exhausted> {
+    pub(super) fn string(&self, index: NodeIndex, budget: &Budget) -> Result<String, Exhausted> {
         /// Cost of copying an octet and decoding it later.
         const OCTET_NS: u64 = 4;
         let mut string = String::new();
         for node in &self.nodes[index..self.nodes[index].end] {
-            work.spend(NODE_NS)?;
+            budget.spend(NODE_NS)?;
             if let Kind::Text(text) = &node.kind {
-                work.spend_each(text.len(), OCTET_NS)?;
+                budget.spend_each(text.len(), OCTET_NS)?;
                 string.push_str(text);
             }
         }

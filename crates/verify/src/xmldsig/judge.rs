@@ -8,11 +8,11 @@ use super::verify::is_weak;
 use super::{ReferenceIntegrity, Stamped, ValueIntegrity, XmlError, XmlSignature};
 use crate::cms::timestamp::{Along, Existence, Stamp, Token, note, prove};
 use crate::judging::Judging;
+use crate::pki::budget::Budget;
 use crate::pki::certificate::Parsed;
 use crate::pki::chain::{Judged, Trust};
 use crate::pki::revocation::Evidence;
 use crate::pki::verdict::{NO_CERTIFICATE, Obstacle, Times, UNKNOWN_ALGORITHM, WEAK_SIGNATURE};
-use crate::pki::work::Work;
 use crate::pki::{SubIndication, Verdict};
 
 /// Judges each signature of a document. A signature without a claimed or proven time is judged at the time of
@@ -22,7 +22,7 @@ use crate::pki::{SubIndication, Verdict};
 ///
 /// [`XmlError::TooLarge`] if the signatures ask for more work than any honest ones.
 pub fn judge(signatures: &[XmlSignature], judging: &Judging<'_>) -> Result<Vec<Verdict>, XmlError> {
-    judge_within(signatures, judging, &Work::new())
+    judge_within(signatures, judging, &Budget::new())
 }
 
 /// Works like [`judge`], with the rest of a budget.
@@ -33,16 +33,16 @@ pub fn judge(signatures: &[XmlSignature], judging: &Judging<'_>) -> Result<Vec<V
 pub fn judge_within(
     signatures: &[XmlSignature],
     judging: &Judging<'_>,
-    work: &Work,
+    budget: &Budget,
 ) -> Result<Vec<Verdict>, XmlError> {
     let anchors = judging.anchors.certificates();
-    let given = Parsed::of_all(judging.certificates, work);
+    let given = Parsed::of_all(judging.certificates, budget);
     let trust = Trust {
         anchors: &anchors,
         certificates: given.iter().chain(&anchors).collect(),
         evidence: Vec::new(),
         rules: &judging.rules,
-        work,
+        budget,
     };
     // By index: the time at which time stamps of enclosing signatures prove that a signature existed.
     let mut proven_ms = HashMap::new();
@@ -56,7 +56,7 @@ pub fn judge_within(
             note(&mut proven_ms, place, time_ms);
         }
     }
-    if work.is_exhausted() {
+    if budget.is_exhausted() {
         return Err(XmlError::TooLarge("certificates and time stamps"));
     }
     Ok(verdicts)
@@ -73,18 +73,18 @@ fn verdict(
     now_ms: i64,
     proven_ms: Option<i64>,
 ) -> (Verdict, HashMap<usize, i64>) {
-    let work = trust.work;
+    let budget = trust.budget;
     let embedded = &signature.evidence;
     let mut evidence = Evidence::default();
     for list in &embedded.revocation_lists {
-        evidence.add_list(list, work);
+        evidence.add_list(list, budget);
     }
     for answer in &embedded.revocation_answers {
-        evidence.add_answer(answer, work);
+        evidence.add_answer(answer, budget);
     }
     let certificates = signature.certificates.iter().chain(&embedded.certificates);
     let certificates: Vec<_> = certificates
-        .filter_map(|der| Parsed::from_der_within(der, work))
+        .filter_map(|der| Parsed::from_der_within(der, budget))
         .collect();
     let mut trust = trust.clone();
     trust.certificates.extend(&certificates);
@@ -108,7 +108,7 @@ fn verdict(
             ValueIntegrity::Intact(place) => signature.certificates.get(place),
             _ => None,
         };
-        let certificate = certificate.and_then(|der| Parsed::from_der_within(der, work));
+        let certificate = certificate.and_then(|der| Parsed::from_der_within(der, budget));
         match certificate {
             None => Judged::from(NO_CERTIFICATE),
             Some(_) if signature.signing_certificate_matches == Some(false) => {
@@ -119,10 +119,10 @@ fn verdict(
                 let is_named = signature.signing_certificate_matches == Some(true);
                 let others = trust.certificates.iter().copied();
                 let others = others
-                    .filter(|other| !is_named && other.subject().is(certificate.subject(), work));
+                    .filter(|other| !is_named && other.subject().is(certificate.subject(), budget));
                 let chosen = trust.judge_signer(&certificate, others, time_ms, basis);
                 if chosen.certificate.der() != certificate.der() {
-                    renewed = chosen.certificate.describe(work).ok();
+                    renewed = chosen.certificate.describe(budget).ok();
                 }
                 let judged = chosen.judged.where_proven(|sha256| {
                     // A certificate that the signature covers is as old as the signature.
@@ -172,7 +172,7 @@ fn stamps<'s>(signature: &'s XmlSignature, trust: &Trust<'_>) -> Vec<Stamp<'s>> 
                 countersignatures: timestamp.along.clone(),
                 certificates: timestamp.certificates.clone(),
             });
-            let token = Token::read(&token.der, trust.work)?;
+            let token = Token::read(&token.der, trust.budget)?;
             Some(Stamp { token, along })
         });
         stamps.extend(tokens);

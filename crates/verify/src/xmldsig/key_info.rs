@@ -6,7 +6,7 @@ use super::document::{Document, NODE_NS, NodeIndex, Target};
 use super::elements::{self, BASE64, DSIG, DSIG11};
 use super::reference::xpointer_id;
 use super::text::decode_base64;
-use crate::pki::work::Work;
+use crate::pki::budget::Budget;
 
 type Result<T> = std::result::Result<T, XmlError>;
 
@@ -23,11 +23,11 @@ const RAW_CERTIFICATE: &str = "http://www.w3.org/2000/09/xmldsig#rawX509Certific
 pub(super) fn certificates(
     document: &Document<'_>,
     signature: NodeIndex,
-    work: &Work,
+    budget: &Budget,
 ) -> Result<Vec<Vec<u8>>> {
     let mut reader = Reader {
         document,
-        work,
+        budget,
         references: 0,
         certificates: Vec::new(),
     };
@@ -39,7 +39,7 @@ pub(super) fn certificates(
 
 struct Reader<'d, 'a> {
     document: &'d Document<'a>,
-    work: &'d Work,
+    budget: &'d Budget,
     /// Number of references followed so far.
     references: usize,
     certificates: Vec<Vec<u8>>,
@@ -49,7 +49,7 @@ impl Reader<'_, '_> {
     /// Reads a `KeyInfo`. If another one refers to it, it may not refer to a third one.
     fn key_info(&mut self, info: NodeIndex, is_own: bool) -> Result<()> {
         for child in self.document.children(info) {
-            self.work.spend(NODE_NS)?;
+            self.budget.spend(NODE_NS)?;
             let Some(element) = self.document.element(child) else {
                 continue;
             };
@@ -69,7 +69,7 @@ impl Reader<'_, '_> {
 
     fn x509_data(&mut self, data: NodeIndex) -> Result<()> {
         for child in self.document.children(data) {
-            self.work.spend(NODE_NS)?;
+            self.budget.spend(NODE_NS)?;
             let element = self.document.element(child);
             if element.is_some_and(|element| element.is(DSIG, "X509Certificate")) {
                 self.certificate(child)?;
@@ -82,7 +82,7 @@ impl Reader<'_, '_> {
         if self.certificates.len() == MAX_CERTIFICATES {
             return Err(XmlError::TooLarge("certificates"));
         }
-        let text = self.document.string(element, self.work)?;
+        let text = self.document.string(element, self.budget)?;
         self.certificates.extend(decode_base64(&text));
         Ok(())
     }

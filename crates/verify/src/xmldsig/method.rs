@@ -5,9 +5,9 @@ use super::elements::{self, DSIG};
 use crate::pki::Algorithm;
 use crate::pki::algorithm::AlgorithmIdentifier;
 use crate::pki::ber::{tlv, unsigned};
+use crate::pki::budget::{Budget, Exhausted};
 use crate::pki::hash::Hash;
 use crate::pki::public_key::KeyKind;
-use crate::pki::work::{Exhausted, Work};
 
 /// The namespace of the parameters of RSASSA-PSS (RFC 9231 section 2.3.9).
 const PSS: &str = "http://www.w3.org/2007/05/xmldsig-more#";
@@ -34,11 +34,11 @@ impl Method {
     pub(super) fn read(
         document: &Document<'_>,
         element: NodeIndex,
-        work: &Work,
+        budget: &Budget,
     ) -> Result<Option<Self>, Exhausted> {
         let uri = elements::algorithm(document, element).unwrap_or_default();
         if uri.strip_prefix(PSS) == Some("rsa-pss") {
-            let read = PssReader { document, work };
+            let read = PssReader { document, budget };
             return Ok(read.parameters(element)?.map(Self::pss));
         }
         Ok(Self::named(uri))
@@ -150,7 +150,7 @@ fn pss(hash: Hash, mask: Hash, salt_bytes: usize) -> Option<Vec<u8>> {
 /// Reads the parameters of RSASSA-PSS.
 struct PssReader<'d, 'a> {
     document: &'d Document<'a>,
-    work: &'d Work,
+    budget: &'d Budget,
 }
 
 impl PssReader<'_, '_> {
@@ -199,7 +199,7 @@ impl PssReader<'_, '_> {
         let Some(element) = elements.next() else {
             return Ok(Some(default));
         };
-        let text = self.document.string(element, self.work)?;
+        let text = self.document.string(element, self.budget)?;
         let number = text.trim_ascii().parse().ok();
         Ok(number.filter(|_| elements.next().is_none()))
     }

@@ -8,7 +8,7 @@
 //!   exclusive; `base_uri` joins `xml:base` for 1.1).
 //! - `reference` follows one reference: what it covers, and its digest after the transforms of `transform`. `xpath`
 //!   reads the expressions that leave elements out.
-//! - `work` collects or hashes computed octets, within the budget of `pki::work`.
+//! - `budget` collects or hashes computed octets, within the budget of `pki::work`.
 //! - `signature` reads one `Signature`, `xades` its qualifying properties, `stamps` its time stamps; `verify` checks
 //!   its value by its `method`, with the certificates that `key_info` finds.
 //! - `coverage` checks whether the signature covers all that an application reads, by the names in `vocabulary`;
@@ -25,6 +25,7 @@ mod judge;
 mod key_info;
 mod method;
 mod node_set;
+mod output;
 mod parse;
 mod reference;
 mod signature;
@@ -35,11 +36,10 @@ mod text;
 mod transform;
 mod verify;
 mod vocabulary;
-mod work;
 mod xades;
 mod xpath;
 
-use crate::pki::work::Exhausted;
+use crate::pki::budget::Exhausted;
 use crate::pki::{Algorithm, oid};
 
 pub use judge::{judge, judge_within};

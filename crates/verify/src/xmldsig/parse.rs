@@ -11,7 +11,7 @@ use super::XmlError;
 use super::document::{Attribute, Document, Element, Kind, Namespace, Namespaces, Node, NodeIndex};
 use super::elements::{XML, XMLNS};
 use super::text::unescape;
-use crate::pki::work::Work;
+use crate::pki::budget::Budget;
 
 type Result<T> = std::result::Result<T, XmlError>;
 
@@ -30,14 +30,14 @@ const BYTE_NS: u64 = 8;
 const MAKE_NS: u64 = 250;
 
 /// Parses text whose line ends are line feeds, as [`super::text::decode`] leaves it.
-pub(super) fn parse<'a>(text: &'a str, work: &Work) -> Result<Document<'a>> {
-    work.spend_each(text.len(), BYTE_NS)?;
+pub(super) fn parse<'a>(text: &'a str, budget: &Budget) -> Result<Document<'a>> {
+    budget.spend_each(text.len(), BYTE_NS)?;
     let mut builder = Builder::new();
     for token in Tokenizer::from(text) {
         let token = token.map_err(|_| XmlError::Malformed("a token is broken"))?;
         builder.token(&token)?;
     }
-    work.spend_each(builder.count, MAKE_NS)?;
+    budget.spend_each(builder.count, MAKE_NS)?;
     builder.finish()
 }
 

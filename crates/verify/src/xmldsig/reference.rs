@@ -4,13 +4,13 @@ use super::canonical::Method;
 use super::document::{Document, NodeIndex, Target};
 use super::elements::{self, BASE64, DSIG};
 use super::node_set::NodeSet;
+use super::output::{Output, Stop};
 use super::text::decode_base64;
 use super::transform::Transformed;
-use super::work::{Output, Stop};
 use super::xades;
 use super::{Coverage, Omission, Reference, ReferenceIntegrity, XmlError};
 use crate::cms::content::Content;
-use crate::pki::work::Work;
+use crate::pki::budget::Budget;
 
 /// Cost of following and reporting a reference.
 const REFERENCE_NS: u64 = 6_000;
@@ -28,7 +28,7 @@ pub(super) struct Context<'a> {
     /// The signature whose references are read.
     pub(super) signature: NodeIndex,
     /// The budget.
-    pub(super) work: &'a Work,
+    pub(super) budget: &'a Budget,
     /// The octets that its reference to something outside of the document stands for.
     pub(super) external: Option<&'a [u8]>,
     /// The document that was given, no matter what the signature refers to.
@@ -66,8 +66,10 @@ pub(super) fn read(
     context: &Context<'_>,
     reference: NodeIndex,
 ) -> Result<(Reference, Option<Covered>), XmlError> {
-    let &Context { document, work, .. } = context;
-    work.spend(REFERENCE_NS)?;
+    let &Context {
+        document, budget, ..
+    } = context;
+    budget.spend(REFERENCE_NS)?;
     let uri = document.attribute(reference, "URI");
     let target = dereference(document, uri);
     let transforms = transforms(document, reference);
@@ -105,8 +107,8 @@ pub(super) fn read(
     };
     let uris = described.transforms.iter().map(String::len).sum::<usize>();
     let octets = uris + uri.map_or(0, str::len) + digest_method.len() + described.covers.octets();
-    work.spend_each(octets, TOLD_OCTET_NS)?;
-    work.spend_each(described.transforms.len(), TOLD_TRANSFORM_NS)?;
+    budget.spend_each(octets, TOLD_OCTET_NS)?;
+    budget.spend_each(described.transforms.len(), TOLD_TRANSFORM_NS)?;
     let mut methods = described.transforms.iter();
     let first_method = methods.find_map(|uri| Method::named(uri));
     let covered = target.map(|node| Covered {
@@ -183,14 +185,16 @@ pub(super) fn write(
     output: &mut Output<'_>,
     omits: &mut Omission,
 ) -> Result<(), Stop> {
-    let &Context { document, work, .. } = context;
+    let &Context {
+        document, budget, ..
+    } = context;
     let transforms = transforms(document, reference).ok_or(Stop::Unresolved)?;
     let uri = document.attribute(reference, "URI");
     match (dereference(document, uri), context.external) {
         (Ok(nodes), _) => {
             let mut transformed = Transformed::new(document, nodes);
             let applied = transforms.into_iter().try_for_each(|transform| {
-                transformed.apply(transform, context.signature, context.signatures, work)
+                transformed.apply(transform, context.signature, context.signatures, budget)
             });
             *omits = transformed.omits();
             applied?;
@@ -213,18 +217,20 @@ fn check(
     omits: &mut Omission,
 ) -> Result<(), Stop> {
     let algorithm = elements::digest(digest_method).ok_or(Stop::Unresolved);
-    let mut output = Output::hash(context.work, algorithm?);
+    let mut output = Output::hash(context.budget, algorithm?);
     write(context, reference, &Method::implicit(), &mut output, omits)?;
     compare(context, reference, output)
 }
 
 /// Checks that a reference has the digest of what was written.
 fn compare(context: &Context<'_>, reference: NodeIndex, output: Output<'_>) -> Result<(), Stop> {
-    let &Context { document, work, .. } = context;
+    let &Context {
+        document, budget, ..
+    } = context;
     let value = document
         .only(reference, DSIG, "DigestValue")
         .ok_or(Stop::Broken)?;
-    let expected = decode_base64(&document.string(value, work)?).ok_or(Stop::Broken)?;
+    let expected = decode_base64(&document.string(value, budget)?).ok_or(Stop::Broken)?;
     if output.finish()? == expected {
         Ok(())
     } else {
@@ -239,7 +245,9 @@ fn is_given(
     reference: NodeIndex,
     described: &Reference,
 ) -> Result<bool, XmlError> {
-    let &Context { document, work, .. } = context;
+    let &Context {
+        document, budget, ..
+    } = context;
     let is_unknown = described.leads_elsewhere() && !described.transforms.is_empty();
     let Some(content) = context.content else {
         return Ok(false);
@@ -255,7 +263,7 @@ fn is_given(
     };
     let value = document.only(reference, DSIG, "DigestValue");
     let value = value
-        .map(|value| document.string(value, work))
+        .map(|value| document.string(value, budget))
         .transpose()?;
     let signed = value.and_then(|value| decode_base64(&value));
     let given = content.digest(hash).ok();

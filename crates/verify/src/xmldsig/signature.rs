@@ -7,18 +7,18 @@ use super::elements::{self, DSIG};
 use super::key_info;
 use super::method::Method as SignatureMethod;
 use super::node_set::NodeSet;
+use super::output::{Output, Stop};
 use super::parse::parse;
 use super::reference::{self, Context, Covered};
 use super::stamps;
 use super::text::{decode, decode_base64, normalize};
 use super::transform::canonicalization;
 use super::verify::{Order, verify};
-use super::work::{Output, Stop};
 use super::xades::{self, SigningCertificate};
 use super::{Coverage, Reference, ReferenceIntegrity, ValueIntegrity, XmlError, XmlSignature};
 use crate::cms::content::Content;
 use crate::judging::Judging;
-use crate::pki::work::Work;
+use crate::pki::budget::Budget;
 use std::borrow::Cow;
 
 type Result<T> = std::result::Result<T, XmlError>;
@@ -43,13 +43,13 @@ pub enum Xml<'a> {
 ///
 /// As [`inspect_over`].
 pub fn inspect(xml: &[u8]) -> Result<Vec<XmlSignature>> {
-    inspect_over(Xml::Bytes(xml), None, &Work::new())
+    inspect_over(Xml::Bytes(xml), None, &Budget::new())
 }
 
 /// Reads all XML signatures of a document.
 ///
 /// With `judging`, also uses its certificates, and its document as the content that a signature refers to outside of
-/// the XML, if that is one thing only. `work` limits the cost.
+/// the XML, if that is one thing only. `budget` limits the cost.
 ///
 /// # Errors
 ///
@@ -58,7 +58,7 @@ pub fn inspect(xml: &[u8]) -> Result<Vec<XmlSignature>> {
 pub fn inspect_over(
     xml: Xml<'_>,
     judging: Option<&Judging<'_>>,
-    work: &Work,
+    budget: &Budget,
 ) -> Result<Vec<XmlSignature>> {
     let text = match xml {
         Xml::Bytes(bytes) => decode(bytes)?,
@@ -67,7 +67,7 @@ pub fn inspect_over(
             normalize(Cow::Borrowed(text))?
         }
     };
-    let document = parse(&text, work)?;
+    let document = parse(&text, budget)?;
     let signatures: Vec<NodeIndex> = (0..document.nodes().len())
         .filter(|&index| {
             document
@@ -79,7 +79,7 @@ pub fn inspect_over(
         return Err(XmlError::TooLarge("signatures"));
     }
     let external = judging.and_then(|judging| judging.document);
-    let content = external.map(|document| Content::new(document, work));
+    let content = external.map(|document| Content::new(document, budget));
     let given = judging.iter().flat_map(|judging| {
         let certificates = judging.certificates.iter();
         certificates.chain(judging.anchors.encodings())
@@ -90,7 +90,7 @@ pub fn inspect_over(
             document: &document,
             signatures: &signatures,
             signature,
-            work,
+            budget,
             external: external.filter(|_| refers_once(&document, signature)),
             content: content.as_ref(),
             given: &given,
@@ -98,11 +98,11 @@ pub fn inspect_over(
         read(&context)
     });
     let read: Vec<_> = read.collect::<Result<_>>()?;
-    if work.is_exhausted() {
+    if budget.is_exhausted() {
         return Err(XmlError::TooLarge("certificates"));
     }
     let (mut read, covered): (Vec<_>, Vec<_>) = read.into_iter().unzip();
-    look_around(&document, &signatures, &mut read, covered, work)?;
+    look_around(&document, &signatures, &mut read, covered, budget)?;
     Ok(read)
 }
 
@@ -112,7 +112,7 @@ fn look_around(
     signatures: &[NodeIndex],
     read: &mut [XmlSignature],
     covered: Vec<Vec<Covered>>,
-    work: &Work,
+    budget: &Budget,
 ) -> Result<()> {
     let mut shapes = Vec::new();
     for ((signature, &node), covered) in read.iter().zip(signatures).zip(covered) {
@@ -120,10 +120,10 @@ fn look_around(
         let is_intact = matches!(signature.value, ValueIntegrity::Intact(_))
             && references
                 .all(|it| it.integrity == ReferenceIntegrity::Intact || it.leads_elsewhere());
-        shapes.push(Shape::new(document, node, covered, is_intact, work)?);
+        shapes.push(Shape::new(document, node, covered, is_intact, budget)?);
     }
     let is_list = coverage::is_list(document);
-    let comments = coverage::comments_before_text(document, work)?;
+    let comments = coverage::comments_before_text(document, budget)?;
     for ((signature, &node), shape) in read.iter_mut().zip(signatures).zip(&shapes) {
         signature.envelops = shape.envelops;
         signature.is_apart = coverage::is_document(document, node)
@@ -131,8 +131,8 @@ fn look_around(
         // A countersignature does not sign the document, so only its inside is examined.
         let is_inside = signature.countersigns() && !signature.covers_root;
         let within = if is_inside { node } else { 0 };
-        signature.has_unsigned = shape.has_unsigned(document, within, &shapes, work)?;
-        signature.splits_text = shape.splits_text(document, &comments, &shapes, work)?;
+        signature.has_unsigned = shape.has_unsigned(document, within, &shapes, budget)?;
+        signature.splits_text = shape.splits_text(document, &comments, &shapes, budget)?;
         let countersigned = xades::countersigned(document, node);
         signature.countersigned = signatures.iter().position(|&it| Some(it) == countersigned);
     }
@@ -144,7 +144,7 @@ fn read(context: &Context<'_>) -> Result<(XmlSignature, Vec<Covered>)> {
     let &Context {
         document,
         signature,
-        work,
+        budget,
         ..
     } = context;
     let signed_info = document.only(signature, DSIG, "SignedInfo");
@@ -160,14 +160,14 @@ fn read(context: &Context<'_>) -> Result<(XmlSignature, Vec<Covered>)> {
                 && xades::is_signed_properties(document, covered.node, signature)
         })
         .map(|covered| covered.node);
-    let named = properties.map(|it| xades::signing_certificate(document, it, work));
+    let named = properties.map(|it| xades::signing_certificate(document, it, budget));
     let named = named.transpose()?.flatten();
-    let evidence = xades::evidence(document, signature, work)?;
-    let embedded = key_info::certificates(document, signature, work)?;
+    let evidence = xades::evidence(document, signature, budget)?;
+    let embedded = key_info::certificates(document, signature, budget)?;
     let beside = context.given.iter().copied().chain(&evidence.certificates);
     let candidates: Vec<_> = embedded.iter().chain(beside).collect();
     let mut signing_certificate = match &named {
-        Some(named) => place_of(named, &candidates, work)?,
+        Some(named) => place_of(named, &candidates, budget)?,
         None => None,
     };
     // The named certificate comes first: among renewed certificates with the same key it is the one that counts. If
@@ -176,7 +176,7 @@ fn read(context: &Context<'_>) -> Result<(XmlSignature, Vec<Covered>)> {
     let others = (0..others).filter(|&place| Some(place) != signing_certificate);
     let order: Vec<_> = signing_certificate.into_iter().chain(others).collect();
     let method = signed_info.and_then(|info| document.only(info, DSIG, "SignatureMethod"));
-    let method = method.map(|element| SignatureMethod::read(document, element, work));
+    let method = method.map(|element| SignatureMethod::read(document, element, budget));
     let method = method.transpose()?.flatten();
     let order = Order {
         // If a certificate that is only at hand does not verify the value, that proves nothing.
@@ -188,7 +188,7 @@ fn read(context: &Context<'_>) -> Result<(XmlSignature, Vec<Covered>)> {
         None => ValueIntegrity::Broken,
     };
     let matches =
-        named.map(|named| is_match(&named, &candidates, signing_certificate, &value, work));
+        named.map(|named| is_match(&named, &candidates, signing_certificate, &value, budget));
     let matches = matches.transpose()?;
     let verifying = match value {
         ValueIntegrity::Intact(place) => Some(place),
@@ -206,7 +206,7 @@ fn read(context: &Context<'_>) -> Result<(XmlSignature, Vec<Covered>)> {
     let is_certificate_given = given.is_some();
     let mut certificates = embedded;
     certificates.extend(given);
-    let signing_time = properties.map(|it| xades::signing_time(document, it, work));
+    let signing_time = properties.map(|it| xades::signing_time(document, it, budget));
     let encloses = markup().any(|covered| document.contains(covered.node, signature));
     let covers_root = markup().any(|covered| coverage::is_document(document, covered.node));
     let mut read = XmlSignature {
@@ -248,10 +248,10 @@ fn read(context: &Context<'_>) -> Result<(XmlSignature, Vec<Covered>)> {
 fn place_of(
     named: &SigningCertificate,
     certificates: &[&Vec<u8>],
-    work: &Work,
+    budget: &Budget,
 ) -> Result<Option<usize>> {
     for (place, certificate) in certificates.iter().enumerate() {
-        if named.names(certificate, work)? {
+        if named.names(certificate, budget)? {
             return Ok(Some(place));
         }
     }
@@ -307,7 +307,7 @@ fn check_value(
     let &Context {
         document,
         signature,
-        work,
+        budget,
         ..
     } = context;
     let canonicalization_uri = || algorithm(document, Some(signed_info), "CanonicalizationMethod");
@@ -318,14 +318,14 @@ fn check_value(
         return Ok(ValueIntegrity::UnsupportedAlgorithm(canonicalization_uri()));
     };
     let value = match document.only(signature, DSIG, "SignatureValue") {
-        Some(value) => decode_base64(&document.string(value, work)?),
+        Some(value) => decode_base64(&document.string(value, budget)?),
         None => None,
     };
     let Some(value) = value else {
         return Ok(ValueIntegrity::Broken);
     };
     let nodes = NodeSet::whole(signed_info);
-    let mut output = Output::collect(work);
+    let mut output = Output::collect(budget);
     let message =
         match canonicalize(document, &nodes, &method, &mut output).and_then(|()| output.finish()) {
             Ok(message) => message,
@@ -336,7 +336,7 @@ fn check_value(
             Err(Stop::Broken) => return Ok(ValueIntegrity::Broken),
         };
     let verified = signature_method
-        .and_then(|method| verify(method, certificates, order, &message, &value, work));
+        .and_then(|method| verify(method, certificates, order, &message, &value, budget));
     Ok(verified.unwrap_or_else(|| {
         let uri = algorithm(document, Some(signed_info), "SignatureMethod");
         ValueIntegrity::UnsupportedAlgorithm(uri)
@@ -348,10 +348,10 @@ fn is_match(
     certificates: &[&Vec<u8>],
     signing_certificate: Option<usize>,
     value: &ValueIntegrity,
-    work: &Work,
+    budget: &Budget,
 ) -> Result<bool> {
     Ok(match value {
-        ValueIntegrity::Intact(index) => named.names(certificates[*index], work)?,
+        ValueIntegrity::Intact(index) => named.names(certificates[*index], budget)?,
         _ => signing_certificate.is_some(),
     })
 }

@@ -8,16 +8,16 @@ use super::canonical::{Method, canonicalize};
 use super::document::{Document, NODE_NS, NodeIndex};
 use super::elements::{DSIG, XADES_141};
 use super::node_set::NodeSet;
+use super::output::{Output, Stop};
 use super::reference::{self, Context};
 use super::text::decode_base64;
 use super::transform::canonicalization;
-use super::work::{Output, Stop};
 use super::xades;
 use super::{Omission, Stamped, TimeStamp, TimeStampToken, XmlError};
 use crate::cms::timestamp::{Imprint, MAX_TIMESTAMPS};
 use crate::digest::sha256;
+use crate::pki::budget::Sha256;
 use crate::pki::hash::Hash;
-use crate::pki::work::Sha256;
 
 type Result<T> = std::result::Result<T, XmlError>;
 
@@ -94,7 +94,7 @@ impl Stamp<'_> {
         let Context {
             document,
             signature,
-            work,
+            budget,
             ..
         } = *self.context;
         if self.stamped != Stamped::Everything {
@@ -106,11 +106,11 @@ impl Stamp<'_> {
         let embedded = self
             .properties()
             .filter(|&node| xades::is(document, node, "EncapsulatedX509Certificate"));
-        work.spend_each(self.properties().len(), NODE_NS)?;
+        budget.spend_each(self.properties().len(), NODE_NS)?;
         let mut digests = Vec::new();
         for element in own.chain(embedded) {
-            if let Some(der) = decode_base64(&document.string(element, work)?) {
-                work.spend_hash(Hash::Sha256, der.len())?;
+            if let Some(der) = decode_base64(&document.string(element, budget)?) {
+                budget.spend_hash(Hash::Sha256, der.len())?;
                 digests.push(sha256(&der));
             }
         }
@@ -126,7 +126,9 @@ impl Stamp<'_> {
     }
 
     fn tokens(&self) -> Result<Vec<TimeStampToken>> {
-        let Context { document, work, .. } = *self.context;
+        let Context {
+            document, budget, ..
+        } = *self.context;
         let named = document.only(self.property, DSIG, "CanonicalizationMethod");
         let named = named.filter(|&method| document.attribute(method, "Algorithm") != Some(""));
         let method = match named {
@@ -135,8 +137,8 @@ impl Stamp<'_> {
         };
         let mut digests: Vec<(Hash, Option<Vec<u8>>)> = Vec::new();
         let mut tokens = Vec::new();
-        for token in xades::tokens(document, self.property, work)? {
-            let Some(imprint) = Imprint::read(&token, work) else {
+        for token in xades::tokens(document, self.property, budget)? {
+            let Some(imprint) = Imprint::read(&token, budget) else {
                 continue;
             };
             let mut fits = false;
@@ -163,7 +165,7 @@ impl Stamp<'_> {
 
     /// The digest of the data that it must stamp; `None` if that can't be computed here.
     fn digest(&self, hash: Hash, method: &Method<'_>) -> Result<Option<Vec<u8>>> {
-        let mut output = Output::hash(self.context.work, hash);
+        let mut output = Output::hash(self.context.budget, hash);
         let written = match self.stamped {
             Stamped::Value => self.write_named("SignatureValue", method, &mut output),
             Stamped::Everything => self.write_everything(method, &mut output),

@@ -7,12 +7,12 @@ use super::canonical::{Method, canonicalize};
 use super::document::{Document, Kind, NODE_NS, NodeIndex};
 use super::elements::{self, BASE64, DSIG, ENVELOPED, EXCLUSIVE, FILTER2, XPATH};
 use super::node_set::NodeSet;
+use super::output::{Output, Stop};
 use super::parse::parse;
 use super::text::decode_base64;
-use super::work::{Output, Stop};
 use super::xpath::{self, Omitted, QName};
 use super::{Omission, XmlError};
-use crate::pki::work::Work;
+use crate::pki::budget::Budget;
 
 type Result<T> = std::result::Result<T, Stop>;
 
@@ -76,9 +76,9 @@ impl<'a> Transformed<'a> {
         transform: NodeIndex,
         signature: NodeIndex,
         signatures: &[NodeIndex],
-        work: &Work,
+        budget: &Budget,
     ) -> Result<()> {
-        work.spend_each(1 + signatures.len(), TRANSFORM_NS)?;
+        budget.spend_each(1 + signatures.len(), TRANSFORM_NS)?;
         let document = self.document;
         let algorithm = elements::algorithm(document, transform);
         match (&mut self.octets, algorithm) {
@@ -89,9 +89,9 @@ impl<'a> Transformed<'a> {
             (Octets::Undecided, Some(XPATH)) => {
                 let xpath = document.only(transform, DSIG, "XPath");
                 let xpath = xpath.ok_or(Stop::Unresolved)?;
-                let text = document.string(xpath, work)?;
+                let text = document.string(xpath, budget)?;
                 for omitted in xpath::condition(&text).ok_or(Stop::Unresolved)? {
-                    self.leave_out(xpath, omitted, signatures, work)?;
+                    self.leave_out(xpath, omitted, signatures, budget)?;
                 }
             }
             (Octets::Undecided, Some(FILTER2)) => {
@@ -101,9 +101,9 @@ impl<'a> Transformed<'a> {
                     if document.attribute(xpath, "Filter") != Some("subtract") {
                         return Err(Stop::Unresolved);
                     }
-                    let text = document.string(xpath, work)?;
+                    let text = document.string(xpath, budget)?;
                     let omitted = xpath::path(&text).ok_or(Stop::Unresolved)?;
-                    self.leave_out(xpath, omitted, signatures, work)?;
+                    self.leave_out(xpath, omitted, signatures, budget)?;
                 }
             }
             (octets @ (Octets::Undecided | Octets::Canonical(_)), _) => {
@@ -124,12 +124,12 @@ impl<'a> Transformed<'a> {
         xpath: NodeIndex,
         omitted: Omitted<'_>,
         signatures: &[NodeIndex],
-        work: &Work,
+        budget: &Budget,
     ) -> Result<()> {
         let document = self.document;
         let (Omitted::Named(name) | Omitted::Around(name)) = omitted;
         let QName { prefix, local } = name;
-        work.spend(LOOK_UP_NS)?;
+        budget.spend(LOOK_UP_NS)?;
         let namespace = match prefix {
             // Names without a prefix have no namespace (XPath 1.0 section 2.3).
             "" => "",
@@ -145,18 +145,18 @@ impl<'a> Transformed<'a> {
             Omitted::Named(_) => {
                 let apex = self.nodes.apex;
                 let end = document.nodes().get(apex).map_or(apex, |node| node.end);
-                work.spend_each(end - apex, NODE_NS)?;
-                work.spend_each(document.ancestors(apex).count(), NODE_NS)?;
+                budget.spend_each(end - apex, NODE_NS)?;
+                budget.spend_each(document.ancestors(apex).count(), NODE_NS)?;
                 // If the target is in such an element, nothing of it is left.
                 if has_name(&apex) || document.ancestors(apex).any(|it| has_name(&it)) {
                     return Err(Stop::Broken);
                 }
                 let found: Vec<_> = (apex..end).filter(has_name).collect();
-                work.spend_each(found.len(), EXCLUDE_NS)?;
+                budget.spend_each(found.len(), EXCLUDE_NS)?;
                 self.exclude(&found, Omission::Elements);
             }
             Omitted::Around(_) => {
-                work.spend_each(document.ancestors(xpath).count(), NODE_NS)?;
+                budget.spend_each(document.ancestors(xpath).count(), NODE_NS)?;
                 let around = document.ancestors(xpath).find(has_name);
                 // If there is no such element, nothing is left.
                 let around = around.ok_or(Stop::Broken)?;
@@ -206,12 +206,12 @@ impl<'a> Transformed<'a> {
         let Some((last, between)) = others.split_last() else {
             return canonicalize(self.document, &self.nodes, first, output);
         };
-        let work = output.work();
-        let mut written = Output::collect(work);
+        let budget = output.budget();
+        let mut written = Output::collect(budget);
         canonicalize(self.document, &self.nodes, first, &mut written)?;
         for method in between {
             let octets = written.finish()?;
-            written = Output::collect(work);
+            written = Output::collect(budget);
             write_again(&octets, method, &mut written)?;
         }
         write_again(&written.finish()?, last, output)
@@ -220,11 +220,11 @@ impl<'a> Transformed<'a> {
     /// Writes the decoded text of the node set (XMLDSig 1.1 section 6.6.2).
     fn write_decoded(&self, output: &mut Output<'_>) -> Result<()> {
         let mut encoded = String::new();
-        let work = output.work();
+        let budget = output.budget();
         for index in self.nodes.iter(self.document) {
-            work.spend(NODE_NS)?;
+            budget.spend(NODE_NS)?;
             if let Kind::Text(text) = &self.document.nodes()[index].kind {
-                work.spend_each(text.len(), BASE64_NS)?;
+                budget.spend_each(text.len(), BASE64_NS)?;
                 encoded.push_str(text);
             }
         }
@@ -235,7 +235,7 @@ impl<'a> Transformed<'a> {
 /// Parses octets and writes them by another method (XMLDSig 1.1 section 4.4.3.2).
 fn write_again(octets: &[u8], method: &Method<'_>, output: &mut Output<'_>) -> Result<()> {
     let text = std::str::from_utf8(octets).map_err(|_| Stop::Broken)?;
-    let document = match parse(text, output.work()) {
+    let document = match parse(text, output.budget()) {
         Ok(document) => document,
         Err(error @ XmlError::TooLarge(_)) => return Err(Stop::Refused(error)),
         Err(_) => return Err(Stop::Broken),

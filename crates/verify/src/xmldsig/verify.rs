@@ -2,9 +2,9 @@
 
 use super::ValueIntegrity;
 use super::method::Method;
+use crate::pki::budget::Budget;
 use crate::pki::certificate::Parsed;
 use crate::pki::public_key::{self, Unsupported};
-use crate::pki::work::Work;
 
 /// Whether the method with this certificate's key is too weak to prove anything today, even if the value matches. An
 /// unknown method counts as weak.
@@ -32,17 +32,17 @@ pub(super) fn verify(
     order: Order<'_>,
     message: &[u8],
     value: &[u8],
-    work: &Work,
+    budget: &Budget,
 ) -> Option<ValueIntegrity> {
     let algorithm = method.algorithm();
     let mut outcome = Some(ValueIntegrity::NoCertificate);
     for &index in order.places {
-        let Some(certificate) = Parsed::from_der_within(certificates[index], work) else {
+        let Some(certificate) = Parsed::from_der_within(certificates[index], budget) else {
             continue;
         };
         let key = certificate.x509().public_key();
         let fits = if public_key::kind(key) == method.kind {
-            public_key::verify(key, &algorithm, None, message, value, work)
+            public_key::verify(key, &algorithm, None, message, value, budget)
         } else {
             Ok(false)
         };

@@ -6,7 +6,7 @@ use super::document::{Document, NODE_NS, NodeIndex};
 use super::elements::{self, DSIG, XADES};
 use super::text::decode_base64;
 use super::{Evidence, XmlError};
-use crate::pki::work::{Exhausted, Work};
+use crate::pki::budget::{Budget, Exhausted};
 
 /// Greatest number of digests that are compared with each certificate. A list names at most a chain.
 const MAX_DIGESTS: usize = 20;
@@ -57,14 +57,14 @@ pub(super) fn is_qualifying(document: &Document<'_>, node: NodeIndex) -> bool {
 pub(super) fn signing_time(
     document: &Document<'_>,
     properties: NodeIndex,
-    work: &Work,
+    budget: &Budget,
 ) -> Result<Option<String>, Exhausted> {
     let mut signature = descend(document, properties, "SignedSignatureProperties");
     let time = signature.next().and_then(|signature| {
         let mut times = descend(document, signature, "SigningTime");
         times.next()
     });
-    let text = time.map(|time| document.string(time, work)).transpose()?;
+    let text = time.map(|time| document.string(time, budget)).transpose()?;
     Ok(text.map(|text| text.trim_ascii().to_owned()))
 }
 
@@ -84,7 +84,7 @@ struct CertificateDigest {
 pub(super) fn signing_certificate(
     document: &Document<'_>,
     properties: NodeIndex,
-    work: &Work,
+    budget: &Budget,
 ) -> Result<Option<SigningCertificate>, Exhausted> {
     let Some(signature) = descend(document, properties, "SignedSignatureProperties").next() else {
         return Ok(None);
@@ -99,7 +99,7 @@ pub(super) fn signing_certificate(
         };
     let mut digests = Vec::new();
     for certificate in named {
-        digests.extend(read_digest(document, certificate, work)?);
+        digests.extend(read_digest(document, certificate, budget)?);
     }
     Ok(Some(SigningCertificate { digests }))
 }
@@ -107,12 +107,12 @@ pub(super) fn signing_certificate(
 impl SigningCertificate {
     /// Whether the properties may name this certificate, in DER. Only digests are compared: issuer and serial number
     /// may be left out (clause 5.2.2.2).
-    pub(super) fn names(&self, certificate: &[u8], work: &Work) -> Result<bool, Exhausted> {
+    pub(super) fn names(&self, certificate: &[u8], budget: &Budget) -> Result<bool, Exhausted> {
         for named in &self.digests {
             let Some(algorithm) = elements::digest(&named.method) else {
                 continue;
             };
-            work.spend_hash(algorithm, certificate.len())?;
+            budget.spend_hash(algorithm, certificate.len())?;
             if algorithm.digest(certificate) == named.value {
                 return Ok(true);
             }
@@ -124,7 +124,7 @@ impl SigningCertificate {
 fn read_digest(
     document: &Document<'_>,
     certificate: NodeIndex,
-    work: &Work,
+    budget: &Budget,
 ) -> Result<Option<CertificateDigest>, Exhausted> {
     let digest = descend(document, certificate, "CertDigest").next();
     let only = |local| digest.and_then(|digest| document.only(digest, DSIG, local));
@@ -132,7 +132,7 @@ fn read_digest(
     let (Some(method), Some(value)) = (method, only("DigestValue")) else {
         return Ok(None);
     };
-    let value = decode_base64(&document.string(value, work)?);
+    let value = decode_base64(&document.string(value, budget)?);
     Ok(value.map(|value| CertificateDigest {
         method: method.to_owned(),
         value,
@@ -163,11 +163,11 @@ pub(super) fn unsigned_properties<'s>(
 pub(super) fn tokens(
     document: &Document<'_>,
     timestamp: NodeIndex,
-    work: &Work,
+    budget: &Budget,
 ) -> Result<Vec<Vec<u8>>, Exhausted> {
     let mut tokens = Vec::new();
     for token in descend(document, timestamp, "EncapsulatedTimeStamp").take(MAX_TOKENS) {
-        tokens.extend(decode_base64(&document.string(token, work)?));
+        tokens.extend(decode_base64(&document.string(token, budget)?));
     }
     Ok(tokens)
 }
@@ -176,16 +176,16 @@ pub(super) fn tokens(
 pub(super) fn evidence(
     document: &Document<'_>,
     signature: NodeIndex,
-    work: &Work,
+    budget: &Budget,
 ) -> Result<Evidence, XmlError> {
     let values = |local| -> Result<Vec<Vec<u8>>, XmlError> {
-        let all = inside(document, signature, local, MAX_VALUES + 1, work)?;
+        let all = inside(document, signature, local, MAX_VALUES + 1, budget)?;
         if all.len() > MAX_VALUES {
             return Err(XmlError::TooLarge("embedded values"));
         }
         let mut values = Vec::new();
         for value in all {
-            values.extend(decode_base64(&document.string(value, work)?));
+            values.extend(decode_base64(&document.string(value, budget)?));
         }
         Ok(values)
     };
@@ -202,7 +202,7 @@ fn inside(
     signature: NodeIndex,
     local: &'static str,
     most: usize,
-    work: &Work,
+    budget: &Budget,
 ) -> Result<Vec<NodeIndex>, Exhausted> {
     let mut found = Vec::new();
     let objects = document.named(signature, DSIG, "Object");
@@ -211,11 +211,11 @@ fn inside(
         let end = document.nodes().get(properties).map_or(0, |node| node.end);
         // Signatures may be nested in each other's properties; then a node is visited for each of them.
         for node in properties..end {
-            work.spend(NODE_NS)?;
+            budget.spend(NODE_NS)?;
             if !is(document, node, local) {
                 continue;
             }
-            work.spend_each(document.ancestors(node).count(), NODE_NS)?;
+            budget.spend_each(document.ancestors(node).count(), NODE_NS)?;
             let mut around = document.ancestors(node);
             if around.find(|&it| is_signature(document, it)) == Some(signature) {
                 found.push(node);

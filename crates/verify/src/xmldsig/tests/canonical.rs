@@ -3,13 +3,13 @@
 
 use std::collections::HashSet;
 
-use crate::pki::Work;
+use crate::pki::Budget;
 use crate::xmldsig::canonical::{Method, canonicalize};
 use crate::xmldsig::document::{NodeIndex, Target};
 use crate::xmldsig::node_set::NodeSet;
+use crate::xmldsig::output::Output;
 use crate::xmldsig::parse::parse;
 use crate::xmldsig::text::decode;
-use crate::xmldsig::work::Output;
 
 const C14N: &str = "http://www.w3.org/TR/2001/REC-xml-c14n-20010315";
 const C14N_COMMENTS: &str = "http://www.w3.org/TR/2001/REC-xml-c14n-20010315#WithComments";
@@ -18,7 +18,7 @@ const EXCLUSIVE: &str = "http://www.w3.org/2001/10/xml-exc-c14n#";
 /// Canonicalises the element with this identifier, or the whole document.
 fn canonical(xml: &str, id: &str, method: &Method<'_>) -> String {
     let text = decode(xml.as_bytes()).unwrap();
-    let document = parse(&text, &Work::new()).unwrap();
+    let document = parse(&text, &Budget::new()).unwrap();
     let apex: NodeIndex = match document.target(id) {
         Some(Target::One(index)) => index,
         _ => 0,
@@ -28,8 +28,8 @@ fn canonical(xml: &str, id: &str, method: &Method<'_>) -> String {
         excluded: HashSet::new(),
         comments: true,
     };
-    let work = Work::new();
-    let mut output = Output::collect(&work);
+    let budget = Budget::new();
+    let mut output = Output::collect(&budget);
     canonicalize(&document, &nodes, method, &mut output).unwrap();
     String::from_utf8(output.finish().unwrap()).unwrap()
 }

@@ -6,7 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::signer::{DS, ENVELOPED, EXCLUSIVE, Key, Signer, enveloped, transform};
 use crate::judging::Judging;
-use crate::pki::{Anchors, Indication, SubIndication, Work};
+use crate::pki::{Anchors, Budget, Indication, SubIndication};
 use crate::xmldsig::{Xml, inspect_over, judge};
 
 /// 1 January 2027, when the certificates are valid.
@@ -47,7 +47,7 @@ fn outcomes(xml: &str, document: Option<&str>, trusted: &[Key], given: &[Key]) -
         certificates: &certificates,
         ..Judging::new(&anchors, IN_2027)
     };
-    let found = inspect_over(Xml::Text(xml), Some(&judging), &Work::new()).unwrap();
+    let found = inspect_over(Xml::Text(xml), Some(&judging), &Budget::new()).unwrap();
     let verdicts = judge(&found, &judging).unwrap();
     let outcomes = verdicts.iter();
     outcomes

@@ -6,7 +6,7 @@ use nix::time::ClockId;
 
 use super::kinds::only;
 use super::signer::{C14N, DS, ENVELOPED, EXCLUSIVE, Key, Signer, enveloped, transform};
-use crate::pki::Work;
+use crate::pki::Budget;
 use crate::xmldsig::{ValueIntegrity, Xml, XmlError, XmlSignature, inspect, inspect_over};
 
 #[track_caller]
@@ -207,14 +207,14 @@ fn shapes(count: usize) -> Vec<(&'static str, String)> {
 }
 
 /// The CPU time that this thread needs for some work: the best of three runs.
-fn cpu_time(mut work: impl FnMut()) -> Duration {
+fn cpu_time(mut budget: impl FnMut()) -> Duration {
     let mut one = || {
         let clock = || {
             let now = nix::time::clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).unwrap();
             Duration::from(now)
         };
         let before = clock();
-        work();
+        budget();
         clock() - before
     };
     (0..3).map(|_| one()).min().unwrap_or_default()
@@ -230,9 +230,9 @@ fn no_shape_costs_the_square_of_its_length() {
             eight < 30 * one.max(Duration::from_millis(2)),
             "{shape}: {one:?}, then {eight:?}"
         );
-        let work = Work::new();
-        drop(inspect_over(Xml::Text(&large), None, &work));
-        assert!(work.spent_ns() > large.len() as u64, "{shape}");
+        let budget = Budget::new();
+        drop(inspect_over(Xml::Text(&large), None, &budget));
+        assert!(budget.spent_ns() > large.len() as u64, "{shape}");
     }
 }
 
@@ -246,9 +246,9 @@ fn a_list_of_prefixes_costs_what_there_is_of_it() {
         );
         let signature = Signer::new(Key::P256).reference("", &listed, "").sign();
         let xml = format!("<a>{}{signature}</a>", "<b/>".repeat(1_000));
-        let work = Work::new();
-        drop(inspect_over(Xml::Text(&xml), None, &work).unwrap());
-        (work.spent_ns(), xml.len() as u64)
+        let budget = Budget::new();
+        drop(inspect_over(Xml::Text(&xml), None, &budget).unwrap());
+        (budget.spent_ns(), xml.len() as u64)
     };
     let ((few, few_bytes), (many, many_bytes)) = (spent(1), spent(20_000));
     assert!(many - few < 40 * (many_bytes - few_bytes), "{few} {many}");
@@ -369,10 +369,10 @@ fn named_encodings_are_read() {
         );
         intact(inspect(&bytes));
         // In decoded text, the declared encoding no longer counts.
-        intact(inspect_over(Xml::Text(&text), None, &Work::new()));
+        intact(inspect_over(Xml::Text(&text), None, &Budget::new()));
     }
     let text = format!("\u{feff}{}", declared("windows-1251"));
-    intact(inspect_over(Xml::Text(&text), None, &Work::new()));
+    intact(inspect_over(Xml::Text(&text), None, &Budget::new()));
 }
 
 /// No changed byte and no truncation causes a panic.

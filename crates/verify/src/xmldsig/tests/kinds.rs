@@ -10,7 +10,7 @@ use super::signer::{
 use crate::judging::Judging;
 use crate::pki::gost_signer;
 use crate::pki::hash::Hash;
-use crate::pki::{Anchors, Indication, SubIndication, Work};
+use crate::pki::{Anchors, Budget, Indication, SubIndication};
 use crate::xmldsig::{
     Coverage, ReferenceIntegrity, ValueIntegrity, Xml, XmlSignature, inspect, inspect_over,
 };
@@ -67,7 +67,7 @@ fn what_is_outside_of_the_document_is_looked_at_where_it_is_given() {
             document: Some(external),
             ..Judging::new(&anchors, 0)
         };
-        let mut found = inspect_over(Xml::Text(xml), Some(&judging), &Work::new()).unwrap();
+        let mut found = inspect_over(Xml::Text(xml), Some(&judging), &Budget::new()).unwrap();
         found.remove(0)
     };
     assert_eq!(

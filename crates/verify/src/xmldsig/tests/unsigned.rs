@@ -6,7 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::signer::{DS, ENVELOPED, EXCLUSIVE, Key, Signer, transform};
 use crate::judging::Judging;
-use crate::pki::{Anchors, Indication, SubIndication, Verdict, Work};
+use crate::pki::{Anchors, Budget, Indication, SubIndication, Verdict};
 use crate::xmldsig::{Xml, inspect_over, judge};
 
 /// 1 January 2027, when the certificates are valid.
@@ -23,7 +23,7 @@ pub(super) fn verdicts(xml: &str, document: Option<&str>) -> Vec<Verdict> {
         document: document.map(str::as_bytes),
         ..Judging::new(&anchors, IN_2027)
     };
-    let found = inspect_over(Xml::Text(xml), Some(&judging), &Work::new()).expect(xml);
+    let found = inspect_over(Xml::Text(xml), Some(&judging), &Budget::new()).expect(xml);
     judge(&found, &judging).unwrap()
 }
 

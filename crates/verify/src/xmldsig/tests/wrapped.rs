@@ -8,7 +8,7 @@ use super::signer::{DS, ENVELOPED, EXCLUSIVE, Key, Signer, enveloped, transform}
 use crate::judging::Judging;
 use crate::pki::authority::{NOW_MS, Party, Role, UTF8, name};
 use crate::pki::certificate::Parsed;
-use crate::pki::{Anchors, Indication, SubIndication, Work};
+use crate::pki::{Anchors, Budget, Indication, SubIndication};
 use crate::xmldsig::{Xml, inspect, inspect_over, judge};
 
 /// Whether the only signature passes. Otherwise asserts that it is intact, and that only its coverage prevents it.
@@ -353,7 +353,7 @@ fn a_signature_of_something_elsewhere_has_no_other_content_around() {
             document,
             ..Judging::new(&anchors, 1_798_675_200_000)
         };
-        let found = inspect_over(Xml::Text(xml), Some(&judging), &Work::new()).unwrap();
+        let found = inspect_over(Xml::Text(xml), Some(&judging), &Budget::new()).unwrap();
         let verdict = judge(&found, &judging).unwrap().remove(0);
         let outcome = verdict.apart_from_content.unwrap_or(verdict.outcome());
         assert_eq!(outcome.intact, Some(true), "{verdict:?}");
@@ -393,7 +393,7 @@ fn renewed_certificates_of_one_key_and_holder_count_where_none_was_signed_along(
             certificates: &given,
             ..Judging::new(&anchors, NOW_MS)
         };
-        let mut found = inspect_over(Xml::Text(&xml), Some(&judging), &Work::new()).unwrap();
+        let mut found = inspect_over(Xml::Text(&xml), Some(&judging), &Budget::new()).unwrap();
         if is_named {
             found[0].signing_certificate_matches = Some(true);
         }

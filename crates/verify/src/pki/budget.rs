@@ -47,7 +47,7 @@ impl Issued {
 
 /// The budget of one file, and the results found on the way.
 #[derive(Debug)]
-pub struct Work {
+pub struct Budget {
     budget_ns: u64,
     left_ns: Cell<u64>,
     is_exhausted: Cell<bool>,
@@ -62,13 +62,13 @@ pub struct Work {
 #[error("it would take too long to examine all that it asks for")]
 pub struct Exhausted;
 
-impl Default for Work {
+impl Default for Budget {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl Work {
+impl Budget {
     /// A full budget.
     pub fn new() -> Self {
         Self::of_ns(BUDGET_NS)
@@ -177,16 +177,16 @@ mod tests {
     fn what_is_remembered_of_other_files_costs_the_same() {
         let issued = Arc::new(Issued::default());
         let [one, other] = [[1; 32], [2; 32]];
-        let first = Work::new().remembering(&issued);
+        let first = Budget::new().remembering(&issued);
         assert!(!first.issued(&other, &one, || first.spend(7).is_err()));
         assert!(first.issued(&one, &other, || first.spend(5).is_ok()));
-        let second = Work::new().remembering(&issued);
+        let second = Budget::new().remembering(&issued);
         assert!(second.issued(&one, &other, || panic!("it is known")));
         assert_eq!(second.spent_ns(), 5);
         // Negative results are not shared with other files, and without `remembering` nothing is.
         assert!(second.issued(&other, &one, || true));
-        assert!(!Work::new().issued(&one, &other, || false));
-        let little = Work::of_ns(4).remembering(&issued);
+        assert!(!Budget::new().issued(&one, &other, || false));
+        let little = Budget::of_ns(4).remembering(&issued);
         assert!(!little.issued(&one, &other, || panic!("it is known")));
         assert!(little.is_exhausted());
         for number in 0..MAX_REMEMBERED {
@@ -199,12 +199,12 @@ mod tests {
 
     #[test]
     fn a_budget_that_is_exhausted_stays_so() {
-        let work = Work::new();
-        assert_eq!(work.spend(BUDGET_NS - 1), Ok(()));
-        assert_eq!(work.spend(2), Err(Exhausted));
-        assert_eq!(work.spend(1), Err(Exhausted));
-        assert!(work.is_exhausted() && !work.is_same(b"", b""));
-        assert_eq!(work.spent_ns(), BUDGET_NS - 1);
-        assert_eq!(Work::new().spend_each(usize::MAX, 2), Err(Exhausted));
+        let budget = Budget::new();
+        assert_eq!(budget.spend(BUDGET_NS - 1), Ok(()));
+        assert_eq!(budget.spend(2), Err(Exhausted));
+        assert_eq!(budget.spend(1), Err(Exhausted));
+        assert!(budget.is_exhausted() && !budget.is_same(b"", b""));
+        assert_eq!(budget.spent_ns(), BUDGET_NS - 1);
+        assert_eq!(Budget::new().spend_each(usize::MAX, 2), Err(Exhausted));
     }
 }

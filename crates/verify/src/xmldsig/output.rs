@@ -1,8 +1,8 @@
 //! Reasons to stop reading a reference, and the output for computed octets.
 
 use super::XmlError;
+use crate::pki::budget::{Budget, Exhausted};
 use crate::pki::hash::{Hash, RunningHash};
-use crate::pki::work::{Exhausted, Work};
 
 /// Greatest number of octets that are collected and kept.
 const MAX_COLLECTED_BYTES: usize = 32 * 1024 * 1024;
@@ -32,25 +32,25 @@ impl From<Exhausted> for Stop {
 
 /// Collects octets, or hashes them as they come.
 pub(super) struct Output<'w> {
-    work: &'w Work,
+    budget: &'w Budget,
     pending: Vec<u8>,
     digest: Option<(Hash, RunningHash)>,
 }
 
 impl<'w> Output<'w> {
     /// An output that collects octets.
-    pub(super) fn collect(work: &'w Work) -> Self {
+    pub(super) fn collect(budget: &'w Budget) -> Self {
         Self {
-            work,
+            budget,
             pending: Vec::new(),
             digest: None,
         }
     }
 
     /// An output that hashes octets.
-    pub(super) fn hash(work: &'w Work, algorithm: Hash) -> Self {
+    pub(super) fn hash(budget: &'w Budget, algorithm: Hash) -> Self {
         Self {
-            work,
+            budget,
             pending: Vec::new(),
             digest: Some((algorithm, algorithm.running())),
         }
@@ -58,7 +58,7 @@ impl<'w> Output<'w> {
 
     /// Writes octets.
     pub(super) fn write(&mut self, octets: &[u8]) -> Result<(), Stop> {
-        self.work
+        self.budget
             .spend(WRITE_NS + (octets.len() / OCTETS_A_NS) as u64)?;
         if self.pending.len() + octets.len() > MAX_COLLECTED_BYTES {
             return Err(Stop::Refused(XmlError::TooLarge("signed octets")));
@@ -73,7 +73,7 @@ impl<'w> Output<'w> {
     /// Hashes the collected octets, if this output hashes.
     fn flush(&mut self) -> Result<(), Stop> {
         if let Some((algorithm, digest)) = &mut self.digest {
-            self.work.spend_hash(*algorithm, self.pending.len())?;
+            self.budget.spend_hash(*algorithm, self.pending.len())?;
             digest.update(&self.pending);
             self.pending.clear();
         }
@@ -81,8 +81,8 @@ impl<'w> Output<'w> {
     }
 
     /// The budget, for work that writes no octets.
-    pub(super) fn work(&self) -> &'w Work {
-        self.work
+    pub(super) fn budget(&self) -> &'w Budget {
+        self.budget
     }
 
     /// The digest, or the collected octets.
