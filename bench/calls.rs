@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sigpersist_hooks::HooksConfig;
-use sigpersist_hooks::{Bound, Chain, Engine, Guest, Judging};
+use sigpersist_hooks::{Bound, Chain, Engine, Guest, VerdictSource};
 use sigpersist_model::decision::Circumstances;
 use sigpersist_model::signature::{Draft, SignatureBody, ThreadKey};
 
@@ -66,7 +66,7 @@ fn main() {
         now_ms: 1_790_000_000_000,
     };
     let judge = || {
-        let judged = chain.judge_save(&circumstances, &draft, 1, None, &Judging::default());
+        let judged = chain.judge_save(&circumstances, &draft, 1, None, &VerdictSource::default());
         assert_eq!(judged.tags.len(), 5);
     };
     let one = per_second(1, judge);

@@ -1,7 +1,7 @@
 //! The key that seals the audit trail. It is opened when a server or command starts, and made if there is none yet.
 
 use serde_json::json;
-use sigpersist_model::audit::{Actor, Event, Fault, Whose};
+use sigpersist_model::audit::{Actor, Event, EventOwner, Fault};
 use sigpersist_model::context::PLATFORM;
 use sigpersist_model::error::{Error, Result};
 use sigpersist_runtime::seal::{SealKey, StoredSealKey};
@@ -78,7 +78,7 @@ fn make(store: &Store, vault: &Vault, actor: &Actor, last: Option<i32>) -> Resul
 ///
 /// [`Error::Refused`] if there is no master key, if it does not open the key that seals and `new_key` is false, or if
 /// a chain has other faults than missing seals and seals whose key can't be opened.
-pub fn seal(app: &App, actor: &Actor, whose: &Whose, new_key: bool) -> Result<usize> {
+pub fn seal(app: &App, actor: &Actor, whose: &EventOwner, new_key: bool) -> Result<usize> {
     let vault = app.vault()?;
     let mut chains = verify(app, whose, None, |_, _| {})?;
     // The tenant's own chain vouches for imported chains.

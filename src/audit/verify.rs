@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use sigpersist_model::audit::{Fault, Head, Recorded, STATEMENT, Statement, Whose};
+use sigpersist_model::audit::{EventOwner, Fault, Head, Recorded, STATEMENT, Statement};
 use sigpersist_model::context::{PLATFORM, TenantId};
 use sigpersist_model::error::Result;
 use sigpersist_runtime::seal::{StoredSeal, StoredSealKey};
@@ -89,7 +89,7 @@ pub struct Verified {
 /// Any error of the store: then nothing is known about the chains.
 pub fn verify(
     app: &App,
-    whose: &Whose,
+    whose: &EventOwner,
     expected: Option<&Head>,
     mut progress: impl FnMut(u64, u64),
 ) -> Result<Vec<Verified>> {
@@ -98,10 +98,10 @@ pub fn verify(
         let keys = Keys::open(&stored, app.vault.as_deref(), snapshot)?;
         let mut chains = snapshot.audit_chains()?;
         chains.retain(|chain| match whose {
-            Whose::Everybodys => true,
-            Whose::Platforms => chain.chain == PLATFORM,
-            Whose::Tenants(tenancy) => chain.chain == tenancy.id,
-            Whose::Named(slug) => chain.tenant.as_ref() == Some(slug),
+            EventOwner::All => true,
+            EventOwner::Platforms => chain.chain == PLATFORM,
+            EventOwner::Tenants(tenancy) => chain.chain == tenancy.id,
+            EventOwner::Named(slug) => chain.tenant.as_ref() == Some(slug),
         });
         let mut all = 0;
         for chain in &chains {

@@ -4,7 +4,7 @@ use anyhow::bail;
 use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
-use sigpersist_model::audit::{Actor, Fault, Filter, Head, Listed, MAX_FAULTS, Place, Whose};
+use sigpersist_model::audit::{Actor, EventOwner, Fault, Filter, Head, Listed, MAX_FAULTS, Place};
 use sigpersist_model::digest::to_hex;
 use sigpersist_model::time;
 
@@ -45,11 +45,11 @@ struct WhoseArgs {
 }
 
 impl WhoseArgs {
-    fn into_whose(self) -> Whose {
+    fn into_whose(self) -> EventOwner {
         match self.tenant {
-            Some(slug) => Whose::Named(slug),
-            None if self.platform => Whose::Platforms,
-            None => Whose::Everybodys,
+            Some(slug) => EventOwner::Named(slug),
+            None if self.platform => EventOwner::Platforms,
+            None => EventOwner::All,
         }
     }
 }
@@ -250,7 +250,7 @@ impl Verify {
                 }
             }
         }
-        if let Whose::Named(slug) = whose
+        if let EventOwner::Named(slug) = whose
             && chains.is_empty()
         {
             bail!("There is no tenant `{slug}`, and there are no events of one that was deleted.");

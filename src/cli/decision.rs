@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use sigpersist_model::context::TenantId;
-use sigpersist_model::decision::{Decision as Decided, DecisionId, Verdict};
+use sigpersist_model::decision::{Decision as Decided, DecisionId, HookVerdict};
 use sigpersist_model::digest::to_hex;
 use sigpersist_model::time;
 
@@ -41,7 +41,7 @@ pub(super) struct List {
     hook: Option<String>,
     /// Only decisions with this verdict: accepted, rejected or failed.
     #[arg(long)]
-    verdict: Option<Verdict>,
+    verdict: Option<HookVerdict>,
     /// Only at this time or later: "YYYY-MM-DD HH:MM:SS" in UTC, or RFC 3339.
     #[arg(long, value_name = "TIME", value_parser = time::from_text)]
     since: Option<DateTime<Utc>>,

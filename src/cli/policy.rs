@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use sigpersist_model::audit::Actor;
 use sigpersist_model::plugin::Digest;
-use sigpersist_model::policy::{Accept, Change, Detached, Revocation, TrustAnchor};
+use sigpersist_model::policy::{Accept, Detached, PolicyPatch, Revocation, TrustAnchor};
 
 use super::output::Output;
 use super::table::Table;
@@ -107,7 +107,7 @@ impl Set {
     fn run(self, app: &App, output: &Output) -> anyhow::Result<()> {
         let Self { tenant, changes } = self;
         let id = tenants::find(app, &tenant)?.id;
-        let change = Change {
+        let change = PolicyPatch {
             accept: changes.accept,
             detached: changes.detached,
             revocation: changes.revocation,

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::ensure;
 use clap::Args;
 use serde_json::json;
-use sigpersist_model::audit::Whose;
+use sigpersist_model::audit::EventOwner;
 use sigpersist_model::size;
 use sigpersist_postgres::{Before, Begun, Upgrade};
 
@@ -109,7 +109,7 @@ fn prove(upgrade: &Upgrade, before: &Before, config: Config) -> anyhow::Result<u
     database.prepare(true)?;
     let app = App::new(config, &database)?;
     let bar = progress(0, "events of the audit trail");
-    let chains = audit::verify(&app, &Whose::Everybodys, None, |seen, all| {
+    let chains = audit::verify(&app, &EventOwner::All, None, |seen, all| {
         bar.set_length(all);
         bar.set_position(seen);
     });

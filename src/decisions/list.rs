@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use sigpersist_model::context::TenantId;
-use sigpersist_model::decision::{DecisionId, Recorded, Verdict};
+use sigpersist_model::decision::{DecisionId, HookVerdict, Recorded};
 use sigpersist_model::digest::json_sha256;
 use sigpersist_model::error::{Error, Noun, Result};
 use sigpersist_model::plugin::Digest;
@@ -26,7 +26,7 @@ pub struct Filter {
     /// Name of the hook.
     pub hook: Option<String>,
     /// Verdict of the hook.
-    pub verdict: Option<Verdict>,
+    pub verdict: Option<HookVerdict>,
     /// Start of the time range, inclusive.
     pub since: Option<DateTime<Utc>>,
     /// End of the time range, exclusive.
@@ -83,7 +83,7 @@ pub fn list(
             document: filter.document.as_deref(),
             thread: filter.thread.as_deref(),
             hook: filter.hook.as_deref(),
-            verdict: filter.verdict.map(Verdict::as_str),
+            verdict: filter.verdict.map(HookVerdict::as_str),
             since: filter.since,
             until: filter.until,
         },

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use sigpersist_hooks::{Bound, Chain, Guest, Judging};
+use sigpersist_hooks::{Bound, Chain, Guest, VerdictSource};
 use sigpersist_model::context::TenantId;
 use sigpersist_model::decision::{Decision, DecisionId, Outcome, Recorded};
 use sigpersist_model::digest::{from_hex, to_hex};
@@ -52,7 +52,7 @@ pub fn replay(app: &App, tenant: TenantId, id: DecisionId) -> Result<Replay> {
     let circumstances = &recorded.input.circumstances;
     let told = recorded.input.verdicts.clone();
     let left_out = told.as_ref().is_some_and(|told| told.left_out);
-    let judging = Judging::default().told(told);
+    let judging = VerdictSource::default().told(told);
     let judged = match recorded.operation {
         Operation::Save => {
             let body = body(app, tenant, &recorded)?;

@@ -1,7 +1,7 @@
 //! Acts on the judgement of a save or delete. A refusal is recorded here; an accepted judgement is recorded in the
 //! statement that saves or deletes.
 
-use sigpersist_hooks::Judged;
+use sigpersist_hooks::ChainResult;
 use sigpersist_model::context::Context;
 use sigpersist_model::decision::Judgement;
 use sigpersist_model::error::{Error, Result};
@@ -17,7 +17,7 @@ use crate::plugins;
 pub(crate) fn settle(
     app: &App,
     context: &Context,
-    judged: &Judged,
+    judged: &ChainResult,
     judgement: &Judgement,
     body: Option<&SignatureBody>,
 ) -> Result<Option<Error>> {

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use serde_json::Value;
-use sigpersist_model::audit::{Filter, Listed, Whose};
+use sigpersist_model::audit::{EventOwner, Filter, Listed};
 use sigpersist_model::digest::to_hex;
 use sigpersist_model::error::{Error, Result};
 use sigpersist_model::time;
@@ -143,10 +143,10 @@ pub(super) fn list(call: Call) -> Result<Reply> {
     let named = parameters.label("tenant")?;
     let platforms = parameters.boolean("platform")?.unwrap_or(false);
     let whose = match (&call.context.tenancy, named, platforms) {
-        (None, None, false) => Whose::Everybodys,
-        (None, None, true) => Whose::Platforms,
-        (None, Some(slug), false) => Whose::Named(slug),
-        (Some(own), None, false) => Whose::Tenants(own.clone()),
+        (None, None, false) => EventOwner::All,
+        (None, None, true) => EventOwner::Platforms,
+        (None, Some(slug), false) => EventOwner::Named(slug),
+        (Some(own), None, false) => EventOwner::Tenants(own.clone()),
         (_, Some(_), _) => {
             let message = "`tenant` is for tokens of the platform that name no tenant otherwise.";
             return Err(Error::invalid("tenant", message));

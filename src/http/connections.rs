@@ -49,7 +49,7 @@ pub(super) async fn accept<F>(
     F::Extract: warp::Reply,
     F::Future: Send,
 {
-    let limits = Limits::new(config);
+    let limits = ConnectionLimits::new(config);
     let graceful = GracefulShutdown::new();
     let accepting = async {
         let mut looks = tokio::time::interval(BETWEEN_LOOKS);
@@ -90,8 +90,13 @@ pub(super) async fn accept<F>(
 }
 
 /// Serves one connection, until it ends or has to give way.
-async fn serve<F>(stream: TcpStream, filter: F, limits: Limits, place: Place, graceful: Watcher)
-where
+async fn serve<F>(
+    stream: TcpStream,
+    filter: F,
+    limits: ConnectionLimits,
+    place: Place,
+    graceful: Watcher,
+) where
     F: Filter<Error = warp::Rejection> + Clone + Send + Sync + 'static,
     F::Extract: warp::Reply,
     F::Future: Send,
@@ -133,12 +138,12 @@ where
 
 /// Time limits of a connection.
 #[derive(Debug, Clone)]
-struct Limits {
+struct ConnectionLimits {
     head: Duration,
     write: Duration,
 }
 
-impl Limits {
+impl ConnectionLimits {
     fn new(config: &HttpConfig) -> Self {
         Self {
             head: Duration::from_millis(config.head_timeout_ms),

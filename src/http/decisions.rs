@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use sigpersist_model::decision::{
-    Annotation, Decision, DecisionId, LogLine, Outcome, Rejection, Verdict,
+    Annotation, Decision, DecisionId, HookVerdict, LogLine, Outcome, Rejection,
 };
 use sigpersist_model::digest::to_hex;
 use sigpersist_model::error::{Error, Noun, Result};
@@ -38,7 +38,7 @@ pub(super) struct DecisionContent {
     /// Whether its decisions are enforced, or only monitored.
     mode: Mode,
     /// The hook's verdict.
-    verdict: Verdict,
+    verdict: HookVerdict,
     /// The code of the first rejection.
     #[schema(example = "signer-dropped")]
     code: Option<String>,
@@ -207,7 +207,7 @@ pub(super) fn list(call: Call) -> Result<Reply> {
         document: parameters.label("document")?,
         thread: parameters.label("thread")?,
         hook: parameters.label("hook")?,
-        verdict: parsed::<Verdict>(&parameters, "verdict")?,
+        verdict: parsed::<HookVerdict>(&parameters, "verdict")?,
         since: time_of(&parameters, "since")?,
         until: time_of(&parameters, "until")?,
     };

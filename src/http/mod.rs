@@ -82,7 +82,7 @@ pub static ROUTES: &[Route] = &[
         "tags",
         "stage",
     ])
-    .waits(Waits::Judges(Operation::Save)),
+    .waits(Waits::ReadyChain(Operation::Save)),
     Route::of_tenant(
         Method::DELETE,
         "/signature",
@@ -91,7 +91,7 @@ pub static ROUTES: &[Route] = &[
     )
     .conditional()
     .requires(&["document", "thread"])
-    .waits(Waits::Judges(Operation::Delete)),
+    .waits(Waits::ReadyChain(Operation::Delete)),
     Route::of_tenant(
         Method::GET,
         "/signature/versions",

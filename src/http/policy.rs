@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sigpersist_model::error::Result;
 use sigpersist_model::policy::{
-    Accept, Change, Detached, Digests, InForce, Policy, Revocation, TrustAnchor,
+    Accept, Detached, Digests, InForce, Policy, PolicyPatch, Revocation, TrustAnchor,
 };
 use utoipa::ToSchema;
 
@@ -78,7 +78,7 @@ pub(super) fn update(call: Call) -> Result<Reply> {
         &call.app,
         call.context.tenant()?,
         &call.context.actor(),
-        Change {
+        PolicyPatch {
             accept: form.accept,
             detached: form.detached,
             revocation: form.revocation,

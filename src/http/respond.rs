@@ -27,10 +27,10 @@ use super::head::Fault;
 use super::parameters::Parameters;
 use super::places::Connection;
 use super::reply::{Reply, Response};
-use super::route::{self, Audience, Found, Route, Waits};
+use super::route::{self, Audience, Matched, Route, Waits};
 use super::server::Server;
 use crate::app::App;
-use crate::plugins::{self, Judges};
+use crate::plugins::{self, ReadyChain};
 use crate::telemetry::traces;
 use crate::tenants;
 
@@ -66,7 +66,7 @@ pub(super) struct Call {
     body: Bytes,
     /// The bytes that body and answer take of the budget.
     held: Arc<Held>,
-    judges: Option<Judges>,
+    judges: Option<ReadyChain>,
 }
 
 impl Call {
@@ -121,7 +121,7 @@ impl Call {
     }
 
     /// The judges of this request; present if the route waits for them.
-    pub(super) fn take_judges(&mut self) -> Result<Judges> {
+    pub(super) fn take_judges(&mut self) -> Result<ReadyChain> {
         self.judges
             .take()
             .ok_or_else(|| Error::internal("the route names no judges"))
@@ -187,10 +187,10 @@ async fn answer(
     server: Arc<Server>,
     incoming: Incoming,
     body: &mut Body,
-    found: Result<Found>,
+    found: Result<Matched>,
     request_id: Arc<str>,
 ) -> Result<Reply> {
-    let Found {
+    let Matched {
         route,
         tenant,
         segments,
@@ -249,7 +249,7 @@ async fn answer(
     match route.waits {
         Waits::Never | Waits::No => {}
         Waits::Publication => shared = Some(app.publications.turn(None).await?),
-        Waits::Judges(operation) => {
+        Waits::ReadyChain(operation) => {
             judges = Some(plugins::judges(&app, &context, operation).await?);
         }
         Waits::SetUp => {
@@ -269,7 +269,7 @@ async fn answer(
         // meanwhile is refused.
         authenticate(&app, &incoming.headers).await?;
     }
-    let judged = judges.as_ref().map(Judges::held);
+    let judged = judges.as_ref().map(ReadyChain::held);
     let call = Call {
         app,
         context,

@@ -78,7 +78,7 @@ pub(super) enum Waits {
     /// A permit for unauthenticated requests.
     Publication,
     /// A permit to run the tenant's hooks.
-    Judges(Operation),
+    ReadyChain(Operation),
     /// A permit to try hooks.
     Trial,
     /// A permit to compile plugins and check their settings.
@@ -245,7 +245,7 @@ impl Route {
 
 /// A matching route, with the variable parts of the path.
 #[derive(Debug, Clone)]
-pub(super) struct Found {
+pub(super) struct Matched {
     pub(super) route: &'static Route,
     /// The tenant that the path names, still percent-encoded.
     pub(super) tenant: Option<String>,
@@ -254,7 +254,7 @@ pub(super) struct Found {
 }
 
 /// Finds the route of a request.
-pub(super) fn find(method: &Method, path: &str) -> Result<Found> {
+pub(super) fn find(method: &Method, path: &str) -> Result<Matched> {
     let asked = if method == Method::HEAD {
         &Method::GET
     } else {
@@ -267,7 +267,7 @@ pub(super) fn find(method: &Method, path: &str) -> Result<Found> {
         }
         all => (None, all),
     };
-    let mut found: Vec<Found> = Vec::new();
+    let mut found: Vec<Matched> = Vec::new();
     for route in ROUTES {
         let segments = match (route.names_tenant, tenant) {
             (NamesTenant::Never, _) => matched(route.path, &segments),
@@ -276,7 +276,7 @@ pub(super) fn find(method: &Method, path: &str) -> Result<Found> {
         };
         if let Some(segments) = segments {
             let names = route.names_tenant != NamesTenant::Never;
-            found.push(Found {
+            found.push(Matched {
                 route,
                 tenant: tenant.filter(|_| names).map(ToOwned::to_owned),
                 segments,

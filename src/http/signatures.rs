@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Serialize, Serializer};
-use sigpersist_model::beside::Beside;
+use sigpersist_model::attachments::Attachments;
 use sigpersist_model::error::{Error, Result};
 use sigpersist_model::signature::{
     Draft, Encoding, ListFilter, MAX_VERSION, Position, Signature, SignatureBody, SignatureId,
@@ -167,8 +167,13 @@ pub(super) fn get(call: Call) -> Result<Reply> {
     let inspects = parameters.boolean("inspect")?.unwrap_or(false);
     let mut content = OneContent::new(&signature);
     if let Some(body) = signature.body.as_ref().filter(|_| verifies || inspects) {
-        let told =
-            signatures::examine(&call.app, &call.context, body, Beside::default(), verifies)?;
+        let told = signatures::examine(
+            &call.app,
+            &call.context,
+            body,
+            Attachments::default(),
+            verifies,
+        )?;
         content.inspection = Some(told);
     }
     Ok(Reply::content(&content)?.with_etag(signature.version))

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use sigpersist_model::error::{Error, Result};
-use sigpersist_model::quotas::{Change, Quotas};
+use sigpersist_model::quotas::{QuotaPatch, Quotas};
 use sigpersist_model::tenant::{Tenant, TenantFilter, TenantState, Usage, check_slug};
 use sigpersist_model::time;
 use utoipa::ToSchema;
@@ -134,7 +134,7 @@ struct CreateForm {
         default,
         deserialize_with = "sigpersist_model::json_object::deserialize"
     )]
-    quotas: Quotas<Change>,
+    quotas: Quotas<QuotaPatch>,
 }
 
 /// Creates a tenant; an identical request changes nothing.
@@ -200,7 +200,7 @@ struct UpdateForm {
         default,
         deserialize_with = "sigpersist_model::json_object::deserialize"
     )]
-    quotas: Quotas<Change>,
+    quotas: Quotas<QuotaPatch>,
 }
 
 /// Changes a tenant's name or quotas. Members that you leave out keep their value; null means the server's default.

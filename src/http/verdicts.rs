@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use serde_json::Value;
-use sigpersist_model::beside::Beside;
+use sigpersist_model::attachments::Attachments;
 use sigpersist_model::error::Result;
 use sigpersist_model::signature::{MAX_VERSION, StoredVerdict};
 use sigpersist_model::time;
@@ -70,8 +70,8 @@ fn examine(mut call: Call, verifies: bool) -> Result<Reply> {
 }
 
 /// Content and certificates that come with a signature.
-pub(super) fn beside(parameters: &Parameters<'_>) -> Result<Beside> {
-    Beside::read(
+pub(super) fn beside(parameters: &Parameters<'_>) -> Result<Attachments> {
+    Attachments::read(
         parameters.text("content")?,
         parameters.text("certificates")?,
     )

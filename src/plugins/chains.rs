@@ -108,13 +108,13 @@ fn bound(app: &App, tenant: TenantId, hook: Hook) -> Result<Bound> {
 
 /// A tenant's chain of hooks, and the permit to run it if any hook judges the operation.
 #[derive(Debug)]
-pub struct Judges {
+pub struct ReadyChain {
     /// The hooks at the start of the request.
     pub chain: Arc<Chain>,
     turn: Arc<Mutex<Option<SharedTurn>>>,
 }
 
-impl Judges {
+impl ReadyChain {
     /// Returns the permit after the hooks have run, so that others need not wait for the database's answer.
     pub fn done(&mut self) {
         drop(self.held());
@@ -126,7 +126,7 @@ impl Judges {
     }
 }
 
-/// Returns the permit of [`Judges`] when it is dropped.
+/// Returns the permit of [`ReadyChain`] when it is dropped.
 #[derive(Debug)]
 pub struct HeldTurn(Arc<Mutex<Option<SharedTurn>>>);
 
@@ -143,7 +143,7 @@ impl Drop for HeldTurn {
 ///
 /// [`Error::QuotaExceeded`] if the hooks have used up the quota of time. Also errors of [`chain`] and of
 /// [`Engine::turn`](sigpersist_hooks::Engine::turn).
-pub async fn judges(app: &Arc<App>, context: &Context, operation: Operation) -> Result<Judges> {
+pub async fn judges(app: &Arc<App>, context: &Context, operation: Operation) -> Result<ReadyChain> {
     let tenant = context.tenant()?;
     let chain = match app.chains.get(&tenant) {
         Some(chain) => chain,
@@ -163,7 +163,7 @@ pub async fn judges(app: &Arc<App>, context: &Context, operation: Operation) -> 
     } else {
         None
     };
-    Ok(Judges {
+    Ok(ReadyChain {
         chain,
         turn: Arc::new(Mutex::new(turn)),
     })

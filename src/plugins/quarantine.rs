@@ -1,7 +1,7 @@
 //! Quarantines hooks that keep failing, on all servers at once.
 
 use serde_json::json;
-use sigpersist_hooks::Sick;
+use sigpersist_hooks::FailingHook;
 use sigpersist_model::audit::{Actor, Event};
 use sigpersist_model::context::TenantId;
 use sigpersist_runtime::metrics;
@@ -15,8 +15,8 @@ use crate::app::App;
 /// running.
 ///
 /// Errors are only logged, since the request has its own answer. The next failure tries again.
-pub fn set_aside(app: &App, tenant: TenantId, slug: &str, sick: &[Sick]) {
-    for Sick {
+pub fn set_aside(app: &App, tenant: TenantId, slug: &str, sick: &[FailingHook]) {
+    for FailingHook {
         hook,
         binding,
         reason,

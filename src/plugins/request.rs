@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use sigpersist_model::context::TenantId;
 use sigpersist_model::error::{Error, Result};
-use sigpersist_model::plugin::{Binding, Limits, Mode, OnFailure, Operation, Shadow};
+use sigpersist_model::plugin::{Binding, CallLimits, Mode, OnFailure, Operation, Shadow};
 use utoipa::ToSchema;
 
 use super::candidate::{Which, candidate};
@@ -209,7 +209,7 @@ pub(super) fn check(
 }
 
 /// The requested limits, or their defaults. None may be above the server's maximum.
-fn limits(app: &App, request: &HookRequest) -> Result<Limits> {
+fn limits(app: &App, request: &HookRequest) -> Result<CallLimits> {
     let config = &app.config.hooks;
     let ceiling = config.ceiling();
     let check = |name: &str, asked: u64, ceiling: u64, setting: &str| {
@@ -227,7 +227,7 @@ fn limits(app: &App, request: &HookRequest) -> Result<Limits> {
         ceiling.timeout_ms.into(),
         "hooks.max_timeout_ms",
     )?;
-    Ok(Limits {
+    Ok(CallLimits {
         timeout_ms,
         memory_bytes: check(
             "memory_bytes",

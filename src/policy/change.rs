@@ -6,7 +6,7 @@ use serde_json::json;
 use sigpersist_model::audit::{Actor, Event};
 use sigpersist_model::context::TenantId;
 use sigpersist_model::error::Result;
-use sigpersist_model::policy::{Change, InForce, Policy};
+use sigpersist_model::policy::{InForce, Policy, PolicyPatch};
 
 use super::in_force;
 use crate::app::App;
@@ -16,7 +16,12 @@ use crate::app::App;
 /// # Errors
 ///
 /// The errors of the store.
-pub fn update(app: &App, tenant: TenantId, actor: &Actor, change: Change) -> Result<Arc<InForce>> {
+pub fn update(
+    app: &App,
+    tenant: TenantId,
+    actor: &Actor,
+    change: PolicyPatch,
+) -> Result<Arc<InForce>> {
     let event = |before: Policy, after: Policy| {
         Event::new(Some(tenant), actor.clone(), "policy.set", "policy")
             .before(json!(before))

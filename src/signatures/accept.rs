@@ -5,7 +5,7 @@ use std::sync::Arc;
 use sigpersist_model::context::TenantId;
 use sigpersist_model::error::{Error, NotAccepted, RefusedSigner, Result};
 use sigpersist_model::policy::{Accept, Detached, Policy};
-use sigpersist_runtime::judged::Judged;
+use sigpersist_runtime::verification::Verification;
 use sigpersist_verify::pki::{Budget, Indication, Outcome};
 use sigpersist_verify::{Format, Report, Signer, report_within};
 
@@ -23,7 +23,11 @@ const MAX_SIGNERS: usize = 50;
 /// # Errors
 ///
 /// [`Error::SignatureNotAccepted`], and the errors of waiting for a permit.
-pub(super) fn check_draft(app: &App, tenant: TenantId, judged: &Judged) -> Result<Option<String>> {
+pub(super) fn check_draft(
+    app: &App,
+    tenant: TenantId,
+    judged: &Verification,
+) -> Result<Option<String>> {
     let policy = judged.policy().policy;
     let records = policy.record_verdicts || judged.has_content();
     let verifies = records || matches!(policy.accept, Accept::Intact | Accept::Passed);

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use chrono::Utc;
-use sigpersist_hooks::Judging;
+use sigpersist_hooks::VerdictSource;
 use sigpersist_model::context::Context;
 use sigpersist_model::decision::{Circumstances, Input, Judgement};
 use sigpersist_model::error::{Error, Result};
@@ -15,7 +15,7 @@ use super::audited;
 use super::judging::judging;
 use crate::app::App;
 use crate::decisions;
-use crate::plugins::Judges;
+use crate::plugins::ReadyChain;
 use crate::tenants;
 
 /// Least number of attempts before a delete gives up because a version is saved during each of them.
@@ -34,7 +34,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub fn delete(
     app: &App,
     context: &Context,
-    judges: &Judges,
+    judges: &ReadyChain,
     key: &ThreadKey,
     preconditions: &Preconditions,
 ) -> Result<()> {
@@ -83,13 +83,18 @@ pub fn delete(
 }
 
 /// Asks the hooks about the delete. Returns the judgement to record with it; a refusal is recorded here.
-fn ask(app: &App, context: &Context, judges: &Judges, signature: &Signature) -> Result<Judgement> {
+fn ask(
+    app: &App,
+    context: &Context,
+    judges: &ReadyChain,
+    signature: &Signature,
+) -> Result<Judgement> {
     let now = Utc::now();
     let circumstances = Circumstances::at(now, context)?;
     let judging = if judges.chain.wants_verdicts(Operation::Delete) {
         judging(app, context.tenant()?, signature, now)?
     } else {
-        Judging::default()
+        VerdictSource::default()
     };
     let judged = judges
         .chain

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use sigpersist_hooks::Judging;
-use sigpersist_model::beside::Beside;
+use sigpersist_hooks::VerdictSource;
+use sigpersist_model::attachments::Attachments;
 use sigpersist_model::context::TenantId;
 use sigpersist_model::error::Result;
 use sigpersist_model::signature::Signature;
-use sigpersist_runtime::judged::Judged;
+use sigpersist_runtime::verification::Verification;
 
 use crate::app::App;
 use crate::policy;
@@ -23,14 +23,14 @@ pub fn judging(
     tenant: TenantId,
     stored: &Signature,
     now: DateTime<Utc>,
-) -> Result<Judging> {
+) -> Result<VerdictSource> {
     let Some(body) = stored.body.clone() else {
-        return Ok(Judging::default());
+        return Ok(VerdictSource::default());
     };
     let policy = policy::in_force(app, tenant)?;
-    Ok(Judging::now(Arc::new(Judged::new(
+    Ok(VerdictSource::now(Arc::new(Verification::new(
         body,
-        Beside::default(),
+        Attachments::default(),
         policy,
         now,
     ))))

@@ -3,22 +3,22 @@
 use std::sync::Arc;
 
 use chrono::Utc;
-use sigpersist_hooks::Judging;
-use sigpersist_model::beside::Beside;
+use sigpersist_hooks::VerdictSource;
+use sigpersist_model::attachments::Attachments;
 use sigpersist_model::context::Context;
 use sigpersist_model::decision::{Circumstances, Input, Judgement, Outcome};
 use sigpersist_model::error::{Error, Result};
 use sigpersist_model::plugin::Operation;
 use sigpersist_model::quotas::Quota;
 use sigpersist_model::signature::{Draft, Preconditions, Signature, are_same_tags};
-use sigpersist_runtime::judged::Judged;
+use sigpersist_runtime::verification::Verification;
 use sigpersist_store::Found;
 
 use super::accept::check_draft;
 use super::audited::recreated;
 use crate::app::App;
 use crate::decisions;
-use crate::plugins::Judges;
+use crate::plugins::ReadyChain;
 use crate::policy;
 use crate::tenants::{self, Room};
 
@@ -87,14 +87,19 @@ impl Expected {
 pub fn save(
     app: &App,
     context: &Context,
-    mut judges: Judges,
+    mut judges: ReadyChain,
     draft: &Draft,
-    beside: Beside,
+    beside: Attachments,
     preconditions: &Preconditions,
 ) -> Result<Saved> {
     let tenant = context.tenant()?;
     let policy = policy::in_force(app, tenant)?;
-    let judged = Arc::new(Judged::new(draft.body.clone(), beside, policy, Utc::now()));
+    let judged = Arc::new(Verification::new(
+        draft.body.clone(),
+        beside,
+        policy,
+        Utc::now(),
+    ));
     let mut save = Save {
         app,
         context,
@@ -152,7 +157,7 @@ struct Save<'a> {
     draft: &'a Draft,
     preconditions: &'a Preconditions,
     /// The draft's signature, judged when the policy or a hook asks.
-    judged: Arc<Judged>,
+    judged: Arc<Verification>,
     /// The verdict to record, as JSON, if one is wanted.
     verdict: Option<String>,
     /// Reserved room in the tenant's quotas.
@@ -205,7 +210,7 @@ impl Save<'_> {
     }
 
     /// Lets the hooks judge the draft, then stores it with the tags that they leave.
-    fn judged(self, judges: &mut Judges, expected: Expected) -> Result<Saved> {
+    fn judged(self, judges: &mut ReadyChain, expected: Expected) -> Result<Saved> {
         let over = expected.over();
         let previous = if over > 0 && judges.chain.wants_previous() {
             let previous = self.app.store.signature_get(
@@ -230,7 +235,7 @@ impl Save<'_> {
     /// with the draft; a refusal is recorded here.
     fn ask(
         &self,
-        judges: &mut Judges,
+        judges: &mut ReadyChain,
         version: u32,
         previous: Option<&Signature>,
     ) -> Result<(Vec<String>, Judgement)> {
@@ -241,7 +246,7 @@ impl Save<'_> {
             ..
         } = *self;
         let circumstances = Circumstances::at(self.judged.now(), context)?;
-        let judging = Judging::now(Arc::clone(&self.judged));
+        let judging = VerdictSource::now(Arc::clone(&self.judged));
         let judged = judges
             .chain
             .judge_save(&circumstances, draft, version, previous, &judging);

@@ -1,7 +1,7 @@
 //! Summaries of reports with verdicts, to record them: who signed, and the verdict on each.
 
 use serde::Serialize;
-use sigpersist_runtime::judged::Judged;
+use sigpersist_runtime::verification::Verification;
 use sigpersist_verify::pki::Verdict;
 use sigpersist_verify::{Format, Report, Signer};
 use utoipa::ToSchema;
@@ -84,7 +84,7 @@ impl<'a> Summary<'a> {
     ];
 
     /// Summarises a report. If there is no room for all signers, `left_out` is the number of the others.
-    pub fn new(report: &'a Report, judged: &'a Judged) -> Self {
+    pub fn new(report: &'a Report, judged: &'a Verification) -> Self {
         let digests = &judged.policy().digests;
         let mut bytes = report.problem.as_deref().map_or(0, str::len);
         let signers = report.signers.iter();
@@ -151,7 +151,7 @@ mod tests {
     use chrono::Utc;
 
     use super::*;
-    use sigpersist_model::beside::Beside;
+    use sigpersist_model::attachments::Attachments;
     use sigpersist_model::policy::{InForce, Policy};
     use sigpersist_model::signature::SignatureBody;
 
@@ -160,11 +160,11 @@ mod tests {
         let signature = include_str!("../../tests/data/first.cms.b64");
         let policy = Arc::new(InForce::new(Policy::default(), Vec::new()).unwrap());
         let body = SignatureBody::from_text(signature.trim());
-        let beside = Beside {
+        let beside = Attachments {
             content: Some("content".into()),
-            ..Beside::default()
+            ..Attachments::default()
         };
-        let judged = Judged::new(body, beside, policy, Utc::now());
+        let judged = Verification::new(body, beside, policy, Utc::now());
         let summary =
             |report: &Report| serde_json::to_value(Summary::new(report, &judged)).unwrap();
         let mut signed = report(&Body::from_file(signature.trim().as_bytes()), None);

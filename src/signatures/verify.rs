@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use chrono::Utc;
-use sigpersist_model::beside::Beside;
+use sigpersist_model::attachments::Attachments;
 use sigpersist_model::context::Context;
 use sigpersist_model::error::{Error, Result};
 use sigpersist_model::signature::{SignatureBody, StoredVerdict, ThreadKey};
-use sigpersist_runtime::judged::Judged;
+use sigpersist_runtime::verification::Verification;
 use sigpersist_verify::pki::Budget;
 use sigpersist_verify::{Report, report_within};
 
@@ -28,13 +28,13 @@ pub fn examine(
     app: &App,
     context: &Context,
     body: &SignatureBody,
-    beside: Beside,
+    beside: Attachments,
     verifies: bool,
 ) -> Result<Report> {
     let tenant = context.tenant()?;
     if verifies {
         let policy = policy::in_force(app, tenant)?;
-        let told = Judged::new(body.clone(), beside, policy, Utc::now())
+        let told = Verification::new(body.clone(), beside, policy, Utc::now())
             .report(|body, look| app.examinations.look(tenant, body, look))?;
         return Ok(Arc::unwrap_or_clone(told));
     }
@@ -53,7 +53,7 @@ pub fn verify(
     context: &Context,
     key: &ThreadKey,
     version: Option<u32>,
-    beside: Beside,
+    beside: Attachments,
 ) -> Result<StoredVerdict> {
     let tenant = context.tenant()?;
     let stored = super::get(app, context, key, version)?;
@@ -61,7 +61,7 @@ pub fn verify(
     let body = stored
         .body
         .ok_or_else(|| Error::internal("a version was read without its signature"))?;
-    let judged = Judged::new(body, beside, policy, Utc::now());
+    let judged = Verification::new(body, beside, policy, Utc::now());
     let told = judged.report(|body, look| app.examinations.look(tenant, body, look))?;
     let verdict = serde_json::to_string(&Summary::new(&told, &judged)).map_err(Error::internal)?;
     let room = tenants::room(app, context, verdict.len(), false)?;

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use sigpersist_model::audit::{Actor, Event};
 use sigpersist_model::error::{Error, Noun, Result};
 use sigpersist_model::key::StoredKey;
-use sigpersist_model::quotas::{Change, Quotas};
+use sigpersist_model::quotas::{QuotaPatch, Quotas};
 use sigpersist_model::tenant::{Tenant, TenantFilter, TenantState, check_name, check_slug};
 use sigpersist_model::time;
 
@@ -142,7 +142,7 @@ pub fn update(
     actor: &Actor,
     slug: &str,
     name: Option<&str>,
-    quotas: Quotas<Change>,
+    quotas: Quotas<QuotaPatch>,
 ) -> Result<Tenant> {
     if let Some(name) = name {
         check_name(name)?;

@@ -7,7 +7,7 @@ use serde_json::json;
 use sigpersist_model::audit::{Actor, Event};
 use sigpersist_model::context::{Tenancy, TenantId};
 use sigpersist_model::error::{Error, Result};
-use sigpersist_model::quotas::{Change, Quotas};
+use sigpersist_model::quotas::{QuotaPatch, Quotas};
 use sigpersist_model::tenant::Tenant;
 use sigpersist_model::transfer::{Header, Hook, HookBinding, Judgement, Key, TenantFacts};
 use zeroize::Zeroizing;
@@ -355,8 +355,8 @@ impl Import<'_> {
             self.imported.leave_out("What differs of its quotas", why);
         }
         let change = |own: Option<u64>, given: Option<u64>| match (own, given) {
-            (None, Some(given)) => Change::To(given),
-            _ => Change::Keep,
+            (None, Some(given)) => QuotaPatch::To(given),
+            _ => QuotaPatch::Keep,
         };
         let quotas = tenant.quotas.zip(facts.quotas, change);
         let name = name.filter(|_| !is_named);

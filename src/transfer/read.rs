@@ -17,7 +17,7 @@ use sigpersist_model::signature::{SignatureBody, check_comment, check_label, fol
 use sigpersist_model::tenant::check_name;
 use sigpersist_model::transfer::{
     AuditChain, Counts, End, FORMAT, FORMAT_VERSION, Header, Hook, HookBinding, Judgement, Key,
-    Line, Policy, Revision, StoredVersion, TenantFacts, Thread, Verdict, Version,
+    Line, Policy, Revision, StoredVersion, TenantFacts, Thread, VerdictLine, Version,
 };
 
 use crate::config::Config;
@@ -355,11 +355,11 @@ impl<R: BufRead> Lines<R> {
     }
 
     /// Checks that the verdicts are like those that this program records.
-    fn verdicts(&self, verdicts: &[Verdict]) -> Result<()> {
+    fn verdicts(&self, verdicts: &[VerdictLine]) -> Result<()> {
         if verdicts.len() > MAX_VERDICTS as usize {
             return Err(self.fault(format!("it has more than {MAX_VERDICTS} verdicts")));
         }
-        for Verdict { verdict, .. } in verdicts {
+        for VerdictLine { verdict, .. } in verdicts {
             self.storable(verdict)?;
             let members = verdict.as_object().map(|it| it.keys().map(String::as_str));
             let known = members

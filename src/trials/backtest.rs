@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use sigpersist_hooks::cases::Percentiles;
-use sigpersist_hooks::{Bound, Chain, Judged, Judging};
+use sigpersist_hooks::{Bound, Chain, ChainResult, VerdictSource};
 use sigpersist_model::context::{Context, TenantId};
-use sigpersist_model::decision::{Circumstances, Decision, Verdict};
+use sigpersist_model::decision::{Circumstances, Decision, HookVerdict};
 use sigpersist_model::error::{Error, Result};
 use sigpersist_model::plugin::Operation;
 use sigpersist_model::signature::{Draft, Signature};
@@ -84,7 +84,7 @@ pub struct Backtest {
     #[schema(example = 990)]
     pub unchanged: u32,
     /// The others, grouped by the kind of change.
-    pub changes: Vec<Change>,
+    pub changes: Vec<BacktestChange>,
     /// Duration of the candidate's runs in microseconds: median, 99th percentile and maximum.
     pub microseconds: Percentiles,
     /// Cursor to continue; null if nothing is left.
@@ -123,11 +123,11 @@ impl Backtest {
 /// Versions for which the decision would change in the same way.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(as = BacktestChange)]
-pub struct Change {
+pub struct BacktestChange {
     /// Verdict of the hook that the candidate would replace; `accepted` if it would replace none.
-    pub from: Verdict,
+    pub from: HookVerdict,
     /// Verdict of the candidate.
-    pub to: Verdict,
+    pub to: HookVerdict,
     /// Whether only tags would change: the verdict and the rejection codes are the same.
     #[schema(example = false)]
     pub only_tags: bool,
@@ -238,7 +238,7 @@ pub fn backtest(
             let judging = if wants_verdicts {
                 judging(app, tenant, request.operation, signature)?
             } else {
-                Judging::default()
+                VerdictSource::default()
             };
             let judge = |chain: &Chain| {
                 let judged = judge(
@@ -283,7 +283,7 @@ fn judging(
     tenant: TenantId,
     operation: Operation,
     signature: &Signature,
-) -> Result<Judging> {
+) -> Result<VerdictSource> {
     if operation == Operation::Delete {
         return signatures::judging(app, tenant, signature, Utc::now());
     }
@@ -305,8 +305,8 @@ fn judge(
     circumstances: &Circumstances,
     signature: &Signature,
     previous: Option<&Signature>,
-    judging: &Judging,
-) -> Option<Judged> {
+    judging: &VerdictSource,
+) -> Option<ChainResult> {
     match operation {
         Operation::Save => {
             let draft = Draft {
@@ -329,7 +329,7 @@ fn judge(
 struct Tally {
     examined: u32,
     unchanged: u32,
-    changes: BTreeMap<(Verdict, Verdict, bool), Change>,
+    changes: BTreeMap<(HookVerdict, HookVerdict, bool), BacktestChange>,
     microseconds: Vec<u64>,
 }
 
@@ -337,11 +337,11 @@ impl Tally {
     fn count(&mut self, signature: &Signature, before: Option<&Decision>, decision: &Decision) {
         self.examined += 1;
         self.microseconds.push(decision.microseconds);
-        let from = before.map_or(Verdict::Accepted, |before| before.verdict);
+        let from = before.map_or(HookVerdict::Accepted, |before| before.verdict);
         let agrees = match before {
             Some(before) => before.agrees(decision),
             None => {
-                decision.verdict == Verdict::Accepted
+                decision.verdict == HookVerdict::Accepted
                     && decision.tags_added.is_empty()
                     && decision.tags_removed.is_empty()
             }
@@ -359,7 +359,7 @@ impl Tally {
         let change = self
             .changes
             .entry((from, decision.verdict, only_tags))
-            .or_insert_with(|| Change {
+            .or_insert_with(|| BacktestChange {
                 from,
                 to: decision.verdict,
                 only_tags,

@@ -6,5 +6,5 @@
 mod backtest;
 mod evaluate;
 
-pub use backtest::{Backtest, BacktestRequest, Change, Example, MAX_BACKTEST, backtest};
+pub use backtest::{Backtest, BacktestChange, BacktestRequest, Example, MAX_BACKTEST, backtest};
 pub use evaluate::{CandidateRequest, EvaluateRequest, Evaluation, evaluate};

@@ -8,7 +8,7 @@ use http::Method;
 use serde_json::{Value, json};
 use sigpersist::audit::{self, Verified};
 use sigpersist::http::{Audience, ROUTES};
-use sigpersist_model::audit::{Fault, Head, Whose};
+use sigpersist_model::audit::{EventOwner, Fault, Head};
 use sigpersist_model::context::Scope;
 use sigpersist_model::digest::{sha256, to_hex};
 
@@ -545,7 +545,7 @@ fn broken(app: &TestApp) -> Vec<(Option<String>, Vec<Fault>)> {
 }
 
 fn verify(app: &TestApp, expected: Option<&Head>) -> Vec<Verified> {
-    audit::verify(&app.app, &Whose::Everybodys, expected, |_, _| {}).unwrap()
+    audit::verify(&app.app, &EventOwner::All, expected, |_, _| {}).unwrap()
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::thread;
 use diesel::connection::SimpleConnection as _;
 use serde_json::{Value, json};
 use sigpersist::audit;
-use sigpersist_model::audit::Whose;
+use sigpersist_model::audit::EventOwner;
 use sigpersist_model::digest::{sha256, to_hex};
 
 use crate::support::guest::Guest;
@@ -83,7 +83,7 @@ fn names(app: &TestApp) -> Vec<String> {
 
 #[track_caller]
 fn assert_whole(app: &TestApp) {
-    for chain in audit::verify(&app.app, &Whose::Everybodys, None, |_, _| {}).unwrap() {
+    for chain in audit::verify(&app.app, &EventOwner::All, None, |_, _| {}).unwrap() {
         assert_eq!(chain.faults, []);
     }
 }

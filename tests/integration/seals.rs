@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use sigpersist::audit::{self, Keyed, Verified};
-use sigpersist_model::audit::{Fault, Whose};
+use sigpersist_model::audit::{EventOwner, Fault};
 
 use crate::support::{TestApp, TestDatabase};
 
@@ -29,7 +29,7 @@ const UNSEALED: &str = "SET sigpersist.tenant = '1'; INSERT INTO audit_events (t
                         VALUES (1, 'acme', 'server', 'hook.quarantine', 'h')";
 
 fn verify(app: &TestApp) -> Vec<Verified> {
-    audit::verify(&app.app, &Whose::Everybodys, None, |_, _| {}).unwrap()
+    audit::verify(&app.app, &EventOwner::All, None, |_, _| {}).unwrap()
 }
 
 fn acme(app: &TestApp) -> Verified {
@@ -208,7 +208,7 @@ fn who_has_no_master_key_checks_hashes_alone_and_says_so() {
     let chain = acme(&app);
     assert_eq!((chain.keyed, chain.faults), (Keyed::None, vec![]));
     let file = app.database.master_key_file();
-    let rewritten = audit::verify(&app.app, &Whose::Everybodys, None, |_, _| {}).unwrap();
+    let rewritten = audit::verify(&app.app, &EventOwner::All, None, |_, _| {}).unwrap();
     assert!(rewritten.iter().all(|chain| chain.keyed == Keyed::None));
     // The next command creates a key, and the platform's chain has an event of that.
     let (code, said) = program(&app.database, Some(&file), &["audit", "verify", "acme"]);

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 use sigpersist::audit::{self, Verified};
-use sigpersist_model::audit::{Actor, Fault, Whose};
+use sigpersist_model::audit::{Actor, EventOwner, Fault};
 
 use crate::seals;
 use crate::support::guest::Guest;
@@ -101,7 +101,7 @@ fn part(events: &[Value], number: i32, slug: &str) -> Vec<Value> {
 }
 
 fn verify(app: &TestApp) -> Vec<Verified> {
-    audit::verify(&app.app, &Whose::Everybodys, None, |_, _| {}).unwrap()
+    audit::verify(&app.app, &EventOwner::All, None, |_, _| {}).unwrap()
 }
 
 /// The faults of all chains, with the number of the imported part, or 0 for the tenants' own chains.

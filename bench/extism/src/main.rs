@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use sigpersist_hooks::HooksConfig;
 use sigpersist_model::decision::Circumstances;
 use sigpersist_model::digest::to_hex;
-use sigpersist_hooks::{Bound, Chain, Engine, Guest, Judging};
+use sigpersist_hooks::{Bound, Chain, Engine, Guest, VerdictSource};
 use sigpersist_model::signature::{Draft, SignatureBody, ThreadKey};
 
 const SIGNATURE: &str = include_str!("../../../tests/data/large.cms.b64");
@@ -187,7 +187,7 @@ fn chain(settings: &str) -> Chain {
 }
 
 fn tag_typed(chain: &Chain, draft: &Draft) -> Vec<String> {
-    let judged = chain.judge_save(&circumstances(), draft, 1, None, &Judging::default());
+    let judged = chain.judge_save(&circumstances(), draft, 1, None, &VerdictSource::default());
     assert!(judged.refusal().is_none(), "tags");
     judged.tags
 }

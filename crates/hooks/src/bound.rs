@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use sigpersist_model::plugin::{Limits, Mode, OnFailure, Operation};
+use sigpersist_model::plugin::{CallLimits, Mode, OnFailure, Operation};
 
 use super::plugin::Plugin;
 use crate::HooksConfig;
@@ -36,7 +36,7 @@ pub struct Bound {
     /// Effect of a failure: refuse the request, or let it pass.
     pub on_failure: OnFailure,
     /// Limits of one call.
-    pub limits: Limits,
+    pub limits: CallLimits,
     /// Reason why the hook refuses everything without running, if it does.
     pub refuses: Option<String>,
     /// Failures of the hook on this server.
@@ -47,7 +47,7 @@ pub struct Bound {
 
 impl Bound {
     /// An enforcing hook for all operations that its plugin judges. It belongs to no tenant: for trials.
-    pub fn unbound(name: &str, guest: Guest, limits: Limits) -> Self {
+    pub fn unbound(name: &str, guest: Guest, limits: CallLimits) -> Self {
         Self {
             name: name.into(),
             binding: 0,
@@ -116,7 +116,7 @@ impl Bound {
 
 /// A hook that has failed too often, and should be quarantined.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Sick {
+pub struct FailingHook {
     /// The hook's name.
     pub hook: Arc<str>,
     /// The binding that failed.

@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use sigpersist_model::decision::LogLine;
-use sigpersist_model::plugin::Limits;
+use sigpersist_model::plugin::CallLimits;
 use wasmtime::component::Instance;
 use wasmtime::{Store, Trap, UpdateDeadline};
 
@@ -22,7 +22,7 @@ pub(super) struct Call<'a> {
     pub(super) engine: &'a Engine,
     pub(super) plugin: &'a Plugin,
     pub(super) state: HostState,
-    pub(super) limits: Limits,
+    pub(super) limits: CallLimits,
     /// Whether the call leaves most of its time to others: a guest that never ends must not keep processors busy.
     pub(super) gives_way: bool,
 }
@@ -132,7 +132,7 @@ impl Call<'_> {
     }
 }
 
-fn failure(error: &wasmtime::Error, limits: Limits, max_hostcall_bytes: usize) -> Failure {
+fn failure(error: &wasmtime::Error, limits: CallLimits, max_hostcall_bytes: usize) -> Failure {
     if let Some(limit) = error.downcast_ref::<LimitBroken>() {
         return Failure::Limit(limit.clone());
     }

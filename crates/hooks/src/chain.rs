@@ -9,12 +9,12 @@ use sigpersist_model::plugin::Operation;
 use sigpersist_model::signature::{Draft, Signature};
 use sigpersist_runtime::examinations::Examinations;
 
-use super::bound::{Bound, Origin, Sick};
+use super::bound::{Bound, FailingHook, Origin};
 use super::convert::{Version, context, signature, stored};
 use super::engine::Engine;
 use super::host::{Document, Subject};
 use super::seat::Seat;
-use super::verdicts::Judging;
+use super::verdicts::VerdictSource;
 
 /// A tenant's hooks at one moment. A request keeps the chain that it started with, even if the hooks change meanwhile.
 #[derive(Debug)]
@@ -26,7 +26,7 @@ pub struct Chain {
 
 /// Judgement of a save or delete by all hooks.
 #[derive(Debug)]
-pub struct Judged {
+pub struct ChainResult {
     /// Tags of the new version, if a save is accepted.
     pub tags: Vec<String>,
     /// Decisions of the hooks in the order in which they ran. A shadow's decision comes before that of its hook.
@@ -36,7 +36,7 @@ pub struct Judged {
     /// Whether a hook asked for verification results that were not recorded, and failed for that reason.
     pub lacks_verdicts: bool,
     /// Hooks that have failed too often.
-    pub sick: Vec<Sick>,
+    pub sick: Vec<FailingHook>,
     /// The hook whose failure refused the save or delete, and the reason.
     failed: Option<(Arc<str>, String)>,
 }
@@ -97,8 +97,8 @@ impl Chain {
         draft: &Draft,
         version: u32,
         previous: Option<&Signature>,
-        judging: &Judging,
-    ) -> Judged {
+        judging: &VerdictSource,
+    ) -> ChainResult {
         self.judge_save_between(circumstances, draft, version, previous, judging, None)
     }
 
@@ -110,9 +110,9 @@ impl Chain {
         draft: &Draft,
         version: u32,
         previous: Option<&Signature>,
-        judging: &Judging,
+        judging: &VerdictSource,
         tags_after: Option<Vec<String>>,
-    ) -> Judged {
+    ) -> ChainResult {
         let subject = Arc::new(Subject {
             payload: Document::new(draft.body.clone(), judging.of_signature(&draft.body)),
             previous: previous
@@ -155,10 +155,10 @@ impl Chain {
         &self,
         circumstances: &Circumstances,
         current: &Signature,
-        judging: &Judging,
-    ) -> Judged {
+        judging: &VerdictSource,
+    ) -> ChainResult {
         let Some((record, payload)) = stored(current, |body| judging.of_signature(body)) else {
-            return Judged::empty(current.tags.clone());
+            return ChainResult::empty(current.tags.clone());
         };
         let subject = Arc::new(Subject {
             payload,
@@ -203,8 +203,8 @@ impl Chain {
         subject: &Subject,
         tags: Vec<String>,
         origin: Origin,
-    ) -> Judged {
-        let mut judged = Judged::empty(tags);
+    ) -> ChainResult {
+        let mut judged = ChainResult::empty(tags);
         judged.verdicts = subject.told();
         judged.lacks_verdicts = subject.lacks_verdicts();
         // After a failure that refuses the request, the remaining hooks are not asked. They have no decision.
@@ -228,7 +228,7 @@ impl Chain {
     }
 }
 
-impl Judged {
+impl ChainResult {
     fn empty(tags: Vec<String>) -> Self {
         Self {
             tags,

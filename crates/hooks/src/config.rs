@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
-use sigpersist_model::plugin::Limits;
+use sigpersist_model::plugin::CallLimits;
 
 /// Limits of hooks. Sizes are in bytes.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
@@ -115,17 +115,17 @@ impl HooksConfig {
     }
 
     /// Limits of a call of a hook that sets none of its own.
-    pub fn default_limits(&self) -> Limits {
-        Limits {
+    pub fn default_limits(&self) -> CallLimits {
+        CallLimits {
             timeout_ms: self.timeout_ms.min(self.max_timeout_ms),
             ..self.ceiling()
         }
     }
 
     /// Cuts limits to the server's own ceiling.
-    pub fn within_ceiling(&self, limits: Limits) -> Limits {
+    pub fn within_ceiling(&self, limits: CallLimits) -> CallLimits {
         let ceiling = self.ceiling();
-        Limits {
+        CallLimits {
             timeout_ms: limits.timeout_ms.min(ceiling.timeout_ms),
             memory_bytes: limits.memory_bytes.min(ceiling.memory_bytes),
             fuel: limits.fuel.min(ceiling.fuel),
@@ -133,8 +133,8 @@ impl HooksConfig {
     }
 
     /// Maximum limits of any call of a hook.
-    pub fn ceiling(&self) -> Limits {
-        Limits {
+    pub fn ceiling(&self) -> CallLimits {
+        CallLimits {
             timeout_ms: self.max_timeout_ms,
             memory_bytes: self.max_memory_bytes as u64,
             fuel: self.fuel,

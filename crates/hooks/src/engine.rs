@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use sigpersist_model::context::TenantId;
 use sigpersist_model::digest::sha256;
 use sigpersist_model::error::{Error, Result};
-use sigpersist_model::plugin::{Digest, Limits};
+use sigpersist_model::plugin::{CallLimits, Digest};
 use sigpersist_runtime::metrics;
 use sigpersist_runtime::turns::{Shared, SharedTurn};
 use tracing::{info, warn};
@@ -252,7 +252,7 @@ impl Engine {
     }
 
     /// The configured ceiling of the limits of any call.
-    pub fn ceiling(&self) -> Limits {
+    pub fn ceiling(&self) -> CallLimits {
         self.config.ceiling()
     }
 

@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use sigpersist_model::context::TenantId;
-use sigpersist_model::decision::{LogLine, Told, Verdicts, clean};
+use sigpersist_model::decision::{LogLine, RecordedReport, Verdicts, clean};
 use sigpersist_model::signature::SignatureBody;
 use sigpersist_runtime::examinations::Examinations;
 use sigpersist_verify::pki::Budget;
@@ -81,7 +81,7 @@ pub(super) struct Document {
     verdicts: Source,
     inspection: OnceLock<Result<cms::Inspection, cms::InspectError>>,
     /// The inner value is none if its verification results were not recorded.
-    judged: OnceLock<Option<(Told, verdicts::Judgement)>>,
+    judged: OnceLock<Option<(RecordedReport, verdicts::Judgement)>>,
 }
 
 impl Document {
@@ -117,7 +117,7 @@ impl Document {
         })
     }
 
-    fn told(&self) -> Option<Told> {
+    fn told(&self) -> Option<RecordedReport> {
         let judged = self.judged.get()?.as_ref();
         judged.map(|(told, _)| told.clone())
     }

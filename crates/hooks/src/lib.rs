@@ -34,8 +34,8 @@ mod seat;
 mod verdicts;
 
 pub use binary::{Binary, Kind};
-pub use bound::{Bound, Guest, Health, Sick};
-pub use chain::{Chain, Judged};
+pub use bound::{Bound, FailingHook, Guest, Health};
+pub use chain::{Chain, ChainResult};
 pub use child::compile_if_asked;
 pub use compiled::Compiled;
 pub use compiler::COMPILED_AT_ONCE;
@@ -43,4 +43,4 @@ pub use config::HooksConfig;
 pub use engine::Engine;
 pub use pack::{World, pack};
 pub use plugin::{Cost, Description, Plugin};
-pub use verdicts::Judging;
+pub use verdicts::VerdictSource;

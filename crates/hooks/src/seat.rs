@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use sigpersist_model::decision::{Annotation, Decision, MAX_ENTRIES, Rejection, Verdict, clean};
+use sigpersist_model::decision::{
+    Annotation, Decision, HookVerdict, MAX_ENTRIES, Rejection, clean,
+};
 use sigpersist_model::plugin::{Mode, OnFailure};
 use sigpersist_model::signature::{MAX_TAGS, fold_tags};
 use tracing::{debug, debug_span, warn};
@@ -11,7 +13,7 @@ use wasmtime::component::Instance;
 
 use super::bindings::exports::sigpersist::hooks::tagger::Changes;
 use super::bindings::sigpersist::hooks::types;
-use super::bound::{Bound, Guest, Health, Origin, Sick};
+use super::bound::{Bound, FailingHook, Guest, Health, Origin};
 use super::call::Call;
 use super::engine::Engine;
 use super::host::{HostState, Subject};
@@ -43,8 +45,8 @@ impl<'a> Seat<'a> {
                 differs: None,
                 mode: if shadow { Mode::Monitor } else { hook.mode },
                 verdict: match refuses {
-                    Some(_) => Verdict::Failed,
-                    None => Verdict::Accepted,
+                    Some(_) => HookVerdict::Failed,
+                    None => HookVerdict::Accepted,
                 },
                 rejections: Vec::new(),
                 failure: refuses.cloned(),
@@ -63,7 +65,7 @@ impl<'a> Seat<'a> {
     /// Whether the hook's failure refuses the request.
     pub(super) fn stops(&self) -> bool {
         self.decision.decides()
-            && self.decision.verdict == Verdict::Failed
+            && self.decision.verdict == HookVerdict::Failed
             && self.hook.on_failure == OnFailure::Reject
     }
 
@@ -77,19 +79,19 @@ impl<'a> Seat<'a> {
     }
 
     /// Counts the run. Returns the hook if it should be quarantined.
-    pub(super) fn sick(&self, origin: Origin, config: &HooksConfig) -> Option<Sick> {
+    pub(super) fn sick(&self, origin: Origin, config: &HooksConfig) -> Option<FailingHook> {
         let asked = self.decided && (self.decision.shadow || self.hook.refuses.is_none());
         if !asked {
             return None;
         }
-        let failed = self.decision.verdict == Verdict::Failed;
+        let failed = self.decision.verdict == HookVerdict::Failed;
         let reason = self.health().count(failed, origin, config)?;
         // A shadow or a hook in monitor mode has no effect, and its runs are reduced anyway: it is not quarantined.
         if self.decision.shadow || !self.decision.decides() {
             return None;
         }
         let last = self.decision.failure.as_deref().unwrap_or("unknown");
-        Some(Sick {
+        Some(FailingHook {
             hook: Arc::clone(&self.hook.name),
             binding: self.hook.binding,
             reason: format!("{reason} The last time: {last}."),
@@ -166,7 +168,7 @@ impl<'a> Seat<'a> {
         call: impl FnOnce(&mut Store<HostState>, &Instance) -> wasmtime::Result<T>,
     ) -> Option<T> {
         // After a failure, the guest is not called again for this request.
-        if self.decision.verdict == Verdict::Failed || self.left_out {
+        if self.decision.verdict == HookVerdict::Failed || self.left_out {
             return None;
         }
         if !self.decided && !self.decision.decides() && self.health().leaves_out() {
@@ -221,7 +223,7 @@ impl<'a> Seat<'a> {
                 "A hook failed; its settings let the request pass"
             );
         }
-        self.decision.verdict = Verdict::Failed;
+        self.decision.verdict = HookVerdict::Failed;
         self.decision.failure.get_or_insert(reason);
     }
 
@@ -278,7 +280,7 @@ impl<'a> Seat<'a> {
             });
         }
         let decision = &mut self.decision;
-        decision.verdict = decision.verdict.max(Verdict::Rejected);
+        decision.verdict = decision.verdict.max(HookVerdict::Rejected);
         for rejection in rejections.iter().take(MAX_ENTRIES) {
             let rejection = Rejection {
                 code: clean(&rejection.code),

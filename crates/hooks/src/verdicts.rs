@@ -4,9 +4,9 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use sigpersist_model::decision::{Holds, Revoked, Told, Verdicts};
+use sigpersist_model::decision::{RecordedReport, RecordedVerdict, Revoked, Verdicts};
 use sigpersist_model::signature::SignatureBody;
-use sigpersist_runtime::judged::Judged;
+use sigpersist_runtime::verification::Verification;
 use sigpersist_verify::pki::{Budget, Indication};
 use sigpersist_verify::{Report, Signer, report_within};
 
@@ -16,9 +16,9 @@ use super::convert;
 
 /// Source of the verification results that hooks ask for. Recorded results take precedence.
 #[derive(Debug, Clone, Default)]
-pub struct Judging {
+pub struct VerdictSource {
     /// The signature that is saved or deleted. It is verified when somebody first asks.
-    judged: Option<Arc<Judged>>,
+    judged: Option<Arc<Verification>>,
     /// Recorded results of an earlier judgement.
     told: Option<Verdicts>,
 }
@@ -26,15 +26,15 @@ pub struct Judging {
 /// Source of the results of one signature.
 #[derive(Debug)]
 pub(super) enum Source {
-    Judged(Arc<Judged>),
-    Recorded(SignatureBody, Told),
+    Now(Arc<Verification>),
+    Recorded(SignatureBody, RecordedReport),
     /// No hook had asked, or the results were too large to be recorded.
     Unrecorded,
 }
 
-impl Judging {
+impl VerdictSource {
     /// Verifies this signature, if no results were recorded.
-    pub fn now(judged: Arc<Judged>) -> Self {
+    pub fn now(judged: Arc<Verification>) -> Self {
         Self {
             judged: Some(judged),
             told: None,
@@ -68,13 +68,13 @@ impl Judging {
 
 impl Source {
     fn new(
-        told: Option<Told>,
+        told: Option<RecordedReport>,
         body: &SignatureBody,
-        judged: impl FnOnce() -> Option<Arc<Judged>>,
+        judged: impl FnOnce() -> Option<Arc<Verification>>,
     ) -> Self {
         match told {
             Some(told) => Self::Recorded(body.clone(), told),
-            None => judged().map_or(Self::Unrecorded, Self::Judged),
+            None => judged().map_or(Self::Unrecorded, Self::Now),
         }
     }
 
@@ -82,11 +82,11 @@ impl Source {
     pub(super) fn tell(
         &self,
         examine: impl FnOnce(&SignatureBody, &dyn Fn(&Budget) -> Report) -> Report,
-    ) -> Option<(Told, wit::Judgement)> {
+    ) -> Option<(RecordedReport, wit::Judgement)> {
         match self {
-            Self::Judged(judged) => {
+            Self::Now(judged) => {
                 let Ok(read) = judged.report(|body, look| Ok::<_, Infallible>(examine(body, look)));
-                let told = Told::new(&read);
+                let told = RecordedReport::new(&read);
                 let judgement = judgement(&told, &read.signers);
                 Some((told, judgement))
             }
@@ -99,7 +99,7 @@ impl Source {
     }
 }
 
-fn judgement(told: &Told, signers: &[Signer]) -> wit::Judgement {
+fn judgement(told: &RecordedReport, signers: &[Signer]) -> wit::Judgement {
     let mut judged = Vec::with_capacity(told.signers.len());
     let mut countersigners = Vec::new();
     for (number, holds) in told.signers.iter().enumerate() {
@@ -121,7 +121,7 @@ fn judgement(told: &Told, signers: &[Signer]) -> wit::Judgement {
 /// The depth of recursion is bounded, since the parser bounds the nesting of countersignatures.
 fn add_countersigners(
     index: u32,
-    holds: &Holds,
+    holds: &RecordedVerdict,
     signer: Option<&Signer>,
     all: &mut Vec<wit::Countersigner>,
 ) {
@@ -137,12 +137,12 @@ fn add_countersigners(
     }
 }
 
-fn certificate(holds: &Holds, signer: Option<&Signer>) -> Option<cms::Certificate> {
+fn certificate(holds: &RecordedVerdict, signer: Option<&Signer>) -> Option<cms::Certificate> {
     let read = signer.and_then(|signer| signer.certificate.clone());
     holds.judged_certificate(read).map(convert::certificate)
 }
 
-fn verdict(holds: &Holds) -> wit::Verdict {
+fn verdict(holds: &RecordedVerdict) -> wit::Verdict {
     let apart = holds.apart_from_content.as_ref();
     wit::Verdict {
         indication: indication(holds.indication),

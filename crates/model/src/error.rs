@@ -192,7 +192,7 @@ pub enum Error {
     RateLimited,
     /// The server is not ready, or was told to stop.
     #[error("{}", lacks_phrase(.0))]
-    NotReady(Vec<Lack>),
+    NotReady(Vec<UnreadyReason>),
     /// The server is overloaded. Nothing was stored.
     #[error("The server is overloaded; try again in a moment. Nothing was stored.")]
     Overloaded,
@@ -264,7 +264,7 @@ pub struct HookRejection {
 
 /// A missing condition: a stable name and a sentence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Lack {
+pub struct UnreadyReason {
     /// `database`, `schema`, `plugins` or `stopping`.
     pub name: &'static str,
     /// An explanation for people.
@@ -342,7 +342,7 @@ pub struct CaseFailure {
     pub differences: Vec<String>,
 }
 
-fn lacks_phrase(lacks: &[Lack]) -> String {
+fn lacks_phrase(lacks: &[UnreadyReason]) -> String {
     let sentences: Vec<_> = lacks.iter().map(|lack| lack.sentence).collect();
     sentences.join(" ")
 }

@@ -12,8 +12,8 @@
 
 mod words;
 
+pub mod attachments;
 pub mod audit;
-pub mod beside;
 pub mod context;
 pub mod decision;
 pub mod digest;

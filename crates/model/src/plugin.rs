@@ -128,7 +128,7 @@ crate::words!(OnFailure, Reject = "reject", Allow = "allow");
 
 /// Limits of one call of a hook.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
+pub struct CallLimits {
     /// Wall-clock time, in milliseconds.
     pub timeout_ms: u32,
     /// Linear memory, in bytes.
@@ -164,7 +164,7 @@ pub struct Binding {
     /// Effect of a failure.
     pub on_failure: OnFailure,
     /// Limits of one call.
-    pub limits: Limits,
+    pub limits: CallLimits,
     /// Settings that the plugin reads.
     pub settings: Value,
     /// Whether the hook runs at all.

@@ -51,14 +51,14 @@ impl Policy {
 /// Changes of a policy. A member that is `None` stays as it is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[expect(missing_docs, reason = "they are those of a policy")]
-pub struct Change {
+pub struct PolicyPatch {
     pub accept: Option<Accept>,
     pub detached: Option<Detached>,
     pub revocation: Option<Revocation>,
     pub record_verdicts: Option<bool>,
 }
 
-impl Change {
+impl PolicyPatch {
     /// Applies the changes to a policy.
     pub fn of(self, before: Policy) -> Policy {
         Policy {
@@ -70,7 +70,7 @@ impl Change {
     }
 }
 
-impl From<Policy> for Change {
+impl From<Policy> for PolicyPatch {
     fn from(policy: Policy) -> Self {
         Self {
             accept: Some(policy.accept),

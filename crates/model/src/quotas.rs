@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 /// A value for each quota.
 ///
 /// `u64` is the value in force, 0 for no limit; `Option<u64>` is the value set for one tenant, where none means the
-/// server's default; [`Change`] is a change that an admin asks for.
+/// server's default; [`QuotaPatch`] is a change that an admin asks for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Quotas<T: Default> {
@@ -82,18 +82,18 @@ impl Quotas<Option<u64>> {
 
     /// The quotas after a change.
     #[must_use]
-    pub fn changed(self, change: Quotas<Change>) -> Self {
+    pub fn changed(self, change: Quotas<QuotaPatch>) -> Self {
         self.zip(change, |own, change| match change {
-            Change::Keep => own,
-            Change::Default => None,
-            Change::To(value) => Some(value),
+            QuotaPatch::Keep => own,
+            QuotaPatch::Default => None,
+            QuotaPatch::To(value) => Some(value),
         })
     }
 }
 
 /// A change of one quota.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Change {
+pub enum QuotaPatch {
     /// Keeps the current value.
     #[default]
     Keep,
@@ -103,7 +103,7 @@ pub enum Change {
     To(u64),
 }
 
-impl<'de> Deserialize<'de> for Change {
+impl<'de> Deserialize<'de> for QuotaPatch {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let value: Option<u64> = crate::number::deserialize_option(deserializer)?;
         match value {
@@ -118,7 +118,7 @@ impl<'de> Deserialize<'de> for Change {
     }
 }
 
-impl FromStr for Change {
+impl FromStr for QuotaPatch {
     type Err = String;
 
     /// Parses `default`, or a whole number with an optional unit of bytes: `10G` or `10GiB`.
@@ -193,7 +193,7 @@ mod tests {
             (in_force.requests_per_second, in_force.request_burst),
             (5, 5)
         );
-        let change: Quotas<Change> =
+        let change: Quotas<QuotaPatch> =
             serde_json::from_str(r#"{"max_bytes": null, "request_burst": 9}"#).unwrap();
         let changed = own.changed(change);
         assert_eq!((changed.max_bytes, changed.max_threads), (None, Some(7)));
@@ -204,27 +204,27 @@ mod tests {
             r#"{"max_bytes": 1e30}"#,
         ] {
             assert!(
-                serde_json::from_str::<Quotas<Change>>(bad).is_err(),
+                serde_json::from_str::<Quotas<QuotaPatch>>(bad).is_err(),
                 "{bad}"
             );
         }
         let most = format!(r#"{{"max_bytes": {}}}"#, u64::MAX);
-        assert!(serde_json::from_str::<Quotas<Change>>(&most).is_err());
+        assert!(serde_json::from_str::<Quotas<QuotaPatch>>(&most).is_err());
     }
 
     #[test]
     fn quotas_are_numbers_with_units_of_bytes() {
         for (text, change) in [
-            ("default", Change::Default),
-            ("0", Change::To(0)),
-            ("10", Change::To(10)),
-            ("1K", Change::To(1024)),
-            ("3GiB", Change::To(3 << 30)),
+            ("default", QuotaPatch::Default),
+            ("0", QuotaPatch::To(0)),
+            ("10", QuotaPatch::To(10)),
+            ("1K", QuotaPatch::To(1024)),
+            ("3GiB", QuotaPatch::To(3 << 30)),
         ] {
             assert_eq!(text.parse(), Ok(change), "{text}");
         }
         for bad in ["", "K", "-1", "1.5G", "1X", "1iBiB", "9999999999T"] {
-            assert!(bad.parse::<Change>().is_err(), "{bad}");
+            assert!(bad.parse::<QuotaPatch>().is_err(), "{bad}");
         }
     }
 }

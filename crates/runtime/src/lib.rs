@@ -4,16 +4,16 @@
 //!
 //! - [`blocking`] runs work that blocks, and gives it up if a database never answers.
 //! - [`turns`] limits how much happens at once, so that no tenant keeps the others waiting; [`examinations`] does so for
-//!   signatures that are looked at, and [`judged`] has each verified only once.
+//!   signatures that are looked at, and [`verification`] has each verified only once.
 //! - [`cache`] keeps what was loaded until somebody changes it; [`metrics`] counts; [`readiness`] says what is lacking.
 //! - [`vault`] encrypts secrets at rest, and [`seal`] seals the audit trail under a key from it.
 
 pub mod blocking;
 pub mod cache;
 pub mod examinations;
-pub mod judged;
 pub mod metrics;
 pub mod readiness;
 pub mod seal;
 pub mod turns;
 pub mod vault;
+pub mod verification;

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use sigpersist_model::error::Lack;
+use sigpersist_model::error::UnreadyReason;
 
 /// Explanation for a pooler that resets the session's settings between transactions.
 pub const FORGETS: &str = "A pooler in front of the database forgets a session's settings between transactions. It must keep a \
@@ -44,8 +44,8 @@ impl Readiness {
     }
 
     /// The missing conditions; empty if the server is ready.
-    pub fn lacks(&self) -> Vec<Lack> {
-        let lack = |name, sentence| Lack { name, sentence };
+    pub fn lacks(&self) -> Vec<UnreadyReason> {
+        let lack = |name, sentence| UnreadyReason { name, sentence };
         let database = self.database.load(Ordering::Relaxed);
         let mut lacks = Vec::new();
         if self.stopping.load(Ordering::Relaxed) {

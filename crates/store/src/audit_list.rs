@@ -3,7 +3,7 @@
 use diesel::dsl::sql;
 use diesel::prelude::*;
 use diesel::sql_types::{Bool, Nullable, Text};
-use sigpersist_model::audit::{Filter, ImportedInto, Listed, Place, Whose};
+use sigpersist_model::audit::{EventOwner, Filter, ImportedInto, Listed, Place};
 use sigpersist_model::context::PLATFORM;
 use sigpersist_model::error::Result;
 
@@ -71,17 +71,17 @@ impl Store {
         let mut imported = page!(audit_imported, place, columns, filter, after, limit);
         let mut acting = PLATFORM;
         match &filter.whose {
-            Whose::Everybodys => {}
-            Whose::Platforms => {
+            EventOwner::All => {}
+            EventOwner::Platforms => {
                 own = own.filter(audit_events::tenant.is_null());
                 // There are no imported events of the platform.
                 imported = imported.filter(audit_imported::tenant_id.eq(PLATFORM.0));
             }
-            Whose::Named(slug) => {
+            EventOwner::Named(slug) => {
                 own = own.filter(audit_events::tenant.eq(slug));
                 imported = imported.filter(audit_imported::tenant.eq(slug));
             }
-            Whose::Tenants(tenancy) => {
+            EventOwner::Tenants(tenancy) => {
                 acting = tenancy.id;
                 // A deleted tenant may have had the same slug.
                 own = own

@@ -44,12 +44,12 @@ struct Line<T: Send + 'static, R: Send + 'static> {
 struct Waiting<T: Send + 'static, R: Send + 'static> {
     ticket: u64,
     item: T,
-    tell: SyncSender<Told<T, R>>,
+    tell: SyncSender<Joined<T, R>>,
 }
 
 /// The outcome for a caller.
 #[derive(Debug)]
-pub(super) enum Told<T: Send + 'static, R: Send + 'static> {
+pub(super) enum Joined<T: Send + 'static, R: Send + 'static> {
     /// The caller must process these items, of which the first is its own.
     Lead(Lead<T, R>, Vec<T>),
     /// Another caller processed the item.
@@ -79,7 +79,7 @@ impl<T: Send + 'static, R: Send + 'static> Batches<T, R> {
 
     /// Waits until another caller has processed the item, or until this caller must lead a batch. Returns none if
     /// that takes too long, or if the leader of the batch did not report a result.
-    pub(super) fn join(self: &Arc<Self>, tenant: TenantId, item: T) -> Option<Told<T, R>> {
+    pub(super) fn join(self: &Arc<Self>, tenant: TenantId, item: T) -> Option<Joined<T, R>> {
         let told = {
             let mut lines = self.lines();
             let line = lines.entry(tenant).or_insert_with(|| Line {
@@ -99,7 +99,7 @@ impl<T: Send + 'static, R: Send + 'static> Batches<T, R> {
                 self.wait(tenant, ticket, &told)?
             }
         };
-        if let (Told::Lead(lead, _), Some(work)) = (&told, Task::current()) {
+        if let (Joined::Lead(lead, _), Some(work)) = (&told, Task::current()) {
             // The watchdog gives up only work that waits for the database, and only leaders do.
             work.hold(lead.share());
         }
@@ -111,8 +111,8 @@ impl<T: Send + 'static, R: Send + 'static> Batches<T, R> {
         self: &Arc<Self>,
         tenant: TenantId,
         ticket: u64,
-        told: &Receiver<Told<T, R>>,
-    ) -> Option<Told<T, R>> {
+        told: &Receiver<Joined<T, R>>,
+    ) -> Option<Joined<T, R>> {
         let deadline = Instant::now() + self.patience;
         loop {
             match told.recv_timeout(self.long) {
@@ -141,7 +141,7 @@ impl<T: Send + 'static, R: Send + 'static> Batches<T, R> {
     }
 
     /// Makes a batch of an item and of waiting items.
-    fn gather(self: &Arc<Self>, tenant: TenantId, line: &mut Line<T, R>, first: T) -> Told<T, R> {
+    fn gather(self: &Arc<Self>, tenant: TenantId, line: &mut Line<T, R>, first: T) -> Joined<T, R> {
         let others = line.waiting.len().min(MOST - 1);
         let (mut items, mut tell) = (vec![first], Vec::with_capacity(others));
         for other in line.waiting.drain(..others) {
@@ -153,7 +153,7 @@ impl<T: Send + 'static, R: Send + 'static> Batches<T, R> {
             tenant,
             tell,
         };
-        Told::Lead(Lead(Arc::new(Mutex::new(Some(led)))), items)
+        Joined::Lead(Lead(Arc::new(Mutex::new(Some(led)))), items)
     }
 
     /// Lets the next batch begin, if somebody waits.
@@ -189,7 +189,7 @@ pub(super) struct Lead<T: Send + 'static, R: Send + 'static>(Arc<Mutex<Option<Le
 struct Led<T: Send + 'static, R: Send + 'static> {
     batches: Arc<Batches<T, R>>,
     tenant: TenantId,
-    tell: Vec<SyncSender<Told<T, R>>>,
+    tell: Vec<SyncSender<Joined<T, R>>>,
 }
 
 impl<T: Send + 'static, R: Send + 'static> Lead<T, R> {
@@ -205,7 +205,7 @@ impl<T: Send + 'static, R: Send + 'static> Lead<T, R> {
     pub(super) fn tell(self, results: impl IntoIterator<Item = R>) {
         if let Some(mut led) = self.end() {
             for (tell, result) in led.tell.drain(..).zip(results) {
-                drop(tell.send(Told::Done(result)));
+                drop(tell.send(Joined::Done(result)));
             }
         }
     }
@@ -236,9 +236,9 @@ mod tests {
     const NEVER: Duration = Duration::from_secs(3600);
 
     /// The lead and items of a caller that must lead a batch.
-    fn leads(told: Option<Told<usize, usize>>) -> (Lead<usize, usize>, Vec<usize>) {
+    fn leads(told: Option<Joined<usize, usize>>) -> (Lead<usize, usize>, Vec<usize>) {
         match told {
-            Some(Told::Lead(lead, items)) => (lead, items),
+            Some(Joined::Lead(lead, items)) => (lead, items),
             other => panic!("{other:?}"),
         }
     }
@@ -247,7 +247,7 @@ mod tests {
     fn come(
         batches: &Arc<Numbers>,
         items: std::ops::Range<usize>,
-    ) -> Vec<JoinHandle<Option<Told<usize, usize>>>> {
+    ) -> Vec<JoinHandle<Option<Joined<usize, usize>>>> {
         items
             .map(|item| {
                 let before = waiting(batches);
@@ -286,7 +286,7 @@ mod tests {
         lead.tell(items[1..].iter().map(|item| 10 * item));
         for item in 2..=MOST {
             let told = callers.next().unwrap().join().unwrap();
-            assert!(matches!(told, Some(Told::Done(result)) if result == 10 * item));
+            assert!(matches!(told, Some(Joined::Done(result)) if result == 10 * item));
         }
         let (lead, items) = leads(callers.next().unwrap().join().unwrap());
         assert_eq!(items, [MOST + 1, MOST + 2]);
@@ -307,11 +307,11 @@ mod tests {
         second.tell(1..);
         for (caller, number) in waiting.into_iter().zip(1..) {
             let told = caller.join().unwrap();
-            assert!(matches!(told, Some(Told::Done(result)) if result == number));
+            assert!(matches!(told, Some(Joined::Done(result)) if result == number));
         }
         drop(first);
         for caller in more {
-            if let Some(Told::Lead(lead, items)) = caller.join().unwrap() {
+            if let Some(Joined::Lead(lead, items)) = caller.join().unwrap() {
                 lead.tell(items);
             }
         }
@@ -349,7 +349,7 @@ mod tests {
         thread::sleep(25 * LONG);
         lead.tell([7]);
         let told = waiting.next().unwrap().join().unwrap();
-        assert!(matches!(told, Some(Told::Done(7))));
+        assert!(matches!(told, Some(Joined::Done(7))));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use serde_json::Value;
 use sigpersist_model::audit::{Actor, Event};
 use sigpersist_model::context::{PLATFORM, TenantId};
 use sigpersist_model::error::{Error, Result};
-use sigpersist_model::plugin::{Binding, Digest, Hook, Limits, Operation, Quarantine, Shadow};
+use sigpersist_model::plugin::{Binding, CallLimits, Digest, Hook, Operation, Quarantine, Shadow};
 
 use super::plugins::digest_from_column;
 use super::pool::Store;
@@ -78,7 +78,7 @@ impl BindingRow {
                 .collect::<Result<_>>()?,
             mode: self.mode.parse().map_err(unreadable)?,
             on_failure: self.on_failure.parse().map_err(unreadable)?,
-            limits: Limits {
+            limits: CallLimits {
                 timeout_ms: u32::try_from(self.timeout_ms).map_err(Error::internal)?,
                 memory_bytes: u64::try_from(self.memory_bytes).map_err(Error::internal)?,
                 fuel: u64::try_from(self.fuel).map_err(Error::internal)?,

@@ -19,7 +19,7 @@ use sigpersist_model::error::{Error, Result};
 use sigpersist_model::signature::Draft;
 use tracing::warn;
 
-use super::batches::Told;
+use super::batches::Joined;
 use super::failure::is_lock_timeout;
 use super::pool::Store;
 use super::signature_save::{Found, Saved, unless_deleted};
@@ -75,10 +75,10 @@ impl Store {
     ) -> Result<Option<Saved>> {
         let fate = match self.firsts.join(tenant, first) {
             None => Fate::Unavailable("it does not answer".into()),
-            Some(Told::Done(fate)) => fate,
+            Some(Joined::Done(fate)) => fate,
             // It is under way until it is saved.
-            Some(Told::Lead(_lead, firsts)) if firsts.len() == 1 => return alone(),
-            Some(Told::Lead(lead, firsts)) => {
+            Some(Joined::Lead(_lead, firsts)) if firsts.len() == 1 => return alone(),
+            Some(Joined::Lead(lead, firsts)) => {
                 let mut fates = self.fates(tenant, &firsts).into_iter();
                 let own = fates.next().unwrap_or(Fate::Unknown);
                 lead.tell(fates);

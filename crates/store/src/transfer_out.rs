@@ -13,7 +13,7 @@ use sigpersist_model::key::StoredKey;
 use sigpersist_model::plugin::Digest;
 use sigpersist_model::signature::SignatureBody;
 use sigpersist_model::transfer::{
-    Counts, Hook, HookBinding, InForce, Judgement, Quarantine, StoredVersion, Thread, Verdict,
+    Counts, Hook, HookBinding, InForce, Judgement, Quarantine, StoredVersion, Thread, VerdictLine,
 };
 
 use super::hooks::BindingRow;
@@ -262,7 +262,7 @@ impl Snapshot<'_> {
         &mut self,
         after: VersionPlace,
         last: VersionPlace,
-    ) -> Result<HashMap<VersionPlace, Vec<Verdict>>> {
+    ) -> Result<HashMap<VersionPlace, Vec<VerdictLine>>> {
         let query = sql_query(
             "SELECT signature_id, version, at, verdict FROM signature_verdicts \
              WHERE tenant_id = $1 AND (signature_id, version) > ($2, $3) AND (signature_id, version) <= ($4, $5) \
@@ -280,7 +280,7 @@ impl Snapshot<'_> {
                 id: row.signature_id,
                 version: row.version,
             };
-            found.entry(place).or_default().push(Verdict {
+            found.entry(place).or_default().push(VerdictLine {
                 at: row.at,
                 verdict: row.verdict,
             });

@@ -3,7 +3,7 @@
 use anyhow::ensure;
 use clap::Args;
 use sigpersist_model::audit::Actor;
-use sigpersist_model::quotas::{Change, Quotas};
+use sigpersist_model::quotas::{QuotaPatch, Quotas};
 use sigpersist_model::tenant::TenantState;
 use sigpersist_model::time;
 
@@ -59,7 +59,7 @@ pub(in crate::cli) struct Update {
 
 impl Update {
     pub(super) fn run(self, app: &App, output: &Output) -> anyhow::Result<()> {
-        let quotas = Quotas::<Change>::from(self.quotas);
+        let quotas = Quotas::<QuotaPatch>::from(self.quotas);
         ensure!(
             self.name.is_some() || quotas != Quotas::default(),
             "Say what to change: --name or a quota. `sigpersist tenant update --help` lists them."

@@ -4,7 +4,7 @@ mod change;
 mod show;
 
 use clap::{Args, Subcommand};
-use sigpersist_model::quotas::{Change, Quotas};
+use sigpersist_model::quotas::{QuotaPatch, Quotas};
 
 use super::output::Output;
 use super::transfer::{Export, Import};
@@ -57,28 +57,28 @@ impl Tenant {
 struct QuotaArgs {
     /// Maximum bytes of signatures, as they are stored; 10G is 10,737,418,240.
     #[arg(long, value_name = "SIZE")]
-    max_bytes: Option<Change>,
+    max_bytes: Option<QuotaPatch>,
     /// Maximum number of threads.
     #[arg(long, value_name = "N")]
-    max_threads: Option<Change>,
+    max_threads: Option<QuotaPatch>,
     /// Maximum size of a signature, in bytes of its text.
     #[arg(long, value_name = "SIZE")]
-    max_signature_bytes: Option<Change>,
+    max_signature_bytes: Option<QuotaPatch>,
     /// Requests per second, on each server.
     #[arg(long, value_name = "N")]
-    requests_per_second: Option<Change>,
+    requests_per_second: Option<QuotaPatch>,
     /// Requests that may arrive at once after a quiet time; 0 for as many as one second allows.
     #[arg(long, value_name = "N")]
-    request_burst: Option<Change>,
+    request_burst: Option<QuotaPatch>,
     /// Concurrent requests, on each server.
     #[arg(long, value_name = "N")]
-    max_concurrent_requests: Option<Change>,
+    max_concurrent_requests: Option<QuotaPatch>,
     /// Milliseconds of hook time per second, on each server.
     #[arg(long, value_name = "MS")]
-    hook_ms_per_second: Option<Change>,
+    hook_ms_per_second: Option<QuotaPatch>,
 }
 
-impl From<QuotaArgs> for Quotas<Change> {
+impl From<QuotaArgs> for Quotas<QuotaPatch> {
     fn from(arguments: QuotaArgs) -> Self {
         let given = Quotas {
             max_bytes: arguments.max_bytes,

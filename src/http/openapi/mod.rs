@@ -267,7 +267,7 @@ fn codes(route: &Route, of_tenant: bool) -> Vec<&'static str> {
         Waits::No | Waits::Publication | Waits::SetUp | Waits::Trial => {
             &["overloaded", "database_unavailable"]
         }
-        Waits::Judges(_) => &[
+        Waits::ReadyChain(_) => &[
             "overloaded",
             "database_unavailable",
             "hook_rejected",

@@ -1,7 +1,7 @@
 //! Schemas, descriptions and examples of parameters, by name, for queries and bodies alike.
 
 use serde_json::{Map, Value, json};
-use sigpersist_model::beside::MAX_CERTIFICATES_BYTES;
+use sigpersist_model::attachments::MAX_CERTIFICATES_BYTES;
 use sigpersist_model::signature::{MAX_COMMENT_CHARS, MAX_LABEL_CHARS, MAX_TAGS, MAX_VERSION};
 
 use super::super::route::Route;

@@ -6,7 +6,8 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 use sigpersist_model::digest::{sha256, to_hex};
 use sigpersist_model::error::{
-    CaseFailure, Error, HookRejection, Lack, NotAccepted, Noun, RefusedSigner, SettingsIssue,
+    CaseFailure, Error, HookRejection, NotAccepted, Noun, RefusedSigner, SettingsIssue,
+    UnreadyReason,
 };
 use sigpersist_model::policy::Accept;
 use sigpersist_model::quotas::Quota;
@@ -231,7 +232,7 @@ fn samples(config: &Config) -> Vec<Error> {
         },
         Error::refused("A tenant's name has 1 to 255 characters and no control characters."),
         Error::RateLimited,
-        Error::NotReady(vec![Lack {
+        Error::NotReady(vec![UnreadyReason {
             name: "database",
             sentence: "The database does not answer.",
         }]),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
-use sigpersist_model::decision::{Circumstances, Decision, Verdict};
+use sigpersist_model::decision::{Circumstances, Decision, HookVerdict};
 use sigpersist_model::error::{Error, Result};
 use sigpersist_model::policy::InForce;
 use utoipa::ToSchema;
@@ -30,7 +30,7 @@ pub struct Bench {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Measured {
     /// Verdict of the first run.
-    pub verdict: Verdict,
+    pub verdict: HookVerdict,
     /// Number of runs.
     pub runs: u64,
     /// Runs per second, of all threads together.

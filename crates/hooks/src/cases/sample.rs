@@ -6,7 +6,7 @@ use chrono::DateTime;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Value, json};
-use sigpersist_model::beside::Beside;
+use sigpersist_model::attachments::Attachments;
 use sigpersist_model::decision::Circumstances;
 use sigpersist_model::error::{Error, Result};
 use sigpersist_model::plugin::Operation;
@@ -14,10 +14,10 @@ use sigpersist_model::policy::{InForce, Policy, Revocation, read_anchors};
 use sigpersist_model::signature::{
     Draft, Signature, SignatureBody, SignatureId, ThreadKey, check_comment, check_label, fold_tags,
 };
-use sigpersist_runtime::judged;
+use sigpersist_runtime::verification::Verification;
 use utoipa::ToSchema;
 
-use crate::{Chain, Judged, Judging};
+use crate::{Chain, ChainResult, VerdictSource};
 
 /// A save or delete to try. Everything that you leave out has a default that most plugins ignore.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -193,7 +193,7 @@ pub enum Prepared {
         /// The version that is signed over.
         previous: Option<Box<Signature>>,
         /// Content and certificates for verifying the signature.
-        beside: Beside,
+        beside: Attachments,
     },
     /// A delete of this stored version.
     Delete(Box<Signature>),
@@ -206,12 +206,12 @@ impl Prepared {
         chain: &Chain,
         circumstances: &Circumstances,
         policy: &Arc<InForce>,
-    ) -> Judged {
+    ) -> ChainResult {
         let now = circumstances.now_time();
-        let judging = |body: &SignatureBody, beside: Beside| {
+        let judging = |body: &SignatureBody, beside: Attachments| {
             let policy = Arc::clone(policy);
-            let judged = judged::Judged::new(body.clone(), beside, policy, now);
-            Judging::now(Arc::new(judged))
+            let judged = Verification::new(body.clone(), beside, policy, now);
+            VerdictSource::now(Arc::new(judged))
         };
         match self {
             Self::Save {
@@ -232,7 +232,7 @@ impl Prepared {
             Self::Delete(stored) => {
                 let body = stored.body.as_ref();
                 let judging = body
-                    .map(|body| judging(body, Beside::default()))
+                    .map(|body| judging(body, Attachments::default()))
                     .unwrap_or_default();
                 chain.judge_delete(circumstances, stored, &judging)
             }
@@ -328,7 +328,7 @@ impl Sample {
         chain: &Chain,
         circumstances: &Circumstances,
         policy: &Arc<InForce>,
-    ) -> Result<Judged> {
+    ) -> Result<ChainResult> {
         Ok(self.prepare()?.judge(chain, circumstances, policy))
     }
 
@@ -362,9 +362,9 @@ impl Sample {
     ///
     /// # Errors
     ///
-    /// Errors of [`Beside::read`].
-    pub fn beside(&self) -> Result<Beside> {
-        Beside::read(self.content.as_deref(), self.certificates.as_deref())
+    /// Errors of [`Attachments::read`].
+    pub fn beside(&self) -> Result<Attachments> {
+        Attachments::read(self.content.as_deref(), self.certificates.as_deref())
     }
 
     /// Checks and decodes the sample, so that it can be judged many times.

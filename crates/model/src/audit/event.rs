@@ -327,9 +327,9 @@ impl FromStr for Head {
 
 /// The owner of the events that are asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Whose {
+pub enum EventOwner {
     /// All tenants and the platform.
-    Everybodys,
+    All,
     /// The platform itself.
     Platforms,
     /// A tenant.
@@ -342,7 +342,7 @@ pub enum Whose {
 #[derive(Debug, Clone)]
 pub struct Filter {
     /// The owner of the events.
-    pub whose: Whose,
+    pub whose: EventOwner,
     /// Only events by actors with this subject.
     pub actor: Option<String>,
     /// Only events with this action; if it ends with a dot, as `hook.` does, with any action that begins so.
@@ -359,7 +359,7 @@ pub struct Filter {
 
 impl Filter {
     /// A filter that accepts all events of this owner.
-    pub fn new(whose: Whose) -> Self {
+    pub fn new(whose: EventOwner) -> Self {
         Self {
             whose,
             actor: None,

@@ -5,7 +5,8 @@ mod fault;
 mod statement;
 
 pub use event::{
-    Actor, ActorKind, Event, Filter, Head, ImportedInto, Listed, NO_HASH, Place, Recorded, Whose,
+    Actor, ActorKind, Event, EventOwner, Filter, Head, ImportedInto, Listed, NO_HASH, Place,
+    Recorded,
 };
 pub use fault::{Fault, MAX_FAULTS};
 pub use statement::{STATEMENT, Statement};

@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::plugin::{Mode, Operation};
 use crate::signature::{Draft, Signature, ThreadKey};
 use crate::time;
-pub use verdicts::{Apart, Holds, Revoked, Told, Verdicts};
+pub use verdicts::{RecordedReport, RecordedVerdict, Revoked, Verdicts, WithoutContent};
 
 /// Maximum length of a plugin's text that is stored or returned, in characters. Longer text is cut.
 pub const MAX_TEXT_CHARS: usize = 500;
@@ -105,7 +105,7 @@ impl Circumstances {
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize, ToSchema,
 )]
 #[serde(rename_all = "lowercase")]
-pub enum Verdict {
+pub enum HookVerdict {
     /// The hook accepted it.
     #[default]
     Accepted,
@@ -131,7 +131,7 @@ pub enum Outcome {
 }
 
 crate::words!(
-    Verdict,
+    HookVerdict,
     Accepted = "accepted",
     Rejected = "rejected",
     Failed = "failed"
@@ -202,7 +202,7 @@ pub struct Decision {
     pub mode: Mode,
     /// The verdict.
     #[serde(default, skip_serializing_if = "is_default")]
-    pub verdict: Verdict,
+    pub verdict: HookVerdict,
     /// Reasons for a refusal.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rejections: Vec<Rejection>,

@@ -19,10 +19,10 @@ const MAX_BYTES: usize = 64 * 1024;
 pub struct Verdicts {
     /// Results for the signature that was saved or deleted, if a hook asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub signature: Option<Told>,
+    pub signature: Option<RecordedReport>,
     /// Results for the version that was signed over, if a hook asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub previous: Option<Told>,
+    pub previous: Option<RecordedReport>,
     /// Whether the results were too large to be recorded.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub left_out: bool,
@@ -30,19 +30,19 @@ pub struct Verdicts {
 
 /// Verification result for one signature. Certificates that can be read again from the signature's bytes are left out.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Told {
+pub struct RecordedReport {
     /// Reason why the signature could be read, but not verified.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
     /// Result for each signer, in the order of the file.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub signers: Vec<Holds>,
+    pub signers: Vec<RecordedVerdict>,
 }
 
 /// Verdict of the verifier on one signer's signature.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "they are those of a verdict")]
-pub struct Holds {
+pub struct RecordedVerdict {
     pub indication: Indication,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sub_indication: Option<String>,
@@ -59,7 +59,7 @@ pub struct Holds {
     pub chain: Vec<String>,
     pub revocation: Revoked,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub apart_from_content: Option<Apart>,
+    pub apart_from_content: Option<WithoutContent>,
     /// The certificate that the signature was verified with, in base64 of DER. Only set if a reader of the signature
     /// alone would take another certificate for the signer's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -72,7 +72,7 @@ pub struct Holds {
 /// Verdict on a detached signature, assuming that its absent content is the content that was signed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "they are those of a verdict")]
-pub struct Apart {
+pub struct WithoutContent {
     pub indication: Indication,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sub_indication: Option<String>,
@@ -112,7 +112,7 @@ impl Verdicts {
     }
 }
 
-impl Told {
+impl RecordedReport {
     /// The result from the report of a verified signature.
     pub fn new(report: &Report) -> Self {
         let mut signers = report.signers.iter();
@@ -120,7 +120,11 @@ impl Told {
         let verified = !report.signers.is_empty() && signers.all(|it| it.verdict.is_some());
         Self {
             problem: report.problem.as_deref().filter(|_| !verified).map(why),
-            signers: report.signers.iter().filter_map(Holds::new).collect(),
+            signers: report
+                .signers
+                .iter()
+                .filter_map(RecordedVerdict::new)
+                .collect(),
         }
     }
 }
@@ -136,7 +140,7 @@ fn why(sentence: &str) -> String {
     first.into_iter().flatten().chain(characters).collect()
 }
 
-impl Holds {
+impl RecordedVerdict {
     /// The certificate that the signature was verified with: the recorded one, or otherwise `read`, which was read from
     /// the signature.
     pub fn judged_certificate(&self, read: Option<Certificate>) -> Option<Certificate> {
@@ -148,7 +152,7 @@ impl Holds {
 
     fn new(signer: &Signer) -> Option<Self> {
         let verdict = signer.verdict.as_ref()?;
-        let outcome = Apart::from(verdict.outcome());
+        let outcome = WithoutContent::from(verdict.outcome());
         let Verdict {
             claimed_time_ms,
             proven_time_ms,
@@ -176,7 +180,7 @@ impl Holds {
                 Revocation::Revoked { since_ms: i64::MIN } => Revoked::Revoked(None),
                 Revocation::Revoked { since_ms } => Revoked::Revoked(Some(since_ms)),
             },
-            apart_from_content: apart_from_content.map(Apart::from),
+            apart_from_content: apart_from_content.map(WithoutContent::from),
             certificate: signer
                 .certificate
                 .as_ref()
@@ -187,7 +191,7 @@ impl Holds {
     }
 }
 
-impl From<Outcome> for Apart {
+impl From<Outcome> for WithoutContent {
     fn from(outcome: Outcome) -> Self {
         Self {
             indication: outcome.indication,
@@ -211,7 +215,7 @@ mod tests {
         let anchors = Anchors::new(Vec::new());
         let judging = Judging::new(&anchors, 1_796_000_000_000);
         let body = Body::from_file(signature.trim().as_bytes());
-        let told = Told::new(&report(&body, Some(&judging)));
+        let told = RecordedReport::new(&report(&body, Some(&judging)));
         assert_eq!(told.signers[0].intact, Some(true));
         let verdicts = Verdicts {
             signature: Some(told.clone()),
@@ -221,7 +225,7 @@ mod tests {
         assert!(json.len() < 500, "{json}");
         assert_eq!(serde_json::from_str::<Verdicts>(&json).unwrap(), verdicts);
         assert_eq!(verdicts.clone().bounded(), verdicts);
-        let many = Told {
+        let many = RecordedReport {
             signers: vec![told.signers[0].clone(); 1_000],
             ..told
         };

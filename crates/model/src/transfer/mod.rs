@@ -6,7 +6,7 @@ use serde_json::Value;
 
 mod trail;
 
-use crate::plugin::{Binding, Digest, Limits, Mode, OnFailure, Operation, Shadow};
+use crate::plugin::{Binding, CallLimits, Digest, Mode, OnFailure, Operation, Shadow};
 use crate::policy;
 use crate::quotas::Quotas;
 use crate::signature::{Encoding, SignatureBody, ThreadKey};
@@ -234,14 +234,14 @@ pub struct Version {
     pub signature: String,
     /// The verdicts of its verifications, the oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub verdicts: Vec<Verdict>,
+    pub verdicts: Vec<VerdictLine>,
 }
 
 /// The verdict of a verification.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "they are those of a stored verdict")]
-pub struct Verdict {
+pub struct VerdictLine {
     pub at: DateTime<Utc>,
     pub verdict: Value,
 }
@@ -278,7 +278,7 @@ pub struct StoredVersion<Body = SignatureBody> {
     pub tags: Vec<String>,
     pub body: Body,
     /// Its verdicts. They are not compared, and not read from the database.
-    pub verdicts: Vec<Verdict>,
+    pub verdicts: Vec<VerdictLine>,
 }
 
 /// The encoding and digest that identify a body without its bytes.
@@ -452,7 +452,7 @@ impl HookBinding {
             operations: self.operations.clone(),
             mode: self.mode,
             on_failure: self.on_failure,
-            limits: Limits {
+            limits: CallLimits {
                 timeout_ms: self.timeout_ms,
                 memory_bytes: self.memory_bytes,
                 fuel: self.fuel,

@@ -40,7 +40,7 @@ pub(super) struct Archived<'a> {
 }
 
 /// A time stamp, and its place in the file.
-struct Found<'a> {
+struct PlacedStamp<'a> {
     /// The index of its attribute among the unsigned ones.
     attribute: usize,
     kind: Kind,
@@ -99,7 +99,7 @@ impl<'a> Archived<'a> {
         let found = values
             .take(MAX_TIMESTAMPS)
             .filter_map(|(attribute, kind, value)| {
-                Some(Found {
+                Some(PlacedStamp {
                     attribute,
                     kind,
                     value,
@@ -112,12 +112,12 @@ impl<'a> Archived<'a> {
             .map(|stamp| self.along(stamp, &found))
             .collect();
         let stamps = found.into_iter().zip(along);
-        let stamps = stamps.map(|(Found { token, .. }, along)| Stamp { token, along });
+        let stamps = stamps.map(|(PlacedStamp { token, .. }, along)| Stamp { token, along });
         stamps.collect()
     }
 
     /// The other parts that a stamp covers; none if it is not of this signature.
-    fn along(&self, stamp: &Found<'a>, all: &[Found<'a>]) -> Option<Along> {
+    fn along(&self, stamp: &PlacedStamp<'a>, all: &[PlacedStamp<'a>]) -> Option<Along> {
         match stamp.kind {
             Kind::Index => self.along_by_index(stamp, all),
             Kind::All => self.along_of_all(stamp, all),
@@ -131,7 +131,7 @@ impl<'a> Archived<'a> {
 
     /// Version 3 covers the content, the signer up to its signature, and an index of the other parts (ETSI EN 319 122-1
     /// clause 5.5.3).
-    fn along_by_index(&self, stamp: &Found<'a>, all: &[Found<'a>]) -> Option<Along> {
+    fn along_by_index(&self, stamp: &PlacedStamp<'a>, all: &[PlacedStamp<'a>]) -> Option<Along> {
         let imprint = &stamp.token.imprint;
         let hash = imprint.hash()?;
         let stamper = stamp.token.stamper()?;
@@ -216,9 +216,9 @@ impl<'a> Archived<'a> {
 
     /// Version 2 covers everything that was present (TS 101 733 clause 6.4.1 and table K.3), with or without the header
     /// of the unsigned attributes (note 3 there).
-    fn along_of_all(&self, stamp: &Found<'a>, all: &[Found<'a>]) -> Option<Along> {
+    fn along_of_all(&self, stamp: &PlacedStamp<'a>, all: &[PlacedStamp<'a>]) -> Option<Along> {
         let imprint = &stamp.token.imprint;
-        let is_older = |other: &Found<'_>| other.token.time_ms() < stamp.token.time_ms();
+        let is_older = |other: &PlacedStamp<'_>| other.token.time_ms() < stamp.token.time_ms();
         let later = all
             .iter()
             .filter(|other| other.kind != Kind::Value && !is_older(other));
@@ -341,8 +341,8 @@ const LOOK_NS: u64 = 20;
 
 impl Along {
     /// Adds a value of an unsigned attribute, if it is a stamp or a countersignature.
-    fn add(&mut self, value: &Value<'_>, stamps: &[Found<'_>], signer: &SignerInfo<'_>) {
-        let is_stamp = |other: &Found<'_>| std::ptr::eq(other.value.raw, value.raw);
+    fn add(&mut self, value: &Value<'_>, stamps: &[PlacedStamp<'_>], signer: &SignerInfo<'_>) {
+        let is_stamp = |other: &PlacedStamp<'_>| std::ptr::eq(other.value.raw, value.raw);
         self.stamps.extend(stamps.iter().position(is_stamp));
         let mut others = signer.countersigners.iter();
         let place = others.position(|other| std::ptr::eq(other.raw, value.raw));

@@ -16,7 +16,7 @@ use crate::judging::Judging;
 use crate::pki::ber::{Reader, Value, tlv};
 use crate::pki::budget::{Budget, Sha256};
 use crate::pki::certificate::Parsed;
-use crate::pki::chain::{Judged, Trust};
+use crate::pki::chain::{ChainVerdict, Trust};
 use crate::pki::hash::Hash;
 use crate::pki::public_key::{self, Unsupported};
 use crate::pki::signer::is_of_same_key;
@@ -154,7 +154,7 @@ impl Verification<'_> {
                     });
                     judged.and(|| check_strength(signer, certificate))
                 }
-                Err(obstacle) => Judged::from(obstacle),
+                Err(obstacle) => ChainVerdict::from(obstacle),
             }
         });
         if let Some(missing) = missing {

@@ -76,7 +76,7 @@ pub(crate) enum Purpose {
 
 /// The judgement of a certificate.
 #[derive(Debug)]
-pub(crate) struct Judged {
+pub(crate) struct ChainVerdict {
     pub(crate) outcome: Result<(), Obstacle>,
     /// SHA-256 of each certificate up to the trust anchor, in hexadecimal.
     pub(crate) chain: Vec<String>,
@@ -86,7 +86,7 @@ pub(crate) struct Judged {
     pub(crate) older_than: Vec<(Sha256, i64)>,
 }
 
-impl Judged {
+impl ChainVerdict {
     /// Checks also that each certificate below a revoked authority is proven to have existed before the revocation
     /// (ETSI EN 319 102-1 clause 5.6.2.1).
     pub(crate) fn where_proven(self, existed_ms: impl Fn(&Sha256) -> Option<i64>) -> Self {
@@ -108,7 +108,7 @@ impl Judged {
     }
 }
 
-impl From<Obstacle> for Judged {
+impl From<Obstacle> for ChainVerdict {
     fn from(obstacle: Obstacle) -> Self {
         Self {
             outcome: Err(obstacle),
@@ -128,9 +128,9 @@ impl Trust<'_> {
         purpose: Purpose,
         time_ms: i64,
         basis: Basis,
-    ) -> Judged {
+    ) -> ChainVerdict {
         if self.anchors.is_empty() {
-            return Judged::from(Obstacle::unsure(
+            return ChainVerdict::from(Obstacle::unsure(
                 SubIndication::NoCertificateChainFound,
                 "The signature is intact; whose it is was not judged, since no certificates are trusted here.",
             ));
@@ -139,10 +139,10 @@ impl Trust<'_> {
         // If the budget is exhausted, the verdict does not count.
         let left = self.budget.spend(JUDGE_NS + usages * USAGE_NS);
         if left.is_err() {
-            return Judged::from(UNKNOWN_ALGORITHM);
+            return ChainVerdict::from(UNKNOWN_ALGORITHM);
         }
         if let Err(obstacle) = check_purpose(certificate, purpose) {
-            return Judged::from(obstacle);
+            return ChainVerdict::from(obstacle);
         }
         let mut search = Search {
             trust: self,
@@ -160,7 +160,7 @@ impl Trust<'_> {
         };
         search.climb(&mut vec![certificate]);
         let barrier = search.barrier.unwrap_or(NO_CHAIN);
-        search.found.unwrap_or_else(|| Judged::from(barrier))
+        search.found.unwrap_or_else(|| ChainVerdict::from(barrier))
     }
 
     /// Whether a good path leads from a certificate to this anchor.
@@ -193,7 +193,7 @@ struct Search<'t, 'a> {
     time_ms: i64,
     basis: Basis,
     left: usize,
-    found: Option<Judged>,
+    found: Option<ChainVerdict>,
     /// The first reason why a path ended before it reached a trust anchor.
     barrier: Option<Obstacle>,
     /// The only anchor that counts, if set.
@@ -266,9 +266,9 @@ impl<'t> Search<'t, '_> {
     }
 
     /// Judges a path that ends with a trust anchor.
-    fn judge(&self, path: &[&'t Parsed<'t>]) -> Judged {
+    fn judge(&self, path: &[&'t Parsed<'t>]) -> ChainVerdict {
         let links = || path.iter().zip(path.iter().skip(1));
-        let mut judged = Judged {
+        let mut judged = ChainVerdict {
             outcome: Ok(()),
             chain: path.iter().map(|it| to_hex(it.sha256())).collect(),
             revocation: Revocation::Good { as_of_ms: i64::MAX },

@@ -36,12 +36,12 @@ pub(super) struct Crl<'a> {
     /// Whether the key of a certificate signed the list, by the certificate's digest.
     signed_by: RefCell<HashMap<Sha256, bool>>,
     /// Results of looking up certificates in the entries, by the certificates' digests.
-    found: RefCell<HashMap<Sha256, Option<Found>>>,
+    found: RefCell<HashMap<Sha256, Option<Lookup>>>,
 }
 
 /// The result of looking up a certificate in the entries of a list.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Found {
+pub(super) struct Lookup {
     pub(super) entry: Option<Entry>,
     /// An entry has an unknown critical extension: the list shows no certificate to be good (RFC 5280 section 5.3).
     has_unknown: bool,
@@ -232,7 +232,7 @@ impl<'a> Crl<'a> {
     }
 
     /// Looks up a certificate in the entries; none if these can't be read, or the budget is exhausted.
-    pub(super) fn find(&self, certificate: &Parsed<'_>, budget: &Budget) -> Option<Found> {
+    pub(super) fn find(&self, certificate: &Parsed<'_>, budget: &Budget) -> Option<Lookup> {
         let mut known = self.found.borrow_mut();
         let found = known.entry(*certificate.sha256()).or_insert_with(|| {
             budget.spend_each(self.tbs.len(), BYTE_NS).ok()?;
@@ -241,8 +241,8 @@ impl<'a> Crl<'a> {
         *found
     }
 
-    fn scan(&self, certificate: &Parsed<'_>, budget: &Budget) -> Result<Option<Found>, Malformed> {
-        let mut found = Found::default();
+    fn scan(&self, certificate: &Parsed<'_>, budget: &Budget) -> Result<Option<Lookup>, Malformed> {
+        let mut found = Lookup::default();
         let Some(mut entries) = self.revoked else {
             return Ok(Some(found));
         };
@@ -281,7 +281,7 @@ impl<'a> Crl<'a> {
     }
 }
 
-impl Found {
+impl Lookup {
     /// The entry, unless it removes the certificate from the list.
     pub(super) fn revoked(&self) -> Option<Entry> {
         self.entry.filter(|entry| entry.reason != REMOVED)

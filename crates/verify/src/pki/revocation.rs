@@ -22,7 +22,7 @@ const BYTE_NS: u64 = 20;
 
 /// Whether certificates of a chain were revoked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(into = "Told")]
+#[serde(into = "RevocationReport")]
 pub enum Revocation {
     /// Nothing at hand says whether some of them were revoked.
     NotJudged,
@@ -41,7 +41,7 @@ pub enum Revocation {
 /// Whether certificates were revoked, as reports say it.
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(as = Revocation))]
-pub(crate) struct Told {
+pub(crate) struct RevocationReport {
     /// The status.
     status: RevocationStatus,
     /// If good: the time at which this was so.
@@ -62,7 +62,7 @@ pub(crate) enum RevocationStatus {
     Revoked,
 }
 
-impl From<Revocation> for Told {
+impl From<Revocation> for RevocationReport {
     fn from(revocation: Revocation) -> Self {
         let (status, as_of, since) = match revocation {
             Revocation::NotJudged => (RevocationStatus::NotJudged, None, None),

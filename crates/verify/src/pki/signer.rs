@@ -2,13 +2,13 @@
 
 use super::budget::Budget;
 use super::certificate::Parsed;
-use super::chain::{Judged, Purpose, Trust};
+use super::chain::{ChainVerdict, Purpose, Trust};
 use super::verdict::Basis;
 
 /// A signer's certificate and its judgement.
 pub(crate) struct Chosen<'c> {
     pub(crate) certificate: &'c Parsed<'c>,
-    pub(crate) judged: Judged,
+    pub(crate) judged: ChainVerdict,
 }
 
 impl Trust<'_> {

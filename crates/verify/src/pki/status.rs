@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 use super::budget::Sha256;
 use super::certificate::Parsed;
 use super::chain::Trust;
-use super::crl::{Crl, Found, HOLD, REMOVED};
+use super::crl::{Crl, HOLD, Lookup, REMOVED};
 use super::distribution::ALL_REASONS;
 use super::ocsp;
 use super::revocation::{Revocation, Statement};
@@ -42,7 +42,7 @@ pub(super) struct Place<'p> {
 /// The result of an entitled list for the certificate.
 struct Heard<'l> {
     list: &'l Crl<'l>,
-    found: Found,
+    found: Lookup,
     /// The reasons for which it shows that the certificate is good.
     reasons: u16,
     /// The time, in milliseconds since 1970, until which the list is relied on for that.

@@ -95,7 +95,7 @@ pub struct Verdict {
     #[cfg_attr(feature = "openapi", schema(value_type = Vec<crate::digest::Sha256>))]
     pub chain: Vec<String>,
     /// Whether certificates of that chain were revoked.
-    #[cfg_attr(feature = "openapi", schema(value_type = super::revocation::Told))]
+    #[cfg_attr(feature = "openapi", schema(value_type = super::revocation::RevocationReport))]
     pub revocation: Revocation,
     /// Only with `SIGNED_DATA_NOT_FOUND`: the result apart from the content, which is not available. The signed digest
     /// is taken as the digest of the content. Absent if no digest was signed.
@@ -214,7 +214,7 @@ impl Verdict {
     pub(crate) fn new(
         intact: Result<(), Obstacle>,
         times: Times,
-        judge: impl FnOnce(i64, Basis) -> super::chain::Judged,
+        judge: impl FnOnce(i64, Basis) -> super::chain::ChainVerdict,
     ) -> Self {
         let (judged_time_ms, judged_by) = times.judged();
         let mut verdict = Self {

@@ -32,7 +32,7 @@ const UNKNOWN: [&str; 11] = [
 
 /// The results.
 #[derive(Debug, Default)]
-struct Found {
+struct Tally {
     right: usize,
     /// Vectors of unsupported curves and digests that are not invalid.
     not_known: usize,
@@ -43,7 +43,7 @@ struct Found {
     wrong: Vec<String>,
 }
 
-impl Found {
+impl Tally {
     fn add(
         &mut self,
         set: &str,
@@ -102,7 +102,7 @@ impl Found {
 /// Judges all vectors of a suite that are not skipped, each with the OID and the parameters of an algorithm.
 macro_rules! judge {
     ($suite:ident, $skip:expr, |$set:ident, $group:ident| $algorithm:expr) => {{
-        let mut found = Found::default();
+        let mut found = Tally::default();
         for name in $suite::TestName::all() {
             let $set = format!("{name:?}");
             if $skip(&$set) {

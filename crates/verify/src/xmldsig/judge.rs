@@ -10,7 +10,7 @@ use crate::cms::timestamp::{Along, Existence, Stamp, Token, note, prove};
 use crate::judging::Judging;
 use crate::pki::budget::Budget;
 use crate::pki::certificate::Parsed;
-use crate::pki::chain::{Judged, Trust};
+use crate::pki::chain::{ChainVerdict, Trust};
 use crate::pki::revocation::Evidence;
 use crate::pki::verdict::{NO_CERTIFICATE, Obstacle, Times, UNKNOWN_ALGORITHM, WEAK_SIGNATURE};
 use crate::pki::{SubIndication, Verdict};
@@ -110,9 +110,9 @@ fn verdict(
         };
         let certificate = certificate.and_then(|der| Parsed::from_der_within(der, budget));
         match certificate {
-            None => Judged::from(NO_CERTIFICATE),
+            None => ChainVerdict::from(NO_CERTIFICATE),
             Some(_) if signature.signing_certificate_matches == Some(false) => {
-                Judged::from(OTHER_CERTIFICATE)
+                ChainVerdict::from(OTHER_CERTIFICATE)
             }
             Some(certificate) => {
                 // If no certificate is named, any certificate of the same key and holder may be the signer's.

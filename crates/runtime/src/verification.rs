@@ -4,7 +4,7 @@
 use std::sync::{Arc, OnceLock};
 
 use chrono::{DateTime, Utc};
-use sigpersist_model::beside::Beside;
+use sigpersist_model::attachments::Attachments;
 use sigpersist_model::digest::{sha256, to_hex};
 use sigpersist_model::policy::InForce;
 use sigpersist_model::signature::SignatureBody;
@@ -13,19 +13,19 @@ use sigpersist_verify::{Judging, Report, report_within};
 
 /// A signature and everything that it is judged by.
 #[derive(Debug)]
-pub struct Judged {
+pub struct Verification {
     body: SignatureBody,
-    beside: Beside,
+    beside: Attachments,
     policy: Arc<InForce>,
     now: DateTime<Utc>,
     report: OnceLock<Arc<Report>>,
 }
 
-impl Judged {
+impl Verification {
     /// A signature that was not judged yet. `now` is the time of the verification.
     pub fn new(
         body: SignatureBody,
-        beside: Beside,
+        beside: Attachments,
         policy: Arc<InForce>,
         now: DateTime<Utc>,
     ) -> Self {
@@ -41,7 +41,12 @@ impl Judged {
     /// Another signature, judged under the same policy at the same time, without content or certificates beside it.
     #[must_use]
     pub fn same_for(&self, body: SignatureBody) -> Self {
-        Self::new(body, Beside::default(), Arc::clone(&self.policy), self.now)
+        Self::new(
+            body,
+            Attachments::default(),
+            Arc::clone(&self.policy),
+            self.now,
+        )
     }
 
     /// The time of the verification.
@@ -108,7 +113,7 @@ mod tests {
         let text = include_str!("../../../tests/data/first.cms.b64");
         let body = SignatureBody::from_text(text.trim());
         let policy = Arc::new(InForce::new(Policy::default(), Vec::new()).unwrap());
-        let judged = Judged::new(body, Beside::default(), policy, Utc::now());
+        let judged = Verification::new(body, Attachments::default(), policy, Utc::now());
         assert!(judged.report(|_, _| Err("busy")).is_err());
         let first = judged
             .report(|_, look| Ok::<_, Infallible>(look(&Budget::new())))

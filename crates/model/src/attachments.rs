@@ -15,14 +15,14 @@ pub const MAX_CERTIFICATES_BYTES: usize = 256 * 1024;
 
 /// Content and certificates that a caller sends beside a signature.
 #[derive(Debug, Clone, Default)]
-pub struct Beside {
+pub struct Attachments {
     /// The signed bytes, if the signature is detached.
     pub content: Option<Bytes>,
     /// Certificates in DER that help to verify and are not trusted.
     pub certificates: Vec<Vec<u8>>,
 }
 
-impl Beside {
+impl Attachments {
     /// Reads the parameters `content`, in base64, and `certificates`, in PEM.
     ///
     /// # Errors
