@@ -1,42 +1,32 @@
 //! The composition root: builds the parts once, and forwards change notifications to the caches.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
-use sigpersist_hooks::{COMPILED_AT_ONCE, Chain, Compiled, Engine, Health};
+use sigpersist_hooks::{Compiled, Engine, Health};
 use sigpersist_model::context::TenantId;
 use sigpersist_model::error::{Error, Result};
-use sigpersist_model::key::StoredKey;
-use sigpersist_model::policy::InForce;
 use sigpersist_postgres::ROOT_DATA_DIR;
 use sigpersist_postgres::embedded::{Embedded, Purpose};
 use sigpersist_runtime::blocking;
-use sigpersist_runtime::cache::Cache;
 use sigpersist_runtime::examinations::Examinations;
+use sigpersist_runtime::fair_semaphore::{TenantSemaphores, acquire};
 use sigpersist_runtime::readiness::Readiness;
-use sigpersist_runtime::turns;
 use sigpersist_runtime::vault::Vault;
 use sigpersist_store as store;
-use sigpersist_store::{Change, Changes, Store};
+use sigpersist_store::{Changes, Store};
 use tokio::sync::Semaphore;
 
 use crate::audit;
 use crate::auth::Authenticator;
+use crate::caches::Caches;
 use crate::config::Config;
 use crate::tenants::meters::Meters;
 
-/// Maximum number of tenants whose hooks are cached.
-const CACHED_CHAINS: usize = 10_000;
-/// Maximum number of tenants whose policies are cached.
-const CACHED_POLICIES: usize = 10_000;
+/// Maximum number of bindings of hooks whose health is known.
+const KNOWN_HEALTHS: usize = 10_000;
 /// Maximum number of concurrent loads of keys and hooks.
 const LOADS_AT_ONCE: usize = 8;
-/// Time that an upload or a new binding waits in the queue, in addition to the compile timeout, in milliseconds. The
-/// work before it may also run test cases.
-const SET_UP_PATIENCE_MS: u64 = 30_000;
-/// Maximum number of concurrent unauthenticated requests, and of cached key sets that are published without a token.
-const PUBLICATIONS_AT_ONCE: usize = 2;
-const CACHED_PUBLICATIONS: usize = 1_000;
 const DEFAULT_DATA_DIR: &str = "./sigpersist-data";
 
 /// The parts of a server or command, wired together.
@@ -48,38 +38,23 @@ pub struct App {
     pub store: Store,
     /// The master key, if there is one.
     pub vault: Option<Arc<Vault>>,
-    /// Verifies tokens.
-    pub authenticator: Authenticator,
+    /// Data that is kept ready until it changes, and the authentication of callers by it.
+    pub caches: Arc<Caches>,
     /// Runs plugins.
     pub engine: Arc<Engine>,
     /// Limits concurrent loads of keys and hooks. Unauthenticated requests can cause such loads, so they get few
     /// threads.
     loads: Arc<Semaphore>,
     /// Limits concurrent loads of one tenant's hooks to one.
-    pub loading: turns::ByTenant,
-    /// Limits concurrent unauthenticated requests.
-    pub publications: turns::Shared,
-    /// Public keys that are shown without a token, by the tenant's slug; `None` is the platform.
-    pub published: Cache<Option<String>, Arc<Vec<StoredKey>>>,
-    /// The OpenAPI document, built on first use.
-    pub openapi: OnceLock<String>,
-    /// The tenants' hooks, ready to run.
-    pub chains: Cache<TenantId, Arc<Chain>>,
-    /// The tenants' policies: accepted signatures and trusted certificates.
-    pub policies: Cache<TenantId, Arc<InForce>>,
+    pub loading: TenantSemaphores,
     /// Health of hook bindings on this server. Outlives the chains, which are dropped from their cache on every change.
     healths: quick_cache::sync::Cache<(TenantId, String, u32), Arc<Health>>,
     /// Whether this server is ready.
     pub readiness: Arc<Readiness>,
     /// Resource usage of tenants, checked against their quotas.
     pub meters: Meters,
-    /// Limits concurrent set-ups of plugins and hooks (compiling, and checking settings): one per tenant, and one for
-    /// the platform.
-    pub set_ups: turns::Shared,
     /// Limits concurrent inspections and verifications of signatures.
     pub examinations: Arc<Examinations>,
-    /// Limits concurrent trials of hooks to one per tenant. Separate from the limits on requests.
-    pub trials: turns::Shared,
 }
 
 impl App {
@@ -99,44 +74,24 @@ impl App {
         if let Some(compiled) = database.compiled(&config, vault.as_ref()) {
             engine = engine.keeping(compiled);
         }
+        let authenticator = Authenticator::new(config.auth.clone(), vault.clone());
+        let caches = Arc::new(Caches::new(authenticator));
+        let told = Arc::clone(&caches);
         Ok(Self {
-            store: store.sealing(seal_key),
-            authenticator: Authenticator::new(config.auth.clone(), vault.clone()),
+            store: store
+                .sealing(seal_key)
+                .telling(move |change| told.forget(change)),
+            caches,
             engine: Arc::new(engine),
             loads: Arc::new(Semaphore::new(LOADS_AT_ONCE)),
-            loading: turns::ByTenant::new(1),
-            publications: turns::Shared::new(
-                "publications",
-                PUBLICATIONS_AT_ONCE,
-                config.http.queue_timeout_ms,
-            ),
-            published: Cache::new(CACHED_PUBLICATIONS),
-            openapi: OnceLock::new(),
-            chains: Cache::new(CACHED_CHAINS),
-            policies: Cache::new(CACHED_POLICIES),
-            healths: quick_cache::sync::Cache::new(CACHED_CHAINS),
+            loading: TenantSemaphores::new(1),
+            healths: quick_cache::sync::Cache::new(KNOWN_HEALTHS),
             readiness: Arc::default(),
             meters: Meters::new(config.quotas),
-            // Nobody waits for more than one upload of another tenant, and the time of that upload is limited.
-            set_ups: turns::Shared::with_part(
-                "set_ups",
-                COMPILED_AT_ONCE,
-                1,
-                config
-                    .hooks
-                    .compile_timeout_ms
-                    .saturating_add(SET_UP_PATIENCE_MS),
-            ),
             examinations: Arc::new(Examinations::new(
                 processors(),
                 config.http.queue_timeout_ms,
             )),
-            trials: turns::Shared::with_part(
-                "trials",
-                config.hooks.max_concurrent_trials.max(1),
-                1,
-                config.hooks.queue_timeout_ms,
-            ),
             vault,
             config,
         })
@@ -151,7 +106,7 @@ impl App {
         self: &Arc<Self>,
         load: impl FnOnce(&Self) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        let turn = turns::wait(
+        let permit = acquire(
             "loads",
             &self.loads,
             self.config.http.queue_timeout_ms,
@@ -159,7 +114,7 @@ impl App {
         )
         .await?;
         let app = Arc::clone(self);
-        blocking::run(turn, move || load(&app)).await?
+        blocking::run(permit, move || load(&app)).await?
     }
 
     /// The health record of a hook's binding on this server.
@@ -168,23 +123,6 @@ impl App {
         self.healths
             .get_or_insert_with(&key, || Ok::<_, std::convert::Infallible>(Arc::default()))
             .unwrap_or_else(|never| match never {})
-    }
-
-    /// Drops a tenant's keys, and with them its suspension and quotas, from the caches, so that this server sees its
-    /// own change at once.
-    pub fn forget_keys(&self, tenant: TenantId) {
-        self.authenticator.invalidate(Some(tenant));
-        self.published.invalidate(|_, _| true);
-    }
-
-    /// Drops a tenant's hooks from the cache, so that this server sees its own change at once.
-    pub fn forget_hooks(&self, tenant: TenantId) {
-        self.chains.invalidate(|cached, _| *cached == tenant);
-    }
-
-    /// Drops a tenant's policy and trust anchors from the cache, so that this server sees its own change at once.
-    pub fn forget_policy(&self, tenant: TenantId) {
-        self.policies.invalidate(|cached, _| *cached == tenant);
     }
 
     /// The master key, which encrypts shared secrets.
@@ -201,24 +139,8 @@ impl App {
     /// # Errors
     ///
     /// [`Error::Internal`] if the operating system cannot start a thread.
-    pub fn listen(self: &Arc<Self>) -> Result<Changes> {
-        let app = Arc::downgrade(self);
-        let changed = move |change| {
-            let Some(app) = app.upgrade() else { return };
-            match change {
-                Change::Keys(tenant) => app.forget_keys(tenant),
-                Change::Hooks(tenant) => app.forget_hooks(tenant),
-                Change::Policy(tenant) => app.forget_policy(tenant),
-                Change::Everything => {
-                    app.authenticator.invalidate(None);
-                    app.published.invalidate(|_, _| true);
-                    app.chains.invalidate(|_, _| true);
-                    app.policies.invalidate(|_, _| true);
-                }
-            }
-        };
-        let readiness = Arc::clone(&self.readiness);
-        Changes::listen(&self.store, readiness, changed).map_err(Error::internal)
+    pub fn listen(&self) -> Result<Changes> {
+        Changes::listen(&self.store, Arc::clone(&self.readiness)).map_err(Error::internal)
     }
 }
 

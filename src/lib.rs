@@ -19,6 +19,7 @@
 pub mod app;
 pub mod audit;
 pub mod auth;
+mod caches;
 pub mod cli;
 pub mod config;
 pub mod decisions;

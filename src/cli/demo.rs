@@ -84,10 +84,14 @@ impl Demo {
         let app = Arc::new(App::new(config, &database)?);
         let changes = app.listen()?;
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-        let serving = runtime.spawn(http::serve(Arc::clone(&app), listener, async {
-            // Told to stop, or the other side is gone: both mean stop.
-            drop(stopped.await);
-        }));
+        let serving = runtime.spawn(http::serve(
+            http::Server::new(Arc::clone(&app)),
+            listener,
+            async {
+                // Told to stop, or the other side is gone: both mean stop.
+                drop(stopped.await);
+            },
+        ));
         drop(starting);
         output.line(&listening)?;
 
@@ -215,9 +219,6 @@ impl<'a> Tour<'a> {
                 "sigpersist --data-dir {data_dir} hook set {TENANT} {name} --plugin {name} --order {order}"
             ))?;
         }
-        // This process binds and serves; another server would hear of it within a second.
-        self.app.chains.invalidate(|_, _| true);
-        self.app.authenticator.invalidate(None);
         Ok(token)
     }
 

@@ -69,7 +69,7 @@ impl Serve {
         let served = runtime.block_on(async {
             let _retention = Retention::start(Arc::clone(&app));
             let _removal = Removal::start(Arc::clone(&app));
-            http::serve(app, listener, signals.stop()).await
+            http::serve(http::Server::new(app), listener, signals.stop()).await
         });
         info!("Stopping");
         drop(changes);

@@ -13,12 +13,13 @@ use crate::tenants;
 /// Verifies the bearer token; loads its key from the database only if the key is not cached.
 pub(super) async fn authenticate(app: &Arc<App>, headers: &HeaderMap) -> Result<Arc<Caller>> {
     let token = bearer(headers)?;
-    if let Some(caller) = app.authenticator.authenticate_ready(token)? {
+    if let Some(caller) = app.caches.authenticator.authenticate_ready(token)? {
         return Ok(caller);
     }
     let token = token.to_owned();
     app.load(move |app| {
-        app.authenticator
+        app.caches
+            .authenticator
             .authenticate(&token, |kid| tenants::key_and_quotas(app, kid))
     })
     .await

@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use sigpersist_model::context::TenantId;
 use sigpersist_model::error::{Error, Result};
+use sigpersist_runtime::fair_semaphore::spread;
 use sigpersist_runtime::metrics::Waiting;
-use sigpersist_runtime::turns;
 use tokio::sync::Notify;
 
 use crate::config::HttpConfig;
@@ -110,7 +110,7 @@ impl Budget {
                 freed.await;
             }
         };
-        let patience = turns::spread(Duration::from_millis(patience_ms));
+        let patience = spread(Duration::from_millis(patience_ms));
         match tokio::time::timeout(patience, taking).await {
             Ok(()) => Ok(held),
             // The last attempt tells whose limit is reached.

@@ -27,8 +27,8 @@ const MAX_AGE_S: u32 = 60;
 )]
 pub(super) fn document(call: Call) -> Result<Reply> {
     call.parameters()?;
-    let app = &call.app;
-    let document = app.openapi.get_or_init(|| openapi(&app.config).to_string());
+    let document = || openapi(&call.app.config).to_string();
+    let document = call.server.openapi.get_or_init(document);
     let document = document.clone().into_bytes();
     Ok(Reply::bytes("application/json", document).cached_by_anybody(MAX_AGE_S))
 }

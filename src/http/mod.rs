@@ -51,7 +51,7 @@ use route::{BodyKind, Waits};
 
 pub use openapi::document as openapi;
 pub use route::{Audience, NamesTenant, Route};
-pub use server::{serve, serve_watchers};
+pub use server::{Server, serve, serve_watchers};
 
 /// All routes of the server. The routes of operators also exist under `/tenants/{tenant}`, where callers of the
 /// platform act for any tenant.

@@ -13,6 +13,7 @@ use serde::Deserialize;
 use sigpersist_model::context::{Caller, Context, PLATFORM, Tenancy};
 use sigpersist_model::error::{Error, Noun, Result};
 use sigpersist_runtime::blocking;
+use sigpersist_runtime::fair_semaphore::FairPermit;
 use sigpersist_runtime::metrics::{self, InFlight};
 use sigpersist_runtime::vault::random_name;
 use tracing::field::Empty;
@@ -30,7 +31,7 @@ use super::reply::{Reply, Response};
 use super::route::{self, Audience, Matched, Route, Waits};
 use super::server::Server;
 use crate::app::App;
-use crate::plugins::{self, ReadyChain};
+use crate::plugins::{self, HeldPermit, ReadyChain};
 use crate::telemetry::traces;
 use crate::tenants;
 
@@ -57,6 +58,7 @@ pub(super) struct Incoming {
 #[derive(Debug)]
 pub(super) struct Call {
     pub(super) app: Arc<App>,
+    pub(super) server: Arc<Server>,
     pub(super) context: Context,
     pub(super) headers: HeaderMap,
     route: &'static Route,
@@ -66,7 +68,7 @@ pub(super) struct Call {
     body: Bytes,
     /// The bytes that body and answer take of the budget.
     held: Arc<Held>,
-    judges: Option<ReadyChain>,
+    ready_chain: Option<ReadyChain>,
 }
 
 impl Call {
@@ -120,11 +122,11 @@ impl Call {
         Parameters::read(&self.query, &self.headers, &self.body, &known)
     }
 
-    /// The judges of this request; present if the route waits for them.
-    pub(super) fn take_judges(&mut self) -> Result<ReadyChain> {
-        self.judges
+    /// The tenant's chain of hooks; present if the route waits for it.
+    pub(super) fn take_chain(&mut self) -> Result<ReadyChain> {
+        self.ready_chain
             .take()
-            .ok_or_else(|| Error::internal("the route names no judges"))
+            .ok_or_else(|| Error::internal("the route waits for no chain"))
     }
 }
 
@@ -183,6 +185,7 @@ pub(super) async fn respond(server: Arc<Server>, incoming: Incoming, mut body: B
     .await
 }
 
+/// Answers a request, step by step; each step may refuse it.
 async fn answer(
     server: Arc<Server>,
     incoming: Incoming,
@@ -190,119 +193,141 @@ async fn answer(
     found: Result<Matched>,
     request_id: Arc<str>,
 ) -> Result<Reply> {
-    let Matched {
-        route,
-        tenant,
-        segments,
-    } = found?;
-    if server.is_for_watchers && !route.watches {
+    let found = found?;
+    let (route, headers) = (found.route, &incoming.headers);
+    if !server.has(route) {
         return Err(Error::RouteNotFound);
     }
-    let names_tenant = tenant.is_some();
-    let app = Arc::clone(&server.app);
-    let needs_token = route.audience != Audience::Anybody && !server.is_for_watchers;
-    let caller = if needs_token {
-        authenticate(&app, &incoming.headers).await?
-    } else {
-        Arc::new(Caller::nobody())
-    };
-    let under_way = app.meters.admit(&caller)?;
-    let reserved = route.audience == Audience::Platform && caller.tenant.is_some();
-    if let Some(scope) = route.scope
-        && needs_token
-        && (reserved || !caller.scopes.contains(&scope))
-    {
-        return Err(Error::InsufficientScope(scope.as_str()));
-    }
-    let tenancy = match tenant {
-        None => caller.tenant.clone(),
-        Some(slug) => Some(tenancy(&app, &caller, &decoded(&slug)?).await?),
-    };
+    let caller = caller(&server, route, headers).await?;
+    let under_way = server.app.meters.admit(&caller)?;
+    check_scope(&server, route, &caller)?;
     let context = Context {
+        tenancy: tenancy(&server.app, &caller, found.tenant.as_deref()).await?,
         caller,
-        tenancy,
         request_id,
     };
-    let holder = match (&context.caller.tenant, needs_token) {
-        (Some(tenancy), _) => Holder::Tenant(tenancy.id),
-        (None, true) => Holder::Platform,
-        (None, false) => Holder::Strangers,
-    };
-    let (body, held) = if needs_token {
-        let max_bytes = route.max_body_bytes(&app.config);
-        body.check_declared(max_bytes)?;
-        if has_body(&incoming.headers) {
-            route.body.check_kind(&incoming.headers)?;
-        }
-        let patience_ms = app.config.http.queue_timeout_ms;
-        let declared = body.declared_bytes();
-        let held = server.budget.take(holder, declared, patience_ms).await?;
-        (body.read(max_bytes, &held).await?, held)
-    } else {
-        // Requests without a token wait for nothing here, since their bodies are never read.
-        (Bytes::new(), server.budget.nothing(holder))
-    };
-    let held = Arc::new(held);
-    // Waits first for permits that a tenant's own hooks may delay, so that a request does not hold a shared permit
-    // meanwhile.
-    let (mut judges, mut shared) = (None, None);
-    match route.waits {
-        Waits::Never | Waits::No => {}
-        Waits::Publication => shared = Some(app.publications.turn(None).await?),
-        Waits::ReadyChain(operation) => {
-            judges = Some(plugins::judges(&app, &context, operation).await?);
-        }
-        Waits::SetUp => {
-            let owner = context.owner().unwrap_or(PLATFORM);
-            shared = Some(app.set_ups.turn(Some(owner)).await?);
-        }
-        Waits::Trial => shared = Some(app.trials.turn(Some(context.tenant()?)).await?),
-    }
-    let turn = if route.waits == Waits::Never {
-        None
-    } else {
-        let tenant = context.tenancy.as_ref().map(|tenancy| tenancy.id);
-        Some(server.turns.turn(tenant).await?)
-    };
-    if needs_token {
-        // Body and permits may have taken time. Checks the token again, so that a key revoked or a tenant suspended
-        // meanwhile is refused.
-        authenticate(&app, &incoming.headers).await?;
-    }
-    let judged = judges.as_ref().map(ReadyChain::held);
+    let (body, held) = read(&server, route, &context, headers, body).await?;
+    let (permits, ready_chain) = permits(&server, route, &context).await?;
+    // Body and permits may have taken time: a key that was revoked meanwhile, or a tenant that was suspended, is refused.
+    self::caller(&server, route, headers).await?;
     let call = Call {
-        app,
+        app: Arc::clone(&server.app),
+        server,
         context,
-        headers: incoming.headers,
         route,
-        segments: segments
+        segments: found
+            .segments
             .iter()
             .map(|segment| decoded(segment))
             .collect::<Result<_>>()?,
-        names_tenant,
+        names_tenant: found.tenant.is_some(),
         query: incoming.query,
+        headers: incoming.headers,
         body,
-        held: Arc::clone(&held),
-        judges,
+        held: Arc::new(held),
+        ready_chain,
     };
     if route.waits == Waits::Never {
         // The handler does not block, and threads may be scarce.
         return (route.handler)(call);
     }
     let is_safe = incoming.method.is_safe();
-    let turns = (turn, shared, under_way, judged);
-    let answering = move || {
-        let reply = (route.handler)(call)?;
-        let bytes = reply.bytes_of_body();
-        if is_safe {
-            held.grow_to(bytes)?;
+    blocking::run((permits, under_way), move || handle(call, is_safe)).await?
+}
+
+/// Authenticates the caller, if the route needs a token.
+async fn caller(server: &Server, route: &Route, headers: &HeaderMap) -> Result<Arc<Caller>> {
+    if server.needs_token(route) {
+        authenticate(&server.app, headers).await
+    } else {
+        Ok(Arc::new(Caller::nobody()))
+    }
+}
+
+/// Checks that the token allows the route.
+fn check_scope(server: &Server, route: &Route, caller: &Caller) -> Result<()> {
+    let is_reserved = route.audience == Audience::Platform && caller.tenant.is_some();
+    match route.scope {
+        Some(scope)
+            if server.needs_token(route) && (is_reserved || !caller.scopes.contains(&scope)) =>
+        {
+            Err(Error::InsufficientScope(scope.as_str()))
         }
-        // A change that was made must be answered even over budget. An answer with a smaller body, or none, gives bytes
-        // back.
-        held.set(bytes);
-        Ok(reply.holding(held))
+        _ => Ok(()),
+    }
+}
+
+/// Reads the body, within the budget of bytes.
+async fn read(
+    server: &Server,
+    route: &Route,
+    context: &Context,
+    headers: &HeaderMap,
+    body: &mut Body,
+) -> Result<(Bytes, Held)> {
+    if !server.needs_token(route) {
+        // Requests without a token wait for nothing here, since their bodies are never read.
+        return Ok((Bytes::new(), server.budget.nothing(Holder::Strangers)));
+    }
+    let holder = match &context.caller.tenant {
+        Some(tenancy) => Holder::Tenant(tenancy.id),
+        None => Holder::Platform,
     };
-    blocking::run(turns, answering).await?
+    let config = &server.app.config;
+    let max_bytes = route.max_body_bytes(config);
+    body.check_declared(max_bytes)?;
+    if has_body(headers) {
+        route.body.check_kind(headers)?;
+    }
+    let patience_ms = config.http.queue_timeout_ms;
+    let declared = body.declared_bytes();
+    let held = server.budget.take(holder, declared, patience_ms).await?;
+    Ok((body.read(max_bytes, &held).await?, held))
+}
+
+/// The permits of a request: those that its kind of work shares, the chain's, and its own.
+type Permits = (Option<FairPermit>, Option<HeldPermit>, Option<FairPermit>);
+
+/// Waits for what limits the route.
+///
+/// Permits that a tenant's own hooks may delay come first, so that a request does not hold a shared permit meanwhile.
+async fn permits(
+    server: &Server,
+    route: &Route,
+    context: &Context,
+) -> Result<(Permits, Option<ReadyChain>)> {
+    let (mut ready_chain, mut shared) = (None, None);
+    match route.waits {
+        Waits::Never => return Ok((Permits::default(), None)),
+        Waits::No => {}
+        Waits::Publication => shared = Some(server.publications.acquire(None).await?),
+        Waits::ReadyChain(operation) => {
+            ready_chain = Some(plugins::judges(&server.app, context, operation).await?);
+        }
+        Waits::SetUp => {
+            let owner = context.owner().unwrap_or(PLATFORM);
+            shared = Some(server.set_ups.acquire(Some(owner)).await?);
+        }
+        Waits::Trial => shared = Some(server.trials.acquire(Some(context.tenant()?)).await?),
+    }
+    let tenant = context.tenancy.as_ref().map(|tenancy| tenancy.id);
+    let own = server.requests.acquire(tenant).await?;
+    let of_chain = ready_chain.as_ref().map(ReadyChain::held);
+    Ok(((Some(own), of_chain, shared), ready_chain))
+}
+
+/// Runs the handler, and takes the bytes of its answer from the budget. Blocks.
+fn handle(call: Call, is_safe: bool) -> Result<Reply> {
+    let held = Arc::clone(&call.held);
+    let reply = (call.route.handler)(call)?;
+    let bytes = reply.bytes_of_body();
+    if is_safe {
+        held.grow_to(bytes)?;
+    }
+    // A change that was made must be answered even over budget. An answer with a smaller body, or none, gives bytes
+    // back.
+    held.set(bytes);
+    Ok(reply.holding(held))
 }
 
 /// Whether the request has a body, according to its head.
@@ -313,15 +338,19 @@ fn has_body(headers: &HeaderMap) -> bool {
             .is_some_and(|value| value.as_bytes() != b"0")
 }
 
-/// The tenant that a path names: the caller's own, or any for a caller of the platform. Any other tenant is "not
-/// found".
-async fn tenancy(app: &Arc<App>, caller: &Caller, slug: &str) -> Result<Tenancy> {
+/// The tenant that a request is for: the one that its path names, or the caller's own.
+///
+/// A tenant's caller may name only its own; any other tenant is "not found".
+async fn tenancy(app: &Arc<App>, caller: &Caller, named: Option<&str>) -> Result<Option<Tenancy>> {
+    let Some(slug) = named.map(decoded).transpose()? else {
+        return Ok(caller.tenant.clone());
+    };
     match &caller.tenant {
-        Some(own) if &*own.slug == slug => Ok(own.clone()),
+        Some(own) if *own.slug == slug => Ok(Some(own.clone())),
         Some(_) => Err(Error::NotFound(Noun::Tenant)),
         None => {
-            let slug = slug.to_owned();
-            app.load(move |app| tenants::acted_for(app, &slug)).await
+            let find = move |app: &App| tenants::acted_for(app, &slug);
+            app.load(find).await.map(Some)
         }
     }
 }

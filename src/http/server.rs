@@ -2,11 +2,12 @@
 
 use std::future::Future;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use http::HeaderMap;
-use sigpersist_runtime::turns;
+use sigpersist_hooks::COMPILED_AT_ONCE;
+use sigpersist_runtime::fair_semaphore::FairSemaphore;
 use tokio::net::TcpListener;
 use tracing::warn;
 use warp::Filter;
@@ -16,39 +17,79 @@ use super::budget::Budget;
 use super::connections::accept;
 use super::places::Places;
 use super::respond::{Incoming, respond};
+use super::route::{Audience, Route};
 use crate::app::App;
+
+/// Time that an upload or a new binding waits in the queue, in addition to the compile timeout, in milliseconds. The
+/// work before it may also run test cases.
+const SET_UP_PATIENCE_MS: u64 = 30_000;
+/// The most concurrent unauthenticated requests.
+const PUBLICATIONS_AT_ONCE: usize = 2;
 
 /// State that all requests share.
 #[derive(Debug)]
-pub(super) struct Server {
-    pub(super) app: Arc<App>,
+pub struct Server {
+    /// The parts that answer.
+    pub app: Arc<App>,
     /// Limits concurrent requests.
-    pub(super) turns: turns::Shared,
+    pub requests: FairSemaphore,
+    /// Limits concurrent unauthenticated requests.
+    pub publications: FairSemaphore,
+    /// Limits concurrent set-ups of plugins and hooks (compiling, and checking settings): one per tenant, and one for
+    /// the platform.
+    pub set_ups: FairSemaphore,
+    /// Limits concurrent trials of hooks to one per tenant. Separate from the limits on requests.
+    pub trials: FairSemaphore,
     /// Limits the bytes of bodies and answers in memory.
     pub(super) budget: Arc<Budget>,
+    /// The OpenAPI document, built on first use.
+    pub(super) openapi: OnceLock<String>,
     /// Whether this is the watch port, where requests need no token and only the routes for monitoring exist.
-    pub(super) is_for_watchers: bool,
+    is_for_watchers: bool,
 }
 
 impl Server {
-    fn new(app: Arc<App>, is_for_watchers: bool) -> Arc<Self> {
-        Arc::new(Self {
-            turns: turns::Shared::new(
-                "requests",
-                app.config.answered_at_once(),
-                app.config.http.queue_timeout_ms,
-            ),
-            budget: Budget::new(&app.config.http),
+    /// The state of a server that authenticates its callers.
+    pub fn new(app: Arc<App>) -> Arc<Self> {
+        Arc::new(Self::with(app, false))
+    }
+
+    fn with(app: Arc<App>, is_for_watchers: bool) -> Self {
+        let config = &app.config;
+        let patience_ms = config.http.queue_timeout_ms;
+        let set_up_patience_ms = config
+            .hooks
+            .compile_timeout_ms
+            .saturating_add(SET_UP_PATIENCE_MS);
+        let trials = config.hooks.max_concurrent_trials.max(1);
+        Self {
+            requests: FairSemaphore::new("requests", config.answered_at_once(), patience_ms),
+            publications: FairSemaphore::new("publications", PUBLICATIONS_AT_ONCE, patience_ms),
+            // Nobody waits for more than one upload of another tenant, and the time of that upload is limited.
+            set_ups: FairSemaphore::with_part("set_ups", COMPILED_AT_ONCE, 1, set_up_patience_ms),
+            trials: FairSemaphore::with_part("trials", trials, 1, config.hooks.queue_timeout_ms),
+            budget: Budget::new(&config.http),
+            openapi: OnceLock::new(),
             app,
             is_for_watchers,
-        })
+        }
+    }
+
+    /// Whether the route exists on this port.
+    pub(super) fn has(&self, route: &Route) -> bool {
+        route.watches || !self.is_for_watchers
+    }
+
+    /// Whether the route needs a token on this port.
+    pub(super) fn needs_token(&self, route: &Route) -> bool {
+        route.audience != Audience::Anybody && !self.is_for_watchers
     }
 }
 
 /// Serves the watch port (health and metrics), until it is dropped.
 pub async fn serve_watchers(app: Arc<App>, listener: TcpListener) {
     let config = app.config.http.clone();
-    let filter = filter(Server::new(app, true));
+    let filter = filter(Arc::new(Server::with(app, true)));
     let room = config.max_watch_connections();
     let places = Places::new(room, room.div_ceil(4));
     accept(listener, filter, &config, places, std::future::pending()).await;
@@ -60,23 +101,22 @@ pub async fn serve_watchers(app: Arc<App>, listener: TcpListener) {
 ///
 /// If the listener has no address.
 pub async fn serve(
-    app: Arc<App>,
+    server: Arc<Server>,
     listener: TcpListener,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<SocketAddr> {
     let address = listener.local_addr()?;
     // Installs the metrics recorder now, so that counting does not begin with the first scrape.
     drop(sigpersist_runtime::metrics::render());
-    let patience = Duration::from_millis(app.config.http.shutdown_timeout_ms);
-    let delay = Duration::from_millis(app.config.http.shutdown_delay_ms);
-    let stopped_app = Arc::clone(&app);
-    let server = Server::new(app, false);
-    let config = server.app.config.http.clone();
+    let app = Arc::clone(&server.app);
+    let config = app.config.http.clone();
+    let patience = Duration::from_millis(config.shutdown_timeout_ms);
+    let delay = Duration::from_millis(config.shutdown_delay_ms);
     let (stopping, stopped) = tokio::sync::oneshot::channel();
     let places = Places::new(config.max_connections, config.connections_of_peer());
     let serving = accept(listener, filter(server), &config, places, async move {
         shutdown.await;
-        stopped_app.readiness.stop();
+        app.readiness.stop();
         tokio::time::sleep(delay).await;
         // Dropping the sender has the same effect.
         let _told: Result<(), ()> = stopping.send(());

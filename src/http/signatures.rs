@@ -217,7 +217,7 @@ pub(super) fn post(mut call: Call) -> Result<Reply> {
     drop(parameters);
     drop(call.take_body());
     let preconditions = preconditions(&call.headers)?;
-    let judges = call.take_judges()?;
+    let judges = call.take_chain()?;
     let saved = signatures::save(
         &call.app,
         &call.context,
@@ -262,7 +262,7 @@ fn max_signature_bytes(call: &Call) -> usize {
 pub(super) fn delete(mut call: Call) -> Result<Reply> {
     let key = thread_key(&call.parameters()?)?;
     let preconditions = preconditions(&call.headers)?;
-    let judges = call.take_judges()?;
+    let judges = call.take_chain()?;
     signatures::delete(&call.app, &call.context, &judges, &key, &preconditions)?;
     Reply::done()
 }

@@ -196,7 +196,6 @@ pub fn delete_hook(
         let event =
             Event::new(Some(tenant), actor.clone(), "hook.delete", name).before(audited(&current));
         if app.store.hook_delete(tenant, name, number, &event)? {
-            app.forget_hooks(tenant);
             return Ok(());
         }
     }
@@ -217,9 +216,7 @@ pub fn release(app: &App, tenant: TenantId, actor: &Actor, name: &str) -> Result
     let event = Event::new(Some(tenant), actor.clone(), "hook.release", name)
         .before(json!({ "number": number, "quarantine": quarantine.reason }))
         .after(json!({ "number": number, "quarantine": null }));
-    if app.store.hook_release(tenant, name, &event)? {
-        app.forget_hooks(tenant);
-    }
+    app.store.hook_release(tenant, name, &event)?;
     hook(app, tenant, name)
 }
 
@@ -262,11 +259,8 @@ fn put(
         .collect();
     // A new order does not fix a failing hook, so it stays quarantined.
     let keeps_quarantine = action == REORDER;
-    let done = app
-        .store
-        .hook_set(tenant, &changes, &events, keeps_quarantine)?;
-    app.forget_hooks(tenant);
-    Ok(done)
+    app.store
+        .hook_set(tenant, &changes, &events, keeps_quarantine)
 }
 
 /// A hook as the audit trail shows it.

@@ -7,8 +7,8 @@ use sigpersist_model::context::{Context, TenantId};
 use sigpersist_model::error::{Error, Result};
 use sigpersist_model::plugin::{Hook, Mode, OnFailure, Operation};
 use sigpersist_runtime::blocking;
-use sigpersist_runtime::turns;
-use sigpersist_runtime::turns::SharedTurn;
+
+use sigpersist_runtime::fair_semaphore::{FairPermit, acquire};
 use tracing::{error, warn};
 
 use super::candidate::load;
@@ -20,7 +20,7 @@ use crate::app::App;
 ///
 /// Errors of the store, and [`Error::HookFailed`] for a stored component that no longer compiles.
 pub fn chain(app: &App, tenant: TenantId) -> Result<Arc<Chain>> {
-    app.chains.get_or_load(&tenant, || {
+    app.caches.chains.get_or_load(&tenant, || {
         let hooks = app.store.hook_list(tenant)?;
         let hooks = hooks
             .into_iter()
@@ -50,7 +50,7 @@ pub fn chain(app: &App, tenant: TenantId) -> Result<Arc<Chain>> {
             .collect::<Result<_>>()?;
         let chain = Chain::new(Arc::clone(&app.engine), hooks);
         Ok(Arc::new(
-            chain.in_turn(tenant, Arc::clone(&app.examinations)),
+            chain.with_permits(tenant, Arc::clone(&app.examinations)),
         ))
     })
 }
@@ -111,7 +111,7 @@ fn bound(app: &App, tenant: TenantId, hook: Hook) -> Result<Bound> {
 pub struct ReadyChain {
     /// The hooks at the start of the request.
     pub chain: Arc<Chain>,
-    turn: Arc<Mutex<Option<SharedTurn>>>,
+    permit: Arc<Mutex<Option<FairPermit>>>,
 }
 
 impl ReadyChain {
@@ -121,19 +121,19 @@ impl ReadyChain {
     }
 
     /// A guard that returns the permit when it is dropped, even if the task that owns these judges never ends.
-    pub fn held(&self) -> HeldTurn {
-        HeldTurn(Arc::clone(&self.turn))
+    pub fn held(&self) -> HeldPermit {
+        HeldPermit(Arc::clone(&self.permit))
     }
 }
 
 /// Returns the permit of [`ReadyChain`] when it is dropped.
 #[derive(Debug)]
-pub struct HeldTurn(Arc<Mutex<Option<SharedTurn>>>);
+pub struct HeldPermit(Arc<Mutex<Option<FairPermit>>>);
 
-impl Drop for HeldTurn {
+impl Drop for HeldPermit {
     fn drop(&mut self) {
-        let turn = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
-        drop(turn);
+        let permit = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        drop(permit);
     }
 }
 
@@ -142,29 +142,33 @@ impl Drop for HeldTurn {
 /// # Errors
 ///
 /// [`Error::QuotaExceeded`] if the hooks have used up the quota of time. Also errors of [`chain`] and of
-/// [`Engine::turn`](sigpersist_hooks::Engine::turn).
+/// [`Engine::permit`](sigpersist_hooks::Engine::permit).
 pub async fn judges(app: &Arc<App>, context: &Context, operation: Operation) -> Result<ReadyChain> {
     let tenant = context.tenant()?;
-    let chain = match app.chains.get(&tenant) {
+    let chain = match app.caches.chains.get(&tenant) {
         Some(chain) => chain,
         None => {
             // One request of the tenant loads the chain, and its other requests wait for that. A component that takes
             // long to compile delays no other tenant.
             let patience_ms = app.config.http.queue_timeout_ms;
             let alone = app.loading.of(tenant);
-            let _alone = turns::wait("loads", &alone, patience_ms, Error::Overloaded).await?;
+            let _alone = acquire("loads", &alone, patience_ms, Error::Overloaded).await?;
             let app = Arc::clone(app);
             blocking::run((), move || chain(&app, tenant)).await??
         }
     };
-    let turn = if chain.judges(operation) {
+    let permit = if chain.judges(operation) {
         app.meters.check_hook_time(&context.caller)?;
-        Some(app.engine.turn(tenant, chain.is_failing(operation)).await?)
+        Some(
+            app.engine
+                .permit(tenant, chain.is_failing(operation))
+                .await?,
+        )
     } else {
         None
     };
     Ok(ReadyChain {
         chain,
-        turn: Arc::new(Mutex::new(turn)),
+        permit: Arc::new(Mutex::new(permit)),
     })
 }

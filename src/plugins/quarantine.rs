@@ -43,6 +43,5 @@ pub fn set_aside(app: &App, tenant: TenantId, slug: &str, sick: &[FailingHook]) 
                 error!(tenant = slug, %hook, %cause, "A hook that keeps failing could not be set aside");
             }
         }
-        app.forget_hooks(tenant);
     }
 }

@@ -56,7 +56,6 @@ pub fn add_anchors(
                 "A tenant trusts {MAX_ANCHORS} certificates at most: remove some, or trust who issued them instead."
             ))
         })?;
-    app.forget_policy(tenant);
     let all = anchors(app, tenant)?.into_iter();
     let asked = all.filter(|anchor| given.iter().any(|given| given.sha256 == anchor.sha256));
     Ok((asked.collect(), added > 0))
@@ -85,6 +84,5 @@ pub fn remove_anchor(
     if !app.store.anchor_delete(tenant, sha256, &event)? {
         return Err(Error::NotFound(Noun::TrustAnchor));
     }
-    app.forget_policy(tenant);
     Ok(removed)
 }

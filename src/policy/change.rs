@@ -29,6 +29,5 @@ pub fn update(
     };
     app.store
         .policy_update(tenant, |before| change.of(before), event)?;
-    app.forget_policy(tenant);
     in_force(app, tenant)
 }

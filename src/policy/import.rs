@@ -43,7 +43,6 @@ pub fn import(
             "with its certificates too many would be trusted".to_owned()
         ));
     };
-    app.forget_policy(tenant);
     update(app, tenant, actor, line.policy.into())?;
     Ok(Ok(added as u64 + u64::from(present != line.policy)))
 }

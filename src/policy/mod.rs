@@ -23,7 +23,7 @@ pub use import::import;
 ///
 /// The errors of the store.
 pub fn in_force(app: &App, tenant: TenantId) -> Result<Arc<InForce>> {
-    app.policies.get_or_load(&tenant, || {
+    app.caches.policies.get_or_load(&tenant, || {
         let policy = app.store.policy_get(tenant)?;
         let anchors = app.store.anchor_list(tenant)?;
         InForce::new(policy, anchors).map(Arc::new)

@@ -23,7 +23,7 @@ pub const MAX_VERDICTS: u32 = 100;
 ///
 /// # Errors
 ///
-/// Those of the store, and of [`turns::Shared::turn`](sigpersist_runtime::turns::Shared::turn).
+/// Those of the store, and of [`FairSemaphore::acquire`](sigpersist_runtime::fair_semaphore::FairSemaphore::acquire).
 pub fn examine(
     app: &App,
     context: &Context,

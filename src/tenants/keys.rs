@@ -194,14 +194,11 @@ pub fn add_key(app: &App, actor: &Actor, holder: &Holder, new: &NewKey) -> Resul
     let seal = |current| made.seal(app, &binding, current);
     let event = |key: &StoredKey| holder.event(actor, "key.add", &key.kid).after(facts(key));
     match app.store.key_insert(key, None, MAX_KEYS, seal, event)? {
-        KeyInsertion::Added(key) => {
-            app.forget_keys(holder.id());
-            Ok(AddedKey {
-                key,
-                secret: made.into_secret(),
-                created: true,
-            })
-        }
+        KeyInsertion::Added(key) => Ok(AddedKey {
+            key,
+            secret: made.into_secret(),
+            created: true,
+        }),
         KeyInsertion::Taken(there) if is_same(&there, &new, made.public_key()) => Ok(AddedKey {
             key: there,
             secret: None,
@@ -267,7 +264,6 @@ pub(crate) fn import_key(
     let inserted = app
         .store
         .key_insert(key, Some(line.created_at), MAX_KEYS, seal, event)?;
-    app.forget_keys(holder.id());
     match inserted {
         KeyInsertion::Added(_) => Ok(true),
         KeyInsertion::Taken(there) => {
@@ -443,7 +439,6 @@ pub fn revoke_key(app: &App, actor: &Actor, holder: &Holder, kid: &str) -> Resul
     };
     let key = app.store.key_revoke(holder.id(), kid, event)?;
     let key = key.ok_or(Error::NotFound(Noun::Key))?;
-    app.forget_keys(holder.id());
     Ok(key)
 }
 
@@ -457,7 +452,7 @@ pub fn revoke_key(app: &App, actor: &Actor, holder: &Holder, kid: &str) -> Resul
 /// The errors of the store.
 pub fn published(app: &App, slug: Option<&str>) -> Result<Vec<Value>> {
     let slug = slug.map(ToOwned::to_owned);
-    let pairs = app.published.get_or_load(&slug, || {
+    let pairs = app.caches.published.get_or_load(&slug, || {
         let owner = match &slug {
             None => Some(PLATFORM),
             Some(slug) => app.store.tenant_get(slug)?.map(|tenant| tenant.id),

@@ -299,8 +299,6 @@ fn change(
             .before(old)
             .after(new);
         if app.store.tenant_update(&before, &after, &event)? {
-            // Other servers are notified; this one drops its cached keys at once.
-            app.forget_keys(before.id);
             return get(app, slug);
         }
     }

@@ -102,8 +102,6 @@ fn take(app: &App, step: Step) -> Result<Option<Step>> {
                 {
                     info!(tenant = &*slug, "Removed a tenant");
                 }
-                app.forget_keys(tenant);
-                app.forget_hooks(tenant);
                 Ok(Some(Step::After(tenant)))
             }
         },

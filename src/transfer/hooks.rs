@@ -144,7 +144,6 @@ pub(super) fn take_hook(
     let set = app
         .store
         .import_hook(tenant, &hook.name, over, &binding, wanted, &event)?;
-    app.forget_hooks(tenant);
     Ok(if set {
         Taken::New
     } else {

@@ -154,6 +154,23 @@ fn layers_do_not_reach_over_one_another() {
     obey(&files_in("crates/verify/src"), &within);
 }
 
+/// Servers cache keys, hooks and policies. Every transaction on them tells the caches when it ends.
+#[test]
+fn transactions_on_cached_rows_tell_of_the_change() {
+    let cached = ["hooks.rs", "keys.rs", "policies.rs"];
+    let mut transactions = 0;
+    for (name, code) in files_in("crates/store/src") {
+        if cached.contains(&name.as_str()) {
+            assert!(
+                !code.contains("self.transaction("),
+                "{name} has a transaction that tells nobody: use `changing`"
+            );
+            transactions += code.matches("self.changing(").count();
+        }
+    }
+    assert!(transactions >= 8, "{transactions}");
+}
+
 /// Asserts that the files of each place do not use the modules that are forbidden there.
 fn obey(files: &[(String, String)], forbidden: &[(&str, &[&str])]) {
     for (place, others) in forbidden {

@@ -81,6 +81,7 @@ fn a_servers_own_ceiling_holds_whoever_set_the_hook() {
         .execute("UPDATE hook_bindings SET timeout_ms = 60000; UPDATE hooks SET binding = binding");
     eventually(|| {
         app.app
+            .caches
             .chains
             .get(&sigpersist_model::context::TenantId(1))
             .is_none()

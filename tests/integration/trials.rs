@@ -202,8 +202,8 @@ fn trials_take_turns_of_their_own() {
         .enable_time()
         .build()
         .unwrap();
-    let turn = |tenant| runtime.block_on(app.app.trials.turn(tenant)).unwrap();
-    let own = turn(Some(app.tenant_id("acme")));
+    let permit = |tenant| runtime.block_on(app.server.trials.acquire(tenant)).unwrap();
+    let own = permit(Some(app.tenant_id("acme")));
     operator
         .json("POST", "/hooks/evaluate", &draft)
         .expect_error(429, "rate_limited");
@@ -212,7 +212,7 @@ fn trials_take_turns_of_their_own() {
     drop(own);
     // As if many tenants were running backtests.
     let all = 0..app.app.config.hooks.max_concurrent_trials;
-    let all: Vec<_> = all.map(|_| turn(None)).collect();
+    let all: Vec<_> = all.map(|_| permit(None)).collect();
     operator
         .json("POST", "/hooks/evaluate", &draft)
         .expect_error(503, "overloaded");

@@ -53,7 +53,7 @@ impl Chain {
 
     /// Makes the chain wait for one of the tenant's permits before it parses or verifies a signature.
     #[must_use]
-    pub fn in_turn(self, tenant: TenantId, examinations: Arc<Examinations>) -> Self {
+    pub fn with_permits(self, tenant: TenantId, examinations: Arc<Examinations>) -> Self {
         Self {
             examinations: Some((tenant, examinations)),
             ..self

@@ -53,8 +53,8 @@ pub(super) struct Compiler {
     program: PathBuf,
     bounds: Bounds,
     timeout: Duration,
-    admissions: Turns,
-    needs: Turns,
+    admissions: Permits,
+    needs: Permits,
 }
 
 impl Compiler {
@@ -70,8 +70,8 @@ impl Compiler {
                 component_bytes: config.max_component_bytes as u64,
             },
             timeout: Duration::from_millis(config.compile_timeout_ms),
-            admissions: Turns::new(COMPILED_AT_ONCE),
-            needs: Turns::new(COMPILED_AT_ONCE),
+            admissions: Permits::new(COMPILED_AT_ONCE),
+            needs: Permits::new(COMPILED_AT_ONCE),
         })
     }
 
@@ -82,11 +82,11 @@ impl Compiler {
     /// [`Error::Refused`] if the component is invalid or too costly, with a reason that addresses its author;
     /// [`Error::Overloaded`] if no permit is free in time, or the machine is too busy.
     pub(super) fn compile(&self, component: &[u8], purpose: Purpose) -> Result<Vec<u8>> {
-        let turns = match purpose {
+        let permits = match purpose {
             Purpose::Admission => &self.admissions,
             Purpose::Need => &self.needs,
         };
-        let _turn = turns.wait(self.timeout).ok_or(Error::Overloaded)?;
+        let _permit = permits.wait(self.timeout).ok_or(Error::Overloaded)?;
         self.run(component)
             .map_err(|error| Error::internal(format!("a component can't be compiled: {error}")))?
     }
@@ -291,12 +291,12 @@ fn this_program() -> io::Result<PathBuf> {
 
 /// Counts permits, for threads that may block.
 #[derive(Debug)]
-struct Turns {
+struct Permits {
     free: Mutex<usize>,
     freed: Condvar,
 }
 
-impl Turns {
+impl Permits {
     fn new(free: usize) -> Self {
         Self {
             free: Mutex::new(free),
@@ -305,7 +305,7 @@ impl Turns {
     }
 
     /// Waits for a permit; none if that takes too long.
-    fn wait(&self, patience: Duration) -> Option<Turn<'_>> {
+    fn wait(&self, patience: Duration) -> Option<Permit<'_>> {
         let free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
         let (mut free, waited) = self
             .freed
@@ -315,13 +315,13 @@ impl Turns {
             return None;
         }
         *free -= 1;
-        Some(Turn(self))
+        Some(Permit(self))
     }
 }
 
-struct Turn<'a>(&'a Turns);
+struct Permit<'a>(&'a Permits);
 
-impl Drop for Turn<'_> {
+impl Drop for Permit<'_> {
     fn drop(&mut self) {
         *self.0.free.lock().unwrap_or_else(PoisonError::into_inner) += 1;
         self.0.freed.notify_one();

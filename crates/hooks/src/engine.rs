@@ -11,8 +11,8 @@ use sigpersist_model::context::TenantId;
 use sigpersist_model::digest::sha256;
 use sigpersist_model::error::{Error, Result};
 use sigpersist_model::plugin::{CallLimits, Digest};
+use sigpersist_runtime::fair_semaphore::{FairPermit, FairSemaphore};
 use sigpersist_runtime::metrics;
-use sigpersist_runtime::turns::{Shared, SharedTurn};
 use tracing::{info, warn};
 use wasmtime::component::{Component, HasSelf, Linker};
 use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
@@ -55,12 +55,12 @@ pub struct Engine {
     compiled: Option<Compiled>,
     compiler: Compiler,
     compilations: AtomicU64,
-    turns: Shared,
+    permits: FairSemaphore,
 }
 
 impl std::fmt::Debug for Engine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Engine with {:?}", self.turns)
+        write!(f, "Engine with {:?}", self.permits)
     }
 }
 
@@ -71,12 +71,12 @@ impl Engine {
     ///
     /// If the machine can't run the engine.
     pub fn new(config: &HooksConfig) -> anyhow::Result<Self> {
-        let turns = config.judged_at_once();
-        let turns_per_tenant = match config.max_concurrent_per_tenant {
-            0 => turns.div_ceil(2),
-            set => set.min(turns),
+        let at_once = config.judged_at_once();
+        let per_tenant = match config.max_concurrent_per_tenant {
+            0 => at_once.div_ceil(2),
+            set => set.min(at_once),
         };
-        let engine = new_engine(config, turns)?;
+        let engine = new_engine(config, at_once)?;
         let mut linker = Linker::new(&engine);
         bindings::Plugin::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state)
             .map_err(|error| anyhow::anyhow!("{error:#}"))
@@ -92,7 +92,12 @@ impl Engine {
             compiler: Compiler::new(config)
                 .context("This program can't be found, to compile with")?,
             compilations: AtomicU64::new(0),
-            turns: Shared::with_part("hooks", turns, turns_per_tenant, config.queue_timeout_ms),
+            permits: FairSemaphore::with_part(
+                "hooks",
+                at_once,
+                per_tenant,
+                config.queue_timeout_ms,
+            ),
         })
     }
 
@@ -243,11 +248,11 @@ impl Engine {
     ///
     /// [`Error::RateLimited`] if the tenant's own hooks held its permits for too long, [`Error::Overloaded`] if those
     /// of all tenants did.
-    pub async fn turn(&self, tenant: TenantId, alone: bool) -> Result<SharedTurn> {
+    pub async fn permit(&self, tenant: TenantId, alone: bool) -> Result<FairPermit> {
         if alone {
-            self.turns.turn_alone(tenant).await
+            self.permits.acquire_alone(tenant).await
         } else {
-            self.turns.turn(Some(tenant)).await
+            self.permits.acquire(Some(tenant)).await
         }
     }
 
@@ -300,10 +305,10 @@ pub(super) fn settings() -> Config {
     settings
 }
 
-fn new_engine(config: &HooksConfig, turns: usize) -> anyhow::Result<wasmtime::Engine> {
+fn new_engine(config: &HooksConfig, at_once: usize) -> anyhow::Result<wasmtime::Engine> {
     let settings = settings();
     let mut pooled = settings.clone();
-    pooled.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(config, turns)?));
+    pooled.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(config, at_once)?));
     wasmtime::Engine::new(&pooled).or_else(|error| {
         // If address space is limited (`ulimit -v`), each call maps its memory anew: slower, but correct.
         warn!(cause = %error, "The pool for hooks does not fit this machine; hooks will run slower");
@@ -311,9 +316,9 @@ fn new_engine(config: &HooksConfig, turns: usize) -> anyhow::Result<wasmtime::En
     })
 }
 
-fn pool(config: &HooksConfig, turns: usize) -> anyhow::Result<PoolingAllocationConfig> {
+fn pool(config: &HooksConfig, at_once: usize) -> anyhow::Result<PoolingAllocationConfig> {
     // A call always finds a free slot: requests hold a permit, and trials and set-ups are bounded too.
-    let most = turns.saturating_add(config.max_concurrent_trials);
+    let most = at_once.saturating_add(config.max_concurrent_trials);
     let slots = u32::try_from(most)
         .ok()
         .and_then(|most| most.checked_add(WARM_SLOTS))

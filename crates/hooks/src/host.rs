@@ -68,7 +68,7 @@ impl Subject {
     /// Parses or verifies a signature, after waiting for the tenant's permit.
     fn look<T>(&self, body: &SignatureBody, look: impl Fn(&Budget) -> T) -> T {
         match &self.examinations {
-            Some((tenant, turns)) => turns.look_at_last(*tenant, body, look),
+            Some((tenant, examinations)) => examinations.look_at_last(*tenant, body, look),
             None => look(&Budget::new()),
         }
     }

@@ -137,8 +137,8 @@ mod tests {
         let (begun, begins) = mpsc::channel();
         let (end, ends) = mpsc::channel::<()>();
         let (over, is_over) = mpsc::channel();
-        let turn = Arc::new(());
-        let running = runtime.spawn(run(Arc::clone(&turn), move || {
+        let permit = Arc::new(());
+        let running = runtime.spawn(run(Arc::clone(&permit), move || {
             assert!(!Task::is_given_up());
             begun.send(Task::current().unwrap()).unwrap();
             ends.recv().unwrap();
@@ -146,16 +146,16 @@ mod tests {
             over.send(()).unwrap();
         }));
         let work = begins.recv().unwrap();
-        assert_eq!(Arc::strong_count(&turn), 2);
-        work.hold(Arc::clone(&turn));
-        assert_eq!(Arc::strong_count(&turn), 3);
+        assert_eq!(Arc::strong_count(&permit), 2);
+        work.hold(Arc::clone(&permit));
+        assert_eq!(Arc::strong_count(&permit), 3);
         work.give_up();
         let given_up = runtime.block_on(running).unwrap();
         assert!(matches!(given_up, Err(Error::DatabaseUnavailable(_))));
-        assert_eq!(Arc::strong_count(&turn), 1);
+        assert_eq!(Arc::strong_count(&permit), 1);
         // Abandoned work keeps nothing that it is given later.
-        work.hold(Arc::clone(&turn));
-        assert_eq!(Arc::strong_count(&turn), 1);
+        work.hold(Arc::clone(&permit));
+        assert_eq!(Arc::strong_count(&permit), 1);
         // The thread is still running, and sees that its work was abandoned.
         end.send(()).unwrap();
         is_over.recv().unwrap();
@@ -167,13 +167,13 @@ mod tests {
             .max_blocking_threads(1)
             .build()
             .unwrap();
-        let turn = Arc::new(());
-        let done = runtime.block_on(run(Arc::clone(&turn), || 7));
+        let permit = Arc::new(());
+        let done = runtime.block_on(run(Arc::clone(&permit), || 7));
         assert_eq!(done.unwrap(), 7);
-        assert_eq!(Arc::strong_count(&turn), 1);
-        let panicked = runtime.block_on(run(Arc::clone(&turn), || panic!("as it is told")));
+        assert_eq!(Arc::strong_count(&permit), 1);
+        let panicked = runtime.block_on(run(Arc::clone(&permit), || panic!("as it is told")));
         assert!(matches!(panicked, Err(Error::Internal(_))));
-        assert_eq!(Arc::strong_count(&turn), 1);
+        assert_eq!(Arc::strong_count(&permit), 1);
         let free = runtime.block_on(spawn(|| Task::current().is_none()));
         assert!(free.unwrap());
     }

@@ -9,7 +9,7 @@ use sigpersist_model::error::Result;
 use sigpersist_model::signature::SignatureBody;
 use sigpersist_verify::pki::{Budget, Issued};
 
-use crate::turns::Shared;
+use crate::fair_semaphore::FairSemaphore;
 
 /// Budget of a short examination, in counted nanoseconds: four times what a usual signature with its chain needs.
 const SHORT_NS: u64 = 2_000_000;
@@ -23,9 +23,9 @@ const SHORT_OF_A_PROCESSOR: usize = 8;
 #[derive(Debug)]
 pub struct Examinations {
     /// Permits for examinations within the short budget. Each one starts here, because its length is not known before.
-    pub short: Shared,
+    pub short: FairSemaphore,
     /// Permits for longer examinations, one for each processor.
-    pub long: Shared,
+    pub long: FairSemaphore,
     /// Pairs of certificates of which one issued the other, from examinations before: most signatures of a tenant come
     /// from a few authorities.
     issued: Arc<Issued>,
@@ -34,10 +34,10 @@ pub struct Examinations {
 impl Examinations {
     /// Creates the permits for this many processors. Callers wait for a permit at most `patience_ms` milliseconds.
     pub fn new(processors: usize, patience_ms: u64) -> Self {
-        let turns = |queue, most| Shared::new(queue, most, patience_ms);
+        let semaphore = |queue, most| FairSemaphore::new(queue, most, patience_ms);
         Self {
-            short: turns("short_examinations", processors * SHORT_OF_A_PROCESSOR),
-            long: turns("examinations", processors),
+            short: semaphore("short_examinations", processors * SHORT_OF_A_PROCESSOR),
+            long: semaphore("examinations", processors),
             issued: Arc::default(),
         }
     }
@@ -53,7 +53,7 @@ impl Examinations {
         body: &SignatureBody,
         look: impl Fn(&Budget) -> T,
     ) -> Result<T> {
-        self.look_in(body, |turns| turns.turn_blocking(tenant), look)
+        self.look_in(body, |semaphore| semaphore.acquire_blocking(tenant), look)
     }
 
     /// Works like [`Self::look`], but waits for a permit without a time limit. Blocks.
@@ -63,26 +63,27 @@ impl Examinations {
         body: &SignatureBody,
         look: impl Fn(&Budget) -> T,
     ) -> T {
-        let at_last = |turns: &Shared| Ok::<_, Infallible>(turns.turn_at_last(tenant));
+        let at_last =
+            |semaphore: &FairSemaphore| Ok::<_, Infallible>(semaphore.acquire_at_last(tenant));
         let Ok(seen) = self.look_in(body, at_last, look);
         seen
     }
 
-    fn look_in<T, Turn, E>(
+    fn look_in<T, Permit, E>(
         &self,
         body: &SignatureBody,
-        turn: impl Fn(&Shared) -> Result<Turn, E>,
+        acquire: impl Fn(&FairSemaphore) -> Result<Permit, E>,
         look: impl Fn(&Budget) -> T,
     ) -> Result<T, E> {
         if body.bytes.len() <= SHORT_BYTES {
-            let _turn = turn(&self.short)?;
+            let _permit = acquire(&self.short)?;
             let budget = Budget::of_ns(SHORT_NS).remembering(&self.issued);
             let seen = look(&budget);
             if !budget.is_exhausted() {
                 return Ok(seen);
             }
         }
-        let _turn = turn(&self.long)?;
+        let _permit = acquire(&self.long)?;
         Ok(look(&Budget::new().remembering(&self.issued)))
     }
 }
@@ -111,13 +112,13 @@ mod tests {
             budget.spent_ns()
         };
         let all = runtime
-            .block_on(examinations.long.turn_alone(tenant))
+            .block_on(examinations.long.acquire_alone(tenant))
             .unwrap();
         let _in_runtime = runtime.enter();
         assert!(examinations.look(tenant, &body, look).unwrap() > 0);
         drop(all);
         let _all = runtime
-            .block_on(examinations.short.turn_alone(tenant))
+            .block_on(examinations.short.acquire_alone(tenant))
             .unwrap();
         let refused = examinations.look(tenant, &body, look);
         assert!(matches!(refused, Err(Error::RateLimited)));
@@ -144,7 +145,7 @@ mod tests {
         examinations.look(tenant, &large, look).unwrap();
         assert_eq!(spent.take().len(), 1);
         let _all = runtime
-            .block_on(examinations.long.turn_alone(tenant))
+            .block_on(examinations.long.acquire_alone(tenant))
             .unwrap();
         let refused = examinations.look(tenant, &body, look);
         assert!(matches!(refused, Err(Error::RateLimited)));

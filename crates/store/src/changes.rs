@@ -99,20 +99,17 @@ pub struct Changes {
 }
 
 impl Changes {
-    /// Starts to listen, and calls `changed` for each change from now on.
+    /// Starts to listen, and tells the store's listener of each change from now on.
     ///
     /// # Errors
     ///
     /// If the operating system gives no thread.
-    pub fn listen(
-        store: &Store,
-        readiness: Arc<Readiness>,
-        changed: impl Fn(Change) + Send + 'static,
-    ) -> std::io::Result<Self> {
+    pub fn listen(store: &Store, readiness: Arc<Readiness>) -> std::io::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
         let url: Arc<str> = with_option(&store.url, "tcp_user_timeout", SILENCE_MS).into();
         let forgets = Arc::clone(&store.forgets);
+        let changed = store.teller();
         let thread = std::thread::Builder::new()
             .name("changes".to_owned())
             .spawn(move || {

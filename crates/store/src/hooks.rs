@@ -10,6 +10,7 @@ use sigpersist_model::context::{PLATFORM, TenantId};
 use sigpersist_model::error::{Error, Result};
 use sigpersist_model::plugin::{Binding, CallLimits, Digest, Hook, Operation, Quarantine, Shadow};
 
+use super::changes::Change;
 use super::plugins::digest_from_column;
 use super::pool::Store;
 use super::schema::{hook_bindings, hooks};
@@ -205,7 +206,7 @@ impl Store {
                 ))
             })
             .collect::<Result<Vec<_>>>()?;
-        self.transaction(tenant, |connection| {
+        self.changing(Change::Hooks(tenant), |connection| {
             lock_tenant(connection, tenant)?;
             for (name, expected, _) in &rows {
                 let current = hooks::table
@@ -240,7 +241,7 @@ impl Store {
         number: u32,
         event: &Event,
     ) -> Result<bool> {
-        self.transaction(tenant, |connection| {
+        self.changing(Change::Hooks(tenant), |connection| {
             lock_tenant(connection, tenant)?;
             let deleted = diesel::delete(
                 hooks::table
@@ -264,7 +265,7 @@ impl Store {
         reason: &str,
         event: &Event,
     ) -> Result<bool> {
-        self.transaction(tenant, |connection| {
+        self.changing(Change::Hooks(tenant), |connection| {
             let changed = diesel::update(
                 hooks::table
                     .find((tenant.0, name))
@@ -285,7 +286,7 @@ impl Store {
 
     /// Releases a hook from quarantine. Returns whether it was quarantined.
     pub fn hook_release(&self, tenant: TenantId, name: &str, event: &Event) -> Result<bool> {
-        self.transaction(tenant, |connection| {
+        self.changing(Change::Hooks(tenant), |connection| {
             let changed = lift_quarantine(connection, tenant, name)?;
             if changed > 0 {
                 self.audit(connection, event)?;

@@ -12,6 +12,7 @@ use sigpersist_model::context::{PLATFORM, Tenancy, TenantId};
 use sigpersist_model::error::Result;
 use sigpersist_model::key::{KeyMaterial, MasterKeyId, StoredKey};
 
+use super::changes::Change;
 use super::pool::Store;
 use super::schema::master_key;
 
@@ -172,7 +173,7 @@ impl Store {
     ) -> Result<KeyInsertion> {
         let owner = key.owner();
         let (table, _) = table(owner);
-        self.transaction(PLATFORM, |connection| {
+        self.changing(Change::Keys(owner), |connection| {
             add_alone(connection)?;
             if let Some(taken) = find_anybodys(connection, &key.kid)? {
                 return Ok(Ok(KeyInsertion::Taken(taken)));
@@ -278,7 +279,7 @@ impl Store {
         event: impl FnOnce(&StoredKey) -> Event,
     ) -> Result<Option<StoredKey>> {
         let (table, theirs) = table(owner);
-        self.transaction(PLATFORM, |connection| {
+        self.changing(Change::Keys(owner), |connection| {
             let revoked = sql_query(format!(
                 "UPDATE {table} SET revoked_at = now() WHERE {theirs} AND kid = $2 AND revoked_at IS NULL"
             ))

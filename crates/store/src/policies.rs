@@ -11,6 +11,7 @@ use sigpersist_model::error::Result;
 use sigpersist_model::plugin::Digest;
 use sigpersist_model::policy::{Policy, TrustAnchor};
 
+use super::changes::Change;
 use super::plugins::digest_from_column;
 use super::pool::Store;
 use super::schema::{policies, trust_anchors};
@@ -92,7 +93,7 @@ impl Store {
         becomes: impl Fn(Policy) -> Policy,
         event: impl Fn(Policy, Policy) -> Event,
     ) -> Result<()> {
-        self.transaction(tenant, |connection| {
+        self.changing(Change::Policy(tenant), |connection| {
             lock_tenant(connection, tenant)?;
             let before = get(connection, tenant)?;
             let after = becomes(before);
@@ -130,7 +131,7 @@ impl Store {
         most: usize,
         event: impl Fn(&TrustAnchor) -> Event,
     ) -> Result<Option<usize>> {
-        self.transaction(tenant, |connection| {
+        self.changing(Change::Policy(tenant), |connection| {
             lock_tenant(connection, tenant)?;
             let known: Vec<Vec<u8>> = trust_anchors::table
                 .filter(trust_anchors::tenant_id.eq(tenant.0))
@@ -164,7 +165,7 @@ impl Store {
 
     /// Removes a trust anchor. Returns whether it was there.
     pub fn anchor_delete(&self, tenant: TenantId, sha256: Digest, event: &Event) -> Result<bool> {
-        self.transaction(tenant, |connection| {
+        self.changing(Change::Policy(tenant), |connection| {
             let anchor = trust_anchors::table.find((tenant.0, &sha256.0[..]));
             let deleted = diesel::delete(anchor).execute(connection)?;
             if deleted > 0 {

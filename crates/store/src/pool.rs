@@ -1,5 +1,6 @@
 //! The pool of connections, and the errors of its queries.
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -8,7 +9,7 @@ use diesel::Connection as _;
 use diesel::pg::PgConnection;
 use diesel::r2d2::{Pool, PoolError, PooledConnection};
 use diesel::result::{Error as DieselError, QueryResult};
-use sigpersist_model::context::TenantId;
+use sigpersist_model::context::{PLATFORM, TenantId};
 use sigpersist_model::error::{Error, Result};
 use sigpersist_postgres::with_defaults;
 use sigpersist_runtime::blocking::Task;
@@ -17,6 +18,7 @@ use sigpersist_runtime::seal::SealKey;
 use tracing::debug_span;
 
 use super::batches::Batches;
+use super::changes::Change;
 use super::connection::{LogConnectionErrors, Manager, Session};
 use super::failure::{is_connection_lost, query_error};
 use super::kept::Forgotten;
@@ -49,6 +51,18 @@ pub struct Store {
     /// Whether a pooler between server and database was seen to lose session settings. Then queries are refused until
     /// it was seen to keep them.
     pub(super) forgets: Arc<AtomicBool>,
+    /// Hears of every change, of this store's own at once.
+    listener: Listener,
+}
+
+/// Hears of changes.
+#[derive(Clone)]
+struct Listener(Arc<dyn Fn(Change) + Send + Sync>);
+
+impl fmt::Debug for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Listener")
+    }
 }
 
 impl Store {
@@ -82,7 +96,24 @@ impl Store {
             seal_key: None,
             url: url.into(),
             forgets: Arc::default(),
+            listener: Listener(Arc::new(|_| ())),
         }
+    }
+
+    /// Sets the listener. It hears of a change that this store makes before the method that makes it returns, and of
+    /// changes by others while [`Changes`](super::Changes) listen.
+    #[must_use]
+    pub fn telling(self, listener: impl Fn(Change) + Send + Sync + 'static) -> Self {
+        Self {
+            listener: Listener(Arc::new(listener)),
+            ..self
+        }
+    }
+
+    /// Tells the listener of changes, without keeping the pool.
+    pub(super) fn teller(&self) -> impl Fn(Change) + Send + 'static {
+        let listener = self.listener.clone();
+        move |change| (listener.0)(change)
     }
 
     /// Sets the key that seals each event which this store adds to the audit trail.
@@ -189,6 +220,22 @@ impl Store {
                 Ok(done)
             })
         })
+    }
+
+    /// Like [`Self::transaction`], and tells the listener of the change. It does so after a failure too, since the
+    /// answer to a commit may be all that was lost.
+    pub(super) fn changing<T>(
+        &self,
+        change: Change,
+        queries: impl FnOnce(&mut PgConnection) -> QueryResult<T>,
+    ) -> Result<T> {
+        let tenant = match change {
+            Change::Hooks(tenant) | Change::Policy(tenant) => tenant,
+            Change::Keys(_) | Change::Everything => PLATFORM,
+        };
+        let result = self.transaction(tenant, queries);
+        (self.listener.0)(change);
+        result
     }
 
     /// The number of idle connections, and of connections in use.

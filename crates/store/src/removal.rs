@@ -9,6 +9,7 @@ use sigpersist_model::context::{PLATFORM, TenantId};
 use sigpersist_model::error::Result;
 use sigpersist_model::tenant::Usage;
 
+use super::changes::Change;
 use super::pool::Store;
 use super::schema::{tenant_usage, tenants};
 use super::usage;
@@ -148,7 +149,7 @@ impl Store {
         tenant: TenantId,
         event: impl FnOnce(Usage) -> Event,
     ) -> Result<bool> {
-        self.transaction(PLATFORM, |connection| {
+        self.changing(Change::Keys(tenant), |connection| {
             // Lock order: rows of usage first, then the tenant's row. A save in progress holds its row of usage and
             // waits for the tenant's row.
             tenant_usage::table

@@ -8,6 +8,7 @@ use sigpersist_model::error::Result;
 use sigpersist_model::quotas::Quotas;
 use sigpersist_model::tenant::{Tenant, TenantFilter, TenantState};
 
+use super::changes::Change;
 use super::pool::Store;
 use super::schema::tenants;
 
@@ -193,7 +194,7 @@ impl Store {
 
     /// Changes a tenant, if it is still as it was read. Returns whether it did.
     pub fn tenant_update(&self, before: &Tenant, after: &Tenant, event: &Event) -> Result<bool> {
-        self.transaction(PLATFORM, |connection| {
+        self.changing(Change::Keys(before.id), |connection| {
             let current = tenants::table
                 .filter(tenants::id.eq(before.id.0))
                 .select(TenantRow::as_select())

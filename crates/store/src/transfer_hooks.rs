@@ -11,6 +11,7 @@ use sigpersist_model::plugin::Binding;
 use sigpersist_model::signature::SignatureBody;
 use sigpersist_model::transfer::{HookBinding, InForce, Judgement};
 
+use super::changes::Change;
 use super::hooks::BindingRow;
 use super::pool::Store;
 use super::schema::{hook_bindings, hook_inputs, hooks};
@@ -64,7 +65,7 @@ impl Store {
             hooks::quarantined_at.eq(quarantine.map(|quarantine| quarantine.since)),
             hooks::quarantine_reason.eq(quarantine.map(|quarantine| &quarantine.reason)),
         );
-        self.transaction(tenant, |connection| {
+        self.changing(Change::Hooks(tenant), |connection| {
             lock_tenant(connection, tenant)?;
             let written = if over == 0 {
                 diesel::insert_into(hooks::table)

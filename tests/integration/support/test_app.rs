@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use sigpersist::app::{App, Database};
 use sigpersist::config::Config;
 use sigpersist::decisions::Retention;
-use sigpersist::http;
+use sigpersist::http::{self, Server};
 use sigpersist::plugins::{self, HookRequest};
 use sigpersist::tenants::{self, AddedKey, Holder, NewKey, NewTenant, NewToken, Removal};
 use sigpersist_model::audit::Actor;
@@ -30,6 +30,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) struct TestApp {
     pub(crate) app: Arc<App>,
+    pub(crate) server: Arc<Server>,
     pub(crate) base: String,
     stop: Option<tokio::sync::oneshot::Sender<()>>,
     runtime: Option<Runtime>,
@@ -83,11 +84,13 @@ impl TestApp {
             .unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
         let (stop, stopped) = tokio::sync::oneshot::channel();
-        runtime.spawn(http::serve(Arc::clone(&app), listener, async {
+        let server = Server::new(Arc::clone(&app));
+        runtime.spawn(http::serve(Arc::clone(&server), listener, async {
             drop(stopped.await);
         }));
         Self {
             app,
+            server,
             base,
             stop: Some(stop),
             runtime: Some(runtime),

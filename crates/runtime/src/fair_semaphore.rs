@@ -15,12 +15,12 @@ use crate::metrics::Waiting;
 
 /// A fixed number of permits for each tenant.
 #[derive(Debug)]
-pub struct ByTenant {
+pub struct TenantSemaphores {
     most: usize,
     tenants: Mutex<HashMap<TenantId, Weak<Semaphore>>>,
 }
 
-impl ByTenant {
+impl TenantSemaphores {
     /// `most` concurrent permits for each tenant.
     pub fn new(most: usize) -> Self {
         Self {
@@ -32,42 +32,42 @@ impl ByTenant {
     /// The tenant's semaphore.
     pub fn of(&self, tenant: TenantId) -> Arc<Semaphore> {
         let mut tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(turns) = tenants.get(&tenant).and_then(Weak::upgrade) {
-            return turns;
+        if let Some(semaphore) = tenants.get(&tenant).and_then(Weak::upgrade) {
+            return semaphore;
         }
         // Drops semaphores that nobody holds or waits for.
-        tenants.retain(|_, turns| turns.strong_count() > 0);
-        let turns = Arc::new(Semaphore::new(self.most));
-        tenants.insert(tenant, Arc::downgrade(&turns));
-        turns
+        tenants.retain(|_, semaphore| semaphore.strong_count() > 0);
+        let semaphore = Arc::new(Semaphore::new(self.most));
+        tenants.insert(tenant, Arc::downgrade(&semaphore));
+        semaphore
     }
 }
 
 /// Permits that all tenants share, with a limit for each, so that one tenant's load keeps nobody else waiting.
 #[derive(Debug)]
-pub struct Shared {
+pub struct FairSemaphore {
     queue: &'static str,
     all: Arc<Semaphore>,
     /// Limits of single tenants; none if there is only one permit, which cannot be divided.
-    tenants: Option<ByTenant>,
+    tenants: Option<TenantSemaphores>,
     patience_ms: u64,
 }
 
 /// A permit of [`Shared`].
 #[derive(Debug)]
-pub struct SharedTurn {
+pub struct FairPermit {
     _of_tenant: Option<OwnedSemaphorePermit>,
     _of_all: OwnedSemaphorePermit,
 }
 
-impl Shared {
+impl FairSemaphore {
     /// `most` concurrent permits, at most half of them for one tenant. Metrics count waiting callers under `queue`;
     /// each waits for at most `patience_ms` milliseconds.
     pub fn new(queue: &'static str, most: usize, patience_ms: u64) -> Self {
         Self {
             queue,
             all: Arc::new(Semaphore::new(most)),
-            tenants: (most > 1).then(|| ByTenant::new(most / 2)),
+            tenants: (most > 1).then(|| TenantSemaphores::new(most / 2)),
             patience_ms,
         }
     }
@@ -75,7 +75,7 @@ impl Shared {
     /// Like [`Self::new`], but with `of_tenant` permits for each tenant.
     pub fn with_part(queue: &'static str, most: usize, of_tenant: usize, patience_ms: u64) -> Self {
         Self {
-            tenants: Some(ByTenant::new(of_tenant)),
+            tenants: Some(TenantSemaphores::new(of_tenant)),
             ..Self::new(queue, most, patience_ms)
         }
     }
@@ -85,62 +85,63 @@ impl Shared {
     /// # Errors
     ///
     /// [`Error::RateLimited`] if the tenant's own limit is reached, [`Error::Overloaded`] if the shared one is.
-    pub async fn turn(&self, tenant: Option<TenantId>) -> Result<SharedTurn> {
-        self.turn_of(tenant, |_| 1).await
+    pub async fn acquire(&self, tenant: Option<TenantId>) -> Result<FairPermit> {
+        self.acquire_many(tenant, |_| 1).await
     }
 
     /// Waits for all permits of the tenant, so that none of its other work runs meanwhile.
     ///
     /// # Errors
     ///
-    /// The errors of [`Self::turn`].
-    pub async fn turn_alone(&self, tenant: TenantId) -> Result<SharedTurn> {
-        self.turn_of(Some(tenant), |tenants| tenants.most).await
+    /// The errors of [`Self::acquire`].
+    pub async fn acquire_alone(&self, tenant: TenantId) -> Result<FairPermit> {
+        self.acquire_many(Some(tenant), |tenants| tenants.most)
+            .await
     }
 
-    async fn turn_of(
+    async fn acquire_many(
         &self,
         tenant: Option<TenantId>,
-        number: impl FnOnce(&ByTenant) -> usize,
-    ) -> Result<SharedTurn> {
+        number: impl FnOnce(&TenantSemaphores) -> usize,
+    ) -> Result<FairPermit> {
         let of_tenant = match self.tenants.as_ref().zip(tenant) {
             Some((tenants, tenant)) => {
                 let own = tenants.of(tenant);
                 let number = u32::try_from(number(tenants)).unwrap_or(u32::MAX);
                 let limited = Error::RateLimited;
-                Some(wait_for(self.queue, &own, number, self.patience_ms, limited).await?)
+                Some(acquire_from(self.queue, &own, number, self.patience_ms, limited).await?)
             }
             None => None,
         };
-        let of_all = wait(self.queue, &self.all, self.patience_ms, Error::Overloaded).await?;
-        Ok(SharedTurn {
+        let of_all = acquire(self.queue, &self.all, self.patience_ms, Error::Overloaded).await?;
+        Ok(FairPermit {
             _of_tenant: of_tenant,
             _of_all: of_all,
         })
     }
 
-    /// Like [`Self::turn`], on a blocking thread.
+    /// Like [`Self::acquire`], on a blocking thread.
     ///
     /// # Errors
     ///
-    /// The errors of [`Self::turn`].
-    pub fn turn_blocking(&self, tenant: TenantId) -> Result<SharedTurn> {
+    /// The errors of [`Self::acquire`].
+    pub fn acquire_blocking(&self, tenant: TenantId) -> Result<FairPermit> {
         match Handle::try_current() {
-            Ok(runtime) => runtime.block_on(self.turn(Some(tenant))),
+            Ok(runtime) => runtime.block_on(self.acquire(Some(tenant))),
             Err(error) => Err(Error::internal(error)),
         }
     }
 
     /// Waits for a tenant's permit without a time limit, on a blocking thread. Only for work that is limited elsewhere,
     /// in number and in duration. None if there is no runtime to wait in.
-    pub fn turn_at_last(&self, tenant: TenantId) -> Option<SharedTurn> {
+    pub fn acquire_at_last(&self, tenant: TenantId) -> Option<FairPermit> {
         let runtime = Handle::try_current().ok()?;
         runtime.block_on(async {
             let of_tenant = match &self.tenants {
                 Some(tenants) => Some(tenants.of(tenant).acquire_owned().await.ok()?),
                 None => None,
             };
-            Some(SharedTurn {
+            Some(FairPermit {
                 _of_tenant: of_tenant,
                 _of_all: Arc::clone(&self.all).acquire_owned().await.ok()?,
             })
@@ -167,36 +168,36 @@ pub fn spread(patience: Duration) -> Duration {
 /// # Errors
 ///
 /// `otherwise` if the wait takes longer than `patience_ms` milliseconds, or a little less (see [`spread`]).
-pub async fn wait(
+pub async fn acquire(
     queue: &'static str,
-    turns: &Arc<Semaphore>,
+    semaphore: &Arc<Semaphore>,
     patience_ms: u64,
     otherwise: Error,
 ) -> Result<OwnedSemaphorePermit> {
-    wait_for(queue, turns, 1, patience_ms, otherwise).await
+    acquire_from(queue, semaphore, 1, patience_ms, otherwise).await
 }
 
 /// Waits for several permits at once.
-async fn wait_for(
+async fn acquire_from(
     queue: &'static str,
-    turns: &Arc<Semaphore>,
+    semaphore: &Arc<Semaphore>,
     number: u32,
     patience_ms: u64,
     otherwise: Error,
 ) -> Result<OwnedSemaphorePermit> {
     // Most permits are free, and are taken without waiting.
-    if let Ok(turn) = Arc::clone(turns).try_acquire_many_owned(number) {
-        return Ok(turn);
+    if let Ok(permit) = Arc::clone(semaphore).try_acquire_many_owned(number) {
+        return Ok(permit);
     }
     let _waiting = Waiting::new(queue);
     match tokio::time::timeout(
         spread(Duration::from_millis(patience_ms)),
-        Arc::clone(turns).acquire_many_owned(number),
+        Arc::clone(semaphore).acquire_many_owned(number),
     )
     .instrument(debug_span!("wait", queue))
     .await
     {
-        Ok(turn) => turn.map_err(Error::internal),
+        Ok(permit) => permit.map_err(Error::internal),
         Err(_) => Err(otherwise),
     }
 }
@@ -212,21 +213,24 @@ mod tests {
             .build()
             .unwrap();
         runtime.block_on(async {
-            let shared = Shared::new("tests", 4, 20);
+            let shared = FairSemaphore::new("tests", 4, 20);
             let (one, other) = (Some(TenantId(1)), Some(TenantId(2)));
-            let held = (shared.turn(one).await, shared.turn(one).await);
+            let held = (shared.acquire(one).await, shared.acquire(one).await);
             assert!(held.0.is_ok() && held.1.is_ok());
             // The tenant waits for its own permits, and the others need not.
-            assert!(matches!(shared.turn(one).await, Err(Error::RateLimited)));
-            let others = (shared.turn(other).await, shared.turn(None).await);
+            assert!(matches!(shared.acquire(one).await, Err(Error::RateLimited)));
+            let others = (shared.acquire(other).await, shared.acquire(None).await);
             assert!(others.0.is_ok() && others.1.is_ok());
-            assert!(matches!(shared.turn(other).await, Err(Error::Overloaded)));
+            assert!(matches!(
+                shared.acquire(other).await,
+                Err(Error::Overloaded)
+            ));
             drop(held);
-            assert!(shared.turn(one).await.is_ok());
+            assert!(shared.acquire(one).await.is_ok());
             // A single permit cannot be divided.
-            let single = Shared::new("tests", 1, 20);
-            let _held = single.turn(one).await.unwrap();
-            assert!(matches!(single.turn(one).await, Err(Error::Overloaded)));
+            let single = FairSemaphore::new("tests", 1, 20);
+            let _held = single.acquire(one).await.unwrap();
+            assert!(matches!(single.acquire(one).await, Err(Error::Overloaded)));
         });
     }
 
