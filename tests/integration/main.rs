@@ -35,6 +35,7 @@ mod hostile;
 mod isolation;
 mod keys;
 mod keys_travel;
+mod languages;
 mod list;
 mod login;
 mod master_key;

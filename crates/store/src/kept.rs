@@ -44,7 +44,8 @@ impl Mark {
 
     /// The statement that fails, as [`is_forgotten`] detects, if the mark is not set.
     ///
-    /// The message of a failed cast quotes its text in every language, and Diesel does not pass on the SQLSTATE.
+    /// The message of a failed cast quotes its text in every language, so no function of ours is needed to raise an
+    /// error.
     pub(super) fn prove(&self) -> String {
         format!(
             "SELECT CASE WHEN mark <> '{0}' THEN ('{FORGOTTEN}' || mark)::integer END \

@@ -32,6 +32,7 @@ mod signature_list;
 mod signature_save;
 mod signatures;
 mod snapshot;
+mod sqlstate;
 mod tenants;
 mod trail;
 mod transfer_hooks;

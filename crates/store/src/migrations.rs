@@ -1,7 +1,10 @@
 //! The schema's migrations, embedded in the binary.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use anyhow::{Context as _, anyhow, bail};
-use diesel::connection::SimpleConnection as _;
+use diesel::connection::{InstrumentationEvent, SimpleConnection as _};
 use diesel::dsl::sql;
 use diesel::migration::MigrationSource;
 use diesel::pg::{Pg, PgConnection};
@@ -11,6 +14,7 @@ use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use sigpersist_postgres::role::{self, SERVER_ROLE};
 use tracing::warn;
 
+use super::failure::is_lock_timeout;
 use super::kept;
 use super::schema;
 
@@ -67,12 +71,22 @@ pub fn migrate(url: &str) -> anyhow::Result<Vec<String>> {
         refuse_tables_of_others(&mut connection)?;
     }
     role::make(&mut connection, None)?;
+    // Diesel's error of a migration does not show the error of its query.
+    let is_locked = Arc::new(AtomicBool::new(false));
+    let seen = Arc::clone(&is_locked);
+    connection.set_instrumentation(move |event: InstrumentationEvent<'_>| {
+        if let InstrumentationEvent::FinishQuery {
+            error: Some(error), ..
+        } = event
+        {
+            seen.store(is_lock_timeout(error), Ordering::Relaxed);
+        }
+    });
     let run = connection
         .run_pending_migrations(MIGRATIONS)
         .map_err(|error| {
-            let is_locked = error.to_string().contains("lock timeout");
             let error = anyhow!(error);
-            if is_locked {
+            if is_locked.load(Ordering::Relaxed) {
                 error.context(Unavailable::Locked)
             } else {
                 error.context("A migration failed; the database is as it was before it")

@@ -34,6 +34,8 @@ pub(crate) struct Cluster {
 struct Machine {
     database: TestDatabase,
     owner: Option<(u32, u32)>,
+    /// The folder of a locale that was made for the test, and its name: Postgres answers in its language.
+    locale: Option<(PathBuf, &'static str)>,
 }
 
 /// One Postgres server, which may be stopped.
@@ -46,8 +48,34 @@ struct Node {
 
 impl Cluster {
     pub(crate) fn start() -> Self {
-        let machine = Machine::find();
+        let mut cluster = Self::alone(Machine::find(), temp_dir());
+        cluster.add_standby();
+        cluster
+    }
+
+    /// A primary without a standby that speaks Russian; none if this machine lacks what the language takes.
+    pub(crate) fn in_russian() -> Option<Self> {
+        const NAME: &str = "ru_RU.UTF-8";
         let folder = temp_dir();
+        let made = Command::new("localedef")
+            .args(["-i", "ru_RU", "-f", "UTF-8"])
+            .arg(folder.path().join(NAME))
+            .output();
+        if !made.is_ok_and(|made| made.status.success()) {
+            return None;
+        }
+        let machine = Machine {
+            locale: Some((folder.path().to_owned(), NAME)),
+            ..Machine::find()
+        };
+        let cluster = Self::alone(machine, folder);
+        let mut connection = cluster.primary.connect("postgres").unwrap();
+        let error = connection.batch_execute("SELECT 1 / 0").unwrap_err();
+        // The translations of Postgres may be packaged apart.
+        error.to_string().contains("деление").then_some(cluster)
+    }
+
+    fn alone(machine: Machine, folder: tempfile::TempDir) -> Self {
         let node = |name| {
             // The kernel picks a free port. If another process takes it before Postgres does, `Node::start` fails.
             let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -78,12 +106,14 @@ impl Cluster {
         cluster.primary.start(&cluster.machine);
         cluster.execute("CREATE ROLE sigpersist LOGIN CREATEROLE");
         cluster.execute("CREATE DATABASE sigpersist OWNER sigpersist");
-        cluster.add_standby();
         cluster
     }
 
     /// A URL with both hosts, in an order that does not depend on which is the primary.
     pub(crate) fn url(&self) -> String {
+        if self.machine.locale.is_some() {
+            return url(&[self.primary.port]);
+        }
         let (mut one, mut other) = (&self.primary, &self.standby);
         if other.name < one.name {
             (one, other) = (other, one);
@@ -118,6 +148,11 @@ impl Cluster {
     pub(crate) fn execute(&self, statement: &str) {
         let mut connection = self.primary.connect("postgres").unwrap();
         connection.batch_execute(statement).unwrap();
+    }
+
+    /// A superuser's connection to the server's database, on the primary.
+    pub(crate) fn connect(&self) -> PgConnection {
+        self.primary.connect("sigpersist").unwrap()
     }
 
     /// Copies the primary to the standby and starts it. From then on, each commit waits for the standby.
@@ -194,6 +229,7 @@ impl Machine {
         let is_other = files.uid() != nix::unistd::geteuid().as_raw();
         Self {
             database,
+            locale: None,
             owner: is_other.then(|| (files.uid(), files.gid())),
         }
     }
@@ -201,6 +237,9 @@ impl Machine {
     fn command(&self, program: &str) -> Command {
         let mut command = Command::new(self.database.program(program));
         command.env("LC_ALL", "C").current_dir("/");
+        if let Some((folder, _)) = &self.locale {
+            command.env("LOCPATH", folder);
+        }
         if let Some((uid, gid)) = self.owner {
             command.uid(uid).gid(gid);
         }
@@ -233,6 +272,9 @@ impl Node {
             "wal_keep_size=256MB".to_owned(),
         ] {
             command.arg("-c").arg(setting);
+        }
+        if let Some((_, locale)) = &machine.locale {
+            command.arg("-c").arg(format!("lc_messages={locale}"));
         }
         command.stdin(Stdio::null());
         command.stdout(Stdio::null()).stderr(Stdio::null());
