@@ -25,7 +25,7 @@ pub const MAX_KID_BYTES: usize = 128;
 const NO_JWT: Error = Error::InvalidToken("it does not have the three parts of a signed JWT");
 /// The only message for all cases in which no key verifies a token, so that it does not reveal which keys exist.
 pub(super) const UNVERIFIED: Error = Error::InvalidToken(
-    "no active key verifies it: look at its `kid`, at its `alg` and at the key that signed it",
+    "no active key verifies it: check its `kid`, its `alg` and the key that signed it",
 );
 
 /// The claims of a verified token. Unknown scopes are left out: they allow nothing here.
