@@ -241,7 +241,7 @@ pub struct RefusedSigner {
     /// Reason why it did not pass.
     pub sub_indication: Option<SubIndication>,
     /// An explanation in one sentence.
-    #[schema(value_type = String, example = "The signature does not hold under the signer's key.")]
+    #[schema(value_type = String, example = "The signature does not verify under the signer's key.")]
     pub explanation: &'static str,
 }
 

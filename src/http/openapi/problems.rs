@@ -208,7 +208,7 @@ fn samples(config: &Config) -> Vec<Error> {
         Error::SignatureNotAccepted(Box::new(NotAccepted {
             accept: Accept::Intact,
             format: Format::Cms,
-            problem: Some("The signature does not hold under the signer's key.".to_owned()),
+            problem: Some("The signature does not verify under the signer's key.".to_owned()),
             is_of_other_content: false,
             signers: vec![RefusedSigner {
                 signer: "1".to_owned(),
@@ -217,7 +217,7 @@ fn samples(config: &Config) -> Vec<Error> {
                 sha256: Some(to_hex(&sha256(b"a certificate"))),
                 indication: Indication::TotalFailed,
                 sub_indication: Some(SubIndication::SigCryptoFailure),
-                explanation: "The signature does not hold under the signer's key.",
+                explanation: "The signature does not verify under the signer's key.",
             }],
         })),
         Error::HookRejected(vec![HookRejection {
