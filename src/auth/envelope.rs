@@ -159,7 +159,7 @@ impl Sealer {
     ///
     /// # Errors
     ///
-    /// [`Error::Internal`] if the machine gives no randomness.
+    /// [`Error::Internal`] if the system's random number generator fails.
     pub fn seal(&self, secret: &[u8], binding: &str) -> Result<String> {
         let mut sealed = Zeroizing::new(secret.to_vec());
         let nonce = self

@@ -128,7 +128,10 @@ fn a_server_with_a_copy_of_the_file_adds_no_secret_under_the_old_key() {
     rotate(&app, false).unwrap();
     let refused = elsewhere.add_key(Some("acme"), &NewKey::made(Algorithm::Hs256));
     let sentence = refused.unwrap_err().to_string();
-    assert!(sentence.contains("copy the file here"), "{sentence}");
+    assert!(
+        sentence.contains("copy the new file to this server"),
+        "{sentence}"
+    );
 }
 
 fn rotate(app: &TestApp, abandon: bool) -> Result<Rotated, String> {

@@ -247,7 +247,7 @@ fn a_lost_master_key_is_told_and_a_new_key_seals_what_is_there() {
     assert_eq!(code, Some(1), "{said}");
     for words in [
         "event 7 has no seal",
-        "events 1 to 6 are sealed under a key that the master key does not open",
+        "events 1 to 6 are sealed with a key that the master key can't decrypt",
     ] {
         assert!(said.contains(words), "{said}");
     }
