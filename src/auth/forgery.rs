@@ -22,7 +22,7 @@ pub(super) fn refuse_rsa(modulus: &BigUint, exponent: &BigUint) -> Result<(), St
     let bits = modulus.bits();
     if !RSA_BITS.contains(&bits) {
         return Err(format!(
-            "The RSA key has {bits} bits: use one of {} to {}.",
+            "The RSA key has {bits} bits: use one with {} to {} bits.",
             RSA_BITS.start(),
             RSA_BITS.end()
         ));
@@ -157,7 +157,7 @@ pub(super) fn refuse_ed25519(point: &[u8]) -> Result<(), String> {
     let ratio = of_order_two * (&b + minus(&(&a * &square))) * &b % &prime;
     let half = (&prime - 1_u32) >> 1_u32;
     if point.len() != 32 || y >= prime || ratio.modpow(&half, &prime) != BigUint::from(1_u32) {
-        return Err("The Ed25519 key is not a point of its curve.".to_owned());
+        return Err("The Ed25519 key is not a point on its curve.".to_owned());
     }
     Ok(())
 }

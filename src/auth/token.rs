@@ -224,7 +224,7 @@ pub fn verify(
     let expires_s = claims.exp.as_ref().and_then(seconds).ok_or(NO_EXPIRY)?;
     if expires_s > latest.saturating_add(config.max_token_lifetime_s) {
         return Err(Error::InvalidToken(
-            "it would be valid for longer than tokens may be here",
+            "it is valid for longer than this server allows",
         ));
     }
     match claims.iat.as_ref().map(seconds) {
@@ -273,7 +273,7 @@ fn refusal(kind: &jwt::errors::ErrorKind, token: &str) -> Error {
         "nbf" => Error::InvalidToken("its `nbf` is not a time in seconds since 1970"),
         "iss" => Error::InvalidToken("its `iss` is missing, or not text"),
         "aud" => Error::InvalidToken("its `aud` is missing, or neither text nor an array of texts"),
-        _ => Error::InvalidToken("one of its claims is of the wrong kind"),
+        _ => Error::InvalidToken("one of its claims has the wrong type"),
     };
     match kind {
         ErrorKind::ExpiredSignature => Error::ExpiredToken,
@@ -329,7 +329,7 @@ pub fn issue(
         jwt::encode(&header, &claims, &encoding_key(key, vault)?).map_err(Error::internal)?;
     if token.len() > MAX_TOKEN_BYTES {
         return Err(Error::refused(format!(
-            "The token would be longer than the {MAX_TOKEN_BYTES} bytes that are taken: give a shorter subject."
+            "The token would be longer than {MAX_TOKEN_BYTES} bytes: give a shorter subject."
         )));
     }
     Ok(token)

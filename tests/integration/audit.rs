@@ -818,7 +818,7 @@ fn commands_list_and_verify_with_exit_codes_to_trust() {
     let (code, said, _) = program(database, &["audit", "verify", "acme", "--expect", &head]);
     assert_eq!(code, Some(0), "{said}");
     assert!(
-        said.starts_with("acme: 2501 events, whole, up to 2501:"),
+        said.starts_with("acme: 2501 events, intact, up to 2501:"),
         "{said}"
     );
     let other = head.replace("2500:", "2499:");

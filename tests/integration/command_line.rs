@@ -137,7 +137,7 @@ fn mistakes_are_told_in_sentences_and_by_the_exit_code() {
         ),
         (
             &["token", "issue", "nobody", "--ttl", "soon"],
-            "a time is a whole number",
+            "a duration is a whole number",
         ),
         (
             &["token", "issue", "nobody", "--scope", "all"],
@@ -270,7 +270,7 @@ fn a_clean_stop_warns_of_nothing() {
         let mut told = String::new();
         std::io::Seek::rewind(&mut log).unwrap();
         std::io::Read::read_to_string(&mut log, &mut told).unwrap();
-        let (_, stopping) = told.split_once("Told to stop").unwrap();
+        let (_, stopping) = told.split_once("Received a signal to stop").unwrap();
         assert!(stopping.contains("Stopping"), "{told}");
         let warned = stopping.contains("WARN") || stopping.contains("ERROR");
         assert!(!warned, "{stopping}");

@@ -104,12 +104,12 @@ fn mistakes_about_keys_and_tokens_are_told() {
         (
             json!({"algorithm": "ES256", "public_key": "x"}),
             422,
-            "no public key for ES256",
+            "not a public key for ES256",
         ),
         (
             json!({"public_key": "-----BEGIN PUBLIC KEY-----"}),
             422,
-            "say which",
+            "can be used with only one algorithm",
         ),
         (
             json!({"algorithm": "ES256", "public_key": 7}),

@@ -105,7 +105,7 @@ impl Set {
         }
         if !binding.enabled {
             sentence = format!(
-                "The hook `{name}` of `{tenant}` is bound to the plugin `{}`, revision {}, and does not run: set it again without --disabled.",
+                "The hook `{name}` of `{tenant}` is bound to the plugin `{}`, revision {}, but does not run. To run it, set it again without --disabled.",
                 binding.plugin, binding.sha256
             );
         }
