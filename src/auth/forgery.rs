@@ -51,7 +51,7 @@ pub(super) fn refuse_factorable(modulus: &BigUint) -> Result<(), String> {
         return Ok(());
     };
     Err(format!(
-        "Anybody can forge tokens for this RSA key, since its modulus {why}: make a new key pair, with another program."
+        "Anybody can forge tokens for this RSA key, because its modulus {why}: make a new key pair, with another program."
     ))
 }
 
@@ -149,7 +149,7 @@ pub(super) fn refuse_ed25519(point: &[u8]) -> Result<(), String> {
     let of_order_eight = (&a * &fourth + minus(&(&b * &square * 2_u32)) + &b) % &prime;
     if [&of_order_two, &(&y % &prime), &of_order_eight].contains(&&zero) {
         return Err(
-            "Anybody can forge tokens for this Ed25519 key, since it is a point of small order: make a new key pair."
+            "Anybody can forge tokens for this Ed25519 key, because it is a point of small order: make a new key pair."
                 .to_owned(),
         );
     }

@@ -87,7 +87,7 @@ fn refuse_other_jwk(jwk: &Value) -> Result<()> {
     let holds = |name: &&&str| jwk.get(**name).is_some_and(|value| !value.is_null());
     match PRIVATE.iter().find(holds) {
         Some(name) => Err(leaked(&format!(
-            "The JSON Web Key holds its private part (`{name}`)"
+            "The JSON Web Key contains its private part (`{name}`)"
         ))),
         None => Ok(()),
     }

@@ -291,9 +291,9 @@ fn refusal(kind: &jwt::errors::ErrorKind, token: &str) -> Error {
                 claim("nbf")
             }
             Some(Err(error)) if !error.is_data() => Error::InvalidToken("its claims are not JSON"),
-            _ => Error::InvalidToken(
-                "its claims are not a JSON object, or one of them is there twice",
-            ),
+            _ => {
+                Error::InvalidToken("its claims are not a JSON object, or one of them occurs twice")
+            }
         },
         _ => UNVERIFIED,
     }

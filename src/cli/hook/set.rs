@@ -99,7 +99,7 @@ impl Set {
         );
         if let Some(shadow) = &binding.shadow {
             sentence.push_str(&format!(
-                " The revision {} runs beside it and decides nothing.",
+                " The revision {} runs as its shadow, without effect.",
                 shadow.sha256
             ));
         }
