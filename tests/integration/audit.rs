@@ -825,7 +825,7 @@ fn commands_list_and_verify_with_exit_codes_to_trust() {
     let (code, said, _) = program(database, &["audit", "verify", "acme", "--expect", &other]);
     assert_eq!(code, Some(1), "{said}");
     assert!(
-        said.contains("event 2499 is not there with the hash"),
+        said.contains("event 2499 is missing or does not have the expected hash"),
         "{said}"
     );
     database
