@@ -82,7 +82,7 @@ pub(super) struct Changes {
     /// `passed`: either format, if every signer passes verification.
     #[arg(long)]
     accept: Option<Accept>,
-    /// Treatment of a signature whose content is elsewhere. `accept`: check as much as is possible without the content.
+    /// Treatment of a detached signature, whose content is not in it. `accept`: check as much as is possible without the content.
     /// `refuse`: refuse it. `needs_content`: accept it only if you send the content along, which is not stored.
     #[arg(long)]
     detached: Option<Detached>,

@@ -271,7 +271,7 @@ impl Import {
 
 fn sentence(slug: &str, imported: &Imported) -> String {
     let mut text = format!(
-        "Imported into `{slug}`: {} new threads, {} new versions, {} hooks, {} revisions of plugins, {} keys, {} events of its audit trail; {} versions existed already.",
+        "Imported into `{slug}`: {} new threads, {} new versions, {} hooks, {} revisions of plugins, {} keys, {} events of its audit trail; {} versions already existed.",
         imported.new_threads,
         imported.new_versions,
         imported.new_hooks,

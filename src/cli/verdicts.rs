@@ -8,7 +8,7 @@ use super::table::Table;
 /// Decisions of one save or delete: a line for each hook, then all that it said.
 pub(super) fn table(decisions: &[Decision]) -> String {
     if decisions.is_empty() {
-        return "No hook runs on this.".to_owned();
+        return "No hook runs on this operation.".to_owned();
     }
     let mut table = Table::new(&["hook", "mode", "verdict", "tags", "fuel", "KiB", "µs"]);
     let mut said = String::new();

@@ -77,7 +77,7 @@ fn stored(app: &App) -> Vec<(String, i64)> {
     path = "/metrics",
     operation_id = "get_metrics",
     responses(
-        (status = 200, description = "Samples", body = String, content_type = "text/plain", example = "sigpersist_ready 1"),
+        (status = 200, description = "The metrics", body = String, content_type = "text/plain", example = "sigpersist_ready 1"),
     )
 )]
 pub(super) fn metrics(call: Call) -> Result<Reply> {

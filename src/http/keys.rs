@@ -158,7 +158,7 @@ struct AddForm {
     request_body = AddForm,
     responses(
         (status = 201, description = "The key was added", body = Envelope<OneKey<'_>>, headers(("location" = Location))),
-        (status = 200, description = "The key exists already", body = Envelope<OneKey<'_>>),
+        (status = 200, description = "The key already exists", body = Envelope<OneKey<'_>>),
         (status = 409, description = "key_exists"),
         (status = 422, description = "refused"),
     )

@@ -53,7 +53,7 @@ pub(super) fn get(call: Call) -> Result<Reply> {
 struct PolicyForm {
     /// Condition for saving a signature.
     accept: Option<Accept>,
-    /// Treatment of signatures whose content is elsewhere.
+    /// Treatment of detached signatures, whose content is not in them.
     detached: Option<Detached>,
     /// Required evidence about the revocation of certificates.
     revocation: Option<Revocation>,

@@ -154,7 +154,7 @@ struct CreateForm {
             body = Envelope<OneTenant>,
             headers(("location" = Location)),
         ),
-        (status = 200, description = "The tenant exists already", body = Envelope<OneTenant>),
+        (status = 200, description = "The tenant already exists", body = Envelope<OneTenant>),
         (status = 409, description = "tenant_exists, tenant_deleting"),
         (status = 422, description = "refused"),
     )

@@ -15,7 +15,7 @@ fn a_script_sets_up_a_tenant_before_and_beside_a_server() {
         serde_json::from_str(&run(&data_dir, &["tenant", "create", "acme", "--json"])).unwrap();
     assert_eq!(created["slug"], "acme");
     assert_eq!(created["created"], true);
-    assert!(run(&data_dir, &["tenant", "create", "acme"]).contains("exists already"));
+    assert!(run(&data_dir, &["tenant", "create", "acme"]).contains("already exists"));
     run(&data_dir, &["key", "add", "acme"]);
     // While a server runs.
     let server = Program::serve(&data_dir);

@@ -120,7 +120,7 @@ fn text(tenant: &str, hook: &Hook) -> anyhow::Result<String> {
     if let Some(quarantine) = &hook.quarantine {
         write!(
             text,
-            "\nquarantined: at {}. {}\nNext: fix it or roll it back, or sigpersist hook release {tenant} {}",
+            "\nquarantined: at {}. {}\nNext: fix the plugin or roll back the hook, or run: sigpersist hook release {tenant} {}",
             time::to_text(quarantine.since),
             quarantine.reason,
             hook.name

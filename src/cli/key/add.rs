@@ -65,7 +65,7 @@ impl Add {
                 "Added an {alg} public key to {whom}. Put its name into the header of tokens, as `kid`.\nkid: {kid}"
             ),
             (None, _) => {
-                format!("The key `{kid}` of {whom} exists already; nothing was changed.")
+                format!("The key `{kid}` of {whom} already exists; nothing was changed.")
             }
         };
         let mut facts = facts(&added.key);

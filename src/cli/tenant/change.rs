@@ -38,7 +38,7 @@ impl Create {
         let sentence = if created {
             format!("Created the tenant `{slug}`. Next: sigpersist key add {slug}")
         } else {
-            format!("The tenant `{slug}` exists already; nothing was changed.")
+            format!("The tenant `{slug}` already exists; nothing was changed.")
         };
         let mut facts = facts(app, &tenant);
         facts["created"] = created.into();
