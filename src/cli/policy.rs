@@ -82,8 +82,8 @@ pub(super) struct Changes {
     /// `passed`: either format, if every signer passes verification.
     #[arg(long)]
     accept: Option<Accept>,
-    /// Treatment of a detached signature, whose content is not in it. `accept`: check as much as is possible without the content.
-    /// `refuse`: refuse it. `needs_content`: accept it only if you send the content along, which is not stored.
+    /// Treatment of a detached signature, whose content is not in it. `accept`: check as much as is possible without the
+    /// content. `refuse`: refuse it. `needs_content`: accept it only if you send the content along, which is not stored.
     #[arg(long)]
     detached: Option<Detached>,
     /// Evidence about revocation. `required`: something must show for each certificate that it was not revoked.
