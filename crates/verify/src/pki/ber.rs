@@ -240,7 +240,7 @@ impl<'a> Value<'a> {
             return Ok(());
         }
         let left = depth.checked_sub(1);
-        let left = left.ok_or(Malformed("its signed attributes are nested too deeplyly"))?;
+        let left = left.ok_or(Malformed("its signed attributes are nested too deeply"))?;
         let mut members = Vec::new();
         let mut inside = self.inside();
         while let Some(member) = inside.next()? {

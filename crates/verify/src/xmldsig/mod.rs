@@ -341,7 +341,7 @@ pub enum XmlError {
     Malformed(&'static str),
     /// The document has a document type declaration. It may define entities and default attributes, so the signed
     /// content would depend on it.
-    #[error("it has a document type declaration, which is not accepted, which is not accepted")]
+    #[error("it has a document type declaration, which is not accepted")]
     DocumentType,
     /// The document exceeds a limit; the text says which.
     #[error("it has too many {0}, or they are too large")]
