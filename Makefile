@@ -4,14 +4,14 @@
 # Homebrew keeps Postgres out of PATH, where the build looks for pg_config.
 export PATH := $(PATH):$(subst $(eval ) ,:,$(wildcard /opt/homebrew/opt/postgresql@*/bin /usr/local/opt/postgresql@*/bin))
 
-# What the environment says of other databases is no matter of the tests', which run their own.
+# The tests run their own databases, so settings for others must not reach them.
 unexport PGSERVICE PGSERVICEFILE PGOPTIONS PGCLIENTENCODING PGDATESTYLE PGTZ
 
 help:
 	@echo "make demo   build, and show all features on an embedded database"
 	@echo "make test   run all tests"
-	@echo "make conformance  verify the test suites of others: NIST's PKITS, Project Wycheproof, samples of XMLDSig; needs Python and its registry"
-	@echo "make bench  compare saves and reads with pgbench, signatures with OpenSSL and calls of hooks with Extism; measure the cost of each feature, an overload of ten times, isolation of tenants, starts with many plugins, tokens, exports and imports"
+	@echo "make conformance  check the verifier against public suites: NIST's PKITS, Project Wycheproof, samples of XMLDSig; needs Python and its registry"
+	@echo "make bench  compare saves and reads with pgbench, signatures with OpenSSL and calls of hooks with Extism; measure the cost of each feature, ten times the sustainable load, isolation of tenants, starts with many plugins, tokens, exports and imports"
 	@echo "make bench-peers  compare saves and reads with FastAPI and Express; needs Python, Node and their registries"
 	@echo "make bench-lists  measure lists of a tenant with ten million threads; takes a quarter of an hour and 10 GB"
 
