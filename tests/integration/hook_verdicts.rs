@@ -336,5 +336,5 @@ fn deletes_may_ask_and_what_is_not_there_is_no_signature() {
         ..Guest::default()
     };
     let refused = app.upload("early", &early.component()).unwrap_err();
-    assert!(refused.to_string().contains("no signature to look at"));
+    assert!(refused.to_string().contains("no signature to read"));
 }

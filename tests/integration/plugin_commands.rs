@@ -261,7 +261,7 @@ fn a_core_module_is_packed_and_then_admitted() {
     assert!(run(&data_dir, &arguments).contains("sigpersist plugin upload NAME"));
 
     let (_, error) = failed(&data_dir, &["plugin", "pack", component]);
-    assert!(error.contains("a component already"), "{error}");
+    assert!(error.contains("already a component"), "{error}");
     let wasi = Guest {
         definitions: r#"(import "wasi_snapshot_preview1" "random_get" (func (param i32 i32) (result i32)))"#,
         ..Guest::default()

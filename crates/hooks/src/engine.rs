@@ -90,7 +90,7 @@ impl Engine {
             refused: quick_cache::sync::Cache::new(CACHED_PLUGINS),
             compiled: None,
             compiler: Compiler::new(config)
-                .context("This program can't be found, to compile with")?,
+                .context("The path of this program, which compiles plugins, can't be found")?,
             compilations: AtomicU64::new(0),
             turns: Shared::with_part("hooks", turns, turns_per_tenant, config.queue_timeout_ms),
         })
@@ -194,7 +194,7 @@ impl Engine {
         let loaded = unsafe { Component::deserialize(&self.engine, &code) };
         let loaded = loaded.map_err(|error| {
             Error::internal(format!(
-                "what hooks.compiler compiles does not fit this server: {error:#}"
+                "the code that hooks.compiler makes does not fit this server: {error:#}"
             ))
         })?;
         self.compilations.fetch_add(1, Ordering::Relaxed);
@@ -306,7 +306,7 @@ fn new_engine(config: &HooksConfig, turns: usize) -> anyhow::Result<wasmtime::En
     pooled.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(config, turns)?));
     wasmtime::Engine::new(&pooled).or_else(|error| {
         // If address space is limited (`ulimit -v`), each call maps its memory anew: slower, but correct.
-        warn!(cause = %error, "The pool for hooks does not fit this machine; hooks will run slower");
+        warn!(cause = %error, "The memory pool for hooks does not fit into this machine's memory; hooks will run slower");
         wasmtime::Engine::new(&settings).map_err(|error| anyhow::anyhow!("The engine for hooks can't be started: {error:#}"))
     })
 }
