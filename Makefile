@@ -4,16 +4,16 @@
 # Homebrew keeps Postgres out of PATH, where the build looks for pg_config.
 export PATH := $(PATH):$(subst $(eval ) ,:,$(wildcard /opt/homebrew/opt/postgresql@*/bin /usr/local/opt/postgresql@*/bin))
 
-# What the environment says of other databases is no matter of the tests', which run their own.
+# The tests run their own databases, so settings for others must not reach them.
 unexport PGSERVICE PGSERVICEFILE PGOPTIONS PGCLIENTENCODING PGDATESTYLE PGTZ
 
 help:
-	@echo "make demo   build, and show everything at work on an embedded database"
+	@echo "make demo   build, and show all features on an embedded database"
 	@echo "make test   run all tests"
-	@echo "make conformance  judge the suites of others: NIST's PKITS, Project Wycheproof, samples of XMLDSig; needs Python and its registry"
-	@echo "make bench  measure saves and reads beside pgbench, what each addition costs, ten times the load that can be borne, how tenants bear one another, starts with many plugins, tokens, exports and imports, signatures beside OpenSSL, and calls of hooks beside Extism"
-	@echo "make bench-peers  measure saves and reads beside FastAPI and Express; needs Python, Node and their registries"
-	@echo "make bench-lists  measure lists of a tenant with ten million threads: takes a quarter of an hour and 10 GB"
+	@echo "make conformance  check the verifier against public suites: NIST's PKITS, Project Wycheproof, samples of XMLDSig; needs Python and its registry"
+	@echo "make bench  compare saves and reads with pgbench, signatures with OpenSSL and calls of hooks with Extism; measure the cost of each feature, ten times the sustainable load, isolation of tenants, starts with many plugins, tokens, exports and imports"
+	@echo "make bench-peers  compare saves and reads with FastAPI and Express; needs Python, Node and their registries"
+	@echo "make bench-lists  measure lists of a tenant with ten million threads; takes a quarter of an hour and 10 GB"
 
 demo: prerequisites
 	cargo build --release --locked

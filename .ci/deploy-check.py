@@ -75,7 +75,7 @@ def check_dashboard():
     shown, queries, places = set(), [], []
     panels = DASHBOARD["panels"]
     identities = [panel["id"] for panel in panels]
-    expect(len(identities) == len(set(identities)), "dashboard: two panels have one id")
+    expect(len(identities) == len(set(identities)), "dashboard: two panels have the same id")
     for panel in panels:
         title, place = panel["title"], panel["gridPos"]
         cells = {(x, y) for x in range(place["x"], place["x"] + place["w"]) for y in range(place["y"], place["y"] + place["h"])}
@@ -86,7 +86,7 @@ def check_dashboard():
             continue
         expect(panel.get("description"), f"dashboard: {title} has no description")
         for target in panel["targets"]:
-            expect(target["datasource"]["uid"] == "${datasource}", f"dashboard: {title} names a data source of its own")
+            expect(target["datasource"]["uid"] == "${datasource}", f"dashboard: {title} has its own data source")
             shown |= check_query(f"dashboard, {title}", target["expr"])
             queries.append(target["expr"])
     for variable in DASHBOARD["templating"]["list"]:
@@ -96,7 +96,7 @@ def check_dashboard():
             known = set(ADDED_LABELS).union(*(METRICS[name] for name in used))
             expect(label in known, f"dashboard, variable {variable['name']}: no label {label}")
     for name in METRICS:
-        expect(name in shown, f"dashboard: the metric {name} is shown nowhere")
+        expect(name in shown, f"dashboard: the metric {name} is not shown")
     text = json.dumps(DASHBOARD)
     known = {variable["name"] for variable in DASHBOARD["templating"]["list"]} | {"__rate_interval", "__range", "__all"}
     for name in set(re.findall(r"\$\{?(\w+)", text)):
@@ -127,7 +127,7 @@ def check_alerts():
     for rule in (rule for group in RULES["groups"] for rule in group["rules"]):
         name = rule["alert"]
         check_query(name, rule["expr"])
-        expect("for" in rule, f"{name} does not say for how long")
+        expect("for" in rule, f"{name} has no `for`")
         expect(rule["labels"].get("severity") in {"critical", "warning", "info"}, f"{name} has no severity")
         for annotation in ("summary", "description"):
             expect(rule["annotations"].get(annotation), f"{name} has no {annotation}")
@@ -171,7 +171,7 @@ def check_times_to_stop(given):
     patience = int(re.search(r"^TimeoutStopSec=(\d+)s$", UNIT, re.M)[1])
     expect(len(times) == 2 and patience > needed, f"systemd: stopping may take {needed} s")
     background = re.search(r"shutdown_timeout\(std::time::Duration::from_secs\((\d+)\)\)", SOURCES[Path("src/cli/serve.rs")])
-    expect(background and int(background[1]) == BACKGROUND_S, "src/cli/serve.rs waits for another time than is counted on here")
+    expect(background and int(background[1]) == BACKGROUND_S, "src/cli/serve.rs waits for another time than BACKGROUND_S in .ci/deploy-check.py")
     expect(not re.search(r"^MemoryDenyWriteExecute", UNIT, re.M), "systemd: no plugin runs with MemoryDenyWriteExecute")
 
 
@@ -186,7 +186,7 @@ def check_context_of_image():
         included |= set(re.findall(r'^    path: "([^"]*)"', text, re.M))
     for name in included:
         here = any(name == other or name.startswith(f"{other}/") for other in allowed)
-        expect(here, f".containerignore: {name} is compiled in, and does not reach the build of the image")
+        expect(here, f".containerignore: {name} is compiled in, but the build of the image does not get it")
 
 
 queries = check_dashboard()
@@ -196,4 +196,4 @@ check_times_to_stop(check_settings())
 check_context_of_image()
 if problems:
     sys.exit("\n".join(problems))
-print(f"{len(queries)} queries show all {len(METRICS)} metrics, and every name in deploy/ is one of the server's.")
+print(f"{len(queries)} queries show all {len(METRICS)} metrics, and the server has every name in deploy/.")

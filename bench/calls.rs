@@ -5,7 +5,7 @@
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,
-    reason = "a benchmark prints, and stops where something is wrong"
+    reason = "a benchmark prints, and stops if something is wrong"
 )]
 
 use std::sync::Arc;
@@ -43,7 +43,7 @@ fn main() {
         sigpersist_verify::cms::inspect(&body.bytes).unwrap();
     });
     println!(
-        "decoding, hashing and parsing alone   {:6.1} µs",
+        "only decoding, hashing and parsing    {:6.1} µs",
         1e6 / inspect
     );
     let draft = Draft {
@@ -71,7 +71,7 @@ fn main() {
     };
     let one = per_second(1, judge);
     let two = per_second(2, judge);
-    println!("one call, parsing included            {:6.1} µs", 1e6 / one);
+    println!("one call, including parsing           {:6.1} µs", 1e6 / one);
     println!(
         "calls a second: {one:.0} on one thread, {two:.0} on two ({:.2} times)",
         two / one

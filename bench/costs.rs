@@ -8,7 +8,7 @@
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,
-    reason = "a benchmark prints, and stops where something is wrong"
+    reason = "a benchmark prints, and stops if something is wrong"
 )]
 
 #[path = "support/load.rs"]
@@ -127,7 +127,7 @@ fn main() {
     saves(&logging, &plain);
     let mut passed = Vec::new();
     let mut costs: [(&str, Vec<f64>); 4] = [
-        ("a hook, its decision recorded", Vec::new()),
+        ("a hook, with its decision recorded", Vec::new()),
         ("storing the decision", Vec::new()),
         ("quotas", Vec::new()),
         ("logs at info, to a file", Vec::new()),
@@ -163,26 +163,26 @@ fn main() {
     }
     let rate = median(rates);
     println!(
-        "\n{CONNECTIONS} connections, {} bytes a signature, two tags, fsync on; median of {rounds} rounds of {seconds} s; {rate:.0} saves a second without",
+        "\n{CONNECTIONS} connections, {} bytes a signature, two tags, fsync on; median of {rounds} rounds of {seconds} s; {rate:.0} saves a second without additions",
         SIGNATURE.len()
     );
     for (addition, ratios) in costs {
-        println!("{addition:32} {:.2} of without", median(ratios));
+        println!("{addition:34} {:.2} of the rate without", median(ratios));
     }
     println!(
-        "{:32} {:.2} of without, of {} bytes a signature",
-        "a policy that accepts what passed",
+        "{:34} {:.2} of the rate without, {} bytes a signature",
+        "a policy that accepts `passed`",
         median(passed),
         CHAINED.len()
     );
     let taken = metrics_of_a_save();
     println!(
-        "{:32} {:.2} us a save, {:.2} of one of two processors' time at that rate",
+        "{:34} {:.2} us a save, {:.2} of one of the two processors at that rate",
         "metrics",
         taken.as_secs_f64() * 1e6,
         taken.as_secs_f64() * rate
     );
-    println!("{:32} nothing: no save is audited", "the audit trail");
+    println!("{:34} nothing: no save is audited", "the audit trail");
 }
 
 /// Time to record the metrics of one save.

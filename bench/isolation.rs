@@ -7,7 +7,7 @@
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,
-    reason = "a benchmark prints, and stops where something is wrong"
+    reason = "a benchmark prints, and stops if something is wrong"
 )]
 
 #[expect(dead_code, reason = "tests use the rest")]
@@ -97,12 +97,12 @@ fn main() {
     }
     let (alone, beside) = (median(alone), median(beside));
     println!(
-        "\na tenant that saves {:.0} times a second: 99 of 100 saves take at most",
+        "\na tenant that saves {:.0} times a second: 99% of its saves take at most",
         f64::from(STEADY) / PAUSE.as_secs_f64()
     );
     println!("{alone:6.2} ms alone");
     println!(
-        "{beside:6.2} ms beside {SPINNING} connections whose hook never ends ({} of their saves were refused), {:.2} of alone",
+        "{beside:6.2} ms beside {SPINNING} connections whose hook never ends ({} of their saves were refused), {:.2} times as long",
         refused.load(Ordering::Relaxed),
         beside / alone
     );

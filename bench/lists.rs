@@ -8,7 +8,7 @@
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,
-    reason = "a benchmark prints, and stops where something is wrong"
+    reason = "a benchmark prints, and stops if something is wrong"
 )]
 
 #[path = "support/filled.rs"]
@@ -66,7 +66,7 @@ const LISTS: [List; 9] = [
         target: Some(1.2),
     },
     List {
-        name: "newest of ever other rare tags",
+        name: "newest of changing rare tags",
         query: "&tags=customer:NNNNNNNNNN",
         after: None,
         target: None,
@@ -96,7 +96,7 @@ const LISTS: [List; 9] = [
         target: Some(2.0),
     },
     List {
-        name: "the same, ever other rare tags",
+        name: "the same, changing rare tags",
         query: "&tags=signed&tags=urgent&tags=customer:NNNNNNNNNN&tags_match=all",
         after: None,
         target: None,
@@ -111,7 +111,7 @@ fn main() {
     let few = Filled::new("few", FEW);
     let many = Filled::new("many", rows);
     println!(
-        "\npages of {PAGE}, signatures included; times in ms over HTTP, {FEW} threads : {rows} threads"
+        "\npages of {PAGE}, including signatures; times in ms over HTTP, {FEW} threads : {rows} threads"
     );
     {
         let servers = [few.serve(), many.serve()];
@@ -124,7 +124,7 @@ fn main() {
             measure(list, targets.collect(), seconds);
         }
     }
-    println!("\nhow Postgres answered the servers' own statements, under their role and tenant:");
+    println!("\nhow Postgres ran the servers' own statements, under their role and tenant:");
     for filled in [&few, &many] {
         explain(filled);
     }
@@ -203,16 +203,16 @@ fn explain(filled: &Filled) {
         for node in nodes {
             assert!(
                 node["Node Type"] != "Seq Scan",
-                "a table is read whole: {plan:#}"
+                "a whole table is read: {plan:#}"
             );
             let number = |name: &str| node[name].as_f64().unwrap_or(0.0);
             let rows = number("Actual Rows") + number("Rows Removed by Filter");
             most = f64::max(most, rows * number("Actual Loops"));
-            assert!(most <= MOST_ROWS, "{most} rows are looked at: {plan:#}");
+            assert!(most <= MOST_ROWS, "{most} rows are read: {plan:#}");
         }
     }
     println!(
-        "met    {:5} {:9} threads, {} statements: no Seq Scan, and no step of a plan, a Sort or other, has more than {most} rows",
+        "met    {:5} {:9} threads, {} statements: no Seq Scan, and no step of a plan (Sort or other) has more than {most} rows",
         filled.name,
         filled.rows,
         plans.len(),

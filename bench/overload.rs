@@ -8,7 +8,7 @@
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,
-    reason = "a benchmark prints, and stops where something is wrong"
+    reason = "a benchmark prints, and stops if something is wrong"
 )]
 
 #[path = "support/offer.rs"]
@@ -94,7 +94,7 @@ fn main() {
 
     let answered = outcome.answers.len();
     println!(
-        "\n{:.0} saves a second were offered for {seconds} s over {MANY} connections: {answered} answered, {} found no connection free",
+        "\n{:.0} saves a second were sent for {seconds} s over {MANY} connections: {answered} answered, {} had no free connection",
         peak * times,
         outcome.unsent
     );
@@ -105,7 +105,7 @@ fn main() {
     verdict(
         successes >= 0.9 * peak,
         &format!(
-            "{successes:.0} saves a second, {:.2} of the most (target 0.9)",
+            "{successes:.0} saves a second, {:.2} of the maximum (target 0.9)",
             successes / peak
         ),
     );
@@ -124,7 +124,7 @@ fn main() {
     verdict(
         late.last().is_none_or(|latest| *latest <= LATENESS_MS),
         &format!(
-            "refusals came at most {:.0} ms after the deadline of {wait_ms} ms, 99 of 100 at most {:.0} ms, half of them {:.0} ms (target {LATENESS_MS})",
+            "refusals came at most {:.0} ms after the deadline of {wait_ms} ms, 99% at most {:.0} ms, half at most {:.0} ms (target {LATENESS_MS})",
             percentile(&late, 100),
             percentile(&late, 99),
             percentile(&late, 50)
@@ -134,7 +134,7 @@ fn main() {
     verdict(
         most <= bound,
         &format!(
-            "{} MB of memory at most, {} MB before; {MANY} connections may take {} MB",
+            "at most {} MB of memory, {} MB before; {MANY} connections may take {} MB",
             most >> 20,
             before >> 20,
             bound >> 20
@@ -151,7 +151,7 @@ fn main() {
     verdict(
         is <= 3.0 * was && after.answers.iter().all(is_success),
         &format!(
-            "in the first second after it 99 of 100 saves took at most {is:.1} ms, half {:.1}; before {was:.1} and {:.1} (target 3 times)",
+            "in the first second afterwards, 99% of saves took at most {is:.1} ms, half {:.1}; before: {was:.1} and {:.1} (target 3 times)",
             percentile(&first_second, 50),
             percentile(&normal, 50),
         ),

@@ -10,7 +10,7 @@
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,
-    reason = "a benchmark prints, and stops where something is wrong"
+    reason = "a benchmark prints, and stops if something is wrong"
 )]
 
 #[path = "support/paced.rs"]
@@ -104,7 +104,7 @@ fn main() {
     let paced = measure.rounds("equal load", seconds as f64, paces.map(Some));
 
     println!(
-        "\n{CONNECTIONS} connections, {} bytes a signature, two tags, HS256, fsync on, reads among {documents} documents; peers with {workers} workers each; median of {rounds} rounds of {seconds} s; ratios are of sigpersist to each",
+        "\n{CONNECTIONS} connections, {} bytes a signature, two tags, HS256, fsync on, reads among {documents} documents; peers with {workers} workers each; median of {rounds} rounds of {seconds} s; ratios compare sigpersist with each",
         SIGNATURE.trim().len()
     );
     let mut verdicts = Vec::new();
@@ -236,7 +236,7 @@ fn table(
         );
         if paced_figures.per_second < 0.95 * pace {
             println!(
-                "{:10}  bore only {:.0} a second of that load",
+                "{:10}  handled only {:.0} a second of that load",
                 "", paced_figures.per_second
             );
         }
@@ -245,12 +245,12 @@ fn table(
             verdicts.push((
                 ratio >= target,
                 format!(
-                    "{what} are {ratio:.2} times those of {name}, to be at least {target:.0} times"
+                    "{what}: {ratio:.2} times the rate of {name} (target at least {target:.0})"
                 ),
             ));
             verdicts.push((
                 paced_ratio < 1.0,
-                format!("the p99 of {what} is {paced_ratio:.2} of that of {name} at the same load, to be lower"),
+                format!("p99 of {what}: {paced_ratio:.2} of that of {name} at the same load (target below 1)"),
             ));
         }
     }

@@ -8,7 +8,7 @@
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,
-    reason = "a benchmark prints, and stops where something is wrong"
+    reason = "a benchmark prints, and stops if something is wrong"
 )]
 
 #[path = "support/load.rs"]
@@ -149,7 +149,7 @@ fn main() {
         ("saves with signer-tags       ", tags),
     ] {
         println!(
-            "{what} {figure:6.0} a second   {:.2} of pgbench, {:.2} of without a hook",
+            "{what} {figure:6.0} a second   {:.2} of pgbench, {:.2} of the rate without a hook",
             figure / sql,
             figure / plain
         );

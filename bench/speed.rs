@@ -8,7 +8,7 @@
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,
-    reason = "a benchmark prints, and stops where something is wrong"
+    reason = "a benchmark prints, and stops if something is wrong"
 )]
 
 #[path = "support/offer.rs"]
@@ -65,7 +65,7 @@ fn main() {
         &token,
         "",
     );
-    println!("saving what is read …");
+    println!("saving the documents to read …");
     fill(&server.address, &save("stored"));
     let signature = pgbench::bytea(SIGNATURE);
     let pgbench = |script, variables: &[(&str, &str)]| {

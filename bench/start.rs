@@ -6,7 +6,7 @@
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,
-    reason = "a benchmark prints, and stops where something is wrong"
+    reason = "a benchmark prints, and stops if something is wrong"
 )]
 
 use std::io::{BufRead as _, BufReader};
@@ -53,7 +53,7 @@ fn main() {
     println!("median of {rounds} starts          listening     ready");
     println!("no plugin                     {none_listening:8.2?}  {none_ready:8.2?}");
     println!("{REVISIONS} revisions, kept on disk   {many_listening:8.2?}  {many_ready:8.2?}");
-    println!("{REVISIONS} revisions, compiled anew            {cold:8.2?}");
+    println!("{REVISIONS} revisions, compiled again           {cold:8.2?}");
     let added = many_ready.saturating_sub(none_ready);
     println!("{REVISIONS} revisions kept on disk add {added:.2?} until all are ready");
     assert!(added <= LIMIT, "that is more than {LIMIT:?}");

@@ -4,7 +4,7 @@
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,
-    reason = "a benchmark prints, and stops where something is wrong"
+    reason = "a benchmark prints, and stops if something is wrong"
 )]
 
 use std::sync::Arc;
@@ -26,7 +26,7 @@ const PASSES: usize = 5;
 fn main() {
     let folder = tempfile::tempdir().unwrap();
     let vault = Arc::new(Vault::from_file_or_new(&folder.path().join("master.key")).unwrap());
-    println!("algorithm  verified     known    ratio");
+    println!("algorithm  verified    cached    ratio");
     for algorithm in [
         Algorithm::Hs256,
         Algorithm::Rs256,

@@ -4,7 +4,7 @@
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,
-    reason = "a benchmark prints, and stops where something is wrong"
+    reason = "a benchmark prints, and stops if something is wrong"
 )]
 
 #[path = "support/load.rs"]
@@ -58,7 +58,7 @@ fn main() {
         figures.push(megabytes / since.elapsed().as_secs_f64());
     }
     let figure = median(figures);
-    println!("import  {figure:6.1} MB/s, read to its end first (target {TARGET})");
+    println!("import  {figure:6.1} MB/s; the file is read to its end first (target {TARGET})");
     // The server still works during this.
     assert_eq!(
         save(&mut connect(&server.address), &token, "after", TAGS),

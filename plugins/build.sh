@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Builds example plugins: each component becomes <name>/<name>.wasm, or goes to a folder of its own.
+# Builds example plugins: each component becomes <name>/<name>.wasm, or goes to FOLDER.
 #   usage: plugins/build.sh [--out FOLDER] [NAME …]
-# Exits with 3, after one sentence, where a tool that is needed is neither there nor to be had:
-#   Rust        rustup target add wasm32-unknown-unknown; where there is no such target, SIGPERSIST_WASM_BUILD is a command
-#               that takes a crate's folder and cargo's options, and builds it for that target
-#   C           zig; without it the one of c/requirements.txt from PyPI. SIGPERSIST_WASM_CC is another compiler and its
+# Exits with 3, after one sentence, if a required tool is missing and can't be installed. Required tools:
+#   Rust        rustup target add wasm32-unknown-unknown. Without that target, set SIGPERSIST_WASM_BUILD to a command that
+#               takes a crate's folder and cargo's options, and builds it for that target
+#   C           zig; without it, the one of c/requirements.txt from PyPI. SIGPERSIST_WASM_CC names another compiler and its
 #               target: "clang --target=wasm32"
 #   JavaScript  npm, for the versions of package-lock.json
 #   Python      python3 with venv, for the versions of requirements.txt
@@ -37,7 +37,7 @@ work() {
   echo "$here/target/$1"
 }
 
-# The contract and a plugin's own world, as the tools want them: one folder, with the contract under deps.
+# The contract and a plugin's own world, as the tools expect them: one folder, with the contract under deps.
 wit() { # NAME
   local folder
   folder=$(work "$1")/wit
@@ -54,7 +54,7 @@ environment() { # REQUIREMENTS
   if [ ! -e "$folder/complete" ]; then
     python3 -m venv "$folder" >"$folder.log" 2>&1 || missing "python3 can't make a virtual environment: see $folder.log."
     "$folder/bin/pip" install --retries 1 --requirement "$1" >"$folder.log" 2>&1 ||
-      missing "What plugins/$1 names can't be had from PyPI here: see $folder.log."
+      missing "The packages of plugins/$1 can't be installed from PyPI: see $folder.log."
     touch "$folder/complete"
   fi
   echo "$folder"
@@ -67,7 +67,7 @@ rust() { # NAME FILE
   bin=$sysroot/lib/rustlib/$(rustc -vV | sed -n 's/^host: //p')/bin
   # The component linker makes the output a component at once, from the WIT that the kit embeds.
   export CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER=$bin/wasm-component-ld
-  # The component must not tell where it was built.
+  # The component must not contain the path where it was built.
   RUSTFLAGS="-C link-arg=--wasm-ld-path=$bin/gcc-ld/wasm-ld --remap-path-prefix=$HOME=home --remap-path-prefix=$sysroot=rust"
   RUSTFLAGS+=" --remap-path-prefix=$here=plugins"
   for crates in "${CARGO_HOME:-$HOME/.cargo}"/registry/src/*/; do
@@ -107,7 +107,7 @@ javascript() { # NAME FILE
   if ! cmp --silent "$1/package-lock.json" "$folder/package-lock.json" || [ ! -e "$folder/complete" ]; then
     cp "$1/package.json" "$1/package-lock.json" "$folder/"
     (cd "$folder" && npm ci --ignore-scripts --fetch-retries 1 >npm.log 2>&1) ||
-      missing "What plugins/$1/package-lock.json names can't be had from npm here: see $folder/npm.log."
+      missing "The packages of plugins/$1/package-lock.json can't be installed from npm: see $folder/npm.log."
     touch "$folder/complete"
   fi
   "$folder/node_modules/.bin/componentize-qjs" --wit "$(wit "$1")" --js "$1/plugin.js" --stub-wasi --sync --opt-size \

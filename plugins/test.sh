@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs the cases of example plugins with `sigpersist plugin test`: of those named, or of all that have a component.
+# Runs the cases of example plugins with `sigpersist plugin test`: of the named ones, or of all that have a component.
 #   usage: plugins/test.sh [--in FOLDER] [NAME …]
 # The components are <name>/<name>.wasm, or those in the folder. The program is SIGPERSIST, or target/release, or target/debug.
 set -euo pipefail
@@ -14,7 +14,7 @@ for built in ../target/release/sigpersist ../target/debug/sigpersist; do
   [ -n "$sigpersist" ] || [ ! -x "$built" ] || sigpersist=$built
 done
 if [ -z "$sigpersist" ]; then
-  echo "There is no sigpersist to test with: cargo build --release, or name one in SIGPERSIST." >&2
+  echo "There is no sigpersist program to test with. Run cargo build --release, or set SIGPERSIST to one." >&2
   exit 1
 fi
 if [ $# -eq 0 ]; then

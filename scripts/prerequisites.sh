@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes sure that the Postgres programs (for the embedded database and the tests) and libpq's development files (for the
-# build) are there, and installs what is missing with the system's package manager. Does nothing where all is there.
+# Installs the Postgres programs (for the embedded database and the tests) and libpq's development files (for the build) with the
+# system's package manager, if they are missing. Otherwise does nothing.
 set -euo pipefail
 
 have_postgres() {
@@ -36,7 +36,7 @@ as_root() {
 printf -v list ' and %s' "${missing[@]}"
 echo "Missing:${list# and}. Installing them with the system's package manager (as root)."
 if command -v apt-get >/dev/null; then
-  # Debian would start a Postgres of its own along with the package; the programs are enough for us.
+  # Prevents Debian from starting a Postgres with the package; only the programs are needed.
   as_root mkdir -p /etc/postgresql-common/createcluster.d
   echo 'create_main_cluster = false' | as_root tee /etc/postgresql-common/createcluster.d/sigpersist.conf >/dev/null
   as_root apt-get update -q
@@ -48,6 +48,6 @@ elif command -v apk >/dev/null; then
 elif command -v brew >/dev/null; then
   brew install postgresql@17
 else
-  echo "There is no apt-get, dnf, apk or brew here: install Postgres (14 to 18) and libpq's development files by hand." >&2
+  echo "There is no apt-get, dnf, apk or brew. Install Postgres (14 to 18) and libpq's development files by hand." >&2
   exit 1
 fi

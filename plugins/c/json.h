@@ -7,17 +7,17 @@ enum json_kind { JSON_NULL, JSON_FALSE, JSON_TRUE, JSON_NUMBER, JSON_STRING, JSO
 
 struct json {
   enum json_kind kind;
-  // Of a string, what it says, without escapes; of a number, as it is written.
+  // For a string: its value, without escapes. For a number: its text.
   const char *text;
   size_t size;
-  // Of a member of an object, its name.
+  // For a member of an object: its name.
   const char *name;
   size_t name_size;
-  // Of an array or object, its first value; of a value in one, the next.
+  // For an array or object: its first value. For a value in one: the next value.
   struct json *first, *next;
 };
 
-// NULL where the text is not JSON, or is nested deeper than 32. The strings are in the text, which is changed.
+// Returns NULL if the text is not JSON, or is nested deeper than 32. The strings point into the text, which is changed.
 struct json *json_read(char *text, size_t size);
 
 bool json_is(const char *text, size_t size, const char *expected);

@@ -29,8 +29,7 @@ pub fn seal_key(store: &Store, vault: &Vault) -> Result<Option<SealKey>> {
                 Err(cause) => {
                     warn!(
                         %cause,
-                        "The key of the audit trail can't be opened, so its events are not sealed: use the master key that \
-                         was in force here, or `sigpersist audit seal --all --new-key`"
+                        "The master key does not decrypt the seal key of the audit trail, so events are not sealed: use the master key that was in use before, or run `sigpersist audit seal --all --new-key`"
                     );
                     return Ok(None);
                 }
@@ -65,7 +64,7 @@ fn make(store: &Store, vault: &Vault, actor: &Actor, last: Option<i32>) -> Resul
         warn!(
             key = key.number,
             chains = sealed,
-            "Made a key that seals the audit trail from now on; what is in it already is sealed as it is"
+            "Made a key that seals the audit trail from now on; earlier events are sealed in their present state"
         );
     }
     Ok(made)
@@ -89,7 +88,7 @@ pub fn seal(app: &App, actor: &Actor, whose: &EventOwner, new_key: bool) -> Resu
         if let Some(fault) = chain.faults.iter().find(|fault| !is_missing(fault)) {
             let whose = chain.tenant.as_deref().unwrap_or("the platform");
             return Err(Error::refused(format!(
-                "Nothing was sealed, since the trail of {whose} is not whole: {fault}."
+                "Nothing was sealed: the audit trail of {whose} is not intact: {fault}."
             )));
         }
     }
@@ -106,7 +105,7 @@ pub fn seal(app: &App, actor: &Actor, whose: &EventOwner, new_key: bool) -> Resu
     };
     let key = key.ok_or_else(|| {
         Error::refused(
-            "The master key does not open the key that seals the audit trail. Use the one that was in force, or if it is lost, seal with --new-key.",
+            "The master key does not decrypt the seal key of the audit trail. Use the master key that was in use before, or if it is lost, seal with --new-key.",
         )
     })?;
     let events: Vec<_> = chains

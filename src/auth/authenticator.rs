@@ -116,7 +116,7 @@ impl Authenticator {
                         Err(Error::Refused(why))
                             if matches!(stored.material, KeyMaterial::PublicKey(_)) =>
                         {
-                            warn!(kid = stored.kid, why, "Refused a public key that is stored");
+                            warn!(kid = stored.kid, why, "Refused a stored public key");
                             return Ok(None);
                         }
                         key => key.map_err(Error::internal)?,

@@ -63,7 +63,7 @@ pub fn make(opener: &Opener) -> Result<(Envelope, Sealer)> {
         Opener::Passphrase(passphrase) => {
             if passphrase.0.chars().count() < MIN_PASSPHRASE {
                 return Err(Error::refused(format!(
-                    "A passphrase for keys has {MIN_PASSPHRASE} characters or more; `openssl rand -base64 24` makes one."
+                    "A passphrase for keys must have at least {MIN_PASSPHRASE} characters; `openssl rand -base64 24` makes one."
                 )));
             }
             let sealer = Sealer::from_passphrase(passphrase, &salt, ITERATIONS)?;
@@ -103,13 +103,13 @@ pub fn open(
                 .filter(|iterations| iterations.get() <= MAX_ITERATIONS)
                 .ok_or_else(|| {
                     Error::refused(format!(
-                        "The keys in the file take more than {MAX_ITERATIONS} iterations, or none: nothing was imported."
+                        "The keys in the file must take 1 to {MAX_ITERATIONS} iterations: nothing was imported."
                     ))
                 })?;
             let sealer = Sealer::from_passphrase(passphrase, &salt, iterations)?;
             if sealer.open(&envelope.check, CHECK).is_none() {
                 return Err(Error::refused(
-                    "The passphrase is not the one that the keys in the file are encrypted under: nothing was imported.",
+                    "The passphrase does not decrypt the keys in the file: nothing was imported.",
                 ));
             }
             Ok(Some(sealer))
@@ -159,7 +159,7 @@ impl Sealer {
     ///
     /// # Errors
     ///
-    /// [`Error::Internal`] if the machine gives no randomness.
+    /// [`Error::Internal`] if the system's random number generator fails.
     pub fn seal(&self, secret: &[u8], binding: &str) -> Result<String> {
         let mut sealed = Zeroizing::new(secret.to_vec());
         let nonce = self

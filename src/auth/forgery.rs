@@ -22,7 +22,7 @@ pub(super) fn refuse_rsa(modulus: &BigUint, exponent: &BigUint) -> Result<(), St
     let bits = modulus.bits();
     if !RSA_BITS.contains(&bits) {
         return Err(format!(
-            "The RSA key has {bits} bits: use one of {} to {}.",
+            "The RSA key has {bits} bits: use one with {} to {} bits.",
             RSA_BITS.start(),
             RSA_BITS.end()
         ));
@@ -51,7 +51,7 @@ pub(super) fn refuse_factorable(modulus: &BigUint) -> Result<(), String> {
         return Ok(());
     };
     Err(format!(
-        "Anybody can forge tokens for this RSA key, since its modulus {why}: make a new key pair, with another program."
+        "Anybody can forge tokens for this RSA key, because its modulus {why}: make a new key pair, with another program."
     ))
 }
 
@@ -149,7 +149,7 @@ pub(super) fn refuse_ed25519(point: &[u8]) -> Result<(), String> {
     let of_order_eight = (&a * &fourth + minus(&(&b * &square * 2_u32)) + &b) % &prime;
     if [&of_order_two, &(&y % &prime), &of_order_eight].contains(&&zero) {
         return Err(
-            "Anybody can forge tokens for this Ed25519 key, since it is a point of small order: make a new key pair."
+            "Anybody can forge tokens for this Ed25519 key, because it is a point of small order: make a new key pair."
                 .to_owned(),
         );
     }
@@ -157,7 +157,7 @@ pub(super) fn refuse_ed25519(point: &[u8]) -> Result<(), String> {
     let ratio = of_order_two * (&b + minus(&(&a * &square))) * &b % &prime;
     let half = (&prime - 1_u32) >> 1_u32;
     if point.len() != 32 || y >= prime || ratio.modpow(&half, &prime) != BigUint::from(1_u32) {
-        return Err("The Ed25519 key is not a point of its curve.".to_owned());
+        return Err("The Ed25519 key is not a point on its curve.".to_owned());
     }
     Ok(())
 }

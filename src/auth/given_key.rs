@@ -66,7 +66,7 @@ fn refuse_other_pem(pem: &str) -> Result<()> {
     }
     if pem.contains("-----BEGIN CERTIFICATE-----") {
         return Err(Error::refused(
-            "This is a certificate: give its public key alone, as `openssl x509 -noout -pubkey` prints it.",
+            "This is a certificate: give only its public key, as `openssl x509 -noout -pubkey` prints it.",
         ));
     }
     if pem.contains("-----BEGIN RSA PUBLIC KEY-----") {
@@ -87,7 +87,7 @@ fn refuse_other_jwk(jwk: &Value) -> Result<()> {
     let holds = |name: &&&str| jwk.get(**name).is_some_and(|value| !value.is_null());
     match PRIVATE.iter().find(holds) {
         Some(name) => Err(leaked(&format!(
-            "The JSON Web Key holds its private part (`{name}`)"
+            "The JSON Web Key contains its private part (`{name}`)"
         ))),
         None => Ok(()),
     }
@@ -95,7 +95,7 @@ fn refuse_other_jwk(jwk: &Value) -> Result<()> {
 
 fn leaked(what: &str) -> Error {
     Error::refused(format!(
-        "{what}. Consider it leaked, since it was given away: make a new key pair, and give its public key alone."
+        "{what}. Consider it leaked: make a new key pair, and give only its public key."
     ))
 }
 
@@ -112,7 +112,7 @@ fn set_of(keys: &[Value]) -> Error {
         names => format!(" (`{}`)", names.join("`, `")),
     };
     Error::refused(format!(
-        "This is a JSON Web Key Set, with {} in it{names}: add each that you want by itself, as the object that it is in the set's `keys`.",
+        "This is a JSON Web Key Set, with {} in it{names}: add each key by itself, as an object of the set's `keys`.",
         match keys.len() {
             0 => "no key".to_owned(),
             1 => "one key".to_owned(),
@@ -180,6 +180,6 @@ mod tests {
         };
         refused(&pem("CERTIFICATE"), "a certificate");
         refused(&pem("RSA PUBLIC KEY"), "PKCS #1");
-        refused(&pem("PUBLIC KEY"), "no public key for EdDSA");
+        refused(&pem("PUBLIC KEY"), "not a public key for EdDSA");
     }
 }

@@ -89,7 +89,7 @@ pub fn new_key_pair(algorithm: Algorithm) -> Result<(PublicKey, Zeroizing<Vec<u8
             })
         }
         Algorithm::Hs256 | Algorithm::Hs384 | Algorithm::Hs512 => {
-            return Err(Error::refused("Shared secrets are no key pairs."));
+            return Err(Error::refused("A shared secret is not a key pair."));
         }
     };
     let (public, private) = made.map_err(|_| Error::internal("a key pair can't be made"))?;

@@ -201,7 +201,7 @@ fn curve_of(algorithm: Algorithm) -> &'static str {
 
 fn refused(algorithm: Algorithm) -> Error {
     Error::refused(format!(
-        "This is no public key for {}: it must be PEM (`-----BEGIN PUBLIC KEY-----`) or a JSON Web Key, an RSA one of {} to {} bits.",
+        "This is not a public key for {}: it must be PEM (`-----BEGIN PUBLIC KEY-----`) or a JSON Web Key; an RSA key must have {} to {} bits.",
         algorithm.as_str(),
         RSA_BITS.start(),
         RSA_BITS.end(),

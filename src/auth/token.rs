@@ -25,7 +25,7 @@ pub const MAX_KID_BYTES: usize = 128;
 const NO_JWT: Error = Error::InvalidToken("it does not have the three parts of a signed JWT");
 /// The only message for all cases in which no key verifies a token, so that it does not reveal which keys exist.
 pub(super) const UNVERIFIED: Error = Error::InvalidToken(
-    "no active key verifies it: look at its `kid`, at its `alg` and at the key that signed it",
+    "no active key verifies it: check its `kid`, its `alg` and the key that signed it",
 );
 
 /// The claims of a verified token. Unknown scopes are left out: they allow nothing here.
@@ -224,7 +224,7 @@ pub fn verify(
     let expires_s = claims.exp.as_ref().and_then(seconds).ok_or(NO_EXPIRY)?;
     if expires_s > latest.saturating_add(config.max_token_lifetime_s) {
         return Err(Error::InvalidToken(
-            "it would be valid for longer than tokens may be here",
+            "it is valid for longer than this server allows",
         ));
     }
     match claims.iat.as_ref().map(seconds) {
@@ -273,7 +273,7 @@ fn refusal(kind: &jwt::errors::ErrorKind, token: &str) -> Error {
         "nbf" => Error::InvalidToken("its `nbf` is not a time in seconds since 1970"),
         "iss" => Error::InvalidToken("its `iss` is missing, or not text"),
         "aud" => Error::InvalidToken("its `aud` is missing, or neither text nor an array of texts"),
-        _ => Error::InvalidToken("one of its claims is of the wrong kind"),
+        _ => Error::InvalidToken("one of its claims has the wrong type"),
     };
     match kind {
         ErrorKind::ExpiredSignature => Error::ExpiredToken,
@@ -291,9 +291,9 @@ fn refusal(kind: &jwt::errors::ErrorKind, token: &str) -> Error {
                 claim("nbf")
             }
             Some(Err(error)) if !error.is_data() => Error::InvalidToken("its claims are not JSON"),
-            _ => Error::InvalidToken(
-                "its claims are not a JSON object, or one of them is there twice",
-            ),
+            _ => {
+                Error::InvalidToken("its claims are not a JSON object, or one of them occurs twice")
+            }
         },
         _ => UNVERIFIED,
     }
@@ -329,7 +329,7 @@ pub fn issue(
         jwt::encode(&header, &claims, &encoding_key(key, vault)?).map_err(Error::internal)?;
     if token.len() > MAX_TOKEN_BYTES {
         return Err(Error::refused(format!(
-            "The token would be longer than the {MAX_TOKEN_BYTES} bytes that are taken: give a shorter subject."
+            "The token would be longer than {MAX_TOKEN_BYTES} bytes: give a shorter subject."
         )));
     }
     Ok(token)

@@ -219,7 +219,7 @@ fn facts(listed: &Listed) -> serde_json::Result<Value> {
 
 /// That something is wrong with the audit trail: found out, and told on standard output.
 #[derive(Debug, thiserror::Error)]
-#[error("the audit trail is not whole: {0} of its chains {1} broken")]
+#[error("the audit trail is not intact: {0} of its chains {1} broken")]
 struct Broken(usize, &'static str);
 
 /// What a check ends with that does not find everything whole.
@@ -253,7 +253,9 @@ impl Verify {
         if let EventOwner::Named(slug) = whose
             && chains.is_empty()
         {
-            bail!("There is no tenant `{slug}`, and there are no events of one that was deleted.");
+            bail!(
+                "There is no tenant `{slug}`, and there are no events of a deleted tenant with this slug."
+            );
         }
         let text: Vec<_> = chains.iter().map(told).collect();
         let broken = chains.iter().filter(|chain| !chain.faults.is_empty());
@@ -303,7 +305,7 @@ impl Seal {
             many => format!("{many} chains"),
         };
         output.result(
-            &format!("{chains} of the audit trail sealed as they are."),
+            &format!("Sealed {chains} of the audit trail in the present state."),
             &json!({ "chains": sealed }),
         )
     }
@@ -320,7 +322,7 @@ fn told(chain: &Verified) -> String {
             Some(number) => format!("{} when it was exported", events(number)),
             None => "not checked when it was exported".to_owned(),
         },
-        Keyed::NotChecked => "not checked, since there is no master key here".to_owned(),
+        Keyed::NotChecked => "not checked, because there is no master key here".to_owned(),
         Keyed::None => "none".to_owned(),
         Keyed::Checked {
             events: number,
@@ -333,7 +335,7 @@ fn told(chain: &Verified) -> String {
     let name = chain_name(chain.tenant.as_deref(), from);
     let mut text = format!("{name}: {events}");
     if chain.faults.is_empty() {
-        text.push_str(&format!(", whole, up to {}", chain.head));
+        text.push_str(&format!(", intact, up to {}", chain.head));
     } else {
         text.push_str(", BROKEN");
     }

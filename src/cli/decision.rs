@@ -112,7 +112,7 @@ impl List {
             ]);
         }
         let mut text = if listed.is_empty() {
-            "No such decisions are kept.".to_owned()
+            "There are no such decisions.".to_owned()
         } else {
             table.to_string()
         };
@@ -157,7 +157,7 @@ impl One {
                 made_by.sha256,
                 to_hex(&made_by.settings_sha256)
             ),
-            None => "plugin:    not known any more".to_owned(),
+            None => "plugin:    unknown, its record is gone".to_owned(),
         };
         let text = format!(
             "{}\n{made_by}\n\n{}",
@@ -172,9 +172,9 @@ impl One {
         let replay = decisions::replay(app, tenant, self.id)
             .map_err(|error| advise(error, Some(&self.tenant)))?;
         let sentence = if replay.same {
-            "It decides the same again: verdict, codes and tags."
+            "The result is the same: verdict, codes and tags."
         } else {
-            "It decides otherwise now."
+            "The result is different now."
         };
         let text = format!(
             "{}\n\n{sentence}\n\nas recorded\n{}\n\nnow\n{}",
@@ -206,7 +206,7 @@ fn heading(Listed { recorded, .. }: &Listed) -> String {
         circumstances
             .subject
             .as_deref()
-            .unwrap_or("nobody in particular"),
+            .unwrap_or("nobody (no subject)"),
         circumstances.request_id,
     )
 }

@@ -136,7 +136,7 @@ impl<'a> Tour<'a> {
             .recursive(true)
             .mode(0o700)
             .create(&folder)
-            .with_context(|| format!("{} can't be made", folder.display()))?;
+            .with_context(|| format!("{} can't be created", folder.display()))?;
         // A thread that no tour before has begun.
         let ms = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis();
         let agent = ureq::Agent::config_builder()
@@ -367,10 +367,10 @@ impl<'a> Tour<'a> {
 
     fn farewell(&self) -> anyhow::Result<()> {
         self.output.line(&format!(
-            "\nThat was all of it, and it stays up: go on in another terminal. Everything is in {}.\n\
+            "\nThe demo is complete, and the server keeps running: go on in another terminal. All files are in {}.\n\
              $ TOKEN=$(cat {})\n\
              $ curl -s -H \"Authorization: Bearer $TOKEN\" '{}/signatures?limit=5&omit=signature'\n\
-             Ctrl-C stops the server and its database; `sigpersist serve --data-dir {}` goes on with them.",
+             Ctrl-C stops the server and its database; `sigpersist serve --data-dir {}` starts them again.",
             self.data_dir.display(),
             self.folder.join("token").display(),
             self.base,

@@ -44,11 +44,13 @@ fn show(app: &App, output: &Output) -> anyhow::Result<()> {
     lines.extend(keys.ids.next.map(|id| format!("next:    {id}")));
     lines.extend(keys.ids.old.iter().map(|id| format!("old:     {id}")));
     lines.push(format!(
-        "secrets: {}, of which {} are under the current key",
+        "secrets: {}, {} of them encrypted with the current key",
         keys.secrets, keys.under_current
     ));
     if !keys.ids.old.is_empty() {
-        lines.push("A rotation was broken off. To end it: sigpersist master-key rotate".to_owned());
+        lines.push(
+            "A rotation was interrupted. To finish it: sigpersist master-key rotate".to_owned(),
+        );
     }
     output.result(
         &lines.join("\n"),
@@ -85,12 +87,12 @@ impl Rotate {
         let rotated = tenants::rotate_master_key(app, &actor, self.abandon_unreadable, told)?;
         bar.finish_and_clear();
         let mut sentence = format!(
-            "All secrets are under the master key {}, and the old one is out of the file: {} were put under it. Where other machines have copies of the file, copy it there once more.",
+            "All secrets are encrypted with the master key {}, and the old key was removed from the file. Secrets that were re-encrypted: {}. If other machines have copies of the file, copy it there once more.",
             rotated.current, rotated.secrets
         );
         if !rotated.abandoned.is_empty() {
             sentence.push_str(&format!(
-                "\nThe secrets of these keys could not be decrypted and are lost. Revoke them: {}",
+                "\nThe secrets of these keys could not be decrypted and are lost. Revoke the keys: {}",
                 rotated.abandoned.join(", ")
             ));
         }

@@ -146,7 +146,7 @@ fn usage(error: &clap::Error) -> ExitCode {
     }
     let text = match error.kind() {
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand => {
-            "Say what is to be done: `sigpersist --help` tells what there is.".to_owned()
+            "Give a command: `sigpersist --help` lists them.".to_owned()
         }
         _ => error.render().to_string(),
     };

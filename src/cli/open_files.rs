@@ -30,7 +30,7 @@ pub(super) fn make_room(config: &mut Config) -> anyhow::Result<()> {
     if hard < needed {
         let room = hard.saturating_sub(others).max(LEAST);
         warn!(
-            "There is room for {room} connections, not for the {} of http.max_connections: the system lets this process open {hard} files, and {needed} are needed (raise LimitNOFILE of systemd, or ulimit -Hn)",
+            "The limit of open files allows {room} connections, not the {} of http.max_connections: this process may open {hard} files and needs {needed} (raise LimitNOFILE of systemd, or ulimit -Hn)",
             config.http.max_connections
         );
         config.http.max_connections = usize::try_from(room)?;

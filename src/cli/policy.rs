@@ -61,7 +61,7 @@ impl Show {
         if anchors.is_empty() {
             let slug = &self.tenant;
             text.push_str(&format!(
-                "Nobody is trusted, so that no signature passes. Next: sigpersist policy trust {slug} FILE"
+                "No certificate is trusted, so no signature passes. Next: sigpersist policy trust {slug} FILE"
             ));
         } else {
             text.push_str(&table(&anchors));
@@ -82,8 +82,8 @@ pub(super) struct Changes {
     /// `passed`: either format, if every signer passes verification.
     #[arg(long)]
     accept: Option<Accept>,
-    /// Treatment of a signature whose content is elsewhere. `accept`: check as much as is possible without the content.
-    /// `refuse`: refuse it. `needs_content`: accept it only if you send the content along, which is not stored.
+    /// Treatment of a detached signature, whose content is not in it. `accept`: check as much as is possible without the
+    /// content. `refuse`: refuse it. `needs_content`: accept it only if you send the content along, which is not stored.
     #[arg(long)]
     detached: Option<Detached>,
     /// Evidence about revocation. `required`: something must show for each certificate that it was not revoked.
@@ -115,17 +115,17 @@ impl Set {
         };
         let set = policy::update(app, id, &Actor::command_line(), change)?.policy;
         let sentence = format!(
-            "The tenant `{tenant}` accepts {}{}, and records {} verdicts. Whether certificates were revoked must be known {}.",
+            "The tenant `{tenant}` accepts {}{}, and records {} verdicts. Evidence about revocation {}.",
             set.accept.phrase(),
             match set.detached {
                 Detached::Accept => "",
-                Detached::Refuse => ", none of which has its content elsewhere",
-                Detached::NeedsContent => ", which come with their content if that is elsewhere",
+                Detached::Refuse => ", none of them detached",
+                Detached::NeedsContent => ", and detached ones only with their content",
             },
             if set.record_verdicts { "its" } else { "no" },
             match set.revocation {
-                Revocation::IfPresent => "only where something in the signature tells",
-                Revocation::Required => "of each of a chain",
+                Revocation::IfPresent => "counts if the signature has it",
+                Revocation::Required => "is required for each certificate of a chain",
             },
         );
         output.result(&sentence, &json!({ "tenant": tenant, "policy": set }))
@@ -150,7 +150,7 @@ impl Trust {
             let bytes = std::fs::read(file)
                 .with_context(|| format!("The file {} can't be read", file.display()))?;
             let (anchors, _) = policy::add_anchors(app, id, &Actor::command_line(), &bytes)
-                .with_context(|| format!("The file {} was not taken", file.display()))?;
+                .with_context(|| format!("The file {} was not accepted", file.display()))?;
             trusted.extend(anchors);
         }
         let text = format!("`{tenant}` trusts:\n{}", table(&trusted));
@@ -172,7 +172,7 @@ impl Distrust {
         let id = tenants::find(app, &tenant)?.id;
         let removed = policy::remove_anchor(app, id, &Actor::command_line(), sha256)
             .map_err(|error| advise(error, Some(&tenant)))?;
-        let sentence = format!("`{tenant}` trusts the certificate {sha256} no more.");
+        let sentence = format!("`{tenant}` no longer trusts the certificate {sha256}.");
         output.result(&sentence, &facts(&tenant, &[removed]))
     }
 }

@@ -62,7 +62,7 @@ impl Serve {
         drop(starting);
         output.line(&listening_line(&listener)?)?;
         if let Some(watched) = watched {
-            info!(address = %watched.local_addr()?, "Those who watch find /health and /metrics");
+            info!(address = %watched.local_addr()?, "Serving /health and /metrics for monitoring");
             // It answers to the very end.
             drop(runtime.spawn(http::serve_watchers(Arc::clone(&app), watched)));
         }
@@ -106,7 +106,7 @@ async fn bind_for_watchers(address: &str) -> anyhow::Result<TcpListener> {
 fn check_host(address: &str) -> anyhow::Result<()> {
     match address.strip_prefix(':') {
         Some(port) if !port.contains(':') => bail!(
-            "`{address}` says no address to listen on: use `127.0.0.1:{port}` for this machine alone, or `0.0.0.0:{port}` (IPv4) or `[::]:{port}` (IPv6) for all."
+            "`{address}` is a port without an address: use `127.0.0.1:{port}` for this machine only, or `0.0.0.0:{port}` (IPv4) or `[::]:{port}` (IPv6) for all."
         ),
         _ => Ok(()),
     }
@@ -136,7 +136,7 @@ impl Starting {
         let mut signals = Signals::new(runtime)?;
         Ok(Self(runtime.spawn(async move {
             signals.next().await;
-            info!("Told to stop before it was ready");
+            info!("Received a signal to stop before the server was ready");
             exit::at_once(0);
         })))
     }
@@ -173,7 +173,7 @@ impl Signals {
     /// Completes at the first signal.
     pub(super) async fn stop(mut self) {
         self.next().await;
-        info!("Told to stop; finishing the requests in flight");
+        info!("Received a signal to stop; finishing the requests in flight");
         tokio::spawn(async move {
             self.next().await;
             exit::at_once(1);

@@ -100,7 +100,11 @@ fn read_certificates(files: &[PathBuf]) -> anyhow::Result<Vec<Vec<u8>>> {
     for file in files {
         let bytes = read(file)?;
         let found: Vec<_> = certificates(&bytes).collect();
-        ensure!(!found.is_empty(), "{} holds no certificate", file.display());
+        ensure!(
+            !found.is_empty(),
+            "{} contains no certificate",
+            file.display()
+        );
         all.extend(found);
     }
     Ok(all)
@@ -153,7 +157,7 @@ fn signer_lines(lines: &mut Vec<String>, signer: &Signer, indent: &str) {
     let timestamp = signer.timestamp.flatten();
     let proves = match &signer.verdict {
         Some(verdict) if verdict.proven_time_ms.is_none() => {
-            " (proves nothing: it is not of this signature, or of nobody who is trusted)"
+            " (proves nothing: it is for another signature, or its authority is not trusted)"
         }
         _ => "",
     };
@@ -172,10 +176,7 @@ fn signer_lines(lines: &mut Vec<String>, signer: &Signer, indent: &str) {
             Basis::Claimed => "which the signer claims and nothing proves",
             Basis::Now => "the time of the verification",
         };
-        line(
-            "judged for",
-            judged.map(|time| format!("{time}, {judged_by}")),
-        );
+        line("as of", judged.map(|time| format!("{time}, {judged_by}")));
         line(
             "trusted",
             verdict
@@ -194,10 +195,7 @@ fn signer_lines(lines: &mut Vec<String>, signer: &Signer, indent: &str) {
         if let Some(apart) = &verdict.apart_from_content {
             let why = apart.sub_indication.map(|why| format!(" ({why})"));
             let why = why.unwrap_or_default();
-            let otherwise = format!(
-                "{}{why} if the content is what was signed",
-                apart.indication
-            );
+            let otherwise = format!("{}{why} if the content is the signed one", apart.indication);
             line("otherwise", Some(otherwise));
         }
     }

@@ -47,47 +47,46 @@ pub(super) fn advise(error: Error, tenant: Option<&str>) -> anyhow::Error {
     let of_tenant = of_tenant.as_deref().unwrap_or_default();
     let slug = tenant.unwrap_or("TENANT");
     let advice = match &error {
-        Error::NotFound(Noun::Tenant) => {
-            "`sigpersist tenant list` shows those that there are".to_owned()
-        }
+        Error::NotFound(Noun::Tenant) => "`sigpersist tenant list` shows all tenants".to_owned(),
         Error::NotFound(Noun::Plugin) => {
-            format!("`sigpersist plugin list{of_tenant}` shows those that there are")
+            format!("`sigpersist plugin list{of_tenant}` shows all plugins")
         }
         Error::NotFound(Noun::Revision) => {
-            format!("`sigpersist plugin show NAME{of_tenant}` shows those that there are")
+            format!("`sigpersist plugin show NAME{of_tenant}` shows all revisions")
         }
         Error::NotFound(Noun::Hook) => {
-            format!("`sigpersist hook list {slug}` shows those that there are")
+            format!("`sigpersist hook list {slug}` shows all hooks")
         }
         Error::NotFound(Noun::Binding) => {
             format!(
-                "`sigpersist hook show {slug} NAME` shows the hook's present number; a hook's first binding has none before it"
+                "`sigpersist hook show {slug} NAME` shows the hook's number; the first binding has no previous one"
             )
         }
         Error::NotFound(Noun::Key) => {
-            format!("`sigpersist key list {slug}` shows those that there are")
+            format!("`sigpersist key list {slug}` shows all keys")
         }
         Error::NotFound(Noun::TrustAnchor) => {
-            format!("`sigpersist policy show {slug}` shows those that there are")
+            format!("`sigpersist policy show {slug}` shows all trusted certificates")
         }
         Error::NotFound(Noun::Decision) => {
-            format!("`sigpersist decision list {slug}` shows those that are kept")
+            format!("`sigpersist decision list {slug}` shows the recorded ones")
         }
         Error::PreconditionFailed { current_version: 0 } => {
             let sentence = format!(
-                "Nothing was changed: there is no such hook now. `sigpersist hook list {slug}` shows those that there are."
+                "Nothing was changed: the hook does not exist. `sigpersist hook list {slug}` shows all hooks."
             );
             return Advised { sentence, error }.into();
         }
         Error::PreconditionFailed { current_version } => {
             let sentence = format!(
-                "Nothing was changed: the hook's number is {current_version} now. Look at it with `sigpersist hook show {slug} NAME`, and decide anew."
+                "Nothing was changed: the hook's number is now {current_version}. Look at it with `sigpersist hook show {slug} NAME`, then decide again."
             );
             return Advised { sentence, error }.into();
         }
-        Error::SettingsRefused(_) => "mend the settings and try again".to_owned(),
+        Error::SettingsRefused(_) => "fix the settings and try again".to_owned(),
         Error::SignatureNotFound => {
-            "a delete is tried on what is stored: give the `document` and `thread` of a stored one, or its `cms`".to_owned()
+            "to try a delete, give the `document` and `thread` of a stored signature, or its `cms`"
+                .to_owned()
         }
         _ => return error.into(),
     };

@@ -79,7 +79,7 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
         Ok(number) if seconds_each > 0 => {
             Ok(Duration::from_secs(number.saturating_mul(seconds_each)))
         }
-        _ => Err("a time is a whole number and s, m, h or d, such as 1h".to_owned()),
+        _ => Err("a duration is a whole number followed by s, m, h or d, such as 1h".to_owned()),
     }
 }
 

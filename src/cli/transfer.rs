@@ -100,7 +100,7 @@ impl Export {
         let tenant = tenants::find(app, &self.tenant)?;
         ensure!(
             self.keys || self.passphrase.passphrase_file.is_none(),
-            "A passphrase encrypts keys, and they are exported with --keys only."
+            "A passphrase encrypts exported keys: give --keys, too."
         );
         let with_keys = self.keys || self.keys_for.is_some();
         let keys = match &self.keys_for {
@@ -135,10 +135,11 @@ impl Export {
         let file = self.output.display();
         let mut sentence = format!("Exported `{}` to {file}: {}.", tenant.slug, told(&counts));
         if !with_keys {
-            sentence.push_str(" Its keys stay here; --keys or --keys-for takes them along.");
+            sentence
+                .push_str(" Its keys were not exported; use --keys or --keys-for to export them.");
         }
         for fault in &faults {
-            sentence.push_str(&format!("\n    A fault came along: {fault}."));
+            sentence.push_str(&format!("\n    Exported with a fault: {fault}."));
         }
         output.result(
             &sentence,
@@ -190,7 +191,10 @@ fn told(counts: &Counts) -> String {
         parts.push(format!("{} keys", counts.keys));
     }
     if counts.judgements > 0 {
-        parts.push(format!("what hooks decided {} times", counts.judgements));
+        parts.push(format!(
+            "decisions of hooks about {} saves and deletes",
+            counts.judgements
+        ));
     }
     parts.join(", ")
 }
@@ -244,7 +248,7 @@ impl Import {
         )?;
         if imported.suspended {
             bail!(
-                "`{slug}` is suspended, since hooks are missing that refuse what is not allowed: {}. Upload their plugins and import again, or let it go without them: sigpersist tenant resume {slug} --incomplete",
+                "`{slug}` is suspended because these enforcing hooks are missing: {}. Upload their plugins and import again, or resume it without them: sigpersist tenant resume {slug} --incomplete",
                 imported.missing_hooks.join(", ")
             );
         }
@@ -252,7 +256,7 @@ impl Import {
             return Ok(());
         }
         bail!(
-            "not all of the file was imported: {} threads are others here, and {} other things were left out",
+            "the file was only partly imported: {} threads are different here, and {} other items were left out",
             imported.conflicts,
             imported.left_out
         );
@@ -267,7 +271,7 @@ impl Import {
 
 fn sentence(slug: &str, imported: &Imported) -> String {
     let mut text = format!(
-        "Imported into `{slug}`: {} new threads, {} new versions, {} hooks, {} revisions of plugins, {} keys, {} events of its audit trail; {} versions were there already.",
+        "Imported into `{slug}`: {} new threads, {} new versions, {} hooks, {} revisions of plugins, {} keys, {} events of its audit trail; {} versions already existed.",
         imported.new_threads,
         imported.new_versions,
         imported.new_hooks,

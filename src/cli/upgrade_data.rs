@@ -30,7 +30,7 @@ impl UpgradeData {
     pub(super) fn run(self, config: Config, output: &Output) -> anyhow::Result<()> {
         ensure!(
             config.database_url.is_none(),
-            "A database URL is set, and this command is about the embedded database. Upgrade a Postgres of yours by its own means."
+            "A database URL is set, but this command upgrades only the embedded database. Upgrade your own Postgres with its own tools."
         );
         let data_dir = app::data_dir(&config);
         let begun = Upgrade::begin(&data_dir, self.from.as_deref(), self.to.as_deref())?;
@@ -39,7 +39,7 @@ impl UpgradeData {
             Begun::NothingToDo(major) => {
                 return output.result(
                     &format!(
-                        "The data directory is of Postgres {major}, and no newer one is on this machine: there is nothing to do."
+                        "The data directory is of Postgres {major}, and this machine has no newer one: there is nothing to do."
                     ),
                     &json!({ "upgraded": false, "from": major.to_string() }),
                 );
@@ -69,21 +69,20 @@ impl UpgradeData {
         let (files, old) = (quoted(&data_dir.join("postgres")), quoted(&kept));
         let new = quoted(&data_dir.join("postgres.left"));
         let mut sentence = format!(
-            "The data directory {} is of Postgres {to} now. The old database is kept as it was, in {}. Settings that were changed by \
-             hand in its postgresql.conf or by ALTER SYSTEM are not taken over.\n\
-             When you are content with the new one:  rm -r {old}\n\
+            "The data directory {} is now of Postgres {to}. The old database is kept unchanged in {}. Settings that were changed by hand in its postgresql.conf or by ALTER SYSTEM were not copied.\n\
+             When you no longer need the old database:  rm -r {old}\n\
              To go back, which loses what is saved from now on, stop the server and:  mv {files} {new} && mv {old} {files}",
             data_dir.display(),
             kept.display()
         );
         if !will_be_found {
             sentence.push_str(&format!(
-                "\nThe programs in {to_folder} are not where Sigpersist looks for them: put that folder into PATH wherever you run it."
+                "\nThe programs in {to_folder} are not where Sigpersist looks for them: add that folder to PATH wherever you run it."
             ));
         }
         if broken > 0 {
             sentence.push_str(
-                "\nThe audit trail was taken over as it was, and it was not whole before: see `sigpersist audit verify --all`.",
+                "\nThe audit trail was copied as it was; it was not intact before: see `sigpersist audit verify --all`.",
             );
         }
         output.result(

@@ -8,7 +8,7 @@ use super::table::Table;
 /// Decisions of one save or delete: a line for each hook, then all that it said.
 pub(super) fn table(decisions: &[Decision]) -> String {
     if decisions.is_empty() {
-        return "No hook judges this.".to_owned();
+        return "No hook runs on this operation.".to_owned();
     }
     let mut table = Table::new(&["hook", "mode", "verdict", "tags", "fuel", "KiB", "µs"]);
     let mut said = String::new();
@@ -66,7 +66,7 @@ pub(super) fn sentences(decision: &Decision) -> Vec<String> {
         lines.push(format!("failed: {failure}"));
     }
     if decision.differs == Some(true) {
-        lines.push("decides otherwise than the hook itself".to_owned());
+        lines.push("decides differently from the hook itself".to_owned());
     }
     let warnings = decision.warnings.iter();
     lines.extend(warnings.map(|warning| format!("warning: {warning}")));

@@ -120,7 +120,7 @@ fn set(
         .is_some_and(|(section, _)| known.contains_key(section))
     {
         bail!(
-            "There is no setting for the environment variable {variable}; see sigpersist.toml for all of them."
+            "There is no setting for the environment variable {variable}; sigpersist.toml lists all settings."
         );
     } else {
         // Not a setting: for example, Kubernetes sets SIGPERSIST_SERVICE_HOST for a service named `sigpersist`.

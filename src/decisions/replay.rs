@@ -38,7 +38,7 @@ pub fn replay(app: &App, tenant: TenantId, id: DecisionId) -> Result<Replay> {
     let decision = &recorded.decision;
     if decision.microseconds == 0 {
         return Err(Error::InputGone(
-            "the hook was set aside then, and did not run",
+            "the hook was quarantined then and did not run",
         ));
     }
     let binding = app
@@ -86,9 +86,9 @@ pub fn replay(app: &App, tenant: TenantId, id: DecisionId) -> Result<Replay> {
     };
     if judged.lacks_verdicts {
         return Err(Error::InputGone(if left_out {
-            "what its hooks were told of whether signatures hold was too much to be recorded"
+            "the verdicts on signatures that its hooks were given were too large to be recorded"
         } else {
-            "the hook asks whether signatures hold, which it had not asked then"
+            "the hook asks now whether signatures are valid, but did not ask then"
         }));
     }
     let mut replayed = judged

@@ -75,7 +75,7 @@ async fn clear(app: &Arc<App>) {
     if cleared > 0 {
         info!(
             cleared,
-            days, "Cleared decisions that are older than they are kept"
+            days, "Cleared decisions that are older than the retention period"
         );
     }
 }

@@ -148,11 +148,12 @@ pub(super) fn list(call: Call) -> Result<Reply> {
         (None, Some(slug), false) => EventOwner::Named(slug),
         (Some(own), None, false) => EventOwner::Tenants(own.clone()),
         (_, Some(_), _) => {
-            let message = "`tenant` is for tokens of the platform that name no tenant otherwise.";
+            let message =
+                "Only a token of the platform that names no other tenant can use `tenant`.";
             return Err(Error::invalid("tenant", message));
         }
         (_, None, true) => {
-            let message = "`platform` is for tokens of the platform that name no tenant.";
+            let message = "Only a token of the platform that names no tenant can use `platform`.";
             return Err(Error::invalid("platform", message));
         }
     };

@@ -120,7 +120,9 @@ impl Body {
             Some(Ok(part)) => Ok(Some(part)),
             Some(Err(_)) => {
                 self.at_end = true;
-                Err(Error::MalformedJson("it was broken off".to_owned()))
+                Err(Error::MalformedJson(
+                    "it was cut off before its end".to_owned(),
+                ))
             }
             None => {
                 self.at_end = true;

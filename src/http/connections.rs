@@ -64,7 +64,7 @@ pub(super) async fn accept<F>(
             let (stream, address) = match accepted {
                 Ok(accepted) => accepted,
                 Err(cause) => {
-                    warn!(%cause, "No connection could be accepted; trying again");
+                    warn!(%cause, "Accepting a connection failed; trying again");
                     tokio::time::sleep(REST).await;
                     continue;
                 }

@@ -212,7 +212,7 @@ pub(super) fn list(call: Call) -> Result<Reply> {
         until: time_of(&parameters, "until")?,
     };
     if filter.thread.is_some() && filter.document.is_none() {
-        let message = "`thread` is of a `document`: name both.";
+        let message = "To filter by `thread`, also give its `document`.";
         return Err(Error::invalid("thread", message));
     }
     let most = u32::try_from(MAX_LIMIT).map_err(Error::internal)?;
@@ -266,7 +266,7 @@ struct ReplayContent {
     path = "/hooks/decisions/{id}/replay",
     operation_id = "replay_decision",
     responses(
-        (status = 200, description = "Both decisions", body = Envelope<ReplayContent>),
+        (status = 200, description = "The recorded decision and the new one", body = Envelope<ReplayContent>),
         (status = 404, description = "decision_not_found"),
         (status = 410, description = "input_gone"),
         (status = 422, description = "refused"),

@@ -98,7 +98,7 @@ pub(super) struct SignatureNotAcceptedDetails {
     /// The detected format of the signature.
     format: Format,
     /// A sentence that says why it is not accepted; null if it is of another format.
-    #[schema(example = "The signature does not hold under the signer's key.")]
+    #[schema(example = "The signature does not verify under the signer's key.")]
     problem: Option<String>,
     /// The signers and countersigners, if the signature was verified; at most 50.
     signers: Vec<RefusedSigner>,

@@ -44,14 +44,16 @@ pub(super) fn read_form<'a, T: Deserialize<'a>>(
     if let Some(name) = first_in_query(query)? {
         return Err(Error::invalid(
             &name,
-            format!("There is no parameter `{name}` here: this request is told by its body alone."),
+            format!(
+                "There is no parameter `{name}`: this request takes its input from the body only."
+            ),
         ));
     }
     check_content_type(headers)?;
     if holds_nul(body) {
         return Err(Error::InvalidParameter {
             field: String::new(),
-            message: "The request must not hold the character U+0000.".to_owned(),
+            message: "The request must not contain the character U+0000.".to_owned(),
         });
     }
     let mut shape = Shape::of(body);
@@ -75,8 +77,8 @@ fn refusal(field: String, error: &serde_json::Error) -> Error {
     let words = words.split(" at line ").next().unwrap_or_default();
     Error::InvalidParameter {
         message: match field.as_str() {
-            "" => format!("The request is not as it should be: {words}."),
-            field => format!("`{field}` is not as it should be: {words}."),
+            "" => format!("The request is not valid: {words}."),
+            field => format!("`{field}` is not valid: {words}."),
         },
         field,
     }
@@ -110,7 +112,7 @@ impl Shape {
         self.left = left.ok_or_else(|| {
             let most = self.most;
             E::custom(format_args!(
-                "it has too many values for its size, of which {most} are allowed"
+                "it has too many values for its size; {most} are allowed"
             ))
         })?;
         Ok(())
@@ -155,7 +157,7 @@ impl<'de> Visitor<'de> for &mut Shape {
     fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<(), E> {
         if text.len() > MAX_TEXT_BYTES && !self.may_be_long && !self.is_in_settings {
             return Err(E::custom(format_args!(
-                "it has a text of {} bytes where at most {MAX_TEXT_BYTES} are allowed",
+                "it has a text of {} bytes; at most {MAX_TEXT_BYTES} are allowed",
                 text.len()
             )));
         }
@@ -201,7 +203,7 @@ impl Visitor<'_> for Name<'_> {
     fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<(), E> {
         if name.len() > MAX_NAME_BYTES {
             return Err(E::custom(format_args!(
-                "it has a member whose name has {} bytes, of which {MAX_NAME_BYTES} are allowed",
+                "it has a member with a name of {} bytes; at most {MAX_NAME_BYTES} are allowed",
                 name.len()
             )));
         }

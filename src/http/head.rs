@@ -29,11 +29,11 @@ impl Fault {
         Error::MalformedRequest(match self {
             Self::Target => "its target must be a path, as in `GET /signatures HTTP/1.1`",
             Self::ForeignTarget => {
-                "its target is of another server than its `Host`; this server is no proxy"
+                "its target names another server than its `Host` header; this server is not a proxy"
             }
             Self::NoHost => "it has no `Host` header",
             Self::Hosts => "it has more than one `Host` header",
-            Self::Host => "its `Host` header is no name or address with an optional port",
+            Self::Host => "its `Host` header is not a name or address with an optional port",
             Self::Method => {
                 return Error::MethodNotAllowed {
                     allowed: METHODS.to_vec(),

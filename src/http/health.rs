@@ -26,7 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
     path = "/health/live",
     operation_id = "get_liveness",
     responses(
-        (status = 200, description = "It lives", body = Envelope<Live>),
+        (status = 200, description = "The server is alive", body = Envelope<Live>),
     )
 )]
 pub(super) fn live(call: Call) -> Result<Reply> {
@@ -40,7 +40,7 @@ pub(super) fn live(call: Call) -> Result<Reply> {
     path = "/health/ready",
     operation_id = "get_readiness",
     responses(
-        (status = 200, description = "It can", body = Envelope<Ready>),
+        (status = 200, description = "The server is ready", body = Envelope<Ready>),
         (status = 503, description = "not_ready"),
     )
 )]
@@ -63,7 +63,7 @@ fn stored(app: &App) -> Vec<(String, i64)> {
         .name("usage".to_owned())
         .spawn(move || drop(tell.send(store.usage_most(MAX_TENANTS))));
     if let Err(cause) = asking {
-        warn!(%cause, "There is no thread to ask what is stored");
+        warn!(%cause, "A thread that reads the stored bytes of tenants could not be started");
     }
     match told.recv_timeout(PATIENCE) {
         Ok(Ok(stored)) => stored,
@@ -77,7 +77,7 @@ fn stored(app: &App) -> Vec<(String, i64)> {
     path = "/metrics",
     operation_id = "get_metrics",
     responses(
-        (status = 200, description = "Samples", body = String, content_type = "text/plain", example = "sigpersist_ready 1"),
+        (status = 200, description = "The metrics", body = String, content_type = "text/plain", example = "sigpersist_ready 1"),
     )
 )]
 pub(super) fn metrics(call: Call) -> Result<Reply> {

@@ -146,7 +146,7 @@ fn all(hooks: Vec<Hook>) -> Result<Reply> {
     path = "/hooks",
     operation_id = "list_hooks",
     responses(
-        (status = 200, description = "All of them", body = Envelope<HooksContent>),
+        (status = 200, description = "The tenant's hooks", body = Envelope<HooksContent>),
     )
 )]
 pub(super) fn list(call: Call) -> Result<Reply> {
@@ -184,13 +184,13 @@ pub(super) fn get(call: Call) -> Result<Reply> {
     responses(
         (
             status = 201,
-            description = "The hook was made",
+            description = "The hook was created",
             body = Envelope<OneHook>,
             headers(("etag" = BindingTag), ("location" = Location)),
         ),
         (
             status = 200,
-            description = "The hook is as it is asked for",
+            description = "The hook was changed, or was like this already",
             body = Envelope<OneHook>,
             headers(("etag" = BindingTag)),
         ),
@@ -298,7 +298,7 @@ struct Order {
     operation_id = "reorder_hooks",
     request_body = Order,
     responses(
-        (status = 200, description = "All of them in their new order", body = Envelope<HooksContent>),
+        (status = 200, description = "All hooks in their new order", body = Envelope<HooksContent>),
         (status = 404, description = "hook_not_found"),
         (status = 422, description = "refused"),
     )

@@ -158,7 +158,7 @@ struct AddForm {
     request_body = AddForm,
     responses(
         (status = 201, description = "The key was added", body = Envelope<OneKey<'_>>, headers(("location" = Location))),
-        (status = 200, description = "The key was there already", body = Envelope<OneKey<'_>>),
+        (status = 200, description = "The key already exists", body = Envelope<OneKey<'_>>),
         (status = 409, description = "key_exists"),
         (status = 422, description = "refused"),
     )
@@ -170,7 +170,7 @@ pub(super) fn add(call: Call) -> Result<Reply> {
         Some(Value::String(pem)) => Some(GivenKey::Pem(pem)),
         Some(jwk @ Value::Object(_)) => Some(GivenKey::Jwk(jwk)),
         Some(_) => {
-            let message = "`public_key` is PEM as text, or a JSON Web Key as an object.";
+            let message = "`public_key` must be PEM as text, or a JSON Web Key as an object.";
             return Err(Error::invalid("public_key", message));
         }
     };

@@ -15,7 +15,7 @@ pub(super) fn digest(segment: &str) -> Result<Digest> {
         .parse()
         .map_err(|message: String| Error::InvalidParameter {
             field: String::new(),
-            message: format!("The path names nothing: {message}."),
+            message: format!("The path is not valid: {message}."),
         })
 }
 

@@ -269,7 +269,7 @@ fn decode(text: &str) -> Result<Cow<'_, str>> {
     };
     decoded.map_err(|_| Error::InvalidParameter {
         field: String::new(),
-        message: "The query string holds bytes that are not UTF-8.".to_owned(),
+        message: "The query string contains bytes that are not UTF-8.".to_owned(),
     })
 }
 
@@ -317,7 +317,7 @@ fn read_json<'a>(
                 return Ok((name, Given::Json(value)));
             };
             let text = json_text::unescaped(string).ok_or_else(|| {
-                Error::MalformedJson(format!("`{name}` holds half of a surrogate pair"))
+                Error::MalformedJson(format!("`{name}` contains half of a surrogate pair"))
             })?;
             Ok((name, Given::Text(text)))
         })

@@ -163,7 +163,7 @@ impl Taken {
         {
             self.warned_at = Some(Instant::now());
             warn!(
-                "Connections are refused, since their peer has as many with requests under way as one may have; raise http.max_connections_per_peer if it is a proxy"
+                "Connections were refused: their peer has the maximum number of connections with requests under way; raise http.max_connections_per_peer if it is a proxy"
             );
         }
     }

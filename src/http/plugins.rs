@@ -124,7 +124,7 @@ struct OneRevision {
     path = "/plugins",
     operation_id = "list_plugins",
     responses(
-        (status = 200, description = "All of them", body = Envelope<PluginsContent>),
+        (status = 200, description = "The plugins", body = Envelope<PluginsContent>),
     )
 )]
 pub(super) fn list(call: Call) -> Result<Reply> {
@@ -189,13 +189,13 @@ struct Upload<'a> {
     responses(
         (
             status = 201,
-            description = "It is the newest revision now",
+            description = "The component is the newest revision now",
             body = Envelope<OneRevision>,
             headers(("etag" = RevisionTag), ("location" = Location)),
         ),
         (
             status = 200,
-            description = "It was the newest revision before",
+            description = "The component was the newest revision already",
             body = Envelope<OneRevision>,
             headers(("etag" = RevisionTag)),
         ),
@@ -241,7 +241,7 @@ pub(super) fn put(mut call: Call) -> Result<Reply> {
     path = "/plugins/{name}/revisions",
     operation_id = "list_revisions",
     responses(
-        (status = 200, description = "All of them", body = Envelope<RevisionsContent>),
+        (status = 200, description = "The revisions, newest first", body = Envelope<RevisionsContent>),
         (status = 404, description = "plugin_not_found"),
     )
 )]

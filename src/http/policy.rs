@@ -53,7 +53,7 @@ pub(super) fn get(call: Call) -> Result<Reply> {
 struct PolicyForm {
     /// Condition for saving a signature.
     accept: Option<Accept>,
-    /// Treatment of signatures whose content is elsewhere.
+    /// Treatment of detached signatures, whose content is not in them.
     detached: Option<Detached>,
     /// Required evidence about the revocation of certificates.
     revocation: Option<Revocation>,
@@ -69,7 +69,7 @@ struct PolicyForm {
     operation_id = "update_policy",
     request_body = PolicyForm,
     responses(
-        (status = 200, description = "The policy in force from now on", body = Envelope<PolicyContent>),
+        (status = 200, description = "The new policy", body = Envelope<PolicyContent>),
     )
 )]
 pub(super) fn update(call: Call) -> Result<Reply> {
@@ -147,7 +147,7 @@ impl From<Vec<TrustAnchor>> for AnchorsContent {
     path = "/trust-anchors",
     operation_id = "list_trust_anchors",
     responses(
-        (status = 200, description = "All of them", body = Envelope<AnchorsContent>),
+        (status = 200, description = "The trusted certificates", body = Envelope<AnchorsContent>),
     )
 )]
 pub(super) fn anchors(call: Call) -> Result<Reply> {
@@ -171,8 +171,8 @@ struct AddForm {
     operation_id = "add_trust_anchors",
     request_body = AddForm,
     responses(
-        (status = 201, description = "They are trusted from now on", body = Envelope<AnchorsContent>),
-        (status = 200, description = "All of them were trusted before", body = Envelope<AnchorsContent>),
+        (status = 201, description = "The certificates are trusted now", body = Envelope<AnchorsContent>),
+        (status = 200, description = "All these certificates were trusted already", body = Envelope<AnchorsContent>),
         (status = 422, description = "refused"),
     )
 )]

@@ -143,7 +143,7 @@ impl OneContent {
     operation_id = "get_signature",
     responses(
         (status = 200, description = "The version", body = Envelope<OneContent>, headers(("etag" = VersionTag))),
-        (status = 304, description = "The client has this version already"),
+        (status = 304, description = "You have this version already"),
         (status = 404, description = "signature_not_found"),
     )
 )]
@@ -202,7 +202,7 @@ pub(super) fn get(call: Call) -> Result<Reply> {
         ),
         (
             status = 200,
-            description = "This very version was saved before",
+            description = "This version was saved already",
             body = Envelope<OneContent>,
             headers(("etag" = VersionTag)),
         ),
@@ -434,7 +434,7 @@ fn filter(parameters: &Parameters<'_>) -> Result<ListFilter> {
     if thread.is_some() && chain.is_some() && thread != chain {
         return Err(Error::invalid(
             "chain",
-            "`chain` and `thread` are the same, but are given with different values.",
+            "`chain` and `thread` mean the same, but have different values: give only one.",
         ));
     }
     let all_tags = match parameters.text("tags_match")? {

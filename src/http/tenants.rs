@@ -100,8 +100,12 @@ pub(super) fn list(call: Call) -> Result<Reply> {
     let parameters = call.parameters()?;
     let after = parameters.text("cursor")?;
     if let Some(after) = after {
-        check_slug("tenant", after)
-            .map_err(|_| Error::invalid("cursor", "`cursor` is no cursor of this list."))?;
+        check_slug("tenant", after).map_err(|_| {
+            Error::invalid(
+                "cursor",
+                "`cursor` must be the `next` of an earlier answer.",
+            )
+        })?;
     }
     let filter = TenantFilter {
         state: parsed(&parameters, "state")?,
@@ -150,7 +154,7 @@ struct CreateForm {
             body = Envelope<OneTenant>,
             headers(("location" = Location)),
         ),
-        (status = 200, description = "The tenant was there already", body = Envelope<OneTenant>),
+        (status = 200, description = "The tenant already exists", body = Envelope<OneTenant>),
         (status = 409, description = "tenant_exists, tenant_deleting"),
         (status = 422, description = "refused"),
     )
@@ -235,7 +239,7 @@ pub(super) fn update(call: Call) -> Result<Reply> {
     path = "/tenants/{name}",
     operation_id = "delete_tenant",
     responses(
-        (status = 202, description = "It will be removed", body = Envelope<OneTenant>),
+        (status = 202, description = "The tenant is suspended and will be removed", body = Envelope<OneTenant>),
         (status = 404, description = "tenant_not_found"),
     )
 )]
@@ -300,7 +304,7 @@ struct UsageContent {
     path = "/usage",
     operation_id = "get_usage",
     responses(
-        (status = 200, description = "What it uses", body = Envelope<UsageContent>),
+        (status = 200, description = "The usage of the tenant", body = Envelope<UsageContent>),
     )
 )]
 pub(super) fn usage(call: Call) -> Result<Reply> {

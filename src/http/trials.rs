@@ -28,7 +28,7 @@ struct EvaluationContent {
     operation_id = "evaluate_hooks",
     request_body = EvaluateRequest,
     responses(
-        (status = 200, description = "What would have become of it", body = Envelope<EvaluationContent>),
+        (status = 200, description = "The outcome that the request would have", body = Envelope<EvaluationContent>),
         (status = 404, description = "plugin_not_found, revision_not_found, hook_not_found, signature_not_found"),
         (status = 422, description = "refused, settings_refused"),
     )
@@ -58,7 +58,7 @@ struct BacktestContent {
     operation_id = "backtest_hook",
     request_body = BacktestRequest,
     responses(
-        (status = 200, description = "What would come out otherwise", body = Envelope<BacktestContent>),
+        (status = 200, description = "The decisions that would change", body = Envelope<BacktestContent>),
         (status = 404, description = "plugin_not_found, revision_not_found, hook_not_found"),
         (status = 422, description = "refused, settings_refused"),
     )

@@ -33,7 +33,7 @@ struct InspectionContent {
     path = "/inspect",
     operation_id = "inspect",
     responses(
-        (status = 200, description = "What it says of itself", body = Envelope<InspectionContent>),
+        (status = 200, description = "The contents of the signature", body = Envelope<InspectionContent>),
     )
 )]
 pub(super) fn inspect(call: Call) -> Result<Reply> {
@@ -48,7 +48,7 @@ pub(super) fn inspect(call: Call) -> Result<Reply> {
     responses(
         (
             status = 200,
-            description = "What it says of itself, and whether it holds",
+            description = "The contents of the signature, and its verification",
             body = Envelope<InspectionContent>,
         ),
     )

@@ -319,7 +319,7 @@ fn check_room(app: &App, tenant: TenantId) -> Result<()> {
         return Ok(());
     }
     Err(Error::refused(format!(
-        "The tenant has {most} hooks, the most that it may have (hooks.max_hooks_per_tenant)."
+        "The tenant has {most} hooks already, the maximum (hooks.max_hooks_per_tenant)."
     )))
 }
 
@@ -327,7 +327,7 @@ fn check_name(name: &str) -> Result<()> {
     check_slug("hook", name)?;
     if RESERVED_HOOK_NAMES.contains(&name) {
         return Err(Error::refused(format!(
-            "A hook can't be called `{name}`, since paths of the API mean something else by it."
+            "`{name}` is reserved by the API; choose another name for the hook."
         )));
     }
     Ok(())

@@ -106,7 +106,7 @@ pub fn candidate(
     if !settings.is_object() {
         return Err(Error::InvalidParameter {
             field: pointer.to_owned(),
-            message: "A hook's settings are a JSON object.".to_owned(),
+            message: "A hook's settings must be a JSON object.".to_owned(),
         });
     }
     let text = settings.to_string();

@@ -65,7 +65,7 @@ fn bound(app: &App, tenant: TenantId, hook: Hook) -> Result<Bound> {
     };
     let set_aside = hook.quarantine.map(|quarantine| {
         format!(
-            "it is set aside since {} and not asked until it is released: {}",
+            "it has been quarantined since {} and does not run until you release it: {}",
             quarantine.since.format("%Y-%m-%d %H:%M:%S"),
             quarantine.reason
         )

@@ -26,7 +26,7 @@ fn make_ready(app: &Weak<App>) {
     let revisions = match bound(app) {
         Ok(revisions) => revisions,
         Err(error) => {
-            warn!(cause = %error, "The plugins of hooks can't be made ready; each will be when it is first needed");
+            warn!(cause = %error, "Hooks could not be listed to preload their plugins; each plugin is loaded when it is first needed");
             return;
         }
     };
@@ -36,7 +36,7 @@ fn make_ready(app: &Weak<App>) {
         match load(&app, None, plugin_id, sha256) {
             Ok(_) => ready += 1,
             Err(error) => {
-                warn!(revision = %sha256, cause = %error, "A plugin can't be made ready ahead");
+                warn!(revision = %sha256, cause = %error, "A plugin could not be preloaded");
             }
         }
     }

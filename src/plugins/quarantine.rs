@@ -36,11 +36,11 @@ pub fn set_aside(app: &App, tenant: TenantId, slug: &str, sick: &[FailingHook]) 
         {
             Ok(true) => {
                 metrics::hook_set_aside();
-                error!(tenant = slug, %hook, reason, "A hook is set aside because it keeps failing; release it when it is mended");
+                error!(tenant = slug, %hook, reason, "A hook is quarantined because it keeps failing; release it when it is fixed");
             }
             Ok(false) => {}
             Err(cause) => {
-                error!(tenant = slug, %hook, %cause, "A hook that keeps failing could not be set aside");
+                error!(tenant = slug, %hook, %cause, "A hook that keeps failing could not be quarantined");
             }
         }
     }

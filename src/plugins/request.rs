@@ -163,7 +163,7 @@ pub(super) fn check(
                 return Err(Error::invalid(
                     "operations",
                     format!(
-                        "`operations` must be what the plugin judges; it exports {}.",
+                        "`operations` must be supported by the plugin; it exports {}.",
                         active.revision.exports.join(", ")
                     ),
                 ));

@@ -44,7 +44,7 @@ pub fn add_anchors(
     file: &[u8],
 ) -> Result<(Vec<TrustAnchor>, bool)> {
     let given = read_anchors(file, Utc::now()).ok_or_else(|| {
-        let message = "There is no certificate in it, or something beside certificates that is none, such as a key: `pem` holds the certificates that are to be trusted, in PEM.";
+        let message = "`pem` must contain the certificates to trust, in PEM, and nothing else, such as a key.";
         Error::invalid("pem", message)
     })?;
     let event = |anchor: &TrustAnchor| event(tenant, actor, anchor);
@@ -53,7 +53,7 @@ pub fn add_anchors(
         .anchor_insert(tenant, &given, MAX_ANCHORS, event)?
         .ok_or_else(|| {
             Error::refused(format!(
-                "A tenant trusts {MAX_ANCHORS} certificates at most: remove some, or trust who issued them instead."
+                "A tenant can trust {MAX_ANCHORS} certificates at most: remove some, or trust their issuers instead."
             ))
         })?;
     let all = anchors(app, tenant)?.into_iter();

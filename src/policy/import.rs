@@ -32,7 +32,7 @@ pub fn import(
     }
     let present = in_force(app, tenant)?.policy;
     if present != line.policy && present != Policy::default() {
-        return Ok(Err("another one is set here".to_owned()));
+        return Ok(Err("another policy is set here".to_owned()));
     }
     let event = |anchor: &_| event(tenant, actor, anchor);
     let Some(added) = app
@@ -40,7 +40,7 @@ pub fn import(
         .anchor_insert(tenant, &anchors, MAX_ANCHORS, event)?
     else {
         return Ok(Err(
-            "with its certificates too many would be trusted".to_owned()
+            "the tenant would trust too many certificates".to_owned()
         ));
     };
     update(app, tenant, actor, line.policy.into())?;

@@ -59,7 +59,7 @@ struct Examined<'a> {
     has_content: bool,
 }
 
-const OTHER_CONTENT: &str = "What came along as `content` is not what was signed.";
+const OTHER_CONTENT: &str = "The `content` that you sent is not the signed content.";
 
 /// The reason why a draft is refused.
 enum Refusal {
@@ -112,9 +112,9 @@ impl Examined<'_> {
             return Ok(());
         }
         let sentence = match self.policy.detached {
-            Detached::Refuse => "It accepts none whose content is elsewhere.",
+            Detached::Refuse => "Detached signatures are not accepted.",
             Detached::NeedsContent if !self.has_content => {
-                "The content of this one is elsewhere: send it along as `content`, which is not stored."
+                "This signature is detached: send its content, too, as `content`, which is not stored."
             }
             Detached::Accept | Detached::NeedsContent => return Ok(()),
         };
@@ -163,7 +163,7 @@ impl Examined<'_> {
                 let of = signers.len();
                 let are = if number == 1 { "is" } else { "are" };
                 Some(format!(
-                    "Of the {of} who signed this one, {number} {are} not accepted: `details.signers` says why."
+                    "{number} of its {of} signers {are} not accepted: `details.signers` says why."
                 ))
             }
         };

@@ -346,7 +346,7 @@ impl Save<'_> {
             Error::invalid(
                 "version",
                 format!(
-                    "`version` is required, since version {current_version} of this signature is stored: name the version that you signed over."
+                    "`version` is required, because version {current_version} of this signature is stored: give the version that you signed over."
                 ),
             )
         } else {

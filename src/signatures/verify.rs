@@ -80,7 +80,7 @@ pub fn verify(
         // The version may have been deleted meanwhile.
         None => match super::get(app, context, key, Some(stored.version)) {
             Ok(_) => Err(Error::refused(format!(
-                "This version has {MAX_VERDICTS} verdicts, the most that are recorded. `POST /verify` judges without recording."
+                "This version has {MAX_VERDICTS} verdicts, the maximum. `POST /verify` verifies without recording."
             ))),
             Err(error) => Err(error),
         },

@@ -120,7 +120,7 @@ impl NewKey {
             (Some(algorithm), _) => Ok(algorithm),
             (None, None) => Ok(Algorithm::Hs256),
             (None, Some(_)) => Err(Error::refused(
-                "A public key may be used with one algorithm: say which, such as ES256.",
+                "A public key can be used with only one algorithm: give it, such as ES256.",
             )),
         }
     }
@@ -206,7 +206,7 @@ pub fn add_key(app: &App, actor: &Actor, holder: &Holder, new: &NewKey) -> Resul
         }),
         KeyInsertion::Taken(_) => Err(Error::KeyExists { kid: new.kid }),
         KeyInsertion::TooMany => Err(Error::refused(format!(
-            "There are {MAX_KEYS} keys already that are not revoked; revoke those that are not used any more."
+            "There are {MAX_KEYS} keys already that are not revoked; revoke those that are no longer used."
         ))),
     }
 }
@@ -227,7 +227,7 @@ pub(crate) fn import_key(
     let kid = &line.kid;
     let broken = |why: &str| Error::refused(format!("The key `{kid}` of the file {why}."));
     if !is_key_id(kid) {
-        return Err(broken("has a name against the rules"));
+        return Err(broken("has an invalid name"));
     }
     let algorithm: Algorithm = line.algorithm.parse().map_err(|why: String| broken(&why))?;
     let public = line.public_key.clone().map(GivenKey::Pem);
@@ -290,7 +290,7 @@ pub(crate) fn import_key(
             Err(taken(kid))
         }
         KeyInsertion::TooMany => Err(Error::refused(format!(
-            "There are {MAX_KEYS} keys already that are not revoked; revoke those that are not used any more."
+            "There are {MAX_KEYS} keys already that are not revoked; revoke those that are no longer used."
         ))),
     }
 }
@@ -298,7 +298,7 @@ pub(crate) fn import_key(
 /// The error for an imported key whose name belongs to another key here.
 pub(crate) fn taken(kid: &str) -> Error {
     Error::refused(format!(
-        "The name of the key `{kid}` is that of another key here, and tokens name their keys: export without --keys and add new keys, or remove the tenant that has it."
+        "Another key here has the name `{kid}` already, and tokens name their keys: export without --keys and add new keys, or remove the tenant that has it."
     ))
 }
 

@@ -84,10 +84,10 @@ pub fn create(app: &App, actor: &Actor, new: &NewTenant) -> Result<(Tenant, bool
         if let Some(when) = tenant.delete_after {
             return Err(Error::TenantDeleting(match tenant.state() {
                 TenantState::Removing => format!(
-                    "The tenant `{slug}` is being removed; its name is free when nothing of it is left."
+                    "The tenant `{slug}` is being removed; its name is free when all its data is removed."
                 ),
                 _ => format!(
-                    "The tenant `{slug}` is there and will be removed after {} UTC. Resume it to keep it.",
+                    "The tenant `{slug}` exists and will be removed after {} UTC. Resume it to keep it.",
                     time::to_text(when)
                 ),
             }));
@@ -187,11 +187,11 @@ pub fn resume(app: &App, actor: &Actor, slug: &str, incomplete: bool) -> Result<
             } else {
                 let hooks = missing.replace(' ', "`, `");
                 format!(
-                    "these hooks, which refuse what is not allowed, are missing: `{hooks}`. Upload their plugins and run the import again"
+                    "these enforcing hooks are missing: `{hooks}`. Upload their plugins and run the import again"
                 )
             };
             return Err(Error::refused(format!(
-                "The tenant `{slug}` is suspended because {what}. To answer its requests without that, run `sigpersist tenant resume {slug} --incomplete`."
+                "The tenant `{slug}` is suspended because {what}. To resume it without that, run `sigpersist tenant resume {slug} --incomplete`."
             )));
         }
         Ok(Tenant {
@@ -248,7 +248,7 @@ pub fn delete(app: &App, actor: &Actor, slug: &str, confirmation: Option<&str>) 
     if confirmation.is_some_and(|confirmation| confirmation != slug) {
         return Err(Error::invalid(
             "confirm",
-            format!("`confirm` must be the tenant's own name, `{slug}`, to remove it at once."),
+            format!("To remove the tenant at once, `confirm` must be its slug, `{slug}`."),
         ));
     }
     let now = Utc::now();
@@ -272,7 +272,7 @@ pub fn delete(app: &App, actor: &Actor, slug: &str, confirmation: Option<&str>) 
 fn check_not_removing(tenant: &Tenant) -> Result<()> {
     match tenant.state() {
         TenantState::Removing => Err(Error::TenantDeleting(format!(
-            "The removal of the tenant `{}` has begun; nothing takes it back.",
+            "The removal of the tenant `{}` has begun; it can't be undone.",
             tenant.slug
         ))),
         _ => Ok(()),

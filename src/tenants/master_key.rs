@@ -106,14 +106,14 @@ pub fn rotate_master_key(
     if !unreadable.is_empty() {
         // They could be decrypted when the rotation began.
         bail!(
-            "{secrets} secrets are under the new key {}, and those of the keys {} were changed meanwhile and can't be decrypted: the old master keys stay in the file. Revoke these keys, then rotate again.",
+            "{secrets} secrets are encrypted with the new key {}, but those of the keys {} were changed meanwhile and can't be decrypted: the old master keys stay in the file. Revoke these keys, then rotate again.",
             ids.current,
             named(&unreadable)
         );
     }
     app.engine.retag();
     vault.drop_old_keys().context(
-        "All secrets are under the new key, but the old ones are still in the file: take the lines that begin with `old` away by hand",
+        "All secrets are encrypted with the new key, but the old ones are still in the file: remove the lines that begin with `old` by hand",
     )?;
     let after = json!({
         "keys": [ids.current.to_string()],
@@ -133,7 +133,7 @@ pub fn rotate_master_key(
 fn alone(app: &App) -> anyhow::Result<Rotation> {
     app.store
         .rotation_begin()?
-        .context("Somebody else rotates the master key; wait until that has ended.")
+        .context("Another rotation of the master key is running; wait until it has ended.")
 }
 
 fn event(actor: &Actor, action: &'static str, ids: &MasterKeyIds) -> Event {
@@ -217,7 +217,7 @@ impl Looked {
 
 /// Refuses a file that does not decrypt every secret.
 fn check(vault: &Vault, looked: &Looked) -> Result<()> {
-    const ABANDON: &str = "If it is lost for good, `sigpersist master-key rotate --abandon-unreadable` goes on without what it encrypted.";
+    const ABANDON: &str = "If it is lost for good, `sigpersist master-key rotate --abandon-unreadable` goes on without the secrets that it encrypted.";
     let Looked {
         secrets,
         unreadable,
@@ -226,17 +226,17 @@ fn check(vault: &Vault, looked: &Looked) -> Result<()> {
     let file = vault.path().display();
     let sentence = if let Some(lacking) = lacking {
         format!(
-            "lacks the key {lacking}, which encrypts now: it is another file, or a copy from before a rotation. Put the right one in its place, then rotate. {ABANDON}"
+            "lacks the current key {lacking}: it is another file, or a copy from before a rotation. Replace it with the right one, then rotate. {ABANDON}"
         )
     } else if unreadable.is_empty() {
         return Ok(());
     } else if unreadable.len() == *secrets {
         format!(
-            "decrypts none of the {secrets} stored secrets: it is not the one that they were encrypted with. Put that in its place, then rotate. {ABANDON}"
+            "decrypts none of the {secrets} stored secrets: they were encrypted with another file. Replace it with that one, then rotate. {ABANDON}"
         )
     } else {
         let mut sentence = format!(
-            "does not decrypt {} of the {secrets} stored secrets, those of the keys: {}. Put the file in its place that does; or where they are lost for good, revoke these keys",
+            "does not decrypt {} of the {secrets} stored secrets, those of the keys: {}. Replace it with the file that does; or if the secrets are lost for good, revoke these keys",
             unreadable.len(),
             named(unreadable)
         );
@@ -278,7 +278,7 @@ fn reencrypt_seal_keys(
             Ok(reencrypted) => app.store.seal_key_reencrypt(key, &reencrypted)?,
             Err(_) if abandoned || Some(key.number) != last => {}
             Err(_) => bail!(
-                "The key that seals the audit trail can't be decrypted: the old keys stay in the file. Make a new one with `sigpersist audit seal --all --new-key`, then rotate again."
+                "The seal key of the audit trail can't be decrypted: the old keys stay in the file. Make a new seal key with `sigpersist audit seal --all --new-key`, then rotate again."
             ),
         }
     }

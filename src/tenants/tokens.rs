@@ -60,7 +60,7 @@ pub fn issue_token(
     let longest_s = app.config.auth.max_token_lifetime_s;
     if !(1..=longest_s).contains(&new.lifetime.as_secs()) {
         return Err(Error::refused(format!(
-            "A token's lifetime is between 1 and {longest_s} seconds here (auth.max_token_lifetime_s)."
+            "A token's lifetime must be between 1 and {longest_s} seconds (auth.max_token_lifetime_s)."
         )));
     }
     let key = signing_key(app, holder, new.kid.as_deref())?;
@@ -77,7 +77,7 @@ pub fn issue_token(
         (None, Holder::Tenant(_)) => Scope::APPLICATION.to_vec(),
         (None, Holder::Platform) => {
             return Err(Error::refused(
-                "Say what a token of the platform allows, such as the scope tenants:write.",
+                "Give the scopes of a token of the platform, such as tenants:write.",
             ));
         }
     };
@@ -113,7 +113,7 @@ fn signing_key(app: &App, holder: &Holder, kid: Option<&str>) -> Result<StoredKe
         return match key.state(Utc::now()) {
             KeyState::Active => Ok(key),
             state => Err(Error::refused(format!(
-                "The key `{kid}` is {}: it signs no tokens.",
+                "The key `{kid}` is {}: it can't sign tokens.",
                 state.as_str()
             ))),
         };

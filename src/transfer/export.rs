@@ -151,7 +151,7 @@ pub fn export(
         file.output.flush().map_err(unwritable)
     });
     for fault in &faults {
-        warn!(tenant.id = %tenant.id, "Exported `{}` with a fault of {fault}", tenant.slug);
+        warn!(tenant.id = %tenant.id, "Exported `{}` with a fault: {fault}", tenant.slug);
     }
     let told = json!({ "counts": file.counts, "complete": written.is_ok() });
     app.store

@@ -100,11 +100,11 @@ pub(super) fn take_hook(
         };
         let Some(plugin_id) = plugin_id else {
             return Ok(Taken::LeftOut(format!(
-                "the plugin `{}`, revision {}{}, is not here; upload it, and import again",
+                "the plugin `{}`, revision {}{}, does not exist here; upload it, then import again",
                 line.plugin,
                 line.revision,
                 match &line.shadow {
-                    Some(shadow) => format!(" with {} beside it", shadow.revision),
+                    Some(shadow) => format!(" with the shadow {}", shadow.revision),
                     None => String::new(),
                 }
             )));
@@ -147,12 +147,12 @@ pub(super) fn take_hook(
     Ok(if set {
         Taken::New
     } else {
-        Taken::LeftOut("it was set by somebody else meanwhile; import again".to_owned())
+        Taken::LeftOut("it was changed meanwhile; import again".to_owned())
     })
 }
 
 fn another(number: u32) -> Taken {
-    Taken::LeftOut(format!("its binding {number} is another one here"))
+    Taken::LeftOut(format!("its binding {number} is different here"))
 }
 
 /// The plugin that has the revisions which a binding runs: the tenant's own, otherwise the platform's.

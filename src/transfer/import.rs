@@ -346,13 +346,13 @@ impl Import<'_> {
         let name = facts.name.as_deref().filter(|name| *name != tenant.name);
         if name.is_some() && is_named {
             self.imported
-                .leave_out("The tenant's name", "it has another one here");
+                .leave_out("The tenant's name", "the tenant has another name here");
         }
         let differs =
             |own: Option<u64>, given: Option<u64>| own.is_some() && given.is_some() && own != given;
         if tenant.quotas.zip(facts.quotas, differs) != Quotas::default() {
-            let why = "at least one is set otherwise here";
-            self.imported.leave_out("What differs of its quotas", why);
+            let why = "at least one has another value here";
+            self.imported.leave_out("Part of the quotas", why);
         }
         let change = |own: Option<u64>, given: Option<u64>| match (own, given) {
             (None, Some(given)) => QuotaPatch::To(given),

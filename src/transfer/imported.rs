@@ -68,7 +68,7 @@ impl Imported {
         if !faults.is_empty() {
             let faults: Vec<_> = faults.iter().map(ToString::to_string).collect();
             self.tell(format!(
-                "The audit trail of `{tenant}` was not whole when it was exported: {}.",
+                "The audit trail of `{tenant}` was not intact when it was exported: {}.",
                 faults.join("; ")
             ));
         }

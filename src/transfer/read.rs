@@ -122,13 +122,13 @@ impl<R: BufRead> Lines<R> {
             && (header.format != FORMAT || !(1..=FORMAT_VERSION).contains(&header.format_version))
         {
             return Err(lines.fault(format!(
-                "the file is of the format `{}`, version {}; this program reads `{FORMAT}`, versions 1 to {FORMAT_VERSION}: import it with a program that is as new as the one that wrote it",
+                "the file is of the format `{}`, version {}; this program reads `{FORMAT}`, versions 1 to {FORMAT_VERSION}: import it with a program at least as new as the one that wrote it",
                 header.format, header.format_version
             )));
         }
         match lines.parse()? {
             Line::Header(header) => Ok((header, lines)),
-            _ => Err(lines.fault("it is not the header, with which the file of a tenant begins")),
+            _ => Err(lines.fault("it is not the header that the file of a tenant begins with")),
         }
     }
 
@@ -160,7 +160,7 @@ impl<R: BufRead> Lines<R> {
         }
         if self.line.is_empty() {
             return Err(Error::refused(format!(
-                "The file ends after line {} without its last line: it was cut off. Get it whole, and import it again.",
+                "The file ends after line {} without its last line: it was cut off. Get the complete file, then import it again.",
                 self.number
             )));
         }
@@ -168,11 +168,11 @@ impl<R: BufRead> Lines<R> {
         if self.line.last() != Some(&b'\n') {
             return Err(if self.line.len() == self.max_bytes {
                 self.fault(format!(
-                    "it has more than {} bytes, the most for http.max_signature_bytes and hooks.max_component_bytes as they are set here",
+                    "it has more than {} bytes, the maximum by http.max_signature_bytes and hooks.max_component_bytes here",
                     self.max_bytes
                 ))
             } else {
-                self.fault("it has no end: the file was cut off. Get it whole, and import it again")
+                self.fault("it is incomplete: the file was cut off. Get the complete file, then import it again")
             });
         }
         Ok(())
@@ -184,7 +184,7 @@ impl<R: BufRead> Lines<R> {
             let words = error.to_string();
             let words = words.split(" at line ").next().unwrap_or_default();
             self.fault(format!(
-                "it is not as it should be, at column {}: {words}",
+                "it is not valid, at column {}: {words}",
                 error.column()
             ))
         })
@@ -196,7 +196,7 @@ impl<R: BufRead> Lines<R> {
         }
         if end.counts != self.counts || end.sha256.0 != self.digest.clone().finish() {
             return Err(self.fault(
-                "what comes before it is not what was exported: lines were changed, added or taken away",
+                "the lines before it are not those that were exported: some were changed, added or removed",
             ));
         }
         let mut rest = [0];
@@ -251,22 +251,18 @@ impl<R: BufRead> Lines<R> {
                 }
             }
             (Follows::Version { next, last }, _) => {
-                return Err(self.fault(format!(
-                    "it is not version {next} of {last}, which must be here"
-                )));
+                return Err(self.fault(format!("it must be version {next} of {last}")));
             }
             (Follows::Binding { next, last }, _) => {
-                return Err(self.fault(format!(
-                    "it is not binding {next} of {last}, which must be here"
-                )));
+                return Err(self.fault(format!("it must be binding {next} of {last}")));
             }
             (Follows::AuditEvent { after, left, .. }, _) => {
                 return Err(self.fault(match after {
-                    i64::MIN => format!("it is not the first of {left} events of the audit trail, which must be here"),
-                    _ => format!("it is not an event of the audit trail after number {after}, which must be here"),
+                    i64::MIN => format!("it must be the first of {left} events of the audit trail"),
+                    _ => format!("it must be an event of the audit trail after number {after}"),
                 }));
             }
-            (Follows::Anything, _) => return Err(self.fault("it has no place here")),
+            (Follows::Anything, _) => return Err(self.fault("it is in the wrong place")),
         };
         Ok(())
     }
@@ -284,7 +280,7 @@ impl<R: BufRead> Lines<R> {
             }
             Line::AuditEvent(event) => {
                 let Follows::AuditEvent { chain, .. } = place else {
-                    return Err(self.fault("it has no place here"));
+                    return Err(self.fault("it is in the wrong place"));
                 };
                 let event = event.into_recorded(chain);
                 Item::AuditEvent(event.map_err(|error| self.fault(error))?)
@@ -312,7 +308,7 @@ impl<R: BufRead> Lines<R> {
                 Item::Judgement(judgement)
             }
             Line::Input(input) => Item::Input(input.at, SignatureBody::from_text(&input.signature)),
-            Line::Header(_) | Line::End(_) => return Err(self.fault("it has no place here")),
+            Line::Header(_) | Line::End(_) => return Err(self.fault("it is in the wrong place")),
         })
     }
 
@@ -338,7 +334,7 @@ impl<R: BufRead> Lines<R> {
         let body = SignatureBody::from_text(&version.signature);
         if body.sha256 != version.sha256.0 {
             return Err(
-                self.fault("the signature is not the one that was exported, by its SHA-256")
+                self.fault("the signature was changed: its SHA-256 is not the exported one")
             );
         }
         self.verdicts(&version.verdicts)?;
@@ -365,7 +361,7 @@ impl<R: BufRead> Lines<R> {
             let known = members
                 .is_some_and(|mut members| members.all(|name| Summary::MEMBERS.contains(&name)));
             if !known || verdict.to_string().len() > summary::MAX_BYTES {
-                return Err(self.fault("it has a verdict that is none"));
+                return Err(self.fault("it has an invalid verdict"));
             }
         }
         Ok(())
@@ -389,7 +385,7 @@ impl<R: BufRead> Lines<R> {
             Value::Null | Value::Bool(_) | Value::Number(_) => false,
         };
         if found {
-            return Err(self.fault("it has the character U+0000"));
+            return Err(self.fault("it contains the character U+0000"));
         }
         Ok(())
     }
@@ -406,7 +402,7 @@ impl<R: BufRead> Lines<R> {
         let input = Input::deserialize(&judgement.input).map_err(unread)?;
         Vec::<Decision>::deserialize(&judgement.decisions).map_err(unread)?;
         if input.verdicts.is_some_and(|told| !told.fits()) {
-            return Err(self.fault("its `verdicts` are more than is recorded"));
+            return Err(self.fault("its `verdicts` are larger than the server records"));
         }
         self.storable(&judgement.input)?;
         self.storable(&judgement.decisions)

@@ -226,7 +226,7 @@ fn look(
     };
     if known.created_at != part.created_at {
         return Wanted::Conflict(
-            "there is a thread of this name that began at another time".to_owned(),
+            "a thread with this name exists here, but was created at another time".to_owned(),
         );
     }
     let there = |version: &StoredVersion| version.version <= known.version;
@@ -235,7 +235,7 @@ fn look(
             .get(&(known.id, version.version))
             .is_some_and(|stored| version.is(stored));
         if !same {
-            return Wanted::Conflict(format!("version {} is another one here", version.version));
+            return Wanted::Conflict(format!("version {} is different here", version.version));
         }
     }
     if first > known.version.saturating_add(1) {

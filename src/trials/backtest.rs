@@ -192,7 +192,7 @@ pub fn backtest(
     let candidate = alone(app, bound);
     if !candidate.judges(request.operation) {
         let message = format!(
-            "The candidate does not judge a {}.",
+            "The candidate does not run on a {}.",
             request.operation.as_str()
         );
         return Err(Error::invalid("operation", message));
@@ -271,7 +271,10 @@ fn alone(app: &App, hook: Bound) -> Chain {
 }
 
 fn invalid_cursor() -> Error {
-    Error::invalid("cursor", "`cursor` must be a `next` of an earlier answer.")
+    Error::invalid(
+        "cursor",
+        "`cursor` must be the `next` of an earlier answer.",
+    )
 }
 
 /// Verification results for the hooks.

@@ -145,7 +145,7 @@ pub(super) fn candidate(app: &App, context: &Context, request: &CandidateRequest
         (None, None) => {
             return Err(Error::InvalidParameter {
                 field: "/candidate/plugin".to_owned(),
-                message: "`candidate` must name a `plugin`, or the `hook` whose plugin it is."
+                message: "`candidate` must name a `plugin`, or the `hook` that it replaces."
                     .to_owned(),
             });
         }

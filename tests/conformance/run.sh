@@ -31,11 +31,11 @@ done
 
 told=$(mktemp)
 trap 'rm -f "$told"' EXIT
-echo "Judging all of it; this takes a minute or two."
+echo "Verifying all cases; this takes a minute or two."
 if ! cargo test --package sigpersist-verify --locked -- --nocapture \
   wycheproof pkits samples_of signatures_of each_fault >"$told" 2>&1; then
   cat "$told" >&2
   exit 1
 fi
-printf '| suite | judged as it says | of |\n| --- | --- | --- |\n'
+printf '| suite | cases with the expected verdict | of |\n| --- | --- | --- |\n'
 grep -h '^| .* | [0-9]* | [0-9]* |$' "$told" | sort

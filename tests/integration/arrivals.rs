@@ -81,8 +81,8 @@ fn a_name_and_quotas_come_along_and_stay_where_others_are_set() {
     assert_eq!(
         said["told"],
         json!([
-            "The tenant's name is left out: it has another one here.",
-            "What differs of its quotas is left out: at least one is set otherwise here."
+            "The tenant's name is left out: the tenant has another name here.",
+            "Part of the quotas is left out: at least one has another value here."
         ])
     );
     let kept = show(&there, "copy");

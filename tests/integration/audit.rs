@@ -818,14 +818,14 @@ fn commands_list_and_verify_with_exit_codes_to_trust() {
     let (code, said, _) = program(database, &["audit", "verify", "acme", "--expect", &head]);
     assert_eq!(code, Some(0), "{said}");
     assert!(
-        said.starts_with("acme: 2501 events, whole, up to 2501:"),
+        said.starts_with("acme: 2501 events, intact, up to 2501:"),
         "{said}"
     );
     let other = head.replace("2500:", "2499:");
     let (code, said, _) = program(database, &["audit", "verify", "acme", "--expect", &other]);
     assert_eq!(code, Some(1), "{said}");
     assert!(
-        said.contains("event 2499 is not there with the hash"),
+        said.contains("event 2499 is missing or does not have the expected hash"),
         "{said}"
     );
     database

@@ -15,7 +15,7 @@ fn a_script_sets_up_a_tenant_before_and_beside_a_server() {
         serde_json::from_str(&run(&data_dir, &["tenant", "create", "acme", "--json"])).unwrap();
     assert_eq!(created["slug"], "acme");
     assert_eq!(created["created"], true);
-    assert!(run(&data_dir, &["tenant", "create", "acme"]).contains("exists already"));
+    assert!(run(&data_dir, &["tenant", "create", "acme"]).contains("already exists"));
     run(&data_dir, &["key", "add", "acme"]);
     // While a server runs.
     let server = Program::serve(&data_dir);
@@ -137,7 +137,7 @@ fn mistakes_are_told_in_sentences_and_by_the_exit_code() {
         ),
         (
             &["token", "issue", "nobody", "--ttl", "soon"],
-            "a time is a whole number",
+            "a duration is a whole number",
         ),
         (
             &["token", "issue", "nobody", "--scope", "all"],
@@ -145,7 +145,7 @@ fn mistakes_are_told_in_sentences_and_by_the_exit_code() {
         ),
         (
             &["key", "add", "nobody", "--alg", "none"],
-            "is none of HS256",
+            "is not one of HS256",
         ),
         (
             &["hook", "set", "a", "x", "--plugin", "x", "--settings", "{"],
@@ -193,7 +193,7 @@ fn a_wrong_command_line_is_told_as_json_where_that_is_asked_for() {
         (&["tenant", "crate", "acme", "--json"], "crate"),
         (
             &["--json", "key", "add", "acme", "--alg", "none"],
-            "is none of HS256",
+            "is not one of HS256",
         ),
         (&["--json"], "`sigpersist --help`"),
     ] {
@@ -270,7 +270,7 @@ fn a_clean_stop_warns_of_nothing() {
         let mut told = String::new();
         std::io::Seek::rewind(&mut log).unwrap();
         std::io::Read::read_to_string(&mut log, &mut told).unwrap();
-        let (_, stopping) = told.split_once("Told to stop").unwrap();
+        let (_, stopping) = told.split_once("Received a signal to stop").unwrap();
         assert!(stopping.contains("Stopping"), "{told}");
         let warned = stopping.contains("WARN") || stopping.contains("ERROR");
         assert!(!warned, "{stopping}");

@@ -89,7 +89,7 @@ fn commands_refuse_it_too() {
         assert_eq!(output.status.code(), Some(1), "{arguments:?}");
         let text = [output.stdout, output.stderr].concat();
         let text = String::from_utf8(text).unwrap();
-        assert!(text.contains("out of proportion"), "{arguments:?}: {text}");
+        assert!(text.contains("too complex"), "{arguments:?}: {text}");
     }
 }
 

@@ -150,7 +150,7 @@ fn a_refusal_tells_of_everybody_who_signed() {
     assert!(signers[1]["explanation"].as_str().unwrap().ends_with('.'));
     let message = refused.json["message"].as_str().unwrap();
     assert!(
-        message.contains("Of the 2 who signed this one, 1"),
+        message.contains("1 of its 2 signers is not accepted"),
         "{message}"
     );
     // If there is only one signer, the message contains the explanation.
@@ -323,7 +323,11 @@ fn content_that_was_not_signed_is_refused_under_every_policy() {
     let refused = save(&acme, "d", 0, &good, Some(b"another"));
     let refused = refused.expect_error(422, "signature_not_accepted");
     assert_eq!(refused.json["details"]["signers"][0]["accepted"], false);
-    assert!(refused.text.contains("`content` is not what was signed"));
+    assert!(
+        refused
+            .text
+            .contains("`content` that you sent is not the signed content")
+    );
     save(&acme, "d", 0, &good, None).expect(201);
     save(&acme, "d", 0, &good, Some(b"another")).expect_error(422, "signature_not_accepted");
     save(&acme, "d", 0, &good, Some(CONTRACT)).expect(200);

@@ -233,8 +233,8 @@ fn a_replay_tells_what_was_told_then() {
     assert_eq!(content["replayed"]["fuel"], decision["fuel"]);
     // Verdicts that were not recorded are not invented.
     for (verdicts, why) in [
-        (r#"{"left_out": true}"#, "too much to be recorded"),
-        ("null", "had not asked then"),
+        (r#"{"left_out": true}"#, "too large to be recorded"),
+        ("null", "did not ask then"),
     ] {
         app.database.execute(&format!(
             "UPDATE hook_judgements SET input = jsonb_set(input, '{{verdicts}}', '{verdicts}')"
@@ -336,5 +336,5 @@ fn deletes_may_ask_and_what_is_not_there_is_no_signature() {
         ..Guest::default()
     };
     let refused = app.upload("early", &early.component()).unwrap_err();
-    assert!(refused.to_string().contains("no signature to look at"));
+    assert!(refused.to_string().contains("no signature to read"));
 }

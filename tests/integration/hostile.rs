@@ -261,7 +261,11 @@ fn what_is_no_honest_component_is_refused_at_upload_and_the_next_is_taken() {
             Guest::default().core_module(),
             "core WebAssembly module",
         ),
-        ("text", b"(component)".to_vec(), "no WebAssembly component"),
+        (
+            "text",
+            b"(component)".to_vec(),
+            "not a WebAssembly component",
+        ),
         ("a precompiled artefact", precompiled, ""),
         (
             "truncated bytes",

@@ -100,16 +100,16 @@ fn mistakes_about_keys_and_tokens_are_told() {
     app.tenant("acme");
     let platform = app.platform_for("acme");
     for (body, status, words) in [
-        (json!({"algorithm": "none"}), 400, "is none of HS256"),
+        (json!({"algorithm": "none"}), 400, "is not one of HS256"),
         (
             json!({"algorithm": "ES256", "public_key": "x"}),
             422,
-            "no public key for ES256",
+            "not a public key for ES256",
         ),
         (
             json!({"public_key": "-----BEGIN PUBLIC KEY-----"}),
             422,
-            "say which",
+            "can be used with only one algorithm",
         ),
         (
             json!({"algorithm": "ES256", "public_key": 7}),

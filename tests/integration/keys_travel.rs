@@ -200,7 +200,7 @@ fn keys_travel_for_the_master_key_of_the_other_server_alone() {
 fn keys_stay_unless_asked_for_which_is_said() {
     let (source, there) = (Source::start(), target());
     let (file, said) = source.export(&[]);
-    assert!(said.contains("Its keys stay here"), "{said}");
+    assert!(said.contains("Its keys were not exported"), "{said}");
     // The audit trail names keys by their ids.
     let mut others = lines(&file).into_iter().filter(|line| !is_of_trail(line));
     assert!(!others.any(|line| line.contains("shared")));
@@ -263,7 +263,7 @@ fn a_wrong_passphrase_a_taken_name_or_a_changed_key_imports_nothing() {
     // On the same server, the ids are already taken by the tenant's own keys.
     let refused = import(&source.app, "copy", &file, Some(PASSPHRASE));
     assert!(
-        error(&refused).contains("is that of another key here"),
+        error(&refused).contains("Another key here has the name"),
         "{}",
         error(&refused)
     );

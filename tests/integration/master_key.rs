@@ -128,7 +128,10 @@ fn a_server_with_a_copy_of_the_file_adds_no_secret_under_the_old_key() {
     rotate(&app, false).unwrap();
     let refused = elsewhere.add_key(Some("acme"), &NewKey::made(Algorithm::Hs256));
     let sentence = refused.unwrap_err().to_string();
-    assert!(sentence.contains("copy the file here"), "{sentence}");
+    assert!(
+        sentence.contains("copy the new file to this server"),
+        "{sentence}"
+    );
 }
 
 fn rotate(app: &TestApp, abandon: bool) -> Result<Rotated, String> {
@@ -172,7 +175,10 @@ fn a_file_that_decrypts_nothing_changes_nothing() {
         let before = state(&app);
         let wrong = app.replica();
         let refused = rotate(&wrong, false).unwrap_err();
-        let what = ["decrypts none of the 3 stored secrets", "lacks the key "][number.min(1)];
+        let what = [
+            "decrypts none of the 3 stored secrets",
+            "lacks the current key ",
+        ][number.min(1)];
         let said = format!(
             "Nothing was changed: the master key file {} {what}",
             path.display()
@@ -279,7 +285,7 @@ fn a_rotation_that_was_broken_off_goes_on() {
     let next = next.strip_prefix("next ").unwrap();
     std::fs::write(&path, format!("{next}\nold {old}\n")).unwrap();
     let shown = run(data_dir, &["master-key", "show"]);
-    assert!(shown.contains("broken off"), "{shown}");
+    assert!(shown.contains("interrupted"), "{shown}");
     let rotated = facts(data_dir, &["master-key", "rotate"]);
     assert_eq!(rotated["current"], prepared["next"]);
     assert_eq!(rotated["secrets"], 1);

@@ -215,7 +215,7 @@ fn an_old_server_goes_on_beside_a_newer_schema_and_a_newer_server() {
             &database,
             arguments,
             1,
-            "the migration 29990101000000, which this program does not know: it is too old for this database",
+            "the migration 29990101000000, which this program does not know: the program is too old for this database",
         );
     }
 }
@@ -229,7 +229,7 @@ fn what_somebody_else_has_made_is_left_as_it_is() {
             "CREATE TABLE {table} (name text); INSERT INTO {table} VALUES ('mine')"
         ));
         for arguments in [&SERVE[..], &["migrate"]] {
-            refused(&database, arguments, 1, "that Sigpersist has not made");
+            refused(&database, arguments, 1, "that Sigpersist did not create");
         }
         refused(&database, &SERVE_ONLY, 1, "Run `sigpersist migrate`");
         let made = "SELECT to_regclass('__diesel_schema_migrations')::text AS line WHERE \
@@ -253,7 +253,7 @@ fn a_schema_that_is_not_whole_is_refused() {
         let database = TestDatabase::new();
         database.execute(damage);
         for arguments in [&SERVE[..], &SERVE_ONLY, &["migrate"], &["tenant", "list"]] {
-            refused(&database, arguments, 1, "is not as its migrations made it");
+            refused(&database, arguments, 1, "differs from its migrations");
         }
     }
 }

@@ -151,7 +151,7 @@ fn cases_are_run_and_their_differences_shown() {
         text,
         "ok derives\nFAILED refuses\n    verdict\n      - expected \"rejected\"\n      + got      \"accepted\"\n1 of 2 cases failed.\n"
     );
-    assert!(error.contains("mend the plugin"), "{error}");
+    assert!(error.contains("fix the plugin"), "{error}");
     let (text, _) = failed(&data_dir, &["--json", "plugin", "test", &file, &failing]);
     let facts: Value = serde_json::from_str(&text).unwrap();
     assert_eq!((&facts["passed"], &facts["failed"]), (&json!(1), &json!(1)));
@@ -261,7 +261,7 @@ fn a_core_module_is_packed_and_then_admitted() {
     assert!(run(&data_dir, &arguments).contains("sigpersist plugin upload NAME"));
 
     let (_, error) = failed(&data_dir, &["plugin", "pack", component]);
-    assert!(error.contains("a component already"), "{error}");
+    assert!(error.contains("already a component"), "{error}");
     let wasi = Guest {
         definitions: r#"(import "wasi_snapshot_preview1" "random_get" (func (param i32 i32) (result i32)))"#,
         ..Guest::default()
@@ -496,7 +496,7 @@ fn hooks_are_bound_shown_changed_and_rolled_back() {
         ],
     );
     assert!(
-        error.contains("nope") && error.contains("mend the settings"),
+        error.contains("nope") && error.contains("fix the settings"),
         "{error}"
     );
     let names = |value: &Value| {
@@ -522,13 +522,16 @@ fn hooks_are_bound_shown_changed_and_rolled_back() {
         (&first["number"], &first["enabled"]),
         (&json!(4), &json!(true))
     );
-    assert!(run(&data_dir, &["hook", "rollback", "acme", "tags"]).contains("as before"));
+    assert!(
+        run(&data_dir, &["hook", "rollback", "acme", "tags"])
+            .contains(", again. This is its binding")
+    );
     let (_, error) = failed(
         &data_dir,
         &["hook", "rollback", "acme", "tags", "--to", "99"],
     );
     assert!(error.contains("no such binding"), "{error}");
-    assert!(run(&data_dir, &["hook", "release", "acme", "tags"]).contains("was not set aside"));
+    assert!(run(&data_dir, &["hook", "release", "acme", "tags"]).contains("was not quarantined"));
     assert!(run(&data_dir, &["hook", "delete", "acme", "tags"]).contains("Removed"));
     let (_, error) = failed(&data_dir, &["hook", "show", "acme", "tags"]);
     assert!(
@@ -625,7 +628,7 @@ fn hooks_are_tried_and_their_decisions_read_beside_a_server() {
     let limited: Vec<_> = backtest.iter().copied().chain(["--limit", "2"]).collect();
     let text = run(&data_dir, &limited);
     assert!(
-        text.contains("Looked at 2")
+        text.contains("Examined 2")
             && text.contains("accepted → rejected: 2")
             && text.contains("--limit"),
         "{text}"
@@ -662,7 +665,7 @@ fn hooks_are_tried_and_their_decisions_read_beside_a_server() {
     let replayed = told(&data_dir, &["decision", "replay", "acme", id]);
     assert_eq!(replayed["same"], true);
     assert_eq!(replayed["replayed"]["code"], "signer-dropped");
-    assert!(run(&data_dir, &["decision", "replay", "acme", id]).contains("the same again"));
+    assert!(run(&data_dir, &["decision", "replay", "acme", id]).contains("The result is the same"));
     let (_, error) = failed(&data_dir, &["decision", "show", "acme", "1-1-1"]);
     assert!(error.contains("sigpersist decision list acme"), "{error}");
     assert!(server.stop().success());

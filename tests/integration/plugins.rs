@@ -36,9 +36,9 @@ fn what_is_no_component_of_the_contract_is_refused_with_the_reason() {
     let app = TestApp::start();
     let good = Guest::default().component();
     assert!(app.upload("plugin", &good).is_ok());
-    refused(&app, b"", "no WebAssembly component");
-    refused(&app, b"(component)", "no WebAssembly component");
-    refused(&app, b"\x7fELF precompiled", "no WebAssembly component");
+    refused(&app, b"", "not a WebAssembly component");
+    refused(&app, b"(component)", "not a WebAssembly component");
+    refused(&app, b"\x7fELF precompiled", "not a WebAssembly component");
     refused(
         &app,
         &Guest::default().core_module(),
@@ -78,12 +78,12 @@ const DIFFERENT: [(&str, &str, &str); 4] = [
     (
         "validate-save: func(context: context, draft: signature)",
         "validate-save: func(draft: signature)",
-        "the function `validate-save` of `save-validator` has parameters that the contract does not have, or lacks some: 1, not 2",
+        "the function `validate-save` of `save-validator` has the wrong number of parameters: 1, not 2",
     ),
     (
         "write: func(level: level, message: string)",
         "write: func(message: string)",
-        "the function `write` of `log` has parameters that the contract does not have, or lacks some: 1, not 2",
+        "the function `write` of `log` has the wrong number of parameters: 1, not 2",
     ),
 ];
 
@@ -182,7 +182,7 @@ fn a_plugin_that_misbehaves_while_it_is_set_up_is_refused_naming_the_limit() {
         describe: "(call $read (i64.const 0) (i32.const 1) (i32.const 4096)) (i32.const 512)",
         ..Guest::default()
     };
-    refused(&app, &payload.component(), "no signature to look at");
+    refused(&app, &payload.component(), "no signature to read");
     let validate = Guest {
         validate: "(unreachable)",
         ..Guest::default()

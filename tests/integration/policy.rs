@@ -421,7 +421,10 @@ fn policies_are_set_on_the_command_line() {
     ]);
     assert_eq!(code, Some(0), "{error}");
     assert!(said.contains("accepts CMS and XML"), "{said}");
-    assert!(said.contains("come with their content"), "{said}");
+    assert!(
+        said.contains("detached ones only with their content"),
+        "{said}"
+    );
     // The running server learns of the policy.
     crate::support::eventually(|| acme.save("x", "t", 0, "anything").status == 422);
     acme.save("d", "t", 0, CHAINED.trim()).expect(201);

@@ -151,7 +151,7 @@ fn an_upgrade_is_refused_with_what_to_do() {
     );
     let mut command = sigpersist(&data_dir, &["upgrade-data"]);
     command.env("DATABASE_URL", "postgres://me@127.0.0.1/d");
-    refused(&command.output().unwrap(), &["by its own means"]);
+    refused(&command.output().unwrap(), &["with its own tools"]);
     // A version that is on no machine.
     let version_file = data_dir.join("postgres/PG_VERSION");
     let version = fs::read_to_string(&version_file).unwrap();

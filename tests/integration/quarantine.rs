@@ -57,7 +57,7 @@ fn a_hook_that_rejects_on_failure_refuses_at_once_without_running() {
         .as_str()
         .unwrap()
         .to_owned();
-    assert!(failure.contains("set aside"), "{failure}");
+    assert!(failure.contains("quarantined"), "{failure}");
     // A second server knows of the quarantine.
     let replica = app.replica();
     let elsewhere = Client::new(&replica.base, acme.token.clone());

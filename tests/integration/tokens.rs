@@ -367,7 +367,7 @@ fn a_refusal_says_what_is_wrong_with_the_token() {
             r#", "scp": 7"#,
             "its `scp` is neither text nor an array of texts",
         ),
-        (r#", "sub": "a", "sub": "a""#, "one of them is there twice"),
+        (r#", "sub": "a", "sub": "a""#, "one of them occurs twice"),
     ] {
         let told = told(&acme.with(claims));
         assert!(told.contains(why), "{told}");

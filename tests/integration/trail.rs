@@ -189,7 +189,7 @@ fn a_trail_reads_the_same_on_the_third_server_and_is_whole_there() {
         let head = format!("{}:{}", last["number"], last["hash"].as_str().unwrap());
         let count = of.len();
         let words = format!(
-            "third (from {name}): {count} events, whole, up to {head}\n    hashes: {count} events; keyed: {count} events when it was exported"
+            "third (from {name}): {count} events, intact, up to {head}\n    hashes: {count} events; keyed: {count} events when it was exported"
         );
         assert!(said.contains(&words), "{words}\n{said}");
         c.database
@@ -240,7 +240,7 @@ fn a_trail_that_was_changed_in_the_file_is_refused_before_anything_is_there() {
     for (lines, said) in [
         (
             replaced(event(4), "\"target\":\"", "\"target\":\"x"),
-            "The audit trail of `acme` is not what was exported: event 4 was changed",
+            "The audit trail of `acme` was changed after its export: event 4 was changed",
         ),
         (
             replaced(
@@ -256,15 +256,15 @@ fn a_trail_that_was_changed_in_the_file_is_refused_before_anything_is_there() {
         ),
         (
             replaced(event(2), "\"number\":2,", "\"number\":0,"),
-            "it is not an event of the audit trail after number 1",
+            "it must be an event of the audit trail after number 1",
         ),
         (
             swapped,
-            "The audit trail of `acme` is not what was exported: event 3 is missing",
+            "The audit trail of `acme` was changed after its export: event 3 is missing",
         ),
         (
             shortened,
-            "The audit trail of `acme` is not what was exported: events 3 to",
+            "The audit trail of `acme` was changed after its export: events 3 to",
         ),
         (
             replaced(chain, "\"head\":\"", "\"head\":\"1"),
@@ -272,11 +272,11 @@ fn a_trail_that_was_changed_in_the_file_is_refused_before_anything_is_there() {
         ),
         (
             replaced(chain, "\"events\":", "\"events\":1"),
-            "it is not an event of the audit trail after number",
+            "it must be an event of the audit trail after number",
         ),
         (
             replaced(event(3), "{\"audit_event\"", "{\"audit_chain\""),
-            "it is not as it should be",
+            "it is not valid",
         ),
         (
             replaced(event(3), "\"after\":\"{", "\"after\":\"{{"),
@@ -284,7 +284,7 @@ fn a_trail_that_was_changed_in_the_file_is_refused_before_anything_is_there() {
         ),
         (
             replaced(event(3), "\"target\":\"", "\"target\":\"\\u0000"),
-            "it has the character U+0000",
+            "it contains the character U+0000",
         ),
         (
             replaced(event(3), "\"target\":\"", &large),
@@ -463,13 +463,13 @@ fn a_fault_keeps_nobody_from_moving_and_is_not_lost_on_the_way() {
             output.to_str().unwrap(),
         ]);
         assert!(
-            said.contains("A fault came along: its audit trail: event"),
+            said.contains("Exported with a fault: its audit trail: event"),
             "{said}"
         );
         let said = import_all(&b, "copy", &output);
         let told = said["told"][0].as_str().unwrap();
         assert!(
-            told.contains("The audit trail of `acme` was not whole when it was exported: event"),
+            told.contains("The audit trail of `acme` was not intact when it was exported: event"),
             "{told}"
         );
         assert!(faults(&b).contains(&(1, fault.clone())), "{:?}", faults(&b));
@@ -489,7 +489,7 @@ fn a_fault_keeps_nobody_from_moving_and_is_not_lost_on_the_way() {
         if !matches!(fault, Fault::AtSource(_)) {
             let (complete, _, error) = import(&c, "fourth", &write(&c, &sealed(lines)));
             assert!(
-                !complete && error.contains("is not what was exported"),
+                !complete && error.contains("was changed after its export"),
                 "{error}"
             );
         }
@@ -542,7 +542,7 @@ fn an_import_that_was_killed_goes_on_and_later_exports_add_what_is_new() {
     let (complete, _, error) = import(&there, "copy", &forked);
     assert!(!complete);
     assert!(
-        error.contains("Event 2 of the audit trail of `acme` is another one here"),
+        error.contains("Event 2 of the audit trail of `acme` is different here"),
         "{error}"
     );
     assert_eq!(imported_rows(&there), before);

@@ -204,14 +204,14 @@ fn a_thread_with_another_history_is_left_as_it_is_and_told() {
     copy.save("b", "t", 0, "one").expect(201);
     let (complete, said, error) = import(&there, "copy", &file);
     assert!(!complete);
-    assert!(error.contains("1 threads are others here"), "{error}");
+    assert!(error.contains("1 threads are different here"), "{error}");
     assert_eq!(
         (&said["conflicts"], &said["new_threads"]),
         (&json!(1), &json!(2))
     );
     assert_eq!(
         said["told"][0],
-        "b/t: there is a thread of this name that began at another time."
+        "b/t: a thread with this name exists here, but was created at another time."
     );
     assert_eq!(copy.read("b", "t").expect(200).signature()["version"], 1);
     // Histories with the same beginning but another end: a later version differs, and then an earlier one too.
@@ -219,8 +219,8 @@ fn a_thread_with_another_history_is_left_as_it_is_and_told() {
     copy.delete("b", "t").expect(200);
     import_all(&there, "copy", &file);
     for (version, sentence) in [
-        (1, "a/t: version 1 is another one here."),
-        (2, "a/t: version 2 is another one here."),
+        (1, "a/t: version 1 is different here."),
+        (2, "a/t: version 2 is different here."),
     ] {
         there.database.execute(&format!(
             "UPDATE signature_versions v SET comment = 'x' FROM signatures s WHERE s.id = signature_id AND document = 'a' AND v.version = {version}"
@@ -267,22 +267,22 @@ fn a_file_that_is_not_whole_is_told_by_its_line_and_writes_nothing() {
         ),
         (
             all[..all.len() - 20].to_owned(),
-            "Line 9 of the file: it has no end",
+            "Line 9 of the file: it is incomplete",
         ),
         (
             whole[..4].join("\n")[..200].to_owned(),
-            "Line 1 of the file: it has no end",
+            "Line 1 of the file: it is incomplete",
         ),
         (without(1), "Line 1 of the file: it is not the header"),
-        (without(5), "Line 5 of the file: it is not version 2 of 2"),
-        (without(6), "Line 6 of the file: it has no place here"),
+        (without(5), "Line 5 of the file: it must be version 2 of 2"),
+        (without(6), "Line 6 of the file: it is in the wrong place"),
         (
             line(5, "two", "owt"),
-            "Line 5 of the file: the signature is not the one that was exported",
+            "Line 5 of the file: the signature was changed: its SHA-256",
         ),
         (
             line(6, "\"b\"", "\"c\""),
-            "Line 9 of the file: what comes before it is not what was exported",
+            "Line 9 of the file: the lines before it are not those that were exported",
         ),
         (
             line(3, "\"a\"", "\"\""),
@@ -290,15 +290,12 @@ fn a_file_that_is_not_whole_is_told_by_its_line_and_writes_nothing() {
         ),
         (
             line(3, "\"thread\":{", "\"thread\":{\"x\":1,"),
-            "Line 3 of the file: it is not as it should be, at column 14: unknown field `x`",
+            "Line 3 of the file: it is not valid, at column 14: unknown field `x`",
         ),
-        (
-            line(4, "}}", "}"),
-            "Line 4 of the file: it is not as it should be",
-        ),
+        (line(4, "}}", "}"), "Line 4 of the file: it is not valid"),
         (
             line(9, "\"sha256\"", &format!("{sha256},\"x\"")),
-            "Line 9 of the file: it is not as it should be",
+            "Line 9 of the file: it is not valid",
         ),
         (
             line(1, "\"format_version\":4", "\"format_version\":5"),
@@ -446,9 +443,7 @@ fn hooks_plugins_and_decisions_go_on_in_another_database() {
     let (complete, said, error) = import(&there, "copy", &file);
     assert!(!complete, "{said}");
     assert!(
-        error.contains(
-            "`copy` is suspended, since hooks are missing that refuse what is not allowed: tags"
-        ),
+        error.contains("`copy` is suspended because these enforcing hooks are missing: tags"),
         "{error}"
     );
     let told = said["told"][0].as_str().unwrap();
@@ -523,7 +518,7 @@ fn hooks_plugins_and_decisions_go_on_in_another_database() {
     eventually(|| there.operator("third").get("/hooks/no").status == 200);
     assert_eq!(
         said["told"],
-        json!(["The hook `no` is left out: its binding 1 is another one here."])
+        json!(["The hook `no` is left out: its binding 1 is different here."])
     );
     assert_eq!(
         there.operator("third").get("/hooks/no").expect(200).json["content"]["hook"]["plugin"],

@@ -388,7 +388,7 @@ fn a_file_is_inspected_and_verified_in_a_terminal() {
     assert!(said.contains("HASH_FAILURE"), "{said}");
     let (code, _, error) = ended(&["verify", &first, "--trust", &first]);
     assert_eq!(code, Some(1));
-    assert!(error.contains("holds no certificate"), "{error}");
+    assert!(error.contains("contains no certificate"), "{error}");
 }
 
 /// The exit code, standard output and standard error of a command.

@@ -79,7 +79,7 @@ fn main() {
 
     let [ours, theirs] = wasmtime_versions();
     println!(
-        "Sigpersist on wasmtime {ours}, Extism {} on wasmtime {theirs};",
+        "Sigpersist with wasmtime {ours}, Extism {} with wasmtime {theirs};",
         version_of("extism")
     );
     println!(
@@ -87,7 +87,7 @@ fn main() {
         SIGNATURE.trim().len()
     );
     let mut met = true;
-    for (index, what) in ["with the signature", "with its metadata alone"]
+    for (index, what) in ["with the signature", "with only its metadata"]
         .into_iter()
         .enumerate()
     {
@@ -100,7 +100,7 @@ fn main() {
             one.p50, one.p99, one.rate
         );
         println!(
-            "  the same on two threads  p50 {:7.1} µs   p99 {:7.1} µs   {:8.0} a second   {:.2} times one thread's",
+            "  the same on two threads  p50 {:7.1} µs   p99 {:7.1} µs   {:8.0} a second   {:.2} times one thread",
             two.p50,
             two.p99,
             two.rate,

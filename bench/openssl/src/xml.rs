@@ -30,7 +30,7 @@ const REPEATED: u32 = 2_000;
 pub fn beside_xmlsec(rounds: usize, time: Duration, now_ms: i64) {
     let version = Command::new("xmlsec1").arg("--version").output();
     let Ok(version) = version else {
-        println!("xmlsec1 is not here: install it to compare XML.");
+        println!("xmlsec1 is not installed. Install it to compare XML.");
         return;
     };
     let folder = std::env::temp_dir().join(format!("sigpersist-xmlsec-{}", std::process::id()));

@@ -81,7 +81,7 @@ pub fn compile_if_asked() -> Option<ExitCode> {
 }
 
 fn compile(bounds: Bounds) -> anyhow::Result<()> {
-    restrict(bounds).context("the process can't be bounded")?;
+    restrict(bounds).context("the limits of the process can't be set")?;
     let mut component = Vec::new();
     io::stdin()
         .take(bounds.component_bytes + 1)

@@ -57,13 +57,13 @@ impl Compiled {
             Ok(file) => file,
             Err(error) => {
                 if error.kind() != io::ErrorKind::NotFound {
-                    warn!(path = %path.display(), cause = %error, "A compiled plugin can't be read; it is compiled anew");
+                    warn!(path = %path.display(), cause = %error, "A compiled plugin can't be read; it is compiled again");
                 }
                 return None;
             }
         };
         let Some(code) = self.authentic(&compatibility(engine), digest, &file) else {
-            warn!(path = %path.display(), "A compiled plugin is damaged, or from another engine or master key; it is compiled anew");
+            warn!(path = %path.display(), "A compiled plugin is damaged, or from another engine or master key; it is compiled again");
             return None;
         };
         #[expect(
@@ -76,7 +76,7 @@ impl Compiled {
         let component = unsafe { Component::deserialize(engine, code) };
         component
             .inspect_err(|error| {
-                warn!(path = %path.display(), cause = %format!("{error:#}"), "A compiled plugin can't be loaded; it is compiled anew");
+                warn!(path = %path.display(), cause = %format!("{error:#}"), "A compiled plugin can't be loaded; it is compiled again");
             })
             .ok()
     }
@@ -94,7 +94,7 @@ impl Compiled {
         if let Err(error) = self.try_sweep()
             && error.kind() != io::ErrorKind::NotFound
         {
-            warn!(folder = %self.folder.display(), cause = %error, "Compiled plugins that are too many can't be removed");
+            warn!(folder = %self.folder.display(), cause = %error, "Old compiled plugins can't be deleted");
         }
     }
 
@@ -105,7 +105,7 @@ impl Compiled {
         if let Err(error) = self.try_retag(&compatibility(engine))
             && error.kind() != io::ErrorKind::NotFound
         {
-            warn!(folder = %self.folder.display(), cause = %error, "Compiled plugins can't be put under the new master key; they will be compiled again");
+            warn!(folder = %self.folder.display(), cause = %error, "Compiled plugins can't be tagged with the new master key; they will be compiled again");
         }
     }
 
@@ -142,12 +142,14 @@ impl Compiled {
             .open(path)?;
         let metadata = file.metadata()?;
         if !metadata.is_file() || metadata.len() > self.max_bytes {
-            return Err(io::Error::other("it is no file of a fitting size"));
+            return Err(io::Error::other(
+                "it is not a regular file, or it is too large",
+            ));
         }
         let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or_default());
         (&file).take(self.max_bytes).read_to_end(&mut bytes)?;
         if let Err(error) = file.set_modified(SystemTime::now()) {
-            debug!(path = %path.display(), cause = %error, "The use of a compiled plugin can't be noted");
+            debug!(path = %path.display(), cause = %error, "The time of last use of a compiled plugin can't be saved");
         }
         Ok(bytes)
     }
@@ -185,7 +187,7 @@ impl Compiled {
         let bytes = code.len() as u64 + (MAGIC.len() + TAG_BYTES) as u64;
         if bytes > self.max_bytes {
             return Err(io::Error::other(format!(
-                "it has {bytes} bytes, and all together may have {} (hooks.max_cache_bytes)",
+                "it has {bytes} bytes; the limit for all compiled plugins is {} (hooks.max_cache_bytes)",
                 self.max_bytes
             )));
         }

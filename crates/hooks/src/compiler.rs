@@ -141,7 +141,7 @@ impl Compiler {
                 Some(Ok(Answer::Refusal(reason))) => Ok(Err(Error::refused(reason))),
                 Some(Ok(Answer::NoMemory)) => Ok(Err(self.too_large())),
                 Some(Ok(Answer::TooLong(bytes))) => Ok(Err(Error::refused(format!(
-                    "The component compiles to {bytes} bytes of code; the limit is {max_code_bytes}, {MAX_CODE_PER_BYTE} times its own size and {MAX_MORE_CODE_BYTES} more. Make it smaller: leave out what it does not use."
+                    "The component compiles to {bytes} bytes of code; the limit is {max_code_bytes}: {MAX_CODE_PER_BYTE} times its own size plus {MAX_MORE_CODE_BYTES}. Make it smaller: remove unused code."
                 )))),
                 Some(Err(_)) | None => {
                     let complaint = complaints.join().unwrap_or_default();
@@ -162,9 +162,9 @@ impl Compiler {
             Some(Signal::SIGKILL) => self.too_large(),
             Some(Signal::SIGABRT) if complaint.contains("memory allocation") => self.too_large(),
             _ => {
-                warn!(%status, complaint, "Compiling a component has failed");
+                warn!(%status, complaint, "Compiling a component failed");
                 Error::refused(
-                    "The component can't be compiled: the compiler fails on it. Build it with another version of your compiler, or simpler.",
+                    "The component can't be compiled: the server's compiler failed on it. Simplify it, or build it with another version of your compiler.",
                 )
             }
         }

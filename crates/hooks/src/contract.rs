@@ -106,7 +106,7 @@ impl<'a> Checked<'a> {
         item: &'a ComponentItem,
     ) -> Result<Self, String> {
         let ComponentItem::ComponentInstance(found) = item else {
-            return Err(format!("`{name}` is no interface"));
+            return Err(format!("`{name}` is not an interface"));
         };
         let resolve = contract
             .resolve
@@ -154,7 +154,7 @@ impl<'a> Checked<'a> {
         let parameters = expected.params.len();
         if found.params().len() != parameters {
             return Err(format!(
-                "has parameters that the contract does not have, or lacks some: {}, not {parameters}",
+                "has the wrong number of parameters: {}, not {parameters}",
                 found.params().len()
             ));
         }
@@ -168,10 +168,10 @@ impl<'a> Checked<'a> {
         match (expected.result, found.results().next()) {
             (None, None) => Ok(()),
             (Some(_), None) => Err("returns nothing".to_owned()),
-            (None, Some(_)) => Err("returns something".to_owned()),
+            (None, Some(_)) => Err("returns a value".to_owned()),
             (Some(expected), Some(found)) => self
                 .same(&expected, &found)
-                .map_err(|how| format!("returns what {how}")),
+                .map_err(|how| format!("returns a value that {how}")),
         }
     }
 

@@ -90,7 +90,7 @@ impl Engine {
             refused: quick_cache::sync::Cache::new(CACHED_PLUGINS),
             compiled: None,
             compiler: Compiler::new(config)
-                .context("This program can't be found, to compile with")?,
+                .context("The path of this program, which compiles plugins, can't be found")?,
             compilations: AtomicU64::new(0),
             permits: FairSemaphore::with_part(
                 "hooks",
@@ -199,7 +199,7 @@ impl Engine {
         let loaded = unsafe { Component::deserialize(&self.engine, &code) };
         let loaded = loaded.map_err(|error| {
             Error::internal(format!(
-                "what hooks.compiler compiles does not fit this server: {error:#}"
+                "the code that hooks.compiler makes does not fit this server: {error:#}"
             ))
         })?;
         self.compilations.fetch_add(1, Ordering::Relaxed);
@@ -311,7 +311,7 @@ fn new_engine(config: &HooksConfig, at_once: usize) -> anyhow::Result<wasmtime::
     pooled.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(config, at_once)?));
     wasmtime::Engine::new(&pooled).or_else(|error| {
         // If address space is limited (`ulimit -v`), each call maps its memory anew: slower, but correct.
-        warn!(cause = %error, "The pool for hooks does not fit this machine; hooks will run slower");
+        warn!(cause = %error, "The memory pool for hooks does not fit into this machine's memory; hooks will run slower");
         wasmtime::Engine::new(&settings).map_err(|error| anyhow::anyhow!("The engine for hooks can't be started: {error:#}"))
     })
 }

@@ -20,7 +20,7 @@ use crate::HooksConfig;
 
 /// A limit that a call exceeded.
 #[derive(Debug, Clone, thiserror::Error)]
-#[error("it broke the limit of {value} {unit} ({setting})")]
+#[error("it exceeded the limit of {value} {unit} ({setting})")]
 pub(super) struct LimitBroken {
     setting: &'static str,
     value: u64,
@@ -194,7 +194,7 @@ impl HostState {
         let judgement = document.judge(subject);
         self.host_time += since.elapsed();
         judgement.ok_or_else(|| {
-            wasmtime::format_err!("what it asks for, whether signatures held, was not recorded")
+            wasmtime::format_err!("it asked for verdicts on signatures, which were not recorded")
         })
     }
 
@@ -215,7 +215,7 @@ impl HostState {
     fn subject(&mut self) -> Result<Arc<Subject>> {
         self.count_hostcall()?;
         self.subject.clone().ok_or_else(|| {
-            wasmtime::format_err!("there is no signature to look at while a plugin is set up")
+            wasmtime::format_err!("there is no signature to read while a plugin is set up")
         })
     }
 
@@ -310,10 +310,10 @@ impl log::Host for HostState {
                 self.log.push(LogLine {
                     level: "warn".to_owned(),
                     message:
-                        "The hook logs more than it may (hooks.max_log_bytes); the rest is dropped."
+                        "The hook exceeded its log limit (hooks.max_log_bytes); the rest is dropped."
                             .to_owned(),
                 });
-                warn!(hook = %self.hook, "The hook logs more than it may (hooks.max_log_bytes); the rest is dropped");
+                warn!(hook = %self.hook, "The hook exceeded its log limit (hooks.max_log_bytes); the rest is dropped");
             }
             return Ok(());
         };

@@ -39,7 +39,7 @@ pub fn pack(module: &[u8], world: Option<World<'_>>) -> Result<Vec<u8>> {
         None => embed(&mut module, &by_exports(&binary)?)?,
         Some(_) if binary.has_component_types => {
             return Err(Error::refused(
-                "This core module carries its world already; leave out --wit and --world.",
+                "This core module already contains its world; omit --wit and --world.",
             ));
         }
         Some(world) => embed(&mut module, &of_wit(world)?)?,
@@ -52,7 +52,7 @@ pub fn pack(module: &[u8], world: Option<World<'_>>) -> Result<Vec<u8>> {
     };
     encode().map_err(|error| {
         Error::refused(format!(
-            "The core module does not fit its world: {error:#}. Build it with bindings of the contract (wit-bindgen), or check the world."
+            "The core module does not match its world: {error:#}. Build it with bindings of the contract (wit-bindgen), or check the world."
         ))
     })
 }
@@ -62,19 +62,19 @@ fn check(binary: &Binary) -> Result<()> {
         Kind::CoreModule => {}
         Kind::Component => {
             return Err(Error::refused(
-                "This is a component already, there is nothing to pack. `sigpersist plugin inspect` says whether it would be admitted.",
+                "This is already a component, so there is nothing to pack. `sigpersist plugin inspect` tells whether a server would admit it.",
             ));
         }
         Kind::Other => {
             return Err(Error::refused(
-                "This is no WebAssembly. Give the core module (.wasm) that your compiler made.",
+                "This is not WebAssembly. Give the core module (.wasm) that your compiler made.",
             ));
         }
     }
     let wasi = |name: &&String| name.starts_with("wasi_") || name.starts_with("wasi:");
     if let Some(name) = binary.imports.iter().find(wasi) {
         return Err(Error::refused(format!(
-            "This core module imports WASI (`{name}`), which plugins are not given: no files, clock, randomness or environment. Build it for a target without WASI, such as wasm32-unknown-unknown."
+            "This core module imports WASI (`{name}`), which plugins can't use: they have no files, clock, randomness or environment. Build it for a target without WASI, such as wasm32-unknown-unknown."
         )));
     }
     Ok(())
@@ -110,7 +110,7 @@ fn by_exports(binary: &Binary) -> Result<Chosen> {
     }
     if interfaces.is_empty() {
         return Err(Error::refused(
-            "This core module neither carries its world, as wit-bindgen would have it, nor exports functions of the contract. Build it with bindings of the contract, or name its world with --wit and --world.",
+            "This core module does not contain its world, which wit-bindgen would add, and exports no functions of the contract. Build it with bindings of the contract, or name its world with --wit and --world.",
         ));
     }
     let exports: String = interfaces
@@ -126,7 +126,7 @@ fn by_exports(binary: &Binary) -> Result<Chosen> {
         .and_then(|()| resolve.push_source("plugin.wit", &text))
         .map_err(|error| {
             Error::refused(format!(
-                "The module's exports are not those of the contract: {error:#}."
+                "The module's exports do not match the contract: {error:#}."
             ))
         })?;
     select(resolve, package, None)
@@ -212,7 +212,7 @@ mod tests {
             let tagger = format!("sigpersist:hooks/tagger@{version}");
             assert!(binary.exports.contains(&tagger), "{binary:?}");
         }
-        assert!(refusal(&component, None).contains("a component already"));
+        assert!(refusal(&component, None).contains("already a component"));
     }
 
     #[test]
@@ -246,14 +246,14 @@ mod tests {
         let mut carries = module("");
         embed(&mut carries, &of_wit(world).unwrap()).unwrap();
         pack(&carries, None).unwrap();
-        assert!(refusal(&carries, Some(world)).contains("carries its world already"));
+        assert!(refusal(&carries, Some(world)).contains("already contains its world"));
         // The directory of the contract itself, which defines the contract again.
         let contract = World {
             wit: Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../plugins/wit")),
             name: Some("plugin"),
         };
         let misfit = refusal(&module(""), Some(contract));
-        assert!(misfit.contains("does not fit its world"), "{misfit}");
+        assert!(misfit.contains("does not match its world"), "{misfit}");
     }
 
     #[test]
@@ -263,7 +263,7 @@ mod tests {
         let other = r#"(import "env" "now" (func))"#;
         let misfit = refusal(&module(other), None);
         assert!(misfit.contains("env"), "{misfit}");
-        assert!(refusal(b"text", None).contains("no WebAssembly"));
+        assert!(refusal(b"text", None).contains("not WebAssembly"));
         let foreign = wat::parse_str(r#"(module (func (export "run")))"#).unwrap();
         assert!(refusal(&foreign, None).contains("--wit"));
         let unknown =

@@ -90,7 +90,7 @@ impl Plugin {
                 }
                 _ => {
                     return Err(Error::refused(format!(
-                        "The component imports `{name}`, which hooks are not given. They may import {} of {PACKAGE}, version {}, and no WASI.",
+                        "The component imports `{name}`, which hooks can't use. They may import {} of {PACKAGE}, version {}, but no WASI.",
                         IMPORTS.join(", "),
                         versions()
                     )));
@@ -171,9 +171,9 @@ impl Plugin {
             return Ok(());
         }
         Err(Error::refused(if bytes.starts_with(CORE_MODULE_PREAMBLE) {
-            "This is a core WebAssembly module; a plugin is a component. `sigpersist plugin pack` makes one of a core module that was built for the contract."
+            "This is a core WebAssembly module; a plugin is a component. `sigpersist plugin pack` makes one from a core module that was built for the contract."
         } else {
-            "This is no WebAssembly component."
+            "This is not a WebAssembly component."
         }))
     }
 
@@ -290,7 +290,7 @@ fn refuse(function: &str, failure: &Failure) -> Error {
 fn mismatch(contract: &Contract, how: &str) -> Error {
     let version = contract.version;
     Error::refused(format!(
-        "The component does not fit the contract {PACKAGE}@{version}: {how}. Build it with bindings of that contract, unchanged."
+        "The component does not match the contract {PACKAGE}@{version}: {how}. Build it with bindings of that contract, unchanged."
     ))
 }
 

@@ -18,7 +18,7 @@ pub(super) enum Unfit {
     Invalid(#[from] BinaryReaderError),
     /// A count exceeds its limit.
     #[error(
-        "The file is out of proportion: {subject} has {number} {what}; the limit is {limit}. {advice}"
+        "The file is too complex: {subject} has {number} {what}; the limit is {limit}. {advice}"
     )]
     TooMany {
         subject: String,
@@ -30,7 +30,7 @@ pub(super) enum Unfit {
 }
 
 const SPLIT: &str = "Split the function, or let your compiler optimise for size.";
-const SMALLER: &str = "Make it smaller: leave out what it does not use.";
+const SMALLER: &str = "Make it smaller: remove unused code.";
 
 /// Counter of one kind of item, with its limit.
 #[derive(Debug)]
@@ -102,7 +102,7 @@ struct Counts {
 impl Default for Counts {
     fn default() -> Self {
         Self {
-            nesting: Count::new("components nested in one another", 8),
+            nesting: Count::new("levels of nested components", 8),
             modules: Count::new("modules and components", 200),
             instances: Count::new("instances", 2_000),
             definitions: Count::new(
@@ -116,7 +116,7 @@ impl Default for Counts {
             exports: Count::new("exports of modules", 100_000),
             functions: Count::new("functions", 200_000),
             tables: Count::new("tables", 100),
-            table_elements: Count::new("elements of tables at the start", 1_000_000),
+            table_elements: Count::new("initial table elements", 1_000_000),
             elements: Count::new("bytes of element segments", 4 * 1024 * 1024),
             memories: Count::new("memories", 100),
             globals: Count::new("globals", 100_000),
@@ -126,7 +126,7 @@ impl Default for Counts {
             function_operators: Count::new("operators", 1_000_000),
             locals: Count::new("locals", 10_000),
             blocks: Count::new("blocks and branches", 200_000),
-            depth: Count::new("blocks nested in one another", 10_000),
+            depth: Count::new("levels of nested blocks", 10_000),
             liveness: Count::new("blocks and branches times locals and operands", 10_000_000),
         }
     }
@@ -377,7 +377,7 @@ mod tests {
                     same("end "),
                     "))",
                 ),
-                "function 0 has 10001 blocks nested in one another; the limit is 10000.",
+                "function 0 has 10001 levels of nested blocks; the limit is 10000.",
             ),
             (
                 None,
@@ -425,7 +425,7 @@ mod tests {
             (
                 Some(repeated(1, same("(table 1000000 funcref)"))),
                 repeated(1, same("(table 1000001 funcref)")),
-                "it has 1000001 elements of tables at the start; the limit is 1000000.",
+                "it has 1000001 initial table elements; the limit is 1000000.",
             ),
             (
                 Some(repeated(100, same("(memory 1)"))),
@@ -460,7 +460,7 @@ mod tests {
             (
                 Some(around("", 8, same("(component "), &")".repeat(8))),
                 around("", 9, same("(component "), &")".repeat(9)),
-                "it has 9 components nested in one another; the limit is 8.",
+                "it has 9 levels of nested components; the limit is 8.",
             ),
             (
                 Some(around("(component ", 199, same("(core module)"), ")")),
@@ -488,7 +488,7 @@ mod tests {
                 check(&within).unwrap();
             }
             let refusal = check(&beyond).unwrap_err().to_string();
-            let expected = format!("The file is out of proportion: {why} ");
+            let expected = format!("The file is too complex: {why} ");
             assert!(refusal.starts_with(&expected), "{refusal}, not {expected}");
         }
     }

@@ -94,7 +94,7 @@ impl<'a> Seat<'a> {
         Some(FailingHook {
             hook: Arc::clone(&self.hook.name),
             binding: self.hook.binding,
-            reason: format!("{reason} The last time: {last}."),
+            reason: format!("{reason} The last failure: {last}."),
         })
     }
 
@@ -201,7 +201,7 @@ impl<'a> Seat<'a> {
             hook = &*self.hook.name,
             function,
             us = ended.microseconds,
-            "A hook has run"
+            "A hook ran"
         );
         match ended.result {
             Ok(answer) => Some(answer),
@@ -318,7 +318,7 @@ fn changed_tags(tags: &[String], set: Vec<String>, remove: &[String]) -> Vec<Str
 fn too_many_tags() -> types::Rejection {
     types::Rejection {
         code: "too-many-tags".to_owned(),
-        message: format!("With the tags that this hook derives there are more than {MAX_TAGS}."),
+        message: format!("With the tags of this hook there are more than {MAX_TAGS} tags."),
         field: Some("/tags".to_owned()),
     }
 }

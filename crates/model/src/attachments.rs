@@ -41,7 +41,7 @@ impl Attachments {
 
 fn read_content(base64: &str) -> Result<Bytes> {
     STANDARD.decode(base64).map(Bytes::from).map_err(|_| {
-        let message = "`content` is the base64 of what a detached signature signs.";
+        let message = "`content` must be the signed content of a detached signature, in base64.";
         Error::invalid("content", message)
     })
 }
@@ -56,7 +56,7 @@ fn read_certificates(pem: &str) -> Result<Vec<Vec<u8>>> {
         return Ok(found);
     }
     let message = format!(
-        "`certificates` holds certificates in PEM, at most {MAX_CERTIFICATES} and {MAX_CERTIFICATES_BYTES} characters."
+        "`certificates` must hold 1 to {MAX_CERTIFICATES} certificates in PEM, in at most {MAX_CERTIFICATES_BYTES} characters."
     );
     Err(Error::invalid("certificates", message))
 }

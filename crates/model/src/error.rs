@@ -25,9 +25,7 @@ pub enum Error {
     #[error("The request body must not be compressed: send it without `Content-Encoding`.")]
     UnsupportedContentEncoding,
     /// The request's body uses a transfer coding other than `chunked` (`Transfer-Encoding`).
-    #[error(
-        "The request body must come as it is or in chunks: no other `Transfer-Encoding` is understood."
-    )]
+    #[error("The only supported `Transfer-Encoding` of a request body is `chunked`.")]
     UnsupportedTransferEncoding,
     /// The request's body is not JSON of the expected form.
     #[error("The request body is not readable JSON: {0}.")]
@@ -69,7 +67,7 @@ pub enum Error {
     #[error("There is nothing at this path.")]
     RouteNotFound,
     /// The path exists, but not with this method.
-    #[error("This path does not answer this method; it answers {}.", allowed.join(", "))]
+    #[error("This path does not support this method; it supports {}.", allowed.join(", "))]
     MethodNotAllowed {
         /// The methods that the path answers.
         allowed: Vec<&'static str>,
@@ -93,7 +91,7 @@ pub enum Error {
 
     /// A tenant with this slug exists, and differs from the one in the request.
     #[error(
-        "There is a tenant `{slug}` already, with another name or other quotas. Change it with `PATCH /tenants/{slug}` or `sigpersist tenant update {slug}`."
+        "The tenant `{slug}` already exists, with another name or other quotas. Change it with `PATCH /tenants/{slug}` or `sigpersist tenant update {slug}`."
     )]
     TenantExists {
         /// The slug.
@@ -101,7 +99,7 @@ pub enum Error {
     },
     /// A key with this name exists, and differs from the one in the request.
     #[error(
-        "The name `{kid}` is taken by another key, or by the same one with other times, or it is revoked. Give the key another name."
+        "The name `{kid}` belongs to another key, to the same key with other times, or to a revoked key. Give the key another name."
     )]
     KeyExists {
         /// The key's name.
@@ -125,7 +123,7 @@ pub enum Error {
 
     /// A caller of the platform did not name the tenant that it acts for.
     #[error(
-        "A token of the platform acts for no tenant by itself: name one, as in `/tenants/{{tenant}}/hooks`."
+        "A token of the platform belongs to no tenant: name the tenant in the path, as in `/tenants/{{tenant}}/hooks`."
     )]
     TenantRequired,
 
@@ -133,7 +131,7 @@ pub enum Error {
     #[error("There is no such {}.", .0.as_str())]
     NotFound(Noun),
     /// A plugin cannot be deleted while hooks are bound to it.
-    #[error("The plugin is bound by {}; remove or rebind what binds it first.", hooks_phrase(.hooks, "the hook", "the hooks"))]
+    #[error("The plugin is in use: first remove or rebind {}.", hooks_phrase(.hooks, "the hook", "the hooks"))]
     PluginBound {
         /// The hooks; `tenant/hook` if the plugin is the platform's.
         hooks: Vec<String>,
@@ -142,7 +140,7 @@ pub enum Error {
     #[error("The plugin refuses these settings: {}.", issues_phrase(.0))]
     SettingsRefused(Vec<SettingsIssue>),
     /// Test cases uploaded with a component do not pass.
-    #[error("{} of the test cases that came with the component did not pass; it was not stored.", .0.len())]
+    #[error("{} of the test cases sent with the component failed; the component was not stored.", .0.len())]
     CasesFailed(Vec<CaseFailure>),
     /// The input of a decision is no longer stored, or never was.
     #[error("The input of this decision can't be replayed: {0}.")]
@@ -153,16 +151,14 @@ pub enum Error {
     SignatureNotFound,
     /// The version that the caller signed over is not the current one.
     #[error(
-        "The signature has moved on: its current version is {current_version}. Read it, sign over it and send it again."
+        "The signature's current version is {current_version}, not the one that you signed over. Read it, sign over it and send it again."
     )]
     VersionConflict {
         /// The stored version; 0 if there is none.
         current_version: u32,
     },
     /// `If-Match` or `If-None-Match` does not hold.
-    #[error(
-        "The precondition of the request does not hold: the current version is {current_version}."
-    )]
+    #[error("The request's precondition failed: the current version is {current_version}.")]
     PreconditionFailed {
         /// The stored version; 0 if there is none.
         current_version: u32,
@@ -176,7 +172,7 @@ pub enum Error {
     #[error("{} refused this request.", rejections_phrase(.0))]
     HookRejected(Vec<HookRejection>),
     /// A hook trapped, missed its deadline or broke a limit, and is set to reject then.
-    #[error("The hook `{hook}` failed, and its settings say that nothing may be stored then.")]
+    #[error("The hook `{hook}` failed, and its settings reject requests in that case.")]
     HookFailed {
         /// The hook's name.
         hook: String,
@@ -188,7 +184,7 @@ pub enum Error {
     Refused(String),
 
     /// The tenant has reached its limit of concurrent work.
-    #[error("This tenant has too many requests under way; try again in a moment.")]
+    #[error("This tenant has too many concurrent requests; try again in a moment.")]
     RateLimited,
     /// The server is not ready, or was told to stop.
     #[error("{}", lacks_phrase(.0))]
@@ -241,7 +237,7 @@ pub struct RefusedSigner {
     /// Reason why it did not pass.
     pub sub_indication: Option<SubIndication>,
     /// An explanation in one sentence.
-    #[schema(value_type = String, example = "The signature does not hold under the signer's key.")]
+    #[schema(value_type = String, example = "The signature does not verify under the signer's key.")]
     pub explanation: &'static str,
 }
 
@@ -350,7 +346,7 @@ fn lacks_phrase(lacks: &[UnreadyReason]) -> String {
 fn not_accepted_phrase(not_accepted: &NotAccepted) -> String {
     let what = not_accepted.accept.phrase();
     let problem = not_accepted.problem.as_deref();
-    let problem = problem.unwrap_or("This one is of another format.");
+    let problem = problem.unwrap_or("This signature has another format.");
     match not_accepted.accept {
         Accept::Any => format!("This tenant does not accept this signature. {problem}"),
         _ => format!("This tenant accepts only {what}. {problem}"),
@@ -385,12 +381,10 @@ fn quota_phrase(quota: Quota, limit: u64, used: u64) -> String {
             format!("This tenant may make {limit} requests a second; try again in a moment.")
         }
         Quota::ConcurrentRequests => {
-            format!(
-                "This tenant may have {limit} requests under way at once; try again in a moment."
-            )
+            format!("This tenant may have {limit} concurrent requests; try again in a moment.")
         }
         Quota::HookTime => format!(
-            "This tenant's hooks may run for {limit} ms a second, and have {used} ms to pay off; try again later."
+            "This tenant's hooks may run for {limit} ms a second, and are {used} ms over that limit; try again later."
         ),
     }
 }

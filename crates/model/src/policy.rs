@@ -25,7 +25,7 @@ pub const MAX_ANCHORS: usize = 100;
 pub struct Policy {
     /// The signatures that are accepted.
     pub accept: Accept,
-    /// The handling of a signature whose content is outside of it.
+    /// The handling of a detached signature, whose content is not in it.
     // Exports that are older than this member lack it.
     #[serde(default)]
     pub detached: Detached,
@@ -124,7 +124,7 @@ crate::words!(
     Passed = "passed"
 );
 
-/// The handling of a signature whose content is outside of it.
+/// The handling of a detached signature, whose content is not in it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Detached {

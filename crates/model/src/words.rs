@@ -20,7 +20,7 @@ macro_rules! words {
             fn from_str(word: &str) -> std::result::Result<Self, Self::Err> {
                 match word {
                     $($word => Ok(Self::$value),)+
-                    _ => Err(format!("`{word}` is none of {}", Self::WORDS.join(", "))),
+                    _ => Err(format!("`{word}` is not one of {}", Self::WORDS.join(", "))),
                 }
             }
         }

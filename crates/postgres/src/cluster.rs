@@ -64,7 +64,7 @@ impl Cluster {
                 .mode(0o755)
                 .create(data_dir)
                 .with_context(|| {
-                    format!("The data directory {} can't be made", data_dir.display())
+                    format!("The data directory {} can't be created", data_dir.display())
                 })?;
         }
         let data_dir = data_dir.canonicalize().with_context(|| {
@@ -222,11 +222,11 @@ impl Cluster {
         let programs = Programs::find(None)?;
         info!(
             data_dir = %self.data_dir.display(),
-            "Making the embedded database with Postgres {}",
+            "Creating the embedded database with Postgres {}",
             programs.major
         );
         self.make(&programs)
-            .context("The embedded database can't be made")?;
+            .context("The embedded database can't be created")?;
         Ok(programs)
     }
 
@@ -270,7 +270,7 @@ impl Cluster {
         let complaint = String::from_utf8_lossy(&output.stderr);
         ensure!(
             output.status.success() && !complaint.contains("ERROR"),
-            "the first database can't be made: {}",
+            "the first database can't be created: {}",
             complaint.trim()
         );
         fs::rename(&unfinished, self.files())?;

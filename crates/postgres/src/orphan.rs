@@ -45,7 +45,7 @@ pub(super) fn stop_orphan(cluster: &Cluster) -> anyhow::Result<()> {
         }
         if runs_on(pid, files) {
             bail!(
-                "An orphaned Postgres (process {pid}) does not stop; stop it by hand and start again."
+                "An orphaned Postgres (process {pid}) does not stop; stop it yourself and start again."
             );
         }
     }

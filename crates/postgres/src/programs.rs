@@ -62,14 +62,14 @@ impl Programs {
         };
         if let Some(newest) = newest.filter(|newest| newest.major > wanted) {
             info!(
-                "The data directory is of Postgres {wanted}, and Postgres {} is on this machine, too. `sigpersist upgrade-data` takes the data over to it",
+                "The data directory belongs to Postgres {wanted}, and Postgres {} is on this machine, too. To use it, run `sigpersist upgrade-data`",
                 newest.major
             );
         }
         newest_of(&found, |major| major == wanted).cloned().with_context(|| {
             format!(
                 "The data directory was made by Postgres {wanted}, whose programs are not on this machine.\n\
-                 Install Postgres {wanted} again. To go on with a newer one, have both and run `sigpersist upgrade-data`."
+                 Install Postgres {wanted} again. To use a newer one, install both and run `sigpersist upgrade-data`."
             )
         })
     }

@@ -42,7 +42,7 @@ pub fn make(connection: &mut PgConnection, login: Option<&str>) -> anyhow::Resul
     let role = find(connection, &login)?;
     if role.as_ref().is_some_and(|role| role.bypasses) {
         bail!(
-            "The database role {SERVER_ROLE} can bypass row-level security; the server does not work under it. Run `ALTER ROLE {SERVER_ROLE} NOSUPERUSER NOBYPASSRLS`."
+            "The database role {SERVER_ROLE} can bypass row-level security, so the server does not use it. Run `ALTER ROLE {SERVER_ROLE} NOSUPERUSER NOBYPASSRLS`."
         );
     }
     if role.as_ref().is_some_and(|role| role.taken_by_login) {
@@ -58,7 +58,7 @@ pub fn make(connection: &mut PgConnection, login: Option<&str>) -> anyhow::Resul
     }
     made.with_context(|| {
         format!(
-            "The server works under the database role {SERVER_ROLE}, and this login may not make it. As one that may, run `CREATE ROLE {SERVER_ROLE}` if it does not exist, then `{grant}`"
+            "The server needs the database role {SERVER_ROLE}, and this login may not create it. As a login that may, run `CREATE ROLE {SERVER_ROLE}` if it does not exist, then `{grant}`"
         )
     })
 }
@@ -78,7 +78,7 @@ pub fn take(connection: &mut PgConnection) -> anyhow::Result<()> {
     }
     let grant = grant(&login);
     Err(refused).with_context(|| {
-        format!("The server works under the database role {SERVER_ROLE}, which this login may not take. As one that may, run `{grant}`")
+        format!("The server needs the database role {SERVER_ROLE}, which this login may not use. As a login that may grant it, run `{grant}`")
     })
 }
 

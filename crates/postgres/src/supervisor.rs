@@ -105,7 +105,7 @@ impl Supervisor {
             if thread.is_finished() {
                 break;
             }
-            warn!("Postgres does not stop on {signal}; trying harder");
+            warn!("Postgres does not stop after {signal}");
         }
         if thread.is_finished() && thread.join().is_err() {
             error!("The thread that ran Postgres has panicked");
@@ -169,7 +169,7 @@ impl Runner {
             if !ended.was_told_to {
                 error!(
                     log = %self.cluster.log_path().display(),
-                    "Postgres has stopped by itself; starting it again"
+                    "Postgres stopped unexpectedly; starting it again"
                 );
             }
             pause = if ended.lived > MAX_RESTART_PAUSE {
@@ -306,7 +306,7 @@ impl Runner {
             Replaced::ByOthers(new) => {
                 error!(
                     programs = %folder,
-                    "The Postgres programs were replaced by those of Postgres {}, which can't run the embedded database of Postgres {}.                      It goes on for now, but new connections may fail, and it can't be started again: install Postgres {} beside them,                      stop the server and run `sigpersist upgrade-data`",
+                    "The Postgres programs were replaced by those of Postgres {}, which can't run the embedded database of Postgres {}. It keeps running for now, but new connections may fail, and it can't be started again: install Postgres {} beside them, stop the server and run `sigpersist upgrade-data`",
                     new.major,
                     old.major,
                     old.major
@@ -316,7 +316,7 @@ impl Runner {
             Replaced::ByNothing => {
                 error!(
                     programs = %folder,
-                    "The programs of Postgres {}, which the embedded database runs from, are gone or incomplete. It goes on for now,                      but new connections may fail, and it can't be started again: install them again",
+                    "The programs of Postgres {}, which the embedded database runs from, are gone or incomplete. It keeps running for now, but new connections may fail, and it can't be started again: install them again",
                     old.major
                 );
                 false

@@ -50,7 +50,7 @@ pub fn without_password(message: &str, url: &str) -> String {
     let option = url.split_once("password=").map(|(_, rest)| rest);
     let secrets = [login, option].map(Option::unwrap_or_default);
     if secrets.iter().any(|secret| secret.contains('"')) {
-        return "libpq can't use the URL; what it says is not shown, since it may quote the password".to_owned();
+        return "libpq can't use the URL; its message is not shown, since it may quote the password".to_owned();
     }
     let may_be_told = |quoted: &str| {
         let of = |secret: &&str| {

@@ -59,24 +59,18 @@ fn describe() {
         REQUESTS,
         "Requests that were answered, by route, method and status"
     );
-    describe_histogram!(REQUEST_SECONDS, "Seconds until they were answered");
+    describe_histogram!(REQUEST_SECONDS, "Seconds until requests were answered");
     describe_gauge!(
         IN_FLIGHT,
-        "Requests that are being answered or wait for a turn"
+        "Requests that are being answered or wait for a permit"
     );
-    describe_counter!(
-        REFUSALS,
-        "Requests that were refused, by the code of the answer"
-    );
+    describe_counter!(REFUSALS, "Requests that were refused, by error code");
     describe_gauge!(
         WAITING,
-        "Requests that wait for a turn, by what they wait for"
+        "Requests that wait for a permit, by kind of permit"
     );
     describe_gauge!(CONNECTIONS, "Connections to the database, by state");
-    describe_histogram!(
-        CONNECTION_SECONDS,
-        "Seconds that were waited for a connection"
-    );
+    describe_histogram!(CONNECTION_SECONDS, "Seconds spent waiting for a connection");
     describe_counter!(DATABASE_ERRORS, "Queries that failed, by kind");
     describe_counter!(
         HOOK_RUNS,
@@ -86,15 +80,15 @@ fn describe() {
     describe_counter!(HOOK_FUEL, "Fuel that runs of hooks used");
     describe_counter!(
         HOOK_QUARANTINES,
-        "Hooks that were set aside because they kept failing"
+        "Hooks that were quarantined because they kept failing"
     );
     describe_counter!(
         PLUGINS,
-        "Plugins that were made ready, by whether they came compiled from disk"
+        "Plugins that were loaded, by whether their compiled code came from disk"
     );
     describe_gauge!(
         STORED_BYTES,
-        "Bytes that tenants have stored, of those with the most"
+        "Bytes stored by the tenants that store the most"
     );
     describe_gauge!(READY, "Whether the server is ready, 1 or 0");
 }

@@ -58,13 +58,13 @@ impl Readiness {
         } else if !self.schema.load(Ordering::Relaxed) {
             lacks.push(lack(
                 "schema",
-                "The database's schema is not the one of this program.",
+                "The database's schema does not match this program.",
             ));
         }
         if !self.plugins.load(Ordering::Relaxed) {
             lacks.push(lack(
                 "plugins",
-                "The plugins of hooks are still being made ready.",
+                "The plugins of hooks are still being loaded.",
             ));
         }
         lacks

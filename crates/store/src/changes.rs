@@ -122,7 +122,7 @@ impl Changes {
                     let cause = match (!lost).then(|| start(&url, &stopped, &listening)) {
                         Some(Ok(news)) => follow(&news, &stopped, &readiness, &forgets, &changed),
                         Some(Err(cause)) => Err(cause.into()),
-                        None => Err(anyhow::anyhow!("too many connections to it are silent")),
+                        None => Err(anyhow::anyhow!("too many connections to it do not answer")),
                     };
                     // A listening thread also ends when it is told to stop, which is no failure.
                     if let Err(cause) = cause
@@ -139,11 +139,11 @@ impl Changes {
                             *known == cause && at.elapsed() < REPEAT
                         };
                         if told.as_ref().is_some_and(is_known) {
-                            debug!(cause, "Notifications from the database were cut again");
+                            debug!(cause, "The connection for notifications from the database was lost again");
                         } else {
                             warn!(
                                 cause,
-                                "Notifications from the database were cut; looking again at once"
+                                "The connection for notifications from the database was lost; connecting again"
                             );
                             told = Some((cause, Instant::now()));
                         }
@@ -211,7 +211,7 @@ fn follow(
             }
             Ok(News::Changed(change)) => changed(change),
             Ok(News::Cut(cause)) => return Err(cause),
-            Err(RecvTimeoutError::Disconnected) => bail!("the thread that listens has ended"),
+            Err(RecvTimeoutError::Disconnected) => bail!("the listening thread has ended"),
             Err(RecvTimeoutError::Timeout) => {
                 let silence = heard_at.elapsed();
                 if silence > DOUBT && told_at.elapsed() > RETRY {
@@ -245,7 +245,7 @@ fn listen(url: &str, stopped: &AtomicBool, news: &Sender<News>) -> anyhow::Resul
     while !stopped.load(Ordering::Relaxed) {
         for notification in connection.notifications_iter() {
             let payload = notification?.payload;
-            debug!(payload, "Something changed");
+            debug!(payload, "A notification arrived");
             news.send(News::Changed(Change::parse(&payload)))?;
             notified = true;
         }

@@ -65,7 +65,7 @@ impl Session {
         }
         let proven = self.connection.batch_execute(&self.mark.prove());
         if let Err(cause) = &proven {
-            debug!(%cause, "A connection to the database is of no use");
+            debug!(%cause, "A connection to the database can't be used");
         }
         self.is_proven = proven.is_ok();
         self.is_proven
@@ -161,9 +161,9 @@ pub(super) enum ConnectError {
     Refused(#[from] ConnectionError),
     #[error("A connection to the database was lost")]
     Lost(#[from] DieselError),
-    #[error("The database does not finish making a connection")]
+    #[error("The database does not complete a connection")]
     Silent,
-    #[error("There is no thread to make a connection")]
+    #[error("A thread for a new connection can't be started")]
     NoThread(#[from] std::io::Error),
 }
 

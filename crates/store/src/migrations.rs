@@ -44,8 +44,7 @@ pub enum Unavailable {
     ReadOnly,
     /// A table that a migration changes is in use.
     #[error(
-        "A migration waited too long for a table that is in use, as by an export or pg_dump; the database is as it was \
-         before it. Try again"
+        "A migration waited too long for a table that is in use, for example by an export or pg_dump; it changed nothing. Try again"
     )]
     Locked,
 }
@@ -89,7 +88,7 @@ pub fn migrate(url: &str) -> anyhow::Result<Vec<String>> {
             if is_locked.load(Ordering::Relaxed) {
                 error.context(Unavailable::Locked)
             } else {
-                error.context("A migration failed; the database is as it was before it")
+                error.context("A migration failed; it changed nothing")
             }
         })?;
     let run = run.iter().map(ToString::to_string).collect();
@@ -104,7 +103,7 @@ fn lock(connection: &mut PgConnection) -> QueryResult<()> {
     let is_free: bool = diesel::select(sql::<Bool>(&format!("pg_try_advisory_lock({LOCK_KEY})")))
         .get_result(connection)?;
     if !is_free {
-        warn!("Waiting for another process that brings the database's schema up to date");
+        warn!("Waiting for another process that migrates the database");
         connection.batch_execute(&format!("SELECT pg_advisory_lock({LOCK_KEY})"))?;
     }
     connection.batch_execute(&format!("SET lock_timeout = '{LOCK_TIMEOUT}'"))
@@ -127,8 +126,7 @@ fn check(connection: &mut PgConnection) -> anyhow::Result<()> {
     refuse_unknown_schema(&applied)?;
     if known()?.iter().any(|version| !applied.contains(version)) {
         bail!(
-            "The database's schema is older than this program. Run `sigpersist migrate` as the owner of its tables, or serve as \
-             that without --no-migrate."
+            "The database's schema is older than this program. Run `sigpersist migrate` as the owner of its tables, or start the server as the owner without --no-migrate."
         );
     }
     refuse_incomplete_schema(connection)
@@ -224,7 +222,7 @@ fn refuse_unknown_schema(applied: &[String]) -> anyhow::Result<()> {
         );
     }
     bail!(
-        "The database's schema has the migration {unknown}, which this program does not know: it is too old for this database."
+        "The database's schema has the migration {unknown}, which this program does not know: the program is too old for this database."
     );
 }
 
@@ -238,7 +236,7 @@ fn refuse_tables_of_others(connection: &mut PgConnection) -> anyhow::Result<()> 
     .context(UNREADABLE)?;
     if let Some(table) = found.first() {
         bail!(
-            "The database has a table `{table}` that Sigpersist has not made. Give Sigpersist a database of its own."
+            "The database has a table `{table}` that Sigpersist did not create. Give Sigpersist a database of its own."
         );
     }
     Ok(())
@@ -253,8 +251,7 @@ fn refuse_incomplete_schema(connection: &mut PgConnection) -> anyhow::Result<()>
             read_nothing(connection)
         })
         .context(
-            "The database's schema is not as its migrations made it: tables, columns or grants are missing. \
-             Restore all of it from a backup",
+            "The database's schema differs from its migrations: tables, columns or grants are missing. Restore the whole database from a backup",
         )
 }
 

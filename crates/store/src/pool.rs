@@ -33,7 +33,7 @@ const ANSWER_GRACE: Duration = Duration::from_secs(2);
 const PARTS: usize = 4;
 
 /// The cause of the error for a query of work that was already given up.
-const GIVEN_UP: &str = "it did not answer in time before";
+const GIVEN_UP: &str = "it did not answer in time earlier";
 
 /// The database, as a pool of connections. Cheap to clone.
 #[derive(Debug, Clone)]

@@ -119,7 +119,7 @@ impl Store {
                 let cause = error.source().map(ToString::to_string);
                 warn!(
                     cause,
-                    "First versions could not be saved together, so each goes by itself"
+                    "First versions could not be saved in one batch; each is saved by itself"
                 );
                 vec![Fate::Unknown; firsts.len()]
             }

@@ -100,7 +100,7 @@ impl<P: Send + 'static> Watchdog<P> {
                 }
             });
         if let Err(cause) = watching {
-            error!(%cause, "Nobody watches whether the database answers: there is no thread for it");
+            error!(%cause, "The database can't be watched: no thread can be started for it");
         }
         watchdog
     }
@@ -161,7 +161,7 @@ impl<P: Send + 'static> Watchdog<P> {
                 let ms = u64::try_from(silence.as_millis()).unwrap_or(u64::MAX);
                 warn!(
                     ms,
-                    "The database does not answer; who waits for it is told so"
+                    "The database does not answer; requests that wait for it fail"
                 );
                 work.give_up();
             }

@@ -84,7 +84,7 @@ pub struct Signer {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(no_recursion, example = json!([])))]
     pub countersignatures: Option<Vec<Self>>,
-    /// XML: whether the signature signs something outside of the document.
+    /// XML: whether the signature signs content outside the document.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(example = json!(null)))]
     pub detached: Option<bool>,
@@ -144,7 +144,7 @@ pub struct Reference {
     /// The signed part, in words.
     #[cfg_attr(
         feature = "openapi",
-        schema(example = "the whole document but for all signatures in it")
+        schema(example = "the whole document except the signatures in it")
     )]
     pub covers: String,
     /// URIs of the transforms that are applied before the digest.
@@ -403,12 +403,12 @@ fn covers(reference: &xmldsig::Reference) -> String {
         Coverage::Element { name, id } => format!("the element {name} with the id {id}"),
         Coverage::SignedProperties => "the signed properties".to_owned(),
         Coverage::Countersigned => "the signature that it countersigns".to_owned(),
-        Coverage::External => "something outside of the document".to_owned(),
+        Coverage::External => "content outside the document".to_owned(),
     };
     match reference.omits {
         _ if reference.covers_text_alone() => format!("the text of {what}"),
         Omission::Nothing | Omission::Itself => what,
-        Omission::Signatures => format!("{what} but for all signatures in it"),
-        Omission::Elements => format!("{what} but for elements that it leaves out"),
+        Omission::Signatures => format!("{what} except the signatures in it"),
+        Omission::Elements => format!("{what} except elements that its transforms leave out"),
     }
 }

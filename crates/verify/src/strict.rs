@@ -132,7 +132,7 @@ fn pem(label: &str, der: &[u8]) -> String {
     format!("-----BEGIN {label}-----\n{base64}\n-----END {label}-----\n")
 }
 
-const SECOND: &str = "there is something after the signature";
+const SECOND: &str = "there is extra data after the signature";
 
 #[test]
 fn nothing_but_padding_may_follow_a_signature() {
@@ -213,28 +213,28 @@ fn nothing_may_be_put_into_the_parts_of_a_signature() {
                 after_signers: more(),
                 ..pki.cms()
             },
-            "in its SignedData after the signers",
+            "its SignedData has extra data after the signers",
         ),
         (
             Cms {
                 after_signed_data: content(&pki.encode(&pki.cms_by(&pki.root))),
                 ..pki.cms()
             },
-            "in its ContentInfo after the SignedData",
+            "its ContentInfo has extra data after the SignedData",
         ),
         (
             Cms {
                 after_wrapper: tlv(0xa0, &more()),
                 ..pki.cms()
             },
-            "in its ContentInfo after the SignedData",
+            "its ContentInfo has extra data after the SignedData",
         ),
         (
             Cms {
                 after_wrapper: vec![0, 0],
                 ..pki.cms()
             },
-            "in its ContentInfo after the SignedData",
+            "its ContentInfo has extra data after the SignedData",
         ),
         (
             Cms {
@@ -249,23 +249,26 @@ fn nothing_may_be_put_into_the_parts_of_a_signature() {
                 after_signer: tlv(0xa0, &content(&forged)),
                 ..pki.cms()
             },
-            "a signer is no sequence",
+            "a signer is not a sequence",
         ),
         (
             signer(&[tlv(0xa1, &[]), tlv(0xa1, &[])].concat()),
-            "in a signer after its attributes",
+            "a signer has extra data after its attributes",
         ),
-        (signer(&more()), "in a signer after its attributes"),
+        (
+            signer(&more()),
+            "a signer has extra data after its attributes",
+        ),
         (
             signer(&tlv(0xa1, &plain)),
-            "in an attribute of a signer after its values",
+            "an attribute of a signer has extra data after its values",
         ),
         (
             signer(&tlv(
                 0xa1,
                 &tlv(0xa0, &attribute(&COUNTERSIGNATURE, &forged)),
             )),
-            "an attribute of a signer is no sequence",
+            "an attribute of a signer is not a sequence",
         ),
     ] {
         pki.assert_refused(&pki.encode(&cms), why);
@@ -291,17 +294,23 @@ fn content_is_one_octet_string() {
     for kind in [&DATA[..], &ANOTHER] {
         pki.assert_refused(&cms(kind, &twice), "more than one content");
         for (content, why) in [
-            (tlv(0x0c, MESSAGE), "its content is no octet string"),
-            (tlv(0x31, MESSAGE), "its content is no octet string"),
-            (Vec::new(), "its content is no octet string"),
-            (pieces(0x0c), "a piece of its content is no octet string"),
-            (pieces(0x30), "a piece of its content is no octet string"),
+            (tlv(0x0c, MESSAGE), "its content is not an octet string"),
+            (tlv(0x31, MESSAGE), "its content is not an octet string"),
+            (Vec::new(), "its content is not an octet string"),
+            (
+                pieces(0x0c),
+                "a piece of its content is not an octet string",
+            ),
+            (
+                pieces(0x30),
+                "a piece of its content is not an octet string",
+            ),
         ] {
             pki.assert_refused(&cms(kind, &content), why);
         }
     }
     let value = sequence(&[oid(&ANOTHER)]);
-    let no_octets = InspectError::Malformed("its content is no octet string");
+    let no_octets = InspectError::Malformed("its content is not an octet string");
     assert_eq!(inspect(&cms(&DATA, &value)), Err(no_octets));
     let found = inspect(&cms(&ANOTHER, &value)).unwrap();
     assert_eq!(found.content_size, Some(value.len() as u64 - 2));
@@ -327,7 +336,7 @@ fn a_countersignature_is_told_or_the_signature_refused() {
         assert!(signer.passes() && !forged.passes());
     }
     let too_deep = pki.countersigned(&[person; 9]);
-    pki.assert_refused(&too_deep, "in one another too deep");
+    pki.assert_refused(&too_deep, "nested too deeply");
 
     let many = attribute(&ANOTHER, &tlv(0x04, b"x")).repeat(501);
     let unreadable = pki.signer(root, MESSAGE, &tlv(0xa1, &many)).1;
@@ -343,11 +352,11 @@ fn a_countersignature_is_told_or_the_signature_refused() {
             attribute(&COUNTERSIGNATURE, &unreadable),
             "too many attributes",
         ),
-        (attribute(&COUNTERSIGNATURE, &[0x30, 0x05]), "broken off"),
+        (attribute(&COUNTERSIGNATURE, &[0x30, 0x05]), "truncated"),
         (attribute(&COUNTERSIGNATURE, &sequence(&[])), "no version"),
         (
             attribute(&COUNTERSIGNATURE, &tlv(0x04, &unreadable)),
-            "a signer is no sequence",
+            "a signer is not a sequence",
         ),
         (no_set, "has no values"),
     ] {
@@ -374,7 +383,7 @@ fn a_countersignature_is_no_signed_attribute() {
         signer,
         ..pki.cms()
     });
-    pki.assert_refused(&cms, "among the attributes that are signed");
+    pki.assert_refused(&cms, "among the signed attributes");
 }
 
 #[test]

@@ -86,10 +86,10 @@ fn text(report: &trials::Backtest) -> anyhow::Result<String> {
         ..
     } = report;
     if *examined == 0 {
-        return Ok("Nothing stored fits; there is nothing to try it on.".to_owned());
+        return Ok("No stored version matches, so nothing was tried.".to_owned());
     }
     let mut text = format!(
-        "Looked at {examined}: {unchanged} would come out as before, {} otherwise.\nThe candidate took {} µs (median), {} µs (99th percentile), {} µs at most.",
+        "Examined {examined}: {unchanged} with the same result, {} with another.\nThe candidate took {} µs (median), {} µs (99th percentile), {} µs at most.",
         examined - unchanged,
         microseconds.p50,
         microseconds.p99,
@@ -124,10 +124,7 @@ fn text(report: &trials::Backtest) -> anyhow::Result<String> {
         }
     }
     if next.is_some() {
-        write!(
-            text,
-            "\n\nMore is stored; a higher --limit looks at more of it."
-        )?;
+        write!(text, "\n\nThere are more; raise --limit to examine them.")?;
     }
     Ok(text)
 }

@@ -28,7 +28,7 @@ impl Delete {
         plugins::delete_hook(app, id, &actor, &name, &Preconditions::default())
             .map_err(|error| advise(error, Some(&tenant)))?;
         output.result(
-            &format!("Removed the hook `{name}` of `{tenant}`; what it decided stays on record."),
+            &format!("Removed the hook `{name}` of `{tenant}`; its decisions stay on record."),
             &json!({ "tenant": tenant, "name": name, "deleted": true }),
         )
     }
@@ -54,7 +54,7 @@ impl Rollback {
             .map_err(|error| advise(error, Some(&tenant)))?;
         output.result(
             &format!(
-                "The hook `{name}` of `{tenant}` runs the plugin `{}`, revision {}, as before. That is its binding {}.",
+                "The hook `{name}` of `{tenant}` runs the plugin `{}`, revision {}, again. This is its binding {}.",
                 hook.binding.plugin, hook.binding.sha256, hook.number
             ),
             &facts(&hook),
@@ -78,9 +78,9 @@ impl Release {
         let before = plugins::hook(app, id, &name).map_err(advise)?;
         let hook = plugins::release(app, id, &Actor::command_line(), &name).map_err(advise)?;
         let sentence = if before.quarantine.is_some() {
-            format!("Released the hook `{name}` of `{tenant}`; it is asked again.")
+            format!("Released the hook `{name}` of `{tenant}`; it runs again.")
         } else {
-            format!("The hook `{name}` of `{tenant}` was not set aside; nothing was changed.")
+            format!("The hook `{name}` of `{tenant}` was not quarantined; nothing was changed.")
         };
         output.result(&sentence, &facts(&hook))
     }

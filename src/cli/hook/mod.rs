@@ -86,7 +86,7 @@ impl Candidate {
         if hook.is_none() && plugin.is_none() {
             ensure!(
                 revision.is_none() && settings.is_none(),
-                "Say whose revision or settings these are: name a hook with --hook, or a plugin with --plugin."
+                "The revision or settings need a hook or a plugin: name a hook with --hook, or a plugin with --plugin."
             );
             return Ok(None);
         }

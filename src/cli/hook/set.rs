@@ -99,13 +99,13 @@ impl Set {
         );
         if let Some(shadow) = &binding.shadow {
             sentence.push_str(&format!(
-                " The revision {} runs beside it and decides nothing.",
+                " The revision {} runs as its shadow, without effect.",
                 shadow.sha256
             ));
         }
         if !binding.enabled {
             sentence = format!(
-                "The hook `{name}` of `{tenant}` is bound to the plugin `{}`, revision {}, and does not run: set it again without --disabled.",
+                "The hook `{name}` of `{tenant}` is bound to the plugin `{}`, revision {}, but does not run. To run it, set it again without --disabled.",
                 binding.plugin, binding.sha256
             );
         }

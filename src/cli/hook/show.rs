@@ -41,7 +41,7 @@ pub(super) fn table(tenant: &str, hooks: &[Hook]) -> String {
         "number",
         "plugin",
         "revision",
-        "judges",
+        "operations",
         "mode",
         "on failure",
         "state",
@@ -93,7 +93,7 @@ impl Show {
 fn text(tenant: &str, hook: &Hook) -> anyhow::Result<String> {
     let binding = &hook.binding;
     let mut text = format!(
-        "The hook `{}` of `{tenant}`: {}.\nnumber:      {}, set by {} at {}\nplugin:      {}, revision {}\norder:       {}\njudges:      {}\nmode:        {}\non failure:  {}\nlimits:      {} ms, {} bytes of memory, {} fuel\nsettings:    {}",
+        "The hook `{}` of `{tenant}`: {}.\nnumber:      {}, set by {} at {}\nplugin:      {}, revision {}\norder:       {}\noperations:  {}\nmode:        {}\non failure:  {}\nlimits:      {} ms, {} bytes of memory, {} fuel\nsettings:    {}",
         hook.name,
         state(hook),
         hook.number,
@@ -120,7 +120,7 @@ fn text(tenant: &str, hook: &Hook) -> anyhow::Result<String> {
     if let Some(quarantine) = &hook.quarantine {
         write!(
             text,
-            "\nset aside:   at {}. {}\nNext: mend or roll it back, or sigpersist hook release {tenant} {}",
+            "\nquarantined: at {}. {}\nNext: fix the plugin or roll back the hook, or run: sigpersist hook release {tenant} {}",
             time::to_text(quarantine.since),
             quarantine.reason,
             hook.name
@@ -133,7 +133,7 @@ fn state(hook: &Hook) -> &'static str {
     if !hook.binding.enabled {
         "disabled"
     } else if hook.quarantine.is_some() {
-        "set aside"
+        "quarantined"
     } else {
         "enabled"
     }

@@ -54,18 +54,18 @@ impl Add {
         let (who, whom) = (self.holder.as_argument(), self.holder.in_words());
         let sentence = match (&added.secret, added.key.kind()) {
             (Some(secret), _) => format!(
-                "Added an {alg} key to {whom}. The secret is shown only this once; the HMAC key is this text itself.\nkid: {kid}\nsecret: {}\nNext: sigpersist token issue {who}",
+                "Added an {alg} key to {whom}. The secret is shown only this once. Use the text itself as the HMAC key; do not decode it.\nkid: {kid}\nsecret: {}\nNext: sigpersist token issue {who}",
                 secret.as_str()
             ),
             (None, "key_pair") => format!(
-                "Added an {alg} key pair to {whom}. The private key stays here; this is the public one.\nkid: {kid}\n{}Next: sigpersist token issue {who}",
+                "Added an {alg} key pair to {whom}. The server keeps the private key; this is the public key.\nkid: {kid}\n{}Next: sigpersist token issue {who}",
                 added.key.public_key().unwrap_or_default()
             ),
             (None, _) if added.created => format!(
-                "Added an {alg} public key to {whom}. Put its name into the header of tokens.\nkid: {kid}"
+                "Added an {alg} public key to {whom}. Put its name into the header of tokens, as `kid`.\nkid: {kid}"
             ),
             (None, _) => {
-                format!("The key `{kid}` of {whom} is there already; nothing was changed.")
+                format!("The key `{kid}` of {whom} already exists; nothing was changed.")
             }
         };
         let mut facts = facts(&added.key);
@@ -83,7 +83,7 @@ impl Add {
             .with_context(|| format!("The public key {} can't be read", path.display()))?;
         Ok(Some(if text.trim_start().starts_with('{') {
             let jwk = serde_json::from_str(&text);
-            GivenKey::Jwk(jwk.with_context(|| format!("{} is no JSON Web Key", path.display()))?)
+            GivenKey::Jwk(jwk.with_context(|| format!("{} is not a JSON Web Key", path.display()))?)
         } else {
             GivenKey::Pem(text)
         }))

@@ -83,7 +83,7 @@ impl Inspect {
             bail!(match binary.kind {
                 Kind::CoreModule =>
                     "A server would not admit this file; make a component of it with `sigpersist plugin pack`.",
-                _ => "A server would not admit this file; build it anew after mending that.",
+                _ => "A server would not admit this file; fix this and build it again.",
             });
         }
         Ok(())
@@ -120,20 +120,20 @@ impl Admitted {
         } else {
             let issues = issues.iter().map(|issue| {
                 let field = match issue.field.as_str() {
-                    "" => "the whole",
+                    "" => "the settings",
                     field => field,
                 };
                 format!("{field}: {}", issue.message.trim_end_matches('.'))
             });
             let issues: Vec<_> = issues.collect();
             format!(
-                "required; of none at all it says: {}.\n           Give them with `sigpersist hook set … --settings`.",
+                "required; without any, it says: {}.\n           Give them with `sigpersist hook set … --settings`.",
                 issues.join("; ")
             )
         };
         write!(
             text,
-            "\nsays:      {}\njudges:    {}\nsettings:  {settings}\ncompiled:  in {} ms\ndescribe:  {} µs, {} fuel, {} KiB of memory\nadmitted:  yes",
+            "\nsummary:   {}\nruns on:   {}\nsettings:  {settings}\ncompiled:  in {} ms\ndescribe:  {} µs, {} fuel, {} KiB of memory\nadmitted:  yes",
             description.summary,
             operations.join(", "),
             compile.as_millis(),
@@ -196,7 +196,7 @@ fn warnings(config: &HooksConfig, size: usize, admitted: &Admitted) -> Vec<Strin
     ));
     if admitted.compile > LONG_COMPILE {
         warnings.push(format!(
-            "It took {} ms to compile; each server does that when it first needs the plugin. A smaller component, built for release and stripped, takes less.",
+            "It took {} ms to compile; each server compiles the plugin when it first needs it. A smaller component, built for release and stripped, takes less.",
             admitted.compile.as_millis()
         ));
     }

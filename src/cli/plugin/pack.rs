@@ -37,7 +37,7 @@ impl Pack {
             .unwrap_or_else(|| self.core.with_extension("component.wasm"));
         ensure!(
             target != self.core,
-            "The component would take the place of the module that it is made of; give another file with --output."
+            "The component would overwrite the module that it is made from; give another file with --output."
         );
         let world = self.wit.as_deref().map(|wit| World {
             wit,

@@ -31,7 +31,7 @@ impl List {
             "newest",
             "uploaded",
             "bytes",
-            "says",
+            "summary",
         ]);
         for plugin in &plugins {
             table.row([

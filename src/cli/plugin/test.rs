@@ -55,7 +55,7 @@ impl Test {
             }),
         )?;
         if failed > 0 {
-            bail!("Not all cases came out as expected; mend the plugin, or what the cases expect.");
+            bail!("Not all cases passed; fix the plugin, or what the cases expect.");
         }
         Ok(())
     }

@@ -55,7 +55,7 @@ impl Upload {
                     })
                     .collect();
                 bail!(
-                    "Test cases did not pass, so nothing was stored; mend the plugin or the cases, and try them with `sigpersist plugin test`.{failures}"
+                    "Test cases did not pass, so nothing was stored; fix the plugin or the cases, and try them with `sigpersist plugin test`.{failures}"
                 );
             }
             Err(Error::InvalidParameter { field, message }) => {

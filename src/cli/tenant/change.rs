@@ -38,7 +38,7 @@ impl Create {
         let sentence = if created {
             format!("Created the tenant `{slug}`. Next: sigpersist key add {slug}")
         } else {
-            format!("The tenant `{slug}` exists already; nothing was changed.")
+            format!("The tenant `{slug}` already exists; nothing was changed.")
         };
         let mut facts = facts(app, &tenant);
         facts["created"] = created.into();
@@ -83,7 +83,7 @@ impl Suspend {
             .map_err(|error| advise(error, Some(&self.slug)))?;
         let slug = &tenant.slug;
         let sentence = format!(
-            "The tenant `{slug}` is suspended; its requests are refused within a second. To take that back: sigpersist tenant resume {slug}"
+            "The tenant `{slug}` is suspended; its requests are refused within a second. To undo this: sigpersist tenant resume {slug}"
         );
         output.result(&sentence, &facts(app, &tenant))
     }
@@ -128,11 +128,11 @@ impl Delete {
         let when = tenant.delete_after.map(time::to_text).unwrap_or_default();
         let sentence = if tenant.state() == TenantState::Removing || confirm.is_some() {
             format!(
-                "The tenant `{slug}` is suspended, and a running server removes all that is its own now. `sigpersist tenant show {slug}` finds it until nothing is left."
+                "The tenant `{slug}` is suspended, and a running server is removing all its data. `sigpersist tenant show {slug}` shows the tenant until all is removed."
             )
         } else {
             format!(
-                "The tenant `{slug}` is suspended, and all that is its own will be removed after {when} UTC.\nTo take that back: sigpersist tenant resume {slug}\nTo remove it at once: sigpersist tenant delete {slug} --confirm {slug}"
+                "The tenant `{slug}` is suspended, and all its data will be removed after {when} UTC.\nTo undo this: sigpersist tenant resume {slug}\nTo remove it at once: sigpersist tenant delete {slug} --confirm {slug}"
             )
         };
         output.result(&sentence, &facts(app, &tenant))

@@ -49,7 +49,7 @@ impl List {
         }
         let text = match (found.is_empty(), self.state) {
             (false, _) => table.to_string(),
-            (true, Some(state)) => format!("No tenant is {}.", state.as_str()),
+            (true, Some(state)) => format!("There is no tenant in the state {}.", state.as_str()),
             (true, None) => "There are no tenants. Next: sigpersist tenant create SLUG".to_owned(),
         };
         let tenants: Vec<_> = found.iter().map(|tenant| facts(app, tenant)).collect();

@@ -24,82 +24,82 @@ fn parameter(name: &str) -> (Value, &'static str, Value) {
         "document" => (label(), "The document's code", json!("doc_12")),
         "thread" => (
             label(),
-            "The story in which the document is signed",
+            "The thread: the process in which the document is signed",
             json!("ticket_42"),
         ),
         "chain" => (label(), "The same as `thread`", json!("ticket_42")),
         "stage" => (label(), "The stage of the version", json!("approval")),
         "cms" => (
             json!({ "type": "string", "minLength": 1 }),
-            "The signature: CMS in base64, or XML. It is kept and given back byte for byte",
+            "The signature: CMS in base64, or XML. It is stored and returned byte for byte",
             json!(CMS.trim()),
         ),
         "content" => (
             json!({ "type": "string", "pattern": BASE64, "contentEncoding": "base64" }),
-            "What a detached signature signs, in base64",
+            "The content that a detached signature signs, in base64",
             json!("QSBjb250cmFjdCBiZXR3ZWVuIHR3byBwZW9wbGUgd2hvIGRvIG5vdCBleGlzdC4K"),
         ),
         "certificates" => (
             json!({ "type": "string", "maxLength": MAX_CERTIFICATES_BYTES }),
-            "Certificates in PEM that are at hand and not trusted: of signers who are not in the signature, and of authorities in between",
+            "Additional certificates in PEM, of absent signers and of authorities in between. They are not trusted",
             examples::certificate().into(),
         ),
         "version_created_by" => (
             json!({ "oneOf": [{ "type": "integer", "minimum": i64::MIN, "maximum": u64::MAX }, label()] }),
-            "Who created the version; given back as text",
+            "The creator of the version; returned as text",
             json!(33),
         ),
         "version_comment" => (
             json!({ "type": "string", "maxLength": MAX_COMMENT_CHARS }),
-            "What is to be said of the version",
+            "A comment on the version",
             json!("The first signature"),
         ),
         "tags" => (
             json!({ "type": "array", "items": label(), "maxItems": MAX_TAGS }),
-            "Tags, of which the same again counts once",
+            "Tags; duplicates count once",
             json!(["customer_1", "signed"]),
         ),
         "tags_match" => (
             json!({ "type": "string", "enum": ["any", "all"], "default": "any" }),
-            "Whether any of `tags` is enough, or all must be there",
+            "Whether `any` of `tags` is enough, or `all` must match",
             json!("any"),
         ),
         "omit" => (
             json!({ "type": "array", "items": { "type": "string", "enum": ["signature"] } }),
-            "What to leave out: the signatures themselves",
+            "What to leave out of the response: `signature`, the signature itself",
             json!(["signature"]),
         ),
         "limit" => (
             json!({ "type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": 50 }),
-            "The most that are answered",
+            "Maximum number of results",
             json!(20),
         ),
         "offset" => (
             json!({ "type": "integer", "minimum": 0, "maximum": MAX_VERSION, "default": 0 }),
-            "How many to leave out first",
+            "Number of results to skip",
             json!(0),
         ),
         "cursor" => (
             json!({ "type": "string", "pattern": PLACE }),
-            "Where an earlier answer ended: its `next`",
+            "The `next` of an earlier answer, to continue it",
             json!("AAW7i4RxVUAAAAAAAAAAKg"),
         ),
         "count" => (
             flag(),
-            "Whether to count all that match, as `nb_results`",
+            "Whether to count all matches, as `nb_results`",
             json!(true),
         ),
-        "inspect" => (flag(), "Whether to tell who signed", json!(true)),
-        "verify" => (flag(), "Whether to tell also if that holds", json!(true)),
+        "inspect" => (flag(), "Whether to show who signed", json!(true)),
+        "verify" => (flag(), "Whether to verify the signature, too", json!(true)),
         "platform" => (
             flag(),
-            "Whether to tell only what the platform's own hands did to itself",
+            "Whether to list only the platform's own events",
             json!(true),
         ),
         "hook" => (label(), "The hook's name", json!("signer-tags")),
         "verdict" => (
             json!({ "type": "string", "enum": ["accepted", "rejected", "failed"] }),
-            "What the hook said",
+            "The verdict of the hook",
             json!("rejected"),
         ),
         "since" => (
@@ -110,7 +110,7 @@ fn parameter(name: &str) -> (Value, &'static str, Value) {
         "until" => (time(), "Before this time", json!("2031-02-18 01:00:00")),
         "to" => (
             json!({ "type": "integer", "minimum": 1, "maximum": u32::MAX }),
-            "The number of a binding that the hook had; the one before where it is left out",
+            "The number of the binding to restore; the previous one if it is left out",
             json!(1),
         ),
         "tenant" => (label(), "The tenant's slug", json!("acme")),
@@ -119,17 +119,17 @@ fn parameter(name: &str) -> (Value, &'static str, Value) {
             "The subject of the token that made the change",
             json!("olga"),
         ),
-        "action" => (label(), "What was done", json!("hook.set")),
-        "target" => (label(), "To what", json!("signer-tags")),
-        "request_id" => (label(), "Under which request", json!("7f0c2f4e9d5a41b7")),
+        "action" => (label(), "The action", json!("hook.set")),
+        "target" => (label(), "The object of the action", json!("signer-tags")),
+        "request_id" => (label(), "The id of the request", json!("7f0c2f4e9d5a41b7")),
         "state" => (
             json!({ "type": "string", "enum": ["active", "suspended", "deleting", "removing"] }),
-            "Where tenants are in their life",
+            "The state of the tenants",
             json!("active"),
         ),
         "confirm" => (
             label(),
-            "The tenant's slug again: removes it at once, without the days of grace",
+            "The tenant's slug once more: removes all its data at once, without the grace period",
             json!("acme"),
         ),
         _ => (Value::Null, "", Value::Null),
@@ -155,12 +155,12 @@ fn version(minimum: u32) -> (Value, &'static str, Value) {
     match minimum {
         0 => (
             schema,
-            "The version that was signed over: 0, or none, for the first signature",
+            "The version that was signed over; 0, or left out, for the first signature",
             json!(0),
         ),
         _ => (
             schema,
-            "The version; the current one where it is left out",
+            "The version; the current one if it is left out",
             json!(1),
         ),
     }
@@ -243,7 +243,7 @@ pub(super) fn in_path(name: &str, path: &str) -> Value {
         ("hooks", "name") => (slug(), "The hook's name", "signer-tags"),
         ("keys", _) => (
             label(),
-            "The key's name, as tokens give it as `kid`",
+            "The key's name, as in the `kid` header of tokens",
             "acme-1",
         ),
         ("hooks", _) => (
@@ -258,7 +258,7 @@ pub(super) fn in_path(name: &str, path: &str) -> Value {
         ),
         _ => (
             json!({ "type": "string", "pattern": SHA256 }),
-            "The SHA-256 of what is meant",
+            "The SHA-256 of the component or certificate",
             "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
         ),
     };
@@ -289,12 +289,12 @@ pub(super) fn preconditions() -> [Value; 2] {
     [
         header(
             "If-Match",
-            "Only where this is what is there: its `ETag`, or `*` for anything",
+            "The request is done only if the resource has this `ETag`; with `*`, only if it exists",
             "\"1\"",
         ),
         header(
             "If-None-Match",
-            "Only where this is not what is there; `*` where nothing is",
+            "The request is done only if the resource does not have this `ETag`; with `*`, only if it does not exist",
             "\"2\"",
         ),
     ]

@@ -100,7 +100,7 @@ impl Problems {
         }
         components["responses"] = self.answers.into();
         components["headers"]["RequestId"] = json!({
-            "description": "Under which the server's log tells of this request; the client's own, if it sent a sane one",
+            "description": "The id of this request in the server's log; your own id, if you sent a valid one",
             "required": true,
             "schema": { "type": "string" },
             "example": REQUEST_ID,
@@ -171,7 +171,7 @@ fn samples(config: &Config) -> Vec<Error> {
         },
         Error::MissingToken,
         Error::InvalidToken(
-            "no active key verifies it: look at its `kid`, at its `alg` and at the key that signed it",
+            "no active key verifies it: check its `kid`, its `alg` and the key that signed it",
         ),
         Error::ExpiredToken,
         Error::InsufficientScope("signatures:read"),
@@ -182,7 +182,7 @@ fn samples(config: &Config) -> Vec<Error> {
         Error::KeyExists {
             kid: "acme-1".to_owned(),
         },
-        Error::TenantDeleting("The tenant is being removed, which nothing takes back.".to_owned()),
+        Error::TenantDeleting("The tenant is being removed; this can't be undone.".to_owned()),
         Error::QuotaExceeded {
             quota: Quota::Requests,
             limit: 100,
@@ -208,7 +208,7 @@ fn samples(config: &Config) -> Vec<Error> {
         Error::SignatureNotAccepted(Box::new(NotAccepted {
             accept: Accept::Intact,
             format: Format::Cms,
-            problem: Some("The signature does not hold under the signer's key.".to_owned()),
+            problem: Some("The signature does not verify under the signer's key.".to_owned()),
             is_of_other_content: false,
             signers: vec![RefusedSigner {
                 signer: "1".to_owned(),
@@ -217,7 +217,7 @@ fn samples(config: &Config) -> Vec<Error> {
                 sha256: Some(to_hex(&sha256(b"a certificate"))),
                 indication: Indication::TotalFailed,
                 sub_indication: Some(SubIndication::SigCryptoFailure),
-                explanation: "The signature does not hold under the signer's key.",
+                explanation: "The signature does not verify under the signer's key.",
             }],
         })),
         Error::HookRejected(vec![HookRejection {

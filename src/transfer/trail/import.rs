@@ -198,7 +198,7 @@ impl Chain {
             let part = store.import_last_part(tenant)?.saturating_add(1);
             if part > MAX_PARTS {
                 return Err(Error::refused(format!(
-                    "The tenant has parts of audit trails of {MAX_PARTS} others, the most that it may have; import into a new one."
+                    "The tenant has {MAX_PARTS} imported audit trails already, the maximum; import into a new tenant."
                 )));
             }
             return Ok(Known { part, last: None });
@@ -210,7 +210,7 @@ impl Chain {
         for event in batch.iter().filter(|event| is_there(event)) {
             if known.hashes.get(&event.number) != Some(&event.hash) {
                 return Err(Error::refused(format!(
-                    "Event {} of the audit trail of `{}` is another one here: one of the two was restored from a backup, or forged. Import into a new tenant to keep both.",
+                    "Event {} of the audit trail of `{}` is different here: one of the two was restored from a backup, or forged. Import into a new tenant to keep both.",
                     event.number, self.line.tenant
                 )));
             }
@@ -234,7 +234,7 @@ fn refuse_new(line: &AuditChain, found: &[Fault]) -> Result<()> {
     match found.iter().find(|fault| !fault.is_among(&line.faults)) {
         None => Ok(()),
         Some(fault) => Err(Error::refused(format!(
-            "The audit trail of `{}` is not what was exported: {fault}. Export it again.",
+            "The audit trail of `{}` was changed after its export: {fault}. Export it again.",
             line.tenant
         ))),
     }

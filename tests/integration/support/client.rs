@@ -227,7 +227,7 @@ impl Response {
         let message = response.json["message"].as_str().unwrap();
         assert!(
             message.ends_with('.') && message.len() > 10,
-            "{message} is no sentence"
+            "{message} is not a sentence"
         );
         response
     }

@@ -283,7 +283,7 @@ impl Node {
             let mut connection = self.connect("postgres")?;
             let query = diesel::select(sql::<Text>("current_setting('cluster_name')"));
             let name: String = query.get_result(&mut connection)?;
-            assert_eq!(name, self.name, "somebody else has taken the port");
+            assert_eq!(name, self.name, "another process has taken the port");
             Ok::<_, anyhow::Error>(true)
         });
     }
@@ -325,7 +325,10 @@ fn eventually<E: std::fmt::Debug>(what: &str, mut condition: impl FnMut() -> Res
         if matches!(happened, Ok(true)) {
             return;
         }
-        assert!(since.elapsed() < PATIENCE, "not so: {what}: {happened:?}");
+        assert!(
+            since.elapsed() < PATIENCE,
+            "the condition was not met in time: {what}: {happened:?}"
+        );
         std::thread::sleep(Duration::from_millis(20));
     }
 }

@@ -43,7 +43,7 @@ pub(crate) fn resolved(value: &'static Value) -> &'static Value {
     match value["$ref"].as_str() {
         Some(reference) => DOCUMENT
             .pointer(reference.trim_start_matches('#'))
-            .unwrap_or_else(|| panic!("{reference} is nowhere")),
+            .unwrap_or_else(|| panic!("{reference} is not defined")),
         None => value,
     }
 }
@@ -100,7 +100,7 @@ fn problems(exchange: &Exchange<'_>) -> Vec<String> {
     };
     let answer = &operation["responses"][exchange.status.to_string()];
     if answer.is_null() {
-        return vec![format!("no answer of this status is described")];
+        return vec![format!("this status is not described")];
     }
     let answer = resolved(answer);
     let mut problems = headers(answer, exchange.headers);
@@ -112,7 +112,7 @@ fn problems(exchange: &Exchange<'_>) -> Vec<String> {
     let described = answer["content"].as_object().into_iter().flatten();
     let described = described.filter(|(known, _)| kind.split(';').next() == Some(known.as_str()));
     match described.map(|(_, content)| content).next() {
-        None => problems.push(format!("nothing of the kind `{kind}` is described")),
+        None => problems.push(format!("the content type `{kind}` is not described")),
         Some(_) if exchange.json.is_null() => {}
         Some(content) => {
             problems.extend(differences(&content["schema"], exchange.json));

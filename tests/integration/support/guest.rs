@@ -53,7 +53,7 @@ impl Guest<'_> {
                     "tagger" => "tag",
                     "save-validator" => "validate-save",
                     "delete-validator" => "validate-delete",
-                    other => panic!("{other} is no judge"),
+                    other => panic!("{other} is not a judge"),
                 };
                 let body = self.judge;
                 format!(r#"(func (export "sigpersist:hooks/{judge}@1.1.0#{function}") (param i32) (result i32) {body})"#)

@@ -134,7 +134,7 @@ impl Program {
             }
             assert!(
                 since.elapsed() < Duration::from_secs(30),
-                "the server does not stop"
+                "the server did not stop"
             );
             std::thread::sleep(Duration::from_millis(10));
         }

@@ -235,7 +235,10 @@ impl TestApp {
 pub(crate) fn eventually(condition: impl Fn() -> bool) {
     let since = Instant::now();
     while !condition() {
-        assert!(since.elapsed() < PATIENCE, "it has not happened");
+        assert!(
+            since.elapsed() < PATIENCE,
+            "the condition was not met in time"
+        );
         std::thread::sleep(Duration::from_millis(5));
     }
 }
@@ -245,7 +248,10 @@ pub(crate) fn eventually(condition: impl Fn() -> bool) {
 pub(crate) fn eventually_within(promised: Duration, condition: impl Fn() -> bool) {
     let since = Stopwatch::start();
     while !condition() {
-        assert!(since.elapsed() < promised, "it has not happened");
+        assert!(
+            since.elapsed() < promised,
+            "the condition was not met in time"
+        );
         std::thread::sleep(Duration::from_millis(5));
     }
 }

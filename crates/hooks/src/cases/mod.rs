@@ -150,7 +150,7 @@ pub fn check_case(engine: &Arc<Engine>, plugin: &Arc<Plugin>, case: &Case) -> Re
     for name in case.expected.keys() {
         if !EXPECTED.contains(&name.as_str()) {
             let message = format!(
-                "A case can't expect `{name}`; it may name {}.",
+                "A case can't expect `{name}`; it can expect {}.",
                 EXPECTED.join(", ")
             );
             return Err(Error::invalid(name, message));
@@ -281,7 +281,7 @@ pub fn read_cases(directory: &Path) -> anyhow::Result<Vec<Case>> {
     paths.sort();
     if paths.is_empty() {
         bail!(
-            "The directory {} holds no case: a file that ends in .json, with `input` and `expected`",
+            "The directory {} contains no case: a .json file with `input` and `expected`",
             directory.display()
         );
     }
@@ -320,7 +320,7 @@ fn read_signatures(directory: &Path, sample: &mut Sample) -> anyhow::Result<()> 
             this.content = Some(STANDARD.encode(file));
         }
         if let Some(file) = beside(directory, "anchors", &this.anchors, &mut this.anchors_file)? {
-            let text = String::from_utf8(file).context("its anchors are no PEM")?;
+            let text = String::from_utf8(file).context("its anchors are not PEM")?;
             this.anchors = Some(text);
         }
         sample = this.previous.as_deref_mut();

@@ -295,7 +295,8 @@ impl Sample {
     pub fn stored(&self, key: &ThreadKey) -> Result<Signature> {
         let beside = [&self.content, &self.content_file, &self.certificates];
         if beside.into_iter().any(Option::is_some) {
-            let message = "What is stored is judged with nothing beside it.";
+            let message =
+                "Remove `content` and `certificates`: a stored signature is judged without them.";
             return Err(Error::invalid("content", message));
         }
         let draft = self.draft()?;
@@ -342,7 +343,7 @@ impl Sample {
         let anchors = match &self.anchors {
             None => Vec::new(),
             Some(pem) => read_anchors(pem.as_bytes(), DateTime::UNIX_EPOCH).ok_or_else(|| {
-                let message = "`anchors` holds certificates in PEM, and nothing else of that kind.";
+                let message = "`anchors` must hold certificates in PEM, and no other PEM blocks.";
                 Error::invalid("anchors", message)
             })?,
         };
@@ -381,7 +382,8 @@ impl Sample {
                     .as_ref()
                     .map(|previous| {
                         if previous.is_of_tenant() {
-                            let message = "Whom a case trusts, and what must be known of revocations, is said beside `previous`.";
+                            let message =
+                                "Set `anchors` and `revocation` in `input`, not in `previous`.";
                             return Err(Error::invalid("anchors", message));
                         }
                         previous.stored(&draft.key)

@@ -266,7 +266,7 @@ impl FromStr for Place {
                 hash: from_hex(hash)?,
             })
         });
-        parsed.ok_or_else(|| "this is no cursor of the audit trail".to_owned())
+        parsed.ok_or_else(|| "this is not a cursor of the audit trail".to_owned())
     }
 }
 

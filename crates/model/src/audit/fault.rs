@@ -99,7 +99,7 @@ impl fmt::Display for Fault {
             Self::Missing { from, to } => range(f, *from, *to, "is missing", "are missing"),
             Self::Changed(number) => write!(f, "event {number} was changed"),
             Self::Replaced(number) => {
-                write!(f, "event {number} was changed, and its hash with it")
+                write!(f, "event {number} and its hash were changed")
             }
             Self::Moved { number, was } => {
                 write!(f, "event {number} is out of order: it was event {was}")
@@ -108,14 +108,14 @@ impl fmt::Display for Fault {
                 f,
                 *from,
                 *to,
-                "was added past the chain's end",
-                "were added past the chain's end",
+                "was added after the chain's end",
+                "were added after the chain's end",
             ),
-            Self::NoEnd => f.write_str("the record of where the chain ends is missing"),
+            Self::NoEnd => f.write_str("the record of the chain's end is missing"),
             Self::NotAsNoted(number) => {
                 write!(
                     f,
-                    "event {number} is not there with the hash that is expected"
+                    "event {number} is missing or does not have the expected hash"
                 )
             }
             Self::NotSealed { from, to } => range(f, *from, *to, "has no seal", "have no seal"),
@@ -123,15 +123,15 @@ impl fmt::Display for Fault {
                 f,
                 *from,
                 *to,
-                "is sealed under a key that the master key does not open",
-                "are sealed under a key that the master key does not open",
+                "is sealed with a key that the master key can't decrypt",
+                "are sealed with a key that the master key can't decrypt",
             ),
             Self::WrongSeal { from, to } => range(
                 f,
                 *from,
                 *to,
-                "is not what its seal is of",
-                "are not what their seals are of",
+                "does not match its seal",
+                "do not match their seals",
             ),
             Self::NotKeyed => f.write_str("no seals could be checked"),
             Self::AtSource(fault) => write!(f, "when it was exported, {fault}"),

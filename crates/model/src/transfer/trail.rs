@@ -38,7 +38,7 @@ impl AuditChain {
         check_slug("tenant", &self.tenant)
             .map_err(|error| error.to_string().trim_end_matches('.').to_owned())?;
         if self.faults.len() > MAX_FAULTS {
-            return Err(format!("it tells more than {MAX_FAULTS} faults"));
+            return Err(format!("it lists more than {MAX_FAULTS} faults"));
         }
         Ok(())
     }

@@ -43,7 +43,7 @@ impl Facts {
         for (((table, _), before), after) in COMPARED.iter().zip(&self.0).zip(&copy.0) {
             ensure!(
                 before == after,
-                "The copy does not hold what the database held: {table} had {before}, and has {after}."
+                "The copy differs from the database: {table} had {before}, and has {after} in the copy."
             );
         }
         Ok(())
@@ -54,7 +54,7 @@ impl Facts {
 pub(super) fn analyze(cluster: &Cluster) -> anyhow::Result<()> {
     connect(cluster)?
         .batch_execute("ANALYZE")
-        .context("The copy's statistics can't be made")
+        .context("The statistics of the copy can't be collected")
 }
 
 fn connect(cluster: &Cluster) -> anyhow::Result<PgConnection> {

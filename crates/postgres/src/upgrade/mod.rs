@@ -99,7 +99,7 @@ impl Upgrade {
         to.ensure_supported()?;
         ensure!(
             to.major >= major,
-            "The data directory is of Postgres {major}, and {} has Postgres {}: there is no way back to an older one.",
+            "The data directory belongs to Postgres {major}, and {} has Postgres {}: a downgrade is not possible.",
             to.folder().display(),
             to.version
         );
@@ -165,14 +165,14 @@ impl Upgrade {
         let kept = self.kept();
         ensure!(
             !kept.exists(),
-            "{} is there already, from an earlier upgrade. Remove it, or move it elsewhere.",
+            "{} already exists, from an earlier upgrade. Remove it, or move it elsewhere.",
             kept.display()
         );
         let (files, data_dir) = (self.cluster.files(), self.data_dir());
         ensure!(
             fs::symlink_metadata(files)?.is_dir()
                 && fs::metadata(files)?.dev() == fs::metadata(data_dir)?.dev(),
-            "{} is a link or on a disk of its own. The upgrade renames it, so it must be an ordinary folder of the data directory.",
+            "{} is a link or on another disk. The upgrade renames it, so it must be an ordinary folder of the data directory.",
             files.display()
         );
         ensure!(
@@ -189,7 +189,7 @@ impl Upgrade {
         let wanted = self.bytes + EMPTY_CLUSTER_BYTES;
         ensure!(
             free >= wanted,
-            "The database is copied, which takes {}, and {} are free on the disk of {}. Make room for it.",
+            "The upgrade copies the database, which needs {}, but only {} are free on the disk of {}. Free some space and try again.",
             size::in_words(wanted),
             size::in_words(free),
             data_dir.display()
@@ -263,7 +263,7 @@ impl Drop for Upgrade {
         {
             error!(
                 cause = format!("{cause:#}"),
-                "What the upgrade has made can't be removed; the next start does"
+                "The files of the upgrade can't be removed; the next start removes them"
             );
         }
     }
@@ -276,7 +276,7 @@ fn lock(cluster: &Cluster, name: &str) -> anyhow::Result<File> {
     match lock.try_lock() {
         Ok(()) => Ok(lock),
         Err(fs::TryLockError::WouldBlock) => bail!(
-            "A Sigpersist {} uses {}. An upgrade needs it alone: stop the server, let commands end, and try again.",
+            "A Sigpersist {} uses {}. An upgrade needs it for itself: stop the server, wait until commands end, and try again.",
             read_owner(lock),
             cluster.data_dir().display()
         ),
@@ -303,8 +303,7 @@ fn old_programs(major: u32, folder: Option<&Path>) -> anyhow::Result<Programs> {
         }
         None => Programs::of_major(major).with_context(|| {
             format!(
-                "The data directory was made by Postgres {major}, whose programs the upgrade needs, too. They were looked for in {}. \
-                 Install them beside the new ones (Debian, Ubuntu: apt-get install postgresql-{major}), or name their folder with --from.",
+                "The data directory was made by Postgres {major}, whose programs the upgrade needs, too. They are not in {}. Install them beside the new ones (Debian, Ubuntu: apt-get install postgresql-{major}), or name their folder with --from.",
                 folders_in_words()
             )
         })?,

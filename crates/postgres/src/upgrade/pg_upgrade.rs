@@ -61,12 +61,12 @@ pub(super) fn run(cluster: &Cluster, work: &Path, programs: [&Programs; 2]) -> a
     let text = gather_logs(&log_path, work)?;
     let advice = if text.contains("unrecognized parameter \"pg_attver\"") {
         // PostgreSQL 15.20, and releases of other versions on the same day, began to store it.
-        "\nThe new programs are of an earlier date than those that the directory was used with: install their newest minor release."
+        "\nThe new programs are older than those that last used the directory: install their newest minor release."
     } else {
         ""
     };
     bail!(
-        "pg_upgrade failed, and the database is as it was. All that was said is in {}; this is of it:\n{}{advice}",
+        "pg_upgrade failed, and the database was not changed. Its whole log is in {}; this is a part of it:\n{}{advice}",
         log_path.display(),
         quoted(&text)
     );

@@ -38,7 +38,7 @@ pub(super) fn put_in_place(cluster: &Cluster, copy: &Path, kept: &Path) -> anyho
     rename(copy, &proven)?;
     rename(cluster.files(), kept)?;
     rename(&proven, cluster.files())?;
-    fs::remove_dir_all(work(cluster)).context("What the upgrade leaves can't be removed")
+    fs::remove_dir_all(work(cluster)).context("What is left of the upgrade can't be removed")
 }
 
 /// Renames a folder. The rename survives a loss of power.
@@ -57,13 +57,13 @@ pub(crate) fn settle(cluster: &Cluster) -> anyhow::Result<()> {
         rename(&proven, files)?;
         warn!(
             data_dir = %cluster.data_dir().display(),
-            "An upgrade of Postgres was interrupted when its copy was proven; the copy is the database now, and the old one is kept beside it"
+            "An upgrade of Postgres was interrupted after its copy was verified; the copy is now the database, and the old one is kept beside it"
         );
     }
     discard(cluster, |leftover| {
         warn!(
             leftover = %leftover.display(),
-            "An upgrade of Postgres was interrupted, and the database is as it was; removing the unfinished copy. \
+            "An upgrade of Postgres was interrupted, and the database was not changed; removing the unfinished copy. \
              To upgrade, stop the server and run `sigpersist upgrade-data` again"
         );
     })?;
@@ -81,8 +81,7 @@ pub(crate) fn settle(cluster: &Cluster) -> anyhow::Result<()> {
         });
     if let Some(kept) = kept {
         bail!(
-            "The data directory {} has no folder `{FILES}`, but one called `{kept}`, which an upgrade has kept. To go back to it, \
-             rename it to `{FILES}`.",
+            "The data directory {} has no folder `{FILES}`, but one called `{kept}`, which an upgrade kept. To go back to it, rename it to `{FILES}`.",
             cluster.data_dir().display()
         );
     }

@@ -102,7 +102,7 @@ impl MasterKeyFile {
             .with_context(|| format!("The master key file {path} can't be read"))?;
         let Some(keys) = MasterKeys::parse(&text) else {
             bail!(
-                "The master key file {path} must hold {KEY_BYTES} bytes in hexadecimal; `openssl rand -hex {KEY_BYTES}` makes them. Beside that key it may hold lines that begin with `next` or `old` while the key is rotated."
+                "The master key file {path} must hold {KEY_BYTES} bytes in hexadecimal; `openssl rand -hex {KEY_BYTES}` makes them. While the key is rotated, it may also hold lines that begin with `next` or `old`."
             );
         };
         Ok(keys)
@@ -182,7 +182,7 @@ pub(super) fn new_key() -> anyhow::Result<Key> {
     let mut key = Key::default();
     ensure!(
         bytes.len() == key.len(),
-        "the machine gives too few random bytes"
+        "the system's random number generator failed"
     );
     key.copy_from_slice(&bytes);
     Ok(key)

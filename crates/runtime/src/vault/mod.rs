@@ -156,7 +156,7 @@ impl Vault {
     ///
     /// # Errors
     ///
-    /// [`Error::Refused`] if the file lacks that key, [`Error::Internal`] if the machine gives no randomness.
+    /// [`Error::Refused`] if the file lacks that key, [`Error::Internal`] if the system's random number generator fails.
     pub fn encrypt(
         &self,
         secret: &[u8],
@@ -171,7 +171,7 @@ impl Vault {
             None => ring.current()?,
             Some(id) => ring.named(&id.0).ok_or_else(|| {
                 Error::refused(format!(
-                    "The master key was rotated elsewhere, and this server's file lacks the key {id}: copy the file here."
+                    "Another server rotated the master key, and this server's master key file lacks the key {id}: copy the new file to this server."
                 ))
             })?,
         };
@@ -205,7 +205,7 @@ impl Vault {
         };
         opened.ok_or_else(|| {
             Error::internal(
-                "a stored secret can't be decrypted: the master key is another one, or the row was changed",
+                "a stored secret can't be decrypted: its master key is another one, or the row was changed",
             )
         })
     }
@@ -339,7 +339,8 @@ impl Vault {
 /// [`Error::Internal`] if the machine gives none.
 pub fn random_bytes(length: usize) -> Result<Zeroizing<Vec<u8>>> {
     let mut bytes = Zeroizing::new(vec![0; length]);
-    rand::fill(&mut bytes).map_err(|_| Error::internal("the machine gives no randomness"))?;
+    rand::fill(&mut bytes)
+        .map_err(|_| Error::internal("the system's random number generator failed"))?;
     Ok(bytes)
 }
 

@@ -13,7 +13,7 @@ use crate::pki::{SubIndication, oid};
 
 pub(super) const MISSING: Obstacle = Obstacle::unsure(
     SubIndication::SignedDataNotFound,
-    "The signature is detached: what it signs is needed to judge it.",
+    "The signature is detached: give the signed content to verify it.",
 );
 
 /// Cost of finding out the type of an attribute.
@@ -46,7 +46,7 @@ impl<'a> Content<'a> {
         match (&read.content, document) {
             (Some(content), Some(document)) if **content != *document => Err(Obstacle::failed(
                 SubIndication::HashFailure,
-                "The signed content is not the document.",
+                "The content inside the signature differs from the content that was given.",
             )),
             (Some(content), _) => Ok(Self::new(content, budget)),
             (None, Some(document)) => Ok(Self::new(document, budget)),

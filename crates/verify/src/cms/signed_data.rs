@@ -77,7 +77,7 @@ impl<'a> SignedData<'a> {
         }
         let mut reading = Reading::new(budget);
         let signer_infos = fields.expect(Tag::Set, "its SignedData has no set of signers")?;
-        fields.end("there is something in its SignedData after the signers")?;
+        fields.end("its SignedData has extra data after the signers")?;
         Ok(Self {
             content_type,
             content,
@@ -186,16 +186,16 @@ fn unwrap(bytes: &[u8]) -> Result<Value<'_>, InspectError> {
     }
     if !file.rest().iter().copied().all(is_padding) {
         return Err(InspectError::Malformed(
-            "there is something after the signature: a second one must be sent by itself",
+            "there is extra data after the signature: send a second signature separately",
         ));
     }
     let wrapper = fields
         .optional(0)?
         .ok_or(Malformed("its ContentInfo is empty"))?;
-    fields.end("there is something in its ContentInfo after the SignedData")?;
+    fields.end("its ContentInfo has extra data after the SignedData")?;
     let mut wrapped = wrapper.inside();
-    let signed_data = wrapped.expect(Tag::Sequence, "its SignedData is no sequence")?;
-    wrapped.end("there is something in its ContentInfo after the SignedData")?;
+    let signed_data = wrapped.expect(Tag::Sequence, "its SignedData is not a sequence")?;
+    wrapped.end("its ContentInfo has extra data after the SignedData")?;
     Ok(signed_data)
 }
 
@@ -227,7 +227,7 @@ fn read_content<'a>(content: &Value<'a>) -> Result<Content<'a>> {
     let mut fields = content.inside();
     let kind = fields.expect(Tag::Oid, "its content has no type")?.oid()?;
     let wrapper = fields.optional(0)?;
-    fields.end("there is something after its content")?;
+    fields.end("there is extra data after its content")?;
     let Some(wrapper) = wrapper else {
         return Ok((kind, None));
     };
@@ -237,7 +237,7 @@ fn read_content<'a>(content: &Value<'a>) -> Result<Content<'a>> {
         // PKCS#7 content of other types may be a value instead (RFC 5652 section 5.2.1). Its tag and length are not
         // signed, so only a sequence is accepted: another tag would go unnoticed.
         Some(value) if value.is_sequence() && kind != oid::DATA => Cow::Borrowed(value.content()),
-        _ => return Err(Malformed("its content is no octet string")),
+        _ => return Err(Malformed("its content is not an octet string")),
     };
     inside.end("it has more than one content")?;
     Ok((kind, Some(content)))

@@ -95,16 +95,16 @@ impl<'a> SignerInfo<'a> {
     pub(super) fn read(info: &Value<'a>, depth: u8, reading: &mut Reading<'_>) -> Result<Self> {
         let budget = reading.budget;
         if !info.is_sequence() {
-            return Err(Malformed("a signer is no sequence"));
+            return Err(Malformed("a signer is not a sequence"));
         }
         let mut fields = info.inside();
         fields.expect(Tag::Integer, "a signer has no version")?;
         let identifier = match fields.next()? {
             Some(sid) if sid.is_sequence() => {
                 let mut parts = sid.inside();
-                let issuer = parts.expect(Tag::Sequence, "a signer's issuer is no name")?;
+                let issuer = parts.expect(Tag::Sequence, "a signer's issuer is not a name")?;
                 let serial = parts.expect(Tag::Integer, "a signer has no serial number")?;
-                parts.end("a signer names its certificate by something more")?;
+                parts.end("a signer's reference to its certificate has extra data")?;
                 Identifier::IssuerAndSerial {
                     issuer: issuer.raw,
                     serial: serial.content(),
@@ -133,13 +133,13 @@ impl<'a> SignerInfo<'a> {
             Some(attributes) => read_attributes(&attributes, budget)?,
             None => Vec::new(),
         };
-        fields.end("there is something in a signer after its attributes")?;
+        fields.end("a signer has extra data after its attributes")?;
         let countersigners = read_countersigners(&unsigned, depth, reading)?;
         let mut signed_along = signed.iter().flat_map(|(attributes, _)| attributes);
         if signed_along.any(|attribute| attribute.oid == oid::COUNTERSIGNATURE) {
             // Nobody can sign a signature before it is made (RFC 5652 section 11.4).
             return Err(Malformed(
-                "a countersignature is among the attributes that are signed",
+                "a countersignature is among the signed attributes",
             ));
         }
         Ok(Self {
@@ -190,7 +190,7 @@ fn read_countersigners<'a>(
     for value in values {
         if depth == MAX_DEPTH {
             return Err(Malformed(
-                "its countersignatures are in one another too deep to read",
+                "its countersignatures are nested too deeply to read",
             ));
         }
         let left = reading.countersigners_left.checked_sub(1);
@@ -209,12 +209,12 @@ fn read_attributes<'a>(attributes: &Value<'a>, budget: &Budget) -> Result<Vec<At
         "a signer has too many attributes to read",
         |attribute| {
             if !attribute.is_sequence() {
-                return Err(Malformed("an attribute of a signer is no sequence"));
+                return Err(Malformed("an attribute of a signer is not a sequence"));
             }
             let mut parts = attribute.inside();
             let kind = parts.expect(Tag::Oid, "an attribute of a signer has no type")?;
             let values = parts.expect(Tag::Set, "an attribute of a signer has no values")?;
-            parts.end("there is something in an attribute of a signer after its values")?;
+            parts.end("an attribute of a signer has extra data after its values")?;
             let values = all(
                 values.inside(),
                 budget,

@@ -80,7 +80,7 @@ pub(crate) fn judge(
         .collect();
     if budget.is_exhausted() {
         return Err(InspectError::Malformed(
-            "it would take too long to verify all that it asks for",
+            "it is too complex: verifying it takes too long",
         ));
     }
     Ok(verdicts)
@@ -182,12 +182,12 @@ impl Verification<'_> {
 
 const OTHER_CERTIFICATE: Obstacle = Obstacle::unsure(
     SubIndication::NoSigningCertificateFound,
-    "The certificate that was signed along is another one.",
+    "The signature names another signing certificate.",
 );
 
 const OTHER_TYPE: Obstacle = Obstacle::failed(
     SubIndication::FormatFailure,
-    "The type of the content is not the one that was signed along.",
+    "The content type differs from the signed one, or is not signed.",
 );
 
 /// The certificates at hand that a signer's identifier names. If there are several, those that the signed attributes
@@ -281,7 +281,7 @@ fn is_intact(
         (None, Some(content)) if content.is_signed_attributes() => {
             return Err(Obstacle::failed(
                 SubIndication::FormatFailure,
-                "What is there has the form of the signed attributes of another signature, which may be what was signed.",
+                "The content has the form of signed attributes: the signature may be of other content.",
             ));
         }
         (None, Some(content)) => verifies(content.bytes()),
@@ -289,7 +289,7 @@ fn is_intact(
             let Some(digest) = signer.message_digest() else {
                 return Err(Obstacle::failed(
                     SubIndication::FormatFailure,
-                    "The signed attributes lack the digest of what is signed.",
+                    "The signed attributes lack the digest of the content.",
                 ));
             };
             let hash = hash.ok_or(UNKNOWN_ALGORITHM)?;
@@ -298,7 +298,7 @@ fn is_intact(
             {
                 return Err(Obstacle::failed(
                     SubIndication::HashFailure,
-                    "What is there is not what was signed: its digest is another one.",
+                    "The content was changed: its digest is not the signed one.",
                 ));
             }
             // The signature is over their encoding as a SET OF in DER (RFC 5652 section 5.4). Many signers sign the
@@ -317,7 +317,7 @@ fn is_intact(
         Ok(true) => Ok(()),
         Ok(false) => Err(Obstacle::failed(
             SubIndication::SigCryptoFailure,
-            "The signature does not hold under the signer's key.",
+            "The signature does not verify under the signer's key.",
         )),
         Err(Unsupported) => Err(UNKNOWN_ALGORITHM),
     }
@@ -366,7 +366,7 @@ fn well_formed(
         if attributes.len() > 1 {
             return Err(Obstacle::failed(
                 SubIndication::FormatFailure,
-                "A signed attribute is there twice that must be there once.",
+                "A signed attribute that must occur only once occurs more often.",
             ));
         }
         if attributes
@@ -375,7 +375,7 @@ fn well_formed(
         {
             return Err(Obstacle::failed(
                 SubIndication::FormatFailure,
-                "A signed attribute that must have one value has another number.",
+                "A signed attribute that must have one value has none or several.",
             ));
         }
     }

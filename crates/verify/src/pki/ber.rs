@@ -142,7 +142,7 @@ fn skip_header(bytes: &[u8]) -> Option<(Option<usize>, &[u8])> {
     Some((Some(length), rest))
 }
 
-const DAMAGED: Malformed = Malformed("its ASN.1 is broken off or damaged");
+const DAMAGED: Malformed = Malformed("its ASN.1 is truncated or damaged");
 const END: &[u8] = &[0, 0];
 const MAX_TAG_BYTES: usize = 5;
 
@@ -174,7 +174,7 @@ impl<'a> Value<'a> {
     pub(crate) fn oid(&self) -> Result<String> {
         // The library accepts any value as an object identifier.
         if !self.is(Class::Universal, Tag::Oid.0) {
-            return Err(Malformed("it has an object identifier that is none"));
+            return Err(Malformed("it has an invalid object identifier"));
         }
         Ok(Oid::new(self.any.data.into()).to_id_string())
     }
@@ -211,13 +211,11 @@ impl<'a> Value<'a> {
             return Ok(());
         }
         let left = depth.checked_sub(1);
-        let left = left.ok_or(Malformed(
-            "its content is cut into pieces of pieces, too deep",
-        ))?;
+        let left = left.ok_or(Malformed("the pieces of its content are nested too deeply"))?;
         let mut pieces = self.inside();
         while let Some(piece) = pieces.next()? {
             if !piece.is(Class::Universal, Tag::OctetString.0) {
-                return Err(Malformed("a piece of its content is no octet string"));
+                return Err(Malformed("a piece of its content is not an octet string"));
             }
             piece.collect(whole, left)?;
         }
@@ -242,7 +240,7 @@ impl<'a> Value<'a> {
             return Ok(());
         }
         let left = depth.checked_sub(1);
-        let left = left.ok_or(Malformed("its signed attributes are nested too deep"))?;
+        let left = left.ok_or(Malformed("its signed attributes are nested too deeply"))?;
         let mut members = Vec::new();
         let mut inside = self.inside();
         while let Some(member) = inside.next()? {

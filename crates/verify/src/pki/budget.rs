@@ -59,7 +59,7 @@ pub struct Budget {
 
 /// The error that a file needs more work than any honest one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("it would take too long to examine all that it asks for")]
+#[error("it is too complex: examining it takes too long")]
 pub struct Exhausted;
 
 impl Default for Budget {

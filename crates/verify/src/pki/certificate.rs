@@ -399,7 +399,7 @@ pub fn describe_certificate_within(der: &[u8], budget: &Budget) -> Option<Certif
 pub(crate) fn read_name(der: &[u8], budget: &Budget) -> Result<Name, Malformed> {
     budget.spend_each(der.len(), BYTE_NS)?;
     let (_, name) =
-        X509Name::from_der(der).map_err(|_| Malformed("a signer's issuer is no name"))?;
+        X509Name::from_der(der).map_err(|_| Malformed("a signer's issuer is not a name"))?;
     budget.spend_each(name.iter_attributes().count(), TELL_ATTRIBUTE_NS)?;
     Ok(describe_name(&name))
 }

@@ -132,7 +132,7 @@ impl Trust<'_> {
         if self.anchors.is_empty() {
             return ChainVerdict::from(Obstacle::unsure(
                 SubIndication::NoCertificateChainFound,
-                "The signature is intact; whose it is was not judged, since no certificates are trusted here.",
+                "The signature is intact, but the signer was not verified: there are no trust anchors.",
             ));
         }
         let usages = certificate.extended_key_usages().len() as u64;
@@ -286,7 +286,7 @@ impl<'t> Search<'t, '_> {
         if !path.iter().all(|it| it.is_valid(self.time_ms)) {
             obstacle = obstacle.or(Some(Obstacle::unsure(
                 SubIndication::OutOfBoundsNoPoe,
-                "A certificate was not valid at the time for which it was judged.",
+                "A certificate of the chain was expired or not yet valid at the judged time.",
             )));
         }
         for (place, (certificate, _)) in links().enumerate() {
@@ -330,7 +330,7 @@ impl<'t> Search<'t, '_> {
 
 const UNPROVEN: Obstacle = Obstacle::unsure(
     SubIndication::RevokedCaNoPoe,
-    "The certificate of an authority was revoked, and nothing proves that each certificate below it is older.",
+    "The certificate of an authority was revoked, and nothing proves that every certificate below it is older.",
 );
 const WEAK_CHAIN: Obstacle = Obstacle::unsure(
     SubIndication::CryptoConstraintsFailureNoPoe,
@@ -353,9 +353,9 @@ fn revoked(place: usize) -> Obstacle {
 
 fn untold_revocation(place: usize) -> Obstacle {
     let sentence = if place == 0 {
-        "Nothing at hand tells whether the signer's certificate was revoked, and the rules require that: a revocation list or OCSP answer of its issuer for that time is missing."
+        "It is unknown whether the signer's certificate was revoked, and the rules require that information: a revocation list or OCSP response of its issuer for the judged time is missing."
     } else {
-        "Nothing at hand tells whether an authority's certificate was revoked, and the rules require that: a revocation list or OCSP answer of its issuer for that time is missing."
+        "It is unknown whether an authority's certificate was revoked, and the rules require that information: a revocation list or OCSP response of its issuer for the judged time is missing."
     };
     Obstacle::unsure(SubIndication::TryLater, sentence)
 }
@@ -395,7 +395,7 @@ fn check_purpose(certificate: &Parsed<'_>, purpose: Purpose) -> Result<(), Obsta
     } else {
         Err(Obstacle::unsure(
             SubIndication::ChainConstraintsFailure,
-            "The certificate says that its key is not for this kind of signature.",
+            "The certificate does not allow its key to make this kind of signature.",
         ))
     }
 }
@@ -432,17 +432,17 @@ fn may_issue(
 
 const NO_CHAIN: Obstacle = Obstacle::unsure(
     SubIndication::NoCertificateChainFound,
-    "The signature is intact; no chain leads from its certificate to a trusted one.",
+    "The signature is intact, but no chain leads from its certificate to a trust anchor.",
 );
 const NO_AUTHORITY: Obstacle = Obstacle::unsure(
     SubIndication::CertificateChainGeneralFailure,
-    "A certificate of the chain is signed by somebody whose certificate does not say that its key may sign others.",
+    "The issuer of a certificate of the chain is not allowed to issue certificates, according to its own certificate.",
 );
 const NAMELESS: Obstacle = Obstacle::unsure(
     SubIndication::CertificateChainGeneralFailure,
-    "A certificate of the chain is signed by somebody whose certificate has no name.",
+    "The issuer of a certificate of the chain has no name in its own certificate.",
 );
 const TOO_LONG: Obstacle = Obstacle::unsure(
     SubIndication::CertificateChainGeneralFailure,
-    "There are more authorities in the chain than the certificate of one allows below it.",
+    "The chain has more authorities than one of its certificates allows below it.",
 );

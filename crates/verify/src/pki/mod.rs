@@ -155,6 +155,6 @@ pub struct Malformed(pub &'static str);
 
 impl From<budget::Exhausted> for Malformed {
     fn from(budget::Exhausted: budget::Exhausted) -> Self {
-        Self("it would take too long to examine all that it asks for")
+        Self("it is too complex: examining it takes too long")
     }
 }

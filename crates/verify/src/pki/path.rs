@@ -61,8 +61,8 @@ type Sentences = (SubIndication, [&'static str; 2]);
 const UNKNOWN_EXTENSION: Sentences = (
     SubIndication::CertificateChainGeneralFailure,
     [
-        "The signer's certificate has a critical extension that is not known here.",
-        "An authority's certificate has a critical extension that is not known here.",
+        "The signer's certificate has a critical extension that is not supported.",
+        "An authority's certificate has a critical extension that is not supported.",
     ],
 );
 const REPEATED_EXTENSION: Sentences = (
@@ -89,12 +89,12 @@ fn of_names(wrong: name_constraints::Wrong) -> Sentences {
             "An authority's certificate has a name that an authority above it excludes or does not permit.",
         ],
         Wrong::Unknown => [
-            "The signer's certificate has a name of a kind that an authority of its chain restricts and that can't be compared here.",
-            "An authority's certificate has a name of a kind that an authority above it restricts and that can't be compared here.",
+            "The signer's certificate has a name of a kind that an authority of its chain restricts, and that kind is not supported.",
+            "An authority's certificate has a name of a kind that an authority above it restricts, and that kind is not supported.",
         ],
         Wrong::Unreadable => [
             "The alternative names of the signer's certificate can't be read, and an authority of its chain restricts names.",
-            "The restrictions of names of an authority's certificate can't be read, or are of a kind that is not judged here.",
+            "The name constraints of an authority's certificate can't be read or are not supported.",
         ],
         Wrong::Exhausted => return EXHAUSTED,
     };
@@ -107,18 +107,18 @@ fn of_policies(wrong: policies::Wrong) -> Sentences {
         // The verifier's own rules may set the acceptable policies and require one.
         Wrong::NoneValid => (
             SubIndication::ChainConstraintsFailure,
-            ["The chain must be valid for a certificate policy, and is for none that is acceptable.";
+            ["A certificate policy is required, and the chain is not valid for any acceptable one.";
                 2],
         ),
         Wrong::MapsAny => (
             SubIndication::CertificateChainGeneralFailure,
-            ["An authority's certificate lets a policy stand for any one, which it must not."; 2],
+            ["An authority's certificate maps `anyPolicy`, which is not allowed."; 2],
         ),
         Wrong::Unreadable => (
             SubIndication::CertificateChainGeneralFailure,
             [
                 "The certificate policies of the signer's certificate can't be read.",
-                "The certificate policies of an authority's certificate, or what it demands of those of others, can't be read.",
+                "The certificate policies or policy constraints of an authority's certificate can't be read.",
             ],
         ),
         Wrong::Exhausted => EXHAUSTED,

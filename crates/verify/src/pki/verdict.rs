@@ -71,7 +71,7 @@ pub struct Verdict {
     #[cfg_attr(feature = "openapi", schema(example = json!(null)))]
     pub sub_indication: Option<SubIndication>,
     /// The result in a sentence.
-    #[cfg_attr(feature = "openapi", schema(value_type = String, example = "The signature holds."))]
+    #[cfg_attr(feature = "openapi", schema(value_type = String, example = "The signature is intact, and its certificate leads to a trust anchor; revocation was not judged, since the signature lacks revocation data for some certificates."))]
     pub explanation: &'static str,
     /// Whether the signed data is unchanged and the signature verifies under the key of the signer's certificate; null
     /// if that is unknown.
@@ -119,7 +119,7 @@ pub struct Outcome {
     #[cfg_attr(feature = "openapi", schema(example = json!(null)))]
     pub sub_indication: Option<SubIndication>,
     /// The result in a sentence.
-    #[cfg_attr(feature = "openapi", schema(value_type = String, example = "The signature holds."))]
+    #[cfg_attr(feature = "openapi", schema(value_type = String, example = "The signature is intact, and its certificate leads to a trust anchor; revocation was not judged, since the signature lacks revocation data for some certificates."))]
     pub explanation: &'static str,
     /// Whether the signed digests are unchanged and the signature verifies under the key of the signer's certificate;
     /// null if that is unknown.
@@ -176,7 +176,7 @@ pub(crate) const NO_CERTIFICATE: Obstacle = Obstacle::unsure(
 );
 pub(crate) const UNKNOWN_ALGORITHM: Obstacle = Obstacle::unsure(
     SubIndication::CryptoConstraintsFailure,
-    "The signature uses algorithms that are not known here.",
+    "The signature uses an algorithm that is not supported.",
 );
 pub(crate) const WEAK_SIGNATURE: Obstacle = Obstacle::unsure(
     SubIndication::CryptoConstraintsFailureNoPoe,
@@ -246,13 +246,13 @@ impl Verdict {
             Ok(()) => {
                 verdict.explanation = match verdict.revocation {
                     Revocation::NotJudged => {
-                        "The signature is intact, and its certificate leads to a trusted one; whether any was revoked was not judged, since nothing embedded tells of all of them."
+                        "The signature is intact, and its certificate leads to a trust anchor; revocation was not judged, since the signature lacks revocation data for some certificates."
                     }
                     Revocation::Revoked { .. } => {
-                        "The signature is intact, and its certificate leads to a trusted one; one was revoked later than a time stamp proves the signature to be."
+                        "The signature is intact, and its certificate leads to a trust anchor; a certificate was revoked, but a time stamp proves that the signature is older."
                     }
                     Revocation::Good { .. } => {
-                        "The signature is intact, and its certificate leads to a trusted one; by what is embedded, none was revoked."
+                        "The signature is intact, and its certificate leads to a trust anchor; according to the embedded revocation data, no certificate was revoked."
                     }
                 };
             }

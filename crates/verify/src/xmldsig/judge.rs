@@ -182,7 +182,7 @@ fn stamps<'s>(signature: &'s XmlSignature, trust: &Trust<'_>) -> Vec<Stamp<'s>> 
 
 const OTHER_CERTIFICATE: Obstacle = Obstacle::unsure(
     SubIndication::NoSigningCertificateFound,
-    "The certificate that was signed along is another one.",
+    "The signature names another signing certificate.",
 );
 
 /// Checks that the signed data is there and unchanged, and that a certificate's key verifies the value.
@@ -201,23 +201,23 @@ fn check_intact(signature: &XmlSignature) -> Result<(), Obstacle> {
         }
         ValueIntegrity::Broken => Err(Obstacle::failed(
             SubIndication::SigCryptoFailure,
-            "The signature holds under no certificate that is there.",
+            "The signature does not verify under any certificate at hand.",
         )),
         _ if any(ReferenceIntegrity::Broken) || signature.references.is_empty() => {
             Err(Obstacle::failed(
                 SubIndication::HashFailure,
-                "Something that is signed is not what was signed, or can't be told from something else.",
+                "The signed content was changed, or a reference to it is ambiguous.",
             ))
         }
         _ if signature.ignores_given => Err(Obstacle::failed(
             SubIndication::HashFailure,
-            "The document that was given is not what was signed: no reference has its digest.",
+            "The given content is not the signed content: no reference has its digest.",
         )),
         ValueIntegrity::NoCertificate => Err(NO_CERTIFICATE),
         ValueIntegrity::UnsupportedAlgorithm(_) => Err(UNKNOWN_ALGORITHM),
         ValueIntegrity::Intact(_) if any(ReferenceIntegrity::Unresolved) => Err(Obstacle::unsure(
             SubIndication::SignedDataNotFound,
-            "Something that is signed is elsewhere, is not found, or can't be followed here.",
+            "Some signed content is outside the document, was not found, or needs a transform or digest that is not supported.",
         )),
         ValueIntegrity::Intact(_) => Ok(()),
     }
@@ -258,11 +258,11 @@ fn check_coverage(
         signature.covers_root || signature.is_apart && (signature.envelops || is_external);
     if !covers_document && !signature.countersigns() {
         return ambiguous(if signature.encloses {
-            "The signature is intact, but of a part of the document: what is around that part is not signed. Look at what it covers."
+            "The signature is intact, but it signs only a part of the document. Check what it covers: the rest is not signed."
         } else if is_external {
-            "The signature is intact, but of something outside of the document that it is in, and that document is not signed."
+            "The signature is intact, but it signs only content outside the document; the document itself is not signed."
         } else {
-            "The signature is intact, but of an element beside it, which others may take for another one: look at what it covers."
+            "The signature is intact, but it signs only an element beside it, which readers may confuse with another one. Check what it covers."
         });
     }
     let is_countersigned_broken = || {
@@ -273,22 +273,22 @@ fn check_coverage(
     };
     if !covers_document && is_countersigned_broken() {
         return ambiguous(
-            "The signature is intact, but of a signature that is not, or of which that can't be said.",
+            "The signature is intact, but the signature that it countersigns is not, or can't be verified.",
         );
     }
     if signature.has_unsigned {
         return ambiguous(
-            "The signature is intact, but in it, or in a signature beside it, is something that is not signed, and that is no part of a signature: others may take it for what is signed.",
+            "The signature is intact, but it or a signature beside it contains unsigned content that does not belong in a signature. Readers may take that content for signed.",
         );
     }
     if signature.splits_text {
         return ambiguous(
-            "The signature is intact, but text that it signs is interrupted by a comment or a signature, and others may read it only up to there, or from there.",
+            "The signature is intact, but a comment or a signature interrupts the signed text, and readers may see only the text before or after it.",
         );
     }
     if signature.duplicate_ids && !signature.covers_root {
         return ambiguous(
-            "The signature is intact, but something has an identifier that something else has, too.",
+            "The signature is intact, but an identifier occurs more than once in the document.",
         );
     }
     Ok(())

@@ -95,7 +95,7 @@ pub struct XmlSignature {
     /// Whether covered text is split: an unsigned comment or an omitted signature comes right before it, or such a
     /// signature comes right after text in a place where signers do not put it.
     pub splits_text: bool,
-    /// Whether a reference covers something outside of the document that was given and is intact.
+    /// Whether a reference covers content outside the document that was given and is intact.
     pub covers_external: bool,
     /// Whether a document was given, but no reference has its digest. Never true for a countersignature: it signs
     /// another signature, not a document.
@@ -334,17 +334,17 @@ pub enum ValueIntegrity {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum XmlError {
     /// The encoding is not the declared one, or is not supported.
-    #[error("this is not XML in UTF-8, UTF-16 or the encoding that it names")]
+    #[error("this is not XML in UTF-8, UTF-16 or its declared encoding")]
     Encoding,
     /// The document is not well-formed; the text says why.
     #[error("this is not well-formed XML: {0}")]
     Malformed(&'static str),
     /// The document has a document type declaration. It may define entities and default attributes, so the signed
     /// content would depend on it.
-    #[error("it has a document type declaration")]
+    #[error("it has a document type declaration, which is not accepted")]
     DocumentType,
     /// The document exceeds a limit; the text says which.
-    #[error("it has too many or too large {0}")]
+    #[error("it has too many {0}, or they are too large")]
     TooLarge(&'static str),
 }
 

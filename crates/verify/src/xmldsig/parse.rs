@@ -34,7 +34,7 @@ pub(super) fn parse<'a>(text: &'a str, budget: &Budget) -> Result<Document<'a>> 
     budget.spend_each(text.len(), BYTE_NS)?;
     let mut builder = Builder::new();
     for token in Tokenizer::from(text) {
-        let token = token.map_err(|_| XmlError::Malformed("a token is broken"))?;
+        let token = token.map_err(|_| XmlError::Malformed("it has a syntax error"))?;
         builder.token(&token)?;
     }
     budget.spend_each(builder.count, MAKE_NS)?;
@@ -110,7 +110,9 @@ impl<'a> Builder<'a> {
                     ));
                 }
                 if content.is_some_and(|content| content.start() == target.end()) {
-                    return Err(XmlError::Malformed("an instruction has no space"));
+                    return Err(XmlError::Malformed(
+                        "a processing instruction has no space after its target",
+                    ));
                 }
                 let content = content.map(|content| content.as_str());
                 self.leaf(Kind::Instruction(target.as_str(), content))
@@ -163,7 +165,7 @@ impl<'a> Builder<'a> {
 
     fn text(&mut self, text: Cow<'a, str>) -> Result<()> {
         if self.open.len() == 1 {
-            return Err(XmlError::Malformed("there is text outside of its root"));
+            return Err(XmlError::Malformed("it has text outside its root element"));
         }
         self.leaf(Kind::Text(text))
     }
@@ -173,7 +175,7 @@ impl<'a> Builder<'a> {
         let value = unescape(value, true)?;
         let (prefix, local) = (name(prefix)?, name(local)?);
         let Some(tag) = &mut self.start_tag else {
-            return Err(XmlError::Malformed("an attribute is outside of a tag"));
+            return Err(XmlError::Malformed("an attribute is outside a tag"));
         };
         let declared = match (prefix, local) {
             ("xmlns", declared) => declared,
@@ -191,7 +193,9 @@ impl<'a> Builder<'a> {
             _ => !value.is_empty() && value != XML && value != XMLNS,
         };
         if !allowed {
-            return Err(XmlError::Malformed("a namespace can't be declared so"));
+            return Err(XmlError::Malformed(
+                "a namespace declaration is not allowed",
+            ));
         }
         if declared != "xml" {
             tag.declarations
@@ -241,7 +245,7 @@ impl<'a> Builder<'a> {
             self.scope.entry(prefix).or_default().push(uri.clone());
         }
         let namespace = match tag.prefix {
-            "xmlns" => return Err(XmlError::Malformed("a prefix is reserved")),
+            "xmlns" => return Err(XmlError::Malformed("an element has a reserved prefix")),
             "" => self.in_scope("").unwrap_or(self.no_namespace.clone()),
             prefix => self.resolve(prefix)?,
         };
@@ -304,13 +308,13 @@ impl<'a> Builder<'a> {
 
     fn finish(mut self) -> Result<Document<'a>> {
         if self.open.len() != 1 {
-            return Err(XmlError::Malformed("it ends inside of an element"));
+            return Err(XmlError::Malformed("it ends inside an element"));
         }
         self.nodes[0].end = self.nodes.len();
         self.namespaces.rank();
         let document = Document::new(self.nodes);
         if document.root == 0 {
-            return Err(XmlError::Malformed("it has no root"));
+            return Err(XmlError::Malformed("it has no root element"));
         }
         Ok(document)
     }

@@ -29,7 +29,7 @@ pub(super) struct Context<'a> {
     pub(super) signature: NodeIndex,
     /// The budget.
     pub(super) budget: &'a Budget,
-    /// The octets that its reference to something outside of the document stands for.
+    /// The octets that its reference to content outside the document stands for.
     pub(super) external: Option<&'a [u8]>,
     /// The document that was given, no matter what the signature refers to.
     pub(super) content: Option<&'a Content<'a>>,

@@ -116,9 +116,9 @@ pub(super) fn unescape(raw: &str, attribute: bool) -> Result<Cow<'_, str>> {
             rest = after;
             continue;
         }
-        let (reference, after) = after
-            .split_once(';')
-            .ok_or(XmlError::Malformed("a reference has no end"))?;
+        let (reference, after) = after.split_once(';').ok_or(XmlError::Malformed(
+            "a character or entity reference has no end",
+        ))?;
         text.push(resolve(reference)?);
         rest = after;
     }
@@ -151,7 +151,9 @@ fn resolve(reference: &str) -> Result<char> {
     number
         .and_then(char::from_u32)
         .filter(|&char| is_xml_char(char))
-        .ok_or(XmlError::Malformed("a reference is to no character"))
+        .ok_or(XmlError::Malformed(
+            "a character reference does not name an allowed character",
+        ))
 }
 
 /// Works like `from_str_radix`, but refuses a sign.
