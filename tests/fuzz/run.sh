@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Fuzzes each reader of signatures for some seconds, with the signatures in tests/data as seeds. Needs cargo-fuzz
-# (cargo install cargo-fuzz) and a C++ compiler; with a nightly toolchain, memory can be checked too (SANITIZER=address).
+# (cargo install cargo-fuzz) and a C++ compiler. With a nightly toolchain, memory can be checked too: set SANITIZER=address and
+# RUSTUP_TOOLCHAIN=nightly.
 #   usage: tests/fuzz/run.sh [SECONDS]
 set -euo pipefail
 cd "$(dirname "$0")"
