@@ -15,6 +15,9 @@
 //! | [`sigpersist_store`], [`sigpersist_postgres`] | Diesel, r2d2, and Postgres itself |
 //! | [`sigpersist_runtime`] | blocking work, permits, caches, metrics, the vault |
 //! | [`sigpersist_model`], [`sigpersist_verify`] | the nouns and errors, and the verification of signatures |
+//!
+//! `CONTRIBUTING.md` in the repository says how to run one test, and which files a new route, noun, table, setting,
+//! command or host function touches.
 
 pub mod app;
 pub mod audit;
