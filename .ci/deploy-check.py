@@ -183,7 +183,9 @@ def check_context_of_image():
         text = text.partition("#[cfg(test)]\nmod tests {")[0]
         for name in re.findall(r'include_(?:str|bytes)!\(\s*"([^"]*)"', text):
             included.add(os.path.normpath(path.parent / name))
-        included |= set(re.findall(r'^    path: "([^"]*)"', text, re.M))
+        crate = Path(*path.parts[:2]) if path.parts[0] == "crates" else Path()
+        for name in re.findall(r'^    path: "([^"]*)"', text, re.M):
+            included.add(os.path.normpath(crate / name))
     for name in included:
         here = any(name == other or name.startswith(f"{other}/") for other in allowed)
         expect(here, f".containerignore: {name} is compiled in, but the build of the image does not get it")

@@ -3,10 +3,10 @@
 use anyhow::bail;
 use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
-use serde_json::{Value, json};
+use serde_json::json;
 use sigpersist_model::audit::{Actor, EventOwner, Fault, Filter, Head, Listed, MAX_FAULTS, Place};
-use sigpersist_model::digest::to_hex;
 use sigpersist_model::time;
+use sigpersist_model::view::EventView;
 
 use super::failure::REFUSED;
 use super::output::Output;
@@ -152,7 +152,8 @@ impl List {
         if next.is_some() {
             text.push_str("\nThere are more; see them with a higher --limit, or --until.");
         }
-        let events = events.iter().map(facts).collect::<Result<Vec<_>, _>>()?;
+        let events = events.into_iter().map(EventView::try_from);
+        let events = events.collect::<Result<Vec<_>, _>>()?;
         let next = next.map(|next| next.to_string());
         output.result(&text, &json!({ "events": events, "next": next }))
     }
@@ -188,33 +189,6 @@ fn chain_name(tenant: Option<&str>, from: Option<&str>) -> String {
         Some(from) => format!("{} (from {from})", owner(tenant)),
         None => owner(tenant).to_owned(),
     }
-}
-
-/// An event for programs, with the names of the API.
-fn facts(listed: &Listed) -> serde_json::Result<Value> {
-    let event = &listed.event;
-    let value = |text: &Option<String>| text.as_deref().map(serde_json::from_str).transpose();
-    let (before, after): (Option<Value>, Option<Value>) =
-        (value(&event.before)?, value(&event.after)?);
-    let mut facts = json!({
-        "tenant": listed.tenant(),
-        "number": event.number,
-        "at": time::to_text(event.at),
-        "actor_kind": event.actor_kind,
-        "actor": event.actor,
-        "key": event.actor_key,
-        "request_id": event.request_id,
-        "action": event.action,
-        "target": event.target,
-        "before": before,
-        "after": after,
-        "hash": to_hex(&event.hash),
-    });
-    if let (Some(imported), Some(facts)) = (&listed.imported, facts.as_object_mut()) {
-        let origin = json!({ "tenant": event.tenant, "part": imported.part });
-        facts.insert("origin".to_owned(), origin);
-    }
-    Ok(facts)
 }
 
 /// That something is wrong with the audit trail: found out, and told on standard output.

@@ -2,18 +2,19 @@
 
 use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
-use serde_json::{Value, json};
+use serde_json::json;
 use sigpersist_model::context::TenantId;
-use sigpersist_model::decision::{Decision as Decided, DecisionId, HookVerdict};
+use sigpersist_model::decision::{Decision as Decided, DecisionId, HookVerdict, Listed};
 use sigpersist_model::digest::to_hex;
 use sigpersist_model::time;
+use sigpersist_model::view::{RecordedDecisionView, ReplayView};
 
 use super::output::Output;
 use super::table::Table;
 use super::tenancy::advise;
 use super::verdicts;
 use crate::app::App;
-use crate::decisions::{self, Filter, Listed, MAX_LIMIT};
+use crate::decisions::{self, Filter, MAX_LIMIT};
 use crate::tenants;
 
 #[derive(Debug, Subcommand)]
@@ -119,9 +120,10 @@ impl List {
         if next.is_some() {
             text.push_str("\nThere are more; see them with a higher --limit, or --until.");
         }
-        let facts: Vec<_> = listed.iter().map(facts).collect();
+        let decisions = listed.into_iter().map(RecordedDecisionView::from);
+        let decisions: Vec<_> = decisions.collect();
         let next = next.map(|next| next.to_string());
-        output.result(&text, &json!({ "decisions": facts, "next": next }))
+        output.result(&text, &json!({ "decisions": decisions, "next": next }))
     }
 }
 
@@ -164,7 +166,7 @@ impl One {
             heading(&listed),
             verdicts::table(std::slice::from_ref(&listed.recorded.decision))
         );
-        output.result(&text, &facts(&listed))
+        output.result(&text, &json!(RecordedDecisionView::from(listed)))
     }
 
     fn replay(self, app: &App, output: &Output) -> anyhow::Result<()> {
@@ -182,14 +184,12 @@ impl One {
             verdicts::table(std::slice::from_ref(&replay.listed.recorded.decision)),
             verdicts::table(std::slice::from_ref(&replay.replayed)),
         );
-        output.result(
-            &text,
-            &json!({
-                "same": replay.same,
-                "recorded": facts(&replay.listed),
-                "replayed": verdicts::facts(&replay.replayed),
-            }),
-        )
+        let view = ReplayView {
+            same: replay.same,
+            recorded: replay.listed.into(),
+            replayed: replay.replayed.into(),
+        };
+        output.result(&text, &json!(view))
     }
 }
 
@@ -218,31 +218,4 @@ fn why(decision: &Decided) -> String {
         .map(|rejection| format!("{}: {}", rejection.code, rejection.message))
         .or(decision.failure.clone())
         .unwrap_or_default()
-}
-
-/// A decision for programs, with the names of the API.
-fn facts(Listed { recorded, made_by }: &Listed) -> Value {
-    let circumstances = &recorded.input.circumstances;
-    let made_by = made_by.as_ref();
-    let mut facts = json!({
-        "id": recorded.id.to_string(),
-        "at": time::to_text(recorded.id.at),
-        "operation": recorded.operation,
-        "document": recorded.key.document,
-        "thread": recorded.key.thread,
-        "version": recorded.version,
-        "outcome": recorded.outcome,
-        "request_id": circumstances.request_id,
-        "subject": circumstances.subject,
-        "plugin": made_by.map(|made_by| &made_by.plugin),
-        "revision": made_by.map(|made_by| made_by.sha256),
-        "settings_sha256": made_by.map(|made_by| to_hex(&made_by.settings_sha256)),
-        "input_sha256": to_hex(&recorded.input_sha256),
-    });
-    if let (Some(facts), Value::Object(decision)) =
-        (facts.as_object_mut(), verdicts::facts(&recorded.decision))
-    {
-        facts.extend(decision);
-    }
-    facts
 }

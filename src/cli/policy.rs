@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use sigpersist_model::audit::Actor;
 use sigpersist_model::plugin::Digest;
 use sigpersist_model::policy::{Accept, Detached, PolicyPatch, Revocation, TrustAnchor};
+use sigpersist_model::view::{AnchorView, PolicyView};
 
 use super::output::Output;
 use super::table::Table;
@@ -50,7 +51,7 @@ impl Show {
         let id = tenants::find(app, &self.tenant)?.id;
         let in_force = policy::in_force(app, id)?;
         let set = in_force.policy;
-        let anchors = policy::anchors(app, id)?;
+        let anchors = views(&policy::anchors(app, id)?);
         let mut text = format!(
             "accept:          {}\ndetached:        {}\nrevocation:      {}\nrecord verdicts: {}\n",
             set.accept.as_str(),
@@ -66,10 +67,11 @@ impl Show {
         } else {
             text.push_str(&table(&anchors));
         }
-        let mut answer = facts(&self.tenant, &anchors);
-        answer["policy"] = json!(set);
-        answer["policy_sha256"] = json!(in_force.digests.policy_sha256);
-        answer["anchors_sha256"] = json!(in_force.digests.anchors_sha256);
+        let mut answer = json!({ "tenant": self.tenant, "trust_anchors": anchors });
+        let view = json!(PolicyView::from(&*in_force));
+        if let (Some(answer), Value::Object(view)) = (answer.as_object_mut(), view) {
+            answer.extend(view);
+        }
         output.result(&text, &answer)
     }
 }
@@ -153,8 +155,12 @@ impl Trust {
                 .with_context(|| format!("The file {} was not accepted", file.display()))?;
             trusted.extend(anchors);
         }
+        let trusted = views(&trusted);
         let text = format!("`{tenant}` trusts:\n{}", table(&trusted));
-        output.result(&text, &facts(&tenant, &trusted))
+        output.result(
+            &text,
+            &json!({ "tenant": tenant, "trust_anchors": trusted }),
+        )
     }
 }
 
@@ -173,22 +179,27 @@ impl Distrust {
         let removed = policy::remove_anchor(app, id, &Actor::command_line(), sha256)
             .map_err(|error| advise(error, Some(&tenant)))?;
         let sentence = format!("`{tenant}` no longer trusts the certificate {sha256}.");
-        output.result(&sentence, &facts(&tenant, &[removed]))
+        let answer = json!({ "tenant": tenant, "trust_anchors": views(&[removed]) });
+        output.result(&sentence, &answer)
     }
 }
 
-fn table(anchors: &[TrustAnchor]) -> String {
+/// Certificates as the API shows them.
+fn views(anchors: &[TrustAnchor]) -> Vec<AnchorView> {
+    anchors.iter().map(AnchorView::from).collect()
+}
+
+fn table(anchors: &[AnchorView]) -> String {
     let mut table = Table::new(&["subject", "until", "sha256"]);
     for anchor in anchors {
-        let facts = anchor.facts();
-        let text = |name: &str| facts[name].as_str().unwrap_or_default().to_owned();
-        table.row([text("subject"), text("not_after"), text("sha256")]);
+        table.row([
+            anchor.subject.clone().unwrap_or_default(),
+            anchor
+                .not_after
+                .map(|end| end.to_string())
+                .unwrap_or_default(),
+            anchor.sha256.to_string(),
+        ]);
     }
     table.to_string()
-}
-
-/// Certificates for programs, with the names of the API.
-fn facts(tenant: &str, anchors: &[TrustAnchor]) -> Value {
-    let anchors: Vec<_> = anchors.iter().map(TrustAnchor::facts).collect();
-    json!({ "tenant": tenant, "trust_anchors": anchors })
 }

@@ -1,6 +1,5 @@
 //! Decisions of hooks, formatted for people and for programs.
 
-use serde_json::{Value, json};
 use sigpersist_model::decision::Decision;
 
 use super::table::Table;
@@ -77,29 +76,4 @@ pub(super) fn sentences(decision: &Decision) -> Vec<String> {
         lines.push(format!("log, {}: {}", line.level, line.message));
     }
     lines
-}
-
-/// A decision for programs, with the names of the API.
-pub(super) fn facts(decision: &Decision) -> Value {
-    let first = decision.rejections.first();
-    json!({
-        "hook": decision.hook,
-        "binding": decision.binding,
-        "shadow": decision.shadow,
-        "differs": decision.differs,
-        "mode": decision.mode,
-        "verdict": decision.verdict,
-        "code": first.map(|rejection| &rejection.code),
-        "message": first.map(|rejection| &rejection.message),
-        "rejections": decision.rejections,
-        "failure": decision.failure,
-        "tags_added": decision.tags_added,
-        "tags_removed": decision.tags_removed,
-        "warnings": decision.warnings,
-        "annotations": decision.annotations,
-        "log": decision.log,
-        "fuel": decision.fuel,
-        "microseconds": decision.microseconds,
-        "memory_bytes": decision.memory_bytes,
-    })
 }

@@ -5,10 +5,9 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use sigpersist_model::context::TenantId;
-use sigpersist_model::decision::{DecisionId, HookVerdict, Recorded};
+use sigpersist_model::decision::{DecisionId, HookVerdict, Listed, MadeBy, Recorded};
 use sigpersist_model::digest::json_sha256;
 use sigpersist_model::error::{Error, Noun, Result};
-use sigpersist_model::plugin::Digest;
 use sigpersist_store::DecisionFilter;
 
 use crate::app::App;
@@ -31,26 +30,6 @@ pub struct Filter {
     pub since: Option<DateTime<Utc>>,
     /// End of the time range, exclusive.
     pub until: Option<DateTime<Utc>>,
-}
-
-/// The plugin revision and the settings that made a decision.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MadeBy {
-    /// The plugin's name.
-    pub plugin: String,
-    /// Digest of the plugin's revision.
-    pub sha256: Digest,
-    /// SHA-256 of the settings' JSON, as the plugin read it.
-    pub settings_sha256: [u8; 32],
-}
-
-/// A recorded decision, and the plugin revision that made it.
-#[derive(Debug)]
-pub struct Listed {
-    /// The decision.
-    pub recorded: Recorded,
-    /// The revision and settings that made it; none if the binding is not stored any more.
-    pub made_by: Option<MadeBy>,
 }
 
 /// A page of decisions.

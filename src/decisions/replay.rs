@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use sigpersist_hooks::{Bound, Chain, Guest, VerdictSource};
 use sigpersist_model::context::TenantId;
-use sigpersist_model::decision::{Decision, DecisionId, Outcome, Recorded};
+use sigpersist_model::decision::{Decision, DecisionId, Listed, Outcome, Recorded};
 use sigpersist_model::digest::{from_hex, to_hex};
 use sigpersist_model::error::{Error, Noun, Result};
 use sigpersist_model::plugin::{Binding, Mode, OnFailure, Operation};
 use sigpersist_model::signature::{Draft, Signature, SignatureBody};
 
-use super::list::{Listed, made_by};
+use super::list::made_by;
 use crate::app::App;
 
 /// A recorded decision, and the decision of its replay.

@@ -1,132 +1,27 @@
 //! Handlers for hooks.
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use sigpersist_model::error::Result;
-use sigpersist_model::plugin::{Digest, Hook, Mode, OnFailure, Operation};
-use sigpersist_model::time;
+use sigpersist_model::plugin::Hook;
+use sigpersist_model::view::HookView;
 use utoipa::ToSchema;
 
-use super::openapi::{BindingTag, Location, Sha256, Time};
+use super::openapi::{BindingTag, Location};
 use super::preconditions::preconditions;
 use super::reply::{BareEnvelope, Envelope, Reply};
 use super::respond::Call;
 use crate::plugins::{self, HookRequest};
 
 #[derive(Serialize, ToSchema)]
-struct HookContent {
-    /// The hook's name.
-    #[schema(example = "signer-tags")]
-    name: String,
-    /// The number of the binding in force.
-    #[schema(example = 1)]
-    number: u32,
-    /// The plugin that the hook runs.
-    #[schema(example = "signer-tags")]
-    plugin: String,
-    /// The revision that the hook runs.
-    #[schema(value_type = Sha256)]
-    revision: Digest,
-    /// Position in the chain: hooks run from the lowest to the highest; equal ones by name.
-    #[schema(example = 1)]
-    order: i32,
-    /// Operations on which it runs.
-    #[schema(example = json!(["save"]))]
-    operations: Vec<Operation>,
-    /// Whether its decisions are enforced.
-    mode: Mode,
-    /// Effect of a failure.
-    on_failure: OnFailure,
-    /// Wall-clock limit of one call, in milliseconds.
-    #[schema(example = 100)]
-    timeout_ms: u32,
-    /// Limit on the linear memory of one call, in bytes.
-    #[schema(example = 33554432)]
-    memory_bytes: u64,
-    /// Limit on the fuel of one call.
-    #[schema(example = 1_000_000_000)]
-    fuel: u64,
-    /// The settings that the plugin reads.
-    #[schema(value_type = Object, example = json!({}))]
-    settings: Value,
-    /// Whether the hook runs at all.
-    #[schema(example = true)]
-    enabled: bool,
-    /// A revision and settings that run beside the hook without effect.
-    #[schema(example = json!(null))]
-    shadow: Option<ShadowContent>,
-    /// Present if the hook was quarantined because it kept failing.
-    #[schema(example = json!(null))]
-    quarantine: Option<QuarantineContent>,
-    /// The subject of the token that set it.
-    #[schema(example = "olga")]
-    set_by: Option<String>,
-    /// Time at which it was set.
-    #[schema(value_type = Time)]
-    set_at: String,
-}
-
-#[derive(Serialize, ToSchema)]
-struct ShadowContent {
-    /// The revision.
-    #[schema(value_type = Sha256)]
-    revision: Digest,
-    /// The settings that the plugin reads.
-    #[schema(value_type = Object, example = json!({}))]
-    settings: Value,
-}
-
-#[derive(Serialize, ToSchema)]
-struct QuarantineContent {
-    /// Start of the quarantine.
-    #[schema(value_type = Time)]
-    since: String,
-    /// The failures that caused it.
-    #[schema(example = "It failed 5 times in a row.")]
-    reason: String,
-}
-
-impl From<Hook> for HookContent {
-    fn from(hook: Hook) -> Self {
-        let binding = hook.binding;
-        Self {
-            name: hook.name,
-            number: hook.number,
-            plugin: binding.plugin,
-            revision: binding.sha256,
-            order: binding.order,
-            operations: binding.operations,
-            mode: binding.mode,
-            on_failure: binding.on_failure,
-            timeout_ms: binding.limits.timeout_ms,
-            memory_bytes: binding.limits.memory_bytes,
-            fuel: binding.limits.fuel,
-            settings: binding.settings,
-            enabled: binding.enabled,
-            shadow: binding.shadow.map(|shadow| ShadowContent {
-                revision: shadow.sha256,
-                settings: shadow.settings,
-            }),
-            quarantine: hook.quarantine.map(|quarantine| QuarantineContent {
-                since: time::to_text(quarantine.since),
-                reason: quarantine.reason,
-            }),
-            set_by: hook.set_by,
-            set_at: time::to_text(hook.set_at),
-        }
-    }
-}
-
-#[derive(Serialize, ToSchema)]
 struct HooksContent {
     /// The hooks, in the order in which they run.
-    hooks: Vec<HookContent>,
+    hooks: Vec<HookView>,
 }
 
 #[derive(Serialize, ToSchema)]
 struct OneHook {
     /// The hook.
-    hook: HookContent,
+    hook: HookView,
 }
 
 fn one(hook: Hook) -> Result<Reply> {

@@ -7,11 +7,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sigpersist_model::context::Scope;
 use sigpersist_model::error::{Error, Result};
-use sigpersist_model::key::{KeyState, StoredKey};
+use sigpersist_model::key::Algorithm;
 use sigpersist_model::time;
+use sigpersist_model::view::{KeyView, TokenView};
 use utoipa::ToSchema;
 
-use super::openapi::{GivenPublicKey, GivenTime, KeyAlgorithm, KeyKind, KeySet, Location, Time};
+use super::openapi::{GivenPublicKey, GivenTime, KeySet, Location};
 use super::operators::parse;
 use super::reply::{Envelope, Reply};
 use super::respond::Call;
@@ -28,69 +29,18 @@ const JWK_SET: &str = "application/jwk-set+json";
 const JWK_SET_MAX_AGE_S: u32 = 60;
 
 #[derive(Serialize, ToSchema)]
-struct KeyContent<'a> {
-    /// Its name, as in the `kid` header of tokens.
-    #[schema(example = "acme-1")]
-    kid: String,
-    /// The only algorithm that the key may be used with (RFC 7518 section 3.1).
-    #[schema(value_type = KeyAlgorithm, example = "ES256")]
-    algorithm: &'static str,
-    /// Kind of the key.
-    #[schema(value_type = KeyKind, example = "key_pair")]
-    kind: &'static str,
-    /// State of the key.
-    state: KeyState,
-    /// The public key in PEM; null for a shared secret.
-    #[schema(example = "-----BEGIN PUBLIC KEY-----\nMFkw…\n-----END PUBLIC KEY-----\n")]
-    public_key: Option<String>,
-    /// When it was added.
-    #[schema(value_type = Time)]
-    created_at: String,
-    /// Start of its validity; null for immediately.
-    #[schema(value_type = Option<Time>, example = json!(null))]
-    not_before: Option<String>,
-    /// End of its validity; null if it is valid until revoked.
-    #[schema(value_type = Option<Time>, example = json!(null))]
-    expires_at: Option<String>,
-    /// Time at which it was revoked; null if it is not.
-    #[schema(value_type = Option<Time>, example = json!(null))]
-    revoked_at: Option<String>,
-    /// The shared secret, shown only once.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(example = json!(null))]
-    secret: Option<&'a str>,
-}
-
-impl From<StoredKey> for KeyContent<'_> {
-    fn from(key: StoredKey) -> Self {
-        Self {
-            algorithm: key.algorithm.as_str(),
-            kind: key.kind(),
-            state: key.state(Utc::now()),
-            public_key: key.public_key().map(ToOwned::to_owned),
-            created_at: time::to_text(key.created_at),
-            not_before: key.not_before.map(time::to_text),
-            expires_at: key.expires_at.map(time::to_text),
-            revoked_at: key.revoked_at.map(time::to_text),
-            kid: key.kid,
-            secret: None,
-        }
-    }
-}
-
-#[derive(Serialize, ToSchema)]
-struct KeysContent<'a> {
+struct KeysContent {
     /// Keys, newest first.
-    keys: Vec<KeyContent<'a>>,
+    keys: Vec<KeyView>,
     /// Cursor of the next page: pass it as `cursor`. Null on the last page.
     #[schema(example = "acme-1")]
     next: Option<String>,
 }
 
 #[derive(Serialize, ToSchema)]
-struct OneKey<'a> {
+struct OneKey {
     /// The key.
-    key: KeyContent<'a>,
+    key: KeyView,
 }
 
 fn holder(call: &Call) -> Holder {
@@ -106,7 +56,7 @@ fn holder(call: &Call) -> Holder {
         ("cursor" = Option<String>, Query, pattern = r"^[^\x00-\x1f\x7f-\x9f]{1,255}$", example = "acme-1"),
     ),
     responses(
-        (status = 200, description = "A page of keys", body = Envelope<KeysContent<'_>>),
+        (status = 200, description = "A page of keys", body = Envelope<KeysContent>),
     )
 )]
 pub(super) fn list(call: Call) -> Result<Reply> {
@@ -130,7 +80,7 @@ pub(super) fn list(call: Call) -> Result<Reply> {
 #[schema(as = KeyForm)]
 struct AddForm {
     /// The algorithm; `HS256` if you give neither an algorithm nor a public key.
-    #[schema(value_type = Option<KeyAlgorithm>, example = "HS256")]
+    #[schema(value_type = Option<Algorithm>, example = "HS256")]
     algorithm: Option<String>,
     /// Its name; if left out, the server chooses one.
     #[schema(example = "acme-1")]
@@ -157,8 +107,8 @@ struct AddForm {
     operation_id = "add_key",
     request_body = AddForm,
     responses(
-        (status = 201, description = "The key was added", body = Envelope<OneKey<'_>>, headers(("location" = Location))),
-        (status = 200, description = "The key already exists", body = Envelope<OneKey<'_>>),
+        (status = 201, description = "The key was added", body = Envelope<OneKey>, headers(("location" = Location))),
+        (status = 200, description = "The key already exists", body = Envelope<OneKey>),
         (status = 409, description = "key_exists"),
         (status = 422, description = "refused"),
     )
@@ -184,8 +134,8 @@ pub(super) fn add(call: Call) -> Result<Reply> {
     };
     let added = tenants::add_key(&call.app, &call.context.actor(), &holder(&call), &new)?;
     let location = call.location(&["keys", &added.key.kid]);
-    let mut content = KeyContent::from(added.key);
-    content.secret = added.secret.as_ref().map(|secret| secret.as_str());
+    let mut content = KeyView::from(added.key);
+    content.secret = added.secret;
     let reply = Reply::content(&OneKey { key: content })?.never_stored();
     Ok(if added.created {
         reply.created_at(&location)
@@ -200,7 +150,7 @@ pub(super) fn add(call: Call) -> Result<Reply> {
     path = "/keys/{name}",
     operation_id = "get_key",
     responses(
-        (status = 200, description = "The key", body = Envelope<OneKey<'_>>),
+        (status = 200, description = "The key", body = Envelope<OneKey>),
         (status = 404, description = "key_not_found"),
     )
 )]
@@ -216,7 +166,7 @@ pub(super) fn get(call: Call) -> Result<Reply> {
     path = "/keys/{name}/revoke",
     operation_id = "revoke_key",
     responses(
-        (status = 200, description = "The key", body = Envelope<OneKey<'_>>),
+        (status = 200, description = "The key", body = Envelope<OneKey>),
         (status = 404, description = "key_not_found"),
     )
 )]
@@ -254,19 +204,6 @@ struct IssueForm {
     kid: Option<String>,
 }
 
-#[derive(Serialize, ToSchema)]
-struct TokenContent {
-    /// The token.
-    #[schema(example = "eyJhbGciOiJIUzI1NiIsImtpZCI6ImFjbWUtMSJ9.e30.c2ln")]
-    token: String,
-    /// The key that signed it.
-    #[schema(example = "acme-1")]
-    kid: String,
-    /// When it expires.
-    #[schema(value_type = Time)]
-    expires_at: String,
-}
-
 /// Signs a token with a key that the server holds.
 #[utoipa::path(
     post,
@@ -274,7 +211,7 @@ struct TokenContent {
     operation_id = "issue_token",
     request_body = IssueForm,
     responses(
-        (status = 201, description = "The token", body = Envelope<TokenContent>),
+        (status = 201, description = "The token", body = Envelope<TokenView>),
         (status = 404, description = "key_not_found"),
         (status = 422, description = "refused"),
     )
@@ -292,10 +229,10 @@ pub(super) fn issue(call: Call) -> Result<Reply> {
         kid: form.kid,
     };
     let issued = tenants::issue_token(&call.app, &call.context.actor(), &holder(&call), new)?;
-    let content = TokenContent {
+    let content = TokenView {
         token: issued.token,
         kid: issued.kid,
-        expires_at: time::to_text(issued.expires_at),
+        expires_at: issued.expires_at.into(),
     };
     let reply = Reply::content(&content)?;
     Ok(reply.never_stored().with_status_created())

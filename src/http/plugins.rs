@@ -8,11 +8,10 @@ use http::header::ACCEPT;
 use serde::{Deserialize, Serialize};
 use sigpersist_hooks::cases::Case;
 use sigpersist_model::error::{Error, Result};
-use sigpersist_model::plugin::{Digest, Plugin, Revision};
-use sigpersist_model::time;
+use sigpersist_model::view::{PluginView, RevisionView};
 use utoipa::ToSchema;
 
-use super::openapi::{Component, Location, RevisionTag, Sha256, Time};
+use super::openapi::{Component, Location, RevisionTag};
 use super::operators::digest;
 use super::parameters::is_of_kind;
 use super::reply::{BareEnvelope, Envelope, Reply};
@@ -23,99 +22,27 @@ use crate::plugins;
 pub(super) const WASM: &str = "application/wasm";
 
 #[derive(Serialize, ToSchema)]
-struct PluginContent {
-    /// The plugin's name.
-    #[schema(example = "signer-tags")]
-    name: String,
-    /// `platform` or `tenant`. Any tenant may bind a plugin of the platform.
-    #[schema(example = "tenant")]
-    owner: &'static str,
-    /// Number of revisions.
-    #[schema(example = 1)]
-    revisions: i64,
-    /// The newest revision.
-    newest: RevisionContent,
-}
-
-impl From<Plugin> for PluginContent {
-    fn from(plugin: Plugin) -> Self {
-        Self {
-            name: plugin.name,
-            owner: match plugin.owner {
-                Some(_) => "tenant",
-                None => "platform",
-            },
-            revisions: plugin.revisions,
-            newest: plugin.newest.into(),
-        }
-    }
-}
-
-#[derive(Serialize, ToSchema)]
-struct RevisionContent {
-    /// SHA-256 of the component.
-    #[schema(value_type = Sha256)]
-    sha256: Digest,
-    /// Size of the component, in bytes.
-    #[schema(example = 81920)]
-    size: u64,
-    /// The component's description of itself.
-    #[schema(example = "Derives tags from signers")]
-    description: String,
-    /// Interfaces of the contract that the component exports.
-    #[schema(example = json!(["sigpersist:hooks/tagger@1.1.0"]))]
-    exports: Vec<String>,
-    /// Interfaces of the contract that the component imports.
-    #[schema(example = json!(["sigpersist:hooks/host@1.1.0"]))]
-    imports: Vec<String>,
-    /// Number of test cases that were uploaded with it.
-    #[schema(example = 0)]
-    cases: i64,
-    /// The subject of the token that uploaded it.
-    #[schema(example = "olga")]
-    uploaded_by: Option<String>,
-    /// Time of the upload.
-    #[schema(value_type = Time)]
-    uploaded_at: String,
-}
-
-impl From<Revision> for RevisionContent {
-    fn from(revision: Revision) -> Self {
-        Self {
-            sha256: revision.sha256,
-            size: revision.size,
-            description: revision.description,
-            exports: revision.exports,
-            imports: revision.imports,
-            cases: revision.cases,
-            uploaded_by: revision.uploaded_by,
-            uploaded_at: time::to_text(revision.uploaded_at),
-        }
-    }
-}
-
-#[derive(Serialize, ToSchema)]
 struct PluginsContent {
     /// The plugins.
-    plugins: Vec<PluginContent>,
+    plugins: Vec<PluginView>,
 }
 
 #[derive(Serialize, ToSchema)]
 struct OnePlugin {
     /// The plugin.
-    plugin: PluginContent,
+    plugin: PluginView,
 }
 
 #[derive(Serialize, ToSchema)]
 struct RevisionsContent {
     /// The revisions.
-    revisions: Vec<RevisionContent>,
+    revisions: Vec<RevisionView>,
 }
 
 #[derive(Serialize, ToSchema)]
 struct OneRevision {
     /// The revision.
-    revision: RevisionContent,
+    revision: RevisionView,
 }
 
 /// Lists plugins, each with its newest revision.

@@ -1,36 +1,15 @@
 //! Handlers for a tenant's policy and trust anchors.
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use sigpersist_model::error::Result;
-use sigpersist_model::policy::{
-    Accept, Detached, Digests, InForce, Policy, PolicyPatch, Revocation, TrustAnchor,
-};
+use sigpersist_model::policy::{Accept, Detached, PolicyPatch, Revocation, TrustAnchor};
+use sigpersist_model::view::{AnchorView, PolicyView};
 use utoipa::ToSchema;
 
-use super::openapi::{Sha256, Time};
 use super::operators::digest;
 use super::reply::{BareEnvelope, Envelope, Reply};
 use super::respond::Call;
 use crate::policy;
-
-#[derive(Serialize, ToSchema)]
-struct PolicyContent {
-    /// The policy.
-    policy: Policy,
-    /// Digests that identify the policy in recorded verdicts.
-    #[serde(flatten)]
-    digests: Digests,
-}
-
-impl From<&InForce> for PolicyContent {
-    fn from(in_force: &InForce) -> Self {
-        Self {
-            policy: in_force.policy,
-            digests: in_force.digests.clone(),
-        }
-    }
-}
 
 /// Reads the tenant's policy: the signatures that it accepts.
 #[utoipa::path(
@@ -38,13 +17,13 @@ impl From<&InForce> for PolicyContent {
     path = "/policy",
     operation_id = "get_policy",
     responses(
-        (status = 200, description = "The policy in force", body = Envelope<PolicyContent>),
+        (status = 200, description = "The policy in force", body = Envelope<PolicyView>),
     )
 )]
 pub(super) fn get(call: Call) -> Result<Reply> {
     call.parameters()?;
     let in_force = policy::in_force(&call.app, call.context.tenant()?)?;
-    Reply::content(&PolicyContent::from(&*in_force))
+    Reply::content(&PolicyView::from(&*in_force))
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -69,7 +48,7 @@ struct PolicyForm {
     operation_id = "update_policy",
     request_body = PolicyForm,
     responses(
-        (status = 200, description = "The new policy", body = Envelope<PolicyContent>),
+        (status = 200, description = "The new policy", body = Envelope<PolicyView>),
     )
 )]
 pub(super) fn update(call: Call) -> Result<Reply> {
@@ -85,58 +64,26 @@ pub(super) fn update(call: Call) -> Result<Reply> {
             record_verdicts: form.record_verdicts,
         },
     )?;
-    Reply::content(&PolicyContent::from(&*in_force))
-}
-
-/// A certificate that the tenant trusts.
-#[derive(ToSchema)]
-#[expect(
-    dead_code,
-    reason = "it is a schema: its values are those of the audit trail, too"
-)]
-struct Anchor {
-    /// SHA-256 of the certificate.
-    #[schema(value_type = Sha256)]
-    sha256: String,
-    /// The certificate's subject (RFC 4514).
-    #[schema(example = "CN=Test CA")]
-    subject: Option<String>,
-    /// The certificate's issuer.
-    #[schema(example = "CN=Test CA")]
-    issuer: Option<String>,
-    /// The certificate's serial number, in hexadecimal.
-    #[schema(example = "01")]
-    serial: Option<String>,
-    /// Start of its validity.
-    not_before: Option<Time>,
-    /// End of its validity.
-    not_after: Option<Time>,
-    /// Time since which it is trusted.
-    created_at: Time,
-    /// The certificate in PEM; only if you read a single one.
-    #[schema(example = "-----BEGIN CERTIFICATE-----\nMIIB…\n-----END CERTIFICATE-----\n")]
-    pem: Option<String>,
+    Reply::content(&PolicyView::from(&*in_force))
 }
 
 /// A single trust anchor.
 #[derive(Serialize, ToSchema)]
 struct OneAnchor {
     /// The certificate.
-    #[schema(value_type = Anchor)]
-    trust_anchor: Value,
+    trust_anchor: AnchorView,
 }
 
 #[derive(Serialize, ToSchema)]
 struct AnchorsContent {
     /// The certificates.
-    #[schema(value_type = Vec<Anchor>)]
-    trust_anchors: Vec<Value>,
+    trust_anchors: Vec<AnchorView>,
 }
 
 impl From<Vec<TrustAnchor>> for AnchorsContent {
     fn from(anchors: Vec<TrustAnchor>) -> Self {
         Self {
-            trust_anchors: anchors.iter().map(TrustAnchor::facts).collect(),
+            trust_anchors: anchors.iter().map(AnchorView::from).collect(),
         }
     }
 }
@@ -206,10 +153,8 @@ pub(super) fn add_anchors(mut call: Call) -> Result<Reply> {
 pub(super) fn anchor(call: Call) -> Result<Reply> {
     call.parameters()?;
     let anchor = policy::anchor(&call.app, call.context.tenant()?, digest(call.name())?)?;
-    let mut facts = anchor.facts();
-    facts["pem"] = anchor.pem().into();
     Reply::content(&OneAnchor {
-        trust_anchor: facts,
+        trust_anchor: AnchorView::whole(&anchor),
     })
 }
 

@@ -3,15 +3,14 @@
 use serde::{Deserialize, Serialize};
 use sigpersist_model::error::{Error, Result};
 use sigpersist_model::quotas::{QuotaPatch, Quotas};
-use sigpersist_model::tenant::{Tenant, TenantFilter, TenantState, Usage, check_slug};
-use sigpersist_model::time;
+use sigpersist_model::tenant::{Tenant, TenantFilter, Usage, check_slug};
+use sigpersist_model::view::TenantView;
 use utoipa::ToSchema;
 
-use super::openapi::{Location, Slug, Time};
+use super::openapi::{Location, Slug};
 use super::operators::parsed;
 use super::reply::{Envelope, Reply};
 use super::respond::Call;
-use crate::app::App;
 use crate::tenants::meters::Reading;
 use crate::tenants::{self, NewTenant};
 
@@ -19,54 +18,9 @@ const DEFAULT_LIMIT: u32 = 50;
 const MAX_LIMIT: u32 = 1_000;
 
 #[derive(Serialize, ToSchema)]
-struct TenantContent {
-    /// Its name in commands and paths.
-    #[schema(example = "acme")]
-    slug: String,
-    /// Its name for people.
-    #[schema(example = "Acme Ltd")]
-    name: String,
-    /// State of the tenant.
-    state: TenantState,
-    /// Time at which it was suspended; null if it is not.
-    #[schema(value_type = Option<Time>, example = json!(null))]
-    suspended_at: Option<String>,
-    /// Time after which all its data will be removed; null if it is not being deleted.
-    #[schema(value_type = Option<Time>, example = json!(null))]
-    delete_after: Option<String>,
-    /// Missing parts of an import: names of hooks, or a note that the import is still running. Until they are there,
-    /// the tenant is suspended.
-    #[schema(example = json!(null))]
-    incomplete: Option<String>,
-    /// When it was created.
-    #[schema(value_type = Time)]
-    created_at: String,
-    /// Quotas that are set for the tenant; null means the server's default.
-    quotas: Quotas<Option<u64>>,
-    /// Quotas in force; 0 means no limit.
-    quotas_in_force: Quotas<u64>,
-}
-
-impl TenantContent {
-    fn new(app: &App, tenant: Tenant) -> Self {
-        Self {
-            state: tenant.state(),
-            slug: tenant.slug,
-            name: tenant.name,
-            suspended_at: tenant.suspended_at.map(time::to_text),
-            delete_after: tenant.delete_after.map(time::to_text),
-            incomplete: tenant.incomplete,
-            created_at: time::to_text(tenant.created_at),
-            quotas: tenant.quotas,
-            quotas_in_force: app.meters.in_force(tenant.quotas),
-        }
-    }
-}
-
-#[derive(Serialize, ToSchema)]
 struct TenantsContent {
     /// Tenants, sorted by slug.
-    tenants: Vec<TenantContent>,
+    tenants: Vec<TenantView>,
     /// Cursor of the next page: pass it as `cursor`. Null on the last page.
     #[schema(example = "acme")]
     next: Option<String>,
@@ -75,12 +29,12 @@ struct TenantsContent {
 #[derive(Serialize, ToSchema)]
 struct OneTenant {
     /// The tenant.
-    tenant: TenantContent,
+    tenant: TenantView,
 }
 
 fn one(call: &Call, tenant: Tenant) -> Result<Reply> {
     Reply::content(&OneTenant {
-        tenant: TenantContent::new(&call.app, tenant),
+        tenant: TenantView::new(tenant, call.app.config.quotas),
     })
 }
 
@@ -116,7 +70,7 @@ pub(super) fn list(call: Call) -> Result<Reply> {
     let tenants = page.tenants.into_iter();
     Reply::content(&TenantsContent {
         tenants: tenants
-            .map(|tenant| TenantContent::new(&call.app, tenant))
+            .map(|tenant| TenantView::new(tenant, call.app.config.quotas))
             .collect(),
         next: page.next,
     })

@@ -1,25 +1,13 @@
 //! Handlers that try hooks and store nothing.
 
 use serde::Serialize;
-use sigpersist_model::decision::Outcome;
 use sigpersist_model::error::Result;
+use sigpersist_model::view::EvaluationView;
 use utoipa::ToSchema;
 
-use super::decisions::DecisionContent;
 use super::reply::{Envelope, Reply};
 use super::respond::Call;
 use crate::trials::{self, Backtest, BacktestRequest, EvaluateRequest};
-
-#[derive(Serialize, ToSchema)]
-struct EvaluationContent {
-    /// The outcome of the save or delete.
-    outcome: Outcome,
-    /// The tags that it would get.
-    #[schema(example = json!(["iin:123456789011"]))]
-    tags: Vec<String>,
-    /// The decision of each hook.
-    decisions: Vec<DecisionContent>,
-}
 
 /// Runs the hooks on a save or delete, optionally with a candidate among them. Nothing is stored.
 #[utoipa::path(
@@ -28,7 +16,7 @@ struct EvaluationContent {
     operation_id = "evaluate_hooks",
     request_body = EvaluateRequest,
     responses(
-        (status = 200, description = "The outcome that the request would have", body = Envelope<EvaluationContent>),
+        (status = 200, description = "The outcome that the request would have", body = Envelope<EvaluationView>),
         (status = 404, description = "plugin_not_found, revision_not_found, hook_not_found, signature_not_found"),
         (status = 422, description = "refused, settings_refused"),
     )
@@ -38,7 +26,7 @@ pub(super) fn evaluate(mut call: Call) -> Result<Reply> {
     let request: EvaluateRequest = call.json()?;
     drop(call.take_body());
     let evaluation = trials::evaluate(&call.app, &call.context, &request)?;
-    Reply::content(&EvaluationContent {
+    Reply::content(&EvaluationView {
         outcome: evaluation.outcome,
         tags: evaluation.tags,
         decisions: evaluation.decisions.into_iter().map(Into::into).collect(),

@@ -7,7 +7,6 @@ use sigpersist_model::context::{Context, TenantId};
 use sigpersist_model::error::{Error, Result};
 use sigpersist_model::plugin::{Hook, Mode, OnFailure, Operation};
 use sigpersist_runtime::blocking;
-
 use sigpersist_runtime::fair_semaphore::{FairPermit, acquire};
 use tracing::{error, warn};
 

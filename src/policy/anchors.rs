@@ -1,11 +1,13 @@
 //! Trust anchors: the certificates that a tenant trusts.
 
 use chrono::Utc;
+use serde_json::json;
 use sigpersist_model::audit::{Actor, Event};
 use sigpersist_model::context::TenantId;
 use sigpersist_model::error::{Error, Noun, Result};
 use sigpersist_model::plugin::Digest;
 use sigpersist_model::policy::{MAX_ANCHORS, TrustAnchor, read_anchors};
+use sigpersist_model::view::AnchorView;
 
 use crate::app::App;
 
@@ -63,7 +65,8 @@ pub fn add_anchors(
 
 pub(super) fn event(tenant: TenantId, actor: &Actor, anchor: &TrustAnchor) -> Event {
     let target = anchor.sha256.to_string();
-    Event::new(Some(tenant), actor.clone(), "anchor.add", target).after(anchor.facts())
+    Event::new(Some(tenant), actor.clone(), "anchor.add", target)
+        .after(json!(AnchorView::from(anchor)))
 }
 
 /// Removes a trust anchor. Recorded verdicts stay as they are. Blocks.
@@ -80,7 +83,7 @@ pub fn remove_anchor(
     let removed = anchor(app, tenant, sha256)?;
     let target = sha256.to_string();
     let event = Event::new(Some(tenant), actor.clone(), "anchor.remove", target);
-    let event = event.before(removed.facts());
+    let event = event.before(json!(AnchorView::from(&removed)));
     if !app.store.anchor_delete(tenant, sha256, &event)? {
         return Err(Error::NotFound(Noun::TrustAnchor));
     }

@@ -14,7 +14,7 @@ fn name(key: &ThreadKey) -> String {
 }
 
 /// The last version of a thread, as an event describes it.
-fn facts(key: &ThreadKey, version: u32, sha256: &[u8]) -> Value {
+fn state(key: &ThreadKey, version: u32, sha256: &[u8]) -> Value {
     json!({
         "document": key.document,
         "thread": key.thread,
@@ -32,7 +32,7 @@ pub(super) fn deleted(
     sha256: &[u8],
 ) -> Event {
     Event::new(Some(tenant), actor, "signature.delete", name(key))
-        .before(facts(key, version, sha256))
+        .before(state(key, version, sha256))
 }
 
 /// The event of a new thread whose name was deleted before. An import creates several versions of it at once.
@@ -44,5 +44,5 @@ pub fn recreated(
     sha256: &[u8],
 ) -> Event {
     Event::new(Some(tenant), actor, "signature.recreate", name(key))
-        .after(facts(key, version, sha256))
+        .after(state(key, version, sha256))
 }

@@ -192,7 +192,7 @@ pub fn add_key(app: &App, actor: &Actor, holder: &Holder, new: &NewKey) -> Resul
     let (binding, new) = (key.binding(), key.clone());
     let made = Made::new(app, algorithm, public_key)?;
     let seal = |current| made.seal(app, &binding, current);
-    let event = |key: &StoredKey| holder.event(actor, "key.add", &key.kid).after(facts(key));
+    let event = |key: &StoredKey| holder.event(actor, "key.add", &key.kid).after(audited(key));
     match app.store.key_insert(key, None, MAX_KEYS, seal, event)? {
         KeyInsertion::Added(key) => Ok(AddedKey {
             key,
@@ -260,7 +260,7 @@ pub(crate) fn import_key(
     };
     let binding = key.binding();
     let seal = |current| made.seal(app, &binding, current);
-    let event = |key: &StoredKey| holder.event(actor, "key.add", &key.kid).after(facts(key));
+    let event = |key: &StoredKey| holder.event(actor, "key.add", &key.kid).after(audited(key));
     let inserted = app
         .store
         .key_insert(key, Some(line.created_at), MAX_KEYS, seal, event)?;
@@ -472,7 +472,7 @@ pub fn published(app: &App, slug: Option<&str>) -> Result<Vec<Value>> {
 }
 
 /// A key's properties for the audit trail.
-fn facts(key: &StoredKey) -> Value {
+fn audited(key: &StoredKey) -> Value {
     json!({
         "algorithm": key.algorithm.as_str(),
         "kind": key.kind(),

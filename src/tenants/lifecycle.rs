@@ -70,7 +70,7 @@ pub fn create(app: &App, actor: &Actor, new: &NewTenant) -> Result<(Tenant, bool
             let name = name.as_deref().unwrap_or(slug);
             let event = |tenant: &Tenant| {
                 Event::new(Some(tenant.id), actor.clone(), "tenant.create", slug)
-                    .after(facts(tenant))
+                    .after(audited(tenant))
             };
             match app
                 .store
@@ -294,7 +294,7 @@ fn change(
         if after == before {
             return Ok(before);
         }
-        let (old, new) = differences(&facts(&before), &facts(&after));
+        let (old, new) = differences(&audited(&before), &audited(&after));
         let event = Event::new(Some(before.id), actor.clone(), action, slug)
             .before(old)
             .after(new);
@@ -306,7 +306,7 @@ fn change(
 }
 
 /// A tenant's properties for the audit trail.
-fn facts(tenant: &Tenant) -> Value {
+fn audited(tenant: &Tenant) -> Value {
     let text = |time: Option<DateTime<Utc>>| time.map(time::to_text);
     json!({
         "name": tenant.name,

@@ -30,8 +30,24 @@ pub struct StoredKey {
     pub revoked_at: Option<DateTime<Utc>>,
 }
 
-/// The kinds of key material.
-pub const KINDS: &[&str] = &["secret", "public_key", "key_pair"];
+/// Kind of a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum KeyKind {
+    /// A shared secret.
+    Secret,
+    /// A public key, whose owner keeps the private one.
+    PublicKey,
+    /// A key pair that the server keeps.
+    KeyPair,
+}
+
+crate::words!(
+    KeyKind,
+    Secret = "secret",
+    PublicKey = "public_key",
+    KeyPair = "key_pair"
+);
 
 /// The material that a key verifies with, and signs with if the server can.
 #[derive(Clone)]
@@ -100,12 +116,12 @@ impl StoredKey {
         self.tenant.as_ref().map_or(PLATFORM, |tenant| tenant.id)
     }
 
-    /// The kind of key material, as one of [`KINDS`].
-    pub fn kind(&self) -> &'static str {
+    /// The kind of its material.
+    pub fn kind(&self) -> KeyKind {
         match self.material {
-            KeyMaterial::EncryptedSecret(_) => "secret",
-            KeyMaterial::PublicKey(_) => "public_key",
-            KeyMaterial::KeyPair { .. } => "key_pair",
+            KeyMaterial::EncryptedSecret(_) => KeyKind::Secret,
+            KeyMaterial::PublicKey(_) => KeyKind::PublicKey,
+            KeyMaterial::KeyPair { .. } => KeyKind::KeyPair,
         }
     }
 
@@ -139,24 +155,33 @@ impl StoredKey {
     }
 }
 
-/// Signature algorithms of tokens (RFC 7518 section 3.1, RFC 8037). Never `none`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The algorithm of a key (RFC 7518 section 3.1, RFC 8037). Never `none`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = KeyAlgorithm)]
 pub enum Algorithm {
     /// HMAC with SHA-256.
+    #[serde(rename = "HS256")]
     Hs256,
     /// HMAC with SHA-384.
+    #[serde(rename = "HS384")]
     Hs384,
     /// HMAC with SHA-512.
+    #[serde(rename = "HS512")]
     Hs512,
     /// RSASSA-PKCS1-v1_5 with SHA-256.
+    #[serde(rename = "RS256")]
     Rs256,
     /// RSASSA-PSS with SHA-256.
+    #[serde(rename = "PS256")]
     Ps256,
     /// ECDSA on P-256 with SHA-256.
+    #[serde(rename = "ES256")]
     Es256,
     /// ECDSA on P-384 with SHA-384.
+    #[serde(rename = "ES384")]
     Es384,
     /// Ed25519.
+    #[serde(rename = "EdDSA")]
     EdDsa,
 }
 

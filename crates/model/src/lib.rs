@@ -8,6 +8,7 @@
 //! - [`signature`] is where to begin reading: documents, threads and versions. [`decision`] tells what hooks made of one.
 //! - [`tenant`], [`quotas`], [`key`], [`plugin`], [`policy`] and [`audit`] are what administrators and operators handle;
 //!   [`transfer`] is the file that takes a tenant elsewhere.
+//! - [`view`] shows them: in answers, in tables and as JSON.
 //! - [`digest`], [`json_object`], [`number`], [`size`], [`time`] are how values are read and written.
 
 mod words;
@@ -29,3 +30,4 @@ pub mod size;
 pub mod tenant;
 pub mod time;
 pub mod transfer;
+pub mod view;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 use sigpersist_verify::certificates;
 use sigpersist_verify::pki::{
     Anchors, Certificate, RevocationRule, Rules, describe_certificate, to_pem,
@@ -14,7 +14,6 @@ use utoipa::ToSchema;
 use crate::digest::{sha256, to_hex};
 use crate::error::{Error, Result};
 use crate::plugin::Digest;
-use crate::time;
 
 /// Greatest number of certificates that a tenant may trust. Each is examined for each signature that is verified.
 pub const MAX_ANCHORS: usize = 100;
@@ -188,22 +187,6 @@ impl TrustAnchor {
     /// The contents of the certificate; none if it can't be read.
     pub fn describe(&self) -> Option<Certificate> {
         describe_certificate(&self.certificate)
-    }
-
-    /// The anchor as JSON, with the names of the API, for people, programs and the audit trail.
-    pub fn facts(&self) -> Value {
-        let certificate = self.describe();
-        let told = certificate.as_ref();
-        let time = |ms: i64| DateTime::from_timestamp_millis(ms).map(time::to_text);
-        json!({
-            "sha256": self.sha256.to_string(),
-            "subject": told.map(|it| &it.subject.rfc4514),
-            "issuer": told.map(|it| &it.issuer.rfc4514),
-            "serial": told.map(|it| &it.serial),
-            "not_before": told.and_then(|it| time(it.not_before_ms)),
-            "not_after": told.and_then(|it| time(it.not_after_ms)),
-            "created_at": time::to_text(self.created_at),
-        })
     }
 }
 

@@ -4,8 +4,9 @@ use clap::Args;
 use serde_json::json;
 use sigpersist_model::audit::Actor;
 use sigpersist_model::signature::Preconditions;
+use sigpersist_model::view::HookView;
 
-use super::show::{all, facts, table};
+use super::show::all;
 use crate::app::App;
 use crate::cli::output::Output;
 use crate::cli::tenancy::advise;
@@ -52,13 +53,11 @@ impl Rollback {
         let actor = Actor::command_line();
         let hook = plugins::rollback(app, id, &actor, &name, to, &Preconditions::default())
             .map_err(|error| advise(error, Some(&tenant)))?;
-        output.result(
-            &format!(
-                "The hook `{name}` of `{tenant}` runs the plugin `{}`, revision {}, again. This is its binding {}.",
-                hook.binding.plugin, hook.binding.sha256, hook.number
-            ),
-            &facts(&hook),
-        )
+        let sentence = format!(
+            "The hook `{name}` of `{tenant}` runs the plugin `{}`, revision {}, again. This is its binding {}.",
+            hook.binding.plugin, hook.binding.sha256, hook.number
+        );
+        output.result(&sentence, &json!(HookView::from(hook)))
     }
 }
 
@@ -82,7 +81,7 @@ impl Release {
         } else {
             format!("The hook `{name}` of `{tenant}` was not quarantined; nothing was changed.")
         };
-        output.result(&sentence, &facts(&hook))
+        output.result(&sentence, &json!(HookView::from(hook)))
     }
 }
 
@@ -101,6 +100,6 @@ impl Order {
         let id = tenants::find(app, &tenant)?.id;
         let hooks = plugins::reorder(app, id, &Actor::command_line(), &names)
             .map_err(|error| advise(error, Some(&tenant)))?;
-        output.result(&table(&tenant, &hooks), &all(&tenant, &hooks))
+        all(&tenant, hooks, output)
     }
 }

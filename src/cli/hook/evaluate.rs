@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::json;
 use sigpersist_hooks::cases::read_sample;
+use sigpersist_model::view::EvaluationView;
 
 use super::Candidate;
 use crate::app::App;
@@ -38,21 +39,18 @@ impl Evaluate {
         };
         let evaluation = trials::evaluate(app, &context(app, &tenant)?, &request)
             .map_err(|error| advise(error, Some(&tenant)))?;
-        let outcome = evaluation.outcome.as_str();
-        let tags = match evaluation.tags.as_slice() {
+        let text = verdicts::table(&evaluation.decisions);
+        let view = EvaluationView {
+            outcome: evaluation.outcome,
+            tags: evaluation.tags,
+            decisions: evaluation.decisions.into_iter().map(Into::into).collect(),
+        };
+        let tags = match view.tags.as_slice() {
             [] => "none".to_owned(),
             tags => tags.join(", "),
         };
-        output.result(
-            &format!(
-                "It would be {outcome}. Tags: {tags}.\n\n{}",
-                verdicts::table(&evaluation.decisions)
-            ),
-            &json!({
-                "outcome": outcome,
-                "tags": evaluation.tags,
-                "decisions": evaluation.decisions.iter().map(verdicts::facts).collect::<Vec<_>>(),
-            }),
-        )
+        let outcome = view.outcome.as_str();
+        let sentence = format!("It would be {outcome}. Tags: {tags}.\n\n{text}");
+        output.result(&sentence, &json!(view))
     }
 }

@@ -5,10 +5,10 @@ use serde_json::{Value, json};
 use sigpersist_model::audit::Actor;
 use sigpersist_model::plugin::{Mode, OnFailure, Operation};
 use sigpersist_model::signature::{Preconditions, Versions};
+use sigpersist_model::view::HookView;
 
 use super::Settings;
 use super::parse_json;
-use super::show::facts;
 use crate::app::App;
 use crate::cli::output::Output;
 use crate::cli::tenancy::advise;
@@ -111,8 +111,9 @@ impl Set {
         }
         let mut answer =
             json!({ "tenant": tenant, "sha256": binding.sha256, "created": set.created });
-        if let (Some(answer), Value::Object(facts)) = (answer.as_object_mut(), facts(&set.hook)) {
-            answer.extend(facts);
+        let hook = json!(HookView::from(set.hook));
+        if let (Some(answer), Value::Object(hook)) = (answer.as_object_mut(), hook) {
+            answer.extend(hook);
         }
         output.result(&sentence, &answer)
     }

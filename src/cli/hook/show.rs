@@ -3,9 +3,9 @@
 use std::fmt::Write as _;
 
 use clap::Args;
-use serde_json::{Value, json};
-use sigpersist_model::plugin::{Binding, Hook};
-use sigpersist_model::time;
+use serde_json::json;
+use sigpersist_model::plugin::Hook;
+use sigpersist_model::view::HookView;
 
 use crate::app::App;
 use crate::cli::output::Output;
@@ -24,12 +24,18 @@ pub(in crate::cli) struct List {
 impl List {
     pub(super) fn run(self, app: &App, output: &Output) -> anyhow::Result<()> {
         let hooks = plugins::hooks(app, tenants::find(app, &self.tenant)?.id)?;
-        output.result(&table(&self.tenant, &hooks), &all(&self.tenant, &hooks))
+        all(&self.tenant, hooks, output)
     }
 }
 
-/// A tenant's hooks for people.
-pub(super) fn table(tenant: &str, hooks: &[Hook]) -> String {
+/// Prints a tenant's hooks.
+pub(super) fn all(tenant: &str, hooks: Vec<Hook>, output: &Output) -> anyhow::Result<()> {
+    let hooks: Vec<HookView> = hooks.into_iter().map(Into::into).collect();
+    let answer = json!({ "tenant": tenant, "hooks": hooks });
+    output.result(&table(tenant, &hooks), &answer)
+}
+
+fn table(tenant: &str, hooks: &[HookView]) -> String {
     if hooks.is_empty() {
         return format!(
             "`{tenant}` has no hooks. Next: sigpersist hook set {tenant} NAME --plugin PLUGIN"
@@ -47,30 +53,23 @@ pub(super) fn table(tenant: &str, hooks: &[Hook]) -> String {
         "state",
     ]);
     for hook in hooks {
-        let binding = &hook.binding;
         let mut state = state(hook).to_owned();
-        if binding.shadow.is_some() {
+        if hook.shadow.is_some() {
             state.push_str(", with a shadow");
         }
         table.row([
-            binding.order.to_string(),
+            hook.order.to_string(),
             hook.name.clone(),
             hook.number.to_string(),
-            binding.plugin.clone(),
-            short(binding.sha256),
-            operations(binding),
-            binding.mode.as_str().to_owned(),
-            binding.on_failure.as_str().to_owned(),
+            hook.plugin.clone(),
+            short(hook.revision),
+            operations(hook),
+            hook.mode.as_str().to_owned(),
+            hook.on_failure.as_str().to_owned(),
             state,
         ]);
     }
     table.to_string()
-}
-
-/// A tenant's hooks for programs.
-pub(super) fn all(tenant: &str, hooks: &[Hook]) -> Value {
-    let facts: Vec<_> = hooks.iter().map(facts).collect();
-    json!({ "tenant": tenant, "hooks": facts })
 }
 
 #[derive(Debug, Args)]
@@ -86,51 +85,49 @@ impl Show {
         let tenant = tenants::find(app, &self.tenant)?.id;
         let hook = plugins::hook(app, tenant, &self.name)
             .map_err(|error| advise(error, Some(&self.tenant)))?;
-        output.result(&text(&self.tenant, &hook)?, &facts(&hook))
+        let hook = HookView::from(hook);
+        output.result(&text(&self.tenant, &hook)?, &json!(hook))
     }
 }
 
-fn text(tenant: &str, hook: &Hook) -> anyhow::Result<String> {
-    let binding = &hook.binding;
+fn text(tenant: &str, hook: &HookView) -> anyhow::Result<String> {
     let mut text = format!(
         "The hook `{}` of `{tenant}`: {}.\nnumber:      {}, set by {} at {}\nplugin:      {}, revision {}\norder:       {}\noperations:  {}\nmode:        {}\non failure:  {}\nlimits:      {} ms, {} bytes of memory, {} fuel\nsettings:    {}",
         hook.name,
         state(hook),
         hook.number,
         hook.set_by.as_deref().unwrap_or("the server"),
-        time::to_text(hook.set_at),
-        binding.plugin,
-        binding.sha256,
-        binding.order,
-        operations(binding),
-        binding.mode.as_str(),
-        binding.on_failure.as_str(),
-        binding.limits.timeout_ms,
-        binding.limits.memory_bytes,
-        binding.limits.fuel,
-        binding.settings,
+        hook.set_at,
+        hook.plugin,
+        hook.revision,
+        hook.order,
+        operations(hook),
+        hook.mode.as_str(),
+        hook.on_failure.as_str(),
+        hook.timeout_ms,
+        hook.memory_bytes,
+        hook.fuel,
+        hook.settings,
     );
-    if let Some(shadow) = &binding.shadow {
+    if let Some(shadow) = &hook.shadow {
         write!(
             text,
             "\nshadow:      revision {}, settings {}",
-            shadow.sha256, shadow.settings
+            shadow.revision, shadow.settings
         )?;
     }
     if let Some(quarantine) = &hook.quarantine {
         write!(
             text,
             "\nquarantined: at {}. {}\nNext: fix the plugin or roll back the hook, or run: sigpersist hook release {tenant} {}",
-            time::to_text(quarantine.since),
-            quarantine.reason,
-            hook.name
+            quarantine.since, quarantine.reason, hook.name
         )?;
     }
     Ok(text)
 }
 
-fn state(hook: &Hook) -> &'static str {
-    if !hook.binding.enabled {
+fn state(hook: &HookView) -> &'static str {
+    if !hook.enabled {
         "disabled"
     } else if hook.quarantine.is_some() {
         "quarantined"
@@ -139,37 +136,7 @@ fn state(hook: &Hook) -> &'static str {
     }
 }
 
-fn operations(binding: &Binding) -> String {
-    let words = binding.operations.iter().map(|judged| judged.as_str());
+fn operations(hook: &HookView) -> String {
+    let words = hook.operations.iter().map(|judged| judged.as_str());
     words.collect::<Vec<_>>().join(", ")
-}
-
-/// A hook for programs, with the names of the API.
-pub(super) fn facts(hook: &Hook) -> Value {
-    let binding = &hook.binding;
-    json!({
-        "name": hook.name,
-        "number": hook.number,
-        "plugin": binding.plugin,
-        "revision": binding.sha256,
-        "order": binding.order,
-        "operations": binding.operations,
-        "mode": binding.mode,
-        "on_failure": binding.on_failure,
-        "timeout_ms": binding.limits.timeout_ms,
-        "memory_bytes": binding.limits.memory_bytes,
-        "fuel": binding.limits.fuel,
-        "settings": binding.settings,
-        "enabled": binding.enabled,
-        "shadow": binding.shadow.as_ref().map(|shadow| json!({
-            "revision": shadow.sha256,
-            "settings": shadow.settings,
-        })),
-        "quarantine": hook.quarantine.as_ref().map(|quarantine| json!({
-            "since": time::to_text(quarantine.since),
-            "reason": quarantine.reason,
-        })),
-        "set_by": hook.set_by,
-        "set_at": time::to_text(hook.set_at),
-    })
 }

@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use chrono::{DateTime, Utc};
 use clap::Args;
+use serde_json::json;
 use sigpersist_model::audit::Actor;
-use sigpersist_model::key::Algorithm;
+use sigpersist_model::key::{Algorithm, KeyKind};
 use sigpersist_model::time;
+use sigpersist_model::view::KeyView;
 
-use super::facts;
 use crate::app::App;
 use crate::auth::GivenKey;
 use crate::cli::holder::HolderArgs;
@@ -57,7 +58,7 @@ impl Add {
                 "Added an {alg} key to {whom}. The secret is shown only this once. Use the text itself as the HMAC key; do not decode it.\nkid: {kid}\nsecret: {}\nNext: sigpersist token issue {who}",
                 secret.as_str()
             ),
-            (None, "key_pair") => format!(
+            (None, KeyKind::KeyPair) => format!(
                 "Added an {alg} key pair to {whom}. The server keeps the private key; this is the public key.\nkid: {kid}\n{}Next: sigpersist token issue {who}",
                 added.key.public_key().unwrap_or_default()
             ),
@@ -68,11 +69,11 @@ impl Add {
                 format!("The key `{kid}` of {whom} already exists; nothing was changed.")
             }
         };
-        let mut facts = facts(&added.key);
-        facts["tenant"] = holder.slug().into();
-        facts["secret"] = added.secret.as_ref().map(|secret| secret.as_str()).into();
-        facts["created"] = added.created.into();
-        output.result(&sentence, &facts)
+        let mut answer = json!(KeyView::from(added.key));
+        answer["tenant"] = holder.slug().into();
+        answer["secret"] = added.secret.as_ref().map(|secret| secret.as_str()).into();
+        answer["created"] = added.created.into();
+        output.result(&sentence, &answer)
     }
 
     fn public_key(&self) -> anyhow::Result<Option<GivenKey>> {

@@ -3,11 +3,7 @@
 mod add;
 mod show;
 
-use chrono::Utc;
 use clap::Subcommand;
-use serde_json::{Value, json};
-use sigpersist_model::key::StoredKey;
-use sigpersist_model::time;
 
 use super::output::Output;
 use crate::app::App;
@@ -33,19 +29,4 @@ impl Key {
             Self::Revoke(command) => command.run(app, output),
         }
     }
-}
-
-/// A key for programs, with the names of the API.
-fn facts(key: &StoredKey) -> Value {
-    json!({
-        "kid": key.kid,
-        "algorithm": key.algorithm.as_str(),
-        "kind": key.kind(),
-        "state": key.state(Utc::now()),
-        "public_key": key.public_key(),
-        "created_at": time::to_text(key.created_at),
-        "not_before": key.not_before.map(time::to_text),
-        "expires_at": key.expires_at.map(time::to_text),
-        "revoked_at": key.revoked_at.map(time::to_text),
-    })
 }

@@ -1,12 +1,10 @@
 //! `sigpersist key list`, `show` and `revoke`.
 
-use chrono::Utc;
 use clap::Args;
 use serde_json::json;
 use sigpersist_model::audit::Actor;
-use sigpersist_model::time;
+use sigpersist_model::view::KeyView;
 
-use super::facts;
 use crate::app::App;
 use crate::cli::holder::HolderArgs;
 use crate::cli::output::Output;
@@ -35,24 +33,26 @@ impl List {
                 break;
             }
         }
+        let keys: Vec<KeyView> = found.into_iter().map(Into::into).collect();
         let mut table = Table::new(&["kid", "algorithm", "kind", "state", "created", "expires"]);
-        for key in &found {
+        for key in &keys {
             table.row([
                 key.kid.clone(),
                 key.algorithm.as_str().to_owned(),
-                key.kind().to_owned(),
-                key.state(Utc::now()).as_str().to_owned(),
-                time::to_text(key.created_at),
-                key.expires_at.map(time::to_text).unwrap_or_default(),
+                key.kind.as_str().to_owned(),
+                key.state.as_str().to_owned(),
+                key.created_at.to_string(),
+                key.expires_at
+                    .map(|end| end.to_string())
+                    .unwrap_or_default(),
             ]);
         }
-        let text = if found.is_empty() {
+        let text = if keys.is_empty() {
             let who = self.holder.as_argument();
             format!("There are no keys. Next: sigpersist key add {who}")
         } else {
             table.to_string()
         };
-        let keys: Vec<_> = found.iter().map(facts).collect();
         output.result(&text, &json!({ "tenant": holder.slug(), "keys": keys }))
     }
 }
@@ -67,8 +67,9 @@ impl Show {
     pub(super) fn run(self, app: &App, output: &Output) -> anyhow::Result<()> {
         let (_, key) =
             tenants::key_of_anybody(app, &self.kid).map_err(|error| advise(error, None))?;
-        let facts = facts(&key);
-        let mut lines: Vec<_> = facts
+        let view = KeyView::from(key);
+        let answer = json!(view);
+        let mut lines: Vec<_> = answer
             .as_object()
             .into_iter()
             .flatten()
@@ -78,8 +79,8 @@ impl Show {
                 format!("{name:12} {}", value.as_str().unwrap_or_default())
             })
             .collect();
-        lines.extend(key.public_key().map(|pem| pem.trim_end().to_owned()));
-        output.result(&lines.join("\n"), &facts)
+        lines.extend(view.public_key.map(|pem| pem.trim_end().to_owned()));
+        output.result(&lines.join("\n"), &answer)
     }
 }
 
@@ -99,6 +100,6 @@ impl Revoke {
         let sentence = format!(
             "The key `{kid}` is revoked: tokens that it signed are refused within a second."
         );
-        output.result(&sentence, &facts(&key))
+        output.result(&sentence, &json!(KeyView::from(key)))
     }
 }

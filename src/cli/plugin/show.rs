@@ -1,9 +1,9 @@
 //! `sigpersist plugin list` and `sigpersist plugin show`.
 
 use clap::Args;
-use serde_json::{Value, json};
-use sigpersist_model::plugin::{Digest, Plugin, Revision};
-use sigpersist_model::time;
+use serde_json::json;
+use sigpersist_model::plugin::Digest;
+use sigpersist_model::view::{PluginView, RevisionView};
 
 use crate::app::App;
 use crate::cli::output::Output;
@@ -24,6 +24,7 @@ pub(in crate::cli) struct List {
 impl List {
     pub(super) fn run(self, app: &App, output: &Output) -> anyhow::Result<()> {
         let plugins = plugins::plugins(app, owner(app, self.tenant.as_deref())?)?;
+        let plugins: Vec<PluginView> = plugins.into_iter().map(Into::into).collect();
         let mut table = Table::new(&[
             "name",
             "owner",
@@ -36,10 +37,10 @@ impl List {
         for plugin in &plugins {
             table.row([
                 plugin.name.clone(),
-                owner_word(plugin).to_owned(),
+                plugin.owner.to_owned(),
                 plugin.revisions.to_string(),
                 short(plugin.newest.sha256),
-                time::to_text(plugin.newest.uploaded_at),
+                plugin.newest.uploaded_at.to_string(),
                 plugin.newest.size.to_string(),
                 plugin.newest.description.clone(),
             ]);
@@ -51,8 +52,7 @@ impl List {
             ),
             None => none_of_platforms(&plugins::owners(app)?),
         };
-        let facts: Vec<_> = plugins.iter().map(plugin_facts).collect();
-        output.result(&text, &json!({ "plugins": facts }))
+        output.result(&text, &json!({ "plugins": plugins }))
     }
 }
 
@@ -84,12 +84,14 @@ impl Show {
         let owner = owner(app, self.tenant.as_deref())?;
         let advise = |error| advise(error, self.tenant.as_deref());
         let plugin = plugins::plugin(app, owner, &self.name).map_err(advise)?;
+        let plugin = PluginView::from(plugin);
         let revisions = plugins::revisions(app, owner, &self.name).map_err(advise)?;
+        let revisions: Vec<RevisionView> = revisions.into_iter().map(Into::into).collect();
         let mut table = Table::new(&["revision", "uploaded", "by", "bytes", "cases"]);
         for revision in &revisions {
             table.row([
                 revision.sha256.to_string(),
-                time::to_text(revision.uploaded_at),
+                revision.uploaded_at.to_string(),
                 revision.uploaded_by.clone().unwrap_or_default(),
                 revision.size.to_string(),
                 revision.cases.to_string(),
@@ -99,47 +101,18 @@ impl Show {
         let text = format!(
             "The plugin `{}` of the {}: {}.\nexports: {}\nimports: {}\n\n{table}",
             plugin.name,
-            owner_word(&plugin),
+            plugin.owner,
             newest.description.trim_end_matches('.'),
             newest.exports.join(", "),
             newest.imports.join(", "),
         );
-        let mut facts = plugin_facts(&plugin);
-        facts["revisions"] = revisions.iter().map(revision_facts).collect();
-        output.result(&text, &facts)
-    }
-}
-
-fn owner_word(plugin: &Plugin) -> &'static str {
-    match plugin.owner {
-        Some(_) => "tenant",
-        None => "platform",
+        let mut answer = json!(plugin);
+        answer["revisions"] = json!(revisions);
+        output.result(&text, &answer)
     }
 }
 
 /// The beginning of a digest: enough to tell revisions apart.
 pub(in crate::cli) fn short(digest: Digest) -> String {
     digest.to_string().chars().take(SHORT_DIGEST).collect()
-}
-
-fn plugin_facts(plugin: &Plugin) -> Value {
-    json!({
-        "name": plugin.name,
-        "owner": owner_word(plugin),
-        "revisions": plugin.revisions,
-        "newest": revision_facts(&plugin.newest),
-    })
-}
-
-fn revision_facts(revision: &Revision) -> Value {
-    json!({
-        "sha256": revision.sha256,
-        "size": revision.size,
-        "description": revision.description,
-        "exports": revision.exports,
-        "imports": revision.imports,
-        "cases": revision.cases,
-        "uploaded_by": revision.uploaded_by,
-        "uploaded_at": time::to_text(revision.uploaded_at),
-    })
 }

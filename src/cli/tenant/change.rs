@@ -2,13 +2,14 @@
 
 use anyhow::ensure;
 use clap::Args;
+use serde_json::json;
 use sigpersist_model::audit::Actor;
 use sigpersist_model::quotas::{QuotaPatch, Quotas};
 use sigpersist_model::tenant::TenantState;
 use sigpersist_model::time;
 
 use super::QuotaArgs;
-use super::show::{facts, sheet};
+use super::show::{sheet, view};
 use crate::app::App;
 use crate::cli::output::Output;
 use crate::cli::tenancy::advise;
@@ -40,9 +41,9 @@ impl Create {
         } else {
             format!("The tenant `{slug}` already exists; nothing was changed.")
         };
-        let mut facts = facts(app, &tenant);
-        facts["created"] = created.into();
-        output.result(&sentence, &facts)
+        let mut answer = json!(view(app, tenant));
+        answer["created"] = created.into();
+        output.result(&sentence, &answer)
     }
 }
 
@@ -67,7 +68,8 @@ impl Update {
         let actor = Actor::command_line();
         let tenant = tenants::update(app, &actor, &self.slug, self.name.as_deref(), quotas)
             .map_err(|error| advise(error, Some(&self.slug)))?;
-        output.result(&sheet(app, &tenant), &facts(app, &tenant))
+        let view = view(app, tenant);
+        output.result(&sheet(&view), &json!(view))
     }
 }
 
@@ -85,7 +87,7 @@ impl Suspend {
         let sentence = format!(
             "The tenant `{slug}` is suspended; its requests are refused within a second. To undo this: sigpersist tenant resume {slug}"
         );
-        output.result(&sentence, &facts(app, &tenant))
+        output.result(&sentence, &json!(view(app, tenant)))
     }
 }
 
@@ -107,7 +109,7 @@ impl Resume {
             "The tenant `{}` is active; its requests are answered within a second.",
             tenant.slug
         );
-        output.result(&sentence, &facts(app, &tenant))
+        output.result(&sentence, &json!(view(app, tenant)))
     }
 }
 
@@ -135,6 +137,6 @@ impl Delete {
                 "The tenant `{slug}` is suspended, and all its data will be removed after {when} UTC.\nTo undo this: sigpersist tenant resume {slug}\nTo remove it at once: sigpersist tenant delete {slug} --confirm {slug}"
             )
         };
-        output.result(&sentence, &facts(app, &tenant))
+        output.result(&sentence, &json!(view(app, tenant)))
     }
 }

@@ -1,10 +1,11 @@
 //! `sigpersist tenant list`, `show` and `usage`.
 
 use clap::Args;
-use serde_json::{Value, json};
+use serde_json::json;
 use sigpersist_model::size;
 use sigpersist_model::tenant::{Tenant, TenantFilter, TenantState};
 use sigpersist_model::time;
+use sigpersist_model::view::TenantView;
 
 use crate::app::App;
 use crate::cli::output::Output;
@@ -52,7 +53,8 @@ impl List {
             (true, Some(state)) => format!("There is no tenant in the state {}.", state.as_str()),
             (true, None) => "There are no tenants. Next: sigpersist tenant create SLUG".to_owned(),
         };
-        let tenants: Vec<_> = found.iter().map(|tenant| facts(app, tenant)).collect();
+        let tenants = found.into_iter();
+        let tenants: Vec<_> = tenants.map(|tenant| view(app, tenant)).collect();
         output.result(&text, &json!({ "tenants": tenants }))
     }
 }
@@ -67,7 +69,8 @@ impl Show {
     pub(super) fn run(self, app: &App, output: &Output) -> anyhow::Result<()> {
         let tenant =
             tenants::get(app, &self.slug).map_err(|error| advise(error, Some(&self.slug)))?;
-        output.result(&sheet(app, &tenant), &facts(app, &tenant))
+        let view = view(app, tenant);
+        output.result(&sheet(&view), &json!(view))
     }
 }
 
@@ -106,37 +109,38 @@ impl Usage {
     }
 }
 
+/// A tenant with the quotas in force, as the API shows it.
+pub(super) fn view(app: &App, tenant: Tenant) -> TenantView {
+    TenantView::new(tenant, app.config.quotas)
+}
+
 /// A tenant for people.
-pub(super) fn sheet(app: &App, tenant: &Tenant) -> String {
+pub(super) fn sheet(tenant: &TenantView) -> String {
     let mut text = format!(
         "slug:      {}\nname:      {}\nstate:     {}\ncreated:   {}",
         tenant.slug,
         tenant.name,
-        tenant.state().as_str(),
-        time::to_text(tenant.created_at),
+        tenant.state.as_str(),
+        tenant.created_at,
     );
     if let Some(since) = tenant.suspended_at {
-        line(&mut text, "suspended", &time::to_text(since));
+        line(&mut text, "suspended", &since.to_string());
     }
     if let Some(when) = tenant.delete_after {
-        line(
-            &mut text,
-            "removed",
-            &format!("after {}", time::to_text(when)),
-        );
+        line(&mut text, "removed", &format!("after {when}"));
     }
     if let Some(missing) = &tenant.incomplete {
         line(&mut text, "lacks", missing);
     }
-    let facts = facts(app, tenant);
+    let (in_force, own) = (json!(tenant.quotas_in_force), json!(tenant.quotas));
     let mut table = Table::new(&["quota", "in force", "set"]);
-    for (name, in_force) in facts["quotas_in_force"].as_object().into_iter().flatten() {
+    for (name, in_force) in in_force.as_object().into_iter().flatten() {
         let show = if name.ends_with("_bytes") {
             size::in_words
         } else {
             number
         };
-        let own = facts["quotas"][name].as_u64();
+        let own = own[name].as_u64();
         table.row([
             name.clone(),
             limit(in_force.as_u64().unwrap_or_default(), show),
@@ -149,21 +153,6 @@ pub(super) fn sheet(app: &App, tenant: &Tenant) -> String {
 fn line(text: &mut String, name: &str, value: &str) {
     let name = format!("{name}:");
     text.push_str(&format!("\n{name:10} {value}"));
-}
-
-/// A tenant for programs, with the names of the API.
-pub(super) fn facts(app: &App, tenant: &Tenant) -> Value {
-    json!({
-        "slug": tenant.slug,
-        "name": tenant.name,
-        "state": tenant.state(),
-        "suspended_at": tenant.suspended_at.map(time::to_text),
-        "delete_after": tenant.delete_after.map(time::to_text),
-        "incomplete": tenant.incomplete,
-        "created_at": time::to_text(tenant.created_at),
-        "quotas": tenant.quotas,
-        "quotas_in_force": app.meters.in_force(tenant.quotas),
-    })
 }
 
 fn limit(limit: u64, show: fn(u64) -> String) -> String {

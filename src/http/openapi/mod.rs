@@ -34,10 +34,9 @@ use problems::Problems;
 
 pub(super) use shapes::{KeySet, Live, Ready};
 pub(super) use sigpersist_verify::Time;
-pub(super) use sigpersist_verify::digest::Sha256;
 pub(super) use texts::{
-    ActorKind, BindingTag, Code, Component, GivenPublicKey, GivenTime, KeyAlgorithm, KeyKind,
-    Location, Quota, RevisionTag, Slug, VersionTag,
+    BindingTag, Code, Component, GivenPublicKey, GivenTime, Location, Quota, RevisionTag, Slug,
+    VersionTag,
 };
 
 /// Path under which callers of the platform act for a tenant.

@@ -76,12 +76,6 @@ words! {
     Code: &[];
     /// A quota that was exceeded, by the name of its setting.
     Quota: sigpersist_model::quotas::Quota::WORDS;
-    /// Evidence of who an actor is: a tenant's or the platform's token, the command line, or the server itself.
-    ActorKind: sigpersist_model::audit::ActorKind::WORDS;
-    /// The algorithm of a key (RFC 7518 section 3.1, RFC 8037).
-    KeyAlgorithm: sigpersist_model::key::Algorithm::WORDS;
-    /// Kind of a key.
-    KeyKind: sigpersist_model::key::KINDS;
 }
 
 /// A public key that you send: PEM, or a JSON Web Key.

@@ -7,13 +7,15 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use crate::context::{Tenancy, TenantId};
 use crate::digest::{from_hex, sha256, to_hex};
 use crate::time;
 
 /// The source of an actor's identity. A subject alone proves nothing: a tenant's tokens may name any.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum ActorKind {
     /// A token of a tenant.
     Tenant,

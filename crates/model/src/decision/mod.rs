@@ -13,7 +13,7 @@ mod verdicts;
 use crate::context::Context;
 use crate::digest::{sha256, to_hex};
 use crate::error::{Error, Result};
-use crate::plugin::{Mode, Operation};
+use crate::plugin::{Digest, Mode, Operation};
 use crate::signature::{Draft, Signature, ThreadKey};
 use crate::time;
 pub use verdicts::{RecordedReport, RecordedVerdict, Revoked, Verdicts, WithoutContent};
@@ -441,4 +441,24 @@ pub struct Recorded {
     pub input: Input,
     /// The decision of this hook.
     pub decision: Decision,
+}
+
+/// The plugin revision and the settings that made a decision.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MadeBy {
+    /// The plugin's name.
+    pub plugin: String,
+    /// Digest of the plugin's revision.
+    pub sha256: Digest,
+    /// SHA-256 of the settings' JSON, as the plugin read it.
+    pub settings_sha256: [u8; 32],
+}
+
+/// A recorded decision, and the plugin revision that made it.
+#[derive(Debug)]
+pub struct Listed {
+    /// The decision.
+    pub recorded: Recorded,
+    /// The revision and settings that made it; none if the binding is not stored any more.
+    pub made_by: Option<MadeBy>,
 }

@@ -1,0 +1,18 @@
+//! One view of each noun: what an answer of the API contains, what a command prints with `--json` and lays out in its
+//! tables, and what the OpenAPI document describes.
+//!
+//! A view is made from the noun itself, and knows neither HTTP nor the command line.
+
+mod audit;
+mod decision;
+mod key;
+mod plugin;
+mod policy;
+mod tenant;
+
+pub use audit::{EventView, OriginView};
+pub use decision::{DecisionView, EvaluationView, RecordedDecisionView, ReplayView};
+pub use key::{KeyView, TokenView};
+pub use plugin::{HookView, PluginView, QuarantineView, RevisionView, ShadowView};
+pub use policy::{AnchorView, PolicyView};
+pub use tenant::TenantView;
