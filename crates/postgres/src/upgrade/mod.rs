@@ -303,7 +303,7 @@ fn old_programs(major: u32, folder: Option<&Path>) -> anyhow::Result<Programs> {
         }
         None => Programs::of_major(major).with_context(|| {
             format!(
-                "The data directory was made by Postgres {major}, whose programs the upgrade needs, too. They are not in {}. Install them beside the new ones (Debian, Ubuntu: apt-get install postgresql-{major}), or name their folder with --from.",
+                "The data directory was made by Postgres {major}, whose programs the upgrade needs, too. They were not found in {}. Install them beside the new ones (Debian, Ubuntu: apt-get install postgresql-{major}), or name their folder with --from.",
                 folders_in_words()
             )
         })?,

@@ -205,7 +205,7 @@ impl Vault {
         };
         opened.ok_or_else(|| {
             Error::internal(
-                "a stored secret can't be decrypted: its master key is another one, or the row was changed",
+                "a stored secret can't be decrypted: it was encrypted with another master key, or the row was changed",
             )
         })
     }
