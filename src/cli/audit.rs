@@ -159,7 +159,7 @@ impl List {
     }
 }
 
-/// As many events as are asked for, page by page.
+/// Collects pages of events up to a limit.
 fn collect(
     app: &App,
     filter: &Filter,
@@ -178,12 +178,12 @@ fn collect(
     }
 }
 
-/// How a chain is called where its tenant is named.
+/// The name of a chain: its tenant, or the platform.
 fn owner(tenant: Option<&str>) -> &str {
     tenant.unwrap_or("(platform)")
 }
 
-/// How a chain is called, also one that was imported from where its tenant was called so.
+/// The name of a chain, with the slug that an imported one had where it comes from.
 fn chain_name(tenant: Option<&str>, from: Option<&str>) -> String {
     match from {
         Some(from) => format!("{} (from {from})", owner(tenant)),
@@ -191,12 +191,12 @@ fn chain_name(tenant: Option<&str>, from: Option<&str>) -> String {
     }
 }
 
-/// That something is wrong with the audit trail: found out, and told on standard output.
+/// The audit trail is broken; details are on standard output.
 #[derive(Debug, thiserror::Error)]
 #[error("the audit trail is not intact: {0} of its chains {1} broken")]
 struct Broken(usize, &'static str);
 
-/// What a check ends with that does not find everything whole.
+/// The exit code of a check that did not find everything intact.
 pub(super) fn failure(error: &anyhow::Error) -> u8 {
     if error.is::<Broken>() {
         REFUSED
@@ -285,7 +285,7 @@ impl Seal {
     }
 }
 
-/// What was found out about a chain, for people.
+/// The result for one chain, for people.
 fn told(chain: &Verified) -> String {
     let events = |number| match number {
         1 => "1 event".to_owned(),

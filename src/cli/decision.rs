@@ -127,7 +127,7 @@ impl List {
     }
 }
 
-/// As many decisions as are asked for, page by page.
+/// Collects pages of decisions up to a limit.
 fn collect(
     app: &App,
     tenant: TenantId,
@@ -211,7 +211,7 @@ fn heading(Listed { recorded, .. }: &Listed) -> String {
     )
 }
 
-/// What is said first of what speaks against it.
+/// The first reason for a rejection, or the failure.
 fn why(decision: &Decided) -> String {
     let first = decision.rejections.first();
     first

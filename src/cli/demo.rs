@@ -161,7 +161,7 @@ impl<'a> Tour<'a> {
         self.requests()
     }
 
-    /// What an admin and an operator do first, with the commands that do the same.
+    /// The first steps of an admin and an operator, with the commands for them.
     fn set_up(&self) -> anyhow::Result<String> {
         let data_dir = self.data_dir.display();
         self.title("A tenant, a key, and a token that the key signs")?;

@@ -18,7 +18,7 @@ fn cause(error: &anyhow::Error) -> Option<&Error> {
     advised.or_else(|| error.downcast_ref())
 }
 
-/// What a failed command ends with.
+/// The exit code of a failed command.
 pub(super) fn exit_code(error: &anyhow::Error) -> u8 {
     let later = matches!(
         cause(error),

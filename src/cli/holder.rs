@@ -17,12 +17,12 @@ pub(super) struct HolderArgs {
 }
 
 impl HolderArgs {
-    /// Who it is.
+    /// Finds the owner.
     pub(super) fn find(&self, app: &App) -> Result<Holder> {
         Holder::named(app, self.tenant.as_deref())
     }
 
-    /// Who it is, in a sentence.
+    /// The owner in a sentence.
     pub(super) fn in_words(&self) -> String {
         match &self.tenant {
             Some(slug) => format!("`{slug}`"),
@@ -30,12 +30,12 @@ impl HolderArgs {
         }
     }
 
-    /// How a command line says so.
+    /// The argument that names the owner.
     pub(super) fn as_argument(&self) -> &str {
         self.tenant.as_deref().unwrap_or("--platform")
     }
 
-    /// The tenant's slug, if it is one.
+    /// The tenant's slug; none for the platform.
     pub(super) fn slug(&self) -> Option<&str> {
         self.tenant.as_deref()
     }

@@ -26,7 +26,7 @@ pub(super) fn context(app: &App, slug: &str) -> anyhow::Result<Context> {
     })
 }
 
-/// Who owns a plugin: the tenant of this slug, or without one the platform.
+/// The owner of a plugin: the tenant with this slug, or the platform without one.
 pub(super) fn owner(app: &App, slug: Option<&str>) -> anyhow::Result<Option<TenantId>> {
     let tenant = slug.map(|slug| tenants::find(app, slug)).transpose()?;
     Ok(tenant.map(|tenant| tenant.id))

@@ -21,7 +21,7 @@ use crate::auth::envelope::{Opener, Passphrase};
 use crate::tenants::{self, NewTenant};
 use crate::transfer::{self, Arrival, ExportOptions, ImportOptions, Imported, Written};
 
-/// What stands for standard input or output.
+/// The name that stands for standard input or output.
 const STANDARD: &str = "-";
 /// Bytes that are read or written at once.
 const BUFFER_BYTES: usize = 1024 * 1024;
@@ -176,7 +176,7 @@ fn write_whole(
     written.with_context(unwritable)
 }
 
-/// What a file holds, for people.
+/// The contents of a file, for people.
 fn told(counts: &Counts) -> String {
     let mut parts = vec![
         format!(

@@ -124,7 +124,7 @@ fn quoted(path: &Path) -> String {
     format!("'{}'", path.display().to_string().replace('\'', r"'\''"))
 }
 
-/// How far it is, for people.
+/// Progress for people.
 fn tell(output: &Output, sentence: &str) {
     if !output.is_json() {
         // Without standard error there is nobody to tell.

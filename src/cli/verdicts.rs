@@ -43,7 +43,7 @@ pub(super) fn tags(decision: &Decision) -> String {
     tag_changes(&decision.tags_added, &decision.tags_removed)
 }
 
-/// The same of two lists: `+new -old`.
+/// The difference of two lists: `+new -old`.
 pub(super) fn tag_changes(added: &[String], removed: &[String]) -> String {
     let added = added.iter().map(|tag| format!("+{tag}"));
     let removed = removed.iter().map(|tag| format!("-{tag}"));

@@ -7,6 +7,7 @@ use sigpersist_model::error::{
     CaseFailure, Error, HookRejection, NotAccepted, RefusedSigner, SettingsIssue,
 };
 use sigpersist_model::policy::Accept;
+use sigpersist_model::quotas::Quota;
 use sigpersist_verify::Format;
 use utoipa::ToSchema;
 
@@ -145,8 +146,7 @@ pub(super) struct CasesFailedDetails {
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct QuotaExceededDetails {
     /// The quota.
-    #[schema(value_type = super::openapi::Quota)]
-    quota: &'static str,
+    quota: Quota,
     /// The quota's limit.
     #[schema(example = 100)]
     limit: u64,
@@ -235,7 +235,7 @@ impl Details {
             Error::QuotaExceeded {
                 quota, limit, used, ..
             } => Self::QuotaExceeded(QuotaExceededDetails {
-                quota: quota.as_str(),
+                quota: *quota,
                 limit: *limit,
                 used: *used,
             }),

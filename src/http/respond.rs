@@ -302,7 +302,7 @@ async fn permits(
         Waits::No => {}
         Waits::Publication => shared = Some(server.publications.acquire(None).await?),
         Waits::ReadyChain(operation) => {
-            ready_chain = Some(plugins::judges(&server.app, context, operation).await?);
+            ready_chain = Some(plugins::ready_chain(&server.app, context, operation).await?);
         }
         Waits::SetUp => {
             let owner = context.owner().unwrap_or(PLATFORM);

@@ -142,7 +142,11 @@ impl Drop for HeldPermit {
 ///
 /// [`Error::QuotaExceeded`] if the hooks have used up the quota of time. Also errors of [`chain`] and of
 /// [`Engine::permit`](sigpersist_hooks::Engine::permit).
-pub async fn judges(app: &Arc<App>, context: &Context, operation: Operation) -> Result<ReadyChain> {
+pub async fn ready_chain(
+    app: &Arc<App>,
+    context: &Context,
+    operation: Operation,
+) -> Result<ReadyChain> {
     let tenant = context.tenant()?;
     let chain = match app.caches.chains.get(&tenant) {
         Some(chain) => chain,

@@ -18,7 +18,7 @@ pub use bindings::{
     SetHook, check_binding, delete_hook, hook, hooks, release, reorder, rollback, set_hook,
 };
 pub use candidate::{Candidate, Which, bindable, candidate};
-pub use chains::{HeldPermit, ReadyChain, chain, judges};
+pub use chains::{HeldPermit, ReadyChain, chain, ready_chain};
 pub use preload::preload;
 pub use quarantine::set_aside;
 pub use request::{HookRequest, ShadowRequest};

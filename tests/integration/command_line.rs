@@ -145,7 +145,7 @@ fn mistakes_are_told_in_sentences_and_by_the_exit_code() {
         ),
         (
             &["key", "add", "nobody", "--alg", "none"],
-            "is not one of HS256",
+            "expected one of `HS256`",
         ),
         (
             &["hook", "set", "a", "x", "--plugin", "x", "--settings", "{"],
@@ -193,7 +193,7 @@ fn a_wrong_command_line_is_told_as_json_where_that_is_asked_for() {
         (&["tenant", "crate", "acme", "--json"], "crate"),
         (
             &["--json", "key", "add", "acme", "--alg", "none"],
-            "is not one of HS256",
+            "expected one of `HS256`",
         ),
         (&["--json"], "`sigpersist --help`"),
     ] {

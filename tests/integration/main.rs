@@ -23,6 +23,7 @@ mod decisions;
 mod delete;
 mod embedded;
 mod enforced;
+mod english;
 mod envelope;
 mod evidence;
 mod failover;

@@ -2,25 +2,24 @@
 
 use std::collections::HashSet;
 
+use serde::{Deserialize, Serialize};
 use wasmparser::{Encoding, Parser, Payload};
 
 /// Kind of a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Kind {
     /// A component. Every plugin is one.
+    #[serde(rename = "component")]
     Component,
     /// A core module. `pack` can make a component from it.
+    #[serde(rename = "core module")]
     CoreModule,
     /// Something else, or a broken file.
+    #[serde(rename = "no WebAssembly")]
     Other,
 }
 
-sigpersist_model::words!(
-    Kind,
-    Component = "component",
-    CoreModule = "core module",
-    Other = "no WebAssembly"
-);
+sigpersist_model::words!(Kind);
 
 /// Kind and names found in a WebAssembly file.
 #[derive(Debug, Clone, PartialEq, Eq)]

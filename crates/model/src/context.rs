@@ -100,22 +100,7 @@ impl Scope {
 
     /// The scope's spelling in a claim.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::SignaturesRead => "signatures:read",
-            Self::SignaturesWrite => "signatures:write",
-            Self::SignaturesDelete => "signatures:delete",
-            Self::PluginsRead => "plugins:read",
-            Self::PluginsWrite => "plugins:write",
-            Self::HooksRead => "hooks:read",
-            Self::HooksWrite => "hooks:write",
-            Self::PolicyRead => "policy:read",
-            Self::PolicyWrite => "policy:write",
-            Self::TenantsRead => "tenants:read",
-            Self::TenantsWrite => "tenants:write",
-            Self::KeysWrite => "keys:write",
-            Self::AuditRead => "audit:read",
-            Self::MetricsRead => "metrics:read",
-        }
+        crate::words::word(&self)
     }
 }
 

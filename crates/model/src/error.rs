@@ -7,7 +7,7 @@
 use std::error::Error as StdError;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sigpersist_verify::Format;
 use sigpersist_verify::pki::{Indication, SubIndication};
 use utoipa::ToSchema;
@@ -268,7 +268,8 @@ pub struct UnreadyReason {
 }
 
 /// Kinds of things that operators name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Noun {
     /// A tenant.
     Tenant,
@@ -285,20 +286,11 @@ pub enum Noun {
     /// A key.
     Key,
     /// A trusted certificate.
+    #[serde(rename = "trust anchor")]
     TrustAnchor,
 }
 
-crate::words!(
-    Noun,
-    Tenant = "tenant",
-    Plugin = "plugin",
-    Revision = "revision",
-    Hook = "hook",
-    Binding = "binding",
-    Decision = "decision",
-    Key = "key",
-    TrustAnchor = "trust anchor"
-);
+crate::words!(Noun);
 
 impl Noun {
     /// The error code if there is none.

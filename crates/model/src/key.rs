@@ -1,7 +1,7 @@
 //! Keys that verify tokens, as the database has them. Plain values: `auth` verifies and signs with them.
 
 use chrono::{DateTime, Utc};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::context::{PLATFORM, Tenancy, TenantId};
@@ -31,7 +31,7 @@ pub struct StoredKey {
 }
 
 /// Kind of a key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum KeyKind {
     /// A shared secret.
@@ -42,12 +42,7 @@ pub enum KeyKind {
     KeyPair,
 }
 
-crate::words!(
-    KeyKind,
-    Secret = "secret",
-    PublicKey = "public_key",
-    KeyPair = "key_pair"
-);
+crate::words!(KeyKind);
 
 /// The material that a key verifies with, and signs with if the server can.
 #[derive(Clone)]
@@ -76,7 +71,7 @@ impl std::fmt::Debug for KeyMaterial {
 }
 
 /// The state of a key. Only an active key verifies tokens.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum KeyState {
     /// It is not valid yet.
@@ -89,13 +84,7 @@ pub enum KeyState {
     Revoked,
 }
 
-crate::words!(
-    KeyState,
-    Pending = "pending",
-    Active = "active",
-    Expired = "expired",
-    Revoked = "revoked"
-);
+crate::words!(KeyState);
 
 impl StoredKey {
     /// The state of the key at this time.
@@ -156,7 +145,7 @@ impl StoredKey {
 }
 
 /// The algorithm of a key (RFC 7518 section 3.1, RFC 8037). Never `none`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(as = KeyAlgorithm)]
 pub enum Algorithm {
     /// HMAC with SHA-256.
@@ -185,18 +174,7 @@ pub enum Algorithm {
     EdDsa,
 }
 
-// Spelt as in the `alg` header.
-crate::words!(
-    Algorithm,
-    Hs256 = "HS256",
-    Hs384 = "HS384",
-    Hs512 = "HS512",
-    Rs256 = "RS256",
-    Ps256 = "PS256",
-    Es256 = "ES256",
-    Es384 = "ES384",
-    EdDsa = "EdDSA"
-);
+crate::words!(Algorithm);
 
 impl Algorithm {
     /// Length of a shared secret that is as strong as the hash (RFC 7518 section 3.2), in bytes; none for public keys.

@@ -11,8 +11,6 @@
 //! - [`view`] shows them: in answers, in tables and as JSON.
 //! - [`digest`], [`json_object`], [`number`], [`size`], [`time`] are how values are read and written.
 
-mod words;
-
 pub mod attachments;
 pub mod audit;
 pub mod context;
@@ -31,3 +29,4 @@ pub mod tenant;
 pub mod time;
 pub mod transfer;
 pub mod view;
+pub mod words;

@@ -90,7 +90,7 @@ pub struct Revision {
 }
 
 /// Operation that hooks judge.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Operation {
     /// Saving a version.
@@ -101,7 +101,7 @@ pub enum Operation {
 }
 
 /// Whether a hook's decisions have an effect.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
     /// The hook changes tags and rejects.
@@ -112,7 +112,7 @@ pub enum Mode {
 }
 
 /// Effect of a hook's failure: a trap, a missed deadline or another broken limit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum OnFailure {
     /// Nothing is stored, and the client gets the error that the hook failed.
@@ -122,9 +122,7 @@ pub enum OnFailure {
     Allow,
 }
 
-crate::words!(Operation, Save = "save", Delete = "delete");
-crate::words!(Mode, Enforce = "enforce", Monitor = "monitor");
-crate::words!(OnFailure, Reject = "reject", Allow = "allow");
+crate::words!(Operation, Mode, OnFailure);
 
 /// Limits of one call of a hook.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

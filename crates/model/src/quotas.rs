@@ -146,29 +146,27 @@ impl FromStr for QuotaPatch {
     }
 }
 
-/// A quota that was exceeded. Its word is the name of the setting to raise.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A quota that was exceeded, by the name of its setting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub enum Quota {
     /// Stored bytes.
+    #[serde(rename = "max_bytes")]
     Bytes,
     /// Threads.
+    #[serde(rename = "max_threads")]
     Threads,
     /// Requests per second.
+    #[serde(rename = "requests_per_second")]
     Requests,
     /// Concurrent requests.
+    #[serde(rename = "max_concurrent_requests")]
     ConcurrentRequests,
     /// Time of hooks per second.
+    #[serde(rename = "hook_ms_per_second")]
     HookTime,
 }
 
-crate::words!(
-    Quota,
-    Bytes = "max_bytes",
-    Threads = "max_threads",
-    Requests = "requests_per_second",
-    ConcurrentRequests = "max_concurrent_requests",
-    HookTime = "hook_ms_per_second"
-);
+crate::words!(Quota);
 
 #[cfg(test)]
 mod tests {

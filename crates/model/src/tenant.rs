@@ -1,7 +1,7 @@
 //! The model of a tenant.
 
 use chrono::{DateTime, Utc};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::quotas::Quotas;
@@ -48,7 +48,7 @@ impl Tenant {
 }
 
 /// State of a tenant. Requests are answered only if it is active.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum TenantState {
     /// Its requests are answered.
@@ -61,13 +61,7 @@ pub enum TenantState {
     Removing,
 }
 
-crate::words!(
-    TenantState,
-    Active = "active",
-    Suspended = "suspended",
-    Deleting = "deleting",
-    Removing = "removing"
-);
+crate::words!(TenantState);
 
 /// Checks a tenant's display name.
 ///

@@ -1,16 +1,36 @@
-//! Enums whose values are words in commands, in JSON and in the database.
+//! Enums whose values are words: in commands, in JSON and in the database. Serde's attributes spell each word once.
 
-/// Gives an enum `as_str` and `FromStr`; the parse error lists the known words.
+use serde::de::IntoDeserializer as _;
+use serde::de::value::{Error, StrDeserializer};
+use serde::{Deserialize, Serialize};
+
+/// The word of an enum's value.
+pub fn word(value: &impl Serialize) -> &'static str {
+    serde_variant::to_variant_name(value).unwrap_or_default()
+}
+
+/// The value with this word.
+///
+/// # Errors
+///
+/// A part of a sentence that lists the known words.
+pub fn parse<'de, T: Deserialize<'de>>(word: &'de str) -> Result<T, String> {
+    let word_itself: StrDeserializer<'de, Error> = word.into_deserializer();
+    T::deserialize(word_itself).map_err(|error| {
+        let error = error.to_string();
+        let expected = error.rfind(", expected ").and_then(|at| error.get(at..));
+        format!("`{word}` is unknown{}", expected.unwrap_or_default())
+    })
+}
+
+/// Gives enums `as_str` and `FromStr`, by the words of their serde attributes.
 #[macro_export]
 macro_rules! words {
-    ($type:ident, $($value:ident = $word:literal),+) => {
+    ($($type:ty),+) => { $(
         impl $type {
-            /// All words, in the order of the values.
-            pub const WORDS: &'static [&'static str] = &[$($word),+];
-
             /// The value's word.
             pub fn as_str(self) -> &'static str {
-                match self { $(Self::$value => $word),+ }
+                $crate::words::word(&self)
             }
         }
 
@@ -18,11 +38,28 @@ macro_rules! words {
             type Err = String;
 
             fn from_str(word: &str) -> std::result::Result<Self, Self::Err> {
-                match word {
-                    $($word => Ok(Self::$value),)+
-                    _ => Err(format!("`{word}` is not one of {}", Self::WORDS.join(", "))),
-                }
+                $crate::words::parse(word)
             }
         }
-    };
+    )+ };
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::key::{Algorithm, KeyKind};
+    use crate::plugin::Mode;
+
+    #[test]
+    fn words_are_those_of_json_and_others_are_refused_with_them() {
+        assert_eq!(Algorithm::EdDsa.as_str(), "EdDSA");
+        assert_eq!("key_pair".parse(), Ok(KeyKind::KeyPair));
+        assert_eq!(
+            "off".parse::<Mode>().unwrap_err(),
+            "`off` is unknown, expected `enforce` or `monitor`"
+        );
+        assert_eq!(
+            "a, expected b".parse::<KeyKind>().unwrap_err(),
+            "`a, expected b` is unknown, expected one of `secret`, `public_key`, `key_pair`"
+        );
+    }
 }

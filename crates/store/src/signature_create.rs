@@ -27,10 +27,10 @@ use super::signatures::encoding_to_code;
 use super::usage;
 use super::verdicts::verdict_bytes;
 
-/// Signatures of more bytes are saved by themselves: sending them takes longer than what is spared.
+/// Larger signatures are saved by themselves: sending them takes longer than a batch saves.
 pub(super) const MAX_BYTES: usize = 64 * 1024;
 
-/// A first version that is to be saved.
+/// A first version to save.
 #[derive(Debug)]
 pub(super) struct FirstVersion {
     draft: Draft,
@@ -50,22 +50,22 @@ impl FirstVersion {
     }
 }
 
-/// What became of one.
+/// The result for one first version.
 #[derive(Debug, Clone)]
 pub(super) enum Fate {
-    /// It is saved.
+    /// It was saved.
     Created(Saved),
-    /// There is such a thread already.
+    /// The thread exists already.
     Exists,
-    /// The database was not there for all of them, in these words.
+    /// The database was not available; its message.
     Unavailable(Arc<str>),
-    /// Something is wrong with one of them, or it is locked, or its name was deleted before, and nobody knows which.
+    /// One of the batch is refused, locked, or has a name that was deleted before; it is unknown which.
     Unknown,
 }
 
 impl Store {
-    /// Saves a first version together with others, or else `alone`, which may also be so where it is `or_second`: over the first
-    /// version of a thread that is there already. Nothing where there is such a thread otherwise.
+    /// Saves a first version in a batch with others, or by itself with `alone`. With `or_second`, `alone` also saves it
+    /// over the first version of an existing thread; otherwise the result for an existing thread is none.
     pub(super) fn signature_create(
         &self,
         tenant: TenantId,
@@ -100,7 +100,7 @@ impl Store {
             unless_deleted(statement.load::<Created>(connection))
         });
         match created {
-            // Which of them the audit trail is to be told of, each finds out by itself.
+            // Each finds out by itself whether it needs an event of the audit trail.
             Ok(None) => vec![Fate::Unknown; firsts.len()],
             Ok(Some(created)) => {
                 let mut fates = vec![Fate::Exists; firsts.len()];
@@ -127,10 +127,10 @@ impl Store {
     }
 }
 
-/// Number of a first version in the batch, from 1; number of the thread; when it was created.
+/// Position of a first version in the batch, from 1; id of the thread; time of its creation.
 type Created = (i64, i64, DateTime<Utc>);
 
-/// The statement: columns of first versions, and their tags, each with the number of the first version that it belongs to.
+/// The statement: columns of first versions, and their tags, each with the position of its first version.
 #[derive(Debug)]
 struct CreateThreads<'a> {
     tenant_id: i32,
@@ -200,8 +200,9 @@ impl Query for CreateThreads<'_> {
 
 impl RunQueryDsl<PgConnection> for CreateThreads<'_> {}
 
-/// Of those that want the same thread, the first gets it. Locks are waited for less long than `deadlock_timeout` (1 s), after which
-/// one of two would be refused that wait for each other. As for what is counted and when, see [`super::signature_save`].
+/// If several drafts of a batch are for the same thread, the first gets it. The lock timeout is shorter than
+/// `deadlock_timeout` (1 s), after which Postgres would refuse one of two batches that wait for each other. The order of
+/// counting is explained in [`super::signature_save`].
 impl QueryFragment<Pg> for CreateThreads<'_> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         out.push_sql("WITH tenant AS (SELECT ");

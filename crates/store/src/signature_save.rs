@@ -22,27 +22,27 @@ use super::signatures::{encoding_to_code, version_from_column, version_to_column
 use super::usage;
 use super::verdicts::verdict_bytes;
 
-/// What is to be recorded with a draft.
+/// Records to store with a draft.
 #[derive(Clone, Copy)]
 pub struct Found<'a> {
-    /// Gives the event of the audit trail that it is if it makes a thread whose name was deleted before, which few drafts do.
+    /// Makes the event of the audit trail for a thread whose name was deleted before. Few drafts need it.
     pub recreated: &'a dyn Fn() -> Event,
-    /// What hooks decided.
+    /// Decisions of the hooks.
     pub judgement: Option<&'a Judgement>,
     /// The verdict on its signature, as JSON.
     pub verdict: Option<&'a str>,
 }
 
 impl Store {
-    /// Saves a draft as the next version of its thread, where the thread is as the caller expects it; otherwise changes
-    /// nothing and returns nothing.
+    /// Saves a draft as the next version of its thread. If the thread is not as the caller expects it, changes nothing
+    /// and returns none.
     ///
     /// `over` is the version that must be current: 0 for no thread at all. With `or_first`, which needs `over` 0, a
-    /// thread at version 1 is taken too, unless that version is the draft itself. What hooks decided is recorded either
-    /// way, and a verdict on the signature with the version.
+    /// thread at version 1 is accepted too, unless that version is the draft itself. Decisions of hooks are recorded in
+    /// either case, and the verdict on the signature with the version.
     ///
-    /// Where it makes a thread whose name was deleted before, that is an event of the audit trail in the same transaction: the
-    /// statement fails, and is made again with more round trips.
+    /// A thread whose name was deleted before needs an event of the audit trail in the same transaction: the statement
+    /// fails, and is repeated with more round trips.
     pub fn signature_save(
         &self,
         tenant: TenantId,
@@ -104,7 +104,7 @@ impl Store {
             })
         };
         let may_go_with_others = over == 0 && draft.body.bytes.len() <= MAX_BYTES;
-        // What is judged is recorded once.
+        // A judgement is recorded once.
         let saved = if may_go_with_others && !(or_first && judgement.is_some()) {
             let first = FirstVersion::new(draft, tags, found);
             self.signature_create(tenant, first, or_first, alone)?
@@ -130,10 +130,10 @@ impl Store {
     }
 }
 
-/// Number of the thread; version; when the thread was created, and when that version was.
+/// Id of the thread; version; times at which the thread and this version were created.
 pub(super) type Saved = (i64, i32, DateTime<Utc>, DateTime<Utc>);
 
-/// What a statement gave; nothing where it failed since it would make a thread whose name was deleted before.
+/// The result of a statement; none if it failed because the name of the new thread was deleted before.
 pub(super) fn unless_deleted<T>(result: QueryResult<T>) -> QueryResult<Option<T>> {
     match result {
         Err(DieselError::DatabaseError(DatabaseErrorKind::CheckViolation, information))
@@ -145,7 +145,7 @@ pub(super) fn unless_deleted<T>(result: QueryResult<T>) -> QueryResult<Option<T>
     }
 }
 
-/// What is to be saved.
+/// The draft as columns.
 #[derive(Debug, Clone, Copy)]
 struct Columns<'a> {
     tenant_id: i32,
@@ -164,7 +164,7 @@ struct Columns<'a> {
     signature: &'a [u8],
 }
 
-/// What hooks decided about it.
+/// The judgement of the hooks as columns.
 #[derive(Debug)]
 struct JudgementColumns<'a> {
     judgement: &'a Judgement,

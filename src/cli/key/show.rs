@@ -12,7 +12,7 @@ use crate::cli::table::Table;
 use crate::cli::tenancy::advise;
 use crate::tenants;
 
-/// What one query lists.
+/// Keys per query.
 const PAGE: u32 = 1_000;
 
 #[derive(Debug, Args)]

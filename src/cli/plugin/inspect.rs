@@ -27,7 +27,7 @@ pub(in crate::cli) struct Inspect {
     file: PathBuf,
 }
 
-/// What is known of a component that a server would admit.
+/// Details of a component that a server would admit.
 struct Admitted {
     judges: Vec<Operation>,
     compile: Duration,
@@ -155,7 +155,7 @@ impl Admitted {
     }
 }
 
-/// What will give trouble before long.
+/// Warnings about limits that are nearly reached.
 fn warnings(config: &HooksConfig, size: usize, admitted: &Admitted) -> Vec<String> {
     let limits = config.default_limits();
     let cost = admitted.description.cost;

@@ -56,7 +56,7 @@ impl List {
     }
 }
 
-/// What is said where the platform has no plugins, and these tenants have some.
+/// The sentence for a platform without plugins; these tenants have some.
 fn none_of_platforms(owners: &[String]) -> String {
     match owners {
         [] => "There are no plugins. Next: sigpersist plugin upload NAME FILE".to_owned(),

@@ -13,7 +13,7 @@ use crate::cli::table::Table;
 use crate::cli::tenancy::advise;
 use crate::tenants;
 
-/// What one query lists.
+/// Tenants per query.
 const PAGE: u32 = 1_000;
 
 #[derive(Debug, Args)]

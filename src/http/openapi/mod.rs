@@ -35,8 +35,7 @@ use problems::Problems;
 pub(super) use shapes::{KeySet, Live, Ready};
 pub(super) use sigpersist_verify::Time;
 pub(super) use texts::{
-    BindingTag, Code, Component, GivenPublicKey, GivenTime, Location, Quota, RevisionTag, Slug,
-    VersionTag,
+    BindingTag, Code, Component, GivenPublicKey, GivenTime, Location, RevisionTag, Slug, VersionTag,
 };
 
 /// Path under which callers of the platform act for a tenant.

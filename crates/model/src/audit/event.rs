@@ -14,7 +14,7 @@ use crate::digest::{from_hex, sha256, to_hex};
 use crate::time;
 
 /// The source of an actor's identity. A subject alone proves nothing: a tenant's tokens may name any.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ActorKind {
     /// A token of a tenant.
@@ -27,13 +27,7 @@ pub enum ActorKind {
     Server,
 }
 
-crate::words!(
-    ActorKind,
-    Tenant = "tenant",
-    Platform = "platform",
-    CommandLine = "command_line",
-    Server = "server"
-);
+crate::words!(ActorKind);
 
 /// The person or program that makes a change.
 #[derive(Debug, Clone)]

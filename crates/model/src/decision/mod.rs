@@ -102,7 +102,7 @@ impl Circumstances {
 
 /// Verdict of one hook on a save or delete.
 #[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize, ToSchema,
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema,
 )]
 #[serde(rename_all = "lowercase")]
 pub enum HookVerdict {
@@ -130,19 +130,7 @@ pub enum Outcome {
     NotStored,
 }
 
-crate::words!(
-    HookVerdict,
-    Accepted = "accepted",
-    Rejected = "rejected",
-    Failed = "failed"
-);
-crate::words!(
-    Outcome,
-    Accepted = "accepted",
-    Rejected = "rejected",
-    Failed = "failed",
-    NotStored = "not_stored"
-);
+crate::words!(HookVerdict, Outcome);
 
 /// Reason why a hook refuses a save or delete.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
