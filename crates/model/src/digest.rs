@@ -1,6 +1,7 @@
 //! SHA-256 and hexadecimal, shared by many modules.
 
 use aws_lc_rs::digest;
+use data_encoding::HEXLOWER_PERMISSIVE;
 use serde_json::Value;
 
 pub use sigpersist_verify::digest::{sha256, to_hex};
@@ -56,14 +57,7 @@ pub fn json_sha256(value: &Value) -> [u8; 32] {
 
 /// Decodes hexadecimal of either case; none if the text is not hexadecimal.
 pub fn from_hex(text: &str) -> Option<Vec<u8>> {
-    let digits: Option<Vec<_>> = text.chars().map(|digit| digit.to_digit(16)).collect();
-    digits?
-        .chunks(2)
-        .map(|pair| match pair {
-            [high, low] => u8::try_from(high * 16 + low).ok(),
-            _ => None,
-        })
-        .collect()
+    HEXLOWER_PERMISSIVE.decode(text.as_bytes()).ok()
 }
 
 #[cfg(test)]

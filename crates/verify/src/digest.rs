@@ -1,6 +1,7 @@
 //! SHA-256 and hexadecimal.
 
 use aws_lc_rs::digest;
+use data_encoding::HEXLOWER;
 
 /// The SHA-256 (FIPS 180-4) of these bytes.
 pub fn sha256(bytes: &[u8]) -> [u8; 32] {
@@ -11,12 +12,7 @@ pub fn sha256(bytes: &[u8]) -> [u8; 32] {
 
 /// Bytes as lower-case hexadecimal.
 pub fn to_hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digit = |value: u8| char::from(DIGITS[usize::from(value & 0x0f)]);
-    bytes
-        .iter()
-        .flat_map(|byte| [digit(byte >> 4), digit(*byte)])
-        .collect()
+    HEXLOWER.encode(bytes)
 }
 
 /// SHA-256 in hexadecimal.
