@@ -7,8 +7,8 @@
 //!   sees them; `server` stops gracefully; `respond` is the path of a request through this module.
 //! - `auth` authenticates the caller; `body` reads request bodies, `parameters` and `form` parse them; `preconditions`
 //!   reads conditional headers. `budget` limits the bytes of bodies and answers in memory.
-//! - `signatures`, `verdicts`, `policy`, `plugins`, `hooks`, `trials`, `decisions`, `audit`, `tenants`, `keys` and
-//!   `health` have the handlers; `reply`, in `pieces`, and `error`, with its `details`, write the responses.
+//! - `signatures`, `verdicts`, `policy`, `plugins`, `hooks`, `trials`, `decisions`, `audit`, `tenants`, `keys`,
+//!   `whoami` and `health` have the handlers; `reply`, in `pieces`, and `error`, with its `details`, write the responses.
 //!   `operators` has what the handlers for operators share.
 
 mod audit;
@@ -42,6 +42,7 @@ mod signatures;
 mod tenants;
 mod trials;
 mod verdicts;
+mod whoami;
 
 use http::Method;
 use sigpersist_model::context::Scope;
@@ -341,6 +342,7 @@ pub static ROUTES: &[Route] = &[
         tenants::resume,
     )
     .names_tenant(NamesTenant::Always),
+    Route::of_callers(Method::GET, "/whoami", whoami::get),
     Route::of_operators(Method::GET, "/usage", Scope::TenantsRead, tenants::usage),
     Route::of_platform(Method::GET, "/keys", Scope::KeysWrite, keys::list)
         .allows(&["limit", "cursor"])

@@ -24,7 +24,7 @@ pub struct Route {
     pub method: Method,
     /// The path. A segment in braces matches any text, which the handler receives.
     pub path: &'static str,
-    /// The scope that the caller's token needs; none if no token is needed.
+    /// The scope that the caller's token needs; none if it needs none, or no token is needed.
     pub scope: Option<Scope>,
     /// The callers that the route is for.
     pub audience: Audience,
@@ -51,6 +51,8 @@ pub enum Audience {
     Tenant,
     /// Operators of a tenant, or of the platform under `/tenants/{tenant}`.
     Operators,
+    /// Any caller with a token, whatever it allows.
+    Callers,
     /// Only callers of the platform, whatever scopes a tenant's token has.
     Platform,
     /// Anybody, without a token.
@@ -182,6 +184,17 @@ impl Route {
         let mut route = Self::of_tenant(method, path, scope, handler);
         route.audience = Audience::Platform;
         route.body = BodyKind::SmallJson;
+        route
+    }
+
+    pub(super) const fn of_callers(
+        method: Method,
+        path: &'static str,
+        handler: fn(Call) -> Result<Reply>,
+    ) -> Self {
+        let mut route = Self::of_anybody(method, path, handler);
+        route.audience = Audience::Callers;
+        route.waits = Waits::No;
         route
     }
 

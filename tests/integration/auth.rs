@@ -19,7 +19,7 @@ use sigpersist_model::audit::Actor;
 use sigpersist_model::context::Scope;
 use sigpersist_model::key::Algorithm;
 
-use crate::support::{Response, TestApp, eventually};
+use crate::support::{Client, Response, TestApp, eventually};
 
 fn now() -> u64 {
     SystemTime::now()
@@ -338,6 +338,26 @@ fn scopes_are_enforced_on_every_route() {
             .send(route.method.as_str(), &path, &[], None)
             .expect_error(403, "insufficient_scope");
     }
+}
+
+#[test]
+fn callers_learn_who_they_are_and_what_they_may() {
+    let app = TestApp::start();
+    app.tenant("acme");
+    let caller =
+        |client: &Client| client.get("/whoami").expect(200).json["content"]["caller"].clone();
+    let own = caller(&app.client("acme", &[Scope::AuditRead]));
+    assert_eq!(own["tenant"], "acme");
+    assert_eq!(own["scopes"], json!(["audit:read"]));
+    assert!(own["key"].is_string());
+    let platform = caller(&app.platform_with(&[Scope::TenantsRead, Scope::MetricsRead]));
+    assert_eq!(platform["tenant"], Value::Null);
+    assert_eq!(platform["scopes"], json!(["metrics:read", "tenants:read"]));
+    // No scope at all is enough.
+    assert_eq!(caller(&app.client("acme", &[]))["scopes"], json!([]));
+    app.anonymous()
+        .get("/whoami")
+        .expect_error(401, "missing_token");
 }
 
 #[test]

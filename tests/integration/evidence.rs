@@ -263,7 +263,11 @@ fn xml_signatures_are_judged_by_what_they_embed_too() {
     let nobody = Anchors::default();
     let found = xmldsig::inspect(SIGNED_XML.as_bytes()).unwrap();
     let verdict = &xmldsig::judge(&found, &Judging::new(&nobody, IN_2026)).unwrap()[0];
-    assert!(verdict.explanation.contains("no trust anchors"), "{}", verdict.explanation);
+    assert!(
+        verdict.explanation.contains("no trust anchors"),
+        "{}",
+        verdict.explanation
+    );
 }
 
 #[test]

@@ -100,7 +100,7 @@ impl Watched {
     /// A client that a route answers, and a path of the route.
     fn caller(&self, route: &Route) -> (&Client, String) {
         let client = match route.audience {
-            Audience::Tenant | Audience::Operators => &self.acme,
+            Audience::Tenant | Audience::Operators | Audience::Callers => &self.acme,
             Audience::Platform | Audience::Anybody => &self.platform,
         };
         let path = route

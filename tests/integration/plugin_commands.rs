@@ -437,7 +437,7 @@ fn hooks_are_bound_shown_changed_and_rolled_back() {
     ];
     let with = |number: &'static str| again.iter().copied().chain([number]).collect::<Vec<_>>();
     let (_, error) = failed(&data_dir, &with("7"));
-    assert!(error.contains("the hook's number is 1 now"), "{error}");
+    assert!(error.contains("the hook's number is now 1"), "{error}");
     let by_digest: Vec<_> = with("1")
         .into_iter()
         .chain(["--revision", revision, "--disabled"])

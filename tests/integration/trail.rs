@@ -284,7 +284,7 @@ fn a_trail_that_was_changed_in_the_file_is_refused_before_anything_is_there() {
         ),
         (
             replaced(event(3), "\"target\":\"", "\"target\":\"\\u0000"),
-            "it contains the character U+0000",
+            "it has the character U+0000",
         ),
         (
             replaced(event(3), "\"target\":\"", &large),

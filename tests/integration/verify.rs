@@ -139,7 +139,7 @@ fn our_own_signatures_hold_and_their_chains_are_not_judged_without_anchors() {
                 verdict.sub_indication,
                 Some(SubIndication::NoCertificateChainFound)
             );
-            assert!(verdict.explanation.contains("not judged"));
+            assert!(verdict.explanation.contains("no trust anchors"));
             assert!(verdict.claimed_time_ms.is_some() && verdict.proven_time_ms.is_none());
         }
     }
@@ -368,7 +368,7 @@ fn a_file_is_inspected_and_verified_in_a_terminal() {
     let (code, said, error) = ended(&["verify", &first]);
     assert_eq!(code, Some(1), "{said}");
     assert!(
-        said.contains("INDETERMINATE") && said.contains("not judged"),
+        said.contains("INDETERMINATE") && said.contains("no trust anchors"),
         "{said}"
     );
     assert!(

@@ -29,6 +29,7 @@ use super::signatures;
 use super::tenants;
 use super::trials;
 use super::verdicts;
+use super::whoami;
 use crate::config::Config;
 use problems::Problems;
 
@@ -74,7 +75,7 @@ const OF_TENANT: &str = "/tenants/{tenant}";
         audit::list,
         tenants::list, tenants::create, tenants::get, tenants::update, tenants::delete, tenants::suspend,
         tenants::resume, tenants::usage,
-        keys::list, keys::add, keys::get, keys::revoke, keys::issue, keys::published,
+        keys::list, keys::add, keys::get, keys::revoke, keys::issue, keys::published, whoami::get,
         health::metrics, health::live, health::ready,
         docs::document, docs::page, docs::file,
     ),
@@ -201,6 +202,7 @@ fn operation(route: &Route, said: &Value, of_tenant: bool, problems: &mut Proble
     }
     operation["security"] = match route.scope {
         Some(scope) => json!([{ "token": [scope.as_str()] }]),
+        None if route.audience == Audience::Callers => json!([{ "token": [] }]),
         None => json!([]),
     };
     problems.add(&mut operation, &codes(route, of_tenant));
@@ -242,15 +244,12 @@ fn codes(route: &Route, of_tenant: bool) -> Vec<&'static str> {
         "internal",
     ];
     if route.audience != Audience::Anybody {
-        codes.extend([
-            "missing_token",
-            "invalid_token",
-            "expired_token",
-            "insufficient_scope",
-            "tenant_suspended",
-            "quota_exceeded",
-        ]);
-        if !of_tenant && route.audience != Audience::Platform {
+        codes.extend(["missing_token", "invalid_token", "expired_token"]);
+        if route.scope.is_some() {
+            codes.push("insufficient_scope");
+        }
+        codes.extend(["tenant_suspended", "quota_exceeded"]);
+        if !of_tenant && matches!(route.audience, Audience::Tenant | Audience::Operators) {
             codes.push("tenant_required");
         }
     }

@@ -4,6 +4,7 @@
 //! A view is made from the noun itself, and knows neither HTTP nor the command line.
 
 mod audit;
+mod caller;
 mod decision;
 mod key;
 mod plugin;
@@ -11,6 +12,7 @@ mod policy;
 mod tenant;
 
 pub use audit::{EventView, OriginView};
+pub use caller::CallerView;
 pub use decision::{DecisionView, EvaluationView, RecordedDecisionView, ReplayView};
 pub use key::{KeyView, TokenView};
 pub use plugin::{HookView, PluginView, QuarantineView, RevisionView, ShadowView};
