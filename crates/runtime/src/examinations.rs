@@ -46,7 +46,7 @@ impl Examinations {
     ///
     /// # Errors
     ///
-    /// The errors of [`Shared::turn`].
+    /// The errors of [`FairSemaphore::acquire`].
     pub fn look<T>(
         &self,
         tenant: TenantId,

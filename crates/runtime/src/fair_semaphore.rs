@@ -53,7 +53,7 @@ pub struct FairSemaphore {
     patience_ms: u64,
 }
 
-/// A permit of [`Shared`].
+/// A permit of [`FairSemaphore`].
 #[derive(Debug)]
 pub struct FairPermit {
     _of_tenant: Option<OwnedSemaphorePermit>,

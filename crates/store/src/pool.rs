@@ -125,7 +125,7 @@ impl Store {
         }
     }
 
-    /// Runs queries for a tenant, or for [`PLATFORM`](sigpersist_model::context::PLATFORM), on a connection of the pool.
+    /// Runs queries for a tenant, or for [`PLATFORM`], on a connection of the pool.
     ///
     /// Row-level security shows them that tenant's rows only, whatever they select.
     pub(super) fn run<T>(
