@@ -11,17 +11,16 @@ use sigpersist_postgres::embedded::{Embedded, Purpose};
 use sigpersist_runtime::blocking;
 use sigpersist_runtime::examinations::Examinations;
 use sigpersist_runtime::fair_semaphore::{TenantSemaphores, acquire};
+use sigpersist_runtime::meters::Meters;
 use sigpersist_runtime::readiness::Readiness;
 use sigpersist_runtime::vault::Vault;
 use sigpersist_store as store;
 use sigpersist_store::{Changes, Store};
 use tokio::sync::Semaphore;
 
-use crate::audit;
 use crate::auth::Authenticator;
 use crate::caches::Caches;
 use crate::config::Config;
-use crate::tenants::meters::Meters;
 
 /// Maximum number of bindings of hooks whose health is known.
 const KNOWN_HEALTHS: usize = 10_000;
@@ -67,7 +66,7 @@ impl App {
         let vault = database.vault(&config)?.map(Arc::new);
         let store = Store::new(database.url(), &config.database);
         let seal_key = match &vault {
-            Some(vault) => audit::seal_key(&store, vault)?,
+            Some(vault) => store.seal_key_open(vault)?,
             None => None,
         };
         let mut engine = Engine::new(&config.hooks)?;

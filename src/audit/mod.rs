@@ -9,13 +9,13 @@
 //! An imported tenant brings its earlier chains along. They are stored apart and unchanged, and the tenant's own
 //! chain states where they end (`statement`).
 
-mod keys;
 mod list;
+mod seal;
 mod seals;
 mod verify;
 mod walk;
 
-pub use keys::{seal, seal_key};
 pub use list::{MAX_LIMIT, Page, list};
+pub use seal::seal;
 pub use verify::{ImportedPart, Keyed, Keys, Verified, verify, verify_chain};
 pub use walk::{Walk, Walked};

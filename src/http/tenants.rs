@@ -5,13 +5,13 @@ use sigpersist_model::error::{Error, Result};
 use sigpersist_model::quotas::{QuotaPatch, Quotas};
 use sigpersist_model::tenant::{Tenant, TenantFilter, Usage, check_slug};
 use sigpersist_model::view::TenantView;
+use sigpersist_runtime::meters::Reading;
 use utoipa::ToSchema;
 
 use super::openapi::{Location, Slug};
 use super::operators::parsed;
 use super::reply::{Envelope, Reply};
 use super::respond::Call;
-use crate::tenants::meters::Reading;
 use crate::tenants::{self, NewTenant};
 
 const DEFAULT_LIMIT: u32 = 50;

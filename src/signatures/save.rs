@@ -11,6 +11,7 @@ use sigpersist_model::error::{Error, Result};
 use sigpersist_model::plugin::Operation;
 use sigpersist_model::quotas::Quota;
 use sigpersist_model::signature::{Draft, Preconditions, Signature, are_same_tags};
+use sigpersist_runtime::meters::Room;
 use sigpersist_runtime::verification::Verification;
 use sigpersist_store::Found;
 
@@ -20,7 +21,7 @@ use crate::app::App;
 use crate::decisions;
 use crate::plugins::ReadyChain;
 use crate::policy;
-use crate::tenants::{self, Room};
+use crate::tenants;
 
 /// The result of saving a draft.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,7 +3,6 @@
 mod keys;
 mod lifecycle;
 mod master_key;
-pub mod meters;
 mod removal;
 mod tokens;
 mod usage;
@@ -25,7 +24,7 @@ pub use lifecycle::{
 pub use master_key::{MasterKeys, Rotated, master_keys, prepare_master_key, rotate_master_key};
 pub use removal::Removal;
 pub use tokens::{IssuedToken, NewToken, issue_token};
-pub use usage::{Room, forget as forget_usage, room, usage};
+pub use usage::{forget as forget_usage, room, usage};
 
 /// Finds a tenant by its slug.
 ///

@@ -1,6 +1,6 @@
 //! Rules about which modules may use which others: each heavy technology has one home, and layers are not skipped.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -155,6 +155,29 @@ fn layers_do_not_reach_over_one_another() {
         ("xmldsig/", &["report", "body"]),
     ];
     obey(&files_in("crates/verify/src"), &within);
+}
+
+/// No two modules of `src/` need each other, be it directly or through others.
+#[test]
+fn modules_form_no_cycle() {
+    let mut needs = BTreeMap::<String, BTreeSet<String>>::new();
+    for (name, code) in files() {
+        let module = first_word(&name).unwrap().to_owned();
+        let others = known(&code).into_iter().map(str::to_owned);
+        let needed = needs.entry(module.clone()).or_default();
+        needed.extend(others.filter(|other| *other != module));
+    }
+    needs.retain(|module, _| !["lib", "main"].contains(&module.as_str()));
+    let all = needs.len();
+    // Takes away whatever needs nothing that is left.
+    while let Some(free) = needs.iter().find(|(_, needed)| needed.is_empty()) {
+        let free = free.0.clone();
+        needs.remove(&free);
+        for needed in needs.values_mut() {
+            needed.remove(&free);
+        }
+    }
+    assert!(all > 10 && needs.is_empty(), "a cycle is among {needs:?}");
 }
 
 /// Servers cache keys, hooks and policies. Every transaction on them tells the caches when it ends.

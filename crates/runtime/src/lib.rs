@@ -5,6 +5,7 @@
 //! - [`blocking`] runs work that blocks, and gives it up if a database never answers.
 //! - [`fair_semaphore`] limits how much happens at once, so that no tenant keeps the others waiting; [`examinations`] does so for
 //!   signatures that are looked at, and [`verification`] has each verified only once.
+//! - [`meters`] holds tenants to their quotas.
 //! - [`cache`] keeps what was loaded until somebody changes it; [`metrics`] counts; [`readiness`] says what is lacking.
 //! - [`vault`] encrypts secrets at rest, and [`seal`] seals the audit trail under a key from it.
 
@@ -12,6 +13,7 @@ pub mod blocking;
 pub mod cache;
 pub mod examinations;
 pub mod fair_semaphore;
+pub mod meters;
 pub mod metrics;
 pub mod readiness;
 pub mod seal;

@@ -26,6 +26,7 @@ mod policies;
 mod pool;
 mod removal;
 mod schema;
+mod seal_keys;
 mod secrets;
 mod signature_create;
 mod signature_list;

@@ -1,6 +1,8 @@
 //! Rate limits of tenants: requests per second, concurrent requests, and hook time. Each server counts by itself, in
 //! memory, since a shared count would cost every request a round trip.
 
+mod storage;
+
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
@@ -12,7 +14,9 @@ use sigpersist_model::error::{Error, Result};
 use sigpersist_model::quotas::{Quota, Quotas};
 use utoipa::ToSchema;
 
-use super::usage::Storage;
+use storage::Storage;
+
+pub use storage::Room;
 
 const SECOND_NS: u64 = 1_000_000_000;
 /// Burst of hook time, in seconds' worth of the quota.
@@ -282,7 +286,7 @@ impl Meters {
     }
 
     /// This server's view of the tenant's stored data, with the tenant's quotas. None for the platform.
-    pub(super) fn storage(&self, caller: &Caller) -> Option<(Arc<Storage>, Quotas<u64>)> {
+    fn storage(&self, caller: &Caller) -> Option<(Arc<Storage>, Quotas<u64>)> {
         let counted = self.of(caller)?;
         Some((counted.storage, counted.pace.quotas))
     }
