@@ -560,6 +560,24 @@ fn an_import_restores_what_was_accepted_elsewhere() {
 }
 
 #[test]
+fn a_policy_of_a_single_rule_is_counted_and_comes_along() {
+    let (here, there) = (TestApp::start(), TestApp::start());
+    here.tenant("acme");
+    let policy = json!({"revocation": "required"});
+    here.operator("acme")
+        .json("PATCH", "/policy", &policy)
+        .expect(200);
+    let file = export(&here, "acme", &[]);
+    let text = std::fs::read_to_string(&file).unwrap();
+    let header = text.lines().next().unwrap();
+    assert!(header.contains("\"policies\":1"), "{header}");
+    import_all(&there, "copy", &file);
+    there.tenant("copy");
+    let kept = there.operator("copy").get("/policy").expect(200);
+    assert_eq!(kept.json["content"]["policy"]["revocation"], "required");
+}
+
+#[test]
 fn policies_and_verdicts_come_along() {
     let (here, there) = (TestApp::start(), TestApp::start());
     let acme = here.tenant("acme");

@@ -137,8 +137,6 @@ struct CountsRow {
     #[diesel(sql_type = BigInt)]
     versions: i64,
     #[diesel(sql_type = BigInt)]
-    policies: i64,
-    #[diesel(sql_type = BigInt)]
     revisions: i64,
     #[diesel(sql_type = BigInt)]
     hooks: i64,
@@ -180,8 +178,6 @@ impl Snapshot<'_> {
         let query = sql_query(
             "SELECT (SELECT count(*) FROM signatures WHERE tenant_id = $1) AS threads, \
                     (SELECT count(*) FROM signature_versions WHERE tenant_id = $1) AS versions, \
-                    (EXISTS (SELECT FROM policies WHERE tenant_id = $1 AND (accept <> 'any' OR record_verdicts)) \
-                     OR EXISTS (SELECT FROM trust_anchors WHERE tenant_id = $1))::integer::bigint AS policies, \
                     (SELECT count(*) FROM plugin_revisions r JOIN plugins p ON p.id = r.plugin_id \
                      WHERE p.tenant_id = $1) AS revisions, \
                     (SELECT count(DISTINCT hook) FROM hook_bindings WHERE tenant_id = $1) AS hooks, \
@@ -199,7 +195,7 @@ impl Snapshot<'_> {
             keys: 0,
             audit_chains: 0,
             audit_events: 0,
-            policies: count(row.policies)?,
+            policies: u64::from(self.export_policy()?.is_some()),
             revisions: count(row.revisions)?,
             hooks: count(row.hooks)?,
             bindings: count(row.bindings)?,
