@@ -250,10 +250,9 @@ impl Verify {
                     "head": chain.head.to_string(),
                     "faults": faults.collect::<Vec<_>>(),
                 });
-                if let (Some(part), Some(facts)) = (&chain.part, facts.as_object_mut()) {
-                    let origin = json!({ "tenant": part.source, "part": part.number });
-                    facts.insert("origin".to_owned(), origin);
-                    facts.insert("stated_by".to_owned(), json!(part.stated_by));
+                if let Some(part) = &chain.part {
+                    facts["origin"] = json!({ "tenant": part.source, "part": part.number });
+                    facts["stated_by"] = json!(part.stated_by);
                 }
                 facts
             })

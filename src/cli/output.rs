@@ -17,26 +17,26 @@ impl Output {
         Self { json }
     }
 
-    /// Whether it prints for programs.
+    /// Whether results are printed as JSON.
     pub(super) fn is_json(&self) -> bool {
         self.json
     }
 
-    /// The result of a command: its sentence, or its facts.
-    pub(super) fn result(&self, sentence: &str, facts: &Value) -> anyhow::Result<()> {
+    /// Prints the result of a command: the sentence for people, or the answer for programs.
+    pub(super) fn result(&self, sentence: &str, answer: &Value) -> anyhow::Result<()> {
         if self.json {
-            line(&facts.to_string())
+            line(&answer.to_string())
         } else {
             line(sentence)
         }
     }
 
-    /// A line of standard output, whatever the form of results.
+    /// Prints a line to standard output, in both formats.
     pub(super) fn line(&self, text: &str) -> anyhow::Result<()> {
         line(text)
     }
 
-    /// Why a command failed, on standard error.
+    /// Prints to standard error why a command failed.
     pub(super) fn error(&self, error: &anyhow::Error) {
         let text = if self.json {
             json!({ "error": format!("{error:#}"), "code": failure::code(error) }).to_string()
@@ -48,8 +48,16 @@ impl Output {
     }
 }
 
-/// A text that somebody else chose, fit for a line of a terminal: what is no character of a line, or turns its direction, is
-/// written as an escape, so that it can't look like more than it is.
+/// The members of the first object, followed by those of the second.
+pub(super) fn joined(mut first: Value, second: Value) -> Value {
+    if let (Some(first), Value::Object(second)) = (first.as_object_mut(), second) {
+        first.extend(second);
+    }
+    first
+}
+
+/// Text that somebody else chose, made safe for a line of a terminal. Control characters, and characters that change the
+/// direction of writing, become escapes, so that the text cannot imitate other output.
 pub(super) fn shown(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for character in text.chars() {

@@ -4,13 +4,13 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
-use serde_json::{Value, json};
+use serde_json::json;
 use sigpersist_model::audit::Actor;
 use sigpersist_model::plugin::Digest;
 use sigpersist_model::policy::{Accept, Detached, PolicyPatch, Revocation, TrustAnchor};
 use sigpersist_model::view::{AnchorView, PolicyView};
 
-use super::output::Output;
+use super::output::{Output, joined};
 use super::table::Table;
 use super::tenancy::advise;
 use crate::app::App;
@@ -67,11 +67,8 @@ impl Show {
         } else {
             text.push_str(&table(&anchors));
         }
-        let mut answer = json!({ "tenant": self.tenant, "trust_anchors": anchors });
-        let view = json!(PolicyView::from(&*in_force));
-        if let (Some(answer), Value::Object(view)) = (answer.as_object_mut(), view) {
-            answer.extend(view);
-        }
+        let answer = json!({ "tenant": self.tenant, "trust_anchors": anchors });
+        let answer = joined(answer, json!(PolicyView::from(&*in_force)));
         output.result(&text, &answer)
     }
 }

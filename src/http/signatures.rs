@@ -21,7 +21,7 @@ use super::parameters::Parameters;
 use super::preconditions::preconditions;
 use super::reply::{BareEnvelope, Envelope, Reply};
 use super::respond::Call;
-use super::verdicts::beside;
+use super::verdicts::attachments;
 use crate::signatures::{self, List, MAX_LIMIT, Saved};
 
 const DEFAULT_LIMIT: u32 = 50;
@@ -213,17 +213,17 @@ pub(super) fn get(call: Call) -> Result<Reply> {
 pub(super) fn post(mut call: Call) -> Result<Reply> {
     let parameters = call.parameters()?;
     let draft = draft(&parameters, max_signature_bytes(&call))?;
-    let beside = beside(&parameters)?;
+    let attachments = attachments(&parameters)?;
     drop(parameters);
     drop(call.take_body());
     let preconditions = preconditions(&call.headers)?;
-    let judges = call.take_chain()?;
+    let ready_chain = call.take_chain()?;
     let saved = signatures::save(
         &call.app,
         &call.context,
-        judges,
+        ready_chain,
         &draft,
-        beside,
+        attachments,
         &preconditions,
     )?;
     match saved {
@@ -262,8 +262,8 @@ fn max_signature_bytes(call: &Call) -> usize {
 pub(super) fn delete(mut call: Call) -> Result<Reply> {
     let key = thread_key(&call.parameters()?)?;
     let preconditions = preconditions(&call.headers)?;
-    let judges = call.take_chain()?;
-    signatures::delete(&call.app, &call.context, &judges, &key, &preconditions)?;
+    let ready_chain = call.take_chain()?;
+    signatures::delete(&call.app, &call.context, &ready_chain, &key, &preconditions)?;
     Reply::done()
 }
 

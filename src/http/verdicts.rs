@@ -61,16 +61,16 @@ fn examine(mut call: Call, verifies: bool) -> Result<Reply> {
     call.context.tenant()?;
     let parameters = call.parameters()?;
     let body = cms_parameter(&parameters, call.app.config.http.max_signature_bytes)?;
-    let beside = beside(&parameters)?;
+    let attachments = attachments(&parameters)?;
     drop(parameters);
     drop(call.take_body());
     Reply::content(&InspectionContent {
-        inspection: signatures::examine(&call.app, &call.context, &body, beside, verifies)?,
+        inspection: signatures::examine(&call.app, &call.context, &body, attachments, verifies)?,
     })
 }
 
 /// Content and certificates that come with a signature.
-pub(super) fn beside(parameters: &Parameters<'_>) -> Result<Attachments> {
+pub(super) fn attachments(parameters: &Parameters<'_>) -> Result<Attachments> {
     Attachments::read(
         parameters.text("content")?,
         parameters.text("certificates")?,
@@ -126,13 +126,13 @@ struct OneVerdict {
 pub(super) fn record(call: Call) -> Result<Reply> {
     let parameters = call.parameters()?;
     let version = parameters.integer("version", 1, MAX_VERSION)?;
-    let beside = beside(&parameters)?;
+    let attachments = attachments(&parameters)?;
     let recorded = signatures::verify(
         &call.app,
         &call.context,
         &thread_key(&parameters)?,
         version,
-        beside,
+        attachments,
     )?;
     let reply = Reply::content(&OneVerdict {
         verdict: recorded.into(),

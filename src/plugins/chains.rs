@@ -119,7 +119,7 @@ impl ReadyChain {
         drop(self.held());
     }
 
-    /// A guard that returns the permit when it is dropped, even if the task that owns these judges never ends.
+    /// A guard that returns the permit when it is dropped, even if the task that owns this chain never ends.
     pub fn held(&self) -> HeldPermit {
         HeldPermit(Arc::clone(&self.permit))
     }

@@ -26,28 +26,28 @@ const MAX_SIGNERS: usize = 50;
 pub(super) fn check_draft(
     app: &App,
     tenant: TenantId,
-    judged: &Verification,
+    verification: &Verification,
 ) -> Result<Option<String>> {
-    let policy = judged.policy().policy;
-    let records = policy.record_verdicts || judged.has_content();
+    let policy = verification.policy().policy;
+    let records = policy.record_verdicts || verification.has_content();
     let verifies = records || matches!(policy.accept, Accept::Intact | Accept::Passed);
     if !verifies && policy.accept == Accept::Any && policy.detached == Detached::Accept {
         return Ok(None);
     }
     let told = if verifies {
-        judged.report(|body, look| app.examinations.look(tenant, body, look))?
+        verification.report(|body, look| app.examinations.look(tenant, body, look))?
     } else {
-        let body = judged.body();
+        let body = verification.body();
         let look = |budget: &Budget| report_within(&body.as_sent(), None, budget);
         Arc::new(app.examinations.look(tenant, body, look)?)
     };
     let draft = Examined {
         told: &told,
         policy,
-        has_content: judged.has_content(),
+        has_content: verification.has_content(),
     };
     draft.check().map_err(|refusal| draft.refused(refusal))?;
-    let kept = records.then(|| Summary::new(&told, judged));
+    let kept = records.then(|| Summary::new(&told, verification));
     let kept = kept.map(|kept| serde_json::to_string(&kept));
     kept.transpose().map_err(Error::internal)
 }

@@ -34,7 +34,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub fn delete(
     app: &App,
     context: &Context,
-    judges: &ReadyChain,
+    ready_chain: &ReadyChain,
     key: &ThreadKey,
     preconditions: &Preconditions,
 ) -> Result<()> {
@@ -50,11 +50,11 @@ pub fn delete(
     };
     let (since, mut attempts) = (Instant::now(), 0);
     loop {
-        let judged = if judges.chain.judges(Operation::Delete) {
+        let judged = if ready_chain.chain.judges(Operation::Delete) {
             let signature = app.store.signature_get(tenant, key, None)?;
             check(signature.as_ref().map_or(0, |signature| signature.version))?;
             let signature = signature.ok_or(Error::SignatureNotFound)?;
-            let judgement = ask(app, context, judges, &signature)?;
+            let judgement = ask(app, context, ready_chain, &signature)?;
             Some((signature.version, judgement))
         } else {
             None
@@ -86,17 +86,17 @@ pub fn delete(
 fn ask(
     app: &App,
     context: &Context,
-    judges: &ReadyChain,
+    ready_chain: &ReadyChain,
     signature: &Signature,
 ) -> Result<Judgement> {
     let now = Utc::now();
     let circumstances = Circumstances::at(now, context)?;
-    let judging = if judges.chain.wants_verdicts(Operation::Delete) {
+    let judging = if ready_chain.chain.wants_verdicts(Operation::Delete) {
         judging(app, context.tenant()?, signature, now)?
     } else {
         VerdictSource::default()
     };
-    let judged = judges
+    let judged = ready_chain
         .chain
         .judge_delete(&circumstances, signature, &judging);
     let judgement = Judgement::new(

@@ -88,16 +88,16 @@ impl Expected {
 pub fn save(
     app: &App,
     context: &Context,
-    mut judges: ReadyChain,
+    mut ready_chain: ReadyChain,
     draft: &Draft,
-    beside: Attachments,
+    attachments: Attachments,
     preconditions: &Preconditions,
 ) -> Result<Saved> {
     let tenant = context.tenant()?;
     let policy = policy::in_force(app, tenant)?;
-    let judged = Arc::new(Verification::new(
+    let verification = Arc::new(Verification::new(
         draft.body.clone(),
-        beside,
+        attachments,
         policy,
         Utc::now(),
     ));
@@ -107,12 +107,12 @@ pub fn save(
         draft,
         preconditions,
         verdict: None,
-        judged: Arc::clone(&judged),
+        verification: Arc::clone(&verification),
         room: None,
         refusal: None,
     };
     let expected = Expected::new(draft, preconditions).narrow(preconditions);
-    match check_draft(app, tenant, &judged) {
+    match check_draft(app, tenant, &verification) {
         Ok(verdict) => save.verdict = verdict,
         // A request with content that is not what was signed was never accepted, so it repeats no earlier one.
         Err(Error::SignatureNotAccepted(refusal)) if refusal.is_of_other_content => {
@@ -127,16 +127,16 @@ pub fn save(
     if save.refusal.is_none() {
         save.make_room(expected)?;
     }
-    if !judges.chain.judges(Operation::Save) {
+    if !ready_chain.chain.judges(Operation::Save) {
         return save.store(&draft.tags, expected, None);
     }
     // Hooks are told which version the draft would become, so the meaning of `"version": 1` must be settled first.
     if expected == Expected::NothingOrFirst {
         let first = app.store.signature_get(tenant, &draft.key, Some(1))?;
         match first {
-            None => return save.judged(&mut judges, Expected::Nothing),
+            None => return save.judged(&mut ready_chain, Expected::Nothing),
             Some(first) if is_repeated(draft, &first) => {
-                let (tags, judgement) = save.ask(&mut judges, 1, None)?;
+                let (tags, judgement) = save.ask(&mut ready_chain, 1, None)?;
                 // The draft is not stored here: it was stored before, or is judged again as another version.
                 app.store
                     .judgement_insert(tenant, &judgement, Outcome::NotStored, None)?;
@@ -146,9 +146,9 @@ pub fn save(
             }
             Some(_) => {}
         }
-        return save.judged(&mut judges, Expected::Version(1));
+        return save.judged(&mut ready_chain, Expected::Version(1));
     }
-    save.judged(&mut judges, expected)
+    save.judged(&mut ready_chain, expected)
 }
 
 /// A save in progress.
@@ -158,7 +158,7 @@ struct Save<'a> {
     draft: &'a Draft,
     preconditions: &'a Preconditions,
     /// The draft's signature, judged when the policy or a hook asks.
-    judged: Arc<Verification>,
+    verification: Arc<Verification>,
     /// The verdict to record, as JSON, if one is wanted.
     verdict: Option<String>,
     /// Reserved room in the tenant's quotas.
@@ -211,9 +211,9 @@ impl Save<'_> {
     }
 
     /// Lets the hooks judge the draft, then stores it with the tags that they leave.
-    fn judged(self, judges: &mut ReadyChain, expected: Expected) -> Result<Saved> {
+    fn judged(self, ready_chain: &mut ReadyChain, expected: Expected) -> Result<Saved> {
         let over = expected.over();
-        let previous = if over > 0 && judges.chain.wants_previous() {
+        let previous = if over > 0 && ready_chain.chain.wants_previous() {
             let previous = self.app.store.signature_get(
                 self.context.tenant()?,
                 &self.draft.key,
@@ -227,8 +227,8 @@ impl Save<'_> {
             None
         };
         let version = over.saturating_add(1);
-        let (tags, judgement) = self.ask(judges, version, previous.as_ref())?;
-        judges.done();
+        let (tags, judgement) = self.ask(ready_chain, version, previous.as_ref())?;
+        ready_chain.done();
         self.store(&tags, expected, Some(&judgement))
     }
 
@@ -236,7 +236,7 @@ impl Save<'_> {
     /// with the draft; a refusal is recorded here.
     fn ask(
         &self,
-        judges: &mut ReadyChain,
+        ready_chain: &mut ReadyChain,
         version: u32,
         previous: Option<&Signature>,
     ) -> Result<(Vec<String>, Judgement)> {
@@ -246,11 +246,12 @@ impl Save<'_> {
             draft,
             ..
         } = *self;
-        let circumstances = Circumstances::at(self.judged.now(), context)?;
-        let judging = VerdictSource::now(Arc::clone(&self.judged));
-        let judged = judges
-            .chain
-            .judge_save(&circumstances, draft, version, previous, &judging);
+        let circumstances = Circumstances::at(self.verification.now(), context)?;
+        let judging = VerdictSource::now(Arc::clone(&self.verification));
+        let judged =
+            ready_chain
+                .chain
+                .judge_save(&circumstances, draft, version, previous, &judging);
         let judgement = Judgement::new(
             Operation::Save,
             &draft.key,
@@ -259,7 +260,7 @@ impl Save<'_> {
             &judged.decisions,
         )?;
         if judged.refusal().is_some() {
-            judges.done();
+            ready_chain.done();
         }
         match decisions::settle(app, context, &judged, &judgement, Some(&draft.body))? {
             None => Ok((judged.tags, judgement)),

@@ -84,8 +84,8 @@ impl<'a> Summary<'a> {
     ];
 
     /// Summarises a report. If there is no room for all signers, `left_out` is the number of the others.
-    pub fn new(report: &'a Report, judged: &'a Verification) -> Self {
-        let digests = &judged.policy().digests;
+    pub fn new(report: &'a Report, verification: &'a Verification) -> Self {
+        let digests = &verification.policy().digests;
         let mut bytes = report.problem.as_deref().map_or(0, str::len);
         let signers = report.signers.iter();
         let kept: Vec<_> = signers
@@ -98,7 +98,7 @@ impl<'a> Summary<'a> {
         Self {
             format: report.format,
             problem: report.problem.as_deref(),
-            content_sha256: judged.content_sha256(),
+            content_sha256: verification.content_sha256(),
             policy_sha256: &digests.policy_sha256,
             anchors_sha256: &digests.anchors_sha256,
             left_out: report.everybody().len() as u64
@@ -160,13 +160,13 @@ mod tests {
         let signature = include_str!("../../tests/data/first.cms.b64");
         let policy = Arc::new(InForce::new(Policy::default(), Vec::new()).unwrap());
         let body = SignatureBody::from_text(signature.trim());
-        let beside = Attachments {
+        let attachments = Attachments {
             content: Some("content".into()),
             ..Attachments::default()
         };
-        let judged = Verification::new(body, beside, policy, Utc::now());
+        let verification = Verification::new(body, attachments, policy, Utc::now());
         let summary =
-            |report: &Report| serde_json::to_value(Summary::new(report, &judged)).unwrap();
+            |report: &Report| serde_json::to_value(Summary::new(report, &verification)).unwrap();
         let mut signed = report(&Body::from_file(signature.trim().as_bytes()), None);
         let mut signer = signed.signers.remove(0);
         signer.certificate.as_mut().unwrap().subject.rfc4514 = "я".repeat(1_000);

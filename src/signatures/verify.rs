@@ -28,13 +28,13 @@ pub fn examine(
     app: &App,
     context: &Context,
     body: &SignatureBody,
-    beside: Attachments,
+    attachments: Attachments,
     verifies: bool,
 ) -> Result<Report> {
     let tenant = context.tenant()?;
     if verifies {
         let policy = policy::in_force(app, tenant)?;
-        let told = Verification::new(body.clone(), beside, policy, Utc::now())
+        let told = Verification::new(body.clone(), attachments, policy, Utc::now())
             .report(|body, look| app.examinations.look(tenant, body, look))?;
         return Ok(Arc::unwrap_or_clone(told));
     }
@@ -53,7 +53,7 @@ pub fn verify(
     context: &Context,
     key: &ThreadKey,
     version: Option<u32>,
-    beside: Attachments,
+    attachments: Attachments,
 ) -> Result<StoredVerdict> {
     let tenant = context.tenant()?;
     let stored = super::get(app, context, key, version)?;
@@ -61,9 +61,10 @@ pub fn verify(
     let body = stored
         .body
         .ok_or_else(|| Error::internal("a version was read without its signature"))?;
-    let judged = Verification::new(body, beside, policy, Utc::now());
-    let told = judged.report(|body, look| app.examinations.look(tenant, body, look))?;
-    let verdict = serde_json::to_string(&Summary::new(&told, &judged)).map_err(Error::internal)?;
+    let verification = Verification::new(body, attachments, policy, Utc::now());
+    let told = verification.report(|body, look| app.examinations.look(tenant, body, look))?;
+    let verdict =
+        serde_json::to_string(&Summary::new(&told, &verification)).map_err(Error::internal)?;
     let room = tenants::room(app, context, verdict.len(), false)?;
     let recorded = app.store.verdict_insert(
         tenant,

@@ -110,7 +110,7 @@ pub fn evaluate(app: &App, context: &Context, request: &EvaluateRequest) -> Resu
                 draft: Box::new(draft),
                 version,
                 previous: previous.map(Box::new),
-                beside: input.beside()?,
+                attachments: input.attachments()?,
             }
         }
         Operation::Delete if input.cms.is_some() => input.prepare()?,

@@ -18,7 +18,7 @@ use super::convert;
 #[derive(Debug, Clone, Default)]
 pub struct VerdictSource {
     /// The signature that is saved or deleted. It is verified when somebody first asks.
-    judged: Option<Arc<Verification>>,
+    verification: Option<Arc<Verification>>,
     /// Recorded results of an earlier judgement.
     told: Option<Verdicts>,
 }
@@ -34,9 +34,9 @@ pub(super) enum Source {
 
 impl VerdictSource {
     /// Verifies this signature, if no results were recorded.
-    pub fn now(judged: Arc<Verification>) -> Self {
+    pub fn now(verification: Arc<Verification>) -> Self {
         Self {
-            judged: Some(judged),
+            verification: Some(verification),
             told: None,
         }
     }
@@ -50,7 +50,7 @@ impl VerdictSource {
     /// Source of the results of the signature that is saved or deleted.
     pub(super) fn of_signature(&self, body: &SignatureBody) -> Source {
         let told = self.told.as_ref().and_then(|it| it.signature.clone());
-        Source::new(told, body, || self.judged.clone())
+        Source::new(told, body, || self.verification.clone())
     }
 
     /// Source of the results of the version that is signed over.
@@ -60,8 +60,8 @@ impl VerdictSource {
     pub(super) fn of_previous(&self, body: &SignatureBody) -> Source {
         let told = self.told.as_ref().and_then(|it| it.previous.clone());
         Source::new(told, body, || {
-            let judged = self.judged.as_ref()?;
-            Some(Arc::new(judged.same_for(body.clone())))
+            let verification = self.verification.as_ref()?;
+            Some(Arc::new(verification.same_for(body.clone())))
         })
     }
 }
@@ -70,11 +70,11 @@ impl Source {
     fn new(
         told: Option<RecordedReport>,
         body: &SignatureBody,
-        judged: impl FnOnce() -> Option<Arc<Verification>>,
+        verification: impl FnOnce() -> Option<Arc<Verification>>,
     ) -> Self {
         match told {
             Some(told) => Self::Recorded(body.clone(), told),
-            None => judged().map_or(Self::Unrecorded, Self::Now),
+            None => verification().map_or(Self::Unrecorded, Self::Now),
         }
     }
 
@@ -84,8 +84,9 @@ impl Source {
         examine: impl FnOnce(&SignatureBody, &dyn Fn(&Budget) -> Report) -> Report,
     ) -> Option<(RecordedReport, wit::Judgement)> {
         match self {
-            Self::Now(judged) => {
-                let Ok(read) = judged.report(|body, look| Ok::<_, Infallible>(examine(body, look)));
+            Self::Now(verification) => {
+                let Ok(read) =
+                    verification.report(|body, look| Ok::<_, Infallible>(examine(body, look)));
                 let told = RecordedReport::new(&read);
                 let judgement = judgement(&told, &read.signers);
                 Some((told, judgement))

@@ -50,9 +50,9 @@ impl Task {
 
     /// Whether the work of the calling thread was abandoned.
     pub fn is_given_up() -> bool {
-        CURRENT.with_borrow(|work| {
-            let work = work.as_ref();
-            work.is_some_and(|work| work.given_up.load(Ordering::SeqCst))
+        CURRENT.with_borrow(|task| {
+            let task = task.as_ref();
+            task.is_some_and(|task| task.given_up.load(Ordering::SeqCst))
         })
     }
 
@@ -68,19 +68,19 @@ impl Task {
 }
 
 /// Registers a piece of work as the thread's current one, until this is dropped.
-struct Doing;
+struct Current;
 
-impl Doing {
-    fn new(work: Arc<Task>) -> Self {
-        CURRENT.set(Some(work));
+impl Current {
+    fn set(task: Arc<Task>) -> Self {
+        CURRENT.set(Some(task));
         Self
     }
 }
 
-impl Drop for Doing {
+impl Drop for Current {
     fn drop(&mut self) {
-        if let Some(work) = CURRENT.take() {
-            work.let_go();
+        if let Some(task) = CURRENT.take() {
+            task.let_go();
         }
     }
 }
@@ -94,20 +94,20 @@ pub async fn run<T: Send + 'static>(
     held: impl Send + 'static,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T> {
-    let under_way = Arc::new(Task {
+    let task = Arc::new(Task {
         held: Mutex::new(vec![Box::new(held)]),
         given_up: AtomicBool::new(false),
         told: Notify::new(),
     });
-    let doing = Arc::clone(&under_way);
+    let current = Arc::clone(&task);
     let done = spawn(move || {
-        let _doing = Doing::new(doing);
+        let _current = Current::set(current);
         work()
     });
     tokio::select! {
         biased;
         done = done => done.map_err(Error::internal),
-        () = under_way.told.notified() => Err(Error::DatabaseUnavailable("it does not answer".into())),
+        () = task.told.notified() => Err(Error::DatabaseUnavailable("it does not answer".into())),
     }
 }
 
@@ -145,16 +145,16 @@ mod tests {
             assert!(Task::is_given_up());
             over.send(()).unwrap();
         }));
-        let work = begins.recv().unwrap();
+        let task = begins.recv().unwrap();
         assert_eq!(Arc::strong_count(&permit), 2);
-        work.hold(Arc::clone(&permit));
+        task.hold(Arc::clone(&permit));
         assert_eq!(Arc::strong_count(&permit), 3);
-        work.give_up();
+        task.give_up();
         let given_up = runtime.block_on(running).unwrap();
         assert!(matches!(given_up, Err(Error::DatabaseUnavailable(_))));
         assert_eq!(Arc::strong_count(&permit), 1);
         // Abandoned work keeps nothing that it is given later.
-        work.hold(Arc::clone(&permit));
+        task.hold(Arc::clone(&permit));
         assert_eq!(Arc::strong_count(&permit), 1);
         // The thread is still running, and sees that its work was abandoned.
         end.send(()).unwrap();

@@ -15,7 +15,7 @@ use sigpersist_verify::{Judging, Report, report_within};
 #[derive(Debug)]
 pub struct Verification {
     body: SignatureBody,
-    beside: Attachments,
+    attachments: Attachments,
     policy: Arc<InForce>,
     now: DateTime<Utc>,
     report: OnceLock<Arc<Report>>,
@@ -25,13 +25,13 @@ impl Verification {
     /// A signature that was not judged yet. `now` is the time of the verification.
     pub fn new(
         body: SignatureBody,
-        beside: Attachments,
+        attachments: Attachments,
         policy: Arc<InForce>,
         now: DateTime<Utc>,
     ) -> Self {
         Self {
             body,
-            beside,
+            attachments,
             policy,
             now,
             report: OnceLock::new(),
@@ -61,12 +61,12 @@ impl Verification {
 
     /// Whether its content was sent with it.
     pub fn has_content(&self) -> bool {
-        self.beside.content.is_some()
+        self.attachments.content.is_some()
     }
 
     /// SHA-256 of the content that was sent with it, in hexadecimal.
     pub fn content_sha256(&self) -> Option<String> {
-        let content = self.beside.content.as_ref();
+        let content = self.attachments.content.as_ref();
         content.map(|content| to_hex(&sha256(content)))
     }
 
@@ -90,8 +90,8 @@ impl Verification {
         }
         let policy = &self.policy;
         let judging = Judging {
-            document: self.beside.content.as_deref(),
-            certificates: &self.beside.certificates,
+            document: self.attachments.content.as_deref(),
+            certificates: &self.attachments.certificates,
             rules: policy.rules(),
             ..Judging::new(&policy.anchors, self.now.timestamp_millis())
         };
@@ -113,16 +113,16 @@ mod tests {
         let text = include_str!("../../../tests/data/first.cms.b64");
         let body = SignatureBody::from_text(text.trim());
         let policy = Arc::new(InForce::new(Policy::default(), Vec::new()).unwrap());
-        let judged = Verification::new(body, Attachments::default(), policy, Utc::now());
-        assert!(judged.report(|_, _| Err("busy")).is_err());
-        let first = judged
+        let verification = Verification::new(body, Attachments::default(), policy, Utc::now());
+        assert!(verification.report(|_, _| Err("busy")).is_err());
+        let first = verification
             .report(|_, look| Ok::<_, Infallible>(look(&Budget::new())))
             .unwrap();
         assert_eq!(
             first.signers[0].verdict.as_ref().unwrap().intact,
             Some(true)
         );
-        let again = judged.report(|_, _| Err("busy")).unwrap();
+        let again = verification.report(|_, _| Err("busy")).unwrap();
         assert!(Arc::ptr_eq(&first, &again));
     }
 }

@@ -66,8 +66,8 @@ struct Use<P> {
     pulse: Arc<Pulse>,
     /// The most time that an answer may take; none for no limit.
     patience: Option<Duration>,
-    /// The work that is told when the connection is given up.
-    work: Option<Arc<Task>>,
+    /// The task that is given up together with the connection.
+    task: Option<Arc<Task>>,
 }
 
 /// All connections in use, each with its place in the pool.
@@ -137,7 +137,7 @@ impl<P: Send + 'static> Watchdog<P> {
             place,
             pulse: Arc::clone(pulse),
             patience,
-            work: Task::current(),
+            task: Task::current(),
         };
         uses.by_ticket.insert(ticket, begun);
         Watched {
@@ -157,13 +157,13 @@ impl<P: Send + 'static> Watchdog<P> {
             if silence < patience {
                 return false;
             }
-            if let Some(work) = used.work.take() {
+            if let Some(task) = used.task.take() {
                 let ms = u64::try_from(silence.as_millis()).unwrap_or(u64::MAX);
                 warn!(
                     ms,
                     "The database does not answer; requests that wait for it fail"
                 );
-                work.give_up();
+                task.give_up();
             }
             let has_room = room > 0;
             room = room.saturating_sub(1);

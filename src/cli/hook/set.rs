@@ -10,7 +10,7 @@ use sigpersist_model::view::HookView;
 use super::Settings;
 use super::parse_json;
 use crate::app::App;
-use crate::cli::output::Output;
+use crate::cli::output::{Output, joined};
 use crate::cli::tenancy::advise;
 use crate::plugins::{self, HookRequest, ShadowRequest, Which};
 use crate::tenants;
@@ -109,12 +109,8 @@ impl Set {
                 binding.plugin, binding.sha256
             );
         }
-        let mut answer =
-            json!({ "tenant": tenant, "sha256": binding.sha256, "created": set.created });
-        let hook = json!(HookView::from(set.hook));
-        if let (Some(answer), Value::Object(hook)) = (answer.as_object_mut(), hook) {
-            answer.extend(hook);
-        }
+        let answer = json!({ "tenant": tenant, "sha256": binding.sha256, "created": set.created });
+        let answer = joined(answer, json!(HookView::from(set.hook)));
         output.result(&sentence, &answer)
     }
 }

@@ -13,7 +13,7 @@ use sigpersist_model::error::Result;
 use sigpersist_model::plugin::Operation;
 
 use super::load;
-use crate::cli::output::Output;
+use crate::cli::output::{Output, joined};
 use crate::cli::progress::progress;
 use crate::cli::table::Table;
 
@@ -129,14 +129,7 @@ fn report(results: &[(String, Result<Measured>)]) -> String {
 
 fn facts((name, measured): &(String, Result<Measured>)) -> Value {
     match measured {
-        Ok(measured) => {
-            let mut facts = json!({ "name": name });
-            if let (Some(facts), Value::Object(measured)) = (facts.as_object_mut(), json!(measured))
-            {
-                facts.extend(measured);
-            }
-            facts
-        }
+        Ok(measured) => joined(json!({ "name": name }), json!(measured)),
         Err(error) => json!({ "name": name, "error": error.to_string() }),
     }
 }

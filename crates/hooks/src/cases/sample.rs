@@ -193,7 +193,7 @@ pub enum Prepared {
         /// The version that is signed over.
         previous: Option<Box<Signature>>,
         /// Content and certificates for verifying the signature.
-        beside: Attachments,
+        attachments: Attachments,
     },
     /// A delete of this stored version.
     Delete(Box<Signature>),
@@ -208,19 +208,19 @@ impl Prepared {
         policy: &Arc<InForce>,
     ) -> ChainResult {
         let now = circumstances.now_time();
-        let judging = |body: &SignatureBody, beside: Attachments| {
+        let judging = |body: &SignatureBody, attachments: Attachments| {
             let policy = Arc::clone(policy);
-            let judged = Verification::new(body.clone(), beside, policy, now);
-            VerdictSource::now(Arc::new(judged))
+            let verification = Verification::new(body.clone(), attachments, policy, now);
+            VerdictSource::now(Arc::new(verification))
         };
         match self {
             Self::Save {
                 draft,
                 version,
                 previous,
-                beside,
+                attachments,
             } => {
-                let judging = judging(&draft.body, beside.clone());
+                let judging = judging(&draft.body, attachments.clone());
                 chain.judge_save(
                     circumstances,
                     draft,
@@ -293,8 +293,8 @@ impl Sample {
     ///
     /// See [`Self::draft`].
     pub fn stored(&self, key: &ThreadKey) -> Result<Signature> {
-        let beside = [&self.content, &self.content_file, &self.certificates];
-        if beside.into_iter().any(Option::is_some) {
+        let attachments = [&self.content, &self.content_file, &self.certificates];
+        if attachments.into_iter().any(Option::is_some) {
             let message =
                 "Remove `content` and `certificates`: a stored signature is judged without them.";
             return Err(Error::invalid("content", message));
@@ -364,7 +364,7 @@ impl Sample {
     /// # Errors
     ///
     /// Errors of [`Attachments::read`].
-    pub fn beside(&self) -> Result<Attachments> {
+    pub fn attachments(&self) -> Result<Attachments> {
         Attachments::read(self.content.as_deref(), self.certificates.as_deref())
     }
 
@@ -396,7 +396,7 @@ impl Sample {
                     version: self.version.unwrap_or(next),
                     draft: Box::new(draft),
                     previous: previous.map(Box::new),
-                    beside: self.beside()?,
+                    attachments: self.attachments()?,
                 })
             }
             Operation::Delete => Ok(Prepared::Delete(Box::new(self.stored(&self.key())?))),
