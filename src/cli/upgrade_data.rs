@@ -39,7 +39,7 @@ impl UpgradeData {
             Begun::NothingToDo(major) => {
                 return output.result(
                     &format!(
-                        "The data directory is of Postgres {major}, and this machine has no newer one: there is nothing to do."
+                        "The data directory uses Postgres {major}, and this machine has no newer one: there is nothing to do."
                     ),
                     &json!({ "upgraded": false, "from": major.to_string() }),
                 );
@@ -69,7 +69,7 @@ impl UpgradeData {
         let (files, old) = (quoted(&data_dir.join("postgres")), quoted(&kept));
         let new = quoted(&data_dir.join("postgres.left"));
         let mut sentence = format!(
-            "The data directory {} is now of Postgres {to}. The old database is kept unchanged in {}. Settings that were changed by hand in its postgresql.conf or by ALTER SYSTEM were not copied.\n\
+            "The data directory {} now uses Postgres {to}. The old database is kept unchanged in {}. Settings that were changed by hand in its postgresql.conf or by ALTER SYSTEM were not copied.\n\
              When you no longer need the old database:  rm -r {old}\n\
              To go back, which loses what is saved from now on, stop the server and:  mv {files} {new} && mv {old} {files}",
             data_dir.display(),
