@@ -21,6 +21,7 @@ use tokio::sync::Semaphore;
 use crate::auth::Authenticator;
 use crate::caches::Caches;
 use crate::config::Config;
+use crate::spool::Spool;
 
 /// Maximum number of bindings of hooks whose health is known.
 const KNOWN_HEALTHS: usize = 10_000;
@@ -52,6 +53,8 @@ pub struct App {
     pub readiness: Arc<Readiness>,
     /// Resource usage of tenants, checked against their quotas.
     pub meters: Meters,
+    /// Exports and imports in the background.
+    pub spool: Spool,
     /// Limits concurrent inspections and verifications of signatures.
     pub examinations: Arc<Examinations>,
 }
@@ -87,6 +90,7 @@ impl App {
             healths: quick_cache::sync::Cache::new(KNOWN_HEALTHS),
             readiness: Arc::default(),
             meters: Meters::new(config.quotas),
+            spool: Spool::new(database.spool_dir(&config)),
             examinations: Arc::new(Examinations::new(
                 processors(),
                 config.http.queue_timeout_ms,
@@ -219,6 +223,13 @@ impl Database {
         let vault = vault.filter(|_| config.hooks.max_cache_bytes > 0)?;
         let max_bytes = config.hooks.max_cache_bytes;
         Some(Compiled::new(folder, Arc::clone(vault), max_bytes))
+    }
+
+    /// The folder for files of exports and imports: the configured one, or one in the data directory if there is one.
+    fn spool_dir(&self, config: &Config) -> Option<PathBuf> {
+        let has_data_dir = self.embedded.is_some() || config.data_dir.is_some();
+        let in_data_dir = has_data_dir.then(|| self.data_dir.join("transfers"));
+        config.transfer.dir.clone().or(in_data_dir)
     }
 
     /// Migrates the schema, or if `migrate` is false, checks that it is up to date. Returns a description of each step

@@ -9,7 +9,8 @@
 //! | [`http`] | warp: routes, bodies, answers, the OpenAPI document |
 //! | [`auth`] | JSON Web Tokens |
 //! | [`signatures`], [`policy`], [`tenants`], [`plugins`], [`decisions`], [`trials`], [`audit`], [`transfer`] | the use-cases, in plain Rust |
-//! | [`cli`] | the command line |
+//! | [`spool`] | exports and imports in progress, with their files |
+//! | [`cli`] | the command line: requests of the API, answered in the process or by a server |
 //! | [`app`], [`config`], [`telemetry`] | the wiring of the parts, settings, logs and traces |
 //! | [`sigpersist_hooks`] | wasmtime |
 //! | [`sigpersist_store`], [`sigpersist_postgres`] | Diesel, r2d2, and Postgres itself |
@@ -30,6 +31,7 @@ pub mod http;
 pub mod plugins;
 pub mod policy;
 pub mod signatures;
+pub mod spool;
 pub mod telemetry;
 pub mod tenants;
 pub mod transfer;

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use sigpersist_model::audit::{EventOwner, Fault, Head, Recorded, STATEMENT, Statement};
 use sigpersist_model::context::{PLATFORM, TenantId};
 use sigpersist_model::error::Result;
+use sigpersist_model::view::{ChainView, OriginView};
 use sigpersist_runtime::seal::{StoredSeal, StoredSealKey};
 use sigpersist_runtime::vault::Vault;
 use sigpersist_store::{Snapshot, StoredChain};
@@ -77,6 +78,39 @@ pub struct Verified {
     pub keyed: Keyed,
     /// The first hundred faults; empty if the chain is intact.
     pub faults: Vec<Fault>,
+}
+
+impl Verified {
+    /// Adds a fault if there are no seals, or none that could be checked.
+    pub fn require_seals(&mut self) {
+        // A chain that was imported is vouched for by the tenant's own.
+        let is_own = self.part.is_none();
+        if is_own && self.events > 0 && !matches!(self.keyed, Keyed::Checked { .. }) {
+            self.faults.push(Fault::NotKeyed);
+        }
+    }
+}
+
+impl From<Verified> for ChainView {
+    fn from(chain: Verified) -> Self {
+        let stated_by = chain.part.as_ref().and_then(|part| part.stated_by);
+        Self {
+            tenant: chain.tenant,
+            events: chain.events,
+            keyed: chain.keyed.events(),
+            keyed_since: match chain.keyed {
+                Keyed::Checked { since, .. } => since,
+                Keyed::NotChecked | Keyed::None => None,
+            },
+            head: chain.head.to_string(),
+            faults: chain.faults.iter().map(ToString::to_string).collect(),
+            origin: chain.part.map(|part| OriginView {
+                tenant: part.source,
+                part: part.number,
+            }),
+            stated_by,
+        }
+    }
 }
 
 /// Verifies chains in one snapshot. Blocks.

@@ -214,6 +214,7 @@ impl Authenticator {
             subject: claims.subject,
             key: Some(Arc::clone(kid)),
             scopes: claims.scopes,
+            is_command_line: false,
         };
         Ok(Verified {
             owner: stored.owner(),

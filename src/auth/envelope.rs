@@ -27,8 +27,49 @@ const CHECK: &str = "check";
 pub enum Opener {
     /// A passphrase.
     Passphrase(Passphrase),
-    /// The master key of the server that will import the keys.
-    Vault(Vault),
+    /// A key derived from the master key of the server that will import the keys.
+    Transport(TransportKey),
+}
+
+/// A key that encrypts for the holders of a master key, derived from it with a salt. The master key can't be found from
+/// it, so a server may know it that must not know the master key.
+pub struct TransportKey {
+    salt: Vec<u8>,
+    key: Zeroizing<[u8; 32]>,
+}
+
+impl std::fmt::Debug for TransportKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("TransportKey")
+    }
+}
+
+impl TransportKey {
+    /// Derives a key from the current master key.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Internal`] if the system's random number generator fails.
+    pub fn derive(vault: &Vault) -> Result<Self> {
+        let salt = random_bytes(SALT_BYTES)?.to_vec();
+        let mut keys = vault.transport_keys(&salt)?.into_iter();
+        let key = keys.next().ok_or_else(no_key)?;
+        Ok(Self { salt, key })
+    }
+
+    /// The salt and the key, each in base64.
+    pub fn to_text(&self) -> (String, Zeroizing<String>) {
+        let key = Zeroizing::new(BASE64.encode(*self.key));
+        (BASE64.encode(&self.salt), key)
+    }
+
+    /// Reads the result of [`Self::to_text`]; none if it is not one.
+    pub fn from_text(salt: &str, key: &str) -> Option<Self> {
+        let salt = BASE64.decode(salt).ok()?;
+        let bytes = Zeroizing::new(BASE64.decode(key).ok()?);
+        let key = Zeroizing::new(<[u8; 32]>::try_from(bytes.as_slice()).ok()?);
+        (salt.len() == SALT_BYTES).then_some(Self { salt, key })
+    }
 }
 
 /// A passphrase; wiped when dropped.
@@ -58,26 +99,24 @@ pub struct Sealer(RandomizedNonceKey);
 ///
 /// [`Error::Refused`] for a passphrase that is too short.
 pub fn make(opener: &Opener) -> Result<(Envelope, Sealer)> {
-    let salt = random_bytes(SALT_BYTES)?;
-    let (under, sealer) = match opener {
+    let (salt, under, sealer) = match opener {
         Opener::Passphrase(passphrase) => {
             if passphrase.0.chars().count() < MIN_PASSPHRASE {
                 return Err(Error::refused(format!(
                     "A passphrase for keys must have at least {MIN_PASSPHRASE} characters; `openssl rand -base64 24` makes one."
                 )));
             }
+            let salt = random_bytes(SALT_BYTES)?.to_vec();
             let sealer = Sealer::from_passphrase(passphrase, &salt, ITERATIONS)?;
-            (Under::Passphrase(ITERATIONS.get()), sealer)
+            (salt, Under::Passphrase(ITERATIONS.get()), sealer)
         }
-        Opener::Vault(vault) => {
-            let keys = vault.transport_keys(&salt)?;
-            let first = keys.first().ok_or_else(no_key)?;
-            (Under::MasterKey, Sealer::new(first)?)
+        Opener::Transport(TransportKey { salt, key }) => {
+            (salt.clone(), Under::MasterKey, Sealer::new(key)?)
         }
     };
     let envelope = Envelope {
         under,
-        salt: BASE64.encode(&*salt),
+        salt: BASE64.encode(salt),
         check: sealer.seal(b"", CHECK)?,
     };
     Ok((envelope, sealer))
@@ -222,7 +261,11 @@ mod tests {
     fn what_is_sealed_for_a_master_key_opens_with_that_also_after_it_was_rotated() {
         let folder = tempfile::tempdir().unwrap();
         let vault = |name| Vault::from_file_or_new(&folder.path().join(name)).unwrap();
-        let (envelope, sealer) = make(&Opener::Vault(vault("a"))).unwrap();
+        let derived = TransportKey::derive(&vault("a")).unwrap();
+        let (salt, key) = derived.to_text();
+        let transport = TransportKey::from_text(&salt, &key).unwrap();
+        assert!(TransportKey::from_text(&salt, &salt).is_none());
+        let (envelope, sealer) = make(&Opener::Transport(transport)).unwrap();
         let sealed = sealer.seal(b"secret", "here").unwrap();
         assert!(open(&envelope, None, Some(&vault("b"))).is_err());
         let target = vault("a");

@@ -1,22 +1,25 @@
 //! `sigpersist audit`.
 
-use anyhow::bail;
 use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
 use serde_json::json;
-use sigpersist_model::audit::{Actor, EventOwner, Fault, Filter, Head, Listed, MAX_FAULTS, Place};
+use sigpersist_model::audit::{Actor, EventOwner, Head, MAX_FAULTS};
 use sigpersist_model::time;
-use sigpersist_model::view::EventView;
+use sigpersist_model::view::{ChainView, EventView};
 
+use super::door::{Door, Request};
 use super::failure::REFUSED;
 use super::output::Output;
-use super::progress::progress;
+use super::progress::spinner;
 use super::table::Table;
 use crate::app::App;
-use crate::audit::{self, Keyed, MAX_LIMIT, Verified};
+use crate::audit;
 
 /// The exit code of a check that could not be made: nothing is known then.
 const COULD_NOT_CHECK: u8 = 2;
+
+/// Events per request.
+const PAGE: usize = 200;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Audit {
@@ -45,6 +48,13 @@ struct WhoseArgs {
 }
 
 impl WhoseArgs {
+    /// Adds them to a request.
+    fn ask<'a>(&self, request: Request<'a>) -> Request<'a> {
+        request
+            .with_given("tenant", self.tenant.as_deref())
+            .with_given("platform", self.platform.then_some(true))
+    }
+
     fn into_whose(self) -> EventOwner {
         match self.tenant {
             Some(slug) => EventOwner::Named(slug),
@@ -102,43 +112,30 @@ pub(super) struct Seal {
     new_key: bool,
 }
 
-impl Audit {
-    pub(super) fn run(self, app: &App, output: &Output) -> anyhow::Result<()> {
-        match self {
-            Self::List(command) => command.run(app, output),
-            Self::Verify(command) => command.run(app, output),
-            Self::Seal(command) => command.run(app, output),
-        }
-    }
-}
-
 impl List {
-    fn run(self, app: &App, output: &Output) -> anyhow::Result<()> {
-        let filter = Filter {
-            whose: self.whose.into_whose(),
-            actor: self.actor,
-            action: self.action,
-            target: self.target,
-            request_id: self.request_id,
-            since: self.since,
-            until: self.until,
-        };
-        let (events, next) = collect(app, &filter, usize::try_from(self.limit)?)?;
+    pub(super) fn run(self, door: &Door, output: &Output) -> anyhow::Result<()> {
+        let request = self
+            .whose
+            .ask(door.get(&["audit"]))
+            .with_given("actor", self.actor)
+            .with_given("action", self.action)
+            .with_given("target", self.target)
+            .with_given("request_id", self.request_id)
+            .with_given("since", self.since.map(|since| since.to_rfc3339()))
+            .with_given("until", self.until.map(|until| until.to_rfc3339()));
+        let most = usize::try_from(self.limit)?;
+        let (events, next) = request.pages::<EventView>("events", PAGE, most)?;
         let mut table = Table::new(&[
             "at", "tenant", "number", "by", "key", "request", "action", "target",
         ]);
-        for listed in &events {
-            let event = &listed.event;
-            let from = event
-                .tenant
-                .as_deref()
-                .filter(|_| listed.imported.is_some());
+        for event in &events {
+            let from = event.origin.as_ref().map(|origin| origin.tenant.as_str());
             table.row([
-                time::to_text(event.at),
-                chain_name(listed.tenant(), from),
+                event.at.to_string(),
+                chain_name(event.tenant.as_deref(), from),
                 event.number.to_string(),
                 event.actor.clone().unwrap_or(event.actor_kind.clone()),
-                event.actor_key.clone().unwrap_or_default(),
+                event.key.clone().unwrap_or_default(),
                 event.request_id.clone().unwrap_or_default(),
                 event.action.clone(),
                 event.target.clone(),
@@ -152,29 +149,7 @@ impl List {
         if next.is_some() {
             text.push_str("\nThere are more; see them with a higher --limit, or --until.");
         }
-        let events = events.into_iter().map(EventView::try_from);
-        let events = events.collect::<Result<Vec<_>, _>>()?;
-        let next = next.map(|next| next.to_string());
         output.result(&text, &json!({ "events": events, "next": next }))
-    }
-}
-
-/// Collects pages of events up to a limit.
-fn collect(
-    app: &App,
-    filter: &Filter,
-    limit: usize,
-) -> anyhow::Result<(Vec<Listed>, Option<Place>)> {
-    let mut events = Vec::new();
-    let mut next = None;
-    loop {
-        let left = limit - events.len();
-        let page = audit::list(app, filter, next.as_ref(), left.min(MAX_LIMIT))?;
-        events.extend(page.events);
-        next = page.next;
-        if next.is_none() || events.len() >= limit {
-            return Ok((events, next));
-        }
     }
 }
 
@@ -206,62 +181,21 @@ pub(super) fn failure(error: &anyhow::Error) -> u8 {
 }
 
 impl Verify {
-    fn run(self, app: &App, output: &Output) -> anyhow::Result<()> {
-        let whose = self.whose.into_whose();
-        let bar = progress(0, "events");
-        let chains = audit::verify(app, &whose, self.expect.as_ref(), |seen, all| {
-            bar.set_length(all);
-            bar.set_position(seen);
-        });
+    pub(super) fn run(self, door: &Door, output: &Output) -> anyhow::Result<()> {
+        let request = self
+            .whose
+            .ask(door.get(&["audit", "verify"]))
+            .with_given("expect", self.expect)
+            .with_given("keyed", self.keyed.then_some(true));
+        let bar = spinner("Checking the audit trail …");
+        let answer = request.send();
         bar.finish_and_clear();
-        let mut chains = chains?;
-        if self.keyed {
-            for chain in &mut chains {
-                // A chain that was imported is vouched for by the tenant's own.
-                let is_own = chain.part.is_none();
-                if is_own && chain.events > 0 && !matches!(chain.keyed, Keyed::Checked { .. }) {
-                    chain.faults.push(Fault::NotKeyed);
-                }
-            }
-        }
-        if let EventOwner::Named(slug) = whose
-            && chains.is_empty()
-        {
-            bail!(
-                "There is no tenant `{slug}`, and there are no events of a deleted tenant with this slug."
-            );
-        }
+        let content = answer?.content()?;
+        let chains: Vec<ChainView> = serde_json::from_value(content["chains"].clone())?;
         let text: Vec<_> = chains.iter().map(told).collect();
+        output.result(&text.join("\n"), &content)?;
         let broken = chains.iter().filter(|chain| !chain.faults.is_empty());
-        let broken = broken.count();
-        let facts: Vec<_> = chains
-            .iter()
-            .map(|chain| {
-                let faults = chain.faults.iter().map(ToString::to_string);
-                let since = match chain.keyed {
-                    Keyed::Checked { since, .. } => since,
-                    Keyed::NotChecked | Keyed::None => None,
-                };
-                let mut facts = json!({
-                    "tenant": chain.tenant,
-                    "events": chain.events,
-                    "keyed": chain.keyed.events(),
-                    "keyed_since": since,
-                    "head": chain.head.to_string(),
-                    "faults": faults.collect::<Vec<_>>(),
-                });
-                if let Some(part) = &chain.part {
-                    facts["origin"] = json!({ "tenant": part.source, "part": part.number });
-                    facts["stated_by"] = json!(part.stated_by);
-                }
-                facts
-            })
-            .collect();
-        output.result(
-            &text.join("\n"),
-            &json!({ "whole": broken == 0, "chains": facts }),
-        )?;
-        match broken {
+        match broken.count() {
             0 => Ok(()),
             1 => Err(Broken(1, "is").into()),
             many => Err(Broken(many, "are").into()),
@@ -270,7 +204,7 @@ impl Verify {
 }
 
 impl Seal {
-    fn run(self, app: &App, output: &Output) -> anyhow::Result<()> {
+    pub(super) fn run(self, app: &App, output: &Output) -> anyhow::Result<()> {
         let whose = self.whose.into_whose();
         let sealed = audit::seal(app, &Actor::command_line(), &whose, self.new_key)?;
         let chains = match sealed {
@@ -285,26 +219,21 @@ impl Seal {
 }
 
 /// The result for one chain, for people.
-fn told(chain: &Verified) -> String {
+fn told(chain: &ChainView) -> String {
     let events = |number| match number {
         1 => "1 event".to_owned(),
         many => format!("{many} events"),
     };
-    let keyed = match chain.keyed {
-        _ if chain.part.is_some() => match chain.keyed.events() {
-            Some(number) => format!("{} when it was exported", events(number)),
-            None => "not checked when it was exported".to_owned(),
-        },
-        Keyed::NotChecked => "not checked, because there is no master key here".to_owned(),
-        Keyed::None => "none".to_owned(),
-        Keyed::Checked {
-            events: number,
-            since: Some(since),
-        } => format!("{} since number {since}", events(number)),
-        Keyed::Checked { events: number, .. } => events(number),
+    let from = chain.origin.as_ref().map(|origin| origin.tenant.as_str());
+    let keyed = match (from, chain.keyed, chain.keyed_since) {
+        (Some(_), Some(number), _) => format!("{} when it was exported", events(number)),
+        (Some(_), None, _) => "not checked when it was exported".to_owned(),
+        (None, None, _) => "not checked, because there is no master key here".to_owned(),
+        (None, Some(0), _) => "none".to_owned(),
+        (None, Some(number), Some(since)) => format!("{} since number {since}", events(number)),
+        (None, Some(number), None) => events(number),
     };
     let events = events(chain.events);
-    let from = chain.part.as_ref().map(|part| part.source.as_str());
     let name = chain_name(chain.tenant.as_deref(), from);
     let mut text = format!("{name}: {events}");
     if chain.faults.is_empty() {

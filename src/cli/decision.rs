@@ -3,19 +3,17 @@
 use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
 use serde_json::json;
-use sigpersist_model::context::TenantId;
-use sigpersist_model::decision::{Decision as Decided, DecisionId, HookVerdict, Listed};
-use sigpersist_model::digest::to_hex;
+use sigpersist_model::decision::{DecisionId, HookVerdict};
 use sigpersist_model::time;
-use sigpersist_model::view::{RecordedDecisionView, ReplayView};
+use sigpersist_model::view::{DecisionView, RecordedDecisionView, ReplayView};
 
+use super::door::Door;
 use super::output::Output;
 use super::table::Table;
-use super::tenancy::advise;
 use super::verdicts;
-use crate::app::App;
-use crate::decisions::{self, Filter, MAX_LIMIT};
-use crate::tenants;
+
+/// Decisions per request.
+const PAGE: usize = 200;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Decision {
@@ -63,28 +61,27 @@ pub(super) struct One {
 }
 
 impl Decision {
-    pub(super) fn run(self, app: &App, output: &Output) -> anyhow::Result<()> {
+    pub(super) fn run(self, door: &Door, output: &Output) -> anyhow::Result<()> {
         match self {
-            Self::List(command) => command.run(app, output),
-            Self::Show(command) => command.show(app, output),
-            Self::Replay(command) => command.replay(app, output),
+            Self::List(command) => command.run(door, output),
+            Self::Show(command) => command.show(door, output),
+            Self::Replay(command) => command.replay(door, output),
         }
     }
 }
 
 impl List {
-    fn run(self, app: &App, output: &Output) -> anyhow::Result<()> {
-        let tenant = tenants::find(app, &self.tenant)?.id;
-        let filter = Filter {
-            document: self.document,
-            thread: self.thread,
-            hook: self.hook,
-            verdict: self.verdict,
-            since: self.since,
-            until: self.until,
-        };
-        let limit = usize::try_from(self.limit)?;
-        let (listed, next) = collect(app, tenant, &filter, limit)?;
+    fn run(self, door: &Door, output: &Output) -> anyhow::Result<()> {
+        let request = door
+            .get(&["tenants", &self.tenant, "hooks", "decisions"])
+            .with_given("document", self.document)
+            .with_given("thread", self.thread)
+            .with_given("hook", self.hook)
+            .with_given("verdict", self.verdict.map(HookVerdict::as_str))
+            .with_given("since", self.since.map(|since| since.to_rfc3339()))
+            .with_given("until", self.until.map(|until| until.to_rfc3339()));
+        let most = usize::try_from(self.limit)?;
+        let (listed, next) = request.pages::<RecordedDecisionView>("decisions", PAGE, most)?;
         let mut table = Table::new(&[
             "id",
             "at",
@@ -97,14 +94,14 @@ impl List {
             "outcome",
             "why",
         ]);
-        for Listed { recorded, .. } in &listed {
+        for recorded in &listed {
             let decision = &recorded.decision;
             table.row([
-                recorded.id.to_string(),
-                time::to_text(recorded.id.at),
+                recorded.id.clone(),
+                recorded.at.to_string(),
                 recorded.operation.as_str().to_owned(),
-                recorded.key.document.clone(),
-                recorded.key.thread.clone(),
+                recorded.document.clone(),
+                recorded.thread.clone(),
                 recorded.version.to_string(),
                 verdicts::name(decision),
                 decision.verdict.as_str().to_owned(),
@@ -120,59 +117,38 @@ impl List {
         if next.is_some() {
             text.push_str("\nThere are more; see them with a higher --limit, or --until.");
         }
-        let decisions = listed.into_iter().map(RecordedDecisionView::from);
-        let decisions: Vec<_> = decisions.collect();
-        let next = next.map(|next| next.to_string());
-        output.result(&text, &json!({ "decisions": decisions, "next": next }))
-    }
-}
-
-/// Collects pages of decisions up to a limit.
-fn collect(
-    app: &App,
-    tenant: TenantId,
-    filter: &Filter,
-    limit: usize,
-) -> anyhow::Result<(Vec<Listed>, Option<DecisionId>)> {
-    let mut listed = Vec::new();
-    let mut next = None;
-    loop {
-        let left = limit - listed.len();
-        let page = decisions::list(app, tenant, filter, next, left.min(MAX_LIMIT))?;
-        listed.extend(page.decisions);
-        next = page.next;
-        if next.is_none() || listed.len() >= limit {
-            return Ok((listed, next));
-        }
+        output.result(&text, &json!({ "decisions": listed, "next": next }))
     }
 }
 
 impl One {
-    fn show(self, app: &App, output: &Output) -> anyhow::Result<()> {
-        let tenant = tenants::find(app, &self.tenant)?.id;
-        let listed = decisions::get(app, tenant, self.id)
-            .map_err(|error| advise(error, Some(&self.tenant)))?;
-        let made_by = match &listed.made_by {
-            Some(made_by) => format!(
-                "plugin:    {}, revision {}\nsettings:  SHA-256 {}",
-                made_by.plugin,
-                made_by.sha256,
-                to_hex(&made_by.settings_sha256)
-            ),
-            None => "plugin:    unknown, its record is gone".to_owned(),
+    fn show(self, door: &Door, output: &Output) -> anyhow::Result<()> {
+        let id = self.id.to_string();
+        let path = ["tenants", &self.tenant, "hooks", "decisions", &id];
+        let recorded: RecordedDecisionView = door.get(&path).member("decision")?;
+        let made_by = (
+            &recorded.plugin,
+            &recorded.revision,
+            &recorded.settings_sha256,
+        );
+        let made_by = match made_by {
+            (Some(plugin), Some(revision), Some(settings)) => {
+                format!("plugin:    {plugin}, revision {revision}\nsettings:  SHA-256 {settings}")
+            }
+            _ => "plugin:    unknown, its record is gone".to_owned(),
         };
         let text = format!(
             "{}\n{made_by}\n\n{}",
-            heading(&listed),
-            verdicts::table(std::slice::from_ref(&listed.recorded.decision))
+            heading(&recorded),
+            verdicts::table(std::slice::from_ref(&recorded.decision))
         );
-        output.result(&text, &json!(RecordedDecisionView::from(listed)))
+        output.result(&text, &json!(recorded))
     }
 
-    fn replay(self, app: &App, output: &Output) -> anyhow::Result<()> {
-        let tenant = tenants::find(app, &self.tenant)?.id;
-        let replay = decisions::replay(app, tenant, self.id)
-            .map_err(|error| advise(error, Some(&self.tenant)))?;
+    fn replay(self, door: &Door, output: &Output) -> anyhow::Result<()> {
+        let id = self.id.to_string();
+        let path = ["tenants", &self.tenant, "hooks", "decisions", &id, "replay"];
+        let replay: ReplayView = door.post(&path).send()?.parsed()?;
         let sentence = if replay.same {
             "The result is the same: verdict, codes and tags."
         } else {
@@ -180,39 +156,30 @@ impl One {
         };
         let text = format!(
             "{}\n\n{sentence}\n\nas recorded\n{}\n\nnow\n{}",
-            heading(&replay.listed),
-            verdicts::table(std::slice::from_ref(&replay.listed.recorded.decision)),
+            heading(&replay.recorded),
+            verdicts::table(std::slice::from_ref(&replay.recorded.decision)),
             verdicts::table(std::slice::from_ref(&replay.replayed)),
         );
-        let view = ReplayView {
-            same: replay.same,
-            recorded: replay.listed.into(),
-            replayed: replay.replayed.into(),
-        };
-        output.result(&text, &json!(view))
+        output.result(&text, &json!(replay))
     }
 }
 
-fn heading(Listed { recorded, .. }: &Listed) -> String {
-    let circumstances = &recorded.input.circumstances;
+fn heading(recorded: &RecordedDecisionView) -> String {
     format!(
         "{} of {}/{}, version {}, at {}: {}\nby:        {}, request {}",
         recorded.operation.as_str(),
-        recorded.key.document,
-        recorded.key.thread,
+        recorded.document,
+        recorded.thread,
         recorded.version,
-        time::to_text(recorded.id.at),
+        recorded.at,
         recorded.outcome.as_str(),
-        circumstances
-            .subject
-            .as_deref()
-            .unwrap_or("nobody (no subject)"),
-        circumstances.request_id,
+        recorded.subject.as_deref().unwrap_or("nobody (no subject)"),
+        recorded.request_id,
     )
 }
 
 /// The first reason for a rejection, or the failure.
-fn why(decision: &Decided) -> String {
+fn why(decision: &DecisionView) -> String {
     let first = decision.rejections.first();
     first
         .map(|rejection| format!("{}: {}", rejection.code, rejection.message))

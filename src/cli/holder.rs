@@ -1,10 +1,6 @@
 //! Arguments that name the owner of keys and tokens.
 
 use clap::Args;
-use sigpersist_model::error::Result;
-
-use crate::app::App;
-use crate::tenants::Holder;
 
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
@@ -17,9 +13,9 @@ pub(super) struct HolderArgs {
 }
 
 impl HolderArgs {
-    /// Finds the owner.
-    pub(super) fn find(&self, app: &App) -> Result<Holder> {
-        Holder::named(app, self.tenant.as_deref())
+    /// The path of what belongs to the owner.
+    pub(super) fn path<'a>(&'a self, last: &'a str) -> Vec<&'a str> {
+        of_owner(self.slug(), &[last])
     }
 
     /// The owner in a sentence.
@@ -39,4 +35,10 @@ impl HolderArgs {
     pub(super) fn slug(&self) -> Option<&str> {
         self.tenant.as_deref()
     }
+}
+
+/// The path of what belongs to a tenant, or without one to the platform.
+pub(super) fn of_owner<'a>(tenant: Option<&'a str>, path: &[&'a str]) -> Vec<&'a str> {
+    let tenant = tenant.map(|slug| vec!["tenants", slug]);
+    [&tenant.unwrap_or_default(), path].concat()
 }

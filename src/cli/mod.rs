@@ -1,14 +1,19 @@
-//! The command line: one file for each command. Results go to standard output, as sentences or with `--json` as one JSON
+//! The command line: one file for each command.
+//!
+//! A command is a request of the API, which `door` answers in this process or asks of a server. Only what works on the
+//! machine itself uses the use-cases directly. Results go to standard output, as sentences or with `--json` as one JSON
 //! object; everything else goes to standard error.
 
 mod audit;
 mod decision;
 mod demo;
+mod door;
 mod exit;
 mod failure;
 mod holder;
 mod hook;
 mod key;
+mod login;
 mod master_key;
 mod memory;
 mod migrate;
@@ -21,7 +26,6 @@ mod rules;
 mod serve;
 mod signature;
 mod table;
-mod tenancy;
 mod tenant;
 mod token;
 mod transfer;
@@ -30,7 +34,9 @@ mod verdicts;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
+use anyhow::{bail, ensure};
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 use sigpersist_postgres::embedded::Purpose;
@@ -39,6 +45,7 @@ use sigpersist_postgres::forget_libpq_environment;
 use crate::app::{App, Database};
 use crate::config::{Config, TracesConfig};
 use crate::telemetry;
+use door::{Door, ServerOptions};
 use output::Output;
 
 /// Stores the electronic signatures of documents: every version, for many tenants, checked by WebAssembly hooks.
@@ -68,6 +75,8 @@ struct Common {
     /// Print the result as one JSON object, for scripts.
     #[arg(long, global = true)]
     json: bool,
+    #[command(flatten)]
+    server: ServerOptions,
 }
 
 #[derive(Debug, Subcommand)]
@@ -109,8 +118,69 @@ enum Command {
     /// Show who changed what, and check that the audit trail is intact.
     #[command(subcommand)]
     Audit(audit::Audit),
+    /// Keep the token for a server, in a file that only you can read.
+    Login(login::Login),
+    /// Forget the token for a server.
+    Logout(login::Logout),
+    /// Show who you are to the server, and what your token allows.
+    Whoami,
     /// Show all of Sigpersist at work on an embedded database, then keep running so that you can try it.
     Demo(demo::Demo),
+}
+
+impl Command {
+    /// Whether it works on this machine only, and not by asking a server.
+    fn is_of_machine(&self) -> bool {
+        match self {
+            Self::Serve(_)
+            | Self::Migrate
+            | Self::UpgradeData(_)
+            | Self::MasterKey(_)
+            | Self::Plugin(plugin::Plugin::Offline(_))
+            | Self::Inspect(_)
+            | Self::Verify(_)
+            | Self::Audit(audit::Audit::Seal(_))
+            | Self::Login(_)
+            | Self::Logout(_)
+            | Self::Demo(_) => true,
+            Self::Tenant(_)
+            | Self::Key(_)
+            | Self::Token(_)
+            | Self::Plugin(plugin::Plugin::Stored(_))
+            | Self::Hook(_)
+            | Self::Policy(_)
+            | Self::Decision(_)
+            | Self::Audit(audit::Audit::List(_) | audit::Audit::Verify(_))
+            | Self::Whoami => false,
+        }
+    }
+
+    /// Runs a command that is a request of the API.
+    fn through(self, door: &Door, output: &Output) -> anyhow::Result<()> {
+        match self {
+            Self::Tenant(command) => command.run(door, output),
+            Self::Key(command) => command.run(door, output),
+            Self::Token(command) => command.run(door, output),
+            Self::Plugin(plugin::Plugin::Stored(command)) => command.run(door, output),
+            Self::Hook(command) => command.run(door, output),
+            Self::Policy(command) => command.run(door, output),
+            Self::Decision(command) => command.run(door, output),
+            Self::Audit(audit::Audit::List(command)) => command.run(door, output),
+            Self::Audit(audit::Audit::Verify(command)) => command.run(door, output),
+            Self::Whoami => login::whoami(door, output),
+            Self::Serve(_)
+            | Self::Migrate
+            | Self::UpgradeData(_)
+            | Self::MasterKey(_)
+            | Self::Plugin(plugin::Plugin::Offline(_))
+            | Self::Inspect(_)
+            | Self::Verify(_)
+            | Self::Audit(audit::Audit::Seal(_))
+            | Self::Login(_)
+            | Self::Logout(_)
+            | Self::Demo(_) => bail!("This command works on this machine only."),
+        }
+    }
 }
 
 /// Parses the arguments and runs the command; errors are printed for people.
@@ -158,6 +228,21 @@ fn usage(error: &clap::Error) -> ExitCode {
 }
 
 fn execute(cli: Cli, output: &Output) -> anyhow::Result<()> {
+    let server = &cli.common.server;
+    if cli.command.is_of_machine() {
+        let is_login = matches!(cli.command, Command::Login(_) | Command::Logout(_));
+        ensure!(
+            is_login || !server.is_given(),
+            "This command works on this machine only: leave out --server, and run it where the server is."
+        );
+    } else if let Some(door) = Door::remote(server)? {
+        return cli.command.through(&door, output);
+    }
+    match cli.command {
+        Command::Login(command) => return command.run(server, output),
+        Command::Logout(command) => return command.run(output),
+        _ => {}
+    }
     // What is not UTF-8 is no setting of ours.
     let environment = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
@@ -193,8 +278,8 @@ fn execute(cli: Cli, output: &Output) -> anyhow::Result<()> {
         Command::Verify(command) => return command.run(output),
         _ => {}
     }
-    // One connection does for one command.
-    config.database.pool_size = 1;
+    // One connection does for one request; a transfer is watched with another one.
+    config.database.pool_size = 2;
     if let Command::UpgradeData(command) = cli.command {
         return command.run(config, output);
     }
@@ -206,21 +291,8 @@ fn execute(cli: Cli, output: &Output) -> anyhow::Result<()> {
     database.prepare(database.embedded_dir().is_some())?;
     let app = App::new(config, &database)?;
     match cli.command {
-        Command::Tenant(command) => command.run(&app, output),
-        Command::Key(command) => command.run(&app, output),
         Command::MasterKey(command) => command.run(&app, output),
-        Command::Token(command) => command.run(&app, output),
-        Command::Plugin(plugin::Plugin::Stored(command)) => command.run(&app, output),
-        Command::Hook(command) => command.run(&app, output),
-        Command::Policy(command) => command.run(&app, output),
-        Command::Decision(command) => command.run(&app, output),
-        Command::Audit(command) => command.run(&app, output),
-        Command::Serve(_)
-        | Command::Demo(_)
-        | Command::Migrate
-        | Command::UpgradeData(_)
-        | Command::Inspect(_)
-        | Command::Verify(_)
-        | Command::Plugin(plugin::Plugin::Offline(_)) => Ok(()),
+        Command::Audit(audit::Audit::Seal(command)) => command.run(&app, output),
+        command => command.through(&Door::local(Arc::new(app))?, output),
     }
 }

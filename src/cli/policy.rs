@@ -5,17 +5,15 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use serde_json::json;
-use sigpersist_model::audit::Actor;
 use sigpersist_model::plugin::Digest;
-use sigpersist_model::policy::{Accept, Detached, PolicyPatch, Revocation, TrustAnchor};
+use sigpersist_model::policy::{Accept, Detached, Revocation};
 use sigpersist_model::view::{AnchorView, PolicyView};
+use sigpersist_verify::certificates;
+use sigpersist_verify::pki::to_pem;
 
+use super::door::Door;
 use super::output::{Output, joined};
 use super::table::Table;
-use super::tenancy::advise;
-use crate::app::App;
-use crate::policy;
-use crate::tenants;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Policy {
@@ -30,12 +28,12 @@ pub(super) enum Policy {
 }
 
 impl Policy {
-    pub(super) fn run(self, app: &App, output: &Output) -> anyhow::Result<()> {
+    pub(super) fn run(self, door: &Door, output: &Output) -> anyhow::Result<()> {
         match self {
-            Self::Show(command) => command.run(app, output),
-            Self::Set(command) => command.run(app, output),
-            Self::Trust(command) => command.run(app, output),
-            Self::Distrust(command) => command.run(app, output),
+            Self::Show(command) => command.run(door, output),
+            Self::Set(command) => command.run(door, output),
+            Self::Trust(command) => command.run(door, output),
+            Self::Distrust(command) => command.run(door, output),
         }
     }
 }
@@ -47,11 +45,14 @@ pub(super) struct Show {
 }
 
 impl Show {
-    fn run(self, app: &App, output: &Output) -> anyhow::Result<()> {
-        let id = tenants::find(app, &self.tenant)?.id;
-        let in_force = policy::in_force(app, id)?;
+    fn run(self, door: &Door, output: &Output) -> anyhow::Result<()> {
+        let in_force: PolicyView = door
+            .get(&["tenants", &self.tenant, "policy"])
+            .send()?
+            .parsed()?;
         let set = in_force.policy;
-        let anchors = views(&policy::anchors(app, id)?);
+        let request = door.get(&["tenants", &self.tenant, "trust-anchors"]);
+        let anchors: Vec<AnchorView> = request.member("trust_anchors")?;
         let mut text = format!(
             "accept:          {}\ndetached:        {}\nrevocation:      {}\nrecord verdicts: {}\n",
             set.accept.as_str(),
@@ -68,7 +69,7 @@ impl Show {
             text.push_str(&table(&anchors));
         }
         let answer = json!({ "tenant": self.tenant, "trust_anchors": anchors });
-        let answer = joined(answer, json!(PolicyView::from(&*in_force)));
+        let answer = joined(answer, json!(in_force));
         output.result(&text, &answer)
     }
 }
@@ -103,16 +104,16 @@ pub(super) struct Set {
 }
 
 impl Set {
-    fn run(self, app: &App, output: &Output) -> anyhow::Result<()> {
+    fn run(self, door: &Door, output: &Output) -> anyhow::Result<()> {
         let Self { tenant, changes } = self;
-        let id = tenants::find(app, &tenant)?.id;
-        let change = PolicyPatch {
-            accept: changes.accept,
-            detached: changes.detached,
-            revocation: changes.revocation,
-            record_verdicts: changes.record_verdicts,
-        };
-        let set = policy::update(app, id, &Actor::command_line(), change)?.policy;
+        let form = json!({
+            "accept": changes.accept,
+            "detached": changes.detached,
+            "revocation": changes.revocation,
+            "record_verdicts": changes.record_verdicts,
+        });
+        let request = door.patch(&["tenants", &tenant, "policy"]).json(&form);
+        let set: sigpersist_model::policy::Policy = request.member("policy")?;
         let sentence = format!(
             "The tenant `{tenant}` accepts {}{}, and records {} verdicts. Evidence about revocation {}.",
             set.accept.phrase(),
@@ -141,18 +142,22 @@ pub(super) struct Trust {
 }
 
 impl Trust {
-    fn run(self, app: &App, output: &Output) -> anyhow::Result<()> {
+    fn run(self, door: &Door, output: &Output) -> anyhow::Result<()> {
         let Self { tenant, files } = self;
-        let id = tenants::find(app, &tenant)?.id;
-        let mut trusted = Vec::new();
+        let mut trusted: Vec<AnchorView> = Vec::new();
         for file in &files {
             let bytes = std::fs::read(file)
                 .with_context(|| format!("The file {} can't be read", file.display()))?;
-            let (anchors, _) = policy::add_anchors(app, id, &Actor::command_line(), &bytes)
+            let certificates: String = certificates(&bytes)
+                .map(|der| to_pem("CERTIFICATE", &der))
+                .collect();
+            let request = door.post(&["tenants", &tenant, "trust-anchors"]);
+            let anchors = request
+                .json(&json!({ "pem": certificates }))
+                .member::<Vec<AnchorView>>("trust_anchors")
                 .with_context(|| format!("The file {} was not accepted", file.display()))?;
             trusted.extend(anchors);
         }
-        let trusted = views(&trusted);
         let text = format!("`{tenant}` trusts:\n{}", table(&trusted));
         output.result(
             &text,
@@ -170,20 +175,17 @@ pub(super) struct Distrust {
 }
 
 impl Distrust {
-    fn run(self, app: &App, output: &Output) -> anyhow::Result<()> {
+    fn run(self, door: &Door, output: &Output) -> anyhow::Result<()> {
         let Self { tenant, sha256 } = self;
-        let id = tenants::find(app, &tenant)?.id;
-        let removed = policy::remove_anchor(app, id, &Actor::command_line(), sha256)
-            .map_err(|error| advise(error, Some(&tenant)))?;
+        let digest = sha256.to_string();
+        let path = ["tenants", &tenant, "trust-anchors", &digest];
+        let mut removed: AnchorView = door.get(&path).member("trust_anchor")?;
+        removed.pem = None;
+        door.delete(&path).send()?;
         let sentence = format!("`{tenant}` no longer trusts the certificate {sha256}.");
-        let answer = json!({ "tenant": tenant, "trust_anchors": views(&[removed]) });
+        let answer = json!({ "tenant": tenant, "trust_anchors": [removed] });
         output.result(&sentence, &answer)
     }
-}
-
-/// Certificates as the API shows them.
-fn views(anchors: &[TrustAnchor]) -> Vec<AnchorView> {
-    anchors.iter().map(AnchorView::from).collect()
 }
 
 fn table(anchors: &[AnchorView]) -> String {

@@ -4,14 +4,12 @@ use std::time::Duration;
 
 use clap::Subcommand;
 use serde_json::json;
-use sigpersist_model::audit::Actor;
 use sigpersist_model::context::Scope;
+use sigpersist_model::view::TokenView;
 
+use super::door::Door;
 use super::holder::HolderArgs;
 use super::output::Output;
-use super::tenancy::advise;
-use crate::app::App;
-use crate::tenants::{self, NewToken};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Token {
@@ -35,7 +33,7 @@ pub(super) enum Token {
 }
 
 impl Token {
-    pub(super) fn run(self, app: &App, output: &Output) -> anyhow::Result<()> {
+    pub(super) fn run(self, door: &Door, output: &Output) -> anyhow::Result<()> {
         let Self::Issue {
             holder,
             scopes,
@@ -43,15 +41,14 @@ impl Token {
             ttl,
             kid,
         } = self;
-        let new = NewToken {
-            scopes: (!scopes.is_empty()).then_some(scopes),
-            subject,
-            lifetime: ttl,
-            kid,
-        };
-        let who = holder.find(app)?;
-        let issued = tenants::issue_token(app, &Actor::command_line(), &who, new)
-            .map_err(|error| advise(error, holder.slug()))?;
+        let form = json!({
+            "scopes": (!scopes.is_empty()).then_some(scopes),
+            "subject": subject,
+            "lifetime_s": ttl.as_secs(),
+            "kid": kid,
+        });
+        let request = door.post(&holder.path("tokens")).json(&form);
+        let issued: TokenView = request.send()?.parsed()?;
         output.result(
             &issued.token,
             &json!({

@@ -1,11 +1,11 @@
 //! Decisions of hooks, formatted for people and for programs.
 
-use sigpersist_model::decision::Decision;
+use sigpersist_model::view::DecisionView;
 
 use super::table::Table;
 
 /// Decisions of one save or delete: a line for each hook, then all that it said.
-pub(super) fn table(decisions: &[Decision]) -> String {
+pub(super) fn table(decisions: &[DecisionView]) -> String {
     if decisions.is_empty() {
         return "No hook runs on this operation.".to_owned();
     }
@@ -30,7 +30,7 @@ pub(super) fn table(decisions: &[Decision]) -> String {
 }
 
 /// The hook, and whether it is its shadow.
-pub(super) fn name(decision: &Decision) -> String {
+pub(super) fn name(decision: &DecisionView) -> String {
     if decision.shadow {
         format!("{} (shadow)", decision.hook)
     } else {
@@ -39,7 +39,7 @@ pub(super) fn name(decision: &Decision) -> String {
 }
 
 /// Tags that were added and taken away.
-pub(super) fn tags(decision: &Decision) -> String {
+pub(super) fn tags(decision: &DecisionView) -> String {
     tag_changes(&decision.tags_added, &decision.tags_removed)
 }
 
@@ -51,7 +51,7 @@ pub(super) fn tag_changes(added: &[String], removed: &[String]) -> String {
 }
 
 /// All that a hook said, a line for each thing.
-pub(super) fn sentences(decision: &Decision) -> Vec<String> {
+pub(super) fn sentences(decision: &DecisionView) -> Vec<String> {
     let mut lines = Vec::new();
     for rejection in &decision.rejections {
         let field = rejection.field.as_ref();

@@ -38,6 +38,8 @@ pub struct Config {
     pub tenants: TenantsConfig,
     /// Default quotas, for tenants without quotas of their own; 0 means no limit.
     pub quotas: Quotas<u64>,
+    /// Exports and imports.
+    pub transfer: TransferConfig,
     /// Content and format of the log.
     pub log: LogConfig,
     /// Export of traces.
@@ -174,6 +176,15 @@ impl Default for TenantsConfig {
             delete_grace_days: 30,
         }
     }
+}
+
+/// Exports and imports.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TransferConfig {
+    /// Folder for the files of exports and imports while they are transferred. By default one in the data directory, or
+    /// with a database of your own, the system's folder for temporary files.
+    pub dir: Option<PathBuf>,
 }
 
 /// Content and format of the log.

@@ -8,7 +8,7 @@ use sigpersist_hooks::HooksConfig;
 use super::AuthConfig;
 use super::Config;
 use super::HttpConfig;
-use super::TracesConfig;
+use super::{TracesConfig, TransferConfig};
 
 const PREFIX: &str = "SIGPERSIST_";
 /// Variables that other programs read too, with the settings that they stand for. A variable with our prefix has
@@ -156,6 +156,9 @@ fn every_setting() -> Config {
             cache_dir: Some(PathBuf::new()),
             compiler: Some(PathBuf::new()),
             ..HooksConfig::default()
+        },
+        transfer: TransferConfig {
+            dir: Some(PathBuf::new()),
         },
         traces: TracesConfig {
             endpoint: Some(String::new()),

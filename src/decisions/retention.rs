@@ -28,6 +28,7 @@ impl Retention {
     pub fn start(app: Arc<App>) -> Self {
         Self(tokio::spawn(async move {
             loop {
+                app.spool.sweep();
                 clear(&app).await;
                 tokio::time::sleep(INTERVAL).await;
             }

@@ -1,12 +1,13 @@
-//! Handler for the audit trail.
+//! Handlers for the audit trail.
 
 use serde::Serialize;
-use sigpersist_model::audit::{EventOwner, Filter};
-use sigpersist_model::error::{Error, Result};
-use sigpersist_model::view::EventView;
+use sigpersist_model::audit::{EventOwner, Filter, Head};
+use sigpersist_model::error::{Error, Noun, Result};
+use sigpersist_model::view::{ChainView, EventView};
 use utoipa::ToSchema;
 
 use super::operators::{parsed, time_of};
+use super::parameters::Parameters;
 use super::reply::{Envelope, Reply};
 use super::respond::Call;
 use crate::audit::{self, MAX_LIMIT};
@@ -52,25 +53,8 @@ struct EventsContent {
 )]
 pub(super) fn list(call: Call) -> Result<Reply> {
     let parameters = call.parameters()?;
-    let named = parameters.label("tenant")?;
-    let platforms = parameters.boolean("platform")?.unwrap_or(false);
-    let whose = match (&call.context.tenancy, named, platforms) {
-        (None, None, false) => EventOwner::All,
-        (None, None, true) => EventOwner::Platforms,
-        (None, Some(slug), false) => EventOwner::Named(slug),
-        (Some(own), None, false) => EventOwner::Tenants(own.clone()),
-        (_, Some(_), _) => {
-            let message =
-                "Only a token of the platform that names no other tenant can use `tenant`.";
-            return Err(Error::invalid("tenant", message));
-        }
-        (_, None, true) => {
-            let message = "Only a token of the platform that names no tenant can use `platform`.";
-            return Err(Error::invalid("platform", message));
-        }
-    };
     let filter = Filter {
-        whose,
+        whose: whose(&call, &parameters)?,
         actor: parameters.label("actor")?,
         action: parameters.label("action")?,
         target: parameters.label("target")?,
@@ -87,5 +71,68 @@ pub(super) fn list(call: Call) -> Result<Reply> {
     Reply::content(&EventsContent {
         events: events.collect::<Result<_>>()?,
         next: page.next.map(|next| next.to_string()),
+    })
+}
+
+/// The events that a request is about.
+fn whose(call: &Call, parameters: &Parameters<'_>) -> Result<EventOwner> {
+    let named = parameters.label("tenant")?;
+    let platforms = parameters.boolean("platform")?.unwrap_or(false);
+    match (&call.context.tenancy, named, platforms) {
+        (None, None, false) => Ok(EventOwner::All),
+        (None, None, true) => Ok(EventOwner::Platforms),
+        (None, Some(slug), false) => Ok(EventOwner::Named(slug)),
+        (Some(own), None, false) => Ok(EventOwner::Tenants(own.clone())),
+        (Some(own), Some(slug), false) if *own.slug == slug => Ok(EventOwner::Tenants(own.clone())),
+        (_, Some(_), _) => {
+            let message = "Only a token of the platform can name another tenant in `tenant`, and then not in the path or with `platform`.";
+            Err(Error::invalid("tenant", message))
+        }
+        (_, None, true) => {
+            let message = "Only a token of the platform that names no tenant can use `platform`.";
+            Err(Error::invalid("platform", message))
+        }
+    }
+}
+
+#[derive(Serialize, ToSchema)]
+struct ChainsContent {
+    /// Whether all these chains are intact.
+    #[schema(example = true)]
+    whole: bool,
+    /// The result for each chain.
+    chains: Vec<ChainView>,
+}
+
+/// Checks that nobody changed, removed or moved events of the audit trail. It reads all of them, so it takes a while.
+///
+/// A tenant has a chain of its own, and another one for each time that it was imported. Whoever has rights on the
+/// database can remove the end of a chain unnoticed: keep its `head` elsewhere, and pass it as `expect`.
+#[utoipa::path(
+    get,
+    path = "/audit/verify",
+    operation_id = "verify_audit_trail",
+    responses(
+        (status = 200, description = "The check was made; `whole` has its result", body = Envelope<ChainsContent>),
+        (status = 404, description = "tenant_not_found"),
+    )
+)]
+pub(super) fn verify(call: Call) -> Result<Reply> {
+    let parameters = call.parameters()?;
+    let whose = whose(&call, &parameters)?;
+    let expected: Option<Head> = parsed(&parameters, "expect")?;
+    let needs_seals = parameters.boolean("keyed")?.unwrap_or(false);
+    let mut chains = audit::verify(&call.app, &whose, expected.as_ref(), |_, _| {})?;
+    if matches!(whose, EventOwner::Named(_)) && chains.is_empty() {
+        return Err(Error::NotFound(Noun::Tenant));
+    }
+    if needs_seals {
+        for chain in &mut chains {
+            chain.require_seals();
+        }
+    }
+    Reply::content(&ChainsContent {
+        whole: chains.iter().all(|chain| chain.faults.is_empty()),
+        chains: chains.into_iter().map(Into::into).collect(),
     })
 }

@@ -1,6 +1,7 @@
 //! Maps the library's errors to the contract's statuses, codes and headers, and logs them once.
 
 use std::error::Error as StdError;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
@@ -56,11 +57,23 @@ impl<'a> Failure<'a> {
     }
 }
 
-/// The response to a request that failed.
+/// The response to a request that failed. The log says what the client is not told.
 pub(super) fn error_response(error: &Error, request_id: &str) -> Response {
-    let status = status(error);
-    log(error, status);
+    log(error, status(error));
     metrics::refused(error.code());
+    refusal(error, request_id)
+}
+
+/// The response to a request of the command line that failed. It carries the error itself, with all its causes, since
+/// its caller may know them.
+pub(super) fn told(error: Error, request_id: &str) -> Response {
+    let mut response = refusal(&error, request_id);
+    response.extensions_mut().insert(Arc::new(error));
+    response
+}
+
+fn refusal(error: &Error, request_id: &str) -> Response {
+    let status = status(error);
     let body = serde_json::to_vec(&Failure::new(error, request_id)).unwrap_or_default();
     let mut response = json_response(status, body, request_id);
     if let Some((name, value)) = header(error) {
@@ -102,7 +115,7 @@ pub(super) fn status(error: &Error) -> StatusCode {
         Error::PayloadTooLarge { .. } | Error::ComponentTooLarge { .. } => {
             StatusCode::PAYLOAD_TOO_LARGE
         }
-        Error::UnsupportedMediaType | Error::UnsupportedContentEncoding => {
+        Error::UnsupportedMediaType(_) | Error::UnsupportedContentEncoding => {
             StatusCode::UNSUPPORTED_MEDIA_TYPE
         }
         Error::UnsupportedTransferEncoding => StatusCode::NOT_IMPLEMENTED,

@@ -27,7 +27,7 @@ const MAX_NAME_BYTES: usize = 1024;
 /// Maximum length of a text, in bytes, except for members that contain a file.
 const MAX_TEXT_BYTES: usize = 128 * 1024;
 /// Members that contain a file.
-const FILES: [&str; 3] = ["cms", "component", "pem"];
+const FILES: [&str; 4] = ["cms", "component", "content", "pem"];
 /// A member with texts of any length, since its total size is limited elsewhere.
 const SETTINGS: &str = "settings";
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sigpersist_model::context::Scope;
 use sigpersist_model::error::{Error, Result};
-use sigpersist_model::key::Algorithm;
+use sigpersist_model::key::{Algorithm, StoredKey};
 use sigpersist_model::time;
 use sigpersist_model::view::{KeyView, TokenView};
 use utoipa::ToSchema;
@@ -45,6 +45,18 @@ struct OneKey {
 
 fn holder(call: &Call) -> Holder {
     call.context.tenancy.clone().into()
+}
+
+/// The key that the path names, and its owner: the tenant in the path, the platform, or anybody if the request says so.
+fn owned(call: &Call) -> Result<(Holder, StoredKey)> {
+    let anybodys = call.parameters()?.boolean("anybodys")?.unwrap_or(false);
+    match holder(call) {
+        Holder::Platform if anybodys => tenants::key_of_anybody(&call.app, call.name()),
+        holder => {
+            let key = tenants::key(&call.app, &holder, call.name())?;
+            Ok((holder, key))
+        }
+    }
 }
 
 /// Lists keys, newest first, including revoked ones.
@@ -155,8 +167,7 @@ pub(super) fn add(call: Call) -> Result<Reply> {
     )
 )]
 pub(super) fn get(call: Call) -> Result<Reply> {
-    call.parameters()?;
-    let key = tenants::key(&call.app, &holder(&call), call.name())?;
+    let (_, key) = owned(&call)?;
     Reply::content(&OneKey { key: key.into() })
 }
 
@@ -171,13 +182,8 @@ pub(super) fn get(call: Call) -> Result<Reply> {
     )
 )]
 pub(super) fn revoke(call: Call) -> Result<Reply> {
-    call.parameters()?;
-    let key = tenants::revoke_key(
-        &call.app,
-        &call.context.actor(),
-        &holder(&call),
-        call.name(),
-    )?;
+    let (holder, _) = owned(&call)?;
+    let key = tenants::revoke_key(&call.app, &call.context.actor(), &holder, call.name())?;
     Reply::content(&OneKey { key: key.into() })
 }
 
@@ -232,6 +238,7 @@ pub(super) fn issue(call: Call) -> Result<Reply> {
     let content = TokenView {
         token: issued.token,
         kid: issued.kid,
+        scopes: issued.scopes,
         expires_at: issued.expires_at.into(),
     };
     let reply = Reply::content(&content)?;

@@ -5,10 +5,11 @@
 //!
 //! - `connections` accepts connections, and `places` limits their number; `head` refuses malformed heads before warp
 //!   sees them; `server` stops gracefully; `respond` is the path of a request through this module.
+//! - `local` answers requests of the command line in this process.
 //! - `auth` authenticates the caller; `body` reads request bodies, `parameters` and `form` parse them; `preconditions`
 //!   reads conditional headers. `budget` limits the bytes of bodies and answers in memory.
-//! - `signatures`, `verdicts`, `policy`, `plugins`, `hooks`, `trials`, `decisions`, `audit`, `tenants`, `keys`,
-//!   `whoami` and `health` have the handlers; `reply`, in `pieces`, and `error`, with its `details`, write the responses.
+//! - `signatures`, `verdicts`, `policy`, `plugins`, `hooks`, `trials`, `decisions`, `audit`, `tenants`, `transfers`,
+//!   `keys`, `whoami` and `health` have the handlers; `reply`, in `pieces` or from a `file`, and `error`, with its `details`, write the responses.
 //!   `operators` has what the handlers for operators share.
 
 mod audit;
@@ -20,12 +21,14 @@ mod decisions;
 mod details;
 mod docs;
 mod error;
+mod file;
 mod form;
 mod head;
 mod health;
 mod hooks;
 mod json_text;
 mod keys;
+mod local;
 mod openapi;
 mod operators;
 mod parameters;
@@ -40,6 +43,7 @@ mod route;
 mod server;
 mod signatures;
 mod tenants;
+mod transfers;
 mod trials;
 mod verdicts;
 mod whoami;
@@ -50,8 +54,9 @@ use sigpersist_model::plugin::Operation;
 
 use route::{BodyKind, Waits};
 
+pub use local::answer;
 pub use openapi::document as openapi;
-pub use route::{Audience, NamesTenant, Route};
+pub use route::{Audience, NamesTenant, PIECE_BYTES, Route};
 pub use server::{Server, serve, serve_watchers};
 
 /// All routes of the server. The routes of operators also exist under `/tenants/{tenant}`, where callers of the
@@ -294,6 +299,14 @@ pub static ROUTES: &[Route] = &[
         "cursor",
         "limit",
     ]),
+    Route::of_operators(
+        Method::GET,
+        "/audit/verify",
+        Scope::AuditRead,
+        audit::verify,
+    )
+    .allows(&["tenant", "platform", "expect", "keyed"])
+    .waits(Waits::Check),
     Route::of_platform(Method::GET, "/metrics", Scope::MetricsRead, health::metrics).watches(),
     Route::of_anybody(Method::GET, "/health/live", health::live)
         .waits(Waits::Never)
@@ -341,7 +354,61 @@ pub static ROUTES: &[Route] = &[
         Scope::TenantsWrite,
         tenants::resume,
     )
+    .names_tenant(NamesTenant::Always)
+    .allows(&["incomplete"]),
+    Route::of_platform(
+        Method::POST,
+        "/exports",
+        Scope::TenantsTransfer,
+        transfers::begin_export,
+    )
     .names_tenant(NamesTenant::Always),
+    Route::of_platform(
+        Method::GET,
+        "/exports/{id}",
+        Scope::TenantsTransfer,
+        transfers::export,
+    )
+    .names_tenant(NamesTenant::Always),
+    Route::of_platform(
+        Method::GET,
+        "/exports/{id}/file",
+        Scope::TenantsTransfer,
+        transfers::file,
+    )
+    .names_tenant(NamesTenant::Always),
+    Route::of_platform(
+        Method::DELETE,
+        "/exports/{id}",
+        Scope::TenantsTransfer,
+        transfers::delete_export,
+    )
+    .names_tenant(NamesTenant::Always),
+    Route::of_platform(
+        Method::GET,
+        "/imports/{sha256}",
+        Scope::TenantsTransfer,
+        transfers::import,
+    ),
+    Route::of_platform(
+        Method::PUT,
+        "/imports/{sha256}",
+        Scope::TenantsTransfer,
+        transfers::send,
+    )
+    .takes(BodyKind::Piece),
+    Route::of_platform(
+        Method::POST,
+        "/imports/{sha256}",
+        Scope::TenantsTransfer,
+        transfers::begin_import,
+    ),
+    Route::of_platform(
+        Method::DELETE,
+        "/imports/{sha256}",
+        Scope::TenantsTransfer,
+        transfers::delete_import,
+    ),
     Route::of_callers(Method::GET, "/whoami", whoami::get),
     Route::of_operators(Method::GET, "/usage", Scope::TenantsRead, tenants::usage),
     Route::of_platform(Method::GET, "/keys", Scope::KeysWrite, keys::list)
@@ -350,6 +417,7 @@ pub static ROUTES: &[Route] = &[
     Route::of_platform(Method::POST, "/keys", Scope::KeysWrite, keys::add)
         .names_tenant(NamesTenant::Maybe),
     Route::of_platform(Method::GET, "/keys/{name}", Scope::KeysWrite, keys::get)
+        .allows(&["anybodys"])
         .names_tenant(NamesTenant::Maybe),
     Route::of_platform(
         Method::POST,
@@ -357,6 +425,7 @@ pub static ROUTES: &[Route] = &[
         Scope::KeysWrite,
         keys::revoke,
     )
+    .allows(&["anybodys"])
     .names_tenant(NamesTenant::Maybe),
     Route::of_platform(Method::POST, "/tokens", Scope::KeysWrite, keys::issue)
         .names_tenant(NamesTenant::Maybe),

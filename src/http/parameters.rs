@@ -276,7 +276,7 @@ fn decode(text: &str) -> Result<Cow<'_, str>> {
 /// Refuses a body that is declared as something other than JSON.
 pub(super) fn check_content_type(headers: &HeaderMap) -> Result<()> {
     if headers.contains_key(CONTENT_TYPE) && !is_of_kind(headers, "application/json") {
-        return Err(Error::UnsupportedMediaType);
+        return Err(Error::UnsupportedMediaType("application/json"));
     }
     Ok(())
 }

@@ -9,8 +9,8 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use http::StatusCode;
 use http::header::{
-    CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderName,
-    HeaderValue, LOCATION,
+    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_SECURITY_POLICY,
+    CONTENT_TYPE, ETAG, HeaderName, HeaderValue, LOCATION,
 };
 use serde::Serialize;
 use serde_json::ser::Formatter;
@@ -19,6 +19,7 @@ use utoipa::ToSchema;
 use warp::Reply as _;
 
 use super::budget::Held;
+use super::file::{CHUNK_BYTES, FilePart};
 use super::pieces::Pieces;
 
 /// A response of the server.
@@ -30,6 +31,8 @@ pub(super) struct Reply {
     status: StatusCode,
     headers: Vec<(HeaderName, HeaderValue)>,
     body: Pieces,
+    /// The file that is sent instead of the body.
+    file: Option<FilePart>,
     /// The bytes of the budget that the body holds until it is sent.
     held: Option<Arc<Held>>,
 }
@@ -81,8 +84,23 @@ impl Reply {
             status: StatusCode::OK,
             headers: Vec::new(),
             body,
+            file: None,
             held: None,
         }
+    }
+
+    /// 200 with a file, or 206 with a part of it. It is read as it is sent.
+    pub(super) fn file(kind: &str, part: FilePart) -> Self {
+        let mut reply = Self::ok(Pieces::default())
+            .with_header(CONTENT_TYPE, kind)
+            .with_header(ACCEPT_RANGES, "bytes");
+        if part.is_partial() {
+            let range = format!("bytes {}-{}/{}", part.from, part.to - 1, part.size);
+            reply = reply.with_header(CONTENT_RANGE, &range);
+            reply.status = StatusCode::PARTIAL_CONTENT;
+        }
+        reply.file = Some(part);
+        reply
     }
 
     /// 304: the client's copy is current.
@@ -139,9 +157,12 @@ impl Reply {
         self
     }
 
-    /// Size of the body, in bytes.
+    /// Bytes of the body that are in memory at once.
     pub(super) fn bytes_of_body(&self) -> usize {
-        self.body.len()
+        match &self.file {
+            Some(_) => usize::try_from(CHUNK_BYTES).unwrap_or(usize::MAX),
+            None => self.body.len(),
+        }
     }
 
     /// Makes the response hold bytes of the budget until it is sent.
@@ -152,8 +173,18 @@ impl Reply {
 
     /// The response, with the headers that all responses share.
     pub(super) fn into_response(self, request_id: &str) -> Response {
-        let length = self.body.len();
-        let body = warp::reply::stream(self.body.sent(self.held)).into_response();
+        let (length, body) = match self.file {
+            Some(part) => {
+                let length = part.to - part.from;
+                let body = warp::reply::stream(part.stream(self.held));
+                (length, body.into_response())
+            }
+            None => {
+                let length = self.body.len() as u64;
+                let body = warp::reply::stream(self.body.sent(self.held));
+                (length, body.into_response())
+            }
+        };
         let mut response = dressed(self.status, body, request_id);
         if self.status != StatusCode::NOT_MODIFIED {
             response.headers_mut().insert(CONTENT_LENGTH, length.into());

@@ -22,7 +22,7 @@ use tracing::{Instrument as _, Span, info, info_span};
 use super::auth::authenticate;
 use super::body::Body;
 use super::budget::{Held, Holder};
-use super::error::error_response;
+use super::error::{error_response, told};
 use super::form::read_form;
 use super::head::Fault;
 use super::parameters::Parameters;
@@ -139,6 +139,7 @@ pub(super) async fn respond(server: Arc<Server>, incoming: Incoming, mut body: B
         None => route::find(&incoming.method, &incoming.path),
     };
     let connection = incoming.connection.clone();
+    let told_whole = server.command_line().is_some();
     // Only paths of our own are logged: others are untrusted text.
     let path = match &found {
         Ok(found) => found.route.path,
@@ -170,7 +171,10 @@ pub(super) async fn respond(server: Arc<Server>, incoming: Incoming, mut body: B
                     connection.refuse();
                 }
                 body.drain().await;
-                error_response(&error, &request_id)
+                match told_whole {
+                    true => told(error, &request_id),
+                    false => error_response(&error, &request_id),
+                }
             }
         };
         let took = since.elapsed();
@@ -235,12 +239,14 @@ async fn answer(
     blocking::run((permits, under_way), move || handle(call, is_safe)).await?
 }
 
-/// Authenticates the caller, if the route needs a token.
+/// Finds out who the caller is: the command line, the owner of the token, or nobody if the route needs none.
 async fn caller(server: &Server, route: &Route, headers: &HeaderMap) -> Result<Arc<Caller>> {
-    if server.needs_token(route) {
-        authenticate(&server.app, headers).await
-    } else {
-        Ok(Arc::new(Caller::nobody()))
+    if server.is_anonymous(route) {
+        return Ok(Arc::new(Caller::nobody()));
+    }
+    match server.command_line() {
+        Some(caller) => Ok(Arc::clone(caller)),
+        None => authenticate(&server.app, headers).await,
     }
 }
 
@@ -249,7 +255,7 @@ fn check_scope(server: &Server, route: &Route, caller: &Caller) -> Result<()> {
     let is_reserved = route.audience == Audience::Platform && caller.tenant.is_some();
     match route.scope {
         Some(scope)
-            if server.needs_token(route) && (is_reserved || !caller.scopes.contains(&scope)) =>
+            if !server.is_anonymous(route) && (is_reserved || !caller.scopes.contains(&scope)) =>
         {
             Err(Error::InsufficientScope(scope.as_str()))
         }
@@ -265,7 +271,7 @@ async fn read(
     headers: &HeaderMap,
     body: &mut Body,
 ) -> Result<(Bytes, Held)> {
-    if !server.needs_token(route) {
+    if server.is_anonymous(route) {
         // Requests without a token wait for nothing here, since their bodies are never read.
         return Ok((Bytes::new(), server.budget.nothing(Holder::Strangers)));
     }
@@ -307,6 +313,10 @@ async fn permits(
         Waits::SetUp => {
             let owner = context.owner().unwrap_or(PLATFORM);
             shared = Some(server.set_ups.acquire(Some(owner)).await?);
+        }
+        Waits::Check => {
+            let owner = context.owner().unwrap_or(PLATFORM);
+            shared = Some(server.checks.acquire(Some(owner)).await?);
         }
         Waits::Trial => shared = Some(server.trials.acquire(Some(context.tenant()?)).await?),
     }

@@ -10,12 +10,16 @@ use super::parameters::{check_content_type, is_of_kind};
 use super::plugins::WASM;
 use super::reply::Reply;
 use super::respond::Call;
+use super::transfers::FILE;
 use crate::config::Config;
 
 /// Path segment before the tenant that a caller of the platform acts for.
 const TENANTS: &str = "tenants";
 /// Bytes allowed for test cases and other JSON beside a component in base64.
 const MAX_CASES_BYTES: usize = 4 * 1024 * 1024;
+
+/// Maximum size of a piece of a tenant's file, in bytes.
+pub const PIECE_BYTES: usize = 8 * 1024 * 1024;
 
 /// A route: method, path, audience, limits and handler.
 #[derive(Debug)]
@@ -85,6 +89,8 @@ pub(super) enum Waits {
     Trial,
     /// A permit to compile plugins and check their settings.
     SetUp,
+    /// A permit to check audit trails.
+    Check,
 }
 
 /// Kind and size of a route's body.
@@ -96,6 +102,8 @@ pub(super) enum BodyKind {
     SmallJson,
     /// A component, as it is or in JSON.
     Component,
+    /// A piece of a tenant's file.
+    Piece,
 }
 
 impl BodyKind {
@@ -108,6 +116,7 @@ impl BodyKind {
                 .max_settings_bytes
                 .saturating_mul(6)
                 .saturating_add(64 * 1024),
+            Self::Piece => PIECE_BYTES,
             Self::Component => {
                 let base64 = config
                     .hooks
@@ -129,6 +138,8 @@ impl BodyKind {
     pub(super) fn check_kind(self, headers: &HeaderMap) -> Result<()> {
         match self {
             Self::Component if is_of_kind(headers, WASM) => Ok(()),
+            Self::Piece if is_of_kind(headers, FILE) => Ok(()),
+            Self::Piece => Err(Error::UnsupportedMediaType(FILE)),
             _ => check_content_type(headers),
         }
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use http::HeaderMap;
 use sigpersist_hooks::COMPILED_AT_ONCE;
+use sigpersist_model::context::Caller;
 use sigpersist_runtime::fair_semaphore::FairSemaphore;
 use tokio::net::TcpListener;
 use tracing::warn;
@@ -26,6 +27,9 @@ const SET_UP_PATIENCE_MS: u64 = 30_000;
 /// The most concurrent unauthenticated requests.
 const PUBLICATIONS_AT_ONCE: usize = 2;
 
+/// The most concurrent checks of audit trails, each of which reads for long.
+const CHECKS_AT_ONCE: usize = 2;
+
 /// State that all requests share.
 #[derive(Debug)]
 pub struct Server {
@@ -40,21 +44,40 @@ pub struct Server {
     pub set_ups: FairSemaphore,
     /// Limits concurrent trials of hooks to one per tenant. Separate from the limits on requests.
     pub trials: FairSemaphore,
+    /// Limits concurrent checks of audit trails: one per tenant, and one for the platform.
+    pub checks: FairSemaphore,
     /// Limits the bytes of bodies and answers in memory.
     pub(super) budget: Arc<Budget>,
     /// The OpenAPI document, built on first use.
     pub(super) openapi: OnceLock<String>,
-    /// Whether this is the watch port, where requests need no token and only the routes for monitoring exist.
-    is_for_watchers: bool,
+    /// Where requests come from.
+    side: Side,
+}
+
+/// The side that requests come from, which decides who their caller is.
+#[derive(Debug)]
+enum Side {
+    /// The API's port: a token names the caller.
+    Port,
+    /// The watch port: requests need no token, and only the routes for monitoring exist.
+    WatchPort,
+    /// Commands in this process, which need no token.
+    CommandLine(Arc<Caller>),
 }
 
 impl Server {
     /// The state of a server that authenticates its callers.
     pub fn new(app: Arc<App>) -> Arc<Self> {
-        Arc::new(Self::with(app, false))
+        Arc::new(Self::with(app, Side::Port))
     }
 
-    fn with(app: Arc<App>, is_for_watchers: bool) -> Self {
+    /// The state of a server whose only caller is the command line, in this process.
+    pub fn of_command_line(app: Arc<App>) -> Arc<Self> {
+        let caller = Arc::new(Caller::command_line());
+        Arc::new(Self::with(app, Side::CommandLine(caller)))
+    }
+
+    fn with(app: Arc<App>, side: Side) -> Self {
         let config = &app.config;
         let patience_ms = config.http.queue_timeout_ms;
         let set_up_patience_ms = config
@@ -68,28 +91,37 @@ impl Server {
             // Nobody waits for more than one upload of another tenant, and the time of that upload is limited.
             set_ups: FairSemaphore::with_part("set_ups", COMPILED_AT_ONCE, 1, set_up_patience_ms),
             trials: FairSemaphore::with_part("trials", trials, 1, config.hooks.queue_timeout_ms),
+            checks: FairSemaphore::with_part("checks", CHECKS_AT_ONCE, 1, patience_ms),
             budget: Budget::new(&config.http),
             openapi: OnceLock::new(),
             app,
-            is_for_watchers,
+            side,
         }
     }
 
     /// Whether the route exists on this port.
     pub(super) fn has(&self, route: &Route) -> bool {
-        route.watches || !self.is_for_watchers
+        route.watches || !matches!(self.side, Side::WatchPort)
     }
 
-    /// Whether the route needs a token on this port.
-    pub(super) fn needs_token(&self, route: &Route) -> bool {
-        route.audience != Audience::Anybody && !self.is_for_watchers
+    /// Whether nobody asks who the caller of the route is.
+    pub(super) fn is_anonymous(&self, route: &Route) -> bool {
+        route.audience == Audience::Anybody || matches!(self.side, Side::WatchPort)
+    }
+
+    /// The command line, if it is the caller of all requests.
+    pub(super) fn command_line(&self) -> Option<&Arc<Caller>> {
+        match &self.side {
+            Side::CommandLine(caller) => Some(caller),
+            Side::Port | Side::WatchPort => None,
+        }
     }
 }
 
 /// Serves the watch port (health and metrics), until it is dropped.
 pub async fn serve_watchers(app: Arc<App>, listener: TcpListener) {
     let config = app.config.http.clone();
-    let filter = filter(Arc::new(Server::with(app, true)));
+    let filter = filter(Arc::new(Server::with(app, Side::WatchPort)));
     let room = config.max_watch_connections();
     let places = Places::new(room, room.div_ceil(4));
     accept(listener, filter, &config, places, std::future::pending()).await;

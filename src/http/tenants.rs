@@ -225,6 +225,8 @@ pub(super) fn suspend(call: Call) -> Result<Reply> {
 }
 
 /// Ends a tenant's suspension, and cancels its scheduled removal.
+///
+/// While parts of an import are missing, this is refused unless you set `incomplete`.
 #[utoipa::path(
     post,
     path = "/resume",
@@ -236,9 +238,9 @@ pub(super) fn suspend(call: Call) -> Result<Reply> {
     )
 )]
 pub(super) fn resume(call: Call) -> Result<Reply> {
-    call.parameters()?;
+    let incomplete = call.parameters()?.boolean("incomplete")?.unwrap_or(false);
     let slug = &call.context.tenancy()?.slug;
-    let tenant = tenants::resume(&call.app, &call.context.actor(), slug, false)?;
+    let tenant = tenants::resume(&call.app, &call.context.actor(), slug, incomplete)?;
     one(&call, tenant)
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sigpersist_hooks::{Guest, Plugin};
 use sigpersist_model::context::TenantId;
@@ -24,8 +24,8 @@ pub struct Candidate {
 }
 
 /// A revision: a digest, or `latest` for the newest revision at this moment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-#[serde(try_from = "String")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub enum Which {
     /// The newest revision.
     #[default]
@@ -52,6 +52,15 @@ impl TryFrom<String> for Which {
 
     fn try_from(text: String) -> Result<Self, String> {
         text.parse()
+    }
+}
+
+impl From<Which> for String {
+    fn from(which: Which) -> Self {
+        match which {
+            Which::Latest => "latest".to_owned(),
+            Which::This(digest) => digest.to_string(),
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! An operator's request to set a hook, and its checks.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sigpersist_model::context::TenantId;
 use sigpersist_model::error::{Error, Result};
@@ -11,7 +11,7 @@ use super::candidate::{Which, candidate};
 use crate::app::App;
 
 /// Request to set a hook. Everything that you leave out has its default.
-#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HookRequest {
     /// Name of the plugin: the tenant's own plugin, or otherwise the platform's.
@@ -27,6 +27,7 @@ pub struct HookRequest {
     /// Operations that the hook judges. By default all that the plugin can judge.
     #[serde(default)]
     #[schema(example = json!(["save"]))]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub operations: Option<Vec<Operation>>,
     /// Mode: `enforce`, or `monitor`, in which the hook's decisions have no effect.
     #[serde(default)]
@@ -40,6 +41,7 @@ pub struct HookRequest {
         deserialize_with = "sigpersist_model::number::deserialize_option"
     )]
     #[schema(example = 100)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub timeout_ms: Option<u32>,
     /// Limit on linear memory of one call, in bytes. By default the server's maximum.
     #[serde(
@@ -47,6 +49,7 @@ pub struct HookRequest {
         deserialize_with = "sigpersist_model::number::deserialize_option"
     )]
     #[schema(example = 33554432)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub memory_bytes: Option<u64>,
     /// Limit on fuel of one call. By default the server's maximum.
     #[serde(
@@ -54,6 +57,7 @@ pub struct HookRequest {
         deserialize_with = "sigpersist_model::number::deserialize_option"
     )]
     #[schema(example = 1_000_000_000)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub fuel: Option<u64>,
     /// Settings that the plugin reads.
     #[serde(default = "no_settings")]
@@ -69,6 +73,7 @@ pub struct HookRequest {
         default,
         deserialize_with = "sigpersist_model::json_object::deserialize_option"
     )]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub shadow: Option<ShadowRequest>,
 }
 
@@ -93,7 +98,7 @@ impl HookRequest {
 }
 
 /// Request to run a shadow beside a hook.
-#[derive(Debug, Clone, Default, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ShadowRequest {
     /// The revision of the hook's plugin: a digest, or `latest`.
@@ -102,6 +107,7 @@ pub struct ShadowRequest {
     /// Settings that the shadow reads. By default those of the hook.
     #[serde(default)]
     #[schema(value_type = Option<Object>, example = json!({}))]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub settings: Option<Value>,
 }
 

@@ -68,15 +68,6 @@ pub fn plugins(app: &App, owner: Option<TenantId>) -> Result<Vec<Plugin>> {
     app.store.plugin_list(owner)
 }
 
-/// The slugs of tenants that have plugins of their own. Blocks.
-///
-/// # Errors
-///
-/// Errors of the store.
-pub fn owners(app: &App) -> Result<Vec<String>> {
-    app.store.plugin_owners()
-}
-
 /// The plugin with this name. The owner's own plugin takes precedence over the platform's. Blocks.
 ///
 /// # Errors

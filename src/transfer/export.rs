@@ -14,7 +14,7 @@ use sigpersist_model::plugin::Digest;
 use sigpersist_model::tenant::Tenant;
 use sigpersist_model::transfer::{
     Anchor, Counts, End, FORMAT, FORMAT_VERSION, Header, Input, Key, Line, Policy, Revision,
-    TenantFacts,
+    TenantFacts, Written,
 };
 use sigpersist_store::{ExportedInput, InputPlace, Snapshot, VersionPlace};
 use tracing::warn;
@@ -36,15 +36,6 @@ pub struct Options {
     pub decisions: bool,
     /// The tenant's keys, encrypted so that this opens them.
     pub keys: Option<Opener>,
-}
-
-/// The result of an export.
-#[derive(Debug)]
-pub struct Written {
-    /// The number of lines of each kind.
-    pub counts: Counts,
-    /// Faults of chains of the audit trail. The chains are in the file as they are.
-    pub faults: Vec<String>,
 }
 
 /// Writes all of a tenant, in one snapshot. Its keys and the decisions of its hooks are written only on demand.

@@ -9,11 +9,11 @@ use sigpersist_model::context::{Tenancy, TenantId};
 use sigpersist_model::error::{Error, Result};
 use sigpersist_model::quotas::{QuotaPatch, Quotas};
 use sigpersist_model::tenant::Tenant;
+use sigpersist_model::transfer::Imported;
 use sigpersist_model::transfer::{Header, Hook, HookBinding, Judgement, Key, TenantFacts};
 use zeroize::Zeroizing;
 
 use super::hooks::{self, Taken};
-use super::imported::Imported;
 use super::read::{Item, Lines};
 use super::threads::Threads;
 use super::trail::Trail;

@@ -8,19 +8,20 @@
 //! version 2 have no audit trail. Files of version 1 have no name, quotas and ids of threads either, and begin with
 //! the threads. Export and import hold a few megabytes in memory, beside the largest line.
 //!
+//! - `background` runs both in the background of a server. The [`spool`](crate::spool) has their files.
 //! - `model` has the lines. `read` parses and checks them. `export` writes a file.
 //! - `import` reads a file into a tenant; `threads`, `hooks` and `trail` do parts of this. Content that is stored
 //!   identically is skipped. Content that differs is left as it is and reported. If an import is interrupted, run it
 //!   again.
 
+mod background;
 mod export;
 mod hooks;
 mod import;
-mod imported;
 mod read;
 mod threads;
 mod trail;
 
-pub use export::{Options as ExportOptions, Written, export};
+pub use background::{BeginImport, begin_export, begin_import};
+pub use export::{Options as ExportOptions, export};
 pub use import::{Arrival, Options as ImportOptions, check, import, importing};
-pub use imported::Imported;

@@ -7,10 +7,10 @@ use sigpersist_model::audit::Actor;
 use sigpersist_model::context::TenantId;
 use sigpersist_model::error::{Error, Result};
 use sigpersist_model::signature::{SignatureId, ThreadKey};
+use sigpersist_model::transfer::Imported;
 use sigpersist_model::transfer::{BodyMark, Part, StoredVersion, Thread};
 use sigpersist_store::{KnownThread, NewPart};
 
-use super::imported::Imported;
 use crate::app::App;
 use crate::signatures::recreated;
 

@@ -34,7 +34,7 @@ const REST: u32 = 3;
 const MAX_EXAMPLES: usize = 5;
 
 /// Request for a backtest: the candidate, and the versions to run it over.
-#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BacktestRequest {
     /// The candidate: a revision and its settings.
@@ -46,6 +46,7 @@ pub struct BacktestRequest {
     /// Document to which the backtest is limited.
     #[serde(default)]
     #[schema(example = "doc_12")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub document: Option<String>,
     /// Start of the time range, inclusive, in which threads were created.
     #[serde(
@@ -53,6 +54,7 @@ pub struct BacktestRequest {
         deserialize_with = "sigpersist_model::time::deserialize_option"
     )]
     #[schema(value_type = Option<String>, example = "2021-02-18 01:00:00")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub since: Option<DateTime<Utc>>,
     /// End of the time range, exclusive, in which threads were created.
     #[serde(
@@ -60,6 +62,7 @@ pub struct BacktestRequest {
         deserialize_with = "sigpersist_model::time::deserialize_option"
     )]
     #[schema(value_type = Option<String>, example = "2031-02-18 01:00:00")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub until: Option<DateTime<Utc>>,
     /// Maximum number of versions. By default 1000.
     #[serde(
@@ -67,15 +70,17 @@ pub struct BacktestRequest {
         deserialize_with = "sigpersist_model::number::deserialize_option"
     )]
     #[schema(minimum = 1, maximum = 10_000, example = 1000)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<u32>,
     /// The `next` of an earlier backtest, to continue it.
     #[serde(default)]
     #[schema(example = json!(null))]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub cursor: Option<String>,
 }
 
 /// Result of a backtest: the candidate's decisions compared with those of the hook that it would replace.
-#[derive(Debug, Default, Serialize, ToSchema)]
+#[derive(Debug, Default, Serialize, Deserialize, ToSchema)]
 pub struct Backtest {
     /// Number of versions or threads that the candidate judged.
     #[schema(example = 1000)]
@@ -90,19 +95,15 @@ pub struct Backtest {
     /// Cursor to continue; null if nothing is left.
     #[schema(example = json!(null))]
     pub next: Option<String>,
-    /// Duration of each run, in microseconds.
-    #[serde(skip)]
-    runs: Vec<u64>,
 }
 
 impl Backtest {
-    /// Adds the results of the backtest that continued this one.
+    /// Adds the results of the backtest that continued this one. The percentiles become the higher ones of both.
     pub fn extend(&mut self, further: Self) {
         self.examined += further.examined;
         self.unchanged += further.unchanged;
         self.next = further.next;
-        self.runs.extend(further.runs);
-        self.microseconds = Percentiles::of(&mut self.runs);
+        self.microseconds = self.microseconds.higher(further.microseconds);
         for change in further.changes {
             let known = self.changes.iter_mut().find(|known| {
                 (known.from, known.to, known.only_tags)
@@ -121,7 +122,7 @@ impl Backtest {
 }
 
 /// Versions for which the decision would change in the same way.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(as = BacktestChange)]
 pub struct BacktestChange {
     /// Verdict of the hook that the candidate would replace; `accepted` if it would replace none.
@@ -139,7 +140,7 @@ pub struct BacktestChange {
 }
 
 /// A version for which the decision would change.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(as = BacktestExample)]
 pub struct Example {
     /// Document of the version.
@@ -392,7 +393,6 @@ impl Tally {
             microseconds: Percentiles::of(&mut self.microseconds),
             changes: self.changes.into_values().collect(),
             next,
-            runs: self.microseconds,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sigpersist_hooks::cases::{Prepared, Sample};
 use sigpersist_hooks::{Bound, Chain};
@@ -17,7 +17,7 @@ use crate::plugins::{self, Which};
 use crate::policy;
 
 /// Request to try a save or delete.
-#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EvaluateRequest {
     /// The save or delete to try. By default it is tried on the stored version of its thread: a save if you leave out
@@ -29,20 +29,23 @@ pub struct EvaluateRequest {
         default,
         deserialize_with = "sigpersist_model::json_object::deserialize_option"
     )]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub candidate: Option<CandidateRequest>,
 }
 
 /// A revision and settings to try before binding them.
-#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CandidateRequest {
     /// Name of the hook that the candidate replaces. Without it, the candidate runs after all hooks.
     #[serde(default)]
     #[schema(example = "signer-tags")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub hook: Option<String>,
     /// Name of the plugin. By default that of the hook.
     #[serde(default)]
     #[schema(example = "signer-tags")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub plugin: Option<String>,
     /// The revision: a digest, or `latest`.
     #[serde(default)]
@@ -50,6 +53,7 @@ pub struct CandidateRequest {
     /// Settings of the candidate. By default those of the hook.
     #[serde(default)]
     #[schema(value_type = Option<Object>, example = json!({}))]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub settings: Option<Value>,
 }
 

@@ -36,7 +36,7 @@ readonly operators=(plugins:read plugins:write hooks:read hooks:write policy:rea
 # shellcheck disable=SC2046 # the scopes are words
 tenant=$("$program" token issue acme $(scopes signatures:read signatures:write signatures:delete "${operators[@]}"))
 # shellcheck disable=SC2046
-platform=$("$program" token issue --platform $(scopes "${operators[@]}" tenants:write keys:write metrics:read))
+platform=$("$program" token issue --platform $(scopes "${operators[@]}" tenants:write tenants:transfer keys:write metrics:read))
 # Creates the objects that the examples name.
 "$program" plugin upload signer-tags plugins/signer-tags/signer-tags.wasm >/dev/null
 "$program" hook set acme signer-tags --plugin signer-tags >/dev/null

@@ -41,7 +41,10 @@ fn the_commands_for_admins_work_as_printed() {
         .args(["-euxo", "pipefail", "-c", &script])
         .current_dir(folder.path())
         .env_remove("DATABASE_URL")
+        .env_remove("SIGPERSIST_SERVER")
+        .env_remove("SIGPERSIST_TOKEN")
         .env("SIGPERSIST_DATA_DIR", &data_dir)
+        .env("XDG_CONFIG_HOME", folder.path().join("config"))
         .env("PATH", path)
         .output()
         .unwrap();

@@ -135,6 +135,29 @@ fn each_technology_has_one_home() {
     }
 }
 
+/// Files of the command line that may use the parts of a server: what works on its machine only, and the door.
+const OF_MACHINE: [&str; 9] = [
+    "cli/audit.rs",
+    "cli/demo.rs",
+    "cli/door/local.rs",
+    "cli/door/mod.rs",
+    "cli/master_key.rs",
+    "cli/migrate.rs",
+    "cli/mod.rs",
+    "cli/serve.rs",
+    "cli/upgrade_data.rs",
+];
+
+#[test]
+fn commands_reach_use_cases_through_the_door_only() {
+    let using: BTreeSet<_> = files()
+        .into_iter()
+        .filter(|(name, code)| name.starts_with("cli/") && code.contains("crate::app"))
+        .map(|(name, _)| name)
+        .collect();
+    assert_eq!(using, OF_MACHINE.map(str::to_owned).into());
+}
+
 #[test]
 fn layers_do_not_reach_over_one_another() {
     let forbidden: [(&str, &[&str]); 2] = [

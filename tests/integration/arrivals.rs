@@ -187,7 +187,8 @@ fn nobody_is_answered_while_a_tenant_arrives() {
     for (slug, create) in [("new", true), ("live", false)] {
         let mut arguments = vec![slug];
         arguments.extend(create.then_some("--create"));
-        let (mut child, _pipe) = tenant_file::arriving(&there, &arguments, &file);
+        let held = there.database.hold("LOCK TABLE signatures IN SHARE MODE");
+        let mut child = tenant_file::arriving(&there, &arguments, &file);
         let threads = format!(
             "SELECT count(*)::text AS line FROM tenants t JOIN hook_bindings h ON h.tenant_id = t.id WHERE slug = '{slug}' AND suspended_at IS NULL"
         );
@@ -198,6 +199,7 @@ fn nobody_is_answered_while_a_tenant_arrives() {
         assert_eq!(there.database.lines(&threads).trim(), "0");
         child.kill().unwrap();
         child.wait().unwrap();
+        drop(held);
         assert_eq!(show(&there, slug)["state"], "suspended");
     }
 }

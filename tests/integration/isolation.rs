@@ -38,6 +38,19 @@ fn request(method: &str, path: &str, decision: &str) -> (String, Option<Value>) 
         ("GET", "/signatures") => (format!("{path}?tags=hidden&count=true"), None),
         ("GET", "/plugins" | "/hooks" | "/hooks/decisions" | "/metrics") => (path.to_owned(), None),
         ("GET", "/audit") => (format!("{path}?action=hook."), None),
+        ("GET", "/audit/verify") => (path.to_owned(), None),
+        ("POST", "/exports") => (path.to_owned(), Some(json!({"decisions": true}))),
+        ("GET" | "DELETE", _) if path.starts_with("/exports/") => {
+            (path.replace("{id}", "7f0c2f4e9d5a41b7"), None)
+        }
+        ("PUT", "/imports/{sha256}") => (path.replace("{sha256}", &"0".repeat(64)), None),
+        ("POST", "/imports/{sha256}") => (
+            path.replace("{sha256}", &"0".repeat(64)),
+            Some(json!({"tenant": "acme"})),
+        ),
+        ("GET" | "DELETE", "/imports/{sha256}") => {
+            (path.replace("{sha256}", &"0".repeat(64)), None)
+        }
         ("GET" | "DELETE" | "POST", _)
             if path.starts_with("/plugins/") || path.contains("/hooks/{name}") =>
         {
@@ -101,6 +114,9 @@ fn masked(mut json: Value) -> Value {
     json["request_id"] = Value::Null;
     if let Some(caller) = json.pointer_mut("/content/caller") {
         caller["key"] = Value::Null;
+    }
+    if let Some(head) = json.pointer_mut("/content/chains/0/head") {
+        *head = Value::Null;
     }
     if let Some(signature) = json.pointer_mut("/content/signature") {
         for name in ["id", "created_at", "updated_at", "version_created_at"] {

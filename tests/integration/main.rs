@@ -21,6 +21,7 @@ mod connections;
 mod crashes;
 mod decisions;
 mod delete;
+mod door;
 mod embedded;
 mod enforced;
 mod english;

@@ -385,7 +385,7 @@ fn what_the_page_fills_in_is_granted_on_the_first_try() {
     for (name, operation) in all {
         let (method, path) = name.split_once(' ').unwrap();
         let mut path = path.to_owned();
-        let mut query = Vec::new();
+        let (mut query, mut headers) = (Vec::new(), Vec::new());
         for parameter in operation["parameters"].as_array().unwrap() {
             let filled = [
                 &parameter["example"],
@@ -404,13 +404,20 @@ fn what_the_page_fills_in_is_granted_on_the_first_try() {
                     path = path.replace(&place, filled);
                 }
                 "query" => query.push(format!("{}={filled}", parameter["name"].as_str().unwrap())),
+                "header" => headers.push((parameter["name"].as_str().unwrap(), filled)),
                 other => panic!("{name}: {other} is filled in"),
             }
         }
-        let body = &operation["requestBody"]["content"]["application/json"]["example"];
+        let content = &operation["requestBody"]["content"];
+        let body = &content["application/json"]["example"];
+        let piece = content["application/x-ndjson"]["example"].as_str();
         let full = format!("{path}?{}", query.join("&"));
         let ask = |client: &Client| {
-            if body.is_null() {
+            if let Some(piece) = piece {
+                let kind = ("content-type", "application/x-ndjson");
+                let headers = [&headers[..], &[kind]].concat();
+                client.send(method, &full, &headers, Some(piece.into()))
+            } else if body.is_null() {
                 client.send(method, &full, &[], None)
             } else {
                 client.json(method, &full, body)

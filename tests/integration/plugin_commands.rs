@@ -375,7 +375,7 @@ fn plugins_are_uploaded_with_cases_shown_and_deleted() {
     let none_of_platforms = run(&data_dir, &["plugin", "list"]);
     assert!(
         none_of_platforms.contains("The platform has no plugins")
-            && none_of_platforms.contains("plugin list --tenant acme"),
+            && none_of_platforms.contains("plugin list --tenant TENANT"),
         "{none_of_platforms}"
     );
     run(&data_dir, &["plugin", "delete", "own", "--tenant", "acme"]);

@@ -7,10 +7,11 @@ use std::path::Path;
 use insta::{Settings, assert_json_snapshot};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
+use sigpersist_model::context::Scope;
 
 use crate::support::guest::Guest;
 use crate::support::{
-    COUNTERSIGNED, FIRST, Program, TestApp, certificate_pem, run, sigpersist, temp_dir,
+    COUNTERSIGNED, FIRST, Program, TestApp, certificate_pem, run, sigpersist, succeeds, temp_dir,
 };
 
 const PLUGINS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/plugins");
@@ -19,6 +20,20 @@ const AUTHORITY: &str = include_str!("../data/verify/ca.crt.b64");
 const CHAINED: &str = include_str!("../data/verify/chained.cms.b64");
 /// Commands without JSON output of their own: they run for long, or write the requested data.
 const SILENT: [&str; 3] = ["serve", "demo", "upgrade-data"];
+
+/// Commands that work on the machine of the server only.
+const OF_MACHINE: [&str; 10] = [
+    "audit seal",
+    "inspect",
+    "master-key rotate",
+    "master-key show",
+    "migrate",
+    "plugin bench",
+    "plugin inspect",
+    "plugin pack",
+    "plugin test",
+    "verify",
+];
 
 /// Compares a value with its snapshot file.
 fn snapshot(name: &str, value: &Value) {
@@ -92,6 +107,8 @@ fn the_openapi_document() {
 struct Told<'a> {
     folder: &'a str,
     data_dir: &'a Path,
+    /// The options that name the server to ask; none for commands that use the database themselves.
+    server: Vec<String>,
     commands: BTreeSet<String>,
 }
 
@@ -100,12 +117,27 @@ impl Told<'_> {
     #[track_caller]
     fn by(&mut self, name: &str, arguments: &[&str]) -> Value {
         let words: Vec<_> = name.split(' ').collect();
-        let all = [&["--json"], &words[..], arguments].concat();
+        let is_of_machine = OF_MACHINE.contains(&name);
+        let mut all = [&["--json"], &words[..], arguments].concat();
+        if !is_of_machine {
+            all.extend(self.server.iter().map(String::as_str));
+        }
         let told = run(self.data_dir, &all)
             .replace(self.folder, "FOLDER")
             .replace(env!("CARGO_MANIFEST_DIR"), "REPOSITORY");
-        let told: Value = serde_json::from_str(&told).unwrap();
-        self.keep(name, name, &told);
+        let mut told: Value = serde_json::from_str(&told).unwrap();
+        if name == "whoami" {
+            let scopes = told["scopes"].as_array_mut().unwrap();
+            scopes.sort_by_key(ToString::to_string);
+        }
+        if self.server.is_empty() {
+            self.keep(name, name, &told);
+        } else if is_of_machine {
+            self.commands.insert(name.to_owned());
+        } else {
+            as_command_line(&mut told);
+            self.keep(name, name, &told);
+        }
         told
     }
 
@@ -113,6 +145,24 @@ impl Told<'_> {
         self.commands.insert(command.to_owned());
         let name = format!("command {name}").replace(' ', "_");
         snapshot(&name, &steady("", told));
+    }
+}
+
+/// Removes what tells a caller of the platform from the command line, whose name its token has.
+fn as_command_line(told: &mut Value) {
+    if told.get("scopes").is_some() && told.get("subject").is_some() {
+        assert!(told["key"].is_string());
+        told["key"] = Value::Null;
+    }
+    let events = told.get_mut("events").and_then(Value::as_array_mut);
+    for event in events.into_iter().flatten() {
+        if event["actor_kind"] == "platform" {
+            assert!(event["key"].is_string() && event["request_id"].is_string());
+            assert_eq!(event["actor"], "command line");
+            event["actor_kind"] = json!("command_line");
+            event["key"] = Value::Null;
+            event["request_id"] = Value::Null;
+        }
     }
 }
 
@@ -124,6 +174,15 @@ fn text<'a>(value: &'a Value, name: &str) -> &'a str {
 
 #[test]
 fn the_json_of_every_command() {
+    every_command_is_told(false);
+}
+
+#[test]
+fn the_json_of_every_command_asked_of_a_server() {
+    every_command_is_told(true);
+}
+
+fn every_command_is_told(by_server: bool) {
     let folder = temp_dir();
     let data_dir = folder.path().join("data");
     let path = |name: &str| folder.path().join(name).display().to_string();
@@ -131,6 +190,7 @@ fn the_json_of_every_command() {
     let mut told = Told {
         folder: folder.path().to_str().unwrap(),
         data_dir: &data_dir,
+        server: Vec::new(),
         commands: BTreeSet::new(),
     };
     write("authority.pem", &certificate_pem(AUTHORITY));
@@ -142,11 +202,21 @@ fn the_json_of_every_command() {
         serde_json::from_str(&run(&data_dir, &["--json", "migrate"])).unwrap();
     migrated["applied"].as_array_mut().unwrap().truncate(1);
     told.keep("migrate", "migrate", &migrated);
+    let mut server = None;
+    if by_server {
+        let started = Program::serve(&data_dir);
+        write("token", &platform_token(&data_dir));
+        told.server = ["--server", &started.base, "--token-file", &path("token")]
+            .map(str::to_owned)
+            .to_vec();
+        server = Some(started);
+    }
+    told.by("whoami", &[]);
     let created = ["acme", "--name", "Acme", "--max-bytes", "1M"];
     told.by("tenant create", &created);
     let secret = told.by("key add", &["acme", "--kid", "first"]);
     assert!(!text(&secret, "secret").is_empty());
-    let server = Program::serve(&data_dir);
+    let server = server.unwrap_or_else(|| Program::serve(&data_dir));
     let token = told.by(
         "token issue",
         &["acme", "--subject", "script", "--kid", "first"],
@@ -222,20 +292,48 @@ fn the_json_of_every_command() {
     told.by("plugin delete", &["signer-tags"]);
     told.by("key revoke", &["first"]);
     told.by("tenant delete", &["other", "--confirm", "other"]);
+    // Failures have the same form for all commands.
+    let show_nobody = ["--json", "tenant", "show", "nobody"].map(str::to_owned);
+    let show_nobody = [&show_nobody[..], &told.server].concat();
+    let show_nobody: Vec<_> = show_nobody.iter().map(String::as_str).collect();
+    let failed = { sigpersist(&data_dir, &show_nobody) }.output().unwrap();
+    let error: Value = serde_json::from_slice(&failed.stderr).unwrap();
+    told.keep("help", "failure", &error);
+    let keeping = |arguments: &[&str]| {
+        let mut command = sigpersist(&data_dir, &[&["--json"], arguments].concat());
+        command
+            .env("XDG_CONFIG_HOME", folder.path().join("config"))
+            .env("SIGPERSIST_TOKEN", platform_token(&data_dir));
+        let text = succeeds(command).replace(&server.base, "SERVER");
+        serde_json::from_str::<Value>(&text).unwrap()
+    };
+    let mut kept = keeping(&["login", &server.base]);
+    kept["caller"]["key"] = json!("a key");
+    told.keep("login", "login", &kept);
+    let forgotten = keeping(&["logout", &server.base]);
+    told.keep("logout", "logout", &forgotten);
+
     server.signal(Signal::SIGTERM);
     server.wait();
     told.by("master-key rotate", &["--prepare"]);
 
-    // Failures have the same form for all commands.
-    let failed = sigpersist(&data_dir, &["--json", "tenant", "show", "nobody"]);
-    let failed = { failed }.output().unwrap();
-    let error: Value = serde_json::from_slice(&failed.stderr).unwrap();
-    told.keep("help", "failure", &error);
     assert_eq!(revision.len(), 64);
 
     let silent = SILENT.map(str::to_owned);
     let named: BTreeSet<_> = told.commands.union(&silent.into()).cloned().collect();
     assert_eq!(every_command(&data_dir), named);
+}
+
+/// A token of the platform that allows everything, and whose subject is that of the command line.
+fn platform_token(data_dir: &Path) -> String {
+    run(data_dir, &["key", "add", "--platform"]);
+    let scopes = Scope::ALL.map(Scope::as_str);
+    let scopes = scopes.iter().flat_map(|scope| ["--scope", scope]);
+    let issue = ["token", "issue", "--platform", "--subject", "command line"];
+    run(
+        data_dir,
+        &issue.into_iter().chain(scopes).collect::<Vec<_>>(),
+    )
 }
 
 /// The names of all commands, collected from their help.

@@ -503,11 +503,18 @@ fn an_import_that_was_killed_goes_on_and_later_exports_add_what_is_new() {
     let first = export(&here, "acme");
     let kept = here.database.folder.path().join("first.ndjson");
     std::fs::copy(&first, &kept).unwrap();
-    let (mut child, _pipe) = arriving(&there, &["copy", "--create"], &first);
+    there.tenant("copy");
+    // Its second batch waits for this event, whose number it has.
+    let held = there.database.hold(
+        "INSERT INTO audit_imported (tenant_id, part, number, at, tenant, source_id, source, actor_kind, action, target, previous, hash)
+         SELECT id, 1, 1500, now(), 'acme', 1, 'acme', 'server', 'x', 'x', '', '' FROM tenants WHERE slug = 'copy'",
+    );
+    let mut child = arriving(&there, &["copy"], &first);
     let rows = || imported_rows(&there).lines().count();
     eventually(|| rows() >= 1_000);
     child.kill().unwrap();
     child.wait().unwrap();
+    drop(held);
     // The imported part is whole: each batch and the event that states it are written in one transaction.
     let half = rows();
     assert_eq!(faults(&there), []);

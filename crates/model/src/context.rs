@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::audit::{Actor, ActorKind};
@@ -25,7 +25,7 @@ impl fmt::Display for TenantId {
 }
 
 /// A permission of a token, as spelt in its `scope` claim (RFC 8693 section 4.2).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 pub enum Scope {
     /// Read and list signatures.
     #[serde(rename = "signatures:read")]
@@ -60,6 +60,9 @@ pub enum Scope {
     /// Create, change, suspend and delete tenants; only for callers of the platform.
     #[serde(rename = "tenants:write")]
     TenantsWrite,
+    /// Export whole tenants with their signatures, and import them; only for callers of the platform.
+    #[serde(rename = "tenants:transfer")]
+    TenantsTransfer,
     /// See, add and revoke keys, and issue tokens; only for callers of the platform. It includes every other permission
     /// on the platform, since its holder can issue any token.
     #[serde(rename = "keys:write")]
@@ -74,7 +77,7 @@ pub enum Scope {
 
 impl Scope {
     /// All scopes.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::SignaturesRead,
         Self::SignaturesWrite,
         Self::SignaturesDelete,
@@ -86,6 +89,7 @@ impl Scope {
         Self::PolicyWrite,
         Self::TenantsRead,
         Self::TenantsWrite,
+        Self::TenantsTransfer,
         Self::KeysWrite,
         Self::AuditRead,
         Self::MetricsRead,
@@ -142,6 +146,8 @@ pub struct Caller {
     pub key: Option<Arc<str>>,
     /// Scopes of the token.
     pub scopes: Vec<Scope>,
+    /// Whether this is the command line on the server's machine, which needs no token.
+    pub is_command_line: bool,
 }
 
 impl Caller {
@@ -153,6 +159,17 @@ impl Caller {
             subject: None,
             key: None,
             scopes: Vec::new(),
+            is_command_line: false,
+        }
+    }
+
+    /// Anybody who may run commands on the server's machine: acts as an operator of the platform.
+    pub fn command_line() -> Self {
+        Self {
+            subject: Actor::command_line().subject,
+            scopes: Scope::ALL.to_vec(),
+            is_command_line: true,
+            ..Self::nobody()
         }
     }
 }
@@ -194,6 +211,9 @@ impl Context {
 
     /// The actor that the audit trail names.
     pub fn actor(&self) -> Actor {
+        if self.caller.is_command_line {
+            return Actor::command_line();
+        }
         Actor {
             kind: match self.caller.tenant {
                 Some(_) => ActorKind::Tenant,

@@ -60,9 +60,9 @@ pub enum Error {
         /// Time that the server waited, in milliseconds.
         timeout_ms: u64,
     },
-    /// The request's body is not declared as JSON.
-    #[error("The request body must be JSON: send it with `Content-Type: application/json`.")]
-    UnsupportedMediaType,
+    /// The request's body is not declared as the media type that the route takes.
+    #[error("The request body must be {}: send it with `Content-Type: {}`.", kind_phrase(.0), .0)]
+    UnsupportedMediaType(&'static str),
     /// No route has this path.
     #[error("There is nothing at this path.")]
     RouteNotFound,
@@ -288,6 +288,10 @@ pub enum Noun {
     /// A trusted certificate.
     #[serde(rename = "trust anchor")]
     TrustAnchor,
+    /// An export of a tenant.
+    Export,
+    /// An import of a tenant's file.
+    Import,
 }
 
 crate::words!(Noun);
@@ -304,6 +308,8 @@ impl Noun {
             Self::Decision => "decision_not_found",
             Self::Key => "key_not_found",
             Self::TrustAnchor => "trust_anchor_not_found",
+            Self::Export => "export_not_found",
+            Self::Import => "import_not_found",
         }
     }
 }
@@ -320,7 +326,7 @@ pub struct SettingsIssue {
 }
 
 /// A test case that did not pass.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct CaseFailure {
     /// The case's name.
     #[schema(example = "two signers")]
@@ -352,6 +358,14 @@ fn rejections_phrase(rejections: &[HookRejection]) -> String {
         .collect();
     names.dedup();
     hooks_phrase(&names, "The hook", "The hooks")
+}
+
+/// The noun of a media type.
+fn kind_phrase(media_type: &str) -> &str {
+    match media_type {
+        "application/json" => "JSON",
+        _ => "a piece of the file",
+    }
 }
 
 fn hooks_phrase(names: &[String], one: &str, many: &str) -> String {
@@ -428,7 +442,7 @@ impl Error {
             Self::VersionConflict { .. } => "version_conflict",
             Self::PreconditionFailed { .. } => "precondition_failed",
             Self::PayloadTooLarge { .. } | Self::ComponentTooLarge { .. } => "payload_too_large",
-            Self::UnsupportedMediaType => "unsupported_media_type",
+            Self::UnsupportedMediaType(_) => "unsupported_media_type",
             Self::SignatureNotAccepted(_) => "signature_not_accepted",
             Self::HookRejected(_) => "hook_rejected",
             Self::Refused(_) => "refused",

@@ -189,7 +189,7 @@ pub struct InForce {
 }
 
 /// Digests that identify a policy and a set of trust anchors. You can compute them from what the API shows.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Digests {
     /// SHA-256 of the policy as JSON without spaces, its members sorted by name.
     #[schema(value_type = sigpersist_verify::digest::Sha256)]

@@ -107,7 +107,7 @@ pub struct TenantFilter {
 }
 
 /// Stored data of a tenant.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(as = StoredUsage)]
 pub struct Usage {
     /// Bytes of signatures, as they are stored.

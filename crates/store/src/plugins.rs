@@ -229,18 +229,6 @@ impl Store {
             .collect()
     }
 
-    /// The slugs of tenants that have plugins of their own, in order.
-    pub fn plugin_owners(&self) -> Result<Vec<String>> {
-        self.run(PLATFORM, |connection| {
-            plugins::table
-                .inner_join(tenants::table)
-                .select(tenants::slug)
-                .distinct()
-                .order(tenants::slug)
-                .load(connection)
-        })
-    }
-
     /// The number of the plugin with this name: the owner's own, otherwise the platform's.
     pub fn plugin_find(&self, owner: Option<TenantId>, name: &str) -> Result<Option<i32>> {
         self.run(acting(owner), |connection| {

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use chrono::{DateTime, Datelike as _, Timelike as _, Utc};
-use serde::{Serialize, Serializer};
+use chrono::{DateTime, Datelike as _, NaiveDateTime, Timelike as _, Utc};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A time in UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -44,6 +44,16 @@ impl fmt::Display for Time {
 impl Serialize for Time {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
+    }
+}
+
+/// Reads what [`Serialize`] writes.
+impl<'de> Deserialize<'de> for Time {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        NaiveDateTime::parse_from_str(&text, "%Y-%m-%d %H:%M:%S")
+            .map(|time| Self(time.and_utc()))
+            .map_err(serde::de::Error::custom)
     }
 }
 

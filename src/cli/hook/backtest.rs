@@ -10,10 +10,9 @@ use sigpersist_model::plugin::Operation;
 use sigpersist_model::time;
 
 use super::Candidate;
-use crate::app::App;
+use crate::cli::door::Door;
 use crate::cli::output::Output;
 use crate::cli::progress::progress;
-use crate::cli::tenancy::{advise, context};
 use crate::cli::verdicts::tag_changes;
 use crate::trials::{self, BacktestRequest, MAX_BACKTEST};
 
@@ -41,8 +40,7 @@ pub(in crate::cli) struct Backtest {
 }
 
 impl Backtest {
-    pub(super) fn run(self, app: &App, output: &Output) -> anyhow::Result<()> {
-        let context = context(app, &self.tenant)?;
+    pub(super) fn run(self, door: &Door, output: &Output) -> anyhow::Result<()> {
         let candidate = self.candidate.into_request()?.context(
             "Say what to try: a hook with --hook, and its new --revision or --settings; or a plugin with --plugin.",
         )?;
@@ -61,11 +59,9 @@ impl Backtest {
         loop {
             let before = report.examined;
             request.limit = Some((self.limit - before).min(MAX_BACKTEST));
-            let page = trials::backtest(app, &context, &request, |examined| {
-                bar.set_position((before + examined).into());
-            })
-            .map_err(|error| advise(error, Some(&self.tenant)))?;
-            report.extend(page);
+            let post = door.post(&["tenants", &self.tenant, "hooks", "backtest"]);
+            report.extend(post.json(&json!(request)).member("backtest")?);
+            bar.set_position(report.examined.into());
             request.cursor.clone_from(&report.next);
             if report.next.is_none() || report.examined >= self.limit {
                 break;

@@ -2,16 +2,11 @@
 
 use clap::Args;
 use serde_json::json;
-use sigpersist_model::audit::Actor;
-use sigpersist_model::signature::Preconditions;
 use sigpersist_model::view::HookView;
 
 use super::show::all;
-use crate::app::App;
+use crate::cli::door::Door;
 use crate::cli::output::Output;
-use crate::cli::tenancy::advise;
-use crate::plugins;
-use crate::tenants;
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Delete {
@@ -22,12 +17,9 @@ pub(in crate::cli) struct Delete {
 }
 
 impl Delete {
-    pub(super) fn run(self, app: &App, output: &Output) -> anyhow::Result<()> {
+    pub(super) fn run(self, door: &Door, output: &Output) -> anyhow::Result<()> {
         let Self { tenant, name } = self;
-        let id = tenants::find(app, &tenant)?.id;
-        let actor = Actor::command_line();
-        plugins::delete_hook(app, id, &actor, &name, &Preconditions::default())
-            .map_err(|error| advise(error, Some(&tenant)))?;
+        door.delete(&["tenants", &tenant, "hooks", &name]).send()?;
         output.result(
             &format!("Removed the hook `{name}` of `{tenant}`; its decisions stay on record."),
             &json!({ "tenant": tenant, "name": name, "deleted": true }),
@@ -47,17 +39,17 @@ pub(in crate::cli) struct Rollback {
 }
 
 impl Rollback {
-    pub(super) fn run(self, app: &App, output: &Output) -> anyhow::Result<()> {
+    pub(super) fn run(self, door: &Door, output: &Output) -> anyhow::Result<()> {
         let Self { tenant, name, to } = self;
-        let id = tenants::find(app, &tenant)?.id;
-        let actor = Actor::command_line();
-        let hook = plugins::rollback(app, id, &actor, &name, to, &Preconditions::default())
-            .map_err(|error| advise(error, Some(&tenant)))?;
+        let request = door
+            .post(&["tenants", &tenant, "hooks", &name, "rollback"])
+            .with_given("to", to);
+        let hook: HookView = request.member("hook")?;
         let sentence = format!(
             "The hook `{name}` of `{tenant}` runs the plugin `{}`, revision {}, again. This is its binding {}.",
-            hook.binding.plugin, hook.binding.sha256, hook.number
+            hook.plugin, hook.revision, hook.number
         );
-        output.result(&sentence, &json!(HookView::from(hook)))
+        output.result(&sentence, &json!(hook))
     }
 }
 
@@ -70,18 +62,18 @@ pub(in crate::cli) struct Release {
 }
 
 impl Release {
-    pub(super) fn run(self, app: &App, output: &Output) -> anyhow::Result<()> {
+    pub(super) fn run(self, door: &Door, output: &Output) -> anyhow::Result<()> {
         let Self { tenant, name } = self;
-        let id = tenants::find(app, &tenant)?.id;
-        let advise = |error| advise(error, Some(&tenant));
-        let before = plugins::hook(app, id, &name).map_err(advise)?;
-        let hook = plugins::release(app, id, &Actor::command_line(), &name).map_err(advise)?;
+        let path = ["tenants", &tenant, "hooks", &name];
+        let before: HookView = door.get(&path).member("hook")?;
+        let release = [&path[..], &["release"]].concat();
+        let hook: HookView = door.post(&release).member("hook")?;
         let sentence = if before.quarantine.is_some() {
             format!("Released the hook `{name}` of `{tenant}`; it runs again.")
         } else {
             format!("The hook `{name}` of `{tenant}` was not quarantined; nothing was changed.")
         };
-        output.result(&sentence, &json!(HookView::from(hook)))
+        output.result(&sentence, &json!(hook))
     }
 }
 
@@ -95,11 +87,10 @@ pub(in crate::cli) struct Order {
 }
 
 impl Order {
-    pub(super) fn run(self, app: &App, output: &Output) -> anyhow::Result<()> {
+    pub(super) fn run(self, door: &Door, output: &Output) -> anyhow::Result<()> {
         let Self { tenant, names } = self;
-        let id = tenants::find(app, &tenant)?.id;
-        let hooks = plugins::reorder(app, id, &Actor::command_line(), &names)
-            .map_err(|error| advise(error, Some(&tenant)))?;
+        let request = door.put(&["tenants", &tenant, "hooks", "order"]);
+        let hooks = request.json(&json!({ "order": names })).member("hooks")?;
         all(&tenant, hooks, output)
     }
 }

@@ -8,11 +8,10 @@ use sigpersist_hooks::cases::read_sample;
 use sigpersist_model::view::EvaluationView;
 
 use super::Candidate;
-use crate::app::App;
+use crate::cli::door::Door;
 use crate::cli::output::Output;
-use crate::cli::tenancy::{advise, context};
 use crate::cli::verdicts;
-use crate::trials::{self, EvaluateRequest};
+use crate::trials::EvaluateRequest;
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Evaluate {
@@ -27,7 +26,7 @@ pub(in crate::cli) struct Evaluate {
 }
 
 impl Evaluate {
-    pub(super) fn run(self, app: &App, output: &Output) -> anyhow::Result<()> {
+    pub(super) fn run(self, door: &Door, output: &Output) -> anyhow::Result<()> {
         let Self {
             tenant,
             input,
@@ -37,14 +36,9 @@ impl Evaluate {
             input: read_sample(&input)?,
             candidate: candidate.into_request()?,
         };
-        let evaluation = trials::evaluate(app, &context(app, &tenant)?, &request)
-            .map_err(|error| advise(error, Some(&tenant)))?;
-        let text = verdicts::table(&evaluation.decisions);
-        let view = EvaluationView {
-            outcome: evaluation.outcome,
-            tags: evaluation.tags,
-            decisions: evaluation.decisions.into_iter().map(Into::into).collect(),
-        };
+        let post = door.post(&["tenants", &tenant, "hooks", "evaluate"]);
+        let view: EvaluationView = post.json(&json!(request)).send()?.parsed()?;
+        let text = verdicts::table(&view.decisions);
         let tags = match view.tags.as_slice() {
             [] => "none".to_owned(),
             tags => tags.join(", "),

@@ -12,8 +12,8 @@ use anyhow::{Context as _, ensure};
 use clap::{Args, Subcommand};
 use serde_json::Value;
 
+use super::door::Door;
 use super::output::Output;
-use crate::app::App;
 use crate::plugins::Which;
 use crate::trials::CandidateRequest;
 
@@ -42,17 +42,17 @@ pub(super) enum Hook {
 }
 
 impl Hook {
-    pub(super) fn run(self, app: &App, output: &Output) -> anyhow::Result<()> {
+    pub(super) fn run(self, door: &Door, output: &Output) -> anyhow::Result<()> {
         match self {
-            Self::Set(command) => command.run(app, output),
-            Self::List(command) => command.run(app, output),
-            Self::Show(command) => command.run(app, output),
-            Self::Delete(command) => command.run(app, output),
-            Self::Rollback(command) => command.run(app, output),
-            Self::Release(command) => command.run(app, output),
-            Self::Order(command) => command.run(app, output),
-            Self::Evaluate(command) => command.run(app, output),
-            Self::Backtest(command) => command.run(app, output),
+            Self::Set(command) => command.run(door, output),
+            Self::List(command) => command.run(door, output),
+            Self::Show(command) => command.run(door, output),
+            Self::Delete(command) => command.run(door, output),
+            Self::Rollback(command) => command.run(door, output),
+            Self::Release(command) => command.run(door, output),
+            Self::Order(command) => command.run(door, output),
+            Self::Evaluate(command) => command.run(door, output),
+            Self::Backtest(command) => command.run(door, output),
         }
     }
 }

@@ -1,19 +1,16 @@
 //! `sigpersist hook set`.
 
 use clap::Args;
+use http::header::{IF_MATCH, IF_NONE_MATCH};
 use serde_json::{Value, json};
-use sigpersist_model::audit::Actor;
 use sigpersist_model::plugin::{Mode, OnFailure, Operation};
-use sigpersist_model::signature::{Preconditions, Versions};
 use sigpersist_model::view::HookView;
 
 use super::Settings;
 use super::parse_json;
-use crate::app::App;
+use crate::cli::door::Door;
 use crate::cli::output::{Output, joined};
-use crate::cli::tenancy::advise;
-use crate::plugins::{self, HookRequest, ShadowRequest, Which};
-use crate::tenants;
+use crate::plugins::{HookRequest, ShadowRequest, Which};
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Set {
@@ -65,7 +62,7 @@ pub(in crate::cli) struct Set {
 }
 
 impl Set {
-    pub(super) fn run(self, app: &App, output: &Output) -> anyhow::Result<()> {
+    pub(super) fn run(self, door: &Door, output: &Output) -> anyhow::Result<()> {
         let (tenant, name) = (self.tenant, self.name);
         let request = HookRequest {
             revision: self.revision,
@@ -84,33 +81,33 @@ impl Set {
             }),
             ..HookRequest::new(&self.plugin)
         };
-        let preconditions = Preconditions {
-            if_match: self.if_match.map(|number| Versions::These(vec![number])),
-            if_none_match: None,
+        let put = door.put(&["tenants", &tenant, "hooks", &name]);
+        let put = match self.if_match {
+            Some(0) => put.with_header(IF_NONE_MATCH, "*"),
+            Some(number) => put.with_header(IF_MATCH, &format!("\"{number}\"")),
+            None => put,
         };
-        let id = tenants::find(app, &tenant)?.id;
-        let actor = Actor::command_line();
-        let set = plugins::set_hook(app, id, &actor, &name, &request, &preconditions)
-            .map_err(|error| advise(error, Some(&tenant)))?;
-        let binding = &set.hook.binding;
+        let answer = put.json(&json!(request)).send()?;
+        let created = answer.created();
+        let hook: HookView = answer.member("hook")?;
         let mut sentence = format!(
             "The hook `{name}` of `{tenant}` runs the plugin `{}`, revision {}.",
-            binding.plugin, binding.sha256
+            hook.plugin, hook.revision
         );
-        if let Some(shadow) = &binding.shadow {
+        if let Some(shadow) = &hook.shadow {
             sentence.push_str(&format!(
                 " The revision {} runs as its shadow, without effect.",
-                shadow.sha256
+                shadow.revision
             ));
         }
-        if !binding.enabled {
+        if !hook.enabled {
             sentence = format!(
                 "The hook `{name}` of `{tenant}` is bound to the plugin `{}`, revision {}, but does not run. To run it, set it again without --disabled.",
-                binding.plugin, binding.sha256
+                hook.plugin, hook.revision
             );
         }
-        let answer = json!({ "tenant": tenant, "sha256": binding.sha256, "created": set.created });
-        let answer = joined(answer, json!(HookView::from(set.hook)));
+        let answer = json!({ "tenant": tenant, "sha256": hook.revision, "created": created });
+        let answer = joined(answer, json!(hook));
         output.result(&sentence, &answer)
     }
 }

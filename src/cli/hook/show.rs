@@ -4,16 +4,12 @@ use std::fmt::Write as _;
 
 use clap::Args;
 use serde_json::json;
-use sigpersist_model::plugin::Hook;
 use sigpersist_model::view::HookView;
 
-use crate::app::App;
+use crate::cli::door::Door;
 use crate::cli::output::Output;
 use crate::cli::plugin::short;
 use crate::cli::table::Table;
-use crate::cli::tenancy::advise;
-use crate::plugins;
-use crate::tenants;
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct List {
@@ -22,15 +18,15 @@ pub(in crate::cli) struct List {
 }
 
 impl List {
-    pub(super) fn run(self, app: &App, output: &Output) -> anyhow::Result<()> {
-        let hooks = plugins::hooks(app, tenants::find(app, &self.tenant)?.id)?;
+    pub(super) fn run(self, door: &Door, output: &Output) -> anyhow::Result<()> {
+        let request = door.get(&["tenants", &self.tenant, "hooks"]);
+        let hooks = request.member("hooks")?;
         all(&self.tenant, hooks, output)
     }
 }
 
 /// Prints a tenant's hooks.
-pub(super) fn all(tenant: &str, hooks: Vec<Hook>, output: &Output) -> anyhow::Result<()> {
-    let hooks: Vec<HookView> = hooks.into_iter().map(Into::into).collect();
+pub(super) fn all(tenant: &str, hooks: Vec<HookView>, output: &Output) -> anyhow::Result<()> {
     let answer = json!({ "tenant": tenant, "hooks": hooks });
     output.result(&table(tenant, &hooks), &answer)
 }
@@ -81,11 +77,9 @@ pub(in crate::cli) struct Show {
 }
 
 impl Show {
-    pub(super) fn run(self, app: &App, output: &Output) -> anyhow::Result<()> {
-        let tenant = tenants::find(app, &self.tenant)?.id;
-        let hook = plugins::hook(app, tenant, &self.name)
-            .map_err(|error| advise(error, Some(&self.tenant)))?;
-        let hook = HookView::from(hook);
+    pub(super) fn run(self, door: &Door, output: &Output) -> anyhow::Result<()> {
+        let request = door.get(&["tenants", &self.tenant, "hooks", &self.name]);
+        let hook: HookView = request.member("hook")?;
         output.result(&text(&self.tenant, &hook)?, &json!(hook))
     }
 }

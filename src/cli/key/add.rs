@@ -5,17 +5,14 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use chrono::{DateTime, Utc};
 use clap::Args;
-use serde_json::json;
-use sigpersist_model::audit::Actor;
+use serde_json::{Value, json};
 use sigpersist_model::key::{Algorithm, KeyKind};
 use sigpersist_model::time;
 use sigpersist_model::view::KeyView;
 
-use crate::app::App;
-use crate::auth::GivenKey;
+use crate::cli::door::Door;
 use crate::cli::holder::HolderArgs;
-use crate::cli::output::Output;
-use crate::tenants::{self, NewKey};
+use crate::cli::output::{Output, joined};
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Add {
@@ -40,43 +37,45 @@ pub(in crate::cli) struct Add {
 }
 
 impl Add {
-    pub(super) fn run(self, app: &App, output: &Output) -> anyhow::Result<()> {
+    pub(super) fn run(self, door: &Door, output: &Output) -> anyhow::Result<()> {
         let public_key = self.public_key()?;
-        let holder = self.holder.find(app)?;
-        let new = NewKey {
-            algorithm: self.alg,
-            kid: self.kid,
-            public_key,
-            not_before: self.not_before,
-            expires_at: self.expires_at,
-        };
-        let added = tenants::add_key(app, &Actor::command_line(), &holder, &new)?;
-        let (kid, alg) = (&added.key.kid, added.key.algorithm.as_str());
+        let form = json!({
+            "algorithm": self.alg.map(Algorithm::as_str),
+            "kid": self.kid,
+            "public_key": public_key,
+            "not_before": self.not_before,
+            "expires_at": self.expires_at,
+        });
+        let request = door.post(&self.holder.path("keys")).json(&form);
+        let answer = request.send()?;
+        let created = answer.created();
+        let mut key: KeyView = answer.member("key")?;
+        let (kid, alg) = (&key.kid, key.algorithm.as_str());
         let (who, whom) = (self.holder.as_argument(), self.holder.in_words());
-        let sentence = match (&added.secret, added.key.kind()) {
+        let sentence = match (&key.secret, key.kind) {
             (Some(secret), _) => format!(
                 "Added an {alg} key to {whom}. The secret is shown only this once. Use the text itself as the HMAC key; do not decode it.\nkid: {kid}\nsecret: {}\nNext: sigpersist token issue {who}",
                 secret.as_str()
             ),
             (None, KeyKind::KeyPair) => format!(
                 "Added an {alg} key pair to {whom}. The server keeps the private key; this is the public key.\nkid: {kid}\n{}Next: sigpersist token issue {who}",
-                added.key.public_key().unwrap_or_default()
+                key.public_key.as_deref().unwrap_or_default()
             ),
-            (None, _) if added.created => format!(
+            (None, _) if created => format!(
                 "Added an {alg} public key to {whom}. Put its name into the header of tokens, as `kid`.\nkid: {kid}"
             ),
             (None, _) => {
                 format!("The key `{kid}` of {whom} already exists; nothing was changed.")
             }
         };
-        let mut answer = json!(KeyView::from(added.key));
-        answer["tenant"] = holder.slug().into();
-        answer["secret"] = added.secret.as_ref().map(|secret| secret.as_str()).into();
-        answer["created"] = added.created.into();
+        let secret = key.secret.take();
+        let more = json!({ "tenant": self.holder.slug(), "secret": secret, "created": created });
+        let answer = joined(json!(key), more);
         output.result(&sentence, &answer)
     }
 
-    fn public_key(&self) -> anyhow::Result<Option<GivenKey>> {
+    /// The public key as the API takes it: PEM as text, or a JSON Web Key as an object.
+    fn public_key(&self) -> anyhow::Result<Option<Value>> {
         let Some(path) = &self.public_key else {
             return Ok(None);
         };
@@ -84,9 +83,9 @@ impl Add {
             .with_context(|| format!("The public key {} can't be read", path.display()))?;
         Ok(Some(if text.trim_start().starts_with('{') {
             let jwk = serde_json::from_str(&text);
-            GivenKey::Jwk(jwk.with_context(|| format!("{} is not a JSON Web Key", path.display()))?)
+            jwk.with_context(|| format!("{} is not a JSON Web Key", path.display()))?
         } else {
-            GivenKey::Pem(text)
+            text.into()
         }))
     }
 }

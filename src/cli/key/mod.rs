@@ -5,8 +5,8 @@ mod show;
 
 use clap::Subcommand;
 
+use super::door::Door;
 use super::output::Output;
-use crate::app::App;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Key {
@@ -21,12 +21,12 @@ pub(super) enum Key {
 }
 
 impl Key {
-    pub(super) fn run(self, app: &App, output: &Output) -> anyhow::Result<()> {
+    pub(super) fn run(self, door: &Door, output: &Output) -> anyhow::Result<()> {
         match self {
-            Self::Add(command) => command.run(app, output),
-            Self::List(command) => command.run(app, output),
-            Self::Show(command) => command.run(app, output),
-            Self::Revoke(command) => command.run(app, output),
+            Self::Add(command) => command.run(door, output),
+            Self::List(command) => command.run(door, output),
+            Self::Show(command) => command.run(door, output),
+            Self::Revoke(command) => command.run(door, output),
         }
     }
 }

@@ -2,18 +2,15 @@
 
 use clap::Args;
 use serde_json::json;
-use sigpersist_model::audit::Actor;
 use sigpersist_model::view::KeyView;
 
-use crate::app::App;
+use crate::cli::door::Door;
 use crate::cli::holder::HolderArgs;
 use crate::cli::output::Output;
 use crate::cli::table::Table;
-use crate::cli::tenancy::advise;
-use crate::tenants;
 
-/// Keys per query.
-const PAGE: u32 = 1_000;
+/// Keys per request.
+const PAGE: usize = 1_000;
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct List {
@@ -22,18 +19,9 @@ pub(in crate::cli) struct List {
 }
 
 impl List {
-    pub(super) fn run(self, app: &App, output: &Output) -> anyhow::Result<()> {
-        let holder = self.holder.find(app)?;
-        let (mut found, mut after) = (Vec::new(), None);
-        loop {
-            let page = tenants::keys(app, &holder, after.as_deref(), PAGE)?;
-            found.extend(page.keys);
-            after = page.next;
-            if after.is_none() {
-                break;
-            }
-        }
-        let keys: Vec<KeyView> = found.into_iter().map(Into::into).collect();
+    pub(super) fn run(self, door: &Door, output: &Output) -> anyhow::Result<()> {
+        let request = door.get(&self.holder.path("keys"));
+        let (keys, _) = request.pages::<KeyView>("keys", PAGE, usize::MAX)?;
         let mut table = Table::new(&["kid", "algorithm", "kind", "state", "created", "expires"]);
         for key in &keys {
             table.row([
@@ -53,7 +41,8 @@ impl List {
         } else {
             table.to_string()
         };
-        output.result(&text, &json!({ "tenant": holder.slug(), "keys": keys }))
+        let tenant = self.holder.slug();
+        output.result(&text, &json!({ "tenant": tenant, "keys": keys }))
     }
 }
 
@@ -64,11 +53,12 @@ pub(in crate::cli) struct Show {
 }
 
 impl Show {
-    pub(super) fn run(self, app: &App, output: &Output) -> anyhow::Result<()> {
-        let (_, key) =
-            tenants::key_of_anybody(app, &self.kid).map_err(|error| advise(error, None))?;
-        let view = KeyView::from(key);
-        let answer = json!(view);
+    pub(super) fn run(self, door: &Door, output: &Output) -> anyhow::Result<()> {
+        let key: KeyView = door
+            .get(&["keys", &self.kid])
+            .with("anybodys", true)
+            .member("key")?;
+        let answer = json!(key);
         let mut lines: Vec<_> = answer
             .as_object()
             .into_iter()
@@ -79,7 +69,7 @@ impl Show {
                 format!("{name:12} {}", value.as_str().unwrap_or_default())
             })
             .collect();
-        lines.extend(view.public_key.map(|pem| pem.trim_end().to_owned()));
+        lines.extend(key.public_key.map(|pem| pem.trim_end().to_owned()));
         output.result(&lines.join("\n"), &answer)
     }
 }
@@ -91,15 +81,15 @@ pub(in crate::cli) struct Revoke {
 }
 
 impl Revoke {
-    pub(super) fn run(self, app: &App, output: &Output) -> anyhow::Result<()> {
+    pub(super) fn run(self, door: &Door, output: &Output) -> anyhow::Result<()> {
         let kid = self.kid;
-        let key = tenants::key_of_anybody(app, &kid).and_then(|(holder, _)| {
-            tenants::revoke_key(app, &Actor::command_line(), &holder, &kid)
-        });
-        let key = key.map_err(|error| advise(error, None))?;
+        let key: KeyView = door
+            .post(&["keys", &kid, "revoke"])
+            .with("anybodys", true)
+            .member("key")?;
         let sentence = format!(
             "The key `{kid}` is revoked: tokens that it signed are refused within a second."
         );
-        output.result(&sentence, &json!(KeyView::from(key)))
+        output.result(&sentence, &json!(key))
     }
 }

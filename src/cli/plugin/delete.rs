@@ -2,12 +2,10 @@
 
 use clap::Args;
 use serde_json::json;
-use sigpersist_model::audit::Actor;
 
-use crate::app::App;
+use crate::cli::door::Door;
+use crate::cli::holder::of_owner;
 use crate::cli::output::Output;
-use crate::cli::tenancy::{advise, owner};
-use crate::plugins;
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Delete {
@@ -19,11 +17,10 @@ pub(in crate::cli) struct Delete {
 }
 
 impl Delete {
-    pub(super) fn run(self, app: &App, output: &Output) -> anyhow::Result<()> {
+    pub(super) fn run(self, door: &Door, output: &Output) -> anyhow::Result<()> {
         let Self { name, tenant } = self;
-        let owner = owner(app, tenant.as_deref())?;
-        plugins::delete_plugin(app, owner, Actor::command_line(), &name)
-            .map_err(|error| advise(error, tenant.as_deref()))?;
+        let path = of_owner(tenant.as_deref(), &["plugins", &name]);
+        door.delete(&path).send()?;
         output.result(
             &format!("Deleted the plugin `{name}` with all its revisions."),
             &json!({ "name": name, "deleted": true }),

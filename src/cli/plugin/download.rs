@@ -1,16 +1,20 @@
 //! `sigpersist plugin download`.
 
+use std::io::Read as _;
 use std::path::PathBuf;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use clap::Args;
+use http::header::ACCEPT;
 use serde_json::json;
+use sigpersist_model::digest;
 use sigpersist_model::plugin::Digest;
+use sigpersist_model::view::PluginView;
 
-use crate::app::App;
+use super::WASM;
+use crate::cli::door::Door;
+use crate::cli::holder::of_owner;
 use crate::cli::output::Output;
-use crate::cli::tenancy::{advise, owner};
-use crate::plugins;
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Download {
@@ -28,23 +32,33 @@ pub(in crate::cli) struct Download {
 }
 
 impl Download {
-    pub(super) fn run(self, app: &App, output: &Output) -> anyhow::Result<()> {
+    pub(super) fn run(self, door: &Door, output: &Output) -> anyhow::Result<()> {
         let Self {
             name,
             revision,
             output: file,
             tenant,
         } = self;
-        let owner = owner(app, tenant.as_deref())?;
-        let advise = |error| advise(error, tenant.as_deref());
+        let plugin = of_owner(tenant.as_deref(), &["plugins", &name]);
         let sha256 = match revision {
             Some(sha256) => sha256,
             None => {
-                let plugin = plugins::plugin(app, owner, &name).map_err(advise)?;
+                let plugin: PluginView = door.get(&plugin).member("plugin")?;
                 plugin.newest.sha256
             }
         };
-        let component = plugins::component(app, owner, &name, sha256).map_err(advise)?;
+        let digest = sha256.to_string();
+        let revision = [&plugin[..], &["revisions", &digest]].concat();
+        let request = door.get(&revision).with_header(ACCEPT, WASM);
+        let mut component = Vec::new();
+        let mut answer = request.send()?.into_reader();
+        answer
+            .read_to_end(&mut component)
+            .context("The component broke off on the way")?;
+        ensure!(
+            Digest(digest::sha256(&component)) == sha256,
+            "The component was changed on the way; nothing was written."
+        );
         let file = file.unwrap_or_else(|| format!("{name}.wasm").into());
         std::fs::write(&file, &component)
             .with_context(|| format!("{} can't be written", file.display()))?;

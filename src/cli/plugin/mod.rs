@@ -17,8 +17,8 @@ use clap::Subcommand;
 
 pub(super) use show::short;
 
+use super::door::Door;
 use super::output::Output;
-use crate::app::App;
 use crate::config::Config;
 use sigpersist_hooks as hooks;
 use sigpersist_hooks::Engine;
@@ -31,7 +31,10 @@ pub(super) enum Plugin {
     Offline(Offline),
 }
 
-/// Subcommands that need the database.
+/// The media type of components.
+const WASM: &str = "application/wasm";
+
+/// Subcommands that need a server or the database.
 #[derive(Debug, Subcommand)]
 pub(super) enum Stored {
     /// Upload a WebAssembly component as the newest revision of a plugin.
@@ -47,13 +50,13 @@ pub(super) enum Stored {
 }
 
 impl Stored {
-    pub(super) fn run(self, app: &App, output: &Output) -> anyhow::Result<()> {
+    pub(super) fn run(self, door: &Door, output: &Output) -> anyhow::Result<()> {
         match self {
-            Self::Upload(command) => command.run(app, output),
-            Self::List(command) => command.run(app, output),
-            Self::Show(command) => command.run(app, output),
-            Self::Download(command) => command.run(app, output),
-            Self::Delete(command) => command.run(app, output),
+            Self::Upload(command) => command.run(door, output),
+            Self::List(command) => command.run(door, output),
+            Self::Show(command) => command.run(door, output),
+            Self::Download(command) => command.run(door, output),
+            Self::Delete(command) => command.run(door, output),
         }
     }
 }

@@ -5,11 +5,10 @@ use serde_json::json;
 use sigpersist_model::plugin::Digest;
 use sigpersist_model::view::{PluginView, RevisionView};
 
-use crate::app::App;
+use crate::cli::door::Door;
+use crate::cli::holder::of_owner;
 use crate::cli::output::Output;
 use crate::cli::table::Table;
-use crate::cli::tenancy::{advise, owner};
-use crate::plugins;
 
 /// Digits of a digest that tables show.
 const SHORT_DIGEST: usize = 12;
@@ -22,9 +21,9 @@ pub(in crate::cli) struct List {
 }
 
 impl List {
-    pub(super) fn run(self, app: &App, output: &Output) -> anyhow::Result<()> {
-        let plugins = plugins::plugins(app, owner(app, self.tenant.as_deref())?)?;
-        let plugins: Vec<PluginView> = plugins.into_iter().map(Into::into).collect();
+    pub(super) fn run(self, door: &Door, output: &Output) -> anyhow::Result<()> {
+        let path = of_owner(self.tenant.as_deref(), &["plugins"]);
+        let plugins: Vec<PluginView> = door.get(&path).member("plugins")?;
         let mut table = Table::new(&[
             "name",
             "owner",
@@ -37,7 +36,7 @@ impl List {
         for plugin in &plugins {
             table.row([
                 plugin.name.clone(),
-                plugin.owner.to_owned(),
+                plugin.owner.to_string(),
                 plugin.revisions.to_string(),
                 short(plugin.newest.sha256),
                 plugin.newest.uploaded_at.to_string(),
@@ -50,23 +49,9 @@ impl List {
             Some(slug) => format!(
                 "Neither `{slug}` nor the platform has plugins. Next: sigpersist plugin upload NAME FILE --tenant {slug}"
             ),
-            None => none_of_platforms(&plugins::owners(app)?),
+            None => "The platform has no plugins. Next: sigpersist plugin upload NAME FILE. For a tenant's own: sigpersist plugin list --tenant TENANT".to_owned(),
         };
         output.result(&text, &json!({ "plugins": plugins }))
-    }
-}
-
-/// The sentence for a platform without plugins; these tenants have some.
-fn none_of_platforms(owners: &[String]) -> String {
-    match owners {
-        [] => "There are no plugins. Next: sigpersist plugin upload NAME FILE".to_owned(),
-        [first, others @ ..] => format!(
-            "The platform has no plugins. Tenants have their own ({}): sigpersist plugin list --tenant {first}",
-            match others.len() {
-                0 => format!("`{first}`"),
-                more => format!("`{first}` and {more} more"),
-            }
-        ),
     }
 }
 
@@ -80,13 +65,11 @@ pub(in crate::cli) struct Show {
 }
 
 impl Show {
-    pub(super) fn run(self, app: &App, output: &Output) -> anyhow::Result<()> {
-        let owner = owner(app, self.tenant.as_deref())?;
-        let advise = |error| advise(error, self.tenant.as_deref());
-        let plugin = plugins::plugin(app, owner, &self.name).map_err(advise)?;
-        let plugin = PluginView::from(plugin);
-        let revisions = plugins::revisions(app, owner, &self.name).map_err(advise)?;
-        let revisions: Vec<RevisionView> = revisions.into_iter().map(Into::into).collect();
+    pub(super) fn run(self, door: &Door, output: &Output) -> anyhow::Result<()> {
+        let path = of_owner(self.tenant.as_deref(), &["plugins", &self.name]);
+        let plugin: PluginView = door.get(&path).member("plugin")?;
+        let revisions = [&path[..], &["revisions"]].concat();
+        let revisions: Vec<RevisionView> = door.get(&revisions).member("revisions")?;
         let mut table = Table::new(&["revision", "uploaded", "by", "bytes", "cases"]);
         for revision in &revisions {
             table.row([

@@ -2,18 +2,18 @@
 
 use std::path::PathBuf;
 
-use anyhow::bail;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use clap::Args;
 use serde_json::json;
-use sigpersist_hooks::cases::read_cases;
-use sigpersist_model::audit::Actor;
-use sigpersist_model::error::Error;
+use sigpersist_hooks::cases::{Case, read_cases};
+use sigpersist_model::error::CaseFailure;
+use sigpersist_model::view::RevisionView;
 
-use super::read;
-use crate::app::App;
+use super::{WASM, read};
+use crate::cli::door::{Door, Refusal};
+use crate::cli::holder::of_owner;
 use crate::cli::output::Output;
-use crate::cli::tenancy::owner;
-use crate::plugins;
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Upload {
@@ -31,7 +31,7 @@ pub(in crate::cli) struct Upload {
 }
 
 impl Upload {
-    pub(super) fn run(self, app: &App, output: &Output) -> anyhow::Result<()> {
+    pub(super) fn run(self, door: &Door, output: &Output) -> anyhow::Result<()> {
         let Self {
             name,
             file,
@@ -43,34 +43,15 @@ impl Upload {
             Some(directory) => read_cases(directory)?,
             None => Vec::new(),
         };
-        let owner = owner(app, tenant.as_deref())?;
-        let actor = Actor::command_line();
-        let uploaded = match plugins::upload(app, owner, actor, &name, &component, &cases) {
-            Ok(uploaded) => uploaded,
-            Err(Error::CasesFailed(failures)) => {
-                let failures: String = failures
-                    .iter()
-                    .map(|failure| {
-                        format!("\n{}\n  {}", failure.case, failure.differences.join("\n  "))
-                    })
-                    .collect();
-                bail!(
-                    "Test cases did not pass, so nothing was stored; fix the plugin or the cases, and try them with `sigpersist plugin test`.{failures}"
-                );
-            }
-            Err(Error::InvalidParameter { field, message }) => {
-                let number = field.strip_prefix("/cases/").and_then(|rest| {
-                    let number = rest.split('/').next()?;
-                    number.parse::<usize>().ok()
-                });
-                match number.and_then(|number| cases.get(number)) {
-                    Some(case) => bail!("The case {} can't be run: {message}", case.name),
-                    None => bail!("{message}"),
-                }
-            }
-            Err(error) => return Err(error.into()),
+        let request = door.put(&of_owner(tenant.as_deref(), &["plugins", &name]));
+        let request = if cases.is_empty() {
+            request.body(WASM, component.into())
+        } else {
+            request.json(&json!({ "component": BASE64.encode(component), "cases": cases }))
         };
-        let revision = uploaded.revision;
+        let answer = request.send().map_err(|error| explained(error, &cases))?;
+        let changed = answer.created();
+        let revision: RevisionView = answer.member("revision")?;
         let sentence = format!(
             "Uploaded the plugin `{name}`: {}.\nrevision: {}\nNext: sigpersist hook set TENANT {name} --plugin {name}",
             revision.description.trim_end_matches('.'),
@@ -85,8 +66,44 @@ impl Upload {
                 "exports": revision.exports,
                 "imports": revision.imports,
                 "cases": cases.len(),
-                "changed": uploaded.changed,
+                "changed": changed,
             }),
         )
+    }
+}
+
+/// A refusal that names the cases it is about.
+fn explained(error: anyhow::Error, cases: &[Case]) -> anyhow::Error {
+    match error.downcast::<Refusal>() {
+        Ok(refusal) => match sentence(&refusal, cases) {
+            Some(sentence) => refusal.saying(sentence).into(),
+            None => refusal.into(),
+        },
+        Err(error) => error,
+    }
+}
+
+fn sentence(refusal: &Refusal, cases: &[Case]) -> Option<String> {
+    match refusal.code.as_deref()? {
+        "cases_failed" => {
+            let failures = refusal.details["cases"].clone();
+            let failures: Vec<CaseFailure> = serde_json::from_value(failures).ok()?;
+            let failures: String = failures
+                .iter()
+                .map(|failure| {
+                    format!("\n{}\n  {}", failure.case, failure.differences.join("\n  "))
+                })
+                .collect();
+            Some(format!(
+                "Test cases did not pass, so nothing was stored; fix the plugin or the cases, and try them with `sigpersist plugin test`.{failures}"
+            ))
+        }
+        "invalid_parameter" => {
+            let field = refusal.details["field"].as_str()?;
+            let number = field.strip_prefix("/cases/")?.split('/').next()?;
+            let case = cases.get(number.parse::<usize>().ok()?)?;
+            Some(format!("The case {} can't be run: {refusal}", case.name))
+        }
+        _ => None,
     }
 }

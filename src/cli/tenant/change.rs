@@ -3,17 +3,13 @@
 use anyhow::ensure;
 use clap::Args;
 use serde_json::json;
-use sigpersist_model::audit::Actor;
-use sigpersist_model::quotas::{QuotaPatch, Quotas};
 use sigpersist_model::tenant::TenantState;
-use sigpersist_model::time;
+use sigpersist_model::view::TenantView;
 
 use super::QuotaArgs;
-use super::show::{sheet, view};
-use crate::app::App;
+use super::show::sheet;
+use crate::cli::door::Door;
 use crate::cli::output::Output;
-use crate::cli::tenancy::advise;
-use crate::tenants::{self, NewTenant};
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Create {
@@ -27,21 +23,18 @@ pub(in crate::cli) struct Create {
 }
 
 impl Create {
-    pub(super) fn run(self, app: &App, output: &Output) -> anyhow::Result<()> {
-        let new = NewTenant {
-            slug: self.slug,
-            name: self.name,
-            quotas: Quotas::default().changed(self.quotas.into()),
-            incomplete: None,
-        };
-        let (tenant, created) = tenants::create(app, &Actor::command_line(), &new)?;
+    pub(super) fn run(self, door: &Door, output: &Output) -> anyhow::Result<()> {
+        let form = json!({ "slug": self.slug, "name": self.name, "quotas": self.quotas.to_json() });
+        let answer = door.post(&["tenants"]).json(&form).send()?;
+        let created = answer.created();
+        let tenant: TenantView = answer.member("tenant")?;
         let slug = &tenant.slug;
         let sentence = if created {
             format!("Created the tenant `{slug}`. Next: sigpersist key add {slug}")
         } else {
             format!("The tenant `{slug}` already exists; nothing was changed.")
         };
-        let mut answer = json!(view(app, tenant));
+        let mut answer = json!(tenant);
         answer["created"] = created.into();
         output.result(&sentence, &answer)
     }
@@ -59,17 +52,16 @@ pub(in crate::cli) struct Update {
 }
 
 impl Update {
-    pub(super) fn run(self, app: &App, output: &Output) -> anyhow::Result<()> {
-        let quotas = Quotas::<QuotaPatch>::from(self.quotas);
+    pub(super) fn run(self, door: &Door, output: &Output) -> anyhow::Result<()> {
+        let quotas = self.quotas.to_json();
         ensure!(
-            self.name.is_some() || quotas != Quotas::default(),
+            self.name.is_some() || quotas != json!({}),
             "Say what to change: --name or a quota. `sigpersist tenant update --help` lists them."
         );
-        let actor = Actor::command_line();
-        let tenant = tenants::update(app, &actor, &self.slug, self.name.as_deref(), quotas)
-            .map_err(|error| advise(error, Some(&self.slug)))?;
-        let view = view(app, tenant);
-        output.result(&sheet(&view), &json!(view))
+        let form = json!({ "name": self.name, "quotas": quotas });
+        let request = door.patch(&["tenants", &self.slug]).json(&form);
+        let tenant: TenantView = request.member("tenant")?;
+        output.result(&sheet(&tenant), &json!(tenant))
     }
 }
 
@@ -80,14 +72,14 @@ pub(in crate::cli) struct Suspend {
 }
 
 impl Suspend {
-    pub(super) fn run(self, app: &App, output: &Output) -> anyhow::Result<()> {
-        let tenant = tenants::suspend(app, &Actor::command_line(), &self.slug)
-            .map_err(|error| advise(error, Some(&self.slug)))?;
+    pub(super) fn run(self, door: &Door, output: &Output) -> anyhow::Result<()> {
+        let request = door.post(&["tenants", &self.slug, "suspend"]);
+        let tenant: TenantView = request.member("tenant")?;
         let slug = &tenant.slug;
         let sentence = format!(
             "The tenant `{slug}` is suspended; its requests are refused within a second. To undo this: sigpersist tenant resume {slug}"
         );
-        output.result(&sentence, &json!(view(app, tenant)))
+        output.result(&sentence, &json!(tenant))
     }
 }
 
@@ -102,14 +94,16 @@ pub(in crate::cli) struct Resume {
 }
 
 impl Resume {
-    pub(super) fn run(self, app: &App, output: &Output) -> anyhow::Result<()> {
-        let tenant = tenants::resume(app, &Actor::command_line(), &self.slug, self.incomplete)
-            .map_err(|error| advise(error, Some(&self.slug)))?;
+    pub(super) fn run(self, door: &Door, output: &Output) -> anyhow::Result<()> {
+        let request = door
+            .post(&["tenants", &self.slug, "resume"])
+            .with_given("incomplete", self.incomplete.then_some(true));
+        let tenant: TenantView = request.member("tenant")?;
         let sentence = format!(
             "The tenant `{}` is active; its requests are answered within a second.",
             tenant.slug
         );
-        output.result(&sentence, &json!(view(app, tenant)))
+        output.result(&sentence, &json!(tenant))
     }
 }
 
@@ -123,12 +117,14 @@ pub(in crate::cli) struct Delete {
 }
 
 impl Delete {
-    pub(super) fn run(self, app: &App, output: &Output) -> anyhow::Result<()> {
+    pub(super) fn run(self, door: &Door, output: &Output) -> anyhow::Result<()> {
         let Self { slug, confirm } = self;
-        let tenant = tenants::delete(app, &Actor::command_line(), &slug, confirm.as_deref())
-            .map_err(|error| advise(error, Some(&slug)))?;
-        let when = tenant.delete_after.map(time::to_text).unwrap_or_default();
-        let sentence = if tenant.state() == TenantState::Removing || confirm.is_some() {
+        let request = door.delete(&["tenants", &slug]);
+        let request = request.with_given("confirm", confirm.as_deref());
+        let tenant: TenantView = request.member("tenant")?;
+        let when = tenant.delete_after.map(|when| when.to_string());
+        let when = when.unwrap_or_default();
+        let sentence = if tenant.state == TenantState::Removing || confirm.is_some() {
             format!(
                 "The tenant `{slug}` is suspended, and a running server is removing all its data. `sigpersist tenant show {slug}` shows the tenant until all is removed."
             )
@@ -137,6 +133,6 @@ impl Delete {
                 "The tenant `{slug}` is suspended, and all its data will be removed after {when} UTC.\nTo undo this: sigpersist tenant resume {slug}\nTo remove it at once: sigpersist tenant delete {slug} --confirm {slug}"
             )
         };
-        output.result(&sentence, &json!(view(app, tenant)))
+        output.result(&sentence, &json!(tenant))
     }
 }

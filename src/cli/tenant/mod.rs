@@ -4,11 +4,12 @@ mod change;
 mod show;
 
 use clap::{Args, Subcommand};
-use sigpersist_model::quotas::{QuotaPatch, Quotas};
+use serde_json::Value;
+use sigpersist_model::quotas::QuotaPatch;
 
+use super::door::Door;
 use super::output::Output;
 use super::transfer::{Export, Import};
-use crate::app::App;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Tenant {
@@ -35,18 +36,18 @@ pub(super) enum Tenant {
 }
 
 impl Tenant {
-    pub(super) fn run(self, app: &App, output: &Output) -> anyhow::Result<()> {
+    pub(super) fn run(self, door: &Door, output: &Output) -> anyhow::Result<()> {
         match self {
-            Self::Create(command) => command.run(app, output),
-            Self::List(command) => command.run(app, output),
-            Self::Show(command) => command.run(app, output),
-            Self::Update(command) => command.run(app, output),
-            Self::Suspend(command) => command.run(app, output),
-            Self::Resume(command) => command.run(app, output),
-            Self::Delete(command) => command.run(app, output),
-            Self::Usage(command) => command.run(app, output),
-            Self::Export(command) => command.run(app, output),
-            Self::Import(command) => command.run(app, output),
+            Self::Create(command) => command.run(door, output),
+            Self::List(command) => command.run(door, output),
+            Self::Show(command) => command.run(door, output),
+            Self::Update(command) => command.run(door, output),
+            Self::Suspend(command) => command.run(door, output),
+            Self::Resume(command) => command.run(door, output),
+            Self::Delete(command) => command.run(door, output),
+            Self::Usage(command) => command.run(door, output),
+            Self::Export(command) => command.run(door, output),
+            Self::Import(command) => command.run(door, output),
         }
     }
 }
@@ -78,17 +79,26 @@ struct QuotaArgs {
     hook_ms_per_second: Option<QuotaPatch>,
 }
 
-impl From<QuotaArgs> for Quotas<QuotaPatch> {
-    fn from(arguments: QuotaArgs) -> Self {
-        let given = Quotas {
-            max_bytes: arguments.max_bytes,
-            max_threads: arguments.max_threads,
-            max_signature_bytes: arguments.max_signature_bytes,
-            requests_per_second: arguments.requests_per_second,
-            request_burst: arguments.request_burst,
-            max_concurrent_requests: arguments.max_concurrent_requests,
-            hook_ms_per_second: arguments.hook_ms_per_second,
-        };
-        given.map(Option::unwrap_or_default)
+impl QuotaArgs {
+    /// The quotas that are given, as the API takes them.
+    fn to_json(&self) -> Value {
+        let given = [
+            ("max_bytes", self.max_bytes),
+            ("max_threads", self.max_threads),
+            ("max_signature_bytes", self.max_signature_bytes),
+            ("requests_per_second", self.requests_per_second),
+            ("request_burst", self.request_burst),
+            ("max_concurrent_requests", self.max_concurrent_requests),
+            ("hook_ms_per_second", self.hook_ms_per_second),
+        ];
+        let given = given.into_iter().filter_map(|(name, quota)| {
+            let quota = match quota? {
+                QuotaPatch::Keep => return None,
+                QuotaPatch::Default => Value::Null,
+                QuotaPatch::To(limit) => limit.into(),
+            };
+            Some((name.to_owned(), quota))
+        });
+        Value::Object(given.collect())
     }
 }

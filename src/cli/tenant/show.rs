@@ -1,20 +1,19 @@
 //! `sigpersist tenant list`, `show` and `usage`.
 
 use clap::Args;
+use serde::Deserialize;
 use serde_json::json;
+use sigpersist_model::quotas::Quotas;
 use sigpersist_model::size;
-use sigpersist_model::tenant::{Tenant, TenantFilter, TenantState};
-use sigpersist_model::time;
+use sigpersist_model::tenant::{TenantState, Usage as Used};
 use sigpersist_model::view::TenantView;
 
-use crate::app::App;
+use crate::cli::door::Door;
 use crate::cli::output::Output;
 use crate::cli::table::Table;
-use crate::cli::tenancy::advise;
-use crate::tenants;
 
-/// Tenants per query.
-const PAGE: u32 = 1_000;
+/// Tenants per request.
+const PAGE: usize = 1_000;
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct List {
@@ -24,28 +23,22 @@ pub(in crate::cli) struct List {
 }
 
 impl List {
-    pub(super) fn run(self, app: &App, output: &Output) -> anyhow::Result<()> {
-        let mut filter = TenantFilter {
-            state: self.state,
-            after: None,
-        };
-        let mut found = Vec::new();
-        loop {
-            let page = tenants::list(app, &filter, PAGE)?;
-            found.extend(page.tenants);
-            if page.next.is_none() {
-                break;
-            }
-            filter.after = page.next;
-        }
+    pub(super) fn run(self, door: &Door, output: &Output) -> anyhow::Result<()> {
+        let request = door
+            .get(&["tenants"])
+            .with_given("state", self.state.map(TenantState::as_str));
+        let (found, _) = request.pages::<TenantView>("tenants", PAGE, usize::MAX)?;
         let mut table = Table::new(&["slug", "name", "state", "created", "removed after"]);
         for tenant in &found {
             table.row([
                 tenant.slug.clone(),
                 tenant.name.clone(),
-                tenant.state().as_str().to_owned(),
-                time::to_text(tenant.created_at),
-                tenant.delete_after.map(time::to_text).unwrap_or_default(),
+                tenant.state.as_str().to_owned(),
+                tenant.created_at.to_string(),
+                tenant
+                    .delete_after
+                    .map(|when| when.to_string())
+                    .unwrap_or_default(),
             ]);
         }
         let text = match (found.is_empty(), self.state) {
@@ -53,9 +46,7 @@ impl List {
             (true, Some(state)) => format!("There is no tenant in the state {}.", state.as_str()),
             (true, None) => "There are no tenants. Next: sigpersist tenant create SLUG".to_owned(),
         };
-        let tenants = found.into_iter();
-        let tenants: Vec<_> = tenants.map(|tenant| view(app, tenant)).collect();
-        output.result(&text, &json!({ "tenants": tenants }))
+        output.result(&text, &json!({ "tenants": found }))
     }
 }
 
@@ -66,11 +57,9 @@ pub(in crate::cli) struct Show {
 }
 
 impl Show {
-    pub(super) fn run(self, app: &App, output: &Output) -> anyhow::Result<()> {
-        let tenant =
-            tenants::get(app, &self.slug).map_err(|error| advise(error, Some(&self.slug)))?;
-        let view = view(app, tenant);
-        output.result(&sheet(&view), &json!(view))
+    pub(super) fn run(self, door: &Door, output: &Output) -> anyhow::Result<()> {
+        let tenant: TenantView = door.get(&["tenants", &self.slug]).member("tenant")?;
+        output.result(&sheet(&tenant), &json!(tenant))
     }
 }
 
@@ -80,12 +69,20 @@ pub(in crate::cli) struct Usage {
     slug: String,
 }
 
+/// The answer about usage, without the counts of the server that gave it.
+#[derive(Deserialize)]
+struct Reported {
+    usage: Used,
+    quotas_in_force: Quotas<u64>,
+}
+
 impl Usage {
-    pub(super) fn run(self, app: &App, output: &Output) -> anyhow::Result<()> {
-        let tenant =
-            tenants::get(app, &self.slug).map_err(|error| advise(error, Some(&self.slug)))?;
-        let usage = tenants::usage(app, tenant.id)?;
-        let in_force = app.meters.in_force(tenant.quotas);
+    pub(super) fn run(self, door: &Door, output: &Output) -> anyhow::Result<()> {
+        let answer = door.get(&["tenants", &self.slug, "usage"]).send()?;
+        let Reported {
+            usage,
+            quotas_in_force: in_force,
+        } = answer.parsed()?;
         let mut table = Table::new(&["", "used", "quota"]);
         table.row([
             "stored".to_owned(),
@@ -104,14 +101,9 @@ impl Usage {
         }
         output.result(
             &table.to_string(),
-            &json!({ "slug": tenant.slug, "usage": usage, "quotas_in_force": in_force }),
+            &json!({ "slug": self.slug, "usage": usage, "quotas_in_force": in_force }),
         )
     }
-}
-
-/// A tenant with the quotas in force, as the API shows it.
-pub(super) fn view(app: &App, tenant: Tenant) -> TenantView {
-    TenantView::new(tenant, app.config.quotas)
 }
 
 /// A tenant for people.

@@ -27,6 +27,7 @@ use super::policy;
 use super::route::{Audience, NamesTenant, Route, Waits};
 use super::signatures;
 use super::tenants;
+use super::transfers;
 use super::trials;
 use super::verdicts;
 use super::whoami;
@@ -36,7 +37,8 @@ use problems::Problems;
 pub(super) use shapes::{KeySet, Live, Ready};
 pub(super) use sigpersist_verify::Time;
 pub(super) use texts::{
-    BindingTag, Code, Component, GivenPublicKey, GivenTime, Location, RevisionTag, Slug, VersionTag,
+    BindingTag, Code, Component, FileTag, GivenPublicKey, GivenTime, Location, RevisionTag, Slug,
+    TenantFile, VersionTag,
 };
 
 /// Path under which callers of the platform act for a tenant.
@@ -60,6 +62,7 @@ const OF_TENANT: &str = "/tenants/{tenant}";
         (name = "decisions", description = "Decisions of hooks"),
         (name = "audit", description = "Who changed what"),
         (name = "tenants", description = "Tenants, their quotas and their usage"),
+        (name = "transfers", description = "Exports and imports of whole tenants"),
         (name = "keys", description = "Keys that verify tokens"),
         (name = "health", description = "Health and metrics, for monitoring"),
         (name = "docs", description = "This document"),
@@ -72,14 +75,16 @@ const OF_TENANT: &str = "/tenants/{tenant}";
         hooks::list, hooks::reorder, hooks::get, hooks::put, hooks::delete, hooks::rollback, hooks::release,
         trials::evaluate, trials::backtest,
         decisions::list, decisions::get, decisions::replay,
-        audit::list,
+        audit::list, audit::verify,
         tenants::list, tenants::create, tenants::get, tenants::update, tenants::delete, tenants::suspend,
         tenants::resume, tenants::usage,
+        transfers::begin_export, transfers::export, transfers::file, transfers::delete_export,
+        transfers::send, transfers::import, transfers::begin_import, transfers::delete_import,
         keys::list, keys::add, keys::get, keys::revoke, keys::issue, keys::published, whoami::get,
         health::metrics, health::live, health::ready,
         docs::document, docs::page, docs::file,
     ),
-    components(schemas(Failure<'_>, Time, GivenTime, Slug, VersionTag, BindingTag, RevisionTag, Location, Code))
+    components(schemas(Failure<'_>, Time, GivenTime, Slug, VersionTag, BindingTag, RevisionTag, FileTag, Location, Code))
 )]
 struct Described;
 
@@ -178,6 +183,8 @@ fn operation(route: &Route, said: &Value, of_tenant: bool, problems: &mut Proble
         // The name fits the component in the example body.
         parameters[usize::from(of_tenant)]["example"] = "retention".into();
     }
+    let in_headers = own.values().filter(|own| own["in"] == "header");
+    parameters.extend(in_headers.cloned());
     if route.is_conditional {
         parameters.extend(parameters::preconditions());
     }
@@ -261,7 +268,7 @@ fn codes(route: &Route, of_tenant: bool) -> Vec<&'static str> {
     }
     codes.extend(match route.waits {
         Waits::Never => &[][..],
-        Waits::No | Waits::Publication | Waits::SetUp | Waits::Trial => {
+        Waits::No | Waits::Publication | Waits::SetUp | Waits::Check | Waits::Trial => {
             &["overloaded", "database_unavailable"]
         }
         Waits::ReadyChain(_) => &[

@@ -15,6 +15,8 @@ pub(super) const CMS: &str = include_str!("../../../tests/data/first.cms.b64");
 const BASE64: &str =
     "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/][AQgw]==|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)?$";
 const SHA256: &str = "^[0-9a-fA-F]{64}$";
+/// The number of an event, and its hash.
+const HEAD: &str = "^[0-9]{1,18}:[0-9a-f]{64}$";
 /// Sixteen bytes in URL-safe base64; the first eight are a time.
 const PLACE: &str = "^A[A-H][A-Za-z0-9_-]{19}[AQgw]$";
 
@@ -93,7 +95,7 @@ fn parameter(name: &str) -> (Value, &'static str, Value) {
         "verify" => (flag(), "Whether to verify the signature, too", json!(true)),
         "platform" => (
             flag(),
-            "Whether to list only the platform's own events",
+            "Whether it is about the platform's own events only",
             json!(true),
         ),
         "hook" => (label(), "The hook's name", json!("signer-tags")),
@@ -126,6 +128,26 @@ fn parameter(name: &str) -> (Value, &'static str, Value) {
             json!({ "type": "string", "enum": ["active", "suspended", "deleting", "removing"] }),
             "The state of the tenants",
             json!("active"),
+        ),
+        "expect" => (
+            json!({ "type": "string", "pattern": HEAD }),
+            "An event that must be in the trail: the `head` of an earlier check",
+            json!("12:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"),
+        ),
+        "keyed" => (
+            flag(),
+            "Whether it is a fault if seals could not be checked, or there are none",
+            json!(true),
+        ),
+        "incomplete" => (
+            flag(),
+            "Whether to resume the tenant although parts of its import are missing",
+            json!(true),
+        ),
+        "anybodys" => (
+            flag(),
+            "Without a tenant in the path: whether the key may be any tenant's, too",
+            json!(true),
         ),
         "confirm" => (
             label(),
@@ -251,10 +273,20 @@ pub(super) fn in_path(name: &str, path: &str) -> Value {
             "The decision's id",
             "1613610000000000-17-0",
         ),
+        ("exports", _) => (
+            json!({ "type": "string" }),
+            "The export's id",
+            "7f0c2f4e9d5a41b7",
+        ),
         ("docs", _) => (
             json!({ "type": "string" }),
             "The file's name",
             "swagger-ui.css",
+        ),
+        ("imports", _) => (
+            json!({ "type": "string", "pattern": SHA256 }),
+            "The SHA-256 of the file",
+            "578e1c4659b21abd8b3d97c7363671d30c472fbf9847fc5adbbf973989895991",
         ),
         _ => (
             json!({ "type": "string", "pattern": SHA256 }),

@@ -150,6 +150,8 @@ fn samples(config: &Config) -> Vec<Error> {
         Noun::Decision,
         Noun::Key,
         Noun::TrustAnchor,
+        Noun::Export,
+        Noun::Import,
     ];
     let mut samples: Vec<_> = nouns.into_iter().map(Error::NotFound).collect();
     samples.extend([
@@ -161,7 +163,7 @@ fn samples(config: &Config) -> Vec<Error> {
         Error::BodyTimeout {
             timeout_ms: config.http.body_timeout_ms,
         },
-        Error::UnsupportedMediaType,
+        Error::UnsupportedMediaType("application/json"),
         Error::UnsupportedContentEncoding,
         Error::UnsupportedTransferEncoding,
         Error::MalformedRequest("it has no `Host` header"),

@@ -46,6 +46,8 @@ text! {
     BindingTag: "^\"[0-9]+\"$", "\"1\"";
     /// The SHA-256 of the component, in quotes.
     RevisionTag: "^\"[0-9a-f]{64}\"$", "\"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\"";
+    /// The SHA-256 of the file, in quotes.
+    FileTag: "^\"[0-9a-f]{64}\"$", "\"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\"";
     /// The URL of the resource.
     Location: "^/", "/signature?document=doc%5F12&thread=ticket%5F42&version=1";
 }
@@ -98,3 +100,18 @@ impl PartialSchema for Component {
 }
 
 impl ToSchema for Component {}
+
+/// A tenant's file, or a piece of it: newline-delimited JSON.
+pub(in super::super) enum TenantFile {}
+
+impl PartialSchema for TenantFile {
+    fn schema() -> RefOr<Schema> {
+        ObjectBuilder::new()
+            .schema_type(Type::String)
+            .content_media_type("application/x-ndjson")
+            .examples([json!("{\"header\":{\"format\":\"sigpersist tenant\"}}\n")])
+            .into()
+    }
+}
+
+impl ToSchema for TenantFile {}

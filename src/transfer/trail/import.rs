@@ -10,11 +10,11 @@ use sigpersist_model::audit::{
 use sigpersist_model::context::TenantId;
 use sigpersist_model::error::{Error, Result};
 use sigpersist_model::transfer::AuditChain;
+use sigpersist_model::transfer::Imported;
 use sigpersist_store::ChainOf;
 
 use crate::app::App;
 use crate::audit::Walk;
-use crate::transfer::imported::Imported;
 
 /// Events in one transaction.
 const BATCH_EVENTS: usize = 1_000;

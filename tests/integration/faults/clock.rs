@@ -68,8 +68,7 @@ impl Clock {
             .env("FAKETIME_NO_CACHE", "1")
             .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
             .env("DONT_FAKE_MONOTONIC", "1")
-            .env("FAKETIME_DISABLE_SHM", "1")
-            .stderr(std::process::Stdio::null());
+            .env("FAKETIME_DISABLE_SHM", "1");
     }
 }
 
@@ -111,6 +110,7 @@ fn a_servers_clock_that_jumps_decides_on_tokens_and_on_nothing_else() {
     clock.set("+0");
     let mut command = database.command(&["serve", "--listen", "127.0.0.1:0"]);
     clock.rule(&mut command);
+    command.stderr(std::process::Stdio::null());
     let server = Program::start(command);
     let [long, short, metered, other] =
         [long, short, metered, other].map(|token| server.client(&token));
@@ -183,6 +183,7 @@ fn clocks_that_jump_together_leave_no_gap_in_versions_and_no_hole_in_lists() {
     clock.set("+0");
     let mut command = sigpersist(&data_dir, &["serve", "--listen", "127.0.0.1:0"]);
     clock.rule(&mut command);
+    command.stderr(std::process::Stdio::null());
     let server = Program::start(command);
     let client = server.client(&token);
     let load = Load::default();

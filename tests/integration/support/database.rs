@@ -157,10 +157,13 @@ impl TestDatabase {
 
     /// Locks all threads until the returned connection is dropped: saves and deletes wait.
     pub(crate) fn lock_signatures(&self) -> PgConnection {
+        self.hold("SELECT FROM signatures FOR UPDATE")
+    }
+
+    /// Runs SQL in a transaction that stays open until the returned connection is dropped, and is then rolled back.
+    pub(crate) fn hold(&self, sql: &str) -> PgConnection {
         let mut holder = self.connect();
-        holder
-            .batch_execute("BEGIN; SELECT FROM signatures FOR UPDATE")
-            .unwrap();
+        holder.batch_execute(&format!("BEGIN; {sql}")).unwrap();
         holder
     }
 

@@ -17,6 +17,8 @@ pub(crate) fn sigpersist(data_dir: &Path, arguments: &[&str]) -> Command {
     command
         .env_remove("DATABASE_URL")
         .env_remove("RUST_LOG")
+        .env_remove("SIGPERSIST_SERVER")
+        .env_remove("SIGPERSIST_TOKEN")
         .env(
             "SIGPERSIST_HOOKS_COMPILE_TIMEOUT_MS",
             COMPILE_TIMEOUT_MS.to_string(),

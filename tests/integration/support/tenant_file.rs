@@ -1,29 +1,23 @@
 //! Export files of tenants, and changes to them by someone who knows the format.
 
-use std::io::Write as _;
 use std::path::Path;
-use std::process::{Child, ChildStdin, Stdio};
+use std::process::{Child, Stdio};
 
 use serde_json::{Value, json};
 use sigpersist_model::digest::{sha256, to_hex};
 
 use super::TestApp;
 
-/// An import that goes on until it is killed: it gets all of a file except the end, and waits for the rest.
-pub(crate) fn arriving(there: &TestApp, arguments: &[&str], file: &Path) -> (Child, ChildStdin) {
+/// Starts to import a file, which is whole before anything is imported.
+pub(crate) fn arriving(there: &TestApp, arguments: &[&str], file: &Path) -> Child {
     let mut command = there.database.command(&["tenant", "import"]);
-    let mut child = command
+    command
         .args(arguments)
-        .stdin(Stdio::piped())
+        .stdin(std::fs::File::open(file).unwrap())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
-        .unwrap();
-    let mut pipe = child.stdin.take().unwrap();
-    let text = std::fs::read(file).unwrap();
-    pipe.write_all(&text[..text.len() - 10]).unwrap();
-    pipe.flush().unwrap();
-    (child, pipe)
+        .unwrap()
 }
 
 /// The lines of a file.

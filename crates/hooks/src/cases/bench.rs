@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sigpersist_model::decision::{Circumstances, Decision, HookVerdict};
 use sigpersist_model::error::{Error, Result};
 use sigpersist_model::policy::InForce;
@@ -44,7 +44,7 @@ pub struct Measured {
 }
 
 /// Percentiles of the costs of many runs.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(as = BacktestCosts)]
 pub struct Percentiles {
     /// The median.
@@ -70,6 +70,16 @@ impl Percentiles {
             p50: at(50),
             p99: at(99),
             max: at(100),
+        }
+    }
+
+    /// The higher one of each.
+    #[must_use]
+    pub fn higher(self, other: Self) -> Self {
+        Self {
+            p50: self.p50.max(other.p50),
+            p99: self.p99.max(other.p99),
+            max: self.max.max(other.max),
         }
     }
 }

@@ -3,13 +3,16 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use utoipa::ToSchema;
 
+mod imported;
 mod trail;
 
 use crate::plugin::{Binding, CallLimits, Digest, Mode, OnFailure, Operation, Shadow};
 use crate::policy;
 use crate::quotas::Quotas;
 use crate::signature::{Encoding, SignatureBody, ThreadKey};
+pub use imported::Imported;
 pub use trail::{AuditChain, AuditEvent};
 
 /// The name of the format in the header.
@@ -93,24 +96,36 @@ pub enum Under {
 }
 
 /// The number of lines of each kind.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = LineCounts)]
 #[expect(missing_docs, reason = "the names of the lines say it")]
 pub struct Counts {
+    #[schema(example = 1)]
     pub threads: u64,
+    #[schema(example = 1)]
     pub versions: u64,
     #[serde(default)]
+    #[schema(example = 1)]
     pub keys: u64,
     #[serde(default)]
+    #[schema(example = 1)]
     pub audit_chains: u64,
     #[serde(default)]
+    #[schema(example = 1)]
     pub audit_events: u64,
     #[serde(default)]
+    #[schema(example = 1)]
     pub policies: u64,
+    #[schema(example = 1)]
     pub revisions: u64,
+    #[schema(example = 1)]
     pub hooks: u64,
+    #[schema(example = 1)]
     pub bindings: u64,
+    #[schema(example = 1)]
     pub judgements: u64,
+    #[schema(example = 1)]
     pub inputs: u64,
 }
 
@@ -137,6 +152,15 @@ impl Counts {
             Line::Header(_) | Line::Tenant(_) | Line::End(_) => {}
         }
     }
+}
+
+/// The result of an export.
+#[derive(Debug)]
+pub struct Written {
+    /// The number of lines of each kind.
+    pub counts: Counts,
+    /// Faults of chains of the audit trail. The chains are in the file as they are.
+    pub faults: Vec<String>,
 }
 
 /// The last line, which shows whether lines are missing or changed.

@@ -1,6 +1,6 @@
 //! Events of the audit trail as answers, tables and the OpenAPI document show them.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sigpersist_verify::Time;
 use sigpersist_verify::digest::Sha256;
@@ -11,7 +11,7 @@ use crate::digest::to_hex;
 use crate::error::{Error, Result};
 
 /// An event of the audit trail.
-#[derive(Debug, Clone, Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[schema(as = EventContent)]
 pub struct EventView {
     /// The tenant; null for the platform itself.
@@ -55,7 +55,7 @@ pub struct EventView {
 }
 
 /// The origin of an imported event.
-#[derive(Debug, Clone, Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[schema(as = OriginContent)]
 pub struct OriginView {
     /// The tenant's slug on that server, at that time.
@@ -96,4 +96,36 @@ impl TryFrom<Listed> for EventView {
             hash: to_hex(&event.hash),
         })
     }
+}
+
+/// The result of checking a chain of the audit trail.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[schema(as = ChainContent)]
+pub struct ChainView {
+    /// The tenant; null for the platform itself.
+    #[schema(example = "acme")]
+    pub tenant: Option<String>,
+    /// Number of events.
+    #[schema(example = 12)]
+    pub events: u64,
+    /// Number of events whose seal is valid; null if seals could not be checked without a master key.
+    #[schema(example = 12)]
+    pub keyed: Option<u64>,
+    /// The first event whose seal is valid. It and the sealed events after it vouch for all events before them.
+    #[schema(example = 1)]
+    pub keyed_since: Option<i64>,
+    /// The end of the chain: the number of its last event, a colon and its hash. Keep it elsewhere, and pass it as
+    /// `expect` later.
+    #[schema(example = "12:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855")]
+    pub head: String,
+    /// The first hundred faults, as sentences; empty if the chain is intact.
+    #[schema(example = json!([]))]
+    pub faults: Vec<String>,
+    /// Origin of the chain, if it was imported with its tenant; left out otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub origin: Option<OriginView>,
+    /// The number of the event in the tenant's own chain that states where an imported chain ends.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = json!(null))]
+    pub stated_by: Option<i64>,
 }

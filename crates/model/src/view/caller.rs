@@ -1,12 +1,12 @@
 //! Callers as answers and the OpenAPI document show them.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::context::{Caller, Scope};
 
 /// The caller of a request, as its token says.
-#[derive(Debug, Clone, Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[schema(as = CallerContent)]
 pub struct CallerView {
     /// The tenant that the caller belongs to; null for a caller of the platform.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sigpersist_verify::Time;
 use sigpersist_verify::digest::Sha256;
 use utoipa::ToSchema;
@@ -12,7 +12,7 @@ use crate::digest::to_hex;
 use crate::plugin::{Digest, Mode, Operation};
 
 /// The decision of one hook, whether it was recorded or not. `code` and `message` are those of the first rejection.
-#[derive(Debug, Clone, Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[schema(as = DecisionContent)]
 pub struct DecisionView {
     /// The hook's name.
@@ -95,7 +95,7 @@ impl From<Decision> for DecisionView {
 }
 
 /// A recorded decision.
-#[derive(Debug, Clone, Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[schema(as = RecordedContent)]
 pub struct RecordedDecisionView {
     /// Its id.
@@ -162,7 +162,7 @@ impl From<Listed> for RecordedDecisionView {
 }
 
 /// The outcome that a save or delete would have.
-#[derive(Debug, Clone, Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[schema(as = EvaluationContent)]
 pub struct EvaluationView {
     /// The outcome of the save or delete.
@@ -175,7 +175,7 @@ pub struct EvaluationView {
 }
 
 /// A decision beside its repetition.
-#[derive(Debug, Clone, Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[schema(as = ReplayContent)]
 pub struct ReplayView {
     /// Whether both decisions are equal.

@@ -1,15 +1,16 @@
 //! Keys and tokens as answers, tables and the OpenAPI document show them.
 
 use chrono::Utc;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sigpersist_verify::Time;
 use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
+use crate::context::Scope;
 use crate::key::{Algorithm, KeyKind, KeyState, StoredKey};
 
 /// A key that verifies tokens.
-#[derive(Debug, Clone, Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[schema(as = KeyContent)]
 pub struct KeyView {
     /// Its name, as in the `kid` header of tokens.
@@ -61,7 +62,7 @@ impl From<StoredKey> for KeyView {
 }
 
 /// A token that was just issued.
-#[derive(Debug, Clone, Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[schema(as = TokenContent)]
 pub struct TokenView {
     /// The token.
@@ -70,6 +71,9 @@ pub struct TokenView {
     /// The key that signed it.
     #[schema(example = "acme-1")]
     pub kid: String,
+    /// What it allows.
+    #[schema(example = json!(["signatures:read"]))]
+    pub scopes: Vec<Scope>,
     /// When it expires.
     pub expires_at: Time,
 }

@@ -10,11 +10,13 @@ mod key;
 mod plugin;
 mod policy;
 mod tenant;
+mod transfer;
 
-pub use audit::{EventView, OriginView};
+pub use audit::{ChainView, EventView, OriginView};
 pub use caller::CallerView;
 pub use decision::{DecisionView, EvaluationView, RecordedDecisionView, ReplayView};
 pub use key::{KeyView, TokenView};
 pub use plugin::{HookView, PluginView, QuarantineView, RevisionView, ShadowView};
 pub use policy::{AnchorView, PolicyView};
 pub use tenant::TenantView;
+pub use transfer::{ExportState, ExportView, FailureView, ImportState, ImportView};

@@ -1,6 +1,8 @@
 //! Plugins and hooks as answers, tables and the OpenAPI document show them.
 
-use serde::Serialize;
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sigpersist_verify::Time;
 use sigpersist_verify::digest::Sha256;
@@ -9,7 +11,7 @@ use utoipa::ToSchema;
 use crate::plugin::{Digest, Hook, Mode, OnFailure, Operation, Plugin, Revision};
 
 /// A plugin, with its newest revision.
-#[derive(Debug, Clone, Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[schema(as = PluginContent)]
 pub struct PluginView {
     /// The plugin's name.
@@ -17,7 +19,7 @@ pub struct PluginView {
     pub name: String,
     /// `platform` or `tenant`. Any tenant may bind a plugin of the platform.
     #[schema(value_type = String, example = "tenant")]
-    pub owner: &'static str,
+    pub owner: Cow<'static, str>,
     /// Number of revisions.
     #[schema(example = 1)]
     pub revisions: i64,
@@ -32,7 +34,8 @@ impl From<Plugin> for PluginView {
             owner: match plugin.owner {
                 Some(_) => "tenant",
                 None => "platform",
-            },
+            }
+            .into(),
             revisions: plugin.revisions,
             newest: plugin.newest.into(),
         }
@@ -40,7 +43,7 @@ impl From<Plugin> for PluginView {
 }
 
 /// A revision of a plugin.
-#[derive(Debug, Clone, Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[schema(as = RevisionContent)]
 pub struct RevisionView {
     /// SHA-256 of the component.
@@ -84,7 +87,7 @@ impl From<Revision> for RevisionView {
 }
 
 /// A hook, with its binding in force.
-#[derive(Debug, Clone, Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[schema(as = HookContent)]
 pub struct HookView {
     /// The hook's name.
@@ -138,7 +141,7 @@ pub struct HookView {
 }
 
 /// The shadow of a hook.
-#[derive(Debug, Clone, Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[schema(as = ShadowContent)]
 pub struct ShadowView {
     /// The revision.
@@ -150,7 +153,7 @@ pub struct ShadowView {
 }
 
 /// The quarantine of a hook.
-#[derive(Debug, Clone, Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[schema(as = QuarantineContent)]
 pub struct QuarantineView {
     /// Start of the quarantine.

@@ -1,6 +1,6 @@
 //! Policies and trust anchors as answers, tables and the OpenAPI document show them.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sigpersist_verify::Time;
 use sigpersist_verify::digest::Sha256;
 use utoipa::ToSchema;
@@ -9,7 +9,7 @@ use crate::plugin::Digest;
 use crate::policy::{Digests, InForce, Policy, TrustAnchor};
 
 /// A tenant's policy in force.
-#[derive(Debug, Clone, Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[schema(as = PolicyContent)]
 pub struct PolicyView {
     /// The policy.
@@ -29,7 +29,7 @@ impl From<&InForce> for PolicyView {
 }
 
 /// A certificate that the tenant trusts.
-#[derive(Debug, Clone, Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[schema(as = Anchor)]
 pub struct AnchorView {
     /// SHA-256 of the certificate.

@@ -1,6 +1,6 @@
 //! Tenants as answers, tables and the OpenAPI document show them.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sigpersist_verify::Time;
 use utoipa::ToSchema;
 
@@ -8,7 +8,7 @@ use crate::quotas::Quotas;
 use crate::tenant::{Tenant, TenantState};
 
 /// A tenant.
-#[derive(Debug, Clone, Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[schema(as = TenantContent)]
 pub struct TenantView {
     /// Its name in commands and paths.

@@ -374,6 +374,7 @@ mod tests {
             subject: None,
             key: None,
             scopes: Vec::new(),
+            is_command_line: false,
         }
     }
 

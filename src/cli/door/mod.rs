@@ -1,0 +1,97 @@
+//! The door to the API. Each command is a request of the API: the server that `--server` names answers it, or without
+//! one this process, on the database that the configuration names.
+//!
+//! - `request` builds requests and reads answers. `refusal` is the error of a request that failed, with what to do next.
+//! - `local` answers in this process, as the command line. `remote` asks a server, as the owner of a token.
+//! - `server` has the options that name a server; `tokens` keeps the tokens of `sigpersist login`.
+
+mod local;
+mod refusal;
+mod remote;
+mod request;
+mod server;
+mod tokens;
+
+use std::io::Read;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Method, Request as HttpRequest, Response};
+
+use crate::app::App;
+use local::Local;
+use remote::Remote;
+
+pub(super) use refusal::{Refusal, Unreachable};
+pub(super) use request::Request;
+pub(super) use server::{Address, ServerOptions};
+pub(super) use tokens::Tokens;
+
+/// A response whose body is still to be read.
+type Streamed = Response<Box<dyn Read + Send>>;
+
+/// Answers requests.
+pub(super) struct Door(Way);
+
+enum Way {
+    Local(Local),
+    Remote(Box<Remote>),
+}
+
+impl Door {
+    /// Answers in this process.
+    pub(super) fn local(app: Arc<App>) -> anyhow::Result<Self> {
+        Local::new(app).map(Way::Local).map(Self)
+    }
+
+    /// Asks the server that the options name; none if they name none.
+    pub(super) fn remote(options: &ServerOptions) -> anyhow::Result<Option<Self>> {
+        let Some(address) = options.address()? else {
+            return Ok(None);
+        };
+        let token = options.token(&address)?;
+        Self::with_token(options, address, &token).map(Some)
+    }
+
+    /// Asks a server with this token.
+    pub(super) fn with_token(
+        options: &ServerOptions,
+        address: Address,
+        token: &str,
+    ) -> anyhow::Result<Self> {
+        let remote = Remote::new(options, address, token)?;
+        Ok(Self(Way::Remote(Box::new(remote))))
+    }
+
+    /// Reads what is at this path, which is given by its segments.
+    pub(super) fn get(&self, path: &[&str]) -> Request<'_> {
+        Request::new(self, Method::GET, path)
+    }
+
+    /// Posts to this path.
+    pub(super) fn post(&self, path: &[&str]) -> Request<'_> {
+        Request::new(self, Method::POST, path)
+    }
+
+    /// Puts to this path.
+    pub(super) fn put(&self, path: &[&str]) -> Request<'_> {
+        Request::new(self, Method::PUT, path)
+    }
+
+    /// Changes what is at this path.
+    pub(super) fn patch(&self, path: &[&str]) -> Request<'_> {
+        Request::new(self, Method::PATCH, path)
+    }
+
+    /// Deletes what is at this path.
+    pub(super) fn delete(&self, path: &[&str]) -> Request<'_> {
+        Request::new(self, Method::DELETE, path)
+    }
+
+    fn exchange(&self, request: HttpRequest<Bytes>) -> anyhow::Result<Streamed> {
+        match &self.0 {
+            Way::Local(local) => Ok(local.exchange(request)),
+            Way::Remote(remote) => remote.exchange(&request),
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! The errors of requests, with what to do next.
+
+use std::error::Error as _;
+use std::io::Read;
+use std::sync::Arc;
+
+use http::StatusCode;
+use serde::Deserialize;
+use serde_json::Value;
+use sigpersist_model::error::Error;
+use sigpersist_model::view::FailureView;
+
+use super::Streamed;
+
+/// Longest answer to a request that failed, in bytes.
+const MAX_BYTES: u64 = 1024 * 1024;
+
+/// A request that was refused.
+#[derive(Debug, thiserror::Error)]
+#[error("{sentence}")]
+pub(in crate::cli) struct Refusal {
+    /// The error code of the API; none if something else answered.
+    pub(in crate::cli) code: Option<String>,
+    /// Further facts, as the API tells them.
+    pub(in crate::cli) details: Value,
+    sentence: String,
+}
+
+/// The server could not be asked, or did not answer.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(in crate::cli) struct Unreachable(pub(super) String);
+
+/// What a request was about.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Asked {
+    /// The tenant that the path names.
+    pub(super) tenant: Option<String>,
+    /// Whether it is about something that the tenant has, and not about the tenant itself.
+    pub(super) is_within: bool,
+}
+
+#[derive(Deserialize)]
+struct Failure {
+    message: String,
+    code: String,
+    request_id: String,
+    #[serde(default)]
+    details: Value,
+}
+
+impl Refusal {
+    /// Reads a response to a request that failed.
+    pub(super) fn read(response: Streamed, asked: &Asked) -> Self {
+        let status = response.status();
+        let error = response.extensions().get::<Arc<Error>>().cloned();
+        let mut text = Vec::new();
+        // What can't be read is no answer of the API.
+        drop(response.into_body().take(MAX_BYTES).read_to_end(&mut text));
+        let Ok(failure) = serde_json::from_slice::<Failure>(&text) else {
+            return Self {
+                code: None,
+                details: Value::Null,
+                sentence: not_the_api(status),
+            };
+        };
+        let message = match error {
+            Some(error) => with_causes(&error),
+            None if status.is_server_error() => format!(
+                "{} The server's log says more about the request {}",
+                failure.message, failure.request_id
+            ),
+            None => failure.message,
+        };
+        let sentence = advised(message, &failure.code, &failure.details, asked);
+        Self {
+            code: Some(failure.code),
+            details: failure.details,
+            sentence,
+        }
+    }
+
+    /// The failure of work in the background.
+    pub(in crate::cli) fn of_work(failure: FailureView) -> Self {
+        let sentence = advised(
+            failure.message,
+            &failure.code,
+            &Value::Null,
+            &Asked::default(),
+        );
+        Self {
+            code: Some(failure.code),
+            details: Value::Null,
+            sentence,
+        }
+    }
+
+    /// The same refusal in other words.
+    pub(in crate::cli) fn saying(mut self, sentence: String) -> Self {
+        self.sentence = sentence;
+        self
+    }
+
+    /// Whether the same request may succeed later.
+    pub(in crate::cli) fn is_for_now(&self) -> bool {
+        matches!(
+            self.code.as_deref(),
+            Some("database_unavailable" | "overloaded" | "rate_limited" | "not_ready")
+        )
+    }
+}
+
+fn not_the_api(status: StatusCode) -> String {
+    if status.is_redirection() {
+        return format!(
+            "The server answered {status}: it is elsewhere. Give --server the URL that it redirects to."
+        );
+    }
+    format!(
+        "The answer {status} is not one of Sigpersist: check the URL of --server, and proxies on the way."
+    )
+}
+
+/// An error and its causes, in one line.
+fn with_causes(error: &Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(&format!(": {cause}"));
+        source = cause.source();
+    }
+    text
+}
+
+/// A message with what to do next, if it does not say so itself. Without a tenant, it is about the platform's plugins.
+fn advised(message: String, code: &str, details: &Value, asked: &Asked) -> String {
+    let tenant = asked.tenant.as_deref();
+    let of_tenant = tenant.map(|slug| format!(" --tenant {slug}"));
+    let of_tenant = of_tenant.unwrap_or_default();
+    let slug = tenant.unwrap_or("TENANT");
+    let advice = match code {
+        "tenant_not_found" if asked.is_within => {
+            return format!(
+                "There is no tenant `{slug}`. Create it with `sigpersist tenant create {slug}`."
+            );
+        }
+        "tenant_not_found" => "`sigpersist tenant list` shows all tenants".to_owned(),
+        "plugin_not_found" => format!("`sigpersist plugin list{of_tenant}` shows all plugins"),
+        "revision_not_found" => {
+            format!("`sigpersist plugin show NAME{of_tenant}` shows all revisions")
+        }
+        "hook_not_found" => format!("`sigpersist hook list {slug}` shows all hooks"),
+        "binding_not_found" => format!(
+            "`sigpersist hook show {slug} NAME` shows the hook's number; the first binding has no previous one"
+        ),
+        "key_not_found" => format!("`sigpersist key list {slug}` shows all keys"),
+        "trust_anchor_not_found" => {
+            format!("`sigpersist policy show {slug}` shows all trusted certificates")
+        }
+        "decision_not_found" => {
+            format!("`sigpersist decision list {slug}` shows the recorded ones")
+        }
+        "precondition_failed" if details["current_version"] == 0 => {
+            return format!(
+                "Nothing was changed: the hook does not exist. `sigpersist hook list {slug}` shows all hooks."
+            );
+        }
+        "precondition_failed" => {
+            let number = &details["current_version"];
+            return format!(
+                "Nothing was changed: the hook's number is now {number}. Look at it with `sigpersist hook show {slug} NAME`, then decide again."
+            );
+        }
+        "settings_refused" => "fix the settings and try again".to_owned(),
+        "signature_not_found" => {
+            "to try a delete, give the `document` and `thread` of a stored signature, or its `cms`"
+                .to_owned()
+        }
+        "missing_token" | "invalid_token" | "expired_token" => {
+            "`sigpersist login URL` asks for a new one and keeps it".to_owned()
+        }
+        "insufficient_scope" => "`sigpersist whoami` shows what the token allows".to_owned(),
+        "route_not_found" => {
+            "check the names that you gave, and whether the server is older than this program"
+                .to_owned()
+        }
+        _ => return message,
+    };
+    format!("{}; {advice}.", message.trim_end_matches('.'))
+}

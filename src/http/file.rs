@@ -1,0 +1,115 @@
+//! Files as bodies of responses, whole or in part (RFC 9110 section 14).
+
+use std::fs::File;
+use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::{Stream, stream};
+use http::HeaderMap;
+use http::header::{IF_RANGE, RANGE};
+use sigpersist_runtime::blocking;
+
+use super::budget::Held;
+
+/// Bytes that are read at once.
+pub(super) const CHUNK_BYTES: u64 = 256 * 1024;
+
+/// A part of a file that is sent as the body of a response.
+#[derive(Debug)]
+pub(super) struct FilePart {
+    file: File,
+    /// The first byte.
+    pub(super) from: u64,
+    /// The byte after the last one.
+    pub(super) to: u64,
+    /// The size of the whole file.
+    pub(super) size: u64,
+}
+
+impl FilePart {
+    /// The part that the headers ask for: one range, if the client has the beginning of this very file, and otherwise
+    /// the whole. Other ranges are ignored, as RFC 9110 section 14.2 allows.
+    pub(super) fn asked(
+        mut file: File,
+        size: u64,
+        etag: &str,
+        headers: &HeaderMap,
+    ) -> io::Result<Self> {
+        let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+        let is_same = text(IF_RANGE).is_none_or(|tag| tag == etag);
+        let range = text(RANGE).filter(|_| is_same);
+        let (from, to) = range
+            .and_then(|range| read(range, size))
+            .unwrap_or((0, size));
+        file.seek(SeekFrom::Start(from))?;
+        Ok(Self {
+            file,
+            from,
+            to,
+            size,
+        })
+    }
+
+    /// Whether it is less than the whole file.
+    pub(super) fn is_partial(&self) -> bool {
+        (self.from, self.to) != (0, self.size)
+    }
+
+    /// Reads it as it is sent. Its share of the budget is held until then.
+    pub(super) fn stream(self, held: Option<Arc<Held>>) -> impl Stream<Item = io::Result<Bytes>> {
+        let left = self.to - self.from;
+        stream::try_unfold(
+            (self.file, left, held),
+            |(mut file, left, held)| async move {
+                if left == 0 {
+                    return Ok(None);
+                }
+                let read = move || {
+                    let mut chunk =
+                        vec![0; usize::try_from(left.min(CHUNK_BYTES)).unwrap_or_default()];
+                    file.read_exact(&mut chunk)?;
+                    Ok::<_, io::Error>((file, chunk))
+                };
+                let (file, chunk) = blocking::run((), read).await.map_err(io::Error::other)??;
+                let left = left - chunk.len() as u64;
+                Ok(Some((Bytes::from(chunk), (file, left, held))))
+            },
+        )
+    }
+}
+
+/// Reads `bytes=FROM-` or `bytes=FROM-LAST`: the first byte, and the one after the last. None for anything else, and for
+/// what is not in the file.
+fn read(range: &str, size: u64) -> Option<(u64, u64)> {
+    let (from, last) = range.strip_prefix("bytes=")?.split_once('-')?;
+    let from: u64 = from.parse().ok()?;
+    let to = match last {
+        "" => size,
+        last => last.parse::<u64>().ok()?.checked_add(1)?.min(size),
+    };
+    (from < to).then_some((from, to))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn single_ranges_within_the_file_are_read_and_others_are_not() {
+        for (range, expected) in [
+            ("bytes=0-", Some((0, 10))),
+            ("bytes=4-", Some((4, 10))),
+            ("bytes=4-5", Some((4, 6))),
+            ("bytes=4-99", Some((4, 10))),
+            ("bytes=10-", None),
+            ("bytes=5-4", None),
+            ("bytes=-5", None),
+            ("bytes=0-1,3-4", None),
+            ("bytes=0-18446744073709551615", None),
+            ("lines=0-1", None),
+        ] {
+            assert_eq!(read(range, 10), expected, "{range}");
+        }
+    }
+}

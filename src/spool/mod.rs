@@ -1,0 +1,179 @@
+//! The spool: exports and imports in progress, with the files that they write and read.
+//!
+//! The database never waits for a client. An export writes a file on this server, which its client reads as fast as it
+//! can; an import begins when the whole file has arrived. Both are identified by what a client can check, so a transfer
+//! that broke off goes on where it stopped: a piece of an import names its place, and the file of an export its digest.
+//!
+//! They are known to this process only, and end with it. `folder` has the files; `export` and `import` are the two kinds.
+//! The work itself is done by [`transfer`](crate::transfer).
+
+mod export;
+mod folder;
+mod import;
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use sigpersist_model::error::{Error, Noun, Result};
+use sigpersist_model::plugin::Digest;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+pub use export::{ExportFile, ExportJob};
+use folder::Folder;
+pub use import::{ImportJob, Piece};
+
+/// The most exports and imports that run at once. Others are told to try again.
+const AT_ONCE: usize = 2;
+/// The most files of exports and of imports that are kept at once.
+const KEPT: usize = 64;
+/// Time after which an export or import that nobody asks about is forgotten, with its file.
+const FORGOTTEN_AFTER: Duration = Duration::from_hours(24);
+
+/// The exports and imports of a process, and the permits to run them.
+#[derive(Debug)]
+pub struct Spool {
+    folder: Folder,
+    exports: Mutex<HashMap<String, Arc<ExportJob>>>,
+    imports: Mutex<HashMap<Digest, Arc<ImportJob>>>,
+    running: Arc<Semaphore>,
+}
+
+impl Spool {
+    /// Keeps files in a folder within this one; none for the system's folder of temporary files.
+    pub fn new(folder: Option<PathBuf>) -> Self {
+        Self {
+            folder: Folder::new(folder),
+            exports: Mutex::default(),
+            imports: Mutex::default(),
+            running: Arc::new(Semaphore::new(AT_ONCE)),
+        }
+    }
+
+    /// The tenant's export with this id.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`] if there is none.
+    pub fn export(&self, tenant: &str, id: &str) -> Result<Arc<ExportJob>> {
+        let exports = lock(&self.exports);
+        let job = exports.get(id).filter(|job| *job.tenant.slug == *tenant);
+        let job = job.ok_or(Error::NotFound(Noun::Export))?;
+        job.touch();
+        Ok(Arc::clone(job))
+    }
+
+    /// Ends the tenant's export with this id, and removes its file.
+    ///
+    /// # Errors
+    ///
+    /// The errors of [`Self::export`].
+    pub fn remove_export(&self, tenant: &str, id: &str) -> Result<()> {
+        self.export(tenant, id)?.cancel();
+        lock(&self.exports).remove(id);
+        Ok(())
+    }
+
+    /// The import of the file with this digest.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`] if there is none.
+    pub fn import(&self, sha256: Digest) -> Result<Arc<ImportJob>> {
+        let imports = lock(&self.imports);
+        let job = imports.get(&sha256).ok_or(Error::NotFound(Noun::Import))?;
+        job.touch();
+        Ok(Arc::clone(job))
+    }
+
+    /// Forgets the import of the file with this digest, and removes what arrived of the file.
+    ///
+    /// # Errors
+    ///
+    /// The errors of [`Self::import`], and [`Error::Refused`] while it runs.
+    pub fn remove_import(&self, sha256: Digest) -> Result<()> {
+        self.import(sha256)?.check_idle()?;
+        lock(&self.imports).remove(&sha256);
+        Ok(())
+    }
+
+    /// Forgets exports and imports that nobody asked about for a day, and removes the files of processes that ended.
+    pub fn sweep(&self) {
+        self.folder.sweep();
+        lock(&self.exports).retain(|_, job| !job.activity.is_old());
+        lock(&self.imports).retain(|_, job| !job.activity.is_old());
+    }
+
+    /// A permit to run one.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Overloaded`] if as many as may run at once do.
+    pub fn permit(&self) -> Result<OwnedSemaphorePermit> {
+        let permit = Arc::clone(&self.running).try_acquire_owned();
+        permit.map_err(|_| Error::Overloaded)
+    }
+}
+
+/// The state of work in the background that its clients watch.
+#[derive(Debug)]
+struct Activity {
+    done: AtomicU64,
+    all: AtomicU64,
+    asked_at: Mutex<Instant>,
+    is_running: AtomicBool,
+}
+
+impl Default for Activity {
+    fn default() -> Self {
+        Self {
+            done: AtomicU64::new(0),
+            all: AtomicU64::new(0),
+            asked_at: Mutex::new(Instant::now()),
+            is_running: AtomicBool::new(false),
+        }
+    }
+}
+
+impl Activity {
+    fn run(&self, is_running: bool) {
+        self.is_running.store(is_running, Ordering::Relaxed);
+    }
+
+    fn advance(&self, done: u64, all: u64) {
+        self.done.store(done, Ordering::Relaxed);
+        self.all.store(all, Ordering::Relaxed);
+    }
+
+    /// The number of steps done, and of all steps.
+    fn steps(&self) -> (u64, u64) {
+        (
+            self.done.load(Ordering::Relaxed),
+            self.all.load(Ordering::Relaxed),
+        )
+    }
+
+    fn touch(&self) {
+        *lock(&self.asked_at) = Instant::now();
+    }
+
+    fn is_old(&self) -> bool {
+        !self.is_running.load(Ordering::Relaxed) && lock(&self.asked_at).elapsed() > FORGOTTEN_AFTER
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Makes room for one more, if too many are kept.
+fn check_kept(kept: usize) -> Result<()> {
+    if kept < KEPT {
+        return Ok(());
+    }
+    Err(Error::refused(format!(
+        "This server keeps {KEPT} files of exports or imports already: delete one, or wait until it is forgotten after a day."
+    )))
+}

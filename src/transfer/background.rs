@@ -1,0 +1,135 @@
+//! Exports and imports in the background of a server. The spool keeps their files and their state.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::thread;
+
+use sigpersist_model::audit::Actor;
+use sigpersist_model::context::Tenancy;
+use sigpersist_model::error::{Error, Result};
+use sigpersist_model::transfer::Imported;
+use tokio::sync::OwnedSemaphorePermit;
+use tracing::{Span, error};
+
+use super::export::{Options as ExportOptions, export};
+use super::import::{Arrival, Options as ImportOptions, check, import, importing};
+use crate::app::App;
+use crate::auth::envelope::Passphrase;
+use crate::spool::{ExportJob, ImportJob};
+use crate::tenants::{self, NewTenant};
+
+const NO_THREAD: &str = "no thread can be started";
+
+/// Begins an export of a tenant.
+///
+/// # Errors
+///
+/// [`Error::Overloaded`] if too many transfers run, and [`Error::Refused`] if there is no room for its file.
+pub fn begin_export(
+    app: &Arc<App>,
+    tenancy: &Tenancy,
+    actor: Actor,
+    options: ExportOptions,
+) -> Result<Arc<ExportJob>> {
+    let permit = app.spool.permit()?;
+    let (job, file) = ExportJob::begin(&app.spool, tenancy, options.keys.is_some())?;
+    let (worked, ended, slug) = (
+        Arc::clone(&job),
+        Arc::clone(&job),
+        Arc::clone(&tenancy.slug),
+    );
+    let work = move |app: &App| {
+        let tenant = tenants::get(app, &slug)?;
+        worked.write(&app.spool, file, |output| {
+            let progress = |done, all| worked.advance(done, all);
+            export(app, &tenant, &actor, output, &options, progress)
+        })
+    };
+    in_background(app, permit, work, move |result| ended.end(result))
+        .inspect_err(|_| job.end(Err(Error::internal(NO_THREAD))))?;
+    Ok(job)
+}
+
+/// The beginning of an import.
+#[derive(Debug)]
+pub struct BeginImport {
+    /// The slug of the tenant to import into.
+    pub tenant: String,
+    /// Creates the tenant if it does not exist.
+    pub create: bool,
+    /// Opens the keys in the file.
+    pub passphrase: Option<Passphrase>,
+    /// The options of the import itself.
+    pub options: ImportOptions,
+}
+
+/// Begins the import of a file that has arrived whole.
+///
+/// # Errors
+///
+/// [`Error::NotFound`] if there is no such tenant, [`Error::Overloaded`] if too many transfers run, and the errors of
+/// [`ImportJob::begin`].
+pub fn begin_import(
+    app: &Arc<App>,
+    job: &Arc<ImportJob>,
+    actor: Actor,
+    begin: BeginImport,
+) -> Result<()> {
+    if !begin.create {
+        tenants::get(app, &begin.tenant)?;
+    }
+    let permit = app.spool.permit()?;
+    job.begin(&begin.tenant)?;
+    let (worked, ended) = (Arc::clone(job), Arc::clone(job));
+    let work = move |app: &App| run_import(app, &worked, &actor, &begin);
+    in_background(app, permit, work, move |result| ended.end(result))
+        .inspect_err(|_| job.end(Err(Error::internal(NO_THREAD))))
+}
+
+fn run_import(app: &App, job: &ImportJob, actor: &Actor, begin: &BeginImport) -> Result<Imported> {
+    let open = || Arrival::open(app, job.open()?, begin.passphrase.as_ref());
+    let slug = &begin.tenant;
+    let progress = |done, all| job.advance(done, all);
+    check(app, slug, open()?, progress)?;
+    job.is_checked();
+    // Before the tenant is created, so that a file that can't be read leaves nothing behind.
+    let arrival = open()?;
+    let tenant = if begin.create {
+        let new = NewTenant {
+            slug: slug.clone(),
+            // Nobody is answered before all is there.
+            incomplete: Some(importing(arrival.tenant())),
+            ..NewTenant::default()
+        };
+        tenants::create(app, actor, &new)?.0
+    } else {
+        tenants::get(app, slug)?
+    };
+    import(app, &tenant, actor, arrival, begin.options, progress)
+}
+
+/// Runs work on a thread of its own, and gives its result to `end`. A panic becomes an error.
+fn in_background<T: 'static>(
+    app: &Arc<App>,
+    permit: OwnedSemaphorePermit,
+    work: impl FnOnce(&App) -> Result<T> + Send + 'static,
+    end: impl FnOnce(Result<T>) + Send + 'static,
+) -> Result<()> {
+    let (app, span) = (Arc::clone(app), Span::current());
+    let run = move || {
+        let _entered = span.enter();
+        let result = catch_unwind(AssertUnwindSafe(|| work(&app)))
+            .unwrap_or_else(|_| Err(Error::internal("a transfer panicked")));
+        if let Err(failure @ Error::Internal(_)) = &result {
+            let cause = std::error::Error::source(failure).map(ToString::to_string);
+            error!(cause, "A transfer failed");
+        }
+        // Before the result is told, since a command ends then.
+        drop((app, permit));
+        end(result);
+    };
+    let spawned = thread::Builder::new()
+        .name("transfer".to_owned())
+        .spawn(run);
+    spawned.map(drop).map_err(Error::internal)
+}
