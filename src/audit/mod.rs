@@ -15,7 +15,7 @@ mod seals;
 mod verify;
 mod walk;
 
-pub use list::{MAX_LIMIT, Page, list};
+pub use list::{MAX_LIMIT, list};
 pub use seal::seal;
 pub use verify::{ImportedPart, Keyed, Keys, Verified, verify, verify_chain};
 pub use walk::{Walk, Walked};

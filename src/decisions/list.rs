@@ -8,12 +8,13 @@ use sigpersist_model::context::TenantId;
 use sigpersist_model::decision::{DecisionId, HookVerdict, Listed, MadeBy, Recorded};
 use sigpersist_model::digest::json_sha256;
 use sigpersist_model::error::{Error, Noun, Result};
+use sigpersist_model::page::Page;
 use sigpersist_store::DecisionFilter;
 
 use crate::app::App;
 
 /// Maximum number of decisions on one page.
-pub const MAX_LIMIT: usize = 200;
+pub const MAX_LIMIT: u32 = 200;
 
 /// Filter of a list of decisions. Each field that is set narrows the list; without any, the list holds all decisions.
 #[derive(Debug, Clone, Default)]
@@ -32,15 +33,6 @@ pub struct Filter {
     pub until: Option<DateTime<Utc>>,
 }
 
-/// A page of decisions.
-#[derive(Debug)]
-pub struct Page {
-    /// The decisions, newest first.
-    pub decisions: Vec<Listed>,
-    /// Start of the next page; none on the last page.
-    pub next: Option<DecisionId>,
-}
-
 /// A page of a tenant's decisions, newest first. Blocks.
 ///
 /// A page scans a limited number of judgements. So it may hold fewer than `limit` decisions, or none, although more
@@ -54,8 +46,8 @@ pub fn list(
     tenant: TenantId,
     filter: &Filter,
     after: Option<DecisionId>,
-    limit: usize,
-) -> Result<Page> {
+    limit: u32,
+) -> Result<Page<Listed, DecisionId>> {
     let page = app.store.decision_list(
         tenant,
         &DecisionFilter {
@@ -67,11 +59,11 @@ pub fn list(
             until: filter.until,
         },
         after,
-        limit,
+        usize::try_from(limit).map_err(Error::internal)?,
     )?;
     let mut makers = HashMap::new();
-    let mut decisions = Vec::with_capacity(page.decisions.len());
-    for recorded in page.decisions {
+    let mut decisions = Vec::with_capacity(page.items.len());
+    for recorded in page.items {
         let decision = &recorded.decision;
         let key = (
             Arc::clone(&decision.hook),
@@ -89,7 +81,7 @@ pub fn list(
         decisions.push(Listed { recorded, made_by });
     }
     Ok(Page {
-        decisions,
+        items: decisions,
         next: page.next,
     })
 }

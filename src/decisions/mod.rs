@@ -6,7 +6,7 @@ mod replay;
 mod retention;
 mod settle;
 
-pub use list::{Filter, MAX_LIMIT, Page, get, list};
+pub use list::{Filter, MAX_LIMIT, get, list};
 pub use replay::{Replay, replay};
 pub use retention::Retention;
 pub(crate) use settle::settle;

@@ -7,12 +7,11 @@ use sigpersist_model::view::{ChainView, EventView};
 use utoipa::ToSchema;
 
 use super::operators::{parsed, time_of};
+use super::parameter;
 use super::parameters::Parameters;
 use super::reply::{Envelope, Reply};
 use super::respond::Call;
-use crate::audit::{self, MAX_LIMIT};
-
-const DEFAULT_LIMIT: u32 = 50;
+use crate::audit;
 
 #[derive(Serialize, ToSchema)]
 struct EventsContent {
@@ -38,15 +37,6 @@ struct EventsContent {
     get,
     path = "/audit",
     operation_id = "list_events",
-    params(
-        ("limit" = Option<u32>, Query, minimum = 1, maximum = 200, example = 20),
-        (
-            "cursor" = Option<String>,
-            Query,
-            pattern = "^[0-9]{1,18}-[0-9a-f]{64}$",
-            example = "1613610000000000-e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
-        ),
-    ),
     responses(
         (status = 200, description = "A page of events", body = Envelope<EventsContent>),
     )
@@ -55,19 +45,17 @@ pub(super) fn list(call: Call) -> Result<Reply> {
     let parameters = call.parameters()?;
     let filter = Filter {
         whose: whose(&call, &parameters)?,
-        actor: parameters.label("actor")?,
-        action: parameters.label("action")?,
-        target: parameters.label("target")?,
-        request_id: parameters.label("request_id")?,
-        since: time_of(&parameters, "since")?,
-        until: time_of(&parameters, "until")?,
+        actor: parameters.label(&parameter::ACTOR)?,
+        action: parameters.label(&parameter::ACTION)?,
+        target: parameters.label(&parameter::TARGET)?,
+        request_id: parameters.label(&parameter::REQUEST_ID)?,
+        since: time_of(&parameters, &parameter::SINCE)?,
+        until: time_of(&parameters, &parameter::UNTIL)?,
     };
-    let most = u32::try_from(MAX_LIMIT).map_err(Error::internal)?;
-    let limit = parameters.integer("limit", 1, most)?;
-    let limit = usize::try_from(limit.unwrap_or(DEFAULT_LIMIT)).map_err(Error::internal)?;
-    let after = parsed(&parameters, "cursor")?;
+    let limit = parameters.limit(&parameter::LIMIT_OF_EVENTS)?;
+    let after = parsed(&parameters, &parameter::CURSOR_OF_EVENTS)?;
     let page = audit::list(&call.app, &filter, after.as_ref(), limit)?;
-    let events = page.events.into_iter().map(TryInto::try_into);
+    let events = page.items.into_iter().map(TryInto::try_into);
     Reply::content(&EventsContent {
         events: events.collect::<Result<_>>()?,
         next: page.next.map(|next| next.to_string()),
@@ -76,8 +64,8 @@ pub(super) fn list(call: Call) -> Result<Reply> {
 
 /// The events that a request is about.
 fn whose(call: &Call, parameters: &Parameters<'_>) -> Result<EventOwner> {
-    let named = parameters.label("tenant")?;
-    let platforms = parameters.boolean("platform")?.unwrap_or(false);
+    let named = parameters.label(&parameter::TENANT)?;
+    let platforms = parameters.flag(&parameter::PLATFORM)?;
     match (&call.context.tenancy, named, platforms) {
         (None, None, false) => Ok(EventOwner::All),
         (None, None, true) => Ok(EventOwner::Platforms),
@@ -120,8 +108,8 @@ struct ChainsContent {
 pub(super) fn verify(call: Call) -> Result<Reply> {
     let parameters = call.parameters()?;
     let whose = whose(&call, &parameters)?;
-    let expected: Option<Head> = parsed(&parameters, "expect")?;
-    let needs_seals = parameters.boolean("keyed")?.unwrap_or(false);
+    let expected: Option<Head> = parsed(&parameters, &parameter::EXPECT)?;
+    let needs_seals = parameters.flag(&parameter::KEYED)?;
     let mut chains = audit::verify(&call.app, &whose, expected.as_ref(), |_, _| {})?;
     if matches!(whose, EventOwner::Named(_)) && chains.is_empty() {
         return Err(Error::NotFound(Noun::Tenant));

@@ -7,11 +7,10 @@ use sigpersist_model::view::{RecordedDecisionView, ReplayView};
 use utoipa::ToSchema;
 
 use super::operators::{parsed, time_of};
+use super::parameter;
 use super::reply::{Envelope, Reply};
 use super::respond::Call;
-use crate::decisions::{self, MAX_LIMIT};
-
-const DEFAULT_LIMIT: u32 = 50;
+use crate::decisions;
 
 #[derive(Serialize, ToSchema)]
 struct DecisionsContent {
@@ -33,15 +32,6 @@ struct OneDecision {
     get,
     path = "/hooks/decisions",
     operation_id = "list_decisions",
-    params(
-        ("limit" = Option<u32>, Query, minimum = 1, maximum = 200, example = 20),
-        (
-            "cursor" = Option<String>,
-            Query,
-            pattern = "^[0-9]{1,18}-[0-9]{1,18}-[0-9]{1,10}$",
-            example = "1613610000000000-17-0",
-        ),
-    ),
     responses(
         (status = 200, description = "A page of decisions", body = Envelope<DecisionsContent>),
     )
@@ -49,29 +39,26 @@ struct OneDecision {
 pub(super) fn list(call: Call) -> Result<Reply> {
     let parameters = call.parameters()?;
     let filter = decisions::Filter {
-        document: parameters.label("document")?,
-        thread: parameters.label("thread")?,
-        hook: parameters.label("hook")?,
-        verdict: parsed::<HookVerdict>(&parameters, "verdict")?,
-        since: time_of(&parameters, "since")?,
-        until: time_of(&parameters, "until")?,
+        document: parameters.label(&parameter::DOCUMENT)?,
+        thread: parameters.label(&parameter::THREAD)?,
+        hook: parameters.label(&parameter::HOOK)?,
+        verdict: parsed::<HookVerdict>(&parameters, &parameter::VERDICT)?,
+        since: time_of(&parameters, &parameter::SINCE)?,
+        until: time_of(&parameters, &parameter::UNTIL)?,
     };
     if filter.thread.is_some() && filter.document.is_none() {
         let message = "To filter by `thread`, also give its `document`.";
         return Err(Error::invalid("thread", message));
     }
-    let most = u32::try_from(MAX_LIMIT).map_err(Error::internal)?;
-    let limit = parameters.integer("limit", 1, most)?;
-    let limit = usize::try_from(limit.unwrap_or(DEFAULT_LIMIT)).map_err(Error::internal)?;
     let page = decisions::list(
         &call.app,
         call.context.tenant()?,
         &filter,
-        parsed(&parameters, "cursor")?,
-        limit,
+        parsed(&parameters, &parameter::CURSOR_OF_DECISIONS)?,
+        parameters.limit(&parameter::LIMIT_OF_DECISIONS)?,
     )?;
     Reply::content(&DecisionsContent {
-        decisions: page.decisions.into_iter().map(Into::into).collect(),
+        decisions: page.items.into_iter().map(Into::into).collect(),
         next: page.next.map(|next| next.to_string()),
     })
 }

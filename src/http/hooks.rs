@@ -7,6 +7,7 @@ use sigpersist_model::view::HookView;
 use utoipa::ToSchema;
 
 use super::openapi::{BindingTag, Location};
+use super::parameter;
 use super::preconditions::preconditions;
 use super::reply::{BareEnvelope, Envelope, Reply};
 use super::respond::Call;
@@ -152,7 +153,7 @@ pub(super) fn rollback(call: Call) -> Result<Reply> {
         call.context.tenant()?,
         &call.context.actor(),
         call.name(),
-        parameters.integer("to", 1, u32::MAX)?,
+        parameters.integer(&parameter::TO)?,
         &preconditions(&call.headers)?,
     )?)
 }

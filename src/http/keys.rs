@@ -14,13 +14,12 @@ use utoipa::ToSchema;
 
 use super::openapi::{GivenPublicKey, GivenTime, KeySet, Location};
 use super::operators::parse;
+use super::parameter;
 use super::reply::{Envelope, Reply};
 use super::respond::Call;
 use crate::auth::GivenKey;
 use crate::tenants::{self, Holder, NewKey, NewToken};
 
-const DEFAULT_LIMIT: u32 = 50;
-const MAX_LIMIT: u32 = 1_000;
 const DEFAULT_LIFETIME_S: u64 = 3_600;
 /// Media type of a JSON Web Key Set (RFC 7517 section 8.5.2).
 const JWK_SET: &str = "application/jwk-set+json";
@@ -49,7 +48,7 @@ fn holder(call: &Call) -> Holder {
 
 /// The key that the path names, and its owner: the tenant in the path, the platform, or anybody if the request says so.
 fn owned(call: &Call) -> Result<(Holder, StoredKey)> {
-    let anybodys = call.parameters()?.boolean("anybodys")?.unwrap_or(false);
+    let anybodys = call.parameters()?.flag(&parameter::ANYBODYS)?;
     match holder(call) {
         Holder::Platform if anybodys => tenants::key_of_anybody(&call.app, call.name()),
         holder => {
@@ -64,25 +63,17 @@ fn owned(call: &Call) -> Result<(Holder, StoredKey)> {
     get,
     path = "/keys",
     operation_id = "list_keys",
-    params(
-        ("cursor" = Option<String>, Query, pattern = r"^[^\x00-\x1f\x7f-\x9f]{1,255}$", example = "acme-1"),
-    ),
     responses(
         (status = 200, description = "A page of keys", body = Envelope<KeysContent>),
     )
 )]
 pub(super) fn list(call: Call) -> Result<Reply> {
     let parameters = call.parameters()?;
-    let limit = parameters.integer("limit", 1, MAX_LIMIT)?;
-    let after = parameters.label("cursor")?;
-    let page = tenants::keys(
-        &call.app,
-        &holder(&call),
-        after.as_deref(),
-        limit.unwrap_or(DEFAULT_LIMIT),
-    )?;
+    let limit = parameters.limit(&parameter::LIMIT)?;
+    let after = parameters.label(&parameter::CURSOR_OF_KEYS)?;
+    let page = tenants::keys(&call.app, &holder(&call), after.as_deref(), limit)?;
     Reply::content(&KeysContent {
-        keys: page.keys.into_iter().map(Into::into).collect(),
+        keys: page.items.into_iter().map(Into::into).collect(),
         next: page.next,
     })
 }

@@ -6,7 +6,7 @@
 //! - `connections` accepts connections, and `places` limits their number; `head` refuses malformed heads before warp
 //!   sees them; `server` stops gracefully; `respond` is the path of a request through this module.
 //! - `local` answers requests of the command line in this process.
-//! - `auth` authenticates the caller; `body` reads request bodies, `parameters` and `form` parse them; `preconditions`
+//! - `auth` authenticates the caller; `body` reads request bodies, `parameters` and `form` parse them, by the table in `parameter`; `preconditions`
 //!   reads conditional headers. `budget` limits the bytes of bodies and answers in memory.
 //! - `signatures`, `verdicts`, `policy`, `plugins`, `hooks`, `trials`, `decisions`, `audit`, `tenants`, `transfers`,
 //!   `keys`, `whoami` and `health` have the handlers; `reply`, in `pieces` or from a `file`, and `error`, with its `details`, write the responses.
@@ -31,6 +31,7 @@ mod keys;
 mod local;
 mod openapi;
 mod operators;
+mod parameter;
 mod parameters;
 mod pieces;
 mod places;
@@ -52,6 +53,7 @@ use http::Method;
 use sigpersist_model::context::Scope;
 use sigpersist_model::plugin::Operation;
 
+use parameter as p;
 use route::{BodyKind, Waits};
 
 pub use local::answer;
@@ -69,8 +71,8 @@ pub static ROUTES: &[Route] = &[
         signatures::get,
     )
     .conditional()
-    .requires(&["document", "thread"])
-    .allows(&["version", "inspect", "verify"]),
+    .requires(&[&p::DOCUMENT, &p::THREAD])
+    .allows(&[&p::VERSION, &p::INSPECT, &p::VERIFY]),
     Route::of_tenant(
         Method::POST,
         "/signature",
@@ -78,15 +80,15 @@ pub static ROUTES: &[Route] = &[
         signatures::post,
     )
     .conditional()
-    .requires(&["document", "thread", "cms"])
+    .requires(&[&p::DOCUMENT, &p::THREAD, &p::CMS])
     .allows(&[
-        "content",
-        "certificates",
-        "version",
-        "version_created_by",
-        "version_comment",
-        "tags",
-        "stage",
+        &p::CONTENT,
+        &p::CERTIFICATES,
+        &p::SIGNED_OVER,
+        &p::VERSION_CREATED_BY,
+        &p::VERSION_COMMENT,
+        &p::TAGS,
+        &p::STAGE,
     ])
     .waits(Waits::ReadyChain(Operation::Save)),
     Route::of_tenant(
@@ -96,7 +98,7 @@ pub static ROUTES: &[Route] = &[
         signatures::delete,
     )
     .conditional()
-    .requires(&["document", "thread"])
+    .requires(&[&p::DOCUMENT, &p::THREAD])
     .waits(Waits::ReadyChain(Operation::Delete)),
     Route::of_tenant(
         Method::GET,
@@ -104,8 +106,8 @@ pub static ROUTES: &[Route] = &[
         Scope::SignaturesRead,
         signatures::versions,
     )
-    .requires(&["document", "thread"])
-    .allows(&["limit", "cursor", "omit"]),
+    .requires(&[&p::DOCUMENT, &p::THREAD])
+    .allows(&[&p::LIMIT, &p::CURSOR_OF_VERSIONS, &p::OMIT]),
     Route::of_tenant(
         Method::GET,
         "/signatures",
@@ -113,17 +115,17 @@ pub static ROUTES: &[Route] = &[
         signatures::list,
     )
     .allows(&[
-        "document",
-        "chain",
-        "thread",
-        "stage",
-        "tags",
-        "tags_match",
-        "limit",
-        "offset",
-        "count",
-        "cursor",
-        "omit",
+        &p::DOCUMENT,
+        &p::CHAIN,
+        &p::THREAD,
+        &p::STAGE,
+        &p::TAGS,
+        &p::TAGS_MATCH,
+        &p::LIMIT,
+        &p::OFFSET,
+        &p::COUNT,
+        &p::CURSOR,
+        &p::OMIT,
     ]),
     Route::of_tenant(
         Method::POST,
@@ -131,31 +133,31 @@ pub static ROUTES: &[Route] = &[
         Scope::SignaturesWrite,
         verdicts::record,
     )
-    .requires(&["document", "thread"])
-    .allows(&["version", "content", "certificates"]),
+    .requires(&[&p::DOCUMENT, &p::THREAD])
+    .allows(&[&p::VERSION, &p::CONTENT, &p::CERTIFICATES]),
     Route::of_tenant(
         Method::GET,
         "/signature/verdicts",
         Scope::SignaturesRead,
         verdicts::list,
     )
-    .requires(&["document", "thread"])
-    .allows(&["version", "limit", "cursor"]),
+    .requires(&[&p::DOCUMENT, &p::THREAD])
+    .allows(&[&p::VERSION, &p::LIMIT_OF_VERDICTS, &p::CURSOR_OF_VERDICTS]),
     Route::of_tenant(
         Method::POST,
         "/inspect",
         Scope::SignaturesRead,
         verdicts::inspect,
     )
-    .requires(&["cms"]),
+    .requires(&[&p::CMS]),
     Route::of_tenant(
         Method::POST,
         "/verify",
         Scope::SignaturesRead,
         verdicts::verify,
     )
-    .requires(&["cms"])
-    .allows(&["content", "certificates"]),
+    .requires(&[&p::CMS])
+    .allows(&[&p::CONTENT, &p::CERTIFICATES]),
     Route::of_operators(Method::GET, "/policy", Scope::PolicyRead, policy::get),
     Route::of_operators(Method::PATCH, "/policy", Scope::PolicyWrite, policy::update),
     Route::of_operators(
@@ -246,7 +248,14 @@ pub static ROUTES: &[Route] = &[
         decisions::list,
     )
     .allows(&[
-        "document", "thread", "hook", "verdict", "since", "until", "cursor", "limit",
+        &p::DOCUMENT,
+        &p::THREAD,
+        &p::HOOK,
+        &p::VERDICT,
+        &p::SINCE,
+        &p::UNTIL,
+        &p::CURSOR_OF_DECISIONS,
+        &p::LIMIT_OF_DECISIONS,
     ]),
     Route::of_operators(
         Method::GET,
@@ -279,7 +288,7 @@ pub static ROUTES: &[Route] = &[
         hooks::rollback,
     )
     .conditional()
-    .allows(&["to"])
+    .allows(&[&p::TO])
     .waits(Waits::SetUp),
     Route::of_operators(
         Method::POST,
@@ -288,16 +297,16 @@ pub static ROUTES: &[Route] = &[
         hooks::release,
     ),
     Route::of_operators(Method::GET, "/audit", Scope::AuditRead, audit::list).allows(&[
-        "tenant",
-        "platform",
-        "actor",
-        "action",
-        "target",
-        "request_id",
-        "since",
-        "until",
-        "cursor",
-        "limit",
+        &p::TENANT,
+        &p::PLATFORM,
+        &p::ACTOR,
+        &p::ACTION,
+        &p::TARGET,
+        &p::REQUEST_ID,
+        &p::SINCE,
+        &p::UNTIL,
+        &p::CURSOR_OF_EVENTS,
+        &p::LIMIT_OF_EVENTS,
     ]),
     Route::of_operators(
         Method::GET,
@@ -305,7 +314,7 @@ pub static ROUTES: &[Route] = &[
         Scope::AuditRead,
         audit::verify,
     )
-    .allows(&["tenant", "platform", "expect", "keyed"])
+    .allows(&[&p::TENANT, &p::PLATFORM, &p::EXPECT, &p::KEYED])
     .waits(Waits::Check),
     Route::of_platform(Method::GET, "/metrics", Scope::MetricsRead, health::metrics).watches(),
     Route::of_anybody(Method::GET, "/health/live", health::live)
@@ -314,8 +323,11 @@ pub static ROUTES: &[Route] = &[
     Route::of_anybody(Method::GET, "/health/ready", health::ready)
         .waits(Waits::Never)
         .watches(),
-    Route::of_platform(Method::GET, "/tenants", Scope::TenantsRead, tenants::list)
-        .allows(&["state", "limit", "cursor"]),
+    Route::of_platform(Method::GET, "/tenants", Scope::TenantsRead, tenants::list).allows(&[
+        &p::STATE,
+        &p::LIMIT,
+        &p::CURSOR_OF_TENANTS,
+    ]),
     Route::of_platform(
         Method::POST,
         "/tenants",
@@ -340,7 +352,7 @@ pub static ROUTES: &[Route] = &[
         Scope::TenantsWrite,
         tenants::delete,
     )
-    .allows(&["confirm"]),
+    .allows(&[&p::CONFIRM]),
     Route::of_platform(
         Method::POST,
         "/suspend",
@@ -355,7 +367,7 @@ pub static ROUTES: &[Route] = &[
         tenants::resume,
     )
     .names_tenant(NamesTenant::Always)
-    .allows(&["incomplete"]),
+    .allows(&[&p::INCOMPLETE]),
     Route::of_platform(
         Method::POST,
         "/exports",
@@ -412,12 +424,12 @@ pub static ROUTES: &[Route] = &[
     Route::of_callers(Method::GET, "/whoami", whoami::get),
     Route::of_operators(Method::GET, "/usage", Scope::TenantsRead, tenants::usage),
     Route::of_platform(Method::GET, "/keys", Scope::KeysWrite, keys::list)
-        .allows(&["limit", "cursor"])
+        .allows(&[&p::LIMIT, &p::CURSOR_OF_KEYS])
         .names_tenant(NamesTenant::Maybe),
     Route::of_platform(Method::POST, "/keys", Scope::KeysWrite, keys::add)
         .names_tenant(NamesTenant::Maybe),
     Route::of_platform(Method::GET, "/keys/{name}", Scope::KeysWrite, keys::get)
-        .allows(&["anybodys"])
+        .allows(&[&p::ANYBODYS])
         .names_tenant(NamesTenant::Maybe),
     Route::of_platform(
         Method::POST,
@@ -425,7 +437,7 @@ pub static ROUTES: &[Route] = &[
         Scope::KeysWrite,
         keys::revoke,
     )
-    .allows(&["anybodys"])
+    .allows(&[&p::ANYBODYS])
     .names_tenant(NamesTenant::Maybe),
     Route::of_platform(Method::POST, "/tokens", Scope::KeysWrite, keys::issue)
         .names_tenant(NamesTenant::Maybe),

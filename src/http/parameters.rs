@@ -22,6 +22,7 @@ use sigpersist_model::number::{from_json, whole};
 use sigpersist_model::signature::check_label;
 
 use super::json_text;
+use super::parameter::{DEFAULT_LIMIT, Kind, Parameter};
 
 /// Maximum number of times that a parameter may be given, and of elements in a list. Far more than [`MAX_TAGS`], which
 /// counts duplicates once.
@@ -55,7 +56,7 @@ impl<'a> Parameters<'a> {
         query: &'a str,
         headers: &HeaderMap,
         body: &'a [u8],
-        known: &[&'static str],
+        known: &[&'static Parameter],
     ) -> Result<Self> {
         let mut names = Names {
             known,
@@ -74,7 +75,11 @@ impl<'a> Parameters<'a> {
                 format!(
                     "There is no parameter {} here; the parameters are {}.",
                     quoted.join(", "),
-                    known.join(", ")
+                    known
+                        .iter()
+                        .map(|known| known.name)
+                        .collect::<Vec<_>>()
+                        .join(", ")
                 ),
             ));
         }
@@ -82,31 +87,32 @@ impl<'a> Parameters<'a> {
     }
 
     /// An optional text.
-    pub(super) fn text(&self, name: &str) -> Result<Option<&str>> {
-        self.one(name, "a string", |given| match given {
+    pub(super) fn text(&self, parameter: &Parameter) -> Result<Option<&str>> {
+        self.one(parameter, "a string", |given| match given {
             Given::Query(text) | Given::Text(text) => Some(&**text),
             Given::Json(_) => None,
         })
     }
 
     /// A required text.
-    pub(super) fn required_text(&self, name: &str) -> Result<&str> {
-        self.text(name)?
+    pub(super) fn required_text(&self, parameter: &Parameter) -> Result<&str> {
+        let name = parameter.name;
+        self.text(parameter)?
             .ok_or_else(|| Error::invalid(name, format!("`{name}` is required.")))
     }
 
     /// An optional label.
-    pub(super) fn label(&self, name: &str) -> Result<Option<String>> {
-        let text = self.text(name)?;
+    pub(super) fn label(&self, parameter: &Parameter) -> Result<Option<String>> {
+        let text = self.text(parameter)?;
         if let Some(text) = text {
-            check_label(name, text)?;
+            check_label(parameter.name, text)?;
         }
         Ok(text.map(str::to_owned))
     }
 
     /// An optional text, or an integer as its digits.
-    pub(super) fn text_or_integer(&self, name: &str) -> Result<Option<Cow<'_, str>>> {
-        self.one(name, "a string or an integer", |given| match given {
+    pub(super) fn text_or_integer(&self, parameter: &Parameter) -> Result<Option<Cow<'_, str>>> {
+        self.one(parameter, "a string or an integer", |given| match given {
             Given::Query(text) | Given::Text(text) => Some(Cow::Borrowed(&**text)),
             Given::Json(value) => {
                 let digits = value.get();
@@ -118,22 +124,31 @@ impl<'a> Parameters<'a> {
         })
     }
 
-    /// An optional integer between `min` and `max`.
-    pub(super) fn integer(&self, name: &str, min: u32, max: u32) -> Result<Option<u32>> {
+    /// An optional integer within its bounds; its default if it is left out and has one.
+    pub(super) fn integer(&self, parameter: &Parameter) -> Result<Option<u32>> {
+        let Kind::Integer { min, max, default } = parameter.kind else {
+            return Err(Error::internal("the parameter is not an integer"));
+        };
         let rule = format!("an integer between {min} and {max}");
-        self.one(name, &rule, |given| {
+        let given = self.one(parameter, &rule, |given| {
             let number = match given {
                 Given::Query(text) => text.parse().ok()?,
                 Given::Json(value) => u32::try_from(from_json(value.get())?).ok()?,
                 Given::Text(_) => return None,
             };
             (min..=max).contains(&number).then_some(number)
-        })
+        })?;
+        Ok(given.or(default))
     }
 
-    /// An optional boolean.
-    pub(super) fn boolean(&self, name: &str) -> Result<Option<bool>> {
-        self.one(name, "true or false", |given| match given {
+    /// The number of results on a page.
+    pub(super) fn limit(&self, parameter: &Parameter) -> Result<u32> {
+        Ok(self.integer(parameter)?.unwrap_or(DEFAULT_LIMIT))
+    }
+
+    /// A boolean; false if it is left out.
+    pub(super) fn flag(&self, parameter: &Parameter) -> Result<bool> {
+        let given = self.one(parameter, "true or false", |given| match given {
             Given::Query(text) => match &**text {
                 "true" | "1" => Some(true),
                 "false" | "0" => Some(false),
@@ -141,11 +156,13 @@ impl<'a> Parameters<'a> {
             },
             Given::Json(value) => value.get().parse().ok(),
             Given::Text(_) => None,
-        })
+        })?;
+        Ok(given.unwrap_or(false))
     }
 
     /// An optional list of texts: repeated in a query; an array or a single string in JSON.
-    pub(super) fn list(&self, name: &str) -> Result<Option<Vec<String>>> {
+    pub(super) fn list(&self, parameter: &Parameter) -> Result<Option<Vec<String>>> {
+        let name = parameter.name;
         let mut in_query = Vec::new();
         let mut found = None;
         for given in self.mentions(name) {
@@ -164,10 +181,11 @@ impl<'a> Parameters<'a> {
     /// The single value of a parameter; an error if it was given with different values.
     fn one<'s, T: PartialEq>(
         &'s self,
-        name: &str,
+        parameter: &Parameter,
         rule: &str,
         read: impl Fn(&'s Given<'a>) -> Option<T>,
     ) -> Result<Option<T>> {
+        let name = parameter.name;
         let mut found = None;
         for given in self.mentions(name) {
             let value = read(given)
@@ -203,14 +221,15 @@ pub(super) fn shortened(name: &str) -> String {
 /// The known names, and a few unknown ones for the error message.
 #[derive(Debug)]
 struct Names<'k> {
-    known: &'k [&'static str],
+    known: &'k [&'static Parameter],
     unknown: Vec<String>,
 }
 
 impl Names<'_> {
     /// Looks up a known name; remembers a few unknown ones.
     fn find(&mut self, name: &str) -> Option<&'static str> {
-        let found = self.known.iter().find(|known| **known == name).copied();
+        let found = self.known.iter().find(|known| known.name == name);
+        let found = found.map(|known| known.name);
         if found.is_none() && self.unknown.len() < MAX_UNKNOWN {
             let name = shortened(name);
             if !self.unknown.contains(&name) {
@@ -433,38 +452,45 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::http::parameter::TAGS;
+
+    static A: Parameter = integer("a", 9);
+    static B: Parameter = integer("b", u32::MAX);
+
+    const fn integer(name: &'static str, max: u32) -> Parameter {
+        Parameter {
+            name,
+            kind: Kind::Integer {
+                min: 0,
+                max,
+                default: None,
+            },
+            description: "",
+            example: || serde_json::Value::Null,
+        }
+    }
 
     fn read<'a>(query: &'a str, body: &'a str) -> Result<Parameters<'a>> {
-        Parameters::read(
-            query,
-            &HeaderMap::new(),
-            body.as_bytes(),
-            &["a", "b", "tags"],
-        )
+        Parameters::read(query, &HeaderMap::new(), body.as_bytes(), &[&A, &B, &TAGS])
     }
 
     #[test]
     fn query_and_body_mean_the_same_and_must_agree() {
         let both = read("a=1&b=x+y%21", r#"{"a": 1, "b": null}"#).unwrap();
-        assert_eq!(both.integer("a", 0, 9).unwrap(), Some(1));
-        assert_eq!(both.text("b").unwrap(), Some("x y!"));
-        assert!(
-            read("a=1", r#"{"a": 2}"#)
-                .unwrap()
-                .integer("a", 0, 9)
-                .is_err()
-        );
-        assert!(read("a=1&a=2", "").unwrap().integer("a", 0, 9).is_err());
+        assert_eq!(both.integer(&A).unwrap(), Some(1));
+        assert_eq!(both.text(&B).unwrap(), Some("x y!"));
+        assert!(read("a=1", r#"{"a": 2}"#).unwrap().integer(&A).is_err());
+        assert!(read("a=1&a=2", "").unwrap().integer(&A).is_err());
         assert!(
             read("", r#"{"a": "x", "a": "y"}"#)
                 .unwrap()
-                .text("a")
+                .text(&A)
                 .is_err()
         );
         assert!(
             read("", r#"{"a": "x", "a": "x"}"#)
                 .unwrap()
-                .text("a")
+                .text(&A)
                 .is_ok()
         );
     }
@@ -478,20 +504,20 @@ mod tests {
             ("", r#"{"tags": ["x", "y"]}"#),
             ("tags=x&tags=y", r#"{"tags": ["x", "y"]}"#),
         ] {
-            let list = read(query, body).unwrap().list("tags").unwrap();
+            let list = read(query, body).unwrap().list(&TAGS).unwrap();
             assert_eq!(list.unwrap(), ["x", "y"], "{query} {body}");
         }
-        let one = read("", r#"{"tags": "x"}"#).unwrap().list("tags").unwrap();
+        let one = read("", r#"{"tags": "x"}"#).unwrap().list(&TAGS).unwrap();
         assert_eq!(one.unwrap(), ["x"]);
         for body in [r#"{"tags": [1]}"#, r#"{"tags": {}}"#, r#"{"tags": 1}"#] {
-            assert!(read("", body).unwrap().list("tags").is_err(), "{body}");
+            assert!(read("", body).unwrap().list(&TAGS).is_err(), "{body}");
         }
     }
 
     #[test]
     fn what_is_given_too_often_or_by_no_known_name_is_refused_in_a_few_words() {
         let refused = |query: &str, body: &str| {
-            let refused = read(query, body).and_then(|read| read.list("tags").map(drop));
+            let refused = read(query, body).and_then(|read| read.list(&TAGS).map(drop));
             let refused = refused.unwrap_err();
             assert_eq!(refused.code(), "invalid_parameter");
             let words = refused.to_string();
@@ -500,7 +526,7 @@ mod tests {
         };
         let tags = |count: usize| format!(r#"{{"tags": [{}""]}}"#, "\"\",".repeat(count - 1));
         let list = tags(MAX_MENTIONS);
-        let list = read("", &list).unwrap().list("tags").unwrap();
+        let list = read("", &list).unwrap().list(&TAGS).unwrap();
         assert_eq!(list.unwrap().len(), MAX_MENTIONS);
         assert!(refused("", &tags(MAX_MENTIONS + 1)).contains("more than 256 elements"));
         let many = "tags=x&".repeat(MAX_MENTIONS + 1);
@@ -559,15 +585,14 @@ mod tests {
                 "[{}\\[\\]\",:ab0-9eEntrufals\\\\.-]{0,60}".prop_map(String::into_bytes),
             ],
         ) {
-            match Parameters::read(&query, &HeaderMap::new(), &body, &["a", "b", "tags"]) {
+            match Parameters::read(&query, &HeaderMap::new(), &body, &[&A, &B, &TAGS]) {
                 Ok(parameters) => {
-                    for name in ["a", "b", "tags"] {
+                    for parameter in [&A, &B, &TAGS] {
                         // Each call returns the value, or an error that names the parameter.
                         for refused in [
-                            parameters.text(name).err(),
-                            parameters.integer(name, 0, 9).err(),
-                            parameters.boolean(name).err(),
-                            parameters.list(name).err(),
+                            parameters.text(parameter).err(),
+                            parameters.flag(parameter).err(),
+                            parameters.list(parameter).err(),
                         ] {
                             prop_assert!(refused.is_none_or(|error| error.code() == "invalid_parameter"));
                         }
@@ -597,9 +622,9 @@ mod tests {
             let query = form(&[("a".to_owned(), text.clone()), ("b".to_owned(), number.to_string())]);
             let body = serde_json::json!({ "a": &text, "b": number, "tags": flag }).to_string();
             let both = read(&query, &body).unwrap();
-            prop_assert_eq!(both.text("a").unwrap(), Some(&*text));
-            prop_assert_eq!(both.integer("b", 0, u32::MAX).unwrap(), Some(number));
-            prop_assert_eq!(both.boolean("tags").unwrap(), Some(flag));
+            prop_assert_eq!(both.text(&A).unwrap(), Some(&*text));
+            prop_assert_eq!(both.integer(&B).unwrap(), Some(number));
+            prop_assert_eq!(both.flag(&TAGS).unwrap(), flag);
         }
     }
 }

@@ -6,6 +6,7 @@ use sigpersist_model::error::{Error, Result};
 use sigpersist_model::plugin::Operation;
 
 use super::ROUTES;
+use super::parameter::Parameter;
 use super::parameters::{check_content_type, is_of_kind};
 use super::plugins::WASM;
 use super::reply::Reply;
@@ -39,9 +40,9 @@ pub struct Route {
     /// Whether the route obeys `If-Match` and `If-None-Match`.
     pub(super) is_conditional: bool,
     /// Required parameters, in the query or a JSON body.
-    pub(super) required: &'static [&'static str],
+    pub(super) required: &'static [&'static Parameter],
     /// Optional parameters.
-    pub(super) optional: &'static [&'static str],
+    pub(super) optional: &'static [&'static Parameter],
     pub(super) waits: Waits,
     pub(super) body: BodyKind,
     /// The handler; runs on a blocking thread.
@@ -241,12 +242,12 @@ impl Route {
         self
     }
 
-    pub(super) const fn requires(mut self, parameters: &'static [&'static str]) -> Self {
+    pub(super) const fn requires(mut self, parameters: &'static [&'static Parameter]) -> Self {
         self.required = parameters;
         self
     }
 
-    pub(super) const fn allows(mut self, parameters: &'static [&'static str]) -> Self {
+    pub(super) const fn allows(mut self, parameters: &'static [&'static Parameter]) -> Self {
         self.optional = parameters;
         self
     }

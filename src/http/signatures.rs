@@ -9,22 +9,21 @@ use serde::{Serialize, Serializer};
 use sigpersist_model::attachments::Attachments;
 use sigpersist_model::error::{Error, Result};
 use sigpersist_model::signature::{
-    Draft, Encoding, ListFilter, MAX_VERSION, Position, Signature, SignatureBody, SignatureId,
-    ThreadKey, check_comment, check_label, fold_tags,
+    Draft, Encoding, ListFilter, Position, Signature, SignatureBody, SignatureId, ThreadKey,
+    check_comment, check_label, fold_tags,
 };
 use sigpersist_model::time;
 use sigpersist_verify::Report;
 use utoipa::ToSchema;
 
 use super::openapi::{Location, Time, VersionTag};
+use super::parameter::{self, Parameter};
 use super::parameters::Parameters;
 use super::preconditions::preconditions;
 use super::reply::{BareEnvelope, Envelope, Reply};
 use super::respond::Call;
 use super::verdicts::attachments;
-use crate::signatures::{self, List, MAX_LIMIT, Saved};
-
-const DEFAULT_LIMIT: u32 = 50;
+use crate::signatures::{self, List, Saved, Threads};
 
 /// A version of a signature.
 #[derive(Serialize, ToSchema)]
@@ -150,7 +149,7 @@ impl OneContent {
 pub(super) fn get(call: Call) -> Result<Reply> {
     let parameters = call.parameters()?;
     let preconditions = preconditions(&call.headers)?;
-    let version = parameters.integer("version", 1, MAX_VERSION)?;
+    let version = parameters.integer(&parameter::VERSION)?;
     let signature = signatures::get(&call.app, &call.context, &thread_key(&parameters)?, version)?;
     if !preconditions.match_holds(signature.version) {
         return Err(Error::PreconditionFailed {
@@ -163,8 +162,8 @@ pub(super) fn get(call: Call) -> Result<Reply> {
     // Reserves memory now, so that a request that cannot be answered now holds none.
     let bytes = signature.body.as_ref().map_or(0, |body| body.bytes.len());
     call.reserve(read_and_shown(bytes))?;
-    let verifies = parameters.boolean("verify")?.unwrap_or(false);
-    let inspects = parameters.boolean("inspect")?.unwrap_or(false);
+    let verifies = parameters.flag(&parameter::VERIFY)?;
+    let inspects = parameters.flag(&parameter::INSPECT)?;
     let mut content = OneContent::new(&signature);
     if let Some(body) = signature.body.as_ref().filter(|_| verifies || inspects) {
         let told = signatures::examine(
@@ -281,9 +280,6 @@ struct HistoryContent {
     get,
     path = "/signature/versions",
     operation_id = "list_versions",
-    params(
-        ("cursor" = Option<String>, Query, pattern = "^[1-9][0-9]{0,8}$", example = "3"),
-    ),
     responses(
         (status = 200, description = "A page of versions", body = Envelope<HistoryContent>),
         (status = 404, description = "signature_not_found"),
@@ -291,7 +287,7 @@ struct HistoryContent {
 )]
 pub(super) fn versions(call: Call) -> Result<Reply> {
     let parameters = call.parameters()?;
-    let before = match parameters.text("cursor")? {
+    let before = match parameters.text(&parameter::CURSOR_OF_VERSIONS)? {
         Some(cursor) => Some(cursor.parse().map_err(|_| invalid_cursor())?),
         None => None,
     };
@@ -300,7 +296,7 @@ pub(super) fn versions(call: Call) -> Result<Reply> {
         &call.context,
         &thread_key(&parameters)?,
         before,
-        limit(&parameters)?,
+        parameters.limit(&parameter::LIMIT)?,
         !omits_signature(&parameters)?,
         |bytes| call.reserve(read_and_shown(bytes)),
     )?;
@@ -337,27 +333,30 @@ struct ListContent {
 )]
 pub(super) fn list(call: Call) -> Result<Reply> {
     let parameters = call.parameters()?;
-    let page = signatures::list(
+    let Threads { page, nb_results } = signatures::list(
         &call.app,
         &call.context,
         &List {
             filter: filter(&parameters)?,
-            after: parameters.text("cursor")?.map(read_cursor).transpose()?,
-            limit: limit(&parameters)?,
-            offset: parameters.integer("offset", 0, MAX_VERSION)?.unwrap_or(0),
-            count: parameters.boolean("count")?.unwrap_or(false),
+            after: parameters
+                .text(&parameter::CURSOR)?
+                .map(read_cursor)
+                .transpose()?,
+            limit: parameters.limit(&parameter::LIMIT)?,
+            offset: parameters.integer(&parameter::OFFSET)?.unwrap_or(0),
+            count: parameters.flag(&parameter::COUNT)?,
             omit_body: omits_signature(&parameters)?,
         },
         |bytes| call.reserve(read_and_shown(bytes)),
     )?;
     Reply::content(&ListContent {
         signatures: page
-            .signatures
+            .items
             .into_iter()
             .map(|signature| SignatureContent::from(signature).with_chain())
             .collect(),
         next: page.next.map(cursor),
-        nb_results: page.nb_results,
+        nb_results,
     })
 }
 
@@ -378,36 +377,39 @@ fn location(signature: &Signature) -> String {
 }
 
 pub(super) fn thread_key(parameters: &Parameters<'_>) -> Result<ThreadKey> {
-    let label = |name| {
-        let text = parameters.required_text(name)?;
-        check_label(name, text)?;
+    let label = |parameter: &Parameter| {
+        let text = parameters.required_text(parameter)?;
+        check_label(parameter.name, text)?;
         Ok::<_, Error>(text.to_owned())
     };
     Ok(ThreadKey {
-        document: label("document")?,
-        thread: label("thread")?,
+        document: label(&parameter::DOCUMENT)?,
+        thread: label(&parameter::THREAD)?,
     })
 }
 
 fn draft(parameters: &Parameters<'_>, max_signature_bytes: usize) -> Result<Draft> {
     let key = thread_key(parameters)?;
-    let signed_over = parameters.integer("version", 0, MAX_VERSION)?;
+    let signed_over = parameters.integer(&parameter::SIGNED_OVER)?;
     let body = cms_parameter(parameters, max_signature_bytes)?;
-    let created_by = parameters.text_or_integer("version_created_by")?;
+    let created_by = parameters.text_or_integer(&parameter::VERSION_CREATED_BY)?;
     if let Some(created_by) = &created_by {
         check_label("version_created_by", created_by)?;
     }
-    let comment = parameters.text("version_comment")?;
+    let comment = parameters.text(&parameter::VERSION_COMMENT)?;
     if let Some(comment) = comment {
         check_comment("version_comment", comment)?;
     }
     Ok(Draft {
         key,
         signed_over,
-        stage: parameters.label("stage")?,
+        stage: parameters.label(&parameter::STAGE)?,
         created_by: created_by.map(Cow::into_owned),
         comment: comment.map(str::to_owned),
-        tags: fold_tags("tags", parameters.list("tags")?.unwrap_or_default())?,
+        tags: fold_tags(
+            "tags",
+            parameters.list(&parameter::TAGS)?.unwrap_or_default(),
+        )?,
         body,
     })
 }
@@ -416,7 +418,7 @@ pub(super) fn cms_parameter(
     parameters: &Parameters<'_>,
     max_signature_bytes: usize,
 ) -> Result<SignatureBody> {
-    let cms = parameters.required_text("cms")?;
+    let cms = parameters.required_text(&parameter::CMS)?;
     if cms.is_empty() {
         return Err(Error::invalid("cms", "`cms` must not be empty."));
     }
@@ -429,15 +431,15 @@ pub(super) fn cms_parameter(
 }
 
 fn filter(parameters: &Parameters<'_>) -> Result<ListFilter> {
-    let thread = parameters.label("thread")?;
-    let chain = parameters.label("chain")?;
+    let thread = parameters.label(&parameter::THREAD)?;
+    let chain = parameters.label(&parameter::CHAIN)?;
     if thread.is_some() && chain.is_some() && thread != chain {
         return Err(Error::invalid(
             "chain",
             "`chain` and `thread` mean the same, but have different values: give only one.",
         ));
     }
-    let all_tags = match parameters.text("tags_match")? {
+    let all_tags = match parameters.text(&parameter::TAGS_MATCH)? {
         None | Some("any") => false,
         Some("all") => true,
         Some(_) => {
@@ -448,23 +450,24 @@ fn filter(parameters: &Parameters<'_>) -> Result<ListFilter> {
         }
     };
     Ok(ListFilter {
-        document: parameters.label("document")?,
+        document: parameters.label(&parameter::DOCUMENT)?,
         thread: chain.or(thread),
-        stage: parameters.label("stage")?,
-        tags: fold_tags("tags", parameters.list("tags")?.unwrap_or_default())?,
+        stage: parameters.label(&parameter::STAGE)?,
+        tags: fold_tags(
+            "tags",
+            parameters.list(&parameter::TAGS)?.unwrap_or_default(),
+        )?,
         all_tags,
     })
 }
 
-fn limit(parameters: &Parameters<'_>) -> Result<u32> {
-    Ok(parameters
-        .integer("limit", 1, MAX_LIMIT)?
-        .unwrap_or(DEFAULT_LIMIT))
-}
-
 /// Whether `omit=signature` is given, which leaves the signatures' bytes out.
 fn omits_signature(parameters: &Parameters<'_>) -> Result<bool> {
-    match parameters.list("omit")?.unwrap_or_default().as_slice() {
+    match parameters
+        .list(&parameter::OMIT)?
+        .unwrap_or_default()
+        .as_slice()
+    {
         [] => Ok(false),
         all if all.iter().all(|name| name == "signature") => Ok(true),
         _ => Err(Error::invalid(

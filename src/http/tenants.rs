@@ -10,12 +10,10 @@ use utoipa::ToSchema;
 
 use super::openapi::{Location, Slug};
 use super::operators::parsed;
+use super::parameter;
 use super::reply::{Envelope, Reply};
 use super::respond::Call;
 use crate::tenants::{self, NewTenant};
-
-const DEFAULT_LIMIT: u32 = 50;
-const MAX_LIMIT: u32 = 1_000;
 
 #[derive(Serialize, ToSchema)]
 struct TenantsContent {
@@ -43,16 +41,13 @@ fn one(call: &Call, tenant: Tenant) -> Result<Reply> {
     get,
     path = "/tenants",
     operation_id = "list_tenants",
-    params(
-        ("cursor" = Slug, Query),
-    ),
     responses(
         (status = 200, description = "A page of tenants", body = Envelope<TenantsContent>),
     )
 )]
 pub(super) fn list(call: Call) -> Result<Reply> {
     let parameters = call.parameters()?;
-    let after = parameters.text("cursor")?;
+    let after = parameters.text(&parameter::CURSOR_OF_TENANTS)?;
     if let Some(after) = after {
         check_slug("tenant", after).map_err(|_| {
             Error::invalid(
@@ -62,12 +57,12 @@ pub(super) fn list(call: Call) -> Result<Reply> {
         })?;
     }
     let filter = TenantFilter {
-        state: parsed(&parameters, "state")?,
+        state: parsed(&parameters, &parameter::STATE)?,
         after: after.map(str::to_owned),
     };
-    let limit = parameters.integer("limit", 1, MAX_LIMIT)?;
-    let page = tenants::list(&call.app, &filter, limit.unwrap_or(DEFAULT_LIMIT))?;
-    let tenants = page.tenants.into_iter();
+    let limit = parameters.limit(&parameter::LIMIT)?;
+    let page = tenants::list(&call.app, &filter, limit)?;
+    let tenants = page.items.into_iter();
     Reply::content(&TenantsContent {
         tenants: tenants
             .map(|tenant| TenantView::new(tenant, call.app.config.quotas))
@@ -203,7 +198,7 @@ pub(super) fn delete(call: Call) -> Result<Reply> {
         &call.app,
         &call.context.actor(),
         call.name(),
-        parameters.text("confirm")?,
+        parameters.text(&parameter::CONFIRM)?,
     )?;
     Ok(one(&call, tenant)?.accepted())
 }
@@ -238,7 +233,7 @@ pub(super) fn suspend(call: Call) -> Result<Reply> {
     )
 )]
 pub(super) fn resume(call: Call) -> Result<Reply> {
-    let incomplete = call.parameters()?.boolean("incomplete")?.unwrap_or(false);
+    let incomplete = call.parameters()?.flag(&parameter::INCOMPLETE)?;
     let slug = &call.context.tenancy()?.slug;
     let tenant = tenants::resume(&call.app, &call.context.actor(), slug, incomplete)?;
     one(&call, tenant)

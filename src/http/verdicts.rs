@@ -4,22 +4,19 @@ use serde::Serialize;
 use serde_json::Value;
 use sigpersist_model::attachments::Attachments;
 use sigpersist_model::error::Result;
-use sigpersist_model::signature::{MAX_VERSION, StoredVerdict};
+use sigpersist_model::signature::StoredVerdict;
 use sigpersist_model::time;
 use sigpersist_verify::Report;
 use utoipa::ToSchema;
 
 use super::openapi::Time;
+use super::parameter;
 use super::parameters::Parameters;
 use super::reply::{Envelope, Reply};
 use super::respond::Call;
 use super::signatures::{cms_parameter, invalid_cursor, thread_key};
 use crate::signatures;
 use crate::signatures::summary::Summary;
-
-const DEFAULT_LIMIT: u32 = 50;
-/// Verdicts are larger than most other list items.
-const MAX_LIMIT: u32 = 100;
 
 #[derive(Serialize, ToSchema)]
 struct InspectionContent {
@@ -72,8 +69,8 @@ fn examine(mut call: Call, verifies: bool) -> Result<Reply> {
 /// Content and certificates that come with a signature.
 pub(super) fn attachments(parameters: &Parameters<'_>) -> Result<Attachments> {
     Attachments::read(
-        parameters.text("content")?,
-        parameters.text("certificates")?,
+        parameters.text(&parameter::CONTENT)?,
+        parameters.text(&parameter::CERTIFICATES)?,
     )
 }
 
@@ -125,7 +122,7 @@ struct OneVerdict {
 )]
 pub(super) fn record(call: Call) -> Result<Reply> {
     let parameters = call.parameters()?;
-    let version = parameters.integer("version", 1, MAX_VERSION)?;
+    let version = parameters.integer(&parameter::VERSION)?;
     let attachments = attachments(&parameters)?;
     let recorded = signatures::verify(
         &call.app,
@@ -154,10 +151,6 @@ struct VerdictsContent {
     get,
     path = "/signature/verdicts",
     operation_id = "list_verdicts",
-    params(
-        ("limit" = Option<u32>, Query, minimum = 1, maximum = 100, example = 20),
-        ("cursor" = Option<String>, Query, pattern = "^[1-9][0-9]{0,8}-[1-9][0-9]{0,17}$", example = "1-1"),
-    ),
     responses(
         (status = 200, description = "A page of verdicts", body = Envelope<VerdictsContent>),
         (status = 404, description = "signature_not_found"),
@@ -165,13 +158,12 @@ struct VerdictsContent {
 )]
 pub(super) fn list(call: Call) -> Result<Reply> {
     let parameters = call.parameters()?;
-    let version = parameters.integer("version", 1, MAX_VERSION)?;
+    let version = parameters.integer(&parameter::VERSION)?;
     let before = parameters
-        .text("cursor")?
+        .text(&parameter::CURSOR_OF_VERDICTS)?
         .map(|cursor| read_cursor(cursor).ok_or_else(invalid_cursor))
         .transpose()?;
-    let limit = parameters.integer("limit", 1, MAX_LIMIT)?;
-    let limit = limit.unwrap_or(DEFAULT_LIMIT);
+    let limit = parameters.limit(&parameter::LIMIT_OF_VERDICTS)?;
     let verdicts = signatures::verdicts(
         &call.app,
         &call.context,

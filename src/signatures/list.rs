@@ -2,6 +2,7 @@
 
 use sigpersist_model::context::Context;
 use sigpersist_model::error::{Error, Result};
+use sigpersist_model::page::Page;
 use sigpersist_model::signature::{ListFilter, Position, Signature};
 use sigpersist_store::ListPage;
 
@@ -29,11 +30,9 @@ pub struct List {
 
 /// A page of threads with their current versions.
 #[derive(Debug, Clone)]
-pub struct Page {
-    /// The threads.
-    pub signatures: Vec<Signature>,
-    /// The place after which the next page starts; none at the end.
-    pub next: Option<Position>,
+pub struct Threads {
+    /// The page.
+    pub page: Page<Signature, Position>,
     /// Number of matching threads before limit and offset, if it was asked for.
     pub nb_results: Option<i64>,
 }
@@ -49,7 +48,7 @@ pub fn list(
     context: &Context,
     list: &List,
     reserve: impl Fn(usize) -> Result<()>,
-) -> Result<Page> {
+) -> Result<Threads> {
     let tenant = context.tenant()?;
     let read = |max_bytes| {
         let page = ListPage {
@@ -58,29 +57,23 @@ pub fn list(
             offset: i64::from(list.offset),
             max_bytes,
         };
-        let mut signatures = app.store.signature_list(tenant, &list.filter, &page)?;
-        let more = signatures.len() > list.limit as usize;
-        signatures.truncate(list.limit as usize);
-        Ok((signatures, more))
+        let signatures = app.store.signature_list(tenant, &list.filter, &page)?;
+        let position = |last: &Signature| Position {
+            created_at: last.created_at,
+            id: last.id,
+        };
+        Ok(Page::cut(signatures, list.limit as usize, position))
     };
-    let (signatures, more) = if list.omit_body {
+    let page = if list.omit_body {
         read(-1)?
     } else {
-        page(app, reserve, read, |(signatures, _)| signatures)?
+        page(app, reserve, read, |page| &page.items)?
     };
-    let next = signatures.last().filter(|_| more).map(|last| Position {
-        created_at: last.created_at,
-        id: last.id,
-    });
     let nb_results = match list.count {
         true => Some(app.store.signature_count(tenant, &list.filter)?),
         false => None,
     };
-    Ok(Page {
-        signatures,
-        next,
-        nb_results,
-    })
+    Ok(Threads { page, nb_results })
 }
 
 /// Bytes of signatures that the first attempt to read a page may load, and the factor for each further attempt.

@@ -14,6 +14,6 @@ pub use audited::recreated;
 pub use delete::delete;
 pub use get::{get, history};
 pub use judging::judging;
-pub use list::{List, MAX_LIMIT, Page, list};
+pub use list::{List, MAX_LIMIT, Threads, list};
 pub use save::{Saved, save};
 pub use verify::{MAX_VERDICTS, examine, verdicts, verify};

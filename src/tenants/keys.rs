@@ -10,6 +10,7 @@ use sigpersist_model::audit::{Actor, Event};
 use sigpersist_model::context::{PLATFORM, Tenancy, TenantId};
 use sigpersist_model::error::{Error, Noun, Result};
 use sigpersist_model::key::{Algorithm, KeyMaterial, KeyState, MasterKeyId, StoredKey};
+use sigpersist_model::page::Page;
 use sigpersist_model::time;
 use sigpersist_model::transfer;
 use sigpersist_runtime::vault::{random_bytes, random_name};
@@ -371,33 +372,23 @@ fn is_same(there: &StoredKey, new: &StoredKey, public_key: Option<&str>) -> bool
         && same_time(there.expires_at, new.expires_at)
 }
 
-/// A page of keys, newest first.
-#[derive(Debug)]
-pub struct KeyPage {
-    /// The keys.
-    pub keys: Vec<StoredKey>,
-    /// The name after which the next page begins; none on the last page.
-    pub next: Option<String>,
-}
-
 /// Lists an owner's keys, newest first, including revoked ones. Blocks.
 ///
 /// # Errors
 ///
 /// The errors of the store.
-pub fn keys(app: &App, holder: &Holder, after: Option<&str>, limit: u32) -> Result<KeyPage> {
+pub fn keys(
+    app: &App,
+    holder: &Holder,
+    after: Option<&str>,
+    limit: u32,
+) -> Result<Page<StoredKey, String>> {
     // One more than the limit, to see whether there is a next page.
-    let mut keys = app
+    let keys = app
         .store
         .key_list(holder.id(), after, i64::from(limit) + 1)?;
     let limit = usize::try_from(limit).map_err(Error::internal)?;
-    let more = keys.len() > limit;
-    keys.truncate(limit);
-    let next = keys.last().filter(|_| more);
-    Ok(KeyPage {
-        next: next.map(|last| last.kid.clone()),
-        keys,
-    })
+    Ok(Page::cut(keys, limit, |last| last.kid.clone()))
 }
 
 /// Finds an owner's key by its name. Blocks.

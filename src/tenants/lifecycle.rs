@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use sigpersist_model::audit::{Actor, Event};
 use sigpersist_model::error::{Error, Noun, Result};
 use sigpersist_model::key::StoredKey;
+use sigpersist_model::page::Page;
 use sigpersist_model::quotas::{QuotaPatch, Quotas};
 use sigpersist_model::tenant::{Tenant, TenantFilter, TenantState, check_name, check_slug};
 use sigpersist_model::time;
@@ -36,15 +37,6 @@ impl NewTenant {
             ..Self::default()
         }
     }
-}
-
-/// A page of tenants, sorted by slug.
-#[derive(Debug)]
-pub struct Page {
-    /// The tenants.
-    pub tenants: Vec<Tenant>,
-    /// The slug after which the next page begins; none on the last page.
-    pub next: Option<String>,
 }
 
 /// Creates a tenant; returns it, and whether it is new. If a tenant exists that matches everything given, returns that
@@ -108,17 +100,11 @@ pub fn create(app: &App, actor: &Actor, new: &NewTenant) -> Result<(Tenant, bool
 /// # Errors
 ///
 /// The errors of the store.
-pub fn list(app: &App, filter: &TenantFilter, limit: u32) -> Result<Page> {
+pub fn list(app: &App, filter: &TenantFilter, limit: u32) -> Result<Page<Tenant, String>> {
     // One more than the limit, to see whether there is a next page.
-    let mut tenants = app.store.tenant_list(filter, i64::from(limit) + 1)?;
+    let tenants = app.store.tenant_list(filter, i64::from(limit) + 1)?;
     let limit = usize::try_from(limit).map_err(Error::internal)?;
-    let more = tenants.len() > limit;
-    tenants.truncate(limit);
-    let next = tenants.last().filter(|_| more);
-    Ok(Page {
-        next: next.map(|last| last.slug.clone()),
-        tenants,
-    })
+    Ok(Page::cut(tenants, limit, |last| last.slug.clone()))
 }
 
 /// Finds a tenant by its slug. Blocks.

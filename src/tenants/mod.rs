@@ -14,12 +14,12 @@ use sigpersist_model::tenant::Tenant;
 use crate::app::App;
 
 pub use keys::{
-    AddedKey, Holder, KeyPage, NewKey, add_key, key, key_of_anybody, keys, published, revoke_key,
+    AddedKey, Holder, NewKey, add_key, key, key_of_anybody, keys, published, revoke_key,
 };
 pub(crate) use keys::{import_key, taken};
 pub(crate) use lifecycle::hold;
 pub use lifecycle::{
-    NewTenant, Page, create, delete, get, key_and_quotas, list, resume, suspend, update,
+    NewTenant, create, delete, get, key_and_quotas, list, resume, suspend, update,
 };
 pub use master_key::{MasterKeys, Rotated, master_keys, prepare_master_key, rotate_master_key};
 pub use removal::Removal;

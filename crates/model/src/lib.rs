@@ -20,6 +20,7 @@ pub mod error;
 pub mod json_object;
 pub mod key;
 pub mod number;
+pub mod page;
 pub mod plugin;
 pub mod policy;
 pub mod quotas;

@@ -12,6 +12,7 @@ use sigpersist_model::decision::{
 };
 use sigpersist_model::digest::to_hex;
 use sigpersist_model::error::{Error, Result};
+use sigpersist_model::page::Page;
 use sigpersist_model::plugin::Operation;
 use sigpersist_model::signature::{SignatureBody, ThreadKey};
 
@@ -40,15 +41,6 @@ pub struct DecisionFilter<'a> {
     pub since: Option<DateTime<Utc>>,
     /// Only decisions recorded before this time.
     pub until: Option<DateTime<Utc>>,
-}
-
-/// A page of decisions, newest first.
-#[derive(Debug)]
-pub struct DecisionPage {
-    /// The decisions; there may be fewer than asked for although more follow.
-    pub decisions: Vec<Recorded>,
-    /// The place after which the next page begins; none at the end.
-    pub next: Option<DecisionId>,
 }
 
 #[derive(QueryableByName)]
@@ -151,7 +143,7 @@ impl Store {
         filter: &DecisionFilter<'_>,
         after: Option<DecisionId>,
         limit: usize,
-    ) -> Result<DecisionPage> {
+    ) -> Result<Page<Recorded, DecisionId>> {
         // `after` is a place within a judgement, which may have more decisions.
         let wanted = i64::try_from(limit).map_err(Error::internal)?;
         // Each judgement has a decision. So without a filter by hook or verdict, no more judgements need be read than
@@ -212,7 +204,10 @@ impl Store {
                 Some(recorded) => decisions.push(recorded),
             }
         }
-        Ok(DecisionPage { decisions, next })
+        Ok(Page {
+            items: decisions,
+            next,
+        })
     }
 
     /// One decision of a tenant, with all decisions of its judgement.

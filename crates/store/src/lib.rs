@@ -49,7 +49,7 @@ pub use audit::StoredChain;
 pub use changes::{Change, Changes};
 pub use config::DatabaseConfig;
 pub use connection::SESSION_SETTINGS;
-pub use decisions::{DecisionFilter, DecisionPage};
+pub use decisions::DecisionFilter;
 pub use keys::KeyInsertion;
 pub use migrations::{Unavailable, check_schema, migrate};
 pub use plugins::{BoundBy, NewRevision, PluginDeletion};

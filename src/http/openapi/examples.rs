@@ -24,7 +24,7 @@ pub(super) fn give_files(schemas: &mut Value) {
 }
 
 /// A certificate in PEM.
-pub(super) fn certificate() -> String {
+pub(in super::super) fn certificate() -> String {
     let certificate = STANDARD.decode(CERTIFICATE.trim()).unwrap_or_default();
     to_pem("CERTIFICATE", &certificate)
 }

@@ -34,6 +34,7 @@ use super::whoami;
 use crate::config::Config;
 use problems::Problems;
 
+pub(super) use examples::certificate;
 pub(super) use shapes::{KeySet, Live, Ready};
 pub(super) use sigpersist_verify::Time;
 pub(super) use texts::{
@@ -189,10 +190,10 @@ fn operation(route: &Route, said: &Value, of_tenant: bool, problems: &mut Proble
         parameters.extend(parameters::preconditions());
     }
     if route.method == Method::GET || route.method == Method::DELETE {
-        let required = route.required.iter().map(|name| (name, true));
-        let optional = route.optional.iter().map(|name| (name, false));
-        for (name, required) in required.chain(optional) {
-            parameters.push(parameters::in_query(name, required, own.get(*name)));
+        let required = route.required.iter().map(|it| (it, true));
+        let optional = route.optional.iter().map(|it| (it, false));
+        for (parameter, required) in required.chain(optional) {
+            parameters.push(parameters::in_query(parameter, required));
         }
     } else if !(route.required.is_empty() && route.optional.is_empty()) {
         operation["requestBody"] = json!({
