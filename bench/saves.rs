@@ -1,5 +1,5 @@
 //! Saves of 12 KB signatures per second through the real server, without a hook, with one and with five, compared with
-//! pgbench running the SQL of one save on the same Postgres: `make bench`.
+//! pgbench running one save as a plain statement on the same Postgres: `make bench`.
 //!
 //! Everything shares one machine, so the figures are low and only their ratios apply elsewhere. All save the same
 //! number of tags, which the hooks derive. The contestants alternate, and each figure is the median of its rounds.
@@ -116,7 +116,7 @@ fn main() {
         println!("round {} of {rounds} …", round + 1);
         sql.push(pgbench::transactions_per_second(
             &data_dir,
-            "save.sql",
+            "plain.sql",
             &[
                 ("signature", &pgbench::bytea(SIGNATURE)),
                 ("tags", SQL_TAGS),
@@ -141,7 +141,7 @@ fn main() {
     println!(
         "\n{CONNECTIONS} connections, {bytes} bytes a signature, fsync on; median of {rounds} rounds of {seconds} s"
     );
-    println!("pgbench, the same SQL         {sql:6.0} a second");
+    println!("pgbench, a plain statement    {sql:6.0} a second");
     for (what, figure) in [
         ("saves without a hook         ", plain),
         ("saves with one hook          ", one),

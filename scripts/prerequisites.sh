@@ -42,9 +42,9 @@ if command -v apt-get >/dev/null; then
   as_root apt-get update -q
   as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends postgresql libpq-dev pkg-config
 elif command -v dnf >/dev/null; then
-  as_root dnf install -y postgresql-server libpq-devel
+  as_root dnf install -y postgresql-server postgresql-contrib libpq-devel
 elif command -v apk >/dev/null; then
-  as_root apk add postgresql libpq-dev
+  as_root apk add postgresql postgresql-contrib libpq-dev
 elif command -v brew >/dev/null; then
   brew install postgresql@17
 else

@@ -46,6 +46,7 @@ mod migrations;
 mod openapi;
 mod operators;
 mod overload;
+mod plans;
 mod plugin_commands;
 mod plugins;
 mod policy;

@@ -1,5 +1,6 @@
 //! The database schema that the migrations create.
 
+use crate::plans::{in_one_line, statement};
 use crate::support::TestApp;
 
 #[test]
@@ -153,23 +154,29 @@ fn the_benchmarks_statements_are_the_servers() {
     acme.save("d", "t", 0, "x").expect(201);
     let save = [
         "1",
-        "'bench-' || :client_id || '-' || random()::text",
-        "'bench'",
-        "0",
-        "true",
-        "true",
-        "false",
-        "NULL",
-        "NULL",
-        "NULL",
+        "ARRAY['bench-' || :client_id || '-' || random()::text]",
+        "'{bench}'",
+        "'{0}'",
+        "'{f}'",
+        "'{NULL}'",
+        "'{NULL}'",
+        "'{NULL}'",
         ":tags",
-        "'b'",
-        "sha256(:signature::bytea)",
-        ":signature",
+        "ARRAY[cardinality(:tags::text[])]",
+        "'{b}'",
+        "ARRAY[sha256(:signature::bytea)]",
+        "ARRAY[:signature::bytea]",
+        "NULL",
+        "NULL",
+        "NULL",
+        "NULL",
+        "NULL",
+        "NULL",
+        "false",
     ];
     assert_eq!(
         script(include_str!("../../bench/save.sql")),
-        statement(&app, "WITH input", &save)
+        statement(&app, "SELECT place, id", &save)
     );
     acme.read("d", "t").expect(200);
     let get = ["1", "lpad(:number::text, 10, '0')", "'stored'", "1"];
@@ -179,18 +186,6 @@ fn the_benchmarks_statements_are_the_servers() {
     );
 }
 
-/// The last statement of the server that begins like this, with these values in place of its parameters.
-fn statement(app: &TestApp, beginning: &str, values: &[&str]) -> String {
-    let sent = app.database.lines(&format!(
-        "SELECT query AS line FROM pg_stat_activity WHERE query LIKE '{beginning}%' AND datname = current_database()"
-    ));
-    let numbered = values.iter().enumerate().rev();
-    let filled = numbered.fold(sent, |text, (number, value)| {
-        text.replace(&format!("${}", number + 1), value)
-    });
-    in_one_line(&filled)
-}
-
 /// A pgbench script without comments and meta commands.
 fn script(text: &str) -> String {
     let lines = text
@@ -198,55 +193,4 @@ fn script(text: &str) -> String {
         .filter(|line| !line.starts_with("--") && !line.starts_with('\\'));
     let statement = in_one_line(&lines.collect::<Vec<_>>().join(" "));
     statement.trim_end_matches(';').to_owned()
-}
-
-fn in_one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
-/// Postgres looks up a thread by its whole key, whatever its statistics say about the values.
-#[test]
-fn a_thread_is_looked_up_by_its_key_where_others_share_its_document_or_name() {
-    let app = TestApp::start_with(|config| config.database.pool_size = 1);
-    let acme = app.tenant("acme");
-    app.tenant("other");
-    acme.save("d", "t", 0, "x").expect(201);
-    acme.read("d", "t").expect(200);
-    let sent = |beginning: &str| statement(&app, beginning, &[]);
-    let get = sent(r#"SELECT "signatures"."id""#);
-    acme.save("d", "t", 1, "y").expect(201);
-    let save = sent("WITH input");
-    acme.delete("d", "t").expect(200);
-    // Two kinds of tenants: one with many threads of the same name and a document with many threads, and one without
-    // repeated values.
-    app.database.execute(
-        "INSERT INTO signatures (tenant_id, version, document, thread) SELECT 1, 1, 'd' || n, 'main' FROM generate_series(1, 4000) n;
-         INSERT INTO signatures (tenant_id, version, document, thread) SELECT 1, 1, 'main', 't' || n FROM generate_series(1, 4000) n;
-         INSERT INTO signatures (tenant_id, version, document, thread)
-         SELECT 2, 1, md5(n::text), md5((-n)::text) FROM generate_series(1, 8000) n",
-    );
-    for known in ["nothing", "much"] {
-        for (document, thread) in [("d7", "main"), ("main", "t7")] {
-            let columns = format!("1, '{document}', '{thread}'");
-            let tagged = "NULL, NULL, NULL, '{}', 'b', 'x', 'x'";
-            for (statement, values) in [
-                (&get, format!("{columns}, 1")),
-                (&save, format!("{columns}, 5, false, true, false, {tagged}")),
-            ] {
-                let plans = app.database.analyze(statement, &values);
-                for index in [
-                    "signatures_thread_list_idx",
-                    "signatures_document_list_idx",
-                    "Seq Scan",
-                ] {
-                    let used = plans
-                        .lines()
-                        .any(|line| line.contains(index) && !line.contains("Seq Scan on tenant"));
-                    assert!(!used, "where {known} is known:\n{plans}");
-                }
-                assert!(plans.contains("signatures_thread_key"), "{plans}");
-            }
-        }
-        app.database.execute("ANALYZE signatures");
-    }
 }

@@ -1,4 +1,5 @@
-//! Saving a version: one statement, so one round trip and one transaction.
+//! Saving versions: one call of the function `signature_save_1`, so one round trip and one transaction. The function is
+//! in `migrations/`, with the rules that it follows.
 //!
 //! Two writers over the same version meet at the row of the thread: the second waits for the first to commit, looks
 //! again (READ COMMITTED), no longer finds the version it signed over, and changes nothing. Two that create the same
@@ -19,7 +20,6 @@ use sigpersist_model::signature::{Draft, Signature, SignatureId};
 use super::pool::Store;
 use super::signature_create::{FirstVersion, MAX_BYTES};
 use super::signatures::{encoding_to_code, version_from_column, version_to_column};
-use super::usage;
 use super::verdicts::verdict_bytes;
 
 /// Records to store with a draft.
@@ -41,7 +41,7 @@ impl Store {
     /// thread at version 1 is accepted too, unless that version is the draft itself. Decisions of hooks are recorded in
     /// either case, and the verdict on the signature with the version.
     ///
-    /// A thread whose name was deleted before needs an event of the audit trail in the same transaction: the statement
+    /// A thread whose name was deleted before needs an event of the audit trail in the same transaction: the call
     /// fails, and is repeated with more round trips.
     pub fn signature_save(
         &self,
@@ -52,52 +52,29 @@ impl Store {
         or_first: bool,
         found: &Found<'_>,
     ) -> Result<Option<Signature>> {
-        let judgement = found.judgement.map(JudgementColumns::new);
-        let save = Columns {
-            tenant_id: tenant.0,
-            document: &draft.key.document,
-            thread: &draft.key.thread,
-            over: if or_first { 1 } else { version_to_column(over) },
-            may_create: over == 0,
-            may_repeat_first: !or_first,
-            may_recreate: false,
-            stage: draft.stage.as_deref(),
-            created_by: draft.created_by.as_deref(),
-            comment: draft.comment.as_deref(),
+        let save = SaveDraft {
+            draft,
             tags,
-            encoding: encoding_to_code(draft.body.encoding),
-            sha256: &draft.body.sha256,
-            signature: &draft.body.bytes,
-        };
-        let run = |connection: &mut PgConnection, save: &Columns<'_>| {
-            let (judgement, verdict) = (judgement.as_ref(), found.verdict);
-            match (judgement.is_some(), verdict.is_some()) {
-                (false, false) => {
-                    SaveVersion::<false, false>::new(save, None, None).run(connection)
-                }
-                (false, true) => {
-                    SaveVersion::<false, true>::new(save, None, verdict).run(connection)
-                }
-                (true, false) => {
-                    SaveVersion::<true, false>::new(save, judgement, None).run(connection)
-                }
-                (true, true) => {
-                    SaveVersion::<true, true>::new(save, judgement, verdict).run(connection)
-                }
-            }
+            parent: version_to_column(over),
+            or_first,
+            judgement: found.judgement,
+            verdict: found.verdict,
         };
         let alone = || {
-            let saved = self.run(tenant, |connection| unless_deleted(run(connection, &save)))?;
+            let call = SaveCall::new(tenant, &[save]);
+            let saved = self.run(tenant, |connection| {
+                unless_deleted(call.get_result::<Saved>(connection).optional())
+            })?;
             if let Some(saved) = saved {
                 return Ok(saved);
             }
-            let save = Columns {
+            let call = SaveCall {
                 may_recreate: true,
-                ..save
+                ..SaveCall::new(tenant, &[save])
             };
             self.transaction(tenant, |connection| {
-                let saved = run(connection, &save)?;
-                if matches!(saved, Some((_, 1, ..))) {
+                let saved = call.get_result::<Saved>(connection).optional()?;
+                if saved.is_some_and(|saved| saved.version == 1) {
                     self.audit(connection, &(found.recreated)())?;
                 }
                 Ok(saved)
@@ -105,35 +82,43 @@ impl Store {
         };
         let may_go_with_others = over == 0 && draft.body.bytes.len() <= MAX_BYTES;
         // A judgement is recorded once.
-        let saved = if may_go_with_others && !(or_first && judgement.is_some()) {
+        let saved = if may_go_with_others && !(or_first && found.judgement.is_some()) {
             let first = FirstVersion::new(draft, tags, found);
             self.signature_create(tenant, first, or_first, alone)?
         } else {
             alone()?
         };
-        let Some((id, version, created_at, updated_at)) = saved else {
+        let Some(saved) = saved else {
             return Ok(None);
         };
         Ok(Some(Signature {
-            id: SignatureId(id),
+            id: SignatureId(saved.id),
             key: draft.key.clone(),
-            version: version_from_column(version)?,
+            version: version_from_column(saved.version)?,
             stage: draft.stage.clone(),
             created_by: draft.created_by.clone(),
             comment: draft.comment.clone(),
             tags: tags.to_vec(),
-            version_created_at: updated_at,
-            created_at,
-            updated_at,
+            version_created_at: saved.updated_at,
+            created_at: saved.created_at,
+            updated_at: saved.updated_at,
             body: Some(draft.body.clone()),
         }))
     }
 }
 
-/// Id of the thread; version; times at which the thread and this version were created.
-pub(super) type Saved = (i64, i32, DateTime<Utc>, DateTime<Utc>);
+/// A draft that was saved.
+#[derive(Debug, Clone, Copy, Queryable)]
+pub(super) struct Saved {
+    /// The place of the draft in its call, from 1.
+    pub(super) place: i32,
+    id: i64,
+    version: i32,
+    created_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
+}
 
-/// The result of a statement; none if it failed because the name of the new thread was deleted before.
+/// The result of a call; none if it failed because the name of a new thread was deleted before.
 pub(super) fn unless_deleted<T>(result: QueryResult<T>) -> QueryResult<Option<T>> {
     match result {
         Err(DieselError::DatabaseError(DatabaseErrorKind::CheckViolation, information))
@@ -145,214 +130,151 @@ pub(super) fn unless_deleted<T>(result: QueryResult<T>) -> QueryResult<Option<T>
     }
 }
 
-/// The draft as columns.
+/// A draft to save.
 #[derive(Debug, Clone, Copy)]
-struct Columns<'a> {
-    tenant_id: i32,
-    document: &'a str,
-    thread: &'a str,
-    over: i32,
-    may_create: bool,
-    may_repeat_first: bool,
+pub(super) struct SaveDraft<'a> {
+    pub(super) draft: &'a Draft,
+    pub(super) tags: &'a [String],
+    pub(super) parent: i32,
+    pub(super) or_first: bool,
+    pub(super) judgement: Option<&'a Judgement>,
+    pub(super) verdict: Option<&'a str>,
+}
+
+/// The call of `signature_save_1`: a column for each parameter. It is prepared once on a connection.
+#[derive(Debug)]
+pub(super) struct SaveCall<'a> {
+    owner: i32,
+    documents: Vec<&'a str>,
+    threads: Vec<&'a str>,
+    parents: Vec<i32>,
+    or_first: Vec<bool>,
+    stages: Vec<Option<&'a str>>,
+    creators: Vec<Option<&'a str>>,
+    comments: Vec<Option<&'a str>>,
+    tags: Vec<&'a str>,
+    tag_ends: Vec<i32>,
+    encodings: Vec<u8>,
+    digests: Vec<&'a [u8]>,
+    bodies: Vec<&'a [u8]>,
+    /// None if no draft has one. So are the columns of judgements.
+    verdicts: Option<Vec<Option<&'a str>>>,
+    verdict_bytes: Option<Vec<Option<i32>>>,
+    judged_versions: Option<Vec<Option<i32>>>,
+    inputs: Option<Vec<Option<&'a str>>>,
+    input_digests: Option<Vec<Option<[u8; 32]>>>,
+    decisions: Option<Vec<Option<&'a str>>>,
     may_recreate: bool,
-    stage: Option<&'a str>,
-    created_by: Option<&'a str>,
-    comment: Option<&'a str>,
-    tags: &'a [String],
-    encoding: u8,
-    sha256: &'a [u8],
-    signature: &'a [u8],
 }
 
-/// The judgement of the hooks as columns.
-#[derive(Debug)]
-struct JudgementColumns<'a> {
-    judgement: &'a Judgement,
-    version: i32,
-    input_sha256: [u8; 32],
-}
-
-impl<'a> JudgementColumns<'a> {
-    fn new(judgement: &'a Judgement) -> Self {
+impl<'a> SaveCall<'a> {
+    pub(super) fn new(tenant: TenantId, drafts: &[SaveDraft<'a>]) -> Self {
+        fn column<'a, T>(drafts: &[SaveDraft<'a>], value: impl Fn(SaveDraft<'a>) -> T) -> Vec<T> {
+            drafts.iter().copied().map(value).collect()
+        }
+        fn optional<'a, T>(
+            drafts: &[SaveDraft<'a>],
+            value: impl Fn(SaveDraft<'a>) -> Option<T>,
+        ) -> Option<Vec<Option<T>>> {
+            let column = column(drafts, value);
+            column.iter().any(Option::is_some).then_some(column)
+        }
+        fn judged<'a, T>(
+            drafts: &[SaveDraft<'a>],
+            value: impl Fn(&'a Judgement) -> T,
+        ) -> Option<Vec<Option<T>>> {
+            optional(drafts, |it| it.judgement.map(&value))
+        }
+        let mut tags = Vec::new();
+        let mut tag_ends = Vec::with_capacity(drafts.len());
+        for draft in drafts {
+            tags.extend(draft.tags.iter().map(String::as_str));
+            tag_ends.push(i32::try_from(tags.len()).unwrap_or(i32::MAX));
+        }
         Self {
-            judgement,
-            version: version_to_column(judgement.version),
-            input_sha256: judgement.input_sha256(),
+            owner: tenant.0,
+            documents: column(drafts, |it| &*it.draft.key.document),
+            threads: column(drafts, |it| &*it.draft.key.thread),
+            parents: column(drafts, |it| it.parent),
+            or_first: column(drafts, |it| it.or_first),
+            stages: column(drafts, |it| it.draft.stage.as_deref()),
+            creators: column(drafts, |it| it.draft.created_by.as_deref()),
+            comments: column(drafts, |it| it.draft.comment.as_deref()),
+            tags,
+            tag_ends,
+            encodings: column(drafts, |it| encoding_to_code(it.draft.body.encoding)),
+            digests: column(drafts, |it| &it.draft.body.sha256[..]),
+            bodies: column(drafts, |it| &it.draft.body.bytes[..]),
+            verdicts: optional(drafts, |it| it.verdict),
+            verdict_bytes: optional(drafts, |it| it.verdict.map(verdict_bytes)),
+            judged_versions: judged(drafts, |judgement| version_to_column(judgement.version)),
+            inputs: judged(drafts, |judgement| &*judgement.input),
+            input_digests: judged(drafts, Judgement::input_sha256),
+            decisions: judged(drafts, |judgement| &*judgement.decisions),
+            may_recreate: false,
         }
     }
 }
 
-/// The statement, of which there are four: with a judgement or without, with a verdict or without. Each is prepared once on a
-/// connection, and known by its type.
-#[derive(Debug)]
-struct SaveVersion<'a, const JUDGED: bool, const VERIFIED: bool> {
-    columns: &'a Columns<'a>,
-    judgement: Option<&'a JudgementColumns<'a>>,
-    verdict: Option<&'a str>,
-    verdict_bytes: Option<i32>,
-}
-
-impl<'a, const JUDGED: bool, const VERIFIED: bool> SaveVersion<'a, JUDGED, VERIFIED> {
-    fn new(
-        columns: &'a Columns<'a>,
-        judgement: Option<&'a JudgementColumns<'a>>,
-        verdict: Option<&'a str>,
-    ) -> Self {
-        Self {
-            columns,
-            judgement,
-            verdict,
-            verdict_bytes: verdict.map(verdict_bytes),
-        }
-    }
-
-    fn run(self, connection: &mut PgConnection) -> QueryResult<Option<Saved>> {
-        self.get_result::<Saved>(connection).optional()
-    }
-}
-
-impl<const JUDGED: bool, const VERIFIED: bool> QueryId for SaveVersion<'_, JUDGED, VERIFIED> {
-    type QueryId = SaveVersion<'static, JUDGED, VERIFIED>;
+impl QueryId for SaveCall<'_> {
+    type QueryId = SaveCall<'static>;
     const HAS_STATIC_QUERY_ID: bool = true;
 }
 
-impl<const JUDGED: bool, const VERIFIED: bool> Query for SaveVersion<'_, JUDGED, VERIFIED> {
-    type SqlType = (BigInt, Integer, Timestamptz, Timestamptz);
+impl Query for SaveCall<'_> {
+    type SqlType = (Integer, BigInt, Integer, Timestamptz, Timestamptz);
 }
 
-impl<const JUDGED: bool, const VERIFIED: bool> RunQueryDsl<PgConnection>
-    for SaveVersion<'_, JUDGED, VERIFIED>
-{
-}
+impl RunQueryDsl<PgConnection> for SaveCall<'_> {}
 
-impl<const JUDGED: bool, const VERIFIED: bool> QueryFragment<Pg>
-    for SaveVersion<'_, JUDGED, VERIFIED>
-{
+type Texts = Array<Text>;
+type OptionalTexts = Nullable<Array<Nullable<Text>>>;
+type OptionalIntegers = Nullable<Array<Nullable<Integer>>>;
+
+impl QueryFragment<Pg> for SaveCall<'_> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        self.columns
-            .writes(out.reborrow(), self.verdict_bytes.as_ref())?;
-        if let Some(columns) = self.judgement {
-            out.push_sql(
-                ", judged AS ( \
-                     INSERT INTO hook_judgements (tenant_id, version, operation, outcome, document, thread, input_sha256, \
-                                                  input, decisions) \
-                     SELECT i.tenant_id, ",
-            );
-            out.push_bind_param::<Integer, _>(&columns.version)?;
-            out.push_sql(
-                ", 'save', CASE WHEN EXISTS (SELECT FROM saved) THEN 'accepted' ELSE 'not_stored' END, i.document, i.thread, ",
-            );
-            out.push_bind_param::<Binary, _>(&columns.input_sha256[..])?;
-            out.push_sql("::bytea, ");
-            out.push_bind_param::<Text, _>(&columns.judgement.input)?;
-            out.push_sql("::jsonb, ");
-            out.push_bind_param::<Text, _>(&columns.judgement.decisions)?;
-            out.push_sql("::jsonb FROM input i)");
-        }
-        if let Some(verdict) = self.verdict {
-            out.push_sql(
-                ", verified AS ( \
-                     INSERT INTO signature_verdicts (tenant_id, signature_id, version, bytes, verdict) \
-                     SELECT i.tenant_id, s.id, s.version, ",
-            );
-            out.push_bind_param::<Nullable<Integer>, _>(&self.verdict_bytes)?;
-            out.push_sql(", ");
-            out.push_bind_param::<Text, _>(verdict)?;
-            out.push_sql("::jsonb FROM saved s, input i)");
-        }
-        out.push_sql(SELECT_SAVED);
-        Ok(())
-    }
-}
-
-const SELECT_SAVED: &str = " SELECT id, version, created_at, updated_at FROM saved";
-
-/// `input` names the parameters once. Everything that writes depends on `saved`, so a conflict writes nothing; and tags
-/// that stay are not written again. Rows are looked up by values of `input` rather than joined with it, so that the plan for
-/// any values, with the policies of row-level security in it, is an index lookup too, and Postgres need not plan each save.
-/// What is counted comes last in the text, and so first of what follows on `saved`; it
-/// waits with nothing in hand but the thread.
-impl Columns<'_> {
-    fn writes<'b>(
-        &'b self,
-        mut out: AstPass<'_, 'b, Pg>,
-        verdict_bytes: Option<&'b i32>,
-    ) -> QueryResult<()> {
-        out.push_sql("WITH input AS (SELECT ");
-        out.push_bind_param::<Integer, _>(&self.tenant_id)?;
-        out.push_sql("::integer AS tenant_id, ");
-        out.push_bind_param::<Text, _>(self.document)?;
-        out.push_sql("::text AS document, ");
-        out.push_bind_param::<Text, _>(self.thread)?;
-        out.push_sql("::text AS thread, ");
-        out.push_bind_param::<Integer, _>(&self.over)?;
-        out.push_sql("::integer AS over, ");
-        out.push_bind_param::<Bool, _>(&self.may_create)?;
-        out.push_sql("::boolean AS may_create, ");
-        out.push_bind_param::<Bool, _>(&self.may_repeat_first)?;
-        out.push_sql("::boolean AS may_repeat_first, ");
-        out.push_bind_param::<Bool, _>(&self.may_recreate)?;
-        out.push_sql("::boolean AS may_recreate, ");
-        out.push_bind_param::<Nullable<Text>, _>(&self.stage)?;
-        out.push_sql("::text AS stage, ");
-        out.push_bind_param::<Nullable<Text>, _>(&self.created_by)?;
-        out.push_sql("::text AS created_by, ");
-        out.push_bind_param::<Nullable<Text>, _>(&self.comment)?;
-        out.push_sql("::text AS comment, ");
-        out.push_bind_param::<Array<Text>, _>(self.tags)?;
-        out.push_sql("::text[] AS tags, ");
-        out.push_bind_param::<CChar, _>(&self.encoding)?;
-        out.push_sql("::\"char\" AS encoding, ");
-        out.push_bind_param::<Binary, _>(self.sha256)?;
-        out.push_sql("::bytea AS sha256, ");
-        out.push_bind_param::<Binary, _>(self.signature)?;
         out.push_sql(
-            "::bytea AS signature), \
-             updated AS ( \
-                 UPDATE signatures s SET version = s.version + 1, stage = i.stage, updated_at = now() FROM input i \
-                 WHERE s.tenant_id = (SELECT tenant_id FROM input) AND s.document = (SELECT document FROM input) \
-                   AND s.thread = (SELECT thread FROM input) AND i.over >= 1 AND s.version = i.over \
-                   AND (i.may_repeat_first OR NOT EXISTS ( \
-                       SELECT FROM signature_versions v \
-                       WHERE v.tenant_id = s.tenant_id AND v.signature_id = s.id AND v.version = 1 \
-                         AND v.sha256 = i.sha256 AND v.encoding = i.encoding AND v.tags = i.tags \
-                         AND v.stage IS NOT DISTINCT FROM i.stage \
-                         AND v.created_by IS NOT DISTINCT FROM i.created_by \
-                         AND v.comment IS NOT DISTINCT FROM i.comment)) \
-                 RETURNING s.id, s.version, s.created_at, s.updated_at), \
-             created AS ( \
-                 INSERT INTO signatures (tenant_id, document, thread, version, stage) \
-                 SELECT tenant_id, document, thread, 1, stage FROM input \
-                 WHERE may_create AND NOT EXISTS (SELECT FROM updated) \
-                 ON CONFLICT ON CONSTRAINT signatures_thread_key DO NOTHING \
-                 RETURNING id, version, created_at, updated_at, \
-                           CASE WHEN NOT (SELECT may_recreate FROM input) THEN not_deleted_before(tenant_id, document, thread) END), \
-             saved AS (SELECT * FROM updated UNION ALL SELECT id, version, created_at, updated_at FROM created), \
-             history AS ( \
-                 INSERT INTO signature_versions (tenant_id, signature_id, version, stage, created_by, comment, tags, \
-                                                 encoding, sha256, signature) \
-                 SELECT i.tenant_id, s.id, s.version, i.stage, i.created_by, i.comment, i.tags, \
-                        i.encoding, i.sha256, i.signature \
-                 FROM saved s, input i), \
-             untagged AS ( \
-                 DELETE FROM signature_tags t USING updated u, input i \
-                 WHERE t.tenant_id = (SELECT tenant_id FROM input) AND t.signature_id = u.id AND t.tag <> ALL (i.tags)), \
-             tagged AS ( \
-                 INSERT INTO signature_tags (tenant_id, signature_id, created_at, tag) \
-                 SELECT i.tenant_id, s.id, s.created_at, wanted.tag FROM saved s, input i, unnest(i.tags) AS wanted (tag) \
-                 ON CONFLICT DO NOTHING), \
-             counted AS ( ",
+            "SELECT place, id, version, created_at, updated_at FROM signature_save_1(owner => ",
         );
-        out.push_sql(usage::INSERT);
-        out.push_sql("SELECT i.tenant_id, octet_length(i.signature)");
-        if let Some(bytes) = verdict_bytes {
-            out.push_sql(" + ");
-            out.push_bind_param::<Integer, _>(bytes)?;
-        }
-        out.push_sql(", (s.version = 1)::integer, 1, ");
-        out.push_sql(usage::SHARD);
-        out.push_sql(" FROM saved s, input i");
-        out.push_sql(usage::OR_ADD);
+        out.push_bind_param::<Integer, _>(&self.owner)?;
+        out.push_sql(", documents => ");
+        out.push_bind_param::<Texts, _>(&self.documents)?;
+        out.push_sql(", threads => ");
+        out.push_bind_param::<Texts, _>(&self.threads)?;
+        out.push_sql(", parents => ");
+        out.push_bind_param::<Array<Integer>, _>(&self.parents)?;
+        out.push_sql(", or_first => ");
+        out.push_bind_param::<Array<Bool>, _>(&self.or_first)?;
+        out.push_sql(", stages => ");
+        out.push_bind_param::<Array<Nullable<Text>>, _>(&self.stages)?;
+        out.push_sql(", creators => ");
+        out.push_bind_param::<Array<Nullable<Text>>, _>(&self.creators)?;
+        out.push_sql(", comments => ");
+        out.push_bind_param::<Array<Nullable<Text>>, _>(&self.comments)?;
+        out.push_sql(", tags => ");
+        out.push_bind_param::<Texts, _>(&self.tags)?;
+        out.push_sql(", tag_ends => ");
+        out.push_bind_param::<Array<Integer>, _>(&self.tag_ends)?;
+        out.push_sql(", encodings => ");
+        out.push_bind_param::<Array<CChar>, _>(&self.encodings)?;
+        out.push_sql(", digests => ");
+        out.push_bind_param::<Array<Binary>, _>(&self.digests)?;
+        out.push_sql(", bodies => ");
+        out.push_bind_param::<Array<Binary>, _>(&self.bodies)?;
+        out.push_sql(", verdicts => ");
+        out.push_bind_param::<OptionalTexts, _>(&self.verdicts)?;
+        out.push_sql(", verdict_bytes => ");
+        out.push_bind_param::<OptionalIntegers, _>(&self.verdict_bytes)?;
+        out.push_sql(", judged_versions => ");
+        out.push_bind_param::<OptionalIntegers, _>(&self.judged_versions)?;
+        out.push_sql(", inputs => ");
+        out.push_bind_param::<OptionalTexts, _>(&self.inputs)?;
+        out.push_sql(", input_digests => ");
+        out.push_bind_param::<Nullable<Array<Nullable<Binary>>>, _>(&self.input_digests)?;
+        out.push_sql(", decisions => ");
+        out.push_bind_param::<OptionalTexts, _>(&self.decisions)?;
+        out.push_sql(", may_recreate => ");
+        out.push_bind_param::<Bool, _>(&self.may_recreate)?;
         out.push_sql(")");
         Ok(())
     }

@@ -1,0 +1,1 @@
+DROP FUNCTION signature_save_1;
