@@ -100,6 +100,17 @@ impl DecisionRow {
     }
 }
 
+/// The tables whose old rows are deleted.
+pub(super) const CLEARED: [&str; 2] = ["hook_judgements", "hook_inputs"];
+
+/// The statement that deletes old rows of a table.
+pub(super) fn clear_sql(table: &str) -> String {
+    format!(
+        "DELETE FROM {table} WHERE ctid = ANY (ARRAY( \
+             SELECT ctid FROM {table} WHERE tenant_id = $1 AND at < $2 LIMIT $3))"
+    )
+}
+
 impl Store {
     /// Records the decisions of hooks if nothing was stored, and keeps the signature that they refused, if it is
     /// given.
@@ -306,15 +317,12 @@ impl Store {
     ) -> Result<usize> {
         self.run(tenant, |connection| {
             let mut cleared = 0;
-            for table in ["hook_judgements", "hook_inputs"] {
-                cleared += sql_query(format!(
-                    "DELETE FROM {table} WHERE ctid = ANY (ARRAY( \
-                         SELECT ctid FROM {table} WHERE tenant_id = $1 AND at < $2 LIMIT $3))"
-                ))
-                .bind::<Integer, _>(tenant.0)
-                .bind::<Timestamptz, _>(before)
-                .bind::<BigInt, _>(limit)
-                .execute(connection)?;
+            for table in CLEARED {
+                cleared += sql_query(clear_sql(table))
+                    .bind::<Integer, _>(tenant.0)
+                    .bind::<Timestamptz, _>(before)
+                    .bind::<BigInt, _>(limit)
+                    .execute(connection)?;
             }
             Ok(cleared)
         })

@@ -33,6 +33,8 @@ mod signature_list;
 mod signature_save;
 mod signatures;
 mod snapshot;
+#[cfg(test)]
+mod sql_files;
 mod sqlstate;
 mod tenants;
 mod trail;

@@ -50,6 +50,21 @@ const TABLES: [(&str, &str, &str); 11] = [
     ("tenant_keys", OWN, "0"),
 ];
 
+/// The tables, each with the statement that deletes rows of a tenant from it.
+pub(super) fn steps() -> impl Iterator<Item = (&'static str, String)> {
+    TABLES.into_iter().map(|(table, whose, weight)| {
+        let statement = format!(
+            "WITH gone AS (DELETE FROM {table} WHERE ctid = ANY (ARRAY( \
+                 SELECT ctid FROM ( \
+                     SELECT ctid, sum(size) OVER (ROWS UNBOUNDED PRECEDING) - size AS before \
+                     FROM (SELECT ctid, ({weight})::bigint AS size FROM {table} WHERE {whose} LIMIT $2) AS own \
+                 ) AS weighed WHERE before < $3)) RETURNING ({weight})::bigint AS size) \
+             SELECT count(*) AS rows, coalesce(sum(size), 0)::bigint AS bytes FROM gone"
+        );
+        (table, statement)
+    })
+}
+
 /// The result of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Removed {
@@ -119,19 +134,12 @@ impl Store {
                 return Ok(Removed::Elsewhere);
             }
             let (mut rows, mut bytes) = (0, 0);
-            for (table, whose, weight) in TABLES {
-                let gone: Gone = sql_query(format!(
-                    "WITH gone AS (DELETE FROM {table} WHERE ctid = ANY (ARRAY( \
-                         SELECT ctid FROM ( \
-                             SELECT ctid, sum(size) OVER (ROWS UNBOUNDED PRECEDING) - size AS before \
-                             FROM (SELECT ctid, ({weight})::bigint AS size FROM {table} WHERE {whose} LIMIT $2) AS own \
-                         ) AS weighed WHERE before < $3)) RETURNING ({weight})::bigint AS size) \
-                     SELECT count(*) AS rows, coalesce(sum(size), 0)::bigint AS bytes FROM gone"
-                ))
-                .bind::<Integer, _>(tenant.0)
-                .bind::<BigInt, _>(BATCH_ROWS - rows)
-                .bind::<BigInt, _>(BATCH_BYTES - bytes)
-                .get_result(connection)?;
+            for (_, statement) in steps() {
+                let gone: Gone = sql_query(statement)
+                    .bind::<Integer, _>(tenant.0)
+                    .bind::<BigInt, _>(BATCH_ROWS - rows)
+                    .bind::<BigInt, _>(BATCH_BYTES - bytes)
+                    .get_result(connection)?;
                 rows += gone.rows;
                 bytes += gone.bytes;
                 // The next table must wait until this one has no row of the tenant left.

@@ -41,8 +41,31 @@ impl Store {
         filter: &ListFilter,
         page: &ListPage,
     ) -> Result<Vec<Signature>> {
+        let query = ListQuery::new(tenant, filter, page);
+        let rows = self.run(tenant, |connection| query.load::<SignatureRow>(connection))?;
+        rows.into_iter().map(SignatureRow::into_signature).collect()
+    }
+
+    /// The number of threads that a filter matches.
+    pub fn signature_count(&self, tenant: TenantId, filter: &ListFilter) -> Result<i64> {
+        let query = CountQuery::new(tenant, filter);
+        self.run(tenant, |connection| query.get_result(connection))
+    }
+}
+
+/// The query of a page. `crates/store/sql/signature_list.sql` shows it for each kind of filter.
+#[derive(Debug)]
+pub(super) struct ListQuery<'a> {
+    threads: Threads<'a>,
+    page: &'a ListPage,
+    /// The page's limit and one more thread, which comes without its signature.
+    one_more: i64,
+}
+
+impl<'a> ListQuery<'a> {
+    pub(super) fn new(tenant: TenantId, filter: &'a ListFilter, page: &'a ListPage) -> Self {
         let one_more = page.limit.saturating_add(1);
-        let query = ListQuery {
+        Self {
             threads: Threads {
                 tenant_id: tenant.0,
                 filter,
@@ -52,30 +75,8 @@ impl Store {
             },
             page,
             one_more,
-        };
-        let rows = self.run(tenant, |connection| query.load::<SignatureRow>(connection))?;
-        rows.into_iter().map(SignatureRow::into_signature).collect()
+        }
     }
-
-    /// The number of threads that a filter matches.
-    pub fn signature_count(&self, tenant: TenantId, filter: &ListFilter) -> Result<i64> {
-        let query = CountQuery(Threads {
-            tenant_id: tenant.0,
-            filter,
-            after: None,
-            after_id: 0,
-            wanted: None,
-        });
-        self.run(tenant, |connection| query.get_result(connection))
-    }
-}
-
-#[derive(Debug)]
-struct ListQuery<'a> {
-    threads: Threads<'a>,
-    page: &'a ListPage,
-    /// The page's limit and one more thread, which comes without its signature.
-    one_more: i64,
 }
 
 impl Query for ListQuery<'_> {
@@ -141,8 +142,21 @@ impl QueryFragment<Pg> for ListQuery<'_> {
     }
 }
 
+/// The query of the number of threads.
 #[derive(Debug)]
-struct CountQuery<'a>(Threads<'a>);
+pub(super) struct CountQuery<'a>(Threads<'a>);
+
+impl<'a> CountQuery<'a> {
+    pub(super) fn new(tenant: TenantId, filter: &'a ListFilter) -> Self {
+        Self(Threads {
+            tenant_id: tenant.0,
+            filter,
+            after: None,
+            after_id: 0,
+            wanted: None,
+        })
+    }
+}
 
 impl Query for CountQuery<'_> {
     type SqlType = BigInt;

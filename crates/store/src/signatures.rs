@@ -428,8 +428,17 @@ fn delete(
     tenant: TenantId,
     key: &ThreadKey,
 ) -> QueryResult<Deleted> {
-    // Versions are deleted after the statement, by the cascade, so the statement still sees them.
-    sql_query(format!(
+    sql_query(delete_sql())
+        .bind::<Integer, _>(tenant.0)
+        .bind::<Text, _>(&key.document)
+        .bind::<Text, _>(&key.thread)
+        .get_result(connection)
+}
+
+/// The statement of [`delete`]. Versions are deleted after the statement, by the cascade, so the statement still sees
+/// them.
+pub(super) fn delete_sql() -> String {
+    format!(
         "WITH deleted AS ( \
              DELETE FROM signatures WHERE tenant_id = $1 AND document = $2 AND thread = $3 \
              RETURNING tenant_id, id, version), \
@@ -444,9 +453,5 @@ fn delete(
         usage::INSERT,
         usage::SHARD,
         usage::OR_ADD
-    ))
-    .bind::<Integer, _>(tenant.0)
-    .bind::<Text, _>(&key.document)
-    .bind::<Text, _>(&key.thread)
-    .get_result(connection)
+    )
 }

@@ -60,13 +60,18 @@ pub(super) fn add(
     tenant: TenantId,
     usage: Usage,
 ) -> QueryResult<()> {
-    sql_query(format!("{INSERT}VALUES ($1, $2, $3, $4, {SHARD}){OR_ADD}"))
+    sql_query(add_sql())
         .bind::<Integer, _>(tenant.0)
         .bind::<BigInt, _>(usage.bytes)
         .bind::<BigInt, _>(usage.threads)
         .bind::<BigInt, _>(usage.versions)
         .execute(connection)?;
     Ok(())
+}
+
+/// The statement of [`add`].
+pub(super) fn add_sql() -> String {
+    format!("{INSERT}VALUES ($1, $2, $3, $4, {SHARD}){OR_ADD}")
 }
 
 /// A tenant's usage: the sum of its rows.

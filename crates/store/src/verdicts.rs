@@ -52,26 +52,13 @@ impl Store {
         most: i64,
         verdict: &str,
     ) -> Result<Option<StoredVerdict>> {
-        let query = sql_query(format!(
-            "WITH recorded AS ( \
-                 INSERT INTO signature_verdicts (tenant_id, signature_id, version, bytes, verdict) \
-                 SELECT tenant_id, signature_id, version, $4, $5::jsonb FROM signature_versions \
-                 WHERE tenant_id = $1 AND signature_id = $2 AND version = $3 \
-                   AND (SELECT count(*) FROM signature_verdicts \
-                        WHERE tenant_id = $1 AND signature_id = $2 AND version = $3) < $6 \
-                 RETURNING tenant_id, id, version, at, bytes, verdict), \
-             counted AS ({} SELECT tenant_id, bytes, 0, 0, {} FROM recorded {}) \
-             SELECT id, version, at, verdict FROM recorded",
-            usage::INSERT,
-            usage::SHARD,
-            usage::OR_ADD
-        ))
-        .bind::<Integer, _>(tenant.0)
-        .bind::<BigInt, _>(signature.0)
-        .bind::<Integer, _>(version_to_column(version))
-        .bind::<Integer, _>(verdict_bytes(verdict))
-        .bind::<Text, _>(verdict)
-        .bind::<BigInt, _>(most);
+        let query = sql_query(insert_sql())
+            .bind::<Integer, _>(tenant.0)
+            .bind::<BigInt, _>(signature.0)
+            .bind::<Integer, _>(version_to_column(version))
+            .bind::<Integer, _>(verdict_bytes(verdict))
+            .bind::<Text, _>(verdict)
+            .bind::<BigInt, _>(most);
         let row = self.run(tenant, |connection| {
             query.get_result::<VerdictRow>(connection).optional()
         })?;
@@ -104,4 +91,22 @@ impl Store {
         let rows = self.run(tenant, |connection| query.load::<VerdictRow>(connection))?;
         rows.into_iter().map(VerdictRow::into_verdict).collect()
     }
+}
+
+/// The statement that records a verdict.
+pub(super) fn insert_sql() -> String {
+    format!(
+        "WITH recorded AS ( \
+                 INSERT INTO signature_verdicts (tenant_id, signature_id, version, bytes, verdict) \
+                 SELECT tenant_id, signature_id, version, $4, $5::jsonb FROM signature_versions \
+                 WHERE tenant_id = $1 AND signature_id = $2 AND version = $3 \
+                   AND (SELECT count(*) FROM signature_verdicts \
+                        WHERE tenant_id = $1 AND signature_id = $2 AND version = $3) < $6 \
+                 RETURNING tenant_id, id, version, at, bytes, verdict), \
+             counted AS ({} SELECT tenant_id, bytes, 0, 0, {} FROM recorded {}) \
+             SELECT id, version, at, verdict FROM recorded",
+        usage::INSERT,
+        usage::SHARD,
+        usage::OR_ADD
+    )
 }

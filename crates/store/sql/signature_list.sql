@@ -1,0 +1,1191 @@
+-- all: the first page
+SELECT
+  s.id,
+  s.document,
+  s.thread,
+  s.created_at,
+  s.updated_at,
+  v.version,
+  v.created_at,
+  v.stage,
+  v.created_by,
+  v.comment,
+  v.tags,
+  v.encoding,
+  v.sha256,
+  CASE
+    WHEN sum(octet_length(v.signature)) FILTER (WHERE page.place <= $1) OVER () <= $2
+    AND page.place <= $3 THEN v.signature
+  END
+FROM
+  (
+    SELECT ids.id, row_number() OVER (ORDER BY ids.created_at DESC, ids.id DESC) AS place
+    FROM (
+      SELECT s.id, s.created_at
+      FROM signatures s
+      WHERE s.tenant_id = $4
+      ORDER BY s.created_at DESC, s.id DESC
+      LIMIT $5 OFFSET $6
+    ) ids
+  ) page
+  CROSS JOIN LATERAL (
+    SELECT *
+    FROM signatures s
+    WHERE s.tenant_id = $7
+      AND s.id BETWEEN page.id AND page.id
+    ORDER BY s.id
+    LIMIT 1
+  ) s
+  CROSS JOIN LATERAL (
+    SELECT *
+    FROM signature_versions v
+    WHERE
+      v.tenant_id = $8
+      AND (v.signature_id, v.version) >= (s.id, s.version)
+      AND (v.signature_id, v.version) <= (s.id, s.version)
+    ORDER BY v.signature_id, v.version
+    LIMIT 1
+  ) v
+ORDER BY s.created_at DESC, s.id DESC;
+
+-- all: a later page
+SELECT
+  s.id,
+  s.document,
+  s.thread,
+  s.created_at,
+  s.updated_at,
+  v.version,
+  v.created_at,
+  v.stage,
+  v.created_by,
+  v.comment,
+  v.tags,
+  v.encoding,
+  v.sha256,
+  CASE
+    WHEN sum(octet_length(v.signature)) FILTER (WHERE page.place <= $1) OVER () <= $2
+    AND page.place <= $3 THEN v.signature
+  END
+FROM
+  (
+    SELECT ids.id, row_number() OVER (ORDER BY ids.created_at DESC, ids.id DESC) AS place
+    FROM (
+      SELECT s.id, s.created_at
+      FROM signatures s
+      WHERE s.tenant_id = $4
+        AND (s.created_at, s.id) < ($5, $6)
+      ORDER BY s.created_at DESC, s.id DESC
+      LIMIT $7 OFFSET $8
+    ) ids
+  ) page
+  CROSS JOIN LATERAL (
+    SELECT *
+    FROM signatures s
+    WHERE s.tenant_id = $9
+      AND s.id BETWEEN page.id AND page.id
+    ORDER BY s.id
+    LIMIT 1
+  ) s
+  CROSS JOIN LATERAL (
+    SELECT *
+    FROM signature_versions v
+    WHERE
+      v.tenant_id = $10
+      AND (v.signature_id, v.version) >= (s.id, s.version)
+      AND (v.signature_id, v.version) <= (s.id, s.version)
+    ORDER BY v.signature_id, v.version
+    LIMIT 1
+  ) v
+ORDER BY s.created_at DESC, s.id DESC;
+
+-- document: the first page
+SELECT
+  s.id,
+  s.document,
+  s.thread,
+  s.created_at,
+  s.updated_at,
+  v.version,
+  v.created_at,
+  v.stage,
+  v.created_by,
+  v.comment,
+  v.tags,
+  v.encoding,
+  v.sha256,
+  CASE
+    WHEN sum(octet_length(v.signature)) FILTER (WHERE page.place <= $1) OVER () <= $2
+    AND page.place <= $3 THEN v.signature
+  END
+FROM
+  (
+    SELECT ids.id, row_number() OVER (ORDER BY ids.created_at DESC, ids.id DESC) AS place
+    FROM (
+      SELECT s.id, s.created_at
+      FROM signatures s
+      WHERE s.tenant_id = $4
+        AND s.document COLLATE "C" >= $5 AND s.document COLLATE "C" <= $6
+      ORDER BY s.document COLLATE "C" DESC, s.created_at DESC, s.id DESC
+      LIMIT $7 OFFSET $8
+    ) ids
+  ) page
+  CROSS JOIN LATERAL (
+    SELECT *
+    FROM signatures s
+    WHERE s.tenant_id = $9
+      AND s.id BETWEEN page.id AND page.id
+    ORDER BY s.id
+    LIMIT 1
+  ) s
+  CROSS JOIN LATERAL (
+    SELECT *
+    FROM signature_versions v
+    WHERE
+      v.tenant_id = $10
+      AND (v.signature_id, v.version) >= (s.id, s.version)
+      AND (v.signature_id, v.version) <= (s.id, s.version)
+    ORDER BY v.signature_id, v.version
+    LIMIT 1
+  ) v
+ORDER BY s.created_at DESC, s.id DESC;
+
+-- document: a later page
+SELECT
+  s.id,
+  s.document,
+  s.thread,
+  s.created_at,
+  s.updated_at,
+  v.version,
+  v.created_at,
+  v.stage,
+  v.created_by,
+  v.comment,
+  v.tags,
+  v.encoding,
+  v.sha256,
+  CASE
+    WHEN sum(octet_length(v.signature)) FILTER (WHERE page.place <= $1) OVER () <= $2
+    AND page.place <= $3 THEN v.signature
+  END
+FROM
+  (
+    SELECT ids.id, row_number() OVER (ORDER BY ids.created_at DESC, ids.id DESC) AS place
+    FROM (
+      SELECT s.id, s.created_at
+      FROM signatures s
+      WHERE
+        s.tenant_id = $4
+        AND s.document COLLATE "C" >= $5
+        AND (s.document COLLATE "C", s.created_at, s.id) < ($6, $7, $8)
+      ORDER BY s.document COLLATE "C" DESC, s.created_at DESC, s.id DESC
+      LIMIT $9 OFFSET $10
+    ) ids
+  ) page
+  CROSS JOIN LATERAL (
+    SELECT *
+    FROM signatures s
+    WHERE s.tenant_id = $11
+      AND s.id BETWEEN page.id AND page.id
+    ORDER BY s.id
+    LIMIT 1
+  ) s
+  CROSS JOIN LATERAL (
+    SELECT *
+    FROM signature_versions v
+    WHERE
+      v.tenant_id = $12
+      AND (v.signature_id, v.version) >= (s.id, s.version)
+      AND (v.signature_id, v.version) <= (s.id, s.version)
+    ORDER BY v.signature_id, v.version
+    LIMIT 1
+  ) v
+ORDER BY s.created_at DESC, s.id DESC;
+
+-- thread: the first page
+SELECT
+  s.id,
+  s.document,
+  s.thread,
+  s.created_at,
+  s.updated_at,
+  v.version,
+  v.created_at,
+  v.stage,
+  v.created_by,
+  v.comment,
+  v.tags,
+  v.encoding,
+  v.sha256,
+  CASE
+    WHEN sum(octet_length(v.signature)) FILTER (WHERE page.place <= $1) OVER () <= $2
+    AND page.place <= $3 THEN v.signature
+  END
+FROM
+  (
+    SELECT ids.id, row_number() OVER (ORDER BY ids.created_at DESC, ids.id DESC) AS place
+    FROM (
+      SELECT s.id, s.created_at
+      FROM signatures s
+      WHERE s.tenant_id = $4
+        AND s.thread COLLATE "C" >= $5 AND s.thread COLLATE "C" <= $6
+      ORDER BY s.thread COLLATE "C" DESC, s.created_at DESC, s.id DESC
+      LIMIT $7 OFFSET $8
+    ) ids
+  ) page
+  CROSS JOIN LATERAL (
+    SELECT *
+    FROM signatures s
+    WHERE s.tenant_id = $9
+      AND s.id BETWEEN page.id AND page.id
+    ORDER BY s.id
+    LIMIT 1
+  ) s
+  CROSS JOIN LATERAL (
+    SELECT *
+    FROM signature_versions v
+    WHERE
+      v.tenant_id = $10
+      AND (v.signature_id, v.version) >= (s.id, s.version)
+      AND (v.signature_id, v.version) <= (s.id, s.version)
+    ORDER BY v.signature_id, v.version
+    LIMIT 1
+  ) v
+ORDER BY s.created_at DESC, s.id DESC;
+
+-- thread: a later page
+SELECT
+  s.id,
+  s.document,
+  s.thread,
+  s.created_at,
+  s.updated_at,
+  v.version,
+  v.created_at,
+  v.stage,
+  v.created_by,
+  v.comment,
+  v.tags,
+  v.encoding,
+  v.sha256,
+  CASE
+    WHEN sum(octet_length(v.signature)) FILTER (WHERE page.place <= $1) OVER () <= $2
+    AND page.place <= $3 THEN v.signature
+  END
+FROM
+  (
+    SELECT ids.id, row_number() OVER (ORDER BY ids.created_at DESC, ids.id DESC) AS place
+    FROM (
+      SELECT s.id, s.created_at
+      FROM signatures s
+      WHERE
+        s.tenant_id = $4
+        AND s.thread COLLATE "C" >= $5
+        AND (s.thread COLLATE "C", s.created_at, s.id) < ($6, $7, $8)
+      ORDER BY s.thread COLLATE "C" DESC, s.created_at DESC, s.id DESC
+      LIMIT $9 OFFSET $10
+    ) ids
+  ) page
+  CROSS JOIN LATERAL (
+    SELECT *
+    FROM signatures s
+    WHERE s.tenant_id = $11
+      AND s.id BETWEEN page.id AND page.id
+    ORDER BY s.id
+    LIMIT 1
+  ) s
+  CROSS JOIN LATERAL (
+    SELECT *
+    FROM signature_versions v
+    WHERE
+      v.tenant_id = $12
+      AND (v.signature_id, v.version) >= (s.id, s.version)
+      AND (v.signature_id, v.version) <= (s.id, s.version)
+    ORDER BY v.signature_id, v.version
+    LIMIT 1
+  ) v
+ORDER BY s.created_at DESC, s.id DESC;
+
+-- document and thread: the first page
+SELECT
+  s.id,
+  s.document,
+  s.thread,
+  s.created_at,
+  s.updated_at,
+  v.version,
+  v.created_at,
+  v.stage,
+  v.created_by,
+  v.comment,
+  v.tags,
+  v.encoding,
+  v.sha256,
+  CASE
+    WHEN sum(octet_length(v.signature)) FILTER (WHERE page.place <= $1) OVER () <= $2
+    AND page.place <= $3 THEN v.signature
+  END
+FROM
+  (
+    SELECT ids.id, row_number() OVER (ORDER BY ids.created_at DESC, ids.id DESC) AS place
+    FROM (
+      SELECT s.id, s.created_at
+      FROM (
+        SELECT *
+        FROM signatures s
+        WHERE s.tenant_id = $4
+          AND (s.document, s.thread) >= ($5, $6) AND (s.document, s.thread) <= ($7, $8)
+        ORDER BY s.document, s.thread
+        LIMIT 1
+      ) s
+      WHERE true
+        AND s.document = $9 AND s.thread = $10
+      LIMIT $11 OFFSET $12
+    ) ids
+  ) page
+  CROSS JOIN LATERAL (
+    SELECT *
+    FROM signatures s
+    WHERE s.tenant_id = $13
+      AND s.id BETWEEN page.id AND page.id
+    ORDER BY s.id
+    LIMIT 1
+  ) s
+  CROSS JOIN LATERAL (
+    SELECT *
+    FROM signature_versions v
+    WHERE
+      v.tenant_id = $14
+      AND (v.signature_id, v.version) >= (s.id, s.version)
+      AND (v.signature_id, v.version) <= (s.id, s.version)
+    ORDER BY v.signature_id, v.version
+    LIMIT 1
+  ) v
+ORDER BY s.created_at DESC, s.id DESC;
+
+-- document and thread: a later page
+SELECT
+  s.id,
+  s.document,
+  s.thread,
+  s.created_at,
+  s.updated_at,
+  v.version,
+  v.created_at,
+  v.stage,
+  v.created_by,
+  v.comment,
+  v.tags,
+  v.encoding,
+  v.sha256,
+  CASE
+    WHEN sum(octet_length(v.signature)) FILTER (WHERE page.place <= $1) OVER () <= $2
+    AND page.place <= $3 THEN v.signature
+  END
+FROM
+  (
+    SELECT ids.id, row_number() OVER (ORDER BY ids.created_at DESC, ids.id DESC) AS place
+    FROM (
+      SELECT s.id, s.created_at
+      FROM (
+        SELECT *
+        FROM signatures s
+        WHERE s.tenant_id = $4
+          AND (s.document, s.thread) >= ($5, $6) AND (s.document, s.thread) <= ($7, $8)
+        ORDER BY s.document, s.thread
+        LIMIT 1
+      ) s
+      WHERE true
+        AND s.document = $9 AND s.thread = $10 AND (s.created_at, s.id) < ($11, $12)
+      LIMIT $13 OFFSET $14
+    ) ids
+  ) page
+  CROSS JOIN LATERAL (
+    SELECT *
+    FROM signatures s
+    WHERE s.tenant_id = $15
+      AND s.id BETWEEN page.id AND page.id
+    ORDER BY s.id
+    LIMIT 1
+  ) s
+  CROSS JOIN LATERAL (
+    SELECT *
+    FROM signature_versions v
+    WHERE
+      v.tenant_id = $16
+      AND (v.signature_id, v.version) >= (s.id, s.version)
+      AND (v.signature_id, v.version) <= (s.id, s.version)
+    ORDER BY v.signature_id, v.version
+    LIMIT 1
+  ) v
+ORDER BY s.created_at DESC, s.id DESC;
+
+-- stage: the first page
+SELECT
+  s.id,
+  s.document,
+  s.thread,
+  s.created_at,
+  s.updated_at,
+  v.version,
+  v.created_at,
+  v.stage,
+  v.created_by,
+  v.comment,
+  v.tags,
+  v.encoding,
+  v.sha256,
+  CASE
+    WHEN sum(octet_length(v.signature)) FILTER (WHERE page.place <= $1) OVER () <= $2
+    AND page.place <= $3 THEN v.signature
+  END
+FROM
+  (
+    SELECT ids.id, row_number() OVER (ORDER BY ids.created_at DESC, ids.id DESC) AS place
+    FROM (
+      SELECT s.id, s.created_at
+      FROM signatures s
+      WHERE s.tenant_id = $4
+        AND s.stage >= $5 AND s.stage <= $6
+      ORDER BY s.stage DESC, s.created_at DESC, s.id DESC
+      LIMIT $7 OFFSET $8
+    ) ids
+  ) page
+  CROSS JOIN LATERAL (
+    SELECT *
+    FROM signatures s
+    WHERE s.tenant_id = $9
+      AND s.id BETWEEN page.id AND page.id
+    ORDER BY s.id
+    LIMIT 1
+  ) s
+  CROSS JOIN LATERAL (
+    SELECT *
+    FROM signature_versions v
+    WHERE
+      v.tenant_id = $10
+      AND (v.signature_id, v.version) >= (s.id, s.version)
+      AND (v.signature_id, v.version) <= (s.id, s.version)
+    ORDER BY v.signature_id, v.version
+    LIMIT 1
+  ) v
+ORDER BY s.created_at DESC, s.id DESC;
+
+-- stage: a later page
+SELECT
+  s.id,
+  s.document,
+  s.thread,
+  s.created_at,
+  s.updated_at,
+  v.version,
+  v.created_at,
+  v.stage,
+  v.created_by,
+  v.comment,
+  v.tags,
+  v.encoding,
+  v.sha256,
+  CASE
+    WHEN sum(octet_length(v.signature)) FILTER (WHERE page.place <= $1) OVER () <= $2
+    AND page.place <= $3 THEN v.signature
+  END
+FROM
+  (
+    SELECT ids.id, row_number() OVER (ORDER BY ids.created_at DESC, ids.id DESC) AS place
+    FROM (
+      SELECT s.id, s.created_at
+      FROM signatures s
+      WHERE s.tenant_id = $4
+        AND s.stage >= $5 AND (s.stage, s.created_at, s.id) < ($6, $7, $8)
+      ORDER BY s.stage DESC, s.created_at DESC, s.id DESC
+      LIMIT $9 OFFSET $10
+    ) ids
+  ) page
+  CROSS JOIN LATERAL (
+    SELECT *
+    FROM signatures s
+    WHERE s.tenant_id = $11
+      AND s.id BETWEEN page.id AND page.id
+    ORDER BY s.id
+    LIMIT 1
+  ) s
+  CROSS JOIN LATERAL (
+    SELECT *
+    FROM signature_versions v
+    WHERE
+      v.tenant_id = $12
+      AND (v.signature_id, v.version) >= (s.id, s.version)
+      AND (v.signature_id, v.version) <= (s.id, s.version)
+    ORDER BY v.signature_id, v.version
+    LIMIT 1
+  ) v
+ORDER BY s.created_at DESC, s.id DESC;
+
+-- document and stage: the first page
+SELECT
+  s.id,
+  s.document,
+  s.thread,
+  s.created_at,
+  s.updated_at,
+  v.version,
+  v.created_at,
+  v.stage,
+  v.created_by,
+  v.comment,
+  v.tags,
+  v.encoding,
+  v.sha256,
+  CASE
+    WHEN sum(octet_length(v.signature)) FILTER (WHERE page.place <= $1) OVER () <= $2
+    AND page.place <= $3 THEN v.signature
+  END
+FROM
+  (
+    SELECT ids.id, row_number() OVER (ORDER BY ids.created_at DESC, ids.id DESC) AS place
+    FROM (
+      SELECT s.id, s.created_at
+      FROM signatures s
+      WHERE
+        s.tenant_id = $4
+        AND s.document COLLATE "C" >= $5
+        AND s.document COLLATE "C" <= $6
+        AND s.stage = $7
+      ORDER BY s.document COLLATE "C" DESC, s.created_at DESC, s.id DESC
+      LIMIT $8 OFFSET $9
+    ) ids
+  ) page
+  CROSS JOIN LATERAL (
+    SELECT *
+    FROM signatures s
+    WHERE s.tenant_id = $10
+      AND s.id BETWEEN page.id AND page.id
+    ORDER BY s.id
+    LIMIT 1
+  ) s
+  CROSS JOIN LATERAL (
+    SELECT *
+    FROM signature_versions v
+    WHERE
+      v.tenant_id = $11
+      AND (v.signature_id, v.version) >= (s.id, s.version)
+      AND (v.signature_id, v.version) <= (s.id, s.version)
+    ORDER BY v.signature_id, v.version
+    LIMIT 1
+  ) v
+ORDER BY s.created_at DESC, s.id DESC;
+
+-- document and stage: a later page
+SELECT
+  s.id,
+  s.document,
+  s.thread,
+  s.created_at,
+  s.updated_at,
+  v.version,
+  v.created_at,
+  v.stage,
+  v.created_by,
+  v.comment,
+  v.tags,
+  v.encoding,
+  v.sha256,
+  CASE
+    WHEN sum(octet_length(v.signature)) FILTER (WHERE page.place <= $1) OVER () <= $2
+    AND page.place <= $3 THEN v.signature
+  END
+FROM
+  (
+    SELECT ids.id, row_number() OVER (ORDER BY ids.created_at DESC, ids.id DESC) AS place
+    FROM (
+      SELECT s.id, s.created_at
+      FROM signatures s
+      WHERE
+        s.tenant_id = $4
+        AND s.document COLLATE "C" >= $5
+        AND (s.document COLLATE "C", s.created_at, s.id) < ($6, $7, $8)
+        AND s.stage = $9
+      ORDER BY s.document COLLATE "C" DESC, s.created_at DESC, s.id DESC
+      LIMIT $10 OFFSET $11
+    ) ids
+  ) page
+  CROSS JOIN LATERAL (
+    SELECT *
+    FROM signatures s
+    WHERE s.tenant_id = $12
+      AND s.id BETWEEN page.id AND page.id
+    ORDER BY s.id
+    LIMIT 1
+  ) s
+  CROSS JOIN LATERAL (
+    SELECT *
+    FROM signature_versions v
+    WHERE
+      v.tenant_id = $13
+      AND (v.signature_id, v.version) >= (s.id, s.version)
+      AND (v.signature_id, v.version) <= (s.id, s.version)
+    ORDER BY v.signature_id, v.version
+    LIMIT 1
+  ) v
+ORDER BY s.created_at DESC, s.id DESC;
+
+-- any of the tags: the first page
+SELECT
+  s.id,
+  s.document,
+  s.thread,
+  s.created_at,
+  s.updated_at,
+  v.version,
+  v.created_at,
+  v.stage,
+  v.created_by,
+  v.comment,
+  v.tags,
+  v.encoding,
+  v.sha256,
+  CASE
+    WHEN sum(octet_length(v.signature)) FILTER (WHERE page.place <= $1) OVER () <= $2
+    AND page.place <= $3 THEN v.signature
+  END
+FROM
+  (
+    SELECT ids.id, row_number() OVER (ORDER BY ids.created_at DESC, ids.id DESC) AS place
+    FROM (
+      SELECT DISTINCT one.id, one.created_at
+      FROM
+        unnest($4::text[]) AS wanted (tag)
+        CROSS JOIN LATERAL (
+          SELECT t.signature_id AS id, t.created_at
+          FROM signature_tags t
+          WHERE t.tenant_id = $5
+            AND t.tag = wanted.tag
+          ORDER BY t.created_at DESC, t.signature_id DESC
+          LIMIT $6
+        ) one
+      ORDER BY one.created_at DESC, one.id DESC
+      LIMIT $7 OFFSET $8
+    ) ids
+  ) page
+  CROSS JOIN LATERAL (
+    SELECT *
+    FROM signatures s
+    WHERE s.tenant_id = $9
+      AND s.id BETWEEN page.id AND page.id
+    ORDER BY s.id
+    LIMIT 1
+  ) s
+  CROSS JOIN LATERAL (
+    SELECT *
+    FROM signature_versions v
+    WHERE
+      v.tenant_id = $10
+      AND (v.signature_id, v.version) >= (s.id, s.version)
+      AND (v.signature_id, v.version) <= (s.id, s.version)
+    ORDER BY v.signature_id, v.version
+    LIMIT 1
+  ) v
+ORDER BY s.created_at DESC, s.id DESC;
+
+-- any of the tags: a later page
+SELECT
+  s.id,
+  s.document,
+  s.thread,
+  s.created_at,
+  s.updated_at,
+  v.version,
+  v.created_at,
+  v.stage,
+  v.created_by,
+  v.comment,
+  v.tags,
+  v.encoding,
+  v.sha256,
+  CASE
+    WHEN sum(octet_length(v.signature)) FILTER (WHERE page.place <= $1) OVER () <= $2
+    AND page.place <= $3 THEN v.signature
+  END
+FROM
+  (
+    SELECT ids.id, row_number() OVER (ORDER BY ids.created_at DESC, ids.id DESC) AS place
+    FROM (
+      SELECT DISTINCT one.id, one.created_at
+      FROM
+        unnest($4::text[]) AS wanted (tag)
+        CROSS JOIN LATERAL (
+          SELECT t.signature_id AS id, t.created_at
+          FROM signature_tags t
+          WHERE t.tenant_id = $5
+            AND t.tag = wanted.tag AND (t.created_at, t.signature_id) < ($6, $7)
+          ORDER BY t.created_at DESC, t.signature_id DESC
+          LIMIT $8
+        ) one
+      ORDER BY one.created_at DESC, one.id DESC
+      LIMIT $9 OFFSET $10
+    ) ids
+  ) page
+  CROSS JOIN LATERAL (
+    SELECT *
+    FROM signatures s
+    WHERE s.tenant_id = $11
+      AND s.id BETWEEN page.id AND page.id
+    ORDER BY s.id
+    LIMIT 1
+  ) s
+  CROSS JOIN LATERAL (
+    SELECT *
+    FROM signature_versions v
+    WHERE
+      v.tenant_id = $12
+      AND (v.signature_id, v.version) >= (s.id, s.version)
+      AND (v.signature_id, v.version) <= (s.id, s.version)
+    ORDER BY v.signature_id, v.version
+    LIMIT 1
+  ) v
+ORDER BY s.created_at DESC, s.id DESC;
+
+-- any of the tags, and document: the first page
+SELECT
+  s.id,
+  s.document,
+  s.thread,
+  s.created_at,
+  s.updated_at,
+  v.version,
+  v.created_at,
+  v.stage,
+  v.created_by,
+  v.comment,
+  v.tags,
+  v.encoding,
+  v.sha256,
+  CASE
+    WHEN sum(octet_length(v.signature)) FILTER (WHERE page.place <= $1) OVER () <= $2
+    AND page.place <= $3 THEN v.signature
+  END
+FROM
+  (
+    SELECT ids.id, row_number() OVER (ORDER BY ids.created_at DESC, ids.id DESC) AS place
+    FROM (
+      SELECT DISTINCT one.id, one.created_at
+      FROM
+        unnest($4::text[]) AS wanted (tag)
+        CROSS JOIN LATERAL (
+          SELECT t.signature_id AS id, t.created_at
+          FROM
+            signature_tags t
+            CROSS JOIN LATERAL (
+              SELECT *
+              FROM signatures s
+              WHERE s.tenant_id = $5
+                AND s.id BETWEEN t.signature_id AND t.signature_id
+              ORDER BY s.id
+              LIMIT 1
+            ) s
+          WHERE t.tenant_id = $6
+            AND t.tag = wanted.tag AND s.document COLLATE "C" = $7
+          ORDER BY t.created_at DESC, t.signature_id DESC
+          LIMIT $8
+        ) one
+      ORDER BY one.created_at DESC, one.id DESC
+      LIMIT $9 OFFSET $10
+    ) ids
+  ) page
+  CROSS JOIN LATERAL (
+    SELECT *
+    FROM signatures s
+    WHERE s.tenant_id = $11
+      AND s.id BETWEEN page.id AND page.id
+    ORDER BY s.id
+    LIMIT 1
+  ) s
+  CROSS JOIN LATERAL (
+    SELECT *
+    FROM signature_versions v
+    WHERE
+      v.tenant_id = $12
+      AND (v.signature_id, v.version) >= (s.id, s.version)
+      AND (v.signature_id, v.version) <= (s.id, s.version)
+    ORDER BY v.signature_id, v.version
+    LIMIT 1
+  ) v
+ORDER BY s.created_at DESC, s.id DESC;
+
+-- any of the tags, and document: a later page
+SELECT
+  s.id,
+  s.document,
+  s.thread,
+  s.created_at,
+  s.updated_at,
+  v.version,
+  v.created_at,
+  v.stage,
+  v.created_by,
+  v.comment,
+  v.tags,
+  v.encoding,
+  v.sha256,
+  CASE
+    WHEN sum(octet_length(v.signature)) FILTER (WHERE page.place <= $1) OVER () <= $2
+    AND page.place <= $3 THEN v.signature
+  END
+FROM
+  (
+    SELECT ids.id, row_number() OVER (ORDER BY ids.created_at DESC, ids.id DESC) AS place
+    FROM (
+      SELECT DISTINCT one.id, one.created_at
+      FROM
+        unnest($4::text[]) AS wanted (tag)
+        CROSS JOIN LATERAL (
+          SELECT t.signature_id AS id, t.created_at
+          FROM
+            signature_tags t
+            CROSS JOIN LATERAL (
+              SELECT *
+              FROM signatures s
+              WHERE s.tenant_id = $5
+                AND s.id BETWEEN t.signature_id AND t.signature_id
+              ORDER BY s.id
+              LIMIT 1
+            ) s
+          WHERE
+            t.tenant_id = $6
+            AND t.tag = wanted.tag
+            AND s.document COLLATE "C" = $7
+            AND (t.created_at, t.signature_id) < ($8, $9)
+          ORDER BY t.created_at DESC, t.signature_id DESC
+          LIMIT $10
+        ) one
+      ORDER BY one.created_at DESC, one.id DESC
+      LIMIT $11 OFFSET $12
+    ) ids
+  ) page
+  CROSS JOIN LATERAL (
+    SELECT *
+    FROM signatures s
+    WHERE s.tenant_id = $13
+      AND s.id BETWEEN page.id AND page.id
+    ORDER BY s.id
+    LIMIT 1
+  ) s
+  CROSS JOIN LATERAL (
+    SELECT *
+    FROM signature_versions v
+    WHERE
+      v.tenant_id = $14
+      AND (v.signature_id, v.version) >= (s.id, s.version)
+      AND (v.signature_id, v.version) <= (s.id, s.version)
+    ORDER BY v.signature_id, v.version
+    LIMIT 1
+  ) v
+ORDER BY s.created_at DESC, s.id DESC;
+
+-- all of the tags: the first page
+SELECT
+  s.id,
+  s.document,
+  s.thread,
+  s.created_at,
+  s.updated_at,
+  v.version,
+  v.created_at,
+  v.stage,
+  v.created_by,
+  v.comment,
+  v.tags,
+  v.encoding,
+  v.sha256,
+  CASE
+    WHEN sum(octet_length(v.signature)) FILTER (WHERE page.place <= $1) OVER () <= $2
+    AND page.place <= $3 THEN v.signature
+  END
+FROM
+  (
+    SELECT ids.id, row_number() OVER (ORDER BY ids.created_at DESC, ids.id DESC) AS place
+    FROM (
+      SELECT t.signature_id AS id, t.created_at
+      FROM signature_tags t
+      WHERE
+        t.tenant_id = $4
+        AND t.tag = (
+          SELECT wanted.tag
+          FROM unnest($5::text[]) AS wanted (tag)
+          ORDER BY (
+            SELECT t.created_at
+            FROM signature_tags t
+            WHERE t.tenant_id = $6
+              AND t.tag = wanted.tag
+            ORDER BY t.created_at DESC, t.signature_id DESC OFFSET 99
+            LIMIT 1
+          ) NULLS FIRST
+          LIMIT 1
+        )
+        AND ARRAY(
+          SELECT o.tag
+          FROM signature_tags o
+          WHERE o.tenant_id = $7
+            AND o.signature_id BETWEEN t.signature_id AND t.signature_id
+          ORDER BY o.signature_id, o.tag
+        ) @> $8
+      ORDER BY t.created_at DESC, t.signature_id DESC
+      LIMIT $9 OFFSET $10
+    ) ids
+  ) page
+  CROSS JOIN LATERAL (
+    SELECT *
+    FROM signatures s
+    WHERE s.tenant_id = $11
+      AND s.id BETWEEN page.id AND page.id
+    ORDER BY s.id
+    LIMIT 1
+  ) s
+  CROSS JOIN LATERAL (
+    SELECT *
+    FROM signature_versions v
+    WHERE
+      v.tenant_id = $12
+      AND (v.signature_id, v.version) >= (s.id, s.version)
+      AND (v.signature_id, v.version) <= (s.id, s.version)
+    ORDER BY v.signature_id, v.version
+    LIMIT 1
+  ) v
+ORDER BY s.created_at DESC, s.id DESC;
+
+-- all of the tags: a later page
+SELECT
+  s.id,
+  s.document,
+  s.thread,
+  s.created_at,
+  s.updated_at,
+  v.version,
+  v.created_at,
+  v.stage,
+  v.created_by,
+  v.comment,
+  v.tags,
+  v.encoding,
+  v.sha256,
+  CASE
+    WHEN sum(octet_length(v.signature)) FILTER (WHERE page.place <= $1) OVER () <= $2
+    AND page.place <= $3 THEN v.signature
+  END
+FROM
+  (
+    SELECT ids.id, row_number() OVER (ORDER BY ids.created_at DESC, ids.id DESC) AS place
+    FROM (
+      SELECT t.signature_id AS id, t.created_at
+      FROM signature_tags t
+      WHERE
+        t.tenant_id = $4
+        AND t.tag = (
+          SELECT wanted.tag
+          FROM unnest($5::text[]) AS wanted (tag)
+          ORDER BY (
+            SELECT t.created_at
+            FROM signature_tags t
+            WHERE t.tenant_id = $6
+              AND t.tag = wanted.tag AND (t.created_at, t.signature_id) < ($7, $8)
+            ORDER BY t.created_at DESC, t.signature_id DESC OFFSET 99
+            LIMIT 1
+          ) NULLS FIRST
+          LIMIT 1
+        )
+        AND ARRAY(
+          SELECT o.tag
+          FROM signature_tags o
+          WHERE o.tenant_id = $9
+            AND o.signature_id BETWEEN t.signature_id AND t.signature_id
+          ORDER BY o.signature_id, o.tag
+        ) @> $10
+        AND (t.created_at, t.signature_id) < ($11, $12)
+      ORDER BY t.created_at DESC, t.signature_id DESC
+      LIMIT $13 OFFSET $14
+    ) ids
+  ) page
+  CROSS JOIN LATERAL (
+    SELECT *
+    FROM signatures s
+    WHERE s.tenant_id = $15
+      AND s.id BETWEEN page.id AND page.id
+    ORDER BY s.id
+    LIMIT 1
+  ) s
+  CROSS JOIN LATERAL (
+    SELECT *
+    FROM signature_versions v
+    WHERE
+      v.tenant_id = $16
+      AND (v.signature_id, v.version) >= (s.id, s.version)
+      AND (v.signature_id, v.version) <= (s.id, s.version)
+    ORDER BY v.signature_id, v.version
+    LIMIT 1
+  ) v
+ORDER BY s.created_at DESC, s.id DESC;
+
+-- all of the tags, and document: the first page
+SELECT
+  s.id,
+  s.document,
+  s.thread,
+  s.created_at,
+  s.updated_at,
+  v.version,
+  v.created_at,
+  v.stage,
+  v.created_by,
+  v.comment,
+  v.tags,
+  v.encoding,
+  v.sha256,
+  CASE
+    WHEN sum(octet_length(v.signature)) FILTER (WHERE page.place <= $1) OVER () <= $2
+    AND page.place <= $3 THEN v.signature
+  END
+FROM
+  (
+    SELECT ids.id, row_number() OVER (ORDER BY ids.created_at DESC, ids.id DESC) AS place
+    FROM (
+      SELECT t.signature_id AS id, t.created_at
+      FROM
+        signature_tags t
+        CROSS JOIN LATERAL (
+          SELECT *
+          FROM signatures s
+          WHERE s.tenant_id = $4
+            AND s.id BETWEEN t.signature_id AND t.signature_id
+          ORDER BY s.id
+          LIMIT 1
+        ) s
+      WHERE
+        t.tenant_id = $5
+        AND t.tag = (
+          SELECT wanted.tag
+          FROM unnest($6::text[]) AS wanted (tag)
+          ORDER BY (
+            SELECT t.created_at
+            FROM signature_tags t
+            WHERE t.tenant_id = $7
+              AND t.tag = wanted.tag
+            ORDER BY t.created_at DESC, t.signature_id DESC OFFSET 99
+            LIMIT 1
+          ) NULLS FIRST
+          LIMIT 1
+        )
+        AND ARRAY(
+          SELECT o.tag
+          FROM signature_tags o
+          WHERE o.tenant_id = $8
+            AND o.signature_id BETWEEN t.signature_id AND t.signature_id
+          ORDER BY o.signature_id, o.tag
+        ) @> $9
+        AND s.document COLLATE "C" = $10
+      ORDER BY t.created_at DESC, t.signature_id DESC
+      LIMIT $11 OFFSET $12
+    ) ids
+  ) page
+  CROSS JOIN LATERAL (
+    SELECT *
+    FROM signatures s
+    WHERE s.tenant_id = $13
+      AND s.id BETWEEN page.id AND page.id
+    ORDER BY s.id
+    LIMIT 1
+  ) s
+  CROSS JOIN LATERAL (
+    SELECT *
+    FROM signature_versions v
+    WHERE
+      v.tenant_id = $14
+      AND (v.signature_id, v.version) >= (s.id, s.version)
+      AND (v.signature_id, v.version) <= (s.id, s.version)
+    ORDER BY v.signature_id, v.version
+    LIMIT 1
+  ) v
+ORDER BY s.created_at DESC, s.id DESC;
+
+-- all of the tags, and document: a later page
+SELECT
+  s.id,
+  s.document,
+  s.thread,
+  s.created_at,
+  s.updated_at,
+  v.version,
+  v.created_at,
+  v.stage,
+  v.created_by,
+  v.comment,
+  v.tags,
+  v.encoding,
+  v.sha256,
+  CASE
+    WHEN sum(octet_length(v.signature)) FILTER (WHERE page.place <= $1) OVER () <= $2
+    AND page.place <= $3 THEN v.signature
+  END
+FROM
+  (
+    SELECT ids.id, row_number() OVER (ORDER BY ids.created_at DESC, ids.id DESC) AS place
+    FROM (
+      SELECT t.signature_id AS id, t.created_at
+      FROM
+        signature_tags t
+        CROSS JOIN LATERAL (
+          SELECT *
+          FROM signatures s
+          WHERE s.tenant_id = $4
+            AND s.id BETWEEN t.signature_id AND t.signature_id
+          ORDER BY s.id
+          LIMIT 1
+        ) s
+      WHERE
+        t.tenant_id = $5
+        AND t.tag = (
+          SELECT wanted.tag
+          FROM unnest($6::text[]) AS wanted (tag)
+          ORDER BY (
+            SELECT t.created_at
+            FROM signature_tags t
+            WHERE t.tenant_id = $7
+              AND t.tag = wanted.tag AND (t.created_at, t.signature_id) < ($8, $9)
+            ORDER BY t.created_at DESC, t.signature_id DESC OFFSET 99
+            LIMIT 1
+          ) NULLS FIRST
+          LIMIT 1
+        )
+        AND ARRAY(
+          SELECT o.tag
+          FROM signature_tags o
+          WHERE o.tenant_id = $10
+            AND o.signature_id BETWEEN t.signature_id AND t.signature_id
+          ORDER BY o.signature_id, o.tag
+        ) @> $11
+        AND s.document COLLATE "C" = $12
+        AND (t.created_at, t.signature_id) < ($13, $14)
+      ORDER BY t.created_at DESC, t.signature_id DESC
+      LIMIT $15 OFFSET $16
+    ) ids
+  ) page
+  CROSS JOIN LATERAL (
+    SELECT *
+    FROM signatures s
+    WHERE s.tenant_id = $17
+      AND s.id BETWEEN page.id AND page.id
+    ORDER BY s.id
+    LIMIT 1
+  ) s
+  CROSS JOIN LATERAL (
+    SELECT *
+    FROM signature_versions v
+    WHERE
+      v.tenant_id = $18
+      AND (v.signature_id, v.version) >= (s.id, s.version)
+      AND (v.signature_id, v.version) <= (s.id, s.version)
+    ORDER BY v.signature_id, v.version
+    LIMIT 1
+  ) v
+ORDER BY s.created_at DESC, s.id DESC;
