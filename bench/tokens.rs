@@ -14,7 +14,7 @@ use chrono::Utc;
 use sigpersist::auth::key::new_key_pair;
 use sigpersist::auth::{Authenticator, token};
 use sigpersist::config::AuthConfig;
-use sigpersist_model::context::{Scope, Tenancy, TenantId};
+use sigpersist_model::context::{Owner, Scope, Tenancy, TenantId};
 use sigpersist_model::key::{Algorithm, KeyMaterial, StoredKey};
 use sigpersist_model::quotas::Quotas;
 use sigpersist_runtime::vault::Vault;
@@ -71,7 +71,7 @@ fn main() {
 
 fn key(vault: &Vault, algorithm: Algorithm) -> StoredKey {
     let mut key = StoredKey {
-        tenant: Some(Tenancy {
+        owner: Owner::Tenant(Tenancy {
             id: TenantId(1),
             slug: "acme".into(),
         }),

@@ -45,7 +45,7 @@ struct ReadyKey {
 
 impl std::fmt::Debug for ReadyKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "ReadyKey of {:?}", self.stored.tenant)
+        write!(f, "ReadyKey of {:?}", self.stored.owner)
     }
 }
 
@@ -186,12 +186,11 @@ impl Authenticator {
             }
             return Err(token::UNVERIFIED.into());
         };
-        let tenant = stored.tenant.as_ref();
         let claims = token::verify(
             token,
             stored.algorithm,
             key,
-            tenant.map(|tenant| &*tenant.slug),
+            stored.owner.slug(),
             &self.config,
         )?;
         // Only a caller who has the key learns its state.
@@ -209,7 +208,7 @@ impl Authenticator {
             .expires_at
             .map_or(claims.valid_until, |end| end.min(claims.valid_until));
         let caller = Caller {
-            tenant: stored.tenant.clone(),
+            tenant: stored.owner.tenancy().cloned(),
             quotas: *quotas,
             subject: claims.subject,
             key: Some(Arc::clone(kid)),
@@ -217,7 +216,7 @@ impl Authenticator {
             is_command_line: false,
         };
         Ok(Verified {
-            owner: stored.owner(),
+            owner: stored.owner.id(),
             caller: Arc::new(caller),
             until,
         })
@@ -228,7 +227,7 @@ impl Authenticator {
     pub fn invalidate(&self, tenant: Option<TenantId>) {
         let stale = |owner: TenantId| tenant.is_none_or(|tenant| owner == tenant);
         self.keys
-            .invalidate(|_, key| key.as_ref().is_none_or(|key| stale(key.stored.owner())));
+            .invalidate(|_, key| key.as_ref().is_none_or(|key| stale(key.stored.owner.id())));
         // Tokens come last, so that a token verified with an old key meanwhile is not kept.
         self.tokens.invalidate(|_, verified| stale(verified.owner));
     }

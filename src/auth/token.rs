@@ -316,7 +316,7 @@ pub fn issue(
     let scopes: Vec<_> = scopes.iter().map(|scope| scope.as_str()).collect();
     let claims = IssuedClaims {
         sub: subject,
-        tenant: key.tenant.as_ref().map(|tenant| tenant.slug.to_string()),
+        tenant: key.owner.slug().map(str::to_owned),
         scope: scopes.join(" "),
         iat: now,
         exp: now.saturating_add(lifetime.as_secs()),

@@ -25,7 +25,7 @@ use crate::http;
 use crate::plugins::{self, HookRequest};
 use crate::telemetry;
 use crate::tenants;
-use crate::tenants::{Holder, NewKey, NewTenant, NewToken};
+use crate::tenants::{NewKey, NewTenant, NewToken};
 
 const TENANT: &str = "demo";
 /// The two plugins, in the order in which they run.
@@ -178,7 +178,7 @@ impl<'a> Tour<'a> {
         ))?;
         let (actor, holder) = (
             Actor::command_line(),
-            Holder::named(self.app, Some(TENANT))?,
+            tenants::owner(self.app, Some(TENANT))?,
         );
         tenants::add_key(self.app, &actor, &holder, &NewKey::made(Algorithm::Hs256))?;
         self.command(&format!(

@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use sigpersist_model::context::Scope;
+use sigpersist_model::context::{Owner, Scope};
 use sigpersist_model::error::{Error, Result};
 use sigpersist_model::key::{Algorithm, StoredKey};
 use sigpersist_model::time;
@@ -18,7 +18,7 @@ use super::parameter;
 use super::reply::{Envelope, Reply};
 use super::respond::Call;
 use crate::auth::GivenKey;
-use crate::tenants::{self, Holder, NewKey, NewToken};
+use crate::tenants::{self, NewKey, NewToken};
 
 const DEFAULT_LIFETIME_S: u64 = 3_600;
 /// Media type of a JSON Web Key Set (RFC 7517 section 8.5.2).
@@ -42,15 +42,15 @@ struct OneKey {
     key: KeyView,
 }
 
-fn holder(call: &Call) -> Holder {
+fn holder(call: &Call) -> Owner {
     call.context.tenancy.clone().into()
 }
 
 /// The key that the path names, and its owner: the tenant in the path, the platform, or anybody if the request says so.
-fn owned(call: &Call) -> Result<(Holder, StoredKey)> {
+fn owned(call: &Call) -> Result<(Owner, StoredKey)> {
     let anybodys = call.parameters()?.flag(&parameter::ANYBODYS)?;
     match holder(call) {
-        Holder::Platform if anybodys => tenants::key_of_anybody(&call.app, call.name()),
+        Owner::Platform if anybodys => tenants::key_of_anybody(&call.app, call.name()),
         holder => {
             let key = tenants::key(&call.app, &holder, call.name())?;
             Ok((holder, key))

@@ -7,7 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use sigpersist_model::audit::{Actor, Event};
-use sigpersist_model::context::{PLATFORM, Tenancy, TenantId};
+use sigpersist_model::context::{Owner, PLATFORM, Tenancy};
 use sigpersist_model::error::{Error, Noun, Result};
 use sigpersist_model::key::{Algorithm, KeyMaterial, KeyState, MasterKeyId, StoredKey};
 use sigpersist_model::page::Page;
@@ -27,59 +27,30 @@ use crate::auth::token::{MAX_KID_BYTES, is_key_id};
 /// Maximum number of keys of one tenant that are not revoked.
 const MAX_KEYS: i64 = 100;
 
-/// Owner of keys and tokens.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Holder {
-    /// A tenant.
-    Tenant(Tenancy),
-    /// The platform, whose operators act for any tenant.
-    Platform,
+/// The tenant with this slug; the platform if there is no slug.
+///
+/// # Errors
+///
+/// [`Error::Refused`] if there is no such tenant.
+pub fn owner(app: &App, slug: Option<&str>) -> Result<Owner> {
+    let tenant = slug.map(|slug| find(app, slug)).transpose()?;
+    Ok(tenant.map_or(Owner::Platform, |tenant| {
+        Owner::Tenant(Tenancy {
+            id: tenant.id,
+            slug: tenant.slug.into(),
+        })
+    }))
 }
 
-impl Holder {
-    /// The tenant with this slug; the platform if there is no slug.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Refused`] if there is no such tenant.
-    pub fn named(app: &App, slug: Option<&str>) -> Result<Self> {
-        let tenant = slug.map(|slug| find(app, slug)).transpose()?;
-        Ok(tenant.map_or(Self::Platform, |tenant| {
-            Self::Tenant(Tenancy {
-                id: tenant.id,
-                slug: tenant.slug.into(),
-            })
-        }))
-    }
-
-    /// The tenant's slug; none for the platform.
-    pub fn slug(&self) -> Option<&str> {
-        self.tenancy().map(|tenancy| &*tenancy.slug)
-    }
-
-    /// The tenant's id, or [`PLATFORM`].
-    pub fn id(&self) -> TenantId {
-        self.tenancy().map_or(PLATFORM, |tenancy| tenancy.id)
-    }
-
-    fn tenancy(&self) -> Option<&Tenancy> {
-        match self {
-            Self::Tenant(tenancy) => Some(tenancy),
-            Self::Platform => None,
-        }
-    }
-
-    /// An audit event about something that this owner has.
-    pub(super) fn event(&self, actor: &Actor, action: &'static str, target: &str) -> Event {
-        let tenant = self.tenancy().map(|tenancy| tenancy.id);
-        Event::new(tenant, actor.clone(), action, target)
-    }
-}
-
-impl From<Option<Tenancy>> for Holder {
-    fn from(tenancy: Option<Tenancy>) -> Self {
-        tenancy.map_or(Self::Platform, Self::Tenant)
-    }
+/// An audit event about something that this owner has.
+pub(super) fn owners_event(
+    owner: &Owner,
+    actor: &Actor,
+    action: &'static str,
+    target: &str,
+) -> Event {
+    let tenant = owner.tenancy().map(|tenancy| tenancy.id);
+    Event::new(tenant, actor.clone(), action, target)
 }
 
 /// A key to add.
@@ -170,7 +141,7 @@ pub struct AddedKey {
 ///
 /// [`Error::Refused`] if key and algorithm do not fit, or a secret is needed and there is no master key;
 /// [`Error::KeyExists`] if the name is taken.
-pub fn add_key(app: &App, actor: &Actor, holder: &Holder, new: &NewKey) -> Result<AddedKey> {
+pub fn add_key(app: &App, actor: &Actor, owner: &Owner, new: &NewKey) -> Result<AddedKey> {
     if let Some(given) = &new.public_key {
         // First of all: if a private key was sent, its owner must learn that it has leaked.
         given.refuse_other_things()?;
@@ -180,7 +151,7 @@ pub fn add_key(app: &App, actor: &Actor, holder: &Holder, new: &NewKey) -> Resul
     let given = new.public_key.as_ref();
     let public_key = given.map(|given| given.read(algorithm)).transpose()?;
     let key = StoredKey {
-        tenant: holder.tenancy().cloned(),
+        owner: owner.clone(),
         tenant_suspended: false,
         kid: new.kid()?,
         algorithm,
@@ -193,7 +164,8 @@ pub fn add_key(app: &App, actor: &Actor, holder: &Holder, new: &NewKey) -> Resul
     let (binding, new) = (key.binding(), key.clone());
     let made = Made::new(app, algorithm, public_key)?;
     let seal = |current| made.seal(app, &binding, current);
-    let event = |key: &StoredKey| holder.event(actor, "key.add", &key.kid).after(audited(key));
+    let event =
+        |key: &StoredKey| owners_event(owner, actor, "key.add", &key.kid).after(audited(key));
     match app.store.key_insert(key, None, MAX_KEYS, seal, event)? {
         KeyInsertion::Added(key) => Ok(AddedKey {
             key,
@@ -247,9 +219,9 @@ pub(crate) fn import_key(
         (None, Some(public), None) => Made::Public(public),
         _ => return Err(broken("does not fit its algorithm")),
     };
-    let holder = Holder::Tenant(tenant);
+    let owner = Owner::Tenant(tenant);
     let key = StoredKey {
-        tenant: holder.tenancy().cloned(),
+        owner: owner.clone(),
         tenant_suspended: false,
         kid: kid.clone(),
         algorithm,
@@ -261,14 +233,15 @@ pub(crate) fn import_key(
     };
     let binding = key.binding();
     let seal = |current| made.seal(app, &binding, current);
-    let event = |key: &StoredKey| holder.event(actor, "key.add", &key.kid).after(audited(key));
+    let event =
+        |key: &StoredKey| owners_event(&owner, actor, "key.add", &key.kid).after(audited(key));
     let inserted = app
         .store
         .key_insert(key, Some(line.created_at), MAX_KEYS, seal, event)?;
     match inserted {
         KeyInsertion::Added(_) => Ok(true),
         KeyInsertion::Taken(there) => {
-            let is_own = there.owner() == holder.id() && there.algorithm == algorithm;
+            let is_own = there.owner == owner && there.algorithm == algorithm;
             let same_secret = || match (&made, there.encrypted()) {
                 (Made::Public(_), None) => true,
                 (Made::Secret(text), Some(_)) => {
@@ -365,7 +338,7 @@ fn is_same(there: &StoredKey, new: &StoredKey, public_key: Option<&str>) -> bool
         })
     };
     matches!(&there.material, KeyMaterial::PublicKey(pem) if Some(pem.as_str()) == public_key)
-        && there.owner() == new.owner()
+        && there.owner == new.owner
         && there.algorithm == new.algorithm
         && there.revoked_at.is_none()
         && same_time(there.not_before, new.not_before)
@@ -379,14 +352,12 @@ fn is_same(there: &StoredKey, new: &StoredKey, public_key: Option<&str>) -> bool
 /// The errors of the store.
 pub fn keys(
     app: &App,
-    holder: &Holder,
+    owner: &Owner,
     after: Option<&str>,
     limit: u32,
 ) -> Result<Page<StoredKey, String>> {
     // One more than the limit, to see whether there is a next page.
-    let keys = app
-        .store
-        .key_list(holder.id(), after, i64::from(limit) + 1)?;
+    let keys = app.store.key_list(owner, after, i64::from(limit) + 1)?;
     let limit = usize::try_from(limit).map_err(Error::internal)?;
     Ok(Page::cut(keys, limit, |last| last.kid.clone()))
 }
@@ -396,8 +367,8 @@ pub fn keys(
 /// # Errors
 ///
 /// [`Error::NotFound`] if there is none.
-pub fn key(app: &App, holder: &Holder, kid: &str) -> Result<StoredKey> {
-    let key = app.store.key_of(holder.id(), kid)?;
+pub fn key(app: &App, owner: &Owner, kid: &str) -> Result<StoredKey> {
+    let key = app.store.key_of(owner, kid)?;
     key.ok_or(Error::NotFound(Noun::Key))
 }
 
@@ -406,9 +377,9 @@ pub fn key(app: &App, holder: &Holder, kid: &str) -> Result<StoredKey> {
 /// # Errors
 ///
 /// [`Error::NotFound`] if there is none.
-pub fn key_of_anybody(app: &App, kid: &str) -> Result<(Holder, StoredKey)> {
+pub fn key_of_anybody(app: &App, kid: &str) -> Result<(Owner, StoredKey)> {
     let key = app.store.key_get(kid)?.ok_or(Error::NotFound(Noun::Key))?;
-    Ok((key.tenant.clone().into(), key))
+    Ok((key.owner.clone(), key))
 }
 
 /// Revokes a key: tokens that it signed are refused from now on, on all servers within a second. Blocks.
@@ -416,19 +387,18 @@ pub fn key_of_anybody(app: &App, kid: &str) -> Result<(Holder, StoredKey)> {
 /// # Errors
 ///
 /// [`Error::NotFound`] if there is none.
-pub fn revoke_key(app: &App, actor: &Actor, holder: &Holder, kid: &str) -> Result<StoredKey> {
+pub fn revoke_key(app: &App, actor: &Actor, owner: &Owner, kid: &str) -> Result<StoredKey> {
     let event = |key: &StoredKey| {
         let before = StoredKey {
             revoked_at: None,
             ..key.clone()
         };
         let state = |key: &StoredKey| json!({ "state": key.state(Utc::now()) });
-        holder
-            .event(actor, "key.revoke", kid)
+        owners_event(owner, actor, "key.revoke", kid)
             .before(state(&before))
             .after(state(key))
     };
-    let key = app.store.key_revoke(holder.id(), kid, event)?;
+    let key = app.store.key_revoke(owner, kid, event)?;
     let key = key.ok_or(Error::NotFound(Noun::Key))?;
     Ok(key)
 }

@@ -327,7 +327,7 @@ pub fn key_and_quotas(app: &App, kid: &str) -> Result<Option<(StoredKey, Quotas<
     let Some(key) = app.store.key_get(kid)? else {
         return Ok(None);
     };
-    let quotas = match &key.tenant {
+    let quotas = match key.owner.tenancy() {
         Some(tenancy) => app.store.tenant_quotas(tenancy.id)?,
         None => Quotas::default(),
     };

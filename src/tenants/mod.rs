@@ -14,7 +14,7 @@ use sigpersist_model::tenant::Tenant;
 use crate::app::App;
 
 pub use keys::{
-    AddedKey, Holder, NewKey, add_key, key, key_of_anybody, keys, published, revoke_key,
+    AddedKey, NewKey, add_key, key, key_of_anybody, keys, owner, published, revoke_key,
 };
 pub(crate) use keys::{import_key, taken};
 pub(crate) use lifecycle::hold;

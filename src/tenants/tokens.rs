@@ -5,12 +5,12 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde_json::json;
 use sigpersist_model::audit::Actor;
-use sigpersist_model::context::Scope;
+use sigpersist_model::context::{Owner, Scope};
 use sigpersist_model::error::{Error, Noun, Result};
 use sigpersist_model::key::{KeyState, StoredKey};
 use sigpersist_model::time;
 
-use super::keys::Holder;
+use super::keys::owners_event;
 use crate::app::App;
 use crate::auth::token;
 
@@ -51,19 +51,14 @@ impl std::fmt::Debug for IssuedToken {
 ///
 /// [`Error::Refused`] if the server has no key to sign with, or the lifetime is out of range; [`Error::NotFound`] if
 /// there is no key with the given name.
-pub fn issue_token(
-    app: &App,
-    actor: &Actor,
-    holder: &Holder,
-    new: NewToken,
-) -> Result<IssuedToken> {
+pub fn issue_token(app: &App, actor: &Actor, owner: &Owner, new: NewToken) -> Result<IssuedToken> {
     let longest_s = app.config.auth.max_token_lifetime_s;
     if !(1..=longest_s).contains(&new.lifetime.as_secs()) {
         return Err(Error::refused(format!(
             "A token's lifetime must be between 1 and {longest_s} seconds (auth.max_token_lifetime_s)."
         )));
     }
-    let key = signing_key(app, holder, new.kid.as_deref())?;
+    let key = signing_key(app, owner, new.kid.as_deref())?;
     let now = Utc::now();
     let expires_at = now + new.lifetime;
     if key.expires_at.is_some_and(|end| end < expires_at) {
@@ -72,10 +67,10 @@ pub fn issue_token(
             key.kid
         )));
     }
-    let allowed = match (new.scopes, holder) {
+    let allowed = match (new.scopes, owner) {
         (Some(scopes), _) => scopes,
-        (None, Holder::Tenant(_)) => Scope::APPLICATION.to_vec(),
-        (None, Holder::Platform) => {
+        (None, Owner::Tenant(_)) => Scope::APPLICATION.to_vec(),
+        (None, Owner::Platform) => {
             return Err(Error::refused(
                 "Give the scopes of a token of the platform, such as tenants:write.",
             ));
@@ -96,7 +91,7 @@ pub fn issue_token(
         &app.config.auth,
     )?;
     // The event is stored before the token is returned, so that the audit trail knows every token.
-    let event = holder.event(actor, "token.issue", &key.kid).after(facts);
+    let event = owners_event(owner, actor, "token.issue", &key.kid).after(facts);
     app.store.audit_insert(&event)?;
     Ok(IssuedToken {
         token,
@@ -106,9 +101,9 @@ pub fn issue_token(
     })
 }
 
-fn signing_key(app: &App, holder: &Holder, kid: Option<&str>) -> Result<StoredKey> {
+fn signing_key(app: &App, owner: &Owner, kid: Option<&str>) -> Result<StoredKey> {
     if let Some(kid) = kid {
-        let key = app.store.key_of(holder.id(), kid)?;
+        let key = app.store.key_of(owner, kid)?;
         let key = key.ok_or(Error::NotFound(Noun::Key))?;
         return match key.state(Utc::now()) {
             KeyState::Active => Ok(key),
@@ -118,9 +113,9 @@ fn signing_key(app: &App, holder: &Holder, kid: Option<&str>) -> Result<StoredKe
             ))),
         };
     }
-    let newest = app.store.key_newest_signing(holder.id())?;
+    let newest = app.store.key_newest_signing(owner)?;
     newest.ok_or_else(|| {
-        let (whose, add) = match holder.slug() {
+        let (whose, add) = match owner.slug() {
             Some(slug) => (format!("The tenant `{slug}`"), slug),
             None => ("The platform".to_owned(), "--platform"),
         };

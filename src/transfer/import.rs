@@ -54,7 +54,7 @@ pub fn check(
                 open_key(sealer, &key)?;
                 if let Some(there) = app.store.key_get(&key.kid)?
                     && (there.public_key() != key.public_key.as_deref()
-                        || there.tenant.is_none_or(|tenant| *tenant.slug != *slug))
+                        || there.owner.slug() != Some(slug))
                 {
                     return Err(tenants::taken(&key.kid));
                 }

@@ -372,8 +372,7 @@ fn a_suspended_tenant_and_a_revoked_key_are_refused_at_once() {
     app.database
         .execute("UPDATE tenants SET suspended_at = NULL");
     eventually(|| acme.read("d", "t").status == 200);
-    app.database
-        .execute("UPDATE tenant_keys SET revoked_at = now()");
+    app.database.execute("UPDATE keys SET revoked_at = now()");
     eventually(|| acme.read("d", "t").status == 401);
     acme.read("d", "t").expect_error(401, "invalid_token");
 }
@@ -387,13 +386,13 @@ fn secrets_are_encrypted_at_rest_and_bound_to_their_row() {
     read(&app, &token).expect_error(404, "signature_not_found");
     // A ciphertext that is copied to another tenant's row can't be decrypted there.
     app.database.execute(
-        "UPDATE tenant_keys SET encrypted_secret = (SELECT encrypted_secret FROM tenant_keys WHERE tenant_id = 2)
+        "UPDATE keys SET encrypted_secret = (SELECT encrypted_secret FROM keys WHERE tenant_id = 2)
          WHERE tenant_id = 1",
     );
     eventually(|| read(&app, &token).status != 404);
     read(&app, &token).expect_error(500, "internal");
     let secret = acme.secret.as_bytes();
-    let stored = app.database.dump("tenant_keys");
+    let stored = app.database.dump("keys");
     assert!(!stored.contains(&acme.secret));
     let hex: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
     assert!(!stored.contains(&hex));

@@ -175,9 +175,8 @@ fn mistakes_about_keys_and_tokens_are_told() {
             &json!({"kid": "short", "expires_at": "2999-01-01 00:00:00"}),
         )
         .expect(201);
-    app.database.execute(
-        "UPDATE tenant_keys SET expires_at = now() + interval '1 minute' WHERE kid = 'short'",
-    );
+    app.database
+        .execute("UPDATE keys SET expires_at = now() + interval '1 minute' WHERE kid = 'short'");
     let refused = platform.json("POST", "/tokens", &json!({"kid": "short"}));
     assert!(refused.text.contains("expires before"), "{}", refused.text);
     platform
@@ -306,7 +305,7 @@ fn tokens_of_key_pairs_verify_elsewhere_with_the_published_keys() {
         .expect(200);
     assert_eq!(names(of_acme), Vec::<String>::new());
     // Private keys are stored encrypted, like secrets.
-    let stored = app.database.dump("tenant_keys");
+    let stored = app.database.dump("keys");
     assert!(!stored.contains("PRIVATE"));
 }
 

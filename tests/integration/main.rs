@@ -43,6 +43,7 @@ mod login;
 mod master_key;
 mod memory;
 mod migrations;
+mod older_keys;
 mod openapi;
 mod operators;
 mod overload;

@@ -143,13 +143,7 @@ fn rotate(app: &TestApp, abandon: bool) -> Result<Rotated, String> {
 /// Everything that a rotation changes: the file, the current master key, the secrets under it, and the audit trail.
 fn state(app: &TestApp) -> Vec<String> {
     let file = std::fs::read_to_string(app.database.master_key_file()).unwrap();
-    let tables = [
-        "master_key",
-        "tenant_keys",
-        "platform_keys",
-        "audit_keys",
-        "audit_events",
-    ];
+    let tables = ["master_key", "keys", "audit_keys", "audit_events"];
     let mut state = tables.map(|table| app.database.dump(table)).to_vec();
     state.push(file);
     state
@@ -238,9 +232,9 @@ fn a_secret_that_cant_be_read_is_named_and_nothing_is_changed_until_it_is_given_
         app.add_key(Some("acme"), &named(kid)).unwrap();
     }
     app.database.execute(
-        "UPDATE tenant_keys SET encrypted_secret = set_byte(encrypted_secret, 30, 255 - get_byte(encrypted_secret, 30))
+        "UPDATE keys SET encrypted_secret = set_byte(encrypted_secret, 30, 255 - get_byte(encrypted_secret, 30))
          WHERE kid IN ('broken', 'gone', 'lost');
-         UPDATE tenant_keys SET revoked_at = now() WHERE kid = 'gone'",
+         UPDATE keys SET revoked_at = now() WHERE kid = 'gone'",
     );
     let before = state(&app);
     let told = rotate(&app, false).unwrap_err();

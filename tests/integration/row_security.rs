@@ -23,7 +23,7 @@ const TABLES: [&str; 11] = [
     "hook_bindings",
     "hook_judgements",
     "hook_inputs",
-    "tenant_keys",
+    "keys",
     "policies",
     "trust_anchors",
     "signature_verdicts",
@@ -142,7 +142,7 @@ fn nobody_writes_rows_of_another_tenants() {
         ),
         (
             format!(
-                "INSERT INTO tenant_keys (tenant_id, kid, algorithm, public_key) VALUES ({evil}, 'x', 'RS256', 'x')"
+                "INSERT INTO keys (tenant_id, kid, algorithm, public_key) VALUES ({evil}, 'x', 'RS256', 'x')"
             ),
             policy,
         ),

@@ -487,7 +487,7 @@ fn a_stored_key_that_anybody_can_forge_for_verifies_nothing() {
         base64::engine::general_purpose::STANDARD.encode(der)
     );
     app.database.execute(&format!(
-        "UPDATE tenant_keys SET public_key = '{pem}' WHERE kid = 'weak'"
+        "UPDATE keys SET public_key = '{pem}' WHERE kid = 'weak'"
     ));
     let parts = [r#"{"alg": "EdDSA", "kid": "weak"}"#, &acme.claims("")];
     let signed = parts.map(|part| URL_SAFE_NO_PAD.encode(part)).join(".");

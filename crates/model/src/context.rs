@@ -133,6 +133,41 @@ pub struct Tenancy {
     pub slug: Arc<str>,
 }
 
+/// The owner of keys and tokens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Owner {
+    /// The platform, whose operators act for any tenant.
+    Platform,
+    /// A tenant.
+    Tenant(Tenancy),
+}
+
+impl Owner {
+    /// The tenant's id, or [`PLATFORM`].
+    pub fn id(&self) -> TenantId {
+        self.tenancy().map_or(PLATFORM, |tenancy| tenancy.id)
+    }
+
+    /// The tenant's slug; none for the platform.
+    pub fn slug(&self) -> Option<&str> {
+        self.tenancy().map(|tenancy| &*tenancy.slug)
+    }
+
+    /// The tenant; none for the platform.
+    pub fn tenancy(&self) -> Option<&Tenancy> {
+        match self {
+            Self::Platform => None,
+            Self::Tenant(tenancy) => Some(tenancy),
+        }
+    }
+}
+
+impl From<Option<Tenancy>> for Owner {
+    fn from(tenancy: Option<Tenancy>) -> Self {
+        tenancy.map_or(Self::Platform, Self::Tenant)
+    }
+}
+
 /// A caller whose token was verified, or who needs no token.
 #[derive(Debug, Clone)]
 pub struct Caller {

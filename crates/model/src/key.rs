@@ -4,15 +4,15 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::context::{PLATFORM, Tenancy, TenantId};
+use crate::context::Owner;
 use crate::digest::to_hex;
 
 /// A key as the database stores it.
 #[derive(Debug, Clone)]
 pub struct StoredKey {
-    /// The tenant whose tokens it verifies; none for a key of the platform.
-    pub tenant: Option<Tenancy>,
-    /// Whether that tenant is suspended.
+    /// The tenant whose tokens it verifies, or the platform.
+    pub owner: Owner,
+    /// Whether the owner is a suspended tenant.
     pub tenant_suspended: bool,
     /// The name of the key, in the `kid` header of tokens.
     pub kid: String,
@@ -100,11 +100,6 @@ impl StoredKey {
         }
     }
 
-    /// The owner of the key: the tenant, or [`PLATFORM`].
-    pub fn owner(&self) -> TenantId {
-        self.tenant.as_ref().map_or(PLATFORM, |tenant| tenant.id)
-    }
-
     /// The kind of its material.
     pub fn kind(&self) -> KeyKind {
         match self.material {
@@ -134,12 +129,13 @@ impl StoredKey {
         }
     }
 
-    /// The binding of the secret's ciphertext, so that it can't be moved to another row.
+    /// The binding of the secret's ciphertext, so that it can't be moved to another row. Stored secrets are bound to
+    /// these names, which were once those of tables.
     pub fn binding(&self) -> String {
         let algorithm = self.algorithm.as_str();
-        match &self.tenant {
-            Some(tenant) => format!("tenant_keys/{}/{}/{algorithm}", tenant.id, self.kid),
-            None => format!("platform_keys/{}/{algorithm}", self.kid),
+        match &self.owner {
+            Owner::Tenant(tenant) => format!("tenant_keys/{}/{}/{algorithm}", tenant.id, self.kid),
+            Owner::Platform => format!("platform_keys/{}/{algorithm}", self.kid),
         }
     }
 }

@@ -224,17 +224,17 @@ gone AS (
 SELECT count(*) AS rows, coalesce(sum(size), 0)::bigint AS bytes
 FROM gone;
 
--- tenant_keys
+-- keys
 WITH
 gone AS (
-  DELETE FROM tenant_keys
+  DELETE FROM keys
   WHERE
     ctid = ANY (
       ARRAY(
         SELECT ctid
         FROM (
           SELECT ctid, sum(size) OVER (ROWS UNBOUNDED PRECEDING) - size AS before
-          FROM (SELECT ctid, (0)::bigint AS size FROM tenant_keys WHERE tenant_id = $1 LIMIT $2) AS own
+          FROM (SELECT ctid, (0)::bigint AS size FROM keys WHERE tenant_id = $1 LIMIT $2) AS own
         ) AS weighed
         WHERE before < $3
       )

@@ -1,57 +1,39 @@
-//! Queries about the keys that verify tokens. Keys of tenants and of the platform are stored in two tables and read
-//! as one.
+//! Queries about the keys that verify tokens, of tenants and of the platform.
 
 use chrono::{DateTime, Utc};
+use diesel::dsl::{auto_type, now, sql};
+use diesel::expression::SqlLiteral;
 use diesel::pg::PgConnection;
 use diesel::prelude::*;
 use diesel::result::Error as DieselError;
 use diesel::sql_query;
-use diesel::sql_types::{BigInt, Binary, Bool, Integer, Nullable, Text, Timestamptz};
+use diesel::sql_types::{BigInt, Integer};
 use sigpersist_model::audit::Event;
-use sigpersist_model::context::{PLATFORM, Tenancy, TenantId};
+use sigpersist_model::context::{Owner, PLATFORM, Tenancy, TenantId};
 use sigpersist_model::error::Result;
 use sigpersist_model::key::{KeyMaterial, MasterKeyId, StoredKey};
 
 use super::changes::Change;
 use super::pool::Store;
-use super::schema::master_key;
+use super::schema::{keys, master_key, tenants};
 
-/// All keys of all owners; the platform's keys have tenant 0. Conditions can use the indexes of both tables.
-pub(super) const KEYS: &str = "(SELECT t.id AS tenant_id, t.slug, t.suspended_at IS NOT NULL AS tenant_suspended, \
-         k.kid, k.algorithm, k.encrypted_secret, k.public_key, k.created_at, k.not_before, k.expires_at, k.revoked_at \
-     FROM tenant_keys k JOIN tenants t ON t.id = k.tenant_id \
-     UNION ALL \
-     SELECT 0, NULL, false, kid, algorithm, encrypted_secret, public_key, created_at, not_before, expires_at, revoked_at \
-     FROM platform_keys) AS keys";
-
-/// The condition for an active key (`StoredKey::state`).
-const ACTIVE: &str = "revoked_at IS NULL AND (not_before IS NULL OR not_before <= now()) AND (expires_at IS NULL OR expires_at > now())";
-
-/// The advisory lock under which keys are added, so that a name is taken only once, in either table.
+/// The advisory lock under which keys are added, so that two of the same name do not meet, and the
+/// master key does not change meanwhile.
 const ADDING: i64 = i64::from_be_bytes(*b"sigpkeys");
-#[derive(QueryableByName)]
+
+/// A key with its tenant's slug, and whether the tenant is suspended; both are none for the platform.
+#[derive(Queryable)]
 pub(super) struct KeyRow {
-    #[diesel(sql_type = Integer)]
-    tenant_id: i32,
-    #[diesel(sql_type = Nullable<Text>)]
+    tenant_id: Option<i32>,
     slug: Option<String>,
-    #[diesel(sql_type = Bool)]
-    tenant_suspended: bool,
-    #[diesel(sql_type = Text)]
+    suspended: Option<bool>,
     kid: String,
-    #[diesel(sql_type = Text)]
     algorithm: String,
-    #[diesel(sql_type = Nullable<Binary>)]
     encrypted_secret: Option<Vec<u8>>,
-    #[diesel(sql_type = Nullable<Text>)]
     public_key: Option<String>,
-    #[diesel(sql_type = Timestamptz)]
     created_at: DateTime<Utc>,
-    #[diesel(sql_type = Nullable<Timestamptz>)]
     not_before: Option<DateTime<Utc>>,
-    #[diesel(sql_type = Nullable<Timestamptz>)]
     expires_at: Option<DateTime<Utc>>,
-    #[diesel(sql_type = Nullable<Timestamptz>)]
     revoked_at: Option<DateTime<Utc>>,
 }
 
@@ -70,13 +52,13 @@ impl KeyRow {
             }
         };
         let algorithm = self.algorithm.parse();
-        let id = TenantId(self.tenant_id);
+        let tenancy = self.tenant_id.zip(self.slug).map(|(id, slug)| Tenancy {
+            id: TenantId(id),
+            slug: slug.into(),
+        });
         Ok(StoredKey {
-            tenant: self.slug.map(|slug| Tenancy {
-                id,
-                slug: slug.into(),
-            }),
-            tenant_suspended: self.tenant_suspended,
+            owner: tenancy.into(),
+            tenant_suspended: self.suspended.unwrap_or(false),
             kid: self.kid,
             algorithm: algorithm
                 .map_err(|error: String| DieselError::DeserializationError(error.into()))?,
@@ -97,32 +79,36 @@ pub(super) fn all(rows: Vec<KeyRow>) -> QueryResult<Vec<StoredKey>> {
     rows.into_iter().map(KeyRow::into_key).collect()
 }
 
-/// The table of an owner's keys, and the condition that selects them, in which `$1` is the owner.
-pub(super) fn table(owner: TenantId) -> (&'static str, &'static str) {
-    if owner == PLATFORM {
-        ("platform_keys", "$1 = 0")
-    } else {
-        ("tenant_keys", "tenant_id = $1")
-    }
+/// All keys of all owners, as [`KeyRow`]s.
+#[auto_type(no_type_alias)]
+pub(super) fn stored() -> _ {
+    keys::table.left_join(tenants::table).select((
+        keys::tenant_id,
+        tenants::slug.nullable(),
+        tenants::suspended_at.is_not_null().nullable(),
+        keys::kid,
+        keys::algorithm,
+        keys::encrypted_secret,
+        keys::public_key,
+        keys::created_at,
+        keys::not_before,
+        keys::expires_at,
+        keys::revoked_at,
+    ))
 }
 
-fn find(
-    connection: &mut PgConnection,
-    owner: TenantId,
-    kid: &str,
-) -> QueryResult<Option<StoredKey>> {
-    one(sql_query(format!(
-        "SELECT * FROM {KEYS} WHERE tenant_id = $1 AND kid = $2"
-    ))
-    .bind::<Integer, _>(owner.0)
-    .bind::<Text, _>(kid)
-    .get_result(connection))
+/// The owner's id, 0 for the platform's. The index on owners is on this expression.
+pub(super) fn owner() -> SqlLiteral<Integer> {
+    sql("coalesce(keys.tenant_id, 0)")
+}
+
+fn find(connection: &mut PgConnection, of: TenantId, kid: &str) -> QueryResult<Option<StoredKey>> {
+    let query = stored().filter(keys::kid.eq(kid)).filter(owner().eq(of.0));
+    one(query.first(connection))
 }
 
 fn find_anybodys(connection: &mut PgConnection, kid: &str) -> QueryResult<Option<StoredKey>> {
-    one(sql_query(format!("SELECT * FROM {KEYS} WHERE kid = $1"))
-        .bind::<Text, _>(kid)
-        .get_result(connection))
+    one(stored().filter(keys::kid.eq(kid)).first(connection))
 }
 
 /// Prevents others from adding a key, or changing the current master key, until the transaction ends.
@@ -171,18 +157,17 @@ impl Store {
         seal: impl FnOnce(Option<MasterKeyId>) -> Result<KeyMaterial>,
         event: impl FnOnce(&StoredKey) -> Event,
     ) -> Result<KeyInsertion> {
-        let owner = key.owner();
-        let (table, _) = table(owner);
-        self.changing(Change::Keys(owner), |connection| {
+        let of = key.owner.id();
+        self.changing(Change::Keys(of), |connection| {
             add_alone(connection)?;
             if let Some(taken) = find_anybodys(connection, &key.kid)? {
                 return Ok(Ok(KeyInsertion::Taken(taken)));
             }
-            let count = count(
-                connection,
-                &format!("{KEYS} WHERE tenant_id = $1 AND revoked_at IS NULL"),
-                owner,
-            )?;
+            let count: i64 = keys::table
+                .filter(owner().eq(of.0))
+                .filter(keys::revoked_at.is_null())
+                .count()
+                .get_result(connection)?;
             if count >= most {
                 return Ok(Ok(KeyInsertion::TooMany));
             }
@@ -190,24 +175,19 @@ impl Store {
                 Ok(material) => material,
                 Err(error) => return Ok(Err(error)),
             };
-            let (column, value) = match owner {
-                PLATFORM => ("", ""),
-                _ => ("tenant_id, ", "$1, "),
-            };
-            sql_query(format!(
-                "INSERT INTO {table} ({column}kid, algorithm, encrypted_secret, public_key, not_before, expires_at, created_at) \
-                 SELECT {value}$2, $3, $4, $5, $6, $7, coalesce($8, now()) WHERE $1 >= 0"
-            ))
-            .bind::<Integer, _>(owner.0)
-            .bind::<Text, _>(&key.kid)
-            .bind::<Text, _>(key.algorithm.as_str())
-            .bind::<Nullable<Binary>, _>(key.encrypted())
-            .bind::<Nullable<Text>, _>(key.public_key())
-            .bind::<Nullable<Timestamptz>, _>(key.not_before)
-            .bind::<Nullable<Timestamptz>, _>(key.expires_at)
-            .bind::<Nullable<Timestamptz>, _>(created_at)
-            .execute(connection)?;
-            let key = find(connection, owner, &key.kid)?.ok_or(DieselError::NotFound)?;
+            diesel::insert_into(keys::table)
+                .values((
+                    keys::tenant_id.eq(key.owner.tenancy().map(|tenancy| tenancy.id.0)),
+                    keys::kid.eq(&key.kid),
+                    keys::algorithm.eq(key.algorithm.as_str()),
+                    keys::encrypted_secret.eq(key.encrypted()),
+                    keys::public_key.eq(key.public_key()),
+                    keys::not_before.eq(key.not_before),
+                    keys::expires_at.eq(key.expires_at),
+                    created_at.map(|time| keys::created_at.eq(time)),
+                ))
+                .execute(connection)?;
+            let key = find(connection, of, &key.kid)?.ok_or(DieselError::NotFound)?;
             self.audit(connection, &event(&key))?;
             Ok(Ok(KeyInsertion::Added(key)))
         })?
@@ -219,92 +199,81 @@ impl Store {
     }
 
     /// An owner's key with this name.
-    pub fn key_of(&self, owner: TenantId, kid: &str) -> Result<Option<StoredKey>> {
-        self.run(PLATFORM, |connection| find(connection, owner, kid))
+    pub fn key_of(&self, of: &Owner, kid: &str) -> Result<Option<StoredKey>> {
+        self.run(PLATFORM, |connection| find(connection, of.id(), kid))
     }
 
     /// An owner's keys, newest first, after the key with this name.
-    pub fn key_list(
-        &self,
-        owner: TenantId,
-        after: Option<&str>,
-        limit: i64,
-    ) -> Result<Vec<StoredKey>> {
+    pub fn key_list(&self, of: &Owner, after: Option<&str>, limit: i64) -> Result<Vec<StoredKey>> {
+        let query = stored()
+            .filter(owner().eq(of.id().0))
+            .order((keys::created_at.desc(), keys::kid.desc()))
+            .limit(limit)
+            .into_boxed();
         self.run(PLATFORM, |connection| {
+            let Some(after) = after else {
+                return query.load(connection).and_then(all);
+            };
             // Keys are never deleted, so the last key of a page is always there.
-            sql_query(format!(
-                "SELECT * FROM {KEYS} WHERE tenant_id = $1 AND ($2 IS NULL OR (created_at, kid) < ( \
-                     SELECT created_at, kid FROM {KEYS} WHERE tenant_id = $1 AND kid = $2)) \
-                 ORDER BY created_at DESC, kid DESC LIMIT $3"
-            ))
-            .bind::<Integer, _>(owner.0)
-            .bind::<Nullable<Text>, _>(after)
-            .bind::<BigInt, _>(limit)
-            .load(connection)
-            .and_then(all)
+            let Some(last) = find(connection, of.id(), after)? else {
+                return Ok(Vec::new());
+            };
+            let earlier = keys::created_at.lt(last.created_at);
+            let same_time = keys::created_at.eq(last.created_at);
+            query
+                .filter(earlier.or(same_time.and(keys::kid.lt(last.kid))))
+                .load(connection)
+                .and_then(all)
         })
     }
 
     /// The newest active key of an owner with which the server can sign tokens.
-    pub fn key_newest_signing(&self, owner: TenantId) -> Result<Option<StoredKey>> {
-        self.run(PLATFORM, |connection| {
-            one(sql_query(format!(
-                "SELECT * FROM {KEYS} WHERE tenant_id = $1 AND encrypted_secret IS NOT NULL AND {ACTIVE} \
-                 ORDER BY created_at DESC, kid DESC LIMIT 1"
-            ))
-            .bind::<Integer, _>(owner.0)
-            .get_result(connection))
-        })
+    pub fn key_newest_signing(&self, of: &Owner) -> Result<Option<StoredKey>> {
+        // As in `StoredKey::state`.
+        let has_begun = keys::not_before.is_null().or(keys::not_before.le(now));
+        let has_not_ended = keys::expires_at.is_null().or(keys::expires_at.gt(now));
+        let query = stored()
+            .filter(owner().eq(of.id().0))
+            .filter(keys::encrypted_secret.is_not_null())
+            .filter(keys::revoked_at.is_null())
+            .filter(has_begun)
+            .filter(has_not_ended)
+            .order((keys::created_at.desc(), keys::kid.desc()));
+        self.run(PLATFORM, |connection| one(query.first(connection)))
     }
 
     /// An owner's key pairs whose private part the server has, and that are not revoked; none while the tenant is
-    /// suspended.
-    pub fn key_pairs(&self, owner: TenantId) -> Result<Vec<StoredKey>> {
-        self.run(PLATFORM, |connection| {
-            sql_query(format!(
-                "SELECT * FROM {KEYS} WHERE tenant_id = $1 AND encrypted_secret IS NOT NULL AND public_key IS NOT NULL \
-                 AND revoked_at IS NULL AND NOT tenant_suspended ORDER BY created_at DESC, kid DESC"
-            ))
-            .bind::<Integer, _>(owner.0)
-            .load(connection)
-            .and_then(all)
-        })
+    /// suspended. The owner is a tenant's id, or [`PLATFORM`].
+    pub fn key_pairs(&self, of: TenantId) -> Result<Vec<StoredKey>> {
+        let query = stored()
+            .filter(owner().eq(of.0))
+            .filter(keys::encrypted_secret.is_not_null())
+            .filter(keys::public_key.is_not_null())
+            .filter(keys::revoked_at.is_null())
+            .filter(tenants::suspended_at.is_null())
+            .order((keys::created_at.desc(), keys::kid.desc()));
+        self.run(PLATFORM, |connection| query.load(connection).and_then(all))
     }
 
     /// Revokes an owner's key with this name. A key that was revoked before stays as it is.
     pub fn key_revoke(
         &self,
-        owner: TenantId,
+        of: &Owner,
         kid: &str,
         event: impl FnOnce(&StoredKey) -> Event,
     ) -> Result<Option<StoredKey>> {
-        let (table, theirs) = table(owner);
-        self.changing(Change::Keys(owner), |connection| {
-            let revoked = sql_query(format!(
-                "UPDATE {table} SET revoked_at = now() WHERE {theirs} AND kid = $2 AND revoked_at IS NULL"
-            ))
-            .bind::<Integer, _>(owner.0)
-            .bind::<Text, _>(kid)
-            .execute(connection)?;
-            let key = find(connection, owner, kid)?;
+        self.changing(Change::Keys(of.id()), |connection| {
+            let revoked = diesel::update(keys::table)
+                .filter(keys::kid.eq(kid))
+                .filter(owner().eq(of.id().0))
+                .filter(keys::revoked_at.is_null())
+                .set(keys::revoked_at.eq(now))
+                .execute(connection)?;
+            let key = find(connection, of.id(), kid)?;
             if let Some(key) = key.as_ref().filter(|_| revoked > 0) {
                 self.audit(connection, &event(key))?;
             }
             Ok(key)
         })
     }
-}
-
-#[derive(QueryableByName)]
-struct Count {
-    #[diesel(sql_type = BigInt)]
-    count: i64,
-}
-
-/// Counts an owner's rows.
-fn count(connection: &mut PgConnection, rows: &str, owner: TenantId) -> QueryResult<i64> {
-    let row: Count = sql_query(format!("SELECT count(*) AS count FROM {rows}"))
-        .bind::<Integer, _>(owner.0)
-        .get_result(connection)?;
-    Ok(row.count)
 }

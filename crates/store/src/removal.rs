@@ -47,7 +47,7 @@ const TABLES: [(&str, &str, &str); 11] = [
         "octet_length(component)",
     ),
     ("plugins", OWN, "0"),
-    ("tenant_keys", OWN, "0"),
+    ("keys", OWN, "0"),
 ];
 
 /// The tables, each with the statement that deletes rows of a tenant from it.

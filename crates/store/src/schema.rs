@@ -241,19 +241,11 @@ diesel::table! {
 }
 
 diesel::table! {
-    /// The master key that encrypts; no row until it was rotated
-    master_key (id) {
-        /// Always true: there is one row
-        id -> Bool,
-        /// The name of the key, which tells nothing of it
-        current -> Bytea,
-    }
-}
-
-diesel::table! {
-    /// Keys that verify the tokens of the platform's operators, who act for any tenant
-    platform_keys (kid) {
-        /// The kid of a token's header (RFC 7515 section 4.1.4); no tenant's key has the same
+    /// Keys that verify tokens
+    keys (kid) {
+        /// The tenant whose callers the key vouches for; null for the platform, whose operators act for any tenant
+        tenant_id -> Nullable<Int4>,
+        /// The kid of a token's header (RFC 7515 section 4.1.4); unique on the server, so that it decides the owner
         kid -> Text,
         /// The one algorithm that the key may be used with (RFC 8725 section 3.1)
         algorithm -> Text,
@@ -269,6 +261,16 @@ diesel::table! {
         not_before -> Nullable<Timestamptz>,
         /// Until when the key verifies; null for as long as it is not revoked
         expires_at -> Nullable<Timestamptz>,
+    }
+}
+
+diesel::table! {
+    /// The master key that encrypts; no row until it was rotated
+    master_key (id) {
+        /// Always true: there is one row
+        id -> Bool,
+        /// The name of the key, which tells nothing of it
+        current -> Bytea,
     }
 }
 
@@ -411,30 +413,6 @@ diesel::table! {
 }
 
 diesel::table! {
-    /// Keys that verify the tokens of a tenant's callers
-    tenant_keys (tenant_id, kid) {
-        /// The tenant whose callers the key vouches for
-        tenant_id -> Int4,
-        /// The kid of a token's header (RFC 7515 section 4.1.4); unique on the server, so that it decides the tenant
-        kid -> Text,
-        /// The one algorithm that the key may be used with (RFC 8725 section 3.1)
-        algorithm -> Text,
-        /// Shared secret, or private key (PKCS #8) that the server signs with, encrypted with AES-256-GCM under the master key
-        encrypted_secret -> Nullable<Bytea>,
-        /// Public key as a PEM SubjectPublicKeyInfo
-        public_key -> Nullable<Text>,
-        /// When the key was added
-        created_at -> Timestamptz,
-        /// Since when the key verifies nothing; null while it is active
-        revoked_at -> Nullable<Timestamptz>,
-        /// From when on the key verifies; null for at once
-        not_before -> Nullable<Timestamptz>,
-        /// Until when the key verifies; null for as long as it is not revoked
-        expires_at -> Nullable<Timestamptz>,
-    }
-}
-
-diesel::table! {
     /// What a tenant has stored: the sum of its rows, each of which may be below zero
     tenant_usage (tenant_id, shard) {
         /// The owner
@@ -504,11 +482,11 @@ diesel::joinable!(hook_bindings -> tenants (tenant_id));
 diesel::joinable!(hook_inputs -> tenants (tenant_id));
 diesel::joinable!(hook_judgements -> tenants (tenant_id));
 diesel::joinable!(hooks -> tenants (tenant_id));
+diesel::joinable!(keys -> tenants (tenant_id));
 diesel::joinable!(plugin_revisions -> plugins (plugin_id));
 diesel::joinable!(plugins -> tenants (tenant_id));
 diesel::joinable!(policies -> tenants (tenant_id));
 diesel::joinable!(signatures -> tenants (tenant_id));
-diesel::joinable!(tenant_keys -> tenants (tenant_id));
 diesel::joinable!(tenant_usage -> tenants (tenant_id));
 diesel::joinable!(trust_anchors -> tenants (tenant_id));
 
@@ -523,8 +501,8 @@ diesel::allow_tables_to_appear_in_same_query!(
     hook_inputs,
     hook_judgements,
     hooks,
+    keys,
     master_key,
-    platform_keys,
     plugin_revisions,
     plugins,
     policies,
@@ -532,7 +510,6 @@ diesel::allow_tables_to_appear_in_same_query!(
     signature_verdicts,
     signature_versions,
     signatures,
-    tenant_keys,
     tenant_usage,
     tenants,
     trust_anchors,

@@ -6,7 +6,7 @@ use diesel::pg::PgConnection;
 use diesel::prelude::*;
 use diesel::result::Error as DieselError;
 use diesel::sql_query;
-use diesel::sql_types::{BigInt, Binary, Bool, Integer, Nullable, Text};
+use diesel::sql_types::{BigInt, Binary, Bool};
 use sigpersist_model::audit::Event;
 use sigpersist_model::context::PLATFORM;
 use sigpersist_model::error::{Error, Result};
@@ -16,9 +16,9 @@ use sigpersist_runtime::seal::StoredSealKey;
 
 use super::audit::seal_keys;
 use super::failure::query_error;
-use super::keys::{KEYS, add_alone, all, current_master_key, table};
+use super::keys::{add_alone, all, current_master_key, stored};
 use super::pool::Store;
-use super::schema::master_key;
+use super::schema::{keys, master_key};
 
 /// The advisory lock of a rotation of the master key.
 const ROTATING: i64 = i64::from_be_bytes(*b"sigprota");
@@ -71,14 +71,14 @@ impl Secrets<'_> {
 
     /// Keys that have a secret, after the key with this name.
     pub fn page(&mut self, after: &str, limit: i64) -> Result<Vec<StoredKey>> {
-        sql_query(format!(
-            "SELECT * FROM {KEYS} WHERE encrypted_secret IS NOT NULL AND kid > $1 ORDER BY kid LIMIT $2"
-        ))
-        .bind::<Text, _>(after)
-        .bind::<BigInt, _>(limit)
-        .load(self.connection)
-        .and_then(all)
-        .map_err(query_error)
+        stored()
+            .filter(keys::encrypted_secret.is_not_null())
+            .filter(keys::kid.gt(after))
+            .order(keys::kid)
+            .limit(limit)
+            .load(self.connection)
+            .and_then(all)
+            .map_err(query_error)
     }
 
     /// The keys that seal the audit trail, in the order of their numbers.
@@ -103,10 +103,10 @@ impl Store {
     /// The number of stored secrets, and how many of them are under this master key.
     pub fn secret_count(&self, under: MasterKeyId) -> Result<(u64, u64)> {
         self.run(PLATFORM, |connection| {
-            let row: Counts = sql_query(format!(
+            let row: Counts = sql_query(
                 "SELECT count(*) AS secrets, count(*) FILTER (WHERE substr(encrypted_secret, 1, 9) = $1) AS under \
-                 FROM {KEYS} WHERE encrypted_secret IS NOT NULL"
-            ))
+                 FROM keys WHERE encrypted_secret IS NOT NULL",
+            )
             .bind::<Binary, _>(under.prefix())
             .get_result(connection)?;
             Ok((row.secrets.unsigned_abs(), row.under.unsigned_abs()))
@@ -156,33 +156,25 @@ impl Store {
         after: &str,
         limit: i64,
     ) -> Result<Vec<StoredKey>> {
-        self.run(PLATFORM, |connection| {
-            sql_query(format!(
-                "SELECT * FROM {KEYS} WHERE encrypted_secret IS NOT NULL AND substr(encrypted_secret, 1, 9) <> $1 \
-                 AND kid > $2 ORDER BY kid LIMIT $3"
-            ))
-            .bind::<Binary, _>(current.prefix())
-            .bind::<Text, _>(after)
-            .bind::<BigInt, _>(limit)
-            .load(connection)
-            .and_then(all)
-        })
+        let differs = sql::<Bool>("substr(encrypted_secret, 1, 9) <> ");
+        let query = stored()
+            .filter(keys::encrypted_secret.is_not_null())
+            .filter(differs.bind::<Binary, _>(current.prefix()))
+            .filter(keys::kid.gt(after))
+            .order(keys::kid)
+            .limit(limit);
+        self.run(PLATFORM, |connection| query.load(connection).and_then(all))
     }
 
     /// Stores secrets that were encrypted again, each unless the stored one changed since it was read.
     pub fn secrets_reencrypt(&self, secrets: &[Reencrypted]) -> Result<()> {
         self.transaction(PLATFORM, |connection| {
             for secret in secrets {
-                let owner = secret.key.owner();
-                let (table, theirs) = table(owner);
-                sql_query(format!(
-                    "UPDATE {table} SET encrypted_secret = $4 WHERE {theirs} AND kid = $2 AND encrypted_secret = $3"
-                ))
-                .bind::<Integer, _>(owner.0)
-                .bind::<Text, _>(&secret.key.kid)
-                .bind::<Nullable<Binary>, _>(secret.key.encrypted())
-                .bind::<Binary, _>(&secret.encrypted)
-                .execute(connection)?;
+                diesel::update(keys::table)
+                    .filter(keys::kid.eq(&secret.key.kid))
+                    .filter(keys::encrypted_secret.eq(secret.key.encrypted()))
+                    .set(keys::encrypted_secret.eq(&secret.encrypted))
+                    .execute(connection)?;
             }
             Ok(())
         })

@@ -17,9 +17,9 @@ use sigpersist_model::transfer::{
 };
 
 use super::hooks::BindingRow;
-use super::keys::{KEYS, all};
+use super::keys::{all, owner, stored};
 use super::plugins::digest_from_column;
-use super::schema::{hook_bindings, hook_inputs, hooks, plugin_revisions, plugins};
+use super::schema::{hook_bindings, hook_inputs, hooks, keys, plugin_revisions, plugins};
 use super::signatures::{encoding_from_code, sha256_from_column, version_from_column};
 use super::snapshot::Snapshot;
 use super::version_columns::VersionColumns;
@@ -206,10 +206,10 @@ impl Snapshot<'_> {
 
     /// The keys that are not revoked, the oldest first.
     pub fn export_keys(&mut self) -> Result<Vec<StoredKey>> {
-        let query = sql_query(format!(
-            "SELECT * FROM {KEYS} WHERE tenant_id = $1 AND revoked_at IS NULL ORDER BY created_at, kid"
-        ))
-        .bind::<Integer, _>(self.tenant.0);
+        let query = stored()
+            .filter(owner().eq(self.tenant.0))
+            .filter(keys::revoked_at.is_null())
+            .order((keys::created_at, keys::kid));
         self.run(|connection| query.load(connection).and_then(all))
     }
 

@@ -8,7 +8,7 @@ use sigpersist::config::Config;
 use sigpersist::decisions::Retention;
 use sigpersist::http::{self, Server};
 use sigpersist::plugins::{self, HookRequest};
-use sigpersist::tenants::{self, AddedKey, Holder, NewKey, NewTenant, NewToken, Removal};
+use sigpersist::tenants::{self, AddedKey, NewKey, NewTenant, NewToken, Removal};
 use sigpersist_model::audit::Actor;
 use sigpersist_model::context::{Scope, TenantId};
 use sigpersist_model::error::Result;
@@ -151,12 +151,12 @@ impl TestApp {
 
     /// Adds a key to a tenant, or to the platform.
     pub(crate) fn add_key(&self, slug: Option<&str>, new: &NewKey) -> Result<AddedKey> {
-        let holder = Holder::named(&self.app, slug)?;
-        tenants::add_key(&self.app, &Actor::command_line(), &holder, new)
+        let owner = tenants::owner(&self.app, slug)?;
+        tenants::add_key(&self.app, &Actor::command_line(), &owner, new)
     }
 
     fn holder(&self, slug: Option<&str>, scopes: &[Scope]) -> Client {
-        let holder = Holder::named(&self.app, slug).unwrap();
+        let owner = tenants::owner(&self.app, slug).unwrap();
         let new = NewToken {
             scopes: Some(scopes.to_vec()),
             subject: Some("tester".to_owned()),
@@ -164,7 +164,7 @@ impl TestApp {
             kid: None,
         };
         let actor = Actor::command_line();
-        let issued = tenants::issue_token(&self.app, &actor, &holder, new).unwrap();
+        let issued = tenants::issue_token(&self.app, &actor, &owner, new).unwrap();
         Client::new(&self.base, Some(issued.token))
     }
 
