@@ -51,7 +51,7 @@ const TABLES: [(&str, &str, &str); 11] = [
 ];
 
 /// The tables, each with the statement that deletes rows of a tenant from it.
-pub(super) fn steps() -> impl Iterator<Item = (&'static str, String)> {
+pub(super) fn step_sql() -> impl Iterator<Item = (&'static str, String)> {
     TABLES.into_iter().map(|(table, whose, weight)| {
         let statement = format!(
             "WITH gone AS (DELETE FROM {table} WHERE ctid = ANY (ARRAY( \
@@ -134,7 +134,7 @@ impl Store {
                 return Ok(Removed::Elsewhere);
             }
             let (mut rows, mut bytes) = (0, 0);
-            for (_, statement) in steps() {
+            for (_, statement) in step_sql() {
                 let gone: Gone = sql_query(statement)
                     .bind::<Integer, _>(tenant.0)
                     .bind::<BigInt, _>(BATCH_ROWS - rows)

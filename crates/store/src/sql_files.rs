@@ -32,7 +32,7 @@ fn files() -> Vec<(&'static str, Statements)> {
         ),
         (
             "removal_step",
-            removal::steps()
+            removal::step_sql()
                 .map(|(table, text)| (table.to_owned(), text))
                 .collect(),
         ),
@@ -165,4 +165,38 @@ fn the_files_show_the_statements_that_are_sent() {
     let found = folder().read_dir().unwrap();
     let found = found.map(|entry| entry.unwrap().file_name().into_string().unwrap());
     assert_eq!(found.collect::<BTreeSet<_>>(), known);
+}
+
+/// A statement that is put together elsewhere has a name that ends in `_sql`, and a place in [`files`].
+#[test]
+fn every_statement_that_is_put_together_is_in_a_file() {
+    let here = include_str!("sql_files.rs");
+    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    for entry in sources.read_dir().unwrap().map(Result::unwrap) {
+        let (name, text) = (
+            entry.file_name(),
+            std::fs::read_to_string(entry.path()).unwrap(),
+        );
+        if name == "sql_files.rs" {
+            continue;
+        }
+        assert!(
+            !text.contains("sql_query(format!("),
+            "{name:?} puts a statement together in place"
+        );
+        let functions = text.split("fn ").skip(1);
+        let functions = functions.filter_map(|function| function.split_once('('));
+        for (function, _) in functions.filter(|(function, _)| function.ends_with("_sql")) {
+            assert!(
+                here.contains(function),
+                "{function} of {name:?} is in no file"
+            );
+        }
+        let pushes = ["signature_list.rs", "signature_save.rs"];
+        let known = pushes.into_iter().any(|known| name == known);
+        assert!(
+            known || !text.contains("push_sql("),
+            "{name:?} builds a statement that is in no file"
+        );
+    }
 }
