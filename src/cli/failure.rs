@@ -13,7 +13,7 @@ const TRY_AGAIN: u8 = 3;
 /// The exit code of a failed command.
 pub(super) fn exit_code(error: &anyhow::Error) -> u8 {
     let later = match (error.downcast_ref::<Refusal>(), error.downcast_ref()) {
-        (Some(refusal), _) => refusal.is_for_now(),
+        (Some(refusal), _) => refusal.is_for_now,
         (_, Some(Error::DatabaseUnavailable(_) | Error::Overloaded | Error::RateLimited)) => true,
         _ => error.is::<Unreachable>() || error.is::<Unavailable>(),
     };

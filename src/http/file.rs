@@ -1,7 +1,8 @@
 //! Files as bodies of responses, whole or in part (RFC 9110 section 14).
 
 use std::fs::File;
-use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::io;
+use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -18,7 +19,7 @@ pub(super) const CHUNK_BYTES: u64 = 256 * 1024;
 /// A part of a file that is sent as the body of a response.
 #[derive(Debug)]
 pub(super) struct FilePart {
-    file: File,
+    file: Arc<File>,
     /// The first byte.
     pub(super) from: u64,
     /// The byte after the last one.
@@ -30,25 +31,18 @@ pub(super) struct FilePart {
 impl FilePart {
     /// The part that the headers ask for: one range, if the client has the beginning of this very file, and otherwise
     /// the whole. Other ranges are ignored, as RFC 9110 section 14.2 allows.
-    pub(super) fn asked(
-        mut file: File,
-        size: u64,
-        etag: &str,
-        headers: &HeaderMap,
-    ) -> io::Result<Self> {
+    pub(super) fn asked(file: Arc<File>, size: u64, etag: &str, headers: &HeaderMap) -> Self {
         let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
         let is_same = text(IF_RANGE).is_none_or(|tag| tag == etag);
         let range = text(RANGE).filter(|_| is_same);
-        let (from, to) = range
-            .and_then(|range| read(range, size))
-            .unwrap_or((0, size));
-        file.seek(SeekFrom::Start(from))?;
-        Ok(Self {
+        let range = range.and_then(|range| read(range, size));
+        let (from, to) = range.unwrap_or((0, size));
+        Self {
             file,
             from,
             to,
             size,
-        })
+        }
     }
 
     /// Whether it is less than the whole file.
@@ -58,24 +52,20 @@ impl FilePart {
 
     /// Reads it as it is sent. Its share of the budget is held until then.
     pub(super) fn stream(self, held: Option<Arc<Held>>) -> impl Stream<Item = io::Result<Bytes>> {
-        let left = self.to - self.from;
-        stream::try_unfold(
-            (self.file, left, held),
-            |(mut file, left, held)| async move {
-                if left == 0 {
-                    return Ok(None);
-                }
-                let read = move || {
-                    let mut chunk =
-                        vec![0; usize::try_from(left.min(CHUNK_BYTES)).unwrap_or_default()];
-                    file.read_exact(&mut chunk)?;
-                    Ok::<_, io::Error>((file, chunk))
-                };
-                let (file, chunk) = blocking::run((), read).await.map_err(io::Error::other)??;
-                let left = left - chunk.len() as u64;
-                Ok(Some((Bytes::from(chunk), (file, left, held))))
-            },
-        )
+        let state = (self.file, self.from, self.to, held);
+        stream::try_unfold(state, |(file, from, to, held)| async move {
+            let length = (to - from).min(CHUNK_BYTES);
+            if length == 0 {
+                return Ok(None);
+            }
+            let read = move || {
+                let mut chunk = vec![0; usize::try_from(length).unwrap_or_default()];
+                file.read_exact_at(&mut chunk, from)?;
+                Ok::<_, io::Error>((file, chunk))
+            };
+            let (file, chunk) = blocking::run((), read).await.map_err(io::Error::other)??;
+            Ok(Some((Bytes::from(chunk), (file, from + length, to, held))))
+        })
     }
 }
 
@@ -83,10 +73,14 @@ impl FilePart {
 /// what is not in the file.
 fn read(range: &str, size: u64) -> Option<(u64, u64)> {
     let (from, last) = range.strip_prefix("bytes=")?.split_once('-')?;
-    let from: u64 = from.parse().ok()?;
+    let number = |text: &str| {
+        let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
+        text.parse::<u64>().ok().filter(|_| is_number)
+    };
+    let from = number(from)?;
     let to = match last {
         "" => size,
-        last => last.parse::<u64>().ok()?.checked_add(1)?.min(size),
+        last => number(last)?.checked_add(1)?.min(size),
     };
     (from < to).then_some((from, to))
 }
@@ -105,6 +99,7 @@ mod tests {
             ("bytes=10-", None),
             ("bytes=5-4", None),
             ("bytes=-5", None),
+            ("bytes=+1-4", None),
             ("bytes=0-1,3-4", None),
             ("bytes=0-18446744073709551615", None),
             ("lines=0-1", None),

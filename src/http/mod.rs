@@ -369,6 +369,13 @@ pub static ROUTES: &[Route] = &[
     .names_tenant(NamesTenant::Always)
     .allows(&[&p::INCOMPLETE]),
     Route::of_platform(
+        Method::GET,
+        "/exports",
+        Scope::TenantsTransfer,
+        transfers::exports,
+    )
+    .names_tenant(NamesTenant::Always),
+    Route::of_platform(
         Method::POST,
         "/exports",
         Scope::TenantsTransfer,
@@ -398,26 +405,32 @@ pub static ROUTES: &[Route] = &[
     .names_tenant(NamesTenant::Always),
     Route::of_platform(
         Method::GET,
-        "/imports/{sha256}",
+        "/imports/{tenant}",
+        Scope::TenantsTransfer,
+        transfers::imports,
+    ),
+    Route::of_platform(
+        Method::GET,
+        "/imports/{tenant}/{sha256}",
         Scope::TenantsTransfer,
         transfers::import,
     ),
     Route::of_platform(
         Method::PUT,
-        "/imports/{sha256}",
+        "/imports/{tenant}/{sha256}",
         Scope::TenantsTransfer,
         transfers::send,
     )
     .takes(BodyKind::Piece),
     Route::of_platform(
         Method::POST,
-        "/imports/{sha256}",
+        "/imports/{tenant}/{sha256}",
         Scope::TenantsTransfer,
         transfers::begin_import,
     ),
     Route::of_platform(
         Method::DELETE,
-        "/imports/{sha256}",
+        "/imports/{tenant}/{sha256}",
         Scope::TenantsTransfer,
         transfers::delete_import,
     ),

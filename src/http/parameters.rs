@@ -70,6 +70,12 @@ impl<'a> Parameters<'a> {
                 .iter()
                 .map(|name| format!("`{name}`"))
                 .collect();
+            if known.is_empty() {
+                let quoted = quoted.join(", ");
+                let message =
+                    format!("There is no parameter {quoted} here: this request has none.");
+                return Err(Error::invalid(first, message));
+            }
             return Err(Error::invalid(
                 first,
                 format!(

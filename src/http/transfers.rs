@@ -5,7 +5,9 @@ use std::ops::Range;
 use http::HeaderMap;
 use http::header::CONTENT_RANGE;
 use serde::{Deserialize, Serialize};
+use sigpersist_model::context::Scope;
 use sigpersist_model::error::{Error, Result};
+use sigpersist_model::tenant::check_slug;
 use sigpersist_model::view::{ExportView, ImportView};
 use utoipa::ToSchema;
 use zeroize::Zeroizing;
@@ -86,10 +88,61 @@ impl KeyEncryption {
     }
 }
 
+/// Checks that the token has another scope, which a part of the request needs.
+fn needs(call: &Call, scope: Scope) -> Result<()> {
+    if call.context.caller.scopes.contains(&scope) {
+        return Ok(());
+    }
+    Err(Error::InsufficientScope(scope.as_str()))
+}
+
+#[derive(Serialize, ToSchema)]
+struct ExportsContent {
+    /// The exports, oldest first.
+    exports: Vec<ExportView>,
+}
+
+#[derive(Serialize, ToSchema)]
+struct ImportsContent {
+    /// The imports.
+    imports: Vec<ImportView>,
+}
+
+/// Lists the exports of a tenant on this server.
+#[utoipa::path(
+    get,
+    path = "/exports",
+    operation_id = "list_exports",
+    responses(
+        (status = 200, description = "The exports", body = Envelope<ExportsContent>),
+    )
+)]
+pub(super) fn exports(call: Call) -> Result<Reply> {
+    call.parameters()?;
+    let exports = call.app.spool.exports(&call.context.tenancy()?.slug);
+    Reply::content(&ExportsContent { exports })
+}
+
+/// Lists the imports into a tenant on this server.
+#[utoipa::path(
+    get,
+    path = "/imports/{tenant}",
+    operation_id = "list_imports",
+    responses(
+        (status = 200, description = "The imports", body = Envelope<ImportsContent>),
+    )
+)]
+pub(super) fn imports(call: Call) -> Result<Reply> {
+    call.parameters()?;
+    let imports = call.app.spool.imports(call.name());
+    Reply::content(&ImportsContent { imports })
+}
+
 /// Begins to export all of a tenant to a file on this server.
 ///
-/// Ask for the export until its state is `done`, then read its file, then delete it. It is forgotten after a day. Only the
-/// server that made the file has it: with several servers, send all these requests to the same one.
+/// Ask for the export until its state is `done`, then read its file, then delete it. It is forgotten an hour after the last
+/// question. Only the server that made the file has it: with several servers, send all these requests to the same one.
+/// `keys` needs a token with the scope `keys:write`, too.
 #[utoipa::path(
     post,
     path = "/exports",
@@ -108,6 +161,9 @@ impl KeyEncryption {
 pub(super) fn begin_export(call: Call) -> Result<Reply> {
     let tenancy = call.context.tenancy()?;
     let form: BeginExport = call.json()?;
+    if form.keys.is_some() {
+        needs(&call, Scope::KeysWrite)?;
+    }
     let options = ExportOptions {
         decisions: form.decisions,
         keys: form.keys.map(KeyEncryption::opener).transpose()?,
@@ -166,7 +222,6 @@ pub(super) fn file(call: Call) -> Result<Reply> {
     call.parameters()?;
     let (file, size, sha256) = job(&call)?.file()?;
     let part = FilePart::asked(file, size, &format!("\"{sha256}\""), &call.headers);
-    let part = part.map_err(Error::internal)?;
     Ok(Reply::file(FILE, part).with_etag(sha256))
 }
 
@@ -194,24 +249,25 @@ fn job(call: &Call) -> Result<std::sync::Arc<ExportJob>> {
 
 /// Sends a piece of a tenant's file, which is named by its SHA-256.
 ///
-/// `Content-Range` says which bytes the body has, and how many the whole file has. Pieces must follow one another. If
-/// the way breaks off, ask for the import: `received` is where the next piece begins. With several servers, send all
-/// pieces to the same one.
+/// `Content-Range` says which bytes the body has, and how many the whole file has. `received` in the answer is where the
+/// next piece begins; a piece from elsewhere is ignored. With several servers, send all pieces to the same one. The file is
+/// forgotten an hour after the last request.
 #[utoipa::path(
     put,
-    path = "/imports/{sha256}",
+    path = "/imports/{tenant}/{sha256}",
     operation_id = "send_import",
     params(
         ("content-range" = String, Header, description = "The bytes of the piece, and the size of the file", pattern = "^bytes [0-9]{1,18}-[0-9]{1,18}/[0-9]{1,18}$", example = "bytes 0-41/42"),
     ),
     request_body(content = TenantFile, content_type = "application/x-ndjson"),
     responses(
-        (status = 200, description = "The piece has arrived", body = Envelope<OneImport>),
+        (status = 200, description = "The import, with the bytes that have arrived", body = Envelope<OneImport>),
+        (status = 404, description = "import_not_found"),
         (status = 422, description = "refused"),
     )
 )]
 pub(super) fn send(mut call: Call) -> Result<Reply> {
-    let sha256 = digest(call.name())?;
+    let sha256 = digest(call.segment(1))?;
     let (range, size) = content_range(&call.headers).ok_or_else(|| {
         Error::invalid(
             "content-range",
@@ -223,7 +279,9 @@ pub(super) fn send(mut call: Call) -> Result<Reply> {
         let message = "`Content-Range` does not have the length of the body.";
         return Err(Error::invalid("content-range", message));
     }
+    check_slug("tenant", call.name())?;
     let piece = Piece {
+        tenant: call.name(),
         sha256,
         size,
         offset: range.start,
@@ -246,7 +304,7 @@ fn content_range(headers: &HeaderMap) -> Option<(Range<u64>, u64)> {
 /// Reads the state of an import.
 #[utoipa::path(
     get,
-    path = "/imports/{sha256}",
+    path = "/imports/{tenant}/{sha256}",
     operation_id = "get_import",
     responses(
         (status = 200, description = "The import", body = Envelope<OneImport>),
@@ -255,7 +313,11 @@ fn content_range(headers: &HeaderMap) -> Option<(Range<u64>, u64)> {
 )]
 pub(super) fn import(call: Call) -> Result<Reply> {
     call.parameters()?;
-    let import = call.app.spool.import(digest(call.name())?)?.view();
+    let import = call
+        .app
+        .spool
+        .import(call.name(), digest(call.segment(1))?)?
+        .view();
     Reply::content(&OneImport { import })
 }
 
@@ -263,9 +325,6 @@ pub(super) fn import(call: Call) -> Result<Reply> {
 #[serde(deny_unknown_fields)]
 #[schema(as = ImportForm)]
 struct BeginImport {
-    /// The slug of the tenant to import into; it may differ from the exported one.
-    #[schema(example = "acme")]
-    tenant: String,
     /// Whether to create the tenant if it does not exist.
     #[serde(default)]
     #[schema(example = true)]
@@ -282,10 +341,11 @@ struct BeginImport {
 
 /// Begins to import a file that has arrived. What is stored already is not imported again.
 ///
-/// Ask for the import until its state is `done` or `failed`.
+/// Ask for the import until its state is `done` or `failed`. `create` needs a token with the scope `tenants:write`, too,
+/// and `passphrase` one with `keys:write`, without which the keys in the file are left out.
 #[utoipa::path(
     post,
-    path = "/imports/{sha256}",
+    path = "/imports/{tenant}/{sha256}",
     operation_id = "begin_import",
     request_body = BeginImport,
     responses(
@@ -296,9 +356,19 @@ struct BeginImport {
 )]
 pub(super) fn begin_import(call: Call) -> Result<Reply> {
     let form: BeginImport = call.json()?;
-    let job = call.app.spool.import(digest(call.name())?)?;
+    let job = call
+        .app
+        .spool
+        .import(call.name(), digest(call.segment(1))?)?;
+    let with_keys = call.context.caller.scopes.contains(&Scope::KeysWrite);
+    if form.passphrase.is_some() {
+        needs(&call, Scope::KeysWrite)?;
+    }
+    if form.create {
+        needs(&call, Scope::TenantsWrite)?;
+    }
     let begin = transfer::BeginImport {
-        tenant: form.tenant,
+        with_keys,
         create: form.create,
         passphrase: form.passphrase.map(Passphrase::new),
         options: ImportOptions {
@@ -312,7 +382,7 @@ pub(super) fn begin_import(call: Call) -> Result<Reply> {
 /// Forgets an import, and what has arrived of its file. What was imported stays.
 #[utoipa::path(
     delete,
-    path = "/imports/{sha256}",
+    path = "/imports/{tenant}/{sha256}",
     operation_id = "delete_import",
     responses(
         (status = 200, description = "Done", body = BareEnvelope),
@@ -322,7 +392,9 @@ pub(super) fn begin_import(call: Call) -> Result<Reply> {
 )]
 pub(super) fn delete_import(call: Call) -> Result<Reply> {
     call.parameters()?;
-    call.app.spool.remove_import(digest(call.name())?)?;
+    call.app
+        .spool
+        .remove_import(call.name(), digest(call.segment(1))?)?;
     Reply::done()
 }
 

@@ -1,8 +1,7 @@
 //! Exports.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, BufWriter, Write};
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -15,7 +14,7 @@ use sigpersist_model::transfer::Written;
 use sigpersist_model::view::{ExportState, ExportView, FailureView};
 use sigpersist_runtime::vault::random_name;
 
-use super::{Activity, Spool, check_kept, lock};
+use super::{Activity, Spool, lock, make_room};
 
 /// Bytes that are written at once.
 const BUFFER_BYTES: usize = 1024 * 1024;
@@ -30,7 +29,6 @@ pub struct ExportJob {
     with_keys: bool,
     created_at: DateTime<Utc>,
     pub(super) activity: Activity,
-    path: PathBuf,
     is_cancelled: AtomicBool,
     result: Mutex<Option<Result<ExportFile, FailureView>>>,
 }
@@ -38,6 +36,7 @@ pub struct ExportJob {
 /// The file of a finished export.
 #[derive(Debug, Clone)]
 pub struct ExportFile {
+    file: Arc<File>,
     size: u64,
     sha256: Digest,
     written: Arc<Written>,
@@ -51,21 +50,20 @@ impl ExportJob {
     /// [`Error::Refused`] if there is no room for its file.
     pub fn begin(spool: &Spool, tenant: &Tenancy, with_keys: bool) -> Result<(Arc<Self>, File)> {
         spool.sweep();
-        spool.folder.check_room(0)?;
+        spool.check_room(0)?;
         let id = random_name()?;
-        let (path, file) = spool.folder.create(&format!("{id}.export"))?;
+        let file = spool.folder.create()?;
         let job = Arc::new(Self {
             id: id.clone(),
             tenant: tenant.clone(),
             with_keys,
             created_at: Utc::now(),
             activity: Activity::default(),
-            path,
             is_cancelled: AtomicBool::new(false),
             result: Mutex::default(),
         });
         let mut exports = lock(&spool.exports);
-        check_kept(exports.len())?;
+        make_room(&mut exports, |job: &Self| &job.activity)?;
         exports.insert(id, Arc::clone(&job));
         job.activity.run(true);
         Ok((job, file))
@@ -95,6 +93,7 @@ impl ExportJob {
             .into_inner()
             .map_err(|error| Error::internal(error.to_string()))?;
         Ok(ExportFile {
+            file: Arc::new(output.file),
             size: output.size,
             sha256: Digest(output.digest.finish()),
             written: Arc::new(written),
@@ -112,10 +111,6 @@ impl ExportJob {
         self.activity.run(false);
     }
 
-    pub(super) fn touch(&self) {
-        self.activity.touch();
-    }
-
     /// Makes it fail at its next write.
     pub(super) fn cancel(&self) {
         self.is_cancelled.store(true, Ordering::Relaxed);
@@ -126,12 +121,9 @@ impl ExportJob {
     /// # Errors
     ///
     /// [`Error::Refused`] if it is not finished.
-    pub fn file(&self) -> Result<(File, u64, Digest)> {
+    pub fn file(&self) -> Result<(Arc<File>, u64, Digest)> {
         match &*lock(&self.result) {
-            Some(Ok(finished)) => {
-                let file = File::open(&self.path).map_err(Error::internal)?;
-                Ok((file, finished.size, finished.sha256))
-            }
+            Some(Ok(finished)) => Ok((Arc::clone(&finished.file), finished.size, finished.sha256)),
             Some(Err(failure)) => Err(Error::refused(failure.message.clone())),
             None => Err(Error::refused(
                 "The export is not finished: ask for its state until it is `done`.",
@@ -166,13 +158,6 @@ impl ExportJob {
     }
 }
 
-impl Drop for ExportJob {
-    fn drop(&mut self) {
-        // What can't be removed goes with the folder.
-        drop(fs::remove_file(&self.path));
-    }
-}
-
 /// Writes the file, and computes its digest on the way.
 #[derive(Debug)]
 struct Output<'a> {
@@ -193,7 +178,7 @@ impl Write for Output<'_> {
         let before = self.size;
         self.size += written as u64;
         if before / CHECK_BYTES != self.size / CHECK_BYTES {
-            let room = self.spool.folder.check_room(0);
+            let room = self.spool.check_room(0);
             room.map_err(io::Error::other)?;
         }
         Ok(written)

@@ -1,8 +1,8 @@
 //! Imports.
 
-use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Write as _};
-use std::path::{Path, PathBuf};
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::FileExt as _;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use sigpersist_model::digest::RunningSha256;
@@ -11,8 +11,8 @@ use sigpersist_model::plugin::Digest;
 use sigpersist_model::transfer::Imported;
 use sigpersist_model::view::{FailureView, ImportState, ImportView};
 
-use super::folder::unwritable;
-use super::{Activity, Spool, check_kept, lock};
+use super::folder::{Reader, unwritable};
+use super::{Activity, Spool, lock, make_room};
 
 /// Bytes that are read at once.
 const BUFFER_BYTES: usize = 1024 * 1024;
@@ -20,34 +20,36 @@ const BUFFER_BYTES: usize = 1024 * 1024;
 /// An import, under way or finished.
 #[derive(Debug)]
 pub struct ImportJob {
+    /// The tenant to import into.
+    pub tenant: String,
     sha256: Digest,
     size: u64,
-    path: PathBuf,
     pub(super) activity: Activity,
     state: Mutex<State>,
 }
 
 #[derive(Debug)]
 struct State {
-    file: File,
     digest: RunningSha256,
     received: u64,
-    tenant: Option<String>,
     phase: Phase,
 }
 
+/// Only before it is done, there is a file.
 #[derive(Debug)]
 enum Phase {
-    Receiving,
-    Checking,
-    Importing,
+    Receiving(Arc<File>),
+    Checking(Arc<File>),
+    Importing(Arc<File>),
     Done(Box<Imported>),
-    Failed(FailureView),
+    Failed(Arc<File>, FailureView),
 }
 
 /// A piece of a file, and its place.
 #[derive(Debug, Clone, Copy)]
 pub struct Piece<'a> {
+    /// The tenant to import into.
+    pub tenant: &'a str,
     /// SHA-256 of the whole file.
     pub sha256: Digest,
     /// Size of the whole file, in bytes.
@@ -59,102 +61,93 @@ pub struct Piece<'a> {
 }
 
 impl ImportJob {
-    /// Adds a piece to a file. A piece at the beginning starts anew if no import of this file is under way.
+    /// Adds a piece to a file, if it is the next one; any other is ignored. A first piece begins a new import if an earlier
+    /// one is done.
     ///
     /// # Errors
     ///
-    /// [`Error::Refused`] if the piece is not the next one, is over the end, or if there is no room for the file.
+    /// [`Error::NotFound`] if nothing of the file is here and this is not the first piece, [`Error::Refused`] if the piece
+    /// goes beyond the end, or if there is no room for the file.
     pub fn receive(spool: &Spool, piece: Piece<'_>) -> Result<Arc<Self>> {
-        let Piece {
-            sha256,
-            size,
-            offset,
-            bytes,
-        } = piece;
         spool.sweep();
-        let known = spool.import(sha256).ok();
-        let known = known.filter(|job| offset > 0 || !job.is_ended());
-        let job = match known {
-            Some(job) if job.size == size => job,
-            Some(job) => {
-                return Err(Error::refused(format!(
-                    "The file with this digest has {} bytes, not {size}.",
-                    job.size
-                )));
-            }
-            None if offset > 0 => {
-                return Err(Error::refused(
-                    "Nothing of this file is here, so its first piece must begin at byte 0.",
-                ));
-            }
-            None => Self::new(spool, sha256, size)?,
+        let known = match spool.import(piece.tenant, piece.sha256) {
+            Ok(job) if piece.offset == 0 && job.is_done() => None,
+            Ok(job) => Some(job),
+            Err(_) if piece.offset == 0 => None,
+            Err(error) => return Err(error),
         };
-        job.append(offset, bytes)?;
+        let job = match known {
+            Some(job) => job,
+            None => Self::new(spool, piece)?,
+        };
+        if job.size != piece.size {
+            return Err(Error::refused(format!(
+                "The file with this digest has {} bytes, not {}.",
+                job.size, piece.size
+            )));
+        }
+        spool.check_room(0)?;
+        job.append(piece.offset, piece.bytes)?;
         Ok(job)
     }
 
-    fn new(spool: &Spool, sha256: Digest, size: u64) -> Result<Arc<Self>> {
-        spool.folder.check_room(size)?;
-        let mut imports = lock(&spool.imports);
-        imports.remove(&sha256);
-        check_kept(imports.len())?;
-        // Each attempt has a file of its own, since an earlier one removes its file when it ends.
-        let name = format!("{}.import", sigpersist_runtime::vault::random_name()?);
-        let (path, file) = spool.folder.create(&name)?;
+    fn new(spool: &Spool, piece: Piece<'_>) -> Result<Arc<Self>> {
+        spool.check_room(piece.size)?;
+        let file = Arc::new(spool.folder.create()?);
         let job = Arc::new(Self {
-            sha256,
-            size,
-            path,
+            tenant: piece.tenant.to_owned(),
+            sha256: piece.sha256,
+            size: piece.size,
             activity: Activity::default(),
             state: Mutex::new(State {
-                file,
                 digest: RunningSha256::new(),
                 received: 0,
-                tenant: None,
-                phase: Phase::Receiving,
+                phase: Phase::Receiving(file),
             }),
         });
-        imports.insert(sha256, Arc::clone(&job));
+        let mut imports = lock(&spool.imports);
+        let key = (job.tenant.clone(), job.sha256);
+        imports.remove(&key);
+        make_room(&mut imports, |job: &Self| &job.activity)?;
+        imports.insert(key, Arc::clone(&job));
         Ok(job)
     }
 
     fn append(&self, offset: u64, bytes: &[u8]) -> Result<()> {
         let mut state = self.state();
-        let received = state.received;
-        if !matches!(state.phase, Phase::Receiving | Phase::Failed(_)) {
-            return Err(under_way());
+        let (Phase::Receiving(file) | Phase::Failed(file, _)) = &state.phase else {
+            return Ok(());
+        };
+        if offset != state.received {
+            return Ok(());
         }
-        if offset != received {
-            return Err(Error::refused(format!(
-                "{received} bytes of the file are here, so the next piece must begin at byte {received}."
-            )));
-        }
-        let after = received.saturating_add(bytes.len() as u64);
+        let after = offset.saturating_add(bytes.len() as u64);
         if after > self.size {
             return Err(Error::refused("The piece goes beyond the end of the file."));
         }
-        state.file.write_all(bytes).map_err(unwritable)?;
+        // At its place, so that what a full disk took of it is written again.
+        file.write_all_at(bytes, offset).map_err(unwritable)?;
         state.digest.update(bytes);
         state.received = after;
         Ok(())
     }
 
-    /// Begins the import of a file that has arrived whole into a tenant.
+    /// Begins the import of a file that has arrived whole.
     ///
     /// # Errors
     ///
-    /// [`Error::Refused`] if the file is not whole or not the one with its digest, or if its import is under way.
-    pub fn begin(&self, tenant: &str) -> Result<()> {
+    /// [`Error::Refused`] if the file is not whole or not the one with its digest, or if its import is under way or done.
+    pub fn begin(&self) -> Result<()> {
         let mut state = self.state();
-        match state.phase {
-            Phase::Receiving | Phase::Failed(_) => {}
-            Phase::Checking | Phase::Importing => return Err(under_way()),
+        let file = match &state.phase {
+            Phase::Receiving(file) | Phase::Failed(file, _) => Arc::clone(file),
+            Phase::Checking(_) | Phase::Importing(_) => return Err(under_way()),
             Phase::Done(_) => {
                 return Err(Error::refused(
                     "The file was imported, and is not kept: send it again.",
                 ));
             }
-        }
+        };
         if state.received < self.size {
             return Err(Error::refused(format!(
                 "Only {} of {} bytes of the file are here: send the rest first.",
@@ -166,8 +159,7 @@ impl ImportJob {
                 "The file was changed on the way: it has another digest. Delete this import and send the file again.",
             ));
         }
-        state.tenant = Some(tenant.to_owned());
-        state.phase = Phase::Checking;
+        state.phase = Phase::Checking(file);
         self.activity.advance(0, 0);
         self.activity.run(true);
         Ok(())
@@ -177,15 +169,20 @@ impl ImportJob {
     ///
     /// # Errors
     ///
-    /// [`Error::Internal`] if it can't be opened.
+    /// [`Error::Internal`] if there is none any more.
     pub fn open(&self) -> Result<impl BufRead + use<>> {
-        let file = File::open(&self.path).map_err(Error::internal)?;
-        Ok(BufReader::with_capacity(BUFFER_BYTES, file))
+        let file = self.state().phase.file();
+        let file = file.ok_or_else(|| Error::internal("the file of the import is gone"))?;
+        let reader = Reader { file, offset: 0 };
+        Ok(BufReader::with_capacity(BUFFER_BYTES, reader))
     }
 
     /// Notes that the file was checked and is being imported.
     pub fn is_checked(&self) {
-        self.state().phase = Phase::Importing;
+        let mut state = self.state();
+        if let Some(file) = state.phase.file() {
+            state.phase = Phase::Importing(file);
+        }
         self.activity.advance(0, 0);
     }
 
@@ -194,31 +191,35 @@ impl ImportJob {
         self.activity.advance(done, all);
     }
 
-    /// Notes how it ended.
+    /// Notes how it ended. The file is kept only if the import failed, to begin again.
     pub fn end(&self, result: Result<Imported>) {
-        self.state().phase = match result {
-            Ok(imported) => {
-                remove(&self.path);
-                Phase::Done(Box::new(imported))
-            }
-            Err(error) => Phase::Failed(FailureView::from(&error)),
+        let mut state = self.state();
+        state.phase = match (result, state.phase.file()) {
+            (Ok(imported), _) => Phase::Done(Box::new(imported)),
+            (Err(error), Some(file)) => Phase::Failed(file, FailureView::from(&error)),
+            // There is a file until it is done.
+            (Err(_), None) => return,
         };
         self.activity.run(false);
     }
 
-    pub(super) fn touch(&self) {
-        self.activity.touch();
+    fn is_done(&self) -> bool {
+        matches!(self.state().phase, Phase::Done(_))
     }
 
-    /// Whether a first piece starts anew.
-    fn is_ended(&self) -> bool {
-        matches!(self.state().phase, Phase::Done(_) | Phase::Failed(_))
+    /// The number of bytes that are still to come.
+    pub(super) fn missing(&self) -> u64 {
+        let state = self.state();
+        match state.phase {
+            Phase::Done(_) => 0,
+            _ => self.size - state.received,
+        }
     }
 
     pub(super) fn check_idle(&self) -> Result<()> {
         match self.state().phase {
-            Phase::Checking | Phase::Importing => Err(under_way()),
-            Phase::Receiving | Phase::Done(_) | Phase::Failed(_) => Ok(()),
+            Phase::Checking(_) | Phase::Importing(_) => Err(under_way()),
+            Phase::Receiving(_) | Phase::Done(_) | Phase::Failed(..) => Ok(()),
         }
     }
 
@@ -227,18 +228,18 @@ impl ImportJob {
         let state = self.state();
         let (steps_done, steps) = self.activity.steps();
         let (word, imported, failure) = match &state.phase {
-            Phase::Receiving => (ImportState::Receiving, None, None),
-            Phase::Checking => (ImportState::Checking, None, None),
-            Phase::Importing => (ImportState::Importing, None, None),
+            Phase::Receiving(_) => (ImportState::Receiving, None, None),
+            Phase::Checking(_) => (ImportState::Checking, None, None),
+            Phase::Importing(_) => (ImportState::Importing, None, None),
             Phase::Done(imported) => (ImportState::Done, Some((**imported).clone()), None),
-            Phase::Failed(failure) => (ImportState::Failed, None, Some(failure.clone())),
+            Phase::Failed(_, failure) => (ImportState::Failed, None, Some(failure.clone())),
         };
         ImportView {
             sha256: self.sha256,
             size: self.size,
             received: state.received,
             state: word,
-            tenant: state.tenant.clone(),
+            tenant: self.tenant.clone(),
             steps_done,
             steps,
             complete: imported.as_ref().map(Imported::is_complete),
@@ -252,17 +253,18 @@ impl ImportJob {
     }
 }
 
-impl Drop for ImportJob {
-    fn drop(&mut self) {
-        remove(&self.path);
+impl Phase {
+    fn file(&self) -> Option<Arc<File>> {
+        match self {
+            Self::Receiving(file)
+            | Self::Checking(file)
+            | Self::Importing(file)
+            | Self::Failed(file, _) => Some(Arc::clone(file)),
+            Self::Done(_) => None,
+        }
     }
 }
 
 fn under_way() -> Error {
     Error::refused("This file is being imported already: ask for the state of its import.")
-}
-
-/// Removes a file; what can't be removed goes with the folder.
-fn remove(path: &Path) {
-    drop(fs::remove_file(path));
 }

@@ -12,6 +12,7 @@ mod folder;
 mod import;
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,6 +20,7 @@ use std::time::{Duration, Instant};
 
 use sigpersist_model::error::{Error, Noun, Result};
 use sigpersist_model::plugin::Digest;
+use sigpersist_model::view::{ExportView, ImportView};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 pub use export::{ExportFile, ExportJob};
@@ -27,22 +29,24 @@ pub use import::{ImportJob, Piece};
 
 /// The most exports and imports that run at once. Others are told to try again.
 const AT_ONCE: usize = 2;
-/// The most files of exports and of imports that are kept at once.
+/// The most exports, and the most imports, that are kept at once. For another one, the oldest that has ended is forgotten.
 const KEPT: usize = 64;
 /// Time after which an export or import that nobody asks about is forgotten, with its file.
-const FORGOTTEN_AFTER: Duration = Duration::from_hours(24);
+const FORGOTTEN_AFTER: Duration = Duration::from_hours(1);
 
 /// The exports and imports of a process, and the permits to run them.
 #[derive(Debug)]
 pub struct Spool {
     folder: Folder,
+    /// By their ids.
     exports: Mutex<HashMap<String, Arc<ExportJob>>>,
-    imports: Mutex<HashMap<Digest, Arc<ImportJob>>>,
+    /// By tenant and file.
+    imports: Mutex<HashMap<(String, Digest), Arc<ImportJob>>>,
     running: Arc<Semaphore>,
 }
 
 impl Spool {
-    /// Keeps files in a folder within this one; none for the system's folder of temporary files.
+    /// Keeps files on the disk of this folder; none for the system's folder of temporary files.
     pub fn new(folder: Option<PathBuf>) -> Self {
         Self {
             folder: Folder::new(folder),
@@ -61,8 +65,17 @@ impl Spool {
         let exports = lock(&self.exports);
         let job = exports.get(id).filter(|job| *job.tenant.slug == *tenant);
         let job = job.ok_or(Error::NotFound(Noun::Export))?;
-        job.touch();
+        job.activity.touch();
         Ok(Arc::clone(job))
+    }
+
+    /// The tenant's exports, oldest first.
+    pub fn exports(&self, tenant: &str) -> Vec<ExportView> {
+        let exports = lock(&self.exports);
+        let of_tenant = exports.values().filter(|job| *job.tenant.slug == *tenant);
+        let mut views: Vec<_> = of_tenant.map(|job| job.view()).collect();
+        views.sort_by_key(|view| view.created_at);
+        views
     }
 
     /// Ends the tenant's export with this id, and removes its file.
@@ -76,34 +89,55 @@ impl Spool {
         Ok(())
     }
 
-    /// The import of the file with this digest.
+    /// The import of this file into a tenant.
     ///
     /// # Errors
     ///
     /// [`Error::NotFound`] if there is none.
-    pub fn import(&self, sha256: Digest) -> Result<Arc<ImportJob>> {
+    pub fn import(&self, tenant: &str, sha256: Digest) -> Result<Arc<ImportJob>> {
         let imports = lock(&self.imports);
-        let job = imports.get(&sha256).ok_or(Error::NotFound(Noun::Import))?;
-        job.touch();
+        let job = imports.get(&(tenant.to_owned(), sha256));
+        let job = job.ok_or(Error::NotFound(Noun::Import))?;
+        job.activity.touch();
         Ok(Arc::clone(job))
     }
 
-    /// Forgets the import of the file with this digest, and removes what arrived of the file.
+    /// The imports into a tenant.
+    pub fn imports(&self, tenant: &str) -> Vec<ImportView> {
+        let imports = lock(&self.imports);
+        let into_tenant = imports.iter().filter(|((slug, _), _)| slug == tenant);
+        let mut views: Vec<_> = into_tenant.map(|(_, job)| job.view()).collect();
+        views.sort_by_key(|view| view.sha256.0);
+        views
+    }
+
+    /// Forgets the import of this file into a tenant, and removes what arrived of the file.
     ///
     /// # Errors
     ///
     /// The errors of [`Self::import`], and [`Error::Refused`] while it runs.
-    pub fn remove_import(&self, sha256: Digest) -> Result<()> {
-        self.import(sha256)?.check_idle()?;
-        lock(&self.imports).remove(&sha256);
+    pub fn remove_import(&self, tenant: &str, sha256: Digest) -> Result<()> {
+        self.import(tenant, sha256)?.check_idle()?;
+        lock(&self.imports).remove(&(tenant.to_owned(), sha256));
         Ok(())
     }
 
-    /// Forgets exports and imports that nobody asked about for a day, and removes the files of processes that ended.
+    /// Forgets exports and imports that nobody asked about for an hour. An export among them that runs is ended.
     pub fn sweep(&self) {
-        self.folder.sweep();
-        lock(&self.exports).retain(|_, job| !job.activity.is_old());
-        lock(&self.imports).retain(|_, job| !job.activity.is_old());
+        lock(&self.exports).retain(|_, job| {
+            let is_kept = !job.activity.is_old();
+            if !is_kept {
+                job.cancel();
+            }
+            is_kept
+        });
+        lock(&self.imports).retain(|_, job| job.activity.is_running() || !job.activity.is_old());
+    }
+
+    /// Checks that the disk has room for so many bytes, besides those that are still to come of other imports.
+    fn check_room(&self, bytes: u64) -> Result<()> {
+        let to_come: u64 = lock(&self.imports).values().map(|job| job.missing()).sum();
+        self.folder.check_room(bytes.saturating_add(to_come))
     }
 
     /// A permit to run one.
@@ -115,6 +149,23 @@ impl Spool {
         let permit = Arc::clone(&self.running).try_acquire_owned();
         permit.map_err(|_| Error::Overloaded)
     }
+}
+
+/// Makes room for one more among those that are kept.
+fn make_room<K: Clone + Eq + Hash, J>(
+    kept: &mut HashMap<K, Arc<J>>,
+    activity: impl Fn(&J) -> &Activity,
+) -> Result<()> {
+    if kept.len() < KEPT {
+        return Ok(());
+    }
+    let ended = kept.iter().filter(|(_, job)| !activity(job).is_running());
+    let oldest = ended.min_by_key(|(_, job)| activity(job).asked_at());
+    let oldest = oldest
+        .map(|(key, _)| key.clone())
+        .ok_or(Error::Overloaded)?;
+    kept.remove(&oldest);
+    Ok(())
 }
 
 /// The state of work in the background that its clients watch.
@@ -159,21 +210,19 @@ impl Activity {
         *lock(&self.asked_at) = Instant::now();
     }
 
+    fn asked_at(&self) -> Instant {
+        *lock(&self.asked_at)
+    }
+
     fn is_old(&self) -> bool {
-        !self.is_running.load(Ordering::Relaxed) && lock(&self.asked_at).elapsed() > FORGOTTEN_AFTER
+        self.asked_at().elapsed() > FORGOTTEN_AFTER
+    }
+
+    fn is_running(&self) -> bool {
+        self.is_running.load(Ordering::Relaxed)
     }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Makes room for one more, if too many are kept.
-fn check_kept(kept: usize) -> Result<()> {
-    if kept < KEPT {
-        return Ok(());
-    }
-    Err(Error::refused(format!(
-        "This server keeps {KEPT} files of exports or imports already: delete one, or wait until it is forgotten after a day."
-    )))
 }

@@ -53,10 +53,10 @@ pub fn begin_export(
 /// The beginning of an import.
 #[derive(Debug)]
 pub struct BeginImport {
-    /// The slug of the tenant to import into.
-    pub tenant: String,
     /// Creates the tenant if it does not exist.
     pub create: bool,
+    /// Whether the keys in the file are imported, too.
+    pub with_keys: bool,
     /// Opens the keys in the file.
     pub passphrase: Option<Passphrase>,
     /// The options of the import itself.
@@ -76,10 +76,10 @@ pub fn begin_import(
     begin: BeginImport,
 ) -> Result<()> {
     if !begin.create {
-        tenants::get(app, &begin.tenant)?;
+        tenants::get(app, &job.tenant)?;
     }
     let permit = app.spool.permit()?;
-    job.begin(&begin.tenant)?;
+    job.begin()?;
     let (worked, ended) = (Arc::clone(job), Arc::clone(job));
     let work = move |app: &App| run_import(app, &worked, &actor, &begin);
     in_background(app, permit, work, move |result| ended.end(result))
@@ -87,8 +87,8 @@ pub fn begin_import(
 }
 
 fn run_import(app: &App, job: &ImportJob, actor: &Actor, begin: &BeginImport) -> Result<Imported> {
-    let open = || Arrival::open(app, job.open()?, begin.passphrase.as_ref());
-    let slug = &begin.tenant;
+    let open = || Arrival::open(app, job.open()?, begin.passphrase.as_ref(), begin.with_keys);
+    let slug = &job.tenant;
     let progress = |done, all| job.advance(done, all);
     check(app, slug, open()?, progress)?;
     job.is_checked();

@@ -81,14 +81,22 @@ pub struct Arrival<R> {
 }
 
 impl<R: BufRead> Arrival<R> {
-    /// Reads the header of a file, and derives the key that opens its keys.
+    /// Reads the header of a file, and derives the key that opens its keys, if they are wanted.
     ///
     /// # Errors
     ///
     /// [`Error::Refused`] if this is not a tenant's file, or if the passphrase or master key is wrong.
-    pub fn open(app: &App, source: R, passphrase: Option<&Passphrase>) -> Result<Self> {
+    pub fn open(
+        app: &App,
+        source: R,
+        passphrase: Option<&Passphrase>,
+        with_keys: bool,
+    ) -> Result<Self> {
         let (header, lines) = Lines::open(source, &app.config)?;
-        let sealer = opener(app, &header, passphrase)?;
+        let sealer = match with_keys {
+            true => opener(app, &header, passphrase)?,
+            false => None,
+        };
         Ok(Self {
             header,
             lines,

@@ -29,9 +29,9 @@ const CHANGES_NOTHING: [(&str, &str); 3] = [
 const IN_BACKGROUND: [(&str, &str); 5] = [
     ("POST", "/exports"),
     ("DELETE", "/exports/{id}"),
-    ("PUT", "/imports/{sha256}"),
-    ("POST", "/imports/{sha256}"),
-    ("DELETE", "/imports/{sha256}"),
+    ("PUT", "/imports/{tenant}/{sha256}"),
+    ("POST", "/imports/{tenant}/{sha256}"),
+    ("DELETE", "/imports/{tenant}/{sha256}"),
 ];
 
 /// A request that changes something, and the event that it should leave.

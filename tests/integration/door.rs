@@ -12,22 +12,12 @@ use std::thread;
 use std::time::Duration;
 
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
-use serde_json::Value;
+use serde_json::{Value, json};
+use sigpersist_model::context::Scope;
+use sigpersist_model::digest::{sha256, to_hex};
 
 use crate::support::guest::Guest;
-use crate::support::{FIRST, TestApp, temp_dir};
-
-/// The program, with a folder for its configuration and without a database.
-fn program(folder: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_sigpersist"));
-    command
-        .env_remove("SIGPERSIST_SERVER")
-        .env_remove("SIGPERSIST_TOKEN")
-        .env("DATABASE_URL", "postgres://127.0.0.1:1/none")
-        .env("XDG_CONFIG_HOME", folder.join("config"))
-        .args(arguments);
-    command
-}
+use crate::support::{FIRST, TestApp, elsewhere, eventually, temp_dir};
 
 /// The exit code, standard output and standard error of a command.
 fn told(mut command: Command) -> (Option<i32>, String, String) {
@@ -131,7 +121,7 @@ fn words_and_exit_codes_are_those_of_the_servers_machine() {
         ],
     ] {
         let here = told(app.database.command(arguments));
-        let mut command = program(folder, arguments);
+        let mut command = elsewhere(folder, arguments);
         command
             .env("SIGPERSIST_SERVER", &app.base)
             .arg("--token-file")
@@ -151,7 +141,7 @@ fn an_operator_of_a_tenant_commands_its_own_tenant_alone() {
     let folder = app.database.folder.path();
     let token = app.operator("acme").token.unwrap();
     let ask = |arguments: &[&str]| {
-        let mut command = program(folder, arguments);
+        let mut command = elsewhere(folder, arguments);
         command
             .env("SIGPERSIST_SERVER", &app.base)
             .env("SIGPERSIST_TOKEN", &token);
@@ -201,7 +191,7 @@ fn a_login_keeps_the_token_for_its_owner_alone_until_the_logout() {
     app.tenant("acme");
     let folder = app.database.folder.path();
     let login = |token: &str| {
-        let mut command = program(folder, &["login", &app.base]);
+        let mut command = elsewhere(folder, &["login", &app.base]);
         let command = command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let mut input = child.stdin.take().unwrap();
@@ -211,7 +201,7 @@ fn a_login_keeps_the_token_for_its_owner_alone_until_the_logout() {
     };
     let kept = folder.join("config/sigpersist/tokens.json");
     let list = || {
-        told(program(
+        told(elsewhere(
             folder,
             &["hook", "list", "acme", "--server", &app.base],
         ))
@@ -241,7 +231,7 @@ fn a_login_keeps_the_token_for_its_owner_alone_until_the_logout() {
     let (code, _, error) = list();
     assert!(code == Some(1) && error.contains("chmod 600"), "{error}");
     std::fs::set_permissions(&kept, PermissionsExt::from_mode(0o600)).unwrap();
-    let (code, said, _) = told(program(folder, &["logout", &app.base]));
+    let (code, said, _) = told(elsewhere(folder, &["logout", &app.base]));
     assert!(
         code == Some(0) && said.contains("Forgot the token"),
         "{said}"
@@ -309,7 +299,7 @@ fn mistakes_about_servers_are_told() {
             "works on this machine only",
         ),
     ] {
-        let (ended, _, error) = told(program(folder, arguments));
+        let (ended, _, error) = told(elsewhere(folder, arguments));
         assert_eq!(ended, Some(code), "{arguments:?}: {error}");
         assert!(error.contains(words), "{arguments:?}: {error}");
     }
@@ -322,7 +312,7 @@ fn commands_wait_for_a_server_that_says_when_to_come_back() {
     let folder = app.database.folder.path();
     app.database.forbid_connections(true);
     let asked = {
-        let mut command = program(folder, &["tenant", "list", "--server", &app.base]);
+        let mut command = elsewhere(folder, &["tenant", "list", "--server", &app.base]);
         command.arg("--token-file").arg(&token);
         thread::spawn(move || told(command))
     };
@@ -364,11 +354,11 @@ fn a_server_behind_tls_is_believed_if_its_authority_is_given() {
         }
     });
     let url = format!("https://localhost:{port}");
-    let mut command = program(folder, &["whoami", "--json", "--server", &url]);
+    let mut command = elsewhere(folder, &["whoami", "--json", "--server", &url]);
     command.arg("--token-file").arg(&token);
     let (code, _, error) = told(command);
     assert!(code == Some(3) && error.contains("--ca-file"), "{error}");
-    let mut command = program(folder, &["whoami", "--json", "--server", &url]);
+    let mut command = elsewhere(folder, &["whoami", "--json", "--server", &url]);
     command
         .arg("--token-file")
         .arg(&token)
@@ -434,15 +424,95 @@ fn broken_way(server: &str, connections: usize, bytes: usize) -> (String, Arc<At
     (url, broken)
 }
 
-/// Files of exports and imports on a server.
-fn spooled(app: &TestApp) -> usize {
-    let spool = app.app.config.transfer.dir.as_ref().unwrap();
-    let own = spool.read_dir().unwrap().next().unwrap().unwrap().path();
-    let files = own
-        .read_dir()
-        .unwrap()
-        .map(|file| file.unwrap().file_name());
-    files.filter(|name| name != "lock").count()
+/// Files of exports and imports on a server in this process: they have no name.
+fn spooled(spool: &Path) -> usize {
+    let open = std::fs::read_dir("/proc/self/fd").unwrap();
+    let open = open.filter_map(|file| std::fs::read_link(file.ok()?.path()).ok());
+    open.filter(|file| file.starts_with(spool)).count()
+}
+
+#[test]
+fn clients_that_import_the_same_file_at_once_do_not_disturb_each_other() {
+    let app = TestApp::start();
+    let acme = app.tenant("acme");
+    for number in 0..12 {
+        let text = format!("{number}").repeat(1_500_000);
+        acme.save(&format!("d{number}"), "t", 0, &text).expect(201);
+    }
+    let folder = app.database.folder.path();
+    let file = folder.join("acme.ndjson");
+    let file = file.to_str().unwrap();
+    app.database
+        .run(&["tenant", "export", "acme", "--output", file]);
+    let token = platform_token(&app);
+    let importing: Vec<_> = ["one", "one", "two"]
+        .into_iter()
+        .map(|slug| {
+            let import = ["tenant", "import", slug, "--input", file, "--create"];
+            let mut command = elsewhere(folder, &import);
+            command.args(["--server", &app.base, "--token-file"]);
+            command.arg(&token);
+            thread::spawn(move || told(command))
+        })
+        .collect();
+    for import in importing {
+        let (code, _, error) = import.join().unwrap();
+        assert_eq!(code, Some(0), "{error}");
+    }
+    let threads = app
+        .database
+        .lines("SELECT count(*)::text AS line FROM signatures");
+    assert_eq!(threads.trim(), "36");
+}
+
+#[test]
+fn a_token_for_transfers_hands_out_and_takes_in_no_key_and_makes_no_tenant() {
+    let app = TestApp::start();
+    app.tenant("acme");
+    let mover = app.platform_with(&[Scope::TenantsTransfer]);
+    let keys = json!({ "keys": { "passphrase": "correct horse battery staple" } });
+    mover
+        .json("POST", "/tenants/acme/exports", &keys)
+        .expect_error(403, "insufficient_scope");
+    let exported = mover
+        .json("POST", "/tenants/acme/exports", &json!({}))
+        .expect(202);
+    let id = exported.json["content"]["export"]["id"].as_str().unwrap();
+    let listed = mover.get("/tenants/acme/exports").expect(200);
+    assert_eq!(listed.json["content"]["exports"][0]["id"], id);
+    let path = format!("/tenants/acme/exports/{id}");
+    eventually(|| mover.get(&path).json["content"]["export"]["state"] == "done");
+    let file = mover.get(&format!("{path}/file"));
+    assert_eq!(file.status, 200);
+    let part = mover.send(
+        "GET",
+        &format!("{path}/file"),
+        &[("range", "bytes=3-9")],
+        None,
+    );
+    assert_eq!((part.status, part.text.as_str()), (206, &file.text[3..10]));
+    let sha256 = to_hex(&sha256(file.text.as_bytes()));
+    let path = format!("/imports/copy/{sha256}");
+    let range = format!("bytes 0-{}/{}", file.text.len() - 1, file.text.len());
+    let headers = [
+        ("content-type", "application/x-ndjson"),
+        ("content-range", range.as_str()),
+    ];
+    let sent = mover.send("PUT", &path, &headers, Some(file.text.clone().into_bytes()));
+    sent.expect(200);
+    for form in [
+        json!({ "create": true }),
+        json!({ "passphrase": "correct horse battery staple" }),
+    ] {
+        mover
+            .json("POST", &path, &form)
+            .expect_error(403, "insufficient_scope");
+    }
+    mover
+        .json("POST", &path, &json!({}))
+        .expect_error(404, "tenant_not_found");
+    mover.send("DELETE", &path, &[], None).expect(200);
+    mover.get(&path).expect_error(404, "import_not_found");
 }
 
 #[test]
@@ -467,7 +537,7 @@ fn exports_and_imports_go_on_where_their_way_broke_off() {
         ),
     ] {
         let (url, broken) = broken_way(&app.base, 3, 3 << 20);
-        let mut command = program(folder, arguments);
+        let mut command = elsewhere(folder, arguments);
         command.args(["--json", "--server", &url, "--token-file"]);
         let (code, output, error) = told({
             command.arg(platform_token(app));
@@ -475,7 +545,8 @@ fn exports_and_imports_go_on_where_their_way_broke_off() {
         });
         assert_eq!(code, Some(0), "{error}");
         assert_eq!(broken.load(Ordering::SeqCst), 3, "{output}");
-        assert_eq!(spooled(app), 0, "nothing is left on the server");
+        let spool = app.app.config.transfer.dir.as_ref().unwrap();
+        assert_eq!(spooled(spool), 0, "nothing is left on the server");
     }
     let threads = there
         .database

@@ -39,17 +39,20 @@ fn request(method: &str, path: &str, decision: &str) -> (String, Option<Value>) 
         ("GET", "/plugins" | "/hooks" | "/hooks/decisions" | "/metrics") => (path.to_owned(), None),
         ("GET", "/audit") => (format!("{path}?action=hook."), None),
         ("GET", "/audit/verify") => (path.to_owned(), None),
+        ("GET", "/exports") => (path.to_owned(), None),
+        ("GET", "/imports/{tenant}") => ("/imports/acme".to_owned(), None),
         ("POST", "/exports") => (path.to_owned(), Some(json!({"decisions": true}))),
         ("GET" | "DELETE", _) if path.starts_with("/exports/") => {
             (path.replace("{id}", "7f0c2f4e9d5a41b7"), None)
         }
-        ("PUT", "/imports/{sha256}") => (path.replace("{sha256}", &"0".repeat(64)), None),
-        ("POST", "/imports/{sha256}") => (
-            path.replace("{sha256}", &"0".repeat(64)),
-            Some(json!({"tenant": "acme"})),
-        ),
-        ("GET" | "DELETE", "/imports/{sha256}") => {
+        ("PUT" | "GET" | "DELETE", "/imports/{tenant}/{sha256}") => {
+            let path = path.replace("{tenant}", "acme");
             (path.replace("{sha256}", &"0".repeat(64)), None)
+        }
+        ("POST", "/imports/{tenant}/{sha256}") => {
+            let path = path.replace("{tenant}", "acme");
+            let path = path.replace("{sha256}", &"0".repeat(64));
+            (path, Some(json!({"create": true})))
         }
         ("GET" | "DELETE" | "POST", _)
             if path.starts_with("/plugins/") || path.contains("/hooks/{name}") =>

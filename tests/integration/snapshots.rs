@@ -11,7 +11,8 @@ use sigpersist_model::context::Scope;
 
 use crate::support::guest::Guest;
 use crate::support::{
-    COUNTERSIGNED, FIRST, Program, TestApp, certificate_pem, run, sigpersist, succeeds, temp_dir,
+    COUNTERSIGNED, FIRST, Program, TestApp, certificate_pem, elsewhere, run, sigpersist, succeeds,
+    temp_dir,
 };
 
 const PLUGINS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/plugins");
@@ -122,7 +123,12 @@ impl Told<'_> {
         if !is_of_machine {
             all.extend(self.server.iter().map(String::as_str));
         }
-        let told = run(self.data_dir, &all)
+        let told = if is_of_machine || self.server.is_empty() {
+            run(self.data_dir, &all)
+        } else {
+            succeeds(elsewhere(self.data_dir, &all))
+        };
+        let told = told
             .replace(self.folder, "FOLDER")
             .replace(env!("CARGO_MANIFEST_DIR"), "REPOSITORY");
         let mut told: Value = serde_json::from_str(&told).unwrap();
@@ -296,7 +302,11 @@ fn every_command_is_told(by_server: bool) {
     let show_nobody = ["--json", "tenant", "show", "nobody"].map(str::to_owned);
     let show_nobody = [&show_nobody[..], &told.server].concat();
     let show_nobody: Vec<_> = show_nobody.iter().map(String::as_str).collect();
-    let failed = { sigpersist(&data_dir, &show_nobody) }.output().unwrap();
+    let mut failed = match by_server {
+        true => elsewhere(&data_dir, &show_nobody),
+        false => sigpersist(&data_dir, &show_nobody),
+    };
+    let failed = failed.output().unwrap();
     let error: Value = serde_json::from_slice(&failed.stderr).unwrap();
     told.keep("help", "failure", &error);
     let keeping = |arguments: &[&str]| {

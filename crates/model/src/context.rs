@@ -60,7 +60,8 @@ pub enum Scope {
     /// Create, change, suspend and delete tenants; only for callers of the platform.
     #[serde(rename = "tenants:write")]
     TenantsWrite,
-    /// Export whole tenants with their signatures, and import them; only for callers of the platform.
+    /// Export whole tenants with their signatures, and import what is in a file, such as hooks and policies; only for
+    /// callers of the platform. Keys need `keys:write`, too, and new tenants `tenants:write`.
     #[serde(rename = "tenants:transfer")]
     TenantsTransfer,
     /// See, add and revoke keys, and issue tokens; only for callers of the platform. It includes every other permission

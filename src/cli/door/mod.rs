@@ -45,8 +45,11 @@ impl Door {
     }
 
     /// Asks the server that the options name; none if they name none.
-    pub(super) fn remote(options: &ServerOptions) -> anyhow::Result<Option<Self>> {
-        let Some(address) = options.address()? else {
+    pub(super) fn remote(
+        options: &ServerOptions,
+        has_data_dir: bool,
+    ) -> anyhow::Result<Option<Self>> {
+        let Some(address) = options.address(has_data_dir)? else {
             return Ok(None);
         };
         let token = options.token(&address)?;

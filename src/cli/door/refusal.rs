@@ -11,6 +11,7 @@ use sigpersist_model::error::Error;
 use sigpersist_model::view::FailureView;
 
 use super::Streamed;
+use crate::cli::output::shown;
 
 /// Longest answer to a request that failed, in bytes.
 const MAX_BYTES: u64 = 1024 * 1024;
@@ -21,6 +22,8 @@ const MAX_BYTES: u64 = 1024 * 1024;
 pub(in crate::cli) struct Refusal {
     /// The error code of the API; none if something else answered.
     pub(in crate::cli) code: Option<String>,
+    /// Whether the same request may succeed later.
+    pub(in crate::cli) is_for_now: bool,
     /// Further facts, as the API tells them.
     pub(in crate::cli) details: Value,
     sentence: String,
@@ -60,6 +63,7 @@ impl Refusal {
         let Ok(failure) = serde_json::from_slice::<Failure>(&text) else {
             return Self {
                 code: None,
+                is_for_now: is_for_now(status, ""),
                 details: Value::Null,
                 sentence: not_the_api(status),
             };
@@ -72,8 +76,11 @@ impl Refusal {
             ),
             None => failure.message,
         };
+        // Somebody else may have chosen parts of it.
+        let message = shown(&message);
         let sentence = advised(message, &failure.code, &failure.details, asked);
         Self {
+            is_for_now: is_for_now(status, &failure.code),
             code: Some(failure.code),
             details: failure.details,
             sentence,
@@ -89,6 +96,7 @@ impl Refusal {
             &Asked::default(),
         );
         Self {
+            is_for_now: is_for_now(StatusCode::OK, &failure.code),
             code: Some(failure.code),
             details: Value::Null,
             sentence,
@@ -100,20 +108,31 @@ impl Refusal {
         self.sentence = sentence;
         self
     }
+}
 
-    /// Whether the same request may succeed later.
-    pub(in crate::cli) fn is_for_now(&self) -> bool {
-        matches!(
-            self.code.as_deref(),
-            Some("database_unavailable" | "overloaded" | "rate_limited" | "not_ready")
-        )
-    }
+/// Whether the same request may succeed later, by its status or code.
+fn is_for_now(status: StatusCode, code: &str) -> bool {
+    let is_of_proxy = matches!(status.as_u16(), 502..=504) && code.is_empty();
+    let codes = [
+        "database_unavailable",
+        "export_not_found",
+        "import_not_found",
+        "not_ready",
+        "overloaded",
+        "rate_limited",
+    ];
+    is_of_proxy || codes.contains(&code)
 }
 
 fn not_the_api(status: StatusCode) -> String {
     if status.is_redirection() {
         return format!(
             "The server answered {status}: it is elsewhere. Give --server the URL that it redirects to."
+        );
+    }
+    if status.is_server_error() {
+        return format!(
+            "A proxy on the way answered {status}: the server may be down; try again later."
         );
     }
     format!(
@@ -170,6 +189,9 @@ fn advised(message: String, code: &str, details: &Value, asked: &Asked) -> Strin
             return format!(
                 "Nothing was changed: the hook's number is now {number}. Look at it with `sigpersist hook show {slug} NAME`, then decide again."
             );
+        }
+        "export_not_found" | "import_not_found" => {
+            "the server was restarted, or forgot it: run the command again".to_owned()
         }
         "settings_refused" => "fix the settings and try again".to_owned(),
         "signature_not_found" => {

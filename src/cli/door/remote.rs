@@ -21,6 +21,8 @@ use crate::cli::progress::bytes_progress;
 const CONNECT: Duration = Duration::from_secs(10);
 /// Longest time for which a request is repeated while the server says that it should be.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// Shortest pause between two attempts.
+const MIN_PAUSE: Duration = Duration::from_millis(200);
 /// Longest pause that a server may ask for.
 const MAX_PAUSE: Duration = Duration::from_secs(10);
 /// Bodies of at least this many bytes show their progress.
@@ -103,7 +105,7 @@ impl Remote {
                 .headers()
                 .get(RETRY_AFTER)
                 .and_then(|value| value.to_str().ok()?.parse().ok())
-                .map(Duration::from_secs);
+                .map(|seconds| Duration::from_secs(seconds).max(MIN_PAUSE));
             match pause {
                 Some(pause) if is_busy && pause <= MAX_PAUSE && Instant::now() + pause < until => {
                     std::thread::sleep(pause);

@@ -11,9 +11,11 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::refusal::{Asked, Refusal};
+use super::refusal::{Asked, Refusal, Unreachable};
 use super::{Door, Streamed};
 
+/// Longest answer that is read whole, in bytes.
+const MAX_BYTES: u64 = 256 * 1024 * 1024;
 /// Characters that are percent-encoded. Segments of our paths contain hyphens.
 const NAMES: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-');
 
@@ -165,9 +167,9 @@ impl Answer {
     /// The content of the API's envelope.
     pub(in crate::cli) fn content(self) -> anyhow::Result<Value> {
         let mut text = Vec::new();
-        self.into_reader()
-            .read_to_end(&mut text)
-            .context("The answer broke off")?;
+        let mut body = self.into_reader().take(MAX_BYTES);
+        body.read_to_end(&mut text)
+            .map_err(|error| Unreachable(format!("The answer broke off: {error}. Try again.")))?;
         let mut answer: Value = serde_json::from_slice(&text)
             .context("The answer is not one of Sigpersist: check the URL of --server")?;
         Ok(answer["content"].take())

@@ -2,13 +2,15 @@
 
 use std::fmt;
 use std::fs;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use clap::Args;
 use http::Uri;
+use http::uri::Scheme;
 use zeroize::Zeroizing;
 
 use super::tokens::Tokens;
@@ -30,8 +32,8 @@ pub(in crate::cli) struct ServerOptions {
     /// Certificates in PEM that the server's certificate must come from, instead of those that this machine trusts.
     #[arg(long, global = true, value_name = "FILE")]
     pub(super) ca_file: Option<PathBuf>,
-    /// The longest time to wait for an answer of the server, in seconds.
-    #[arg(long, global = true, value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..))]
+    /// The longest time in which the server sends or takes nothing, in seconds.
+    #[arg(long, global = true, value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     timeout: u64,
 }
 
@@ -41,10 +43,17 @@ impl ServerOptions {
         self.server.is_some()
     }
 
-    /// The server to ask, if one is named.
-    pub(super) fn address(&self) -> anyhow::Result<Option<Address>> {
+    /// The server to ask, if one is named. A data directory on the command line has precedence over the variable.
+    pub(super) fn address(&self, has_data_dir: bool) -> anyhow::Result<Option<Address>> {
         if let Some(address) = &self.server {
+            ensure!(
+                !has_data_dir,
+                "Give --server or --data-dir: a command uses either a server or the database itself."
+            );
             return Ok(Some(address.clone()));
+        }
+        if has_data_dir {
+            return Ok(None);
         }
         match std::env::var(SERVER) {
             Ok(url) if !url.is_empty() => {
@@ -100,8 +109,10 @@ impl Address {
     pub(super) fn is_readable_on_the_way(&self) -> bool {
         let uri: Option<Uri> = self.0.parse().ok();
         let host = uri.as_ref().and_then(Uri::host).unwrap_or_default();
-        let is_here = host == "localhost" || host.starts_with("127.") || host == "[::1]";
-        self.0.starts_with("http:") && !is_here
+        let address = host.trim_start_matches('[').trim_end_matches(']');
+        let is_loopback = address.parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
+        let is_plain = uri.as_ref().and_then(Uri::scheme) == Some(&Scheme::HTTP);
+        is_plain && !is_loopback && host != "localhost"
     }
 }
 
@@ -119,7 +130,7 @@ impl FromStr for Address {
         let is_good = uri.is_some_and(|uri| {
             let is_http = matches!(uri.scheme_str(), Some("http" | "https"));
             let names_host = uri.authority().is_some_and(|it| !it.as_str().contains('@'));
-            is_http && names_host && uri.query().is_none()
+            is_http && names_host && uri.query().is_none() && !text.contains('#')
         });
         if is_good {
             Ok(Self(text.trim_end_matches('/').to_owned()))
@@ -142,6 +153,8 @@ mod tests {
             ("http://localhost:8080", false),
             ("http://[::1]:8080", false),
             ("http://example.org/behind/", true),
+            ("HTTP://example.org", true),
+            ("http://127.0.0.1.example.org", true),
         ] {
             let address = address(text).unwrap();
             assert_eq!(address.is_readable_on_the_way(), is_readable, "{text}");
@@ -154,6 +167,7 @@ mod tests {
             "https://",
             "https://olga:secret@example.org",
             "https://example.org?tenant=acme",
+            "https://example.org/#x",
         ] {
             assert!(address(bad).is_err(), "{bad}");
         }

@@ -1,8 +1,7 @@
 //! `sigpersist tenant export`.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, BufWriter, Read, Write};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail, ensure};
@@ -15,6 +14,7 @@ use sigpersist_model::plugin::Digest;
 use sigpersist_model::transfer::Counts;
 use sigpersist_model::view::{ExportState, ExportView};
 use sigpersist_runtime::vault::Vault;
+use tempfile::NamedTempFile;
 
 use super::{PassphraseArgs, Patience, STANDARD, is_standard, wait};
 use crate::auth::envelope::TransportKey;
@@ -55,14 +55,18 @@ impl Export {
         );
         let form = json!({ "decisions": self.decisions, "keys": self.encryption()? });
         let tenant = &self.tenant;
+        let mut target = Target::open(&self.output)?;
         let exports = ["tenants", tenant, "exports"];
         let begun: ExportView = door.post(&exports).json(&form).member("export")?;
         let path = [&exports[..], &[&begun.id]].concat();
-        let export = finished(door, &path)?;
-        let saved = self.save(door, &path, &export);
+        let saved = finished(door, &path).and_then(|export| {
+            download(door, &path, &export, &mut target)?;
+            Ok(export)
+        });
         // The server forgets it by itself, so that a failure to delete it is none of this command.
         drop(door.delete(&path).send());
-        saved?;
+        let export = saved?;
+        target.keep()?;
         if is_standard(&self.output) {
             return Ok(());
         }
@@ -96,51 +100,83 @@ impl Export {
         )?;
         Ok(json!({ "passphrase": passphrase }))
     }
+}
 
-    /// Saves the file, under another name first, so that one which is there is never half a file.
-    fn save(&self, door: &Door, path: &[&str], export: &ExportView) -> anyhow::Result<()> {
-        let size = export.size.unwrap_or_default();
-        let sha256 = export.sha256.context("The export has no digest")?;
-        let bar = bytes_progress(size, "received");
-        let mut download = Download {
-            door,
-            path: [path, &["file"]].concat(),
-            size,
-            sha256,
-            received: 0,
-            digest: RunningSha256::new(),
-            bar: &bar,
-        };
-        if is_standard(&self.output) {
-            let mut stdout = BufWriter::with_capacity(BUFFER_BYTES, io::stdout().lock());
-            download.run(&mut stdout)?;
-            bar.finish_and_clear();
+/// The place that a file is written to.
+enum Target<'a> {
+    /// Standard output, or a file that can't be replaced, such as a pipe.
+    Stream(Box<dyn Write>),
+    /// A file, under another name until it is whole, so that one which is there is never half a file.
+    File(NamedTempFile, &'a Path),
+}
+
+impl<'a> Target<'a> {
+    fn open(path: &'a Path) -> anyhow::Result<Self> {
+        if is_standard(path) {
+            return Ok(Self::Stream(Box::new(io::stdout())));
+        }
+        let unwritable = || format!("The file {} can't be written", path.display());
+        if fs::metadata(path).is_ok_and(|there| !there.is_file()) {
+            let stream = File::options().write(true).open(path);
+            return Ok(Self::Stream(Box::new(stream.with_context(unwritable)?)));
+        }
+        let folder = path
+            .parent()
+            .filter(|folder| !folder.as_os_str().is_empty());
+        let folder = folder.unwrap_or(Path::new("."));
+        // Only its owner can read it.
+        let file = NamedTempFile::new_in(folder).with_context(unwritable)?;
+        Ok(Self::File(file, path))
+    }
+
+    fn keep(self) -> anyhow::Result<()> {
+        let Self::File(file, path) = self else {
             return Ok(());
-        }
-        let mut part = self.output.as_os_str().to_owned();
-        part.push(".part");
-        let unwritable = || format!("The file {} can't be written", self.output.display());
-        let file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&part)
-            .with_context(unwritable)?;
-        let saved = download.run(&mut BufWriter::with_capacity(BUFFER_BYTES, &file));
-        bar.finish_and_clear();
-        let saved = saved.and_then(|()| keep(&file, part.as_ref(), &self.output));
-        if saved.is_err() {
-            // What is half written is of no use; that it can't be removed is not what went wrong.
-            drop(fs::remove_file(&part));
-        }
-        saved.with_context(unwritable)
+        };
+        let unwritable = || format!("The file {} can't be written", path.display());
+        file.as_file().sync_all().with_context(unwritable)?;
+        file.persist(path).with_context(unwritable)?;
+        Ok(())
     }
 }
 
-fn keep(file: &File, part: &Path, path: &Path) -> anyhow::Result<()> {
-    file.sync_all()?;
-    Ok(fs::rename(part, path)?)
+impl Write for Target<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Stream(stream) => stream.write(bytes),
+            Self::File(file, _) => file.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Stream(stream) => stream.flush(),
+            Self::File(file, _) => file.flush(),
+        }
+    }
+}
+
+/// Downloads the file of a finished export.
+fn download(
+    door: &Door,
+    path: &[&str],
+    export: &ExportView,
+    target: &mut Target<'_>,
+) -> anyhow::Result<()> {
+    let size = export.size.unwrap_or_default();
+    let bar = bytes_progress(size, "received");
+    let mut download = Download {
+        door,
+        path: [path, &["file"]].concat(),
+        size,
+        sha256: export.sha256.context("The export has no digest")?,
+        received: 0,
+        digest: RunningSha256::new(),
+        bar: &bar,
+    };
+    let downloaded = download.run(&mut BufWriter::with_capacity(BUFFER_BYTES, target));
+    bar.finish_and_clear();
+    downloaded
 }
 
 /// Waits for an export to be finished.
@@ -185,7 +221,7 @@ impl Download<'_> {
         output.flush()?;
         ensure!(
             Digest(self.digest.clone().finish()) == self.sha256,
-            "The file was changed on the way; nothing was written."
+            "The file was changed on the way; what was written of it is not the export."
         );
         Ok(())
     }

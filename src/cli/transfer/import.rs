@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use anyhow::{Context as _, bail, ensure};
 use clap::Args;
 use http::header::CONTENT_RANGE;
-use serde_json::json;
+use serde_json::{Value, json};
 use sigpersist_model::digest::RunningSha256;
 use sigpersist_model::plugin::Digest;
 use sigpersist_model::transfer::Imported;
@@ -50,11 +50,13 @@ impl Import {
             "Standard input can't be both the file and the passphrase."
         );
         let form = json!({
-            "tenant": slug,
             "create": self.create,
             "without_hooks": self.without_hooks,
             "passphrase": self.passphrase.read()?,
         });
+        if !self.create {
+            check_tenant(door, slug)?;
+        }
         let mut file = self.open()?;
         let (sha256, size) = digest(&mut file)
             .with_context(|| format!("The file {} can't be read", self.input.display()))?;
@@ -64,21 +66,16 @@ impl Import {
             self.input.display()
         );
         let name = sha256.to_string();
-        let path = ["imports", &name];
-        let arrived = Upload {
+        let path = ["imports", slug, &name];
+        let mut upload = Upload {
             door,
             path,
             size,
             file: &mut file,
-        }
-        .run();
-        let imported = arrived.and_then(|()| {
-            door.post(&path).json(&form).send()?;
-            finished(door, &path)
-        });
-        // The server forgets it by itself, so that a failure to delete it is none of this command.
-        drop(door.delete(&path).send());
-        let imported = imported?;
+        };
+        // A server that forgot the file meanwhile gets it again.
+        while upload.run()? == Arrival::Whole && !begin(door, &path, &form)? {}
+        let imported = finished(door, &path)?;
         output.result(
             &sentence(slug, &imported),
             &json!({ "tenant": slug, "complete": imported.is_complete(), "imported": imported }),
@@ -126,28 +123,67 @@ fn digest(file: &mut File) -> io::Result<(Digest, u64)> {
     }
 }
 
+/// Finds out early that there is no such tenant, if the token allows to ask.
+fn check_tenant(door: &Door, slug: &str) -> anyhow::Result<()> {
+    match door.get(&["tenants", slug]).send() {
+        Err(error) if has_code(&error, "tenant_not_found") => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Begins the import; false if the file must be sent again. Another client may have begun it already.
+fn begin(door: &Door, path: &[&str], form: &Value) -> anyhow::Result<bool> {
+    let error = match door.post(path).json(form).send() {
+        Ok(_) => return Ok(true),
+        Err(error) if has_code(&error, "import_not_found") => return Ok(false),
+        Err(error) => error,
+    };
+    let import = door.get(path).member::<ImportView>("import");
+    match import.map(|import| import.state) {
+        Ok(ImportState::Checking | ImportState::Importing | ImportState::Done) => Ok(true),
+        _ => Err(error),
+    }
+}
+
+/// How a file arrived.
+#[derive(PartialEq)]
+enum Arrival {
+    /// It is there, and its import can begin.
+    Whole,
+    /// Another client has sent it, and begun its import.
+    Begun,
+}
+
 /// A file on its way, which goes on where it broke off.
 struct Upload<'a> {
     door: &'a Door,
-    path: [&'a str; 2],
+    path: [&'a str; 3],
     size: u64,
     file: &'a mut File,
 }
 
 impl Upload<'_> {
-    fn run(&mut self) -> anyhow::Result<()> {
+    fn run(&mut self) -> anyhow::Result<Arrival> {
         let bar = bytes_progress(self.size, "sent");
         let mut patience = Patience::default();
         let mut received = None;
+        let mut most = 0;
         loop {
-            let next = match received {
+            let asked = match received {
                 Some(offset) => self.send(offset),
-                None => self.received(),
+                None => self.begun(),
             };
-            match next {
-                Ok(offset) if offset >= self.size => break,
-                Ok(offset) => {
-                    patience = Patience::default();
+            match asked {
+                Ok(None) => return Ok(Arrival::Begun),
+                Ok(Some(offset)) if offset >= self.size => break,
+                Ok(Some(offset)) => {
+                    if offset > most {
+                        most = offset;
+                        patience = Patience::default();
+                    } else if received.is_some() {
+                        patience
+                            .bear(io::Error::other("the server does not take the file").into())?;
+                    }
                     bar.set_position(offset);
                     received = Some(offset);
                 }
@@ -159,27 +195,22 @@ impl Upload<'_> {
             }
         }
         bar.finish_and_clear();
-        Ok(())
+        Ok(Arrival::Whole)
     }
 
-    /// The number of bytes that the server has already.
-    fn received(&self) -> anyhow::Result<u64> {
-        let import = match self.door.get(&self.path).member::<ImportView>("import") {
-            Ok(import) => import,
-            Err(error) if is_not_found(&error) => return Ok(0),
-            Err(error) => return Err(error),
-        };
-        match import.state {
-            ImportState::Receiving | ImportState::Failed => Ok(import.received),
-            ImportState::Done => Ok(0),
-            ImportState::Checking | ImportState::Importing => {
-                bail!("This file is being imported already; try again when that has ended.")
-            }
+    /// The number of bytes that the server has already; none if the import was begun.
+    fn begun(&self) -> anyhow::Result<Option<u64>> {
+        match self.door.get(&self.path).member::<ImportView>("import") {
+            // An import that is done is made again.
+            Ok(import) if import.state == ImportState::Done => Ok(Some(0)),
+            Ok(import) => Ok(next(&import)),
+            Err(error) if has_code(&error, "import_not_found") => Ok(Some(0)),
+            Err(error) => Err(error),
         }
     }
 
-    /// Sends the piece that begins here; returns where the next one begins.
-    fn send(&mut self, offset: u64) -> anyhow::Result<u64> {
+    /// Sends the piece that begins here; returns where the next one begins, or none if the import was begun.
+    fn send(&mut self, offset: u64) -> anyhow::Result<Option<u64>> {
         self.file.seek(SeekFrom::Start(offset))?;
         let mut piece = Vec::with_capacity(PIECE_BYTES);
         let mut rest = self.file.take(PIECE_BYTES as u64);
@@ -189,15 +220,27 @@ impl Upload<'_> {
         let range = format!("bytes {offset}-{}/{}", after - 1, self.size);
         let request = self.door.put(&self.path).body(FILE, piece.into());
         let request = request.with_header(CONTENT_RANGE, &range);
-        let import: ImportView = request.member("import")?;
-        Ok(import.received)
+        match request.member::<ImportView>("import") {
+            Ok(import) => Ok(next(&import)),
+            // The server was restarted.
+            Err(error) if has_code(&error, "import_not_found") => Ok(Some(0)),
+            Err(error) => Err(error),
+        }
     }
 }
 
-fn is_not_found(error: &anyhow::Error) -> bool {
+/// Where the next piece of a file begins; none if its import was begun.
+fn next(import: &ImportView) -> Option<u64> {
+    match import.state {
+        ImportState::Receiving | ImportState::Failed => Some(import.received),
+        ImportState::Checking | ImportState::Importing | ImportState::Done => None,
+    }
+}
+
+fn has_code(error: &anyhow::Error, code: &str) -> bool {
     error
         .downcast_ref::<Refusal>()
-        .is_some_and(|refusal| refusal.code.as_deref() == Some("import_not_found"))
+        .is_some_and(|refusal| refusal.code.as_deref() == Some(code))
 }
 
 /// Waits for an import to end.

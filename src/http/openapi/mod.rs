@@ -79,7 +79,7 @@ const OF_TENANT: &str = "/tenants/{tenant}";
         audit::list, audit::verify,
         tenants::list, tenants::create, tenants::get, tenants::update, tenants::delete, tenants::suspend,
         tenants::resume, tenants::usage,
-        transfers::begin_export, transfers::export, transfers::file, transfers::delete_export,
+        transfers::exports, transfers::imports, transfers::begin_export, transfers::export, transfers::file, transfers::delete_export,
         transfers::send, transfers::import, transfers::begin_import, transfers::delete_import,
         keys::list, keys::add, keys::get, keys::revoke, keys::issue, keys::published, whoami::get,
         health::metrics, health::live, health::ready,

@@ -23,7 +23,7 @@ pub(crate) use cluster::Cluster;
 pub(crate) use database::{TestDatabase, temp_dir};
 pub(crate) use load::{Load, rounds};
 pub(crate) use program::{
-    Program, assert_success, postmaster, run, running_postmaster, sigpersist, succeeds,
+    Program, assert_success, elsewhere, postmaster, run, running_postmaster, sigpersist, succeeds,
     tenant_token,
 };
 pub(crate) use proxy::{Mode, Proxy};

@@ -30,6 +30,18 @@ pub(crate) fn sigpersist(data_dir: &Path, arguments: &[&str]) -> Command {
     command
 }
 
+/// A command of `sigpersist` on a machine without a database, with a folder for its configuration.
+pub(crate) fn elsewhere(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sigpersist"));
+    command
+        .env_remove("SIGPERSIST_SERVER")
+        .env_remove("SIGPERSIST_TOKEN")
+        .env("DATABASE_URL", "postgres://127.0.0.1:1/none")
+        .env("XDG_CONFIG_HOME", folder.join("config"))
+        .args(arguments);
+    command
+}
+
 /// Runs a command that must succeed, and returns its output.
 #[track_caller]
 pub(crate) fn run(data_dir: &Path, arguments: &[&str]) -> String {

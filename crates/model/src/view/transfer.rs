@@ -75,9 +75,9 @@ pub struct ImportView {
     pub received: u64,
     /// State of the import.
     pub state: ImportState,
-    /// The tenant that it is imported into; null before the import begins.
+    /// The tenant that it is imported into.
     #[schema(example = "acme")]
-    pub tenant: Option<String>,
+    pub tenant: String,
     /// Number of steps done in this state.
     #[schema(example = 12)]
     pub steps_done: u64,
