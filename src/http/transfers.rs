@@ -6,7 +6,7 @@ use http::HeaderMap;
 use http::header::CONTENT_RANGE;
 use serde::{Deserialize, Serialize};
 use sigpersist_model::context::Scope;
-use sigpersist_model::error::{Error, Result};
+use sigpersist_model::error::{Error, Noun, Result};
 use sigpersist_model::tenant::check_slug;
 use sigpersist_model::view::{ExportView, ImportView};
 use utoipa::ToSchema;
@@ -130,10 +130,12 @@ pub(super) fn exports(call: Call) -> Result<Reply> {
     operation_id = "list_imports",
     responses(
         (status = 200, description = "The imports", body = Envelope<ImportsContent>),
+        (status = 404, description = "tenant_not_found"),
     )
 )]
 pub(super) fn imports(call: Call) -> Result<Reply> {
     call.parameters()?;
+    check_slug("tenant", call.name()).map_err(|_| Error::NotFound(Noun::Tenant))?;
     let imports = call.app.spool.imports(call.name());
     Reply::content(&ImportsContent { imports })
 }

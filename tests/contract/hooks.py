@@ -3,14 +3,17 @@
 import schemathesis
 
 
-@schemathesis.serializer("application/wasm")
-def component(context, value):
+def as_bytes(context, value):
     return value if isinstance(value, bytes) else str(value).encode()
 
 
-@schemathesis.deserializer("application/wasm")
-def bytes_of(context, response):
+def as_text(context, response):
     return response.content.decode("latin-1")
+
+
+for media_type in ("application/wasm", "application/x-ndjson"):
+    schemathesis.serializer(media_type)(as_bytes)
+    schemathesis.deserializer(media_type)(as_text)
 
 
 @schemathesis.hook
