@@ -1,6 +1,7 @@
 -- The server's call to save a first version, for pgbench, which replaces names after a colon. A test compares it with the
 -- call in crates/store.
-SELECT place, id, version, created_at, updated_at FROM signature_save_1(owner => 1, documents => ARRAY['bench-' || :client_id || '-' || random()::text], threads => '{bench}', parents => '{0}', or_first => '{f}',
-stages => '{NULL}', creators => '{NULL}', comments => '{NULL}', tags => :tags, tag_ends => ARRAY[cardinality(:tags::text[])],
-encodings => '{b}', digests => ARRAY[sha256(:signature::bytea)], bodies => ARRAY[:signature::bytea], verdicts => NULL,
-verdict_bytes => NULL, judged_versions => NULL, inputs => NULL, input_digests => NULL, decisions => NULL, may_recreate => false);
+SELECT id, version, created_at, updated_at FROM signature_save_1(owner => 1,
+draft_document => 'bench-' || :client_id || '-' || random()::text, draft_thread => 'bench', parent => 0, or_first => false,
+draft_stage => NULL, draft_created_by => NULL, draft_comment => NULL, draft_tags => :tags, draft_encoding => 'b',
+draft_sha256 => sha256(:signature::bytea), draft_signature => :signature, verdict => NULL, verdict_bytes => NULL,
+judged_version => NULL, judged_input => NULL, judged_sha256 => NULL, decisions => NULL, may_recreate => false);

@@ -1,24 +1,23 @@
-SELECT place, id, version, created_at, updated_at
+SELECT id, version, created_at, updated_at
 FROM
   signature_save_1(
     owner => $1,
-    documents => $2,
-    threads => $3,
-    parents => $4,
+    draft_document => $2,
+    draft_thread => $3,
+    parent => $4,
     or_first => $5,
-    stages => $6,
-    creators => $7,
-    comments => $8,
-    tags => $9,
-    tag_ends => $10,
-    encodings => $11,
-    digests => $12,
-    bodies => $13,
-    verdicts => $14,
-    verdict_bytes => $15,
-    judged_versions => $16,
-    inputs => $17,
-    input_digests => $18,
-    decisions => $19,
-    may_recreate => $20
+    draft_stage => $6,
+    draft_created_by => $7,
+    draft_comment => $8,
+    draft_tags => $9,
+    draft_encoding => $10,
+    draft_sha256 => $11,
+    draft_signature => $12,
+    verdict => $13,
+    verdict_bytes => $14,
+    judged_version => $15,
+    judged_input => $16,
+    judged_sha256 => $17,
+    decisions => $18,
+    may_recreate => $19
   );

@@ -1,5 +1,5 @@
 //! Creating many threads at once: first versions that several requests of a tenant save at the same time are one call
-//! and one commit, which takes less than half of what a call for each would.
+//! of the function `signature_create_1` and one commit, which takes less than half of what a call for each would.
 //!
 //! Threads are created in the order of their names, so that two such calls wait for each other in one direction only. A
 //! call waits only briefly for a thread that a delete or an import keeps locked. Then each draft is saved by itself, and
@@ -8,7 +8,11 @@
 use std::error::Error as _;
 use std::sync::Arc;
 
-use diesel::RunQueryDsl as _;
+use chrono::{DateTime, Utc};
+use diesel::pg::{Pg, PgConnection};
+use diesel::prelude::*;
+use diesel::query_builder::{AstPass, Query, QueryFragment, QueryId};
+use diesel::sql_types::{Array, BigInt, Binary, CChar, Integer, Nullable, Text, Timestamptz};
 use sigpersist_model::context::TenantId;
 use sigpersist_model::decision::Judgement;
 use sigpersist_model::error::{Error, Result};
@@ -18,7 +22,9 @@ use tracing::warn;
 use super::batches::Joined;
 use super::failure::is_lock_timeout;
 use super::pool::Store;
-use super::signature_save::{Found, SaveCall, SaveDraft, Saved, unless_deleted};
+use super::signature_save::{Found, Saved, unless_deleted};
+use super::signatures::encoding_to_code;
+use super::verdicts::verdict_bytes;
 
 /// Larger signatures are saved by themselves: sending them takes longer than a batch saves.
 pub(super) const MAX_BYTES: usize = 64 * 1024;
@@ -39,17 +45,6 @@ impl FirstVersion {
             tags: tags.to_vec(),
             judgement: found.judgement.cloned(),
             verdict: found.verdict.map(str::to_owned),
-        }
-    }
-
-    fn to_save(&self) -> SaveDraft<'_> {
-        SaveDraft {
-            draft: &self.draft,
-            tags: &self.tags,
-            parent: 0,
-            or_first: false,
-            judgement: self.judgement.as_ref(),
-            verdict: self.verdict.as_deref(),
         }
     }
 }
@@ -99,20 +94,24 @@ impl Store {
     }
 
     fn fates(&self, tenant: TenantId, firsts: &[FirstVersion]) -> Vec<Fate> {
-        let drafts: Vec<_> = firsts.iter().map(FirstVersion::to_save).collect();
-        let call = SaveCall::new(tenant, &drafts);
-        let saved = self.run(tenant, |connection| {
-            unless_deleted(call.load::<Saved>(connection))
+        let call = CreateCall::new(tenant, firsts);
+        let created = self.run(tenant, |connection| {
+            unless_deleted(call.load::<Created>(connection))
         });
-        match saved {
+        match created {
             // Each finds out by itself whether it needs an event of the audit trail.
             Ok(None) => vec![Fate::Unknown; firsts.len()],
-            Ok(Some(saved)) => {
+            Ok(Some(created)) => {
                 let mut fates = vec![Fate::Exists; firsts.len()];
-                for saved in saved {
-                    let place = usize::try_from(saved.place - 1).ok();
+                for (place, id, created_at) in created {
+                    let place = usize::try_from(place - 1).ok();
                     if let Some(fate) = place.and_then(|place| fates.get_mut(place)) {
-                        *fate = Fate::Created(saved);
+                        *fate = Fate::Created(Saved {
+                            id,
+                            version: 1,
+                            created_at,
+                            updated_at: created_at,
+                        });
                     }
                 }
                 fates
@@ -129,5 +128,130 @@ impl Store {
                 vec![Fate::Unknown; firsts.len()]
             }
         }
+    }
+}
+
+/// The place of a first version in the batch, from 1; id of the thread; time of its creation.
+type Created = (i32, i64, DateTime<Utc>);
+
+/// The call of `signature_create_1`: a column for each argument. It is prepared once on a connection.
+#[derive(Debug, Default)]
+pub(super) struct CreateCall<'a> {
+    owner: i32,
+    documents: Vec<&'a str>,
+    threads: Vec<&'a str>,
+    stages: Vec<Option<&'a str>>,
+    creators: Vec<Option<&'a str>>,
+    comments: Vec<Option<&'a str>>,
+    tags: Vec<&'a str>,
+    tag_ends: Vec<i32>,
+    encodings: Vec<u8>,
+    digests: Vec<&'a [u8]>,
+    bodies: Vec<&'a [u8]>,
+    /// None if no draft has one. So are the columns of judgements.
+    verdicts: Option<Vec<Option<&'a str>>>,
+    verdict_bytes: Option<Vec<Option<i32>>>,
+    inputs: Option<Vec<Option<&'a str>>>,
+    input_digests: Option<Vec<Option<[u8; 32]>>>,
+    decisions: Option<Vec<Option<&'a str>>>,
+}
+
+impl<'a> CreateCall<'a> {
+    fn new(tenant: TenantId, firsts: &'a [FirstVersion]) -> Self {
+        fn column<'a, T>(
+            firsts: &'a [FirstVersion],
+            value: impl Fn(&'a FirstVersion) -> T,
+        ) -> Vec<T> {
+            firsts.iter().map(value).collect()
+        }
+        fn optional<'a, T>(
+            firsts: &'a [FirstVersion],
+            value: impl Fn(&'a FirstVersion) -> Option<T>,
+        ) -> Option<Vec<Option<T>>> {
+            let column = column(firsts, value);
+            column.iter().any(Option::is_some).then_some(column)
+        }
+        fn judged<'a, T>(
+            firsts: &'a [FirstVersion],
+            value: impl Fn(&'a Judgement) -> T,
+        ) -> Option<Vec<Option<T>>> {
+            optional(firsts, |first| first.judgement.as_ref().map(&value))
+        }
+        let mut tags = Vec::new();
+        let mut tag_ends = Vec::with_capacity(firsts.len());
+        for first in firsts {
+            tags.extend(first.tags.iter().map(String::as_str));
+            tag_ends.push(i32::try_from(tags.len()).unwrap_or(i32::MAX));
+        }
+        Self {
+            owner: tenant.0,
+            documents: column(firsts, |first| &*first.draft.key.document),
+            threads: column(firsts, |first| &*first.draft.key.thread),
+            stages: column(firsts, |first| first.draft.stage.as_deref()),
+            creators: column(firsts, |first| first.draft.created_by.as_deref()),
+            comments: column(firsts, |first| first.draft.comment.as_deref()),
+            tags,
+            tag_ends,
+            encodings: column(firsts, |first| encoding_to_code(first.draft.body.encoding)),
+            digests: column(firsts, |first| &first.draft.body.sha256[..]),
+            bodies: column(firsts, |first| &first.draft.body.bytes[..]),
+            verdicts: optional(firsts, |first| first.verdict.as_deref()),
+            verdict_bytes: optional(firsts, |first| first.verdict.as_deref().map(verdict_bytes)),
+            inputs: judged(firsts, |judgement| &*judgement.input),
+            input_digests: judged(firsts, Judgement::input_sha256),
+            decisions: judged(firsts, |judgement| &*judgement.decisions),
+        }
+    }
+}
+
+impl QueryId for CreateCall<'_> {
+    type QueryId = CreateCall<'static>;
+    const HAS_STATIC_QUERY_ID: bool = true;
+}
+
+impl Query for CreateCall<'_> {
+    type SqlType = (Integer, BigInt, Timestamptz);
+}
+
+impl RunQueryDsl<PgConnection> for CreateCall<'_> {}
+
+type OptionalTexts = Nullable<Array<Nullable<Text>>>;
+
+impl QueryFragment<Pg> for CreateCall<'_> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql("SELECT place, id, created_at FROM signature_create_1(owner => ");
+        out.push_bind_param::<Integer, _>(&self.owner)?;
+        out.push_sql(", documents => ");
+        out.push_bind_param::<Array<Text>, _>(&self.documents)?;
+        out.push_sql(", threads => ");
+        out.push_bind_param::<Array<Text>, _>(&self.threads)?;
+        out.push_sql(", stages => ");
+        out.push_bind_param::<Array<Nullable<Text>>, _>(&self.stages)?;
+        out.push_sql(", creators => ");
+        out.push_bind_param::<Array<Nullable<Text>>, _>(&self.creators)?;
+        out.push_sql(", comments => ");
+        out.push_bind_param::<Array<Nullable<Text>>, _>(&self.comments)?;
+        out.push_sql(", tags => ");
+        out.push_bind_param::<Array<Text>, _>(&self.tags)?;
+        out.push_sql(", tag_ends => ");
+        out.push_bind_param::<Array<Integer>, _>(&self.tag_ends)?;
+        out.push_sql(", encodings => ");
+        out.push_bind_param::<Array<CChar>, _>(&self.encodings)?;
+        out.push_sql(", digests => ");
+        out.push_bind_param::<Array<Binary>, _>(&self.digests)?;
+        out.push_sql(", bodies => ");
+        out.push_bind_param::<Array<Binary>, _>(&self.bodies)?;
+        out.push_sql(", verdicts => ");
+        out.push_bind_param::<OptionalTexts, _>(&self.verdicts)?;
+        out.push_sql(", verdict_bytes => ");
+        out.push_bind_param::<Nullable<Array<Nullable<Integer>>>, _>(&self.verdict_bytes)?;
+        out.push_sql(", inputs => ");
+        out.push_bind_param::<OptionalTexts, _>(&self.inputs)?;
+        out.push_sql(", input_digests => ");
+        out.push_bind_param::<Nullable<Array<Nullable<Binary>>>, _>(&self.input_digests)?;
+        out.push_sql(", decisions => ");
+        out.push_bind_param::<OptionalTexts, _>(&self.decisions)?;
+        out.push_sql(")");
+        Ok(())
     }
 }

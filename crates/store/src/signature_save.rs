@@ -52,27 +52,26 @@ impl Store {
         or_first: bool,
         found: &Found<'_>,
     ) -> Result<Option<Signature>> {
-        let save = SaveDraft {
+        let call = SaveCall::new(
+            tenant,
             draft,
             tags,
-            parent: version_to_column(over),
+            version_to_column(over),
             or_first,
-            judgement: found.judgement,
-            verdict: found.verdict,
-        };
+            found,
+        );
         let alone = || {
-            let call = SaveCall::new(tenant, &[save]);
             let saved = self.run(tenant, |connection| {
                 unless_deleted(call.get_result::<Saved>(connection).optional())
             })?;
             if let Some(saved) = saved {
                 return Ok(saved);
             }
-            let call = SaveCall {
-                may_recreate: true,
-                ..SaveCall::new(tenant, &[save])
-            };
             self.transaction(tenant, |connection| {
+                let call = SaveCall {
+                    may_recreate: true,
+                    ..call
+                };
                 let saved = call.get_result::<Saved>(connection).optional()?;
                 if saved.is_some_and(|saved| saved.version == 1) {
                     self.audit(connection, &(found.recreated)())?;
@@ -107,15 +106,13 @@ impl Store {
     }
 }
 
-/// A draft that was saved.
+/// The thread of a draft that was saved.
 #[derive(Debug, Clone, Copy, Queryable)]
 pub(super) struct Saved {
-    /// The place of the draft in its call, from 1.
-    pub(super) place: i32,
-    id: i64,
-    version: i32,
-    created_at: DateTime<Utc>,
-    updated_at: DateTime<Utc>,
+    pub(super) id: i64,
+    pub(super) version: i32,
+    pub(super) created_at: DateTime<Utc>,
+    pub(super) updated_at: DateTime<Utc>,
 }
 
 /// The result of a call; none if it failed because the name of a new thread was deleted before.
@@ -130,87 +127,59 @@ pub(super) fn unless_deleted<T>(result: QueryResult<T>) -> QueryResult<Option<T>
     }
 }
 
-/// A draft to save.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct SaveDraft<'a> {
-    pub(super) draft: &'a Draft,
-    pub(super) tags: &'a [String],
-    pub(super) parent: i32,
-    pub(super) or_first: bool,
-    pub(super) judgement: Option<&'a Judgement>,
-    pub(super) verdict: Option<&'a str>,
-}
-
-/// The call of `signature_save_1`: a column for each parameter. It is prepared once on a connection.
-#[derive(Debug)]
+/// The call of `signature_save_1`: its arguments. It is prepared once on a connection.
+#[derive(Debug, Clone, Copy, Default)]
 pub(super) struct SaveCall<'a> {
     owner: i32,
-    documents: Vec<&'a str>,
-    threads: Vec<&'a str>,
-    parents: Vec<i32>,
-    or_first: Vec<bool>,
-    stages: Vec<Option<&'a str>>,
-    creators: Vec<Option<&'a str>>,
-    comments: Vec<Option<&'a str>>,
-    tags: Vec<&'a str>,
-    tag_ends: Vec<i32>,
-    encodings: Vec<u8>,
-    digests: Vec<&'a [u8]>,
-    bodies: Vec<&'a [u8]>,
-    /// None if no draft has one. So are the columns of judgements.
-    verdicts: Option<Vec<Option<&'a str>>>,
-    verdict_bytes: Option<Vec<Option<i32>>>,
-    judged_versions: Option<Vec<Option<i32>>>,
-    inputs: Option<Vec<Option<&'a str>>>,
-    input_digests: Option<Vec<Option<[u8; 32]>>>,
-    decisions: Option<Vec<Option<&'a str>>>,
+    document: &'a str,
+    thread: &'a str,
+    parent: i32,
+    or_first: bool,
+    stage: Option<&'a str>,
+    created_by: Option<&'a str>,
+    comment: Option<&'a str>,
+    tags: &'a [String],
+    encoding: u8,
+    sha256: &'a [u8],
+    signature: &'a [u8],
+    verdict: Option<&'a str>,
+    verdict_bytes: Option<i32>,
+    judged_version: Option<i32>,
+    judged_input: Option<&'a str>,
+    judged_sha256: Option<[u8; 32]>,
+    decisions: Option<&'a str>,
     may_recreate: bool,
 }
 
 impl<'a> SaveCall<'a> {
-    pub(super) fn new(tenant: TenantId, drafts: &[SaveDraft<'a>]) -> Self {
-        fn column<'a, T>(drafts: &[SaveDraft<'a>], value: impl Fn(SaveDraft<'a>) -> T) -> Vec<T> {
-            drafts.iter().copied().map(value).collect()
-        }
-        fn optional<'a, T>(
-            drafts: &[SaveDraft<'a>],
-            value: impl Fn(SaveDraft<'a>) -> Option<T>,
-        ) -> Option<Vec<Option<T>>> {
-            let column = column(drafts, value);
-            column.iter().any(Option::is_some).then_some(column)
-        }
-        fn judged<'a, T>(
-            drafts: &[SaveDraft<'a>],
-            value: impl Fn(&'a Judgement) -> T,
-        ) -> Option<Vec<Option<T>>> {
-            optional(drafts, |it| it.judgement.map(&value))
-        }
-        let mut tags = Vec::new();
-        let mut tag_ends = Vec::with_capacity(drafts.len());
-        for draft in drafts {
-            tags.extend(draft.tags.iter().map(String::as_str));
-            tag_ends.push(i32::try_from(tags.len()).unwrap_or(i32::MAX));
-        }
+    fn new(
+        tenant: TenantId,
+        draft: &'a Draft,
+        tags: &'a [String],
+        parent: i32,
+        or_first: bool,
+        found: &Found<'a>,
+    ) -> Self {
+        let judgement = found.judgement;
         Self {
             owner: tenant.0,
-            documents: column(drafts, |it| &*it.draft.key.document),
-            threads: column(drafts, |it| &*it.draft.key.thread),
-            parents: column(drafts, |it| it.parent),
-            or_first: column(drafts, |it| it.or_first),
-            stages: column(drafts, |it| it.draft.stage.as_deref()),
-            creators: column(drafts, |it| it.draft.created_by.as_deref()),
-            comments: column(drafts, |it| it.draft.comment.as_deref()),
+            document: &draft.key.document,
+            thread: &draft.key.thread,
+            parent,
+            or_first,
+            stage: draft.stage.as_deref(),
+            created_by: draft.created_by.as_deref(),
+            comment: draft.comment.as_deref(),
             tags,
-            tag_ends,
-            encodings: column(drafts, |it| encoding_to_code(it.draft.body.encoding)),
-            digests: column(drafts, |it| &it.draft.body.sha256[..]),
-            bodies: column(drafts, |it| &it.draft.body.bytes[..]),
-            verdicts: optional(drafts, |it| it.verdict),
-            verdict_bytes: optional(drafts, |it| it.verdict.map(verdict_bytes)),
-            judged_versions: judged(drafts, |judgement| version_to_column(judgement.version)),
-            inputs: judged(drafts, |judgement| &*judgement.input),
-            input_digests: judged(drafts, Judgement::input_sha256),
-            decisions: judged(drafts, |judgement| &*judgement.decisions),
+            encoding: encoding_to_code(draft.body.encoding),
+            sha256: &draft.body.sha256,
+            signature: &draft.body.bytes,
+            verdict: found.verdict,
+            verdict_bytes: found.verdict.map(verdict_bytes),
+            judged_version: judgement.map(|judgement| version_to_column(judgement.version)),
+            judged_input: judgement.map(|judgement| &*judgement.input),
+            judged_sha256: judgement.map(Judgement::input_sha256),
+            decisions: judgement.map(|judgement| &*judgement.decisions),
             may_recreate: false,
         }
     }
@@ -222,57 +191,49 @@ impl QueryId for SaveCall<'_> {
 }
 
 impl Query for SaveCall<'_> {
-    type SqlType = (Integer, BigInt, Integer, Timestamptz, Timestamptz);
+    type SqlType = (BigInt, Integer, Timestamptz, Timestamptz);
 }
 
 impl RunQueryDsl<PgConnection> for SaveCall<'_> {}
 
-type Texts = Array<Text>;
-type OptionalTexts = Nullable<Array<Nullable<Text>>>;
-type OptionalIntegers = Nullable<Array<Nullable<Integer>>>;
-
 impl QueryFragment<Pg> for SaveCall<'_> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        out.push_sql(
-            "SELECT place, id, version, created_at, updated_at FROM signature_save_1(owner => ",
-        );
+        out.push_sql("SELECT id, version, created_at, updated_at FROM signature_save_1(owner => ");
         out.push_bind_param::<Integer, _>(&self.owner)?;
-        out.push_sql(", documents => ");
-        out.push_bind_param::<Texts, _>(&self.documents)?;
-        out.push_sql(", threads => ");
-        out.push_bind_param::<Texts, _>(&self.threads)?;
-        out.push_sql(", parents => ");
-        out.push_bind_param::<Array<Integer>, _>(&self.parents)?;
+        out.push_sql(", draft_document => ");
+        out.push_bind_param::<Text, _>(self.document)?;
+        out.push_sql(", draft_thread => ");
+        out.push_bind_param::<Text, _>(self.thread)?;
+        out.push_sql(", parent => ");
+        out.push_bind_param::<Integer, _>(&self.parent)?;
         out.push_sql(", or_first => ");
-        out.push_bind_param::<Array<Bool>, _>(&self.or_first)?;
-        out.push_sql(", stages => ");
-        out.push_bind_param::<Array<Nullable<Text>>, _>(&self.stages)?;
-        out.push_sql(", creators => ");
-        out.push_bind_param::<Array<Nullable<Text>>, _>(&self.creators)?;
-        out.push_sql(", comments => ");
-        out.push_bind_param::<Array<Nullable<Text>>, _>(&self.comments)?;
-        out.push_sql(", tags => ");
-        out.push_bind_param::<Texts, _>(&self.tags)?;
-        out.push_sql(", tag_ends => ");
-        out.push_bind_param::<Array<Integer>, _>(&self.tag_ends)?;
-        out.push_sql(", encodings => ");
-        out.push_bind_param::<Array<CChar>, _>(&self.encodings)?;
-        out.push_sql(", digests => ");
-        out.push_bind_param::<Array<Binary>, _>(&self.digests)?;
-        out.push_sql(", bodies => ");
-        out.push_bind_param::<Array<Binary>, _>(&self.bodies)?;
-        out.push_sql(", verdicts => ");
-        out.push_bind_param::<OptionalTexts, _>(&self.verdicts)?;
+        out.push_bind_param::<Bool, _>(&self.or_first)?;
+        out.push_sql(", draft_stage => ");
+        out.push_bind_param::<Nullable<Text>, _>(&self.stage)?;
+        out.push_sql(", draft_created_by => ");
+        out.push_bind_param::<Nullable<Text>, _>(&self.created_by)?;
+        out.push_sql(", draft_comment => ");
+        out.push_bind_param::<Nullable<Text>, _>(&self.comment)?;
+        out.push_sql(", draft_tags => ");
+        out.push_bind_param::<Array<Text>, _>(self.tags)?;
+        out.push_sql(", draft_encoding => ");
+        out.push_bind_param::<CChar, _>(&self.encoding)?;
+        out.push_sql(", draft_sha256 => ");
+        out.push_bind_param::<Binary, _>(self.sha256)?;
+        out.push_sql(", draft_signature => ");
+        out.push_bind_param::<Binary, _>(self.signature)?;
+        out.push_sql(", verdict => ");
+        out.push_bind_param::<Nullable<Text>, _>(&self.verdict)?;
         out.push_sql(", verdict_bytes => ");
-        out.push_bind_param::<OptionalIntegers, _>(&self.verdict_bytes)?;
-        out.push_sql(", judged_versions => ");
-        out.push_bind_param::<OptionalIntegers, _>(&self.judged_versions)?;
-        out.push_sql(", inputs => ");
-        out.push_bind_param::<OptionalTexts, _>(&self.inputs)?;
-        out.push_sql(", input_digests => ");
-        out.push_bind_param::<Nullable<Array<Nullable<Binary>>>, _>(&self.input_digests)?;
+        out.push_bind_param::<Nullable<Integer>, _>(&self.verdict_bytes)?;
+        out.push_sql(", judged_version => ");
+        out.push_bind_param::<Nullable<Integer>, _>(&self.judged_version)?;
+        out.push_sql(", judged_input => ");
+        out.push_bind_param::<Nullable<Text>, _>(&self.judged_input)?;
+        out.push_sql(", judged_sha256 => ");
+        out.push_bind_param::<Nullable<Binary>, _>(&self.judged_sha256)?;
         out.push_sql(", decisions => ");
-        out.push_bind_param::<OptionalTexts, _>(&self.decisions)?;
+        out.push_bind_param::<Nullable<Text>, _>(&self.decisions)?;
         out.push_sql(", may_recreate => ");
         out.push_bind_param::<Bool, _>(&self.may_recreate)?;
         out.push_sql(")");

@@ -10,6 +10,7 @@ use sigpersist_model::context::TenantId;
 use sigpersist_model::signature::{ListFilter, Position, SignatureId};
 use sqlformat::{FormatOptions, QueryParams};
 
+use super::signature_create::CreateCall;
 use super::signature_list::{CountQuery, ListPage, ListQuery};
 use super::signature_save::SaveCall;
 use super::{decisions, removal, signatures, usage, verdicts};
@@ -37,12 +38,10 @@ fn files() -> Vec<(&'static str, Statements)> {
                 .collect(),
         ),
         ("signature_count", counts()),
+        ("signature_create", one(text(&CreateCall::default()))),
         ("signature_delete", one(signatures::delete_sql())),
         ("signature_list", lists()),
-        (
-            "signature_save",
-            one(text(&SaveCall::new(TenantId(1), &[]))),
-        ),
+        ("signature_save", one(text(&SaveCall::default()))),
         ("usage_add", one(usage::add_sql())),
         ("verdict_insert", one(verdicts::insert_sql())),
     ]
@@ -192,7 +191,11 @@ fn every_statement_that_is_put_together_is_in_a_file() {
                 "{function} of {name:?} is in no file"
             );
         }
-        let pushes = ["signature_list.rs", "signature_save.rs"];
+        let pushes = [
+            "signature_create.rs",
+            "signature_list.rs",
+            "signature_save.rs",
+        ];
         let known = pushes.into_iter().any(|known| name == known);
         assert!(
             known || !text.contains("push_sql("),

@@ -1,0 +1,20 @@
+SELECT place, id, created_at
+FROM
+  signature_create_1(
+    owner => $1,
+    documents => $2,
+    threads => $3,
+    stages => $4,
+    creators => $5,
+    comments => $6,
+    tags => $7,
+    tag_ends => $8,
+    encodings => $9,
+    digests => $10,
+    bodies => $11,
+    verdicts => $12,
+    verdict_bytes => $13,
+    inputs => $14,
+    input_digests => $15,
+    decisions => $16
+  );

@@ -1,1 +1,0 @@
-DROP FUNCTION signature_save_1;
