@@ -22,6 +22,9 @@ use crate::http::PIECE_BYTES;
 /// Bytes that are read at once.
 const BUFFER_BYTES: usize = 1024 * 1024;
 
+/// How often a file is sent to a server that forgets it.
+const MAX_SENT: u32 = 3;
+
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Import {
     /// The slug of the tenant to import into; it may differ from the exported one.
@@ -74,7 +77,14 @@ impl Import {
             file: &mut file,
         };
         // A server that forgot the file meanwhile gets it again.
-        while upload.run()? == Arrival::Whole && !begin(door, &path, &form)? {}
+        let mut sent = 0;
+        while upload.run()? == Arrival::Whole && !begin(door, &path, &form)? {
+            sent += 1;
+            ensure!(
+                sent < MAX_SENT,
+                "The server forgot the file {MAX_SENT} times. If a proxy spreads requests over several servers, give --server the URL of one of them."
+            );
+        }
         let imported = finished(door, &path)?;
         output.result(
             &sentence(slug, &imported),
