@@ -168,17 +168,7 @@ impl Command {
             Self::Audit(audit::Audit::List(command)) => command.run(door, output),
             Self::Audit(audit::Audit::Verify(command)) => command.run(door, output),
             Self::Whoami => login::whoami(door, output),
-            Self::Serve(_)
-            | Self::Migrate
-            | Self::UpgradeData(_)
-            | Self::MasterKey(_)
-            | Self::Plugin(plugin::Plugin::Offline(_))
-            | Self::Inspect(_)
-            | Self::Verify(_)
-            | Self::Audit(audit::Audit::Seal(_))
-            | Self::Login(_)
-            | Self::Logout(_)
-            | Self::Demo(_) => bail!("This command works on this machine only."),
+            _ => bail!("This command works on this machine only."),
         }
     }
 }

@@ -431,14 +431,21 @@ fn spooled(spool: &Path) -> usize {
     open.filter(|file| file.starts_with(spool)).count()
 }
 
+/// Creates a tenant whose export takes several pieces.
+fn large_tenant(app: &TestApp, slug: &str) {
+    let tenant = app.tenant(slug);
+    for number in 0..12 {
+        let text = format!("{number}").repeat(1_500_000);
+        tenant
+            .save(&format!("d{number}"), "t", 0, &text)
+            .expect(201);
+    }
+}
+
 #[test]
 fn clients_that_import_the_same_file_at_once_do_not_disturb_each_other() {
     let app = TestApp::start();
-    let acme = app.tenant("acme");
-    for number in 0..12 {
-        let text = format!("{number}").repeat(1_500_000);
-        acme.save(&format!("d{number}"), "t", 0, &text).expect(201);
-    }
+    large_tenant(&app, "acme");
     let folder = app.database.folder.path();
     let file = folder.join("acme.ndjson");
     let file = file.to_str().unwrap();
@@ -521,11 +528,7 @@ fn exports_and_imports_go_on_where_their_way_broke_off() {
     let [here, there] = spools.each_ref().map(|spool| {
         TestApp::start_with(|config| config.transfer.dir = Some(spool.path().to_owned()))
     });
-    let acme = here.tenant("acme");
-    for number in 0..12 {
-        let text = format!("{number}").repeat(1_500_000);
-        acme.save(&format!("d{number}"), "t", 0, &text).expect(201);
-    }
+    large_tenant(&here, "acme");
     let folder = here.database.folder.path();
     let file = folder.join("acme.ndjson");
     let file = file.to_str().unwrap();

@@ -1,6 +1,5 @@
 //! The errors of requests, with what to do next.
 
-use std::error::Error as _;
 use std::io::Read;
 use std::sync::Arc;
 
@@ -63,13 +62,13 @@ impl Refusal {
         let Ok(failure) = serde_json::from_slice::<Failure>(&text) else {
             return Self {
                 code: None,
-                is_for_now: is_for_now(status, ""),
+                is_for_now: matches!(status.as_u16(), 502..=504),
                 details: Value::Null,
                 sentence: not_the_api(status),
             };
         };
         let message = match error {
-            Some(error) => with_causes(&error),
+            Some(error) => format!("{:#}", anyhow::Error::new(error)),
             None if status.is_server_error() => format!(
                 "{} The server's log says more about the request {}",
                 failure.message, failure.request_id
@@ -80,7 +79,7 @@ impl Refusal {
         let message = shown(&message);
         let sentence = advised(message, &failure.code, &failure.details, asked);
         Self {
-            is_for_now: is_for_now(status, &failure.code),
+            is_for_now: is_for_now(&failure.code),
             code: Some(failure.code),
             details: failure.details,
             sentence,
@@ -96,7 +95,7 @@ impl Refusal {
             &Asked::default(),
         );
         Self {
-            is_for_now: is_for_now(StatusCode::OK, &failure.code),
+            is_for_now: is_for_now(&failure.code),
             code: Some(failure.code),
             details: Value::Null,
             sentence,
@@ -110,9 +109,8 @@ impl Refusal {
     }
 }
 
-/// Whether the same request may succeed later, by its status or code.
-fn is_for_now(status: StatusCode, code: &str) -> bool {
-    let is_of_proxy = matches!(status.as_u16(), 502..=504) && code.is_empty();
+/// Whether the same request may succeed later, by the code of its error.
+fn is_for_now(code: &str) -> bool {
     let codes = [
         "database_unavailable",
         "export_not_found",
@@ -121,7 +119,7 @@ fn is_for_now(status: StatusCode, code: &str) -> bool {
         "overloaded",
         "rate_limited",
     ];
-    is_of_proxy || codes.contains(&code)
+    codes.contains(&code)
 }
 
 fn not_the_api(status: StatusCode) -> String {
@@ -138,17 +136,6 @@ fn not_the_api(status: StatusCode) -> String {
     format!(
         "The answer {status} is not one of Sigpersist: check the URL of --server, and proxies on the way."
     )
-}
-
-/// An error and its causes, in one line.
-fn with_causes(error: &Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(&format!(": {cause}"));
-        source = cause.source();
-    }
-    text
 }
 
 /// A message with what to do next, if it does not say so itself. Without a tenant, it is about the platform's plugins.
