@@ -1,4 +1,5 @@
-//! Deletes decisions that are older than the retention time, in the background and in small batches.
+//! Deletes decisions that are older than the retention time, in the background and in small batches, and forgets old
+//! exports and imports beside it.
 
 use std::sync::Arc;
 use std::time::Duration;
