@@ -54,7 +54,7 @@ pub struct App {
     /// Resource usage of tenants, checked against their quotas.
     pub meters: Meters,
     /// Exports and imports in the background.
-    pub spool: Spool,
+    pub spool: Arc<Spool>,
     /// Limits concurrent inspections and verifications of signatures.
     pub examinations: Arc<Examinations>,
 }
@@ -90,7 +90,7 @@ impl App {
             healths: quick_cache::sync::Cache::new(KNOWN_HEALTHS),
             readiness: Arc::default(),
             meters: Meters::new(config.quotas),
-            spool: Spool::new(database.spool_dir(&config)),
+            spool: Arc::new(Spool::new(database.spool_dir(&config))),
             examinations: Arc::new(Examinations::new(
                 processors(),
                 config.http.queue_timeout_ms,

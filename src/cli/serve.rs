@@ -9,7 +9,7 @@ use sigpersist_runtime::blocking;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::task::JoinHandle;
+use tokio_util::task::AbortOnDropHandle;
 use tracing::info;
 
 use super::exit;
@@ -17,11 +17,11 @@ use super::open_files;
 use super::output::Output;
 use crate::app::{App, Database};
 use crate::config::Config;
-use crate::decisions::Retention;
+use crate::decisions;
 use crate::http;
 use crate::plugins;
 use crate::telemetry;
-use crate::tenants::Removal;
+use crate::tenants;
 
 #[derive(Debug, Args)]
 pub(super) struct Serve {
@@ -67,8 +67,9 @@ impl Serve {
             drop(runtime.spawn(http::serve_watchers(Arc::clone(&app), watched)));
         }
         let served = runtime.block_on(async {
-            let _retention = Retention::start(Arc::clone(&app));
-            let _removal = Removal::start(Arc::clone(&app));
+            let _clearing = decisions::keep_clearing(Arc::clone(&app));
+            let _removing = tenants::keep_removing(Arc::clone(&app));
+            let _sweeping = app.spool.keep_sweeping();
             http::serve(http::Server::new(app), listener, signals.stop()).await
         });
         info!("Stopping");
@@ -129,22 +130,21 @@ pub(super) fn runtime(config: &Config) -> anyhow::Result<Runtime> {
 
 /// A start under way, which the first signal ends: what it waits for, such as a database that does not answer, hears of no
 /// signal. An embedded Postgres ends with the process.
-pub(super) struct Starting(JoinHandle<()>);
+pub(super) struct Starting {
+    _task: AbortOnDropHandle<()>,
+}
 
 impl Starting {
     pub(super) fn new(runtime: &Runtime) -> anyhow::Result<Self> {
         let mut signals = Signals::new(runtime)?;
-        Ok(Self(runtime.spawn(async move {
+        let task = runtime.spawn(async move {
             signals.next().await;
             info!("Received a signal to stop before the server was ready");
             exit::at_once(0);
-        })))
-    }
-}
-
-impl Drop for Starting {
-    fn drop(&mut self) {
-        self.0.abort();
+        });
+        Ok(Self {
+            _task: AbortOnDropHandle::new(task),
+        })
     }
 }
 

@@ -8,5 +8,5 @@ mod settle;
 
 pub use list::{Filter, MAX_LIMIT, get, list};
 pub use replay::{Replay, replay};
-pub use retention::Retention;
+pub use retention::keep_clearing;
 pub(crate) use settle::settle;

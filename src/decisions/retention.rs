@@ -1,5 +1,4 @@
-//! Deletes decisions that are older than the retention time, in the background and in small batches, and forgets old
-//! exports and imports beside it.
+//! Deletes decisions that are older than the retention time, in the background and in small batches.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use sigpersist_model::context::{PLATFORM, TenantId};
 use sigpersist_model::error::Result;
 use sigpersist_runtime::blocking;
-use tokio::task::JoinHandle;
+use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 
 use crate::app::App;
@@ -20,27 +19,15 @@ const BATCH: i64 = 1_000;
 /// Pause between two batches, so that other queries get the database.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// The task that deletes old decisions. Dropping this stops the task.
-#[derive(Debug)]
-pub struct Retention(JoinHandle<()>);
-
-impl Retention {
-    /// Starts the task. It deletes decisions older than `hooks.keep_decisions_days` at an interval.
-    pub fn start(app: Arc<App>) -> Self {
-        Self(tokio::spawn(async move {
-            loop {
-                app.spool.sweep();
-                clear(&app).await;
-                tokio::time::sleep(INTERVAL).await;
-            }
-        }))
-    }
-}
-
-impl Drop for Retention {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
+/// Starts to delete decisions older than `hooks.keep_decisions_days` periodically. The task is stopped when the result is
+/// dropped.
+pub fn keep_clearing(app: Arc<App>) -> AbortOnDropHandle<()> {
+    AbortOnDropHandle::new(tokio::spawn(async move {
+        loop {
+            clear(&app).await;
+            tokio::time::sleep(INTERVAL).await;
+        }
+    }))
 }
 
 /// Deletes old decisions of one tenant after the other: row-level security never shows the rows of all tenants at once.

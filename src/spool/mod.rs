@@ -22,6 +22,7 @@ use sigpersist_model::error::{Error, Noun, Result};
 use sigpersist_model::plugin::Digest;
 use sigpersist_model::view::{ExportView, ImportView};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::task::AbortOnDropHandle;
 
 pub use export::{ExportFile, ExportJob};
 use folder::Folder;
@@ -33,6 +34,8 @@ const AT_ONCE: usize = 2;
 const KEPT: usize = 64;
 /// Time after which an export or import that nobody asks about is forgotten, with its file.
 const FORGOTTEN_AFTER: Duration = Duration::from_hours(1);
+/// Time between two looks for what is to be forgotten.
+const SWEPT_EVERY: Duration = Duration::from_mins(10);
 
 /// The exports and imports of a process, and the permits to run them.
 #[derive(Debug)]
@@ -132,6 +135,17 @@ impl Spool {
             is_kept
         });
         lock(&self.imports).retain(|_, job| job.activity.is_running() || !job.activity.is_old());
+    }
+
+    /// Starts to forget old exports and imports periodically. The task is stopped when the result is dropped.
+    pub fn keep_sweeping(self: &Arc<Self>) -> AbortOnDropHandle<()> {
+        let spool = Arc::clone(self);
+        AbortOnDropHandle::new(tokio::spawn(async move {
+            loop {
+                spool.sweep();
+                tokio::time::sleep(SWEPT_EVERY).await;
+            }
+        }))
     }
 
     /// Checks that the disk has room for so many bytes, besides those that are still to come of other imports.

@@ -22,7 +22,7 @@ pub use lifecycle::{
     NewTenant, create, delete, get, key_and_quotas, list, resume, suspend, update,
 };
 pub use master_key::{MasterKeys, Rotated, master_keys, prepare_master_key, rotate_master_key};
-pub use removal::Removal;
+pub use removal::keep_removing;
 pub use tokens::{IssuedToken, NewToken, issue_token};
 pub use usage::{forget as forget_usage, room, usage};
 

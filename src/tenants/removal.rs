@@ -11,7 +11,7 @@ use sigpersist_model::error::Result;
 use sigpersist_model::tenant::Usage;
 use sigpersist_runtime::blocking;
 use sigpersist_store::Removed;
-use tokio::task::JoinHandle;
+use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 
 use crate::app::App;
@@ -21,26 +21,15 @@ const INTERVAL: Duration = Duration::from_secs(2);
 /// Pause between two batches, which leaves the database to others.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// The background task, which is stopped when this is dropped.
-#[derive(Debug)]
-pub struct Removal(JoinHandle<()>);
-
-impl Removal {
-    /// Starts to remove due tenants periodically, including those whose removal another server left unfinished.
-    pub fn start(app: Arc<App>) -> Self {
-        Self(tokio::spawn(async move {
-            loop {
-                remove(&app).await;
-                tokio::time::sleep(INTERVAL).await;
-            }
-        }))
-    }
-}
-
-impl Drop for Removal {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
+/// Starts to remove due tenants periodically, including those whose removal another server left unfinished. The task is
+/// stopped when the result is dropped.
+pub fn keep_removing(app: Arc<App>) -> AbortOnDropHandle<()> {
+    AbortOnDropHandle::new(tokio::spawn(async move {
+        loop {
+            remove(&app).await;
+            tokio::time::sleep(INTERVAL).await;
+        }
+    }))
 }
 
 /// State of the removal loop.

@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 
 use sigpersist::app::{App, Database};
 use sigpersist::config::Config;
-use sigpersist::decisions::Retention;
+use sigpersist::decisions;
 use sigpersist::http::{self, Server};
 use sigpersist::plugins::{self, HookRequest};
-use sigpersist::tenants::{self, AddedKey, NewKey, NewTenant, NewToken, Removal};
+use sigpersist::tenants::{self, AddedKey, NewKey, NewTenant, NewToken};
 use sigpersist_model::audit::Actor;
 use sigpersist_model::context::{Scope, TenantId};
 use sigpersist_model::error::Result;
@@ -18,6 +18,7 @@ use sigpersist_model::signature::Preconditions;
 use sigpersist_postgres::embedded::Purpose;
 use sigpersist_store::Changes;
 use tokio::runtime::Runtime;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::Client;
 use super::Stopwatch;
@@ -136,17 +137,17 @@ impl TestApp {
     }
 
     /// Starts the clearing of old decisions. It stops when the result is dropped.
-    pub(crate) fn clear_decisions(&self) -> Retention {
+    pub(crate) fn clear_decisions(&self) -> AbortOnDropHandle<()> {
         let runtime = self.runtime.as_ref().unwrap();
         let _guard = runtime.enter();
-        Retention::start(Arc::clone(&self.app))
+        decisions::keep_clearing(Arc::clone(&self.app))
     }
 
     /// Starts the removal of tenants whose deletion is due. It stops when the result is dropped.
-    pub(crate) fn remove_tenants(&self) -> Removal {
+    pub(crate) fn remove_tenants(&self) -> AbortOnDropHandle<()> {
         let runtime = self.runtime.as_ref().unwrap();
         let _guard = runtime.enter();
-        Removal::start(Arc::clone(&self.app))
+        tenants::keep_removing(Arc::clone(&self.app))
     }
 
     /// Adds a key to a tenant, or to the platform.
