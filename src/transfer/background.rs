@@ -1,15 +1,14 @@
 //! Exports and imports in the background of a server. The spool keeps their files and their state.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::thread;
 
 use sigpersist_model::audit::Actor;
 use sigpersist_model::context::Tenancy;
 use sigpersist_model::error::{Error, Result};
 use sigpersist_model::transfer::Imported;
+use sigpersist_runtime::blocking;
 use tokio::sync::OwnedSemaphorePermit;
-use tracing::{Span, error};
+use tracing::{Instrument as _, error};
 
 use super::export::{Options as ExportOptions, export};
 use super::import::{Arrival, Options as ImportOptions, check, import, importing};
@@ -17,8 +16,6 @@ use crate::app::App;
 use crate::auth::envelope::Passphrase;
 use crate::spool::{ExportJob, ImportJob};
 use crate::tenants::{self, NewTenant};
-
-const NO_THREAD: &str = "no thread can be started";
 
 /// Begins an export of a tenant.
 ///
@@ -45,8 +42,7 @@ pub fn begin_export(
             export(app, &tenant, &actor, output, &options, progress)
         })
     };
-    in_background(app, permit, work, move |result| ended.end(result))
-        .inspect_err(|_| job.end(Err(Error::internal(NO_THREAD))))?;
+    in_background(app, permit, work, move |result| ended.end(result));
     Ok(job)
 }
 
@@ -82,8 +78,8 @@ pub fn begin_import(
     job.begin()?;
     let (worked, ended) = (Arc::clone(job), Arc::clone(job));
     let work = move |app: &App| run_import(app, &worked, &actor, &begin);
-    in_background(app, permit, work, move |result| ended.end(result))
-        .inspect_err(|_| job.end(Err(Error::internal(NO_THREAD))))
+    in_background(app, permit, work, move |result| ended.end(result));
+    Ok(())
 }
 
 fn run_import(app: &App, job: &ImportJob, actor: &Actor, begin: &BeginImport) -> Result<Imported> {
@@ -108,28 +104,24 @@ fn run_import(app: &App, job: &ImportJob, actor: &Actor, begin: &BeginImport) ->
     import(app, &tenant, actor, arrival, begin.options, progress)
 }
 
-/// Runs work on a thread of its own, and gives its result to `end`. A panic becomes an error.
-fn in_background<T: 'static>(
+/// Runs work on a thread of its own, and gives its result to `end`. The work fails if it panics, and if the store gives up
+/// on a database that does not answer.
+fn in_background<T: Send + 'static>(
     app: &Arc<App>,
     permit: OwnedSemaphorePermit,
     work: impl FnOnce(&App) -> Result<T> + Send + 'static,
     end: impl FnOnce(Result<T>) + Send + 'static,
-) -> Result<()> {
-    let (app, span) = (Arc::clone(app), Span::current());
-    let run = move || {
-        let _entered = span.enter();
-        let result = catch_unwind(AssertUnwindSafe(|| work(&app)))
-            .unwrap_or_else(|_| Err(Error::internal("a transfer panicked")));
+) {
+    let app = Arc::clone(app);
+    let run = async move {
+        // The application is dropped before the result is told, since a command ends then.
+        let done = blocking::run(permit, move || work(&app)).await;
+        let result = done.and_then(|result| result);
         if let Err(failure @ Error::Internal(_)) = &result {
             let cause = std::error::Error::source(failure).map(ToString::to_string);
             error!(cause, "A transfer failed");
         }
-        // Before the result is told, since a command ends then.
-        drop((app, permit));
         end(result);
     };
-    let spawned = thread::Builder::new()
-        .name("transfer".to_owned())
-        .spawn(run);
-    spawned.map(drop).map_err(Error::internal)
+    drop(tokio::spawn(run.in_current_span()));
 }
