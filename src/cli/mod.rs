@@ -220,14 +220,14 @@ fn usage(error: &clap::Error) -> ExitCode {
 fn execute(cli: Cli, output: &Output) -> anyhow::Result<()> {
     let server = &cli.common.server;
     if cli.command.is_of_machine() {
-        let is_login = matches!(cli.command, Command::Login(_) | Command::Logout(_));
-        ensure!(
-            !server.is_given() || !is_login,
-            "Give the server's URL as the argument alone, without --server."
-        );
         ensure!(
             !server.is_given(),
-            "This command works on this machine only: leave out --server, and run it where the server is."
+            match cli.command {
+                Command::Login(_) | Command::Logout(_) =>
+                    "Give the server's URL as the argument alone, without --server.",
+                _ =>
+                    "This command works on this machine only: leave out --server, and run it where the server is.",
+            }
         );
     } else if let Some(door) = Door::remote(server, cli.common.data_dir.is_some())? {
         return cli.command.through(&door, output);

@@ -13,7 +13,8 @@ use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use sigpersist_model::error::{Error, Result};
 use sigpersist_model::json_object::Object;
 
-use super::parameters::{check_content_type, first_in_query};
+use super::parameters::check_content_type;
+use super::query::first_in_query;
 
 /// Number of values that any body may have.
 const MAX_VALUES: usize = 5_000;

@@ -6,11 +6,12 @@
 //! - `connections` accepts connections, and `places` limits their number; `head` refuses malformed heads before warp
 //!   sees them; `server` stops gracefully; `respond` is the path of a request through this module.
 //! - `local` answers requests of the command line in this process.
-//! - `auth` authenticates the caller; `body` reads request bodies, `parameters` and `form` parse them, by the table in `parameter`; `preconditions`
-//!   reads conditional headers. `budget` limits the bytes of bodies and answers in memory.
+//! - `auth` authenticates the caller; `body` reads request bodies; `parameters`, `query` and `form` parse them, by the
+//!   table in `parameter`; `preconditions` reads conditional headers. `budget` limits the bytes of bodies and answers in
+//!   memory.
 //! - `signatures`, `verdicts`, `policy`, `plugins`, `hooks`, `trials`, `decisions`, `audit`, `tenants`, `transfers`,
-//!   `keys`, `whoami` and `health` have the handlers; `reply`, in `pieces` or from a `file`, and `error`, with its `details`, write the responses.
-//!   `operators` has what the handlers for operators share.
+//!   `keys`, `whoami` and `health` have the handlers; `operators` has what the handlers for operators share. `reply`, in
+//!   `pieces` or from a `file`, and `error`, with its `details`, write the responses.
 
 mod audit;
 mod auth;
@@ -38,6 +39,7 @@ mod places;
 mod plugins;
 mod policy;
 mod preconditions;
+mod query;
 mod reply;
 mod respond;
 mod route;

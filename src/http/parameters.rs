@@ -12,7 +12,6 @@ use std::fmt;
 
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
-use percent_encoding::percent_decode_str;
 use serde::de::{
     DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor,
 };
@@ -23,6 +22,7 @@ use sigpersist_model::signature::check_label;
 
 use super::json_text;
 use super::parameter::{DEFAULT_LIMIT, Kind, Parameter};
+use super::query::{pairs, shortened};
 
 /// Maximum number of times that a parameter may be given, and of elements in a list. Far more than [`MAX_TAGS`], which
 /// counts duplicates once.
@@ -220,10 +220,6 @@ fn keep<T: PartialEq>(name: &str, found: &mut Option<T>, value: T) -> Result<()>
     }
 }
 
-pub(super) fn shortened(name: &str) -> String {
-    name.chars().take(64).collect()
-}
-
 /// The known names, and a few unknown ones for the error message.
 #[derive(Debug)]
 struct Names<'k> {
@@ -267,35 +263,6 @@ fn read_query<'a>(query: &'a str, names: &mut Names<'_>) -> Result<Vec<(&'static
         }
     }
     Ok(given)
-}
-
-/// The name of the first parameter in a query.
-pub(super) fn first_in_query(query: &str) -> Result<Option<String>> {
-    let first = pairs(query).next().transpose()?;
-    Ok(first.map(|(name, _)| shortened(&name)))
-}
-
-fn pairs(query: &str) -> impl Iterator<Item = Result<(Cow<'_, str>, Cow<'_, str>)>> {
-    let pairs = query.split('&').filter(|pair| !pair.is_empty());
-    pairs.map(|pair| {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        Ok((decode(name)?, decode(value)?))
-    })
-}
-
-fn decode(text: &str) -> Result<Cow<'_, str>> {
-    let decoded = if text.contains('+') {
-        let spaced = text.replace('+', " ");
-        percent_decode_str(&spaced)
-            .decode_utf8()
-            .map(|decoded| Cow::Owned(decoded.into_owned()))
-    } else {
-        percent_decode_str(text).decode_utf8()
-    };
-    decoded.map_err(|_| Error::InvalidParameter {
-        field: String::new(),
-        message: "The query string contains bytes that are not UTF-8.".to_owned(),
-    })
 }
 
 /// Refuses a body that is declared as something other than JSON.
@@ -453,12 +420,11 @@ impl<'de> Visitor<'de> for Texts<'_> {
 
 #[cfg(test)]
 mod tests {
-    use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-    use proptest::collection::vec;
     use proptest::prelude::*;
 
     use super::*;
     use crate::http::parameter::TAGS;
+    use crate::http::query::tests::form;
 
     static A: Parameter = integer("a", 9);
     static B: Parameter = integer("b", u32::MAX);
@@ -570,18 +536,6 @@ mod tests {
         assert!(read("a=%ff", "").is_err());
     }
 
-    /// Encodes pairs as an HTML form does (WHATWG URL, application/x-www-form-urlencoded).
-    fn form(pairs: &[(String, String)]) -> String {
-        let encode = |text: &str| {
-            let encoded = utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
-            encoded.replace("%20", "+")
-        };
-        let pairs = pairs
-            .iter()
-            .map(|(name, value)| format!("{}={}", encode(name), encode(value)));
-        pairs.collect::<Vec<_>>().join("&")
-    }
-
     proptest! {
         #[test]
         fn any_query_and_body_is_read_or_refused_with_a_sentence(
@@ -608,18 +562,6 @@ mod tests {
                     prop_assert!(["invalid_parameter", "malformed_json"].contains(&error.code()));
                     prop_assert!(error.to_string().ends_with('.'), "{error}");
                 }
-            }
-        }
-
-        #[test]
-        fn a_form_comes_back_as_it_went(
-            sent in vec(("(a|b|tags)", any::<String>()), 0..6),
-        ) {
-            let query = form(&sent);
-            let came: Vec<_> = pairs(&query).map(Result::unwrap).collect();
-            prop_assert_eq!(came.len(), sent.len());
-            for ((name, value), (sent_name, sent_value)) in came.iter().zip(&sent) {
-                prop_assert_eq!((&**name, &**value), (&**sent_name, &**sent_value));
             }
         }
 

@@ -8,6 +8,7 @@ use http::header::ACCEPT;
 use serde::{Deserialize, Serialize};
 use sigpersist_hooks::cases::Case;
 use sigpersist_model::error::{Error, Result};
+use sigpersist_model::plugin::MEDIA_TYPE;
 use sigpersist_model::view::{PluginView, RevisionView};
 use utoipa::ToSchema;
 
@@ -17,9 +18,6 @@ use super::parameters::is_of_kind;
 use super::reply::{BareEnvelope, Envelope, Reply};
 use super::respond::Call;
 use crate::plugins;
-
-/// The media type of components (WebAssembly Web API, section 2).
-pub(super) const WASM: &str = "application/wasm";
 
 #[derive(Serialize, ToSchema)]
 struct PluginsContent {
@@ -130,7 +128,7 @@ struct Upload<'a> {
     )
 )]
 pub(super) fn put(mut call: Call) -> Result<Reply> {
-    let (component, cases) = if is_of_kind(&call.headers, WASM) {
+    let (component, cases) = if is_of_kind(&call.headers, MEDIA_TYPE) {
         (call.take_body(), Vec::new())
     } else {
         let upload: Upload<'_> = call.json()?;
@@ -202,10 +200,10 @@ pub(super) fn revision(call: Call) -> Result<Reply> {
     let accepts = call.headers.get(ACCEPT);
     if accepts
         .and_then(|accepts| accepts.to_str().ok())
-        .is_some_and(|accepts| accepts.contains(WASM))
+        .is_some_and(|accepts| accepts.contains(MEDIA_TYPE))
     {
         let component = plugins::component(&call.app, owner, name, sha256)?;
-        return Ok(Reply::bytes(WASM, component).with_etag(sha256));
+        return Ok(Reply::bytes(MEDIA_TYPE, component).with_etag(sha256));
     }
     let revision = plugins::revision(&call.app, owner, name, sha256)?;
     Ok(Reply::content(&OneRevision {

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
-use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::header::{CONTENT_LENGTH, RANGE, TRANSFER_ENCODING};
 use http::{HeaderMap, Method};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde::Deserialize;
@@ -214,6 +214,11 @@ async fn answer(
     let (permits, ready_chain) = permits(&server, route, &context).await?;
     // Body and permits may have taken time: a key that was revoked meanwhile, or a tenant that was suspended, is refused.
     self::caller(&server, route, headers).await?;
+    let mut headers = incoming.headers;
+    if incoming.method != Method::GET {
+        // Ranges are for GET alone (RFC 9110 section 14.2).
+        headers.remove(RANGE);
+    }
     let call = Call {
         app: Arc::clone(&server.app),
         server,
@@ -226,7 +231,7 @@ async fn answer(
             .collect::<Result<_>>()?,
         names_tenant: found.tenant.is_some(),
         query: incoming.query,
-        headers: incoming.headers,
+        headers,
         body,
         held: Arc::new(held),
         ready_chain,

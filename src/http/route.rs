@@ -3,15 +3,14 @@
 use http::{HeaderMap, Method};
 use sigpersist_model::context::Scope;
 use sigpersist_model::error::{Error, Result};
-use sigpersist_model::plugin::Operation;
+use sigpersist_model::plugin::{self, Operation};
+use sigpersist_model::transfer;
 
 use super::ROUTES;
 use super::parameter::Parameter;
 use super::parameters::{check_content_type, is_of_kind};
-use super::plugins::WASM;
 use super::reply::Reply;
 use super::respond::Call;
-use super::transfers::FILE;
 use crate::config::Config;
 
 /// Path segment before the tenant that a caller of the platform acts for.
@@ -138,9 +137,9 @@ impl BodyKind {
     /// [`Error::UnsupportedMediaType`] if it is of the wrong media type.
     pub(super) fn check_kind(self, headers: &HeaderMap) -> Result<()> {
         match self {
-            Self::Component if is_of_kind(headers, WASM) => Ok(()),
-            Self::Piece if is_of_kind(headers, FILE) => Ok(()),
-            Self::Piece => Err(Error::UnsupportedMediaType(FILE)),
+            Self::Component if is_of_kind(headers, plugin::MEDIA_TYPE) => Ok(()),
+            Self::Piece if is_of_kind(headers, transfer::MEDIA_TYPE) => Ok(()),
+            Self::Piece => Err(Error::UnsupportedMediaType(transfer::MEDIA_TYPE)),
             _ => check_content_type(headers),
         }
     }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use sigpersist_model::context::Scope;
 use sigpersist_model::error::{Error, Noun, Result};
 use sigpersist_model::tenant::check_slug;
+use sigpersist_model::transfer::MEDIA_TYPE;
 use sigpersist_model::view::{ExportView, ImportView};
 use utoipa::ToSchema;
 use zeroize::Zeroizing;
@@ -20,9 +21,6 @@ use super::respond::Call;
 use crate::auth::envelope::{Opener, Passphrase, TransportKey};
 use crate::spool::{ExportJob, ImportJob, Piece};
 use crate::transfer::{self, ExportOptions, ImportOptions};
-
-/// Media type of a tenant's file (<https://github.com/ndjson/ndjson-spec>).
-pub(super) const FILE: &str = "application/x-ndjson";
 
 #[derive(Serialize, ToSchema)]
 struct OneExport {
@@ -224,7 +222,7 @@ pub(super) fn file(call: Call) -> Result<Reply> {
     call.parameters()?;
     let (file, size, sha256) = job(&call)?.file()?;
     let part = FilePart::asked(file, size, &format!("\"{sha256}\""), &call.headers);
-    Ok(Reply::file(FILE, part).with_etag(sha256))
+    Ok(Reply::file(MEDIA_TYPE, part).with_etag(sha256))
 }
 
 /// Deletes an export with its file, even if it is not finished.

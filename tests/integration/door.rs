@@ -424,6 +424,79 @@ fn broken_way(server: &str, connections: usize, bytes: usize) -> (String, Arc<At
     (url, broken)
 }
 
+/// A server that takes files of imports, and has forgotten each when its import is begun, as several servers behind one
+/// address do. Counts the files.
+fn forgetful_server() -> (String, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let sent = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&sent);
+    thread::spawn(move || {
+        for client in listener.incoming() {
+            let mut client = BufReader::new(client.unwrap());
+            let (mut request, mut length) = (String::new(), 0);
+            loop {
+                let mut line = String::new();
+                client.read_line(&mut line).unwrap();
+                if let Some(value) = line.to_lowercase().strip_prefix("content-length:") {
+                    length = value.trim().parse().unwrap();
+                }
+                if line.trim().is_empty() {
+                    break;
+                }
+                request.push_str(&line);
+            }
+            client.read_exact(&mut vec![0; length]).unwrap();
+            let (status, answer) = if request.starts_with("PUT") {
+                counted.fetch_add(1, Ordering::SeqCst);
+                let import = json!({
+                    "sha256": "0".repeat(64), "size": length, "received": length, "state": "receiving",
+                    "tenant": "acme", "steps_done": 0, "steps": 0,
+                });
+                (
+                    200,
+                    json!({ "status": true, "content": { "import": import } }),
+                )
+            } else {
+                let message = "There is no such import.";
+                (
+                    404,
+                    json!({ "message": message, "code": "import_not_found", "request_id": "1" }),
+                )
+            };
+            let answer = answer.to_string();
+            let head = format!(
+                "HTTP/1.1 {status} X\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+                answer.len()
+            );
+            client
+                .get_mut()
+                .write_all((head + &answer).as_bytes())
+                .unwrap();
+        }
+    });
+    (url, sent)
+}
+
+#[test]
+fn a_file_that_is_forgotten_again_and_again_is_not_sent_for_ever() {
+    let folder = temp_dir();
+    let (url, sent) = forgetful_server();
+    let file = folder.path().join("acme.ndjson");
+    std::fs::write(&file, "a file").unwrap();
+    let mut command = elsewhere(
+        folder.path(),
+        &["tenant", "import", "acme", "--server", &url],
+    );
+    command
+        .env("SIGPERSIST_TOKEN", "token")
+        .arg("--input")
+        .arg(&file);
+    let (code, _, error) = told(command);
+    assert!(error.contains("forgot the file 3 times"), "{error}");
+    assert_eq!((code, sent.load(Ordering::SeqCst)), (Some(1), 3));
+}
+
 /// Files of exports and imports on a server in this process: they have no name.
 fn spooled(spool: &Path) -> usize {
     let open = std::fs::read_dir("/proc/self/fd").unwrap();
@@ -498,6 +571,9 @@ fn a_token_for_transfers_hands_out_and_takes_in_no_key_and_makes_no_tenant() {
         None,
     );
     assert_eq!((part.status, part.text.as_str()), (206, &file.text[3..10]));
+    let head = [("range", "bytes=3-9")];
+    let head = mover.send("HEAD", &format!("{path}/file"), &head, None);
+    assert_eq!((head.status, head.text.as_str()), (200, ""));
     let sha256 = to_hex(&sha256(file.text.as_bytes()));
     let path = format!("/imports/copy/{sha256}");
     let range = format!("bytes 0-{}/{}", file.text.len() - 1, file.text.len());

@@ -11,6 +11,9 @@ use utoipa::ToSchema;
 use crate::context::TenantId;
 use crate::digest::{from_hex, to_hex};
 
+/// The media type of a component (registered with IANA).
+pub const MEDIA_TYPE: &str = "application/wasm";
+
 /// SHA-256 of a component. It identifies a revision.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Digest(pub [u8; 32]);

@@ -9,11 +9,13 @@ use anyhow::{Context as _, ensure};
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, HeaderValue, RETRY_AFTER};
 use http::{Request, StatusCode};
+use indicatif::ProgressBar;
 use ureq::tls::{Certificate, RootCerts, TlsConfig, TlsProvider};
 use ureq::{Agent, SendBody};
 
 use super::Streamed;
 use super::refusal::Unreachable;
+use super::request::ShowsProgress;
 use super::server::{Address, ServerOptions};
 use crate::cli::progress::bytes_progress;
 
@@ -25,7 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const MIN_PAUSE: Duration = Duration::from_millis(200);
 /// Longest pause that a server may ask for.
 const MAX_PAUSE: Duration = Duration::from_secs(10);
-/// Bodies of at least this many bytes show their progress.
+/// Shorter bodies are sent too soon to show their progress.
 const LONG_BODY: usize = 1024 * 1024;
 
 /// A server elsewhere, and the token for it.
@@ -129,9 +131,11 @@ impl Remote {
         let answered = if body.is_empty() {
             self.agent.run(sent.body(())?)
         } else {
-            let bar = match body.len() {
-                LONG_BODY.. => bytes_progress(body.len() as u64, "sent"),
-                _ => indicatif::ProgressBar::hidden(),
+            let shows_progress = request.extensions().get::<ShowsProgress>().is_some();
+            let bar = if shows_progress && body.len() >= LONG_BODY {
+                bytes_progress(body.len() as u64, "sent")
+            } else {
+                ProgressBar::hidden()
             };
             let mut reader = bar.wrap_read(Cursor::new(body));
             let answered = self

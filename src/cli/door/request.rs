@@ -30,7 +30,12 @@ pub(in crate::cli) struct Request<'a> {
     query: String,
     headers: HeaderMap,
     body: Bytes,
+    shows_progress: bool,
 }
+
+/// The mark of a request that shows how much of its body was sent.
+#[derive(Clone)]
+pub(super) struct ShowsProgress;
 
 impl<'a> Request<'a> {
     pub(super) fn new(door: &'a Door, method: Method, path: &[&str]) -> Self {
@@ -52,6 +57,7 @@ impl<'a> Request<'a> {
             query: String::new(),
             headers: HeaderMap::new(),
             body: Bytes::new(),
+            shows_progress: false,
         }
     }
 
@@ -92,6 +98,12 @@ impl<'a> Request<'a> {
         self
     }
 
+    /// Shows how much of the body was sent, if it is long.
+    pub(in crate::cli) fn with_progress(mut self) -> Self {
+        self.shows_progress = true;
+        self
+    }
+
     /// Sends the request.
     ///
     /// # Errors
@@ -111,6 +123,9 @@ impl<'a> Request<'a> {
         *request.headers_mut() = self.headers;
         if length > 0 {
             request.headers_mut().insert(CONTENT_LENGTH, length.into());
+        }
+        if self.shows_progress {
+            request.extensions_mut().insert(ShowsProgress);
         }
         let response = self.door.exchange(request)?;
         if response.status().is_success() {

@@ -8,10 +8,9 @@ use clap::Args;
 use http::header::ACCEPT;
 use serde_json::json;
 use sigpersist_model::digest;
-use sigpersist_model::plugin::Digest;
+use sigpersist_model::plugin::{Digest, MEDIA_TYPE};
 use sigpersist_model::view::PluginView;
 
-use super::WASM;
 use crate::cli::door::Door;
 use crate::cli::holder::of_owner;
 use crate::cli::output::Output;
@@ -49,7 +48,7 @@ impl Download {
         };
         let digest = sha256.to_string();
         let revision = [&plugin[..], &["revisions", &digest]].concat();
-        let request = door.get(&revision).with_header(ACCEPT, WASM);
+        let request = door.get(&revision).with_header(ACCEPT, MEDIA_TYPE);
         let mut component = Vec::new();
         let mut answer = request.send()?.into_reader();
         answer

@@ -31,9 +31,6 @@ pub(super) enum Plugin {
     Offline(Offline),
 }
 
-/// The media type of components.
-const WASM: &str = "application/wasm";
-
 /// Subcommands that need a server or the database.
 #[derive(Debug, Subcommand)]
 pub(super) enum Stored {

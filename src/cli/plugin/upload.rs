@@ -8,9 +8,10 @@ use clap::Args;
 use serde_json::json;
 use sigpersist_hooks::cases::{Case, read_cases};
 use sigpersist_model::error::CaseFailure;
+use sigpersist_model::plugin::MEDIA_TYPE;
 use sigpersist_model::view::RevisionView;
 
-use super::{WASM, read};
+use super::read;
 use crate::cli::door::{Door, Refusal};
 use crate::cli::holder::of_owner;
 use crate::cli::output::Output;
@@ -45,7 +46,7 @@ impl Upload {
         };
         let request = door.put(&of_owner(tenant.as_deref(), &["plugins", &name]));
         let request = if cases.is_empty() {
-            request.body(WASM, component.into())
+            request.body(MEDIA_TYPE, component.into()).with_progress()
         } else {
             request.json(&json!({ "component": BASE64.encode(component), "cases": cases }))
         };

@@ -10,10 +10,10 @@ use http::header::CONTENT_RANGE;
 use serde_json::{Value, json};
 use sigpersist_model::digest::RunningSha256;
 use sigpersist_model::plugin::Digest;
-use sigpersist_model::transfer::Imported;
+use sigpersist_model::transfer::{Imported, MEDIA_TYPE};
 use sigpersist_model::view::{ImportState, ImportView};
 
-use super::{FILE, PassphraseArgs, Patience, STANDARD, is_standard, wait};
+use super::{PassphraseArgs, Patience, STANDARD, is_standard, wait};
 use crate::cli::door::{Door, Refusal};
 use crate::cli::output::Output;
 use crate::cli::progress::{bytes_progress, progress};
@@ -228,7 +228,7 @@ impl Upload<'_> {
         let after = offset + piece.len() as u64;
         ensure!(after > offset, "The file became shorter while it was sent.");
         let range = format!("bytes {offset}-{}/{}", after - 1, self.size);
-        let request = self.door.put(&self.path).body(FILE, piece.into());
+        let request = self.door.put(&self.path).body(MEDIA_TYPE, piece.into());
         let request = request.with_header(CONTENT_RANGE, &range);
         match request.member::<ImportView>("import") {
             Ok(import) => Ok(next(&import)),

@@ -3,7 +3,8 @@
 mod export;
 mod import;
 
-use std::io::{self, BufRead};
+use std::fs::File;
+use std::io::{self, BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
@@ -19,8 +20,6 @@ pub(super) use import::Import;
 
 /// The name that stands for standard input or output.
 const STANDARD: &str = "-";
-/// The media type of a tenant's file.
-const FILE: &str = "application/x-ndjson";
 /// Pauses between questions about the state of a transfer: short at first, for what is done at once.
 const PAUSES: [Duration; 2] = [Duration::from_millis(20), Duration::from_millis(500)];
 /// Times that a transfer goes on after its way to the server broke off, without any progress in between.
@@ -38,21 +37,23 @@ struct PassphraseArgs {
 impl PassphraseArgs {
     /// The passphrase, if there is one.
     fn read(&self) -> anyhow::Result<Option<Zeroizing<String>>> {
-        let text = match &self.passphrase_file {
-            None => std::env::var("SIGPERSIST_EXPORT_PASSPHRASE").ok(),
-            Some(path) if is_standard(path) => {
-                let mut line = String::new();
-                io::stdin().lock().read_line(&mut line)?;
-                Some(line)
-            }
-            Some(path) => {
-                let text = std::fs::read_to_string(path);
-                Some(text.with_context(|| format!("The file {} can't be read", path.display()))?)
-            }
+        let Some(path) = &self.passphrase_file else {
+            let text = std::env::var("SIGPERSIST_EXPORT_PASSPHRASE").ok();
+            return Ok(text.map(|text| first_line(&Zeroizing::new(text))));
         };
-        let line = |text: Zeroizing<String>| text.lines().next().unwrap_or_default().to_owned();
-        Ok(text.map(|text| Zeroizing::new(line(Zeroizing::new(text)))))
+        let mut text = Zeroizing::new(String::new());
+        let read = if is_standard(path) {
+            io::stdin().lock().read_line(&mut text)
+        } else {
+            File::open(path).and_then(|file| BufReader::new(file).read_line(&mut text))
+        };
+        read.with_context(|| format!("The file {} can't be read", path.display()))?;
+        Ok(Some(first_line(&text)))
     }
+}
+
+fn first_line(text: &str) -> Zeroizing<String> {
+    Zeroizing::new(text.lines().next().unwrap_or_default().to_owned())
 }
 
 fn is_standard(path: &Path) -> bool {

@@ -15,6 +15,8 @@ use crate::signature::{Encoding, SignatureBody, ThreadKey};
 pub use imported::Imported;
 pub use trail::{AuditChain, AuditEvent};
 
+/// The media type of a file (<https://github.com/ndjson/ndjson-spec>).
+pub const MEDIA_TYPE: &str = "application/x-ndjson";
 /// The name of the format in the header.
 pub const FORMAT: &str = "sigpersist tenant";
 /// The version of the format that is written. Earlier versions can be read.
