@@ -22,6 +22,7 @@ use crate::auth::Authenticator;
 use crate::caches::Caches;
 use crate::config::Config;
 use crate::spool::Spool;
+use crate::waiters::Waiters;
 
 /// Maximum number of bindings of hooks whose health is known.
 const KNOWN_HEALTHS: usize = 10_000;
@@ -55,6 +56,10 @@ pub struct App {
     pub meters: Meters,
     /// Exports and imports in the background.
     pub spool: Arc<Spool>,
+    /// The file that remembers how far the tenants' logs were; none without a data directory.
+    pub heads_file: Option<PathBuf>,
+    /// Those who wait for events.
+    pub waiters: Arc<Waiters>,
     /// Limits concurrent inspections and verifications of signatures.
     pub examinations: Arc<Examinations>,
 }
@@ -78,11 +83,18 @@ impl App {
         }
         let authenticator = Authenticator::new(config.auth.clone(), vault.clone());
         let caches = Arc::new(Caches::new(authenticator));
-        let told = Arc::clone(&caches);
+        let waiters = Arc::new(Waiters::new(&config.events));
+        let (told, woken) = (Arc::clone(&caches), Arc::clone(&waiters));
         Ok(Self {
             store: store
                 .sealing(seal_key)
-                .telling(move |change| told.forget(change)),
+                .logging(config.evidence.log)
+                .telling(move |change| {
+                    told.forget(change);
+                    woken.wake(change);
+                }),
+            heads_file: database.heads_file(&config),
+            waiters,
             caches,
             engine: Arc::new(engine),
             loads: Arc::new(Semaphore::new(LOADS_AT_ONCE)),
@@ -223,6 +235,12 @@ impl Database {
         let vault = vault.filter(|_| config.hooks.max_cache_bytes > 0)?;
         let max_bytes = config.hooks.max_cache_bytes;
         Some(Compiled::new(folder, Arc::clone(vault), max_bytes))
+    }
+
+    /// The file that remembers how far the logs were: in the data directory, if there is one.
+    fn heads_file(&self, config: &Config) -> Option<PathBuf> {
+        let has_data_dir = self.embedded.is_some() || config.data_dir.is_some();
+        has_data_dir.then(|| self.data_dir.join("log-heads"))
     }
 
     /// The folder for files of exports and imports: the configured one, or one in the data directory if there is one.

@@ -51,6 +51,8 @@ impl Caches {
             }
             Change::Hooks(tenant) => self.chains.invalidate(|cached, _| *cached == tenant),
             Change::Policy(tenant) => self.policies.invalidate(|cached, _| *cached == tenant),
+            // Nothing of a log is kept.
+            Change::Logged(_) => {}
             Change::Everything => {
                 self.authenticator.invalidate(None);
                 self.published.invalidate(|_, _| true);

@@ -9,13 +9,14 @@
 //! | [`http`] | warp: routes, bodies, answers, the OpenAPI document |
 //! | [`auth`] | JSON Web Tokens |
 //! | [`signatures`], [`policy`], [`tenants`], [`plugins`], [`decisions`], [`trials`], [`audit`], [`transfer`] | the use-cases, in plain Rust |
+//! | [`log`], [`events`] | what happened to a tenant, proven and told |
 //! | [`spool`] | exports and imports in progress, with their files |
 //! | [`cli`] | the command line: requests of the API, answered in the process or by a server |
 //! | [`app`], [`config`], [`telemetry`] | the wiring of the parts, settings, logs and traces |
 //! | [`sigpersist_hooks`] | wasmtime |
 //! | [`sigpersist_store`], [`sigpersist_postgres`] | Diesel, r2d2, and Postgres itself |
 //! | [`sigpersist_runtime`] | blocking work, permits, caches, metrics, the vault |
-//! | [`sigpersist_model`], [`sigpersist_verify`] | the nouns and errors, and the verification of signatures |
+//! | [`sigpersist_model`], [`sigpersist_verify`], [`sigpersist_tlog`] | the nouns and errors, the verification of signatures, transparency logs |
 //!
 //! `CONTRIBUTING.md` in the repository says how to run one test, and which files a new route, noun, table, setting,
 //! command or host function touches.
@@ -27,7 +28,9 @@ mod caches;
 pub mod cli;
 pub mod config;
 pub mod decisions;
+pub mod events;
 pub mod http;
+pub mod log;
 pub mod plugins;
 pub mod policy;
 pub mod signatures;
@@ -36,3 +39,4 @@ pub mod telemetry;
 pub mod tenants;
 pub mod transfer;
 pub mod trials;
+mod waiters;

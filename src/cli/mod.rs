@@ -8,11 +8,13 @@ mod audit;
 mod decision;
 mod demo;
 mod door;
+mod events;
 mod exit;
 mod failure;
 mod holder;
 mod hook;
 mod key;
+mod log;
 mod login;
 mod master_key;
 mod memory;
@@ -22,6 +24,7 @@ mod output;
 mod plugin;
 mod policy;
 mod progress;
+mod proof;
 mod rules;
 mod serve;
 mod signature;
@@ -118,6 +121,15 @@ enum Command {
     /// Show who changed what, and check that the audit trail is intact.
     #[command(subcommand)]
     Audit(audit::Audit),
+    /// Show and check the logs that prove what was stored.
+    #[command(subcommand)]
+    Log(log::Log),
+    /// Get and verify proofs of what was stored.
+    #[command(subcommand)]
+    Proof(proof::Proof),
+    /// Follow what happens to a tenant.
+    #[command(subcommand)]
+    Events(events::Events),
     /// Keep the token for a server, in a file that only you can read.
     Login(login::Login),
     /// Forget the token for a server.
@@ -140,6 +152,7 @@ impl Command {
             | Self::Inspect(_)
             | Self::Verify(_)
             | Self::Audit(audit::Audit::Seal(_))
+            | Self::Proof(proof::Proof::Verify(_))
             | Self::Login(_)
             | Self::Logout(_)
             | Self::Demo(_) => true,
@@ -151,6 +164,9 @@ impl Command {
             | Self::Policy(_)
             | Self::Decision(_)
             | Self::Audit(audit::Audit::List(_) | audit::Audit::Verify(_))
+            | Self::Log(_)
+            | Self::Proof(proof::Proof::Get(_))
+            | Self::Events(_)
             | Self::Whoami => false,
         }
     }
@@ -167,6 +183,9 @@ impl Command {
             Self::Decision(command) => command.run(door, output),
             Self::Audit(audit::Audit::List(command)) => command.run(door, output),
             Self::Audit(audit::Audit::Verify(command)) => command.run(door, output),
+            Self::Log(command) => command.run(door, output),
+            Self::Proof(proof::Proof::Get(command)) => command.run(door, output),
+            Self::Events(command) => command.run(door, output),
             Self::Whoami => login::whoami(door, output),
             _ => bail!("This command works on this machine only."),
         }
@@ -270,6 +289,7 @@ fn execute(cli: Cli, output: &Output) -> anyhow::Result<()> {
     match cli.command {
         Command::Inspect(command) => return command.run(output),
         Command::Verify(command) => return command.run(output),
+        Command::Proof(proof::Proof::Verify(command)) => return command.run(output),
         _ => {}
     }
     // One connection does for one request; a transfer is watched with another one.

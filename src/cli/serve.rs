@@ -19,6 +19,7 @@ use crate::app::{App, Database};
 use crate::config::Config;
 use crate::decisions;
 use crate::http;
+use crate::log;
 use crate::plugins;
 use crate::telemetry;
 use crate::tenants;
@@ -70,6 +71,8 @@ impl Serve {
             let _clearing = decisions::keep_clearing(Arc::clone(&app));
             let _removing = tenants::keep_removing(Arc::clone(&app));
             let _sweeping = app.spool.keep_sweeping();
+            let _sequencing = log::keep_sequencing(Arc::clone(&app));
+            let _backfilling = log::keep_backfilling(Arc::clone(&app));
             http::serve(http::Server::new(app), listener, signals.stop()).await
         });
         info!("Stopping");

@@ -40,10 +40,58 @@ pub struct Config {
     pub quotas: Quotas<u64>,
     /// Exports and imports.
     pub transfer: TransferConfig,
+    /// The logs that prove what was stored.
+    pub evidence: EvidenceConfig,
+    /// Following what happens.
+    pub events: EventsConfig,
     /// Content and format of the log.
     pub log: LogConfig,
     /// Export of traces.
     pub traces: TracesConfig,
+}
+
+/// The logs that prove what was stored.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EvidenceConfig {
+    /// Whether each change is added to its tenant's log.
+    pub log: bool,
+    /// Beginning of the names of the logs (C2SP tlog-checkpoint: a domain that you control, without a scheme).
+    pub origin: String,
+    /// Time between two times that changes are numbered, in milliseconds.
+    pub interval_ms: u64,
+    /// Time for which the key before the newest one signs beside it, in days.
+    pub key_overlap_days: u32,
+}
+
+impl Default for EvidenceConfig {
+    fn default() -> Self {
+        Self {
+            log: true,
+            origin: "sigpersist".to_owned(),
+            interval_ms: 250,
+            key_overlap_days: 90,
+        }
+    }
+}
+
+/// Following what happens.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EventsConfig {
+    /// Maximum number of requests that wait for events at once.
+    pub max_waiting: usize,
+    /// Maximum number of those of one tenant.
+    pub max_waiting_per_tenant: usize,
+}
+
+impl Default for EventsConfig {
+    fn default() -> Self {
+        Self {
+            max_waiting: 1_000,
+            max_waiting_per_tenant: 20,
+        }
+    }
 }
 
 /// The HTTP side.

@@ -5,11 +5,11 @@
 //!
 //! - `connections` accepts connections, and `places` limits their number; `head` refuses malformed heads before warp
 //!   sees them; `server` stops gracefully; `respond` is the path of a request through this module.
-//! - `local` answers requests of the command line in this process.
+//! - `local` answers requests of the command line in this process; `logged` holds answers until a version is in the log.
 //! - `auth` authenticates the caller; `body` reads request bodies; `parameters`, `query` and `form` parse them, by the
 //!   table in `parameter`; `preconditions` reads conditional headers. `budget` limits the bytes of bodies and answers in
 //!   memory.
-//! - `signatures`, `verdicts`, `policy`, `plugins`, `hooks`, `trials`, `decisions`, `audit`, `tenants`, `transfers`,
+//! - `signatures`, `verdicts`, `policy`, `plugins`, `hooks`, `trials`, `decisions`, `audit`, `log`, `events`, `tenants`, `transfers`,
 //!   `keys`, `whoami` and `health` have the handlers; `operators` has what the handlers for operators share. `reply`, in
 //!   `pieces` or from a `file`, and `error`, with its `details`, write the responses.
 
@@ -22,6 +22,7 @@ mod decisions;
 mod details;
 mod docs;
 mod error;
+mod events;
 mod file;
 mod form;
 mod head;
@@ -30,6 +31,8 @@ mod hooks;
 mod json_text;
 mod keys;
 mod local;
+mod log;
+mod logged;
 mod openapi;
 mod operators;
 mod parameter;
@@ -318,6 +321,64 @@ pub static ROUTES: &[Route] = &[
     )
     .allows(&[&p::TENANT, &p::PLATFORM, &p::EXPECT, &p::KEYED])
     .waits(Waits::Check),
+    Route::of_tenant(
+        Method::GET,
+        "/signature/proof",
+        Scope::SignaturesRead,
+        log::prove,
+    )
+    .names_tenant(NamesTenant::Maybe)
+    .requires(&[&p::DOCUMENT, &p::THREAD])
+    .allows(&[&p::VERSION, &p::FORMAT]),
+    Route::of_operators(Method::GET, "/log", Scope::LogRead, log::show),
+    Route::of_operators(Method::GET, "/log/keys", Scope::LogRead, log::keys),
+    Route::of_operators(
+        Method::GET,
+        "/log/checkpoint",
+        Scope::LogRead,
+        log::checkpoint,
+    ),
+    Route::of_operators(Method::GET, "/log/tile/{tile}", Scope::LogRead, log::tile).with_tail(),
+    Route::of_operators(
+        Method::GET,
+        "/log/epochs/{epoch}/checkpoint",
+        Scope::LogRead,
+        log::checkpoint_of_epoch,
+    ),
+    Route::of_operators(
+        Method::GET,
+        "/log/epochs/{epoch}/tile/{tile}",
+        Scope::LogRead,
+        log::tile_of_epoch,
+    )
+    .with_tail(),
+    Route::of_operators(
+        Method::GET,
+        "/log/consistency",
+        Scope::LogRead,
+        log::consistency,
+    )
+    .requires(&[&p::FROM_SIZE])
+    .allows(&[&p::TO_SIZE]),
+    Route::of_operators(Method::GET, "/log/verify", Scope::LogRead, log::verify)
+        .allows(&[&p::EXPECTED_LOG])
+        .waits(Waits::Check),
+    Route::of_platform(Method::POST, "/log/keys", Scope::KeysWrite, log::rotate_key),
+    Route::of_platform(
+        Method::POST,
+        "/log/reopen",
+        Scope::TenantsWrite,
+        log::reopen,
+    )
+    .names_tenant(NamesTenant::Always),
+    Route::of_followers("/events", Scope::EventsRead, events::list).allows(&[
+        &p::AFTER,
+        &p::LIMIT_OF_HAPPENINGS,
+        &p::TYPES,
+        &p::WAIT,
+    ]),
+    Route::of_followers("/events/stream", Scope::EventsRead, events::stream)
+        .allows(&[&p::AFTER, &p::TYPES]),
     Route::of_platform(Method::GET, "/metrics", Scope::MetricsRead, health::metrics).watches(),
     Route::of_anybody(Method::GET, "/health/live", health::live)
         .waits(Waits::Never)

@@ -142,6 +142,22 @@ parameters! {
         "Maximum number of results", json!(20);
     LIMIT_OF_VERDICTS = "limit", Integer { min: 1, max: MAX_VERDICTS, default: Some(DEFAULT_LIMIT) },
         "Maximum number of results", json!(20);
+    LIMIT_OF_HAPPENINGS = "limit", Integer { min: 1, max: crate::events::MAX_LIMIT, default: Some(DEFAULT_LIMIT) },
+        "Maximum number of events", json!(100);
+    AFTER = "after", Text("^(now|[0-9]{1,18})$"),
+        "The number of the last event that you know; `now` for those that happen from now on. From the first event if it is left out",
+        json!("8122");
+    FORMAT = "format", OneOf(&["json", "tlog-proof", "bundle"]),
+        "The format of the proof", json!("json");
+    FROM_SIZE = "from", Text("^[0-9]{1,18}$"),
+        "The number of entries that the log had before", json!("1");
+    TO_SIZE = "to", Text("^[0-9]{1,18}$"),
+        "The number of entries that it had later; that of the last checkpoint if it is left out", json!("8200");
+    WAIT = "wait", Integer { min: 0, max: super::events::MAX_WAIT_S, default: Some(0) },
+        "Number of seconds to wait for an event, if there is none yet", json!(20);
+    TYPES = "types", Other(|| json!({ "type": "array", "items": label(), "maxItems": MAX_TAGS })),
+        "The types of events to tell; a type that ends with a dot stands for all that begin so. All if it is left out",
+        json!(["version.saved", "signature."]);
     OFFSET = "offset", Integer { min: 0, max: MAX_VERSION, default: Some(0) },
         "Number of results to skip", json!(0);
     CURSOR = "cursor", Text(PLACE),
@@ -192,6 +208,9 @@ parameters! {
     EXPECT = "expect", Text(HEAD),
         "An event that must be in the trail: the `head` of an earlier check",
         json!("12:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+    EXPECTED_LOG = "expect", Text(HEAD),
+        "A state that the log must have had: the `head` of an earlier check",
+        json!("8123:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
     KEYED = "keyed", Flag,
         "Whether it is a fault if seals could not be checked, or there are none", json!(true);
     INCOMPLETE = "incomplete", Flag,

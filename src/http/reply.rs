@@ -1,16 +1,18 @@
 //! Successful responses, in the contract's envelope.
 
-use std::fmt::Display;
+use std::fmt::{self, Display};
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
+use futures_util::Stream;
 use http::StatusCode;
 use http::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_SECURITY_POLICY,
-    CONTENT_TYPE, ETAG, HeaderName, HeaderValue, LOCATION,
+    CONTENT_TYPE, ETAG, HeaderName, HeaderValue, LOCATION, RETRY_AFTER,
 };
 use serde::Serialize;
 use serde_json::ser::Formatter;
@@ -20,6 +22,7 @@ use warp::Reply as _;
 
 use super::budget::Held;
 use super::file::{CHUNK_BYTES, FilePart};
+use super::logged::AwaitsLog;
 use super::pieces::Pieces;
 
 /// A response of the server.
@@ -33,8 +36,21 @@ pub(super) struct Reply {
     body: Pieces,
     /// The file that is sent instead of the body.
     file: Option<FilePart>,
+    /// What is sent instead of the body as it comes, without an end.
+    live: Option<Live>,
+    /// What is waited for before another reply is made instead of this one.
+    awaits: Option<AwaitsLog>,
     /// The bytes of the budget that the body holds until it is sent.
     held: Option<Arc<Held>>,
+}
+
+/// A body that is sent as it comes.
+pub(super) struct Live(Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send + Sync>>);
+
+impl fmt::Debug for Live {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Live")
+    }
 }
 
 /// A successful response.
@@ -85,6 +101,8 @@ impl Reply {
             headers: Vec::new(),
             body,
             file: None,
+            live: None,
+            awaits: None,
             held: None,
         }
     }
@@ -101,6 +119,34 @@ impl Reply {
         }
         reply.file = Some(part);
         reply
+    }
+
+    /// 200 with a body that is sent as it comes.
+    pub(super) fn live(
+        kind: &str,
+        body: Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send + Sync>>,
+    ) -> Self {
+        let mut reply = Self::ok(Pieces::default()).with_header(CONTENT_TYPE, kind);
+        reply.live = Some(Live(body));
+        reply
+    }
+
+    /// A reply that is made once a version is in the log.
+    pub(super) fn once_logged(awaits: AwaitsLog) -> Self {
+        let mut reply = Self::ok(Pieces::default());
+        reply.awaits = Some(awaits);
+        reply
+    }
+
+    /// Takes out what is waited for.
+    pub(super) fn take_awaits(&mut self) -> Option<AwaitsLog> {
+        self.awaits.take()
+    }
+
+    /// Says that it waited for as long as the client preferred (RFC 7240 section 3).
+    pub(super) fn having_waited(self, seconds: u64) -> Self {
+        let name = HeaderName::from_static("preference-applied");
+        self.with_header(name, &format!("wait={seconds}"))
     }
 
     /// 304: the client's copy is current.
@@ -144,6 +190,11 @@ impl Reply {
         self.with_header(LOCATION, location)
     }
 
+    /// Says after how many seconds to ask again.
+    pub(super) fn with_retry_after(self, seconds: u32) -> Self {
+        self.with_header(RETRY_AFTER, &seconds.to_string())
+    }
+
     /// Adds an entity tag: the number or digest of the content.
     pub(super) fn with_etag(self, tag: impl Display) -> Self {
         self.with_header(ETAG, &format!("\"{tag}\""))
@@ -173,20 +224,21 @@ impl Reply {
 
     /// The response, with the headers that all responses share.
     pub(super) fn into_response(self, request_id: &str) -> Response {
-        let (length, body) = match self.file {
-            Some(part) => {
+        let (length, body) = match (self.file, self.live) {
+            (Some(part), _) => {
                 let length = part.to - part.from;
                 let body = warp::reply::stream(part.stream(self.held));
-                (length, body.into_response())
+                (Some(length), body.into_response())
             }
-            None => {
+            (None, Some(Live(body))) => (None, warp::reply::stream(body).into_response()),
+            (None, None) => {
                 let length = self.body.len() as u64;
                 let body = warp::reply::stream(self.body.sent(self.held));
-                (length, body.into_response())
+                (Some(length), body.into_response())
             }
         };
         let mut response = dressed(self.status, body, request_id);
-        if self.status != StatusCode::NOT_MODIFIED {
+        if let Some(length) = length.filter(|_| self.status != StatusCode::NOT_MODIFIED) {
             response.headers_mut().insert(CONTENT_LENGTH, length.into());
         }
         for (name, value) in self.headers {

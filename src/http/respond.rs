@@ -28,7 +28,7 @@ use super::head::Fault;
 use super::parameters::Parameters;
 use super::places::Connection;
 use super::reply::{Reply, Response};
-use super::route::{self, Audience, Matched, Route, Waits};
+use super::route::{self, Audience, Handler, Matched, Route, Waits};
 use super::server::Server;
 use crate::app::App;
 use crate::plugins::{self, HeldPermit, ReadyChain};
@@ -109,6 +109,18 @@ impl Call {
     /// The errors of [`Held::grow_to`].
     pub(super) fn reserve(&self, bytes: usize) -> Result<()> {
         self.held.grow_to(bytes)
+    }
+
+    /// An answer of a handler that waits: its bytes are taken from the budget.
+    ///
+    /// # Errors
+    ///
+    /// The errors of [`Held::grow_to`].
+    pub(super) fn answered(&self, reply: Reply) -> Result<Reply> {
+        let bytes = reply.bytes_of_body();
+        self.held.grow_to(bytes)?;
+        self.held.set(bytes);
+        Ok(reply.holding(Arc::clone(&self.held)))
     }
 
     /// Parses the body as JSON of this form; a query is refused.
@@ -236,12 +248,25 @@ async fn answer(
         held: Arc::new(held),
         ready_chain,
     };
-    if route.waits == Waits::Never {
+    let handler = match route.handler {
         // The handler does not block, and threads may be scarce.
-        return (route.handler)(call);
-    }
+        Handler::Blocking(handler) if route.waits == Waits::Never => return handler(call),
+        Handler::Blocking(handler) => handler,
+        Handler::Waiting(handler) => {
+            drop((permits, under_way));
+            return handler(call).await;
+        }
+    };
     let is_safe = incoming.method.is_safe();
-    blocking::run((permits, under_way), move || handle(call, is_safe)).await?
+    let (waiting, held) = (Arc::clone(&call.server), Arc::clone(&call.held));
+    let work = move || handle(handler, call, is_safe);
+    let mut reply = blocking::run((permits, under_way), work).await??;
+    if let Some(awaits) = reply.take_awaits() {
+        reply = awaits.answered(waiting).await?;
+        held.set(reply.bytes_of_body());
+        reply = reply.holding(held);
+    }
+    Ok(reply)
 }
 
 /// Finds out who the caller is: the command line, the owner of the token, or nobody if the route needs none.
@@ -332,9 +357,9 @@ async fn permits(
 }
 
 /// Runs the handler, and takes the bytes of its answer from the budget. Blocks.
-fn handle(call: Call, is_safe: bool) -> Result<Reply> {
+fn handle(handler: fn(Call) -> Result<Reply>, call: Call, is_safe: bool) -> Result<Reply> {
     let held = Arc::clone(&call.held);
-    let reply = (call.route.handler)(call)?;
+    let reply = handler(call)?;
     let bytes = reply.bytes_of_body();
     if is_safe {
         held.grow_to(bytes)?;

@@ -7,6 +7,7 @@ use sigpersist_model::plugin::{self, Operation};
 use sigpersist_model::transfer;
 
 use super::ROUTES;
+use super::events::Waiting;
 use super::parameter::Parameter;
 use super::parameters::{check_content_type, is_of_kind};
 use super::reply::Reply;
@@ -36,6 +37,8 @@ pub struct Route {
     pub names_tenant: NamesTenant,
     /// Whether the route exists on the watch port too.
     pub(super) watches: bool,
+    /// Whether the last segment in braces may contain slashes.
+    pub(super) has_tail: bool,
     /// Whether the route obeys `If-Match` and `If-None-Match`.
     pub(super) is_conditional: bool,
     /// Required parameters, in the query or a JSON body.
@@ -44,8 +47,16 @@ pub struct Route {
     pub(super) optional: &'static [&'static Parameter],
     pub(super) waits: Waits,
     pub(super) body: BodyKind,
-    /// The handler; runs on a blocking thread.
-    pub(super) handler: fn(Call) -> Result<Reply>,
+    pub(super) handler: Handler,
+}
+
+/// What answers the requests of a route.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Handler {
+    /// Runs on a thread that may block.
+    Blocking(fn(Call) -> Result<Reply>),
+    /// Waits without a thread, and holds no permit.
+    Waiting(fn(Call) -> Waiting),
 }
 
 /// Callers that a route is for.
@@ -164,12 +175,13 @@ impl Route {
             audience: Audience::Tenant,
             names_tenant: NamesTenant::Never,
             watches: false,
+            has_tail: false,
             is_conditional: false,
             required: &[],
             optional: &[],
             waits: Waits::No,
             body: BodyKind::Json,
-            handler,
+            handler: Handler::Blocking(handler),
         }
     }
 
@@ -221,18 +233,37 @@ impl Route {
             audience: Audience::Anybody,
             names_tenant: NamesTenant::Never,
             watches: false,
+            has_tail: false,
             is_conditional: false,
             required: &[],
             optional: &[],
             waits: Waits::Publication,
             body: BodyKind::SmallJson,
-            handler,
+            handler: Handler::Blocking(handler),
         }
+    }
+
+    /// A route of operators whose handler waits without a thread.
+    pub(super) const fn of_followers(
+        path: &'static str,
+        scope: Scope,
+        handler: fn(Call) -> Waiting,
+    ) -> Self {
+        // The handler is replaced.
+        let mut route = Self::of_operators(Method::GET, path, scope, |_| Err(Error::RouteNotFound));
+        route.handler = Handler::Waiting(handler);
+        route
     }
 
     /// Makes the route exist under `/tenants/{tenant}` too, or only there.
     pub(super) const fn names_tenant(mut self, names_tenant: NamesTenant) -> Self {
         self.names_tenant = names_tenant;
+        self
+    }
+
+    /// Lets the last segment, which is in braces, contain slashes.
+    pub(super) const fn with_tail(mut self) -> Self {
+        self.has_tail = true;
         self
     }
 
@@ -294,9 +325,9 @@ pub(super) fn find(method: &Method, path: &str) -> Result<Matched> {
     let mut found: Vec<Matched> = Vec::new();
     for route in ROUTES {
         let segments = match (route.names_tenant, tenant) {
-            (NamesTenant::Never, _) => matched(route.path, &segments),
+            (NamesTenant::Never, _) => matched(route, &segments),
             (NamesTenant::Always, None) => None,
-            (NamesTenant::Maybe | NamesTenant::Always, _) => matched(route.path, rest),
+            (NamesTenant::Maybe | NamesTenant::Always, _) => matched(route, rest),
         };
         if let Some(segments) = segments {
             let names = route.names_tenant != NamesTenant::Never;
@@ -326,12 +357,17 @@ pub(super) fn find(method: &Method, path: &str) -> Result<Matched> {
     Ok(found.swap_remove(place))
 }
 
-/// The text of the segments in braces, if the path matches this template.
-fn matched(template: &str, segments: &[&str]) -> Option<Vec<String>> {
+/// The text of the segments in braces, if the path matches the route's template.
+fn matched(route: &Route, segments: &[&str]) -> Option<Vec<String>> {
     let mut found = Vec::new();
-    let mut expected = template.split('/').skip(1);
-    for segment in segments {
-        match expected.next()? {
+    let mut expected = route.path.split('/').skip(1).peekable();
+    for (place, segment) in segments.iter().enumerate() {
+        let template = expected.next()?;
+        if route.has_tail && expected.peek().is_none() {
+            found.push(segments.get(place..)?.join("/"));
+            return Some(found);
+        }
+        match template {
             any if any.starts_with('{') && !segment.is_empty() => found.push((*segment).to_owned()),
             literal if literal == *segment => {}
             _ => return None,

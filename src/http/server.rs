@@ -150,6 +150,7 @@ pub async fn serve(
         shutdown.await;
         app.readiness.stop();
         tokio::time::sleep(delay).await;
+        app.waiters.dismiss();
         // Dropping the sender has the same effect.
         let _told: Result<(), ()> = stopping.send(());
     });

@@ -16,6 +16,7 @@ use sigpersist_model::time;
 use sigpersist_verify::Report;
 use utoipa::ToSchema;
 
+use super::logged::{AwaitsLog, Evidence, patience};
 use super::openapi::{Location, Time, VersionTag};
 use super::parameter::{self, Parameter};
 use super::parameters::Parameters;
@@ -122,6 +123,9 @@ struct OneContent {
     /// The result of `inspect` or `verify`, if requested.
     #[serde(skip_serializing_if = "Option::is_none")]
     inspection: Option<Report>,
+    /// After a save, the place of the version in the tenant's log.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    evidence: Option<Evidence>,
 }
 
 impl OneContent {
@@ -129,6 +133,7 @@ impl OneContent {
         Self {
             signature: signature.clone().into(),
             inspection: None,
+            evidence: None,
         }
     }
 }
@@ -185,6 +190,9 @@ pub(super) fn get(call: Call) -> Result<Reply> {
 /// response, send the same request again: a request identical to the version that it would have created is answered
 /// with 200.
 ///
+/// With the header `Prefer: wait=5`, the answer waits up to that many seconds, 25 at most, until the version is in the
+/// tenant's log, and tells the number of its entry. The version is stored in any case.
+///
 /// `content` is the signed content of a detached signature. The signature is verified against it, and its digest is
 /// recorded with the verdict; the content itself is not stored. `certificates` are used in the verification:
 /// certificates of signers and authorities that the signature does not contain.
@@ -225,13 +233,33 @@ pub(super) fn post(mut call: Call) -> Result<Reply> {
         attachments,
         &preconditions,
     )?;
-    match saved {
-        Saved::New(signature) => Ok(Reply::content(&OneContent::new(&signature))?
-            .created_at(&location(&signature))
-            .with_etag(signature.version)),
-        Saved::Before(signature) => {
-            Ok(Reply::content(&OneContent::new(&signature))?.with_etag(signature.version))
-        }
+    let (signature, is_new) = match saved {
+        Saved::New(signature) => (signature, true),
+        Saved::Before(signature) => (signature, false),
+    };
+    let (id, version) = (signature.id, signature.version);
+    let answer = move |evidence: Option<Evidence>| {
+        let mut content = OneContent::new(&signature);
+        content.evidence = evidence;
+        let reply = Reply::content(&content)?.with_etag(version);
+        Ok(match is_new {
+            true => reply.created_at(&location(&signature)),
+            false => reply,
+        })
+    };
+    if !call.app.config.evidence.log {
+        return answer(None);
+    }
+    match patience(&call.headers) {
+        Some(patience) => Ok(Reply::once_logged(AwaitsLog {
+            tenant: call.context.tenant()?,
+            signature: id,
+            version,
+            patience,
+            answer: Box::new(move |evidence| answer(Some(evidence))),
+        })),
+        // A version that was saved before is in the log already, most likely.
+        None => answer(is_new.then_some(Evidence::QUEUED)),
     }
 }
 

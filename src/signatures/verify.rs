@@ -61,6 +61,7 @@ pub fn verify(
     let body = stored
         .body
         .ok_or_else(|| Error::internal("a version was read without its signature"))?;
+    let sha256 = body.sha256;
     let verification = Verification::new(body, attachments, policy, Utc::now());
     let told = verification.report(|body, look| app.examinations.look(tenant, body, look))?;
     let verdict =
@@ -70,6 +71,7 @@ pub fn verify(
         tenant,
         stored.id,
         stored.version,
+        &sha256,
         i64::from(MAX_VERDICTS),
         &verdict,
     )?;

@@ -11,6 +11,8 @@ use sigpersist_model::quotas::{QuotaPatch, Quotas};
 use sigpersist_model::tenant::Tenant;
 use sigpersist_model::transfer::Imported;
 use sigpersist_model::transfer::{Header, Hook, HookBinding, Judgement, Key, TenantFacts};
+use sigpersist_store::Store;
+use sigpersist_tlog::Kind;
 use zeroize::Zeroizing;
 
 use super::hooks::{self, Taken};
@@ -194,7 +196,8 @@ pub fn import(
     };
     let read = held
         .and_then(|()| import.read(lines, header.counts.steps(), progress))
-        .and_then(|()| import.settle(&header.tenant));
+        .and_then(|()| import.settle(&header.tenant))
+        .and_then(|()| log(app, tenant.id));
     let imported = import.imported;
     let told = json!({
         "from": header.tenant,
@@ -216,6 +219,13 @@ pub fn import(
     app.store
         .audit_insert(&event("tenant.import").after(told))?;
     read.map(|()| imported)
+}
+
+/// Logs the imported versions.
+fn log(app: &App, tenant: TenantId) -> Result<()> {
+    let log = || app.store.log_backfill(tenant, Kind::Imported);
+    while app.config.evidence.log && log()? == Store::BACKFILLED_AT_ONCE {}
+    Ok(())
 }
 
 /// A mark in the tenant's list of missing hooks, while a file of the tenant `from` is imported.

@@ -50,14 +50,16 @@ fn files_in(folder: &str) -> Vec<(String, String)> {
 const ARROWS: [(&str, &[&str]); 8] = [
     ("crates/verify", &[]),
     ("crates/tlog", &[]),
-    ("crates/model", &["verify"]),
+    ("crates/model", &["tlog", "verify"]),
     ("crates/runtime", &["model", "verify"]),
     ("crates/postgres", &["model"]),
     ("crates/hooks", &["model", "runtime", "verify"]),
-    ("crates/store", &["model", "postgres", "runtime"]),
+    ("crates/store", &["model", "postgres", "runtime", "tlog"]),
     (
         ".",
-        &["hooks", "model", "postgres", "runtime", "store", "verify"],
+        &[
+            "hooks", "model", "postgres", "runtime", "store", "tlog", "verify",
+        ],
     ),
 ];
 

@@ -34,6 +34,9 @@ const IN_BACKGROUND: [(&str, &str); 5] = [
     ("DELETE", "/imports/{tenant}/{sha256}"),
 ];
 
+/// Routes about logs, whose events the tests of logs look at.
+const OF_LOGS: [(&str, &str); 2] = [("POST", "/log/keys"), ("POST", "/log/reopen")];
+
 /// A request that changes something, and the event that it should leave.
 struct Change {
     route: (&'static str, &'static str),
@@ -312,6 +315,7 @@ fn every_change_by_every_route_is_one_event_that_says_all_of_it() {
         .map(|change| change.route)
         .chain(CHANGES_NOTHING)
         .chain(IN_BACKGROUND)
+        .chain(OF_LOGS)
         .collect();
     let routes = ROUTES
         .iter()

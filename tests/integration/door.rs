@@ -51,6 +51,7 @@ fn words_and_exit_codes_are_those_of_the_servers_machine() {
         .as_str()
         .unwrap()
         .to_owned();
+    app.sequence();
     let folder = app.database.folder.path();
     for arguments in [
         &["tenant", "list"][..],
@@ -71,7 +72,16 @@ fn words_and_exit_codes_are_those_of_the_servers_machine() {
         &["decision", "show", "acme", &decision],
         &["audit", "list", "acme"],
         &["audit", "verify", "--all"],
+        &["log", "show", "acme"],
+        &["log", "keys", "acme"],
+        &["log", "verify", "acme"],
+        &["events", "tail", "acme"],
+        &["events", "tail", "acme", "--after", "0", "--type", "hook."],
         // Failures.
+        &["log", "show", "nobody"],
+        &["log", "reopen", "acme", "--reason", "none"],
+        &["proof", "get", "acme", "none", "t"],
+        &["events", "tail", "nobody"],
         &["tenant", "show", "nobody"],
         &["tenant", "usage", "nobody"],
         &["tenant", "create", "Acme"],

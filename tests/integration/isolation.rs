@@ -20,7 +20,7 @@ fn request(method: &str, path: &str, decision: &str) -> (String, Option<Value>) 
             Some(json!({"document": "secret", "thread": "t", "version": 1, "cms": "over 1"})),
         ),
         ("POST", "/inspect" | "/verify") => (path.to_owned(), Some(json!({"cms": "x"}))),
-        ("GET", "/signature/versions" | "/signature/verdicts") => {
+        ("GET", "/signature/versions" | "/signature/verdicts" | "/signature/proof") => {
             (format!("{path}?{thread}"), None)
         }
         ("POST", "/signature/verify") => (
@@ -38,7 +38,13 @@ fn request(method: &str, path: &str, decision: &str) -> (String, Option<Value>) 
         ("GET", "/signatures") => (format!("{path}?tags=hidden&count=true"), None),
         ("GET", "/plugins" | "/hooks" | "/hooks/decisions" | "/metrics") => (path.to_owned(), None),
         ("GET", "/audit") => (format!("{path}?action=hook."), None),
-        ("GET", "/audit/verify") => (path.to_owned(), None),
+        ("GET", "/audit/verify" | "/events" | "/events/stream") => (path.to_owned(), None),
+        ("GET", "/log/consistency") => (format!("{path}?from=0"), None),
+        ("POST", "/log/reopen") => (path.to_owned(), Some(json!({"reason": "mine"}))),
+        ("GET" | "POST", _) if path == "/log" || path.starts_with("/log/") => {
+            let path = path.replace("{tile}", "0/000.p/1");
+            (path.replace("{epoch}", "1"), None)
+        }
         ("GET", "/exports") => (path.to_owned(), None),
         ("GET", "/imports/{tenant}") => ("/imports/acme".to_owned(), None),
         ("POST", "/exports") => (path.to_owned(), Some(json!({"decisions": true}))),
@@ -177,6 +183,10 @@ fn no_route_shows_changes_or_hints_at_another_tenants_rows() {
             let mut operator = app.operator(&slug);
             if route.names_tenant == NamesTenant::Always {
                 operator.base.push_str("/tenants/acme");
+            }
+            // A stream has no end.
+            if route.path == "/events/stream" {
+                return operator.send("HEAD", route.path, &[], None);
             }
             send(&operator, method, route.path, decision)
         });

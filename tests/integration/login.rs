@@ -190,7 +190,7 @@ fn leaving_the_role_gains_such_a_login_nothing() {
             let count = format!("SELECT 1 / (count(*) = 0)::integer FROM {table}");
             let others = match table {
                 "tenants" => format!("{count} WHERE id <> 1"),
-                "master_key" | "audit_keys" | "plugins" | "plugin_revisions" => count,
+                "master_key" | "audit_keys" | "log_keys" | "plugins" | "plugin_revisions" => count,
                 _ => format!("{count} WHERE tenant_id IS DISTINCT FROM 1"),
             };
             let read = connection.batch_execute(&others);

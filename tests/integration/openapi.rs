@@ -364,6 +364,7 @@ fn what_the_page_fills_in_is_granted_on_the_first_try() {
     ] {
         app.hook("acme", name, component, |_| {});
     }
+    app.sequence();
     let (tenant, platform) = (app.operator("acme"), app.platform());
     // Order: writes, reads, deletes, revocations, then suspending and resuming tenants, and finally deleting them.
     let rank = |name: &str| {
@@ -385,6 +386,9 @@ fn what_the_page_fills_in_is_granted_on_the_first_try() {
     for (name, operation) in all {
         let (method, path) = name.split_once(' ').unwrap();
         let mut path = path.to_owned();
+        // A stream has no end.
+        let is_stream = path.ends_with("/events/stream");
+        let method = if is_stream { "HEAD" } else { method };
         let (mut query, mut headers) = (Vec::new(), Vec::new());
         for parameter in operation["parameters"].as_array().unwrap() {
             let filled = [
@@ -432,7 +436,9 @@ fn what_the_page_fills_in_is_granted_on_the_first_try() {
         let there = ["tenant_exists", "key_exists"];
         let of_the_world =
             answer.status == 404 || there.iter().any(|code| answer.json["code"] == *code);
-        if answer.status >= 400 && !of_the_world {
+        // No log is frozen.
+        let is_running = path.ends_with("/log/reopen") && answer.json["code"] == "refused";
+        if answer.status >= 400 && !of_the_world && !is_running {
             refused.push(format!("{name}: {} {}", answer.status, answer.text));
         }
     }

@@ -75,15 +75,15 @@ fn a_thread_is_looked_up_by_its_key_where_others_share_its_document_or_name() {
     }
 }
 
-/// A call of `signature_save_1` with a verdict and a judgement.
+/// A call of `signature_save_2` with a verdict and a judgement.
 fn save(document: &str, thread: &str, parent: u32, or_first: bool) -> String {
     format!(
-        "SELECT FROM signature_save_1(1, '{document}', '{thread}', {parent}, {or_first}, NULL, NULL, NULL, '{{b}}', 'b', \
-         'y', 'y', '{{}}', 2, 1, '{{}}', 'y', '[]', false)"
+        "SELECT FROM signature_save_2(1, '{document}', '{thread}', {parent}, {or_first}, NULL, NULL, NULL, '{{b}}', 'b', \
+         'y', 'y', '{{}}', 2, 1, '{{}}', 'y', '[]', false, 'y', 'y', 'y', 'y', 'y', '{{}}')"
     )
 }
 
-/// A call of `signature_create_1` with verdicts and judgements.
+/// A call of `signature_create_2` with verdicts and judgements.
 fn create(threads: &[(&str, &str)]) -> String {
     let each = |value: &str| format!("array_fill({value}, ARRAY[{}])", threads.len());
     let column = |of: fn(&(&str, &str)) -> String| {
@@ -91,8 +91,8 @@ fn create(threads: &[(&str, &str)]) -> String {
         format!("'{{{}}}'", values.join(","))
     };
     format!(
-        "SELECT FROM signature_create_1(1, {}, {}, {none}, {none}, {none}, {}, \
-         ARRAY(SELECT generate_series(1, {})), {}, {bytes}, {bytes}, {json}, {}, {json}, {bytes}, {json})",
+        "SELECT FROM signature_create_2(1, {}, {}, {none}, {none}, {none}, {}, \
+         ARRAY(SELECT generate_series(1, {})), {}, {bytes}, {bytes}, {json}, {}, {json}, {bytes}, {json}, {bytes}, {bytes}, {bytes}, {bytes}, {json})",
         column(|(document, _)| (*document).to_owned()),
         column(|(_, thread)| (*thread).to_owned()),
         each("'b'::text"),
@@ -147,12 +147,13 @@ fn indexes(plan: &str) -> impl Iterator<Item = String> {
 }
 
 /// The statements of a save, with the indexes in which they look up rows.
-const STATEMENTS: [(&str, &[&str]); 12] = [
+const STATEMENTS: [(&str, &[&str]); 13] = [
     ("BEGIN; SELECT FROM", &[]),
     ("DELETE FROM signature_tags", &["signature_tags_pkey"]),
     // In `not_deleted_before`.
     ("EXISTS (SELECT FROM", &["audit_events_deleted_idx"]),
     ("INSERT INTO hook_judgements", &[]),
+    ("INSERT INTO log_queue", &[]),
     ("INSERT INTO signature_tags", &[]),
     ("INSERT INTO signature_verdicts", &[]),
     ("INSERT INTO signature_versions", &[]),

@@ -71,6 +71,12 @@ pub enum Scope {
     /// Read the audit trail.
     #[serde(rename = "audit:read")]
     AuditRead,
+    /// Follow what happens.
+    #[serde(rename = "events:read")]
+    EventsRead,
+    /// Read the log: proofs of versions, checkpoints and tiles.
+    #[serde(rename = "log:read")]
+    LogRead,
     /// Read the server's metrics; only for callers of the platform.
     #[serde(rename = "metrics:read")]
     MetricsRead,
@@ -78,7 +84,7 @@ pub enum Scope {
 
 impl Scope {
     /// All scopes.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::SignaturesRead,
         Self::SignaturesWrite,
         Self::SignaturesDelete,
@@ -93,14 +99,17 @@ impl Scope {
         Self::TenantsTransfer,
         Self::KeysWrite,
         Self::AuditRead,
+        Self::EventsRead,
+        Self::LogRead,
         Self::MetricsRead,
     ];
 
     /// The scopes of a tenant application.
-    pub const APPLICATION: [Self; 3] = [
+    pub const APPLICATION: [Self; 4] = [
         Self::SignaturesRead,
         Self::SignaturesWrite,
         Self::SignaturesDelete,
+        Self::EventsRead,
     ];
 
     /// The scope's spelling in a claim.

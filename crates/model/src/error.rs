@@ -292,6 +292,10 @@ pub enum Noun {
     Export,
     /// An import of a tenant's file.
     Import,
+    /// A tree of a tenant's log.
+    Log,
+    /// A tile of a log.
+    Tile,
 }
 
 crate::words!(Noun);
@@ -310,6 +314,8 @@ impl Noun {
             Self::TrustAnchor => "trust_anchor_not_found",
             Self::Export => "export_not_found",
             Self::Import => "import_not_found",
+            Self::Log => "log_not_found",
+            Self::Tile => "tile_not_found",
         }
     }
 }

@@ -19,6 +19,7 @@ pub mod digest;
 pub mod error;
 pub mod json_object;
 pub mod key;
+pub mod log;
 pub mod number;
 pub mod page;
 pub mod plugin;

@@ -42,6 +42,16 @@ pub enum Encoding {
     Text,
 }
 
+impl Encoding {
+    /// Its word in the metadata of the log's entries.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Base64 => "base64",
+            Self::Text => "text",
+        }
+    }
+}
+
 /// A signature: its bytes, and how to restore exactly the text that the client sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignatureBody {

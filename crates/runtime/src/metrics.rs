@@ -30,6 +30,9 @@ const HOOK_SECONDS: &str = "sigpersist_hook_duration_seconds";
 const HOOK_FUEL: &str = "sigpersist_hook_fuel_total";
 const HOOK_QUARANTINES: &str = "sigpersist_hook_quarantines_total";
 const PLUGINS: &str = "sigpersist_plugins_made_ready_total";
+const LOG_ENTRIES: &str = "sigpersist_log_entries_total";
+const LOG_LAG: &str = "sigpersist_log_oldest_queued_seconds";
+const LOG_LATE: &str = "sigpersist_log_late_entries_total";
 const STORED_BYTES: &str = "sigpersist_stored_bytes";
 const READY: &str = "sigpersist_ready";
 
@@ -90,7 +93,30 @@ fn describe() {
         STORED_BYTES,
         "Bytes stored by the tenants that store the most"
     );
+    describe_counter!(
+        LOG_ENTRIES,
+        "Entries that this server added to the logs of tenants"
+    );
+    describe_gauge!(
+        LOG_LAG,
+        "Seconds for which the oldest change had waited when this server last numbered changes"
+    );
+    describe_counter!(
+        LOG_LATE,
+        "Passes that found changes where none were expected any more; a fault to report, by which nothing is lost"
+    );
     describe_gauge!(READY, "Whether the server is ready, 1 or 0");
+}
+
+/// Records a pass of the sequencer: the entries that it added, and how long the oldest had waited.
+pub fn sequenced(entries: usize, lag: Duration) {
+    counter!(LOG_ENTRIES).increment(entries as u64);
+    gauge!(LOG_LAG).set(lag);
+}
+
+/// Records an entry that the sequencer found where none was expected any more.
+pub fn log_was_late() {
+    counter!(LOG_LATE).increment(1);
 }
 
 /// A request in progress, counted until this is dropped.

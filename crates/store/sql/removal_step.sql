@@ -243,3 +243,83 @@ gone AS (
 )
 SELECT count(*) AS rows, coalesce(sum(size), 0)::bigint AS bytes
 FROM gone;
+
+-- log_queue
+WITH
+gone AS (
+  DELETE FROM log_queue
+  WHERE
+    ctid = ANY (
+      ARRAY(
+        SELECT ctid
+        FROM (
+          SELECT ctid, sum(size) OVER (ROWS UNBOUNDED PRECEDING) - size AS before
+          FROM (SELECT ctid, (0)::bigint AS size FROM log_queue WHERE tenant_id = $1 LIMIT $2) AS own
+        ) AS weighed
+        WHERE before < $3
+      )
+    )
+  RETURNING (0)::bigint AS size
+)
+SELECT count(*) AS rows, coalesce(sum(size), 0)::bigint AS bytes
+FROM gone;
+
+-- log_entries
+WITH
+gone AS (
+  DELETE FROM log_entries
+  WHERE
+    ctid = ANY (
+      ARRAY(
+        SELECT ctid
+        FROM (
+          SELECT ctid, sum(size) OVER (ROWS UNBOUNDED PRECEDING) - size AS before
+          FROM (SELECT ctid, (0)::bigint AS size FROM log_entries WHERE tenant_id = $1 LIMIT $2) AS own
+        ) AS weighed
+        WHERE before < $3
+      )
+    )
+  RETURNING (0)::bigint AS size
+)
+SELECT count(*) AS rows, coalesce(sum(size), 0)::bigint AS bytes
+FROM gone;
+
+-- log_nodes
+WITH
+gone AS (
+  DELETE FROM log_nodes
+  WHERE
+    ctid = ANY (
+      ARRAY(
+        SELECT ctid
+        FROM (
+          SELECT ctid, sum(size) OVER (ROWS UNBOUNDED PRECEDING) - size AS before
+          FROM (SELECT ctid, (0)::bigint AS size FROM log_nodes WHERE tenant_id = $1 LIMIT $2) AS own
+        ) AS weighed
+        WHERE before < $3
+      )
+    )
+  RETURNING (0)::bigint AS size
+)
+SELECT count(*) AS rows, coalesce(sum(size), 0)::bigint AS bytes
+FROM gone;
+
+-- log_epochs
+WITH
+gone AS (
+  DELETE FROM log_epochs
+  WHERE
+    ctid = ANY (
+      ARRAY(
+        SELECT ctid
+        FROM (
+          SELECT ctid, sum(size) OVER (ROWS UNBOUNDED PRECEDING) - size AS before
+          FROM (SELECT ctid, (0)::bigint AS size FROM log_epochs WHERE tenant_id = $1 LIMIT $2) AS own
+        ) AS weighed
+        WHERE before < $3
+      )
+    )
+  RETURNING (0)::bigint AS size
+)
+SELECT count(*) AS rows, coalesce(sum(size), 0)::bigint AS bytes
+FROM gone;

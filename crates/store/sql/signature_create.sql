@@ -1,6 +1,6 @@
 SELECT place, id, created_at
 FROM
-  signature_create_1(
+  signature_create_2(
     owner => $1,
     documents => $2,
     threads => $3,
@@ -16,5 +16,10 @@ FROM
     verdict_bytes => $13,
     inputs => $14,
     input_digests => $15,
-    decisions => $16
+    decisions => $16,
+    salts => $17,
+    seals => $18,
+    verdict_salts => $19,
+    verdict_seals => $20,
+    verdict_events => $21
   );

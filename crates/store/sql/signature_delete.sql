@@ -27,7 +27,7 @@ counted AS (
     threads = tenant_usage.threads + excluded.threads,
     versions = tenant_usage.versions + excluded.versions
 )
-SELECT v.sha256
+SELECT d.id, v.sha256
 FROM
   deleted d
   JOIN signature_versions v ON v.tenant_id = d.tenant_id

@@ -1,6 +1,6 @@
 SELECT id, version, created_at, updated_at
 FROM
-  signature_save_1(
+  signature_save_2(
     owner => $1,
     draft_document => $2,
     draft_thread => $3,
@@ -19,5 +19,11 @@ FROM
     judged_input => $16,
     judged_sha256 => $17,
     decisions => $18,
-    may_recreate => $19
+    may_recreate => $19,
+    draft_salt => $20,
+    draft_seal => $21,
+    second_seal => $22,
+    verdict_salt => $23,
+    verdict_seal => $24,
+    verdict_event => $25
   );

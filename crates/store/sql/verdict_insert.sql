@@ -15,6 +15,12 @@ recorded AS (
     ) < $6
   RETURNING tenant_id, id, version, at, bytes, verdict
 ),
+logged AS (
+  INSERT INTO log_queue (tenant_id, signature_id, version, kind, event, salt, seal)
+  SELECT tenant_id, $2, version, 'j', $7, $8, $9
+  FROM recorded
+  WHERE $8 IS NOT NULL
+),
 counted AS (
   INSERT INTO tenant_usage (tenant_id, bytes, threads, versions, shard)
   SELECT tenant_id, bytes, 0, 0, (pg_backend_pid() % 64)::smallint

@@ -15,6 +15,7 @@ use sigpersist_model::key::MasterKeyId;
 use sigpersist_runtime::seal::{SealKey, Sealed, StoredSeal, StoredSealKey};
 
 use super::keys::{add_alone, current_master_key};
+use super::log_queue::enqueue_change;
 use super::pool::Store;
 use super::schema::{audit_events, audit_heads, audit_keys, audit_seals};
 use super::snapshot::Snapshot;
@@ -202,7 +203,11 @@ struct ChainRow {
 impl Store {
     /// Adds an event in the transaction of its change, as the last step.
     pub(super) fn audit(&self, connection: &mut PgConnection, event: &Event) -> QueryResult<()> {
-        insert(connection, event, self.seal_key.as_deref(), false)
+        insert(connection, event, self.seal_key.as_deref(), false)?;
+        if self.logs {
+            enqueue_change(connection, event)?;
+        }
+        Ok(())
     }
 
     /// Adds an event in a transaction of its own, for an action that changed nothing in the database or took many

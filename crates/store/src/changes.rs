@@ -39,13 +39,19 @@ pub enum Change {
     Hooks(TenantId),
     /// The policy or trust anchors of a tenant.
     Policy(TenantId),
+    /// The log of a tenant, or the platform's, has grown.
+    Logged(TenantId),
     /// Anything, since notifications may have been missed.
     Everything,
 }
 
 impl Change {
-    /// Parses the payload of the trigger `notify_change`. An unknown payload, as of a newer schema, means everything.
-    fn parse(payload: &str) -> Self {
+    /// Parses a notification. An unknown one, as of a newer schema, means everything.
+    fn parse(channel: &str, payload: &str) -> Self {
+        if channel == LOGS {
+            let tenant = payload.parse().ok();
+            return tenant.map_or(Self::Everything, |tenant| Self::Logged(TenantId(tenant)));
+        }
         let parsed = payload.split_once(':').and_then(|(what, tenant)| {
             let tenant = TenantId(tenant.parse().ok()?);
             match what {
@@ -59,6 +65,10 @@ impl Change {
     }
 }
 
+/// The channel of the trigger `notify_change`.
+const CHANGES: &str = "sigpersist_changes";
+/// The channel of logs that have grown. Their growth is not counted: whoever waits for it looks again in any case.
+const LOGS: &str = "sigpersist_log";
 /// The interval at which waiting notifications are read: this reads a socket, without a round trip.
 const POLL: Duration = Duration::from_millis(50);
 /// The interval at which the counter is compared: caches must be reloaded within a second of a change.
@@ -233,7 +243,7 @@ fn listen(url: &str, stopped: &AtomicBool, news: &Sender<News>) -> anyhow::Resul
     let mut connection: PgConnection = connect(url)?;
     let mark = kept::mark(&mut connection, url)?;
     connection.batch_execute(&format!(
-        "SET ROLE {SERVER_ROLE}; LISTEN sigpersist_changes"
+        "SET ROLE {SERVER_ROLE}; LISTEN {CHANGES}; LISTEN {LOGS}"
     ))?;
     let mut counted = count(&mut connection)?;
     let is_ours = migrations::is_ours(&mut connection)?;
@@ -244,10 +254,11 @@ fn listen(url: &str, stopped: &AtomicBool, news: &Sender<News>) -> anyhow::Resul
     let (mut quiet, mut rounds) = (Duration::ZERO, 0_u32);
     while !stopped.load(Ordering::Relaxed) {
         for notification in connection.notifications_iter() {
-            let payload = notification?.payload;
-            debug!(payload, "A notification arrived");
-            news.send(News::Changed(Change::parse(&payload)))?;
-            notified = true;
+            let notification = notification?;
+            let (channel, payload) = (notification.channel, notification.payload);
+            debug!(channel, payload, "A notification arrived");
+            news.send(News::Changed(Change::parse(&channel, &payload)))?;
+            notified |= channel == CHANGES;
         }
         std::thread::sleep(POLL);
         quiet += POLL;
@@ -286,11 +297,14 @@ mod tests {
 
     #[test]
     fn what_is_not_understood_means_everything() {
-        assert_eq!(Change::parse("keys:7"), Change::Keys(TenantId(7)));
-        assert_eq!(Change::parse("hooks:7"), Change::Hooks(TenantId(7)));
-        assert_eq!(Change::parse("policy:7"), Change::Policy(TenantId(7)));
+        let tenant = TenantId(7);
+        assert_eq!(Change::parse(CHANGES, "keys:7"), Change::Keys(tenant));
+        assert_eq!(Change::parse(CHANGES, "hooks:7"), Change::Hooks(tenant));
+        assert_eq!(Change::parse(CHANGES, "policy:7"), Change::Policy(tenant));
+        assert_eq!(Change::parse(LOGS, "7"), Change::Logged(tenant));
         for payload in ["", "hooks", "hooks:x", "quotas:7"] {
-            assert_eq!(Change::parse(payload), Change::Everything);
+            assert_eq!(Change::parse(CHANGES, payload), Change::Everything);
+            assert_eq!(Change::parse(LOGS, payload), Change::Everything);
         }
     }
 }

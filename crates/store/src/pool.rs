@@ -46,6 +46,8 @@ pub struct Store {
     pub(super) firsts: Arc<Batches<FirstVersion, Fate>>,
     /// The key that seals events of the audit trail; none without a master key.
     pub(super) seal_key: Option<Arc<SealKey>>,
+    /// Whether what happens is added to the queue of the log.
+    pub(super) logs: bool,
     /// The database for libpq, for connections beside the pool.
     pub(super) url: Arc<str>,
     /// Whether a pooler between server and database was seen to lose session settings. Then queries are refused until
@@ -94,6 +96,7 @@ impl Store {
                 Duration::from_millis(config.pool_timeout_ms),
             ),
             seal_key: None,
+            logs: false,
             url: url.into(),
             forgets: Arc::default(),
             listener: Listener(Arc::new(|_| ())),
@@ -114,6 +117,12 @@ impl Store {
     pub(super) fn teller(&self) -> impl Fn(Change) + Send + 'static {
         let listener = self.listener.clone();
         move |change| (listener.0)(change)
+    }
+
+    /// Sets whether what happens is added to the queue of the log.
+    #[must_use]
+    pub fn logging(self, logs: bool) -> Self {
+        Self { logs, ..self }
     }
 
     /// Sets the key that seals each event which this store adds to the audit trail.
@@ -231,11 +240,16 @@ impl Store {
     ) -> Result<T> {
         let tenant = match change {
             Change::Hooks(tenant) | Change::Policy(tenant) => tenant,
-            Change::Keys(_) | Change::Everything => PLATFORM,
+            Change::Keys(_) | Change::Logged(_) | Change::Everything => PLATFORM,
         };
         let result = self.transaction(tenant, queries);
-        (self.listener.0)(change);
+        self.tell(change);
         result
+    }
+
+    /// Tells the listener of a change.
+    pub(super) fn tell(&self, change: Change) {
+        (self.listener.0)(change);
     }
 
     /// The number of idle connections, and of connections in use.

@@ -265,6 +265,122 @@ diesel::table! {
 }
 
 diesel::table! {
+    /// The entries of all logs. They outlive the threads that they are about
+    log_entries (tenant_id, number) {
+        /// Whose log it is: a tenant's, or 0 for the platform's
+        tenant_id -> Int4,
+        /// As in the queue
+        version -> Nullable<Int4>,
+        /// Counts the entries of a tenant, from 1
+        number -> Int8,
+        /// As in the queue
+        signature_id -> Nullable<Int8>,
+        /// As in the queue
+        at -> Timestamptz,
+        /// As in the queue
+        kind -> CChar,
+        /// As in the queue
+        seal -> Bytea,
+        /// The hash of the entry as a leaf (RFC 6962 section 2.1)
+        leaf -> Bytea,
+        /// As in the queue; null once it is erased
+        salt -> Nullable<Bytea>,
+        /// As in the queue; null once it is erased
+        event -> Nullable<Text>,
+        /// Of a deletion, the numbers of the entries about its thread
+        refs -> Nullable<Array<Int8>>,
+    }
+}
+
+diesel::table! {
+    /// The trees of each log. A tenant has one; another one begins after an import, or after the database went back in time
+    log_epochs (tenant_id, epoch) {
+        /// Whose log it is: a tenant's, or 0 for the platform's
+        tenant_id -> Int4,
+        /// Counts the trees of a log, from 1
+        epoch -> Int2,
+        /// The name of the tree in its checkpoints, which tells nothing about the tenant
+        origin -> Text,
+        /// The number of its first entry
+        first -> Int8,
+        /// How many entries it has
+        size -> Int8,
+        /// The roots of the perfect subtrees that it consists of, the largest first: what is needed to append to it
+        edge -> Bytea,
+        /// The root of the tree
+        root -> Bytea,
+        /// The last signed checkpoint (C2SP tlog-checkpoint)
+        checkpoint -> Nullable<Text>,
+        /// When it last grew
+        at -> Timestamptz,
+        /// When another one took its place
+        closed_at -> Nullable<Timestamptz>,
+        /// When it was found that the database went back in time: nothing is added or signed from then on
+        frozen_at -> Nullable<Timestamptz>,
+        /// What was found, for people
+        frozen_why -> Nullable<Text>,
+        /// How many entries it was seen to have before it was frozen: the numbers of lost ones are not given again
+        seen -> Nullable<Int8>,
+    }
+}
+
+diesel::table! {
+    /// Keys that sign checkpoints (Ed25519). All that are in force sign
+    log_keys (id) {
+        /// Counts the keys, from 1
+        id -> Int4,
+        /// When the key was made
+        created_at -> Timestamptz,
+        /// Until when it signs; null for the newest
+        not_after -> Nullable<Timestamptz>,
+        /// The public key (RFC 8032)
+        public_key -> Bytea,
+        /// The secret key, encrypted with AES-256-GCM under the master key
+        encrypted_secret -> Bytea,
+    }
+}
+
+diesel::table! {
+    /// Inner nodes of the trees: the root of each full subtree of 256, 65536, and so on, leaves
+    log_nodes (tenant_id, epoch, level, number) {
+        /// Whose log it is
+        tenant_id -> Int4,
+        /// The epoch
+        epoch -> Int2,
+        /// Its height: 1 for 256 leaves, 2 for 65536, and so on
+        level -> Int2,
+        /// Counts the nodes of a level, from 0
+        number -> Int8,
+        /// Its hash
+        hash -> Bytea,
+    }
+}
+
+diesel::table! {
+    /// What happened and is not in a log yet. Whoever adds a row has written another row before in its transaction, so that it has a transaction id before it draws an id here
+    log_queue (id) {
+        /// Orders the rows: what was committed before another transaction began has a lower id than its rows
+        id -> Int8,
+        /// The thread, if it is about one
+        signature_id -> Nullable<Int8>,
+        /// When it happened
+        at -> Timestamptz,
+        /// Whose log it goes into: a tenant's, or 0 for the platform's
+        tenant_id -> Int4,
+        /// The version, if it is about one
+        version -> Nullable<Int4>,
+        /// What happened: v, a version was saved; b, it was stored before there was a log; i, it was imported; d, a thread was deleted; j, a verdict was recorded; c, something else changed; a, the heads of other records of the day; n, the log goes on after another one; h, the head of a tenant's log
+        kind -> CChar,
+        /// SHA-256 over the SHA-256 of its object and over that of its metadata, the lesser first
+        seal -> Bytea,
+        /// The salt in its metadata; of versions it is with the version
+        salt -> Nullable<Bytea>,
+        /// Its object, as JSON; of versions the signature is the object
+        event -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
     /// The master key that encrypts; no row until it was rotated
     master_key (id) {
         /// Always true: there is one row
@@ -387,6 +503,8 @@ diesel::table! {
         tags -> Array<Text>,
         /// The signature, stored once: decoded where its base64 round-trips exactly, as it came otherwise
         signature -> Bytea,
+        /// Random bytes in the seal of the version's entry in the log; null until the version is logged
+        salt -> Nullable<Bytea>,
     }
 }
 
@@ -502,6 +620,11 @@ diesel::allow_tables_to_appear_in_same_query!(
     hook_judgements,
     hooks,
     keys,
+    log_entries,
+    log_epochs,
+    log_keys,
+    log_nodes,
+    log_queue,
     master_key,
     plugin_revisions,
     plugins,

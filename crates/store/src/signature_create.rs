@@ -1,5 +1,5 @@
 //! Creating many threads at once: first versions that several requests of a tenant save at the same time are one call
-//! of the function `signature_create_1` and one commit, which takes less than half of what a call for each would.
+//! of the function `signature_create_2` and one commit, which takes less than half of what a call for each would.
 //!
 //! Threads are created in the order of their names, so that two such calls wait for each other in one direction only. A
 //! call waits only briefly for a thread that a delete or an import keeps locked. Then each draft is saved by itself, and
@@ -17,12 +17,13 @@ use sigpersist_model::context::TenantId;
 use sigpersist_model::decision::Judgement;
 use sigpersist_model::error::{Error, Result};
 use sigpersist_model::signature::Draft;
+use sigpersist_tlog::{Hash, Salt};
 use tracing::warn;
 
 use super::batches::Joined;
 use super::failure::is_lock_timeout;
 use super::pool::Store;
-use super::signature_save::{Found, Saved, unless_deleted};
+use super::signature_save::{Found, SaveCall, Saved, unless_deleted};
 use super::signatures::encoding_to_code;
 use super::verdicts::verdict_bytes;
 
@@ -36,15 +37,31 @@ pub(super) struct FirstVersion {
     tags: Vec<String>,
     judgement: Option<Judgement>,
     verdict: Option<String>,
+    salt: Option<Salt>,
+    seal: Option<Hash>,
+    verdict_salt: Option<Salt>,
+    verdict_seal: Option<Hash>,
+    verdict_event: Option<String>,
 }
 
 impl FirstVersion {
-    pub(super) fn new(draft: &Draft, tags: &[String], found: &Found<'_>) -> Self {
+    /// The same version as the call for itself, which has its seals.
+    pub(super) fn new(
+        draft: &Draft,
+        tags: &[String],
+        found: &Found<'_>,
+        call: &SaveCall<'_>,
+    ) -> Self {
         Self {
             draft: draft.clone(),
             tags: tags.to_vec(),
             judgement: found.judgement.cloned(),
             verdict: found.verdict.map(str::to_owned),
+            salt: call.salt,
+            seal: call.seal,
+            verdict_salt: call.verdict_salt,
+            verdict_seal: call.verdict_seal,
+            verdict_event: call.verdict_event.map(str::to_owned),
         }
     }
 }
@@ -134,7 +151,7 @@ impl Store {
 /// The place of a first version in the batch, from 1; id of the thread; time of its creation.
 type Created = (i32, i64, DateTime<Utc>);
 
-/// The call of `signature_create_1`: a column for each argument. It is prepared once on a connection.
+/// The call of `signature_create_2`: a column for each argument. It is prepared once on a connection.
 #[derive(Debug, Default)]
 pub(super) struct CreateCall<'a> {
     owner: i32,
@@ -154,6 +171,11 @@ pub(super) struct CreateCall<'a> {
     inputs: Option<Vec<Option<&'a str>>>,
     input_digests: Option<Vec<Option<[u8; 32]>>>,
     decisions: Option<Vec<Option<&'a str>>>,
+    salts: Option<Vec<Option<Salt>>>,
+    seals: Option<Vec<Option<Hash>>>,
+    verdict_salts: Option<Vec<Option<Salt>>>,
+    verdict_seals: Option<Vec<Option<Hash>>>,
+    verdict_events: Option<Vec<Option<&'a str>>>,
 }
 
 impl<'a> CreateCall<'a> {
@@ -200,6 +222,11 @@ impl<'a> CreateCall<'a> {
             inputs: judged(firsts, |judgement| &*judgement.input),
             input_digests: judged(firsts, Judgement::input_sha256),
             decisions: judged(firsts, |judgement| &*judgement.decisions),
+            salts: optional(firsts, |first| first.salt),
+            seals: optional(firsts, |first| first.seal),
+            verdict_salts: optional(firsts, |first| first.verdict_salt),
+            verdict_seals: optional(firsts, |first| first.verdict_seal),
+            verdict_events: optional(firsts, |first| first.verdict_event.as_deref()),
         }
     }
 }
@@ -216,10 +243,11 @@ impl Query for CreateCall<'_> {
 impl RunQueryDsl<PgConnection> for CreateCall<'_> {}
 
 type OptionalTexts = Nullable<Array<Nullable<Text>>>;
+type OptionalBytes = Nullable<Array<Nullable<Binary>>>;
 
 impl QueryFragment<Pg> for CreateCall<'_> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        out.push_sql("SELECT place, id, created_at FROM signature_create_1(owner => ");
+        out.push_sql("SELECT place, id, created_at FROM signature_create_2(owner => ");
         out.push_bind_param::<Integer, _>(&self.owner)?;
         out.push_sql(", documents => ");
         out.push_bind_param::<Array<Text>, _>(&self.documents)?;
@@ -248,9 +276,19 @@ impl QueryFragment<Pg> for CreateCall<'_> {
         out.push_sql(", inputs => ");
         out.push_bind_param::<OptionalTexts, _>(&self.inputs)?;
         out.push_sql(", input_digests => ");
-        out.push_bind_param::<Nullable<Array<Nullable<Binary>>>, _>(&self.input_digests)?;
+        out.push_bind_param::<OptionalBytes, _>(&self.input_digests)?;
         out.push_sql(", decisions => ");
         out.push_bind_param::<OptionalTexts, _>(&self.decisions)?;
+        out.push_sql(", salts => ");
+        out.push_bind_param::<OptionalBytes, _>(&self.salts)?;
+        out.push_sql(", seals => ");
+        out.push_bind_param::<OptionalBytes, _>(&self.seals)?;
+        out.push_sql(", verdict_salts => ");
+        out.push_bind_param::<OptionalBytes, _>(&self.verdict_salts)?;
+        out.push_sql(", verdict_seals => ");
+        out.push_bind_param::<OptionalBytes, _>(&self.verdict_seals)?;
+        out.push_sql(", verdict_events => ");
+        out.push_bind_param::<OptionalTexts, _>(&self.verdict_events)?;
         out.push_sql(")");
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! Saving versions: one call of the function `signature_save_1`, so one round trip and one transaction. The function is
+//! Saving versions: one call of the function `signature_save_2`, so one round trip and one transaction. The function is
 //! in `migrations/`, with the rules that it follows.
 //!
 //! Two writers over the same version meet at the row of the thread: the second waits for the first to commit, looks
@@ -16,7 +16,10 @@ use sigpersist_model::context::TenantId;
 use sigpersist_model::decision::Judgement;
 use sigpersist_model::error::Result;
 use sigpersist_model::signature::{Draft, Signature, SignatureId};
+use sigpersist_tlog::{Hash, Salt};
 
+use super::failure::query_error;
+use super::log_queue::{self, Sealed, SealedVersion, verdict_event};
 use super::pool::Store;
 use super::signature_create::{FirstVersion, MAX_BYTES};
 use super::signatures::{encoding_to_code, version_from_column, version_to_column};
@@ -52,7 +55,11 @@ impl Store {
         or_first: bool,
         found: &Found<'_>,
     ) -> Result<Option<Signature>> {
-        let call = SaveCall::new(
+        let verdict_event = found
+            .verdict
+            .filter(|_| self.logs)
+            .map(|verdict| verdict_event(&draft.body.sha256, verdict));
+        let mut call = SaveCall::new(
             tenant,
             draft,
             tags,
@@ -60,6 +67,12 @@ impl Store {
             or_first,
             found,
         );
+        if self.logs {
+            let version = SealedVersion::of_draft(draft, tags);
+            call = call
+                .logged(&version, over, verdict_event.as_deref())
+                .map_err(query_error)?;
+        }
         let alone = || {
             let saved = self.run(tenant, |connection| {
                 unless_deleted(call.get_result::<Saved>(connection).optional())
@@ -82,7 +95,7 @@ impl Store {
         let may_go_with_others = over == 0 && draft.body.bytes.len() <= MAX_BYTES;
         // A judgement is recorded once.
         let saved = if may_go_with_others && !(or_first && found.judgement.is_some()) {
-            let first = FirstVersion::new(draft, tags, found);
+            let first = FirstVersion::new(draft, tags, found, &call);
             self.signature_create(tenant, first, or_first, alone)?
         } else {
             alone()?
@@ -127,7 +140,7 @@ pub(super) fn unless_deleted<T>(result: QueryResult<T>) -> QueryResult<Option<T>
     }
 }
 
-/// The call of `signature_save_1`: its arguments. It is prepared once on a connection.
+/// The call of `signature_save_2`: its arguments. It is prepared once on a connection.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct SaveCall<'a> {
     owner: i32,
@@ -149,6 +162,12 @@ pub(super) struct SaveCall<'a> {
     judged_sha256: Option<[u8; 32]>,
     decisions: Option<&'a str>,
     may_recreate: bool,
+    pub(super) salt: Option<Salt>,
+    pub(super) seal: Option<Hash>,
+    second_seal: Option<Hash>,
+    pub(super) verdict_salt: Option<Salt>,
+    pub(super) verdict_seal: Option<Hash>,
+    pub(super) verdict_event: Option<&'a str>,
 }
 
 impl<'a> SaveCall<'a> {
@@ -181,7 +200,29 @@ impl<'a> SaveCall<'a> {
             judged_sha256: judgement.map(Judgement::input_sha256),
             decisions: judgement.map(|judgement| &*judgement.decisions),
             may_recreate: false,
+            ..Self::default()
         }
+    }
+
+    /// Adds what the log needs: the seal of the version that comes after `over`, and of version 2 if it may become that,
+    /// and the event of the verdict.
+    fn logged(
+        mut self,
+        version: &SealedVersion<'_>,
+        over: u32,
+        verdict_event: Option<&'a str>,
+    ) -> QueryResult<Self> {
+        let salt = log_queue::salt()?;
+        self.salt = Some(salt);
+        self.seal = Some(version.seal(&salt, over.saturating_add(1)));
+        self.second_seal = self.or_first.then(|| version.seal(&salt, 2));
+        if let Some(event) = verdict_event {
+            let sealed = Sealed::of_event(event)?;
+            self.verdict_salt = Some(sealed.salt);
+            self.verdict_seal = Some(sealed.seal);
+            self.verdict_event = Some(event);
+        }
+        Ok(self)
     }
 }
 
@@ -198,7 +239,7 @@ impl RunQueryDsl<PgConnection> for SaveCall<'_> {}
 
 impl QueryFragment<Pg> for SaveCall<'_> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        out.push_sql("SELECT id, version, created_at, updated_at FROM signature_save_1(owner => ");
+        out.push_sql("SELECT id, version, created_at, updated_at FROM signature_save_2(owner => ");
         out.push_bind_param::<Integer, _>(&self.owner)?;
         out.push_sql(", draft_document => ");
         out.push_bind_param::<Text, _>(self.document)?;
@@ -236,6 +277,18 @@ impl QueryFragment<Pg> for SaveCall<'_> {
         out.push_bind_param::<Nullable<Text>, _>(&self.decisions)?;
         out.push_sql(", may_recreate => ");
         out.push_bind_param::<Bool, _>(&self.may_recreate)?;
+        out.push_sql(", draft_salt => ");
+        out.push_bind_param::<Nullable<Binary>, _>(&self.salt)?;
+        out.push_sql(", draft_seal => ");
+        out.push_bind_param::<Nullable<Binary>, _>(&self.seal)?;
+        out.push_sql(", second_seal => ");
+        out.push_bind_param::<Nullable<Binary>, _>(&self.second_seal)?;
+        out.push_sql(", verdict_salt => ");
+        out.push_bind_param::<Nullable<Binary>, _>(&self.verdict_salt)?;
+        out.push_sql(", verdict_seal => ");
+        out.push_bind_param::<Nullable<Binary>, _>(&self.verdict_seal)?;
+        out.push_sql(", verdict_event => ");
+        out.push_bind_param::<Nullable<Text>, _>(&self.verdict_event)?;
         out.push_sql(")");
         Ok(())
     }

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use diesel::dsl::sql;
 use diesel::prelude::*;
 use diesel::sql_query;
-use diesel::sql_types::{Binary, Integer, Text};
+use diesel::sql_types::{BigInt, Binary, Integer, Text};
 use sigpersist_model::audit::Event;
 use sigpersist_model::context::TenantId;
 use sigpersist_model::decision::{Judgement, Outcome};
@@ -13,6 +13,7 @@ use sigpersist_model::signature::{Encoding, Signature, SignatureBody, SignatureI
 use sigpersist_model::time;
 
 use super::decisions;
+use super::log_queue::enqueue_deletion;
 use super::pool::Store;
 use super::schema::{signature_versions, signatures};
 use super::usage;
@@ -400,7 +401,10 @@ impl Store {
                 };
                 decisions::insert(connection, tenant, judgement, outcome)?;
             }
-            if let Some(Deleted { sha256 }) = deleted {
+            if let Some(Deleted { id, sha256 }) = deleted {
+                if self.logs {
+                    enqueue_deletion(connection, tenant, id, key, version, &sha256)?;
+                }
                 self.audit(connection, &event(version.unsigned_abs(), &sha256))?;
             }
             Ok(kept.then_some(version))
@@ -417,6 +421,8 @@ impl Store {
 /// A deleted thread.
 #[derive(QueryableByName)]
 struct Deleted {
+    #[diesel(sql_type = BigInt)]
+    id: i64,
     /// The digest of its last version.
     #[diesel(sql_type = Binary)]
     sha256: Vec<u8>,
@@ -448,7 +454,7 @@ pub(super) fn delete_sql() -> String {
                         WHERE x.tenant_id = d.tenant_id AND x.signature_id = d.id), 0), -1, -count(*), {} \
              FROM deleted d JOIN signature_versions v ON v.tenant_id = d.tenant_id AND v.signature_id = d.id \
              GROUP BY d.tenant_id, d.id {}) \
-         SELECT v.sha256 FROM deleted d \
+         SELECT d.id, v.sha256 FROM deleted d \
          JOIN signature_versions v ON v.tenant_id = d.tenant_id AND v.signature_id = d.id AND v.version = d.version",
         usage::INSERT,
         usage::SHARD,

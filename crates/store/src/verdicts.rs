@@ -3,12 +3,14 @@
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_query;
-use diesel::sql_types::{BigInt, Integer, Jsonb, Nullable, Text, Timestamptz};
+use diesel::sql_types::{BigInt, Binary, Integer, Jsonb, Nullable, Text, Timestamptz};
 use serde_json::Value;
 use sigpersist_model::context::TenantId;
 use sigpersist_model::error::Result;
 use sigpersist_model::signature::{SignatureId, StoredVerdict};
 
+use super::failure::query_error;
+use super::log_queue::{Sealed, verdict_event};
 use super::pool::Store;
 use super::signatures::{version_from_column, version_to_column};
 use super::usage;
@@ -42,23 +44,30 @@ pub(super) fn verdict_bytes(text: &str) -> i32 {
 }
 
 impl Store {
-    /// Records a verdict, which is JSON, on a version. Returns none if the version does not exist, or has `most`
+    /// Records a verdict, which is JSON, on a version with this SHA-256. Returns none if the version does not exist, or has `most`
     /// verdicts already.
     pub fn verdict_insert(
         &self,
         tenant: TenantId,
         signature: SignatureId,
         version: u32,
+        sha256: &[u8],
         most: i64,
         verdict: &str,
     ) -> Result<Option<StoredVerdict>> {
+        let event = self.logs.then(|| verdict_event(sha256, verdict));
+        let sealed = event.as_deref().map(Sealed::of_event);
+        let sealed = sealed.transpose().map_err(query_error)?;
         let query = sql_query(insert_sql())
             .bind::<Integer, _>(tenant.0)
             .bind::<BigInt, _>(signature.0)
             .bind::<Integer, _>(version_to_column(version))
             .bind::<Integer, _>(verdict_bytes(verdict))
             .bind::<Text, _>(verdict)
-            .bind::<BigInt, _>(most);
+            .bind::<BigInt, _>(most)
+            .bind::<Nullable<Text>, _>(event)
+            .bind::<Nullable<Binary>, _>(sealed.map(|sealed| sealed.salt))
+            .bind::<Nullable<Binary>, _>(sealed.map(|sealed| sealed.seal));
         let row = self.run(tenant, |connection| {
             query.get_result::<VerdictRow>(connection).optional()
         })?;
@@ -103,6 +112,9 @@ pub(super) fn insert_sql() -> String {
                    AND (SELECT count(*) FROM signature_verdicts \
                         WHERE tenant_id = $1 AND signature_id = $2 AND version = $3) < $6 \
                  RETURNING tenant_id, id, version, at, bytes, verdict), \
+             logged AS ( \
+                 INSERT INTO log_queue (tenant_id, signature_id, version, kind, event, salt, seal) \
+                 SELECT tenant_id, $2, version, 'j', $7, $8, $9 FROM recorded WHERE $8 IS NOT NULL), \
              counted AS ({} SELECT tenant_id, bytes, 0, 0, {} FROM recorded {}) \
              SELECT id, version, at, verdict FROM recorded",
         usage::INSERT,

@@ -15,10 +15,10 @@ use crate::text::decimal;
 const PREFIX: &str = "sigpersist.dev/metadata/v1\n";
 
 /// The length of a salt in bytes.
-pub const SALT_BYTES: usize = 16;
+pub const SALT_BYTES: usize = size_of::<Salt>();
 
 /// Random bytes that keep a blind from being guessed.
-pub type Salt = [u8; SALT_BYTES];
+pub type Salt = [u8; 16];
 
 /// The metadata of a version.
 #[derive(Debug)]

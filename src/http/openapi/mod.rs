@@ -19,9 +19,11 @@ use super::audit;
 use super::decisions;
 use super::docs;
 use super::error::Failure;
+use super::events;
 use super::health;
 use super::hooks;
 use super::keys;
+use super::log;
 use super::plugins;
 use super::policy;
 use super::route::{Audience, NamesTenant, Route, Waits};
@@ -38,8 +40,8 @@ pub(super) use examples::certificate;
 pub(super) use shapes::{KeySet, Live, Ready};
 pub(super) use sigpersist_verify::Time;
 pub(super) use texts::{
-    BindingTag, Code, Component, FileTag, GivenPublicKey, GivenTime, Location, RevisionTag, Slug,
-    TenantFile, VersionTag,
+    Binary, BindingTag, Code, Component, FileTag, GivenPublicKey, GivenTime, Location, RevisionTag,
+    Slug, TenantFile, VersionTag,
 };
 
 /// Path under which callers of the platform act for a tenant.
@@ -62,6 +64,8 @@ const OF_TENANT: &str = "/tenants/{tenant}";
         (name = "trials", description = "Trying hooks without storing anything"),
         (name = "decisions", description = "Decisions of hooks"),
         (name = "audit", description = "Who changed what"),
+        (name = "log", description = "The log of a tenant: proofs of what was stored, for anybody to verify"),
+        (name = "events", description = "What happens to a tenant, in order and without gaps"),
         (name = "tenants", description = "Tenants, their quotas and their usage"),
         (name = "transfers", description = "Exports and imports of whole tenants"),
         (name = "keys", description = "Keys that verify tokens"),
@@ -76,7 +80,9 @@ const OF_TENANT: &str = "/tenants/{tenant}";
         hooks::list, hooks::reorder, hooks::get, hooks::put, hooks::delete, hooks::rollback, hooks::release,
         trials::evaluate, trials::backtest,
         decisions::list, decisions::get, decisions::replay,
-        audit::list, audit::verify,
+        audit::list, audit::verify, events::list, events::stream,
+        log::prove, log::show, log::keys, log::checkpoint, log::checkpoint_of_epoch, log::tile, log::tile_of_epoch, log::consistency,
+        log::verify, log::rotate_key, log::reopen,
         tenants::list, tenants::create, tenants::get, tenants::update, tenants::delete, tenants::suspend,
         tenants::resume, tenants::usage,
         transfers::exports, transfers::imports, transfers::begin_export, transfers::export, transfers::file, transfers::delete_export,

@@ -78,6 +78,16 @@ pub(super) fn in_path(name: &str, path: &str) -> Value {
             "The decision's id",
             "1613610000000000-17-0",
         ),
+        ("log", "epoch") => (
+            json!({ "type": "string", "pattern": "^[1-9][0-9]{0,4}$" }),
+            "The number of the tree",
+            "1",
+        ),
+        ("log", _) => (
+            json!({ "type": "string" }),
+            "The tile: its level and number, as C2SP's tlog-tiles spells them. It contains slashes",
+            "0/000.p/1",
+        ),
         ("exports", _) => (
             json!({ "type": "string" }),
             "The export's id",

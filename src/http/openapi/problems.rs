@@ -151,6 +151,8 @@ fn samples(config: &Config) -> Vec<Error> {
         Noun::Key,
         Noun::TrustAnchor,
         Noun::Export,
+        Noun::Log,
+        Noun::Tile,
         Noun::Import,
     ];
     let mut samples: Vec<_> = nouns.into_iter().map(Error::NotFound).collect();

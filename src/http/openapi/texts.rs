@@ -101,6 +101,21 @@ impl PartialSchema for Component {
 
 impl ToSchema for Component {}
 
+/// Bytes of any kind.
+pub(in super::super) enum Binary {}
+
+impl PartialSchema for Binary {
+    fn schema() -> RefOr<Schema> {
+        ObjectBuilder::new()
+            .schema_type(Type::String)
+            .content_media_type("application/octet-stream")
+            .examples([json!("PK\u{3}\u{4}")])
+            .into()
+    }
+}
+
+impl ToSchema for Binary {}
+
 /// A tenant's file, or a piece of it: newline-delimited JSON.
 pub(in super::super) enum TenantFile {}
 

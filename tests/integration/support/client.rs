@@ -79,11 +79,9 @@ impl Client {
             Some(body) => self.agent.run(request.body(body)?)?,
             None => self.agent.run(request.body(())?)?,
         };
-        let text = response
-            .body_mut()
-            .with_config()
-            .limit(1 << 30)
-            .read_to_string()?;
+        let body = response.body_mut().with_config();
+        let text = body.limit(1 << 30).read_to_vec()?;
+        let text = String::from_utf8_lossy(&text).into_owned();
         let response = Response {
             status: response.status().as_u16(),
             headers: response.headers().clone(),
@@ -196,6 +194,20 @@ impl Client {
             "/signature",
             &json!({"document": document, "thread": thread}),
         )
+    }
+}
+
+impl Client {
+    /// Reads a body that is not text. The answer must be 200.
+    #[track_caller]
+    pub(crate) fn bytes(&self, path: &str) -> Vec<u8> {
+        let mut request = http::Request::builder().uri(format!("{}{path}", self.base));
+        if let Some(token) = &self.token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        let mut response = self.agent.run(request.body(()).unwrap()).unwrap();
+        assert_eq!(response.status(), 200, "{path}");
+        response.body_mut().read_to_vec().unwrap()
     }
 }
 

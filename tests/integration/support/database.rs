@@ -73,6 +73,26 @@ pub(crate) struct TestDatabase {
     pub(crate) folder: tempfile::TempDir,
 }
 
+/// Rows that are put back when this is dropped.
+pub(crate) struct Kept<'a>(&'a TestDatabase);
+
+impl Drop for Kept<'_> {
+    fn drop(&mut self) {
+        self.0.execute(
+            "SET session_replication_role = replica;
+             DO $$ DECLARE name text; columns text; BEGIN
+                 FOR name IN SELECT tablename FROM pg_tables WHERE schemaname = 'kept' LOOP
+                     EXECUTE format('DELETE FROM public.%I', name);
+                     SELECT string_agg(quote_ident(column_name), ', ') INTO columns FROM information_schema.columns
+                     WHERE table_schema = 'public' AND table_name = name AND is_generated = 'NEVER';
+                     EXECUTE format('INSERT INTO public.%I (%s) OVERRIDING SYSTEM VALUE SELECT %s FROM kept.%I', name, columns, columns, name);
+                 END LOOP;
+             END $$;
+             DROP SCHEMA kept CASCADE",
+        );
+    }
+}
+
 impl TestDatabase {
     pub(crate) fn new() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
@@ -153,6 +173,19 @@ impl TestDatabase {
         self.execute(&format!(
             "ALTER DATABASE {name} SET {parameter} = '{value}'"
         ));
+    }
+
+    /// Keeps all rows as they are now. They are back when the result is dropped, as if a backup were restored.
+    pub(crate) fn keep(&self) -> Kept<'_> {
+        self.execute(
+            "CREATE SCHEMA kept;
+             DO $$ DECLARE name text; BEGIN
+                 FOR name IN SELECT tablename FROM pg_tables WHERE schemaname = 'public' LOOP
+                     EXECUTE format('CREATE TABLE kept.%I AS TABLE public.%I', name, name);
+                 END LOOP;
+             END $$",
+        );
+        Kept(self)
     }
 
     /// Locks all threads until the returned connection is dropped: saves and deletes wait.

@@ -132,7 +132,9 @@ fn operation(path: &str) -> Option<&'static Value> {
     let segments: Vec<_> = path.split('/').collect();
     let fits = |template: &str| {
         let named: Vec<_> = template.split('/').collect();
-        named.len() == segments.len()
+        // A tile's name contains slashes.
+        let has_tail = named.last() == Some(&"{tile}") && segments.len() >= named.len();
+        (has_tail || named.len() == segments.len())
             && named
                 .iter()
                 .zip(&segments)

@@ -7,6 +7,7 @@ use sigpersist::app::{App, Database};
 use sigpersist::config::Config;
 use sigpersist::decisions;
 use sigpersist::http::{self, Server};
+use sigpersist::log::{self, Sequencer};
 use sigpersist::plugins::{self, HookRequest};
 use sigpersist::tenants::{self, AddedKey, NewKey, NewTenant, NewToken};
 use sigpersist_model::audit::Actor;
@@ -141,6 +142,19 @@ impl TestApp {
         let runtime = self.runtime.as_ref().unwrap();
         let _guard = runtime.enter();
         decisions::keep_clearing(Arc::clone(&self.app))
+    }
+
+    /// Starts to number what happens. It stops when the result is dropped.
+    pub(crate) fn keep_sequencing(&self) -> AbortOnDropHandle<()> {
+        let runtime = self.runtime.as_ref().unwrap();
+        let _guard = runtime.enter();
+        log::keep_sequencing(Arc::clone(&self.app))
+    }
+
+    /// Numbers everything that has happened.
+    pub(crate) fn sequence(&self) {
+        let sequencer = Sequencer::new(&self.app);
+        while sequencer.pass(&self.app).unwrap() {}
     }
 
     /// Starts the removal of tenants whose deletion is due. It stops when the result is dropped.

@@ -1,0 +1,377 @@
+//! Reading the entries of a log: for proofs, for those who follow what happens, and to check it.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use diesel::pg::PgConnection;
+use diesel::prelude::*;
+use diesel::sql_query;
+use diesel::sql_types::{
+    Array, BigInt, Binary, CChar, Integer, Nullable, SmallInt, Text, Timestamptz,
+};
+use sigpersist_model::context::TenantId;
+use sigpersist_model::error::Result;
+use sigpersist_model::log::{Epoch, Logged, Numbered, Queued, VersionName};
+use sigpersist_model::signature::{SignatureId, ThreadKey};
+use sigpersist_tlog::{Hash, Kind};
+
+use super::log_epochs::epochs;
+use super::log_sequence::{broken, hash};
+use super::pool::Store;
+use super::signatures::{encoding_from_code, version_from_column, version_to_column};
+use super::snapshot::Snapshot;
+
+#[derive(QueryableByName)]
+struct EntryRow {
+    #[diesel(sql_type = BigInt)]
+    number: i64,
+    #[diesel(sql_type = CChar)]
+    kind: u8,
+    #[diesel(sql_type = Timestamptz)]
+    at: DateTime<Utc>,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    signature_id: Option<i64>,
+    #[diesel(sql_type = Nullable<Integer>)]
+    version: Option<i32>,
+    #[diesel(sql_type = Binary)]
+    seal: Vec<u8>,
+    #[diesel(sql_type = Binary)]
+    leaf: Vec<u8>,
+    #[diesel(sql_type = Nullable<Binary>)]
+    salt: Option<Vec<u8>>,
+    #[diesel(sql_type = Nullable<Text>)]
+    event: Option<String>,
+    #[diesel(sql_type = Nullable<Array<BigInt>>)]
+    refs: Option<Vec<i64>>,
+    #[diesel(sql_type = Nullable<Text>)]
+    document: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    thread: Option<String>,
+    #[diesel(sql_type = Nullable<Binary>)]
+    sha256: Option<Vec<u8>>,
+    #[diesel(sql_type = Nullable<CChar>)]
+    encoding: Option<u8>,
+    #[diesel(sql_type = Nullable<Text>)]
+    stage: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    created_by: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    comment: Option<String>,
+    #[diesel(sql_type = Nullable<Array<Text>>)]
+    tags: Option<Vec<String>>,
+    #[diesel(sql_type = Nullable<Binary>)]
+    version_salt: Option<Vec<u8>>,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    created_at: Option<DateTime<Utc>>,
+    #[diesel(sql_type = Nullable<Binary>)]
+    body: Option<Vec<u8>>,
+}
+
+/// A statement that selects entries, each with the version that it is about if that is stored. `$body` stands for the
+/// bytes of that version.
+macro_rules! select_entries {
+    ($body:literal, $rest:literal) => {
+        concat!(
+            "SELECT e.number, e.kind, e.at, e.signature_id, e.version, e.seal, e.leaf, e.salt, e.event, e.refs, \
+                    s.document, s.thread, v.sha256, v.encoding, v.stage, v.created_by, v.comment, v.tags, \
+                    v.salt AS version_salt, v.created_at, ",
+            $body,
+            " AS body FROM log_entries e \
+             LEFT JOIN signature_versions v \
+                 ON v.tenant_id = e.tenant_id AND v.signature_id = e.signature_id AND v.version = e.version \
+             LEFT JOIN signatures s ON s.tenant_id = v.tenant_id AND s.id = v.signature_id ",
+            $rest
+        )
+    };
+}
+
+/// The entries after a number, in order.
+const AFTER: &str = select_entries!(
+    "NULL",
+    "WHERE e.tenant_id = $1 AND e.number > $2 ORDER BY e.number LIMIT $3"
+);
+/// The same, with the bytes of the versions.
+const AFTER_WITH_BODIES: &str = select_entries!(
+    "v.signature",
+    "WHERE e.tenant_id = $1 AND e.number > $2 ORDER BY e.number LIMIT $3"
+);
+/// The entry of a version.
+const OF_VERSION: &str = select_entries!(
+    "NULL",
+    "WHERE e.tenant_id = $1 AND e.signature_id = $2 AND e.version = $3 AND e.kind IN ('v', 'b', 'i') \
+     ORDER BY e.number LIMIT 1"
+);
+
+impl EntryRow {
+    fn into_logged(self, tenant: TenantId) -> QueryResult<Logged> {
+        let kind =
+            Kind::from_code(self.kind).ok_or_else(|| broken("the log has an unknown kind"))?;
+        let number =
+            |version| version_from_column(version).map_err(|_| broken("a version is negative"));
+        let named = self.document.zip(self.thread).zip(self.created_at);
+        let version = match (named, self.version, self.sha256) {
+            (Some(((document, thread), created_at)), Some(version), Some(sha256)) => {
+                Some(VersionName {
+                    created_at,
+                    key: ThreadKey { document, thread },
+                    version: number(version)?,
+                    sha256: hash(sha256)?,
+                    encoding: self
+                        .encoding
+                        .and_then(|code| encoding_from_code(code).ok())
+                        .ok_or_else(|| broken("a version has an unknown encoding"))?,
+                    stage: self.stage,
+                    created_by: self.created_by,
+                    comment: self.comment,
+                    tags: self.tags.unwrap_or_default(),
+                    salt: self.version_salt,
+                })
+            }
+            _ => None,
+        };
+        Ok(Logged {
+            numbered: Numbered {
+                what: Queued {
+                    id: 0,
+                    tenant,
+                    kind,
+                    at: self.at,
+                    signature: self.signature_id,
+                    version: self.version,
+                    seal: hash(self.seal)?,
+                    salt: self.salt,
+                    event: self.event,
+                },
+                number: self.number,
+                leaf: hash(self.leaf)?,
+                refs: self.refs.unwrap_or_default(),
+            },
+            version,
+        })
+    }
+}
+
+/// The rows after a number, in order.
+fn rows_after(
+    connection: &mut PgConnection,
+    statement: &str,
+    tenant: TenantId,
+    after: i64,
+    limit: i64,
+) -> QueryResult<Vec<EntryRow>> {
+    sql_query(statement)
+        .bind::<Integer, _>(tenant.0)
+        .bind::<BigInt, _>(after)
+        .bind::<BigInt, _>(limit)
+        .load(connection)
+}
+
+fn after(
+    connection: &mut PgConnection,
+    tenant: TenantId,
+    after: i64,
+    limit: i64,
+) -> QueryResult<Vec<Logged>> {
+    let rows = rows_after(connection, AFTER, tenant, after, limit)?.into_iter();
+    rows.map(|row| row.into_logged(tenant)).collect()
+}
+
+impl Store {
+    /// A tenant's entries after this number, in order, and the trees of its log.
+    pub fn log_happenings(
+        &self,
+        tenant: TenantId,
+        number: i64,
+        limit: i64,
+    ) -> Result<(Vec<Logged>, Vec<Epoch>)> {
+        self.run(tenant, |connection| {
+            let entries = after(connection, tenant, number, limit)?;
+            let epochs = match entries.as_slice() {
+                [] => Vec::new(),
+                _ => epochs(connection, tenant)?,
+            };
+            Ok((entries, epochs))
+        })
+    }
+
+    /// The entry that says that a version was saved or imported, or stored before there was a log; none if it is not
+    /// in the log yet.
+    pub fn log_entry_of_version(
+        &self,
+        tenant: TenantId,
+        signature: SignatureId,
+        version: u32,
+    ) -> Result<Option<Logged>> {
+        let row = self.run(tenant, |connection| {
+            let row: Option<EntryRow> = sql_query(OF_VERSION)
+                .bind::<Integer, _>(tenant.0)
+                .bind::<BigInt, _>(signature.0)
+                .bind::<Integer, _>(version_to_column(version))
+                .get_result(connection)
+                .optional()?;
+            row.map(|row| row.into_logged(tenant)).transpose()
+        })?;
+        Ok(row)
+    }
+
+    /// The number of the entry of a version, as [`Self::log_entry_of_version`] finds it.
+    pub fn log_number_of_version(
+        &self,
+        tenant: TenantId,
+        signature: SignatureId,
+        version: u32,
+    ) -> Result<Option<i64>> {
+        #[derive(QueryableByName)]
+        struct Number {
+            #[diesel(sql_type = BigInt)]
+            number: i64,
+        }
+        let found: Option<Number> = self.run(tenant, |connection| {
+            sql_query(
+                "SELECT number FROM log_entries \
+                 WHERE tenant_id = $1 AND signature_id = $2 AND version = $3 AND kind IN ('v', 'b', 'i') \
+                 ORDER BY number LIMIT 1",
+            )
+            .bind::<Integer, _>(tenant.0)
+            .bind::<BigInt, _>(signature.0)
+            .bind::<Integer, _>(version_to_column(version))
+            .get_result(connection)
+            .optional()
+        })?;
+        Ok(found.map(|found| found.number))
+    }
+
+    /// The number of a tenant's last entry; 0 if it has none.
+    pub fn log_head(&self, tenant: TenantId) -> Result<i64> {
+        #[derive(QueryableByName)]
+        struct Last {
+            #[diesel(sql_type = BigInt)]
+            number: i64,
+        }
+        let last: Last = self.run(tenant, |connection| {
+            sql_query(
+                "SELECT coalesce(max(number), 0) AS number FROM log_entries WHERE tenant_id = $1",
+            )
+            .bind::<Integer, _>(tenant.0)
+            .get_result(connection)
+        })?;
+        Ok(last.number)
+    }
+}
+
+/// Versions that have no entry.
+#[derive(Debug, Default)]
+pub struct Unlogged {
+    /// The number of those that wait for theirs.
+    pub waiting: u64,
+    /// Some of those that do not.
+    pub forged: Vec<(ThreadKey, i32)>,
+}
+
+#[derive(QueryableByName)]
+struct UnloggedRow {
+    #[diesel(sql_type = Text)]
+    document: String,
+    #[diesel(sql_type = Text)]
+    thread: String,
+    #[diesel(sql_type = Integer)]
+    version: i32,
+}
+
+#[derive(QueryableByName)]
+struct NodeRow {
+    #[diesel(sql_type = SmallInt)]
+    level: i16,
+    #[diesel(sql_type = BigInt)]
+    number: i64,
+    #[diesel(sql_type = Binary)]
+    hash: Vec<u8>,
+}
+
+impl Snapshot<'_> {
+    /// The tenant's entries after this number, in order, each with the bytes of the signature that it is about.
+    pub fn log_entries_with_bodies(
+        &mut self,
+        number: i64,
+        limit: i64,
+    ) -> Result<Vec<(Logged, Option<Vec<u8>>)>> {
+        let tenant = self.tenant;
+        self.run(|connection| {
+            let rows =
+                rows_after(connection, AFTER_WITH_BODIES, tenant, number, limit)?.into_iter();
+            rows.map(|mut row| {
+                let body = row.body.take();
+                Ok((row.into_logged(tenant)?, body))
+            })
+            .collect()
+        })
+    }
+
+    /// The trees of the tenant's log, in order.
+    pub fn log_epochs(&mut self) -> Result<Vec<Epoch>> {
+        let tenant = self.tenant;
+        self.run(|connection| epochs(connection, tenant))
+    }
+
+    /// The stored nodes of a tree, by level and number.
+    pub fn log_nodes(&mut self, epoch: i16) -> Result<BTreeMap<(i16, i64), Hash>> {
+        let tenant = self.tenant;
+        self.run(|connection| {
+            let rows: Vec<NodeRow> = sql_query(
+                "SELECT level, number, hash FROM log_nodes WHERE tenant_id = $1 AND epoch = $2",
+            )
+            .bind::<Integer, _>(tenant.0)
+            .bind::<SmallInt, _>(epoch)
+            .load(connection)?;
+            let rows = rows.into_iter();
+            rows.map(|row| Ok(((row.level, row.number), hash(row.hash)?)))
+                .collect()
+        })
+    }
+
+    /// The tenant's versions that have no entry: how many wait for one, and at most `limit` of those that do not.
+    pub fn log_unlogged(&mut self, limit: i64) -> Result<Unlogged> {
+        #[derive(QueryableByName)]
+        struct Count {
+            #[diesel(sql_type = BigInt)]
+            count: i64,
+        }
+        let tenant = self.tenant;
+        self.run(|connection| {
+            let waiting: Count = sql_query(
+                "SELECT (SELECT count(*) FROM log_queue WHERE tenant_id = $1 AND kind IN ('v', 'b', 'i')) \
+                      + (SELECT count(*) FROM signature_versions WHERE tenant_id = $1 AND salt IS NULL) AS count",
+            )
+            .bind::<Integer, _>(tenant.0)
+            .get_result(connection)?;
+            let forged: Vec<UnloggedRow> = sql_query(
+                "SELECT s.document, s.thread, v.version FROM signature_versions v \
+                 JOIN signatures s ON s.tenant_id = v.tenant_id AND s.id = v.signature_id \
+                 WHERE v.tenant_id = $1 AND v.salt IS NOT NULL \
+                   AND NOT EXISTS (SELECT FROM log_entries e \
+                                   WHERE e.tenant_id = v.tenant_id AND e.signature_id = v.signature_id \
+                                     AND e.version = v.version AND e.kind IN ('v', 'b', 'i')) \
+                   AND NOT EXISTS (SELECT FROM log_queue q \
+                                   WHERE q.tenant_id = v.tenant_id AND q.signature_id = v.signature_id \
+                                     AND q.version = v.version AND q.kind IN ('v', 'b', 'i')) \
+                 ORDER BY v.signature_id, v.version LIMIT $2",
+            )
+            .bind::<Integer, _>(tenant.0)
+            .bind::<BigInt, _>(limit)
+            .load(connection)?;
+            Ok(Unlogged {
+                waiting: waiting.count.unsigned_abs(),
+                forged: forged
+                    .into_iter()
+                    .map(|row| {
+                        let key = ThreadKey {
+                            document: row.document,
+                            thread: row.thread,
+                        };
+                        (key, row.version)
+                    })
+                    .collect(),
+            })
+        })
+    }
+}

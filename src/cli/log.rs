@@ -1,0 +1,196 @@
+//! `sigpersist log`.
+
+use anyhow::bail;
+use clap::{Args, Subcommand};
+use serde_json::json;
+use sigpersist_model::view::{EpochView, LogCheckView, LogHead, LogKeyView};
+
+use super::door::Door;
+use super::output::Output;
+use super::progress::spinner;
+use super::table::Table;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Log {
+    /// Show the trees of a tenant's log.
+    Show(One),
+    /// Compare a tenant's log with everything that is stored. Exits with 0 if they agree, 1 if they don't.
+    Verify(Verify),
+    /// Show the public keys that verify a tenant's log.
+    Keys(One),
+    /// Make a new key for all logs. The key before it signs beside it for a while.
+    RotateKey,
+    /// Let a log go on that was frozen because the database went back in time.
+    Reopen(Reopen),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct One {
+    /// The tenant's slug.
+    tenant: String,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Verify {
+    /// The tenant's slug.
+    tenant: String,
+    /// A state that the log must have had, as an earlier check printed it.
+    #[arg(long, value_name = "SIZE:ROOT")]
+    expect: Option<LogHead>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Reopen {
+    /// The tenant's slug.
+    tenant: String,
+    /// Why the log may go on. It is recorded in the audit trail and in the log.
+    #[arg(long, value_name = "TEXT")]
+    reason: String,
+}
+
+impl Log {
+    pub(super) fn run(self, door: &Door, output: &Output) -> anyhow::Result<()> {
+        match self {
+            Self::Show(command) => command.show(door, output),
+            Self::Verify(command) => command.run(door, output),
+            Self::Keys(command) => command.keys(door, output),
+            Self::RotateKey => rotate(door, output),
+            Self::Reopen(command) => command.run(door, output),
+        }
+    }
+}
+
+impl One {
+    fn show(self, door: &Door, output: &Output) -> anyhow::Result<()> {
+        let epochs: Vec<EpochView> = door
+            .get(&["tenants", &self.tenant, "log"])
+            .member("epochs")?;
+        output.result(&table(&self.tenant, &epochs), &json!({ "epochs": epochs }))
+    }
+
+    fn keys(self, door: &Door, output: &Output) -> anyhow::Result<()> {
+        let keys: Vec<LogKeyView> = door
+            .get(&["tenants", &self.tenant, "log", "keys"])
+            .member("keys")?;
+        let mut text = String::new();
+        for key in &keys {
+            for verifier in &key.verifier_keys {
+                text.push_str(verifier);
+                text.push('\n');
+            }
+        }
+        if text.is_empty() {
+            text = format!(
+                "The log of `{}` has no key yet: there is none until something happened, and none without a master key.",
+                self.tenant
+            );
+        }
+        output.result(text.trim_end(), &json!({ "keys": keys }))
+    }
+}
+
+fn table(slug: &str, epochs: &[EpochView]) -> String {
+    if epochs.is_empty() {
+        return format!("Nothing has happened to `{slug}` yet that its log would have.");
+    }
+    let mut table = Table::new(&["tree", "entries", "from", "updated at", "state", "root"]);
+    for epoch in epochs {
+        let state = match (&epoch.frozen, &epoch.closed_at, &epoch.checkpoint) {
+            (_, Some(_), _) => "closed",
+            (Some(_), None, _) => "frozen",
+            (None, None, Some(_)) => "signed",
+            (None, None, None) => "not signed",
+        };
+        table.row([
+            epoch.epoch.to_string(),
+            epoch.size.to_string(),
+            epoch.first.to_string(),
+            epoch.updated_at.clone(),
+            state.to_owned(),
+            epoch.root.clone(),
+        ]);
+    }
+    let mut text = table.to_string();
+    for epoch in epochs {
+        if let (Some(why), None) = (&epoch.frozen, &epoch.closed_at) {
+            text.push_str(&format!(
+                "\nThe log is frozen. {why} Find out what happened, then: sigpersist log reopen {slug} --reason TEXT"
+            ));
+        }
+    }
+    text
+}
+
+impl Verify {
+    fn run(self, door: &Door, output: &Output) -> anyhow::Result<()> {
+        let bar = spinner("Reading the log and everything stored …");
+        let request = door.get(&["tenants", &self.tenant, "log", "verify"]);
+        let check: LogCheckView = request
+            .with_given("expect", self.expect.as_ref())
+            .member("log")?;
+        bar.finish_and_clear();
+        output.result(&sentences(&check), &json!(check))?;
+        if check.whole {
+            return Ok(());
+        }
+        bail!(
+            "The log of `{}` and what is stored do not agree.",
+            check.tenant
+        );
+    }
+}
+
+fn sentences(check: &LogCheckView) -> String {
+    let LogCheckView {
+        tenant, entries, ..
+    } = check;
+    let mut text = match &check.head {
+        None => format!("The log of `{tenant}` has no entries."),
+        Some(head) => {
+            let signed = if check.signed {
+                ""
+            } else {
+                ", which is not signed"
+            };
+            format!("The log of `{tenant}` has {entries} entries. Its head{signed} is {head}")
+        }
+    };
+    if check.waiting > 0 {
+        text.push_str(&format!(
+            "\n{} stored versions will be in it in a while.",
+            check.waiting
+        ));
+    }
+    if check.whole && check.head.is_some() {
+        text.push_str("\nEverything stored is as the log says.");
+    }
+    for fault in &check.faults {
+        text.push_str("\n- ");
+        text.push_str(fault);
+    }
+    text
+}
+
+fn rotate(door: &Door, output: &Output) -> anyhow::Result<()> {
+    let key: LogKeyView = door.post(&["log", "keys"]).member("key")?;
+    let text = format!(
+        "Made key {} for the logs: {}\nIt signs from now on, beside the one before it for a while. `sigpersist log keys TENANT` shows it as verifiers take it.",
+        key.id, key.public_key
+    );
+    output.result(&text, &json!(key))
+}
+
+impl Reopen {
+    fn run(self, door: &Door, output: &Output) -> anyhow::Result<()> {
+        let epochs: Vec<EpochView> = door
+            .post(&["tenants", &self.tenant, "log", "reopen"])
+            .json(&json!({ "reason": self.reason }))
+            .member("epochs")?;
+        let text = format!(
+            "The log of `{}` goes on in a new tree.\n{}",
+            self.tenant,
+            table(&self.tenant, &epochs)
+        );
+        output.result(&text, &json!({ "epochs": epochs }))
+    }
+}

@@ -1,0 +1,227 @@
+//! Handlers for what happened to a tenant: pages, requests that wait for the next event, and a stream of events.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use futures_util::stream;
+use serde::Serialize;
+use sigpersist_model::context::TenantId;
+use sigpersist_model::error::{Error, Result};
+use sigpersist_model::view::HappeningView;
+use sigpersist_runtime::blocking;
+use utoipa::ToSchema;
+
+use super::parameter;
+use super::parameters::Parameters;
+use super::reply::{Envelope, Reply};
+use super::respond::Call;
+use super::server::Server;
+use crate::events::{After, Page, read};
+use crate::waiters::Waiter;
+
+/// The answer of a handler that may wait without a thread.
+pub(super) type Waiting = Pin<Box<dyn Future<Output = Result<Reply>> + Send>>;
+
+/// The most seconds that a request may wait.
+pub(super) const MAX_WAIT_S: u32 = 25;
+/// Time after which a silent stream sends a comment, so that nothing on the way takes it for dead.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+/// Time after which a command looks again: nobody tells its process of new events.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// Events that a stream reads at once.
+const STREAMED_AT_ONCE: u32 = 100;
+
+#[derive(Serialize, ToSchema)]
+struct HappeningsContent {
+    /// What happened, in order.
+    events: Vec<HappeningView>,
+    /// The number to pass as `after` for what comes next.
+    #[schema(example = 8123)]
+    next: i64,
+}
+
+/// Tells what happened to a tenant, in order.
+///
+/// Begin without `after`, or with `after=now`, and pass the `next` of each answer as the `after` of the next request. With
+/// `wait`, a request without anything new waits for it. Numbers have no gaps, and what has been told never changes, except
+/// that events about deleted signatures become `erased`: a client that keeps `next` misses nothing, however long it was
+/// away.
+#[utoipa::path(
+    get,
+    path = "/events",
+    operation_id = "follow_events",
+    responses(
+        (status = 200, description = "Events after the number", body = Envelope<HappeningsContent>),
+    )
+)]
+pub(super) fn list(call: Call) -> Waiting {
+    Box::pin(async move {
+        let parameters = call.parameters()?;
+        let wait = parameters.integer(&parameter::WAIT)?.unwrap_or(0);
+        let reader = Reader {
+            limit: parameters
+                .integer(&parameter::LIMIT_OF_HAPPENINGS)?
+                .unwrap_or(parameter::DEFAULT_LIMIT),
+            ..Reader::new(&call, &parameters)?
+        };
+        let after = after(parameters.text(&parameter::AFTER)?)?;
+        let page = reader.wait(after, Duration::from_secs(wait.into())).await?;
+        let reply = Reply::content(&HappeningsContent {
+            events: page.events,
+            next: page.next,
+        })?;
+        call.answered(reply.never_stored())
+    })
+}
+
+/// Streams what happens to a tenant, as server-sent events.
+///
+/// Each event has its number as `id`, its type as `event`, and as `data` what `GET /events` tells. A browser's
+/// `EventSource` sends the last number as `Last-Event-ID` when it connects again, and goes on after it. Without that and
+/// without `after`, the stream begins with what happens from now on.
+#[utoipa::path(
+    get,
+    path = "/events/stream",
+    operation_id = "stream_events",
+    responses(
+        (status = 200, description = "A stream of events", body = String, content_type = "text/event-stream", example = "id: 8123\nevent: version.saved\ndata: {}\n\n"),
+    )
+)]
+pub(super) fn stream(call: Call) -> Waiting {
+    Box::pin(async move {
+        let parameters = call.parameters()?;
+        let last = call.headers.get("last-event-id");
+        let last = last.and_then(|value| value.to_str().ok());
+        let given = match last {
+            Some(last) => Some(last),
+            None => parameters.text(&parameter::AFTER)?,
+        };
+        let reader = Reader {
+            limit: STREAMED_AT_ONCE,
+            ..Reader::new(&call, &parameters)?
+        };
+        let after = after(given.or(Some("now")))?;
+        // Errors are told before the stream begins.
+        let waiter = reader.join()?;
+        let first = reader.read(after).await?;
+        let state = (reader, waiter, Some(first));
+        let events = stream::try_unfold(state, |(reader, waiter, page)| async move {
+            let page: Page = match page {
+                Some(page) => page,
+                None => return Ok(None),
+            };
+            let text = if page.events.is_empty() {
+                ": nothing new\n\n".to_owned()
+            } else {
+                page.events.iter().map(told).collect()
+            };
+            let next = reader
+                .next(&waiter, After::Number(page.next), HEARTBEAT)
+                .await
+                .map_err(std::io::Error::other)?;
+            let next = (!reader.server.app.waiters.are_dismissed()).then_some(next);
+            Ok::<_, std::io::Error>(Some((Bytes::from(text), (reader, waiter, next))))
+        });
+        Ok(Reply::live("text/event-stream", Box::pin(events)).never_stored())
+    })
+}
+
+/// An event in the format of server-sent events (WHATWG HTML section 9.2).
+fn told(event: &HappeningView) -> String {
+    let data = serde_json::to_string(event).unwrap_or_default();
+    format!(
+        "id: {}\nevent: {}\ndata: {data}\n\n",
+        event.number, event.kind
+    )
+}
+
+fn after(text: Option<&str>) -> Result<After> {
+    match text {
+        None => Ok(After::Number(0)),
+        Some("now") => Ok(After::Now),
+        Some(number) => number
+            .parse()
+            .ok()
+            .filter(|number| *number >= 0)
+            .map(After::Number)
+            .ok_or_else(|| {
+                Error::invalid(
+                    "after",
+                    "`after` must be the number of an event, or `now`.".to_owned(),
+                )
+            }),
+    }
+}
+
+/// Reads the events that a request asks for.
+struct Reader {
+    server: Arc<Server>,
+    tenant: TenantId,
+    limit: u32,
+    types: Arc<Vec<String>>,
+}
+
+impl Reader {
+    fn new(call: &Call, parameters: &Parameters<'_>) -> Result<Self> {
+        let types = parameters.list(&parameter::TYPES)?.unwrap_or_default();
+        Ok(Self {
+            server: Arc::clone(&call.server),
+            tenant: call.context.tenant()?,
+            limit: parameter::DEFAULT_LIMIT,
+            types: Arc::new(types),
+        })
+    }
+
+    fn join(&self) -> Result<Waiter> {
+        self.server.app.waiters.join(self.tenant)
+    }
+
+    /// Reads a page, with a permit that is given back before anybody waits.
+    async fn read(&self, after: After) -> Result<Page> {
+        let permit = self.server.requests.acquire(Some(self.tenant)).await?;
+        let (app, types) = (Arc::clone(&self.server.app), Arc::clone(&self.types));
+        let (tenant, limit) = (self.tenant, self.limit);
+        blocking::run(permit, move || read(&app, tenant, after, limit, &types)).await?
+    }
+
+    /// Reads a page. If it is empty, waits for more.
+    async fn wait(&self, after: After, patience: Duration) -> Result<Page> {
+        if patience.is_zero() {
+            return self.read(after).await;
+        }
+        let waiter = self.join()?;
+        // A number from now on, since something may happen between two looks.
+        let after = match after {
+            After::Now => After::Number(self.read(after).await?.next),
+            after @ After::Number(_) => after,
+        };
+        self.next(&waiter, after, patience).await
+    }
+
+    /// Waits for a page that is not empty, or for this long.
+    async fn next(&self, waiter: &Waiter, mut after: After, patience: Duration) -> Result<Page> {
+        let until = Instant::now() + patience;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            // Listens before it looks, so that nothing is missed in between.
+            let grown = match self.server.command_line() {
+                Some(_) => waiter.listen(left.min(LOOK_AGAIN)),
+                None => waiter.listen(left),
+            };
+            let page = self.read(after).await?;
+            let is_over = left.is_zero() || self.server.app.waiters.are_dismissed();
+            if !page.events.is_empty() || is_over {
+                return Ok(page);
+            }
+            // Others' types are skipped for good.
+            after = After::Number(page.next);
+            let has_grown = grown.await;
+            if !has_grown && Instant::now() >= until {
+                return Ok(page);
+            }
+        }
+    }
+}

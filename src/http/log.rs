@@ -1,0 +1,383 @@
+//! Handlers for the log of a tenant: proofs of versions, checkpoints, tiles and keys.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde::{Deserialize, Serialize};
+use sigpersist_model::digest::to_hex;
+use sigpersist_model::error::{Error, Noun, Result};
+use sigpersist_model::log::Epoch;
+use sigpersist_model::time;
+use sigpersist_model::view::{EpochView, LogCheckView, LogHead, LogKeyView, ProofState, ProofView};
+use sigpersist_tlog::VerifierKey;
+use utoipa::ToSchema;
+
+use super::openapi::Binary;
+use super::operators::parsed;
+use super::parameter::{self, Parameter};
+use super::parameters::Parameters;
+use super::reply::{Envelope, Reply};
+use super::respond::Call;
+use super::signatures::thread_key;
+use crate::log;
+
+/// Seconds after which a proof that is not there yet is asked for again.
+const LOGGED_WITHIN_S: u32 = 1;
+const TEXT: &str = "text/plain; charset=utf-8";
+const BYTES: &str = "application/octet-stream";
+
+#[derive(Serialize, ToSchema)]
+struct OneProof {
+    /// The proof.
+    proof: ProofView,
+}
+
+/// Proves that a version (the current one if `version` is left out) is in the tenant's log.
+///
+/// The proof can be verified offline, with the public key of the log and nothing else: `sigpersist proof verify`, or any
+/// program that verifies C2SP's proofs. `format=tlog-proof` gives the proof alone, and `format=bundle` a ZIP file with
+/// everything that a verification needs. A version is in the log within a second or two; until then the answer is 202.
+#[utoipa::path(
+    get,
+    path = "/signature/proof",
+    operation_id = "prove_signature",
+    responses(
+        (
+            status = 200,
+            description = "The proof",
+            content((Envelope<OneProof> = "application/json"), (String = "text/plain", example = "c2sp.org/tlog-proof@v1\nindex 8122\n"), (Binary = "application/zip")),
+        ),
+        (status = 202, description = "It is not in the log yet: ask again in a second", body = Envelope<OneProof>),
+        (status = 404, description = "signature_not_found"),
+        (status = 422, description = "refused"),
+    )
+)]
+pub(super) fn prove(call: Call) -> Result<Reply> {
+    let parameters = call.parameters()?;
+    let version = parameters.integer(&parameter::VERSION)?;
+    let format = parameters.text(&parameter::FORMAT)?;
+    let key = thread_key(&parameters)?;
+    let proof = match log::prove(&call.app, &call.context, &key, version)? {
+        log::ProofState::Logged(proof) => proof,
+        log::ProofState::Queued(_) => {
+            let reply = Reply::content(&OneProof { proof: queued() })?;
+            return Ok(reply.accepted().with_retry_after(LOGGED_WITHIN_S));
+        }
+    };
+    match format {
+        None | Some("json") => Reply::content(&OneProof {
+            proof: ProofView {
+                state: ProofState::Logged,
+                number: Some(proof.number),
+                origin: Some(proof.checkpoint.origin.clone()),
+                index: Some(proof.proof.index),
+                size: Some(proof.checkpoint.size),
+                sha256: proof
+                    .signature
+                    .body
+                    .as_ref()
+                    .map(|body| to_hex(&body.sha256)),
+                metadata: Some(BASE64.encode(&proof.metadata)),
+                entry: Some(proof.entry.clone()),
+                tlog_proof: Some(proof.proof.to_string()),
+            },
+        }),
+        Some("tlog-proof") => Ok(Reply::bytes(TEXT, proof.proof.to_string().into_bytes())),
+        Some("bundle") => Ok(Reply::bytes("application/zip", proof.bundle()?)),
+        Some(_) => Err(Error::invalid(
+            "format",
+            "`format` must be `json`, `tlog-proof` or `bundle`.".to_owned(),
+        )),
+    }
+}
+
+fn queued() -> ProofView {
+    ProofView {
+        state: ProofState::Queued,
+        number: None,
+        origin: None,
+        index: None,
+        size: None,
+        sha256: None,
+        metadata: None,
+        entry: None,
+        tlog_proof: None,
+    }
+}
+
+#[derive(Serialize, ToSchema)]
+struct LogContent {
+    /// The trees of the log, in order. Things are added to the last one.
+    epochs: Vec<EpochView>,
+}
+
+/// Shows the state of the tenant's log.
+#[utoipa::path(
+    get,
+    path = "/log",
+    operation_id = "get_log",
+    responses((status = 200, description = "The log", body = Envelope<LogContent>))
+)]
+pub(super) fn show(call: Call) -> Result<Reply> {
+    call.parameters()?;
+    let epochs = call.app.store.log_epochs(call.context.tenant()?)?;
+    let epochs = epochs.into_iter().map(EpochView::from).collect();
+    Reply::content(&LogContent { epochs })
+}
+
+#[derive(Serialize, ToSchema)]
+struct LogKeysContent {
+    /// The keys, in the order in which they were made.
+    keys: Vec<LogKeyView>,
+}
+
+/// Lists the public keys that sign or signed the log's checkpoints.
+#[utoipa::path(
+    get,
+    path = "/log/keys",
+    operation_id = "list_log_keys",
+    responses((status = 200, description = "The keys", body = Envelope<LogKeysContent>))
+)]
+pub(super) fn keys(call: Call) -> Result<Reply> {
+    call.parameters()?;
+    let epochs = call.app.store.log_epochs(call.context.tenant()?)?;
+    let keys = log::verifying_keys(&call.app)?.into_iter();
+    let keys = keys.map(|key| LogKeyView {
+        id: key.id,
+        public_key: BASE64.encode(key.public_key),
+        verifier_keys: epochs
+            .iter()
+            .map(|epoch| VerifierKey::new(&epoch.origin, key.public_key).to_string())
+            .collect(),
+        created_at: time::to_text(key.created_at),
+        not_after: key.not_after.map(time::to_text),
+    });
+    Reply::content(&LogKeysContent {
+        keys: keys.collect(),
+    })
+}
+
+/// The last signed checkpoint of the log's current tree (C2SP tlog-checkpoint).
+#[utoipa::path(
+    get,
+    path = "/log/checkpoint",
+    operation_id = "get_checkpoint",
+    responses(
+        (status = 200, description = "The checkpoint", body = String, content_type = "text/plain", example = "sigpersist/5c1b0d9f8e7a4b32a1c0ffee00112233\n1\nXokTvnGVBDU/CgBVHj0UtBEBd7ZBpqMxfS9DZTc7mTc=\n\n— sigpersist/5c1b0d9f8e7a4b32a1c0ffee00112233 AAAAAA==\n"),
+        (status = 404, description = "log_not_found"),
+        (status = 422, description = "refused"),
+    )
+)]
+pub(super) fn checkpoint(call: Call) -> Result<Reply> {
+    call.parameters()?;
+    let (_, note) = log::signed(&current(&call)?)?;
+    Ok(Reply::bytes(TEXT, note.into_bytes()))
+}
+
+/// The last signed checkpoint of a tree of the log.
+#[utoipa::path(
+    get,
+    path = "/log/epochs/{epoch}/checkpoint",
+    operation_id = "get_checkpoint_of_epoch",
+    responses(
+        (status = 200, description = "The checkpoint", body = String, content_type = "text/plain", example = "sigpersist/5c1b0d9f8e7a4b32a1c0ffee00112233\n1\nXokTvnGVBDU/CgBVHj0UtBEBd7ZBpqMxfS9DZTc7mTc=\n\n— sigpersist/5c1b0d9f8e7a4b32a1c0ffee00112233 AAAAAA==\n"),
+        (status = 404, description = "log_not_found"),
+        (status = 422, description = "refused"),
+    )
+)]
+pub(super) fn checkpoint_of_epoch(call: Call) -> Result<Reply> {
+    call.parameters()?;
+    let (_, note) = log::signed(&named(&call)?)?;
+    Ok(Reply::bytes(TEXT, note.into_bytes()))
+}
+
+/// A tile of the log's current tree (C2SP tlog-tiles): `tile` is `LEVEL/NUMBER`, or `entries/NUMBER` for the entries
+/// themselves, with `.p/WIDTH` for a tile that is not full.
+#[utoipa::path(
+    get,
+    path = "/log/tile/{tile}",
+    operation_id = "get_tile",
+    responses(
+        (status = 200, description = "The tile", body = Binary, content_type = "application/octet-stream"),
+        (status = 404, description = "tile_not_found, log_not_found"),
+        (status = 422, description = "refused"),
+    )
+)]
+pub(super) fn tile(call: Call) -> Result<Reply> {
+    call.parameters()?;
+    let epoch = current(&call)?;
+    let tile = log::tile(&call.app, &epoch, call.segment(0))?;
+    Ok(Reply::bytes(BYTES, tile))
+}
+
+/// A tile of a tree of the log.
+#[utoipa::path(
+    get,
+    path = "/log/epochs/{epoch}/tile/{tile}",
+    operation_id = "get_tile_of_epoch",
+    responses(
+        (status = 200, description = "The tile", body = Binary, content_type = "application/octet-stream"),
+        (status = 404, description = "tile_not_found, log_not_found"),
+        (status = 422, description = "refused"),
+    )
+)]
+pub(super) fn tile_of_epoch(call: Call) -> Result<Reply> {
+    call.parameters()?;
+    let epoch = named(&call)?;
+    let tile = log::tile(&call.app, &epoch, call.segment(1))?;
+    Ok(Reply::bytes(BYTES, tile))
+}
+
+#[derive(Serialize, ToSchema)]
+struct ConsistencyContent {
+    /// The hashes of the proof (RFC 6962 section 2.1.2), in base64.
+    #[schema(example = json!(["XokTvnGVBDU/CgBVHj0UtBEBd7ZBpqMxfS9DZTc7mTc="]))]
+    proof: Vec<String>,
+    /// The last signed checkpoint.
+    #[schema(
+        example = "sigpersist/5c1b0d9f8e7a4b32a1c0ffee00112233\n1\nXokTvnGVBDU/CgBVHj0UtBEBd7ZBpqMxfS9DZTc7mTc=\n\n— sigpersist/5c1b0d9f8e7a4b32a1c0ffee00112233 AAAAAA==\n"
+    )]
+    checkpoint: String,
+}
+
+/// Proves that the log's current tree only grew since it had `from` entries (RFC 6962 section 2.1.2): until it had `to`,
+/// or until the last checkpoint.
+#[utoipa::path(
+    get,
+    path = "/log/consistency",
+    operation_id = "prove_consistency",
+    responses(
+        (status = 200, description = "The proof", body = Envelope<ConsistencyContent>),
+        (status = 404, description = "log_not_found"),
+        (status = 422, description = "refused"),
+    )
+)]
+pub(super) fn consistency(call: Call) -> Result<Reply> {
+    let parameters = call.parameters()?;
+    let epoch = current(&call)?;
+    let (checkpoint, note) = log::signed(&epoch)?;
+    let from = parsed_size(&parameters, &parameter::FROM_SIZE)?.unwrap_or_default();
+    let to = parsed_size(&parameters, &parameter::TO_SIZE)?.unwrap_or(checkpoint.size);
+    if from > to || to > checkpoint.size {
+        let size = checkpoint.size;
+        return Err(Error::invalid(
+            "to",
+            format!(
+                "`from` must not be greater than `to`, and `to` not greater than the size {size} of the log."
+            ),
+        ));
+    }
+    let hashes = call.app.store.log_consistency(&epoch, from, to)?;
+    Reply::content(&ConsistencyContent {
+        proof: hashes.iter().map(|hash| BASE64.encode(hash)).collect(),
+        checkpoint: note,
+    })
+}
+
+#[derive(Serialize, ToSchema)]
+struct LogCheckedContent {
+    /// The result.
+    log: LogCheckView,
+}
+
+/// Compares the tenant's log with everything that is stored. It reads all versions, so it takes a while.
+///
+/// Whoever has rights on the database can take away the end of a log unnoticed, together with what it is about: keep the
+/// `head` elsewhere, and pass it as `expect`.
+#[utoipa::path(
+    get,
+    path = "/log/verify",
+    operation_id = "verify_log",
+    responses(
+        (status = 200, description = "The check was made; `whole` has its result", body = Envelope<LogCheckedContent>),
+    )
+)]
+pub(super) fn verify(call: Call) -> Result<Reply> {
+    let parameters = call.parameters()?;
+    let expected: Option<LogHead> = parsed(&parameters, &parameter::EXPECTED_LOG)?;
+    let tenancy = call.context.tenancy()?;
+    let log = log::verify(&call.app, tenancy, expected.as_ref(), |_, _| {})?;
+    Reply::content(&LogCheckedContent { log })
+}
+
+#[derive(Serialize, ToSchema)]
+struct OneLogKey {
+    /// The new key.
+    key: LogKeyView,
+}
+
+/// Makes a new key for the checkpoints of all logs. The key before it signs beside it for `evidence.key_overlap_days`.
+#[utoipa::path(
+    post,
+    path = "/log/keys",
+    operation_id = "rotate_log_key",
+    responses(
+        (status = 201, description = "The new key", body = Envelope<OneLogKey>),
+        (status = 422, description = "refused"),
+    )
+)]
+pub(super) fn rotate_key(call: Call) -> Result<Reply> {
+    call.parameters()?;
+    let key = log::rotate(&call.app, &call.context.actor())?;
+    let key = LogKeyView {
+        id: key.id,
+        public_key: BASE64.encode(key.public_key),
+        verifier_keys: Vec::new(),
+        created_at: time::to_text(key.created_at),
+        not_after: key.not_after.map(time::to_text),
+    };
+    Ok(Reply::content(&OneLogKey { key })?.with_status_created())
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Reopening {
+    /// Why the log may go on. It is recorded in the audit trail.
+    #[schema(example = "A backup of 03:00 was restored")]
+    reason: String,
+}
+
+/// Lets a frozen log go on, in a new tree. The old one stays as it is, with its checkpoints.
+#[utoipa::path(
+    post,
+    path = "/log/reopen",
+    operation_id = "reopen_log",
+    request_body = Reopening,
+    responses(
+        (status = 200, description = "The log goes on", body = Envelope<LogContent>),
+        (status = 404, description = "log_not_found"),
+        (status = 422, description = "refused"),
+    )
+)]
+pub(super) fn reopen(call: Call) -> Result<Reply> {
+    let reopening: Reopening = call.json()?;
+    let tenant = call.context.tenant()?;
+    log::reopen(&call.app, call.context.actor(), tenant, &reopening.reason)?;
+    let epochs = call.app.store.log_epochs(tenant)?;
+    let epochs = epochs.into_iter().map(EpochView::from).collect();
+    Reply::content(&LogContent { epochs })
+}
+
+fn parsed_size(parameters: &Parameters<'_>, parameter: &Parameter) -> Result<Option<u64>> {
+    let size = parameters.text(parameter)?.map(str::parse).transpose();
+    size.map_err(|_| {
+        let name = parameter.name;
+        Error::invalid(name, format!("`{name}` must be a number of entries."))
+    })
+}
+
+/// The tree that things are added to.
+fn current(call: &Call) -> Result<Epoch> {
+    let epochs = call.app.store.log_epochs(call.context.tenant()?)?;
+    epochs
+        .into_iter()
+        .next_back()
+        .ok_or(Error::NotFound(Noun::Log))
+}
+
+/// The tree that the path names.
+fn named(call: &Call) -> Result<Epoch> {
+    let number: Option<i16> = call.segment(0).parse().ok();
+    let epochs = call.app.store.log_epochs(call.context.tenant()?)?;
+    let named = epochs.into_iter().find(|epoch| Some(epoch.epoch) == number);
+    named.ok_or(Error::NotFound(Noun::Log))
+}

@@ -1,0 +1,27 @@
+//! The log of each tenant: a Merkle tree (RFC 6962) whose entries say what happened to it, under signed checkpoints.
+//!
+//! What happens is queued within its own transaction. Each server has a `sequencer`; one at a time moves the queue into the
+//! logs. `keys` sign the checkpoints. `heads` remembers how far the logs were, so that a database that went back in time
+//! is noticed. `backfill` logs what was stored before. `proof` proves versions, and `bundle` puts a proof into one file, which `offline` verifies;
+//! `tiles` serves a log to monitors, and `verify` compares it with what is stored.
+//!
+//! [`sigpersist_tlog`] has the trees and formats.
+
+mod backfill;
+mod bundle;
+mod heads;
+mod keys;
+pub mod offline;
+mod proof;
+mod reopen;
+mod sequencer;
+mod tiles;
+mod verify;
+
+pub use backfill::keep_backfilling;
+pub use keys::{VerifyingKey, rotate, verifying_keys};
+pub use proof::{Proof, ProofState, prove, signed};
+pub use reopen::reopen;
+pub use sequencer::{Sequencer, keep_sequencing};
+pub use tiles::tile;
+pub use verify::verify;

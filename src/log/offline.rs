@@ -1,0 +1,150 @@
+//! Verifying a proof with nothing but its files and a public key.
+
+use std::str::FromStr;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde::Serialize;
+use sigpersist_model::digest::to_hex;
+use sigpersist_model::time;
+use sigpersist_tlog::{Entry, Invalid, Kind, Metadata, TlogProof, VerifierKey, seal, sha256};
+
+/// The files of a proof.
+#[derive(Debug, Clone)]
+pub struct ProofFiles {
+    /// The signature's bytes.
+    pub signature: Vec<u8>,
+    /// What the seal covers beside them.
+    pub metadata: Vec<u8>,
+    /// The entry.
+    pub entry: Vec<u8>,
+    /// The proof with the checkpoint (C2SP tlog-proof).
+    pub proof: Vec<u8>,
+}
+
+/// A public key of a log, as somebody gives it.
+#[derive(Debug, Clone)]
+pub enum GivenKey {
+    /// A key of the log with this name.
+    Named(VerifierKey),
+    /// A key of a log with any name.
+    Bare([u8; 32]),
+}
+
+impl FromStr for GivenKey {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let text = text.trim();
+        if let Ok(key) = text.parse() {
+            return Ok(Self::Named(key));
+        }
+        let bare = BASE64.decode(text).ok().and_then(|key| key.try_into().ok());
+        bare.map(Self::Bare).ok_or_else(|| {
+            "a key of a log is `NAME+ID+KEY`, as `sigpersist log keys` prints it, or 32 bytes in base64".to_owned()
+        })
+    }
+}
+
+impl GivenKey {
+    fn for_log(&self, origin: &str) -> VerifierKey {
+        match self {
+            Self::Named(key) => key.clone(),
+            Self::Bare(key) => VerifierKey::new(origin, *key),
+        }
+    }
+}
+
+/// What a proof proves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Proven {
+    /// The name of the log.
+    pub origin: String,
+    /// The place of the entry in the log, from 0.
+    pub index: u64,
+    /// The number of entries of the log that the checkpoint is about.
+    pub size: u64,
+    /// What the entry says: `version`, or how else it came to be stored.
+    pub kind: String,
+    /// When it happened, as the log says.
+    pub at: String,
+    /// SHA-256 of the signature.
+    pub sha256: String,
+    /// The document.
+    pub document: String,
+    /// The thread.
+    pub thread: String,
+    /// The version.
+    pub version: u32,
+    /// How the text that was sent follows from the signature's bytes: `base64` or `text`.
+    pub encoding: String,
+    /// The stage.
+    pub stage: Option<String>,
+    /// The creator.
+    pub created_by: Option<String>,
+    /// The comment.
+    pub comment: Option<String>,
+    /// The tags.
+    pub tags: Vec<String>,
+}
+
+/// A reason why a proof does not hold.
+#[derive(Debug, thiserror::Error)]
+pub enum Fault {
+    /// The files are not those of a proof, or the log's part of it does not hold.
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
+    /// The proof is not a text.
+    #[error("proof.tlog-proof is not a text")]
+    NotText,
+    /// The entry is about something else than a version.
+    #[error("the entry is not about a version")]
+    OtherKind,
+    /// The seal is of another signature or other metadata.
+    #[error("the entry is not about this signature with this metadata: one of them was changed")]
+    OtherObject,
+}
+
+/// Verifies that a log, of which one key is given, has a version.
+///
+/// # Errors
+///
+/// The first reason why the proof does not hold.
+pub fn verify(files: &ProofFiles, keys: &[GivenKey]) -> Result<Proven, Fault> {
+    let text = std::str::from_utf8(&files.proof).map_err(|_| Fault::NotText)?;
+    let proof: TlogProof = text.parse()?;
+    let origin = proof.checkpoint.lines().next().unwrap_or_default();
+    let keys: Vec<_> = keys.iter().map(|key| key.for_log(origin)).collect();
+    let entry = Entry::parse(&files.entry)?;
+    let checkpoint = proof.verify(&entry.leaf(), origin, &keys)?;
+    if !matches!(
+        entry.kind,
+        Kind::Version | Kind::Imported | Kind::Backfilled
+    ) {
+        return Err(Fault::OtherKind);
+    }
+    let signature = sha256(&files.signature);
+    if seal(&signature, &sha256(&files.metadata)) != entry.seal {
+        return Err(Fault::OtherObject);
+    }
+    let Metadata::Version { version, .. } = Metadata::parse(&files.metadata)? else {
+        return Err(Fault::OtherObject);
+    };
+    let at = time::from_micros(entry.at_micros).map(time::to_text);
+    Ok(Proven {
+        origin: checkpoint.origin,
+        index: proof.index,
+        size: checkpoint.size,
+        kind: entry.kind.to_string(),
+        at: at.unwrap_or_default(),
+        sha256: to_hex(&signature),
+        document: version.document,
+        thread: version.thread,
+        version: version.version,
+        encoding: version.encoding,
+        stage: version.stage,
+        created_by: version.created_by,
+        comment: version.comment,
+        tags: version.tags,
+    })
+}

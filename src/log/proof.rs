@@ -1,0 +1,111 @@
+//! Proofs that a version is in its tenant's log.
+
+use sigpersist_model::context::Context;
+use sigpersist_model::error::{Error, Result};
+use sigpersist_model::log::{Epoch, Logged};
+use sigpersist_model::signature::{Signature, ThreadKey};
+use sigpersist_tlog::{Checkpoint, Salt, TlogProof};
+
+use crate::app::App;
+use crate::signatures;
+
+/// What can be proven about a version.
+#[derive(Debug, Clone)]
+pub enum ProofState {
+    /// It is stored, and will be in the log in a moment.
+    Queued(Box<Signature>),
+    /// It is in the log.
+    Logged(Box<Proof>),
+}
+
+/// The proof that a version is in its tenant's log.
+#[derive(Debug, Clone)]
+pub struct Proof {
+    /// The version.
+    pub signature: Signature,
+    /// The number of its entry.
+    pub number: i64,
+    /// The text of the entry.
+    pub entry: String,
+    /// What the entry's seal covers beside the signature.
+    pub metadata: Vec<u8>,
+    /// The checkpoint, opened.
+    pub checkpoint: Checkpoint,
+    /// The proof that the entry is in the tree of the checkpoint. It carries the entry.
+    pub proof: TlogProof,
+}
+
+/// Proves that a version (the current one if none is named) is in the log. Blocks.
+///
+/// # Errors
+///
+/// [`Error::SignatureNotFound`], [`Error::Refused`] if there is no log or it is not signed, and the errors of the store.
+pub fn prove(
+    app: &App,
+    context: &Context,
+    key: &ThreadKey,
+    version: Option<u32>,
+) -> Result<ProofState> {
+    if !app.config.evidence.log {
+        return Err(Error::refused(
+            "This server keeps no logs: its setting `evidence.log` is false.",
+        ));
+    }
+    let signature = signatures::get(app, context, key, version)?;
+    let tenant = context.tenant()?;
+    let logged = app
+        .store
+        .log_entry_of_version(tenant, signature.id, signature.version)?;
+    let Some(logged) = logged else {
+        return Ok(ProofState::Queued(Box::new(signature)));
+    };
+    let number = logged.numbered.number;
+    let epochs = app.store.log_epochs(tenant)?;
+    let epoch = epochs.iter().find(|epoch| epoch.index(number).is_some());
+    let epoch = epoch.ok_or_else(|| Error::internal("an entry is in no tree of its log"))?;
+    let (checkpoint, note) = signed(epoch)?;
+    let index = epoch.index(number).unwrap_or_default();
+    // The entry may be younger than the last checkpoint, if the master key was missing for a while.
+    if index >= checkpoint.size {
+        return Ok(ProofState::Queued(Box::new(signature)));
+    }
+    let hashes = app.store.log_inclusion(epoch, index, checkpoint.size)?;
+    let entry = logged.numbered.entry().to_text();
+    Ok(ProofState::Logged(Box::new(Proof {
+        signature,
+        number,
+        metadata: metadata(&logged)?,
+        proof: TlogProof {
+            extra: Some(entry.clone().into_bytes()),
+            index,
+            proof: hashes,
+            checkpoint: note,
+        },
+        entry,
+        checkpoint,
+    })))
+}
+
+/// The last signed checkpoint of a tree.
+///
+/// # Errors
+///
+/// [`Error::Refused`] if there is none.
+pub fn signed(epoch: &Epoch) -> Result<(Checkpoint, String)> {
+    let note = epoch.checkpoint.clone().ok_or_else(|| {
+        Error::refused(
+            "The log is not signed yet: the server has no master key, with which it would keep a key to sign with.",
+        )
+    })?;
+    let text = note.split_inclusive('\n').take(3).collect::<String>();
+    let checkpoint = Checkpoint::parse(&text).map_err(Error::internal)?;
+    Ok((checkpoint, note))
+}
+
+fn metadata(logged: &Logged) -> Result<Vec<u8>> {
+    let version = logged.version.as_ref();
+    let salt = version.and_then(|version| Some((version, version.salt.as_deref()?)));
+    let (version, salt) = salt.ok_or_else(|| Error::internal("a logged version has no salt"))?;
+    let salt: Salt = salt.try_into().map_err(Error::internal)?;
+    Ok(version.metadata().to_bytes(&salt))
+}

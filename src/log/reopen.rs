@@ -1,0 +1,49 @@
+//! Lets a log go on that was frozen because the database went back in time.
+
+use serde_json::json;
+use sigpersist_model::audit::{Actor, Event};
+use sigpersist_model::context::TenantId;
+use sigpersist_model::digest::to_hex;
+use sigpersist_model::error::{Error, Result};
+
+use crate::app::App;
+
+/// Closes a frozen tree as it is, and begins another one, whose first entry says what it continues. Numbers that the old
+/// tree had given, and that are lost, are not given again. Blocks.
+///
+/// # Errors
+///
+/// [`Error::InvalidParameter`] without a reason, [`Error::Refused`] if the log is not frozen, and the errors of the store.
+pub fn reopen(app: &App, actor: Actor, tenant: TenantId, reason: &str) -> Result<()> {
+    if reason.trim().is_empty() {
+        return Err(Error::invalid("reason", "`reason` is required."));
+    }
+    let origin = &app.config.evidence.origin;
+    let reopened = app.store.log_reopen(
+        tenant,
+        origin,
+        |closed| {
+            json!({
+                "type": "log.continues",
+                "origin": closed.origin,
+                "size": closed.size,
+                "root": to_hex(&closed.root),
+                "reason": reason,
+            })
+            .to_string()
+        },
+        |closed| {
+            Event::new(Some(tenant), actor.clone(), "log.reopen", &*closed.origin).after(json!({
+                "size": closed.size,
+                "root": to_hex(&closed.root),
+                "reason": reason,
+            }))
+        },
+    )?;
+    if reopened {
+        return Ok(());
+    }
+    Err(Error::refused(
+        "The log is not frozen: it goes on by itself.",
+    ))
+}

@@ -1,0 +1,165 @@
+//! Moves what happened from the queue into the logs, in the background. Every server tries; a lock in the database ensures
+//! that only one does it at a time, and is released if that server goes away.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use chrono::Utc;
+use sigpersist_model::error::{Error, Result};
+use sigpersist_model::log::Epoch;
+use sigpersist_runtime::{blocking, metrics};
+use sigpersist_store::{LowMark, Pass, Sequencing};
+use sigpersist_tlog::Checkpoint;
+use tokio_util::task::AbortOnDropHandle;
+use tracing::{debug, error, warn};
+
+use super::heads::Heads;
+use super::keys::{LogKeys, sign};
+use crate::app::App;
+
+/// Time between two passes that look at the whole queue, whatever the mark says. They find nothing, unless somebody added
+/// a row in another way than the mark expects.
+const WHOLE_EVERY: Duration = Duration::from_mins(1);
+/// Pause after a pass that failed.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// The state of the sequencer of one server.
+#[derive(Debug)]
+pub struct Sequencer {
+    keys: LogKeys,
+    heads: Heads,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    mark: LowMark,
+    whole_at: Option<Instant>,
+}
+
+impl Sequencer {
+    /// A sequencer that knows how far the logs were when this server last saw them.
+    pub fn new(app: &App) -> Self {
+        Self {
+            keys: LogKeys::default(),
+            heads: Heads::open(app.heads_file.clone()),
+            state: Mutex::default(),
+        }
+    }
+
+    /// Moves some rows, if no other server is doing so. Returns whether more may be waiting. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// The errors of the store.
+    pub fn pass(&self, app: &App) -> Result<bool> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_whole = state
+            .whole_at
+            .is_none_or(|whole_at| whole_at.elapsed() >= WHOLE_EVERY);
+        let low = state.mark.low();
+        let keys = self.keys.signing(app)?;
+        let pass = app.store.log_sequence(&Sequencing {
+            after: if is_whole { 0 } else { low },
+            origin: &app.config.evidence.origin,
+            known: &|tenant| self.heads.known(tenant),
+            sign: &|epoch| sign(&checkpoint(epoch), &keys),
+        })?;
+        let Some(pass) = pass else {
+            // Whatever happened meanwhile, the mark is right: it only grows.
+            return Ok(false);
+        };
+        if is_whole {
+            state.whole_at = Some(Instant::now());
+        }
+        if let Some(late) = pass.least.filter(|least| *least <= low) {
+            metrics::log_was_late();
+            warn!(late, low, "An entry of the log came late; nothing was lost");
+        }
+        // Rows of frozen logs stay in the queue, below whatever was drawn since.
+        if pass.has_frozen {
+            state.mark = LowMark::default();
+        } else {
+            state.mark.passed(pass.ended, pass.drawn, pass.is_full);
+        }
+        drop(state);
+        for epoch in &pass.grown {
+            self.heads.saw(epoch);
+        }
+        self.heads.save();
+        report(&pass);
+        Ok(pass.is_full)
+    }
+}
+
+fn report(pass: &Pass) {
+    for epoch in &pass.frozen {
+        error!(
+            tenant = %epoch.tenant,
+            why = epoch.frozen,
+            "The log of a tenant is frozen: nothing is added to it or signed until somebody runs `sigpersist log reopen`. Saves go on"
+        );
+    }
+    let lag = pass.oldest.map(|oldest| Utc::now() - oldest);
+    let lag = lag.and_then(|lag| lag.to_std().ok()).unwrap_or_default();
+    metrics::sequenced(pass.taken, lag);
+    if pass.taken > 0 {
+        let ms = u64::try_from(lag.as_millis()).unwrap_or(u64::MAX);
+        debug!(
+            entries = pass.taken,
+            logs = pass.grown.len(),
+            ms,
+            "Numbered what happened"
+        );
+    }
+}
+
+/// The checkpoint of a tree as it is now.
+pub(super) fn checkpoint(epoch: &Epoch) -> Checkpoint {
+    Checkpoint {
+        origin: epoch.origin.clone(),
+        size: epoch.size.unsigned_abs(),
+        root: epoch.root,
+    }
+}
+
+/// Starts to number what happens, each `evidence.interval_ms`. The task is stopped when the result is dropped.
+pub fn keep_sequencing(app: Arc<App>) -> AbortOnDropHandle<()> {
+    let sequencer = Arc::new(Sequencer::new(&app));
+    let interval = Duration::from_millis(app.config.evidence.interval_ms.max(1));
+    AbortOnDropHandle::new(tokio::spawn(async move {
+        if !app.config.evidence.log {
+            return;
+        }
+        let mut fails = false;
+        loop {
+            let (work, of) = (Arc::clone(&sequencer), Arc::clone(&app));
+            let done = blocking::run((), move || work.pass(&of)).await;
+            let pause = match done.and_then(|done| done) {
+                Ok(true) => Duration::ZERO,
+                Ok(false) => interval,
+                Err(cause) => {
+                    // A database that is down is told by others, and a delete may keep a row for a moment.
+                    let is_known = fails || matches!(cause, Error::DatabaseUnavailable(_));
+                    let cause = anyhow::Error::new(cause);
+                    if is_known {
+                        debug!(
+                            cause = format!("{cause:#}"),
+                            "Changes could not be numbered; trying again"
+                        );
+                    } else {
+                        warn!(
+                            cause = format!("{cause:#}"),
+                            "Changes could not be numbered; trying again"
+                        );
+                    }
+                    fails = true;
+                    tokio::time::sleep(RETRY).await;
+                    continue;
+                }
+            };
+            fails = false;
+            tokio::time::sleep(pause).await;
+        }
+    }))
+}
