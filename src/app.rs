@@ -1,11 +1,13 @@
 //! The composition root: builds the parts once, and forwards change notifications to the caches.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use anyhow::Context as _;
 use sigpersist_hooks::{Compiled, Engine, Health};
 use sigpersist_model::context::TenantId;
 use sigpersist_model::error::{Error, Result};
+use sigpersist_outbound::{Outbound, Roots, Rules};
 use sigpersist_postgres::ROOT_DATA_DIR;
 use sigpersist_postgres::embedded::{Embedded, Purpose};
 use sigpersist_runtime::blocking;
@@ -58,6 +60,8 @@ pub struct App {
     pub spool: Arc<Spool>,
     /// The file that remembers how far the tenants' logs were; none without a data directory.
     pub heads_file: Option<PathBuf>,
+    /// Makes requests to addresses that others choose, once it is needed.
+    outbound: OnceLock<Outbound>,
     /// Those who wait for events.
     pub waiters: Arc<Waiters>,
     /// Limits concurrent inspections and verifications of signatures.
@@ -94,6 +98,7 @@ impl App {
                     woken.wake(change);
                 }),
             heads_file: database.heads_file(&config),
+            outbound: OnceLock::new(),
             waiters,
             caches,
             engine: Arc::new(engine),
@@ -147,6 +152,36 @@ impl App {
     /// [`Error::Refused`] with what to do, if there is no master key.
     pub fn vault(&self) -> Result<&Vault> {
         self.vault.as_deref().ok_or_else(crate::auth::no_master_key)
+    }
+
+    /// Makes requests to addresses that others choose. Loads the certificate authorities at the first call.
+    ///
+    /// # Errors
+    ///
+    /// A sentence about the setting at fault.
+    pub fn outbound(&self) -> anyhow::Result<&Outbound> {
+        if let Some(outbound) = self.outbound.get() {
+            return Ok(outbound);
+        }
+        let config = &self.config.webhooks;
+        let allow = config.allow.split(',').map(str::trim);
+        let allow = allow.filter(|text| !text.is_empty()).map(str::parse);
+        let rules = Rules {
+            allow: allow
+                .collect::<Result<_, _>>()
+                .context("The setting webhooks.allow is not valid")?,
+        };
+        let roots = match &config.ca_file {
+            Some(path) => Roots::Pem(std::fs::read(path).with_context(|| {
+                format!(
+                    "The file {} (webhooks.ca_file) can't be read",
+                    path.display()
+                )
+            })?),
+            None => Roots::System,
+        };
+        let outbound = Outbound::new(rules, roots)?;
+        Ok(self.outbound.get_or_init(|| outbound))
     }
 
     /// Listens for changes that other processes make, until the result is dropped.

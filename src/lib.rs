@@ -9,7 +9,7 @@
 //! | [`http`] | warp: routes, bodies, answers, the OpenAPI document |
 //! | [`auth`] | JSON Web Tokens |
 //! | [`signatures`], [`policy`], [`tenants`], [`plugins`], [`decisions`], [`trials`], [`audit`], [`transfer`] | the use-cases, in plain Rust |
-//! | [`log`], [`events`] | what happened to a tenant, proven and told |
+//! | [`log`], [`events`], [`webhooks`] | what happened to a tenant, proven and told |
 //! | [`spool`] | exports and imports in progress, with their files |
 //! | [`cli`] | the command line: requests of the API, answered in the process or by a server |
 //! | [`app`], [`config`], [`telemetry`] | the wiring of the parts, settings, logs and traces |
@@ -40,3 +40,4 @@ pub mod tenants;
 pub mod transfer;
 pub mod trials;
 mod waiters;
+pub mod webhooks;

@@ -18,6 +18,8 @@ pub struct Waiters {
     max: usize,
     max_of_tenant: usize,
     state: Mutex<State>,
+    /// Notified whenever any log grows.
+    any: Arc<Notify>,
 }
 
 #[derive(Debug, Default)]
@@ -41,6 +43,7 @@ impl Waiters {
             max: config.max_waiting,
             max_of_tenant: config.max_waiting_per_tenant,
             state: Mutex::default(),
+            any: Arc::default(),
         }
     }
 
@@ -72,6 +75,12 @@ impl Waiters {
         })
     }
 
+    /// Completes when the log of any tenant grows after this call, or after this time.
+    pub fn anything(&self, patience: Duration) -> impl Future<Output = bool> + Send + use<> {
+        let grown = Arc::clone(&self.any).notified_owned();
+        async move { tokio::time::timeout(patience, grown).await.is_ok() }
+    }
+
     /// Wakes everybody, for good: the server stops.
     pub fn dismiss(&self) {
         self.state().are_dismissed = true;
@@ -85,6 +94,9 @@ impl Waiters {
 
     /// Wakes those whom a change concerns.
     pub fn wake(&self, change: Change) {
+        if matches!(change, Change::Logged(_) | Change::Everything) {
+            self.any.notify_waiters();
+        }
         let state = self.state();
         match change {
             Change::Logged(tenant) => {

@@ -34,6 +34,7 @@ mod token;
 mod transfer;
 mod upgrade_data;
 mod verdicts;
+mod webhook;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -130,6 +131,9 @@ enum Command {
     /// Follow what happens to a tenant.
     #[command(subcommand)]
     Events(events::Events),
+    /// Set up URLs that are called with what happens.
+    #[command(subcommand)]
+    Webhook(webhook::Webhook),
     /// Keep the token for a server, in a file that only you can read.
     Login(login::Login),
     /// Forget the token for a server.
@@ -167,6 +171,7 @@ impl Command {
             | Self::Log(_)
             | Self::Proof(proof::Proof::Get(_))
             | Self::Events(_)
+            | Self::Webhook(_)
             | Self::Whoami => false,
         }
     }
@@ -186,6 +191,7 @@ impl Command {
             Self::Log(command) => command.run(door, output),
             Self::Proof(proof::Proof::Get(command)) => command.run(door, output),
             Self::Events(command) => command.run(door, output),
+            Self::Webhook(command) => command.run(door, output),
             Self::Whoami => login::whoami(door, output),
             _ => bail!("This command works on this machine only."),
         }

@@ -23,6 +23,7 @@ use crate::log;
 use crate::plugins;
 use crate::telemetry;
 use crate::tenants;
+use crate::webhooks;
 
 #[derive(Debug, Args)]
 pub(super) struct Serve {
@@ -72,6 +73,7 @@ impl Serve {
             let _removing = tenants::keep_removing(Arc::clone(&app));
             let _sweeping = app.spool.keep_sweeping();
             let _sequencing = log::keep_sequencing(Arc::clone(&app));
+            let _dispatching = webhooks::keep_dispatching(Arc::clone(&app));
             let _backfilling = log::keep_backfilling(Arc::clone(&app));
             http::serve(http::Server::new(app), listener, signals.stop()).await
         });

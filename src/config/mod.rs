@@ -44,6 +44,8 @@ pub struct Config {
     pub evidence: EvidenceConfig,
     /// Following what happens.
     pub events: EventsConfig,
+    /// Calls of webhooks.
+    pub webhooks: WebhooksConfig,
     /// Content and format of the log.
     pub log: LogConfig,
     /// Export of traces.
@@ -90,6 +92,28 @@ impl Default for EventsConfig {
         Self {
             max_waiting: 1_000,
             max_waiting_per_tenant: 20,
+        }
+    }
+}
+
+/// Calls of webhooks.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct WebhooksConfig {
+    /// Addresses that webhooks may have besides public ones, separated by commas.
+    pub allow: String,
+    /// PEM file with the certificate authorities that are trusted instead of the system's.
+    pub ca_file: Option<PathBuf>,
+    /// Maximum number of webhooks of a tenant.
+    pub max_per_tenant: u32,
+}
+
+impl Default for WebhooksConfig {
+    fn default() -> Self {
+        Self {
+            allow: String::new(),
+            ca_file: None,
+            max_per_tenant: 10,
         }
     }
 }

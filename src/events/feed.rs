@@ -3,6 +3,7 @@
 use sigpersist_model::context::TenantId;
 use sigpersist_model::error::Result;
 use sigpersist_model::view::HappeningView;
+use sigpersist_model::webhook::is_wanted;
 
 use crate::app::App;
 
@@ -52,12 +53,6 @@ pub fn read(
             });
         }
     };
-    let is_wanted = |kind: &str| {
-        types.is_empty()
-            || types.iter().any(|wanted| {
-                wanted == kind || (wanted.ends_with('.') && kind.starts_with(wanted.as_str()))
-            })
-    };
     let most = if types.is_empty() {
         limit.into()
     } else {
@@ -71,7 +66,7 @@ pub fn read(
         while next + 1 < number && events.len() < limit as usize {
             next += 1;
             let lost = HappeningView::lost(next, logged.numbered.what.at);
-            if is_wanted(&lost.kind) {
+            if is_wanted(types, &lost.kind) {
                 events.push(lost);
             }
         }
@@ -81,7 +76,7 @@ pub fn read(
         let epoch = epochs.iter().rfind(|epoch| epoch.first <= number);
         let origin = epoch.map_or("", |epoch| epoch.origin.as_str());
         let view = HappeningView::new(logged, origin);
-        if is_wanted(&view.kind) {
+        if is_wanted(types, &view.kind) {
             events.push(view);
         }
         next = number;

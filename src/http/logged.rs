@@ -30,7 +30,7 @@ pub(super) struct Evidence {
 
 impl Evidence {
     /// The version will be in the log in a moment.
-    pub(super) const QUEUED: Self = Self {
+    const QUEUED: Self = Self {
         state: ProofState::Queued,
         number: None,
     };

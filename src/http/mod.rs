@@ -9,7 +9,7 @@
 //! - `auth` authenticates the caller; `body` reads request bodies; `parameters`, `query` and `form` parse them, by the
 //!   table in `parameter`; `preconditions` reads conditional headers. `budget` limits the bytes of bodies and answers in
 //!   memory.
-//! - `signatures`, `verdicts`, `policy`, `plugins`, `hooks`, `trials`, `decisions`, `audit`, `log`, `events`, `tenants`, `transfers`,
+//! - `signatures`, `verdicts`, `policy`, `plugins`, `hooks`, `trials`, `decisions`, `audit`, `log`, `events`, `webhooks`, `tenants`, `transfers`,
 //!   `keys`, `whoami` and `health` have the handlers; `operators` has what the handlers for operators share. `reply`, in
 //!   `pieces` or from a `file`, and `error`, with its `details`, write the responses.
 
@@ -52,6 +52,7 @@ mod tenants;
 mod transfers;
 mod trials;
 mod verdicts;
+mod webhooks;
 mod whoami;
 
 use http::Method;
@@ -379,6 +380,61 @@ pub static ROUTES: &[Route] = &[
     ]),
     Route::of_followers("/events/stream", Scope::EventsRead, events::stream)
         .allows(&[&p::AFTER, &p::TYPES]),
+    Route::of_operators(
+        Method::GET,
+        "/webhooks",
+        Scope::WebhooksRead,
+        webhooks::list,
+    ),
+    Route::of_operators(
+        Method::POST,
+        "/webhooks",
+        Scope::WebhooksWrite,
+        webhooks::create,
+    ),
+    Route::of_operators(
+        Method::GET,
+        "/webhooks/{id}",
+        Scope::WebhooksRead,
+        webhooks::get,
+    ),
+    Route::of_operators(
+        Method::PATCH,
+        "/webhooks/{id}",
+        Scope::WebhooksWrite,
+        webhooks::update,
+    ),
+    Route::of_operators(
+        Method::DELETE,
+        "/webhooks/{id}",
+        Scope::WebhooksWrite,
+        webhooks::delete,
+    ),
+    Route::of_operators(
+        Method::POST,
+        "/webhooks/{id}/rotate-secret",
+        Scope::WebhooksWrite,
+        webhooks::rotate_secret,
+    ),
+    Route::of_operators(
+        Method::POST,
+        "/webhooks/{id}/test",
+        Scope::WebhooksWrite,
+        webhooks::test,
+    )
+    .waits(Waits::Trial),
+    Route::of_operators(
+        Method::POST,
+        "/webhooks/{id}/replay",
+        Scope::WebhooksWrite,
+        webhooks::replay,
+    ),
+    Route::of_operators(
+        Method::GET,
+        "/webhooks/{id}/attempts",
+        Scope::WebhooksRead,
+        webhooks::attempts,
+    ),
     Route::of_platform(Method::GET, "/metrics", Scope::MetricsRead, health::metrics).watches(),
     Route::of_anybody(Method::GET, "/health/live", health::live)
         .waits(Waits::Never)

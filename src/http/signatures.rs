@@ -123,7 +123,7 @@ struct OneContent {
     /// The result of `inspect` or `verify`, if requested.
     #[serde(skip_serializing_if = "Option::is_none")]
     inspection: Option<Report>,
-    /// After a save, the place of the version in the tenant's log.
+    /// After a save that prefers to wait, the place of the version in the tenant's log.
     #[serde(skip_serializing_if = "Option::is_none")]
     evidence: Option<Evidence>,
 }
@@ -258,8 +258,8 @@ pub(super) fn post(mut call: Call) -> Result<Reply> {
             patience,
             answer: Box::new(move |evidence| answer(Some(evidence))),
         })),
-        // A version that was saved before is in the log already, most likely.
-        None => answer(is_new.then_some(Evidence::QUEUED)),
+        // The reference shows what is answered otherwise.
+        None => answer(None),
     }
 }
 

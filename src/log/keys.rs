@@ -16,8 +16,6 @@ use tracing::warn;
 
 use crate::app::App;
 
-/// What binds an encrypted secret to its purpose.
-pub(crate) const BINDING: &str = "log";
 /// Time after which the keys are read again: another server may have made a new one.
 const READ_EVERY: Duration = Duration::from_secs(5);
 
@@ -75,7 +73,7 @@ fn open(app: &App) -> Result<Vec<SigningKey>> {
 }
 
 fn open_one(vault: &Vault, key: &StoredLogKey) -> Result<SigningKey> {
-    let secret = vault.decrypt(&key.encrypted_secret, BINDING)?;
+    let secret = vault.decrypt(&key.encrypted_secret, StoredLogKey::BINDING)?;
     SigningKey::from_bytes(&secret).map_err(Error::internal)
 }
 
@@ -94,7 +92,7 @@ fn make(
             let (key, secret) = SigningKey::generate();
             Ok(NewLogKey {
                 public_key: key.public_key(),
-                encrypted_secret: vault.encrypt(&secret, BINDING, current)?,
+                encrypted_secret: vault.encrypt(&secret, StoredLogKey::BINDING, current)?,
             })
         },
         |id| Event::new(None, actor.clone(), "log.key", id.to_string()),

@@ -93,6 +93,7 @@ pub fn rotate_master_key(
     let (ids, abandoned) = promote(app, vault, actor, abandon)?;
     let seals_abandoned = abandoned.iter().any(|name| name == SEALING);
     reencrypt_seal_keys(app, vault, ids.current, seals_abandoned)?;
+    reencrypt_others(app, vault, ids.current, &abandoned)?;
     let (mut secrets, mut unreadable, mut after) = (0, Vec::new(), String::new());
     loop {
         let keys = app.store.secrets_not_under(ids.current, &after, BATCH)?;
@@ -207,6 +208,12 @@ impl Looked {
                 unreadable.push(SEALING.to_owned());
             }
         }
+        for other in stored.others()? {
+            secrets += 1;
+            if vault.decrypt(&other.encrypted, &other.binding).is_err() {
+                unreadable.push(other.name);
+            }
+        }
         Ok(Self {
             secrets,
             unreadable,
@@ -279,6 +286,31 @@ fn reencrypt_seal_keys(
             Err(_) if abandoned || Some(key.number) != last => {}
             Err(_) => bail!(
                 "The seal key of the audit trail can't be decrypted: the old keys stay in the file. Make a new seal key with `sigpersist audit seal --all --new-key`, then rotate again."
+            ),
+        }
+    }
+    Ok(())
+}
+
+/// Encrypts the secrets of the logs and of webhooks with the current key. An unreadable one is an error, unless it is
+/// abandoned.
+fn reencrypt_others(
+    app: &App,
+    vault: &Vault,
+    current: MasterKeyId,
+    abandoned: &[String],
+) -> anyhow::Result<()> {
+    let others = app.store.other_secrets()?.into_iter();
+    for other in others.filter(|other| !other.is_under(current)) {
+        match vault.decrypt(&other.encrypted, &other.binding) {
+            Ok(secret) => {
+                let encrypted = vault.encrypt(&secret, &other.binding, Some(current))?;
+                app.store.other_secret_reencrypt(&other, &encrypted)?;
+            }
+            Err(_) if abandoned.contains(&other.name) => {}
+            Err(_) => bail!(
+                "The secret of {} can't be decrypted: the old keys stay in the file. Make a new one, then rotate again.",
+                other.name
             ),
         }
     }

@@ -59,7 +59,7 @@ const ARROWS: [(&str, &[&str]); 9] = [
     (
         ".",
         &[
-            "hooks", "model", "postgres", "runtime", "store", "tlog", "verify",
+            "hooks", "model", "outbound", "postgres", "runtime", "store", "tlog", "verify",
         ],
     ),
 ];

@@ -34,8 +34,17 @@ const IN_BACKGROUND: [(&str, &str); 5] = [
     ("DELETE", "/imports/{tenant}/{sha256}"),
 ];
 
-/// Routes about logs, whose events the tests of logs look at.
-const OF_LOGS: [(&str, &str); 2] = [("POST", "/log/keys"), ("POST", "/log/reopen")];
+/// Routes whose events the tests of logs and webhooks look at.
+const ELSEWHERE: [(&str, &str); 8] = [
+    ("POST", "/log/keys"),
+    ("POST", "/log/reopen"),
+    ("POST", "/webhooks"),
+    ("PATCH", "/webhooks/{id}"),
+    ("DELETE", "/webhooks/{id}"),
+    ("POST", "/webhooks/{id}/rotate-secret"),
+    ("POST", "/webhooks/{id}/test"),
+    ("POST", "/webhooks/{id}/replay"),
+];
 
 /// A request that changes something, and the event that it should leave.
 struct Change {
@@ -315,7 +324,7 @@ fn every_change_by_every_route_is_one_event_that_says_all_of_it() {
         .map(|change| change.route)
         .chain(CHANGES_NOTHING)
         .chain(IN_BACKGROUND)
-        .chain(OF_LOGS)
+        .chain(ELSEWHERE)
         .collect();
     let routes = ROUTES
         .iter()

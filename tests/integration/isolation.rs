@@ -39,6 +39,15 @@ fn request(method: &str, path: &str, decision: &str) -> (String, Option<Value>) 
         ("GET", "/plugins" | "/hooks" | "/hooks/decisions" | "/metrics") => (path.to_owned(), None),
         ("GET", "/audit") => (format!("{path}?action=hook."), None),
         ("GET", "/audit/verify" | "/events" | "/events/stream") => (path.to_owned(), None),
+        ("POST", "/webhooks") => (path.to_owned(), Some(json!({"url": "https://127.0.0.1/"}))),
+        ("PATCH", "/webhooks/{id}") => ("/webhooks/1".to_owned(), Some(json!({"enabled": false}))),
+        ("POST", "/webhooks/{id}/replay") => (
+            "/webhooks/1/replay".to_owned(),
+            Some(json!({"from": 1, "to": 1})),
+        ),
+        ("GET" | "POST" | "DELETE", _) if path.starts_with("/webhooks") => {
+            (path.replace("{id}", "1"), None)
+        }
         ("GET", "/log/consistency") => (format!("{path}?from=0"), None),
         ("POST", "/log/reopen") => (path.to_owned(), Some(json!({"reason": "mine"}))),
         ("GET" | "POST", _) if path == "/log" || path.starts_with("/log/") => {
@@ -155,6 +164,9 @@ fn no_route_shows_changes_or_hints_at_another_tenants_rows() {
         .json("PUT", "/hooks/secret", &json!({"plugin": "secret"}))
         .expect(201);
     acme.save("other", "t", 0, "mine").expect(201);
+    operator
+        .json("POST", "/webhooks", &json!({"url": "https://1.1.1.1/mine"}))
+        .expect(201);
     let pem = certificate_pem(include_str!("../data/verify/ca.crt.b64"));
     operator
         .json("POST", "/trust-anchors", &json!({"pem": pem}))

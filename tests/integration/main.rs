@@ -80,3 +80,4 @@ mod usage;
 mod vectors;
 mod verify;
 mod versions;
+mod webhooks;

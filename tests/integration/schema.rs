@@ -40,7 +40,10 @@ fn tenant_owned_tables_lead_their_key_with_the_tenant_and_cascade_from_their_par
             "signature_versions",
             "signatures",
             "tenant_usage",
-            "trust_anchors"
+            "trust_anchors",
+            "webhook_attempts",
+            "webhook_pending",
+            "webhooks"
         ]
     );
     for table in tables.lines() {

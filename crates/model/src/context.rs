@@ -77,6 +77,12 @@ pub enum Scope {
     /// Read the log: proofs of versions, checkpoints and tiles.
     #[serde(rename = "log:read")]
     LogRead,
+    /// See webhooks and their calls.
+    #[serde(rename = "webhooks:read")]
+    WebhooksRead,
+    /// Make, change, test and delete webhooks.
+    #[serde(rename = "webhooks:write")]
+    WebhooksWrite,
     /// Read the server's metrics; only for callers of the platform.
     #[serde(rename = "metrics:read")]
     MetricsRead,
@@ -84,7 +90,7 @@ pub enum Scope {
 
 impl Scope {
     /// All scopes.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 19] = [
         Self::SignaturesRead,
         Self::SignaturesWrite,
         Self::SignaturesDelete,
@@ -101,6 +107,8 @@ impl Scope {
         Self::AuditRead,
         Self::EventsRead,
         Self::LogRead,
+        Self::WebhooksRead,
+        Self::WebhooksWrite,
         Self::MetricsRead,
     ];
 

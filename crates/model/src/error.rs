@@ -296,6 +296,8 @@ pub enum Noun {
     Log,
     /// A tile of a log.
     Tile,
+    /// A webhook.
+    Webhook,
 }
 
 crate::words!(Noun);
@@ -316,6 +318,7 @@ impl Noun {
             Self::Import => "import_not_found",
             Self::Log => "log_not_found",
             Self::Tile => "tile_not_found",
+            Self::Webhook => "webhook_not_found",
         }
     }
 }

@@ -31,4 +31,5 @@ pub mod tenant;
 pub mod time;
 pub mod transfer;
 pub mod view;
+pub mod webhook;
 pub mod words;

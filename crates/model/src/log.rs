@@ -119,6 +119,11 @@ impl Epoch {
     }
 }
 
+impl StoredLogKey {
+    /// What the encrypted secret is bound to.
+    pub const BINDING: &'static str = "log";
+}
+
 /// A key that signs checkpoints, as it is stored.
 #[derive(Debug, Clone)]
 pub struct StoredLogKey {

@@ -33,6 +33,7 @@ const PLUGINS: &str = "sigpersist_plugins_made_ready_total";
 const LOG_ENTRIES: &str = "sigpersist_log_entries_total";
 const LOG_LAG: &str = "sigpersist_log_oldest_queued_seconds";
 const LOG_LATE: &str = "sigpersist_log_late_entries_total";
+const WEBHOOK_CALLS: &str = "sigpersist_webhook_attempts_total";
 const STORED_BYTES: &str = "sigpersist_stored_bytes";
 const READY: &str = "sigpersist_ready";
 
@@ -105,6 +106,7 @@ fn describe() {
         LOG_LATE,
         "Passes that found changes where none were expected any more; a fault to report, by which nothing is lost"
     );
+    describe_counter!(WEBHOOK_CALLS, "Calls of webhooks, by outcome");
     describe_gauge!(READY, "Whether the server is ready, 1 or 0");
 }
 
@@ -112,6 +114,11 @@ fn describe() {
 pub fn sequenced(entries: usize, lag: Duration) {
     counter!(LOG_ENTRIES).increment(entries as u64);
     gauge!(LOG_LAG).set(lag);
+}
+
+/// Records a call of a webhook. The outcome is one of our own words.
+pub fn webhook_called(outcome: &str) {
+    counter!(WEBHOOK_CALLS, "outcome" => outcome.to_owned()).increment(1);
 }
 
 /// Records an entry that the sequencer found where none was expected any more.

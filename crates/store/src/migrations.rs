@@ -295,6 +295,9 @@ tables!(
     tenant_usage,
     tenants,
     trust_anchors,
+    webhook_attempts,
+    webhook_pending,
+    webhooks,
 );
 
 #[derive(QueryableByName)]

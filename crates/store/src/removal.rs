@@ -174,6 +174,10 @@ impl Store {
                 .filter(tenants::removing_since.is_not_null())
                 .execute(connection)?;
             if removed > 0 {
+                // Of saves that were under way. Their other rows went with the tenant.
+                sql_query("DELETE FROM log_queue WHERE tenant_id = $1")
+                    .bind::<Integer, _>(tenant.0)
+                    .execute(connection)?;
                 self.audit(connection, &event(stored))?;
             }
             Ok(removed > 0)

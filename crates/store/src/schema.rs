@@ -596,6 +596,80 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    /// The last calls of each webhook, without their bodies
+    webhook_attempts (tenant_id, webhook_id, id) {
+        /// The owner
+        tenant_id -> Int4,
+        /// How many milliseconds it took
+        ms -> Int4,
+        /// The webhook
+        webhook_id -> Int8,
+        /// Grows with time
+        id -> Int8,
+        /// The number of the event; null for a test
+        number -> Nullable<Int8>,
+        /// When it ended
+        at -> Timestamptz,
+        /// The status of the answer; null if there was none
+        status -> Nullable<Int2>,
+        /// delivered, gone, failed by its status, or the class of the error
+        outcome -> Text,
+    }
+}
+
+diesel::table! {
+    /// Events that a webhook did not take yet
+    webhook_pending (tenant_id, webhook_id, number) {
+        /// The owner
+        tenant_id -> Int4,
+        /// How often it was tried
+        attempts -> Int4,
+        /// The webhook
+        webhook_id -> Int8,
+        /// The number of the event
+        number -> Int8,
+        /// The thread that it is about; null for all other events, which come in order, too
+        signature_id -> Nullable<Int8>,
+        /// When it is tried again, unless an earlier event about the thread is pending, too
+        next_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    /// URLs that are called with what happens to a tenant
+    webhooks (tenant_id, id) {
+        /// The owner
+        tenant_id -> Int4,
+        /// Its id
+        id -> Int8,
+        /// When it was made
+        created_at -> Timestamptz,
+        /// What is called
+        url -> Text,
+        /// The types of events that it is called with; all if there are none. A type that ends with a dot stands for all that begin so
+        types -> Array<Text>,
+        /// The number of the last event that was delivered, or is pending
+        cursor -> Int8,
+        /// The secret that signs calls, encrypted with AES-256-GCM under the master key
+        encrypted_secret -> Bytea,
+        /// The secret before it, which signs beside it for a while
+        encrypted_old_secret -> Nullable<Bytea>,
+        /// Until when the old secret signs
+        old_secret_until -> Nullable<Timestamptz>,
+        /// Since when it is not called; null while it is
+        disabled_at -> Nullable<Timestamptz>,
+        /// Why it is not called, for people
+        disabled_why -> Nullable<Text>,
+        /// Since when every call has failed; null if the last one did not
+        failing_since -> Nullable<Timestamptz>,
+        /// The server that calls it now
+        lease_by -> Nullable<Text>,
+        /// Until when that server may, unless it says that it still does
+        lease_until -> Nullable<Timestamptz>,
+    }
+}
+
 diesel::joinable!(hook_bindings -> tenants (tenant_id));
 diesel::joinable!(hook_inputs -> tenants (tenant_id));
 diesel::joinable!(hook_judgements -> tenants (tenant_id));
@@ -607,6 +681,7 @@ diesel::joinable!(policies -> tenants (tenant_id));
 diesel::joinable!(signatures -> tenants (tenant_id));
 diesel::joinable!(tenant_usage -> tenants (tenant_id));
 diesel::joinable!(trust_anchors -> tenants (tenant_id));
+diesel::joinable!(webhooks -> tenants (tenant_id));
 
 diesel::allow_tables_to_appear_in_same_query!(
     audit_events,
@@ -636,4 +711,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     tenant_usage,
     tenants,
     trust_anchors,
+    webhook_attempts,
+    webhook_pending,
+    webhooks,
 );

@@ -54,7 +54,7 @@ pub struct Reencrypted {
 /// All secrets, in a transaction during which nobody else adds a secret or changes the current master key.
 pub struct Secrets<'a> {
     store: &'a Store,
-    connection: &'a mut PgConnection,
+    pub(super) connection: &'a mut PgConnection,
 }
 
 impl std::fmt::Debug for Secrets<'_> {

@@ -177,6 +177,7 @@ fn advised(message: String, code: &str, details: &Value, asked: &Asked) -> Strin
                 "Nothing was changed: the hook's number is now {number}. Look at it with `sigpersist hook show {slug} NAME`, then decide again."
             );
         }
+        "webhook_not_found" => format!("`sigpersist webhook list {slug}` shows all webhooks"),
         "export_not_found" | "import_not_found" => {
             "the server was restarted, or forgot it: run the command again".to_owned()
         }

@@ -32,6 +32,7 @@ use super::tenants;
 use super::transfers;
 use super::trials;
 use super::verdicts;
+use super::webhooks;
 use super::whoami;
 use crate::config::Config;
 use problems::Problems;
@@ -66,6 +67,7 @@ const OF_TENANT: &str = "/tenants/{tenant}";
         (name = "audit", description = "Who changed what"),
         (name = "log", description = "The log of a tenant: proofs of what was stored, for anybody to verify"),
         (name = "events", description = "What happens to a tenant, in order and without gaps"),
+        (name = "webhooks", description = "URLs that are called with what happens to a tenant"),
         (name = "tenants", description = "Tenants, their quotas and their usage"),
         (name = "transfers", description = "Exports and imports of whole tenants"),
         (name = "keys", description = "Keys that verify tokens"),
@@ -83,6 +85,8 @@ const OF_TENANT: &str = "/tenants/{tenant}";
         audit::list, audit::verify, events::list, events::stream,
         log::prove, log::show, log::keys, log::checkpoint, log::checkpoint_of_epoch, log::tile, log::tile_of_epoch, log::consistency,
         log::verify, log::rotate_key, log::reopen,
+        webhooks::list, webhooks::create, webhooks::get, webhooks::update, webhooks::delete, webhooks::rotate_secret,
+        webhooks::test, webhooks::replay, webhooks::attempts,
         tenants::list, tenants::create, tenants::get, tenants::update, tenants::delete, tenants::suspend,
         tenants::resume, tenants::usage,
         transfers::exports, transfers::imports, transfers::begin_export, transfers::export, transfers::file, transfers::delete_export,

@@ -78,6 +78,11 @@ pub(super) fn in_path(name: &str, path: &str) -> Value {
             "The decision's id",
             "1613610000000000-17-0",
         ),
+        ("webhooks", _) => (
+            json!({ "type": "string", "pattern": "^[1-9][0-9]{0,17}$" }),
+            "The webhook's id",
+            "3",
+        ),
         ("log", "epoch") => (
             json!({ "type": "string", "pattern": "^[1-9][0-9]{0,4}$" }),
             "The number of the tree",

@@ -153,6 +153,7 @@ fn samples(config: &Config) -> Vec<Error> {
         Noun::Export,
         Noun::Log,
         Noun::Tile,
+        Noun::Webhook,
         Noun::Import,
     ];
     let mut samples: Vec<_> = nouns.into_iter().map(Error::NotFound).collect();

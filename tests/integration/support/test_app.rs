@@ -146,9 +146,17 @@ impl TestApp {
 
     /// Starts to number what happens. It stops when the result is dropped.
     pub(crate) fn keep_sequencing(&self) -> AbortOnDropHandle<()> {
+        self.keep(log::keep_sequencing)
+    }
+
+    /// Starts a background task of this server. It stops when the result is dropped.
+    pub(crate) fn keep(
+        &self,
+        task: impl FnOnce(Arc<App>) -> AbortOnDropHandle<()>,
+    ) -> AbortOnDropHandle<()> {
         let runtime = self.runtime.as_ref().unwrap();
         let _guard = runtime.enter();
-        log::keep_sequencing(Arc::clone(&self.app))
+        task(Arc::clone(&self.app))
     }
 
     /// Numbers everything that has happened.

@@ -97,6 +97,14 @@ impl HappeningView {
         Self::bare(Self::LOST, number, Self::LOST, at)
     }
 
+    /// A test of a webhook, with an id of its own.
+    pub fn test(id: String, at: DateTime<Utc>) -> Self {
+        Self {
+            id,
+            ..Self::bare("", 0, "webhook.test", at)
+        }
+    }
+
     fn bare(origin: &str, number: i64, kind: &str, at: DateTime<Utc>) -> Self {
         let id = origin.rsplit('/').next().unwrap_or_default();
         Self {

@@ -12,6 +12,7 @@ mod plugin;
 mod policy;
 mod tenant;
 mod transfer;
+mod webhook;
 
 pub use audit::{ChainView, EventView, OriginView};
 pub use caller::CallerView;
@@ -22,3 +23,4 @@ pub use plugin::{HookView, PluginView, QuarantineView, RevisionView, ShadowView}
 pub use policy::{AnchorView, PolicyView};
 pub use tenant::TenantView;
 pub use transfer::{ExportState, ExportView, FailureView, ImportState, ImportView};
+pub use webhook::{AttemptView, WebhookView};

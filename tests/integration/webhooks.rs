@@ -1,0 +1,429 @@
+//! Webhooks: what is delivered, in which order and with which signature; what happens if a receiver does not take it.
+
+use std::collections::HashMap;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpListener;
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use sigpersist::webhooks::keep_dispatching;
+use sigpersist_model::context::Scope;
+use sigpersist_outbound::webhook::{Received, Secret, verify};
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::support::{Client, TestApp, eventually};
+
+/// A call that a receiver got.
+#[derive(Debug, Clone)]
+struct Call {
+    headers: HashMap<String, String>,
+    body: Vec<u8>,
+}
+
+impl Call {
+    fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap()
+    }
+
+    /// The event's document and version, or its type.
+    fn told(&self) -> String {
+        let event = self.json();
+        let data = &event["data"];
+        match data["document"].as_str() {
+            Some(document) => format!("{document} {}", data["version"]),
+            None => event["type"].as_str().unwrap().to_owned(),
+        }
+    }
+
+    fn verifies(&self, secret: &str) -> bool {
+        let header = |name: &str| self.headers[name].as_str();
+        let received = Received {
+            id: header("webhook-id"),
+            timestamp: header("webhook-timestamp"),
+            signature: header("webhook-signature"),
+            body: &self.body,
+        };
+        let now = chrono::Utc::now().timestamp();
+        let secret = Secret::parse(secret).unwrap();
+        verify(&[&secret], received, now, Duration::from_secs(300)).is_ok()
+    }
+}
+
+/// A receiver of webhooks, whose answers a closure decides.
+struct Receiver {
+    url: String,
+    calls: Arc<Mutex<Vec<Call>>>,
+}
+
+impl Receiver {
+    fn start(answer: impl Fn(&Call) -> u16 + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/hook", listener.local_addr().unwrap());
+        let calls = Arc::new(Mutex::new(Vec::new()));
+        let (kept, answer) = (Arc::clone(&calls), Arc::new(answer));
+        thread::spawn(move || {
+            for client in listener.incoming() {
+                let (kept, answer) = (Arc::clone(&kept), Arc::clone(&answer));
+                let client = client.unwrap();
+                thread::spawn(move || {
+                    let mut client = BufReader::new(client);
+                    let (mut headers, mut line) = (HashMap::new(), String::new());
+                    client.read_line(&mut line).unwrap();
+                    loop {
+                        let mut line = String::new();
+                        client.read_line(&mut line).unwrap();
+                        let Some((name, value)) = line.trim().split_once(": ") else {
+                            break;
+                        };
+                        headers.insert(name.to_lowercase(), value.to_owned());
+                    }
+                    let mut body = vec![0; headers["content-length"].parse().unwrap()];
+                    client.read_exact(&mut body).unwrap();
+                    let call = Call { headers, body };
+                    let status = answer(&call);
+                    kept.lock().unwrap().push(call);
+                    let answer = format!(
+                        "HTTP/1.1 {status} X\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+                    );
+                    // A test may be over already.
+                    drop(client.get_mut().write_all(answer.as_bytes()));
+                });
+            }
+        });
+        Self { url, calls }
+    }
+
+    fn calls(&self) -> Vec<Call> {
+        self.calls.lock().unwrap().clone()
+    }
+
+    fn told(&self) -> Vec<String> {
+        self.calls().iter().map(Call::told).collect()
+    }
+}
+
+/// A server that numbers what happens and calls webhooks on this machine.
+fn start() -> (TestApp, [AbortOnDropHandle<()>; 2]) {
+    let app = TestApp::start_with(|config| {
+        config.evidence.interval_ms = 20;
+        config.webhooks.allow = "127.0.0.1".to_owned();
+    });
+    let tasks = [app.keep_sequencing(), app.keep(keep_dispatching)];
+    (app, tasks)
+}
+
+fn create(operator: &Client, form: &Value) -> (i64, String) {
+    let made = operator.json("POST", "/webhooks", form).expect(201);
+    let content = &made.json["content"];
+    let id = content["webhook"]["id"].as_i64().unwrap();
+    (id, content["secret"].as_str().unwrap().to_owned())
+}
+
+fn webhook(operator: &Client, id: i64) -> Value {
+    operator.get(&format!("/webhooks/{id}")).expect(200).json["content"]["webhook"].clone()
+}
+
+#[test]
+fn what_happens_is_delivered_once_signed_and_in_the_order_of_each_thread() {
+    let (app, _tasks) = start();
+    let acme = app.tenant("acme");
+    let operator = app.operator("acme");
+    let receiver = Receiver::start(|_| 204);
+    let types = json!(["version.", "signature."]);
+    let (id, secret) = create(&operator, &json!({"url": receiver.url, "types": types}));
+    for version in 0..5 {
+        for document in ["a", "b"] {
+            acme.save(document, "t", version, &format!("{version}"))
+                .expect(201);
+        }
+    }
+    acme.delete("b", "t").expect(200);
+    // Versions of a deleted signature that were not told yet are not told any more.
+    eventually(|| {
+        receiver.told().last().is_some_and(|told| told == "b 5")
+            && receiver.told().contains(&"a 5".to_owned())
+    });
+    let told = receiver.told();
+    let of = |document: &str| {
+        told.iter()
+            .filter(|told| told.starts_with(document))
+            .cloned()
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        of("a"),
+        (1..=5)
+            .map(|version| format!("a {version}"))
+            .collect::<Vec<_>>()
+    );
+    assert!(of("b").is_sorted());
+    let mut ids = std::collections::HashSet::new();
+    for call in receiver.calls() {
+        assert!(call.verifies(&secret));
+        assert!(ids.insert(call.headers["webhook-id"].clone()), "told twice");
+        let event = call.json();
+        assert_eq!(event["data"]["type"], event["type"]);
+        assert_eq!(event["data"]["id"], call.headers["webhook-id"]);
+        assert_eq!(call.headers["content-type"], "application/json");
+    }
+    eventually(|| webhook(&operator, id)["behind"] == 0);
+    let attempts = operator
+        .get(&format!("/webhooks/{id}/attempts"))
+        .expect(200);
+    let attempts = attempts.json["content"]["attempts"].as_array().unwrap();
+    assert_eq!(attempts.len(), ids.len());
+    assert_eq!(
+        (&attempts[0]["outcome"], &attempts[0]["status"]),
+        (&json!("delivered"), &json!(204))
+    );
+    // Again, with the same ids.
+    let before = receiver.calls().len();
+    let replayed = operator.json(
+        "POST",
+        &format!("/webhooks/{id}/replay"),
+        &json!({"from": 1, "to": 1000}),
+    );
+    assert!(
+        replayed.expect(202).json["content"]["events"]
+            .as_i64()
+            .unwrap()
+            > 10
+    );
+    eventually(|| receiver.calls().len() >= before + 6 && webhook(&operator, id)["pending"] == 0);
+    for call in receiver.calls() {
+        ids.insert(call.headers["webhook-id"].clone());
+    }
+    assert!(ids.len() <= before);
+    // Whoever asks for another tenant's finds nothing.
+    app.tenant("other");
+    app.operator("other")
+        .get(&format!("/webhooks/{id}"))
+        .expect_error(404, "webhook_not_found");
+}
+
+#[test]
+fn a_failed_call_holds_back_its_own_thread_only_and_nothing_is_lost() {
+    let (app, _tasks) = start();
+    let acme = app.tenant("acme");
+    let operator = app.operator("acme");
+    let works = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let working = Arc::clone(&works);
+    let receiver = Receiver::start(move |call| {
+        let is_first = call.told() == "a 1";
+        if is_first && !working.load(std::sync::atomic::Ordering::SeqCst) {
+            500
+        } else {
+            200
+        }
+    });
+    let (id, _) = create(
+        &operator,
+        &json!({"url": receiver.url, "types": ["version."]}),
+    );
+    acme.save("a", "t", 0, "1").expect(201);
+    acme.save("a", "t", 1, "2").expect(201);
+    acme.save("b", "t", 0, "1").expect(201);
+    eventually(|| {
+        receiver.told().contains(&"b 1".to_owned()) && webhook(&operator, id)["pending"] == 2
+    });
+    acme.save("a", "t", 2, "3").expect(201);
+    acme.save("b", "t", 1, "2").expect(201);
+    eventually(|| {
+        receiver.told().contains(&"b 2".to_owned()) && webhook(&operator, id)["pending"] == 3
+    });
+    assert_eq!(
+        receiver
+            .told()
+            .iter()
+            .filter(|told| told.starts_with('a'))
+            .count(),
+        1
+    );
+    assert_ne!(webhook(&operator, id)["failing_since"], json!("x"));
+    works.store(true, std::sync::atomic::Ordering::SeqCst);
+    // The first retry comes after about five seconds.
+    eventually(|| webhook(&operator, id)["pending"] == 0);
+    let told: Vec<_> = receiver
+        .told()
+        .into_iter()
+        .filter(|told| told.starts_with('a'))
+        .collect();
+    assert_eq!(told, ["a 1", "a 1", "a 2", "a 3"]);
+}
+
+#[test]
+fn a_receiver_that_is_gone_or_fails_for_days_is_not_called_any_more_until_somebody_says_so() {
+    let (app, _tasks) = start();
+    let acme = app.tenant("acme");
+    let operator = app.operator("acme");
+    let status = Arc::new(std::sync::atomic::AtomicU16::new(410));
+    let answers = Arc::clone(&status);
+    let receiver = Receiver::start(move |_| answers.load(std::sync::atomic::Ordering::SeqCst));
+    let (id, _) = create(
+        &operator,
+        &json!({"url": receiver.url, "types": ["version."]}),
+    );
+    acme.save("a", "t", 0, "1").expect(201);
+    eventually(|| webhook(&operator, id)["enabled"] == false);
+    let why = webhook(&operator, id)["disabled_because"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    assert!(why.contains("410"), "{why}");
+    acme.save("a", "t", 1, "2").expect(201);
+    eventually(|| {
+        let events = operator.get("/events?types=webhook.disable").expect(200);
+        events.json["content"]["events"].as_array().unwrap().len() == 1
+    });
+    assert_eq!(receiver.calls().len(), 1);
+    status.store(503, std::sync::atomic::Ordering::SeqCst);
+    app.database
+        .execute("UPDATE webhooks SET failing_since = now() - interval '6 days'");
+    operator
+        .json(
+            "PATCH",
+            &format!("/webhooks/{id}"),
+            &json!({"enabled": true}),
+        )
+        .expect(200);
+    // Its time begins anew.
+    eventually(|| receiver.calls().len() >= 2);
+    assert_eq!(webhook(&operator, id)["enabled"], true);
+    app.database.execute("UPDATE webhooks SET failing_since = now() - interval '6 days'; UPDATE webhook_pending SET next_at = now()");
+    eventually(|| webhook(&operator, id)["enabled"] == false);
+    status.store(200, std::sync::atomic::Ordering::SeqCst);
+    operator
+        .json(
+            "PATCH",
+            &format!("/webhooks/{id}"),
+            &json!({"enabled": true}),
+        )
+        .expect(200);
+    eventually(|| receiver.told().last().is_some_and(|told| told == "a 2"));
+    assert_eq!(webhook(&operator, id)["failing_since"], Value::Null);
+}
+
+#[test]
+fn a_new_secret_signs_beside_the_old_one_and_a_test_tells_what_came_of_it() {
+    let (app, _tasks) = start();
+    app.tenant("acme");
+    let operator = app.operator("acme");
+    let receiver = Receiver::start(|_| 202);
+    let (id, old) = create(
+        &operator,
+        &json!({"url": receiver.url, "types": ["no.such"]}),
+    );
+    let rotated = operator
+        .json("POST", &format!("/webhooks/{id}/rotate-secret"), &json!({}))
+        .expect(201);
+    let new = rotated.json["content"]["secret"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let test = operator
+        .json("POST", &format!("/webhooks/{id}/test"), &json!({}))
+        .expect(200);
+    assert_eq!(test.json["content"]["attempt"]["outcome"], "delivered");
+    let call = receiver.calls().pop().unwrap();
+    assert_eq!(call.json()["type"], "webhook.test");
+    assert!(call.verifies(&old) && call.verifies(&new));
+    operator
+        .json(
+            "PATCH",
+            &format!("/webhooks/{id}"),
+            &json!({"types": ["version."]}),
+        )
+        .expect(200);
+    let events = operator.get("/audit?action=webhook.").expect(200);
+    let events = events.json["content"]["events"].as_array().unwrap();
+    let actions: Vec<_> = events
+        .iter()
+        .map(|event| event["action"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        actions,
+        ["webhook.update", "webhook.rotate_secret", "webhook.create"]
+    );
+    assert_eq!(events[0]["before"]["types"], json!(["no.such"]));
+    // A rotation of the master key takes the secrets along.
+    app.database.run(&["master-key", "rotate"]);
+    app.database
+        .execute("UPDATE webhooks SET old_secret_until = now()");
+    let with_new_file = app.replica_with(|config| config.webhooks.allow = "127.0.0.1".to_owned());
+    let there = Client::new(&with_new_file.base, operator.token.clone());
+    there
+        .json("POST", &format!("/webhooks/{id}/test"), &json!({}))
+        .expect(200);
+    let call = receiver.calls().pop().unwrap();
+    assert!(!call.verifies(&old) && call.verifies(&new));
+    there
+        .send("DELETE", &format!("/webhooks/{id}"), &[], None)
+        .expect(200);
+    there
+        .get(&format!("/webhooks/{id}"))
+        .expect_error(404, "webhook_not_found");
+}
+
+#[test]
+fn addresses_within_the_network_are_refused_when_they_are_entered() {
+    let app = TestApp::start();
+    app.tenant("acme");
+    let operator = app.operator("acme");
+    for url in [
+        "http://127.0.0.1:8080/",
+        "https://127.0.0.1/",
+        "https://10.0.0.1/",
+        "https://169.254.169.254/latest/meta-data",
+        "https://[::1]/",
+        "https://[::ffff:10.0.0.1]/",
+        "https://0x7f.1/",
+        "https://user:password@example.com/",
+        "https://example.com:8443/",
+        "ftp://example.com/",
+        "not a url",
+    ] {
+        operator
+            .json("POST", "/webhooks", &json!({"url": url}))
+            .expect_error(400, "invalid_parameter");
+    }
+    app.client("acme", &[Scope::WebhooksRead])
+        .json("POST", "/webhooks", &json!({"url": "https://example.com/"}))
+        .expect_error(403, "insufficient_scope");
+}
+
+#[test]
+fn two_servers_share_the_work_and_one_that_goes_away_is_replaced() {
+    let (app, tasks) = start();
+    let acme = app.tenant("acme");
+    let operator = app.operator("acme");
+    let receiver = Receiver::start(|_| 200);
+    let (id, _) = create(
+        &operator,
+        &json!({"url": receiver.url, "types": ["version."]}),
+    );
+    let is_done = || {
+        let now = webhook(&operator, id);
+        now["behind"] == 0 && now["pending"] == 0
+    };
+    let other = app.replica_with(|config| {
+        config.evidence.interval_ms = 20;
+        config.webhooks.allow = "127.0.0.1".to_owned();
+    });
+    let others = [other.keep_sequencing(), other.keep(keep_dispatching)];
+    for number in 0..30 {
+        acme.save(&format!("d{number}"), "t", 0, "x").expect(201);
+    }
+    eventually(is_done);
+    drop(tasks);
+    for number in 30..60 {
+        acme.save(&format!("d{number}"), "t", 0, "x").expect(201);
+    }
+    eventually(is_done);
+    drop(others);
+    let mut told = receiver.told();
+    told.sort();
+    told.dedup();
+    assert_eq!(told.len(), 60);
+}
