@@ -20,7 +20,8 @@ const RETRY: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Events {
-    /// Print what happened to a tenant, one event in a line; with --follow and --json, one JSON object in a line.
+    /// Print what happened to a tenant, one event in a line. With --json it is one object with `events` and
+    /// `next`, or with --follow one object in a line for each event.
     Tail(Tail),
 }
 

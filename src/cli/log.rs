@@ -1,6 +1,6 @@
 //! `sigpersist log`.
 
-use anyhow::bail;
+use anyhow::{bail, ensure};
 use clap::{Args, Subcommand};
 use serde_json::json;
 use sigpersist_model::view::{EpochView, LogCheckView, LogHead, LogKeyView};
@@ -79,12 +79,11 @@ impl One {
                 text.push('\n');
             }
         }
-        if text.is_empty() {
-            text = format!(
-                "The log of `{}` has no key yet: there is none until something happened, and none without a master key.",
-                self.tenant
-            );
-        }
+        ensure!(
+            !text.is_empty() || output.is_json(),
+            "The log of `{}` has no key yet: there is none until something happened, and none without a master key.",
+            self.tenant
+        );
         output.result(text.trim_end(), &json!({ "keys": keys }))
     }
 }
@@ -174,7 +173,7 @@ fn sentences(check: &LogCheckView) -> String {
 fn rotate(door: &Door, output: &Output) -> anyhow::Result<()> {
     let key: LogKeyView = door.post(&["log", "keys"]).member("key")?;
     let text = format!(
-        "Made key {} for the logs: {}\nIt signs from now on, beside the one before it for a while. `sigpersist log keys TENANT` shows it as verifiers take it.",
+        "Made key {} for the logs: {}\nIt signs from the next checkpoint on, beside the one before it for a while. `sigpersist log keys TENANT` shows it as verifiers take it.",
         key.id, key.public_key
     );
     output.result(&text, &json!(key))

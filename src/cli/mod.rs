@@ -250,6 +250,7 @@ fn execute(cli: Cli, output: &Output) -> anyhow::Result<()> {
             match cli.command {
                 Command::Login(_) | Command::Logout(_) =>
                     "Give the server's URL as the argument alone, without --server.",
+                Command::Proof(_) => "`proof verify` asks no server: leave out --server.",
                 _ =>
                     "This command works on this machine only: leave out --server, and run it where the server is.",
             }

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{Cursor, Read as _};
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -31,6 +32,7 @@ pub(super) enum Proof {
 }
 
 #[derive(Debug, Args)]
+#[command(disable_version_flag = true)]
 pub(super) struct Get {
     /// The tenant's slug.
     tenant: String,
@@ -38,21 +40,41 @@ pub(super) struct Get {
     document: String,
     /// The thread.
     thread: String,
-    /// The number of the version; the current one if it is left out.
+    /// The version; the current one if it is left out.
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
-    number: Option<u32>,
+    version: Option<u32>,
     /// The folder to write to. It is made if it does not exist.
     #[arg(long, value_name = "DIR", default_value = "proof")]
     output: PathBuf,
+}
+
+/// One or several keys.
+#[derive(Debug, Clone)]
+struct GivenKeys(Vec<GivenKey>);
+
+impl FromStr for GivenKeys {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let keys: Vec<_> = text
+            .split_whitespace()
+            .map(str::parse)
+            .collect::<Result<_, _>>()?;
+        if keys.is_empty() {
+            return Err("there is no key".to_owned());
+        }
+        Ok(Self(keys))
+    }
 }
 
 #[derive(Debug, Args)]
 pub(super) struct Verify {
     /// The folder with the files of the proof.
     folder: PathBuf,
-    /// A public key of the log, as `log keys` prints it, or in base64 alone; repeat for several, of which one is enough.
+    /// A public key of the log, as `log keys` prints it, or in base64 alone. Of several, separated by white space or each
+    /// with an option of its own, one is enough.
     #[arg(long, value_name = "KEY", required = true)]
-    log_key: Vec<GivenKey>,
+    log_key: Vec<GivenKeys>,
 }
 
 impl Get {
@@ -98,7 +120,7 @@ impl Get {
                 .get(&["tenants", &self.tenant, "signature", "proof"])
                 .with("document", &self.document)
                 .with("thread", &self.thread)
-                .with_given("version", self.number)
+                .with_given("version", self.version)
                 .with("format", "bundle")
                 .send()?;
             if answer.header(CONTENT_TYPE) == Some("application/zip") {
@@ -124,15 +146,20 @@ impl Verify {
             metadata: read(&self.folder, "metadata")?,
             entry: read(&self.folder, "entry")?,
             proof: read(&self.folder, "proof.tlog-proof")?,
+            checkpoint: fs::read(self.folder.join("checkpoint")).ok(),
         };
-        let proven = verify(&files, &self.log_key).context("The proof does not hold")?;
+        let keys: Vec<_> = self.log_key.into_iter().flat_map(|keys| keys.0).collect();
+        let proven = verify(&files, &keys).context("The proof does not hold")?;
         output.result(&sentence(&proven), &json!(proven))
     }
 }
 
 fn read(folder: &Path, name: &str) -> anyhow::Result<Vec<u8>> {
     let path = folder.join(name);
-    fs::read(&path).with_context(|| format!("The file {} can't be read", path.display()))
+    fs::read(&path).with_context(|| {
+        let path = path.display();
+        format!("The file {path} can't be read: give the folder with the files of a proof. A bundle is a ZIP file; unpack it first")
+    })
 }
 
 fn sentence(proven: &Proven) -> String {

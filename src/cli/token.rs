@@ -17,7 +17,7 @@ pub(super) enum Token {
     Issue {
         #[command(flatten)]
         holder: HolderArgs,
-        /// Scope of the token; repeat for several [default: signatures:read, signatures:write and signatures:delete].
+        /// Scope of the token; repeat for several [default: signatures:read, signatures:write, signatures:delete and events:read].
         #[arg(long = "scope", value_name = "SCOPE")]
         scopes: Vec<Scope>,
         /// The `sub` claim: who will use the token.

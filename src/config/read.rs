@@ -131,6 +131,10 @@ fn set(
             .parse::<i64>()
             .with_context(|| format!("The environment variable {variable} must be a whole number"))?
             .into(),
+        toml::Value::Boolean(_) => value
+            .parse::<bool>()
+            .with_context(|| format!("The environment variable {variable} must be true or false"))?
+            .into(),
         _ => toml::Value::String(value),
     };
     table.insert(key.to_owned(), value);

@@ -107,23 +107,24 @@ pub(super) fn stream(call: Call) -> Waiting {
         // Errors are told before the stream begins.
         let waiter = reader.join()?;
         let first = reader.read(after).await?;
-        let state = (reader, waiter, Some(first));
-        let events = stream::try_unfold(state, |(reader, waiter, page)| async move {
-            let page: Page = match page {
+        let begun = (reader, waiter, After::Number(first.next), Some(first));
+        let events = stream::try_unfold(begun, |(reader, waiter, after, first)| async move {
+            // Each page is sent before the next one is waited for.
+            let page = match first {
                 Some(page) => page,
-                None => return Ok(None),
+                None if reader.server.app.waiters.are_dismissed() => return Ok(None),
+                None => reader
+                    .next(&waiter, after, HEARTBEAT)
+                    .await
+                    .map_err(std::io::Error::other)?,
             };
             let text = if page.events.is_empty() {
                 ": nothing new\n\n".to_owned()
             } else {
                 page.events.iter().map(told).collect()
             };
-            let next = reader
-                .next(&waiter, After::Number(page.next), HEARTBEAT)
-                .await
-                .map_err(std::io::Error::other)?;
-            let next = (!reader.server.app.waiters.are_dismissed()).then_some(next);
-            Ok::<_, std::io::Error>(Some((Bytes::from(text), (reader, waiter, next))))
+            let after = After::Number(page.next);
+            Ok::<_, std::io::Error>(Some((Bytes::from(text), (reader, waiter, after, None))))
         });
         Ok(Reply::live("text/event-stream", Box::pin(events)).never_stored())
     })

@@ -255,6 +255,7 @@ pub(super) fn consistency(call: Call) -> Result<Reply> {
     let parameters = call.parameters()?;
     let epoch = current(&call)?;
     let (checkpoint, note) = log::signed(&epoch)?;
+    parameters.required_text(&parameter::FROM_SIZE)?;
     let from = parsed_size(&parameters, &parameter::FROM_SIZE)?.unwrap_or_default();
     let to = parsed_size(&parameters, &parameter::TO_SIZE)?.unwrap_or(checkpoint.size);
     if from > to || to > checkpoint.size {

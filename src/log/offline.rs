@@ -20,6 +20,8 @@ pub struct ProofFiles {
     pub entry: Vec<u8>,
     /// The proof with the checkpoint (C2SP tlog-proof).
     pub proof: Vec<u8>,
+    /// The checkpoint once more, if there is such a file.
+    pub checkpoint: Option<Vec<u8>>,
 }
 
 /// A public key of a log, as somebody gives it.
@@ -100,6 +102,16 @@ pub enum Fault {
     /// The entry is about something else than a version.
     #[error("the entry is not about a version")]
     OtherKind,
+    /// The checkpoint beside the proof is not the one in it.
+    #[error(
+        "the file checkpoint is not the checkpoint in proof.tlog-proof: one of them was changed"
+    )]
+    OtherCheckpoint,
+    /// No key that was given is one of the log.
+    #[error(
+        "the checkpoint is not signed by a key that you gave. It is of the log {0}: ask its owner for the key"
+    )]
+    OtherKey(String),
     /// The seal is of another signature or other metadata.
     #[error("the entry is not about this signature with this metadata: one of them was changed")]
     OtherObject,
@@ -116,7 +128,14 @@ pub fn verify(files: &ProofFiles, keys: &[GivenKey]) -> Result<Proven, Fault> {
     let origin = proof.checkpoint.lines().next().unwrap_or_default();
     let keys: Vec<_> = keys.iter().map(|key| key.for_log(origin)).collect();
     let entry = Entry::parse(&files.entry)?;
-    let checkpoint = proof.verify(&entry.leaf(), origin, &keys)?;
+    let checkpoint = match proof.verify(&entry.leaf(), origin, &keys) {
+        Err(Invalid::Unsigned) => return Err(Fault::OtherKey(origin.to_owned())),
+        verified => verified?,
+    };
+    let beside = files.checkpoint.as_ref();
+    if beside.is_some_and(|beside| *beside != proof.checkpoint.as_bytes()) {
+        return Err(Fault::OtherCheckpoint);
+    }
     if !matches!(
         entry.kind,
         Kind::Version | Kind::Imported | Kind::Backfilled

@@ -225,8 +225,14 @@ fn a_stream_goes_on_where_it_broke_off() {
             }
         }
     };
+    let since = Instant::now();
     acme.save("d", "t", 0, "x").expect(201);
     let first = next();
+    assert!(
+        since.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        since.elapsed()
+    );
     assert_eq!(first[1], "event: version.saved");
     let data: Value = serde_json::from_str(first[2].strip_prefix("data: ").unwrap()).unwrap();
     assert_eq!(first[0], format!("id: {}", data["number"]));

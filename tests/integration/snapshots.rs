@@ -285,7 +285,10 @@ fn every_command_is_told(by_server: bool) {
     acme.save("d", "t", 0, FIRST.trim()).expect(201);
     acme.save("d", "t", 1, COUNTERSIGNED.trim()).expect(201);
     let proof = path("proof");
-    told.by("proof get", &["acme", "d", "t", "--output", &proof]);
+    told.by(
+        "proof get",
+        &["acme", "d", "t", "--version", "2", "--output", &proof],
+    );
     let keys = told.by("log keys", &["acme"]);
     let key = text(&keys["keys"][0], "public_key");
     told.by("proof verify", &[&proof, "--log-key", key]);

@@ -40,6 +40,8 @@ pub(super) struct Asked {
     pub(super) tenant: Option<String>,
     /// Whether it is about something that the tenant has, and not about the tenant itself.
     pub(super) is_within: bool,
+    /// Whether it is about a proof.
+    pub(super) is_proof: bool,
 }
 
 #[derive(Deserialize)]
@@ -182,6 +184,9 @@ fn advised(message: String, code: &str, details: &Value, asked: &Asked) -> Strin
             "the server was restarted, or forgot it: run the command again".to_owned()
         }
         "settings_refused" => "fix the settings and try again".to_owned(),
+        "signature_not_found" if asked.is_proof => {
+            return "There is no such version: it was never stored, or it was deleted. A proof that you got before still verifies.".to_owned();
+        }
         "signature_not_found" => {
             "to try a delete, give the `document` and `thread` of a stored signature, or its `cms`"
                 .to_owned()

@@ -43,6 +43,7 @@ impl<'a> Request<'a> {
             ["tenants", slug, rest @ ..] => Asked {
                 tenant: Some((*slug).to_owned()),
                 is_within: !matches!(rest, [] | ["suspend" | "resume" | "usage"]),
+                is_proof: matches!(rest, ["signature", "proof"]),
             },
             _ => Asked::default(),
         };
