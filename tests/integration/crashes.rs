@@ -7,7 +7,7 @@ use diesel::{Connection as _, PgConnection};
 use nix::sys::signal::{Signal, kill};
 
 use crate::support::{
-    Load, Program, Stopwatch, TestDatabase, eventually_within, postmaster, rounds,
+    Load, Program, Reader, Stopwatch, TestDatabase, eventually_within, postmaster, rounds,
     running_postmaster, temp_dir, tenant_token,
 };
 
@@ -15,16 +15,19 @@ use crate::support::{
 fn nothing_acknowledged_is_lost_when_the_server_is_killed() {
     let database = TestDatabase::new();
     let token = tenant_token(|arguments| database.run(arguments));
-    let load = Load::default();
+    let (load, reader) = (Load::default(), Reader::default());
     for round in 0..rounds(4) {
         let mut server = Program::serve_on(&database, &[]);
         let client = server.client(&token);
-        load.run(&client, round, || {
-            server.kill();
+        reader.during(&client, || {
+            load.run(&client, round, || {
+                server.kill();
+            });
         });
     }
     let server = Program::serve_on(&database, &[]);
     let unacknowledged = load.check(&server.client(&token), 1);
+    reader.check(&server.client(&token), |arguments| database.run(arguments));
     println!(
         "{} servers killed: {} saves acknowledged, all there; {unacknowledged} more stored, whose answer was lost",
         rounds(4),
@@ -69,30 +72,35 @@ fn nothing_acknowledged_is_lost_when_the_database_is_killed_and_clients_are_told
         "host={} user=sigpersist dbname=sigpersist",
         data_dir.join("run").display()
     );
-    let load = Load::default();
+    let (load, reader) = (Load::default(), Reader::default());
     let rounds = rounds(3).min(20);
     let mut longest = Duration::ZERO;
     for round in 0..rounds {
-        load.run(&client, round, || {
-            let postgres = postmaster(&data_dir);
-            kill(postgres, Signal::SIGKILL).unwrap();
-            // If Postgres dies often, it is restarted after a pause of up to five seconds.
-            eventually_within(Duration::from_secs(30), || {
-                running_postmaster(&data_dir).is_some_and(|pid| pid != postgres)
-                    && PgConnection::establish(&url).is_ok()
+        reader.during(&client, || {
+            load.run(&client, round, || {
+                let postgres = postmaster(&data_dir);
+                kill(postgres, Signal::SIGKILL).unwrap();
+                // If Postgres dies often, it is restarted after a pause of up to five seconds.
+                eventually_within(Duration::from_secs(30), || {
+                    running_postmaster(&data_dir).is_some_and(|pid| pid != postgres)
+                        && PgConnection::establish(&url).is_ok()
+                });
+                let returned = Stopwatch::start();
+                // Uses a new thread each time, since a refused save may have been stored.
+                let is_back = (0..4000).any(|attempt| {
+                    std::thread::sleep(Duration::from_millis(5));
+                    let thread = format!("back-{round}-{attempt}");
+                    client.save("other", &thread, 0, "x").status == 201
+                });
+                assert!(is_back, "the server does not save again");
+                longest = longest.max(returned.elapsed());
             });
-            let returned = Stopwatch::start();
-            // Uses a new thread each time, since a refused save may have been stored.
-            let is_back = (0..4000).any(|attempt| {
-                std::thread::sleep(Duration::from_millis(5));
-                let thread = format!("back-{round}-{attempt}");
-                client.save("other", &thread, 0, "x").status == 201
-            });
-            assert!(is_back, "the server does not save again");
-            longest = longest.max(returned.elapsed());
         });
     }
     let unacknowledged = load.check(&client, 1);
+    reader.check(&client, |arguments| {
+        crate::support::run(&data_dir, arguments)
+    });
     let statuses = load.statuses.lock().unwrap();
     println!(
         "{rounds} times Postgres killed: answers by status {statuses:?}, all acknowledged are there; {unacknowledged} more \
@@ -110,20 +118,25 @@ fn nothing_acknowledged_is_lost_when_everything_is_killed() {
     let folder = temp_dir();
     let data_dir = folder.path().join("data");
     let token = tenant_token(|arguments| crate::support::run(&data_dir, arguments));
-    let load = Load::default();
+    let (load, reader) = (Load::default(), Reader::default());
     for round in 0..rounds(3) {
         let mut server = Program::serve(&data_dir);
         let client = server.client(&token);
-        load.run(&client, round, || {
-            // Kills Postgres and the server at once.
-            let postgres = postmaster(&data_dir);
-            server.kill();
-            // Postgres may be gone already: the kernel stops it with the server.
-            kill(postgres, Signal::SIGKILL).ok();
+        reader.during(&client, || {
+            load.run(&client, round, || {
+                // Kills Postgres and the server at once.
+                let postgres = postmaster(&data_dir);
+                server.kill();
+                // Postgres may be gone already: the kernel stops it with the server.
+                kill(postgres, Signal::SIGKILL).ok();
+            });
         });
     }
     let server = Program::serve(&data_dir);
     let unacknowledged = load.check(&server.client(&token), 1);
+    reader.check(&server.client(&token), |arguments| {
+        crate::support::run(&data_dir, arguments)
+    });
     println!(
         "{} times everything killed: {} saves acknowledged, all there; {unacknowledged} more stored, whose answer was lost",
         rounds(3),

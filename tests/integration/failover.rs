@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use crate::support::{Balancer, Client, Cluster, Program, eventually_within, rounds, tenant_token};
+use crate::support::{
+    Balancer, Client, Cluster, Program, check_log, eventually_within, rounds, tenant_token,
+};
 
 /// Limit for the servers to save again after a standby was promoted. They usually need a fraction of it.
 const RECOVERY: Duration = Duration::from_secs(5);
@@ -50,6 +52,7 @@ fn nothing_acknowledged_is_lost_when_the_primary_dies_and_its_standby_takes_over
     for thread in &threads {
         balancer.check(thread, 3);
     }
+    check_log(|arguments| cluster.run(arguments));
     let statuses = balancer.check_statuses();
     println!(
         "{rounds} times the primary killed: {} saves acknowledged, all there, none doubled; answers: {statuses}; both \

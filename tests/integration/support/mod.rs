@@ -13,6 +13,7 @@ pub(crate) mod guest;
 mod load;
 mod program;
 mod proxy;
+mod reader;
 mod stopwatch;
 pub(crate) mod tenant_file;
 mod test_app;
@@ -27,6 +28,7 @@ pub(crate) use program::{
     tenant_token,
 };
 pub(crate) use proxy::{Mode, Proxy};
+pub(crate) use reader::{Reader, check_log};
 pub(crate) use stopwatch::Stopwatch;
 pub(crate) use test_app::{TestApp, eventually, eventually_within};
 
