@@ -24,16 +24,21 @@ pub(super) enum Log {
     Reopen(Reopen),
 }
 
+/// Whose log a command is about.
 #[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
 pub(super) struct One {
     /// The tenant's slug.
-    tenant: String,
+    tenant: Option<String>,
+    /// The platform's own log, which has the heads of the tenants' logs.
+    #[arg(long)]
+    platform: bool,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct Verify {
-    /// The tenant's slug.
-    tenant: String,
+    #[command(flatten)]
+    of: One,
     /// A state that the log must have had, as an earlier check printed it.
     #[arg(long, value_name = "SIZE:ROOT")]
     expect: Option<LogHead>,
@@ -61,17 +66,30 @@ impl Log {
 }
 
 impl One {
+    /// The path of the log, or of something in it.
+    fn path<'a>(&'a self, of: &[&'a str]) -> Vec<&'a str> {
+        let log = match &self.tenant {
+            Some(slug) => vec!["tenants", slug, "log"],
+            None => vec!["log"],
+        };
+        [&log[..], of].concat()
+    }
+
+    /// Whose log it is, for people.
+    fn name(&self) -> String {
+        match &self.tenant {
+            Some(slug) => format!("`{slug}`"),
+            None => "the platform".to_owned(),
+        }
+    }
+
     fn show(self, door: &Door, output: &Output) -> anyhow::Result<()> {
-        let epochs: Vec<EpochView> = door
-            .get(&["tenants", &self.tenant, "log"])
-            .member("epochs")?;
-        output.result(&table(&self.tenant, &epochs), &json!({ "epochs": epochs }))
+        let epochs: Vec<EpochView> = door.get(&self.path(&[])).member("epochs")?;
+        output.result(&table(&self.name(), &epochs), &json!({ "epochs": epochs }))
     }
 
     fn keys(self, door: &Door, output: &Output) -> anyhow::Result<()> {
-        let keys: Vec<LogKeyView> = door
-            .get(&["tenants", &self.tenant, "log", "keys"])
-            .member("keys")?;
+        let keys: Vec<LogKeyView> = door.get(&self.path(&["keys"])).member("keys")?;
         let mut text = String::new();
         for key in &keys {
             for verifier in &key.verifier_keys {
@@ -81,16 +99,16 @@ impl One {
         }
         ensure!(
             !text.is_empty() || output.is_json(),
-            "The log of `{}` has no key yet: there is none until something happened, and none without a master key.",
-            self.tenant
+            "The log of {} has no key yet: there is none until something happened, and none without a master key.",
+            self.name()
         );
         output.result(text.trim_end(), &json!({ "keys": keys }))
     }
 }
 
-fn table(slug: &str, epochs: &[EpochView]) -> String {
+fn table(owner: &str, epochs: &[EpochView]) -> String {
     if epochs.is_empty() {
-        return format!("Nothing has happened to `{slug}` yet that its log would have.");
+        return format!("Nothing has happened to {owner} yet that its log would have.");
     }
     let mut table = Table::new(&["tree", "entries", "from", "updated at", "state", "root"]);
     for epoch in epochs {
@@ -113,7 +131,7 @@ fn table(slug: &str, epochs: &[EpochView]) -> String {
     for epoch in epochs {
         if let (Some(why), None) = (&epoch.frozen, &epoch.closed_at) {
             text.push_str(&format!(
-                "\nThe log is frozen. {why} Find out what happened, then: sigpersist log reopen {slug} --reason TEXT"
+                "\nThe log is frozen. {why} Find out what happened, then: sigpersist log reopen TENANT --reason TEXT"
             ));
         }
     }
@@ -123,35 +141,33 @@ fn table(slug: &str, epochs: &[EpochView]) -> String {
 impl Verify {
     fn run(self, door: &Door, output: &Output) -> anyhow::Result<()> {
         let bar = spinner("Reading the log and everything stored …");
-        let request = door.get(&["tenants", &self.tenant, "log", "verify"]);
+        let request = door.get(&self.of.path(&["verify"]));
         let check: LogCheckView = request
             .with_given("expect", self.expect.as_ref())
             .member("log")?;
         bar.finish_and_clear();
-        output.result(&sentences(&check), &json!(check))?;
+        output.result(&sentences(&self.of.name(), &check), &json!(check))?;
         if check.whole {
             return Ok(());
         }
         bail!(
-            "The log of `{}` and what is stored do not agree.",
-            check.tenant
+            "The log of {} and what is stored do not agree.",
+            self.of.name()
         );
     }
 }
 
-fn sentences(check: &LogCheckView) -> String {
-    let LogCheckView {
-        tenant, entries, ..
-    } = check;
+fn sentences(owner: &str, check: &LogCheckView) -> String {
+    let entries = check.entries;
     let mut text = match &check.head {
-        None => format!("The log of `{tenant}` has no entries."),
+        None => format!("The log of {owner} has no entries."),
         Some(head) => {
             let signed = if check.signed {
                 ""
             } else {
                 ", which is not signed"
             };
-            format!("The log of `{tenant}` has {entries} entries. Its head{signed} is {head}")
+            format!("The log of {owner} has {entries} entries. Its head{signed} is {head}")
         }
     };
     if check.waiting > 0 {
@@ -188,7 +204,7 @@ impl Reopen {
         let text = format!(
             "The log of `{}` goes on in a new tree.\n{}",
             self.tenant,
-            table(&self.tenant, &epochs)
+            table(&format!("`{}`", self.tenant), &epochs)
         );
         output.result(&text, &json!({ "epochs": epochs }))
     }

@@ -74,6 +74,7 @@ impl Serve {
             let _sweeping = app.spool.keep_sweeping();
             let _sequencing = log::keep_sequencing(Arc::clone(&app));
             let _dispatching = webhooks::keep_dispatching(Arc::clone(&app));
+            let _anchoring = log::keep_anchoring(Arc::clone(&app));
             let _backfilling = log::keep_backfilling(Arc::clone(&app));
             http::serve(http::Server::new(app), listener, signals.stop()).await
         });

@@ -64,6 +64,8 @@ pub struct EvidenceConfig {
     pub interval_ms: u64,
     /// Time for which the key before the newest one signs beside it, in days.
     pub key_overlap_days: u32,
+    /// Time between two times that the heads of the tenants' logs are added to the platform's log, in seconds.
+    pub anchor_interval_s: u64,
 }
 
 impl Default for EvidenceConfig {
@@ -73,6 +75,7 @@ impl Default for EvidenceConfig {
             origin: "sigpersist".to_owned(),
             interval_ms: 250,
             key_overlap_days: 90,
+            anchor_interval_s: 60,
         }
     }
 }

@@ -3,6 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::{Deserialize, Serialize};
+use sigpersist_model::context::{Owner, PLATFORM, TenantId};
 use sigpersist_model::digest::to_hex;
 use sigpersist_model::error::{Error, Noun, Result};
 use sigpersist_model::log::Epoch;
@@ -111,6 +112,8 @@ struct LogContent {
 }
 
 /// Shows the state of the tenant's log.
+///
+/// A token of the platform that names no tenant sees the platform's own log, which has the heads of the tenants' logs.
 #[utoipa::path(
     get,
     path = "/log",
@@ -119,7 +122,7 @@ struct LogContent {
 )]
 pub(super) fn show(call: Call) -> Result<Reply> {
     call.parameters()?;
-    let epochs = call.app.store.log_epochs(call.context.tenant()?)?;
+    let epochs = call.app.store.log_epochs(owner(&call))?;
     let epochs = epochs.into_iter().map(EpochView::from).collect();
     Reply::content(&LogContent { epochs })
 }
@@ -139,7 +142,7 @@ struct LogKeysContent {
 )]
 pub(super) fn keys(call: Call) -> Result<Reply> {
     call.parameters()?;
-    let epochs = call.app.store.log_epochs(call.context.tenant()?)?;
+    let epochs = call.app.store.log_epochs(owner(&call))?;
     let keys = log::verifying_keys(&call.app)?.into_iter();
     let keys = keys.map(|key| LogKeyView {
         id: key.id,
@@ -295,8 +298,8 @@ struct LogCheckedContent {
 pub(super) fn verify(call: Call) -> Result<Reply> {
     let parameters = call.parameters()?;
     let expected: Option<LogHead> = parsed(&parameters, &parameter::EXPECTED_LOG)?;
-    let tenancy = call.context.tenancy()?;
-    let log = log::verify(&call.app, tenancy, expected.as_ref(), |_, _| {})?;
+    let of = Owner::from(call.context.tenancy.clone());
+    let log = log::verify(&call.app, &of, expected.as_ref(), |_, _| {})?;
     Reply::content(&LogCheckedContent { log })
 }
 
@@ -358,6 +361,11 @@ pub(super) fn reopen(call: Call) -> Result<Reply> {
     Reply::content(&LogContent { epochs })
 }
 
+/// Whose log a request is about: the tenant's, or the platform's own.
+fn owner(call: &Call) -> TenantId {
+    call.context.owner().unwrap_or(PLATFORM)
+}
+
 fn parsed_size(parameters: &Parameters<'_>, parameter: &Parameter) -> Result<Option<u64>> {
     let size = parameters.text(parameter)?.map(str::parse).transpose();
     size.map_err(|_| {
@@ -368,7 +376,7 @@ fn parsed_size(parameters: &Parameters<'_>, parameter: &Parameter) -> Result<Opt
 
 /// The tree that things are added to.
 fn current(call: &Call) -> Result<Epoch> {
-    let epochs = call.app.store.log_epochs(call.context.tenant()?)?;
+    let epochs = call.app.store.log_epochs(owner(&call))?;
     epochs
         .into_iter()
         .next_back()
@@ -378,7 +386,7 @@ fn current(call: &Call) -> Result<Epoch> {
 /// The tree that the path names.
 fn named(call: &Call) -> Result<Epoch> {
     let number: Option<i16> = call.segment(0).parse().ok();
-    let epochs = call.app.store.log_epochs(call.context.tenant()?)?;
+    let epochs = call.app.store.log_epochs(owner(call))?;
     let named = epochs.into_iter().find(|epoch| Some(epoch.epoch) == number);
     named.ok_or(Error::NotFound(Noun::Log))
 }

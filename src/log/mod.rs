@@ -2,11 +2,13 @@
 //!
 //! What happens is queued within its own transaction. Each server has a `sequencer`; one at a time moves the queue into the
 //! logs. `keys` sign the checkpoints. `heads` remembers how far the logs were, so that a database that went back in time
-//! is noticed. `backfill` logs what was stored before. `proof` proves versions, and `bundle` puts a proof into one file, which `offline` verifies;
+//! is noticed. `backfill` logs what was stored before. `anchors` adds the heads of
+//! logs to the platform's log. `proof` proves versions, and `bundle` puts a proof into one file, which `offline` verifies;
 //! `tiles` serves a log to monitors, and `verify` compares it with what is stored.
 //!
 //! [`sigpersist_tlog`] has the trees and formats.
 
+mod anchors;
 mod backfill;
 mod bundle;
 mod heads;
@@ -18,6 +20,7 @@ mod sequencer;
 mod tiles;
 mod verify;
 
+pub use anchors::{anchor, keep_anchoring};
 pub use backfill::keep_backfilling;
 pub use keys::{VerifyingKey, rotate, verifying_keys};
 pub use proof::{Proof, ProofState, prove, signed};

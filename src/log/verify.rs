@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sigpersist_model::context::Tenancy;
+use sigpersist_model::context::Owner;
 use sigpersist_model::digest::{sha256, to_hex};
 use sigpersist_model::error::Result;
 use sigpersist_model::log::{Epoch, Logged, VersionName};
@@ -20,7 +20,7 @@ const PAGE: i64 = 256;
 /// The most faults that are told.
 const MAX_FAULTS: usize = 100;
 
-/// Checks the log of a tenant. With `expected`, the log must have had that head once. Calls `told` with the number of
+/// Checks the log of a tenant, or the platform's. With `expected`, the log must have had that head once. Calls `told` with the number of
 /// entries checked, and of all. Blocks.
 ///
 /// # Errors
@@ -28,7 +28,7 @@ const MAX_FAULTS: usize = 100;
 /// The errors of the store.
 pub fn verify(
     app: &App,
-    tenancy: &Tenancy,
+    owner: &Owner,
     expected: Option<&LogHead>,
     mut told: impl FnMut(u64, u64),
 ) -> Result<LogCheckView> {
@@ -36,7 +36,7 @@ pub fn verify(
         .into_iter()
         .map(|key| key.public_key)
         .collect();
-    app.store.snapshot(tenancy.id, |snapshot| {
+    app.store.snapshot(owner.id(), |snapshot| {
         let epochs = snapshot.log_epochs()?;
         let all = epochs.iter().map(|epoch| epoch.size.unsigned_abs()).sum();
         let mut check = Check {
@@ -48,7 +48,7 @@ pub fn verify(
             check.epoch(snapshot, epoch, &keys, |done| told(done, all))?;
         }
         check.rest(snapshot, &epochs)?;
-        Ok(check.view(tenancy, &epochs))
+        Ok(check.view(owner, &epochs))
     })
 }
 
@@ -253,10 +253,10 @@ impl Check<'_> {
         Ok(())
     }
 
-    fn view(self, tenancy: &Tenancy, epochs: &[Epoch]) -> LogCheckView {
+    fn view(self, owner: &Owner, epochs: &[Epoch]) -> LogCheckView {
         let last = epochs.last();
         LogCheckView {
-            tenant: tenancy.slug.to_string(),
+            tenant: owner.slug().map(str::to_owned),
             whole: self.faults.is_empty(),
             entries: self.entries,
             head: last.map(|epoch| LogHead::of(epoch).to_string()),

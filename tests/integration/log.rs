@@ -525,3 +525,51 @@ fn what_was_stored_without_a_log_is_logged_later() {
         ["version.saved", "version.backfilled", "version.backfilled"]
     );
 }
+
+#[test]
+fn the_platforms_log_has_the_heads_of_all_and_each_log_that_of_its_audit_trail() {
+    let app = TestApp::start();
+    for slug in ["acme", "other"] {
+        app.tenant(slug).save("d", "t", 0, "x").expect(201);
+    }
+    app.sequence();
+    while sigpersist::log::anchor(&app.app).unwrap() {}
+    app.sequence();
+    let platform = app.platform();
+    let head = checkpoint(&platform);
+    assert!(head.size >= 2);
+    let events = app.database.lines(
+        "SELECT event AS line FROM log_entries WHERE tenant_id = 0 AND kind = 'h' ORDER BY number",
+    );
+    assert_eq!(events.lines().count(), 2);
+    for slug in ["acme", "other"] {
+        let shown = app.operator(slug).get("/log").expect(200);
+        let origin = shown.json["content"]["epochs"][0]["origin"]
+            .as_str()
+            .unwrap()
+            .to_owned();
+        assert!(events.contains(&origin), "{events}");
+        // Nothing in the entries of the log names a tenant.
+        let tile = platform
+            .get(&format!("/log/tile/entries/000.p/{}", head.size))
+            .text;
+        assert!(!tile.contains(&origin) && !tile.contains(slug));
+        let told = app
+            .operator(slug)
+            .get("/events?types=audit.head")
+            .expect(200);
+        assert_eq!(told.json["content"]["events"].as_array().unwrap().len(), 1);
+    }
+    // Whoever stays as it is adds nothing.
+    app.sequence();
+    while sigpersist::log::anchor(&app.app).unwrap() {}
+    app.sequence();
+    let heads = "SELECT count(*)::text AS line FROM log_entries WHERE kind IN ('h', 'a')";
+    let before = app.database.lines(heads);
+    while sigpersist::log::anchor(&app.app).unwrap() {}
+    app.sequence();
+    assert_eq!(app.database.lines(heads), before);
+    let checked = platform.get("/log/verify").expect(200);
+    assert_eq!(checked.json["content"]["log"]["faults"], json!([]));
+    assert_eq!(checked.json["content"]["log"]["tenant"], Value::Null);
+}

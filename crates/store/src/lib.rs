@@ -20,6 +20,7 @@ mod failure;
 mod hooks;
 mod kept;
 mod keys;
+mod log_anchors;
 mod log_append;
 mod log_backfill;
 mod log_entries;

@@ -321,6 +321,10 @@ diesel::table! {
         frozen_why -> Nullable<Text>,
         /// How many entries it was seen to have before it was frozen: the numbers of lost ones are not given again
         seen -> Nullable<Int8>,
+        /// How many entries it had when its head was last added to the platform's log
+        anchored -> Int8,
+        /// The day on which the head of the tenant's audit trail was last added to it
+        audited_on -> Nullable<Date>,
     }
 }
 

@@ -30,9 +30,12 @@ impl Reader {
     pub(crate) fn during<T>(&self, client: &Client, done: impl FnOnce() -> T) -> T {
         let is_over = AtomicBool::new(false);
         std::thread::scope(|scope| {
-            scope.spawn(
-                || while !is_over.load(Ordering::SeqCst) && self.read(client, 1).is_some() {},
-            );
+            scope.spawn(|| {
+                let goes_on = || !is_over.load(Ordering::SeqCst);
+                while goes_on() && self.read(client, 1).is_some() {
+                    std::thread::yield_now();
+                }
+            });
             let result = done();
             is_over.store(true, Ordering::SeqCst);
             result

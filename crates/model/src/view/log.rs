@@ -284,9 +284,9 @@ pub struct LogKeyView {
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[schema(as = LogCheckContent)]
 pub struct LogCheckView {
-    /// The tenant.
+    /// The tenant; null for the platform's own log.
     #[schema(example = "acme")]
-    pub tenant: String,
+    pub tenant: Option<String>,
     /// Whether log and store agree.
     #[schema(example = true)]
     pub whole: bool,
