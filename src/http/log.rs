@@ -376,7 +376,7 @@ fn parsed_size(parameters: &Parameters<'_>, parameter: &Parameter) -> Result<Opt
 
 /// The tree that things are added to.
 fn current(call: &Call) -> Result<Epoch> {
-    let epochs = call.app.store.log_epochs(owner(&call))?;
+    let epochs = call.app.store.log_epochs(owner(call))?;
     epochs
         .into_iter()
         .next_back()

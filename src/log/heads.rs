@@ -16,7 +16,7 @@ use sigpersist_store::KnownHead;
 use tracing::warn;
 
 /// Time between two writes of the file.
-const SAVED_EVERY: Duration = Duration::from_secs(5);
+const SAVED_EVERY: Duration = Duration::from_secs(1);
 /// The most logs in the file.
 const MOST: usize = 100_000;
 
@@ -39,6 +39,7 @@ struct Known {
 struct Line {
     tenant: i32,
     origin: String,
+    epoch: i16,
     size: i64,
     root: String,
 }
@@ -77,12 +78,17 @@ impl Heads {
     pub(super) fn saw(&self, epoch: &Epoch) {
         let head = KnownHead {
             origin: epoch.origin.clone(),
+            epoch: epoch.epoch,
             size: epoch.size,
             root: epoch.root,
         };
         let mut known = self.lock();
-        // Another server may be further already.
-        let is_older = |before: &KnownHead| before.origin == head.origin && before.size > head.size;
+        // Another server may be further already; and a tree that was replaced does not come back.
+        let is_older = |before: &KnownHead| {
+            before.epoch > head.epoch
+                || (before.epoch == head.epoch
+                    && (before.size >= head.size || before.origin != head.origin))
+        };
         if !known.heads.get(&epoch.tenant).is_some_and(is_older) {
             known.heads.insert(epoch.tenant, head);
             known.is_changed = true;
@@ -100,8 +106,24 @@ impl Heads {
         known.is_changed = false;
         let text = write(&known.heads);
         drop(known);
-        if let Err(cause) = replace(file, &text) {
+        Self::write_to(file, &text);
+    }
+
+    fn write_to(file: &PathBuf, text: &str) {
+        if let Err(cause) = replace(file, text) {
             warn!(file = %file.display(), %cause, "The file that remembers how far the logs were can't be written");
+        }
+    }
+}
+
+impl Drop for Heads {
+    /// Writes the file once more, whenever the last time was.
+    fn drop(&mut self) {
+        if let Some(file) = &self.file
+            && self.lock().is_changed
+        {
+            let text = write(&self.lock().heads);
+            Self::write_to(file, &text);
         }
     }
 }
@@ -112,7 +134,8 @@ fn read(text: &str) -> HashMap<TenantId, KnownHead> {
         let root = from_hex(&line.root)?.try_into().ok()?;
         let head = KnownHead {
             origin: line.origin,
-            size: line.size,
+            epoch: line.epoch,
+            size: line.size.max(0),
             root,
         };
         Some((TenantId(line.tenant), head))
@@ -125,6 +148,7 @@ fn write(heads: &HashMap<TenantId, KnownHead>) -> String {
         let line = Line {
             tenant: tenant.0,
             origin: head.origin.clone(),
+            epoch: head.epoch,
             size: head.size,
             root: to_hex(&head.root),
         };
@@ -138,6 +162,7 @@ fn replace(file: &PathBuf, text: &str) -> io::Result<()> {
     let folder = file.parent().unwrap_or(file);
     let mut new = tempfile::NamedTempFile::new_in(folder)?;
     new.write_all(text.as_bytes())?;
+    new.as_file().sync_all()?;
     new.persist(file)?;
     Ok(())
 }

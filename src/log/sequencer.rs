@@ -4,7 +4,8 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use chrono::Utc;
+use chrono::{DateTime, TimeDelta, Utc};
+use sigpersist_model::context::TenantId;
 use sigpersist_model::error::{Error, Result};
 use sigpersist_model::log::Epoch;
 use sigpersist_runtime::{blocking, metrics};
@@ -20,6 +21,9 @@ use crate::app::App;
 /// Time between two passes that look at the whole queue, whatever the mark says. They find nothing, unless somebody added
 /// a row in another way than the mark expects.
 const WHOLE_EVERY: Duration = Duration::from_mins(1);
+/// Time between two looks at what other servers added, and how much further back each one reaches: clocks differ.
+const LOOK_EVERY: TimeDelta = TimeDelta::seconds(5);
+const LOOK_BACK: TimeDelta = TimeDelta::minutes(1);
 /// Pause after a pass that failed.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -29,6 +33,8 @@ pub struct Sequencer {
     keys: LogKeys,
     heads: Heads,
     state: Mutex<State>,
+    /// When this server last looked what others added.
+    looked_at: Mutex<Option<DateTime<Utc>>>,
 }
 
 #[derive(Debug, Default)]
@@ -44,6 +50,7 @@ impl Sequencer {
             keys: LogKeys::default(),
             heads: Heads::open(app.heads_file.clone()),
             state: Mutex::default(),
+            looked_at: Mutex::default(),
         }
     }
 
@@ -58,16 +65,18 @@ impl Sequencer {
             .whole_at
             .is_none_or(|whole_at| whole_at.elapsed() >= WHOLE_EVERY);
         let low = state.mark.low();
-        let keys = self.keys.signing(app)?;
-        let pass = app.store.log_sequence(&Sequencing {
-            after: if is_whole { 0 } else { low },
-            origin: &app.config.evidence.origin,
-            known: &|tenant| self.heads.known(tenant),
-            sign: &|epoch| sign(&checkpoint(epoch), &keys),
-        })?;
+        let after = if is_whole { 0 } else { low };
+        let pass = match self.sequence(app, after, None) {
+            // Something is wrong with one log; the others go on.
+            Err(Error::Internal(cause)) => {
+                drop(state);
+                return self.one_by_one(app, &cause.to_string());
+            }
+            pass => pass?,
+        };
         let Some(pass) = pass else {
             // Whatever happened meanwhile, the mark is right: it only grows.
-            return Ok(false);
+            return self.look_at_others(app).map(|()| false);
         };
         if is_whole {
             state.whole_at = Some(Instant::now());
@@ -83,12 +92,69 @@ impl Sequencer {
             state.mark.passed(pass.ended, pass.drawn, pass.is_full);
         }
         drop(state);
+        self.saw(&pass);
+        Ok(pass.is_full)
+    }
+
+    fn sequence(&self, app: &App, after: i64, only: Option<TenantId>) -> Result<Option<Pass>> {
+        let keys = self.keys.signing(app)?;
+        app.store.log_sequence(&Sequencing {
+            after,
+            only,
+            origin: &app.config.evidence.origin,
+            known: &|tenant| self.heads.known(tenant),
+            sign: &|epoch| sign(&checkpoint(epoch), &keys),
+        })
+    }
+
+    fn saw(&self, pass: &Pass) {
         for epoch in &pass.grown {
             self.heads.saw(epoch);
         }
         self.heads.save();
-        report(&pass);
-        Ok(pass.is_full)
+        report(pass);
+    }
+
+    /// Numbers what happened to one tenant after the other, after all together failed for this reason. The log of a tenant
+    /// for which it fails again is frozen; one that is only locked waits.
+    fn one_by_one(&self, app: &App, why: &str) -> Result<bool> {
+        for tenant in app.store.log_queue_tenants()? {
+            match self.sequence(app, 0, Some(tenant)) {
+                Ok(pass) => pass.iter().for_each(|pass| self.saw(pass)),
+                Err(Error::Internal(_)) => {
+                    error!(
+                        %tenant,
+                        why,
+                        "The log of a tenant is frozen, because what is stored of it is damaged: repair it, then run `sigpersist log reopen`. Saves go on"
+                    );
+                    app.store
+                        .log_freeze(tenant, &format!("What is stored of it is damaged: {why}"))?;
+                }
+                Err(cause) => {
+                    warn!(%tenant, %cause, "Changes of a tenant could not be numbered; trying again");
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    /// Remembers what other servers added, so that this one notices it, too, if the database goes back in time.
+    fn look_at_others(&self, app: &App) -> Result<()> {
+        let mut looked_at = self
+            .looked_at
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let now = Utc::now();
+        if looked_at.is_some_and(|at| now - at < LOOK_EVERY) {
+            return Ok(());
+        }
+        let since = looked_at.unwrap_or(now) - LOOK_BACK;
+        for epoch in app.store.log_grown(since)? {
+            self.heads.saw(&epoch);
+        }
+        *looked_at = Some(now);
+        self.heads.save();
+        Ok(())
     }
 }
 

@@ -3,19 +3,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use sigpersist_model::context::Owner;
-use sigpersist_model::digest::{sha256, to_hex};
+use sigpersist_model::digest::to_hex;
 use sigpersist_model::error::Result;
 use sigpersist_model::log::{Epoch, Logged, VersionName};
 use sigpersist_model::view::{LogCheckView, LogHead};
 use sigpersist_store::Snapshot;
 use sigpersist_tlog::{
-    Checkpoint, Edge, Hash, Kind, Salt, VerifierKey, other_blind, seal, sha256 as hash,
+    Checkpoint, Edge, Hash, Kind, MAX_REFS, Salt, VerifierKey, other_blind, seal, sha256 as hash,
 };
 
 use super::keys::verifying_keys;
 use crate::app::App;
 
-/// Entries that are read at once, with the signatures that they are about.
+/// Entries that are read at once.
 const PAGE: i64 = 256;
 /// The most faults that are told.
 const MAX_FAULTS: usize = 100;
@@ -60,10 +60,12 @@ struct Check<'a> {
     entries: u64,
     waiting: u64,
     faults: Vec<String>,
-    /// Threads whose entries have no object any more, with the number of the first such entry.
+    /// Entries that have no object any more, with their threads.
     gone: BTreeMap<i64, i64>,
-    /// Threads that were deleted.
+    /// Entries that deletions name.
     deleted: BTreeSet<i64>,
+    /// Threads whose deletions name only some of their entries, since they had so many.
+    long: BTreeSet<i64>,
 }
 
 impl Check<'_> {
@@ -84,21 +86,24 @@ impl Check<'_> {
         let mut edge = Edge::empty();
         let mut wrong = Vec::new();
         self.expect(&edge, epoch);
+        // The checkpoint may be older than the tree, if the master key was missing since.
+        let signed = epoch.checkpoint.as_deref().and_then(stated);
+        let mut signed_root = None;
         let mut next = epoch.first;
         while next < epoch.next() {
-            let page = snapshot.log_entries_with_bodies(next - 1, PAGE)?;
+            let page = snapshot.log_entries_checked(next - 1, PAGE)?;
             let page = page
                 .into_iter()
                 .filter(|(logged, _)| logged.numbered.number < epoch.next());
             let mut is_empty = true;
-            for (logged, body) in page {
+            for (logged, is_intact) in page {
                 is_empty = false;
                 let number = logged.numbered.number;
                 if number > next {
                     self.missing(next, number - 1);
                 }
                 next = number + 1;
-                self.entry(&logged, body.as_deref());
+                self.entry(&logged, is_intact);
                 edge.push(logged.numbered.leaf, &mut |level, place, hash| {
                     if stored.remove(&(level.into(), place.cast_signed())) != Some(hash) {
                         wrong.push((level, place));
@@ -106,6 +111,12 @@ impl Check<'_> {
                 });
                 self.entries += 1;
                 self.expect(&edge, epoch);
+                if signed
+                    .as_ref()
+                    .is_some_and(|signed| signed.size == edge.size())
+                {
+                    signed_root = Some(edge.root());
+                }
             }
             told(self.entries);
             if is_empty {
@@ -125,7 +136,7 @@ impl Check<'_> {
                 epoch.epoch
             ));
         }
-        self.root(epoch, &edge, keys);
+        self.root(epoch, &edge, signed_root, keys);
         Ok(())
     }
 
@@ -150,7 +161,7 @@ impl Check<'_> {
         }
     }
 
-    fn entry(&mut self, logged: &Logged, body: Option<&[u8]>) {
+    fn entry(&mut self, logged: &Logged, is_intact: bool) {
         let numbered = &logged.numbered;
         let (number, what) = (numbered.number, &numbered.what);
         if numbered.entry().leaf() != numbered.leaf {
@@ -159,12 +170,15 @@ impl Check<'_> {
             ));
         }
         if what.kind == Kind::Deleted {
-            self.deleted.extend(what.signature);
+            self.deleted.extend(&numbered.refs);
+            if numbered.refs.len() >= MAX_REFS {
+                self.long.extend(what.signature);
+            }
         }
         let is_of_version = matches!(what.kind, Kind::Version | Kind::Imported | Kind::Backfilled);
         match (&logged.version, &what.event) {
             (Some(version), _) if is_of_version => {
-                if let Some(fault) = faulty(logged, version, body) {
+                if let Some(fault) = faulty(logged, version, is_intact) {
                     let VersionName { key, version, .. } = version;
                     self.fault(format!(
                         "Version {version} of `{}`/`{}` is not what entry {number} says: {fault}.",
@@ -181,15 +195,15 @@ impl Check<'_> {
             }
             // It was erased, or somebody removed it.
             _ => match what.signature {
-                Some(signature) => {
-                    self.gone.entry(signature).or_insert(number);
+                Some(signature) if what.kind != Kind::Deleted => {
+                    self.gone.insert(number, signature);
                 }
-                None => self.fault(format!("The event of entry {number} is missing.")),
+                _ => self.fault(format!("The event of entry {number} is missing.")),
             },
         }
     }
 
-    fn root(&mut self, epoch: &Epoch, edge: &Edge, keys: &[[u8; 32]]) {
+    fn root(&mut self, epoch: &Epoch, edge: &Edge, signed_root: Option<Hash>, keys: &[[u8; 32]]) {
         let number = epoch.epoch;
         if edge.size() != epoch.size.unsigned_abs() || edge.root() != epoch.root {
             self.fault(format!(
@@ -209,9 +223,7 @@ impl Check<'_> {
             .map(|key| VerifierKey::new(&epoch.origin, *key))
             .collect();
         match Checkpoint::open(note, &epoch.origin, &keys) {
-            Ok(checkpoint) if checkpoint.size == edge.size() && checkpoint.root == edge.root() => {}
-            // The server was without its master key since.
-            Ok(checkpoint) if checkpoint.size < edge.size() => {}
+            Ok(checkpoint) if Some(checkpoint.root) == signed_root => {}
             Ok(_) => self.fault(format!(
                 "The checkpoint of tree {number} is of another tree."
             )),
@@ -224,12 +236,24 @@ impl Check<'_> {
     /// Compares what is left: objects without a deletion, and versions without an entry.
     fn rest(&mut self, snapshot: &mut Snapshot<'_>, epochs: &[Epoch]) -> Result<()> {
         let gone = std::mem::take(&mut self.gone);
-        for (signature, number) in gone {
-            if !self.deleted.contains(&signature) {
+        for (number, signature) in gone {
+            if !self.deleted.contains(&number) && !self.long.contains(&signature) {
                 self.fault(format!(
                     "What entry {number} is about was removed, and the log has no deletion of it."
                 ));
             }
+        }
+        let all = snapshot.log_count()?.unsigned_abs();
+        if all > self.entries {
+            let more = all - self.entries;
+            self.fault(format!("{more} entries are in no tree of the log."));
+        }
+        let limit = i64::try_from(MAX_FAULTS).unwrap_or(i64::MAX);
+        for key in snapshot.log_set_back(limit)? {
+            self.fault(format!(
+                "The current version of `{}`/`{}` is not the last one that is stored.",
+                key.document, key.thread
+            ));
         }
         let unlogged = snapshot.log_unlogged(i64::try_from(MAX_FAULTS).unwrap_or(i64::MAX))?;
         self.waiting = unlogged.waiting;
@@ -267,11 +291,16 @@ impl Check<'_> {
     }
 }
 
+/// What a checkpoint states, whoever signed it.
+fn stated(note: &str) -> Option<Checkpoint> {
+    let text: String = note.split_inclusive('\n').take(3).collect();
+    Checkpoint::parse(&text).ok()
+}
+
 /// What of a stored version is not as its entry says.
-fn faulty(logged: &Logged, version: &VersionName, body: Option<&[u8]>) -> Option<&'static str> {
+fn faulty(logged: &Logged, version: &VersionName, is_intact: bool) -> Option<&'static str> {
     let what = &logged.numbered.what;
-    let is_unchanged = body.is_some_and(|body| sha256(body) == version.sha256);
-    if !is_unchanged {
+    if !is_intact {
         return Some("its signature was changed");
     }
     let salt: Option<Salt> = version

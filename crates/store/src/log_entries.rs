@@ -7,7 +7,7 @@ use diesel::pg::PgConnection;
 use diesel::prelude::*;
 use diesel::sql_query;
 use diesel::sql_types::{
-    Array, BigInt, Binary, CChar, Integer, Nullable, SmallInt, Text, Timestamptz,
+    Array, BigInt, Binary, Bool, CChar, Integer, Nullable, SmallInt, Text, Timestamptz,
 };
 use sigpersist_model::context::TenantId;
 use sigpersist_model::error::Result;
@@ -63,20 +63,20 @@ struct EntryRow {
     version_salt: Option<Vec<u8>>,
     #[diesel(sql_type = Nullable<Timestamptz>)]
     created_at: Option<DateTime<Utc>>,
-    #[diesel(sql_type = Nullable<Binary>)]
-    body: Option<Vec<u8>>,
+    #[diesel(sql_type = Nullable<Bool>)]
+    is_intact: Option<bool>,
 }
 
-/// A statement that selects entries, each with the version that it is about if that is stored. `$body` stands for the
-/// bytes of that version.
+/// A statement that selects entries, each with the version that it is about if that is stored. `$intact` says whether the
+/// bytes of that version have its SHA-256.
 macro_rules! select_entries {
-    ($body:literal, $rest:literal) => {
+    ($intact:literal, $rest:literal) => {
         concat!(
             "SELECT e.number, e.kind, e.at, e.signature_id, e.version, e.seal, e.leaf, e.salt, e.event, e.refs, \
                     s.document, s.thread, v.sha256, v.encoding, v.stage, v.created_by, v.comment, v.tags, \
                     v.salt AS version_salt, v.created_at, ",
-            $body,
-            " AS body FROM log_entries e \
+            $intact,
+            " AS is_intact FROM log_entries e \
              LEFT JOIN signature_versions v \
                  ON v.tenant_id = e.tenant_id AND v.signature_id = e.signature_id AND v.version = e.version \
              LEFT JOIN signatures s ON s.tenant_id = v.tenant_id AND s.id = v.signature_id ",
@@ -87,19 +87,19 @@ macro_rules! select_entries {
 
 /// The entries after a number, in order.
 const AFTER: &str = select_entries!(
-    "NULL",
+    "NULL::boolean",
     "WHERE e.tenant_id = $1 AND e.number > $2 ORDER BY e.number LIMIT $3"
 );
-/// The same, with the bytes of the versions.
-const AFTER_WITH_BODIES: &str = select_entries!(
-    "v.signature",
+/// The same, with whether the versions are intact.
+const AFTER_CHECKED: &str = select_entries!(
+    "sha256(v.signature) = v.sha256",
     "WHERE e.tenant_id = $1 AND e.number > $2 ORDER BY e.number LIMIT $3"
 );
 /// The entry of a version.
 const OF_VERSION: &str = select_entries!(
-    "NULL",
+    "NULL::boolean",
     "WHERE e.tenant_id = $1 AND e.signature_id = $2 AND e.version = $3 AND e.kind IN ('v', 'b', 'i') \
-     ORDER BY e.number LIMIT 1"
+     ORDER BY e.signature_id, e.version, e.number LIMIT 1"
 );
 
 impl EntryRow {
@@ -230,7 +230,7 @@ impl Store {
             sql_query(
                 "SELECT number FROM log_entries \
                  WHERE tenant_id = $1 AND signature_id = $2 AND version = $3 AND kind IN ('v', 'b', 'i') \
-                 ORDER BY number LIMIT 1",
+                 ORDER BY signature_id, version, number LIMIT 1",
             )
             .bind::<Integer, _>(tenant.0)
             .bind::<BigInt, _>(signature.0)
@@ -289,19 +289,15 @@ struct NodeRow {
 }
 
 impl Snapshot<'_> {
-    /// The tenant's entries after this number, in order, each with the bytes of the signature that it is about.
-    pub fn log_entries_with_bodies(
-        &mut self,
-        number: i64,
-        limit: i64,
-    ) -> Result<Vec<(Logged, Option<Vec<u8>>)>> {
+    /// The tenant's entries after this number, in order, each with whether the bytes of the version that it is about have
+    /// their SHA-256.
+    pub fn log_entries_checked(&mut self, number: i64, limit: i64) -> Result<Vec<(Logged, bool)>> {
         let tenant = self.tenant;
         self.run(|connection| {
-            let rows =
-                rows_after(connection, AFTER_WITH_BODIES, tenant, number, limit)?.into_iter();
-            rows.map(|mut row| {
-                let body = row.body.take();
-                Ok((row.into_logged(tenant)?, body))
+            let rows = rows_after(connection, AFTER_CHECKED, tenant, number, limit)?.into_iter();
+            rows.map(|row| {
+                let is_intact = row.is_intact.unwrap_or(false);
+                Ok((row.into_logged(tenant)?, is_intact))
             })
             .collect()
         })
@@ -327,6 +323,45 @@ impl Snapshot<'_> {
             rows.map(|row| Ok(((row.level, row.number), hash(row.hash)?)))
                 .collect()
         })
+    }
+
+    /// The number of the tenant's entries, whether or not they are in a tree.
+    pub fn log_count(&mut self) -> Result<i64> {
+        #[derive(QueryableByName)]
+        struct Count {
+            #[diesel(sql_type = BigInt)]
+            count: i64,
+        }
+        let tenant = self.tenant;
+        let row: Count = self.run(|connection| {
+            sql_query("SELECT count(*) AS count FROM log_entries WHERE tenant_id = $1")
+                .bind::<Integer, _>(tenant.0)
+                .get_result(connection)
+        })?;
+        Ok(row.count)
+    }
+
+    /// Threads whose current version is not the last one that is stored, at most `limit`.
+    pub fn log_set_back(&mut self, limit: i64) -> Result<Vec<ThreadKey>> {
+        let tenant = self.tenant;
+        let rows: Vec<UnloggedRow> = self.run(|connection| {
+            sql_query(
+                "SELECT s.document, s.thread, s.version FROM signatures s \
+                 WHERE s.tenant_id = $1 AND s.version IS DISTINCT FROM ( \
+                     SELECT max(v.version) FROM signature_versions v \
+                     WHERE v.tenant_id = s.tenant_id AND v.signature_id = s.id) LIMIT $2",
+            )
+            .bind::<Integer, _>(tenant.0)
+            .bind::<BigInt, _>(limit)
+            .load(connection)
+        })?;
+        let rows = rows.into_iter();
+        Ok(rows
+            .map(|row| ThreadKey {
+                document: row.document,
+                thread: row.thread,
+            })
+            .collect())
     }
 
     /// The tenant's versions that have no entry: how many wait for one, and at most `limit` of those that do not.

@@ -104,6 +104,8 @@ pub(super) fn root_at(
 pub struct KnownHead {
     /// The name of the tree.
     pub origin: String,
+    /// Which tree of the log it was.
+    pub epoch: i16,
     /// The number of its entries.
     pub size: i64,
     /// Its root.
@@ -117,9 +119,17 @@ pub(super) fn fork(
     known: &KnownHead,
 ) -> QueryResult<Option<String>> {
     let seen = known.size;
-    // Another tree took its place, or this is another database.
     if epoch.origin != known.origin {
-        return Ok(None);
+        let is_there = epochs(connection, epoch.tenant)?
+            .iter()
+            .any(|epoch| epoch.origin == known.origin);
+        // Another tree took its place.
+        return Ok((!is_there).then(|| {
+            format!(
+                "The tree {} with {seen} entries is gone: the database went back in time. If this is another database, remove the file log-heads.",
+                known.origin
+            )
+        }));
     }
     if epoch.size < seen {
         let size = epoch.size;

@@ -38,6 +38,8 @@ pub(super) const LOCK: i64 = i64::from_be_bytes(*b"sigplogs");
 pub struct Sequencing<'a> {
     /// The id after which it looks in the queue.
     pub after: i64,
+    /// The only tenant whose rows it takes; none for all.
+    pub only: Option<TenantId>,
     /// What the names of new trees begin with.
     pub origin: &'a str,
     /// The state in which this server last saw the log of a tenant.
@@ -128,6 +130,8 @@ impl QueueRow {
 struct NumberRow {
     #[diesel(sql_type = BigInt)]
     number: i64,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    signature_id: Option<i64>,
 }
 
 #[derive(QueryableByName)]
@@ -146,9 +150,59 @@ impl Store {
         Ok(pass)
     }
 
+    /// Tenants with rows in the queue, among as many as one pass takes, without those whose logs are frozen.
+    pub fn log_queue_tenants(&self) -> Result<Vec<TenantId>> {
+        #[derive(QueryableByName)]
+        struct Waiting {
+            #[diesel(sql_type = Integer)]
+            tenant_id: i32,
+        }
+        let rows: Vec<Waiting> = self.run(PLATFORM, |connection| {
+            let frozen = frozen(connection)?;
+            sql_query(
+                "SELECT DISTINCT q.tenant_id FROM ( \
+                     SELECT tenant_id FROM log_queue WHERE tenant_id <> ALL ($1) ORDER BY id LIMIT $2) AS q",
+            )
+            .bind::<Array<Integer>, _>(frozen)
+            .bind::<BigInt, _>(MOST_ROWS)
+            .load(connection)
+        })?;
+        Ok(rows
+            .into_iter()
+            .map(|row| TenantId(row.tenant_id))
+            .collect())
+    }
+
+    /// Freezes the log of a tenant, because something is wrong with what is stored of it.
+    pub fn log_freeze(&self, tenant: TenantId, why: &str) -> Result<()> {
+        self.run(PLATFORM, |connection| {
+            sql_query(
+                "UPDATE log_epochs SET frozen_at = now(), frozen_why = $2, seen = size \
+                 WHERE tenant_id = $1 AND closed_at IS NULL AND frozen_at IS NULL",
+            )
+            .bind::<Integer, _>(tenant.0)
+            .bind::<Text, _>(why)
+            .execute(connection)
+        })?;
+        Ok(())
+    }
+
+    /// The logs that have grown since this time, as they are now.
+    pub fn log_grown(&self, since: DateTime<Utc>) -> Result<Vec<Epoch>> {
+        self.run(PLATFORM, |connection| {
+            let rows: Vec<EpochRow> = sql_query(with_epoch_columns!(
+                "SELECT",
+                "FROM log_epochs WHERE closed_at IS NULL AND frozen_at IS NULL AND at >= $1"
+            ))
+            .bind::<Timestamptz, _>(since)
+            .load(connection)?;
+            rows.into_iter().map(EpochRow::into_epoch).collect()
+        })
+    }
+
     /// Whether the queue has more rows than one pass takes.
     pub fn log_queue_is_long(&self) -> Result<bool> {
-        let query = sql_query("SELECT 0 AS number FROM log_queue OFFSET $1 LIMIT 1")
+        let query = sql_query("SELECT id AS number, signature_id FROM log_queue OFFSET $1 LIMIT 1")
             .bind::<BigInt, _>(MOST_ROWS);
         let found: Option<NumberRow> = self.run(PLATFORM, |connection| {
             query.get_result(connection).optional()
@@ -194,7 +248,7 @@ fn pass(connection: &mut PgConnection, sequencing: &Sequencing<'_>) -> QueryResu
     let frozen = frozen(connection)?;
     pass.has_frozen = !frozen.is_empty();
     connection.batch_execute("SAVEPOINT taken")?;
-    let rows = take(connection, sequencing.after, &frozen)?;
+    let rows = take(connection, sequencing, &frozen)?;
     if rows.is_empty() {
         return Ok(Some(pass));
     }
@@ -258,17 +312,23 @@ fn frozen(connection: &mut PgConnection) -> QueryResult<Vec<i32>> {
 }
 
 /// Takes rows out of the queue, in order.
-fn take(connection: &mut PgConnection, after: i64, frozen: &[i32]) -> QueryResult<Vec<Queued>> {
+fn take(
+    connection: &mut PgConnection,
+    sequencing: &Sequencing<'_>,
+    frozen: &[i32],
+) -> QueryResult<Vec<Queued>> {
     let rows: Vec<QueueRow> = sql_query(
         "WITH taken AS ( \
              DELETE FROM log_queue WHERE id = ANY (ARRAY( \
-                 SELECT id FROM log_queue WHERE id > $1 AND tenant_id <> ALL ($2) ORDER BY id LIMIT $3)) \
+                 SELECT id FROM log_queue WHERE id > $1 AND tenant_id <> ALL ($2) AND tenant_id = coalesce($4, tenant_id) \
+                 ORDER BY id LIMIT $3)) \
              RETURNING id, tenant_id, kind, at, signature_id, version, seal, salt, event) \
          SELECT * FROM taken ORDER BY id",
     )
-    .bind::<BigInt, _>(after)
+    .bind::<BigInt, _>(sequencing.after)
     .bind::<Array<Integer>, _>(frozen)
     .bind::<BigInt, _>(MOST_ROWS)
+    .bind::<Nullable<Integer>, _>(sequencing.only.map(|tenant| tenant.0))
     .load(connection)?;
     rows.into_iter().map(QueueRow::into_queued).collect()
 }
@@ -342,19 +402,26 @@ fn earlier(
     connection: &mut PgConnection,
     rows: &[Queued],
 ) -> QueryResult<BTreeMap<(TenantId, i64), Vec<i64>>> {
-    let deleted = rows.iter().filter(|row| row.kind == Kind::Deleted);
-    let threads = deleted.filter_map(|row| Some((row.tenant, row.signature?)));
-    let mut earlier = BTreeMap::new();
-    for (tenant, signature) in threads {
+    let mut deleted: BTreeMap<TenantId, Vec<i64>> = BTreeMap::new();
+    for row in rows.iter().filter(|row| row.kind == Kind::Deleted) {
+        deleted.entry(row.tenant).or_default().extend(row.signature);
+    }
+    let mut earlier: BTreeMap<_, Vec<i64>> = BTreeMap::new();
+    for (tenant, signatures) in deleted {
         set_tenant(connection, tenant)?;
         let numbers: Vec<NumberRow> = sql_query(
-            "SELECT number FROM log_entries WHERE tenant_id = $1 AND signature_id = $2 ORDER BY number",
+            "SELECT number, signature_id FROM log_entries WHERE tenant_id = $1 AND signature_id = ANY ($2)",
         )
         .bind::<Integer, _>(tenant.0)
-        .bind::<BigInt, _>(signature)
+        .bind::<Array<BigInt>, _>(&signatures)
         .load(connection)?;
-        let numbers = numbers.into_iter().map(|row| row.number).collect();
-        earlier.insert((tenant, signature), numbers);
+        for row in numbers {
+            let thread = (tenant, row.signature_id.unwrap_or_default());
+            earlier.entry(thread).or_default().push(row.number);
+        }
+    }
+    for numbers in earlier.values_mut() {
+        numbers.sort_unstable();
     }
     set_tenant(connection, PLATFORM)?;
     Ok(earlier)
