@@ -1,16 +1,18 @@
 //! `sigpersist proof`.
 
-use std::fs;
-use std::io::{Cursor, Read as _};
+use std::fs::{self, File, Permissions};
+use std::io::{Cursor, Read as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, ensure};
 use clap::{Args, Subcommand};
 use http::header::CONTENT_TYPE;
 use serde_json::json;
+use tempfile::NamedTempFile;
 use zip::ZipArchive;
 
 use super::door::Door;
@@ -22,6 +24,17 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const PAUSE: Duration = Duration::from_millis(250);
 /// The largest bundle that is read, in bytes.
 const MAX_BYTES: u64 = 256 * 1024 * 1024;
+/// The largest file of a proof, in bytes. Signatures are much smaller, with any limit that a server may have.
+const MAX_FILE_BYTES: u64 = 128 * 1024 * 1024;
+/// The files of a proof.
+const FILES: [&str; 6] = [
+    "signature",
+    "metadata",
+    "entry",
+    "proof.tlog-proof",
+    "checkpoint",
+    "VERIFY.md",
+];
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Proof {
@@ -84,23 +97,17 @@ impl Get {
         let folder = &self.output;
         fs::create_dir_all(folder)
             .with_context(|| format!("The folder {} can't be made", folder.display()))?;
-        let mut files = Vec::new();
-        for place in 0..zip.len() {
-            let mut file = zip.by_index(place).context("The proof can't be read")?;
-            // Whoever answers must not choose where something is written.
-            let name = file
-                .enclosed_name()
-                .filter(|name| name.components().count() == 1);
-            let Some(name) = name else {
-                bail!("The proof has a file whose name is a path; nothing more was written.");
-            };
+        // Whoever answers must not choose which files are written.
+        for name in FILES {
+            let mut file = zip
+                .by_name(name)
+                .with_context(|| format!("The proof has no file {name}"))?;
             let mut content = Vec::new();
-            file.read_to_end(&mut content)
+            file.by_ref()
+                .take(MAX_FILE_BYTES)
+                .read_to_end(&mut content)
                 .context("The proof can't be read")?;
-            let path = folder.join(&name);
-            fs::write(&path, content)
-                .with_context(|| format!("{} can't be written", path.display()))?;
-            files.push(name);
+            write(folder, name, &content)?;
         }
         output.result(
             &format!(
@@ -108,7 +115,7 @@ impl Get {
                 folder.display(),
                 self.tenant
             ),
-            &json!({ "folder": folder, "files": files }),
+            &json!({ "folder": folder, "files": FILES }),
         )
     }
 
@@ -146,7 +153,10 @@ impl Verify {
             metadata: read(&self.folder, "metadata")?,
             entry: read(&self.folder, "entry")?,
             proof: read(&self.folder, "proof.tlog-proof")?,
-            checkpoint: fs::read(self.folder.join("checkpoint")).ok(),
+            checkpoint: match self.folder.join("checkpoint").exists() {
+                true => Some(read(&self.folder, "checkpoint")?),
+                false => None,
+            },
         };
         let keys: Vec<_> = self.log_key.into_iter().flat_map(|keys| keys.0).collect();
         let proven = verify(&files, &keys).context("The proof does not hold")?;
@@ -156,10 +166,36 @@ impl Verify {
 
 fn read(folder: &Path, name: &str) -> anyhow::Result<Vec<u8>> {
     let path = folder.join(name);
-    fs::read(&path).with_context(|| {
+    let read = || {
+        let mut content = Vec::new();
+        let file = File::open(&path)?;
+        file.take(MAX_FILE_BYTES + 1).read_to_end(&mut content)?;
+        std::io::Result::Ok(content)
+    };
+    let content = read().with_context(|| {
         let path = path.display();
         format!("The file {path} can't be read: give the folder with the files of a proof. A bundle is a ZIP file; unpack it first")
-    })
+    })?;
+    ensure!(
+        content.len() as u64 <= MAX_FILE_BYTES,
+        "The file {} is too large for a file of a proof.",
+        path.display()
+    );
+    Ok(content)
+}
+
+/// Writes a file in place of one that is there. A link is replaced, not followed.
+fn write(folder: &Path, name: &str, content: &[u8]) -> anyhow::Result<()> {
+    let path = folder.join(name);
+    let written = || {
+        let mut file = NamedTempFile::new_in(folder)?;
+        file.write_all(content)?;
+        file.as_file()
+            .set_permissions(Permissions::from_mode(0o644))?;
+        file.persist(&path)?;
+        std::io::Result::Ok(())
+    };
+    written().with_context(|| format!("{} can't be written", path.display()))
 }
 
 fn sentence(proven: &Proven) -> String {

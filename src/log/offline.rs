@@ -7,7 +7,9 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::Serialize;
 use sigpersist_model::digest::to_hex;
 use sigpersist_model::time;
-use sigpersist_tlog::{Entry, Invalid, Kind, Metadata, TlogProof, VerifierKey, seal, sha256};
+use sigpersist_tlog::{
+    Entry, Invalid, Kind, Metadata, TlogProof, VerifierKey, is_like_metadata, seal, sha256,
+};
 
 /// The files of a proof.
 #[derive(Debug, Clone)]
@@ -102,6 +104,14 @@ pub enum Fault {
     /// The entry is about something else than a version.
     #[error("the entry is not about a version")]
     OtherKind,
+    /// The entry that the proof carries is not the one beside it.
+    #[error("the file entry is not the entry in proof.tlog-proof: one of them was changed")]
+    OtherEntry,
+    /// A seal does not say which of its two parts is the signature: signatures that look like metadata are not believed.
+    #[error(
+        "the signature begins as metadata of a version do: it may have been made to pass off other metadata"
+    )]
+    Ambiguous,
     /// The checkpoint beside the proof is not the one in it.
     #[error(
         "the file checkpoint is not the checkpoint in proof.tlog-proof: one of them was changed"
@@ -132,6 +142,13 @@ pub fn verify(files: &ProofFiles, keys: &[GivenKey]) -> Result<Proven, Fault> {
         Err(Invalid::Unsigned) => return Err(Fault::OtherKey(origin.to_owned())),
         verified => verified?,
     };
+    if proof
+        .extra
+        .as_deref()
+        .is_some_and(|extra| extra != files.entry)
+    {
+        return Err(Fault::OtherEntry);
+    }
     let beside = files.checkpoint.as_ref();
     if beside.is_some_and(|beside| *beside != proof.checkpoint.as_bytes()) {
         return Err(Fault::OtherCheckpoint);
@@ -141,6 +158,9 @@ pub fn verify(files: &ProofFiles, keys: &[GivenKey]) -> Result<Proven, Fault> {
         Kind::Version | Kind::Imported | Kind::Backfilled
     ) {
         return Err(Fault::OtherKind);
+    }
+    if is_like_metadata(&files.signature) {
+        return Err(Fault::Ambiguous);
     }
     let signature = sha256(&files.signature);
     if seal(&signature, &sha256(&files.metadata)) != entry.seal {

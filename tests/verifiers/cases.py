@@ -99,6 +99,12 @@ def proofs(stage, number, key, first_key, other_key):
     all_files = [files_of(folder) for folder in served]
     for folder, files, neighbour in zip(served, all_files, all_files[1:] + all_files[:1]):
         name, files["key"] = f"{stage}-{folder.name}-key{number}", key
+        if files["signature"].startswith(b"sigpersist.dev/metadata/"):
+            # A seal does not say which of its parts is the signature, so such a signature is not believed either way.
+            swapped = {"signature": files["metadata"], "metadata": files["signature"]}
+            change("proof", name, "metadata", files)
+            change("proof", name, "metadata", {**files, **swapped})
+            continue
         case("proof", name, "accepted", "nothing", files)
 
         def changed(part, **more):

@@ -130,6 +130,10 @@ def consistency(tenant, name, old, new):
     write(WORK / "served" / "consistency" / name, "".join(f"{line}\n" for line in answer["proof"]).encode())
 
 
+# A signature that is the metadata of a version which was never saved.
+METADATA = "sigpersist.dev/metadata/v1\n16:0123456789abcdef,8:contract,8:approval,1:9,4:text,---1:0,"
+
+
 def main():
     data, copy = WORK / "data", WORK / "copy"
     names = ["first", "countersigned", "large"]
@@ -193,8 +197,8 @@ def main():
         with serving(folder) as address:
             acme = Tenant(address, tokens["acme"])
             for number in range(count):
-                acme.save(f"{name}-{number}", "t", 0, "signature")
-            acme.fetch(name, 1000 + count, [(f"{name}-3", "t", 1), ("contract", "approval", 2)])
+                acme.save(f"{name}-{number}", "t", 0, METADATA if number == 4 else "signature")
+            acme.fetch(name, 1000 + count, [(f"{name}-{number}", "t", 1) for number in [3, 4]] + [("contract", "approval", 2)])
             sizes = {"fork": [1000, 1010, 1017]}.get(name, [1, 2, 257, 1000, 1010])
             for old, new in itertools.combinations(sizes, 2):
                 consistency(acme, f"{name}-{old}-{new}", old, new)

@@ -11,13 +11,15 @@ def decoded(text):
 
 name, key_id, key = sys.argv[1].split("+", 2)
 key_id, key = bytes.fromhex(key_id), decoded(key)
-files = [pathlib.Path(sys.argv[2], file).read_bytes() for file in ("signature", "metadata", "entry", "proof.tlog-proof")]
-signature, metadata, entry, proof = files
+signature, metadata, entry, proof = [
+    pathlib.Path(sys.argv[2], file).read_bytes() for file in ("signature", "metadata", "entry", "proof.tlog-proof")]
 
 # The entry's seal covers the signature and its metadata.
 version, kind, micros, seal, end = entry.decode().split("\n")
 check(version == "sigpersist.dev/entry/v1" and kind in ("version", "imported", "backfilled") and end == "", "entry")
 check(decoded(seal) == sha256(*sorted([sha256(signature), sha256(metadata)])), "seal")
+prefix = b"sigpersist.dev/metadata/"
+check(metadata.startswith(prefix + b"v1\n") and not signature.startswith(prefix), "metadata")
 
 # The entry is a leaf of the tree, and the hashes lead from it to the root (RFC 9162, section 2.1.3.2).
 head, checkpoint, signatures = proof.decode().split("\n\n")

@@ -48,7 +48,8 @@ pub use invalid::Invalid;
 pub use key::{KeyKind, SigningKey, VerifierKey, is_key_name, key_id};
 pub use kind::Kind;
 pub use metadata::{
-    Metadata, OwnedVersionMetadata, SALT_BYTES, Salt, VersionMetadata, other_blind, other_bytes,
+    Metadata, OwnedVersionMetadata, SALT_BYTES, Salt, VersionMetadata, is_like_metadata,
+    other_blind, other_bytes,
 };
 pub use note::{Note, Signature};
 pub use subtree::{ProofError, Stored, StoredRange, consistency_proof, inclusion_proof, root};
