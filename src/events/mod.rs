@@ -4,4 +4,4 @@
 
 mod feed;
 
-pub use feed::{After, MAX_LIMIT, Page, read};
+pub use feed::{After, MAX_LIMIT, PAGE_BYTES, Page, read};

@@ -1,6 +1,7 @@
 //! Handlers for what happened to a tenant: pages, requests that wait for the next event, and a stream of events.
 
 use std::future::Future;
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,11 +16,9 @@ use sigpersist_runtime::blocking;
 use utoipa::ToSchema;
 
 use super::parameter;
-use super::parameters::Parameters;
 use super::reply::{Envelope, Reply};
 use super::respond::Call;
-use super::server::Server;
-use crate::events::{After, Page, read};
+use crate::events::{After, PAGE_BYTES, Page, read};
 use crate::waiters::Waiter;
 
 /// The answer of a handler that may wait without a thread.
@@ -29,7 +28,7 @@ pub(super) type Waiting = Pin<Box<dyn Future<Output = Result<Reply>> + Send>>;
 pub(super) const MAX_WAIT_S: u32 = 25;
 /// Time after which a silent stream sends a comment, so that nothing on the way takes it for dead.
 const HEARTBEAT: Duration = Duration::from_secs(15);
-/// Time after which a command looks again: nobody tells its process of new events.
+/// Time after which a command looks again, since nobody tells its process of new events, and a stream that was refused.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// Events that a stream reads at once.
 const STREAMED_AT_ONCE: u32 = 100;
@@ -61,19 +60,18 @@ pub(super) fn list(call: Call) -> Waiting {
     Box::pin(async move {
         let parameters = call.parameters()?;
         let wait = parameters.integer(&parameter::WAIT)?.unwrap_or(0);
-        let reader = Reader {
-            limit: parameters
-                .integer(&parameter::LIMIT_OF_HAPPENINGS)?
-                .unwrap_or(parameter::DEFAULT_LIMIT),
-            ..Reader::new(&call, &parameters)?
-        };
+        let limit = parameters
+            .integer(&parameter::LIMIT_OF_HAPPENINGS)?
+            .unwrap_or(parameter::DEFAULT_LIMIT);
         let after = after(parameters.text(&parameter::AFTER)?)?;
+        let types = parameters.list(&parameter::TYPES)?.unwrap_or_default();
+        let reader = Reader::new(call, limit, types)?;
         let page = reader.wait(after, Duration::from_secs(wait.into())).await?;
         let reply = Reply::content(&HappeningsContent {
             events: page.events,
             next: page.next,
         })?;
-        call.answered(reply.never_stored())
+        reader.call.answered(reply.never_stored())
     })
 }
 
@@ -99,32 +97,27 @@ pub(super) fn stream(call: Call) -> Waiting {
             Some(last) => Some(last),
             None => parameters.text(&parameter::AFTER)?,
         };
-        let reader = Reader {
-            limit: STREAMED_AT_ONCE,
-            ..Reader::new(&call, &parameters)?
-        };
         let after = after(given.or(Some("now")))?;
+        let types = parameters.list(&parameter::TYPES)?.unwrap_or_default();
+        let reader = Reader::new(call, STREAMED_AT_ONCE, types)?;
         // Errors are told before the stream begins.
         let waiter = reader.join()?;
         let first = reader.read(after).await?;
-        let begun = (reader, waiter, After::Number(first.next), Some(first));
+        let begun = (reader, waiter, first.next, Some(first));
         let events = stream::try_unfold(begun, |(reader, waiter, after, first)| async move {
             // Each page is sent before the next one is waited for.
             let page = match first {
                 Some(page) => page,
-                None if reader.server.app.waiters.are_dismissed() => return Ok(None),
-                None => reader
-                    .next(&waiter, after, HEARTBEAT)
-                    .await
-                    .map_err(std::io::Error::other)?,
+                None if reader.call.app.waiters.are_dismissed() => return Ok(None),
+                None => reader.go_on(&waiter, after).await?,
             };
             let text = if page.events.is_empty() {
                 ": nothing new\n\n".to_owned()
             } else {
                 page.events.iter().map(told).collect()
             };
-            let after = After::Number(page.next);
-            Ok::<_, std::io::Error>(Some((Bytes::from(text), (reader, waiter, after, None))))
+            reader.call.keep_only(text.len());
+            Ok::<_, io::Error>(Some((Bytes::from(text), (reader, waiter, page.next, None))))
         });
         Ok(Reply::live("text/event-stream", Box::pin(events)).never_stored())
     })
@@ -159,33 +152,37 @@ fn after(text: Option<&str>) -> Result<After> {
 
 /// Reads the events that a request asks for.
 struct Reader {
-    server: Arc<Server>,
+    call: Call,
     tenant: TenantId,
     limit: u32,
     types: Arc<Vec<String>>,
 }
 
 impl Reader {
-    fn new(call: &Call, parameters: &Parameters<'_>) -> Result<Self> {
-        let types = parameters.list(&parameter::TYPES)?.unwrap_or_default();
+    fn new(call: Call, limit: u32, types: Vec<String>) -> Result<Self> {
         Ok(Self {
-            server: Arc::clone(&call.server),
             tenant: call.context.tenant()?,
-            limit: parameter::DEFAULT_LIMIT,
+            call,
+            limit,
             types: Arc::new(types),
         })
     }
 
     fn join(&self) -> Result<Waiter> {
-        self.server.app.waiters.join(self.tenant)
+        self.call.app.waiters.join(self.tenant)
     }
 
-    /// Reads a page, with a permit that is given back before anybody waits.
+    /// Reads a page within the budget of bytes, with a permit that is given back before anybody waits.
     async fn read(&self, after: After) -> Result<Page> {
-        let permit = self.server.requests.acquire(Some(self.tenant)).await?;
-        let (app, types) = (Arc::clone(&self.server.app), Arc::clone(&self.types));
+        let server = &self.call.server;
+        let permit = server.requests.acquire(Some(self.tenant)).await?;
+        self.call.reserve(PAGE_BYTES)?;
+        let (app, types) = (Arc::clone(&self.call.app), Arc::clone(&self.types));
         let (tenant, limit) = (self.tenant, self.limit);
-        blocking::run(permit, move || read(&app, tenant, after, limit, &types)).await?
+        let page =
+            blocking::run(permit, move || read(&app, tenant, after, limit, &types)).await??;
+        self.call.keep_only(page.bytes);
+        Ok(page)
     }
 
     /// Reads a page. If it is empty, waits for more.
@@ -196,33 +193,58 @@ impl Reader {
         let waiter = self.join()?;
         // A number from now on, since something may happen between two looks.
         let after = match after {
-            After::Now => After::Number(self.read(after).await?.next),
-            after @ After::Number(_) => after,
+            After::Now => self.read(after).await?.next,
+            After::Number(number) => number,
         };
         self.next(&waiter, after, patience).await
     }
 
     /// Waits for a page that is not empty, or for this long.
-    async fn next(&self, waiter: &Waiter, mut after: After, patience: Duration) -> Result<Page> {
+    async fn next(&self, waiter: &Waiter, mut after: i64, patience: Duration) -> Result<Page> {
         let until = Instant::now() + patience;
+        let is_command = self.call.server.command_line().is_some();
         loop {
             let left = until.saturating_duration_since(Instant::now());
             // Listens before it looks, so that nothing is missed in between.
-            let grown = match self.server.command_line() {
-                Some(_) => waiter.listen(left.min(LOOK_AGAIN)),
-                None => waiter.listen(left),
-            };
-            let page = self.read(after).await?;
-            let is_over = left.is_zero() || self.server.app.waiters.are_dismissed();
+            let grown = waiter.listen(if is_command {
+                left.min(LOOK_AGAIN)
+            } else {
+                left
+            });
+            let page = self.read(After::Number(after)).await?;
+            let is_over = left.is_zero() || self.call.app.waiters.are_dismissed();
             if !page.events.is_empty() || is_over {
                 return Ok(page);
             }
-            // Others' types are skipped for good.
-            after = After::Number(page.next);
+            // Nothing of the wanted types so far, but there may be more behind it.
+            if page.next != after {
+                after = page.next;
+                continue;
+            }
+            self.call.keep_only(0);
             let has_grown = grown.await;
+            self.call.check_again().await?;
             if !has_grown && Instant::now() >= until {
                 return Ok(page);
             }
+        }
+    }
+
+    /// The next page of a stream.
+    async fn go_on(&self, waiter: &Waiter, after: i64) -> io::Result<Page> {
+        self.call.keep_only(0);
+        self.call.check_again().await.map_err(io::Error::other)?;
+        match self.next(waiter, after, HEARTBEAT).await {
+            // Too much is in progress: the stream goes on later.
+            Err(Error::RateLimited | Error::Overloaded) => {
+                tokio::time::sleep(LOOK_AGAIN).await;
+                Ok(Page {
+                    events: Vec::new(),
+                    next: after,
+                    bytes: 0,
+                })
+            }
+            next => next.map_err(io::Error::other),
         }
     }
 }

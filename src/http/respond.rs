@@ -111,6 +111,11 @@ impl Call {
         self.held.grow_to(bytes)
     }
 
+    /// Gives back what is not needed of the bytes that were reserved.
+    pub(super) fn keep_only(&self, bytes: usize) {
+        self.held.set(bytes);
+    }
+
     /// An answer of a handler that waits: its bytes are taken from the budget.
     ///
     /// # Errors
@@ -121,6 +126,26 @@ impl Call {
         self.held.grow_to(bytes)?;
         self.held.set(bytes);
         Ok(reply.holding(Arc::clone(&self.held)))
+    }
+
+    /// Checks once more that the caller may do this, after a wait: the token may have expired, its key may have been
+    /// revoked, and the tenant may have been suspended or deleted.
+    ///
+    /// # Errors
+    ///
+    /// As for a new request.
+    pub(super) async fn check_again(&self) -> Result<()> {
+        let caller = caller(&self.server, self.route, &self.headers).await?;
+        check_scope(&self.server, self.route, &caller)?;
+        let known = self.context.tenancy.as_ref();
+        let slug = known.filter(|_| self.names_tenant);
+        let slug = slug.map(|tenancy| utf8_percent_encode(&tenancy.slug, PATH).to_string());
+        let now = tenancy(&self.app, &caller, slug.as_deref()).await?;
+        let id_of = |tenancy: &Tenancy| tenancy.id;
+        if now.as_ref().map(id_of) == known.map(id_of) {
+            return Ok(());
+        }
+        Err(Error::NotFound(Noun::Tenant))
     }
 
     /// Parses the body as JSON of this form; a query is refused.

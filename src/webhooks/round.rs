@@ -95,7 +95,7 @@ fn new_events(app: &App, webhook: &Webhook, settlement: &mut Settlement) -> Resu
         .log_happenings(webhook.tenant, webhook.cursor, PAGE)?;
     settlement.cursor = entries.last().map(|logged| logged.numbered.number);
     let origin = |number: i64| {
-        let epoch = epochs.iter().rfind(|epoch| epoch.first <= number);
+        let epoch = epochs.iter().find(|epoch| epoch.index(number).is_some());
         epoch.map_or("", |epoch| epoch.origin.as_str())
     };
     let mut deliveries: Vec<_> = entries

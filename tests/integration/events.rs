@@ -244,6 +244,70 @@ fn a_stream_goes_on_where_it_broke_off() {
 }
 
 #[test]
+fn whoever_may_not_follow_any_more_hears_nothing_more() {
+    let app = TestApp::start_with(|config| config.evidence.interval_ms = 20);
+    let acme = app.tenant("acme");
+    let _sequencing = app.keep_sequencing();
+    thread::sleep(Duration::from_millis(200));
+    let (_, head) = page(&acme, "after=now");
+    let request = http::Request::builder()
+        .uri(format!("{}/events/stream", app.base))
+        .header(
+            "authorization",
+            format!("Bearer {}", acme.token.as_ref().unwrap()),
+        );
+    let response = ureq::agent().run(request.body(()).unwrap()).unwrap();
+    let mut stream = BufReader::new(response.into_body().into_reader()).lines();
+    assert_eq!(stream.next().unwrap().unwrap(), ": nothing new");
+    thread::scope(|scope| {
+        let waiting = scope.spawn(|| acme.get(&format!("/events?after={head}&wait=25")));
+        thread::sleep(Duration::from_millis(500));
+        app.platform()
+            .json("POST", "/tenants/acme/suspend", &json!({}))
+            .expect(200);
+        waiting
+            .join()
+            .unwrap()
+            .expect_error(403, "tenant_suspended");
+    });
+    let told: Vec<String> = stream.map_while(Result::ok).collect();
+    assert!(
+        told.iter().all(|line| !line.starts_with("data:")),
+        "{told:?}"
+    );
+}
+
+#[test]
+fn a_page_has_what_was_asked_for_wherever_it_is_and_no_more_than_fits() {
+    let app = TestApp::start();
+    let acme = app.tenant("acme");
+    let tags: Vec<_> = (0..32).map(|tag| format!("{tag:0>200}")).collect();
+    let large = json!({"document": "d", "thread": "large", "version": 0, "cms": "x", "tags": tags});
+    for number in 0..150 {
+        let mut form = large.clone();
+        form["document"] = json!(format!("d{number}"));
+        acme.json("POST", "/signature", &form).expect(201);
+    }
+    app.sequence();
+    // Many of them are more than a page has.
+    let (events, next) = page(&acme, "limit=1000");
+    let size = serde_json::to_string(&events).unwrap().len();
+    assert!((400_000..1_000_000).contains(&size), "{size}");
+    let (more, _) = page(&acme, &format!("limit=1000&after={next}"));
+    for (place, event) in events.iter().chain(&more).enumerate() {
+        assert_eq!(event["number"], place + 1);
+    }
+    assert!(events.len() + more.len() >= 150);
+    // What is behind more than one page is found by one that waits, at once.
+    acme.delete("d0", "large").expect(200);
+    app.sequence();
+    let since = Instant::now();
+    let (found, _) = page(&acme, "types=signature.&wait=25&after=0");
+    assert_eq!(kinds(&found), ["signature.deleted"]);
+    assert!(since.elapsed() < Duration::from_secs(10));
+}
+
+#[test]
 fn a_save_may_wait_for_its_place_in_the_log() {
     let app = TestApp::start_with(|config| config.evidence.interval_ms = 20);
     let acme = app.tenant("acme");

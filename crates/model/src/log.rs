@@ -148,6 +148,21 @@ pub struct Logged {
     pub version: Option<VersionName>,
 }
 
+impl Logged {
+    /// About how many bytes it takes to tell of it.
+    pub fn bytes(&self) -> usize {
+        /// Names of members, numbers and times.
+        const FRAME: usize = 400;
+        let event = self.numbered.what.event.as_ref().map_or(0, String::len);
+        let version = self.version.as_ref().map_or(0, |version| {
+            let stage = version.stage.as_ref().map_or(0, String::len);
+            let tags: usize = version.tags.iter().map(|tag| tag.len() + 3).sum();
+            version.key.document.len() + version.key.thread.len() + stage + tags
+        });
+        FRAME + event + version
+    }
+}
+
 /// A stored version without its bytes, as its seal covers it.
 #[derive(Debug, Clone)]
 pub struct VersionName {

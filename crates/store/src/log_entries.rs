@@ -67,14 +67,15 @@ struct EntryRow {
     is_intact: Option<bool>,
 }
 
-/// A statement that selects entries, each with the version that it is about if that is stored. `$intact` says whether the
-/// bytes of that version have its SHA-256.
+/// A statement that selects entries, each with the version that it is about if that is stored. `$said` is what was said about
+/// the version, and `$intact` whether its bytes have its SHA-256.
 macro_rules! select_entries {
-    ($intact:literal, $rest:literal) => {
+    ($said:literal, $intact:literal, $rest:literal) => {
         concat!(
             "SELECT e.number, e.kind, e.at, e.signature_id, e.version, e.seal, e.leaf, e.salt, e.event, e.refs, \
-                    s.document, s.thread, v.sha256, v.encoding, v.stage, v.created_by, v.comment, v.tags, \
-                    v.salt AS version_salt, v.created_at, ",
+                    s.document, s.thread, v.sha256, v.encoding, v.stage, v.tags, v.salt AS version_salt, v.created_at, ",
+            $said,
+            ", ",
             $intact,
             " AS is_intact FROM log_entries e \
              LEFT JOIN signature_versions v \
@@ -85,18 +86,21 @@ macro_rules! select_entries {
     };
 }
 
-/// The entries after a number, in order.
+/// The entries after a number, in order, without what was said about the versions, which may be long.
 const AFTER: &str = select_entries!(
+    "NULL::text AS created_by, NULL::text AS comment",
     "NULL::boolean",
     "WHERE e.tenant_id = $1 AND e.number > $2 ORDER BY e.number LIMIT $3"
 );
-/// The same, with whether the versions are intact.
+/// The entries after a number, in order, with all about the versions.
 const AFTER_CHECKED: &str = select_entries!(
+    "v.created_by, v.comment",
     "sha256(v.signature) = v.sha256",
     "WHERE e.tenant_id = $1 AND e.number > $2 ORDER BY e.number LIMIT $3"
 );
 /// The entry of a version.
 const OF_VERSION: &str = select_entries!(
+    "v.created_by, v.comment",
     "NULL::boolean",
     "WHERE e.tenant_id = $1 AND e.signature_id = $2 AND e.version = $3 AND e.kind IN ('v', 'b', 'i') \
      ORDER BY e.signature_id, e.version, e.number LIMIT 1"
@@ -177,7 +181,8 @@ fn after(
 }
 
 impl Store {
-    /// A tenant's entries after this number, in order, and the trees of its log.
+    /// A tenant's entries after this number, in order, and the trees of its log. The versions are without creators and
+    /// comments. Rows that are in no tree are no entries.
     pub fn log_happenings(
         &self,
         tenant: TenantId,
@@ -185,11 +190,13 @@ impl Store {
         limit: i64,
     ) -> Result<(Vec<Logged>, Vec<Epoch>)> {
         self.run(tenant, |connection| {
-            let entries = after(connection, tenant, number, limit)?;
+            let mut entries = after(connection, tenant, number, limit)?;
             let epochs = match entries.as_slice() {
                 [] => Vec::new(),
                 _ => epochs(connection, tenant)?,
             };
+            let is_in = |number| epochs.iter().any(|epoch| epoch.index(number).is_some());
+            entries.retain(|logged| is_in(logged.numbered.number));
             Ok((entries, epochs))
         })
     }
