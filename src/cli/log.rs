@@ -46,8 +46,8 @@ pub(super) struct Verify {
 
 #[derive(Debug, Args)]
 pub(super) struct Reopen {
-    /// The tenant's slug.
-    tenant: String,
+    #[command(flatten)]
+    of: One,
     /// Why the log may go on. It is recorded in the audit trail and in the log.
     #[arg(long, value_name = "TEXT")]
     reason: String,
@@ -131,7 +131,7 @@ fn table(owner: &str, epochs: &[EpochView]) -> String {
     for epoch in epochs {
         if let (Some(why), None) = (&epoch.frozen, &epoch.closed_at) {
             text.push_str(&format!(
-                "\nThe log is frozen. {why} Find out what happened, then: sigpersist log reopen TENANT --reason TEXT"
+                "\nThe log is frozen. {why} Find out what happened, then: sigpersist log reopen TENANT --reason TEXT (or --platform for TENANT)"
             ));
         }
     }
@@ -198,13 +198,13 @@ fn rotate(door: &Door, output: &Output) -> anyhow::Result<()> {
 impl Reopen {
     fn run(self, door: &Door, output: &Output) -> anyhow::Result<()> {
         let epochs: Vec<EpochView> = door
-            .post(&["tenants", &self.tenant, "log", "reopen"])
+            .post(&self.of.path(&["reopen"]))
             .json(&json!({ "reason": self.reason }))
             .member("epochs")?;
         let text = format!(
-            "The log of `{}` goes on in a new tree.\n{}",
-            self.tenant,
-            table(&format!("`{}`", self.tenant), &epochs)
+            "The log of {} goes on in a new tree.\n{}",
+            self.of.name(),
+            table(&self.of.name(), &epochs)
         );
         output.result(&text, &json!({ "epochs": epochs }))
     }

@@ -354,9 +354,9 @@ struct Reopening {
 )]
 pub(super) fn reopen(call: Call) -> Result<Reply> {
     let reopening: Reopening = call.json()?;
-    let tenant = call.context.tenant()?;
-    log::reopen(&call.app, call.context.actor(), tenant, &reopening.reason)?;
-    let epochs = call.app.store.log_epochs(tenant)?;
+    let owner = owner(&call);
+    log::reopen(&call.app, call.context.actor(), owner, &reopening.reason)?;
+    let epochs = call.app.store.log_epochs(owner)?;
     let epochs = epochs.into_iter().map(EpochView::from).collect();
     Reply::content(&LogContent { epochs })
 }

@@ -371,7 +371,7 @@ pub static ROUTES: &[Route] = &[
         Scope::TenantsWrite,
         log::reopen,
     )
-    .names_tenant(NamesTenant::Always),
+    .names_tenant(NamesTenant::Maybe),
     Route::of_followers("/events", Scope::EventsRead, events::list).allows(&[
         &p::AFTER,
         &p::LIMIT_OF_HAPPENINGS,

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use sigpersist_model::audit::{Actor, Event};
-use sigpersist_model::context::TenantId;
+use sigpersist_model::context::{PLATFORM, TenantId};
 use sigpersist_model::digest::to_hex;
 use sigpersist_model::error::{Error, Result};
 
@@ -14,13 +14,14 @@ use crate::app::App;
 /// # Errors
 ///
 /// [`Error::InvalidParameter`] without a reason, [`Error::Refused`] if the log is not frozen, and the errors of the store.
-pub fn reopen(app: &App, actor: Actor, tenant: TenantId, reason: &str) -> Result<()> {
+pub fn reopen(app: &App, actor: Actor, owner: TenantId, reason: &str) -> Result<()> {
     if reason.trim().is_empty() {
         return Err(Error::invalid("reason", "`reason` is required."));
     }
     let origin = &app.config.evidence.origin;
+    let tenant = (owner != PLATFORM).then_some(owner);
     let reopened = app.store.log_reopen(
-        tenant,
+        owner,
         origin,
         |closed| {
             json!({
@@ -33,7 +34,7 @@ pub fn reopen(app: &App, actor: Actor, tenant: TenantId, reason: &str) -> Result
             .to_string()
         },
         |closed| {
-            Event::new(Some(tenant), actor.clone(), "log.reopen", &*closed.origin).after(json!({
+            Event::new(tenant, actor.clone(), "log.reopen", &*closed.origin).after(json!({
                 "size": closed.size,
                 "root": to_hex(&closed.root),
                 "reason": reason,

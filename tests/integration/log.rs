@@ -1,8 +1,11 @@
 //! The log of each tenant: what is stored is in it, in order; proofs hold, and only for what is true.
 
+use std::slice;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Value, json};
+use sigpersist::log::offline::{self, Fault, GivenKey, ProofFiles};
 use sigpersist_model::context::Scope;
 use sigpersist_model::digest::{from_hex, sha256};
 use sigpersist_tlog::{
@@ -190,6 +193,57 @@ fn a_monitor_rebuilds_the_log_from_its_tiles() {
     }
 }
 
+/// A seal covers a signature and its metadata in the order of their hashes, and does not say which is which.
+#[test]
+fn a_signature_that_is_metadata_proves_nothing_as_metadata() {
+    const FORGED: &str =
+        "sigpersist.dev/metadata/v1\n16:0123456789abcdef,8:contract,8:approval,1:9,4:text,---1:0,";
+    let app = TestApp::start();
+    let acme = app.tenant("acme");
+    let operator = app.operator("acme");
+    for (document, text) in [("honest", "sigpersist"), ("forged", FORGED)] {
+        acme.save(document, "t", 0, text).expect(201);
+    }
+    app.sequence();
+    let key = GivenKey::Named(keys(&operator).remove(0));
+    let files_of = |document: &str, signature: &str| {
+        let path = format!("/signature/proof?document={document}&thread=t");
+        let proof = operator.get(&path).expect(200).json["content"]["proof"].clone();
+        let text = |name: &str| proof[name].as_str().unwrap().to_owned();
+        ProofFiles {
+            signature: signature.into(),
+            metadata: BASE64.decode(text("metadata")).unwrap(),
+            entry: text("entry").into(),
+            proof: text("tlog_proof").into(),
+            checkpoint: None,
+        }
+    };
+    let honest = files_of("honest", "sigpersist");
+    assert!(offline::verify(&honest, slice::from_ref(&key)).is_ok());
+    let forged = files_of("forged", FORGED);
+    let swapped = ProofFiles {
+        signature: forged.metadata.clone(),
+        metadata: forged.signature.clone(),
+        ..forged.clone()
+    };
+    for files in [forged, swapped] {
+        let fault = offline::verify(&files, slice::from_ref(&key)).unwrap_err();
+        assert!(matches!(fault, Fault::Ambiguous), "{fault}");
+    }
+    // The entry that a proof carries is the one that is proven.
+    let text = String::from_utf8(honest.proof.clone()).unwrap();
+    let carried = text
+        .lines()
+        .find(|line| line.starts_with("extra "))
+        .unwrap();
+    let other = ProofFiles {
+        proof: text.replace(carried, "extra AAAA").into(),
+        ..honest
+    };
+    let fault = offline::verify(&other, &[key]).unwrap_err();
+    assert!(matches!(fault, Fault::OtherEntry), "{fault}");
+}
+
 #[test]
 fn a_deletion_is_recorded_and_what_was_deleted_cannot_be_guessed() {
     let app = TestApp::start();
@@ -256,6 +310,57 @@ fn a_deletion_is_recorded_and_what_was_deleted_cannot_be_guessed() {
     assert_eq!(sha256, crate::log::sha256(&bytes));
 }
 
+#[test]
+fn a_log_whose_rows_are_damaged_stops_no_other() {
+    let app = TestApp::start();
+    let tenants = ["acme", "other", "third"].map(|slug| app.tenant(slug));
+    let save = |document: &str| {
+        for tenant in &tenants {
+            tenant.save(document, "t", 0, "x").expect(201);
+        }
+    };
+    save("before");
+    let sequencer = sigpersist::log::Sequencer::new(&app.app);
+    let sequence = || while sequencer.pass(&app.app).unwrap() {};
+    sequence();
+    app.database.execute(
+        "UPDATE log_epochs SET edge = '' WHERE tenant_id = (SELECT id FROM tenants WHERE slug = 'other')",
+    );
+    save("after");
+    sequence();
+    sequence();
+    for (slug, status) in [("acme", 200), ("other", 202), ("third", 200)] {
+        let proof = app
+            .operator(slug)
+            .get("/signature/proof?document=after&thread=t");
+        proof.expect(status);
+        let shown = app.operator(slug).get("/log").expect(200);
+        let frozen = &shown.json["content"]["epochs"][0]["frozen"];
+        assert_eq!(frozen.is_string(), status == 202, "{slug}: {frozen}");
+    }
+    // It goes on once somebody has looked.
+    let reason = json!({"reason": "The table was damaged"});
+    app.platform()
+        .json("POST", "/tenants/other/log/reopen", &reason)
+        .expect(200);
+    sequence();
+    app.operator("other")
+        .get("/signature/proof?document=after&thread=t")
+        .expect(200);
+    // The platform's own log is a log like any other.
+    app.platform()
+        .json("POST", "/log/reopen", &reason)
+        .expect_error(422, "refused");
+    app.database.execute(
+        "UPDATE log_epochs SET frozen_why = 'For a test.', frozen_at = now() WHERE tenant_id = 0",
+    );
+    let reopened = app
+        .platform()
+        .json("POST", "/log/reopen", &reason)
+        .expect(200);
+    assert_eq!(reopened.json["content"]["epochs"][1]["epoch"], 2);
+}
+
 /// What the check of a log finds; nothing if log and store agree.
 fn faults(app: &TestApp) -> Vec<String> {
     let checked = app.operator("acme").get("/log/verify").expect(200);
@@ -315,6 +420,13 @@ fn whatever_somebody_does_to_the_rows_is_named() {
         ("UPDATE log_entries SET leaf = sha256('x') WHERE number = 21 AND tenant_id = 1".to_owned(), "Entry 21 was changed"),
         ("UPDATE log_entries SET event = replace(event, 'd8', 'd9') WHERE kind = 'd'".to_owned(), "was changed."),
         ("UPDATE log_entries SET event = NULL, salt = NULL WHERE number = 1 AND tenant_id = 1".to_owned(), "The event of entry 1 is missing."),
+        ("UPDATE log_entries SET event = NULL, salt = NULL WHERE kind = 'd'".to_owned(), "The event of entry"),
+        ("UPDATE signatures SET version = 1 WHERE document = 'd7'".to_owned(), "The current version of `d7`/`t` is not the last one"),
+        (
+            "INSERT INTO log_entries (tenant_id, number, kind, at, seal, leaf) \
+             SELECT tenant_id, 100000, kind, at, seal, leaf FROM log_entries WHERE tenant_id = 1 AND number = 1".to_owned(),
+            "1 entries are in no tree of the log",
+        ),
         ("UPDATE log_nodes SET hash = sha256('x') WHERE tenant_id = 1".to_owned(), "Node 0 of level 1 of tree 1"),
         ("DELETE FROM log_nodes WHERE tenant_id = 1".to_owned(), "Node 0 of level 1 of tree 1"),
         ("INSERT INTO log_nodes SELECT tenant_id, epoch, level, 7, hash FROM log_nodes WHERE tenant_id = 1".to_owned(), "Node 7 of level 1 of tree 1 belongs to no entries"),
@@ -325,6 +437,9 @@ fn whatever_somebody_does_to_the_rows_is_named() {
         let undo = app.database.keep();
         app.database.execute(&forgery);
         let found = faults(&app);
+        // What is in no tree is not told.
+        let told = app.operator("acme").get("/events?after=99998").expect(200);
+        assert_eq!(told.json["content"]["events"], json!([]), "{forgery}");
         assert!(found.iter().any(|fault| fault.contains(named)), "{forgery}: {found:?}");
         drop(undo);
         assert_eq!(faults(&app), Vec::<String>::new(), "after {forgery}");
