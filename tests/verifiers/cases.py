@@ -187,8 +187,8 @@ def consistency(key):
     """The cases of proofs that the log only grew, and of the fork."""
     for path in sorted((SERVED / "consistency").iterdir()):
         history, old, new = path.name.split("-")
-        # Of the fork, there is a checkpoint of 1017 entries only.
-        if history == "fork" and "1010" in (old, new):
+        # Of the fork, there is a checkpoint of 1018 entries only.
+        if history == "fork" and "1011" in (old, new):
             continue
         stage = "fork" if history == "fork" else new
         earlier, later = ((SERVED / name / "checkpoint").read_bytes() for name in (old, stage))
@@ -211,15 +211,15 @@ def consistency(key):
                 changed(part, **{which: text})
         changed("key", key=key_of(Note(earlier).origin, stranger()))
     # The other history has no place for the 10 entries that this one had.
-    earlier, later = ((SERVED / stage / "checkpoint").read_bytes() for stage in ("1010", "fork"))
-    hashes = (SERVED / "consistency" / "fork-1010-1017").read_bytes()
+    earlier, later = ((SERVED / stage / "checkpoint").read_bytes() for stage in ("1011", "fork"))
+    hashes = (SERVED / "consistency" / "fork-1011-1018").read_bytes()
     files = {"earlier": earlier, "later": later, "hashes": hashes, "key": key}
     case("consistency", "another-history", "refused", "history", files)
 
 
 def trees(old_key, new_key):
     """The cases of all tiles of a log."""
-    for stage in ("1", "2", "257", "1000", "1010", "fork"):
+    for stage in ("1", "2", "257", "1000", "1011", "fork"):
         files = files_of(SERVED / stage)
         files = {name: content for name, content in files.items() if name.startswith(("tile", "checkpoint"))}
         key = files["key"] = new_key if int(Note(files["checkpoint"]).size) > 257 else old_key
@@ -235,11 +235,11 @@ def trees(old_key, new_key):
     # The tiles of one history under the checkpoint of another.
     mixed = {name: content for name, content in files_of(SERVED / "fork").items() if name.startswith("tile")}
     # Cut to as many entries, of which each takes 2 bytes more than its text.
-    entries, count = mixed.pop("tile/entries/003.p/249"), 0
-    for _ in range(242):
+    entries, count = mixed.pop("tile/entries/003.p/250"), 0
+    for _ in range(243):
         count += 2 + int.from_bytes(entries[count : count + 2], "big")
-    mixed |= {"tile/entries/003.p/242": entries[:count], "tile/0/003.p/242": mixed.pop("tile/0/003.p/249")[: 242 * 32]}
-    later = {"checkpoint": (SERVED / "1010" / "checkpoint").read_bytes(), "key": key}
+    mixed |= {"tile/entries/003.p/243": entries[:count], "tile/0/003.p/243": mixed.pop("tile/0/003.p/250")[: 243 * 32]}
+    later = {"checkpoint": (SERVED / "1011" / "checkpoint").read_bytes(), "key": key}
     case("tiles", "another-history", "refused", "history", {**mixed, **later})
 
 
@@ -252,18 +252,18 @@ def requests(key):
     def checkpoint(stage):
         return (SERVED / stage / "checkpoint").read_bytes()
 
-    forged = next(text for part, text in Note(checkpoint("1010")).changed() if part == "signature")
+    forged = next(text for part, text in Note(checkpoint("1011")).changed() if part == "signature")
     for number, (status, old, proof, note) in enumerate(
         [
             (200, 0, b"", checkpoint("257")),
-            (200, 257, hashes("1010-257-1000"), checkpoint("1000")),
-            (409, 257, hashes("1010-257-1010"), checkpoint("1010")),
-            (422, 1000, flipped(hashes("1010-1000-1010"), 0, 2), checkpoint("1010")),
-            (403, 1000, hashes("1010-1000-1010"), forged),
+            (200, 257, hashes("1011-257-1000"), checkpoint("1000")),
+            (409, 257, hashes("1011-257-1011"), checkpoint("1011")),
+            (422, 1000, flipped(hashes("1011-1000-1011"), 0, 2), checkpoint("1011")),
+            (403, 1000, hashes("1011-1000-1011"), forged),
             (404, 0, b"", checkpoint("other")),
-            (200, 1000, hashes("1010-1000-1010"), checkpoint("1010")),
-            (409, 1000, hashes("fork-1000-1017"), checkpoint("fork")),
-            (422, 1010, hashes("fork-1010-1017"), checkpoint("fork")),
+            (200, 1000, hashes("1011-1000-1011"), checkpoint("1011")),
+            (409, 1000, hashes("fork-1000-1018"), checkpoint("fork")),
+            (422, 1011, hashes("fork-1011-1018"), checkpoint("fork")),
         ]
     ):
         files = {"request": b"old %d\n%s\n%s" % (old, proof, note), "key": key}
@@ -275,8 +275,8 @@ def main():
     shutil.rmtree(CASES, ignore_errors=True)
     old_key, new_key = (SERVED / "1000" / "keys").read_bytes().splitlines()
     other_key = (SERVED / "other" / "keys").read_bytes().splitlines()[0]
-    for stage in ("1", "2", "254", "257", "1000", "1010", "fork"):
-        keys = [old_key, new_key] if stage in ("1000", "1010", "fork") else [old_key]
+    for stage in ("1", "2", "254", "257", "1000", "1011", "fork"):
+        keys = [old_key, new_key] if stage in ("1000", "1011", "fork") else [old_key]
         for number, key in enumerate(keys):
             proofs(stage, number, key, old_key, other_key)
     every_byte(old_key)

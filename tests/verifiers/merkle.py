@@ -15,7 +15,7 @@ from report import cases_of
 CASES = pathlib.Path(sys.argv[1], "cases")
 # Gives the rules of proofs.
 ANY = InmemoryTree(algorithm="sha256")
-for _ in range(1017):
+for _ in range(1018):
     ANY.append_entry(b"")
 
 
@@ -56,7 +56,7 @@ def tiles(folder):
 
 def consistency(folder):
     (old, old_root), (new, new_root) = (checkpoint((folder / name).read_bytes()) for name in ("earlier", "later"))
-    made = tree(CASES / "tiles" / ("fork" if new == 1017 else "1010"))
+    made = tree(CASES / "tiles" / ("fork" if new == 1018 else "1011"))
     proof = made.prove_consistency(old, new)
     verify_consistency(old_root, new_root, proof, prior_size=old, later_size=new, algorithm="sha256")
 

@@ -1,6 +1,6 @@
 """Runs a server, and writes what it serves of its logs into folders: served.py PROGRAM WORK.
 
-The log of the tenant `acme` has 1, 2, 257, 1000 and 1010 entries when its checkpoints, tiles and proofs are fetched; the
+The log of the tenant `acme` has 1, 2, 257, 1000 and 1011 entries when its checkpoints, tiles and proofs are fetched; the
 keys are rotated after 257. `fork` is another history of the same log from 1000 on, as if the server showed others another
 log: the server goes on in a copy of its data directory, and signs with the same keys.
 """
@@ -141,6 +141,9 @@ def main():
     # A log that is off at first begins with a version, which is `backfilled`.
     off = ["--config", str(WORK / "off.toml")]
     write(WORK / "off.toml", b"[evidence]\nlog = false\n")
+    # Heads of other logs and of audit trails are added when the server starts, and not once more meanwhile.
+    on = ["--config", str(WORK / "on.toml")]
+    write(WORK / "on.toml", b"[evidence]\nanchor_interval_s = 86400\n")
     tokens = {}
     for tenant in ["acme", "other"]:
         command(data, "tenant", "create", tenant, *off)
@@ -150,7 +153,7 @@ def main():
     with serving(data, *off) as address:
         Tenant(address, tokens["acme"]).save("contract", "approval", 0, first)
 
-    with serving(data) as address, concurrent.futures.ThreadPoolExecutor(8) as workers:
+    with serving(data, *on) as address, concurrent.futures.ThreadPoolExecutor(8) as workers:
         acme, other = (Tenant(address, tokens[tenant]) for tenant in ["acme", "other"])
 
         def save_all(numbers):
@@ -191,15 +194,16 @@ def main():
         for file in (WORK / "served" / "1000" / "proofs" / "contract-approval-2").iterdir():
             assert (written / file.name).read_bytes() == file.read_bytes(), f"`proof get` writes another {file.name}"
 
+    # When it starts with a log, the server adds the head of the audit trail: entry 1001.
     # With all owners and rights, since Postgres runs as another user.
     subprocess.run(["cp", "-a", data, copy], check=True)
-    for name, folder, count in [("1010", data, 10), ("fork", copy, 17)]:
-        with serving(folder) as address:
+    for name, folder, count in [("1011", data, 10), ("fork", copy, 17)]:
+        with serving(folder, *on) as address:
             acme = Tenant(address, tokens["acme"])
             for number in range(count):
                 acme.save(f"{name}-{number}", "t", 0, METADATA if number == 4 else "signature")
-            acme.fetch(name, 1000 + count, [(f"{name}-{number}", "t", 1) for number in [3, 4]] + [("contract", "approval", 2)])
-            sizes = {"fork": [1000, 1010, 1017]}.get(name, [1, 2, 257, 1000, 1010])
+            acme.fetch(name, 1001 + count, [(f"{name}-{number}", "t", 1) for number in [3, 4]] + [("contract", "approval", 2)])
+            sizes = {"fork": [1000, 1011, 1018]}.get(name, [1, 2, 257, 1000, 1011])
             for old, new in itertools.combinations(sizes, 2):
                 consistency(acme, f"{name}-{old}-{new}", old, new)
 

@@ -16,8 +16,10 @@ const PREFIX: &str = "sigpersist.dev/metadata/v1\n";
 /// How metadata of every format begin.
 const ANY_PREFIX: &[u8] = b"sigpersist.dev/metadata/";
 
-/// Whether bytes begin as metadata do. A seal covers an object and its metadata in the order of their hashes, so whoever
-/// could store metadata as an object could exchange the two later: verifiers refuse objects of which this is true.
+/// Whether bytes begin as metadata do: verifiers refuse such objects.
+///
+/// A seal covers an object and its metadata in the order of their hashes, so whoever could store metadata as an object could
+/// exchange the two later.
 pub fn is_like_metadata(object: &[u8]) -> bool {
     object.starts_with(ANY_PREFIX)
 }
