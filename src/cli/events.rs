@@ -1,5 +1,6 @@
 //! `sigpersist events`.
 
+use std::str::FromStr;
 use std::thread;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use serde_json::json;
 use sigpersist_model::view::HappeningView;
 
 use super::door::{Door, Unreachable};
-use super::output::Output;
+use super::output::{Output, shown};
 
 /// Events per request.
 const PAGE: u32 = 500;
@@ -29,16 +30,36 @@ pub(super) enum Events {
 pub(super) struct Tail {
     /// The tenant's slug.
     tenant: String,
-    /// Begin after the event with this number; 0 for all. Without it, the command begins with what happens from now on, or
-    /// without --follow with the last 20 events.
-    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(i64).range(0..))]
-    after: Option<i64>,
+    /// Begin after the event with this number; 0 for all, `now` for what happens from now on. Without it, the command begins
+    /// with what happens from now on, or without --follow with the last 20 events.
+    #[arg(long, value_name = "NUMBER")]
+    after: Option<Begin>,
     /// Only events of this type, such as version.saved; if it ends with a dot, all types with this prefix. Can be repeated.
     #[arg(long = "type", value_name = "TYPE")]
     types: Vec<String>,
     /// Wait for further events, until interrupted.
     #[arg(long, short)]
     follow: bool,
+}
+
+/// Where to begin.
+#[derive(Debug, Clone, Copy)]
+enum Begin {
+    Now,
+    After(i64),
+}
+
+impl FromStr for Begin {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text == "now" {
+            return Ok(Self::Now);
+        }
+        let number = text.parse().ok().filter(|number| *number >= 0);
+        let number = number.ok_or("give the number of an event, or `now`")?;
+        Ok(Self::After(number))
+    }
 }
 
 /// Events that the last ones are shown of.
@@ -60,13 +81,12 @@ impl Events {
 impl Tail {
     fn run(self, door: &Door, output: &Output) -> anyhow::Result<()> {
         let mut after = match self.after {
-            Some(after) => after,
-            None => {
+            Some(Begin::After(number)) => number,
+            now => {
                 let head = self.page(door, "now", 0)?.next;
-                if self.follow {
-                    head
-                } else {
-                    (head - LAST).max(0)
+                match now {
+                    None if !self.follow => (head - LAST).max(0),
+                    _ => head,
                 }
             }
         };
@@ -122,7 +142,7 @@ fn line(event: &HappeningView) -> String {
     let mut line = format!("{} {} {}", event.number, event.at, event.kind);
     let mut add = |text: &str| {
         line.push(' ');
-        line.push_str(text);
+        line.push_str(&shown(text));
     };
     if let (Some(document), Some(thread)) = (&event.document, &event.thread) {
         add(&format!("{document}/{thread}"));

@@ -1,10 +1,10 @@
 //! Output of commands.
 
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 
 use serde_json::{Value, json};
 
-use super::failure;
+use super::{exit, failure};
 
 /// Prints results as sentences or as JSON.
 #[derive(Debug)]
@@ -72,10 +72,14 @@ pub(super) fn shown(text: &str) -> String {
 }
 
 fn line(text: &str) -> anyhow::Result<()> {
+    /// How a process ends that SIGPIPE ends.
+    const BY_SIGPIPE: u8 = 128 + 13;
     let mut stdout = std::io::stdout().lock();
-    writeln!(stdout, "{text}")?;
-    stdout.flush()?;
-    Ok(())
+    match writeln!(stdout, "{text}").and_then(|()| stdout.flush()) {
+        // Whoever read it has seen enough: `sigpersist events tail acme | head -1`.
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => exit::at_once(BY_SIGPIPE),
+        written => Ok(written?),
+    }
 }
 
 #[cfg(test)]

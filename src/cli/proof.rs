@@ -92,23 +92,8 @@ pub(super) struct Verify {
 
 impl Get {
     pub(super) fn run(self, door: &Door, output: &Output) -> anyhow::Result<()> {
-        let bundle = self.bundle(door)?;
-        let mut zip = ZipArchive::new(Cursor::new(bundle)).context("The proof can't be read")?;
         let folder = &self.output;
-        fs::create_dir_all(folder)
-            .with_context(|| format!("The folder {} can't be made", folder.display()))?;
-        // Whoever answers must not choose which files are written.
-        for name in FILES {
-            let mut file = zip
-                .by_name(name)
-                .with_context(|| format!("The proof has no file {name}"))?;
-            let mut content = Vec::new();
-            file.by_ref()
-                .take(MAX_FILE_BYTES)
-                .read_to_end(&mut content)
-                .context("The proof can't be read")?;
-            write(folder, name, &content)?;
-        }
+        unpack(self.bundle(door)?, folder)?;
         output.result(
             &format!(
                 "Wrote the proof to {0}. Verify it with: sigpersist proof verify {0} --log-key KEY, where KEY is one that `sigpersist log keys {1}` shows.",
@@ -146,22 +131,46 @@ impl Get {
     }
 }
 
+/// Writes the files of a bundle into a folder.
+pub(super) fn unpack(bundle: Vec<u8>, folder: &Path) -> anyhow::Result<()> {
+    let mut zip = ZipArchive::new(Cursor::new(bundle)).context("The proof can't be read")?;
+    fs::create_dir_all(folder)
+        .with_context(|| format!("The folder {} can't be made", folder.display()))?;
+    // Whoever answers must not choose which files are written.
+    for name in FILES {
+        let file = zip
+            .by_name(name)
+            .with_context(|| format!("The proof has no file {name}"))?;
+        let mut content = Vec::new();
+        file.take(MAX_FILE_BYTES)
+            .read_to_end(&mut content)
+            .context("The proof can't be read")?;
+        write(folder, name, &content)?;
+    }
+    Ok(())
+}
+
 impl Verify {
     pub(super) fn run(self, output: &Output) -> anyhow::Result<()> {
-        let files = ProofFiles {
-            signature: read(&self.folder, "signature")?,
-            metadata: read(&self.folder, "metadata")?,
-            entry: read(&self.folder, "entry")?,
-            proof: read(&self.folder, "proof.tlog-proof")?,
-            checkpoint: match self.folder.join("checkpoint").exists() {
-                true => Some(read(&self.folder, "checkpoint")?),
-                false => None,
-            },
-        };
         let keys: Vec<_> = self.log_key.into_iter().flat_map(|keys| keys.0).collect();
-        let proven = verify(&files, &keys).context("The proof does not hold")?;
+        let proven = verified(&self.folder, &keys)?;
         output.result(&sentence(&proven), &json!(proven))
     }
+}
+
+/// What the proof in a folder proves.
+pub(super) fn verified(folder: &Path, keys: &[GivenKey]) -> anyhow::Result<Proven> {
+    let files = ProofFiles {
+        signature: read(folder, "signature")?,
+        metadata: read(folder, "metadata")?,
+        entry: read(folder, "entry")?,
+        proof: read(folder, "proof.tlog-proof")?,
+        checkpoint: match folder.join("checkpoint").exists() {
+            true => Some(read(folder, "checkpoint")?),
+            false => None,
+        },
+    };
+    verify(&files, keys).context("The proof does not hold")
 }
 
 fn read(folder: &Path, name: &str) -> anyhow::Result<Vec<u8>> {
@@ -198,7 +207,8 @@ fn write(folder: &Path, name: &str, content: &[u8]) -> anyhow::Result<()> {
     written().with_context(|| format!("{} can't be written", path.display()))
 }
 
-fn sentence(proven: &Proven) -> String {
+/// What is proven, for people.
+pub(super) fn sentence(proven: &Proven) -> String {
     let mut text = format!(
         "The proof holds: version {} of `{}`/`{}` is entry {} of {} of the log {}.\nThe log says that it was saved at {}; the signature has the SHA-256 {}.",
         proven.version,

@@ -69,13 +69,7 @@ impl Serve {
             drop(runtime.spawn(http::serve_watchers(Arc::clone(&app), watched)));
         }
         let served = runtime.block_on(async {
-            let _clearing = decisions::keep_clearing(Arc::clone(&app));
-            let _removing = tenants::keep_removing(Arc::clone(&app));
-            let _sweeping = app.spool.keep_sweeping();
-            let _sequencing = log::keep_sequencing(Arc::clone(&app));
-            let _dispatching = webhooks::keep_dispatching(Arc::clone(&app));
-            let _anchoring = log::keep_anchoring(Arc::clone(&app));
-            let _backfilling = log::keep_backfilling(Arc::clone(&app));
+            let _background = in_background(&app);
             http::serve(http::Server::new(app), listener, signals.stop()).await
         });
         info!("Stopping");
@@ -85,6 +79,20 @@ impl Serve {
         served?;
         Ok(())
     }
+}
+
+/// Starts what a server does beside answering requests, on the current runtime. It stops when the result is dropped.
+pub(super) fn in_background(app: &Arc<App>) -> [AbortOnDropHandle<()>; 7] {
+    let app = || Arc::clone(app);
+    [
+        decisions::keep_clearing(app()),
+        tenants::keep_removing(app()),
+        app().spool.keep_sweeping(),
+        log::keep_sequencing(app()),
+        webhooks::keep_dispatching(app()),
+        log::keep_anchoring(app()),
+        log::keep_backfilling(app()),
+    ]
 }
 
 /// The line that scripts wait for.

@@ -12,6 +12,7 @@ use serde::Serialize;
 use sigpersist_model::context::TenantId;
 use sigpersist_model::error::{Error, Result};
 use sigpersist_model::view::HappeningView;
+use sigpersist_model::webhook::check_types;
 use sigpersist_runtime::blocking;
 use utoipa::ToSchema;
 
@@ -65,6 +66,7 @@ pub(super) fn list(call: Call) -> Waiting {
             .unwrap_or(parameter::DEFAULT_LIMIT);
         let after = after(parameters.text(&parameter::AFTER)?)?;
         let types = parameters.list(&parameter::TYPES)?.unwrap_or_default();
+        check_types(&types)?;
         let reader = Reader::new(call, limit, types)?;
         let page = reader.wait(after, Duration::from_secs(wait.into())).await?;
         let reply = Reply::content(&HappeningsContent {
@@ -99,6 +101,7 @@ pub(super) fn stream(call: Call) -> Waiting {
         };
         let after = after(given.or(Some("now")))?;
         let types = parameters.list(&parameter::TYPES)?.unwrap_or_default();
+        check_types(&types)?;
         let reader = Reader::new(call, STREAMED_AT_ONCE, types)?;
         // Errors are told before the stream begins.
         let waiter = reader.join()?;

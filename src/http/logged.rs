@@ -16,6 +16,7 @@ use utoipa::ToSchema;
 use super::events::MAX_WAIT_S;
 use super::reply::Reply;
 use super::server::Server;
+use crate::waiters::Waiter;
 
 /// The place of a version in its tenant's log.
 #[derive(Debug, Clone, Copy, Serialize, ToSchema)]
@@ -60,14 +61,11 @@ pub(super) fn patience(headers: &HeaderMap) -> Option<Duration> {
     let seconds = tokens.find_map(|token| {
         let (name, seconds) = token.split_once('=')?;
         let is_wait = name.trim().eq_ignore_ascii_case("wait");
-        seconds
-            .trim()
-            .trim_matches('"')
-            .parse()
-            .ok()
-            .filter(|_| is_wait)
+        let seconds = seconds.trim().trim_matches('"');
+        let is_number = !seconds.is_empty() && seconds.bytes().all(|byte| byte.is_ascii_digit());
+        // However many they are.
+        (is_wait && is_number).then(|| seconds.parse().unwrap_or(MAX_WAIT_S))
     })?;
-    let seconds: u32 = seconds;
     Some(Duration::from_secs(seconds.min(MAX_WAIT_S).into()))
 }
 
@@ -81,7 +79,11 @@ impl AwaitsLog {
             patience,
             answer,
         } = self;
-        let number = wait(&server, tenant, signature, version, patience).await;
+        let Ok(waiter) = server.app.waiters.join(tenant) else {
+            // Too many wait already.
+            return answer(Evidence::QUEUED);
+        };
+        let number = wait(&server, &waiter, tenant, (signature, version), patience).await;
         let evidence = number.map_or(Evidence::QUEUED, |number| Evidence {
             state: ProofState::Logged,
             number: Some(number),
@@ -90,16 +92,15 @@ impl AwaitsLog {
     }
 }
 
-/// The number of a version in the log; none if it is not there in time, or if too many wait.
+/// The number of a version in the log; none if it is not there in time.
 async fn wait(
     server: &Arc<Server>,
+    waiter: &Waiter,
     tenant: TenantId,
-    signature: SignatureId,
-    version: u32,
+    (signature, version): (SignatureId, u32),
     patience: Duration,
 ) -> Option<i64> {
     let until = Instant::now() + patience;
-    let waiter = server.app.waiters.join(tenant).ok()?;
     loop {
         let left = until.saturating_duration_since(Instant::now());
         // Listens before it looks, so that nothing is missed in between.
@@ -130,6 +131,8 @@ mod tests {
             ("respond-async, Wait = 10", Some(10)),
             ("return=minimal; wait=\"3\"", Some(3)),
             ("wait=9999", Some(25)),
+            ("wait=99999999999999999999", Some(25)),
+            ("wait=+5", None),
             ("wait", None),
             ("wait=-1", None),
             ("waiting=5", None),

@@ -268,11 +268,19 @@ impl Check<'_> {
             self.fault(format!("The log is frozen. {frozen}"));
         }
         if let Some(expected) = self.expected.filter(|_| !self.is_expected_met) {
-            self.fault(format!(
-                "The log never had {} entries with the root {}: entries were taken away, or changed.",
-                expected.size,
-                to_hex(&expected.root)
-            ));
+            let size = expected.size;
+            let is_there = epochs
+                .iter()
+                .any(|epoch| u64::try_from(epoch.size).is_ok_and(|has| has >= size));
+            self.fault(match is_there {
+                true => format!(
+                    "The log never had {size} entries with the root {}: entries were changed, or it is another log.",
+                    to_hex(&expected.root)
+                ),
+                false => format!(
+                    "The log has fewer than the {size} entries that are expected: the last ones were taken away."
+                ),
+            });
         }
         Ok(())
     }

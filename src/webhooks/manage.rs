@@ -7,7 +7,7 @@ use sigpersist_model::context::TenantId;
 use sigpersist_model::error::{Error, Noun, Result};
 use sigpersist_model::key::MasterKeyId;
 use sigpersist_model::view::HappeningView;
-use sigpersist_model::webhook::{Attempt, Settlement, Webhook, WebhookChange};
+use sigpersist_model::webhook::{Attempt, Settlement, Webhook, WebhookChange, check_types};
 use sigpersist_outbound::Outbound;
 use sigpersist_outbound::webhook::Secret;
 use sigpersist_store as store;
@@ -18,8 +18,6 @@ use crate::app::App;
 
 /// How long the secret before a new one signs, too.
 const OVERLAP: TimeDelta = TimeDelta::days(1);
-/// The most types that a webhook names.
-const MAX_TYPES: usize = 32;
 /// The most events that are replayed at once.
 const MAX_REPLAYED: i64 = 1_000;
 
@@ -261,24 +259,6 @@ fn checked(app: &App, url: &str) -> Result<String> {
     let target = outbound(app)?.check_now(url);
     let target = target.map_err(|refused| Error::invalid("url", refused.to_string()))?;
     Ok(target.url())
-}
-
-fn check_types(types: &[String]) -> Result<()> {
-    let is_type = |text: &String| {
-        (1..=64).contains(&text.len())
-            && text
-                .bytes()
-                .all(|byte| byte.is_ascii_lowercase() || b"._".contains(&byte))
-    };
-    if types.len() > MAX_TYPES || !types.iter().all(is_type) {
-        return Err(Error::invalid(
-            "types",
-            format!(
-                "`types` are at most {MAX_TYPES} types of events, such as `version.saved`, or `hook.` for all that begin so."
-            ),
-        ));
-    }
-    Ok(())
 }
 
 /// Encrypts a secret, under the current master key if it was ever rotated.

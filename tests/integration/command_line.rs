@@ -404,6 +404,8 @@ fn the_demo_shows_it_all() {
             "signer-dropped",
             "iin:123456789011",
             "\"nb_results\"",
+            "\"type\":\"version.saved\"",
+            "The proof holds: version 2 of",
             "curl -s",
         ] {
             assert!(shown.contains(words), "{words} is not in:\n{shown}");

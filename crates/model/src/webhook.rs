@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use crate::context::TenantId;
+use crate::error::{Error, Result};
 
 /// A webhook, as it is stored.
 #[derive(Debug, Clone)]
@@ -39,6 +40,32 @@ impl Webhook {
     pub fn binding(tenant: TenantId) -> String {
         format!("webhook of {tenant}")
     }
+}
+
+/// The most types that a webhook, or somebody who follows events, names.
+const MAX_TYPES: usize = 32;
+
+/// Checks names of types, or beginnings of names that end with a dot.
+///
+/// # Errors
+///
+/// [`Error::InvalidParameter`].
+pub fn check_types(types: &[String]) -> Result<()> {
+    let is_type = |text: &String| {
+        (1..=64).contains(&text.len())
+            && text
+                .bytes()
+                .all(|byte| byte.is_ascii_lowercase() || b"._".contains(&byte))
+    };
+    if types.len() > MAX_TYPES || !types.iter().all(is_type) {
+        return Err(Error::invalid(
+            "types",
+            format!(
+                "`types` are at most {MAX_TYPES} types of events, each by itself, such as `version.saved`, or `hook.` for all that begin so."
+            ),
+        ));
+    }
+    Ok(())
 }
 
 /// Whether a type of events is one of these. There is none for all; one that ends with a dot stands for all that begin so.

@@ -1,6 +1,8 @@
 //! `sigpersist demo`: a tour of the whole program on real input. Prints each step as a command that anyone can repeat,
 //! and its answer.
 
+mod receiver;
+
 use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
@@ -8,40 +10,49 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, ensure};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use clap::Args;
 use serde_json::{Value, json};
 use sigpersist_model::audit::Actor;
+use sigpersist_model::context::TenantId;
 use sigpersist_model::key::Algorithm;
 use sigpersist_model::signature::Preconditions;
 use sigpersist_postgres::embedded::Purpose;
 use tracing::info;
+use zeroize::Zeroizing;
 
+use self::receiver::Receiver;
 use super::open_files;
 use super::output::Output;
-use super::serve::{Signals, Starting, bind, listening_line, runtime};
+use super::proof;
+use super::serve::{Signals, Starting, bind, in_background, listening_line, runtime};
 use crate::app::{App, Database};
 use crate::config::Config;
 use crate::http;
+use crate::log;
+use crate::log::offline::GivenKey;
 use crate::plugins::{self, HookRequest};
 use crate::telemetry;
 use crate::tenants;
 use crate::tenants::{NewKey, NewTenant, NewToken};
+use crate::webhooks::{self, NewWebhook};
 
 const TENANT: &str = "demo";
 /// The two plugins, in the order in which they run.
 const PLUGINS: [(&str, &[u8]); 2] = [
     (
         "signer-tags",
-        include_bytes!("../../plugins/signer-tags/signer-tags.wasm"),
+        include_bytes!("../../../plugins/signer-tags/signer-tags.wasm"),
     ),
     (
         "require-countersignature",
-        include_bytes!("../../plugins/require-countersignature/require-countersignature.wasm"),
+        include_bytes!("../../../plugins/require-countersignature/require-countersignature.wasm"),
     ),
 ];
-const FIRST: &str = include_str!("../../tests/data/first.cms.b64");
-const COUNTERSIGNED: &str = include_str!("../../tests/data/countersigned.cms.b64");
-const DROPPED: &str = include_str!("../../tests/data/dropped.cms.b64");
+const FIRST: &str = include_str!("../../../tests/data/first.cms.b64");
+const COUNTERSIGNED: &str = include_str!("../../../tests/data/countersigned.cms.b64");
+const DROPPED: &str = include_str!("../../../tests/data/dropped.cms.b64");
 /// A tag that `signer-tags` derives from the first signer's certificate.
 const DERIVED_TAG: &str = "iin:123456789011";
 /// Longest text that an answer is shown with.
@@ -65,6 +76,8 @@ impl Demo {
         // The demo shows the embedded database, and leaves a database of the user's alone.
         config.database_url = None;
         config.log.filter = "warn".to_owned();
+        // The demo's own receiver is on this machine.
+        config.webhooks.allow = "127.0.0.1".to_owned();
         telemetry::init(&config.log, &config.traces)?;
         open_files::make_room(&mut config)?;
         let runtime = runtime(&config)?;
@@ -83,6 +96,11 @@ impl Demo {
             .to_owned();
         let app = Arc::new(App::new(config, &database)?);
         let changes = app.listen()?;
+        let background = {
+            let _runtime = runtime.enter();
+            in_background(&app)
+        };
+        let receiver = Receiver::start()?;
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         let serving = runtime.spawn(http::serve(
             http::Server::new(Arc::clone(&app)),
@@ -95,7 +113,7 @@ impl Demo {
         drop(starting);
         output.line(&listening)?;
 
-        let mut tour = Tour::new(&app, output, base, &data_dir)?;
+        let mut tour = Tour::new(&app, output, base, &data_dir, &receiver)?;
         tour.run()?;
         if self.exit {
             drop(stop);
@@ -106,6 +124,7 @@ impl Demo {
         }
         info!("Stopping");
         runtime.block_on(serving)??;
+        drop(background);
         drop(changes);
         Ok(())
     }
@@ -119,6 +138,7 @@ struct Tour<'a> {
     /// Where the requests' bodies and the token are kept, for the reader to send again.
     folder: PathBuf,
     data_dir: PathBuf,
+    receiver: &'a Receiver,
     token: String,
     document: String,
     agent: ureq::Agent,
@@ -130,6 +150,7 @@ impl<'a> Tour<'a> {
         output: &'a Output,
         base: String,
         data_dir: &Path,
+        receiver: &'a Receiver,
     ) -> anyhow::Result<Self> {
         let folder = data_dir.join("demo");
         std::fs::DirBuilder::new()
@@ -150,6 +171,7 @@ impl<'a> Tour<'a> {
             base,
             folder,
             data_dir: data_dir.to_owned(),
+            receiver,
             token: String::new(),
             document: format!("contract-{ms}"),
             agent,
@@ -157,12 +179,15 @@ impl<'a> Tour<'a> {
     }
 
     fn run(&mut self) -> anyhow::Result<()> {
-        self.token = self.set_up()?;
-        self.requests()
+        let tenant = self.set_up()?;
+        let (webhook, secret) = self.webhook(tenant)?;
+        self.requests()?;
+        self.called(tenant, webhook, &secret)?;
+        self.proof()
     }
 
     /// The first steps of an admin and an operator, with the commands for them.
-    fn set_up(&self) -> anyhow::Result<String> {
+    fn set_up(&mut self) -> anyhow::Result<TenantId> {
         let data_dir = self.data_dir.display();
         self.title("A tenant, a key, and a token that the key signs")?;
         let (tenant, _) = tenants::create(
@@ -196,6 +221,7 @@ impl<'a> Tour<'a> {
             "sigpersist --data-dir {data_dir} token issue {TENANT} --subject newcomer --ttl 24h >{0}\n  TOKEN=$(cat {0})",
             path.display()
         ))?;
+        self.token = token;
 
         self.title("Two WebAssembly plugins, bound to the tenant's saves")?;
         for (order, (name, component)) in (1..).zip(PLUGINS) {
@@ -219,7 +245,75 @@ impl<'a> Tour<'a> {
                 "sigpersist --data-dir {data_dir} hook set {TENANT} {name} --plugin {name} --order {order}"
             ))?;
         }
-        Ok(token)
+        Ok(tenant.id)
+    }
+
+    /// A webhook for the tenant's application: the demo itself.
+    fn webhook(&self, tenant: TenantId) -> anyhow::Result<(i64, Zeroizing<String>)> {
+        self.title(
+            "A webhook: a URL of the application, to be called with whatever happens to versions",
+        )?;
+        let url = &self.receiver.url;
+        let new = NewWebhook {
+            url: url.clone(),
+            types: vec!["version.".to_owned()],
+            after: None,
+        };
+        let made = webhooks::create(self.app, &Actor::command_line(), tenant, new)?;
+        self.command(&format!(
+            "sigpersist --data-dir {} webhook create {TENANT} {url} --type version.",
+            self.data_dir.display()
+        ))?;
+        Ok((made.webhook.id, made.secret))
+    }
+
+    /// Shows the calls of the webhook, and deletes it, since nobody listens when the demo is over.
+    fn called(&self, tenant: TenantId, webhook: i64, secret: &str) -> anyhow::Result<()> {
+        self.title(
+            "Meanwhile the webhook was called twice, in order, signed with its secret (verified)",
+        )?;
+        for call in self.receiver.calls(2, secret)? {
+            self.output
+                .line(&format!("  POST {} {call}", self.receiver.url))?;
+        }
+        webhooks::delete(self.app, &Actor::command_line(), tenant, webhook)?;
+        Ok(())
+    }
+
+    /// A proof, got over HTTP and verified without the server.
+    fn proof(&self) -> anyhow::Result<()> {
+        self.title("A proof that version 2 is in the tenant's log, for whoever asks in years")?;
+        let folder = self.folder.join("proof");
+        let url = format!(
+            "{}/signature/proof?document={}&thread=demo&format=bundle",
+            self.base, self.document
+        );
+        let bundle = self
+            .agent
+            .get(&url)
+            .header("authorization", format!("Bearer {}", self.token))
+            .call()?
+            .body_mut()
+            .read_to_vec()?;
+        proof::unpack(bundle, &folder)?;
+        self.command(&format!(
+            "sigpersist --data-dir {} proof get {TENANT} {} demo --output {}",
+            self.data_dir.display(),
+            self.document,
+            folder.display()
+        ))?;
+
+        self.title("It is verified with nothing but its files and the public key of the log")?;
+        let keys = log::verifying_keys(self.app)?;
+        let key = keys.last().context("The log has no key")?.public_key;
+        self.command(&format!(
+            "sigpersist proof verify {} --log-key {}",
+            folder.display(),
+            BASE64.encode(key)
+        ))?;
+        let proven = proof::verified(&folder, &[GivenKey::Bare(key)])?;
+        let sentence = proof::sentence(&proven).replace('\n', "\n  ");
+        self.output.line(&format!("  {sentence}"))
     }
 
     fn requests(&self) -> anyhow::Result<()> {
