@@ -11,7 +11,7 @@ help:
 	@echo "make demo   build, and show all features on an embedded database"
 	@echo "make test   run all tests"
 	@echo "make conformance  check the verifier against public suites: NIST's PKITS, Project Wycheproof, samples of XMLDSig; needs Python and its registry"
-	@echo "make bench  compare saves and reads with pgbench, signatures with OpenSSL and calls of hooks with Extism; measure the cost of each feature, ten times the sustainable load, isolation of tenants, starts with many plugins, tokens, exports and imports"
+	@echo "make bench  compare saves and reads with pgbench, signatures with OpenSSL and calls of hooks with Extism; measure the cost of each feature, logs and proofs, clients that wait, webhooks, ten times the sustainable load, isolation of tenants, starts with many plugins, tokens, exports and imports"
 	@echo "make bench-peers  compare saves and reads with FastAPI and Express; needs Python, Node and their registries"
 	@echo "make bench-lists  measure lists of a tenant with ten million threads; takes a quarter of an hour and 10 GB"
 
@@ -30,6 +30,7 @@ bench: prerequisites
 	cargo bench --locked --bench saves
 	cargo bench --locked --bench row_security
 	cargo bench --locked --bench costs
+	cargo bench --locked --bench evidence
 	cargo bench --locked --bench overload
 	cargo bench --locked --bench isolation
 	cargo bench --locked --bench start

@@ -20,10 +20,14 @@ use super::Outcome;
 use super::Pace;
 use super::Target;
 
-/// Time after which a client stops waiting for an answer.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// Time after which a client stops waiting for an answer: longer than the server lets it wait for events.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// Maximum time that due requests wait for a connection. If the queue is full, further requests are not sent at all.
 const LATEST: Duration = Duration::from_millis(20);
+/// Connections that are opened without a pause, and the pause after them. A listening socket has room for 128 that are not
+/// accepted yet; the next one would be tried again after a second.
+const AT_ONCE: usize = 64;
+const TO_ACCEPT: Duration = Duration::from_millis(4);
 /// Interval at which the schedule is checked.
 const TICK: Duration = Duration::from_millis(1);
 
@@ -92,7 +96,10 @@ pub(super) async fn offer(load: Load) -> Outcome {
     let targets: Vec<_> = load.targets.into_iter().map(Prepared::new).collect();
     // All connections are open before the first request is due.
     let mut streams = Vec::new();
-    for _ in 0..load.connections {
+    for number in 0..load.connections {
+        if number % AT_ONCE == AT_ONCE - 1 {
+            tokio::time::sleep(TO_ACCEPT).await;
+        }
         let mut of_one = Vec::new();
         for target in &targets {
             of_one.push(target.connect().await.ok());
