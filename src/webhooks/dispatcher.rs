@@ -9,7 +9,7 @@ use sigpersist_model::error::Result;
 use sigpersist_outbound::Outbound;
 use sigpersist_runtime::blocking;
 use sigpersist_runtime::vault::random_name;
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{debug, warn};
 
@@ -42,6 +42,8 @@ pub fn keep_dispatching(app: Arc<App>) -> AbortOnDropHandle<()> {
         let Ok(server) = random_name() else { return };
         let server: Arc<str> = server.into();
         let places = Arc::new(Semaphore::new(AT_ONCE));
+        // Notified when a webhook has been served: others may wait for its place.
+        let free = Arc::new(Notify::new());
         let mut is_known = false;
         loop {
             // Listens before it looks, so that nothing is missed in between.
@@ -49,18 +51,21 @@ pub fn keep_dispatching(app: Arc<App>) -> AbortOnDropHandle<()> {
             let room = i64::try_from(places.available_permits()).unwrap_or(0);
             let (of, me) = (Arc::clone(&app), Arc::clone(&server));
             let leased = blocking::run((), move || of.store.webhook_lease(&me, room)).await;
+            let mut is_full = false;
             match leased.and_then(|leased| leased) {
                 Ok(leased) => {
                     is_known = false;
+                    is_full = i64::try_from(leased.len()).is_ok_and(|leased| leased >= room);
                     for (tenant, id) in leased {
                         let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
                             break;
                         };
                         let (app, outbound) = (Arc::clone(&app), outbound.clone());
-                        let server = Arc::clone(&server);
+                        let (server, free) = (Arc::clone(&server), Arc::clone(&free));
                         let work = move || serve(&app, &outbound, tenant, id, &server);
                         tokio::spawn(async move {
                             let done = blocking::run(place, work).await;
+                            free.notify_one();
                             if let Err(cause) = done.and_then(|done| done) {
                                 debug!(%cause, id, "A webhook could not be served; another server or a later look does");
                             }
@@ -74,7 +79,10 @@ pub fn keep_dispatching(app: Arc<App>) -> AbortOnDropHandle<()> {
                 }
             }
             tokio::time::sleep(PAUSE).await;
-            happening.await;
+            tokio::select! {
+                _ = happening => {}
+                () = free.notified(), if is_full => {}
+            }
         }
     }))
 }
