@@ -47,7 +47,8 @@ struct CountRow {
 }
 
 impl Store {
-    /// Leases webhooks that have something to deliver to this server, at most `most` of them.
+    /// Leases webhooks that have something to deliver to this server, at most `most` of them: those first that were called
+    /// longest ago.
     pub fn webhook_lease(&self, server: &str, most: i64) -> Result<Vec<(TenantId, i64)>> {
         let query = sql_query(
             "UPDATE webhooks w SET lease_by = $1, lease_until = now() + make_interval(secs => $2) \
@@ -91,10 +92,11 @@ impl Store {
         })
     }
 
-    /// Ends a lease.
+    /// Ends a lease. The webhook that was called longest ago is leased first, so the end is kept: without it, Postgres would
+    /// return the same ones again and again while others wait.
     pub fn webhook_release(&self, tenant: TenantId, id: i64, server: &str) -> Result<()> {
         let query = sql_query(
-            "UPDATE webhooks SET lease_by = NULL, lease_until = NULL WHERE tenant_id = $1 AND id = $2 AND lease_by = $3",
+            "UPDATE webhooks SET lease_by = NULL, lease_until = now() WHERE tenant_id = $1 AND id = $2 AND lease_by = $3",
         )
         .bind::<Integer, _>(tenant.0)
         .bind::<BigInt, _>(id)
