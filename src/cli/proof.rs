@@ -17,7 +17,7 @@ use zip::ZipArchive;
 
 use super::door::Door;
 use super::output::{Output, shown};
-use crate::log::offline::{GivenKey, ProofFiles, Proven, verify};
+use crate::log::offline::{FILE_NAMES, GivenKey, ProofFiles, Proven, verify};
 
 /// Longest time to wait until a version that was just saved is in the log.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -26,15 +26,6 @@ const PAUSE: Duration = Duration::from_millis(250);
 const MAX_BYTES: u64 = 256 * 1024 * 1024;
 /// The largest file of a proof, in bytes. Signatures are much smaller, with any limit that a server may have.
 const MAX_FILE_BYTES: u64 = 128 * 1024 * 1024;
-/// The files of a proof.
-const FILES: [&str; 6] = [
-    "signature",
-    "metadata",
-    "entry",
-    "proof.tlog-proof",
-    "checkpoint",
-    "VERIFY.md",
-];
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Proof {
@@ -100,7 +91,7 @@ impl Get {
                 folder.display(),
                 self.tenant
             ),
-            &json!({ "folder": folder, "files": FILES }),
+            &json!({ "folder": folder, "files": FILE_NAMES }),
         )
     }
 
@@ -137,7 +128,7 @@ pub(super) fn unpack(bundle: Vec<u8>, folder: &Path) -> anyhow::Result<()> {
     fs::create_dir_all(folder)
         .with_context(|| format!("The folder {} can't be made", folder.display()))?;
     // Whoever answers must not choose which files are written.
-    for name in FILES {
+    for name in FILE_NAMES {
         let file = zip
             .by_name(name)
             .with_context(|| format!("The proof has no file {name}"))?;

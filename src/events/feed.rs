@@ -92,9 +92,7 @@ impl Page {
             self.tell(lost, types);
         }
         if self.next + 1 == number && self.events.len() < limit {
-            let epoch = epochs.iter().find(|epoch| epoch.index(number).is_some());
-            let origin = epoch.map_or("", |epoch| epoch.origin.as_str());
-            self.tell(HappeningView::new(logged, origin), types);
+            self.tell(HappeningView::new(logged, epochs), types);
         }
     }
 

@@ -38,10 +38,11 @@ async fn walk(app: &Arc<App>) -> Result<()> {
     let mut tenant = PLATFORM;
     loop {
         let of = Arc::clone(app);
-        let Some(next) = blocking::run((), move || of.store.tenant_after(tenant)).await?? else {
+        let next = blocking::run((), move || of.store.tenant_ids(tenant, 1)).await??;
+        let Some(next) = next.first() else {
             break;
         };
-        tenant = next;
+        tenant = *next;
         logged += fill(app, tenant).await?;
     }
     if logged > 0 {

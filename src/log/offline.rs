@@ -11,6 +11,16 @@ use sigpersist_tlog::{
     Entry, Invalid, Kind, Metadata, TlogProof, VerifierKey, is_like_metadata, seal, sha256,
 };
 
+/// The names of the files of a proof.
+pub const FILE_NAMES: [&str; 6] = [
+    "signature",
+    "metadata",
+    "entry",
+    "proof.tlog-proof",
+    "checkpoint",
+    "VERIFY.md",
+];
+
 /// The files of a proof.
 #[derive(Debug, Clone)]
 pub struct ProofFiles {

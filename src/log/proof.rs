@@ -61,7 +61,7 @@ pub fn prove(
     };
     let number = logged.numbered.number;
     let epochs = app.store.log_epochs(tenant)?;
-    let epoch = epochs.iter().find(|epoch| epoch.index(number).is_some());
+    let epoch = Epoch::of(&epochs, number);
     let epoch = epoch.ok_or_else(|| Error::internal("an entry is in no tree of its log"))?;
     let (checkpoint, note) = signed(epoch)?;
     let index = epoch.index(number).unwrap_or_default();

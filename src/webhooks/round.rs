@@ -9,7 +9,7 @@ use aws_lc_rs::rand;
 use chrono::{DateTime, TimeDelta, Utc};
 use sigpersist_model::audit::{Actor, Event};
 use sigpersist_model::error::Result;
-use sigpersist_model::log::Logged;
+use sigpersist_model::log::{Epoch, Logged};
 use sigpersist_model::view::HappeningView;
 use sigpersist_model::webhook::{Pending, Settlement, Webhook, is_wanted};
 use sigpersist_outbound::Outbound;
@@ -94,16 +94,9 @@ fn new_events(app: &App, webhook: &Webhook, settlement: &mut Settlement) -> Resu
         .store
         .log_happenings(webhook.tenant, webhook.cursor, PAGE)?;
     settlement.cursor = entries.last().map(|logged| logged.numbered.number);
-    let origin = |number: i64| {
-        let epoch = epochs.iter().find(|epoch| epoch.index(number).is_some());
-        epoch.map_or("", |epoch| epoch.origin.as_str())
-    };
     let mut deliveries: Vec<_> = entries
         .into_iter()
-        .map(|logged| {
-            let number = logged.numbered.number;
-            delivery(logged, origin(number), 0, false)
-        })
+        .map(|logged| delivery(logged, &epochs, 0, false))
         .filter(|delivery| is_told(webhook, delivery))
         .collect();
     if webhook.pending > 0 {
@@ -139,9 +132,7 @@ fn pending_events(
         let logged = entries
             .into_iter()
             .find(|logged| logged.numbered.number == pending.number);
-        let epoch = epochs.iter().rfind(|epoch| epoch.first <= pending.number);
-        let origin = epoch.map_or("", |epoch| epoch.origin.as_str());
-        let delivery = logged.map(|logged| delivery(logged, origin, pending.attempts, true));
+        let delivery = logged.map(|logged| delivery(logged, &epochs, pending.attempts, true));
         match delivery.filter(|delivery| is_told(webhook, delivery)) {
             Some(delivery) => deliveries.push(delivery),
             // It was erased meanwhile.
@@ -151,12 +142,12 @@ fn pending_events(
     Ok(deliveries)
 }
 
-fn delivery(logged: Logged, origin: &str, attempts: u32, was_pending: bool) -> Delivery {
+fn delivery(logged: Logged, epochs: &[Epoch], attempts: u32, was_pending: bool) -> Delivery {
     Delivery {
         number: logged.numbered.number,
         signature: logged.numbered.what.signature,
         at: logged.numbered.what.at,
-        event: HappeningView::new(logged, origin),
+        event: HappeningView::new(logged, epochs),
         attempts,
         was_pending,
     }

@@ -113,6 +113,11 @@ impl Epoch {
         (index < self.size).then(|| u64::try_from(index).ok())?
     }
 
+    /// The tree of these that has the entry with this number.
+    pub fn of(epochs: &[Self], number: i64) -> Option<&Self> {
+        epochs.iter().find(|epoch| epoch.index(number).is_some())
+    }
+
     /// The number of the entry after its last one.
     pub fn next(&self) -> i64 {
         self.first.saturating_add(self.size)

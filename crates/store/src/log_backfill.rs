@@ -4,14 +4,13 @@ use diesel::pg::PgConnection;
 use diesel::prelude::*;
 use diesel::sql_query;
 use diesel::sql_types::{Array, BigInt, Binary, CChar, Integer, Nullable, Text};
-use sigpersist_model::context::{PLATFORM, TenantId};
+use sigpersist_model::context::TenantId;
 use sigpersist_model::error::Result;
 use sigpersist_tlog::{Kind, VersionMetadata, seal};
 
 use super::log_queue::salt;
 use super::log_sequence::hash;
 use super::pool::Store;
-use super::schema::tenants;
 use super::signatures::encoding_from_code;
 
 /// The most versions that are logged in one transaction.
@@ -42,16 +41,6 @@ struct UnloggedRow {
 }
 
 impl Store {
-    /// The next tenant after this one; none after the last.
-    pub fn tenant_after(&self, after: TenantId) -> Result<Option<TenantId>> {
-        let next = tenants::table
-            .filter(tenants::id.gt(after.0))
-            .order(tenants::id)
-            .select(tenants::id);
-        let id: Option<i32> = self.run(PLATFORM, |connection| next.first(connection).optional())?;
-        Ok(id.map(TenantId))
-    }
-
     /// Queues versions of a tenant that are not logged yet, oldest threads first. Returns how many; fewer than the most of
     /// one call if none are left, except those that are being deleted now.
     ///

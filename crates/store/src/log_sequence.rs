@@ -20,13 +20,14 @@ use diesel::sql_types::{
 use sigpersist_model::context::{PLATFORM, TenantId};
 use sigpersist_model::digest::to_hex;
 use sigpersist_model::error::Result;
-use sigpersist_model::log::{Epoch, Node, Numbered, Queued};
+use sigpersist_model::log::{Epoch, Queued};
 use sigpersist_tlog::{Hash, Kind};
 
 use super::changes::Change;
 use super::log_append::{Epochs, append, new_epoch};
 use super::log_epochs::{EpochRow, KnownHead, fork, set_tenant, with_epoch_columns};
 use super::log_low::Drawn;
+use super::log_write::{insert_entries, insert_nodes, notify, update_epochs};
 use super::pool::Store;
 
 /// The most rows that one pass takes.
@@ -425,105 +426,6 @@ fn earlier(
     }
     set_tenant(connection, PLATFORM)?;
     Ok(earlier)
-}
-
-fn insert_entries(connection: &mut PgConnection, entries: &[Numbered]) -> QueryResult<()> {
-    // Arrays of arrays can't have different lengths, so an entry with references is a statement of its own.
-    let (with_refs, entries): (Vec<_>, Vec<_>) = entries
-        .iter()
-        .partition(|entry: &&Numbered| !entry.refs.is_empty());
-    macro_rules! column {
-        ($entry:ident => $value:expr) => {
-            entries.iter().map(|$entry| $value).collect::<Vec<_>>()
-        };
-    }
-    sql_query(
-        "INSERT INTO log_entries (tenant_id, number, kind, at, signature_id, version, seal, leaf, salt, event) \
-         SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
-    )
-    .bind::<Array<Integer>, _>(column!(entry => entry.what.tenant.0))
-    .bind::<Array<BigInt>, _>(column!(entry => entry.number))
-    .bind::<Array<CChar>, _>(column!(entry => entry.what.kind.code()))
-    .bind::<Array<Timestamptz>, _>(column!(entry => entry.what.at))
-    .bind::<Array<Nullable<BigInt>>, _>(column!(entry => entry.what.signature))
-    .bind::<Array<Nullable<Integer>>, _>(column!(entry => entry.what.version))
-    .bind::<Array<Binary>, _>(column!(entry => &entry.what.seal[..]))
-    .bind::<Array<Binary>, _>(column!(entry => &entry.leaf[..]))
-    .bind::<Array<Nullable<Binary>>, _>(column!(entry => entry.what.salt.as_deref()))
-    .bind::<Array<Nullable<Text>>, _>(column!(entry => entry.what.event.as_deref()))
-    .execute(connection)?;
-    for entry in with_refs {
-        sql_query(
-            "INSERT INTO log_entries (tenant_id, number, kind, at, signature_id, version, seal, leaf, salt, event, refs) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
-        )
-        .bind::<Integer, _>(entry.what.tenant.0)
-        .bind::<BigInt, _>(entry.number)
-        .bind::<CChar, _>(entry.what.kind.code())
-        .bind::<Timestamptz, _>(entry.what.at)
-        .bind::<Nullable<BigInt>, _>(entry.what.signature)
-        .bind::<Nullable<Integer>, _>(entry.what.version)
-        .bind::<Binary, _>(&entry.what.seal[..])
-        .bind::<Binary, _>(&entry.leaf[..])
-        .bind::<Nullable<Binary>, _>(entry.what.salt.as_deref())
-        .bind::<Nullable<Text>, _>(entry.what.event.as_deref())
-        .bind::<Array<BigInt>, _>(&entry.refs)
-        .execute(connection)?;
-    }
-    Ok(())
-}
-
-fn insert_nodes(connection: &mut PgConnection, nodes: &[Node]) -> QueryResult<()> {
-    if nodes.is_empty() {
-        return Ok(());
-    }
-    macro_rules! column {
-        ($node:ident => $value:expr) => {
-            nodes.iter().map(|$node| $value).collect::<Vec<_>>()
-        };
-    }
-    sql_query(
-        "INSERT INTO log_nodes (tenant_id, epoch, level, number, hash) SELECT * FROM unnest($1, $2, $3, $4, $5)",
-    )
-    .bind::<Array<Integer>, _>(column!(node => node.tenant.0))
-    .bind::<Array<SmallInt>, _>(column!(node => node.epoch))
-    .bind::<Array<SmallInt>, _>(column!(node => node.level))
-    .bind::<Array<BigInt>, _>(column!(node => node.number))
-    .bind::<Array<Binary>, _>(column!(node => &node.hash[..]))
-    .execute(connection)
-    .map(drop)
-}
-
-/// Writes the new state of trees.
-fn update_epochs(connection: &mut PgConnection, epochs: &[Epoch]) -> QueryResult<()> {
-    macro_rules! column {
-        ($epoch:ident => $value:expr) => {
-            epochs.iter().map(|$epoch| $value).collect::<Vec<_>>()
-        };
-    }
-    sql_query(
-        "UPDATE log_epochs e SET size = g.size, edge = g.edge, root = g.root, checkpoint = g.checkpoint, at = g.at \
-         FROM unnest($1, $2, $3, $4, $5, $6, $7) AS g (tenant_id, epoch, size, edge, root, checkpoint, at) \
-         WHERE e.tenant_id = g.tenant_id AND e.epoch = g.epoch",
-    )
-    .bind::<Array<Integer>, _>(column!(epoch => epoch.tenant.0))
-    .bind::<Array<SmallInt>, _>(column!(epoch => epoch.epoch))
-    .bind::<Array<BigInt>, _>(column!(epoch => epoch.size))
-    .bind::<Array<Binary>, _>(column!(epoch => &epoch.edge[..]))
-    .bind::<Array<Binary>, _>(column!(epoch => &epoch.root[..]))
-    .bind::<Array<Nullable<Text>>, _>(column!(epoch => epoch.checkpoint.as_deref()))
-    .bind::<Array<Timestamptz>, _>(column!(epoch => epoch.at))
-    .execute(connection)
-    .map(drop)
-}
-
-/// Tells all servers which logs have grown.
-fn notify(connection: &mut PgConnection, grown: &[Epoch]) -> QueryResult<()> {
-    let tenants: Vec<i32> = grown.iter().map(|epoch| epoch.tenant.0).collect();
-    sql_query("SELECT pg_notify('sigpersist_log', g.tenant::text) FROM unnest($1) AS g (tenant)")
-        .bind::<Array<Integer>, _>(tenants)
-        .execute(connection)
-        .map(drop)
 }
 
 /// Puts the rows of a pass back: the trees that are not what was seen before are frozen, and the next pass takes the rows

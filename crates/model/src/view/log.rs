@@ -124,9 +124,11 @@ impl HappeningView {
         }
     }
 
-    /// Tells of an entry in a tree with this origin.
-    pub fn new(logged: Logged, origin: &str) -> Self {
+    /// Tells of an entry in one of these trees.
+    pub fn new(logged: Logged, epochs: &[Epoch]) -> Self {
         let Logged { numbered, version } = logged;
+        let epoch = Epoch::of(epochs, numbered.number);
+        let origin = epoch.map_or("", |epoch| epoch.origin.as_str());
         let what = numbered.what;
         let told: Option<Told> = what.event.as_deref().map(|event| {
             // Our own text, unless somebody changed the row.
