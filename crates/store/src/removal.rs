@@ -10,8 +10,9 @@ use sigpersist_model::error::Result;
 use sigpersist_model::tenant::Usage;
 
 use super::changes::Change;
+use super::log_epochs::set_tenant;
 use super::pool::Store;
-use super::schema::{tenant_usage, tenants};
+use super::schema::{signatures, tenant_usage, tenants};
 use super::usage;
 
 /// Rows and bytes of one batch, which is one short transaction.
@@ -162,8 +163,19 @@ impl Store {
         event: impl FnOnce(Usage) -> Event,
     ) -> Result<bool> {
         self.changing(Change::Keys(tenant), |connection| {
-            // Lock order: rows of usage first, then the tenant's row. A save in progress holds its row of usage and
-            // waits for the tenant's row.
+            // Lock order, as in a save: the tenant's row, the threads, then rows of usage. Few threads are left: those
+            // of saves that were under way.
+            tenants::table
+                .filter(tenants::id.eq(tenant.0))
+                .select(tenants::id)
+                .for_update()
+                .load::<i32>(connection)?;
+            set_tenant(connection, tenant)?;
+            signatures::table
+                .select(signatures::id)
+                .for_update()
+                .load::<i64>(connection)?;
+            set_tenant(connection, PLATFORM)?;
             tenant_usage::table
                 .filter(tenant_usage::tenant_id.eq(tenant.0))
                 .select(tenant_usage::shard)
