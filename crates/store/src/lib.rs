@@ -37,6 +37,7 @@ mod other_secrets;
 mod plugins;
 mod policies;
 mod pool;
+mod prepared;
 mod removal;
 mod schema;
 mod seal_keys;

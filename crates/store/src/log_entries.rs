@@ -14,6 +14,7 @@ use sigpersist_tlog::Kind;
 use super::log_epochs::epochs;
 use super::log_sequence::{broken, hash};
 use super::pool::Store;
+use super::prepared::{Value, prepared};
 use super::signatures::{encoding_from_code, version_from_column, version_to_column};
 
 #[derive(QueryableByName)]
@@ -153,16 +154,26 @@ impl EntryRow {
 /// The rows after a number, in order.
 pub(super) fn rows_after(
     connection: &mut PgConnection,
-    statement: &str,
+    statement: &'static str,
     tenant: TenantId,
     after: i64,
     limit: i64,
 ) -> QueryResult<Vec<EntryRow>> {
-    sql_query(statement)
-        .bind::<Integer, _>(tenant.0)
-        .bind::<BigInt, _>(after)
-        .bind::<BigInt, _>(limit)
-        .load(connection)
+    let values = [
+        Value::Integer(tenant.0),
+        Value::BigInt(after),
+        Value::BigInt(limit),
+    ];
+    prepared(statement, &values).load(connection)
+}
+
+/// The values of statements about a version's entry.
+fn of_version(tenant: TenantId, signature: SignatureId, version: u32) -> [Value; 3] {
+    [
+        Value::Integer(tenant.0),
+        Value::BigInt(signature.0),
+        Value::Integer(version_to_column(version)),
+    ]
 }
 
 fn after(
@@ -204,10 +215,8 @@ impl Store {
         version: u32,
     ) -> Result<Option<Logged>> {
         let row = self.run(tenant, |connection| {
-            let row: Option<EntryRow> = sql_query(OF_VERSION)
-                .bind::<Integer, _>(tenant.0)
-                .bind::<BigInt, _>(signature.0)
-                .bind::<Integer, _>(version_to_column(version))
+            let values = of_version(tenant, signature, version);
+            let row: Option<EntryRow> = prepared(OF_VERSION, &values)
                 .get_result(connection)
                 .optional()?;
             row.map(|row| row.into_logged(tenant)).transpose()
@@ -228,14 +237,12 @@ impl Store {
             number: i64,
         }
         let found: Option<Number> = self.run(tenant, |connection| {
-            sql_query(
+            prepared(
                 "SELECT number FROM log_entries \
                  WHERE tenant_id = $1 AND signature_id = $2 AND version = $3 AND kind IN ('v', 'b', 'i') \
                  ORDER BY signature_id, version, number LIMIT 1",
+                &of_version(tenant, signature, version),
             )
-            .bind::<Integer, _>(tenant.0)
-            .bind::<BigInt, _>(signature.0)
-            .bind::<Integer, _>(version_to_column(version))
             .get_result(connection)
             .optional()
         })?;

@@ -18,6 +18,7 @@ use super::log_hashes::StoredTree;
 use super::log_queue::{NewRow, enqueue};
 use super::log_sequence::{LOCK, broken, hash, insert_epoch, new_origin};
 use super::pool::Store;
+use super::prepared::{Value, prepared};
 
 /// The columns of an [`EpochRow`], between two parts of a statement.
 macro_rules! with_epoch_columns {
@@ -240,11 +241,13 @@ impl Store {
 }
 
 pub(super) fn epochs(connection: &mut PgConnection, tenant: TenantId) -> QueryResult<Vec<Epoch>> {
-    let rows: Vec<EpochRow> = sql_query(with_epoch_columns!(
-        "SELECT",
-        "FROM log_epochs WHERE tenant_id = $1 ORDER BY epoch"
-    ))
-    .bind::<Integer, _>(tenant.0)
+    let rows: Vec<EpochRow> = prepared(
+        with_epoch_columns!(
+            "SELECT",
+            "FROM log_epochs WHERE tenant_id = $1 ORDER BY epoch"
+        ),
+        &[Value::Integer(tenant.0)],
+    )
     .load(connection)?;
     rows.into_iter().map(EpochRow::into_epoch).collect()
 }

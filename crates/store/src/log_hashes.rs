@@ -3,10 +3,11 @@
 use diesel::pg::PgConnection;
 use diesel::prelude::*;
 use diesel::result::Error as DieselError;
-use diesel::sql_query;
-use diesel::sql_types::{Array, BigInt, Binary, Integer, SmallInt};
+use diesel::sql_types::{Binary, Integer};
 use sigpersist_model::log::Epoch;
 use sigpersist_tlog::{Hash, Stored, StoredRange};
+
+use super::prepared::{Value, prepared};
 
 /// The hashes of a tree. The session acts for its tenant.
 pub(super) struct StoredTree<'a> {
@@ -28,7 +29,17 @@ impl Stored for StoredTree<'_> {
     fn hashes(&mut self, ranges: &[StoredRange]) -> QueryResult<Vec<Vec<Hash>>> {
         let column = |value: fn(&StoredRange) -> i64| ranges.iter().map(value).collect::<Vec<_>>();
         let levels: Vec<i16> = ranges.iter().map(|range| range.level.into()).collect();
-        let rows: Vec<HashRow> = sql_query(
+        let values = [
+            Value::Integer(self.epoch.tenant.0),
+            Value::SmallInt(self.epoch.epoch),
+            Value::SmallInts(levels),
+            Value::BigInts(column(|range| {
+                i64::try_from(range.first).unwrap_or(i64::MAX)
+            })),
+            Value::BigInts(column(|range| range.count.into())),
+            Value::BigInt(self.epoch.first),
+        ];
+        let rows: Vec<HashRow> = prepared(
             "SELECT r.place::integer, h.hash \
              FROM unnest($3, $4, $5) WITH ORDINALITY AS r (level, first, count, place) \
              CROSS JOIN LATERAL ( \
@@ -40,15 +51,8 @@ impl Stored for StoredTree<'_> {
                  WHERE n.tenant_id = $1 AND n.epoch = $2 AND r.level > 0 AND n.level = r.level \
                    AND n.number >= r.first AND n.number < r.first + r.count) AS h \
              ORDER BY r.place, h.number",
+            &values,
         )
-        .bind::<Integer, _>(self.epoch.tenant.0)
-        .bind::<SmallInt, _>(self.epoch.epoch)
-        .bind::<Array<SmallInt>, _>(levels)
-        .bind::<Array<BigInt>, _>(column(|range| {
-            i64::try_from(range.first).unwrap_or(i64::MAX)
-        }))
-        .bind::<Array<BigInt>, _>(column(|range| range.count.into()))
-        .bind::<BigInt, _>(self.epoch.first)
         .load(self.connection)?;
         let mut hashes = vec![Vec::new(); ranges.len()];
         for row in rows {
