@@ -14,6 +14,7 @@ mod failure;
 mod holder;
 mod hook;
 mod key;
+mod listener;
 mod log;
 mod login;
 mod master_key;

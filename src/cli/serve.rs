@@ -2,17 +2,17 @@
 
 use std::sync::Arc;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use clap::Args;
 use sigpersist_postgres::embedded::Purpose;
 use sigpersist_runtime::blocking;
-use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::info;
 
 use super::exit;
+use super::listener::{bind, listening_line};
 use super::open_files;
 use super::output::Output;
 use crate::app::{App, Database};
@@ -46,9 +46,9 @@ impl Serve {
         let signals = Signals::new(&runtime)?;
         let starting = Starting::new(&runtime)?;
         // Before the database, so that a taken port costs nothing.
-        let listener = runtime.block_on(bind(&config.http.listen))?;
+        let listener = runtime.block_on(bind(&config.http.listen, "address with --listen"))?;
         let watched = config.http.watch_listen.as_deref();
-        let watched = watched.map(|address| runtime.block_on(bind_for_watchers(address)));
+        let watched = watched.map(|address| runtime.block_on(bind(address, "http.watch_listen")));
         let watched = watched.transpose()?;
         let database = Database::open(&config, Purpose::Serve)?;
         for migration in database.prepare(!self.no_migrate)? {
@@ -93,38 +93,6 @@ pub(super) fn in_background(app: &Arc<App>) -> [AbortOnDropHandle<()>; 7] {
         log::keep_anchoring(app()),
         log::keep_backfilling(app()),
     ]
-}
-
-/// The line that scripts wait for.
-pub(super) fn listening_line(listener: &TcpListener) -> anyhow::Result<String> {
-    Ok(format!(
-        "Sigpersist is listening on http://{}",
-        listener.local_addr()?
-    ))
-}
-
-pub(super) async fn bind(address: &str) -> anyhow::Result<TcpListener> {
-    check_host(address)?;
-    TcpListener::bind(address)
-        .await
-        .with_context(|| format!("Can't listen on {address}; choose another address with --listen"))
-}
-
-async fn bind_for_watchers(address: &str) -> anyhow::Result<TcpListener> {
-    check_host(address)?;
-    TcpListener::bind(address)
-        .await
-        .with_context(|| format!("Can't listen on {address}; choose another http.watch_listen"))
-}
-
-/// Refuses a port without an address: some programs take it for every address, others for this machine alone.
-fn check_host(address: &str) -> anyhow::Result<()> {
-    match address.strip_prefix(':') {
-        Some(port) if !port.contains(':') => bail!(
-            "`{address}` is a port without an address: use `127.0.0.1:{port}` for this machine only, or `0.0.0.0:{port}` (IPv4) or `[::]:{port}` (IPv6) for all."
-        ),
-        _ => Ok(()),
-    }
 }
 
 /// A runtime with a thread for each request that may be answered at once, some for hooks and keys being loaded, and some

@@ -23,10 +23,11 @@ use tracing::info;
 use zeroize::Zeroizing;
 
 use self::receiver::Receiver;
+use super::listener::{bind, listening_line};
 use super::open_files;
 use super::output::Output;
 use super::proof;
-use super::serve::{Signals, Starting, bind, in_background, listening_line, runtime};
+use super::serve::{Signals, Starting, in_background, runtime};
 use crate::app::{App, Database};
 use crate::config::Config;
 use crate::http;
@@ -83,7 +84,7 @@ impl Demo {
         let runtime = runtime(&config)?;
         let signals = Signals::new(&runtime)?;
         let starting = Starting::new(&runtime)?;
-        let listener = runtime.block_on(bind(&config.http.listen))?;
+        let listener = runtime.block_on(bind(&config.http.listen, "address with --listen"))?;
         let base = format!("http://{}", listener.local_addr()?);
         let listening = listening_line(&listener)?;
 
