@@ -5,7 +5,6 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use aws_lc_rs::rand;
 use chrono::{DateTime, TimeDelta, Utc};
 use sigpersist_model::audit::{Actor, Event};
 use sigpersist_model::error::Result;
@@ -13,7 +12,7 @@ use sigpersist_model::log::{Epoch, Logged};
 use sigpersist_model::view::HappeningView;
 use sigpersist_model::webhook::{Pending, Settlement, Webhook, is_wanted};
 use sigpersist_outbound::Outbound;
-use sigpersist_outbound::retry::{Outcome, pause_as_asked};
+use sigpersist_outbound::retry::{Outcome, pause_as_asked, random};
 use sigpersist_outbound::webhook::Secret;
 use sigpersist_runtime::metrics;
 
@@ -264,14 +263,4 @@ fn of_thread(
     settled()
         .pending
         .extend(thread.iter().filter(|left| !left.was_pending).map(waits));
-}
-
-/// A number between 0 and 1.
-fn random() -> f64 {
-    let mut byte = [0];
-    // Without randomness, pauses are as long as they are meant to be.
-    match rand::fill(&mut byte) {
-        Ok(()) => f64::from(byte[0]) / 255.0,
-        Err(_) => 0.5,
-    }
 }

@@ -4,6 +4,8 @@
 
 use std::time::{Duration, SystemTime};
 
+use aws_lc_rs::rand;
+
 const MINUTE: u64 = 60;
 const HOUR: u64 = 60 * MINUTE;
 /// Pauses after each attempt but the last, in seconds.
@@ -50,6 +52,31 @@ pub fn pause_as_asked(
 ) -> Option<Duration> {
     let asked = retry_after.unwrap_or_default().min(MAX_RETRY_AFTER);
     pause(attempt, random).map(|pause| pause.max(asked))
+}
+
+/// The pause after so many failed attempts of something that is tried until it succeeds: `first`, then twice as long each time,
+/// at most `longest`.
+///
+/// `random` is between 0 and 1, and makes the pause up to 25 % longer.
+pub fn doubling(attempt: u32, first: Duration, longest: Duration, random: f64) -> Duration {
+    let factor = 2_u32.saturating_pow(attempt.saturating_sub(1));
+    let pause = first.saturating_mul(factor).min(longest);
+    let random = if random.is_nan() {
+        0.5
+    } else {
+        random.clamp(0.0, 1.0)
+    };
+    pause.mul_f64(1.0 + random / 4.0)
+}
+
+/// A random number between 0 and 1, for the jitter of pauses.
+pub fn random() -> f64 {
+    let mut byte = [0];
+    // Without randomness, pauses are as long as they are meant to be.
+    match rand::fill(&mut byte) {
+        Ok(()) => f64::from(byte[0]) / 255.0,
+        Err(_) => 0.5,
+    }
 }
 
 /// Reads a `Retry-After` header: seconds, or a date (RFC 9110, section 10.2.3). At most [`MAX_RETRY_AFTER`].
@@ -120,6 +147,19 @@ mod tests {
         ] {
             assert!((of(random) - expected).abs() < 0.001, "{random}");
         }
+    }
+
+    #[test]
+    fn doubling_pauses_end_at_the_longest() {
+        let of = |attempt, random| {
+            let (first, longest) = (Duration::from_secs(60), Duration::from_secs(600));
+            doubling(attempt, first, longest, random).as_secs()
+        };
+        let pauses: Vec<_> = (0..8).map(|attempt| of(attempt, 0.0)).collect();
+        assert_eq!(pauses, [60, 60, 120, 240, 480, 600, 600, 600]);
+        assert_eq!(of(u32::MAX, 1.0), 750);
+        assert_eq!(of(1, f64::NAN), 67);
+        assert!((0.0..=1.0).contains(&random()));
     }
 
     #[test]
