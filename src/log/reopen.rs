@@ -1,4 +1,4 @@
-//! Lets a log go on that was frozen because the database went back in time.
+//! Lets a log go on that was frozen because the database went back in time, or that a witness refuses for that reason.
 
 use serde_json::json;
 use sigpersist_model::audit::{Actor, Event};
@@ -8,12 +8,12 @@ use sigpersist_model::error::{Error, Result};
 
 use crate::app::App;
 
-/// Closes a frozen tree as it is, and begins another one, whose first entry says what it continues. Numbers that the old
+/// Closes a tree that is frozen, or that a witness refuses, as it is, and begins another one, whose first entry says what it continues. Numbers that the old
 /// tree had given, and that are lost, are not given again. Blocks.
 ///
 /// # Errors
 ///
-/// [`Error::InvalidParameter`] without a reason, [`Error::Refused`] if the log is not frozen, and the errors of the store.
+/// [`Error::InvalidParameter`] without a reason, [`Error::Refused`] if neither is so, and the errors of the store.
 pub fn reopen(app: &App, actor: Actor, owner: TenantId, reason: &str) -> Result<()> {
     if reason.trim().is_empty() {
         return Err(Error::invalid("reason", "`reason` is required."));
@@ -45,6 +45,6 @@ pub fn reopen(app: &App, actor: Actor, owner: TenantId, reason: &str) -> Result<
         return Ok(());
     }
     Err(Error::refused(
-        "The log is not frozen: it goes on by itself.",
+        "The log is not frozen, and no witness refuses it: it goes on by itself.",
     ))
 }

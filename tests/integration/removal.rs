@@ -96,6 +96,9 @@ fn a_confirmed_deletion_removes_all_that_is_the_tenants_and_nothing_else() {
         "INSERT INTO log_nodes SELECT id, 1, 1, 0, sha256('x') FROM tenants;
          INSERT INTO log_queue (tenant_id, kind, seal) SELECT id, 'c', 'x' FROM tenants;
          INSERT INTO webhooks (tenant_id, url, types, cursor, encrypted_secret) SELECT id, 'x', '{}', 0, 'x' FROM tenants;
+         INSERT INTO log_witnesses (tenant_id, name, url, key) SELECT id, 'w', 'x', 'x' FROM tenants;
+         INSERT INTO log_checkpoints (tenant_id, epoch, size, checkpoint) SELECT id, 1, 1, 'x' FROM tenants;
+         INSERT INTO log_cosignatures (tenant_id, epoch, size, witness, line) SELECT id, 1, 1, 'w', 'x' FROM tenants;
          INSERT INTO webhook_pending SELECT tenant_id, 1, id, 1, NULL, now() FROM webhooks;
          INSERT INTO webhook_attempts (tenant_id, ms, webhook_id, outcome) SELECT tenant_id, 1, id, 'x' FROM webhooks",
     );

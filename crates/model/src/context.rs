@@ -77,6 +77,9 @@ pub enum Scope {
     /// Read the log: proofs of versions, checkpoints and tiles.
     #[serde(rename = "log:read")]
     LogRead,
+    /// Set up witnesses of the log.
+    #[serde(rename = "log:write")]
+    LogWrite,
     /// See webhooks and their calls.
     #[serde(rename = "webhooks:read")]
     WebhooksRead,
@@ -90,7 +93,7 @@ pub enum Scope {
 
 impl Scope {
     /// All scopes.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::SignaturesRead,
         Self::SignaturesWrite,
         Self::SignaturesDelete,
@@ -107,6 +110,7 @@ impl Scope {
         Self::AuditRead,
         Self::EventsRead,
         Self::LogRead,
+        Self::LogWrite,
         Self::WebhooksRead,
         Self::WebhooksWrite,
         Self::MetricsRead,

@@ -298,6 +298,8 @@ pub enum Noun {
     Tile,
     /// A webhook.
     Webhook,
+    /// A witness of a log.
+    Witness,
 }
 
 crate::words!(Noun);
@@ -319,6 +321,7 @@ impl Noun {
             Self::Log => "log_not_found",
             Self::Tile => "tile_not_found",
             Self::Webhook => "webhook_not_found",
+            Self::Witness => "witness_not_found",
         }
     }
 }

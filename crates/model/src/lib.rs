@@ -32,4 +32,5 @@ pub mod time;
 pub mod transfer;
 pub mod view;
 pub mod webhook;
+pub mod witness;
 pub mod words;

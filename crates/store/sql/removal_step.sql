@@ -244,6 +244,66 @@ gone AS (
 SELECT count(*) AS rows, coalesce(sum(size), 0)::bigint AS bytes
 FROM gone;
 
+-- log_cosignatures
+WITH
+gone AS (
+  DELETE FROM log_cosignatures
+  WHERE
+    ctid = ANY (
+      ARRAY(
+        SELECT ctid
+        FROM (
+          SELECT ctid, sum(size) OVER (ROWS UNBOUNDED PRECEDING) - size AS before
+          FROM (SELECT ctid, (0)::bigint AS size FROM log_cosignatures WHERE tenant_id = $1 LIMIT $2) AS own
+        ) AS weighed
+        WHERE before < $3
+      )
+    )
+  RETURNING (0)::bigint AS size
+)
+SELECT count(*) AS rows, coalesce(sum(size), 0)::bigint AS bytes
+FROM gone;
+
+-- log_witnesses
+WITH
+gone AS (
+  DELETE FROM log_witnesses
+  WHERE
+    ctid = ANY (
+      ARRAY(
+        SELECT ctid
+        FROM (
+          SELECT ctid, sum(size) OVER (ROWS UNBOUNDED PRECEDING) - size AS before
+          FROM (SELECT ctid, (0)::bigint AS size FROM log_witnesses WHERE tenant_id = $1 LIMIT $2) AS own
+        ) AS weighed
+        WHERE before < $3
+      )
+    )
+  RETURNING (0)::bigint AS size
+)
+SELECT count(*) AS rows, coalesce(sum(size), 0)::bigint AS bytes
+FROM gone;
+
+-- log_checkpoints
+WITH
+gone AS (
+  DELETE FROM log_checkpoints
+  WHERE
+    ctid = ANY (
+      ARRAY(
+        SELECT ctid
+        FROM (
+          SELECT ctid, sum(size) OVER (ROWS UNBOUNDED PRECEDING) - size AS before
+          FROM (SELECT ctid, (0)::bigint AS size FROM log_checkpoints WHERE tenant_id = $1 LIMIT $2) AS own
+        ) AS weighed
+        WHERE before < $3
+      )
+    )
+  RETURNING (0)::bigint AS size
+)
+SELECT count(*) AS rows, coalesce(sum(size), 0)::bigint AS bytes
+FROM gone;
+
 -- log_queue
 WITH
 gone AS (

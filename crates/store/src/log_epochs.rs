@@ -177,7 +177,7 @@ impl Store {
         })
     }
 
-    /// Closes a frozen tree, and begins another one with an entry that says so. `entry` and `event` are made from the
+    /// Closes a tree that is frozen, or that a witness refuses, and begins another one with an entry that says so. `entry` and `event` are made from the
     /// closed one. Returns whether there was one.
     pub fn log_reopen(
         &self,
@@ -192,8 +192,10 @@ impl Store {
                 .bind::<BigInt, _>(LOCK)
                 .execute(connection)?;
             let frozen: Option<EpochRow> = sql_query(with_epoch_columns!(
-                "UPDATE log_epochs SET closed_at = now() \
-                 WHERE tenant_id = $1 AND frozen_at IS NOT NULL AND closed_at IS NULL RETURNING",
+                "UPDATE log_epochs e SET closed_at = now() WHERE tenant_id = $1 AND closed_at IS NULL \
+                   AND (frozen_at IS NOT NULL \
+                        OR EXISTS (SELECT FROM log_witnesses w WHERE w.tenant_id = e.tenant_id AND w.state = 'refused')) \
+                 RETURNING",
                 ""
             ))
             .bind::<Integer, _>(tenant.0)
@@ -211,6 +213,13 @@ impl Store {
                 Utc::now(),
             );
             insert_epoch(connection, &epoch)?;
+            // Witnesses have signed nothing of the new tree, so they are asked at once.
+            sql_query(
+                "UPDATE log_witnesses SET state = 'new', since = now(), why = NULL, failures = 0, next_at = now() \
+                 WHERE tenant_id = $1",
+            )
+            .bind::<Integer, _>(tenant.0)
+            .execute(connection)?;
             enqueue(
                 connection,
                 NewRow {

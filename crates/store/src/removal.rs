@@ -29,7 +29,7 @@ const OF_OWN_PLUGINS: &str = "plugin_id IN (SELECT id FROM plugins WHERE tenant_
 ///
 /// A thread's data goes before the thread, and hooks go before the plugins that they run, so that no delete cascades
 /// to many rows. Other tables have few and small rows, which are deleted with the tenant.
-const TABLES: [(&str, &str, &str); 15] = [
+const TABLES: [(&str, &str, &str); 18] = [
     ("signature_tags", OWN, "0"),
     ("signature_verdicts", OWN, "bytes"),
     ("signature_versions", OWN, "octet_length(signature)"),
@@ -49,6 +49,10 @@ const TABLES: [(&str, &str, &str); 15] = [
     ),
     ("plugins", OWN, "0"),
     ("keys", OWN, "0"),
+    // Without witnesses, no checkpoints are kept for them any more.
+    ("log_cosignatures", OWN, "0"),
+    ("log_witnesses", OWN, "0"),
+    ("log_checkpoints", OWN, "0"),
     ("log_queue", OWN, "0"),
     ("log_entries", OWN, "0"),
     ("log_nodes", OWN, "0"),

@@ -265,6 +265,40 @@ diesel::table! {
 }
 
 diesel::table! {
+    /// Checkpoints that witnesses are asked to sign: the newest ones, and those with the most signatures
+    log_checkpoints (tenant_id, epoch, size) {
+        /// Whose log it is
+        tenant_id -> Int4,
+        /// The tree
+        epoch -> Int2,
+        /// How many entries the tree had
+        size -> Int8,
+        /// From when on witnesses are asked
+        at -> Timestamptz,
+        /// The checkpoint, signed by the log
+        checkpoint -> Text,
+    }
+}
+
+diesel::table! {
+    /// Signatures of witnesses
+    log_cosignatures (tenant_id, epoch, size, witness) {
+        /// Whose log it is
+        tenant_id -> Int4,
+        /// The tree
+        epoch -> Int2,
+        /// How many entries the checkpoint is about
+        size -> Int8,
+        /// The witness
+        witness -> Text,
+        /// When the server got it; when the witness signed is in the line
+        at -> Timestamptz,
+        /// The line for the checkpoint (C2SP tlog-cosignature)
+        line -> Text,
+    }
+}
+
+diesel::table! {
     /// The entries of all logs. They outlive the threads that they are about
     log_entries (tenant_id, number) {
         /// Whose log it is: a tenant's, or 0 for the platform's
@@ -381,6 +415,44 @@ diesel::table! {
         salt -> Nullable<Bytea>,
         /// Its object, as JSON; of versions the signature is the object
         event -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    /// Witnesses, which sign checkpoints of a log
+    log_witnesses (tenant_id, name) {
+        /// Whose log it is: a tenant's, or 0 for the platform's
+        tenant_id -> Int4,
+        /// The name of the witness's key
+        name -> Text,
+        /// When it was added
+        created_at -> Timestamptz,
+        /// Its submission prefix (C2SP tlog-witness): the beginning of its addresses
+        url -> Text,
+        /// Its public key (C2SP signed-note: NAME+ID+KEY)
+        key -> Text,
+        /// Its state, as `witness list` shows it
+        state -> Text,
+        /// Since when it is in that state
+        since -> Timestamptz,
+        /// Why it did not sign, for people
+        why -> Nullable<Text>,
+        /// The number of attempts that failed since it last signed
+        failures -> Int4,
+        /// The tree of the checkpoint that it signed last
+        epoch -> Nullable<Int2>,
+        /// How many entries that checkpoint is about
+        size -> Nullable<Int8>,
+        /// When it signed that checkpoint
+        signed_at -> Nullable<Timestamptz>,
+        /// Since when there is a checkpoint that it has not signed; null if there is none
+        behind_since -> Nullable<Timestamptz>,
+        /// When it may be asked next
+        next_at -> Timestamptz,
+        /// The server that asks it now
+        lease_by -> Nullable<Text>,
+        /// Until when no other server asks it
+        lease_until -> Nullable<Timestamptz>,
     }
 }
 
@@ -699,11 +771,14 @@ diesel::allow_tables_to_appear_in_same_query!(
     hook_judgements,
     hooks,
     keys,
+    log_checkpoints,
+    log_cosignatures,
     log_entries,
     log_epochs,
     log_keys,
     log_nodes,
     log_queue,
+    log_witnesses,
     master_key,
     plugin_revisions,
     plugins,

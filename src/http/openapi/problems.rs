@@ -154,6 +154,7 @@ fn samples(config: &Config) -> Vec<Error> {
         Noun::Log,
         Noun::Tile,
         Noun::Webhook,
+        Noun::Witness,
         Noun::Import,
     ];
     let mut samples: Vec<_> = nouns.into_iter().map(Error::NotFound).collect();

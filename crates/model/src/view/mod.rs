@@ -13,6 +13,7 @@ mod policy;
 mod tenant;
 mod transfer;
 mod webhook;
+mod witness;
 
 pub use audit::{ChainView, EventView, OriginView};
 pub use caller::CallerView;
@@ -24,3 +25,4 @@ pub use policy::{AnchorView, PolicyView};
 pub use tenant::TenantView;
 pub use transfer::{ExportState, ExportView, FailureView, ImportState, ImportView};
 pub use webhook::{AttemptView, WebhookView};
+pub use witness::WitnessView;
