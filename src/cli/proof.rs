@@ -12,12 +12,13 @@ use anyhow::{Context as _, ensure};
 use clap::{Args, Subcommand};
 use http::header::CONTENT_TYPE;
 use serde_json::json;
+use sigpersist_tlog::VerifierKey;
 use tempfile::NamedTempFile;
 use zip::ZipArchive;
 
 use super::door::Door;
 use super::output::{Output, shown};
-use crate::log::offline::{FILE_NAMES, GivenKey, ProofFiles, Proven, verify};
+use crate::log::offline::{FILE_NAMES, GivenKey, ProofFiles, Proven, Quorum, verify};
 
 /// Longest time to wait until a version that was just saved is in the log.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -79,6 +80,12 @@ pub(super) struct Verify {
     /// with an option of its own, one is enough.
     #[arg(long, value_name = "KEY", required = true)]
     log_key: Vec<GivenKeys>,
+    /// The public key of a witness, NAME+ID+KEY, of which you have made sure. Can be repeated.
+    #[arg(long, value_name = "KEY")]
+    witness: Vec<VerifierKey>,
+    /// How many of these witnesses must have signed the checkpoint [default: 1 if you give any].
+    #[arg(long, value_name = "NUMBER", requires = "witness")]
+    quorum: Option<usize>,
 }
 
 impl Get {
@@ -144,13 +151,18 @@ pub(super) fn unpack(bundle: Vec<u8>, folder: &Path) -> anyhow::Result<()> {
 impl Verify {
     pub(super) fn run(self, output: &Output) -> anyhow::Result<()> {
         let keys: Vec<_> = self.log_key.into_iter().flat_map(|keys| keys.0).collect();
-        let proven = verified(&self.folder, &keys)?;
+        let quorum = Quorum::new(self.witness, self.quorum).map_err(anyhow::Error::msg)?;
+        let proven = verified(&self.folder, &keys, &quorum)?;
         output.result(&sentence(&proven), &json!(proven))
     }
 }
 
 /// What the proof in a folder proves.
-pub(super) fn verified(folder: &Path, keys: &[GivenKey]) -> anyhow::Result<Proven> {
+pub(super) fn verified(
+    folder: &Path,
+    keys: &[GivenKey],
+    quorum: &Quorum,
+) -> anyhow::Result<Proven> {
     let files = ProofFiles {
         signature: read(folder, "signature")?,
         metadata: read(folder, "metadata")?,
@@ -161,7 +173,7 @@ pub(super) fn verified(folder: &Path, keys: &[GivenKey]) -> anyhow::Result<Prove
             false => None,
         },
     };
-    verify(&files, keys).context("The proof does not hold")
+    verify(&files, keys, quorum).context("The proof does not hold")
 }
 
 fn read(folder: &Path, name: &str) -> anyhow::Result<Vec<u8>> {
@@ -219,6 +231,13 @@ pub(super) fn sentence(proven: &Proven) -> String {
         if let Some(value) = value {
             text.push_str(&format!("\n{name}: {}", shown(value)));
         }
+    }
+    for witness in &proven.witnesses {
+        let name = shown(&witness.name);
+        text.push_str(&format!(
+            "\nWitness: {name}, which signed at {}",
+            witness.at
+        ));
     }
     if !proven.tags.is_empty() {
         text.push_str(&format!("\nTags: {}", shown(&proven.tags.join(", "))));

@@ -8,7 +8,8 @@ use serde::Serialize;
 use sigpersist_model::digest::to_hex;
 use sigpersist_model::time;
 use sigpersist_tlog::{
-    Entry, Invalid, Kind, Metadata, TlogProof, VerifierKey, is_like_metadata, seal, sha256,
+    Entry, Invalid, KeyKind, Kind, Metadata, Note, TlogProof, VerifierKey, cosignatures,
+    is_like_metadata, seal, sha256,
 };
 
 /// The names of the files of a proof.
@@ -69,6 +70,59 @@ impl GivenKey {
     }
 }
 
+/// The witnesses of whom some must have signed a checkpoint.
+#[derive(Debug, Clone, Default)]
+pub struct Quorum {
+    witnesses: Vec<VerifierKey>,
+    least: usize,
+}
+
+impl Quorum {
+    /// Demands that at least so many of these witnesses signed; without a number at least one, if there are any.
+    ///
+    /// # Errors
+    ///
+    /// A sentence if a key is not a witness's, two are the same, or there are fewer than that.
+    pub fn new(witnesses: Vec<VerifierKey>, least: Option<usize>) -> Result<Self, String> {
+        for (number, key) in witnesses.iter().enumerate() {
+            if key.kind != KeyKind::Cosignature {
+                return Err(format!(
+                    "The key of `{}` is not that of a witness, which has the type 0x04.",
+                    key.name
+                ));
+            }
+            // A signature does not cover the name of the witness, so one could count as two.
+            let others = witnesses.iter().skip(number + 1);
+            if let Some(other) = others
+                .into_iter()
+                .find(|other| other.public_key == key.public_key)
+            {
+                return Err(format!(
+                    "The witnesses `{}` and `{}` have the same key: give each once.",
+                    key.name, other.name
+                ));
+            }
+        }
+        let least = least.unwrap_or(usize::from(!witnesses.is_empty()));
+        if least > witnesses.len() {
+            return Err(format!(
+                "No proof can have the signatures of {least} witnesses if you give the keys of {}: give more with --witness.",
+                witnesses.len()
+            ));
+        }
+        Ok(Self { witnesses, least })
+    }
+}
+
+/// A witness that signed a checkpoint.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Signed {
+    /// The name of the witness.
+    pub name: String,
+    /// When it signed, as it says.
+    pub at: String,
+}
+
 /// What a proof proves.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Proven {
@@ -100,6 +154,8 @@ pub struct Proven {
     pub comment: Option<String>,
     /// The tags.
     pub tags: Vec<String>,
+    /// The witnesses that signed the checkpoint, of those whose keys are given.
+    pub witnesses: Vec<Signed>,
 }
 
 /// A reason why a proof does not hold.
@@ -132,17 +188,27 @@ pub enum Fault {
         "the checkpoint is not signed by a key that you gave. It is of the log {0}: ask its owner for the key"
     )]
     OtherKey(String),
+    /// Too few of the witnesses signed the checkpoint.
+    #[error(
+        "the checkpoint is signed by {found} of the witnesses whose keys you gave, and you ask for {least}: get the proof again when more of them have signed"
+    )]
+    TooFewWitnesses {
+        /// The number of those that signed.
+        found: usize,
+        /// The number of those that must have signed.
+        least: usize,
+    },
     /// The seal is of another signature or other metadata.
     #[error("the entry is not about this signature with this metadata: one of them was changed")]
     OtherObject,
 }
 
-/// Verifies that a log, of which one key is given, has a version.
+/// Verifies that a log, of which one key is given, has a version, and that enough witnesses signed its checkpoint.
 ///
 /// # Errors
 ///
 /// The first reason why the proof does not hold.
-pub fn verify(files: &ProofFiles, keys: &[GivenKey]) -> Result<Proven, Fault> {
+pub fn verify(files: &ProofFiles, keys: &[GivenKey], quorum: &Quorum) -> Result<Proven, Fault> {
     let text = std::str::from_utf8(&files.proof).map_err(|_| Fault::NotText)?;
     let proof: TlogProof = text.parse()?;
     let origin = proof.checkpoint.lines().next().unwrap_or_default();
@@ -152,6 +218,7 @@ pub fn verify(files: &ProofFiles, keys: &[GivenKey]) -> Result<Proven, Fault> {
         Err(Invalid::Unsigned) => return Err(Fault::OtherKey(origin.to_owned())),
         verified => verified?,
     };
+    let witnesses = signed(&proof.checkpoint, quorum)?;
     if proof
         .extra
         .as_deref()
@@ -195,5 +262,34 @@ pub fn verify(files: &ProofFiles, keys: &[GivenKey]) -> Result<Proven, Fault> {
         created_by: version.created_by,
         comment: version.comment,
         tags: version.tags,
+        witnesses,
     })
+}
+
+/// The witnesses that signed a checkpoint, if they are enough.
+fn signed(checkpoint: &str, quorum: &Quorum) -> Result<Vec<Signed>, Fault> {
+    let found = cosignatures(&Note::parse(checkpoint)?, &quorum.witnesses)?;
+    if found.len() < quorum.least {
+        return Err(Fault::TooFewWitnesses {
+            found: found.len(),
+            least: quorum.least,
+        });
+    }
+    let found = found.into_iter();
+    Ok(found
+        .map(|cosignature| Signed {
+            name: cosignature.key.name,
+            at: at(cosignature.at_s),
+        })
+        .collect())
+}
+
+/// A time in seconds since 1970, as text.
+fn at(seconds: u64) -> String {
+    let micros = i64::try_from(seconds)
+        .ok()
+        .and_then(|s| s.checked_mul(1_000_000));
+    let at = micros.and_then(time::from_micros).map(time::to_text);
+    // A witness may say any time.
+    at.unwrap_or_else(|| format!("{seconds} s after 1970"))
 }

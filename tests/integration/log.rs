@@ -5,7 +5,7 @@ use std::slice;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Value, json};
-use sigpersist::log::offline::{self, Fault, GivenKey, ProofFiles};
+use sigpersist::log::offline::{self, Fault, GivenKey, ProofFiles, Quorum};
 use sigpersist_model::context::Scope;
 use sigpersist_model::digest::{from_hex, sha256};
 use sigpersist_tlog::{
@@ -219,7 +219,7 @@ fn a_signature_that_is_metadata_proves_nothing_as_metadata() {
         }
     };
     let honest = files_of("honest", "sigpersist");
-    assert!(offline::verify(&honest, slice::from_ref(&key)).is_ok());
+    assert!(offline::verify(&honest, slice::from_ref(&key), &Quorum::default()).is_ok());
     let forged = files_of("forged", FORGED);
     let swapped = ProofFiles {
         signature: forged.metadata.clone(),
@@ -227,7 +227,7 @@ fn a_signature_that_is_metadata_proves_nothing_as_metadata() {
         ..forged.clone()
     };
     for files in [forged, swapped] {
-        let fault = offline::verify(&files, slice::from_ref(&key)).unwrap_err();
+        let fault = offline::verify(&files, slice::from_ref(&key), &Quorum::default()).unwrap_err();
         assert!(matches!(fault, Fault::Ambiguous), "{fault}");
     }
     // The entry that a proof carries is the one that is proven.
@@ -240,7 +240,7 @@ fn a_signature_that_is_metadata_proves_nothing_as_metadata() {
         proof: text.replace(carried, "extra AAAA").into(),
         ..honest
     };
-    let fault = offline::verify(&other, &[key]).unwrap_err();
+    let fault = offline::verify(&other, &[key], &Quorum::default()).unwrap_err();
     assert!(matches!(fault, Fault::OtherEntry), "{fault}");
 }
 

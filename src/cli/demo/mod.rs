@@ -32,7 +32,7 @@ use crate::app::{App, Database};
 use crate::config::Config;
 use crate::http;
 use crate::log;
-use crate::log::offline::GivenKey;
+use crate::log::offline::{GivenKey, Quorum};
 use crate::plugins::{self, HookRequest};
 use crate::telemetry;
 use crate::tenants;
@@ -312,7 +312,7 @@ impl<'a> Tour<'a> {
             folder.display(),
             BASE64.encode(key)
         ))?;
-        let proven = proof::verified(&folder, &[GivenKey::Bare(key)])?;
+        let proven = proof::verified(&folder, &[GivenKey::Bare(key)], &Quorum::default())?;
         let sentence = proof::sentence(&proven).replace('\n', "\n  ");
         self.output.line(&format!("  {sentence}"))
     }
