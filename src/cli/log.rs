@@ -3,12 +3,13 @@
 use anyhow::{bail, ensure};
 use clap::{Args, Subcommand};
 use serde_json::json;
-use sigpersist_model::view::{EpochView, LogCheckView, LogHead, LogKeyView};
+use sigpersist_model::view::{EpochView, LogCheckView, LogHead, LogKeyView, WitnessView};
 
 use super::door::Door;
 use super::output::Output;
 use super::progress::spinner;
 use super::table::Table;
+use super::witness;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Log {
@@ -84,8 +85,17 @@ impl One {
     }
 
     fn show(self, door: &Door, output: &Output) -> anyhow::Result<()> {
-        let epochs: Vec<EpochView> = door.get(&self.path(&[])).member("epochs")?;
-        output.result(&table(&self.name(), &epochs), &json!({ "epochs": epochs }))
+        let content = door.get(&self.path(&[])).send()?.content()?;
+        let epochs: Vec<EpochView> = serde_json::from_value(content["epochs"].clone())?;
+        // Older servers have none.
+        let witnesses: Vec<WitnessView> =
+            serde_json::from_value(content["witnesses"].clone()).unwrap_or_default();
+        let mut text = table(&self.name(), &epochs);
+        if !witnesses.is_empty() {
+            text.push_str("\n\n");
+            text.push_str(&witness::table(&witnesses));
+        }
+        output.result(&text, &json!({ "epochs": epochs, "witnesses": witnesses }))
     }
 
     fn keys(self, door: &Door, output: &Output) -> anyhow::Result<()> {

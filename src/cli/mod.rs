@@ -36,6 +36,7 @@ mod transfer;
 mod upgrade_data;
 mod verdicts;
 mod webhook;
+mod witness;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -135,6 +136,9 @@ enum Command {
     /// Set up URLs that are called with what happens.
     #[command(subcommand)]
     Webhook(webhook::Webhook),
+    /// Set up witnesses, which sign the logs, too.
+    #[command(subcommand)]
+    Witness(witness::Witness),
     /// Keep the token for a server, in a file that only you can read.
     Login(login::Login),
     /// Forget the token for a server.
@@ -173,6 +177,7 @@ impl Command {
             | Self::Proof(proof::Proof::Get(_))
             | Self::Events(_)
             | Self::Webhook(_)
+            | Self::Witness(_)
             | Self::Whoami => false,
         }
     }
@@ -193,6 +198,7 @@ impl Command {
             Self::Proof(proof::Proof::Get(command)) => command.run(door, output),
             Self::Events(command) => command.run(door, output),
             Self::Webhook(command) => command.run(door, output),
+            Self::Witness(command) => command.run(door, output),
             Self::Whoami => login::whoami(door, output),
             _ => bail!("This command works on this machine only."),
         }

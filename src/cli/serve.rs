@@ -82,7 +82,7 @@ impl Serve {
 }
 
 /// Starts what a server does beside answering requests, on the current runtime. It stops when the result is dropped.
-pub(super) fn in_background(app: &Arc<App>) -> [AbortOnDropHandle<()>; 7] {
+pub(super) fn in_background(app: &Arc<App>) -> [AbortOnDropHandle<()>; 8] {
     let app = || Arc::clone(app);
     [
         decisions::keep_clearing(app()),
@@ -92,6 +92,7 @@ pub(super) fn in_background(app: &Arc<App>) -> [AbortOnDropHandle<()>; 7] {
         webhooks::keep_dispatching(app()),
         log::keep_anchoring(app()),
         log::keep_backfilling(app()),
+        log::keep_witnessing(app()),
     ]
 }
 

@@ -66,6 +66,13 @@ pub struct EvidenceConfig {
     pub key_overlap_days: u32,
     /// Time between two times that the heads of the tenants' logs are added to the platform's log, in seconds.
     pub anchor_interval_s: u64,
+    /// Time between two checkpoints of a log that its witnesses are asked to sign, in seconds.
+    pub witness_interval_s: u64,
+    /// Number of witnesses that must have signed a checkpoint, so that proofs are made for it instead of the newest one; 0 for
+    /// the newest one always.
+    pub witness_quorum: u32,
+    /// Maximum number of witnesses of a log.
+    pub max_witnesses: u32,
 }
 
 impl Default for EvidenceConfig {
@@ -76,6 +83,9 @@ impl Default for EvidenceConfig {
             interval_ms: 250,
             key_overlap_days: 90,
             anchor_interval_s: 60,
+            witness_interval_s: 60,
+            witness_quorum: 1,
+            max_witnesses: 8,
         }
     }
 }

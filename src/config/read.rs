@@ -11,6 +11,8 @@ use super::HttpConfig;
 use super::{TracesConfig, TransferConfig};
 
 const PREFIX: &str = "SIGPERSIST_";
+/// Readers of notes need not read more than 16 signatures (C2SP signed-note), and while keys rotate, logs sign more than once.
+const MAX_WITNESSES: u32 = 12;
 /// Variables that other programs read too, with the settings that they stand for. A variable with our prefix has
 /// precedence.
 const SHARED: [(&str, &str); 2] = [
@@ -88,6 +90,9 @@ impl Config {
         }
         if self.hooks.timeout_ms > self.hooks.max_timeout_ms {
             bail!("The setting hooks.timeout_ms must not be above hooks.max_timeout_ms.");
+        }
+        if self.evidence.max_witnesses > MAX_WITNESSES {
+            bail!("The setting evidence.max_witnesses must not be above {MAX_WITNESSES}.");
         }
         Ok(())
     }

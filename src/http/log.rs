@@ -8,7 +8,9 @@ use sigpersist_model::digest::to_hex;
 use sigpersist_model::error::{Error, Noun, Result};
 use sigpersist_model::log::Epoch;
 use sigpersist_model::time;
-use sigpersist_model::view::{EpochView, LogCheckView, LogHead, LogKeyView, ProofState, ProofView};
+use sigpersist_model::view::{
+    EpochView, LogCheckView, LogHead, LogKeyView, ProofState, ProofView, WitnessView,
+};
 use sigpersist_tlog::VerifierKey;
 use utoipa::ToSchema;
 
@@ -19,6 +21,7 @@ use super::parameters::Parameters;
 use super::reply::{Envelope, Reply};
 use super::respond::Call;
 use super::signatures::thread_key;
+use super::witnesses;
 use crate::log;
 
 /// Seconds after which a proof that is not there yet is asked for again.
@@ -80,6 +83,8 @@ pub(super) fn prove(call: Call) -> Result<Reply> {
                 metadata: Some(BASE64.encode(&proof.metadata)),
                 entry: Some(proof.entry.clone()),
                 tlog_proof: Some(proof.proof.to_string()),
+                witnessed: proof.witnesses.as_ref().map(|_| proof.is_witnessed),
+                witnesses: proof.witnesses.clone(),
             },
         }),
         Some("tlog-proof") => Ok(Reply::bytes(TEXT, proof.proof.to_string().into_bytes())),
@@ -102,6 +107,8 @@ fn queued() -> ProofView {
         metadata: None,
         entry: None,
         tlog_proof: None,
+        witnesses: None,
+        witnessed: None,
     }
 }
 
@@ -109,6 +116,17 @@ fn queued() -> ProofView {
 struct LogContent {
     /// The trees of the log, in order. Things are added to the last one.
     epochs: Vec<EpochView>,
+    /// The witnesses of the log, by name.
+    witnesses: Vec<WitnessView>,
+}
+
+/// The state of the log that a request is about.
+fn content(call: &Call) -> Result<Reply> {
+    let epochs = call.app.store.log_epochs(owner(call))?;
+    Reply::content(&LogContent {
+        epochs: epochs.into_iter().map(EpochView::from).collect(),
+        witnesses: witnesses::views(call)?,
+    })
 }
 
 /// Shows the state of the tenant's log.
@@ -122,9 +140,7 @@ struct LogContent {
 )]
 pub(super) fn show(call: Call) -> Result<Reply> {
     call.parameters()?;
-    let epochs = call.app.store.log_epochs(owner(&call))?;
-    let epochs = epochs.into_iter().map(EpochView::from).collect();
-    Reply::content(&LogContent { epochs })
+    content(&call)
 }
 
 #[derive(Serialize, ToSchema)]
@@ -159,7 +175,8 @@ pub(super) fn keys(call: Call) -> Result<Reply> {
     })
 }
 
-/// The last signed checkpoint of the log's current tree (C2SP tlog-checkpoint).
+/// The last signed checkpoint of the log's current tree (C2SP tlog-checkpoint), with the signatures of witnesses that signed
+/// just this one; or with `witnessed`, the last one that enough witnesses have signed (`evidence.witness_quorum`).
 #[utoipa::path(
     get,
     path = "/log/checkpoint",
@@ -171,12 +188,19 @@ pub(super) fn keys(call: Call) -> Result<Reply> {
     )
 )]
 pub(super) fn checkpoint(call: Call) -> Result<Reply> {
-    call.parameters()?;
-    let (_, note) = log::signed(&current(&call)?)?;
-    Ok(Reply::bytes(TEXT, note.into_bytes()))
+    given(&call, &current(&call)?)
 }
 
-/// The last signed checkpoint of a tree of the log.
+/// The checkpoint of a tree that a request asks for.
+fn given(call: &Call, epoch: &Epoch) -> Result<Reply> {
+    let given = match call.parameters()?.flag(&parameter::WITNESSED)? {
+        true => log::newest_witnessed(&call.app, epoch)?,
+        false => log::newest(&call.app, epoch)?,
+    };
+    Ok(Reply::bytes(TEXT, given.note.into_bytes()))
+}
+
+/// The last signed checkpoint of a tree of the log; or with `witnessed`, the last one that enough witnesses have signed.
 #[utoipa::path(
     get,
     path = "/log/epochs/{epoch}/checkpoint",
@@ -188,9 +212,7 @@ pub(super) fn checkpoint(call: Call) -> Result<Reply> {
     )
 )]
 pub(super) fn checkpoint_of_epoch(call: Call) -> Result<Reply> {
-    call.parameters()?;
-    let (_, note) = log::signed(&named(&call)?)?;
-    Ok(Reply::bytes(TEXT, note.into_bytes()))
+    given(&call, &named(&call)?)
 }
 
 /// A tile of the log's current tree (C2SP tlog-tiles): `tile` is `LEVEL/NUMBER`, or `entries/NUMBER` for the entries
@@ -340,7 +362,7 @@ struct Reopening {
     reason: String,
 }
 
-/// Lets a frozen log go on, in a new tree. The old one stays as it is, with its checkpoints.
+/// Lets a log go on in a new tree that is frozen, or that a witness refuses. The old one stays as it is, with its checkpoints.
 #[utoipa::path(
     post,
     path = "/log/reopen",
@@ -354,11 +376,13 @@ struct Reopening {
 )]
 pub(super) fn reopen(call: Call) -> Result<Reply> {
     let reopening: Reopening = call.json()?;
-    let owner = owner(&call);
-    log::reopen(&call.app, call.context.actor(), owner, &reopening.reason)?;
-    let epochs = call.app.store.log_epochs(owner)?;
-    let epochs = epochs.into_iter().map(EpochView::from).collect();
-    Reply::content(&LogContent { epochs })
+    log::reopen(
+        &call.app,
+        call.context.actor(),
+        owner(&call),
+        &reopening.reason,
+    )?;
+    content(&call)
 }
 
 /// Whose log a request is about: the tenant's, or the platform's own.

@@ -9,7 +9,7 @@
 //! - `auth` authenticates the caller; `body` reads request bodies; `parameters`, `query` and `form` parse them, by the
 //!   table in `parameter`; `preconditions` reads conditional headers. `budget` limits the bytes of bodies and answers in
 //!   memory.
-//! - `signatures`, `verdicts`, `policy`, `plugins`, `hooks`, `trials`, `decisions`, `audit`, `log`, `events`, `webhooks`, `tenants`, `transfers`,
+//! - `signatures`, `verdicts`, `policy`, `plugins`, `hooks`, `trials`, `decisions`, `audit`, `log`, `witnesses`, `events`, `webhooks`, `tenants`, `transfers`,
 //!   `keys`, `whoami` and `health` have the handlers; `operators` has what the handlers for operators share. `reply`, in
 //!   `pieces` or from a `file`, and `error`, with its `details`, write the responses.
 
@@ -54,6 +54,7 @@ mod trials;
 mod verdicts;
 mod webhooks;
 mod whoami;
+mod witnesses;
 
 use http::Method;
 use sigpersist_model::context::Scope;
@@ -338,14 +339,16 @@ pub static ROUTES: &[Route] = &[
         "/log/checkpoint",
         Scope::LogRead,
         log::checkpoint,
-    ),
+    )
+    .allows(&[&p::WITNESSED]),
     Route::of_operators(Method::GET, "/log/tile/{tile}", Scope::LogRead, log::tile).with_tail(),
     Route::of_operators(
         Method::GET,
         "/log/epochs/{epoch}/checkpoint",
         Scope::LogRead,
         log::checkpoint_of_epoch,
-    ),
+    )
+    .allows(&[&p::WITNESSED]),
     Route::of_operators(
         Method::GET,
         "/log/epochs/{epoch}/tile/{tile}",
@@ -364,6 +367,25 @@ pub static ROUTES: &[Route] = &[
     Route::of_operators(Method::GET, "/log/verify", Scope::LogRead, log::verify)
         .allows(&[&p::EXPECTED_LOG])
         .waits(Waits::Check),
+    Route::of_operators(
+        Method::GET,
+        "/log/witnesses",
+        Scope::LogRead,
+        witnesses::list,
+    ),
+    Route::of_operators(
+        Method::POST,
+        "/log/witnesses",
+        Scope::LogWrite,
+        witnesses::add,
+    ),
+    Route::of_operators(
+        Method::DELETE,
+        "/log/witnesses",
+        Scope::LogWrite,
+        witnesses::remove,
+    )
+    .requires(&[&p::WITNESS]),
     Route::of_platform(Method::POST, "/log/keys", Scope::KeysWrite, log::rotate_key),
     Route::of_platform(
         Method::POST,

@@ -149,6 +149,10 @@ parameters! {
         json!("8122");
     FORMAT = "format", OneOf(&["json", "tlog-proof", "bundle"]),
         "The format of the proof", json!("json");
+    WITNESSED = "witnessed", Flag,
+        "Whether to get the last checkpoint that enough witnesses have signed, instead of the last one", json!(true);
+    WITNESS = "name", Text("^[^+\\s\\x00-\\x1f]+$"),
+        "The name of the witness", json!("witness.example.com/w1");
     FROM_SIZE = "from", Text("^[0-9]{1,18}$"),
         "The number of entries that the log had before", json!("1");
     TO_SIZE = "to", Text("^[0-9]{1,18}$"),

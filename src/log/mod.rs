@@ -4,7 +4,7 @@
 //! logs. `keys` sign the checkpoints. `heads` remembers how far the logs were, so that a database that went back in time
 //! is noticed. `backfill` logs what was stored before. `anchors` adds the heads of
 //! logs to the platform's log. `proof` proves versions, and `bundle` puts a proof into one file, which `offline` verifies;
-//! `tiles` serves a log to monitors, and `verify` compares it with what is stored.
+//! `witnesses` sign the checkpoints, too. `tiles` serves a log to monitors, and `verify` compares it with what is stored.
 //!
 //! [`sigpersist_tlog`] has the trees and formats.
 
@@ -19,6 +19,7 @@ mod reopen;
 mod sequencer;
 mod tiles;
 mod verify;
+mod witnesses;
 
 pub use anchors::{anchor, keep_anchoring};
 pub use backfill::keep_backfilling;
@@ -28,3 +29,7 @@ pub use reopen::reopen;
 pub use sequencer::{Sequencer, keep_sequencing};
 pub use tiles::tile;
 pub use verify::verify;
+pub use witnesses::{
+    Added, Given, NewWitness, add as add_witness, keep_witnessing, list as witnesses, newest,
+    newest_for, newest_witnessed, remove as remove_witness,
+};

@@ -6,6 +6,7 @@ use sigpersist_model::log::{Epoch, Logged};
 use sigpersist_model::signature::{Signature, ThreadKey};
 use sigpersist_tlog::{Checkpoint, Salt, TlogProof};
 
+use super::witnesses::{Given, newest_for};
 use crate::app::App;
 use crate::signatures;
 
@@ -33,6 +34,10 @@ pub struct Proof {
     pub checkpoint: Checkpoint,
     /// The proof that the entry is in the tree of the checkpoint. It carries the entry.
     pub proof: TlogProof,
+    /// The witnesses that signed the checkpoint; none if the log has no witnesses.
+    pub witnesses: Option<Vec<String>>,
+    /// Whether enough witnesses signed it.
+    pub is_witnessed: bool,
 }
 
 /// Proves that a version (the current one if none is named) is in the log. Blocks.
@@ -63,8 +68,13 @@ pub fn prove(
     let epochs = app.store.log_epochs(tenant)?;
     let epoch = Epoch::of(&epochs, number);
     let epoch = epoch.ok_or_else(|| Error::internal("an entry is in no tree of its log"))?;
-    let (checkpoint, note) = signed(epoch)?;
     let index = epoch.index(number).unwrap_or_default();
+    let Given {
+        checkpoint,
+        note,
+        witnesses,
+        is_witnessed,
+    } = newest_for(app, epoch, index)?;
     // The entry may be younger than the last checkpoint, if the master key was missing for a while.
     if index >= checkpoint.size {
         return Ok(ProofState::Queued(Box::new(signature)));
@@ -83,6 +93,8 @@ pub fn prove(
         },
         entry,
         checkpoint,
+        witnesses,
+        is_witnessed,
     })))
 }
 
@@ -97,9 +109,13 @@ pub fn signed(epoch: &Epoch) -> Result<(Checkpoint, String)> {
             "The log is not signed yet: the server has no master key, with which it would keep a key to sign with.",
         )
     })?;
+    Ok((opened(&note)?, note))
+}
+
+/// The checkpoint in a note of our own, which is not verified.
+pub(in crate::log) fn opened(note: &str) -> Result<Checkpoint> {
     let text = note.split_inclusive('\n').take(3).collect::<String>();
-    let checkpoint = Checkpoint::parse(&text).map_err(Error::internal)?;
-    Ok((checkpoint, note))
+    Checkpoint::parse(&text).map_err(Error::internal)
 }
 
 fn metadata(logged: &Logged) -> Result<Vec<u8>> {

@@ -34,10 +34,12 @@ const IN_BACKGROUND: [(&str, &str); 5] = [
     ("DELETE", "/imports/{tenant}/{sha256}"),
 ];
 
-/// Routes whose events the tests of logs and webhooks look at.
-const ELSEWHERE: [(&str, &str); 8] = [
+/// Routes whose events the tests of logs, witnesses and webhooks look at.
+const ELSEWHERE: [(&str, &str); 10] = [
     ("POST", "/log/keys"),
     ("POST", "/log/reopen"),
+    ("POST", "/log/witnesses"),
+    ("DELETE", "/log/witnesses"),
     ("POST", "/webhooks"),
     ("PATCH", "/webhooks/{id}"),
     ("DELETE", "/webhooks/{id}"),

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use sigpersist::http::{Audience, NamesTenant, ROUTES};
 use sigpersist_model::context::Scope;
 use sigpersist_model::digest::{sha256, to_hex};
+use sigpersist_tlog::VerifierKey;
 
 use crate::support::{Client, FIRST, SIGNER_TAGS, TestApp, certificate_pem, der, eventually};
 
@@ -49,6 +50,11 @@ fn request(method: &str, path: &str, decision: &str) -> (String, Option<Value>) 
             (path.replace("{id}", "1"), None)
         }
         ("GET", "/log/consistency") => (format!("{path}?from=0"), None),
+        ("POST", "/log/witnesses") => (
+            path.to_owned(),
+            Some(json!({"name": "w", "url": "https://1.1.1.1/", "key": "w"})),
+        ),
+        ("DELETE", "/log/witnesses") => (format!("{path}?name=mine"), None),
         ("POST", "/log/reopen") => (path.to_owned(), Some(json!({"reason": "mine"}))),
         ("GET" | "POST", _) if path == "/log" || path.starts_with("/log/") => {
             let path = path.replace("{tile}", "0/000.p/1");
@@ -166,6 +172,11 @@ fn no_route_shows_changes_or_hints_at_another_tenants_rows() {
     acme.save("other", "t", 0, "mine").expect(201);
     operator
         .json("POST", "/webhooks", &json!({"url": "https://1.1.1.1/mine"}))
+        .expect(201);
+    let key = VerifierKey::witness("mine", [7; 32]).to_string();
+    let witness = json!({"name": "mine", "url": "https://1.1.1.1/mine", "key": key});
+    operator
+        .json("POST", "/log/witnesses", &witness)
         .expect(201);
     let pem = certificate_pem(include_str!("../data/verify/ca.crt.b64"));
     operator

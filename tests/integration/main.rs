@@ -81,3 +81,4 @@ mod vectors;
 mod verify;
 mod versions;
 mod webhooks;
+mod witnesses;

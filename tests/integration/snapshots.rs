@@ -8,6 +8,7 @@ use insta::{Settings, assert_json_snapshot};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use sigpersist_model::context::Scope;
+use sigpersist_tlog::VerifierKey;
 
 use crate::support::guest::Guest;
 use crate::support::{
@@ -299,6 +300,20 @@ fn every_command_is_told(by_server: bool) {
         &["acme", "--after", "0", "--type", "version."],
     );
     told.by("log rotate-key", &[]);
+    let vkey = VerifierKey::witness("example.com/w", [7; 32]).to_string();
+    let witness = [
+        "example.com/w",
+        "--url",
+        "https://1.1.1.1/w",
+        "--key",
+        &vkey,
+    ];
+    told.by(
+        "witness add",
+        &[&witness[..], &["--tenant", "acme"]].concat(),
+    );
+    told.by("witness list", &["--tenant", "acme"]);
+    told.by("witness remove", &["example.com/w", "--tenant", "acme"]);
     let hook = ["acme", "https://1.1.1.1/hook", "--type", "no.such"];
     let webhook = told.by("webhook create", &hook);
     let id = webhook["id"].to_string();

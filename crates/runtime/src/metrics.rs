@@ -16,6 +16,8 @@ const SECONDS: [f64; 14] = [
 const MAX_HOOKS: usize = 500;
 /// Label of all further hooks.
 const OTHERS: &str = "(others)";
+/// Label of all witnesses of tenants.
+const OF_TENANTS: &str = "(tenants)";
 
 const REQUESTS: &str = "sigpersist_http_requests_total";
 const REQUEST_SECONDS: &str = "sigpersist_http_request_duration_seconds";
@@ -33,6 +35,8 @@ const PLUGINS: &str = "sigpersist_plugins_made_ready_total";
 const LOG_ENTRIES: &str = "sigpersist_log_entries_total";
 const LOG_LAG: &str = "sigpersist_log_oldest_queued_seconds";
 const LOG_LATE: &str = "sigpersist_log_late_entries_total";
+const WITNESS_LAG: &str = "sigpersist_log_witness_lag_seconds";
+const WITNESS_ATTEMPTS: &str = "sigpersist_log_witness_attempts_total";
 const WEBHOOK_CALLS: &str = "sigpersist_webhook_attempts_total";
 const STORED_BYTES: &str = "sigpersist_stored_bytes";
 const READY: &str = "sigpersist_ready";
@@ -106,6 +110,14 @@ fn describe() {
         LOG_LATE,
         "Passes that found changes where none were expected any more; a fault to report, by which nothing is lost"
     );
+    describe_gauge!(
+        WITNESS_LAG,
+        "Seconds for which a witness of the platform's log has not signed what it is to sign; for those of tenants the longest"
+    );
+    describe_counter!(
+        WITNESS_ATTEMPTS,
+        "Requests to witnesses to sign a checkpoint, by log and outcome"
+    );
     describe_counter!(WEBHOOK_CALLS, "Calls of webhooks, by outcome");
     describe_gauge!(READY, "Whether the server is ready, 1 or 0");
 }
@@ -114,6 +126,19 @@ fn describe() {
 pub fn sequenced(entries: usize, lag: Duration) {
     counter!(LOG_ENTRIES).increment(entries as u64);
     gauge!(LOG_LAG).set(lag);
+}
+
+/// Records how long a witness has not signed what it is to sign, in seconds: one of the platform's, or without a name the one
+/// of tenants that is furthest behind.
+pub fn witness_lag(witness: Option<&str>, seconds: f64) {
+    let witness = witness.unwrap_or(OF_TENANTS).to_owned();
+    gauge!(WITNESS_LAG, "witness" => witness).set(seconds);
+}
+
+/// Records that a witness of the platform's log, or of a tenant's, was asked. The outcome is one of our own words.
+pub fn witness_asked(of_platform: bool, outcome: &'static str) {
+    let log = if of_platform { "platform" } else { "tenant" };
+    counter!(WITNESS_ATTEMPTS, "log" => log, "outcome" => outcome).increment(1);
 }
 
 /// Records a call of a webhook. The outcome is one of our own words.

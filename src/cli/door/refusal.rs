@@ -180,6 +180,7 @@ fn advised(message: String, code: &str, details: &Value, asked: &Asked) -> Strin
             );
         }
         "webhook_not_found" => format!("`sigpersist webhook list {slug}` shows all webhooks"),
+        "witness_not_found" => format!("`sigpersist witness list{of_tenant}` shows all witnesses"),
         "export_not_found" | "import_not_found" => {
             "the server was restarted, or forgot it: run the command again".to_owned()
         }

@@ -34,6 +34,7 @@ use super::trials;
 use super::verdicts;
 use super::webhooks;
 use super::whoami;
+use super::witnesses;
 use crate::config::Config;
 use problems::Problems;
 
@@ -84,7 +85,7 @@ const OF_TENANT: &str = "/tenants/{tenant}";
         decisions::list, decisions::get, decisions::replay,
         audit::list, audit::verify, events::list, events::stream,
         log::prove, log::show, log::keys, log::checkpoint, log::checkpoint_of_epoch, log::tile, log::tile_of_epoch, log::consistency,
-        log::verify, log::rotate_key, log::reopen,
+        log::verify, log::rotate_key, log::reopen, witnesses::list, witnesses::add, witnesses::remove,
         webhooks::list, webhooks::create, webhooks::get, webhooks::update, webhooks::delete, webhooks::rotate_secret,
         webhooks::test, webhooks::replay, webhooks::attempts,
         tenants::list, tenants::create, tenants::get, tenants::update, tenants::delete, tenants::suspend,

@@ -17,6 +17,7 @@ mod reader;
 mod stopwatch;
 pub(crate) mod tenant_file;
 mod test_app;
+mod witness;
 
 pub(crate) use balancer::Balancer;
 pub(crate) use client::{Client, Response};
@@ -31,6 +32,7 @@ pub(crate) use proxy::{Mode, Proxy};
 pub(crate) use reader::{Reader, check_log};
 pub(crate) use stopwatch::Stopwatch;
 pub(crate) use test_app::{TestApp, eventually, eventually_within};
+pub(crate) use witness::{Manner, Witness};
 
 /// A CMS of `tests/data`: signed by Aigerim (IIN 123456789011, BIN 123456789021).
 pub(crate) const FIRST: &str = include_str!("../../data/first.cms.b64");

@@ -249,6 +249,14 @@ pub struct ProofView {
     /// The proof (C2SP tlog-proof): the hashes from the entry to the root, and the signed checkpoint.
     #[schema(example = "c2sp.org/tlog-proof@v1\nindex 8122\n")]
     pub tlog_proof: Option<String>,
+    /// The witnesses that signed the checkpoint. Left out if the log has no witnesses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = json!(["witness.example.com/w1"]))]
+    pub witnesses: Option<Vec<String>>,
+    /// Whether enough witnesses signed it. Left out if the log has no witnesses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = true)]
+    pub witnessed: Option<bool>,
 }
 
 /// What can be proven about a version.

@@ -1,0 +1,128 @@
+//! Checkpoints as they are given out: with the signatures of witnesses, if there are any.
+
+use sigpersist_model::error::{Error, Result};
+use sigpersist_model::log::Epoch;
+use sigpersist_store::Cosigned;
+use sigpersist_tlog::Checkpoint;
+
+use super::super::proof::{opened, signed};
+use crate::app::App;
+
+/// A checkpoint as it is given out.
+#[derive(Debug, Clone)]
+pub struct Given {
+    /// The checkpoint, opened.
+    pub checkpoint: Checkpoint,
+    /// The whole note.
+    pub note: String,
+    /// The witnesses that signed it; none if the log has no witnesses.
+    pub witnesses: Option<Vec<String>>,
+    /// Whether enough witnesses signed it: `evidence.witness_quorum`, and at least one.
+    pub is_witnessed: bool,
+}
+
+/// The newest checkpoint of a tree. Blocks.
+///
+/// # Errors
+///
+/// [`Error::Refused`] if there is none, and the errors of the store.
+pub fn newest(app: &App, epoch: &Epoch) -> Result<Given> {
+    let (checkpoint, note) = signed(epoch)?;
+    let size = checkpoint.size;
+    let witnessed = app
+        .store
+        .log_witnessed(epoch, i64::MAX - 1, 1, signed_size(size))?;
+    let names = witnessed.has_witnesses.then(Vec::new);
+    Ok(with_lines(app, checkpoint, note, names, witnessed.of_size))
+}
+
+/// The newest checkpoint of a tree that enough witnesses have signed. Blocks.
+///
+/// # Errors
+///
+/// [`Error::Refused`] if there is none, and the errors of the store.
+pub fn newest_witnessed(app: &App, epoch: &Epoch) -> Result<Given> {
+    let quorum = quorum(app).max(1);
+    let witnessed = app.store.log_witnessed(epoch, 0, quorum, 0)?;
+    match witnessed.newest {
+        Some(cosigned) => given(app, cosigned),
+        None if witnessed.has_witnesses => Err(Error::refused(format!(
+            "No checkpoint of this log has been signed by {quorum} of its witnesses (evidence.witness_quorum). `sigpersist witness list` shows what they do."
+        ))),
+        None => Err(Error::refused(
+            "This log has no witnesses. Add one with `sigpersist witness add`.",
+        )),
+    }
+}
+
+/// The checkpoint for the proof of an entry: the newest one that enough witnesses have signed, if it covers the entry;
+/// otherwise the newest of all. `index` is the entry's place in the tree, from 0. Blocks.
+///
+/// # Errors
+///
+/// [`Error::Refused`] if there is none, and the errors of the store.
+pub fn newest_for(app: &App, epoch: &Epoch, index: u64) -> Result<Given> {
+    let (checkpoint, note) = signed(epoch)?;
+    let quorum = quorum(app);
+    let above = match quorum {
+        0 => i64::MAX - 1,
+        _ => signed_size(index),
+    };
+    let size = signed_size(checkpoint.size);
+    let witnessed = app.store.log_witnessed(epoch, above, quorum, size)?;
+    if let Some(cosigned) = witnessed.newest {
+        return given(app, cosigned);
+    }
+    let names = witnessed.has_witnesses.then(Vec::new);
+    Ok(with_lines(app, checkpoint, note, names, witnessed.of_size))
+}
+
+fn quorum(app: &App) -> i64 {
+    app.config.evidence.witness_quorum.into()
+}
+
+/// A number of entries as the store has it.
+fn signed_size(size: u64) -> i64 {
+    i64::try_from(size).unwrap_or(i64::MAX)
+}
+
+/// A checkpoint that witnesses have signed.
+fn given(app: &App, cosigned: Cosigned) -> Result<Given> {
+    let Cosigned {
+        checkpoint: note,
+        lines,
+        witnesses,
+    } = cosigned;
+    Ok(Given {
+        checkpoint: opened(&note)?,
+        note: note + &lines,
+        is_witnessed: is_enough(app, &witnesses),
+        witnesses: Some(witnesses),
+    })
+}
+
+/// The newest checkpoint, with the signatures of those who signed just this one.
+fn with_lines(
+    app: &App,
+    checkpoint: Checkpoint,
+    mut note: String,
+    mut names: Option<Vec<String>>,
+    cosigned: Option<Cosigned>,
+) -> Given {
+    // Another root of the same size would be a fault that `log verify` tells; here it must not spoil the checkpoint.
+    let text = checkpoint.to_text();
+    if let Some(cosigned) = cosigned.filter(|other| other.checkpoint.starts_with(&text)) {
+        note += &cosigned.lines;
+        names = Some(cosigned.witnesses);
+    }
+    Given {
+        checkpoint,
+        note,
+        is_witnessed: names.as_deref().is_some_and(|names| is_enough(app, names)),
+        witnesses: names,
+    }
+}
+
+fn is_enough(app: &App, witnesses: &[String]) -> bool {
+    i64::try_from(witnesses.len()).is_ok_and(|count| count >= quorum(app).max(1))
+}
