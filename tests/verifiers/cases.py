@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import sys
 
-WORK = pathlib.Path(sys.argv[1])
+WORK = pathlib.Path(sys.argv[-1])
 SERVED, CASES = WORK / "served", WORK / "cases"
 expected = []
 
@@ -79,9 +79,9 @@ def proof_text(extra, index, hashes, note):
     return b"\n".join([b"c2sp.org/tlog-proof@v1", extra, b"index %d" % index, *hashes, b"", note])
 
 
-def key_of(name, public):
-    """The verifier key of a name and a public key."""
-    key = b"\1" + public
+def key_of(name, public, kind=b"\1"):
+    """The verifier key of a name and a public key, of a log unless another kind is given."""
+    key = kind + public
     id = hashlib.sha256(name + b"\n" + key).digest()[:4].hex().encode()
     return b"+".join([name, id, base64.b64encode(key)])
 
@@ -286,4 +286,5 @@ def main():
     (WORK / "expected").write_text("".join(expected))
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -48,8 +48,9 @@ export PYTHONDONTWRITEBYTECODE=1
 
 python3 "$here/served.py" "$program" "$work"
 python3 "$here/cases.py" "$work"
-# First, since it adds a case.
+# First, since they add cases.
 "$venv/bin/python" "$here/witness.py" "$work" >"$work/verdicts/aics-witness"
+"$venv/bin/python" "$here/asked.py" "$program" "$work"
 "$venv/bin/python" "$here/merkle.py" "$work" >"$work/verdicts/pymerkle"
 "$folder/rust/debug/sigpersist-verifiers" "$work/cases" >"$work/verdicts/rust"
 [ -z "$has_go" ] || "$folder/go" "$work/cases" >"$work/verdicts/go"

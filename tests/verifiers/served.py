@@ -208,4 +208,5 @@ def main():
                 consistency(acme, f"{name}-{old}-{new}", old, new)
 
 
-main()
+if __name__ == "__main__":
+    main()

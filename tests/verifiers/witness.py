@@ -3,6 +3,7 @@
 A proof whose checkpoint it has cosigned becomes another case for the other verifiers.
 """
 
+import contextlib
 import pathlib
 import re
 import subprocess
@@ -10,12 +11,28 @@ import sys
 import urllib.error
 import urllib.request
 
-WORK = pathlib.Path(sys.argv[1])
-CONFIG = WORK / "witness" / "config.json"
+WORK = pathlib.Path(sys.argv[-1])
+NAME = "witness.example.com"
 
 
-def witness(*arguments):
-    return [sys.executable, "-m", "aics_witness", *arguments, "--config", str(CONFIG)]
+def witness(config, *arguments):
+    return [sys.executable, "-m", "aics_witness", *arguments, "--config", str(config)]
+
+
+@contextlib.contextmanager
+def witnessing(folder, log):
+    """Makes a witness that knows the log with this key, and yields its address and its key."""
+    folder.mkdir()
+    config = folder / "config.json"
+    made = subprocess.run(witness(config, "init", "--name", NAME), check=True, capture_output=True, text=True)
+    known = ["add-log", "--origin", log.split("+")[0], "--vkey", log]
+    subprocess.run(witness(config, *known), check=True, capture_output=True)
+    server = subprocess.Popen(witness(config, "serve", "--listen", "127.0.0.1:0"), stderr=subprocess.PIPE, text=True)
+    try:
+        yield next(found[0] for line in server.stderr if (found := re.search(r"http://127\.0\.0\.1:\d+", line))), made.stdout.strip()
+    finally:
+        server.terminate()
+        server.wait()
 
 
 def ask(address, request):
@@ -30,12 +47,7 @@ def ask(address, request):
 def main():
     cases = sorted((WORK / "cases" / "witness").iterdir())
     key = (cases[0] / "key").read_text()
-    CONFIG.parent.mkdir()
-    for arguments in (["init", "--name", "witness.example.com"], ["add-log", "--origin", key.split("+")[0], "--vkey", key]):
-        subprocess.run(witness(*arguments), check=True, capture_output=True)
-    server = subprocess.Popen(witness("serve", "--listen", "127.0.0.1:0"), stderr=subprocess.PIPE, text=True)
-    try:
-        address = next(found[0] for line in server.stderr if (found := re.search(r"http://127\.0\.0\.1:\d+", line)))
+    with witnessing(WORK / "witness", key) as (address, _):
         for folder in cases:
             request = (folder / "request").read_bytes()
             status, answer = ask(address, request)
@@ -43,9 +55,6 @@ def main():
             size = request.split(b"\n\n", 1)[1].split(b"\n")[1]
             if status == 200 and size == b"1000":
                 cosigned(key, answer)
-    finally:
-        server.terminate()
-        server.wait()
 
 
 def cosigned(key, line):
@@ -61,4 +70,5 @@ def cosigned(key, line):
         expected.write("proof/cosigned accepted nothing\n")
 
 
-main()
+if __name__ == "__main__":
+    main()
