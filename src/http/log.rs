@@ -175,8 +175,10 @@ pub(super) fn keys(call: Call) -> Result<Reply> {
     })
 }
 
-/// The last signed checkpoint of the log's current tree (C2SP tlog-checkpoint), with the signatures of witnesses that signed
-/// just this one; or with `witnessed`, the last one that enough witnesses have signed (`evidence.witness_quorum`).
+/// The last signed checkpoint of the log's current tree (C2SP tlog-checkpoint).
+///
+/// It has the signatures of the witnesses that signed just this one. With `witnessed` it is the last one that enough
+/// witnesses have signed (`evidence.witness_quorum`).
 #[utoipa::path(
     get,
     path = "/log/checkpoint",
@@ -200,7 +202,7 @@ fn given(call: &Call, epoch: &Epoch) -> Result<Reply> {
     Ok(Reply::bytes(TEXT, given.note.into_bytes()))
 }
 
-/// The last signed checkpoint of a tree of the log; or with `witnessed`, the last one that enough witnesses have signed.
+/// The last signed checkpoint of a tree of the log, or with `witnessed`, the last one that enough witnesses have signed.
 #[utoipa::path(
     get,
     path = "/log/epochs/{epoch}/checkpoint",
