@@ -2,11 +2,13 @@
 say of it into WORK/expected, a line for each: `KIND/NAME accepted|refused PART`.
 
 Each case is as it was served, or one part of it is changed. In the folder of a `proof` are the files of the proof; of
-`consistency`, two checkpoints and the hashes between them; of `tiles`, a checkpoint and all tiles. All have one `key`.
+`consistency`, two checkpoints and the hashes between them; of `tiles`, a checkpoint and all tiles. All have one `key`. In that of
+a `call` are the headers and the body of a call of a webhook, a secret, and the seconds by which it arrives late, if it does.
 """
 
 import base64
 import hashlib
+import json
 import pathlib
 import shutil
 import subprocess
@@ -271,6 +273,48 @@ def requests(key):
         case("witness", f"{number}-{status}", verdict, part, files)
 
 
+def calls():
+    """The cases of calls of webhooks, of which the last are signed with two secrets."""
+    other = (SERVED / "other-secret").read_bytes()
+    served = [files_of(folder) for folder in sorted((SERVED / "calls").iterdir())]
+    for place, files in enumerate(served):
+        headers, body = json.loads(files["headers"]), files["body"]
+        headers = {name.lower(): value for name, value in headers.items()}
+        secrets = [content for file, content in files.items() if file.startswith("secrets/")]
+
+        def call(headers=headers, body=body, secret=secrets[0], **more):
+            return {"headers": json.dumps(headers).encode(), "body": body, "secret": secret, **more}
+
+        def changed(part, **more):
+            change("call", str(place), part, call(**more))
+
+        for number, secret in enumerate(secrets):
+            case("call", f"{place}-secret{number}", "accepted", "nothing", call(secret=secret))
+        changed("secret", secret=other)
+        changed("secret", secret=b"whsec_" + flipped_base64(secrets[0].removeprefix(b"whsec_"), 31))
+        # Each byte of one of them.
+        for at in range(len(body)) if place == 1 else (0, len(body) // 2, -1):
+            changed("body", body=flipped(body, at))
+        changed("body", body=body + b" ")
+        changed("body", body=body[:-1])
+        changed("body", body=served[place - 1]["body"])
+        for name, at in [("id", 0), ("id", -1), ("timestamp", -1)]:
+            name = f"webhook-{name}"
+            changed(name, headers={**headers, name: flipped(headers[name].encode(), at).decode()})
+        words = headers["webhook-signature"].split(" ")
+        assert len(words) == len(secrets), words
+        for at in (0, 16, 31):
+            flips = (f"v1,{flipped_base64(word.removeprefix('v1,'), at).decode()}" for word in words)
+            changed("signature", headers={**headers, "webhook-signature": " ".join(flips)})
+        # Verifiers accept five minutes, and the calls are some minutes old by then.
+        for late in ("360", "86400", "-86400"):
+            changed("age", late=late.encode())
+        if len(secrets) == 2:
+            # The new secret's signature comes first. It does not help those who know the old one, and the other way round.
+            for word, secret in zip(words, secrets):
+                changed("signature", headers={**headers, "webhook-signature": word}, secret=secret)
+
+
 def main():
     shutil.rmtree(CASES, ignore_errors=True)
     old_key, new_key = (SERVED / "1000" / "keys").read_bytes().splitlines()
@@ -283,6 +327,7 @@ def main():
     consistency(old_key)
     trees(old_key, new_key)
     requests(old_key)
+    calls()
     (WORK / "expected").write_text("".join(expected))
 
 

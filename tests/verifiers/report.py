@@ -5,7 +5,8 @@ import pathlib
 import sys
 
 # Which kinds of cases each verifier reads, and which parts of them it does not. Go and Rust verify logs and not what is in
-# them; pymerkle verifies trees and no signatures; the program starts anew for each case, so it is spared the many of `byte`.
+# them; pymerkle verifies trees and no signatures; the program starts anew for each case, so it is spared the many of `byte`; receivers
+# have no other clock.
 KINDS = ("proof", "consistency", "tiles")
 VERIFIERS = {
     "go": (KINDS, {"signature-file", "metadata"}),
@@ -14,6 +15,11 @@ VERIFIERS = {
     "aics-witness": (("witness",), set()),
     "verify.py": (("proof",), set()),
     "sigpersist": (("proof",), {"byte"}),
+    "standardwebhooks": (("call",), set()),
+    "svix": (("call",), set()),
+    "standard.js": (("call",), set()),
+    "receiver.py": (("call",), {"age"}),
+    "receiver.ts": (("call",), {"age"}),
 }
 
 
