@@ -14,6 +14,7 @@ mod load;
 mod program;
 mod proxy;
 mod reader;
+mod receiver;
 mod stopwatch;
 pub(crate) mod tenant_file;
 mod test_app;
@@ -30,6 +31,7 @@ pub(crate) use program::{
 };
 pub(crate) use proxy::{Mode, Proxy};
 pub(crate) use reader::{Reader, check_log};
+pub(crate) use receiver::{Call, Receiver};
 pub(crate) use stopwatch::Stopwatch;
 pub(crate) use test_app::{TestApp, eventually, eventually_within};
 pub(crate) use witness::{Manner, Witness};
