@@ -1,7 +1,7 @@
 //! Handlers for monitoring: liveness, readiness and metrics.
 
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 use sigpersist_model::error::{Error, Result};
@@ -53,21 +53,37 @@ pub(super) fn ready(call: Call) -> Result<Reply> {
     Err(Error::NotReady(lacks))
 }
 
-/// Stored bytes per tenant, if the database answers soon; empty otherwise, so that the metrics of this server are still
-/// shown.
-fn stored(app: &App) -> Vec<(String, i64)> {
-    let store = app.store.clone();
+/// The answer of the database, if it comes until then; none otherwise, so that the metrics of this server are still shown.
+fn asked<T: Send + 'static>(
+    until: Instant,
+    ask: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Option<T> {
     let (tell, told) = mpsc::channel();
     // The number of these threads is limited as that of connections is.
     let asking = std::thread::Builder::new()
-        .name("usage".to_owned())
-        .spawn(move || drop(tell.send(store.usage_most(MAX_TENANTS))));
+        .name("metrics".to_owned())
+        .spawn(move || drop(tell.send(ask())));
     if let Err(cause) = asking {
-        warn!(%cause, "A thread that reads the stored bytes of tenants could not be started");
+        warn!(%cause, "A thread that asks the database for metrics could not be started");
     }
-    match told.recv_timeout(PATIENCE) {
-        Ok(Ok(stored)) => stored,
-        _ => Vec::new(),
+    let patience = until.saturating_duration_since(Instant::now());
+    told.recv_timeout(patience).ok()?.ok()
+}
+
+/// Records what the database says about all tenants.
+fn record_stored(app: &App) {
+    let until = Instant::now() + PATIENCE;
+    let store = app.store.clone();
+    let most = asked(until, move || store.usage_most(MAX_TENANTS));
+    for (tenant, bytes) in most.unwrap_or_default() {
+        metrics::stored(tenant, bytes);
+    }
+    let store = app.store.clone();
+    if let Some(webhooks) = asked(until, move || store.webhooks_state()) {
+        metrics::webhooks("enabled", webhooks.enabled);
+        metrics::webhooks("failing", webhooks.failing);
+        metrics::webhooks("disabled", webhooks.disabled);
+        metrics::webhooks_are_behind(webhooks.pending, webhooks.lag);
     }
 }
 
@@ -86,8 +102,6 @@ pub(super) fn metrics(call: Call) -> Result<Reply> {
     let (idle, used) = app.store.connections();
     metrics::connections(idle, used);
     metrics::ready(app.readiness.lacks().is_empty());
-    for (tenant, bytes) in stored(app) {
-        metrics::stored(tenant, bytes);
-    }
+    record_stored(app);
     Ok(Reply::bytes(TEXT, metrics::render().into_bytes()))
 }

@@ -166,7 +166,14 @@ fn those_who_watch_find_what_they_need_on_a_port_of_their_own_and_nothing_else()
     watcher.get("/health/live").expect(200);
     eventually(|| watcher.get("/health/ready").status == 200);
     let metrics = String::from_utf8(watcher.get_bytes("/metrics", &[])).unwrap();
-    assert!(metrics.contains("sigpersist_ready 1"), "{metrics}");
+    for sample in [
+        "sigpersist_ready 1",
+        "sigpersist_webhooks{state=\"failing\"} 0",
+        "sigpersist_webhook_pending 0",
+        "sigpersist_webhook_lag_seconds 0",
+    ] {
+        assert!(metrics.contains(&format!("\n{sample}\n")), "{metrics}");
+    }
     for path in ["/signatures", "/tenants", "/.well-known/jwks.json"] {
         watcher.get(path).expect_error(404, "route_not_found");
     }

@@ -333,3 +333,63 @@ fn two_servers_share_the_work_and_one_that_goes_away_is_replaced() {
     told.dedup();
     assert_eq!(told.len(), 60);
 }
+
+#[test]
+fn monitoring_sees_how_far_webhooks_are_behind_and_which_fail() {
+    let app = TestApp::start_with(|config| {
+        config.evidence.interval_ms = 20;
+        config.webhooks.allow = "127.0.0.1".to_owned();
+    });
+    let state = || app.app.store.webhooks_state().unwrap();
+    let counts = || {
+        let state = state();
+        (
+            state.enabled,
+            state.failing,
+            state.disabled,
+            state.pending,
+            state.lag.as_secs() / 3600,
+        )
+    };
+    assert_eq!(counts(), (0, 0, 0, 0, 0));
+    let status = Arc::new(std::sync::atomic::AtomicU16::new(500));
+    let answers = Arc::clone(&status);
+    let fails = Receiver::start(move |_| answers.load(std::sync::atomic::Ordering::SeqCst));
+    let works = Receiver::start(|_| 200);
+    let mut ids = Vec::new();
+    for (slug, receiver) in [("acme", &fails), ("other", &works)] {
+        let client = app.tenant(slug);
+        let form = json!({"url": receiver.url, "types": ["version."]});
+        ids.push(create(&app.operator(slug), &form).0);
+        client.save("d", "t", 0, "1").expect(201);
+        client.save("d", "t", 1, "2").expect(201);
+    }
+    app.sequence();
+    // Nobody calls them.
+    let acme = app.tenant_id("acme");
+    app.database.execute(&format!(
+        "UPDATE log_entries SET at = at - interval '2 hours' - interval '1 minute'; \
+         UPDATE log_entries SET at = at - interval '1 hour' WHERE tenant_id = {acme}"
+    ));
+    assert_eq!(counts(), (2, 0, 0, 0, 3));
+    let _dispatching = app.keep(keep_dispatching);
+    // The second version waits behind the first.
+    eventually(|| counts() == (1, 1, 0, 2, 3));
+    assert_eq!(works.calls().len(), 2);
+    // Whoever is not called is not late.
+    let operator = app.operator("acme");
+    let switch = |enabled: bool| {
+        let path = format!("/webhooks/{}", ids[0]);
+        operator
+            .json("PATCH", &path, &json!({ "enabled": enabled }))
+            .expect(200);
+    };
+    switch(false);
+    assert_eq!(counts(), (1, 0, 1, 0, 0));
+    status.store(200, std::sync::atomic::Ordering::SeqCst);
+    switch(true);
+    app.database
+        .execute("UPDATE webhook_pending SET next_at = now()");
+    eventually(|| counts() == (2, 0, 0, 0, 0));
+    assert_eq!(fails.calls().len(), 3);
+}

@@ -38,6 +38,9 @@ const LOG_LATE: &str = "sigpersist_log_late_entries_total";
 const WITNESS_LAG: &str = "sigpersist_log_witness_lag_seconds";
 const WITNESS_ATTEMPTS: &str = "sigpersist_log_witness_attempts_total";
 const WEBHOOK_CALLS: &str = "sigpersist_webhook_attempts_total";
+const WEBHOOKS: &str = "sigpersist_webhooks";
+const WEBHOOK_LAG: &str = "sigpersist_webhook_lag_seconds";
+const WEBHOOK_PENDING: &str = "sigpersist_webhook_pending";
 const STORED_BYTES: &str = "sigpersist_stored_bytes";
 const READY: &str = "sigpersist_ready";
 
@@ -119,6 +122,18 @@ fn describe() {
         "Requests to witnesses to sign a checkpoint, by log and outcome"
     );
     describe_counter!(WEBHOOK_CALLS, "Calls of webhooks, by outcome");
+    describe_gauge!(
+        WEBHOOKS,
+        "Webhooks of all tenants, by state; every call of a failing one has failed for some time"
+    );
+    describe_gauge!(
+        WEBHOOK_LAG,
+        "Seconds since the oldest event that a webhook in force has not delivered, of all tenants"
+    );
+    describe_gauge!(
+        WEBHOOK_PENDING,
+        "Events of all tenants that webhooks in force did not take and that are repeated, up to 100,000"
+    );
     describe_gauge!(READY, "Whether the server is ready, 1 or 0");
 }
 
@@ -144,6 +159,18 @@ pub fn witness_asked(of_platform: bool, outcome: &'static str) {
 /// Records a call of a webhook. The outcome is one of our own words.
 pub fn webhook_called(outcome: &str) {
     counter!(WEBHOOK_CALLS, "outcome" => outcome.to_owned()).increment(1);
+}
+
+/// Records how many webhooks of all tenants are in a state.
+pub fn webhooks(state: &'static str, count: i64) {
+    gauge!(WEBHOOKS, "state" => state).set(sample(count));
+}
+
+/// Records how far webhooks of all tenants are behind: the number of events that are repeated, and the age of the oldest event
+/// that was not delivered.
+pub fn webhooks_are_behind(pending: i64, lag: Duration) {
+    gauge!(WEBHOOK_PENDING).set(sample(pending));
+    gauge!(WEBHOOK_LAG).set(lag);
 }
 
 /// Records an entry that the sequencer found where none was expected any more.
@@ -259,12 +286,16 @@ pub fn plugin_made_ready(from_disk: bool) {
 
 /// Records the bytes that a tenant has stored.
 pub fn stored(tenant: String, bytes: i64) {
-    // Precise enough for a Prometheus sample.
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "samples are floating-point numbers"
-    )]
-    gauge!(STORED_BYTES, "tenant" => tenant).set(bytes as f64);
+    gauge!(STORED_BYTES, "tenant" => tenant).set(sample(bytes));
+}
+
+/// A number as a sample of Prometheus, which is precise enough.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "samples are floating-point numbers"
+)]
+fn sample(number: i64) -> f64 {
+    number as f64
 }
 
 /// Records whether the server is ready.

@@ -64,6 +64,7 @@ mod verdicts;
 mod version_columns;
 mod watchdog;
 mod webhook_calls;
+mod webhook_state;
 mod webhooks;
 
 pub use audit::StoredChain;
@@ -94,4 +95,5 @@ pub use trail::{ChainOf, KnownEvents, StoredPart};
 pub use transfer_in::NewPart;
 pub use transfer_known::KnownThread;
 pub use transfer_out::{Exported, ExportedInput, InputPlace, JudgementPlace, VersionPlace};
+pub use webhook_state::WebhooksState;
 pub use webhooks::NewWebhook;
