@@ -1,6 +1,6 @@
 //! A round: some events of one webhook are delivered, each thread's in order, different threads beside one another.
 
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -123,14 +123,15 @@ fn pending_events(
     pending: Vec<Pending>,
     settlement: &mut Settlement,
 ) -> Result<Vec<Delivery>> {
+    let numbers: Vec<_> = pending.iter().map(|pending| pending.number).collect();
+    let (entries, epochs) = app.store.log_happenings_of(webhook.tenant, &numbers)?;
+    let entries = entries.into_iter();
+    let mut entries: HashMap<_, _> = entries
+        .map(|logged| (logged.numbered.number, logged))
+        .collect();
     let mut deliveries = Vec::new();
     for pending in pending {
-        let (entries, epochs) = app
-            .store
-            .log_happenings(webhook.tenant, pending.number - 1, 1)?;
-        let logged = entries
-            .into_iter()
-            .find(|logged| logged.numbered.number == pending.number);
+        let logged = entries.remove(&pending.number);
         let delivery = logged.map(|logged| delivery(logged, &epochs, pending.attempts, true));
         match delivery.filter(|delivery| is_told(webhook, delivery)) {
             Some(delivery) => deliveries.push(delivery),
