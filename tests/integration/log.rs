@@ -385,6 +385,14 @@ fn whatever_somebody_does_to_the_rows_is_named() {
     acme.delete("d8", "t").expect(200);
     app.sequence();
     assert_eq!(faults(&app), Vec::<String>::new());
+    let next = || {
+        app.operator("acme")
+            .get("/events?after=now")
+            .expect(200)
+            .json["content"]["next"]
+            .clone()
+    };
+    let end = next();
     let of = |document: &str| {
         format!("(SELECT id FROM signatures WHERE document = '{document}' AND tenant_id = 1)")
     };
@@ -437,9 +445,10 @@ fn whatever_somebody_does_to_the_rows_is_named() {
         let undo = app.database.keep();
         app.database.execute(&forgery);
         let found = faults(&app);
-        // What is in no tree is not told.
+        // What is in no tree is not told, nor where somebody begins.
         let told = app.operator("acme").get("/events?after=99998").expect(200);
         assert_eq!(told.json["content"]["events"], json!([]), "{forgery}");
+        assert_eq!(next(), end, "{forgery}");
         assert!(found.iter().any(|fault| fault.contains(named)), "{forgery}: {found:?}");
         drop(undo);
         assert_eq!(faults(&app), Vec::<String>::new(), "after {forgery}");

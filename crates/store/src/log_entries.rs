@@ -270,7 +270,7 @@ impl Store {
         Ok(found.map(|found| found.number))
     }
 
-    /// The number of a tenant's last entry; 0 if it has none.
+    /// The number of the last entry in a tree of a tenant's log; 0 if it has none.
     pub fn log_head(&self, tenant: TenantId) -> Result<i64> {
         #[derive(QueryableByName)]
         struct Last {
@@ -279,7 +279,7 @@ impl Store {
         }
         let last: Last = self.run(tenant, |connection| {
             sql_query(
-                "SELECT coalesce(max(number), 0) AS number FROM log_entries WHERE tenant_id = $1",
+                "SELECT coalesce(max(first + size - 1), 0) AS number FROM log_epochs WHERE tenant_id = $1",
             )
             .bind::<Integer, _>(tenant.0)
             .get_result(connection)
