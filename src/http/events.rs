@@ -199,11 +199,18 @@ impl Reader {
             After::Now => self.read(after).await?.next,
             After::Number(number) => number,
         };
-        self.next(&waiter, after, patience).await
+        self.next(&waiter, after, patience, true).await
     }
 
-    /// Waits for a page that is not empty, or for this long.
-    async fn next(&self, waiter: &Waiter, mut after: i64, patience: Duration) -> Result<Page> {
+    /// Waits for a page that is not empty, or for this long. `is_checked` says that the caller was authenticated just now;
+    /// otherwise, and after a wait, that is done again before anything is told.
+    async fn next(
+        &self,
+        waiter: &Waiter,
+        mut after: i64,
+        patience: Duration,
+        mut is_checked: bool,
+    ) -> Result<Page> {
         let until = Instant::now() + patience;
         let is_command = self.call.server.command_line().is_some();
         loop {
@@ -217,6 +224,9 @@ impl Reader {
             let page = self.read(After::Number(after)).await?;
             let is_over = left.is_zero() || self.call.app.waiters.are_dismissed();
             if !page.events.is_empty() || is_over {
+                if !is_checked {
+                    self.call.check_again().await?;
+                }
                 return Ok(page);
             }
             // Nothing of the wanted types so far, but there may be more behind it.
@@ -226,8 +236,9 @@ impl Reader {
             }
             self.call.keep_only(0);
             let has_grown = grown.await;
-            self.call.check_again().await?;
+            is_checked = false;
             if !has_grown && Instant::now() >= until {
+                self.call.check_again().await?;
                 return Ok(page);
             }
         }
@@ -236,8 +247,7 @@ impl Reader {
     /// The next page of a stream.
     async fn go_on(&self, waiter: &Waiter, after: i64) -> io::Result<Page> {
         self.call.keep_only(0);
-        self.call.check_again().await.map_err(io::Error::other)?;
-        match self.next(waiter, after, HEARTBEAT).await {
+        match self.next(waiter, after, HEARTBEAT, false).await {
             // Too much is in progress: the stream goes on later.
             Err(Error::RateLimited | Error::Overloaded) => {
                 tokio::time::sleep(LOOK_AGAIN).await;

@@ -7,7 +7,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use sigpersist::tenants::NewKey;
 use sigpersist_model::context::Scope;
+use sigpersist_model::key::Algorithm;
 
 use crate::support::{Client, SIGNER_TAGS, TestApp};
 
@@ -275,6 +277,47 @@ fn whoever_may_not_follow_any_more_hears_nothing_more() {
         told.iter().all(|line| !line.starts_with("data:")),
         "{told:?}"
     );
+}
+
+#[test]
+fn nothing_is_told_under_a_key_once_it_is_revoked() {
+    let app = TestApp::start_with(|config| config.evidence.interval_ms = 20);
+    let acme = app.tenant("acme");
+    let _sequencing = app.keep_sequencing();
+    let platform = app.platform_for("acme");
+    let keys = platform.get("/keys").expect(200);
+    let kid = keys.json["content"]["keys"][0]["kid"].as_str().unwrap();
+    let request = http::Request::builder()
+        .uri(format!("{}/events/stream?types=version.", app.base))
+        .header(
+            "authorization",
+            format!("Bearer {}", acme.token.as_ref().unwrap()),
+        );
+    let response = ureq::agent().run(request.body(()).unwrap()).unwrap();
+    let mut stream = BufReader::new(response.into_body().into_reader()).lines();
+    acme.save("before", "t", 0, "x").expect(201);
+    let mut told = Vec::new();
+    while !told.iter().any(|line: &String| line.starts_with("data:")) {
+        told.push(stream.next().unwrap().unwrap());
+    }
+    assert!(told.concat().contains("before"));
+    let (_, head) = page(&acme, "after=now");
+    thread::scope(|scope| {
+        let waiting =
+            scope.spawn(|| acme.get(&format!("/events?after={head}&types=version.&wait=25")));
+        thread::sleep(Duration::from_millis(500));
+        platform
+            .json("POST", &format!("/keys/{kid}/revoke"), &json!({}))
+            .expect(200);
+        // Only this wakes them.
+        app.add_key(Some("acme"), &NewKey::made(Algorithm::Hs256))
+            .unwrap();
+        let other = app.client("acme", &Scope::APPLICATION);
+        other.save("after", "t", 0, "x").expect(201);
+        waiting.join().unwrap().expect_error(401, "invalid_token");
+    });
+    let told: Vec<String> = stream.map_while(Result::ok).collect();
+    assert!(!told.concat().contains("data:"), "{told:?}");
 }
 
 #[test]
