@@ -55,15 +55,21 @@ impl Waiters {
     ///
     /// # Errors
     ///
-    /// [`Error::RateLimited`] if too many wait already.
+    /// [`Error::TooManyWaiting`] if too many wait already.
     pub fn join(self: &Arc<Self>, tenant: TenantId) -> Result<Waiter> {
         let mut state = self.state();
         if state.waiting >= self.max {
-            return Err(Error::RateLimited);
+            return Err(Error::TooManyWaiting {
+                limit: self.max,
+                setting: "events.max_waiting",
+            });
         }
         let of_tenant = state.tenants.entry(tenant).or_default();
         if of_tenant.waiting >= self.max_of_tenant {
-            return Err(Error::RateLimited);
+            return Err(Error::TooManyWaiting {
+                limit: self.max_of_tenant,
+                setting: "events.max_waiting_per_tenant",
+            });
         }
         of_tenant.waiting += 1;
         let grown = Arc::clone(&of_tenant.grown);

@@ -14,7 +14,15 @@ const TRY_AGAIN: u8 = 3;
 pub(super) fn exit_code(error: &anyhow::Error) -> u8 {
     let later = match (error.downcast_ref::<Refusal>(), error.downcast_ref()) {
         (Some(refusal), _) => refusal.is_for_now,
-        (_, Some(Error::DatabaseUnavailable(_) | Error::Overloaded | Error::RateLimited)) => true,
+        (
+            _,
+            Some(
+                Error::DatabaseUnavailable(_)
+                | Error::Overloaded
+                | Error::RateLimited
+                | Error::TooManyWaiting { .. },
+            ),
+        ) => true,
         _ => error.is::<Unreachable>() || error.is::<Unavailable>(),
     };
     if later { TRY_AGAIN } else { REFUSED }

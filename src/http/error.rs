@@ -108,7 +108,9 @@ pub(super) fn status(error: &Error) -> StatusCode {
         | Error::HookRejected(_)
         | Error::Refused(_) => StatusCode::UNPROCESSABLE_ENTITY,
         Error::InputGone(_) => StatusCode::GONE,
-        Error::QuotaExceeded { .. } | Error::RateLimited => StatusCode::TOO_MANY_REQUESTS,
+        Error::QuotaExceeded { .. } | Error::RateLimited | Error::TooManyWaiting { .. } => {
+            StatusCode::TOO_MANY_REQUESTS
+        }
         Error::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
         Error::BodyTimeout { .. } => StatusCode::REQUEST_TIMEOUT,
         Error::PreconditionFailed { .. } => StatusCode::PRECONDITION_FAILED,
@@ -150,6 +152,7 @@ pub(super) fn header(error: &Error) -> Option<(HeaderName, HeaderValue)> {
         Error::UnsupportedContentEncoding => (ACCEPT_ENCODING, "identity".to_owned()),
         Error::NotReady(_)
         | Error::RateLimited
+        | Error::TooManyWaiting { .. }
         | Error::Overloaded
         | Error::DatabaseUnavailable(_) => (RETRY_AFTER, "1".to_owned()),
         Error::QuotaExceeded {

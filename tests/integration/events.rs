@@ -184,8 +184,15 @@ fn too_many_who_wait_are_refused_and_a_server_that_stops_sends_them_away() {
             .map(|_| scope.spawn(|| page(&acme, &format!("after={head}&wait=25"))))
             .collect();
         thread::sleep(Duration::from_millis(500));
-        acme.get(&format!("/events?after={head}&wait=1"))
+        let refused = acme
+            .get(&format!("/events?after={head}&wait=1"))
             .expect_error(429, "rate_limited");
+        assert_eq!(
+            refused.json["message"],
+            "2 requests wait for events already, as many as may (events.max_waiting_per_tenant). \
+             Wait on fewer connections, or ask with `wait=0`."
+        );
+        assert_eq!(refused.header("retry-after"), Some("1"));
         // Whoever does not wait is answered.
         page(&acme, &format!("after={head}"));
         app.app.waiters.dismiss();

@@ -186,6 +186,16 @@ pub enum Error {
     /// The tenant has reached its limit of concurrent work.
     #[error("This tenant has too many concurrent requests; try again in a moment.")]
     RateLimited,
+    /// As many requests wait for events as may. Others are answered.
+    #[error(
+        "{limit} requests wait for events already, as many as may ({setting}). Wait on fewer connections, or ask with `wait=0`."
+    )]
+    TooManyWaiting {
+        /// The limit.
+        limit: usize,
+        /// The setting that limits them.
+        setting: &'static str,
+    },
     /// The server is not ready, or was told to stop.
     #[error("{}", lacks_phrase(.0))]
     NotReady(Vec<UnreadyReason>),
@@ -458,7 +468,7 @@ impl Error {
             Self::SignatureNotAccepted(_) => "signature_not_accepted",
             Self::HookRejected(_) => "hook_rejected",
             Self::Refused(_) => "refused",
-            Self::RateLimited => "rate_limited",
+            Self::RateLimited | Self::TooManyWaiting { .. } => "rate_limited",
             Self::NotReady(_) => "not_ready",
             Self::Overloaded => "overloaded",
             Self::DatabaseUnavailable(_) => "database_unavailable",
