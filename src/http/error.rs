@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 use http::header::{
-    ACCEPT_ENCODING, ALLOW, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
+    ACCEPT_ENCODING, ALLOW, CONTENT_RANGE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
 };
 use serde::Serialize;
 use sigpersist_model::error::Error;
@@ -120,6 +120,7 @@ pub(super) fn status(error: &Error) -> StatusCode {
         Error::UnsupportedMediaType(_) | Error::UnsupportedContentEncoding => {
             StatusCode::UNSUPPORTED_MEDIA_TYPE
         }
+        Error::RangeNotSatisfiable { .. } => StatusCode::RANGE_NOT_SATISFIABLE,
         Error::UnsupportedTransferEncoding => StatusCode::NOT_IMPLEMENTED,
         Error::NotReady(_) | Error::Overloaded | Error::DatabaseUnavailable(_) => {
             StatusCode::SERVICE_UNAVAILABLE
@@ -128,7 +129,8 @@ pub(super) fn status(error: &Error) -> StatusCode {
     }
 }
 
-/// The header that the status requires (RFC 6750 section 3, RFC 9110 sections 10.2.1, 10.2.3 and 15.5.16).
+/// The header that the status requires (RFC 6750 section 3, RFC 9110 sections 10.2.1, 10.2.3, 15.5.16 and
+/// 15.5.17).
 pub(super) fn header(error: &Error) -> Option<(HeaderName, HeaderValue)> {
     let (name, value) = match error {
         Error::MissingToken => (WWW_AUTHENTICATE, REALM.to_owned()),
@@ -150,6 +152,7 @@ pub(super) fn header(error: &Error) -> Option<(HeaderName, HeaderValue)> {
         }
         Error::MethodNotAllowed { allowed } => (ALLOW, allowed.join(", ")),
         Error::UnsupportedContentEncoding => (ACCEPT_ENCODING, "identity".to_owned()),
+        Error::RangeNotSatisfiable { size } => (CONTENT_RANGE, format!("bytes */{size}")),
         Error::NotReady(_)
         | Error::RateLimited
         | Error::TooManyWaiting { .. }

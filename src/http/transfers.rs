@@ -215,13 +215,14 @@ pub(super) fn export(call: Call) -> Result<Reply> {
             headers(("etag" = FileTag)),
         ),
         (status = 404, description = "export_not_found"),
+        (status = 416, description = "range_not_satisfiable"),
         (status = 422, description = "refused"),
     )
 )]
 pub(super) fn file(call: Call) -> Result<Reply> {
     call.parameters()?;
     let (file, size, sha256) = job(&call)?.file()?;
-    let part = FilePart::asked(file, size, &format!("\"{sha256}\""), &call.headers);
+    let part = FilePart::asked(file, size, &format!("\"{sha256}\""), &call.headers)?;
     Ok(Reply::file(MEDIA_TYPE, part).with_etag(sha256))
 }
 

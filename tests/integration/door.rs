@@ -598,6 +598,17 @@ fn a_token_for_transfers_hands_out_and_takes_in_no_key_and_makes_no_tenant() {
         None,
     );
     assert_eq!((part.status, part.text.as_str()), (206, &file.text[3..10]));
+    // Nothing begins there, which is no reason to send all of it.
+    let size = file.text.len();
+    let beyond = format!("bytes={size}-");
+    let beyond = [("range", beyond.as_str())];
+    let refused = mover
+        .send("GET", &format!("{path}/file"), &beyond, None)
+        .expect_error(416, "range_not_satisfiable");
+    let end = format!("bytes */{size}");
+    assert_eq!(refused.header("content-range"), Some(end.as_str()));
+    let head = mover.send("HEAD", &format!("{path}/file"), &beyond, None);
+    assert_eq!((head.status, head.text.as_str()), (200, ""));
     let head = [("range", "bytes=3-9")];
     let head = mover.send("HEAD", &format!("{path}/file"), &head, None);
     assert_eq!((head.status, head.text.as_str()), (200, ""));

@@ -63,6 +63,14 @@ pub enum Error {
     /// The request's body is not declared as the media type that the route takes.
     #[error("The request body must be {}: send it with `Content-Type: {}`.", kind_phrase(.0), .0)]
     UnsupportedMediaType(&'static str),
+    /// The request asks for a range that begins beyond the end of a file.
+    #[error(
+        "The range begins beyond the end of the file, which has {size} bytes: ask for an earlier one, or for the whole file."
+    )]
+    RangeNotSatisfiable {
+        /// The file's size, in bytes.
+        size: u64,
+    },
     /// No route has this path.
     #[error("There is nothing at this path.")]
     RouteNotFound,
@@ -465,6 +473,7 @@ impl Error {
             Self::PreconditionFailed { .. } => "precondition_failed",
             Self::PayloadTooLarge { .. } | Self::ComponentTooLarge { .. } => "payload_too_large",
             Self::UnsupportedMediaType(_) => "unsupported_media_type",
+            Self::RangeNotSatisfiable { .. } => "range_not_satisfiable",
             Self::SignatureNotAccepted(_) => "signature_not_accepted",
             Self::HookRejected(_) => "hook_rejected",
             Self::Refused(_) => "refused",

@@ -170,6 +170,7 @@ fn samples(config: &Config) -> Vec<Error> {
         Error::UnsupportedMediaType("application/json"),
         Error::UnsupportedContentEncoding,
         Error::UnsupportedTransferEncoding,
+        Error::RangeNotSatisfiable { size: 1_048_576 },
         Error::MalformedRequest("it has no `Host` header"),
         Error::RouteNotFound,
         Error::MethodNotAllowed {
