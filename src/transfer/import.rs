@@ -149,8 +149,8 @@ pub struct Options {
 ///
 /// # Errors
 ///
-/// [`Error::Refused`] with the number of the faulty line, and any error of the store. Lines before that stay
-/// imported.
+/// [`Error::Refused`] with the number of the faulty line, [`Error::TenantDeleting`] if the tenant is being deleted, also
+/// if that began meanwhile, and any error of the store. Lines before that stay imported.
 pub fn import(
     app: &App,
     tenant: &Tenant,
@@ -165,16 +165,14 @@ pub fn import(
         sealer,
     } = arrival;
     let without_hooks = options.without_hooks;
-    if tenant.delete_after.is_some() {
-        return Err(Error::TenantDeleting(format!(
-            "The tenant `{}` is being deleted; import into another.",
-            tenant.slug
-        )));
-    }
+    check_kept(app, tenant)?;
+    // Explains whatever failed.
+    let unless_deleted = |error| check_kept(app, tenant).err().unwrap_or(error);
     let event = |action| Event::new(Some(tenant.id), actor.clone(), action, &*tenant.slug);
     let from = json!({ "from": header.tenant, "exported_at": header.exported_at });
     app.store
-        .audit_insert(&event("tenant.import_begin").after(from))?;
+        .audit_insert(&event("tenant.import_begin").after(from))
+        .map_err(unless_deleted)?;
     let mut import = Import {
         app,
         tenant: tenant.id,
@@ -197,7 +195,9 @@ pub fn import(
     let read = held
         .and_then(|()| import.read(lines, header.counts.steps(), progress))
         .and_then(|()| import.settle(&header.tenant))
-        .and_then(|()| log(app, tenant.id));
+        .and_then(|()| log(app, tenant.id))
+        .and_then(|()| check_kept(app, tenant))
+        .map_err(unless_deleted);
     let imported = import.imported;
     let told = json!({
         "from": header.tenant,
@@ -217,8 +217,23 @@ pub fn import(
         "complete": read.is_ok() && imported.is_complete(),
     });
     app.store
-        .audit_insert(&event("tenant.import").after(told))?;
+        .audit_insert(&event("tenant.import").after(told))
+        .map_err(unless_deleted)?;
     read.map(|()| imported)
+}
+
+/// Checks that a tenant is still there, and that nobody is deleting it.
+fn check_kept(app: &App, tenant: &Tenant) -> Result<()> {
+    let now = app.store.tenant_get(&tenant.slug)?;
+    // Another one may have its name by now.
+    let now = now.filter(|now| now.id == tenant.id);
+    if now.is_some_and(|now| now.delete_after.is_none()) {
+        return Ok(());
+    }
+    Err(Error::TenantDeleting(format!(
+        "The tenant `{}` is being deleted, or was deleted during the import; import into another.",
+        tenant.slug
+    )))
 }
 
 /// Logs the imported versions.

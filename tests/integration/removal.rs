@@ -3,6 +3,11 @@
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use sigpersist::tenants;
+use sigpersist::transfer::{Arrival, ExportOptions, ImportOptions, export, import};
+use sigpersist_model::audit::Actor;
+use sigpersist_model::error::{Error, Result};
+use sigpersist_model::transfer::Imported;
 
 use crate::support::{Client, Program, SIGNER_TAGS, TestApp, TestDatabase, certificate_pem};
 
@@ -272,4 +277,89 @@ fn a_save_under_way_while_its_tenant_is_removed_is_refused() {
         ));
         assert_eq!(left, "", "{table}");
     }
+}
+
+#[test]
+fn an_import_into_a_tenant_that_is_deleted_meanwhile_fails_and_says_why() {
+    let app = TestApp::start();
+    let acme = app.tenant("acme");
+    for document in ["a", "b"] {
+        acme.save(document, "t", 0, "x").expect(201);
+    }
+    let platform = app.platform();
+    let create = |slug: &str| {
+        platform
+            .json("POST", "/tenants", &json!({ "slug": slug }))
+            .expect(201);
+    };
+    let delete = |slug: &str, query: &str| {
+        platform
+            .send("DELETE", &format!("/tenants/{slug}{query}"), &[], None)
+            .expect(202);
+    };
+    let remove = |slug: &str| {
+        delete(slug, &format!("?confirm={slug}"));
+        let _removing = app.remove_tenants();
+        wait_until_gone(&platform, slug);
+    };
+    let of = |slug: &str| tenants::get(&app.app, slug).unwrap();
+    let (actor, mut file) = (Actor::server(), Vec::new());
+    let options = ExportOptions::default();
+    export(
+        &app.app,
+        &of("acme"),
+        &actor,
+        &mut file,
+        &options,
+        |_, _| {},
+    )
+    .unwrap();
+    // Something happens when the last line was read and before it was written.
+    let imported = |slug: &str, meanwhile: &dyn Fn()| -> Result<Imported> {
+        let tenant = of(slug);
+        let arrival = Arrival::open(&app.app, file.as_slice(), None, false)?;
+        let progress = |done, all| {
+            if done == all {
+                meanwhile();
+            }
+        };
+        let options = ImportOptions::default();
+        import(&app.app, &tenant, &actor, arrival, options, progress)
+    };
+    let scheduled = |slug: &str| {
+        let refused = imported(slug, &|| delete(slug, ""));
+        assert!(
+            matches!(refused, Err(Error::TenantDeleting(_))),
+            "{refused:?}"
+        );
+        let told = app.database.lines(&format!(
+            "SELECT after->>'complete' AS line FROM audit_events \
+             WHERE action = 'tenant.import' AND tenant_id = {} ORDER BY number DESC LIMIT 1",
+            app.tenant_id(slug)
+        ));
+        assert_eq!(told.trim_end(), "false");
+    };
+    create("new");
+    scheduled("new");
+    // All of it is there already.
+    scheduled("acme");
+    create("gone");
+    let refused = imported("gone", &|| remove("gone"));
+    assert!(
+        matches!(refused, Err(Error::TenantDeleting(_))),
+        "{refused:?}"
+    );
+    create("again");
+    let refused = imported("again", &|| {
+        remove("again");
+        create("again");
+    });
+    assert!(
+        matches!(refused, Err(Error::TenantDeleting(_))),
+        "{refused:?}"
+    );
+    let threads = platform.get("/tenants/again/usage").expect(200);
+    assert_eq!(threads.json["content"]["usage"]["threads"], 0);
+    create("kept");
+    assert!(imported("kept", &|| ()).unwrap().is_complete());
 }
