@@ -3,9 +3,8 @@
 use serde::{Deserialize, Serialize};
 use sigpersist_model::error::{Error, Result};
 use sigpersist_model::quotas::{QuotaPatch, Quotas};
-use sigpersist_model::tenant::{Tenant, TenantFilter, Usage, check_slug};
-use sigpersist_model::view::TenantView;
-use sigpersist_runtime::meters::Reading;
+use sigpersist_model::tenant::{Tenant, TenantFilter, check_slug};
+use sigpersist_model::view::{TenantView, UsageView};
 use utoipa::ToSchema;
 
 use super::openapi::{Location, Slug};
@@ -239,30 +238,20 @@ pub(super) fn resume(call: Call) -> Result<Reply> {
     one(&call, tenant)
 }
 
-#[derive(Serialize, ToSchema)]
-struct UsageContent {
-    /// Stored data of the tenant.
-    usage: Usage,
-    /// Current counts of this server against the tenant's quotas.
-    this_server: Reading,
-    /// Quotas in force; 0 means no limit.
-    quotas_in_force: Quotas<u64>,
-}
-
 /// Reports a tenant's stored data, and this server's counts against its quotas.
 #[utoipa::path(
     get,
     path = "/usage",
     operation_id = "get_usage",
     responses(
-        (status = 200, description = "The usage of the tenant", body = Envelope<UsageContent>),
+        (status = 200, description = "The usage of the tenant", body = Envelope<UsageView>),
     )
 )]
 pub(super) fn usage(call: Call) -> Result<Reply> {
     call.parameters()?;
     let tenancy = call.context.tenancy()?;
     let tenant = tenants::get(&call.app, &tenancy.slug)?;
-    Reply::content(&UsageContent {
+    Reply::content(&UsageView {
         usage: tenants::usage(&call.app, tenancy.id)?,
         this_server: call.app.meters.read(tenancy.id),
         quotas_in_force: call.app.meters.in_force(tenant.quotas),

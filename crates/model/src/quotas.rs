@@ -43,6 +43,21 @@ pub struct Quotas<T: Default> {
     pub hook_ms_per_second: T,
 }
 
+/// Current counts of this server against a tenant's quotas.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
+#[schema(as = MeteredUsage)]
+pub struct Reading {
+    /// Recent requests that still count against the rate quota.
+    #[schema(example = 0)]
+    pub requests: u64,
+    /// Concurrent requests.
+    #[schema(example = 0)]
+    pub concurrent_requests: u64,
+    /// Milliseconds of hook time that still count against the quota.
+    #[schema(example = 0)]
+    pub hook_ms: u64,
+}
+
 impl<T: Default> Quotas<T> {
     /// Combines each quota with the same one of `other`.
     pub fn zip<U: Default, V: Default>(

@@ -1,12 +1,10 @@
 //! `sigpersist tenant list`, `show` and `usage`.
 
 use clap::Args;
-use serde::Deserialize;
 use serde_json::json;
-use sigpersist_model::quotas::Quotas;
 use sigpersist_model::size;
-use sigpersist_model::tenant::{TenantState, Usage as Used};
-use sigpersist_model::view::TenantView;
+use sigpersist_model::tenant::TenantState;
+use sigpersist_model::view::{TenantView, UsageView};
 
 use crate::cli::door::Door;
 use crate::cli::output::Output;
@@ -69,19 +67,13 @@ pub(in crate::cli) struct Usage {
     slug: String,
 }
 
-/// The answer about usage, without the counts of the server that gave it.
-#[derive(Deserialize)]
-struct Reported {
-    usage: Used,
-    quotas_in_force: Quotas<u64>,
-}
-
 impl Usage {
     pub(super) fn run(self, door: &Door, output: &Output) -> anyhow::Result<()> {
         let answer = door.get(&["tenants", &self.slug, "usage"]).send()?;
-        let Reported {
+        let UsageView {
             usage,
             quotas_in_force: in_force,
+            ..
         } = answer.parsed()?;
         let mut table = Table::new(&["", "used", "quota"]);
         table.row([

@@ -22,7 +22,7 @@ pub use key::{KeyView, TokenView};
 pub use log::{EpochView, HappeningView, LogCheckView, LogHead, LogKeyView, ProofState, ProofView};
 pub use plugin::{HookView, PluginView, QuarantineView, RevisionView, ShadowView};
 pub use policy::{AnchorView, PolicyView};
-pub use tenant::TenantView;
+pub use tenant::{TenantView, UsageView};
 pub use transfer::{ExportState, ExportView, FailureView, ImportState, ImportView};
 pub use webhook::{AttemptView, WebhookView};
 pub use witness::WitnessView;

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 use sigpersist_verify::Time;
 use utoipa::ToSchema;
 
-use crate::quotas::Quotas;
-use crate::tenant::{Tenant, TenantState};
+use crate::quotas::{Quotas, Reading};
+use crate::tenant::{Tenant, TenantState, Usage};
 
 /// A tenant.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -33,6 +33,18 @@ pub struct TenantView {
     pub created_at: Time,
     /// Quotas that are set for the tenant; null means the server's default.
     pub quotas: Quotas<Option<u64>>,
+    /// Quotas in force; 0 means no limit.
+    pub quotas_in_force: Quotas<u64>,
+}
+
+/// A tenant's usage, as one server knows it.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
+#[schema(as = UsageContent)]
+pub struct UsageView {
+    /// Stored data of the tenant.
+    pub usage: Usage,
+    /// Current counts of this server against the tenant's quotas.
+    pub this_server: Reading,
     /// Quotas in force; 0 means no limit.
     pub quotas_in_force: Quotas<u64>,
 }

@@ -8,11 +8,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
 use sigpersist_model::context::{Caller, TenantId};
 use sigpersist_model::error::{Error, Result};
-use sigpersist_model::quotas::{Quota, Quotas};
-use utoipa::ToSchema;
+use sigpersist_model::quotas::{Quota, Quotas, Reading};
 
 use storage::Storage;
 
@@ -157,21 +155,6 @@ impl Drop for UnderWay {
             under_way.fetch_sub(1, Ordering::Relaxed);
         }
     }
-}
-
-/// Current counts of this server against a tenant's quotas.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, ToSchema)]
-#[schema(as = MeteredUsage)]
-pub struct Reading {
-    /// Recent requests that still count against the rate quota.
-    #[schema(example = 0)]
-    pub requests: u64,
-    /// Concurrent requests.
-    #[schema(example = 0)]
-    pub concurrent_requests: u64,
-    /// Milliseconds of hook time that still count against the quota.
-    #[schema(example = 0)]
-    pub hook_ms: u64,
 }
 
 /// Counters of all tenants on this server.
