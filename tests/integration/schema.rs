@@ -4,7 +4,7 @@ use crate::plans::{in_one_line, statement};
 use crate::support::TestApp;
 
 #[test]
-fn every_table_and_column_says_what_it_is() {
+fn every_table_column_and_function_says_what_it_is() {
     let app = TestApp::start();
     let silent = app.database.lines(
         "SELECT c.relname || coalesce('.' || a.attname, '') AS line
@@ -12,6 +12,11 @@ fn every_table_and_column_says_what_it_is() {
          WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r' AND c.relname NOT LIKE '\\_\\_diesel%'
            AND a.attnum > 0 AND NOT a.attisdropped
            AND (col_description(c.oid, a.attnum) IS NULL OR obj_description(c.oid) IS NULL)",
+    );
+    assert_eq!(silent, "");
+    let silent = app.database.lines(
+        "SELECT oid::regprocedure::text AS line FROM pg_proc
+         WHERE pronamespace = 'public'::regnamespace AND proname NOT LIKE 'diesel\\_%' AND obj_description(oid, 'pg_proc') IS NULL",
     );
     assert_eq!(silent, "");
 }
