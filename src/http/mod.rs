@@ -25,6 +25,7 @@ mod error;
 mod events;
 mod file;
 mod form;
+mod given;
 mod head;
 mod health;
 mod hooks;

@@ -4,50 +4,24 @@
 //! every route. A parameter that is given twice must have the same value both times. An unknown parameter is an error,
 //! since a misspelt filter would silently match everything.
 //!
-//! Only the position of each value in the body is kept, and each text once. A list is parsed only when a handler asks
-//! for a list, and the value of an unknown name is skipped. So a request takes little more memory than its bytes.
+//! `given` parses both. Here, handlers ask for values by their kinds.
 
 use std::borrow::Cow;
-use std::fmt;
 
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
-use serde::de::{
-    DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor,
-};
-use serde_json::value::RawValue;
 use sigpersist_model::error::{Error, Result};
 use sigpersist_model::number::{from_json, whole};
 use sigpersist_model::signature::check_label;
 
-use super::json_text;
+use super::given::{Given, Names, read_json, read_query, texts};
 use super::parameter::{DEFAULT_LIMIT, Kind, Parameter};
-use super::query::{pairs, shortened};
-
-/// Maximum number of times that a parameter may be given, and of elements in a list. Far more than [`MAX_TAGS`], which
-/// counts duplicates once.
-///
-/// [`MAX_TAGS`]: sigpersist_model::signature::MAX_TAGS
-const MAX_MENTIONS: usize = 256;
-/// Maximum number of unknown names in one error message.
-const MAX_UNKNOWN: usize = 5;
 
 /// The parameters of a request.
 #[derive(Debug)]
 pub(super) struct Parameters<'a> {
     /// In the order in which they were sent, those of the query first.
     given: Vec<(&'static str, Given<'a>)>,
-}
-
-/// A value as it was sent.
-#[derive(Debug)]
-enum Given<'a> {
-    /// In the query.
-    Query(Cow<'a, str>),
-    /// A JSON string, unescaped.
-    Text(Cow<'a, str>),
-    /// Any other JSON value, except null.
-    Json(&'a RawValue),
 }
 
 impl<'a> Parameters<'a> {
@@ -58,37 +32,13 @@ impl<'a> Parameters<'a> {
         body: &'a [u8],
         known: &[&'static Parameter],
     ) -> Result<Self> {
-        let mut names = Names {
-            known,
-            unknown: Vec::new(),
-        };
+        let mut names = Names::new(known);
         let mut given = read_query(query, &mut names)?;
-        given.extend(read_json(headers, body, &mut names)?);
-        if let [first, ..] = names.unknown.as_slice() {
-            let quoted: Vec<_> = names
-                .unknown
-                .iter()
-                .map(|name| format!("`{name}`"))
-                .collect();
-            if known.is_empty() {
-                let quoted = quoted.join(", ");
-                let message =
-                    format!("There is no parameter {quoted} here: this request has none.");
-                return Err(Error::invalid(first, message));
-            }
-            return Err(Error::invalid(
-                first,
-                format!(
-                    "There is no parameter {} here; the parameters are {}.",
-                    quoted.join(", "),
-                    known
-                        .iter()
-                        .map(|known| known.name)
-                        .collect::<Vec<_>>()
-                        .join(", ")
-                ),
-            ));
+        if !body.is_empty() {
+            check_content_type(headers)?;
+            given.extend(read_json(body, &mut names)?);
         }
+        names.check()?;
         Ok(Self { given })
     }
 
@@ -220,51 +170,6 @@ fn keep<T: PartialEq>(name: &str, found: &mut Option<T>, value: T) -> Result<()>
     }
 }
 
-/// The known names, and a few unknown ones for the error message.
-#[derive(Debug)]
-struct Names<'k> {
-    known: &'k [&'static Parameter],
-    unknown: Vec<String>,
-}
-
-impl Names<'_> {
-    /// Looks up a known name; remembers a few unknown ones.
-    fn find(&mut self, name: &str) -> Option<&'static str> {
-        let found = self.known.iter().find(|known| known.name == name);
-        let found = found.map(|known| known.name);
-        if found.is_none() && self.unknown.len() < MAX_UNKNOWN {
-            let name = shortened(name);
-            if !self.unknown.contains(&name) {
-                self.unknown.push(name);
-            }
-        }
-        found
-    }
-}
-
-/// Adds a value, unless its parameter was given too often.
-fn mention<V>(given: &mut Vec<(&'static str, V)>, name: &'static str, value: V) -> Result<()> {
-    if given.iter().filter(|(known, _)| *known == name).count() == MAX_MENTIONS {
-        let message = format!("`{name}` is given more than {MAX_MENTIONS} times.");
-        return Err(Error::invalid(name, message));
-    }
-    given.push((name, value));
-    Ok(())
-}
-
-/// Parses `application/x-www-form-urlencoded` pairs; `tags[]` means `tags`.
-fn read_query<'a>(query: &'a str, names: &mut Names<'_>) -> Result<Vec<(&'static str, Given<'a>)>> {
-    let mut given = Vec::new();
-    for pair in pairs(query) {
-        let (name, value) = pair?;
-        let name = name.strip_suffix("[]").unwrap_or(&name);
-        if let Some(name) = names.find(name) {
-            mention(&mut given, name, Given::Query(value))?;
-        }
-    }
-    Ok(given)
-}
-
 /// Refuses a body that is declared as something other than JSON.
 pub(super) fn check_content_type(headers: &HeaderMap) -> Result<()> {
     if headers.contains_key(CONTENT_TYPE) && !is_of_kind(headers, "application/json") {
@@ -281,148 +186,12 @@ pub(super) fn is_of_kind(headers: &HeaderMap, media_type: &str) -> bool {
         .is_some_and(|kind| kind.trim().eq_ignore_ascii_case(media_type))
 }
 
-fn read_json<'a>(
-    headers: &HeaderMap,
-    body: &'a [u8],
-    names: &mut Names<'_>,
-) -> Result<Vec<(&'static str, Given<'a>)>> {
-    if body.is_empty() {
-        return Ok(Vec::new());
-    }
-    check_content_type(headers)?;
-    let mut deserializer = serde_json::Deserializer::from_slice(body);
-    let members = deserializer
-        .deserialize_map(Members { names })
-        .and_then(|members| deserializer.end().map(|()| members));
-    // Serde's messages contain the position, the expected type and the kind of value found, never the value itself.
-    let members = members.map_err(|error| {
-        Error::MalformedJson(if error.is_data() {
-            "it must be an object".to_owned()
-        } else {
-            error.to_string()
-        })
-    })?;
-    members?
-        .into_iter()
-        .map(|(name, value)| {
-            let Some(string) = json_text::string(value.get()) else {
-                return Ok((name, Given::Json(value)));
-            };
-            let text = json_text::unescaped(string).ok_or_else(|| {
-                Error::MalformedJson(format!("`{name}` contains half of a surrogate pair"))
-            })?;
-            Ok((name, Given::Text(text)))
-        })
-        .collect()
-}
-
-/// Reads the known members of an object, in order.
-struct Members<'n, 'k> {
-    names: &'n mut Names<'k>,
-}
-
-impl<'de> Visitor<'de> for Members<'_, '_> {
-    /// The outer error is malformed JSON, which has precedence; the inner one is about the members.
-    type Value = Result<Vec<(&'static str, &'de RawValue)>>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut members = Ok(Vec::new());
-        while let Some(name) = map.next_key_seed(Name(self.names))? {
-            let Some(name) = name else {
-                map.next_value::<IgnoredAny>()?;
-                continue;
-            };
-            let value = map.next_value::<&RawValue>()?;
-            // Many clients send null for "not given".
-            if value.get() == "null" {
-                continue;
-            }
-            if let Ok(all) = &mut members
-                && let Err(error) = mention(all, name, value)
-            {
-                members = Err(error);
-            }
-        }
-        Ok(members)
-    }
-}
-
-/// A member's name. Unknown names are not copied, however long they are.
-struct Name<'n, 'k>(&'n mut Names<'k>);
-
-impl<'de> DeserializeSeed<'de> for Name<'_, '_> {
-    type Value = Option<&'static str>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_str(self)
-    }
-}
-
-impl Visitor<'_> for Name<'_, '_> {
-    type Value = Option<&'static str>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a name")
-    }
-
-    fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
-        Ok(self.0.find(name))
-    }
-}
-
-/// Parses an array of strings.
-fn texts(name: &str, value: &RawValue) -> Result<Vec<String>> {
-    let mut deserializer = serde_json::Deserializer::from_str(value.get());
-    let mut texts = Vec::new();
-    let read = deserializer.deserialize_seq(Texts(&mut texts));
-    read.map_err(|error| {
-        if !error.is_data() {
-            return Error::MalformedJson(error.to_string());
-        }
-        Error::invalid(
-            name,
-            if texts.len() == MAX_MENTIONS {
-                format!("`{name}` has more than {MAX_MENTIONS} elements.")
-            } else {
-                format!("`{name}` must be an array of strings.")
-            },
-        )
-    })?;
-    Ok(texts)
-}
-
-struct Texts<'t>(&'t mut Vec<String>);
-
-impl<'de> Visitor<'de> for Texts<'_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an array of strings")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut texts: A) -> Result<(), A::Error> {
-        while self.0.len() < MAX_MENTIONS {
-            match texts.next_element()? {
-                Some(text) => self.0.push(text),
-                None => return Ok(()),
-            }
-        }
-        match texts.next_element::<IgnoredAny>()? {
-            Some(_) => Err(A::Error::custom("there are more")),
-            None => Ok(()),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::http::given::MAX_MENTIONS;
     use crate::http::parameter::TAGS;
     use crate::http::query::tests::form;
 
