@@ -3,7 +3,7 @@
 use anyhow::{bail, ensure};
 use clap::{Args, Subcommand};
 use serde_json::json;
-use sigpersist_model::view::{EpochView, LogCheckView, LogHead, LogKeyView, WitnessView};
+use sigpersist_model::view::{EpochView, LogCheckView, LogKeyView, LogView};
 
 use super::door::Door;
 use super::output::Output;
@@ -21,6 +21,10 @@ pub(super) enum Log {
     Keys(One),
     /// Make a new key for all logs. The key before it signs beside it for a while.
     RotateKey,
+    /// Let anybody read a log's checkpoints and tiles without a token.
+    Publish(One),
+    /// Let nobody read a log without a token any more.
+    Unpublish(One),
     /// Let a log go on that was frozen because the database went back in time.
     Reopen(Reopen),
 }
@@ -61,6 +65,8 @@ impl Log {
             Self::Verify(command) => command.run(door, output),
             Self::Keys(command) => command.keys(door, output),
             Self::RotateKey => rotate(door, output),
+            Self::Publish(command) => command.publish(true, door, output),
+            Self::Unpublish(command) => command.publish(false, door, output),
             Self::Reopen(command) => command.run(door, output),
         }
     }
@@ -85,17 +91,22 @@ impl One {
     }
 
     fn show(self, door: &Door, output: &Output) -> anyhow::Result<()> {
-        let content = door.get(&self.path(&[])).send()?.content()?;
-        let epochs: Vec<EpochView> = serde_json::from_value(content["epochs"].clone())?;
-        // Older servers have none.
-        let witnesses: Vec<WitnessView> =
-            serde_json::from_value(content["witnesses"].clone()).unwrap_or_default();
-        let mut text = table(&self.name(), &epochs);
-        if !witnesses.is_empty() {
-            text.push_str("\n\n");
-            text.push_str(&witness::table(&witnesses));
-        }
-        output.result(&text, &json!({ "epochs": epochs, "witnesses": witnesses }))
+        let log: LogView = door.get(&self.path(&[])).send()?.parsed()?;
+        output.result(&text(&self.name(), &log), &json!(log))
+    }
+
+    fn publish(self, public: bool, door: &Door, output: &Output) -> anyhow::Result<()> {
+        let request = door
+            .patch(&self.path(&[]))
+            .json(&json!({ "public": public }));
+        let log: LogView = request.send()?.parsed()?;
+        let name = self.name();
+        let sentence = match (public, log.epochs.is_empty()) {
+            (true, true) => format!("The log of {name} will be public once it has an entry."),
+            (true, false) => format!("The log of {name} is public.{}", public_paths(&log.epochs)),
+            (false, _) => format!("Nobody reads the log of {name} without a token any more."),
+        };
+        output.result(&sentence, &json!(log))
     }
 
     fn keys(self, door: &Door, output: &Output) -> anyhow::Result<()> {
@@ -114,6 +125,30 @@ impl One {
         );
         output.result(text.trim_end(), &json!({ "keys": keys }))
     }
+}
+
+/// A log, for people.
+fn text(owner: &str, log: &LogView) -> String {
+    let mut text = table(owner, &log.epochs) + &public_paths(&log.epochs);
+    if !log.witnesses.is_empty() {
+        text.push_str("\n\n");
+        text.push_str(&witness::table(&log.witnesses));
+    }
+    text
+}
+
+/// Where anybody reads the trees of a log, for people.
+fn public_paths(epochs: &[EpochView]) -> String {
+    let mut text = String::new();
+    for epoch in epochs {
+        if let Some(path) = &epoch.public_path {
+            let number = epoch.epoch;
+            text.push_str(&format!(
+                "\nAnybody reads tree {number} below {path} without a token."
+            ));
+        }
+    }
+    text
 }
 
 fn table(owner: &str, epochs: &[EpochView]) -> String {
@@ -207,15 +242,15 @@ fn rotate(door: &Door, output: &Output) -> anyhow::Result<()> {
 
 impl Reopen {
     fn run(self, door: &Door, output: &Output) -> anyhow::Result<()> {
-        let epochs: Vec<EpochView> = door
+        let request = door
             .post(&self.of.path(&["reopen"]))
-            .json(&json!({ "reason": self.reason }))
-            .member("epochs")?;
+            .json(&json!({ "reason": self.reason }));
+        let log: LogView = request.send()?.parsed()?;
         let text = format!(
             "The log of {} goes on in a new tree.\n{}",
             self.of.name(),
-            table(&self.of.name(), &epochs)
+            text(&self.of.name(), &log)
         );
-        output.result(&text, &json!({ "epochs": epochs }))
+        output.result(&text, &json!(log))
     }
 }

@@ -22,7 +22,7 @@ use crate::config::HttpConfig;
 /// shut all others out.
 const LITTLE: usize = 1024 * 1024;
 const RESERVE: usize = 8;
-/// Requests without a token together get this fraction of the budget.
+/// Requests without a token together get this fraction of the budget, and those that read public logs another.
 const PART_OF_STRANGERS: usize = 16;
 
 /// Party whose bytes are counted together.
@@ -34,6 +34,8 @@ pub(super) enum Holder {
     Platform,
     /// Requests without a token.
     Strangers,
+    /// Those of them that read public logs.
+    Monitors,
 }
 
 /// The limit on the bytes of all bodies and answers.
@@ -120,7 +122,7 @@ impl Budget {
 
     fn most_of(&self, holder: Holder) -> usize {
         match holder {
-            Holder::Strangers => self.all / PART_OF_STRANGERS,
+            Holder::Strangers | Holder::Monitors => self.all / PART_OF_STRANGERS,
             Holder::Tenant(_) | Holder::Platform => self.of_one,
         }
     }
@@ -163,7 +165,7 @@ impl Held {
         if by_holder + more > of_holder {
             return Err(match self.holder {
                 Holder::Tenant(_) => Error::RateLimited,
-                Holder::Platform | Holder::Strangers => Error::Overloaded,
+                Holder::Platform | Holder::Strangers | Holder::Monitors => Error::Overloaded,
             });
         }
         if used.all + more > all {

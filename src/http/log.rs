@@ -6,11 +6,9 @@ use serde::{Deserialize, Serialize};
 use sigpersist_model::context::{Owner, PLATFORM, TenantId};
 use sigpersist_model::digest::to_hex;
 use sigpersist_model::error::{Error, Noun, Result};
-use sigpersist_model::log::Epoch;
+use sigpersist_model::log::{Epoch, LogSettingsPatch};
 use sigpersist_model::time;
-use sigpersist_model::view::{
-    EpochView, LogCheckView, LogHead, LogKeyView, ProofState, ProofView, WitnessView,
-};
+use sigpersist_model::view::{LogCheckView, LogHead, LogKeyView, LogView, ProofState, ProofView};
 use sigpersist_tlog::VerifierKey;
 use utoipa::ToSchema;
 
@@ -21,13 +19,12 @@ use super::parameters::Parameters;
 use super::reply::{Envelope, Reply};
 use super::respond::Call;
 use super::signatures::thread_key;
-use super::witnesses;
 use crate::log;
 
 /// Seconds after which a proof that is not there yet is asked for again.
 const LOGGED_WITHIN_S: u32 = 1;
-const TEXT: &str = "text/plain; charset=utf-8";
-const BYTES: &str = "application/octet-stream";
+pub(super) const TEXT: &str = "text/plain; charset=utf-8";
+pub(super) const BYTES: &str = "application/octet-stream";
 
 #[derive(Serialize, ToSchema)]
 struct OneProof {
@@ -112,23 +109,6 @@ fn queued() -> ProofView {
     }
 }
 
-#[derive(Serialize, ToSchema)]
-struct LogContent {
-    /// The trees of the log, in order. Things are added to the last one.
-    epochs: Vec<EpochView>,
-    /// The witnesses of the log, by name.
-    witnesses: Vec<WitnessView>,
-}
-
-/// The state of the log that a request is about.
-fn content(call: &Call) -> Result<Reply> {
-    let epochs = call.app.store.log_epochs(owner(call))?;
-    Reply::content(&LogContent {
-        epochs: epochs.into_iter().map(EpochView::from).collect(),
-        witnesses: witnesses::views(call)?,
-    })
-}
-
 /// Shows the state of the tenant's log.
 ///
 /// A token of the platform that names no tenant sees the platform's own log, which has the heads of the tenants' logs.
@@ -136,15 +116,45 @@ fn content(call: &Call) -> Result<Reply> {
     get,
     path = "/log",
     operation_id = "get_log",
-    responses((status = 200, description = "The log", body = Envelope<LogContent>))
+    responses((status = 200, description = "The log", body = Envelope<LogView>))
 )]
 pub(super) fn show(call: Call) -> Result<Reply> {
     call.parameters()?;
-    content(&call)
+    Reply::content(&log::show(&call.app, owner(&call))?)
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct LogChange {
+    /// Whether anybody may read its checkpoints and tiles without a token, below `/logs/{id}`.
+    #[schema(example = true)]
+    public: Option<bool>,
+}
+
+/// Changes what is set for the tenant's log. Members that you leave out keep their value.
+///
+/// The checkpoints and tiles of a public log name nobody, but show how much happens, and when.
+#[utoipa::path(
+    patch,
+    path = "/log",
+    operation_id = "update_log",
+    request_body = LogChange,
+    responses(
+        (status = 200, description = "The log", body = Envelope<LogView>),
+    )
+)]
+pub(super) fn update(call: Call) -> Result<Reply> {
+    let change: LogChange = call.json()?;
+    let change = LogSettingsPatch {
+        public: change.public,
+    };
+    let owner = owner(&call);
+    log::set(&call.app, &call.context.actor(), owner, change)?;
+    Reply::content(&log::show(&call.app, owner)?)
 }
 
 #[derive(Serialize, ToSchema)]
-struct LogKeysContent {
+pub(super) struct LogKeysContent {
     /// The keys, in the order in which they were made.
     keys: Vec<LogKeyView>,
 }
@@ -159,6 +169,11 @@ struct LogKeysContent {
 pub(super) fn keys(call: Call) -> Result<Reply> {
     call.parameters()?;
     let epochs = call.app.store.log_epochs(owner(&call))?;
+    keys_of(&call, &epochs)
+}
+
+/// The keys that verify these trees.
+pub(super) fn keys_of(call: &Call, epochs: &[Epoch]) -> Result<Reply> {
     let keys = log::verifying_keys(&call.app)?.into_iter();
     let keys = keys.map(|key| LogKeyView {
         id: key.id,
@@ -255,7 +270,7 @@ pub(super) fn tile_of_epoch(call: Call) -> Result<Reply> {
 }
 
 #[derive(Serialize, ToSchema)]
-struct ConsistencyContent {
+pub(super) struct ConsistencyContent {
     /// The hashes of the proof (RFC 6962 section 2.1.2), in base64.
     #[schema(example = json!(["XokTvnGVBDU/CgBVHj0UtBEBd7ZBpqMxfS9DZTc7mTc="]))]
     proof: Vec<String>,
@@ -279,9 +294,14 @@ struct ConsistencyContent {
     )
 )]
 pub(super) fn consistency(call: Call) -> Result<Reply> {
+    call.parameters()?;
+    consistency_of(&call, &current(&call)?)
+}
+
+/// Proves that a tree only grew, between the sizes that the parameters name.
+pub(super) fn consistency_of(call: &Call, epoch: &Epoch) -> Result<Reply> {
     let parameters = call.parameters()?;
-    let epoch = current(&call)?;
-    let (checkpoint, note) = log::signed(&epoch)?;
+    let (checkpoint, note) = log::signed(epoch)?;
     parameters.required_text(&parameter::FROM_SIZE)?;
     let from = parsed_size(&parameters, &parameter::FROM_SIZE)?.unwrap_or_default();
     let to = parsed_size(&parameters, &parameter::TO_SIZE)?.unwrap_or(checkpoint.size);
@@ -294,7 +314,7 @@ pub(super) fn consistency(call: Call) -> Result<Reply> {
             ),
         ));
     }
-    let hashes = call.app.store.log_consistency(&epoch, from, to)?;
+    let hashes = call.app.store.log_consistency(epoch, from, to)?;
     Reply::content(&ConsistencyContent {
         proof: hashes.iter().map(|hash| BASE64.encode(hash)).collect(),
         checkpoint: note,
@@ -371,20 +391,16 @@ struct Reopening {
     operation_id = "reopen_log",
     request_body = Reopening,
     responses(
-        (status = 200, description = "The log goes on", body = Envelope<LogContent>),
+        (status = 200, description = "The log goes on", body = Envelope<LogView>),
         (status = 404, description = "log_not_found"),
         (status = 422, description = "refused"),
     )
 )]
 pub(super) fn reopen(call: Call) -> Result<Reply> {
     let reopening: Reopening = call.json()?;
-    log::reopen(
-        &call.app,
-        call.context.actor(),
-        owner(&call),
-        &reopening.reason,
-    )?;
-    content(&call)
+    let owner = owner(&call);
+    log::reopen(&call.app, call.context.actor(), owner, &reopening.reason)?;
+    Reply::content(&log::show(&call.app, owner)?)
 }
 
 /// Whose log a request is about: the tenant's, or the platform's own.

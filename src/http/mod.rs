@@ -9,8 +9,8 @@
 //! - `auth` authenticates the caller; `body` reads request bodies; `parameters`, `query` and `form` parse them, by the
 //!   table in `parameter`; `preconditions` reads conditional headers. `budget` limits the bytes of bodies and answers in
 //!   memory.
-//! - `signatures`, `verdicts`, `policy`, `plugins`, `hooks`, `trials`, `decisions`, `audit`, `log`, `witnesses`, `events`, `webhooks`, `tenants`, `transfers`,
-//!   `keys`, `whoami` and `health` have the handlers; `operators` has what the handlers for operators share. `reply`, in
+//! - `signatures`, `verdicts`, `policy`, `plugins`, `hooks`, `trials`, `decisions`, `audit`, `log`, `public_log`, `witnesses`,
+//!   `events`, `webhooks`, `tenants`, `transfers`, `keys`, `whoami` and `health` have the handlers; `operators` has what the handlers for operators share. `reply`, in
 //!   `pieces` or from a `file`, and `error`, with its `details`, write the responses.
 
 mod audit;
@@ -43,6 +43,7 @@ mod places;
 mod plugins;
 mod policy;
 mod preconditions;
+mod public_log;
 mod query;
 mod reply;
 mod respond;
@@ -334,6 +335,7 @@ pub static ROUTES: &[Route] = &[
     .requires(&[&p::DOCUMENT, &p::THREAD])
     .allows(&[&p::VERSION, &p::FORMAT]),
     Route::of_operators(Method::GET, "/log", Scope::LogRead, log::show),
+    Route::of_operators(Method::PATCH, "/log", Scope::LogWrite, log::update),
     Route::of_operators(Method::GET, "/log/keys", Scope::LogRead, log::keys),
     Route::of_operators(
         Method::GET,
@@ -395,6 +397,24 @@ pub static ROUTES: &[Route] = &[
         log::reopen,
     )
     .names_tenant(NamesTenant::Maybe),
+    Route::of_anybody(
+        Method::GET,
+        "/logs/{origin}/checkpoint",
+        public_log::checkpoint,
+    )
+    .waits(Waits::PublicLog),
+    Route::of_anybody(Method::GET, "/logs/{origin}/tile/{tile}", public_log::tile)
+        .with_tail()
+        .waits(Waits::PublicLog),
+    Route::of_anybody(Method::GET, "/logs/{origin}/keys", public_log::keys).waits(Waits::PublicLog),
+    Route::of_anybody(
+        Method::GET,
+        "/logs/{origin}/consistency",
+        public_log::consistency,
+    )
+    .requires(&[&p::FROM_SIZE])
+    .allows(&[&p::TO_SIZE])
+    .waits(Waits::PublicLog),
     Route::of_followers("/events", Scope::EventsRead, events::list).allows(&[
         &p::AFTER,
         &p::LIMIT_OF_HAPPENINGS,

@@ -11,8 +11,8 @@ use bytes::Bytes;
 use futures_util::Stream;
 use http::StatusCode;
 use http::header::{
-    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_SECURITY_POLICY,
-    CONTENT_TYPE, ETAG, HeaderName, HeaderValue, LOCATION, RETRY_AFTER,
+    ACCEPT_RANGES, ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE,
+    CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, LOCATION, RETRY_AFTER,
 };
 use serde::Serialize;
 use serde_json::ser::Formatter;
@@ -177,6 +177,11 @@ impl Reply {
     /// Lets every cache keep the response for this many seconds.
     pub(super) fn cached_by_anybody(self, seconds: u32) -> Self {
         self.with_header(CACHE_CONTROL, &format!("public, max-age={seconds}"))
+    }
+
+    /// Lets any page of the web read the response (Fetch standard, section 3.3).
+    pub(super) fn for_any_page(self) -> Self {
+        self.with_header(ACCESS_CONTROL_ALLOW_ORIGIN, "*")
     }
 
     /// Limits what a browser loads and runs on this page (Content Security Policy Level 3).

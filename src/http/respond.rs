@@ -328,7 +328,11 @@ async fn read(
 ) -> Result<(Bytes, Held)> {
     if server.is_anonymous(route) {
         // Requests without a token wait for nothing here, since their bodies are never read.
-        return Ok((Bytes::new(), server.budget.nothing(Holder::Strangers)));
+        let holder = match route.waits {
+            Waits::PublicLog => Holder::Monitors,
+            _ => Holder::Strangers,
+        };
+        return Ok((Bytes::new(), server.budget.nothing(holder)));
     }
     let holder = match &context.caller.tenant {
         Some(tenancy) => Holder::Tenant(tenancy.id),
@@ -362,6 +366,7 @@ async fn permits(
         Waits::Never => return Ok((Permits::default(), None)),
         Waits::No => {}
         Waits::Publication => shared = Some(server.publications.acquire(None).await?),
+        Waits::PublicLog => shared = Some(server.public_logs.acquire(None).await?),
         Waits::ReadyChain(operation) => {
             ready_chain = Some(plugins::ready_chain(&server.app, context, operation).await?);
         }

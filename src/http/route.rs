@@ -94,6 +94,8 @@ pub(super) enum Waits {
     No,
     /// A permit for unauthenticated requests.
     Publication,
+    /// A permit to read public logs without a token.
+    PublicLog,
     /// A permit to run the tenant's hooks.
     ReadyChain(Operation),
     /// A permit to try hooks.

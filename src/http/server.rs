@@ -27,6 +27,9 @@ const SET_UP_PATIENCE_MS: u64 = 30_000;
 /// The most concurrent unauthenticated requests.
 const PUBLICATIONS_AT_ONCE: usize = 2;
 
+/// The most concurrent requests to public logs.
+const PUBLIC_LOGS_AT_ONCE: usize = 2;
+
 /// The most concurrent checks of audit trails, each of which reads for long.
 const CHECKS_AT_ONCE: usize = 2;
 
@@ -39,6 +42,8 @@ pub struct Server {
     pub requests: FairSemaphore,
     /// Limits concurrent unauthenticated requests.
     pub publications: FairSemaphore,
+    /// Limits concurrent requests to public logs. Separate, so that monitors keep nobody from the other publications.
+    pub public_logs: FairSemaphore,
     /// Limits concurrent set-ups of plugins and hooks (compiling, and checking settings): one per tenant, and one for
     /// the platform.
     pub set_ups: FairSemaphore,
@@ -88,6 +93,7 @@ impl Server {
         Self {
             requests: FairSemaphore::new("requests", config.answered_at_once(), patience_ms),
             publications: FairSemaphore::new("publications", PUBLICATIONS_AT_ONCE, patience_ms),
+            public_logs: FairSemaphore::new("public_logs", PUBLIC_LOGS_AT_ONCE, patience_ms),
             // Nobody waits for more than one upload of another tenant, and the time of that upload is limited.
             set_ups: FairSemaphore::with_part("set_ups", COMPILED_AT_ONCE, 1, set_up_patience_ms),
             trials: FairSemaphore::with_part("trials", trials, 1, config.hooks.queue_timeout_ms),

@@ -28,15 +28,10 @@ struct WitnessesContent {
 )]
 pub(super) fn list(call: Call) -> Result<Reply> {
     call.parameters()?;
+    let witnesses = log::witnesses(&call.app, owner(&call))?.into_iter();
     Reply::content(&WitnessesContent {
-        witnesses: views(&call)?,
+        witnesses: witnesses.map(WitnessView::from).collect(),
     })
-}
-
-/// The witnesses of the log that a request is about.
-pub(super) fn views(call: &Call) -> Result<Vec<WitnessView>> {
-    let witnesses = log::witnesses(&call.app, owner(call))?.into_iter();
-    Ok(witnesses.map(WitnessView::from).collect())
 }
 
 #[derive(Deserialize, ToSchema)]

@@ -4,7 +4,8 @@
 //! logs. `keys` sign the checkpoints. `heads` remembers how far the logs were, so that a database that went back in time
 //! is noticed. `backfill` logs what was stored before. `anchors` adds the heads of
 //! logs to the platform's log. `proof` proves versions, and `bundle` puts a proof into one file, which `offline` verifies;
-//! `witnesses` sign the checkpoints, too. `tiles` serves a log to monitors, and `verify` compares it with what is stored.
+//! `witnesses` sign the checkpoints, too. `tiles` serves a log to monitors, to the public if `settings` say so, and `verify`
+//! compares it with what is stored.
 //!
 //! [`sigpersist_tlog`] has the trees and formats.
 
@@ -17,6 +18,7 @@ pub mod offline;
 mod proof;
 mod reopen;
 mod sequencer;
+mod settings;
 mod tiles;
 mod verify;
 mod witnesses;
@@ -27,6 +29,7 @@ pub use keys::{VerifyingKey, rotate, verifying_keys};
 pub use proof::{Proof, ProofState, prove, signed};
 pub use reopen::reopen;
 pub use sequencer::{Sequencer, keep_sequencing};
+pub use settings::{public, set, show};
 pub use tiles::tile;
 pub use verify::verify;
 pub use witnesses::{

@@ -35,7 +35,8 @@ const IN_BACKGROUND: [(&str, &str); 5] = [
 ];
 
 /// Routes whose events the tests of logs, witnesses and webhooks look at.
-const ELSEWHERE: [(&str, &str); 10] = [
+const ELSEWHERE: [(&str, &str); 11] = [
+    ("PATCH", "/log"),
     ("POST", "/log/keys"),
     ("POST", "/log/reopen"),
     ("POST", "/log/witnesses"),

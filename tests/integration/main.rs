@@ -55,6 +55,7 @@ mod plugins;
 mod policy;
 mod postgres_replaced;
 mod postgres_upgrade;
+mod public_logs;
 mod quarantine;
 mod quotas;
 mod races;

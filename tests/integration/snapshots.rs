@@ -294,6 +294,8 @@ fn every_command_is_told(by_server: bool) {
     let key = text(&keys["keys"][0], "public_key");
     told.by("proof verify", &[&proof, "--log-key", key]);
     told.by("log show", &["acme"]);
+    told.by("log publish", &["acme"]);
+    told.by("log unpublish", &["acme"]);
     told.by("log verify", &["acme"]);
     told.by(
         "events tail",

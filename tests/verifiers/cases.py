@@ -221,10 +221,13 @@ def consistency(key):
 
 def trees(old_key, new_key):
     """The cases of all tiles of a log."""
-    for stage in ("1", "2", "257", "1000", "1011", "fork"):
+    for stage in ("1", "2", "257", "1000", "1011", "fork", "public"):
         files = files_of(SERVED / stage)
+        keys = files["keys"].splitlines()
         files = {name: content for name, content in files.items() if name.startswith(("tile", "checkpoint"))}
         key = files["key"] = new_key if int(Note(files["checkpoint"]).size) > 257 else old_key
+        if stage == "public":
+            key = files["key"] = keys[-1]
         case("tiles", stage, "accepted", "nothing", files)
         for name, content in files.items():
             if not name.startswith("tile"):

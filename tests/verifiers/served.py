@@ -188,6 +188,16 @@ def main():
         other.save("contract", "approval", 0, first)
         other.save("contract", "approval", 1, countersigned)
         other.fetch("other", 2, [("contract", "approval", 1)])
+        # Whoever has no token, and is given a prefix alone, reads the same log once it is public.
+        shown = json.loads(command(data, "log", "publish", "other", "--json"))
+        other.wait_for(3)
+        prefix = address + shown["epochs"][-1]["public_path"]
+        for path in ["checkpoint", *tiles(3)]:
+            with urllib.request.urlopen(f"{prefix}/{path}", timeout=60) as answer:
+                write(WORK / "served" / "public" / path, answer.read())
+        with urllib.request.urlopen(f"{prefix}/keys", timeout=60) as answer:
+            keys = json.load(answer)["content"]["keys"]
+        write(WORK / "served" / "public" / "keys", "\n".join(key["verifier_keys"][0] for key in keys).encode())
 
         written = WORK / "proof-get"
         command(data, "proof", "get", "acme", "contract", "approval", "--output", str(written))

@@ -77,7 +77,7 @@ pub enum Scope {
     /// Read the log: proofs of versions, checkpoints and tiles.
     #[serde(rename = "log:read")]
     LogRead,
-    /// Set up witnesses of the log.
+    /// Set up the log: its witnesses, and whether it is open to the public.
     #[serde(rename = "log:write")]
     LogWrite,
     /// See webhooks and their calls.

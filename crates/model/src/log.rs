@@ -4,7 +4,9 @@
 //! entry is also the cursor of those who follow what happens.
 
 use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 use sigpersist_tlog::{Entry, Hash, Kind, VersionMetadata};
+use utoipa::ToSchema;
 
 use crate::context::TenantId;
 use crate::signature::{Encoding, ThreadKey};
@@ -107,6 +109,11 @@ pub struct Epoch {
 }
 
 impl Epoch {
+    /// The random part of its name, by which anybody finds it if its log is public.
+    pub fn id(&self) -> &str {
+        self.origin.rsplit('/').next().unwrap_or_default()
+    }
+
     /// The place of an entry in the tree, from 0; none if it is in another one.
     pub fn index(&self, number: i64) -> Option<u64> {
         let index = number.checked_sub(self.first)?;
@@ -121,6 +128,30 @@ impl Epoch {
     /// The number of the entry after its last one.
     pub fn next(&self) -> i64 {
         self.first.saturating_add(self.size)
+    }
+}
+
+/// What is set for a log.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct LogSettings {
+    /// Whether anybody may read its checkpoints and tiles without a token.
+    #[schema(example = false)]
+    pub public: bool,
+}
+
+/// Changes of what is set for a log. A member that is `None` stays as it is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "they are those of the settings")]
+pub struct LogSettingsPatch {
+    pub public: Option<bool>,
+}
+
+impl LogSettingsPatch {
+    /// Applies the changes.
+    pub fn of(self, before: LogSettings) -> LogSettings {
+        LogSettings {
+            public: self.public.unwrap_or(before.public),
+        }
     }
 }
 

@@ -32,6 +32,7 @@ mod log_keys;
 mod log_low;
 mod log_queue;
 mod log_sequence;
+mod log_settings;
 mod log_witnesses;
 mod log_witnessing;
 mod log_write;

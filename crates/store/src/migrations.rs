@@ -286,6 +286,7 @@ tables!(
     log_keys,
     log_nodes,
     log_queue,
+    log_settings,
     log_witnesses,
     master_key,
     plugin_revisions,

@@ -29,7 +29,7 @@ const OF_OWN_PLUGINS: &str = "plugin_id IN (SELECT id FROM plugins WHERE tenant_
 ///
 /// A thread's data goes before the thread, and hooks go before the plugins that they run, so that no delete cascades
 /// to many rows. Other tables have few and small rows, which are deleted with the tenant.
-const TABLES: [(&str, &str, &str); 18] = [
+const TABLES: [(&str, &str, &str); 19] = [
     ("signature_tags", OWN, "0"),
     ("signature_verdicts", OWN, "bytes"),
     ("signature_versions", OWN, "octet_length(signature)"),
@@ -57,6 +57,7 @@ const TABLES: [(&str, &str, &str); 18] = [
     ("log_entries", OWN, "0"),
     ("log_nodes", OWN, "0"),
     ("log_epochs", OWN, "0"),
+    ("log_settings", OWN, "0"),
 ];
 
 /// The tables, each with the statement that deletes rows of a tenant from it.

@@ -359,6 +359,8 @@ diesel::table! {
         anchored -> Int8,
         /// The day on which the head of the tenant's audit trail was last added to it
         audited_on -> Nullable<Date>,
+        /// The random part of its name, by which anybody finds it if its log is public
+        public_id -> Text,
     }
 }
 
@@ -415,6 +417,16 @@ diesel::table! {
         salt -> Nullable<Bytea>,
         /// Its object, as JSON; of versions the signature is the object
         event -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    /// What is set for a log. A log without a row has the defaults
+    log_settings (tenant_id) {
+        /// Whose log it is: a tenant's, or 0 for the platform's
+        tenant_id -> Int4,
+        /// Whether anybody may read its checkpoints and tiles without a token
+        public -> Bool,
     }
 }
 
@@ -778,6 +790,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     log_keys,
     log_nodes,
     log_queue,
+    log_settings,
     log_witnesses,
     master_key,
     plugin_revisions,

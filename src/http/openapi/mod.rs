@@ -26,6 +26,7 @@ use super::keys;
 use super::log;
 use super::plugins;
 use super::policy;
+use super::public_log;
 use super::route::{Audience, NamesTenant, Route, Waits};
 use super::signatures;
 use super::tenants;
@@ -85,7 +86,8 @@ const OF_TENANT: &str = "/tenants/{tenant}";
         decisions::list, decisions::get, decisions::replay,
         audit::list, audit::verify, events::list, events::stream,
         log::prove, log::show, log::keys, log::checkpoint, log::checkpoint_of_epoch, log::tile, log::tile_of_epoch, log::consistency,
-        log::verify, log::rotate_key, log::reopen, witnesses::list, witnesses::add, witnesses::remove,
+        log::verify, log::rotate_key, log::reopen, log::update, witnesses::list, witnesses::add, witnesses::remove,
+        public_log::checkpoint, public_log::tile, public_log::keys, public_log::consistency,
         webhooks::list, webhooks::create, webhooks::get, webhooks::update, webhooks::delete, webhooks::rotate_secret,
         webhooks::test, webhooks::replay, webhooks::attempts,
         tenants::list, tenants::create, tenants::get, tenants::update, tenants::delete, tenants::suspend,
@@ -280,9 +282,12 @@ fn codes(route: &Route, of_tenant: bool) -> Vec<&'static str> {
     }
     codes.extend(match route.waits {
         Waits::Never => &[][..],
-        Waits::No | Waits::Publication | Waits::SetUp | Waits::Check | Waits::Trial => {
-            &["overloaded", "database_unavailable"]
-        }
+        Waits::No
+        | Waits::Publication
+        | Waits::PublicLog
+        | Waits::SetUp
+        | Waits::Check
+        | Waits::Trial => &["overloaded", "database_unavailable"],
         Waits::ReadyChain(_) => &[
             "overloaded",
             "database_unavailable",

@@ -88,7 +88,12 @@ pub(super) fn in_path(name: &str, path: &str) -> Value {
             "The number of the tree",
             "1",
         ),
-        ("log", _) => (
+        ("logs", "origin") => (
+            json!({ "type": "string" }),
+            "The id of the tree: the last part of its name",
+            "5c1b0d9f8e7a4b32a1c0ffee00112233",
+        ),
+        ("log" | "logs", _) => (
             json!({ "type": "string" }),
             "The tile: its level and number, as C2SP's tlog-tiles spells them. It contains slashes",
             "0/000.p/1",

@@ -9,9 +9,11 @@ use serde_json::Value;
 use sigpersist_tlog::{Hash, Kind};
 use utoipa::ToSchema;
 
+use super::WitnessView;
 use crate::digest::{from_hex, to_hex};
-use crate::log::{Epoch, Logged};
+use crate::log::{Epoch, LogSettings, Logged};
 use crate::time;
+use crate::witness::Witness;
 
 /// What happened to a tenant. Its number is its place in the tenant's log, and the cursor to what came after it.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -105,8 +107,7 @@ impl HappeningView {
         }
     }
 
-    fn bare(origin: &str, number: i64, kind: &str, at: DateTime<Utc>) -> Self {
-        let id = origin.rsplit('/').next().unwrap_or_default();
+    fn bare(id: &str, number: i64, kind: &str, at: DateTime<Utc>) -> Self {
         Self {
             id: format!("{id}-{number}"),
             number,
@@ -128,7 +129,7 @@ impl HappeningView {
     pub fn new(logged: Logged, epochs: &[Epoch]) -> Self {
         let Logged { numbered, version } = logged;
         let epoch = Epoch::of(epochs, numbered.number);
-        let origin = epoch.map_or("", |epoch| epoch.origin.as_str());
+        let id = epoch.map_or("", Epoch::id);
         let what = numbered.what;
         let told: Option<Told> = what.event.as_deref().map(|event| {
             // Our own text, unless somebody changed the row.
@@ -142,7 +143,7 @@ impl HappeningView {
             _ => Self::ERASED,
         };
         let is_of_version = version.is_some();
-        let mut view = Self::bare(origin, numbered.number, kind, what.at);
+        let mut view = Self::bare(id, numbered.number, kind, what.at);
         if let Some(version) = version {
             view.document = Some(version.key.document);
             view.thread = Some(version.key.thread);
@@ -199,11 +200,42 @@ pub struct EpochView {
     /// Why nothing is added to it: the database went back in time. Null otherwise.
     #[schema(example = json!(null))]
     pub frozen: Option<String>,
+    /// The path below which anybody reads the tree without a token; null if the log is not public.
+    #[schema(example = "/logs/5c1b0d9f8e7a4b32a1c0ffee00112233")]
+    pub public_path: Option<String>,
 }
 
-impl From<Epoch> for EpochView {
-    fn from(epoch: Epoch) -> Self {
+/// The log of a tenant, or of the platform.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[schema(as = LogContent)]
+pub struct LogView {
+    /// The trees, in order; the last one is current.
+    pub epochs: Vec<EpochView>,
+    /// What is set for it.
+    pub settings: LogSettings,
+    /// Its witnesses, by name. Older servers have none.
+    #[serde(default)]
+    pub witnesses: Vec<WitnessView>,
+}
+
+impl LogView {
+    /// Shows these trees, with what is set for their log, and its witnesses.
+    pub fn new(epochs: Vec<Epoch>, settings: LogSettings, witnesses: Vec<Witness>) -> Self {
+        let epochs = epochs.into_iter();
         Self {
+            epochs: epochs
+                .map(|epoch| EpochView::new(epoch, settings.public))
+                .collect(),
+            settings,
+            witnesses: witnesses.into_iter().map(WitnessView::from).collect(),
+        }
+    }
+}
+
+impl EpochView {
+    fn new(epoch: Epoch, is_public: bool) -> Self {
+        Self {
+            public_path: is_public.then(|| format!("/logs/{}", epoch.id())),
             epoch: epoch.epoch,
             origin: epoch.origin,
             first: epoch.first,

@@ -19,7 +19,9 @@ pub use audit::{ChainView, EventView, OriginView};
 pub use caller::CallerView;
 pub use decision::{DecisionView, EvaluationView, RecordedDecisionView, ReplayView};
 pub use key::{KeyView, TokenView};
-pub use log::{EpochView, HappeningView, LogCheckView, LogHead, LogKeyView, ProofState, ProofView};
+pub use log::{
+    EpochView, HappeningView, LogCheckView, LogHead, LogKeyView, LogView, ProofState, ProofView,
+};
 pub use plugin::{HookView, PluginView, QuarantineView, RevisionView, ShadowView};
 pub use policy::{AnchorView, PolicyView};
 pub use tenant::{TenantView, UsageView};
