@@ -15,6 +15,7 @@ use sigpersist_runtime::examinations::Examinations;
 use sigpersist_runtime::fair_semaphore::{TenantSemaphores, acquire};
 use sigpersist_runtime::meters::Meters;
 use sigpersist_runtime::readiness::Readiness;
+use sigpersist_runtime::trickle::Trickle;
 use sigpersist_runtime::vault::Vault;
 use sigpersist_store as store;
 use sigpersist_store::{Changes, Store};
@@ -23,6 +24,7 @@ use tokio::sync::Semaphore;
 use crate::auth::Authenticator;
 use crate::caches::Caches;
 use crate::config::Config;
+use crate::decisions;
 use crate::spool::Spool;
 use crate::waiters::Waiters;
 
@@ -56,6 +58,8 @@ pub struct App {
     pub readiness: Arc<Readiness>,
     /// Resource usage of tenants, checked against their quotas.
     pub meters: Meters,
+    /// Limits the refusals that this server adds to logs.
+    pub refusals: Trickle,
     /// Exports and imports in the background.
     pub spool: Arc<Spool>,
     /// The file that remembers how far the tenants' logs were; none without a data directory.
@@ -107,6 +111,7 @@ impl App {
             healths: quick_cache::sync::Cache::new(KNOWN_HEALTHS),
             readiness: Arc::default(),
             meters: Meters::new(config.quotas),
+            refusals: decisions::trickle(),
             spool: Arc::new(Spool::new(database.spool_dir(&config))),
             examinations: Arc::new(Examinations::new(
                 processors(),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use sigpersist_hooks::Chain;
 use sigpersist_model::context::TenantId;
 use sigpersist_model::key::StoredKey;
+use sigpersist_model::log::LogSettings;
 use sigpersist_model::policy::InForce;
 use sigpersist_runtime::cache::Cache;
 use sigpersist_store::Change;
@@ -13,7 +14,7 @@ use crate::auth::Authenticator;
 
 /// The most tenants whose hooks are cached.
 const CACHED_CHAINS: usize = 10_000;
-/// The most tenants whose policies are cached.
+/// The most tenants whose policies are cached, and what is set for their logs.
 const CACHED_POLICIES: usize = 10_000;
 /// The most tenants whose published keys are cached.
 const CACHED_PUBLICATIONS: usize = 1_000;
@@ -29,6 +30,8 @@ pub struct Caches {
     pub chains: Cache<TenantId, Arc<Chain>>,
     /// Policies of tenants in force.
     pub policies: Cache<TenantId, Arc<InForce>>,
+    /// What is set for the logs of tenants.
+    pub log_settings: Cache<TenantId, LogSettings>,
 }
 
 impl Caches {
@@ -39,6 +42,7 @@ impl Caches {
             published: Cache::new(CACHED_PUBLICATIONS),
             chains: Cache::new(CACHED_CHAINS),
             policies: Cache::new(CACHED_POLICIES),
+            log_settings: Cache::new(CACHED_POLICIES),
         }
     }
 
@@ -50,7 +54,10 @@ impl Caches {
                 self.published.invalidate(|_, _| true);
             }
             Change::Hooks(tenant) => self.chains.invalidate(|cached, _| *cached == tenant),
-            Change::Policy(tenant) => self.policies.invalidate(|cached, _| *cached == tenant),
+            Change::Policy(tenant) => {
+                self.policies.invalidate(|cached, _| *cached == tenant);
+                self.log_settings.invalidate(|cached, _| *cached == tenant);
+            }
             // Nothing of a log is kept.
             Change::Logged(_) => {}
             Change::Everything => {
@@ -58,6 +65,7 @@ impl Caches {
                 self.published.invalidate(|_, _| true);
                 self.chains.invalidate(|_, _| true);
                 self.policies.invalidate(|_, _| true);
+                self.log_settings.invalidate(|_, _| true);
             }
         }
     }

@@ -1,7 +1,7 @@
 //! `sigpersist log`.
 
 use anyhow::{bail, ensure};
-use clap::{Args, Subcommand};
+use clap::{ArgAction, Args, Subcommand};
 use serde_json::json;
 use sigpersist_model::view::{EpochView, LogCheckView, LogKeyView, LogView};
 
@@ -25,6 +25,8 @@ pub(super) enum Log {
     Publish(One),
     /// Let nobody read a log without a token any more.
     Unpublish(One),
+    /// Set what is added to a tenant's log.
+    Set(Set),
     /// Let a log go on that was frozen because the database went back in time.
     Reopen(Reopen),
 }
@@ -50,6 +52,15 @@ pub(super) struct Verify {
 }
 
 #[derive(Debug, Args)]
+pub(super) struct Set {
+    /// The tenant's slug.
+    tenant: String,
+    /// Whether saves and deletes that a hook or the policy refused are added to it.
+    #[arg(long, value_name = "true|false", action = ArgAction::Set)]
+    refusals: bool,
+}
+
+#[derive(Debug, Args)]
 pub(super) struct Reopen {
     #[command(flatten)]
     of: One,
@@ -67,6 +78,7 @@ impl Log {
             Self::RotateKey => rotate(door, output),
             Self::Publish(command) => command.publish(true, door, output),
             Self::Unpublish(command) => command.publish(false, door, output),
+            Self::Set(command) => command.run(door, output),
             Self::Reopen(command) => command.run(door, output),
         }
     }
@@ -238,6 +250,23 @@ fn rotate(door: &Door, output: &Output) -> anyhow::Result<()> {
         key.id, key.public_key
     );
     output.result(&text, &json!(key))
+}
+
+impl Set {
+    fn run(self, door: &Door, output: &Output) -> anyhow::Result<()> {
+        let Self { tenant, refusals } = self;
+        let request = door
+            .patch(&["tenants", &tenant, "log"])
+            .json(&json!({ "refusals": refusals }));
+        let log: LogView = request.send()?.parsed()?;
+        let sentence = match log.settings.refusals {
+            true => format!(
+                "The log of `{tenant}` has the saves and deletes that are refused, as `version.refused`."
+            ),
+            false => format!("What is refused is not added to the log of `{tenant}`."),
+        };
+        output.result(&sentence, &json!(log))
+    }
 }
 
 impl Reopen {

@@ -129,6 +129,10 @@ struct LogChange {
     /// Whether anybody may read its checkpoints and tiles without a token, below `/logs/{id}`.
     #[schema(example = true)]
     public: Option<bool>,
+    /// Whether saves and deletes that a hook or the policy refused are added to it, as `version.refused`. A server adds at
+    /// most 20 in a minute, and counts the others in the next one.
+    #[schema(example = true)]
+    refusals: Option<bool>,
 }
 
 /// Changes what is set for the tenant's log. Members that you leave out keep their value.
@@ -147,6 +151,7 @@ pub(super) fn update(call: Call) -> Result<Reply> {
     let change: LogChange = call.json()?;
     let change = LogSettingsPatch {
         public: change.public,
+        refusals: change.refusals,
     };
     let owner = owner(&call);
     log::set(&call.app, &call.context.actor(), owner, change)?;

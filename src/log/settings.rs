@@ -25,8 +25,14 @@ pub fn show(app: &App, owner: TenantId) -> Result<LogView> {
 ///
 /// # Errors
 ///
-/// The errors of the store.
+/// [`Error::InvalidParameter`] if it makes no sense for the platform's log, and the errors of the store.
 pub fn set(app: &App, actor: &Actor, owner: TenantId, change: LogSettingsPatch) -> Result<()> {
+    if owner == PLATFORM && change.refusals.is_some() {
+        return Err(Error::invalid(
+            "refusals",
+            "Nothing is refused to the platform: name a tenant in the path, as in `/tenants/{tenant}/log`.",
+        ));
+    }
     let tenant = (owner != PLATFORM).then_some(owner);
     let event = |before: LogSettings, after: LogSettings| {
         Event::new(tenant, actor.clone(), "log.set", "log")

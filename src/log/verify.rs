@@ -195,6 +195,8 @@ impl Check<'_> {
             }
             // It was erased, or somebody removed it.
             _ => match what.signature {
+                // It goes when decisions of hooks of that age do.
+                _ if what.kind == Kind::Refused => {}
                 Some(signature) if what.kind != Kind::Deleted => {
                     self.gone.insert(number, signature);
                 }

@@ -38,6 +38,20 @@ pub fn delete(
     key: &ThreadKey,
     preconditions: &Preconditions,
 ) -> Result<()> {
+    let deleted = attempt(app, context, ready_chain, key, preconditions);
+    if let Err(error) = &deleted {
+        decisions::tell(app, context, Operation::Delete, key, error);
+    }
+    deleted
+}
+
+fn attempt(
+    app: &App,
+    context: &Context,
+    ready_chain: &ReadyChain,
+    key: &ThreadKey,
+    preconditions: &Preconditions,
+) -> Result<()> {
     let tenant = context.tenant()?;
     let check = |current_version| {
         if !preconditions.hold(current_version) {

@@ -88,6 +88,21 @@ impl Expected {
 pub fn save(
     app: &App,
     context: &Context,
+    ready_chain: ReadyChain,
+    draft: &Draft,
+    attachments: Attachments,
+    preconditions: &Preconditions,
+) -> Result<Saved> {
+    let saved = attempt(app, context, ready_chain, draft, attachments, preconditions);
+    if let Err(error) = &saved {
+        decisions::tell(app, context, Operation::Save, &draft.key, error);
+    }
+    saved
+}
+
+fn attempt(
+    app: &App,
+    context: &Context,
     mut ready_chain: ReadyChain,
     draft: &Draft,
     attachments: Attachments,

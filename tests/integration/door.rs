@@ -76,6 +76,7 @@ fn words_and_exit_codes_are_those_of_the_servers_machine() {
         &["log", "publish", "acme"],
         &["log", "show", "acme"],
         &["log", "unpublish", "acme"],
+        &["log", "set", "acme", "--refusals", "true"],
         &["log", "keys", "acme"],
         &["log", "verify", "acme"],
         &["events", "tail", "acme"],

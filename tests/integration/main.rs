@@ -61,6 +61,7 @@ mod quotas;
 mod races;
 mod read;
 mod reference;
+mod refusals;
 mod removal;
 mod row_security;
 mod save;

@@ -32,7 +32,7 @@ fn anybody_reads_a_public_log_as_its_tenant_does() {
     assert_eq!(path(&shown), None);
     assert_eq!(
         shown.json["content"]["settings"],
-        json!({ "public": false })
+        json!({ "public": false, "refusals": false })
     );
     let path = publish(&operator, true).unwrap();
     app.sequence();

@@ -296,6 +296,7 @@ fn every_command_is_told(by_server: bool) {
     told.by("log show", &["acme"]);
     told.by("log publish", &["acme"]);
     told.by("log unpublish", &["acme"]);
+    told.by("log set", &["acme", "--refusals", "false"]);
     told.by("log verify", &["acme"]);
     told.by(
         "events tail",

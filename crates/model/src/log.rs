@@ -137,6 +137,9 @@ pub struct LogSettings {
     /// Whether anybody may read its checkpoints and tiles without a token.
     #[schema(example = false)]
     pub public: bool,
+    /// Whether saves and deletes that a hook or the policy refused are added to it, as `version.refused`.
+    #[schema(example = false)]
+    pub refusals: bool,
 }
 
 /// Changes of what is set for a log. A member that is `None` stays as it is.
@@ -144,6 +147,7 @@ pub struct LogSettings {
 #[expect(missing_docs, reason = "they are those of the settings")]
 pub struct LogSettingsPatch {
     pub public: Option<bool>,
+    pub refusals: Option<bool>,
 }
 
 impl LogSettingsPatch {
@@ -151,6 +155,7 @@ impl LogSettingsPatch {
     pub fn of(self, before: LogSettings) -> LogSettings {
         LogSettings {
             public: self.public.unwrap_or(before.public),
+            refusals: self.refusals.unwrap_or(before.refusals),
         }
     }
 }

@@ -5,7 +5,7 @@
 //! - [`blocking`] runs work that blocks, and gives it up if a database never answers.
 //! - [`fair_semaphore`] limits how much happens at once, so that no tenant keeps the others waiting; [`examinations`] does so for
 //!   signatures that are looked at, and [`verification`] has each verified only once.
-//! - [`meters`] holds tenants to their quotas.
+//! - [`meters`] holds tenants to their quotas; [`trickle`] lets a few things of each through, and counts the others.
 //! - [`cache`] keeps what was loaded until somebody changes it; [`metrics`] counts; [`readiness`] says what is lacking.
 //! - [`vault`] encrypts secrets at rest, and [`seal`] seals the audit trail under a key from it.
 
@@ -17,5 +17,6 @@ pub mod meters;
 pub mod metrics;
 pub mod readiness;
 pub mod seal;
+pub mod trickle;
 pub mod vault;
 pub mod verification;

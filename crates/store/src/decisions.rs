@@ -16,6 +16,7 @@ use sigpersist_model::page::Page;
 use sigpersist_model::plugin::Operation;
 use sigpersist_model::signature::{SignatureBody, ThreadKey};
 
+use super::log_refusals;
 use super::pool::Store;
 use super::schema::hook_inputs;
 use super::signatures::{
@@ -307,8 +308,8 @@ impl Store {
         .transpose()
     }
 
-    /// Deletes at most `limit` judgements of a tenant, and as many kept inputs, that are older than `before`. Returns
-    /// the number of deleted rows. Several servers may do this at once.
+    /// Deletes at most `limit` judgements of a tenant, and as many kept inputs, that are older than `before`, and erases
+    /// what as many refusals in its log say. Returns the number of rows. Several servers may do this at once.
     pub fn decision_clear(
         &self,
         tenant: TenantId,
@@ -324,6 +325,7 @@ impl Store {
                     .bind::<BigInt, _>(limit)
                     .execute(connection)?;
             }
+            cleared += log_refusals::erase(connection, tenant, before, limit)?;
             Ok(cleared)
         })
     }

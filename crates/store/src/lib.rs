@@ -31,6 +31,7 @@ mod log_hashes;
 mod log_keys;
 mod log_low;
 mod log_queue;
+mod log_refusals;
 mod log_sequence;
 mod log_settings;
 mod log_witnesses;

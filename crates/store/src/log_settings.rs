@@ -19,11 +19,15 @@ use super::tenants::lock_tenant;
 #[diesel(table_name = log_settings)]
 struct SettingsRow {
     public: bool,
+    refusals: bool,
 }
 
 impl From<SettingsRow> for LogSettings {
     fn from(row: SettingsRow) -> Self {
-        Self { public: row.public }
+        Self {
+            public: row.public,
+            refusals: row.refusals,
+        }
     }
 }
 
@@ -58,7 +62,10 @@ impl Store {
             if after == before {
                 return Ok(());
             }
-            let columns = (log_settings::public.eq(after.public),);
+            let columns = (
+                log_settings::public.eq(after.public),
+                log_settings::refusals.eq(after.refusals),
+            );
             diesel::insert_into(log_settings::table)
                 .values((log_settings::tenant_id.eq(owner.0), columns))
                 .on_conflict(log_settings::tenant_id)

@@ -409,7 +409,7 @@ diesel::table! {
         tenant_id -> Int4,
         /// The version, if it is about one
         version -> Nullable<Int4>,
-        /// What happened: v, a version was saved; b, it was stored before there was a log; i, it was imported; d, a thread was deleted; j, a verdict was recorded; c, something else changed; a, the heads of other records of the day; n, the log goes on after another one; h, the head of a tenant's log
+        /// What happened: v, a version was saved; b, it was stored before there was a log; i, it was imported; d, a thread was deleted; j, a verdict was recorded; r, a save or delete was refused; c, something else changed; a, the heads of other records of the day; n, the log goes on after another one; h, the head of a tenant's log
         kind -> CChar,
         /// SHA-256 over the SHA-256 of its object and over that of its metadata, the lesser first
         seal -> Bytea,
@@ -427,6 +427,10 @@ diesel::table! {
         tenant_id -> Int4,
         /// Whether anybody may read its checkpoints and tiles without a token
         public -> Bool,
+        /// Whether saves and deletes that were refused are added to it
+        refusals -> Bool,
+        /// When a refusal was last added to it
+        refused_at -> Nullable<Timestamptz>,
     }
 }
 

@@ -10,6 +10,7 @@ use sigpersist_tlog::{Hash, Kind};
 use utoipa::ToSchema;
 
 use super::WitnessView;
+use super::refusal::RefusalView;
 use crate::digest::{from_hex, to_hex};
 use crate::log::{Epoch, LogSettings, Logged};
 use crate::time;
@@ -26,7 +27,7 @@ pub struct HappeningView {
     #[schema(example = 8123)]
     pub number: i64,
     /// What happened: `version.saved`, `version.imported`, `version.backfilled` (it was stored before there was a log),
-    /// `signature.deleted`, `verdict.recorded`, any `action` of the audit trail about the tenant, such as `hook.set`; or
+    /// `signature.deleted`, `verdict.recorded`, `version.refused` (if the tenant wants that), any `action` of the audit trail about the tenant, such as `hook.set`; or
     /// `erased`, if it was about a signature that was deleted since; or `lost`, if the database was restored from a backup
     /// that lacks it.
     #[serde(rename = "type")]
@@ -71,6 +72,9 @@ pub struct HappeningView {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>, example = json!({ "kind": "tenant", "subject": "olga" }))]
     pub actor: Option<Value>,
+    /// Of a refusal, by what and why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refusal: Option<RefusalView>,
 }
 
 /// The members of an event that are shown.
@@ -85,6 +89,7 @@ struct Told {
     indications: Option<Vec<Option<String>>>,
     target: Option<String>,
     actor: Option<Value>,
+    refusal: Option<RefusalView>,
 }
 
 impl HappeningView {
@@ -122,6 +127,7 @@ impl HappeningView {
             indications: None,
             target: None,
             actor: None,
+            refusal: None,
         }
     }
 
@@ -162,6 +168,7 @@ impl HappeningView {
             view.indications = told.indications;
             view.target = told.target;
             view.actor = told.actor;
+            view.refusal = told.refusal;
         }
         view
     }

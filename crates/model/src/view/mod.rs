@@ -10,6 +10,7 @@ mod key;
 mod log;
 mod plugin;
 mod policy;
+mod refusal;
 mod tenant;
 mod transfer;
 mod webhook;
@@ -24,6 +25,7 @@ pub use log::{
 };
 pub use plugin::{HookView, PluginView, QuarantineView, RevisionView, ShadowView};
 pub use policy::{AnchorView, PolicyView};
+pub use refusal::{RefusalReason, RefusalView, RefusedBy};
 pub use tenant::{TenantView, UsageView};
 pub use transfer::{ExportState, ExportView, FailureView, ImportState, ImportView};
 pub use webhook::{AttemptView, WebhookView};
