@@ -233,6 +233,18 @@ fn sentences(owner: &str, check: &LogCheckView) -> String {
             check.waiting
         ));
     }
+    if check.decision_days > 0 {
+        text.push_str(&format!(
+            "\nOn {} days hooks decided what it says.",
+            check.decision_days
+        ));
+    }
+    if check.swept_days > 0 {
+        text.push_str(&format!(
+            "\nThe decisions of {} days are not kept any more, so they were not compared.",
+            check.swept_days
+        ));
+    }
     if check.whole && check.head.is_some() {
         text.push_str("\nEverything stored is as the log says.");
     }

@@ -91,6 +91,7 @@ pub(super) fn in_background(app: &Arc<App>) -> [AbortOnDropHandle<()>; 8] {
         log::keep_sequencing(app()),
         webhooks::keep_dispatching(app()),
         log::keep_anchoring(app()),
+        log::keep_digesting(app()),
         log::keep_backfilling(app()),
         log::keep_witnessing(app()),
     ]

@@ -3,15 +3,17 @@
 //! What happens is queued within its own transaction. Each server has a `sequencer`; one at a time moves the queue into the
 //! logs. `keys` sign the checkpoints. `heads` remembers how far the logs were, so that a database that went back in time
 //! is noticed. `backfill` logs what was stored before. `anchors` adds the heads of
-//! logs to the platform's log. `proof` proves versions, and `bundle` puts a proof into one file, which `offline` verifies;
-//! `witnesses` sign the checkpoints, too. `tiles` serves a log to monitors, to the public if `settings` say so, and `verify`
-//! compares it with what is stored.
+//! logs to the platform's log, and `digests` adds what hooks decided on a day, which `decisions` compares. `proof` proves
+//! versions, and `bundle` puts a proof into one file, which `offline` verifies; `witnesses` sign the checkpoints, too.
+//! `tiles` serves a log to monitors, to the public if `settings` say so, and `verify` compares it with what is stored.
 //!
 //! [`sigpersist_tlog`] has the trees and formats.
 
 mod anchors;
 mod backfill;
 mod bundle;
+mod decisions;
+mod digests;
 mod heads;
 mod keys;
 pub mod offline;
@@ -25,6 +27,7 @@ mod witnesses;
 
 pub use anchors::{anchor, keep_anchoring};
 pub use backfill::keep_backfilling;
+pub use digests::{Digests, keep_digesting};
 pub use keys::{VerifyingKey, rotate, verifying_keys};
 pub use proof::{Proof, ProofState, prove, signed};
 pub use reopen::reopen;

@@ -12,6 +12,7 @@ use sigpersist_tlog::{
     Checkpoint, Edge, Hash, Kind, MAX_REFS, Salt, VerifierKey, other_blind, seal, sha256 as hash,
 };
 
+use super::decisions::{Compared, Decided};
 use super::keys::verifying_keys;
 use crate::app::App;
 
@@ -48,6 +49,7 @@ pub fn verify(
             check.epoch(snapshot, epoch, &keys, |done| told(done, all))?;
         }
         check.rest(snapshot, &epochs)?;
+        check.decisions(snapshot, app.config.hooks.keep_decisions_days)?;
         Ok(check.view(owner, &epochs))
     })
 }
@@ -66,6 +68,8 @@ struct Check<'a> {
     deleted: BTreeSet<i64>,
     /// Threads whose deletions name only some of their entries, since they had so many.
     long: BTreeSet<i64>,
+    decided: Decided,
+    compared: Compared,
 }
 
 impl Check<'_> {
@@ -192,6 +196,7 @@ impl Check<'_> {
                 if blind.map(|blind| seal(&hash(event.as_bytes()), &blind)) != Some(what.seal) {
                     self.fault(format!("The event of entry {number} was changed."));
                 }
+                self.decided.entry(number, what.at, event);
             }
             // It was erased, or somebody removed it.
             _ => match what.signature {
@@ -287,6 +292,15 @@ impl Check<'_> {
         Ok(())
     }
 
+    /// Compares the digests of decisions with what is stored.
+    fn decisions(&mut self, snapshot: &mut Snapshot<'_>, keep_days: u32) -> Result<()> {
+        let decided = std::mem::take(&mut self.decided);
+        self.compared = decided.compare(snapshot, keep_days)?;
+        let faults = std::mem::take(&mut self.compared.faults);
+        faults.into_iter().for_each(|fault| self.fault(fault));
+        Ok(())
+    }
+
     fn view(self, owner: &Owner, epochs: &[Epoch]) -> LogCheckView {
         let last = epochs.last();
         LogCheckView {
@@ -296,6 +310,8 @@ impl Check<'_> {
             head: last.map(|epoch| LogHead::of(epoch).to_string()),
             signed: last.is_some_and(|epoch| epoch.checkpoint.is_some()),
             waiting: self.waiting,
+            decision_days: self.compared.whole,
+            swept_days: self.compared.swept,
             faults: self.faults,
         }
     }

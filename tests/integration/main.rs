@@ -21,6 +21,7 @@ mod connections;
 mod crashes;
 mod decisions;
 mod delete;
+mod digests;
 mod door;
 mod embedded;
 mod enforced;

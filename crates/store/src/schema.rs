@@ -361,6 +361,8 @@ diesel::table! {
         audited_on -> Nullable<Date>,
         /// The random part of its name, by which anybody finds it if its log is public
         public_id -> Text,
+        /// The day (UTC) up to which digests of the decisions of hooks were added to it
+        decided_on -> Nullable<Date>,
     }
 }
 

@@ -13,6 +13,7 @@ use sigpersist_model::transfer::{HookBinding, InForce, Judgement};
 
 use super::changes::Change;
 use super::hooks::BindingRow;
+use super::log_decisions;
 use super::pool::Store;
 use super::schema::{hook_bindings, hook_inputs, hooks};
 use super::signatures::{encoding_to_code, version_to_column};
@@ -90,7 +91,8 @@ impl Store {
         })
     }
 
-    /// Records judgements under their original ids. Returns how many were not stored yet.
+    /// Records judgements under their original ids, and lets the log have digests of their days again. Returns how many were
+    /// not stored yet.
     pub fn import_judgements(&self, tenant: TenantId, judgements: &[Judgement]) -> Result<usize> {
         macro_rules! each {
             ($judgement:ident => $value:expr) => {
@@ -117,7 +119,14 @@ impl Store {
         .bind::<Array<Binary>, _>(each!(j => &j.input_sha256.0[..]))
         .bind::<Array<Jsonb>, _>(each!(j => &j.input))
         .bind::<Array<Jsonb>, _>(each!(j => &j.decisions));
-        self.run(tenant, |connection| query.execute(connection))
+        let first = judgements.iter().map(|judgement| judgement.at).min();
+        self.transaction(tenant, |connection| {
+            let added = query.execute(connection)?;
+            if let Some(first) = first.filter(|_| added > 0) {
+                log_decisions::reset(connection, tenant, first.date_naive())?;
+            }
+            Ok(added)
+        })
     }
 
     /// Keeps a signature that hooks refused. Returns whether it was not stored yet.

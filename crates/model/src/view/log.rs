@@ -56,7 +56,7 @@ pub struct HappeningView {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(example = json!(["customer_1", "signed"]))]
     pub tags: Option<Vec<String>>,
-    /// SHA-256 of the version's signature.
+    /// SHA-256 of the version's signature; of a digest of decisions, the digest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<sigpersist_verify::digest::Sha256>)]
     pub sha256: Option<String>,
@@ -72,6 +72,14 @@ pub struct HappeningView {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>, example = json!({ "kind": "tenant", "subject": "olga" }))]
     pub actor: Option<Value>,
+    /// Of a digest of decisions of hooks, their day in UTC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = "2026-11-29")]
+    pub day: Option<String>,
+    /// Of a digest of decisions of hooks, the number of saves and deletes that they judged on that day.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = 12)]
+    pub count: Option<u64>,
     /// Of a refusal, by what and why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refusal: Option<RefusalView>,
@@ -89,6 +97,8 @@ struct Told {
     indications: Option<Vec<Option<String>>>,
     target: Option<String>,
     actor: Option<Value>,
+    day: Option<String>,
+    count: Option<u64>,
     refusal: Option<RefusalView>,
 }
 
@@ -127,6 +137,8 @@ impl HappeningView {
             indications: None,
             target: None,
             actor: None,
+            day: None,
+            count: None,
             refusal: None,
         }
     }
@@ -168,6 +180,8 @@ impl HappeningView {
             view.indications = told.indications;
             view.target = told.target;
             view.actor = told.actor;
+            view.day = told.day;
+            view.count = told.count;
             view.refusal = told.refusal;
         }
         view
@@ -351,6 +365,12 @@ pub struct LogCheckView {
     /// The number of stored versions that will be in the log in a while.
     #[schema(example = 0)]
     pub waiting: u64,
+    /// The number of days on which hooks decided what the log says.
+    #[schema(example = 7)]
+    pub decision_days: u64,
+    /// The number of days whose decisions are in the log and not kept any more.
+    #[schema(example = 0)]
+    pub swept_days: u64,
     /// What is wrong, as sentences; at most 100.
     #[schema(example = json!([]))]
     pub faults: Vec<String>,

@@ -1,0 +1,1 @@
+ALTER TABLE log_epochs DROP COLUMN decided_on;
