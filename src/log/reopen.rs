@@ -8,12 +8,14 @@ use sigpersist_model::error::{Error, Result};
 
 use crate::app::App;
 
-/// Closes a tree that is frozen, or that a witness refuses, as it is, and begins another one, whose first entry says what it continues. Numbers that the old
-/// tree had given, and that are lost, are not given again. Blocks.
+/// Closes a tree that is frozen, or that a witness refuses, and begins another one. Blocks.
+///
+/// The first entry of the new one says what it continues. Numbers that the old tree had given, and that are lost, are not given
+/// again.
 ///
 /// # Errors
 ///
-/// [`Error::InvalidParameter`] without a reason, [`Error::Refused`] if neither is so, and the errors of the store.
+/// [`Error::InvalidParameter`] without a reason, [`Error::Refused`] if the log is neither frozen nor refused, and the errors of the store.
 pub fn reopen(app: &App, actor: Actor, owner: TenantId, reason: &str) -> Result<()> {
     if reason.trim().is_empty() {
         return Err(Error::invalid("reason", "`reason` is required."));

@@ -55,8 +55,9 @@ pub fn newest_witnessed(app: &App, epoch: &Epoch) -> Result<Given> {
     }
 }
 
-/// The checkpoint for the proof of an entry: the newest one that enough witnesses have signed, if it covers the entry;
-/// otherwise the newest of all. `index` is the entry's place in the tree, from 0. Blocks.
+/// The checkpoint for the proof of an entry, whose place in the tree is `index`, from 0. Blocks.
+///
+/// It is the newest one that enough witnesses have signed, if it covers the entry; otherwise the newest of all.
 ///
 /// # Errors
 ///
