@@ -3,7 +3,7 @@
 use anyhow::{bail, ensure};
 use clap::{ArgAction, Args, Subcommand};
 use serde_json::json;
-use sigpersist_model::view::{EpochView, LogCheckView, LogKeyView, LogView};
+use sigpersist_model::view::{EpochView, LogCheckView, LogHead, LogKeyView, LogView};
 
 use super::door::Door;
 use super::output::Output;

@@ -82,7 +82,7 @@ impl Serve {
 }
 
 /// Starts what a server does beside answering requests, on the current runtime. It stops when the result is dropped.
-pub(super) fn in_background(app: &Arc<App>) -> [AbortOnDropHandle<()>; 8] {
+pub(super) fn in_background(app: &Arc<App>) -> [AbortOnDropHandle<()>; 9] {
     let app = || Arc::clone(app);
     [
         decisions::keep_clearing(app()),
