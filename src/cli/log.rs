@@ -258,8 +258,9 @@ fn sentences(owner: &str, check: &LogCheckView) -> String {
 fn rotate(door: &Door, output: &Output) -> anyhow::Result<()> {
     let key: LogKeyView = door.post(&["log", "keys"]).member("key")?;
     let text = format!(
-        "Made key {} for the logs: {}\nIt signs from the next checkpoint on, beside the one before it for a while. `sigpersist log keys TENANT` shows it as verifiers take it.",
-        key.id, key.public_key
+        "Made key {}for the logs: {}\nIt signs from the next checkpoint on, beside the one before it for a while. `sigpersist log keys TENANT` shows it as verifiers take it.",
+        key.id.map(|id| format!("{id} ")).unwrap_or_default(),
+        key.public_key
     );
     output.result(&text, &json!(key))
 }

@@ -19,7 +19,7 @@ use super::parameters::Parameters;
 use super::reply::{Envelope, Reply};
 use super::respond::Call;
 use super::signatures::thread_key;
-use crate::log;
+use crate::log::{self, VerifyingKey};
 
 /// Seconds after which a proof that is not there yet is asked for again.
 const LOGGED_WITHIN_S: u32 = 1;
@@ -160,11 +160,11 @@ pub(super) fn update(call: Call) -> Result<Reply> {
 
 #[derive(Serialize, ToSchema)]
 pub(super) struct LogKeysContent {
-    /// The keys, in the order in which they were made.
+    /// The keys, in the order in which they were made; those of other servers, which signed imported trees, come first.
     keys: Vec<LogKeyView>,
 }
 
-/// Lists the public keys that sign or signed the log's checkpoints.
+/// Lists the public keys that sign or signed the log's checkpoints, also those of the server from which it was imported.
 #[utoipa::path(
     get,
     path = "/log/keys",
@@ -174,14 +174,15 @@ pub(super) struct LogKeysContent {
 pub(super) fn keys(call: Call) -> Result<Reply> {
     call.parameters()?;
     let epochs = call.app.store.log_epochs(owner(&call))?;
-    keys_of(&call, &epochs)
+    let keys = log::keys_of_log(&call.app, owner(&call))?;
+    keys_reply(keys.with_epochs(&epochs))
 }
 
-/// The keys that verify these trees.
-pub(super) fn keys_of(call: &Call, epochs: &[Epoch]) -> Result<Reply> {
-    let keys = log::verifying_keys(&call.app)?.into_iter();
-    let keys = keys.map(|key| LogKeyView {
+/// The answer with these keys, each with the trees that it verifies.
+pub(super) fn keys_reply(keys: Vec<(VerifyingKey, Vec<&Epoch>)>) -> Result<Reply> {
+    let keys = keys.into_iter().map(|(key, epochs)| LogKeyView {
         id: key.id,
+        imported: key.id.is_none(),
         public_key: BASE64.encode(key.public_key),
         verifier_keys: epochs
             .iter()
@@ -372,7 +373,8 @@ pub(super) fn rotate_key(call: Call) -> Result<Reply> {
     call.parameters()?;
     let key = log::rotate(&call.app, &call.context.actor())?;
     let key = LogKeyView {
-        id: key.id,
+        id: Some(key.id),
+        imported: false,
         public_key: BASE64.encode(key.public_key),
         verifier_keys: Vec::new(),
         created_at: time::to_text(key.created_at),

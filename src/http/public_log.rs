@@ -5,7 +5,7 @@
 use sigpersist_model::error::Result;
 use sigpersist_model::log::Epoch;
 
-use super::log::{BYTES, ConsistencyContent, LogKeysContent, TEXT, consistency_of, keys_of};
+use super::log::{BYTES, ConsistencyContent, LogKeysContent, TEXT, consistency_of, keys_reply};
 use super::openapi::Binary;
 use super::reply::{Envelope, Reply};
 use super::respond::Call;
@@ -76,8 +76,13 @@ pub(super) fn tile(call: Call) -> Result<Reply> {
 pub(super) fn keys(call: Call) -> Result<Reply> {
     call.parameters()?;
     // Not those of other trees of the same log, which the public need not connect with it.
-    let keys = keys_of(&call, &[tree(&call)?])?;
-    Ok(keys.cached_by_anybody(KEYS_MAX_AGE_S).for_any_page())
+    let trees = [tree(&call)?];
+    let keys = log::keys_of_log(&call.app, trees[0].tenant)?;
+    let mut keys = keys.with_epochs(&trees);
+    keys.retain(|(_, verified)| !verified.is_empty());
+    Ok(keys_reply(keys)?
+        .cached_by_anybody(KEYS_MAX_AGE_S)
+        .for_any_page())
 }
 
 /// Proves that a public log only grew since it had `from` entries (RFC 6962 section 2.1.2): until it had `to`, or until the

@@ -111,6 +111,7 @@ pub(super) fn create(call: Call) -> Result<Reply> {
     let form: CreateForm = call.json()?;
     let new = NewTenant {
         incomplete: None,
+        expects_log: false,
         slug: form.slug,
         name: form.name,
         quotas: Quotas::default().changed(form.quotas),

@@ -6,9 +6,11 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sigpersist_model::audit::{Actor, Event};
+use sigpersist_model::context::TenantId;
 use sigpersist_model::error::{Error, Result};
 use sigpersist_model::key::MasterKeyId;
-use sigpersist_model::log::StoredLogKey;
+use sigpersist_model::log::{Epoch, StoredLogKey};
+use sigpersist_model::transfer::ImportedKey;
 use sigpersist_runtime::vault::Vault;
 use sigpersist_store::NewLogKey;
 use sigpersist_tlog::{Checkpoint, SigningKey};
@@ -118,8 +120,8 @@ pub fn rotate(app: &App, actor: &Actor) -> Result<StoredLogKey> {
 /// The public half of a key of the logs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VerifyingKey {
-    /// Counts the keys, from 1.
-    pub id: i32,
+    /// Counts the keys, from 1; none for one of another server, which signed imported trees.
+    pub id: Option<i32>,
     /// The public key (RFC 8032).
     pub public_key: [u8; 32],
     /// When it was made.
@@ -128,7 +130,89 @@ pub struct VerifyingKey {
     pub not_after: Option<DateTime<Utc>>,
 }
 
-/// The public halves of all keys that sign or signed checkpoints, in the order in which they were made. Blocks.
+/// The public halves of the keys that sign or signed the trees of a log.
+#[derive(Debug)]
+pub struct KeysOfLog {
+    own: Vec<VerifyingKey>,
+    imported: Vec<(i16, ImportedKey)>,
+}
+
+impl KeysOfLog {
+    /// This server's keys, and those of other servers that signed imported trees.
+    pub(crate) fn new(own: Vec<VerifyingKey>, imported: Vec<(i16, ImportedKey)>) -> Self {
+        Self { own, imported }
+    }
+
+    /// The keys of a tree, in the order in which they were made. A key of another server signs no tree of this one, and the
+    /// other way round.
+    pub(crate) fn of(&self, epoch: i16) -> Vec<ImportedKey> {
+        let mut keys: Vec<_> = match self.is_imported(epoch) {
+            true => {
+                let imported = self.imported.iter().filter(|(of, _)| *of == epoch);
+                imported.map(|(_, key)| key.clone()).collect()
+            }
+            false => {
+                let own = self.own.iter().map(|key| ImportedKey {
+                    public_key: key.public_key,
+                    created_at: key.created_at,
+                    not_after: key.not_after,
+                });
+                own.collect()
+            }
+        };
+        keys.sort_by_key(|key| key.created_at);
+        keys
+    }
+
+    fn is_imported(&self, epoch: i16) -> bool {
+        self.imported.iter().any(|(of, _)| *of == epoch)
+    }
+
+    /// Each key with the trees that it verifies: those of other servers first.
+    pub fn with_epochs<'a>(&self, epochs: &'a [Epoch]) -> Vec<(VerifyingKey, Vec<&'a Epoch>)> {
+        let mut keys: Vec<(VerifyingKey, Vec<&Epoch>)> = Vec::new();
+        for epoch in epochs.iter().filter(|epoch| self.is_imported(epoch.epoch)) {
+            for key in self.of(epoch.epoch) {
+                match keys
+                    .iter_mut()
+                    .find(|(found, _)| found.public_key == key.public_key)
+                {
+                    Some((found, of)) => {
+                        found.not_after = found.not_after.max(key.not_after);
+                        of.push(epoch);
+                    }
+                    None => {
+                        let key = VerifyingKey {
+                            id: None,
+                            public_key: key.public_key,
+                            created_at: key.created_at,
+                            not_after: key.not_after,
+                        };
+                        keys.push((key, vec![epoch]));
+                    }
+                }
+            }
+        }
+        let own = self.own.iter().map(|key| {
+            let own = epochs.iter().filter(|epoch| !self.is_imported(epoch.epoch));
+            (key.clone(), own.collect())
+        });
+        keys.extend(own);
+        keys
+    }
+}
+
+/// The public halves of the keys of a tenant's log, or the platform's. Blocks.
+///
+/// # Errors
+///
+/// The errors of the store.
+pub fn keys_of_log(app: &App, owner: TenantId) -> Result<KeysOfLog> {
+    let imported = app.store.log_imported_keys(owner)?;
+    Ok(KeysOfLog::new(verifying_keys(app)?, imported))
+}
+
+/// The public halves of all keys of this server that sign or signed checkpoints, in the order in which they were made. Blocks.
 ///
 /// # Errors
 ///
@@ -136,7 +220,7 @@ pub struct VerifyingKey {
 pub fn verifying_keys(app: &App) -> Result<Vec<VerifyingKey>> {
     let keys = app.store.log_keys()?.into_iter();
     let keys = keys.map(|key| VerifyingKey {
-        id: key.id,
+        id: Some(key.id),
         public_key: key.public_key,
         created_at: key.created_at,
         not_after: key.not_after,

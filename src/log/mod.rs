@@ -28,7 +28,7 @@ mod witnesses;
 pub use anchors::{anchor, keep_anchoring};
 pub use backfill::keep_backfilling;
 pub use digests::{Digests, keep_digesting};
-pub use keys::{VerifyingKey, rotate, verifying_keys};
+pub use keys::{KeysOfLog, VerifyingKey, keys_of_log, rotate, verifying_keys};
 pub use proof::{Proof, ProofState, prove, signed};
 pub use reopen::reopen;
 pub use sequencer::{Sequencer, keep_sequencing};

@@ -85,8 +85,8 @@ impl Sequencer {
             metrics::log_was_late();
             warn!(late, low, "An entry of the log came late; nothing was lost");
         }
-        // Rows of frozen logs stay in the queue, below whatever was drawn since.
-        if pass.has_frozen {
+        // Rows of frozen logs, and of those that still arrive, stay in the queue, below whatever was drawn since.
+        if pass.has_standing {
             state.mark = LowMark::default();
         } else {
             state.mark.passed(pass.ended, pass.drawn, pass.is_full);

@@ -13,7 +13,7 @@ use sigpersist_tlog::{
 };
 
 use super::decisions::{Compared, Decided};
-use super::keys::verifying_keys;
+use super::keys::{KeysOfLog, verifying_keys};
 use crate::app::App;
 
 /// Entries that are read at once.
@@ -33,12 +33,10 @@ pub fn verify(
     expected: Option<&LogHead>,
     mut told: impl FnMut(u64, u64),
 ) -> Result<LogCheckView> {
-    let keys: Vec<_> = verifying_keys(app)?
-        .into_iter()
-        .map(|key| key.public_key)
-        .collect();
+    let own = verifying_keys(app)?;
     app.store.snapshot(owner.id(), |snapshot| {
         let epochs = snapshot.log_epochs()?;
+        let keys = KeysOfLog::new(own, snapshot.log_imported_keys()?);
         let all = epochs.iter().map(|epoch| epoch.size.unsigned_abs()).sum();
         let mut check = Check {
             expected,
@@ -46,6 +44,11 @@ pub fn verify(
             ..Check::default()
         };
         for epoch in &epochs {
+            let keys: Vec<_> = keys
+                .of(epoch.epoch)
+                .iter()
+                .map(|key| VerifierKey::new(&epoch.origin, key.public_key))
+                .collect();
             check.epoch(snapshot, epoch, &keys, |done| told(done, all))?;
         }
         check.rest(snapshot, &epochs)?;
@@ -83,7 +86,7 @@ impl Check<'_> {
         &mut self,
         snapshot: &mut Snapshot<'_>,
         epoch: &Epoch,
-        keys: &[[u8; 32]],
+        keys: &[VerifierKey],
         mut told: impl FnMut(u64),
     ) -> Result<()> {
         let mut stored = snapshot.log_nodes(epoch.epoch)?;
@@ -210,7 +213,13 @@ impl Check<'_> {
         }
     }
 
-    fn root(&mut self, epoch: &Epoch, edge: &Edge, signed_root: Option<Hash>, keys: &[[u8; 32]]) {
+    fn root(
+        &mut self,
+        epoch: &Epoch,
+        edge: &Edge,
+        signed_root: Option<Hash>,
+        keys: &[VerifierKey],
+    ) {
         let number = epoch.epoch;
         if edge.size() != epoch.size.unsigned_abs() || edge.root() != epoch.root {
             self.fault(format!(
@@ -225,11 +234,7 @@ impl Check<'_> {
         let Some(note) = &epoch.checkpoint else {
             return;
         };
-        let keys: Vec<_> = keys
-            .iter()
-            .map(|key| VerifierKey::new(&epoch.origin, *key))
-            .collect();
-        match Checkpoint::open(note, &epoch.origin, &keys) {
+        match Checkpoint::open(note, &epoch.origin, keys) {
             Ok(checkpoint) if Some(checkpoint.root) == signed_root => {}
             Ok(_) => self.fault(format!(
                 "The checkpoint of tree {number} is of another tree."

@@ -27,6 +27,8 @@ pub struct NewTenant {
     pub quotas: Quotas<Option<u64>>,
     /// Missing parts of an import; the tenant is suspended until they are there.
     pub incomplete: Option<String>,
+    /// Whether its log comes with an import.
+    pub expects_log: bool,
 }
 
 impl NewTenant {
@@ -52,6 +54,7 @@ pub fn create(app: &App, actor: &Actor, new: &NewTenant) -> Result<(Tenant, bool
         name,
         quotas,
         incomplete,
+        expects_log,
     } = new;
     check_slug("tenant", slug)?;
     if let Some(name) = name {
@@ -64,9 +67,10 @@ pub fn create(app: &App, actor: &Actor, new: &NewTenant) -> Result<(Tenant, bool
                 Event::new(Some(tenant.id), actor.clone(), "tenant.create", slug)
                     .after(audited(tenant))
             };
+            let incomplete = incomplete.as_deref();
             match app
                 .store
-                .tenant_insert(slug, name, *quotas, incomplete.as_deref(), event)?
+                .tenant_insert(slug, name, *quotas, incomplete, *expects_log, event)?
             {
                 Some(tenant) => return Ok((tenant, true)),
                 // Another request created it first.
@@ -179,6 +183,10 @@ pub fn resume(app: &App, actor: &Actor, slug: &str, incomplete: bool) -> Result<
             return Err(Error::refused(format!(
                 "The tenant `{slug}` is suspended because {what}. To resume it without that, run `sigpersist tenant resume {slug} --incomplete`."
             )));
+        }
+        if tenant.incomplete.is_some() {
+            // Its log does not arrive any more.
+            while !app.store.log_arrival_forget(tenant.id, true)? {}
         }
         Ok(Tenant {
             suspended_at: None,

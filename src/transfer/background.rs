@@ -95,6 +95,7 @@ fn run_import(app: &App, job: &ImportJob, actor: &Actor, begin: &BeginImport) ->
             slug: slug.clone(),
             // Nobody is answered before all is there.
             incomplete: Some(importing(arrival.tenant())),
+            expects_log: app.config.evidence.log && arrival.has_log(),
             ..NewTenant::default()
         };
         tenants::create(app, actor, &new)?.0

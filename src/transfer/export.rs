@@ -20,11 +20,12 @@ use sigpersist_store::{ExportedInput, InputPlace, Snapshot, VersionPlace};
 use tracing::warn;
 use zeroize::Zeroizing;
 
-use super::trail;
+use super::{log, trail};
 use crate::app::App;
 use crate::audit::Keys;
 use crate::auth::envelope::{self, Opener, Sealer};
 use crate::auth::key::open_secret;
+use crate::log::verifying_keys;
 
 /// Bytes of signatures that are read at once. A single larger signature is read by itself.
 const PAGE_BYTES: i64 = 8 * 1024 * 1024;
@@ -42,7 +43,7 @@ pub struct Options {
 /// Blocks.
 ///
 /// `progress` receives the number of steps done and of all steps. A version is one step; an event of the audit trail
-/// is two, since it is verified first and written later.
+/// and an entry of the log are two, since they are verified first and written later.
 ///
 /// # Errors
 ///
@@ -65,6 +66,7 @@ pub fn export(
     app.store.audit_insert(&event("tenant.export_begin"))?;
     // Only queries for the platform may read these.
     let seal_keys = app.store.seal_keys()?;
+    let log_keys = verifying_keys(app)?;
     let mut faults = Vec::new();
     let made = options.keys.as_ref().map(envelope::make).transpose()?;
     let (envelope, sealer) = made.unzip();
@@ -82,7 +84,12 @@ pub fn export(
         }
         counts.keys = keys.len() as u64;
         let events = snapshot.audit_count(tenant.id)?;
-        let steps = counts.versions + 2 * events;
+        let entries = snapshot
+            .log_epochs()?
+            .iter()
+            .map(|epoch| epoch.size)
+            .sum::<i64>();
+        let steps = counts.versions + 2 * (events + entries.unsigned_abs());
         let mut done = 0;
         let mut step = || {
             done += 1;
@@ -99,6 +106,14 @@ pub fn export(
             };
             faults.extend(chain.faults.iter().map(|fault| format!("{of}: {fault}")));
         }
+        let log = match log::read(snapshot, log_keys, &mut counts, &mut step)? {
+            Ok(log) => log,
+            Err(fault) => {
+                (counts.log_epochs, counts.log_entries) = (0, 0);
+                faults.push(format!("its log is not in the file: {fault}"));
+                None
+            }
+        };
         if !options.decisions {
             (counts.judgements, counts.inputs) = (0, 0);
         }
@@ -130,7 +145,17 @@ pub fn export(
         // thread.
         policy(snapshot, &mut file)?;
         hooks(snapshot, &mut file)?;
-        threads(snapshot, &mut file, &mut step)?;
+        let has_log = log.is_some();
+        if let Some(log) = log {
+            log::write(snapshot, log, |line| {
+                file.add(line)?;
+                if matches!(line, Line::LogEntry(_)) {
+                    step();
+                }
+                Ok(())
+            })?;
+        }
+        threads(snapshot, &mut file, has_log, &mut step)?;
         if options.decisions {
             decisions(snapshot, &mut file)?;
         }
@@ -170,11 +195,12 @@ fn sealed(key: &StoredKey, secret: Option<&Zeroizing<Vec<u8>>>, sealer: &Sealer)
 fn threads(
     snapshot: &mut Snapshot<'_>,
     file: &mut File<'_>,
+    has_log: bool,
     mut progress: impl FnMut(),
 ) -> Result<()> {
     let mut after = VersionPlace::default();
     loop {
-        let page = snapshot.export_versions(after, PAGE_BYTES)?;
+        let page = snapshot.export_versions(after, PAGE_BYTES, has_log)?;
         if page.is_empty() {
             return Ok(());
         }

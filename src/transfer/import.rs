@@ -16,6 +16,7 @@ use sigpersist_tlog::Kind;
 use zeroize::Zeroizing;
 
 use super::hooks::{self, Taken};
+use super::log::Log;
 use super::read::{Item, Lines};
 use super::threads::Threads;
 use super::trail::Trail;
@@ -44,6 +45,7 @@ pub fn check(
         header,
         mut lines,
         sealer,
+        ..
     } = arrival;
     let tenant = app.store.tenant_get(slug)?.map(|tenant| (tenant.id, slug));
     let mut trail = Trail::looked_at(app, tenant);
@@ -66,7 +68,7 @@ pub fn check(
                 trail.event(event, &mut nothing)?;
                 done += 1;
             }
-            Item::Version(_) => done += 1,
+            Item::Version(_) | Item::LogEntry(_) => done += 1,
             _ => {}
         }
         progress(done, header.counts.steps());
@@ -80,6 +82,8 @@ pub struct Arrival<R> {
     header: Header,
     lines: Lines<R>,
     sealer: Option<Sealer>,
+    /// SHA-256 of the header, which no other file has.
+    sha256: [u8; 32],
 }
 
 impl<R: BufRead> Arrival<R> {
@@ -100,6 +104,7 @@ impl<R: BufRead> Arrival<R> {
             false => None,
         };
         Ok(Self {
+            sha256: lines.line_sha256(),
             header,
             lines,
             sealer,
@@ -109,6 +114,11 @@ impl<R: BufRead> Arrival<R> {
     /// The slug that the tenant had where it was exported.
     pub fn tenant(&self) -> &str {
         &self.header.tenant
+    }
+
+    /// Whether the file has a log.
+    pub fn has_log(&self) -> bool {
+        self.header.counts.log_epochs > 0
     }
 }
 
@@ -159,10 +169,12 @@ pub fn import(
     options: Options,
     progress: impl FnMut(u64, u64),
 ) -> Result<Imported> {
+    let has_log = arrival.has_log();
     let Arrival {
         header,
         lines,
         sealer,
+        sha256,
     } = arrival;
     let without_hooks = options.without_hooks;
     check_kept(app, tenant)?;
@@ -173,6 +185,9 @@ pub fn import(
     app.store
         .audit_insert(&event("tenant.import_begin").after(from))
         .map_err(unless_deleted)?;
+    let mut imported = Imported::default();
+    let log =
+        Log::begin(app, tenant.id, has_log, &sha256, &mut imported).map_err(unless_deleted)?;
     let mut import = Import {
         app,
         tenant: tenant.id,
@@ -184,7 +199,8 @@ pub fn import(
         threads: Threads::new(app, tenant.id, actor),
         hook: None,
         judgements: Vec::new(),
-        imported: Imported::default(),
+        log: Some(log),
+        imported,
     };
     // In files of version 1 hooks come after the threads, so suspend the tenant from the start.
     let held = if header.format_version == 1 && header.counts.hooks > 0 && !without_hooks {
@@ -194,8 +210,9 @@ pub fn import(
     };
     let read = held
         .and_then(|()| import.read(lines, header.counts.steps(), progress))
+        .and_then(|()| import.take_log())
         .and_then(|()| import.settle(&header.tenant))
-        .and_then(|()| log(app, tenant.id))
+        .and_then(|()| log_versions(app, tenant.id))
         .and_then(|()| check_kept(app, tenant))
         .map_err(unless_deleted);
     let imported = import.imported;
@@ -205,6 +222,8 @@ pub fn import(
         "new_threads": imported.new_threads,
         "new_versions": imported.new_versions,
         "new_events": imported.new_events,
+        "new_entries": imported.new_entries,
+        "log": imported.log,
         "new_keys": imported.new_keys,
         "new_policies": imported.new_policies,
         "new_revisions": imported.new_revisions,
@@ -237,7 +256,7 @@ fn check_kept(app: &App, tenant: &Tenant) -> Result<()> {
 }
 
 /// Logs the imported versions.
-fn log(app: &App, tenant: TenantId) -> Result<()> {
+fn log_versions(app: &App, tenant: TenantId) -> Result<()> {
     let log = || app.store.log_backfill(tenant, Kind::Imported);
     while app.config.evidence.log && log()? == Store::BACKFILLED_AT_ONCE {}
     Ok(())
@@ -259,6 +278,8 @@ struct Import<'a> {
     threads: Threads<'a>,
     hook: Option<(Hook, Vec<HookBinding>)>,
     judgements: Vec<Judgement>,
+    /// None once it was taken.
+    log: Option<Log<'a>>,
     imported: Imported,
 }
 
@@ -282,7 +303,17 @@ impl Import<'_> {
                     self.trail.event(event, &mut self.imported)?;
                     progress(done, steps);
                 }
-                Item::Thread(thread) => self.threads.begin(thread),
+                Item::LogEntry(entry) => {
+                    done += 1;
+                    if let Some(log) = &mut self.log {
+                        log.entry(entry, &mut self.imported)?;
+                    }
+                    progress(done, steps);
+                }
+                Item::Thread(thread) => {
+                    self.end_log()?;
+                    self.threads.begin(thread);
+                }
                 other => {
                     // Other lines after the threads may need them.
                     self.threads.flush(&mut self.imported)?;
@@ -292,6 +323,22 @@ impl Import<'_> {
         }
         self.threads.flush(&mut self.imported)?;
         self.flush_judgements()
+    }
+
+    /// Notes that the lines of the log are over. The versions that come next are in it, if it is taken.
+    fn end_log(&mut self) -> Result<()> {
+        if let Some(log) = &mut self.log {
+            log.end(&mut self.imported)?;
+            self.threads.set_arrival(log.arrival());
+        }
+        Ok(())
+    }
+
+    fn take_log(&mut self) -> Result<()> {
+        match self.log.take() {
+            Some(log) => log.take(&mut self.imported),
+            None => Ok(()),
+        }
     }
 
     fn other(&mut self, item: Item) -> Result<()> {
@@ -350,7 +397,17 @@ impl Import<'_> {
             Item::Tenant(facts) => self.facts(&facts)?,
             Item::Key(key) => self.key(&key)?,
             Item::AuditChain(chain) => self.trail.begin(chain, &mut self.imported)?,
-            Item::AuditEvent(_) | Item::Thread(_) | Item::Version(_) => {}
+            Item::LogEpoch(epoch, keys) => {
+                if let Some(log) = &mut self.log {
+                    log.epoch(*epoch, keys, &mut self.imported)?;
+                }
+            }
+            Item::LogQueued(queued) => {
+                if let Some(log) = &mut self.log {
+                    log.queued(queued, &mut self.imported)?;
+                }
+            }
+            Item::AuditEvent(_) | Item::LogEntry(_) | Item::Thread(_) | Item::Version(_) => {}
         }
         Ok(())
     }

@@ -9,27 +9,28 @@ use serde_json::Value;
 use sigpersist_model::audit::Recorded;
 use sigpersist_model::context::TenantId;
 use sigpersist_model::decision::{Decision, Input, Outcome};
-use sigpersist_model::digest::RunningSha256;
+use sigpersist_model::digest::{RunningSha256, sha256};
 use sigpersist_model::error::{Error, Result};
+use sigpersist_model::log::{Epoch, Numbered, Queued};
 use sigpersist_model::plugin::Operation;
 use sigpersist_model::quotas::Quotas;
-use sigpersist_model::signature::{SignatureBody, check_comment, check_label, fold_tags};
+use sigpersist_model::signature::{
+    SignatureBody, ThreadKey, check_comment, check_label, fold_tags,
+};
 use sigpersist_model::tenant::check_name;
 use sigpersist_model::transfer::{
-    AuditChain, Counts, End, FORMAT, FORMAT_VERSION, Header, Hook, HookBinding, Judgement, Key,
-    Line, Policy, Revision, StoredVersion, TenantFacts, Thread, VerdictLine, Version,
+    AuditChain, Counts, End, FORMAT, FORMAT_VERSION, Header, Hook, HookBinding, ImportedKey,
+    Judgement, Key, Line, MAX_THREAD_ID, Policy, Revision, StoredVersion, TenantFacts, Thread,
+    VerdictLine, Version,
 };
 
+use super::log::Walk;
 use crate::config::Config;
 use crate::signatures::MAX_VERDICTS;
 use crate::signatures::summary::{self, Summary};
 
 /// Bytes that the test cases of a component may take as JSON.
 const MAX_CASES_BYTES: usize = 4 * 1024 * 1024;
-
-/// The largest id of a thread in a file. New threads of this server, also of other tenants, get larger ids than
-/// imported threads, so a file must not use up the ids.
-const MAX_THREAD_ID: i64 = 1 << 48;
 
 /// The part of the first line that every version of the format has.
 #[derive(serde::Deserialize)]
@@ -50,6 +51,9 @@ pub(super) enum Item {
     Key(Key),
     AuditChain(AuditChain),
     AuditEvent(Recorded),
+    LogEpoch(Box<Epoch>, Vec<ImportedKey>),
+    LogEntry(Numbered),
+    LogQueued(Queued),
     Thread(Thread),
     Version(StoredVersion),
     Policy(Policy),
@@ -70,6 +74,9 @@ pub(super) struct Lines<R> {
     digest: RunningSha256,
     counts: Counts,
     follows: Follows,
+    log: Walk,
+    /// The thread whose versions come, and its id.
+    thread: Option<(Option<i64>, ThreadKey)>,
 }
 
 /// The kind of the next line, with its expected number and the last number.
@@ -90,6 +97,10 @@ enum Follows {
         chain: TenantId,
         after: i64,
         left: u64,
+    },
+    /// So many entries of a tree of the log.
+    LogEntry {
+        left: i64,
     },
 }
 
@@ -115,6 +126,8 @@ impl<R: BufRead> Lines<R> {
             digest: RunningSha256::new(),
             counts: Counts::default(),
             follows: Follows::Anything,
+            log: Walk::new(),
+            thread: None,
         };
         lines.read_line()?;
         // The header of a newer format may have unknown fields, so look at its version first.
@@ -130,6 +143,11 @@ impl<R: BufRead> Lines<R> {
             Line::Header(header) => Ok((header, lines)),
             _ => Err(lines.fault("it is not the header that the file of a tenant begins with")),
         }
+    }
+
+    /// SHA-256 of the line that was read last.
+    pub(super) fn line_sha256(&self) -> [u8; 32] {
+        sha256(&self.line)
     }
 
     /// Reads the next item; none at the end of a complete file.
@@ -221,12 +239,21 @@ impl<R: BufRead> Lines<R> {
                     left: chain.events,
                 }
             }
+            (Follows::Anything, Line::LogEpoch(epoch)) if epoch.size > 0 => {
+                Follows::LogEntry { left: epoch.size }
+            }
+            (Follows::LogEntry { left }, Line::LogEntry(_)) => match left - 1 {
+                0 => Follows::Anything,
+                left => Follows::LogEntry { left },
+            },
             (Follows::Anything, Line::Hook(hook)) if hook.bindings > 0 => binding(1, hook.bindings),
             (
                 Follows::Anything,
                 Line::Tenant(_)
                 | Line::Key(_)
                 | Line::AuditChain(_)
+                | Line::LogEpoch(_)
+                | Line::LogQueued(_)
                 | Line::Policy(_)
                 | Line::Revision(_)
                 | Line::Judgement(_)
@@ -256,6 +283,11 @@ impl<R: BufRead> Lines<R> {
             (Follows::Binding { next, last }, _) => {
                 return Err(self.fault(format!("it must be binding {next} of {last}")));
             }
+            (Follows::LogEntry { left }, _) => {
+                return Err(self.fault(format!(
+                    "it must be an entry of the log: {left} of its tree are still to come"
+                )));
+            }
             (Follows::AuditEvent { after, left, .. }, _) => {
                 return Err(self.fault(match after {
                     i64::MIN => format!("it must be the first of {left} events of the audit trail"),
@@ -267,7 +299,7 @@ impl<R: BufRead> Lines<R> {
         Ok(())
     }
 
-    fn item(&self, line: Line, place: Follows) -> Result<Item> {
+    fn item(&mut self, line: Line, place: Follows) -> Result<Item> {
         Ok(match line {
             Line::Tenant(facts) => {
                 self.facts(&facts)?;
@@ -285,6 +317,16 @@ impl<R: BufRead> Lines<R> {
                 let event = event.into_recorded(chain);
                 Item::AuditEvent(event.map_err(|error| self.fault(error))?)
             }
+            Line::LogEpoch(epoch) => {
+                let (epoch, keys) = self.log.epoch(epoch).map_err(|error| self.fault(error))?;
+                Item::LogEpoch(Box::new(epoch), keys)
+            }
+            Line::LogEntry(entry) => {
+                Item::LogEntry(self.log.entry(entry).map_err(|error| self.fault(error))?)
+            }
+            Line::LogQueued(queued) => {
+                Item::LogQueued(self.log.queued(queued).map_err(|error| self.fault(error))?)
+            }
             Line::Thread(thread) => {
                 if thread
                     .id
@@ -294,6 +336,12 @@ impl<R: BufRead> Lines<R> {
                 }
                 self.label("document", Some(&thread.document))?;
                 self.label("thread", Some(&thread.thread))?;
+                self.log.end();
+                let key = ThreadKey {
+                    document: thread.document.clone(),
+                    thread: thread.thread.clone(),
+                };
+                self.thread = Some((thread.id, key));
                 Item::Thread(thread)
             }
             Line::Version(version) => Item::Version(self.version(version)?),
@@ -330,7 +378,7 @@ impl<R: BufRead> Lines<R> {
         if let Some(comment) = &version.comment {
             check_comment("comment", comment).map_err(|error| self.broken(&error))?;
         }
-        let tags = fold_tags("tags", version.tags).map_err(|error| self.broken(&error))?;
+        let tags = fold_tags("tags", version.tags.clone()).map_err(|error| self.broken(&error))?;
         let body = SignatureBody::from_text(&version.signature);
         if body.sha256 != version.sha256.0 {
             return Err(
@@ -338,6 +386,14 @@ impl<R: BufRead> Lines<R> {
             );
         }
         self.verdicts(&version.verdicts)?;
+        let Some((id, key)) = &self.thread else {
+            return Err(self.fault("it is in the wrong place"));
+        };
+        let encoding = body.encoding.as_str();
+        let salt = self
+            .log
+            .version(*id, key, &version, &tags, encoding)
+            .map_err(|error| self.fault(error))?;
         Ok(StoredVersion {
             version: version.version,
             created_at: version.created_at,
@@ -346,6 +402,7 @@ impl<R: BufRead> Lines<R> {
             comment: version.comment,
             tags,
             body,
+            salt,
             verdicts: version.verdicts,
         })
     }

@@ -9,8 +9,9 @@ use sigpersist_model::error::{Error, Result};
 use sigpersist_model::signature::{SignatureId, ThreadKey};
 use sigpersist_model::transfer::Imported;
 use sigpersist_model::transfer::{BodyMark, Part, StoredVersion, Thread};
-use sigpersist_store::{KnownThread, NewPart};
+use sigpersist_store::{Arrival, KnownThread, NewPart};
 
+use super::log::superseded;
 use crate::app::App;
 use crate::signatures::recreated;
 
@@ -27,6 +28,8 @@ pub(super) struct Threads<'a> {
     tenant: TenantId,
     actor: &'a Actor,
     batch: Batch,
+    /// The right to write versions with the salts of their entries, while their log is taken.
+    arrival: Option<Arrival>,
     /// The thread whose versions come next; none if they are to be skipped.
     thread: Option<Thread>,
 }
@@ -55,8 +58,14 @@ impl<'a> Threads<'a> {
             tenant,
             actor,
             batch: Batch::default(),
+            arrival: None,
             thread: None,
         }
+    }
+
+    /// Sets the right to write versions with the salts of their entries.
+    pub(super) fn set_arrival(&mut self, arrival: Option<Arrival>) {
+        self.arrival = arrival;
     }
 
     /// Begins a thread, whose versions come next.
@@ -67,9 +76,11 @@ impl<'a> Threads<'a> {
     /// Takes the next version of the thread.
     pub(super) fn version(
         &mut self,
-        version: StoredVersion,
+        mut version: StoredVersion,
         imported: &mut Imported,
     ) -> Result<()> {
+        // Without its log, a version gets another entry.
+        version.salt = version.salt.filter(|_| self.arrival.is_some());
         let Some(thread) = &self.thread else {
             return Ok(());
         };
@@ -143,7 +154,7 @@ impl<'a> Threads<'a> {
         let is_new = |known: &Option<KnownThread>| known.is_none();
         let new = parts.iter().zip(&known).filter(|(_, known)| is_new(known));
         let ids: Vec<_> = new.filter_map(|(part, _)| part.id).collect();
-        let taken = store.import_ids_taken(self.tenant, &ids)?;
+        let taken = store.import_ids_taken(self.tenant, &ids, self.arrival.is_some())?;
         for (part, _) in parts
             .iter_mut()
             .zip(&known)
@@ -186,7 +197,8 @@ impl<'a> Threads<'a> {
         if new.is_empty() {
             return Ok(Vec::new());
         }
-        let written = store.import_write(self.tenant, &new, |part| {
+        let arrival = self.arrival.as_ref();
+        let written = store.import_write(self.tenant, &new, arrival, |part| {
             let last = part.versions.last();
             recreated(
                 self.actor.clone(),
@@ -196,6 +208,7 @@ impl<'a> Threads<'a> {
                 last.map_or(&[], |last| &last.body.sha256),
             )
         })?;
+        let written = written.ok_or_else(superseded)?;
         for (new, _) in new.iter().zip(&written).filter(|(_, written)| **written) {
             imported.new_threads += u64::from(new.known.is_none());
             imported.new_versions += new.part.versions.len() as u64;

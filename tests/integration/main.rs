@@ -42,6 +42,7 @@ mod keys_travel;
 mod languages;
 mod list;
 mod log;
+mod log_travels;
 mod login;
 mod master_key;
 mod memory;

@@ -15,7 +15,7 @@ use crate::support::{Balancer, Client, Program, TestDatabase, assert_success, te
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!();
 
 /// Rows of each kind, keyed by the end of the name of the migration that adds their tables or columns.
-const ROWS: [(&str, &str); 8] = [
+const ROWS: [(&str, &str); 9] = [
     (
         "create_tenants_and_signatures",
         r"INSERT INTO tenants (slug, name) VALUES ('acme', 'Acme'), ('other', 'Other');
@@ -71,6 +71,11 @@ const ROWS: [(&str, &str); 8] = [
         "let_the_audit_trail_travel",
         r#"INSERT INTO audit_imported (tenant_id, part, number, at, tenant, source_id, source, actor_kind, action, target, after, previous, hash)
            VALUES (1, 1, 1, now(), 'acme', 7, 'other', 'server', 'a', 't', '{"x": 1.50}', '\x01', '\x02')"#,
+    ),
+    (
+        "let_logs_arrive",
+        r"INSERT INTO log_arrivals (tenant_id) VALUES (1);
+          INSERT INTO log_imported_keys VALUES (1, 1, now(), now(), '\x01')",
     ),
 ];
 

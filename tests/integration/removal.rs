@@ -101,6 +101,8 @@ fn a_confirmed_deletion_removes_all_that_is_the_tenants_and_nothing_else() {
         "INSERT INTO log_settings SELECT id FROM tenants;
          INSERT INTO log_nodes SELECT id, 1, 1, 0, sha256('x') FROM tenants;
          INSERT INTO log_queue (tenant_id, kind, seal) SELECT id, 'c', 'x' FROM tenants;
+         INSERT INTO log_arrivals SELECT id FROM tenants;
+         INSERT INTO log_imported_keys SELECT id, 1, now(), now(), 'x' FROM tenants;
          INSERT INTO webhooks (tenant_id, url, types, cursor, encrypted_secret) SELECT id, 'x', '{}', 0, 'x' FROM tenants;
          INSERT INTO log_witnesses (tenant_id, name, url, key) SELECT id, 'w', 'x', 'x' FROM tenants;
          INSERT INTO log_checkpoints (tenant_id, epoch, size, checkpoint) SELECT id, 1, 1, 'x' FROM tenants;

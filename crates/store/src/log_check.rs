@@ -81,7 +81,7 @@ impl Snapshot<'_> {
         })
     }
 
-    /// The number of the tenant's entries, whether or not they are in a tree.
+    /// The number of the tenant's entries, whether or not they are in a tree; 0 while its log still arrives with an import.
     pub fn log_count(&mut self) -> Result<i64> {
         #[derive(QueryableByName)]
         struct Count {
@@ -90,8 +90,11 @@ impl Snapshot<'_> {
         }
         let tenant = self.tenant;
         let row: Count = self.run(|connection| {
-            sql_query("SELECT count(*) AS count FROM log_entries WHERE tenant_id = $1")
-                .bind::<Integer, _>(tenant.0)
+            sql_query(
+                "SELECT count(*) AS count FROM log_entries \
+                 WHERE tenant_id = $1 AND NOT EXISTS (SELECT FROM log_arrivals WHERE tenant_id = $1)",
+            )
+            .bind::<Integer, _>(tenant.0)
                 .get_result(connection)
         })?;
         Ok(row.count)

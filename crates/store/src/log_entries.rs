@@ -101,6 +101,12 @@ pub(super) const AFTER_CHECKED: &str = select_entries!(
     "sha256(v.signature) = v.sha256",
     "WHERE e.tenant_id = $1 AND e.number > $2 ORDER BY e.number LIMIT $3"
 );
+/// The entries after a number, in order, with what is sealed of the versions.
+pub(super) const AFTER_SEALED: &str = select_entries!(
+    "v.created_by, v.comment",
+    "NULL::boolean",
+    "WHERE e.tenant_id = $1 AND e.number > $2 ORDER BY e.number LIMIT $3"
+);
 /// The entry of a version.
 const OF_VERSION: &str = select_entries!(
     "v.created_by, v.comment",

@@ -74,8 +74,8 @@ pub struct Pass {
     pub grown: Vec<Epoch>,
     /// The trees that were found not to be what was seen before.
     pub frozen: Vec<Epoch>,
-    /// Whether there are frozen trees, whose rows stay in the queue.
-    pub has_frozen: bool,
+    /// Whether there are frozen trees, or logs that still arrive, whose rows stay in the queue.
+    pub has_standing: bool,
 }
 
 #[derive(QueryableByName)]
@@ -89,7 +89,7 @@ struct StateRow {
 }
 
 #[derive(QueryableByName)]
-struct QueueRow {
+pub(super) struct QueueRow {
     #[diesel(sql_type = BigInt)]
     id: i64,
     #[diesel(sql_type = Integer)]
@@ -111,7 +111,7 @@ struct QueueRow {
 }
 
 impl QueueRow {
-    fn into_queued(self) -> QueryResult<Queued> {
+    pub(super) fn into_queued(self) -> QueryResult<Queued> {
         Ok(Queued {
             id: self.id,
             tenant: TenantId(self.tenant_id),
@@ -151,7 +151,8 @@ impl Store {
         Ok(pass)
     }
 
-    /// Tenants with rows in the queue, among as many as one pass takes, without those whose logs are frozen.
+    /// Tenants with rows in the queue, among as many as one pass takes, without those whose logs are frozen or still
+    /// arrive.
     pub fn log_queue_tenants(&self) -> Result<Vec<TenantId>> {
         #[derive(QueryableByName)]
         struct Waiting {
@@ -159,7 +160,7 @@ impl Store {
             tenant_id: i32,
         }
         let rows: Vec<Waiting> = self.run(PLATFORM, |connection| {
-            let frozen = frozen(connection)?;
+            let frozen = standing(connection)?;
             sql_query(
                 "SELECT DISTINCT q.tenant_id FROM ( \
                      SELECT tenant_id FROM log_queue WHERE tenant_id <> ALL ($1) ORDER BY id LIMIT $2) AS q",
@@ -246,10 +247,10 @@ fn pass(connection: &mut PgConnection, sequencing: &Sequencing<'_>) -> QueryResu
         ended: state.ended,
         ..Pass::default()
     };
-    let frozen = frozen(connection)?;
-    pass.has_frozen = !frozen.is_empty();
+    let standing = standing(connection)?;
+    pass.has_standing = !standing.is_empty();
     connection.batch_execute("SAVEPOINT taken")?;
-    let rows = take(connection, sequencing, &frozen)?;
+    let rows = take(connection, sequencing, &standing)?;
     if rows.is_empty() {
         return Ok(Some(pass));
     }
@@ -298,36 +299,39 @@ fn pass(connection: &mut PgConnection, sequencing: &Sequencing<'_>) -> QueryResu
     Ok(Some(pass))
 }
 
-/// Tenants whose log is frozen. Their rows stay in the queue.
-fn frozen(connection: &mut PgConnection) -> QueryResult<Vec<i32>> {
+/// Tenants whose log is frozen or still arrives with an import. Their rows stay in the queue.
+fn standing(connection: &mut PgConnection) -> QueryResult<Vec<i32>> {
     #[derive(QueryableByName)]
-    struct Frozen {
+    struct Standing {
         #[diesel(sql_type = Integer)]
         tenant_id: i32,
     }
-    let frozen: Vec<Frozen> = sql_query(
-        "SELECT tenant_id FROM log_epochs WHERE frozen_at IS NOT NULL AND closed_at IS NULL",
+    let standing: Vec<Standing> = sql_query(
+        "SELECT tenant_id FROM log_epochs WHERE frozen_at IS NOT NULL AND closed_at IS NULL \
+         UNION ALL SELECT tenant_id FROM log_arrivals",
     )
     .load(connection)?;
-    Ok(frozen.into_iter().map(|row| row.tenant_id).collect())
+    Ok(standing.into_iter().map(|row| row.tenant_id).collect())
 }
 
 /// Takes rows out of the queue, in order.
 fn take(
     connection: &mut PgConnection,
     sequencing: &Sequencing<'_>,
-    frozen: &[i32],
+    standing: &[i32],
 ) -> QueryResult<Vec<Queued>> {
+    // A tenant whose log arrives may have been made since `standing` was read.
     let rows: Vec<QueueRow> = sql_query(
         "WITH taken AS ( \
              DELETE FROM log_queue WHERE id = ANY (ARRAY( \
                  SELECT id FROM log_queue WHERE id > $1 AND tenant_id <> ALL ($2) AND tenant_id = coalesce($4, tenant_id) \
+                       AND tenant_id <> ALL (ARRAY(SELECT a.tenant_id FROM log_arrivals a)) \
                  ORDER BY id LIMIT $3)) \
              RETURNING id, tenant_id, kind, at, signature_id, version, seal, salt, event) \
          SELECT * FROM taken ORDER BY id",
     )
     .bind::<BigInt, _>(sequencing.after)
-    .bind::<Array<Integer>, _>(frozen)
+    .bind::<Array<Integer>, _>(standing)
     .bind::<BigInt, _>(MOST_ROWS)
     .bind::<Nullable<Integer>, _>(sequencing.only.map(|tenant| tenant.0))
     .load(connection)?;
@@ -398,8 +402,9 @@ pub(super) fn insert_epoch(connection: &mut PgConnection, epoch: &Epoch) -> Quer
     .map(drop)
 }
 
-/// The numbers of stored entries about threads that were deleted. Only a tenant may read its entries.
-fn earlier(
+/// The numbers of stored entries about threads that were deleted. Only a tenant may read its entries. The transaction acts
+/// for the platform.
+pub(super) fn earlier(
     connection: &mut PgConnection,
     rows: &[Queued],
 ) -> QueryResult<BTreeMap<(TenantId, i64), Vec<i64>>> {
@@ -447,7 +452,7 @@ fn freeze(connection: &mut PgConnection, pass: Pass) -> QueryResult<Pass> {
         drawn: None,
         // Others' rows are waiting.
         is_full: true,
-        has_frozen: true,
+        has_standing: true,
         ..pass
     })
 }

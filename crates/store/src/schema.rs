@@ -265,6 +265,18 @@ diesel::table! {
 }
 
 diesel::table! {
+    /// Tenants that an import made and whose logs are arriving: nothing of theirs is taken from the queue meanwhile, and their entries are in no tree yet
+    log_arrivals (tenant_id) {
+        /// The tenant
+        tenant_id -> Int4,
+        /// SHA-256 of the first line of the file that the log comes from; null until the first entry comes
+        file -> Nullable<Bytea>,
+        /// Random bytes of the import that may write entries now; others must give up
+        run -> Nullable<Bytea>,
+    }
+}
+
+diesel::table! {
     /// Checkpoints that witnesses are asked to sign: the newest ones, and those with the most signatures
     log_checkpoints (tenant_id, epoch, size) {
         /// Whose log it is
@@ -363,6 +375,22 @@ diesel::table! {
         public_id -> Text,
         /// The day (UTC) up to which digests of the decisions of hooks were added to it
         decided_on -> Nullable<Date>,
+    }
+}
+
+diesel::table! {
+    /// Public keys of other servers, which signed the checkpoints of imported trees
+    log_imported_keys (tenant_id, epoch, public_key) {
+        /// Whose log it is
+        tenant_id -> Int4,
+        /// The imported tree
+        epoch -> Int2,
+        /// When the key was made
+        created_at -> Timestamptz,
+        /// Until when it signed the tree
+        not_after -> Timestamptz,
+        /// The public key (RFC 8032)
+        public_key -> Bytea,
     }
 }
 
@@ -769,6 +797,8 @@ diesel::joinable!(hook_inputs -> tenants (tenant_id));
 diesel::joinable!(hook_judgements -> tenants (tenant_id));
 diesel::joinable!(hooks -> tenants (tenant_id));
 diesel::joinable!(keys -> tenants (tenant_id));
+diesel::joinable!(log_arrivals -> tenants (tenant_id));
+diesel::joinable!(log_imported_keys -> tenants (tenant_id));
 diesel::joinable!(plugin_revisions -> plugins (plugin_id));
 diesel::joinable!(plugins -> tenants (tenant_id));
 diesel::joinable!(policies -> tenants (tenant_id));
@@ -789,10 +819,12 @@ diesel::allow_tables_to_appear_in_same_query!(
     hook_judgements,
     hooks,
     keys,
+    log_arrivals,
     log_checkpoints,
     log_cosignatures,
     log_entries,
     log_epochs,
+    log_imported_keys,
     log_keys,
     log_nodes,
     log_queue,

@@ -9,6 +9,7 @@ use sigpersist_model::quotas::Quotas;
 use sigpersist_model::tenant::{Tenant, TenantFilter, TenantState};
 
 use super::changes::Change;
+use super::log_arrivals::expect_log;
 use super::pool::Store;
 use super::schema::tenants;
 
@@ -98,13 +99,15 @@ pub(super) fn lock_tenant(connection: &mut PgConnection, tenant: TenantId) -> Qu
 }
 
 impl Store {
-    /// Creates a tenant; none if the slug is taken. An `incomplete` tenant is suspended from the first moment.
+    /// Creates a tenant; none if the slug is taken. An `incomplete` tenant is suspended from the first moment. With
+    /// `expects_log`, its log comes with an import, so nothing of it gets a number before.
     pub fn tenant_insert(
         &self,
         slug: &str,
         name: &str,
         quotas: Quotas<Option<u64>>,
         incomplete: Option<&str>,
+        expects_log: bool,
         event: impl Fn(&Tenant) -> Event,
     ) -> Result<Option<Tenant>> {
         self.transaction(PLATFORM, |connection| {
@@ -123,6 +126,9 @@ impl Store {
                 .optional()?;
             let tenant = row.map(Tenant::from);
             if let Some(tenant) = &tenant {
+                if expects_log {
+                    expect_log(connection, tenant.id)?;
+                }
                 self.audit(connection, &event(tenant))?;
             }
             Ok(tenant)

@@ -17,6 +17,7 @@ use sigpersist_model::tenant::Usage;
 use sigpersist_model::transfer::{Part, StoredVersion};
 
 use super::audit;
+use super::log_arrivals::{Arrival, is_current};
 use super::pool::Store;
 use super::schema::{signature_tags, signature_verdicts, signature_versions, signatures};
 use super::signatures::{encoding_to_code, version_to_column};
@@ -48,6 +49,7 @@ struct CreatedRow {
 
 impl Store {
     /// Adds versions to new and existing threads, in one transaction. An import writes signatures only in this way.
+    /// Versions have salts only while their log arrives with `arrival`; none is returned if it may not any more.
     ///
     /// Returns for each part whether its thread was as expected; otherwise nothing of the part is written.
     /// `recreated` makes the event for a new thread whose name was deleted before.
@@ -55,9 +57,15 @@ impl Store {
         &self,
         tenant: TenantId,
         parts: &[NewPart<'_>],
+        arrival: Option<&Arrival>,
         recreated: impl Fn(&Part) -> Event,
-    ) -> Result<Vec<bool>> {
+    ) -> Result<Option<Vec<bool>>> {
         self.transaction(tenant, |connection| {
+            if let Some(arrival) = arrival
+                && !is_current(connection, arrival)?
+            {
+                return Ok(None);
+            }
             let created = create(connection, tenant, parts)?;
             let mut ids = Vec::with_capacity(parts.len());
             for new in parts {
@@ -128,7 +136,7 @@ impl Store {
             for event in audit::of_deleted(connection, tenant, events)? {
                 self.audit(connection, &event)?;
             }
-            Ok(ids.iter().map(Option::is_some).collect())
+            Ok(Some(ids.iter().map(Option::is_some).collect()))
         })
     }
 }
@@ -146,6 +154,7 @@ type VersionValues<'a> = (
     diesel::dsl::Eq<signature_versions::comment, Option<&'a str>>,
     diesel::dsl::Eq<signature_versions::tags, &'a [String]>,
     diesel::dsl::Eq<signature_versions::signature, &'a [u8]>,
+    diesel::dsl::Eq<signature_versions::salt, Option<&'a [u8]>>,
 );
 
 fn version_values(tenant: TenantId, id: i64, version: &StoredVersion) -> VersionValues<'_> {
@@ -161,6 +170,7 @@ fn version_values(tenant: TenantId, id: i64, version: &StoredVersion) -> Version
         signature_versions::comment.eq(version.comment.as_deref()),
         signature_versions::tags.eq(&version.tags[..]),
         signature_versions::signature.eq(&version.body.bytes[..]),
+        signature_versions::salt.eq(version.salt.as_ref().map(|salt| &salt[..])),
     )
 }
 

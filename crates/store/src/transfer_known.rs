@@ -5,14 +5,13 @@ use std::collections::HashMap;
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_query;
-use diesel::sql_types::{Array, BigInt, Integer, Text, Timestamptz};
+use diesel::sql_types::{Array, BigInt, Bool, Integer, Text, Timestamptz};
 use sigpersist_model::context::TenantId;
 use sigpersist_model::error::Result;
 use sigpersist_model::signature::{SignatureId, ThreadKey};
 use sigpersist_model::transfer::{BodyMark, StoredVersion};
 
 use super::pool::Store;
-use super::schema::signatures;
 use super::signatures::{version_from_column, version_to_column};
 use super::version_columns::VersionColumns;
 
@@ -113,14 +112,28 @@ impl Store {
             .collect()
     }
 
-    /// Returns the ids among these that threads of the tenant have.
-    pub fn import_ids_taken(&self, tenant: TenantId, ids: &[i64]) -> Result<Vec<i64>> {
-        self.run(tenant, |connection| {
-            signatures::table
-                .filter(signatures::tenant_id.eq(tenant.0))
-                .filter(signatures::id.eq_any(ids))
-                .select(signatures::id)
-                .load(connection)
-        })
+    /// Returns the ids among these that threads of the tenant have, or had: the entries about a deleted thread must not become
+    /// another one's. While the log arrives with the threads, its entries are about them.
+    pub fn import_ids_taken(
+        &self,
+        tenant: TenantId,
+        ids: &[i64],
+        log_arrives: bool,
+    ) -> Result<Vec<i64>> {
+        #[derive(QueryableByName)]
+        struct Id {
+            #[diesel(sql_type = BigInt)]
+            id: i64,
+        }
+        let query = sql_query(
+            "SELECT id FROM signatures WHERE tenant_id = $1 AND id = ANY ($2) \
+             UNION SELECT signature_id FROM log_entries WHERE tenant_id = $1 AND signature_id = ANY ($2) AND NOT $3 \
+             UNION SELECT signature_id FROM log_queue WHERE tenant_id = $1 AND signature_id = ANY ($2) AND NOT $3",
+        )
+        .bind::<Integer, _>(tenant.0)
+        .bind::<Array<BigInt>, _>(ids)
+        .bind::<Bool, _>(log_arrives);
+        let taken: Vec<Id> = self.run(tenant, |connection| query.load(connection))?;
+        Ok(taken.into_iter().map(|row| row.id).collect())
     }
 }

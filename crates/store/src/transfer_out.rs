@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use diesel::dsl::count_star;
 use diesel::prelude::*;
 use diesel::sql_query;
-use diesel::sql_types::{BigInt, Binary, Integer, Jsonb, Nullable, Text, Timestamptz};
+use diesel::sql_types::{BigInt, Binary, Bool, Integer, Jsonb, Nullable, Text, Timestamptz};
 use serde_json::Value;
 use sigpersist_model::error::{Error, Result};
 use sigpersist_model::key::StoredKey;
@@ -92,6 +92,8 @@ struct VersionRow {
     version: VersionColumns,
     #[diesel(sql_type = Binary)]
     signature: Vec<u8>,
+    #[diesel(sql_type = Nullable<Binary>)]
+    salt: Option<Vec<u8>>,
 }
 
 impl VersionRow {
@@ -109,11 +111,14 @@ impl VersionRow {
                 created_at: self.thread_created_at,
                 updated_at: self.thread_updated_at,
             },
-            version: self.version.into_stored(|encoding, sha256| SignatureBody {
-                encoding,
-                bytes: self.signature.into(),
-                sha256,
-            })?,
+            version: StoredVersion {
+                salt: self.salt.and_then(|salt| salt.try_into().ok()),
+                ..self.version.into_stored(|encoding, sha256| SignatureBody {
+                    encoding,
+                    bytes: self.signature.into(),
+                    sha256,
+                })?
+            },
         })
     }
 }
@@ -195,6 +200,9 @@ impl Snapshot<'_> {
             keys: 0,
             audit_chains: 0,
             audit_events: 0,
+            log_epochs: 0,
+            log_entries: 0,
+            log_queued: 0,
             policies: u64::from(self.export_policy()?.is_some()),
             revisions: count(row.revisions)?,
             hooks: count(row.hooks)?,
@@ -214,17 +222,23 @@ impl Snapshot<'_> {
     }
 
     /// A page of versions of all threads, after this place. It ends with the version that brings its bytes to
-    /// `max_bytes`.
+    /// `max_bytes`. `with_log` adds the salts of those that have an entry in the log.
     pub fn export_versions(
         &mut self,
         after: VersionPlace,
         max_bytes: i64,
+        with_log: bool,
     ) -> Result<Vec<Exported>> {
         // The bytes of versions outside the page are never read.
         let query = sql_query(
             "SELECT s.id, s.document, s.thread, s.version AS versions, s.created_at AS thread_created_at, \
                     s.updated_at AS thread_updated_at, v.version, v.created_at, v.stage, v.created_by, v.comment, v.tags, \
-                    v.encoding, v.sha256, v.signature \
+                    v.encoding, v.sha256, v.signature, \
+                    CASE WHEN $6 AND v.salt IS NOT NULL AND EXISTS ( \
+                                  SELECT FROM log_entries e \
+                                  WHERE e.tenant_id = $1 AND e.signature_id = v.signature_id AND e.version = v.version \
+                                    AND e.kind IN ('v', 'b', 'i')) \
+                         THEN v.salt END AS salt \
              FROM (SELECT *, sum(bytes) OVER (ORDER BY signature_id, version) - bytes AS bytes_before \
                    FROM (SELECT *, octet_length(signature) + coalesce(( \
                                     SELECT sum(d.bytes) FROM signature_verdicts d \
@@ -240,7 +254,8 @@ impl Snapshot<'_> {
         .bind::<BigInt, _>(after.id)
         .bind::<Integer, _>(after.version)
         .bind::<BigInt, _>(MAX_VERSIONS)
-        .bind::<BigInt, _>(max_bytes);
+        .bind::<BigInt, _>(max_bytes)
+        .bind::<Bool, _>(with_log);
         let rows = self.run(|connection| query.load::<VersionRow>(connection))?;
         let page: Result<Vec<_>> = rows.into_iter().map(VersionRow::into_exported).collect();
         let mut page = page?;

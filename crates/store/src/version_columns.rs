@@ -47,6 +47,7 @@ impl VersionColumns {
                 encoding_from_code(self.encoding)?,
                 sha256_from_column(self.sha256)?,
             ),
+            salt: None,
             verdicts: Vec::new(),
         })
     }

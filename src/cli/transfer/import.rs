@@ -277,13 +277,14 @@ fn finished(door: &Door, path: &[&str]) -> anyhow::Result<Imported> {
 
 fn sentence(slug: &str, imported: &Imported) -> String {
     let mut text = format!(
-        "Imported into `{slug}`: {} new threads, {} new versions, {} hooks, {} revisions of plugins, {} keys, {} events of its audit trail; {} versions already existed.",
+        "Imported into `{slug}`: {} new threads, {} new versions, {} hooks, {} revisions of plugins, {} keys, {} events of its audit trail, {} entries of its log; {} versions already existed.",
         imported.new_threads,
         imported.new_versions,
         imported.new_hooks,
         imported.new_revisions,
         imported.new_keys,
         imported.new_events,
+        imported.new_entries,
         imported.same_versions
     );
     for told in &imported.told {

@@ -31,6 +31,31 @@ pub(crate) fn is_of_trail(line: &str) -> bool {
     line.starts_with(r#"{"audit_"#)
 }
 
+/// The lines of a file without a log, as version 4 wrote it.
+pub(crate) fn without_log(lines: Vec<String>) -> Vec<String> {
+    let mut lines = lines;
+    lines.retain(|line| !line.starts_with(r#"{"log_"#));
+    for line in &mut lines {
+        let mut value: Value = serde_json::from_str(line).unwrap();
+        if value["version"].is_object() {
+            value["version"].as_object_mut().unwrap().remove("salt");
+            *line = value.to_string();
+        }
+        for name in ["header", "end"] {
+            if !value[name].is_object() {
+                continue;
+            }
+            let counts = value[name]["counts"].as_object_mut().unwrap();
+            counts.retain(|count, _| !count.starts_with("log_"));
+            if name == "header" {
+                value[name]["format_version"] = json!(4);
+            }
+            *line = value.to_string();
+        }
+    }
+    sealed(lines)
+}
+
 /// The lines of a file without an audit trail, as an older version wrote it.
 pub(crate) fn without_trail(lines: Vec<String>) -> Vec<String> {
     let mut lines = lines;

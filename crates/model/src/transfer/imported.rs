@@ -9,6 +9,21 @@ use crate::signature::ThreadKey;
 /// The most messages that are kept.
 const MAX_TOLD: usize = 100;
 
+/// What an import did with the log in its file.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ArrivedLog {
+    /// The file has no log.
+    #[default]
+    None,
+    /// The tenant goes on with it.
+    Taken,
+    /// The tenant has it already.
+    Same,
+    /// It was not taken, and the imported versions get new entries.
+    Kept,
+}
+
 /// The result of an import.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Imported {
@@ -27,6 +42,11 @@ pub struct Imported {
     /// Events of the audit trail that were stored already.
     #[schema(example = 0)]
     pub same_events: u64,
+    /// Entries of the log that were added.
+    #[schema(example = 0)]
+    pub new_entries: u64,
+    /// What happened to the log in the file.
+    pub log: ArrivedLog,
     /// Keys that were added.
     #[schema(example = 0)]
     pub new_keys: u64,
@@ -45,7 +65,7 @@ pub struct Imported {
     /// Refused signatures that were added.
     #[schema(example = 0)]
     pub new_inputs: u64,
-    /// Threads that got another id, since another thread here has theirs.
+    /// Threads that got another id, since another thread here has or had theirs.
     #[schema(example = 0)]
     pub new_ids: u64,
     /// Hooks that enforce and are missing here.
@@ -93,6 +113,14 @@ impl Imported {
                 faults.join("; ")
             ));
         }
+    }
+
+    /// Reports that the log in the file was not taken. This is no omission, since all versions get entries here.
+    pub fn keep_log(&mut self, why: &str) {
+        self.log = ArrivedLog::Kept;
+        self.tell(format!(
+            "The log in the file was not taken: {why}. The imported versions get entries of their own; proofs from the other server stay valid, so keep them."
+        ));
     }
 
     /// Counts and reports a part of the file that is left out.

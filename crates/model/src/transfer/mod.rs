@@ -3,16 +3,20 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use sigpersist_tlog::Salt;
 use utoipa::ToSchema;
 
 mod imported;
+mod log;
 mod trail;
 
+use crate::digest::to_hex;
 use crate::plugin::{Binding, CallLimits, Digest, Mode, OnFailure, Operation, Shadow};
 use crate::policy;
 use crate::quotas::Quotas;
 use crate::signature::{Encoding, SignatureBody, ThreadKey};
-pub use imported::Imported;
+pub use imported::{ArrivedLog, Imported};
+pub use log::{ImportedKey, LogEntry, LogEpoch, LogKey, LogQueued, MAX_THREAD_ID};
 pub use trail::{AuditChain, AuditEvent};
 
 /// The media type of a file (<https://github.com/ndjson/ndjson-spec>).
@@ -20,7 +24,7 @@ pub const MEDIA_TYPE: &str = "application/x-ndjson";
 /// The name of the format in the header.
 pub const FORMAT: &str = "sigpersist tenant";
 /// The version of the format that is written. Earlier versions can be read.
-pub const FORMAT_VERSION: u32 = 4;
+pub const FORMAT_VERSION: u32 = 5;
 
 /// A line of the file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -36,6 +40,12 @@ pub enum Line {
     AuditChain(AuditChain),
     /// The next event of the chain.
     AuditEvent(AuditEvent),
+    /// A tree of the tenant's log, whose entries follow. All trees come before the threads.
+    LogEpoch(LogEpoch),
+    /// The next entry of the tree.
+    LogEntry(LogEntry),
+    /// A change that had no number in the log yet. These follow the last tree.
+    LogQueued(LogQueued),
     /// A thread, whose versions follow.
     Thread(Thread),
     /// The next version of the thread.
@@ -119,6 +129,15 @@ pub struct Counts {
     #[serde(default)]
     #[schema(example = 1)]
     pub policies: u64,
+    #[serde(default)]
+    #[schema(example = 1)]
+    pub log_epochs: u64,
+    #[serde(default)]
+    #[schema(example = 1)]
+    pub log_entries: u64,
+    #[serde(default)]
+    #[schema(example = 1)]
+    pub log_queued: u64,
     #[schema(example = 1)]
     pub revisions: u64,
     #[schema(example = 1)]
@@ -132,9 +151,10 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// The number of steps for progress: versions, and events of the audit trail.
+    /// The number of steps for progress: versions, events of the audit trail, and entries of the log.
     pub fn steps(&self) -> u64 {
-        self.versions.saturating_add(self.audit_events)
+        let steps = self.versions.saturating_add(self.audit_events);
+        steps.saturating_add(self.log_entries)
     }
 
     /// Counts one line.
@@ -146,6 +166,9 @@ impl Counts {
             Line::AuditChain(_) => self.audit_chains += 1,
             Line::AuditEvent(_) => self.audit_events += 1,
             Line::Policy(_) => self.policies += 1,
+            Line::LogEpoch(_) => self.log_epochs += 1,
+            Line::LogEntry(_) => self.log_entries += 1,
+            Line::LogQueued(_) => self.log_queued += 1,
             Line::Revision(_) => self.revisions += 1,
             Line::Hook(_) => self.hooks += 1,
             Line::Binding(_) => self.bindings += 1,
@@ -161,7 +184,8 @@ impl Counts {
 pub struct Written {
     /// The number of lines of each kind.
     pub counts: Counts,
-    /// Faults of chains of the audit trail. The chains are in the file as they are.
+    /// Faults of chains of the audit trail, which are in the file as they are; and why the log is not in the file, if it is
+    /// faulty or not signed.
     pub faults: Vec<String>,
 }
 
@@ -258,6 +282,9 @@ pub struct Version {
     pub sha256: Digest,
     /// The text that the client sent.
     pub signature: String,
+    /// The salt in the seal of its entry in the log, in hexadecimal; none if the file does not have the entry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub salt: Option<String>,
     /// The verdicts of its verifications, the oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub verdicts: Vec<VerdictLine>,
@@ -303,6 +330,9 @@ pub struct StoredVersion<Body = SignatureBody> {
     pub comment: Option<String>,
     pub tags: Vec<String>,
     pub body: Body,
+    /// The salt in the seal of its entry in the log; none if it has none. It is not compared, and not read from the database to
+    /// compare.
+    pub salt: Option<Salt>,
     /// Its verdicts. They are not compared, and not read from the database.
     pub verdicts: Vec<VerdictLine>,
 }
@@ -327,6 +357,7 @@ impl StoredVersion {
             tags: self.tags,
             sha256: Digest(self.body.sha256),
             signature: self.body.to_text(),
+            salt: self.salt.map(|salt| to_hex(&salt)),
             verdicts: self.verdicts,
         })
     }

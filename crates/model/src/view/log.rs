@@ -326,13 +326,17 @@ pub enum ProofState {
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[schema(as = LogKeyContent)]
 pub struct LogKeyView {
-    /// Counts the keys, from 1.
+    /// Counts the keys, from 1; null for a key of another server.
     #[schema(example = 1)]
-    pub id: i32,
+    pub id: Option<i32>,
+    /// Whether it is the key of another server, and signed trees that were imported.
+    #[serde(default)]
+    #[schema(example = false)]
+    pub imported: bool,
     /// The public key (Ed25519, RFC 8032), in base64.
     #[schema(example = "11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=")]
     pub public_key: String,
-    /// The key as verifiers of notes take it (C2SP signed-note), for each tree of the log.
+    /// The key as verifiers of notes take it (C2SP signed-note), for each tree of the log that it may have signed.
     #[schema(example = json!(["sigpersist/5c1b0d9f8e7a4b32a1c0ffee00112233+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW"]))]
     pub verifier_keys: Vec<String>,
     /// When it was made.

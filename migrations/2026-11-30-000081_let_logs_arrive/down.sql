@@ -1,0 +1,2 @@
+DROP TABLE log_imported_keys;
+DROP TABLE log_arrivals;
