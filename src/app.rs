@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use sigpersist_hooks::{Compiled, Engine, Health};
@@ -24,7 +25,6 @@ use tokio::sync::Semaphore;
 use crate::auth::Authenticator;
 use crate::caches::Caches;
 use crate::config::Config;
-use crate::decisions;
 use crate::spool::Spool;
 use crate::waiters::Waiters;
 
@@ -32,6 +32,8 @@ use crate::waiters::Waiters;
 const KNOWN_HEALTHS: usize = 10_000;
 /// Maximum number of concurrent loads of keys and hooks.
 const LOADS_AT_ONCE: usize = 8;
+/// The most refusals of a tenant that this server adds to its log in a minute.
+const REFUSALS_PER_MINUTE: u32 = 20;
 const DEFAULT_DATA_DIR: &str = "./sigpersist-data";
 
 /// The parts of a server or command, wired together.
@@ -111,7 +113,7 @@ impl App {
             healths: quick_cache::sync::Cache::new(KNOWN_HEALTHS),
             readiness: Arc::default(),
             meters: Meters::new(config.quotas),
-            refusals: decisions::trickle(),
+            refusals: Trickle::new(REFUSALS_PER_MINUTE, Duration::from_mins(1)),
             spool: Arc::new(Spool::new(database.spool_dir(&config))),
             examinations: Arc::new(Examinations::new(
                 processors(),

@@ -9,7 +9,6 @@ mod settle;
 
 pub use list::{Filter, MAX_LIMIT, get, list};
 pub(crate) use refusals::tell;
-pub use refusals::trickle;
 pub use replay::{Replay, replay};
 pub use retention::keep_clearing;
 pub(crate) use settle::settle;

@@ -3,7 +3,7 @@
 //! A client that is refused a thousand times a second does not fill the log: a server adds a few of a tenant in each minute,
 //! and counts the others in the next one. None of this changes what the client is answered.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde_json::json;
 use sigpersist_model::context::Context;
@@ -12,21 +12,13 @@ use sigpersist_model::log::LogSettings;
 use sigpersist_model::plugin::Operation;
 use sigpersist_model::signature::ThreadKey;
 use sigpersist_model::view::{RefusalReason, RefusalView, RefusedBy};
-use sigpersist_runtime::trickle::Trickle;
 use tracing::warn;
 
 use crate::app::App;
 
-/// The most refusals of a tenant that a server adds to its log in a minute.
-const MOST_PER_MINUTE: u32 = 20;
 /// The most reasons of a refusal, and the most characters of a text in it.
 const MOST_REASONS: usize = 10;
 const MOST_CHARS: usize = 300;
-
-/// Limits the refusals that a server adds to logs.
-pub fn trickle() -> Trickle {
-    Trickle::new(MOST_PER_MINUTE, Duration::from_mins(1))
-}
 
 /// Adds the refusal of a save or delete to the log of its tenant, if the tenant wants that. Other errors are not told. Blocks.
 pub(crate) fn tell(

@@ -14,6 +14,8 @@ fn start() -> TestApp {
     for number in 0..6 {
         acme.save(&format!("d{number}"), "t", 0, "x").expect(201);
     }
+    // The logs begin.
+    app.sequence();
     // Four of them two and five days ago; twelve hours from midnight, whenever the test runs.
     app.database.execute(
         "UPDATE hook_judgements SET at = date_trunc('day', at, 'UTC') - interval '36 hours' WHERE document IN ('d0', 'd1');
