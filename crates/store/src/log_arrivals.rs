@@ -325,7 +325,8 @@ pub(super) fn imported_keys(
     connection: &mut PgConnection,
     tenant: TenantId,
 ) -> QueryResult<Vec<(i16, ImportedKey)>> {
-    let rows: Vec<(i16, Vec<u8>, DateTime<Utc>, DateTime<Utc>)> = log_imported_keys::table
+    type Row = (i16, Vec<u8>, DateTime<Utc>, DateTime<Utc>);
+    let rows = log_imported_keys::table
         .filter(log_imported_keys::tenant_id.eq(tenant.0))
         .order((
             log_imported_keys::tenant_id,
@@ -338,7 +339,7 @@ pub(super) fn imported_keys(
             log_imported_keys::created_at,
             log_imported_keys::not_after,
         ))
-        .load(connection)?;
+        .load::<Row>(connection)?;
     let keys = rows
         .into_iter()
         .map(|(epoch, public_key, created_at, not_after)| {
