@@ -122,7 +122,8 @@ impl Get {
             }
             ensure!(
                 Instant::now() < until,
-                "The version is stored, but not in the log yet: is a server running? Try again later."
+                "The version is stored, but not in the log yet: is a server running? Try again later. `sigpersist log show {}` shows whether the log is frozen.",
+                self.tenant
             );
             thread::sleep(PAUSE);
         }

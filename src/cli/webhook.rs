@@ -1,8 +1,10 @@
 //! `sigpersist webhook`.
 
+use anyhow::ensure;
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 use sigpersist_model::view::{AttemptView, WebhookView};
+use sigpersist_model::webhook::Attempt;
 
 use super::door::Door;
 use super::output::{Output, joined};
@@ -182,7 +184,7 @@ fn sheet(webhook: &WebhookView) -> String {
     if let Some(why) = &webhook.disabled_because {
         text.push_str(&format!(" ({why})"));
     }
-    if let Some(since) = &webhook.failing_since {
+    if let Some(since) = webhook.failing_since.as_ref().filter(|_| webhook.enabled) {
         text.push_str(&format!(" since {since}"));
     }
     text.push_str(&format!(
@@ -211,7 +213,12 @@ impl One {
             None => "there was no answer".to_owned(),
         };
         let text = format!("{}: {answer} after {} ms.", attempt.outcome, attempt.ms);
-        output.result(&text, &json!(attempt))
+        output.result(&text, &json!(attempt))?;
+        ensure!(
+            attempt.outcome == Attempt::DELIVERED,
+            "The receiver did not take the call. Once it does, call it again."
+        );
+        Ok(())
     }
 
     fn attempts(self, door: &Door, output: &Output) -> anyhow::Result<()> {

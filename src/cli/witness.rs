@@ -65,6 +65,12 @@ impl OfLog {
         of_owner(self.tenant.as_deref(), &["log", "witnesses"])
     }
 
+    /// The option that names the owner to another command, with a space before it.
+    fn option(&self) -> String {
+        let tenant = self.tenant.as_deref();
+        tenant.map_or(String::new(), |slug| format!(" --tenant {slug}"))
+    }
+
     /// The owner of the log, in a sentence.
     fn in_words(&self) -> String {
         match &self.tenant {
@@ -76,12 +82,10 @@ impl OfLog {
     fn list(self, door: &Door, output: &Output) -> anyhow::Result<()> {
         let witnesses: Vec<WitnessView> = door.get(&self.path()).member("witnesses")?;
         let text = if witnesses.is_empty() {
-            let option = self.tenant.as_deref();
-            let option = option.map(|slug| format!(" --tenant {slug}"));
             format!(
                 "The log of {} has no witnesses. Next: sigpersist witness add NAME --url URL --key KEY{}",
                 self.in_words(),
-                option.unwrap_or_default()
+                self.option()
             )
         } else {
             table(&witnesses)
@@ -123,8 +127,9 @@ impl Add {
             .json(&json!({ "name": self.name, "url": self.url, "key": self.key }))
             .member("witness")?;
         let keys = self.of.tenant.as_deref().unwrap_or("--platform");
+        let option = self.of.option();
         let text = format!(
-            "`{}` is asked to sign the log of {}. Its operator must add the log, too: give them what `sigpersist log keys {keys}` prints. `sigpersist witness list` shows whether it signs.",
+            "`{}` is asked to sign the log of {}. Its operator must add the log, too: give them what `sigpersist log keys {keys}` prints. `sigpersist witness list{option}` shows whether it signs.",
             shown(&witness.name),
             self.of.in_words(),
         );

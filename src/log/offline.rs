@@ -54,7 +54,13 @@ impl FromStr for GivenKey {
         if let Ok(key) = text.parse() {
             return Ok(Self::Named(key));
         }
-        let bare = BASE64.decode(text).ok().and_then(|key| key.try_into().ok());
+        let bare = BASE64.decode(text).ok();
+        // KEY of `NAME+ID+KEY` has a byte before it that says what key it is (C2SP signed-note).
+        let bare = bare.map(|key| match key.strip_prefix(&[KeyKind::Note.code()]) {
+            Some(rest) if rest.len() == 32 => rest.to_vec(),
+            _ => key,
+        });
+        let bare = bare.and_then(|key| key.try_into().ok());
         bare.map(Self::Bare).ok_or_else(|| {
             "a key of a log is `NAME+ID+KEY`, as `sigpersist log keys` prints it, or 32 bytes in base64".to_owned()
         })

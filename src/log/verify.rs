@@ -286,11 +286,11 @@ impl Check<'_> {
                 .any(|epoch| u64::try_from(epoch.size).is_ok_and(|has| has >= size));
             self.fault(match is_there {
                 true => format!(
-                    "The log never had {size} entries with the root {}: entries were changed, or it is another log.",
+                    "No tree of this log had {size} entries with the root {}: entries were changed, or it is another log.",
                     to_hex(&expected.root)
                 ),
                 false => format!(
-                    "The log has fewer than the {size} entries that are expected: the last ones were taken away."
+                    "No tree of this log has the {size} entries that are expected: the last ones were taken away, or it is another log."
                 ),
             });
         }
