@@ -1,7 +1,7 @@
 //! The log of each tenant: a Merkle tree (RFC 6962) whose entries say what happened to it, under signed checkpoints.
 //!
 //! What happens is queued within its own transaction. Each server has a `sequencer`; one at a time moves the queue into the
-//! logs. `keys` sign the checkpoints. `heads` remembers how far the logs were, so that a database that went back in time
+//! logs. `keys` sign the checkpoints. `owner` names whose log it is. `heads` remembers how far the logs were, so that a database that went back in time
 //! is noticed. `backfill` logs what was stored before. `anchors` adds the heads of
 //! logs to the platform's log, and `digests` adds what hooks decided on a day, which `decisions` compares. `proof` proves
 //! versions, and `bundle` puts a proof into one file, which `offline` verifies; `witnesses` sign the checkpoints, too.
@@ -17,6 +17,7 @@ mod digests;
 mod heads;
 mod keys;
 pub mod offline;
+mod owner;
 mod proof;
 mod reopen;
 mod sequencer;

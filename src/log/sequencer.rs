@@ -16,6 +16,7 @@ use tracing::{debug, error, warn};
 
 use super::heads::Heads;
 use super::keys::{LogKeys, sign};
+use super::owner::named;
 use crate::app::App;
 
 /// Time between two passes that look at the whole queue, whatever the mark says. They find nothing, unless somebody added
@@ -92,7 +93,7 @@ impl Sequencer {
             state.mark.passed(pass.ended, pass.drawn, pass.is_full);
         }
         drop(state);
-        self.saw(&pass);
+        self.saw(app, &pass);
         Ok(pass.is_full)
     }
 
@@ -107,12 +108,12 @@ impl Sequencer {
         })
     }
 
-    fn saw(&self, pass: &Pass) {
+    fn saw(&self, app: &App, pass: &Pass) {
         for epoch in &pass.grown {
             self.heads.saw(epoch);
         }
         self.heads.save();
-        report(pass);
+        report(app, pass);
     }
 
     /// Numbers what happened to one tenant after the other, after all together failed for this reason. The log of a tenant
@@ -120,10 +121,10 @@ impl Sequencer {
     fn one_by_one(&self, app: &App, why: &str) -> Result<bool> {
         for tenant in app.store.log_queue_tenants()? {
             match self.sequence(app, 0, Some(tenant)) {
-                Ok(pass) => pass.iter().for_each(|pass| self.saw(pass)),
+                Ok(pass) => pass.iter().for_each(|pass| self.saw(app, pass)),
                 Err(Error::Internal(_)) => {
                     error!(
-                        %tenant,
+                        tenant = named(app, tenant),
                         why,
                         "The log of a tenant is frozen, because what is stored of it is damaged: repair it, then run `sigpersist log reopen`. Saves go on"
                     );
@@ -131,7 +132,8 @@ impl Sequencer {
                         .log_freeze(tenant, &format!("What is stored of it is damaged: {why}"))?;
                 }
                 Err(cause) => {
-                    warn!(%tenant, %cause, "Changes of a tenant could not be numbered; trying again");
+                    let tenant = named(app, tenant);
+                    warn!(tenant, %cause, "Changes of a tenant could not be numbered; trying again");
                 }
             }
         }
@@ -158,10 +160,10 @@ impl Sequencer {
     }
 }
 
-fn report(pass: &Pass) {
+fn report(app: &App, pass: &Pass) {
     for epoch in &pass.frozen {
         error!(
-            tenant = %epoch.tenant,
+            tenant = named(app, epoch.tenant),
             why = epoch.frozen,
             "The log of a tenant is frozen: nothing is added to it or signed until somebody runs `sigpersist log reopen`. Saves go on"
         );

@@ -186,6 +186,17 @@ impl Store {
         Ok(row.map(Into::into))
     }
 
+    /// The slug of a tenant; none if it does not exist.
+    pub fn tenant_slug(&self, tenant: TenantId) -> Result<Option<String>> {
+        self.run(PLATFORM, |connection| {
+            tenants::table
+                .filter(tenants::id.eq(tenant.0))
+                .select(tenants::slug)
+                .first(connection)
+                .optional()
+        })
+    }
+
     /// The quotas that are set for a tenant; no quotas if the tenant does not exist.
     pub fn tenant_quotas(&self, tenant: TenantId) -> Result<Quotas<Option<u64>>> {
         let row = self.run(PLATFORM, |connection| {
