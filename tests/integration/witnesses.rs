@@ -499,3 +499,49 @@ fn what_is_no_witness_is_refused_when_it_is_entered() {
     assert_eq!(shown[0]["key"], witness.vkey().to_string());
     assert_eq!(shown[0]["url"], witness.url);
 }
+
+/// Row-level security makes Postgres join otherwise than a superuser would.
+#[test]
+fn a_server_leases_no_more_witnesses_than_it_asks_for() {
+    let app = TestApp::start_with(configure);
+    let _sequencing = app.keep_sequencing();
+    for slug in ["acme", "other"] {
+        let (_, operator) = tenant(&app, slug);
+        for number in 0..8 {
+            Witness::start(&format!("example.com/{slug}-{number}")).join(&operator);
+        }
+    }
+    // Each log has a checkpoint that they are to sign.
+    app.app
+        .store
+        .witness_keep_checkpoints(Duration::ZERO)
+        .unwrap();
+    let lease = || app.app.store.witness_lease("here", false, 5).unwrap().len();
+    assert_eq!(
+        [lease(), lease(), lease(), lease(), lease()],
+        [5, 5, 5, 1, 0]
+    );
+}
+
+/// What a witness answers counts for itself alone, not for another one that got its name meanwhile.
+#[test]
+fn an_answer_does_not_count_for_another_witness_of_the_name() {
+    let (app, tasks) = start();
+    let (_, operator) = tenant(&app, "acme");
+    let slow = Witness::start("w");
+    slow.set(Manner::Slow(Duration::from_secs(3)));
+    slow.join(&operator);
+    eventually(|| !slow.asked().is_empty());
+    operator
+        .send("DELETE", "/log/witnesses?name=w", &[], None)
+        .expect(200);
+    // Nobody answers there.
+    let silent = Witness::start("w");
+    silent.set(Manner::Down);
+    silent.join(&operator);
+    thread::sleep(Duration::from_secs(4));
+    let shown = silent.shown(&operator);
+    assert_eq!(shown["signed_size"], Value::Null, "{shown}");
+    assert_eq!(proof(&operator)["witnessed"], false);
+    drop(tasks);
+}

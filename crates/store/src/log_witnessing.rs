@@ -41,6 +41,8 @@ pub struct Asking {
 /// The result of asking a witness.
 #[derive(Debug)]
 pub struct Asked {
+    /// The key of the witness that was asked: another one may have its name by now.
+    pub key: String,
     /// Its state now.
     pub state: WitnessState,
     /// Why it did not sign.
@@ -163,14 +165,16 @@ impl Store {
         most: i64,
     ) -> Result<Vec<(TenantId, String)>> {
         let query = sql_query(
-            "UPDATE log_witnesses w SET lease_by = $1, lease_until = now() + make_interval(secs => $2) \
-             FROM (SELECT d.tenant_id, d.name FROM log_witnesses d \
+            // Once, and not again for each row.
+            "WITH due AS MATERIALIZED ( \
+                   SELECT d.tenant_id, d.name FROM log_witnesses d \
                    JOIN log_epochs e ON e.tenant_id = d.tenant_id AND e.closed_at IS NULL AND e.frozen_at IS NULL \
                    WHERE (d.tenant_id = 0) = $3 AND d.next_at <= now() \
                      AND (d.lease_until IS NULL OR d.lease_until < now()) \
                      AND EXISTS (SELECT FROM log_checkpoints c WHERE c.tenant_id = d.tenant_id AND c.epoch = e.epoch \
                                    AND (c.size > d.size OR d.epoch IS DISTINCT FROM e.epoch)) \
-                   ORDER BY d.next_at LIMIT $4 FOR UPDATE OF d SKIP LOCKED) AS due \
+                   ORDER BY d.next_at LIMIT $4 FOR UPDATE OF d SKIP LOCKED) \
+             UPDATE log_witnesses w SET lease_by = $1, lease_until = now() + make_interval(secs => $2) FROM due \
              WHERE w.tenant_id = due.tenant_id AND w.name = due.name RETURNING w.tenant_id, w.name",
         )
         .bind::<Text, _>(server)
@@ -238,8 +242,8 @@ impl Store {
             .map(drop)
     }
 
-    /// Records what came of asking a witness, if this server still has the lease, and ends it. Returns the state before;
-    /// none without the lease. `event` tells of a witness that begins to refuse the log.
+    /// Records what came of asking a witness, if this server still has the lease and the witness is still the one with that
+    /// key, and ends the lease. Returns the state before; none if nothing was recorded. `event` tells of a witness that begins to refuse the log.
     pub fn witness_settle(
         &self,
         tenant: TenantId,
@@ -251,11 +255,12 @@ impl Store {
         self.transaction(tenant, |connection| {
             let before: Option<StateRow> = sql_query(
                 "SELECT state FROM log_witnesses \
-                 WHERE tenant_id = $1 AND name = $2 AND lease_by = $3 AND lease_until >= now() FOR UPDATE",
+                 WHERE tenant_id = $1 AND name = $2 AND lease_by = $3 AND lease_until >= now() AND key = $4 FOR UPDATE",
             )
             .bind::<Integer, _>(tenant.0)
             .bind::<Text, _>(name)
             .bind::<Text, _>(server)
+            .bind::<Text, _>(&asked.key)
             .get_result(connection)
             .optional()?;
             let Some(before) = before else {

@@ -51,13 +51,15 @@ impl Store {
     /// longest ago.
     pub fn webhook_lease(&self, server: &str, most: i64) -> Result<Vec<(TenantId, i64)>> {
         let query = sql_query(
-            "UPDATE webhooks w SET lease_by = $1, lease_until = now() + make_interval(secs => $2) \
-             FROM (SELECT d.tenant_id, d.id FROM webhooks d \
+            // Once, and not again for each row.
+            "WITH due AS MATERIALIZED ( \
+                   SELECT d.tenant_id, d.id FROM webhooks d \
                    WHERE d.disabled_at IS NULL AND (d.lease_until IS NULL OR d.lease_until < now()) \
                      AND (d.cursor < (SELECT max(e.first + e.size - 1) FROM log_epochs e WHERE e.tenant_id = d.tenant_id) \
                           OR EXISTS (SELECT FROM webhook_pending p \
                                      WHERE p.tenant_id = d.tenant_id AND p.webhook_id = d.id AND p.next_at <= now())) \
-                   ORDER BY d.lease_until NULLS FIRST LIMIT $3 FOR UPDATE OF d SKIP LOCKED) AS due \
+                   ORDER BY d.lease_until NULLS FIRST LIMIT $3 FOR UPDATE OF d SKIP LOCKED) \
+             UPDATE webhooks w SET lease_by = $1, lease_until = now() + make_interval(secs => $2) FROM due \
              WHERE w.tenant_id = due.tenant_id AND w.id = due.id RETURNING w.tenant_id, w.id",
         )
         .bind::<Text, _>(server)

@@ -133,6 +133,8 @@ fn told_size(answer: &Answer) -> Option<u64> {
     let text = std::str::from_utf8(&answer.body).ok();
     text.filter(|_| !answer.is_cut)
         .and_then(|text| read_size(text).ok())
+        // No log has more.
+        .filter(|size| i64::try_from(*size).is_ok())
 }
 
 /// The witness has signed more entries than the checkpoint has that it was asked to sign.

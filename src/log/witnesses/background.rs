@@ -19,6 +19,7 @@ use tokio::sync::Semaphore;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{debug, error, info, warn};
 
+use super::super::owner::named;
 use super::ask::{Outcome, ask};
 use super::manage::event;
 use crate::app::App;
@@ -129,6 +130,7 @@ fn serve(app: &App, outbound: &Outbound, tenant: TenantId, name: &str, server: &
         false => (outcome.state, outcome.why),
     };
     let asked = Asked {
+        key: asking.witness.key,
         state,
         why,
         cosigned: outcome.cosigned,
@@ -142,7 +144,7 @@ fn serve(app: &App, outbound: &Outbound, tenant: TenantId, name: &str, server: &
         .store
         .witness_settle(tenant, name, server, &asked, refused)?;
     if let Some(before) = before {
-        report(tenant, name, before, &asked, is_refusal);
+        report(&named(app, tenant), name, before, &asked, is_refusal);
     }
     Ok(())
 }
@@ -154,21 +156,21 @@ fn pause(interval: Duration, failures: u32, outcome: &Outcome) -> Duration {
     pause.max(outcome.retry_after.unwrap_or_default())
 }
 
-fn report(tenant: TenantId, witness: &str, before: WitnessState, asked: &Asked, is_refusal: bool) {
+fn report(tenant: &str, witness: &str, before: WitnessState, asked: &Asked, is_refusal: bool) {
     let why = asked.why.as_deref().unwrap_or_default();
     match asked.state {
-        WitnessState::Refused if is_refusal => error!(
-            %tenant,
+        WitnessState::Refused if is_refusal && before != WitnessState::Refused => error!(
+            tenant,
             witness,
             why,
             "A witness refuses to sign a log, because it signed another history of it. Find out what happened; then run `sigpersist log reopen`"
         ),
         WitnessState::Signing if before != WitnessState::Signing => {
-            info!(%tenant, witness, "A witness signs a log");
+            info!(tenant, witness, "A witness signs a log");
         }
         WitnessState::Signing | WitnessState::New => {}
-        state if state != before => warn!(%tenant, witness, why, "A witness does not sign a log"),
-        _ => debug!(%tenant, witness, why, "A witness does not sign a log"),
+        state if state != before => warn!(tenant, witness, why, "A witness does not sign a log"),
+        _ => debug!(tenant, witness, why, "A witness does not sign a log"),
     }
 }
 

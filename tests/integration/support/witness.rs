@@ -20,6 +20,8 @@ use super::{Client, eventually};
 pub(crate) enum Manner {
     /// It plays by c2sp.org/tlog-witness.
     Honest,
+    /// It does that, and answers after a while.
+    Slow(Duration),
     /// It closes the connection.
     Down,
     /// It reads, and does not answer.
@@ -164,13 +166,16 @@ fn serve(client: TcpStream, name: &str, key: &SigningKey, state: &Mutex<State>) 
     let manner = state.lock().unwrap().manner;
     let (status, answer) = match manner {
         _ if path != "/w/add-checkpoint" => (404, String::new()),
-        Manner::Honest => judge(&request, &checkpoint, name, key, state),
+        Manner::Honest | Manner::Slow(_) => judge(&request, &checkpoint, name, key, state),
         Manner::Answering(status, text) => (status, text.to_owned()),
         Manner::Lying => (200, cosign(key, name, "a\n1\nAAAA\n", 1)),
         Manner::Down | Manner::Hanging | Manner::Endless => (0, String::new()),
     };
     let asked = (request.old_size, checkpoint.size, status);
     state.lock().unwrap().asked.push(asked);
+    if let Manner::Slow(pause) = manner {
+        thread::sleep(pause);
+    }
     let client = client.get_mut();
     match manner {
         Manner::Down => {}
