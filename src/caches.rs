@@ -30,7 +30,7 @@ pub struct Caches {
     pub chains: Cache<TenantId, Arc<Chain>>,
     /// Policies of tenants in force.
     pub policies: Cache<TenantId, Arc<InForce>>,
-    /// What is set for the logs of tenants.
+    /// Settings of the logs of tenants.
     pub log_settings: Cache<TenantId, LogSettings>,
 }
 

@@ -31,7 +31,7 @@ pub(super) enum Log {
     Reopen(Reopen),
 }
 
-/// Whose log a command is about.
+/// The owner of the log that a command is about.
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
 pub(super) struct One {
@@ -94,7 +94,7 @@ impl One {
         [&log[..], of].concat()
     }
 
-    /// Whose log it is, for people.
+    /// The owner of the log, for people.
     fn name(&self) -> String {
         match &self.tenant {
             Some(slug) => format!("`{slug}`"),

@@ -34,7 +34,7 @@ pub(super) enum Holder {
     Platform,
     /// Requests without a token.
     Strangers,
-    /// Those of them that read public logs.
+    /// Readers of public logs among them.
     Monitors,
 }
 

@@ -410,7 +410,7 @@ pub(super) fn reopen(call: Call) -> Result<Reply> {
     Reply::content(&log::show(&call.app, owner)?)
 }
 
-/// Whose log a request is about: the tenant's, or the platform's own.
+/// The owner of the log that a request is about: the tenant's, or the platform's own.
 fn owner(call: &Call) -> TenantId {
     call.context.owner().unwrap_or(PLATFORM)
 }

@@ -39,7 +39,7 @@ struct Digest {
     keep_days: u32,
 }
 
-/// What the comparison found.
+/// Result of the comparison.
 #[derive(Debug, Default)]
 pub(super) struct Compared {
     /// The number of days whose decisions are as the log says.

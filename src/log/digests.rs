@@ -28,7 +28,7 @@ const BATCH: i64 = 100;
 /// The type of the event that has a digest.
 pub(super) const DIGEST: &str = "decisions.digest";
 
-/// What one server knows of days that are finished.
+/// One server's knowledge of days that are finished.
 #[derive(Debug, Default)]
 pub struct Digests(Mutex<Option<Mark>>);
 

@@ -1,4 +1,4 @@
-//! What is set for a log, and finding one that is open to the public.
+//! Settings of a log, and finding one that is open to the public.
 
 use serde_json::json;
 use sigpersist_model::audit::{Actor, Event};

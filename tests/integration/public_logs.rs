@@ -19,7 +19,7 @@ fn path(log: &Response) -> Option<String> {
     path.map(str::to_owned)
 }
 
-/// What a stranger reads that is no JSON.
+/// The text that a stranger reads, which is no JSON.
 #[track_caller]
 fn read(stranger: &Client, path: &str) -> String {
     let answer = stranger.get(path);

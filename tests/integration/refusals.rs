@@ -119,7 +119,7 @@ fn a_refusal_says_by_what_and_why_as_the_answer_did() {
     app.hook("acme", "loops", &guest(&["save-validator"], LOOP), |hook| {
         hook.on_failure = OnFailure::Reject;
     });
-    acme.save("d", "t", 1, "y").expect_error(422, "hook_failed");
+    acme.save("d", "t", 1, "y").expect_error(500, "hook_failed");
     let refused = told(&app, &acme);
     assert_eq!(refused.len(), 4);
     assert_eq!(refused[3]["refusal"]["code"], "hook_failed");
@@ -150,7 +150,7 @@ fn a_refusal_says_by_what_and_why_as_the_answer_did() {
         .expect(200);
     assert_eq!(told(&app, &acme).len(), 4);
     want(&operator, false);
-    acme.save("d", "t", 1, "y").expect_error(422, "hook_failed");
+    acme.save("d", "t", 1, "y").expect_error(500, "hook_failed");
     assert_eq!(told(&app, &acme).len(), 4);
     assert_eq!(faults(&app), json!([]));
     app.platform()

@@ -67,7 +67,7 @@ pub fn entry(what: &Queued, refs: &[i64]) -> Entry {
 /// The root of a full subtree of 256, 65536, and so on, leaves.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Node {
-    /// Whose log it is in.
+    /// The owner of the log.
     pub tenant: TenantId,
     /// The tree.
     pub epoch: i16,
@@ -82,7 +82,7 @@ pub struct Node {
 /// A tree of a log. A tenant has one; another begins after an import, or after the database went back in time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Epoch {
-    /// Whose log it is: a tenant's, or the platform's.
+    /// The owner of the log: a tenant's, or the platform's.
     pub tenant: TenantId,
     /// Counts the trees of the log, from 1.
     pub epoch: i16,
@@ -131,7 +131,7 @@ impl Epoch {
     }
 }
 
-/// What is set for a log.
+/// Settings of a log.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct LogSettings {
     /// Whether anybody may read its checkpoints and tiles without a token.

@@ -29,7 +29,7 @@ pub struct DecisionsOfDay {
     pub sha256: Hash,
 }
 
-/// What is known about running transactions.
+/// Knowledge about running transactions.
 #[derive(Debug, Clone, Copy, QueryableByName)]
 pub struct Settling {
     /// The day in UTC, an hour ago.
@@ -152,7 +152,7 @@ pub(super) fn reset(
 }
 
 impl Store {
-    /// What is known about running transactions.
+    /// Knowledge about running transactions.
     pub fn log_settling(&self) -> Result<Settling> {
         self.run(PLATFORM, |connection| {
             sql_query(

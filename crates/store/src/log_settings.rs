@@ -41,7 +41,7 @@ fn get(connection: &mut PgConnection, owner: TenantId) -> QueryResult<LogSetting
 }
 
 impl Store {
-    /// What is set for the log of a tenant, or of the platform.
+    /// Settings of the log of a tenant, or of the platform.
     pub fn log_settings_get(&self, owner: TenantId) -> Result<LogSettings> {
         self.run(owner, |connection| get(connection, owner))
     }

@@ -22,7 +22,7 @@ impl Snapshot<'_> {
         })
     }
 
-    /// What happened to the tenant and has no number yet, after this id, in order; without versions, which are logged when
+    /// Changes of the tenant that have no number yet, after this id, in order; without versions, which are logged when
     /// they are imported.
     pub fn export_queued(&mut self, id: i64, limit: i64) -> Result<Vec<Queued>> {
         let tenant = self.tenant;

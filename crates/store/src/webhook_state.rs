@@ -20,11 +20,11 @@ const MOST_BEHIND: i64 = 100;
 /// The state of all tenants' webhooks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WebhooksState {
-    /// Those that are called, and whose calls do not all fail.
+    /// Webhooks that are called, and whose calls do not all fail.
     pub enabled: i64,
-    /// Those that are called, although every call fails.
+    /// Webhooks that are called, although every call fails.
     pub failing: i64,
-    /// Those that are not called.
+    /// Webhooks that are not called.
     pub disabled: i64,
     /// Events that wait to be repeated, or behind such events; at most 100,000 are counted.
     pub pending: i64,

@@ -36,7 +36,7 @@ struct Taking {
     edge: Edge,
     entries: Vec<Numbered>,
     nodes: Vec<Node>,
-    /// What had no number.
+    /// Changes that had no number.
     queued: Vec<Queued>,
     bytes: usize,
     /// The tree that goes on, once all imported entries are stored.
