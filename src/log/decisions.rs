@@ -27,6 +27,8 @@ pub(super) struct Decided {
 #[derive(Debug)]
 struct Told {
     number: i64,
+    /// Whether it is in an imported tree. The decisions of its day may have stayed on the other server.
+    is_imported: bool,
     digest: Digest,
 }
 
@@ -50,8 +52,8 @@ pub(super) struct Compared {
 }
 
 impl Decided {
-    /// Takes note of an entry's event.
-    pub(super) fn entry(&mut self, number: i64, at: DateTime<Utc>, event: &str) {
+    /// Takes note of an entry's event. `is_imported` says whether it is in an imported tree.
+    pub(super) fn entry(&mut self, number: i64, at: DateTime<Utc>, event: &str, is_imported: bool) {
         #[derive(Default, Deserialize)]
         #[serde(default)]
         struct Typed {
@@ -66,7 +68,11 @@ impl Decided {
         {
             self.kept_since = self.kept_since.max(kept_since(at, digest.keep_days));
             let told = self.days.entry(digest.day).or_default();
-            told.push(Told { number, digest });
+            told.push(Told {
+                number,
+                is_imported,
+                digest,
+            });
         }
     }
 
@@ -97,7 +103,11 @@ impl Decided {
                 continue;
             }
             let found = snapshot.decisions_of_day(*day)?;
-            let Told { number, digest } = last;
+            if last.is_imported && found.count == 0 {
+                compared.swept += 1;
+                continue;
+            }
+            let Told { number, digest, .. } = last;
             if to_hex(&found.sha256) == digest.sha256 {
                 compared.whole += 1;
             } else if found.count == digest.count {

@@ -164,7 +164,8 @@ impl KeysOfLog {
         keys
     }
 
-    fn is_imported(&self, epoch: i16) -> bool {
+    /// Whether a tree came from another server.
+    pub(crate) fn is_imported(&self, epoch: i16) -> bool {
         self.imported.iter().any(|(of, _)| *of == epoch)
     }
 

@@ -44,6 +44,7 @@ pub fn verify(
             ..Check::default()
         };
         for epoch in &epochs {
+            check.is_imported = keys.is_imported(epoch.epoch);
             let keys: Vec<_> = keys
                 .of(epoch.epoch)
                 .iter()
@@ -73,6 +74,8 @@ struct Check<'a> {
     long: BTreeSet<i64>,
     decided: Decided,
     compared: Compared,
+    /// Whether the tree that is checked was imported.
+    is_imported: bool,
 }
 
 impl Check<'_> {
@@ -199,7 +202,7 @@ impl Check<'_> {
                 if blind.map(|blind| seal(&hash(event.as_bytes()), &blind)) != Some(what.seal) {
                     self.fault(format!("The event of entry {number} was changed."));
                 }
-                self.decided.entry(number, what.at, event);
+                self.decided.entry(number, what.at, event, self.is_imported);
             }
             // It was erased, or somebody removed it.
             _ => match what.signature {

@@ -183,6 +183,51 @@ fn decisions_that_are_not_kept_any_more_are_no_fault() {
 }
 
 #[test]
+fn digests_that_come_with_a_log_are_compared_if_the_decisions_came_too() {
+    let (here, there) = (start(), TestApp::start());
+    digest(&here);
+    let file = here.database.folder.path().join("acme.ndjson");
+    let file = file.to_str().unwrap();
+    for (slug, more, days) in [
+        ("with", Some("--decisions"), (2, 0)),
+        ("without", None, (0, 2)),
+    ] {
+        let there = if slug == "with" {
+            &there
+        } else {
+            &TestApp::start()
+        };
+        let export = ["tenant", "export", "acme", "--output", file];
+        let export: Vec<_> = export.into_iter().chain(more).collect();
+        here.database.run(&export);
+        there.database.run(&[
+            "tenant",
+            "import",
+            slug,
+            "--input",
+            file,
+            "--create",
+            "--without-hooks",
+        ]);
+        there.sequence();
+        let checked = there.platform_for(slug).get("/log/verify").expect(200);
+        let checked = &checked.json["content"]["log"];
+        assert_eq!(checked["faults"], json!([]));
+        assert_eq!(
+            (&checked["decision_days"], &checked["swept_days"]),
+            (&json!(days.0), &json!(days.1))
+        );
+        // Those that are there are compared.
+        there
+            .database
+            .execute("DELETE FROM hook_judgements WHERE document = 'd0'");
+        let checked = there.platform_for(slug).get("/log/verify").expect(200);
+        let faults = checked.json["content"]["log"]["faults"].as_array().unwrap();
+        assert_eq!(faults.len(), usize::from(slug == "with"));
+    }
+}
+
+#[test]
 fn decisions_that_an_import_brings_are_digested_with_their_days() {
     let app = start();
     let file = app.database.folder.path().join("acme.ndjson");

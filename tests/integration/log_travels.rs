@@ -551,7 +551,9 @@ fn a_log_that_was_changed_in_the_file_is_refused_by_its_line() {
         ),
         (
             epoch,
-            Box::new(|it| it["log_epoch"]["origin"] = json!("another")),
+            Box::new(|it| {
+                it["log_epoch"]["origin"] = json!(format!("sigpersist/{}", "0".repeat(32)))
+            }),
             "the checkpoint of tree 1 does not hold",
         ),
         (

@@ -235,10 +235,10 @@ impl Store {
         })
     }
 
-    /// Whether there are trees of these names in the database, whoever's.
+    /// Whether there is a tree of this name in the database, or of one that ends alike, whoever's.
     pub fn log_origin_exists(&self, origin: &str) -> Result<bool> {
         let found: NumberRow = self.run(PLATFORM, |connection| {
-            sql_query("SELECT count(*) AS number FROM log_epochs WHERE origin = $1")
+            sql_query("SELECT count(*) AS number FROM log_epochs WHERE public_id = right($1, 32)")
                 .bind::<Text, _>(origin)
                 .get_result(connection)
         })?;

@@ -169,7 +169,10 @@ impl LogEpoch {
     ///
     /// What is wrong, as the rest of a sentence.
     pub fn into_epoch(self) -> Result<(Epoch, Vec<ImportedKey>), String> {
-        if !is_key_name(&self.origin) || self.origin.len() > MAX_ORIGIN_BYTES {
+        // They end with 32 digits, by which public logs are found.
+        let id = self.origin.rsplit('/').next().unwrap_or_default();
+        let is_id = id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if !is_key_name(&self.origin) || !is_id || self.origin.len() > MAX_ORIGIN_BYTES {
             return Err("its `origin` is no name of a log".to_owned());
         }
         let is_number = |number: i64| (0..=MAX_NUMBER).contains(&number);
