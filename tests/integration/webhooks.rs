@@ -195,8 +195,9 @@ fn a_receiver_that_is_gone_or_fails_for_days_is_not_called_any_more_until_somebo
             &json!({"enabled": true}),
         )
         .expect(200);
-    // Its time begins anew.
+    // Its time begins anew, when it is recorded that the call failed.
     eventually(|| receiver.calls().len() >= 2);
+    eventually(|| webhook(&operator, id)["failing_since"] != Value::Null);
     assert_eq!(webhook(&operator, id)["enabled"], true);
     app.database.execute("UPDATE webhooks SET failing_since = now() - interval '6 days'; UPDATE webhook_pending SET next_at = now()");
     eventually(|| webhook(&operator, id)["enabled"] == false);
