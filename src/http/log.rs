@@ -387,7 +387,11 @@ pub(super) fn rotate_key(call: Call) -> Result<Reply> {
 #[serde(deny_unknown_fields)]
 struct Reopening {
     /// Why the log may go on. It is recorded in the audit trail.
-    #[schema(min_length = 1, pattern = "\\S", example = "A backup of 03:00 was restored")]
+    #[schema(
+        min_length = 1,
+        pattern = "\\S",
+        example = "A backup of 03:00 was restored"
+    )]
     reason: String,
 }
 

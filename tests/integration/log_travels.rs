@@ -552,7 +552,7 @@ fn a_log_that_was_changed_in_the_file_is_refused_by_its_line() {
         (
             epoch,
             Box::new(|it| {
-                it["log_epoch"]["origin"] = json!(format!("sigpersist/{}", "0".repeat(32)))
+                it["log_epoch"]["origin"] = json!(format!("sigpersist/{}", "0".repeat(32)));
             }),
             "the checkpoint of tree 1 does not hold",
         ),
