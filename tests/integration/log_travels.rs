@@ -9,7 +9,7 @@ use sigpersist_model::audit::{Actor, Event};
 use sigpersist_model::digest::sha256;
 use sigpersist_tlog::{Entry, TlogProof, VerifierKey, leaf_hash, seal};
 
-use crate::support::tenant_file::{arriving, lines, sealed, without_log};
+use crate::support::tenant_file::{arriving, import, import_all, lines, sealed, without_log};
 use crate::support::{Client, TestApp, eventually};
 
 #[track_caller]
@@ -20,24 +20,6 @@ fn export(app: &TestApp, slug: &str) -> (PathBuf, Value) {
         .database
         .run(&["tenant", "export", slug, "--output", output, "--json"]);
     (path, serde_json::from_str(&said).unwrap())
-}
-
-fn import(app: &TestApp, slug: &str, file: &Path) -> (bool, Value, String) {
-    let input = file.to_str().unwrap();
-    let arguments = [
-        "tenant", "import", slug, "--input", input, "--create", "--json",
-    ];
-    let output = app.database.command(&arguments).output().unwrap();
-    let said: Value = serde_json::from_slice(&output.stdout).unwrap_or(Value::Null);
-    let error = String::from_utf8(output.stderr).unwrap();
-    (output.status.success(), said["imported"].clone(), error)
-}
-
-#[track_caller]
-fn import_all(app: &TestApp, slug: &str, file: &Path) -> Value {
-    let (complete, said, error) = import(app, slug, file);
-    assert!(complete, "{said} {error}");
-    said
 }
 
 /// All that happened to a tenant.

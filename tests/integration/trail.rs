@@ -1,7 +1,7 @@
 //! The audit trail in exports and imports: it reads the same wherever its tenant is, and changes to it, on the way or
 //! after the import, are detected.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde_json::{Value, json};
 use sigpersist::audit::{self, Verified};
@@ -9,7 +9,9 @@ use sigpersist_model::audit::{Actor, EventOwner, Fault};
 
 use crate::seals;
 use crate::support::guest::Guest;
-use crate::support::tenant_file::{arriving, is_of_trail, lines, sealed, without_trail};
+use crate::support::tenant_file::{
+    arriving, import, import_all, is_of_trail, lines, sealed, without_trail,
+};
 use crate::support::{Client, TestApp, eventually};
 
 /// Creates a tenant with events of all kinds: its creation, keys, plugins, hooks, and deleted and recreated signatures.
@@ -54,25 +56,6 @@ fn export(app: &TestApp, slug: &str) -> PathBuf {
     app.database
         .run(&["tenant", "export", slug, "--output", output]);
     path
-}
-
-/// Imports a file. Returns whether the import is complete, the command's JSON output and its error text.
-fn import(app: &TestApp, slug: &str, file: &Path) -> (bool, Value, String) {
-    let input = file.to_str().unwrap();
-    let arguments = [
-        "tenant", "import", slug, "--input", input, "--create", "--json",
-    ];
-    let output = app.database.command(&arguments).output().unwrap();
-    let said: Value = serde_json::from_slice(&output.stdout).unwrap_or(Value::Null);
-    let error = String::from_utf8(output.stderr).unwrap();
-    (output.status.success(), said["imported"].clone(), error)
-}
-
-#[track_caller]
-fn import_all(app: &TestApp, slug: &str, file: &Path) -> Value {
-    let (complete, said, error) = import(app, slug, file);
-    assert!(complete, "{said} {error}");
-    said
 }
 
 /// All events of a tenant as the command lists them, oldest first.

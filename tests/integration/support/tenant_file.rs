@@ -96,3 +96,23 @@ pub(crate) fn sealed(lines: Vec<String>) -> Vec<String> {
     );
     lines
 }
+
+/// Imports a file. Returns whether the import is complete, the command's JSON output and its error text.
+pub(crate) fn import(app: &TestApp, slug: &str, file: &Path) -> (bool, Value, String) {
+    let input = file.to_str().unwrap();
+    let arguments = [
+        "tenant", "import", slug, "--input", input, "--create", "--json",
+    ];
+    let output = app.database.command(&arguments).output().unwrap();
+    let said: Value = serde_json::from_slice(&output.stdout).unwrap_or(Value::Null);
+    let error = String::from_utf8(output.stderr).unwrap();
+    (output.status.success(), said["imported"].clone(), error)
+}
+
+/// Imports a whole file. Returns the command's JSON output.
+#[track_caller]
+pub(crate) fn import_all(app: &TestApp, slug: &str, file: &Path) -> Value {
+    let (complete, said, error) = import(app, slug, file);
+    assert!(complete, "{said} {error}");
+    said
+}
