@@ -8,7 +8,7 @@ use serde::Serialize;
 use sigpersist_model::digest::to_hex;
 use sigpersist_model::time;
 use sigpersist_tlog::{
-    Entry, Invalid, KeyKind, Kind, Metadata, Note, TlogProof, VerifierKey, cosignatures,
+    Entry, Invalid, KeyKind, Metadata, Note, TlogProof, VerifierKey, cosignatures,
     is_like_metadata, seal, sha256,
 };
 
@@ -236,10 +236,7 @@ pub fn verify(files: &ProofFiles, keys: &[GivenKey], quorum: &Quorum) -> Result<
     if beside.is_some_and(|beside| *beside != proof.checkpoint.as_bytes()) {
         return Err(Fault::OtherCheckpoint);
     }
-    if !matches!(
-        entry.kind,
-        Kind::Version | Kind::Imported | Kind::Backfilled
-    ) {
+    if !entry.kind.is_of_version() {
         return Err(Fault::OtherKind);
     }
     if is_like_metadata(&files.signature) {

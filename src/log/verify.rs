@@ -185,7 +185,7 @@ impl Check<'_> {
                 self.long.extend(what.signature);
             }
         }
-        let is_of_version = matches!(what.kind, Kind::Version | Kind::Imported | Kind::Backfilled);
+        let is_of_version = what.kind.is_of_version();
         match (&logged.version, &what.event) {
             (Some(version), _) if is_of_version => {
                 if let Some(fault) = faulty(logged, version, is_intact) {

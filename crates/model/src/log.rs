@@ -108,10 +108,15 @@ pub struct Epoch {
     pub seen: i64,
 }
 
+/// The random part of the name of a tree.
+pub fn id_of(origin: &str) -> &str {
+    origin.rsplit('/').next().unwrap_or_default()
+}
+
 impl Epoch {
     /// The random part of its name, by which anybody finds it if its log is public.
     pub fn id(&self) -> &str {
-        self.origin.rsplit('/').next().unwrap_or_default()
+        id_of(&self.origin)
     }
 
     /// The place of an entry in the tree, from 0; none if it is in another one.

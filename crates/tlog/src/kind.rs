@@ -92,6 +92,11 @@ impl Kind {
         }
     }
 
+    /// Whether the object of the entry is a version's signature; otherwise it is an event.
+    pub fn is_of_version(self) -> bool {
+        matches!(self, Self::Version | Self::Imported | Self::Backfilled)
+    }
+
     /// Reads the letter in the database.
     pub fn from_code(code: u8) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.code() == code)

@@ -4,7 +4,7 @@ use sigpersist_model::error::Result;
 use sigpersist_model::log::Logged;
 use sigpersist_model::transfer::{Counts, Line, LogEntry, LogEpoch, LogQueued};
 use sigpersist_store::Snapshot;
-use sigpersist_tlog::{Kind, Salt, seal};
+use sigpersist_tlog::{Salt, seal};
 
 use super::Walk;
 use crate::log::{KeysOfLog, VerifyingKey};
@@ -71,7 +71,7 @@ pub(in super::super) fn read(
 fn faulty(logged: &Logged) -> Option<String> {
     let what = &logged.numbered.what;
     let version = logged.version.as_ref()?;
-    if !matches!(what.kind, Kind::Version | Kind::Imported | Kind::Backfilled) {
+    if !what.kind.is_of_version() {
         return None;
     }
     let salt: Option<Salt> = version

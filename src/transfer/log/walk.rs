@@ -8,7 +8,7 @@ use sigpersist_model::digest::from_hex;
 use sigpersist_model::log::{Epoch, Numbered, Queued};
 use sigpersist_model::signature::ThreadKey;
 use sigpersist_model::transfer::{ImportedKey, LogEntry, LogEpoch, LogQueued, Version};
-use sigpersist_tlog::{Edge, Hash, Kind, Salt, VersionMetadata, seal};
+use sigpersist_tlog::{Edge, Hash, Salt, VersionMetadata, seal};
 
 /// The state of a walk.
 #[derive(Debug)]
@@ -91,8 +91,9 @@ impl Walk {
             ));
         }
         let what = &entry.what;
-        let is_of_version = matches!(what.kind, Kind::Version | Kind::Imported | Kind::Backfilled);
-        if is_of_version && let (Some(thread), Some(version)) = (what.signature, what.version) {
+        if what.kind.is_of_version()
+            && let (Some(thread), Some(version)) = (what.signature, what.version)
+        {
             let place = self.hasher.hash_one((thread, version));
             let sealed = self.hasher.hash_one(what.seal);
             if self
@@ -113,12 +114,10 @@ impl Walk {
         }
         self.is_over = true;
         let queued = line.into_queued()?;
-        match queued.kind {
-            Kind::Version | Kind::Imported | Kind::Backfilled => {
-                Err("a version without a number is logged when it is imported".to_owned())
-            }
-            _ => Ok(queued),
+        if queued.kind.is_of_version() {
+            return Err("a version without a number is logged when it is imported".to_owned());
         }
+        Ok(queued)
     }
 
     /// Notes that the threads begin. No tree may follow.

@@ -9,7 +9,7 @@ use sigpersist_tlog::{
 
 use crate::context::PLATFORM;
 use crate::digest::{from_hex, to_hex};
-use crate::log::{Epoch, Numbered, Queued};
+use crate::log::{Epoch, Numbered, Queued, id_of};
 use crate::time;
 
 /// The largest id of a thread in a file. New threads of this server, also of other tenants, get larger ids than
@@ -170,7 +170,7 @@ impl LogEpoch {
     /// What is wrong, as the rest of a sentence.
     pub fn into_epoch(self) -> Result<(Epoch, Vec<ImportedKey>), String> {
         // They end with 32 digits, by which public logs are found.
-        let id = self.origin.rsplit('/').next().unwrap_or_default();
+        let id = id_of(&self.origin);
         let is_id = id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
         if !is_key_name(&self.origin) || !is_id || self.origin.len() > MAX_ORIGIN_BYTES {
             return Err("its `origin` is no name of a log".to_owned());
@@ -285,7 +285,7 @@ impl LogQueued {
         if !self.thread.is_none_or(is_thread) {
             return Err(format!("a thread's id is from 1 to {MAX_THREAD_ID}"));
         }
-        let is_of_version = matches!(kind, Kind::Version | Kind::Imported | Kind::Backfilled);
+        let is_of_version = kind.is_of_version();
         let names_one = self.thread.is_some() && self.version.is_some_and(|version| version > 0);
         if is_of_version && !names_one {
             return Err("it names no version".to_owned());
