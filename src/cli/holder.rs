@@ -20,10 +20,7 @@ impl HolderArgs {
 
     /// The owner in a sentence.
     pub(super) fn in_words(&self) -> String {
-        match &self.tenant {
-            Some(slug) => format!("`{slug}`"),
-            None => "the platform".to_owned(),
-        }
+        owner_in_words(self.slug())
     }
 
     /// The argument that names the owner.
@@ -35,6 +32,11 @@ impl HolderArgs {
     pub(super) fn slug(&self) -> Option<&str> {
         self.tenant.as_deref()
     }
+}
+
+/// A tenant, or without one the platform, in a sentence.
+pub(super) fn owner_in_words(tenant: Option<&str>) -> String {
+    tenant.map_or("the platform".to_owned(), |slug| format!("`{slug}`"))
 }
 
 /// The path of what belongs to a tenant, or without one to the platform.

@@ -6,6 +6,7 @@ use serde_json::json;
 use sigpersist_model::view::{EpochView, LogCheckView, LogHead, LogKeyView, LogView};
 
 use super::door::Door;
+use super::holder::{of_owner, owner_in_words};
 use super::output::Output;
 use super::progress::spinner;
 use super::table::Table;
@@ -27,7 +28,7 @@ pub(super) enum Log {
     Unpublish(One),
     /// Set what is added to a tenant's log.
     Set(Set),
-    /// Let a log go on that was frozen because the database went back in time.
+    /// Let a log go on that is frozen, or that a witness refuses, because the database went back in time.
     Reopen(Reopen),
 }
 
@@ -87,19 +88,12 @@ impl Log {
 impl One {
     /// The path of the log, or of something in it.
     fn path<'a>(&'a self, of: &[&'a str]) -> Vec<&'a str> {
-        let log = match &self.tenant {
-            Some(slug) => vec!["tenants", slug, "log"],
-            None => vec!["log"],
-        };
-        [&log[..], of].concat()
+        of_owner(self.tenant.as_deref(), &[&["log"], of].concat())
     }
 
     /// The owner of the log, for people.
     fn name(&self) -> String {
-        match &self.tenant {
-            Some(slug) => format!("`{slug}`"),
-            None => "the platform".to_owned(),
-        }
+        owner_in_words(self.tenant.as_deref())
     }
 
     fn show(self, door: &Door, output: &Output) -> anyhow::Result<()> {
@@ -258,7 +252,7 @@ fn sentences(owner: &str, check: &LogCheckView) -> String {
 fn rotate(door: &Door, output: &Output) -> anyhow::Result<()> {
     let key: LogKeyView = door.post(&["log", "keys"]).member("key")?;
     let text = format!(
-        "Made key {}for the logs: {}\nIt signs from the next checkpoint on, beside the one before it for a while. `sigpersist log keys TENANT` shows it as verifiers take it.",
+        "Made key {}for the logs: {}\nFrom about a second on it signs each new checkpoint, beside the one before it for a while. `sigpersist log keys TENANT` shows it as verifiers take it.",
         key.id.map(|id| format!("{id} ")).unwrap_or_default(),
         key.public_key
     );

@@ -6,7 +6,7 @@ use sigpersist_model::view::WitnessView;
 use sigpersist_model::witness::WitnessState;
 
 use super::door::Door;
-use super::holder::of_owner;
+use super::holder::{of_owner, owner_in_words};
 use super::output::{Output, shown};
 use super::table::Table;
 
@@ -73,10 +73,7 @@ impl OfLog {
 
     /// The owner of the log, in a sentence.
     fn in_words(&self) -> String {
-        match &self.tenant {
-            Some(slug) => format!("`{slug}`"),
-            None => "the platform".to_owned(),
-        }
+        owner_in_words(self.tenant.as_deref())
     }
 
     fn list(self, door: &Door, output: &Output) -> anyhow::Result<()> {
