@@ -6,12 +6,12 @@
 //! - `connections` accepts connections, and `places` limits their number; `head` refuses malformed heads before warp
 //!   sees them; `server` stops gracefully; `respond` is the path of a request through this module.
 //! - `local` answers requests of the command line in this process; `logged` holds answers until a version is in the log.
-//! - `auth` authenticates the caller; `body` reads request bodies; `parameters`, `query` and `form` parse them, by the
-//!   table in `parameter`; `preconditions` reads conditional headers. `budget` limits the bytes of bodies and answers in
-//!   memory.
-//! - `signatures`, `verdicts`, `policy`, `plugins`, `hooks`, `trials`, `decisions`, `audit`, `log`, `public_log`, `witnesses`,
-//!   `events`, `webhooks`, `tenants`, `transfers`, `keys`, `whoami` and `health` have the handlers; `operators` has what the handlers for operators share. `reply`, in
-//!   `pieces` or from a `file`, and `error`, with its `details`, write the responses.
+//! - `auth` authenticates the caller; `body` reads request bodies; `parameters` (with `given`), `query` and `form` parse them,
+//!   by the table in `parameter`; `preconditions` reads conditional headers. `budget` limits the bytes of bodies and answers
+//!   in memory.
+//! - `signatures`, `verdicts`, `policy`, `plugins`, `hooks`, `trials`, `decisions`, `audit`, `log`, `proof`, `public_log`,
+//!   `witnesses`, `events`, `webhooks`, `tenants`, `transfers`, `keys`, `whoami` and `health` have the handlers; `operators` has what the
+//!   handlers for operators share. `reply`, in `pieces` or from a `file`, and `error`, with its `details`, write the responses.
 
 mod audit;
 mod auth;
@@ -43,6 +43,7 @@ mod places;
 mod plugins;
 mod policy;
 mod preconditions;
+mod proof;
 mod public_log;
 mod query;
 mod reply;
@@ -329,7 +330,7 @@ pub static ROUTES: &[Route] = &[
         Method::GET,
         "/signature/proof",
         Scope::SignaturesRead,
-        log::prove,
+        proof::prove,
     )
     .names_tenant(NamesTenant::Maybe)
     .requires(&[&p::DOCUMENT, &p::THREAD])

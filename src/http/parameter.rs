@@ -145,7 +145,7 @@ parameters! {
     LIMIT_OF_HAPPENINGS = "limit", Integer { min: 1, max: crate::events::MAX_LIMIT, default: Some(DEFAULT_LIMIT) },
         "Maximum number of events", json!(100);
     AFTER = "after", Text("^(now|[0-9]{1,18})$"),
-        "The number of the last event that you know; `now` for those that happen from now on. From the first event if it is left out",
+        "The number of the last event that you know; `now` for those that happen from now on. From the first event if it is left out; in a stream, from now on",
         json!("8122");
     FORMAT = "format", OneOf(&["json", "tlog-proof", "bundle"]),
         "The format of the proof", json!("json");

@@ -1,11 +1,11 @@
 //! Handlers for the witnesses of logs.
 
 use serde::{Deserialize, Serialize};
-use sigpersist_model::context::{PLATFORM, TenantId};
 use sigpersist_model::error::Result;
 use sigpersist_model::view::WitnessView;
 use utoipa::ToSchema;
 
+use super::log::owner;
 use super::parameter;
 use super::reply::{BareEnvelope, Envelope, Reply};
 use super::respond::Call;
@@ -104,9 +104,4 @@ pub(super) fn remove(call: Call) -> Result<Reply> {
     let name = parameters.required_text(&parameter::WITNESS)?;
     log::remove_witness(&call.app, &call.context.actor(), owner(&call), name)?;
     Reply::done()
-}
-
-/// The owner of the log that a request is about: the tenant, or the platform.
-fn owner(call: &Call) -> TenantId {
-    call.context.owner().unwrap_or(PLATFORM)
 }

@@ -26,6 +26,7 @@ use super::keys;
 use super::log;
 use super::plugins;
 use super::policy;
+use super::proof;
 use super::public_log;
 use super::route::{Audience, NamesTenant, Route, Waits};
 use super::signatures;
@@ -85,7 +86,7 @@ const OF_TENANT: &str = "/tenants/{tenant}";
         trials::evaluate, trials::backtest,
         decisions::list, decisions::get, decisions::replay,
         audit::list, audit::verify, events::list, events::stream,
-        log::prove, log::show, log::keys, log::checkpoint, log::checkpoint_of_epoch, log::tile, log::tile_of_epoch, log::consistency,
+        proof::prove, log::show, log::keys, log::checkpoint, log::checkpoint_of_epoch, log::tile, log::tile_of_epoch, log::consistency,
         log::verify, log::rotate_key, log::reopen, log::update, witnesses::list, witnesses::add, witnesses::remove,
         public_log::checkpoint, public_log::tile, public_log::keys, public_log::consistency,
         webhooks::list, webhooks::create, webhooks::get, webhooks::update, webhooks::delete, webhooks::rotate_secret,
