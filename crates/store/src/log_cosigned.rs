@@ -48,12 +48,12 @@ struct CosignedRow {
 }
 
 impl Store {
-    /// The checkpoints of a tree that witnesses have signed: the newest one with more than `above` entries that at least `least` of
-    /// them have signed, and the one with `size` entries.
+    /// The checkpoints of a tree that witnesses have signed: if `above` is given, the newest one with more entries that at
+    /// least `least` of them have signed, and the one with `size` entries.
     pub fn log_witnessed(
         &self,
         epoch: &Epoch,
-        above: i64,
+        above: Option<i64>,
         least: i64,
         size: i64,
     ) -> Result<Witnessed> {
@@ -66,9 +66,10 @@ impl Store {
             if !known.has_witnesses {
                 return Ok(Witnessed::default());
             }
+            let newest_above = |above| newest(connection, epoch, above + 1, i64::MAX, least);
             Ok(Witnessed {
                 has_witnesses: true,
-                newest: newest(connection, epoch, above + 1, i64::MAX, least)?,
+                newest: above.map(newest_above).transpose()?.flatten(),
                 of_size: newest(connection, epoch, size, size, 1)?,
             })
         })

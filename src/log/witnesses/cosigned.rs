@@ -27,13 +27,7 @@ pub struct Given {
 ///
 /// [`Error::Refused`] if there is none, and the errors of the store.
 pub fn newest(app: &App, epoch: &Epoch) -> Result<Given> {
-    let (checkpoint, note) = signed(epoch)?;
-    let size = checkpoint.size;
-    let witnessed = app
-        .store
-        .log_witnessed(epoch, i64::MAX - 1, 1, signed_size(size))?;
-    let names = witnessed.has_witnesses.then(Vec::new);
-    Ok(with_lines(app, checkpoint, note, names, witnessed.of_size))
+    witnessed_above(app, epoch, None)
 }
 
 /// The newest checkpoint of a tree that enough witnesses have signed. Blocks.
@@ -43,7 +37,7 @@ pub fn newest(app: &App, epoch: &Epoch) -> Result<Given> {
 /// [`Error::Refused`] if there is none, and the errors of the store.
 pub fn newest_witnessed(app: &App, epoch: &Epoch) -> Result<Given> {
     let quorum = quorum(app).max(1);
-    let witnessed = app.store.log_witnessed(epoch, 0, quorum, 0)?;
+    let witnessed = app.store.log_witnessed(epoch, Some(0), quorum, 0)?;
     match witnessed.newest {
         Some(cosigned) => given(app, cosigned),
         None if witnessed.has_witnesses => Err(Error::refused(format!(
@@ -63,19 +57,35 @@ pub fn newest_witnessed(app: &App, epoch: &Epoch) -> Result<Given> {
 ///
 /// [`Error::Refused`] if there is none, and the errors of the store.
 pub fn newest_for(app: &App, epoch: &Epoch, index: u64) -> Result<Given> {
-    let (checkpoint, note) = signed(epoch)?;
-    let quorum = quorum(app);
-    let above = match quorum {
-        0 => i64::MAX - 1,
-        _ => signed_size(index),
-    };
+    let above = (quorum(app) > 0).then_some(signed_size(index));
+    witnessed_above(app, epoch, above)
+}
+
+/// The newest checkpoint with more than `above` entries that enough witnesses have signed; if there is none, or without
+/// `above`, the newest of all, with the signatures of those who signed just this one.
+fn witnessed_above(app: &App, epoch: &Epoch, above: Option<i64>) -> Result<Given> {
+    let (checkpoint, mut note) = signed(epoch)?;
     let size = signed_size(checkpoint.size);
-    let witnessed = app.store.log_witnessed(epoch, above, quorum, size)?;
+    let witnessed = app.store.log_witnessed(epoch, above, quorum(app), size)?;
     if let Some(cosigned) = witnessed.newest {
         return given(app, cosigned);
     }
-    let names = witnessed.has_witnesses.then(Vec::new);
-    Ok(with_lines(app, checkpoint, note, names, witnessed.of_size))
+    let mut witnesses = witnessed.has_witnesses.then(Vec::new);
+    // Another root of the same size would be a fault that `log verify` tells; here it must not spoil the checkpoint.
+    let text = checkpoint.to_text();
+    let is_same = |other: &Cosigned| other.checkpoint.starts_with(&text);
+    if let Some(cosigned) = witnessed.of_size.filter(is_same) {
+        note += &cosigned.lines;
+        witnesses = Some(cosigned.witnesses);
+    }
+    Ok(Given {
+        checkpoint,
+        note,
+        is_witnessed: witnesses
+            .as_deref()
+            .is_some_and(|names| is_enough(app, names)),
+        witnesses,
+    })
 }
 
 fn quorum(app: &App) -> i64 {
@@ -100,28 +110,6 @@ fn given(app: &App, cosigned: Cosigned) -> Result<Given> {
         is_witnessed: is_enough(app, &witnesses),
         witnesses: Some(witnesses),
     })
-}
-
-/// The newest checkpoint, with the signatures of those who signed just this one.
-fn with_lines(
-    app: &App,
-    checkpoint: Checkpoint,
-    mut note: String,
-    mut names: Option<Vec<String>>,
-    cosigned: Option<Cosigned>,
-) -> Given {
-    // Another root of the same size would be a fault that `log verify` tells; here it must not spoil the checkpoint.
-    let text = checkpoint.to_text();
-    if let Some(cosigned) = cosigned.filter(|other| other.checkpoint.starts_with(&text)) {
-        note += &cosigned.lines;
-        names = Some(cosigned.witnesses);
-    }
-    Given {
-        checkpoint,
-        note,
-        is_witnessed: names.as_deref().is_some_and(|names| is_enough(app, names)),
-        witnesses: names,
-    }
 }
 
 fn is_enough(app: &App, witnesses: &[String]) -> bool {
