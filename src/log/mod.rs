@@ -1,11 +1,11 @@
 //! The log of each tenant: a Merkle tree (RFC 6962) whose entries say what happened to it, under signed checkpoints.
 //!
 //! What happens is queued within its own transaction. Each server has a `sequencer`; one at a time moves the queue into the
-//! logs. `keys` sign the checkpoints. `owner` names whose log it is. `heads` remembers how far the logs were, so that a database that went back in time
-//! is noticed. `backfill` logs what was stored before. `anchors` adds the heads of
-//! logs to the platform's log, and `digests` adds what hooks decided on a day, which `decisions` compares. `proof` proves
-//! versions, and `bundle` puts a proof into one file, which `offline` verifies; `witnesses` sign the checkpoints, too.
-//! `tiles` serves a log to monitors, to the public if `settings` say so, and `verify` compares it with what is stored.
+//! logs. `keys` sign the checkpoints. `heads` remembers how far the logs were, so that a database that went back in time is
+//! noticed; `reopen` lets its log go on. `backfill` logs what was stored before. `anchors` adds the heads of logs to the
+//! platform's log, and `digests` adds what hooks decided on a day, which `decisions` compares. `proof` proves versions, and
+//! `bundle` puts a proof into one file, which `offline` verifies; `witnesses` sign the checkpoints, too. `tiles` serves a log
+//! to monitors, to the public if `settings` say so, and `verify` compares it with what is stored. `owner` says whose log it is.
 //!
 //! [`sigpersist_tlog`] has the trees and formats.
 

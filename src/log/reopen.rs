@@ -15,7 +15,8 @@ use crate::app::App;
 ///
 /// # Errors
 ///
-/// [`Error::InvalidParameter`] without a reason, [`Error::Refused`] if the log is neither frozen nor refused, and the errors of the store.
+/// [`Error::InvalidParameter`] without a reason, [`Error::Refused`] if the log is neither frozen nor refused, and the errors of
+/// the store.
 pub fn reopen(app: &App, actor: Actor, owner: TenantId, reason: &str) -> Result<()> {
     if reason.trim().is_empty() {
         return Err(Error::invalid("reason", "`reason` is required."));

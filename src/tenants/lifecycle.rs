@@ -186,7 +186,7 @@ pub fn resume(app: &App, actor: &Actor, slug: &str, incomplete: bool) -> Result<
         }
         if tenant.incomplete.is_some() {
             // Its log does not arrive any more.
-            while !app.store.log_arrival_forget(tenant.id, true)? {}
+            app.store.log_arrival_forget(tenant.id, true)?;
         }
         Ok(Tenant {
             suspended_at: None,

@@ -199,7 +199,7 @@ pub fn import(
         threads: Threads::new(app, tenant.id, actor),
         hook: None,
         judgements: Vec::new(),
-        log: Some(log),
+        log,
         imported,
     };
     // In files of version 1 hooks come after the threads, so suspend the tenant from the start.
@@ -210,7 +210,7 @@ pub fn import(
     };
     let read = held
         .and_then(|()| import.read(lines, header.counts.steps(), progress))
-        .and_then(|()| import.take_log())
+        .and_then(|()| import.log.take(&mut import.imported))
         .and_then(|()| import.settle(&header.tenant))
         .and_then(|()| log_versions(app, tenant.id))
         .and_then(|()| check_kept(app, tenant))
@@ -278,8 +278,7 @@ struct Import<'a> {
     threads: Threads<'a>,
     hook: Option<(Hook, Vec<HookBinding>)>,
     judgements: Vec<Judgement>,
-    /// None once it was taken.
-    log: Option<Log<'a>>,
+    log: Log<'a>,
     imported: Imported,
 }
 
@@ -305,9 +304,7 @@ impl Import<'_> {
                 }
                 Item::LogEntry(entry) => {
                     done += 1;
-                    if let Some(log) = &mut self.log {
-                        log.entry(entry, &mut self.imported)?;
-                    }
+                    self.log.entry(entry, &mut self.imported)?;
                     progress(done, steps);
                 }
                 Item::Thread(thread) => {
@@ -327,18 +324,9 @@ impl Import<'_> {
 
     /// Notes that the lines of the log are over. The versions that come next are in it, if it is taken.
     fn end_log(&mut self) -> Result<()> {
-        if let Some(log) = &mut self.log {
-            log.end(&mut self.imported)?;
-            self.threads.set_arrival(log.arrival());
-        }
+        self.log.end(&mut self.imported)?;
+        self.threads.set_arrival(self.log.arrival());
         Ok(())
-    }
-
-    fn take_log(&mut self) -> Result<()> {
-        match self.log.take() {
-            Some(log) => log.take(&mut self.imported),
-            None => Ok(()),
-        }
     }
 
     fn other(&mut self, item: Item) -> Result<()> {
@@ -398,14 +386,10 @@ impl Import<'_> {
             Item::Key(key) => self.key(&key)?,
             Item::AuditChain(chain) => self.trail.begin(chain, &mut self.imported)?,
             Item::LogEpoch(epoch, keys) => {
-                if let Some(log) = &mut self.log {
-                    log.epoch(*epoch, keys, &mut self.imported)?;
-                }
+                self.log.epoch(*epoch, keys, &mut self.imported)?;
             }
             Item::LogQueued(queued) => {
-                if let Some(log) = &mut self.log {
-                    log.queued(queued, &mut self.imported)?;
-                }
+                self.log.queued(queued, &mut self.imported)?;
             }
             Item::AuditEvent(_) | Item::LogEntry(_) | Item::Thread(_) | Item::Version(_) => {}
         }

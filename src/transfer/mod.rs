@@ -5,9 +5,9 @@
 //! member, whose name is the kind of the line. The lines come in this order: the header; the tenant's name and
 //! quotas; its keys; its audit trail; its policy; its own plugins; its hooks, each before its bindings; its log, each tree
 //! before its entries; its threads, each before its versions; decisions, on demand; and the end, which shows whether lines
-//! are missing. Files of version 4 have no log. Files of version 2 have no audit trail. Files of version 1 have no name, quotas and ids of threads either, and begin with
-//! the threads. Export and import hold a few megabytes in memory, beside the largest line and a few bytes for each version
-//! in a log.
+//! are missing. Files of version 4 have no log. Files of version 2 have no audit trail. Files of version 1 have no name,
+//! quotas and ids of threads either, and begin with the threads. Export and import hold a few megabytes in memory, beside the
+//! largest line and a few bytes for each version in a log.
 //!
 //! - `background` runs both in the background of a server. The [`spool`](crate::spool) has their files.
 //! - `model` has the lines. `read` parses and checks them. `export` writes a file.

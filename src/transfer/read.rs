@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 use std::io::{BufRead, Read as _};
+use std::mem;
 
 use chrono::{DateTime, Utc};
 use serde::Deserialize as _;
@@ -372,13 +373,14 @@ impl<R: BufRead> Lines<R> {
         Ok(())
     }
 
-    fn version(&self, version: Version) -> Result<StoredVersion> {
+    fn version(&self, mut version: Version) -> Result<StoredVersion> {
         self.label("stage", version.stage.as_deref())?;
         self.label("created_by", version.created_by.as_deref())?;
         if let Some(comment) = &version.comment {
             check_comment("comment", comment).map_err(|error| self.broken(&error))?;
         }
-        let tags = fold_tags("tags", version.tags.clone()).map_err(|error| self.broken(&error))?;
+        let tags =
+            fold_tags("tags", mem::take(&mut version.tags)).map_err(|error| self.broken(&error))?;
         let body = SignatureBody::from_text(&version.signature);
         if body.sha256 != version.sha256.0 {
             return Err(

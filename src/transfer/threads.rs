@@ -9,7 +9,7 @@ use sigpersist_model::error::{Error, Result};
 use sigpersist_model::signature::{SignatureId, ThreadKey};
 use sigpersist_model::transfer::Imported;
 use sigpersist_model::transfer::{BodyMark, Part, StoredVersion, Thread};
-use sigpersist_store::{Arrival, KnownThread, NewPart};
+use sigpersist_store::{KnownThread, LogArrival, NewPart};
 
 use super::log::superseded;
 use crate::app::App;
@@ -29,7 +29,7 @@ pub(super) struct Threads<'a> {
     actor: &'a Actor,
     batch: Batch,
     /// The right to write versions with the salts of their entries, while their log is taken.
-    arrival: Option<Arrival>,
+    arrival: Option<LogArrival>,
     /// The thread whose versions come next; none if they are to be skipped.
     thread: Option<Thread>,
 }
@@ -64,7 +64,7 @@ impl<'a> Threads<'a> {
     }
 
     /// Sets the right to write versions with the salts of their entries.
-    pub(super) fn set_arrival(&mut self, arrival: Option<Arrival>) {
+    pub(super) fn set_arrival(&mut self, arrival: Option<LogArrival>) {
         self.arrival = arrival;
     }
 

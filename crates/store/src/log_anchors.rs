@@ -3,7 +3,7 @@
 use diesel::pg::PgConnection;
 use diesel::prelude::*;
 use diesel::sql_query;
-use diesel::sql_types::{Array, BigInt, Binary, Bool, CChar, Integer, Text};
+use diesel::sql_types::{Array, BigInt, Binary, CChar, Integer, Text};
 use serde_json::json;
 use sigpersist_model::context::PLATFORM;
 use sigpersist_model::digest::to_hex;
@@ -12,17 +12,12 @@ use sigpersist_tlog::Kind;
 
 use super::log_queue::Sealed;
 use super::pool::Store;
+use super::transaction::try_lock;
 
 /// The most heads that are added in one transaction.
 const MOST: i64 = 4_096;
 /// The advisory lock of who adds them.
 const LOCK: i64 = i64::from_be_bytes(*b"siganchr");
-
-#[derive(QueryableByName)]
-struct LockRow {
-    #[diesel(sql_type = Bool)]
-    has_lock: bool,
-}
 
 #[derive(QueryableByName)]
 struct HeadRow {
@@ -49,7 +44,7 @@ impl Store {
     /// server is doing this.
     pub fn log_anchor(&self) -> Result<bool> {
         self.transaction(PLATFORM, |connection| {
-            if !lock(connection)? {
+            if !try_lock(connection, LOCK)? {
                 return Ok(false);
             }
             let rows: Vec<HeadRow> = sql_query(
@@ -82,7 +77,7 @@ impl Store {
     /// Returns whether there may be more; false if another server is doing this.
     pub fn log_audit_heads(&self) -> Result<bool> {
         self.transaction(PLATFORM, |connection| {
-            if !lock(connection)? {
+            if !try_lock(connection, LOCK)? {
                 return Ok(false);
             }
             let rows: Vec<TrailRow> = sql_query(
@@ -109,13 +104,6 @@ impl Store {
             Ok(i64::try_from(rows.len()).is_ok_and(|rows| rows >= MOST))
         })
     }
-}
-
-fn lock(connection: &mut PgConnection) -> QueryResult<bool> {
-    let row: LockRow = sql_query("SELECT pg_try_advisory_xact_lock($1) AS has_lock")
-        .bind::<BigInt, _>(LOCK)
-        .get_result(connection)?;
-    Ok(row.has_lock)
 }
 
 /// Adds events, each of a tenant.

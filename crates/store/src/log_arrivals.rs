@@ -9,7 +9,7 @@ use diesel::pg::PgConnection;
 use diesel::prelude::*;
 use diesel::result::Error as DieselError;
 use diesel::sql_query;
-use diesel::sql_types::{Array, BigInt, Binary, Integer, Nullable, SmallInt, Text, Timestamptz};
+use diesel::sql_types::{Array, BigInt, Binary, Integer, SmallInt, Text, Timestamptz};
 use sigpersist_model::context::{PLATFORM, TenantId};
 use sigpersist_model::error::Result;
 use sigpersist_model::log::{Epoch, Node, Numbered, Queued};
@@ -19,8 +19,8 @@ use sigpersist_tlog::Kind;
 use super::changes::Change;
 use super::log_append::{Epochs, append, new_epoch};
 use super::log_queue::Sealed;
-use super::log_sequence::{broken, earlier, insert_epoch, new_origin};
-use super::log_write::{insert_entries, insert_nodes, notify};
+use super::log_sequence::{broken, earlier, new_origin};
+use super::log_write::{insert_entries, insert_epoch, insert_nodes, notify};
 use super::pool::Store;
 use super::schema::{log_arrivals, log_imported_keys, signatures};
 
@@ -29,7 +29,7 @@ const FORGOTTEN_AT_ONCE: i64 = 10_000;
 
 /// The right of one import to write the log of a tenant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Arrival {
+pub struct LogArrival {
     /// The tenant.
     pub tenant: TenantId,
     run: [u8; 16],
@@ -37,9 +37,9 @@ pub struct Arrival {
 
 /// Whether a log may arrive.
 #[derive(Debug)]
-pub enum ArrivalState {
+pub enum LogArrivalState {
     /// It may; entries up to this number are there already.
-    Begun(Arrival, i64),
+    Begun(LogArrival, i64),
     /// Part of another file is there.
     Other,
     /// Part of the log of another file is there, and none of its threads.
@@ -72,7 +72,7 @@ pub(super) fn expect_log(connection: &mut PgConnection, tenant: TenantId) -> Que
 }
 
 /// Whether this import may still write. No other takes its place before the transaction ends.
-pub(super) fn is_current(connection: &mut PgConnection, arrival: &Arrival) -> QueryResult<bool> {
+pub(super) fn is_current(connection: &mut PgConnection, arrival: &LogArrival) -> QueryResult<bool> {
     let found = log_arrivals::table
         .find(arrival.tenant.0)
         .filter(log_arrivals::run.eq(&arrival.run[..]))
@@ -96,7 +96,7 @@ fn seize(connection: &mut PgConnection, tenant: TenantId) -> QueryResult<Option<
 
 impl Store {
     /// Begins to write the log of a file, or goes on. `file` identifies it.
-    pub fn log_arrival_begin(&self, tenant: TenantId, file: &[u8; 32]) -> Result<ArrivalState> {
+    pub fn log_arrival_begin(&self, tenant: TenantId, file: &[u8; 32]) -> Result<LogArrivalState> {
         self.transaction(tenant, |connection| {
             let arrival = log_arrivals::table.find(tenant.0);
             let of: Option<Option<Vec<u8>>> = arrival
@@ -105,15 +105,15 @@ impl Store {
                 .first(connection)
                 .optional()?;
             match of {
-                None => return Ok(ArrivalState::None),
+                None => return Ok(LogArrivalState::None),
                 Some(Some(of)) if of != file => {
                     let has_threads = diesel::select(diesel::dsl::exists(
                         signatures::table.filter(signatures::tenant_id.eq(tenant.0)),
                     ))
                     .get_result(connection)?;
                     return Ok(match has_threads {
-                        true => ArrivalState::Other,
-                        false => ArrivalState::Stale,
+                        true => LogArrivalState::Other,
+                        false => LogArrivalState::Stale,
                     });
                 }
                 Some(_) => {}
@@ -122,21 +122,24 @@ impl Store {
                 .set(log_arrivals::file.eq(&file[..]))
                 .execute(connection)?;
             let Some(run) = seize(connection, tenant)? else {
-                return Ok(ArrivalState::None);
+                return Ok(LogArrivalState::None);
             };
             let last: NumberRow = sql_query(
                 "SELECT coalesce(max(number), 0) AS number FROM log_entries WHERE tenant_id = $1",
             )
             .bind::<Integer, _>(tenant.0)
             .get_result(connection)?;
-            Ok(ArrivalState::Begun(Arrival { tenant, run }, last.number))
+            Ok(LogArrivalState::Begun(
+                LogArrival { tenant, run },
+                last.number,
+            ))
         })
     }
 
     /// Writes entries of a log, with the nodes that they complete. Returns whether this import still may.
     pub fn log_arrival_write(
         &self,
-        arrival: &Arrival,
+        arrival: &LogArrival,
         entries: &[Numbered],
         nodes: &[Node],
     ) -> Result<bool> {
@@ -164,7 +167,7 @@ impl Store {
     /// not write any more.
     pub fn log_arrival_continue(
         &self,
-        arrival: &Arrival,
+        arrival: &LogArrival,
         origin: &str,
         last: &Epoch,
         event: &str,
@@ -217,7 +220,7 @@ impl Store {
     /// then; none if this import may not write any more.
     pub fn log_arrival_append(
         &self,
-        arrival: &Arrival,
+        arrival: &LogArrival,
         epoch: Epoch,
         rows: Vec<Queued>,
     ) -> Result<Option<Epoch>> {
@@ -250,7 +253,7 @@ impl Store {
     /// import still might.
     pub fn log_arrival_end(
         &self,
-        arrival: &Arrival,
+        arrival: &LogArrival,
         trees: &[ImportedTree],
         next: &Epoch,
     ) -> Result<bool> {
@@ -261,7 +264,14 @@ impl Store {
             }
             let now = Utc::now();
             for tree in trees {
-                insert_tree(connection, tenant, tree, now)?;
+                let closed_at = tree.epoch.closed_at.unwrap_or(now);
+                let epoch = Epoch {
+                    tenant,
+                    closed_at: Some(closed_at),
+                    ..tree.epoch.clone()
+                };
+                insert_epoch(connection, &epoch)?;
+                insert_keys(connection, &epoch, &tree.keys, closed_at)?;
             }
             insert_epoch(connection, next)?;
             sql_query("UPDATE webhooks SET cursor = $2 WHERE tenant_id = $1 AND cursor < $2")
@@ -276,9 +286,15 @@ impl Store {
         Ok(ended)
     }
 
-    /// Forgets some of a log that is not to arrive after all. Returns whether all is forgotten. With `for_good`, the tenant
-    /// then keeps a log of its own; otherwise another file's may arrive.
-    pub fn log_arrival_forget(&self, tenant: TenantId, for_good: bool) -> Result<bool> {
+    /// Forgets a log that is not to arrive after all, if one is arriving. With `for_good`, the tenant then keeps a log of its
+    /// own; otherwise another file's may arrive.
+    pub fn log_arrival_forget(&self, tenant: TenantId, for_good: bool) -> Result<()> {
+        while !self.forget_some(tenant, for_good)? {}
+        Ok(())
+    }
+
+    /// Forgets some of a log. Returns whether all is forgotten.
+    fn forget_some(&self, tenant: TenantId, for_good: bool) -> Result<bool> {
         self.transaction(tenant, |connection| {
             // Whoever is writing it fails from now on. Without an arrival, nothing is to be forgotten.
             if seize(connection, tenant)?.is_none() {
@@ -356,33 +372,13 @@ pub(super) fn imported_keys(
     keys.collect()
 }
 
-/// Adds an imported tree. It is closed, whatever it was elsewhere, and its head is none that the platform's log gets.
-fn insert_tree(
+/// Adds the keys that signed an imported tree, which is closed since then.
+fn insert_keys(
     connection: &mut PgConnection,
-    tenant: TenantId,
-    tree: &ImportedTree,
-    now: DateTime<Utc>,
+    epoch: &Epoch,
+    keys: &[ImportedKey],
+    closed_at: DateTime<Utc>,
 ) -> QueryResult<()> {
-    let ImportedTree { epoch, keys } = tree;
-    let closed_at = epoch.closed_at.unwrap_or(now);
-    sql_query(
-        "INSERT INTO log_epochs (tenant_id, epoch, origin, first, size, edge, root, checkpoint, at, closed_at, frozen_at, \
-                                 frozen_why, seen, anchored) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, CASE WHEN $11 IS NOT NULL THEN $10 END, $11, $12, $5)",
-    )
-    .bind::<Integer, _>(tenant.0)
-    .bind::<SmallInt, _>(epoch.epoch)
-    .bind::<Text, _>(&epoch.origin)
-    .bind::<BigInt, _>(epoch.first)
-    .bind::<BigInt, _>(epoch.size)
-    .bind::<Binary, _>(&epoch.edge)
-    .bind::<Binary, _>(&epoch.root[..])
-    .bind::<Nullable<Text>, _>(&epoch.checkpoint)
-    .bind::<Timestamptz, _>(epoch.at)
-    .bind::<Timestamptz, _>(closed_at)
-    .bind::<Nullable<Text>, _>(&epoch.frozen)
-    .bind::<BigInt, _>(epoch.seen)
-    .execute(connection)?;
     macro_rules! column {
         ($key:ident => $value:expr) => {
             keys.iter().map(|$key| $value).collect::<Vec<_>>()
@@ -392,7 +388,7 @@ fn insert_tree(
         "INSERT INTO log_imported_keys (tenant_id, epoch, public_key, created_at, not_after) \
          SELECT $1, $2, * FROM unnest($3, $4, $5) ON CONFLICT DO NOTHING",
     )
-    .bind::<Integer, _>(tenant.0)
+    .bind::<Integer, _>(epoch.tenant.0)
     .bind::<SmallInt, _>(epoch.epoch)
     .bind::<Array<Binary>, _>(column!(key => &key.public_key[..]))
     .bind::<Array<Timestamptz>, _>(column!(key => key.created_at))

@@ -95,7 +95,7 @@ impl Snapshot<'_> {
                  WHERE tenant_id = $1 AND NOT EXISTS (SELECT FROM log_arrivals WHERE tenant_id = $1)",
             )
             .bind::<Integer, _>(tenant.0)
-                .get_result(connection)
+            .get_result(connection)
         })?;
         Ok(row.count)
     }

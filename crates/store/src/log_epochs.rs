@@ -16,7 +16,8 @@ use sigpersist_tlog::{
 use super::log_append::new_epoch;
 use super::log_hashes::StoredTree;
 use super::log_queue::{NewRow, enqueue};
-use super::log_sequence::{LOCK, broken, hash, insert_epoch, new_origin};
+use super::log_sequence::{LOCK, broken, hash, new_origin};
+use super::log_write::insert_epoch;
 use super::pool::Store;
 use super::prepared::{Value, prepared};
 
@@ -80,14 +81,6 @@ impl EpochRow {
             seen: self.seen.unwrap_or(0),
         })
     }
-}
-
-/// Acts for another tenant until the end of the transaction.
-pub(super) fn set_tenant(connection: &mut PgConnection, tenant: TenantId) -> QueryResult<()> {
-    sql_query("SELECT set_config('sigpersist.tenant', $1, true)")
-        .bind::<Text, _>(tenant.to_string())
-        .execute(connection)
-        .map(drop)
 }
 
 /// The root that a stored tree had when it had so many entries. The session acts for its tenant.
@@ -177,8 +170,8 @@ impl Store {
         })
     }
 
-    /// Closes a tree that is frozen, or that a witness refuses, and begins another one with an entry that says so. `entry` and `event` are made from the
-    /// closed one. Returns whether there was one.
+    /// Closes a tree that is frozen, or that a witness refuses, and begins another one with an entry that says so. `entry` and
+    /// `event` are made from the closed one. Returns whether there was one.
     pub fn log_reopen(
         &self,
         tenant: TenantId,

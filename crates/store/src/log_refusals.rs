@@ -31,6 +31,7 @@ impl Store {
                 .for_key_share()
                 .first(connection)
                 .optional()?;
+            // Written before the row of the queue is drawn, as `log_low` needs it.
             let wanted = log_settings::table
                 .find(tenant.0)
                 .filter(log_settings::refusals);

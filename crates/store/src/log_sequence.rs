@@ -25,10 +25,11 @@ use sigpersist_tlog::{Hash, Kind};
 
 use super::changes::Change;
 use super::log_append::{Epochs, append, new_epoch};
-use super::log_epochs::{EpochRow, KnownHead, fork, set_tenant, with_epoch_columns};
+use super::log_epochs::{EpochRow, KnownHead, fork, with_epoch_columns};
 use super::log_low::Drawn;
-use super::log_write::{insert_entries, insert_nodes, notify, update_epochs};
+use super::log_write::{insert_entries, insert_epoch, insert_nodes, notify, update_epochs};
 use super::pool::Store;
+use super::transaction::set_tenant;
 
 /// The most rows that one pass takes.
 const MOST_ROWS: i64 = 8_192;
@@ -381,25 +382,6 @@ pub(super) fn new_origin(origin: &str) -> QueryResult<String> {
     rand::fill(&mut id)
         .map_err(|_| DieselError::SerializationError("there is no randomness".into()))?;
     Ok(format!("{origin}/{}", to_hex(&id)))
-}
-
-/// Adds a tree.
-pub(super) fn insert_epoch(connection: &mut PgConnection, epoch: &Epoch) -> QueryResult<()> {
-    sql_query(
-        "INSERT INTO log_epochs (tenant_id, epoch, origin, first, size, edge, root, checkpoint, at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
-    )
-    .bind::<Integer, _>(epoch.tenant.0)
-    .bind::<SmallInt, _>(epoch.epoch)
-    .bind::<Text, _>(&epoch.origin)
-    .bind::<BigInt, _>(epoch.first)
-    .bind::<BigInt, _>(epoch.size)
-    .bind::<Binary, _>(&epoch.edge)
-    .bind::<Binary, _>(&epoch.root[..])
-    .bind::<Nullable<Text>, _>(&epoch.checkpoint)
-    .bind::<Timestamptz, _>(epoch.at)
-    .execute(connection)
-    .map(drop)
 }
 
 /// The numbers of stored entries about threads that were deleted. Only a tenant may read its entries. The transaction acts

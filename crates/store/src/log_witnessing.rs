@@ -9,7 +9,7 @@ use std::time::Duration;
 use diesel::pg::PgConnection;
 use diesel::prelude::*;
 use diesel::sql_query;
-use diesel::sql_types::{BigInt, Bool, Double, Integer, Nullable, SmallInt, Text};
+use diesel::sql_types::{Array, BigInt, Bool, Double, Integer, Nullable, SmallInt, Text};
 use sigpersist_model::audit::Event;
 use sigpersist_model::context::{PLATFORM, TenantId};
 use sigpersist_model::error::Result;
@@ -19,6 +19,7 @@ use sigpersist_model::witness::{Witness, WitnessState};
 use super::log_epochs::epochs;
 use super::log_witnesses::{WitnessRow, select_witnesses};
 use super::pool::Store;
+use super::transaction::try_lock;
 
 /// Seconds of a lease: more than two requests take.
 const LEASE_S: i32 = 60;
@@ -74,12 +75,6 @@ pub struct WitnessLag {
 }
 
 #[derive(QueryableByName)]
-struct LockRow {
-    #[diesel(sql_type = Bool)]
-    has_lock: bool,
-}
-
-#[derive(QueryableByName)]
 struct DueRow {
     #[diesel(sql_type = Integer)]
     tenant_id: i32,
@@ -112,10 +107,7 @@ impl Store {
     /// are old, if a newer one has as many signatures. Does nothing if another server is doing this.
     pub fn witness_keep_checkpoints(&self, interval: Duration) -> Result<()> {
         self.transaction(PLATFORM, |connection| {
-            let lock: LockRow = sql_query("SELECT pg_try_advisory_xact_lock($1) AS has_lock")
-                .bind::<BigInt, _>(LOCK)
-                .get_result(connection)?;
-            if !lock.has_lock {
+            if !try_lock(connection, LOCK)? {
                 return Ok(());
             }
             let kept: Vec<DueRow> = sql_query(
@@ -149,7 +141,7 @@ impl Store {
                           >= (SELECT count(*) FROM log_cosignatures s \
                               WHERE s.tenant_id = c.tenant_id AND s.epoch = c.epoch AND s.size = c.size))",
             )
-            .bind::<diesel::sql_types::Array<Integer>, _>(tenants)
+            .bind::<Array<Integer>, _>(tenants)
             .bind::<Integer, _>(KEPT_MINUTES)
             .execute(connection)
             .map(drop)
@@ -243,7 +235,8 @@ impl Store {
     }
 
     /// Records what came of asking a witness, if this server still has the lease and the witness is still the one with that
-    /// key, and ends the lease. Returns the state before; none if nothing was recorded. `event` tells of a witness that begins to refuse the log.
+    /// key, and ends the lease. Returns the state before; none if nothing was recorded. `event` tells of a witness that begins
+    /// to refuse the log.
     pub fn witness_settle(
         &self,
         tenant: TenantId,

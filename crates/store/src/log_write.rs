@@ -66,6 +66,30 @@ pub(super) fn insert_nodes(connection: &mut PgConnection, nodes: &[Node]) -> Que
     .map(drop)
 }
 
+/// Adds a tree. One that is closed already was imported: its head is none that the platform's log gets.
+pub(super) fn insert_epoch(connection: &mut PgConnection, epoch: &Epoch) -> QueryResult<()> {
+    sql_query(
+        "INSERT INTO log_epochs (tenant_id, epoch, origin, first, size, edge, root, checkpoint, at, closed_at, frozen_at, \
+                                 frozen_why, seen, anchored) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, CASE WHEN $11 IS NOT NULL THEN $10 END, $11, nullif($12, 0), \
+                 CASE WHEN $10 IS NULL THEN 0 ELSE $5 END)",
+    )
+    .bind::<Integer, _>(epoch.tenant.0)
+    .bind::<SmallInt, _>(epoch.epoch)
+    .bind::<Text, _>(&epoch.origin)
+    .bind::<BigInt, _>(epoch.first)
+    .bind::<BigInt, _>(epoch.size)
+    .bind::<Binary, _>(&epoch.edge)
+    .bind::<Binary, _>(&epoch.root[..])
+    .bind::<Nullable<Text>, _>(&epoch.checkpoint)
+    .bind::<Timestamptz, _>(epoch.at)
+    .bind::<Nullable<Timestamptz>, _>(epoch.closed_at)
+    .bind::<Nullable<Text>, _>(&epoch.frozen)
+    .bind::<BigInt, _>(epoch.seen)
+    .execute(connection)
+    .map(drop)
+}
+
 /// Writes the new state of trees.
 pub(super) fn update_epochs(connection: &mut PgConnection, epochs: &[Epoch]) -> QueryResult<()> {
     macro_rules! column {

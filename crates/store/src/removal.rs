@@ -10,9 +10,9 @@ use sigpersist_model::error::Result;
 use sigpersist_model::tenant::Usage;
 
 use super::changes::Change;
-use super::log_epochs::set_tenant;
 use super::pool::Store;
 use super::schema::{signatures, tenant_usage, tenants};
+use super::transaction::set_tenant;
 use super::usage;
 
 /// Rows and bytes of one batch, which is one short transaction.

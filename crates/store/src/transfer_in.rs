@@ -17,7 +17,7 @@ use sigpersist_model::tenant::Usage;
 use sigpersist_model::transfer::{Part, StoredVersion};
 
 use super::audit;
-use super::log_arrivals::{Arrival, is_current};
+use super::log_arrivals::{LogArrival, is_current};
 use super::pool::Store;
 use super::schema::{signature_tags, signature_verdicts, signature_versions, signatures};
 use super::signatures::{encoding_to_code, version_to_column};
@@ -57,7 +57,7 @@ impl Store {
         &self,
         tenant: TenantId,
         parts: &[NewPart<'_>],
-        arrival: Option<&Arrival>,
+        arrival: Option<&LogArrival>,
         recreated: impl Fn(&Part) -> Event,
     ) -> Result<Option<Vec<bool>>> {
         self.transaction(tenant, |connection| {

@@ -9,8 +9,8 @@ use diesel::sql_types::{BigInt, Double, Integer};
 use sigpersist_model::context::{PLATFORM, TenantId};
 use sigpersist_model::error::Result;
 
-use super::log_epochs::set_tenant;
 use super::pool::Store;
+use super::transaction::set_tenant;
 
 /// Pending events that are counted.
 const MOST_PENDING: i64 = 100_000;

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue, USER_AGENT};
 use sigpersist_model::error::{Error, Result};
+use sigpersist_model::log::Epoch;
 use sigpersist_model::witness::WitnessState;
-use sigpersist_outbound::{Answer, Limits, Outbound, Request};
+use sigpersist_outbound::{Answer, Failure, Limits, Outbound, Request};
 use sigpersist_store::{Asking, NewCosignature};
 use sigpersist_tlog::{AddCheckpoint, Invalid, Note, VerifierKey, read_answer, read_size};
 
@@ -104,11 +105,7 @@ pub(super) fn ask(app: &App, outbound: &Outbound, asking: &Asking) -> Result<Out
     }
 }
 
-fn send(
-    outbound: &Outbound,
-    url: &str,
-    body: &AddCheckpoint,
-) -> Result<Answer, sigpersist_outbound::Failure> {
+fn send(outbound: &Outbound, url: &str, body: &AddCheckpoint) -> Result<Answer, Failure> {
     let mut headers = HeaderMap::new();
     headers.insert(
         CONTENT_TYPE,
@@ -141,7 +138,7 @@ fn told_size(answer: &Answer) -> Option<u64> {
 fn ahead(app: &App, asking: &Asking, told: u64, size: u64) -> Result<Outcome> {
     // Another server may have asked it meanwhile, if this one was stopped for longer than its lease.
     let epochs = app.store.log_epochs(asking.epoch.tenant)?;
-    let is_other_tree = |epoch: &sigpersist_model::log::Epoch| epoch.epoch != asking.epoch.epoch;
+    let is_other_tree = |epoch: &Epoch| epoch.epoch != asking.epoch.epoch;
     let has_grown = epochs
         .last()
         .is_some_and(|now| is_other_tree(now) || now.size.unsigned_abs() >= told);

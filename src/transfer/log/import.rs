@@ -8,7 +8,7 @@ use sigpersist_model::digest::to_hex;
 use sigpersist_model::error::{Error, Result};
 use sigpersist_model::log::{Epoch, Node, Numbered, Queued};
 use sigpersist_model::transfer::{ArrivedLog, Imported, ImportedKey};
-use sigpersist_store::{Arrival, ArrivalState, ImportedTree};
+use sigpersist_store::{ImportedTree, LogArrival, LogArrivalState};
 use sigpersist_tlog::Edge;
 
 use crate::app::App;
@@ -29,7 +29,7 @@ pub(in super::super) struct Log<'a> {
 
 /// A log that is being taken.
 struct Taking {
-    arrival: Arrival,
+    arrival: LogArrival,
     /// Entries up to this number are stored.
     stored: i64,
     trees: Vec<ImportedTree>,
@@ -66,30 +66,32 @@ impl<'a> Log<'a> {
             taking: None,
         };
         if !has_log || !app.config.evidence.log {
-            forget(app, tenant)?;
+            app.store.log_arrival_forget(tenant, true)?;
             if has_log {
                 imported.keep_log(KEEPS_NONE);
             }
             return Ok(log);
         }
         let mut state = app.store.log_arrival_begin(tenant, file)?;
-        if matches!(state, ArrivalState::Stale) {
-            while !app.store.log_arrival_forget(tenant, false)? {}
+        if matches!(state, LogArrivalState::Stale) {
+            app.store.log_arrival_forget(tenant, false)?;
             state = app.store.log_arrival_begin(tenant, file)?;
         }
         match state {
-            ArrivalState::Begun(arrival, stored) => log.taking = Some(Taking::new(arrival, stored)),
-            ArrivalState::Other | ArrivalState::Stale => {
-                forget(app, tenant)?;
+            LogArrivalState::Begun(arrival, stored) => {
+                log.taking = Some(Taking::new(arrival, stored));
+            }
+            LogArrivalState::Other | LogArrivalState::Stale => {
+                app.store.log_arrival_forget(tenant, true)?;
                 imported.keep_log(HAS_OTHER);
             }
-            ArrivalState::None => log.own = app.store.log_epochs(tenant)?,
+            LogArrivalState::None => log.own = app.store.log_epochs(tenant)?,
         }
         Ok(log)
     }
 
     /// The right to write versions with their salts, while the log is being taken.
-    pub(in super::super) fn arrival(&self) -> Option<Arrival> {
+    pub(in super::super) fn arrival(&self) -> Option<LogArrival> {
         self.taking.as_ref().map(|taking| taking.arrival)
     }
 
@@ -112,7 +114,7 @@ impl<'a> Log<'a> {
         };
         if self.app.store.log_origin_exists(&epoch.origin)? {
             self.taking = None;
-            forget(self.app, self.tenant)?;
+            self.app.store.log_arrival_forget(self.tenant, true)?;
             imported.keep_log(HAS_TWIN);
             return Ok(());
         }
@@ -185,7 +187,7 @@ impl<'a> Log<'a> {
         let Some(last) = taking.trees.last() else {
             // The header speaks of a log, and there is none.
             self.taking = None;
-            return forget(self.app, self.tenant);
+            return self.app.store.log_arrival_forget(self.tenant, true);
         };
         let last = &last.epoch;
         let event = json!({
@@ -207,9 +209,9 @@ impl<'a> Log<'a> {
     }
 
     /// Makes the log the tenant's, now that everything else of the file is there.
-    pub(in super::super) fn take(mut self, imported: &mut Imported) -> Result<()> {
+    pub(in super::super) fn take(&mut self, imported: &mut Imported) -> Result<()> {
         self.end(imported)?;
-        let Some(taking) = self.taking else {
+        let Some(taking) = self.taking.take() else {
             return Ok(());
         };
         let next = taking
@@ -227,7 +229,7 @@ impl<'a> Log<'a> {
 }
 
 impl Taking {
-    fn new(arrival: Arrival, stored: i64) -> Self {
+    fn new(arrival: LogArrival, stored: i64) -> Self {
         Self {
             arrival,
             stored,
@@ -311,10 +313,4 @@ pub(in super::super) fn superseded() -> Error {
     Error::refused(
         "Another import into this tenant began meanwhile, or somebody resumed the tenant. Import again when it is over.",
     )
-}
-
-/// Gives up a log that was arriving, so that the tenant keeps one of its own.
-fn forget(app: &App, tenant: TenantId) -> Result<()> {
-    while !app.store.log_arrival_forget(tenant, true)? {}
-    Ok(())
 }
