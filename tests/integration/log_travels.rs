@@ -10,7 +10,7 @@ use sigpersist_model::digest::sha256;
 use sigpersist_tlog::{Entry, TlogProof, VerifierKey, leaf_hash, seal};
 
 use crate::support::tenant_file::{arriving, import, import_all, lines, sealed, without_log};
-use crate::support::{Client, TestApp, eventually};
+use crate::support::{Client, TestApp, eventually, rounds};
 
 #[track_caller]
 fn export(app: &TestApp, slug: &str) -> (PathBuf, Value) {
@@ -368,6 +368,35 @@ fn an_import_that_was_killed_goes_on_with_the_log_and_shows_nothing_before() {
         let common = old.len().min(new.len()).min(entries as usize - after);
         assert_eq!(old[..common], new[..common]);
         after += 1_000;
+    }
+}
+
+#[test]
+fn two_imports_at_once_make_one_tenant_with_one_log() {
+    let here = TestApp::start();
+    let acme = with_many_entries(&here);
+    let (file, said) = export(&here, "acme");
+    let entries = said["counts"]["log_entries"].as_u64().unwrap();
+    let told = |client: &Client| {
+        let events = client.get("/events?limit=1000").expect(200);
+        events.json["content"]["events"].clone()
+    };
+    for _ in 0..rounds(3) {
+        let there = TestApp::start();
+        let mut both = [0; 2].map(|_| arriving(&there, &["copy", "--create"], &file));
+        let ends = both.each_mut().map(|child| child.wait().unwrap().success());
+        assert!(ends.contains(&true), "{ends:?}");
+        // If one was refused, it finds nothing left to do.
+        let said = import_all(&there, "copy", &file);
+        assert_eq!(said["new_versions"], 0, "{said}");
+        there.sequence();
+        let copy = there.platform_for("copy");
+        assert_whole(&copy);
+        let count = format!(
+            "SELECT count(*)::text AS line FROM log_entries WHERE tenant_id = 1 AND number <= {entries}"
+        );
+        assert_eq!(there.database.lines(&count).trim(), entries.to_string());
+        assert!(told(&acme) == told(&copy), "other events are told");
     }
 }
 
