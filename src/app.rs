@@ -191,6 +191,21 @@ impl App {
         Ok(self.outbound.get_or_init(|| outbound))
     }
 
+    /// A URL that somebody entered, in the spelling in which it is stored. Asks DNS, so it blocks for seconds at worst.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidParameter`] with the field `url` for its form, [`Error::Refused`] for where it leads.
+    pub fn callable_url(&self, url: &str) -> Result<String> {
+        let outbound = self.outbound();
+        let outbound = outbound.map_err(|cause| Error::Internal(cause.into()))?;
+        match outbound.check_now(url) {
+            Ok(target) => Ok(target.url()),
+            Err(refused) if refused.is_of_form() => Err(Error::invalid("url", refused.to_string())),
+            Err(refused) => Err(Error::refused(refused.to_string())),
+        }
+    }
+
     /// Listens for changes that other processes make, until the result is dropped.
     ///
     /// # Errors

@@ -5,6 +5,7 @@ use sigpersist_model::error::{Error, Noun, Result};
 use sigpersist_model::view::{AttemptView, WebhookView};
 use utoipa::ToSchema;
 
+use super::openapi::{CalledUrl, EventTypes};
 use super::reply::{BareEnvelope, Envelope, Reply};
 use super::respond::Call;
 use crate::webhooks::{self, Changed, Made, NewWebhook};
@@ -34,12 +35,12 @@ pub(super) fn list(call: Call) -> Result<Reply> {
 #[serde(deny_unknown_fields)]
 struct WebhookForm {
     /// The URL to call: `https`, port 443, at a public address, unless the operator of the server allows others.
-    #[schema(example = "https://hooks.example.com/sigpersist")]
+    #[schema(value_type = CalledUrl)]
     url: String,
     /// The types of events to be called with; a type that ends with a dot stands for all that begin so. All if it is left
     /// out.
     #[serde(default)]
-    #[schema(example = json!(["version.saved", "signature."]), max_items = 32)]
+    #[schema(value_type = Vec<EventTypes>, example = json!(["version.saved", "signature."]), max_items = 32)]
     types: Vec<String>,
     /// The number of the event after which to begin; 0 for the first event. It begins with what happens from now on if it is
     /// left out.
@@ -122,10 +123,10 @@ pub(super) fn get(call: Call) -> Result<Reply> {
 #[serde(deny_unknown_fields)]
 struct WebhookPatch {
     /// Another URL.
-    #[schema(example = "https://hooks.example.com/sigpersist")]
+    #[schema(value_type = Option<CalledUrl>, example = "https://hooks.example.com/sigpersist")]
     url: Option<String>,
     /// Other types of events.
-    #[schema(example = json!(["version."]), max_items = 32)]
+    #[schema(value_type = Option<Vec<EventTypes>>, example = json!(["version."]), max_items = 32)]
     types: Option<Vec<String>>,
     /// Whether it is called. One that is enabled again goes on where it stopped.
     #[schema(example = true)]
@@ -141,6 +142,7 @@ struct WebhookPatch {
     responses(
         (status = 200, description = "The webhook", body = Envelope<OneWebhook>),
         (status = 404, description = "webhook_not_found"),
+        (status = 422, description = "refused"),
     )
 )]
 pub(super) fn update(call: Call) -> Result<Reply> {

@@ -6,6 +6,7 @@ use sigpersist_model::view::WitnessView;
 use utoipa::ToSchema;
 
 use super::log::owner;
+use super::openapi::WitnessUrl;
 use super::parameter;
 use super::reply::{BareEnvelope, Envelope, Reply};
 use super::respond::Call;
@@ -42,7 +43,7 @@ struct WitnessForm {
     name: String,
     /// Its submission prefix (C2SP tlog-witness), with which its addresses begin: `https`, port 443, at a public address,
     /// unless the operator of the server allows others.
-    #[schema(example = "https://witness.example.com/w1")]
+    #[schema(value_type = WitnessUrl)]
     url: String,
     /// Its public key, of the type 0x04 (C2SP tlog-cosignature).
     #[schema(

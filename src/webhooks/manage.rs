@@ -8,7 +8,6 @@ use sigpersist_model::error::{Error, Noun, Result};
 use sigpersist_model::key::MasterKeyId;
 use sigpersist_model::view::HappeningView;
 use sigpersist_model::webhook::{Attempt, Settlement, Webhook, WebhookChange, check_types};
-use sigpersist_outbound::Outbound;
 use sigpersist_outbound::webhook::Secret;
 use sigpersist_store as store;
 use zeroize::Zeroizing;
@@ -56,10 +55,10 @@ pub struct Changed {
 ///
 /// # Errors
 ///
-/// [`Error::InvalidParameter`] for a URL that can't be called, [`Error::Refused`] without a master key or if the tenant has
+/// [`Error::InvalidParameter`] for what is no URL, [`Error::Refused`] for one that may not be called, without a master key or if the tenant has
 /// too many, and the errors of the store.
 pub fn create(app: &App, actor: &Actor, tenant: TenantId, new: NewWebhook) -> Result<Made> {
-    let url = checked(app, &new.url)?;
+    let url = app.callable_url(&new.url)?;
     check_types(&new.types)?;
     let head = app.store.log_head(tenant)?;
     let cursor = match new.after {
@@ -124,7 +123,7 @@ pub fn get(app: &App, tenant: TenantId, id: i64) -> Result<Webhook> {
 ///
 /// # Errors
 ///
-/// [`Error::NotFound`], [`Error::InvalidParameter`], and the errors of the store.
+/// [`Error::NotFound`], the errors of [`App::callable_url`], and those of the store.
 pub fn change(
     app: &App,
     actor: &Actor,
@@ -132,7 +131,7 @@ pub fn change(
     id: i64,
     changed: Changed,
 ) -> Result<Webhook> {
-    let url = changed.url.map(|url| checked(app, &url)).transpose()?;
+    let url = changed.url.map(|url| app.callable_url(&url)).transpose()?;
     if let Some(types) = &changed.types {
         check_types(types)?;
     }
@@ -212,7 +211,9 @@ pub fn test(app: &App, tenant: TenantId, id: i64) -> Result<Attempt> {
     let now = Utc::now();
     let name = format!("test_{id}_{}", now.timestamp_micros());
     let event = HappeningView::test(name, now);
-    let called = call(outbound(app)?, &webhook, &secrets, &event, now, None);
+    let outbound = app.outbound();
+    let outbound = outbound.map_err(|cause| Error::Internal(cause.into()))?;
+    let called = call(outbound, &webhook, &secrets, &event, now, None);
     let settlement = Settlement {
         attempts: vec![called.attempt.clone()],
         ..Settlement::default()
@@ -247,18 +248,6 @@ pub fn replay(app: &App, tenant: TenantId, id: i64, from: i64, to: i64) -> Resul
 pub fn attempts(app: &App, tenant: TenantId, id: i64) -> Result<Vec<Attempt>> {
     get(app, tenant, id)?;
     app.store.webhook_attempts(tenant, id)
-}
-
-fn outbound(app: &App) -> Result<&Outbound> {
-    app.outbound()
-        .map_err(|cause| Error::Internal(cause.into()))
-}
-
-/// The URL as it is stored, if it may be called.
-fn checked(app: &App, url: &str) -> Result<String> {
-    let target = outbound(app)?.check_now(url);
-    let target = target.map_err(|refused| Error::invalid("url", refused.to_string()))?;
-    Ok(target.url())
 }
 
 /// Encrypts a secret, under the current master key if it was ever rotated.

@@ -2,6 +2,7 @@
 # Checks a running server against its own OpenAPI document. openapi-spec-validator checks the document itself. Schemathesis
 # sends requests that the document allows and others that it forbids, and follows links in answers. Both come from PyPI.
 # EXAMPLES is the number of cases per operation and phase (10).
+#   usage: tests/contract/run.sh [PROGRAM]
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -15,8 +16,12 @@ if ! "$venv/bin/schemathesis" --version 2>/dev/null | grep -q " $version\$" ||
     "schemathesis==$version" "openapi-spec-validator==$validator"
 fi
 
-cargo build --locked
-readonly program=$PWD/target/debug/sigpersist
+if [ $# -gt 0 ]; then
+  program=$(realpath "$1")
+else
+  cargo build --locked
+  program=$PWD/target/debug/sigpersist
+fi
 folder=$(mktemp -d)
 chmod 755 "$folder"
 server=
@@ -34,7 +39,7 @@ readonly operators=(plugins:read plugins:write hooks:read hooks:write policy:rea
 "$program" key add acme >/dev/null
 "$program" key add --platform >/dev/null
 # shellcheck disable=SC2046 # the scopes are words
-tenant=$("$program" token issue acme $(scopes signatures:read signatures:write signatures:delete "${operators[@]}"))
+tenant=$("$program" token issue acme $(scopes signatures:read signatures:write signatures:delete log:read log:write events:read webhooks:read webhooks:write "${operators[@]}"))
 # shellcheck disable=SC2046
 platform=$("$program" token issue --platform $(scopes "${operators[@]}" tenants:write tenants:transfer keys:write metrics:read))
 # Creates the objects that the examples name.

@@ -287,9 +287,18 @@ fn addresses_within_the_network_are_refused_when_they_are_entered() {
         "https://[::1]/",
         "https://[::ffff:10.0.0.1]/",
         "https://0x7f.1/",
-        "https://user:password@example.com/",
         "https://example.com:8443/",
+        "https://nowhere.invalid/",
         "ftp://example.com/",
+    ] {
+        operator
+            .json("POST", "/webhooks", &json!({"url": url}))
+            .expect_error(422, "refused");
+    }
+    for url in [
+        "https://user:password@example.com/",
+        "https://example.com/#a",
+        "https://example.com/ä",
         "not a url",
     ] {
         operator

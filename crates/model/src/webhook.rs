@@ -43,7 +43,7 @@ impl Webhook {
 }
 
 /// The most types that a webhook, or somebody who follows events, names.
-const MAX_TYPES: usize = 32;
+pub const MAX_TYPES: usize = 32;
 
 /// Checks names of types, or beginnings of names that end with a dot.
 ///

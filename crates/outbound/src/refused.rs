@@ -50,6 +50,15 @@ pub enum Refused {
 }
 
 impl Refused {
+    /// Whether no server would call the URL. Otherwise it is well formed, and its scheme, host or port is refused: another
+    /// server, with other rules or another network, might call it.
+    pub fn is_of_form(self) -> bool {
+        matches!(
+            self,
+            Self::TooLong | Self::Characters | Self::Malformed | Self::UserInfo | Self::Fragment
+        )
+    }
+
     /// A word for programs. It does not change.
     pub fn code(self) -> &'static str {
         match self {

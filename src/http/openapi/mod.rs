@@ -44,8 +44,8 @@ pub(super) use examples::certificate;
 pub(super) use shapes::{KeySet, Live, Ready};
 pub(super) use sigpersist_verify::Time;
 pub(super) use texts::{
-    Binary, BindingTag, Code, Component, FileTag, GivenPublicKey, GivenTime, Location, RevisionTag,
-    Slug, TenantFile, VersionTag,
+    Binary, BindingTag, CalledUrl, Code, Component, EventTypes, FileTag, GivenPublicKey, GivenTime,
+    Location, RevisionTag, Slug, TenantFile, VersionTag, WitnessUrl,
 };
 
 /// Path under which callers of the platform act for a tenant.
@@ -99,7 +99,7 @@ const OF_TENANT: &str = "/tenants/{tenant}";
         health::metrics, health::live, health::ready,
         docs::document, docs::page, docs::file,
     ),
-    components(schemas(Failure<'_>, Time, GivenTime, Slug, VersionTag, BindingTag, RevisionTag, FileTag, Location, Code))
+    components(schemas(Failure<'_>, Time, GivenTime, Slug, CalledUrl, WitnessUrl, EventTypes, VersionTag, BindingTag, RevisionTag, FileTag, Location, Code))
 )]
 struct Described;
 

@@ -14,6 +14,16 @@ const GIVEN_TIME: &str = concat!(
     r"|[Tt]([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d{1,9})?([Zz]|[+-]([01]\d|2[0-3]):[0-5]\d))$",
 );
 
+/// An http or https URL of ASCII characters (RFC 3986), without user information and fragment, and what may follow its host.
+macro_rules! called_url {
+    ($rest:literal) => {
+        concat!(
+            r"^https?://([A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(:[0-9]{1,5})?",
+            $rest
+        )
+    };
+}
+
 /// Declares schemas of text with a pattern.
 macro_rules! text {
     ($(#[doc = $description:literal] $name:ident: $pattern:expr, $example:expr;)+) => { $(
@@ -40,6 +50,12 @@ text! {
     GivenTime: GIVEN_TIME, "2031-02-18 01:00:00";
     /// A name: a DNS label in lower case.
     Slug: "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$", "acme";
+    /// A URL that the server calls. Where it may lead is decided by the operator of the server.
+    CalledUrl: called_url!(r"([/?][!$-;=?-\[\]_a-z~]{0,1700})?$"), "https://hooks.example.com/sigpersist";
+    /// The URL with which the addresses of a witness begin.
+    WitnessUrl: called_url!(r"(/[!$-;=@-\[\]_a-z~]{0,1700})?$"), "https://witness.example.com/w1";
+    /// A type of events, or the beginning of some with a dot at its end.
+    EventTypes: "^[a-z._]{1,64}$", "version.saved";
     /// The version, in quotes.
     VersionTag: "^\"[0-9]+\"$", "\"1\"";
     /// The number of the binding in force, in quotes.

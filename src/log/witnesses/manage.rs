@@ -34,7 +34,7 @@ pub struct Added {
 ///
 /// # Errors
 ///
-/// [`Error::InvalidParameter`] for a key that is not a witness's or a URL that can't be asked, [`Error::Refused`] if there is
+/// [`Error::InvalidParameter`] for a key that is not a witness's, the errors of [`App::callable_url`], [`Error::Refused`] if there is
 /// another one with its name or key, or there are too many, and the errors of the store.
 pub fn add(app: &App, actor: &Actor, owner: TenantId, new: NewWitness) -> Result<Added> {
     let key = witness_key(&new.name, &new.key)?;
@@ -134,10 +134,5 @@ fn checked(app: &App, url: &str) -> Result<String> {
             "`url` must be the beginning of the witness's addresses, so it can't have a query or a fragment.",
         ));
     }
-    let outbound = app
-        .outbound()
-        .map_err(|cause| Error::Internal(cause.into()))?;
-    let target = outbound.check_now(url);
-    let target = target.map_err(|refused| Error::invalid("url", refused.to_string()))?;
-    Ok(target.url().trim_end_matches('/').to_owned())
+    Ok(app.callable_url(url)?.trim_end_matches('/').to_owned())
 }
