@@ -57,6 +57,39 @@ impl<'a> Failure<'a> {
     }
 }
 
+/// The client's view of an error within an answer: one of several things that were asked for failed.
+#[derive(Serialize, ToSchema)]
+pub(super) struct FailureOfOne {
+    /// A stable error code for programs.
+    #[schema(value_type = Code)]
+    code: &'static str,
+    /// A sentence for people.
+    #[schema(example = "There is no such signature.")]
+    message: String,
+    /// Further facts for programs; present for some codes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    details: Option<Details>,
+    /// The seconds after which to try again, as in `Retry-After`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = 1)]
+    retry_after: Option<u64>,
+}
+
+/// The status and view of an error within an answer. The log says what the client is not told.
+pub(super) fn failure_of_one(error: &Error) -> (StatusCode, FailureOfOne) {
+    let status = status(error);
+    log(error, status);
+    metrics::refused(error.code());
+    let retry_after = header(error).filter(|(name, _)| name == RETRY_AFTER);
+    let failure = FailureOfOne {
+        code: error.code(),
+        message: error.to_string(),
+        details: Details::of(error),
+        retry_after: retry_after.and_then(|(_, value)| value.to_str().ok()?.parse().ok()),
+    };
+    (status, failure)
+}
+
 /// The response to a request that failed. The log says what the client is not told.
 pub(super) fn error_response(error: &Error, request_id: &str) -> Response {
     log(error, status(error));
@@ -85,9 +118,10 @@ fn refusal(error: &Error, request_id: &str) -> Response {
 /// The status of the response.
 pub(super) fn status(error: &Error) -> StatusCode {
     match error {
-        Error::MalformedRequest(_) | Error::MalformedJson(_) | Error::InvalidParameter { .. } => {
-            StatusCode::BAD_REQUEST
-        }
+        Error::MalformedRequest(_)
+        | Error::MalformedJson(_)
+        | Error::MalformedForm(_)
+        | Error::InvalidParameter { .. } => StatusCode::BAD_REQUEST,
         Error::MissingToken | Error::InvalidToken(_) | Error::ExpiredToken => {
             StatusCode::UNAUTHORIZED
         }
@@ -120,6 +154,7 @@ pub(super) fn status(error: &Error) -> StatusCode {
         Error::UnsupportedMediaType(_) | Error::UnsupportedContentEncoding => {
             StatusCode::UNSUPPORTED_MEDIA_TYPE
         }
+        Error::NotAcceptable(_) => StatusCode::NOT_ACCEPTABLE,
         Error::RangeNotSatisfiable { .. } => StatusCode::RANGE_NOT_SATISFIABLE,
         Error::UnsupportedTransferEncoding => StatusCode::NOT_IMPLEMENTED,
         Error::NotReady(_) | Error::Overloaded | Error::DatabaseUnavailable(_) => {

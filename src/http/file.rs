@@ -42,17 +42,11 @@ impl FilePart {
         etag: &str,
         headers: &HeaderMap,
     ) -> Result<Self> {
-        let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
-        let is_same = text(IF_RANGE).is_none_or(|tag| tag == etag);
-        let range = text(RANGE).filter(|_| is_same).and_then(read);
-        let (from, to) = range.unwrap_or((0, size));
-        if range.is_some() && from >= size {
-            return Err(Error::RangeNotSatisfiable { size });
-        }
+        let (from, to) = asked(size, etag, headers)?;
         Ok(Self {
             file,
             from,
-            to: to.min(size),
+            to,
             size,
         })
     }
@@ -79,6 +73,22 @@ impl FilePart {
             Ok(Some((Bytes::from(chunk), (file, from + length, to, held))))
         })
     }
+}
+
+/// The first byte that the headers ask for, and the one after the last, as [`FilePart::asked`] reads them.
+///
+/// # Errors
+///
+/// [`Error::RangeNotSatisfiable`] for a range that begins beyond the end.
+pub(super) fn asked(size: u64, etag: &str, headers: &HeaderMap) -> Result<(u64, u64)> {
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    let is_same = text(IF_RANGE).is_none_or(|tag| tag == etag);
+    let range = text(RANGE).filter(|_| is_same).and_then(read);
+    let (from, to) = range.unwrap_or((0, size));
+    if range.is_some() && from >= size {
+        return Err(Error::RangeNotSatisfiable { size });
+    }
+    Ok((from, to.min(size)))
 }
 
 /// Reads `bytes=FROM-` or `bytes=FROM-LAST`: the first byte, and the one after the last, which may be beyond the end of the

@@ -1,4 +1,4 @@
-//! Parameters as they were given: parses the query string and the JSON body.
+//! Parameters as they were given: parses the query string, the JSON body and forms with files.
 //!
 //! Only the position of each value in the body is kept, and each text once. A list is parsed only when a handler asks
 //! for a list, and the value of an unknown name is skipped. So a request takes little more memory than its bytes.
@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use bytes::Bytes;
 use serde::de::{
     DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor,
 };
@@ -33,6 +34,8 @@ pub(super) enum Given<'a> {
     Text(Cow<'a, str>),
     /// Any other JSON value, except null.
     Json(&'a RawValue),
+    /// A file.
+    File(Bytes),
 }
 
 /// The known names, and a few unknown ones for the error message.
@@ -69,7 +72,7 @@ impl<'k> Names<'k> {
     }
 
     /// Looks up a known name; remembers a few unknown ones.
-    fn find(&mut self, name: &str) -> Option<&'static str> {
+    pub(super) fn find(&mut self, name: &str) -> Option<&'static str> {
         let found = self.known.iter().find(|known| known.name == name);
         let found = found.map(|known| known.name);
         if found.is_none() && self.unknown.len() < MAX_UNKNOWN {
@@ -83,7 +86,11 @@ impl<'k> Names<'k> {
 }
 
 /// Adds a value, unless its parameter was given too often.
-fn mention<V>(given: &mut Vec<(&'static str, V)>, name: &'static str, value: V) -> Result<()> {
+pub(super) fn mention<V>(
+    given: &mut Vec<(&'static str, V)>,
+    name: &'static str,
+    value: V,
+) -> Result<()> {
     if given.iter().filter(|(known, _)| *known == name).count() == MAX_MENTIONS {
         let message = format!("`{name}` is given more than {MAX_MENTIONS} times.");
         return Err(Error::invalid(name, message));

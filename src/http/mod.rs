@@ -7,11 +7,12 @@
 //!   sees them; `server` stops gracefully; `respond` is the path of a request through this module.
 //! - `local` answers requests of the command line in this process; `logged` holds answers until a version is in the log.
 //! - `auth` authenticates the caller; `body` reads request bodies; `parameters` (with `given`), `query` and `form` parse them,
-//!   by the table in `parameter`; `preconditions` reads conditional headers. `budget` limits the bytes of bodies and answers
+//!   by the table in `parameter`, with files in `multipart`; `preconditions` reads conditional headers. `budget` limits the bytes of bodies and answers
 //!   in memory.
-//! - `signatures`, `verdicts`, `policy`, `plugins`, `hooks`, `trials`, `decisions`, `audit`, `log`, `proof`, `public_log`,
+//! - `signatures`, `many` of them at once, `verdicts`, `policy`, `plugins`, `hooks`, `trials`, `decisions`, `audit`, `log`, `proof`, `public_log`,
 //!   `witnesses`, `events`, `webhooks`, `tenants`, `transfers`, `keys`, `whoami` and `health` have the handlers; `operators` has what the
-//!   handlers for operators share. `reply`, in `pieces` or from a `file`, and `error`, with its `details`, write the responses.
+//!   handlers for operators share. `reply`, in `pieces` or from a `file`, in the
+//!   `representation` that is asked for, and `error`, with its `details`, write the responses.
 
 mod audit;
 mod auth;
@@ -34,6 +35,8 @@ mod keys;
 mod local;
 mod log;
 mod logged;
+mod many;
+mod multipart;
 mod openapi;
 mod operators;
 mod parameter;
@@ -47,6 +50,7 @@ mod proof;
 mod public_log;
 mod query;
 mod reply;
+mod representation;
 mod respond;
 mod route;
 mod server;
@@ -61,6 +65,7 @@ mod witnesses;
 
 use http::Method;
 use sigpersist_model::context::Scope;
+use sigpersist_model::error::Error;
 use sigpersist_model::plugin::Operation;
 
 use parameter as p;
@@ -100,6 +105,7 @@ pub static ROUTES: &[Route] = &[
         &p::TAGS,
         &p::STAGE,
     ])
+    .takes(BodyKind::Signature)
     .waits(Waits::ReadyChain(Operation::Save)),
     Route::of_tenant(
         Method::DELETE,
@@ -137,6 +143,30 @@ pub static ROUTES: &[Route] = &[
         &p::CURSOR,
         &p::OMIT,
     ]),
+    Route::of_tenant(Method::POST, "/signatures", Scope::SignaturesWrite, |_| {
+        Err(Error::RouteNotFound)
+    })
+    .requires(&[&p::DOCUMENT, &p::THREAD, &p::CMS])
+    .allows(&[
+        &p::CONTENT,
+        &p::CERTIFICATES,
+        &p::SIGNED_OVER,
+        &p::VERSION_CREATED_BY,
+        &p::VERSION_COMMENT,
+        &p::TAGS,
+        &p::STAGE,
+    ])
+    .takes(BodyKind::Many)
+    .answers(many::save),
+    Route::of_tenant(
+        Method::POST,
+        "/signatures/get",
+        Scope::SignaturesRead,
+        many::get,
+    )
+    .requires(&[&p::DOCUMENT, &p::THREAD])
+    .allows(&[&p::VERSION])
+    .takes(BodyKind::Many),
     Route::of_tenant(
         Method::POST,
         "/signature/verify",
@@ -144,7 +174,8 @@ pub static ROUTES: &[Route] = &[
         verdicts::record,
     )
     .requires(&[&p::DOCUMENT, &p::THREAD])
-    .allows(&[&p::VERSION, &p::CONTENT, &p::CERTIFICATES]),
+    .allows(&[&p::VERSION, &p::CONTENT, &p::CERTIFICATES])
+    .takes(BodyKind::Signature),
     Route::of_tenant(
         Method::GET,
         "/signature/verdicts",
@@ -159,7 +190,8 @@ pub static ROUTES: &[Route] = &[
         Scope::SignaturesRead,
         verdicts::inspect,
     )
-    .requires(&[&p::CMS]),
+    .requires(&[&p::CMS])
+    .takes(BodyKind::Signature),
     Route::of_tenant(
         Method::POST,
         "/verify",
@@ -167,7 +199,8 @@ pub static ROUTES: &[Route] = &[
         verdicts::verify,
     )
     .requires(&[&p::CMS])
-    .allows(&[&p::CONTENT, &p::CERTIFICATES]),
+    .allows(&[&p::CONTENT, &p::CERTIFICATES])
+    .takes(BodyKind::Signature),
     Route::of_operators(Method::GET, "/policy", Scope::PolicyRead, policy::get),
     Route::of_operators(Method::PATCH, "/policy", Scope::PolicyWrite, policy::update),
     Route::of_operators(

@@ -4,18 +4,33 @@
 //! every route. A parameter that is given twice must have the same value both times. An unknown parameter is an error,
 //! since a misspelt filter would silently match everything.
 //!
-//! `given` parses both. Here, handlers ask for values by their kinds.
+//! A route that takes a signature also takes it as a file: alone, with the other parameters in the query, or with them in a
+//! form (`multipart/form-data`).
+//!
+//! `given` and `multipart` parse them. Here, handlers ask for values by their kinds.
 
 use std::borrow::Cow;
 
+use bytes::Bytes;
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
+use sigpersist_model::attachments::Sent;
 use sigpersist_model::error::{Error, Result};
 use sigpersist_model::number::{from_json, whole};
 use sigpersist_model::signature::check_label;
 
 use super::given::{Given, Names, read_json, read_query, texts};
-use super::parameter::{DEFAULT_LIMIT, Kind, Parameter};
+use super::multipart;
+use super::parameter::{CMS, DEFAULT_LIMIT, Kind, Parameter};
+
+/// Media types of signatures as files: CMS (RFC 8551 section 3.2), XML, and either.
+pub(super) const FILE_TYPES: [&str; 5] = [
+    "application/pkcs7-signature",
+    "application/pkcs7-mime",
+    "application/xml",
+    "text/xml",
+    "application/octet-stream",
+];
 
 /// The parameters of a request.
 #[derive(Debug)]
@@ -29,12 +44,18 @@ impl<'a> Parameters<'a> {
     pub(super) fn read(
         query: &'a str,
         headers: &HeaderMap,
-        body: &'a [u8],
+        body: &'a Bytes,
         known: &[&'static Parameter],
     ) -> Result<Self> {
         let mut names = Names::new(known);
         let mut given = read_query(query, &mut names)?;
-        if !body.is_empty() {
+        if is_of_kind(headers, multipart::MEDIA_TYPE) {
+            given.extend(multipart::read(body, headers, &mut names)?);
+        } else if is_file(headers)
+            && let Some(cms) = names.find(CMS.name)
+        {
+            given.push((cms, Given::File(body.clone())));
+        } else if !body.is_empty() {
             check_content_type(headers)?;
             given.extend(read_json(body, &mut names)?);
         }
@@ -46,6 +67,15 @@ impl<'a> Parameters<'a> {
     pub(super) fn text(&self, parameter: &Parameter) -> Result<Option<&str>> {
         self.one(parameter, "a string", |given| match given {
             Given::Query(text) | Given::Text(text) => Some(&**text),
+            Given::Json(_) | Given::File(_) => None,
+        })
+    }
+
+    /// An optional text or file.
+    pub(super) fn sent(&self, parameter: &Parameter) -> Result<Option<Sent<'_>>> {
+        self.one(parameter, "a string or a file", |given| match given {
+            Given::Query(text) | Given::Text(text) => Some(Sent::Text(text)),
+            Given::File(file) => Some(Sent::File(file.clone())),
             Given::Json(_) => None,
         })
     }
@@ -77,6 +107,7 @@ impl<'a> Parameters<'a> {
                 }
                 Some(Cow::Owned(whole(digits.parse().ok()?)?.to_string()))
             }
+            Given::File(_) => None,
         })
     }
 
@@ -90,7 +121,7 @@ impl<'a> Parameters<'a> {
             let number = match given {
                 Given::Query(text) => text.parse().ok()?,
                 Given::Json(value) => u32::try_from(from_json(value.get())?).ok()?,
-                Given::Text(_) => return None,
+                Given::Text(_) | Given::File(_) => return None,
             };
             (min..=max).contains(&number).then_some(number)
         })?;
@@ -111,7 +142,7 @@ impl<'a> Parameters<'a> {
                 _ => None,
             },
             Given::Json(value) => value.get().parse().ok(),
-            Given::Text(_) => None,
+            Given::Text(_) | Given::File(_) => None,
         })?;
         Ok(given.unwrap_or(false))
     }
@@ -126,6 +157,10 @@ impl<'a> Parameters<'a> {
                 Given::Query(text) => in_query.push(text.clone().into_owned()),
                 Given::Text(text) => keep(name, &mut found, vec![text.clone().into_owned()])?,
                 Given::Json(value) => keep(name, &mut found, texts(name, value)?)?,
+                Given::File(_) => {
+                    let message = format!("`{name}` must be text: leave its filename out.");
+                    return Err(Error::invalid(name, message));
+                }
             }
         }
         if !in_query.is_empty() {
@@ -178,6 +213,11 @@ pub(super) fn check_content_type(headers: &HeaderMap) -> Result<()> {
     Ok(())
 }
 
+/// Whether the body is declared as the file of a signature.
+pub(super) fn is_file(headers: &HeaderMap) -> bool {
+    FILE_TYPES.iter().any(|kind| is_of_kind(headers, kind))
+}
+
 /// Whether the body is declared as this media type, with any parameters.
 pub(super) fn is_of_kind(headers: &HeaderMap, media_type: &str) -> bool {
     let kind = headers.get(CONTENT_TYPE);
@@ -212,7 +252,10 @@ mod tests {
     }
 
     fn read<'a>(query: &'a str, body: &'a str) -> Result<Parameters<'a>> {
-        Parameters::read(query, &HeaderMap::new(), body.as_bytes(), &[&A, &B, &TAGS])
+        let body = Box::leak(Box::new(Bytes::from_static(
+            body.to_owned().leak().as_bytes(),
+        )));
+        Parameters::read(query, &HeaderMap::new(), body, &[&A, &B, &TAGS])
     }
 
     #[test]
@@ -314,7 +357,7 @@ mod tests {
                 "[{}\\[\\]\",:ab0-9eEntrufals\\\\.-]{0,60}".prop_map(String::into_bytes),
             ],
         ) {
-            match Parameters::read(&query, &HeaderMap::new(), &body, &[&A, &B, &TAGS]) {
+            match Parameters::read(&query, &HeaderMap::new(), &body.into(), &[&A, &B, &TAGS]) {
                 Ok(parameters) => {
                     for parameter in [&A, &B, &TAGS] {
                         // Each call returns the value, or an error that names the parameter.

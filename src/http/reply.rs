@@ -9,11 +9,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use futures_util::Stream;
-use http::StatusCode;
 use http::header::{
-    ACCEPT_RANGES, ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE,
-    CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, LOCATION, RETRY_AFTER,
+    ACCEPT_RANGES, ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH,
+    CONTENT_RANGE, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, LOCATION,
+    RETRY_AFTER, VARY,
 };
+use http::{HeaderMap, StatusCode};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 use serde_json::ser::Formatter;
 use sigpersist_model::error::{Error, Result};
@@ -21,7 +23,7 @@ use utoipa::ToSchema;
 use warp::Reply as _;
 
 use super::budget::Held;
-use super::file::{CHUNK_BYTES, FilePart};
+use super::file::{CHUNK_BYTES, FilePart, asked};
 use super::logged::AwaitsLog;
 use super::pieces::Pieces;
 
@@ -121,6 +123,29 @@ impl Reply {
         reply
     }
 
+    /// 200 with bytes that are in memory, or 206 with the part of them that the headers ask for.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::RangeNotSatisfiable`] for a range that begins beyond the end.
+    pub(super) fn part(kind: &str, bytes: Bytes, tag: u32, headers: &HeaderMap) -> Result<Self> {
+        let size = bytes.len();
+        let (from, to) = asked(size as u64, &format!("\"{tag}\""), headers)?;
+        let within = |place| usize::try_from(place).unwrap_or(size);
+        let part = bytes.slice(within(from)..within(to));
+        let is_partial = part.len() < size;
+        let mut reply = Self::ok(part.into())
+            .with_header(CONTENT_TYPE, kind)
+            .with_header(ACCEPT_RANGES, "bytes")
+            .with_etag(tag);
+        if is_partial {
+            let range = format!("bytes {from}-{}/{size}", to - 1);
+            reply = reply.with_header(CONTENT_RANGE, &range);
+            reply.status = StatusCode::PARTIAL_CONTENT;
+        }
+        Ok(reply)
+    }
+
     /// 200 with a body that is sent as it comes.
     pub(super) fn live(
         kind: &str,
@@ -203,6 +228,28 @@ impl Reply {
     /// Adds an entity tag: the number or digest of the content.
     pub(super) fn with_etag(self, tag: impl Display) -> Self {
         self.with_header(ETAG, &format!("\"{tag}\""))
+    }
+
+    /// Says that `Accept` decides about the form of the answer.
+    pub(super) fn varying_by_accept(self) -> Self {
+        self.with_header(VARY, "accept")
+    }
+
+    /// Names the file as which the body is saved, with ASCII alone and with all characters (RFC 6266 section 4.3, RFC 8187).
+    pub(super) fn named(self, name: &str) -> Self {
+        let is_plain = |character: char| {
+            character.is_ascii_alphanumeric() || matches!(character, '.' | '-' | '_')
+        };
+        let plain: String = name
+            .chars()
+            .map(|character| if is_plain(character) { character } else { '_' })
+            .collect();
+        let whole = utf8_percent_encode(name, NON_ALPHANUMERIC);
+        let value = match name.chars().all(is_plain) {
+            true => format!("attachment; filename=\"{plain}\""),
+            false => format!("attachment; filename=\"{plain}\"; filename*=UTF-8''{whole}"),
+        };
+        self.with_header(CONTENT_DISPOSITION, &value)
     }
 
     fn with_header(mut self, name: HeaderName, value: &str) -> Self {

@@ -12,6 +12,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_perc
 use serde::Deserialize;
 use sigpersist_model::context::{Caller, Context, PLATFORM, Tenancy};
 use sigpersist_model::error::{Error, Noun, Result};
+use sigpersist_model::plugin::Operation;
 use sigpersist_runtime::blocking;
 use sigpersist_runtime::fair_semaphore::FairPermit;
 use sigpersist_runtime::metrics::{self, InFlight};
@@ -25,7 +26,8 @@ use super::budget::{Held, Holder};
 use super::error::{error_response, told};
 use super::form::read_form;
 use super::head::Fault;
-use super::parameters::Parameters;
+use super::multipart;
+use super::parameters::{Parameters, is_of_kind};
 use super::places::Connection;
 use super::reply::{Reply, Response};
 use super::route::{self, Audience, Handler, Matched, Route, Waits};
@@ -156,7 +158,30 @@ impl Call {
     /// The parameters of query and body; only the route's own are allowed.
     pub(super) fn parameters(&self) -> Result<Parameters<'_>> {
         let known = [self.route.required, self.route.optional].concat();
+        if is_of_kind(&self.headers, multipart::MEDIA_TYPE) {
+            // Its parts are copied.
+            self.reserve(self.body.len().saturating_mul(2))?;
+        }
         Parameters::read(&self.query, &self.headers, &self.body, &known)
+    }
+
+    /// The parameters of an object that is a part of the body.
+    pub(super) fn parameters_in<'a>(&self, object: &'a Bytes) -> Result<Parameters<'a>> {
+        let known = [self.route.required, self.route.optional].concat();
+        Parameters::read("", &HeaderMap::new(), object, &known)
+    }
+
+    /// A part of the body.
+    pub(super) fn part(&self, of_body: &str) -> Bytes {
+        self.body.slice_ref(of_body.as_bytes())
+    }
+
+    /// Waits for what a save of the tenant waits for.
+    pub(super) async fn permits_to_save(&self) -> Result<(Permits, ReadyChain)> {
+        let waits = Waits::ReadyChain(Operation::Save);
+        let (permits, chain) = permits(&self.server, waits, &self.context).await?;
+        let chain = chain.ok_or_else(|| Error::internal("a save waits for a chain"))?;
+        Ok((permits, chain))
     }
 
     /// The tenant's chain of hooks; present if the route waits for it.
@@ -248,7 +273,7 @@ async fn answer(
         request_id,
     };
     let (body, held) = read(&server, route, &context, headers, body).await?;
-    let (permits, ready_chain) = permits(&server, route, &context).await?;
+    let (permits, ready_chain) = permits(&server, route.waits, &context).await?;
     // Body and permits may have taken time: a key that was revoked meanwhile, or a tenant that was suspended, is refused.
     self::caller(&server, route, headers).await?;
     let mut headers = incoming.headers;
@@ -351,18 +376,18 @@ async fn read(
 }
 
 /// The permits of a request: those that its kind of work shares, the chain's, and its own.
-type Permits = (Option<FairPermit>, Option<HeldPermit>, Option<FairPermit>);
+pub(super) type Permits = (Option<FairPermit>, Option<HeldPermit>, Option<FairPermit>);
 
 /// Waits for what limits the route.
 ///
 /// Permits that a tenant's own hooks may delay come first, so that a request does not hold a shared permit meanwhile.
 async fn permits(
     server: &Server,
-    route: &Route,
+    waits: Waits,
     context: &Context,
 ) -> Result<(Permits, Option<ReadyChain>)> {
     let (mut ready_chain, mut shared) = (None, None);
-    match route.waits {
+    match waits {
         Waits::Never => return Ok((Permits::default(), None)),
         Waits::No => {}
         Waits::Publication => shared = Some(server.publications.acquire(None).await?),

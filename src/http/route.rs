@@ -8,8 +8,9 @@ use sigpersist_model::transfer;
 
 use super::ROUTES;
 use super::events::Waiting;
+use super::multipart;
 use super::parameter::Parameter;
-use super::parameters::{check_content_type, is_of_kind};
+use super::parameters::{check_content_type, is_file, is_of_kind};
 use super::reply::Reply;
 use super::respond::Call;
 use crate::config::Config;
@@ -115,6 +116,10 @@ pub(super) enum BodyKind {
     SmallJson,
     /// A component, as it is or in JSON.
     Component,
+    /// JSON, or a signature as a file, alone or in a form.
+    Signature,
+    /// JSON: `signatures`, a list of objects with the route's parameters.
+    Many,
     /// A piece of a tenant's file.
     Piece,
 }
@@ -123,7 +128,7 @@ impl BodyKind {
     /// The largest body, in bytes.
     pub(super) fn max_bytes(self, config: &Config) -> usize {
         match self {
-            Self::Json => config.http.max_body_bytes(),
+            Self::Json | Self::Signature | Self::Many => config.http.max_body_bytes(),
             Self::SmallJson => config
                 .hooks
                 .max_settings_bytes
@@ -151,6 +156,9 @@ impl BodyKind {
     pub(super) fn check_kind(self, headers: &HeaderMap) -> Result<()> {
         match self {
             Self::Component if is_of_kind(headers, plugin::MEDIA_TYPE) => Ok(()),
+            Self::Signature if is_file(headers) || is_of_kind(headers, multipart::MEDIA_TYPE) => {
+                Ok(())
+            }
             Self::Piece if is_of_kind(headers, transfer::MEDIA_TYPE) => Ok(()),
             Self::Piece => Err(Error::UnsupportedMediaType(transfer::MEDIA_TYPE)),
             _ => check_content_type(headers),
@@ -245,16 +253,19 @@ impl Route {
         }
     }
 
+    /// Lets the handler wait without a thread.
+    pub(super) const fn answers(mut self, handler: fn(Call) -> Waiting) -> Self {
+        self.handler = Handler::Waiting(handler);
+        self
+    }
+
     /// A route of operators whose handler waits without a thread.
     pub(super) const fn of_followers(
         path: &'static str,
         scope: Scope,
         handler: fn(Call) -> Waiting,
     ) -> Self {
-        // The handler is replaced.
-        let mut route = Self::of_operators(Method::GET, path, scope, |_| Err(Error::RouteNotFound));
-        route.handler = Handler::Waiting(handler);
-        route
+        Self::of_operators(Method::GET, path, scope, |_| Err(Error::RouteNotFound)).answers(handler)
     }
 
     /// Makes the route exist under `/tenants/{tenant}` too, or only there.

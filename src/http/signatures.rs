@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Serialize, Serializer};
-use sigpersist_model::attachments::Attachments;
+use sigpersist_model::attachments::{Attachments, Sent};
 use sigpersist_model::error::{Error, Result};
 use sigpersist_model::signature::{
     Draft, Encoding, ListFilter, Position, Signature, SignatureBody, SignatureId, ThreadKey,
@@ -17,18 +17,19 @@ use sigpersist_verify::Report;
 use utoipa::ToSchema;
 
 use super::logged::{AwaitsLog, Evidence, patience};
-use super::openapi::{Location, Time, VersionTag};
+use super::openapi::{Binary, Location, Time, VersionTag};
 use super::parameter::{self, Parameter};
 use super::parameters::Parameters;
 use super::preconditions::preconditions;
 use super::reply::{BareEnvelope, Envelope, Reply};
+use super::representation::{extension, file_asked};
 use super::respond::Call;
 use super::verdicts::attachments;
 use crate::signatures::{self, List, Saved, Threads};
 
 /// A version of a signature.
 #[derive(Serialize, ToSchema)]
-struct SignatureContent {
+pub(super) struct SignatureContent {
     /// The thread's stable id.
     #[schema(example = 42)]
     id: i64,
@@ -141,14 +142,37 @@ impl OneContent {
 /// Reads the current version of a signature, or an earlier one.
 ///
 /// With `inspect` it also reports who signed, and with `verify` whether each signature holds.
+///
+/// With `Accept: application/pkcs7-signature`, `application/pkcs7-mime`, `application/xml`, `text/xml` or
+/// `application/octet-stream`, the answer is the signature as a file instead: the DER or BER of CMS, or the XML as it was sent.
 #[utoipa::path(
     get,
     path = "/signature",
     operation_id = "get_signature",
     responses(
-        (status = 200, description = "The version", body = Envelope<OneContent>, headers(("etag" = VersionTag))),
+        (
+            status = 200,
+            description = "The version",
+            content(
+                (Envelope<OneContent> = "application/json"),
+                (Binary = "application/pkcs7-signature"),
+                (Binary = "application/pkcs7-mime"),
+                (Binary = "application/xml"),
+                (Binary = "text/xml"),
+                (Binary = "application/octet-stream"),
+            ),
+            headers(("etag" = VersionTag)),
+        ),
+        (
+            status = 206,
+            description = "The part of the file that `Range` names",
+            content((Binary = "application/pkcs7-signature"), (Binary = "application/xml")),
+            headers(("etag" = VersionTag)),
+        ),
         (status = 304, description = "You have this version already"),
         (status = 404, description = "signature_not_found"),
+        (status = 406, description = "not_acceptable"),
+        (status = 416, description = "range_not_satisfiable"),
     )
 )]
 pub(super) fn get(call: Call) -> Result<Reply> {
@@ -162,13 +186,22 @@ pub(super) fn get(call: Call) -> Result<Reply> {
         });
     }
     if !preconditions.none_match_holds(signature.version) {
-        return Ok(Reply::not_modified().with_etag(signature.version));
+        return Ok(Reply::not_modified()
+            .with_etag(signature.version)
+            .varying_by_accept());
     }
     // Reserves memory now, so that a request that cannot be answered now holds none.
     let bytes = signature.body.as_ref().map_or(0, |body| body.bytes.len());
     call.reserve(read_and_shown(bytes))?;
     let verifies = parameters.flag(&parameter::VERIFY)?;
     let inspects = parameters.flag(&parameter::INSPECT)?;
+    if let Some(body) = &signature.body
+        && let Some((kind, file)) = file_asked(&call.headers, body)?
+    {
+        let name = file_name(&signature, kind);
+        let reply = Reply::part(kind, file, signature.version, &call.headers)?;
+        return Ok(reply.named(&name).varying_by_accept());
+    }
     let mut content = OneContent::new(&signature);
     if let Some(body) = signature.body.as_ref().filter(|_| verifies || inspects) {
         let told = signatures::examine(
@@ -180,7 +213,19 @@ pub(super) fn get(call: Call) -> Result<Reply> {
         )?;
         content.inspection = Some(told);
     }
-    Ok(Reply::content(&content)?.with_etag(signature.version))
+    Ok(Reply::content(&content)?
+        .with_etag(signature.version)
+        .varying_by_accept())
+}
+
+/// The name of a version as a file.
+fn file_name(signature: &Signature, kind: &str) -> String {
+    let ThreadKey { document, thread } = &signature.key;
+    format!(
+        "{document}-{thread}-{}.{}",
+        signature.version,
+        extension(kind)
+    )
 }
 
 /// Saves a new version of a signature.
@@ -196,6 +241,9 @@ pub(super) fn get(call: Call) -> Result<Reply> {
 /// `content` is the signed content of a detached signature. The signature is verified against it, and its digest is
 /// recorded with the verdict; the content itself is not stored. `certificates` are used in the verification:
 /// certificates of signers and authorities that the signature does not contain.
+///
+/// The signature may also be the body itself, with one of the media types below and the other parameters in the query; or a
+/// part `cms` of a form, where `content` and `certificates` may be files, too.
 #[utoipa::path(
     post,
     path = "/signature",
@@ -264,7 +312,7 @@ pub(super) fn post(mut call: Call) -> Result<Reply> {
 }
 
 /// Maximum size of a signature that the caller's tenant may send, in bytes of its text.
-fn max_signature_bytes(call: &Call) -> usize {
+pub(super) fn max_signature_bytes(call: &Call) -> usize {
     let of_server = call.app.config.http.max_signature_bytes;
     let quotas = call.app.meters.in_force(call.context.caller.quotas);
     match usize::try_from(quotas.max_signature_bytes) {
@@ -389,7 +437,7 @@ pub(super) fn list(call: Call) -> Result<Reply> {
 }
 
 /// Memory for signatures of this many bytes: as read, and as base64 in a response.
-fn read_and_shown(bytes: usize) -> usize {
+pub(super) fn read_and_shown(bytes: usize) -> usize {
     bytes.saturating_add(bytes.div_ceil(3).saturating_mul(4))
 }
 
@@ -416,7 +464,7 @@ pub(super) fn thread_key(parameters: &Parameters<'_>) -> Result<ThreadKey> {
     })
 }
 
-fn draft(parameters: &Parameters<'_>, max_signature_bytes: usize) -> Result<Draft> {
+pub(super) fn draft(parameters: &Parameters<'_>, max_signature_bytes: usize) -> Result<Draft> {
     let key = thread_key(parameters)?;
     let signed_over = parameters.integer(&parameter::SIGNED_OVER)?;
     let body = cms_parameter(parameters, max_signature_bytes)?;
@@ -446,16 +494,25 @@ pub(super) fn cms_parameter(
     parameters: &Parameters<'_>,
     max_signature_bytes: usize,
 ) -> Result<SignatureBody> {
-    let cms = parameters.required_text(&parameter::CMS)?;
-    if cms.is_empty() {
+    let cms = parameters.sent(&parameter::CMS)?;
+    let cms = cms.ok_or_else(|| Error::invalid("cms", "`cms` is required."))?;
+    let (bytes, body) = match cms {
+        Sent::Text(text) => (text.len(), SignatureBody::from_text(text)),
+        Sent::File(file) => {
+            let body = SignatureBody::from_file(file);
+            // The limit is for the text of a signature, which is what JSON has.
+            (body.text_bytes(), body)
+        }
+    };
+    if bytes == 0 {
         return Err(Error::invalid("cms", "`cms` must not be empty."));
     }
-    if cms.len() > max_signature_bytes {
+    if bytes > max_signature_bytes {
         return Err(Error::PayloadTooLarge {
             limit_bytes: max_signature_bytes,
         });
     }
-    Ok(SignatureBody::from_text(cms))
+    Ok(body)
 }
 
 fn filter(parameters: &Parameters<'_>) -> Result<ListFilter> {

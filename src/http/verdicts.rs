@@ -69,8 +69,8 @@ fn examine(mut call: Call, verifies: bool) -> Result<Reply> {
 /// Content and certificates that come with a signature.
 pub(super) fn attachments(parameters: &Parameters<'_>) -> Result<Attachments> {
     Attachments::read(
-        parameters.text(&parameter::CONTENT)?,
-        parameters.text(&parameter::CERTIFICATES)?,
+        parameters.sent(&parameter::CONTENT)?,
+        parameters.sent(&parameter::CERTIFICATES)?,
     )
 }
 

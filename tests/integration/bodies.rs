@@ -54,7 +54,7 @@ fn the_kind_of_body_is_json() {
         "application/x-www-form-urlencoded",
         "application/jsonx",
         "json",
-        "multipart/form-data; boundary=x",
+        "multipart/mixed; boundary=x",
     ] {
         post(&acme, Some(kind), body.as_bytes()).expect_error(415, "unsupported_media_type");
     }

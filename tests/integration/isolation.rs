@@ -20,6 +20,13 @@ fn request(method: &str, path: &str, decision: &str) -> (String, Option<Value>) 
             path.to_owned(),
             Some(json!({"document": "secret", "thread": "t", "version": 1, "cms": "over 1"})),
         ),
+        ("POST", "/signatures" | "/signatures/get") => {
+            let one = json!({"document": "secret", "thread": "t", "version": 1});
+            let mut draft = one.clone();
+            draft["cms"] = json!("over 1");
+            let one = if path.ends_with("get") { one } else { draft };
+            (path.to_owned(), Some(json!({ "signatures": [one] })))
+        }
         ("POST", "/inspect" | "/verify") => (path.to_owned(), Some(json!({"cms": "x"}))),
         ("GET", "/signature/versions" | "/signature/verdicts" | "/signature/proof") => {
             (format!("{path}?{thread}"), None)
@@ -149,9 +156,13 @@ fn masked(mut json: Value) -> Value {
     if let Some(head) = json.pointer_mut("/content/chains/0/head") {
         *head = Value::Null;
     }
-    if let Some(signature) = json.pointer_mut("/content/signature") {
+    let of_many = "/content/results/0/signature";
+    for place in ["/content/signature", of_many] {
+        let Some(Value::Object(signature)) = json.pointer_mut(place) else {
+            continue;
+        };
         for name in ["id", "created_at", "updated_at", "version_created_at"] {
-            signature[name] = Value::Null;
+            signature.insert(name.to_owned(), Value::Null);
         }
     }
     json

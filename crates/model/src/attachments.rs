@@ -22,13 +22,22 @@ pub struct Attachments {
     pub certificates: Vec<Vec<u8>>,
 }
 
+/// A value that may be sent as a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Sent<'a> {
+    /// Text, as in JSON and queries: bytes are in base64.
+    Text(&'a str),
+    /// The file itself.
+    File(Bytes),
+}
+
 impl Attachments {
-    /// Reads the parameters `content`, in base64, and `certificates`, in PEM.
+    /// Reads the parameters `content`, in base64 or a file, and `certificates`, in PEM or a file.
     ///
     /// # Errors
     ///
     /// [`Error::InvalidParameter`] if one of them is something else.
-    pub fn read(content: Option<&str>, certificates: Option<&str>) -> Result<Self> {
+    pub fn read(content: Option<Sent<'_>>, certificates: Option<Sent<'_>>) -> Result<Self> {
         Ok(Self {
             content: content.map(read_content).transpose()?,
             certificates: certificates
@@ -39,24 +48,32 @@ impl Attachments {
     }
 }
 
-fn read_content(base64: &str) -> Result<Bytes> {
+fn read_content(content: Sent<'_>) -> Result<Bytes> {
+    let base64 = match content {
+        Sent::File(file) => return Ok(file),
+        Sent::Text(base64) => base64,
+    };
     STANDARD.decode(base64).map(Bytes::from).map_err(|_| {
         let message = "`content` must be the signed content of a detached signature, in base64.";
         Error::invalid("content", message)
     })
 }
 
-fn read_certificates(pem: &str) -> Result<Vec<Vec<u8>>> {
-    let found = certificates(pem.as_bytes()).take(MAX_CERTIFICATES + 1);
+fn read_certificates(sent: Sent<'_>) -> Result<Vec<Vec<u8>>> {
+    let file = match &sent {
+        Sent::File(file) => file,
+        Sent::Text(pem) => pem.as_bytes(),
+    };
+    let found = certificates(file).take(MAX_CERTIFICATES + 1);
     let found: Vec<_> = found.collect();
     let are_good = (1..=MAX_CERTIFICATES).contains(&found.len())
-        && pem.len() <= MAX_CERTIFICATES_BYTES
+        && file.len() <= MAX_CERTIFICATES_BYTES
         && found.iter().all(|it| describe_certificate(it).is_some());
     if are_good {
         return Ok(found);
     }
     let message = format!(
-        "`certificates` must hold 1 to {MAX_CERTIFICATES} certificates in PEM, in at most {MAX_CERTIFICATES_BYTES} characters."
+        "`certificates` must hold 1 to {MAX_CERTIFICATES} certificates in PEM, in at most {MAX_CERTIFICATES_BYTES} bytes."
     );
     Err(Error::invalid("certificates", message))
 }

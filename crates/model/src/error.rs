@@ -30,6 +30,9 @@ pub enum Error {
     /// The request's body is not JSON of the expected form.
     #[error("The request body is not readable JSON: {0}.")]
     MalformedJson(String),
+    /// The request's body is not a form of the expected form.
+    #[error("The request body is not a readable form: {0}.")]
+    MalformedForm(String),
     /// A parameter is missing, unknown, of the wrong type or out of range.
     #[error("{message}")]
     InvalidParameter {
@@ -63,6 +66,9 @@ pub enum Error {
     /// The request's body is not declared as the media type that the route takes.
     #[error("The request body must be {}: send it with `Content-Type: {}`.", kind_phrase(.0), .0)]
     UnsupportedMediaType(&'static str),
+    /// The request accepts only media types that the answer does not have.
+    #[error("The signature is not of a type that `Accept` names: this one can be had as {}.", .0.join(", "))]
+    NotAcceptable(Vec<&'static str>),
     /// The request asks for a range that begins beyond the end of a file.
     #[error(
         "The range begins beyond the end of the file, which has {size} bytes: ask for an earlier one, or for the whole file."
@@ -449,6 +455,7 @@ impl Error {
             Self::UnsupportedContentEncoding => "unsupported_content_encoding",
             Self::UnsupportedTransferEncoding => "unsupported_transfer_encoding",
             Self::MalformedJson(_) => "malformed_json",
+            Self::MalformedForm(_) => "malformed_form",
             Self::InvalidParameter { .. } => "invalid_parameter",
             Self::MissingToken => "missing_token",
             Self::InvalidToken(_) => "invalid_token",
@@ -473,6 +480,7 @@ impl Error {
             Self::PreconditionFailed { .. } => "precondition_failed",
             Self::PayloadTooLarge { .. } | Self::ComponentTooLarge { .. } => "payload_too_large",
             Self::UnsupportedMediaType(_) => "unsupported_media_type",
+            Self::NotAcceptable(_) => "not_acceptable",
             Self::RangeNotSatisfiable { .. } => "range_not_satisfiable",
             Self::SignatureNotAccepted(_) => "signature_not_accepted",
             Self::HookRejected(_) => "hook_rejected",

@@ -79,11 +79,40 @@ impl SignatureBody {
         }
     }
 
+    /// Reads a client's file: text is kept as [`Self::from_text`] keeps it, and anything else as its bytes.
+    pub fn from_file(file: Bytes) -> Self {
+        match std::str::from_utf8(&file) {
+            Ok(text) if !text.contains('\0') => Self::from_text(text),
+            _ => Self {
+                encoding: Encoding::Base64,
+                sha256: sha256(&file),
+                bytes: file,
+            },
+        }
+    }
+
+    /// The bytes of the signature as a file: the DER or BER of CMS, without armour or base64, and XML as it is.
+    pub fn to_file(&self) -> Bytes {
+        match self.as_sent().signed_bytes() {
+            // Nothing was decoded.
+            Cow::Borrowed(_) => self.bytes.clone(),
+            Cow::Owned(decoded) => decoded.into(),
+        }
+    }
+
     /// The text that the client sent, byte for byte.
     pub fn to_text(&self) -> String {
         match self.encoding {
             Encoding::Base64 => BASE64.encode(&self.bytes),
             Encoding::Text => String::from_utf8_lossy(&self.bytes).into_owned(),
+        }
+    }
+
+    /// The length of [`Self::to_text`], in bytes.
+    pub fn text_bytes(&self) -> usize {
+        match self.encoding {
+            Encoding::Base64 => self.bytes.len().div_ceil(3).saturating_mul(4),
+            Encoding::Text => self.bytes.len(),
         }
     }
 

@@ -24,11 +24,12 @@ use super::health;
 use super::hooks;
 use super::keys;
 use super::log;
+use super::many;
 use super::plugins;
 use super::policy;
 use super::proof;
 use super::public_log;
-use super::route::{Audience, NamesTenant, Route, Waits};
+use super::route::{Audience, BodyKind, NamesTenant, Route, Waits};
 use super::signatures;
 use super::tenants;
 use super::transfers;
@@ -78,7 +79,7 @@ const OF_TENANT: &str = "/tenants/{tenant}";
         (name = "docs", description = "This document"),
     ),
     paths(
-        signatures::get, signatures::post, signatures::delete, signatures::versions, signatures::list,
+        signatures::get, signatures::post, signatures::delete, signatures::versions, signatures::list, many::save, many::get,
         verdicts::record, verdicts::list, verdicts::inspect, verdicts::verify,
         policy::get, policy::update, policy::anchors, policy::add_anchors, policy::anchor, policy::remove_anchor,
         plugins::list, plugins::get, plugins::put, plugins::delete, plugins::revisions, plugins::revision,
@@ -212,7 +213,7 @@ fn operation(route: &Route, said: &Value, of_tenant: bool, problems: &mut Proble
     } else if !(route.required.is_empty() && route.optional.is_empty()) {
         operation["requestBody"] = json!({
             "required": !route.required.is_empty(),
-            "content": { "application/json": { "schema": parameters::body(route) } },
+            "content": parameters::bodies(route),
         });
     }
     operation["parameters"] = parameters.into();
@@ -280,6 +281,9 @@ fn codes(route: &Route, of_tenant: bool) -> Vec<&'static str> {
     }
     if route.is_conditional {
         codes.push("precondition_failed");
+    }
+    if route.body == BodyKind::Signature {
+        codes.push("malformed_form");
     }
     codes.extend(match route.waits {
         Waits::Never => &[][..],

@@ -2,8 +2,11 @@
 
 use serde_json::{Map, Value, json};
 
-use super::super::parameter::{Parameter, label};
-use super::super::route::Route;
+use super::super::many::MAX_MANY;
+use super::super::multipart;
+use super::super::parameter::{CERTIFICATES, CMS, CONTENT, Parameter, label};
+use super::super::parameters::FILE_TYPES;
+use super::super::route::{BodyKind, Route};
 
 const SHA256: &str = "^[0-9a-fA-F]{64}$";
 
@@ -157,8 +160,56 @@ pub(super) fn preconditions() -> [Value; 2] {
     ]
 }
 
+/// The bodies in which a route takes its parameters, by media type.
+pub(super) fn bodies(route: &Route) -> Value {
+    let json = match route.body {
+        BodyKind::Many => json!({
+            "type": "object",
+            "properties": {
+                "signatures": {
+                    "description": "At most 100",
+                    "type": "array",
+                    "items": body(route),
+                    "minItems": 1,
+                    "maxItems": MAX_MANY,
+                },
+            },
+            "required": ["signatures"],
+            "additionalProperties": false,
+        }),
+        _ => body(route),
+    };
+    let mut content = json!({ "application/json": { "schema": json } });
+    if route.body == BodyKind::Signature {
+        let mut form = body(route);
+        for file in [&CMS, &CONTENT, &CERTIFICATES] {
+            if let Some(schema) = form["properties"].get_mut(file.name) {
+                *schema = binary(file.description);
+            }
+        }
+        content[multipart::MEDIA_TYPE] = json!({ "schema": form });
+        if route.required.iter().any(|one| one.name == CMS.name) {
+            for kind in FILE_TYPES {
+                let said = "The signature. The other parameters are in the query.";
+                content[kind] = json!({ "schema": binary(said) });
+            }
+        }
+    }
+    content
+}
+
+/// A file in a request.
+fn binary(description: &str) -> Value {
+    json!({
+        "description": description,
+        "type": "string",
+        "contentMediaType": "application/octet-stream",
+        "examples": ["0\u{80}"],
+    })
+}
+
 /// The parameters of a route as members of a JSON body.
-pub(super) fn body(route: &Route) -> Value {
+fn body(route: &Route) -> Value {
     let all = route.required.iter().chain(route.optional);
     let properties = all.map(|parameter| {
         let mut schema = match parameter.name {

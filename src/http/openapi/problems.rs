@@ -160,6 +160,7 @@ fn samples(config: &Config) -> Vec<Error> {
     let mut samples: Vec<_> = nouns.into_iter().map(Error::NotFound).collect();
     samples.extend([
         Error::MalformedJson("EOF while parsing a value at line 1 column 0".to_owned()),
+        Error::MalformedForm("it has no boundary".to_owned()),
         Error::invalid("document", "`document` is required."),
         Error::PayloadTooLarge {
             limit_bytes: config.http.max_body_bytes(),
@@ -170,6 +171,7 @@ fn samples(config: &Config) -> Vec<Error> {
         Error::UnsupportedMediaType("application/json"),
         Error::UnsupportedContentEncoding,
         Error::UnsupportedTransferEncoding,
+        Error::NotAcceptable(vec!["application/json", "application/xml"]),
         Error::RangeNotSatisfiable { size: 1_048_576 },
         Error::MalformedRequest("it has no `Host` header"),
         Error::RouteNotFound,

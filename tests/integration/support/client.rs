@@ -142,7 +142,7 @@ impl Client {
             request = request.header(*name, *value);
         }
         let mut response = request.call().unwrap();
-        assert_eq!(response.status().as_u16(), 200);
+        assert!(response.status().is_success());
         response.body_mut().read_to_vec().unwrap()
     }
 

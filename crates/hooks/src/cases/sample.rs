@@ -6,7 +6,7 @@ use chrono::DateTime;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Value, json};
-use sigpersist_model::attachments::Attachments;
+use sigpersist_model::attachments::{Attachments, Sent};
 use sigpersist_model::decision::Circumstances;
 use sigpersist_model::error::{Error, Result};
 use sigpersist_model::plugin::Operation;
@@ -365,7 +365,10 @@ impl Sample {
     ///
     /// Errors of [`Attachments::read`].
     pub fn attachments(&self) -> Result<Attachments> {
-        Attachments::read(self.content.as_deref(), self.certificates.as_deref())
+        Attachments::read(
+            self.content.as_deref().map(Sent::Text),
+            self.certificates.as_deref().map(Sent::Text),
+        )
     }
 
     /// Checks and decodes the sample, so that it can be judged many times.

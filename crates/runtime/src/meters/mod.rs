@@ -203,6 +203,17 @@ impl Meters {
     ///
     /// [`Error::QuotaExceeded`] otherwise.
     pub fn admit(&self, caller: &Caller) -> Result<UnderWay> {
+        let under_way = self.begin(caller)?;
+        self.pace(caller)?;
+        Ok(under_way)
+    }
+
+    /// Counts a request among those that are under way, if the tenant may have one more.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::QuotaExceeded`] otherwise.
+    pub fn begin(&self, caller: &Caller) -> Result<UnderWay> {
         let Some(counted) = self.of(caller) else {
             return Ok(UnderWay(None));
         };
@@ -221,7 +232,19 @@ impl Meters {
             // The end of a running request cannot be predicted.
             retry_after: Some(Duration::from_secs(1)),
         })?;
-        let under_way = UnderWay(Some(Arc::clone(&counted.under_way)));
+        Ok(UnderWay(Some(counted.under_way)))
+    }
+
+    /// Takes a request from the tenant's rate, if that allows it now.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::QuotaExceeded`] otherwise, with the time to wait.
+    pub fn pace(&self, caller: &Caller) -> Result<()> {
+        let Some(counted) = self.of(caller) else {
+            return Ok(());
+        };
+        let quotas = counted.pace.quotas;
         if quotas.requests_per_second > 0 {
             let (now_ns, cost_ns) = (now_ns(), request_ns(&quotas));
             let taken = counted.pace.requests.take(now_ns, cost_ns);
@@ -232,7 +255,7 @@ impl Meters {
                 retry_after: Some(wait),
             })?;
         }
-        Ok(under_way)
+        Ok(())
     }
 
     /// Checks that a tenant's hooks are within their time quota.
