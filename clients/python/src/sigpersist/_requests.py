@@ -1,0 +1,350 @@
+"""The requests: what is sent, and how the answer is read. Nothing here sends anything."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
+from typing import Any, Generic, Literal, TypedDict, TypeVar
+
+import httpx
+
+from sigpersist import models
+from sigpersist._errors import SigpersistError
+from sigpersist._reading import read
+
+T = TypeVar("T")
+
+Signed = str | bytes | None
+"""A new signature, or None to leave the current version as it is."""
+AsyncSigned = Awaitable[Signed]
+"""The same from a coroutine function."""
+
+Query = Mapping[str, "str | int | bool | datetime | Sequence[str] | None"]
+
+
+class SaveOptions(TypedDict, total=False):
+    """What a save may have beside the signature."""
+
+    tags: Sequence[str]
+    """Tags of the new version. It does not inherit those of the version before it."""
+    stage: str | None
+    """The stage of the new version."""
+    version_created_by: str | int | None
+    """Who signed, in your own words."""
+    version_comment: str | None
+    """A comment."""
+    content: bytes | None
+    """The content of a detached signature: the signature is verified against it. It is not stored."""
+    certificates: str | None
+    """Certificates in PEM that the verification needs and the signature lacks."""
+    wait_s: int | None
+    """Waits up to this many seconds, 25 at most, until the version is in the tenant's log; see `Saved.evidence`."""
+
+
+class SignatureFilters(TypedDict, total=False):
+    """Which signatures to list. All of them if nothing is given."""
+
+    document: str | None
+    """Those of this document."""
+    thread: str | None
+    """Those of this thread."""
+    stage: str | None
+    """Those whose current version has this stage."""
+    tags: Sequence[str]
+    """Those whose current version has one of these tags."""
+    tags_match: Literal["any", "all"]
+    """With `all`, only those that have all of `tags`."""
+
+
+class DecisionFilters(TypedDict, total=False):
+    """Which decisions of hooks to list. All of them if nothing is given."""
+
+    document: str | None
+    """Those about this document."""
+    thread: str | None
+    """Those about this thread."""
+    hook: str | None
+    """Those of this hook."""
+    verdict: models.HookVerdict | None
+    """Those with this verdict."""
+    since: datetime | None
+    """Those at this time or later."""
+    until: datetime | None
+    """Those before this time."""
+
+
+@dataclass(frozen=True)
+class Saved:
+    """What a save gave."""
+
+    signature: models.Signature
+    """The version."""
+    is_new: bool
+    """False if an identical request had saved it before."""
+    evidence: models.Evidence | None
+    """Its place in the tenant's log, if the save waited for that."""
+
+
+@dataclass(frozen=True)
+class Inspected:
+    """A stored version, and what it contains."""
+
+    signature: models.Signature
+    """The version."""
+    inspection: models.Inspection
+    """Who signed it; with a verdict on each signer if you asked for it."""
+
+
+@dataclass(frozen=True)
+class Page(Generic[T]):
+    """Some items, and the cursor of the next page."""
+
+    items: list[T]
+    next: str | None
+
+
+@dataclass(frozen=True)
+class Request(Generic[T]):
+    """A request, and how its answer is read."""
+
+    method: str
+    path: str
+    parse: Callable[[httpx.Response, Any], T]
+    query: Query = field(default_factory=dict[str, Any])
+    body: dict[str, Any] | None = field(default=None, repr=False)
+    headers: dict[str, str] = field(default_factory=dict[str, str])
+    # Whether sending it twice does the same as sending it once.
+    repeatable: bool = True
+    # How long the server may wait before it answers.
+    wait_s: float = 0
+
+    def at(self, cursor: str) -> Request[T]:
+        """Returns the request for the page at `cursor`."""
+        return replace(self, query={**self.query, "cursor": cursor})
+
+    def parameters(self) -> httpx.QueryParams:
+        """Returns the query, with lists repeated and absent values left out."""
+        return httpx.QueryParams(
+            [
+                (name, _text(item))
+                for name, value in self.query.items()
+                if value is not None
+                for item in ([value] if isinstance(value, (str, int, datetime)) else value)
+            ]
+        )
+
+    def read(self, response: httpx.Response) -> T:
+        """Reads a successful answer."""
+        try:
+            content = response.json().get("content") if response.content else None
+            return self.parse(response, content)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            request_id = response.headers.get("x-request-id")
+            message = f"the answer can't be read: {error}"
+            raise SigpersistError("unreadable_answer", response.status_code, message, None, request_id) from error
+
+
+def save(
+    document: str,
+    thread: str,
+    cms: str | bytes,
+    version: int,
+    *,
+    tags: Sequence[str] = (),
+    stage: str | None = None,
+    version_created_by: str | int | None = None,
+    version_comment: str | None = None,
+    content: bytes | None = None,
+    certificates: str | None = None,
+    wait_s: int | None = None,
+) -> Request[Saved]:
+    body = _present(
+        document=document,
+        thread=thread,
+        version=version,
+        cms=_cms(cms),
+        tags=_list(tags),
+        stage=stage,
+        version_created_by=version_created_by,
+        version_comment=version_comment,
+        content=_base64(content),
+        certificates=certificates,
+    )
+
+    def parse(response: httpx.Response, answer: Any) -> Saved:
+        saved = read(models.SignatureContent, answer)
+        return Saved(saved.signature, response.status_code == 201, saved.evidence)
+
+    headers = {"Prefer": f"wait={wait_s}"} if wait_s else {}
+    return Request("POST", "/signature", parse, body=body, headers=headers, wait_s=wait_s or 0)
+
+
+def get(document: str, thread: str, version: int | None) -> Request[models.Signature]:
+    query: Query = {"document": document, "thread": thread, "version": version}
+    return Request("GET", "/signature", lambda _, answer: read(models.SignatureContent, answer).signature, query)
+
+
+def get_inspected(document: str, thread: str, version: int | None, verify: bool) -> Request[Inspected]:
+    def parse(_: httpx.Response, answer: Any) -> Inspected:
+        stored = read(models.SignatureContent, answer)
+        if stored.inspection is None:
+            raise ValueError("it has no inspection")
+        return Inspected(stored.signature, stored.inspection)
+
+    what = "verify" if verify else "inspect"
+    query: Query = {"document": document, "thread": thread, "version": version, what: True}
+    return Request("GET", "/signature", parse, query)
+
+
+def delete(document: str, thread: str, version: int | None) -> Request[None]:
+    headers = {"If-Match": f'"{version}"'} if version is not None else {}
+    query: Query = {"document": document, "thread": thread}
+    return Request("DELETE", "/signature", lambda _, answer: None, query, headers=headers)
+
+
+def versions(document: str, thread: str, include_signature: bool, page_size: int) -> Request[Page[models.Signature]]:
+    def parse(_: httpx.Response, answer: Any) -> Page[models.Signature]:
+        page = read(models.VersionPage, answer)
+        return Page(page.versions, page.next)
+
+    query: Query = {"document": document, "thread": thread, "limit": page_size, **_omit(include_signature)}
+    return Request("GET", "/signature/versions", parse, query)
+
+
+def signatures(include_signature: bool, page_size: int, **filters: Any) -> Request[Page[models.Signature]]:
+    def parse(_: httpx.Response, answer: Any) -> Page[models.Signature]:
+        page = read(models.SignaturePage, answer)
+        return Page(page.signatures, page.next)
+
+    query = signature_page(include_signature, page_size, None, False, **filters).query
+    return Request("GET", "/signatures", parse, query)
+
+
+def signature_page(
+    include_signature: bool,
+    limit: int,
+    cursor: str | None,
+    count: bool,
+    *,
+    document: str | None = None,
+    thread: str | None = None,
+    stage: str | None = None,
+    tags: Sequence[str] = (),
+    tags_match: Literal["any", "all"] | None = None,
+) -> Request[models.SignaturePage]:
+    query: Query = {
+        "document": document,
+        "thread": thread,
+        "stage": stage,
+        "tags": _list(tags),
+        "tags_match": tags_match,
+        "limit": limit,
+        "cursor": cursor,
+        "count": count or None,
+        **_omit(include_signature),
+    }
+    return Request("GET", "/signatures", lambda _, answer: read(models.SignaturePage, answer), query)
+
+
+def verdicts(document: str, thread: str, version: int | None, page_size: int) -> Request[Page[models.RecordedVerdict]]:
+    def parse(_: httpx.Response, answer: Any) -> Page[models.RecordedVerdict]:
+        page = read(models.RecordedVerdictPage, answer)
+        return Page(page.verdicts, page.next)
+
+    query: Query = {"document": document, "thread": thread, "version": version, "limit": page_size}
+    return Request("GET", "/signature/verdicts", parse, query)
+
+
+def record_verdict(
+    document: str, thread: str, version: int | None, content: bytes | None, certificates: str | None
+) -> Request[models.RecordedVerdict]:
+    body = _present(
+        document=document, thread=thread, version=version, content=_base64(content), certificates=certificates
+    )
+
+    def parse(_: httpx.Response, answer: Any) -> models.RecordedVerdict:
+        return read(models.RecordedVerdictContent, answer).verdict
+
+    # Each request records one more verdict.
+    return Request("POST", "/signature/verify", parse, body=body, repeatable=False)
+
+
+def inspect(cms: str | bytes) -> Request[models.Inspection]:
+    return Request("POST", "/inspect", _inspection, body={"cms": _cms(cms)})
+
+
+def verify(cms: str | bytes, content: bytes | None, certificates: str | None) -> Request[models.Inspection]:
+    body = _present(cms=_cms(cms), content=_base64(content), certificates=certificates)
+    return Request("POST", "/verify", _inspection, body=body)
+
+
+def decisions(
+    page_size: int,
+    *,
+    document: str | None = None,
+    thread: str | None = None,
+    hook: str | None = None,
+    verdict: models.HookVerdict | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+) -> Request[Page[models.Decision]]:
+    def parse(_: httpx.Response, answer: Any) -> Page[models.Decision]:
+        page = read(models.DecisionPage, answer)
+        return Page(page.decisions, page.next)
+
+    query: Query = {
+        "document": document,
+        "thread": thread,
+        "hook": hook,
+        "verdict": verdict,
+        "since": since,
+        "until": until,
+        "limit": page_size,
+    }
+    return Request("GET", "/hooks/decisions", parse, query)
+
+
+def events(after: int | Literal["now"], types: Sequence[str], limit: int, wait_s: int) -> Request[models.EventPage]:
+    query: Query = {"after": after, "types": _list(types), "limit": limit, "wait": wait_s or None}
+    return Request("GET", "/events", lambda _, answer: read(models.EventPage, answer), query, wait_s=wait_s)
+
+
+def any_route(method: str, path: str, query: Query, body: dict[str, Any] | None, repeatable: bool) -> Request[Any]:
+    return Request(method, path, lambda _, answer: answer, query, body, repeatable=repeatable)
+
+
+def _inspection(_: httpx.Response, answer: Any) -> models.Inspection:
+    return read(models.InspectionContent, answer).inspection
+
+
+def _cms(cms: str | bytes) -> str:
+    return cms if isinstance(cms, str) else base64.b64encode(cms).decode()
+
+
+def _base64(content: bytes | None) -> str | None:
+    return None if content is None else base64.b64encode(content).decode()
+
+
+def _list(values: Iterable[str]) -> list[str]:
+    if isinstance(values, str):
+        raise TypeError("give a list of texts, not one text")
+    return list(values)
+
+
+def _omit(include_signature: bool) -> dict[str, str | None]:
+    return {"omit": None if include_signature else "signature"}
+
+
+def _present(**members: Any) -> dict[str, Any]:
+    return {name: value for name, value in members.items() if value is not None}
+
+
+def _text(value: str | int | bool | datetime) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, datetime):
+        # Without a zone it is local time, as everywhere in Python.
+        return value.astimezone(timezone.utc).isoformat()
+    return str(value)
