@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import socket
@@ -9,8 +10,9 @@ import subprocess
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support import Blocking, Service
@@ -83,6 +85,12 @@ def real() -> Iterator[RealServer]:
         server = RealServer(program, Path(folder))
         yield server
         server.stop()
+
+
+@pytest.fixture
+def run() -> Callable[[Coroutine[Any, Any, Any]], Any]:
+    """Runs a coroutine to its end."""
+    return asyncio.run
 
 
 @pytest.fixture(params=["fake", "real"])

@@ -47,7 +47,7 @@ class Blocking:
 
     def _blocking(self, value: Any) -> Any:
         if isinstance(value, Awaitable):
-            return self._loop.run_until_complete(value)  # type: ignore[arg-type]
+            return self._loop.run_until_complete(value)
         if isinstance(value, AsyncIterator):
             return BlockingIterator(self._loop, value)
         if callable(value):

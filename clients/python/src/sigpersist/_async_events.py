@@ -54,13 +54,10 @@ class AsyncEvents:
 class AsyncFollowing(AsyncIterator[models.Event]):
     """Events as they happen."""
 
-    cursor: int | Literal["now"]
-    """The number to store once you have handled the last event that you got, and to pass as `after`."""
-
     def __init__(
         self, events: AsyncEvents, after: int | Literal["now"], types: Sequence[str], limit: int, wait_s: int
     ) -> None:
-        self.cursor = after
+        self._after: int | Literal["now"] = after
         self._events = events
         self._types = types
         self._limit = limit
@@ -68,21 +65,28 @@ class AsyncFollowing(AsyncIterator[models.Event]):
         self._read: deque[models.Event] = deque()
         self._next = 0
 
+    @property
+    def cursor(self) -> int:
+        """The number to store once you have handled the last event that you got, and to pass as `after`."""
+        if self._after == "now":
+            raise RuntimeError("it is not known before the first event, since you follow from `now`")
+        return self._after
+
     def __aiter__(self) -> AsyncFollowing:
         return self
 
     async def __anext__(self) -> models.Event:
         while not self._read:
             # `now` becomes a number before it waits, so that nothing is missed if a request fails.
-            wait_s = 0 if self.cursor == "now" else self._wait_s
-            page = await self._page(self.cursor, wait_s)
+            wait_s = 0 if self._after == "now" else self._wait_s
+            page = await self._page(self._after, wait_s)
             self._read.extend(page.events)
             self._next = page.next
             if not page.events:
-                self.cursor = page.next
+                self._after = page.next
         event = self._read.popleft()
         # The next page may begin after events of other types.
-        self.cursor = event.number if self._read else self._next
+        self._after = event.number if self._read else self._next
         return event
 
     async def _page(self, after: int | Literal["now"], wait_s: int) -> models.EventPage:
