@@ -40,10 +40,13 @@ class RealServer:
         self.run("key", "add", "--platform")
         scopes = [f"--scope={name}" for name in ("tenants:write", "keys:write")]
         token = json.loads(self.run("token", "issue", "--platform", *scopes))["token"]
-        serving = folder / "serving"
+        self.start(folder / "serving", "127.0.0.1:0")
+        self.platform = Client(self.url, token)
+
+    def start(self, serving: Path, address: str) -> None:
         with serving.open("w") as output:
             self.process = subprocess.Popen(
-                [program, "serve", "--listen", "127.0.0.1:0"], stdout=output, env=self.environment
+                [self.program, "serve", "--listen", address], stdout=output, env=self.environment
             )
         deadline = time.monotonic() + 60
         while "http://" not in serving.read_text():
@@ -51,7 +54,6 @@ class RealServer:
             assert time.monotonic() < deadline, "the server does not start"
             time.sleep(0.05)
         self.url = "http://" + serving.read_text().split("http://")[1].strip()
-        self.platform = Client(self.url, token)
 
     def run(self, *arguments: str) -> str:
         command = [self.program, "--json", *arguments]
@@ -69,7 +71,6 @@ class RealServer:
         return key["kid"], key["secret"]
 
     def stop(self) -> None:
-        self.platform.close()
         self.process.terminate()
         self.process.wait(timeout=30)
 
@@ -79,11 +80,12 @@ def real() -> Iterator[RealServer]:
     program = os.environ.get("SIGPERSIST_PROGRAM")
     if program is None:
         pytest.skip("SIGPERSIST_PROGRAM does not name the server's program")
-    # The user that runs Postgres must be able to enter the folder.
     with tempfile.TemporaryDirectory() as folder:
+        # The user that runs Postgres must be able to enter the folder.
         Path(folder).chmod(0o755)
         server = RealServer(program, Path(folder))
-        yield server
+        with server.platform:
+            yield server
         server.stop()
 
 

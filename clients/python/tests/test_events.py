@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 import httpx
 import pytest
@@ -95,3 +96,18 @@ def test_the_async_client_follows_while_others_work(real: RealServer, run: Calla
                 await client.save("doc", "thread", str(event.version + 1), event.version)
 
     run(asyncio.wait_for(story(), 30))
+
+
+def test_following_survives_a_restart_of_the_server(real: RealServer, tmp_path: Path) -> None:
+    with Client(real.url, real.new_key()) as client:
+        client.save("before", "thread", "x", wait_s=10)
+        following = client.events.follow(0, types=["version."])
+        assert next(following).document == "before"
+        found: list[Event] = []
+        thread = threading.Thread(target=lambda: found.append(next(following)))
+        thread.start()
+        real.stop()
+        real.start(tmp_path / "serving", real.url.removeprefix("http://"))
+        client.save("after", "thread", "x")
+        thread.join(40)
+    assert [event.document for event in found] == ["after"]

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 
 import httpx
 import pytest
+from conftest import RealServer
 
 from sigpersist import AsyncClient, Client, NoAnswerError, SigpersistError, models
 from sigpersist.testing import FakeServer
@@ -180,6 +181,32 @@ def test_nothing_at_the_address_is_no_answer(slept: list[float]) -> None:
     with Client("http://127.0.0.1:1", "token", attempts=2) as client:
         with pytest.raises(NoAnswerError, match="ConnectError"):
             client.get("doc", "thread")
+
+
+class Losing(httpx.HTTPTransport):
+    """Loses the answer to every second request, after the server has done it."""
+
+    requests = 0
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        response = super().handle_request(request)
+        self.requests += 1
+        if self.requests % 2 == 0:
+            return response
+        response.close()
+        raise httpx.ReadError("cut off", request=request)
+
+
+def test_a_real_server_does_once_what_it_is_asked_twice(real: RealServer) -> None:
+    transport = Losing()
+    with Client(real.url, real.new_key(), transport=transport) as client:
+        first = client.save("doc", "thread", "one", tags=["t"])
+        second = client.countersign("doc", "thread", lambda previous: f"{previous.signature}, two")
+        assert (first.is_new, first.signature.version, second.version) == (False, 1, 2)
+        assert [version.version for version in client.versions("doc", "thread")] == [2, 1]
+        assert client.delete("doc", "thread") is False
+        assert list(client.signatures()) == []
+    assert transport.requests == 12
 
 
 async def async_save(fake: FakeServer) -> bool:

@@ -95,7 +95,7 @@ def test_an_old_call_is_refused(age_s: int, good: bool) -> None:
 
 
 def test_a_wrong_secret_is_told_without_showing_it() -> None:
-    wrongs: list[str | list[str]] = ["whsec_%%%", []]
+    wrongs: list[str | list[str]] = ["whsec_%%%", "whsec_ä", "whsec_", "", [], [SECRET, ""]]
     for wrong in wrongs:
         with pytest.raises(ValueError, match="secret") as caught:
             Webhook(wrong)

@@ -108,10 +108,12 @@ class AsyncClient:
             if cms is None:
                 return previous
             try:
-                return (await self.save(document, thread, cms, previous.version, **options)).signature
+                saved = await self.save(document, thread, cms, previous.version, **options)
             except SigpersistError as error:
                 if error.code != "version_conflict" or rounds < 1:
                     raise
+            else:
+                return saved.signature
 
     async def get(self, document: str, thread: str, version: int | None = None) -> models.Signature:
         """Returns the current version, or an earlier one. Raises `signature_not_found` if there is none."""

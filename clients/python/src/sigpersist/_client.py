@@ -109,10 +109,12 @@ class Client:
             if cms is None:
                 return previous
             try:
-                return (self.save(document, thread, cms, previous.version, **options)).signature
+                saved = self.save(document, thread, cms, previous.version, **options)
             except SigpersistError as error:
                 if error.code != "version_conflict" or rounds < 1:
                     raise
+            else:
+                return saved.signature
 
     def get(self, document: str, thread: str, version: int | None = None) -> models.Signature:
         """Returns the current version, or an earlier one. Raises `signature_not_found` if there is none."""

@@ -73,8 +73,8 @@ class FakeServer(httpx.BaseTransport, httpx.AsyncBaseTransport):
             "GET /signatures": self._list,
             "POST /signature/verify": self._record,
             "GET /signature/verdicts": self._verdicts,
-            "POST /inspect": lambda asked, _: (200, {"inspection": self._inspection(asked["cms"])}),
-            "POST /verify": lambda asked, _: (200, {"inspection": self._inspection(asked["cms"])}),
+            "POST /inspect": lambda asked, _: (200, {"inspection": self._inspection(_required(asked, "cms"))}),
+            "POST /verify": lambda asked, _: (200, {"inspection": self._inspection(_required(asked, "cms"))}),
             "GET /hooks/decisions": lambda asked, _: (200, {"decisions": [], "next": None}),
             "GET /events": self._read_events,
         }
@@ -153,18 +153,13 @@ class FakeServer(httpx.BaseTransport, httpx.AsyncBaseTransport):
         return status, {"status": True, "message": None, "content": content} if content else {"status": True}
 
     def _save(self, asked: dict[str, Any], request: httpx.Request) -> _Answer:
-        for name in ("document", "thread", "cms"):
-            if not asked.get(name):
-                raise _Refused(
-                    400, "invalid_parameter", f"`{name}` must not be empty.", {"field": f"/{name}"}
-                )  # fmt: skip
-        key, over = (asked["document"], asked["thread"]), asked.get("version") or 0
+        key, cms, over = _key(asked), _required(asked, "cms"), asked.get("version") or 0
         stored = self._threads.get(key)
         versions = stored.versions if stored else []
         creator = asked.get("version_created_by")
         new = {
             "stage": asked.get("stage"),
-            "signature": asked["cms"],
+            "signature": cms,
             "version_created_by": None if creator is None else str(creator),
             "version_comment": asked.get("version_comment"),
             "tags": list(dict.fromkeys(asked.get("tags", []))),
@@ -193,7 +188,7 @@ class FakeServer(httpx.BaseTransport, httpx.AsyncBaseTransport):
         return 200, content
 
     def _delete(self, asked: dict[str, Any], request: httpx.Request) -> _Answer:
-        key = (asked["document"], asked["thread"])
+        key = _key(asked)
         current = len(self._threads[key].versions) if key in self._threads else 0
         if request.headers.get("if-match", f'"{current}"') != f'"{current}"':
             message = f"The request's precondition failed: the current version is {current}."
@@ -254,7 +249,7 @@ class FakeServer(httpx.BaseTransport, httpx.AsyncBaseTransport):
         return 200, {"events": found, "next": after}
 
     def _find(self, asked: dict[str, Any]) -> tuple[tuple[str, str], _Thread, int]:
-        key = (asked["document"], asked["thread"])
+        key = _key(asked)
         stored = self._threads.get(key)
         version = int(asked.get("version") or (len(stored.versions) if stored else 0))
         if stored is None or not 1 <= version <= len(stored.versions):
@@ -302,6 +297,16 @@ def _parameters(request: httpx.Request) -> dict[str, Any]:
     query = request.url.params
     lists = {"tags", "types", "omit"}
     return {name: query.get_list(name) if name in lists else query[name] for name in query}
+
+
+def _key(asked: dict[str, Any]) -> tuple[str, str]:
+    return _required(asked, "document"), _required(asked, "thread")
+
+
+def _required(asked: dict[str, Any], name: str) -> str:
+    if not asked.get(name):
+        raise _Refused(400, "invalid_parameter", f"`{name}` must not be empty.", {"field": f"/{name}"})
+    return str(asked[name])
 
 
 def _same(stored: dict[str, Any], new: dict[str, Any]) -> bool:
