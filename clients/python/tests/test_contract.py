@@ -296,9 +296,10 @@ def test_following_some_types_moves_the_number_over_others(client: Client) -> No
     client.save("doc 2", "thread", "one")
     eventually(lambda: len(client.events.page(start).events) == 2)
     client.delete("doc", "thread")
+    client.save("doc 3", "thread", "one", wait_s=10)
     following = client.events.follow(start, types=["signature."])
     assert next(following).document == "doc"
-    assert following.cursor == start + 3
+    assert following.cursor == start + 4
 
 
 def test_a_wrong_parameter_is_refused(client: Client) -> None:

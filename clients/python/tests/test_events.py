@@ -80,6 +80,7 @@ def test_a_failure_at_the_start_misses_nothing(monkeypatch: pytest.MonkeyPatch) 
 
         monkeypatch.setattr(fake, "handle_request", flaky)
         assert next(following).type == "moon.rose"
+        assert "wait" not in fake.requests[0].url.params
 
 
 def test_the_async_client_follows_while_others_work(real: RealServer, run: Callable[..., None]) -> None:
