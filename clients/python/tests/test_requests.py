@@ -55,6 +55,34 @@ def test_a_token_may_come_from_a_callable() -> None:
         assert last(fake).headers["authorization"] == "Bearer two"
 
 
+def test_a_fresh_token_is_tried_once(run: Callable[..., None]) -> None:
+    fake, tokens = FakeServer(), iter(["old", "new", "old", "new", "newer"])
+
+    async def story() -> None:
+        async with AsyncClient("http://fake", lambda: next(tokens), transport=fake) as client:
+            fake.fail_next(401, "expired_token")
+            fake.fail_next(401, "invalid_token")
+            with pytest.raises(SigpersistError, match="invalid_token"):
+                await client.get("doc", "thread")
+
+    with Client("http://fake", lambda: next(tokens), transport=fake) as client:
+        fake.fail_next(401, "expired_token")
+        assert client.save("doc", "thread", "x").is_new
+    run(story())
+    sent = [request.headers["authorization"] for request in fake.requests]
+    assert sent == ["Bearer old", "Bearer new"] * 2
+
+
+def test_the_token_that_the_server_does_not_take_is_not_sent_again() -> None:
+    fake = FakeServer()
+    for token in ("text", TenantKey("acme-1", "s3cret")):
+        with Client("http://fake", token, transport=fake) as client:
+            fake.fail_next(401, "invalid_token")
+            with pytest.raises(SigpersistError, match="invalid_token"):
+                client.get("doc", "thread")
+    assert len(fake.requests) == 2
+
+
 def test_an_async_client_takes_coroutine_functions(run: Callable[..., None]) -> None:
     fake = FakeServer()
 

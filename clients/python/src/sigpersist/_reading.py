@@ -66,7 +66,8 @@ def _reader(hint: Any) -> Callable[[Any], Any]:
 
 
 def _time(data: Any) -> datetime:
-    return datetime.strptime(data, "%Y-%m-%d %H:%M:%S").replace(tzinfo=timezone.utc)
+    time = datetime.fromisoformat(data)
+    return time.replace(tzinfo=timezone.utc) if time.tzinfo is None else time
 
 
 def _unchanged(data: Any) -> Any:

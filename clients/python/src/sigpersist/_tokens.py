@@ -62,24 +62,38 @@ class TenantKey:
 
 
 class Bearer(httpx.Auth):
-    """Adds the token to each request."""
+    """Adds the token to each request. If the server does not take it, and there is another by now, tries that one."""
 
     def __init__(self, token: AsyncToken) -> None:
         self._token = token
 
     def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
         """Is called by a sync client of httpx."""
-        token = self._token() if callable(self._token) else self._token
-        if not isinstance(token, str):
-            raise TypeError("a Client takes tokens from ordinary functions; use AsyncClient for coroutine functions")
+        token = self._next()
         request.headers["Authorization"] = f"Bearer {token}"
-        yield request
+        response = yield request
+        if response.status_code == 401 and (fresh := self._next()) != token:
+            request.headers["Authorization"] = f"Bearer {fresh}"
+            yield request
 
     async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
         """Is called by an async client of httpx."""
+        token = await self._next_async()
+        request.headers["Authorization"] = f"Bearer {token}"
+        response = yield request
+        if response.status_code == 401 and (fresh := await self._next_async()) != token:
+            request.headers["Authorization"] = f"Bearer {fresh}"
+            yield request
+
+    def _next(self) -> str:
         token = self._token() if callable(self._token) else self._token
-        request.headers["Authorization"] = f"Bearer {await token if inspect.isawaitable(token) else token}"
-        yield request
+        if not isinstance(token, str):
+            raise TypeError("a Client takes tokens from ordinary functions; use AsyncClient for coroutine functions")
+        return token
+
+    async def _next_async(self) -> str:
+        token = self._token() if callable(self._token) else self._token
+        return await token if inspect.isawaitable(token) else token
 
 
 def _base64url(data: bytes) -> str:

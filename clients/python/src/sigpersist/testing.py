@@ -128,7 +128,9 @@ class FakeServer(httpx.BaseTransport, httpx.AsyncBaseTransport):
             status, answer = self._result(request)
             if may_wait and status == 200 and answer["content"]["events"] == []:
                 return None
-            self.requests.append(request)
+            # A copy, since the client changes the token of a request that it sends again.
+            copy = httpx.Request(request.method, request.url, headers=request.headers, content=request.content)
+            self.requests.append(copy)
             if self._failures:
                 return self._failures.popleft()
             if self._lost:
