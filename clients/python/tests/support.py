@@ -90,7 +90,7 @@ class BlockingIterator:
 
 
 def _in_async(value: Any) -> Any:
-    """Makes a callback of a test a coroutine function. It runs in a thread, so that it may use the client, too."""
+    """Makes a callback of a test a coroutine function. It can't use the client itself, whose loop is running."""
     if not inspect.isfunction(value):
         return value
 
