@@ -1,0 +1,124 @@
+/**
+ * Names for what the server's API describes: what is sent, what comes back. Fields are called as in the API, so that its
+ * reference holds here too.
+ */
+
+import type { components, operations } from "./openapi.js";
+
+/** All schemas of the API's description that applications meet, under the names that it gives them. */
+export type Schemas = components["schemas"];
+
+type Query<Operation extends keyof operations> = NonNullable<operations[Operation]["parameters"]["query"]>;
+/** What an operation answers with, by the operation's id. */
+export type ContentOf<Operation extends keyof operations> =
+  Success<operations[Operation]["responses"]> extends { content?: infer Content } ? NonNullable<Content> : never;
+
+type Success<Responses> = Responses extends { 200: infer Response }
+  ? Json<Response>
+  : Responses extends { 201: infer Response }
+    ? Json<Response>
+    : never;
+type Json<Response> = Response extends { content: { "application/json": infer Body } } ? Body : never;
+
+type SaveBody = operations["save_signature"]["requestBody"]["content"]["application/json"];
+type VerifyBody = operations["verify"]["requestBody"]["content"]["application/json"];
+
+/** A thread: the versions of one signature. */
+export interface Thread {
+  /** The document's id. */
+  document: string;
+  /** The process in which the document is signed. */
+  thread: string;
+}
+
+/** A version of a thread; the current one if `version` is left out. */
+export interface VersionOf extends Thread {
+  version?: number | undefined;
+}
+
+/** A version with its signature, exactly as it was saved. */
+export type Signature = Schemas["SignatureContent"] & { signature: string };
+
+/** A version without its signature, as lists with `omit: "signature"` have it. */
+export type SignatureSummary = Omit<Schemas["SignatureContent"], "signature">;
+
+/** A signature to save. */
+export interface Draft extends Thread, Omit<SaveBody, "document" | "thread" | "version" | "tags"> {
+  /** The version that was signed over: 0 for a first signature. */
+  version: number;
+  /** Tags of the new version. It has none of those of the version before, unless you give them again. */
+  tags?: readonly string[] | null;
+}
+
+/** A countersignature, as `sign` returns it: the text of the signature, or a draft with further fields. */
+export type Countersignature = string | Omit<Draft, keyof Thread | "version">;
+
+/** A version that was saved. */
+export interface Saved {
+  signature: Signature;
+  /** False if an identical request had saved it before, perhaps an earlier attempt of this call. */
+  created: boolean;
+  /** The place in the tenant's log, if the save waited for it. */
+  evidence: Schemas["Evidence"] | undefined;
+}
+
+/** Who signed, how and when; after verification, also the verdict on each signer. */
+export type Inspection = Schemas["Inspection"];
+
+/** A stored version, and what is in its signature. */
+export interface Inspected {
+  signature: Signature;
+  inspection: Inspection;
+}
+
+/** A signature that need not be stored, to be read or verified. */
+export type SignatureFile = VerifyBody;
+
+/** A verdict that was recorded with a version. */
+export type RecordedVerdict = Schemas["VerdictContent"];
+
+/** A decision of a hook. */
+export type Decision = Schemas["RecordedContent"];
+
+/** Selects signatures. All current versions if it is empty. */
+export interface SignatureFilter extends Omit<Query<"list_signatures">, "tags" | "omit"> {
+  /** Tags, of which any is enough, or all with `tags_match: "all"`. */
+  tags?: readonly string[];
+  /** Leaves the signatures themselves out, which makes pages much smaller. */
+  omit?: "signature";
+}
+
+/** Selects versions of a thread. */
+export interface VersionFilter extends Thread, Omit<Query<"list_versions">, keyof Thread | "omit"> {
+  /** Leaves the signatures themselves out, which makes pages much smaller. */
+  omit?: "signature";
+}
+
+/** Selects recorded verdicts of a thread. */
+export type VerdictFilter = Query<"list_verdicts">;
+
+/** Selects decisions of hooks. */
+export type DecisionFilter = Query<"list_decisions">;
+
+/** Whose token it is, and what it allows. */
+export type Caller = Schemas["CallerContent"];
+
+/** The types of events that the documentation names; there will be more. */
+export type EventType =
+  | "version.saved"
+  | "version.imported"
+  | "version.backfilled"
+  | "version.refused"
+  | "signature.deleted"
+  | "verdict.recorded"
+  | "decisions.digest"
+  | "audit.head"
+  | "log.continues"
+  | "erased"
+  | "lost"
+  | "webhook.test"
+  // Keeps the completion of the others in editors.
+  | (string & {});
+
+/** Something that happened to the tenant. Skip types that you don't know. */
+export type SigpersistEvent = Omit<Schemas["HappeningContent"], "type"> & { type: EventType };
