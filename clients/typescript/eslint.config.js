@@ -22,6 +22,16 @@ export default defineConfig(
     },
   },
   {
+    files: ["tests/**"],
+    rules: {
+      // The test runner waits for them by itself.
+      "@typescript-eslint/no-floating-promises": [
+        "error",
+        { allowForKnownSafeCalls: [{ from: "package", package: "node:test", name: ["describe", "it"] }] },
+      ],
+    },
+  },
+  {
     files: ["scripts/*.mjs"],
     languageOptions: { globals: { console: "readonly", process: "readonly", URL: "readonly" } },
   },

@@ -152,7 +152,9 @@ export class Sigpersist {
       await this.#transport.call(call, options);
       return true;
     } catch (error) {
-      if (error instanceof SigpersistError && error.is("signature_not_found")) return false;
+      if (!(error instanceof SigpersistError)) throw error;
+      const gone = error.is("precondition_failed") && error.details.current_version === 0;
+      if (gone || error.is("signature_not_found")) return false;
       throw error;
     }
   }
