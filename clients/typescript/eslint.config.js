@@ -32,7 +32,16 @@ export default defineConfig(
     },
   },
   {
-    files: ["scripts/*.mjs"],
-    languageOptions: { globals: { console: "readonly", process: "readonly", URL: "readonly" } },
+    files: ["scripts/*.mjs", "browser/run.mjs"],
+    languageOptions: { globals: names("Buffer", "URL", "clearTimeout", "console", "process", "setTimeout") },
+  },
+  {
+    files: ["browser/page.js"],
+    languageOptions: { globals: names("AbortController", "AbortSignal", "Headers", "crypto", "fetch", "location") },
   },
 );
+
+/** Globals of a platform. */
+function names(...globals) {
+  return Object.fromEntries(globals.map((name) => [name, "readonly"]));
+}
