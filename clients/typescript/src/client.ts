@@ -224,7 +224,7 @@ export class Sigpersist {
   #list<Item>(
     path: string,
     name: "signatures" | "versions" | "verdicts" | "decisions",
-    filter: object & { cursor?: string },
+    filter: object & { cursor?: string | undefined },
     options: RequestOptions | undefined,
   ): Pages<Item> {
     return pagesOf<Item>(filter.cursor, async (cursor): Promise<Page<Item>> => {

@@ -66,7 +66,6 @@ export class Transport {
       } catch (error) {
         if (rejected === undefined && typeof this.#options.token === "function" && rejectsToken(error)) {
           rejected = token;
-          attempt--;
           continue;
         }
         const pauseMs = attempt < attempts ? this.#pauseMs(error, call, attempt) : undefined;

@@ -8,7 +8,14 @@ import type { components, operations } from "./openapi.js";
 /** All schemas of the API's description that applications meet, under the names that it gives them. */
 export type Schemas = components["schemas"];
 
-type Query<Operation extends keyof operations> = NonNullable<operations[Operation]["parameters"]["query"]>;
+/** Lets optional fields be undefined, too, which leaves them out. */
+type Loose<Fields> = {
+  [Name in keyof Fields]: undefined extends Fields[Name] ? Fields[Name] | undefined : Fields[Name];
+};
+type Query<Operation extends keyof operations> = Loose<NonNullable<operations[Operation]["parameters"]["query"]>>;
+type Body<Operation extends "save_signature" | "verify"> = Loose<
+  operations[Operation]["requestBody"]["content"]["application/json"]
+>;
 /** What an operation answers with, by the operation's id. */
 export type ContentOf<Operation extends keyof operations> =
   Success<operations[Operation]["responses"]> extends { content?: infer Content } ? NonNullable<Content> : never;
@@ -19,9 +26,6 @@ type Success<Responses> = Responses extends { 200: infer Response }
     ? Json<Response>
     : never;
 type Json<Response> = Response extends { content: { "application/json": infer Body } } ? Body : never;
-
-type SaveBody = operations["save_signature"]["requestBody"]["content"]["application/json"];
-type VerifyBody = operations["verify"]["requestBody"]["content"]["application/json"];
 
 /** A thread: the versions of one signature. */
 export interface Thread {
@@ -43,11 +47,11 @@ export type Signature = Schemas["SignatureContent"] & { signature: string };
 export type SignatureSummary = Omit<Schemas["SignatureContent"], "signature">;
 
 /** A signature to save. */
-export interface Draft extends Thread, Omit<SaveBody, "document" | "thread" | "version" | "tags"> {
+export interface Draft extends Thread, Omit<Body<"save_signature">, "document" | "thread" | "version" | "tags"> {
   /** The version that was signed over: 0 for a first signature. */
   version: number;
   /** Tags of the new version. It has none of those of the version before, unless you give them again. */
-  tags?: readonly string[] | null;
+  tags?: readonly string[] | null | undefined;
 }
 
 /** A countersignature, as `sign` returns it: the text of the signature, or a draft with further fields. */
@@ -72,7 +76,7 @@ export interface Inspected {
 }
 
 /** A signature that need not be stored, to be read or verified. */
-export type SignatureFile = VerifyBody;
+export type SignatureFile = Body<"verify">;
 
 /** A verdict that was recorded with a version. */
 export type RecordedVerdict = Schemas["VerdictContent"];
@@ -83,15 +87,15 @@ export type Decision = Schemas["RecordedContent"];
 /** Selects signatures. All current versions if it is empty. */
 export interface SignatureFilter extends Omit<Query<"list_signatures">, "tags" | "omit"> {
   /** Tags, of which any is enough, or all with `tags_match: "all"`. */
-  tags?: readonly string[];
+  tags?: readonly string[] | undefined;
   /** Leaves the signatures themselves out, which makes pages much smaller. */
-  omit?: "signature";
+  omit?: "signature" | undefined;
 }
 
 /** Selects versions of a thread. */
 export interface VersionFilter extends Thread, Omit<Query<"list_versions">, keyof Thread | "omit"> {
   /** Leaves the signatures themselves out, which makes pages much smaller. */
-  omit?: "signature";
+  omit?: "signature" | undefined;
 }
 
 /** Selects recorded verdicts of a thread. */

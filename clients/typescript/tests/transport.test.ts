@@ -167,8 +167,10 @@ describe("a client of a server that does not answer", () => {
       assert.equal(requests, 2);
       const signal = AbortSignal.timeout(50);
       await assert.rejects(client.whoami({ signal, timeoutMs: 60_000 }), { name: "TimeoutError" });
-      await assert.rejects(client.whoami({ signal }), { name: "TimeoutError" });
+      await assert.rejects(client.whoami({ signal, attempts: 1 }), { name: "TimeoutError" });
       assert.equal(requests, 3);
+      const soon = AbortSignal.timeout(50);
+      await assert.rejects(client.whoami({ signal: soon, timeoutMs: 60_000, attempts: 1 }), { name: "TimeoutError" });
     });
   });
 
@@ -182,6 +184,44 @@ describe("a client of a server that does not answer", () => {
     const redirected = answering(() => new Response(null, { status: 301, headers: { location: "https://other" } }));
     await assert.rejects(redirected.client.save(draft), { problem: "answer", status: 301 });
     assert.deepEqual([forbidden.sent.length, redirected.sent.length], [1, 1]);
+  });
+
+  it("follows no redirection, which would lead a save and its token elsewhere", async () => {
+    let requests = 0;
+    const redirects: RequestListener = (_, response) => {
+      requests++;
+      response.writeHead(307, { location: "/elsewhere" }).end();
+    };
+    await withServer(redirects, async (url) => {
+      await assert.rejects(new Sigpersist({ url, token: "any" }).save(draft), { problem: "answer", status: 307 });
+    });
+    assert.equal(requests, 1);
+  });
+
+  it("has nothing signed again unless another writer was faster", async () => {
+    const { server, client } = fake();
+    await client.save(draft);
+    let asked = 0;
+    const sign = () => {
+      asked++;
+      server.failNext({ status: 422, code: "hook_rejected" });
+      return cms("two");
+    };
+    await assert.rejects(client.countersign(thread, sign), { code: "hook_rejected" });
+    assert.equal(asked, 1);
+  });
+
+  it("gives no more events of a page once its signal is aborted", async () => {
+    const { client } = fake();
+    for (const version of [0, 1, 2]) await client.save({ ...draft, version, cms: cms(`v${version}`) });
+    const stop = new AbortController();
+    const events = client.events.follow({ after: 0, signal: stop.signal });
+    const seen: number[] = [];
+    for await (const { number } of events) {
+      seen.push(number);
+      if (number === 2) stop.abort();
+    }
+    assert.deepEqual([seen, events.after], [[1, 2], 2]);
   });
 
   it("follows events through failures, which it tells of", async () => {
@@ -275,7 +315,14 @@ describe("what a client tells", () => {
   });
 
   it("refuses addresses that can't be right, without quoting a password", () => {
-    for (const url of ["", "server", "ftp://server", `https://user:${TOKEN}@server`, "https://server?x=1"]) {
+    for (const url of [
+      "",
+      "server",
+      "ftp://server",
+      `https://user:${TOKEN}@server`,
+      "https://user@server",
+      "https://server?x=1",
+    ]) {
       assert.throws(() => new Sigpersist({ url, token: TOKEN }), tellsNothing);
     }
   });

@@ -1,0 +1,34 @@
+/** What the types allow and forbid. The compiler is the test; nothing of this runs. */
+
+import type { Sigpersist } from "sigpersist";
+
+const thread = { document: "d", thread: "t" };
+
+export async function drafts(sigpersist: Sigpersist, tags: string[] | undefined): Promise<void> {
+  await sigpersist.save({ ...thread, version: 0, cms: "x", tags, stage: undefined });
+  // @ts-expect-error the version that was signed over must be said
+  await sigpersist.save({ ...thread, cms: "x" });
+  // @ts-expect-error the version is that of the thread
+  await sigpersist.countersign({ ...thread, version: 1 }, () => null);
+  const saved = await sigpersist.countersign(thread, ({ signature }) => signature.trim());
+  console.log(saved.evidence?.number);
+}
+
+export async function lists(sigpersist: Sigpersist, cursor: string | undefined): Promise<void> {
+  const { next } = await sigpersist.signatures({ cursor, limit: 3 }).page();
+  // @ts-expect-error there is no such filter
+  console.log(next?.length, sigpersist.signatures({ tag: "x" }));
+  for await (const { signature } of sigpersist.signatures()) console.log(signature.length);
+  for await (const version of sigpersist.versions({ ...thread, omit: "signature" })) {
+    // @ts-expect-error it was left out
+    console.log(version.signature);
+  }
+}
+
+export async function inspections(sigpersist: Sigpersist): Promise<void> {
+  console.log((await sigpersist.verify(thread)).signature.version);
+  const { inspection, ...rest } = await sigpersist.verify({ cms: "x" });
+  console.log(inspection.signers[0]?.verdict?.indication);
+  // @ts-expect-error a file is no version
+  console.log(rest.signature);
+}
