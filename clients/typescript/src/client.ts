@@ -1,4 +1,4 @@
-/** What a tenant's application asks of the server. */
+/** The client: each method is a request of a tenant's application. */
 
 import { SigpersistError } from "./errors.js";
 import { Events } from "./events.js";
@@ -35,7 +35,7 @@ const ROUNDS = 5;
  * ```
  */
 export class Sigpersist {
-  /** What happens to the tenant. */
+  /** Events: everything that happens to the tenant. */
   readonly events: Events;
   readonly #transport: Transport;
 
@@ -100,7 +100,7 @@ export class Sigpersist {
     return (await this.#read(version, {}, options)).signature;
   }
 
-  /** Tells who signed, how and when: of a stored version, or of a signature that you have (`cms`). */
+  /** Reads who signed, how and when: of a stored version, or of a signature that you have (`cms`). */
   inspect(version: Api.VersionOf, options?: RequestOptions): Promise<Api.Inspected>;
   inspect(file: { cms: string }, options?: RequestOptions): Promise<{ inspection: Api.Inspection }>;
   async inspect(
@@ -111,7 +111,7 @@ export class Sigpersist {
     return this.#post("/inspect", { cms: subject.cms }, options);
   }
 
-  /** The same as `inspect`, with a verdict on each signer. Nothing is recorded. */
+  /** Inspects, and also gives a verdict on each signer. Records nothing. */
   verify(version: Api.VersionOf, options?: RequestOptions): Promise<Api.Inspected>;
   verify(file: Api.SignatureFile, options?: RequestOptions): Promise<{ inspection: Api.Inspection }>;
   async verify(

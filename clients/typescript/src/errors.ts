@@ -1,6 +1,6 @@
 /**
- * What a call may fail with. The server refused it: `SigpersistError`. No answer of the server came: `TransportError`. The
- * caller's signal was aborted: the reason of that signal, as everywhere in the platform. None of them has a token, a secret or
+ * Errors of calls. `SigpersistError`: the server refused the request. `TransportError`: no answer of the server came. If the
+ * caller's signal is aborted, a call rejects with the reason of that signal, like `fetch`. None of them has a token, a secret or
  * the text of a signature in it.
  */
 
@@ -79,7 +79,7 @@ export class SigpersistError extends Error {
 }
 
 /**
- * Why no answer came: the connection failed (`network`), it took too long (`timeout`), or what came is not an answer of
+ * Reason why no answer came: the connection failed (`network`), it took too long (`timeout`), or what came is not an answer of
  * Sigpersist but, say, of a proxy in between (`answer`).
  */
 export type TransportProblem = "network" | "timeout" | "answer";

@@ -30,7 +30,7 @@ export interface EventPage {
 export interface FollowOptions extends EventFilter {
   /** Ends the iteration. */
   signal?: AbortSignal | undefined;
-  /** Hears of each failure that following survives, such as a restart of the server. For your log. */
+  /** Called with each failure that is retried, such as during a restart of the server. For your log. */
   onRetry?: ((error: SigpersistError | TransportError) => void) | undefined;
 }
 

@@ -6,7 +6,7 @@ import type { Draft, Schemas, SigpersistEvent, Thread } from "./types.js";
 /** A version as it is stored. */
 export type Stored = Schemas["SignatureContent"] & { signature: string };
 
-/** Why a request is refused. */
+/** Reason why a request is refused. */
 export interface FakeRefusal {
   status: number;
   code: string;
@@ -19,7 +19,7 @@ interface StoredThread extends Thread {
   versions: Stored[];
 }
 
-/** What came of a save. */
+/** Result of a save. */
 export interface FakeSaved {
   version: Stored;
   created: boolean;

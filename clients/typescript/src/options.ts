@@ -1,4 +1,4 @@
-/** What a client, and each of its calls, can be told. */
+/** Options of a client, and of each of its calls. */
 
 /**
  * Gives a token for each attempt. It should keep the token while it is valid. If the server refused the last one,
@@ -30,12 +30,12 @@ export interface ClientOptions {
 export interface RequestOptions {
   /** Cancels the call, also while it waits for the next attempt. It rejects with the signal's reason. */
   signal?: AbortSignal | undefined;
-  /** As in the client's options. */
+  /** Overrides the client's. */
   timeoutMs?: number | undefined;
-  /** As in the client's options. */
+  /** Overrides the client's. */
   attempts?: number | undefined;
   /** The call's id in the server's log: up to 128 letters, digits and `-_.:`. A random one if left out. */
   requestId?: string | undefined;
-  /** As in the client's options. */
+  /** Overrides the client's. */
   traceparent?: string | undefined;
 }

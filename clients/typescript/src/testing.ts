@@ -202,7 +202,7 @@ export class FakeServer {
   }
 }
 
-/** Why parameters are refused; undefined if they are not. */
+/** Reason why parameters are refused; undefined if they are valid. */
 function invalid(
   given: Parameters,
   known: { required: readonly string[]; optional: readonly string[] },

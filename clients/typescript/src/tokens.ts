@@ -14,9 +14,9 @@ export interface TokenKey {
   keyId: string;
   /** The secret, as text. */
   secret: string;
-  /** What tokens allow; reading, writing and deleting signatures and reading events if left out. */
+  /** Scopes of the tokens; reading, writing and deleting signatures and reading events if left out. */
   scopes?: readonly string[] | undefined;
-  /** Who asks, as the server's audit trail should name it. */
+  /** Subject of the tokens, which the server's audit trail names. */
   subject?: string | undefined;
   /** Seconds for which a token is valid; 300 if left out. */
   lifetimeS?: number | undefined;

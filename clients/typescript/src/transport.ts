@@ -11,7 +11,7 @@ import { backoffMs, retryAfterSeconds, sleep, withDeadline } from "./time.js";
 /** A value in a query; lists repeat the name. */
 export type QueryValue = string | number | boolean | readonly string[] | null | undefined;
 
-/** What is asked. */
+/** A request. */
 export interface Call {
   method: "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
   /** Path below the server's address, such as `/signatures`. */
@@ -79,7 +79,7 @@ export class Transport {
   #pauseMs(error: unknown, call: Call, attempt: number): number | undefined {
     if (!(error instanceof SigpersistError || error instanceof TransportError)) return undefined;
     if (error.retryAfter !== undefined && (error.status === 429 || error.status === 503)) {
-      // Of all such answers, only this one may come although the change was stored.
+      // The only such answer that may come although the change was stored.
       if (!call.repeatable && "code" in error && error.code === "database_unavailable") return undefined;
       if (error.retryAfter > (this.#options.longestWaitS ?? LONGEST_WAIT_S)) return undefined;
       // Never too early, and not all clients at once.

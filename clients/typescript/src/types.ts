@@ -1,6 +1,5 @@
 /**
- * Names for what the server's API describes: what is sent, what comes back. Fields are called as in the API, so that its
- * reference holds here too.
+ * Names for the types of requests and answers. Fields are called as in the API, so that its reference holds here too.
  */
 
 import type { components, operations } from "./openapi.js";
@@ -16,7 +15,7 @@ type Query<Operation extends keyof operations> = Loose<NonNullable<operations[Op
 type Body<Operation extends "save_signature" | "verify"> = Loose<
   operations[Operation]["requestBody"]["content"]["application/json"]
 >;
-/** What an operation answers with, by the operation's id. */
+/** Content of an operation's answer, by the operation's id. */
 export type ContentOf<Operation extends keyof operations> =
   Success<operations[Operation]["responses"]> extends { content?: infer Content } ? NonNullable<Content> : never;
 
@@ -66,7 +65,7 @@ export interface Saved {
   evidence: Schemas["Evidence"] | undefined;
 }
 
-/** Who signed, how and when; after verification, also the verdict on each signer. */
+/** Contents of a signature: who signed, how and when; after verification, also the verdict on each signer. */
 export type Inspection = Schemas["Inspection"];
 
 /** A stored version, and what is in its signature. */
@@ -104,7 +103,7 @@ export type VerdictFilter = Query<"list_verdicts">;
 /** Selects decisions of hooks. */
 export type DecisionFilter = Query<"list_decisions">;
 
-/** Whose token it is, and what it allows. */
+/** The tenant and the scopes of a token. */
 export type Caller = Schemas["CallerContent"];
 
 /** The types of events that the documentation names; there will be more. */

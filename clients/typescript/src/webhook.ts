@@ -5,10 +5,10 @@ import type { EventType, SigpersistEvent } from "./types.js";
 
 /** An event that a webhook was called with. */
 export interface WebhookEvent {
-  /** The same whenever the event comes again: keep it with your data, and skip an event that you have seen. */
+  /** Id of the event, also if it comes again: keep it with your data, and skip an event that you have seen. */
   id: string;
   type: EventType;
-  /** When it happened, in RFC 3339. */
+  /** Time of the event, in RFC 3339. */
   timestamp: string;
   data: SigpersistEvent;
 }

@@ -1,4 +1,4 @@
-/** How a server behaves, as far as the fake claims to behave like it: each test runs on both. */
+/** The behaviour of a server, as far as the fake has it: each test runs on both. */
 
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";

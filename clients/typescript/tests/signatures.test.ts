@@ -1,4 +1,4 @@
-/** What the real server says of real signatures, and what hooks decided about them. The fake reads no signatures. */
+/** Real signatures on the real server: inspections, verdicts, decisions of hooks. The fake reads no signatures. */
 
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";

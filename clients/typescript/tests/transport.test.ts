@@ -1,4 +1,4 @@
-/** What a client does when no answer comes, or none that it can use. */
+/** The client when no answer comes, or none that it can use; what it sends, and what its errors tell. */
 
 import assert from "node:assert/strict";
 import { createServer, type RequestListener } from "node:http";
@@ -118,7 +118,7 @@ describe("a client that is told to wait", () => {
       const begin = performance.now();
       assert.equal((await client.save(draft)).created, true);
       const waited = performance.now() - begin;
-      assert(waited >= 400 && waited < 1000, `waited ${waited} ms`);
+      assert(waited >= 400 && waited < 10_000, `waited ${waited} ms`);
     });
   }
 
@@ -150,27 +150,30 @@ describe("a client that is told to wait", () => {
     }, 50);
     const begin = performance.now();
     await assert.rejects(client.save(draft, { signal: stop.signal }), reason);
-    assert(performance.now() - begin < 1000);
+    assert(performance.now() - begin < 10_000);
   });
 });
 
 describe("a client of a server that does not answer", () => {
   it("times out, and stops at once if it is aborted", async () => {
-    let requests = 0;
-    const never: RequestListener = (_, response) => {
-      requests++;
+    const [reason, stop] = [new Error("The user left."), new AbortController()];
+    let attempts = 0;
+    const counted: typeof fetch = (input, init) => {
+      attempts++;
+      return fetch(input, init);
+    };
+    const never: RequestListener = (request, response) => {
       response.writeHead(200).write("{"); // and then nothing more
+      if (request.headers["x-request-id"] === "aborted") stop.abort(reason);
     };
     await withServer(never, async (url) => {
-      const client = new Sigpersist({ url, token: "any", timeoutMs: 100, attempts: 2 });
-      await assert.rejects(client.whoami(), { name: "TransportError", problem: "timeout" });
-      assert.equal(requests, 2);
-      const signal = AbortSignal.timeout(50);
-      await assert.rejects(client.whoami({ signal, timeoutMs: 60_000 }), { name: "TimeoutError" });
-      await assert.rejects(client.whoami({ signal, attempts: 1 }), { name: "TimeoutError" });
-      assert.equal(requests, 3);
-      const soon = AbortSignal.timeout(50);
-      await assert.rejects(client.whoami({ signal: soon, timeoutMs: 60_000, attempts: 1 }), { name: "TimeoutError" });
+      const client = new Sigpersist({ url, token: "any", fetch: counted, timeoutMs: 100 });
+      await assert.rejects(client.whoami({ attempts: 2 }), { name: "TransportError", problem: "timeout" });
+      assert.equal(attempts, 2);
+      const patient = { signal: stop.signal, timeoutMs: 60_000, requestId: "aborted" };
+      await assert.rejects(client.whoami({ ...patient, attempts: 1 }), reason);
+      await assert.rejects(client.whoami(patient), reason);
+      assert.equal(attempts, 3);
     });
   });
 

@@ -1,4 +1,4 @@
-/** What the types allow and forbid. The compiler is the test; nothing of this runs. */
+/** Uses that the types allow, and others that they forbid. The compiler is the test; nothing of this runs. */
 
 import type { Sigpersist } from "sigpersist";
 
