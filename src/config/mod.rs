@@ -4,6 +4,7 @@
 //! Every setting can be given in the environment: `hooks.timeout_ms` is `SIGPERSIST_HOOKS_TIMEOUT_MS`. The annotated
 //! file `sigpersist.toml` in the repository lists all settings with their defaults; a test compares the two.
 
+mod origins;
 mod read;
 
 use std::path::PathBuf;
@@ -139,6 +140,8 @@ pub struct HttpConfig {
     pub listen: String,
     /// Address of the watch port, which serves `/health` and `/metrics` without a token; none for no such port.
     pub watch_listen: Option<String>,
+    /// Origins whose pages may use the API from a browser, separated by commas; `*` for all.
+    pub cors_origins: String,
     /// Maximum size of a signature in a request, in bytes of its text.
     pub max_signature_bytes: usize,
     /// Maximum bytes of signatures in one page of a list.
@@ -174,6 +177,7 @@ impl Default for HttpConfig {
         Self {
             listen: "127.0.0.1:8080".to_owned(),
             watch_listen: None,
+            cors_origins: String::new(),
             max_signature_bytes: 10 * 1024 * 1024,
             max_list_bytes: 64 * 1024 * 1024,
             max_bytes_in_flight: 512 * 1024 * 1024,

@@ -8,6 +8,7 @@ use sigpersist_hooks::HooksConfig;
 use super::AuthConfig;
 use super::Config;
 use super::HttpConfig;
+use super::origins::no_origin;
 use super::{TracesConfig, TransferConfig};
 
 const PREFIX: &str = "SIGPERSIST_";
@@ -84,6 +85,11 @@ impl Config {
             if value == 0 {
                 bail!("The setting {name} must be at least 1.");
             }
+        }
+        if let Some(wrong) = no_origin(&self.http.cors_origins) {
+            bail!(
+                "The setting http.cors_origins has {wrong:?}, which is not an origin as browsers write it: a scheme, a host and perhaps a port, such as https://app.example.com, in lower case and without a slash at the end."
+            );
         }
         if self.traces.percent > 100 {
             bail!("The setting traces.percent must not be above 100.");

@@ -4,7 +4,8 @@
 //! path answers, nor put every error in the contract's envelope. A table can, and the tests iterate over it.
 //!
 //! - `connections` accepts connections, and `places` limits their number; `head` refuses malformed heads before warp
-//!   sees them; `server` stops gracefully; `respond` is the path of a request through this module.
+//!   sees them; `server` stops gracefully; `respond` is the path of a request through this module;
+//!   `cors` lets pages in browsers use it.
 //! - `local` answers requests of the command line in this process; `logged` holds answers until a version is in the log.
 //! - `auth` authenticates the caller; `body` reads request bodies; `parameters` (with `given`), `query` and `form` parse them,
 //!   by the table in `parameter`, with files in `multipart`; `preconditions` reads conditional headers. `budget` limits the bytes of bodies and answers
@@ -19,6 +20,7 @@ mod auth;
 mod body;
 mod budget;
 mod connections;
+mod cors;
 mod decisions;
 mod details;
 mod docs;
@@ -183,7 +185,11 @@ pub static ROUTES: &[Route] = &[
         verdicts::list,
     )
     .requires(&[&p::DOCUMENT, &p::THREAD])
-    .allows(&[&p::VERSION, &p::LIMIT_OF_VERDICTS, &p::CURSOR_OF_VERDICTS]),
+    .allows(&[
+        &p::VERSION_OF_VERDICTS,
+        &p::LIMIT_OF_VERDICTS,
+        &p::CURSOR_OF_VERDICTS,
+    ]),
     Route::of_tenant(
         Method::POST,
         "/inspect",

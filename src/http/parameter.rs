@@ -115,6 +115,8 @@ parameters! {
         "The stage of the version", json!("approval");
     VERSION = "version", Integer { min: 1, max: MAX_VERSION, default: None },
         "The version; the current one if it is left out", json!(1);
+    VERSION_OF_VERDICTS = "version", Integer { min: 1, max: MAX_VERSION, default: None },
+        "Only verdicts on this version; those on all versions if it is left out", json!(1);
     SIGNED_OVER = "version", Integer { min: 0, max: MAX_VERSION, default: None },
         "The version that was signed over; 0, or left out, for the first signature", json!(0);
     CMS = "cms", Other(|| json!({ "type": "string", "minLength": 1 })),

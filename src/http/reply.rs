@@ -182,6 +182,14 @@ impl Reply {
         }
     }
 
+    /// 204, without a body.
+    pub(super) fn no_content() -> Self {
+        Self {
+            status: StatusCode::NO_CONTENT,
+            ..Self::ok(Pieces::default())
+        }
+    }
+
     /// Changes the status to 202: the request will be carried out later.
     pub(super) fn accepted(mut self) -> Self {
         self.status = StatusCode::ACCEPTED;
@@ -252,7 +260,7 @@ impl Reply {
         self.with_header(CONTENT_DISPOSITION, &value)
     }
 
-    fn with_header(mut self, name: HeaderName, value: &str) -> Self {
+    pub(super) fn with_header(mut self, name: HeaderName, value: &str) -> Self {
         // Percent-encoded text and digits are always valid here.
         if let Ok(value) = HeaderValue::from_str(value) {
             self.headers.push((name, value));
@@ -290,7 +298,7 @@ impl Reply {
             }
         };
         let mut response = dressed(self.status, body, request_id);
-        if let Some(length) = length.filter(|_| self.status != StatusCode::NOT_MODIFIED) {
+        if let Some(length) = length.filter(|_| !is_bare(self.status)) {
             response.headers_mut().insert(CONTENT_LENGTH, length.into());
         }
         for (name, value) in self.headers {
@@ -338,11 +346,16 @@ pub(super) fn json_response(status: StatusCode, body: Vec<u8>, request_id: &str)
     dressed(status, body.into_response(), request_id)
 }
 
+/// Whether responses of this status have no content (RFC 9110 section 6.4.1).
+fn is_bare(status: StatusCode) -> bool {
+    [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED].contains(&status)
+}
+
 fn dressed(status: StatusCode, body: Response, request_id: &str) -> Response {
     let mut response = Response::new(body.into_body());
     *response.status_mut() = status;
     let headers = response.headers_mut();
-    if status != StatusCode::NOT_MODIFIED {
+    if !is_bare(status) {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     }
     // Signatures belong to a tenant: no shared cache may keep them.

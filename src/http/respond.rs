@@ -201,6 +201,8 @@ pub(super) async fn respond(server: Arc<Server>, incoming: Incoming, mut body: B
         None => route::find(&incoming.method, &incoming.path),
     };
     let connection = incoming.connection.clone();
+    let page = server.origins.judge(&incoming.headers);
+    let preflight = page.preflight(&incoming);
     let told_whole = server.command_line().is_some();
     // Only paths of our own are logged: others are untrusted text.
     let path = match &found {
@@ -213,18 +215,17 @@ pub(super) async fn respond(server: Arc<Server>, incoming: Incoming, mut body: B
         info_span!("request", id = %request_id, method = %incoming.method, path, trace_id = Empty);
     traces::follow(&span, &incoming.headers);
     async {
-        let answer = AssertUnwindSafe(answer(
-            server,
-            incoming,
-            &mut body,
-            found,
-            Arc::clone(&request_id),
-        ));
-        let result = answer
-            .catch_unwind()
-            .await
-            .unwrap_or_else(|_| Err(Error::internal("answering the request panicked")));
-        let response = match result {
+        let result = match preflight {
+            Some(reply) => Ok(reply),
+            None => {
+                let request_id = Arc::clone(&request_id);
+                AssertUnwindSafe(answer(server, incoming, &mut body, found, request_id))
+                    .catch_unwind()
+                    .await
+                    .unwrap_or_else(|_| Err(Error::internal("answering the request panicked")))
+            }
+        };
+        let mut response = match result {
             Ok(reply) => reply.into_response(&request_id),
             Err(error) => {
                 // A client that is still sending would not see the answer. Meanwhile its connection may be closed if
@@ -239,6 +240,7 @@ pub(super) async fn respond(server: Arc<Server>, incoming: Incoming, mut body: B
                 }
             }
         };
+        page.let_read(&mut response);
         let took = since.elapsed();
         let status = response.status().as_u16();
         metrics::answered(path, method.as_str(), status, took);

@@ -16,6 +16,7 @@ use warp::Filter;
 use super::body::Body;
 use super::budget::Budget;
 use super::connections::accept;
+use super::cors::Origins;
 use super::places::Places;
 use super::respond::{Incoming, respond};
 use super::route::{Audience, Route};
@@ -55,6 +56,8 @@ pub struct Server {
     pub(super) budget: Arc<Budget>,
     /// The OpenAPI document, built on first use.
     pub(super) openapi: OnceLock<String>,
+    /// The pages that may use the API.
+    pub(super) origins: Origins,
     /// Where requests come from.
     side: Side,
 }
@@ -100,6 +103,7 @@ impl Server {
             checks: FairSemaphore::with_part("checks", CHECKS_AT_ONCE, 1, patience_ms),
             budget: Budget::new(&config.http),
             openapi: OnceLock::new(),
+            origins: Origins::new(&config.http.cors_origins),
             app,
             side,
         }

@@ -248,6 +248,9 @@ fn file_name(signature: &Signature, kind: &str) -> String {
     post,
     path = "/signature",
     operation_id = "save_signature",
+    params(
+        ("Prefer" = Option<String>, Header, description = "How many seconds the answer may wait for the version to be in the log", pattern = "^wait=[0-9]{1,3}$", example = "wait=5"),
+    ),
     responses(
         (
             status = 201,
@@ -395,7 +398,7 @@ struct ListContent {
     nb_results: Option<i64>,
 }
 
-/// Lists signatures, newest first.
+/// Lists signatures, newest first: the order is that in which their threads were created, whoever signed later.
 ///
 /// Without filters, lists all signatures of the tenant. To page deeply, pass `next` as `cursor`: an offset gets slower
 /// the larger it is.

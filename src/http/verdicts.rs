@@ -158,7 +158,7 @@ struct VerdictsContent {
 )]
 pub(super) fn list(call: Call) -> Result<Reply> {
     let parameters = call.parameters()?;
-    let version = parameters.integer(&parameter::VERSION)?;
+    let version = parameters.integer(&parameter::VERSION_OF_VERDICTS)?;
     let before = parameters
         .text(&parameter::CURSOR_OF_VERDICTS)?
         .map(|cursor| read_cursor(cursor).ok_or_else(invalid_cursor))

@@ -18,6 +18,7 @@ mod command_line;
 mod compiled;
 mod compiling;
 mod connections;
+mod cors;
 mod crashes;
 mod decisions;
 mod delete;

@@ -11,6 +11,9 @@ export interface paths {
     /**
      * Reads the current version of a signature, or an earlier one.
      * @description With `inspect` it also reports who signed, and with `verify` whether each signature holds.
+     *
+     *     With `Accept: application/pkcs7-signature`, `application/pkcs7-mime`, `application/xml`, `text/xml` or
+     *     `application/octet-stream`, the answer is the signature as a file instead: the DER or BER of CMS, or the XML as it was sent.
      */
     get: operations["get_signature"];
     put?: never;
@@ -27,6 +30,9 @@ export interface paths {
      *     `content` is the signed content of a detached signature. The signature is verified against it, and its digest is
      *     recorded with the verdict; the content itself is not stored. `certificates` are used in the verification:
      *     certificates of signers and authorities that the signature does not contain.
+     *
+     *     The signature may also be the body itself, with one of the media types below and the other parameters in the query; or a
+     *     part `cms` of a form, where `content` and `certificates` may be files, too.
      */
     post: operations["save_signature"];
     /**
@@ -65,13 +71,41 @@ export interface paths {
       cookie?: never;
     };
     /**
-     * Lists signatures, newest first.
+     * Lists signatures, newest first: the order is that in which their threads were created, whoever signed later.
      * @description Without filters, lists all signatures of the tenant. To page deeply, pass `next` as `cursor`: an offset gets slower
      *     the larger it is.
      */
     get: operations["list_signatures"];
     put?: never;
-    post?: never;
+    /**
+     * Saves up to 100 signatures.
+     * @description Each is saved, refused or found saved already as by `POST /signature`, whatever becomes of the others: its `status` and
+     *     `error` say so. Those of one thread are saved in their order, and threads beside each other. Each counts as a request. If you
+     *     lose the answer, send all of them again.
+     *
+     *     If one of them is not as described here, the request is refused as a whole, and nothing is saved.
+     */
+    post: operations["save_signatures"];
+    delete?: never;
+    options?: never;
+    head?: never;
+    patch?: never;
+    trace?: never;
+  };
+  "/signatures/get": {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    get?: never;
+    put?: never;
+    /**
+     * Reads up to 100 signatures: of each the current version, or an earlier one.
+     * @description Each is read as by `GET /signature`; its `status` is 404 if it does not exist.
+     */
+    post: operations["get_signatures"];
     delete?: never;
     options?: never;
     head?: never;
@@ -433,10 +467,12 @@ export interface components {
       | "key_exists"
       | "key_not_found"
       | "log_not_found"
+      | "malformed_form"
       | "malformed_json"
       | "malformed_request"
       | "method_not_allowed"
       | "missing_token"
+      | "not_acceptable"
       | "not_ready"
       | "overloaded"
       | "payload_too_large"
@@ -940,6 +976,7 @@ export interface components {
      * @enum {string}
      */
     ProofState: "queued" | "logged";
+    Binary: string;
     /** @description A successful response without content. */
     BareEnvelope: {
       /** @description True. */
@@ -975,6 +1012,37 @@ export interface components {
          */
         nb_results?: number | null;
       };
+    };
+    /** @description A successful response. */
+    Envelope_ManyContent: {
+      /** @description True. */
+      status: boolean;
+      /** @description Null. */
+      message?: string | null;
+      content: {
+        /** @description The outcomes, in the order of the request. */
+        results: components["schemas"]["OutcomeContent"][];
+      };
+    };
+    /** @description The outcome for one of many signatures. */
+    OutcomeContent: {
+      /** @description The status that a request of its own would have. */
+      status: number;
+      signature?: components["schemas"]["SignatureContent"] | null;
+      error?: components["schemas"]["FailureOfOne"] | null;
+    };
+    /** @description The client's view of an error within an answer: one of several things that were asked for failed. */
+    FailureOfOne: {
+      /** @description A stable error code for programs. */
+      code: components["schemas"]["Code"];
+      /** @description A sentence for people. */
+      message: string;
+      details?: components["schemas"]["Details"] | null;
+      /**
+       * Format: int64
+       * @description The seconds after which to try again, as in `Retry-After`.
+       */
+      retry_after?: number | null;
     };
     /** @description A successful response. */
     Envelope_OneVerdict: {
@@ -1254,7 +1322,6 @@ export interface components {
       /** @description Whether enough witnesses signed it. Left out if the log has no witnesses. */
       witnessed?: boolean | null;
     };
-    Binary: string;
     /** @description A successful response. */
     Envelope_HappeningsContent: {
       /** @description True. */
@@ -1304,8 +1371,7 @@ export interface components {
       indications?: (string | null)[] | null;
       /** @description Of a change, the name of what was changed. */
       target?: string | null;
-      /** @description Of a change, who made it. */
-      actor?: Record<string, never> | null;
+      actor?: components["schemas"]["HappeningActor"] | null;
       /** @description Of a digest of decisions of hooks, their day in UTC. */
       day?: string | null;
       /**
@@ -1315,6 +1381,18 @@ export interface components {
       count?: number | null;
       refusal?: components["schemas"]["RefusalContent"] | null;
     };
+    /** @description Who made a change, as an event tells it. */
+    HappeningActor: {
+      /** @description The source of the identity. */
+      kind: components["schemas"]["ActorKind"];
+      /** @description The `sub` claim of the caller's token, or `command line`; null for the server itself. */
+      subject?: string | null;
+    };
+    /**
+     * @description The source of an actor's identity. A subject alone proves nothing: a tenant's tokens may name any.
+     * @enum {string}
+     */
+    ActorKind: "tenant" | "platform" | "command_line" | "server";
     /** @description A save or delete that was refused by hooks or by the tenant's policy. */
     RefusalContent: {
       /** @description What was refused. */
@@ -1587,6 +1665,21 @@ export interface operations {
         };
         content: {
           "application/json": components["schemas"]["Envelope_OneContent"];
+          "application/pkcs7-signature": components["schemas"]["Binary"];
+          "application/pkcs7-mime": components["schemas"]["Binary"];
+          "application/xml": components["schemas"]["Binary"];
+          "text/xml": components["schemas"]["Binary"];
+          "application/octet-stream": components["schemas"]["Binary"];
+        };
+      };
+      /** @description The part of the file that `Range` names */
+      206: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/pkcs7-signature": components["schemas"]["Binary"];
+          "application/xml": components["schemas"]["Binary"];
         };
       };
     };
@@ -1595,6 +1688,8 @@ export interface operations {
     parameters: {
       query?: never;
       header?: {
+        /** @description How many seconds the answer may wait for the version to be in the log */
+        Prefer?: string;
         /** @description The request is done only if the resource has this `ETag`; with `*`, only if it exists */
         "If-Match"?: string;
         /** @description The request is done only if the resource does not have this `ETag`; with `*`, only if it does not exist */
@@ -1627,6 +1722,33 @@ export interface operations {
           /** @description The stage of the version */
           stage?: string | null;
         };
+        "multipart/form-data": {
+          /** @description The document's code */
+          document: string;
+          /** @description The thread: the process in which the document is signed */
+          thread: string;
+          /** @description The signature: CMS in base64, or XML. It is stored and returned byte for byte */
+          cms: string;
+          /** @description The content that a detached signature signs, in base64 */
+          content?: string;
+          /** @description Additional certificates in PEM, of absent signers and of authorities in between. They are not trusted */
+          certificates?: string;
+          /** @description The version that was signed over; 0, or left out, for the first signature */
+          version?: number | null;
+          /** @description The creator of the version; returned as text */
+          version_created_by?: (number | string) | null;
+          /** @description A comment on the version */
+          version_comment?: string | null;
+          /** @description Tags; duplicates count once */
+          tags?: (string[] | string) | null;
+          /** @description The stage of the version */
+          stage?: string | null;
+        };
+        "application/pkcs7-signature": string;
+        "application/pkcs7-mime": string;
+        "application/xml": string;
+        "text/xml": string;
+        "application/octet-stream": string;
       };
     };
     responses: {
@@ -1754,6 +1876,88 @@ export interface operations {
       };
     };
   };
+  save_signatures: {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    requestBody: {
+      content: {
+        "application/json": {
+          /** @description At most 100 */
+          signatures: {
+            /** @description The document's code */
+            document: string;
+            /** @description The thread: the process in which the document is signed */
+            thread: string;
+            /** @description The signature: CMS in base64, or XML. It is stored and returned byte for byte */
+            cms: string;
+            /** @description The content that a detached signature signs, in base64 */
+            content?: string | null;
+            /** @description Additional certificates in PEM, of absent signers and of authorities in between. They are not trusted */
+            certificates?: string | null;
+            /** @description The version that was signed over; 0, or left out, for the first signature */
+            version?: number | null;
+            /** @description The creator of the version; returned as text */
+            version_created_by?: (number | string) | null;
+            /** @description A comment on the version */
+            version_comment?: string | null;
+            /** @description Tags; duplicates count once */
+            tags?: (string[] | string) | null;
+            /** @description The stage of the version */
+            stage?: string | null;
+          }[];
+        };
+      };
+    };
+    responses: {
+      /** @description The outcome for each */
+      200: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["Envelope_ManyContent"];
+        };
+      };
+    };
+  };
+  get_signatures: {
+    parameters: {
+      query?: never;
+      header?: never;
+      path?: never;
+      cookie?: never;
+    };
+    requestBody: {
+      content: {
+        "application/json": {
+          /** @description At most 100 */
+          signatures: {
+            /** @description The document's code */
+            document: string;
+            /** @description The thread: the process in which the document is signed */
+            thread: string;
+            /** @description The version; the current one if it is left out */
+            version?: number | null;
+          }[];
+        };
+      };
+    };
+    responses: {
+      /** @description The outcome for each */
+      200: {
+        headers: {
+          [name: string]: unknown;
+        };
+        content: {
+          "application/json": components["schemas"]["Envelope_ManyContent"];
+        };
+      };
+    };
+  };
   verify_signature: {
     parameters: {
       query?: never;
@@ -1774,6 +1978,18 @@ export interface operations {
           content?: string | null;
           /** @description Additional certificates in PEM, of absent signers and of authorities in between. They are not trusted */
           certificates?: string | null;
+        };
+        "multipart/form-data": {
+          /** @description The document's code */
+          document: string;
+          /** @description The thread: the process in which the document is signed */
+          thread: string;
+          /** @description The version; the current one if it is left out */
+          version?: number | null;
+          /** @description The content that a detached signature signs, in base64 */
+          content?: string;
+          /** @description Additional certificates in PEM, of absent signers and of authorities in between. They are not trusted */
+          certificates?: string;
         };
       };
     };
@@ -1796,7 +2012,7 @@ export interface operations {
         document: string;
         /** @description The thread: the process in which the document is signed */
         thread: string;
-        /** @description The version; the current one if it is left out */
+        /** @description Only verdicts on this version; those on all versions if it is left out */
         version?: number;
         /** @description Maximum number of results; `50` if it is left out */
         limit?: number;
@@ -1833,6 +2049,15 @@ export interface operations {
           /** @description The signature: CMS in base64, or XML. It is stored and returned byte for byte */
           cms: string;
         };
+        "multipart/form-data": {
+          /** @description The signature: CMS in base64, or XML. It is stored and returned byte for byte */
+          cms: string;
+        };
+        "application/pkcs7-signature": string;
+        "application/pkcs7-mime": string;
+        "application/xml": string;
+        "text/xml": string;
+        "application/octet-stream": string;
       };
     };
     responses: {
@@ -1864,6 +2089,19 @@ export interface operations {
           /** @description Additional certificates in PEM, of absent signers and of authorities in between. They are not trusted */
           certificates?: string | null;
         };
+        "multipart/form-data": {
+          /** @description The signature: CMS in base64, or XML. It is stored and returned byte for byte */
+          cms: string;
+          /** @description The content that a detached signature signs, in base64 */
+          content?: string;
+          /** @description Additional certificates in PEM, of absent signers and of authorities in between. They are not trusted */
+          certificates?: string;
+        };
+        "application/pkcs7-signature": string;
+        "application/pkcs7-mime": string;
+        "application/xml": string;
+        "text/xml": string;
+        "application/octet-stream": string;
       };
     };
     responses: {

@@ -200,7 +200,7 @@ fn operation(route: &Route, said: &Value, of_tenant: bool, problems: &mut Proble
         parameters[usize::from(of_tenant)]["example"] = "retention".into();
     }
     let in_headers = own.values().filter(|own| own["in"] == "header");
-    parameters.extend(in_headers.cloned());
+    parameters.extend(in_headers.cloned().map(parameters::in_header));
     if route.is_conditional {
         parameters.extend(parameters::preconditions());
     }

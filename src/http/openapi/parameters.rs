@@ -132,6 +132,20 @@ pub(super) fn in_path(name: &str, path: &str) -> Value {
     })
 }
 
+/// A header that a handler describes. The documentation page fills in an example beside the schema, so the one of an optional
+/// header is within it.
+pub(super) fn in_header(mut header: Value) -> Value {
+    if header["required"] == false {
+        let example = header["example"].take();
+        if let Some(header) = header.as_object_mut() {
+            header.remove("example");
+        }
+        header["schema"]["type"] = "string".into();
+        header["schema"]["examples"] = json!([example]);
+    }
+    header
+}
+
 /// The headers for conditional requests (RFC 9110 section 13.1).
 pub(super) fn preconditions() -> [Value; 2] {
     let header = |name: &str, description: &str, example: &str| {

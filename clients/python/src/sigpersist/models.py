@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 from sigpersist._reading import Model
 
 Accept: TypeAlias = Literal["any", "cms", "xml", "readable", "intact", "passed"]
 """The signatures that are accepted."""
+
+
+ActorKind: TypeAlias = Literal["tenant", "platform", "command_line", "server"]
+"""The source of an actor's identity. A subject alone proves nothing: a tenant's tokens may name any."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, repr=False)
@@ -90,10 +94,12 @@ Code: TypeAlias = Literal[
     "key_exists",
     "key_not_found",
     "log_not_found",
+    "malformed_form",
     "malformed_json",
     "malformed_request",
     "method_not_allowed",
     "missing_token",
+    "not_acceptable",
     "not_ready",
     "overloaded",
     "payload_too_large",
@@ -128,6 +134,16 @@ Code: TypeAlias = Literal[
 
 Format: TypeAlias = Literal["cms", "xml", "unknown"]
 """The format of a signature, judged by its first bytes."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
+class HappeningActor(Model):
+    """Who made a change, as an event tells it."""
+
+    kind: ActorKind
+    """The source of the identity."""
+    subject: str | None = None
+    """The `sub` claim of the caller's token, or `command line`; null for the server itself."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, repr=False)
@@ -898,7 +914,7 @@ class Event(Model):
     """Of a verdict, the indication for each signer."""
     target: str | None = None
     """Of a change, the name of what was changed."""
-    actor: dict[str, Any] | None = None
+    actor: HappeningActor | None = None
     """Of a change, who made it."""
     day: str | None = None
     """Of a digest of decisions of hooks, their day in UTC."""

@@ -11,10 +11,21 @@ use utoipa::ToSchema;
 
 use super::WitnessView;
 use super::refusal::RefusalView;
+use crate::audit::ActorKind;
 use crate::digest::{from_hex, to_hex};
 use crate::log::{Epoch, LogSettings, Logged};
 use crate::time;
 use crate::witness::Witness;
+
+/// Who made a change, as an event tells it.
+#[derive(Debug, ToSchema)]
+pub struct HappeningActor {
+    /// The source of the identity.
+    pub kind: ActorKind,
+    /// The `sub` claim of the caller's token, or `command line`; null for the server itself.
+    #[schema(example = "olga")]
+    pub subject: Option<String>,
+}
 
 /// What happened to a tenant. Its number is its place in the tenant's log, and the cursor to what came after it.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -62,7 +73,7 @@ pub struct HappeningView {
     pub sha256: Option<String>,
     /// Of a verdict, the indication for each signer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(example = json!(["TOTAL-PASSED"]))]
+    #[schema(example = json!(["TOTAL_PASSED"]))]
     pub indications: Option<Vec<Option<String>>>,
     /// Of a change, the name of what was changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -70,7 +81,7 @@ pub struct HappeningView {
     pub target: Option<String>,
     /// Of a change, who made it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Object>, example = json!({ "kind": "tenant", "subject": "olga" }))]
+    #[schema(value_type = Option<HappeningActor>)]
     pub actor: Option<Value>,
     /// Of a digest of decisions of hooks, their day in UTC.
     #[serde(default, skip_serializing_if = "Option::is_none")]

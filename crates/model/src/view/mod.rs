@@ -21,7 +21,8 @@ pub use caller::CallerView;
 pub use decision::{DecisionView, EvaluationView, RecordedDecisionView, ReplayView};
 pub use key::{KeyView, TokenView};
 pub use log::{
-    EpochView, HappeningView, LogCheckView, LogHead, LogKeyView, LogView, ProofState, ProofView,
+    EpochView, HappeningActor, HappeningView, LogCheckView, LogHead, LogKeyView, LogView,
+    ProofState, ProofView,
 };
 pub use plugin::{HookView, PluginView, QuarantineView, RevisionView, ShadowView};
 pub use policy::{AnchorView, PolicyView};
